@@ -1,1 +1,1 @@
-export {};
+export { type ErrorParts, LongscanError } from './errors.js';
