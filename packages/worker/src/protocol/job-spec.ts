@@ -1,0 +1,196 @@
+import { z } from 'zod';
+
+/**
+ * The job file as a schema: every key, its type, range and default. A section is strict, so a key that is not
+ * written here is an error. `jobFileSchema` is what a user writes; `jobSpecSchema` is the same job fully resolved
+ * (layers expanded, paths absolute), which is what plans, run folders and ranks hold.
+ *
+ * Names that depend on what is installed (layers, strategies, launchers) are plain strings here and are checked
+ * against the folder listings by the coordinator.
+ */
+
+const count = z.int().min(1);
+const countOrZero = z.int().min(0);
+const milliseconds = z.int().min(1).max(86_400_000);
+/** What may become part of a folder name on every file system. */
+export const runNamePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+
+export const jobSection = z.strictObject({
+  /** Start of the run folder's name. */
+  name: z.string().regex(runNamePattern).default('run'),
+  seed: z.int().min(0).max(0xffff_ffff).default(42),
+  /** Optimizer steps in the whole job, those before a resume included. */
+  steps: count.default(1000),
+  /** The same bits for every number of ranks, at some cost in speed. */
+  deterministic: z.boolean().default(false),
+  /** Units a sequence is cut into in deterministic mode; 0 lets the planner choose. */
+  canonicalSegments: countOrZero.default(0),
+  /** Steps between two lines of the console; metrics.jsonl holds every step. */
+  logEvery: count.default(10),
+});
+
+/** Options of a layer: checked against the layer's own `config`, not here. */
+const layerOptions = z.record(z.string(), z.unknown());
+
+const layerUse = z.union([z.string().min(1), z.looseObject({ use: z.string().min(1) })]);
+
+const modelKeys = {
+  /** Width of the residual stream. */
+  dModel: count.default(256),
+  numLayers: count.default(4),
+  /** Default number of heads for layers that do not set their own. */
+  numHeads: count.default(4),
+  /** Tokens per chunk of the chunkwise-parallel forms; slices are multiples of it. */
+  chunk: count.max(4096).default(64),
+  vocabSize: count.max(2 ** 31 - 1).default(256),
+  /** Hidden width of the SwiGLU block; 0 leaves it out, 'auto' is 8/3 dModel rounded up to a multiple of 64. */
+  mlp: z.union([countOrZero, z.literal('auto')]).default('auto'),
+  /** The output head is the embedding transposed. */
+  tieEmbeddings: z.boolean().default(true),
+  precision: z.enum(['f32', 'bf16']).default('f32'),
+  /** Recompute activations in the backward pass instead of keeping them. */
+  recompute: z.boolean().default(false),
+};
+
+export const modelSection = z.strictObject({
+  ...modelKeys,
+  /** One entry, or a pattern whose length divides numLayers and is repeated. */
+  layers: z.union([layerUse, z.array(layerUse).min(1)]).default('gla'),
+  /** `[model.layer.<name>]`: defaults for every entry that uses the layer. */
+  layer: z.record(z.string(), layerOptions).default({}),
+});
+
+export const dataSection = z.strictObject({
+  /** The text, relative to the job file. */
+  path: z.string().min(1),
+  /** `bytes` and `text` both read the file as raw bytes, one token each. */
+  format: z.enum(['bytes', 'text', 'jsonl', 'parquet', 'bin']).default('bytes'),
+  tokenizer: z.string().min(1).nullable().default(null),
+  /** Tokens of one whole sequence, before it is cut over the sp ranks. */
+  sequenceLength: count.default(4096),
+  /** Sequences per optimizer step, over all dp ranks. */
+  batchSize: count.default(1),
+  /** Micro-batches per optimizer step. */
+  accumulate: count.default(1),
+  packing: z.boolean().default(false),
+  /** Fraction of the text held out from its end, or the path of a text of its own; 0 holds out nothing. */
+  validation: z.union([z.number().min(0).lt(1), z.string().min(1)]).default(0.05),
+  /** Steps between two validations; 0 validates only after the last step. */
+  validateEvery: countOrZero.default(100),
+  /** `bigram` prints the training text's bigram entropy beside the loss. */
+  baseline: z.enum(['none', 'bigram']).default('none'),
+});
+
+export const parallelSection = z.strictObject({
+  /** Ranks that one sequence is cut over. */
+  sp: count.max(65_536).default(1),
+  /** Replicas that the batch is divided over. */
+  dp: count.max(65_536).default(1),
+  /** How the memory state crosses ranks; `auto` is the planner's choice. */
+  strategy: z.string().min(1).default('auto'),
+  /** Blocks that all-scan cuts a state into. */
+  blocks: z.union([count.max(4096), z.literal('auto')]).default('auto'),
+  /** The same for softmax layers. */
+  attentionStrategy: z.string().min(1).default('auto'),
+  /** ZeRO stage: what is sharded over dp x sp. */
+  zero: z.int().min(0).max(3).default(0),
+});
+
+export const optimizerSection = z.strictObject({
+  name: z.enum(['adamw']).default('adamw'),
+  /** Highest learning rate, reached after the warm-up. */
+  lr: z.number().gt(0).default(1e-3),
+  betas: z.tuple([z.number().min(0).lt(1), z.number().min(0).lt(1)]).default([0.9, 0.95]),
+  eps: z.number().gt(0).default(1e-8),
+  /** Decoupled: multiplied by the learning rate, not added to the gradient. */
+  weightDecay: z.number().min(0).default(0.1),
+  /** Parts of parameter names (between dots) that are exempt from weight decay. */
+  noDecay: z.array(z.string().min(1)).default(['norm', 'bias', 'embedding']),
+  /** Largest global gradient norm; 0 switches clipping off. */
+  clipNorm: z.number().min(0).default(1),
+  schedule: z.enum(['cosine', 'linear', 'constant']).default('cosine'),
+  warmupSteps: countOrZero.default(10),
+  /** Where cosine and linear end, as a fraction of lr. */
+  minLrRatio: z.number().min(0).max(1).default(0.1),
+  /** What a loss or gradient that is not finite leads to, on every rank alike. */
+  nonFinite: z.enum(['stop', 'skip', 'rollback']).default('stop'),
+});
+
+export const checkpointSection = z.strictObject({
+  /** Steps between two checkpoints; 0 saves only after the last step. */
+  every: countOrZero.default(500),
+  /** Newest checkpoints kept; at least two, since the newest may be the one being written. 0 keeps all. */
+  keep: countOrZero.default(3),
+  /** Training goes on while a checkpoint is written. */
+  async: z.boolean().default(false),
+});
+
+export const launchSection = z.strictObject({
+  launcher: z.string().min(1).default('local'),
+  /** How often the job is started again after a rank was lost. */
+  restarts: countOrZero.default(0),
+  /** How long all ranks together have to say hello. */
+  rendezvousTimeoutMs: milliseconds.default(60_000),
+  heartbeatIntervalMs: milliseconds.default(1_000),
+  /** Silence after which a rank counts as lost. */
+  heartbeatTimeoutMs: milliseconds.default(5_000),
+  /** How long a collective waits for its slowest peer. */
+  collectiveTimeoutMs: milliseconds.default(120_000),
+  /** How long ranks have to finish a step and save after a stop. */
+  stopTimeoutMs: milliseconds.default(90_000),
+});
+
+export const deviceSection = z.strictObject({
+  kind: z.enum(['cpu', 'cuda']).default('cpu'),
+  /** What carries tensors between ranks. */
+  engine: z.enum(['tcp', 'ucx', 'nccl']).default('tcp'),
+  /** Compute threads per rank; `auto` divides this machine's cores by its ranks. */
+  threads: z.union([count.max(1024), z.literal('auto')]).default('auto'),
+});
+
+const sections = {
+  job: jobSection.prefault({}),
+  parallel: parallelSection.prefault({}),
+  optimizer: optimizerSection.prefault({}),
+  checkpoint: checkpointSection.prefault({}),
+  launch: launchSection.prefault({}),
+  device: deviceSection.prefault({}),
+};
+
+/** A job as written: what a TOML, YAML or JSON file, the environment and --set together say. */
+export const jobFileSchema = z.strictObject({
+  ...sections,
+  model: modelSection.prefault({}),
+  data: dataSection,
+});
+
+/** One layer of the model, counted from the embedding. */
+export const layerEntrySchema = z.strictObject({
+  /** Name of a layer of the worker's layers folder; for a file of the user's, the path as written. */
+  use: z.string(),
+  /** `[model.layer.<use>]` with the entry's own options over it. */
+  options: layerOptions,
+  /** Absolute path of a layer file outside the packages. */
+  file: z.string().nullable(),
+});
+
+/** A fully resolved job: every value present, every path absolute, one entry per layer. */
+export const jobSpecSchema = z.strictObject({
+  ...sections,
+  model: z.strictObject({ ...modelKeys, mlp: countOrZero, layers: z.array(layerEntrySchema).min(1) }),
+  data: dataSection,
+});
+
+export type JobFile = z.infer<typeof jobFileSchema>;
+export type JobSpec = z.infer<typeof jobSpecSchema>;
+export type LayerEntry = z.infer<typeof layerEntrySchema>;
+
+/** Keys (or whole sections) that may differ between a run and its resumption. */
+export const resumableKeys: readonly string[] = [
+  'job.steps',
+  'launch',
+  'checkpoint',
+  'parallel.sp',
+  'parallel.dp',
+  'parallel.strategy',
+];

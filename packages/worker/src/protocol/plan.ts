@@ -1,0 +1,94 @@
+import { z } from 'zod';
+import { jobSpecSchema } from './job-spec.js';
+
+const count = z.int().min(0);
+
+/** One recurrence call of one layer, as the shape-only trace of the model saw it. Sizes are those of one rank. */
+export interface RecurrenceTrace {
+  /** Index of the layer, counted from the embedding. */
+  readonly layer: number;
+  /** Bytes of E as sent (f32, all parts), for the sequences of one rank. */
+  readonly stateBytes: number;
+  /** Bytes of M as sent; 0 when M is known from the length. */
+  readonly transitionBytes: number;
+  /** Class of M: `identity`, `scalar`, `diagonal`, … */
+  readonly kind: string;
+}
+
+/** What a model needs on one rank, read from a trace of the layers' own code with shape-only tensors. */
+export interface ModelTrace {
+  readonly numParameters: number;
+  /** Bytes that the forward pass keeps for the backward pass. */
+  readonly activationBytes: number;
+  /** Highest sum of all tensors alive at once, parameters, gradients and optimizer state included. */
+  readonly peakBytes: number;
+  /** Floating-point operations per token, forward and backward. */
+  readonly flopsPerToken: number;
+  readonly recurrences: readonly RecurrenceTrace[];
+}
+
+/** The axes that the ranks are laid out on: `rank = dpIndex * sp + spIndex`. */
+export const meshSchema = z.strictObject({
+  sp: z.int().min(1),
+  dp: z.int().min(1),
+  numRanks: z.int().min(1),
+});
+
+/** The contiguous run of tokens that one sp rank holds of every sequence. */
+export const sliceSchema = z.strictObject({
+  /** First token, counted in the padded sequence. */
+  start: count,
+  /** Tokens held, padding included; a multiple of the chunk. */
+  length: z.int().min(1),
+  /** Tokens that are not padding; at least 1. */
+  numTokens: z.int().min(1),
+});
+
+/** What one rank holds; the largest value over the ranks where they differ. Bytes unless the name says otherwise. */
+export const rankCostSchema = z.strictObject({
+  numParameters: count,
+  parameterBytes: count,
+  gradientBytes: count,
+  optimizerBytes: count,
+  activationBytes: count,
+  peakBytes: count,
+  /** Incoming states of all recurrence calls, kept for the backward pass. */
+  stateBytes: count,
+  flopsPerStep: z.number().min(0),
+});
+
+/** Cost model of one SP strategy for one step: all recurrence calls, forward and backward. */
+export const modelledStrategySchema = z.strictObject({
+  strategy: z.string(),
+  seconds: z.number().min(0),
+  /** By sp rank. */
+  bytesSentByRank: z.array(z.number().min(0)),
+});
+
+export const planSchema = z.strictObject({
+  jobSpec: jobSpecSchema,
+  mesh: meshSchema,
+  /** By sp rank. */
+  slices: z.array(sliceSchema).min(1),
+  /** Length of a sequence with the padding at its end: a multiple of sp x chunk. */
+  paddedLength: z.int().min(1),
+  padTokens: count,
+  /** Sequences that each dp rank takes of a step. */
+  sequencesPerRank: z.int().min(1),
+  /** The strategy that will run; never `auto`. */
+  strategy: z.string(),
+  /** Blocks of the free axis for all-scan. */
+  blocks: z.int().min(1),
+  perRank: rankCostSchema,
+  /** Fastest first. */
+  modelled: z.array(modelledStrategySchema),
+  /** Things worth telling the user, one sentence each. */
+  notes: z.array(z.string()),
+});
+
+export type Mesh = z.infer<typeof meshSchema>;
+export type Slice = z.infer<typeof sliceSchema>;
+export type RankCost = z.infer<typeof rankCostSchema>;
+export type ModelledStrategy = z.infer<typeof modelledStrategySchema>;
+/** Who does what: pure data, made by the coordinator from a job and followed by every rank. */
+export type Plan = z.infer<typeof planSchema>;
