@@ -1,0 +1,33 @@
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { root, SetupError, say } from './setup/exec.mjs';
+import { withLock } from './setup/lock.mjs';
+import { buildAddon } from './setup/native.mjs';
+import { ensureNodePackages } from './setup/packages.mjs';
+import { checkNode, ensureSystemPackages } from './setup/system.mjs';
+import { buildTypeScript } from './setup/typescript.mjs';
+
+/**
+ * Brings a checkout from any state to one that runs: system packages, node packages, TypeScript, addon. Each stage
+ * looks first whether there is something to do, so a second call takes well under a second. Exits 3 when the
+ * machine lacks something, 1 when our own code does not compile.
+ */
+export async function setup() {
+  const start = performance.now();
+  try {
+    checkNode();
+    await withLock(path.join(root, '.cache/setup.lock'), () => {
+      ensureSystemPackages();
+      ensureNodePackages();
+      buildTypeScript();
+      buildAddon();
+    });
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    process.exit(error.exitCode);
+  }
+  say(`ready (${((performance.now() - start) / 1000).toFixed(1)} s)`);
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) await setup();

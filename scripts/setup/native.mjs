@@ -1,0 +1,84 @@
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import os from 'node:os';
+import path from 'node:path';
+import { root, run, SetupError, say, which } from './exec.mjs';
+import { hashFiles, listFiles, readStamp, writeStamp } from './stamps.mjs';
+import { findCompiler } from './system.mjs';
+
+const kernels = path.join(root, 'packages/kernels');
+const buildFolder = path.join(kernels, 'build');
+const addon = path.join(buildFolder, 'longscan.node');
+
+/** Builds the native addon, and its CUDA part when there are CUDA sources and a compiler for them. */
+export function buildAddon() {
+  const files = listFiles(
+    kernels,
+    (name) => /\.(cc|h|cu|cuh|cmake)$/.test(name) || name === 'CMakeLists.txt',
+  );
+  const nvcc = files.some((file) => file.endsWith('.cu')) ? findNvcc() : null;
+  const hash = hashFiles(files, [process.arch, process.execPath, findNodeHeaders(), nvcc]);
+  if (readStamp('native') === hash && existsSync(addon)) return;
+  say(
+    nvcc === null ? 'building the native addon' : `building the native addon and its CUDA part with ${nvcc}`,
+  );
+  removeForeignBuild();
+  configure(nvcc);
+  run('cmake', ['--build', buildFolder, '--parallel', String(os.availableParallelism())], {
+    fix: 'correct the errors above',
+    exitCode: 1,
+  });
+  writeStamp('native', hash);
+}
+
+/** nvcc from CUDA_HOME, from PATH or from the usual folder; null when there is none. */
+export function findNvcc() {
+  const homes = [
+    process.env.CUDA_HOME && path.join(process.env.CUDA_HOME, 'bin/nvcc'),
+    'nvcc',
+    '/usr/local/cuda/bin/nvcc',
+  ];
+  for (const candidate of homes) {
+    const found = candidate ? which(candidate) : null;
+    if (found !== null) return found;
+  }
+  return null;
+}
+
+function configure(nvcc) {
+  const isConfigured = existsSync(path.join(buildFolder, 'CMakeCache.txt'));
+  const generator = !isConfigured && which('ninja') !== null ? ['-G', 'Ninja'] : [];
+  const compiler = isConfigured ? [] : [`-DCMAKE_CXX_COMPILER=${findCompiler()}`];
+  const cuda = nvcc === null ? [] : ['-DLONGSCAN_CUDA=ON', `-DCMAKE_CUDA_COMPILER=${nvcc}`];
+  const includes = [`-DNODE_INCLUDE_DIR=${findNodeHeaders()}`, `-DNODE_ADDON_API_DIR=${findNodeAddonApi()}`];
+  const options = ['-DCMAKE_BUILD_TYPE=Release', ...compiler, ...includes, ...cuda];
+  run('cmake', ['-S', kernels, '-B', buildFolder, ...generator, ...options], {
+    fix: 'correct the errors above; `rm -rf packages/kernels/build` starts afresh',
+    exitCode: 1,
+  });
+}
+
+/** A build folder that was configured elsewhere (a copied checkout) cannot be used again: CMake refuses it. */
+function removeForeignBuild() {
+  const cache = path.join(buildFolder, 'CMakeCache.txt');
+  if (!existsSync(cache)) return;
+  if (!readFileSync(cache, 'utf8').includes(`CMAKE_HOME_DIRECTORY:INTERNAL=${kernels}\n`))
+    rmSync(buildFolder, { recursive: true });
+}
+
+/** Node's own headers, which every official package of Node installs beside it. */
+function findNodeHeaders() {
+  const folder = path.resolve(process.execPath, '../../include/node');
+  if (existsSync(path.join(folder, 'node_api.h'))) return folder;
+  throw new SetupError({
+    code: 'E-SETUP',
+    where: path.join(folder, 'node_api.h'),
+    found: 'Node was installed without its headers',
+    fix: 'install Node from nodejs.org or NodeSource, or the Debian package libnode-dev',
+  });
+}
+
+function findNodeAddonApi() {
+  // include_dir is relative to the working directory.
+  return path.resolve(createRequire(path.join(kernels, 'package.json'))('node-addon-api').include_dir);
+}
