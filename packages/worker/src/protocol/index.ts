@@ -1,3 +1,4 @@
+export { type ErrorParts, LongscanError } from '@longscan/kernels';
 export {
   type JobFile,
   type JobSpec,

@@ -17,7 +17,11 @@ export const runNamePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
 export const jobSection = z.strictObject({
   /** Start of the run folder's name. */
-  name: z.string().regex(runNamePattern).default('run'),
+  name: z
+    .string()
+    .regex(runNamePattern)
+    .describe('letters, digits, ".", "_" and "-", at most 64, a letter or digit first')
+    .default('run'),
   seed: z.int().min(0).max(0xffff_ffff).default(42),
   /** Optimizer steps in the whole job, those before a resume included. */
   steps: count.default(1000),
@@ -55,7 +59,10 @@ const modelKeys = {
 export const modelSection = z.strictObject({
   ...modelKeys,
   /** One entry, or a pattern whose length divides numLayers and is repeated. */
-  layers: z.union([layerUse, z.array(layerUse).min(1)]).default('gla'),
+  layers: z
+    .union([layerUse, z.array(layerUse).min(1)])
+    .describe('a layer name, a path, { use = "name", … } or a list of these')
+    .default('gla'),
   /** `[model.layer.<name>]`: defaults for every entry that uses the layer. */
   layer: z.record(z.string(), layerOptions).default({}),
 });
@@ -74,7 +81,10 @@ export const dataSection = z.strictObject({
   accumulate: count.default(1),
   packing: z.boolean().default(false),
   /** Fraction of the text held out from its end, or the path of a text of its own; 0 holds out nothing. */
-  validation: z.union([z.number().min(0).lt(1), z.string().min(1)]).default(0.05),
+  validation: z
+    .union([z.number().min(0).lt(1), z.string().min(1)])
+    .describe('a fraction >= 0 and < 1, or a path')
+    .default(0.05),
   /** Steps between two validations; 0 validates only after the last step. */
   validateEvery: countOrZero.default(100),
   /** `bigram` prints the training text's bigram entropy beside the loss. */
@@ -100,7 +110,10 @@ export const optimizerSection = z.strictObject({
   name: z.enum(['adamw']).default('adamw'),
   /** Highest learning rate, reached after the warm-up. */
   lr: z.number().gt(0).default(1e-3),
-  betas: z.tuple([z.number().min(0).lt(1), z.number().min(0).lt(1)]).default([0.9, 0.95]),
+  betas: z
+    .tuple([z.number().min(0).lt(1), z.number().min(0).lt(1)])
+    .describe('two numbers >= 0 and < 1')
+    .default([0.9, 0.95]),
   eps: z.number().gt(0).default(1e-8),
   /** Decoupled: multiplied by the learning rate, not added to the gradient. */
   weightDecay: z.number().min(0).default(0.1),
