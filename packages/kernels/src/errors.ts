@@ -25,6 +25,8 @@ export class LongscanError extends Error {
   readonly exitCode: number;
   readonly hint: string | null;
   readonly rank: number | null;
+  /** What the message was made of, so that an error can cross a process and be made again. */
+  readonly parts: ErrorParts;
 
   constructor(parts: ErrorParts) {
     super(formatError(parts), parts.cause === undefined ? undefined : { cause: parts.cause });
@@ -33,6 +35,7 @@ export class LongscanError extends Error {
     this.exitCode = parts.exitCode ?? 1;
     this.hint = parts.fix ?? null;
     this.rank = parts.rank ?? null;
+    this.parts = parts;
   }
 }
 

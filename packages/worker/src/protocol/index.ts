@@ -1,5 +1,14 @@
 export { type ErrorParts, LongscanError } from '@longscan/kernels';
 export {
+  type Assignment,
+  assignmentSchema,
+  type RankTimeouts,
+  type Task,
+  taskSchema,
+} from './assignment.js';
+export { decodeFrame, encodeFrame, type WireValue } from './codec.js';
+export { type FrameFault, frameLimits, scanFrame } from './frame-scanner.js';
+export {
   type JobFile,
   type JobSpec,
   jobFileSchema,
@@ -8,6 +17,35 @@ export {
   resumableKeys,
   runNamePattern,
 } from './job-spec.js';
+export {
+  type Abort,
+  type Addresses,
+  type CheckpointSaved,
+  type CoordinatorBody,
+  type CoordinatorFrame,
+  coordinatorFrameSchema,
+  type Done,
+  type Failed,
+  type Heartbeat,
+  type Hello,
+  type Incident,
+  type Phase,
+  phases,
+  protocolVersion,
+  type RankBody,
+  type RankFrame,
+  type RankTable,
+  type Ready,
+  type Refused,
+  type Report,
+  rankFrameSchema,
+  type StepMetrics,
+  type Stop,
+  type TrainResult,
+  type ValidationMetrics,
+  type Welcome,
+} from './messages.js';
+export { isStepRow, type MetricsRow, type PerRankStep, type StepRow, type ValidationRow } from './metrics.js';
 export {
   type Mesh,
   type ModelledStrategy,

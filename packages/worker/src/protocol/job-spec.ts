@@ -40,15 +40,15 @@ const layerUse = z.union([z.string().min(1), z.looseObject({ use: z.string().min
 
 const modelKeys = {
   /** Width of the residual stream. */
-  dModel: count.default(256),
-  numLayers: count.default(4),
+  dModel: count.max(1_048_576).default(256),
+  numLayers: count.max(4096).default(4),
   /** Default number of heads for layers that do not set their own. */
-  numHeads: count.default(4),
+  numHeads: count.max(65_536).default(4),
   /** Tokens per chunk of the chunkwise-parallel forms; slices are multiples of it. */
   chunk: count.max(4096).default(64),
   vocabSize: count.max(2 ** 31 - 1).default(256),
   /** Hidden width of the SwiGLU block; 0 leaves it out, 'auto' is 8/3 dModel rounded up to a multiple of 64. */
-  mlp: z.union([countOrZero, z.literal('auto')]).default('auto'),
+  mlp: z.union([countOrZero.max(1_048_576), z.literal('auto')]).default('auto'),
   /** The output head is the embedding transposed. */
   tieEmbeddings: z.boolean().default(true),
   precision: z.enum(['f32', 'bf16']).default('f32'),

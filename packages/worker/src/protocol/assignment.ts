@@ -1,0 +1,64 @@
+import { z } from 'zod';
+import { planSchema } from './plan.js';
+
+/** What a rank process is started for. */
+export const taskSchema = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('train') }),
+  z.strictObject({
+    kind: z.literal('generate'),
+    /** Absolute path of a committed checkpoint folder. */
+    checkpoint: z.string().min(1),
+    prompt: z.string(),
+    numTokens: z.int().min(0),
+    /** 0 takes the most likely token. */
+    temperature: z.number().min(0),
+    seed: z.int().min(0).max(0xffff_ffff),
+  }),
+  z.strictObject({
+    kind: z.literal('layers-check'),
+    /** Name of a layer of the worker's layers folder, or absolute path of a layer file. */
+    file: z.string().min(1),
+  }),
+  z.strictObject({
+    kind: z.literal('bench'),
+    what: z.enum(['kernels', 'collectives', 'step']),
+  }),
+]);
+
+/** Limits that a rank itself keeps. */
+export const rankTimeoutsSchema = z.strictObject({
+  heartbeatIntervalMs: z.int().min(1),
+  /** From Abort to the end of the process; then the rank kills itself. */
+  abortGraceMs: z.int().min(1),
+  /** Silence of the coordinator after which a rank without a lifeline pipe ends. */
+  coordinatorLostMs: z.int().min(1),
+  /** How long a collective waits for its slowest peer. */
+  collectiveTimeoutMs: z.int().min(1),
+});
+
+/** All that a rank is told about its job, in the Welcome that answers its Hello. */
+export const assignmentSchema = z.strictObject({
+  jobId: z.string(),
+  /** Number of the launch within this job, counted up at every relaunch; fences off ranks of an earlier one. */
+  epoch: z.int().min(1),
+  /** Number of the launch within the run folder, resumes included; rows of metrics.jsonl carry it. */
+  attempt: z.int().min(1),
+  rank: z.int().min(0),
+  worldSize: z.int().min(1),
+  task: taskSchema,
+  /** Null for tasks that need no job. */
+  plan: planSchema.nullable(),
+  /** Absolute path of the run folder; null for tasks without one. */
+  runDir: z.string().nullable(),
+  /** Key of the HMAC by which ranks authenticate to each other on the data plane, hex. */
+  jobToken: z.string().regex(/^[0-9a-f]{64}$/),
+  /** Absolute path of the checkpoint folder to continue from. */
+  resumeFrom: z.string().nullable(),
+  /** Absolute path of a layer file to absolute path of its bundled module. */
+  layerModules: z.record(z.string(), z.string()),
+  timeouts: rankTimeoutsSchema,
+});
+
+export type Task = z.infer<typeof taskSchema>;
+export type RankTimeouts = z.infer<typeof rankTimeoutsSchema>;
+export type Assignment = z.infer<typeof assignmentSchema>;

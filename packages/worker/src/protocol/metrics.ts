@@ -1,0 +1,59 @@
+/**
+ * Rows of `metrics.jsonl`. A number that was not finite is null, with `finite: false`. After a resume or a rollback
+ * a step may have several rows: the one with the highest attempt counts.
+ */
+export type MetricsRow = StepRow | ValidationRow;
+
+/** One optimizer step, all ranks together. */
+export interface StepRow {
+  readonly step: number;
+  readonly attempt: number;
+  /** Mean over the valid tokens of the whole batch, nats per token. */
+  readonly loss: number | null;
+  /** Global norm before clipping. */
+  readonly gradNorm: number | null;
+  /** False when the loss or the gradient norm was not finite. */
+  readonly finite: boolean;
+  readonly lr: number;
+  /** Valid tokens of the whole batch. */
+  readonly tokens: number;
+  readonly tokensPerSecond: number;
+  /** Model FLOPs over the machine's peak; null when the peak is not known. */
+  readonly mfu: number | null;
+  /** The slowest rank's. */
+  readonly stepMs: number;
+  /** Time that compute waited for sequence-parallel communication; the largest over the ranks. */
+  readonly spExposedMs: number;
+  /** Sum over the ranks, both directions, counted where the bytes are sent. */
+  readonly spBytesSent: number;
+  /** Largest over the ranks. */
+  readonly peakBytes: number;
+  /** What each rank reported, by rank; null where its report was lost. */
+  readonly perRank: readonly (PerRankStep | null)[];
+  /** Parts of the step time and whatever else rank 0 measured, milliseconds unless the name says otherwise. */
+  readonly extra: Readonly<Record<string, number | null>>;
+}
+
+export interface PerRankStep {
+  readonly stepMs: number;
+  readonly spExposedMs: number;
+  readonly spBytesSentForward: number;
+  readonly spBytesSentBackward: number;
+  readonly peakBytes: number;
+}
+
+/** Loss on the held-out text after a step. */
+export interface ValidationRow {
+  readonly step: number;
+  readonly attempt: number;
+  /** Nats per token. */
+  readonly validationLoss: number | null;
+  readonly finite: boolean;
+  /** Entropy of the training text under a bigram model, nats per token, where the job asks for it. */
+  readonly bigramEntropy: number | null;
+}
+
+/** True for a row of a step, false for one of a validation. */
+export function isStepRow(row: MetricsRow): row is StepRow {
+  return 'loss' in row;
+}
