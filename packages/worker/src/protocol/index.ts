@@ -17,6 +17,7 @@ export {
   resumableKeys,
   runNamePattern,
 } from './job-spec.js';
+export { type KeyFile, keyFileSchema } from './key-file.js';
 export {
   type Abort,
   type Addresses,

@@ -1,0 +1,33 @@
+import type { Assignment } from '../protocol/assignment.js';
+import type { Addresses, Done, Failed, RankTable, Report } from '../protocol/messages.js';
+import type { RankEnv } from './rank-env.js';
+
+/** What the control thread is started with. */
+export interface ControlThreadData {
+  readonly env: RankEnv;
+  /** Words of `progress.ts`. */
+  readonly progress: Int32Array;
+  /** Words of `exitWord`. */
+  readonly exit: Int32Array;
+}
+
+/** Handshake of the process's end, in shared memory because the exit handler cannot await anything. */
+export const exitWord = { requested: 0, closed: 1 } as const;
+
+export const numExitWords = 2;
+
+/** Main thread to control thread. */
+export type ToControlThread =
+  | { readonly kind: 'send'; readonly body: Report | Done | Failed }
+  | {
+      readonly kind: 'ready';
+      readonly addresses: Addresses;
+    };
+
+/** Control thread to main thread. */
+export type FromControlThread =
+  | { readonly kind: 'welcome'; readonly assignment: Assignment }
+  | { readonly kind: 'refused'; readonly code: string; readonly reason: string }
+  | { readonly kind: 'rank-table'; readonly table: RankTable }
+  | { readonly kind: 'stop'; readonly save: boolean }
+  | { readonly kind: 'abort'; readonly reason: string };
