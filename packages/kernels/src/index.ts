@@ -1,1 +1,30 @@
+export {
+  type BackwardCall,
+  defineOp,
+  type ForwardCall,
+  forwardCall,
+  type OpInputs,
+} from './autograd/define-op.js';
+export {
+  type CheckedInput,
+  type GradCheckOptions,
+  type GradientMismatch,
+  gradCheck,
+} from './autograd/grad-check.js';
+export { Tape, type TapeNode } from './autograd/tape.js';
+export { type CpuDeviceOptions, Device, openCpuDevice, openShapeDevice } from './device.js';
 export { type ErrorParts, LongscanError } from './errors.js';
+export type { MemoryStats, Native } from './native.js';
+export { add, axpy } from './ops/add/index.js';
+export { type Event, Stream } from './stream.js';
+export {
+  type DType,
+  dtypeBytes,
+  empty,
+  emptyLike,
+  expectShape,
+  fromArray,
+  type HostArray,
+  hostArray,
+  Tensor,
+} from './tensor.js';

@@ -1,0 +1,62 @@
+#include "addon_data.h"
+
+#include "errors.h"
+
+namespace longscan {
+
+void Gate::open() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    open_ = true;
+  }
+  opened_.notify_all();
+}
+
+void Gate::pass() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  opened_.wait(lock, [&] { return open_; });
+}
+
+struct AddonData::Settlement {
+  Napi::Promise::Deferred deferred;
+  Napi::Reference<Napi::Value> result;  // kept alive while the stream writes into it
+  std::optional<StreamFailure> failure;
+};
+
+AddonData::AddonData(Napi::Env env) {
+  notifier_ = Notifier::New(env, "longscan settlements", 0, 1, this);
+  notifier_.Unref(env);
+}
+
+AddonData::~AddonData() {
+  extensions.clear();
+  contexts.clear();
+}
+
+Napi::Promise AddonData::settle(Napi::Env env, Stream& stream, std::function<void()> onStream, Napi::Value result) {
+  auto* settlement =
+      new Settlement{Napi::Promise::Deferred::New(env), Napi::Reference<Napi::Value>::New(result, 1), std::nullopt};
+  const Napi::Promise promise = settlement->deferred.Promise();
+  if (numPending_++ == 0) notifier_.Ref(env);
+  stream.enqueueAlways([this, settlement, onStream](const std::optional<StreamFailure>& failure) {
+    if (!failure && onStream) onStream();
+    settlement->failure = failure;
+    if (notifier_.NonBlockingCall(settlement) != napi_ok) delete settlement;
+  });
+  return promise;
+}
+
+void AddonData::deliver(Napi::Env env, Napi::Function, AddonData* data, Settlement* settlement) {
+  if (env != nullptr) {
+    if (--data->numPending_ == 0) data->notifier_.Unref(env);
+    Napi::HandleScope scope(env);
+    if (settlement->failure) {
+      settlement->deferred.Reject(toJsError(env, settlement->failure->code, settlement->failure->message).Value());
+    } else {
+      settlement->deferred.Resolve(settlement->result.Value());
+    }
+  }
+  delete settlement;
+}
+
+}  // namespace longscan

@@ -1,0 +1,118 @@
+#include "args.h"
+
+#include <cmath>
+
+#include "errors.h"
+
+namespace longscan {
+
+void Args::check(bool ok, const std::string& message) const {
+  if (!ok) throw Error("E-ARGUMENT", std::string(function_) + ": " + message);
+}
+
+Napi::Value Args::next(const char* name) {
+  check(position_ < info_.Length(), std::string("argument \"") + name + "\" is missing");
+  return info_[position_++];
+}
+
+Napi::Value Args::value(const char* name) { return next(name); }
+
+double Args::number(const char* name) {
+  const Napi::Value value = next(name);
+  check(value.IsNumber(), std::string("argument \"") + name + "\" is not a number");
+  return value.As<Napi::Number>().DoubleValue();
+}
+
+int64_t Args::integer(const char* name) {
+  const double value = number(name);
+  check(std::nearbyint(value) == value && std::fabs(value) < 9007199254740992.0,
+        std::string("argument \"") + name + "\" is not an integer: " + std::to_string(value));
+  return static_cast<int64_t>(value);
+}
+
+bool Args::flag(const char* name) {
+  const Napi::Value value = next(name);
+  check(value.IsBoolean(), std::string("argument \"") + name + "\" is not a boolean");
+  return value.As<Napi::Boolean>().Value();
+}
+
+std::string Args::text(const char* name) {
+  const Napi::Value value = next(name);
+  check(value.IsString(), std::string("argument \"") + name + "\" is not a string");
+  return value.As<Napi::String>().Utf8Value();
+}
+
+Stream& Args::stream(const char* name) {
+  const double id = number(name);
+  const auto it = data().streams.find(static_cast<uint64_t>(id));
+  check(it != data().streams.end(), std::string("argument \"") + name + "\" is not a stream that is open");
+  if (stream_ == nullptr) stream_ = it->second;
+  return *it->second;
+}
+
+TensorRef Args::tensor(const char* name) {
+  TensorRef tensor = data().tensors.get(number(name));
+  check(numBlocks_ < blocks_.size(), "too many tensors");
+  blocks_[numBlocks_++] = tensor.block;
+  shapes_.add(tensor);
+  return tensor;
+}
+
+TensorRef Args::tensor(const char* name, DType dtype) {
+  TensorRef result = tensor(name);
+  check(result.dtype == dtype, std::string("argument \"") + name + "\" is " + dtypeName(result.dtype) + ", expected " +
+                                   dtypeName(dtype));
+  return result;
+}
+
+TensorRef Args::optionalTensor(const char* name) {
+  check(position_ < info_.Length(), std::string("argument \"") + name + "\" is missing");
+  if (info_[position_].IsNull()) {
+    position_++;
+    return {};
+  }
+  return tensor(name);
+}
+
+void Args::checkSameType(const TensorRef& a, const TensorRef& b) const {
+  check(a.dtype == b.dtype, std::string("tensors of type ") + dtypeName(a.dtype) + " and " + dtypeName(b.dtype) +
+                                " in one call");
+}
+
+uint64_t Args::enqueue(std::function<void()> task) {
+  check(stream_ != nullptr, "no stream among the arguments");
+  const uint64_t ticket = stream_->enqueue(function_, std::move(task), shapes_);
+  for (size_t i = 0; i < numBlocks_; i++) Allocator::touch(blocks_[i], *stream_, ticket);
+  return ticket;
+}
+
+namespace {
+
+struct Entry {
+  const char* name;
+  size_t arity;
+  Binding binding;
+};
+
+Napi::Value call(const Napi::CallbackInfo& info) {
+  const auto* entry = static_cast<const Entry*>(info.Data());
+  try {
+    Args args(info, entry->name);
+    args.check(info.Length() == entry->arity, std::to_string(info.Length()) + " arguments, expected " +
+                                                  std::to_string(entry->arity));
+    return entry->binding(args);
+  } catch (const Error& error) {
+    throw toJsError(info.Env(), error.code(), error.what());
+  }
+}
+
+}  // namespace
+
+void Registry::add(const char* name, size_t arity, Binding binding) {
+  auto* entry = new Entry{name, arity, binding};
+  exports_.Set(name, Napi::Function::New(env_, call, name, entry));
+  env_.AddCleanupHook([](Entry* e) { delete e; }, entry);
+  arities_.Set(name, Napi::Number::New(env_, static_cast<double>(arity)));
+}
+
+}  // namespace longscan

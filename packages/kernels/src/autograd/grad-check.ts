@@ -1,0 +1,116 @@
+import type { Device } from '../device.js';
+import { fromArray, type Tensor } from '../tensor.js';
+
+/** One input of a function under check. */
+export interface CheckedInput {
+  readonly values: ArrayLike<number>;
+  readonly shape: readonly number[];
+}
+
+/** A gradient element that does not fit. */
+export interface GradientMismatch {
+  readonly input: string;
+  readonly index: number;
+  readonly analytic: number;
+  readonly numeric: number;
+}
+
+export interface GradCheckOptions {
+  /** Step of the central difference. */
+  readonly epsilon?: number;
+  readonly absolute?: number;
+  readonly relative?: number;
+  /** At most this many elements per input are perturbed, evenly spread. */
+  readonly maxElements?: number;
+}
+
+/**
+ * Compares every gradient of `compute` with central differences, in f64. The outputs are weighted with fixed
+ * pseudo-random numbers, so that errors of opposite sign cannot cancel.
+ *
+ * `compute` receives f64 tensors by name and returns all outputs (of any shape). Returns the elements that differ by
+ * more than `absolute + relative * |numeric|` (defaults as in torch.autograd.gradcheck: 1e-6 steps, 1e-5, 1e-3).
+ */
+export async function gradCheck(
+  device: Device,
+  inputs: Readonly<Record<string, CheckedInput>>,
+  compute: (tensors: Readonly<Record<string, Tensor>>) => readonly Tensor[],
+  options: GradCheckOptions = {},
+): Promise<GradientMismatch[]> {
+  const { epsilon = 1e-6, absolute = 1e-5, relative = 1e-3, maxElements = 24 } = options;
+  const analytic = await analyticGradients(device, inputs, compute);
+  const mismatches: GradientMismatch[] = [];
+  for (const [name, { values }] of Object.entries(inputs)) {
+    const stride = Math.max(1, Math.floor(values.length / maxElements));
+    for (let index = 0; index < values.length; index += stride) {
+      const at = async (delta: number): Promise<number> => {
+        const moved = Float64Array.from(values);
+        moved[index]! += delta;
+        return weightedSum(device, { ...inputs, [name]: { ...inputs[name]!, values: moved } }, compute);
+      };
+      const numeric = ((await at(epsilon)) - (await at(-epsilon))) / (2 * epsilon);
+      const found = analytic[name]![index]!;
+      // Written so that NaN counts as a mismatch.
+      if (!(Math.abs(found - numeric) <= absolute + relative * Math.abs(numeric))) {
+        mismatches.push({ input: name, index, analytic: found, numeric });
+      }
+    }
+  }
+  return mismatches;
+}
+
+async function analyticGradients(
+  device: Device,
+  inputs: Readonly<Record<string, CheckedInput>>,
+  compute: (tensors: Readonly<Record<string, Tensor>>) => readonly Tensor[],
+): Promise<Record<string, Float64Array>> {
+  const tensors = upload(device, inputs);
+  const leaves = Object.entries(tensors);
+  for (const [, tensor] of leaves) {
+    tensor.requiresGrad = true;
+    tensor.gradient = fromArray(device, new Float64Array(tensor.size), tensor.shape, 'f64');
+  }
+  const { result: outputs, tape } = device.record(() => compute(tensors));
+  const seeds = outputs.map((output, i) => fromArray(device, weights(output.size, i), output.shape, 'f64'));
+  tape.backward(outputs, seeds);
+  const gradients: Record<string, Float64Array> = {};
+  for (const [name, tensor] of leaves) gradients[name] = await tensor.gradient!.readNumbers();
+  for (const tensor of [...outputs, ...seeds]) tensor.release();
+  for (const [, tensor] of leaves) {
+    tensor.gradient!.release();
+    tensor.release();
+  }
+  return gradients;
+}
+
+async function weightedSum(
+  device: Device,
+  inputs: Readonly<Record<string, CheckedInput>>,
+  compute: (tensors: Readonly<Record<string, Tensor>>) => readonly Tensor[],
+): Promise<number> {
+  const tensors = upload(device, inputs);
+  const outputs = device.scope(() => compute(tensors));
+  let sum = 0;
+  for (const [i, output] of outputs.entries()) {
+    const values = await output.readNumbers();
+    const weight = weights(values.length, i);
+    for (let j = 0; j < values.length; j++) sum += values[j]! * weight[j]!;
+    output.release();
+  }
+  for (const tensor of Object.values(tensors)) tensor.release();
+  return sum;
+}
+
+function upload(device: Device, inputs: Readonly<Record<string, CheckedInput>>): Record<string, Tensor> {
+  return Object.fromEntries(
+    Object.entries(inputs).map(([name, { values, shape }]) => [
+      name,
+      fromArray(device, values, shape, 'f64'),
+    ]),
+  );
+}
+
+/** Fixed weights in [-1, 1], different for every output. */
+function weights(size: number, output: number): Float64Array {
+  return Float64Array.from({ length: size }, (_, i) => Math.sin(1 + 12.9898 * i + 78.233 * output));
+}

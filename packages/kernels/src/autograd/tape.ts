@@ -1,0 +1,116 @@
+import type { Device } from '../device.js';
+import { emptyLike, type Tensor } from '../tensor.js';
+
+/** One recorded op. */
+export interface TapeNode {
+  readonly name: string;
+  readonly inputs: readonly Tensor[];
+  readonly outputs: readonly Tensor[];
+  /** Kept alive until this node's backward has run. */
+  readonly saved: readonly Tensor[];
+  /**
+   * Gradients of the inputs, in their order, from those of the outputs (null: none reaches it). A gradient that was
+   * already accumulated (a deferred weight gradient) is returned as null.
+   */
+  backward(gradients: readonly (Tensor | null)[]): readonly (Tensor | null)[];
+}
+
+/** Work that nothing later in the backward pass waits for, and the tensors that it reads. */
+interface Deferred {
+  readonly tensors: readonly Tensor[];
+  readonly run: () => void;
+}
+
+/**
+ * Reverse-mode differentiation over recorded ops. Gradients of tensors that several ops read are added; those of
+ * parameters are accumulated (`+=`) into `parameter.gradient`.
+ */
+export class Tape {
+  private nodes: TapeNode[] = [];
+  private deferred: Deferred[] = [];
+  private readonly gradients = new Map<Tensor, Tensor>();
+
+  constructor(readonly device: Device) {}
+
+  record(node: TapeNode): void {
+    for (const tensor of node.saved) tensor.retain();
+    for (const output of node.outputs) output.requiresGrad = true;
+    this.nodes.push(node);
+  }
+
+  /**
+   * Puts off work that only writes parameter gradients until `flushDeferred`: a recurrence calls that while its scan
+   * is under way, so that communication has something to hide behind.
+   */
+  defer(tensors: readonly Tensor[], run: () => void): void {
+    for (const tensor of tensors) tensor.retain();
+    this.deferred.push({ tensors, run });
+  }
+
+  /** Enqueues everything that was put off so far. */
+  flushDeferred(): void {
+    const work = this.deferred;
+    this.deferred = [];
+    for (const { tensors, run } of work) {
+      this.device.scope(run);
+      for (const tensor of tensors) tensor.release();
+    }
+  }
+
+  /**
+   * Enqueues the backward pass from `outputs` with gradients `seeds` (same shapes), and forgets the recorded ops.
+   * What reaches a parameter is added to its `gradient`.
+   */
+  backward(outputs: readonly Tensor[], seeds: readonly Tensor[]): void {
+    outputs.forEach((output, i) => {
+      this.device.scope(() => this.accumulate(output, seeds[i]!));
+    });
+    while (this.nodes.length > 0) {
+      const node = this.nodes.pop()!;
+      this.device.scope(() => this.visit(node));
+    }
+    this.flushDeferred();
+    for (const gradient of this.gradients.values()) gradient.release();
+    this.gradients.clear();
+  }
+
+  /** Drops what was recorded without running it backward. */
+  clear(): void {
+    for (const node of this.nodes) for (const tensor of node.saved) tensor.release();
+    this.nodes = [];
+  }
+
+  private visit(node: TapeNode): void {
+    const gradients = node.outputs.map((output) => this.gradients.get(output) ?? null);
+    if (gradients.some((gradient) => gradient !== null)) {
+      const results = node.backward(gradients);
+      node.inputs.forEach((input, i) => {
+        const gradient = results[i] ?? null;
+        if (gradient !== null && input.requiresGrad) this.accumulate(input, gradient);
+      });
+    }
+    for (const output of node.outputs) {
+      this.gradients.get(output)?.release();
+      this.gradients.delete(output);
+    }
+    for (const tensor of node.saved) tensor.release();
+  }
+
+  private accumulate(tensor: Tensor, gradient: Tensor): void {
+    const { native, compute } = this.device;
+    if (tensor.gradient !== null) {
+      native.axpy(compute.id, 1, gradient.id, tensor.gradient.id);
+      return;
+    }
+    const before = this.gradients.get(tensor);
+    if (before === undefined) {
+      this.gradients.set(tensor, gradient.retain());
+      return;
+    }
+    // A sum in a new tensor: `before` may be the very tensor that another input received.
+    const total = emptyLike(gradient);
+    native.addForward(compute.id, before.id, gradient.id, total.id);
+    this.gradients.set(tensor, total.retain());
+    before.release();
+  }
+}

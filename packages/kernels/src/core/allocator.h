@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <unordered_map>
+#include <vector>
+
+namespace longscan {
+
+class Stream;
+
+/// One piece of memory, shared by a tensor and its views. Owned by the JavaScript thread.
+struct Block {
+  void* data;
+  size_t bytes;  // as rounded
+  Stream* home;  // the stream on which it is first touched and in whose order it is reused
+  int numTensors = 0;
+  struct Use {
+    Stream* stream;
+    uint64_t ticket;
+  };
+  std::vector<Use> foreignUses;  // newest use on each other stream
+};
+
+struct AllocatorStats {
+  size_t inUseBytes = 0;
+  size_t peakBytes = 0;
+  size_t reservedBytes = 0;
+};
+
+/// Caching, stream-ordered allocator. A freed block is reused at once by work on its home stream, since a stream
+/// is in order; if other streams used it, only after their tickets are done. All calls are on the JavaScript thread.
+class Allocator {
+ public:
+  explicit Allocator(bool poison) : poison_(poison) {}
+  ~Allocator();
+  Allocator(const Allocator&) = delete;
+  Allocator& operator=(const Allocator&) = delete;
+
+  /// Throws E-MEMORY. With poisoning on, the memory is filled with NaN in stream order.
+  Block* allocate(size_t bytes, Stream& home);
+  void release(Block* block);
+  /// Notes that work with this ticket on `stream` touches the block.
+  static void touch(Block* block, Stream& stream, uint64_t ticket);
+
+  const AllocatorStats& stats() const { return stats_; }
+  void resetPeak() { stats_.peakBytes = stats_.inUseBytes; }
+
+ private:
+  using FreeList = std::multimap<size_t, Block*>;
+  void reclaimPending();
+  void dropFree();
+  static void* map(size_t bytes);
+  static void unmap(void* data, size_t bytes);
+
+  const bool poison_;
+  AllocatorStats stats_;
+  std::unordered_map<Stream*, FreeList> free_;
+  std::vector<Block*> pending_;  // freed, but another stream may still use them
+};
+
+}  // namespace longscan

@@ -1,0 +1,51 @@
+#include "context.h"
+
+#include <algorithm>
+
+namespace longscan {
+
+Stream& Context::createStream(std::string name) {
+  auto stream = std::make_unique<Stream>(*this, std::move(name));
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (failure_) stream->fail(*failure_);
+  streams_.push_back(std::move(stream));
+  return *streams_.back();
+}
+
+void Context::fail(const StreamFailure& failure) {
+  std::vector<Hook> hooks;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (failure_) return;
+    failure_ = failure;
+    for (auto& stream : streams_) stream->fail(failure);
+    hooks = hooks_;
+  }
+  for (auto& hook : hooks) hook.run(failure);
+}
+
+bool Context::isOwnFailure(const std::string& message) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return failure_ && failure_->message == message;
+}
+
+int Context::addAbortHook(std::function<void(const StreamFailure&)> hook) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  hooks_.push_back({nextHook_, std::move(hook)});
+  return nextHook_++;
+}
+
+void Context::removeAbortHook(int number) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  hooks_.erase(std::remove_if(hooks_.begin(), hooks_.end(), [&](const Hook& hook) { return hook.number == number; }),
+               hooks_.end());
+}
+
+void Context::close() {
+  bool idle = true;
+  for (auto& stream : streams_) idle = idle && stream->done(stream->last());
+  if (!idle) fail({"E-STREAM", "the device was closed with work under way"});
+  for (auto& stream : streams_) stream->close();
+}
+
+}  // namespace longscan

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "allocator.h"
+#include "parallel.h"
+#include "stream.h"
+
+namespace longscan {
+
+/// Everything native that belongs to one rank on one device: its memory, its streams, its compute threads, and who
+/// must be told when one of them fails. Tests hold several in one process.
+class Context {
+ public:
+  Context(int numThreads, bool poison) : allocator_(poison), pool_(numThreads) {}
+  ~Context() { close(); }
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+
+  Stream& createStream(std::string name);
+  Allocator& allocator() { return allocator_; }
+  ThreadPool& pool() { return pool_; }
+
+  /// The first failure of any stream: every stream of the context skips what follows, and each abort hook runs
+  /// (communicators wake their waiters and tell their peers). Callable from any thread.
+  void fail(const StreamFailure& failure);
+  /// True if this message is the failure that the context already stored.
+  bool isOwnFailure(const std::string& message);
+
+  /// Adds something to be told of a failure; returns a number for `removeAbortHook`.
+  int addAbortHook(std::function<void(const StreamFailure&)> hook);
+  void removeAbortHook(int number);
+
+  /// Aborts what is blocked and joins all threads. Blocks stay valid until destruction.
+  void close();
+
+ private:
+  struct Hook {
+    int number;
+    std::function<void(const StreamFailure&)> run;
+  };
+  Allocator allocator_;
+  ThreadPool pool_;
+  std::vector<std::unique_ptr<Stream>> streams_;
+  std::mutex mutex_;
+  std::vector<Hook> hooks_;
+  int nextHook_ = 1;
+  std::optional<StreamFailure> failure_;
+};
+
+}  // namespace longscan

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+
+#include "dtype.h"
+
+namespace longscan {
+
+struct Block;
+
+constexpr int maxDims = 6;
+
+/// A tensor as an op sees it: contiguous, row-major, resolved on the JavaScript thread at the time of the enqueue.
+struct TensorRef {
+  void* data = nullptr;
+  DType dtype = DType::f32;
+  int numDims = 0;
+  int64_t numElements = 0;
+  std::array<int64_t, maxDims> shape{};
+  Block* block = nullptr;
+
+  explicit operator bool() const { return block != nullptr; }  // false: a null argument
+  template <typename T>
+  T* as() const {
+    return static_cast<T*>(data);
+  }
+  int64_t dim(int i) const { return shape[static_cast<size_t>(i < 0 ? i + numDims : i)]; }
+  size_t bytes() const { return static_cast<size_t>(numElements) * dtypeBytes(dtype); }
+};
+
+/// The shapes of the tensors of one enqueue, kept for error messages only.
+class ShapeList {
+ public:
+  void add(const TensorRef& tensor) {
+    if (count_ < tensors_.size()) tensors_[count_++] = {tensor.dtype, tensor.numDims, tensor.shape};
+  }
+  std::string toString() const {
+    std::string text;
+    for (size_t i = 0; i < count_; i++) {
+      const auto& tensor = tensors_[i];
+      text += (i == 0 ? "" : " ") + std::string(dtypeName(tensor.dtype)) + "[";
+      for (int d = 0; d < tensor.numDims; d++) {
+        text += (d == 0 ? "" : ",") + std::to_string(tensor.shape[static_cast<size_t>(d)]);
+      }
+      text += "]";
+    }
+    return text;
+  }
+
+ private:
+  struct Entry {
+    DType dtype;
+    int numDims;
+    std::array<int64_t, maxDims> shape;
+  };
+  std::array<Entry, 6> tensors_;
+  size_t count_ = 0;
+};
+
+}  // namespace longscan

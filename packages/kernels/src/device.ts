@@ -1,0 +1,115 @@
+import { Tape } from './autograd/tape.js';
+import { loadAddon } from './load-addon.js';
+import type { MemoryStats, Native } from './native.js';
+import { createShapeNative } from './shape-native.js';
+import { Stream } from './stream.js';
+import { Tensor } from './tensor.js';
+
+export interface CpuDeviceOptions {
+  /** Compute threads of this rank. */
+  readonly threads?: number;
+  /** Fill fresh memory with NaN; default: LONGSCAN_POISON=1 in the environment. */
+  readonly poison?: boolean;
+}
+
+/**
+ * What belongs to one rank on one device: native functions, compute stream, memory, tape. Nothing of it is global, so
+ * tests hold several ranks in one process. On a `shape` device nothing is computed: memory and FLOPs are counted.
+ */
+export class Device {
+  readonly compute: Stream;
+  /** Records ops for the backward pass while it is set. */
+  tape: Tape | null = null;
+  /** Floating-point operations of the ops enqueued so far (a multiply-add counts 2). */
+  flops = 0;
+  private readonly context: number;
+  private readonly scopes: Tensor[][] = [];
+
+  constructor(
+    readonly kind: 'cpu' | 'shape',
+    readonly native: Native,
+    threads: number,
+    poison: boolean,
+  ) {
+    this.context = native.contextCreate(threads, poison);
+    this.compute = this.createStream('compute');
+  }
+
+  createStream(name: string): Stream {
+    return new Stream(this, this.native.streamCreate(this.context, name), name);
+  }
+
+  memory(options: { resetPeak?: boolean } = {}): MemoryStats {
+    return this.native.contextStats(this.context, options.resetPeak ?? false);
+  }
+
+  /** Hands a new tensor to the innermost scope; outside of scopes it belongs to the caller. */
+  own(tensor: Tensor): Tensor {
+    this.scopes.at(-1)?.push(tensor);
+    return tensor;
+  }
+
+  /**
+   * Runs `body` and releases every tensor made in it, except those it returns (alone, in an array or an object),
+   * which pass to the surrounding scope. Tensors that the tape saved live on until their backward has run.
+   * @throws TypeError if `body` is asynchronous: a scope cannot end across an `await`.
+   */
+  scope<T>(body: () => T): T {
+    const made: Tensor[] = [];
+    this.scopes.push(made);
+    let result: T;
+    try {
+      result = body();
+      if (result instanceof Promise)
+        throw new TypeError('a scope cannot be asynchronous: await outside of it');
+    } catch (error) {
+      this.scopes.pop();
+      for (const tensor of made) tensor.release();
+      throw error;
+    }
+    this.scopes.pop();
+    const kept = new Set<Tensor>();
+    collectTensors(result, kept);
+    for (const tensor of made) {
+      if (kept.has(tensor)) this.own(tensor);
+      else tensor.release();
+    }
+    return result;
+  }
+
+  /** Runs `body` with a tape, for training; returns its result and the tape, which still holds what it saved. */
+  record<T>(body: () => T): { result: T; tape: Tape } {
+    const before = this.tape;
+    const tape = new Tape(this);
+    this.tape = tape;
+    try {
+      return { result: body(), tape };
+    } finally {
+      this.tape = before;
+    }
+  }
+
+  /** Ends the native threads and frees all memory. Work still queued is dropped; its awaits reject. */
+  close(): void {
+    this.native.contextClose(this.context);
+  }
+}
+
+/** Opens the CPU. @throws LongscanError E-ADDON if the addon is not built. */
+export function openCpuDevice(options: CpuDeviceOptions = {}): Device {
+  const poison = options.poison ?? process.env.LONGSCAN_POISON === '1';
+  return new Device('cpu', loadAddon(), options.threads ?? 1, poison);
+}
+
+/** A device on which every op only declares shapes: the planner reads sizes, memory and FLOPs from the real model code. */
+export function openShapeDevice(): Device {
+  return new Device('shape', createShapeNative(), 1, false);
+}
+
+function collectTensors(value: unknown, found: Set<Tensor>): void {
+  if (value instanceof Tensor) found.add(value);
+  else if (Array.isArray(value)) for (const item of value) collectTensors(item, found);
+  else if (typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype) {
+    for (const item of Object.values(value)) collectTensors(item, found);
+  }
+}

@@ -1,0 +1,34 @@
+/**
+ * The addon's functions, as TypeScript sees them. This file declares the runtime (src/addon/runtime.cc); each op
+ * folder adds its own functions in its `native.ts` by declaration merging, in the order of its `binding.cc`.
+ *
+ * Rules of the bridge: tensors and streams are numbers; what may be missing is `T | null`, never optional; every
+ * function only enqueues. A test compares names and arities with the addon.
+ */
+export interface Native {
+  contextCreate(numThreads: number, poison: boolean): number;
+  contextClose(context: number): void;
+  contextStats(context: number, resetPeak: boolean): MemoryStats;
+  streamCreate(context: number, name: string): number;
+  streamRecord(stream: number): number;
+  streamWait(stream: number, other: number, ticket: number): void;
+  streamSync(stream: number): Promise<void>;
+  streamProgress(stream: number): boolean;
+  tensorCreate(stream: number, dtype: number, shape: readonly number[]): number;
+  tensorView(stream: number, base: number, offset: number, shape: readonly number[]): number;
+  tensorRelease(tensor: number): void;
+  tensorRead(stream: number, tensor: number): Promise<ArrayBuffer>;
+  tensorWrite(stream: number, tensor: number, bytes: ArrayBufferView): void;
+  gateClose(stream: number): number;
+  gateOpen(gate: number): void;
+  cpuInfo(): { level: number; name: string };
+  cpuLimit(level: number): number;
+}
+
+/** Memory of one device, in bytes; `numTensors` counts those alive in this JavaScript thread. */
+export interface MemoryStats {
+  readonly inUseBytes: number;
+  readonly peakBytes: number;
+  readonly reservedBytes: number;
+  readonly numTensors: number;
+}

@@ -1,0 +1,46 @@
+import type { Device } from './device.js';
+
+/** A point on a stream that other streams can wait for. */
+export interface Event {
+  readonly stream: Stream;
+  readonly ticket: number;
+}
+
+/** An in-order queue of work served by one native thread. Everything enqueues and returns at once. */
+export class Stream {
+  constructor(
+    readonly device: Device,
+    readonly id: number,
+    readonly name: string,
+  ) {}
+
+  /** The point after everything enqueued so far. */
+  record(): Event {
+    return { stream: this, ticket: this.device.native.streamRecord(this.id) };
+  }
+
+  /** Work enqueued from now on starts after the event. Orders the streams; the host does not wait. */
+  wait(event: Event): void {
+    if (event.stream === this) return;
+    this.device.native.streamWait(this.id, event.stream.id, event.ticket);
+  }
+
+  /**
+   * Resolves when everything enqueued so far has run.
+   * @throws LongscanError: the first failure on this device.
+   */
+  async sync(): Promise<void> {
+    await this.device.native.streamSync(this.id);
+  }
+
+  /** True when nothing is queued or running. */
+  isIdle(): boolean {
+    return this.device.native.streamProgress(this.id);
+  }
+
+  /** Test only: holds the stream at this point until the returned function is called. */
+  closeGate(): () => void {
+    const gate = this.device.native.gateClose(this.id);
+    return () => this.device.native.gateOpen(gate);
+  }
+}

@@ -1,0 +1,35 @@
+import { absoluteFloor } from './tolerances.js';
+
+/** Root mean square of `found - expected`, relative to that of `expected`. NaN anywhere gives NaN. */
+export function relativeRms(found: ArrayLike<number>, expected: ArrayLike<number>): number {
+  let error = 0;
+  let base = 0;
+  for (let i = 0; i < expected.length; i++) {
+    error += (found[i]! - expected[i]!) ** 2;
+    base += expected[i]! ** 2;
+  }
+  const n = Math.max(1, expected.length);
+  return Math.sqrt(error / n) / (Math.sqrt(base / n) + absoluteFloor);
+}
+
+/** Throws, naming the place, the measure and the worst element, unless `relativeRms <= tolerance`. NaN fails. */
+export function expectClose(
+  name: string,
+  found: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  tolerance: number,
+): void {
+  if (found.length !== expected.length) {
+    throw new Error(`${name}: ${found.length} values, expected ${expected.length}`);
+  }
+  const error = relativeRms(found, expected);
+  if (error <= tolerance) return;
+  let worst = 0;
+  for (let i = 0; i < expected.length; i++) {
+    if (!(Math.abs(found[i]! - expected[i]!) <= Math.abs(found[worst]! - expected[worst]!))) worst = i;
+  }
+  throw new Error(
+    `${name}: relative RMS error ${error.toExponential(2)}, allowed ${tolerance}; ` +
+      `worst at ${worst} of ${expected.length}: ${found[worst]}, expected ${expected[worst]}`,
+  );
+}

@@ -1,0 +1,4 @@
+export { checkOp, type OpCheck } from './check-op.js';
+export { expectClose, relativeRms } from './compare.js';
+export { randomNormal, randomSource, randomUniform } from './random.js';
+export { absoluteFloor, tolerances } from './tolerances.js';
