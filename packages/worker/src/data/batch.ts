@@ -1,0 +1,75 @@
+import { LongscanError } from '@longscan/kernels';
+import type { Slice } from '../protocol/plan.js';
+import type { TextPart } from './text-source.js';
+
+/** Label of a position that has none: padding. The loss skips it. */
+export const ignoredLabel = -1;
+
+/** One rank's part of some sequences: its slice of each. B sequences, T tokens per slice. */
+export interface Batch {
+  readonly numSequences: number;
+  readonly sliceLength: number;
+  /** `[B, T]`; 0 where padded. */
+  readonly tokens: Int32Array;
+  /** `[B, T]`, the token that follows in the whole sequence; -1 where there is none. */
+  readonly labels: Int32Array;
+  /** Labels that are not -1 over all ranks and micro-batches of the step (or the whole validation): the loss is divided by it. */
+  readonly numValidTokens: number;
+  /** `[B, T]`, document index per token; null when every sequence is one document. */
+  readonly resets: Int32Array | null;
+}
+
+/** A sequence's place in a text: tokens are bytes `[start, start + numTokens)`, labels the bytes one further on. */
+export interface Window {
+  readonly start: number;
+  /** At most the sequence length; the rest is padding. 0 makes a sequence of padding only. */
+  readonly numTokens: number;
+}
+
+export interface BatchOptions {
+  readonly text: TextPart;
+  /** The B sequences. */
+  readonly windows: readonly Window[];
+  readonly slice: Slice;
+  readonly vocabSize: number;
+  readonly numValidTokens: number;
+}
+
+/** Cuts this rank's slice out of every window. Throws E-DATA-VOCAB at a byte that the model has no embedding for. */
+export function sliceBatch({ text, windows, slice, vocabSize, numValidTokens }: BatchOptions): Batch {
+  const shape = windows.length * slice.length;
+  const tokens = new Int32Array(shape);
+  const labels = new Int32Array(shape).fill(ignoredLabel);
+  windows.forEach((window, b) => {
+    const numTokens = Math.min(slice.length, window.numTokens - slice.start);
+    if (numTokens <= 0) return;
+    // One byte more than the slice has tokens: the label of a slice's last token is the next rank's first token, as
+    // labels are shifted on the whole sequence.
+    const bytes = text.read(window.start + slice.start, numTokens + 1);
+    checkVocab(bytes, vocabSize, text, window.start + slice.start);
+    tokens.set(bytes.subarray(0, numTokens), b * slice.length);
+    labels.set(bytes.subarray(1), b * slice.length);
+  });
+  return {
+    numSequences: windows.length,
+    sliceLength: slice.length,
+    tokens,
+    labels,
+    numValidTokens,
+    resets: null,
+  };
+}
+
+function checkVocab(bytes: Uint8Array, vocabSize: number, text: TextPart, offset: number): void {
+  if (vocabSize >= 256) return;
+  const bad = bytes.findIndex((byte) => byte >= vocabSize);
+  if (bad === -1) return;
+  throw new LongscanError({
+    code: 'E-DATA-VOCAB',
+    where: `${text.path} byte ${offset + bad}`,
+    found: `token ${bytes[bad]}`,
+    expected: `less than model.vocabSize = ${vocabSize}`,
+    fix: 'set model.vocabSize = 256, which holds every byte',
+    exitCode: 4,
+  });
+}
