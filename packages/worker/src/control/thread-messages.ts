@@ -1,5 +1,5 @@
 import type { Assignment } from '../protocol/assignment.js';
-import type { Addresses, Done, Failed, RankTable, Report } from '../protocol/messages.js';
+import type { Done, Failed, RankTable, Ready, Report } from '../protocol/messages.js';
 import type { RankEnv } from './rank-env.js';
 
 /** What the control thread is started with. */
@@ -16,13 +16,10 @@ export const exitWord = { requested: 0, closed: 1 } as const;
 
 export const numExitWords = 2;
 
-/** Main thread to control thread. */
-export type ToControlThread =
-  | { readonly kind: 'send'; readonly body: Report | Done | Failed }
-  | {
-      readonly kind: 'ready';
-      readonly addresses: Addresses;
-    };
+/** Main thread to control thread: what to send to the coordinator. */
+export interface ToControlThread {
+  readonly body: Report | Ready | Done | Failed;
+}
 
 /** Control thread to main thread. */
 export type FromControlThread =

@@ -19,10 +19,6 @@ export const taskSchema = z.discriminatedUnion('kind', [
     /** Name of a layer of the worker's layers folder, or absolute path of a layer file. */
     file: z.string().min(1),
   }),
-  z.strictObject({
-    kind: z.literal('bench'),
-    what: z.enum(['kernels', 'collectives', 'step']),
-  }),
 ]);
 
 /** Limits that a rank itself keeps. */

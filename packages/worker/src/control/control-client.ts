@@ -1,0 +1,152 @@
+import { Worker } from 'node:worker_threads';
+import { LongscanError } from '@longscan/kernels';
+import type { Assignment } from '../protocol/assignment.js';
+import {
+  type Addresses,
+  type Done,
+  type Failed,
+  type RankTable,
+  type Ready,
+  type Report,
+  rankBodySchema,
+} from '../protocol/messages.js';
+import type { RankControl } from '../rank-context.js';
+import { Deferred } from './deferred.js';
+import { numProgressWords } from './progress.js';
+import type { RankEnv } from './rank-env.js';
+import {
+  type ControlThreadData,
+  exitWord,
+  type FromControlThread,
+  numExitWords,
+  type ToControlThread,
+} from './thread-messages.js';
+
+/** From the request to close until the exit handler stops waiting for the control thread. */
+const closeTimeoutMs = 1000;
+
+/**
+ * The main thread's end of the control plane. All talking is done by a thread of its own (`control-thread.ts`); this
+ * class hands messages over and calls back.
+ */
+export class ControlClient implements RankControl {
+  /** Shared with the control thread and with native code; words of `progress.ts`. */
+  readonly progress: Int32Array = sharedWords(numProgressWords);
+  readonly #exit: Int32Array = sharedWords(numExitWords);
+  readonly #thread: Worker;
+  readonly #welcome = new Deferred<Assignment>();
+  readonly #rankTable = new Deferred<RankTable>();
+  readonly #stopCallbacks: ((stop: { readonly save: boolean }) => void)[] = [];
+  readonly #abortCallbacks: ((reason: string) => void)[] = [];
+  #stop: { readonly save: boolean } | null = null;
+  #abortReason: string | null = null;
+
+  private constructor(env: RankEnv) {
+    const data: ControlThreadData = { env, progress: this.progress, exit: this.#exit };
+    this.#thread = new Worker(new URL('./control-thread.js', import.meta.url), {
+      workerData: data,
+      execArgv: [],
+    });
+    this.#thread.on('message', (message: FromControlThread) => this.#receive(message));
+    this.#thread.on('error', (error) => this.#abort(`the control thread failed: ${error.message}`));
+    process.once('exit', () => this.#closeNow());
+  }
+
+  /**
+   * Starts the control thread, says hello and waits for the assignment.
+   *
+   * @throws LongscanError with the coordinator's code (E-AUTH, E-RANK-DUP, …) when it refuses this rank,
+   * E-RANK-ABORT when it is gone.
+   */
+  static async connect(env: RankEnv): Promise<{ control: ControlClient; assignment: Assignment }> {
+    const control = new ControlClient(env);
+    const assignment = await control.#welcome.promise;
+    // From here on the task keeps the process alive, not the thread.
+    control.#thread.unref();
+    return { control, assignment };
+  }
+
+  async exchangeAddresses(addresses: Addresses): Promise<RankTable> {
+    this.#thread.ref();
+    try {
+      this.#send({ type: 'ready', addresses });
+      return await this.#rankTable.promise;
+    } finally {
+      this.#thread.unref();
+    }
+  }
+
+  report(message: Report | Done | Failed): void {
+    this.#send(message);
+  }
+
+  onStop(callback: (stop: { readonly save: boolean }) => void): void {
+    this.#stopCallbacks.push(callback);
+    if (this.#stop !== null) callback(this.#stop);
+  }
+
+  onAbort(callback: (reason: string) => void): void {
+    this.#abortCallbacks.push(callback);
+    if (this.#abortReason !== null) callback(this.#abortReason);
+  }
+
+  /** Checked here and not in the thread, so that a malformed report fails where it was made. */
+  #send(body: Report | Ready | Done | Failed): void {
+    const parsed = rankBodySchema.safeParse(body);
+    if (!parsed.success) {
+      const issue = parsed.error.issues[0]!;
+      throw new LongscanError({
+        code: 'E-WIRE-ENCODE',
+        where: `report '${body.type}'`,
+        found: `${issue.path.join('.')}: ${issue.message}`,
+      });
+    }
+    this.#thread.postMessage({ body } satisfies ToControlThread);
+  }
+
+  #receive(message: FromControlThread): void {
+    switch (message.kind) {
+      case 'welcome':
+        this.#welcome.resolve(message.assignment);
+        break;
+      case 'refused':
+        this.#welcome.reject(refusal(message.code, message.reason));
+        break;
+      case 'rank-table':
+        this.#rankTable.resolve(message.table);
+        break;
+      case 'stop':
+        this.#stop = { save: message.save };
+        for (const callback of this.#stopCallbacks) callback(this.#stop);
+        break;
+      case 'abort':
+        this.#abort(message.reason);
+        break;
+    }
+  }
+
+  #abort(reason: string): void {
+    if (this.#abortReason !== null) return;
+    this.#abortReason = reason;
+    const error = new LongscanError({ code: 'E-RANK-ABORT', where: 'control', found: reason, exitCode: 8 });
+    this.#welcome.reject(error);
+    this.#rankTable.reject(error);
+    for (const callback of this.#abortCallbacks) callback(reason);
+  }
+
+  /** Runs in the exit handler, where nothing can be awaited: see `control-thread.ts`. */
+  #closeNow(): void {
+    Atomics.store(this.#exit, exitWord.requested, 1);
+    Atomics.notify(this.#exit, exitWord.requested);
+    Atomics.wait(this.#exit, exitWord.closed, 0, closeTimeoutMs);
+  }
+}
+
+function sharedWords(numWords: number): Int32Array {
+  return new Int32Array(new SharedArrayBuffer(numWords * Int32Array.BYTES_PER_ELEMENT));
+}
+
+function refusal(code: string, reason: string): LongscanError {
+  const exitCode = code === 'E-AUTH' ? 7 : 8;
+  return new LongscanError({ code, where: 'coordinator', found: reason, exitCode });
+}

@@ -1,0 +1,152 @@
+/// <reference lib="es2024.sharedmemory" />
+import { readFileSync, writeSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { keyFileSchema } from '../protocol/key-file.js';
+import type { CoordinatorBody } from '../protocol/messages.js';
+import { CoordinatorLink } from './coordinator-link.js';
+import { watchLifeline } from './lifeline.js';
+import { readProgress } from './progress.js';
+import {
+  type ControlThreadData,
+  exitWord,
+  type FromControlThread,
+  type ToControlThread,
+} from './thread-messages.js';
+
+/**
+ * The thread that speaks for a rank, so that a main thread deep in work still has a heartbeat and still obeys.
+ * It never loads the addon. Entry of a worker thread: importing it anywhere else is a mistake.
+ */
+
+const stderrFd = 2;
+
+/** Before Welcome has told the job's own values. */
+const defaultTimeouts = { heartbeatIntervalMs: 1000, abortGraceMs: 2000, coordinatorLostMs: 10_000 };
+
+class ControlThread {
+  readonly #data: ControlThreadData;
+  readonly #link: CoordinatorLink;
+  readonly #secret: string;
+  readonly #unwatch: () => void;
+  #timeouts = defaultTimeouts;
+  #heartbeat: NodeJS.Timeout | null = null;
+  #lastHeardMs = performance.now();
+  #ending = false;
+
+  constructor(data: ControlThreadData) {
+    this.#data = data;
+    const keys = keyFileSchema.parse(JSON.parse(readFileSync(data.env.keyFile, 'utf8')));
+    this.#secret = keys.secret;
+    this.#link = new CoordinatorLink(data.env, keys);
+    const fd = data.env.lifelineFd;
+    this.#unwatch = fd === null ? () => {} : watchLifeline(fd, () => this.#abort('the coordinator is gone'));
+  }
+
+  async run(): Promise<void> {
+    parentPort!.on('message', (message: ToControlThread) => this.#link.send(message.body));
+    void this.#closeWhenAsked();
+    this.#link.send({
+      type: 'hello',
+      secret: this.#secret,
+      pid: process.pid,
+      host: hostname(),
+      nodeVersion: process.version,
+    });
+    this.#restartHeartbeat();
+    for await (const body of this.#link.bodies()) {
+      this.#lastHeardMs = performance.now();
+      this.#fromCoordinator(body);
+    }
+  }
+
+  #toMain(message: FromControlThread): void {
+    parentPort!.postMessage(message);
+  }
+
+  #fromCoordinator(body: CoordinatorBody): void {
+    switch (body.type) {
+      case 'welcome':
+        this.#timeouts = body.assignment.timeouts;
+        this.#restartHeartbeat();
+        this.#toMain({ kind: 'welcome', assignment: body.assignment });
+        break;
+      case 'refused':
+        this.#toMain({ kind: 'refused', code: body.code, reason: body.reason });
+        break;
+      case 'rank-table':
+        this.#toMain({ kind: 'rank-table', table: body });
+        break;
+      case 'stop':
+        this.#toMain({ kind: 'stop', save: body.save });
+        break;
+      case 'abort':
+        this.#abort(body.reason);
+        break;
+      case 'beat':
+        break;
+    }
+  }
+
+  #restartHeartbeat(): void {
+    if (this.#heartbeat !== null) clearInterval(this.#heartbeat);
+    this.#heartbeat = setInterval(() => this.#beat(), this.#timeouts.heartbeatIntervalMs);
+  }
+
+  #beat(): void {
+    const progress = readProgress(this.#data.progress);
+    this.#link.send({
+      type: 'heartbeat',
+      ...progress,
+      ack: this.#link.lastCommand,
+      numDropped: this.#link.numDropped,
+    });
+    // With a lifeline a silent coordinator is a stopped one; without it, nothing else tells that it is gone.
+    const silentMs = performance.now() - this.#lastHeardMs;
+    if (this.#data.env.lifelineFd === null && silentMs > this.#timeouts.coordinatorLostMs) {
+      this.#abort(`the coordinator was silent for ${Math.round(silentMs)} ms`);
+    }
+  }
+
+  /** Lets the main thread end by itself; kills the process when it has not after the grace period. */
+  #abort(reason: string): void {
+    if (this.#ending) return;
+    this.#ending = true;
+    this.#toMain({ kind: 'abort', reason });
+    setTimeout(() => {
+      writeSync(stderrFd, `killed: ${reason}, and the main thread did not end within the grace period\n`);
+      process.kill(process.pid, 'SIGKILL');
+    }, this.#timeouts.abortGraceMs);
+  }
+
+  /**
+   * A thread that is terminated with an open ZeroMQ socket takes the process down (exit code 134), so the main
+   * thread asks for the end through shared memory and waits for `closed`.
+   */
+  async #closeWhenAsked(): Promise<void> {
+    const asked = Atomics.waitAsync(this.#data.exit, exitWord.requested, 0);
+    if (asked.async) await asked.value;
+    if (this.#heartbeat !== null) clearInterval(this.#heartbeat);
+    this.#unwatch();
+    // What main posted last (Done, Failed) may still be in the port: nothing orders it before the request to close.
+    for (
+      let rest = receiveMessageOnPort(parentPort!);
+      rest !== undefined;
+      rest = receiveMessageOnPort(parentPort!)
+    ) {
+      this.#link.send((rest.message as ToControlThread).body);
+    }
+    await this.#link.flush();
+    this.#link.close();
+    Atomics.store(this.#data.exit, exitWord.closed, 1);
+    Atomics.notify(this.#data.exit, exitWord.closed);
+    parentPort!.close();
+  }
+}
+
+try {
+  await new ControlThread(workerData as ControlThreadData).run();
+} catch (error) {
+  const reason = error instanceof Error ? error.message : String(error);
+  parentPort!.postMessage({ kind: 'refused', code: 'E-RANK-CONTROL', reason } satisfies FromControlThread);
+}

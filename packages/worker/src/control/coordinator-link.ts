@@ -1,0 +1,120 @@
+import { LongscanError } from '@longscan/kernels';
+import { Dealer } from 'zeromq';
+import { decodeFrame, encodeFrame } from '../protocol/codec.js';
+import { frameLimits } from '../protocol/frame-scanner.js';
+import type { KeyFile } from '../protocol/key-file.js';
+import {
+  type CoordinatorBody,
+  type CoordinatorFrame,
+  coordinatorFrameSchema,
+  protocolVersion,
+  type RankBody,
+} from '../protocol/messages.js';
+import type { RankEnv } from './rank-env.js';
+
+/** Reports that wait for a coordinator that is busy; beyond that they are dropped and counted. */
+const maxQueuedFrames = 1000;
+
+/** How long an ending process may go on sending what it has queued. */
+const lingerMs = 1000;
+
+/**
+ * The rank's end of the control plane: one ZeroMQ dealer under CURVE, frames in both directions.
+ *
+ * The dealer sets no routing id: which rank speaks is shown by the secret in Hello, never by a name the peer chose.
+ * ZMTP heartbeats stay off: ours say more, and a coordinator that is merely stopped must not lose its connections.
+ */
+export class CoordinatorLink {
+  readonly #socket: Dealer;
+  readonly #env: RankEnv;
+  #seq = 0;
+  #lastCommand = 0;
+  #numDropped = 0;
+  #numRefused = 0;
+  #sending: Promise<void> = Promise.resolve();
+
+  constructor(env: RankEnv, keys: KeyFile) {
+    this.#env = env;
+    this.#socket = new Dealer({
+      curvePublicKey: keys.publicKey,
+      curveSecretKey: keys.secretKey,
+      curveServerKey: keys.serverKey,
+      maxMessageSize: frameLimits.maxFrameBytes,
+      sendHighWaterMark: maxQueuedFrames,
+      receiveHighWaterMark: maxQueuedFrames,
+      sendTimeout: 0,
+      linger: lingerMs,
+    });
+    try {
+      this.#socket.connect(env.endpoint);
+    } catch (error) {
+      this.#socket.close();
+      throw error;
+    }
+  }
+
+  /** Sequence number of the last command that arrived. */
+  get lastCommand(): number {
+    return this.#lastCommand;
+  }
+
+  /** Frames that the send queue had no room for. */
+  get numDropped(): number {
+    return this.#numDropped;
+  }
+
+  /** Frames of the coordinator's that broke a rule and were ignored. */
+  get numRefused(): number {
+    return this.#numRefused;
+  }
+
+  /** Queues a frame and returns; frames leave in the order of the calls. */
+  send(body: RankBody): void {
+    const frame = encodeFrame({
+      version: protocolVersion,
+      jobId: this.#env.jobId,
+      epoch: this.#env.epoch,
+      rank: this.#env.rank,
+      seq: ++this.#seq,
+      body,
+    });
+    // A ZeroMQ socket takes one send at a time. It fails at once when the queue is full, and after close().
+    this.#sending = this.#sending.then(() => this.#socket.send(frame)).catch(() => void this.#numDropped++);
+  }
+
+  /** Resolves when everything queued has been handed to ZeroMQ, which delivers it within the linger time. */
+  flush(): Promise<void> {
+    return this.#sending;
+  }
+
+  /** What the coordinator says, each command once. Ends when the link is closed. */
+  async *bodies(): AsyncGenerator<CoordinatorBody> {
+    for await (const parts of this.#socket) {
+      const frame = this.#read(parts);
+      if (frame === null) continue;
+      if (frame.seq > 0) {
+        if (frame.seq <= this.#lastCommand) continue;
+        this.#lastCommand = frame.seq;
+      }
+      yield frame.body;
+    }
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+
+  #read(parts: readonly Buffer[]): CoordinatorFrame | null {
+    const { jobId, epoch } = this.#env;
+    try {
+      if (parts.length !== 1)
+        throw new LongscanError({ code: 'E-WIRE-PARTS', where: 'coordinator', found: 'parts' });
+      const frame = decodeFrame(parts[0]!, coordinatorFrameSchema, 'coordinator');
+      if (frame.jobId === jobId && frame.epoch === epoch) return frame;
+    } catch (error) {
+      if (!(error instanceof LongscanError)) throw error;
+    }
+    this.#numRefused++;
+    return null;
+  }
+}

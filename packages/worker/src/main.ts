@@ -1,0 +1,89 @@
+import { hostname } from 'node:os';
+import { LongscanError } from '@longscan/kernels';
+import { ControlClient } from './control/control-client.js';
+import { readRankEnv } from './control/rank-env.js';
+import type { Task } from './protocol/assignment.js';
+import type { Failed } from './protocol/messages.js';
+import type { RankContext } from './rank-context.js';
+
+/** Entry of a rank process: environment, coordinator, task, exit code. */
+
+type RunTask = (context: RankContext) => Promise<void>;
+
+/** A task's code is loaded when it is asked for, so that one task's needs are no other's. */
+const tasks: Readonly<Record<Task['kind'], () => Promise<RunTask>>> = {
+  train: async () => (await import('./trainer.js')).runTraining,
+  generate: async () => (await import('./generate.js')).runGenerate,
+  'layers-check': async () => (await import('./layers-check.js')).runLayersCheck,
+};
+
+async function main(): Promise<number> {
+  const env = readRankEnv(process.env);
+  const { control, assignment } = await ControlClient.connect(env);
+  const context: RankContext = {
+    assignment,
+    env,
+    control,
+    runDir: assignment.runDir,
+    log: (line) => process.stderr.write(`${new Date().toISOString()} ${line}\n`),
+    progress: control.progress,
+  };
+  let aborted: string | null = null;
+  control.onAbort((reason) => {
+    aborted = reason;
+  });
+  context.log(
+    `rank ${env.rank} of ${env.worldSize} on ${hostname()}, process ${process.pid}: ${assignment.task.kind}`,
+  );
+  try {
+    const runTask = await tasks[assignment.task.kind]();
+    await runTask(context);
+    return 0;
+  } catch (error) {
+    context.log(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+    if (aborted !== null) {
+      context.log(`ended: ${aborted}`);
+      return 8;
+    }
+    const failed = failure(error);
+    control.report(failed);
+    return failed.exitCode;
+  }
+}
+
+/** What the coordinator is told; an error that is not ours is a bug of ours, stack included. */
+function failure(error: unknown): Failed {
+  const stack = error instanceof Error ? (error.stack ?? null) : null;
+  if (error instanceof LongscanError) {
+    const { code, where, found, expected, fix } = error.parts;
+    const exitCode = error.exitCode;
+    return {
+      type: 'failed',
+      code,
+      where,
+      found,
+      expected: expected ?? null,
+      fix: fix ?? null,
+      exitCode,
+      stack,
+    };
+  }
+  const found = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  return {
+    type: 'failed',
+    code: 'E-BUG',
+    where: 'rank',
+    found,
+    expected: null,
+    fix: null,
+    exitCode: 1,
+    stack,
+  };
+}
+
+process.exitCode = await main().catch((error: unknown) => {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  return error instanceof LongscanError ? error.exitCode : 1;
+});
+// Whatever a task left open (a listening socket, a timer) must not keep a finished rank alive.
+process.exit();
