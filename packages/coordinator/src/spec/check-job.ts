@@ -1,0 +1,79 @@
+import { resolve } from 'node:path';
+import { openText } from '@longscan/worker/data';
+import { type JobSpec, LongscanError } from '@longscan/worker/protocol';
+import { checkSchema } from './check-schema.js';
+import { checkValues } from './check-values.js';
+import type { JobDocument } from './document.js';
+import { mergeJob } from './merge.js';
+import type { Origin } from './origin.js';
+import type { Override } from './overrides.js';
+import { ProblemList } from './problems.js';
+import { type LayerRegister, resolveLayers } from './resolve-layers.js';
+import { checkSupported } from './unsupported.js';
+
+/** What a job may name. */
+export interface InstalledUnits {
+  readonly layers: LayerRegister;
+  readonly strategies: readonly string[];
+}
+
+/** A valid job and where each of its values came from. */
+export interface LoadedJob {
+  readonly jobSpec: JobSpec;
+  /** By `section.key`. */
+  originOf(key: string): Origin;
+}
+
+/** Lays `overrides` over the document, checks everything and resolves it; `baseDir` is what paths count from. */
+export async function checkJob(
+  document: JobDocument,
+  overrides: readonly Override[],
+  baseDir: string,
+  installed: InstalledUnits,
+): Promise<LoadedJob> {
+  const problems = new ProblemList();
+  const merged = mergeJob(document, overrides, problems);
+  const checked = checkSchema(merged, problems);
+  const { job } = checked;
+  checkSupported(job, merged, problems);
+  checkValues(checked, merged, installed.strategies, problems);
+  const layers = await resolveLayers(checked, merged, baseDir, installed.layers, problems);
+  const data = absolutePaths(job.data, baseDir);
+  if (checked.isSound('data.path', 'data.validation', 'data.sequenceLength')) checkText(data, problems);
+  problems.throwIfAny();
+
+  const { layer: _defaults, ...model } = job.model;
+  const isMlpDerived = model.mlp === 'auto';
+  const mlp = model.mlp === 'auto' ? swigluWidth(model.dModel) : model.mlp;
+  return {
+    jobSpec: { ...job, model: { ...model, mlp, layers }, data },
+    originOf(key) {
+      if (key === 'model.mlp' && isMlpDerived) return { kind: 'derived', from: 'model.dModel' };
+      return merged.originOf(key) ?? { kind: 'default' };
+    },
+  };
+}
+
+/** 8/3 of the model's width keeps three SwiGLU matrices at the size of two plain ones; 64 suits every kernel. */
+function swigluWidth(dModel: number): number {
+  return Math.ceil((8 * dModel) / 3 / 64) * 64;
+}
+
+function absolutePaths(data: JobSpec['data'], baseDir: string): JobSpec['data'] {
+  const { path, validation } = data;
+  return {
+    ...data,
+    path: resolve(baseDir, path),
+    validation: typeof validation === 'string' ? resolve(baseDir, validation) : validation,
+  };
+}
+
+/** Opens the text as a rank would, so that a missing or too short one is known before anything is launched. */
+function checkText(data: JobSpec['data'], problems: ProblemList): void {
+  try {
+    openText(data).close();
+  } catch (error) {
+    if (!(error instanceof LongscanError)) throw error;
+    problems.addError(error);
+  }
+}

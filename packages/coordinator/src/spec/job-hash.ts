@@ -1,0 +1,40 @@
+import { createHash } from 'node:crypto';
+import { type JobSpec, resumableKeys } from '@longscan/worker/protocol';
+
+/** Names a job by everything that a resumption may not change: equal hashes can continue each other's runs. */
+export function jobHash(job: JobSpec): string {
+  const lines = [...flatten(job)].filter(([key]) => !isResumable(key)).map(([key, text]) => `${key}=${text}`);
+  return createHash('sha256').update(lines.sort().join('\n')).digest('hex');
+}
+
+/** One key on which a run and its resumption differ though they may not. */
+export interface JobDrift {
+  readonly key: string;
+  /** As JSON; `absent` where one of the two has no such key. */
+  readonly before: string;
+  readonly now: string;
+}
+
+/** Every difference that stands in the way of a resumption, by key. */
+export function findDrift(before: JobSpec, now: JobSpec): JobDrift[] {
+  const left = new Map(flatten(before));
+  const right = new Map(flatten(now));
+  return [...new Set([...left.keys(), ...right.keys()])]
+    .filter((key) => !isResumable(key) && left.get(key) !== right.get(key))
+    .sort()
+    .map((key) => ({ key, before: left.get(key) ?? 'absent', now: right.get(key) ?? 'absent' }));
+}
+
+function isResumable(key: string): boolean {
+  return resumableKeys.some((known) => key === known || key.startsWith(`${known}.`));
+}
+
+/** Leaves by dotted path, as JSON, so that the order of keys does not matter. */
+function* flatten(node: unknown, path = ''): Generator<[string, string]> {
+  if (typeof node !== 'object' || node === null) {
+    yield [path, JSON.stringify(node)];
+    return;
+  }
+  for (const [key, value] of Object.entries(node))
+    yield* flatten(value, path === '' ? key : `${path}.${key}`);
+}

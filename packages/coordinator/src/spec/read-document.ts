@@ -1,0 +1,93 @@
+import { readFileSync, statSync } from 'node:fs';
+import { extname } from 'node:path';
+import { LongscanError } from '@longscan/worker/protocol';
+import { parse, TomlError } from 'smol-toml';
+import { type JobDocument, maxDepth, syntaxError } from './document.js';
+import { locateTomlKeys } from './toml-locator.js';
+import { parseYaml } from './yaml-document.js';
+
+/** A job is a page of settings; anything much larger is a mistake or an attack on the parser. */
+const maxFileBytes = 1 << 20;
+
+/**
+ * Reads a TOML, YAML or JSON file (by extension).
+ * @throws LongscanError E-CFG-READ, E-CFG-SIZE, E-CFG-PARSE (with the line and a caret), all with exit code 2
+ */
+export function readDocument(file: string): JobDocument {
+  const extension = extname(file).toLowerCase();
+  if (!['.toml', '.yaml', '.yml', '.json'].includes(extension)) {
+    const found = extension === '' ? 'a file name without extension' : `the extension ${extension}`;
+    throw unreadable(file, found);
+  }
+  const text = readText(file);
+  const document =
+    extension === '.toml' ? parseToml(file, text) : parseYaml(file, text, extension === '.json');
+  checkDepth(file, document.value);
+  return document;
+}
+
+function readText(file: string): string {
+  let bytes: Buffer;
+  try {
+    // Looked at before it is opened: opening a named pipe would wait for a writer.
+    const stat = statSync(file);
+    if (stat.isDirectory()) throw unreadable(file, 'a folder');
+    if (!stat.isFile()) throw unreadable(file, 'not a regular file');
+    if (stat.size > maxFileBytes) throw tooLarge(file, `${stat.size} bytes`, `at most ${maxFileBytes}`);
+    bytes = readFileSync(file);
+  } catch (cause) {
+    throw cause instanceof LongscanError ? cause : unreadable(file, describeReadError(cause), cause);
+  }
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw unreadable(file, 'bytes that are not UTF-8', cause);
+  }
+}
+
+function describeReadError(cause: unknown): string {
+  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
+  if (code === 'ENOENT' || code === 'ENOTDIR') return 'no such file';
+  if (code === 'EACCES' || code === 'EPERM') return 'no permission to read it';
+  return cause instanceof Error ? cause.message : String(cause);
+}
+
+function unreadable(file: string, found: string, cause?: unknown): LongscanError {
+  return new LongscanError({
+    code: 'E-CFG-READ',
+    where: file,
+    found,
+    expected: 'a job file (.toml, .yaml, .yml or .json)',
+    fix: `check the path; the current folder is ${process.cwd()}`,
+    exitCode: 2,
+    cause,
+  });
+}
+
+function tooLarge(file: string, found: string, expected: string): LongscanError {
+  return new LongscanError({ code: 'E-CFG-SIZE', where: file, found, expected, exitCode: 2 });
+}
+
+function parseToml(file: string, text: string): JobDocument {
+  try {
+    const value = parse(text, { integersAsBigInt: 'asNeeded', maxDepth });
+    return { file, value, places: locateTomlKeys(text) };
+  } catch (cause) {
+    if (!(cause instanceof TomlError)) throw cause;
+    const [reason = cause.message] = cause.message.replace(/^Invalid TOML document: /, '').split('\n', 1);
+    throw syntaxError(file, text, { line: cause.line, column: cause.column }, reason, cause);
+  }
+}
+
+/** Level by level and not by recursion: dotted keys nest as deep as a line is long. */
+function checkDepth(file: string, value: object): void {
+  let level: object[] = [value];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > maxDepth) throw tooLarge(file, 'tables nested too deeply', `at most ${maxDepth} levels`);
+    level = level.flatMap((node) => Object.values(node).filter(isContainer));
+  }
+}
+
+function isContainer(node: unknown): node is object {
+  return typeof node === 'object' && node !== null;
+}

@@ -1,0 +1,24 @@
+import { existsSync, readdirSync } from 'node:fs';
+
+/** Seams of the worker that are looked up by name. */
+export type UnitFolder = 'layers' | 'sp';
+
+/** A name that may be looked for in a folder; anything else could be a path out of it. */
+const unitName = /^([a-z0-9-]+)\.js$/;
+
+/** Compiled folder of the worker package. */
+const workerRoot = new URL('.', import.meta.resolve('@longscan/worker'));
+
+/** Names of the units in a seam's folder, sorted; the listing is the register, there is no other. */
+export function listUnits(folder: UnitFolder): readonly string[] {
+  const path = new URL(`${folder}/`, workerRoot);
+  if (!existsSync(path)) return [];
+  const names = readdirSync(path).map((entry) => unitName.exec(entry)?.[1]);
+  return names.filter((name) => name !== undefined).sort();
+}
+
+/** The module of a unit that `listUnits` named; importing it opens no native file. */
+export async function importUnit(folder: UnitFolder, name: string): Promise<unknown> {
+  const unit = (await import(new URL(`${folder}/${name}.js`, workerRoot).href)) as { default: unknown };
+  return unit.default;
+}
