@@ -3,7 +3,7 @@ import { createCodec, decode, encode } from 'msgpack-lite';
 import type { z } from 'zod';
 import { frameLimits, scanFrame } from './frame-scanner.js';
 
-/** What a message may be made of: JSON's values, numbers finite and integers within 2^53 - 1. */
+/** What a message may be made of: JSON's values, numbers finite. Integers beyond 32 bits travel as doubles. */
 export type WireValue =
   | null
   | boolean

@@ -1,0 +1,58 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { KeyFile } from '@longscan/worker/protocol';
+import { curveKeyPair } from 'zeromq';
+import { decodeZ85 } from './z85.js';
+
+/**
+ * The keys of one launch: a CURVE pair for the coordinator, a pair and a secret for each rank. They live in memory
+ * and, until a rank has said hello, in a file of mode 0600 of its own in a folder of mode 0700 outside the run
+ * folder, so that nothing that is copied or archived with a run holds a key.
+ */
+export class RankKeys {
+  readonly #server = curveKeyPair();
+  readonly #files: readonly KeyFile[];
+  readonly #folder: string;
+
+  constructor(worldSize: number) {
+    this.#files = Array.from({ length: worldSize }, () => ({
+      ...curveKeyPair(),
+      serverKey: this.#server.publicKey,
+      secret: randomBytes(32).toString('hex'),
+    }));
+    this.#folder = mkdtempSync(join(tmpdir(), 'longscan-keys-'));
+    for (const [rank, file] of this.#files.entries()) {
+      writeFileSync(this.path(rank), JSON.stringify(file), { flag: 'wx', mode: 0o600 });
+    }
+  }
+
+  /** The coordinator's secret key, Z85. */
+  get serverSecretKey(): string {
+    return this.#server.secretKey;
+  }
+
+  /** Public keys of the ranks as ZAP sees them, 32 raw bytes each. */
+  get clientKeys(): readonly Buffer[] {
+    return this.#files.map((file) => decodeZ85(file.publicKey));
+  }
+
+  /** By which a Hello proves its rank, 32 bytes. */
+  secret(rank: number): Buffer {
+    return Buffer.from(this.#files[rank]!.secret, 'hex');
+  }
+
+  path(rank: number): string {
+    return join(this.#folder, `rank-${rank}.json`);
+  }
+
+  /** Called once the rank has said hello: nobody needs the file any more. */
+  remove(rank: number): void {
+    rmSync(this.path(rank), { force: true });
+  }
+
+  removeAll(): void {
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
