@@ -70,8 +70,6 @@ function toWire(value: unknown, path: string): unknown {
   if (value === null || typeof value === 'boolean' || typeof value === 'string') return value;
   if (typeof value === 'number') {
     if (!Number.isFinite(value)) throw unencodable(path, String(value));
-    if (Number.isInteger(value) && !Number.isSafeInteger(value))
-      throw unencodable(path, `the integer ${value}`);
     return value;
   }
   if (Array.isArray(value)) return value.map((entry, i) => toWire(entry, `${path}[${i}]`));
