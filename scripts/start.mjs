@@ -15,7 +15,7 @@ await setup();
 await longscan('train', 'examples/moby-dick/job.toml', ...args);
 // Imported only now: before the set-up there is nothing compiled.
 const { latestCommitted } = await import('../packages/worker/dist/checkpoint/index.js');
-const checkpoint = await latestCommitted(findRunFolder(args));
+const checkpoint = latestCommitted(findRunFolder(args));
 await longscan(
   'generate',
   checkpoint.dir,

@@ -1,0 +1,37 @@
+import { LongscanError } from '@longscan/kernels';
+
+const otherCheckpoint = 'use another checkpoint; `longscan ckpt ls RUN` lists those that are whole';
+
+/** A folder in which a save has not come to its end. */
+export function partial(dir: string, found: string): LongscanError {
+  const expected = 'a checkpoint that was committed';
+  return new LongscanError({
+    code: 'E-CKPT-PARTIAL',
+    where: dir,
+    found,
+    expected,
+    fix: otherCheckpoint,
+    exitCode: 4,
+  });
+}
+
+/** A committed checkpoint that is not what was written. */
+export function corrupt(file: string, found: string, expected?: string): LongscanError {
+  return new LongscanError({
+    code: 'E-CKPT-CORRUPT',
+    where: file,
+    found,
+    expected,
+    fix: otherCheckpoint,
+    exitCode: 4,
+  });
+}
+
+/** Nothing to resume from. */
+export function none(where: string, found: string, fix: string): LongscanError {
+  return new LongscanError({ code: 'E-CKPT-NONE', where, found, expected: 'a checkpoint', fix, exitCode: 4 });
+}
+
+export function noCheckpoint(runDir: string): LongscanError {
+  return none(runDir, 'no checkpoint', 'train the job first, or name another run');
+}

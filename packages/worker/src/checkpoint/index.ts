@@ -1,0 +1,9 @@
+export { nodeFs } from './durable-fs.js';
+export { type CheckpointEntry, checkpointName, latestCommitted, listCheckpoints } from './list.js';
+export { checkSignature, type OpenCheckpoint, openCheckpoint, resolveCheckpoint } from './load.js';
+export { type Manifest, readManifest, type TensorSignature } from './manifest.js';
+export type { SafetensorsDtype } from './safetensors-format.js';
+export { SafetensorsFile } from './safetensors-reader.js';
+export type { TensorEntries, TensorEntry } from './safetensors-writer.js';
+export { type CheckpointContent, type SaveContext, type SaveOptions, saveCheckpoint } from './save.js';
+export { type LatestValid, latestValid, verifyCheckpoint } from './verify.js';

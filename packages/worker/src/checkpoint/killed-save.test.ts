@@ -1,0 +1,86 @@
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { checkpointsFolder, latestCommitted, listCheckpoints } from './list.js';
+import { openCheckpoint } from './load.js';
+import { saveCheckpoint } from './save.js';
+import { sampleContent, sampleContext } from './testing.js';
+
+const test = suite<{ dir: string }>('killed save');
+test.before.each((context) => {
+  context.dir = mkdtempSync(path.join(os.tmpdir(), 'longscan-kill-'));
+});
+test.after.each(({ dir }) => rmSync(dir, { recursive: true }));
+
+const child = fileURLToPath(new URL('killed-save.child.js', import.meta.url));
+
+/** Saves in a process that kills itself at operation `killAt`; true when the save ended before it came to that. */
+function saveAndDie(runDir: string, step: number, seed: number, killAt: number): boolean {
+  const args = [child, runDir, String(step), String(seed), String(killAt)];
+  const { status, signal, stderr } = spawnSync(process.execPath, args, { timeout: 30_000, encoding: 'utf8' });
+  assert.ok(status === 0 || signal === 'SIGKILL', `status ${status}, ${signal}: ${stderr}`);
+  return status === 0;
+}
+
+/** Every committed folder is whole; returns the seed that the newest one was saved with. */
+async function seedOfLatest(runDir: string): Promise<number> {
+  for (const { dir } of listCheckpoints(runDir).filter((entry) => entry.isCommitted)) {
+    const checkpoint = await openCheckpoint(dir);
+    await checkpoint.close();
+  }
+  const checkpoint = await openCheckpoint(latestCommitted(runDir).dir);
+  const { rng } = checkpoint.manifest.trainer;
+  const weights = await checkpoint.parameters.read('embedding.weight');
+  await checkpoint.close();
+  assert.equal(weights, sampleContent(Number(rng)).parameters.get('embedding.weight')!.data);
+  return Number(rng);
+}
+
+/** Kills a save of `step` at every operation in turn, each time in a fresh copy of `before`. */
+async function killEverywhere(
+  dir: string,
+  before: string,
+  step: number,
+  seed: number,
+  old: number,
+): Promise<void> {
+  const seeds: number[] = [];
+  for (let killAt = 0; ; killAt++) {
+    const runDir = path.join(dir, `killed-${killAt}`);
+    cpSync(before, runDir, { recursive: true });
+    const isOver = saveAndDie(runDir, step, seed, killAt);
+    seeds.push(await seedOfLatest(runDir));
+    if (isOver) break;
+    await saveCheckpoint(runDir, sampleContent(9), sampleContext(step + 1), { keep: 2 });
+    assert.is(await seedOfLatest(runDir), 9, `the next save after one killed at operation ${killAt}`);
+    const names = readdirSync(checkpointsFolder(runDir));
+    assert.is(names.length, 2, `debris of operation ${killAt} is removed: ${names}`);
+    rmSync(runDir, { recursive: true });
+  }
+  assert.ok(seeds.length > 25, `only ${seeds.length} operations: is the hook called?`);
+  // Old until the moment of the commit, new ever after.
+  const commit = seeds.indexOf(seed);
+  assert.equal(seeds, [...Array(commit).fill(old), ...Array(seeds.length - commit).fill(seed)]);
+  assert.ok(commit > 15 && commit < seeds.length, `committed at operation ${commit} of ${seeds.length}`);
+}
+
+test('at every operation leaves a valid newest checkpoint, with pruning of old ones', async ({ dir }) => {
+  const before = path.join(dir, 'before');
+  for (const step of [10, 20])
+    await saveCheckpoint(before, sampleContent(step / 10), sampleContext(step), { keep: 2 });
+  await killEverywhere(dir, before, 30, 3, 2);
+});
+
+test('at every operation leaves a valid newest checkpoint, when it replaces the only one', async ({
+  dir,
+}) => {
+  const before = path.join(dir, 'before');
+  await saveCheckpoint(before, sampleContent(1), sampleContext(10), { keep: 2 });
+  await killEverywhere(dir, before, 10, 3, 1);
+});
+
+test.run();

@@ -1,0 +1,69 @@
+import { readdirSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { noCheckpoint, partial } from './errors.js';
+import { committedFile } from './manifest.js';
+
+/** A checkpoint's folder as the file system shows it; nothing in it has been read. */
+export interface CheckpointEntry {
+  /** Absolute. */
+  readonly dir: string;
+  readonly step: number;
+  /** The save came to its end. Without it the folder is debris of a killed save. */
+  readonly isCommitted: boolean;
+  readonly bytes: number;
+}
+
+/** Folder of a step's checkpoint inside a run's `checkpoints/`. */
+export function checkpointName(step: number): string {
+  return `step-${String(step).padStart(6, '0')}`;
+}
+
+/** Suffix of a committed checkpoint that is being replaced by one of the same step, until that one is committed. */
+export const replacedSuffix = '.replaced';
+
+export function checkpointsFolder(runDir: string): string {
+  return path.join(runDir, 'checkpoints');
+}
+
+/**
+ * All checkpoints of a run by step, oldest first. Of two folders of one step the replacement comes last. Empty when
+ * the run has none.
+ */
+export function listCheckpoints(runDir: string): CheckpointEntry[] {
+  const entries: (CheckpointEntry & { isReplaced: boolean })[] = [];
+  for (const name of readFolder(checkpointsFolder(runDir))) {
+    const match = /^step-(\d{6,})(\.replaced)?$/.exec(name);
+    if (match === null) continue;
+    const dir = path.resolve(checkpointsFolder(runDir), name);
+    const files = readFolder(dir);
+    const bytes = files.reduce((sum, file) => sum + fileBytes(path.join(dir, file)), 0);
+    const isCommitted = files.includes(committedFile);
+    entries.push({ dir, step: Number(match[1]), isCommitted, bytes, isReplaced: match[2] !== undefined });
+  }
+  entries.sort((a, b) => a.step - b.step || Number(b.isReplaced) - Number(a.isReplaced));
+  return entries.map(({ isReplaced, ...entry }) => entry);
+}
+
+/** The newest committed checkpoint of a run, not verified. Errors: E-CKPT-NONE; E-CKPT-PARTIAL when there is only debris. */
+export function latestCommitted(runDir: string): CheckpointEntry {
+  const all = listCheckpoints(runDir);
+  const latest = all.filter((entry) => entry.isCommitted).at(-1);
+  if (latest !== undefined) return latest;
+  const debris = all.at(-1);
+  if (debris !== undefined) throw partial(debris.dir, `the save was cut off: there is no ${committedFile}`);
+  throw noCheckpoint(runDir);
+}
+
+function readFolder(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch (error) {
+    // Missing, not a folder, or pruned since it was listed.
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return [];
+    throw error;
+  }
+}
+
+function fileBytes(file: string): number {
+  return statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+}

@@ -1,0 +1,85 @@
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { LongscanError } from '@longscan/kernels';
+import { z } from 'zod';
+import { jobSpecSchema } from '../protocol/job-spec.js';
+import { corrupt, partial } from './errors.js';
+
+/** Raised when a reader of the old version would misread a new checkpoint. */
+export const formatVersion = 1;
+
+export const manifestFile = 'manifest.json';
+/** Its presence makes a folder a checkpoint. It holds the sha256 of the manifest, in hex. */
+export const committedFile = 'COMMITTED';
+export const parametersFile = 'parameters.safetensors';
+export const optimizerFile = 'optimizer.safetensors';
+
+const count = z.int().min(0);
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+
+export const tensorSignatureSchema = z.strictObject({
+  name: z.string(),
+  dtype: z.string(),
+  shape: z.array(count),
+});
+
+export const manifestSchema = z.strictObject({
+  formatVersion: z.literal(formatVersion),
+  /** Optimizer steps done. */
+  step: count,
+  /** Ranks that wrote it. Nothing in a checkpoint depends on them: every rank holds all parameters. */
+  world: z.strictObject({ sp: z.int().min(1), dp: z.int().min(1) }),
+  /** The job as it ran, so that a checkpoint can be used without its run folder. */
+  jobSpec: jobSpecSchema,
+  jobHash: z.string(),
+  /** sha256 of each bundled layer file of the user's, by its path in the job. */
+  codeHashes: z.record(z.string(), z.string()),
+  /** Names and shapes of all parameters, in the model's order. */
+  signature: z.array(tensorSignatureSchema),
+  /** Where the training text stands; follows from the step and is here for people. */
+  data: z.strictObject({ epoch: count, sequence: count }),
+  /** What the trainer needs besides tensors: states of random generators, loss scale and the like. */
+  trainer: z.record(z.string(), z.union([z.number(), z.string(), z.boolean(), z.null()])),
+  files: z.record(z.string().regex(/^[a-z]+\.safetensors$/), z.strictObject({ bytes: count, sha256 })),
+});
+
+export type Manifest = z.infer<typeof manifestSchema>;
+export type TensorSignature = z.infer<typeof tensorSignatureSchema>;
+
+/** The manifest and its bytes, which COMMITTED vouches for. Errors: E-CKPT-PARTIAL, -CORRUPT, -VERSION. */
+export async function readManifest(dir: string): Promise<{ manifest: Manifest; bytes: Buffer }> {
+  const file = path.join(dir, manifestFile);
+  const bytes = await readFile(file).catch((cause: NodeJS.ErrnoException) => {
+    throw cause.code === 'ENOENT'
+      ? partial(dir, `there is no ${manifestFile}`)
+      : corrupt(file, `cannot be read (${cause.code})`);
+  });
+  let value: unknown;
+  try {
+    value = JSON.parse(bytes.toString());
+  } catch (cause) {
+    throw corrupt(file, `not JSON (${(cause as Error).message})`);
+  }
+  checkVersion(value, file);
+  const parsed = manifestSchema.safeParse(value);
+  if (parsed.success) return { manifest: parsed.data, bytes };
+  const issue = parsed.error.issues[0];
+  throw corrupt(file, `${issue?.path.join('.')}: ${issue?.message}`);
+}
+
+/** Looked at before anything else, since a newer manifest may have any shape. */
+function checkVersion(value: unknown, file: string): void {
+  const { formatVersion: found } = z
+    .looseObject({ formatVersion: z.unknown() })
+    .catch({ formatVersion: null })
+    .parse(value);
+  if (typeof found !== 'number' || found <= formatVersion) return;
+  throw new LongscanError({
+    code: 'E-CKPT-VERSION',
+    where: file,
+    found: `format version ${found}`,
+    expected: `at most ${formatVersion}`,
+    fix: 'use the version of longscan that wrote it, or a newer one',
+    exitCode: 4,
+  });
+}
