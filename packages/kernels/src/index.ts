@@ -16,6 +16,8 @@ export { type CpuDeviceOptions, Device, openCpuDevice, openShapeDevice } from '.
 export { type ErrorParts, LongscanError } from './errors.js';
 export type { MemoryStats, Native } from './native.js';
 export { add, axpy } from './ops/add/index.js';
+export { type GemmInfo, gemmInfo, linear } from './ops/linear/index.js';
+export { sumRows } from './ops/sum-rows/index.js';
 export { type Event, Stream } from './stream.js';
 export {
   type DType,
@@ -28,3 +30,13 @@ export {
   hostArray,
   Tensor,
 } from './tensor.js';
+export { runRecurrence, type RecurrenceState } from './autograd/run-recurrence.js';
+export { type DecayKind, gatedLinear, type GatedLinearInputs } from './ops/gated-linear/index.js';
+export type {
+  Prepared,
+  PreparedBackward,
+  RecurrenceInputs,
+  RecurrenceOp,
+  SegmentSummary,
+  TransitionKind,
+} from './recurrence-op.js';

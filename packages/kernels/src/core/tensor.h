@@ -27,6 +27,12 @@ struct TensorRef {
     return static_cast<T*>(data);
   }
   int64_t dim(int i) const { return shape[static_cast<size_t>(i < 0 ? i + numDims : i)]; }
+  /// Rows of `[..., cols]` seen as a matrix: the product of all dims but the last.
+  int64_t numRows() const {
+    int64_t rows = 1;
+    for (int i = 0; i + 1 < numDims; i++) rows *= shape[static_cast<size_t>(i)];
+    return rows;
+  }
   size_t bytes() const { return static_cast<size_t>(numElements) * dtypeBytes(dtype); }
 };
 

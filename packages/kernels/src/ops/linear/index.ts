@@ -1,0 +1,62 @@
+import { defineOp } from '../../autograd/define-op.js';
+import type { Device } from '../../device.js';
+import { expectShape, type Tensor } from '../../tensor.js';
+import { sumRows } from '../sum-rows/index.js';
+import type { GemmInfo } from './native.js';
+
+export type { GemmInfo } from './native.js';
+
+interface LinearInputs extends Record<string, Tensor | null> {
+  /** [..., numIn] */
+  readonly x: Tensor;
+  /** [numOut, numIn] */
+  readonly weight: Tensor;
+  /** [numOut] */
+  readonly bias: Tensor | null;
+}
+
+/**
+ * `x Wᵀ + bias`: [..., numIn] to [..., numOut].
+ * @throws LongscanError E-ONEDNN if the matrix library cannot be opened.
+ */
+export const linear: (inputs: LinearInputs) => Tensor = (inputs) => linearOp(inputs, {});
+
+const linearOp = defineOp<LinearInputs>({
+  name: 'linear',
+  forward(call, { x, weight, bias }) {
+    expectShape('linear', 'weight', weight, [-1, x.dim(-1)]);
+    const numOut = weight.dim(0);
+    if (bias !== null) expectShape('linear', 'bias', bias, [numOut]);
+    const output = call.empty([...x.shape.slice(0, -1), numOut], x.dtype);
+    call.native.linearForward(call.stream, x.id, weight.id, bias?.id ?? null, output.id);
+    call.device.flops += 2 * x.size * numOut;
+    // x is only needed for the weight's gradient, and the weight only for x's.
+    return { output, save: { x: weight.requiresGrad ? x : null, weight, bias } };
+  },
+  backward(call, { x, weight, bias }, dy) {
+    const { needs, native, stream } = call;
+    const numIn = weight!.dim(1);
+    let dx: Tensor | null = null;
+    if (needs.x) {
+      dx = call.empty([...dy.shape.slice(0, -1), numIn], dy.dtype);
+      native.linearInputGradient(stream, dy.id, weight!.id, dx.id);
+      call.device.flops += 2 * dy.size * numIn;
+    }
+    let dw: Tensor | null = null;
+    if (needs.weight) {
+      dw = call.weightGradient(weight!, [dy, x!], (target, accumulate) => {
+        native.linearWeightGradient(stream, dy.id, x!.id, target.id, accumulate);
+      });
+      call.device.flops += 2 * dy.size * numIn;
+    }
+    const db = needs.bias
+      ? call.weightGradient(bias!, [dy], (target, accumulate) => sumRows(dy, target, accumulate))
+      : null;
+    return { x: dx, weight: dw, bias: db };
+  },
+});
+
+/** Which library computes f32 matrix products on this CPU device, with how many threads. */
+export function gemmInfo(device: Device): GemmInfo {
+  return device.native.gemmInfo(device.compute.id);
+}

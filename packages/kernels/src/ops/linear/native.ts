@@ -1,0 +1,21 @@
+declare module '../../native.js' {
+  interface Native {
+    /** y = x Wᵀ (+ bias) */
+    linearForward(stream: number, x: number, weight: number, bias: number | null, y: number): void;
+    /** dx = dy W */
+    linearInputGradient(stream: number, dy: number, weight: number, dx: number): void;
+    /** dw = dyᵀ x, or dw += dyᵀ x */
+    linearWeightGradient(stream: number, dy: number, x: number, dw: number, accumulate: boolean): void;
+    gemmInfo(stream: number): GemmInfo;
+  }
+}
+
+/** What computes f32 matrix products. */
+export interface GemmInfo {
+  readonly engine: 'oneDNN' | 'builtin';
+  /** Version and path of oneDNN; empty for the built-in product. */
+  readonly version: string;
+  readonly path: string;
+  /** Threads of this device that share a product. */
+  readonly numThreads: number;
+}
