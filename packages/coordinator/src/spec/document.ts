@@ -19,6 +19,16 @@ export interface JobDocument {
 /** Tables and arrays inside each other; a job needs four. */
 export const maxDepth = 32;
 
+export function tooDeep(file: string): LongscanError {
+  return new LongscanError({
+    code: 'E-CFG-SIZE',
+    where: file,
+    found: 'tables or lists nested too deeply',
+    expected: `at most ${maxDepth} levels`,
+    exitCode: 2,
+  });
+}
+
 /** Columns of a long line shown before and around the caret. */
 const windowColumns = 60;
 

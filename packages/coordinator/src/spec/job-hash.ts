@@ -3,7 +3,9 @@ import { type JobSpec, resumableKeys } from '@longscan/worker/protocol';
 
 /** Names a job by everything that a resumption may not change: equal hashes can continue each other's runs. */
 export function jobHash(job: JobSpec): string {
-  const lines = [...flatten(job)].filter(([key]) => !isResumable(key)).map(([key, text]) => `${key}=${text}`);
+  const lines = flatten(job)
+    .filter(([key]) => !isResumable(key))
+    .map(([key, text]) => `${key}=${text}`);
   return createHash('sha256').update(lines.sort().join('\n')).digest('hex');
 }
 
@@ -29,12 +31,17 @@ function isResumable(key: string): boolean {
   return resumableKeys.some((known) => key === known || key.startsWith(`${known}.`));
 }
 
-/** Leaves by dotted path, as JSON, so that the order of keys does not matter. */
-function* flatten(node: unknown, path = ''): Generator<[string, string]> {
+/** Leaves of a job by dotted path, as JSON, so that the order of keys does not matter. */
+function flatten(job: JobSpec): [string, string][] {
+  // A layer file is its path, however a job spells it.
+  const layers = job.model.layers.map(({ use, options, file }) => ({ use: file ?? use, options }));
+  return [...leaves({ ...job, model: { ...job.model, layers } })];
+}
+
+function* leaves(node: unknown, path = ''): Generator<[string, string]> {
   if (typeof node !== 'object' || node === null) {
     yield [path, JSON.stringify(node)];
     return;
   }
-  for (const [key, value] of Object.entries(node))
-    yield* flatten(value, path === '' ? key : `${path}.${key}`);
+  for (const [key, value] of Object.entries(node)) yield* leaves(value, path === '' ? key : `${path}.${key}`);
 }

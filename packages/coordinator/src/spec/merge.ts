@@ -32,7 +32,7 @@ export function mergeJob(
       return formatPlace(path.join('.'), origin, document.file ?? 'job', point);
     },
   };
-  copyTable(document.value, merged.value, [], merged, problems);
+  Object.assign(merged.value, copyValue(document.value, [], merged, problems));
   for (const { path, value, origin } of overrides) {
     dropOrigins(origins, path);
     origins.set(path.join('.'), origin);
@@ -51,23 +51,24 @@ function originsOf({ file, value, places }: JobDocument): Map<string, Origin> {
   return new Map(keys.map((key) => [key, { kind: 'script' }]));
 }
 
-/** Deep copy of the tables without forbidden keys; lists and plain values are shared, nobody writes to them. */
-function copyTable(
-  from: object,
-  to: Record<string, unknown>,
+/** Deep copy into plain objects (parsers use other prototypes), without forbidden keys. */
+function copyValue(
+  value: unknown,
   path: readonly string[],
   merged: MergedJob,
   problems: ProblemList,
-): void {
-  for (const [key, value] of Object.entries(from)) {
-    const inner = [...path, key];
-    if (forbiddenKeys.has(key)) reportForbidden(merged, inner, problems);
-    else if (isTable(value)) {
-      const copy: Record<string, unknown> = {};
-      to[key] = copy;
-      copyTable(value, copy, inner, merged, problems);
-    } else to[key] = value;
+): unknown {
+  if (Array.isArray(value)) {
+    return value.map((item, index) => copyValue(item, [...path, String(index)], merged, problems));
   }
+  if (!isTable(value)) return value;
+  const copy: Record<string, unknown> = {};
+  for (const [key, inner] of Object.entries(value)) {
+    const innerPath = [...path, key];
+    if (forbiddenKeys.has(key)) reportForbidden(merged, innerPath, problems);
+    else copy[key] = copyValue(inner, innerPath, merged, problems);
+  }
+  return copy;
 }
 
 function setAt(merged: MergedJob, path: readonly string[], value: unknown, problems: ProblemList): void {
@@ -86,7 +87,7 @@ function setAt(merged: MergedJob, path: readonly string[], value: unknown, probl
     }
     table = next;
   }
-  table[path.at(-1) ?? ''] = value;
+  table[path.at(-1) ?? ''] = copyValue(value, path, merged, problems);
 }
 
 function reportForbidden(merged: MergedJob, path: readonly string[], problems: ProblemList): void {

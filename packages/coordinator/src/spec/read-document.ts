@@ -2,7 +2,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { extname } from 'node:path';
 import { LongscanError } from '@longscan/worker/protocol';
 import { parse, TomlError } from 'smol-toml';
-import { type JobDocument, maxDepth, syntaxError } from './document.js';
+import { type JobDocument, maxDepth, syntaxError, tooDeep } from './document.js';
 import { locateTomlKeys } from './toml-locator.js';
 import { parseYaml } from './yaml-document.js';
 
@@ -33,7 +33,7 @@ function readText(file: string): string {
     const stat = statSync(file);
     if (stat.isDirectory()) throw unreadable(file, 'a folder');
     if (!stat.isFile()) throw unreadable(file, 'not a regular file');
-    if (stat.size > maxFileBytes) throw tooLarge(file, `${stat.size} bytes`, `at most ${maxFileBytes}`);
+    if (stat.size > maxFileBytes) throw tooLarge(file, stat.size);
     bytes = readFileSync(file);
   } catch (cause) {
     throw cause instanceof LongscanError ? cause : unreadable(file, describeReadError(cause), cause);
@@ -64,8 +64,14 @@ function unreadable(file: string, found: string, cause?: unknown): LongscanError
   });
 }
 
-function tooLarge(file: string, found: string, expected: string): LongscanError {
-  return new LongscanError({ code: 'E-CFG-SIZE', where: file, found, expected, exitCode: 2 });
+function tooLarge(file: string, bytes: number): LongscanError {
+  return new LongscanError({
+    code: 'E-CFG-SIZE',
+    where: file,
+    found: `${bytes} bytes`,
+    expected: `at most ${maxFileBytes}`,
+    exitCode: 2,
+  });
 }
 
 function parseToml(file: string, text: string): JobDocument {
@@ -83,7 +89,7 @@ function parseToml(file: string, text: string): JobDocument {
 function checkDepth(file: string, value: object): void {
   let level: object[] = [value];
   for (let depth = 0; level.length > 0; depth++) {
-    if (depth > maxDepth) throw tooLarge(file, 'tables nested too deeply', `at most ${maxDepth} levels`);
+    if (depth > maxDepth) throw tooDeep(file);
     level = level.flatMap((node) => Object.values(node).filter(isContainer));
   }
 }

@@ -1,6 +1,7 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument } from 'yaml';
-import { type JobDocument, type KeyPlace, syntaxError } from './document.js';
+import { type JobDocument, type KeyPlace, maxDepth, syntaxError, tooDeep } from './document.js';
 import type { Position } from './origin.js';
+import { nestsDeeperThan } from './yaml-depth.js';
 
 /** Nested aliases multiply; a job file has no use for more than a handful. */
 const maxAliasCount = 20;
@@ -9,6 +10,7 @@ const fileStart: Position = { line: 1, column: 1 };
 
 /** Parses YAML, or JSON as the subset of YAML that it is. */
 export function parseYaml(file: string, text: string, isJson: boolean): JobDocument {
+  if (nestsDeeperThan(maxDepth, text)) throw tooDeep(file);
   const lineCounter = new LineCounter();
   try {
     const document = parseDocument(text, {

@@ -1,0 +1,85 @@
+import { type JobSpec, LongscanError, type Mesh, type Slice } from '@longscan/worker/protocol';
+
+/** How a job's tokens lie on its ranks. */
+export interface Layout {
+  readonly mesh: Mesh;
+  /** By sp rank; contiguous, equally long, the padding at the end of the last ones. */
+  readonly slices: readonly Slice[];
+  readonly paddedLength: number;
+  readonly padTokens: number;
+  readonly sequencesPerRank: number;
+}
+
+/**
+ * Cuts the sequence into one slice per sp rank and the batch into one share per dp rank.
+ * @throws LongscanError E-SHAPE when a slice would hold no token or the batch does not divide
+ */
+export function layOut(job: JobSpec): Layout {
+  const { sp, dp } = job.parallel;
+  const { sequenceLength, batchSize, accumulate } = job.data;
+  if (batchSize % (dp * accumulate) !== 0) throw unevenBatch(batchSize, dp * accumulate);
+  const sliceLength = sliceLengthFor(sequenceLength, sp, job.model.chunk);
+  if (sliceLength * (sp - 1) >= sequenceLength) throw emptySlice(job, sliceLength);
+  const paddedLength = sliceLength * sp;
+  const slices = Array.from({ length: sp }, (_, index) => {
+    const start = index * sliceLength;
+    return { start, length: sliceLength, numTokens: Math.min(sliceLength, sequenceLength - start) };
+  });
+  return {
+    mesh: { sp, dp, numRanks: sp * dp },
+    slices,
+    paddedLength,
+    padTokens: paddedLength - sequenceLength,
+    sequencesPerRank: batchSize / dp,
+  };
+}
+
+/** Tokens of a slice: whole chunks, as few as hold the sequence. */
+function sliceLengthFor(sequenceLength: number, sp: number, chunk: number): number {
+  return Math.ceil(sequenceLength / (sp * chunk)) * chunk;
+}
+
+function unevenBatch(batchSize: number, divisor: number): LongscanError {
+  const below = Math.floor(batchSize / divisor) * divisor;
+  const nearest = below === 0 ? [divisor] : [below, below + divisor];
+  return new LongscanError({
+    code: 'E-SHAPE',
+    where: 'data.batchSize',
+    found: `${batchSize} sequences for ${divisor} equal shares (parallel.dp x data.accumulate)`,
+    expected: `a multiple of ${divisor}`,
+    fix: `data.batchSize = ${nearest.join(' or ')}`,
+    exitCode: 2,
+  });
+}
+
+function emptySlice(job: JobSpec, sliceLength: number): LongscanError {
+  const { sequenceLength } = job.data;
+  const { sp } = job.parallel;
+  const { chunk } = job.model;
+  const numFilled = Math.ceil(sequenceLength / sliceLength);
+  const isFilled = (ranks: number, tokens: number) =>
+    sliceLengthFor(sequenceLength, ranks, tokens) * (ranks - 1) < sequenceLength;
+  const fixes = [`data.sequenceLength >= ${sliceLength * (sp - 1) + 1}`];
+  const smallerSp = descending(sp - 1).find((ranks) => isFilled(ranks, chunk));
+  if (smallerSp !== undefined) fixes.push(`parallel.sp = ${smallerSp}`);
+  const smallerChunk = halves(chunk).find((tokens) => isFilled(sp, tokens));
+  if (smallerChunk !== undefined) fixes.push(`model.chunk = ${smallerChunk}`);
+  return new LongscanError({
+    code: 'E-SHAPE',
+    where: 'parallel.sp',
+    found: `${sequenceLength} tokens in slices of ${sliceLength} (whole chunks of ${chunk}) fill ${numFilled} of ${sp} ranks`,
+    expected: 'at least one token on every rank',
+    fix: fixes.join(', or '),
+    exitCode: 2,
+  });
+}
+
+function descending(from: number): number[] {
+  return Array.from({ length: from }, (_, index) => from - index);
+}
+
+function halves(chunk: number): number[] {
+  return Array.from({ length: Math.floor(Math.log2(chunk)) }, (_, index) =>
+    Math.floor(chunk / 2 ** (index + 1)),
+  );
+}

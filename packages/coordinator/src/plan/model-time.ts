@@ -1,0 +1,45 @@
+import type { ModelledStrategy, RecurrenceTrace } from '@longscan/worker/protocol';
+import type { Fabric } from './fabric.js';
+import type { StrategyCost } from './strategies.js';
+
+/**
+ * What each strategy would cost in one step: every recurrence call scans once forward and once in reverse. Nothing is
+ * counted as overlapped, so this is an upper bound of the exposed time. Fastest first, equals by name.
+ */
+export function modelStrategies(
+  sp: number,
+  recurrences: readonly RecurrenceTrace[],
+  strategies: readonly StrategyCost[],
+  fabric: Fabric,
+): ModelledStrategy[] {
+  const modelled = strategies.map((strategy) => {
+    let seconds = 0;
+    const bytesSentByRank = Array.from({ length: sp }, () => 0);
+    for (const { stateBytes, transitionBytes } of recurrences) {
+      const scan = strategy.cost(sp, { state: stateBytes, transition: transitionBytes }, fabric);
+      seconds += 2 * scan.seconds;
+      for (let rank = 0; rank < sp; rank++) {
+        // The reverse scan is the same one with the ranks counted from the other end.
+        const forward = scan.bytesSentByRank[rank] ?? 0;
+        const reverse = scan.bytesSentByRank[sp - 1 - rank] ?? 0;
+        bytesSentByRank[rank] = (bytesSentByRank[rank] ?? 0) + forward + reverse;
+      }
+    }
+    return { strategy: strategy.name, seconds, bytesSentByRank };
+  });
+  return modelled.sort((a, b) => a.seconds - b.seconds || (a.strategy < b.strategy ? -1 : 1));
+}
+
+/** More blocks than this gain nothing: each has to be worth its message. */
+const maxBlocks = 64;
+
+/**
+ * Blocks K_b that make a pipelined chain over P ranks fastest, `sqrt((P - 2) V_S / (alpha b))` (ZeCO, arXiv 2507.01004),
+ * for the largest state of the model.
+ */
+export function bestBlocks(sp: number, recurrences: readonly RecurrenceTrace[], fabric: Fabric): number {
+  const stateBytes = Math.max(0, ...recurrences.map((recurrence) => recurrence.stateBytes));
+  const perBlock = fabric.latencyS * fabric.bandwidthBytesPerS;
+  const best = Math.round(Math.sqrt((Math.max(0, sp - 2) * stateBytes) / perBlock));
+  return Math.min(maxBlocks, Math.max(1, best));
+}

@@ -1,0 +1,189 @@
+import {
+  type JobFile,
+  type JobSpec,
+  jobFileSchema,
+  type ModelTrace,
+  planSchema,
+} from '@longscan/worker/protocol';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { loopbackTcp } from './fabric.js';
+import { layOut } from './layout.js';
+import { plan } from './plan.js';
+import type { StrategyCost } from './strategies.js';
+
+interface Sizes {
+  readonly sp?: number;
+  readonly dp?: number;
+  readonly sequenceLength?: number;
+  readonly batchSize?: number;
+  readonly chunk?: number;
+  readonly strategy?: string;
+  readonly blocks?: number | 'auto';
+}
+
+function jobOf({
+  sp = 1,
+  dp = 1,
+  sequenceLength = 1024,
+  batchSize = 1,
+  chunk = 64,
+  strategy = 'auto',
+  blocks = 'auto',
+}: Sizes): JobSpec {
+  const job: JobFile = jobFileSchema.parse({
+    data: { path: '/text', sequenceLength, batchSize },
+    parallel: { sp, dp, strategy, blocks },
+    model: { chunk, numLayers: 2, mlp: 0 },
+  });
+  const { layer: _, ...model } = job.model;
+  const layers = [0, 1].map(() => ({ use: 'gla', options: {}, file: null }));
+  return { ...job, model: { ...model, mlp: 0, layers } };
+}
+
+const trace: ModelTrace = {
+  numParameters: 1000,
+  activationBytes: 5000,
+  peakBytes: 30_000,
+  flopsPerToken: 6000,
+  recurrences: [
+    { layer: 0, stateBytes: 4096, transitionBytes: 128, kind: 'diagonal' },
+    { layer: 1, stateBytes: 8192, transitionBytes: 0, kind: 'scalar' },
+  ],
+};
+
+/** A chain sends the state onwards except at its end; a gather sends everything everywhere. */
+const chain: StrategyCost = {
+  name: 'chain',
+  cost: (worldSize, { state }) => ({
+    seconds: (worldSize - 1) * 1e-3,
+    bytesSentByRank: Array.from({ length: worldSize }, (_, rank) => (rank < worldSize - 1 ? state : 0)),
+  }),
+};
+const gather: StrategyCost = {
+  name: 'gather',
+  cost: (worldSize, { state, transition }) => ({
+    seconds: 2e-3,
+    bytesSentByRank: Array.from({ length: worldSize }, () => (worldSize - 1) * (state + transition)),
+  }),
+};
+
+function planOf(sizes: Sizes, strategies: readonly StrategyCost[] = [gather, chain]) {
+  const jobSpec = jobOf(sizes);
+  return plan({ jobSpec, layout: layOut(jobSpec), trace, strategies, fabric: loopbackTcp });
+}
+
+test('slices are contiguous, equally long and whole chunks', () => {
+  const { slices, paddedLength, padTokens, notes } = planOf({ sp: 4, sequenceLength: 1024 });
+  assert.equal(
+    slices,
+    [0, 256, 512, 768].map((start) => ({ start, length: 256, numTokens: 256 })),
+  );
+  assert.is(paddedLength, 1024);
+  assert.is(padTokens, 0);
+  assert.not.ok(notes.some((note) => note.includes('padded')));
+});
+
+test('padding goes to the end and is told', () => {
+  const { slices, paddedLength, padTokens, notes } = planOf({ sp: 2, sequenceLength: 1000 });
+  assert.is(paddedLength, 1024);
+  assert.is(padTokens, 24);
+  assert.equal(slices, [
+    { start: 0, length: 512, numTokens: 512 },
+    { start: 512, length: 512, numTokens: 488 },
+  ]);
+  assert.is(
+    notes[0],
+    '1000 tokens are padded to 1024: 24 masked tokens at the end of the last slice, which holds 488 real ones',
+  );
+});
+
+test('an empty slice is refused with what would fit', () => {
+  assert.throws(
+    () => layOut(jobOf({ sp: 4, sequenceLength: 100 })),
+    (error: Error) =>
+      error.message ===
+      'error[E-SHAPE] parallel.sp: 100 tokens in slices of 64 (whole chunks of 64) fill 2 of 4 ranks, expected at least one token on every rank. Fix: data.sequenceLength >= 193, or parallel.sp = 2, or model.chunk = 32',
+  );
+});
+
+test('what the message about an empty slice proposes does fit', () => {
+  for (const sequenceLength of [1, 63, 64, 65, 100, 129, 1000]) {
+    for (const sp of [2, 3, 4, 7, 8, 33]) {
+      const sizes = { sp, sequenceLength };
+      let message = '';
+      try {
+        layOut(jobOf(sizes));
+      } catch (error) {
+        message = (error as Error).message;
+      }
+      const proposed = (pattern: RegExp) => Number(pattern.exec(message)?.[1] ?? Number.NaN);
+      const [length, ranks, chunk] = [/Length >= (\d+)/, /sp = (\d+)/, /chunk = (\d+)/].map(proposed);
+      if (length) layOut(jobOf({ ...sizes, sequenceLength: length }));
+      if (ranks) layOut(jobOf({ ...sizes, sp: ranks }));
+      if (chunk) layOut(jobOf({ ...sizes, chunk }));
+      assert.ok(message === '' || length, `${sequenceLength} tokens over ${sp} ranks: ${message}`);
+    }
+  }
+});
+
+test('the batch is divided over dp', () => {
+  const { mesh, sequencesPerRank } = planOf({ sp: 2, dp: 3, batchSize: 6 });
+  assert.equal(mesh, { sp: 2, dp: 3, numRanks: 6 });
+  assert.is(sequencesPerRank, 2);
+  assert.throws(
+    () => planOf({ dp: 3, batchSize: 4 }),
+    (error: Error) =>
+      error.message ===
+      'error[E-SHAPE] data.batchSize: 4 sequences for 3 equal shares (parallel.dp x data.accumulate), expected a multiple of 3. Fix: data.batchSize = 3 or 6',
+  );
+});
+
+test('auto takes the strategy that is modelled fastest, by name where equal', () => {
+  assert.is(planOf({ sp: 2 }).strategy, 'chain');
+  const long = planOf({ sp: 4 });
+  assert.is(long.strategy, 'gather');
+  assert.is(
+    long.notes.at(-1),
+    'strategy gather was chosen: modelled for tcp over loopback at 8.00 ms a step against 12.0 ms of chain',
+  );
+  assert.is(planOf({ sp: 3 }).strategy, 'chain', 'both cost 2 ms');
+  assert.is(planOf({ sp: 4, strategy: 'chain' }).strategy, 'chain');
+  assert.equal(planOf({ sp: 1 }).notes, ['one rank holds the whole sequence: no state crosses ranks']);
+});
+
+test('bytes of a step: every recurrence forward, and the same in reverse', () => {
+  const { modelled } = planOf({ sp: 3 });
+  const bytes = Object.fromEntries(modelled.map((row) => [row.strategy, row.bytesSentByRank]));
+  assert.equal(bytes.chain, [12_288, 24_576, 12_288]);
+  assert.equal(bytes.gather, [49_664, 49_664, 49_664]);
+});
+
+test('memory and arithmetic of one rank', () => {
+  const { perRank } = planOf({ sp: 2, sequenceLength: 1000, batchSize: 3 });
+  assert.equal(perRank, {
+    numParameters: 1000,
+    parameterBytes: 4000,
+    gradientBytes: 4000,
+    optimizerBytes: 8000,
+    activationBytes: 5000,
+    peakBytes: 30_000,
+    stateBytes: 12_288,
+    flopsPerStep: 6000 * 3 * 512,
+  });
+});
+
+test('blocks: a setting is followed, else the optimum of the pipelined chain', () => {
+  assert.is(planOf({ sp: 8, blocks: 5 }).blocks, 5);
+  assert.is(planOf({ sp: 2 }).blocks, 1, 'two ranks have nothing to pipeline');
+  // sqrt((66 - 2) * 8192 / (27e-6 * 1.5e9)) = 3.6
+  assert.is(planOf({ sp: 66, sequenceLength: 66 * 64 }).blocks, 4);
+});
+
+test('a plan passes its own schema and is the same every time', () => {
+  const once = planOf({ sp: 2, sequenceLength: 1000 });
+  assert.equal(planSchema.parse(structuredClone(once)), once);
+  assert.equal(planOf({ sp: 2, sequenceLength: 1000 }), once);
+});
+
+test.run();

@@ -1,0 +1,84 @@
+import type { JobSpec, ModelledStrategy, ModelTrace, Plan } from '@longscan/worker/protocol';
+import type { Fabric } from './fabric.js';
+import type { Layout } from './layout.js';
+import { bestBlocks, modelStrategies } from './model-time.js';
+import type { StrategyCost } from './strategies.js';
+
+/** Everything a plan is made of; the same inputs always make the same plan. */
+export interface PlanInputs {
+  readonly jobSpec: JobSpec;
+  readonly layout: Layout;
+  /** Of the model on one rank with this layout. */
+  readonly trace: ModelTrace;
+  readonly strategies: readonly StrategyCost[];
+  readonly fabric: Fabric;
+}
+
+const bytesPerF32 = 4;
+/** AdamW keeps two moments of every parameter. */
+const numMoments = 2;
+
+/** Who does what, and what it will cost. Pure. */
+export function plan({ jobSpec, layout, trace, strategies, fabric }: PlanInputs): Plan {
+  const { sp } = layout.mesh;
+  const modelled = modelStrategies(sp, trace.recurrences, strategies, fabric);
+  const strategy = chooseStrategy(jobSpec, modelled);
+  const parameterBytes = trace.numParameters * bytesPerF32;
+  const tokensPerRank = layout.sequencesPerRank * (layout.paddedLength / sp);
+  return {
+    jobSpec,
+    mesh: layout.mesh,
+    slices: [...layout.slices],
+    paddedLength: layout.paddedLength,
+    padTokens: layout.padTokens,
+    sequencesPerRank: layout.sequencesPerRank,
+    strategy,
+    blocks:
+      jobSpec.parallel.blocks === 'auto'
+        ? bestBlocks(sp, trace.recurrences, fabric)
+        : jobSpec.parallel.blocks,
+    perRank: {
+      numParameters: trace.numParameters,
+      parameterBytes,
+      gradientBytes: parameterBytes,
+      optimizerBytes: numMoments * parameterBytes,
+      activationBytes: trace.activationBytes,
+      peakBytes: trace.peakBytes,
+      stateBytes: trace.recurrences.reduce((sum, recurrence) => sum + recurrence.stateBytes, 0),
+      flopsPerStep: trace.flopsPerToken * tokensPerRank,
+    },
+    modelled,
+    notes: [...paddingNotes(layout), ...strategyNotes(jobSpec, strategy, modelled, fabric)],
+  };
+}
+
+function chooseStrategy(jobSpec: JobSpec, modelled: readonly ModelledStrategy[]): string {
+  const { strategy } = jobSpec.parallel;
+  if (strategy !== 'auto') return strategy;
+  const [fastest] = modelled;
+  if (fastest === undefined) throw new Error('no SP strategy is installed');
+  return fastest.strategy;
+}
+
+function paddingNotes({ padTokens, paddedLength, slices }: Layout): string[] {
+  if (padTokens === 0) return [];
+  const length = paddedLength - padTokens;
+  const last = slices.at(-1);
+  return [
+    `${length} tokens are padded to ${paddedLength}: ${padTokens} masked tokens at the end of the last slice, which holds ${last?.numTokens} real ones`,
+  ];
+}
+
+function strategyNotes(
+  { parallel }: JobSpec,
+  strategy: string,
+  modelled: readonly ModelledStrategy[],
+  fabric: Fabric,
+): string[] {
+  if (parallel.sp === 1) return ['one rank holds the whole sequence: no state crosses ranks'];
+  const [first, second] = modelled;
+  if (parallel.strategy !== 'auto' || first === undefined || second === undefined) return [];
+  const ms = (seconds: number) => `${(1e3 * seconds).toPrecision(3)} ms`;
+  const against = `${ms(first.seconds)} a step against ${ms(second.seconds)} of ${second.strategy}`;
+  return [`strategy ${strategy} was chosen: modelled for ${fabric.name} at ${against}`];
+}

@@ -1,0 +1,234 @@
+import { join } from 'node:path';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { checkToml, inJobFolder, messageOf } from './fixture.js';
+import { loadJob } from './load-job.js';
+
+const good = '[job]\nname = "small"\n\n[data]\npath = "text.txt"\n';
+
+/** The lines that job.toml with this text is refused with. */
+function errorsOf(text: string, set: readonly string[] = [], env: NodeJS.ProcessEnv = {}): Promise<string[]> {
+  return messageOf(() => checkToml(text, set, env));
+}
+
+test('a small file is a whole job', async () => {
+  const { jobSpec, folder } = await checkToml(good);
+  assert.is(jobSpec.data.path, join(folder, 'text.txt'));
+  assert.is(jobSpec.model.mlp, 704, '8/3 of 256, rounded up to a multiple of 64');
+  assert.equal(
+    jobSpec.model.layers,
+    Array.from({ length: 4 }, () => ({ use: 'gla', options: {}, file: null })),
+  );
+  assert.is(jobSpec.parallel.strategy, 'auto');
+});
+
+test('defaults < file < environment < --set, and every origin is known', async () => {
+  const text = `${good}[optimizer]\nlr = 0.1\nclipNorm = 2.0\nweightDecay = 0.3\n`;
+  const env = { LONGSCAN_OPTIMIZER__LR: '0.2', LONGSCAN_OPTIMIZER__CLIP_NORM: '3' };
+  const { jobSpec, originOf } = await checkToml(text, ['optimizer.lr=0.3', 'optimizer.lr=0.4'], env);
+  assert.is(jobSpec.optimizer.lr, 0.4);
+  assert.is(jobSpec.optimizer.clipNorm, 3);
+  assert.is(jobSpec.optimizer.weightDecay, 0.3);
+  assert.is(jobSpec.optimizer.eps, 1e-8);
+  assert.equal(originOf('optimizer.lr'), { kind: 'set' });
+  assert.equal(originOf('optimizer.clipNorm'), { kind: 'env', name: 'LONGSCAN_OPTIMIZER__CLIP_NORM' });
+  assert.equal(originOf('optimizer.weightDecay'), {
+    kind: 'file',
+    file: 'job.toml',
+    key: { line: 9, column: 1 },
+    value: { line: 9, column: 15 },
+  });
+  assert.equal(originOf('optimizer.eps'), { kind: 'default' });
+  assert.equal(originOf('model.mlp'), { kind: 'derived', from: 'model.dModel' });
+});
+
+test('every error at once, each with its place', async () => {
+  const text = [
+    '[job]',
+    'name = "my job"',
+    'steps = "10k"',
+    'seed = 99999999999999999999',
+    '[model]',
+    'numLayers = 7.5',
+    'precision = "fp32"',
+    'tieEmbeddings = 1',
+    'd_model = 3',
+    '[optimizer]',
+    'lr = nan',
+    'betas = [0.9, 1.5]',
+    'clipNorm = -1',
+    'weightDecay = inf',
+    '[training]',
+    'learning_rate = 0.1',
+    'momentum = 0.9',
+    '[paralel]',
+    'sp = 2',
+    '[parallel]',
+    'blocks = "aut"',
+    'strategy = "all-scann"',
+    '[data]',
+    'batchSize = 0',
+    'lr = 1',
+  ].join('\n');
+  assert.equal(
+    await errorsOf(text, ['job.stesp=3', 'data.sequenceLength=5k'], { LONGSCAN_JOB__LOGEVERY: 'no' }),
+    [
+      'error[E-NAME] job.toml:2:8 job.name: "my job" (a string), expected letters, digits, ".", "_" and "-", at most 64, a letter or digit first. Fix: for example "my-job"',
+      'error[E-CFG-RANGE] job.toml:4:8 job.seed: 99999999999999999999, expected an integer >= 0 and <= 4294967295. Fix: integers beyond 2^53 are not exact in this runtime',
+      'error[E-CFG-TYPE] job.toml:3:9 job.steps: "10k" (a string), expected an integer >= 1. Fix: did you mean 10000?',
+      'error[E-CFG-TYPE] env LONGSCAN_JOB__LOGEVERY job.logEvery: "no" (a string), expected an integer >= 1',
+      'error[E-CFG-KEY] --set job.stesp: unknown key. Fix: did you mean job.steps?',
+      'error[E-CFG-VALUE] job.toml:21:10 parallel.blocks: "aut" (a string), expected an integer >= 1 and <= 4096 or "auto". Fix: did you mean "auto"?',
+      'error[E-CFG-RANGE] job.toml:11:6 optimizer.lr: NaN, expected a number > 0',
+      'error[E-CFG-RANGE] job.toml:12:15 optimizer.betas.1: 1.5, expected a number >= 0 and < 1',
+      'error[E-CFG-RANGE] job.toml:14:15 optimizer.weightDecay: Infinity, expected a number >= 0',
+      'error[E-CFG-RANGE] job.toml:13:12 optimizer.clipNorm: -1, expected a number >= 0',
+      'error[E-CFG-TYPE] job.toml:6:13 model.numLayers: 7.5, expected an integer >= 1 and <= 4096',
+      'error[E-CFG-TYPE] job.toml:8:17 model.tieEmbeddings: 1, expected true or false',
+      'error[E-CFG-VALUE] job.toml:7:13 model.precision: "fp32" (a string), expected one of "f32", "bf16". Fix: did you mean "f32"?',
+      'error[E-CFG-KEY] job.toml:9:1 model.d_model: unknown key. Fix: did you mean model.dModel?',
+      'error[E-CFG-MISSING] job.toml:23:1 data.path: missing, expected a string that is not empty',
+      'error[E-CFG-TYPE] --set data.sequenceLength: "5k" (a string), expected an integer >= 1. Fix: did you mean 5000?',
+      'error[E-CFG-RANGE] job.toml:24:13 data.batchSize: 0, expected an integer >= 1',
+      'error[E-CFG-KEY] job.toml:25:1 data.lr: unknown key. Fix: it is optimizer.lr',
+      'error[E-CFG-KEY] job.toml:16:1 training.learning_rate: unknown key. Fix: it is optimizer.lr',
+      'error[E-CFG-KEY] job.toml:17:1 training.momentum: unknown key',
+      'error[E-CFG-KEY] job.toml:18:1 paralel: unknown section. Fix: did you mean [parallel]?',
+      'error[E-REG] job.toml:22:12 parallel.strategy: unknown strategy "all-scann", expected one of auto, all-gather, all-scan, ring. Fix: did you mean all-scan?',
+    ],
+  );
+});
+
+test('keys that reach a prototype are refused wherever they stand', async () => {
+  const text = `${good}__proto__ = 1\n[model]\nlayers = [{ use = "gla", constructor = 1 }]\n`;
+  assert.equal(await errorsOf(text, ['model.layer.__proto__.x=1']), [
+    'error[E-CFG-KEY] job.toml:6:1 data.__proto__: a key that no job may have. Fix: remove it',
+    'error[E-CFG-KEY] job.toml:8:26 model.layers.0.constructor: a key that no job may have. Fix: remove it',
+    'error[E-CFG-KEY] --set model.layer.__proto__.x: a key that no job may have. Fix: remove it',
+  ]);
+  assert.is(({} as { x?: number }).x, undefined);
+});
+
+test('a section that is no table, and a --set below a value', async () => {
+  assert.equal(await errorsOf(`job = 3\n${good.slice(22)}`, ['job.steps=3', 'data.path.x=1']), [
+    'error[E-CFG-TYPE] --set job.steps: job is not a table',
+    'error[E-CFG-TYPE] --set data.path.x: data.path is not a table',
+    'error[E-CFG-TYPE] job.toml:1:7 job: 3, expected a table of settings',
+  ]);
+});
+
+test('what later versions will do is refused, never ignored', async () => {
+  const set = {
+    'job.deterministic': true,
+    'job.canonicalSegments': 4,
+    'model.precision': 'bf16',
+    'model.recompute': true,
+    'data.format': 'jsonl',
+    'data.tokenizer': 'bpe.json',
+    'data.accumulate': 2,
+    'data.packing': true,
+    'parallel.attentionStrategy': 'ring-attention',
+    'parallel.zero': 1,
+    'optimizer.nonFinite': 'skip',
+    'checkpoint.async': true,
+    'launch.launcher': 'slurm',
+    'launch.restarts': 1,
+    'device.kind': 'cuda',
+    'device.engine': 'nccl',
+  };
+  const lines = await errorsOf(
+    good,
+    Object.entries(set).map(([key, value]) => `${key}=${value}`),
+  );
+  for (const [index, [key, value]] of Object.entries(set).entries()) {
+    const start = `error[E-CFG-UNSUPPORTED] --set ${key}: ${JSON.stringify(value)}, expected `;
+    assert.is(lines[index]?.slice(0, start.length), start);
+  }
+  assert.is(lines.length, Object.keys(set).length);
+  assert.is(
+    lines[2],
+    'error[E-CFG-UNSUPPORTED] --set model.precision: "bf16", expected "f32". Fix: bf16 is not in this version of longscan',
+  );
+});
+
+test('rules between keys', async () => {
+  const set = ['launch.heartbeatIntervalMs=5000', 'checkpoint.keep=1', 'model.vocabSize=100'];
+  assert.equal(await errorsOf(good, set), [
+    'error[E-TIMEOUT-ORDER] job.toml launch.heartbeatTimeoutMs: heartbeatTimeoutMs 5000 <= heartbeatIntervalMs 5000, expected heartbeatIntervalMs < heartbeatTimeoutMs < collectiveTimeoutMs',
+    'error[E-CKPT-KEEP] --set checkpoint.keep: 1, expected 0 (keep all) or at least 2. Fix: keep 2: the newest checkpoint may be the one being written',
+    'error[E-CFG-RANGE] --set model.vocabSize: 100, expected at least 256, one token per byte value',
+  ]);
+});
+
+test('a pattern of layers is repeated, with defaults per layer', async () => {
+  const text = `${good}[model]\nnumLayers = 4\nlayers = ["lightning", { use = "gla", numHeads = 8 }]\n[model.layer.gla]\nexpandK = 1\nnumHeads = 2\n`;
+  const { jobSpec } = await checkToml(text);
+  const lightning = { use: 'lightning', options: {}, file: null };
+  const gla = { use: 'gla', options: { expandK: 1, numHeads: 8 }, file: null };
+  assert.equal(jobSpec.model.layers, [lightning, gla, lightning, gla]);
+});
+
+test('bad layers', async () => {
+  const text = `${good}[model]\nnumLayers = 4\nlayers = ["gal", "./mine.ts", { use = "gla", expandV = 1, numHeads = "4" }]\n[model.layer.rwkv]\nx = 1\n`;
+  const lines = await errorsOf(text);
+  assert.match(
+    lines[1] ?? '',
+    /no layer file .*mine\.ts\. Fix: a path counts from the job file; longscan layers new FILE/,
+  );
+  assert.equal(
+    [lines[0], ...lines.slice(2)],
+    [
+      'error[E-REG] job.toml:8:11 model.layers.0: unknown layer "gal", expected one of gla, lightning, linear-attention, or a path. Fix: did you mean gla?',
+      'error[E-REG] job.toml:9:1 model.layer.rwkv: unknown layer "rwkv", expected one of gla, lightning, linear-attention, or a path. Fix: use one of gla, lightning, linear-attention',
+      'error[E-CFG-KEY] job.toml:8:46 model.layers.2.expandV: layer gla has no such option. Fix: did you mean expandK?',
+      'error[E-CFG-TYPE] job.toml:8:70 model.layers.2.numHeads: "4", expected a number like its default 4',
+      'error[E-SHAPE] job.toml:8:10 model.layers: a pattern of 3 layers for numLayers 4, expected a length that divides numLayers. Fix: numLayers = 3 or 6',
+    ],
+  );
+});
+
+test('a layer file counts from the job file', async () => {
+  await inJobFolder({ 'job.toml': `${good}[model]\nlayers = "mine.ts"\n`, 'mine.ts': '' }, async (folder) => {
+    const { jobSpec } = await loadJob('job.toml', { env: {} });
+    assert.equal(jobSpec.model.layers[0], { use: 'mine.ts', options: {}, file: join(folder, 'mine.ts') });
+  });
+});
+
+test('the text: missing, empty, too short (exit code 4)', async () => {
+  const cases: [string[], RegExp][] = [
+    [['data.path=none.txt'], /^error\[E-DATA-NONE\] data\.path .*none\.txt: no such file/],
+    [['data.path=.'], /^error\[E-DATA-NONE\] data\.path .*: it is a folder/],
+    [['data.path=empty.txt'], /^error\[E-DATA-EMPTY\] data\.path .*empty\.txt: 0 bytes/],
+    [
+      ['data.sequenceLength=9500'],
+      /^error\[E-DATA-EMPTY\] data\.path .*: 9500 bytes without the held-out 5 %, expected at least 9501/,
+    ],
+    [['data.validation=none.txt'], /^error\[E-DATA-NONE\] data\.validation .*none\.txt: no such file/],
+  ];
+  await inJobFolder({ 'job.toml': good, 'empty.txt': '' }, async () => {
+    for (const [overrides, message] of cases) {
+      const layer = 'model.layers=./empty.txt';
+      const error = await loadJob('job.toml', { overrides: [layer, ...overrides], env: {} }).catch((e) => e);
+      assert.match(error.message, message);
+      assert.is(error.exitCode, 4);
+    }
+  });
+});
+
+test('a job written by a script: paths count from the current folder', async () => {
+  await inJobFolder({ 'mine.js': '' }, async (folder) => {
+    const job = { data: { path: 'text.txt' }, model: { layers: './mine.js' } };
+    const { jobSpec, originOf } = await loadJob(job, { overrides: { 'job.steps': 3 }, env: {} });
+    assert.is(jobSpec.data.path, join(folder, 'text.txt'));
+    assert.is(jobSpec.job.steps, 3);
+    assert.equal(originOf('data.path'), { kind: 'script' });
+    assert.equal(originOf('data.batchSize'), { kind: 'default' });
+    const error = await loadJob({ dta: {} }, { env: {} }).catch((e) => e);
+    assert.equal(error.message.split('\n').slice(0, 2), [
+      'error[E-CFG-MISSING] job data.path: missing, expected a string that is not empty',
+      'error[E-CFG-KEY] job dta: unknown section. Fix: did you mean [data]?',
+    ]);
+  });
+});
+
+test.run();
