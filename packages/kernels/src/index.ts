@@ -11,13 +11,23 @@ export {
   type GradientMismatch,
   gradCheck,
 } from './autograd/grad-check.js';
+export { type RecurrenceState, runRecurrence } from './autograd/run-recurrence.js';
 export { Tape, type TapeNode } from './autograd/tape.js';
 export { type CpuDeviceOptions, Device, openCpuDevice, openShapeDevice } from './device.js';
 export { type ErrorParts, LongscanError } from './errors.js';
 export type { MemoryStats, Native } from './native.js';
 export { add, axpy } from './ops/add/index.js';
+export { type DecayKind, type GatedLinearInputs, gatedLinear } from './ops/gated-linear/index.js';
 export { type GemmInfo, gemmInfo, linear } from './ops/linear/index.js';
 export { sumRows } from './ops/sum-rows/index.js';
+export type {
+  Prepared,
+  PreparedBackward,
+  RecurrenceInputs,
+  RecurrenceOp,
+  SegmentSummary,
+  TransitionKind,
+} from './recurrence-op.js';
 export { type Event, Stream } from './stream.js';
 export {
   type DType,
@@ -29,14 +39,5 @@ export {
   type HostArray,
   hostArray,
   Tensor,
+  zeros,
 } from './tensor.js';
-export { runRecurrence, type RecurrenceState } from './autograd/run-recurrence.js';
-export { type DecayKind, gatedLinear, type GatedLinearInputs } from './ops/gated-linear/index.js';
-export type {
-  Prepared,
-  PreparedBackward,
-  RecurrenceInputs,
-  RecurrenceOp,
-  SegmentSummary,
-  TransitionKind,
-} from './recurrence-op.js';

@@ -125,6 +125,12 @@ export function fromArray(
   return tensor;
 }
 
+export function zeros(device: Device, shape: readonly number[], dtype: DType = 'f32'): Tensor {
+  const tensor = empty(device, shape, dtype);
+  tensor.write(hostArray(dtype, tensor.size));
+  return tensor;
+}
+
 /** Throws E-SHAPE unless the tensor has this shape; -1 stands for any size. */
 export function expectShape(op: string, name: string, tensor: Tensor, shape: readonly number[]): void {
   const fits =

@@ -33,9 +33,10 @@ AddonData::~AddonData() {
   contexts.clear();
 }
 
-Napi::Promise AddonData::settle(Napi::Env env, Stream& stream, std::function<void()> onStream, Napi::Value result) {
-  auto* settlement =
-      new Settlement{Napi::Promise::Deferred::New(env), Napi::Reference<Napi::Value>::New(result, 1), std::nullopt};
+Napi::Promise AddonData::settle(Napi::Env env, Stream& stream, std::function<void()> onStream,
+                                Napi::Value result) {
+  auto* settlement = new Settlement{Napi::Promise::Deferred::New(env),
+                                    Napi::Reference<Napi::Value>::New(result, 1), std::nullopt};
   const Napi::Promise promise = settlement->deferred.Promise();
   if (numPending_++ == 0) notifier_.Ref(env);
   stream.enqueueAlways([this, settlement, onStream](const std::optional<StreamFailure>& failure) {
@@ -51,7 +52,8 @@ void AddonData::deliver(Napi::Env env, Napi::Function, AddonData* data, Settleme
     if (--data->numPending_ == 0) data->notifier_.Unref(env);
     Napi::HandleScope scope(env);
     if (settlement->failure) {
-      settlement->deferred.Reject(toJsError(env, settlement->failure->code, settlement->failure->message).Value());
+      settlement->deferred.Reject(
+          toJsError(env, settlement->failure->code, settlement->failure->message).Value());
     } else {
       settlement->deferred.Resolve(settlement->result.Value());
     }

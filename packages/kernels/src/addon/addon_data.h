@@ -48,8 +48,8 @@ struct AddonData {
   explicit AddonData(Napi::Env env);
   ~AddonData();
 
-  /// Resolves or rejects on the JavaScript thread once `stream` has reached this point. While such promises are
-  /// pending the event loop stays alive.
+  /// Resolves or rejects on the JavaScript thread once `stream` has reached this point. While such promises
+  /// are pending the event loop stays alive.
   Napi::Promise settle(Napi::Env env, Stream& stream, std::function<void()> onStream, Napi::Value result);
 
   TensorTable tensors;
@@ -68,6 +68,8 @@ struct AddonData {
   size_t numPending_ = 0;
 };
 
-inline AddonData& addonData(Napi::Env env) { return *env.GetInstanceData<AddonData>(); }
+inline AddonData& addonData(Napi::Env env) {
+  return *env.GetInstanceData<AddonData>();
+}
 
 }  // namespace longscan

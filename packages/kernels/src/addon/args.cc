@@ -15,7 +15,9 @@ Napi::Value Args::next(const char* name) {
   return info_[position_++];
 }
 
-Napi::Value Args::value(const char* name) { return next(name); }
+Napi::Value Args::value(const char* name) {
+  return next(name);
+}
 
 double Args::number(const char* name) {
   const Napi::Value value = next(name);
@@ -60,8 +62,8 @@ TensorRef Args::tensor(const char* name) {
 
 TensorRef Args::tensor(const char* name, DType dtype) {
   TensorRef result = tensor(name);
-  check(result.dtype == dtype, std::string("argument \"") + name + "\" is " + dtypeName(result.dtype) + ", expected " +
-                                   dtypeName(dtype));
+  check(result.dtype == dtype, std::string("argument \"") + name + "\" is " + dtypeName(result.dtype) +
+                                   ", expected " + dtypeName(dtype));
   return result;
 }
 
@@ -75,8 +77,8 @@ TensorRef Args::optionalTensor(const char* name) {
 }
 
 void Args::checkSameType(const TensorRef& a, const TensorRef& b) const {
-  check(a.dtype == b.dtype, std::string("tensors of type ") + dtypeName(a.dtype) + " and " + dtypeName(b.dtype) +
-                                " in one call");
+  check(a.dtype == b.dtype,
+        std::string("tensors of type ") + dtypeName(a.dtype) + " and " + dtypeName(b.dtype) + " in one call");
 }
 
 uint64_t Args::enqueue(std::function<void()> task) {
@@ -98,8 +100,8 @@ Napi::Value call(const Napi::CallbackInfo& info) {
   const auto* entry = static_cast<const Entry*>(info.Data());
   try {
     Args args(info, entry->name);
-    args.check(info.Length() == entry->arity, std::to_string(info.Length()) + " arguments, expected " +
-                                                  std::to_string(entry->arity));
+    args.check(info.Length() == entry->arity,
+               std::to_string(info.Length()) + " arguments, expected " + std::to_string(entry->arity));
     return entry->binding(args);
   } catch (const Error& error) {
     throw toJsError(info.Env(), error.code(), error.what());

@@ -11,8 +11,8 @@
 
 namespace longscan {
 
-/// The arguments of one native call, read in order and checked as they are read; names appear in the messages.
-/// Tensors read through it are noted, so that `enqueue` can tell the allocator who uses what.
+/// The arguments of one native call, read in order and checked as they are read; names appear in the
+/// messages. Tensors read through it are noted, so that `enqueue` can tell the allocator who uses what.
 class Args {
  public:
   Args(const Napi::CallbackInfo& info, const char* function) : info_(info), function_(function) {}
@@ -57,7 +57,8 @@ using Binding = Napi::Value (*)(Args& args);
 /// Collects the functions of the addon. `arity` is compared with the call and, by a test, with native.ts.
 class Registry {
  public:
-  Registry(Napi::Env env, Napi::Object exports) : env_(env), exports_(exports), arities_(Napi::Object::New(env)) {}
+  Registry(Napi::Env env, Napi::Object exports)
+      : env_(env), exports_(exports), arities_(Napi::Object::New(env)) {}
   void add(const char* name, size_t arity, Binding binding);
   Napi::Object arities() const { return arities_; }
 

@@ -40,7 +40,9 @@ DType dtypeArgument(Args& args) {
   return static_cast<DType>(code);
 }
 
-Napi::Value number(Args& args, double value) { return Napi::Number::New(args.env(), value); }
+Napi::Value number(Args& args, double value) {
+  return Napi::Number::New(args.env(), value);
+}
 
 Napi::Value contextCreate(Args& args) {
   const auto numThreads = static_cast<int>(args.integer("numThreads"));
@@ -84,7 +86,9 @@ Napi::Value streamCreate(Args& args) {
   return number(args, static_cast<double>(id));
 }
 
-Napi::Value streamRecord(Args& args) { return number(args, static_cast<double>(args.stream().last())); }
+Napi::Value streamRecord(Args& args) {
+  return number(args, static_cast<double>(args.stream().last()));
+}
 
 Napi::Value streamWait(Args& args) {
   args.stream();
@@ -122,7 +126,8 @@ Napi::Value tensorView(Args& args) {
   const TensorRef base = args.tensor("base");
   const int64_t offset = args.integer("offset");
   TensorRef view = shaped(args, base.dtype, args.value("shape"));
-  args.check(offset >= 0 && offset + view.numElements <= base.numElements, "the view reaches past its tensor");
+  args.check(offset >= 0 && offset + view.numElements <= base.numElements,
+             "the view reaches past its tensor");
   view.block = base.block;
   view.data = static_cast<char*>(base.data) + static_cast<size_t>(offset) * dtypeBytes(base.dtype);
   return number(args, args.data().tensors.add(view, const_cast<Stream&>(home).context().allocator()));
@@ -150,8 +155,8 @@ Napi::Value tensorWrite(Args& args) {
   const Napi::Value source = args.value("bytes");
   args.check(source.IsTypedArray(), "bytes is not a typed array");
   const auto array = source.As<Napi::TypedArray>();
-  args.check(array.ByteLength() == tensor.bytes(), std::to_string(array.ByteLength()) + " bytes for a tensor of " +
-                                                       std::to_string(tensor.bytes()));
+  args.check(array.ByteLength() == tensor.bytes(),
+             std::to_string(array.ByteLength()) + " bytes for a tensor of " + std::to_string(tensor.bytes()));
   const auto* begin = static_cast<const char*>(array.ArrayBuffer().Data()) + array.ByteOffset();
   // Copied now: JavaScript may change the array before the stream gets here.
   auto bytes = std::make_shared<std::vector<char>>(begin, begin + array.ByteLength());

@@ -29,8 +29,9 @@ struct AllocatorStats {
   size_t reservedBytes = 0;
 };
 
-/// Caching, stream-ordered allocator. A freed block is reused at once by work on its home stream, since a stream
-/// is in order; if other streams used it, only after their tickets are done. All calls are on the JavaScript thread.
+/// Caching, stream-ordered allocator. A freed block is reused at once by work on its home stream, since a
+/// stream is in order; if other streams used it, only after their tickets are done. All calls are on the
+/// JavaScript thread.
 class Allocator {
  public:
   explicit Allocator(bool poison) : poison_(poison) {}

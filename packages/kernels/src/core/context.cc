@@ -37,8 +37,9 @@ int Context::addAbortHook(std::function<void(const StreamFailure&)> hook) {
 
 void Context::removeAbortHook(int number) {
   std::lock_guard<std::mutex> lock(mutex_);
-  hooks_.erase(std::remove_if(hooks_.begin(), hooks_.end(), [&](const Hook& hook) { return hook.number == number; }),
-               hooks_.end());
+  hooks_.erase(
+      std::remove_if(hooks_.begin(), hooks_.end(), [&](const Hook& hook) { return hook.number == number; }),
+      hooks_.end());
 }
 
 void Context::close() {

@@ -12,8 +12,8 @@
 
 namespace longscan {
 
-/// Everything native that belongs to one rank on one device: its memory, its streams, its compute threads, and who
-/// must be told when one of them fails. Tests hold several in one process.
+/// Everything native that belongs to one rank on one device: its memory, its streams, its compute threads,
+/// and who must be told when one of them fails. Tests hold several in one process.
 class Context {
  public:
   Context(int numThreads, bool poison) : allocator_(poison), pool_(numThreads) {}
@@ -25,8 +25,8 @@ class Context {
   Allocator& allocator() { return allocator_; }
   ThreadPool& pool() { return pool_; }
 
-  /// The first failure of any stream: every stream of the context skips what follows, and each abort hook runs
-  /// (communicators wake their waiters and tell their peers). Callable from any thread.
+  /// The first failure of any stream: every stream of the context skips what follows, and each abort hook
+  /// runs (communicators wake their waiters and tell their peers). Callable from any thread.
   void fail(const StreamFailure& failure);
   /// True if this message is the failure that the context already stored.
   bool isOwnFailure(const std::string& message);

@@ -11,8 +11,8 @@ namespace {
 
 CpuLevel detect() {
   __builtin_cpu_init();
-  const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
-                  __builtin_cpu_supports("bmi2");
+  const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                  __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
   if (!v3) return CpuLevel::baseline;
   const bool v4 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
@@ -27,7 +27,9 @@ std::atomic<CpuLevel>& level() {
 
 }  // namespace
 
-CpuLevel cpuLevel() { return level().load(std::memory_order_relaxed); }
+CpuLevel cpuLevel() {
+  return level().load(std::memory_order_relaxed);
+}
 
 CpuLevel limitCpuLevel(CpuLevel highest) {
   const CpuLevel chosen = std::min(detect(), highest);

@@ -10,9 +10,12 @@ enum class DType : uint8_t { f32 = 0, f64 = 1, bf16 = 2, i32 = 3 };
 
 inline size_t dtypeBytes(DType dtype) {
   switch (dtype) {
-    case DType::f64: return 8;
-    case DType::bf16: return 2;
-    default: return 4;
+    case DType::f64:
+      return 8;
+    case DType::bf16:
+      return 2;
+    default:
+      return 4;
   }
 }
 

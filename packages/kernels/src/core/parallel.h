@@ -9,8 +9,8 @@
 
 namespace longscan {
 
-/// The compute threads of a rank. `run` splits `[0, count)` into one contiguous range per thread: a fixed partition,
-/// so results do not depend on timing. One caller at a time (the compute stream).
+/// The compute threads of a rank. `run` splits `[0, count)` into one contiguous range per thread: a fixed
+/// partition, so results do not depend on timing. One caller at a time (the compute stream).
 class ThreadPool {
  public:
   explicit ThreadPool(int numThreads);
@@ -19,7 +19,8 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   int numThreads() const { return numThreads_; }
-  /// Calls `body(begin, end)` on each thread's range; the caller takes the first range. Rethrows the first exception.
+  /// Calls `body(begin, end)` on each thread's range; the caller takes the first range. Rethrows the first
+  /// exception.
   void run(int64_t count, const std::function<void(int64_t begin, int64_t end)>& body);
 
  private:

@@ -1,8 +1,9 @@
 #pragma once
 
-// Fixed-width vectors for the kernels that are compiled once per instruction-set level (LONGSCAN_LEVEL). Included by
-// `cpu.cc` files only. These files use nothing from the standard library but <cmath> and <cstdint>: an inline
-// function compiled here for x86-64-v4 could otherwise be the copy that the linker keeps for everybody.
+// Fixed-width vectors for the kernels that are compiled once per instruction-set level (LONGSCAN_LEVEL).
+// Included by `cpu.cc` files only. These files use nothing from the standard library but <cmath> and
+// <cstdint>: an inline function compiled here for x86-64-v4 could otherwise be the copy that the linker keeps
+// for everybody.
 
 #include <cmath>
 #include <cstdint>
@@ -66,7 +67,8 @@ static inline Vec<T> vmax(Vec<T> a, Vec<T> b) {
   return Vec<T>{a.v > b.v ? a.v : b.v};
 }
 
-/// e^x. f32: relative error below 2 ulp on [-87, 88], exactly 0 below -87.34, infinity above 88.72. NaN stays NaN.
+/// e^x. f32: relative error below 2 ulp on [-87, 88], exactly 0 below -87.34, infinity above 88.72. NaN stays
+/// NaN.
 static inline Vec<float> vexp(Vec<float> x) {
   typedef int32_t Int __attribute__((vector_size(vectorBytes)));
   using V = Vec<float>;

@@ -10,7 +10,9 @@ Stream::Stream(Context& context, std::string name) : context_(context), name_(st
   thread_ = std::thread([this] { serve(); });
 }
 
-Stream::~Stream() { close(); }
+Stream::~Stream() {
+  close();
+}
 
 void Stream::close() {
   {
@@ -85,8 +87,8 @@ void Stream::runTask(Task& task, uint64_t ticket) {
   if (before) return;
   std::optional<StreamFailure> failed;
   const auto describe = [&](const char* what) {
-    return "op \"" + std::string(task.op) + "\" #" + std::to_string(ticket) + " on stream \"" + name_ + "\" " +
-           task.shapes.toString() + ": " + what;
+    return "op \"" + std::string(task.op) + "\" #" + std::to_string(ticket) + " on stream \"" + name_ +
+           "\" " + task.shapes.toString() + ": " + what;
   };
   try {
     task.run();

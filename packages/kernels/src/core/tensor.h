@@ -12,7 +12,8 @@ struct Block;
 
 constexpr int maxDims = 6;
 
-/// A tensor as an op sees it: contiguous, row-major, resolved on the JavaScript thread at the time of the enqueue.
+/// A tensor as an op sees it: contiguous, row-major, resolved on the JavaScript thread at the time of the
+/// enqueue.
 struct TensorRef {
   void* data = nullptr;
   DType dtype = DType::f32;

@@ -33,14 +33,18 @@ size_t TensorTable::slotOf(double id) const {
   if (id >= 0 && id < static_cast<double>(numSlots * numGenerations)) {
     const auto whole = static_cast<uint64_t>(id);
     const size_t slot = whole % numSlots;
-    if (slot < slots_.size() && slots_[slot].allocator != nullptr && slots_[slot].generation == whole / numSlots) {
+    if (slot < slots_.size() && slots_[slot].allocator != nullptr &&
+        slots_[slot].generation == whole / numSlots) {
       return slot;
     }
   }
-  throw Error("E-TENSOR", "tensor " + std::to_string(id) + " is not alive: it was released, or is not a tensor");
+  throw Error("E-TENSOR",
+              "tensor " + std::to_string(id) + " is not alive: it was released, or is not a tensor");
 }
 
-const TensorRef& TensorTable::get(double id) const { return slots_[slotOf(id)].tensor; }
+const TensorRef& TensorTable::get(double id) const {
+  return slots_[slotOf(id)].tensor;
+}
 
 void TensorTable::release(double id) {
   const size_t index = slotOf(id);

@@ -7,8 +7,9 @@
 
 namespace longscan {
 
-/// Maps the numeric ids that JavaScript holds to tensors. An id is `generation * 2^24 + slot`, so a stale id is
-/// recognised and never reaches another tensor's memory. One table per JavaScript environment, on its thread only.
+/// Maps the numeric ids that JavaScript holds to tensors. An id is `generation * 2^24 + slot`, so a stale id
+/// is recognised and never reaches another tensor's memory. One table per JavaScript environment, on its
+/// thread only.
 class TensorTable {
  public:
   double add(const TensorRef& tensor, Allocator& allocator);

@@ -42,9 +42,9 @@ export async function checkOp<N extends string>(check: OpCheck<N>): Promise<void
         expectClose(`${at}, f64 output ${i}`, exact.outputs[i]!, value, tolerances.f64);
       });
       for (const name of names) {
-        const { indices, gradients } = numeric[name];
+        const { indices, gradients, noise } = numeric[name];
         const found = indices.map((index) => exact.gradients[name][index]!);
-        expectClose(`${at}, f64 gradient of ${name}`, found, gradients, tolerances.centralDifference);
+        expectClose(`${at}, f64 gradient of ${name}`, found, gradients, tolerances.centralDifference, noise);
       }
       const single = await run(device, check, names, 'f32');
       const tolerance = check.f32Tolerance ?? tolerances.f32;
@@ -95,12 +95,14 @@ async function run<N extends string>(device: Device, check: OpCheck<N>, names: r
 
 function centralDifferences<N extends string>(check: OpCheck<N>, names: readonly N[], values: Values<N>) {
   const step = 1e-6;
+  // What rounding of the loss alone does to a difference quotient.
+  const noise = (8 * Number.EPSILON * Math.abs(absoluteLoss(check, values))) / step;
   const loss = (changed: Values<N>): number =>
     check.reference(changed).reduce((total, output, i) => {
       const weights = outputWeights(output.length, i);
       return total + output.reduce((sum, value, j) => sum + value * weights[j]!, 0);
     }, 0);
-  const result = {} as Record<N, { indices: number[]; gradients: number[] }>;
+  const result = {} as Record<N, { indices: number[]; gradients: number[]; noise: number }>;
   for (const name of names) {
     const size = values[name].length;
     const stride = Math.max(1, Math.floor(size / (check.maxElements ?? 16)));
@@ -113,9 +115,17 @@ function centralDifferences<N extends string>(check: OpCheck<N>, names: readonly
       };
       return (loss(moved(step)) - loss(moved(-step))) / (2 * step);
     });
-    result[name] = { indices, gradients };
+    result[name] = { indices, gradients, noise };
   }
   return result;
+}
+
+/** Sum of the magnitudes of the loss's terms. */
+function absoluteLoss<N extends string>(check: OpCheck<N>, values: Values<N>): number {
+  return check.reference(values).reduce((total, output, i) => {
+    const weights = outputWeights(output.length, i);
+    return total + output.reduce((sum, value, j) => sum + Math.abs(value * weights[j]!), 0);
+  }, 0);
 }
 
 /** Fixed weights in [-1, 1], different for every output, so that errors of opposite sign cannot cancel. */
