@@ -50,8 +50,12 @@ export const assignmentSchema = z.strictObject({
   jobToken: z.string().regex(/^[0-9a-f]{64}$/),
   /** Absolute path of the checkpoint folder to continue from. */
   resumeFrom: z.string().nullable(),
-  /** Absolute path of a layer file to absolute path of its bundled module. */
+  /** Names what a resumption may not change; written into checkpoints. Null for tasks that need no job. */
+  jobHash: z.string().nullable(),
+  /** Absolute path of a layer file outside the packages to absolute path of its bundled module. */
   layerModules: z.record(z.string(), z.string()),
+  /** Absolute path of such a layer file to the sha256 of its bundle, hex; written into checkpoints. */
+  codeHashes: z.record(z.string(), z.string()),
   timeouts: rankTimeoutsSchema,
 });
 
