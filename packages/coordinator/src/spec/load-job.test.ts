@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { checkToml, inJobFolder, messageOf } from './fixture.js';
+import { checkToml, inJobFolder, messageOf } from './testing.js';
 import { loadJob } from './load-job.js';
 
 const good = '[job]\nname = "small"\n\n[data]\npath = "text.txt"\n';

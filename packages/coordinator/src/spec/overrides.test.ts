@@ -1,6 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { messageOf } from './fixture.js';
+import { messageOf } from './testing.js';
 import { parseSet, readEnvironment, readOverrides } from './overrides.js';
 
 test('--set: a text key takes the raw text, everything else is TOML, else a string', () => {

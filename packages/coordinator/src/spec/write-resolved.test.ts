@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { checkJob } from './check-job.js';
-import { inJobFolder, installedForTest } from './fixture.js';
+import { inJobFolder, installedForTest } from './testing.js';
 import { findDrift, jobHash } from './job-hash.js';
 import { parseSet } from './overrides.js';
 import { readDocument } from './read-document.js';

@@ -1,0 +1,195 @@
+import { LongscanError } from '@longscan/worker/protocol';
+import yargs, { type Argv } from 'yargs';
+import { closest } from '../spec/edit-distance.js';
+import type { Command, CommandArgs, OptionTable, PositionalTable } from './command.js';
+
+/** A command with its arguments, or a text to print (help, version). */
+export type ParsedCommandLine =
+  | {
+      readonly kind: 'command';
+      readonly command: Command;
+      readonly args: CommandArgs<PositionalTable, OptionTable>;
+    }
+  | { readonly kind: 'text'; readonly text: string };
+
+const version = '0.1.0';
+
+/**
+ * Parses a command line against the table of commands.
+ * @throws LongscanError E-CLI-COMMAND, E-CLI-UNKNOWN, E-CLI-USAGE (exit code 2), with a suggestion where one is near
+ */
+export async function parseCommandLine(
+  argv: readonly string[],
+  commands: readonly Command[],
+): Promise<ParsedCommandLine> {
+  let parsed: ParsedCommandLine | null = null;
+  const parser = buildParser(commands, (command, args) => {
+    parsed = { kind: 'command', command, args: checkArgs(command, args) };
+  });
+  checkCommandWords(argv, commands);
+  let output = '';
+  try {
+    await parser.parseAsync(argv.map(fillResume), {}, (_error, _args, text) => {
+      output = text;
+    });
+  } catch (error) {
+    throw error instanceof LongscanError ? error : usageError(error as Error, argv, commands);
+  }
+  return parsed ?? { kind: 'text', text: output };
+}
+
+/** `--resume` takes a value only after `=`, so that `--resume job.toml` does not lose its job. */
+function fillResume(word: string): string {
+  return word === '--resume' ? '--resume=auto' : word;
+}
+
+type Choose = (command: Command, args: Record<string, unknown>) => void;
+
+function buildParser(commands: readonly Command[], choose: Choose): Argv {
+  const parser = yargs([])
+    .scriptName('longscan')
+    .locale('en')
+    .usage('$0 <command>\n\nTrains linear-recurrent language models on sequences cut over several processes.')
+    .version(version)
+    .parserConfiguration({
+      'greedy-arrays': false,
+      'dot-notation': false,
+      'boolean-negation': false,
+      'parse-positional-numbers': false,
+    })
+    .strict()
+    .demandCommand(1, 'no command given')
+    .recommendCommands()
+    .wrap(110)
+    .exitProcess(false)
+    .fail(false)
+    .help();
+  for (const [word, group] of groupByWord(commands)) {
+    const [only] = group;
+    if (group.length === 1 && only !== undefined && only.name === word)
+      addCommand(parser, word, only, choose);
+    else addGroup(parser, word, group, choose);
+  }
+  return parser;
+}
+
+/** `ckpt` with `ls` and `verify`; a command that has the group's own name is what the bare word runs. */
+function addGroup(parser: Argv, word: string, group: readonly Command[], choose: Choose): void {
+  const own = group.find((command) => command.name === word);
+  const rest = group.filter((command) => command !== own);
+  const words = rest.map((command) => command.name.slice(word.length + 1));
+  const parts = rest.map((command, index) => `${words[index]}: ${command.summary}`);
+  parser.command(word, [...(own ? [own.summary] : []), ...parts].join('; '), (inner) => {
+    if (own) addCommand(inner, '$0', own, choose);
+    for (const command of rest) addCommand(inner, command.name.slice(word.length + 1), command, choose);
+    return own ? inner : inner.demandCommand(1, `${word} needs one of ${words.join(', ')}`);
+  });
+}
+
+function addCommand(parser: Argv, word: string, command: Command, choose: Choose): void {
+  const positionals = Object.entries(command.positionals);
+  const syntax = [
+    word,
+    ...positionals.map(([name, { demandOption }]) => (demandOption ? `<${name}>` : `[${name}]`)),
+  ];
+  parser.command(
+    syntax.join(' '),
+    command.summary,
+    (inner) => {
+      for (const [name, options] of positionals) inner.positional(name, options);
+      return inner
+        .options(command.options)
+        .option('json', { type: 'boolean', default: false, describe: 'print JSON for programs' })
+        .example(`longscan ${command.example}`, '');
+    },
+    (args) => choose(command, args),
+  );
+}
+
+function groupByWord(commands: readonly Command[]): Map<string, Command[]> {
+  const groups = new Map<string, Command[]>();
+  for (const command of commands) {
+    const [word = ''] = command.name.split(' ');
+    groups.set(word, [...(groups.get(word) ?? []), command]);
+  }
+  return groups;
+}
+
+/** Commands of the words in front of the first flag; yargs would call a misspelt one an unknown argument. */
+function checkCommandWords(argv: readonly string[], commands: readonly Command[]): void {
+  const [first, second] = argv;
+  if (first === undefined || first.startsWith('-')) return;
+  const groups = groupByWord(commands);
+  const group = groups.get(first);
+  if (group === undefined) throw unknownCommand(first, [...groups.keys()]);
+  const words = group
+    .filter((command) => command.name !== first)
+    .map((command) => command.name.split(' ')[1] ?? '');
+  if (words.length > 0 && second !== undefined && !second.startsWith('-') && !words.includes(second)) {
+    throw unknownCommand(
+      `${first} ${second}`,
+      words.map((word) => `${first} ${word}`),
+    );
+  }
+}
+
+function unknownCommand(word: string, known: readonly string[]): LongscanError {
+  const near = closest(word, known);
+  return new LongscanError({
+    code: 'E-CLI-COMMAND',
+    where: `longscan ${word}`,
+    found: 'no such command',
+    expected: `one of ${known.join(', ')}`,
+    fix: near === null ? 'longscan --help lists what each does' : `did you mean longscan ${near}?`,
+    exitCode: 2,
+  });
+}
+
+/** The parser's own complaint in our form, with the nearest flag when it is about one it does not know. */
+function usageError(error: Error, argv: readonly string[], commands: readonly Command[]): LongscanError {
+  const words = argv.filter((word) => !word.startsWith('-'));
+  const command =
+    commands.find(({ name }) => name === words.slice(0, 2).join(' ')) ??
+    commands.find(({ name }) => name === words[0]);
+  const where = command === undefined ? 'longscan' : `longscan ${command.name}`;
+  const help = `${where} --help shows what it takes`;
+  const unknown = /^Unknown arguments?: (.+)$/.exec(error.message)?.[1]?.split(', ') ?? [];
+  const [word] = unknown;
+  if (word === undefined) {
+    const found = error.message.charAt(0).toLowerCase() + error.message.slice(1);
+    return new LongscanError({ code: 'E-CLI-USAGE', where, found, fix: help, exitCode: 2 });
+  }
+  const isFlag = argv.some((given) => given.replace(/=.*/s, '') === `--${word}` || given === `-${word}`);
+  const near = isFlag ? closest(word, [...Object.keys(command?.options ?? {}), 'json', 'help']) : null;
+  return new LongscanError({
+    code: 'E-CLI-UNKNOWN',
+    where,
+    found: isFlag ? `unknown flag ${word.length === 1 ? '-' : '--'}${word}` : `unexpected argument ${word}`,
+    fix: near === null ? help : `did you mean --${near}?`,
+    exitCode: 2,
+  });
+}
+
+/** What yargs lets pass: a flag given twice (it would make a list of it) and numbers that are none. */
+function checkArgs(
+  command: Command,
+  args: Record<string, unknown>,
+): CommandArgs<PositionalTable, OptionTable> {
+  for (const [name, option] of Object.entries(command.options)) {
+    const value = args[name];
+    const complain = (found: string, expected: string) =>
+      new LongscanError({
+        code: 'E-CLI-USAGE',
+        where: `longscan ${command.name} --${name}`,
+        found,
+        expected,
+        exitCode: 2,
+      });
+    if (Array.isArray(value) && !('array' in option && option.array))
+      throw complain('given more than once', 'it once');
+    if (option.type === 'number' && value !== undefined && !Number.isFinite(value)) {
+      throw complain('not a number', 'a number');
+    }
+  }
+  return args as CommandArgs<PositionalTable, OptionTable>;
+}
