@@ -19,7 +19,19 @@ export type { MemoryStats, Native } from './native.js';
 export { add, axpy } from './ops/add/index.js';
 export { type DecayKind, type GatedLinearInputs, gatedLinear } from './ops/gated-linear/index.js';
 export { type GemmInfo, gemmInfo, linear } from './ops/linear/index.js';
+export {
+  type ActivationName,
+  activation,
+  activationNames,
+  copy,
+  fill,
+  mul,
+  scale,
+  zerosLike,
+} from './ops/pointwise/index.js';
+export { rmsNorm } from './ops/rms-norm/index.js';
 export { sumRows } from './ops/sum-rows/index.js';
+export { swiglu } from './ops/swiglu/index.js';
 export type {
   Prepared,
   PreparedBackward,

@@ -1,0 +1,131 @@
+#include <algorithm>
+#include <cstring>
+
+#include "../../addon/args.h"
+#include "pointwise.h"
+
+namespace longscan {
+
+namespace {
+
+/// An exponential costs about this many additions.
+constexpr int64_t workPerElement = 8;
+
+Activation activationArgument(Args& args) {
+  const int64_t code = args.integer("activation");
+  args.check(code >= 0 && code < numActivations, "unknown activation " + std::to_string(code));
+  return static_cast<Activation>(code);
+}
+
+void checkAlike(Args& args, const TensorRef& a, const TensorRef& b) {
+  args.checkSameType(a, b);
+  args.check(a.numElements == b.numElements, "tensors differ in size");
+}
+
+Napi::Value bindActivationForward(Args& args) {
+  Stream& stream = args.stream();
+  const Activation kind = activationArgument(args);
+  const double scale = args.number("scale");
+  const TensorRef x = args.tensor("x");
+  const TensorRef y = args.tensor("y");
+  checkAlike(args, x, y);
+  ThreadPool& pool = stream.context().pool();
+  dispatchFloat(args, x.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    args.enqueue([=, &pool] {
+      parallelFor(pool, x.numElements, workPerElement, [&](int64_t begin, int64_t end) {
+        activationForward(kind, static_cast<T>(scale), x.as<T>(), y.as<T>(), begin, end);
+      });
+    });
+  });
+  return args.env().Undefined();
+}
+
+Napi::Value bindActivationBackward(Args& args) {
+  Stream& stream = args.stream();
+  const Activation kind = activationArgument(args);
+  const double scale = args.number("scale");
+  const TensorRef x = args.tensor("x");
+  const TensorRef dy = args.tensor("dy");
+  const TensorRef dx = args.tensor("dx");
+  checkAlike(args, x, dy);
+  checkAlike(args, x, dx);
+  ThreadPool& pool = stream.context().pool();
+  dispatchFloat(args, x.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    args.enqueue([=, &pool] {
+      parallelFor(pool, x.numElements, workPerElement, [&](int64_t begin, int64_t end) {
+        activationBackward(kind, static_cast<T>(scale), x.as<T>(), dy.as<T>(), dx.as<T>(), begin, end);
+      });
+    });
+  });
+  return args.env().Undefined();
+}
+
+Napi::Value bindMultiply(Args& args) {
+  Stream& stream = args.stream();
+  const TensorRef a = args.tensor("a");
+  const TensorRef b = args.tensor("b");
+  const TensorRef y = args.tensor("y");
+  checkAlike(args, a, b);
+  checkAlike(args, a, y);
+  ThreadPool& pool = stream.context().pool();
+  dispatchFloat(args, a.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    args.enqueue([=, &pool] {
+      parallelFor(pool, a.numElements, 1,
+                  [&](int64_t begin, int64_t end) { multiply(a.as<T>(), b.as<T>(), y.as<T>(), begin, end); });
+    });
+  });
+  return args.env().Undefined();
+}
+
+Napi::Value bindFill(Args& args) {
+  Stream& stream = args.stream();
+  const TensorRef target = args.tensor("target");
+  const double value = args.number("value");
+  args.check(target.dtype != DType::bf16 || value == 0, "bf16 can only be filled with zero");
+  ThreadPool& pool = stream.context().pool();
+  args.enqueue([=, &pool] {
+    parallelFor(pool, target.numElements, 1, [&](int64_t begin, int64_t end) {
+      switch (target.dtype) {
+        case DType::f32:
+          return std::fill(target.as<float>() + begin, target.as<float>() + end, float(value));
+        case DType::f64:
+          return std::fill(target.as<double>() + begin, target.as<double>() + end, value);
+        case DType::i32:
+          return std::fill(target.as<int32_t>() + begin, target.as<int32_t>() + end, int32_t(value));
+        case DType::bf16:
+          return std::fill(target.as<uint16_t>() + begin, target.as<uint16_t>() + end, uint16_t{0});
+      }
+    });
+  });
+  return args.env().Undefined();
+}
+
+Napi::Value bindCopy(Args& args) {
+  Stream& stream = args.stream();
+  const TensorRef source = args.tensor("source");
+  const TensorRef target = args.tensor("target");
+  checkAlike(args, source, target);
+  ThreadPool& pool = stream.context().pool();
+  args.enqueue([=, &pool] {
+    const auto bytes = static_cast<int64_t>(source.bytes());
+    parallelFor(pool, bytes, 1, [&](int64_t begin, int64_t end) {
+      std::memmove(target.as<char>() + begin, source.as<char>() + begin, static_cast<size_t>(end - begin));
+    });
+  });
+  return args.env().Undefined();
+}
+
+}  // namespace
+
+void register_pointwise(Registry& registry) {
+  registry.add("activationForward", 5, bindActivationForward);
+  registry.add("activationBackward", 6, bindActivationBackward);
+  registry.add("multiply", 4, bindMultiply);
+  registry.add("fill", 3, bindFill);
+  registry.add("copy", 3, bindCopy);
+}
+
+}  // namespace longscan

@@ -1,0 +1,65 @@
+#include <initializer_list>
+
+#include "../../addon/args.h"
+#include "swiglu.h"
+
+namespace longscan {
+
+namespace {
+
+/// An exponential and a division cost about this many additions.
+constexpr int64_t workPerElement = 8;
+
+void checkAlike(Args& args, const TensorRef& first, std::initializer_list<TensorRef> others) {
+  for (const TensorRef& other : others) {
+    args.checkSameType(first, other);
+    args.check(first.numElements == other.numElements, "tensors differ in size");
+  }
+}
+
+Napi::Value bindSwigluForward(Args& args) {
+  Stream& stream = args.stream();
+  const TensorRef gate = args.tensor("gate");
+  const TensorRef up = args.tensor("up");
+  const TensorRef y = args.tensor("y");
+  checkAlike(args, gate, {up, y});
+  ThreadPool& pool = stream.context().pool();
+  dispatchFloat(args, gate.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    args.enqueue([=, &pool] {
+      parallelFor(pool, y.numElements, workPerElement, [&](int64_t begin, int64_t end) {
+        swigluForward(gate.as<T>(), up.as<T>(), y.as<T>(), begin, end);
+      });
+    });
+  });
+  return args.env().Undefined();
+}
+
+Napi::Value bindSwigluBackward(Args& args) {
+  Stream& stream = args.stream();
+  const TensorRef dy = args.tensor("dy");
+  const TensorRef gate = args.tensor("gate");
+  const TensorRef up = args.tensor("up");
+  const TensorRef dgate = args.tensor("dgate");
+  const TensorRef dup = args.tensor("dup");
+  checkAlike(args, dy, {gate, up, dgate, dup});
+  ThreadPool& pool = stream.context().pool();
+  dispatchFloat(args, dy.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    args.enqueue([=, &pool] {
+      parallelFor(pool, dy.numElements, workPerElement, [&](int64_t begin, int64_t end) {
+        swigluBackward(dy.as<T>(), gate.as<T>(), up.as<T>(), dgate.as<T>(), dup.as<T>(), begin, end);
+      });
+    });
+  });
+  return args.env().Undefined();
+}
+
+}  // namespace
+
+void register_swiglu(Registry& registry) {
+  registry.add("swigluForward", 4, bindSwigluForward);
+  registry.add("swigluBackward", 6, bindSwigluBackward);
+}
+
+}  // namespace longscan
