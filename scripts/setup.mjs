@@ -9,25 +9,30 @@ import { buildTypeScript } from './setup/typescript.mjs';
 
 /**
  * Brings a checkout from any state to one that runs: system packages, node packages, TypeScript, addon. Each stage
- * looks first whether there is something to do, so a second call takes well under a second. Exits 3 when the
- * machine lacks something, 1 when our own code does not compile.
+ * looks first whether there is something to do, so a second call takes about half a second. Throws a SetupError with
+ * exit code 3 when the machine lacks something, 1 when our own code does not compile.
  */
 export async function setup() {
   const start = performance.now();
+  checkNode();
+  await withLock(path.join(root, '.cache/setup.lock'), () => {
+    ensureSystemPackages();
+    ensureNodePackages();
+    buildTypeScript();
+    buildAddon();
+  });
+  say(`ready (${((performance.now() - start) / 1000).toFixed(1)} s)`);
+}
+
+/** `setup`, whose failure ends the process with its message and exit code. */
+export async function setupOrExit() {
   try {
-    checkNode();
-    await withLock(path.join(root, '.cache/setup.lock'), () => {
-      ensureSystemPackages();
-      ensureNodePackages();
-      buildTypeScript();
-      buildAddon();
-    });
+    await setup();
   } catch (error) {
     if (!(error instanceof SetupError)) throw error;
     process.stderr.write(`${error.message}\n`);
     process.exit(error.exitCode);
   }
-  say(`ready (${((performance.now() - start) / 1000).toFixed(1)} s)`);
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) await setup();
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) await setupOrExit();

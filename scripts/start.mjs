@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import path from 'node:path';
 import { root } from './setup/exec.mjs';
 import { describeSwallowedFlags } from './setup/npm-flags.mjs';
-import { setup } from './setup.mjs';
+import { setupOrExit } from './setup.mjs';
 
 /** `npm start -- ARGS`: sets up, trains the example with ARGS added, then lets the trained model write. */
 const args = process.argv.slice(2);
@@ -11,7 +11,7 @@ if (misuse !== null) {
   process.stderr.write(`${misuse}\n`);
   process.exit(2);
 }
-await setup();
+await setupOrExit();
 await longscan('train', 'examples/moby-dick/job.toml', ...args);
 // Imported only now: before the set-up there is nothing compiled.
 const { latestCommitted } = await import('../packages/worker/dist/checkpoint/index.js');

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { root } from './setup/exec.mjs';
+import { root, SetupError } from './setup/exec.mjs';
 import { workspaceFolders } from './setup/packages.mjs';
 import { listFiles } from './setup/stamps.mjs';
 import { setup } from './setup.mjs';
@@ -13,7 +13,11 @@ import { runTestFile } from './test-runner/run-file.mjs';
 const deadlineMs = 240_000;
 const concurrency = 2;
 
-await setup();
+await setup().catch((error) => {
+  if (!(error instanceof SetupError)) throw error;
+  console.log(`${error.message}\n0 passed, 1 failed`);
+  process.exit(error.exitCode);
+});
 const patterns = process.argv.slice(2);
 const files = findTests().filter((file) => patterns.length === 0 || patterns.some((p) => file.includes(p)));
 const sum = { passed: 0, failed: 0, skipped: 0 };

@@ -28,7 +28,7 @@ export async function runTestFile(file, deadlineMs) {
   if (isLate) problems.push(`killed after its deadline of ${deadlineMs / 1000} s`);
   else if (signal !== null) problems.push(`ended by ${signal}`);
   else if (status !== 0 && counts.failed === 0) problems.push(`ended with status ${status}`);
-  else if (status === 0 && counts.total === 0) problems.push('ran no test');
+  else if (status === 0 && counts.total + counts.skipped === 0) problems.push('ran no test');
   if (leftovers.length > 0) problems.push(`left processes behind: ${leftovers.join(', ')}`);
   return {
     passed: counts.passed,
