@@ -1,8 +1,8 @@
 import { relative } from 'node:path';
 import { listCheckpoints } from '@longscan/worker/checkpoint';
+import { formatBytes } from '../format.js';
 import { defineCommand } from './command.js';
 import { findRun } from './find-run.js';
-import { formatBytes } from './format.js';
 import { runPositional } from './options.js';
 
 export default defineCommand({

@@ -1,7 +1,7 @@
 import { resolveCheckpoint, verifyCheckpoint } from '@longscan/worker/checkpoint';
+import { formatBytes } from '../format.js';
 import { defineCommand } from './command.js';
 import { checkpointPositional, findCheckpoint } from './find-checkpoint.js';
-import { formatBytes } from './format.js';
 
 export default defineCommand({
   name: 'ckpt verify',

@@ -22,14 +22,13 @@ export function formatSeconds(seconds: number): string {
   return seconds < 1 ? `${(seconds * 1e3).toPrecision(3)} ms` : `${seconds.toPrecision(3)} s`;
 }
 
-/** Rows as columns padded to the widest cell; numbers (cells that begin with a digit) to the right. */
-export function formatTable(rows: readonly (readonly string[])[]): string {
+/** Rows as columns as wide as their widest cell; `align` has `<` or `>` per column, `<` where it has none. */
+export function formatTable(rows: readonly (readonly string[])[], align = ''): string {
   const widths: number[] = [];
-  for (const row of rows)
+  for (const row of rows) {
     for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length);
-  const line = (row: readonly string[]) =>
-    row
-      .map((cell, i) => (/^\d/.test(cell) ? cell.padStart(widths[i] ?? 0) : cell.padEnd(widths[i] ?? 0)))
-      .join('  ');
-  return rows.map((row) => line(row).trimEnd()).join('\n');
+  }
+  const pad = (cell: string, i: number) =>
+    align[i] === '>' ? cell.padStart(widths[i] ?? 0) : cell.padEnd(widths[i] ?? 0);
+  return rows.map((row) => row.map(pad).join('  ').trimEnd()).join('\n');
 }
