@@ -27,7 +27,7 @@ test('a table is as wide as its widest cells', () => {
     ['ring', '5 B'],
     ['all-scan', '123 B'],
   ];
-  assert.is(formatTable(rows, '<>'), 'name      size\nring        5 B\nall-scan  123 B');
+  assert.is(formatTable(rows, '<>'), 'name       size\nring        5 B\nall-scan  123 B');
 });
 
 test.run();
