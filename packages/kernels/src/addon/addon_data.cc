@@ -19,7 +19,7 @@ void Gate::pass() {
 
 struct AddonData::Settlement {
   Napi::Promise::Deferred deferred;
-  Napi::Reference<Napi::Value> result;  // kept alive while the stream writes into it
+  Napi::ObjectReference result;  // kept alive while the stream writes into it; empty: undefined
   std::optional<StreamFailure> failure;
 };
 
@@ -35,8 +35,8 @@ AddonData::~AddonData() {
 
 Napi::Promise AddonData::settle(Napi::Env env, Stream& stream, std::function<void()> onStream,
                                 Napi::Value result) {
-  auto* settlement = new Settlement{Napi::Promise::Deferred::New(env),
-                                    Napi::Reference<Napi::Value>::New(result, 1), std::nullopt};
+  auto* settlement = new Settlement{Napi::Promise::Deferred::New(env), {}, std::nullopt};
+  if (result.IsObject()) settlement->result = Napi::Persistent(result.As<Napi::Object>());
   const Napi::Promise promise = settlement->deferred.Promise();
   if (numPending_++ == 0) notifier_.Ref(env);
   stream.enqueueAlways([this, settlement, onStream](const std::optional<StreamFailure>& failure) {
@@ -55,7 +55,8 @@ void AddonData::deliver(Napi::Env env, Napi::Function, AddonData* data, Settleme
       settlement->deferred.Reject(
           toJsError(env, settlement->failure->code, settlement->failure->message).Value());
     } else {
-      settlement->deferred.Resolve(settlement->result.Value());
+      const bool isEmpty = settlement->result.IsEmpty();
+      settlement->deferred.Resolve(isEmpty ? env.Undefined() : settlement->result.Value());
     }
   }
   delete settlement;

@@ -32,6 +32,7 @@ struct GroupMember {
 constexpr uint32_t protocolVersion = 1;
 constexpr size_t maxJobIdBytes = 64;
 constexpr size_t maxAxisBytes = 32;
+constexpr size_t minTokenBytes = 16;
 constexpr size_t helloBytes = 8 + 4 + 8 + 4 + 4 + 4 + maxJobIdBytes + maxAxisBytes + 32;
 constexpr size_t replyBytes = 8 + 4 + 4 + 32 + 32;
 constexpr size_t magicBytes = 8;

@@ -1,0 +1,113 @@
+#include "comm_data.h"
+#include "in-process/in_process_transport.h"
+#include "tcp/tcp_transport.h"
+
+// How groups come about.
+namespace longscan {
+
+namespace {
+
+std::chrono::milliseconds durationArgument(Args& args, const char* name) {
+  const int64_t duration = args.integer(name);
+  args.check(duration > 0, std::string(name) + " is not positive");
+  return std::chrono::milliseconds(duration);
+}
+
+std::vector<Address> addressesArgument(Args& args) {
+  const Napi::Value hosts = args.value("hosts");
+  const Napi::Value ports = args.value("ports");
+  args.check(hosts.IsArray() && ports.IsArray(), "hosts and ports are not arrays");
+  const auto hostList = hosts.As<Napi::Array>();
+  const auto portList = ports.As<Napi::Array>();
+  args.check(hostList.Length() == portList.Length(), "hosts and ports differ in length");
+  std::vector<Address> addresses;
+  for (uint32_t i = 0; i < hostList.Length(); i++) {
+    const Napi::Value host = hostList[i];
+    const Napi::Value port = portList[i];
+    args.check(host.IsString() && port.IsNumber(), "an address is not a host and a port");
+    addresses.push_back({host.As<Napi::String>().Utf8Value(), port.As<Napi::Number>().Int32Value()});
+  }
+  return addresses;
+}
+
+GroupMember memberArgument(Args& args) {
+  GroupMember self;
+  self.jobId = args.text("jobId");
+  self.axis = args.text("axis");
+  self.token = args.text("token");
+  self.epoch = static_cast<uint64_t>(args.integer("epoch"));
+  self.rank = static_cast<int>(args.integer("rank"));
+  args.check(self.jobId.size() <= maxJobIdBytes, "jobId is longer than 64 bytes");
+  args.check(self.axis.size() <= maxAxisBytes, "axis is longer than 32 bytes");
+  args.check(self.token.size() >= minTokenBytes, "token is shorter than 16 bytes");
+  return self;
+}
+
+Napi::Value bindListenerOpen(Args& args) {
+  auto listener = std::make_shared<TcpListener>(args.text("host"));
+  auto result = Napi::Object::New(args.env());
+  result.Set("port", listener->port());
+  result.Set("id", commData(args).listeners.add(std::move(listener)));
+  return result;
+}
+
+Napi::Value bindListenerClose(Args& args) {
+  const double id = args.number("listener");
+  const auto listener = commData(args).listeners.find(id);
+  args.check(listener != nullptr, "the listener is closed already");
+  listener->close();
+  commData(args).listeners.remove(id);
+  return args.env().Undefined();
+}
+
+// Connecting is the first work on the communicator's stream, so an abort reaches it like any collective.
+Napi::Value bindConnectTcp(Args& args) {
+  Stream& stream = args.stream();
+  const auto listener = commData(args).listeners.find(args.number("listener"));
+  args.check(listener != nullptr, "the listener is closed");
+  GroupMember self = memberArgument(args);
+  std::vector<Address> addresses = addressesArgument(args);
+  const auto connectTimeout = durationArgument(args, "connectTimeoutMs");
+  const auto timeout = durationArgument(args, "timeoutMs");
+  self.size = static_cast<int>(addresses.size());
+  args.check(self.rank >= 0 && self.rank < self.size,
+             "rank " + std::to_string(self.rank) + " with " + std::to_string(self.size) + " addresses");
+  auto transport = std::make_unique<TcpTransport>(self.axis, self.rank, self.size);
+  TcpTransport& tcp = *transport;
+  auto communicator = Communicator::create(std::move(transport), stream, timeout);
+  args.enqueue([communicator, &tcp, listener, addresses, self, connectTimeout] {
+    tcp.connect(*listener, addresses, self, Clock::now() + connectTimeout);
+  });
+  return addCommunicator(args, std::move(communicator), stream);
+}
+
+Napi::Value bindInProcessGroup(Args& args) {
+  const std::string axis = args.text("axis");
+  const Napi::Value streamIds = args.value("streams");
+  const auto timeout = durationArgument(args, "timeoutMs");
+  args.check(streamIds.IsArray() && streamIds.As<Napi::Array>().Length() > 0,
+             "streams is not a list of streams");
+  const auto ids = streamIds.As<Napi::Array>();
+  auto hub = std::make_shared<InProcessHub>(static_cast<int>(ids.Length()));
+  auto result = Napi::Array::New(args.env(), ids.Length());
+  for (uint32_t rank = 0; rank < ids.Length(); rank++) {
+    const double id = Napi::Value(ids[rank]).ToNumber();
+    const auto stream = args.data().streams.find(static_cast<uint64_t>(id));
+    args.check(stream != args.data().streams.end(), "a stream is not open");
+    auto transport = std::make_unique<InProcessTransport>(axis, static_cast<int>(rank), hub);
+    result[rank] = addCommunicator(args, Communicator::create(std::move(transport), *stream->second, timeout),
+                                   *stream->second);
+  }
+  return result;
+}
+
+}  // namespace
+
+void registerGroups(Registry& registry) {
+  registry.add("commListenerOpen", 1, bindListenerOpen);
+  registry.add("commListenerClose", 1, bindListenerClose);
+  registry.add("commConnectTcp", 11, bindConnectTcp);
+  registry.add("commInProcessGroup", 3, bindInProcessGroup);
+}
+
+}  // namespace longscan

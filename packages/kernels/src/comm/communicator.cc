@@ -1,0 +1,51 @@
+#include "communicator.h"
+
+#include "../core/context.h"
+
+namespace longscan {
+
+Communicator::Communicator(std::unique_ptr<Transport> transport, std::chrono::milliseconds timeout)
+    : transport_(std::move(transport)), collectives_(*transport_, timeout) {}
+
+std::shared_ptr<Communicator> Communicator::create(std::unique_ptr<Transport> transport, Stream& stream,
+                                                   std::chrono::milliseconds timeout) {
+  std::shared_ptr<Communicator> communicator(new Communicator(std::move(transport), timeout));
+  // Weak, because the hook may run or stay behind after the communicator has gone.
+  communicator->abortHook_ = stream.context().addAbortHook(
+      [weak = std::weak_ptr<Communicator>(communicator)](const StreamFailure& failure) {
+        if (const auto alive = weak.lock()) alive->abort(failure.message);
+      });
+  return communicator;
+}
+
+std::function<void()> Communicator::task(std::function<void(Collectives&)> collective) {
+  return [self = shared_from_this(), collective = std::move(collective)] {
+    self->countCollective();
+    collective(self->collectives_);
+  };
+}
+
+void Communicator::countCollective() {
+  std::lock_guard<std::mutex> lock(progressMutex_);
+  numCollectives_++;
+  // Read by another thread through a SharedArrayBuffer.
+  if (progress_ != nullptr) __atomic_store_n(progress_, numCollectives_, __ATOMIC_RELEASE);
+}
+
+void Communicator::attachProgress(int32_t* slot) {
+  std::lock_guard<std::mutex> lock(progressMutex_);
+  progress_ = slot;
+}
+
+void Communicator::close(Stream& stream) {
+  stream.enqueueAlways([self = shared_from_this(), &context = stream.context()](const auto&) {
+    context.removeAbortHook(self->abortHook_);
+    self->transport_->close();
+  });
+}
+
+void Communicator::closeNow() {
+  transport_->close();
+}
+
+}  // namespace longscan

@@ -1,0 +1,62 @@
+import { type Device, openCpuDevice } from '../../device.js';
+import type { Communicator } from '../communicator.js';
+import { createInProcessGroup } from '../in-process.js';
+import { connectTcp, openListener, type TcpGroupOptions } from '../tcp.js';
+
+/** A group of ranks in this process, and what is under it. */
+export interface TestGroup {
+  readonly comms: readonly Communicator[];
+  readonly devices: readonly Device[];
+  close(): Promise<void>;
+}
+
+const openDevices = (numRanks: number) =>
+  Array.from({ length: numRanks }, () => openCpuDevice({ poison: true }));
+
+export function openInProcessGroup(numRanks: number, options: { timeoutMs?: number } = {}): TestGroup {
+  const devices = openDevices(numRanks);
+  return testGroup(devices, createInProcessGroup(devices, { timeoutMs: 20_000, ...options }), () => {});
+}
+
+/** Every rank with a listener of its own, as in processes of their own. */
+export async function openTcpGroup(
+  numRanks: number,
+  options: Partial<TcpGroupOptions> = {},
+): Promise<TestGroup> {
+  const devices = openDevices(numRanks);
+  const listeners = devices.map(() => openListener('127.0.0.1'));
+  const addresses = listeners.map(({ port }) => ({ host: '127.0.0.1', port }));
+  const comms = await Promise.all(
+    devices.map((device, rank) =>
+      connectTcp({ ...testJob, device, listener: listeners[rank]!, rank, addresses, ...options }),
+    ),
+  );
+  return testGroup(devices, comms, () => {
+    for (const listener of listeners) listener.close();
+  });
+}
+
+/** What all ranks of a test agree on. */
+export const testJob = {
+  jobId: 'test-job',
+  axis: 'sp',
+  token: '0123456789abcdef0123456789abcdef',
+  epoch: 1,
+  connectTimeoutMs: 20_000,
+  timeoutMs: 20_000,
+};
+
+function testGroup(
+  devices: readonly Device[],
+  comms: readonly Communicator[],
+  closeRest: () => void,
+): TestGroup {
+  const close = async () => {
+    for (const comm of comms) comm.close();
+    // Failures are the business of the test itself.
+    await Promise.allSettled(comms.map((comm) => comm.stream.sync()));
+    closeRest();
+    for (const device of devices) device.close();
+  };
+  return { comms, devices, close };
+}
