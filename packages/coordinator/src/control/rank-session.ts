@@ -301,7 +301,7 @@ export class RankSession {
       Promise.all(heard.map(({ gone }) => gone)),
       delay(abortGraceMs, null, { ref: false }),
     ]);
-    const submission = await this.#submission;
+    const submission = await this.#submission?.catch(() => null);
     await submission?.cancel();
     const logTail = cause instanceof RankError ? await submission?.logs(cause.rank!, numLogLines) : undefined;
     await this.#end({ ok: false, error: cause instanceof RankError ? cause.withLog(logTail ?? []) : cause });

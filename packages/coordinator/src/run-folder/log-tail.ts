@@ -1,7 +1,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 
-/** A line of a log is short; what is further back than this is not read however few lines it makes. */
-const maxTailBytes = 64 * 1024;
+/** Lines are short; what is further back than this is not read however few lines it makes. */
+const maxTailBytes = 1 << 20;
 
 /**
  * Last lines of a text file, oldest first, reading only its end. A file that does not exist has none.

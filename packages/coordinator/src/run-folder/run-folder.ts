@@ -1,0 +1,99 @@
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join, relative, resolve } from 'node:path';
+import { LongscanError } from '@longscan/worker/protocol';
+
+/** Where run folders are made when a job does not say otherwise: below the current folder. */
+export const runsFolder = 'runs';
+
+/** Files of a run folder, by what they hold; absolute once joined with the folder. */
+export const runFiles = {
+  plan: 'plan.json',
+  resolvedJob: 'job.resolved.toml',
+  metrics: 'metrics.jsonl',
+  events: 'events.jsonl',
+  logs: 'logs',
+  code: 'code',
+  checkpoints: 'checkpoints',
+} as const;
+
+/**
+ * Makes `runs/<name>-<timestamp>` and points `runs/latest` to it.
+ *
+ * @returns its absolute path.
+ * @throws LongscanError E-DISK (exit code 3).
+ */
+export function createRunFolder(name: string, now: Date): string {
+  const stamp = now.toISOString().replaceAll(':', '').replace('T', '-').slice(0, 17);
+  return onDisk(runsFolder, () => {
+    mkdirSync(runsFolder, { recursive: true });
+    for (let attempt = 1; ; attempt++) {
+      const suffix = attempt === 1 ? '' : `-${attempt}`;
+      const runDir = resolve(runsFolder, `${name}-${stamp}${suffix}`);
+      if (existsSync(runDir)) continue;
+      mkdirSync(runDir);
+      return runDir;
+    }
+  });
+}
+
+/**
+ * Takes a folder that the user chose for a new run.
+ *
+ * @throws LongscanError E-LOCK (exit code 3) when it holds an earlier run, E-DISK when it cannot be made.
+ */
+export function useRunFolder(given: string): string {
+  const runDir = resolve(given);
+  onDisk(runDir, () => mkdirSync(runDir, { recursive: true }));
+  const holdsRun = readdirSync(runDir).some((entry) => entry === runFiles.plan || entry === runFiles.metrics);
+  if (holdsRun) {
+    throw new LongscanError({
+      code: 'E-LOCK',
+      where: runDir,
+      found: 'the folder holds an earlier run',
+      expected: 'a new or empty folder',
+      fix: 'add --resume to continue that run, or choose another --run-dir',
+      exitCode: 3,
+    });
+  }
+  return runDir;
+}
+
+/** Points the symlink `latest` beside a run folder to it, where the folder's parent is a folder of runs. */
+export function linkLatest(runDir: string): void {
+  const parent = dirname(runDir);
+  if (basename(parent) !== runsFolder) return;
+  const draft = join(parent, `.latest-${process.pid}`);
+  onDisk(parent, () => {
+    rmSync(draft, { force: true });
+    symlinkSync(relative(parent, runDir), draft);
+    renameSync(draft, join(parent, 'latest'));
+  });
+}
+
+/** Writes a file of the run folder. @throws LongscanError E-DISK (exit code 3). */
+export function writeRunFile(runDir: string, name: string, text: string): void {
+  const path = join(runDir, name);
+  onDisk(path, () => {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, text);
+  });
+}
+
+/** Runs what touches the disk; a refusal by the file system becomes an error that names the place. */
+export function onDisk<T>(where: string, action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (error instanceof LongscanError || code === undefined) throw error;
+    throw new LongscanError({
+      code: 'E-DISK',
+      where,
+      found: code === 'ENOSPC' ? 'no space is left (ENOSPC)' : `cannot be written (${code})`,
+      expected: 'a folder on a disk with space that this user may write to',
+      fix: 'free some space, or choose another --run-dir',
+      exitCode: 3,
+      cause: error,
+    });
+  }
+}
