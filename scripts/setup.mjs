@@ -15,13 +15,27 @@ import { buildTypeScript } from './setup/typescript.mjs';
 export async function setup() {
   const start = performance.now();
   checkNode();
-  await withLock(path.join(root, '.cache/setup.lock'), () => {
-    ensureSystemPackages();
-    ensureNodePackages();
-    buildTypeScript();
-    buildAddon();
-  });
+  try {
+    await withLock(path.join(root, '.cache/setup.lock'), () => {
+      ensureSystemPackages();
+      ensureNodePackages();
+      buildTypeScript();
+      buildAddon();
+    });
+  } catch (error) {
+    throw error.syscall === undefined ? error : describeDiskFailure(error);
+  }
   say(`ready (${((performance.now() - start) / 1000).toFixed(1)} s)`);
+}
+
+function describeDiskFailure({ path: file, code, syscall }) {
+  const fix = 'make the checkout writable for this user and see that the disk has space';
+  return new SetupError({
+    code: 'E-DISK',
+    where: file ?? root,
+    found: `${syscall} failed with ${code}`,
+    fix,
+  });
 }
 
 /** `setup`, whose failure ends the process with its message and exit code. */
