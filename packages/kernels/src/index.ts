@@ -53,3 +53,4 @@ export {
   Tensor,
   zeros,
 } from './tensor.js';
+export { applyTransition, type RowRange, type TransitionFactor } from './ops/transition/index.js';

@@ -14,7 +14,7 @@ export interface SegmentSummary {
   readonly kind: TransitionKind;
   /** M: null for identity, [B, H] for the scalar kinds, [B, H, K] for diagonal. */
   readonly factor: Tensor | null;
-  /** i32 [B], 1 where a document starts in the run; null when documents are not packed. */
+  /** [B], 1 where a document starts in the run, else 0; null when documents are not packed. */
   readonly reset: Tensor | null;
 }
 

@@ -118,12 +118,12 @@ Napi::Value bindForward(Args& args) {
     const int64_t perHead = common.decay == Decay::diagonal ? common.K : 1;
     common.sized(args, factor, common.B * common.H * perHead, "factor");
   }
-  args.check(!reset || (reset.dtype == DType::i32 && reset.numElements == common.B), "reset is not i32 [B]");
+  if (reset) common.sized(args, reset, common.B, "reset");
   ThreadPool& pool = common.stream.context().pool();
   dispatchFloat(args, common.q.dtype, [&](auto zero) {
     using Real = decltype(zero);
     const GatedLinearForward<Real> task{common.call<Real>(), h0.as<Real>(),     o.as<Real>(),
-                                        state.as<Real>(),    factor.as<Real>(), reset.as<int32_t>()};
+                                        state.as<Real>(),    factor.as<Real>(), reset.as<Real>()};
     args.enqueue(
         [task, &pool] { runHeads<GatedLinearForward<Real>>(pool, task, sizeof(Real), gatedLinearForward); });
   });

@@ -35,7 +35,7 @@ struct GatedLinearForward {
   Real* o;         // [B, T, H, V]
   Real* state;     // [B, H, V, K]: the state after the slice
   Real* factor;    // the slice's decay: scalar kinds [B, H], diagonal [B, H, K]; null: not wanted
-  int32_t* reset;  // [B]: 1 if the slice holds a document start; null if `resets` is
+  Real* reset;     // [B]: 1 if the slice holds a document start; null if `resets` is
 };
 
 /// Adds to `o` what an incoming state contributes, for the tokens before the first document start.

@@ -68,7 +68,7 @@ export function gatedLinear(
       const state = call.empty([B, H, V, K], v.dtype);
       const factor =
         decay === 'identity' ? null : call.empty(decay === 'diagonal' ? [B, H, K] : [B, H], v.dtype);
-      const reset = resets && call.empty([B], 'i32');
+      const reset = resets && call.empty([B], v.dtype);
       call.native.gatedLinearForward(
         ...common(call, inputs, resets),
         h0?.id ?? null,
