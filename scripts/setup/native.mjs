@@ -17,13 +17,14 @@ export function buildAddon() {
     (name) => /\.(cc|h|cu|cuh|cmake)$/.test(name) || name === 'CMakeLists.txt',
   );
   const nvcc = files.some((file) => file.endsWith('.cu')) ? findNvcc() : null;
-  const hash = hashFiles(files, [process.arch, process.execPath, findNodeHeaders(), nvcc]);
+  const options = cmakeOptions(nvcc);
+  const hash = hashFiles(files, [process.arch, options]);
   if (readStamp('native') === hash && existsSync(addon)) return;
   say(
     nvcc === null ? 'building the native addon' : `building the native addon and its CUDA part with ${nvcc}`,
   );
   removeForeignBuild();
-  configure(nvcc);
+  configure(options);
   run('cmake', ['--build', buildFolder, '--parallel', String(os.availableParallelism())], {
     fix: 'correct the errors above',
     exitCode: 1,
@@ -45,14 +46,23 @@ export function findNvcc() {
   return null;
 }
 
-function configure(nvcc) {
+/** What CMakeLists.txt is told; `compile_commands.json` is for editors and for the check that builds mutants. */
+function cmakeOptions(nvcc) {
+  const cuda = nvcc === null ? [] : ['-DLONGSCAN_CUDA=ON', `-DCMAKE_CUDA_COMPILER=${nvcc}`];
+  return [
+    '-DCMAKE_BUILD_TYPE=Release',
+    '-DCMAKE_EXPORT_COMPILE_COMMANDS=ON',
+    `-DNODE_INCLUDE_DIR=${findNodeHeaders()}`,
+    `-DNODE_ADDON_API_DIR=${findNodeAddonApi()}`,
+    ...cuda,
+  ];
+}
+
+function configure(options) {
   const isConfigured = existsSync(path.join(buildFolder, 'CMakeCache.txt'));
   const generator = !isConfigured && which('ninja') !== null ? ['-G', 'Ninja'] : [];
   const compiler = isConfigured ? [] : [`-DCMAKE_CXX_COMPILER=${findCompiler()}`];
-  const cuda = nvcc === null ? [] : ['-DLONGSCAN_CUDA=ON', `-DCMAKE_CUDA_COMPILER=${nvcc}`];
-  const includes = [`-DNODE_INCLUDE_DIR=${findNodeHeaders()}`, `-DNODE_ADDON_API_DIR=${findNodeAddonApi()}`];
-  const options = ['-DCMAKE_BUILD_TYPE=Release', ...compiler, ...includes, ...cuda];
-  run('cmake', ['-S', kernels, '-B', buildFolder, ...generator, ...options], {
+  run('cmake', ['-S', kernels, '-B', buildFolder, ...generator, ...compiler, ...options], {
     fix: 'correct the errors above; `rm -rf packages/kernels/build` starts afresh',
     exitCode: 1,
   });
