@@ -1,8 +1,8 @@
 import { relative } from 'node:path';
 import { listCheckpoints } from '@longscan/worker/checkpoint';
 import { formatBytes } from '../format.js';
+import { findRun } from '../run-folder/find-run.js';
 import { defineCommand } from './command.js';
-import { findRun } from './find-run.js';
 import { runPositional } from './options.js';
 
 export default defineCommand({

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import type { PositionalOptions } from 'yargs';
-import { findRun } from './find-run.js';
+import { findRun } from '../run-folder/find-run.js';
 
 export const checkpointPositional = {
   type: 'string',

@@ -34,3 +34,26 @@ export const runPositional = {
   demandOption: true,
   describe: 'run folder, name of a run, or latest',
 } as const satisfies PositionalOptions;
+
+/** Flag with a whole number from 0 to `max`; undefined when it is not given and has no default. */
+export function wholeNumber(flag: string, describe: string, max = Number.MAX_SAFE_INTEGER) {
+  const expected = `a whole number >= 0${max === Number.MAX_SAFE_INTEGER ? '' : ` and <= ${max}`}`;
+  const isValid = (value: number) => Number.isInteger(value) && value >= 0 && value <= max;
+  return numberOption(flag, describe, expected, isValid);
+}
+
+/** Flag with a finite number from 0 upwards. */
+export function nonNegativeNumber(flag: string, describe: string) {
+  return numberOption(flag, describe, 'a number >= 0', (value) => Number.isFinite(value) && value >= 0);
+}
+
+/** Read from the text by us: the parser's own numbers turn what is none into NaN. */
+function numberOption(flag: string, describe: string, expected: string, isValid: (value: number) => boolean) {
+  const coerce = (given: string | readonly string[]): number => {
+    if (typeof given !== 'string') throw new Error(`${flag} given more than once`);
+    const value = given.trim() === '' ? Number.NaN : Number(given);
+    if (isValid(value)) return value;
+    throw new Error(`${flag} ${JSON.stringify(given)} where ${expected} is expected`);
+  };
+  return { type: 'string', nargs: 1, describe, coerce } as const;
+}

@@ -170,26 +170,20 @@ function usageError(error: Error, argv: readonly string[], commands: readonly Co
   });
 }
 
-/** What yargs lets pass: a flag given twice (it would make a list of it) and numbers that are none. */
+/** What yargs lets pass: of a flag given twice it makes a list. */
 function checkArgs(
   command: Command,
   args: Record<string, unknown>,
 ): CommandArgs<PositionalTable, OptionTable> {
   for (const [name, option] of Object.entries(command.options)) {
-    const value = args[name];
-    const complain = (found: string, expected: string) =>
-      new LongscanError({
-        code: 'E-CLI-USAGE',
-        where: `longscan ${command.name} --${name}`,
-        found,
-        expected,
-        exitCode: 2,
-      });
-    if (Array.isArray(value) && !('array' in option && option.array))
-      throw complain('given more than once', 'it once');
-    if (option.type === 'number' && value !== undefined && !Number.isFinite(value)) {
-      throw complain('not a number', 'a number');
-    }
+    if (!Array.isArray(args[name]) || option.array === true) continue;
+    throw new LongscanError({
+      code: 'E-CLI-USAGE',
+      where: `longscan ${command.name}`,
+      found: `--${name} given more than once`,
+      fix: 'give it once',
+      exitCode: 2,
+    });
   }
   return args as CommandArgs<PositionalTable, OptionTable>;
 }
