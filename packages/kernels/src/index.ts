@@ -17,8 +17,11 @@ export { type CpuDeviceOptions, Device, openCpuDevice, openShapeDevice } from '.
 export { type ErrorParts, LongscanError } from './errors.js';
 export type { MemoryStats, Native } from './native.js';
 export { add, axpy } from './ops/add/index.js';
+export { crossEntropy } from './ops/cross-entropy/index.js';
+export { embedding } from './ops/embedding/index.js';
 export { type DecayKind, type GatedLinearInputs, gatedLinear } from './ops/gated-linear/index.js';
 export { type GemmInfo, gemmInfo, linear } from './ops/linear/index.js';
+export { appendOnes, normalizeLast } from './ops/normalizer/index.js';
 export {
   type ActivationName,
   activation,
@@ -29,9 +32,11 @@ export {
   scale,
   zerosLike,
 } from './ops/pointwise/index.js';
+export { reshape } from './ops/reshape/index.js';
 export { rmsNorm } from './ops/rms-norm/index.js';
 export { sumRows } from './ops/sum-rows/index.js';
 export { swiglu } from './ops/swiglu/index.js';
+export { applyTransition, type RowRange, type TransitionFactor } from './ops/transition/index.js';
 export type {
   Prepared,
   PreparedBackward,
@@ -53,4 +58,3 @@ export {
   Tensor,
   zeros,
 } from './tensor.js';
-export { applyTransition, type RowRange, type TransitionFactor } from './ops/transition/index.js';

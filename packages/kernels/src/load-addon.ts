@@ -62,7 +62,9 @@ export function toLongscanError(error: unknown): unknown {
 }
 
 function exitCodeOf(code: string): number {
-  return code === 'E-ONEDNN' || code === 'E-MEMORY' ? 3 : code.startsWith('E-COMM') ? 8 : 1;
+  if (code === 'E-ONEDNN' || code === 'E-MEMORY') return 3;
+  if (code.startsWith('E-DATA')) return 4;
+  return code.startsWith('E-COMM') ? 8 : 1;
 }
 
 function wrapErrors(addon: Addon): Native {
