@@ -13,6 +13,9 @@ export {
 } from './autograd/grad-check.js';
 export { type RecurrenceState, runRecurrence } from './autograd/run-recurrence.js';
 export { Tape, type TapeNode } from './autograd/tape.js';
+export type { Communicator, Message } from './comm/communicator.js';
+export { createInProcessGroup } from './comm/in-process.js';
+export { connectTcp, type Listener, openListener, type TcpGroupOptions } from './comm/tcp.js';
 export { type CpuDeviceOptions, Device, openCpuDevice, openShapeDevice } from './device.js';
 export { type ErrorParts, LongscanError } from './errors.js';
 export type { MemoryStats, Native } from './native.js';

@@ -1,0 +1,59 @@
+import { type Communicator, empty } from '@longscan/kernels';
+import { applySegment, cutRows, numRows, rowsOf, type Segment } from './state/segment.js';
+import {
+  type Direction,
+  type LinkCost,
+  type PendingState,
+  type ScanCost,
+  type SegmentBytes,
+  scanPlace,
+} from './strategy.js';
+
+/**
+ * A chain over ranks: each receives the state, applies its own segment and hands it on, block by block of the free
+ * axis, so that a rank works on one block while the next is under way. Only the state travels, never M.
+ */
+export function startChain(
+  local: Segment,
+  group: Communicator,
+  direction: Direction,
+  numBlocks: number,
+): PendingState {
+  const { prev, next } = scanPlace(group, direction);
+  const { device } = local.state;
+  const { stream } = group;
+  const { shape, dtype } = local.state;
+  stream.wait(device.compute.record());
+  const incoming = prev === null ? null : empty(device, shape, dtype, stream);
+  const outgoing = prev === null ? local.state : next === null ? null : empty(device, shape, dtype, stream);
+  for (const rows of cutRows(numRows(local.state), numBlocks)) {
+    if (incoming !== null) group.recv(rowsOf(incoming, rows), prev!);
+    if (incoming !== null && outgoing !== null) applySegment(local, incoming, outgoing, rows, stream);
+    if (outgoing !== null && next !== null) group.send(rowsOf(outgoing, rows), next);
+  }
+  const done = stream.record();
+  return {
+    wait() {
+      device.compute.wait(done);
+      return incoming;
+    },
+  };
+}
+
+/**
+ * Time of a chain of P ranks in `numBlocks` blocks: the first block crosses P - 1 links, the others follow it one gap
+ * or one block's transfer apart, whichever is longer.
+ */
+export function chainSeconds(worldSize: number, bytes: number, numBlocks: number, link: LinkCost): number {
+  if (worldSize === 1) return 0;
+  const transfer = bytes / numBlocks / link.bandwidthBytesPerS;
+  return (worldSize - 1) * (link.latencyS + transfer) + (numBlocks - 1) * Math.max(link.gapS, transfer);
+}
+
+/** The state's bytes from every rank but the last. */
+export function chainCost(worldSize: number, bytes: SegmentBytes, seconds: number): ScanCost {
+  return {
+    seconds,
+    bytesSentByRank: Array.from({ length: worldSize }, (_, rank) => (rank < worldSize - 1 ? bytes.state : 0)),
+  };
+}

@@ -1,0 +1,67 @@
+import type { RecurrenceInputs, RecurrenceOp, Tensor, TransitionKind } from '@longscan/kernels';
+
+/** Options of a layer: what a job may set, with their defaults. */
+export type LayerConfig = Readonly<Record<string, number | string | boolean>>;
+
+/** How a parameter starts: a constant, or normal with this standard deviation. */
+export type Init = { readonly constant: number } | { readonly normal: number };
+
+/** Hands out a layer's tensors. Names are part of the checkpoint format. */
+export interface ParameterDeclarer {
+  /** Width of the residual stream. */
+  readonly dModel: number;
+  readonly layer: LayerPlace;
+  /** A trained tensor. Matrices of projections are [out, in]. */
+  tensor(name: string, shape: readonly number[], init: Init): Tensor;
+  /** The weight [out, in] of a projection; default init: normal, standard deviation 1/√in. */
+  projection(name: string, out: number, input: number, init?: Init): Tensor;
+  /** A tensor that follows from the configuration: neither trained nor saved. */
+  constant(name: string, values: readonly number[], shape: readonly number[]): Tensor;
+}
+
+export interface LayerPlace {
+  /** Counted from the embedding, from 0. */
+  readonly index: number;
+  /** Layers in the model. */
+  readonly count: number;
+}
+
+/** What a layer may ask for beside its input: everything that looks beyond its own tokens, and never a rank. */
+export interface LayerContext {
+  /**
+   * Output [B, T, H, V] of a linear recurrence over the whole sequence. `meanwhile` may enqueue work that does not
+   * feed it (an output gate, say): it runs while states travel between devices.
+   */
+  recurrence<I extends RecurrenceInputs>(op: RecurrenceOp<I>, inputs: I, meanwhile?: () => void): Tensor;
+}
+
+/** x [B, T, D] to [B, T, D]; T: the tokens at hand. */
+export type LayerFunction = (x: Tensor, context: LayerContext) => Tensor;
+
+/** A token mixer. One file in `layers/`, or any file named in a job, with this as its default export. */
+export interface Layer<C extends LayerConfig = LayerConfig> {
+  readonly name: string;
+  /** URL of the paper. */
+  readonly paper: string;
+  /** Class of what a run of tokens does to the state. */
+  readonly transition: TransitionKind;
+  /** Defaults; a key `numHeads` takes `model.numHeads` unless the job sets it for the layer. */
+  readonly config: C;
+  /** Values that a string option may have, and ranges of numbers where zero or less makes no sense are checked in `create`. */
+  readonly choices?: { readonly [K in keyof C]?: readonly C[K][] };
+  create(config: C, param: ParameterDeclarer): LayerFunction;
+}
+
+/** Widens literal types, so that `numHeads: 4` is a number option with default 4. */
+type Widened<C extends LayerConfig> = {
+  readonly [K in keyof C]: C[K] extends number ? number : C[K] extends boolean ? boolean : string;
+};
+
+export function defineLayer<const C extends LayerConfig>(
+  layer: Omit<Layer<Widened<C>>, 'config' | 'choices'> & {
+    readonly config: C;
+    readonly choices?: { readonly [K in keyof C]?: readonly Widened<C>[K][] };
+  },
+): Layer<Widened<C>> {
+  return layer as unknown as Layer<Widened<C>>;
+}

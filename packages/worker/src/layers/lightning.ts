@@ -1,0 +1,57 @@
+import { activation, gatedLinear, linear, mul, reshape, rmsNorm } from '@longscan/kernels';
+import { headSize } from '../head-size.js';
+import { defineLayer } from '../layer.js';
+
+const op = gatedLinear('fixed-scalar');
+
+/**
+ * Linear attention with one fixed decay per head. `decay = "lightning"` is TransNormer's and Lightning Attention's
+ * schedule, log λ_h = -(8 (h+1) / H) (1 - layer / (L - 1)), which reaches no decay in the last layer (arXiv 2401.04658,
+ * section 4); `decay = "retnet"` is λ_h = 1 - 2^(-5-h) in every layer (RetNet, arXiv 2307.08621, equation 8).
+ * q, k and v pass a SiLU (lightning) or are plain (retnet); RMS norm per head, sigmoid (lightning) or Swish output gate.
+ *
+ * RetNet's rotation of q and k is not applied: a decay per head already orders the tokens.
+ */
+export default defineLayer({
+  name: 'lightning',
+  paper: 'https://arxiv.org/abs/2401.04658',
+  transition: 'fixed-scalar',
+  config: { numHeads: 4, expandK: 1, expandV: 1, decay: 'lightning', normEps: 1e-5 },
+  choices: { decay: ['lightning', 'retnet'] },
+  create(config, param) {
+    const { numHeads: H } = config;
+    const K = headSize('lightning', 'expandK', config.expandK, param.dModel, H);
+    const V = headSize('lightning', 'expandV', config.expandV, param.dModel, H);
+    const wq = param.projection('q', H * K, param.dModel);
+    const wk = param.projection('k', H * K, param.dModel);
+    const wv = param.projection('v', H * V, param.dModel);
+    const wg = param.projection('g', H * V, param.dModel);
+    const norm = param.tensor('norm', [V], { constant: 1 });
+    const wo = param.projection('o', param.dModel, H * V);
+    const isRetNet = config.decay === 'retnet';
+    const decays = Array.from({ length: H }, (_, h) =>
+      isRetNet ? Math.log1p(-(2 ** (-5 - h))) : lightningDecay(h, H, param.layer.index, param.layer.count),
+    );
+    const g = param.constant('decay', decays, [H]); // [H], log decay, <= 0
+
+    return (x, context) => {
+      const [B, T] = x.shape as [number, number, number];
+      const project = (weight: typeof wq, size: number) => {
+        const y = linear({ x, weight, bias: null });
+        return reshape(isRetNet ? y : activation('silu', y), [B, T, H, size]);
+      };
+      const inputs = { q: project(wq, K), k: project(wk, K), v: project(wv, V), g };
+      let gate = x;
+      const o = context.recurrence(op, inputs, () => {
+        gate = activation(isRetNet ? 'silu' : 'sigmoid', linear({ x, weight: wg, bias: null }));
+      });
+      const normed = reshape(rmsNorm({ x: o, weight: norm }, config.normEps), [B, T, H * V]);
+      return linear({ x: mul({ a: normed, b: gate }), weight: wo, bias: null });
+    };
+  },
+});
+
+function lightningDecay(head: number, numHeads: number, layer: number, numLayers: number): number {
+  const depth = numLayers === 1 ? 0 : layer / (numLayers - 1);
+  return -((8 * (head + 1)) / numHeads) * (1 - depth);
+}

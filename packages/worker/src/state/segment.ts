@@ -1,0 +1,44 @@
+import { applyTransition, type RowRange, type SegmentSummary, type Stream, type Tensor } from '@longscan/kernels';
+
+/**
+ * What a run of tokens does to the memory state: `S_out = reset ? E : M S_in + E`. The value that crosses from layers
+ * to strategies; in the reverse direction E is G = dL/dS_in through the run's own outputs and M acts as its transpose,
+ * which for the kinds here is M itself.
+ *
+ * States are [B, H, V, K]. A row is one element of the flattened free axis (B, H, V); M never mixes rows.
+ */
+export interface Segment extends SegmentSummary {}
+
+/** Rows of the free axis of a state. */
+export function numRows(state: Tensor): number {
+  return state.size / state.dim(-1);
+}
+
+/** Rows `[begin, end)` of a state as one contiguous tensor. */
+export function rowsOf(state: Tensor, { begin, end }: RowRange): Tensor {
+  const rowLength = state.dim(-1);
+  return state.view([(end - begin) * rowLength], begin * rowLength);
+}
+
+/** The free axis in `numBlocks` ranges whose lengths differ by at most one; fewer if there are fewer rows. */
+export function cutRows(rows: number, numBlocks: number): RowRange[] {
+  const count = Math.min(numBlocks, rows);
+  return Array.from({ length: count }, (_, i) => ({
+    begin: Math.floor((rows * i) / count),
+    end: Math.floor((rows * (i + 1)) / count),
+  }));
+}
+
+/** Enqueues `out = segment(incoming)` on some rows; `out` may be `incoming`. */
+export function applySegment(segment: Segment, incoming: Tensor, out: Tensor, rows: RowRange, stream: Stream): void {
+  applyTransition(segment, segment.state, incoming, out, rows, stream);
+}
+
+/**
+ * The part of M that has to travel where M travels: none where it is known from the length of the run, which is the
+ * same on every rank. Reset bits travel whenever documents are packed.
+ */
+export function wireParts({ kind, factor, reset }: Segment): Tensor[] {
+  const known = kind === 'identity' || kind === 'fixed-scalar';
+  return [known ? null : factor, reset].filter((part) => part !== null);
+}

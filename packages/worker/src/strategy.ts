@@ -1,0 +1,75 @@
+import type { Communicator, Tensor } from '@longscan/kernels';
+import type { Segment } from './state/segment.js';
+
+/** `forward` carries states from the first rank to the last; `reverse` their gradients back. */
+export type Direction = 'forward' | 'reverse';
+
+/** Bytes of one segment as sent: E, and M with its reset bits. */
+export interface SegmentBytes {
+  readonly state: number;
+  readonly transition: number;
+}
+
+/** What a link between neighbouring ranks costs; latency and per-message gap kept apart. */
+export interface LinkCost {
+  readonly latencyS: number;
+  readonly gapS: number;
+  readonly bandwidthBytesPerS: number;
+}
+
+export interface ScanCost {
+  /** Until the last rank has its state, nothing overlapped. */
+  readonly seconds: number;
+  /** Of a forward scan, by rank; a reverse scan has them mirrored. */
+  readonly bytesSentByRank: readonly number[];
+}
+
+export interface StrategyOptions {
+  /** Blocks that the free axis is cut into, where a strategy does that. */
+  readonly blocks: number;
+}
+
+/** A scan under way. */
+export interface PendingState {
+  /**
+   * Orders the compute stream (not the host) after the scan and gives the state [B, H, V, K] that enters this rank's
+   * slice, or in reverse the adjoint of the one that leaves it. Null on the rank where the scan begins: zero.
+   */
+  wait(): Tensor | null;
+}
+
+/**
+ * A way to run the exclusive scan of segments over ranks. It knows segments and communicators, and nothing of layers.
+ * One file in `sp/` with this as its default export.
+ */
+export interface Strategy {
+  readonly name: string;
+  /** URL of where it was described. */
+  readonly paper: string;
+  cost(worldSize: number, bytes: SegmentBytes, link: LinkCost): ScanCost;
+  /** Only enqueues: once it has returned, the scan finishes even while JavaScript is blocked. */
+  start(local: Segment, group: Communicator, direction: Direction, options: StrategyOptions): PendingState;
+}
+
+export function defineStrategy(strategy: Strategy): Strategy {
+  return strategy;
+}
+
+/** This rank's place in a scan: `position` 0 is where it begins. */
+export interface ScanPlace {
+  readonly position: number;
+  /** The rank that hands on to this one; null at the beginning. */
+  readonly prev: number | null;
+  /** The rank that this one hands on to; null at the end. */
+  readonly next: number | null;
+}
+
+export function scanPlace({ rank, size }: { rank: number; size: number }, direction: Direction): ScanPlace {
+  const step = direction === 'forward' ? 1 : -1;
+  const position = direction === 'forward' ? rank : size - 1 - rank;
+  return {
+    position,
+    prev: position === 0 ? null : rank - step,
+    next: position === size - 1 ? null : rank + step,
+  };
+}
