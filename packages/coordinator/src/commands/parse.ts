@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { LongscanError } from '@longscan/worker/protocol';
 import yargs, { type Argv } from 'yargs';
 import { closest } from '../spec/edit-distance.js';
@@ -11,8 +12,6 @@ export type ParsedCommandLine =
       readonly args: CommandArgs<PositionalTable, OptionTable>;
     }
   | { readonly kind: 'text'; readonly text: string };
-
-const version = '0.1.0';
 
 /**
  * Parses a command line against the table of commands.
@@ -50,7 +49,7 @@ function buildParser(commands: readonly Command[], choose: Choose): Argv {
     .scriptName('longscan')
     .locale('en')
     .usage('$0 <command>\n\nTrains linear-recurrent language models on sequences cut over several processes.')
-    .version(version)
+    .version(packageVersion())
     .parserConfiguration({
       'greedy-arrays': false,
       'dot-notation': false,
@@ -71,6 +70,11 @@ function buildParser(commands: readonly Command[], choose: Choose): Argv {
     else addGroup(parser, word, group, choose);
   }
   return parser;
+}
+
+function packageVersion(): string {
+  const file = new URL('../../package.json', import.meta.url);
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }
 
 /** `ckpt` with `ls` and `verify`; a command that has the group's own name is what the bare word runs. */
