@@ -6,8 +6,6 @@ interface CompileCommand {
   readonly directory: string;
   readonly command: string;
   readonly file: string;
-  /** Relative to `directory`. */
-  readonly output: string;
 }
 
 /**
@@ -31,14 +29,18 @@ export class AddonBuild {
 
   /** Builds `output` from the checkout's sources, with `source` (relative to packages/kernels) taken from `copy`. */
   build(source: string, copy: string, output: string): void {
-    const objects = this.#commands.map((entry) => path.resolve(entry.directory, entry.output));
+    const objects = this.#commands.map((entry) => path.resolve(entry.directory, outputOf(entry)));
     this.#commands.forEach((entry, i) => {
       if (path.relative(this.#kernels, entry.file) !== source) return;
       const object = `${output}.${i}.o`;
       const command = entry.command
         .replaceAll(path.join(this.#kernels, 'src'), path.join(copy, 'src'))
-        .replace(entry.output, object);
-      execFileSync('sh', ['-c', command], { cwd: entry.directory, stdio: ['ignore', 'ignore', 'inherit'] });
+        .replace(outputOf(entry), object);
+      // Without warnings: a mutant may leave a variable unused.
+      execFileSync('sh', ['-c', `${command} -w`], {
+        cwd: entry.directory,
+        stdio: ['ignore', 'ignore', 'inherit'],
+      });
       objects[i] = object;
     });
     this.#link(objects, output);
@@ -50,4 +52,11 @@ export class AddonBuild {
     if (spawnSync(compiler, args, { stdio: ['ignore', 'ignore', 'inherit'] }).status !== 0)
       throw new Error(`${output} could not be linked`);
   }
+}
+
+/** The object file that the command writes, relative to its directory. */
+function outputOf({ command, file }: CompileCommand): string {
+  const output = / -o (\S+)/.exec(command)?.[1];
+  if (output === undefined) throw new Error(`the command that compiles ${file} has no -o`);
+  return output;
 }

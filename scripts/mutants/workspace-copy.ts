@@ -3,6 +3,9 @@ import { cpSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 
+/** `broken`: the file did not come to run its tests, which says nothing about them. A hang is a failure. */
+export type Outcome = 'passed' | 'failed' | 'broken';
+
 /** A copy of the packages in a temporary folder, compiled as they are; the checkout itself is never touched. */
 export class WorkspaceCopy {
   readonly root: string;
@@ -31,17 +34,19 @@ export class WorkspaceCopy {
     spawnSync(tsc, ['-b', 'packages/worker'], { cwd: this.root, stdio: 'ignore' });
   }
 
-  /** Runs one compiled test file with the given addon; true when it passed within the deadline. */
-  passes(testFile: string, addon: string): boolean {
+  /** Runs one compiled test file with the given addon. */
+  run(testFile: string, addon: string): Outcome {
     const env = { ...process.env, LONGSCAN_ADDON: addon, LONGSCAN_POISON: '1', OMP_NUM_THREADS: '1' };
     const options = {
       cwd: this.root,
       env,
-      stdio: 'ignore',
+      encoding: 'utf8',
       timeout: 120_000,
       killSignal: 'SIGKILL',
     } as const;
-    return spawnSync(process.execPath, [testFile], options).status === 0;
+    const { status, signal, stdout } = spawnSync(process.execPath, [testFile], options);
+    if (status === 0) return 'passed';
+    return signal === 'SIGKILL' || /^\s*Total:/m.test(stdout) ? 'failed' : 'broken';
   }
 
   remove(): void {
