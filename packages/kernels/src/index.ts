@@ -18,11 +18,13 @@ export { createInProcessGroup } from './comm/in-process.js';
 export { connectTcp, type Listener, openListener, type TcpGroupOptions } from './comm/tcp.js';
 export { type CpuDeviceOptions, Device, openCpuDevice, openShapeDevice } from './device.js';
 export { type ErrorParts, LongscanError } from './errors.js';
-export type { MemoryStats, Native } from './native.js';
+export type { MemoryStats, Native, OpTime } from './native.js';
+export { type AdamwOptions, type AdamwTensors, adamw } from './ops/adamw/index.js';
 export { add, axpy } from './ops/add/index.js';
 export { crossEntropy } from './ops/cross-entropy/index.js';
 export { embedding } from './ops/embedding/index.js';
 export { type DecayKind, type GatedLinearInputs, gatedLinear } from './ops/gated-linear/index.js';
+export { type Clip, clipFactor, readClip, sumOfSquares } from './ops/grad-norm/index.js';
 export { type GemmInfo, gemmInfo, linear } from './ops/linear/index.js';
 export { appendOnes, normalizeLast } from './ops/normalizer/index.js';
 export {

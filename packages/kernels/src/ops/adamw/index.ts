@@ -1,0 +1,51 @@
+import { expectShape, type Tensor } from '../../tensor.js';
+import './native.js';
+
+export interface AdamwOptions {
+  readonly learningRate: number;
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly eps: number;
+  /** Decoupled: the parameter itself shrinks by learningRate · weightDecay. */
+  readonly weightDecay: number;
+  /** Counted from 1; of the bias corrections. */
+  readonly step: number;
+}
+
+/** Flat buffers of the same shape and dtype, and the decision of `clipFactor`. */
+export interface AdamwTensors {
+  readonly parameter: Tensor;
+  readonly gradient: Tensor;
+  /** Running means of the gradient and of its square. */
+  readonly m: Tensor;
+  readonly v: Tensor;
+  /** [3], f64 */
+  readonly clip: Tensor;
+}
+
+/**
+ * One AdamW step (https://arxiv.org/abs/1711.05101) in place on parameter, m and v. The gradient is read as
+ * `clip.factor · gradient`; where clip says that its norm is not finite, nothing is changed.
+ */
+export function adamw(tensors: AdamwTensors, options: AdamwOptions): void {
+  const { parameter, gradient, m, v, clip } = tensors;
+  for (const [name, tensor] of Object.entries({ gradient, m, v })) {
+    expectShape('adamw', name, tensor, parameter.shape);
+  }
+  const { native, compute } = parameter.device;
+  native.adamwUpdate(
+    compute.id,
+    parameter.id,
+    gradient.id,
+    m.id,
+    v.id,
+    clip.id,
+    options.learningRate,
+    options.beta1,
+    options.beta2,
+    options.eps,
+    options.weightDecay,
+    options.step,
+  );
+  parameter.device.flops += 14 * parameter.size;
+}

@@ -1,0 +1,76 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { openCpuDevice } from '../../device.js';
+import { type DType, fromArray } from '../../tensor.js';
+import { randomNormal } from '../../testing/index.js';
+import { clipFactor, readClip, sumOfSquares } from './index.js';
+import { clipReference } from './reference.js';
+
+async function clipOf(
+  values: ArrayLike<number>,
+  maxNorm: number,
+  options: { threads?: number; dtype?: DType } = {},
+) {
+  const device = openCpuDevice({ threads: options.threads ?? 1, poison: true });
+  const best = device.native.cpuInfo().level;
+  try {
+    const gradient = fromArray(device, values, [values.length], options.dtype);
+    const levels = [];
+    for (let level = 0; level <= best; level++) {
+      device.native.cpuLimit(level);
+      levels.push(await readClip(clipFactor(sumOfSquares(gradient), maxNorm)));
+    }
+    return levels;
+  } finally {
+    device.native.cpuLimit(best);
+    device.close();
+  }
+}
+
+for (const size of [0, 1, 63, 65_537, 400_003]) {
+  test(`norm of ${size} elements`, async () => {
+    for (const dtype of ['f32', 'f64'] as const) {
+      const values = Float32Array.from(randomNormal(size, 1));
+      const expected = clipReference(values, 10);
+      for (const clip of await clipOf(values, 10, { dtype })) {
+        assert.ok(clip.isFinite);
+        assert.ok(
+          Math.abs(clip.norm - expected.norm) <= 1e-13 * expected.norm,
+          `${clip.norm} ${expected.norm}`,
+        );
+        assert.ok(Math.abs(clip.factor - expected.factor) <= 1e-13);
+      }
+    }
+  });
+}
+
+test('the norm has the same bits for every number of threads', async () => {
+  const values = randomNormal(1_000_003, 1);
+  const alone = await clipOf(values, 1);
+  assert.equal(await clipOf(values, 1, { threads: 2 }), alone);
+  assert.equal(await clipOf(values, 1, { threads: 3 }), alone);
+});
+
+test('gradients whose squares overflow f32 still have a norm', async () => {
+  const [clip] = await clipOf([3e30, 4e30], 1);
+  assert.ok(Math.abs(clip!.norm / 5e30 - 1) < 1e-6);
+  assert.ok(clip!.isFinite);
+});
+
+test('a NaN or infinite gradient is told', async () => {
+  for (const bad of [Number.NaN, Infinity, -Infinity]) {
+    const values = randomNormal(70_000, 1);
+    values[69_999] = bad;
+    for (const clip of await clipOf(values, 1)) {
+      assert.is(clip.isFinite, false);
+      assert.is(clip.factor, 0);
+    }
+  }
+});
+
+test('no clipping below the limit, nor without one', async () => {
+  assert.is((await clipOf([3, 4], 6))[0]!.factor, 1);
+  assert.is((await clipOf([3e10, 4e10], Infinity))[0]!.factor, 1);
+});
+
+test.run();

@@ -1,0 +1,41 @@
+import { empty, type Tensor } from '../../tensor.js';
+import './native.js';
+
+/**
+ * `Σ gradient²` of one flat buffer: a tensor [1], f64. Ranks that hold different parts add theirs (all-reduce) before
+ * `clipFactor`. Summed in fixed blocks, then as a tree: the same bits for every number of threads.
+ */
+export function sumOfSquares(gradient: Tensor): Tensor {
+  const { device } = gradient;
+  const sum = empty(device, [1], 'f64');
+  device.native.sumOfSquares(device.compute.id, gradient.id, sum.id);
+  device.flops += 2 * gradient.size;
+  return sum;
+}
+
+/**
+ * Clipping by the global norm, decided on the stream without asking the host: a tensor [3], f64, that `adamw` reads.
+ * `maxNorm` Infinity: no clipping. See `readClip`.
+ */
+export function clipFactor(sum: Tensor, maxNorm: number): Tensor {
+  const { device } = sum;
+  const clip = empty(device, [3], 'f64');
+  device.native.clipFactor(device.compute.id, sum.id, maxNorm, clip.id);
+  return clip;
+}
+
+/** What `clipFactor` decided. */
+export interface Clip {
+  /** The gradient is multiplied by this; 0 if the norm is not finite. */
+  readonly factor: number;
+  /** The gradient's norm before clipping. */
+  readonly norm: number;
+  /** False: some gradient is NaN or infinite, and `adamw` leaves everything as it is. */
+  readonly isFinite: boolean;
+}
+
+/** Reads `clipFactor`'s tensor to the host. */
+export async function readClip(clip: Tensor): Promise<Clip> {
+  const [factor, norm, finite] = await clip.readNumbers();
+  return { factor: factor!, norm: norm!, isFinite: finite === 1 };
+}

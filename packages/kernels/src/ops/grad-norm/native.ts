@@ -1,0 +1,10 @@
+declare module '../../native.js' {
+  interface Native {
+    /** sum [1], f64 = Σ gradient² */
+    sumOfSquares(stream: number, gradient: number, sum: number): void;
+    /** clip [3], f64 = factor min(1, maxNorm / (√sum + 1e-6)), norm √sum, 1 if the norm is finite (else factor 0 and 0) */
+    clipFactor(stream: number, sum: number, maxNorm: number, clip: number): void;
+  }
+}
+
+export {};
