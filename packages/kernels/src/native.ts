@@ -14,6 +14,8 @@ export interface Native {
   streamWait(stream: number, other: number, ticket: number): void;
   streamSync(stream: number): Promise<void>;
   streamProgress(stream: number): boolean;
+  streamWaitedMs(stream: number): number;
+  streamOpTimes(stream: number): Record<string, OpTime>;
   tensorCreate(stream: number, dtype: number, shape: readonly number[]): number;
   tensorView(stream: number, base: number, offset: number, shape: readonly number[]): number;
   tensorRelease(tensor: number): void;
@@ -23,6 +25,12 @@ export interface Native {
   gateOpen(gate: number): void;
   cpuInfo(): { level: number; name: string };
   cpuLimit(level: number): number;
+}
+
+/** Time that one kind of work took on a stream, in all. */
+export interface OpTime {
+  readonly count: number;
+  readonly ms: number;
 }
 
 /** Memory of one device, in bytes; `numTensors` counts those alive in this JavaScript thread. */

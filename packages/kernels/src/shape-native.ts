@@ -31,6 +31,8 @@ export function createShapeNative(): Native {
     streamRecord: () => 0,
     streamSync: async () => {},
     streamProgress: () => true,
+    streamWaitedMs: () => 0,
+    streamOpTimes: () => ({}),
     contextStats: (_context, resetPeak): MemoryStats => {
       const result = { ...stats, reservedBytes: stats.inUseBytes, numTensors: blocks.size };
       if (resetPeak) stats.peakBytes = stats.inUseBytes;

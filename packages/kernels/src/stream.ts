@@ -1,4 +1,5 @@
 import type { Device } from './device.js';
+import type { OpTime } from './native.js';
 
 /** A point on a stream that other streams can wait for. */
 export interface Event {
@@ -31,6 +32,16 @@ export class Stream {
    */
   async sync(): Promise<void> {
     await this.device.native.streamSync(this.id);
+  }
+
+  /** How long other streams have stood still for this one so far: on a communication stream, what was not hidden. */
+  waitedMs(): number {
+    return this.device.native.streamWaitedMs(this.id);
+  }
+
+  /** What the work done so far took, by native function. */
+  opTimes(): Readonly<Record<string, OpTime>> {
+    return this.device.native.streamOpTimes(this.id);
   }
 
   /** True when nothing is queued or running. */

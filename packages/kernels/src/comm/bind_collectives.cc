@@ -136,6 +136,16 @@ Napi::Value bindBarrier(Args& args) {
   return args.env().Undefined();
 }
 
+// Runs in the stream's order, unlike commBytesSent: what was sent before this point.
+Napi::Value bindRecordBytes(Args& args) {
+  const auto communicator = communicatorArgument(args, args.stream("stream"));
+  const TensorRef target = args.tensor("target", DType::f64);
+  const int64_t index = args.integer("index");
+  args.check(index >= 0 && index < target.numElements, "index outside of target");
+  args.enqueue([=] { target.as<double>()[index] = static_cast<double>(communicator->bytesSent()); });
+  return args.env().Undefined();
+}
+
 }  // namespace
 
 void registerCollectives(Registry& registry) {
@@ -145,6 +155,7 @@ void registerCollectives(Registry& registry) {
   registry.add("commAllReduce", 3, bindAllReduce);
   registry.add("commBroadcast", 4, bindBroadcast);
   registry.add("commBarrier", 2, bindBarrier);
+  registry.add("commRecordBytes", 4, bindRecordBytes);
 }
 
 }  // namespace longscan

@@ -46,6 +46,8 @@ export interface Communicator {
 
   /** Bytes handed to the transport so far, counted there; exact once the stream is idle. */
   bytesSent(): number;
+  /** `target[index]` (f64) = bytes sent up to this point of the stream: tells the directions of a step apart. */
+  recordBytesSent(target: Tensor, index: number): void;
   /** Writes the number (from 1) of the collective begun last to `slots[index]`; `slots` over shared memory. */
   attachProgress(slots: Int32Array, index: number): void;
   /** Makes this rank's collectives fail at once, running or not; peers notice within milliseconds. */
@@ -100,6 +102,10 @@ export class NativeCommunicator implements Communicator {
 
   bytesSent(): number {
     return this.native.commBytesSent(this.id);
+  }
+
+  recordBytesSent(target: Tensor, index: number): void {
+    this.native.commRecordBytes(this.stream.id, this.id, target.id, index);
   }
 
   attachProgress(slots: Int32Array, index: number): void {

@@ -37,6 +37,8 @@ declare module '../native.js' {
     commAllReduce(stream: number, communicator: number, tensor: number): void;
     commBroadcast(stream: number, communicator: number, tensor: number, root: number): void;
     commBarrier(stream: number, communicator: number): void;
+    /** target[index] (f64) = bytes sent before this point of the stream. */
+    commRecordBytes(stream: number, communicator: number, target: number, index: number): void;
     commBytesSent(communicator: number): number;
     commAttachProgress(communicator: number, slots: Int32Array, index: number): void;
     commAbort(communicator: number, reason: string): void;

@@ -43,9 +43,22 @@ uint64_t Stream::enqueueAlways(std::function<void(const std::optional<StreamFail
 }
 
 void Stream::waitFor(uint64_t ticket) {
+  const auto start = std::chrono::steady_clock::now();
   std::unique_lock<std::mutex> lock(mutex_);
   workDone_.wait(lock, [&] { return done(ticket); });
+  waitedFor_ += std::chrono::nanoseconds(std::chrono::steady_clock::now() - start).count();
   if (failure_) throw Error(failure_->code, failure_->message);
+}
+
+std::unordered_map<std::string, OpTime> Stream::opTimes() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  std::unordered_map<std::string, OpTime> times;
+  for (const auto& [op, time] : opTimes_) {
+    OpTime& sum = times[op];
+    sum.count += time.count;
+    sum.total += time.total;
+  }
+  return times;
 }
 
 void Stream::fail(const StreamFailure& failure) {
@@ -69,9 +82,15 @@ void Stream::serve() {
       task = std::move(queue_.front());
       queue_.pop_front();
     }
+    const auto start = std::chrono::steady_clock::now();
     runTask(task, ticket);
     {
       std::lock_guard<std::mutex> lock(mutex_);
+      if (task.op != nullptr) {
+        OpTime& time = opTimes_[task.op];
+        time.count++;
+        time.total += std::chrono::steady_clock::now() - start;
+      }
       completed_.store(ticket, std::memory_order_release);
     }
     workDone_.notify_all();

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -10,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <unordered_map>
 
 #include "tensor.h"
 
@@ -21,6 +23,12 @@ class Context;
 struct StreamFailure {
   std::string code;
   std::string message;
+};
+
+/// Time that one kind of work took on a stream.
+struct OpTime {
+  uint64_t count = 0;
+  std::chrono::nanoseconds total{0};
 };
 
 /// An in-order queue of work served by one native thread. Enqueueing never blocks; events are tickets
@@ -44,6 +52,11 @@ class Stream {
 
   /// Blocks the calling thread (another stream's) until the ticket is done; throws this stream's failure.
   void waitFor(uint64_t ticket);
+
+  /// How long other streams have stood still for this one: communication that was not hidden, on its stream.
+  std::chrono::nanoseconds waitedFor() const { return std::chrono::nanoseconds(waitedFor_.load()); }
+  /// What the work done so far took, by op name.
+  std::unordered_map<std::string, OpTime> opTimes() const;
 
   /// Records a failure that came from elsewhere in the context; later work is skipped.
   void fail(const StreamFailure& failure);
@@ -75,6 +88,8 @@ class Stream {
   std::optional<StreamFailure> failure_;
   std::atomic<uint64_t> enqueued_{0};
   std::atomic<uint64_t> completed_{0};
+  std::atomic<int64_t> waitedFor_{0};
+  std::unordered_map<const char*, OpTime> opTimes_;  // op names are literals
   bool closing_ = false;
   std::thread thread_;
 };
