@@ -1,21 +1,18 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import path from 'node:path';
 
-/** Where the tests lie that know combines; the quick ones first, since the first to fail ends a mutant. */
-const folders = [
-  'packages/kernels/dist/ops/transition',
-  'packages/worker/dist/state',
-  'packages/worker/dist/conformance',
-];
+/** The tests that know how segments are combined: of the op, of the strategies, of recurrences over ranks. */
+const names =
+  /^(kernels\/dist\/ops\/transition|worker\/dist\/(state|strategy|chain|recurrence|conformance|strategies)\b)/;
 
-/** The compiled test files of those folders, relative to `root`. */
+/** Their compiled files, relative to `root`, the op's first: it is quick, and the first to fail ends a mutant. */
 export function findTests(root: string): string[] {
-  return folders
-    .filter((folder) => existsSync(path.join(root, folder)))
+  return ['kernels/dist', 'worker/dist']
     .flatMap((folder) =>
-      readdirSync(path.join(root, folder), { recursive: true, encoding: 'utf8' })
-        .filter((name) => name.endsWith('.test.js'))
+      readdirSync(path.join(root, 'packages', folder), { recursive: true, encoding: 'utf8' })
         .sort()
         .map((name) => path.join(folder, name)),
-    );
+    )
+    .filter((file) => names.test(file) && file.endsWith('.test.js'))
+    .map((file) => path.join('packages', file));
 }
