@@ -1,1 +1,20 @@
-export {};
+export {
+  defineLayer,
+  type Init,
+  type Layer,
+  type LayerConfig,
+  type LayerContext,
+  type LayerFunction,
+  type LayerPlace,
+  type ParameterDeclarer,
+} from './layer.js';
+export {
+  type Direction,
+  defineStrategy,
+  type LinkCost,
+  type PendingState,
+  type ScanCost,
+  type SegmentBytes,
+  type Strategy,
+  type StrategyOptions,
+} from './strategy.js';

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { checkToml, inJobFolder, messageOf } from './testing.js';
 import { loadJob } from './load-job.js';
+import { checkToml, inJobFolder, messageOf } from './testing.js';
 
 const good = '[job]\nname = "small"\n\n[data]\npath = "text.txt"\n';
 
@@ -169,7 +169,7 @@ test('a pattern of layers is repeated, with defaults per layer', async () => {
 });
 
 test('bad layers', async () => {
-  const text = `${good}[model]\nnumLayers = 4\nlayers = ["gal", "./mine.ts", { use = "gla", expandV = 1, numHeads = "4" }]\n[model.layer.rwkv]\nx = 1\n`;
+  const text = `${good}[model]\nnumLayers = 4\nlayers = ["gal", "./mine.ts", { use = "gla", expandV = 1, numHeads = "4", featureMap = "elu" }]\n[model.layer.rwkv]\nx = 1\n`;
   const lines = await errorsOf(text);
   assert.match(
     lines[1] ?? '',
@@ -181,7 +181,8 @@ test('bad layers', async () => {
       'error[E-REG] job.toml:8:11 model.layers.0: unknown layer "gal", expected one of gla, lightning, linear-attention, or a path. Fix: did you mean gla?',
       'error[E-REG] job.toml:9:1 model.layer.rwkv: unknown layer "rwkv", expected one of gla, lightning, linear-attention, or a path. Fix: use one of gla, lightning, linear-attention',
       'error[E-CFG-KEY] job.toml:8:46 model.layers.2.expandV: layer gla has no such option. Fix: did you mean expandK?',
-      'error[E-CFG-TYPE] job.toml:8:70 model.layers.2.numHeads: "4", expected a number like its default 4',
+      'error[E-CFG-TYPE] job.toml:8:70 model.layers.2.numHeads: "4" (a string), expected a number like the default 4',
+      'error[E-CFG-VALUE] job.toml:8:88 model.layers.2.featureMap: "elu" (a string), expected one of "identity", "elu1". Fix: did you mean elu1?',
       'error[E-SHAPE] job.toml:8:10 model.layers: a pattern of 3 layers for numLayers 4, expected a length that divides numLayers. Fix: numLayers = 3 or 6',
     ],
   );

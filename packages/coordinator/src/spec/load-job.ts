@@ -3,7 +3,7 @@ import { checkJob, type InstalledUnits, type LoadedJob } from './check-job.js';
 import type { JobDocument } from './document.js';
 import { type Overrides, readEnvironment, readOverrides } from './overrides.js';
 import { readDocument } from './read-document.js';
-import { importUnit, listUnits } from './units.js';
+import { importLayer, listUnits } from './units.js';
 
 /** A job as a script writes it: the contents of a job file, defaults left out. */
 export type JobInput = Readonly<Record<string, unknown>>;
@@ -38,14 +38,5 @@ function fromScript(value: JobInput): JobDocument {
 }
 
 function installedUnits(): InstalledUnits {
-  return {
-    strategies: listUnits('sp'),
-    layers: {
-      names: listUnits('layers'),
-      configOf: async (name) => {
-        const layer = (await importUnit('layers', name)) as { config: Readonly<Record<string, unknown>> };
-        return layer.config;
-      },
-    },
-  };
+  return { strategies: listUnits('sp'), layers: { names: listUnits('layers'), load: importLayer } };
 }

@@ -1,7 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { messageOf } from './testing.js';
 import { parseSet, readEnvironment, readOverrides } from './overrides.js';
+import { messageOf } from './testing.js';
 
 test('--set: a text key takes the raw text, everything else is TOML, else a string', () => {
   const cases: [string, unknown][] = [

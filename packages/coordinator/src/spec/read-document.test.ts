@@ -2,8 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, realpathSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { inJobFolder, messageOf } from './testing.js';
 import { readDocument } from './read-document.js';
+import { inJobFolder, messageOf } from './testing.js';
 
 test('TOML, YAML and JSON give the same values, each with places', async () => {
   const files = {

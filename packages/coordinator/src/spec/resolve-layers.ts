@@ -2,9 +2,11 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { JobFile, LayerEntry } from '@longscan/worker/protocol';
 import type { SchemaChecked } from './check-schema.js';
+import { describeValue } from './describe-value.js';
 import { suggest } from './edit-distance.js';
 import type { MergedJob } from './merge.js';
 import type { ProblemList } from './problems.js';
+import type { LayerUnit } from './units.js';
 
 /** An entry of `model.layers` with the place it was written at. */
 interface WrittenEntry {
@@ -13,10 +15,10 @@ interface WrittenEntry {
   readonly path: readonly string[];
 }
 
-/** Names of layers and, for those in the worker's folder, the options they take with their defaults. */
+/** The layers of the worker's folder. */
 export interface LayerRegister {
   readonly names: readonly string[];
-  configOf(name: string): Promise<Readonly<Record<string, unknown>>>;
+  load(name: string): Promise<LayerUnit>;
 }
 
 /** True for a layer given as a file of the user's rather than by name. */
@@ -118,23 +120,45 @@ async function checkOptions(
   }));
   for (const { use, options, path } of [...pattern, ...defaults]) {
     if (!register.names.includes(use)) continue;
-    const config = await register.configOf(use);
+    const layer = await register.load(use);
     for (const [key, value] of Object.entries(options)) {
-      const optionPath = [...path, key];
-      if (!Object.hasOwn(config, key)) {
-        const where = merged.placeOf(optionPath, 'key');
-        const fix = suggest(key, Object.keys(config));
-        problems.add({ code: 'E-CFG-KEY', where, found: `layer ${use} has no such option`, fix });
-      } else if (typeof config[key] !== typeof value || Array.isArray(config[key]) !== Array.isArray(value)) {
-        problems.add({
-          code: 'E-CFG-TYPE',
-          where: merged.placeOf(optionPath),
-          found: JSON.stringify(value),
-          expected: `a ${Array.isArray(config[key]) ? 'list' : typeof config[key]} like its default ${JSON.stringify(config[key])}`,
-        });
-      }
+      checkOption(layer, [...path, key], value, merged, problems);
     }
   }
+}
+
+function checkOption(
+  layer: LayerUnit,
+  path: readonly string[],
+  value: unknown,
+  merged: MergedJob,
+  problems: ProblemList,
+): void {
+  const key = path.at(-1) ?? '';
+  if (!Object.hasOwn(layer.config, key)) {
+    const where = merged.placeOf(path, 'key');
+    const fix = suggest(key, Object.keys(layer.config));
+    problems.add({ code: 'E-CFG-KEY', where, found: `layer ${layer.name} has no such option`, fix });
+    return;
+  }
+  const preset = layer.config[key];
+  const where = merged.placeOf(path);
+  const found = describeValue(value);
+  if (typeof preset !== typeof value || Number.isNaN(value)) {
+    const expected = `a ${typeof preset} like the default ${JSON.stringify(preset)}`;
+    problems.add({ code: 'E-CFG-TYPE', where, found, expected });
+    return;
+  }
+  const choices = layer.choices?.[key];
+  if (choices === undefined || choices.some((choice) => choice === value)) return;
+  const expected = `one of ${choices.map((choice) => JSON.stringify(choice)).join(', ')}`;
+  problems.add({
+    code: 'E-CFG-VALUE',
+    where,
+    found,
+    expected,
+    fix: suggest(String(value), choices.map(String)),
+  });
 }
 
 function checkPatternLength(

@@ -10,7 +10,13 @@ export const installedForTest: InstalledUnits = {
   strategies: ['all-gather', 'all-scan', 'ring'],
   layers: {
     names: ['gla', 'lightning', 'linear-attention'],
-    configOf: async () => ({ numHeads: 4, expandK: 0.5, featureMap: 'identity' }),
+    load: async (name) => ({
+      name,
+      paper: 'https://example.org',
+      transition: 'identity',
+      config: { numHeads: 4, expandK: 0.5, featureMap: 'identity' },
+      choices: { featureMap: ['identity', 'elu1'] },
+    }),
   },
 };
 

@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { checkJob } from './check-job.js';
-import { inJobFolder, installedForTest } from './testing.js';
 import { findDrift, jobHash } from './job-hash.js';
 import { parseSet } from './overrides.js';
 import { readDocument } from './read-document.js';
+import { inJobFolder, installedForTest } from './testing.js';
 import { formatResolvedJob } from './write-resolved.js';
 
 const text = [
