@@ -1,11 +1,8 @@
-/** What a link between two neighbouring ranks costs. Latency and gap are kept apart: a pipeline pays the first once. */
-export interface Fabric {
+import type { LinkCost } from '@longscan/worker';
+
+/** A link between neighbouring ranks, by the name that plans call it. */
+export interface Fabric extends LinkCost {
   readonly name: string;
-  /** From the start of a small send to its arrival. */
-  readonly latencyS: number;
-  /** Between the starts of two small sends of one rank. */
-  readonly gapS: number;
-  readonly bandwidthBytesPerS: number;
 }
 
 /**

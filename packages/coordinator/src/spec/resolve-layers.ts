@@ -1,12 +1,12 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
+import type { Layer } from '@longscan/worker';
 import type { JobFile, LayerEntry } from '@longscan/worker/protocol';
 import type { SchemaChecked } from './check-schema.js';
 import { describeValue } from './describe-value.js';
 import { suggest } from './edit-distance.js';
 import type { MergedJob } from './merge.js';
 import type { ProblemList } from './problems.js';
-import type { LayerUnit } from './units.js';
 
 /** An entry of `model.layers` with the place it was written at. */
 interface WrittenEntry {
@@ -18,7 +18,7 @@ interface WrittenEntry {
 /** The layers of the worker's folder. */
 export interface LayerRegister {
   readonly names: readonly string[];
-  load(name: string): Promise<LayerUnit>;
+  load(name: string): Promise<Layer>;
 }
 
 /** True for a layer given as a file of the user's rather than by name. */
@@ -128,7 +128,7 @@ async function checkOptions(
 }
 
 function checkOption(
-  layer: LayerUnit,
+  layer: Layer,
   path: readonly string[],
   value: unknown,
   merged: MergedJob,

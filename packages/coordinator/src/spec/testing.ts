@@ -16,6 +16,7 @@ export const installedForTest: InstalledUnits = {
       transition: 'identity',
       config: { numHeads: 4, expandK: 0.5, featureMap: 'identity' },
       choices: { featureMap: ['identity', 'elu1'] },
+      create: () => (x) => x,
     }),
   },
 };

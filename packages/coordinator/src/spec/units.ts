@@ -1,4 +1,5 @@
 import { existsSync, readdirSync } from 'node:fs';
+import type { Layer } from '@longscan/worker';
 
 /** Seams of the worker that are looked up by name. */
 export type UnitFolder = 'layers' | 'sp';
@@ -9,19 +10,6 @@ const unitName = /^([a-z0-9-]+)\.js$/;
 /** Compiled folder of the worker package. */
 const workerRoot = new URL('.', import.meta.resolve('@longscan/worker'));
 
-/** What of a layer's definition is read without creating it. */
-export interface LayerUnit {
-  readonly name: string;
-  /** URL of the paper. */
-  readonly paper: string;
-  /** Class of what a run of tokens does to the state. */
-  readonly transition: string;
-  /** Options with their defaults. */
-  readonly config: Readonly<Record<string, number | string | boolean>>;
-  /** The values that an option may have, where they are few. */
-  readonly choices?: Readonly<Record<string, readonly (number | string | boolean)[]>>;
-}
-
 /** Names of the units in a seam's folder, sorted; the listing is the register, there is no other. */
 export function listUnits(folder: UnitFolder): readonly string[] {
   const path = new URL(`${folder}/`, workerRoot);
@@ -31,8 +19,8 @@ export function listUnits(folder: UnitFolder): readonly string[] {
 }
 
 /** Definition of a layer that `listUnits` named. */
-export async function importLayer(name: string): Promise<LayerUnit> {
-  return (await importUnit('layers', name)) as LayerUnit;
+export async function importLayer(name: string): Promise<Layer> {
+  return (await importUnit('layers', name)) as Layer;
 }
 
 /** Default export of a unit that `listUnits` named; importing it opens no native file. */
