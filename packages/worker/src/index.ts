@@ -1,3 +1,4 @@
+export { chainSeconds } from './chain.js';
 export {
   defineLayer,
   type Init,

@@ -1,3 +1,4 @@
+import { chainSeconds } from '@longscan/worker';
 import type { ModelledStrategy, RecurrenceTrace } from '@longscan/worker/protocol';
 import type { Fabric } from './fabric.js';
 import type { StrategyCost } from './strategies.js';
@@ -31,15 +32,11 @@ export function modelStrategies(
 }
 
 /** More blocks than this gain nothing: each has to be worth its message. */
-const maxBlocks = 64;
+const blockCounts = [1, 2, 4, 8, 16, 32, 64] as const;
 
-/**
- * Blocks K_b that make a pipelined chain over P ranks fastest, `sqrt((P - 2) V_S / (alpha b))` (ZeCO, arXiv 2507.01004),
- * for the largest state of the model.
- */
+/** Blocks that make a pipelined chain over `sp` ranks fastest for the largest state of the model (ZeCO, arXiv 2507.01004). */
 export function bestBlocks(sp: number, recurrences: readonly RecurrenceTrace[], fabric: Fabric): number {
   const stateBytes = Math.max(0, ...recurrences.map((recurrence) => recurrence.stateBytes));
-  const perBlock = fabric.latencyS * fabric.bandwidthBytesPerS;
-  const best = Math.round(Math.sqrt((Math.max(0, sp - 2) * stateBytes) / perBlock));
-  return Math.min(maxBlocks, Math.max(1, best));
+  const seconds = blockCounts.map((blocks) => chainSeconds(sp, stateBytes, blocks, fabric));
+  return blockCounts[seconds.indexOf(Math.min(...seconds))] ?? 1;
 }

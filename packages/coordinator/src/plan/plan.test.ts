@@ -175,9 +175,14 @@ test('memory and arithmetic of one rank', () => {
 
 test('blocks: a setting is followed, else the optimum of the pipelined chain', () => {
   assert.is(planOf({ sp: 8, blocks: 5 }).blocks, 5);
-  assert.is(planOf({ sp: 2 }).blocks, 1, 'two ranks have nothing to pipeline');
-  // sqrt((66 - 2) * 8192 / (27e-6 * 1.5e9)) = 3.6
-  assert.is(planOf({ sp: 66, sequenceLength: 66 * 64 }).blocks, 4);
+  assert.is(planOf({ sp: 1 }).blocks, 1);
+  assert.is(
+    planOf({ sp: 2 }).blocks,
+    1,
+    'two ranks have nothing to pipeline, and small blocks cost a gap each',
+  );
+  // 8 KiB over 66 ranks: 65 (27 us + 5.5 us / K) + (K - 1) 8 us is least at K = 8 of the powers of two.
+  assert.is(planOf({ sp: 66, sequenceLength: 66 * 64 }).blocks, 8);
 });
 
 test('a plan passes its own schema and is the same every time', () => {

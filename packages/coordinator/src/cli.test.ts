@@ -1,0 +1,92 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+
+const bin = fileURLToPath(new URL('../bin/longscan.js', import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), 'longscan-cli-'));
+
+/** Runs the program where no addon can be found: what is tested here must do without one. */
+function longscan(...args: string[]) {
+  const env = { ...process.env, LONGSCAN_ADDON: join(folder, 'no-addon.node') };
+  const { status, stdout, stderr } = spawnSync(process.execPath, [bin, ...args], {
+    cwd: folder,
+    env,
+    encoding: 'utf8',
+    timeout: 30_000,
+  });
+  return { status, stdout, stderr };
+}
+
+const test = suite('cli without an addon');
+test.after(() => rmSync(folder, { recursive: true }));
+
+test('help of the program', () => {
+  const { status, stdout, stderr } = longscan('--help');
+  assert.is(status, 0);
+  assert.is(stderr, '');
+  assert.match(stdout, 'longscan status <run>');
+});
+
+test('a wrong flag: exit code 2, one line on stderr, nothing on stdout', () => {
+  assert.equal(longscan('status', 'x', '--jsn'), {
+    status: 2,
+    stdout: '',
+    stderr: 'error[E-CLI-UNKNOWN] longscan status: unknown flag --jsn. Fix: did you mean --json?\n',
+  });
+});
+
+test('with --json the error is an event on stdout too', () => {
+  const { status, stdout } = longscan('status', 'x', '--json');
+  assert.is(status, 2);
+  const event = JSON.parse(stdout);
+  assert.equal([event.event, event.code, event.exitCode], ['error', 'E-RUN-NONE', 2]);
+});
+
+test('layers lists what is installed', () => {
+  const { status, stdout } = longscan('layers', '--json');
+  assert.is(status, 0);
+  const gla = JSON.parse(stdout).find((layer: { name: string }) => layer.name === 'gla');
+  assert.is(gla.paper, 'https://arxiv.org/abs/2312.06635');
+  assert.is(gla.transition, 'diagonal');
+  assert.ok(gla.strategies.includes('all-scan'));
+  assert.equal(gla.devices, ['cpu']);
+  assert.match(longscan('layers').stdout, /^gla +diagonal +cpu /m);
+});
+
+test('layers new writes a layer whose types resolve, and overwrites nothing', () => {
+  const file = join(folder, 'mine', 'my-layer.ts');
+  const { status, stdout } = longscan('layers', 'new', file);
+  assert.is(status, 0);
+  assert.is(stdout, `${file}\n`);
+  const tsc = fileURLToPath(new URL('../../../node_modules/typescript/bin/tsc', import.meta.url));
+  const check = spawnSync(process.execPath, [tsc, '-p', join(folder, 'mine')], {
+    encoding: 'utf8',
+    timeout: 60_000,
+  });
+  assert.is(check.stdout, '');
+  assert.is(check.status, 0);
+
+  const source = readFileSync(file, 'utf8');
+  const again = longscan('layers', 'new', file);
+  assert.is(again.status, 2);
+  assert.is(
+    again.stderr,
+    `error[E-CLI-USAGE] ${file}: a file that exists, expected a new one. Fix: choose another name\n`,
+  );
+  assert.is(readFileSync(file, 'utf8'), source);
+  assert.match(longscan('layers', 'new', 'My Layer.js').stderr, 'a file name that is no layer name');
+});
+
+test('ckpt verify of what is no checkpoint: exit code 4', () => {
+  const { status, stderr } = longscan('ckpt', 'verify', './nothing');
+  assert.is(status, 4);
+  assert.match(stderr, /^error\[E-CKPT-NONE\] \.\/nothing: /);
+  writeFileSync(join(folder, 'model.pt'), '');
+  assert.is(longscan('ckpt', 'verify', './model.pt').status, 7, 'pickles are a matter of security');
+});
+
+test.run();
