@@ -43,6 +43,7 @@ export { sumRows } from './ops/sum-rows/index.js';
 export { swiglu } from './ops/swiglu/index.js';
 export { applyTransition, type RowRange, type TransitionFactor } from './ops/transition/index.js';
 export type {
+  HostTensor,
   Prepared,
   PreparedBackward,
   RecurrenceInputs,

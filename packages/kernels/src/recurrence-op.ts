@@ -21,6 +21,12 @@ export interface SegmentSummary {
 /** Named tensors of a recurrence; null for one that this kind does not have. */
 export type RecurrenceInputs = Readonly<Record<string, Tensor | null>>;
 
+/** A tensor's values in host memory, row-major. */
+export interface HostTensor {
+  readonly values: Float64Array;
+  readonly shape: readonly number[];
+}
+
 /**
  * A linear recurrence as a kernel offers it, cut so that communication between ranks overlaps computation: what does
  * not need the incoming state comes before `finish`. All functions only enqueue. Gradients are by input name.
@@ -62,6 +68,15 @@ export interface RecurrenceOp<I extends RecurrenceInputs = RecurrenceInputs> {
     outgoingAdjoint: Tensor | null,
     wantIncoming: boolean,
   ): { readonly gradients: { readonly [K in keyof I]?: Tensor | null }; readonly incoming: Tensor | null };
+  /**
+   * The definition, token by token in f64 on the host; shares no code with the functions above, which tests hold
+   * against it. Gives the output [B, T, H, V] and the last state [B, H, V, K]; `h0` null: zero.
+   */
+  reference(
+    inputs: { readonly [K in keyof I]: HostTensor | null },
+    resets: Int32Array | null,
+    h0: Float64Array | null,
+  ): { readonly output: Float64Array; readonly finalState: Float64Array };
 }
 
 export interface Prepared {

@@ -2,6 +2,7 @@ import type { ForwardCall } from '../../autograd/define-op.js';
 import type { RecurrenceInputs, RecurrenceOp, TransitionKind } from '../../recurrence-op.js';
 import { expectShape, type Tensor } from '../../tensor.js';
 import './native.js';
+import { gatedLinearReference } from './reference.js';
 
 /** The decay a_t of S_t = a_t S_{t-1} + k_t v_tᵀ: none, fixed per head, one per token and head, one per key channel. */
 export type DecayKind = TransitionKind;
@@ -135,6 +136,17 @@ export function gatedLinear(
       );
       count(call, inputs, 3, 2);
       return { gradients: { q: dq, k: dk, v: dv, g: dg }, incoming };
+    },
+
+    reference({ q, k, v, g }, resets, h0) {
+      const [B, T, H, K] = q!.shape as [number, number, number, number];
+      const V = v!.shape[3]!;
+      const scale = options.scale ?? K ** -0.5;
+      const [output, finalState] = gatedLinearReference(
+        { B, T, H, K, V, decay, scale, ...(resets && { resets }) },
+        { q: q!.values, k: k!.values, v: v!.values, ...(g && { g: g.values }), ...(h0 && { h0 }) },
+      );
+      return { output, finalState };
     },
   };
 }
