@@ -1,0 +1,161 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { type Device, openCpuDevice } from '../device.js';
+import { add } from '../ops/add/index.js';
+import { linear } from '../ops/linear/index.js';
+import { fill, mul, scale } from '../ops/pointwise/index.js';
+import { fromArray, type Tensor } from '../tensor.js';
+import { defineOp } from './define-op.js';
+
+async function withDevice(body: (device: Device) => Promise<void>): Promise<void> {
+  const device = openCpuDevice({ poison: true });
+  try {
+    await body(device);
+  } finally {
+    device.close();
+  }
+}
+
+function parameter(device: Device, values: number[], shape = [values.length]): Tensor {
+  const tensor = fromArray(device, values, shape);
+  tensor.requiresGrad = true;
+  tensor.gradient = fromArray(device, new Float32Array(values.length), shape);
+  return tensor;
+}
+
+function ones(tensor: Tensor): Tensor {
+  return fromArray(tensor.device, new Float32Array(tensor.size).fill(1), tensor.shape);
+}
+
+test('gradients of a tensor that several ops read are added', () =>
+  withDevice(async (device) => {
+    const x = parameter(device, [2, 3]);
+    const { result, tape } = device.record(() => {
+      const y = scale(x, 1);
+      return add({ a: mul({ a: y, b: y }), b: add({ a: y, b: scale(y, 10) }) });
+    });
+    tape.backward([result], [ones(result)]);
+    assert.equal([...(await x.gradient!.read())], [2 * 2 + 11, 2 * 3 + 11]);
+  }));
+
+test('one tensor handed to two inputs by the same gradient object is not added twice in place', () =>
+  withDevice(async (device) => {
+    const x = parameter(device, [5]);
+    const { result, tape } = device.record(() => {
+      const a = scale(x, 1);
+      const b = scale(x, 1);
+      const sum = add({ a, b });
+      return add({ a: sum, b: a });
+    });
+    tape.backward([result], [ones(result)]);
+    assert.equal([...(await x.gradient!.read())], [3]);
+  }));
+
+test('several outputs, each with its own seed', () =>
+  withDevice(async (device) => {
+    const x = parameter(device, [1, 2]);
+    const { result, tape } = device.record(() => [scale(x, 2), scale(x, 3), x]);
+    const seeds = [10, 100, 1000].map((value) => fromArray(device, [value, value], [2]));
+    tape.backward(result, seeds);
+    assert.equal([...(await x.gradient!.read())], [1320, 1320]);
+  }));
+
+test('parameter gradients accumulate over backward passes', () =>
+  withDevice(async (device) => {
+    const weight = parameter(device, [1, 2], [1, 2]);
+    const x = fromArray(device, [3, 4], [1, 2]);
+    for (let pass = 1; pass <= 3; pass++) {
+      const { result, tape } = device.record(() => linear({ x, weight, bias: null }));
+      tape.backward([result], [ones(result)]);
+      assert.equal([...(await weight.gradient!.read())], [3 * pass, 4 * pass]);
+    }
+  }));
+
+test('a shared weight gets the sum of its uses', () =>
+  withDevice(async (device) => {
+    const weight = parameter(device, [1, 1, 0, 1], [2, 2]);
+    const x = fromArray(device, [1, 2], [1, 2]);
+    const { result, tape } = device.record(() =>
+      linear({ x: linear({ x, weight, bias: null }), weight, bias: null }),
+    );
+    assert.equal([...(await result.read())], [5, 2]);
+    tape.backward([result], [ones(result)]);
+    // d/dW of 1ᵀ W W x, by hand.
+    assert.equal([...(await weight.gradient!.read())], [3 + 1, 2 + 2, 3 + 2, 2 + 4]);
+  }));
+
+test('weight gradients wait for flushDeferred, and what they read stays alive until then', () =>
+  withDevice(async (device) => {
+    const weight = parameter(device, [1, 2], [1, 2]);
+    const seen: (number | undefined)[][] = [];
+    const flush = defineOp<{ x: Tensor }>({
+      name: 'flush-in-backward',
+      forward: (_call, { x }) => ({ output: x.view(x.shape), save: {} }),
+      backward(call, _saved, gradient) {
+        const { tape } = probe;
+        const before = call.empty([1, 2]);
+        call.native.copy(call.stream, weight.gradient!.id, before.id);
+        tape.flushDeferred();
+        const after = call.empty([1, 2]);
+        call.native.copy(call.stream, weight.gradient!.id, after.id);
+        reads.push(before.read(), after.read());
+        return { x: gradient };
+      },
+    });
+    const reads: Promise<ArrayLike<number>>[] = [];
+    const source = parameter(device, [3, 4], [1, 2]);
+    const probe = device.record(() =>
+      device.scope(() => linear({ x: flush({ x: source }, {}), weight, bias: null })),
+    );
+    probe.tape.backward([probe.result], [ones(probe.result)]);
+    for (const read of reads) seen.push([...Array.from(await read)]);
+    assert.equal(seen, [
+      [0, 0],
+      [3, 4],
+    ]);
+  }));
+
+test('without a tape, and where no gradient is wanted, nothing is recorded or kept', () =>
+  withDevice(async (device) => {
+    const x = parameter(device, [1]);
+    const plain = fromArray(device, [1], [1]);
+    const before = device.memory().numTensors;
+    const free = device.scope(() => scale(mul({ a: x, b: x }), 2));
+    assert.not(free.requiresGrad);
+    assert.is(device.memory().numTensors, before + 1);
+    const { result, tape } = device.record(() => device.scope(() => scale(mul({ a: plain, b: plain }), 2)));
+    assert.not(result.requiresGrad);
+    assert.is(device.memory().numTensors, before + 2);
+    tape.backward([result], [ones(result)]);
+  }));
+
+test('saved tensors outlive their scope and are freed by backward, or by clear', () =>
+  withDevice(async (device) => {
+    const x = parameter(device, [3]);
+    const before = device.memory().numTensors;
+    const forward = () => device.record(() => device.scope(() => mul({ a: scale(x, 2), b: scale(x, 3) })));
+    const first = forward();
+    assert.is(device.memory().numTensors, before + 3);
+    device.scope(() => first.tape.backward([first.result], [ones(first.result)]));
+    first.result.release();
+    assert.is(device.memory().numTensors, before);
+    assert.equal([...(await x.gradient!.read())], [36]);
+    const second = forward();
+    second.tape.clear();
+    second.result.release();
+    assert.is(device.memory().numTensors, before);
+  }));
+
+test('an op whose output nothing reads is passed over', () =>
+  withDevice(async (device) => {
+    const x = parameter(device, [4]);
+    const { result, tape } = device.record(() => {
+      const unused = scale(x, Number.NaN);
+      fill(unused, 0);
+      return scale(x, 2);
+    });
+    tape.backward([result], [ones(result)]);
+    assert.equal([...(await x.gradient!.read())], [2]);
+  }));
+
+test.run();
