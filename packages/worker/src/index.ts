@@ -9,6 +9,7 @@ export {
   type LayerPlace,
   type ParameterDeclarer,
 } from './layer.js';
+export { type TraceSizes, traceModel } from './model/trace.js';
 export {
   type Direction,
   defineStrategy,

@@ -1,5 +1,5 @@
 import { formatTable } from '../format.js';
-import { importLayer, listUnits } from '../spec/units.js';
+import { importLayer, listUnits } from '../units.js';
 import { defineCommand } from './command.js';
 
 /** Every op has a CPU kernel; none has a CUDA kernel in this version. */

@@ -10,11 +10,18 @@ export interface Layout {
   readonly sequencesPerRank: number;
 }
 
+/** The keys of a job that decide its layout. */
+export interface LayoutKeys {
+  readonly parallel: Pick<JobSpec['parallel'], 'sp' | 'dp'>;
+  readonly data: Pick<JobSpec['data'], 'sequenceLength' | 'batchSize' | 'accumulate'>;
+  readonly model: Pick<JobSpec['model'], 'chunk'>;
+}
+
 /**
  * Cuts the sequence into one slice per sp rank and the batch into one share per dp rank.
- * @throws LongscanError E-SHAPE when a slice would hold no token or the batch does not divide
+ * @throws LongscanError E-SHAPE, `where` being the key to change, when a slice would hold no token or the batch does not divide
  */
-export function layOut(job: JobSpec): Layout {
+export function layOut(job: LayoutKeys): Layout {
   const { sp, dp } = job.parallel;
   const { sequenceLength, batchSize, accumulate } = job.data;
   if (batchSize % (dp * accumulate) !== 0) throw unevenBatch(batchSize, dp * accumulate);
@@ -52,7 +59,7 @@ function unevenBatch(batchSize: number, divisor: number): LongscanError {
   });
 }
 
-function emptySlice(job: JobSpec, sliceLength: number): LongscanError {
+function emptySlice(job: LayoutKeys, sliceLength: number): LongscanError {
   const { sequenceLength } = job.data;
   const { sp } = job.parallel;
   const { chunk } = job.model;

@@ -1,5 +1,5 @@
 import type { Strategy } from '@longscan/worker';
-import { importUnit, listUnits } from '../spec/units.js';
+import { importUnit, listUnits } from '../units.js';
 
 /** The planner's view of an SP strategy: pure arithmetic, no communicator. */
 export type StrategyCost = Pick<Strategy, 'name' | 'cost'>;

@@ -1,10 +1,11 @@
 import { resolve } from 'node:path';
 import { openText } from '@longscan/worker/data';
-import { type JobSpec, LongscanError } from '@longscan/worker/protocol';
+import { type JobFile, type JobSpec, LongscanError } from '@longscan/worker/protocol';
+import { layOut } from '../plan/layout.js';
 import { checkSchema } from './check-schema.js';
 import { checkValues } from './check-values.js';
 import type { JobDocument } from './document.js';
-import { mergeJob } from './merge.js';
+import { type MergedJob, mergeJob } from './merge.js';
 import type { Origin } from './origin.js';
 import type { Override } from './overrides.js';
 import { ProblemList } from './problems.js';
@@ -40,6 +41,15 @@ export async function checkJob(
   const layers = await resolveLayers(checked, merged, baseDir, installed.layers, problems);
   const data = absolutePaths(job.data, baseDir);
   if (checked.isSound('data.path', 'data.validation', 'data.sequenceLength')) checkText(data, problems);
+  const layoutKeys = [
+    'parallel.sp',
+    'parallel.dp',
+    'data.sequenceLength',
+    'data.batchSize',
+    'data.accumulate',
+    'model.chunk',
+  ];
+  if (checked.isSound(...layoutKeys)) checkLayout(job, merged, problems);
   problems.throwIfAny();
 
   const { layer: _defaults, ...model } = job.model;
@@ -66,6 +76,16 @@ function absolutePaths(data: JobSpec['data'], baseDir: string): JobSpec['data'] 
     path: resolve(baseDir, path),
     validation: typeof validation === 'string' ? resolve(baseDir, validation) : validation,
   };
+}
+
+/** Whether every rank gets something to do is known before anything is launched too. */
+function checkLayout(job: JobFile, merged: MergedJob, problems: ProblemList): void {
+  try {
+    layOut(job);
+  } catch (error) {
+    if (!(error instanceof LongscanError)) throw error;
+    problems.add({ ...error.parts, where: merged.placeOf(error.parts.where.split('.')) });
+  }
 }
 
 /** Opens the text as a rank would, so that a missing or too short one is known before anything is launched. */

@@ -5,5 +5,4 @@ export type { Origin } from './origin.js';
 export type { Overrides } from './overrides.js';
 export { JobErrors } from './problems.js';
 export { isLayerPath } from './resolve-layers.js';
-export { importLayer, importUnit, listUnits } from './units.js';
 export { formatResolvedJob } from './write-resolved.js';

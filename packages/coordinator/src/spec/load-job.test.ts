@@ -137,7 +137,7 @@ test('what later versions will do is refused, never ignored', async () => {
     'device.engine': 'nccl',
   };
   const lines = await errorsOf(
-    good,
+    `${good}batchSize = 2\n`,
     Object.entries(set).map(([key, value]) => `${key}=${value}`),
   );
   for (const [index, [key, value]] of Object.entries(set).entries()) {
@@ -157,6 +157,15 @@ test('rules between keys', async () => {
     'error[E-TIMEOUT-ORDER] job.toml launch.heartbeatTimeoutMs: heartbeatTimeoutMs 5000 <= heartbeatIntervalMs 5000, expected heartbeatIntervalMs < heartbeatTimeoutMs < collectiveTimeoutMs',
     'error[E-CKPT-KEEP] --set checkpoint.keep: 1, expected 0 (keep all) or at least 2. Fix: keep 2: the newest checkpoint may be the one being written',
     'error[E-CFG-RANGE] --set model.vocabSize: 100, expected at least 256, one token per byte value',
+  ]);
+});
+
+test('a layout that leaves a rank without work', async () => {
+  assert.equal(await errorsOf(`${good}sequenceLength = 100\n[parallel]\nsp = 4\n`), [
+    'error[E-SHAPE] job.toml:8:6 parallel.sp: 100 tokens in slices of 64 (whole chunks of 64) fill 2 of 4 ranks, expected at least one token on every rank. Fix: data.sequenceLength >= 193, or parallel.sp = 2, or model.chunk = 32',
+  ]);
+  assert.equal(await errorsOf(good, ['parallel.dp=2']), [
+    'error[E-SHAPE] job.toml:4:1 data.batchSize: 1 sequences for 2 equal shares (parallel.dp x data.accumulate), expected a multiple of 2. Fix: data.batchSize = 2',
   ]);
 });
 

@@ -1,9 +1,9 @@
 import { dirname, resolve } from 'node:path';
+import { importLayer, listUnits } from '../units.js';
 import { checkJob, type InstalledUnits, type LoadedJob } from './check-job.js';
 import type { JobDocument } from './document.js';
 import { type Overrides, readEnvironment, readOverrides } from './overrides.js';
 import { readDocument } from './read-document.js';
-import { importLayer, listUnits } from './units.js';
 
 /** A job as a script writes it: the contents of a job file, defaults left out. */
 export type JobInput = Readonly<Record<string, unknown>>;

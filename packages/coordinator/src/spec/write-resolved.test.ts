@@ -54,7 +54,7 @@ test('every value with its origin, and the file gives the same job again', async
 });
 
 test('the hash holds still for what a resumption may change, and for nothing else', async () => {
-  await inJobFolder({ 'job.toml': '[data]\npath = "text.txt"' }, async (folder) => {
+  await inJobFolder({ 'job.toml': '[data]\npath = "text.txt"\nbatchSize = 2' }, async (folder) => {
     const load = async (...set: string[]) =>
       (await checkJob(readDocument('job.toml'), set.map(parseSet), folder, installedForTest)).jobSpec;
     const base = await load();

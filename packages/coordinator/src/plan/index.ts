@@ -1,0 +1,2 @@
+export { formatPlan } from './format-plan.js';
+export { planJob } from './plan-job.js';

@@ -1,0 +1,26 @@
+import { traceModel } from '@longscan/worker';
+import type { JobSpec, Plan } from '@longscan/worker/protocol';
+import { loopbackTcp } from './fabric.js';
+import { layOut } from './layout.js';
+import { plan } from './plan.js';
+import { loadStrategies } from './strategies.js';
+
+/**
+ * Plans a job: lays it out, traces its model with shapes alone, and has the installed strategies estimate their cost.
+ * Opens no native file.
+ *
+ * @param layerModules Bundled module of each layer file outside the packages, by the file's path.
+ * @throws LongscanError E-SHAPE (layout, or a layer whose sizes do not fit), E-PLUGIN
+ */
+export async function planJob(
+  jobSpec: JobSpec,
+  layerModules: Readonly<Record<string, string>> = {},
+): Promise<Plan> {
+  const layout = layOut(jobSpec);
+  const trace = await traceModel(jobSpec, {
+    numSequences: layout.sequencesPerRank / jobSpec.data.accumulate,
+    sliceLength: layout.paddedLength / layout.mesh.sp,
+    modules: layerModules,
+  });
+  return plan({ jobSpec, layout, trace, strategies: await loadStrategies(), fabric: loopbackTcp });
+}
