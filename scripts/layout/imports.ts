@@ -46,7 +46,9 @@ function resolve(from: string, specifier: string): string {
   return specifier.startsWith('.') ? path.posix.join(path.posix.dirname(from), specifier) : specifier;
 }
 
-function listImports({ text }: SourceFile): { clause: string; specifier: string }[] {
+/** Import statements and calls; text in backquotes may show code (a template for users' files) and is skipped. */
+function listImports(file: SourceFile): { clause: string; specifier: string }[] {
+  const text = file.text.replaceAll(/`[^`]*`/g, '``');
   const statements = text.matchAll(/^(?:import|export)\b([^;'"]*?)\bfrom\s*['"]([^'"]+)['"]/gm);
   const others = text.matchAll(/\bimport\s*(\()?\s*['"]([^'"]+)['"]/g);
   return [...statements, ...others].map(([, clause, specifier]) => ({
