@@ -106,6 +106,16 @@ test('the first failure is what every later await reports, on every stream, and 
   embedding({ tokens: tokensOf(99), table });
   assert.is((await failureOf(device.compute.sync())).message, first.message);
   assert.is((await failureOf(device.createStream('late').sync())).message, first.message);
+  // Skipped, and not run: a gate would hold the stream.
+  const openLateGate = device.compute.closeGate();
+  let held = false;
+  const deadline = setTimeout(() => {
+    held = true;
+    openLateGate();
+  }, 10_000);
+  assert.is((await failureOf(device.compute.sync())).message, first.message);
+  assert.not(held, 'work after the failure was run');
+  clearTimeout(deadline);
   device.close();
 });
 
