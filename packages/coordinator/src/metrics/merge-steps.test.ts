@@ -101,4 +101,26 @@ test('what waits is bounded, and the rest comes at the end', () => {
   assert.is(rows.length, 200);
 });
 
+test('a late report of a row that has been given out changes nothing', () => {
+  const { add, rows, merger: made } = merger(2);
+  add(0, report(1));
+  made.flush();
+  add(1, report(1));
+  made.flush();
+  assert.is(rows.length, 1);
+});
+
+test('what follows a step waits for its row, and comes at the end if there is none', () => {
+  const { add, rows, merger: made } = merger(2);
+  const done: string[] = [];
+  add(0, report(1));
+  made.after(1, () => done.push(`after ${rows.length}`));
+  assert.equal(done, []);
+  add(1, report(1));
+  made.after(1, () => done.push('at once'));
+  made.after(9, () => done.push('at the end'));
+  made.flush();
+  assert.equal(done, ['after 1', 'at once', 'at the end']);
+});
+
 test.run();

@@ -13,6 +13,9 @@ export class StepMerger {
   readonly #onRow: (row: StepRow) => void;
   /** Reports by rank, by step, in the order in which the steps began to arrive. */
   readonly #waiting = new Map<number, (StepMetrics | null)[]>();
+  /** What is to be done after a step's row, in the order in which it was asked for. */
+  #afterwards: { readonly step: number; readonly action: () => void }[] = [];
+  #lastStep = 0;
 
   constructor(worldSize: number, attempt: number, onRow: (row: StepRow) => void) {
     this.#worldSize = worldSize;
@@ -21,11 +24,19 @@ export class StepMerger {
   }
 
   add(rank: number, report: StepMetrics): void {
+    // Its row has been given out without it.
+    if (report.step <= this.#lastStep) return;
     const reports = this.#waiting.get(report.step) ?? Array.from({ length: this.#worldSize }, () => null);
     this.#waiting.set(report.step, reports);
     reports[rank] = report;
     if (reports.every((one) => one !== null)) this.#flushUntil(report.step);
     else if (this.#waiting.size > maxWaiting) this.#flushUntil(this.#waiting.keys().next().value!);
+  }
+
+  /** Runs `action` once the rows up to `step` have been given out. */
+  after(step: number, action: () => void): void {
+    this.#afterwards.push({ step, action });
+    if (step <= this.#lastStep) this.#runAfterwards();
   }
 
   /** Gives out what is still waiting. */
@@ -39,7 +50,16 @@ export class StepMerger {
     for (const step of due) {
       this.#onRow(mergeReports(step, this.#attempt, this.#waiting.get(step)!));
       this.#waiting.delete(step);
+      this.#lastStep = step;
+      this.#runAfterwards();
     }
+    if (lastStep === Number.POSITIVE_INFINITY) this.#runAfterwards(lastStep);
+  }
+
+  #runAfterwards(lastStep = this.#lastStep): void {
+    const due = this.#afterwards.filter(({ step }) => step <= lastStep);
+    this.#afterwards = this.#afterwards.filter(({ step }) => step > lastStep);
+    for (const { action } of due) action();
   }
 }
 

@@ -1,0 +1,67 @@
+import { createHash } from 'node:crypto';
+import { dirname, join } from 'node:path';
+import { LongscanError } from '@longscan/worker/protocol';
+import type { BuildFailure, BuildResult, OutputFile } from 'esbuild';
+import { runFiles, writeRunFile } from './run-folder.js';
+
+/** A layer file of the user's and all it imports (except `@longscan/*`) as one module. */
+export interface BundledLayer {
+  /** Absolute path of the layer file. */
+  readonly file: string;
+  /** Of the code without its source map, hex: the same wherever the file lies. */
+  readonly sha256: string;
+  /** ES module with an inline source map, so that stack traces name lines of the `.ts` file. */
+  readonly code: string;
+}
+
+/**
+ * Bundles a layer file outside the packages. TypeScript is only stripped of its types, not checked.
+ *
+ * @throws LongscanError E-PLUGIN (exit code 2) with file, line and column of the first thing wrong.
+ */
+export async function bundleLayer(file: string): Promise<BundledLayer> {
+  // Loaded here, since few jobs have layer files of their own.
+  const { build } = await import('esbuild');
+  let result: BuildResult<{ write: false }>;
+  try {
+    result = await build({
+      entryPoints: [file],
+      absWorkingDir: dirname(file),
+      bundle: true,
+      write: false,
+      format: 'esm',
+      platform: 'node',
+      target: 'node20',
+      external: ['@longscan/*'],
+      sourcemap: 'inline',
+      sourceRoot: dirname(file),
+      logLevel: 'silent',
+    });
+  } catch (error) {
+    throw unbundled(file, error as BuildFailure);
+  }
+  const [output] = result.outputFiles as [OutputFile];
+  const code = output.text;
+  const bare = code.slice(0, code.lastIndexOf('//# sourceMappingURL='));
+  return { file, sha256: createHash('sha256').update(bare).digest('hex'), code };
+}
+
+/** Writes a bundle to `code/<sha256>.mjs` of a run folder and returns its absolute path. */
+export function writeBundle(runDir: string, { sha256, code }: BundledLayer): string {
+  const name = join(runFiles.code, `${sha256}.mjs`);
+  writeRunFile(runDir, name, code);
+  return join(runDir, name);
+}
+
+function unbundled(file: string, failure: BuildFailure): LongscanError {
+  const first = failure.errors?.[0];
+  const place = first?.location;
+  return new LongscanError({
+    code: 'E-PLUGIN',
+    where: place ? `${join(dirname(file), place.file)}:${place.line}:${place.column + 1}` : file,
+    found: first?.text ?? failure.message,
+    expected: 'a layer file that can be bundled',
+    exitCode: 2,
+    cause: failure,
+  });
+}

@@ -1,0 +1,102 @@
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { jobSpecSchema, type Plan } from '@longscan/worker/protocol';
+import { loadLauncher } from '../launcher.js';
+import { JobRun } from '../run.js';
+import { acquireRunFolder, ownRecord } from '../run-folder/coordinator-record.js';
+import { runFiles, writeRunFile } from '../run-folder/run-folder.js';
+import { RunJournal } from '../run-folder/run-journal.js';
+
+/** How a fake rank goes wrong: which one, and in which step (0 is before its hello). */
+export type FakeFault =
+  | { readonly kind: 'none' }
+  | {
+      readonly kind: 'absent' | 'kill' | 'stop-process' | 'block' | 'ignore-abort' | 'fail';
+      readonly rank: number;
+      readonly step: number;
+    }
+  | { readonly kind: 'exit'; readonly rank: number; readonly step: number; readonly exitCode: number };
+
+export interface FakeJob {
+  readonly runDir: string;
+  readonly numRanks: number;
+  readonly steps: number;
+  readonly stepMs?: number;
+  readonly fault?: FakeFault;
+  readonly launch?: Partial<Plan['jobSpec']['launch']>;
+}
+
+/** A plan that no planner made, for ranks that compute nothing. */
+export function fakePlan({ numRanks, steps, launch = {} }: Omit<FakeJob, 'runDir'>): Plan {
+  const length = 64;
+  const jobSpec = jobSpecSchema.parse({
+    job: { name: 'fake', steps },
+    model: {
+      dModel: 8,
+      numLayers: 1,
+      numHeads: 1,
+      chunk: 64,
+      vocabSize: 256,
+      mlp: 0,
+      layers: [{ use: 'fake', options: {}, file: null }],
+    },
+    data: { path: '/dev/null', sequenceLength: numRanks * length },
+    parallel: { sp: numRanks },
+    launch,
+  });
+  return {
+    jobSpec,
+    mesh: { sp: numRanks, dp: 1, numRanks },
+    slices: Array.from({ length: numRanks }, (_, rank) => ({
+      start: rank * length,
+      length,
+      numTokens: length,
+    })),
+    paddedLength: numRanks * length,
+    padTokens: 0,
+    sequencesPerRank: 1,
+    strategy: 'ring',
+    blocks: 1,
+    perRank: {
+      numParameters: 0,
+      parameterBytes: 0,
+      gradientBytes: 0,
+      optimizerBytes: 0,
+      activationBytes: 0,
+      peakBytes: 0,
+      stateBytes: 0,
+      flopsPerStep: 0,
+    },
+    modelled: [],
+    notes: [],
+  };
+}
+
+/** Starts a run of fake ranks in a new run folder. */
+export async function launchFake(job: FakeJob): Promise<JobRun> {
+  const { runDir, fault = { kind: 'none' }, stepMs = 5 } = job;
+  const plan = fakePlan(job);
+  const launcher = await loadLauncher('local');
+  const request = launcher.request(plan, {
+    command: [process.execPath, fileURLToPath(new URL('fake-rank.js', import.meta.url))],
+    logDir: join(runDir, runFiles.logs),
+    numCores: 1,
+  });
+  const env = { LONGSCAN_FAKE_FAULT: JSON.stringify(fault), LONGSCAN_FAKE_STEP_MS: String(stepMs) };
+  writeRunFile(runDir, runFiles.plan, JSON.stringify(plan));
+  const record = ownRecord('fake-run');
+  acquireRunFolder(runDir, record);
+  return new JobRun({
+    plan,
+    jobHash: 'fake',
+    journal: new RunJournal(runDir),
+    record,
+    attempt: 1,
+    resume: null,
+    layerModules: {},
+    codeHashes: {},
+    launcher,
+    request: { ...request, ranks: request.ranks.map((rank) => ({ ...rank, env: { ...rank.env, ...env } })) },
+    incidents: [],
+  });
+}

@@ -1,0 +1,86 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { ControlClient, enterPhase, enterStep, readRankEnv } from '@longscan/worker/control';
+import type { StepMetrics } from '@longscan/worker/protocol';
+import type { FakeFault } from './fake-job.js';
+
+/**
+ * A rank that speaks the protocol and computes nothing: each step is a pause. `LONGSCAN_FAKE_FAULT` tells it how to
+ * go wrong. Entry of a process.
+ */
+
+const fault = JSON.parse(process.env.LONGSCAN_FAKE_FAULT ?? '{"kind":"none"}') as FakeFault;
+const env = readRankEnv(process.env);
+const isFaulty = (kind: FakeFault['kind'], step: number): boolean =>
+  fault.kind !== 'none' && fault.kind === kind && fault.rank === env.rank && fault.step === step;
+
+if (isFaulty('absent', 0)) await new Promise(() => setInterval(() => {}, 1000));
+const { control, assignment } = await ControlClient.connect(env);
+console.error(`fake rank ${env.rank} of ${env.worldSize}, process ${process.pid}`);
+
+let stop: { readonly save: boolean } | null = null;
+control.onStop((asked) => {
+  stop = asked;
+});
+control.onAbort((reason) => {
+  console.error(`aborted: ${reason}`);
+  if (!(fault.kind === 'ignore-abort' && fault.rank === env.rank)) process.exit(8);
+});
+
+const table = await control.exchangeAddresses({ sp: `127.0.0.1:${10_000 + env.rank}` });
+console.error(`peers: ${table.ranks.map(({ addresses }) => addresses.sp).join(' ')}`);
+enterPhase(control.progress, 'forward');
+
+const { steps } = assignment.plan!.jobSpec.job;
+const firstStep = Number(/step-(\d+)$/.exec(assignment.resumeFrom ?? 'step-0')?.[1]);
+let step = firstStep;
+while (step < steps && stop === null) {
+  step++;
+  enterStep(control.progress, step);
+  misbehave(step);
+  await delay(Number(process.env.LONGSCAN_FAKE_STEP_MS ?? 5));
+  control.report(metrics(step));
+}
+if (env.rank === 0) {
+  control.report({ type: 'validation', step, validationLoss: 1.5, bigramEntropy: null });
+  control.report({ type: 'incident', severity: 'warning', code: 'W-FAKE', message: 'a made-up incident' });
+}
+control.report({ type: 'done', result: { step, validationLoss: 1.5, checkpoint: null } });
+process.exit(0);
+
+function misbehave(now: number): void {
+  if (isFaulty('kill', now)) process.kill(process.pid, 'SIGKILL');
+  if (isFaulty('stop-process', now)) process.kill(process.pid, 'SIGSTOP');
+  if (isFaulty('exit', now)) process.exit(fault.kind === 'exit' ? fault.exitCode : 0);
+  if (isFaulty('block', now) || isFaulty('ignore-abort', now)) for (;;);
+  if (isFaulty('fail', now)) {
+    control.report({
+      type: 'failed',
+      code: 'E-DIVERGED',
+      where: `step ${now}`,
+      found: 'the loss is not finite',
+      expected: 'a finite loss',
+      fix: 'lower optimizer.lr',
+      exitCode: 5,
+      stack: null,
+    });
+    process.exit(5);
+  }
+}
+
+function metrics(now: number): StepMetrics {
+  return {
+    type: 'step',
+    step: now,
+    loss: 1 / now,
+    gradNorm: 1,
+    lr: 0.001,
+    tokens: 100,
+    stepMs: 5,
+    spExposedMs: 0,
+    spBytesSentForward: env.rank === env.worldSize - 1 ? 0 : 64,
+    spBytesSentBackward: env.rank === 0 ? 0 : 64,
+    peakBytes: 1000,
+    mfu: null,
+    extra: {},
+  };
+}
