@@ -1,0 +1,33 @@
+/** One property that every unit of a seam must have. */
+export interface Check {
+  readonly name: string;
+  /** Rejects, saying what was found, if the unit does not have it. */
+  run(): Promise<void>;
+}
+
+export interface CheckResult {
+  readonly check: string;
+  readonly passed: boolean;
+  /** What was found; null if it passed. */
+  readonly detail: string | null;
+  readonly ms: number;
+}
+
+/** Runs checks one after the other; a failure is a result, never a rejection. */
+export async function runChecks(checks: readonly Check[]): Promise<CheckResult[]> {
+  const results: CheckResult[] = [];
+  for (const { name, run } of checks) {
+    const begin = performance.now();
+    const detail = await run().then(
+      () => null,
+      (error: unknown) => (error instanceof Error ? error.message : String(error)),
+    );
+    results.push({ check: name, passed: detail === null, detail, ms: performance.now() - begin });
+  }
+  return results;
+}
+
+/** Throws `message` unless the condition holds. */
+export function demand(condition: boolean, message: string): asserts condition {
+  if (!condition) throw new Error(message);
+}

@@ -1,0 +1,78 @@
+import type { Strategy } from '../../strategy.js';
+import { blockUntil } from '../block-until.js';
+import { type Check, demand } from '../check.js';
+import { withRanks } from '../rank-set.js';
+import { expectFold } from './scan.js';
+import { hostSegments, type ScanCase, upload } from './scan-case.js';
+
+const numRanks = 3;
+const base = {
+  numRanks,
+  kind: 'diagonal',
+  dtype: 'f32',
+  blocks: 4,
+  starts: null,
+  shape: [2, 2, 8, 4],
+} as const;
+
+/** Nothing here depends on the machine's speed: a held stream is held for good. */
+export function asynchronyChecks(strategy: Strategy): Check[] {
+  return (['forward', 'reverse'] as const).flatMap((direction) => {
+    const scan: ScanCase = { ...base, direction, seed: 5 };
+    return [
+      {
+        name: `start returns while compute is held, and the scan ends while JavaScript is blocked: ${direction}`,
+        run: () => checkBlockedHost(strategy, scan),
+      },
+      {
+        name: `compute goes on while the scan waits for a peer: ${direction}`,
+        run: () => checkOverlap(strategy, scan),
+      },
+    ];
+  });
+}
+
+function checkBlockedHost(strategy: Strategy, scan: ScanCase): Promise<void> {
+  return withRanks(numRanks, async (ranks) => {
+    const openGates = ranks.devices.map((device) => device.compute.closeGate());
+    const segments = hostSegments(scan);
+    const pending = ranks.communicators.map((communicator, rank) => {
+      const device = ranks.devices[rank]!;
+      // Not in a scope: `wait` is called after the scan has ended, which scopes of a training step do not do.
+      const local = upload(device, scan, segments[rank]!);
+      return strategy.start(local, communicator, scan.direction, { blocks: scan.blocks });
+    });
+    for (const { stream, rank } of ranks.communicators) {
+      demand(!stream.isIdle(), `rank ${rank}: the scan did not wait for the segment that compute makes`);
+    }
+    for (const openGate of openGates) openGate();
+    blockUntil('the scan', () => ranks.communicators.every(({ stream }) => stream.isIdle()));
+    await expectFold(
+      scan,
+      pending.map((scanned) => scanned.wait()),
+    );
+  });
+}
+
+/** All ranks but the first of the scan have started it; their compute streams must still run. */
+function checkOverlap(strategy: Strategy, scan: ScanCase): Promise<void> {
+  return withRanks(numRanks, async (ranks) => {
+    const first = scan.direction === 'forward' ? 0 : numRanks - 1;
+    const segments = hostSegments(scan);
+    const start = (rank: number) => {
+      const local = upload(ranks.devices[rank]!, scan, segments[rank]!);
+      return strategy.start(local, ranks.communicators[rank]!, scan.direction, { blocks: scan.blocks });
+    };
+    const last = numRanks - 1 - first;
+    const others = [1, last].map((rank) => ({ rank, pending: start(rank) }));
+    await Promise.all(others.map(({ rank }) => ranks.devices[rank]!.compute.sync()));
+    demand(!ranks.communicators[last]!.stream.isIdle(), 'the last rank did not wait for the first');
+    const entered = others.map(({ rank, pending }) => ({ rank, tensor: pending.wait() }));
+    demand(!ranks.devices[last]!.compute.isIdle(), 'wait() did not order compute after the scan');
+    entered.push({ rank: first, tensor: start(first).wait() });
+    await expectFold(
+      scan,
+      entered.sort((a, b) => a.rank - b.rank).map(({ tensor }) => tensor),
+    );
+  });
+}

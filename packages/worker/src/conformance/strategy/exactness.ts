@@ -1,0 +1,61 @@
+import type { TransitionKind } from '@longscan/kernels';
+import type { Strategy } from '../../strategy.js';
+import { type Check, demand } from '../check.js';
+import { withRanks } from '../rank-set.js';
+import { expectFold, modelledBytes, startScan } from './scan.js';
+import type { ScanCase } from './scan-case.js';
+
+const kinds: readonly TransitionKind[] = ['identity', 'fixed-scalar', 'scalar', 'diagonal'];
+const shapes = [
+  [1, 1, 1, 1],
+  [2, 1, 3, 2],
+  [1, 2, 5, 3],
+] as const;
+/** One, as many as most shapes do not divide by, many, more than any shape has rows. */
+const blockCounts = [1, 3, 8, 1000];
+
+/** Exactly the sequential fold, and exactly the modelled bytes, for this number of ranks. */
+export function exactnessChecks(strategy: Strategy, numRanks: number): Check[] {
+  return kinds.map((kind) => ({
+    name: `equals the sequential fold exactly, and sends the bytes of its cost: ${numRanks} ranks, ${kind}`,
+    run: () => checkScans(strategy, numRanks, kind),
+  }));
+}
+
+/** All cases in one go on the same group, as the layers of a model are. */
+function checkScans(strategy: Strategy, numRanks: number, kind: TransitionKind): Promise<void> {
+  return withRanks(numRanks, async (ranks) => {
+    const cases = scanCases(numRanks, kind);
+    const modelled = new Array<number>(numRanks).fill(0);
+    const entered = cases.map((scan) => {
+      for (const [rank, bytes] of modelledBytes(strategy, scan).entries()) modelled[rank]! += bytes;
+      return startScan(strategy, ranks, scan);
+    });
+    await Promise.all(cases.map((scan, i) => expectFold(scan, entered[i]!)));
+    await ranks.sync();
+    for (const [rank, communicator] of ranks.communicators.entries()) {
+      const [sent, expected] = [communicator.bytesSent(), modelled[rank]];
+      demand(sent === expected, `rank ${rank} of ${numRanks} sent ${sent} bytes, its cost says ${expected}`);
+      const { inUseBytes } = ranks.devices[rank]!.memory();
+      demand(inUseBytes === 0, `rank ${rank} of ${numRanks} still holds ${inUseBytes} bytes after its scans`);
+    }
+  });
+}
+
+function scanCases(numRanks: number, kind: TransitionKind): ScanCase[] {
+  const everyRank = Array.from({ length: numRanks }, (_, rank) => rank);
+  const singles = everyRank.map((rank) => [rank]);
+  const cases: ScanCase[] = [];
+  for (const starts of [null, [], ...singles, everyRank.filter((rank) => rank % 3 === 1), everyRank]) {
+    for (const direction of ['forward', 'reverse'] as const) {
+      for (const [i, shape] of shapes.entries()) {
+        for (const blocks of blockCounts) {
+          const seed = cases.length;
+          const dtype = (seed + i) % 2 === 0 ? 'f32' : 'f64';
+          cases.push({ numRanks, kind, direction, dtype, blocks, shape, starts, seed });
+        }
+      }
+    }
+  }
+  return cases;
+}
