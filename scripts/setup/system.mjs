@@ -41,8 +41,9 @@ export function findCompiler() {
   return null;
 }
 
-/** True when oneDNN's shared library is where the dynamic linker (or LONGSCAN_ONEDNN) finds it. */
+/** True when the addon will find oneDNN's shared library, or was told to do without. */
 export function hasOneDnn() {
+  if (process.env.LONGSCAN_GEMM === 'builtin') return true;
   const named = process.env.LONGSCAN_ONEDNN;
   if (named && existsSync(named)) return true;
   const multiarch = { x64: 'x86_64-linux-gnu', arm64: 'aarch64-linux-gnu' }[process.arch] ?? '';
@@ -52,7 +53,7 @@ export function hasOneDnn() {
     '/usr/lib64',
   ];
   return folders.some(
-    (folder) => existsSync(folder) && readdirSync(folder).some((f) => /^libdnnl\.so\.\d/.test(f)),
+    (folder) => existsSync(folder) && readdirSync(folder).some((f) => /^libdnnl\.so\.[23]$/.test(f)),
   );
 }
 
@@ -107,10 +108,11 @@ function oneDnnPackage() {
 
 function missingError(missing, found) {
   const packages = missing.map((name) => (name === 'libdnnl' ? oneDnnPackage() : name)).join(' ');
+  const builtin = missing.includes('libdnnl') ? '; LONGSCAN_GEMM=builtin does without oneDNN, slower' : '';
   return new SetupError({
     code: 'E-SETUP',
     where: missing.join(', '),
     found,
-    fix: `run \`sudo apt-get update && sudo apt-get install -y ${packages}\`, then this command again`,
+    fix: `run \`sudo apt-get update && sudo apt-get install -y ${packages}\`, then this command again${builtin}`,
   });
 }
