@@ -81,6 +81,69 @@ test('layers new writes a layer whose types resolve, and overwrites nothing', ()
   assert.match(longscan('layers', 'new', 'My Layer.js').stderr, 'a file name that is no layer name');
 });
 
+const job =
+  '[data]\npath = "text.txt"\nsequenceLength = 1000\n[model]\ndModel = 64\nlayers = ["gla", "lightning"]\n';
+
+test('plan: mesh, slices, memory and modelled strategies, from shapes alone', () => {
+  writeFileSync(join(folder, 'text.txt'), 'x'.repeat(2000));
+  writeFileSync(join(folder, 'job.toml'), job);
+  const { status, stdout, stderr } = longscan(
+    'plan',
+    'job.toml',
+    '--set',
+    'parallel.sp=2',
+    '--json',
+    '--print',
+  );
+  assert.is(stderr, '');
+  assert.is(status, 0);
+  const plan = JSON.parse(stdout);
+  assert.equal(plan.mesh, { sp: 2, dp: 1, numRanks: 2 });
+  assert.equal(plan.slices, [
+    { start: 0, length: 512, numTokens: 512 },
+    { start: 512, length: 512, numTokens: 488 },
+  ]);
+  assert.equal(plan.modelled.map((row: { strategy: string }) => row.strategy).sort(), [
+    'all-gather',
+    'all-scan',
+    'ring',
+  ]);
+  assert.is(plan.strategy, plan.modelled[0].strategy);
+  assert.ok(plan.perRank.numParameters > 256 * 64);
+  assert.ok(plan.perRank.peakBytes > plan.perRank.activationBytes);
+  assert.equal(
+    plan.request.ranks.map((rank: { env: Record<string, string> }) => rank.env.RANK),
+    ['0', '1'],
+  );
+  const text = longscan('plan', 'job.toml', '--set', 'parallel.sp=2', '--print').stdout;
+  assert.match(text, /^sequence +1024 tokens in 2 slices of 512$/m);
+  assert.match(text, /^localhost: RANK=1 LOCAL_RANK=1 WORLD_SIZE=2 /m);
+});
+
+test('plan of a job with a layer file of its own', () => {
+  const { status, stderr, stdout } = longscan('plan', 'job.toml', '--set', 'model.layers="mine/my-layer.ts"');
+  assert.is(stderr, '');
+  assert.is(status, 0);
+  assert.match(stdout, '4 x mine/my-layer.ts, width 64');
+  writeFileSync(join(folder, 'bad.ts'), 'export default 3 +;\n');
+  const bad = longscan('plan', 'job.toml', '--set', 'model.layers="./bad.ts"');
+  assert.is(bad.status, 2);
+  assert.match(bad.stderr, /^error\[E-PLUGIN\] .*bad\.ts:1:19: Unexpected ";"/);
+});
+
+test('what is wrong with a job is listed as a whole, and the exit code says whose fault it is', () => {
+  const wrong = longscan('plan', 'job.toml', '--set', 'job.steps=0', '--set', 'model.layers=glaa');
+  assert.is(wrong.status, 2);
+  assert.is(
+    wrong.stderr,
+    'error[E-CFG-RANGE] --set job.steps: 0, expected an integer >= 1\nerror[E-REG] --set model.layers: unknown layer "glaa", expected one of gla, lightning, linear-attention, or a path. Fix: did you mean gla?\n',
+  );
+  const short = longscan('plan', 'job.toml', '--set', 'data.sequenceLength=1900');
+  assert.is(short.status, 4);
+  assert.match(short.stderr, /^error\[E-DATA-EMPTY\] data\.path /);
+  assert.is(longscan('plan', 'nothing.toml').status, 2);
+});
+
 test('ckpt verify of what is no checkpoint: exit code 4', () => {
   const { status, stderr } = longscan('ckpt', 'verify', './nothing');
   assert.is(status, 4);
