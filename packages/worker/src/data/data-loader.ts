@@ -1,7 +1,7 @@
 import type { Plan, Slice } from '../protocol/plan.js';
 import { type Batch, sliceBatch, type Window } from './batch.js';
 import { BatchSchedule, type DataPosition } from './batch-schedule.js';
-import { openText, type TextParts } from './text-source.js';
+import { openText, type TextPart, type TextParts } from './text-source.js';
 
 /** Gives one rank its batches, from the plan alone. Ranks with the same dp index get slices of the same sequences. */
 export class DataLoader {
@@ -55,6 +55,11 @@ export class DataLoader {
       });
       return this.#cut(windows, numTokens, 'validation');
     });
+  }
+
+  /** What the training sequences are cut from. */
+  get trainingText(): TextPart {
+    return this.#parts.training;
   }
 
   /** Where the training data stands before `step`, for the manifest. */

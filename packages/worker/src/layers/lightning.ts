@@ -6,9 +6,10 @@ const op = gatedLinear('fixed-scalar');
 
 /**
  * Linear attention with one fixed decay per head. `decay = "lightning"` is TransNormer's and Lightning Attention's
- * schedule, log λ_h = -(8 (h+1) / H) (1 - layer / (L - 1)), which reaches no decay in the last layer (arXiv 2401.04658,
- * section 4); `decay = "retnet"` is λ_h = 1 - 2^(-5-h) in every layer (RetNet, arXiv 2307.08621, equation 8).
- * q, k and v pass a SiLU (lightning) or are plain (retnet); RMS norm per head, sigmoid (lightning) or Swish output gate.
+ * schedule, log λ_h = -(8 h / H) (1 - layer / L): slower in later layers, none in the first head. `decay = "retnet"` is
+ * λ_h = 1 - 2^(-5-h) in every layer (RetNet, arXiv 2307.08621, equation 8).
+ * lightning: q, k and v pass a SiLU, one RMS norm over all heads, sigmoid output gate. retnet: q, k and v are plain, RMS
+ * norm per head, Swish output gate.
  *
  * RetNet's rotation of q and k is not applied: a decay per head already orders the tokens.
  */
@@ -26,9 +27,9 @@ export default defineLayer({
     const wk = param.projection('k', H * K, param.dModel);
     const wv = param.projection('v', H * V, param.dModel);
     const wg = param.projection('g', H * V, param.dModel);
-    const norm = param.tensor('norm', [V], { constant: 1 });
-    const wo = param.projection('o', param.dModel, H * V);
     const isRetNet = config.decay === 'retnet';
+    const norm = param.tensor('norm', [isRetNet ? V : H * V], { constant: 1 });
+    const wo = param.projection('o', param.dModel, H * V);
     const decays = Array.from({ length: H }, (_, h) =>
       isRetNet ? Math.log1p(-(2 ** (-5 - h))) : lightningDecay(h, H, param.layer.index, param.layer.count),
     );
@@ -45,13 +46,13 @@ export default defineLayer({
       const o = context.recurrence(op, inputs, () => {
         gate = activation(isRetNet ? 'silu' : 'sigmoid', linear({ x, weight: wg, bias: null }));
       });
-      const normed = reshape(rmsNorm({ x: o, weight: norm }, config.normEps), [B, T, H * V]);
+      const heads = isRetNet ? o : reshape(o, [B, T, H * V]);
+      const normed = reshape(rmsNorm({ x: heads, weight: norm }, config.normEps), [B, T, H * V]);
       return linear({ x: mul({ a: normed, b: gate }), weight: wo, bias: null });
     };
   },
 });
 
 function lightningDecay(head: number, numHeads: number, layer: number, numLayers: number): number {
-  const depth = numLayers === 1 ? 0 : layer / (numLayers - 1);
-  return -((8 * (head + 1)) / numHeads) * (1 - depth);
+  return -((8 * head) / numHeads) * (1 - layer / numLayers);
 }

@@ -1,4 +1,12 @@
-import { activation, appendOnes, gatedLinear, linear, normalizeLast, reshape, type Tensor } from '@longscan/kernels';
+import {
+  activation,
+  appendOnes,
+  gatedLinear,
+  linear,
+  normalizeLast,
+  reshape,
+  type Tensor,
+} from '@longscan/kernels';
 import { headSize } from '../head-size.js';
 import { defineLayer } from '../layer.js';
 

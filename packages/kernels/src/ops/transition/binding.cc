@@ -6,7 +6,7 @@ namespace longscan {
 namespace {
 
 Napi::Value bindTransitionApply(Args& args) {
-  Stream& stream = args.stream();
+  args.stream();
   const TensorRef factor = args.optionalTensor("factor");
   const TensorRef reset = args.optionalTensor("reset");
   const TensorRef E = args.tensor("E");

@@ -1,0 +1,70 @@
+import { type Device, fromArray, linear, openCpuDevice, type Tensor } from '@longscan/kernels';
+import { readManifest } from './checkpoint/index.js';
+import { CarriedContexts } from './model/layer-context.js';
+import { loadLayers } from './model/load-layers.js';
+import { createModel, type Model, parameterSpecs } from './model/model.js';
+import { Parameters } from './model/parameters.js';
+import type { RankContext } from './rank-context.js';
+import { sampler } from './sample.js';
+import { restore } from './train-state.js';
+
+/** The `generate` task: continues a text, byte by byte, in recurrent form. */
+export async function runGenerate(context: RankContext): Promise<void> {
+  const { task, layerModules } = context.assignment;
+  if (task.kind !== 'generate') throw new TypeError(`not a generate task: ${task.kind}`);
+  const { manifest } = await readManifest(task.checkpoint);
+  const spec = manifest.jobSpec.model;
+  const layers = await loadLayers(spec, layerModules);
+  const device = openCpuDevice({ threads: Number(process.env.OMP_NUM_THREADS ?? 1) });
+  try {
+    const parameters = new Parameters(device, parameterSpecs(spec, layers), 0);
+    const model = createModel(spec, layers, parameters);
+    await restore(task.checkpoint, parameters, null);
+    const prompt = Buffer.from(task.prompt === '' ? '\n' : task.prompt);
+    const choose = sampler(task.temperature, task.seed);
+    const bytes = await continueText(device, model, prompt, task.numTokens, choose);
+    const text = Buffer.from(bytes).toString();
+    context.control.report({ type: 'done', result: { text } });
+  } finally {
+    device.close();
+  }
+}
+
+/**
+ * `numTokens` tokens after the prompt. The prompt goes through in chunk form at once, then one token at a time; memory
+ * does not grow with either.
+ */
+export async function continueText(
+  device: Device,
+  model: Model,
+  prompt: Uint8Array,
+  numTokens: number,
+  choose: (logits: Float64Array) => number,
+): Promise<number[]> {
+  const contexts = new CarriedContexts();
+  const generated: number[] = [];
+  let next: ArrayLike<number> = prompt;
+  while (generated.length < numTokens) {
+    const tokens = next;
+    const logits = device.scope(() => lastLogits(device, model, tokens, contexts));
+    const token = choose(await logits.readNumbers());
+    logits.release();
+    generated.push(token);
+    next = [token];
+  }
+  contexts.release();
+  return generated;
+}
+
+/** Logits [1, vocab] of the token that follows. */
+function lastLogits(
+  device: Device,
+  model: Model,
+  tokens: ArrayLike<number>,
+  contexts: CarriedContexts,
+): Tensor {
+  const hidden = model.forward(fromArray(device, tokens, [1, tokens.length], 'i32'), contexts);
+  const D = hidden.dim(-1);
+  const last = hidden.view([1, D], (tokens.length - 1) * D);
+  return linear({ x: last, weight: model.head, bias: null });
+}

@@ -1,0 +1,52 @@
+import { type RecurrenceInputs, type RecurrenceOp, runRecurrence, type Tensor } from '@longscan/kernels';
+import type { LayerContext } from '../layer.js';
+import { recurrence, type SequenceGroup } from '../recurrence.js';
+
+/** Gives each layer its context for one forward pass. */
+export interface ContextSource {
+  forLayer(index: number): LayerContext;
+}
+
+/** Training and validation: this rank's slice of sequences that begin with an empty memory. */
+export function sliceContexts(group: SequenceGroup | null, resets: Tensor | null): ContextSource {
+  const context: LayerContext = {
+    recurrence: (op, inputs, meanwhile) => recurrence(op, inputs, { group, resets, meanwhile }),
+  };
+  return { forLayer: () => context };
+}
+
+/**
+ * Generation: every recurrence goes on from the state that it left at the last call, so memory does not grow with the
+ * text. The tokens at hand may be a whole prompt or one token.
+ */
+export class CarriedContexts implements ContextSource {
+  private readonly states = new Map<string, Tensor>();
+
+  forLayer(index: number): LayerContext {
+    let numCalls = 0;
+    return {
+      recurrence: (op, inputs, meanwhile) => {
+        meanwhile?.();
+        return this.step(`${index}.${numCalls++}`, op, inputs);
+      },
+    };
+  }
+
+  /** Bytes of all states. */
+  get bytes(): number {
+    return [...this.states.values()].reduce((sum, state) => sum + state.bytes, 0);
+  }
+
+  release(): void {
+    for (const state of this.states.values()) state.release();
+    this.states.clear();
+  }
+
+  private step<I extends RecurrenceInputs>(key: string, op: RecurrenceOp<I>, inputs: I): Tensor {
+    const before = this.states.get(key) ?? null;
+    const { output, finalState } = runRecurrence(op, inputs, { resets: null, h0: before });
+    this.states.set(key, finalState.retain());
+    before?.release();
+    return output;
+  }
+}

@@ -1,0 +1,95 @@
+import { LongscanError } from '@longscan/kernels';
+import { importBundle } from '../import-bundle.js';
+import type { Layer, LayerConfig, LayerFunction, ParameterDeclarer } from '../layer.js';
+import type { JobSpec, LayerEntry } from '../protocol/job-spec.js';
+
+/** A layer's module and the options that a job gives it. */
+export interface LoadedLayer {
+  readonly layer: Layer;
+  readonly config: LayerConfig;
+}
+
+/**
+ * Imports the layers of a model, in its order. `modules`: bundled module of each layer file outside the packages.
+ * @throws LongscanError E-PLUGIN, E-CFG-KEY, E-CFG-TYPE
+ */
+export async function loadLayers(
+  model: JobSpec['model'],
+  modules: Readonly<Record<string, string>> = {},
+): Promise<LoadedLayer[]> {
+  return Promise.all(
+    model.layers.map(async (entry) => {
+      const layer = await importLayer(entry, modules);
+      return { layer, config: layerConfig(layer, entry.options, model.numHeads) };
+    }),
+  );
+}
+
+/** The layer's function, with its tensors declared. */
+export function createLayer({ layer, config }: LoadedLayer, param: ParameterDeclarer): LayerFunction {
+  return layer.create(config, param);
+}
+
+/** Options of the job over the layer's defaults; `numHeads` defaults to the model's. */
+export function layerConfig(
+  layer: Layer,
+  options: Readonly<Record<string, unknown>>,
+  numHeads: number,
+): LayerConfig {
+  const config: Record<string, number | string | boolean> = { ...layer.config };
+  if ('numHeads' in config) config.numHeads = numHeads;
+  for (const [key, value] of Object.entries(options)) {
+    const where = `model.layers, layer ${layer.name}, ${key}`;
+    const fallback = layer.config[key];
+    if (fallback === undefined) {
+      const expected = `one of ${Object.keys(layer.config).join(', ')}`;
+      throw new LongscanError({
+        code: 'E-CFG-KEY',
+        where,
+        found: 'an unknown option',
+        expected,
+        exitCode: 2,
+      });
+    }
+    const choices = layer.choices?.[key];
+    const isChoice = choices === undefined || choices.includes(value as never);
+    if (typeof value !== typeof fallback || Number.isNaN(value) || !isChoice) {
+      const expected = choices ? `one of ${choices.join(', ')}` : `a ${typeof fallback}`;
+      const found = JSON.stringify(value);
+      throw new LongscanError({ code: 'E-CFG-TYPE', where, found, expected, exitCode: 2 });
+    }
+    config[key] = value as number | string | boolean;
+  }
+  return config;
+}
+
+async function importLayer(entry: LayerEntry, modules: Readonly<Record<string, string>>): Promise<Layer> {
+  const where = `layer ${entry.use}`;
+  let module: { default?: unknown };
+  try {
+    module =
+      entry.file === null
+        ? await import(new URL(`../layers/${entry.use}.js`, import.meta.url).href)
+        : await importBundle(modules[entry.file] ?? entry.file);
+  } catch (cause) {
+    const found = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
+    throw new LongscanError({
+      code: 'E-PLUGIN',
+      where,
+      found: `does not load: ${found}`,
+      exitCode: 2,
+      cause,
+    });
+  }
+  const layer = module.default as Partial<Layer> | undefined;
+  if (typeof layer?.create === 'function' && typeof layer.name === 'string' && layer.config) {
+    return layer as Layer;
+  }
+  throw new LongscanError({
+    code: 'E-PLUGIN',
+    where,
+    found: 'a module without a layer',
+    expected: '`export default defineLayer({ … })`',
+    exitCode: 2,
+  });
+}

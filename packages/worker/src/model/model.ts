@@ -1,0 +1,54 @@
+import { embedding, openShapeDevice, rmsNorm, type Tensor } from '@longscan/kernels';
+import type { JobSpec } from '../protocol/job-spec.js';
+import { createBlock, normEps } from './block.js';
+import type { ContextSource } from './layer-context.js';
+import { createLayer, type LoadedLayer } from './load-layers.js';
+import { declarer, ParameterRecorder, type ParameterSpec, type TensorSource } from './parameters.js';
+
+/** A language model without its loss. */
+export interface Model {
+  /** tokens i32 [B, T] to normalised hidden [B, T, D]. */
+  forward(tokens: Tensor, contexts: ContextSource): Tensor;
+  /** [vocab, D]: logits are hidden · headᵀ. */
+  readonly head: Tensor;
+}
+
+/** Standard deviation of embeddings at the start, as in GPT-2. */
+const embeddingDeviation = 0.02;
+
+/** Builds the model, taking its tensors from `source` in a fixed order. */
+export function createModel(
+  spec: JobSpec['model'],
+  layers: readonly LoadedLayer[],
+  source: TensorSource,
+): Model {
+  const { device } = source;
+  const D = spec.dModel;
+  const matrix = { shape: [spec.vocabSize, D], init: { normal: embeddingDeviation } };
+  const table = source.parameter({ name: 'embedding', ...matrix });
+  const blocks = layers.map((layer, index) => {
+    const place = { index, count: layers.length };
+    const mixer = createLayer(layer, declarer(source, `layers.${index}.mixer`, D, place));
+    return createBlock(mixer, spec.mlp, declarer(source, `layers.${index}`, D, place));
+  });
+  const norm = source.parameter({ name: 'norm', shape: [D], init: { constant: 1 } });
+  const head = spec.tieEmbeddings ? table : source.parameter({ name: 'head', ...matrix });
+  return {
+    head,
+    forward(tokens, contexts) {
+      let x = embedding({ tokens, table });
+      blocks.forEach((block, index) => {
+        const before = x;
+        x = device.scope(() => block(before, contexts.forLayer(index)));
+      });
+      return rmsNorm({ x, weight: norm }, normEps);
+    },
+  };
+}
+
+/** The parameters that a model declares, in its order, without allocating any. */
+export function parameterSpecs(spec: JobSpec['model'], layers: readonly LoadedLayer[]): ParameterSpec[] {
+  const recorder = new ParameterRecorder(openShapeDevice());
+  createModel(spec, layers, recorder);
+  return recorder.specs;
+}

@@ -1,0 +1,82 @@
+import {
+  crossEntropy,
+  empty,
+  openShapeDevice,
+  type RecurrenceInputs,
+  type RecurrenceOp,
+  zeros,
+} from '@longscan/kernels';
+import type { LayerContext } from '../layer.js';
+import type { JobSpec } from '../protocol/job-spec.js';
+import type { ModelTrace, RecurrenceTrace } from '../protocol/plan.js';
+import { recurrence } from '../recurrence.js';
+import { type LoadedLayer, loadLayers } from './load-layers.js';
+import { createModel, parameterSpecs } from './model.js';
+import { Parameters } from './parameters.js';
+
+/** Sizes of what one rank computes in one step. */
+export interface TraceSizes {
+  /** B: sequences of one rank. */
+  readonly numSequences: number;
+  /** T: tokens of one rank's slice. */
+  readonly sliceLength: number;
+  /** Bundled module of each layer file outside the packages. */
+  readonly modules?: Readonly<Record<string, string>>;
+}
+
+/**
+ * What a model needs on one rank, from one training step of its own code on a shape device: no formula here knows
+ * a layer. Opens no native file.
+ */
+export async function traceModel(spec: JobSpec, sizes: TraceSizes): Promise<ModelTrace> {
+  const layers = await loadLayers(spec.model, sizes.modules);
+  return traceLayers(spec.model, layers, sizes);
+}
+
+function traceLayers(
+  spec: JobSpec['model'],
+  layers: readonly LoadedLayer[],
+  { numSequences: B, sliceLength: T }: TraceSizes,
+): ModelTrace {
+  const device = openShapeDevice();
+  const parameters = new Parameters(device, parameterSpecs(spec, layers), 0);
+  const model = createModel(spec, layers, parameters);
+  const moments = [zeros(device, parameters.values.shape), zeros(device, parameters.values.shape)];
+  const atRest = device.memory({ resetPeak: true }).inUseBytes;
+  const recurrences: RecurrenceTrace[] = [];
+  const contexts = { forLayer: (layer: number) => tracingContext(layer, recurrences) };
+
+  const tokens = empty(device, [B, T], 'i32');
+  const labels = empty(device, [B, T], 'i32');
+  const { result: loss, tape } = device.record(() =>
+    device.scope(() =>
+      crossEntropy({ hidden: model.forward(tokens, contexts), weight: model.head, labels }, 1 / (B * T)),
+    ),
+  );
+  const activationBytes = device.memory().inUseBytes - atRest;
+  tape.backward([loss], [empty(device, [1])]);
+  for (const moment of moments) moment.release();
+  return {
+    numParameters: parameters.numParameters,
+    activationBytes,
+    peakBytes: device.memory().peakBytes,
+    flopsPerToken: device.flops / (B * T),
+    recurrences,
+  };
+}
+
+/** Runs recurrences as on a single rank and notes what each would send. */
+function tracingContext(layer: number, recurrences: RecurrenceTrace[]): LayerContext {
+  return {
+    recurrence(op, inputs, meanwhile) {
+      recurrences.push({ layer, kind: op.transition, ...wireBytes(op, inputs) });
+      return recurrence(op, inputs, { group: null, resets: null, meanwhile });
+    },
+  };
+}
+
+function wireBytes<I extends RecurrenceInputs>(op: RecurrenceOp<I>, inputs: I) {
+  const [B, H, V, K] = op.stateShape(inputs) as [number, number, number, number];
+  const perHead = { identity: 0, 'fixed-scalar': 0, scalar: 1, diagonal: K }[op.transition];
+  return { stateBytes: 4 * B * H * V * K, transitionBytes: 4 * B * H * perHead };
+}

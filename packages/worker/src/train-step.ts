@@ -1,0 +1,153 @@
+import {
+  type Clip,
+  crossEntropy,
+  type Device,
+  fill,
+  fromArray,
+  hostArray,
+  readClip,
+  type Tensor,
+  zeros,
+} from '@longscan/kernels';
+import type { Batch } from './data/index.js';
+import type { RankMesh } from './mesh.js';
+import { sliceContexts } from './model/layer-context.js';
+import type { Model } from './model/model.js';
+import type { Parameters } from './model/parameters.js';
+import type { Optimizer } from './optim/optimizer.js';
+import type { SequenceGroup } from './recurrence.js';
+
+/** Elements behind the gradients that are summed over ranks with them: the loss, and who wants to stop, and how. */
+export const numExtra = 3;
+const extraLoss = 0;
+const extraStop = 1;
+const extraSave = 2;
+
+/** What a rank asks for when the coordinator or the user told it to stop; all ranks act on it after the same step. */
+export interface StopWish {
+  readonly stop: boolean;
+  readonly save: boolean;
+}
+
+/** One step as the host sees it once it is over. Loss and norm are those of the whole batch, the same on every rank. */
+export interface StepResult {
+  readonly loss: number;
+  readonly clip: Clip;
+  /** Some rank wants to stop after this step. */
+  readonly stop: boolean;
+  /** And none of those wants to stop without saving. */
+  readonly save: boolean;
+  readonly spBytesSentForward: number;
+  readonly spBytesSentBackward: number;
+}
+
+/** Everything one training step works on. */
+export interface Training {
+  readonly device: Device;
+  readonly model: Model;
+  readonly parameters: Parameters;
+  readonly optimizer: Optimizer;
+  readonly mesh: RankMesh;
+  /** Null: this rank holds whole sequences. */
+  readonly sequence: SequenceGroup | null;
+}
+
+/** A training step: enqueues all of it, then waits for the one read-back of its results. `step` counts from 1. */
+export async function trainStep(
+  training: Training,
+  batches: readonly Batch[],
+  step: number,
+  learningRate: number,
+  wish: StopWish,
+): Promise<StepResult> {
+  const { device, parameters, optimizer } = training;
+  const results = device.scope(() => {
+    fill(parameters.gradients, 0);
+    const bytes = zeros(device, [3], 'f64');
+    recordBytes(training, bytes, 0);
+    for (const batch of batches) {
+      const { result: loss, tape } = device.record(() => device.scope(() => forward(training, batch)));
+      recordBytes(training, bytes, 1);
+      tape.backward([loss], [fromArray(device, [1], [1], parameters.dtype)]);
+      device.native.axpy(device.compute.id, 1, loss.id, parameters.extra().view([1], extraLoss).id);
+    }
+    recordBytes(training, bytes, 2);
+    writeWish(parameters, wish);
+    reduceGradients(training);
+    const clip = optimizer.clip();
+    optimizer.step(step, learningRate, clip);
+    return { clip, bytes, extra: parameters.extra() };
+  });
+  const { sp } = training.mesh;
+  const [clip, extra, bytes] = await Promise.all([
+    readClip(results.clip),
+    results.extra.readNumbers(),
+    // Written on the communicator's stream, so read there.
+    results.bytes.read(sp?.stream),
+  ]);
+  for (const tensor of Object.values(results)) tensor.release();
+  const [before, between, after] = bytes as Float64Array;
+  return {
+    loss: extra[extraLoss]!,
+    clip,
+    stop: extra[extraStop]! > 0,
+    save: extra[extraSave]! === extra[extraStop]!,
+    spBytesSentForward: between! - before!,
+    spBytesSentBackward: after! - between!,
+  };
+}
+
+/** This rank's part of the mean loss over all valid tokens, [1]. */
+function forward({ device, model, sequence }: Training, batch: Batch): Tensor {
+  const shape = [batch.numSequences, batch.sliceLength];
+  const tokens = fromArray(device, batch.tokens, shape, 'i32');
+  const labels = fromArray(device, batch.labels, shape, 'i32');
+  const resets = batch.resets && fromArray(device, batch.resets, shape, 'i32');
+  const hidden = model.forward(tokens, sliceContexts(sequence, resets));
+  return crossEntropy({ hidden, weight: model.head, labels }, 1 / batch.numValidTokens);
+}
+
+/**
+ * The mean loss over held-out batches, the same on every rank; nothing is recorded. NaN if there are none.
+ */
+export async function validate(training: Training, batches: readonly Batch[]): Promise<number> {
+  const { device, mesh } = training;
+  if (batches.length === 0) return Number.NaN;
+  const total = zeros(device, [1], training.parameters.dtype);
+  for (const batch of batches) {
+    device.scope(() => {
+      const loss = forward(training, batch);
+      device.native.axpy(device.compute.id, 1, loss.id, total.id);
+    });
+    // One batch at a time in flight: nothing of it is needed later.
+    await device.compute.sync();
+  }
+  sumOverRanks(mesh, device, total);
+  const [loss] = await total.readNumbers();
+  total.release();
+  return loss!;
+}
+
+function writeWish(parameters: Parameters, { stop, save }: StopWish): void {
+  const values = [Number(stop), Number(stop && save)];
+  parameters.extra().view([2], extraStop).write(hostArray(parameters.dtype, values));
+}
+
+/** Sums gradients, loss and wishes over all ranks. */
+function reduceGradients({ device, mesh, parameters }: Training): void {
+  sumOverRanks(mesh, device, parameters.gradients);
+}
+
+function sumOverRanks({ world }: RankMesh, device: Device, tensor: Tensor): void {
+  if (world === null) return;
+  world.stream.wait(device.compute.record());
+  world.allReduce(tensor);
+  device.compute.wait(world.stream.record());
+}
+
+/** Notes on the sequence axis' own stream how much it has sent so far. */
+function recordBytes({ device, mesh: { sp } }: Training, target: Tensor, index: number): void {
+  if (sp === null) return;
+  sp.stream.wait(device.compute.record());
+  sp.recordBytesSent(target, index);
+}
