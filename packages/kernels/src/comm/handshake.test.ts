@@ -120,7 +120,10 @@ test('a rank that nobody listens for ~> the reason of the last try', async () =>
 });
 
 test('another service at the address ~> said so at once', async () => {
-  const web = net.createServer((socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'.padEnd(200, '.')));
+  const web = net.createServer((socket) => {
+    socket.on('error', () => {}); // the rank hangs up on it
+    socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'.padEnd(200, '.'));
+  });
   web.listen(0, '127.0.0.1');
   await once(web, 'listening');
   const listener = openListener('127.0.0.1');

@@ -41,26 +41,29 @@ void Collectives::gatherDirect(char* data, const Blocks& blocks) {
 void Collectives::gatherRing(char* data, const Blocks& blocks) {
   const int prev = neighbour(-1);
   const int next = neighbour(1);
-  // In step s the block of the rank s+1 places back arrives; all but the last are passed on.
+  // In step s the block of the rank s+1 places back arrives; all but the last are passed on, piece by piece.
   const auto blockAt = [&](int step) { return blocks[static_cast<size_t>(neighbour(-1 - step))]; };
+  const int lastStep = size() - 2;
   std::vector<Request> arrivals;
-  for (int step = 0; step < size() - 1; step++) {
+  for (int step = 0; step < lastStep; step++) {
     const Block block = blockAt(step);
     forEachPiece(block.bytes, [&](size_t offset, size_t bytes) {
       arrivals.push_back(transport_.irecv(prev, data + block.offset + offset, bytes));
     });
   }
+  const Block final = blockAt(lastStep);
+  const Request lastArrival = transport_.irecv(prev, data + final.offset, final.bytes);
   const Block& own = blocks[static_cast<size_t>(rank())];
   Request lastSend = transport_.isend(next, data + own.offset, own.bytes);
   size_t arrival = 0;
-  for (int step = 0; step < size() - 1; step++) {
+  for (int step = 0; step < lastStep; step++) {
     const Block block = blockAt(step);
     forEachPiece(block.bytes, [&](size_t offset, size_t bytes) {
       wait(arrivals[arrival++]);
-      if (step < size() - 2) lastSend = transport_.isend(next, data + block.offset + offset, bytes);
+      lastSend = transport_.isend(next, data + block.offset + offset, bytes);
     });
   }
-  wait(lastSend);
+  wait({lastArrival, lastSend});
 }
 
 }  // namespace longscan
