@@ -66,10 +66,11 @@ Onednn::Onednn() {
                   "in LONGSCAN_ONEDNN, or choose our own slower matrix product with LONGSCAN_GEMM=builtin");
 }
 
-void Onednn::sgemm(char transA, char transB, int64_t m, int64_t n, int64_t k, float alpha, const float* a,
-                   int64_t lda, const float* b, int64_t ldb, float beta, float* c, int64_t ldc) const {
+void Onednn::sgemm(int numThreads, char transA, char transB, int64_t m, int64_t n, int64_t k, float alpha,
+                   const float* a, int64_t lda, const float* b, int64_t ldb, float beta, float* c,
+                   int64_t ldc) const {
   // OpenMP keeps this number per thread; setting it costs a few nanoseconds.
-  if (setNumThreads_ != nullptr) setNumThreads_(1);
+  if (setNumThreads_ != nullptr) setNumThreads_(numThreads);
   const int status = sgemm_(transA, transB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
   if (status != 0) throw Error("E-ONEDNN", "dnnl_sgemm returned status " + std::to_string(status));
 }

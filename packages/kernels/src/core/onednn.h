@@ -9,10 +9,12 @@ namespace longscan {
 /// oneDNN's own `dnnl_sgemm`: C[m,n] = alpha * op(A)[m,k] * op(B)[k,n] + beta * C.
 class Onednn {
  public:
-  /// Computes on the calling thread alone: our own pool cuts the product up. Two pools (ours and oneDNN's
-  /// OpenMP one, whose idle threads spin) would fight for the same cores. Throws E-ONEDNN if oneDNN refuses.
-  void sgemm(char transA, char transB, int64_t m, int64_t n, int64_t k, float alpha, const float* a,
-             int64_t lda, const float* b, int64_t ldb, float beta, float* c, int64_t ldc) const;
+  /// Ops compute with one thread, the calling one: our own pool cuts the product up. Two pools (ours and
+  /// oneDNN's OpenMP one, whose idle threads spin) would fight for the same cores. Throws E-ONEDNN if oneDNN
+  /// refuses.
+  void sgemm(int numThreads, char transA, char transB, int64_t m, int64_t n, int64_t k, float alpha,
+             const float* a, int64_t lda, const float* b, int64_t ldb, float beta, float* c,
+             int64_t ldc) const;
   const std::string& path() const { return path_; }
   const std::string& version() const { return version_; }
 

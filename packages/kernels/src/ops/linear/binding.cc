@@ -1,4 +1,9 @@
+#include <algorithm>
+#include <chrono>
+#include <vector>
+
 #include "../../addon/args.h"
+#include "../../core/onednn.h"
 #include "gemm.h"
 #include "linear.h"
 
@@ -93,6 +98,30 @@ Napi::Value bindGemmInfo(Args& args) {
   return result;
 }
 
+/// oneDNN called straight, without stream, pool or tensors: what the op's speed is measured against.
+Napi::Value bindGemmProbe(Args& args) {
+  const auto numThreads = static_cast<int>(args.integer("numThreads"));
+  const bool transA = args.flag("transA");
+  const bool transB = args.flag("transB");
+  const int64_t m = args.integer("m");
+  const int64_t n = args.integer("n");
+  const int64_t k = args.integer("k");
+  const int64_t numCalls = args.integer("numCalls");
+  args.check(m > 0 && n > 0 && k > 0 && std::max({m, n, k}) <= 65536, "a size is not between 1 and 65,536");
+  const Onednn* library = openOnednn();
+  args.check(library != nullptr, "LONGSCAN_GEMM is builtin");
+  const std::vector<float> a(static_cast<size_t>(m * k), 0.5f);
+  const std::vector<float> b(static_cast<size_t>(k * n), 0.25f);
+  std::vector<float> c(static_cast<size_t>(m * n));
+  const auto begin = std::chrono::steady_clock::now();
+  for (int64_t call = 0; call < numCalls; call++) {
+    library->sgemm(numThreads, transA ? 'T' : 'N', transB ? 'T' : 'N', m, n, k, 1.0f, a.data(),
+                   transA ? m : k, b.data(), transB ? k : n, 0.0f, c.data(), n);
+  }
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
+  return Napi::Number::New(args.env(), elapsed.count());
+}
+
 }  // namespace
 
 void register_linear(Registry& registry) {
@@ -100,6 +129,7 @@ void register_linear(Registry& registry) {
   registry.add("linearInputGradient", 4, bindLinearInputGradient);
   registry.add("linearWeightGradient", 5, bindLinearWeightGradient);
   registry.add("gemmInfo", 1, bindGemmInfo);
+  registry.add("gemmProbe", 7, bindGemmProbe);
 }
 
 }  // namespace longscan

@@ -68,7 +68,7 @@ void gemm(ThreadPool& pool, const Gemm<float>& product) {
     return;
   }
   cut(pool, product, [library](const Gemm<float>& g) {
-    library->sgemm(g.transA ? 'T' : 'N', g.transB ? 'T' : 'N', g.m, g.n, g.k, 1.0f, g.a, g.lda, g.b, g.ldb,
+    library->sgemm(1, g.transA ? 'T' : 'N', g.transB ? 'T' : 'N', g.m, g.n, g.k, 1.0f, g.a, g.lda, g.b, g.ldb,
                    g.beta, g.c, g.ldc);
   });
 }

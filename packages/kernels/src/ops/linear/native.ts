@@ -7,6 +7,16 @@ declare module '../../native.js' {
     /** dw = dyᵀ x, or dw += dyᵀ x */
     linearWeightGradient(stream: number, dy: number, x: number, dw: number, accumulate: boolean): void;
     gemmInfo(stream: number): GemmInfo;
+    /** Seconds that oneDNN takes for `numCalls` f32 products of its own, on this thread: for benchmarks */
+    gemmProbe(
+      numThreads: number,
+      transA: boolean,
+      transB: boolean,
+      m: number,
+      n: number,
+      k: number,
+      numCalls: number,
+    ): number;
   }
 }
 
