@@ -33,7 +33,7 @@ function rankRows({ perRank }: Plan): string[][] {
     ['activations', formatBytes(perRank.activationBytes)],
     ['states', formatBytes(perRank.stateBytes)],
     ['peak memory', formatBytes(perRank.peakBytes)],
-    ['arithmetic', `${formatCount(perRank.flopsPerStep)}FLOP a step`],
+    ['arithmetic', `${formatCount(perRank.flopsPerStep)} FLOP a step`],
   ];
 }
 

@@ -1,0 +1,72 @@
+import { jobSpecSchema, type Plan } from '@longscan/worker/protocol';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { formatPlan } from './format-plan.js';
+
+function planWith(uses: readonly string[]): Plan {
+  const jobSpec = jobSpecSchema.parse({
+    job: { name: 'tiny' },
+    data: { path: '/text' },
+    model: { dModel: 64, mlp: 0, layers: uses.map((use) => ({ use, options: {}, file: null })) },
+  });
+  return {
+    jobSpec,
+    mesh: { sp: 2, dp: 1, numRanks: 2 },
+    slices: [
+      { start: 0, length: 512, numTokens: 512 },
+      { start: 512, length: 512, numTokens: 488 },
+    ],
+    paddedLength: 1024,
+    padTokens: 24,
+    sequencesPerRank: 1,
+    strategy: 'all-scan',
+    blocks: 2,
+    perRank: {
+      numParameters: 1_234_567,
+      parameterBytes: 4_938_268,
+      gradientBytes: 4_938_268,
+      optimizerBytes: 9_876_536,
+      activationBytes: 2 ** 30,
+      peakBytes: 2 ** 31,
+      stateBytes: 8192,
+      flopsPerStep: 5e9,
+    },
+    modelled: [
+      { strategy: 'all-scan', seconds: 1.5e-3, bytesSentByRank: [8192, 8192] },
+      { strategy: 'ring', seconds: 2e-3, bytesSentByRank: [8192, 0] },
+    ],
+    notes: ['something worth telling'],
+  };
+}
+
+test('a plan as people see it', () => {
+  assert.equal(formatPlan(planWith(['gla', 'lightning', 'gla', 'lightning'])).split('\n'), [
+    'job          tiny',
+    'model        2 x (gla, lightning), width 64',
+    'ranks        sp 2 x dp 1 = 2',
+    'sequence     1024 tokens in 2 slices of 512',
+    'each rank    1 sequences a step',
+    'parameters   1.23M (4.7 MiB)',
+    'gradients    4.7 MiB',
+    'optimizer    9.4 MiB',
+    'activations  1.0 GiB',
+    'states       8.0 KiB',
+    'peak memory  2.0 GiB',
+    'arithmetic   5.00G FLOP a step',
+    '',
+    'strategy  a step (modelled)  sent, most  sent, least',
+    'all-scan            1.50 ms     8.0 KiB      8.0 KiB  runs, 2 blocks',
+    'ring                2.00 ms     8.0 KiB          0 B',
+    '',
+    'note: something worth telling',
+  ]);
+});
+
+test('layers are written as the pattern that they repeat', () => {
+  const line = (uses: readonly string[]) => formatPlan(planWith(uses)).split('\n')[1];
+  assert.is(line(['gla']), 'model        gla, width 64');
+  assert.is(line(['gla', 'gla', 'gla']), 'model        3 x gla, width 64');
+  assert.is(line(['gla', 'gla', 'lightning']), 'model        gla, gla, lightning, width 64');
+});
+
+test.run();
