@@ -63,7 +63,11 @@ export function layerConfig(
   return config;
 }
 
-async function importLayer(entry: LayerEntry, modules: Readonly<Record<string, string>>): Promise<Layer> {
+/** Imports one layer. @throws LongscanError E-PLUGIN */
+export async function importLayer(
+  entry: Omit<LayerEntry, 'options'>,
+  modules: Readonly<Record<string, string>>,
+): Promise<Layer> {
   const where = `layer ${entry.use}`;
   let module: { default?: unknown };
   try {

@@ -1,0 +1,34 @@
+import type { Layer } from '../layer.js';
+import type { Strategy } from '../strategy.js';
+import { type Check, type CheckResult, runChecks } from './check.js';
+import { causalityChecks } from './layer/causality.js';
+import { documentChecks } from './layer/documents.js';
+import { gradientChecks } from './layer/gradients.js';
+import { interfaceChecks } from './layer/interface.js';
+import { rankChecks } from './layer/ranks.js';
+import { recurrentFormChecks } from './layer/recurrent-form.js';
+import { variantsOf } from './layer/variant.js';
+import { importUnits } from './unit-files.js';
+
+/**
+ * What every layer must do, whatever it computes, with its defaults and each value of its choices.
+ * @throws LongscanError of the layer's `create` if it cannot be built at any width
+ */
+export function layerChecks(layer: Layer, strategies: readonly Strategy[]): Check[] {
+  return variantsOf(layer).flatMap((variant) =>
+    [
+      ...interfaceChecks(variant),
+      ...gradientChecks(variant),
+      ...causalityChecks(variant),
+      ...recurrentFormChecks(variant),
+      ...strategies.flatMap((strategy) => rankChecks(variant, strategy)),
+      ...documentChecks(variant, strategies),
+    ].map(({ name, run }) => ({ name: `${variant.label} ~> ${name}`, run })),
+  );
+}
+
+/** Checks a layer, of the packages or not, under every strategy. */
+export async function checkLayer(layer: Layer): Promise<CheckResult[]> {
+  const strategies = await importUnits<Strategy>(new URL('../sp/', import.meta.url));
+  return runChecks(layerChecks(layer, [...strategies.values()]));
+}

@@ -1,0 +1,30 @@
+import type { Device, DType } from '@longscan/kernels';
+import type { LayerFunction, LayerPlace } from '../../layer.js';
+import { initialValues } from '../../model/init.js';
+import { declarer, Parameters } from '../../model/parameters.js';
+import { parameterSpecs, prefix, type Variant } from './variant.js';
+
+/** A layer on one device. */
+export interface BuiltLayer {
+  readonly apply: LayerFunction;
+  readonly parameters: Parameters;
+}
+
+const seed = 7;
+/** Added to parameters that start as a constant: at 0 or 1 a missing factor would not show. */
+const constantNoise = 0.1;
+
+/** The same parameters on every device. */
+export function buildLayer(device: Device, variant: Variant, place: LayerPlace, dtype: DType): BuiltLayer {
+  const specs = parameterSpecs(variant, place);
+  const parameters = new Parameters(device, specs, 0, dtype);
+  parameters.initialise(seed);
+  for (const spec of specs) {
+    const { init } = spec;
+    if (!('constant' in init)) continue;
+    const noise = initialValues({ ...spec, init: { normal: constantNoise } }, seed, dtype);
+    parameters.byName.get(spec.name)!.write(noise.map((value) => init.constant + value));
+  }
+  const { layer, config, dModel } = variant;
+  return { parameters, apply: layer.create(config, declarer(parameters, prefix, dModel, place)) };
+}

@@ -1,0 +1,128 @@
+import type { DType } from '@longscan/kernels';
+import { expectClose, randomNormal, tolerances } from '@longscan/kernels/testing';
+import type { Strategy } from '../../strategy.js';
+import { type Check, demand } from '../check.js';
+import { createProblem, type Problem, sliceTokens } from './problem.js';
+import { type Placement, runAlone, runLayer } from './run-layer.js';
+import type { Variant } from './variant.js';
+
+const T = 48;
+/** A document of one token, one that begins at the edge of a slice, one that lies on three ranks, one at the very start. */
+const starts = [
+  [5, 6, 16, 40],
+  [0, 3, 46],
+];
+const evenCut = [16, 16, 16];
+const unevenCut = [20, 7, 21];
+
+interface Document {
+  readonly b: number;
+  readonly begin: number;
+  readonly end: number;
+}
+
+const documents: readonly Document[] = starts.flatMap((tokens, b) => {
+  const edges = [...new Set([0, ...tokens, T])];
+  return edges.slice(1).map((end, i) => ({ b, begin: edges[i]!, end }));
+});
+
+/** Packed documents know nothing of each other, forward or backward. */
+export function documentChecks(variant: Variant, strategies: readonly Strategy[]): Check[] {
+  const cuts = variant.layer.transition === 'fixed-scalar' ? [evenCut] : [evenCut, unevenCut];
+  const alone = { lengths: [T], strategy: null };
+  return [
+    { name: 'a document in a pack = the document alone', run: () => checkAlone(variant) },
+    isolationCheck(variant, 'f64', '1 rank, f64', [alone]),
+    isolationCheck(variant, 'f32', '1 rank', [alone]),
+    ...strategies.map((strategy) => {
+      const placements = cuts.map((lengths) => ({ lengths, strategy }));
+      return isolationCheck(variant, 'f32', `3 ranks under ${strategy.name}`, placements);
+    }),
+  ];
+}
+
+function isolationCheck(
+  variant: Variant,
+  dtype: DType,
+  where: string,
+  placements: readonly Placement[],
+): Check {
+  return {
+    name: `a document of NaN or of other values changes no other, to the bit: ${where}`,
+    run: async () => {
+      for (const placement of placements) await checkIsolation(variant, dtype, placement);
+    },
+  };
+}
+
+async function checkIsolation(variant: Variant, dtype: DType, placement: Placement): Promise<void> {
+  const problem = createProblem(variant, { T, dtype, starts });
+  const before = await runLayer(problem, placement);
+  for (const document of documents) {
+    for (const content of ['NaN', 'other values'] as const) {
+      const after = await runLayer(withContent(problem, document, content), placement);
+      const where = `slices of ${placement.lengths}: row ${document.b}, tokens ${document.begin} to ${document.end - 1} changed to ${content}`;
+      expectSameOutside(`${where}: output`, problem, document, after.output, before.output);
+      expectSameOutside(
+        `${where}: gradient of x`,
+        problem,
+        document,
+        after.inputGradient,
+        before.inputGradient,
+      );
+    }
+  }
+}
+
+function withContent(
+  problem: Problem,
+  { b, begin, end }: Document,
+  content: 'NaN' | 'other values',
+): Problem {
+  const D = problem.variant.dModel;
+  const size = (end - begin) * D;
+  const x = problem.x.slice();
+  x.set(
+    content === 'NaN' ? new Float64Array(size).fill(Number.NaN) : randomNormal(size, 50, 3),
+    (b * T + begin) * D,
+  );
+  return { ...problem, x };
+}
+
+function expectSameOutside(
+  where: string,
+  { variant }: Problem,
+  { b, begin, end }: Document,
+  found: Float64Array,
+  expected: Float64Array,
+): void {
+  const [first, last] = [(b * T + begin) * variant.dModel, (b * T + end) * variant.dModel];
+  const wrong = expected.findIndex((value, i) => (i < first || i >= last) && found[i] !== value);
+  const token = Math.floor(wrong / variant.dModel);
+  demand(
+    wrong < 0,
+    `${where} of row ${Math.floor(token / T)}, token ${token % T} becomes ${found[wrong]}, was ${expected[wrong]}`,
+  );
+}
+
+async function checkAlone(variant: Variant): Promise<void> {
+  const packed = createProblem(variant, { T, starts });
+  const { output, inputGradient } = await runAlone(packed);
+  for (const { b, begin, end } of documents) {
+    const cut = (values: Float64Array) => {
+      const row = sliceTokens(values, packed, begin, end - begin);
+      return row.slice((row.length / packed.B) * b, (row.length / packed.B) * (b + 1));
+    };
+    const single = {
+      ...packed,
+      B: 1,
+      T: end - begin,
+      x: cut(packed.x),
+      outputGradient: cut(packed.outputGradient),
+    };
+    const run = await runAlone({ ...single, resets: null });
+    const where = `row ${b}, tokens ${begin} to ${end - 1}`;
+    expectClose(`${where}: output`, cut(output), run.output, tolerances.f64);
+    expectClose(`${where}: gradient of x`, cut(inputGradient), run.inputGradient, tolerances.f64);
+  }
+}

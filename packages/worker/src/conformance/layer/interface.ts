@@ -1,0 +1,106 @@
+import { type Device, fromArray, openCpuDevice, openShapeDevice } from '@longscan/kernels';
+import type { LayerPlace } from '../../layer.js';
+import { sliceContexts } from '../../model/layer-context.js';
+import { type Check, demand } from '../check.js';
+import { buildLayer } from './build-layer.js';
+import { createProblem } from './problem.js';
+import { runAlone } from './run-layer.js';
+import { ownName, parameterSpecs, type Variant } from './variant.js';
+
+const parameterName = /^[a-z][a-zA-Z0-9]*([._-][a-zA-Z0-9]+)*$/;
+const places: readonly LayerPlace[] = [
+  { index: 0, count: 1 },
+  { index: 0, count: 4 },
+  { index: 3, count: 4 },
+];
+
+/** What a layer promises to model, planner and checkpoints, whatever it computes. */
+export function interfaceChecks(variant: Variant): Check[] {
+  return [
+    {
+      name: 'parameter names are well formed, unique, and the same wherever the layer stands',
+      run: () => checkNames(variant),
+    },
+    {
+      name: 'the output is [B, T, D] and finite, for any T and at any depth',
+      run: () => checkShapes(variant),
+    },
+    { name: 'a shape-only device sees the same shapes and FLOPs', run: () => checkShapeDevice(variant) },
+    { name: 'forward and backward free what they made', run: () => checkMemory(variant) },
+  ];
+}
+
+async function checkNames(variant: Variant): Promise<void> {
+  const names = parameterSpecs(variant).map(ownName);
+  for (const name of names) demand(parameterName.test(name), `'${name}' is no parameter's name`);
+  demand(new Set(names).size === names.length, `a name occurs twice in ${names.join(', ')}`);
+  for (const place of places) {
+    const there = parameterSpecs(variant, place).map(ownName);
+    demand(
+      there.join() === names.join(),
+      `layer ${place.index} of ${place.count} declares ${there.join(', ')}`,
+    );
+  }
+}
+
+async function checkShapes(variant: Variant): Promise<void> {
+  for (const place of places) {
+    for (const [B, T] of [
+      [1, 1],
+      [3, 17],
+      [1, 130],
+    ] as const) {
+      const { output } = await runAlone(createProblem(variant, { B, T, place, dtype: 'f32' }));
+      const wrong = output.findIndex((value) => !Number.isFinite(value));
+      demand(
+        wrong < 0,
+        `B = ${B}, T = ${T}, layer ${place.index} of ${place.count}: element ${wrong} is ${output[wrong]}`,
+      );
+    }
+  }
+}
+
+async function checkShapeDevice(variant: Variant): Promise<void> {
+  const cpu = openCpuDevice({ poison: true });
+  try {
+    const [computed, declared] = [oneStep(cpu, variant), oneStep(openShapeDevice(), variant)];
+    await cpu.compute.sync();
+    const expected = `2,33,${variant.dModel}`;
+    demand(computed.shape === expected, `the output is [${computed.shape}], expected [${expected}]`);
+    demand(
+      declared.shape === expected,
+      `shape-only: the output is [${declared.shape}], expected [${expected}]`,
+    );
+    const isSame = computed.flops === declared.flops && computed.flops > 0;
+    demand(isSame, `${computed.flops} FLOPs computed, ${declared.flops} declared`);
+  } finally {
+    cpu.close();
+  }
+}
+
+async function checkMemory(variant: Variant): Promise<void> {
+  const cpu = openCpuDevice({ poison: true });
+  try {
+    const { heldBytes } = oneStep(cpu, variant);
+    await cpu.compute.sync();
+    demand(heldBytes === 0, `${heldBytes} bytes are still held`);
+  } finally {
+    cpu.close();
+  }
+}
+
+/** One forward and backward pass; the output's shape, the FLOPs, and the bytes that it leaves behind. */
+function oneStep(device: Device, variant: Variant): { shape: string; flops: number; heldBytes: number } {
+  const { B, T, x, place, dtype } = createProblem(variant, { T: 33, dtype: 'f32' });
+  const { apply } = buildLayer(device, variant, place, dtype);
+  const atRest = device.memory().inUseBytes;
+  const shape = device.scope(() => {
+    const input = fromArray(device, x, [B, T, variant.dModel], dtype);
+    input.requiresGrad = true;
+    const context = sliceContexts(null, null).forLayer(place.index);
+    const { result: output, tape } = device.record(() => device.scope(() => apply(input, context)));
+    tape.backward([output], [fromArray(device, x, [B, T, variant.dModel], dtype)]);
+    return output.shape.join();
+  });
+  return { shape, flops: device.flops, heldBytes: device.memory().inUseBytes - atRest };
+}

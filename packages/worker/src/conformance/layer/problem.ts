@@ -1,0 +1,70 @@
+import type { DType } from '@longscan/kernels';
+import { randomNormal } from '@longscan/kernels/testing';
+import type { LayerPlace } from '../../layer.js';
+import { deepPlace, type Variant } from './variant.js';
+
+/** One layer, what goes into it and the gradient that comes back; in host memory, whole sequences. */
+export interface Problem {
+  readonly variant: Variant;
+  readonly place: LayerPlace;
+  readonly dtype: DType;
+  readonly B: number;
+  /** Tokens of the whole sequence. */
+  readonly T: number;
+  /** [B, T, D] */
+  readonly x: Float64Array;
+  /** dL/dOutput, [B, T, D] */
+  readonly outputGradient: Float64Array;
+  /** [B, T], 1 where a document starts; null: one document. */
+  readonly resets: Int32Array | null;
+}
+
+export interface ProblemOptions {
+  readonly B?: number;
+  readonly T: number;
+  readonly dtype?: DType;
+  readonly place?: LayerPlace;
+  /** Tokens at which a document starts, by batch row. */
+  readonly starts?: readonly (readonly number[])[];
+}
+
+export function createProblem(variant: Variant, options: ProblemOptions): Problem {
+  const { B = 2, T, dtype = 'f64', place = deepPlace, starts } = options;
+  const size = B * T * variant.dModel;
+  const resets = starts ? new Int32Array(B * T) : null;
+  starts?.forEach((tokens, b) => {
+    for (const t of tokens) resets![b * T + t] = 1;
+  });
+  const [x, outputGradient] = [randomNormal(size, 1), randomNormal(size, 2)];
+  return { variant, place, dtype, B, T, x, outputGradient, resets };
+}
+
+/** Tokens `[begin, begin + length)` of every batch row of [B, T, width]. */
+export function sliceTokens<A extends Float64Array | Int32Array>(
+  values: A,
+  { B, T }: { B: number; T: number },
+  begin: number,
+  length: number,
+): A {
+  const width = values.length / (B * T);
+  const slice = values.slice(0, B * length * width) as A;
+  for (let b = 0; b < B; b++) {
+    const from = (b * T + begin) * width;
+    slice.set(values.subarray(from, from + length * width), b * length * width);
+  }
+  return slice;
+}
+
+/** Puts a slice of [B, length, width] back into [B, T, width]. */
+export function placeTokens(
+  target: Float64Array,
+  { B, T }: { B: number; T: number },
+  begin: number,
+  slice: Float64Array,
+): void {
+  const width = target.length / (B * T);
+  const rowSize = slice.length / B;
+  for (let b = 0; b < B; b++) {
+    target.set(slice.subarray(b * rowSize, (b + 1) * rowSize), (b * T + begin) * width);
+  }
+}
