@@ -1,4 +1,4 @@
-import { parse } from 'smol-toml';
+import { parse, stringify } from 'smol-toml';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { locateTomlKeys } from './toml-locator.js';
@@ -44,6 +44,53 @@ test('arrays of tables are counted', () => {
   const text = '[[run]]\nx = 1\n[[run]]\nx = 2\n';
   assert.is(place(text, 'run.0.x'), '2:1 2:5');
   assert.is(place(text, 'run.1.x'), '4:1 4:5');
+});
+
+/** A small generator of the usual linear congruential kind: the same documents on every run. */
+function randomNumbers(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+}
+
+const keyParts = ['a', 'b-c', 'd e', 'x.y', '"', "it's", '[t]', '#', '='];
+const texts = ['', 'plain', 'with # hash', '[x]', '"quoted"', "it's", 'two\nlines', '{ a = 1 }', 'end \\'];
+
+function randomTable(random: (below: number) => number, depth: number): Record<string, unknown> {
+  const entries = Array.from({ length: 1 + random(4) }, () => {
+    const key = keyParts[random(keyParts.length)] ?? '';
+    const kind = random(depth > 0 ? 6 : 4);
+    if (kind === 0) return [key, random(1000)];
+    if (kind === 1) return [key, random(2) === 0];
+    if (kind === 2) return [key, texts[random(texts.length)]];
+    if (kind === 3) return [key, Array.from({ length: random(4) }, () => texts[random(texts.length)])];
+    if (kind === 4) return [key, Array.from({ length: 1 + random(2) }, () => randomTable(random, depth - 1))];
+    return [key, randomTable(random, depth - 1)];
+  });
+  return Object.fromEntries(entries);
+}
+
+function* scalars(node: unknown, path: readonly string[] = []): Generator<[string, unknown]> {
+  if (typeof node !== 'object' || node === null) yield [path.join('.'), node];
+  else for (const [key, value] of Object.entries(node)) yield* scalars(value, [...path, key]);
+}
+
+test('every value of 300 random documents is found where it is written', () => {
+  const random = randomNumbers(42);
+  for (let i = 0; i < 300; i++) {
+    const text = stringify(randomTable(random, 3));
+    const places = locateTomlKeys(text);
+    const lines = text.split('\n');
+    for (const [path, value] of scalars(parse(text))) {
+      const at = places.get(path)?.value;
+      assert.ok(at, `${path} is not found in\n${text}`);
+      const written = stringify({ value }).replace('value = ', '').trimEnd();
+      const rest = [lines[at.line - 1]?.slice(at.column - 1), ...lines.slice(at.line)].join('\n');
+      assert.is(rest.slice(0, written.length), written, `${path} in\n${text}`);
+    }
+  }
 });
 
 test.run();

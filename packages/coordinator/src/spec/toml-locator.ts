@@ -33,13 +33,18 @@ class TomlLocator {
     const start = this.offset;
     const isArray = this.text.startsWith('[[', this.offset);
     this.offset += isArray ? 2 : 1;
-    const path = this.readKey();
+    const parts = this.readKey();
     this.offset += isArray ? 2 : 1;
-    if (isArray) {
+    const path: string[] = [];
+    for (const [depth, part] of parts.entries()) {
+      path.push(part);
       const name = path.join('.');
-      const index = this.arrayTableCounts.get(name) ?? 0;
-      this.arrayTableCounts.set(name, index + 1);
-      path.push(String(index));
+      const count = this.arrayTableCounts.get(name) ?? 0;
+      const opensElement = isArray && depth === parts.length - 1;
+      if (opensElement) this.arrayTableCounts.set(name, count + 1);
+      // A header below an array of tables speaks of its last element.
+      if (opensElement) path.push(String(count));
+      else if (count > 0) path.push(String(count - 1));
     }
     const place = this.position(start);
     this.add(path, place, place);
