@@ -43,9 +43,11 @@ Napi::Value bindAttachProgress(Args& args) {
   return args.env().Undefined();
 }
 
+/// Of a closed communicator there is nothing left to abort: who ends a job need not know which are closed already.
 Napi::Value bindAbort(Args& args) {
-  const auto handle = handleArgument(args);
-  handle->communicator->abort(args.text("reason"));
+  const auto handle = commData(args).communicators.find(args.number("communicator"));
+  const std::string reason = args.text("reason");
+  if (handle != nullptr) handle->communicator->abort(reason);
   return args.env().Undefined();
 }
 

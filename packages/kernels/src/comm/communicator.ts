@@ -50,7 +50,7 @@ export interface Communicator {
   recordBytesSent(target: Tensor, index: number): void;
   /** Writes the number (from 1) of the collective begun last to `slots[index]`; `slots` over shared memory. */
   attachProgress(slots: Int32Array, index: number): void;
-  /** Makes this rank's collectives fail at once, running or not; peers notice within milliseconds. */
+  /** Makes this rank's collectives fail at once, running or not; peers notice within milliseconds. Nothing after `close`. */
   abort(reason: string): void;
   /** Gives the connections back after the work enqueued so far. */
   close(): void;

@@ -98,6 +98,7 @@ for (const [engine, open] of Object.entries(engines)) {
     first!.close();
     assert.throws(() => first!.barrier(), /commBarrier: the communicator is closed/);
     assert.throws(() => first!.close(), /the communicator is closed already/);
+    first!.abort('too late to matter');
     await second!.stream.sync();
     second!.recv(vectorOn(second!), 0);
     assert.is((await failureOf(second!)).code, 'E-COMM-PEER');

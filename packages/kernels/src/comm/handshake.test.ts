@@ -16,7 +16,7 @@ async function tryToConnect(
   rank: number,
   listeners: readonly Listener[],
   changes: Changes = {},
-  connectTimeoutMs = 500,
+  connectTimeoutMs = 1000,
 ): Promise<LongscanError | null> {
   const device = openCpuDevice();
   const addresses = listeners.map(({ port }) => ({ host: '127.0.0.1', port }));
