@@ -226,6 +226,20 @@ test('a listener closed while a group forms ~> an error, not a wait', async () =
   assert.match((await pending)!.message, /sp rank 0 of 2: the listener was closed/);
 });
 
+test('a device closed while its group forms ~> an error, not a wait', async () => {
+  const listener = openListener('127.0.0.1');
+  const device = openCpuDevice();
+  const addresses = [listener, listener].map(({ port }) => ({ host: '127.0.0.1', port }));
+  const pending = connectTcp({ ...testJob, device, listener, rank: 0, addresses });
+  device.close();
+  const error = await pending.then(
+    () => null,
+    (reason: LongscanError) => reason,
+  );
+  assert.match(error!.message, /the device was closed with work under way/);
+  listener.close();
+});
+
 test('a host that is not here, a short token ~> clear errors', async () => {
   assert.throws(
     () => openListener('192.0.2.1'),
