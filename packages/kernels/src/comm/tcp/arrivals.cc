@@ -12,6 +12,7 @@ Arrivals::Arrivals(GroupMember self)
 void Arrivals::deliver(int rank, Fd connection) {
   {
     std::lock_guard<std::mutex> lock(mutex_);
+    if (connections_.empty()) return;  // the group stands already
     auto& place = connections_[static_cast<size_t>(rank)];
     if (!place) numMissing_--;
     place = std::move(connection);
@@ -48,7 +49,7 @@ std::vector<Fd> Arrivals::wait(const WakeUp& interrupt, Deadline deadline, const
     changed_.drain();
     {
       std::lock_guard<std::mutex> lock(mutex_);
-      if (numMissing_ == 0) return std::move(connections_);
+      if (numMissing_ == 0) return std::exchange(connections_, {});
       if (closed_) throw CommError("E-COMM-CONNECT", label + ": the listener was closed");
     }
     switch (waitFor(changed_.fd(), POLLIN, interrupt, deadline)) {

@@ -17,7 +17,8 @@ class Arrivals {
 
   const GroupMember& self() const { return self_; }
 
-  /// A proven connection. A second one from the same rank replaces the first: its dialer has tried again.
+  /// A proven connection. A second one from the same rank replaces the first (its dialer has tried again),
+  /// unless the group stands already.
   void deliver(int rank, Fd connection);
   /// Notes somebody who was turned away, for the message if the group does not come about.
   void noteRefusal(const std::string& who, Verdict verdict);
@@ -33,7 +34,7 @@ class Arrivals {
   const GroupMember self_;
   const WakeUp changed_;
   std::mutex mutex_;
-  std::vector<Fd> connections_;  // by rank
+  std::vector<Fd> connections_;  // by rank; empty once handed over
   size_t numMissing_;
   size_t numRefused_ = 0;
   std::string lastRefusal_;
