@@ -1,14 +1,14 @@
 import { type Communicator, createInProcessGroup, type Device, openCpuDevice } from '@longscan/kernels';
 
 /** A wait inside a collective of a check ends after this, with an error. */
-const timeoutMs = 20_000;
+export const defaultTimeoutMs = 20_000;
 
 /** Ranks in this process, one device each, in rank order; fresh memory holds NaN. */
 export class RankSet {
   readonly devices: readonly Device[];
   readonly communicators: readonly Communicator[];
 
-  constructor(numRanks: number) {
+  constructor(numRanks: number, timeoutMs: number) {
     this.devices = Array.from({ length: numRanks }, () => openCpuDevice({ poison: true }));
     this.communicators = createInProcessGroup(this.devices, { timeoutMs });
   }
@@ -25,8 +25,12 @@ export class RankSet {
 }
 
 /** Runs `body` with a fresh set of ranks, so that no check inherits another's failure. */
-export async function withRanks<T>(numRanks: number, body: (ranks: RankSet) => Promise<T>): Promise<T> {
-  const ranks = new RankSet(numRanks);
+export async function withRanks<T>(
+  numRanks: number,
+  body: (ranks: RankSet) => Promise<T>,
+  timeoutMs = defaultTimeoutMs,
+): Promise<T> {
+  const ranks = new RankSet(numRanks, timeoutMs);
   try {
     return await body(ranks);
   } finally {

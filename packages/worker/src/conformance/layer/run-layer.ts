@@ -2,6 +2,7 @@ import { type Device, fromArray, type Tensor, zeros } from '@longscan/kernels';
 import { sliceContexts } from '../../model/layer-context.js';
 import type { SequenceGroup } from '../../recurrence.js';
 import type { Strategy } from '../../strategy.js';
+import { demand } from '../check.js';
 import { withRanks } from '../rank-set.js';
 import { type BuiltLayer, buildLayer } from './build-layer.js';
 import { type Problem, placeTokens, sliceTokens } from './problem.js';
@@ -82,6 +83,7 @@ function enqueue(
     fromArray(device, sliceTokens(problem.resets, problem, begin, length), [B, length], 'i32');
   const context = sliceContexts(group, resets).forLayer(problem.place.index);
   const { result: output, tape } = device.record(() => device.scope(() => apply(x, context)));
+  demand(output.shape.join() === shape.join(), `the output is [${output.shape}], expected [${shape}]`);
   tape.backward([output], [upload(problem.outputGradient)]);
   return { x, output };
 }

@@ -1,7 +1,7 @@
 import type { Strategy } from '../../strategy.js';
 import { blockUntil } from '../block-until.js';
 import { type Check, demand } from '../check.js';
-import { withRanks } from '../rank-set.js';
+import { defaultTimeoutMs, type RankSet, withRanks } from '../rank-set.js';
 import { expectFold } from './scan.js';
 import { hostSegments, type ScanCase, upload } from './scan-case.js';
 
@@ -15,8 +15,11 @@ const base = {
   shape: [2, 2, 8, 4],
 } as const;
 
-/** Nothing here depends on the machine's speed: a held stream is held for good. */
-export function asynchronyChecks(strategy: Strategy): Check[] {
+/**
+ * Nothing here depends on the machine's speed: a held stream is held for good. A strategy that holds compute is only
+ * found out when `timeoutMs` have passed.
+ */
+export function asynchronyChecks(strategy: Strategy, timeoutMs = defaultTimeoutMs): Check[] {
   return (['forward', 'reverse'] as const).flatMap((direction) => {
     const scan: ScanCase = { ...base, direction, seed: 5 };
     return [
@@ -26,7 +29,7 @@ export function asynchronyChecks(strategy: Strategy): Check[] {
       },
       {
         name: `compute goes on while the scan waits for a peer: ${direction}`,
-        run: () => checkOverlap(strategy, scan),
+        run: () => checkOverlap(strategy, scan, timeoutMs),
       },
     ];
   });
@@ -55,8 +58,8 @@ function checkBlockedHost(strategy: Strategy, scan: ScanCase): Promise<void> {
 }
 
 /** All ranks but the first of the scan have started it; their compute streams must still run. */
-function checkOverlap(strategy: Strategy, scan: ScanCase): Promise<void> {
-  return withRanks(numRanks, async (ranks) => {
+function checkOverlap(strategy: Strategy, scan: ScanCase, timeoutMs: number): Promise<void> {
+  const body = async (ranks: RankSet) => {
     const first = scan.direction === 'forward' ? 0 : numRanks - 1;
     const segments = hostSegments(scan);
     const start = (rank: number) => {
@@ -74,5 +77,6 @@ function checkOverlap(strategy: Strategy, scan: ScanCase): Promise<void> {
       scan,
       entered.sort((a, b) => a.rank - b.rank).map(({ tensor }) => tensor),
     );
-  });
+  };
+  return withRanks(numRanks, body, timeoutMs);
 }
