@@ -16,7 +16,10 @@ template <typename T>
 struct Sigmoid {
   static inline Vec<T> value(Vec<T> x) { return vsigmoid(x); }
   // Not y (1 - y): the difference has no bits left where y is near 1.
-  static inline Vec<T> slope(Vec<T> x) { return vsigmoid(x) * vsigmoid(Vec<T>::zero() - x); }
+  static inline Vec<T> slope(Vec<T> x) {
+    const SigmoidPair<T> s = vsigmoidPair(x);
+    return s.plus * s.minus;
+  }
 };
 
 template <typename T>
@@ -29,7 +32,8 @@ template <typename T>
 struct Silu {
   static inline Vec<T> value(Vec<T> x) { return x * vsigmoid(x); }
   static inline Vec<T> slope(Vec<T> x) {
-    return vsigmoid(x) * (Vec<T>::set(T(1)) + x * vsigmoid(Vec<T>::zero() - x));
+    const SigmoidPair<T> s = vsigmoidPair(x);
+    return s.plus * (Vec<T>::set(T(1)) + x * s.minus);
   }
 };
 

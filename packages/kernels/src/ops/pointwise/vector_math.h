@@ -20,6 +20,21 @@ static inline Vec<T> vsigmoid(Vec<T> x) {
   return one / (one + vexp(Vec<T>::zero() - x));
 }
 
+/// σ(x) and σ(-x) from one exponential; each keeps its relative accuracy at large |x| of either sign.
+template <typename T>
+struct SigmoidPair {
+  Vec<T> plus;
+  Vec<T> minus;
+};
+
+template <typename T>
+static inline SigmoidPair<T> vsigmoidPair(Vec<T> x) {
+  const Vec<T> e = vexp(Vec<T>::zero() - vabs(x));
+  const Vec<T> large = Vec<T>::set(T(1)) / (Vec<T>::set(T(1)) + e);
+  const Vec<T> small = e * large;
+  return {Vec<T>{x.v < T(0) ? small.v : large.v}, Vec<T>{x.v < T(0) ? large.v : small.v}};
+}
+
 /// log(1 + x) for x in [0, 1], within 2 ulp (also for tiny x).
 static inline Vec<float> vlog1p(Vec<float> x) {
   using V = Vec<float>;

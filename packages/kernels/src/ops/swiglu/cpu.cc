@@ -9,8 +9,7 @@ static inline void forward(const T* gate, const T* up, T* y, int64_t begin, int6
   mapVectors(gate, up, y, begin, end, [](Vec<T> g, Vec<T> u) { return g * vsigmoid(g) * u; });
 }
 
-/// With s = σ(gate): dgate = dy * up * s * (1 + gate * (1 - s)), dup = dy * gate * s. Near s = 1 the
-/// difference 1 - s is exact to one rounding of s, and it is added to 1: nothing is lost there.
+/// dgate = dy * up * σ(gate) * (1 + gate * σ(-gate)), dup = dy * gate * σ(gate).
 template <typename T>
 static inline void backward(const T* dy, const T* gate, const T* up, T* dgate, T* dup, int64_t begin,
                             int64_t end) {
@@ -22,9 +21,9 @@ static inline void backward(const T* dy, const T* gate, const T* up, T* dgate, T
     const V d = whole ? V::load(dy + i) : V::loadFirst(dy + i, count);
     const V g = whole ? V::load(gate + i) : V::loadFirst(gate + i, count);
     const V u = whole ? V::load(up + i) : V::loadFirst(up + i, count);
-    const V s = vsigmoid(g);
-    const V gateGradient = d * u * s * (one + g * (one - s));
-    const V upGradient = d * g * s;
+    const SigmoidPair<T> s = vsigmoidPair(g);
+    const V gateGradient = d * u * s.plus * (one + g * s.minus);
+    const V upGradient = d * g * s.plus;
     if (whole) {
       gateGradient.store(dgate + i);
       upGradient.store(dup + i);
