@@ -30,6 +30,7 @@ class ControlThread {
   readonly #secret: string;
   readonly #unwatch: () => void;
   #timeouts = defaultTimeouts;
+  #reading: Promise<void> = Promise.resolve();
   #heartbeat: NodeJS.Timeout | null = null;
   #lastHeardMs = performance.now();
   #ending = false;
@@ -45,6 +46,7 @@ class ControlThread {
 
   async run(): Promise<void> {
     parentPort!.on('message', (message: ToControlThread) => this.#link.send(message.body));
+    this.#reading = this.#read();
     void this.#closeWhenAsked();
     this.#link.send({
       type: 'hello',
@@ -54,6 +56,10 @@ class ControlThread {
       nodeVersion: process.version,
     });
     this.#restartHeartbeat();
+    await this.#reading;
+  }
+
+  async #read(): Promise<void> {
     for await (const body of this.#link.bodies()) {
       this.#lastHeardMs = performance.now();
       this.#fromCoordinator(body);
@@ -120,8 +126,9 @@ class ControlThread {
   }
 
   /**
-   * A thread that is terminated with an open ZeroMQ socket takes the process down (exit code 134), so the main
-   * thread asks for the end through shared memory and waits for `closed`.
+   * A thread that is terminated while it has an open ZeroMQ socket, or is in any call of ZeroMQ's, takes the process
+   * down (exit code 134). So the main thread asks for the end through shared memory and waits for `closed`, after
+   * which this thread makes no such call.
    */
   async #closeWhenAsked(): Promise<void> {
     const asked = Atomics.waitAsync(this.#data.exit, exitWord.requested, 0);
@@ -136,11 +143,11 @@ class ControlThread {
     ) {
       this.#link.send((rest.message as ToControlThread).body);
     }
-    await this.#link.flush();
-    this.#link.close();
+    await this.#link.close();
+    await this.#reading;
+    parentPort!.close();
     Atomics.store(this.#data.exit, exitWord.closed, 1);
     Atomics.notify(this.#data.exit, exitWord.closed);
-    parentPort!.close();
   }
 }
 

@@ -31,6 +31,7 @@ export class CoordinatorLink {
   #lastCommand = 0;
   #numDropped = 0;
   #numRefused = 0;
+  #isClosed = false;
   #sending: Promise<void> = Promise.resolve();
 
   constructor(env: RankEnv, keys: KeyFile) {
@@ -70,6 +71,7 @@ export class CoordinatorLink {
 
   /** Queues a frame and returns; frames leave in the order of the calls. */
   send(body: RankBody): void {
+    if (this.#isClosed) return;
     const frame = encodeFrame({
       version: protocolVersion,
       jobId: this.#env.jobId,
@@ -80,11 +82,6 @@ export class CoordinatorLink {
     });
     // A ZeroMQ socket takes one send at a time. It fails at once when the queue is full, and after close().
     this.#sending = this.#sending.then(() => this.#socket.send(frame)).catch(() => void this.#numDropped++);
-  }
-
-  /** Resolves when everything queued has been handed to ZeroMQ, which delivers it within the linger time. */
-  flush(): Promise<void> {
-    return this.#sending;
   }
 
   /** What the coordinator says, each command once. Ends when the link is closed. */
@@ -100,7 +97,10 @@ export class CoordinatorLink {
     }
   }
 
-  close(): void {
+  /** Hands what is queued to ZeroMQ, which delivers it within the linger time, and closes. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#sending;
     this.#socket.close();
   }
 
