@@ -37,7 +37,7 @@ export {
   scale,
   zerosLike,
 } from './ops/pointwise/index.js';
-export { reshape } from './ops/reshape/index.js';
+export { reshape } from './autograd/reshape.js';
 export { rmsNorm } from './ops/rms-norm/index.js';
 export { sumRows } from './ops/sum-rows/index.js';
 export { swiglu } from './ops/swiglu/index.js';

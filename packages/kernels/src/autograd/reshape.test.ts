@@ -1,10 +1,10 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { openShapeDevice } from '../../device.js';
-import { empty } from '../../tensor.js';
-import { checkOp, randomNormal } from '../../testing/index.js';
-import { mul } from '../pointwise/index.js';
-import { reshape } from './index.js';
+import { openShapeDevice } from '../device.js';
+import { mul } from '../ops/pointwise/index.js';
+import { empty } from '../tensor.js';
+import { checkOp, randomNormal } from '../testing/index.js';
+import { reshape } from './reshape.js';
 
 test('reshape keeps the elements, and gradients pass through', async () => {
   await checkOp({

@@ -1,6 +1,6 @@
-import { defineOp } from '../../autograd/define-op.js';
-import { LongscanError } from '../../errors.js';
-import type { Tensor } from '../../tensor.js';
+import { LongscanError } from '../errors.js';
+import type { Tensor } from '../tensor.js';
+import { defineOp } from './define-op.js';
 
 /**
  * The same elements in another shape, without a copy: `[B, T, H·K]` to `[B, T, H, K]`. One dim may be -1: what is left.
