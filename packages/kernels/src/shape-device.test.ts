@@ -7,7 +7,7 @@ import { embedding } from './ops/embedding/index.js';
 import { linear } from './ops/linear/index.js';
 import { appendOnes, normalizeLast } from './ops/normalizer/index.js';
 import { activation } from './ops/pointwise/index.js';
-import { reshape } from './ops/reshape/index.js';
+import { reshape } from './autograd/reshape.js';
 import { rmsNorm } from './ops/rms-norm/index.js';
 import { swiglu } from './ops/swiglu/index.js';
 import { empty, fromArray, type Tensor } from './tensor.js';
