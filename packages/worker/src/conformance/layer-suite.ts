@@ -7,15 +7,20 @@ import { gradientChecks } from './layer/gradients.js';
 import { interfaceChecks } from './layer/interface.js';
 import { rankChecks } from './layer/ranks.js';
 import { recurrentFormChecks } from './layer/recurrent-form.js';
-import { variantsOf } from './layer/variant.js';
+import { type Variant, variantsOf } from './layer/variant.js';
 import { importUnits } from './unit-files.js';
 
-/**
- * What every layer must do, whatever it computes, with its defaults and each value of its choices.
- * @throws LongscanError of the layer's `create` if it cannot be built at any width
- */
+/** What every layer must do, whatever it computes, with its defaults and each value of its choices. */
 export function layerChecks(layer: Layer, strategies: readonly Strategy[]): Check[] {
-  return variantsOf(layer).flatMap((variant) =>
+  let variants: Variant[];
+  try {
+    variants = variantsOf(layer);
+  } catch (error) {
+    return [
+      { name: 'it can be created, with its defaults and each choice', run: () => Promise.reject(error) },
+    ];
+  }
+  return variants.flatMap((variant) =>
     [
       ...interfaceChecks(variant),
       ...gradientChecks(variant),

@@ -1,16 +1,39 @@
-import { type Communicator, createInProcessGroup, type Device, openCpuDevice } from '@longscan/kernels';
+import {
+  type Communicator,
+  connectTcp,
+  createInProcessGroup,
+  type Device,
+  openCpuDevice,
+  openListener,
+} from '@longscan/kernels';
 
-/** A wait inside a collective of a check ends after this, with an error. */
+/** What carries the bytes between ranks. */
+export type Engine = 'in-process' | 'tcp';
+
+export interface RankSetOptions {
+  readonly engine?: Engine;
+  /** A wait inside a collective ends after this, with an error. */
+  readonly timeoutMs?: number;
+}
+
 export const defaultTimeoutMs = 20_000;
 
 /** Ranks in this process, one device each, in rank order; fresh memory holds NaN. */
 export class RankSet {
-  readonly devices: readonly Device[];
-  readonly communicators: readonly Communicator[];
+  private constructor(
+    readonly devices: readonly Device[],
+    readonly communicators: readonly Communicator[],
+  ) {}
 
-  constructor(numRanks: number, timeoutMs: number) {
-    this.devices = Array.from({ length: numRanks }, () => openCpuDevice({ poison: true }));
-    this.communicators = createInProcessGroup(this.devices, { timeoutMs });
+  static async open(numRanks: number, options: RankSetOptions = {}): Promise<RankSet> {
+    const { engine = 'in-process', timeoutMs = defaultTimeoutMs } = options;
+    const devices = Array.from({ length: numRanks }, () => openCpuDevice({ poison: true }));
+    const isAlone = numRanks === 1;
+    const communicators =
+      engine === 'tcp' && !isAlone
+        ? await connectAll(devices, timeoutMs)
+        : createInProcessGroup(devices, { timeoutMs });
+    return new RankSet(devices, communicators);
   }
 
   /** Waits for everything that was enqueued; the first failure is thrown. */
@@ -28,12 +51,27 @@ export class RankSet {
 export async function withRanks<T>(
   numRanks: number,
   body: (ranks: RankSet) => Promise<T>,
-  timeoutMs = defaultTimeoutMs,
+  options: RankSetOptions = {},
 ): Promise<T> {
-  const ranks = new RankSet(numRanks, timeoutMs);
+  const ranks = await RankSet.open(numRanks, options);
   try {
     return await body(ranks);
   } finally {
     ranks.close();
+  }
+}
+
+async function connectAll(devices: readonly Device[], timeoutMs: number): Promise<Communicator[]> {
+  const listeners = devices.map(() => openListener('127.0.0.1'));
+  const addresses = listeners.map(({ port }) => ({ host: '127.0.0.1', port }));
+  const group = { jobId: 'conformance', axis: 'sp', token: 'a token for the checks', epoch: 1, addresses };
+  try {
+    return await Promise.all(
+      devices.map((device, rank) =>
+        connectTcp({ ...group, device, rank, listener: listeners[rank]!, timeoutMs }),
+      ),
+    );
+  } finally {
+    for (const listener of listeners) listener.close();
   }
 }

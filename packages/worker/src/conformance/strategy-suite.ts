@@ -12,6 +12,7 @@ const worldSizes = [1, 2, 3, 4, 7, 8];
 export function strategyChecks(strategy: Strategy): Check[] {
   return [
     ...worldSizes.flatMap((numRanks) => exactnessChecks(strategy, numRanks)),
+    ...exactnessChecks(strategy, 3, 'tcp'),
     ...asynchronyChecks(strategy),
     ...failureChecks(strategy),
     ...costChecks(strategy),

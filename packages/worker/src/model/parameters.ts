@@ -1,4 +1,12 @@
-import { type Device, type DType, empty, fill, fromArray, type Tensor } from '@longscan/kernels';
+import {
+  type Device,
+  type DType,
+  empty,
+  fill,
+  fromArray,
+  LongscanError,
+  type Tensor,
+} from '@longscan/kernels';
 import type { Init, LayerPlace, ParameterDeclarer } from '../layer.js';
 import { initialValues } from './init.js';
 
@@ -23,7 +31,17 @@ export class ParameterRecorder implements TensorSource {
 
   constructor(readonly device: Device) {}
 
+  /** @throws LongscanError E-PLUGIN if the name was declared before: two tensors would share one place in a checkpoint. */
   parameter(spec: ParameterSpec): Tensor {
+    if (this.specs.some(({ name }) => name === spec.name)) {
+      throw new LongscanError({
+        code: 'E-PLUGIN',
+        where: `parameter ${spec.name}`,
+        found: 'declared twice',
+        expected: 'a name of its own for every tensor of a layer',
+        exitCode: 2,
+      });
+    }
     this.specs.push(spec);
     return asParameter(empty(this.device, spec.shape), empty(this.device, spec.shape));
   }

@@ -4,6 +4,7 @@ import type { Strategy } from '../../strategy.js';
 import { type Check, demand } from '../check.js';
 import { createProblem, type Problem, sliceTokens } from './problem.js';
 import { type Placement, runAlone, runLayer } from './run-layer.js';
+import { transitionsOf } from './transitions.js';
 import type { Variant } from './variant.js';
 
 const T = 48;
@@ -28,7 +29,7 @@ const documents: readonly Document[] = starts.flatMap((tokens, b) => {
 
 /** Packed documents know nothing of each other, forward or backward. */
 export function documentChecks(variant: Variant, strategies: readonly Strategy[]): Check[] {
-  const cuts = variant.layer.transition === 'fixed-scalar' ? [evenCut] : [evenCut, unevenCut];
+  const cuts = transitionsOf(variant).has('fixed-scalar') ? [evenCut] : [evenCut, unevenCut];
   const alone = { lengths: [T], strategy: null };
   return [
     { name: 'a document in a pack = the document alone', run: () => checkAlone(variant) },

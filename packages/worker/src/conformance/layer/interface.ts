@@ -5,6 +5,7 @@ import { type Check, demand } from '../check.js';
 import { buildLayer } from './build-layer.js';
 import { createProblem } from './problem.js';
 import { runAlone } from './run-layer.js';
+import { transitionsOf } from './transitions.js';
 import { ownName, parameterSpecs, type Variant } from './variant.js';
 
 const parameterName = /^[a-z][a-zA-Z0-9]*([._-][a-zA-Z0-9]+)*$/;
@@ -17,6 +18,7 @@ const places: readonly LayerPlace[] = [
 /** What a layer promises to model, planner and checkpoints, whatever it computes. */
 export function interfaceChecks(variant: Variant): Check[] {
   return [
+    { name: 'its declaration fits what it does', run: () => checkDeclaration(variant) },
     {
       name: 'parameter names are well formed, unique, and the same wherever the layer stands',
       run: () => checkNames(variant),
@@ -28,6 +30,19 @@ export function interfaceChecks(variant: Variant): Check[] {
     { name: 'a shape-only device sees the same shapes and FLOPs', run: () => checkShapeDevice(variant) },
     { name: 'forward and backward free what they made', run: () => checkMemory(variant) },
   ];
+}
+
+async function checkDeclaration(variant: Variant): Promise<void> {
+  const { name, paper, transition, config, choices } = variant.layer;
+  demand(/^[a-z0-9-]+$/.test(name), `'${name}' is no layer's name, which is [a-z0-9-]+`);
+  demand(URL.canParse(paper), `'${paper}' is no URL of a paper`);
+  for (const [option, values] of Object.entries(choices ?? {})) {
+    const isAmong = values?.includes(config[option] as never) ?? false;
+    demand(isAmong, `${option}: the default ${config[option]} is not among its choices`);
+  }
+  const kinds = transitionsOf(variant);
+  const fits = kinds.size === 0 || kinds.has(transition);
+  demand(fits, `it declares transition '${transition}', its recurrences have ${[...kinds].join(', ')}`);
 }
 
 async function checkNames(variant: Variant): Promise<void> {

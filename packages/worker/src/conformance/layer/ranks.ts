@@ -3,11 +3,12 @@ import type { Strategy } from '../../strategy.js';
 import type { Check } from '../check.js';
 import { createProblem } from './problem.js';
 import { type LayerRun, runAlone, runLayer } from './run-layer.js';
+import { transitionsOf } from './transitions.js';
 import type { Variant } from './variant.js';
 
-/** Slices of one length on 2, 3 and 4 ranks: a single token, whole tiles, no tiles. */
+/** Slices of one length on 2, 3 and 4 ranks: a single token, whole tiles, no tiles, more than a chunk of 64. */
 const evenCuts = [2, 3, 4].flatMap((numRanks) =>
-  [1, 16, 21].map((length) => new Array<number>(numRanks).fill(length)),
+  [1, 16, 21, 70].map((length) => new Array<number>(numRanks).fill(length)),
 );
 const unevenCuts = [
   [1, 40],
@@ -16,8 +17,8 @@ const unevenCuts = [
 ];
 
 /** Cuts that a layer can be laid out in: where M is known from the length, all slices must have the same one. */
-export function cutsFor({ layer }: Variant): number[][] {
-  return layer.transition === 'fixed-scalar' ? evenCuts : [...evenCuts, ...unevenCuts];
+function cutsFor(variant: Variant): number[][] {
+  return transitionsOf(variant).has('fixed-scalar') ? evenCuts : [...evenCuts, ...unevenCuts];
 }
 
 /** However the sequence is cut over ranks, the output and every gradient are the same. */

@@ -78,5 +78,5 @@ function checkOverlap(strategy: Strategy, scan: ScanCase, timeoutMs: number): Pr
       entered.sort((a, b) => a.rank - b.rank).map(({ tensor }) => tensor),
     );
   };
-  return withRanks(numRanks, body, timeoutMs);
+  return withRanks(numRanks, body, { timeoutMs });
 }

@@ -1,7 +1,7 @@
 import type { TransitionKind } from '@longscan/kernels';
 import type { Strategy } from '../../strategy.js';
 import { type Check, demand } from '../check.js';
-import { withRanks } from '../rank-set.js';
+import { type Engine, type RankSet, withRanks } from '../rank-set.js';
 import { expectFold, modelledBytes, startScan } from './scan.js';
 import type { ScanCase } from './scan-case.js';
 
@@ -14,17 +14,30 @@ const shapes = [
 /** One, as many as most shapes do not divide by, many, more than any shape has rows. */
 const blockCounts = [1, 3, 8, 1000];
 
+/** Past the size from which engines send in pieces or around a ring. */
+const largeShape = [1, 2, 64, 64] as const;
+
 /** Exactly the sequential fold, and exactly the modelled bytes, for this number of ranks. */
-export function exactnessChecks(strategy: Strategy, numRanks: number): Check[] {
+export function exactnessChecks(
+  strategy: Strategy,
+  numRanks: number,
+  engine: Engine = 'in-process',
+): Check[] {
+  const where = `${numRanks} ranks${engine === 'tcp' ? ' over TCP' : ''}`;
   return kinds.map((kind) => ({
-    name: `equals the sequential fold exactly, and sends the bytes of its cost: ${numRanks} ranks, ${kind}`,
-    run: () => checkScans(strategy, numRanks, kind),
+    name: `equals the sequential fold exactly, and sends the bytes of its cost: ${where}, ${kind}`,
+    run: () => checkScans(strategy, numRanks, kind, engine),
   }));
 }
 
 /** All cases in one go on the same group, as the layers of a model are. */
-function checkScans(strategy: Strategy, numRanks: number, kind: TransitionKind): Promise<void> {
-  return withRanks(numRanks, async (ranks) => {
+function checkScans(
+  strategy: Strategy,
+  numRanks: number,
+  kind: TransitionKind,
+  engine: Engine,
+): Promise<void> {
+  const body = async (ranks: RankSet) => {
     const cases = scanCases(numRanks, kind);
     const modelled = new Array<number>(numRanks).fill(0);
     const entered = cases.map((scan) => {
@@ -39,13 +52,18 @@ function checkScans(strategy: Strategy, numRanks: number, kind: TransitionKind):
       const { inUseBytes } = ranks.devices[rank]!.memory();
       demand(inUseBytes === 0, `rank ${rank} of ${numRanks} still holds ${inUseBytes} bytes after its scans`);
     }
-  });
+  };
+  return withRanks(numRanks, body, { engine });
 }
 
 function scanCases(numRanks: number, kind: TransitionKind): ScanCase[] {
   const everyRank = Array.from({ length: numRanks }, (_, rank) => rank);
   const singles = everyRank.map((rank) => [rank]);
-  const cases: ScanCase[] = [];
+  const large = { numRanks, kind, dtype: 'f64', blocks: 8, shape: largeShape, starts: [1], seed: 1 } as const;
+  const cases: ScanCase[] = [
+    { ...large, direction: 'forward' },
+    { ...large, direction: 'reverse' },
+  ];
   for (const starts of [null, [], ...singles, everyRank.filter((rank) => rank % 3 === 1), everyRank]) {
     for (const direction of ['forward', 'reverse'] as const) {
       for (const [i, shape] of shapes.entries()) {

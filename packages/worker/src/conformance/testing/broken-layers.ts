@@ -84,7 +84,7 @@ export const brokenLayers: readonly BrokenLayer[] = [
   {
     fault: 'a parameter name occurs twice',
     layer: layerWith({ declare: (param) => param.projection('q', 1, 1) }),
-    noticedBy: /parameter names/,
+    noticedBy: /can be created/,
   },
   {
     fault: 'a parameter name depends on the depth',

@@ -1,0 +1,19 @@
+import { fromArray, openShapeDevice, type TransitionKind } from '@longscan/kernels';
+import { recurrence } from '../../recurrence.js';
+import { buildLayer } from './build-layer.js';
+import { deepPlace, type Variant } from './variant.js';
+
+/** The kinds of M that a layer's recurrences have, as its own code shows on a shape-only device. */
+export function transitionsOf(variant: Variant): ReadonlySet<TransitionKind> {
+  const device = openShapeDevice();
+  const { apply } = buildLayer(device, variant, deepPlace, 'f32');
+  const kinds = new Set<TransitionKind>();
+  const x = fromArray(device, new Float32Array(variant.dModel), [1, 1, variant.dModel]);
+  apply(x, {
+    recurrence(op, inputs) {
+      kinds.add(op.transition);
+      return recurrence(op, inputs, { group: null, resets: null });
+    },
+  });
+  return kinds;
+}
