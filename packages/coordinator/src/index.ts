@@ -1,1 +1,11 @@
-export {};
+export { LongscanError, type Plan, type StepRow } from '@longscan/worker/protocol';
+export { RankError } from './control/rank-error.js';
+export { type LaunchOptions, launch } from './launch.js';
+export { planJob } from './plan/index.js';
+export type { Run, RunResult } from './run.js';
+export type { RunEvent } from './run-folder/events.js';
+export { findRun } from './run-folder/find-run.js';
+export { type RunStatus, readLogs, readStatus } from './run-folder/status.js';
+export { requestStop } from './run-folder/stop-request.js';
+export { type RunTaskOptions, runTask } from './run-task.js';
+export { JobErrors, type JobInput, loadJob, type Overrides } from './spec/index.js';

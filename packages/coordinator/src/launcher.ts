@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs';
 import { LongscanError, type Plan } from '@longscan/worker/protocol';
 
 /** What every launcher is told besides its own options. */
-export interface LaunchOptions {
+export interface LauncherOptions {
   /** Program and arguments that start a rank, an argv array: no shell ever reads it. */
   readonly command: readonly [string, ...string[]];
   /** Folder for `rank-N.log`; absolute. */
@@ -71,7 +71,7 @@ export interface Launcher {
   /** The file's name without its ending. */
   readonly name: string;
   /** What would be run. Pure: the same arguments give the same request, and nothing is touched. */
-  request(plan: LaunchPlan, options: LaunchOptions): LaunchRequest;
+  request(plan: LaunchPlan, options: LauncherOptions): LaunchRequest;
   submit(request: LaunchRequest, session: LaunchSession): Promise<Submission>;
 }
 

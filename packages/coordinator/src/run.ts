@@ -12,11 +12,12 @@ import { z } from 'zod';
 import { RankSession } from './control/rank-session.js';
 import type { Launcher, LaunchRequest } from './launcher.js';
 import { StepMerger } from './metrics/merge-steps.js';
-import { type CoordinatorRecord, writeRecord } from './run-folder/coordinator-record.js';
+import { type CoordinatorRecord, releaseRunFolder, writeRecord } from './run-folder/coordinator-record.js';
 import { eventSchema, type RunEvent } from './run-folder/events.js';
 import { readJournal, readSteps } from './run-folder/journal-reader.js';
 import { runFiles } from './run-folder/run-folder.js';
 import type { JournalSize, RunJournal } from './run-folder/run-journal.js';
+import { readStatus } from './run-folder/status.js';
 import { watchStopRequest } from './run-folder/stop-request.js';
 
 export type RunResult = TrainResult;
@@ -145,8 +146,7 @@ export class JobRun implements Run {
     } finally {
       unwatch();
       this.#journal.close();
-      const { record } = this.#prepared;
-      writeRecord(this.dir, { ...record, endpoint: null, endedAt: new Date().toISOString() });
+      releaseRunFolder(this.dir, this.#prepared.record);
     }
   }
 
@@ -176,6 +176,8 @@ export class JobRun implements Run {
   }
 
   async #train(): Promise<RunResult> {
+    const { steps } = this.plan.jobSpec.job;
+    if (this.#prepared.resume !== null && this.#prepared.resume.step >= steps) return this.#alreadyDone();
     const { plan, jobHash, attempt, resume, layerModules, codeHashes, launcher, request, record } =
       this.#prepared;
     const { launch } = plan.jobSpec;
@@ -218,6 +220,19 @@ export class JobRun implements Run {
     this.#merger.flush();
     if (!outcome.ok) throw outcome.error;
     return trainResultSchema.parse(outcome.results[0]);
+  }
+
+  /** The checkpoint is at the job's last step or beyond: nothing is launched and nothing is written over. */
+  async #alreadyDone(): Promise<RunResult> {
+    const { dir, step } = this.#prepared.resume!;
+    this.#incident(
+      'info',
+      'I-DONE',
+      `the run has done ${step} of ${this.plan.jobSpec.job.steps} steps`,
+      null,
+    );
+    const { validationLoss } = await readStatus(this.dir);
+    return { step, validationLoss, checkpoint: dir };
   }
 
   #onReport(rank: number, report: Report): void {

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { LongscanError } from '@longscan/worker/protocol';
+import { type LayerEntry, LongscanError } from '@longscan/worker/protocol';
 import type { BuildFailure, BuildResult, OutputFile } from 'esbuild';
 import { runFiles, writeRunFile } from './run-folder.js';
 
@@ -44,6 +46,28 @@ export async function bundleLayer(file: string): Promise<BundledLayer> {
   const code = output.text;
   const bare = code.slice(0, code.lastIndexOf('//# sourceMappingURL='));
   return { file, sha256: createHash('sha256').update(bare).digest('hex'), code };
+}
+
+/** The bundles of all layer files that a model uses, one per file. */
+export async function bundleLayers(layers: readonly LayerEntry[]): Promise<BundledLayer[]> {
+  const files = new Set(layers.flatMap(({ file }) => (file === null ? [] : [file])));
+  return Promise.all([...files].map(bundleLayer));
+}
+
+/** Calls `body` with the bundles in files that are gone afterwards, by the paths of their layer files. */
+export async function withBundleFiles<T>(
+  bundles: readonly BundledLayer[],
+  body: (layerModules: Readonly<Record<string, string>>) => Promise<T>,
+): Promise<T> {
+  if (bundles.length === 0) return body({});
+  const folder = mkdtempSync(join(tmpdir(), 'longscan-layers-'));
+  try {
+    return await body(
+      Object.fromEntries(bundles.map((bundle) => [bundle.file, writeBundle(folder, bundle)])),
+    );
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 /** Writes a bundle to `code/<sha256>.mjs` of a run folder and returns its absolute path. */

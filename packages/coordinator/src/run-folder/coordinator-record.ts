@@ -60,6 +60,17 @@ export function writeRecord(runDir: string, record: CoordinatorRecord): void {
   renameSync(draft, recordPath(runDir));
 }
 
+/** @throws LongscanError E-LOCK (exit code 3) when a live run uses the folder. */
+export function refuseLiveRun(runDir: string): void {
+  const record = readRecord(runDir);
+  if (record !== null && isLive(record)) throw inUse(runDir, record);
+}
+
+/** Notes that the run has ended, which frees its folder. */
+export function releaseRunFolder(runDir: string, record: CoordinatorRecord): void {
+  writeRecord(runDir, { ...record, endpoint: null, endedAt: new Date().toISOString() });
+}
+
 /**
  * Makes this process the coordinator of a run folder.
  *
@@ -70,8 +81,8 @@ export function acquireRunFolder(runDir: string, record: CoordinatorRecord): Coo
   const draft = draftPath(runDir);
   writeFileSync(draft, `${JSON.stringify(record, null, 2)}\n`);
   try {
+    refuseLiveRun(runDir);
     const prev = readRecord(runDir);
-    if (prev !== null && isLive(prev)) throw inUse(runDir, prev);
     setAside(runDir, prev);
     // A link is made only if nothing has that name: of two processes that got here, one wins.
     linkSync(draft, recordPath(runDir));

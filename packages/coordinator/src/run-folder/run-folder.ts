@@ -1,6 +1,16 @@
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { LongscanError } from '@longscan/worker/protocol';
+import { refuseLiveRun } from './coordinator-record.js';
 
 /** Where run folders are made when a job does not say otherwise: below the current folder. */
 export const runsFolder = 'runs';
@@ -39,11 +49,12 @@ export function createRunFolder(name: string, now: Date): string {
 /**
  * Takes a folder that the user chose for a new run.
  *
- * @throws LongscanError E-LOCK (exit code 3) when it holds an earlier run, E-DISK when it cannot be made.
+ * @throws LongscanError E-LOCK (exit code 3) when it is in use or holds an earlier run, E-DISK when it cannot be made.
  */
 export function useRunFolder(given: string): string {
   const runDir = resolve(given);
   onDisk(runDir, () => mkdirSync(runDir, { recursive: true }));
+  refuseLiveRun(runDir);
   const holdsRun = readdirSync(runDir).some((entry) => entry === runFiles.plan || entry === runFiles.metrics);
   if (holdsRun) {
     throw new LongscanError({
@@ -56,6 +67,21 @@ export function useRunFolder(given: string): string {
     });
   }
   return runDir;
+}
+
+/** @throws LongscanError E-DISK (exit code 3) when the disk of a folder has less room than needed. */
+export function requireSpace(runDir: string, neededBytes: number): void {
+  const { bavail, bsize } = onDisk(runDir, () => statfsSync(runDir));
+  const freeBytes = bavail * bsize;
+  if (freeBytes >= neededBytes) return;
+  throw new LongscanError({
+    code: 'E-DISK',
+    where: runDir,
+    found: `${freeBytes} bytes free`,
+    expected: `at least ${neededBytes}, room for two checkpoints`,
+    fix: 'free some space, or choose a --run-dir on another disk',
+    exitCode: 3,
+  });
 }
 
 /** Points the symlink `latest` beside a run folder to it, where the folder's parent is a folder of runs. */

@@ -14,6 +14,8 @@ export interface RunStatus {
   /** `died`: its coordinator is gone and left no last word; the run can be resumed. */
   readonly state: 'running' | 'done' | 'stopped' | 'failed' | 'died';
   readonly name: string;
+  /** Number of launches so far, resumes included. */
+  readonly attempt: number;
   readonly steps: number;
   readonly step: number;
   readonly loss: number | null;
@@ -33,12 +35,13 @@ export async function readStatus(runDir: string): Promise<RunStatus> {
   const plan = readPlan(runDir);
   const record = readRecord(runDir);
   const { step, validation } = await lastRows(runDir);
-  const { end, checkpoint } = await lastEvents(runDir);
+  const { end, checkpoint, attempt } = await lastEvents(runDir);
   const isRunning = record !== null && isLive(record);
   return {
     runDir,
     state: isRunning ? 'running' : endState(end),
     name: plan.jobSpec.job.name,
+    attempt,
     steps: plan.jobSpec.job.steps,
     step: step?.step ?? 0,
     loss: step?.loss ?? null,
@@ -78,17 +81,22 @@ async function lastRows(runDir: string): Promise<{ step: StepRow | null; validat
   return { step, validation };
 }
 
-/** How the newest launch ended (null when it has not) and the newest checkpoint of all launches. */
-async function lastEvents(
-  runDir: string,
-): Promise<{ end: DoneEvent | ErrorEvent | null; checkpoint: string | null }> {
+/** How the newest launch ended (null when it has not) and the newest checkpoint of all. */
+async function lastEvents(runDir: string): Promise<{
+  end: DoneEvent | ErrorEvent | null;
+  checkpoint: string | null;
+  attempt: number;
+}> {
   let end: DoneEvent | ErrorEvent | null = null;
   let checkpoint: string | null = null;
+  let attempt = 0;
   for await (const row of readJsonl(join(runDir, runFiles.events))) {
     const event = row as JournalEvent;
-    if (event.event === 'run') end = null;
-    else if (event.event === 'done' || event.event === 'error') end = event;
+    if (event.event === 'run') {
+      end = null;
+      attempt = event.attempt;
+    } else if (event.event === 'done' || event.event === 'error') end = event;
     else if (event.event === 'checkpoint') checkpoint = event.path;
   }
-  return { end, checkpoint };
+  return { end, checkpoint, attempt };
 }

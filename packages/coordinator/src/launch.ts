@@ -1,0 +1,176 @@
+import { randomUUID } from 'node:crypto';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { LongscanError, type Plan } from '@longscan/worker/protocol';
+import { loadLauncher } from './launcher.js';
+import { planJob } from './plan/index.js';
+import { JobRun, type PreparedRun, type Run } from './run.js';
+import { type BundledLayer, bundleLayers, withBundleFiles, writeBundle } from './run-folder/bundle-layer.js';
+import { acquireRunFolder, ownRecord, releaseRunFolder } from './run-folder/coordinator-record.js';
+import { findResumeTarget, type ResumeTarget, refuseDrift } from './run-folder/resume.js';
+import {
+  createRunFolder,
+  linkLatest,
+  requireSpace,
+  runFiles,
+  useRunFolder,
+  writeRunFile,
+} from './run-folder/run-folder.js';
+import { RunJournal } from './run-folder/run-journal.js';
+import { readStatus } from './run-folder/status.js';
+import { clearStopRequest } from './run-folder/stop-request.js';
+import {
+  formatResolvedJob,
+  type JobInput,
+  jobHash,
+  type LoadedJob,
+  loadJob,
+  type Overrides,
+} from './spec/index.js';
+
+export interface LaunchOptions {
+  /** `section.key=value` texts, or values by dotted key; they win over the job and the environment. */
+  readonly overrides?: Overrides | undefined;
+  /** Folder of the run; `runs/<name>-<timestamp>` unless given. */
+  readonly runDir?: string | undefined;
+  /** `auto`: the newest unfinished run of this job, or a fresh start. Else a run, or a checkpoint of one. */
+  readonly resume?: string | undefined;
+  /** Name of a launcher; wins over the job's. */
+  readonly launcher?: string | undefined;
+  /** Resume although a layer file outside the packages has changed. */
+  readonly allowCodeChange?: boolean | undefined;
+  /** The first abort saves and stops. A second `abort` event, which no AbortController sends, kills: see `Run.kill`. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Launches a job: plans it, makes its run folder and starts its ranks. Prints nothing and never ends the process.
+ *
+ * @param job Path of a job file, or the contents of one.
+ * @returns the run, once its plan is valid; its ranks are then being started.
+ * @throws LongscanError (JobErrors for several at once): E-CFG-* and others of the job, E-RESUME-DRIFT, E-CKPT-*,
+ * E-LOCK, E-DISK. Nothing has been started by then.
+ */
+export async function launch(job: string | JobInput, options: LaunchOptions = {}): Promise<Run> {
+  const loaded = await loadJob(job, { overrides: allOverrides(options) });
+  const bundles = await bundleLayers(loaded.jobSpec.model.layers);
+  const plan = await withBundleFiles(bundles, (layerModules) => planJob(loaded.jobSpec, layerModules));
+  const target = await resumeTarget(options, plan, bundles);
+  refuseStopped(loaded.jobSpec.job.name, options.signal);
+  const run = new JobRun(await prepare(loaded, plan, bundles, target, options));
+  obey(run, options.signal);
+  return run;
+}
+
+function allOverrides({ overrides = [], launcher }: LaunchOptions): Overrides {
+  if (launcher === undefined) return overrides;
+  if (Array.isArray(overrides)) return [...overrides, `launch.launcher=${launcher}`];
+  return { ...overrides, 'launch.launcher': launcher };
+}
+
+async function resumeTarget(
+  { resume, runDir, allowCodeChange = false }: LaunchOptions,
+  { jobSpec }: Plan,
+  bundles: readonly BundledLayer[],
+): Promise<ResumeTarget | null> {
+  if (resume === undefined) return null;
+  const target = await findResumeTarget({ resume, runDir, jobSpec });
+  if (target !== null) refuseDrift(target, jobSpec, hashes(bundles), allowCodeChange);
+  return target;
+}
+
+/** Makes and fills the run folder. From here on the run is on disk, and the folder is this process's. */
+async function prepare(
+  { jobSpec, originOf }: LoadedJob,
+  plan: Plan,
+  bundles: readonly BundledLayer[],
+  target: ResumeTarget | null,
+  options: LaunchOptions,
+): Promise<PreparedRun> {
+  const launcher = await loadLauncher(jobSpec.launch.launcher);
+  const runDir = target?.runDir ?? newRunFolder(jobSpec.job.name, options.runDir);
+  const record = ownRecord(randomUUID());
+  const died = acquireRunFolder(runDir, record);
+  try {
+    requireSpace(runDir, 2 * checkpointBytes(plan));
+    clearStopRequest(runDir);
+    const attempt = target === null ? 1 : (await readStatus(runDir)).attempt + 1;
+    writeRunFile(runDir, runFiles.resolvedJob, formatResolvedJob(jobSpec, originOf));
+    writeRunFile(runDir, runFiles.plan, `${JSON.stringify(plan, null, 2)}\n`);
+    const layerModules = Object.fromEntries(bundles.map((one) => [one.file, writeBundle(runDir, one)]));
+    linkLatest(runDir);
+    return {
+      plan,
+      jobHash: jobHash(jobSpec),
+      journal: new RunJournal(runDir),
+      record,
+      attempt,
+      resume: target === null ? null : { dir: target.checkpointDir, step: target.manifest.step },
+      layerModules,
+      codeHashes: hashes(bundles),
+      launcher,
+      request: launcher.request(plan, {
+        command: [process.execPath, fileURLToPath(import.meta.resolve('@longscan/worker/main'))],
+        logDir: join(runDir, runFiles.logs),
+        numCores: availableParallelism(),
+      }),
+      incidents: [
+        ...(died === null
+          ? []
+          : [{ code: 'I-LOCK', message: `process ${died.pid} on ${died.host} died; took its place` }]),
+        ...(options.resume === 'auto' && target === null
+          ? [
+              {
+                code: 'I-RESUME',
+                message: 'no unfinished run of this job was found: starting from the beginning',
+              },
+            ]
+          : []),
+        ...(target?.skipped ?? []).map(({ message }) => ({ code: 'W-CKPT-PARTIAL', message })),
+      ],
+    };
+  } catch (error) {
+    releaseRunFolder(runDir, record);
+    throw error;
+  }
+}
+
+function newRunFolder(name: string, given: string | undefined): string {
+  return given === undefined ? createRunFolder(name, new Date()) : useRunFolder(given);
+}
+
+/** Parameters and AdamW's two moments in f32. */
+function checkpointBytes({ perRank }: Plan): number {
+  return 3 * 4 * perRank.numParameters;
+}
+
+function hashes(bundles: readonly BundledLayer[]): Record<string, string> {
+  return Object.fromEntries(bundles.map(({ file, sha256 }) => [file, sha256]));
+}
+
+/** A stop that came before there was anything to stop. */
+function refuseStopped(name: string, signal: AbortSignal | undefined): void {
+  if (signal?.aborted !== true) return;
+  throw new LongscanError({
+    code: 'E-RUN-KILLED',
+    where: name,
+    found: 'the run was stopped before it was started',
+    exitCode: 130,
+  });
+}
+
+function obey(run: JobRun, signal: AbortSignal | undefined): void {
+  if (signal === undefined) return;
+  let numAborts = 0;
+  const onAbort = (): void => {
+    if (++numAborts === 1) void run.stop({ save: true });
+    else void run.kill();
+  };
+  signal.addEventListener('abort', onAbort);
+  if (signal.aborted) onAbort();
+  void run.done.then(
+    () => signal.removeEventListener('abort', onAbort),
+    () => signal.removeEventListener('abort', onAbort),
+  );
+}

@@ -1,0 +1,114 @@
+import { randomUUID } from 'node:crypto';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { isAbsolute, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { readManifest } from '@longscan/worker/checkpoint';
+import { type Done, LongscanError, type Task } from '@longscan/worker/protocol';
+import { RankSession, type SessionTimeouts } from './control/rank-session.js';
+import { loadLauncher } from './launcher.js';
+import { type BundledLayer, bundleLayer, withBundleFiles } from './run-folder/bundle-layer.js';
+import { runFiles } from './run-folder/run-folder.js';
+
+export interface RunTaskOptions {
+  /** Ends the task at once. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+const timeouts: SessionTimeouts = {
+  rendezvousMs: 60_000,
+  heartbeatIntervalMs: 1000,
+  heartbeatTimeoutMs: 5000,
+  collectiveMs: 120_000,
+  stopMs: 10_000,
+};
+
+/** The one rank of a task; it takes all cores unless told otherwise. */
+const soleRank = { mesh: { numRanks: 1 }, jobSpec: { device: { threads: 'auto' } } } as const;
+
+/**
+ * Runs a task that needs one rank and no run folder, in a process of its own, since this one never opens the native
+ * library.
+ *
+ * @returns what the task made.
+ * @throws LongscanError of the task itself, or of its process's end.
+ */
+export async function runTask(
+  task: Exclude<Task, { kind: 'train' }>,
+  { signal }: RunTaskOptions = {},
+): Promise<Done['result']> {
+  const known = await knownModules(task);
+  const bundles = await Promise.all(known.missing.map(bundleLayer));
+  return withBundleFiles(bundles, (made) => runInRank(task, { ...known.modules, ...made }, bundles, signal));
+}
+
+async function runInRank(
+  task: Task,
+  layerModules: Readonly<Record<string, string>>,
+  bundles: readonly BundledLayer[],
+  signal: AbortSignal | undefined,
+): Promise<Done['result']> {
+  const folder = mkdtempSync(join(tmpdir(), 'longscan-task-'));
+  try {
+    const launcher = await loadLauncher('local');
+    const request = launcher.request(soleRank, {
+      command: [process.execPath, fileURLToPath(import.meta.resolve('@longscan/worker/main'))],
+      logDir: folder,
+      numCores: availableParallelism(),
+    });
+    const assignment = {
+      jobId: randomUUID(),
+      epoch: 1,
+      attempt: 1,
+      task,
+      plan: null,
+      runDir: null,
+      resumeFrom: null,
+      jobHash: null,
+      layerModules,
+      codeHashes: Object.fromEntries(bundles.map(({ file, sha256 }) => [file, sha256])),
+    };
+    const session = await RankSession.start(
+      { assignment, launcher, request, timeouts, host: '127.0.0.1' },
+      { onReport: () => {}, onRendezvous: () => {}, onRefused: () => {} },
+    );
+    const kill = (): void => session.kill(killed(task));
+    signal?.addEventListener('abort', kill);
+    if (signal?.aborted) kill();
+    const outcome = await session.ended;
+    signal?.removeEventListener('abort', kill);
+    if (!outcome.ok) throw outcome.error;
+    return outcome.results[0]!;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Layer files outside the packages that a task needs: those whose bundle is still in the run folder of its checkpoint
+ * (the very code that was trained), and those that have to be bundled.
+ */
+async function knownModules(
+  task: Task,
+): Promise<{ readonly modules: Readonly<Record<string, string>>; readonly missing: readonly string[] }> {
+  if (task.kind === 'layers-check') return { modules: {}, missing: isAbsolute(task.file) ? [task.file] : [] };
+  if (task.kind !== 'generate') return { modules: {}, missing: [] };
+  const { manifest } = await readManifest(task.checkpoint);
+  const codeDir = resolve(task.checkpoint, '..', '..', runFiles.code);
+  const found = Object.entries(manifest.codeHashes).map(
+    ([file, sha256]) => [file, join(codeDir, `${sha256}.mjs`)] as const,
+  );
+  return {
+    modules: Object.fromEntries(found.filter(([, bundle]) => existsSync(bundle))),
+    missing: found.filter(([, bundle]) => !existsSync(bundle)).map(([file]) => file),
+  };
+}
+
+function killed(task: Task): LongscanError {
+  return new LongscanError({
+    code: 'E-RUN-KILLED',
+    where: task.kind,
+    found: 'the task was ended, as asked',
+    exitCode: 130,
+  });
+}
