@@ -1,6 +1,6 @@
 import { type Communicator, empty, type Tensor } from '@longscan/kernels';
 import { applySegment, numRows, type Segment, wireParts } from '../state/segment.js';
-import { defineStrategy, type Direction, type PendingState, scanPlace } from '../strategy.js';
+import { type Direction, defineStrategy, type PendingState, scanPlace } from '../strategy.js';
 
 /**
  * LASP-2: one all-gather of every rank's (M, E), then each rank folds those before it in rank order (after it, in

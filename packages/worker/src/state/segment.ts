@@ -1,4 +1,10 @@
-import { applyTransition, type RowRange, type SegmentSummary, type Stream, type Tensor } from '@longscan/kernels';
+import {
+  applyTransition,
+  type RowRange,
+  type SegmentSummary,
+  type Stream,
+  type Tensor,
+} from '@longscan/kernels';
 
 /**
  * What a run of tokens does to the memory state: `S_out = reset ? E : M S_in + E`. The value that crosses from layers
@@ -30,7 +36,13 @@ export function cutRows(rows: number, numBlocks: number): RowRange[] {
 }
 
 /** Enqueues `out = segment(incoming)` on some rows; `out` may be `incoming`. */
-export function applySegment(segment: Segment, incoming: Tensor, out: Tensor, rows: RowRange, stream: Stream): void {
+export function applySegment(
+  segment: Segment,
+  incoming: Tensor,
+  out: Tensor,
+  rows: RowRange,
+  stream: Stream,
+): void {
   applyTransition(segment, segment.state, incoming, out, rows, stream);
 }
 
