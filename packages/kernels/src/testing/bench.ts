@@ -1,3 +1,8 @@
+import { setTimeout as pause } from 'node:timers/promises';
+
+/** Between candidates: OpenMP's idle threads spin for some milliseconds and would slow the next one down. */
+const pauseMs = 20;
+
 /** Times of one candidate, in milliseconds. */
 export interface Timing {
   readonly medianMs: number;
@@ -20,6 +25,7 @@ export async function timeRounds<N extends string>(
   const times = Object.fromEntries(names.map((name) => [name, [] as number[]])) as Record<N, number[]>;
   for (let round = -2; round < numRounds; round++) {
     for (const name of names) {
+      await pause(pauseMs);
       const begin = performance.now();
       const own = await candidates[name]();
       const elapsed = performance.now() - begin;
