@@ -63,15 +63,16 @@ export async function trainStep(
   const { device, parameters, optimizer } = training;
   const results = device.scope(() => {
     fill(parameters.gradients, 0);
-    const bytes = zeros(device, [3], 'f64');
+    // Before the step, then after each micro-batch's forward and after its backward pass.
+    const bytes = zeros(device, [1 + 2 * batches.length], 'f64');
     recordBytes(training, bytes, 0);
-    for (const batch of batches) {
+    for (const [i, batch] of batches.entries()) {
       const { result: loss, tape } = device.record(() => device.scope(() => forward(training, batch)));
-      recordBytes(training, bytes, 1);
+      recordBytes(training, bytes, 2 * i + 1);
       tape.backward([loss], [fromArray(device, [1], [1], parameters.dtype)]);
+      recordBytes(training, bytes, 2 * i + 2);
       device.native.axpy(device.compute.id, 1, loss.id, parameters.extra().view([1], extraLoss).id);
     }
-    recordBytes(training, bytes, 2);
     writeWish(parameters, wish);
     reduceGradients(training);
     const clip = optimizer.clip();
@@ -86,14 +87,17 @@ export async function trainStep(
     results.bytes.read(sp?.stream),
   ]);
   for (const tensor of Object.values(results)) tensor.release();
-  const [before, between, after] = bytes as Float64Array;
+  // Odd differences are those of forward passes, even ones of backward passes.
+  const counts = bytes as Float64Array;
+  const sent = (pass: 0 | 1) =>
+    counts.reduce((sum, now, i) => (i > 0 && i % 2 === pass ? sum + now - counts[i - 1]! : sum), 0);
   return {
     loss: extra[extraLoss]!,
     clip,
     stop: extra[extraStop]! > 0,
     save: extra[extraSave]! === extra[extraStop]!,
-    spBytesSentForward: between! - before!,
-    spBytesSentBackward: after! - between!,
+    spBytesSentForward: sent(1),
+    spBytesSentBackward: sent(0),
   };
 }
 
