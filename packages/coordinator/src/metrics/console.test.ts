@@ -38,13 +38,13 @@ function step(number: number, changes: object = {}): RunEvent {
   };
 }
 
-const escape = '\x1b';
+const esc = '\x1b';
 
 /** What a terminal shows after the text: cursor movements are carried out. */
 function screen(text: string): string[] {
   const lines: string[] = [''];
   let row = 0;
-  for (const [token] of text.matchAll(new RegExp(`${escape}\\[1A|${escape}\\[2K|\n|[^${escape}\n]+`, 'g'))) {
+  for (const [token] of text.matchAll(new RegExp(`${esc}\\[1A|${esc}\\[2K|\n|[^${esc}\n]+`, 'g'))) {
     if (token === '\x1b[1A') row--;
     else if (token === '\x1b[2K') lines[row] = '';
     else if (token === '\n') lines[++row] ??= '';
@@ -71,7 +71,7 @@ test('plain lines: the first step, every tenth and the last, without a control c
       '',
     ],
   );
-  assert.not.ok(text.includes(escape));
+  assert.not.ok(text.includes(esc));
 });
 
 test('a line holds all that the contract names', () => {
