@@ -80,9 +80,7 @@ export class TrainingConsole {
         const loss =
           event.validationLoss === null ? '' : `, validation loss ${event.validationLoss.toFixed(4)}`;
         const checkpoint = event.checkpoint === null ? ', no checkpoint' : `, checkpoint ${event.checkpoint}`;
-        return (
-          this.#line(this.#paint('bold', `${how} after step ${event.step}${loss}${checkpoint}`));
-        );
+        return this.#line(this.#paint('bold', `${how} after step ${event.step}${loss}${checkpoint}`));
       }
       case 'error':
         this.#leaveBlock();
