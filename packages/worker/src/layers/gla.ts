@@ -1,6 +1,7 @@
 import { activation, gatedLinear, linear, mul, reshape, rmsNorm } from '@longscan/kernels';
 import { headSize } from '../head-size.js';
 import { defineLayer } from '../layer.js';
+import { expectCount, expectPositive } from '../layer-options.js';
 
 const op = gatedLinear('diagonal');
 
@@ -16,14 +17,16 @@ export default defineLayer({
   transition: 'diagonal',
   config: { numHeads: 4, expandK: 0.5, expandV: 1, gateRank: 16, gateNormalizer: 16, normEps: 1e-5 },
   create(config, param) {
-    const { numHeads: H } = config;
+    const { numHeads: H, gateRank, gateNormalizer, normEps } = config;
+    expectCount('gla', { gateRank });
+    expectPositive('gla', { gateNormalizer, normEps });
     const K = headSize('gla', 'expandK', config.expandK, param.dModel, H);
     const V = headSize('gla', 'expandV', config.expandV, param.dModel, H);
     const wq = param.projection('q', H * K, param.dModel);
     const wk = param.projection('k', H * K, param.dModel);
     const wv = param.projection('v', H * V, param.dModel);
-    const gateDown = param.projection('gate.down', config.gateRank, param.dModel);
-    const gateUp = param.projection('gate.up', H * K, config.gateRank);
+    const gateDown = param.projection('gate.down', gateRank, param.dModel);
+    const gateUp = param.projection('gate.up', H * K, gateRank);
     const gateBias = param.tensor('gate.bias', [H * K], { constant: 0 });
     const wg = param.projection('g', H * V, param.dModel);
     const norm = param.tensor('norm', [V], { constant: 1 });
@@ -36,12 +39,12 @@ export default defineLayer({
       const v = reshape(linear({ x, weight: wv, bias: null }), [B, T, H, V]);
       const rank = linear({ x, weight: gateDown, bias: null });
       const logits = linear({ x: rank, weight: gateUp, bias: gateBias });
-      const g = reshape(activation('log-sigmoid', logits, 1 / config.gateNormalizer), [B, T, H, K]); // log decay, <= 0
+      const g = reshape(activation('log-sigmoid', logits, 1 / gateNormalizer), [B, T, H, K]); // log decay, <= 0
       let gate = x;
       const o = context.recurrence(op, { q, k, v, g }, () => {
         gate = activation('silu', linear({ x, weight: wg, bias: null }));
       });
-      const normed = reshape(rmsNorm({ x: o, weight: norm }, config.normEps), [B, T, H * V]);
+      const normed = reshape(rmsNorm({ x: o, weight: norm }, normEps), [B, T, H * V]);
       return linear({ x: mul({ a: normed, b: gate }), weight: wo, bias: null });
     };
   },

@@ -1,6 +1,7 @@
 import { activation, gatedLinear, linear, mul, reshape, rmsNorm } from '@longscan/kernels';
 import { headSize } from '../head-size.js';
 import { defineLayer } from '../layer.js';
+import { expectPositive } from '../layer-options.js';
 
 const op = gatedLinear('fixed-scalar');
 
@@ -20,7 +21,8 @@ export default defineLayer({
   config: { numHeads: 4, expandK: 1, expandV: 1, decay: 'lightning', normEps: 1e-5 },
   choices: { decay: ['lightning', 'retnet'] },
   create(config, param) {
-    const { numHeads: H } = config;
+    const { numHeads: H, normEps } = config;
+    expectPositive('lightning', { normEps });
     const K = headSize('lightning', 'expandK', config.expandK, param.dModel, H);
     const V = headSize('lightning', 'expandV', config.expandV, param.dModel, H);
     const wq = param.projection('q', H * K, param.dModel);
@@ -47,7 +49,7 @@ export default defineLayer({
         gate = activation(isRetNet ? 'silu' : 'sigmoid', linear({ x, weight: wg, bias: null }));
       });
       const heads = isRetNet ? o : reshape(o, [B, T, H * V]);
-      const normed = reshape(rmsNorm({ x: heads, weight: norm }, config.normEps), [B, T, H * V]);
+      const normed = reshape(rmsNorm({ x: heads, weight: norm }, normEps), [B, T, H * V]);
       return linear({ x: mul({ a: normed, b: gate }), weight: wo, bias: null });
     };
   },

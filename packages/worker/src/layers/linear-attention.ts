@@ -9,6 +9,7 @@ import {
 } from '@longscan/kernels';
 import { headSize } from '../head-size.js';
 import { defineLayer } from '../layer.js';
+import { expectPositive } from '../layer-options.js';
 
 /**
  * Linear attention: S_t = S_{t-1} + φ(k_t) v_tᵀ, o_t = φ(q_t)ᵀ S_t, with `normalize` divided by φ(q_t)ᵀ Σ φ(k_s)
@@ -22,7 +23,8 @@ export default defineLayer({
   config: { numHeads: 4, expandK: 1, expandV: 1, featureMap: 'elu+1', normalize: true, normalizerEps: 1e-6 },
   choices: { featureMap: ['identity', 'elu+1'] },
   create(config, param) {
-    const { numHeads: H, featureMap, normalize } = config;
+    const { numHeads: H, featureMap, normalize, normalizerEps } = config;
+    expectPositive('linear-attention', { normalizerEps });
     const K = headSize('linear-attention', 'expandK', config.expandK, param.dModel, H);
     const V = headSize('linear-attention', 'expandV', config.expandV, param.dModel, H);
     const wq = param.projection('q', H * K, param.dModel);
@@ -41,7 +43,7 @@ export default defineLayer({
       const v = reshape(linear({ x, weight: wv, bias: null }), [B, T, H, V]);
       const inputs = { q: feature(wq), k: feature(wk), v: normalize ? appendOnes(v) : v, g: null };
       const sums = context.recurrence(op, inputs);
-      const o = normalize ? normalizeLast(sums, config.normalizerEps) : sums;
+      const o = normalize ? normalizeLast(sums, normalizerEps) : sums;
       return linear({ x: reshape(o, [B, T, H * V]), weight: wo, bias: null });
     };
   },
