@@ -10,6 +10,7 @@ import type { RunEvent } from './run-folder/events.js';
 import { readStatus } from './run-folder/status.js';
 import { requestStop } from './run-folder/stop-request.js';
 import { type FakeJob, launchFake } from './testing/fake-job.js';
+import { isAlive, rankPids } from './testing/processes.js';
 
 async function withRunDir(body: (runDir: string) => Promise<void>): Promise<void> {
   const runDir = mkdtempSync(join(tmpdir(), 'longscan-run-test-'));
@@ -24,23 +25,6 @@ async function collect<T>(iterator: AsyncIterable<T>): Promise<T[]> {
   const all: T[] = [];
   for await (const one of iterator) all.push(one);
   return all;
-}
-
-/** Process ids of the ranks, from the first lines of their logs. */
-function rankPids(runDir: string, numRanks: number): number[] {
-  return Array.from({ length: numRanks }, (_, rank) => {
-    const log = readFileSync(join(runDir, 'logs', `rank-${rank}.log`), 'utf8');
-    return Number(/process (\d+)/.exec(log)?.[1]);
-  });
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** The error of a promise that has to reject. */

@@ -151,7 +151,7 @@ export class JobRun implements Run {
   }
 
   #announce(): void {
-    const { plan, attempt, resume, request, incidents } = this.#prepared;
+    const { plan, attempt, incidents } = this.#prepared;
     const { jobSpec, mesh } = plan;
     this.#journal.event({ event: 'run', schema: eventSchema, id: this.id, runDir: this.dir, attempt });
     this.#journal.event({
@@ -166,13 +166,6 @@ export class JobRun implements Run {
       notes: plan.notes,
     });
     for (const { code, message } of incidents) this.#incident('info', code, message, null);
-    const numRanks = mesh.numRanks;
-    this.#journal.event({
-      event: 'launch',
-      launcher: request.launcher,
-      numRanks,
-      resumeFrom: resume?.dir ?? null,
-    });
   }
 
   async #train(): Promise<RunResult> {
@@ -181,6 +174,12 @@ export class JobRun implements Run {
     const { plan, jobHash, attempt, resume, layerModules, codeHashes, launcher, request, record } =
       this.#prepared;
     const { launch } = plan.jobSpec;
+    this.#journal.event({
+      event: 'launch',
+      launcher: request.launcher,
+      numRanks: plan.mesh.numRanks,
+      resumeFrom: resume?.dir ?? null,
+    });
     this.#session = await RankSession.start(
       {
         assignment: {

@@ -83,11 +83,23 @@ export function refuseDrift(
 
 async function namedTarget(given: string): Promise<ResumeTarget> {
   const path = resolve(given);
+  if (!existsSync(path) && !existsSync(resolve(runsFolder, given))) throw nothingThere(given);
   if (/^step-\d+$/.test(basename(path)) && basename(dirname(path)) === runFiles.checkpoints) {
     const manifest = await verifyCheckpoint(path);
     return { runDir: dirname(dirname(path)), checkpointDir: path, manifest, skipped: [] };
   }
   return newestOf(findRun(given));
+}
+
+function nothingThere(given: string): LongscanError {
+  return new LongscanError({
+    code: 'E-CKPT-NONE',
+    where: `--resume=${given}`,
+    found: 'nothing of that name',
+    expected: 'a run folder, the name of a run in runs/, or a checkpoint folder',
+    fix: 'leave --resume out to start a new run',
+    exitCode: 4,
+  });
 }
 
 async function newestOf(runDir: string): Promise<ResumeTarget> {

@@ -1,0 +1,103 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { acquireRunFolder, ownRecord, readRecord } from './run-folder/coordinator-record.js';
+import { readStatus } from './run-folder/status.js';
+import type { FakeJob } from './testing/fake-job.js';
+import { isAlive, rankPids, readText, until } from './testing/processes.js';
+
+const numRanks = 2;
+
+interface Fixture {
+  readonly runDir: string;
+  readonly coordinator: ChildProcess;
+  readonly pids: readonly number[];
+}
+
+/** A coordinator in a process group of its own, as a shell would start it, whose ranks have begun to train. */
+async function withCoordinator(
+  job: Partial<FakeJob>,
+  body: (fixture: Fixture) => Promise<void>,
+): Promise<void> {
+  const runDir = mkdtempSync(join(tmpdir(), 'longscan-death-test-'));
+  const program = fileURLToPath(new URL('testing/fake-coordinator.js', import.meta.url));
+  const argument: FakeJob = { runDir, numRanks, steps: 1e6, ...job };
+  const coordinator = spawn(process.execPath, [program, JSON.stringify(argument)], {
+    detached: true,
+    stdio: 'ignore',
+  });
+  try {
+    const hasBegun = (rank: number): boolean =>
+      /peers:/.test(readText(join(runDir, 'logs', `rank-${rank}.log`)));
+    await until(() => Array.from({ length: numRanks }, (_, rank) => rank).every(hasBegun));
+    await body({ runDir, coordinator, pids: rankPids(runDir, numRanks) });
+  } finally {
+    coordinator.kill('SIGKILL');
+    rmSync(runDir, { recursive: true, force: true });
+  }
+}
+
+test('a killed coordinator leaves no rank behind, and its run folder can be taken over', () =>
+  withCoordinator({}, async ({ runDir, coordinator, pids }) => {
+    coordinator.kill('SIGKILL');
+    await until(() => !pids.some(isAlive));
+    assert.match(readText(join(runDir, 'logs', 'rank-0.log')), /aborted: the coordinator is gone/);
+    assert.is((await readStatus(runDir)).state, 'died');
+    const died = acquireRunFolder(runDir, ownRecord('next'));
+    assert.is(died?.pid, coordinator.pid);
+  }));
+
+test('a rank whose main thread is blocked for ever ends with its coordinator', () =>
+  withCoordinator({ fault: { kind: 'block', rank: 1, step: 1 } }, async ({ runDir, coordinator, pids }) => {
+    coordinator.kill('SIGKILL');
+    await until(() => !pids.some(isAlive));
+    assert.match(
+      readText(join(runDir, 'logs', 'rank-1.log')),
+      /killed: the coordinator is gone, and the main thread did not end within the grace period/,
+    );
+  }));
+
+test('Ctrl-C reaches the coordinator alone, which stops the run in good order', () =>
+  withCoordinator({}, async ({ runDir, coordinator, pids }) => {
+    process.kill(-coordinator.pid!, 'SIGINT');
+    const [exitCode] = (await once(coordinator, 'exit')) as [number | null];
+    assert.is(exitCode, 0);
+    assert.is((await readStatus(runDir)).state, 'stopped');
+    assert.not.ok(pids.some(isAlive));
+  }));
+
+test('a coordinator that was merely stopped goes on with its run', () =>
+  withCoordinator(
+    { launch: { heartbeatIntervalMs: 50, heartbeatTimeoutMs: 1000 } },
+    async ({ runDir, coordinator, pids }) => {
+      coordinator.kill('SIGSTOP');
+      // Three times the ranks' own heartbeat timeout: nothing may come of the coordinator's absence.
+      await new Promise((resolve) => setTimeout(resolve, 3000));
+      assert.ok(pids.every(isAlive));
+      coordinator.kill('SIGCONT');
+      const { step } = await readStatus(runDir);
+      await until(
+        () => Number(readText(join(runDir, 'metrics.jsonl')).match(/"step":(\d+),/g)?.length) > step + 100,
+      );
+      coordinator.kill('SIGINT');
+      await once(coordinator, 'exit');
+      assert.is((await readStatus(runDir)).state, 'stopped');
+    },
+  ));
+
+test('a live run folder is refused to others, with the name of who holds it', () =>
+  withCoordinator({}, async ({ runDir, coordinator }) => {
+    assert.is(readRecord(runDir)?.pid, coordinator.pid);
+    assert.throws(
+      () => acquireRunFolder(runDir, ownRecord('intruder')),
+      new RegExp(`E-LOCK.*process ${coordinator.pid} on .* has been using it`),
+    );
+    assert.is(readRecord(runDir)?.pid, coordinator.pid);
+  }));
+
+test.run();
