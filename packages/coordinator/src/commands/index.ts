@@ -1,12 +1,29 @@
 import ckptLs from './ckpt-ls.js';
 import ckptVerify from './ckpt-verify.js';
 import type { Command } from './command.js';
+import generate from './generate.js';
 import layers from './layers.js';
+import layersCheck from './layers-check.js';
 import layersNew from './layers-new.js';
 import logs from './logs.js';
 import plan from './plan.js';
+import resume from './resume.js';
 import status from './status.js';
 import stop from './stop.js';
+import train from './train.js';
 
 /** Every command of the CLI, in the order of its help. */
-export const commands: readonly Command[] = [plan, status, logs, stop, layers, layersNew, ckptLs, ckptVerify];
+export const commands: readonly Command[] = [
+  train,
+  resume,
+  plan,
+  generate,
+  status,
+  logs,
+  stop,
+  layers,
+  layersCheck,
+  layersNew,
+  ckptLs,
+  ckptVerify,
+];

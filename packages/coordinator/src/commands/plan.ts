@@ -1,11 +1,9 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { availableParallelism, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import type { JobSpec, Plan } from '@longscan/worker/protocol';
+import type { Plan } from '@longscan/worker/protocol';
 import { type LaunchRequest, loadLauncher } from '../launcher.js';
 import { formatPlan, planJob } from '../plan/index.js';
-import { bundleLayer, writeBundle } from '../run-folder/bundle-layer.js';
+import { bundleLayers, withBundleFiles } from '../run-folder/bundle-layer.js';
 import { runFiles } from '../run-folder/run-folder.js';
 import { loadJob } from '../spec/index.js';
 import { defineCommand } from './command.js';
@@ -22,7 +20,9 @@ export default defineCommand({
   example: 'plan examples/moby-dick/job.toml --set parallel.sp=4',
   async run(args, terminal) {
     const { jobSpec } = await loadJob(args.job, { overrides: args.set });
-    const plan = await withBundles(jobSpec, (modules) => planJob(jobSpec, modules));
+    const plan = await withBundleFiles(await bundleLayers(jobSpec.model.layers), (modules) =>
+      planJob(jobSpec, modules),
+    );
     const request = args.print ? await requestFor(plan) : null;
     if (args.json) terminal.printJson(request === null ? plan : { ...plan, request });
     else {
@@ -32,23 +32,6 @@ export default defineCommand({
     return 0;
   },
 });
-
-/** Layer files of the user's are bundled as for a run, into a folder that is gone when `body` is done. */
-async function withBundles<T>(
-  jobSpec: JobSpec,
-  body: (modules: Readonly<Record<string, string>>) => Promise<T>,
-): Promise<T> {
-  const folder = mkdtempSync(join(tmpdir(), 'longscan-plan-'));
-  try {
-    const modules: Record<string, string> = {};
-    for (const { file } of jobSpec.model.layers) {
-      if (file !== null) modules[file] ??= writeBundle(folder, await bundleLayer(file));
-    }
-    return await body(modules);
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-}
 
 async function requestFor(plan: Plan): Promise<LaunchRequest> {
   const launcher = await loadLauncher(plan.jobSpec.launch.launcher);

@@ -1,6 +1,6 @@
 import { launchFake } from '../testing/fake-job.js';
-import { jsonView } from './json-view.js';
 import { supervise } from './supervise.js';
+import { trainingView } from './training-view.js';
 
 /** A training command whose ranks compute nothing, for the test of signals: `node supervise.child.js RUN_DIR STEPS FAULT`. */
 const [runDir = '', steps = '', fault = '{"kind":"none"}'] = process.argv.slice(2);
@@ -17,4 +17,4 @@ process.exitCode = await supervise(async (signal) => {
   });
   signal.addEventListener('abort', () => void run.stop({ save: true }));
   return run;
-}, jsonView());
+}, trainingView(true));

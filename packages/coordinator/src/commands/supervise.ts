@@ -5,7 +5,7 @@ import type { RunEvent } from '../run-folder/events.js';
 
 /** What a training command does with a run besides waiting for it. */
 export interface RunView {
-  /** Called for every event in order; the next one waits for it. */
+  /** Called for every event in order, the error that ends a run included; the next one waits for it. */
   show(event: RunEvent, run: Run): Promise<void>;
   /** A remark to the person at the terminal. */
   note(text: string): void;
@@ -41,13 +41,16 @@ export async function supervise(
   try {
     run = await start(controller.signal);
     const [outcome] = await Promise.all([outcomeOf(run), showAll(run, view)]);
-    const [signal] = signals;
     if (outcome instanceof LongscanError) {
-      view.note(outcome.message);
-      return signals.length > 1 && signal !== undefined ? exitCodeOf(signal) : outcome.exitCode;
+      return signals[1] === undefined ? outcome.exitCode : exitCodeOf(signals[1]);
     }
     const isFinished = outcome >= run.plan.jobSpec.job.steps;
-    return isFinished || signal === undefined ? 0 : exitCodeOf(signal);
+    return isFinished || signals[0] === undefined ? 0 : exitCodeOf(signals[0]);
+  } catch (error) {
+    // Stopped before there was a run: the signal is the reason, whatever the words.
+    if (run !== null || signals[0] === undefined || !(error instanceof LongscanError)) throw error;
+    view.note(error.message);
+    return exitCodeOf(signals[0]);
   } finally {
     for (const signal of stopSignals) process.off(signal, onSignal);
   }

@@ -1,0 +1,33 @@
+import { defineCommand } from './command.js';
+import { allowCodeChangeOption, jobPositional, launcherOption, setOption } from './options.js';
+import { supervise } from './supervise.js';
+import { trainingView } from './training-view.js';
+
+export default defineCommand({
+  name: 'train',
+  summary: 'plan, launch and train a job',
+  positionals: { job: jobPositional },
+  options: {
+    set: setOption,
+    'run-dir': { type: 'string', nargs: 1, describe: 'folder of the run instead of runs/NAME-TIME' },
+    resume: {
+      type: 'string',
+      describe: 'continue the newest unfinished run of this job, or with --resume=PATH a run or checkpoint',
+    },
+    launcher: launcherOption,
+    'allow-code-change': allowCodeChangeOption,
+  },
+  example: 'train examples/moby-dick/job.toml --set parallel.sp=4',
+  async run(args) {
+    // Loaded here: commands that launch nothing need no sockets.
+    const { launch } = await import('../launch.js');
+    const options = {
+      overrides: args.set,
+      runDir: args['run-dir'],
+      resume: args.resume,
+      launcher: args.launcher,
+      allowCodeChange: args['allow-code-change'],
+    };
+    return supervise((signal) => launch(args.job, { ...options, signal }), trainingView(args.json));
+  },
+});
