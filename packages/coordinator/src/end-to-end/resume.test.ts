@@ -1,0 +1,44 @@
+import { join } from 'node:path';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { bytesOf, stepRows, Workshop } from './small-job.js';
+
+const workshop = new Workshop();
+test.after(() => workshop.remove());
+
+const sp2 = { 'parallel.sp': 2 };
+
+test('resume ~> 20 steps are 10 steps and 10 more in new processes, bit for bit', async () => {
+  const straight = await workshop.train('straight', { ...sp2, 'checkpoint.every': 10 });
+  const halfway = join(straight.run.dir, 'checkpoints', 'step-000010');
+
+  const stopped = await workshop.launch('stopped', sp2);
+  for await (const { step } of stopped.steps()) if (step === 9) break;
+  await stopped.stop({ save: true });
+  const { step, checkpoint } = await stopped.done;
+  assert.ok(step >= 9 && step < 20, `stopped after ${step}`);
+  assert.ok(checkpoint);
+
+  const resumed = await workshop.train('stopped', sp2, { resume: 'auto' });
+  assert.is(resumed.result.step, 20);
+  for (const file of ['parameters', 'optimizer'] as const) {
+    assert.ok(
+      bytesOf(resumed.result.checkpoint!, file).equals(bytesOf(straight.result.checkpoint!, file)),
+      file,
+    );
+  }
+  const losses = (dir: string) => stepRows(dir).map((row) => row.loss);
+  assert.equal(losses(resumed.run.dir), losses(straight.run.dir));
+
+  // The same checkpoint under other numbers of ranks goes on with the same losses, up to rounding.
+  for (const sp of [1, 4]) {
+    const other = await workshop.train(`from-2-to-${sp}`, { 'parallel.sp': sp }, { resume: halfway });
+    assert.is(other.result.step, 20);
+    for (const row of other.steps) {
+      const expected = straight.steps[row.step - 1]!.loss!;
+      assert.ok(Math.abs(row.loss! / expected - 1) < 1e-4, `sp=${sp} step ${row.step}: ${row.loss}`);
+    }
+  }
+});
+
+test.run();

@@ -1,0 +1,100 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { MetricsRow, StepRow } from '@longscan/worker/protocol';
+import { type LaunchOptions, launch } from '../launch.js';
+import type { Run, RunResult } from '../run.js';
+
+/** A folder of its own for a test's text, job and runs. */
+export class Workshop {
+  readonly dir = mkdtempSync(join(tmpdir(), 'longscan-end-to-end-'));
+  readonly job = join(this.dir, 'job.toml');
+
+  constructor() {
+    writeFileSync(join(this.dir, 'text.txt'), syntheticText(24_000));
+    writeFileSync(this.job, jobText);
+  }
+
+  /** Launches the job with a run folder below this one. */
+  launch(
+    name: string,
+    overrides: Readonly<Record<string, unknown>>,
+    options: LaunchOptions = {},
+  ): Promise<Run> {
+    return launch(this.job, { runDir: join(this.dir, name), overrides, ...options });
+  }
+
+  /** Launches and waits for the end. */
+  async train(
+    name: string,
+    overrides: Readonly<Record<string, unknown>>,
+    options: LaunchOptions = {},
+  ): Promise<{ run: Run; result: RunResult; steps: StepRow[] }> {
+    const run = await this.launch(name, overrides, options);
+    const result = await run.done;
+    return { run, result, steps: stepRows(run.dir) };
+  }
+
+  remove(): void {
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+}
+
+/** All step rows of a run folder; after a resume the highest attempt of a step. */
+export function stepRows(runDir: string): StepRow[] {
+  const rows = readFileSync(join(runDir, 'metrics.jsonl'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as MetricsRow)
+    .filter((row): row is StepRow => 'loss' in row);
+  const newest = new Map(rows.sort((a, b) => a.attempt - b.attempt).map((row) => [row.step, row]));
+  return [...newest.values()].sort((a, b) => a.step - b.step);
+}
+
+export function bytesOf(checkpoint: string, file: 'parameters' | 'optimizer'): Buffer {
+  return readFileSync(join(checkpoint, `${file}.safetensors`));
+}
+
+const jobText = `
+[job]
+name = "small"
+steps = 20
+seed = 11
+
+[model]
+dModel = 32
+numLayers = 3
+numHeads = 2
+chunk = 16
+mlp = 64
+layers = ["gla", "lightning", "linear-attention"]
+
+[data]
+path = "text.txt"
+sequenceLength = 768
+validation = 0.1
+validateEvery = 0
+baseline = "bigram"
+
+[optimizer]
+lr = 2e-3
+warmupSteps = 5
+
+[checkpoint]
+every = 0
+
+[device]
+threads = 1
+`;
+
+/** Words with some order in them, the same every time. */
+function syntheticText(size: number): string {
+  const words = ['whale', 'sea', 'ship', 'the', 'white', 'captain', 'of', 'and', 'harpoon', 'deep'];
+  let state = 1;
+  let text = '';
+  while (text.length < size) {
+    state = (state * 48271) % 2147483647;
+    text += `${words[(state >> 8) % words.length]}${state % 13 === 0 ? '.\n' : ' '}`;
+  }
+  return text;
+}

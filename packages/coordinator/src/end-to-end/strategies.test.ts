@@ -1,0 +1,56 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { Workshop } from './small-job.js';
+
+const workshop = new Workshop();
+test.after(() => workshop.remove());
+
+/** Bytes of one state of each layer, f32, one sequence: 2 heads of gla 8 x 16, lightning 16 x 16, linear 16 x 17. */
+const stateBytes = 4 * 2 * (8 * 16 + 16 * 16 + 16 * 17);
+
+test('ranks and strategies ~> the losses of one rank within 1e-4, and the bytes that they promise', async () => {
+  const single = await workshop.train('sp1', { 'parallel.sp': 1 });
+  assert.is(single.steps.length, 20);
+  assert.ok(single.steps[19]!.loss! < single.steps[0]!.loss! - 0.3, 'it learns');
+  for (const sp of [2, 4]) {
+    for (const strategy of ['ring', 'all-gather', 'all-scan']) {
+      const name = `sp${sp}-${strategy}`;
+      const overrides = { 'parallel.sp': sp, 'parallel.strategy': strategy, 'parallel.blocks': 3 };
+      const { steps, result } = await workshop.train(name, overrides);
+      steps.forEach((row, i) => {
+        const expected = single.steps[i]!;
+        assert.ok(Math.abs(row.loss! / expected.loss! - 1) < 1e-4, `${name} step ${row.step}: ${row.loss}`);
+        if (strategy === 'all-gather') return;
+        const sent = row.perRank.map((rank) => [rank?.spBytesSentForward, rank?.spBytesSentBackward]);
+        const promised = Array.from({ length: sp }, (_, r) => [
+          r < sp - 1 ? stateBytes : 0,
+          r > 0 ? stateBytes : 0,
+        ]);
+        assert.equal(sent, promised, `${name} step ${row.step}`);
+        assert.is(row.spBytesSent, 2 * (sp - 1) * stateBytes);
+      });
+      assert.ok(Math.abs(result.validationLoss! / single.result.validationLoss! - 1) < 1e-3);
+    }
+  }
+});
+
+test('dp x sp ~> the losses of one rank', async () => {
+  const batch = { 'data.batchSize': 2, 'job.steps': 8 };
+  const single = await workshop.train('batch-1', batch);
+  const mesh = await workshop.train('batch-4', { ...batch, 'parallel.sp': 2, 'parallel.dp': 2 });
+  mesh.steps.forEach((row, i) => {
+    assert.ok(Math.abs(row.loss! / single.steps[i]!.loss! - 1) < 1e-4, `step ${row.step}: ${row.loss}`);
+  });
+});
+
+test('a sequence that sp x chunk does not divide ~> padded, masked, the same losses', async () => {
+  const odd = { 'data.sequenceLength': 777, 'job.steps': 6 };
+  const single = await workshop.train('odd-1', odd);
+  const cut = await workshop.train('odd-4', { ...odd, 'parallel.sp': 4 });
+  assert.is(cut.steps[0]!.tokens, 777);
+  cut.steps.forEach((row, i) => {
+    assert.ok(Math.abs(row.loss! / single.steps[i]!.loss! - 1) < 1e-4, `step ${row.step}: ${row.loss}`);
+  });
+});
+
+test.run();
