@@ -10,10 +10,13 @@ import { connectTcp, openListener } from './tcp.js';
 import { testJob } from './testing/groups.js';
 
 // Collectives over TCP between processes of this machine: `node dist/comm/comm.bench.js [numRanks…]` (default 2 4).
-// Prints a Markdown table: median, 10th and 90th percentile over samples; a sample is the mean of a run of calls.
+// Prints a Markdown table: median, 10th and 90th percentile over the samples of several launches; a sample is the
+// mean of a run of calls.
 
 const sizes = [8, 64 << 10, 2 << 20, 64 << 20];
-const numSamples = 21;
+const numLaunches = 3;
+const numWarmUps = 2;
+const numSamples = (bytes: number) => (bytes < 64 << 20 ? 21 : 7);
 
 /** Bytes are per rank for allGather, of the whole vector for allReduce, each way for pingPong. */
 const operations: Record<string, (comm: Communicator, input: Tensor, output: Tensor) => void> = {
@@ -31,7 +34,7 @@ const operations: Record<string, (comm: Communicator, input: Tensor, output: Ten
 interface Row {
   readonly operation: string;
   readonly bytes: number;
-  /** Per call, sorted. */
+  /** Per call, one entry per sample. */
   readonly microseconds: readonly number[];
 }
 
@@ -43,7 +46,7 @@ async function measure(comm: Communicator, operation: string, bytes: number): Pr
   comm.stream.wait(device.compute.record());
   const numCalls = Math.max(1, Math.min(100, Math.round((8 << 20) / bytes)));
   const samples: number[] = [];
-  for (let sample = -2; sample < numSamples; sample++) {
+  for (let sample = -numWarmUps; sample < numSamples(bytes); sample++) {
     comm.barrier();
     await comm.stream.sync();
     const start = performance.now();
@@ -53,7 +56,7 @@ async function measure(comm: Communicator, operation: string, bytes: number): Pr
   }
   input.release();
   output.release();
-  return { operation, bytes, microseconds: samples.sort((a, b) => a - b) };
+  return { operation, bytes, microseconds: samples };
 }
 
 async function runRank(): Promise<void> {
@@ -75,27 +78,38 @@ async function runRank(): Promise<void> {
   process.disconnect();
 }
 
-function printRow(numRanks: number, { operation, bytes, microseconds }: Row): void {
-  const at = (share: number) => microseconds[Math.round(share * (microseconds.length - 1))]!;
-  const text = formatMicroseconds;
-  const size = bytes < 1024 ? `${bytes} B` : bytes < 1 << 20 ? `${bytes >> 10} KiB` : `${bytes >> 20} MiB`;
-  console.log(
-    `| ${numRanks} | ${operation} | ${size} | ${text(at(0.5))} | ${text(at(0.1))} – ${text(at(0.9))} |`,
-  );
+/** Starts the ranks in processes of their own; resolves with what rank 0 measured. */
+async function launch(numRanks: number): Promise<Row[]> {
+  const program = fileURLToPath(import.meta.url);
+  const children: ChildProcess[] = Array.from({ length: numRanks }, () => fork(program, ['rank']));
+  const ports = await Promise.all(children.map(async (child) => (await once(child, 'message'))[0] as number));
+  const rows: Row[] = [];
+  children[0]!.on('message', (row: Row) => rows.push(row));
+  const exits = children.map((child) => once(child, 'exit'));
+  children.forEach((child, rank) => void child.send({ rank, ports }));
+  await Promise.all(exits);
+  return rows;
+}
+
+async function measureGroup(numRanks: number): Promise<void> {
+  const launches: Row[][] = [];
+  for (let i = 0; i < numLaunches; i++) launches.push(await launch(numRanks));
+  launches[0]!.forEach(({ operation, bytes }, i) => {
+    const samples = launches.flatMap((rows) => rows[i]!.microseconds).sort((a, b) => a - b);
+    const at = (share: number) => formatMicroseconds(samples[Math.round(share * (samples.length - 1))]!);
+    console.log(
+      `| ${numRanks} | ${operation} | ${formatBytes(bytes)} | ${at(0.5)} | ${at(0.1)} – ${at(0.9)} |`,
+    );
+  });
+}
+
+function formatBytes(bytes: number): string {
+  if (bytes < 1 << 10) return `${bytes} B`;
+  return bytes < 1 << 20 ? `${bytes >> 10} KiB` : `${bytes >> 20} MiB`;
 }
 
 const formatMicroseconds = (value: number) =>
   value < 100 ? value.toFixed(1) : Math.round(value).toLocaleString('en-US');
-
-async function runGroup(numRanks: number): Promise<void> {
-  const program = fileURLToPath(import.meta.url);
-  const children: ChildProcess[] = Array.from({ length: numRanks }, () => fork(program, ['rank']));
-  const ports = await Promise.all(children.map(async (child) => (await once(child, 'message'))[0] as number));
-  children[0]!.on('message', (row: Row) => printRow(numRanks, row));
-  const exits = children.map((child) => once(child, 'exit'));
-  children.forEach((child, rank) => void child.send({ rank, ports }));
-  await Promise.all(exits);
-}
 
 if (process.argv[2] === 'rank') {
   await runRank();
@@ -103,5 +117,5 @@ if (process.argv[2] === 'rank') {
   const requested = process.argv.slice(2).map(Number);
   console.log(`${os.cpus()[0]!.model}, ${os.cpus().length} cores, node ${process.version}\n`);
   console.log('| ranks | operation | size | median µs | 10 % – 90 % |\n| --- | --- | --- | --- | --- |');
-  for (const numRanks of requested.length > 0 ? requested : [2, 4]) await runGroup(numRanks);
+  for (const numRanks of requested.length > 0 ? requested : [2, 4]) await measureGroup(numRanks);
 }
