@@ -13,6 +13,7 @@ if (misuse !== null) {
 }
 await setupOrExit();
 await longscan('train', 'examples/moby-dick/job.toml', ...args);
+if (args.includes('--help')) process.exit();
 // Imported only now: before the set-up there is nothing compiled.
 const { latestCommitted } = await import('../packages/worker/dist/checkpoint/index.js');
 const checkpoint = latestCommitted(findRunFolder(args));
