@@ -11,6 +11,7 @@ export {
   type GradientMismatch,
   gradCheck,
 } from './autograd/grad-check.js';
+export { reshape } from './autograd/reshape.js';
 export { type RecurrenceState, runRecurrence } from './autograd/run-recurrence.js';
 export { Tape, type TapeNode } from './autograd/tape.js';
 export type { Communicator, Message } from './comm/communicator.js';
@@ -37,7 +38,6 @@ export {
   scale,
   zerosLike,
 } from './ops/pointwise/index.js';
-export { reshape } from './autograd/reshape.js';
 export { rmsNorm } from './ops/rms-norm/index.js';
 export { sumRows } from './ops/sum-rows/index.js';
 export { swiglu } from './ops/swiglu/index.js';
