@@ -6,8 +6,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Layer } from '../layer.js';
 import type { Strategy } from '../strategy.js';
-import type { Check } from './check.js';
-import { runChecks } from './check.js';
+import { type Check, runChecks } from './check.js';
 import { checkLayer, layerChecks } from './layer-suite.js';
 import { asynchronyChecks } from './strategy/asynchrony.js';
 import { costChecks } from './strategy/cost.js';
@@ -50,8 +49,9 @@ const kernels = JSON.stringify(import.meta.resolve('@longscan/kernels'));
 const worker = JSON.stringify(new URL('../index.js', import.meta.url).href);
 const chain = JSON.stringify(new URL('../chain.js', import.meta.url).href);
 
+/** Two recurrences of different kinds in one layer. */
 const sampleLayer = `
-import { activation, gatedLinear, linear, reshape } from ${kernels};
+import { activation, add, gatedLinear, linear, reshape } from ${kernels};
 import { defineLayer } from ${worker};
 export default defineLayer({
   name: 'sample', paper: 'https://arxiv.org/abs/2312.06635', transition: 'scalar', config: { numHeads: 2 },
@@ -64,7 +64,9 @@ export default defineLayer({
       const heads = (weight) => reshape(linear({ x, weight, bias: null }), [B, T, H, D / H]);
       const g = activation('log-sigmoid', linear({ x, weight: wg, bias: null }));
       const inputs = { q: heads(wq), k: heads(wk), v: heads(wv), g };
-      return reshape(context.recurrence(gatedLinear('scalar'), inputs), [B, T, D]);
+      const a = context.recurrence(gatedLinear('scalar'), inputs);
+      const b = context.recurrence(gatedLinear('identity'), { ...inputs, g: null });
+      return reshape(add({ a, b }), [B, T, D]);
     };
   },
 });`;

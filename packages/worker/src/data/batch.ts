@@ -15,7 +15,7 @@ export interface Batch {
   readonly labels: Int32Array;
   /** Labels that are not -1 over all ranks and micro-batches of the step (or the whole validation): the loss is divided by it. */
   readonly numValidTokens: number;
-  /** `[B, T]`, document index per token; null when every sequence is one document. */
+  /** `[B, T]`, 1 where a document starts; null when every sequence is one document. */
   readonly resets: Int32Array | null;
 }
 

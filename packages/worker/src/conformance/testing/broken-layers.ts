@@ -43,8 +43,6 @@ const wrongGradient = defineOp<{ x: Tensor }>({
   backward: (_call, _saved, dy) => ({ x: scale(dy, 1.01) }),
 });
 
-let numCalls = 0;
-
 export const brokenLayers: readonly BrokenLayer[] = [
   {
     fault: 'two neighbouring tokens are mixed',
@@ -103,7 +101,7 @@ export const brokenLayers: readonly BrokenLayer[] = [
   },
   {
     fault: 'it counts how often it was called',
-    layer: layerWith({ mix: (y) => scale(y, ++numCalls) }),
+    layer: layerWith({ mix: countingCalls() }),
     noticedBy: /changes no earlier output/,
   },
   {
@@ -140,6 +138,11 @@ function layerWith({ op = decayed, declare, mix = (y) => y, contextFor = (c) => 
 
 const withoutContext: LayerContext['recurrence'] = (op, inputs) =>
   runRecurrence(op, inputs, { resets: null, h0: null }).output;
+
+function countingCalls(): (y: Tensor) => Tensor {
+  let numCalls = 0;
+  return (y) => scale(y, ++numCalls);
+}
 
 function mixPairs(x: Tensor): Tensor {
   const [B, T, D] = x.shape as [number, number, number];
