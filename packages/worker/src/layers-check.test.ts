@@ -1,0 +1,71 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { LongscanError } from '@longscan/kernels';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { CheckResult } from './conformance/check.js';
+import { runLayersCheck } from './layers-check.js';
+import type { RankContext } from './rank-context.js';
+
+/** Runs the task with a bundle in place of a layer file; gives what it reported. */
+async function check(file: string, bundle: string | null) {
+  const folder = mkdtempSync(join(tmpdir(), 'longscan-layers-check-'));
+  const module = join(folder, 'bundle.mjs');
+  if (bundle !== null) writeFileSync(module, bundle);
+  const reports: unknown[] = [];
+  const context = {
+    assignment: { task: { kind: 'layers-check', file }, layerModules: { [file]: module } },
+    control: { report: (message: unknown) => reports.push(message) },
+    log: () => {},
+  } as unknown as RankContext;
+  try {
+    await runLayersCheck(context);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+  assert.is(reports.length, 1);
+  return reports[0] as { type: string; result: { layer: string; results: CheckResult[] } };
+}
+
+async function refusal(file: string, bundle: string | null): Promise<LongscanError> {
+  const error = await check(file, bundle).then(
+    () => assert.unreachable('it was checked'),
+    (reason: unknown) => reason,
+  );
+  assert.instance(error, LongscanError);
+  return error as LongscanError;
+}
+
+const identity = `
+import { defineLayer } from '@longscan/worker';
+export default defineLayer({
+  name: 'identity', paper: 'unpublished', transition: 'identity', config: {}, create: () => (x) => x,
+});`;
+
+test('layers-check ~> a failed check is a result with its reason, and the others are checked all the same', async () => {
+  const { type, result } = await check('/somewhere/identity.ts', identity);
+  assert.is(type, 'done');
+  assert.is(result.layer, 'identity');
+  const failed = result.results.filter(({ passed }) => !passed);
+  assert.equal(
+    failed.map((one) => one.check),
+    ['defaults ~> its declaration fits what it does'],
+  );
+  assert.is(failed[0]!.detail, "'unpublished' is no URL of a paper");
+  assert.ok(result.results.length > 15);
+});
+
+test('layers-check ~> what is no layer is an error, not a result', async () => {
+  assert.match(
+    (await refusal('/somewhere/none.ts', null)).message,
+    /error\[E-PLUGIN\] layer none: does not load/,
+  );
+  assert.match(
+    (await refusal('/somewhere/other.ts', 'export default 1;')).message,
+    /error\[E-PLUGIN\] layer other: a module without a layer/,
+  );
+  assert.match((await refusal('no-such-layer', null)).message, /error\[E-PLUGIN\] layer no-such-layer/);
+});
+
+test.run();
