@@ -138,6 +138,25 @@ test('a rank that ends without finishing its task is a dead one', () =>
     assert.match(error.message, /rank 1 on .+ ended without finishing its task after 1 step/);
   }));
 
+test("a rank's exit code is its own, even when it leaves in the middle of a step", () =>
+  withRunDir(async (runDir) => {
+    const fault = { kind: 'exit', rank: 1, step: 1, exitCode: 3 } as const;
+    const error = await failure({ runDir, numRanks: 2, steps: 1e6, fault });
+    assert.match(error.message, /rank 1 on .+ ended with exit code 3 after 0 steps/);
+  }));
+
+test('a burst of reports is read to its end, Done included', () =>
+  withRunDir(async (runDir) => {
+    const run = await launchFake({ runDir, numRanks: 2, steps: 5000, stepMs: 0 });
+    assert.is((await run.done).step, 5000);
+    const steps = (await collect(run.steps())).map(({ step }) => step);
+    assert.equal(
+      steps,
+      [...new Set(steps)].sort((a, b) => a - b),
+    );
+    assert.is(steps.at(-1), 5000);
+  }));
+
 test('a stopped rank is found by its silence', () =>
   withRunDir(async (runDir) => {
     const error = await failure({

@@ -9,6 +9,7 @@ import {
   type ValidationMetrics,
 } from '@longscan/worker/protocol';
 import { z } from 'zod';
+import { RankError } from './control/rank-error.js';
 import { RankSession } from './control/rank-session.js';
 import type { Launcher, LaunchRequest } from './launcher.js';
 import { StepMerger } from './metrics/merge-steps.js';
@@ -141,7 +142,8 @@ export class JobRun implements Run {
     } catch (cause) {
       const error = asLongscanError(cause);
       const { code, message, exitCode, rank } = error;
-      this.#journal.event({ event: 'error', code, message, exitCode, rank });
+      const logTail = error instanceof RankError ? error.logTail : [];
+      this.#journal.event({ event: 'error', code, message, exitCode, rank, logTail });
       throw error;
     } finally {
       unwatch();

@@ -1,9 +1,9 @@
 import { hostname } from 'node:os';
 import { LongscanError } from '@longscan/kernels';
 import { ControlClient } from './control/control-client.js';
+import { describeFailure } from './control/describe-failure.js';
 import { readRankEnv } from './control/rank-env.js';
 import type { Task } from './protocol/assignment.js';
-import type { Failed } from './protocol/messages.js';
 import type { RankContext } from './rank-context.js';
 
 /** Entry of a rank process: environment, coordinator, task, exit code. */
@@ -45,40 +45,12 @@ async function main(): Promise<number> {
       context.log(`ended: ${aborted}`);
       return 8;
     }
-    const failed = failure(error);
+    const failed = describeFailure(error);
     control.report(failed);
     return failed.exitCode;
+  } finally {
+    await control.close();
   }
-}
-
-/** What the coordinator is told; an error that is not ours is a bug of ours, stack included. */
-function failure(error: unknown): Failed {
-  const stack = error instanceof Error ? (error.stack ?? null) : null;
-  if (error instanceof LongscanError) {
-    const { code, where, found, expected, fix } = error.parts;
-    const exitCode = error.exitCode;
-    return {
-      type: 'failed',
-      code,
-      where,
-      found,
-      expected: expected ?? null,
-      fix: fix ?? null,
-      exitCode,
-      stack,
-    };
-  }
-  const found = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-  return {
-    type: 'failed',
-    code: 'E-BUG',
-    where: 'rank',
-    found,
-    expected: null,
-    fix: null,
-    exitCode: 1,
-    stack,
-  };
 }
 
 process.exitCode = await main().catch((error: unknown) => {

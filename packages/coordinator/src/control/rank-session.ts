@@ -216,7 +216,7 @@ export class RankSession {
     this.#monitor.seen(rank, performance.now());
     switch (body.type) {
       case 'heartbeat':
-        record.heartbeat = body;
+        this.#onHeartbeat(rank, body);
         break;
       case 'ready':
         this.#onReady(rank, body.addresses);
@@ -235,6 +235,17 @@ export class RankSession {
       default:
         this.#handlers.onReport(rank, body);
     }
+  }
+
+  #onHeartbeat(rank: number, heartbeat: Heartbeat): void {
+    const record = this.#ranks[rank]!;
+    const prev = record.heartbeat?.numDropped ?? 0;
+    record.heartbeat = heartbeat;
+    const { numDropped } = heartbeat;
+    // Told when the count gets another digit: often enough to know, seldom enough to read.
+    if (String(numDropped).length === String(prev).length && prev > 0 === numDropped > 0) return;
+    const message = `${numDropped} of its reports were dropped: the coordinator does not keep up`;
+    this.#handlers.onReport(rank, { type: 'incident', severity: 'warning', code: 'W-WIRE-DROPPED', message });
   }
 
   #onReady(rank: number, addresses: Readonly<Record<string, string>>): void {

@@ -129,6 +129,14 @@ test('colour only on a terminal that has not declined it', () => {
   assert.is(consoleOptions({ isTTY: true }, { TERM: 'dumb' }, 1).isLive, false);
 });
 
+test("an error comes after the end of the rank's log", () => {
+  const error = { event: 'error', code: 'E-RANK-DIED', message: 'it died', exitCode: 8, rank: 1 } as const;
+  assert.is(
+    new TrainingConsole(piped).show({ ...error, logTail: ['one', 'two'] }),
+    'rank 1 | one\nrank 1 | two\nit died\n',
+  );
+});
+
 test('durations in two units', () => {
   assert.equal([0, 45e3, 200e3, 23_640e3, 1_047_600e3].map(formatDuration), [
     '0 s',

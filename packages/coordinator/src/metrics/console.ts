@@ -84,7 +84,10 @@ export class TrainingConsole {
       }
       case 'error':
         this.#leaveBlock();
-        return this.#line(this.#paint('red', event.message));
+        return [
+          ...event.logTail.map((line) => this.#line(`rank ${event.rank} | ${line}`)),
+          this.#line(this.#paint('red', event.message)),
+        ].join('');
       case 'rendezvous':
       case 'stop':
         return '';

@@ -66,6 +66,8 @@ export interface ErrorEvent {
   readonly message: string;
   readonly exitCode: number;
   readonly rank: number | null;
+  /** Last lines of that rank's log, oldest first; empty when no rank is to blame. */
+  readonly logTail: readonly string[];
 }
 
 /** What `run.events()` yields, and `longscan train --json` prints, one per line. */

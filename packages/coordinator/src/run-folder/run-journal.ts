@@ -14,13 +14,15 @@ export interface JournalSize {
  * Writer of a run's `metrics.jsonl` and `events.jsonl`. Rows are appended and never changed; an event notes how long
  * metrics.jsonl was at its time, which is all that is needed to read both in their order.
  *
- * A disk that is full or gone does not end a training run: rows that cannot be written are counted.
+ * A disk that is full or gone does not end a training run: rows that cannot be written are counted, and an
+ * incident tells of them once the disk takes rows again.
  */
 export class RunJournal {
   readonly runDir: string;
   readonly #metrics: JsonlFile;
   readonly #events: JsonlFile;
   #numLost = 0;
+  #numReported = 0;
   #isClosed = false;
   #waiting: (() => void)[] = [];
 
@@ -68,8 +70,15 @@ export class RunJournal {
   }
 
   #append(file: JsonlFile, row: object): void {
-    if (this.#isClosed || !file.append(row)) this.#numLost++;
+    if (this.#isClosed || !file.append(row)) {
+      this.#numLost++;
+      return;
+    }
     this.#wake();
+    if (this.#numLost === this.#numReported) return;
+    const message = `${this.#numLost - this.#numReported} rows could not be written to ${this.runDir}`;
+    this.#numReported = this.#numLost;
+    this.event({ event: 'incident', severity: 'warning', code: 'W-DISK', message, rank: null });
   }
 
   #wake(): void {

@@ -32,12 +32,13 @@ enterPhase(control.progress, 'forward');
 
 const { steps } = assignment.plan!.jobSpec.job;
 const firstStep = Number(/step-(\d+)$/.exec(assignment.resumeFrom ?? 'step-0')?.[1]);
+const stepMs = Number(process.env.LONGSCAN_FAKE_STEP_MS ?? 5);
 let step = firstStep;
 while (step < steps && stop === null) {
   step++;
   enterStep(control.progress, step);
   misbehave(step);
-  await delay(Number(process.env.LONGSCAN_FAKE_STEP_MS ?? 5));
+  if (stepMs > 0) await delay(stepMs);
   control.report(metrics(step));
 }
 if (env.rank === 0) {
@@ -45,6 +46,7 @@ if (env.rank === 0) {
   control.report({ type: 'incident', severity: 'warning', code: 'W-FAKE', message: 'a made-up incident' });
 }
 control.report({ type: 'done', result: { step, validationLoss: 1.5, checkpoint: null } });
+await control.close();
 process.exit(0);
 
 function misbehave(now: number): void {

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { LongscanError } from '@longscan/kernels';
 import type { Assignment } from '../protocol/assignment.js';
@@ -16,6 +17,7 @@ import { numProgressWords } from './progress.js';
 import type { RankEnv } from './rank-env.js';
 import {
   type ControlThreadData,
+  exitRequest,
   exitWord,
   type FromControlThread,
   numExitWords,
@@ -90,6 +92,14 @@ export class ControlClient implements RankControl {
     if (this.#abortReason !== null) callback(this.#abortReason);
   }
 
+  /** Sends what there is to send and ends the control thread. To be awaited before a process ends by itself. */
+  async close(): Promise<void> {
+    this.#thread.ref();
+    const ended = once(this.#thread, 'exit');
+    this.#requestExit(exitRequest.orderly);
+    await ended;
+  }
+
   /** Checked here and not in the thread, so that a malformed report fails where it was made. */
   #send(body: Report | Ready | Done | Failed): void {
     const parsed = rankBodySchema.safeParse(body);
@@ -136,9 +146,13 @@ export class ControlClient implements RankControl {
 
   /** Runs in the exit handler, where nothing can be awaited: see `control-thread.ts`. */
   #closeNow(): void {
-    Atomics.store(this.#exit, exitWord.requested, 1);
-    Atomics.notify(this.#exit, exitWord.requested);
+    this.#requestExit(exitRequest.now);
     Atomics.wait(this.#exit, exitWord.closed, 0, closeTimeoutMs);
+  }
+
+  #requestExit(request: number): void {
+    Atomics.store(this.#exit, exitWord.requested, request);
+    Atomics.notify(this.#exit, exitWord.requested);
   }
 }
 

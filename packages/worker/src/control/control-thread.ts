@@ -9,6 +9,7 @@ import { watchLifeline } from './lifeline.js';
 import { readProgress } from './progress.js';
 import {
   type ControlThreadData,
+  exitRequest,
   exitWord,
   type FromControlThread,
   type ToControlThread,
@@ -23,6 +24,10 @@ const stderrFd = 2;
 
 /** Before Welcome has told the job's own values. */
 const defaultTimeouts = { heartbeatIntervalMs: 1000, abortGraceMs: 2000, coordinatorLostMs: 10_000 };
+
+/** How long the last reports may wait for room in the send queue: the exit handler's patience is one second. */
+const orderlyCloseMs = 10_000;
+const hurriedCloseMs = 500;
 
 class ControlThread {
   readonly #data: ControlThreadData;
@@ -119,10 +124,12 @@ class ControlThread {
     if (this.#ending) return;
     this.#ending = true;
     this.#toMain({ kind: 'abort', reason });
-    setTimeout(() => {
+    const timer = setTimeout(() => {
       writeSync(stderrFd, `killed: ${reason}, and the main thread did not end within the grace period\n`);
       process.kill(process.pid, 'SIGKILL');
     }, this.#timeouts.abortGraceMs);
+    // The open socket keeps this thread alive for it; a thread that has closed must not wait for it.
+    timer.unref();
   }
 
   /**
@@ -131,8 +138,10 @@ class ControlThread {
    * which this thread makes no such call.
    */
   async #closeWhenAsked(): Promise<void> {
-    const asked = Atomics.waitAsync(this.#data.exit, exitWord.requested, 0);
+    const { exit } = this.#data;
+    const asked = Atomics.waitAsync(exit, exitWord.requested, exitRequest.none);
     if (asked.async) await asked.value;
+    const isOrderly = Atomics.load(exit, exitWord.requested) === exitRequest.orderly;
     if (this.#heartbeat !== null) clearInterval(this.#heartbeat);
     this.#unwatch();
     // What main posted last (Done, Failed) may still be in the port: nothing orders it before the request to close.
@@ -143,11 +152,11 @@ class ControlThread {
     ) {
       this.#link.send((rest.message as ToControlThread).body);
     }
-    await this.#link.close();
+    await this.#link.close(isOrderly ? orderlyCloseMs : hurriedCloseMs);
     await this.#reading;
     parentPort!.close();
-    Atomics.store(this.#data.exit, exitWord.closed, 1);
-    Atomics.notify(this.#data.exit, exitWord.closed);
+    Atomics.store(exit, exitWord.closed, 1);
+    Atomics.notify(exit, exitWord.closed);
   }
 }
 

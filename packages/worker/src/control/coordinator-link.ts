@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { LongscanError } from '@longscan/kernels';
 import { Dealer } from 'zeromq';
 import { decodeFrame, encodeFrame } from '../protocol/codec.js';
@@ -15,8 +16,11 @@ import type { RankEnv } from './rank-env.js';
 /** Reports that wait for a coordinator that is busy; beyond that they are dropped and counted. */
 const maxQueuedFrames = 1000;
 
-/** How long an ending process may go on sending what it has queued. */
-const lingerMs = 1000;
+/** Between two tries to queue what must not be lost. */
+const retryMs = 20;
+
+/** Frequent enough that a lost one does no harm; everything else waits for room in the queue. */
+const droppable: ReadonlySet<RankBody['type']> = new Set(['heartbeat', 'step', 'validation', 'incident']);
 
 /**
  * The rank's end of the control plane: one ZeroMQ dealer under CURVE, frames in both directions.
@@ -44,7 +48,8 @@ export class CoordinatorLink {
       sendHighWaterMark: maxQueuedFrames,
       receiveHighWaterMark: maxQueuedFrames,
       sendTimeout: 0,
-      linger: lingerMs,
+      // Until close() knows better: a thread that fails must not hold up the process.
+      linger: 0,
     });
     try {
       this.#socket.connect(env.endpoint);
@@ -80,8 +85,9 @@ export class CoordinatorLink {
       seq: ++this.#seq,
       body,
     });
-    // A ZeroMQ socket takes one send at a time. It fails at once when the queue is full, and after close().
-    this.#sending = this.#sending.then(() => this.#socket.send(frame)).catch(() => void this.#numDropped++);
+    const mustArrive = !droppable.has(body.type);
+    // A ZeroMQ socket takes one send at a time.
+    this.#sending = this.#sending.then(() => this.#sendFrame(frame, mustArrive));
   }
 
   /** What the coordinator says, each command once. Ends when the link is closed. */
@@ -97,11 +103,31 @@ export class CoordinatorLink {
     }
   }
 
-  /** Hands what is queued to ZeroMQ, which delivers it within the linger time, and closes. */
-  async close(): Promise<void> {
+  /**
+   * Closes once everything is queued, or at the latest after `waitMs`. ZeroMQ then has the same time again to deliver
+   * it, which the end of the thread waits for.
+   */
+  async close(waitMs: number): Promise<void> {
     this.#isClosed = true;
-    await this.#sending;
+    await Promise.race([this.#sending, delay(waitMs, null, { ref: false })]);
+    this.#socket.linger = waitMs;
     this.#socket.close();
+  }
+
+  /** A send fails at once when the queue is full. */
+  async #sendFrame(frame: Buffer, mustArrive: boolean): Promise<void> {
+    while (!this.#socket.closed) {
+      try {
+        await this.#socket.send(frame);
+        return;
+      } catch {
+        if (!mustArrive) {
+          this.#numDropped++;
+          return;
+        }
+        await delay(retryMs);
+      }
+    }
   }
 
   #read(parts: readonly Buffer[]): CoordinatorFrame | null {

@@ -11,8 +11,11 @@ export interface ControlThreadData {
   readonly exit: Int32Array;
 }
 
-/** Handshake of the process's end, in shared memory because the exit handler cannot await anything. */
+/** Handshake of the process's end, in shared memory because an exit handler cannot await anything. */
 export const exitWord = { requested: 0, closed: 1 } as const;
+
+/** Values of `exitWord.requested`: send what there is to send first, or end within the exit handler's patience. */
+export const exitRequest = { none: 0, orderly: 1, now: 2 } as const;
 
 export const numExitWords = 2;
 
