@@ -46,6 +46,15 @@ test('with --json the error is an event on stdout too', () => {
   assert.equal([event.event, event.code, event.exitCode], ['error', 'E-RUN-NONE', 2]);
 });
 
+test('an output that takes no more: exit code 3; one whose reader has gone: 0', () => {
+  const shell = (tail: string) =>
+    spawnSync('/bin/sh', ['-c', `"${process.execPath}" "${bin}" layers ${tail}`], { encoding: 'utf8' });
+  const full = shell('> /dev/full');
+  assert.is(full.status, 3);
+  assert.match(full.stderr, /^error\[E-DISK\] standard output: ENOSPC/);
+  assert.equal(shell('| true').stderr, '');
+});
+
 test('layers lists what is installed', () => {
   const { status, stdout } = longscan('layers', '--json');
   assert.is(status, 0);

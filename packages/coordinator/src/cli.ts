@@ -9,16 +9,24 @@ import { Terminal } from './commands/terminal.js';
  */
 export async function main(argv: readonly string[]): Promise<number> {
   const terminal = new Terminal(process.stdout, process.stderr);
-  // A closed pipe or terminal ends the printing, not the training behind it.
-  for (const stream of [process.stdout, process.stderr]) stream.on('error', ignoreClosedPipe);
+  // A closed terminal or an output that takes no more ends the printing, not the training behind it.
   process.on('SIGHUP', () => {});
+  let lostOutput: string | null = null;
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (!readerIsGone(error)) lostOutput = error.message;
+    });
+  }
   try {
     const parsed = await parseCommandLine(argv, commands);
     if (parsed.kind === 'text') {
       terminal.print(parsed.text);
       return 0;
     }
-    return await parsed.command.run(parsed.args, terminal);
+    const exitCode = await parsed.command.run(parsed.args, terminal);
+    // A failed write is only told after the write.
+    await new Promise<void>((resolve) => process.stdout.write('', () => resolve()));
+    return lostOutput === null ? exitCode : report(outputError(lostOutput), false, terminal);
   } catch (error) {
     return report(error, argv.includes('--json'), terminal);
   }
@@ -35,6 +43,11 @@ function report(error: unknown, isJson: boolean, terminal: Terminal): number {
   return exitCode;
 }
 
-function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error;
+/** The reader has seen what it wanted (`| head`), or the terminal was closed. */
+function readerIsGone({ code }: NodeJS.ErrnoException): boolean {
+  return code === 'EPIPE' || code === 'EIO';
+}
+
+function outputError(found: string): LongscanError {
+  return new LongscanError({ code: 'E-DISK', where: 'standard output', found, exitCode: 3 });
 }

@@ -13,8 +13,7 @@ export const setOption = {
 export const launcherOption = {
   type: 'string',
   nargs: 1,
-  choices: ['local', 'ssh', 'slurm', 'k8s'],
-  describe: 'what starts the ranks',
+  describe: 'what starts the ranks, instead of launch.launcher of the job',
 } as const;
 
 export const allowCodeChangeOption = {

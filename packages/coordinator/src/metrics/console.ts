@@ -20,7 +20,7 @@ export function consoleOptions(
 ): ConsoleOptions {
   const isLive = stream.isTTY === true && env.TERM !== 'dumb';
   const useColor = isLive && (env.NO_COLOR === undefined || env.NO_COLOR === '');
-  return { isLive, useColor, logEvery, columns: () => stream.columns ?? 80 };
+  return { isLive, useColor, logEvery, columns: () => stream.columns || 80 };
 }
 
 const up = '\x1b[1A';

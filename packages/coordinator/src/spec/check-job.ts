@@ -16,6 +16,7 @@ import { checkSupported } from './unsupported.js';
 export interface InstalledUnits {
   readonly layers: LayerRegister;
   readonly strategies: readonly string[];
+  readonly launchers: readonly string[];
 }
 
 /** A valid job and where each of its values came from. */
@@ -37,7 +38,7 @@ export async function checkJob(
   const checked = checkSchema(merged, problems);
   const { job } = checked;
   checkSupported(job, merged, problems);
-  checkValues(checked, merged, installed.strategies, problems);
+  checkValues(checked, merged, installed, problems);
   const layers = await resolveLayers(checked, merged, baseDir, installed.layers, problems);
   const data = absolutePaths(job.data, baseDir);
   if (checked.isSound('data.path', 'data.validation', 'data.sequenceLength')) checkText(data, problems);

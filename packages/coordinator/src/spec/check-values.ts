@@ -1,4 +1,4 @@
-import type { JobFile } from '@longscan/worker/protocol';
+import type { InstalledUnits } from './check-job.js';
 import type { SchemaChecked } from './check-schema.js';
 import { suggest } from './edit-distance.js';
 import type { MergedJob } from './merge.js';
@@ -8,11 +8,15 @@ import type { ProblemList } from './problems.js';
 export function checkValues(
   { job, isSound }: SchemaChecked,
   merged: MergedJob,
-  strategies: readonly string[],
+  installed: InstalledUnits,
   problems: ProblemList,
 ): void {
   checkTimeouts({ job, isSound }, merged, problems);
-  checkStrategy(job, merged, strategies, problems);
+  const { strategy } = job.parallel;
+  const strategies = ['auto', ...installed.strategies];
+  checkName('strategy', strategy, strategies, merged.placeOf(['parallel', 'strategy']), problems);
+  const { launcher } = job.launch;
+  checkName('launcher', launcher, installed.launchers, merged.placeOf(['launch', 'launcher']), problems);
   if (job.checkpoint.keep === 1) {
     problems.add({
       code: 'E-CKPT-KEEP',
@@ -49,20 +53,24 @@ function checkTimeouts({ job, isSound }: SchemaChecked, merged: MergedJob, probl
   }
 }
 
-function checkStrategy(
-  job: JobFile,
-  merged: MergedJob,
-  strategies: readonly string[],
+/** Names of the contract that later versions install. */
+const laterUnits: ReadonlySet<string> = new Set(['doubling-scan', 'two-level', 'ssh', 'slurm', 'k8s']);
+
+/** `what` that a key names must be installed. */
+function checkName(
+  what: string,
+  name: string,
+  known: readonly string[],
+  where: string,
   problems: ProblemList,
 ): void {
-  const { strategy } = job.parallel;
-  const known = ['auto', ...strategies];
-  if (known.includes(strategy)) return;
-  problems.add({
-    code: 'E-REG',
-    where: merged.placeOf(['parallel', 'strategy']),
-    found: `unknown strategy ${JSON.stringify(strategy)}`,
-    expected: `one of ${known.join(', ')}`,
-    fix: suggest(strategy, known),
-  });
+  if (known.includes(name)) return;
+  const expected = `one of ${known.join(', ')}`;
+  if (laterUnits.has(name)) {
+    const fix = `this ${what} is not in this version of longscan`;
+    problems.add({ code: 'E-CFG-UNSUPPORTED', where, found: JSON.stringify(name), expected, fix });
+  } else {
+    const found = `unknown ${what} ${JSON.stringify(name)}`;
+    problems.add({ code: 'E-REG', where, found, expected, fix: suggest(name, known) });
+  }
 }

@@ -131,10 +131,11 @@ test('what later versions will do is refused, never ignored', async () => {
     'parallel.zero': 1,
     'optimizer.nonFinite': 'skip',
     'checkpoint.async': true,
-    'launch.launcher': 'slurm',
     'launch.restarts': 1,
     'device.kind': 'cuda',
     'device.engine': 'nccl',
+    'parallel.strategy': 'two-level',
+    'launch.launcher': 'slurm',
   };
   const lines = await errorsOf(
     `${good}batchSize = 2\n`,
@@ -145,6 +146,9 @@ test('what later versions will do is refused, never ignored', async () => {
     assert.is(lines[index]?.slice(0, start.length), start);
   }
   assert.is(lines.length, Object.keys(set).length);
+  assert.equal(await errorsOf(good, ['launch.launcher=locl']), [
+    'error[E-REG] --set launch.launcher: unknown launcher "locl", expected one of local. Fix: did you mean local?',
+  ]);
   assert.is(
     lines[2],
     'error[E-CFG-UNSUPPORTED] --set model.precision: "bf16", expected "f32". Fix: bf16 is not in this version of longscan',

@@ -1,4 +1,5 @@
 import { dirname, resolve } from 'node:path';
+import { listLaunchers } from '../launcher.js';
 import { importLayer, listUnits } from '../units.js';
 import { checkJob, type InstalledUnits, type LoadedJob } from './check-job.js';
 import type { JobDocument } from './document.js';
@@ -38,5 +39,9 @@ function fromScript(value: JobInput): JobDocument {
 }
 
 function installedUnits(): InstalledUnits {
-  return { strategies: listUnits('sp'), layers: { names: listUnits('layers'), load: importLayer } };
+  return {
+    strategies: listUnits('sp'),
+    launchers: listLaunchers(),
+    layers: { names: listUnits('layers'), load: importLayer },
+  };
 }

@@ -23,7 +23,6 @@ const limits: readonly Limit[] = [
   { key: 'parallel.zero', feature: 'sharding of optimizer state', values: [0] },
   { key: 'optimizer.nonFinite', feature: 'going on after a loss that is not finite', values: ['stop'] },
   { key: 'checkpoint.async', feature: 'saving in the background', values: [false] },
-  { key: 'launch.launcher', feature: 'this launcher', values: ['local'] },
   { key: 'launch.restarts', feature: 'restarting after a lost rank', values: [0] },
   { key: 'device.kind', feature: 'this device', values: ['cpu'] },
   { key: 'device.engine', feature: 'this engine', values: ['tcp'] },
