@@ -30,9 +30,12 @@ export async function runGenerate(context: RankContext): Promise<void> {
   }
 }
 
+/** Tokens of the prompt that go through the model at once: memory is bound by this, not by the prompt. */
+const promptPiece = 4096;
+
 /**
- * `numTokens` tokens after the prompt. The prompt goes through in chunk form at once, then one token at a time; memory
- * does not grow with either.
+ * `numTokens` tokens after the prompt (at least one token long). The prompt goes through in chunk form, piece by piece,
+ * then one token at a time; memory grows with neither.
  */
 export async function continueText(
   device: Device,
@@ -42,15 +45,21 @@ export async function continueText(
   choose: (logits: Float64Array) => number,
 ): Promise<number[]> {
   const contexts = new CarriedContexts();
-  const generated: number[] = [];
-  let next: ArrayLike<number> = prompt;
-  while (generated.length < numTokens) {
-    const tokens = next;
+  const feed = async (tokens: ArrayLike<number>): Promise<Float64Array> => {
     const logits = device.scope(() => lastLogits(device, model, tokens, contexts));
-    const token = choose(await logits.readNumbers());
+    const values = await logits.readNumbers();
     logits.release();
+    return values;
+  };
+  let logits: Float64Array = new Float64Array();
+  for (let start = 0; start < prompt.length; start += promptPiece) {
+    logits = await feed(prompt.subarray(start, start + promptPiece));
+  }
+  const generated: number[] = [];
+  while (generated.length < numTokens) {
+    const token = choose(logits);
     generated.push(token);
-    next = [token];
+    if (generated.length < numTokens) logits = await feed([token]);
   }
   contexts.release();
   return generated;

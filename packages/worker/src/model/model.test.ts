@@ -1,0 +1,96 @@
+import { crossEntropy, fromArray, openCpuDevice, zeros } from '@longscan/kernels';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { jobSpecSchema } from '../protocol/job-spec.js';
+import { initialValues } from './init.js';
+import { sliceContexts } from './layer-context.js';
+import { loadLayers } from './load-layers.js';
+import { createModel, parameterSpecs } from './model.js';
+import { Parameters } from './parameters.js';
+import { traceModel } from './trace.js';
+
+function jobOf(model: Record<string, unknown>) {
+  const entries = ['gla', 'lightning', 'linear-attention'].map((use) => ({ use, options: {}, file: null }));
+  const sizes = { dModel: 64, numLayers: 3, numHeads: 2, vocabSize: 256, mlp: 192, layers: entries };
+  return jobSpecSchema.parse({ model: { ...sizes, ...model }, data: { path: 'unused' } });
+}
+
+test('trace ~> parameters, bytes and FLOPs of the plan are those of a real step', async () => {
+  const spec = jobOf({});
+  const [B, T] = [2, 500];
+  const trace = await traceModel(spec, { numSequences: B, sliceLength: T });
+  const layers = await loadLayers(spec.model);
+  const device = openCpuDevice();
+  const parameters = new Parameters(device, parameterSpecs(spec.model, layers), 0);
+  parameters.initialise(1);
+  const moments = [zeros(device, parameters.values.shape), zeros(device, parameters.values.shape)];
+  const model = createModel(spec.model, layers, parameters);
+  const atRest = device.memory().inUseBytes;
+  const tokens = fromArray(device, new Float64Array(B * T), [B, T], 'i32');
+  device.flops = 0;
+  const { result: loss, tape } = device.record(() =>
+    device.scope(() => {
+      const hidden = model.forward(tokens, sliceContexts(null, null));
+      return crossEntropy({ hidden, weight: model.head, labels: tokens }, 1 / (B * T));
+    }),
+  );
+  const activationBytes = device.memory().inUseBytes - atRest;
+  tape.backward([loss], [fromArray(device, [1], [1])]);
+  await device.compute.sync();
+
+  assert.is(trace.numParameters, parameters.numParameters);
+  assert.is(trace.flopsPerToken, device.flops / (B * T));
+  const within = (found: number, expected: number) =>
+    assert.ok(Math.abs(found / expected - 1) < 0.15, `${found}, ${expected}`);
+  within(trace.activationBytes, activationBytes);
+  within(trace.peakBytes, device.memory().peakBytes);
+  assert.equal(
+    trace.recurrences.map(({ layer, kind, stateBytes, transitionBytes }) => [
+      layer,
+      kind,
+      stateBytes,
+      transitionBytes,
+    ]),
+    [
+      [0, 'diagonal', 4 * B * 2 * 16 * 32, 4 * B * 2 * 16],
+      [1, 'fixed-scalar', 4 * B * 2 * 32 * 32, 0],
+      [2, 'identity', 4 * B * 2 * 32 * 33, 0],
+    ],
+  );
+  for (const moment of moments) moment.release();
+  device.close();
+});
+
+test('model ~> an untied head is a parameter of its own, no mlp leaves its parameters out', async () => {
+  const names = async (model: Record<string, unknown>) => {
+    const spec = jobOf(model).model;
+    return parameterSpecs(spec, await loadLayers(spec)).map(({ name }) => name);
+  };
+  const usual = await names({});
+  assert.not(usual.includes('head'));
+  assert.ok(usual.includes('layers.2.mlp.down'));
+  assert.equal(new Set(usual).size, usual.length);
+  assert.ok((await names({ tieEmbeddings: false })).includes('head'));
+  assert.not((await names({ mlp: 0 })).some((name) => name.includes('mlp')));
+});
+
+test('initial values ~> a function of seed and name, with the deviation that was asked for', () => {
+  const spec = { name: 'w', shape: [100, 100], init: { normal: 0.5 } };
+  const values = initialValues(spec, 1, 'f32');
+  assert.equal(initialValues(spec, 1, 'f32'), values);
+  assert.not.equal(initialValues({ ...spec, name: 'v' }, 1, 'f32'), values);
+  assert.not.equal(initialValues(spec, 2, 'f32'), values);
+  let [sum, squares] = [0, 0];
+  for (const value of values) {
+    sum += value;
+    squares += value * value;
+  }
+  assert.ok(Math.abs(sum / 1e4) < 0.02, `${sum}`);
+  assert.ok(Math.abs(Math.sqrt(squares / 1e4) - 0.5) < 0.01, `${squares}`);
+  assert.equal(
+    initialValues({ ...spec, init: { constant: 3 } }, 1, 'f32').slice(0, 2),
+    Float32Array.from([3, 3]),
+  );
+});
+
+test.run();
