@@ -44,7 +44,7 @@ const modelKeys = {
   numLayers: count.max(4096).default(4),
   /** Default number of heads for layers that do not set their own. */
   numHeads: count.max(65_536).default(4),
-  /** Tokens per chunk of the chunkwise-parallel forms; slices are multiples of it. */
+  /** A sequence is cut between chunks of so many tokens; kernels choose the tiles inside by themselves. */
   chunk: count.max(4096).default(64),
   vocabSize: count.max(2 ** 31 - 1).default(256),
   /** Hidden width of the SwiGLU block; 0 leaves it out, 'auto' is 8/3 dModel rounded up to a multiple of 64. */
