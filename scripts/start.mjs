@@ -17,16 +17,8 @@ if (args.includes('--help')) process.exit();
 // Imported only now: before the set-up there is nothing compiled.
 const { latestCommitted } = await import('../packages/worker/dist/checkpoint/index.js');
 const checkpoint = latestCommitted(findRunFolder(args));
-await longscan(
-  'generate',
-  checkpoint.dir,
-  '--prompt',
-  'Call me Ishmael.',
-  '--tokens',
-  '200',
-  '--temperature',
-  '0.7',
-);
+const sampling = ['--prompt', 'Call me Ishmael.', '--tokens', '200', '--temperature', '0.7'];
+await longscan('generate', checkpoint.dir, ...sampling, ...args.filter((arg) => arg === '--json'));
 
 /** Runs one longscan command on this terminal; ends this process with the command's status unless that is 0. */
 async function longscan(...command) {
