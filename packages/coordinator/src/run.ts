@@ -219,6 +219,7 @@ export class JobRun implements Run {
     else if (this.#stop !== null) this.#session.stop(this.#stop.save);
     const outcome = await this.#session.ended;
     this.#merger.flush();
+    this.#tellRefusals(this.#session.refusals);
     if (!outcome.ok) throw outcome.error;
     return trainResultSchema.parse(outcome.results[0]);
   }
@@ -267,6 +268,13 @@ export class JobRun implements Run {
   #onRefused(error: LongscanError): void {
     if (++this.#numRefusals <= maxRefusalIncidents)
       this.#incident('warning', error.code, error.message, null);
+  }
+
+  /** Single refusals are told as they happen, up to a limit; the totals at the end. */
+  #tellRefusals({ deniedConnections, refusedFrames }: RankSession['refusals']): void {
+    if (deniedConnections + refusedFrames === 0) return;
+    const message = `${deniedConnections} connections and ${refusedFrames} frames were refused by the control plane`;
+    this.#incident('warning', 'W-WIRE-REFUSED', message, null);
   }
 
   #incident(severity: 'info' | 'warning', code: string, message: string, rank: number | null): void {

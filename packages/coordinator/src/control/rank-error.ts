@@ -22,7 +22,7 @@ export class RankError extends LongscanError {
 export function diedError(exit: RankExit, numSteps: number): RankError {
   return new RankError({
     code: 'E-RANK-DIED',
-    where: `rank ${exit.rank}`,
+    where: 'job',
     found: describeExit(exit, numSteps),
     fix: 'the end of its log says more; longscan resume continues from the last checkpoint',
     exitCode: 8,

@@ -130,6 +130,11 @@ export class RankSession {
     return this.#server!.endpoint;
   }
 
+  /** Connections turned away by key, and frames dropped, since the start. */
+  get refusals(): ControlServer['counters'] {
+    return this.#server!.counters;
+  }
+
   /** Asks every rank to end after the step under way. */
   stop(save: boolean): void {
     if (this.#stop !== null || this.#failed) return;

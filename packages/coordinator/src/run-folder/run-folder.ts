@@ -1,13 +1,4 @@
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  statfsSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdirSync, readdirSync, renameSync, rmSync, statfsSync, symlinkSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { LongscanError } from '@longscan/worker/protocol';
 import { refuseLiveRun } from './coordinator-record.js';
@@ -39,11 +30,20 @@ export function createRunFolder(name: string, now: Date): string {
     for (let attempt = 1; ; attempt++) {
       const suffix = attempt === 1 ? '' : `-${attempt}`;
       const runDir = resolve(runsFolder, `${name}-${stamp}${suffix}`);
-      if (existsSync(runDir)) continue;
-      mkdirSync(runDir);
-      return runDir;
+      if (makeFolder(runDir)) return runDir;
     }
   });
+}
+
+/** False when there is something of that name already, also when it was made this very moment. */
+function makeFolder(path: string): boolean {
+  try {
+    mkdirSync(path);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw error;
+  }
 }
 
 /**

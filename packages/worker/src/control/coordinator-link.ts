@@ -34,7 +34,6 @@ export class CoordinatorLink {
   #seq = 0;
   #lastCommand = 0;
   #numDropped = 0;
-  #numRefused = 0;
   #isClosed = false;
   #sending: Promise<void> = Promise.resolve();
 
@@ -67,11 +66,6 @@ export class CoordinatorLink {
   /** Frames that the send queue had no room for. */
   get numDropped(): number {
     return this.#numDropped;
-  }
-
-  /** Frames of the coordinator's that broke a rule and were ignored. */
-  get numRefused(): number {
-    return this.#numRefused;
   }
 
   /** Queues a frame and returns; frames leave in the order of the calls. */
@@ -130,17 +124,16 @@ export class CoordinatorLink {
     }
   }
 
-  #read(parts: readonly Buffer[]): CoordinatorFrame | null {
+  /** The frame, or null for one that breaks a rule or belongs to another job or epoch: such are ignored. */
+  #read([bytes, ...more]: readonly Buffer[]): CoordinatorFrame | null {
+    if (bytes === undefined || more.length > 0) return null;
     const { jobId, epoch } = this.#env;
     try {
-      if (parts.length !== 1)
-        throw new LongscanError({ code: 'E-WIRE-PARTS', where: 'coordinator', found: 'parts' });
-      const frame = decodeFrame(parts[0]!, coordinatorFrameSchema, 'coordinator');
-      if (frame.jobId === jobId && frame.epoch === epoch) return frame;
+      const frame = decodeFrame(bytes, coordinatorFrameSchema, 'coordinator');
+      return frame.jobId === jobId && frame.epoch === epoch ? frame : null;
     } catch (error) {
-      if (!(error instanceof LongscanError)) throw error;
+      if (error instanceof LongscanError) return null;
+      throw error;
     }
-    this.#numRefused++;
-    return null;
   }
 }
