@@ -52,6 +52,7 @@ export async function saveCheckpoint(
   const temporary = path.join(folder, checkpointName(context.step) + savingSuffix);
   try {
     await fs.makeFolder(folder);
+    await fs.syncFolder(runDir);
     await fs.remove(temporary);
     await fs.makeFolder(temporary);
     const manifestSha256 = await writeFiles(fs, temporary, content, context);
