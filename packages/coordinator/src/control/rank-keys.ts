@@ -15,6 +15,8 @@ export class RankKeys {
   readonly #server = curveKeyPair();
   readonly #files: readonly KeyFile[];
   readonly #folder: string;
+  /** Ranks whose files are still there. */
+  readonly #unread = new Set<number>();
 
   constructor(worldSize: number) {
     this.#files = Array.from({ length: worldSize }, () => ({
@@ -25,6 +27,7 @@ export class RankKeys {
     this.#folder = mkdtempSync(join(tmpdir(), 'longscan-keys-'));
     for (const [rank, file] of this.#files.entries()) {
       writeFileSync(this.path(rank), JSON.stringify(file), { flag: 'wx', mode: 0o600 });
+      this.#unread.add(rank);
     }
   }
 
@@ -47,9 +50,11 @@ export class RankKeys {
     return join(this.#folder, `rank-${rank}.json`);
   }
 
-  /** Called once the rank has said hello: nobody needs the file any more. */
+  /** Called once the rank has said hello: nobody needs its file any more. The last one takes the folder with it. */
   remove(rank: number): void {
     rmSync(this.path(rank), { force: true });
+    this.#unread.delete(rank);
+    if (this.#unread.size === 0) this.removeAll();
   }
 
   removeAll(): void {
