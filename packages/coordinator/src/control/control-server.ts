@@ -17,7 +17,6 @@ import { ZapHandler } from './zap.js';
 
 const zapDomain = 'longscan';
 const handshakeTimeoutMs = 5000;
-const lingerMs = 1000;
 /** Frames that wait for one rank before it counts as unreachable. */
 const maxQueuedFrames = 1000;
 /** Peers whose frames are dropped unread; beyond that the oldest is forgotten and judged again. */
@@ -92,7 +91,8 @@ export class ControlServer {
       // One rank that does not read must not hold up what is meant for the others.
       sendTimeout: 0,
       handshakeInterval: handshakeTimeoutMs,
-      linger: lingerMs,
+      // It is closed when the ranks' processes have ended: nobody is left to read what is queued.
+      linger: 0,
     });
   }
 
@@ -144,7 +144,7 @@ export class ControlServer {
     this.#sendFrame(peer.identity, frame);
   }
 
-  /** Stops listening; what is queued leaves within the linger time. */
+  /** Stops listening and drops what is queued. */
   async close(): Promise<void> {
     await this.#sending;
     this.#router.close();
