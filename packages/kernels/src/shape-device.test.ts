@@ -1,5 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { reshape } from './autograd/reshape.js';
 import { type Device, openCpuDevice, openShapeDevice } from './device.js';
 import { add } from './ops/add/index.js';
 import { crossEntropy } from './ops/cross-entropy/index.js';
@@ -7,7 +8,6 @@ import { embedding } from './ops/embedding/index.js';
 import { linear } from './ops/linear/index.js';
 import { appendOnes, normalizeLast } from './ops/normalizer/index.js';
 import { activation } from './ops/pointwise/index.js';
-import { reshape } from './autograd/reshape.js';
 import { rmsNorm } from './ops/rms-norm/index.js';
 import { swiglu } from './ops/swiglu/index.js';
 import { empty, fromArray, type Tensor } from './tensor.js';

@@ -1,6 +1,13 @@
 import { createHash } from 'node:crypto';
 import { type DType, type HostArray, hostArray } from '@longscan/kernels';
-import type { ParameterSpec } from './parameters.js';
+import type { Init } from '../layer.js';
+
+/** A trained tensor as a model declares it. */
+export interface ParameterSpec {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly init: Init;
+}
 
 /** Initial values of one parameter: a function of the job's seed and the parameter's name alone. */
 export function initialValues({ name, shape, init }: ParameterSpec, seed: number, dtype: DType): HostArray {

@@ -1,9 +1,10 @@
 import { embedding, openShapeDevice, rmsNorm, type Tensor } from '@longscan/kernels';
 import type { JobSpec } from '../protocol/job-spec.js';
 import { createBlock, normEps } from './block.js';
+import type { ParameterSpec } from './init.js';
 import type { ContextSource } from './layer-context.js';
 import { createLayer, type LoadedLayer } from './load-layers.js';
-import { declarer, ParameterRecorder, type ParameterSpec, type TensorSource } from './parameters.js';
+import { declarer, ParameterRecorder, type TensorSource } from './parameters.js';
 
 /** A language model without its loss. */
 export interface Model {

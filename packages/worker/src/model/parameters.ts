@@ -8,14 +8,7 @@ import {
   type Tensor,
 } from '@longscan/kernels';
 import type { Init, LayerPlace, ParameterDeclarer } from '../layer.js';
-import { initialValues } from './init.js';
-
-/** A trained tensor as a model declares it. */
-export interface ParameterSpec {
-  readonly name: string;
-  readonly shape: readonly number[];
-  readonly init: Init;
-}
+import { initialValues, type ParameterSpec } from './init.js';
 
 /** Where a model's tensors come from while it is built. */
 export interface TensorSource {
