@@ -36,7 +36,8 @@ export async function bundleLayer(file: string): Promise<BundledLayer> {
       target: 'node20',
       external: ['@longscan/*'],
       sourcemap: 'inline',
-      sourceRoot: dirname(file),
+      // With the slash: sources are appended as they are.
+      sourceRoot: `${dirname(file)}/`,
       logLevel: 'silent',
     });
   } catch (error) {

@@ -7,6 +7,8 @@ import type { JobSpec, LayerEntry } from '../protocol/job-spec.js';
 export interface LoadedLayer {
   readonly layer: Layer;
   readonly config: LayerConfig;
+  /** For a layer outside the packages, its file. */
+  readonly file: string | null;
 }
 
 /**
@@ -20,14 +22,29 @@ export async function loadLayers(
   return Promise.all(
     model.layers.map(async (entry) => {
       const layer = await importLayer(entry, modules);
-      return { layer, config: layerConfig(layer, entry.options, model.numHeads) };
+      const config = layerConfig(layer, entry.options, model.numHeads);
+      return { layer, config, file: entry.file };
     }),
   );
 }
 
-/** The layer's function, with its tensors declared. */
-export function createLayer({ layer, config }: LoadedLayer, param: ParameterDeclarer): LayerFunction {
-  return layer.create(config, param);
+/**
+ * The layer's function, with its tensors declared. What a layer file of the user's throws, here or when it is called, is
+ * not our bug: E-PLUGIN with its own stack.
+ */
+export function createLayer({ layer, config, file }: LoadedLayer, param: ParameterDeclarer): LayerFunction {
+  if (file === null) return layer.create(config, param);
+  const blame = <T>(body: () => T): T => {
+    try {
+      return body();
+    } catch (cause) {
+      if (cause instanceof LongscanError) throw cause;
+      const found = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
+      throw new LongscanError({ code: 'E-PLUGIN', where: `layer ${file}`, found, exitCode: 2, cause });
+    }
+  };
+  const forward = blame(() => layer.create(config, param));
+  return (x, context) => blame(() => forward(x, context));
 }
 
 /** Options of the job over the layer's defaults; `numHeads` defaults to the model's. */
