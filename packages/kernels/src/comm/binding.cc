@@ -43,7 +43,8 @@ Napi::Value bindAttachProgress(Args& args) {
   return args.env().Undefined();
 }
 
-/// Of a closed communicator there is nothing left to abort: who ends a job need not know which are closed already.
+/// Of a closed communicator there is nothing left to abort: who ends a job need not know which are closed
+/// already.
 Napi::Value bindAbort(Args& args) {
   const auto handle = commData(args).communicators.find(args.number("communicator"));
   const std::string reason = args.text("reason");

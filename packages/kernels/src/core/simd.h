@@ -31,7 +31,8 @@ struct Vec {
     __builtin_memcpy(&r.v, p, sizeof(Native));
     return r;
   }
-  /// x - 0 is x for every x, so the compiler emits a broadcast; x + 0 would be an addition (it turns -0 into 0).
+  /// x - 0 is x for every x, so the compiler emits a broadcast; x + 0 would be an addition (it turns -0 into
+  /// 0).
   static inline Vec set(T x) { return Vec{x - Native{}}; }
   static inline Vec zero() { return Vec{Native{}}; }
   inline void store(T* p) const { __builtin_memcpy(p, &v, sizeof(Native)); }
