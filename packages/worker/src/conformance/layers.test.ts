@@ -9,6 +9,7 @@ import { importUnits } from './unit-files.js';
 /** Names are part of the checkpoint format: a change here makes old checkpoints unreadable. */
 const savedNames: Readonly<Record<string, string>> = {
   gla: 'q k v gate.down gate.up gate.bias g norm o',
+  'simple-gla': 'q k v gate.weight gate.bias g norm o',
   lightning: 'q k v g norm o',
   'linear-attention': 'q k v o',
 };
