@@ -50,8 +50,8 @@ struct Address {
 /// A listening socket on a free port of this address; sets `port`. Throws E-COMM-CONNECT.
 Fd listenOn(const std::string& host, int& port);
 
-/// The next connection, non-blocking, with Nagle's delay off; empty (see errno) if there is none. Sets
-/// `remote`.
+/// The next connection, non-blocking and tuned for small and large messages; empty (see errno) if there is
+/// none. Sets `remote`.
 Fd acceptFrom(const Fd& listener, std::string& remote);
 
 enum class Waited { ready, interrupted, late };
