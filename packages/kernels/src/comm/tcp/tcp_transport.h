@@ -13,9 +13,8 @@
 namespace longscan {
 
 /// The built-in engine for CPUs: one TCP connection per pair of ranks, all progress made by the thread that
-/// waits. It polls for a moment before it sleeps, which is what most of the latency between busy ranks
-/// depends on (a ping-pong of 8 bytes takes 8 µs with it and 112 µs without). Payload is not encrypted: see
-/// README.md.
+/// waits. It polls for a moment before it sleeps: most of the latency between busy ranks would otherwise be
+/// that of waking up. Payload is not encrypted: see README.md.
 class TcpTransport final : public Transport {
  public:
   TcpTransport(std::string name, int rank, int size);
