@@ -40,6 +40,7 @@ InProcessTransport::InProcessTransport(std::string name, int rank, std::shared_p
 
 Request InProcessTransport::startSend(int peer, const void* data, size_t bytes) {
   std::lock_guard<std::mutex> lock(hub_->mutex_);
+  failure_.throwIfSet();  // again, now that nobody can abort: a rank that has left must leave nothing behind
   auto& channel = hub_->channel(rank(), peer);
   channel.sendEnd += bytes;
   if (bytes > 0) channel.sends.push_back({static_cast<const char*>(data), bytes});
@@ -50,6 +51,7 @@ Request InProcessTransport::startSend(int peer, const void* data, size_t bytes) 
 
 Request InProcessTransport::startReceive(int peer, void* data, size_t bytes) {
   std::lock_guard<std::mutex> lock(hub_->mutex_);
+  failure_.throwIfSet();  // again, now that nobody can abort: a rank that has left must leave nothing behind
   auto& channel = hub_->channel(peer, rank());
   channel.receiveEnd += bytes;
   if (bytes > 0) channel.receives.push_back({static_cast<char*>(data), bytes});
@@ -90,15 +92,15 @@ void InProcessTransport::fail(const CommError& error) {
   throw error;
 }
 
+// Failing and leaving are one step: this rank's thread may free its buffers as soon as it sees the failure.
 void InProcessTransport::abort(const std::string& reason) {
-  if (!failure_.set(abortError(reason))) return;
   std::lock_guard<std::mutex> lock(hub_->mutex_);
-  hub_->leave(rank());
+  if (failure_.set(abortError(reason))) hub_->leave(rank());
 }
 
 void InProcessTransport::close() {
-  failure_.set(closedError());
   std::lock_guard<std::mutex> lock(hub_->mutex_);
+  failure_.set(closedError());
   hub_->leave(rank());
 }
 
