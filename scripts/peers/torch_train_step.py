@@ -31,6 +31,8 @@ import torch.nn.functional as F
 from torch import nn
 
 torch.set_num_threads(options.threads)
+# Products of decays reach denormals, at over a hundred cycles each; longscan flushes them too.
+torch.set_flush_denormal(True)
 torch.manual_seed(0)
 D, H, C = options.width, options.heads, options.chunk
 

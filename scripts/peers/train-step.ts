@@ -7,7 +7,8 @@ import { launch } from '@longscan/coordinator';
 
 /**
  * Times a training step of examples/moby-dick on one and two ranks beside plain PyTorch with as many threads, in turn,
- * and prints medians with their spread. Needs a python3 with torch (Debian: python3-torch; another one by PYTHON=…).
+ * and prints medians with their spread. Needs a python3 with torch (Debian: python3-torch; another one by PYTHON=…)
+ * whose BLAS is a fast one: Debian's takes the reference BLAS unless libopenblas0 is installed.
  *
  *     node scripts/dist/peers/train-step.js [ROUNDS]
  */

@@ -64,6 +64,7 @@ export function toLongscanError(error: unknown): unknown {
 function exitCodeOf(code: string): number {
   if (code === 'E-ONEDNN' || code === 'E-MEMORY') return 3;
   if (code.startsWith('E-DATA')) return 4;
+  if (code === 'E-AUTH') return 7;
   return code.startsWith('E-COMM') ? 8 : 1;
 }
 
