@@ -6,12 +6,13 @@ export interface Fabric extends LinkCost {
 }
 
 /**
- * The built-in TCP engine between processes of one host, measured over loopback on two cores: half of a 54 us round
- * trip, and 64 MiB sent and received at once in 44 ms. The gap is the system call of a small send.
+ * The built-in TCP engine between processes of one host, medians of docs/benchmarks/cpu-collectives_2-core-epyc_2026-11.md
+ * with two ranks: half of an 8-byte ping-pong, an 8-byte all-gather (one message each way per call, back to back) and half
+ * of a 64 MiB ping-pong.
  */
 export const loopbackTcp: Fabric = {
   name: 'tcp over loopback',
-  latencyS: 27e-6,
-  gapS: 8e-6,
-  bandwidthBytesPerS: 1.5e9,
+  latencyS: 10.3e-6,
+  gapS: 10.6e-6,
+  bandwidthBytesPerS: 2.9e9,
 };
