@@ -36,7 +36,6 @@ export {
   fill,
   mul,
   scale,
-  zerosLike,
 } from './ops/pointwise/index.js';
 export { rmsNorm } from './ops/rms-norm/index.js';
 export { sumRows } from './ops/sum-rows/index.js';

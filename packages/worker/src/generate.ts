@@ -15,7 +15,7 @@ export async function runGenerate(context: RankContext): Promise<void> {
   const { manifest } = await readManifest(task.checkpoint);
   const spec = manifest.jobSpec.model;
   const layers = await loadLayers(spec, layerModules);
-  const device = openCpuDevice({ threads: Number(process.env.OMP_NUM_THREADS ?? 1) });
+  const device = openCpuDevice({ threads: context.env.numThreads });
   try {
     const parameters = new Parameters(device, parameterSpecs(spec, layers), 0);
     const model = createModel(spec, layers, parameters);

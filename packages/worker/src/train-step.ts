@@ -60,17 +60,19 @@ export async function trainStep(
   learningRate: number,
   wish: StopWish,
 ): Promise<StepResult> {
-  const { device, parameters, optimizer } = training;
+  const { device, mesh, parameters, optimizer } = training;
   const results = device.scope(() => {
     fill(parameters.gradients, 0);
     // Before the step, then after each micro-batch's forward and after its backward pass.
     const bytes = zeros(device, [1 + 2 * batches.length], 'f64');
-    recordBytes(training, bytes, 0);
+    // Once: what is noted later follows this on the communicator's own stream.
+    mesh.sp?.stream.wait(device.compute.record());
+    mesh.sp?.recordBytesSent(bytes, 0);
     for (const [i, batch] of batches.entries()) {
       const { result: loss, tape } = device.record(() => device.scope(() => forward(training, batch)));
-      recordBytes(training, bytes, 2 * i + 1);
+      mesh.sp?.recordBytesSent(bytes, 2 * i + 1);
       tape.backward([loss], [fromArray(device, [1], [1], parameters.dtype)]);
-      recordBytes(training, bytes, 2 * i + 2);
+      mesh.sp?.recordBytesSent(bytes, 2 * i + 2);
       device.native.axpy(device.compute.id, 1, loss.id, parameters.extra().view([1], extraLoss).id);
     }
     writeWish(parameters, wish);
@@ -79,12 +81,11 @@ export async function trainStep(
     optimizer.step(step, learningRate, clip);
     return { clip, bytes, extra: parameters.extra() };
   });
-  const { sp } = training.mesh;
   const [clip, extra, bytes] = await Promise.all([
     readClip(results.clip),
     results.extra.readNumbers(),
     // Written on the communicator's stream, so read there.
-    results.bytes.read(sp?.stream),
+    results.bytes.read(mesh.sp?.stream),
   ]);
   for (const tensor of Object.values(results)) tensor.release();
   // Odd differences are those of forward passes, even ones of backward passes.
@@ -147,11 +148,4 @@ function sumOverRanks({ world }: RankMesh, device: Device, tensor: Tensor): void
   world.stream.wait(device.compute.record());
   world.allReduce(tensor);
   device.compute.wait(world.stream.record());
-}
-
-/** Notes on the sequence axis' own stream how much it has sent so far. */
-function recordBytes({ device, mesh: { sp } }: Training, target: Tensor, index: number): void {
-  if (sp === null) return;
-  sp.stream.wait(device.compute.record());
-  sp.recordBytesSent(target, index);
 }

@@ -62,7 +62,7 @@ class Trainer {
     const layers = await loadLayers(jobSpec.model, context.assignment.layerModules);
     const strategy = await loadStrategy(plan.strategy);
     const data = new DataLoader(plan, context.env.rank);
-    const device = openCpuDevice({ threads: Number(process.env.OMP_NUM_THREADS ?? 1) });
+    const device = openCpuDevice({ threads: context.env.numThreads });
     const gemm = gemmInfo(device);
     context.log(`${device.native.cpuInfo().name}; matrix products by ${JSON.stringify(gemm)}`);
     const mesh = await connectMesh(context, device);

@@ -12,6 +12,8 @@ export interface RankEnv {
   readonly epoch: number;
   /** Path of the KeyFile. */
   readonly keyFile: string;
+  /** Compute threads of this rank. */
+  readonly numThreads: number;
   /** File descriptor of a pipe whose end of file means that the coordinator is dead. */
   readonly lifelineFd: number | null;
 }
@@ -27,6 +29,7 @@ export function readRankEnv(env: Readonly<Record<string, string | undefined>>): 
     jobId: readText(env, 'LONGSCAN_JOB_ID'),
     epoch: readInteger(env, 'LONGSCAN_EPOCH', 1, 2 ** 31 - 1),
     keyFile: readText(env, 'LONGSCAN_KEY_FILE'),
+    numThreads: env.OMP_NUM_THREADS === undefined ? 1 : readInteger(env, 'OMP_NUM_THREADS', 1, 1024),
     lifelineFd:
       env.LONGSCAN_LIFELINE_FD === undefined ? null : readInteger(env, 'LONGSCAN_LIFELINE_FD', 3, 1023),
   };

@@ -1,5 +1,5 @@
 import { defineOp } from '../../autograd/define-op.js';
-import { emptyLike, expectShape, type Tensor } from '../../tensor.js';
+import { expectShape, type Tensor } from '../../tensor.js';
 import './native.js';
 
 /** The numbers of `enum class Activation` in pointwise.h. */
@@ -79,11 +79,4 @@ export function fill(target: Tensor, value: number): void {
 export function copy(source: Tensor, target: Tensor): void {
   expectShape('copy', 'source', source, target.shape);
   target.device.native.copy(target.device.compute.id, source.id, target.id);
-}
-
-/** A new tensor full of zeros. */
-export function zerosLike(tensor: Tensor): Tensor {
-  const zeros = emptyLike(tensor);
-  fill(zeros, 0);
-  return zeros;
 }
