@@ -42,9 +42,10 @@ export { sumRows } from './ops/sum-rows/index.js';
 export { swiglu } from './ops/swiglu/index.js';
 export { applyTransition, type RowRange, type TransitionFactor } from './ops/transition/index.js';
 export type {
+  ForwardRecord,
   HostTensor,
-  Prepared,
-  PreparedBackward,
+  Kept,
+  RecurrenceGradients,
   RecurrenceInputs,
   RecurrenceOp,
   SegmentSummary,

@@ -6,12 +6,12 @@ import { forwardCall } from './define-op.js';
 export interface RecurrenceState {
   /** i32 [B, T], 1 where a document starts; null: one document. */
   readonly resets: Tensor | null;
-  /** The state that enters, [B, H, V, K]; null: zero. */
+  /** The state that enters, [B, H, R, N]; null: zero. */
   readonly h0: Tensor | null;
 }
 
 /**
- * A recurrence over a whole sequence on one device: the output [B, T, H, V] and the state after it [B, H, V, K].
+ * A recurrence over a whole sequence on one device: the output [B, T, …] and the state after it [B, H, R, N].
  * Gradients reach every input, `h0`, and come from both results.
  */
 export function runRecurrence<I extends RecurrenceInputs>(
@@ -23,28 +23,27 @@ export function runRecurrence<I extends RecurrenceInputs>(
   const tensors: Tensor[] = names.map((name) => inputs[name]!);
   const device = tensors[0]!.device;
   const call = forwardCall(device);
-  const prepared = op.prepare(call, inputs, resets, h0);
-  const output = op.finish(call, inputs, resets, prepared, null);
-  const finalState = prepared.summary.state;
+  const { output, finalState, kept } = op.forward(call, inputs, resets, h0);
   const sources = h0 === null ? tensors : [...tensors, h0];
   if (device.tape !== null && sources.some((tensor) => tensor.requiresGrad)) {
     device.tape.record({
       name: op.name,
       inputs: sources,
       outputs: [output, finalState],
-      saved: resets === null ? sources : [...sources, resets],
+      saved: [...sources, resets, ...Object.values(kept)].filter((tensor) => tensor !== null),
       backward: ([outputGradient, stateGradient]) => {
         const gradient = outputGradient ?? zeros(device, output.shape, output.dtype);
-        const partial = op.prepareBackward(call, inputs, resets, h0, gradient);
-        const wantIncoming = h0?.requiresGrad ?? false;
+        const record = { kept, incoming: h0 };
+        const prepared = op.prepareBackward(call, inputs, resets, record, gradient);
         const result = op.finishBackward(
           call,
           inputs,
           resets,
-          partial,
+          record,
+          prepared,
           gradient,
           stateGradient ?? null,
-          wantIncoming,
+          h0?.requiresGrad ?? false,
         );
         return [...names.map((name) => result.gradients[name] ?? null), result.incoming];
       },

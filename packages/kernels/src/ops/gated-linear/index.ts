@@ -1,11 +1,11 @@
 import type { ForwardCall } from '../../autograd/define-op.js';
-import type { RecurrenceInputs, RecurrenceOp, TransitionKind } from '../../recurrence-op.js';
+import type { Kept, RecurrenceInputs, RecurrenceOp } from '../../recurrence-op.js';
 import { expectShape, type Tensor } from '../../tensor.js';
 import './native.js';
 import { gatedLinearReference } from './reference.js';
 
 /** The decay a_t of S_t = a_t S_{t-1} + k_t v_tᵀ: none, fixed per head, one per token and head, one per key channel. */
-export type DecayKind = TransitionKind;
+export type DecayKind = 'identity' | 'fixed-scalar' | 'scalar' | 'diagonal';
 
 /** The numbers of `Decay` in gated_linear.h. */
 const decayCodes: Readonly<Record<DecayKind, number>> = {
@@ -24,6 +24,14 @@ export interface GatedLinearInputs extends RecurrenceInputs {
   readonly v: Tensor;
   /** Log decay, <= 0: identity null; fixed-scalar [H]; scalar [B, T, H]; diagonal [B, T, H, K]. */
   readonly g: Tensor | null;
+}
+
+/** What one forward sweep writes: output [B, T, H, V], the state after it, and the slice's M and reset bits. */
+interface Sweep extends Kept {
+  readonly output: Tensor;
+  readonly state: Tensor;
+  readonly factor: Tensor | null;
+  readonly reset: Tensor | null;
 }
 
 /**
@@ -57,49 +65,66 @@ export function gatedLinear(
     return [B, H, V, K];
   };
 
+  const sweep = (
+    call: ForwardCall,
+    inputs: GatedLinearInputs,
+    resets: Tensor | null,
+    h0: Tensor | null,
+  ): Sweep => {
+    const [B, H, V, K] = stateShape(inputs) as [number, number, number, number];
+    const { v } = inputs;
+    const output = call.empty(v.shape, v.dtype);
+    const state = call.empty([B, H, V, K], v.dtype);
+    const factor =
+      decay === 'identity' ? null : call.empty(decay === 'diagonal' ? [B, H, K] : [B, H], v.dtype);
+    const reset = resets && call.empty([B], v.dtype);
+    call.native.gatedLinearForward(
+      ...common(call, inputs, resets),
+      h0?.id ?? null,
+      output.id,
+      state.id,
+      factor?.id ?? null,
+      reset?.id ?? null,
+    );
+    count(call, inputs, 2, 1);
+    return { output, state, factor, reset };
+  };
+
   return {
     name: `gated-linear (${decay})`,
     transition: decay,
     stateShape,
 
-    prepare(call, inputs, resets, h0) {
-      const [B, H, V, K] = stateShape(inputs) as [number, number, number, number];
-      const { v } = inputs;
-      const output = call.empty(v.shape, v.dtype);
-      const state = call.empty([B, H, V, K], v.dtype);
-      const factor =
-        decay === 'identity' ? null : call.empty(decay === 'diagonal' ? [B, H, K] : [B, H], v.dtype);
-      const reset = resets && call.empty([B], v.dtype);
-      call.native.gatedLinearForward(
-        ...common(call, inputs, resets),
-        h0?.id ?? null,
-        output.id,
-        state.id,
-        factor?.id ?? null,
-        reset?.id ?? null,
-      );
-      count(call, inputs, 2, 1);
-      return { output, summary: { state, kind: decay, factor, reset } };
+    forward(call, inputs, resets, h0) {
+      const { output, state } = sweep(call, inputs, resets, h0);
+      return { output, finalState: state, kept: {} };
     },
 
-    summarize: (_call, prepared) => prepared.summary,
+    // One sweep gives the outputs of a zero state and the summary: on a CPU a second one would cost as much as the first.
+    prepare: (call, inputs, resets) => sweep(call, inputs, resets, null),
+
+    summarize: (_call, _inputs, _resets, prepared) => {
+      const { state, factor, reset } = prepared as Sweep;
+      return { state, kind: decay, factor, reset };
+    },
 
     finish(call, inputs, resets, prepared, incoming) {
+      const { output } = prepared as Sweep;
       if (incoming !== null) {
-        call.native.gatedLinearCorrect(...common(call, inputs, resets), incoming.id, prepared.output.id);
+        call.native.gatedLinearCorrect(...common(call, inputs, resets), incoming.id, output.id);
         count(call, inputs, 1, 0);
       }
-      return prepared.output;
+      return { output, kept: {} };
     },
 
-    summarizeBackward(call, inputs, resets, outputGradient) {
+    summarizeBackward(call, inputs, resets, _record, summary, outputGradient) {
       const adjoint = call.empty(stateShape(inputs), outputGradient.dtype);
       call.native.gatedLinearAdjoint(...common(call, inputs, resets), outputGradient.id, adjoint.id);
       count(call, inputs, 1, 0);
-      return adjoint;
+      return { ...summary, state: adjoint, transposed: true };
     },
 
-    prepareBackward(call, inputs, resets, incoming, outputGradient) {
+    prepareBackward(call, inputs, resets, { incoming }, outputGradient) {
       const { q, v } = inputs;
       const [B, H, V, K] = stateShape(inputs) as [number, number, number, number];
       const dq = call.empty(q.shape, q.dtype);
@@ -116,7 +141,7 @@ export function gatedLinear(
       return { dq, checkpoints };
     },
 
-    finishBackward(call, inputs, resets, prepared, outputGradient, outgoingAdjoint, wantIncoming) {
+    finishBackward(call, inputs, resets, _record, prepared, outputGradient, outgoingAdjoint, wantIncoming) {
       const { k, v, g } = inputs;
       const { dq, checkpoints } = prepared as { dq: Tensor; checkpoints: Tensor | null };
       const dk = call.empty(k.shape, k.dtype);

@@ -1,4 +1,4 @@
-import type { TransitionKind } from '../../recurrence-op.js';
+import type { DecayKind } from './index.js';
 
 /** One call, f64, row-major: q k [B, T, H, K]; v [B, T, H, V]; g as its decay kind says; h0 [B, H, V, K]. */
 export interface GatedLinearCall {
@@ -7,7 +7,7 @@ export interface GatedLinearCall {
   readonly H: number;
   readonly K: number;
   readonly V: number;
-  readonly decay: TransitionKind;
+  readonly decay: DecayKind;
   readonly scale: number;
   readonly resets?: ArrayLike<number>;
 }
@@ -44,7 +44,7 @@ export function gatedLinearReference(
 }
 
 function logDecay(
-  decay: TransitionKind,
+  decay: DecayKind,
   g: Float64Array | undefined,
   h: number,
   row: number,
