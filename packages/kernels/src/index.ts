@@ -40,7 +40,7 @@ export {
 export { rmsNorm } from './ops/rms-norm/index.js';
 export { sumRows } from './ops/sum-rows/index.js';
 export { swiglu } from './ops/swiglu/index.js';
-export { applyTransition, type RowRange, type TransitionFactor } from './ops/transition/index.js';
+export { applyTransition, type RowRange, transitionWireElements } from './ops/transition/index.js';
 export type {
   ForwardRecord,
   HostTensor,

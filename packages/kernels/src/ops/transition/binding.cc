@@ -5,38 +5,62 @@ namespace longscan {
 
 namespace {
 
+/// Elements of the factor per head.
+int64_t factorLength(TransitionKind kind, int64_t N) {
+  switch (kind) {
+    case TransitionKind::identity:
+      return 0;
+    case TransitionKind::diagonal:
+    case TransitionKind::fixedComplex:
+      return N;
+    case TransitionKind::dense:
+      return N * N;
+    default:
+      return 1;
+  }
+}
+
 Napi::Value bindTransitionApply(Args& args) {
   args.stream();
+  const auto kind = static_cast<TransitionKind>(args.integer("kind"));
+  const bool transposed = args.integer("transposed") != 0;
   const TensorRef factor = args.optionalTensor("factor");
+  const TensorRef rates = args.optionalTensor("rates");
   const TensorRef reset = args.optionalTensor("reset");
   const TensorRef E = args.tensor("E");
   const TensorRef S = args.tensor("S");
   const TensorRef out = args.tensor("out");
   const int64_t begin = args.integer("begin");
   const int64_t end = args.integer("end");
+  args.check(kind >= TransitionKind::identity && kind <= TransitionKind::logMax, "unknown kind");
   args.check(E.numDims == 4 && S.numElements == E.numElements && out.numElements == E.numElements,
-             "E, S and out are not states [B, H, V, K] of one shape");
-  const int64_t B = E.dim(0), H = E.dim(1), V = E.dim(2), K = E.dim(3);
+             "E, S and out are not states [B, H, R, N] of one shape");
+  const int64_t B = E.dim(0), H = E.dim(1), R = E.dim(2), N = E.dim(3);
   args.checkSameType(E, S);
   args.checkSameType(E, out);
-  args.check(begin >= 0 && begin <= end && end <= B * H * V, "rows outside of the state");
-  const int64_t factorLength = factor ? factor.numElements / (B * H) : 0;
-  if (factor) {
-    args.checkSameType(E, factor);
-    args.check(factor.numElements == B * H * factorLength && (factorLength == 1 || factorLength == K),
-               "factor is neither [B, H] nor [B, H, K]");
-  }
+  args.check(begin >= 0 && begin <= end && end <= B * H * R, "rows outside of the state");
+  args.check(N <= (kind == TransitionKind::dense ? maxDenseLength : maxRowLength), "rows are too long");
+  args.check(kind != TransitionKind::fixedComplex || N % 2 == 0, "rows are not complex numbers");
+  args.check(!(transposed && kind == TransitionKind::logMax),
+             "log-max has no transpose: its adjoint is scalar");
+  args.check(factor.numElements == B * H * factorLength(kind, N), "factor does not fit its kind");
+  if (factor) args.checkSameType(E, factor);
+  args.check(rates.numElements == (kind == TransitionKind::expDiagonal ? H * N : 0),
+             "rates do not fit the kind");
+  if (rates) args.checkSameType(E, rates);
   if (reset) {
     args.checkSameType(E, reset);
     args.check(reset.numElements == B, "reset is not [B]");
   }
   dispatchFloat(args, E.dtype, [&](auto zero) {
     using Real = decltype(zero);
-    const TransitionApply<Real> task{V,
+    const TransitionApply<Real> task{kind,
+                                     transposed,
+                                     R,
                                      H,
-                                     K,
-                                     factorLength,
+                                     N,
                                      factor.as<Real>(),
+                                     rates.as<Real>(),
                                      reset.as<Real>(),
                                      E.as<Real>(),
                                      S.as<Real>(),
@@ -50,7 +74,7 @@ Napi::Value bindTransitionApply(Args& args) {
 }  // namespace
 
 void register_transition(Registry& registry) {
-  registry.add("transitionApply", 8, bindTransitionApply);
+  registry.add("transitionApply", 11, bindTransitionApply);
 }
 
 }  // namespace longscan

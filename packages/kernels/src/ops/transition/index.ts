@@ -1,36 +1,73 @@
+import { LongscanError } from '../../errors.js';
+import type { SegmentSummary, TransitionKind } from '../../recurrence-op.js';
 import type { Stream } from '../../stream.js';
 import { expectShape, type Tensor } from '../../tensor.js';
 import './native.js';
 
-/** M of a run of tokens, per head: nothing for the identity, [B, H] or [B, H, K]; and its reset bits [B]. */
-export interface TransitionFactor {
-  readonly factor: Tensor | null;
-  readonly reset: Tensor | null;
-}
-
-/** Rows of the flattened free axis (B, H, V) of a state. */
+/** Rows of the flattened free axis (B, H, R) of a state. */
 export interface RowRange {
   readonly begin: number;
   readonly end: number;
 }
 
+/** The numbers of `TransitionKind` in transition.h; how a factor came to be known makes no difference here. */
+const transitionCodes: Readonly<Record<Exclude<TransitionKind, 'opaque'>, number>> = {
+  identity: 0,
+  scalar: 1,
+  'fixed-scalar': 1,
+  diagonal: 2,
+  'exp-diagonal': 3,
+  'fixed-complex': 4,
+  dense: 5,
+  'log-max': 6,
+};
+
+/** Elements of M that travel, per head with rows of `N` numbers: what its factor has, unless the length tells it. */
+export function transitionWireElements(kind: TransitionKind, N: number): number {
+  const perHead: Readonly<Record<TransitionKind, number>> = {
+    identity: 0,
+    'fixed-scalar': 0,
+    scalar: 1,
+    diagonal: N,
+    'exp-diagonal': 1,
+    'fixed-complex': 0,
+    dense: N * N,
+    'log-max': 1,
+    opaque: 0,
+  };
+  return perHead[kind];
+}
+
 /**
- * `out = reset ? E : M S + E` on some rows of states [B, H, V, K], enqueued on `stream` (a communication stream as a
- * rule). M acts on K, so rows are independent. `out` may be `S`. Outside of autograd.
+ * `out = reset ? E : M S + E` on some rows of states [B, H, R, N], E and M those of `segment`, enqueued on `stream` (a
+ * communication stream as a rule). `out` may be `S`. Outside of autograd. @throws LongscanError E-STRATEGY for `opaque`
  */
 export function applyTransition(
-  { factor, reset }: TransitionFactor,
-  E: Tensor,
+  segment: SegmentSummary,
   S: Tensor,
   out: Tensor,
   rows: RowRange,
   stream: Stream,
 ): void {
+  const { kind, state: E, factor, rates, reset, transposed } = segment;
   expectShape('transition', 'S', S, E.shape);
   expectShape('transition', 'out', out, E.shape);
+  if (kind === 'opaque') {
+    throw new LongscanError({
+      code: 'E-STRATEGY',
+      where: 'transition',
+      found: 'an opaque recurrence',
+      expected: 'one whose effect on a state is an affine map',
+      fix: 'run it under the ring strategy',
+      exitCode: 1,
+    });
+  }
   E.device.native.transitionApply(
     stream.id,
+    transitionCodes[kind],
+    transposed ? 1 : 0,
     factor?.id ?? null,
+    rates?.id ?? null,
     reset?.id ?? null,
     E.id,
     S.id,

@@ -1,9 +1,12 @@
 declare module '../../native.js' {
   interface Native {
-    /** Rows [begin, end) of out = reset ? E : M S + E; factor null: M is the identity. */
+    /** Rows [begin, end) of out = reset ? E : M S + E; `kind` as in transition.h, `transposed` 0 or 1. */
     transitionApply(
       stream: number,
+      kind: number,
+      transposed: number,
       factor: number | null,
+      rates: number | null,
       reset: number | null,
       E: number,
       S: number,
