@@ -15,7 +15,7 @@ static void forwardHead(const GatedLinearForward<Real>& task, int64_t index, Scr
   for (int x = 0; x < Kp; x++) s.logRunning[x] = 0;
   bool anyReset = false;
   for (int64_t t = 0; t < c.T;) {
-    const Tile<Real> tile = head.tileAt(t);
+    const Tile tile = head.tileAt(t);
     const int n = tile.numTokens;
     if (tile.reset) {
       anyReset = true;
@@ -53,7 +53,7 @@ static void correctHead(const GatedLinearCorrect<Real>& task, int64_t index, Scr
   for (int x = 0; x < Kp; x++) s.running[x] = 1, s.logRunning[x] = 0;
   const int64_t end = head.firstReset();
   for (int64_t t = 0; t < end;) {
-    const Tile<Real> tile = head.tileAt(t);
+    const Tile tile = head.tileAt(t);
     loadRows(c.q + head.keyOffset + t * head.keyStride, head.keyStride, tile.numTokens, c.K, s.q, Kp);
     loadDecays(head, tile, s);
     scaleRows(c, s.q, s.prefix, c.scale, Kp, s.queryRows);

@@ -20,7 +20,7 @@ static void adjointHead(const GatedLinearAdjoint<Real>& task, int64_t index, Scr
   const int64_t stateSize = static_cast<int64_t>(c.K) * c.V;
   loadState<Real>(nullptr, c.K, c.V, s.state, s.Kp, s.Vp);
   for (int64_t end = head.firstReset(); end > 0;) {
-    const Tile<Real> tile = head.tileBefore(end);
+    const Tile tile = head.tileBefore(end);
     const int64_t t = tile.token;
     loadRows(c.q + head.keyOffset + t * head.keyStride, head.keyStride, tile.numTokens, c.K, s.q, s.Kp);
     loadRows(task.dO + head.valueOffset + t * head.valueStride, head.valueStride, tile.numTokens, c.V, s.o,
@@ -88,7 +88,7 @@ static void queryGradHead(const GatedLinearQueryGrad<Real>& task, int64_t index,
   const int64_t numChunks = (c.T + decayChunk - 1) / decayChunk;
   loadState(task.h0 == nullptr ? nullptr : task.h0 + index * stateSize, c.K, c.V, s.state, Kp, Vp);
   for (int64_t t = 0; t < c.T;) {
-    const Tile<Real> tile = head.tileAt(t);
+    const Tile tile = head.tileAt(t);
     const int n = tile.numTokens;
     if (tile.reset) {
       for (int x = 0; x < Kp * Vp; x++) s.state[x] = 0;
@@ -136,8 +136,8 @@ static inline void decayGradAtEnd(const GatedLinear<Real>& c, const Real* checkp
 
 /// dg of a tile from dq, dk and the running sum from the chunk's end.
 template <typename Real>
-static inline void storeDecayGrads(const Head<Real>& head, const Tile<Real>& tile, Scratch<Real>& s,
-                                   const Real* dq, const Real* dk, Real* sum, Real* dg) {
+static inline void storeDecayGrads(const Head<Real>& head, const Tile& tile, Scratch<Real>& s, const Real* dq,
+                                   const Real* dk, Real* sum, Real* dg) {
   const GatedLinear<Real>& c = head.call;
   for (int i = tile.numTokens - 1; i >= 0; i--) {
     const int64_t row = head.keyOffset + (tile.token + i) * head.keyStride;
@@ -165,7 +165,7 @@ static void keyValueGradHead(const GatedLinearKeyValueGrad<Real>& task, int64_t 
   const int64_t numChunks = (c.T + decayChunk - 1) / decayChunk;
   loadState(task.dht == nullptr ? nullptr : task.dht + index * stateSize, c.K, c.V, s.state, Kp, Vp);
   for (int64_t end = c.T; end > 0;) {
-    const Tile<Real> tile = head.tileBefore(end);
+    const Tile tile = head.tileBefore(end);
     const int64_t t = tile.token;
     const int n = tile.numTokens;
     if (task.dg != nullptr && (end % decayChunk == 0 || end == c.T)) {
