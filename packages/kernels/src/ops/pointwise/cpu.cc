@@ -72,6 +72,54 @@ struct Square {
   static inline Vec<T> slope(Vec<T> x) { return x + x; }
 };
 
+template <typename T>
+struct Softplus {
+  static inline Vec<T> value(Vec<T> x) { return vsoftplus(x); }
+  static inline Vec<T> slope(Vec<T> x) { return vsigmoid(x); }
+};
+
+template <typename T>
+struct Log {
+  static inline Vec<T> value(Vec<T> x) { return vlog(x); }
+  static inline Vec<T> slope(Vec<T> x) { return Vec<T>::set(T(1)) / x; }
+};
+
+// x Φ(x). erfc, because 1 + erf has no bits left at negative x.
+template <typename T>
+struct Gelu {
+  static inline double normalCdf(double x) { return 0.5 * std::erfc(-0.70710678118654752 * x); }
+  static inline Vec<T> value(Vec<T> x) {
+    return mapLanes(x, [](double z) { return z * normalCdf(z); });
+  }
+  static inline Vec<T> slope(Vec<T> x) {
+    return mapLanes(x, [](double z) {
+      const double density = 0.39894228040143268 * std::exp(-0.5 * z * z);
+      return normalCdf(z) + z * density;
+    });
+  }
+};
+
+// x (1 + tanh u) / 2 with u = √(2/π) (x + 0.044715 x³), written as x σ(2u): 1 + tanh has no bits left either.
+template <typename T>
+struct GeluTanh {
+  static constexpr double twiceSlope = 1.5957691216057308;
+  static constexpr double cubic = 0.044715;
+  static inline double gate(double x) {
+    return 1.0 / (1.0 + std::exp(-twiceSlope * (x + cubic * x * x * x)));
+  }
+  static inline Vec<T> value(Vec<T> x) {
+    return mapLanes(x, [](double z) { return z * gate(z); });
+  }
+  static inline Vec<T> slope(Vec<T> x) {
+    return mapLanes(x, [](double z) {
+      const double s = gate(z);
+      // At large |z| the second factor is exactly 0 while the third may be infinite.
+      const double bend = s * (1.0 - s);
+      return bend == 0.0 ? s : s + z * bend * twiceSlope * (1.0 + 3.0 * cubic * z * z);
+    });
+  }
+};
+
 template <typename T, typename Body>
 static inline void choose(Activation kind, Body body) {
   switch (kind) {
@@ -93,6 +141,14 @@ static inline void choose(Activation kind, Body body) {
       return body(Tanh<T>{});
     case Activation::square:
       return body(Square<T>{});
+    case Activation::softplus:
+      return body(Softplus<T>{});
+    case Activation::log:
+      return body(Log<T>{});
+    case Activation::gelu:
+      return body(Gelu<T>{});
+    case Activation::geluTanh:
+      return body(GeluTanh<T>{});
   }
 }
 

@@ -13,9 +13,16 @@ const activationCodes = {
   exp: 6,
   tanh: 7,
   square: 8,
+  softplus: 9,
+  log: 10,
+  gelu: 11,
+  'gelu-tanh': 12,
 } as const;
 
-/** `log-sigmoid` is exact at large |x| of either sign; `elu+1` is x + 1 above zero and e^x below. */
+/**
+ * `log-sigmoid` and `softplus` are exact at large |x| of either sign; `elu+1` is x + 1 above zero and e^x below; `gelu`
+ * is x Φ(x), `gelu-tanh` its approximation by tanh; `log` wants x > 0.
+ */
 export type ActivationName = keyof typeof activationCodes;
 export const activationNames = Object.keys(activationCodes) as readonly ActivationName[];
 

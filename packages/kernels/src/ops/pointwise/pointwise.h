@@ -6,8 +6,22 @@
 
 namespace longscan {
 /// The numbers of `activationCodes` in index.ts.
-enum class Activation { identity, sigmoid, logSigmoid, silu, elu1, relu, exp, tanh, square };
-constexpr int numActivations = 9;
+enum class Activation {
+  identity,
+  sigmoid,
+  logSigmoid,
+  silu,
+  elu1,
+  relu,
+  exp,
+  tanh,
+  square,
+  softplus,
+  log,
+  gelu,
+  geluTanh
+};
+constexpr int numActivations = 13;
 }  // namespace longscan
 
 // Elements [begin, end) of flat arrays. Forward: y = scale * f(x); backward: dx = scale * f'(x) * dy.

@@ -3,15 +3,19 @@ import * as assert from 'uvu/assert';
 import { openCpuDevice } from '../../device.js';
 import { fromArray } from '../../tensor.js';
 import { checkOp, randomNormal, randomUniform } from '../../testing/index.js';
-import { activation, activationNames, copy, fill, mul, scale } from './index.js';
+import { type ActivationName, activation, activationNames, copy, fill, mul, scale } from './index.js';
 import { activationReference } from './reference.js';
+
+/** Numbers that the function is defined for. */
+const withinDomain = <A extends Float32Array | Float64Array>(name: ActivationName, x: A): A =>
+  name === 'log' ? (x.map((value) => Math.abs(value) + 1e-20) as A) : x;
 
 for (const name of activationNames) {
   for (const size of [1, 63, 1000]) {
     test(`${name}, ${size} elements`, async () => {
       await checkOp({
         name,
-        inputs: { x: { values: randomNormal(size, 1, 2), shape: [size] } },
+        inputs: { x: { values: withinDomain(name, randomNormal(size, 1, 2)), shape: [size] } },
         op: ({ x }) => [activation(name, x, -0.75)],
         reference: ({ x }) => [x.map((value) => -0.75 * activationReference[name](value))],
       });
@@ -25,11 +29,12 @@ test('f32 activations are right to a few ulp from -100 to 80, element by element
   const wide = randomUniform(4000, 1, -86, 80);
   const near = randomUniform(4000, 2, -2, 2);
   const tiny = randomUniform(1000, 3, -1e-6, 1e-6);
-  const x = Float32Array.from([...wide, ...near, ...tiny, 0, -0]);
+  const all = Float32Array.from([...wide, ...near, ...tiny, 0, -0]);
   try {
     for (let level = best; level >= 0; level--) {
       device.native.cpuLimit(level);
       for (const name of activationNames) {
+        const x = withinDomain(name, all);
         const y = await activation(name, fromArray(device, x, [x.length])).read();
         y.forEach((value, i) => {
           const expected = activationReference[name](x[i]!);
@@ -58,6 +63,20 @@ test('activations at the extremes, and NaN stays NaN', async () => {
     assert.equal(await at('tanh'), [-1, -1, 1, 1, Number.NaN]);
     assert.equal(await at('exp'), [0, 0, Infinity, Infinity, Number.NaN]);
     assert.equal(await at('elu+1'), [0, 0, 201, Math.fround(1e30), Number.NaN]);
+    assert.equal(await at('softplus'), [0, 0, 200, Math.fround(1e30), Number.NaN]);
+    assert.equal(await at('gelu'), [-0, -0, 200, Math.fround(1e30), Number.NaN]);
+    assert.equal(await at('gelu-tanh'), [-0, -0, 200, Math.fround(1e30), Number.NaN]);
+    assert.equal(await at('log'), [
+      Number.NaN,
+      Number.NaN,
+      Math.fround(Math.log(200)),
+      Math.fround(Math.log(1e30)),
+      Number.NaN,
+    ]);
+    assert.equal(
+      [...(await activation('log', fromArray(device, [0, Infinity, 1], [3])).read())],
+      [-Infinity, Infinity, 0],
+    );
     assert.equal(await at('relu'), [0, 0, 200, Math.fround(1e30), Number.NaN]);
   } finally {
     device.close();

@@ -35,15 +35,10 @@ static inline SigmoidPair<T> vsigmoidPair(Vec<T> x) {
   return {Vec<T>{x.v < T(0) ? small.v : large.v}, Vec<T>{x.v < T(0) ? large.v : small.v}};
 }
 
-/// log(1 + x) for x in [0, 1], within 2 ulp (also for tiny x).
-static inline Vec<float> vlog1p(Vec<float> x) {
+/// log(1 + f) - f for f in [-0.293, 0.4143], by the coefficients of Cephes' logf (Moshier).
+static inline Vec<float> logRemainder(Vec<float> f) {
   using V = Vec<float>;
-  // 1 + x = 2 (1 + f) with f in [-0.293, 0] where x is large, else f = x: the polynomial is good on [-0.293,
-  // 0.4143].
-  const auto large = x.v > 0.41421356f;
-  const V f{large ? (x.v - 1.0f) * 0.5f : x.v};
   const V z = f * f;
-  // Coefficients of Cephes' logf (Moshier).
   V p = V::set(7.0376836292e-2f);
   p = p * f + V::set(-1.1514610310e-1f);
   p = p * f + V::set(1.1676998740e-1f);
@@ -53,18 +48,73 @@ static inline Vec<float> vlog1p(Vec<float> x) {
   p = p * f + V::set(2.0000714765e-1f);
   p = p * f + V::set(-2.4999993993e-1f);
   p = p * f + V::set(3.3333331174e-1f);
-  V y = p * f * z - z * V::set(0.5f);
-  y = y + f;
-  // ln 2 in two parts, the small one first.
-  const V high{large ? V::Native{} + 0.693359375f : V::Native{}};
-  const V low{large ? V::Native{} - 2.12194440e-4f : V::Native{}};
-  return high + (y + low);
+  return p * f * z - z * V::set(0.5f);
+}
+
+// ln 2 in two parts, of which the large one has few bits: its product with an exponent is exact.
+constexpr float ln2High = 0.693359375f;
+constexpr float ln2Low = -2.12194440e-4f;
+
+/// log(1 + x) for x in [0, 1], within 2 ulp (also for tiny x).
+static inline Vec<float> vlog1p(Vec<float> x) {
+  using V = Vec<float>;
+  // 1 + x = 2 (1 + f) with f in [-0.293, 0] where x is large, else f = x.
+  const auto large = x.v > 0.41421356f;
+  const V f{large ? (x.v - 1.0f) * 0.5f : x.v};
+  const V high{large ? V::Native{} + ln2High : V::Native{}};
+  const V low{large ? V::Native{} + ln2Low : V::Native{}};
+  // The small parts first.
+  return high + ((logRemainder(f) + f) + low);
 }
 
 static inline Vec<double> vlog1p(Vec<double> x) {
   Vec<double> y;
   for (int i = 0; i < Vec<double>::width; i++) y.v[i] = std::log1p(x.v[i]);
   return y;
+}
+
+/// log x, within 2 ulp; -infinity for zero (and for denormals, which compute threads flush), NaN below.
+static inline Vec<float> vlog(Vec<float> x) {
+  typedef int32_t Int __attribute__((vector_size(vectorBytes)));
+  using V = Vec<float>;
+  Int bits;
+  __builtin_memcpy(&bits, &x.v, sizeof(bits));
+  // x = 2^exponent m with m in [1/2, 1), then m in [√½, √2).
+  const Int exponent = (bits >> 23) - 126;
+  const Int fraction = (bits & 0x007fffff) | 0x3f000000;
+  V m;
+  __builtin_memcpy(&m.v, &fraction, sizeof(m.v));
+  const auto small = m.v < 0.70710678f;
+  const V f{small ? (m.v + m.v) - 1.0f : m.v - 1.0f};
+  V e{__builtin_convertvector(exponent, V::Native)};
+  e.v = small ? e.v - 1.0f : e.v;
+  V y = (logRemainder(f) + e * V::set(ln2Low)) + f;
+  y = y + e * V::set(ln2High);
+  y.v = x.v < 1.17549435e-38f ? V::Native{} - INFINITY : y.v;
+  y.v = x.v < 0.0f ? V::Native{} + NAN : y.v;
+  y.v = x.v <= 3.40282347e38f ? y.v : x.v;
+  return y;
+}
+
+static inline Vec<double> vlog(Vec<double> x) {
+  Vec<double> y;
+  for (int i = 0; i < Vec<double>::width; i++) y.v[i] = std::log(x.v[i]);
+  return y;
+}
+
+/// y = f(x) lane by lane in f64, for functions whose f32 form would lose its bits in a tail.
+template <typename T, typename F>
+static inline Vec<T> mapLanes(Vec<T> x, F f) {
+  Vec<T> y;
+  for (int i = 0; i < Vec<T>::width; i++) y.v[i] = static_cast<T>(f(static_cast<double>(x.v[i])));
+  return y;
+}
+
+/// log(1 + e^x) = max(x, 0) + log(1 + e^-|x|)
+template <typename T>
+static inline Vec<T> vsoftplus(Vec<T> x) {
+  const Vec<T> positive{x.v < T(0) ? x.v * T(0) : x.v};
+  return positive + vlog1p(vexp(Vec<T>::zero() - vabs(x)));
 }
 
 /// log(sigmoid(x)) = min(x, 0) - log(1 + e^-|x|): neither 0 nor -infinity where the exact value is not.
