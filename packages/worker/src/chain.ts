@@ -6,6 +6,7 @@ import {
   type PendingState,
   type ScanCost,
   type SegmentBytes,
+  type SerialTurn,
   scanPlace,
 } from './strategy.js';
 
@@ -36,6 +37,26 @@ export function startChain(
     wait() {
       device.compute.wait(done);
       return incoming;
+    },
+  };
+}
+
+/** A rank's turn in a chain that hands a state from slice to slice, for what no segment describes. */
+export function startSerial(group: Communicator, direction: Direction): SerialTurn {
+  const { prev, next } = scanPlace(group, direction);
+  const { stream } = group;
+  return {
+    receive(device, shape, dtype) {
+      if (prev === null) return null;
+      const state = empty(device, shape, dtype, stream);
+      group.recv(state, prev);
+      device.compute.wait(stream.record());
+      return state;
+    },
+    handOn(state) {
+      if (next === null) return;
+      stream.wait(state.device.compute.record());
+      group.send(state, next);
     },
   };
 }

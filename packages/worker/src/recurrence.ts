@@ -1,18 +1,14 @@
 import {
-  type Communicator,
   forwardCall,
+  type Kept,
   type RecurrenceInputs,
   type RecurrenceOp,
+  runRecurrence,
+  type SegmentSummary,
   type Tensor,
 } from '@longscan/kernels';
-import type { Strategy, StrategyOptions } from './strategy.js';
-
-/** The ranks that hold the slices of one sequence, and how states cross them. */
-export interface SequenceGroup {
-  readonly communicator: Communicator;
-  readonly strategy: Strategy;
-  readonly options: StrategyOptions;
-}
+import type { SequenceGroup } from './sequence-group.js';
+import { serialRecurrence } from './serial-recurrence.js';
 
 export interface RecurrenceOptions {
   /** Null: this rank holds the whole sequence. */
@@ -25,47 +21,73 @@ export interface RecurrenceOptions {
 
 /**
  * A recurrence over a sequence whose slices lie on the ranks of `group`: the only place where op, segment and strategy
- * meet. Returns this slice's output [B, T, H, V]. One forward scan now and one reverse scan in the backward pass; the
+ * meet. Returns this slice's output [B, T, …]. One forward scan now and one reverse scan in the backward pass; the
  * incoming state is kept, so nothing is communicated twice.
  */
 export function recurrence<I extends RecurrenceInputs>(
   op: RecurrenceOp<I>,
   inputs: I,
-  { group, resets, meanwhile }: RecurrenceOptions,
+  options: RecurrenceOptions,
 ): Tensor {
+  const { group, resets, meanwhile } = options;
+  if (group === null) {
+    meanwhile?.();
+    return runRecurrence(op, inputs, { resets, h0: null }).output;
+  }
+  if (op.transition === 'opaque') return serialRecurrence(op, inputs, { ...options, group });
+
+  const { strategy, communicator } = group;
+  const tensors = Object.values(inputs).filter((tensor) => tensor !== null);
+  const call = forwardCall(tensors[0]!.device);
+  const prepared = op.prepare(call, inputs, resets);
+  const segment = op.summarize(call, inputs, resets, prepared);
+  const pending = strategy.start(segment, communicator, 'forward', group.options);
+  meanwhile?.();
+  const incoming = pending.wait();
+  const { output, kept } = op.finish(call, inputs, resets, prepared, incoming);
+  recordBackward(op, inputs, resets, { group, segment, incoming, output, kept });
+  return output;
+}
+
+/** What the forward pass leaves behind. */
+interface Finished {
+  readonly group: SequenceGroup;
+  readonly segment: SegmentSummary;
+  readonly incoming: Tensor | null;
+  readonly output: Tensor;
+  readonly kept: Kept;
+}
+
+function recordBackward<I extends RecurrenceInputs>(
+  op: RecurrenceOp<I>,
+  inputs: I,
+  resets: Tensor | null,
+  { group, segment, incoming, output, kept }: Finished,
+): void {
   const names = (Object.keys(inputs) as (keyof I & string)[]).filter((name) => inputs[name] !== null);
   const tensors: Tensor[] = names.map((name) => inputs[name]!);
-  const { device } = tensors[0]!;
-  const call = forwardCall(device);
-
-  const prepared = op.prepare(call, inputs, resets, null);
-  const segment = op.summarize(call, prepared);
-  const pending = group?.strategy.start(segment, group.communicator, 'forward', group.options);
-  meanwhile?.();
-  const incoming = pending?.wait() ?? null;
-  const output = op.finish(call, inputs, resets, prepared, incoming);
-
+  const { device } = output;
   const { tape } = device;
-  if (tape === null || !tensors.some((tensor) => tensor.requiresGrad)) return output;
-  const kept = [resets, incoming, segment.factor, segment.reset].filter((tensor) => tensor !== null);
+  if (tape === null || !tensors.some((tensor) => tensor.requiresGrad)) return;
+  const call = forwardCall(device);
+  const transition = [segment.factor, segment.rates ?? null, segment.reset];
   tape.record({
     name: op.name,
     inputs: tensors,
     outputs: [output],
-    saved: [...tensors, ...kept],
+    saved: [...tensors, resets, incoming, ...transition, ...Object.values(kept)].filter(
+      (one) => one !== null,
+    ),
     backward: ([gradient]) => {
       const dO = gradient!;
-      const adjoint = group && {
-        ...segment,
-        state: op.summarizeBackward(call, inputs, resets, dO),
-      };
-      const reverse = group?.strategy.start(adjoint!, group.communicator, 'reverse', group.options);
-      const partial = op.prepareBackward(call, inputs, resets, incoming, dO);
+      const record = { kept, incoming };
+      const adjoint = op.summarizeBackward(call, inputs, resets, record, segment, dO);
+      const reverse = group.strategy.start(adjoint, group.communicator, 'reverse', group.options);
+      const partial = op.prepareBackward(call, inputs, resets, record, dO);
       tape.flushDeferred();
-      const outgoing = reverse?.wait() ?? null;
-      const { gradients } = op.finishBackward(call, inputs, resets, partial, dO, outgoing, false);
+      const outgoing = reverse.wait();
+      const { gradients } = op.finishBackward(call, inputs, resets, record, partial, dO, outgoing, false);
       return names.map((name) => gradients[name] ?? null);
     },
   });
-  return output;
 }

@@ -1,4 +1,4 @@
-import type { Communicator, Tensor } from '@longscan/kernels';
+import type { Communicator, Device, DType, Tensor } from '@longscan/kernels';
 import type { Segment } from './state/segment.js';
 
 /** `forward` carries states from the first rank to the last; `reverse` their gradients back. */
@@ -32,10 +32,18 @@ export interface StrategyOptions {
 /** A scan under way. */
 export interface PendingState {
   /**
-   * Orders the compute stream (not the host) after the scan and gives the state [B, H, V, K] that enters this rank's
+   * Orders the compute stream (not the host) after the scan and gives the state [B, H, R, N] that enters this rank's
    * slice, or in reverse the adjoint of the one that leaves it. Null on the rank where the scan begins: zero.
    */
   wait(): Tensor | null;
+}
+
+/** A rank's turn in a chain where each runs its slice when the state has come to it. */
+export interface SerialTurn {
+  /** Orders the compute stream after the arrival of the state (null: this rank is first). */
+  receive(device: Device, shape: readonly number[], dtype: DType): Tensor | null;
+  /** Sends the state that leaves the slice to the next rank, if there is one. */
+  handOn(state: Tensor): void;
 }
 
 /**
@@ -49,6 +57,8 @@ export interface Strategy {
   cost(worldSize: number, bytes: SegmentBytes, link: LinkCost): ScanCost;
   /** Only enqueues: once it has returned, the scan finishes even while JavaScript is blocked. */
   start(local: Segment, group: Communicator, direction: Direction, options: StrategyOptions): PendingState;
+  /** For recurrences that no segment describes (`opaque`): slice after slice. Left out: the strategy refuses them. */
+  serial?(group: Communicator, direction: Direction): SerialTurn;
 }
 
 export function defineStrategy(strategy: Strategy): Strategy {

@@ -15,7 +15,7 @@ import { sliceContexts } from './model/layer-context.js';
 import type { Model } from './model/model.js';
 import type { Parameters } from './model/parameters.js';
 import type { Optimizer } from './optim/optimizer.js';
-import type { SequenceGroup } from './recurrence.js';
+import type { SequenceGroup } from './sequence-group.js';
 
 /** Elements behind the gradients that are summed over ranks with them: the loss, and who wants to stop, and how. */
 export const numExtra = 3;

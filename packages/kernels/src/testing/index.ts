@@ -1,3 +1,4 @@
+export { type TransitionCase, transitionReference } from '../ops/transition/reference.js';
 export { checkOp, type OpCheck } from './check-op.js';
 export { expectClose, relativeRms } from './compare.js';
 export { randomNormal, randomSource, randomUniform } from './random.js';

@@ -11,7 +11,8 @@ import {
 } from '@longscan/kernels';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { recurrence, type SequenceGroup } from '../recurrence.js';
+import { recurrence } from '../recurrence.js';
+import type { SequenceGroup } from '../sequence-group.js';
 import { defineStrategy } from '../strategy.js';
 
 /** The order in which native functions, and start and wait of a scan, are called. */

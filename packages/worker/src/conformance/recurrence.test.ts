@@ -1,4 +1,10 @@
-import { dtypeBytes, openCpuDevice, runRecurrence, type Tensor } from '@longscan/kernels';
+import {
+  dtypeBytes,
+  openCpuDevice,
+  runRecurrence,
+  type Tensor,
+  transitionWireElements,
+} from '@longscan/kernels';
 import { expectClose, tolerances } from '@longscan/kernels/testing';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -63,10 +69,9 @@ function onRanks(problem: RecurrenceCase, strategy: Strategy): Promise<Results> 
         placeTokens(results[name], problem, begin, await inputs[name]!.gradient!.readNumbers());
       }
     }
-    const perHead = { identity: 0, 'fixed-scalar': 0, scalar: 1, diagonal: K }[kind];
     const bytes = {
       state: dtypeBytes[dtype] * B * H * V * K,
-      transition: dtypeBytes[dtype] * (B * H * perHead + (resets ? B : 0)),
+      transition: dtypeBytes[dtype] * (B * H * transitionWireElements(kind, K) + (resets ? B : 0)),
     };
     const { bytesSentByRank } = strategy.cost(lengths.length, bytes, link);
     const mirrored = [...bytesSentByRank].reverse();

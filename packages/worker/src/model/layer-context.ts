@@ -1,6 +1,7 @@
 import { type RecurrenceInputs, type RecurrenceOp, runRecurrence, type Tensor } from '@longscan/kernels';
 import type { LayerContext } from '../layer.js';
-import { recurrence, type SequenceGroup } from '../recurrence.js';
+import { recurrence } from '../recurrence.js';
+import type { SequenceGroup } from '../sequence-group.js';
 
 /** Gives each layer its context for one forward pass. */
 export interface ContextSource {

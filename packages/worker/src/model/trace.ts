@@ -4,6 +4,7 @@ import {
   openShapeDevice,
   type RecurrenceInputs,
   type RecurrenceOp,
+  transitionWireElements,
   zeros,
 } from '@longscan/kernels';
 import type { LayerContext } from '../layer.js';
@@ -76,7 +77,7 @@ function tracingContext(layer: number, recurrences: RecurrenceTrace[]): LayerCon
 }
 
 function wireBytes<I extends RecurrenceInputs>(op: RecurrenceOp<I>, inputs: I) {
-  const [B, H, V, K] = op.stateShape(inputs) as [number, number, number, number];
-  const perHead = { identity: 0, 'fixed-scalar': 0, scalar: 1, diagonal: K }[op.transition];
-  return { stateBytes: 4 * B * H * V * K, transitionBytes: 4 * B * H * perHead };
+  const [B, H, R, N] = op.stateShape(inputs) as [number, number, number, number];
+  const transitionBytes = 4 * B * H * transitionWireElements(op.transition, N);
+  return { stateBytes: 4 * B * H * R * N, transitionBytes };
 }

@@ -66,8 +66,8 @@ function startAllGather(local: Segment, group: Communicator, direction: Directio
     };
     const [, ...travelled] = parts;
     return {
+      ...local,
       state: take(local.state),
-      kind: local.kind,
       factor: local.factor !== null && travelled.includes(local.factor) ? take(local.factor) : local.factor,
       reset: local.reset && take(local.reset),
     };

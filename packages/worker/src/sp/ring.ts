@@ -1,4 +1,4 @@
-import { chainCost, chainSeconds, startChain } from '../chain.js';
+import { chainCost, chainSeconds, startChain, startSerial } from '../chain.js';
 import { defineStrategy } from '../strategy.js';
 
 /** LASP's ring: the whole state in one message per hop, P - 1 hops one after the other. */
@@ -8,4 +8,5 @@ export default defineStrategy({
   cost: (worldSize, bytes, link) =>
     chainCost(worldSize, bytes, chainSeconds(worldSize, bytes.state, 1, link)),
   start: (local, group, direction) => startChain(local, group, direction, 1),
+  serial: startSerial,
 });

@@ -4,14 +4,14 @@ import {
   type SegmentSummary,
   type Stream,
   type Tensor,
+  transitionWireElements,
 } from '@longscan/kernels';
 
 /**
  * What a run of tokens does to the memory state: `S_out = reset ? E : M S_in + E`. The value that crosses from layers
- * to strategies; in the reverse direction E is G = dL/dS_in through the run's own outputs and M acts as its transpose,
- * which for the kinds here is M itself.
+ * to strategies; in the reverse direction E is G = dL/dS_in through the run's own outputs and M acts as its transpose.
  *
- * States are [B, H, V, K]. A row is one element of the flattened free axis (B, H, V); M never mixes rows.
+ * States are [B, H, R, N]. A row is one element of the flattened free axis (B, H, R); M never mixes rows.
  */
 export interface Segment extends SegmentSummary {}
 
@@ -43,14 +43,14 @@ export function applySegment(
   rows: RowRange,
   stream: Stream,
 ): void {
-  applyTransition(segment, segment.state, incoming, out, rows, stream);
+  applyTransition(segment, incoming, out, rows, stream);
 }
 
 /**
  * The part of M that has to travel where M travels: none where it is known from the length of the run, which is the
  * same on every rank. Reset bits travel whenever documents are packed.
  */
-export function wireParts({ kind, factor, reset }: Segment): Tensor[] {
-  const known = kind === 'identity' || kind === 'fixed-scalar';
-  return [known ? null : factor, reset].filter((part) => part !== null);
+export function wireParts({ kind, state, factor, reset }: Segment): Tensor[] {
+  const travels = transitionWireElements(kind, state.dim(-1)) > 0;
+  return [travels ? factor : null, reset].filter((part) => part !== null);
 }

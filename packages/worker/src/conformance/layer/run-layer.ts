@@ -1,6 +1,6 @@
 import { type Device, fromArray, type Tensor, zeros } from '@longscan/kernels';
 import { sliceContexts } from '../../model/layer-context.js';
-import type { SequenceGroup } from '../../recurrence.js';
+import type { SequenceGroup } from '../../sequence-group.js';
 import type { Strategy } from '../../strategy.js';
 import { demand } from '../check.js';
 import { withRanks } from '../rank-set.js';

@@ -1,15 +1,23 @@
-import type { TransitionKind } from '@longscan/kernels';
 import type { Strategy } from '../../strategy.js';
 import { type Check, demand } from '../check.js';
 import { type Engine, type RankSet, withRanks } from '../rank-set.js';
 import { expectFold, modelledBytes, startScan } from './scan.js';
-import type { ScanCase } from './scan-case.js';
+import type { ScanCase, ScannedKind } from './scan-case.js';
 
-const kinds: readonly TransitionKind[] = ['identity', 'fixed-scalar', 'scalar', 'diagonal'];
+const kinds: readonly ScannedKind[] = [
+  'identity',
+  'fixed-scalar',
+  'scalar',
+  'diagonal',
+  'exp-diagonal',
+  'fixed-complex',
+  'dense',
+  'log-max',
+];
 const shapes = [
-  [1, 1, 1, 1],
+  [1, 1, 1, 2],
   [2, 1, 3, 2],
-  [1, 2, 5, 3],
+  [1, 2, 5, 4],
 ] as const;
 /** One, as many as most shapes do not divide by, many, more than any shape has rows. */
 const blockCounts = [1, 3, 8, 1000];
@@ -31,12 +39,7 @@ export function exactnessChecks(
 }
 
 /** All cases in one go on the same group, as the layers of a model are. */
-function checkScans(
-  strategy: Strategy,
-  numRanks: number,
-  kind: TransitionKind,
-  engine: Engine,
-): Promise<void> {
+function checkScans(strategy: Strategy, numRanks: number, kind: ScannedKind, engine: Engine): Promise<void> {
   const body = async (ranks: RankSet) => {
     const cases = scanCases(numRanks, kind);
     const modelled = new Array<number>(numRanks).fill(0);
@@ -56,7 +59,7 @@ function checkScans(
   return withRanks(numRanks, body, { engine });
 }
 
-function scanCases(numRanks: number, kind: TransitionKind): ScanCase[] {
+function scanCases(numRanks: number, kind: ScannedKind): ScanCase[] {
   const everyRank = Array.from({ length: numRanks }, (_, rank) => rank);
   const singles = everyRank.map((rank) => [rank]);
   const large = { numRanks, kind, dtype: 'f64', blocks: 8, shape: largeShape, starts: [1], seed: 1 } as const;

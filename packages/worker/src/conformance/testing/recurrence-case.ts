@@ -1,10 +1,10 @@
 import {
+  type DecayKind,
   type Device,
   type DType,
   fromArray,
   type GatedLinearInputs,
   gatedLinear,
-  type TransitionKind,
   zeros,
 } from '@longscan/kernels';
 import { randomNormal, randomSource, randomUniform } from '@longscan/kernels/testing';
@@ -12,7 +12,7 @@ import { sliceTokens } from '../layer/problem.js';
 
 /** A recurrence on a random layout: sizes, slices, documents and gates all from the seed. */
 export interface RecurrenceCase {
-  readonly kind: TransitionKind;
+  readonly kind: DecayKind;
   readonly dtype: DType;
   readonly B: number;
   readonly T: number;
@@ -34,7 +34,7 @@ export interface RecurrenceCase {
 
 export const opOf = ({ kind }: RecurrenceCase) => gatedLinear(kind);
 
-export function recurrenceCase(kind: TransitionKind, dtype: DType, seed: number): RecurrenceCase {
+export function recurrenceCase(kind: DecayKind, dtype: DType, seed: number): RecurrenceCase {
   const next = randomSource(seed);
   const upTo = (largest: number) => 1 + Math.floor(largest * next());
   const [B, H, K, V, numRanks] = [upTo(2), upTo(3), upTo(19), upTo(19), upTo(5)];

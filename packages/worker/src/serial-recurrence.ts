@@ -1,0 +1,56 @@
+import { forwardCall, type RecurrenceInputs, type RecurrenceOp, type Tensor } from '@longscan/kernels';
+import type { SequenceGroup } from './sequence-group.js';
+import { refuseTransition } from './strategy-support.js';
+
+interface SerialOptions {
+  readonly group: SequenceGroup;
+  readonly resets: Tensor | null;
+  readonly meanwhile?: (() => void) | undefined;
+}
+
+/**
+ * A recurrence that is not affine in its state, over the ranks of `group`: each rank runs its slice when the state has
+ * come to it, so no two ranks compute at once. Only a strategy that is a plain chain can do that.
+ * @throws LongscanError E-STRATEGY under any other
+ */
+export function serialRecurrence<I extends RecurrenceInputs>(
+  op: RecurrenceOp<I>,
+  inputs: I,
+  { group, resets, meanwhile }: SerialOptions,
+): Tensor {
+  const { strategy, communicator } = group;
+  const { serial } = strategy;
+  if (serial === undefined) throw refuseTransition(strategy.name, op.transition, op.name);
+  const names = (Object.keys(inputs) as (keyof I & string)[]).filter((name) => inputs[name] !== null);
+  const tensors: Tensor[] = names.map((name) => inputs[name]!);
+  const { device, dtype } = tensors[0]!;
+  const call = forwardCall(device);
+  const shape = op.stateShape(inputs);
+
+  meanwhile?.();
+  const turn = serial(communicator, 'forward');
+  const incoming = turn.receive(device, shape, dtype);
+  const { output, finalState, kept } = op.forward(call, inputs, resets, incoming);
+  turn.handOn(finalState);
+
+  const { tape } = device;
+  if (tape === null || !tensors.some((tensor) => tensor.requiresGrad)) return output;
+  tape.record({
+    name: op.name,
+    inputs: tensors,
+    outputs: [output],
+    saved: [...tensors, resets, incoming, ...Object.values(kept)].filter((tensor) => tensor !== null),
+    backward: ([gradient]) => {
+      const dO = gradient!;
+      const record = { kept, incoming };
+      const prepared = op.prepareBackward(call, inputs, resets, record, dO);
+      tape.flushDeferred();
+      const reverse = serial(communicator, 'reverse');
+      const adjoint = reverse.receive(device, shape, dtype);
+      const result = op.finishBackward(call, inputs, resets, record, prepared, dO, adjoint, true);
+      reverse.handOn(result.incoming!);
+      return names.map((name) => result.gradients[name] ?? null);
+    },
+  });
+  return output;
+}

@@ -1,0 +1,19 @@
+import { LongscanError, type TransitionKind } from '@longscan/kernels';
+import type { Strategy } from './strategy.js';
+
+/** Whether a strategy can run recurrences of this kind. */
+export function supportsTransition(strategy: Pick<Strategy, 'serial'>, kind: TransitionKind): boolean {
+  return kind !== 'opaque' || strategy.serial !== undefined;
+}
+
+/** What is said where a recurrence meets a strategy that cannot run it. */
+export function refuseTransition(strategy: string, kind: TransitionKind, recurrence: string): LongscanError {
+  return new LongscanError({
+    code: 'E-STRATEGY',
+    where: `recurrence ${recurrence} under ${strategy}`,
+    found: `transition ${kind}`,
+    expected: 'one whose effect on a state is an affine map',
+    fix: 'set parallel.strategy = "ring", the only strategy that runs slices one after the other',
+    exitCode: 2,
+  });
+}
