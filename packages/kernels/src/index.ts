@@ -22,6 +22,7 @@ export { type ErrorParts, LongscanError } from './errors.js';
 export type { MemoryStats, Native, OpTime } from './native.js';
 export { type AdamwOptions, type AdamwTensors, adamw } from './ops/adamw/index.js';
 export { add, axpy } from './ops/add/index.js';
+export { batchedMatmul, type MatmulOptions } from './ops/batched-matmul/index.js';
 export { crossEntropy } from './ops/cross-entropy/index.js';
 export { embedding } from './ops/embedding/index.js';
 export { type DecayKind, type GatedLinearInputs, gatedLinear } from './ops/gated-linear/index.js';
@@ -32,6 +33,7 @@ export {
   type ActivationName,
   activation,
   activationNames,
+  affine,
   copy,
   fill,
   mul,
@@ -39,8 +41,10 @@ export {
 } from './ops/pointwise/index.js';
 export { rmsNorm } from './ops/rms-norm/index.js';
 export { sumRows } from './ops/sum-rows/index.js';
+export { swapAxes } from './ops/swap-axes/index.js';
 export { swiglu } from './ops/swiglu/index.js';
 export { applyTransition, type RowRange, transitionWireElements } from './ops/transition/index.js';
+export { where } from './ops/where/index.js';
 export type {
   ForwardRecord,
   HostTensor,
