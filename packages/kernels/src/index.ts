@@ -23,6 +23,7 @@ export type { MemoryStats, Native, OpTime } from './native.js';
 export { type AdamwOptions, type AdamwTensors, adamw } from './ops/adamw/index.js';
 export { add, axpy } from './ops/add/index.js';
 export { batchedMatmul, type MatmulOptions } from './ops/batched-matmul/index.js';
+export { addAlong, mulAlong, repeatHeads, sub } from './ops/broadcast/index.js';
 export { crossEntropy } from './ops/cross-entropy/index.js';
 export { embedding } from './ops/embedding/index.js';
 export { type DecayKind, type GatedLinearInputs, gatedLinear } from './ops/gated-linear/index.js';
@@ -44,6 +45,7 @@ export { sumRows } from './ops/sum-rows/index.js';
 export { swapAxes } from './ops/swap-axes/index.js';
 export { swiglu } from './ops/swiglu/index.js';
 export { applyTransition, type RowRange, transitionWireElements } from './ops/transition/index.js';
+export { type VectorScanInputs, vectorScan } from './ops/vector-scan/index.js';
 export { where } from './ops/where/index.js';
 export type {
   ForwardRecord,

@@ -1,0 +1,112 @@
+#include "../../core/simd.h"
+#include "vector_scan.h"
+
+namespace longscan {
+namespace LONGSCAN_LEVEL {
+
+/// Calls body(channel, load, store) for vectors of the channels [begin, end); the tail goes through the same
+/// code.
+template <typename Real, typename Body>
+static inline void forVectors(int64_t begin, int64_t end, Body body) {
+  using V = Vec<Real>;
+  int64_t c = begin;
+  for (; c + V::width <= end; c += V::width) {
+    body(
+        c, [](const Real* p) { return V::load(p); }, [](V value, Real* p) { value.store(p); });
+  }
+  const int rest = static_cast<int>(end - c);
+  if (rest == 0) return;
+  body(
+      c, [rest](const Real* p) { return V::loadFirst(p, rest); },
+      [rest](V value, Real* p) { value.storeFirst(p, rest); });
+}
+
+/// Calls body(b, begin, end) for each batch row's share of the flat channels [begin, end).
+template <typename Body>
+static inline void forBatchRows(int64_t C, int64_t begin, int64_t end, Body body) {
+  for (int64_t i = begin; i < end;) {
+    const int64_t b = i / C;
+    const int64_t last = end < (b + 1) * C ? end : (b + 1) * C;
+    body(b, i - b * C, last - b * C);
+    i = last;
+  }
+}
+
+template <typename Real>
+static void forwardRow(const VectorScanForward<Real>& task, int64_t b, int64_t begin, int64_t end) {
+  using V = Vec<Real>;
+  const VectorScan<Real>& call = task.call;
+  Real* state = task.state + b * call.C;  // stays in the cache, unlike the outputs
+  double* logSums = task.logSums == nullptr ? nullptr : task.logSums + b * call.C;
+  for (int64_t c = begin; c < end; c++) state[c] = task.h0 == nullptr ? Real(0) : task.h0[b * call.C + c];
+  for (int64_t c = begin; logSums != nullptr && c < end; c++) logSums[c] = 0;
+  for (int64_t t = 0; t < call.T; t++) {
+    const int64_t row = b * call.T + t;
+    if (call.resets != nullptr && call.resets[row] != 0) {
+      for (int64_t c = begin; c < end; c++) state[c] = 0;
+    }
+    const Real* x = call.x + row * call.C;
+    const Real* g = call.g + row * call.C;
+    Real* h = task.h == nullptr ? nullptr : task.h + row * call.C;
+    forVectors<Real>(begin, end, [=](int64_t c, auto load, auto store) {
+      const V next = vexp(load(g + c)) * load(state + c) + load(x + c);
+      store(next, state + c);
+      if (h != nullptr) store(next, h + c);
+    });
+    for (int64_t c = begin; logSums != nullptr && c < end; c++) logSums[c] += static_cast<double>(g[c]);
+  }
+}
+
+template <typename Real>
+static void backwardRow(const VectorScanBackward<Real>& task, int64_t b, int64_t begin, int64_t end) {
+  using V = Vec<Real>;
+  const VectorScan<Real>& call = task.call;
+  Real* adjoint = task.dh0 + b * call.C;
+  for (int64_t c = begin; c < end; c++) adjoint[c] = task.dht == nullptr ? Real(0) : task.dht[b * call.C + c];
+  for (int64_t t = call.T - 1; t >= 0; t--) {
+    const int64_t row = b * call.T + t;
+    const bool starts = call.resets != nullptr && call.resets[row] != 0;
+    const Real* g = call.g + row * call.C;
+    const Real* dh = task.dh + row * call.C;
+    // The state before token t; a document's first token has none.
+    const Real* previous = starts || task.h == nullptr ? nullptr
+                           : t > 0                     ? task.h + (row - 1) * call.C
+                           : task.h0 != nullptr        ? task.h0 + b * call.C
+                                                       : nullptr;
+    Real* dx = task.h == nullptr ? nullptr : task.dx + row * call.C;
+    Real* dg = task.h == nullptr ? nullptr : task.dg + row * call.C;
+    forVectors<Real>(begin, end, [=](int64_t c, auto load, auto store) {
+      const V total = load(adjoint + c) + load(dh + c);
+      const V decayed = vexp(load(g + c)) * total;
+      store(starts ? V::zero() : decayed, adjoint + c);
+      if (dx == nullptr) return;
+      store(total, dx + c);
+      store(previous == nullptr ? V::zero() : decayed * load(previous + c), dg + c);
+    });
+  }
+}
+
+template <typename Task, typename Row>
+static inline void forRows(const Task& task, int64_t begin, int64_t end, Row row) {
+  forBatchRows(task.call.C, begin, end,
+               [&](int64_t b, int64_t first, int64_t last) { row(task, b, first, last); });
+}
+
+void vectorScanForward(const VectorScanForward<float>& task, int64_t begin, int64_t end) {
+  forRows(task, begin, end, forwardRow<float>);
+}
+
+void vectorScanForward(const VectorScanForward<double>& task, int64_t begin, int64_t end) {
+  forRows(task, begin, end, forwardRow<double>);
+}
+
+void vectorScanBackward(const VectorScanBackward<float>& task, int64_t begin, int64_t end) {
+  forRows(task, begin, end, backwardRow<float>);
+}
+
+void vectorScanBackward(const VectorScanBackward<double>& task, int64_t begin, int64_t end) {
+  forRows(task, begin, end, backwardRow<double>);
+}
+
+}  // namespace LONGSCAN_LEVEL
+}  // namespace longscan
