@@ -80,6 +80,25 @@ Napi::Value bindMultiply(Args& args) {
   return args.env().Undefined();
 }
 
+Napi::Value bindAffine(Args& args) {
+  Stream& stream = args.stream();
+  const double factor = args.number("factor");
+  const double shift = args.number("shift");
+  const TensorRef x = args.tensor("x");
+  const TensorRef y = args.tensor("y");
+  checkAlike(args, x, y);
+  ThreadPool& pool = stream.context().pool();
+  dispatchFloat(args, x.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    args.enqueue([=, &pool] {
+      parallelFor(pool, x.numElements, 1, [&](int64_t begin, int64_t end) {
+        affine(static_cast<T>(factor), static_cast<T>(shift), x.as<T>(), y.as<T>(), begin, end);
+      });
+    });
+  });
+  return args.env().Undefined();
+}
+
 Napi::Value bindFill(Args& args) {
   Stream& stream = args.stream();
   const TensorRef target = args.tensor("target");
@@ -124,6 +143,7 @@ void register_pointwise(Registry& registry) {
   registry.add("activationForward", 5, bindActivationForward);
   registry.add("activationBackward", 6, bindActivationBackward);
   registry.add("multiply", 4, bindMultiply);
+  registry.add("affine", 5, bindAffine);
   registry.add("fill", 3, bindFill);
   registry.add("copy", 3, bindCopy);
 }

@@ -197,5 +197,13 @@ void multiply(const double* a, const double* b, double* y, int64_t begin, int64_
   for (int64_t i = begin; i < end; i++) y[i] = a[i] * b[i];
 }
 
+void affine(float factor, float shift, const float* x, float* y, int64_t begin, int64_t end) {
+  for (int64_t i = begin; i < end; i++) y[i] = factor * x[i] + shift;
+}
+
+void affine(double factor, double shift, const double* x, double* y, int64_t begin, int64_t end) {
+  for (int64_t i = begin; i < end; i++) y[i] = factor * x[i] + shift;
+}
+
 }  // namespace LONGSCAN_LEVEL
 }  // namespace longscan

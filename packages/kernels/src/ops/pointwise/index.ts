@@ -33,8 +33,29 @@ export function activation(name: ActivationName, x: Tensor, scale = 1): Tensor {
 
 /** `factor · x` for a constant factor; same shape as x. */
 export function scale(x: Tensor, factor: number): Tensor {
-  return activationOp({ x }, { name: 'identity', scale: factor });
+  return affine(x, factor, 0);
 }
+
+/** `factor · x + shift` for constants; same shape as x. */
+export function affine(x: Tensor, factor: number, shift: number): Tensor {
+  return affineOp({ x }, { factor, shift });
+}
+
+const affineOp = defineOp<{ x: Tensor }, { factor: number; shift: number }>({
+  name: 'affine',
+  forward(call, { x }, { factor, shift }) {
+    const output = call.empty(x.shape, x.dtype);
+    call.native.affine(call.stream, factor, shift, x.id, output.id);
+    call.device.flops += 2 * x.size;
+    return { output, save: {} };
+  },
+  backward(call, _saved, dy, { factor }) {
+    const dx = call.empty(dy.shape, dy.dtype);
+    call.native.affine(call.stream, factor, 0, dy.id, dx.id);
+    call.device.flops += dy.size;
+    return { x: dx };
+  },
+});
 
 const activationOp = defineOp<{ x: Tensor }, { name: ActivationName; scale: number }>({
   name: 'activation',

@@ -13,6 +13,8 @@ declare module '../../native.js' {
     ): void;
     /** y = a · b */
     multiply(stream: number, a: number, b: number, y: number): void;
+    /** y = factor · x + shift */
+    affine(stream: number, factor: number, shift: number, x: number, y: number): void;
     /** target = value, everywhere; any dtype (bf16: only zero) */
     fill(stream: number, target: number, value: number): void;
     /** target = source, same size and dtype */

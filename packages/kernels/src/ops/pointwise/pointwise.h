@@ -44,3 +44,8 @@ LONGSCAN_KERNEL(multiply, (const float* a, const float* b, float* y, int64_t beg
                 (a, b, y, begin, end))
 LONGSCAN_KERNEL(multiply, (const double* a, const double* b, double* y, int64_t begin, int64_t end),
                 (a, b, y, begin, end))
+// y = factor * x + shift
+LONGSCAN_KERNEL(affine, (float factor, float shift, const float* x, float* y, int64_t begin, int64_t end),
+                (factor, shift, x, y, begin, end))
+LONGSCAN_KERNEL(affine, (double factor, double shift, const double* x, double* y, int64_t begin, int64_t end),
+                (factor, shift, x, y, begin, end))

@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert';
 import { openCpuDevice } from '../../device.js';
 import { fromArray } from '../../tensor.js';
 import { checkOp, randomNormal, randomUniform } from '../../testing/index.js';
-import { type ActivationName, activation, activationNames, copy, fill, mul, scale } from './index.js';
+import { type ActivationName, activation, activationNames, affine, copy, fill, mul, scale } from './index.js';
 import { activationReference } from './reference.js';
 
 /** Numbers that the function is defined for. */
@@ -110,6 +110,15 @@ test('scale', async () => {
     inputs: { x: { values: randomNormal(63, 1), shape: [7, 9] } },
     op: ({ x }) => [scale(x, 3.5)],
     reference: ({ x }) => [x.map((value) => 3.5 * value)],
+  });
+});
+
+test('affine', async () => {
+  await checkOp({
+    name: 'affine',
+    inputs: { x: { values: randomNormal(1003, 1), shape: [17, 59] } },
+    op: ({ x }) => [affine(x, -0.5, 2)],
+    reference: ({ x }) => [x.map((value) => 2 - 0.5 * value)],
   });
 });
 

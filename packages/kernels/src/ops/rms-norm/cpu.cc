@@ -1,37 +1,8 @@
-#include "../../core/simd.h"
+#include "../../core/simd_rows.h"
 #include "rms_norm.h"
 
 namespace longscan {
 namespace LONGSCAN_LEVEL {
-
-/// Σ f(i) over a row; f takes the index of a vector's first element and how many of its elements count. Four
-/// partial sums hide the latency of the additions.
-template <typename T, typename F>
-static inline T sumOfRow(int64_t cols, F f) {
-  using V = Vec<T>;
-  constexpr int W = V::width;
-  V sum[4] = {V::zero(), V::zero(), V::zero(), V::zero()};
-  int64_t i = 0;
-  for (; i + 4 * W <= cols; i += 4 * W) {
-    for (int part = 0; part < 4; part++) sum[part] = sum[part] + f(i + part * W, W);
-  }
-  for (; i < cols; i += W) sum[0] = sum[0] + f(i, static_cast<int>(cols - i < W ? cols - i : W));
-  return ((sum[0] + sum[1]) + (sum[2] + sum[3])).sum();
-}
-
-template <typename T>
-static inline Vec<T> loadUpTo(const T* p, int count) {
-  return count == Vec<T>::width ? Vec<T>::load(p) : Vec<T>::loadFirst(p, count);
-}
-
-template <typename T>
-static inline void storeUpTo(Vec<T> value, T* p, int count) {
-  if (count == Vec<T>::width) {
-    value.store(p);
-  } else {
-    value.storeFirst(p, count);
-  }
-}
 
 template <typename T>
 static inline void forwardRows(const T* x, const T* weight, T* y, T* rstd, int64_t cols, T eps, int64_t begin,

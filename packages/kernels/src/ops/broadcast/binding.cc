@@ -1,0 +1,144 @@
+#include "../../addon/args.h"
+#include "broadcast.h"
+
+namespace longscan {
+
+namespace {
+
+BroadcastShape shapeArgument(Args& args, const TensorRef& a) {
+  const int64_t middle = args.integer("middle");
+  const int64_t inner = args.integer("inner");
+  args.check(middle >= 1 && inner >= 1 && a.numElements % (middle * inner) == 0,
+             "a is not [outer, middle, inner]");
+  return {a.numElements / (middle * inner), middle, inner};
+}
+
+void checkOperands(Args& args, const TensorRef& a, const TensorRef& b, const TensorRef& y,
+                   const BroadcastShape& shape) {
+  args.checkSameType(a, b);
+  args.checkSameType(a, y);
+  args.check(b.numElements == shape.middle, "b is not [middle]");
+  args.check(y.numElements == a.numElements, "a and y differ in size");
+}
+
+Napi::Value bindMultiply(Args& args) {
+  Stream& stream = args.stream();
+  const TensorRef a = args.tensor("a");
+  const TensorRef b = args.tensor("b");
+  const TensorRef y = args.tensor("y");
+  const BroadcastShape shape = shapeArgument(args, a);
+  checkOperands(args, a, b, y, shape);
+  ThreadPool& pool = stream.context().pool();
+  dispatchFloat(args, a.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    args.enqueue([=, &pool] {
+      parallelFor(pool, shape.numRows(), shape.rowLength(), [&](int64_t begin, int64_t end) {
+        broadcastMultiply(a.as<T>(), b.as<T>(), y.as<T>(), shape, begin, end);
+      });
+    });
+  });
+  return args.env().Undefined();
+}
+
+Napi::Value bindAdd(Args& args) {
+  Stream& stream = args.stream();
+  const double factor = args.number("factor");
+  const TensorRef a = args.tensor("a");
+  const TensorRef b = args.tensor("b");
+  const TensorRef y = args.tensor("y");
+  const BroadcastShape shape = shapeArgument(args, a);
+  checkOperands(args, a, b, y, shape);
+  ThreadPool& pool = stream.context().pool();
+  dispatchFloat(args, a.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    args.enqueue([=, &pool] {
+      parallelFor(pool, shape.numRows(), shape.rowLength(), [&](int64_t begin, int64_t end) {
+        broadcastAdd(static_cast<T>(factor), a.as<T>(), b.as<T>(), y.as<T>(), shape, begin, end);
+      });
+    });
+  });
+  return args.env().Undefined();
+}
+
+Napi::Value bindReduce(Args& args) {
+  Stream& stream = args.stream();
+  const TensorRef dy = args.tensor("dy");
+  const TensorRef a = args.optionalTensor("a");
+  const TensorRef partial = args.tensor("partial");
+  const BroadcastShape shape = shapeArgument(args, dy);
+  args.checkSameType(dy, partial);
+  if (a) {
+    args.checkSameType(dy, a);
+    args.check(a.numElements == dy.numElements, "a and dy differ in size");
+  }
+  const int64_t numBlocks = (shape.outer + broadcastBlockRows - 1) / broadcastBlockRows;
+  args.check(partial.numElements == numBlocks * shape.middle, "partial is not [blocks, middle]");
+  ThreadPool& pool = stream.context().pool();
+  dispatchFloat(args, dy.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    args.enqueue([=, &pool] {
+      const int64_t numItems = numBlocks * ((shape.middle + broadcastStretch - 1) / broadcastStretch);
+      const int64_t work = dy.numElements / (numItems > 0 ? numItems : 1);
+      parallelFor(pool, numItems, work, [&](int64_t begin, int64_t end) {
+        broadcastReduce(dy.as<T>(), a.as<T>(), partial.as<T>(), shape, begin, end);
+      });
+    });
+  });
+  return args.env().Undefined();
+}
+
+/// Checks that `repeated` is [.., times, inner] where `single` is [.., inner]; gives `times`.
+int64_t checkRepeats(Args& args, const TensorRef& single, const TensorRef& repeated) {
+  args.checkSameType(single, repeated);
+  args.check(single.numDims >= 1 && single.numElements > 0 && repeated.numElements % single.numElements == 0,
+             "y is not a whole number of copies of x");
+  return repeated.numElements / single.numElements;
+}
+
+Napi::Value bindRepeatRows(Args& args) {
+  Stream& stream = args.stream();
+  const TensorRef x = args.tensor("x");
+  const TensorRef y = args.tensor("y");
+  const int64_t times = checkRepeats(args, x, y);
+  ThreadPool& pool = stream.context().pool();
+  dispatchFloat(args, x.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    args.enqueue([=, &pool] {
+      const int64_t inner = x.dim(-1);
+      parallelFor(pool, x.numRows(), times * inner, [&](int64_t begin, int64_t end) {
+        repeatRows(x.as<T>(), y.as<T>(), times, inner, begin, end);
+      });
+    });
+  });
+  return args.env().Undefined();
+}
+
+Napi::Value bindSumRepeats(Args& args) {
+  Stream& stream = args.stream();
+  const TensorRef dy = args.tensor("dy");
+  const TensorRef dx = args.tensor("dx");
+  const int64_t times = checkRepeats(args, dx, dy);
+  ThreadPool& pool = stream.context().pool();
+  dispatchFloat(args, dy.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    args.enqueue([=, &pool] {
+      const int64_t inner = dx.dim(-1);
+      parallelFor(pool, dx.numRows(), times * inner, [&](int64_t begin, int64_t end) {
+        sumRepeats(dy.as<T>(), dx.as<T>(), times, inner, begin, end);
+      });
+    });
+  });
+  return args.env().Undefined();
+}
+
+}  // namespace
+
+void register_broadcast(Registry& registry) {
+  registry.add("broadcastMultiply", 6, bindMultiply);
+  registry.add("broadcastAdd", 7, bindAdd);
+  registry.add("broadcastReduce", 6, bindReduce);
+  registry.add("repeatRows", 3, bindRepeatRows);
+  registry.add("sumRepeats", 3, bindSumRepeats);
+}
+
+}  // namespace longscan

@@ -1,0 +1,120 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { openCpuDevice } from '../../device.js';
+import { empty, fromArray } from '../../tensor.js';
+import { checkOp, randomNormal } from '../../testing/index.js';
+import { addAlong, mulAlong, repeatHeads, sub } from './index.js';
+import { addAlongReference, mulAlongReference, repeatHeadsReference } from './reference.js';
+
+const sizeOf = (shape: readonly number[]): number => shape.reduce((product, dim) => product * dim, 1);
+
+// [shape of a, shape of b, axis]. 37 columns: checkOp's seeds nearly cancel over rows of 33, and with them the sums.
+for (const [shape, other, axis] of [
+  [[1], [1], 0],
+  [[63, 7], [7], -1],
+  [[3, 70, 37], [37], 2],
+  [[3, 70, 5, 17], [3, 70, 5], 0],
+  [[2, 65, 3, 19], [3], 2],
+  [[2, 65, 3, 19], [3, 19], -2],
+  [[2, 65, 3, 19], [65, 3], 1],
+  [[130, 100], [100], 1],
+  [[129, 1], [129], 0],
+] as const) {
+  const inputs = {
+    a: { values: randomNormal(sizeOf(shape), 1), shape },
+    b: { values: randomNormal(sizeOf(other), 2), shape: other },
+  };
+  const start = axis < 0 ? shape.length + axis : axis;
+  const inner = sizeOf(shape.slice(start + other.length));
+
+  test(`mul-along [${shape}] with [${other}] at ${axis}`, async () => {
+    await checkOp({
+      name: 'mul-along',
+      inputs,
+      op: ({ a, b }) => [mulAlong({ a, b }, axis)],
+      reference: ({ a, b }) => [mulAlongReference(a, b, inner)],
+    });
+  });
+
+  test(`add-along [${shape}] with [${other}] at ${axis}`, async () => {
+    await checkOp({
+      name: 'add-along',
+      inputs,
+      op: ({ a, b }) => [addAlong({ a, b }, axis, -0.75)],
+      reference: ({ a, b }) => [addAlongReference(a, b, inner, -0.75)],
+    });
+  });
+}
+
+test('mul-along, only one side wants a gradient', async () => {
+  const [a, b] = [randomNormal(70 * 9, 1), randomNormal(9, 2)];
+  await checkOp({
+    name: 'a only',
+    inputs: { a: { values: a, shape: [70, 9] } },
+    op: (tensors, device) => [mulAlong({ a: tensors.a, b: fromArray(device, b, [9], tensors.a.dtype) }, 1)],
+    reference: (values) => [mulAlongReference(values.a, b, 1)],
+  });
+  await checkOp({
+    name: 'b only',
+    inputs: { b: { values: b, shape: [9] } },
+    op: (tensors, device) => [
+      mulAlong({ a: fromArray(device, a, [70, 9], tensors.b.dtype), b: tensors.b }, 1),
+    ],
+    reference: (values) => [mulAlongReference(a, values.b, 1)],
+  });
+});
+
+test('sub', async () => {
+  await checkOp({
+    name: 'sub',
+    inputs: {
+      a: { values: randomNormal(1003, 1), shape: [17, 59] },
+      b: { values: randomNormal(1003, 2), shape: [17, 59] },
+    },
+    op: ({ a, b }) => [sub({ a, b })],
+    reference: ({ a, b }) => [addAlongReference(a, b, 1, -1)],
+  });
+});
+
+for (const [shape, times] of [
+  [[1, 1], 1],
+  [[2, 7, 3, 5], 4],
+  [[70, 2, 33], 3],
+] as const) {
+  test(`repeat-heads [${shape}] × ${times}`, async () => {
+    await checkOp({
+      name: 'repeat-heads',
+      inputs: { x: { values: randomNormal(sizeOf(shape), 1), shape } },
+      op: ({ x }) => [repeatHeads(x, times)],
+      reference: ({ x }) => [repeatHeadsReference(x, shape.at(-1)!, times)],
+    });
+  });
+}
+
+test('the gradient of b has the same bits for every number of threads', async () => {
+  const [a, b] = [randomNormal(3000 * 130, 1), randomNormal(130, 2)];
+  const results: Float64Array[] = [];
+  for (const threads of [1, 2, 3]) {
+    const device = openCpuDevice({ threads });
+    const [x, weight] = [fromArray(device, a, [3000, 130]), fromArray(device, b, [130])];
+    weight.requiresGrad = true;
+    weight.gradient = fromArray(device, new Float64Array(130), [130]);
+    const { result, tape } = device.record(() => mulAlong({ a: x, b: weight }, 1));
+    tape.backward([result], [x]);
+    results.push(await weight.gradient.readNumbers());
+    device.close();
+  }
+  assert.equal(results[1], results[0]);
+  assert.equal(results[2], results[0]);
+});
+
+test('dims that are not those of a are refused', () => {
+  const device = openCpuDevice();
+  const [a, b] = [empty(device, [2, 3, 4]), empty(device, [3])];
+  assert.throws(() => mulAlong({ a, b }, 2), /E-SHAPE.*mul-along.*\[3\].*from 2.*\[2, 3, 4\]/s);
+  assert.throws(() => mulAlong({ a, b }, -4), /E-SHAPE/);
+  assert.throws(() => addAlong({ a, b }, 3), /E-SHAPE/);
+  device.close();
+});
+
+test.run();

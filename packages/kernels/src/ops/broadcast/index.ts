@@ -1,0 +1,125 @@
+import { type BackwardCall, defineOp, type ForwardCall } from '../../autograd/define-op.js';
+import { LongscanError } from '../../errors.js';
+import { expectShape, type Tensor } from '../../tensor.js';
+import { sumRows } from '../sum-rows/index.js';
+import './native.js';
+
+/** `broadcastBlockRows` in broadcast.h. */
+const blockRows = 64;
+
+interface Operands {
+  readonly a: Tensor;
+  readonly b: Tensor;
+}
+
+/**
+ * `a · b` where b's dims are some of a's, side by side, the first of them `axis` (negative: counted from the end):
+ * a [B, T, H, K] with b [B, T, H] at axis 0, b [H] at axis 2, b [K] at axis -1. Shape of a.
+ */
+export function mulAlong(inputs: Operands, axis: number): Tensor {
+  return mulAlongOp(inputs, { axis });
+}
+
+/** `a + factor · b`, b placed as in `mulAlong`: a bias, say. Shape of a. */
+export function addAlong(inputs: Operands, axis: number, factor = 1): Tensor {
+  return addAlongOp(inputs, { axis, factor });
+}
+
+/** `a - b`, same shape. */
+export function sub(inputs: Operands): Tensor {
+  expectShape('sub', 'b', inputs.b, inputs.a.shape);
+  return addAlong(inputs, 0, -1);
+}
+
+/** x [.., G, K] to [.., G · times, K], each row `times` times in succession: heads that share keys and values. */
+export function repeatHeads(x: Tensor, times: number): Tensor {
+  return repeatHeadsOp({ x }, { times });
+}
+
+const mulAlongOp = defineOp<{ a: Tensor; b: Tensor }, { axis: number }>({
+  name: 'mul-along',
+  forward(call, { a, b }, { axis }) {
+    const output = call.empty(a.shape, a.dtype);
+    multiply(call, a, b, output, axis);
+    return { output, save: { a: b.requiresGrad ? a : null, b } };
+  },
+  backward(call, saved, dy, { axis }) {
+    const [a, b] = [saved.a ?? null, saved.b!];
+    const da = call.needs.a ? call.empty(dy.shape, dy.dtype) : null;
+    if (da !== null) multiply(call, dy, b, da, axis);
+    return { a: da, b: call.needs.b ? reduce(call, dy, a, b, axis, 1) : null };
+  },
+});
+
+const addAlongOp = defineOp<{ a: Tensor; b: Tensor }, { axis: number; factor: number }>({
+  name: 'add-along',
+  forward(call, { a, b }, { axis, factor }) {
+    const output = call.empty(a.shape, a.dtype);
+    const { middle, inner } = place('add-along', a, b, axis);
+    call.native.broadcastAdd(call.stream, factor, a.id, b.id, output.id, middle, inner);
+    call.device.flops += 2 * a.size;
+    return { output, save: { b } };
+  },
+  backward(call, saved, dy, { axis, factor }) {
+    return { a: dy, b: call.needs.b ? reduce(call, dy, null, saved.b!, axis, factor) : null };
+  },
+});
+
+const repeatHeadsOp = defineOp<{ x: Tensor }, { times: number }>({
+  name: 'repeat-heads',
+  forward(call, { x }, { times }) {
+    const shape = [...x.shape.slice(0, -2), x.dim(-2) * times, x.dim(-1)];
+    const output = call.empty(shape, x.dtype);
+    call.native.repeatRows(call.stream, x.id, output.id);
+    return { output, save: {} };
+  },
+  backward(call, _saved, dy, { times }) {
+    const dx = call.empty([...dy.shape.slice(0, -2), dy.dim(-2) / times, dy.dim(-1)], dy.dtype);
+    call.native.sumRepeats(call.stream, dy.id, dx.id);
+    call.device.flops += dy.size;
+    return { x: dx };
+  },
+});
+
+/** a as [outer, middle, inner], b as [middle]. @throws LongscanError E-SHAPE if b's dims are not a's at `axis`. */
+function place(op: string, a: Tensor, b: Tensor, axis: number): { middle: number; inner: number } {
+  const first = axis < 0 ? a.shape.length + axis : axis;
+  const along = a.shape.slice(first, first + b.shape.length);
+  if (first < 0 || along.length !== b.shape.length || along.some((dim, i) => dim !== b.shape[i])) {
+    throw new LongscanError({
+      code: 'E-SHAPE',
+      where: op,
+      found: `b has shape [${b.shape.join(', ')}]`,
+      expected: `the dims from ${axis} on of a's shape [${a.shape.join(', ')}]`,
+    });
+  }
+  const product = (dims: readonly number[]) => dims.reduce((size, dim) => size * dim, 1);
+  return { middle: product(along), inner: product(a.shape.slice(first + b.shape.length)) };
+}
+
+function multiply(call: ForwardCall, a: Tensor, b: Tensor, y: Tensor, axis: number): void {
+  const { middle, inner } = place('mul-along', a, b, axis);
+  call.native.broadcastMultiply(call.stream, a.id, b.id, y.id, middle, inner);
+  call.device.flops += a.size;
+}
+
+/** The gradient of b: `factor · Σ dy · a` over the dims that b does not have, block by block, then the blocks. */
+function reduce(
+  call: BackwardCall<Operands & Record<string, Tensor>>,
+  dy: Tensor,
+  a: Tensor | null,
+  b: Tensor,
+  axis: number,
+  factor: number,
+): Tensor | null {
+  const { middle, inner } = place('broadcast', dy, b, axis);
+  const numBlocks = Math.ceil(dy.size / (middle * inner) / blockRows);
+  const partial = call.empty([numBlocks, middle], dy.dtype);
+  call.native.broadcastReduce(call.stream, dy.id, a?.id ?? null, partial.id, middle, inner);
+  call.device.flops += 2 * dy.size;
+  if (factor !== 1) call.native.affine(call.stream, factor, 0, partial.id, partial.id);
+  if (numBlocks === 1) return partial.view(b.shape);
+  return call.weightGradient(b, [partial], (target, accumulate) => {
+    sumRows(partial, target.view([middle]), accumulate);
+  });
+}
