@@ -5,12 +5,12 @@ import {
   type Tensor,
   transitionWireElements,
 } from '@longscan/kernels';
-import { expectClose, tolerances } from '@longscan/kernels/testing';
+import { expectClose, placeTokens, tolerances } from '@longscan/kernels/testing';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { recurrence } from '../recurrence.js';
 import type { Strategy } from '../strategy.js';
-import { placeTokens } from './layer/problem.js';
+
 import { withRanks } from './rank-set.js';
 import { link } from './strategy/scan.js';
 import { opOf, type RecurrenceCase, recurrenceCase, uploadSlice } from './testing/recurrence-case.js';

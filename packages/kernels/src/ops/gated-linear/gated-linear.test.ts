@@ -1,9 +1,6 @@
 import { test } from 'uvu';
-import { runRecurrence } from '../../autograd/run-recurrence.js';
-import { fromArray, type Tensor } from '../../tensor.js';
-import { checkOp, randomNormal, randomUniform, tolerances } from '../../testing/index.js';
+import { checkRecurrence, randomNormal, randomUniform, tolerances } from '../../testing/index.js';
 import { type DecayKind, gatedLinear } from './index.js';
-import { gatedLinearReference } from './reference.js';
 
 interface Case {
   readonly B: number;
@@ -50,26 +47,17 @@ for (const decay of ['identity', 'fixed-scalar', 'scalar', 'diagonal'] as const)
         4 + i,
         ...gates,
       );
-      const learned = decay === 'scalar' || decay === 'diagonal';
-      const call = { B, T, H, K, V, decay, scale: K ** -0.5, ...(resets && { resets }) };
-      await checkOp<'q' | 'k' | 'v' | 'h0' | 'g'>({
+      const role = decay === 'fixed-scalar' ? 'fixed' : 'token';
+      await checkRecurrence({
         name,
+        op,
         inputs: {
-          q: { values: randomNormal(B * T * H * K, 1 + i), shape: [B, T, H, K] },
-          k: { values: randomNormal(B * T * H * K, 2 + i), shape: [B, T, H, K] },
-          v: { values: randomNormal(B * T * H * V, 3 + i), shape: [B, T, H, V] },
-          h0: { values: randomNormal(B * H * V * K, 5 + i), shape: [B, H, V, K] },
-          ...(learned && { g: { values: g, shape: gateShape } }),
-        } as never,
-        op: ({ q, k, v, h0, g: gate }, device) => {
-          const fixed: Tensor | null =
-            decay === 'fixed-scalar' ? fromArray(device, g, gateShape, q.dtype) : null;
-          const inputs = { q, k, v, g: learned ? gate : fixed };
-          const starts = resets ? fromArray(device, resets, [B, T], 'i32') : null;
-          const { output, finalState } = runRecurrence(op, inputs, { resets: starts, h0 });
-          return [output, finalState];
+          q: { values: randomNormal(B * T * H * K, 1 + i), shape: [B, T, H, K], role: 'token' },
+          k: { values: randomNormal(B * T * H * K, 2 + i), shape: [B, T, H, K], role: 'token' },
+          v: { values: randomNormal(B * T * H * V, 3 + i), shape: [B, T, H, V], role: 'token' },
+          g: decay === 'identity' ? null : { values: g, shape: gateShape, role },
         },
-        reference: (values) => gatedLinearReference(call, learned ? values : { ...values, g }),
+        resets: resets ?? null,
         f32Tolerance: tolerances.f32Decay,
         maxElements: T > 500 ? 6 : 12,
       });

@@ -1,8 +1,8 @@
 import type { DType } from '@longscan/kernels';
-import { expectClose, randomNormal, tolerances } from '@longscan/kernels/testing';
+import { expectClose, randomNormal, sliceTokens, tolerances } from '@longscan/kernels/testing';
 import type { Strategy } from '../../strategy.js';
 import { type Check, demand } from '../check.js';
-import { createProblem, type Problem, sliceTokens } from './problem.js';
+import { createProblem, type Problem } from './problem.js';
 import { type Placement, runAlone, runLayer } from './run-layer.js';
 import { transitionsOf } from './transitions.js';
 import type { Variant } from './variant.js';

@@ -38,33 +38,3 @@ export function createProblem(variant: Variant, options: ProblemOptions): Proble
   const [x, outputGradient] = [randomNormal(size, 1), randomNormal(size, 2)];
   return { variant, place, dtype, B, T, x, outputGradient, resets };
 }
-
-/** Tokens `[begin, begin + length)` of every batch row of [B, T, width]. */
-export function sliceTokens<A extends Float64Array | Int32Array>(
-  values: A,
-  { B, T }: { B: number; T: number },
-  begin: number,
-  length: number,
-): A {
-  const width = values.length / (B * T);
-  const slice = values.slice(0, B * length * width) as A;
-  for (let b = 0; b < B; b++) {
-    const from = (b * T + begin) * width;
-    slice.set(values.subarray(from, from + length * width), b * length * width);
-  }
-  return slice;
-}
-
-/** Puts a slice of [B, length, width] back into [B, T, width]. */
-export function placeTokens(
-  target: Float64Array,
-  { B, T }: { B: number; T: number },
-  begin: number,
-  slice: Float64Array,
-): void {
-  const width = target.length / (B * T);
-  const rowSize = slice.length / B;
-  for (let b = 0; b < B; b++) {
-    target.set(slice.subarray(b * rowSize, (b + 1) * rowSize), (b * T + begin) * width);
-  }
-}

@@ -6,12 +6,12 @@ import {
   type RecurrenceOp,
   type Tensor,
 } from '@longscan/kernels';
-import { expectClose, tolerances } from '@longscan/kernels/testing';
+import { expectClose, placeTokens, sliceTokens, tolerances } from '@longscan/kernels/testing';
 import type { LayerContext } from '../../layer.js';
 import { CarriedContexts, sliceContexts } from '../../model/layer-context.js';
 import type { Check } from '../check.js';
 import { buildLayer } from './build-layer.js';
-import { createProblem, type Problem, placeTokens, sliceTokens } from './problem.js';
+import { createProblem, type Problem } from './problem.js';
 import { runAlone } from './run-layer.js';
 import type { Variant } from './variant.js';
 

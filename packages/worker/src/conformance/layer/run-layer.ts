@@ -1,11 +1,12 @@
 import { type Device, fromArray, type Tensor, zeros } from '@longscan/kernels';
+import { placeTokens, sliceTokens } from '@longscan/kernels/testing';
 import { sliceContexts } from '../../model/layer-context.js';
 import type { SequenceGroup } from '../../sequence-group.js';
 import type { Strategy } from '../../strategy.js';
 import { demand } from '../check.js';
 import { withRanks } from '../rank-set.js';
 import { type BuiltLayer, buildLayer } from './build-layer.js';
-import { type Problem, placeTokens, sliceTokens } from './problem.js';
+import type { Problem } from './problem.js';
 
 /** How a sequence lies on ranks. */
 export interface Placement {

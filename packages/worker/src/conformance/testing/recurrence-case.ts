@@ -7,8 +7,7 @@ import {
   gatedLinear,
   zeros,
 } from '@longscan/kernels';
-import { randomNormal, randomSource, randomUniform } from '@longscan/kernels/testing';
-import { sliceTokens } from '../layer/problem.js';
+import { randomNormal, randomSource, randomUniform, sliceTokens } from '@longscan/kernels/testing';
 
 /** A recurrence on a random layout: sizes, slices, documents and gates all from the seed. */
 export interface RecurrenceCase {

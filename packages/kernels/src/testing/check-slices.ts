@@ -1,0 +1,205 @@
+import { forwardCall } from '../autograd/define-op.js';
+import { runRecurrence } from '../autograd/run-recurrence.js';
+import { type Device, openCpuDevice } from '../device.js';
+import { applyTransition } from '../ops/transition/index.js';
+import type { ForwardRecord, RecurrenceInputs, RecurrenceOp, SegmentSummary } from '../recurrence-op.js';
+import { emptyLike, fromArray, type Tensor, zeros } from '../tensor.js';
+import { initialState, type RecurrenceCheck, type RecurrenceInput, sizesOf } from './check-recurrence.js';
+import { expectClose } from './compare.js';
+import { randomNormal } from './random.js';
+import { placeTokens, sliceTokens } from './slices.js';
+import { tolerances } from './tolerances.js';
+
+/** Output [B, T, …], and gradients by input name, `h0` among them. */
+interface Results {
+  readonly output: Float64Array;
+  readonly gradients: ReadonlyMap<string, Float64Array>;
+}
+
+/** A slice, its tensors, and what its forward pass left. */
+interface Slice<I extends RecurrenceInputs> {
+  readonly begin: number;
+  readonly length: number;
+  readonly inputs: I;
+  readonly resets: Tensor | null;
+  readonly summary: SegmentSummary | null;
+  readonly record: ForwardRecord;
+  readonly output: Tensor;
+}
+
+/** Gradients of a slice, and that of the state that entered it by the sweep (`incoming`) and by the scan. */
+interface SliceGradients {
+  readonly gradients: Readonly<Record<string, Tensor | null | undefined>>;
+  readonly incoming: Tensor;
+  readonly scanned: Tensor;
+}
+
+/** Slices, whose states pass through `applyTransition`, give what the whole sequence gives: f64, NaN-poisoned memory. */
+export async function checkSlices<I extends RecurrenceInputs>(check: RecurrenceCheck<I>): Promise<void> {
+  const device = openCpuDevice({ threads: 2, poison: true });
+  try {
+    const expected = await runWhole(device, check);
+    const found = await runSliced(device, check, check.lengths ?? thirds(sizesOf(check).T));
+    expectClose(`${check.name}, cut: output`, found.output, expected.output, tolerances.f64);
+    for (const [name, gradient] of expected.gradients) {
+      expectClose(
+        `${check.name}, cut: gradient of ${name}`,
+        found.gradients.get(name)!,
+        gradient,
+        tolerances.f64,
+      );
+    }
+  } finally {
+    device.close();
+  }
+}
+
+function thirds(T: number): number[] {
+  const part = Math.floor(T / 3);
+  return part === 0 ? [T] : [part, T - 2 * part, part];
+}
+
+function upload(
+  device: Device,
+  { values, shape }: { values: Float64Array; shape: readonly number[] },
+): Tensor {
+  const tensor = fromArray(device, values, shape, 'f64');
+  tensor.requiresGrad = true;
+  tensor.gradient = zeros(device, shape, 'f64');
+  return tensor;
+}
+
+function outputGradientOf(size: number): Float64Array {
+  return randomNormal(size, 77);
+}
+
+async function runWhole<I extends RecurrenceInputs>(
+  device: Device,
+  check: RecurrenceCheck<I>,
+): Promise<Results> {
+  const { B, T } = sizesOf(check);
+  const inputs = sliceInputs(device, check, 0, T);
+  const resets = check.resets ? fromArray(device, check.resets, [B, T], 'i32') : null;
+  const h0 = upload(device, initialState(check));
+  const { result, tape } = device.record(() => runRecurrence(check.op, inputs, { resets, h0 }));
+  const { output } = result;
+  tape.backward([output], [fromArray(device, outputGradientOf(output.size), output.shape, 'f64')]);
+  const gradients = new Map([['h0', await h0.gradient!.readNumbers()]]);
+  for (const name of learnedNames(check)) gradients.set(name, await inputs[name]!.gradient!.readNumbers());
+  return { output: await output.readNumbers(), gradients };
+}
+
+function learnedNames<I extends RecurrenceInputs>({ inputs }: RecurrenceCheck<I>): string[] {
+  const entries = Object.entries<RecurrenceInput | null>(inputs);
+  return entries.filter(([, input]) => input !== null && input.role !== 'fixed').map(([name]) => name);
+}
+
+function sliceInputs<I extends RecurrenceInputs>(
+  device: Device,
+  check: RecurrenceCheck<I>,
+  begin: number,
+  length: number,
+): I {
+  const sizes = sizesOf(check);
+  const entries = Object.entries<RecurrenceInput | null>(check.inputs).map(([name, input]) => {
+    if (input === null) return [name, null];
+    if (input.role !== 'token') return [name, upload(device, input)];
+    const values = sliceTokens(input.values, sizes, begin, length);
+    return [name, upload(device, { values, shape: [sizes.B, length, ...input.shape.slice(2)] })];
+  });
+  return Object.fromEntries(entries) as I;
+}
+
+async function runSliced<I extends RecurrenceInputs>(
+  device: Device,
+  check: RecurrenceCheck<I>,
+  lengths: readonly number[],
+): Promise<Results> {
+  const { B, T } = sizesOf(check);
+  const h0 = upload(device, initialState(check));
+  const slices: Slice<I>[] = [];
+  let state = h0;
+  let begin = 0;
+  for (const length of lengths) {
+    const inputs = sliceInputs(device, check, begin, length);
+    const resets = check.resets
+      ? fromArray(device, sliceTokens(check.resets, { B, T }, begin, length), [B, length], 'i32')
+      : null;
+    const { slice, outgoing } = forwardSlice(device, check.op, inputs, resets, state);
+    slices.push({ begin, length, inputs, resets, ...slice });
+    state = outgoing;
+    begin += length;
+  }
+  const width = slices[0]!.output.size / (B * lengths[0]!);
+  const output = new Float64Array(B * T * width);
+  const outputGradient = outputGradientOf(output.length);
+  const gradients = new Map<string, Float64Array>();
+  let adjoint: Tensor | null = null;
+  for (const slice of slices.reverse()) {
+    placeTokens(output, { B, T }, slice.begin, await slice.output.readNumbers());
+    const dO = sliceTokens(outputGradient, { B, T }, slice.begin, slice.length);
+    const gradient = fromArray(device, dO, slice.output.shape, 'f64');
+    const result: SliceGradients = backwardSlice(device, check.op, slice, gradient, adjoint);
+    for (const name of learnedNames(check)) {
+      const values = await result.gradients[name]!.readNumbers();
+      const input: RecurrenceInput = check.inputs[name]!;
+      const total = gradients.get(name) ?? new Float64Array(input.values.length);
+      if (input.role === 'token') placeTokens(total, { B, T }, slice.begin, values);
+      else for (let i = 0; i < total.length; i++) total[i]! += values[i]!;
+      gradients.set(name, total);
+    }
+    expectIncoming(check.name, await result.scanned.readNumbers(), await result.incoming!.readNumbers());
+    adjoint = result.scanned;
+  }
+  gradients.set('h0', await adjoint!.readNumbers());
+  return { output, gradients };
+}
+
+/** The scan and the sweep of a slice must agree on the gradient of the state that entered it. */
+function expectIncoming(name: string, scanned: Float64Array, swept: Float64Array): void {
+  expectClose(`${name}, cut: gradient of an incoming state by the scan`, scanned, swept, tolerances.f64);
+}
+
+function forwardSlice<I extends RecurrenceInputs>(
+  device: Device,
+  op: RecurrenceOp<I>,
+  inputs: I,
+  resets: Tensor | null,
+  incoming: Tensor,
+) {
+  const call = forwardCall(device);
+  if (op.transition === 'opaque') {
+    const { output, finalState, kept } = op.forward(call, inputs, resets, incoming);
+    return { slice: { summary: null, record: { kept, incoming }, output }, outgoing: finalState };
+  }
+  const prepared = op.prepare(call, inputs, resets);
+  const summary = op.summarize(call, inputs, resets, prepared);
+  const outgoing = emptyLike(incoming);
+  applyTransition(summary, incoming, outgoing, allRows(incoming), device.compute);
+  const { output, kept } = op.finish(call, inputs, resets, prepared, incoming);
+  return { slice: { summary, record: { kept, incoming }, output }, outgoing };
+}
+
+function backwardSlice<I extends RecurrenceInputs>(
+  device: Device,
+  op: RecurrenceOp<I>,
+  { inputs, resets, record, summary }: Slice<I>,
+  dO: Tensor,
+  adjoint: Tensor | null,
+): SliceGradients {
+  const call = forwardCall(device);
+  const segment = summary && op.summarizeBackward(call, inputs, resets, record, summary, dO);
+  const prepared = op.prepareBackward(call, inputs, resets, record, dO);
+  const result = op.finishBackward(call, inputs, resets, record, prepared, dO, adjoint, true);
+  const incoming = result.incoming!;
+  let scanned = segment?.state ?? incoming;
+  if (segment !== null && adjoint !== null) {
+    scanned = emptyLike(adjoint);
+    applyTransition(segment, adjoint, scanned, allRows(adjoint), device.compute);
+  }
+  return { gradients: result.gradients, incoming, scanned };
+}
+
+function allRows(state: Tensor) {
+  return { begin: 0, end: state.size / state.dim(-1) };
+}
