@@ -23,10 +23,15 @@ struct Tile {
 
 /// How one batch row of T tokens is cut into tiles.
 struct DocumentTiles {
-  const int32_t* resets;  // [T], 1 where a document starts, or null
+  const int32_t* resets;  // [T / rowsPerToken], 1 where a document starts, or null
   int64_t T;
+  int rowsPerToken = 1;  // more where a recurrence takes several steps for a token: T counts steps then
 
-  bool startsDocument(int64_t t) const { return resets != nullptr && resets[t] != 0; }
+  bool startsDocument(int64_t t) const {
+    if (resets == nullptr) return false;
+    if (rowsPerToken == 1) return resets[t] != 0;
+    return t % rowsPerToken == 0 && resets[t / rowsPerToken] != 0;
+  }
 
   /// The tile that begins at `t`: it ends before the next document start and never crosses a multiple of 16,
   /// so its borders do not depend on where the documents before it ended.
