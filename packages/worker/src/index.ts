@@ -7,6 +7,7 @@ export {
   type LayerContext,
   type LayerFunction,
   type LayerPlace,
+  type LayerTransition,
   type ParameterDeclarer,
 } from './layer.js';
 export { type TraceSizes, traceModel } from './model/trace.js';

@@ -3,8 +3,17 @@ import type { RecurrenceInputs, RecurrenceOp, Tensor, TransitionKind } from '@lo
 /** Options of a layer: what a job may set, with their defaults. */
 export type LayerConfig = Readonly<Record<string, number | string | boolean>>;
 
-/** How a parameter starts: a constant, or normal with this standard deviation. */
-export type Init = { readonly constant: number } | { readonly normal: number };
+/**
+ * How a parameter starts: a constant, normal with this standard deviation, or element by element (`index` in row-major
+ * order; `uniform` draws from [0, 1), by the job's seed and the parameter's name).
+ */
+export type Init =
+  | { readonly constant: number }
+  | { readonly normal: number }
+  | { readonly each: (index: number, uniform: () => number) => number };
+
+/** Class of a layer in the table of layers: its recurrence's, or `softmax` where it has none. */
+export type LayerTransition = TransitionKind | 'softmax';
 
 /** Hands out a layer's tensors. Names are part of the checkpoint format. */
 export interface ParameterDeclarer {
@@ -43,8 +52,10 @@ export interface Layer<C extends LayerConfig = LayerConfig> {
   readonly name: string;
   /** URL of the paper. */
   readonly paper: string;
-  /** Class of what a run of tokens does to the state. */
-  readonly transition: TransitionKind;
+  /** Class of what a run of tokens does to the state (of its first recurrence, where it has several). */
+  readonly transition: LayerTransition;
+  /** Slices must be multiples of this many tokens; left out: any length. */
+  readonly sliceMultiple?: (config: C) => number;
   /** Defaults; a key `numHeads` takes `model.numHeads` unless the job sets it for the layer. */
   readonly config: C;
   /** Values that a string option may have, and ranges of numbers where zero or less makes no sense are checked in `create`. */

@@ -15,7 +15,9 @@ export function initialValues({ name, shape, init }: ParameterSpec, seed: number
   const values = hostArray(dtype, size);
   if ('constant' in init) return values.fill(init.constant);
   const next = generator(seed, name);
-  for (let i = 0; i < size; i++) values[i] = init.normal * normal(next);
+  for (let i = 0; i < size; i++) {
+    values[i] = 'each' in init ? init.each(i, next) : init.normal * normal(next);
+  }
   return values;
 }
 

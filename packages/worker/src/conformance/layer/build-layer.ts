@@ -11,8 +11,8 @@ export interface BuiltLayer {
 }
 
 const seed = 7;
-/** Added to parameters that start as a constant: at 0 or 1 a missing factor would not show. */
-const constantNoise = 0.1;
+/** Added to parameters that do not start at random: at 0 or 1 a missing factor would not show. */
+const noiseDeviation = 0.1;
 
 /** The same parameters on every device. */
 export function buildLayer(device: Device, variant: Variant, place: LayerPlace, dtype: DType): BuiltLayer {
@@ -20,10 +20,10 @@ export function buildLayer(device: Device, variant: Variant, place: LayerPlace, 
   const parameters = new Parameters(device, specs, 0, dtype);
   parameters.initialise(seed);
   for (const spec of specs) {
-    const { init } = spec;
-    if (!('constant' in init)) continue;
-    const noise = initialValues({ ...spec, init: { normal: constantNoise } }, seed, dtype);
-    parameters.byName.get(spec.name)!.write(noise.map((value) => init.constant + value));
+    if ('normal' in spec.init) continue;
+    const start = initialValues(spec, seed, dtype);
+    const noise = initialValues({ ...spec, init: { normal: noiseDeviation } }, seed, dtype);
+    parameters.byName.get(spec.name)!.write(noise.map((value, i) => start[i]! + value));
   }
   const { layer, config, dModel } = variant;
   return { parameters, apply: layer.create(config, declarer(parameters, prefix, dModel, place)) };
