@@ -89,6 +89,17 @@ export class Device {
     }
   }
 
+  /** Runs `body` without a tape: nothing of it is kept for a backward pass. */
+  withoutTape<T>(body: () => T): T {
+    const before = this.tape;
+    this.tape = null;
+    try {
+      return body();
+    } finally {
+      this.tape = before;
+    }
+  }
+
   /** Ends the native threads and frees all memory. Work still queued is dropped; its awaits reject. */
   close(): void {
     this.native.contextClose(this.context);

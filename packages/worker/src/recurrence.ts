@@ -7,6 +7,7 @@ import {
   type SegmentSummary,
   type Tensor,
 } from '@longscan/kernels';
+import { live, type Received } from './received.js';
 import type { SequenceGroup } from './sequence-group.js';
 import { serialRecurrence } from './serial-recurrence.js';
 
@@ -15,6 +16,8 @@ export interface RecurrenceOptions {
   readonly group: SequenceGroup | null;
   /** i32 [B, T], 1 where a document starts; null: one document. */
   readonly resets: Tensor | null;
+  /** Where the incoming state comes from; default: the other ranks. */
+  readonly received?: Received;
   /** What does not feed the recurrence: enqueued while the state is under way. */
   readonly meanwhile?: (() => void) | undefined;
 }
@@ -29,21 +32,21 @@ export function recurrence<I extends RecurrenceInputs>(
   inputs: I,
   options: RecurrenceOptions,
 ): Tensor {
-  const { group, resets, meanwhile } = options;
+  const { group, resets, received = live, meanwhile } = options;
   if (group === null) {
     meanwhile?.();
     return runRecurrence(op, inputs, { resets, h0: null }).output;
   }
-  if (op.transition === 'opaque') return serialRecurrence(op, inputs, { ...options, group });
+  if (op.transition === 'opaque') return serialRecurrence(op, inputs, { ...options, group, received });
 
   const { strategy, communicator } = group;
   const tensors = Object.values(inputs).filter((tensor) => tensor !== null);
   const call = forwardCall(tensors[0]!.device);
   const prepared = op.prepare(call, inputs, resets);
   const segment = op.summarize(call, inputs, resets, prepared);
-  const pending = strategy.start(segment, communicator, 'forward', group.options);
+  const pending = received.isReplay ? null : strategy.start(segment, communicator, 'forward', group.options);
   meanwhile?.();
-  const incoming = pending.wait();
+  const incoming = received.next(() => pending!.wait());
   const { output, kept } = op.finish(call, inputs, resets, prepared, incoming);
   recordBackward(op, inputs, resets, { group, segment, incoming, output, kept });
   return output;

@@ -1,10 +1,12 @@
 import { forwardCall, type RecurrenceInputs, type RecurrenceOp, type Tensor } from '@longscan/kernels';
+import type { Received } from './received.js';
 import type { SequenceGroup } from './sequence-group.js';
 import { refuseTransition } from './strategy-support.js';
 
 interface SerialOptions {
   readonly group: SequenceGroup;
   readonly resets: Tensor | null;
+  readonly received: Received;
   readonly meanwhile?: (() => void) | undefined;
 }
 
@@ -16,7 +18,7 @@ interface SerialOptions {
 export function serialRecurrence<I extends RecurrenceInputs>(
   op: RecurrenceOp<I>,
   inputs: I,
-  { group, resets, meanwhile }: SerialOptions,
+  { group, resets, received, meanwhile }: SerialOptions,
 ): Tensor {
   const { strategy, communicator } = group;
   const { serial } = strategy;
@@ -29,9 +31,9 @@ export function serialRecurrence<I extends RecurrenceInputs>(
 
   meanwhile?.();
   const turn = serial(communicator, 'forward');
-  const incoming = turn.receive(device, shape, dtype);
+  const incoming = received.next(() => turn.receive(device, shape, dtype));
   const { output, finalState, kept } = op.forward(call, inputs, resets, incoming);
-  turn.handOn(finalState);
+  if (!received.isReplay) turn.handOn(finalState);
 
   const { tape } = device;
   if (tape === null || !tensors.some((tensor) => tensor.requiresGrad)) return output;

@@ -14,7 +14,6 @@ const limits: readonly Limit[] = [
   { key: 'job.deterministic', feature: 'deterministic mode', values: [false] },
   { key: 'job.canonicalSegments', feature: 'deterministic mode', values: [0] },
   { key: 'model.precision', feature: 'bf16', values: ['f32'] },
-  { key: 'model.recompute', feature: 'recomputation', values: [false] },
   { key: 'data.format', feature: 'this format', values: ['bytes', 'text'] },
   { key: 'data.tokenizer', feature: 'tokenisation', values: [null] },
   { key: 'data.accumulate', feature: 'gradient accumulation', values: [1] },

@@ -59,9 +59,14 @@ export class Tape {
 
   /**
    * Enqueues the backward pass from `outputs` with gradients `seeds` (same shapes), and forgets the recorded ops.
-   * What reaches a parameter is added to its `gradient`.
+   * What reaches a parameter is added to its `gradient`. Returns what reaches each of `wanted`, leaves without a
+   * `gradient` of their own; null: nothing.
    */
-  backward(outputs: readonly Tensor[], seeds: readonly Tensor[]): void {
+  backward(
+    outputs: readonly Tensor[],
+    seeds: readonly Tensor[],
+    wanted: readonly Tensor[] = [],
+  ): (Tensor | null)[] {
     outputs.forEach((output, i) => {
       this.device.scope(() => this.accumulate(output, seeds[i]!));
     });
@@ -70,8 +75,10 @@ export class Tape {
       this.device.scope(() => this.visit(node));
     }
     this.flushDeferred();
+    const results = wanted.map((leaf) => this.takeGradient(leaf));
     for (const gradient of this.gradients.values()) gradient.release();
     this.gradients.clear();
+    return results;
   }
 
   /** Drops what was recorded without running it backward. */
@@ -94,6 +101,13 @@ export class Tape {
       this.gradients.delete(output);
     }
     for (const tensor of node.saved) tensor.release();
+  }
+
+  /** Hands the reference that this tape holds to the surrounding scope. */
+  private takeGradient(leaf: Tensor): Tensor | null {
+    const gradient = this.gradients.get(leaf) ?? null;
+    this.gradients.delete(leaf);
+    return gradient && this.device.own(gradient);
   }
 
   private accumulate(tensor: Tensor, gradient: Tensor): void {

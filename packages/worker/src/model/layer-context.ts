@@ -1,19 +1,25 @@
 import { type RecurrenceInputs, type RecurrenceOp, runRecurrence, type Tensor } from '@longscan/kernels';
 import type { LayerContext } from '../layer.js';
+import { live, type Received } from '../received.js';
 import { recurrence } from '../recurrence.js';
 import type { SequenceGroup } from '../sequence-group.js';
 
 /** Gives each layer its context for one forward pass. */
 export interface ContextSource {
-  forLayer(index: number): LayerContext;
+  /** `received`: where the pass gets what other ranks send; default: from them. */
+  forLayer(index: number, received?: Received): LayerContext;
+  /** What its contexts read beside a layer's input. */
+  readonly tensors: readonly Tensor[];
 }
 
 /** Training and validation: this rank's slice of sequences that begin with an empty memory. */
 export function sliceContexts(group: SequenceGroup | null, resets: Tensor | null): ContextSource {
-  const context: LayerContext = {
-    recurrence: (op, inputs, meanwhile) => recurrence(op, inputs, { group, resets, meanwhile }),
+  return {
+    tensors: resets === null ? [] : [resets],
+    forLayer: (_index, received = live) => ({
+      recurrence: (op, inputs, meanwhile) => recurrence(op, inputs, { group, resets, received, meanwhile }),
+    }),
   };
-  return { forLayer: () => context };
 }
 
 /**
@@ -31,6 +37,10 @@ export class CarriedContexts implements ContextSource {
         return this.step(`${index}.${numCalls++}`, op, inputs);
       },
     };
+  }
+
+  get tensors(): readonly Tensor[] {
+    return [...this.states.values()];
   }
 
   /** Bytes of all states. */

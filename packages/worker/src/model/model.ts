@@ -5,6 +5,7 @@ import type { ParameterSpec } from './init.js';
 import type { ContextSource } from './layer-context.js';
 import { createLayer, type LoadedLayer } from './load-layers.js';
 import { declarer, ParameterRecorder, type TensorSource } from './parameters.js';
+import { runKept, runRecomputed } from './recompute.js';
 
 /** A language model without its loss. */
 export interface Model {
@@ -34,13 +35,14 @@ export function createModel(
   });
   const norm = source.parameter({ name: 'norm', shape: [D], init: { constant: 1 } });
   const head = spec.tieEmbeddings ? table : source.parameter({ name: 'head', ...matrix });
+  const run = spec.recompute ? runRecomputed : runKept;
   return {
     head,
     forward(tokens, contexts) {
       let x = embedding({ tokens, table });
       blocks.forEach((block, index) => {
         const before = x;
-        x = device.scope(() => block(before, contexts.forLayer(index)));
+        x = device.scope(() => run(block, before, contexts, index));
       });
       return rmsNorm({ x, weight: norm }, normEps);
     },

@@ -10,7 +10,9 @@ import {
 import type { LayerContext } from '../layer.js';
 import type { JobSpec } from '../protocol/job-spec.js';
 import type { ModelTrace, RecurrenceTrace } from '../protocol/plan.js';
+import { live, type Received } from '../received.js';
 import { recurrence } from '../recurrence.js';
+import type { ContextSource } from './layer-context.js';
 import { type LoadedLayer, loadLayers } from './load-layers.js';
 import { createModel, parameterSpecs } from './model.js';
 import { Parameters } from './parameters.js';
@@ -45,7 +47,10 @@ function traceLayers(
   const moments = [zeros(device, parameters.values.shape), zeros(device, parameters.values.shape)];
   const atRest = device.memory({ resetPeak: true }).inUseBytes;
   const recurrences: RecurrenceTrace[] = [];
-  const contexts = { forLayer: (layer: number) => tracingContext(layer, recurrences) };
+  const contexts: ContextSource = {
+    tensors: [],
+    forLayer: (layer: number, received = live) => tracingContext(layer, received, recurrences),
+  };
 
   const tokens = empty(device, [B, T], 'i32');
   const labels = empty(device, [B, T], 'i32');
@@ -66,11 +71,11 @@ function traceLayers(
   };
 }
 
-/** Runs recurrences as on a single rank and notes what each would send. */
-function tracingContext(layer: number, recurrences: RecurrenceTrace[]): LayerContext {
+/** Runs recurrences as on a single rank and notes what each would send; a second run in the backward pass sends nothing. */
+function tracingContext(layer: number, received: Received, recurrences: RecurrenceTrace[]): LayerContext {
   return {
     recurrence(op, inputs, meanwhile) {
-      recurrences.push({ layer, kind: op.transition, ...wireBytes(op, inputs) });
+      if (!received.isReplay) recurrences.push({ layer, kind: op.transition, ...wireBytes(op, inputs) });
       return recurrence(op, inputs, { group: null, resets: null, meanwhile });
     },
   };

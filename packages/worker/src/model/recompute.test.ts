@@ -1,0 +1,97 @@
+import { createInProcessGroup, openCpuDevice } from '@longscan/kernels';
+import { randomSource } from '@longscan/kernels/testing';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { Batch } from '../data/index.js';
+import { loadStrategy } from '../load-strategy.js';
+import { Optimizer } from '../optim/optimizer.js';
+import { type JobSpec, jobSpecSchema } from '../protocol/job-spec.js';
+import { numExtra, trainStep } from '../train-step.js';
+import { loadLayers } from './load-layers.js';
+import { createModel, parameterSpecs } from './model.js';
+import { Parameters } from './parameters.js';
+import { traceModel } from './trace.js';
+
+const sliceLength = 80;
+const numSteps = 3;
+
+function specOf(recompute: boolean): JobSpec {
+  return jobSpecSchema.parse({
+    model: {
+      ...{ dModel: 32, numLayers: 6, numHeads: 2, vocabSize: 40, mlp: 64, recompute },
+      layers: ['gla', 'lightning', 'linear-attention', 'gla', 'simple-gla', 'lightning'].map((use) => ({
+        ...{ use, options: {}, file: null },
+      })),
+    },
+    data: { path: 'unused', sequenceLength: 3 * sliceLength },
+    optimizer: {},
+  });
+}
+
+function batchOf(step: number, rank: number, isPacked: boolean): Batch {
+  const next = randomSource(100 * step + rank);
+  const draw = (limit: number) =>
+    Int32Array.from({ length: 2 * sliceLength }, () => Math.floor(limit * next()));
+  return {
+    ...{ numSequences: 2, sliceLength, tokens: draw(40), labels: draw(40), numValidTokens: 6 * sliceLength },
+    resets: isPacked ? draw(20).map((value) => Number(value === 0)) : null,
+  };
+}
+
+/** Three ranks, three steps: what every rank saw, the weights, and the highest memory of rank 1. */
+async function train(recompute: boolean, strategyName: string, isPacked: boolean) {
+  const spec = specOf(recompute);
+  const layers = await loadLayers(spec.model);
+  const strategy = await loadStrategy(strategyName);
+  const devices = Array.from({ length: 3 }, () => openCpuDevice({ poison: true }));
+  const [sp, world] = ['sp', 'world'].map((axis) => createInProcessGroup(devices, { axis }));
+  const ranks = devices.map((device, rank) => {
+    const parameters = new Parameters(device, parameterSpecs(spec.model, layers), numExtra);
+    parameters.initialise(7);
+    return {
+      ...{ device, parameters },
+      model: createModel(spec.model, layers, parameters),
+      optimizer: new Optimizer(parameters, spec.optimizer),
+      mesh: { sp: sp![rank]!, world: world![rank]!, close() {} },
+      sequence: { communicator: sp![rank]!, strategy, options: { blocks: 3 } },
+    };
+  });
+  const atRest = devices[1]!.memory({ resetPeak: true }).inUseBytes;
+  const steps = [];
+  for (let step = 1; step <= numSteps; step++) {
+    const all = ranks.map((training, rank) => {
+      const batches = [batchOf(step, rank, isPacked)];
+      return trainStep(training, batches, step, 1e-2, { stop: false, save: false });
+    });
+    steps.push(await Promise.all(all));
+  }
+  const weights = await ranks[0]!.parameters.values.readNumbers();
+  const { peakBytes, inUseBytes } = devices[1]!.memory();
+  for (const device of devices) device.close();
+  return { steps, weights, peakBytes: peakBytes - atRest, leakedBytes: inUseBytes - atRest };
+}
+
+for (const strategy of ['ring', 'all-gather', 'all-scan']) {
+  for (const isPacked of [false, true]) {
+    test(`recompute ~> ${strategy}, packed ${isPacked}: the same bits and bytes sent, less memory`, async () => {
+      const [kept, again] = [await train(false, strategy, isPacked), await train(true, strategy, isPacked)];
+      // Losses, gradient norms, bytes of each direction, on each rank.
+      assert.equal(again.steps, kept.steps);
+      assert.equal(again.weights, kept.weights);
+      assert.ok(again.steps[0]![0]!.spBytesSentForward > 0);
+      assert.ok(again.peakBytes < 0.5 * kept.peakBytes, `${again.peakBytes} of ${kept.peakBytes} bytes`);
+      assert.is(again.leakedBytes, 0);
+    });
+  }
+}
+
+test('recompute ~> the planner sees its memory and its work, and each scan once', async () => {
+  const sizes = { numSequences: 2, sliceLength };
+  const [kept, again] = [await traceModel(specOf(false), sizes), await traceModel(specOf(true), sizes)];
+  assert.equal(again.recurrences, kept.recurrences);
+  assert.ok(again.activationBytes < 0.3 * kept.activationBytes);
+  assert.ok(again.peakBytes < kept.peakBytes);
+  assert.ok(again.flopsPerToken > 1.2 * kept.flopsPerToken && again.flopsPerToken < 1.5 * kept.flopsPerToken);
+});
+
+test.run();
