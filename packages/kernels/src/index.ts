@@ -24,6 +24,7 @@ export { type AdamwOptions, type AdamwTensors, adamw } from './ops/adamw/index.j
 export { add, axpy } from './ops/add/index.js';
 export { batchedMatmul, type MatmulOptions } from './ops/batched-matmul/index.js';
 export { addAlong, mulAlong, repeatHeads, sub } from './ops/broadcast/index.js';
+export { concatLast, splitLast } from './ops/columns/index.js';
 export { crossEntropy } from './ops/cross-entropy/index.js';
 export { embedding } from './ops/embedding/index.js';
 export { type DecayKind, type GatedLinearInputs, gatedLinear } from './ops/gated-linear/index.js';
