@@ -26,7 +26,7 @@ export function layerChecks(layer: Layer, strategies: readonly Strategy[]): Chec
       ...gradientChecks(variant),
       ...causalityChecks(variant),
       ...recurrentFormChecks(variant),
-      ...strategies.flatMap((strategy) => rankChecks(variant, strategy)),
+      ...rankChecks(variant, strategies),
       ...documentChecks(variant, strategies),
     ].map(({ name, run }) => ({ name: `${variant.label} ~> ${name}`, run })),
   );

@@ -1,10 +1,11 @@
 import type { DType } from '@longscan/kernels';
 import { expectClose, randomNormal, sliceTokens, tolerances } from '@longscan/kernels/testing';
 import type { Strategy } from '../../strategy.js';
+import { supportsTransition } from '../../strategy-support.js';
 import { type Check, demand } from '../check.js';
 import { createProblem, type Problem } from './problem.js';
 import { type Placement, runAlone, runLayer } from './run-layer.js';
-import { transitionsOf } from './transitions.js';
+import { isFixed, transitionsOf } from './transitions.js';
 import type { Variant } from './variant.js';
 
 const T = 48;
@@ -29,13 +30,17 @@ const documents: readonly Document[] = starts.flatMap((tokens, b) => {
 
 /** Packed documents know nothing of each other, forward or backward. */
 export function documentChecks(variant: Variant, strategies: readonly Strategy[]): Check[] {
-  const cuts = transitionsOf(variant).has('fixed-scalar') ? [evenCut] : [evenCut, unevenCut];
+  const kinds = transitionsOf(variant);
+  const cuts = isFixed(kinds) || variant.layer.sliceMultiple ? [evenCut] : [evenCut, unevenCut];
+  const able = strategies.filter((strategy) =>
+    [...kinds].every((kind) => supportsTransition(strategy, kind)),
+  );
   const alone = { lengths: [T], strategy: null };
   return [
     { name: 'a document in a pack = the document alone', run: () => checkAlone(variant) },
     isolationCheck(variant, 'f64', '1 rank, f64', [alone]),
     isolationCheck(variant, 'f32', '1 rank', [alone]),
-    ...strategies.map((strategy) => {
+    ...able.map((strategy) => {
       const placements = cuts.map((lengths) => ({ lengths, strategy }));
       return isolationCheck(variant, 'f32', `3 ranks under ${strategy.name}`, placements);
     }),

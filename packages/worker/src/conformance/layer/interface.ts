@@ -41,7 +41,7 @@ async function checkDeclaration(variant: Variant): Promise<void> {
     demand(isAmong, `${option}: the default ${config[option]} is not among its choices`);
   }
   const kinds = transitionsOf(variant);
-  const fits = kinds.size === 0 || kinds.has(transition);
+  const fits = kinds.size === 0 || transition === 'softmax' || kinds.has(transition);
   demand(fits, `it declares transition '${transition}', its recurrences have ${[...kinds].join(', ')}`);
 }
 

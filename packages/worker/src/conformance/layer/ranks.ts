@@ -1,9 +1,11 @@
+import type { TransitionKind } from '@longscan/kernels';
 import { expectClose, tolerances } from '@longscan/kernels/testing';
 import type { Strategy } from '../../strategy.js';
-import type { Check } from '../check.js';
-import { createProblem } from './problem.js';
+import { supportsTransition } from '../../strategy-support.js';
+import { type Check, demand } from '../check.js';
+import { createProblem, type Problem } from './problem.js';
 import { type LayerRun, runAlone, runLayer } from './run-layer.js';
-import { transitionsOf } from './transitions.js';
+import { isFixed, transitionsOf } from './transitions.js';
 import type { Variant } from './variant.js';
 
 /** Slices of one length on 2, 3 and 4 ranks: a single token, whole tiles, no tiles, more than a chunk of 64. */
@@ -16,32 +18,62 @@ const unevenCuts = [
   [5, 16, 1, 30],
 ];
 
-/** Cuts that a layer can be laid out in: where M is known from the length, all slices must have the same one. */
-function cutsFor(variant: Variant): number[][] {
-  return transitionsOf(variant).has('fixed-scalar') ? evenCuts : [...evenCuts, ...unevenCuts];
+/** Cuts that a layer can be laid out in. */
+function cutsFor(variant: Variant): (readonly number[])[] {
+  const { layer, config } = variant;
+  const multiple = layer.sliceMultiple?.(config) ?? 1;
+  // Where M is known from the length, all slices must have the same one.
+  const cuts = isFixed(transitionsOf(variant)) ? evenCuts : [...evenCuts, ...unevenCuts];
+  if (multiple === 1) return cuts;
+  const rounded = cuts.map((lengths) => lengths.map((length) => multiple * Math.ceil(length / multiple)));
+  return [...new Map(rounded.map((lengths) => [lengths.join(), lengths])).values()];
 }
 
-/** However the sequence is cut over ranks, the output and every gradient are the same. */
-export function rankChecks(variant: Variant, strategy: Strategy): Check[] {
-  return [false, true].map((isPacked) => ({
-    name: `1 rank = 2, 3, 4 ranks under ${strategy.name}${isPacked ? ', documents packed' : ''}`,
-    run: async () => {
-      for (const lengths of cutsFor(variant)) await checkCut(variant, strategy, lengths, isPacked);
-    },
-  }));
+/** However the sequence is cut over ranks, the output and every gradient are the same; or the strategy refuses. */
+export function rankChecks(variant: Variant, strategies: readonly Strategy[]): Check[] {
+  return [false, true].flatMap((isPacked) => {
+    const runs = new Map<string, Promise<LayerRun>>();
+    const wholeRun = (problem: Problem, key: string): Promise<LayerRun> => {
+      const run = runs.get(key) ?? runAlone(problem);
+      runs.set(key, run);
+      return run;
+    };
+    return strategies.map((strategy) => {
+      const packed = isPacked ? ', documents packed' : '';
+      const refused = [...transitionsOf(variant)].find((kind) => !supportsTransition(strategy, kind));
+      if (refused !== undefined) {
+        return {
+          name: `${strategy.name} refuses ${refused}, naming both${packed}`,
+          run: () => expectRefusal(createProblem(variant, { T: 32 }), strategy, refused),
+        };
+      }
+      return {
+        name: `1 rank = 2, 3, 4 ranks under ${strategy.name}${packed}`,
+        run: async () => {
+          for (const lengths of cutsFor(variant)) {
+            const problem = cutProblem(variant, lengths, isPacked);
+            const expected = await wholeRun(problem, lengths.join());
+            expectSame(`slices of ${lengths}`, await runLayer(problem, { lengths, strategy }), expected);
+          }
+        },
+      };
+    });
+  });
 }
 
-async function checkCut(
-  variant: Variant,
-  strategy: Strategy,
-  lengths: readonly number[],
-  isPacked: boolean,
-): Promise<void> {
+function cutProblem(variant: Variant, lengths: readonly number[], isPacked: boolean): Problem {
   const T = lengths.reduce((sum, length) => sum + length, 0);
   const starts = isPacked ? [[0, Math.floor(T / 3), lengths[0]!], [T - 1]] : undefined;
-  const problem = createProblem(variant, { T, ...(starts && { starts }) });
-  const expected = await runAlone(problem);
-  expectSame(`slices of ${lengths}`, await runLayer(problem, { lengths, strategy }), expected);
+  return createProblem(variant, { T, ...(starts && { starts }) });
+}
+
+async function expectRefusal(problem: Problem, strategy: Strategy, kind: TransitionKind): Promise<void> {
+  const message = await runLayer(problem, { lengths: [16, 16], strategy }).then(
+    () => 'it ran',
+    (error: Error) => error.message,
+  );
+  const isNamed = [`error[E-STRATEGY]`, strategy.name, kind].every((part) => message.includes(part));
+  demand(isNamed, `expected a refusal that names ${strategy.name} and ${kind}; ${message}`);
 }
 
 function expectSame(where: string, found: LayerRun, expected: LayerRun): void {

@@ -17,3 +17,8 @@ export function transitionsOf(variant: Variant): ReadonlySet<TransitionKind> {
   });
   return kinds;
 }
+
+/** Whether M of some recurrence is known from the length of a slice, which must then be the same on every rank. */
+export function isFixed(kinds: ReadonlySet<TransitionKind>): boolean {
+  return kinds.has('fixed-scalar') || kinds.has('fixed-complex');
+}
