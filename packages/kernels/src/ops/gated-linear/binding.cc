@@ -11,8 +11,8 @@ namespace longscan {
 size_t gatedLinearScratchBytes(int K, int V, size_t elementBytes) {
   const auto padded = [](int n) { return (static_cast<size_t>(n) + 15) / 16 * 16; };
   const size_t Kp = padded(K), Vp = padded(V);
-  return sizeof(double) * Kp +
-         elementBytes * (Kp * Vp + 16 * (9 * Kp + 2 * Vp + std::max(Kp, Vp)) + 3 * Kp + 3 * 256);
+  return sizeof(double) * 2 * Kp +
+         elementBytes * (Kp * Vp + 16 * (9 * Kp + 2 * Vp + std::max(Kp, Vp)) + 4 * Kp + 3 * 256 + 16);
 }
 
 namespace {
@@ -30,37 +30,36 @@ void runHeads(ThreadPool& pool, const Task& task, size_t elementBytes,
   });
 }
 
-/// The arguments that every function here begins with: stream, decay, scale, q, k, v, g, resets.
+/// The arguments that every function here begins with: stream, decay, scale, k, v, g, bonus, resets.
 struct Common {
   Stream& stream;
   Decay decay;
   double scale;
-  TensorRef q, k, v, g, resets;
+  TensorRef k, v, g, bonus, resets;
   int64_t B, T, H, K, V;
 
   explicit Common(Args& args)
       : stream(args.stream()),
         decay(static_cast<Decay>(args.integer("decay"))),
         scale(args.number("scale")),
-        q(args.tensor("q")),
         k(args.tensor("k")),
         v(args.tensor("v")),
         g(args.optionalTensor("g")),
+        bonus(args.optionalTensor("bonus")),
         resets(args.optionalTensor("resets")) {
-    args.check(q.numDims == 4 && v.numDims == 4, "q, k and v have 4 dims");
-    B = q.dim(0), T = q.dim(1), H = q.dim(2), K = q.dim(3), V = v.dim(3);
-    args.check(k.shape == q.shape && v.dim(0) == B && v.dim(1) == T && v.dim(2) == H,
-               "q, k and v do not fit");
+    args.check(k.numDims == 4 && v.numDims == 4, "k and v have 4 dims");
+    B = k.dim(0), T = k.dim(1), H = k.dim(2), K = k.dim(3), V = v.dim(3);
+    args.check(v.dim(0) == B && v.dim(1) == T && v.dim(2) == H, "k and v do not fit");
     args.check(K >= 1 && V >= 1 && K <= 4096 && V <= 4096, "head sizes are not between 1 and 4096");
     args.check(decay >= Decay::identity && decay <= Decay::diagonal, "unknown decay");
-    args.checkSameType(q, k);
-    args.checkSameType(q, v);
+    args.checkSameType(k, v);
     const int64_t expected = decay == Decay::identity      ? 0
                              : decay == Decay::fixedScalar ? H
                              : decay == Decay::scalar      ? B * T * H
                                                            : B * T * H * K;
-    args.check(g.numElements == expected && (g ? g.dtype == q.dtype : expected == 0),
+    args.check(g.numElements == expected && (g ? g.dtype == k.dtype : expected == 0),
                "g does not fit its decay");
+    if (bonus) sized(args, bonus, H * K, "bonus");
     args.check(!resets || (resets.dtype == DType::i32 && resets.numElements == B * T),
                "resets is not i32 [B, T]");
   }
@@ -74,13 +73,18 @@ struct Common {
             static_cast<int>(V),
             decay,
             static_cast<Real>(scale),
-            q.as<Real>(),
             k.as<Real>(),
             v.as<Real>(),
             g.as<Real>(),
+            bonus.as<Real>(),
             resets.as<int32_t>()};
   }
 
+  Axis axis(Args& args) const {
+    const int64_t axis = args.integer("axis");
+    args.check(axis == 0 || axis == 1, "unknown axis");
+    return static_cast<Axis>(axis);
+  }
   TensorRef state(Args& args, const char* name) const {
     return sized(args, args.tensor(name), B * H * K * V, name);
   }
@@ -92,7 +96,7 @@ struct Common {
     return sized(args, args.tensor(name), v.numElements, name);
   }
   TensorRef keys(Args& args, const char* name) const {
-    return sized(args, args.tensor(name), q.numElements, name);
+    return sized(args, args.tensor(name), k.numElements, name);
   }
   TensorRef checkpoints(Args& args) const {
     const TensorRef tensor = args.optionalTensor("checkpoints");
@@ -100,44 +104,55 @@ struct Common {
     return tensor ? sized(args, tensor, B * H * numChunks * K * V, "checkpoints") : tensor;
   }
   TensorRef sized(Args& args, const TensorRef& tensor, int64_t count, const char* name) const {
-    args.checkSameType(q, tensor);
+    args.checkSameType(k, tensor);
     args.check(tensor.numElements == count, std::string(name) + " has " + std::to_string(tensor.numElements) +
                                                 " elements, expected " + std::to_string(count));
     return tensor;
   }
 };
 
-Napi::Value bindForward(Args& args) {
+Napi::Value bindSweep(Args& args) {
   const Common common(args);
+  const Axis axis = common.axis(args);
+  const bool withKeys = axis == Axis::key;
+  const TensorRef reader = withKeys ? common.keys(args, "reader") : common.values(args, "reader");
   const TensorRef h0 = common.optionalState(args, "h0");
-  const TensorRef o = common.values(args, "o");
-  const TensorRef state = common.state(args, "state");
+  const TensorRef out = withKeys ? common.values(args, "out") : common.keys(args, "out");
+  const TensorRef state = common.optionalState(args, "state");
   const TensorRef factor = args.optionalTensor("factor");
   const TensorRef reset = args.optionalTensor("reset");
+  const TensorRef checkpoints = common.checkpoints(args);
   if (factor) {
     const int64_t perHead = common.decay == Decay::diagonal ? common.K : 1;
     common.sized(args, factor, common.B * common.H * perHead, "factor");
   }
   if (reset) common.sized(args, reset, common.B, "reset");
   ThreadPool& pool = common.stream.context().pool();
-  dispatchFloat(args, common.q.dtype, [&](auto zero) {
+  dispatchFloat(args, common.k.dtype, [&](auto zero) {
     using Real = decltype(zero);
-    const GatedLinearForward<Real> task{common.call<Real>(), h0.as<Real>(),     o.as<Real>(),
-                                        state.as<Real>(),    factor.as<Real>(), reset.as<Real>()};
+    const GatedLinearSweep<Real> task{common.call<Real>(),   axis,
+                                      reader.as<Real>(),     h0.as<Real>(),
+                                      out.as<Real>(),        state.as<Real>(),
+                                      factor.as<Real>(),     reset.as<Real>(),
+                                      checkpoints.as<Real>()};
     args.enqueue(
-        [task, &pool] { runHeads<GatedLinearForward<Real>>(pool, task, sizeof(Real), gatedLinearForward); });
+        [task, &pool] { runHeads<GatedLinearSweep<Real>>(pool, task, sizeof(Real), gatedLinearSweep); });
   });
   return args.env().Undefined();
 }
 
 Napi::Value bindCorrect(Args& args) {
   const Common common(args);
+  const Axis axis = common.axis(args);
+  const bool withKeys = axis == Axis::key;
+  const TensorRef reader = withKeys ? common.keys(args, "reader") : common.values(args, "reader");
   const TensorRef h0 = common.state(args, "h0");
-  const TensorRef o = common.values(args, "o");
+  const TensorRef out = withKeys ? common.values(args, "out") : common.keys(args, "out");
   ThreadPool& pool = common.stream.context().pool();
-  dispatchFloat(args, common.q.dtype, [&](auto zero) {
+  dispatchFloat(args, common.k.dtype, [&](auto zero) {
     using Real = decltype(zero);
-    const GatedLinearCorrect<Real> task{common.call<Real>(), h0.as<Real>(), o.as<Real>()};
+    const GatedLinearCorrect<Real> task{common.call<Real>(), axis, reader.as<Real>(), h0.as<Real>(),
+                                        out.as<Real>()};
     args.enqueue(
         [task, &pool] { runHeads<GatedLinearCorrect<Real>>(pool, task, sizeof(Real), gatedLinearCorrect); });
   });
@@ -146,57 +161,45 @@ Napi::Value bindCorrect(Args& args) {
 
 Napi::Value bindAdjoint(Args& args) {
   const Common common(args);
+  const TensorRef q = common.keys(args, "q");
   const TensorRef dO = common.values(args, "dO");
   const TensorRef adjoint = common.state(args, "adjoint");
   ThreadPool& pool = common.stream.context().pool();
-  dispatchFloat(args, common.q.dtype, [&](auto zero) {
+  dispatchFloat(args, common.k.dtype, [&](auto zero) {
     using Real = decltype(zero);
-    const GatedLinearAdjoint<Real> task{common.call<Real>(), dO.as<Real>(), adjoint.as<Real>()};
+    const GatedLinearAdjoint<Real> task{common.call<Real>(), q.as<Real>(), dO.as<Real>(), adjoint.as<Real>()};
     args.enqueue(
         [task, &pool] { runHeads<GatedLinearAdjoint<Real>>(pool, task, sizeof(Real), gatedLinearAdjoint); });
   });
   return args.env().Undefined();
 }
 
-Napi::Value bindQueryGrad(Args& args) {
+Napi::Value bindWriteGrad(Args& args) {
   const Common common(args);
-  const TensorRef h0 = common.optionalState(args, "h0");
-  const TensorRef dO = common.values(args, "dO");
+  const TensorRef q = common.keys(args, "q");
   const TensorRef dq = common.keys(args, "dq");
-  const TensorRef checkpoints = common.checkpoints(args);
-  ThreadPool& pool = common.stream.context().pool();
-  dispatchFloat(args, common.q.dtype, [&](auto zero) {
-    using Real = decltype(zero);
-    const GatedLinearQueryGrad<Real> task{common.call<Real>(), h0.as<Real>(), dO.as<Real>(), dq.as<Real>(),
-                                          checkpoints.as<Real>()};
-    args.enqueue([task, &pool] {
-      runHeads<GatedLinearQueryGrad<Real>>(pool, task, sizeof(Real), gatedLinearQueryGrad);
-    });
-  });
-  return args.env().Undefined();
-}
-
-Napi::Value bindKeyValueGrad(Args& args) {
-  const Common common(args);
   const TensorRef dO = common.values(args, "dO");
-  const TensorRef dq = common.keys(args, "dq");
   const TensorRef checkpoints = common.checkpoints(args);
   const TensorRef dht = common.optionalState(args, "dht");
   const TensorRef dk = common.keys(args, "dk");
   const TensorRef dv = common.values(args, "dv");
   const TensorRef dg = args.optionalTensor("dg");
+  const TensorRef dbonus = args.optionalTensor("dbonus");
   const TensorRef dh0 = common.optionalState(args, "dh0");
   if (dg) common.sized(args, dg, common.g.numElements, "dg");
   args.check(!dg || (checkpoints && common.decay >= Decay::scalar),
              "dg needs checkpoints and a decay per token");
+  if (dbonus) common.sized(args, dbonus, common.B * common.H * common.K, "dbonus");
+  args.check(!dbonus || common.bonus, "dbonus needs a bonus");
   ThreadPool& pool = common.stream.context().pool();
-  dispatchFloat(args, common.q.dtype, [&](auto zero) {
+  dispatchFloat(args, common.k.dtype, [&](auto zero) {
     using Real = decltype(zero);
-    const GatedLinearKeyValueGrad<Real> task{common.call<Real>(),    dO.as<Real>(),  dq.as<Real>(),
-                                             checkpoints.as<Real>(), dht.as<Real>(), dk.as<Real>(),
-                                             dv.as<Real>(),          dg.as<Real>(),  dh0.as<Real>()};
+    const GatedLinearWriteGrad<Real> task{common.call<Real>(), q.as<Real>(),           dq.as<Real>(),
+                                          dO.as<Real>(),       checkpoints.as<Real>(), dht.as<Real>(),
+                                          dk.as<Real>(),       dv.as<Real>(),          dg.as<Real>(),
+                                          dbonus.as<Real>(),   dh0.as<Real>()};
     args.enqueue([task, &pool] {
-      runHeads<GatedLinearKeyValueGrad<Real>>(pool, task, sizeof(Real), gatedLinearKeyValueGrad);
+      runHeads<GatedLinearWriteGrad<Real>>(pool, task, sizeof(Real), gatedLinearWriteGrad);
     });
   });
   return args.env().Undefined();
@@ -205,11 +208,10 @@ Napi::Value bindKeyValueGrad(Args& args) {
 }  // namespace
 
 void register_gated_linear(Registry& registry) {
-  registry.add("gatedLinearForward", 13, bindForward);
-  registry.add("gatedLinearCorrect", 10, bindCorrect);
-  registry.add("gatedLinearAdjoint", 10, bindAdjoint);
-  registry.add("gatedLinearQueryGrad", 12, bindQueryGrad);
-  registry.add("gatedLinearKeyValueGrad", 16, bindKeyValueGrad);
+  registry.add("gatedLinearSweep", 16, bindSweep);
+  registry.add("gatedLinearCorrect", 12, bindCorrect);
+  registry.add("gatedLinearAdjoint", 11, bindAdjoint);
+  registry.add("gatedLinearWriteGrad", 18, bindWriteGrad);
 }
 
 }  // namespace longscan

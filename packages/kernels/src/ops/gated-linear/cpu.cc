@@ -1,41 +1,56 @@
-#include "cpu_tile.h"
+#include "cpu_pairs.h"
 
-// Forward: the sweep over a slice, and the correction by an incoming state.
+// The sweep over a slice forward in time, and the correction of what it read by an incoming state.
 
 namespace longscan {
 namespace LONGSCAN_LEVEL {
 
 template <typename Real>
-static void forwardHead(const GatedLinearForward<Real>& task, int64_t index, Scratch<Real>& s) {
+static inline void storeCheckpoint(const Scratch<Real>& s, int K, int V, Real* to) {
+  for (int x = 0; x < K; x++) {
+    for (int y = 0; y < V; y++) to[x * V + y] = s.state[x * s.Vp + y];
+  }
+}
+
+template <typename Real>
+static void sweepHead(const GatedLinearSweep<Real>& task, int64_t index, Scratch<Real>& s) {
   const GatedLinear<Real>& c = task.call;
   const Head<Real> head(c, index);
   const int Kp = s.Kp, Vp = s.Vp;
   const int64_t stateSize = static_cast<int64_t>(c.K) * c.V;
+  const int64_t numChunks = (c.T + decayChunk - 1) / decayChunk;
   loadState(task.h0 == nullptr ? nullptr : task.h0 + index * stateSize, c.K, c.V, s.state, Kp, Vp);
+  head.loadBonus(s.bonus);
   for (int x = 0; x < Kp; x++) s.logRunning[x] = 0;
   bool anyReset = false;
   for (int64_t t = 0; t < c.T;) {
-    const Tile tile = head.tileAt(t);
-    const int n = tile.numTokens;
+    const Tile tile = head.tiles().at(t);
     if (tile.reset) {
       anyReset = true;
       for (int x = 0; x < Kp * Vp; x++) s.state[x] = 0;
     }
-    loadRows(c.q + head.keyOffset + t * head.keyStride, head.keyStride, n, c.K, s.q, Kp);
-    loadRows(c.k + head.keyOffset + t * head.keyStride, head.keyStride, n, c.K, s.k, Kp);
-    loadRows(c.v + head.valueOffset + t * head.valueStride, head.valueStride, n, c.V, s.v, Vp);
+    head.loadKeys(c.k, tile, s.k);
+    head.loadValues(c.v, tile, s.v);
     loadDecays(head, tile, s);
-    computeScores(c, s);
-    multiply<Real, Old::drop>(L, Vp, L, s.scores, L, 1, s.v, Vp, s.o, Vp);
-    scaleRows(c, s.q, s.prefix, c.scale, Kp, s.queryRows);
-    multiply<Real, Old::add>(L, Vp, c.K, s.queryRows, Kp, 1, s.state, Vp, s.o, Vp);
-    storeRows(s.o, Vp, n, c.V, task.o + head.valueOffset + t * head.valueStride, head.valueStride);
+    if (task.axis == Axis::key) {
+      head.loadKeys(task.reader, tile, s.q);
+      readWithKeys(c, s);
+      head.storeValues(s.o, tile, task.out);
+    } else {
+      head.loadValues(task.reader, tile, s.o);
+      readWithValues(c, s);
+      head.storeKeys(s.queryRows, tile, task.out);
+    }
     scaleRows(c, s.k, s.suffix, Real(1), Kp, s.keyRows);
     multiply<Real, Old::scaleRows>(Kp, Vp, L, s.keyRows, 1, Kp, s.v, Vp, s.state, Vp, s.total);
     for (int x = 0; x < Kp; x++) s.logRunning[x] += s.logTotal[x];
-    t += n;
+    t += tile.numTokens;
+    if (task.checkpoints != nullptr && (t % decayChunk == 0 || t == c.T)) {
+      const int64_t chunk = index * numChunks + (t - 1) / decayChunk;
+      storeCheckpoint(s, c.K, c.V, task.checkpoints + chunk * stateSize);
+    }
   }
-  storeState(s.state, Vp, c.K, c.V, task.state + index * stateSize);
+  if (task.state != nullptr) storeState(s.state, Vp, c.K, c.V, task.state + index * stateSize);
   if (task.factor != nullptr) {
     const int count = c.decay == Decay::diagonal ? c.K : 1;
     for (int x = 0; x < count; x++)
@@ -44,26 +59,47 @@ static void forwardHead(const GatedLinearForward<Real>& task, int64_t index, Scr
   if (task.reset != nullptr && head.h == 0) task.reset[head.b] = anyReset ? 1 : 0;
 }
 
+/// One tile of a correction: `moved` [L, Kp] is the decay from the slice's start up to what each token reads.
+template <typename Real>
+static inline void correctTile(const GatedLinearCorrect<Real>& task, const Head<Real>& head, const Tile& tile,
+                               Scratch<Real>& s) {
+  const GatedLinear<Real>& c = task.call;
+  if (task.axis == Axis::key) {
+    head.loadKeys(task.reader, tile, s.q);
+    head.loadValues(task.out, tile, s.o);
+    for (int x = 0; x < L * s.Kp; x++) s.queryRows[x] = s.q[x] * s.moved[x];
+    multiply<Real, Old::add>(L, s.Vp, c.K, s.queryRows, s.Kp, 1, s.state, s.Vp, s.o, s.Vp);
+    head.storeValues(s.o, tile, task.out);
+    return;
+  }
+  head.loadValues(task.reader, tile, s.o);
+  head.loadKeys(task.out, tile, s.queryRows);
+  transposeRows(s.o, s.Vp, s.transposed);
+  multiply<Real, Old::drop>(s.Kp, L, c.V, s.state, s.Vp, 1, s.transposed, L, s.product, L);
+  for (int i = 0; i < L; i++) {
+    for (int x = 0; x < s.Kp; x++) {
+      s.queryRows[i * s.Kp + x] += s.product[x * L + i] * s.moved[i * s.Kp + x];
+    }
+  }
+  head.storeKeys(s.queryRows, tile, task.out);
+}
+
 template <typename Real>
 static void correctHead(const GatedLinearCorrect<Real>& task, int64_t index, Scratch<Real>& s) {
   const GatedLinear<Real>& c = task.call;
   const Head<Real> head(c, index);
-  const int Kp = s.Kp, Vp = s.Vp;
-  loadState(task.h0 + index * static_cast<int64_t>(c.K) * c.V, c.K, c.V, s.state, Kp, Vp);
+  const int Kp = s.Kp;
+  loadState(task.h0 + index * static_cast<int64_t>(c.K) * c.V, c.K, c.V, s.state, Kp, s.Vp);
   for (int x = 0; x < Kp; x++) s.running[x] = 1, s.logRunning[x] = 0;
-  const int64_t end = head.firstReset();
+  const int64_t end = head.tiles().firstReset();
   for (int64_t t = 0; t < end;) {
-    const Tile tile = head.tileAt(t);
-    loadRows(c.q + head.keyOffset + t * head.keyStride, head.keyStride, tile.numTokens, c.K, s.q, Kp);
+    const Tile tile = head.tiles().at(t);
     loadDecays(head, tile, s);
-    scaleRows(c, s.q, s.prefix, c.scale, Kp, s.queryRows);
     for (int i = 0; i < L; i++) {
-      for (int x = 0; x < Kp; x++) s.queryRows[i * Kp + x] *= s.running[x];
+      for (int x = 0; x < Kp; x++) s.moved[i * Kp + x] = s.running[x];
     }
-    Real* o = task.o + head.valueOffset + t * head.valueStride;
-    loadRows(o, head.valueStride, tile.numTokens, c.V, s.o, Vp);
-    multiply<Real, Old::add>(L, Vp, c.K, s.queryRows, Kp, 1, s.state, Vp, s.o, Vp);
-    storeRows(s.o, Vp, tile.numTokens, c.V, o, head.valueStride);
+    scaleRows(c, s.moved, s.prefix, c.scale, Kp, s.moved);
+    correctTile(task, head, tile, s);
     bool reaches = false;
     for (int x = 0; x < c.K; x++) {
       s.logRunning[x] += s.logTotal[x];
@@ -76,30 +112,8 @@ static void correctHead(const GatedLinearCorrect<Real>& task, int64_t index, Scr
   }
 }
 
-template <typename Real>
-static void forwardHeads(const GatedLinearForward<Real>& task, int64_t begin, int64_t end, void* scratch) {
-  Scratch<Real> s(scratch, task.call.K, task.call.V);
-  for (int64_t i = begin; i < end; i++) forwardHead(task, i, s);
-}
-
-template <typename Real>
-static void correctHeads(const GatedLinearCorrect<Real>& task, int64_t begin, int64_t end, void* scratch) {
-  Scratch<Real> s(scratch, task.call.K, task.call.V);
-  for (int64_t i = begin; i < end; i++) correctHead(task, i, s);
-}
-
-void gatedLinearForward(const GatedLinearForward<float>& task, int64_t begin, int64_t end, void* scratch) {
-  forwardHeads(task, begin, end, scratch);
-}
-void gatedLinearForward(const GatedLinearForward<double>& task, int64_t begin, int64_t end, void* scratch) {
-  forwardHeads(task, begin, end, scratch);
-}
-void gatedLinearCorrect(const GatedLinearCorrect<float>& task, int64_t begin, int64_t end, void* scratch) {
-  correctHeads(task, begin, end, scratch);
-}
-void gatedLinearCorrect(const GatedLinearCorrect<double>& task, int64_t begin, int64_t end, void* scratch) {
-  correctHeads(task, begin, end, scratch);
-}
+LONGSCAN_HEADS(gatedLinearSweep, GatedLinearSweep, sweepHead)
+LONGSCAN_HEADS(gatedLinearCorrect, GatedLinearCorrect, correctHead)
 
 }  // namespace LONGSCAN_LEVEL
 }  // namespace longscan

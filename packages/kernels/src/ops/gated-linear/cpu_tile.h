@@ -22,15 +22,17 @@ struct Scratch {
   Real* transposed;                   // [max(Kp, Vp), L]
   Real* product;                      // [Kp, L]
   Real *scores, *scoreGrads;          // [L, L]
+  Real* own;                          // [L], with a bonus: what scoreGrads would have on its diagonal
+  Real* bonus;                        // [Kp]
   Real *decay, *prefix, *suffix;      // diagonal: [L, Kp]; scalar: [L]
   Real *total, *logTotal, *running;   // [Kp]
-  double* logRunning;                 // [Kp], log decay from the slice's start
+  double *logRunning, *bonusGrad;     // [Kp], log decay from the slice's start; sum over its tokens
   Real* ratio;                        // [L, L], scalar kinds
 
-  // The double array comes first, so everything stays aligned; Kp is a multiple of 16.
+  // The double arrays come first, so everything stays aligned; Kp is a multiple of 16.
   Scratch(void* memory, int K, int V)
-      : Kp(padded(K)), Vp(padded(V)), logRunning(static_cast<double*>(memory)) {
-    Real* next = reinterpret_cast<Real*>(logRunning + Kp);
+      : Kp(padded(K)), Vp(padded(V)), logRunning(static_cast<double*>(memory)), bonusGrad(logRunning + Kp) {
+    Real* next = reinterpret_cast<Real*>(bonusGrad + Kp);
     auto take = [&](int count) {
       Real* p = next;
       next += count;
@@ -41,7 +43,7 @@ struct Scratch {
     q = take(L * Kp), k = take(L * Kp), v = take(L * Vp), o = take(L * Vp);
     keyRows = take(L * Kp), queryRows = take(L * Kp), moved = take(L * Kp);
     transposed = take((Kp > Vp ? Kp : Vp) * L), product = take(Kp * L);
-    scores = take(L * L), scoreGrads = take(L * L);
+    scores = take(L * L), scoreGrads = take(L * L), own = take(L), bonus = take(Kp);
     decay = take(L * Kp), prefix = take(L * Kp), suffix = take(L * Kp);
     total = take(Kp), logTotal = take(Kp), running = take(Kp), ratio = take(L * L);
   }
@@ -84,23 +86,48 @@ struct Head {
   DocumentTiles tiles() const {
     return {call.resets == nullptr ? nullptr : call.resets + b * call.T, call.T};
   }
-  Tile tileAt(int64_t t) const { return tiles().at(t); }
-  Tile tileBefore(int64_t end) const { return tiles().before(end); }
-  int64_t firstReset() const { return tiles().firstReset(); }
+
+  /// A tile's rows of a tensor [B, T, H, K] into scratch [L, Kp], and back; then the same for [B, T, H, V].
+  void loadKeys(const Real* from, const Tile& tile, Real* to) const {
+    loadRows(from + keyOffset + tile.token * keyStride, keyStride, tile.numTokens, call.K, to,
+             padded(call.K));
+  }
+  void storeKeys(const Real* from, const Tile& tile, Real* to) const {
+    storeRows(from, padded(call.K), tile.numTokens, call.K, to + keyOffset + tile.token * keyStride,
+              keyStride);
+  }
+  void loadValues(const Real* from, const Tile& tile, Real* to) const {
+    loadRows(from + valueOffset + tile.token * valueStride, valueStride, tile.numTokens, call.V, to,
+             padded(call.V));
+  }
+  void storeValues(const Real* from, const Tile& tile, Real* to) const {
+    storeRows(from, padded(call.V), tile.numTokens, call.V, to + valueOffset + tile.token * valueStride,
+              valueStride);
+  }
+  void loadBonus(Real* to) const {
+    if (call.bonus == nullptr) return;
+    for (int x = 0; x < call.K; x++) to[x] = call.bonus[h * call.K + x];
+  }
 };
 
-/// Decays of a tile: `decay`, their products from the tile's start (`prefix`, inclusive) and to its end
-/// (`suffix`, exclusive), and `total`. Scalar kinds hold one value per token, and `ratio[i][j]`, the decay
-/// from j to i >= j. `total` is exp of the sum of logs: a product of rounded factors would drift over
-/// thousands of tokens of slow decay.
+/// Tokens between the write that a read sees last and the read itself: with a bonus the own token is apart.
+template <typename Real>
+static inline int readLag(const GatedLinear<Real>& c) {
+  return c.bonus == nullptr ? 0 : 1;
+}
+
+/// Decays of a tile: `decay`, their products from the tile's start up to what a token reads (`prefix`) and
+/// from what it writes to the tile's end (`suffix`), and `total`. Scalar kinds hold one value per token, and
+/// `ratio[i][j]`, the decay from the write of j to the read of i > j. `total` is exp of the sum of logs: a
+/// product of rounded factors would drift over thousands of tokens of slow decay.
 template <typename Real>
 static inline void loadDecays(const Head<Real>& head, const Tile& tile, Scratch<Real>& s) {
   using V = Vec<Real>;
   const GatedLinear<Real>& c = head.call;
-  const int n = tile.numTokens;
+  const int lag = readLag(c);
   if (c.decay == Decay::diagonal) {
     const int Kp = s.Kp;
-    loadRows(c.g + head.keyOffset + tile.token * head.keyStride, head.keyStride, n, c.K, s.decay, Kp);
+    head.loadKeys(c.g, tile, s.decay);
     for (int x = 0; x < Kp; x += V::width) {
       V log = V::zero();
       for (int i = 0; i < L; i++) {
@@ -111,9 +138,10 @@ static inline void loadDecays(const Head<Real>& head, const Tile& tile, Scratch<
       log.store(s.logTotal + x);
       vexp(log).store(s.total + x);
       V p = V::set(1);
-      for (int i = 0; i < L; i++) {
+      if (lag == 1) p.store(s.prefix + x);
+      for (int i = 0; i + lag < L; i++) {
         p = p * V::load(s.decay + i * Kp + x);
-        p.store(s.prefix + i * Kp + x);
+        p.store(s.prefix + (i + lag) * Kp + x);
       }
       p = V::set(1);
       for (int i = L - 1; i >= 0; i--) {
@@ -126,8 +154,9 @@ static inline void loadDecays(const Head<Real>& head, const Tile& tile, Scratch<
   Real log = 0;
   for (int i = 0; i < L; i++) {
     Real g = 0;
-    if (i < n && c.decay == Decay::fixedScalar) g = c.g[head.h];
-    if (i < n && c.decay == Decay::scalar) g = c.g[(head.b * c.T + tile.token + i) * c.H + head.h];
+    if (i < tile.numTokens && c.decay == Decay::fixedScalar) g = c.g[head.h];
+    if (i < tile.numTokens && c.decay == Decay::scalar)
+      g = c.g[(head.b * c.T + tile.token + i) * c.H + head.h];
     const Real a = std::exp(g);
     log += g;
     s.decay[i] = a;
@@ -137,6 +166,12 @@ static inline void loadDecays(const Head<Real>& head, const Tile& tile, Scratch<
   }
   for (int i = 0; i < L; i++) s.suffix[i] = s.ratio[(L - 1) * L + i];
   for (int x = 0; x < s.Kp; x++) s.logTotal[x] = log, s.total[x] = std::exp(log);
+  if (lag == 0) return;
+  for (int i = L - 1; i > 0; i--) {
+    s.prefix[i] = s.prefix[i - 1];
+    for (int j = 0; j < i; j++) s.ratio[i * L + j] = s.ratio[(i - 1) * L + j];
+  }
+  s.prefix[0] = 1;
 }
 
 /// to[i] = rows[i] times the tile's prefix or suffix decays, times `factor`.
@@ -152,49 +187,16 @@ static inline void scaleRows(const GatedLinear<Real>& c, const Real* rows, const
   }
 }
 
-/// scores[i][j] = scale * q_i . (decay from j to i) k_j for j <= i, 0 above. Diagonal: the keys are kept
-/// decayed up to the present query, one lane per key, so each query costs one multiplication and one product
-/// per key element.
-template <typename Real>
-static inline void computeScores(const GatedLinear<Real>& c, Scratch<Real>& s) {
-  using V = Vec<Real>;
-  constexpr int N = L / V::width;
-  const int Kp = s.Kp;
-  if (c.decay != Decay::diagonal) {
-    transposeRows(s.k, Kp, s.transposed);
-    multiply<Real, Old::drop>(L, L, Kp, s.q, Kp, 1, s.transposed, L, s.scores, L);
-    for (int i = 0; i < L; i++) {
-      for (int j = 0; j < L; j++) {
-        s.scores[i * L + j] = j <= i ? s.scores[i * L + j] * s.ratio[i * L + j] * c.scale : 0;
-      }
-    }
-    return;
-  }
-  Real* keys = s.transposed;  // [Kp, L]
-  for (int x = 0; x < Kp * L; x++) keys[x] = 0;
-  V lanes[N];
-  for (int n = 0; n < N; n++) {
-    for (int l = 0; l < V::width; l++) lanes[n].v[l] = static_cast<Real>(n * V::width + l);
-  }
-  for (int i = 0; i < L; i++) {
-    V sum[N];
-    for (int n = 0; n < N; n++) sum[n] = V::zero();
-    const V present = V::set(static_cast<Real>(i));
-    for (int x = 0; x < Kp; x++) {
-      const V decay = V::set(s.decay[i * Kp + x]);
-      const V query = V::set(s.q[i * Kp + x]);
-      const V inserted = V::set(s.k[i * Kp + x]);
-      for (int n = 0; n < N; n++) {
-        Real* at = keys + x * L + n * V::width;
-        const V decayed = V::load(at) * decay;
-        const V key{lanes[n].v == present.v ? inserted.v : decayed.v};
-        key.store(at);
-        sum[n] = sum[n] + query * key;
-      }
-    }
-    for (int n = 0; n < N; n++) (sum[n] * V::set(c.scale)).store(s.scores + i * L + n * V::width);
-  }
-}
-
 }  // namespace LONGSCAN_LEVEL
 }  // namespace longscan
+
+/// A kernel of gated_linear.h as a loop over heads, in the two types.
+#define LONGSCAN_HEADS(name, Task, perHead)                                        \
+  void name(const Task<float>& task, int64_t begin, int64_t end, void* scratch) {  \
+    Scratch<float> s(scratch, task.call.K, task.call.V);                           \
+    for (int64_t i = begin; i < end; i++) perHead(task, i, s);                     \
+  }                                                                                \
+  void name(const Task<double>& task, int64_t begin, int64_t end, void* scratch) { \
+    Scratch<double> s(scratch, task.call.K, task.call.V);                          \
+    for (int64_t i = begin; i < end; i++) perHead(task, i, s);                     \
+  }

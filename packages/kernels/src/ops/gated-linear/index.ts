@@ -1,10 +1,11 @@
 import type { ForwardCall } from '../../autograd/define-op.js';
 import type { Kept, RecurrenceInputs, RecurrenceOp } from '../../recurrence-op.js';
 import { expectShape, type Tensor } from '../../tensor.js';
+import { sumRows } from '../sum-rows/index.js';
 import './native.js';
 import { gatedLinearReference } from './reference.js';
 
-/** The decay a_t of S_t = a_t S_{t-1} + k_t v_tᵀ: none, fixed per head, one per token and head, one per key channel. */
+/** The decay a_t of S_t = a_t S_{t-1} + k_t v_tᵀ: none, fixed per head, one per token and head, one per channel. */
 export type DecayKind = 'identity' | 'fixed-scalar' | 'scalar' | 'diagonal';
 
 /** The numbers of `Decay` in gated_linear.h. */
@@ -15,6 +16,9 @@ const decayCodes: Readonly<Record<DecayKind, number>> = {
   diagonal: 3,
 };
 
+/** The numbers of `Axis` in gated_linear.h: of the state's two axes, the one that a read contracts. */
+const axisCodes = { key: 0, value: 1 } as const;
+
 export interface GatedLinearInputs extends RecurrenceInputs {
   /** [B, T, H, K] */
   readonly q: Tensor;
@@ -22,8 +26,23 @@ export interface GatedLinearInputs extends RecurrenceInputs {
   readonly k: Tensor;
   /** [B, T, H, V] */
   readonly v: Tensor;
-  /** Log decay, <= 0: identity null; fixed-scalar [H]; scalar [B, T, H]; diagonal [B, T, H, K]. */
+  /** Log decay, <= 0: identity null; fixed-scalar [H]; scalar [B, T, H]; diagonal [B, T, H, K], or V for `decayOn: 'value'`. */
   readonly g: Tensor | null;
+}
+
+export interface BonusLinearInputs extends GatedLinearInputs {
+  /** What a token reads of itself, [H, K]. */
+  readonly u: Tensor;
+}
+
+export interface GatedLinearOptions {
+  /** Default: 1/√K. */
+  readonly scale?: number;
+  /**
+   * The axis of the state that a diagonal decay acts on. `value`: S_t = S_{t-1} diag(a_t) + k_t v_tᵀ, v being slots with
+   * a decay each; states are then [B, H, K, V] instead of [B, H, V, K].
+   */
+  readonly decayOn?: 'key' | 'value';
 }
 
 /** What one forward sweep writes: output [B, T, H, V], the state after it, and the slice's M and reset bits. */
@@ -35,34 +54,52 @@ interface Sweep extends Kept {
 }
 
 /**
- * S_t = a_t S_{t-1} + k_t v_tᵀ, o_t = scale · q_tᵀ S_t, in chunkwise form (GLA, arXiv 2312.06635, sections 4.2-4.3;
- * Lightning Attention-2, arXiv 2401.04658, for the fixed decay). `scale` defaults to 1/√K.
+ * S_t = a_t S_{t-1} + k_t v_tᵀ, o_t = scale · S_tᵀ q_t, in chunkwise form (GLA, arXiv 2312.06635, sections 4.2-4.3;
+ * Lightning Attention-2, arXiv 2401.04658, for the fixed decay; GSA, arXiv 2409.07146, for `decayOn: 'value'`).
+ * With `read: 'exclusive'`, o_t = scale · (S_{t-1} + diag(u) k_t v_tᵀ)ᵀ q_t (RWKV-6, arXiv 2404.05892, equation 19).
  */
+export function gatedLinear(decay: DecayKind, options?: GatedLinearOptions): RecurrenceOp<GatedLinearInputs>;
 export function gatedLinear(
   decay: DecayKind,
-  options: { scale?: number } = {},
+  options: GatedLinearOptions & { readonly read: 'exclusive'; readonly decayOn?: 'key' },
+): RecurrenceOp<BonusLinearInputs>;
+export function gatedLinear(
+  decay: DecayKind,
+  { scale, decayOn = 'key', read }: GatedLinearOptions & { readonly read?: 'exclusive' } = {},
 ): RecurrenceOp<GatedLinearInputs> {
+  const name = `gated-linear (${[decay, decayOn === 'value' ? 'on values' : read].filter(Boolean).join(', ')})`;
   const hasGradient = decay === 'scalar' || decay === 'diagonal';
+  // To the kernels a key is what the decay acts on. A state that decays along the values is the same state with keys
+  // and values exchanged, and read along the other axis.
+  const readAxis = axisCodes[decayOn];
+  const gradientAxis = axisCodes[decayOn === 'key' ? 'value' : 'key'];
+  const byAxis = (onKeys: Tensor, onValues: Tensor): [key: Tensor, value: Tensor] =>
+    decayOn === 'key' ? [onKeys, onValues] : [onValues, onKeys];
 
-  type Common = [number, number, number, number, number, number, number | null, number | null];
-  const common = (call: ForwardCall, { q, k, v, g }: GatedLinearInputs, resets: Tensor | null): Common => {
-    const scale = options.scale ?? q.dim(3) ** -0.5;
-    return [call.stream, decayCodes[decay], scale, q.id, k.id, v.id, g?.id ?? null, resets?.id ?? null];
+  type Common = [number, number, number, number, number, number | null, number | null, number | null];
+  const common = (call: ForwardCall, inputs: GatedLinearInputs, resets: Tensor | null): Common => {
+    const [key, value] = byAxis(inputs.k, inputs.v);
+    const factor = scale ?? inputs.q.dim(3) ** -0.5;
+    const bonus = inputs.u?.id ?? null;
+    const gate = inputs.g?.id ?? null;
+    return [call.stream, decayCodes[decay], factor, key.id, value.id, gate, bonus, resets?.id ?? null];
   };
   /** FLOPs of `perToken` products with the K × V state and `intra` products inside a tile of 16 tokens. */
   const count = (call: ForwardCall, { q, v }: GatedLinearInputs, perToken: number, intra: number): void => {
     const [K, V] = [q.dim(3), v.dim(3)];
     call.device.flops += (q.size / K) * (2 * perToken * K * V + intra * 16 * (K + V));
   };
-  const stateShape = ({ q, k, v, g }: GatedLinearInputs): readonly number[] => {
+  const stateShape = (inputs: GatedLinearInputs): readonly [number, number, number, number] => {
+    const { q, k, v, g, u } = inputs;
     const [B, T, H, K] = q.shape as [number, number, number, number];
-    const V = v.dim(-1);
-    expectShape(`gated-linear (${decay})`, 'q', q, [-1, -1, -1, -1]);
-    expectShape(`gated-linear (${decay})`, 'k', k, q.shape);
-    expectShape(`gated-linear (${decay})`, 'v', v, [B, T, H, V]);
-    const gateShape = { 'fixed-scalar': [H], scalar: [B, T, H], diagonal: [B, T, H, K] };
-    if (decay !== 'identity') expectShape(`gated-linear (${decay})`, 'g', g ?? v, gateShape[decay]);
-    return [B, H, V, K];
+    expectShape(name, 'q', q, [-1, -1, -1, -1]);
+    expectShape(name, 'k', k, q.shape);
+    expectShape(name, 'v', v, [B, T, H, -1]);
+    const [key, value] = byAxis(k, v);
+    const gateShape = { 'fixed-scalar': [H], scalar: [B, T, H], diagonal: key.shape };
+    if (decay !== 'identity') expectShape(name, 'g', g ?? v, gateShape[decay]);
+    if (read === 'exclusive') expectShape(name, 'u', u ?? v, [H, K]);
+    return [B, H, value.dim(3), key.dim(3)];
   };
 
   const sweep = (
@@ -71,33 +108,36 @@ export function gatedLinear(
     resets: Tensor | null,
     h0: Tensor | null,
   ): Sweep => {
-    const [B, H, V, K] = stateShape(inputs) as [number, number, number, number];
-    const { v } = inputs;
+    const [B, H, R, N] = stateShape(inputs);
+    const { q, v } = inputs;
     const output = call.empty(v.shape, v.dtype);
-    const state = call.empty([B, H, V, K], v.dtype);
+    const state = call.empty([B, H, R, N], v.dtype);
     const factor =
-      decay === 'identity' ? null : call.empty(decay === 'diagonal' ? [B, H, K] : [B, H], v.dtype);
+      decay === 'identity' ? null : call.empty(decay === 'diagonal' ? [B, H, N] : [B, H], v.dtype);
     const reset = resets && call.empty([B], v.dtype);
-    call.native.gatedLinearForward(
+    call.native.gatedLinearSweep(
       ...common(call, inputs, resets),
+      readAxis,
+      q.id,
       h0?.id ?? null,
       output.id,
       state.id,
       factor?.id ?? null,
       reset?.id ?? null,
+      null,
     );
     count(call, inputs, 2, 1);
     return { output, state, factor, reset };
   };
 
   return {
-    name: `gated-linear (${decay})`,
+    name,
     transition: decay,
     stateShape,
 
     forward(call, inputs, resets, h0) {
       const { output, state } = sweep(call, inputs, resets, h0);
-      return { output, finalState: state, kept: {} };
+      return { output, finalState: state, kept: { output } };
     },
 
     // One sweep gives the outputs of a zero state and the summary: on a CPU a second one would cost as much as the first.
@@ -111,67 +151,93 @@ export function gatedLinear(
     finish(call, inputs, resets, prepared, incoming) {
       const { output } = prepared as Sweep;
       if (incoming !== null) {
-        call.native.gatedLinearCorrect(...common(call, inputs, resets), incoming.id, output.id);
+        const slice = common(call, inputs, resets);
+        call.native.gatedLinearCorrect(...slice, readAxis, inputs.q.id, incoming.id, output.id);
         count(call, inputs, 1, 0);
       }
-      return { output, kept: {} };
+      return { output, kept: { output } };
     },
 
     summarizeBackward(call, inputs, resets, _record, summary, outputGradient) {
       const adjoint = call.empty(stateShape(inputs), outputGradient.dtype);
-      call.native.gatedLinearAdjoint(...common(call, inputs, resets), outputGradient.id, adjoint.id);
+      const [first, second] = byAxis(inputs.q, outputGradient);
+      call.native.gatedLinearAdjoint(...common(call, inputs, resets), first.id, second.id, adjoint.id);
       count(call, inputs, 1, 0);
       return { ...summary, state: adjoint, transposed: true };
     },
 
     prepareBackward(call, inputs, resets, { incoming }, outputGradient) {
-      const { q, v } = inputs;
-      const [B, H, V, K] = stateShape(inputs) as [number, number, number, number];
+      const { q } = inputs;
+      const [B, H, R, N] = stateShape(inputs);
       const dq = call.empty(q.shape, q.dtype);
       const numChunks = Math.ceil(q.dim(1) / 64);
-      const checkpoints = hasGradient ? call.empty([B, H, numChunks, K, V], v.dtype) : null;
-      call.native.gatedLinearQueryGrad(
+      const checkpoints = hasGradient ? call.empty([B, H, numChunks, N, R], q.dtype) : null;
+      call.native.gatedLinearSweep(
         ...common(call, inputs, resets),
-        incoming?.id ?? null,
+        gradientAxis,
         outputGradient.id,
+        incoming?.id ?? null,
         dq.id,
+        null,
+        null,
+        null,
         checkpoints?.id ?? null,
       );
       count(call, inputs, 2, 1);
       return { dq, checkpoints };
     },
 
-    finishBackward(call, inputs, resets, _record, prepared, outputGradient, outgoingAdjoint, wantIncoming) {
-      const { k, v, g } = inputs;
+    finishBackward(call, inputs, resets, record, prepared, outputGradient, outgoingAdjoint, wantIncoming) {
+      const { q, k, v, g } = inputs;
       const { dq, checkpoints } = prepared as { dq: Tensor; checkpoints: Tensor | null };
+      const [first, second] = byAxis(q, outputGradient);
+      const [firstGradient] = byAxis(dq, record.kept.output!);
       const dk = call.empty(k.shape, k.dtype);
       const dv = call.empty(v.shape, v.dtype);
       const dg = hasGradient && g !== null ? call.empty(g.shape, g.dtype) : null;
+      const bonusGradients = inputs.u ? call.empty([q.dim(0), inputs.u.size], q.dtype) : null;
       const incoming = wantIncoming ? call.empty(stateShape(inputs), v.dtype) : null;
-      call.native.gatedLinearKeyValueGrad(
+      const [keyGradient, valueGradient] = byAxis(dk, dv);
+      call.native.gatedLinearWriteGrad(
         ...common(call, inputs, resets),
-        outputGradient.id,
-        dq.id,
+        first.id,
+        firstGradient.id,
+        second.id,
         checkpoints?.id ?? null,
         outgoingAdjoint?.id ?? null,
-        dk.id,
-        dv.id,
+        keyGradient.id,
+        valueGradient.id,
         dg?.id ?? null,
+        bonusGradients?.id ?? null,
         incoming?.id ?? null,
       );
       count(call, inputs, 3, 2);
-      return { gradients: { q: dq, k: dk, v: dv, g: dg }, incoming };
+      const du = bonusGradients && sumOverBatch(call, bonusGradients, inputs.u!);
+      return { gradients: { q: dq, k: dk, v: dv, g: dg, u: du }, incoming };
     },
 
-    reference({ q, k, v, g }, resets, h0) {
+    reference({ q, k, v, g, u }, resets, h0) {
       const [B, T, H, K] = q!.shape as [number, number, number, number];
       const V = v!.shape[3]!;
-      const scale = options.scale ?? K ** -0.5;
       const [output, finalState] = gatedLinearReference(
-        { B, T, H, K, V, decay, scale, ...(resets && { resets }) },
-        { q: q!.values, k: k!.values, v: v!.values, ...(g && { g: g.values }), ...(h0 && { h0 }) },
+        { B, T, H, K, V, decay, decayOn, scale: scale ?? K ** -0.5, resets },
+        {
+          q: q!.values,
+          k: k!.values,
+          v: v!.values,
+          g: g?.values ?? null,
+          u: u?.values ?? null,
+          h0,
+        },
       );
       return { output, finalState };
     },
   };
+}
+
+/** Shares [B, H·K] of the gradient of u [H, K]. */
+function sumOverBatch(call: ForwardCall, shares: Tensor, u: Tensor): Tensor {
+  const sum = call.empty([u.size], u.dtype);
+  sumRows(shares, sum, false);
+  return sum.view(u.shape);
 }

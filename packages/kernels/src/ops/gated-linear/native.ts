@@ -1,79 +1,75 @@
 declare module '../../native.js' {
   interface Native {
-    /** The slice from `h0` (null: zero): o, the state after it, the slice's decay and its reset bit. */
-    gatedLinearForward(
+    /**
+     * The slice from `h0` (null: zero): what `reader` reads, the state after it, the slice's decay and its reset bit, and the
+     * state at the end of every 64 tokens.
+     */
+    gatedLinearSweep(
       stream: number,
       decay: number,
       scale: number,
-      q: number,
       k: number,
       v: number,
       g: number | null,
+      bonus: number | null,
       resets: number | null,
+      axis: number,
+      reader: number,
       h0: number | null,
-      o: number,
-      state: number,
+      out: number,
+      state: number | null,
       factor: number | null,
       reset: number | null,
+      checkpoints: number | null,
     ): void;
-    /** o += what the incoming state h0 contributes. */
+    /** out += what the incoming state h0 contributes. */
     gatedLinearCorrect(
       stream: number,
       decay: number,
       scale: number,
-      q: number,
       k: number,
       v: number,
       g: number | null,
+      bonus: number | null,
       resets: number | null,
+      axis: number,
+      reader: number,
       h0: number,
-      o: number,
+      out: number,
     ): void;
-    /** adjoint = dL/dh0 through this slice's outputs alone. */
+    /** adjoint = dL/dh0 through this slice's reads alone. */
     gatedLinearAdjoint(
       stream: number,
       decay: number,
       scale: number,
-      q: number,
       k: number,
       v: number,
       g: number | null,
+      bonus: number | null,
       resets: number | null,
+      q: number,
       dO: number,
       adjoint: number,
     ): void;
-    /** dq, and states at the end of every 64 tokens. */
-    gatedLinearQueryGrad(
+    /** Gradients of what is written, and dh0, from the adjoint dht of the state after the slice. */
+    gatedLinearWriteGrad(
       stream: number,
       decay: number,
       scale: number,
-      q: number,
       k: number,
       v: number,
       g: number | null,
+      bonus: number | null,
       resets: number | null,
-      h0: number | null,
-      dO: number,
-      dq: number,
-      checkpoints: number | null,
-    ): void;
-    /** dk, dv, dg and dh0 from the adjoint dht of the state after the slice. */
-    gatedLinearKeyValueGrad(
-      stream: number,
-      decay: number,
-      scale: number,
       q: number,
-      k: number,
-      v: number,
-      g: number | null,
-      resets: number | null,
-      dO: number,
       dq: number,
+      dO: number,
       checkpoints: number | null,
       dht: number | null,
       dk: number,
       dv: number,
       dg: number | null,
+      dbonus: number | null,
       dh0: number | null,
     ): void;
   }
