@@ -29,6 +29,7 @@ export { crossEntropy } from './ops/cross-entropy/index.js';
 export { embedding } from './ops/embedding/index.js';
 export { type DecayKind, type GatedLinearInputs, gatedLinear } from './ops/gated-linear/index.js';
 export { type Clip, clipFactor, readClip, sumOfSquares } from './ops/grad-norm/index.js';
+export { layerNorm } from './ops/layer-norm/index.js';
 export { type GemmInfo, gemmInfo, linear } from './ops/linear/index.js';
 export { appendOnes, normalizeLast } from './ops/normalizer/index.js';
 export {
@@ -41,7 +42,7 @@ export {
   mul,
   scale,
 } from './ops/pointwise/index.js';
-export { rmsNorm } from './ops/rms-norm/index.js';
+export { l2Norm, rmsNorm } from './ops/rms-norm/index.js';
 export { sumRows } from './ops/sum-rows/index.js';
 export { swapAxes } from './ops/swap-axes/index.js';
 export { swiglu } from './ops/swiglu/index.js';

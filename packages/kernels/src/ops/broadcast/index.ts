@@ -7,10 +7,7 @@ import './native.js';
 /** `broadcastBlockRows` in broadcast.h. */
 const blockRows = 64;
 
-interface Operands {
-  readonly a: Tensor;
-  readonly b: Tensor;
-}
+type Operands = { readonly a: Tensor; readonly b: Tensor };
 
 /**
  * `a · b` where b's dims are some of a's, side by side, the first of them `axis` (negative: counted from the end):
@@ -36,7 +33,7 @@ export function repeatHeads(x: Tensor, times: number): Tensor {
   return repeatHeadsOp({ x }, { times });
 }
 
-const mulAlongOp = defineOp<{ a: Tensor; b: Tensor }, { axis: number }>({
+const mulAlongOp = defineOp<Operands, { axis: number }>({
   name: 'mul-along',
   forward(call, { a, b }, { axis }) {
     const output = call.empty(a.shape, a.dtype);
@@ -51,7 +48,7 @@ const mulAlongOp = defineOp<{ a: Tensor; b: Tensor }, { axis: number }>({
   },
 });
 
-const addAlongOp = defineOp<{ a: Tensor; b: Tensor }, { axis: number; factor: number }>({
+const addAlongOp = defineOp<Operands, { axis: number; factor: number }>({
   name: 'add-along',
   forward(call, { a, b }, { axis, factor }) {
     const output = call.empty(a.shape, a.dtype);
@@ -105,7 +102,7 @@ function multiply(call: ForwardCall, a: Tensor, b: Tensor, y: Tensor, axis: numb
 
 /** The gradient of b: `factor · Σ dy · a` over the dims that b does not have, block by block, then the blocks. */
 function reduce(
-  call: BackwardCall<Operands & Record<string, Tensor>>,
+  call: BackwardCall<Operands>,
   dy: Tensor,
   a: Tensor | null,
   b: Tensor,

@@ -1,5 +1,6 @@
 import { defineOp } from '../../autograd/define-op.js';
-import { expectShape, type Tensor } from '../../tensor.js';
+import { empty, expectShape, type Tensor } from '../../tensor.js';
+import { fill } from '../pointwise/index.js';
 import { sumRows } from '../sum-rows/index.js';
 import './native.js';
 
@@ -12,6 +13,16 @@ const blockRows = 64;
  */
 export function rmsNorm(inputs: { x: Tensor; weight: Tensor }, eps = 1e-6): Tensor {
   return rmsNormOp(inputs, { eps });
+}
+
+/**
+ * `x / sqrt(Σ x² + eps)` over the last dim; same shape as x. It is the RMS norm with eps / D and all weights 1 / √D.
+ */
+export function l2Norm(x: Tensor, eps = 1e-6): Tensor {
+  const cols = x.dim(-1);
+  const weight = empty(x.device, [cols], x.dtype);
+  fill(weight, 1 / Math.sqrt(cols));
+  return rmsNorm({ x, weight }, eps / cols);
 }
 
 const rmsNormOp = defineOp<{ x: Tensor; weight: Tensor }, { eps: number }>({

@@ -12,3 +12,13 @@ export function rmsNormReference(
   }
   return [y];
 }
+
+/** The definition: `y[r, c] = x[r, c] / sqrt(Σ_c x[r, c]² + eps)`, for x `[rows, cols]`. */
+export function l2NormReference(x: Float64Array, cols: number, eps: number): Float64Array {
+  const y = x.slice();
+  for (let begin = 0; begin < x.length; begin += cols) {
+    const squares = x.subarray(begin, begin + cols).reduce((sum, value) => sum + value * value, 0);
+    for (let c = 0; c < cols; c++) y[begin + c]! /= Math.sqrt(squares + eps);
+  }
+  return y;
+}

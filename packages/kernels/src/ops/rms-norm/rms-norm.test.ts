@@ -1,8 +1,10 @@
 import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { openCpuDevice } from '../../device.js';
 import { fromArray } from '../../tensor.js';
 import { checkOp, randomNormal } from '../../testing/index.js';
-import { rmsNorm } from './index.js';
-import { rmsNormReference } from './reference.js';
+import { l2Norm, rmsNorm } from './index.js';
+import { l2NormReference, rmsNormReference } from './reference.js';
 
 for (const shape of [
   [1, 1],
@@ -41,6 +43,27 @@ test('rms-norm, only the weight or only the input wants a gradient', async () =>
     op: ({ x }, device) => [rmsNorm({ x, weight: fromArray(device, weight, [9], x.dtype) })],
     reference: ({ x }) => rmsNormReference({ x, weight }, 1e-6),
   });
+});
+
+for (const [rows, cols] of [
+  [1, 1],
+  [63, 7],
+  [130, 64],
+] as const) {
+  test(`l2-norm [${rows}, ${cols}]`, async () => {
+    await checkOp({
+      name: 'l2-norm',
+      inputs: { x: { values: randomNormal(rows * cols, 1), shape: [rows, cols] } },
+      op: ({ x }) => [l2Norm(x, 0.5)],
+      reference: ({ x }) => [l2NormReference(x, cols, 0.5)],
+    });
+  });
+}
+
+test('l2-norm of a row of zeros is zero', async () => {
+  const device = openCpuDevice({ poison: true });
+  assert.equal([...(await l2Norm(fromArray(device, [0, 0, 3, 4], [2, 2])).read())].slice(0, 2), [0, 0]);
+  device.close();
 });
 
 test.run();
