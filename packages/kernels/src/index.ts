@@ -31,6 +31,7 @@ export { type DecayKind, type GatedLinearInputs, gatedLinear } from './ops/gated
 export { type Clip, clipFactor, readClip, sumOfSquares } from './ops/grad-norm/index.js';
 export { layerNorm } from './ops/layer-norm/index.js';
 export { type GemmInfo, gemmInfo, linear } from './ops/linear/index.js';
+export { type MlstmInputs, mlstm } from './ops/mlstm/index.js';
 export { appendOnes, normalizeLast } from './ops/normalizer/index.js';
 export {
   type ActivationName,
