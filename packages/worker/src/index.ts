@@ -21,3 +21,4 @@ export {
   type Strategy,
   type StrategyOptions,
 } from './strategy.js';
+export { supportsTransition } from './strategy-support.js';

@@ -1,5 +1,6 @@
 import { traceModel } from '@longscan/worker';
 import type { JobSpec, Plan } from '@longscan/worker/protocol';
+import { checkLayers } from './check-layers.js';
 import { loopbackTcp } from './fabric.js';
 import { layOut } from './layout.js';
 import { plan } from './plan.js';
@@ -10,7 +11,7 @@ import { loadStrategies } from './strategies.js';
  * Opens no native file.
  *
  * @param layerModules Bundled module of each layer file outside the packages, by the file's path.
- * @throws LongscanError E-SHAPE (layout, or a layer whose sizes do not fit), E-PLUGIN
+ * @throws LongscanError E-SHAPE (layout, or a layer whose sizes do not fit), E-STRATEGY (a layer that the strategy cannot run), E-PLUGIN
  */
 export async function planJob(
   jobSpec: JobSpec,
@@ -22,5 +23,7 @@ export async function planJob(
     sliceLength: layout.paddedLength / layout.mesh.sp,
     modules: layerModules,
   });
-  return plan({ jobSpec, layout, trace, strategies: await loadStrategies(), fabric: loopbackTcp });
+  const strategies = await loadStrategies();
+  checkLayers(jobSpec, layout, trace, strategies);
+  return plan({ jobSpec, layout, trace, strategies, fabric: loopbackTcp });
 }

@@ -53,6 +53,10 @@ const trace: ModelTrace = {
     { layer: 0, stateBytes: 4096, transitionBytes: 128, kind: 'diagonal' },
     { layer: 1, stateBytes: 8192, transitionBytes: 0, kind: 'scalar' },
   ],
+  layers: [
+    { name: 'gla', sliceMultiple: 1 },
+    { name: 'simple-gla', sliceMultiple: 1 },
+  ],
 };
 
 /** A chain sends the state onwards except at its end; a gather sends everything everywhere. */

@@ -1,4 +1,5 @@
 import type { JobSpec, ModelledStrategy, ModelTrace, Plan } from '@longscan/worker/protocol';
+import { ableStrategies } from './check-layers.js';
 import type { Fabric } from './fabric.js';
 import type { Layout } from './layout.js';
 import { bestBlocks, modelStrategies } from './model-time.js';
@@ -21,7 +22,8 @@ const numMoments = 2;
 /** Who does what, and what it will cost. Pure. */
 export function plan({ jobSpec, layout, trace, strategies, fabric }: PlanInputs): Plan {
   const { sp } = layout.mesh;
-  const modelled = modelStrategies(sp, trace.recurrences, strategies, fabric);
+  const able = ableStrategies(sp, trace, strategies);
+  const modelled = modelStrategies(sp, trace.recurrences, able, fabric);
   const strategy = chooseStrategy(jobSpec, modelled);
   const parameterBytes = trace.numParameters * bytesPerF32;
   const tokensPerRank = layout.sequencesPerRank * (layout.paddedLength / sp);

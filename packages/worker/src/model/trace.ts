@@ -68,6 +68,10 @@ function traceLayers(
     peakBytes: device.memory().peakBytes,
     flopsPerToken: device.flops / (B * T),
     recurrences,
+    layers: layers.map(({ layer, config }) => ({
+      name: layer.name,
+      sliceMultiple: layer.sliceMultiple?.(config) ?? 1,
+    })),
   };
 }
 

@@ -1,3 +1,4 @@
+import type { TransitionKind } from '@longscan/kernels';
 import { z } from 'zod';
 import { jobSpecSchema } from './job-spec.js';
 
@@ -11,8 +12,15 @@ export interface RecurrenceTrace {
   readonly stateBytes: number;
   /** Bytes of M as sent; 0 when M is known from the length. */
   readonly transitionBytes: number;
-  /** Class of M: `identity`, `scalar`, `diagonal`, … */
-  readonly kind: string;
+  /** Class of M. */
+  readonly kind: TransitionKind;
+}
+
+/** What a layer says of itself. */
+export interface LayerTrace {
+  readonly name: string;
+  /** Slices must be multiples of this many tokens. */
+  readonly sliceMultiple: number;
 }
 
 /** What a model needs on one rank, read from a trace of the layers' own code with shape-only tensors. */
@@ -25,6 +33,8 @@ export interface ModelTrace {
   /** Floating-point operations per token, forward and backward. */
   readonly flopsPerToken: number;
   readonly recurrences: readonly RecurrenceTrace[];
+  /** By layer, counted from the embedding. */
+  readonly layers: readonly LayerTrace[];
 }
 
 /** The axes that the ranks are laid out on: `rank = dpIndex * sp + spIndex`. */
