@@ -22,6 +22,13 @@ export { type ErrorParts, LongscanError } from './errors.js';
 export type { MemoryStats, Native, OpTime } from './native.js';
 export { type AdamwOptions, type AdamwTensors, adamw } from './ops/adamw/index.js';
 export { add, axpy } from './ops/add/index.js';
+export {
+  type AttentionInputs,
+  type AttentionOptions,
+  attention,
+  type ChunkGrid,
+  chunkEnds,
+} from './ops/attention/index.js';
 export { batchedMatmul, type MatmulOptions } from './ops/batched-matmul/index.js';
 export { addAlong, mulAlong, repeatHeads, sub } from './ops/broadcast/index.js';
 export { concatLast, splitLast } from './ops/columns/index.js';
@@ -44,6 +51,7 @@ export {
   scale,
 } from './ops/pointwise/index.js';
 export { l2Norm, rmsNorm } from './ops/rms-norm/index.js';
+export { type SelectiveScanInputs, selectiveScan } from './ops/selective-scan/index.js';
 export { sumRows } from './ops/sum-rows/index.js';
 export { swapAxes } from './ops/swap-axes/index.js';
 export { swiglu } from './ops/swiglu/index.js';
