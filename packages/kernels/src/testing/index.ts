@@ -2,6 +2,7 @@ export { type TransitionCase, transitionReference } from '../ops/transition/refe
 export { checkOp, type OpCheck } from './check-op.js';
 export { checkRecurrence, type RecurrenceCheck, type RecurrenceInput } from './check-recurrence.js';
 export { expectClose, relativeRms } from './compare.js';
+export { documentStarts } from './document-starts.js';
 export { randomNormal, randomSource, randomUniform } from './random.js';
 export { placeTokens, sliceTokens } from './slices.js';
 export { absoluteFloor, tolerances } from './tolerances.js';

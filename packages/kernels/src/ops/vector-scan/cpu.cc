@@ -1,25 +1,8 @@
-#include "../../core/simd.h"
+#include "../../core/lanes.h"
 #include "vector_scan.h"
 
 namespace longscan {
 namespace LONGSCAN_LEVEL {
-
-/// Calls body(channel, load, store) for vectors of the channels [begin, end); the tail goes through the same
-/// code.
-template <typename Real, typename Body>
-static inline void forVectors(int64_t begin, int64_t end, Body body) {
-  using V = Vec<Real>;
-  int64_t c = begin;
-  for (; c + V::width <= end; c += V::width) {
-    body(
-        c, [](const Real* p) { return V::load(p); }, [](V value, Real* p) { value.store(p); });
-  }
-  const int rest = static_cast<int>(end - c);
-  if (rest == 0) return;
-  body(
-      c, [rest](const Real* p) { return V::loadFirst(p, rest); },
-      [rest](V value, Real* p) { value.storeFirst(p, rest); });
-}
 
 /// Calls body(b, begin, end) for each batch row's share of the flat channels [begin, end).
 template <typename Body>
@@ -48,10 +31,10 @@ static void forwardRow(const VectorScanForward<Real>& task, int64_t b, int64_t b
     const Real* x = call.x + row * call.C;
     const Real* g = call.g + row * call.C;
     Real* h = task.h == nullptr ? nullptr : task.h + row * call.C;
-    forVectors<Real>(begin, end, [=](int64_t c, auto load, auto store) {
-      const V next = vexp(load(g + c)) * load(state + c) + load(x + c);
-      store(next, state + c);
-      if (h != nullptr) store(next, h + c);
+    forLanes<Real>(begin, end, [=](int64_t c, Lanes<Real> lanes) {
+      const V next = vexp(lanes.load(g + c)) * lanes.load(state + c) + lanes.load(x + c);
+      lanes.store(next, state + c);
+      if (h != nullptr) lanes.store(next, h + c);
     });
     for (int64_t c = begin; logSums != nullptr && c < end; c++) logSums[c] += static_cast<double>(g[c]);
   }
@@ -75,13 +58,13 @@ static void backwardRow(const VectorScanBackward<Real>& task, int64_t b, int64_t
                                                        : nullptr;
     Real* dx = task.h == nullptr ? nullptr : task.dx + row * call.C;
     Real* dg = task.h == nullptr ? nullptr : task.dg + row * call.C;
-    forVectors<Real>(begin, end, [=](int64_t c, auto load, auto store) {
-      const V total = load(adjoint + c) + load(dh + c);
-      const V decayed = vexp(load(g + c)) * total;
-      store(starts ? V::zero() : decayed, adjoint + c);
+    forLanes<Real>(begin, end, [=](int64_t c, Lanes<Real> lanes) {
+      const V total = lanes.load(adjoint + c) + lanes.load(dh + c);
+      const V decayed = vexp(lanes.load(g + c)) * total;
+      lanes.store(starts ? V::zero() : decayed, adjoint + c);
       if (dx == nullptr) return;
-      store(total, dx + c);
-      store(previous == nullptr ? V::zero() : decayed * load(previous + c), dg + c);
+      lanes.store(total, dx + c);
+      lanes.store(previous == nullptr ? V::zero() : decayed * lanes.load(previous + c), dg + c);
     });
   }
 }

@@ -1,7 +1,11 @@
 import { test } from 'uvu';
-import { runRecurrence } from '../../autograd/run-recurrence.js';
-import { fromArray } from '../../tensor.js';
-import { checkOp, randomNormal, randomUniform, tolerances } from '../../testing/index.js';
+import {
+  checkRecurrence,
+  documentStarts,
+  randomNormal,
+  randomUniform,
+  tolerances,
+} from '../../testing/index.js';
 import { vectorScan } from './index.js';
 
 interface Case {
@@ -10,7 +14,6 @@ interface Case {
   readonly C: number;
   /** Range of the log decays. */
   readonly gates: readonly [number, number];
-  /** Tokens at which a document starts, in every batch row b shifted by b. */
   readonly starts?: readonly number[];
 }
 
@@ -24,31 +27,18 @@ const cases: readonly Case[] = [
 
 for (const [i, { B, T, C, gates, starts }] of cases.entries()) {
   const name = `B=${B} T=${T} C=${C} gates ${gates}${starts ? ', packed' : ''}`;
-  test(`vector-scan ~> ${name}`, async () => {
-    const resets = starts ? new Int32Array(B * T) : null;
-    for (let b = 0; b < B; b++) for (const t of starts ?? []) resets![b * T + Math.min(t + b, T - 1)] = 1;
-    const shape = [B, T, C];
-    await checkOp({
+  test(`vector-scan ~> ${name}`, () =>
+    checkRecurrence({
       name,
+      op: vectorScan,
       inputs: {
-        x: { values: randomNormal(B * T * C, 1 + i), shape },
-        g: { values: randomUniform(B * T * C, 2 + i, ...gates), shape },
-        h0: { values: randomNormal(B * C, 3 + i), shape: [B, C, 1, 1] },
+        x: { role: 'token', values: randomNormal(B * T * C, 1 + i), shape: [B, T, C] },
+        g: { role: 'token', values: randomUniform(B * T * C, 2 + i, ...gates), shape: [B, T, C] },
       },
-      op: ({ x, g, h0 }, device) => {
-        const starting = resets && fromArray(device, resets, [B, T], 'i32');
-        const { output, finalState } = runRecurrence(vectorScan, { x, g }, { resets: starting, h0 });
-        return [output, finalState];
-      },
-      reference: ({ x, g, h0 }) => {
-        const inputs = { x: { values: x, shape }, g: { values: g, shape } };
-        const { output, finalState } = vectorScan.reference(inputs, resets, h0);
-        return [output, finalState];
-      },
+      resets: documentStarts(B, T, starts),
       f32Tolerance: tolerances.f32Decay,
       maxElements: T > 500 ? 6 : 12,
-    });
-  });
+    }));
 }
 
 test.run();

@@ -1,0 +1,57 @@
+#pragma once
+
+// Blocks of neighbouring channels, one per vector lane, for recurrences that mix no channels: `cpu*.cc` only.
+
+#include "simd.h"
+
+namespace longscan {
+namespace LONGSCAN_LEVEL {
+
+/// The channels of one block: all lanes of a vector, fewer at the end of the row. Lanes without a channel
+/// hold zeros.
+template <typename Real>
+struct Lanes {
+  int count;
+
+  Vec<Real> load(const Real* p) const {
+    return count == Vec<Real>::width ? Vec<Real>::load(p) : Vec<Real>::loadFirst(p, count);
+  }
+  void store(Vec<Real> value, Real* p) const {
+    if (count == Vec<Real>::width) {
+      value.store(p);
+    } else {
+      value.storeFirst(p, count);
+    }
+  }
+};
+
+/// Calls body(channel, lanes) for blocks of the channels [begin, end).
+template <typename Real, typename Body>
+static inline void forLanes(int64_t begin, int64_t end, Body body) {
+  constexpr int width = Vec<Real>::width;
+  int64_t c = begin;
+  for (; c + width <= end; c += width) body(c, Lanes<Real>{width});
+  if (c < end) body(c, Lanes<Real>{static_cast<int>(end - c)});
+}
+
+/// What `count` channels have, `length` numbers each, from [count, length] to [length, width] with zeros in
+/// the other lanes; null is zero everywhere.
+template <typename Real>
+static inline void loadChannels(const Real* from, Lanes<Real> lanes, int64_t length, Real* to) {
+  constexpr int width = Vec<Real>::width;
+  for (int64_t i = 0; i < length * width; i++) to[i] = 0;
+  for (int c = 0; from != nullptr && c < lanes.count; c++) {
+    for (int64_t i = 0; i < length; i++) to[i * width + c] = from[c * length + i];
+  }
+}
+
+/// Back from [length, width] to [count, length].
+template <typename Real>
+static inline void storeChannels(const Real* from, Lanes<Real> lanes, int64_t length, Real* to) {
+  for (int c = 0; c < lanes.count; c++) {
+    for (int64_t i = 0; i < length; i++) to[c * length + i] = from[i * Vec<Real>::width + c];
+  }
+}
+
+}  // namespace LONGSCAN_LEVEL
+}  // namespace longscan

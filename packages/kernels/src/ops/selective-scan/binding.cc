@@ -1,0 +1,185 @@
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "../../addon/args.h"
+#include "selective_scan.h"
+
+namespace longscan {
+
+namespace {
+
+int64_t numBlocksOf(int64_t D) {
+  return (D + selectiveBlock - 1) / selectiveBlock;
+}
+
+/// Runs a kernel over all blocks of channels of all batch rows, a fixed share per thread.
+template <typename Task, typename Real>
+void runBlocks(ThreadPool& pool, const Task& task,
+               void (*kernel)(const Task&, int64_t begin, int64_t end, Real* scratch)) {
+  const auto& call = task.call;
+  const int64_t work = call.T * call.N * selectiveBlock;
+  parallelFor(pool, call.B * numBlocksOf(call.D), work, [&](int64_t begin, int64_t end) {
+    std::vector<Real> scratch(static_cast<size_t>(selectiveForwardScratch(call.N)));
+    kernel(task, begin, end, scratch.data());
+  });
+}
+
+/// Runs the backward kernel, a fixed share of the channels per thread. dB and dC sum over channels: each
+/// share but the first has sums of its own, added in order afterwards.
+template <typename Real>
+void runBackward(ThreadPool& pool, const SelectiveScanBackward<Real>& task) {
+  const auto& call = task.call;
+  const int64_t numBlocks = numBlocksOf(call.D);
+  const int64_t numShares = std::min<int64_t>(pool.numThreads(), numBlocks);
+  const int64_t size = call.B * call.T * call.N;
+  std::vector<Real> sums(static_cast<size_t>((numShares - 1) * 2 * size));
+  pool.run(numShares, [&](int64_t first, int64_t last) {
+    for (int64_t share = first; share < last; share++) {
+      const int64_t begin = numBlocks * share / numShares * selectiveBlock;
+      const int64_t end = std::min(call.D, numBlocks * (share + 1) / numShares * selectiveBlock);
+      SelectiveScanBackward<Real> part = task;
+      if (share > 0) {
+        part.dB = sums.data() + (share - 1) * 2 * size;
+        part.dC = part.dB + size;
+      }
+      std::vector<Real> scratch(static_cast<size_t>(selectiveBackwardScratch(call.N, end - begin)));
+      selectiveScanBackward(part, begin, end, scratch.data());
+    }
+  });
+  if (numShares == 1) return;
+  pool.run(size, [&](int64_t begin, int64_t end) {
+    for (int64_t share = 1; share < numShares; share++) {
+      const Real* dB = sums.data() + (share - 1) * 2 * size;
+      for (int64_t i = begin; i < end; i++) task.dB[i] += dB[i];
+      for (int64_t i = begin; i < end; i++) task.dC[i] += dB[size + i];
+    }
+  });
+}
+
+/// The arguments that every function here begins with: stream, x, delta, A, B, C, resets.
+struct Common {
+  Stream& stream;
+  TensorRef x, delta, A, inB, outC, resets;
+  int64_t B, T, D, N;
+
+  explicit Common(Args& args)
+      : stream(args.stream()),
+        x(args.tensor("x")),
+        delta(args.tensor("delta")),
+        A(args.tensor("A")),
+        inB(args.tensor("B")),
+        outC(args.tensor("C")),
+        resets(args.optionalTensor("resets")) {
+    args.check(x.numDims == 3 && A.numDims == 2, "x has not 3 dims or A not 2");
+    B = x.dim(0), T = x.dim(1), D = x.dim(2), N = A.dim(1);
+    args.check(A.dim(0) == D, "A has not as many rows as x has channels");
+    args.check(N >= 1 && N <= 1024, "the state size is not between 1 and 1024");
+    tokens(args, delta, "delta");
+    args.checkSameType(x, A);
+    perState(args, inB, "B");
+    perState(args, outC, "C");
+    args.check(!resets || (resets.dtype == DType::i32 && resets.numElements == B * T),
+               "resets is not i32 [B, T]");
+  }
+
+  template <typename Real>
+  SelectiveScan<Real> call() const {
+    return {B,
+            T,
+            D,
+            N,
+            x.as<Real>(),
+            delta.as<Real>(),
+            A.as<Real>(),
+            inB.as<Real>(),
+            outC.as<Real>(),
+            resets.as<int32_t>()};
+  }
+
+  TensorRef tokens(Args& args, const TensorRef& tensor, const char* name) const {
+    return sized(args, tensor, B * T * D, name);
+  }
+  TensorRef perState(Args& args, const TensorRef& tensor, const char* name) const {
+    return sized(args, tensor, B * T * N, name);
+  }
+  TensorRef state(Args& args, const TensorRef& tensor, const char* name) const {
+    return sized(args, tensor, B * D * N, name);
+  }
+  TensorRef checkpoints(Args& args, const TensorRef& tensor) const {
+    const int64_t numChunks = (T + selectiveChunk - 1) / selectiveChunk;
+    return sized(args, tensor, B * numChunks * D * N, "checkpoints");
+  }
+  TensorRef sized(Args& args, const TensorRef& tensor, int64_t count, const char* name) const {
+    if (!tensor) return tensor;
+    args.checkSameType(x, tensor);
+    args.check(tensor.numElements == count, std::string(name) + " has " + std::to_string(tensor.numElements) +
+                                                " elements, expected " + std::to_string(count));
+    return tensor;
+  }
+};
+
+Napi::Value bindForward(Args& args) {
+  const Common common(args);
+  const TensorRef h0 = common.state(args, args.optionalTensor("h0"), "h0");
+  const TensorRef y = common.tokens(args, args.optionalTensor("y"), "y");
+  const TensorRef checkpoints = common.checkpoints(args, args.optionalTensor("checkpoints"));
+  const TensorRef state = common.state(args, args.tensor("state"), "state");
+  const TensorRef sumDelta =
+      common.sized(args, args.optionalTensor("sumDelta"), common.B * common.D, "sumDelta");
+  ThreadPool& pool = common.stream.context().pool();
+  dispatchFloat(args, common.x.dtype, [&](auto zero) {
+    using Real = decltype(zero);
+    const SelectiveScanForward<Real> task{common.call<Real>(),    h0.as<Real>(),    y.as<Real>(),
+                                          checkpoints.as<Real>(), state.as<Real>(), sumDelta.as<Real>()};
+    args.enqueue(
+        [task, &pool] { runBlocks<SelectiveScanForward<Real>, Real>(pool, task, selectiveScanForward); });
+  });
+  return args.env().Undefined();
+}
+
+Napi::Value bindAdjoint(Args& args) {
+  const Common common(args);
+  const TensorRef dy = common.tokens(args, args.tensor("dy"), "dy");
+  const TensorRef adjoint = common.state(args, args.tensor("adjoint"), "adjoint");
+  ThreadPool& pool = common.stream.context().pool();
+  dispatchFloat(args, common.x.dtype, [&](auto zero) {
+    using Real = decltype(zero);
+    const SelectiveScanAdjoint<Real> task{common.call<Real>(), dy.as<Real>(), adjoint.as<Real>()};
+    args.enqueue(
+        [task, &pool] { runBlocks<SelectiveScanAdjoint<Real>, Real>(pool, task, selectiveScanAdjoint); });
+  });
+  return args.env().Undefined();
+}
+
+Napi::Value bindBackward(Args& args) {
+  const Common common(args);
+  const TensorRef dy = common.tokens(args, args.tensor("dy"), "dy");
+  const TensorRef checkpoints = common.checkpoints(args, args.tensor("checkpoints"));
+  const TensorRef dht = common.state(args, args.optionalTensor("dht"), "dht");
+  const TensorRef dx = common.tokens(args, args.tensor("dx"), "dx");
+  const TensorRef dDelta = common.tokens(args, args.tensor("dDelta"), "dDelta");
+  const TensorRef dA = common.sized(args, args.tensor("dA"), common.D * common.N, "dA");
+  const TensorRef dB = common.perState(args, args.tensor("dB"), "dB");
+  const TensorRef dC = common.perState(args, args.tensor("dC"), "dC");
+  const TensorRef dh0 = common.state(args, args.tensor("dh0"), "dh0");
+  ThreadPool& pool = common.stream.context().pool();
+  dispatchFloat(args, common.x.dtype, [&](auto zero) {
+    using Real = decltype(zero);
+    const SelectiveScanBackward<Real> task{
+        common.call<Real>(), dy.as<Real>(), checkpoints.as<Real>(), dht.as<Real>(), dx.as<Real>(),
+        dDelta.as<Real>(),   dA.as<Real>(), dB.as<Real>(),          dC.as<Real>(),  dh0.as<Real>()};
+    args.enqueue([task, &pool] { runBackward(pool, task); });
+  });
+  return args.env().Undefined();
+}
+
+}  // namespace
+
+void register_selective_scan(Registry& registry) {
+  registry.add("selectiveScanForward", 12, bindForward);
+  registry.add("selectiveScanAdjoint", 9, bindAdjoint);
+  registry.add("selectiveScanBackward", 16, bindBackward);
+}
+
+}  // namespace longscan

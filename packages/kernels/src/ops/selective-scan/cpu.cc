@@ -1,0 +1,114 @@
+#include "../../core/lanes.h"
+#include "selective_scan.h"
+
+// Forward: the sweep over a slice, and the adjoint of the incoming state.
+
+namespace longscan {
+namespace LONGSCAN_LEVEL {
+
+/// Calls body(b, channel, lanes) for the vectors of channels in the blocks [begin, end).
+template <typename Real, typename Body>
+static inline void forBlocks(const SelectiveScan<Real>& call, int64_t begin, int64_t end, Body body) {
+  const int64_t blocksPerRow = (call.D + selectiveBlock - 1) / selectiveBlock;
+  for (int64_t i = begin; i < end; i++) {
+    const int64_t b = i / blocksPerRow;
+    const int64_t first = i % blocksPerRow * selectiveBlock;
+    const int64_t last = first + selectiveBlock < call.D ? first + selectiveBlock : call.D;
+    forLanes<Real>(first, last, [&](int64_t d, Lanes<Real> lanes) { body(b, d, lanes); });
+  }
+}
+
+template <typename Real>
+static void forward(const SelectiveScanForward<Real>& task, int64_t b, int64_t d, Lanes<Real> lanes,
+                    Real* scratch) {
+  using V = Vec<Real>;
+  constexpr int width = V::width;
+  const SelectiveScan<Real>& call = task.call;
+  const int64_t N = call.N;
+  Real* A = scratch;
+  Real* state = scratch + N * width;
+  loadChannels(call.A + d * N, lanes, N, A);
+  loadChannels(task.h0 == nullptr ? nullptr : task.h0 + (b * call.D + d) * N, lanes, N, state);
+  // A chunk's sum is short; the sum of all chunks is not, and is taken in f64.
+  double sumDelta[width] = {};
+  V chunkDelta = V::zero();
+  const int64_t numChunks = (call.T + selectiveChunk - 1) / selectiveChunk;
+  for (int64_t t = 0; t < call.T; t++) {
+    const int64_t row = b * call.T + t;
+    if (t % selectiveChunk == 0) {
+      for (int c = 0; c < width; c++) sumDelta[c] += static_cast<double>(chunkDelta.v[c]);
+      chunkDelta = V::zero();
+      if (task.checkpoints != nullptr) {
+        const int64_t chunk = b * numChunks + t / selectiveChunk;
+        storeChannels(state, lanes, N, task.checkpoints + (chunk * call.D + d) * N);
+      }
+    }
+    if (call.resets != nullptr && call.resets[row] != 0) {
+      for (int64_t i = 0; i < N * width; i++) state[i] = 0;
+    }
+    const V delta = lanes.load(call.delta + row * call.D + d);
+    const V input = delta * lanes.load(call.x + row * call.D + d);
+    const Real* inB = call.inB + row * N;
+    const Real* outC = call.outC + row * N;
+    chunkDelta = chunkDelta + delta;
+    V y = V::zero();
+    for (int64_t n = 0; n < N; n++) {
+      const V decay = vexp(delta * V::load(A + n * width));
+      const V next = decay * V::load(state + n * width) + input * V::set(inB[n]);
+      next.store(state + n * width);
+      y = y + V::set(outC[n]) * next;
+    }
+    if (task.y != nullptr) lanes.store(y, task.y + row * call.D + d);
+  }
+  storeChannels(state, lanes, N, task.state + (b * call.D + d) * N);
+  if (task.sumDelta == nullptr) return;
+  for (int c = 0; c < lanes.count; c++) {
+    const double total = sumDelta[c] + static_cast<double>(chunkDelta.v[c]);
+    task.sumDelta[b * call.D + d + c] = static_cast<Real>(total);
+  }
+}
+
+template <typename Real>
+static void adjoint(const SelectiveScanAdjoint<Real>& task, int64_t b, int64_t d, Lanes<Real> lanes,
+                    Real* scratch) {
+  using V = Vec<Real>;
+  constexpr int width = V::width;
+  const SelectiveScan<Real>& call = task.call;
+  const int64_t N = call.N;
+  Real* A = scratch;
+  Real* state = scratch + N * width;
+  loadChannels(call.A + d * N, lanes, N, A);
+  loadChannels<Real>(nullptr, lanes, N, state);
+  // No later document depends on the incoming state.
+  int64_t end = 0;
+  while (end < call.T && (call.resets == nullptr || call.resets[b * call.T + end] == 0)) end++;
+  for (int64_t t = end - 1; t >= 0; t--) {
+    const int64_t row = b * call.T + t;
+    const V delta = lanes.load(call.delta + row * call.D + d);
+    const V dy = lanes.load(task.dy + row * call.D + d);
+    const Real* outC = call.outC + row * N;
+    for (int64_t n = 0; n < N; n++) {
+      const V decay = vexp(delta * V::load(A + n * width));
+      const V total = V::load(state + n * width) + V::set(outC[n]) * dy;
+      (decay * total).store(state + n * width);
+    }
+  }
+  storeChannels(state, lanes, N, task.adjoint + (b * call.D + d) * N);
+}
+
+// Each block of a call, in the two types.
+#define LONGSCAN_BLOCKS(name, Task, perBlock)                                                            \
+  void name(const Task<float>& task, int64_t begin, int64_t end, float* scratch) {                       \
+    forBlocks(task.call, begin, end,                                                                     \
+              [&](int64_t b, int64_t d, Lanes<float> lanes) { perBlock(task, b, d, lanes, scratch); });  \
+  }                                                                                                      \
+  void name(const Task<double>& task, int64_t begin, int64_t end, double* scratch) {                     \
+    forBlocks(task.call, begin, end,                                                                     \
+              [&](int64_t b, int64_t d, Lanes<double> lanes) { perBlock(task, b, d, lanes, scratch); }); \
+  }
+LONGSCAN_BLOCKS(selectiveScanForward, SelectiveScanForward, forward)
+LONGSCAN_BLOCKS(selectiveScanAdjoint, SelectiveScanAdjoint, adjoint)
+#undef LONGSCAN_BLOCKS
+
+}  // namespace LONGSCAN_LEVEL
+}  // namespace longscan
