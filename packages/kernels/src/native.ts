@@ -20,6 +20,8 @@ export interface Native {
   tensorView(stream: number, base: number, offset: number, shape: readonly number[]): number;
   tensorRelease(tensor: number): void;
   tensorRead(stream: number, tensor: number): Promise<ArrayBuffer>;
+  /** The one function that waits; see `Tensor.readBlocking`. */
+  tensorReadBlocking(stream: number, tensor: number): ArrayBuffer;
   tensorWrite(stream: number, tensor: number, bytes: ArrayBufferView): void;
   gateClose(stream: number): number;
   gateOpen(gate: number): void;

@@ -50,6 +50,7 @@ export function createShapeNative(): Native {
       blocks.delete(tensor);
       if (--block.numTensors === 0) stats.inUseBytes -= block.bytes;
     },
+    tensorReadBlocking: (_stream, tensor) => new ArrayBuffer(blocks.get(tensor)!.bytes),
     tensorRead: async (_stream, tensor) => new ArrayBuffer(blocks.get(tensor)!.bytes),
   };
   const nothing = () => undefined;

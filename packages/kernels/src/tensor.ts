@@ -80,6 +80,14 @@ export class Tensor {
     return hostArray(this.dtype, await this.device.native.tensorRead(stream.id, this.id));
   }
 
+  /**
+   * As `read`, but holds up JavaScript until the stream has come so far. For definitions that tests compare ops with, on a
+   * device of their own: a training step never waits. @throws LongscanError: the first failure on this device
+   */
+  readBlocking(): HostArray {
+    return hostArray(this.dtype, this.device.native.tensorReadBlocking(this.device.compute.id, this.id));
+  }
+
   /** The values as plain numbers, whatever the type (bf16 is widened). */
   async readNumbers(): Promise<Float64Array> {
     const values = await this.read();

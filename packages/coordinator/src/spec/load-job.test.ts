@@ -122,7 +122,6 @@ test('what later versions will do is refused, never ignored', async () => {
     'job.deterministic': true,
     'job.canonicalSegments': 4,
     'model.precision': 'bf16',
-    'model.recompute': true,
     'data.format': 'jsonl',
     'data.tokenizer': 'bpe.json',
     'data.accumulate': 2,

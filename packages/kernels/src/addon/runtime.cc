@@ -165,6 +165,16 @@ Napi::Value tensorRead(Args& args) {
   return promise;
 }
 
+/// Holds up the JavaScript thread, which no op may do; for definitions that tests compare ops with.
+Napi::Value tensorReadBlocking(Args& args) {
+  Stream& stream = args.stream();
+  const TensorRef tensor = args.tensor("tensor");
+  auto buffer = Napi::ArrayBuffer::New(args.env(), tensor.bytes());
+  stream.waitFor(stream.last());
+  std::memcpy(buffer.Data(), tensor.data, tensor.bytes());
+  return buffer;
+}
+
 Napi::Value tensorWrite(Args& args) {
   args.stream();
   const TensorRef tensor = args.tensor("tensor");
@@ -231,6 +241,7 @@ void registerRuntime(Registry& registry) {
   registry.add("tensorView", 4, tensorView);
   registry.add("tensorRelease", 1, tensorRelease);
   registry.add("tensorRead", 2, tensorRead);
+  registry.add("tensorReadBlocking", 2, tensorReadBlocking);
   registry.add("tensorWrite", 3, tensorWrite);
   registry.add("gateClose", 1, gateClose);
   registry.add("gateOpen", 1, gateOpen);
