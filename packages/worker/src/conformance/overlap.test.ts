@@ -90,7 +90,7 @@ test('while a scan is under way, compute has what does not need its result', () 
 
   assert.ok(during(journal, 'forward').includes('linearForward'), 'forward: the work given as meanwhile');
   const reverse = during(journal, 'reverse');
-  assert.ok(reverse.includes('gatedLinearQueryGrad'), 'backward: the gradient that needs no adjoint');
+  assert.ok(reverse.includes('gatedLinearSweep'), 'backward: the gradient that needs no adjoint');
   assert.ok(reverse.includes('linearWeightGradient'), 'backward: the weight gradients put off until then');
   const before = journal.slice(0, journal.indexOf('start reverse'));
   assert.not(before.includes('linearWeightGradient'), 'a weight gradient holds up the scan');
