@@ -31,8 +31,17 @@ export {
 } from './ops/attention/index.js';
 export { batchedMatmul, type MatmulOptions } from './ops/batched-matmul/index.js';
 export { addAlong, mulAlong, repeatHeads, sub } from './ops/broadcast/index.js';
+export { type CausalConvInputs, type CausalConvOptions, causalConv } from './ops/causal-conv/index.js';
 export { concatLast, splitLast } from './ops/columns/index.js';
 export { crossEntropy } from './ops/cross-entropy/index.js';
+export {
+  type DeltaErase,
+  type DeltaGate,
+  type DeltaRead,
+  type DeltaRuleInputs,
+  type DeltaRuleOptions,
+  deltaRule,
+} from './ops/delta-rule/index.js';
 export { embedding } from './ops/embedding/index.js';
 export { type DecayKind, type GatedLinearInputs, gatedLinear } from './ops/gated-linear/index.js';
 export { type Clip, clipFactor, readClip, sumOfSquares } from './ops/grad-norm/index.js';
@@ -50,6 +59,7 @@ export {
   mul,
   scale,
 } from './ops/pointwise/index.js';
+export { resetBits } from './ops/reset-bits/index.js';
 export { l2Norm, rmsNorm } from './ops/rms-norm/index.js';
 export { type SelectiveScanInputs, selectiveScan } from './ops/selective-scan/index.js';
 export { sumRows } from './ops/sum-rows/index.js';

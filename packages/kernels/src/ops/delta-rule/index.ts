@@ -1,0 +1,182 @@
+import type { ForwardCall } from '../../autograd/define-op.js';
+import type { HostTensor, RecurrenceInputs, RecurrenceOp } from '../../recurrence-op.js';
+import { sweepRecurrence } from '../../sweep-recurrence.js';
+import { expectShape, type Tensor } from '../../tensor.js';
+import './native.js';
+import { deltaRuleReference } from './reference.js';
+
+/** The decay a of S = a S + …: none, one per token and head, one per key channel. */
+export type DeltaGate = 'none' | 'scalar' | 'diagonal';
+/** What a row reads of the old state: `key`, k of the decayed one; `own`, b of the undecayed one; `dplr`, that, and e writes it. */
+export type DeltaErase = 'key' | 'own' | 'dplr';
+/** The axis of the state that q is contracted with. */
+export type DeltaRead = 'key' | 'value';
+
+// The numbers of the enums in delta_rule.h.
+const gateCodes: Readonly<Record<DeltaGate, number>> = { none: 0, scalar: 1, diagonal: 2 };
+const eraseCodes: Readonly<Record<DeltaErase, number>> = { key: 0, own: 1, dplr: 2 };
+const readCodes: Readonly<Record<DeltaRead, number>> = { key: 0, value: 1 };
+
+/** Rows between two states that are kept for the backward pass; `deltaChunk` of delta_rule.h. */
+const chunkRows = 128;
+
+export interface DeltaRuleOptions {
+  readonly gate?: DeltaGate;
+  readonly erase?: DeltaErase;
+  readonly read?: DeltaRead;
+  /** Steps of the recurrence for each token (Gated DeltaProduct's Householder products). */
+  readonly rowsPerToken?: number;
+  /** Of the output; default 1/√(size of a query). */
+  readonly scale?: number;
+}
+
+/** With n = `rowsPerToken`, of which a token's decay acts before the first and its output is taken after the last. */
+export interface DeltaRuleInputs extends RecurrenceInputs {
+  /** [B, T, H, K]; read by value [B, T, H, V] */
+  readonly q: Tensor;
+  /** [B, T, H, K], for n > 1 [B, T, n, H, K] */
+  readonly k: Tensor;
+  /** [B, T, H, V], for n > 1 [B, T, n, H, V] */
+  readonly v: Tensor;
+  /** [B, T, H], for n > 1 [B, T, n, H]: a factor of the k that is written; null: 1. */
+  readonly beta: Tensor | null;
+  /** Log decay, <= 0: scalar [B, T, H], diagonal [B, T, H, K]. */
+  readonly g: Tensor | null;
+  /** Like k: what `own` and `dplr` read. */
+  readonly b: Tensor | null;
+  /** Like k: where `dplr` writes what was read. */
+  readonly e: Tensor | null;
+}
+
+/**
+ * The delta rule and its relatives, whose M is dense:
+ *
+ *     S_t = a_t S_{t-1} + β_t k_t (v_t - S_{t-1}ᵀ b_t)ᵀ        o_t = scale · S_tᵀ q_t
+ *
+ * `erase: 'key'` has b = a ∘ k (DeltaNet, arXiv 2406.06484; Gated DeltaNet, 2412.06464; KDA, 2510.26692), `'own'` any b
+ * (Comba, 2506.02475), `'dplr'` S_t = a_t S_{t-1} + β_t k_t v_tᵀ + e_t (S_{t-1}ᵀ b_t)ᵀ (RWKV-7, 2503.14456).
+ * `read: 'value'` gives o_t = scale · S_t q_t: the gated Oja rule is the delta rule with keys and values exchanged.
+ * In chunkwise form by tiles of 16 rows (the README has the formulas). Stable for β |k|² < 2 where the key erases.
+ */
+export function deltaRule(options: DeltaRuleOptions = {}): RecurrenceOp<DeltaRuleInputs> {
+  const { gate = 'none', erase = 'key', read = 'key', rowsPerToken: n = 1 } = options;
+  const name = `delta-rule (${gate}, ${erase})`;
+
+  const stateShape = ({ q, k, v, beta, g, b, e }: DeltaRuleInputs): readonly number[] => {
+    const [B, T, H] = q.shape as [number, number, number, number];
+    const [K, V] = [k.dim(-1), v.dim(-1)];
+    const rows = n === 1 ? [B, T, H] : [B, T, n, H];
+    expectShape(name, 'q', q, [-1, -1, -1, read === 'key' ? K : V]);
+    expectShape(name, 'k', k, [...rows, K]);
+    expectShape(name, 'v', v, [...rows, V]);
+    if (beta !== null) expectShape(name, 'beta', beta, rows);
+    if (gate !== 'none') expectShape(name, 'g', g ?? v, gate === 'scalar' ? [B, T, H] : [B, T, H, K]);
+    if (erase !== 'key') expectShape(name, 'b', b ?? v, k.shape);
+    if (erase === 'dplr') expectShape(name, 'e', e ?? v, k.shape);
+    return [B, H, V, K];
+  };
+
+  const common = (call: ForwardCall, { q, k, v, beta, g, b, e }: DeltaRuleInputs, resets: Tensor | null) => {
+    const scale = options.scale ?? q.dim(3) ** -0.5;
+    const codes = [gateCodes[gate], eraseCodes[erase], readCodes[read]] as const;
+    const optional = [beta?.id ?? null, g?.id ?? null, b?.id ?? null, e?.id ?? null] as const;
+    return [call.stream, ...codes, scale, q.id, k.id, v.id, ...optional, resets?.id ?? null] as const;
+  };
+  /** FLOPs of `perRow` products with the K × `columns` state and `intra` products inside a tile of 16 rows. */
+  const count = (
+    call: ForwardCall,
+    { k, v }: DeltaRuleInputs,
+    perRow: number,
+    intra: number,
+    columns = v.dim(-1),
+  ): void => {
+    const K = k.dim(-1);
+    call.device.flops += (k.size / K) * (2 * perRow * K * columns + intra * 16 * (K + columns));
+  };
+
+  return sweepRecurrence({
+    name,
+    transition: 'dense',
+    stateShape,
+
+    forward(call, inputs, resets, h0) {
+      const [B, H, V, K] = stateShape(inputs) as [number, number, number, number];
+      const { q, v } = inputs;
+      const output = call.empty([B, q.dim(1), H, read === 'key' ? V : K], v.dtype);
+      const finalState = call.empty([B, H, V, K], v.dtype);
+      const numChunks = Math.ceil((n * q.dim(1)) / chunkRows);
+      const checkpoints = call.empty([B, H, numChunks, K, V], v.dtype);
+      call.native.deltaRuleForward(
+        ...common(call, inputs, resets),
+        h0?.id ?? null,
+        output.id,
+        finalState.id,
+        null,
+        checkpoints.id,
+      );
+      count(call, inputs, 3, 2);
+      return { output, finalState, kept: { checkpoints } };
+    },
+
+    summarize(call, inputs, resets) {
+      const [B, H, V, K] = stateShape(inputs) as [number, number, number, number];
+      const { dtype } = inputs.v;
+      const state = call.empty([B, H, V, K], dtype);
+      const factor = call.empty([B, H, K, K], dtype);
+      call.native.deltaRuleForward(...common(call, inputs, resets), null, null, state.id, factor.id, null);
+      count(call, inputs, 2, 1, V + K);
+      return { state, factor };
+    },
+
+    adjoint(call, inputs, resets, outputGradient) {
+      const adjoint = call.empty(stateShape(inputs), outputGradient.dtype);
+      call.native.deltaRuleAdjoint(...common(call, inputs, resets), outputGradient.id, adjoint.id);
+      count(call, inputs, 3, 2);
+      return adjoint;
+    },
+
+    backward(call, inputs, resets, { kept }, outputGradient, outgoingAdjoint, wantIncoming) {
+      const like = (tensor: Tensor) => call.empty(tensor.shape, tensor.dtype);
+      const likeOptional = (tensor: Tensor | null) => tensor && like(tensor);
+      const { q, k, v, beta, g, b, e } = inputs;
+      const [dq, dk, dv] = [like(q), like(k), like(v)];
+      const dbeta = likeOptional(beta);
+      const dg = likeOptional(g);
+      const db = likeOptional(b);
+      const de = likeOptional(e);
+      const incoming = wantIncoming ? call.empty(stateShape(inputs), v.dtype) : null;
+      call.native.deltaRuleBackward(
+        ...common(call, inputs, resets),
+        outputGradient.id,
+        kept.checkpoints!.id,
+        outgoingAdjoint?.id ?? null,
+        dq.id,
+        dk.id,
+        dv.id,
+        dbeta?.id ?? null,
+        dg?.id ?? null,
+        db?.id ?? null,
+        de?.id ?? null,
+        incoming?.id ?? null,
+      );
+      count(call, inputs, 9, 8);
+      return { gradients: { q: dq, k: dk, v: dv, beta: dbeta, g: dg, b: db, e: de }, incoming };
+    },
+
+    reference({ q, k, v, beta, g, b, e }, resets, h0) {
+      const [B, T] = q!.shape as [number, number];
+      const [H, K] = k!.shape.slice(-2) as [number, number];
+      const V = v!.shape.at(-1)!;
+      const scale = options.scale ?? q!.shape[3]! ** -0.5;
+      const values = (input: HostTensor | null) => input?.values ?? null;
+      const [output, finalState] = deltaRuleReference(
+        { B, T, n, H, K, V, gate, erase, read, scale, resets },
+        {
+          ...{ q: q!.values, k: k!.values, v: v!.values, h0 },
+          ...{ beta: values(beta), g: values(g), b: values(b), e: values(e) },
+        },
+      );
+      return { output, finalState };
+    },
+  });
+}
