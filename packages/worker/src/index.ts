@@ -11,6 +11,7 @@ export {
   type ParameterDeclarer,
 } from './layer.js';
 export { type TraceSizes, traceModel } from './model/trace.js';
+export { type StepDefinition, stepwise } from './stepwise.js';
 export {
   type Direction,
   defineStrategy,

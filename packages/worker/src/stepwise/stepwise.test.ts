@@ -1,0 +1,89 @@
+import { gatedLinear, type RecurrenceInputs } from '@longscan/kernels';
+import {
+  checkRecurrence,
+  documentStarts,
+  expectClose,
+  type RecurrenceInput,
+  randomNormal,
+  randomUniform,
+  tolerances,
+} from '@longscan/kernels/testing';
+import { test } from 'uvu';
+import { stepwise } from '../stepwise.js';
+import type { StepDefinition } from './step-definition.js';
+import { additive, decayed, delta, gated, squashed } from './testing/definitions.js';
+
+/** Two pieces and a bit of a backward pass; more columns than rows, and the other way round. */
+const sizes = [
+  { B: 2, T: 37, H: 2, R: 3, N: 5, starts: [0, 4, 5] },
+  { B: 1, T: 9, H: 1, R: 6, N: 4, starts: undefined },
+] as const;
+type Sizes = (typeof sizes)[number];
+
+function inputsOf({ B, T, H, R, N }: Sizes, gate: 'none' | 'head' | 'column', lowest: number) {
+  const token = (width: number, seed: number, scale = 1): RecurrenceInput => ({
+    ...{ role: 'token', shape: [B, T, H, width], values: randomNormal(B * T * H * width, seed, scale) },
+  });
+  const inputs: Record<string, RecurrenceInput> = {
+    q: token(N, 1),
+    // Short keys: products of I - k kᵀ stay bounded.
+    k: token(N, 2, 1 / N),
+    v: token(R, 3),
+  };
+  const shape: number[] = gate === 'head' ? [B, T, H] : [B, T, H, N];
+  const numGates = shape.reduce((product, dim) => product * dim, 1);
+  if (gate !== 'none') inputs.g = { role: 'token', shape, values: randomUniform(numGates, 4, lowest, -1e-4) };
+  return inputs;
+}
+
+async function check(
+  definition: StepDefinition<RecurrenceInputs>,
+  size: Sizes,
+  gate: 'none' | 'head' | 'column',
+  lowest: number,
+): Promise<void> {
+  const { B, T, starts } = size;
+  await checkRecurrence<RecurrenceInputs>({
+    name: `stepwise ${definition.name}, T = ${T}, starts ${starts}`,
+    op: stepwise(definition),
+    inputs: inputsOf(size, gate, lowest),
+    resets: documentStarts(B, T, starts),
+    maxElements: 4,
+    f32Tolerance: tolerances.f32Decay,
+  });
+}
+
+for (const size of sizes) {
+  const label = `T = ${size.T}, ${size.R} rows of ${size.N}`;
+  const general = (definition: unknown) => definition as StepDefinition<RecurrenceInputs>;
+  test(`stepwise ~> identity, ${label}`, () => check(general(additive), size, 'none', 0));
+  test(`stepwise ~> dense, ${label}`, () => check(general(delta), size, 'none', 0));
+  for (const lowest of [-20, -0.1]) {
+    test(`stepwise ~> scalar, ${label}, gates from ${lowest}`, () =>
+      check(general(decayed), size, 'head', lowest));
+    test(`stepwise ~> diagonal, ${label}, gates from ${lowest}`, () =>
+      check(general(gated), size, 'column', lowest));
+  }
+}
+
+test('stepwise ~> the definitions of kernels agree with the same recurrence token by token', () => {
+  const inputs = inputsOf(sizes[0], 'column', -3);
+  const resets = documentStarts(2, 37, [7]);
+  const h0 = randomNormal(2 * 2 * 3 * 5, 9);
+  const kernel = gatedLinear('diagonal', { scale: 1 }).reference(inputs as never, resets, h0);
+  const stepped = stepwise(gated).reference(inputs as never, resets, h0);
+  expectClose('output', stepped.output, kernel.output, tolerances.f64);
+  expectClose('state', stepped.finalState, kernel.finalState, tolerances.f64);
+});
+
+test('stepwise ~> opaque: whole, with an incoming state', () =>
+  checkRecurrence<RecurrenceInputs>({
+    name: 'stepwise squashed',
+    op: stepwise(squashed as unknown as StepDefinition<RecurrenceInputs>),
+    inputs: inputsOf(sizes[0], 'none', 0),
+    resets: documentStarts(2, 37, [4]),
+    lengths: [37],
+    maxElements: 4,
+  }));
+
+test.run();
