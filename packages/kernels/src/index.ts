@@ -42,8 +42,16 @@ export {
   type DeltaRuleOptions,
   deltaRule,
 } from './ops/delta-rule/index.js';
+export { type DocumentPositionsOptions, documentPositions } from './ops/document-positions/index.js';
 export { embedding } from './ops/embedding/index.js';
-export { type DecayKind, type GatedLinearInputs, gatedLinear } from './ops/gated-linear/index.js';
+export { type FeatureMapKind, featureMap, numFeatures } from './ops/feature-map/index.js';
+export {
+  type BonusLinearInputs,
+  type DecayKind,
+  type GatedLinearInputs,
+  type GatedLinearOptions,
+  gatedLinear,
+} from './ops/gated-linear/index.js';
 export { type Clip, clipFactor, readClip, sumOfSquares } from './ops/grad-norm/index.js';
 export { layerNorm } from './ops/layer-norm/index.js';
 export { type GemmInfo, gemmInfo, linear } from './ops/linear/index.js';
@@ -61,7 +69,9 @@ export {
 } from './ops/pointwise/index.js';
 export { resetBits } from './ops/reset-bits/index.js';
 export { l2Norm, rmsNorm } from './ops/rms-norm/index.js';
+export { type RotaryOptions, rotary } from './ops/rotary/index.js';
 export { type SelectiveScanInputs, selectiveScan } from './ops/selective-scan/index.js';
+export { route, softmax } from './ops/softmax/index.js';
 export { sumRows } from './ops/sum-rows/index.js';
 export { swapAxes } from './ops/swap-axes/index.js';
 export { swiglu } from './ops/swiglu/index.js';

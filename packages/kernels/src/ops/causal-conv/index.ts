@@ -1,0 +1,106 @@
+import { defineOp, type ForwardCall } from '../../autograd/define-op.js';
+import { expectShape, type Tensor } from '../../tensor.js';
+import { sumRows } from '../sum-rows/index.js';
+import '../swap-axes/index.js';
+import './native.js';
+
+/** `causalConvBlockTokens` in causal_conv.h. */
+const blockTokens = 64;
+
+export type CausalConvInputs = {
+  /** [B, T, D] */
+  readonly x: Tensor;
+  /** [D, W]; the last tap is that of the token itself, as in PyTorch's conv1d. */
+  readonly weight: Tensor;
+  /** [D] */
+  readonly bias: Tensor | null;
+  /** [B, W - 1, D]: the tokens before x; null: zeros. */
+  readonly halo: Tensor | null;
+};
+
+export interface CausalConvOptions {
+  /** i32 [B, T], 1 where a document starts: no tap reaches over it; null: one document. */
+  readonly resets: Tensor | null;
+  /** Fused with the convolution; default: none. */
+  readonly activation?: 'silu' | undefined;
+}
+
+/**
+ * A convolution of each channel with itself, over the token and the W - 1 before it:
+ * `y[t, d] = act(bias[d] + Σ_j weight[d, W - 1 - j] x[t - j, d])`. Shape of x. What lies before a token's document is left
+ * out, whatever its value.
+ */
+export function causalConv(inputs: CausalConvInputs, { resets, activation }: CausalConvOptions): Tensor {
+  return causalConvOp(inputs, { resets, silu: activation === 'silu' });
+}
+
+interface Attributes {
+  readonly resets: Tensor | null;
+  readonly silu: boolean;
+}
+
+const causalConvOp = defineOp<CausalConvInputs, Attributes>({
+  name: 'causal-conv',
+  forward(call, { x, weight, bias, halo }, { resets, silu }) {
+    expectShape('causal-conv', 'x', x, [-1, -1, -1]);
+    const [B, T, D] = x.shape as [number, number, number];
+    expectShape('causal-conv', 'weight', weight, [D, -1]);
+    const W = weight.dim(1);
+    if (bias !== null) expectShape('causal-conv', 'bias', bias, [D]);
+    if (halo !== null) expectShape('causal-conv', 'halo', halo, [B, W - 1, D]);
+    if (resets !== null) expectShape('causal-conv', 'resets', resets, [B, T]);
+    const taps = transposed(call, weight);
+    const output = call.empty(x.shape, x.dtype);
+    const { id: y } = output;
+    call.native.causalConvForward(
+      call.stream,
+      x.id,
+      ...ids(halo, taps, resets),
+      bias?.id ?? null,
+      silu,
+      null,
+      y,
+    );
+    call.device.flops += (2 * W + (silu ? 4 : 0)) * x.size;
+    return { output, save: { x, taps, bias, halo, resets } };
+  },
+  backward(call, { x, taps, bias, halo, resets }, dy, { silu }) {
+    const { native, stream, needs } = call;
+    const shared = [x!.id, ...ids(halo ?? null, taps!, resets ?? null)] as const;
+    const [W, D] = taps!.shape as [number, number];
+    let dz = dy;
+    if (silu) {
+      dz = call.empty(dy.shape, dy.dtype);
+      native.causalConvForward(stream, ...shared, bias?.id ?? null, true, dy.id, dz.id);
+    }
+    const dx = call.empty(dy.shape, dy.dtype);
+    const dHalo = halo && call.empty(halo.shape, dy.dtype);
+    native.causalConvBackward(stream, ...shared, dz.id, dx.id, dHalo?.id ?? null);
+    call.device.flops += ((silu ? 4 : 2) * W + 2 * W) * dy.size;
+
+    let dWeight: Tensor | null = null;
+    if (needs.weight) {
+      const blocks = call.empty([Math.ceil(dy.size / D / blockTokens), W * D], dy.dtype);
+      native.causalConvTaps(stream, ...shared, dz.id, blocks.id);
+      const dTaps = call.empty([W, D], dy.dtype);
+      sumRows(blocks, dTaps.view([W * D]), false);
+      dWeight = transposed(call, dTaps);
+    }
+    const dBias = needs.bias
+      ? call.weightGradient(bias!, [dz], (target, accumulate) => sumRows(dz, target, accumulate))
+      : null;
+    return { x: dx, weight: dWeight, bias: dBias, halo: dHalo ?? null };
+  },
+});
+
+function ids(halo: Tensor | null, taps: Tensor, resets: Tensor | null) {
+  return [halo?.id ?? null, taps.id, resets?.id ?? null] as const;
+}
+
+/** [D, W] to [W, D], so that the channels of a tap lie side by side, and back. */
+function transposed(call: ForwardCall, weight: Tensor): Tensor {
+  const [rows, cols] = weight.shape as [number, number];
+  const result = call.empty([cols, rows], weight.dtype);
+  call.native.swapAxes(call.stream, weight.id, result.id);
+  return result;
+}
