@@ -1,0 +1,37 @@
+#include "document_positions.h"
+
+#include "../../addon/args.h"
+
+namespace longscan {
+
+namespace {
+
+Napi::Value bindDocumentPositions(Args& args) {
+  Stream& stream = args.stream();
+  const int64_t start = args.integer("start");
+  const TensorRef before = args.optionalTensor("before");
+  const TensorRef resets = args.optionalTensor("resets");
+  const TensorRef positions = args.tensor("positions", DType::i32);
+  args.check(positions.numDims == 2, "positions is not [B, T]");
+  const int64_t B = positions.dim(0), T = positions.dim(1);
+  args.check(start >= 0 && start + T <= INT32_MAX, "positions do not fit i32");
+  args.check(!before || (before.dtype == DType::i32 && before.numElements == B), "before is not i32 [B]");
+  args.check(!resets || (resets.dtype == DType::i32 && resets.numElements == B * T),
+             "resets is not i32 [B, T]");
+  ThreadPool& pool = stream.context().pool();
+  args.enqueue([=, &pool] {
+    parallelFor(pool, B, T, [&](int64_t begin, int64_t end) {
+      documentPositions(resets.as<int32_t>(), before.as<int32_t>(), static_cast<int32_t>(start),
+                        positions.as<int32_t>(), T, begin, end);
+    });
+  });
+  return args.env().Undefined();
+}
+
+}  // namespace
+
+void register_document_positions(Registry& registry) {
+  registry.add("documentPositions", 5, bindDocumentPositions);
+}
+
+}  // namespace longscan
