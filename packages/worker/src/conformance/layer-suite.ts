@@ -2,6 +2,7 @@ import type { Layer } from '../layer.js';
 import type { Strategy } from '../strategy.js';
 import { type Check, type CheckResult, runChecks } from './check.js';
 import { causalityChecks } from './layer/causality.js';
+import { claimChecks } from './layer/claims.js';
 import { documentChecks } from './layer/documents.js';
 import { gradientChecks } from './layer/gradients.js';
 import { interfaceChecks } from './layer/interface.js';
@@ -26,6 +27,7 @@ export function layerChecks(layer: Layer, strategies: readonly Strategy[]): Chec
       ...gradientChecks(variant),
       ...causalityChecks(variant),
       ...recurrentFormChecks(variant),
+      ...claimChecks(variant),
       ...rankChecks(variant, strategies),
       ...documentChecks(variant, strategies),
     ].map(({ name, run }) => ({ name: `${variant.label} ~> ${name}`, run })),

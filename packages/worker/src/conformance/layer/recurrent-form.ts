@@ -1,17 +1,10 @@
-import {
-  fromArray,
-  type HostTensor,
-  openCpuDevice,
-  type RecurrenceInputs,
-  type RecurrenceOp,
-  type Tensor,
-} from '@longscan/kernels';
+import { fromArray, type HostTensor, openCpuDevice, type RecurrenceInputs } from '@longscan/kernels';
 import { expectClose, placeTokens, sliceTokens, tolerances } from '@longscan/kernels/testing';
-import type { LayerContext } from '../../layer.js';
 import { CarriedContexts, sliceContexts } from '../../model/layer-context.js';
 import type { Check } from '../check.js';
 import { buildLayer } from './build-layer.js';
 import { createProblem, type Problem } from './problem.js';
+import { noting, type RecurrenceCall } from './recurrence-calls.js';
 import { runAlone } from './run-layer.js';
 import type { Variant } from './variant.js';
 
@@ -43,18 +36,12 @@ export function recurrentFormChecks(variant: Variant): Check[] {
   ];
 }
 
-interface Call {
-  readonly op: RecurrenceOp;
-  readonly inputs: RecurrenceInputs;
-  readonly output: Tensor;
-}
-
 async function checkDefinition(problem: Problem): Promise<void> {
   const { variant, place, B, T, x, resets } = problem;
   const device = openCpuDevice({ poison: true });
   try {
     const { apply } = buildLayer(device, variant, place, 'f64');
-    const calls: Call[] = [];
+    const calls: RecurrenceCall[] = [];
     const starts = resets && fromArray(device, resets, [B, T], 'i32');
     const context = noting(sliceContexts(null, starts).forLayer(place.index), calls);
     apply(fromArray(device, x, [B, T, variant.dModel], 'f64'), context);
@@ -65,17 +52,6 @@ async function checkDefinition(problem: Problem): Promise<void> {
   } finally {
     device.close();
   }
-}
-
-/** A context that also notes the recurrences that go through it. */
-function noting(context: LayerContext, calls: Call[]): LayerContext {
-  return {
-    recurrence(op, inputs, meanwhile) {
-      const output = context.recurrence(op, inputs, meanwhile);
-      calls.push({ op: op as unknown as RecurrenceOp, inputs, output });
-      return output;
-    },
-  };
 }
 
 async function toHost(inputs: RecurrenceInputs): Promise<Record<string, HostTensor | null>> {

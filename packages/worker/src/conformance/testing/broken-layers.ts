@@ -5,14 +5,18 @@ import {
   defineOp,
   emptyLike,
   fromArray,
+  type GatedLinearInputs,
   gatedLinear,
   linear,
+  type RecurrenceOp,
   reshape,
   runRecurrence,
   scale,
   type Tensor,
 } from '@longscan/kernels';
 import { defineLayer, type Layer, type LayerContext, type ParameterDeclarer } from '../../layer.js';
+import { delta, deltaOnColumns, squashed } from '../../stepwise/testing/definitions.js';
+import { stepwise } from '../../stepwise.js';
 
 /** A layer with one thing wrong. */
 export interface BrokenLayer {
@@ -23,7 +27,7 @@ export interface BrokenLayer {
 }
 
 interface Faults {
-  readonly op?: typeof decayed;
+  readonly op?: RecurrenceOp<GatedLinearInputs>;
   readonly declare?: (param: ParameterDeclarer) => void;
   /** What becomes of the recurrence's output y and the input x, both [B, T, D]. */
   readonly mix?: (y: Tensor, x: Tensor) => Tensor;
@@ -111,6 +115,17 @@ export const brokenLayers: readonly BrokenLayer[] = [
     }),
     noticedBy: /its definition/,
   },
+  ...(
+    [
+      ['a step that is not affine', squashed, 'identity'],
+      ['a step that mixes the rows of its state', deltaOnColumns, 'dense'],
+      ['a step whose M mixes the numbers of a row', delta, 'diagonal'],
+    ] as const
+  ).map(([fault, definition, transition]) => ({
+    fault: `${fault} claims to be ${transition}`,
+    layer: layerWith({ op: stepwise({ ...definition, transition }) }),
+    noticedBy: /what its transition claims/,
+  })),
 ];
 
 /** A small gated layer, right but for `faults`. */

@@ -76,6 +76,19 @@ export const delta: StepDefinition<KeyValueInputs> = {
   },
 };
 
+/** The same on states [N, R], where M acts on columns and so mixes rows: a claim that is wrong. */
+export const deltaOnColumns: StepDefinition<KeyValueInputs> = {
+  ...delta,
+  name: 'delta-on-columns',
+  stateShape: ({ k, v }) => [k.dim(-1), v.dim(-1)],
+  step(S, { q, k, v }) {
+    const readColumns = (state: Tensor, x: Tensor) =>
+      reshape(batchedMatmul({ a: state, b: column(x) }, { transposeA: true }), v.shape);
+    const state = add({ a: S, b: outer(k, sub({ a: v, b: readColumns(S, k) })) });
+    return { state, output: readColumns(state, q) };
+  },
+};
+
 /** tanh(S + v kᵀ): not affine in S */
 export const squashed: StepDefinition<KeyValueInputs> = {
   name: 'squashed',
