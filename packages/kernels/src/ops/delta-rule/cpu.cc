@@ -1,4 +1,4 @@
-#include "cpu_tile.h"
+#include "cpu_products.h"
 
 // Forward: one sweep over a slice, for the outputs or for what the slice does to a state.
 

@@ -1,4 +1,4 @@
-#include "cpu_tile.h"
+#include "cpu_products.h"
 
 // Backward: the adjoint of the state, backward in time, and the gradients of each tile from it and from the
 // state before the tile, which is computed again from the last checkpoint.
