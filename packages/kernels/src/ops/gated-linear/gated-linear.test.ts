@@ -86,7 +86,7 @@ for (const kind of kinds) {
         },
         resets: resetsOf(shape),
         f32Tolerance: tolerances.f32Decay,
-        maxElements: T > 500 ? 6 : 12,
+        maxElements: T > 500 ? 3 : 8,
       });
     });
   }

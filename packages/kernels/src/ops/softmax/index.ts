@@ -1,0 +1,56 @@
+import { type BackwardCall, defineOp, forwardCall } from '../../autograd/define-op.js';
+import { LongscanError } from '../../errors.js';
+import type { Tensor } from '../../tensor.js';
+import './native.js';
+
+/** `exp(x) / Σ exp(x)` over the last dim; same shape as x. */
+export const softmax: (x: Tensor) => Tensor = (x) => softmaxOp({ x }, {});
+
+const softmaxOp = defineOp<{ x: Tensor }, Record<never, never>, { y: Tensor }>({
+  name: 'softmax',
+  forward(call, { x }) {
+    const output = call.empty(x.shape, x.dtype);
+    call.native.softmaxForward(call.stream, x.id, output.id);
+    call.device.flops += 4 * x.size;
+    return { output, save: { y: output } };
+  },
+  backward,
+});
+
+/**
+ * Sends each row of x [.., N] to the `count` largest of its N destinations: `weights` [.., N] is the softmax over those,
+ * 0 for the others, and `selected` i32 [.., N] is 1 for them. Of equal elements the first is taken.
+ * @throws LongscanError E-ARGUMENT unless 1 <= count <= N
+ */
+export function route(x: Tensor, count: number): { weights: Tensor; selected: Tensor } {
+  const N = x.dim(-1);
+  if (!Number.isInteger(count) || count < 1 || count > N) {
+    throw new LongscanError({
+      code: 'E-ARGUMENT',
+      where: 'route',
+      found: `count ${count}`,
+      expected: `a whole number between 1 and ${N}, the last dim of x`,
+    });
+  }
+  const selected = forwardCall(x.device).empty(x.shape, 'i32');
+  return { weights: routeOp({ x }, { count, selected }), selected };
+}
+
+const routeOp = defineOp<{ x: Tensor }, { count: number; selected: Tensor }, { y: Tensor }>({
+  name: 'route',
+  forward(call, { x }, { count, selected }) {
+    const output = call.empty(x.shape, x.dtype);
+    call.native.softmaxOfLargest(call.stream, x.id, count, output.id, selected.id);
+    call.device.flops += (count + 4) * x.size;
+    return { output, save: { y: output } };
+  },
+  backward,
+});
+
+/** Where y is 0 for being left out, so is the gradient: one rule for both. */
+function backward(call: BackwardCall<{ x: Tensor }>, { y }: { y: Tensor }, dy: Tensor): { x: Tensor } {
+  const dx = call.empty(dy.shape, dy.dtype);
+  call.native.softmaxBackward(call.stream, dy.id, y.id, dx.id);
+  call.device.flops += 4 * dy.size;
+  return { x: dx };
+}
