@@ -2,6 +2,7 @@
 
 // Blocks of neighbouring channels, one per vector lane, for recurrences that mix no channels: `cpu*.cc` only.
 
+#include "lane_block.h"
 #include "simd.h"
 
 namespace longscan {
@@ -32,6 +33,18 @@ static inline void forLanes(int64_t begin, int64_t end, Body body) {
   int64_t c = begin;
   for (; c + width <= end; c += width) body(c, Lanes<Real>{width});
   if (c < end) body(c, Lanes<Real>{static_cast<int>(end - c)});
+}
+
+/// Calls body(b, channel, lanes) for the blocks [begin, end) of the B * ceil(numChannels / 16) blocks of a
+/// call.
+template <typename Real, typename Body>
+static inline void forLaneBlocks(int64_t numChannels, int64_t begin, int64_t end, Body body) {
+  const int64_t blocksPerRow = (numChannels + laneBlock - 1) / laneBlock;
+  for (int64_t i = begin; i < end; i++) {
+    const int64_t first = i % blocksPerRow * laneBlock;
+    const int64_t last = first + laneBlock < numChannels ? first + laneBlock : numChannels;
+    forLanes<Real>(first, last, [&](int64_t c, Lanes<Real> lanes) { body(i / blocksPerRow, c, lanes); });
+  }
 }
 
 /// What `count` channels have, `length` numbers each, from [count, length] to [length, width] with zeros in

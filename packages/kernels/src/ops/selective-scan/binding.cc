@@ -3,26 +3,20 @@
 #include <vector>
 
 #include "../../addon/args.h"
+#include "../../core/run_lane_blocks.h"
 #include "selective_scan.h"
 
 namespace longscan {
 
 namespace {
 
-int64_t numBlocksOf(int64_t D) {
-  return (D + selectiveBlock - 1) / selectiveBlock;
-}
-
-/// Runs a kernel over all blocks of channels of all batch rows, a fixed share per thread.
+/// Runs a forward kernel over all blocks of channels of all batch rows.
 template <typename Task, typename Real>
 void runBlocks(ThreadPool& pool, const Task& task,
                void (*kernel)(const Task&, int64_t begin, int64_t end, Real* scratch)) {
   const auto& call = task.call;
-  const int64_t work = call.T * call.N * selectiveBlock;
-  parallelFor(pool, call.B * numBlocksOf(call.D), work, [&](int64_t begin, int64_t end) {
-    std::vector<Real> scratch(static_cast<size_t>(selectiveForwardScratch(call.N)));
-    kernel(task, begin, end, scratch.data());
-  });
+  runLaneBlocks<Task, Real>(pool, task, call.B * numLaneBlocks(call.D), call.T * call.N * laneBlock,
+                            selectiveForwardScratch(call.N), kernel);
 }
 
 /// Runs the backward kernel, a fixed share of the channels per thread. dB and dC sum over channels: each
@@ -30,14 +24,14 @@ void runBlocks(ThreadPool& pool, const Task& task,
 template <typename Real>
 void runBackward(ThreadPool& pool, const SelectiveScanBackward<Real>& task) {
   const auto& call = task.call;
-  const int64_t numBlocks = numBlocksOf(call.D);
+  const int64_t numBlocks = numLaneBlocks(call.D);
   const int64_t numShares = std::min<int64_t>(pool.numThreads(), numBlocks);
   const int64_t size = call.B * call.T * call.N;
   std::vector<Real> sums(static_cast<size_t>((numShares - 1) * 2 * size));
   pool.run(numShares, [&](int64_t first, int64_t last) {
     for (int64_t share = first; share < last; share++) {
-      const int64_t begin = numBlocks * share / numShares * selectiveBlock;
-      const int64_t end = std::min(call.D, numBlocks * (share + 1) / numShares * selectiveBlock);
+      const int64_t begin = numBlocks * share / numShares * laneBlock;
+      const int64_t end = std::min(call.D, numBlocks * (share + 1) / numShares * laneBlock);
       SelectiveScanBackward<Real> part = task;
       if (share > 0) {
         part.dB = sums.data() + (share - 1) * 2 * size;

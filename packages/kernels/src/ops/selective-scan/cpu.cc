@@ -6,18 +6,6 @@
 namespace longscan {
 namespace LONGSCAN_LEVEL {
 
-/// Calls body(b, channel, lanes) for the vectors of channels in the blocks [begin, end).
-template <typename Real, typename Body>
-static inline void forBlocks(const SelectiveScan<Real>& call, int64_t begin, int64_t end, Body body) {
-  const int64_t blocksPerRow = (call.D + selectiveBlock - 1) / selectiveBlock;
-  for (int64_t i = begin; i < end; i++) {
-    const int64_t b = i / blocksPerRow;
-    const int64_t first = i % blocksPerRow * selectiveBlock;
-    const int64_t last = first + selectiveBlock < call.D ? first + selectiveBlock : call.D;
-    forLanes<Real>(first, last, [&](int64_t d, Lanes<Real> lanes) { body(b, d, lanes); });
-  }
-}
-
 template <typename Real>
 static void forward(const SelectiveScanForward<Real>& task, int64_t b, int64_t d, Lanes<Real> lanes,
                     Real* scratch) {
@@ -97,14 +85,16 @@ static void adjoint(const SelectiveScanAdjoint<Real>& task, int64_t b, int64_t d
 }
 
 // Each block of a call, in the two types.
-#define LONGSCAN_BLOCKS(name, Task, perBlock)                                                            \
-  void name(const Task<float>& task, int64_t begin, int64_t end, float* scratch) {                       \
-    forBlocks(task.call, begin, end,                                                                     \
-              [&](int64_t b, int64_t d, Lanes<float> lanes) { perBlock(task, b, d, lanes, scratch); });  \
-  }                                                                                                      \
-  void name(const Task<double>& task, int64_t begin, int64_t end, double* scratch) {                     \
-    forBlocks(task.call, begin, end,                                                                     \
-              [&](int64_t b, int64_t d, Lanes<double> lanes) { perBlock(task, b, d, lanes, scratch); }); \
+#define LONGSCAN_BLOCKS(name, Task, perBlock)                                                       \
+  void name(const Task<float>& task, int64_t begin, int64_t end, float* scratch) {                  \
+    forLaneBlocks<float>(task.call.D, begin, end, [&](int64_t b, int64_t d, Lanes<float> lanes) {   \
+      perBlock(task, b, d, lanes, scratch);                                                         \
+    });                                                                                             \
+  }                                                                                                 \
+  void name(const Task<double>& task, int64_t begin, int64_t end, double* scratch) {                \
+    forLaneBlocks<double>(task.call.D, begin, end, [&](int64_t b, int64_t d, Lanes<double> lanes) { \
+      perBlock(task, b, d, lanes, scratch);                                                         \
+    });                                                                                             \
   }
 LONGSCAN_BLOCKS(selectiveScanForward, SelectiveScanForward, forward)
 LONGSCAN_BLOCKS(selectiveScanAdjoint, SelectiveScanAdjoint, adjoint)

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "../../core/cpu.h"
+#include "../../core/lane_block.h"
 
 namespace longscan {
 
@@ -22,8 +23,6 @@ struct SelectiveScan {
 
 /// Tokens between two kept states.
 constexpr int64_t selectiveChunk = 64;
-/// Channels that a thread takes at a time: as many as the widest vector has lanes.
-constexpr int64_t selectiveBlock = 16;
 
 /// The slice from the state `h0` (null: zero).
 template <typename Real>
@@ -62,10 +61,10 @@ struct SelectiveScanBackward {
 /// Numbers of scratch for a state of N per channel: forward for one block, backward for `numChannels` of
 /// them.
 constexpr int64_t selectiveForwardScratch(int64_t N) {
-  return 2 * selectiveBlock * N;
+  return 2 * laneBlock * N;
 }
 constexpr int64_t selectiveBackwardScratch(int64_t N, int64_t numChannels) {
-  return N * (2 * (numChannels + selectiveBlock) + selectiveBlock * (4 * selectiveChunk + 3));
+  return N * (2 * (numChannels + laneBlock) + laneBlock * (4 * selectiveChunk + 3));
 }
 
 }  // namespace longscan

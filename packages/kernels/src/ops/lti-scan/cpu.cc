@@ -1,0 +1,100 @@
+#include "cpu_block.h"
+
+// Forward: the sweep over a slice, and the adjoint of the incoming state.
+
+namespace longscan {
+namespace LONGSCAN_LEVEL {
+
+/// λ^T from the logarithm: T steps of rounding would not be λ^T.
+template <typename Real>
+static void storePower(const LtiScanForward<Real>& task, int64_t b, int64_t c, Lanes<Real> lanes) {
+  const LtiScan<Real>& call = task.call;
+  const double T = static_cast<double>(call.T);
+  for (int64_t i = c * call.N; i < (c + lanes.count) * call.N; i++) {
+    const double re = T * static_cast<double>(call.logLambda[2 * i]);
+    const double im = T * static_cast<double>(call.logLambda[2 * i + 1]);
+    Real* factor = task.factor + 2 * (b * call.C * call.N + i);
+    factor[0] = static_cast<Real>(std::exp(re) * std::cos(im));
+    factor[1] = static_cast<Real>(std::exp(re) * std::sin(im));
+  }
+}
+
+template <typename Real>
+static void forward(const LtiScanForward<Real>& task, int64_t b, int64_t c, Lanes<Real> lanes,
+                    Real* scratch) {
+  using C = Complex<Real>;
+  constexpr int pair = 2 * Vec<Real>::width;
+  const LtiScan<Real>& call = task.call;
+  const int64_t N = call.N;
+  Real* lambda = scratch;
+  Real* w = lambda + N * pair;
+  Real* state = w + N * pair;
+  loadLambda(call, c, lanes, lambda);
+  loadChannels(call.w + c * 2 * N, lanes, 2 * N, w);
+  loadChannels(task.h0 == nullptr ? nullptr : task.h0 + (b * call.C + c) * 2 * N, lanes, 2 * N, state);
+  const int64_t numChunks = (call.T + ltiChunk - 1) / ltiChunk;
+  for (int64_t t = 0; t < call.T; t++) {
+    const int64_t row = b * call.T + t;
+    if (task.checkpoints != nullptr && t % ltiChunk == 0) {
+      const int64_t chunk = b * numChunks + t / ltiChunk;
+      storeChannels(state, lanes, 2 * N, task.checkpoints + (chunk * call.C + c) * 2 * N);
+    }
+    if (startsDocument(call, row)) setZero(state, N * pair);
+    const C u = loadRow(call, call.u, row, c, lanes);
+    C y = C::zero();
+    for (int64_t n = 0; n < N; n++) {
+      const C h = C::load(state + n * pair);
+      const C next = h + (C::load(lambda + n * pair) * h + u);
+      next.store(state + n * pair);
+      y = y + C::load(w + n * pair) * next;
+    }
+    if (task.y != nullptr) storeRow(call, y, task.y, row, c, lanes);
+  }
+  storeChannels(state, lanes, 2 * N, task.state + (b * call.C + c) * 2 * N);
+  if (task.factor != nullptr) storePower(task, b, c, lanes);
+}
+
+template <typename Real>
+static void adjoint(const LtiScanAdjoint<Real>& task, int64_t b, int64_t c, Lanes<Real> lanes,
+                    Real* scratch) {
+  using C = Complex<Real>;
+  constexpr int pair = 2 * Vec<Real>::width;
+  const LtiScan<Real>& call = task.call;
+  const int64_t N = call.N;
+  Real* lambda = scratch;
+  Real* w = lambda + N * pair;
+  Real* state = w + N * pair;
+  loadLambda(call, c, lanes, lambda);
+  loadChannels(call.w + c * 2 * N, lanes, 2 * N, w);
+  setZero(state, N * pair);
+  // No later document depends on the incoming state.
+  int64_t end = 0;
+  while (end < call.T && !startsDocument(call, b * call.T + end)) end++;
+  for (int64_t t = end - 1; t >= 0; t--) {
+    const C dy = loadRow(call, task.dy, b * call.T + t, c, lanes);
+    for (int64_t n = 0; n < N; n++) {
+      const C total = C::load(state + n * pair) + C::conjugateTimes(C::load(w + n * pair), dy);
+      (total + C::conjugateTimes(C::load(lambda + n * pair), total)).store(state + n * pair);
+    }
+  }
+  storeChannels(state, lanes, 2 * N, task.adjoint + (b * call.C + c) * 2 * N);
+}
+
+// Each block of a call, in the two types.
+#define LONGSCAN_BLOCKS(name, Task, perBlock)                                                       \
+  void name(const Task<float>& task, int64_t begin, int64_t end, float* scratch) {                  \
+    forLaneBlocks<float>(task.call.C, begin, end, [&](int64_t b, int64_t c, Lanes<float> lanes) {   \
+      perBlock(task, b, c, lanes, scratch);                                                         \
+    });                                                                                             \
+  }                                                                                                 \
+  void name(const Task<double>& task, int64_t begin, int64_t end, double* scratch) {                \
+    forLaneBlocks<double>(task.call.C, begin, end, [&](int64_t b, int64_t c, Lanes<double> lanes) { \
+      perBlock(task, b, c, lanes, scratch);                                                         \
+    });                                                                                             \
+  }
+LONGSCAN_BLOCKS(ltiScanForward, LtiScanForward, forward)
+LONGSCAN_BLOCKS(ltiScanAdjoint, LtiScanAdjoint, adjoint)
+#undef LONGSCAN_BLOCKS
+
+}  // namespace LONGSCAN_LEVEL
+}  // namespace longscan

@@ -1,0 +1,47 @@
+declare module '../../native.js' {
+  interface Native {
+    /** y, the states before every 64th token, the state after the slice, λ^T; null for what is not wanted. */
+    ltiScanForward(
+      stream: number,
+      complex: boolean,
+      u: number,
+      logLambda: number,
+      w: number,
+      resets: number | null,
+      h0: number | null,
+      y: number | null,
+      checkpoints: number | null,
+      state: number,
+      factor: number | null,
+    ): void;
+    /** adjoint = dL/dh0 through this slice's outputs alone. */
+    ltiScanAdjoint(
+      stream: number,
+      complex: boolean,
+      u: number,
+      logLambda: number,
+      w: number,
+      resets: number | null,
+      dy: number,
+      adjoint: number,
+    ): void;
+    /** All gradients from the adjoint dht (null: zero) of the state after the slice. */
+    ltiScanBackward(
+      stream: number,
+      complex: boolean,
+      u: number,
+      logLambda: number,
+      w: number,
+      resets: number | null,
+      dy: number,
+      checkpoints: number,
+      dht: number | null,
+      du: number,
+      dLogLambda: number,
+      dw: number,
+      dh0: number,
+    ): void;
+  }
+}
+
+export {};
