@@ -56,6 +56,7 @@ export { type Clip, clipFactor, readClip, sumOfSquares } from './ops/grad-norm/i
 export { layerNorm } from './ops/layer-norm/index.js';
 export { type GemmInfo, gemmInfo, linear } from './ops/linear/index.js';
 export { type LtiScanInputs, type LtiSignal, ltiScan } from './ops/lti-scan/index.js';
+export { type MesaInputs, mesa } from './ops/mesa/index.js';
 export { type MlstmInputs, mlstm } from './ops/mlstm/index.js';
 export { appendOnes, normalizeLast } from './ops/normalizer/index.js';
 export {

@@ -1,0 +1,162 @@
+import type { ForwardCall } from '../../autograd/define-op.js';
+import type { RecurrenceInputs, RecurrenceOp } from '../../recurrence-op.js';
+import { expectShape, type Tensor } from '../../tensor.js';
+import { resetBits } from '../reset-bits/index.js';
+import { sumRows } from '../sum-rows/index.js';
+import './native.js';
+import { mesaReference } from './reference.js';
+
+export interface MesaInputs extends RecurrenceInputs {
+  /** [B, T, H, K] */
+  readonly q: Tensor;
+  /** [B, T, H, K] */
+  readonly k: Tensor;
+  /** [B, T, H, V] */
+  readonly v: Tensor;
+  /** Write strength, >= 0, [B, T, H]. */
+  readonly beta: Tensor;
+  /** Log decay, <= 0, [B, T, H]. */
+  readonly g: Tensor;
+  /** The regulariser's diagonal, > 0, [H, K]. */
+  readonly lambda: Tensor;
+}
+
+/** `mesaChunk` in mesa.h. */
+const chunk = 32;
+
+function stateShape({ q, k, v, beta, g, lambda }: MesaInputs): readonly number[] {
+  expectShape('mesa', 'q', q, [-1, -1, -1, -1]);
+  const [B, T, H, K] = q.shape as [number, number, number, number];
+  expectShape('mesa', 'k', k, q.shape);
+  expectShape('mesa', 'v', v, [B, T, H, -1]);
+  expectShape('mesa', 'beta', beta, [B, T, H]);
+  expectShape('mesa', 'g', g, [B, T, H]);
+  expectShape('mesa', 'lambda', lambda, [H, K]);
+  return [B, H, K + v.dim(3), K];
+}
+
+type Common = [number, number, number, number, number, number, number, number | null, number | null];
+
+function common(
+  call: ForwardCall,
+  { q, k, v, beta, g, lambda }: MesaInputs,
+  resets: Tensor | null,
+  h0: Tensor | null,
+): Common {
+  const ids = [q.id, k.id, v.id, beta.id, g.id, lambda.id] as const;
+  return [call.stream, ...ids, resets?.id ?? null, h0?.id ?? null];
+}
+
+/** FLOPs of `perToken` products with the states and `solves` systems of K unknowns per token. */
+function count(call: ForwardCall, { q, v }: MesaInputs, perToken: number, solves: number): void {
+  const [K, V] = [q.dim(3), v.dim(3)];
+  call.device.flops += (q.size / K) * (2 * perToken * K * (K + V) + solves * (K ** 3 / 3 + 2 * K * K));
+}
+
+/**
+ * The mesa layer of MesaNet (https://arxiv.org/abs/2506.05233, equations 6 to 9): Hkk_t = e^g Hkk_{t-1} + β k_t k_tᵀ,
+ * Hkv_t = e^g Hkv_{t-1} + β v_t k_tᵀ, o_t = Hkv_t (Hkk_t + Λ)⁻¹ q_t, the regularised least-squares map from the keys so
+ * far to their values, at q_t. Output o [B, T, H, V]. Every system is solved exactly (Cholesky).
+ *
+ * States are [B, H, K + V, K]: the rows of Hkk, which is symmetric, then those of Hkv.
+ */
+export const mesa: RecurrenceOp<MesaInputs> = {
+  name: 'mesa',
+  transition: 'scalar',
+  stateShape,
+
+  forward(call, inputs, resets, h0) {
+    const { q, v } = inputs;
+    const finalState = call.empty(stateShape(inputs), v.dtype);
+    const [o, x] = [call.empty(v.shape, v.dtype), call.empty(q.shape, q.dtype)];
+    call.native.mesaForward(...common(call, inputs, resets, h0), o.id, x.id, finalState.id, null);
+    count(call, inputs, 1.5, 1);
+    return { output: o, finalState, kept: { x } };
+  },
+
+  prepare: () => ({}),
+
+  summarize(call, inputs, resets) {
+    const { dtype } = inputs.v;
+    const shape = stateShape(inputs);
+    const state = call.empty(shape, dtype);
+    const factor = call.empty(shape.slice(0, 2), dtype);
+    call.native.mesaForward(...common(call, inputs, resets, null), null, null, state.id, factor.id);
+    count(call, inputs, 1, 0);
+    return { state, kind: 'scalar', factor, reset: resets && resetBits(call, resets, dtype) };
+  },
+
+  finish(call, inputs, resets, _prepared, incoming) {
+    const { output, kept } = mesa.forward(call, inputs, resets, incoming);
+    return { output, kept };
+  },
+
+  // Unlike that of a plain linear recurrence it needs the states, hence the incoming one: o is not linear in them.
+  summarizeBackward(call, inputs, resets, { kept, incoming }, summary, dO) {
+    const state = call.empty(stateShape(inputs), dO.dtype);
+    call.native.mesaAdjoint(...common(call, inputs, resets, incoming), kept.x!.id, dO.id, state.id);
+    count(call, inputs, 2.5, 1);
+    return { ...summary, state, transposed: true };
+  },
+
+  prepareBackward(call, inputs, resets, { kept, incoming }, dO) {
+    const { q } = inputs;
+    const [B, H, R, K] = stateShape(inputs) as [number, number, number, number];
+    const dq = call.empty(q.shape, q.dtype);
+    const dLambda = call.empty([B, H * K], q.dtype);
+    const checkpoints = call.empty([B, H, Math.ceil(q.dim(1) / chunk), R, K], q.dtype);
+    call.native.mesaQueryGrad(
+      ...common(call, inputs, resets, incoming),
+      kept.x!.id,
+      dO.id,
+      dq.id,
+      dLambda.id,
+      checkpoints.id,
+    );
+    count(call, inputs, 2, 1);
+    return { dq, dLambda, checkpoints };
+  },
+
+  finishBackward(call, inputs, resets, record, prepared, dO, outgoingAdjoint, wantIncoming) {
+    const { q, k, v, beta, g, lambda } = inputs;
+    const dq = prepared.dq!;
+    const dk = call.empty(k.shape, k.dtype);
+    const dv = call.empty(v.shape, v.dtype);
+    const dBeta = call.empty(beta.shape, beta.dtype);
+    const dg = call.empty(g.shape, g.dtype);
+    const incoming = wantIncoming ? call.empty(stateShape(inputs), v.dtype) : null;
+    call.native.mesaKeyValueGrad(
+      ...common(call, inputs, resets, record.incoming),
+      record.kept.x!.id,
+      dO.id,
+      dq.id,
+      prepared.checkpoints!.id,
+      outgoingAdjoint?.id ?? null,
+      dk.id,
+      dv.id,
+      dBeta.id,
+      dg.id,
+      incoming?.id ?? null,
+    );
+    const dLambda = call.empty([q.dim(2) * q.dim(3)], lambda.dtype);
+    sumRows(prepared.dLambda!, dLambda, false);
+    count(call, inputs, 4, 0);
+    return {
+      gradients: { q: dq, k: dk, v: dv, beta: dBeta, g: dg, lambda: dLambda.view(lambda.shape) },
+      incoming,
+    };
+  },
+
+  reference({ q, k, v, beta, g, lambda }, resets, h0) {
+    const [B, T, H, K] = q!.shape as [number, number, number, number];
+    const values = {
+      q: q!.values,
+      k: k!.values,
+      v: v!.values,
+      beta: beta!.values,
+      g: g!.values,
+      lambda: lambda!.values,
+    };
+    return mesaReference({ B, T, H, K, V: v!.shape[3]!, resets }, values, h0);
+  },
+};
