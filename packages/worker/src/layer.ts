@@ -42,6 +42,20 @@ export interface LayerContext {
    * feed it (an output gate, say): it runs while states travel between devices.
    */
   recurrence<I extends RecurrenceInputs>(op: RecurrenceOp<I>, inputs: I, meanwhile?: () => void): Tensor;
+  /**
+   * A convolution of each channel over the token and the W - 1 before it in its document: x [B, T, D], weight [D, W] whose
+   * last column is the token's own. Returns [B, T, D].
+   */
+  causalConv1d(x: Tensor, weight: Tensor, options?: ConvolutionOptions): Tensor;
+  /** The token before each: x [B, T, D] one token later, zeros at the start of a document. */
+  tokenShift(x: Tensor): Tensor;
+}
+
+export interface ConvolutionOptions {
+  /** [D]; default: none. */
+  readonly bias?: Tensor | null;
+  /** Fused with the convolution; default: none. */
+  readonly activation?: 'silu';
 }
 
 /** x [B, T, D] to [B, T, D]; T: the tokens at hand. */

@@ -1,8 +1,17 @@
-import { type RecurrenceInputs, type RecurrenceOp, runRecurrence, type Tensor } from '@longscan/kernels';
+import {
+  forwardCall,
+  type RecurrenceInputs,
+  type RecurrenceOp,
+  runRecurrence,
+  sequenceTail,
+  type Tensor,
+} from '@longscan/kernels';
+import { withHalo } from '../halo.js';
 import type { LayerContext } from '../layer.js';
 import { live, type Received } from '../received.js';
 import { recurrence } from '../recurrence.js';
 import type { SequenceGroup } from '../sequence-group.js';
+import { type RunWithHalo, shortRange } from './short-range.js';
 
 /** Gives each layer its context for one forward pass. */
 export interface ContextSource {
@@ -18,6 +27,7 @@ export function sliceContexts(group: SequenceGroup | null, resets: Tensor | null
     tensors: resets === null ? [] : [resets],
     forLayer: (_index, received = live) => ({
       recurrence: (op, inputs, meanwhile) => recurrence(op, inputs, { group, resets, received, meanwhile }),
+      ...shortRange((x, numRows, op) => op(withHalo(x, numRows, { group, resets, received })), resets),
     }),
   };
 }
@@ -36,6 +46,7 @@ export class CarriedContexts implements ContextSource {
         meanwhile?.();
         return this.step(`${index}.${numCalls++}`, op, inputs);
       },
+      ...shortRange((...call) => this.follow(`${index}.${numCalls++}`, ...call), null),
     };
   }
 
@@ -54,10 +65,27 @@ export class CarriedContexts implements ContextSource {
   }
 
   private step<I extends RecurrenceInputs>(key: string, op: RecurrenceOp<I>, inputs: I): Tensor {
-    const before = this.states.get(key) ?? null;
-    const { output, finalState } = runRecurrence(op, inputs, { resets: null, h0: before });
-    this.states.set(key, finalState.retain());
-    before?.release();
+    const { output, finalState } = runRecurrence(op, inputs, {
+      resets: null,
+      h0: this.states.get(key) ?? null,
+    });
+    this.keep(key, finalState);
     return output;
+  }
+
+  /** An op that reads some tokens back: those of the last call come before those at hand. */
+  private follow(key: string, ...[x, numRows, op]: Parameters<RunWithHalo>): Tensor {
+    const halo = this.states.get(key) ?? null;
+    const output = op({ x, halo });
+    if (numRows > 0) {
+      this.keep(key, sequenceTail(forwardCall(x.device), { x, halo, resets: null }, numRows));
+    }
+    return output;
+  }
+
+  private keep(key: string, state: Tensor): void {
+    const before = this.states.get(key);
+    this.states.set(key, state.retain());
+    before?.release();
   }
 }

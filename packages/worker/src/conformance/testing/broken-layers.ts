@@ -55,12 +55,12 @@ export const brokenLayers: readonly BrokenLayer[] = [
   },
   {
     fault: 'its recurrence does not go through the context',
-    layer: layerWith({ contextFor: () => ({ recurrence: withoutContext }) }),
+    layer: layerWith({ contextFor: (context) => ({ ...context, recurrence: withoutContext }) }),
     noticedBy: /1 rank = 2, 3, 4 ranks/,
   },
   {
     fault: 'its recurrence knows no documents',
-    layer: layerWith({ contextFor: () => ({ recurrence: withoutContext }) }),
+    layer: layerWith({ contextFor: (context) => ({ ...context, recurrence: withoutContext }) }),
     noticedBy: /a document of NaN or of other values changes no other, to the bit: 1 rank/,
   },
   {

@@ -1,0 +1,134 @@
+import {
+  addTailGradient,
+  type Communicator,
+  empty,
+  type ForwardCall,
+  forwardCall,
+  type Stream,
+  sequenceTail,
+  type Tensor,
+} from '@longscan/kernels';
+import { live, type Received } from './received.js';
+import type { SequenceGroup } from './sequence-group.js';
+import { scanPlace } from './strategy.js';
+
+export interface HaloOptions {
+  /** Null: this rank holds the whole sequence. */
+  readonly group: Pick<SequenceGroup, 'communicator'> | null;
+  /** i32 [B, T], 1 where a document starts; null: one document. */
+  readonly resets: Tensor | null;
+  /** Where the halo comes from; default: the other ranks. */
+  readonly received?: Received;
+}
+
+/** A slice and the tokens before it. */
+export interface SliceWithHalo {
+  /** [B, T, D] */
+  readonly x: Tensor;
+  /** [B, numRows, D]: the tokens before x, zeros before the start of the last one's document; null: none. */
+  readonly halo: Tensor | null;
+}
+
+/**
+ * A slice x [B, T, D] together with the last `numRows` tokens before it, from the rank before this one (and through it
+ * from those before, where slices are shorter). Every rank but the last sends numRows · D numbers a sequence; the backward
+ * pass sends as many the other way. The halo is kept, so a replay communicates nothing.
+ *
+ * The x of the result must go into one op only, together with the halo: that op's gradient of x is completed in place
+ * by what the next rank says of the tokens that it was sent.
+ */
+export function withHalo(x: Tensor, numRows: number, options: HaloOptions): SliceWithHalo {
+  const { group, resets, received = live } = options;
+  if (group === null || group.communicator.size === 1 || numRows === 0) return { x, halo: null };
+  const { communicator } = group;
+  const halo = received.next(() => passOn(x, numRows, resets, communicator));
+
+  const { tape } = x.device;
+  if (tape === null || !x.requiresGrad) return { x, halo };
+  const slice = x.view(x.shape);
+  tape.record({
+    name: 'halo',
+    inputs: [x],
+    outputs: halo === null ? [slice] : [slice, halo],
+    saved: resets === null ? [] : [resets],
+    backward: ([sliceGradient, haloGradient = null]) => {
+      const finish = passBack(sliceGradient!, haloGradient, numRows, resets, communicator);
+      tape.flushDeferred();
+      finish();
+      return [sliceGradient!];
+    },
+  });
+  return { x: slice, halo };
+}
+
+/** Sends the next rank its halo and returns this one's; null on the first rank. */
+function passOn(
+  x: Tensor,
+  numRows: number,
+  resets: Tensor | null,
+  communicator: Communicator,
+): Tensor | null {
+  const { device, dtype } = x;
+  const { stream } = communicator;
+  const { prev, next } = scanPlace(communicator, 'forward');
+  const [B, T, D] = x.shape as [number, number, number];
+  const call = callOn(x, stream);
+  stream.wait(device.compute.record());
+  const halo = prev === null ? null : call.empty([B, numRows, D], dtype);
+  // Only a slice that is shorter than the halo needs its own before it can send.
+  const isRelay = T < numRows;
+  if (isRelay) exchange(communicator, [], [[halo, prev]]);
+  const tail = next === null ? null : sequenceTail(call, { x, halo: isRelay ? halo : null, resets }, numRows);
+  exchange(communicator, [[tail, next]], isRelay ? [] : [[halo, prev]]);
+  device.compute.wait(stream.record());
+  return halo;
+}
+
+/**
+ * The way back: sends the previous rank the gradient of its tokens, and adds to that of this slice what comes from the
+ * next one. Returns a function that lets the compute stream wait for it.
+ */
+function passBack(
+  sliceGradient: Tensor,
+  haloGradient: Tensor | null,
+  numRows: number,
+  resets: Tensor | null,
+  communicator: Communicator,
+): () => void {
+  const { device, dtype } = sliceGradient;
+  const { stream } = communicator;
+  // In the order of the reverse scan: `prev` holds the tokens after this slice.
+  const { prev, next } = scanPlace(communicator, 'reverse');
+  const [B, T, D] = sliceGradient.shape as [number, number, number];
+  const call = callOn(sliceGradient, stream);
+  stream.wait(device.compute.record());
+  const tailGradient = prev === null ? null : call.empty([B, numRows, D], dtype);
+  const isRelay = T < numRows;
+  exchange(communicator, isRelay ? [] : [[haloGradient, next]], [[tailGradient, prev]]);
+  if (tailGradient !== null) {
+    const target = { x: sliceGradient, halo: isRelay ? haloGradient : null, resets };
+    addTailGradient(call, target, tailGradient);
+  }
+  if (isRelay) exchange(communicator, [[haloGradient, next]], []);
+  const done = stream.record();
+  return () => device.compute.wait(done);
+}
+
+/** A tensor and its peer; null at the ends of the group, where there is nothing to send or receive. */
+type Leg = readonly [tensor: Tensor | null, peer: number | null];
+
+function exchange(communicator: Communicator, sends: readonly Leg[], recvs: readonly Leg[]): void {
+  const messages = (legs: readonly Leg[]) =>
+    legs.flatMap(([tensor, peer]) => (tensor === null || peer === null ? [] : [{ tensor, peer }]));
+  const [outgoing, incoming] = [messages(sends), messages(recvs)];
+  if (outgoing.length + incoming.length > 0) communicator.exchange(outgoing, incoming);
+}
+
+/** For ops on another stream than the compute stream. */
+function callOn({ device }: Tensor, stream: Stream): ForwardCall {
+  return {
+    ...forwardCall(device),
+    stream: stream.id,
+    empty: (shape, dtype) => empty(device, shape, dtype, stream),
+  };
+}
