@@ -4,4 +4,6 @@ export const savedNames: Readonly<Record<string, string>> = {
   'simple-gla': 'q k v gate.weight gate.bias g norm o',
   lightning: 'q k v g norm o',
   'linear-attention': 'q k v o',
+  gsa: 'q k v f norm o',
+  hgrn2: 'q f i lowerBound norm o',
 };
