@@ -1,9 +1,11 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { LongscanError } from '@longscan/worker/protocol';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { Workshop } from './small-job.js';
+import { launch } from '../launch.js';
+import { stepRows, Workshop } from './small-job.js';
 
 const workshop = new Workshop();
 test.after(() => workshop.remove());
@@ -46,6 +48,26 @@ test('a layer of the user ~> trains over two ranks with the losses of one', asyn
   const cut = await workshop.train('own-2', { ...layer, 'job.steps': 5, 'parallel.sp': 2 });
   cut.steps.forEach((row, i) => {
     assert.ok(Math.abs(row.loss! / single.steps[i]!.loss! - 1) < 1e-4, `step ${row.step}: ${row.loss}`);
+  });
+});
+
+test('examples/own-layer ~> a recurrence given token by token trains over two ranks with the losses of one', async () => {
+  const job = fileURLToPath(new URL('../../../../examples/own-layer/job.toml', import.meta.url));
+  const train = async (sp: number) => {
+    const run = await launch(job, {
+      runDir: join(workshop.dir, `stepwise-${sp}`),
+      overrides: {
+        ...{ 'job.steps': 3, 'parallel.sp': sp, 'parallel.strategy': 'all-gather' },
+        ...{ 'data.path': join(workshop.dir, 'text.txt'), 'data.sequenceLength': 64 },
+      },
+    });
+    await run.done;
+    return stepRows(run.dir);
+  };
+  const [single, cut] = [await train(1), await train(2)];
+  assert.is(cut.length, 3);
+  cut.forEach((row, i) => {
+    assert.ok(Math.abs(row.loss! / single[i]!.loss! - 1) < 1e-4, `step ${row.step}: ${row.loss}`);
   });
 });
 
