@@ -1,5 +1,6 @@
 export { chainSeconds } from './chain.js';
 export {
+  type ConvolutionOptions,
   defineLayer,
   type Init,
   type Layer,

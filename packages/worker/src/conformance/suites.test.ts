@@ -49,7 +49,7 @@ const kernels = JSON.stringify(import.meta.resolve('@longscan/kernels'));
 const worker = JSON.stringify(new URL('../index.js', import.meta.url).href);
 const chain = JSON.stringify(new URL('../chain.js', import.meta.url).href);
 
-/** Two recurrences of different kinds in one layer. */
+/** Two recurrences of different kinds in one layer, behind a convolution and a token shift. */
 const sampleLayer = `
 import { activation, add, gatedLinear, linear, reshape } from ${kernels};
 import { defineLayer } from ${worker};
@@ -59,10 +59,14 @@ export default defineLayer({
     const D = param.dModel;
     const [wq, wk, wv] = ['q', 'k', 'v'].map((name) => param.projection(name, D, D));
     const wg = param.projection('g', H, D);
-    return (x, context) => {
-      const [B, T] = x.shape;
+    const taps = param.tensor('taps', [D, 4], { normal: 0.5 });
+    const bias = param.tensor('taps.bias', [D], { constant: 0 });
+    return (input, context) => {
+      const [B, T] = input.shape;
+      const x = context.causalConv1d(input, taps, { bias, activation: 'silu' });
       const heads = (weight) => reshape(linear({ x, weight, bias: null }), [B, T, H, D / H]);
-      const g = activation('log-sigmoid', linear({ x, weight: wg, bias: null }));
+      const before = context.tokenShift(input);
+      const g = activation('log-sigmoid', linear({ x: before, weight: wg, bias: null }));
       const inputs = { q: heads(wq), k: heads(wk), v: heads(wv), g };
       const a = context.recurrence(gatedLinear('scalar'), inputs);
       const b = context.recurrence(gatedLinear('identity'), { ...inputs, g: null });
