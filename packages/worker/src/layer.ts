@@ -1,4 +1,5 @@
 import type { RecurrenceInputs, RecurrenceOp, Tensor, TransitionKind } from '@longscan/kernels';
+import type { SequenceAttentionInputs, SequenceAttentionOptions } from './attention.js';
 
 /** Options of a layer: what a job may set, with their defaults. */
 export type LayerConfig = Readonly<Record<string, number | string | boolean>>;
@@ -49,6 +50,10 @@ export interface LayerContext {
   causalConv1d(x: Tensor, weight: Tensor, options?: ConvolutionOptions): Tensor;
   /** The token before each: x [B, T, D] one token later, zeros at the start of a document. */
   tokenShift(x: Tensor): Tensor;
+  /** Causal softmax attention over the document of each token: output [B, T, H, V]. */
+  attention(inputs: SequenceAttentionInputs, options?: SequenceAttentionOptions): Tensor;
+  /** i32 [B, T] for the tokens of x [B, T, …]: how many tokens of its document stand before each. */
+  positions(x: Tensor): Tensor;
 }
 
 export interface ConvolutionOptions {

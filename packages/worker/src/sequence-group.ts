@@ -1,9 +1,26 @@
 import type { Communicator } from '@longscan/kernels';
 import type { Strategy, StrategyOptions } from './strategy.js';
 
+/** A contiguous run of tokens of a sequence, counted from its first one. */
+export interface SliceRange {
+  readonly start: number;
+  readonly length: number;
+}
+
 /** The ranks that hold the slices of one sequence, and how states cross them. */
 export interface SequenceGroup {
   readonly communicator: Communicator;
   readonly strategy: Strategy;
   readonly options: StrategyOptions;
+  /** Of every rank, in rank order: one follows the other. */
+  readonly slices: readonly SliceRange[];
+}
+
+/** Slices of these lengths, one after the other. */
+export function slicesOf(lengths: readonly number[]): SliceRange[] {
+  let end = 0;
+  return lengths.map((length) => {
+    end += length;
+    return { start: end - length, length };
+  });
 }

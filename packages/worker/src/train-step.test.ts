@@ -9,6 +9,7 @@ import { createModel, parameterSpecs } from './model/model.js';
 import { Parameters } from './model/parameters.js';
 import { Optimizer } from './optim/optimizer.js';
 import { type JobSpec, jobSpecSchema } from './protocol/job-spec.js';
+import { slicesOf } from './sequence-group.js';
 import { numExtra, type StepResult, type Training, trainStep, validate } from './train-step.js';
 
 const sequenceLength = 192;
@@ -44,6 +45,7 @@ async function openRanks(
   const world = devices.length > 1 ? createInProcessGroup(devices, { axis: 'world' }) : null;
   const rows = Array.from({ length: dp }, (_, row) => devices.slice(row * sp, (row + 1) * sp));
   const sequenceGroups = rows.flatMap((row) => (sp > 1 ? createInProcessGroup(row) : row.map(() => null)));
+  const slices = slicesOf(new Array<number>(sp).fill(sequenceLength / sp));
   return devices.map((device, rank) => {
     const parameters = new Parameters(device, parameterSpecs(spec.model, layers), numExtra, dtype);
     parameters.initialise(7);
@@ -54,7 +56,7 @@ async function openRanks(
       model: createModel(spec.model, layers, parameters),
       optimizer: new Optimizer(parameters, spec.optimizer),
       mesh: { sp: communicator, world: world?.[rank] ?? null, close() {} },
-      sequence: communicator && { communicator, strategy, options: { blocks: 3 } },
+      sequence: communicator && { communicator, strategy, options: { blocks: 3 }, slices },
     };
   });
 }

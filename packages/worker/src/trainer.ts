@@ -69,7 +69,12 @@ class Trainer {
     const parameters = new Parameters(device, parameterSpecs(jobSpec.model, layers), numExtra);
     const model = createModel(jobSpec.model, layers, parameters);
     const optimizer = new Optimizer(parameters, jobSpec.optimizer);
-    const sequence = mesh.sp && { communicator: mesh.sp, strategy, options: { blocks: plan.blocks } };
+    const sequence = mesh.sp && {
+      communicator: mesh.sp,
+      strategy,
+      options: { blocks: plan.blocks },
+      slices: plan.slices,
+    };
     const trainer = new Trainer(
       context,
       plan,

@@ -5,6 +5,7 @@ import { randomNormal } from '@longscan/kernels/testing';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { recurrence } from '../recurrence.js';
+import { slicesOf } from '../sequence-group.js';
 import type { Strategy } from '../strategy.js';
 import { blockUntil } from './block-until.js';
 import { type RankSet, withRanks } from './rank-set.js';
@@ -18,6 +19,7 @@ const op = gatedLinear('identity');
 
 /** Enqueues one recurrence, forward and backward, on every rank; gives outputs and gradients of q. */
 function enqueueStep(ranks: RankSet, strategy: Strategy): Tensor[] {
+  const slices = slicesOf(ranks.devices.map(() => T));
   return ranks.communicators.flatMap((communicator, rank) => {
     const device = ranks.devices[rank]!;
     return device.scope(() => {
@@ -29,7 +31,7 @@ function enqueueStep(ranks: RankSet, strategy: Strategy): Tensor[] {
         return tensor;
       };
       const inputs = { q: leaf(1, K), k: leaf(2, K), v: leaf(3, V), g: null };
-      const group = { communicator, strategy, options: { blocks: 3 } };
+      const group = { communicator, strategy, options: { blocks: 3 }, slices };
       const { result, tape } = device.record(() => recurrence(op, inputs, { group, resets: null }));
       tape.backward([result], [leaf(4, V)]);
       return [result, inputs.q.gradient!];

@@ -47,7 +47,7 @@ function journalingGroup(journal: Journal): SequenceGroup {
     },
   });
   // The strategy above is the only one who would use a communicator.
-  return { communicator: null as never, strategy, options: { blocks: 1 } };
+  return { communicator: null as never, strategy, options: { blocks: 1 }, slices: [] };
 }
 
 const [B, T, H, K] = [1, 8, 2, 4] as const;

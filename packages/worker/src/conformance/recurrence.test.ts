@@ -9,6 +9,7 @@ import { expectClose, placeTokens, tolerances } from '@longscan/kernels/testing'
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { recurrence } from '../recurrence.js';
+import { slicesOf } from '../sequence-group.js';
 import type { Strategy } from '../strategy.js';
 
 import { withRanks } from './rank-set.js';
@@ -55,7 +56,7 @@ function onRanks(problem: RecurrenceCase, strategy: Strategy): Promise<Results> 
       end += length;
       const device = devices[rank]!;
       const slice = uploadSlice(device, problem, begin, length);
-      const group = { communicator, strategy, options: { blocks: 3 } };
+      const group = { communicator, strategy, options: { blocks: 3 }, slices: slicesOf(lengths) };
       const { result: output, tape } = device.record(() =>
         device.scope(() => recurrence(opOf(problem), slice.inputs, { group, resets: slice.resets })),
       );

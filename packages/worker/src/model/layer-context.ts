@@ -1,4 +1,5 @@
 import {
+  documentPositions,
   forwardCall,
   type RecurrenceInputs,
   type RecurrenceOp,
@@ -6,8 +7,15 @@ import {
   sequenceTail,
   type Tensor,
 } from '@longscan/kernels';
+import {
+  type SequenceAttentionInputs,
+  type SequenceAttentionOptions,
+  sequenceAttention,
+} from '../attention.js';
+import { carriedAttention } from '../carried-attention.js';
 import { withHalo } from '../halo.js';
 import type { LayerContext } from '../layer.js';
+import { positionsOf } from '../positions.js';
 import { live, type Received } from '../received.js';
 import { recurrence } from '../recurrence.js';
 import type { SequenceGroup } from '../sequence-group.js';
@@ -21,32 +29,59 @@ export interface ContextSource {
   readonly tensors: readonly Tensor[];
 }
 
-/** Training and validation: this rank's slice of sequences that begin with an empty memory. */
-export function sliceContexts(group: SequenceGroup | null, resets: Tensor | null): ContextSource {
+/**
+ * Training and validation: this rank's slice of sequences that begin with an empty memory. `resets`: i32 [B, T], 1 where
+ * a document starts; null: one document. `before`: i32 [B], for packed documents on several ranks the tokens that earlier
+ * slices hold of the document that is open where this slice begins.
+ */
+export function sliceContexts(
+  group: SequenceGroup | null,
+  resets: Tensor | null,
+  before: Tensor | null = null,
+): ContextSource {
+  const positions = (x: Tensor) => positionsOf(x, group, { resets, before });
   return {
-    tensors: resets === null ? [] : [resets],
+    tensors: [resets, before].filter((tensor) => tensor !== null),
     forLayer: (_index, received = live) => ({
       recurrence: (op, inputs, meanwhile) => recurrence(op, inputs, { group, resets, received, meanwhile }),
       ...shortRange((x, numRows, op) => op(withHalo(x, numRows, { group, resets, received })), resets),
+      positions,
+      attention: (inputs, options = {}) => {
+        const place = { group, positions: resets && positions(inputs.q), received };
+        return sequenceAttention(inputs, options, place);
+      },
     }),
   };
 }
 
 /**
  * Generation: every recurrence goes on from the state that it left at the last call, so memory does not grow with the
- * text. The tokens at hand may be a whole prompt or one token.
+ * text; only attention keeps the keys and values that it can still see. The tokens at hand may be a whole prompt or one
+ * token.
  */
 export class CarriedContexts implements ContextSource {
   private readonly states = new Map<string, Tensor>();
+  /** Tokens that went through each layer. */
+  private readonly numTokens = new Map<number, number>();
 
   forLayer(index: number): LayerContext {
     let numCalls = 0;
+    const start = this.numTokens.get(index) ?? 0;
+    const count = (x: Tensor) => this.numTokens.set(index, start + x.dim(1));
     return {
       recurrence: (op, inputs, meanwhile) => {
         meanwhile?.();
         return this.step(`${index}.${numCalls++}`, op, inputs);
       },
       ...shortRange((...call) => this.follow(`${index}.${numCalls++}`, ...call), null),
+      positions: (x) => {
+        count(x);
+        return documentPositions(x.device, [x.dim(0), x.dim(1)], { resets: null, before: start });
+      },
+      attention: (inputs, options = {}) => {
+        count(inputs.q);
+        return this.attend(`${index}.${numCalls++}`, inputs, options, start);
+      },
     };
   }
 
@@ -62,6 +97,7 @@ export class CarriedContexts implements ContextSource {
   release(): void {
     for (const state of this.states.values()) state.release();
     this.states.clear();
+    this.numTokens.clear();
   }
 
   private step<I extends RecurrenceInputs>(key: string, op: RecurrenceOp<I>, inputs: I): Tensor {
@@ -79,6 +115,22 @@ export class CarriedContexts implements ContextSource {
     const output = op({ x, halo });
     if (numRows > 0) {
       this.keep(key, sequenceTail(forwardCall(x.device), { x, halo, resets: null }, numRows));
+    }
+    return output;
+  }
+
+  private attend(
+    key: string,
+    inputs: SequenceAttentionInputs,
+    options: SequenceAttentionOptions,
+    start: number,
+  ): Tensor {
+    const [k, v] = [this.states.get(`${key}.k`), this.states.get(`${key}.v`)];
+    const before = k && v ? { k, v } : null;
+    const { output, cache } = carriedAttention(inputs, options, start, before);
+    if (cache !== null) {
+      this.keep(`${key}.k`, cache.k);
+      this.keep(`${key}.v`, cache.v);
     }
     return output;
   }

@@ -12,11 +12,10 @@ import type { JobSpec } from '../protocol/job-spec.js';
 import type { ModelTrace, RecurrenceTrace } from '../protocol/plan.js';
 import { live, type Received } from '../received.js';
 import { recurrence } from '../recurrence.js';
-import type { ContextSource } from './layer-context.js';
+import { type ContextSource, sliceContexts } from './layer-context.js';
 import { type LoadedLayer, loadLayers } from './load-layers.js';
 import { createModel, parameterSpecs } from './model.js';
 import { Parameters } from './parameters.js';
-import { shortRange } from './short-range.js';
 
 /** Sizes of what one rank computes in one step. */
 export interface TraceSizes {
@@ -79,7 +78,7 @@ function traceLayers(
 /** Runs recurrences as on a single rank and notes what each would send; a second run in the backward pass sends nothing. */
 function tracingContext(layer: number, received: Received, recurrences: RecurrenceTrace[]): LayerContext {
   return {
-    ...shortRange((x, _numRows, op) => op({ x, halo: null }), null),
+    ...sliceContexts(null, null).forLayer(layer),
     recurrence(op, inputs, meanwhile) {
       if (!received.isReplay) recurrences.push({ layer, kind: op.transition, ...wireBytes(op, inputs) });
       return recurrence(op, inputs, { group: null, resets: null, meanwhile });

@@ -11,6 +11,7 @@ export interface RecurrenceCall {
 /** A context that also notes the recurrences that go through it. */
 export function noting(context: LayerContext, calls: RecurrenceCall[]): LayerContext {
   return {
+    ...context,
     recurrence(op, inputs, meanwhile) {
       const output = context.recurrence(op, inputs, meanwhile);
       calls.push({ op: op as unknown as RecurrenceOp, inputs, output });

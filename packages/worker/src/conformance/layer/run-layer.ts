@@ -1,7 +1,7 @@
 import { type Device, fromArray, type Tensor, zeros } from '@longscan/kernels';
 import { placeTokens, sliceTokens } from '@longscan/kernels/testing';
 import { sliceContexts } from '../../model/layer-context.js';
-import type { SequenceGroup } from '../../sequence-group.js';
+import { type SequenceGroup, slicesOf } from '../../sequence-group.js';
 import type { Strategy } from '../../strategy.js';
 import { demand } from '../check.js';
 import { withRanks } from '../rank-set.js';
@@ -37,7 +37,7 @@ export function runLayer(problem: Problem, { lengths, strategy }: Placement): Pr
       const device = ranks.devices[rank]!;
       const communicator = ranks.communicators[rank]!;
       const layer = buildLayer(device, problem.variant, problem.place, problem.dtype);
-      const group = strategy && { communicator, strategy, options: { blocks } };
+      const group = strategy && { communicator, strategy, options: { blocks }, slices: slicesOf(lengths) };
       const slice = { begin, length, layer, ...enqueue(device, problem, layer, group, begin, length) };
       begin += length;
       return slice;
@@ -82,11 +82,20 @@ function enqueue(
   const resets =
     problem.resets &&
     fromArray(device, sliceTokens(problem.resets, problem, begin, length), [B, length], 'i32');
-  const context = sliceContexts(group, resets).forLayer(problem.place.index);
+  const before = resets && fromArray(device, openTokens(problem, begin), [B], 'i32');
+  const context = sliceContexts(group, resets, before).forLayer(problem.place.index);
   const { result: output, tape } = device.record(() => device.scope(() => apply(x, context)));
   demand(output.shape.join() === shape.join(), `the output is [${output.shape}], expected [${shape}]`);
   tape.backward([output], [upload(problem.outputGradient)]);
   return { x, output };
+}
+
+/** By row, tokens before `begin` of the document that is open there. */
+function openTokens({ B, T, resets }: Problem, begin: number): number[] {
+  return Array.from({ length: B }, (_, b) => {
+    const start = resets!.subarray(b * T, b * T + begin).lastIndexOf(1);
+    return begin - Math.max(0, start);
+  });
 }
 
 /** A tensor whose gradient is accumulated as a parameter's is. */
