@@ -53,6 +53,7 @@ const trace: ModelTrace = {
     { layer: 0, stateBytes: 4096, transitionBytes: 128, kind: 'diagonal' },
     { layer: 1, stateBytes: 8192, transitionBytes: 0, kind: 'scalar' },
   ],
+  halos: [],
   layers: [
     { name: 'gla', sliceMultiple: 1 },
     { name: 'simple-gla', sliceMultiple: 1 },
@@ -75,9 +76,9 @@ const gather: StrategyCost = {
   }),
 };
 
-function planOf(sizes: Sizes, strategies: readonly StrategyCost[] = [gather, chain]) {
+function planOf(sizes: Sizes, strategies: readonly StrategyCost[] = [gather, chain], model = trace) {
   const jobSpec = jobOf(sizes);
-  return plan({ jobSpec, layout: layOut(jobSpec), trace, strategies, fabric });
+  return plan({ jobSpec, layout: layOut(jobSpec), trace: model, strategies, fabric });
 }
 
 test('slices are contiguous, equally long and whole chunks', () => {
@@ -164,6 +165,19 @@ test('bytes of a step: every recurrence forward, and the same in reverse', () =>
   const bytes = Object.fromEntries(modelled.map((row) => [row.strategy, row.bytesSentByRank]));
   assert.equal(bytes.chain, [12_288, 24_576, 12_288]);
   assert.equal(bytes.gather, [49_664, 49_664, 49_664]);
+});
+
+test('halos cost every strategy the same: bytes to the next rank and back, one hop each', () => {
+  const halos = [
+    { layer: 0, bytes: 1000 },
+    { layer: 1, bytes: 500 },
+  ];
+  const model = { ...trace, recurrences: [], halos };
+  const free: StrategyCost = { name: 'free', cost: () => ({ seconds: 0, bytesSentByRank: [] }) };
+  const [modelled] = planOf({ sp: 3 }, [free], model).modelled;
+  assert.equal(modelled?.bytesSentByRank, [1500, 3000, 1500]);
+  assert.is(modelled?.seconds, 2 * (2 * fabric.latencyS + 1500 / fabric.bandwidthBytesPerS));
+  assert.equal(planOf({ sp: 1 }, [free], model).modelled[0]?.bytesSentByRank, [0]);
 });
 
 test('memory and arithmetic of one rank', () => {

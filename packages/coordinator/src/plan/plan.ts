@@ -23,7 +23,7 @@ const numMoments = 2;
 export function plan({ jobSpec, layout, trace, strategies, fabric }: PlanInputs): Plan {
   const { sp } = layout.mesh;
   const able = ableStrategies(sp, trace, strategies);
-  const modelled = modelStrategies(sp, trace.recurrences, able, fabric);
+  const modelled = modelStrategies(sp, trace, able, fabric);
   const strategy = chooseStrategy(jobSpec, modelled);
   const parameterBytes = trace.numParameters * bytesPerF32;
   const tokensPerRank = layout.sequencesPerRank * (layout.paddedLength / sp);

@@ -9,13 +9,14 @@ import {
 } from '@longscan/kernels';
 import type { LayerContext } from '../layer.js';
 import type { JobSpec } from '../protocol/job-spec.js';
-import type { ModelTrace, RecurrenceTrace } from '../protocol/plan.js';
+import type { HaloTrace, ModelTrace, RecurrenceTrace } from '../protocol/plan.js';
 import { live, type Received } from '../received.js';
 import { recurrence } from '../recurrence.js';
 import { type ContextSource, sliceContexts } from './layer-context.js';
 import { type LoadedLayer, loadLayers } from './load-layers.js';
 import { createModel, parameterSpecs } from './model.js';
 import { Parameters } from './parameters.js';
+import { shortRange } from './short-range.js';
 
 /** Sizes of what one rank computes in one step. */
 export interface TraceSizes {
@@ -47,9 +48,10 @@ function traceLayers(
   const moments = [zeros(device, parameters.values.shape), zeros(device, parameters.values.shape)];
   const atRest = device.memory({ resetPeak: true }).inUseBytes;
   const recurrences: RecurrenceTrace[] = [];
+  const halos: HaloTrace[] = [];
   const contexts: ContextSource = {
     tensors: [],
-    forLayer: (layer: number, received = live) => tracingContext(layer, received, recurrences),
+    forLayer: (layer: number, received = live) => tracingContext(layer, received, { recurrences, halos }),
   };
 
   const tokens = empty(device, [B, T], 'i32');
@@ -68,6 +70,7 @@ function traceLayers(
     peakBytes: device.memory().peakBytes,
     flopsPerToken: device.flops / (B * T),
     recurrences,
+    halos,
     layers: layers.map(({ layer, config }) => ({
       name: layer.name,
       sliceMultiple: layer.sliceMultiple?.(config) ?? 1,
@@ -75,12 +78,26 @@ function traceLayers(
   };
 }
 
-/** Runs recurrences as on a single rank and notes what each would send; a second run in the backward pass sends nothing. */
-function tracingContext(layer: number, received: Received, recurrences: RecurrenceTrace[]): LayerContext {
+/** What a model would send, in the order of its calls. */
+interface Traffic {
+  readonly recurrences: RecurrenceTrace[];
+  readonly halos: HaloTrace[];
+}
+
+/** Runs a layer as on a single rank and notes what it would send; a second run in the backward pass sends nothing. */
+function tracingContext(
+  layer: number,
+  { isReplay }: Received,
+  { recurrences, halos }: Traffic,
+): LayerContext {
   return {
     ...sliceContexts(null, null).forLayer(layer),
+    ...shortRange((x, numRows, op) => {
+      if (!isReplay && numRows > 0) halos.push({ layer, bytes: 4 * x.dim(0) * numRows * x.dim(2) });
+      return op({ x, halo: null });
+    }, null),
     recurrence(op, inputs, meanwhile) {
-      if (!received.isReplay) recurrences.push({ layer, kind: op.transition, ...wireBytes(op, inputs) });
+      if (!isReplay) recurrences.push({ layer, kind: op.transition, ...wireBytes(op, inputs) });
       return recurrence(op, inputs, { group: null, resets: null, meanwhile });
     },
   };

@@ -16,6 +16,14 @@ export interface RecurrenceTrace {
   readonly kind: TransitionKind;
 }
 
+/** Tokens that one short convolution or token shift needs from the rank before, as the trace saw it. */
+export interface HaloTrace {
+  /** Index of the layer, counted from the embedding. */
+  readonly layer: number;
+  /** Bytes as sent in one direction, for the sequences of one rank. */
+  readonly bytes: number;
+}
+
 /** What a layer says of itself. */
 export interface LayerTrace {
   readonly name: string;
@@ -33,6 +41,7 @@ export interface ModelTrace {
   /** Floating-point operations per token, forward and backward. */
   readonly flopsPerToken: number;
   readonly recurrences: readonly RecurrenceTrace[];
+  readonly halos: readonly HaloTrace[];
   /** By layer, counted from the embedding. */
   readonly layers: readonly LayerTrace[];
 }
@@ -67,7 +76,7 @@ export const rankCostSchema = z.strictObject({
   flopsPerStep: z.number().min(0),
 });
 
-/** Cost model of one SP strategy for one step: all recurrence calls, forward and backward. */
+/** Cost model of one SP strategy for one step: all recurrence calls and halos, forward and backward. */
 export const modelledStrategySchema = z.strictObject({
   strategy: z.string(),
   seconds: z.number().min(0),
