@@ -20,9 +20,8 @@ template <typename Task>
 void runHeads(ThreadPool& pool, const Task& task, size_t elementBytes,
               void (*kernel)(const Task&, int64_t, int64_t, void*)) {
   const size_t bytes = gatedLinearScratchBytes(task.call.K, task.call.V, elementBytes);
-  runWithScratch(pool, task.call.B * task.call.H, bytes, [&](int64_t begin, int64_t end, void* scratch) {
-    kernel(task, begin, end, scratch);
-  });
+  runWithScratch(pool, task.call.B * task.call.H, bytes,
+                 [&](int64_t begin, int64_t end, void* scratch) { kernel(task, begin, end, scratch); });
 }
 
 /// The arguments that every function here begins with: stream, decay, scale, k, v, g, bonus, resets.
@@ -176,6 +175,7 @@ Napi::Value bindWriteGrad(Args& args) {
   const TensorRef dO = common.values(args, "dO");
   const TensorRef checkpoints = common.checkpoints(args);
   const TensorRef dht = common.optionalState(args, "dht");
+  const bool fromZero = args.flag("fromZero");
   const TensorRef dk = common.keys(args, "dk");
   const TensorRef dv = common.values(args, "dv");
   const TensorRef dg = args.optionalTensor("dg");
@@ -185,14 +185,14 @@ Napi::Value bindWriteGrad(Args& args) {
   args.check(!dg || (checkpoints && common.decay >= Decay::scalar),
              "dg needs checkpoints and a decay per token");
   if (dbonus) common.sized(args, dbonus, common.B * common.H * common.K, "dbonus");
-  args.check(!dbonus || common.bonus, "dbonus needs a bonus");
+  args.check(!dbonus == !common.bonus, "dbonus and bonus go together");
   ThreadPool& pool = common.stream.context().pool();
   dispatchFloat(args, common.k.dtype, [&](auto zero) {
     using Real = decltype(zero);
-    const GatedLinearWriteGrad<Real> task{common.call<Real>(), q.as<Real>(),           dq.as<Real>(),
-                                          dO.as<Real>(),       checkpoints.as<Real>(), dht.as<Real>(),
-                                          dk.as<Real>(),       dv.as<Real>(),          dg.as<Real>(),
-                                          dbonus.as<Real>(),   dh0.as<Real>()};
+    const GatedLinearWriteGrad<Real> task{
+        common.call<Real>(),    q.as<Real>(),   dq.as<Real>(),     dO.as<Real>(),
+        checkpoints.as<Real>(), dht.as<Real>(), fromZero,          dk.as<Real>(),
+        dv.as<Real>(),          dg.as<Real>(),  dbonus.as<Real>(), dh0.as<Real>()};
     args.enqueue([task, &pool] {
       runHeads<GatedLinearWriteGrad<Real>>(pool, task, sizeof(Real), gatedLinearWriteGrad);
     });
@@ -206,7 +206,7 @@ void register_gated_linear(Registry& registry) {
   registry.add("gatedLinearSweep", 16, bindSweep);
   registry.add("gatedLinearCorrect", 12, bindCorrect);
   registry.add("gatedLinearAdjoint", 11, bindAdjoint);
-  registry.add("gatedLinearWriteGrad", 18, bindWriteGrad);
+  registry.add("gatedLinearWriteGrad", 19, bindWriteGrad);
 }
 
 }  // namespace longscan

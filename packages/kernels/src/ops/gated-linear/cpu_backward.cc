@@ -39,34 +39,33 @@ static inline void decayGradAtEnd(const GatedLinear<Real>& c, const Real* checkp
   }
 }
 
-/// dg of a tile from dq, dk and the running sum from the chunk's end. What went through the bonus met no
-/// decay, and a read with a bonus does not meet its own token's.
+/// dg of a tile from dq and dk, both without the bonus, and the running sum from the chunk's end. `fromZero`:
+/// the state before the slice is zero.
 template <typename Real>
 static inline void storeDecayGrads(const Head<Real>& head, const Tile& tile, const Scratch<Real>& s,
-                                   const Real* dq, const Real* dk, Real* sum, Real* dg) {
+                                   const Real* dq, const Real* dk, bool fromZero, Real* sum, Real* dg) {
   const GatedLinear<Real>& c = head.call;
-  const bool apart = readLag(c) == 1;
+  // A read that leaves its own token out does not meet that token's decay either.
+  const bool readsBefore = readLag(c) == 1;
   for (int i = tile.numTokens - 1; i >= 0; i--) {
     const int64_t row = head.keyOffset + (tile.token + i) * head.keyStride;
-    // The state before a document's first token is none: its decay has exactly no effect.
-    const bool none = tile.reset && i == 0;
+    // Where there is no state before a token its decay has exactly no effect.
+    const bool none = i == 0 && (tile.reset || (fromZero && tile.token == 0));
     Real total = 0;
     for (int x = 0; x < c.K; x++) {
-      const Real q = s.q[i * s.Kp + x], k = s.k[i * s.Kp + x];
-      const Real own = apart ? s.own[i] * s.bonus[x] * q * k : 0;
-      const Real read = q * dq[row + x] - own;
-      const Real written = k * dk[i * s.Kp + x] - own;
-      sum[x] += apart ? -written : read - written;
+      const Real read = s.q[i * s.Kp + x] * dq[row + x];
+      const Real written = s.k[i * s.Kp + x] * dk[i * s.Kp + x];
+      sum[x] += readsBefore ? -written : read - written;
       if (c.decay == Decay::diagonal) dg[row + x] = none ? 0 : sum[x];
       total += sum[x];
-      if (apart) sum[x] += read;
+      if (readsBefore) sum[x] += read;
     }
     if (c.decay == Decay::scalar) dg[(head.b * c.T + tile.token + i) * c.H + head.h] = none ? 0 : total;
   }
 }
 
-/// keyRows [L, Kp] = dk, from the adjoint of the state after the tile; `scoreGrads` are there and v is in
-/// `transposed`.
+/// keyRows [L, Kp] = dk without the bonus, from the adjoint of the state after the tile; `scoreGrads` are
+/// there and v is in `transposed`.
 template <typename Real>
 static inline void computeKeyGrads(const GatedLinear<Real>& c, Scratch<Real>& s) {
   const int lag = readLag(c), Kp = s.Kp;
@@ -81,7 +80,6 @@ static inline void computeKeyGrads(const GatedLinear<Real>& c, Scratch<Real>& s)
   } else {
     multiply<Real, Old::drop>(L, Kp, L, s.scoreGrads, 1, L, s.q, Kp, dk, Kp);
   }
-  addThroughBonus(c, s, s.q, dk);
   addThroughState(c, s, s.suffix, Real(1), dk);
 }
 
@@ -93,9 +91,27 @@ static inline void computeValueGrads(const GatedLinear<Real>& c, Scratch<Real>& 
   multiply<Real, Old::add>(L, s.Vp, c.K, s.moved, s.Kp, 1, s.state, s.Vp, s.v, s.Vp);
 }
 
+/// to [L, Kp] += own ∘ rows ∘ u.
 template <typename Real>
-static inline void addBonusGrads(const GatedLinear<Real>& c, Scratch<Real>& s) {
-  for (int x = 0; x < c.K; x++) {
+static inline void addThroughBonus(const Scratch<Real>& s, const Real* rows, Real* to) {
+  using V = Vec<Real>;
+  for (int i = 0; i < L; i++) {
+    const V own = V::set(s.own[i]);
+    for (int x = 0; x < s.Kp; x += V::width) {
+      const int at = i * s.Kp + x;
+      (V::load(to + at) + own * V::load(s.bonus + x) * V::load(rows + at)).store(to + at);
+    }
+  }
+}
+
+/// What goes through the bonus: to dq, dk (in keyRows) and the sum of u's gradient.
+template <typename Real>
+static inline void addBonusGrads(const Head<Real>& head, const Tile& tile, Scratch<Real>& s, Real* dq) {
+  head.loadKeys(dq, tile, s.queryRows);
+  addThroughBonus(s, s.k, s.queryRows);
+  head.storeKeys(s.queryRows, tile, dq);
+  addThroughBonus(s, s.q, s.keyRows);
+  for (int x = 0; x < head.call.K; x++) {
     Real sum = 0;
     for (int i = 0; i < L; i++) sum += s.own[i] * s.q[i * s.Kp + x] * s.k[i * s.Kp + x];
     s.bonusGrad[x] += sum;
@@ -125,9 +141,10 @@ static void writeGradHead(const GatedLinearWriteGrad<Real>& task, int64_t index,
     computeScores(c, s);
     computeScoreGrads(c, s);
     computeKeyGrads(c, s);
+    if (task.dg != nullptr)
+      storeDecayGrads(head, tile, s, task.dq, s.keyRows, task.fromZero, s.running, task.dg);
+    if (task.dbonus != nullptr) addBonusGrads(head, tile, s, task.dq);
     head.storeKeys(s.keyRows, tile, task.dk);
-    if (task.dg != nullptr) storeDecayGrads(head, tile, s, task.dq, s.keyRows, s.running, task.dg);
-    if (task.dbonus != nullptr) addBonusGrads(c, s);
     computeValueGrads(c, s);
     head.storeValues(s.v, tile, task.dv);
     adjointStep(c, s);

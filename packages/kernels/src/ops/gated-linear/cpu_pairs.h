@@ -123,21 +123,6 @@ static inline void addThroughState(const GatedLinear<Real>& c, const Scratch<Rea
   }
 }
 
-/// to [L, Kp] += own ∘ rows ∘ u: what goes through the bonus.
-template <typename Real>
-static inline void addThroughBonus(const GatedLinear<Real>& c, const Scratch<Real>& s, const Real* rows,
-                                   Real* to) {
-  using V = Vec<Real>;
-  if (readLag(c) == 0) return;
-  for (int i = 0; i < L; i++) {
-    const V own = V::set(s.own[i]);
-    for (int x = 0; x < s.Kp; x += V::width) {
-      const int at = i * s.Kp + x;
-      (V::load(to + at) + own * V::load(s.bonus + x) * V::load(rows + at)).store(to + at);
-    }
-  }
-}
-
 /// o [L, Vp] = what the queries in `q` read: of the tile, and of the state before it.
 template <typename Real>
 static inline void readWithKeys(const GatedLinear<Real>& c, Scratch<Real>& s) {
@@ -147,7 +132,7 @@ static inline void readWithKeys(const GatedLinear<Real>& c, Scratch<Real>& s) {
   multiply<Real, Old::add>(L, s.Vp, c.K, s.queryRows, s.Kp, 1, s.state, s.Vp, s.o, s.Vp);
 }
 
-/// queryRows [L, Kp] = what the values in `o` read.
+/// queryRows [L, Kp] = what the values in `o` read, without the bonus.
 template <typename Real>
 static inline void readWithValues(const GatedLinear<Real>& c, Scratch<Real>& s) {
   const int lag = readLag(c), Kp = s.Kp;
@@ -162,7 +147,6 @@ static inline void readWithValues(const GatedLinear<Real>& c, Scratch<Real>& s) 
   } else {
     multiply<Real, Old::drop>(L, Kp, L, s.scoreGrads, L, 1, s.k, Kp, out, Kp);
   }
-  addThroughBonus(c, s, s.k, out);
   transposeRows(s.o, s.Vp, s.transposed);
   multiply<Real, Old::drop>(Kp, L, c.V, s.state, s.Vp, 1, s.transposed, L, s.product, L);
   addThroughState(c, s, s.prefix, c.scale, out);

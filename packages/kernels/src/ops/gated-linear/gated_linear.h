@@ -40,7 +40,7 @@ struct GatedLinearSweep {
   Axis axis;
   const Real* reader;  // [B, T, H, K] of keys or [B, T, H, V] of values
   const Real* h0;      // [B, H, V, K] or null
-  Real* out;           // [B, T, H, V] read with keys, [B, T, H, K] with values
+  Real* out;           // [B, T, H, V] read with keys; [B, T, H, K] with values, then without the bonus
   Real* state;         // [B, H, V, K]: the state after the slice; null: not wanted
   Real* factor;        // the slice's decay: scalar kinds [B, H], diagonal [B, H, K]; null: not wanted
   Real* reset;         // [B]: 1 if the slice holds a document start; null if `resets` is
@@ -73,14 +73,15 @@ template <typename Real>
 struct GatedLinearWriteGrad {
   GatedLinear<Real> call;
   const Real* q;            // [B, T, H, K], as in GatedLinearAdjoint
-  const Real* dq;           // [B, T, H, K]: scale * S_t dO_t, a sweep on the value axis
+  Real* dq;                 // [B, T, H, K]: of a sweep on the value axis; with a bonus its part is added
   const Real* dO;           // [B, T, H, V]
   const Real* checkpoints;  // of a sweep, or null
   const Real* dht;          // [B, H, V, K] or null
+  bool fromZero;            // no state entered the slice
   Real* dk;                 // [B, T, H, K]
   Real* dv;                 // [B, T, H, V]
   Real* dg;                 // like g; null where the decay has no gradient
-  Real* dbonus;             // [B, H, K], one share for each batch row; null if `bonus` is
+  Real* dbonus;             // [B, H, K], one share for each batch row; null if `bonus` is, and only then
   Real* dh0;                // [B, H, V, K] or null
 };
 

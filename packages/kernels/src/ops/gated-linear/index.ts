@@ -205,6 +205,7 @@ export function gatedLinear(
         second.id,
         checkpoints?.id ?? null,
         outgoingAdjoint?.id ?? null,
+        record.incoming === null,
         keyGradient.id,
         valueGradient.id,
         dg?.id ?? null,

@@ -51,7 +51,7 @@ declare module '../../native.js' {
       dO: number,
       adjoint: number,
     ): void;
-    /** Gradients of what is written, and dh0, from the adjoint dht of the state after the slice. */
+    /** Gradients of what is written, and dh0, from the adjoint dht of the state after the slice; with a bonus completes dq. */
     gatedLinearWriteGrad(
       stream: number,
       decay: number,
@@ -66,6 +66,7 @@ declare module '../../native.js' {
       dO: number,
       checkpoints: number | null,
       dht: number | null,
+      fromZero: boolean,
       dk: number,
       dv: number,
       dg: number | null,

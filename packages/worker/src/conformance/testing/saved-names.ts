@@ -1,4 +1,7 @@
-/** Names are part of the checkpoint format: a change here makes old checkpoints unreadable. */
+/**
+ * Names are part of the checkpoint format: a change here makes old checkpoints unreadable. Of a layer's variants that
+ * differ, after a `|`, in the order of `variantsOf`.
+ */
 export const savedNames: Readonly<Record<string, string>> = {
   gla: 'q k v gate.down gate.up gate.bias g norm o',
   'simple-gla': 'q k v gate.weight gate.bias g norm o',
@@ -6,4 +9,13 @@ export const savedNames: Readonly<Record<string, string>> = {
   'linear-attention': 'q k v o',
   gsa: 'q k v f norm o',
   hgrn2: 'q f i lowerBound norm o',
+  rwkv6:
+    'mix.x mix.down mix.up.r mix.r mix.up.w mix.w mix.up.k mix.k mix.up.v mix.v mix.up.g mix.g r k v g decay.down decay.up decay.bias bonus norm.weight norm.bias o',
+  deltanet: 'q q.conv k k.conv v v.conv b norm o | q q.conv k k.conv v v.conv b g norm o',
+  'gated-deltanet': 'q q.conv k k.conv v v.conv a a_log dt_bias b g norm o',
+  'gated-deltaproduct':
+    'q q.conv k k.conv v v.conv b a a_log dt_bias g norm o | q q.conv k k.conv v v.conv b g norm o',
+  kda: 'q q.conv k k.conv v v.conv f.down f.up a_log dt_bias b g.down g.up g.bias norm o',
+  comba: 'q q.conv k k.conv v v.conv decay d a a_log dt_bias b g norm o',
+  'gated-oja': 'q q.conv k k.conv v v.conv f.down f.up a_log dt_bias b g.down g.up g.bias norm o',
 };
