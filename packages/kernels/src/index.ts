@@ -42,7 +42,11 @@ export {
   type DeltaRuleOptions,
   deltaRule,
 } from './ops/delta-rule/index.js';
-export { type DocumentPositionsOptions, documentPositions } from './ops/document-positions/index.js';
+export {
+  chunkStarts,
+  type DocumentPositionsOptions,
+  documentPositions,
+} from './ops/document-positions/index.js';
 export { embedding } from './ops/embedding/index.js';
 export { type FeatureMapKind, featureMap, numFeatures } from './ops/feature-map/index.js';
 export {
@@ -74,6 +78,7 @@ export { l2Norm, rmsNorm } from './ops/rms-norm/index.js';
 export { type RotaryOptions, rotary } from './ops/rotary/index.js';
 export { type SelectiveScanInputs, selectiveScan } from './ops/selective-scan/index.js';
 export { addTailGradient, type Sequence, sequenceTail } from './ops/sequence-tail/index.js';
+export { type SlstmInputs, slstm } from './ops/slstm/index.js';
 export { route, softmax } from './ops/softmax/index.js';
 export { sumRows } from './ops/sum-rows/index.js';
 export { swapAxes } from './ops/swap-axes/index.js';
@@ -92,6 +97,7 @@ export type {
   SegmentSummary,
   TransitionKind,
 } from './recurrence-op.js';
+export { restarting, type WithPositions } from './restarting.js';
 export { type Event, Stream } from './stream.js';
 export {
   type DType,
