@@ -5,14 +5,6 @@
 namespace longscan {
 namespace LONGSCAN_LEVEL {
 
-/// The row of a position of one sequence; negative: in the halo.
-template <typename T>
-static inline const T* rowAt(const CausalConv<T>& conv, int64_t sequence, int64_t position) {
-  if (position >= 0) return conv.x + (sequence * conv.tokens + position) * conv.channels;
-  const int64_t haloRows = conv.width - 1;
-  return conv.halo + (sequence * haloRows + haloRows + position) * conv.channels;
-}
-
 /// How many tokens before this one its taps may read: those of its document that are at hand.
 template <typename T>
 static inline int64_t reachBack(const CausalConv<T>& conv, int64_t sequence, int64_t token) {
@@ -24,6 +16,18 @@ static inline int64_t reachBack(const CausalConv<T>& conv, int64_t sequence, int
     if (resets != nullptr && position >= 0 && resets[position] != 0) break;
   }
   return reach;
+}
+
+/// Calls f(back, row) for the token and the `reach` before it, the row being that of the token `back` before.
+template <typename T, typename F>
+static inline void forTaps(const CausalConv<T>& conv, int64_t sequence, int64_t token, int64_t reach, F f) {
+  const int64_t channels = conv.channels;
+  const T* own = conv.x + (sequence * conv.tokens + token) * channels;
+  const int64_t inSlice = reach < token ? reach : token;
+  for (int64_t back = 0; back <= inSlice; back++) f(back, own - back * channels);
+  if (reach == inSlice) return;
+  const T* haloEnd = conv.halo + (sequence + 1) * (conv.width - 1) * channels;
+  for (int64_t back = inSlice + 1; back <= reach; back++) f(back, haloEnd + (token - back) * channels);
 }
 
 /// How many tokens after this position read it.
@@ -59,10 +63,9 @@ static inline void forwardTokens(const CausalConv<T>& conv, const T* bias, ConvO
     const T* ownTap = conv.taps + (conv.width - 1) * channels;
     forRow<T>(channels, [=, &conv](int64_t i, int count) {
       V z = bias == nullptr ? V::zero() : loadUpTo(bias + i, count);
-      for (int64_t back = 0; back <= reach; back++) {
-        z = z + loadUpTo(ownTap - back * channels + i, count) *
-                    loadUpTo(rowAt(conv, sequence, token - back) + i, count);
-      }
+      forTaps(conv, sequence, token, reach, [&](int64_t back, const T* source) {
+        z = z + loadUpTo(ownTap - back * channels + i, count) * loadUpTo(source + i, count);
+      });
       const V gradient = dy == nullptr ? z : loadUpTo(dy + row * channels + i, count);
       storeUpTo(outputOf(kind, z, gradient), y + row * channels + i, count);
     });
@@ -111,11 +114,10 @@ static inline void tapBlocks(const CausalConv<T>& conv, const T* dz, T* dTaps, i
       const int64_t reach = reachBack(conv, sequence, token);
       forRow<T>(channels, [=, &conv](int64_t i, int count) {
         const Vec<T> gradient = loadUpTo(dz + row * channels + i, count);
-        for (int64_t back = 0; back <= reach; back++) {
+        forTaps(conv, sequence, token, reach, [&](int64_t back, const T* source) {
           T* sum = ownSum - back * channels + i;
-          const Vec<T> value = loadUpTo(rowAt(conv, sequence, token - back) + i, count);
-          storeUpTo(loadUpTo(sum, count) + gradient * value, sum, count);
-        }
+          storeUpTo(loadUpTo(sum, count) + gradient * loadUpTo(source + i, count), sum, count);
+        });
       });
     }
   }
