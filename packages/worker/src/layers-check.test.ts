@@ -56,6 +56,13 @@ test('layers-check ~> a failed check is a result with its reason, and the others
   assert.ok(result.results.length > 15);
 });
 
+test('layers-check ~> what a layer throws is told with the line of its own file', async () => {
+  const throwing = identity.replace('() => (x) => x', '() => (x) => x.transposed(\n)');
+  const { result } = await check('/somewhere/throwing.ts', throwing);
+  const failed = result.results.filter(({ passed }) => !passed);
+  assert.match(failed.at(-1)!.detail ?? '', /transposed is not a function \(\/.*longscan-layer.*:4:\d+\)$/);
+});
+
 test('layers-check ~> what is no layer is an error, not a result', async () => {
   assert.match(
     (await refusal('/somewhere/none.ts', null)).message,

@@ -1,3 +1,5 @@
+import { ownLine } from './own-line.js';
+
 /** One property that every unit of a seam must have. */
 export interface Check {
   readonly name: string;
@@ -20,11 +22,17 @@ export async function runChecks(checks: readonly Check[]): Promise<CheckResult[]
     const begin = performance.now();
     const detail = await run().then(
       () => null,
-      (error: unknown) => (error instanceof Error ? error.message : String(error)),
+      (error: unknown) => (error instanceof Error ? describe(error) : String(error)),
     );
     results.push({ check: name, passed: detail === null, detail, ms: performance.now() - begin });
   }
   return results;
+}
+
+/** The message, and the line of the unit's own file where it came about, if it did there. */
+function describe(error: Error): string {
+  const line = ownLine(error);
+  return line === null ? error.message : `${error.message} (${line})`;
 }
 
 /** Throws `message` unless the condition holds. */

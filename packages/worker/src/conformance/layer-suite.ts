@@ -8,6 +8,7 @@ import { gradientChecks } from './layer/gradients.js';
 import { interfaceChecks } from './layer/interface.js';
 import { rankChecks } from './layer/ranks.js';
 import { recurrentFormChecks } from './layer/recurrent-form.js';
+import { transitionsOf } from './layer/transitions.js';
 import { type Variant, variantsOf } from './layer/variant.js';
 import { importUnits } from './unit-files.js';
 
@@ -16,9 +17,13 @@ export function layerChecks(layer: Layer, strategies: readonly Strategy[]): Chec
   let variants: Variant[];
   try {
     variants = variantsOf(layer);
+    for (const variant of variants) transitionsOf(variant);
   } catch (error) {
     return [
-      { name: 'it can be created, with its defaults and each choice', run: () => Promise.reject(error) },
+      {
+        name: 'it can be created and called, with its defaults and each choice',
+        run: () => Promise.reject(error),
+      },
     ];
   }
   return variants.flatMap((variant) =>

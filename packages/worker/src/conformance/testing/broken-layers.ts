@@ -94,6 +94,11 @@ export const brokenLayers: readonly BrokenLayer[] = [
     noticedBy: /parameter names/,
   },
   {
+    fault: 'a parameter name changes from call to call',
+    layer: layerWith({ declare: namesInTurn() }),
+    noticedBy: /parameter names/,
+  },
+  {
     fault: 'its output is [B * T, D]',
     layer: layerWith({ mix: (y) => reshape(y, [y.dim(0) * y.dim(1), y.dim(2)]) }),
     noticedBy: /the output is \[B, T, D\]/,
@@ -149,6 +154,11 @@ function layerWith({ op = decayed, declare, mix = (y) => y, contextFor = (c) => 
       };
     },
   }) as Layer;
+}
+/** Declares another parameter each time. */
+function namesInTurn(): (param: ParameterDeclarer) => void {
+  let numCalls = 0;
+  return (param) => void param.projection(`extra${numCalls++}`, 1, 1);
 }
 
 const withoutContext: LayerContext['recurrence'] = (op, inputs) =>

@@ -16,4 +16,7 @@ export const refusedOptions = [
   ],
   ['lightning', { normEps: 0 }, 'error[E-CFG-RANGE] layer lightning, normEps: 0, expected a number > 0'],
   ['linear-attention', { normalizerEps: -1 }, 'error[E-CFG-RANGE] layer linear-attention, normalizerEps: -1'],
+  ['mamba', { stateSize: 0 }, 'error[E-CFG-RANGE] layer mamba, stateSize: 0, expected a whole number >= 1'],
+  ['mamba', { expand: 0.3 }, 'error[E-SHAPE] layer mamba: expand × model.dModel / numHeads = 0.3 × 16 / 1'],
+  ['mamba2', { numGroups: 3 }, 'error[E-CFG-RANGE] layer mamba2, numHeads / numGroups: 1.3333333333333333'],
 ] as const;

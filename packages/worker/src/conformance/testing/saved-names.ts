@@ -18,4 +18,7 @@ export const savedNames: Readonly<Record<string, string>> = {
   kda: 'q q.conv k k.conv v v.conv f.down f.up a_log dt_bias b g.down g.up g.bias norm o',
   comba: 'q q.conv k k.conv v v.conv decay d a a_log dt_bias b g norm o',
   'gated-oja': 'q q.conv k k.conv v v.conv f.down f.up a_log dt_bias b g.down g.up g.bias norm o',
+  hgrn: 'i f g lowerBound norm o',
+  mamba: 'in conv.weight conv.bias x dt dt_bias a_log d out',
+  mamba2: 'in conv.weight conv.bias a_log dt_bias d norm out',
 };
