@@ -1,9 +1,7 @@
 #pragma once
 
-#include <vector>
-
 #include "lane_block.h"
-#include "parallel.h"
+#include "scratch.h"
 
 namespace longscan {
 
@@ -12,14 +10,13 @@ inline int64_t numLaneBlocks(int64_t numChannels) {
 }
 
 /// Runs a kernel over `numBlocks` blocks of channels, a fixed share per thread, each thread with
-/// `scratchSize` numbers of its own. `workPerBlock`: elementary steps, to tell whether threads pay.
+/// `scratchSize` numbers of its own.
 template <typename Task, typename Real>
-void runLaneBlocks(ThreadPool& pool, const Task& task, int64_t numBlocks, int64_t workPerBlock,
-                   int64_t scratchSize,
+void runLaneBlocks(ThreadPool& pool, const Task& task, int64_t numBlocks, int64_t scratchSize,
                    void (*kernel)(const Task&, int64_t begin, int64_t end, Real* scratch)) {
-  parallelFor(pool, numBlocks, workPerBlock, [&](int64_t begin, int64_t end) {
-    std::vector<Real> scratch(static_cast<size_t>(scratchSize));
-    kernel(task, begin, end, scratch.data());
+  const size_t bytes = static_cast<size_t>(scratchSize) * sizeof(Real);
+  runWithScratch(pool, numBlocks, bytes, [&](int64_t begin, int64_t end, void* scratch) {
+    kernel(task, begin, end, static_cast<Real*>(scratch));
   });
 }
 

@@ -37,7 +37,6 @@ struct Common {
     return {B, T, C, N, complex, u.as<Real>(), logLambda.as<Real>(), w.as<Real>(), resets.as<int32_t>()};
   }
 
-  int64_t workPerBlock() const { return T * N * laneBlock; }
   TensorRef tokens(Args& args, const TensorRef& tensor, const char* name) const {
     return sized(args, tensor, u.numElements, name);
   }
@@ -65,10 +64,8 @@ template <typename Task, typename Real>
 void enqueueBlocks(Args& args, const Common& common, const Task& task, int64_t numBlocks,
                    void (*kernel)(const Task&, int64_t begin, int64_t end, Real* scratch)) {
   ThreadPool& pool = common.stream.context().pool();
-  const int64_t work = common.workPerBlock();
-  args.enqueue([=, &pool] {
-    runLaneBlocks<Task, Real>(pool, task, numBlocks, work, ltiScratch(task.call.N), kernel);
-  });
+  args.enqueue(
+      [=, &pool] { runLaneBlocks<Task, Real>(pool, task, numBlocks, ltiScratch(task.call.N), kernel); });
 }
 
 Napi::Value bindForward(Args& args) {

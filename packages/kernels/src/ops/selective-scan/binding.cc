@@ -15,8 +15,8 @@ template <typename Task, typename Real>
 void runBlocks(ThreadPool& pool, const Task& task,
                void (*kernel)(const Task&, int64_t begin, int64_t end, Real* scratch)) {
   const auto& call = task.call;
-  runLaneBlocks<Task, Real>(pool, task, call.B * numLaneBlocks(call.D), call.T * call.N * laneBlock,
-                            selectiveForwardScratch(call.N), kernel);
+  runLaneBlocks<Task, Real>(pool, task, call.B * numLaneBlocks(call.D), selectiveForwardScratch(call.N),
+                            kernel);
 }
 
 /// Runs the backward kernel, a fixed share of the channels per thread. dB and dC sum over channels: each
@@ -28,19 +28,21 @@ void runBackward(ThreadPool& pool, const SelectiveScanBackward<Real>& task) {
   const int64_t numShares = std::min<int64_t>(pool.numThreads(), numBlocks);
   const int64_t size = call.B * call.T * call.N;
   std::vector<Real> sums(static_cast<size_t>((numShares - 1) * 2 * size));
-  pool.run(numShares, [&](int64_t first, int64_t last) {
-    for (int64_t share = first; share < last; share++) {
-      const int64_t begin = numBlocks * share / numShares * laneBlock;
-      const int64_t end = std::min(call.D, numBlocks * (share + 1) / numShares * laneBlock);
-      SelectiveScanBackward<Real> part = task;
-      if (share > 0) {
-        part.dB = sums.data() + (share - 1) * 2 * size;
-        part.dC = part.dB + size;
-      }
-      std::vector<Real> scratch(static_cast<size_t>(selectiveBackwardScratch(call.N, end - begin)));
-      selectiveScanBackward(part, begin, end, scratch.data());
-    }
-  });
+  const int64_t channelsPerShare = (numBlocks + numShares - 1) / numShares * laneBlock;
+  const int64_t scratchSize = selectiveBackwardScratch(call.N, channelsPerShare);
+  runWithScratch(pool, numShares, static_cast<size_t>(scratchSize) * sizeof(Real),
+                 [&](int64_t first, int64_t last, void* scratch) {
+                   for (int64_t share = first; share < last; share++) {
+                     const int64_t begin = numBlocks * share / numShares * laneBlock;
+                     const int64_t end = std::min(call.D, numBlocks * (share + 1) / numShares * laneBlock);
+                     SelectiveScanBackward<Real> part = task;
+                     if (share > 0) {
+                       part.dB = sums.data() + (share - 1) * 2 * size;
+                       part.dC = part.dB + size;
+                     }
+                     selectiveScanBackward(part, begin, end, static_cast<Real*>(scratch));
+                   }
+                 });
   if (numShares == 1) return;
   pool.run(size, [&](int64_t begin, int64_t end) {
     for (int64_t share = 1; share < numShares; share++) {

@@ -21,4 +21,9 @@ export const savedNames: Readonly<Record<string, string>> = {
   hgrn: 'i f g lowerBound norm o',
   mamba: 'in conv.weight conv.bias x dt dt_bias a_log d out',
   mamba2: 'in conv.weight conv.bias a_log dt_bias d norm out',
+  'softmax-attention': 'q k v o | q k v o q.norm k.norm',
+  rat: 'in gate.bias o',
+  retnet: 'q k v g norm o',
+  based: 'q k v o',
+  rebased: 'featureMap.gamma featureMap.beta q k v o',
 };
