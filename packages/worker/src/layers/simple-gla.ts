@@ -1,7 +1,9 @@
-import { activation, gatedLinear, linear, mul, reshape, rmsNorm } from '@longscan/kernels';
+import { activation, gatedLinear, linear } from '@longscan/kernels';
+import { headOutput } from '../head-output.js';
 import { headSize } from '../head-size.js';
 import { defineLayer } from '../layer.js';
 import { expectPositive } from '../layer-options.js';
+import { headsProjection, projection } from '../projections.js';
 
 const op = gatedLinear('scalar');
 
@@ -21,28 +23,19 @@ export default defineLayer({
     expectPositive('simple-gla', { gateNormalizer, normEps });
     const K = headSize('simple-gla', 'expandK', config.expandK, param.dModel, H);
     const V = headSize('simple-gla', 'expandV', config.expandV, param.dModel, H);
-    const wq = param.projection('q', H * K, param.dModel);
-    const wk = param.projection('k', H * K, param.dModel);
-    const wv = param.projection('v', H * V, param.dModel);
+    const query = headsProjection(param, 'q', H, K);
+    const key = headsProjection(param, 'k', H, K);
+    const value = headsProjection(param, 'v', H, V);
     const gateWeight = param.projection('gate.weight', H, param.dModel);
     const gateBias = param.tensor('gate.bias', [H], { constant: 0 });
-    const wg = param.projection('g', H * V, param.dModel);
-    const norm = param.tensor('norm', [V], { constant: 1 });
-    const wo = param.projection('o', param.dModel, H * V);
+    const gate = projection(param, 'g', H * V);
+    const output = headOutput(param, { numHeads: H, size: V, normEps, gate });
 
     return (x, context) => {
-      const [B, T] = x.shape as [number, number, number];
-      const q = reshape(linear({ x, weight: wq, bias: null }), [B, T, H, K]);
-      const k = reshape(linear({ x, weight: wk, bias: null }), [B, T, H, K]);
-      const v = reshape(linear({ x, weight: wv, bias: null }), [B, T, H, V]);
+      const [q, k, v] = [query(x), key(x), value(x)];
       const logits = linear({ x, weight: gateWeight, bias: gateBias });
       const g = activation('log-sigmoid', logits, 1 / gateNormalizer); // [B, T, H], log decay, <= 0
-      let gate = x;
-      const o = context.recurrence(op, { q, k, v, g }, () => {
-        gate = activation('silu', linear({ x, weight: wg, bias: null }));
-      });
-      const normed = reshape(rmsNorm({ x: o, weight: norm }, normEps), [B, T, H * V]);
-      return linear({ x: mul({ a: normed, b: gate }), weight: wo, bias: null });
+      return output(x, (meanwhile) => context.recurrence(op, { q, k, v, g }, meanwhile));
     };
   },
 });
