@@ -13,6 +13,11 @@ export function expectCount(layer: string, options: Options): void {
   expectOptions(layer, options, 'a whole number >= 1', (value) => value >= 1 && Number.isInteger(value));
 }
 
+/** @throws LongscanError E-CFG-RANGE unless every option is a whole number of at least 0 */
+export function expectWhole(layer: string, options: Options): void {
+  expectOptions(layer, options, 'a whole number >= 0', (value) => value >= 0 && Number.isInteger(value));
+}
+
 function expectOptions(
   layer: string,
   options: Options,

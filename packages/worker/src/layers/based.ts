@@ -1,0 +1,38 @@
+import { featureMap, linear, reshape } from '@longscan/kernels';
+import { headSize } from '../head-size.js';
+import { defineLayer } from '../layer.js';
+import { expectCount, expectPositive } from '../layer-options.js';
+import { normalizedLinear } from '../normalized-linear.js';
+import { toHeads } from '../to-heads.js';
+
+/**
+ * Based's linear attention: φ is the second-order Taylor series of exp, φ(q)·φ(k) = 1 + s + s²/2 with s = q·k/√F
+ * (section 3.2), and o_t = Σ_s φ(q_t)·φ(k_s) v_s / Σ_s φ(q_t)·φ(k_s).
+ *
+ * F = featureDim, elements of a query or key before φ; V = D/H. The paper's short sliding window is a softmax-attention
+ * layer beside it.
+ */
+export default defineLayer({
+  name: 'based',
+  paper: 'https://arxiv.org/abs/2402.18668',
+  transition: 'identity',
+  config: { numHeads: 4, featureDim: 16, normalizerEps: 1e-12 },
+  create(config, param) {
+    const { numHeads: H, featureDim, normalizerEps } = config;
+    expectCount('based', { featureDim });
+    expectPositive('based', { normalizerEps });
+    const D = param.dModel;
+    const V = headSize('based', 'D', 1, D, H);
+    const wq = param.projection('q', H * featureDim, D);
+    const wk = param.projection('k', H * featureDim, D);
+    const wv = param.projection('v', H * V, D);
+    const wo = param.projection('o', D, H * V);
+
+    return (x, context) => {
+      const q = featureMap('taylor', toHeads(x, wq, H));
+      const k = featureMap('taylor', toHeads(x, wk, H));
+      const o = normalizedLinear({ q, k, v: toHeads(x, wv, H) }, normalizerEps, context);
+      return linear({ x: reshape(o, [...x.shape.slice(0, 2), H * V]), weight: wo, bias: null });
+    };
+  },
+});

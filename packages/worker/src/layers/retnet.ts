@@ -1,0 +1,43 @@
+import { gatedLinear, linear, rotary, type Tensor } from '@longscan/kernels';
+import { headOutput } from '../head-output.js';
+import { headSize } from '../head-size.js';
+import { defineLayer } from '../layer.js';
+import { expectPositive } from '../layer-options.js';
+import { toHeads } from '../to-heads.js';
+
+const op = gatedLinear('fixed-scalar');
+
+/**
+ * Multi-scale retention: S_t = γ_h S_{t-1} + k_t v_tᵀ with γ_h = 1 - 2^(-5-h), q and k turned by rotary positions
+ * (equations 5 to 8), an RMS norm per head (the group norm of equation 8, without its mean) and a Swish output gate.
+ *
+ * B batch, T tokens at hand, D model, H heads, K = expandK·D/H, V = expandV·D/H.
+ */
+export default defineLayer({
+  name: 'retnet',
+  paper: 'https://arxiv.org/abs/2307.08621',
+  transition: 'fixed-scalar',
+  config: { numHeads: 4, expandK: 1, expandV: 2, ropeTheta: 10000, normEps: 1e-5 },
+  create(config, param) {
+    const { numHeads: H, ropeTheta, normEps } = config;
+    expectPositive('retnet', { ropeTheta, normEps });
+    const D = param.dModel;
+    const K = headSize('retnet', 'expandK', config.expandK, D, H);
+    const V = headSize('retnet', 'expandV', config.expandV, D, H);
+    const wq = param.projection('q', H * K, D);
+    const wk = param.projection('k', H * K, D);
+    const wv = param.projection('v', H * V, D);
+    const wg = param.projection('g', H * V, D);
+    const gate = (x: Tensor) => linear({ x, weight: wg, bias: null });
+    const output = headOutput(param, { numHeads: H, size: V, normEps, gate });
+    const decays = Array.from({ length: H }, (_, h) => Math.log1p(-(2 ** (-5 - h))));
+    const g = param.constant('decay', decays, [H]); // [H], log decay, < 0
+
+    return (x, context) => {
+      const positions = context.positions(x);
+      const turned = (weight: typeof wq) => rotary(toHeads(x, weight, H), positions, { theta: ropeTheta });
+      const inputs = { q: turned(wq), k: turned(wk), v: toHeads(x, wv, H), g };
+      return output(x, (meanwhile) => context.recurrence(op, inputs, meanwhile));
+    };
+  },
+});

@@ -1,0 +1,48 @@
+import { linear, reshape, rmsNorm, rotary } from '@longscan/kernels';
+import { headSize } from '../head-size.js';
+import { defineLayer } from '../layer.js';
+import { expectCount, expectPositive, expectWhole } from '../layer-options.js';
+import { toHeads } from '../to-heads.js';
+
+/**
+ * Softmax attention with rotary positions: o_t = Σ_s softmax_s(q_t·k_s / √K) v_s over the tokens of the document up to
+ * t, or the last `window` of them (0: all). `numKvHeads` heads of keys and values serve all query heads in equal groups
+ * (GQA, https://arxiv.org/abs/2305.13245; 0: one each). `qkNorm`: an RMS norm of every query and key before the rotation.
+ *
+ * B batch, T tokens at hand, D model, H heads, G key heads, K = D/H.
+ */
+export default defineLayer({
+  name: 'softmax-attention',
+  paper: 'https://arxiv.org/abs/1706.03762',
+  transition: 'softmax',
+  config: { numHeads: 4, numKvHeads: 0, window: 0, ropeTheta: 10000, qkNorm: false, normEps: 1e-5 },
+  create(config, param) {
+    const { numHeads: H, window, ropeTheta, qkNorm, normEps } = config;
+    const D = param.dModel;
+    const G = config.numKvHeads === 0 ? H : config.numKvHeads;
+    expectPositive('softmax-attention', { ropeTheta, normEps });
+    expectWhole('softmax-attention', { window, numKvHeads: config.numKvHeads });
+    const K = headSize('softmax-attention', 'D', 1, D, H);
+    expectCount('softmax-attention', { 'numHeads / numKvHeads': H / G });
+    const wq = param.projection('q', H * K, D);
+    const wk = param.projection('k', G * K, D);
+    const wv = param.projection('v', G * K, D);
+    const wo = param.projection('o', D, H * K);
+    const qNorm = qkNorm ? param.tensor('q.norm', [K], { constant: 1 }) : null;
+    const kNorm = qkNorm ? param.tensor('k.norm', [K], { constant: 1 }) : null;
+
+    return (x, context) => {
+      const [B, T] = x.shape as [number, number, number];
+      const positions = context.positions(x);
+      const turned = (weight: typeof wq, heads: number, norm: typeof qNorm) => {
+        const rows = toHeads(x, weight, heads);
+        const normed = norm === null ? rows : rmsNorm({ x: rows, weight: norm }, normEps);
+        return rotary(normed, positions, { theta: ropeTheta });
+      };
+      const q = turned(wq, H, qNorm);
+      const k = turned(wk, G, kNorm);
+      const o = context.attention({ q, k, v: toHeads(x, wv, G) }, window === 0 ? {} : { window });
+      return linear({ x: reshape(o, [B, T, H * K]), weight: wo, bias: null });
+    };
+  },
+});
