@@ -28,10 +28,27 @@ Napi::Value bindDocumentPositions(Args& args) {
   return args.env().Undefined();
 }
 
+Napi::Value bindChunkStarts(Args& args) {
+  Stream& stream = args.stream();
+  const int64_t chunk = args.integer("chunk");
+  const TensorRef positions = args.tensor("positions", DType::i32);
+  const TensorRef starts = args.tensor("starts", DType::i32);
+  args.check(chunk >= 1 && chunk <= INT32_MAX, "chunk is not a number of tokens");
+  args.check(starts.numElements == positions.numElements, "positions and starts differ in size");
+  ThreadPool& pool = stream.context().pool();
+  args.enqueue([=, &pool] {
+    parallelFor(pool, positions.numElements, 1, [&](int64_t begin, int64_t end) {
+      chunkStarts(positions.as<int32_t>(), static_cast<int32_t>(chunk), starts.as<int32_t>(), begin, end);
+    });
+  });
+  return args.env().Undefined();
+}
+
 }  // namespace
 
 void register_document_positions(Registry& registry) {
   registry.add("documentPositions", 5, bindDocumentPositions);
+  registry.add("chunkStarts", 4, bindChunkStarts);
 }
 
 }  // namespace longscan

@@ -14,5 +14,9 @@ void documentPositions(const int32_t* resets, const int32_t* before, int32_t sta
   }
 }
 
+void chunkStarts(const int32_t* positions, int32_t chunk, int32_t* starts, int64_t begin, int64_t end) {
+  for (int64_t i = begin; i < end; i++) starts[i] = positions[i] % chunk == 0 ? 1 : 0;
+}
+
 }  // namespace LONGSCAN_LEVEL
 }  // namespace longscan

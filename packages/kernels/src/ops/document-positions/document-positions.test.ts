@@ -2,7 +2,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { openCpuDevice } from '../../device.js';
 import { fromArray } from '../../tensor.js';
-import { documentPositions } from './index.js';
+import { chunkStarts, documentPositions } from './index.js';
 import { documentPositionsReference } from './reference.js';
 
 const [B, T] = [3, 41];
@@ -28,6 +28,14 @@ test('document-positions: one document, from a number', async () => {
   const found = await documentPositions(device, [2, 3], { resets: null, before: 7 }).read();
   device.close();
   assert.equal(found, Int32Array.from([7, 8, 9, 7, 8, 9]));
+});
+
+test('chunk-starts: where a position is a multiple of the chunk', async () => {
+  const device = openCpuDevice({ poison: true });
+  const positions = fromArray(device, [4, 5, 6, 0, 1, 2, 3, 9], [2, 4], 'i32');
+  const found = await chunkStarts(positions, 3).read();
+  device.close();
+  assert.equal(found, Int32Array.from([0, 0, 1, 1, 0, 0, 1, 1]));
 });
 
 test('document-positions ~> refuses shapes that do not fit', () => {

@@ -26,3 +26,11 @@ export function documentPositions(
   native.documentPositions(compute.id, start, byRow?.id ?? null, resets?.id ?? null, positions.id);
   return positions;
 }
+
+/** i32 like `positions`: 1 at the first token of every chunk of a document, else 0. */
+export function chunkStarts(positions: Tensor, chunk: number): Tensor {
+  const { device } = positions;
+  const starts = empty(device, positions.shape, 'i32');
+  device.native.chunkStarts(device.compute.id, chunk, positions.id, starts.id);
+  return starts;
+}

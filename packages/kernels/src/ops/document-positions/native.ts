@@ -8,6 +8,8 @@ declare module '../../native.js' {
       resets: number | null,
       positions: number,
     ): void;
+    /** starts = 1 where a position is a multiple of `chunk`, else 0; i32 */
+    chunkStarts(stream: number, chunk: number, positions: number, starts: number): void;
   }
 }
 

@@ -1,4 +1,5 @@
 import { defineOp } from '../../autograd/define-op.js';
+import { LongscanError } from '../../errors.js';
 import { expectShape, type Tensor } from '../../tensor.js';
 import './native.js';
 
@@ -29,6 +30,7 @@ const rotaryOp = defineOp<{ x: Tensor }, Attributes>({
   name: 'rotary',
   forward(call, { x }, { positions, theta, step }) {
     expectShape('rotary', 'x', x, [-1, -1, -1, -1]);
+    if (x.dim(-1) % 2 !== 0) throw oddHeadSize(x);
     expectShape('rotary', 'positions', positions, x.shape.slice(0, 2));
     const output = call.empty(x.shape, x.dtype);
     call.native.rotary(call.stream, theta, step, false, positions.id, x.id, output.id);
@@ -42,3 +44,8 @@ const rotaryOp = defineOp<{ x: Tensor }, Attributes>({
     return { x: dx };
   },
 });
+
+function oddHeadSize({ shape }: Tensor): LongscanError {
+  const found = `x has shape [${shape.join(', ')}]`;
+  return new LongscanError({ code: 'E-SHAPE', where: 'rotary', found, expected: 'an even last dim' });
+}
