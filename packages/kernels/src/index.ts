@@ -30,7 +30,7 @@ export {
   chunkEnds,
 } from './ops/attention/index.js';
 export { batchedMatmul, type MatmulOptions } from './ops/batched-matmul/index.js';
-export { addAlong, mulAlong, repeatHeads, sub } from './ops/broadcast/index.js';
+export { addAlong, mulAlong, repeatHeads, sub, sumHeads } from './ops/broadcast/index.js';
 export { type CausalConvInputs, type CausalConvOptions, causalConv } from './ops/causal-conv/index.js';
 export { concatLast, splitLast } from './ops/columns/index.js';
 export { crossEntropy } from './ops/cross-entropy/index.js';

@@ -3,8 +3,13 @@ import * as assert from 'uvu/assert';
 import { openCpuDevice } from '../../device.js';
 import { empty, fromArray } from '../../tensor.js';
 import { checkOp, randomNormal } from '../../testing/index.js';
-import { addAlong, mulAlong, repeatHeads, sub } from './index.js';
-import { addAlongReference, mulAlongReference, repeatHeadsReference } from './reference.js';
+import { addAlong, mulAlong, repeatHeads, sub, sumHeads } from './index.js';
+import {
+  addAlongReference,
+  mulAlongReference,
+  repeatHeadsReference,
+  sumHeadsReference,
+} from './reference.js';
 
 const sizeOf = (shape: readonly number[]): number => shape.reduce((product, dim) => product * dim, 1);
 
@@ -89,7 +94,23 @@ for (const [shape, times] of [
       reference: ({ x }) => [repeatHeadsReference(x, shape.at(-1)!, times)],
     });
   });
+
+  const repeats = [...shape.slice(0, -2), shape.at(-2)! * times, shape.at(-1)!];
+  test(`sum-heads [${repeats}] by ${times}`, async () => {
+    await checkOp({
+      name: 'sum-heads',
+      inputs: { x: { values: randomNormal(sizeOf(repeats), 1), shape: repeats } },
+      op: ({ x }) => [sumHeads(x, times)],
+      reference: ({ x }) => [sumHeadsReference(x, shape.at(-1)!, times)],
+    });
+  });
 }
+
+test('sum-heads refuses heads that it cannot divide', () => {
+  const device = openCpuDevice();
+  assert.throws(() => sumHeads(empty(device, [2, 5, 3]), 2), /E-SHAPE.*sum-heads/s);
+  device.close();
+});
 
 test('the gradient of b has the same bits for every number of threads', async () => {
   const [a, b] = [randomNormal(3000 * 130, 1), randomNormal(130, 2)];

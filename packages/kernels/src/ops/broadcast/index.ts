@@ -33,6 +33,12 @@ export function repeatHeads(x: Tensor, times: number): Tensor {
   return repeatHeadsOp({ x }, { times });
 }
 
+/** x [.., G · times, K] to [.., G, K], the sum of `times` rows in succession. */
+export function sumHeads(x: Tensor, times: number): Tensor {
+  expectShape('sum-heads', 'x', x, [...x.shape.slice(0, -2), Math.floor(x.dim(-2) / times) * times, -1]);
+  return sumHeadsOp({ x }, { times });
+}
+
 const mulAlongOp = defineOp<Operands, { axis: number }>({
   name: 'mul-along',
   forward(call, { a, b }, { axis }) {
@@ -64,19 +70,28 @@ const addAlongOp = defineOp<Operands, { axis: number; factor: number }>({
 
 const repeatHeadsOp = defineOp<{ x: Tensor }, { times: number }>({
   name: 'repeat-heads',
-  forward(call, { x }, { times }) {
-    const shape = [...x.shape.slice(0, -2), x.dim(-2) * times, x.dim(-1)];
-    const output = call.empty(shape, x.dtype);
-    call.native.repeatRows(call.stream, x.id, output.id);
-    return { output, save: {} };
-  },
-  backward(call, _saved, dy, { times }) {
-    const dx = call.empty([...dy.shape.slice(0, -2), dy.dim(-2) / times, dy.dim(-1)], dy.dtype);
-    call.native.sumRepeats(call.stream, dy.id, dx.id);
-    call.device.flops += dy.size;
-    return { x: dx };
-  },
+  forward: (call, { x }, { times }) => ({ output: repeated(call, x, times), save: {} }),
+  backward: (call, _saved, dy, { times }) => ({ x: summed(call, dy, times) }),
 });
+
+const sumHeadsOp = defineOp<{ x: Tensor }, { times: number }>({
+  name: 'sum-heads',
+  forward: (call, { x }, { times }) => ({ output: summed(call, x, times), save: {} }),
+  backward: (call, _saved, dy, { times }) => ({ x: repeated(call, dy, times) }),
+});
+
+function repeated(call: ForwardCall, x: Tensor, times: number): Tensor {
+  const y = call.empty([...x.shape.slice(0, -2), x.dim(-2) * times, x.dim(-1)], x.dtype);
+  call.native.repeatRows(call.stream, x.id, y.id);
+  return y;
+}
+
+function summed(call: ForwardCall, x: Tensor, times: number): Tensor {
+  const y = call.empty([...x.shape.slice(0, -2), x.dim(-2) / times, x.dim(-1)], x.dtype);
+  call.native.sumRepeats(call.stream, x.id, y.id);
+  call.device.flops += x.size;
+  return y;
+}
 
 /** a as [outer, middle, inner], b as [middle]. @throws LongscanError E-SHAPE if b's dims are not a's at `axis`. */
 function place(op: string, a: Tensor, b: Tensor, axis: number): { middle: number; inner: number } {

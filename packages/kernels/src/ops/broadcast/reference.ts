@@ -27,3 +27,12 @@ export function repeatHeadsReference(x: Float64Array, cols: number, times: numbe
     return x[row * cols + (i % cols)]!;
   });
 }
+
+/** The sum of every `times` rows of `cols` numbers. */
+export function sumHeadsReference(x: Float64Array, cols: number, times: number): Float64Array {
+  const y = new Float64Array(x.length / times);
+  x.forEach((value, i) => {
+    y[Math.floor(i / cols / times) * cols + (i % cols)]! += value;
+  });
+  return y;
+}

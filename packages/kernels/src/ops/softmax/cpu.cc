@@ -36,11 +36,11 @@ static inline void forwardRows(const T* x, T* y, int64_t cols, int64_t begin, in
 
 template <typename T>
 static inline void largestRows(const T* x, int64_t count, T* y, int32_t* selected, int64_t cols,
-                               int64_t begin, int64_t end) {
+                               int64_t stride, int64_t begin, int64_t end) {
   for (int64_t row = begin; row < end; row++) {
     const T* from = x + row * cols;
-    T* to = y + row * cols;
-    int32_t* chosen = selected + row * cols;
+    T* to = y + row * stride;
+    int32_t* chosen = selected + row * stride;
     for (int64_t i = 0; i < cols; i++) chosen[i] = 0, to[i] = 0;
     T top = 0, sum = 0;
     for (int64_t round = 0; round < count; round++) {
@@ -55,15 +55,17 @@ static inline void largestRows(const T* x, int64_t count, T* y, int32_t* selecte
       sum += to[best];
     }
     for (int64_t i = 0; i < cols; i++) to[i] = chosen[i] != 0 ? to[i] / sum : 0;
+    for (int64_t i = cols; i < stride; i++) chosen[i] = 1, to[i] = 1;
   }
 }
 
 template <typename T>
-static inline void backwardRows(const T* dy, const T* y, T* dx, int64_t cols, int64_t begin, int64_t end) {
+static inline void backwardRows(const T* dy, const T* y, T* dx, int64_t cols, int64_t stride, int64_t begin,
+                                int64_t end) {
   using V = Vec<T>;
   for (int64_t row = begin; row < end; row++) {
-    const T* gradient = dy + row * cols;
-    const T* value = y + row * cols;
+    const T* gradient = dy + row * stride;
+    const T* value = y + row * stride;
     T* to = dx + row * cols;
     const V mean = V::set(sumOfRow<T>(cols, [=](int64_t i, int count) {
       return loadUpTo(value + i, count) * loadUpTo(gradient + i, count);
@@ -80,20 +82,21 @@ void softmaxForward(const float* x, float* y, int64_t cols, int64_t begin, int64
 void softmaxForward(const double* x, double* y, int64_t cols, int64_t begin, int64_t end) {
   forwardRows(x, y, cols, begin, end);
 }
-void softmaxOfLargest(const float* x, int64_t count, float* y, int32_t* selected, int64_t cols, int64_t begin,
-                      int64_t end) {
-  largestRows(x, count, y, selected, cols, begin, end);
+void softmaxOfLargest(const float* x, int64_t count, float* y, int32_t* selected, int64_t cols,
+                      int64_t stride, int64_t begin, int64_t end) {
+  largestRows(x, count, y, selected, cols, stride, begin, end);
 }
 void softmaxOfLargest(const double* x, int64_t count, double* y, int32_t* selected, int64_t cols,
-                      int64_t begin, int64_t end) {
-  largestRows(x, count, y, selected, cols, begin, end);
+                      int64_t stride, int64_t begin, int64_t end) {
+  largestRows(x, count, y, selected, cols, stride, begin, end);
 }
-void softmaxBackward(const float* dy, const float* y, float* dx, int64_t cols, int64_t begin, int64_t end) {
-  backwardRows(dy, y, dx, cols, begin, end);
-}
-void softmaxBackward(const double* dy, const double* y, double* dx, int64_t cols, int64_t begin,
+void softmaxBackward(const float* dy, const float* y, float* dx, int64_t cols, int64_t stride, int64_t begin,
                      int64_t end) {
-  backwardRows(dy, y, dx, cols, begin, end);
+  backwardRows(dy, y, dx, cols, stride, begin, end);
+}
+void softmaxBackward(const double* dy, const double* y, double* dx, int64_t cols, int64_t stride,
+                     int64_t begin, int64_t end) {
+  backwardRows(dy, y, dx, cols, stride, begin, end);
 }
 
 }  // namespace LONGSCAN_LEVEL

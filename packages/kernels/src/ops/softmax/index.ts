@@ -18,11 +18,12 @@ const softmaxOp = defineOp<{ x: Tensor }, Record<never, never>, { y: Tensor }>({
 });
 
 /**
- * Sends each row of x [.., N] to the `count` largest of its N destinations: `weights` [.., N] is the softmax over those,
- * 0 for the others, and `selected` i32 [.., N] is 1 for them. Of equal elements the first is taken.
+ * Sends each row of x [.., N] to the `count` largest of its N destinations: `weights` [.., N + always] is the softmax over
+ * those, 0 for the others, and `selected` i32 of the same shape is 1 for them. The last `always` destinations get every
+ * row, with weight 1. Of equal elements the first is taken.
  * @throws LongscanError E-ARGUMENT unless 1 <= count <= N
  */
-export function route(x: Tensor, count: number): { weights: Tensor; selected: Tensor } {
+export function route(x: Tensor, count: number, always = 0): { weights: Tensor; selected: Tensor } {
   const N = x.dim(-1);
   if (!Number.isInteger(count) || count < 1 || count > N) {
     throw new LongscanError({
@@ -32,14 +33,14 @@ export function route(x: Tensor, count: number): { weights: Tensor; selected: Te
       expected: `a whole number between 1 and ${N}, the last dim of x`,
     });
   }
-  const selected = forwardCall(x.device).empty(x.shape, 'i32');
-  return { weights: routeOp({ x }, { count, selected }), selected };
+  const selected = forwardCall(x.device).empty([...x.shape.slice(0, -1), N + always], 'i32');
+  return { weights: routeOp({ x }, { count, always, selected }), selected };
 }
 
-const routeOp = defineOp<{ x: Tensor }, { count: number; selected: Tensor }, { y: Tensor }>({
+const routeOp = defineOp<{ x: Tensor }, { count: number; always: number; selected: Tensor }, { y: Tensor }>({
   name: 'route',
   forward(call, { x }, { count, selected }) {
-    const output = call.empty(x.shape, x.dtype);
+    const output = call.empty(selected.shape, x.dtype);
     call.native.softmaxOfLargest(call.stream, x.id, count, output.id, selected.id);
     call.device.flops += (count + 4) * x.size;
     return { output, save: { y: output } };
@@ -48,9 +49,14 @@ const routeOp = defineOp<{ x: Tensor }, { count: number; selected: Tensor }, { y
 });
 
 /** Where y is 0 for being left out, so is the gradient: one rule for both. */
-function backward(call: BackwardCall<{ x: Tensor }>, { y }: { y: Tensor }, dy: Tensor): { x: Tensor } {
-  const dx = call.empty(dy.shape, dy.dtype);
+function backward(
+  call: BackwardCall<{ x: Tensor }>,
+  { y }: { y: Tensor },
+  dy: Tensor,
+  { always = 0 }: { always?: number },
+): { x: Tensor } {
+  const dx = call.empty([...dy.shape.slice(0, -1), dy.dim(-1) - always], dy.dtype);
   call.native.softmaxBackward(call.stream, dy.id, y.id, dx.id);
-  call.device.flops += 4 * dy.size;
+  call.device.flops += 4 * dx.size;
   return { x: dx };
 }

@@ -22,14 +22,16 @@ for (const [rows, cols] of [
     });
   });
   for (const count of new Set([1, Math.ceil(cols / 3), cols])) {
-    test(`route [${rows}, ${cols}] to ${count}`, async () => {
-      await checkOp({
-        name: 'route',
-        inputs: { x },
-        op: ({ x }) => [route(x, count).weights],
-        reference: ({ x }) => [softmaxReference(x, cols, count)],
+    for (const always of [0, 2]) {
+      test(`route [${rows}, ${cols}] to ${count}, and to ${always} always`, async () => {
+        await checkOp({
+          name: 'route',
+          inputs: { x },
+          op: ({ x }) => [route(x, count, always).weights],
+          reference: ({ x }) => [softmaxReference(x, cols, count, always)],
+        });
       });
-    });
+    }
   }
 }
 
@@ -42,9 +44,9 @@ test('softmax of large numbers does not overflow', async () => {
 
 test('route takes the first of equal elements, and says which', async () => {
   const device = openCpuDevice({ poison: true });
-  const { weights, selected } = route(fromArray(device, [1, 2, 2, 2, -5, -6, -4, -6], [2, 4]), 2);
-  assert.equal([...(await selected.read())], [0, 1, 1, 0, 1, 0, 1, 0]);
-  assert.equal([...(await weights.read())].slice(0, 4), [0, 0.5, 0.5, 0]);
+  const { weights, selected } = route(fromArray(device, [1, 2, 2, 2, -5, -6, -4, -6], [2, 4]), 2, 1);
+  assert.equal([...(await selected.read())], [0, 1, 1, 0, 1, 1, 0, 1, 0, 1]);
+  assert.equal([...(await weights.read())].slice(0, 5), [0, 0.5, 0.5, 0, 1]);
   device.close();
 });
 
