@@ -33,6 +33,12 @@ export { batchedMatmul, type MatmulOptions } from './ops/batched-matmul/index.js
 export { addAlong, mulAlong, repeatHeads, sub, sumHeads } from './ops/broadcast/index.js';
 export { type CausalConvInputs, type CausalConvOptions, causalConv } from './ops/causal-conv/index.js';
 export { concatLast, splitLast } from './ops/columns/index.js';
+export {
+  type ComplexFunctionName,
+  complexFunction,
+  complexFunctionNames,
+  complexMul,
+} from './ops/complex/index.js';
 export { crossEntropy } from './ops/cross-entropy/index.js';
 export {
   type DeltaErase,
