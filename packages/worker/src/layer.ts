@@ -54,6 +54,11 @@ export interface LayerContext {
   attention(inputs: SequenceAttentionInputs, options?: SequenceAttentionOptions): Tensor;
   /** i32 [B, T] for the tokens of x [B, T, …]: how many tokens of its document stand before each. */
   positions(x: Tensor): Tensor;
+  /**
+   * A value of the same tokens that layers have in common: what `make` gave in the first layer of the model that asked
+   * for `name`; only there is it called.
+   */
+  share(name: string, make: () => Tensor): Tensor;
 }
 
 export interface ConvolutionOptions {

@@ -19,6 +19,7 @@ import { positionsOf } from '../positions.js';
 import { live, type Received } from '../received.js';
 import { recurrence } from '../recurrence.js';
 import type { SequenceGroup } from '../sequence-group.js';
+import { shareAlone } from './shared-values.js';
 import { type RunWithHalo, shortRange } from './short-range.js';
 
 /** Gives each layer its context for one forward pass. */
@@ -43,6 +44,7 @@ export function sliceContexts(
   return {
     tensors: [resets, before].filter((tensor) => tensor !== null),
     forLayer: (_index, received = live) => ({
+      share: shareAlone,
       recurrence: (op, inputs, meanwhile) => recurrence(op, inputs, { group, resets, received, meanwhile }),
       ...shortRange((x, numRows, op) => op(withHalo(x, numRows, { group, resets, received })), resets),
       positions,
@@ -69,6 +71,7 @@ export class CarriedContexts implements ContextSource {
     const start = this.numTokens.get(index) ?? 0;
     const count = (x: Tensor) => this.numTokens.set(index, start + x.dim(1));
     return {
+      share: shareAlone,
       recurrence: (op, inputs, meanwhile) => {
         meanwhile?.();
         return this.step(`${index}.${numCalls++}`, op, inputs);

@@ -6,6 +6,7 @@ import type { ContextSource } from './layer-context.js';
 import { createLayer, type LoadedLayer } from './load-layers.js';
 import { declarer, ParameterRecorder, type TensorSource } from './parameters.js';
 import { runKept, runRecomputed } from './recompute.js';
+import { SharedValues } from './shared-values.js';
 
 /** A language model without its loss. */
 export interface Model {
@@ -40,10 +41,12 @@ export function createModel(
     head,
     forward(tokens, contexts) {
       let x = embedding({ tokens, table });
+      const shared = new SharedValues();
       blocks.forEach((block, index) => {
         const before = x;
-        x = device.scope(() => run(block, before, contexts, index));
+        x = device.scope(() => run(block, before, contexts, { index, shared }));
       });
+      shared.release();
       return rmsNorm({ x, weight: norm }, normEps);
     },
   };

@@ -2,41 +2,68 @@ import type { Tensor } from '@longscan/kernels';
 import { ReceivedLog } from '../received.js';
 import type { Block } from './block.js';
 import type { ContextSource } from './layer-context.js';
+import { type BlockShare, SharedValues } from './shared-values.js';
 
-/** Runs the block of layer `index`. */
-export type BlockRunner = (block: Block, x: Tensor, contexts: ContextSource, index: number) => Tensor;
+/** Where a block stands in a forward pass. */
+export interface BlockPlace {
+  /** Of its layer. */
+  readonly index: number;
+  /** What the layers before it have handed on. */
+  readonly shared: SharedValues;
+}
+
+/** Runs a block. */
+export type BlockRunner = (block: Block, x: Tensor, contexts: ContextSource, place: BlockPlace) => Tensor;
 
 /** What the block's backward pass needs is kept. */
-export const runKept: BlockRunner = (block, x, contexts, index) => block(x, contexts.forLayer(index));
+export const runKept: BlockRunner = (block, x, contexts, { index, shared }) => {
+  const { share } = shared.forBlock();
+  return block(x, { ...contexts.forLayer(index), share });
+};
 
 /**
  * Of the block only its input is kept, and what it received from other ranks, whose size does not depend on the length
  * of the sequence. The backward pass runs the block again from these: the same code on the same values gives the same
- * bits, and nothing is communicated twice. Reverse scans run as ever.
+ * bits, and nothing is communicated twice. Reverse scans run as ever. Values taken from earlier blocks are inputs too,
+ * and those given to later ones outputs.
  */
-export const runRecomputed: BlockRunner = (block, x, contexts, index) => {
+export const runRecomputed: BlockRunner = (block, x, contexts, { index, shared }) => {
   const { device } = x;
   const { tape } = device;
-  if (tape === null) return runKept(block, x, contexts, index);
+  if (tape === null) return runKept(block, x, contexts, { index, shared });
   const log = new ReceivedLog();
+  const { share, taken, given } = shared.forBlock();
   const output = device.withoutTape(() =>
-    device.scope(() => block(x, contexts.forLayer(index, log.record()))),
+    device.scope(() => block(x, { ...contexts.forLayer(index, log.record()), share })),
   );
   tape.record({
     name: 'block',
-    inputs: [x],
-    outputs: [output],
-    saved: [x, ...contexts.tensors, ...log.tensors],
-    backward: ([gradient]) => {
-      // A leaf of its own: x itself is the output of an op of the outer tape.
-      const leaf = x.view(x.shape);
-      leaf.requiresGrad = true;
-      const again = device.record(() =>
-        device.scope(() => block(leaf, contexts.forLayer(index, log.replay()))),
+    inputs: [x, ...taken.values()],
+    outputs: [output, ...given.values()],
+    saved: [x, ...taken.values(), ...contexts.tensors, ...log.tensors],
+    backward: (gradients) => {
+      const leaf = asLeaf(x);
+      const leaves = new Map([...taken].map(([name, value]) => [name, asLeaf(value)]));
+      const values = new SharedValues(leaves);
+      const again: BlockShare = values.forBlock();
+      const { result, tape } = device.record(() =>
+        device.scope(() => block(leaf, { ...contexts.forLayer(index, log.replay()), share: again.share })),
       );
-      return again.tape.backward([again.result], [gradient!], [leaf]);
+      const outputs = [result, ...[...given.keys()].map((name) => again.given.get(name)!)];
+      const reached = outputs.filter((_, i) => gradients[i] !== null);
+      const seeds = gradients.filter((gradient) => gradient !== null);
+      const results = tape.backward(reached, seeds, [leaf, ...leaves.values()]);
+      values.release();
+      return results;
     },
   });
   log.release();
   return output;
 };
+
+/** A leaf of its own with the same elements: the tensor itself is the output of an op of the outer tape. */
+function asLeaf(tensor: Tensor): Tensor {
+  const leaf = tensor.view(tensor.shape);
+  leaf.requiresGrad = true;
+  return leaf;
+}

@@ -11,6 +11,7 @@ export const savedNames: Readonly<Record<string, string>> = {
   hgrn2: 'q f i lowerBound norm o',
   rwkv6:
     'mix.x mix.down mix.up.r mix.r mix.up.w mix.w mix.up.k mix.k mix.up.v mix.v mix.up.g mix.g r k v g decay.down decay.up decay.bias bonus norm.weight norm.bias o',
+  mom: 'x',
   deltanet: 'q q.conv k k.conv v v.conv b norm o | q q.conv k k.conv v v.conv b g norm o',
   'gated-deltanet': 'q q.conv k k.conv v v.conv a a_log dt_bias b g norm o',
   'gated-deltaproduct':
@@ -26,4 +27,6 @@ export const savedNames: Readonly<Record<string, string>> = {
   retnet: 'q k v g norm o',
   based: 'q k v o',
   rebased: 'featureMap.gamma featureMap.beta q k v o',
+  rwkv7:
+    'x_r x_w x_k x_v x_a x_g r k v o w_lora.down w_lora.up w_lora.bias a_lora.down a_lora.up a_lora.bias v_lora.down v_lora.up v_lora.bias g_lora.down g_lora.up k_k k_a r_k g_norm.weight g_norm.bias',
 };
