@@ -1,3 +1,4 @@
+#include "gelu.h"
 #include "pointwise.h"
 #include "vector_math.h"
 
@@ -84,40 +85,16 @@ struct Log {
   static inline Vec<T> slope(Vec<T> x) { return Vec<T>::set(T(1)) / x; }
 };
 
-// x Φ(x). erfc, because 1 + erf has no bits left at negative x.
 template <typename T>
 struct Gelu {
-  static inline double normalCdf(double x) { return 0.5 * std::erfc(-0.70710678118654752 * x); }
-  static inline Vec<T> value(Vec<T> x) {
-    return mapLanes(x, [](double z) { return z * normalCdf(z); });
-  }
-  static inline Vec<T> slope(Vec<T> x) {
-    return mapLanes(x, [](double z) {
-      const double density = 0.39894228040143268 * std::exp(-0.5 * z * z);
-      return normalCdf(z) + z * density;
-    });
-  }
+  static inline Vec<T> value(Vec<T> x) { return vgelu(x); }
+  static inline Vec<T> slope(Vec<T> x) { return vgeluSlope(x); }
 };
 
-// x (1 + tanh u) / 2 with u = √(2/π) (x + 0.044715 x³), written as x σ(2u): 1 + tanh has no bits left either.
 template <typename T>
 struct GeluTanh {
-  static constexpr double twiceSlope = 1.5957691216057308;
-  static constexpr double cubic = 0.044715;
-  static inline double gate(double x) {
-    return 1.0 / (1.0 + std::exp(-twiceSlope * (x + cubic * x * x * x)));
-  }
-  static inline Vec<T> value(Vec<T> x) {
-    return mapLanes(x, [](double z) { return z * gate(z); });
-  }
-  static inline Vec<T> slope(Vec<T> x) {
-    return mapLanes(x, [](double z) {
-      const double s = gate(z);
-      // At large |z| the second factor is exactly 0 while the third may be infinite.
-      const double bend = s * (1.0 - s);
-      return bend == 0.0 ? s : s + z * bend * twiceSlope * (1.0 + 3.0 * cubic * z * z);
-    });
-  }
+  static inline Vec<T> value(Vec<T> x) { return vgeluTanh(x); }
+  static inline Vec<T> slope(Vec<T> x) { return vgeluTanhSlope(x); }
 };
 
 template <typename T, typename Body>

@@ -102,14 +102,6 @@ static inline Vec<double> vlog(Vec<double> x) {
   return y;
 }
 
-/// y = f(x) lane by lane in f64, for functions whose f32 form would lose its bits in a tail.
-template <typename T, typename F>
-static inline Vec<T> mapLanes(Vec<T> x, F f) {
-  Vec<T> y;
-  for (int i = 0; i < Vec<T>::width; i++) y.v[i] = static_cast<T>(f(static_cast<double>(x.v[i])));
-  return y;
-}
-
 /// log(1 + e^x) = max(x, 0) + log(1 + e^-|x|)
 template <typename T>
 static inline Vec<T> vsoftplus(Vec<T> x) {
