@@ -3,7 +3,7 @@ import { headSize } from '../head-size.js';
 import { defineLayer } from '../layer.js';
 import { expectCount, expectPositive } from '../layer-options.js';
 import { normalizedLinear } from '../normalized-linear.js';
-import { toHeads } from '../to-heads.js';
+import { headsProjection } from '../projections.js';
 
 /**
  * Based's linear attention: φ is the second-order Taylor series of exp, φ(q)·φ(k) = 1 + s + s²/2 with s = q·k/√F
@@ -23,15 +23,15 @@ export default defineLayer({
     expectPositive('based', { normalizerEps });
     const D = param.dModel;
     const V = headSize('based', 'D', 1, D, H);
-    const wq = param.projection('q', H * featureDim, D);
-    const wk = param.projection('k', H * featureDim, D);
-    const wv = param.projection('v', H * V, D);
+    const query = headsProjection(param, 'q', H, featureDim);
+    const key = headsProjection(param, 'k', H, featureDim);
+    const value = headsProjection(param, 'v', H, V);
     const wo = param.projection('o', D, H * V);
 
     return (x, context) => {
-      const q = featureMap('taylor', toHeads(x, wq, H));
-      const k = featureMap('taylor', toHeads(x, wk, H));
-      const o = normalizedLinear({ q, k, v: toHeads(x, wv, H) }, normalizerEps, context);
+      const q = featureMap('taylor', query(x));
+      const k = featureMap('taylor', key(x));
+      const o = normalizedLinear({ q, k, v: value(x) }, normalizerEps, context);
       return linear({ x: reshape(o, [...x.shape.slice(0, 2), H * V]), weight: wo, bias: null });
     };
   },

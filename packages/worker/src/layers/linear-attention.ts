@@ -1,15 +1,11 @@
-import {
-  activation,
-  appendOnes,
-  gatedLinear,
-  linear,
-  normalizeLast,
-  reshape,
-  type Tensor,
-} from '@longscan/kernels';
+import { activation, gatedLinear, linear, reshape, type Tensor } from '@longscan/kernels';
 import { headSize } from '../head-size.js';
 import { defineLayer } from '../layer.js';
 import { expectPositive } from '../layer-options.js';
+import { normalizedLinear } from '../normalized-linear.js';
+import { headsProjection } from '../projections.js';
+
+const op = gatedLinear('identity');
 
 /**
  * Linear attention: S_t = S_{t-1} + φ(k_t) v_tᵀ, o_t = φ(q_t)ᵀ S_t, with `normalize` divided by φ(q_t)ᵀ Σ φ(k_s)
@@ -27,24 +23,18 @@ export default defineLayer({
     expectPositive('linear-attention', { normalizerEps });
     const K = headSize('linear-attention', 'expandK', config.expandK, param.dModel, H);
     const V = headSize('linear-attention', 'expandV', config.expandV, param.dModel, H);
-    const wq = param.projection('q', H * K, param.dModel);
-    const wk = param.projection('k', H * K, param.dModel);
-    const wv = param.projection('v', H * V, param.dModel);
+    const query = headsProjection(param, 'q', H, K);
+    const key = headsProjection(param, 'k', H, K);
+    const value = headsProjection(param, 'v', H, V);
     const wo = param.projection('o', param.dModel, H * V);
-    // With a normaliser any scale cancels; 1 keeps the sums large against its epsilon.
-    const op = gatedLinear('identity', normalize ? { scale: 1 } : {});
+    const feature = (x: Tensor) => (featureMap === 'elu+1' ? activation('elu+1', x) : x);
 
     return (x, context) => {
-      const [B, T] = x.shape as [number, number, number];
-      const feature = (weight: Tensor) => {
-        const y = linear({ x, weight, bias: null });
-        return reshape(featureMap === 'elu+1' ? activation('elu+1', y) : y, [B, T, H, K]);
-      };
-      const v = reshape(linear({ x, weight: wv, bias: null }), [B, T, H, V]);
-      const inputs = { q: feature(wq), k: feature(wk), v: normalize ? appendOnes(v) : v, g: null };
-      const sums = context.recurrence(op, inputs);
-      const o = normalize ? normalizeLast(sums, normalizerEps) : sums;
-      return linear({ x: reshape(o, [B, T, H * V]), weight: wo, bias: null });
+      const inputs = { q: feature(query(x)), k: feature(key(x)), v: value(x) };
+      const o = normalize
+        ? normalizedLinear(inputs, normalizerEps, context)
+        : context.recurrence(op, { ...inputs, g: null });
+      return linear({ x: reshape(o, [x.dim(0), x.dim(1), H * V]), weight: wo, bias: null });
     };
   },
 });

@@ -3,7 +3,7 @@ import { headSize } from '../head-size.js';
 import { defineLayer } from '../layer.js';
 import { expectCount, expectPositive } from '../layer-options.js';
 import { normalizedLinear } from '../normalized-linear.js';
-import { toHeads } from '../to-heads.js';
+import { headsProjection } from '../projections.js';
 
 /**
  * ReBased: φ(x) = (γ ∘ norm(x) + β)², with γ and β learned and shared by queries, keys and heads, so that the minimum of
@@ -24,15 +24,15 @@ export default defineLayer({
     const V = headSize('rebased', 'D', 1, D, H);
     const gamma = param.tensor('featureMap.gamma', [featureDim], { constant: 1 });
     const beta = param.tensor('featureMap.beta', [featureDim], { constant: 0 });
-    const wq = param.projection('q', H * featureDim, D);
-    const wk = param.projection('k', H * featureDim, D);
-    const wv = param.projection('v', H * V, D);
+    const query = headsProjection(param, 'q', H, featureDim);
+    const key = headsProjection(param, 'k', H, featureDim);
+    const value = headsProjection(param, 'v', H, V);
     const wo = param.projection('o', D, H * V);
 
     return (x, context) => {
-      const feature = (weight: Tensor) =>
-        featureMap('square', layerNorm({ x: toHeads(x, weight, H), weight: gamma, bias: beta }, normEps));
-      const inputs = { q: feature(wq), k: feature(wk), v: toHeads(x, wv, H) };
+      const feature = (rows: Tensor) =>
+        featureMap('square', layerNorm({ x: rows, weight: gamma, bias: beta }, normEps));
+      const inputs = { q: feature(query(x)), k: feature(key(x)), v: value(x) };
       const o = normalizedLinear(inputs, normalizerEps, context);
       return linear({ x: reshape(o, [...x.shape.slice(0, 2), H * V]), weight: wo, bias: null });
     };

@@ -1,9 +1,9 @@
-import { gatedLinear, linear, rotary, type Tensor } from '@longscan/kernels';
+import { gatedLinear, rotary, type Tensor } from '@longscan/kernels';
 import { headOutput } from '../head-output.js';
 import { headSize } from '../head-size.js';
 import { defineLayer } from '../layer.js';
 import { expectPositive } from '../layer-options.js';
-import { toHeads } from '../to-heads.js';
+import { headsProjection, projection } from '../projections.js';
 
 const op = gatedLinear('fixed-scalar');
 
@@ -24,19 +24,18 @@ export default defineLayer({
     const D = param.dModel;
     const K = headSize('retnet', 'expandK', config.expandK, D, H);
     const V = headSize('retnet', 'expandV', config.expandV, D, H);
-    const wq = param.projection('q', H * K, D);
-    const wk = param.projection('k', H * K, D);
-    const wv = param.projection('v', H * V, D);
-    const wg = param.projection('g', H * V, D);
-    const gate = (x: Tensor) => linear({ x, weight: wg, bias: null });
+    const query = headsProjection(param, 'q', H, K);
+    const key = headsProjection(param, 'k', H, K);
+    const value = headsProjection(param, 'v', H, V);
+    const gate = projection(param, 'g', H * V);
     const output = headOutput(param, { numHeads: H, size: V, normEps, gate });
     const decays = Array.from({ length: H }, (_, h) => Math.log1p(-(2 ** (-5 - h))));
     const g = param.constant('decay', decays, [H]); // [H], log decay, < 0
 
     return (x, context) => {
       const positions = context.positions(x);
-      const turned = (weight: typeof wq) => rotary(toHeads(x, weight, H), positions, { theta: ropeTheta });
-      const inputs = { q: turned(wq), k: turned(wk), v: toHeads(x, wv, H), g };
+      const turned = (rows: Tensor) => rotary(rows, positions, { theta: ropeTheta });
+      const inputs = { q: turned(query(x)), k: turned(key(x)), v: value(x), g };
       return output(x, (meanwhile) => context.recurrence(op, inputs, meanwhile));
     };
   },

@@ -1,8 +1,8 @@
-import { linear, reshape, rmsNorm, rotary } from '@longscan/kernels';
+import { linear, reshape, rmsNorm, rotary, type Tensor } from '@longscan/kernels';
 import { headSize } from '../head-size.js';
 import { defineLayer } from '../layer.js';
 import { expectCount, expectPositive, expectWhole } from '../layer-options.js';
-import { toHeads } from '../to-heads.js';
+import { headsProjection } from '../projections.js';
 
 /**
  * Softmax attention with rotary positions: o_t = Σ_s softmax_s(q_t·k_s / √K) v_s over the tokens of the document up to
@@ -24,9 +24,9 @@ export default defineLayer({
     expectWhole('softmax-attention', { window, numKvHeads: config.numKvHeads });
     const K = headSize('softmax-attention', 'D', 1, D, H);
     expectCount('softmax-attention', { 'numHeads / numKvHeads': H / G });
-    const wq = param.projection('q', H * K, D);
-    const wk = param.projection('k', G * K, D);
-    const wv = param.projection('v', G * K, D);
+    const query = headsProjection(param, 'q', H, K);
+    const key = headsProjection(param, 'k', G, K);
+    const value = headsProjection(param, 'v', G, K);
     const wo = param.projection('o', D, H * K);
     const qNorm = qkNorm ? param.tensor('q.norm', [K], { constant: 1 }) : null;
     const kNorm = qkNorm ? param.tensor('k.norm', [K], { constant: 1 }) : null;
@@ -34,14 +34,12 @@ export default defineLayer({
     return (x, context) => {
       const [B, T] = x.shape as [number, number, number];
       const positions = context.positions(x);
-      const turned = (weight: typeof wq, heads: number, norm: typeof qNorm) => {
-        const rows = toHeads(x, weight, heads);
-        const normed = norm === null ? rows : rmsNorm({ x: rows, weight: norm }, normEps);
+      const turned = (rows: Tensor, weight: Tensor | null) => {
+        const normed = weight === null ? rows : rmsNorm({ x: rows, weight }, normEps);
         return rotary(normed, positions, { theta: ropeTheta });
       };
-      const q = turned(wq, H, qNorm);
-      const k = turned(wk, G, kNorm);
-      const o = context.attention({ q, k, v: toHeads(x, wv, G) }, window === 0 ? {} : { window });
+      const inputs = { q: turned(query(x), qNorm), k: turned(key(x), kNorm), v: value(x) };
+      const o = context.attention(inputs, window === 0 ? {} : { window });
       return linear({ x: reshape(o, [B, T, H * K]), weight: wo, bias: null });
     };
   },

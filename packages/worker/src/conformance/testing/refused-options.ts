@@ -19,4 +19,27 @@ export const refusedOptions = [
   ['mamba', { stateSize: 0 }, 'error[E-CFG-RANGE] layer mamba, stateSize: 0, expected a whole number >= 1'],
   ['mamba', { expand: 0.3 }, 'error[E-SHAPE] layer mamba: expand × model.dModel / numHeads = 0.3 × 16 / 1'],
   ['mamba2', { numGroups: 3 }, 'error[E-CFG-RANGE] layer mamba2, numHeads / numGroups: 1.3333333333333333'],
+  [
+    'softmax-attention',
+    { numKvHeads: 3 },
+    'error[E-CFG-RANGE] layer softmax-attention, numHeads / numKvHeads: 1.3333333333333333, expected a whole number >= 1',
+  ],
+  [
+    'softmax-attention',
+    { window: -1 },
+    'error[E-CFG-RANGE] layer softmax-attention, window: -1, expected a whole number >= 0',
+  ],
+  ['rat', { chunk: 0 }, 'error[E-CFG-RANGE] layer rat, chunk: 0, expected a whole number >= 1'],
+  [
+    'rat',
+    { numGroups: 3 },
+    'error[E-CFG-RANGE] layer rat, numHeads / numGroups: 1.3333333333333333, expected a whole number >= 1',
+  ],
+  ['based', { featureDim: 0 }, 'error[E-CFG-RANGE] layer based, featureDim: 0, expected a whole number >= 1'],
+  ['rebased', { normEps: 0 }, 'error[E-CFG-RANGE] layer rebased, normEps: 0, expected a number > 0'],
+  ['retnet', { ropeTheta: 0 }, 'error[E-CFG-RANGE] layer retnet, ropeTheta: 0, expected a number > 0'],
+  ['mom', { topK: 5 }, 'error[E-CFG-RANGE] layer mom, topK: 5, expected at most numMemories = 4'],
+  ['gsa', { numSlots: 0 }, 'error[E-CFG-RANGE] layer gsa, numSlots: 0, expected a whole number >= 1'],
+  ['hgrn2', { expandK: 0.3 }, 'error[E-SHAPE] layer hgrn2: expandK × model.dModel / numHeads = 0.3 × 16 / 4'],
+  ['rwkv6', { mixRank: 1.5 }, 'error[E-CFG-RANGE] layer rwkv6, mixRank: 1.5, expected a whole number >= 1'],
 ] as const;
