@@ -11,7 +11,7 @@ export const savedNames: Readonly<Record<string, string>> = {
   hgrn2: 'q f i lowerBound norm o',
   rwkv6:
     'mix.x mix.down mix.up.r mix.r mix.up.w mix.w mix.up.k mix.k mix.up.v mix.v mix.up.g mix.g r k v g decay.down decay.up decay.bias bonus norm.weight norm.bias o',
-  mom: 'x',
+  mom: 'router q q.conv k k.conv v v.conv a a_log dt_bias b g norm o | router q q.conv k k.conv v v.conv gate.down gate.up gate.bias g norm o | router q q.conv k k.conv v v.conv a a_log dt_bias g norm o',
   deltanet: 'q q.conv k k.conv v v.conv b norm o | q q.conv k k.conv v v.conv b g norm o',
   'gated-deltanet': 'q q.conv k k.conv v v.conv a a_log dt_bias b g norm o',
   'gated-deltaproduct':
@@ -29,4 +29,8 @@ export const savedNames: Readonly<Record<string, string>> = {
   rebased: 'featureMap.gamma featureMap.beta q k v o',
   rwkv7:
     'x_r x_w x_k x_v x_a x_g r k v o w_lora.down w_lora.up w_lora.bias a_lora.down a_lora.up a_lora.bias v_lora.down v_lora.up v_lora.bias g_lora.down g_lora.up k_k k_a r_k g_norm.weight g_norm.bias',
+  s4d: 'kernel.c kernel.log_dt kernel.log_a_real kernel.a_imag d out.weight out.bias',
+  s5: 'lambda_re lambda_im log_step b c d gate.weight gate.bias',
+  h3:
+    'q.weight q.bias k.weight k.bias v.weight v.bias shift.conv shift.d kernel.c kernel.log_dt kernel.log_a_real kernel.a_imag kernel.b d out.weight out.bias',
 };
