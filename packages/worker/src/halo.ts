@@ -8,6 +8,7 @@ import {
   sequenceTail,
   type Tensor,
 } from '@longscan/kernels';
+import type { CarriedCall } from './carry.js';
 import { live, type Received } from './received.js';
 import type { SequenceGroup } from './sequence-group.js';
 import { scanPlace } from './strategy.js';
@@ -19,6 +20,8 @@ export interface HaloOptions {
   readonly resets: Tensor | null;
   /** Where the halo comes from; default: the other ranks. */
   readonly received?: Received;
+  /** Where the sequences go on from those of the step before. */
+  readonly carried?: CarriedCall | undefined;
 }
 
 /** A slice and the tokens before it. */
@@ -38,10 +41,20 @@ export interface SliceWithHalo {
  * by what the next rank says of the tokens that it was sent.
  */
 export function withHalo(x: Tensor, numRows: number, options: HaloOptions): SliceWithHalo {
-  const { group, resets, received = live } = options;
-  if (group === null || group.communicator.size === 1 || numRows === 0) return { x, halo: null };
+  const { group, resets, received = live, carried } = options;
+  if (numRows === 0) return { x, halo: null };
+  const entering = carried?.entering ?? null;
+  const leave = (halo: Tensor | null) =>
+    carried?.leave([x.dim(0), numRows, x.dim(2)], x.dtype, () =>
+      sequenceTail(forwardCall(x.device), { x, halo, resets }, numRows),
+    );
+  if (group === null || group.communicator.size === 1) {
+    leave(entering);
+    return { x, halo: entering };
+  }
   const { communicator } = group;
-  const halo = received.next(() => passOn(x, numRows, resets, communicator));
+  const halo = received.next(() => passOn(x, numRows, resets, communicator, entering));
+  leave(halo);
 
   const { tape } = x.device;
   if (tape === null || !x.requiresGrad) return { x, halo };
@@ -61,12 +74,13 @@ export function withHalo(x: Tensor, numRows: number, options: HaloOptions): Slic
   return { x: slice, halo };
 }
 
-/** Sends the next rank its halo and returns this one's; null on the first rank. */
+/** Sends the next rank its halo and returns this one's: on the first rank what entered, or null. */
 function passOn(
   x: Tensor,
   numRows: number,
   resets: Tensor | null,
   communicator: Communicator,
+  entering: Tensor | null,
 ): Tensor | null {
   const { device, dtype } = x;
   const { stream } = communicator;
@@ -74,7 +88,7 @@ function passOn(
   const [B, T, D] = x.shape as [number, number, number];
   const call = callOn(x, stream);
   stream.wait(device.compute.record());
-  const halo = prev === null ? null : call.empty([B, numRows, D], dtype);
+  const halo = prev === null ? entering : call.empty([B, numRows, D], dtype);
   // Only a slice that is shorter than the halo needs its own before it can send.
   const isRelay = T < numRows;
   if (isRelay) exchange(communicator, [], [[halo, prev]]);

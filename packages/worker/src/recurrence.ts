@@ -7,9 +7,11 @@ import {
   type SegmentSummary,
   type Tensor,
 } from '@longscan/kernels';
+import type { CarriedCall } from './carry.js';
 import { live, type Received } from './received.js';
 import type { SequenceGroup } from './sequence-group.js';
 import { serialRecurrence } from './serial-recurrence.js';
+import { stateAfter } from './state/segment.js';
 
 export interface RecurrenceOptions {
   /** Null: this rank holds the whole sequence. */
@@ -18,6 +20,8 @@ export interface RecurrenceOptions {
   readonly resets: Tensor | null;
   /** Where the incoming state comes from; default: the other ranks. */
   readonly received?: Received;
+  /** Where the sequences go on from those of the step before. */
+  readonly carried?: CarriedCall | undefined;
   /** What does not feed the recurrence: enqueued while the state is under way. */
   readonly meanwhile?: (() => void) | undefined;
 }
@@ -32,10 +36,13 @@ export function recurrence<I extends RecurrenceInputs>(
   inputs: I,
   options: RecurrenceOptions,
 ): Tensor {
-  const { group, resets, received = live, meanwhile } = options;
+  const { group, resets, received = live, carried, meanwhile } = options;
+  const entering = carried?.entering ?? null;
   if (group === null) {
     meanwhile?.();
-    return runRecurrence(op, inputs, { resets, h0: null }).output;
+    const { output, finalState } = runRecurrence(op, inputs, { resets, h0: entering });
+    carried?.leave(finalState.shape, finalState.dtype, () => finalState);
+    return output;
   }
   if (op.transition === 'opaque') return serialRecurrence(op, inputs, { ...options, group, received });
 
@@ -43,10 +50,15 @@ export function recurrence<I extends RecurrenceInputs>(
   const tensors = Object.values(inputs).filter((tensor) => tensor !== null);
   const call = forwardCall(tensors[0]!.device);
   const prepared = op.prepare(call, inputs, resets);
-  const segment = op.summarize(call, inputs, resets, prepared);
+  const own = op.summarize(call, inputs, resets, prepared);
+  // What goes before the first rank's slice is part of what it hands on.
+  const segment = entering === null ? own : { ...own, state: stateAfter(own, entering) };
   const pending = received.isReplay ? null : strategy.start(segment, communicator, 'forward', group.options);
   meanwhile?.();
-  const incoming = received.next(() => pending!.wait());
+  const incoming = received.next(() => pending!.wait() ?? entering);
+  carried?.leave(own.state.shape, own.state.dtype, () =>
+    incoming === null ? own.state : stateAfter(own, incoming),
+  );
   const { output, kept } = op.finish(call, inputs, resets, prepared, incoming);
   recordBackward(op, inputs, resets, { group, segment, incoming, output, kept });
   return output;

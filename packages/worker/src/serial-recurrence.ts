@@ -1,4 +1,5 @@
 import { forwardCall, type RecurrenceInputs, type RecurrenceOp, type Tensor } from '@longscan/kernels';
+import type { CarriedCall } from './carry.js';
 import type { Received } from './received.js';
 import type { SequenceGroup } from './sequence-group.js';
 import { refuseTransition } from './strategy-support.js';
@@ -7,6 +8,7 @@ interface SerialOptions {
   readonly group: SequenceGroup;
   readonly resets: Tensor | null;
   readonly received: Received;
+  readonly carried?: CarriedCall | undefined;
   readonly meanwhile?: (() => void) | undefined;
 }
 
@@ -18,7 +20,7 @@ interface SerialOptions {
 export function serialRecurrence<I extends RecurrenceInputs>(
   op: RecurrenceOp<I>,
   inputs: I,
-  { group, resets, received, meanwhile }: SerialOptions,
+  { group, resets, received, carried, meanwhile }: SerialOptions,
 ): Tensor {
   const { strategy, communicator } = group;
   const { serial } = strategy;
@@ -31,9 +33,10 @@ export function serialRecurrence<I extends RecurrenceInputs>(
 
   meanwhile?.();
   const turn = serial(communicator, 'forward');
-  const incoming = received.next(() => turn.receive(device, shape, dtype));
+  const incoming = received.next(() => turn.receive(device, shape, dtype) ?? carried?.entering ?? null);
   const { output, finalState, kept } = op.forward(call, inputs, resets, incoming);
   if (!received.isReplay) turn.handOn(finalState);
+  carried?.leave(shape, dtype, () => finalState);
 
   const { tape } = device;
   if (tape === null || !tensors.some((tensor) => tensor.requiresGrad)) return output;

@@ -1,4 +1,5 @@
-import { hostArray, LongscanError, type Tensor } from '@longscan/kernels';
+import { type Device, empty, hostArray, LongscanError, type Tensor } from '@longscan/kernels';
+import type { Carry } from './carry.js';
 import {
   type CheckpointContent,
   checkSignature,
@@ -9,8 +10,15 @@ import {
 import type { Parameters } from './model/parameters.js';
 import type { Optimizer } from './optim/optimizer.js';
 
+/** Names of carried states, which lie beside the moments: only going on with a training needs them. */
+const carriedPrefix = 'carry.';
+
 /** What a checkpoint of this training holds; each tensor is read from the device when its turn comes. */
-export function checkpointContent(parameters: Parameters, optimizer: Optimizer): CheckpointContent {
+export function checkpointContent(
+  parameters: Parameters,
+  optimizer: Optimizer,
+  carry: Carry | null,
+): CheckpointContent {
   const entries = new Map<string, TensorEntry>();
   for (const [name, tensor] of parameters.byName) entries.set(name, entryOf(tensor));
   const moments = new Map<string, TensorEntry>();
@@ -18,17 +26,19 @@ export function checkpointContent(parameters: Parameters, optimizer: Optimizer):
     moments.set(`${name}.m`, entryOf(m));
     moments.set(`${name}.v`, entryOf(v));
   }
+  for (const [key, state] of carry?.states ?? []) moments.set(carriedPrefix + key, entryOf(state));
   return { parameters: entries, optimizer: moments, trainer: {} };
 }
 
 /**
- * Sets parameters, and moments where an optimizer is given, to those of a committed checkpoint; verifies every byte.
- * Returns the number of steps done. @throws LongscanError E-CKPT-*, E-ST-*
+ * Sets parameters, and moments and carried states where they are given, to those of a committed checkpoint; verifies
+ * every byte. `carry` is given on the rank where sequences begin. Returns the number of steps done. @throws LongscanError E-CKPT-*, E-ST-*
  */
 export async function restore(
   dir: string,
   parameters: Parameters,
   optimizer: Optimizer | null,
+  carry: Carry | null = null,
 ): Promise<number> {
   const checkpoint = await openCheckpoint(dir);
   try {
@@ -39,9 +49,19 @@ export async function restore(
       await load(checkpoint.optimizer, `${name}.m`, m);
       await load(checkpoint.optimizer, `${name}.v`, v);
     }
+    if (carry !== null) await loadCarried(checkpoint.optimizer, parameters.device, carry);
     return checkpoint.manifest.step;
   } finally {
     await checkpoint.close();
+  }
+}
+
+async function loadCarried(file: SafetensorsFile, device: Device, carry: Carry): Promise<void> {
+  for (const [name, { shape }] of file.tensors) {
+    if (!name.startsWith(carriedPrefix)) continue;
+    const state = empty(device, shape);
+    await load(file, name, state);
+    carry.restore(name.slice(carriedPrefix.length), state);
   }
 }
 

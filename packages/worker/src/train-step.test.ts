@@ -56,6 +56,7 @@ async function openRanks(
       model: createModel(spec.model, layers, parameters),
       optimizer: new Optimizer(parameters, spec.optimizer),
       mesh: { sp: communicator, world: world?.[rank] ?? null, close() {} },
+      carry: null,
       sequence: communicator && { communicator, strategy, options: { blocks: 3 }, slices },
     };
   });

@@ -9,9 +9,10 @@ import {
   type Tensor,
   zeros,
 } from '@longscan/kernels';
+import type { Carry } from './carry.js';
 import type { Batch } from './data/index.js';
 import type { RankMesh } from './mesh.js';
-import { sliceContexts } from './model/layer-context.js';
+import { carryingContexts, sliceContexts } from './model/layer-context.js';
 import type { Model } from './model/model.js';
 import type { Parameters } from './model/parameters.js';
 import type { Optimizer } from './optim/optimizer.js';
@@ -50,6 +51,8 @@ export interface Training {
   readonly mesh: RankMesh;
   /** Null: this rank holds whole sequences. */
   readonly sequence: SequenceGroup | null;
+  /** Memory that goes from each step to the next; null: every sequence begins anew. */
+  readonly carry: Carry | null;
 }
 
 /** A training step: enqueues all of it, then waits for the one read-back of its results. `step` counts from 1. */
@@ -69,12 +72,15 @@ export async function trainStep(
     mesh.sp?.stream.wait(device.compute.record());
     mesh.sp?.recordBytesSent(bytes, 0);
     for (const [i, batch] of batches.entries()) {
-      const { result: loss, tape } = device.record(() => device.scope(() => forward(training, batch)));
+      const { result: loss, tape } = device.record(() =>
+        device.scope(() => forward(training, batch, training.carry)),
+      );
       mesh.sp?.recordBytesSent(bytes, 2 * i + 1);
       tape.backward([loss], [fromArray(device, [1], [1], parameters.dtype)]);
       mesh.sp?.recordBytesSent(bytes, 2 * i + 2);
       device.native.axpy(device.compute.id, 1, loss.id, parameters.extra().view([1], extraLoss).id);
     }
+    training.carry?.passOn();
     writeWish(parameters, wish);
     reduceGradients(training);
     const clip = optimizer.clip();
@@ -103,12 +109,14 @@ export async function trainStep(
 }
 
 /** This rank's part of the mean loss over all valid tokens, [1]. */
-function forward({ device, model, sequence }: Training, batch: Batch): Tensor {
+function forward({ device, model, sequence }: Training, batch: Batch, carry: Carry | null): Tensor {
   const shape = [batch.numSequences, batch.sliceLength];
   const tokens = fromArray(device, batch.tokens, shape, 'i32');
   const labels = fromArray(device, batch.labels, shape, 'i32');
   const resets = batch.resets && fromArray(device, batch.resets, shape, 'i32');
-  const hidden = model.forward(tokens, sliceContexts(sequence, resets));
+  const contexts =
+    carry === null ? sliceContexts(sequence, resets) : carryingContexts(sequence, resets, carry);
+  const hidden = model.forward(tokens, contexts);
   return crossEntropy({ hidden, weight: model.head, labels }, 1 / batch.numValidTokens);
 }
 
@@ -121,7 +129,7 @@ export async function validate(training: Training, batches: readonly Batch[]): P
   const total = zeros(device, [1], training.parameters.dtype);
   for (const batch of batches) {
     device.scope(() => {
-      const loss = forward(training, batch);
+      const loss = forward(training, batch, null);
       device.native.axpy(device.compute.id, 1, loss.id, total.id);
     });
     // One batch at a time in flight: nothing of it is needed later.

@@ -1,4 +1,5 @@
 import { gemmInfo, LongscanError, openCpuDevice } from '@longscan/kernels';
+import { Carry } from './carry.js';
 import { saveCheckpoint } from './checkpoint/index.js';
 import { enterPhase, enterStep } from './control/progress.js';
 import { bigramEntropy, DataLoader } from './data/index.js';
@@ -75,10 +76,11 @@ class Trainer {
       options: { blocks: plan.blocks },
       slices: plan.slices,
     };
+    const carry = jobSpec.data.carry ? new Carry(device, mesh.sp) : null;
     const trainer = new Trainer(
       context,
       plan,
-      { device, model, parameters, optimizer, mesh, sequence },
+      { device, model, parameters, optimizer, mesh, sequence, carry },
       data,
     );
     await trainer.restoreOrInitialise();
@@ -103,13 +105,13 @@ class Trainer {
   }
 
   private async restoreOrInitialise(): Promise<void> {
-    const { parameters, optimizer } = this.training;
+    const { parameters, optimizer, carry } = this.training;
     const { resumeFrom } = this.context.assignment;
     if (resumeFrom === null) {
       parameters.initialise(this.plan.jobSpec.job.seed);
       return;
     }
-    this.step = await restore(resumeFrom, parameters, optimizer);
+    this.step = await restore(resumeFrom, parameters, optimizer, this.context.env.rank === 0 ? carry : null);
     this.lastCheckpoint = resumeFrom;
     this.checkpointStep = this.step;
     this.context.log(`continues after step ${this.step} from ${resumeFrom}`);
@@ -124,6 +126,7 @@ class Trainer {
     enterPhase(progress, 'data');
     const start = performance.now();
     const batches = this.data.trainingBatches(this.step);
+    if (!this.data.goesOn(this.step)) this.training.carry?.forget();
     enterPhase(progress, 'forward');
     const waitedBefore = this.training.mesh.sp?.stream.waitedMs() ?? 0;
     const lr = learningRate(optimizer, number, job.steps);
@@ -164,8 +167,8 @@ class Trainer {
     if (env.rank !== 0 || runDir === null || this.checkpointStep === this.step) return;
     enterPhase(this.context.progress, 'checkpoint');
     const start = performance.now();
-    const { parameters, optimizer } = this.training;
-    const content = checkpointContent(parameters, optimizer);
+    const { parameters, optimizer, carry } = this.training;
+    const content = checkpointContent(parameters, optimizer, carry);
     const { jobSpec, mesh } = this.plan;
     const saved = {
       step: this.step,

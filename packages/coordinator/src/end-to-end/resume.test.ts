@@ -41,4 +41,20 @@ test('resume ~> 20 steps are 10 steps and 10 more in new processes, bit for bit'
   }
 });
 
+test('resume ~> memory that steps carry over is in the checkpoint, across the end of an epoch too', async () => {
+  // Two rows of 14 steps each.
+  const carry = { 'data.carry': true, 'data.batchSize': 2, 'checkpoint.every': 10 };
+  const straight = await workshop.train('carry', { ...sp2, ...carry });
+  const halfway = join(straight.run.dir, 'checkpoints', 'step-000010');
+  for (const sp of [2, 1]) {
+    const resumed = await workshop.train(`carry-${sp}`, { 'parallel.sp': sp, ...carry }, { resume: halfway });
+    for (const row of resumed.steps) {
+      const expected = straight.steps[row.step - 1]!.loss!;
+      if (sp === 2) assert.is(row.loss, expected, `step ${row.step}`);
+      else assert.ok(Math.abs(row.loss! / expected - 1) < 1e-4, `step ${row.step}: ${row.loss}`);
+    }
+    assert.is(resumed.result.step, 20);
+  }
+});
+
 test.run();

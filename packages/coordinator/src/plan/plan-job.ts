@@ -1,5 +1,6 @@
 import { traceModel } from '@longscan/worker';
 import type { JobSpec, Plan } from '@longscan/worker/protocol';
+import { checkCarry } from './check-carry.js';
 import { checkLayers } from './check-layers.js';
 import { loopbackTcp } from './fabric.js';
 import { layOut } from './layout.js';
@@ -11,13 +12,15 @@ import { loadStrategies } from './strategies.js';
  * Opens no native file.
  *
  * @param layerModules Bundled module of each layer file outside the packages, by the file's path.
- * @throws LongscanError E-SHAPE (layout, or a layer whose sizes do not fit), E-STRATEGY (a layer that the strategy cannot run), E-PLUGIN
+ * @throws LongscanError E-SHAPE (layout, or a layer whose sizes do not fit), E-STRATEGY (a layer that the strategy
+ * cannot run), E-CARRY (data.carry where it cannot be), E-PLUGIN
  */
 export async function planJob(
   jobSpec: JobSpec,
   layerModules: Readonly<Record<string, string>> = {},
 ): Promise<Plan> {
   const layout = layOut(jobSpec);
+  checkCarry(jobSpec, layout);
   const trace = await traceModel(jobSpec, {
     numSequences: layout.sequencesPerRank / jobSpec.data.accumulate,
     sliceLength: layout.paddedLength / layout.mesh.sp,

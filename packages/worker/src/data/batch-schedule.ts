@@ -43,6 +43,11 @@ export class BatchSchedule {
     return offset + order[taken % this.windowsPerEpoch]! * this.#options.sequenceLength;
   }
 
+  /** Whether the sequences of `step` go on from those of the step before: never, they are drawn in random order. */
+  goesOn(_step: number): boolean {
+    return false;
+  }
+
   /** Where the data stands before `step` is run. */
   position(step: number): DataPosition {
     const taken = step * this.#options.batchSize;

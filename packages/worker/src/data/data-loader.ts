@@ -1,6 +1,7 @@
 import type { Plan, Slice } from '../protocol/plan.js';
 import { type Batch, sliceBatch, type Window } from './batch.js';
 import { BatchSchedule, type DataPosition } from './batch-schedule.js';
+import { CarriedSchedule } from './carried-schedule.js';
 import { openText, type TextPart, type TextParts } from './text-source.js';
 
 /** Gives one rank its batches, from the plan alone. Ranks with the same dp index get slices of the same sequences. */
@@ -9,7 +10,7 @@ export class DataLoader {
   readonly #slice: Slice;
   readonly #dpIndex: number;
   readonly #parts: TextParts;
-  readonly #schedule: BatchSchedule;
+  readonly #schedule: BatchSchedule | CarriedSchedule;
 
   /** Opens the text; throws E-DATA-* when it is missing or too short. */
   constructor(plan: Plan, rank: number) {
@@ -18,7 +19,8 @@ export class DataLoader {
     this.#slice = plan.slices[rank % plan.mesh.sp]!;
     this.#dpIndex = Math.floor(rank / plan.mesh.sp);
     this.#parts = openText(data);
-    this.#schedule = new BatchSchedule({ ...data, numBytes: this.#parts.training.numBytes, seed: job.seed });
+    const text = { ...data, numBytes: this.#parts.training.numBytes };
+    this.#schedule = data.carry ? new CarriedSchedule(text) : new BatchSchedule({ ...text, seed: job.seed });
   }
 
   /** The micro-batches of `step` (counted from 0) for this rank. */
@@ -55,6 +57,11 @@ export class DataLoader {
       });
       return this.#cut(windows, numTokens, 'validation');
     });
+  }
+
+  /** Whether the sequences of `step` (counted from 0) go on from those of the step before. */
+  goesOn(step: number): boolean {
+    return this.#schedule.goesOn(step);
   }
 
   /** What the training sequences are cut from. */

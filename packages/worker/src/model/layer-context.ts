@@ -13,6 +13,7 @@ import {
   sequenceAttention,
 } from '../attention.js';
 import { carriedAttention } from '../carried-attention.js';
+import { type CarriedCall, type Carry, refuseCarry } from '../carry.js';
 import { withHalo } from '../halo.js';
 import type { LayerContext } from '../layer.js';
 import { positionsOf } from '../positions.js';
@@ -44,15 +45,56 @@ export function sliceContexts(
   return {
     tensors: [resets, before].filter((tensor) => tensor !== null),
     forLayer: (_index, received = live) => ({
-      share: shareAlone,
-      recurrence: (op, inputs, meanwhile) => recurrence(op, inputs, { group, resets, received, meanwhile }),
-      ...shortRange((x, numRows, op) => op(withHalo(x, numRows, { group, resets, received })), resets),
+      ...lookingBack({ group, resets, received }, () => undefined),
       positions,
       attention: (inputs, options = {}) => {
         const place = { group, positions: resets && positions(inputs.q), received };
         return sequenceAttention(inputs, options, place);
       },
     }),
+  };
+}
+
+/** Training on sequences that go on from those of the step before, with the memory that `carry` holds. */
+export function carryingContexts(
+  group: SequenceGroup | null,
+  resets: Tensor | null,
+  carry: Carry,
+): ContextSource {
+  return {
+    tensors: resets === null ? [] : [resets],
+    forLayer: (index, received = live) => ({
+      ...lookingBack({ group, resets, received }, carry.callsOf(index, received.isReplay)),
+      ...withoutPositions(index),
+    }),
+  };
+}
+
+/** What a layer may not ask for where a sequence has no beginning. */
+export function withoutPositions(layer: number): Pick<LayerContext, 'positions' | 'attention'> {
+  return {
+    positions: () => {
+      throw refuseCarry(layer, 'positions');
+    },
+    attention: () => {
+      throw refuseCarry(layer, 'softmax attention');
+    },
+  };
+}
+
+/** What of a context goes through states and halos. `nextCall`: what the call carries from step to step, if anything. */
+function lookingBack(
+  place: { group: SequenceGroup | null; resets: Tensor | null; received: Received },
+  nextCall: () => CarriedCall | undefined,
+): Omit<LayerContext, 'positions' | 'attention'> {
+  return {
+    share: shareAlone,
+    recurrence: (op, inputs, meanwhile) =>
+      recurrence(op, inputs, { ...place, carried: nextCall(), meanwhile }),
+    ...shortRange(
+      (x, numRows, op) => op(withHalo(x, numRows, { ...place, carried: nextCall() })),
+      place.resets,
+    ),
   };
 }
 

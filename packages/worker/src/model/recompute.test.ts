@@ -1,30 +1,11 @@
-import { add, createInProcessGroup, openCpuDevice } from '@longscan/kernels';
 import { randomSource } from '@longscan/kernels/testing';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Batch } from '../data/index.js';
-import { defineLayer, type Layer } from '../layer.js';
-import { loadStrategy } from '../load-strategy.js';
-import { Optimizer } from '../optim/optimizer.js';
 import { type JobSpec, jobSpecSchema } from '../protocol/job-spec.js';
-import { slicesOf } from '../sequence-group.js';
-import { numExtra, trainStep } from '../train-step.js';
-import { loadLayers } from './load-layers.js';
-import { createModel, parameterSpecs } from './model.js';
-import { Parameters } from './parameters.js';
+import { openTrainingRanks } from '../testing/training-ranks.js';
+import { trainStep } from '../train-step.js';
 import { traceModel } from './trace.js';
-
-/** Halos, which are kept like incoming states. */
-const lookingBack = defineLayer({
-  name: 'looking-back',
-  paper: 'https://arxiv.org/abs/2312.00752',
-  transition: 'identity',
-  config: {},
-  create: (_config, param) => {
-    const weight = param.projection('conv', param.dModel, 4);
-    return (x, context) => add({ a: context.causalConv1d(x, weight), b: context.tokenShift(x) });
-  },
-});
 
 const sliceLength = 80;
 const numSteps = 3;
@@ -53,25 +34,12 @@ function batchOf(step: number, rank: number, isPacked: boolean): Batch {
 }
 
 /** Three ranks, three steps: what every rank saw, the weights, and the highest memory of rank 1. */
-async function train(recompute: boolean, strategyName: string, isPacked: boolean) {
+async function train(recompute: boolean, strategy: string, isPacked: boolean) {
   const spec = specOf(recompute);
-  const layers = [...(await loadLayers(spec.model)), { layer: lookingBack as Layer, config: {}, file: null }];
-  const strategy = await loadStrategy(strategyName);
-  const slices = slicesOf([sliceLength, sliceLength, sliceLength]);
-  const devices = Array.from({ length: 3 }, () => openCpuDevice({ poison: true }));
-  const [sp, world] = ['sp', 'world'].map((axis) => createInProcessGroup(devices, { axis }));
-  const ranks = devices.map((device, rank) => {
-    const parameters = new Parameters(device, parameterSpecs(spec.model, layers), numExtra);
-    parameters.initialise(7);
-    return {
-      ...{ device, parameters },
-      model: createModel(spec.model, layers, parameters),
-      optimizer: new Optimizer(parameters, spec.optimizer),
-      mesh: { sp: sp![rank]!, world: world![rank]!, close() {} },
-      sequence: { communicator: sp![rank]!, strategy, options: { blocks: 3 }, slices },
-    };
-  });
-  const atRest = devices[1]!.memory({ resetPeak: true }).inUseBytes;
+  const lengths = [sliceLength, sliceLength, sliceLength];
+  const ranks = await openTrainingRanks(spec, { lengths, strategy });
+  const { device } = ranks[1]!;
+  const atRest = device.memory({ resetPeak: true }).inUseBytes;
   const steps = [];
   for (let step = 1; step <= numSteps; step++) {
     const all = ranks.map((training, rank) => {
@@ -81,8 +49,8 @@ async function train(recompute: boolean, strategyName: string, isPacked: boolean
     steps.push(await Promise.all(all));
   }
   const weights = await ranks[0]!.parameters.values.readNumbers();
-  const { peakBytes, inUseBytes } = devices[1]!.memory();
-  for (const device of devices) device.close();
+  const { peakBytes, inUseBytes } = device.memory();
+  for (const rank of ranks) rank.device.close();
   return { steps, weights, peakBytes: peakBytes - atRest, leakedBytes: inUseBytes - atRest };
 }
 

@@ -12,7 +12,7 @@ import type { JobSpec } from '../protocol/job-spec.js';
 import type { HaloTrace, ModelTrace, RecurrenceTrace } from '../protocol/plan.js';
 import { live, type Received } from '../received.js';
 import { recurrence } from '../recurrence.js';
-import { type ContextSource, sliceContexts } from './layer-context.js';
+import { type ContextSource, sliceContexts, withoutPositions } from './layer-context.js';
 import { type LoadedLayer, loadLayers } from './load-layers.js';
 import { createModel, parameterSpecs } from './model.js';
 import { Parameters } from './parameters.js';
@@ -34,11 +34,11 @@ export interface TraceSizes {
  */
 export async function traceModel(spec: JobSpec, sizes: TraceSizes): Promise<ModelTrace> {
   const layers = await loadLayers(spec.model, sizes.modules);
-  return traceLayers(spec.model, layers, sizes);
+  return traceLayers(spec, layers, sizes);
 }
 
 function traceLayers(
-  spec: JobSpec['model'],
+  { model: spec, data }: JobSpec,
   layers: readonly LoadedLayer[],
   { numSequences: B, sliceLength: T }: TraceSizes,
 ): ModelTrace {
@@ -51,7 +51,10 @@ function traceLayers(
   const halos: HaloTrace[] = [];
   const contexts: ContextSource = {
     tensors: [],
-    forLayer: (layer: number, received = live) => tracingContext(layer, received, { recurrences, halos }),
+    forLayer: (layer: number, received = live) => ({
+      ...tracingContext(layer, received, { recurrences, halos }),
+      ...(data.carry && withoutPositions(layer)),
+    }),
   };
 
   const tokens = empty(device, [B, T], 'i32');

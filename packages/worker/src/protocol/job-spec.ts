@@ -80,6 +80,11 @@ export const dataSection = z.strictObject({
   /** Micro-batches per optimizer step. */
   accumulate: count.default(1),
   packing: z.boolean().default(false),
+  /**
+   * Sequences go on from those of the step before, with the memory that those left; gradients stop in between. Each row
+   * of a batch reads a part of the text of its own, in order.
+   */
+  carry: z.boolean().default(false),
   /** Fraction of the text held out from its end, or the path of a text of its own; 0 holds out nothing. */
   validation: z
     .union([z.number().min(0).lt(1), z.string().min(1)])

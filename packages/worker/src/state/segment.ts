@@ -1,5 +1,6 @@
 import {
   applyTransition,
+  emptyLike,
   type RowRange,
   type SegmentSummary,
   type Stream,
@@ -44,6 +45,13 @@ export function applySegment(
   stream: Stream,
 ): void {
   applyTransition(segment, incoming, out, rows, stream);
+}
+
+/** The whole state after a run of tokens, enqueued on the compute stream. */
+export function stateAfter(segment: Segment, incoming: Tensor): Tensor {
+  const out = emptyLike(incoming);
+  applySegment(segment, incoming, out, { begin: 0, end: numRows(incoming) }, out.device.compute);
+  return out;
 }
 
 /**

@@ -1,0 +1,55 @@
+import { LongscanError } from '@longscan/kernels';
+import type { DataPosition } from './batch-schedule.js';
+
+export interface CarriedScheduleOptions {
+  /** Bytes of the training text. */
+  readonly numBytes: number;
+  /** Tokens of one whole sequence; its last label is the byte after it. */
+  readonly sequenceLength: number;
+  /** Sequences per optimizer step. */
+  readonly batchSize: number;
+}
+
+/**
+ * Which window of the training text is sequence i of step s where memory is carried over steps: the text is cut into as
+ * many stretches as a batch has sequences, and each is read from its beginning to its end, again and again. A pure
+ * function of (s, i), as in `BatchSchedule`.
+ */
+export class CarriedSchedule {
+  readonly stepsPerEpoch: number;
+  readonly #options: CarriedScheduleOptions;
+  readonly #stretch: number;
+
+  /** @throws LongscanError E-DATA-EMPTY if a stretch holds no sequence */
+  constructor(options: CarriedScheduleOptions) {
+    const { numBytes, sequenceLength, batchSize } = options;
+    this.#options = options;
+    this.#stretch = Math.floor((numBytes - 1) / batchSize);
+    this.stepsPerEpoch = Math.floor(this.#stretch / sequenceLength);
+    if (this.stepsPerEpoch > 0) return;
+    throw new LongscanError({
+      code: 'E-DATA-EMPTY',
+      where: 'data.path',
+      found: `${numBytes} bytes of training text for ${batchSize} stretches that data.carry reads side by side`,
+      expected: `at least ${batchSize * sequenceLength + 1}: one sequence for each`,
+      fix: 'name a longer text, or lower data.batchSize or data.sequenceLength',
+      exitCode: 4,
+    });
+  }
+
+  /** First byte, in the training text, of sequence `index` (of batchSize) of `step` (counted from 0). */
+  windowStart(step: number, index: number): number {
+    return index * this.#stretch + (step % this.stepsPerEpoch) * this.#options.sequenceLength;
+  }
+
+  /** Whether the sequences of `step` go on from those of the step before, and not from a stretch's beginning. */
+  goesOn(step: number): boolean {
+    return step % this.stepsPerEpoch !== 0;
+  }
+
+  /** Where the data stands before `step` is run. */
+  position(step: number): DataPosition {
+    const done = step % this.stepsPerEpoch;
+    return { epoch: Math.floor(step / this.stepsPerEpoch), sequence: done * this.#options.batchSize };
+  }
+}
