@@ -76,7 +76,7 @@ export interface Layer<C extends LayerConfig = LayerConfig> {
   readonly name: string;
   /** URL of the paper. */
   readonly paper: string;
-  /** Class of what a run of tokens does to the state (of its first recurrence, where it has several). */
+  /** Class of what a run of tokens does to the state, with the defaults (of its first recurrence, where it has several). */
   readonly transition: LayerTransition;
   /** Slices must be multiples of this many tokens; left out: any length. */
   readonly sliceMultiple?: (config: C) => number;
