@@ -7,7 +7,6 @@ import {
   mul,
   mulAlong,
   reshape,
-  scale,
   splitLast,
   sub,
   type Tensor,
@@ -15,6 +14,7 @@ import {
 import { headSize } from '../head-size.js';
 import { defineLayer, type LayerPlace } from '../layer.js';
 import { expectCount, expectPositive } from '../layer-options.js';
+import { lowRank } from '../low-rank.js';
 
 const op = gatedLinear('diagonal', { read: 'exclusive', scale: 1 });
 
@@ -54,10 +54,13 @@ export default defineLayer({
     const wk = param.projection('k', H * K, D);
     const wv = param.projection('v', H * V, D);
     const wg = param.projection('g', H * V, D);
-    const decayDown = param.projection('decay.down', decayRank, D, { constant: 0 });
-    const decayUp = param.projection('decay.up', H * K, decayRank, small);
-    const decayBias = param.tensor('decay.bias', [H * K], {
-      each: (i) => startOfDecay(i / Math.max(H * K - 1, 1), param.layer),
+    const decay = lowRank(param, 'decay', {
+      out: H * K,
+      rank: decayRank,
+      activation: 'tanh',
+      bias: { each: (i) => startOfDecay(i / Math.max(H * K - 1, 1), param.layer) },
+      down: { constant: 0 },
+      up: small,
     });
     const u = param.tensor('bonus', [H, K], {
       each: (i) => startOfBonus(i, i / Math.max(H * K - 1, 1), param.layer),
@@ -77,13 +80,11 @@ export default defineLayer({
         return add({ a: x, b: mul({ a: delta, b: linear({ x: ranks[i]!, ...mixUp[i]! }) }) });
       };
       const project = (name: Mixed, weight: Tensor) => linear({ x: mix(name), weight, bias: null });
-      const low = activation('tanh', project('w', decayDown));
-      const d = linear({ x: low, weight: decayUp, bias: decayBias });
       const inputs = {
         q: reshape(project('r', wr), [B, T, H, K]),
         k: reshape(project('k', wk), [B, T, H, K]),
         v: reshape(project('v', wv), [B, T, H, V]),
-        g: reshape(scale(activation('exp', d), -1), [B, T, H, K]), // log decay, < 0
+        g: reshape(activation('exp', decay(mix('w')), -1), [B, T, H, K]), // log decay, < 0
         u,
       };
       let gate = x;

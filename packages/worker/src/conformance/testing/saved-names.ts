@@ -31,6 +31,5 @@ export const savedNames: Readonly<Record<string, string>> = {
     'x_r x_w x_k x_v x_a x_g r k v o w_lora.down w_lora.up w_lora.bias a_lora.down a_lora.up a_lora.bias v_lora.down v_lora.up v_lora.bias g_lora.down g_lora.up k_k k_a r_k g_norm.weight g_norm.bias',
   s4d: 'kernel.c kernel.log_dt kernel.log_a_real kernel.a_imag d out.weight out.bias',
   s5: 'lambda_re lambda_im log_step b c d gate.weight gate.bias',
-  h3:
-    'q.weight q.bias k.weight k.bias v.weight v.bias shift.conv shift.d kernel.c kernel.log_dt kernel.log_a_real kernel.a_imag kernel.b d out.weight out.bias',
+  h3: 'q.weight q.bias k.weight k.bias v.weight v.bias shift.conv shift.d kernel.c kernel.log_dt kernel.log_a_real kernel.a_imag kernel.b d out.weight out.bias',
 };
