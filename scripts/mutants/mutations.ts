@@ -1,23 +1,43 @@
 import type { Mutation } from './mutation.js';
 
 const applyRows = 'packages/kernels/src/ops/transition/cpu.cc';
+const composeHeads = 'packages/kernels/src/ops/transition/cpu_compose.cc';
 const segment = 'packages/worker/src/state/segment.ts';
 const chain = 'packages/worker/src/chain.ts';
 const allGather = 'packages/worker/src/sp/all-gather.ts';
+const doubling = 'packages/worker/src/sp/doubling-scan.ts';
 
 /** The ways in which a combine goes wrong without any error: order swapped, M dropped, reset ignored. */
 export const mutations: readonly Mutation[] = [
   {
     name: 'a scalar M is dropped',
     file: applyRows,
-    find: 'out[i] = factor * S[i] + E[i];',
-    replace: 'out[i] = S[i] + E[i];',
+    find: 'task.out[at] = factor * task.S[at] + task.E[at];',
+    replace: 'task.out[at] = task.S[at] + task.E[at];',
   },
   {
     name: 'a diagonal M is dropped',
     file: applyRows,
     find: 'out[i] = factor[i] * S[i] + E[i];',
     replace: 'out[i] = S[i] + E[i];',
+  },
+  {
+    name: 'a dense M is applied as its transpose',
+    file: applyRows,
+    find: 'if (task.transposed) {',
+    replace: 'if (!task.transposed) {',
+  },
+  {
+    name: 'a dense M is composed in the wrong order',
+    file: composeHeads,
+    find: 'if (task.transposed)',
+    replace: 'if (!task.transposed)',
+  },
+  {
+    name: 'two scaled rows are added without their scales',
+    file: applyRows,
+    find: 'keep * S[i] + add * E[i]',
+    replace: 'S[i] + E[i]',
   },
   {
     name: 'a reset is ignored',
@@ -28,13 +48,13 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'M is applied to E instead of the incoming state',
     file: segment,
-    find: 'applyTransition(segment, segment.state, incoming, out,',
-    replace: 'applyTransition(segment, incoming, segment.state, out,',
+    find: 'applyTransition(segment, incoming, out,',
+    replace: 'applyTransition({ ...segment, state: incoming }, segment.state, out,',
   },
   {
     name: 'M does not travel with its segment',
     file: segment,
-    find: '[known ? null : factor, reset]',
+    find: '[travels ? factor : null, reset]',
     replace: '[null, reset]',
   },
   {
@@ -66,5 +86,11 @@ export const mutations: readonly Mutation[] = [
     file: allGather,
     find: 'for (let i = 1; i < position; i++)',
     replace: 'for (let i = 2; i < position; i++)',
+  },
+  {
+    name: 'doubling-scan composes two runs in the wrong order',
+    file: doubling,
+    find: 'composeTransitions(before.segment, run.segment, stream)',
+    replace: 'composeTransitions(run.segment, before.segment, stream)',
   },
 ];

@@ -90,7 +90,7 @@ export { sumRows } from './ops/sum-rows/index.js';
 export { swapAxes } from './ops/swap-axes/index.js';
 export { swiglu } from './ops/swiglu/index.js';
 export { type TokenShiftInputs, tokenShift } from './ops/token-shift/index.js';
-export { applyTransition, type RowRange, transitionWireElements } from './ops/transition/index.js';
+export { applyTransition, composeTransitions, type RowRange, transitionWireElements } from './ops/transition/index.js';
 export { type VectorScanInputs, vectorScan } from './ops/vector-scan/index.js';
 export { where } from './ops/where/index.js';
 export type {

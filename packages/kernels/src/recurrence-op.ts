@@ -39,7 +39,7 @@ export interface SegmentSummary {
   readonly factor: Tensor | null;
   /** [H, N], for `exp-diagonal` only. */
   readonly rates?: Tensor | null;
-  /** [B], 1 where a document starts in the run, else 0; null when documents are not packed. */
+  /** [B], not 0 where a document starts in the run; null when documents are not packed. */
   readonly reset: Tensor | null;
   /** M acts as its transpose: a segment of the reverse scan. */
   readonly transposed?: boolean;

@@ -1,5 +1,6 @@
 import { type Communicator, empty, type Tensor } from '@longscan/kernels';
-import { applySegment, numRows, type Segment, wireParts } from '../state/segment.js';
+import { applySegment, numRows, type Segment } from '../state/segment.js';
+import { packSegment, segmentElements, unpackSegment } from '../state/segment-buffer.js';
 import { type Direction, defineStrategy, type PendingState, scanPlace } from '../strategy.js';
 
 /**
@@ -24,17 +25,13 @@ function startAllGather(local: Segment, group: Communicator, direction: Directio
   const { device, dtype, shape } = local.state;
   const { stream } = group;
   stream.wait(device.compute.record());
-  const parts = [local.state, ...wireParts(local)];
-  const size = parts.reduce((sum, part) => sum + part.size, 0);
+  const size = segmentElements(local);
   const gathered = empty(device, [group.size, size], dtype, stream);
   const own = gathered.view([size], group.rank * size);
-  let offset = 0;
-  for (const part of parts) {
-    device.native.copy(stream.id, part.id, own.view(part.shape, offset).id);
-    offset += part.size;
-  }
+  packSegment(local, own, stream);
   group.allGather(own, gathered);
 
+  const segmentOf = (rank: number) => unpackSegment(gathered, local, rank * size);
   const { position, prev } = scanPlace(group, direction);
   let incoming: Tensor | null = null;
   if (prev !== null) {
@@ -55,21 +52,4 @@ function startAllGather(local: Segment, group: Communicator, direction: Directio
       return incoming;
     },
   };
-
-  /** The segment of any rank, as views into what was gathered; M that did not travel is this rank's own. */
-  function segmentOf(rank: number): Segment {
-    let at = rank * size;
-    const take = (part: Tensor): Tensor => {
-      const view = gathered.view(part.shape, at);
-      at += part.size;
-      return view;
-    };
-    const [, ...travelled] = parts;
-    return {
-      ...local,
-      state: take(local.state),
-      factor: local.factor !== null && travelled.includes(local.factor) ? take(local.factor) : local.factor,
-      reset: local.reset && take(local.reset),
-    };
-  }
 }

@@ -1,5 +1,5 @@
 #include "../../addon/args.h"
-#include "transition.h"
+#include "compose.h"
 
 namespace longscan {
 
@@ -71,10 +71,37 @@ Napi::Value bindTransitionApply(Args& args) {
   return args.env().Undefined();
 }
 
+Napi::Value bindTransitionCompose(Args& args) {
+  args.stream();
+  const auto kind = static_cast<TransitionKind>(args.integer("kind"));
+  const bool transposed = args.integer("transposed") != 0;
+  const int64_t N = args.integer("rowLength");
+  const TensorRef earlier = args.tensor("earlier");
+  const TensorRef later = args.tensor("later");
+  const TensorRef out = args.tensor("out");
+  args.check(kind > TransitionKind::identity && kind <= TransitionKind::logMax, "no kind with a factor");
+  args.check(N >= 1 && N <= maxRowLength, "rows are too long");
+  const int64_t perHead = factorLength(kind, N);
+  const int64_t numHeads = out.numElements / perHead;
+  args.check(out.numElements == numHeads * perHead && earlier.numElements == out.numElements &&
+                 later.numElements == out.numElements,
+             "the factors do not fit their kind");
+  args.checkSameType(out, earlier);
+  args.checkSameType(out, later);
+  dispatchFloat(args, out.dtype, [&](auto zero) {
+    using Real = decltype(zero);
+    const TransitionCompose<Real> task{kind,          transposed, N, earlier.as<Real>(), later.as<Real>(),
+                                       out.as<Real>()};
+    args.enqueue([=] { transitionCompose(task, 0, numHeads); });
+  });
+  return args.env().Undefined();
+}
+
 }  // namespace
 
 void register_transition(Registry& registry) {
   registry.add("transitionApply", 11, bindTransitionApply);
+  registry.add("transitionCompose", 7, bindTransitionCompose);
 }
 
 }  // namespace longscan

@@ -1,7 +1,8 @@
 import { LongscanError } from '../../errors.js';
 import type { SegmentSummary, TransitionKind } from '../../recurrence-op.js';
 import type { Stream } from '../../stream.js';
-import { expectShape, type Tensor } from '../../tensor.js';
+import { empty, expectShape, type Tensor } from '../../tensor.js';
+import '../add/native.js';
 import './native.js';
 
 /** Rows of the flattened free axis (B, H, R) of a state. */
@@ -75,4 +76,42 @@ export function applyTransition(
     rows.begin,
     rows.end,
   );
+}
+
+/**
+ * The segment of two runs of tokens, `earlier` and then `later` as a state meets them, in new tensors of `stream`:
+ * (M₂ M₁, M₂ E₁ + E₂), or `later` alone where it holds a reset. An `earlier` without factor and reset, into which nothing
+ * will ever enter, gives such a one. Outside of autograd. Not for `opaque`.
+ */
+export function composeTransitions(
+  earlier: SegmentSummary,
+  later: SegmentSummary,
+  stream: Stream,
+): SegmentSummary {
+  const { kind, transposed, state: E } = later;
+  const { device, dtype } = E;
+  const state = empty(device, E.shape, dtype, stream);
+  applyTransition(later, earlier.state, state, { begin: 0, end: E.size / E.dim(-1) }, stream);
+  let factor: Tensor | null = null;
+  if (earlier.factor !== null && later.factor !== null && kind !== 'opaque') {
+    factor = empty(device, later.factor.shape, dtype, stream);
+    device.native.transitionCompose(
+      stream.id,
+      transitionCodes[kind],
+      transposed ? 1 : 0,
+      E.dim(-1),
+      earlier.factor.id,
+      later.factor.id,
+      factor.id,
+    );
+  }
+  const reset = earlier.reset && later.reset && anyReset(earlier.reset, later.reset, stream);
+  return { ...later, state, factor, reset };
+}
+
+/** Not 0 where either is, [B]. */
+function anyReset(a: Tensor, b: Tensor, stream: Stream): Tensor {
+  const either = empty(a.device, a.shape, a.dtype, stream);
+  a.device.native.addForward(stream.id, a.id, b.id, either.id);
+  return either;
 }

@@ -14,6 +14,16 @@ declare module '../../native.js' {
       begin: number,
       end: number,
     ): void;
+    /** out = the factor of `earlier` and then `later`; rows have `rowLength` numbers. */
+    transitionCompose(
+      stream: number,
+      kind: number,
+      transposed: number,
+      rowLength: number,
+      earlier: number,
+      later: number,
+      out: number,
+    ): void;
   }
 }
 
