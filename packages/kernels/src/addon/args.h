@@ -39,6 +39,10 @@ class Args {
 
   /// Puts the work on the stream that was read, in the name of this function.
   uint64_t enqueue(std::function<void()> task);
+  /// Enqueues `body(zero, begin, end)` for the ranges of [0, count) that the stream's threads take, zero
+  /// being a `float` or a `double` as the dtype says.
+  template <typename Body>
+  void enqueueRanges(DType dtype, int64_t count, int64_t workPerItem, Body body);
 
  private:
   Napi::Value next(const char* name);
@@ -78,6 +82,16 @@ void dispatchFloat(const Args& args, DType dtype, Body body) {
   } else {
     body(double{});
   }
+}
+
+template <typename Body>
+void Args::enqueueRanges(DType dtype, int64_t count, int64_t workPerItem, Body body) {
+  ThreadPool& pool = stream_->context().pool();
+  dispatchFloat(*this, dtype, [&](auto zero) {
+    enqueue([=, &pool] {
+      parallelFor(pool, count, workPerItem, [&](int64_t begin, int64_t end) { body(zero, begin, end); });
+    });
+  });
 }
 
 }  // namespace longscan

@@ -6,40 +6,30 @@ namespace longscan {
 namespace {
 
 Napi::Value bindAddForward(Args& args) {
-  Stream& stream = args.stream();
+  args.stream();
   const TensorRef a = args.tensor("a");
   const TensorRef b = args.tensor("b");
   const TensorRef y = args.tensor("y");
   args.checkSameType(a, b);
   args.checkSameType(a, y);
   args.check(a.numElements == b.numElements && a.numElements == y.numElements, "a, b and y differ in size");
-  ThreadPool& pool = stream.context().pool();
-  dispatchFloat(args, a.dtype, [&](auto zero) {
+  args.enqueueRanges(a.dtype, y.numElements, 1, [=](auto zero, int64_t begin, int64_t end) {
     using T = decltype(zero);
-    args.enqueue([=, &pool] {
-      parallelFor(pool, y.numElements, 1, [&](int64_t begin, int64_t end) {
-        addForward(a.as<T>(), b.as<T>(), y.as<T>(), begin, end);
-      });
-    });
+    addForward(a.as<T>(), b.as<T>(), y.as<T>(), begin, end);
   });
   return args.env().Undefined();
 }
 
 Napi::Value bindAxpy(Args& args) {
-  Stream& stream = args.stream();
+  args.stream();
   const double factor = args.number("factor");
   const TensorRef x = args.tensor("x");
   const TensorRef target = args.tensor("target");
   args.checkSameType(x, target);
   args.check(x.numElements == target.numElements, "x and target differ in size");
-  ThreadPool& pool = stream.context().pool();
-  dispatchFloat(args, x.dtype, [&](auto zero) {
+  args.enqueueRanges(x.dtype, target.numElements, 1, [=](auto zero, int64_t begin, int64_t end) {
     using T = decltype(zero);
-    args.enqueue([=, &pool] {
-      parallelFor(pool, target.numElements, 1, [&](int64_t begin, int64_t end) {
-        axpy(static_cast<T>(factor), x.as<T>(), target.as<T>(), begin, end);
-      });
-    });
+    axpy(static_cast<T>(factor), x.as<T>(), target.as<T>(), begin, end);
   });
   return args.env().Undefined();
 }

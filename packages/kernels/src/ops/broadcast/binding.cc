@@ -22,46 +22,36 @@ void checkOperands(Args& args, const TensorRef& a, const TensorRef& b, const Ten
 }
 
 Napi::Value bindMultiply(Args& args) {
-  Stream& stream = args.stream();
+  args.stream();
   const TensorRef a = args.tensor("a");
   const TensorRef b = args.tensor("b");
   const TensorRef y = args.tensor("y");
   const BroadcastShape shape = shapeArgument(args, a);
   checkOperands(args, a, b, y, shape);
-  ThreadPool& pool = stream.context().pool();
-  dispatchFloat(args, a.dtype, [&](auto zero) {
+  args.enqueueRanges(a.dtype, shape.numRows(), shape.rowLength(), [=](auto zero, int64_t begin, int64_t end) {
     using T = decltype(zero);
-    args.enqueue([=, &pool] {
-      parallelFor(pool, shape.numRows(), shape.rowLength(), [&](int64_t begin, int64_t end) {
-        broadcastMultiply(a.as<T>(), b.as<T>(), y.as<T>(), shape, begin, end);
-      });
-    });
+    broadcastMultiply(a.as<T>(), b.as<T>(), y.as<T>(), shape, begin, end);
   });
   return args.env().Undefined();
 }
 
 Napi::Value bindAdd(Args& args) {
-  Stream& stream = args.stream();
+  args.stream();
   const double factor = args.number("factor");
   const TensorRef a = args.tensor("a");
   const TensorRef b = args.tensor("b");
   const TensorRef y = args.tensor("y");
   const BroadcastShape shape = shapeArgument(args, a);
   checkOperands(args, a, b, y, shape);
-  ThreadPool& pool = stream.context().pool();
-  dispatchFloat(args, a.dtype, [&](auto zero) {
+  args.enqueueRanges(a.dtype, shape.numRows(), shape.rowLength(), [=](auto zero, int64_t begin, int64_t end) {
     using T = decltype(zero);
-    args.enqueue([=, &pool] {
-      parallelFor(pool, shape.numRows(), shape.rowLength(), [&](int64_t begin, int64_t end) {
-        broadcastAdd(static_cast<T>(factor), a.as<T>(), b.as<T>(), y.as<T>(), shape, begin, end);
-      });
-    });
+    broadcastAdd(static_cast<T>(factor), a.as<T>(), b.as<T>(), y.as<T>(), shape, begin, end);
   });
   return args.env().Undefined();
 }
 
 Napi::Value bindReduce(Args& args) {
-  Stream& stream = args.stream();
+  args.stream();
   const TensorRef dy = args.tensor("dy");
   const TensorRef a = args.optionalTensor("a");
   const TensorRef partial = args.tensor("partial");
@@ -73,16 +63,11 @@ Napi::Value bindReduce(Args& args) {
   }
   const int64_t numBlocks = (shape.outer + broadcastBlockRows - 1) / broadcastBlockRows;
   args.check(partial.numElements == numBlocks * shape.middle, "partial is not [blocks, middle]");
-  ThreadPool& pool = stream.context().pool();
-  dispatchFloat(args, dy.dtype, [&](auto zero) {
+  const int64_t numItems = numBlocks * ((shape.middle + broadcastStretch - 1) / broadcastStretch);
+  const int64_t work = dy.numElements / (numItems > 0 ? numItems : 1);
+  args.enqueueRanges(dy.dtype, numItems, work, [=](auto zero, int64_t begin, int64_t end) {
     using T = decltype(zero);
-    args.enqueue([=, &pool] {
-      const int64_t numItems = numBlocks * ((shape.middle + broadcastStretch - 1) / broadcastStretch);
-      const int64_t work = dy.numElements / (numItems > 0 ? numItems : 1);
-      parallelFor(pool, numItems, work, [&](int64_t begin, int64_t end) {
-        broadcastReduce(dy.as<T>(), a.as<T>(), partial.as<T>(), shape, begin, end);
-      });
-    });
+    broadcastReduce(dy.as<T>(), a.as<T>(), partial.as<T>(), shape, begin, end);
   });
   return args.env().Undefined();
 }
@@ -96,37 +81,27 @@ int64_t checkRepeats(Args& args, const TensorRef& single, const TensorRef& repea
 }
 
 Napi::Value bindRepeatRows(Args& args) {
-  Stream& stream = args.stream();
+  args.stream();
   const TensorRef x = args.tensor("x");
   const TensorRef y = args.tensor("y");
   const int64_t times = checkRepeats(args, x, y);
-  ThreadPool& pool = stream.context().pool();
-  dispatchFloat(args, x.dtype, [&](auto zero) {
+  const int64_t inner = x.dim(-1);
+  args.enqueueRanges(x.dtype, x.numRows(), times * inner, [=](auto zero, int64_t begin, int64_t end) {
     using T = decltype(zero);
-    args.enqueue([=, &pool] {
-      const int64_t inner = x.dim(-1);
-      parallelFor(pool, x.numRows(), times * inner, [&](int64_t begin, int64_t end) {
-        repeatRows(x.as<T>(), y.as<T>(), times, inner, begin, end);
-      });
-    });
+    repeatRows(x.as<T>(), y.as<T>(), times, inner, begin, end);
   });
   return args.env().Undefined();
 }
 
 Napi::Value bindSumRepeats(Args& args) {
-  Stream& stream = args.stream();
+  args.stream();
   const TensorRef dy = args.tensor("dy");
   const TensorRef dx = args.tensor("dx");
   const int64_t times = checkRepeats(args, dx, dy);
-  ThreadPool& pool = stream.context().pool();
-  dispatchFloat(args, dy.dtype, [&](auto zero) {
+  const int64_t inner = dx.dim(-1);
+  args.enqueueRanges(dy.dtype, dx.numRows(), times * inner, [=](auto zero, int64_t begin, int64_t end) {
     using T = decltype(zero);
-    args.enqueue([=, &pool] {
-      const int64_t inner = dx.dim(-1);
-      parallelFor(pool, dx.numRows(), times * inner, [&](int64_t begin, int64_t end) {
-        sumRepeats(dy.as<T>(), dx.as<T>(), times, inner, begin, end);
-      });
-    });
+    sumRepeats(dy.as<T>(), dx.as<T>(), times, inner, begin, end);
   });
   return args.env().Undefined();
 }

@@ -46,7 +46,7 @@ void checkLikeX(Args& args, const ConvTensors& conv, const TensorRef& tensor) {
 }
 
 Napi::Value bindForward(Args& args) {
-  Stream& stream = args.stream();
+  args.stream();
   const ConvTensors conv = convArguments(args);
   const TensorRef bias = args.optionalTensor("bias");
   const bool silu = args.flag("silu");
@@ -60,21 +60,16 @@ Napi::Value bindForward(Args& args) {
     args.check(bias.numElements == conv.channels(), "bias is not [channels]");
   }
   const ConvOutput kind = dy ? ConvOutput::siluGradient : silu ? ConvOutput::silu : ConvOutput::linear;
-  ThreadPool& pool = stream.context().pool();
-  dispatchFloat(args, y.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    args.enqueue([=, &pool] {
-      parallelFor(pool, conv.batch() * conv.tokens(), conv.width() * conv.channels(),
-                  [&](int64_t begin, int64_t end) {
-                    causalConvForward(conv.as<T>(), bias.as<T>(), kind, dy.as<T>(), y.as<T>(), begin, end);
-                  });
-    });
-  });
+  args.enqueueRanges(y.dtype, conv.batch() * conv.tokens(), conv.width() * conv.channels(),
+                     [=](auto zero, int64_t begin, int64_t end) {
+                       using T = decltype(zero);
+                       causalConvForward(conv.as<T>(), bias.as<T>(), kind, dy.as<T>(), y.as<T>(), begin, end);
+                     });
   return args.env().Undefined();
 }
 
 Napi::Value bindBackward(Args& args) {
-  Stream& stream = args.stream();
+  args.stream();
   const ConvTensors conv = convArguments(args);
   const TensorRef dz = args.tensor("dz");
   const TensorRef dx = args.tensor("dx");
@@ -84,22 +79,17 @@ Napi::Value bindBackward(Args& args) {
   args.check(bool(dHalo) == bool(conv.halo) && dHalo.numElements == conv.halo.numElements,
              "dHalo is not like halo");
   if (dHalo) args.checkSameType(conv.x, dHalo);
-  ThreadPool& pool = stream.context().pool();
-  dispatchFloat(args, dz.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    args.enqueue([=, &pool] {
-      const int64_t positions = conv.tokens() + (conv.halo ? conv.width() - 1 : 0);
-      parallelFor(pool, conv.batch() * positions, conv.width() * conv.channels(),
-                  [&](int64_t begin, int64_t end) {
-                    causalConvBackward(conv.as<T>(), dz.as<T>(), dx.as<T>(), dHalo.as<T>(), begin, end);
-                  });
-    });
-  });
+  const int64_t positions = conv.tokens() + (conv.halo ? conv.width() - 1 : 0);
+  args.enqueueRanges(dz.dtype, conv.batch() * positions, conv.width() * conv.channels(),
+                     [=](auto zero, int64_t begin, int64_t end) {
+                       using T = decltype(zero);
+                       causalConvBackward(conv.as<T>(), dz.as<T>(), dx.as<T>(), dHalo.as<T>(), begin, end);
+                     });
   return args.env().Undefined();
 }
 
 Napi::Value bindTaps(Args& args) {
-  Stream& stream = args.stream();
+  args.stream();
   const ConvTensors conv = convArguments(args);
   const TensorRef dz = args.tensor("dz");
   const TensorRef dTaps = args.tensor("dTaps");
@@ -109,16 +99,11 @@ Napi::Value bindTaps(Args& args) {
   const int64_t numBlocks = (numTokens + causalConvBlockTokens - 1) / causalConvBlockTokens;
   args.check(dTaps.numElements == numBlocks * conv.taps.numElements,
              "dTaps is not [blocks, width, channels]");
-  ThreadPool& pool = stream.context().pool();
-  dispatchFloat(args, dz.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    args.enqueue([=, &pool] {
-      parallelFor(pool, numBlocks, causalConvBlockTokens * conv.taps.numElements,
-                  [&](int64_t begin, int64_t end) {
-                    causalConvTaps(conv.as<T>(), dz.as<T>(), dTaps.as<T>(), numTokens, begin, end);
-                  });
-    });
-  });
+  args.enqueueRanges(dz.dtype, numBlocks, causalConvBlockTokens * conv.taps.numElements,
+                     [=](auto zero, int64_t begin, int64_t end) {
+                       using T = decltype(zero);
+                       causalConvTaps(conv.as<T>(), dz.as<T>(), dTaps.as<T>(), numTokens, begin, end);
+                     });
   return args.env().Undefined();
 }
 

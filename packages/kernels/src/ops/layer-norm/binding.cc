@@ -19,7 +19,7 @@ int64_t checkGroups(Args& args, const TensorRef& x, const TensorRef& weight, con
 }
 
 Napi::Value bindLayerNormForward(Args& args) {
-  Stream& stream = args.stream();
+  args.stream();
   const TensorRef x = args.tensor("x");
   const TensorRef weight = args.tensor("weight");
   const TensorRef bias = args.optionalTensor("bias");
@@ -33,22 +33,17 @@ Napi::Value bindLayerNormForward(Args& args) {
     args.checkSameType(x, bias);
     args.check(bias.numElements == weight.numElements, "weight and bias differ in size");
   }
-  ThreadPool& pool = stream.context().pool();
-  dispatchFloat(args, x.dtype, [&](auto zero) {
+  const int64_t cols = x.dim(-1);
+  args.enqueueRanges(x.dtype, x.numRows(), 3 * cols, [=](auto zero, int64_t begin, int64_t end) {
     using T = decltype(zero);
-    args.enqueue([=, &pool] {
-      const int64_t cols = x.dim(-1);
-      parallelFor(pool, x.numRows(), 3 * cols, [&](int64_t begin, int64_t end) {
-        layerNormForward(x.as<T>(), weight.as<T>(), bias.as<T>(), y.as<T>(), stats.as<T>(), groups, cols,
-                         static_cast<T>(eps), begin, end);
-      });
-    });
+    layerNormForward(x.as<T>(), weight.as<T>(), bias.as<T>(), y.as<T>(), stats.as<T>(), groups, cols,
+                     static_cast<T>(eps), begin, end);
   });
   return args.env().Undefined();
 }
 
 Napi::Value bindLayerNormBackward(Args& args) {
-  Stream& stream = args.stream();
+  args.stream();
   const TensorRef dy = args.tensor("dy");
   const TensorRef x = args.tensor("x");
   const TensorRef weight = args.tensor("weight");
@@ -68,17 +63,13 @@ Napi::Value bindLayerNormBackward(Args& args) {
     args.checkSameType(x, blocks);
     args.check(blocks.numElements == numBlocks * weight.numElements, "blocks are not [blocks, groups, cols]");
   }
-  ThreadPool& pool = stream.context().pool();
-  dispatchFloat(args, x.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    args.enqueue([=, &pool] {
-      const int64_t cols = x.dim(-1);
-      parallelFor(pool, numBlocks, 5 * cols * groups * layerNormBlockRows, [&](int64_t begin, int64_t end) {
+  const int64_t cols = x.dim(-1);
+  args.enqueueRanges(
+      x.dtype, numBlocks, 5 * cols * groups * layerNormBlockRows, [=](auto zero, int64_t begin, int64_t end) {
+        using T = decltype(zero);
         layerNormBackward(dy.as<T>(), x.as<T>(), weight.as<T>(), stats.as<T>(), dx.as<T>(), dwBlocks.as<T>(),
                           dbBlocks.as<T>(), positions, groups, cols, begin, end);
       });
-    });
-  });
   return args.env().Undefined();
 }
 

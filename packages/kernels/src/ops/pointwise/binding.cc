@@ -23,26 +23,21 @@ void checkAlike(Args& args, const TensorRef& a, const TensorRef& b) {
 }
 
 Napi::Value bindActivationForward(Args& args) {
-  Stream& stream = args.stream();
+  args.stream();
   const Activation kind = activationArgument(args);
   const double scale = args.number("scale");
   const TensorRef x = args.tensor("x");
   const TensorRef y = args.tensor("y");
   checkAlike(args, x, y);
-  ThreadPool& pool = stream.context().pool();
-  dispatchFloat(args, x.dtype, [&](auto zero) {
+  args.enqueueRanges(x.dtype, x.numElements, workPerElement, [=](auto zero, int64_t begin, int64_t end) {
     using T = decltype(zero);
-    args.enqueue([=, &pool] {
-      parallelFor(pool, x.numElements, workPerElement, [&](int64_t begin, int64_t end) {
-        activationForward(kind, static_cast<T>(scale), x.as<T>(), y.as<T>(), begin, end);
-      });
-    });
+    activationForward(kind, static_cast<T>(scale), x.as<T>(), y.as<T>(), begin, end);
   });
   return args.env().Undefined();
 }
 
 Napi::Value bindActivationBackward(Args& args) {
-  Stream& stream = args.stream();
+  args.stream();
   const Activation kind = activationArgument(args);
   const double scale = args.number("scale");
   const TensorRef x = args.tensor("x");
@@ -50,51 +45,37 @@ Napi::Value bindActivationBackward(Args& args) {
   const TensorRef dx = args.tensor("dx");
   checkAlike(args, x, dy);
   checkAlike(args, x, dx);
-  ThreadPool& pool = stream.context().pool();
-  dispatchFloat(args, x.dtype, [&](auto zero) {
+  args.enqueueRanges(x.dtype, x.numElements, workPerElement, [=](auto zero, int64_t begin, int64_t end) {
     using T = decltype(zero);
-    args.enqueue([=, &pool] {
-      parallelFor(pool, x.numElements, workPerElement, [&](int64_t begin, int64_t end) {
-        activationBackward(kind, static_cast<T>(scale), x.as<T>(), dy.as<T>(), dx.as<T>(), begin, end);
-      });
-    });
+    activationBackward(kind, static_cast<T>(scale), x.as<T>(), dy.as<T>(), dx.as<T>(), begin, end);
   });
   return args.env().Undefined();
 }
 
 Napi::Value bindMultiply(Args& args) {
-  Stream& stream = args.stream();
+  args.stream();
   const TensorRef a = args.tensor("a");
   const TensorRef b = args.tensor("b");
   const TensorRef y = args.tensor("y");
   checkAlike(args, a, b);
   checkAlike(args, a, y);
-  ThreadPool& pool = stream.context().pool();
-  dispatchFloat(args, a.dtype, [&](auto zero) {
+  args.enqueueRanges(a.dtype, a.numElements, 1, [=](auto zero, int64_t begin, int64_t end) {
     using T = decltype(zero);
-    args.enqueue([=, &pool] {
-      parallelFor(pool, a.numElements, 1,
-                  [&](int64_t begin, int64_t end) { multiply(a.as<T>(), b.as<T>(), y.as<T>(), begin, end); });
-    });
+    multiply(a.as<T>(), b.as<T>(), y.as<T>(), begin, end);
   });
   return args.env().Undefined();
 }
 
 Napi::Value bindAffine(Args& args) {
-  Stream& stream = args.stream();
+  args.stream();
   const double factor = args.number("factor");
   const double shift = args.number("shift");
   const TensorRef x = args.tensor("x");
   const TensorRef y = args.tensor("y");
   checkAlike(args, x, y);
-  ThreadPool& pool = stream.context().pool();
-  dispatchFloat(args, x.dtype, [&](auto zero) {
+  args.enqueueRanges(x.dtype, x.numElements, 1, [=](auto zero, int64_t begin, int64_t end) {
     using T = decltype(zero);
-    args.enqueue([=, &pool] {
-      parallelFor(pool, x.numElements, 1, [&](int64_t begin, int64_t end) {
-        affine(static_cast<T>(factor), static_cast<T>(shift), x.as<T>(), y.as<T>(), begin, end);
-      });
-    });
+    affine(static_cast<T>(factor), static_cast<T>(shift), x.as<T>(), y.as<T>(), begin, end);
   });
   return args.env().Undefined();
 }

@@ -13,7 +13,7 @@ void checkRows(Args& args, const TensorRef& x, const TensorRef& weight, const Te
 }
 
 Napi::Value bindRmsNormForward(Args& args) {
-  Stream& stream = args.stream();
+  args.stream();
   const TensorRef x = args.tensor("x");
   const TensorRef weight = args.tensor("weight");
   const double eps = args.number("eps");
@@ -22,22 +22,16 @@ Napi::Value bindRmsNormForward(Args& args) {
   checkRows(args, x, weight, rstd);
   args.checkSameType(x, y);
   args.check(y.numElements == x.numElements, "x and y differ in size");
-  ThreadPool& pool = stream.context().pool();
-  dispatchFloat(args, x.dtype, [&](auto zero) {
+  const int64_t cols = x.dim(-1);
+  args.enqueueRanges(x.dtype, x.numRows(), 2 * cols, [=](auto zero, int64_t begin, int64_t end) {
     using T = decltype(zero);
-    args.enqueue([=, &pool] {
-      const int64_t cols = x.dim(-1);
-      parallelFor(pool, x.numRows(), 2 * cols, [&](int64_t begin, int64_t end) {
-        rmsNormForward(x.as<T>(), weight.as<T>(), y.as<T>(), rstd.as<T>(), cols, static_cast<T>(eps), begin,
-                       end);
-      });
-    });
+    rmsNormForward(x.as<T>(), weight.as<T>(), y.as<T>(), rstd.as<T>(), cols, static_cast<T>(eps), begin, end);
   });
   return args.env().Undefined();
 }
 
 Napi::Value bindRmsNormBackward(Args& args) {
-  Stream& stream = args.stream();
+  args.stream();
   const TensorRef dy = args.tensor("dy");
   const TensorRef x = args.tensor("x");
   const TensorRef weight = args.tensor("weight");
@@ -54,17 +48,13 @@ Napi::Value bindRmsNormBackward(Args& args) {
     args.checkSameType(x, dwBlocks);
     args.check(dwBlocks.numElements == numBlocks * x.dim(-1), "dwBlocks is not [blocks, cols]");
   }
-  ThreadPool& pool = stream.context().pool();
-  dispatchFloat(args, x.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    args.enqueue([=, &pool] {
-      const int64_t cols = x.dim(-1);
-      parallelFor(pool, numBlocks, 4 * cols * rmsNormBlockRows, [&](int64_t begin, int64_t end) {
-        rmsNormBackward(dy.as<T>(), x.as<T>(), weight.as<T>(), rstd.as<T>(), dx.as<T>(), dwBlocks.as<T>(),
-                        x.numRows(), cols, begin, end);
-      });
-    });
-  });
+  const int64_t cols = x.dim(-1);
+  args.enqueueRanges(x.dtype, numBlocks, 4 * cols * rmsNormBlockRows,
+                     [=](auto zero, int64_t begin, int64_t end) {
+                       using T = decltype(zero);
+                       rmsNormBackward(dy.as<T>(), x.as<T>(), weight.as<T>(), rstd.as<T>(), dx.as<T>(),
+                                       dwBlocks.as<T>(), x.numRows(), cols, begin, end);
+                     });
   return args.env().Undefined();
 }
 

@@ -18,39 +18,29 @@ void checkAlike(Args& args, const TensorRef& first, std::initializer_list<Tensor
 }
 
 Napi::Value bindSwigluForward(Args& args) {
-  Stream& stream = args.stream();
+  args.stream();
   const TensorRef gate = args.tensor("gate");
   const TensorRef up = args.tensor("up");
   const TensorRef y = args.tensor("y");
   checkAlike(args, gate, {up, y});
-  ThreadPool& pool = stream.context().pool();
-  dispatchFloat(args, gate.dtype, [&](auto zero) {
+  args.enqueueRanges(gate.dtype, y.numElements, workPerElement, [=](auto zero, int64_t begin, int64_t end) {
     using T = decltype(zero);
-    args.enqueue([=, &pool] {
-      parallelFor(pool, y.numElements, workPerElement, [&](int64_t begin, int64_t end) {
-        swigluForward(gate.as<T>(), up.as<T>(), y.as<T>(), begin, end);
-      });
-    });
+    swigluForward(gate.as<T>(), up.as<T>(), y.as<T>(), begin, end);
   });
   return args.env().Undefined();
 }
 
 Napi::Value bindSwigluBackward(Args& args) {
-  Stream& stream = args.stream();
+  args.stream();
   const TensorRef dy = args.tensor("dy");
   const TensorRef gate = args.tensor("gate");
   const TensorRef up = args.tensor("up");
   const TensorRef dgate = args.tensor("dgate");
   const TensorRef dup = args.tensor("dup");
   checkAlike(args, dy, {gate, up, dgate, dup});
-  ThreadPool& pool = stream.context().pool();
-  dispatchFloat(args, dy.dtype, [&](auto zero) {
+  args.enqueueRanges(dy.dtype, dy.numElements, workPerElement, [=](auto zero, int64_t begin, int64_t end) {
     using T = decltype(zero);
-    args.enqueue([=, &pool] {
-      parallelFor(pool, dy.numElements, workPerElement, [&](int64_t begin, int64_t end) {
-        swigluBackward(dy.as<T>(), gate.as<T>(), up.as<T>(), dgate.as<T>(), dup.as<T>(), begin, end);
-      });
-    });
+    swigluBackward(dy.as<T>(), gate.as<T>(), up.as<T>(), dgate.as<T>(), dup.as<T>(), begin, end);
   });
   return args.env().Undefined();
 }
