@@ -17,7 +17,7 @@ static void forwardMesaHead(const MesaForward<Real>& task, int64_t index, MesaSc
     writeToken(head, t, s, s.state, s.state);
     if (task.o == nullptr) continue;
     factorSystem(head, s);
-    loadVector(c.q + at * c.K, c.K, s.x);
+    loadVector(c.q + at * c.K, c.K, s.x, s.Kp);
     solveCholesky(s.system, s.Kp, s.x);
     for (int x = 0; x < c.K; x++) task.x[at * c.K + x] = s.x[x];
     for (int y = 0; y < c.V; y++) task.o[at * c.V + y] = dotRows(s.state + (c.K + y) * s.Kp, s.x, s.Kp);

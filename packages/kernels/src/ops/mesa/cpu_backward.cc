@@ -49,7 +49,7 @@ static void queryGradMesaHead(const MesaQueryGrad<Real>& task, int64_t index, Me
     }
     const int64_t at = head.at(t);
     writeToken(head, t, s, s.state, s.state);
-    loadVector(task.x + at * c.K, c.K, s.x);
+    loadVector(task.x + at * c.K, c.K, s.x, s.Kp);
     solveForQueryGrad(head, task.dO + at * c.V, s);
     for (int x = 0; x < c.K; x++) {
       task.dq[at * c.K + x] = s.sum[x];
@@ -78,7 +78,7 @@ static void writeGrads(const MesaKeyValueGrad<Real>& task, int64_t at, MesaScrat
   const Real beta = c.beta[at];
   Real dBeta = 0;
   for (int x = 0; x < s.Kp; x++) s.sum[x] = 0;
-  loadVector(c.k + at * c.K, c.K, s.k);
+  loadVector(c.k + at * c.K, c.K, s.k, s.Kp);
   for (int r = 0; r < c.K + c.V; r++) {
     const Real* row = s.adjoint + r * s.Kp;
     const Real value = r < c.K ? s.k[r] : c.v[at * c.V + r - c.K];
@@ -104,7 +104,7 @@ static void keyValueGradMesaHead(const MesaKeyValueGrad<Real>& task, int64_t ind
   for (int64_t t = c.T - 1; t >= 0; t--) {
     const int64_t at = head.at(t);
     if ((t + 1) % mesaChunk == 0 || t + 1 == c.T) recomputeStates(task, head, t / mesaChunk, s);
-    loadVector(task.x + at * c.K, c.K, s.x);
+    loadVector(task.x + at * c.K, c.K, s.x, s.Kp);
     addOutputAdjoint(c, task.dq + at * c.K, task.dO + at * c.V, s.x, s.adjoint, s.Kp);
     writeGrads(task, at, s);
     if (head.startsDocument(t)) {

@@ -50,16 +50,18 @@ struct MesaHead {
   }
 };
 
+/// [n] into [padded], padded with zeros.
 template <typename Real>
-static inline void loadVector(const Real* from, int n, Real* to) {
-  for (int i = 0; i < n; i++) to[i] = from[i];
+static inline void loadVector(const Real* from, int n, Real* to, int padded) {
+  for (int i = 0; i < padded; i++) to[i] = i < n ? from[i] : Real(0);
 }
 
-/// Stored rows into scratch; null gives zeros.
+/// Stored rows into scratch, the padding anew, since a head before may have left anything there; null gives
+/// zeros.
 template <typename Real>
 static inline void loadMesaState(const Real* from, const Mesa<Real>& c, Real* to, int Kp) {
   for (int r = 0; r < c.K + c.V; r++) {
-    for (int x = 0; x < c.K; x++) to[r * Kp + x] = from == nullptr ? 0 : from[r * c.K + x];
+    for (int x = 0; x < Kp; x++) to[r * Kp + x] = from == nullptr || x >= c.K ? Real(0) : from[r * c.K + x];
   }
 }
 
@@ -95,7 +97,7 @@ static inline void writeToken(const MesaHead<Real>& head, int64_t t, MesaScratch
   using Vector = Vec<Real>;
   const Mesa<Real>& c = head.call;
   const int64_t at = head.at(t);
-  loadVector(c.k + at * c.K, c.K, s.k);
+  loadVector(c.k + at * c.K, c.K, s.k, s.Kp);
   const bool reset = head.startsDocument(t);
   const Vector decay = Vector::set(std::exp(c.g[at]));
   for (int r = 0; r < c.K + c.V; r++) {

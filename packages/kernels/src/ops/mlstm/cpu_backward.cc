@@ -52,6 +52,8 @@ static void recomputeStates(const MlstmBackward<Real>& task, const MlstmHead<Rea
   const int W = c.V + 1;
   const int64_t numChunks = (c.T + mlstmChunk - 1) / mlstmChunk;
   const Real* from = task.checkpoints + (head.index * numChunks + chunk) * c.K * W;
+  // The padding anew too: a head before may have left anything there.
+  for (int x = 0; x < s.Kp * s.Wp; x++) s.state[x] = 0;
   for (int x = 0; x < c.K; x++) {
     for (int y = 0; y < W; y++) s.state[x * s.Wp + y] = from[x * W + y];
   }

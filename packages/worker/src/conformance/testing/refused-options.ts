@@ -45,4 +45,11 @@ export const refusedOptions = [
   ['s4d', { stateSize: 7 }, 'error[E-CFG-RANGE] layer s4d, stateSize / 2: 3.5, expected a whole number >= 1'],
   ['s5', { numBlocks: 3 }, 'error[E-CFG-RANGE] layer s5, stateSize / numBlocks / 2: 10.666666666666666'],
   ['h3', { shiftSize: 0 }, 'error[E-CFG-RANGE] layer h3, shiftSize: 0, expected a whole number >= 1'],
+  [
+    'mlstm',
+    { blockSize: 5 },
+    'error[E-CFG-RANGE] layer mlstm, expand × model.dModel / blockSize: 6.4, expected a whole number >= 1',
+  ],
+  ['slstm', { numHeads: 3 }, 'error[E-CFG-RANGE] layer slstm, model.dModel / numHeads: 5.333333333333333'],
+  ['mesanet', { lambdaLowerBound: 0 }, 'error[E-CFG-RANGE] layer mesanet, lambdaLowerBound: 0, expected'],
 ] as const;

@@ -32,4 +32,8 @@ export const savedNames: Readonly<Record<string, string>> = {
   s4d: 'kernel.c kernel.log_dt kernel.log_a_real kernel.a_imag d out.weight out.bias',
   s5: 'lambda_re lambda_im log_step b c d gate.weight gate.bias',
   h3: 'q.weight q.bias k.weight k.bias v.weight v.bias shift.conv shift.d kernel.c kernel.log_dt kernel.log_a_real kernel.a_imag kernel.b d out.weight out.bias',
+  mesanet:
+    'q q.conv k k.conv v a a.bias b b.bias lambda norm o | q q.conv k k.conv v a a.bias b b.bias lambda g norm o',
+  mlstm: 'up conv.weight conv.bias q k v i i.bias f f.bias norm skip down',
+  slstm: 'conv.weight conv.bias i f z o bias recurrent norm',
 };

@@ -1,0 +1,67 @@
+import { activation, affine, l2Norm, linear, mesa, reshape, type Tensor } from '@longscan/kernels';
+import { headOutput } from '../head-output.js';
+import { headSize } from '../head-size.js';
+import { defineLayer } from '../layer.js';
+import { expectCount, expectPositive } from '../layer-options.js';
+import { convolvedHeads } from '../short-conv.js';
+
+/** What every regulariser starts with. */
+const firstLambda = 1;
+
+/**
+ * MesaNet: the regularised least-squares map from keys to values so far, at the query:
+ * Hkk_t = γ_t Hkk_{t-1} + β_t k_t k_tᵀ, Hkv_t = γ_t Hkv_{t-1} + β_t v_t k_tᵀ, o_t = Hkv_t (Hkk_t + Λ)⁻¹ q_t (equations 6 to
+ * 9), γ = σ(x W_a + b_a) and β = σ(x W_b + b_b) per head, Λ = softplus(λ) + lambdaLowerBound per head and key channel. q
+ * and k pass a short convolution and SiLU and are of length one; norm per head; no output gate unless `useGate`. The
+ * systems are solved exactly, where the paper runs a fixed number of conjugate gradient steps.
+ *
+ * B batch, T tokens at hand, D model, H heads, K = expandK·D/H, V = expandV·D/H.
+ */
+export default defineLayer({
+  name: 'mesanet',
+  paper: 'https://arxiv.org/abs/2506.05233',
+  transition: 'scalar',
+  config: {
+    numHeads: 4,
+    expandK: 1,
+    expandV: 1,
+    convSize: 4,
+    lambdaLowerBound: 0.25,
+    useGate: false,
+    normEps: 1e-5,
+  },
+  create(config, param) {
+    const { numHeads: H, convSize, lambdaLowerBound, normEps } = config;
+    const D = param.dModel;
+    expectCount('mesanet', { convSize });
+    expectPositive('mesanet', { lambdaLowerBound, normEps });
+    const K = headSize('mesanet', 'expandK', config.expandK, D, H);
+    const V = headSize('mesanet', 'expandV', config.expandV, D, H);
+    const query = convolvedHeads(param, 'q', [H], K, convSize);
+    const key = convolvedHeads(param, 'k', [H], K, convSize);
+    const wv = param.projection('v', H * V, D);
+    const wa = param.projection('a', H, D);
+    const aBias = param.tensor('a.bias', [H], { constant: 0 });
+    const wb = param.projection('b', H, D);
+    const bBias = param.tensor('b.bias', [H], { constant: 0 });
+    // Its softplus is 1 less the bound; where the bound is above that, it starts just over the bound.
+    const excess = Math.max(firstLambda - lambdaLowerBound, 1e-3);
+    const logits = param.tensor('lambda', [H, K], { constant: Math.log(Math.expm1(excess)) });
+    const wg = config.useGate ? param.projection('g', H * V, D) : null;
+    const gate = wg && ((x: Tensor) => linear({ x, weight: wg, bias: null }));
+    const output = headOutput(param, { numHeads: H, size: V, normEps, gate });
+
+    return (x, context) => {
+      const [B, T] = x.shape as [number, number, number];
+      const inputs = {
+        q: l2Norm(query(x, context)),
+        k: l2Norm(key(x, context)),
+        v: reshape(linear({ x, weight: wv, bias: null }), [B, T, H, V]),
+        beta: activation('sigmoid', linear({ x, weight: wb, bias: bBias })), // [B, T, H]
+        g: activation('log-sigmoid', linear({ x, weight: wa, bias: aBias })), // [B, T, H], log decay, <= 0
+        lambda: affine(activation('softplus', logits), 1, lambdaLowerBound), // [H, K], > 0
+      };
+      return output(x, (meanwhile) => context.recurrence(mesa, inputs, meanwhile));
+    };
+  },
+});
