@@ -1,8 +1,8 @@
 import { attention, chunkEnds, type Tensor } from '@longscan/kernels';
-import { gatherEarlier } from './gather-earlier.js';
+import { type GatherGroup, gatherEarlier } from './gather-earlier.js';
 import { sliceStart } from './positions.js';
 import type { Received } from './received.js';
-import type { SequenceGroup, SliceRange } from './sequence-group.js';
+import type { SliceRange } from './sequence-group.js';
 
 /** Queries, keys and values of the tokens at hand. */
 export interface SequenceAttentionInputs {
@@ -26,7 +26,7 @@ export interface SequenceAttentionOptions {
 /** Where the tokens at hand stand. */
 export interface AttentionPlace {
   /** Null: this rank holds the whole sequence. */
-  readonly group: SequenceGroup | null;
+  readonly group: GatherGroup | null;
   /** i32 [B, T] within the document; null: every sequence is one document. */
   readonly positions: Tensor | null;
   readonly received?: Received;

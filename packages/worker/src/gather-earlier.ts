@@ -1,10 +1,16 @@
-import { copy, empty, swapAxes, type Tensor } from '@longscan/kernels';
+import { type Communicator, copy, empty, swapAxes, type Tensor } from '@longscan/kernels';
 import { live, type Received } from './received.js';
 import { joinRows, rowsBetween } from './rows.js';
-import type { SequenceGroup, SliceRange } from './sequence-group.js';
+import type { SliceRange } from './sequence-group.js';
+
+/** What a gather needs of the ranks that hold a sequence. */
+export interface GatherGroup {
+  readonly communicator: Pick<Communicator, 'rank' | 'stream' | 'exchange'>;
+  readonly slices: readonly SliceRange[];
+}
 
 export interface GatherOptions {
-  readonly group: SequenceGroup;
+  readonly group: GatherGroup;
   /** Rows of each rank, in rank order: its tokens, or its chunks. */
   readonly slices: readonly SliceRange[];
   /** Rows before its own that a rank wants; Infinity: all. */

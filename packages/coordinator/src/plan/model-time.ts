@@ -1,27 +1,28 @@
 import { chainSeconds } from '@longscan/worker';
 import type { ModelledStrategy, ModelTrace, RecurrenceTrace } from '@longscan/worker/protocol';
 import type { Fabric } from './fabric.js';
+import { gatherCost } from './gather-time.js';
 import type { StrategyCost } from './strategies.js';
 
 /**
  * What each strategy would cost in one step: every recurrence call scans once forward and once in reverse, and every halo
- * goes to the next rank and its gradient back. Nothing is counted as overlapped, so this is an upper bound of the exposed
+ * goes to the next rank and its gradient back, and softmax attention fetches keys and values. Nothing is counted as overlapped, so this is an upper bound of the exposed
  * time. Fastest first, equals by name.
  */
 export function modelStrategies(
   sp: number,
-  { recurrences, halos }: Pick<ModelTrace, 'recurrences' | 'halos'>,
+  { recurrences, halos, gathers }: Pick<ModelTrace, 'recurrences' | 'halos' | 'gathers'>,
   strategies: readonly StrategyCost[],
   fabric: Fabric,
 ): ModelledStrategy[] {
   const haloBytes = halos.reduce((sum, { bytes }) => sum + bytes, 0);
   const haloSeconds = halos.length * fabric.latencyS + haloBytes / fabric.bandwidthBytesPerS;
+  const attention = gatherCost(sp, gathers, fabric);
   const modelled = strategies.map((strategy) => {
-    let seconds = sp > 1 ? 2 * haloSeconds : 0;
+    let seconds = attention.seconds + (sp > 1 ? 2 * haloSeconds : 0);
     // The last rank has no next one, the first one no previous one.
-    const bytesSentByRank = Array.from(
-      { length: sp },
-      (_, rank) => haloBytes * (Number(rank < sp - 1) + Number(rank > 0)),
+    const bytesSentByRank = attention.bytesSentByRank.map(
+      (bytes, rank) => bytes + haloBytes * (Number(rank < sp - 1) + Number(rank > 0)),
     );
     for (const { stateBytes, transitionBytes } of recurrences) {
       const scan = strategy.cost(sp, { state: stateBytes, transition: transitionBytes }, fabric);

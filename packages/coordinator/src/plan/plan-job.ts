@@ -24,6 +24,7 @@ export async function planJob(
   const trace = await traceModel(jobSpec, {
     numSequences: layout.sequencesPerRank / jobSpec.data.accumulate,
     sliceLength: layout.paddedLength / layout.mesh.sp,
+    numSlices: layout.mesh.sp,
     modules: layerModules,
   });
   const strategies = await loadStrategies();

@@ -54,6 +54,7 @@ const trace: ModelTrace = {
     { layer: 1, stateBytes: 8192, transitionBytes: 0, kind: 'scalar' },
   ],
   halos: [],
+  gathers: [],
   layers: [
     { name: 'gla', sliceMultiple: 1 },
     { name: 'simple-gla', sliceMultiple: 1 },
@@ -177,6 +178,24 @@ test('halos cost every strategy the same: bytes to the next rank and back, one h
   const [modelled] = planOf({ sp: 3 }, [free], model).modelled;
   assert.equal(modelled?.bytesSentByRank, [1500, 3000, 1500]);
   assert.is(modelled?.seconds, 2 * (2 * fabric.latencyS + 1500 / fabric.bandwidthBytesPerS));
+  assert.equal(planOf({ sp: 1 }, [free], model).modelled[0]?.bytesSentByRank, [0]);
+});
+
+test('softmax attention costs every strategy the same: keys and values to later ranks, gradients back', () => {
+  const gathers = [
+    { layer: 0, sliceBytes: 1000, reachSlices: null },
+    { layer: 1, sliceBytes: 200, reachSlices: 0.5 },
+    { layer: 2, sliceBytes: 200, reachSlices: 1.5 },
+  ];
+  const model = { ...trace, recurrences: [], gathers };
+  const free: StrategyCost = { name: 'free', cost: () => ({ seconds: 0, bytesSentByRank: [] }) };
+  const [modelled] = planOf({ sp: 3 }, [free], model).modelled;
+  // Of layer 2 a rank fetches all of the slice before it and half of the one before that.
+  assert.equal(modelled?.bytesSentByRank, [2000 + 100 + 300, 2000 + 200 + 400, 2000 + 100 + 300]);
+  const received = 2000 + 100 + 300;
+  assert.ok(
+    Math.abs(modelled!.seconds - 2 * (3 * fabric.latencyS + received / fabric.bandwidthBytesPerS)) < 1e-12,
+  );
   assert.equal(planOf({ sp: 1 }, [free], model).modelled[0]?.bytesSentByRank, [0]);
 });
 

@@ -9,7 +9,7 @@ import {
 } from '@longscan/kernels';
 import type { LayerContext } from '../layer.js';
 import type { JobSpec } from '../protocol/job-spec.js';
-import type { HaloTrace, ModelTrace, RecurrenceTrace } from '../protocol/plan.js';
+import type { GatherTrace, HaloTrace, ModelTrace, RecurrenceTrace } from '../protocol/plan.js';
 import { live, type Received } from '../received.js';
 import { recurrence } from '../recurrence.js';
 import { type ContextSource, sliceContexts, withoutPositions } from './layer-context.js';
@@ -17,6 +17,7 @@ import { type LoadedLayer, loadLayers } from './load-layers.js';
 import { createModel, parameterSpecs } from './model.js';
 import { Parameters } from './parameters.js';
 import { shortRange } from './short-range.js';
+import { tracingAttention } from './trace-attention.js';
 
 /** Sizes of what one rank computes in one step. */
 export interface TraceSizes {
@@ -24,6 +25,8 @@ export interface TraceSizes {
   readonly numSequences: number;
   /** T: tokens of one rank's slice. */
   readonly sliceLength: number;
+  /** Slices of a sequence; the last one's is traced. Default 1. */
+  readonly numSlices?: number;
   /** Bundled module of each layer file outside the packages. */
   readonly modules?: Readonly<Record<string, string>>;
 }
@@ -40,7 +43,7 @@ export async function traceModel(spec: JobSpec, sizes: TraceSizes): Promise<Mode
 function traceLayers(
   { model: spec, data }: JobSpec,
   layers: readonly LoadedLayer[],
-  { numSequences: B, sliceLength: T }: TraceSizes,
+  { numSequences: B, sliceLength: T, numSlices = 1 }: TraceSizes,
 ): ModelTrace {
   const device = openShapeDevice();
   const parameters = new Parameters(device, parameterSpecs(spec, layers), 0);
@@ -49,10 +52,12 @@ function traceLayers(
   const atRest = device.memory({ resetPeak: true }).inUseBytes;
   const recurrences: RecurrenceTrace[] = [];
   const halos: HaloTrace[] = [];
+  const gathers: GatherTrace[] = [];
   const contexts: ContextSource = {
     tensors: [],
     forLayer: (layer: number, received = live) => ({
       ...tracingContext(layer, received, { recurrences, halos }),
+      ...tracingAttention(device, { layer, numSlices, sliceLength: T, received }, gathers),
       ...(data.carry && withoutPositions(layer)),
     }),
   };
@@ -74,6 +79,7 @@ function traceLayers(
     flopsPerToken: device.flops / (B * T),
     recurrences,
     halos,
+    gathers,
     layers: layers.map(({ layer, config }) => ({
       name: layer.name,
       sliceMultiple: layer.sliceMultiple?.(config) ?? 1,

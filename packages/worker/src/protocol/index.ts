@@ -48,6 +48,7 @@ export {
 } from './messages.js';
 export { isStepRow, type MetricsRow, type PerRankStep, type StepRow, type ValidationRow } from './metrics.js';
 export {
+  type GatherTrace,
   type HaloTrace,
   type LayerTrace,
   type Mesh,

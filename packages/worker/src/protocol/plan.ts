@@ -24,6 +24,16 @@ export interface HaloTrace {
   readonly bytes: number;
 }
 
+/** Keys and values that one call of softmax attention fetches from earlier ranks, as the trace saw it. */
+export interface GatherTrace {
+  /** Index of the layer, counted from the embedding. */
+  readonly layer: number;
+  /** Bytes of one rank's keys and values as sent, for the sequences of one rank. */
+  readonly sliceBytes: number;
+  /** How far back a rank looks from the start of its slice, in slices; null: to the start of the sequence. */
+  readonly reachSlices: number | null;
+}
+
 /** What a layer says of itself. */
 export interface LayerTrace {
   readonly name: string;
@@ -42,6 +52,7 @@ export interface ModelTrace {
   readonly flopsPerToken: number;
   readonly recurrences: readonly RecurrenceTrace[];
   readonly halos: readonly HaloTrace[];
+  readonly gathers: readonly GatherTrace[];
   /** By layer, counted from the embedding. */
   readonly layers: readonly LayerTrace[];
 }
