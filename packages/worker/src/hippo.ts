@@ -38,21 +38,23 @@ function legsFrequencies(size: number): number[] {
   });
 }
 
-/** Magnitudes below the diagonal after Householder's reflections, in place. */
+/** Magnitudes below the diagonal after Householder's reflections, each of which works on what is right of and below it. */
 function tridiagonalise(a: Float64Array[]): number[] {
   const size = a.length;
-  for (let k = 0; k + 2 < size; k++) {
-    const v = Float64Array.from(a, (row, i) => (i > k ? row[k]! : 0));
-    v[k + 1]! += (v[k + 1]! < 0 ? -1 : 1) * Math.hypot(...v);
+  return Array.from({ length: size - 1 }, (_, k) => {
+    const v = Float64Array.from({ length: size - k - 1 }, (_, i) => a[k + 1 + i]![k]!);
+    const magnitude = Math.hypot(...v);
+    v[0]! += v[0]! < 0 ? -magnitude : magnitude;
     const length = Math.hypot(...v);
-    for (let i = k + 1; i < size; i++) v[i]! /= length;
+    const unit = v.map((value) => value / length);
     // (I - 2vvᵀ) A (I - 2vvᵀ) = A + 2 v wᵀ - 2 w vᵀ with w = A v, since vᵀ A v = 0.
-    const w = a.map((row) => row.reduce((sum, value, j) => sum + value * v[j]!, 0));
-    for (let i = 0; i < size; i++) {
-      for (let j = 0; j < size; j++) a[i]![j]! += 2 * (v[i]! * w[j]! - w[i]! * v[j]!);
-    }
-  }
-  return Array.from({ length: size - 1 }, (_, k) => Math.abs(a[k + 1]![k]!));
+    const rest = a.slice(k + 1).map((row) => row.subarray(k + 1));
+    const w = Float64Array.from(rest, (row) => row.reduce((sum, value, j) => sum + value * unit[j]!, 0));
+    rest.forEach((row, i) => {
+      for (let j = 0; j < row.length; j++) row[j]! += 2 * (unit[i]! * w[j]! - w[i]! * unit[j]!);
+    });
+    return magnitude;
+  });
 }
 
 /** How many eigenvalues of the symmetric tridiagonal matrix with a zero diagonal lie below x (Sturm's sequence). */

@@ -19,10 +19,11 @@ static void storePower(const LtiScanForward<Real>& task, int64_t b, int64_t c, L
   }
 }
 
-template <typename Real>
+template <bool isComplex, typename Real>
 static void forward(const LtiScanForward<Real>& task, int64_t b, int64_t c, Lanes<Real> lanes,
                     Real* scratch) {
   using C = Complex<Real>;
+  using S = Signal<isComplex, Real>;
   constexpr int pair = 2 * Vec<Real>::width;
   const LtiScan<Real>& call = task.call;
   const int64_t N = call.N;
@@ -40,24 +41,25 @@ static void forward(const LtiScanForward<Real>& task, int64_t b, int64_t c, Lane
       storeChannels(state, lanes, 2 * N, task.checkpoints + (chunk * call.C + c) * 2 * N);
     }
     if (startsDocument(call, row)) setZero(state, N * pair);
-    const C u = loadRow(call, call.u, row, c, lanes);
+    const C u = S::load(call, call.u, row, c, lanes);
     C y = C::zero();
     for (int64_t n = 0; n < N; n++) {
       const C h = C::load(state + n * pair);
-      const C next = h + (C::load(lambda + n * pair) * h + u);
+      const C next = h + (S::add(C::load(lambda + n * pair) * h, u));
       next.store(state + n * pair);
       y = y + C::load(w + n * pair) * next;
     }
-    if (task.y != nullptr) storeRow(call, y, task.y, row, c, lanes);
+    if (task.y != nullptr) S::store(call, y, task.y, row, c, lanes);
   }
   storeChannels(state, lanes, 2 * N, task.state + (b * call.C + c) * 2 * N);
   if (task.factor != nullptr) storePower(task, b, c, lanes);
 }
 
-template <typename Real>
+template <bool isComplex, typename Real>
 static void adjoint(const LtiScanAdjoint<Real>& task, int64_t b, int64_t c, Lanes<Real> lanes,
                     Real* scratch) {
   using C = Complex<Real>;
+  using S = Signal<isComplex, Real>;
   constexpr int pair = 2 * Vec<Real>::width;
   const LtiScan<Real>& call = task.call;
   const int64_t N = call.N;
@@ -71,30 +73,17 @@ static void adjoint(const LtiScanAdjoint<Real>& task, int64_t b, int64_t c, Lane
   int64_t end = 0;
   while (end < call.T && !startsDocument(call, b * call.T + end)) end++;
   for (int64_t t = end - 1; t >= 0; t--) {
-    const C dy = loadRow(call, task.dy, b * call.T + t, c, lanes);
+    const C dy = S::load(call, task.dy, b * call.T + t, c, lanes);
     for (int64_t n = 0; n < N; n++) {
-      const C total = C::load(state + n * pair) + C::conjugateTimes(C::load(w + n * pair), dy);
+      const C total = C::load(state + n * pair) + S::conjugateTimes(C::load(w + n * pair), dy);
       (total + C::conjugateTimes(C::load(lambda + n * pair), total)).store(state + n * pair);
     }
   }
   storeChannels(state, lanes, 2 * N, task.adjoint + (b * call.C + c) * 2 * N);
 }
 
-// Each block of a call, in the two types.
-#define LONGSCAN_BLOCKS(name, Task, perBlock)                                                       \
-  void name(const Task<float>& task, int64_t begin, int64_t end, float* scratch) {                  \
-    forLaneBlocks<float>(task.call.C, begin, end, [&](int64_t b, int64_t c, Lanes<float> lanes) {   \
-      perBlock(task, b, c, lanes, scratch);                                                         \
-    });                                                                                             \
-  }                                                                                                 \
-  void name(const Task<double>& task, int64_t begin, int64_t end, double* scratch) {                \
-    forLaneBlocks<double>(task.call.C, begin, end, [&](int64_t b, int64_t c, Lanes<double> lanes) { \
-      perBlock(task, b, c, lanes, scratch);                                                         \
-    });                                                                                             \
-  }
-LONGSCAN_BLOCKS(ltiScanForward, LtiScanForward, forward)
-LONGSCAN_BLOCKS(ltiScanAdjoint, LtiScanAdjoint, adjoint)
-#undef LONGSCAN_BLOCKS
+LONGSCAN_LTI_BLOCKS(ltiScanForward, LtiScanForward, forward)
+LONGSCAN_LTI_BLOCKS(ltiScanAdjoint, LtiScanAdjoint, adjoint)
 
 }  // namespace LONGSCAN_LEVEL
 }  // namespace longscan

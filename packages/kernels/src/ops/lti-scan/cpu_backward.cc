@@ -33,10 +33,11 @@ struct Chunk {
 };
 
 /// States of a chunk, and its dw. At a document start the state before the token becomes zero.
-template <typename Real>
+template <bool isComplex, typename Real>
 static void recompute(const LtiScanBackward<Real>& task, Chunk chunk, int64_t c, Lanes<Real> lanes,
                       BlockScratch<Real>& s) {
   using C = Complex<Real>;
+  using S = Signal<isComplex, Real>;
   constexpr int pair = 2 * Vec<Real>::width;
   const LtiScan<Real>& call = task.call;
   const int64_t N = call.N;
@@ -48,23 +49,24 @@ static void recompute(const LtiScanBackward<Real>& task, Chunk chunk, int64_t c,
     const int64_t row = chunk.b * call.T + t;
     Real* state = s.states + (t - chunk.begin) * N * pair;
     if (startsDocument(call, row)) setZero(state, N * pair);
-    const C u = loadRow(call, call.u, row, c, lanes);
-    const C dy = loadRow(call, task.dy, row, c, lanes);
+    const C u = S::load(call, call.u, row, c, lanes);
+    const C dy = S::load(call, task.dy, row, c, lanes);
     for (int64_t n = 0; n < N; n++) {
       const int64_t i = n * pair;
       const C h = C::load(state + i);
-      const C next = h + (C::load(s.lambda + i) * h + u);
+      const C next = h + (S::add(C::load(s.lambda + i) * h, u));
       next.store(state + N * pair + i);
-      (C::load(s.chunkGradW + i) + C::conjugateTimes(next, dy)).store(s.chunkGradW + i);
+      (C::load(s.chunkGradW + i) + S::conjugateTimes(next, dy)).store(s.chunkGradW + i);
     }
   }
 }
 
 /// The adjoint back through a chunk: du, and the chunk's share of the gradient of log λ.
-template <typename Real>
+template <bool isComplex, typename Real>
 static void sweepBack(const LtiScanBackward<Real>& task, Chunk chunk, int64_t c, Lanes<Real> lanes,
                       BlockScratch<Real>& s) {
   using C = Complex<Real>;
+  using S = Signal<isComplex, Real>;
   constexpr int pair = 2 * Vec<Real>::width;
   const LtiScan<Real>& call = task.call;
   const int64_t N = call.N;
@@ -72,18 +74,18 @@ static void sweepBack(const LtiScanBackward<Real>& task, Chunk chunk, int64_t c,
   for (int64_t t = chunk.end - 1; t >= chunk.begin; t--) {
     const int64_t row = chunk.b * call.T + t;
     const Real* before = s.states + (t - chunk.begin) * N * pair;
-    const C dy = loadRow(call, task.dy, row, c, lanes);
+    const C dy = S::load(call, task.dy, row, c, lanes);
     C du = C::zero();
     for (int64_t n = 0; n < N; n++) {
       const int64_t i = n * pair;
-      const C total = C::load(s.adjoint + i) + C::conjugateTimes(C::load(s.w + i), dy);
+      const C total = C::load(s.adjoint + i) + S::conjugateTimes(C::load(s.w + i), dy);
       const C carried = total + C::conjugateTimes(C::load(s.lambda + i), total);
       du = du + total;
       const C decayed = C::conjugateTimes(C::load(before + i), carried);
       (C::load(s.chunkGradLambda + i) + decayed).store(s.chunkGradLambda + i);
       carried.store(s.adjoint + i);
     }
-    storeRow(call, du, task.du, row, c, lanes);
+    S::store(call, du, task.du, row, c, lanes);
     if (startsDocument(call, row)) setZero(s.adjoint, N * pair);  // no earlier token had a part in it
   }
   for (int64_t i = 0; i < N * pair; i++) {
@@ -92,8 +94,10 @@ static void sweepBack(const LtiScanBackward<Real>& task, Chunk chunk, int64_t c,
   }
 }
 
-template <typename Real>
-static void backward(const LtiScanBackward<Real>& task, int64_t c, Lanes<Real> lanes, Real* scratch) {
+/// All batch rows of one block, one after the other: they share the parameters' gradients.
+template <bool isComplex, typename Real>
+static void backward(const LtiScanBackward<Real>& task, int64_t, int64_t c, Lanes<Real> lanes,
+                     Real* scratch) {
   const LtiScan<Real>& call = task.call;
   const int64_t N = call.N, size = 2 * N;
   BlockScratch<Real> s(scratch, N);
@@ -106,8 +110,8 @@ static void backward(const LtiScanBackward<Real>& task, int64_t c, Lanes<Real> l
     loadChannels(task.dht == nullptr ? nullptr : task.dht + state, lanes, size, s.adjoint);
     for (int64_t last = call.T; last > 0;) {
       const Chunk chunk{b, (last - 1) / ltiChunk * ltiChunk, last};
-      recompute(task, chunk, c, lanes, s);
-      sweepBack(task, chunk, c, lanes, s);
+      recompute<isComplex>(task, chunk, c, lanes, s);
+      sweepBack<isComplex>(task, chunk, c, lanes, s);
       last = chunk.begin;
     }
     storeChannels(s.adjoint, lanes, size, task.dh0 + state);
@@ -116,15 +120,7 @@ static void backward(const LtiScanBackward<Real>& task, int64_t c, Lanes<Real> l
   storeChannels(s.gradW, lanes, size, task.dw + c * size);
 }
 
-void ltiScanBackward(const LtiScanBackward<float>& task, int64_t begin, int64_t end, float* scratch) {
-  forLaneBlocks<float>(task.call.C, begin, end,
-                       [&](int64_t, int64_t c, Lanes<float> lanes) { backward(task, c, lanes, scratch); });
-}
-
-void ltiScanBackward(const LtiScanBackward<double>& task, int64_t begin, int64_t end, double* scratch) {
-  forLaneBlocks<double>(task.call.C, begin, end,
-                        [&](int64_t, int64_t c, Lanes<double> lanes) { backward(task, c, lanes, scratch); });
-}
+LONGSCAN_LTI_BLOCKS(ltiScanBackward, LtiScanBackward, backward)
 
 }  // namespace LONGSCAN_LEVEL
 }  // namespace longscan

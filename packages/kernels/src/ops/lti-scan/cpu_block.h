@@ -29,23 +29,31 @@ struct Complex {
   }
 };
 
-/// u, y or a gradient of theirs at one row: without imaginary parts in a real call.
-template <typename Real>
-static inline Complex<Real> loadRow(const LtiScan<Real>& call, const Real* rows, int64_t row, int64_t c,
-                                    Lanes<Real> lanes) {
-  if (!call.complex) return {lanes.load(rows + row * call.C + c), Vec<Real>::zero()};
-  const Real* p = rows + row * 2 * call.C + c;
-  return {lanes.load(p), lanes.load(p + call.C)};
-}
+/// What a call does with its signals u and y, and with their gradients. In a real call these have no
+/// imaginary parts, and no arithmetic is spent on them.
+template <bool isComplex, typename Real>
+struct Signal {
+  using C = Complex<Real>;
 
-template <typename Real>
-static inline void storeRow(const LtiScan<Real>& call, Complex<Real> value, Real* rows, int64_t row,
-                            int64_t c, Lanes<Real> lanes) {
-  if (!call.complex) return lanes.store(value.re, rows + row * call.C + c);
-  Real* p = rows + row * 2 * call.C + c;
-  lanes.store(value.re, p);
-  lanes.store(value.im, p + call.C);
-}
+  static C load(const LtiScan<Real>& call, const Real* rows, int64_t row, int64_t c, Lanes<Real> lanes) {
+    if (!isComplex) return {lanes.load(rows + row * call.C + c), Vec<Real>::zero()};
+    const Real* p = rows + row * 2 * call.C + c;
+    return {lanes.load(p), lanes.load(p + call.C)};
+  }
+  static void store(const LtiScan<Real>& call, C value, Real* rows, int64_t row, int64_t c,
+                    Lanes<Real> lanes) {
+    if (!isComplex) return lanes.store(value.re, rows + row * call.C + c);
+    Real* p = rows + row * 2 * call.C + c;
+    lanes.store(value.re, p);
+    lanes.store(value.im, p + call.C);
+  }
+  /// h + u
+  static C add(C h, C u) { return isComplex ? h + u : C{h.re + u.re, h.im}; }
+  /// conj(a) * y
+  static C conjugateTimes(C a, C y) {
+    return isComplex ? C::conjugateTimes(a, y) : C{a.re * y.re, Vec<Real>::zero() - a.im * y.re};
+  }
+};
 
 /// λ - 1 = exp(logLambda) - 1 for each lane, [N, 2, width]. A slow mode's λ is near 1, where f32 keeps it to
 /// 6e-8 a step, always in the same direction; h + (λ - 1) h rounds without a preference.
@@ -76,3 +84,18 @@ static inline void setZero(Real* p, int64_t size) {
 
 }  // namespace LONGSCAN_LEVEL
 }  // namespace longscan
+
+// Each block of a call, in the two types and for the two kinds of signal.
+#define LONGSCAN_LTI_BLOCKS(name, Task, perBlock)                                                   \
+  void name(const Task<float>& task, int64_t begin, int64_t end, float* scratch) {                  \
+    forLaneBlocks<float>(task.call.C, begin, end, [&](int64_t b, int64_t c, Lanes<float> lanes) {   \
+      task.call.complex ? perBlock<true>(task, b, c, lanes, scratch)                                \
+                        : perBlock<false>(task, b, c, lanes, scratch);                              \
+    });                                                                                             \
+  }                                                                                                 \
+  void name(const Task<double>& task, int64_t begin, int64_t end, double* scratch) {                \
+    forLaneBlocks<double>(task.call.C, begin, end, [&](int64_t b, int64_t c, Lanes<double> lanes) { \
+      task.call.complex ? perBlock<true>(task, b, c, lanes, scratch)                                \
+                        : perBlock<false>(task, b, c, lanes, scratch);                              \
+    });                                                                                             \
+  }
