@@ -15,7 +15,7 @@ function specOf(carry: boolean, recompute = false): JobSpec {
   return jobSpecSchema.parse({
     model: {
       ...{ dModel: 32, numLayers: 4, numHeads: 2, vocabSize: 40, mlp: 64, recompute },
-      layers: ['gla', 'lightning', 'linear-attention', 'deltanet'].map((use) => ({
+      layers: ['gla', 'lightning', 'retnet', 'deltanet'].map((use) => ({
         ...{ use, options: {}, file: null },
       })),
     },
@@ -54,6 +54,7 @@ async function train(
   for (const [i, start] of starts.entries()) {
     let begin = start;
     const all = ranks.map((training, rank) => {
+      training.carry?.startStep(start);
       const batch = batchOf(begin, lengths[rank]!, total);
       begin += lengths[rank]!;
       return trainStep(training, [batch], i + 1, rate, stay);

@@ -28,6 +28,8 @@ interface Leaving {
  * sequence on its last rank and enter the next one on its first.
  */
 export class Carry {
+  /** Tokens of these sequences that earlier steps have read. */
+  tokensBefore = 0;
   private readonly entering = new Map<string, Tensor>();
   private readonly leaving = new Map<string, Leaving>();
 
@@ -40,6 +42,12 @@ export class Carry {
   /** What enters the next step, by layer and call; empty on all ranks but the first. */
   get states(): ReadonlyMap<string, Tensor> {
     return this.entering;
+  }
+
+  /** Before each step: how many tokens of its sequences earlier steps have read; none: nothing enters. */
+  startStep(tokensBefore: number): void {
+    this.tokensBefore = tokensBefore;
+    if (tokensBefore === 0) this.forget();
   }
 
   /** The calls of one layer in one forward pass, in their order. A replay leaves nothing behind. */
@@ -72,15 +80,14 @@ export class Carry {
     for (const [, { tensor }] of left) tensor?.release();
   }
 
-  /** The next step's sequences begin anew. */
-  forget(): void {
-    for (const tensor of this.entering.values()) tensor.release();
-    this.entering.clear();
-  }
-
   /** Puts back what a checkpoint holds; takes over the caller's reference. */
   restore(key: string, tensor: Tensor): void {
     this.entering.set(key, tensor);
+  }
+
+  private forget(): void {
+    for (const tensor of this.entering.values()) tensor.release();
+    this.entering.clear();
   }
 
   private keep(key: string, shape: readonly number[], dtype: DType, make: () => Tensor): void {
@@ -107,13 +114,13 @@ export class Carry {
   }
 }
 
-/** A layer that cannot go on from the step before. */
-export function refuseCarry(layer: number, what: string): LongscanError {
+/** Keys and values of earlier steps are not handed on: their number grows with the text. */
+export function refuseCarry(layer: number): LongscanError {
   return new LongscanError({
     code: 'E-CARRY',
     where: `data.carry with layer ${layer}`,
-    found: `a layer that asks for ${what}`,
-    expected: 'layers whose memory is a state of fixed size: recurrences, short convolutions, token shifts',
+    found: 'softmax attention',
+    expected: 'layers whose memory is a state of fixed size',
     fix: 'set data.carry = false, or use another layer',
     exitCode: 2,
   });

@@ -126,7 +126,7 @@ class Trainer {
     enterPhase(progress, 'data');
     const start = performance.now();
     const batches = this.data.trainingBatches(this.step);
-    if (!this.data.goesOn(this.step)) this.training.carry?.forget();
+    this.training.carry?.startStep(this.data.tokensBefore(this.step));
     enterPhase(progress, 'forward');
     const waitedBefore = this.training.mesh.sp?.stream.waitedMs() ?? 0;
     const lr = learningRate(optimizer, number, job.steps);

@@ -43,9 +43,9 @@ export class BatchSchedule {
     return offset + order[taken % this.windowsPerEpoch]! * this.#options.sequenceLength;
   }
 
-  /** Whether the sequences of `step` go on from those of the step before: never, they are drawn in random order. */
-  goesOn(_step: number): boolean {
-    return false;
+  /** Tokens of an earlier step that the sequences of `step` go on from: none, they are drawn in random order. */
+  tokensBefore(_step: number): number {
+    return 0;
   }
 
   /** Where the data stands before `step` is run. */

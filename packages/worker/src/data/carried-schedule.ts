@@ -39,12 +39,12 @@ export class CarriedSchedule {
 
   /** First byte, in the training text, of sequence `index` (of batchSize) of `step` (counted from 0). */
   windowStart(step: number, index: number): number {
-    return index * this.#stretch + (step % this.stepsPerEpoch) * this.#options.sequenceLength;
+    return index * this.#stretch + this.tokensBefore(step);
   }
 
-  /** Whether the sequences of `step` go on from those of the step before, and not from a stretch's beginning. */
-  goesOn(step: number): boolean {
-    return step % this.stepsPerEpoch !== 0;
+  /** Tokens of each stretch that the steps before `step` have read; 0: its sequences begin one. */
+  tokensBefore(step: number): number {
+    return (step % this.stepsPerEpoch) * this.#options.sequenceLength;
   }
 
   /** Where the data stands before `step` is run. */

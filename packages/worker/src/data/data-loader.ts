@@ -59,9 +59,9 @@ export class DataLoader {
     });
   }
 
-  /** Whether the sequences of `step` (counted from 0) go on from those of the step before. */
-  goesOn(step: number): boolean {
-    return this.#schedule.goesOn(step);
+  /** Tokens that the steps before `step` (counted from 0) have read of the text that its sequences go on with. */
+  tokensBefore(step: number): number {
+    return this.#schedule.tokensBefore(step);
   }
 
   /** What the training sequences are cut from. */

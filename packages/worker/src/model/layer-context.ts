@@ -16,7 +16,7 @@ import { carriedAttention } from '../carried-attention.js';
 import { type CarriedCall, type Carry, refuseCarry } from '../carry.js';
 import { withHalo } from '../halo.js';
 import type { LayerContext } from '../layer.js';
-import { positionsOf } from '../positions.js';
+import { positionsOf, sliceStart } from '../positions.js';
 import { live, type Received } from '../received.js';
 import { recurrence } from '../recurrence.js';
 import type { SequenceGroup } from '../sequence-group.js';
@@ -65,20 +65,14 @@ export function carryingContexts(
     tensors: resets === null ? [] : [resets],
     forLayer: (index, received = live) => ({
       ...lookingBack({ group, resets, received }, carry.callsOf(index, received.isReplay)),
-      ...withoutPositions(index),
+      positions: (x) => {
+        const before = carry.tokensBefore + sliceStart(group);
+        return documentPositions(x.device, [x.dim(0), x.dim(1)], { resets, before });
+      },
+      attention: () => {
+        throw refuseCarry(index);
+      },
     }),
-  };
-}
-
-/** What a layer may not ask for where a sequence has no beginning. */
-export function withoutPositions(layer: number): Pick<LayerContext, 'positions' | 'attention'> {
-  return {
-    positions: () => {
-      throw refuseCarry(layer, 'positions');
-    },
-    attention: () => {
-      throw refuseCarry(layer, 'softmax attention');
-    },
   };
 }
 

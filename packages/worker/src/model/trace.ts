@@ -7,12 +7,13 @@ import {
   transitionWireElements,
   zeros,
 } from '@longscan/kernels';
+import { refuseCarry } from '../carry.js';
 import type { LayerContext } from '../layer.js';
 import type { JobSpec } from '../protocol/job-spec.js';
 import type { GatherTrace, HaloTrace, ModelTrace, RecurrenceTrace } from '../protocol/plan.js';
 import { live, type Received } from '../received.js';
 import { recurrence } from '../recurrence.js';
-import { type ContextSource, sliceContexts, withoutPositions } from './layer-context.js';
+import { type ContextSource, sliceContexts } from './layer-context.js';
 import { type LoadedLayer, loadLayers } from './load-layers.js';
 import { createModel, parameterSpecs } from './model.js';
 import { Parameters } from './parameters.js';
@@ -58,7 +59,11 @@ function traceLayers(
     forLayer: (layer: number, received = live) => ({
       ...tracingContext(layer, received, { recurrences, halos }),
       ...tracingAttention(device, { layer, numSlices, sliceLength: T, received }, gathers),
-      ...(data.carry && withoutPositions(layer)),
+      ...(data.carry && {
+        attention: () => {
+          throw refuseCarry(layer);
+        },
+      }),
     }),
   };
 
