@@ -1,16 +1,8 @@
-import {
-  type ForwardCall,
-  type Kept,
-  type RecurrenceInputs,
-  type RecurrenceOp,
-  resetBits,
-  swapAxes,
-  type Tensor,
-} from '@longscan/kernels';
+import { type Kept, type RecurrenceInputs, type RecurrenceOp, resetBits, swapAxes } from '@longscan/kernels';
 import { evaluateOnHost } from './stepwise/definition-on-host.js';
 import { probeFactor } from './stepwise/probe.js';
 import type { StepDefinition } from './stepwise/step-definition.js';
-import { reverseSweep, stateFrom, sweep } from './stepwise/sweeps.js';
+import { reverseSweep, sweep } from './stepwise/sweeps.js';
 import { leadingDims, TokenSlice } from './stepwise/token-slice.js';
 
 export type { StepDefinition } from './stepwise/step-definition.js';
@@ -22,22 +14,17 @@ export type { StepDefinition } from './stepwise/step-definition.js';
  */
 export function stepwise<I extends RecurrenceInputs>(definition: StepDefinition<I>): RecurrenceOp<I> {
   const { name, transition } = definition;
+  const nothing: Kept = {};
   const stateShape = (inputs: I): readonly number[] => {
     const [B, , H] = leadingDims(name, inputs);
     return [B, H, ...definition.stateShape(inputs)];
   };
-  const startFrom = (call: ForwardCall, inputs: I, from: Tensor | null): Tensor => {
-    const like = Object.values(inputs).find((tensor) => tensor !== null)!;
-    return stateFrom(call.device, stateShape(inputs), from, like);
-  };
-  const nothing: Kept = {};
-
   const forward: RecurrenceOp<I>['forward'] = (call, inputs, resets, h0) =>
     call.device.withoutTape(() =>
       call.device.scope(() => {
-        const finalState = startFrom(call, inputs, h0);
-        const outputs = sweep(definition, new TokenSlice(inputs, resets, false), finalState);
-        return { output: swapAxes(outputs), finalState, kept: nothing };
+        const slice = new TokenSlice(inputs, resets, false);
+        const { outputs, finalState, starts } = sweep(definition, slice, stateShape(inputs), h0);
+        return { output: swapAxes(outputs), finalState, kept: { starts } };
       }),
     );
 
@@ -52,37 +39,30 @@ export function stepwise<I extends RecurrenceInputs>(definition: StepDefinition<
       call.device.withoutTape(() =>
         call.device.scope(() => {
           const slice = new TokenSlice(inputs, resets, false);
-          const state = startFrom(call, inputs, null);
-          sweep(definition, slice, state);
-          const factor = probeFactor(definition, slice, startFrom(call, inputs, null));
-          return { state, kind: transition, factor, reset: resets && resetBits(call, resets, state.dtype) };
+          const swept = sweep(definition, slice, stateShape(inputs), null);
+          const factor = probeFactor(definition, slice, swept);
+          const reset = resets && resetBits(call, resets, slice.dtype);
+          return { state: swept.finalState, kind: transition, factor, reset };
         }),
       ),
 
     finish: (call, inputs, resets, _prepared, incoming) => forward(call, inputs, resets, incoming),
 
-    summarizeBackward: (call, inputs, resets, { incoming }, summary, outputGradient) => ({
+    summarizeBackward: (call, inputs, resets, { kept }, summary, outputGradient) => ({
       ...summary,
       state: call.device.scope(() => {
         const slice = new TokenSlice(inputs, resets, false);
-        return reverseSweep(
-          definition,
-          slice,
-          startFrom(call, inputs, incoming),
-          swapAxes(outputGradient),
-          null,
-        );
+        return reverseSweep(definition, slice, kept.starts!, swapAxes(outputGradient), null);
       }),
       transposed: true,
     }),
 
     prepareBackward: () => nothing,
 
-    finishBackward: (call, inputs, resets, { incoming }, _prepared, outputGradient, outgoing, wantIncoming) =>
+    finishBackward: (call, inputs, resets, { kept }, _prepared, outputGradient, outgoing, wantIncoming) =>
       call.device.scope(() => {
         const slice = new TokenSlice(inputs, resets, true);
-        const from = startFrom(call, inputs, incoming);
-        const adjoint = reverseSweep(definition, slice, from, swapAxes(outputGradient), outgoing);
+        const adjoint = reverseSweep(definition, slice, kept.starts!, swapAxes(outputGradient), outgoing);
         return { gradients: slice.inputGradients(), incoming: wantIncoming ? adjoint : null };
       }),
 

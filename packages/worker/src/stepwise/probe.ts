@@ -1,6 +1,6 @@
 import { copy, empty, fromArray, type RecurrenceInputs, swapAxes, type Tensor } from '@longscan/kernels';
 import type { StepDefinition } from './step-definition.js';
-import { reverseSweep } from './sweeps.js';
+import { reverseSweep, type Swept } from './sweeps.js';
 import type { TokenSlice } from './token-slice.js';
 
 /**
@@ -10,17 +10,17 @@ import type { TokenSlice } from './token-slice.js';
 export function probeFactor<I extends RecurrenceInputs>(
   definition: StepDefinition<I>,
   slice: TokenSlice<I>,
-  zero: Tensor,
+  { finalState, starts }: Swept,
 ): Tensor | null {
   const { transition } = definition;
   if (transition === 'identity' || transition === 'opaque') return null;
-  const [B, H, R, N] = zero.shape as [number, number, number, number];
+  const [B, H, R, N] = finalState.shape as [number, number, number, number];
   const heads = B * H;
-  const { device, dtype } = zero;
-  /** Sends `rowOf(r)` back from row r; what arrives, row first: [R, B·H, N]. */
+  const { device, dtype, size, shape } = finalState;
+  /** Sends rows back; what arrives, row first: [R, B·H, N]. */
   const sendBack = (valueAt: (row: number, column: number) => number): Tensor => {
-    const values = Float64Array.from({ length: zero.size }, (_, i) => valueAt(Math.floor(i / N) % R, i % N));
-    const adjoint = reverseSweep(definition, slice, zero, null, fromArray(device, values, zero.shape, dtype));
+    const values = Float64Array.from({ length: size }, (_, i) => valueAt(Math.floor(i / N) % R, i % N));
+    const adjoint = reverseSweep(definition, slice, starts, null, fromArray(device, values, shape, dtype));
     return swapAxes(adjoint.view([heads, R, N]));
   };
   if (transition === 'diagonal') return sendBack(() => 1).view([B, H, N]);

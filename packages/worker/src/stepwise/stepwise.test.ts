@@ -1,4 +1,12 @@
-import { gatedLinear, type RecurrenceInputs } from '@longscan/kernels';
+import {
+  gatedLinear,
+  openCpuDevice,
+  type RecurrenceInputs,
+  reshape,
+  runRecurrence,
+  type Tensor,
+  zeros,
+} from '@longscan/kernels';
 import {
   checkRecurrence,
   documentStarts,
@@ -9,9 +17,10 @@ import {
   tolerances,
 } from '@longscan/kernels/testing';
 import { test } from 'uvu';
+import * as assert from 'uvu/assert';
 import { stepwise } from '../stepwise.js';
 import type { StepDefinition } from './step-definition.js';
-import { additive, decayed, delta, gated, squashed } from './testing/definitions.js';
+import { additive, decayed, delta, gated, type KeyValueInputs, squashed } from './testing/definitions.js';
 
 /** Two pieces and a bit of a backward pass; more columns than rows, and the other way round. */
 const sizes = [
@@ -74,6 +83,24 @@ test('stepwise ~> the definitions of kernels agree with the same recurrence toke
   const stepped = stepwise(gated).reference(inputs as never, resets, h0);
   expectClose('output', stepped.output, kernel.output, tolerances.f64);
   expectClose('state', stepped.finalState, kernel.finalState, tolerances.f64);
+});
+
+test('stepwise ~> a step that returns another state, and inputs that do not fit together, are named', () => {
+  const device = openCpuDevice();
+  const tensor = (...shape: number[]) => zeros(device, shape);
+  const [q, k, v] = [tensor(1, 3, 2, 4), tensor(1, 3, 2, 4), tensor(1, 3, 2, 5)];
+  const run = (definition: typeof additive, inputs: KeyValueInputs) =>
+    runRecurrence(stepwise(definition), inputs, { resets: null, h0: null });
+  const flat = { ...additive, step: (S: Tensor) => ({ state: reshape(S, [1, 2, 20]), output: S }) };
+  assert.throws(
+    () => run(flat, { q, k, v }),
+    /E-SHAPE\] recurrence additive, step: the next state has shape \[1, 2, 20\], expected \[1, 2, 5, 4\]/,
+  );
+  assert.throws(
+    () => run(additive, { q, k, v: tensor(1, 4, 2, 5) }),
+    /E-SHAPE\] recurrence additive: input v of shape \[1, 4, 2, 5\], expected \[1, 3, 2, …\]/,
+  );
+  device.close();
 });
 
 test('stepwise ~> opaque: whole, with an incoming state', () =>

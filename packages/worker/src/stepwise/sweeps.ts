@@ -1,38 +1,44 @@
-import { copy, type Device, empty, fill, type RecurrenceInputs, type Tensor, where } from '@longscan/kernels';
+import {
+  copy,
+  type Device,
+  type DType,
+  empty,
+  expectShape,
+  fill,
+  type RecurrenceInputs,
+  type Tensor,
+  where,
+} from '@longscan/kernels';
 import type { StepDefinition } from './step-definition.js';
 import type { Token, TokenSlice } from './token-slice.js';
 
 /** Steps on one tape: what a backward pass holds at a time, whatever the length of the slice. */
 const pieceLength = 32;
 
-/** A state that starts as `from`, or zero. */
-export function stateFrom(
-  device: Device,
-  shape: readonly number[],
-  from: Tensor | null,
-  like: Tensor,
-): Tensor {
-  const state = empty(device, shape, like.dtype);
-  if (from === null) fill(state, 0);
-  else copy(from, state);
-  return state;
+/** What stepping through a slice leaves. */
+export interface Swept {
+  /** Token first: [T, B, H, …]. */
+  readonly outputs: Tensor;
+  /** [B, H, R, N] */
+  readonly finalState: Tensor;
+  /** The states before each piece, where a backward pass starts again: [pieces, B, H, R, N]. */
+  readonly starts: Tensor;
 }
 
-/**
- * Steps through a slice. `state` is overwritten by the state after it. Returns the outputs, token first: [T, B, H, …].
- * `visit` sees the state before each token.
- */
+/** Steps through a slice from a state of `shape`; null: zero. */
 export function sweep<I extends RecurrenceInputs>(
   definition: StepDefinition<I>,
   slice: TokenSlice<I>,
-  state: Tensor,
-  visit?: (t: number) => void,
-): Tensor {
-  const { device } = state;
+  shape: readonly number[],
+  from: Tensor | null,
+): Swept {
+  const { device, dtype } = slice;
+  const state = stateFrom(device, shape, dtype, from);
+  const starts = empty(device, [Math.ceil(slice.length / pieceLength), ...shape], dtype);
   let outputs: Tensor | null = null;
   for (let t = 0; t < slice.length; t++) {
-    visit?.(t);
     outputs = device.scope(() => {
+      if (t % pieceLength === 0) copy(state, starts.view(shape, (t / pieceLength) * state.size));
       const { state: next, output } = stepOn(definition, slice.token(t), state);
       const all: Tensor = outputs ?? empty(device, [slice.length, ...output.shape], output.dtype);
       copy(output, all.view(output.shape, t * output.size));
@@ -40,12 +46,12 @@ export function sweep<I extends RecurrenceInputs>(
       return all;
     });
   }
-  return outputs!;
+  return { outputs: outputs!, finalState: state, starts };
 }
 
 /**
- * Differentiates a slice that began with the state `from`. Returns the adjoint of `from`; the gradients of the inputs
- * gather in `slice`, if it wants them.
+ * Differentiates a slice, given the `starts` of its sweep. Returns the adjoint of the state that entered it; the gradients
+ * of the inputs gather in `slice`, if it wants them.
  *
  * @param outputGradient token first, [T, B, H, …]; null: zero
  * @param outgoing adjoint of the state after the slice; null: zero
@@ -53,28 +59,20 @@ export function sweep<I extends RecurrenceInputs>(
 export function reverseSweep<I extends RecurrenceInputs>(
   definition: StepDefinition<I>,
   slice: TokenSlice<I>,
-  from: Tensor,
+  starts: Tensor,
   outputGradient: Tensor | null,
   outgoing: Tensor | null,
 ): Tensor {
-  const { device, shape, size, dtype } = from;
-  const numPieces = Math.ceil(slice.length / pieceLength);
-  const starts = empty(device, [numPieces, ...shape], dtype);
-  const startOf = (piece: number) => starts.view(shape, piece * size);
-  device.scope(() => {
-    const state = stateFrom(device, shape, from, from);
-    sweep(definition, slice, state, (t) => {
-      if (t % pieceLength === 0) copy(state, startOf(t / pieceLength));
-    });
-  });
-  const adjoint = stateFrom(device, shape, outgoing, from);
+  const { device } = starts;
+  const [numPieces, ...shape] = starts.shape as [number, ...number[]];
+  const adjoint = stateFrom(device, shape, starts.dtype, outgoing);
   for (let piece = numPieces - 1; piece >= 0; piece--) {
     const begin = piece * pieceLength;
     const end = Math.min(begin + pieceLength, slice.length);
     device.scope(() => {
       // Made here, since the gradients of leaves must outlive the scope of the steps.
       const tokens = Array.from({ length: end - begin }, (_, i) => slice.token(begin + i));
-      const leaf = startOf(piece);
+      const leaf = starts.view(shape, piece * adjoint.size);
       leaf.requiresGrad = true;
       const { result, tape } = device.record(() => device.scope(() => steps(definition, tokens, leaf)));
       const outputs = outputGradient === null ? [] : result.outputs;
@@ -85,6 +83,13 @@ export function reverseSweep<I extends RecurrenceInputs>(
     });
   }
   return adjoint;
+}
+
+function stateFrom(device: Device, shape: readonly number[], dtype: DType, from: Tensor | null): Tensor {
+  const state = empty(device, shape, dtype);
+  if (from === null) fill(state, 0);
+  else copy(from, state);
+  return state;
 }
 
 function steps<I extends RecurrenceInputs>(
@@ -109,5 +114,7 @@ function stepOn<I extends RecurrenceInputs>(
   state: Tensor,
 ): { readonly state: Tensor; readonly output: Tensor } {
   const entering = reset === null ? state : where({ condition: reset, a: null, b: state });
-  return definition.step(entering, inputs);
+  const next = definition.step(entering, inputs);
+  expectShape(`recurrence ${definition.name}, step`, 'the next state', next.state, state.shape);
+  return next;
 }

@@ -1,4 +1,6 @@
 import {
+  type Device,
+  type DType,
   emptyLike,
   fill,
   LongscanError,
@@ -18,13 +20,18 @@ export interface Token<I extends RecurrenceInputs> {
 export class TokenSlice<I extends RecurrenceInputs> {
   /** T */
   readonly length: number;
+  readonly device: Device;
+  readonly dtype: DType;
   private readonly columns: Readonly<Record<string, Tensor | null>>;
   private readonly gradients: Readonly<Record<string, Tensor | null>> | null;
   private readonly resetColumns: Tensor | null;
 
   /** `wantGradients`: those of the inputs are gathered while steps are differentiated. */
   constructor(inputs: I, resets: Tensor | null, wantGradients: boolean) {
-    this.length = tensorsOf(inputs)[0]!.dim(1);
+    const [first] = tensorsOf(inputs) as [Tensor];
+    this.length = first.dim(1);
+    this.device = first.device;
+    this.dtype = first.dtype;
     this.columns = mapTensors(inputs, swapAxes);
     this.gradients = wantGradients
       ? mapTensors(this.columns, (column) => {
