@@ -22,10 +22,10 @@ export const runKept: BlockRunner = (block, x, contexts, { index, shared }) => {
 };
 
 /**
- * Of the block only its input is kept, and what it received from other ranks, whose size does not depend on the length
- * of the sequence. The backward pass runs the block again from these: the same code on the same values gives the same
- * bits, and nothing is communicated twice. Reverse scans run as ever. Values taken from earlier blocks are inputs too,
- * and those given to later ones outputs.
+ * Of the block only its input is kept, and what it received from other ranks: states and halos, whose size does not
+ * depend on the length of the sequence, and the keys and values that an attention fetched. The backward pass runs the
+ * block again from these: the same code on the same values gives the same bits, and nothing is communicated twice.
+ * Reverse scans run as ever. Values taken from earlier blocks are inputs too, and those given to later ones outputs.
  */
 export const runRecomputed: BlockRunner = (block, x, contexts, { index, shared }) => {
   const { device } = x;
