@@ -76,9 +76,32 @@ TensorRef Args::optionalTensor(const char* name) {
   return tensor(name);
 }
 
+TensorRef Args::sizedTensor(const char* name, const TensorRef& like, int64_t count) {
+  const TensorRef result = tensor(name);
+  checkSize(result, like, count, name);
+  return result;
+}
+
+TensorRef Args::optionalSizedTensor(const char* name, const TensorRef& like, int64_t count) {
+  const TensorRef result = optionalTensor(name);
+  checkSize(result, like, count, name);
+  return result;
+}
+
 void Args::checkSameType(const TensorRef& a, const TensorRef& b) const {
   check(a.dtype == b.dtype,
         std::string("tensors of type ") + dtypeName(a.dtype) + " and " + dtypeName(b.dtype) + " in one call");
+}
+
+void Args::checkSize(const TensorRef& tensor, const TensorRef& like, int64_t count, const char* name) const {
+  if (!tensor) return;
+  checkSameType(like, tensor);
+  check(tensor.numElements == count, std::string(name) + " has " + std::to_string(tensor.numElements) +
+                                         " elements, expected " + std::to_string(count));
+}
+
+void Args::checkResets(const TensorRef& resets, int64_t B, int64_t T) const {
+  check(!resets || (resets.dtype == DType::i32 && resets.numElements == B * T), "resets is not i32 [B, T]");
 }
 
 uint64_t Args::enqueue(std::function<void()> task) {

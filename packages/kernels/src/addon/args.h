@@ -6,6 +6,7 @@
 #include <functional>
 #include <string>
 
+#include "../core/scratch.h"
 #include "../core/stream.h"
 #include "addon_data.h"
 
@@ -26,6 +27,9 @@ class Args {
   TensorRef tensor(const char* name, DType dtype);
   /// `null` becomes an empty reference.
   TensorRef optionalTensor(const char* name);
+  /// A tensor of `like`'s type with `count` elements; the optional one may be `null`, an empty reference.
+  TensorRef sizedTensor(const char* name, const TensorRef& like, int64_t count);
+  TensorRef optionalSizedTensor(const char* name, const TensorRef& like, int64_t count);
   double number(const char* name);
   int64_t integer(const char* name);
   bool flag(const char* name);
@@ -36,6 +40,10 @@ class Args {
   void check(bool ok, const std::string& message) const;
   /// Both f32 or both f64 (and so on); ops have no mixed arithmetic.
   void checkSameType(const TensorRef& a, const TensorRef& b) const;
+  /// What `sizedTensor` checks, for a tensor that was read before its size was known; an empty one passes.
+  void checkSize(const TensorRef& tensor, const TensorRef& like, int64_t count, const char* name) const;
+  /// i32 [B, T] or empty.
+  void checkResets(const TensorRef& resets, int64_t B, int64_t T) const;
 
   /// Puts the work on the stream that was read, in the name of this function.
   uint64_t enqueue(std::function<void()> task);
@@ -43,6 +51,11 @@ class Args {
   /// being a `float` or a `double` as the dtype says.
   template <typename Body>
   void enqueueRanges(DType dtype, int64_t count, int64_t workPerItem, Body body);
+  /// Enqueues `kernel` for the heads of a recurrence, `task.call.B * task.call.H`, a fixed share per thread,
+  /// each with scratch memory of its own.
+  template <typename Task>
+  void enqueueHeads(const Task& task, size_t scratchBytes,
+                    void (*kernel)(const Task& task, int64_t begin, int64_t end, void* scratch));
 
  private:
   Napi::Value next(const char* name);
@@ -91,6 +104,16 @@ void Args::enqueueRanges(DType dtype, int64_t count, int64_t workPerItem, Body b
     enqueue([=, &pool] {
       parallelFor(pool, count, workPerItem, [&](int64_t begin, int64_t end) { body(zero, begin, end); });
     });
+  });
+}
+
+template <typename Task>
+void Args::enqueueHeads(const Task& task, size_t scratchBytes,
+                        void (*kernel)(const Task& task, int64_t begin, int64_t end, void* scratch)) {
+  ThreadPool& pool = stream_->context().pool();
+  enqueue([task, scratchBytes, kernel, &pool] {
+    runWithScratch(pool, task.call.B * task.call.H, scratchBytes,
+                   [&](int64_t begin, int64_t end, void* scratch) { kernel(task, begin, end, scratch); });
   });
 }
 

@@ -1,5 +1,4 @@
 #include "../../addon/args.h"
-#include "../../core/scratch.h"
 #include "mesa.h"
 
 namespace longscan {
@@ -30,14 +29,13 @@ struct Common {
     args.check(q.numDims == 4 && v.numDims == 4, "q, k and v have 4 dims");
     B = q.dim(0), T = q.dim(1), H = q.dim(2), K = q.dim(3), V = v.dim(3);
     args.check(K >= 1 && V >= 1 && K <= 4096 && V <= 4096, "head sizes are not between 1 and 4096");
-    sized(args, k, numKeys(), "k");
-    sized(args, v, numValues(), "v");
-    sized(args, beta, numTokens(), "beta");
-    sized(args, g, numTokens(), "g");
-    sized(args, lambda, H * K, "lambda");
-    args.check(!resets || (resets.dtype == DType::i32 && resets.numElements == B * T),
-               "resets is not i32 [B, T]");
-    sized(args, h0, numState(), "h0");
+    args.checkSize(k, q, numKeys(), "k");
+    args.checkSize(v, q, numValues(), "v");
+    args.checkSize(beta, q, numTokens(), "beta");
+    args.checkSize(g, q, numTokens(), "g");
+    args.checkSize(lambda, q, H * K, "lambda");
+    args.checkResets(resets, B, T);
+    args.checkSize(h0, q, numState(), "h0");
   }
 
   int64_t numTokens() const { return B * T * H; }
@@ -62,29 +60,14 @@ struct Common {
             resets.as<int32_t>()};
   }
 
-  /// `tensor` as it came, null included.
-  TensorRef sized(Args& args, const TensorRef& tensor, int64_t count, const char* name) const {
-    if (!tensor) return tensor;
-    args.checkSameType(q, tensor);
-    args.check(tensor.numElements == count, std::string(name) + " has " + std::to_string(tensor.numElements) +
-                                                " elements, expected " + std::to_string(count));
-    return tensor;
-  }
   TensorRef tensor(Args& args, const char* name, int64_t count) const {
-    return sized(args, args.tensor(name), count, name);
+    return args.sizedTensor(name, q, count);
   }
   TensorRef optional(Args& args, const char* name, int64_t count) const {
-    return sized(args, args.optionalTensor(name), count, name);
+    return args.optionalSizedTensor(name, q, count);
   }
-
-  template <typename Task>
-  void enqueue(Args& args, const Task& task, void (*kernel)(const Task&, int64_t, int64_t, void*)) const {
-    ThreadPool& pool = stream.context().pool();
-    const size_t bytes = mesaScratchBytes(static_cast<int>(K), static_cast<int>(V), dtypeBytes(q.dtype));
-    args.enqueue([task, kernel, bytes, &pool] {
-      runWithScratch(pool, task.call.B * task.call.H, bytes,
-                     [&](int64_t begin, int64_t end, void* scratch) { kernel(task, begin, end, scratch); });
-    });
+  size_t scratchBytes() const {
+    return mesaScratchBytes(static_cast<int>(K), static_cast<int>(V), dtypeBytes(q.dtype));
   }
 };
 
@@ -99,7 +82,7 @@ Napi::Value bindForward(Args& args) {
     using Real = decltype(zero);
     const MesaForward<Real> task{common.call<Real>(), common.h0.as<Real>(), o.as<Real>(),
                                  x.as<Real>(),        state.as<Real>(),     factor.as<Real>()};
-    common.enqueue<MesaForward<Real>>(args, task, mesaForward);
+    args.enqueueHeads<MesaForward<Real>>(task, common.scratchBytes(), mesaForward);
   });
   return args.env().Undefined();
 }
@@ -113,7 +96,7 @@ Napi::Value bindAdjoint(Args& args) {
     using Real = decltype(zero);
     const MesaAdjoint<Real> task{common.call<Real>(), common.h0.as<Real>(), x.as<Real>(), dO.as<Real>(),
                                  adjoint.as<Real>()};
-    common.enqueue<MesaAdjoint<Real>>(args, task, mesaAdjoint);
+    args.enqueueHeads<MesaAdjoint<Real>>(task, common.scratchBytes(), mesaAdjoint);
   });
   return args.env().Undefined();
 }
@@ -130,7 +113,7 @@ Napi::Value bindQueryGrad(Args& args) {
     const MesaQueryGrad<Real> task{common.call<Real>(),   common.h0.as<Real>(), x.as<Real>(),
                                    dO.as<Real>(),         dq.as<Real>(),        dLambda.as<Real>(),
                                    checkpoints.as<Real>()};
-    common.enqueue<MesaQueryGrad<Real>>(args, task, mesaQueryGrad);
+    args.enqueueHeads<MesaQueryGrad<Real>>(task, common.scratchBytes(), mesaQueryGrad);
   });
   return args.env().Undefined();
 }
@@ -152,7 +135,7 @@ Napi::Value bindKeyValueGrad(Args& args) {
     const MesaKeyValueGrad<Real> task{common.call<Real>(),    x.as<Real>(),   dO.as<Real>(), dq.as<Real>(),
                                       checkpoints.as<Real>(), dht.as<Real>(), dk.as<Real>(), dv.as<Real>(),
                                       dBeta.as<Real>(),       dg.as<Real>(),  dh0.as<Real>()};
-    common.enqueue<MesaKeyValueGrad<Real>>(args, task, mesaKeyValueGrad);
+    args.enqueueHeads<MesaKeyValueGrad<Real>>(task, common.scratchBytes(), mesaKeyValueGrad);
   });
   return args.env().Undefined();
 }

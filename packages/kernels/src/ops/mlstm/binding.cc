@@ -1,7 +1,6 @@
 #include <algorithm>
 
 #include "../../addon/args.h"
-#include "../../core/scratch.h"
 #include "mlstm.h"
 
 namespace longscan {
@@ -35,13 +34,12 @@ struct Common {
     args.check(q.numDims == 4 && v.numDims == 4, "q, k and v have 4 dims");
     B = q.dim(0), T = q.dim(1), H = q.dim(2), K = q.dim(3), V = v.dim(3);
     args.check(K >= 1 && V >= 1 && K <= 4096 && V <= 4096, "head sizes are not between 1 and 4096");
-    sized(args, k, B * T * H * K, "k");
-    sized(args, v, B * T * H * V, "v");
-    sized(args, i, B * T * H, "i");
-    sized(args, f, B * T * H, "f");
-    args.check(!resets || (resets.dtype == DType::i32 && resets.numElements == B * T),
-               "resets is not i32 [B, T]");
-    sized(args, h0, numState(), "h0");
+    args.checkSize(k, q, B * T * H * K, "k");
+    args.checkSize(v, q, B * T * H * V, "v");
+    args.checkSize(i, q, B * T * H, "i");
+    args.checkSize(f, q, B * T * H, "f");
+    args.checkResets(resets, B, T);
+    args.checkSize(h0, q, numState(), "h0");
   }
 
   int64_t numState() const { return B * H * (V + 1) * (K + 1); }
@@ -63,29 +61,14 @@ struct Common {
             resets.as<int32_t>()};
   }
 
-  /// `tensor` as it came, null included.
-  TensorRef sized(Args& args, const TensorRef& tensor, int64_t count, const char* name) const {
-    if (!tensor) return tensor;
-    args.checkSameType(q, tensor);
-    args.check(tensor.numElements == count, std::string(name) + " has " + std::to_string(tensor.numElements) +
-                                                " elements, expected " + std::to_string(count));
-    return tensor;
-  }
   TensorRef tensor(Args& args, const char* name, int64_t count) const {
-    return sized(args, args.tensor(name), count, name);
+    return args.sizedTensor(name, q, count);
   }
   TensorRef optional(Args& args, const char* name, int64_t count) const {
-    return sized(args, args.optionalTensor(name), count, name);
+    return args.optionalSizedTensor(name, q, count);
   }
-
-  template <typename Task>
-  void enqueue(Args& args, const Task& task, void (*kernel)(const Task&, int64_t, int64_t, void*)) const {
-    ThreadPool& pool = stream.context().pool();
-    const size_t bytes = mlstmScratchBytes(static_cast<int>(K), static_cast<int>(V), dtypeBytes(q.dtype));
-    args.enqueue([task, kernel, bytes, &pool] {
-      runWithScratch(pool, task.call.B * task.call.H, bytes,
-                     [&](int64_t begin, int64_t end, void* scratch) { kernel(task, begin, end, scratch); });
-    });
+  size_t scratchBytes() const {
+    return mlstmScratchBytes(static_cast<int>(K), static_cast<int>(V), dtypeBytes(q.dtype));
   }
 };
 
@@ -116,7 +99,7 @@ Napi::Value bindForward(Args& args) {
     using Real = decltype(zero);
     const MlstmForward<Real> task{common.call<Real>(),    common.h0.as<Real>(), tokens.as<Real>(),
                                   checkpoints.as<Real>(), state.as<Real>(),     factor.as<Real>()};
-    common.enqueue<MlstmForward<Real>>(args, task, mlstmForward);
+    args.enqueueHeads<MlstmForward<Real>>(task, common.scratchBytes(), mlstmForward);
   });
   return args.env().Undefined();
 }
@@ -132,7 +115,7 @@ Napi::Value bindAdjoint(Args& args) {
     using Real = decltype(zero);
     const MlstmAdjoint<Real> task{common.call<Real>(), common.h0.as<Real>(), tokens.as<Real>(),
                                   dH.as<Real>(),       adjoint.as<Real>(),   factor.as<Real>()};
-    common.enqueue<MlstmAdjoint<Real>>(args, task, mlstmAdjoint);
+    args.enqueueHeads<MlstmAdjoint<Real>>(task, common.scratchBytes(), mlstmAdjoint);
   });
   return args.env().Undefined();
 }
@@ -156,7 +139,7 @@ Napi::Value bindBackward(Args& args) {
                                    checkpoints.as<Real>(), dH.as<Real>(),        dht.as<Real>(),
                                    dq.as<Real>(),          dk.as<Real>(),        dv.as<Real>(),
                                    di.as<Real>(),          df.as<Real>(),        dh0.as<Real>()};
-    common.enqueue<MlstmBackward<Real>>(args, task, mlstmBackward);
+    args.enqueueHeads<MlstmBackward<Real>>(task, common.scratchBytes(), mlstmBackward);
   });
   return args.env().Undefined();
 }

@@ -1,5 +1,4 @@
 #include "../../addon/args.h"
-#include "../../core/scratch.h"
 #include "slstm.h"
 
 namespace longscan {
@@ -26,10 +25,9 @@ struct Common {
     args.check(gates.numDims == 5 && gates.dim(3) == 4, "gates is not [B, T, H, 4, N]");
     B = gates.dim(0), T = gates.dim(1), H = gates.dim(2), N = gates.dim(4);
     args.check(N >= 1 && N <= 4096, "the head size is not between 1 and 4096");
-    sized(args, recurrent, H * N * 4 * N, "recurrent");
-    args.check(!resets || (resets.dtype == DType::i32 && resets.numElements == B * T),
-               "resets is not i32 [B, T]");
-    sized(args, h0, numState(), "h0");
+    args.checkSize(recurrent, gates, H * N * 4 * N, "recurrent");
+    args.checkResets(resets, B, T);
+    args.checkSize(h0, gates, numState(), "h0");
   }
 
   /// Of one number per token and unit.
@@ -41,30 +39,13 @@ struct Common {
     return {B, T, H, static_cast<int>(N), gates.as<Real>(), recurrent.as<Real>(), resets.as<int32_t>()};
   }
 
-  /// `tensor` as it came, null included.
-  TensorRef sized(Args& args, const TensorRef& tensor, int64_t count, const char* name) const {
-    if (!tensor) return tensor;
-    args.checkSameType(gates, tensor);
-    args.check(tensor.numElements == count, std::string(name) + " has " + std::to_string(tensor.numElements) +
-                                                " elements, expected " + std::to_string(count));
-    return tensor;
-  }
   TensorRef tensor(Args& args, const char* name, int64_t count) const {
-    return sized(args, args.tensor(name), count, name);
+    return args.sizedTensor(name, gates, count);
   }
   TensorRef optional(Args& args, const char* name, int64_t count) const {
-    return sized(args, args.optionalTensor(name), count, name);
+    return args.optionalSizedTensor(name, gates, count);
   }
-
-  template <typename Task>
-  void enqueue(Args& args, const Task& task, void (*kernel)(const Task&, int64_t, int64_t, void*)) const {
-    ThreadPool& pool = stream.context().pool();
-    const size_t bytes = slstmScratchBytes(static_cast<int>(N), dtypeBytes(gates.dtype));
-    args.enqueue([task, kernel, bytes, &pool] {
-      runWithScratch(pool, task.call.B * task.call.H, bytes,
-                     [&](int64_t begin, int64_t end, void* scratch) { kernel(task, begin, end, scratch); });
-    });
-  }
+  size_t scratchBytes() const { return slstmScratchBytes(static_cast<int>(N), dtypeBytes(gates.dtype)); }
 };
 
 Napi::Value bindForward(Args& args) {
@@ -77,7 +58,7 @@ Napi::Value bindForward(Args& args) {
     using Real = decltype(zero);
     const SlstmForward<Real> task{common.call<Real>(), common.h0.as<Real>(), h.as<Real>(),
                                   sums.as<Real>(),     cells.as<Real>(),     state.as<Real>()};
-    common.enqueue<SlstmForward<Real>>(args, task, slstmForward);
+    args.enqueueHeads<SlstmForward<Real>>(task, common.scratchBytes(), slstmForward);
   });
   return args.env().Undefined();
 }
@@ -97,7 +78,7 @@ Napi::Value bindBackward(Args& args) {
     const SlstmBackward<Real> task{
         common.call<Real>(), common.h0.as<Real>(), h.as<Real>(),      sums.as<Real>(),       cells.as<Real>(),
         dH.as<Real>(),       dht.as<Real>(),       dGates.as<Real>(), dRecurrent.as<Real>(), dh0.as<Real>()};
-    common.enqueue<SlstmBackward<Real>>(args, task, slstmBackward);
+    args.enqueueHeads<SlstmBackward<Real>>(task, common.scratchBytes(), slstmBackward);
   });
   return args.env().Undefined();
 }
