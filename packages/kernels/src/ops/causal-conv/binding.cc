@@ -1,3 +1,5 @@
+#include <vector>
+
 #include "../../addon/args.h"
 #include "causal_conv.h"
 
@@ -5,9 +7,10 @@ namespace longscan {
 
 namespace {
 
-/// The tensors that every pass reads.
+/// The tensors that both passes read.
 struct ConvTensors {
-  TensorRef x, halo, taps, resets;
+  TensorRef x, halo, taps, resets, bias;
+  bool silu;
 
   int64_t batch() const { return x.dim(0); }
   int64_t tokens() const { return x.dim(1); }
@@ -24,6 +27,8 @@ ConvTensors convArguments(Args& args) {
   const TensorRef halo = args.optionalTensor("halo");
   const TensorRef taps = args.tensor("taps");
   const TensorRef resets = args.optionalTensor("resets");
+  const TensorRef bias = args.optionalTensor("bias");
+  const bool silu = args.flag("silu");
   args.checkSameType(x, taps);
   args.check(x.numDims == 3, "x is not [batch, tokens, channels]");
   args.check(taps.numDims == 2 && taps.dim(0) >= 1 && taps.dim(1) == x.dim(2),
@@ -37,7 +42,11 @@ ConvTensors convArguments(Args& args) {
     args.check(resets.dtype == DType::i32 && resets.numElements == x.dim(0) * x.dim(1),
                "resets is not i32 [batch, tokens]");
   }
-  return {x, halo, taps, resets};
+  if (bias) {
+    args.checkSameType(x, bias);
+    args.check(bias.numElements == x.dim(2), "bias is not [channels]");
+  }
+  return {x, halo, taps, resets, bias, silu};
 }
 
 void checkLikeX(Args& args, const ConvTensors& conv, const TensorRef& tensor) {
@@ -48,22 +57,12 @@ void checkLikeX(Args& args, const ConvTensors& conv, const TensorRef& tensor) {
 Napi::Value bindForward(Args& args) {
   args.stream();
   const ConvTensors conv = convArguments(args);
-  const TensorRef bias = args.optionalTensor("bias");
-  const bool silu = args.flag("silu");
-  const TensorRef dy = args.optionalTensor("dy");
   const TensorRef y = args.tensor("y");
   checkLikeX(args, conv, y);
-  args.check(silu || !dy, "without an activation dy is its own gradient");
-  if (dy) checkLikeX(args, conv, dy);
-  if (bias) {
-    args.checkSameType(conv.x, bias);
-    args.check(bias.numElements == conv.channels(), "bias is not [channels]");
-  }
-  const ConvOutput kind = dy ? ConvOutput::siluGradient : silu ? ConvOutput::silu : ConvOutput::linear;
   args.enqueueRanges(y.dtype, conv.batch() * conv.tokens(), conv.width() * conv.channels(),
                      [=](auto zero, int64_t begin, int64_t end) {
                        using T = decltype(zero);
-                       causalConvForward(conv.as<T>(), bias.as<T>(), kind, dy.as<T>(), y.as<T>(), begin, end);
+                       causalConvForward(conv.as<T>(), conv.bias.as<T>(), conv.silu, y.as<T>(), begin, end);
                      });
   return args.env().Undefined();
 }
@@ -71,38 +70,27 @@ Napi::Value bindForward(Args& args) {
 Napi::Value bindBackward(Args& args) {
   args.stream();
   const ConvTensors conv = convArguments(args);
-  const TensorRef dz = args.tensor("dz");
+  const TensorRef dy = args.tensor("dy");
   const TensorRef dx = args.tensor("dx");
   const TensorRef dHalo = args.optionalTensor("dHalo");
-  checkLikeX(args, conv, dz);
+  const TensorRef blocks = args.tensor("blocks");
+  checkLikeX(args, conv, dy);
   checkLikeX(args, conv, dx);
   args.check(bool(dHalo) == bool(conv.halo) && dHalo.numElements == conv.halo.numElements,
              "dHalo is not like halo");
   if (dHalo) args.checkSameType(conv.x, dHalo);
-  const int64_t positions = conv.tokens() + (conv.halo ? conv.width() - 1 : 0);
-  args.enqueueRanges(dz.dtype, conv.batch() * positions, conv.width() * conv.channels(),
+  args.checkSameType(conv.x, blocks);
+  const int64_t numBlocks =
+      conv.batch() * ((conv.tokens() + causalConvBlockTokens - 1) / causalConvBlockTokens);
+  args.check(blocks.numElements == numBlocks * (conv.width() + 1) * conv.channels(),
+             "blocks is not [blocks, width + 1, channels]");
+  const int64_t scratchRows = conv.silu ? causalConvBlockTokens + conv.width() - 1 : 0;
+  args.enqueueRanges(dy.dtype, numBlocks, 3 * causalConvBlockTokens * conv.taps.numElements,
                      [=](auto zero, int64_t begin, int64_t end) {
                        using T = decltype(zero);
-                       causalConvBackward(conv.as<T>(), dz.as<T>(), dx.as<T>(), dHalo.as<T>(), begin, end);
-                     });
-  return args.env().Undefined();
-}
-
-Napi::Value bindTaps(Args& args) {
-  args.stream();
-  const ConvTensors conv = convArguments(args);
-  const TensorRef dz = args.tensor("dz");
-  const TensorRef dTaps = args.tensor("dTaps");
-  checkLikeX(args, conv, dz);
-  args.checkSameType(conv.x, dTaps);
-  const int64_t numTokens = conv.batch() * conv.tokens();
-  const int64_t numBlocks = (numTokens + causalConvBlockTokens - 1) / causalConvBlockTokens;
-  args.check(dTaps.numElements == numBlocks * conv.taps.numElements,
-             "dTaps is not [blocks, width, channels]");
-  args.enqueueRanges(dz.dtype, numBlocks, causalConvBlockTokens * conv.taps.numElements,
-                     [=](auto zero, int64_t begin, int64_t end) {
-                       using T = decltype(zero);
-                       causalConvTaps(conv.as<T>(), dz.as<T>(), dTaps.as<T>(), numTokens, begin, end);
+                       std::vector<T> scratch(static_cast<size_t>(scratchRows * conv.channels()));
+                       causalConvBackward(conv.as<T>(), conv.bias.as<T>(), conv.silu, dy.as<T>(), dx.as<T>(),
+                                          dHalo.as<T>(), blocks.as<T>(), scratch.data(), begin, end);
                      });
   return args.env().Undefined();
 }
@@ -110,9 +98,8 @@ Napi::Value bindTaps(Args& args) {
 }  // namespace
 
 void register_causal_conv(Registry& registry) {
-  registry.add("causalConvForward", 9, bindForward);
-  registry.add("causalConvBackward", 8, bindBackward);
-  registry.add("causalConvTaps", 7, bindTaps);
+  registry.add("causalConvForward", 8, bindForward);
+  registry.add("causalConvBackward", 11, bindBackward);
 }
 
 }  // namespace longscan

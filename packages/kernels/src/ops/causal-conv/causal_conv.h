@@ -22,38 +22,30 @@ struct CausalConv {
   int64_t haloRows() const { return halo == nullptr ? 0 : width - 1; }
 };
 
-enum class ConvOutput { linear, silu, siluGradient };
-
-/// Tokens whose share of the taps' gradient is summed into one block; fixed, so that the result does not
-/// depend on the number of threads. `blockTokens` in index.ts.
+/// Tokens of a sequence whose gradients are computed together, while they are in the cache, and whose share
+/// of the gradients of taps and bias makes one row of `blocks`; fixed, so that no result depends on the
+/// number of threads. `blockTokens` in index.ts.
 constexpr int64_t causalConvBlockTokens = 64;
 
 }  // namespace longscan
 
-// Tokens [begin, end) of batch * tokens: z = bias + Σ taps, then y = z, silu(z), or dy * silu'(z).
+// Tokens [begin, end) of batch * tokens: y = act(bias + Σ taps), act SiLU or none.
 LONGSCAN_KERNEL(causalConvForward,
-                (const CausalConv<float>& conv, const float* bias, ConvOutput kind, const float* dy, float* y,
-                 int64_t begin, int64_t end),
-                (conv, bias, kind, dy, y, begin, end))
+                (const CausalConv<float>& conv, const float* bias, bool silu, float* y, int64_t begin,
+                 int64_t end),
+                (conv, bias, silu, y, begin, end))
 LONGSCAN_KERNEL(causalConvForward,
-                (const CausalConv<double>& conv, const double* bias, ConvOutput kind, const double* dy,
-                 double* y, int64_t begin, int64_t end),
-                (conv, bias, kind, dy, y, begin, end))
-// Positions [begin, end) of batch * (halo rows + tokens): dx, and dHalo where there is a halo.
-LONGSCAN_KERNEL(causalConvBackward,
-                (const CausalConv<float>& conv, const float* dz, float* dx, float* dHalo, int64_t begin,
+                (const CausalConv<double>& conv, const double* bias, bool silu, double* y, int64_t begin,
                  int64_t end),
-                (conv, dz, dx, dHalo, begin, end))
+                (conv, bias, silu, y, begin, end))
+// Blocks [begin, end) of causalConvBlockTokens tokens, those of a sequence in succession: dx, dHalo where
+// there is a halo, and blocks [block, width + 1, channels]: the gradient of the taps, then that of the bias.
+// scratch [causalConvBlockTokens + width - 1, channels].
 LONGSCAN_KERNEL(causalConvBackward,
-                (const CausalConv<double>& conv, const double* dz, double* dx, double* dHalo, int64_t begin,
-                 int64_t end),
-                (conv, dz, dx, dHalo, begin, end))
-// Blocks [begin, end) of causalConvBlockTokens of the batch * tokens: dTaps [blocks, width, channels].
-LONGSCAN_KERNEL(causalConvTaps,
-                (const CausalConv<float>& conv, const float* dz, float* dTaps, int64_t numTokens,
-                 int64_t begin, int64_t end),
-                (conv, dz, dTaps, numTokens, begin, end))
-LONGSCAN_KERNEL(causalConvTaps,
-                (const CausalConv<double>& conv, const double* dz, double* dTaps, int64_t numTokens,
-                 int64_t begin, int64_t end),
-                (conv, dz, dTaps, numTokens, begin, end))
+                (const CausalConv<float>& conv, const float* bias, bool silu, const float* dy, float* dx,
+                 float* dHalo, float* blocks, float* scratch, int64_t begin, int64_t end),
+                (conv, bias, silu, dy, dx, dHalo, blocks, scratch, begin, end))
+LONGSCAN_KERNEL(causalConvBackward,
+                (const CausalConv<double>& conv, const double* bias, bool silu, const double* dy, double* dx,
+                 double* dHalo, double* blocks, double* scratch, int64_t begin, int64_t end),
+                (conv, bias, silu, dy, dx, dHalo, blocks, scratch, begin, end))

@@ -43,114 +43,128 @@ static inline int64_t reachAhead(const CausalConv<T>& conv, int64_t sequence, in
   return reach;
 }
 
+enum class Output { linear, silu, siluGradient };
+
+/// y = z, silu(z), or dy * silu'(z), with z = bias + Σ taps at one token; rows of `channels`.
 template <typename T>
-static inline Vec<T> outputOf(ConvOutput kind, Vec<T> z, Vec<T> dy) {
-  if (kind == ConvOutput::linear) return z;
-  if (kind == ConvOutput::silu) return z * vsigmoid(z);
-  const SigmoidPair<T> s = vsigmoidPair(z);
-  return dy * s.plus * (Vec<T>::set(T(1)) + z * s.minus);
+static inline void tokenRow(const CausalConv<T>& conv, const T* bias, Output kind, const T* dy, T* y,
+                            int64_t sequence, int64_t token) {
+  using V = Vec<T>;
+  const int64_t channels = conv.channels;
+  const int64_t reach = reachBack(conv, sequence, token);
+  const T* ownTap = conv.taps + (conv.width - 1) * channels;
+  forRow<T>(channels, [=, &conv](int64_t i, int count) {
+    V z = bias == nullptr ? V::zero() : loadUpTo(bias + i, count);
+    forTaps(conv, sequence, token, reach, [&](int64_t back, const T* source) {
+      z = z + loadUpTo(ownTap - back * channels + i, count) * loadUpTo(source + i, count);
+    });
+    if (kind == Output::silu) z = z * vsigmoid(z);
+    if (kind == Output::siluGradient) {
+      const SigmoidPair<T> s = vsigmoidPair(z);
+      z = loadUpTo(dy + i, count) * s.plus * (V::set(T(1)) + z * s.minus);
+    }
+    storeUpTo(z, y + i, count);
+  });
 }
 
 template <typename T>
-static inline void forwardTokens(const CausalConv<T>& conv, const T* bias, ConvOutput kind, const T* dy, T* y,
-                                 int64_t begin, int64_t end) {
-  using V = Vec<T>;
-  const int64_t channels = conv.channels;
+static inline void forwardTokens(const CausalConv<T>& conv, const T* bias, bool silu, T* y, int64_t begin,
+                                 int64_t end) {
+  const Output kind = silu ? Output::silu : Output::linear;
   for (int64_t row = begin; row < end; row++) {
-    const int64_t sequence = row / conv.tokens;
-    const int64_t token = row % conv.tokens;
-    const int64_t reach = reachBack(conv, sequence, token);
-    const T* ownTap = conv.taps + (conv.width - 1) * channels;
-    forRow<T>(channels, [=, &conv](int64_t i, int count) {
-      V z = bias == nullptr ? V::zero() : loadUpTo(bias + i, count);
-      forTaps(conv, sequence, token, reach, [&](int64_t back, const T* source) {
-        z = z + loadUpTo(ownTap - back * channels + i, count) * loadUpTo(source + i, count);
-      });
-      const V gradient = dy == nullptr ? z : loadUpTo(dy + row * channels + i, count);
-      storeUpTo(outputOf(kind, z, gradient), y + row * channels + i, count);
-    });
+    tokenRow<T>(conv, bias, kind, nullptr, y + row * conv.channels, row / conv.tokens, row % conv.tokens);
   }
 }
 
+/// The gradient of one position of x or of the halo: from dz, rows from token `first` on.
 template <typename T>
-static inline void backwardPositions(const CausalConv<T>& conv, const T* dz, T* dx, T* dHalo, int64_t begin,
-                                     int64_t end) {
+static inline void positionRow(const CausalConv<T>& conv, const T* dz, int64_t first, T* target,
+                               int64_t sequence, int64_t position) {
   using V = Vec<T>;
   const int64_t channels = conv.channels;
-  const int64_t haloRows = conv.haloRows();
-  for (int64_t item = begin; item < end; item++) {
-    const int64_t sequence = item / (haloRows + conv.tokens);
-    const int64_t position = item % (haloRows + conv.tokens) - haloRows;
-    const int64_t reach = reachAhead(conv, sequence, position);
-    const T* ownTap = conv.taps + (conv.width - 1) * channels;
-    const T* gradients = dz + sequence * conv.tokens * channels;
-    T* target = position >= 0 ? dx + (sequence * conv.tokens + position) * channels
-                              : dHalo + (sequence * haloRows + haloRows + position) * channels;
-    forRow<T>(channels, [=](int64_t i, int count) {
-      V sum = V::zero();
-      for (int64_t ahead = position < 0 ? -position : 0; ahead <= reach; ahead++) {
-        sum = sum + loadUpTo(ownTap - ahead * channels + i, count) *
-                        loadUpTo(gradients + (position + ahead) * channels + i, count);
-      }
-      storeUpTo(sum, target + i, count);
+  const int64_t reach = reachAhead(conv, sequence, position);
+  const T* ownTap = conv.taps + (conv.width - 1) * channels;
+  forRow<T>(channels, [=](int64_t i, int count) {
+    V sum = V::zero();
+    for (int64_t ahead = position < 0 ? -position : 0; ahead <= reach; ahead++) {
+      sum = sum + loadUpTo(ownTap - ahead * channels + i, count) *
+                      loadUpTo(dz + (position + ahead - first) * channels + i, count);
+    }
+    storeUpTo(sum, target + i, count);
+  });
+}
+
+/// Adds what one token gives to the gradients of taps and bias, `sums` [width + 1, channels].
+template <typename T>
+static inline void addWeightGradients(const CausalConv<T>& conv, const T* dz, T* sums, int64_t sequence,
+                                      int64_t token) {
+  const int64_t channels = conv.channels;
+  const int64_t reach = reachBack(conv, sequence, token);
+  T* ownSum = sums + (conv.width - 1) * channels;
+  T* biasSum = sums + conv.width * channels;
+  forRow<T>(channels, [=, &conv](int64_t i, int count) {
+    const Vec<T> gradient = loadUpTo(dz + i, count);
+    forTaps(conv, sequence, token, reach, [&](int64_t back, const T* source) {
+      T* sum = ownSum - back * channels + i;
+      storeUpTo(loadUpTo(sum, count) + gradient * loadUpTo(source + i, count), sum, count);
     });
-  }
+    storeUpTo(loadUpTo(biasSum + i, count) + gradient, biasSum + i, count);
+  });
 }
 
 template <typename T>
-static inline void tapBlocks(const CausalConv<T>& conv, const T* dz, T* dTaps, int64_t numTokens,
-                             int64_t begin, int64_t end) {
+static inline void backwardBlocks(const CausalConv<T>& conv, const T* bias, bool silu, const T* dy, T* dx,
+                                  T* dHalo, T* blocks, T* scratch, int64_t begin, int64_t end) {
   const int64_t channels = conv.channels;
+  const int64_t blocksPerSequence = (conv.tokens + causalConvBlockTokens - 1) / causalConvBlockTokens;
+  const auto smaller = [](int64_t a, int64_t b) { return a < b ? a : b; };
   for (int64_t block = begin; block < end; block++) {
-    T* sums = dTaps + block * conv.width * channels;
-    for (int64_t i = 0; i < conv.width * channels; i++) sums[i] = T(0);
-    T* ownSum = sums + (conv.width - 1) * channels;
-    const int64_t first = block * causalConvBlockTokens;
-    const int64_t last =
-        first + causalConvBlockTokens < numTokens ? first + causalConvBlockTokens : numTokens;
-    for (int64_t row = first; row < last; row++) {
-      const int64_t sequence = row / conv.tokens;
-      const int64_t token = row % conv.tokens;
-      const int64_t reach = reachBack(conv, sequence, token);
-      forRow<T>(channels, [=, &conv](int64_t i, int count) {
-        const Vec<T> gradient = loadUpTo(dz + row * channels + i, count);
-        forTaps(conv, sequence, token, reach, [&](int64_t back, const T* source) {
-          T* sum = ownSum - back * channels + i;
-          storeUpTo(loadUpTo(sum, count) + gradient * loadUpTo(source + i, count), sum, count);
-        });
-      });
+    const int64_t sequence = block / blocksPerSequence;
+    const int64_t first = block % blocksPerSequence * causalConvBlockTokens;
+    const int64_t last = smaller(first + causalConvBlockTokens, conv.tokens);
+    const int64_t firstRow = sequence * conv.tokens + first;
+    const T* dz = dy + firstRow * channels;
+    if (silu) {
+      // The tokens after the block that read it are computed in the next block too.
+      for (int64_t token = first; token < smaller(last + conv.width - 1, conv.tokens); token++) {
+        const int64_t offset = (token - first) * channels;
+        tokenRow(conv, bias, Output::siluGradient, dz + offset, scratch + offset, sequence, token);
+      }
+      dz = scratch;
+    }
+    for (int64_t position = first == 0 ? -conv.haloRows() : first; position < 0; position++) {
+      T* target = dHalo + ((sequence + 1) * conv.haloRows() + position) * channels;
+      positionRow(conv, dz, first, target, sequence, position);
+    }
+    T* sums = blocks + block * (conv.width + 1) * channels;
+    for (int64_t i = 0; i < (conv.width + 1) * channels; i++) sums[i] = T(0);
+    for (int64_t token = first; token < last; token++) {
+      const int64_t offset = (token - first) * channels;
+      positionRow(conv, dz, first, dx + firstRow * channels + offset, sequence, token);
+      addWeightGradients(conv, dz + offset, sums, sequence, token);
     }
   }
 }
 
-void causalConvForward(const CausalConv<float>& conv, const float* bias, ConvOutput kind, const float* dy,
-                       float* y, int64_t begin, int64_t end) {
-  forwardTokens(conv, bias, kind, dy, y, begin, end);
+void causalConvForward(const CausalConv<float>& conv, const float* bias, bool silu, float* y, int64_t begin,
+                       int64_t end) {
+  forwardTokens(conv, bias, silu, y, begin, end);
 }
 
-void causalConvForward(const CausalConv<double>& conv, const double* bias, ConvOutput kind, const double* dy,
-                       double* y, int64_t begin, int64_t end) {
-  forwardTokens(conv, bias, kind, dy, y, begin, end);
+void causalConvForward(const CausalConv<double>& conv, const double* bias, bool silu, double* y,
+                       int64_t begin, int64_t end) {
+  forwardTokens(conv, bias, silu, y, begin, end);
 }
 
-void causalConvBackward(const CausalConv<float>& conv, const float* dz, float* dx, float* dHalo,
-                        int64_t begin, int64_t end) {
-  backwardPositions(conv, dz, dx, dHalo, begin, end);
+void causalConvBackward(const CausalConv<float>& conv, const float* bias, bool silu, const float* dy,
+                        float* dx, float* dHalo, float* blocks, float* scratch, int64_t begin, int64_t end) {
+  backwardBlocks(conv, bias, silu, dy, dx, dHalo, blocks, scratch, begin, end);
 }
 
-void causalConvBackward(const CausalConv<double>& conv, const double* dz, double* dx, double* dHalo,
-                        int64_t begin, int64_t end) {
-  backwardPositions(conv, dz, dx, dHalo, begin, end);
-}
-
-void causalConvTaps(const CausalConv<float>& conv, const float* dz, float* dTaps, int64_t numTokens,
-                    int64_t begin, int64_t end) {
-  tapBlocks(conv, dz, dTaps, numTokens, begin, end);
-}
-
-void causalConvTaps(const CausalConv<double>& conv, const double* dz, double* dTaps, int64_t numTokens,
-                    int64_t begin, int64_t end) {
-  tapBlocks(conv, dz, dTaps, numTokens, begin, end);
+void causalConvBackward(const CausalConv<double>& conv, const double* bias, bool silu, const double* dy,
+                        double* dx, double* dHalo, double* blocks, double* scratch, int64_t begin,
+                        int64_t end) {
+  backwardBlocks(conv, bias, silu, dy, dx, dHalo, blocks, scratch, begin, end);
 }
 
 }  // namespace LONGSCAN_LEVEL

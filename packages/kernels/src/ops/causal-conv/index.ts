@@ -51,50 +51,36 @@ const causalConvOp = defineOp<CausalConvInputs, Attributes>({
     if (resets !== null) expectShape('causal-conv', 'resets', resets, [B, T]);
     const taps = transposed(call, weight);
     const output = call.empty(x.shape, x.dtype);
-    const { id: y } = output;
-    call.native.causalConvForward(
-      call.stream,
-      x.id,
-      ...ids(halo, taps, resets),
-      bias?.id ?? null,
-      silu,
-      null,
-      y,
-    );
+    call.native.causalConvForward(call.stream, ...shared({ x, halo, taps, resets, bias }), silu, output.id);
     call.device.flops += (2 * W + (silu ? 4 : 0)) * x.size;
     return { output, save: { x, taps, bias, halo, resets } };
   },
-  backward(call, { x, taps, bias, halo, resets }, dy, { silu }) {
-    const { native, stream, needs } = call;
-    const shared = [x!.id, ...ids(halo ?? null, taps!, resets ?? null)] as const;
-    const [W, D] = taps!.shape as [number, number];
-    let dz = dy;
-    if (silu) {
-      dz = call.empty(dy.shape, dy.dtype);
-      native.causalConvForward(stream, ...shared, bias?.id ?? null, true, dy.id, dz.id);
-    }
+  backward(call, saved, dy, { silu }) {
+    const { needs } = call;
+    const halo = saved.halo ?? null;
+    const [B, T, D] = dy.shape as [number, number, number];
+    const W = saved.taps!.dim(0);
     const dx = call.empty(dy.shape, dy.dtype);
     const dHalo = halo && call.empty(halo.shape, dy.dtype);
-    native.causalConvBackward(stream, ...shared, dz.id, dx.id, dHalo?.id ?? null);
-    call.device.flops += ((silu ? 4 : 2) * W + 2 * W) * dy.size;
-
-    let dWeight: Tensor | null = null;
-    if (needs.weight) {
-      const blocks = call.empty([Math.ceil(dy.size / D / blockTokens), W * D], dy.dtype);
-      native.causalConvTaps(stream, ...shared, dz.id, blocks.id);
-      const dTaps = call.empty([W, D], dy.dtype);
-      sumRows(blocks, dTaps.view([W * D]), false);
-      dWeight = transposed(call, dTaps);
-    }
-    const dBias = needs.bias
-      ? call.weightGradient(bias!, [dz], (target, accumulate) => sumRows(dz, target, accumulate))
-      : null;
-    return { x: dx, weight: dWeight, bias: dBias, halo: dHalo ?? null };
+    const blocks = call.empty([B * Math.ceil(T / blockTokens), (W + 1) * D], dy.dtype);
+    const inputs = shared(saved);
+    call.native.causalConvBackward(call.stream, ...inputs, silu, dy.id, dx.id, dHalo?.id ?? null, blocks.id);
+    call.device.flops += (4 * W + (silu ? 2 * W + 8 : 0)) * dy.size;
+    if (!needs.weight && !needs.bias) return { x: dx, halo: dHalo };
+    const sums = call.empty([(W + 1) * D], dy.dtype);
+    sumRows(blocks, sums, false);
+    return {
+      x: dx,
+      weight: transposed(call, sums.view([W, D])),
+      bias: needs.bias ? sums.view([D], W * D) : null,
+      halo: dHalo,
+    };
   },
 });
 
-function ids(halo: Tensor | null, taps: Tensor, resets: Tensor | null) {
-  return [halo?.id ?? null, taps.id, resets?.id ?? null] as const;
+/** The inputs of both passes, in the order of the native calls. */
+function shared({ x, halo, taps, resets, bias }: Readonly<Record<string, Tensor | null>>) {
+  return [x!.id, halo?.id ?? null, taps!.id, resets?.id ?? null, bias?.id ?? null] as const;
 }
 
 /** [D, W] to [W, D], so that the channels of a tap lie side by side, and back. */

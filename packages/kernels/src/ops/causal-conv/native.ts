@@ -1,8 +1,8 @@
 declare module '../../native.js' {
   interface Native {
     /**
-     * z = bias + Σ taps of x [B, T, D]; y = z, or with `silu` silu(z), or with `dy` too dy · silu'(z). taps [W, D], the
-     * last one of the token itself; halo [B, W - 1, D] or null: zeros; resets i32 [B, T] or null
+     * y = act(bias + Σ taps of x [B, T, D]), act SiLU or none. taps [W, D], the last one of the token itself; halo
+     * [B, W - 1, D] or null: zeros; resets i32 [B, T] or null
      */
     causalConvForward(
       stream: number,
@@ -12,29 +12,24 @@ declare module '../../native.js' {
       resets: number | null,
       bias: number | null,
       silu: boolean,
-      dy: number | null,
       y: number,
     ): void;
-    /** dx and, where there is a halo, dHalo */
+    /**
+     * dx; dHalo where there is a halo; the gradients of taps and bias by blocks of 64 tokens of a sequence, blocks
+     * [B · ceil(T / 64), (W + 1) · D]
+     */
     causalConvBackward(
       stream: number,
       x: number,
       halo: number | null,
       taps: number,
       resets: number | null,
-      dz: number,
+      bias: number | null,
+      silu: boolean,
+      dy: number,
       dx: number,
       dHalo: number | null,
-    ): void;
-    /** dTaps by blocks of 64 tokens, [blocks, W · D] */
-    causalConvTaps(
-      stream: number,
-      x: number,
-      halo: number | null,
-      taps: number,
-      resets: number | null,
-      dz: number,
-      dTaps: number,
+      blocks: number,
     ): void;
   }
 }
