@@ -30,7 +30,7 @@ struct Common {
   Decay decay;
   double scale;
   TensorRef k, v, g, bonus, resets;
-  int64_t B, T, H, K, V;
+  int64_t B, T, H, G, K, V;
 
   explicit Common(Args& args)
       : stream(args.stream()),
@@ -42,8 +42,8 @@ struct Common {
         bonus(args.optionalTensor("bonus")),
         resets(args.optionalTensor("resets")) {
     args.check(k.numDims == 4 && v.numDims == 4, "k and v have 4 dims");
-    B = k.dim(0), T = k.dim(1), H = k.dim(2), K = k.dim(3), V = v.dim(3);
-    args.check(v.dim(0) == B && v.dim(1) == T && v.dim(2) == H, "k and v do not fit");
+    B = v.dim(0), T = v.dim(1), H = v.dim(2), V = v.dim(3), G = k.dim(2), K = k.dim(3);
+    args.check(k.dim(0) == B && k.dim(1) == T && G >= 1 && H % G == 0, "k and v do not fit");
     args.check(K >= 1 && V >= 1 && K <= 4096 && V <= 4096, "head sizes are not between 1 and 4096");
     args.check(decay >= Decay::identity && decay <= Decay::diagonal, "unknown decay");
     args.checkSameType(k, v);
@@ -63,6 +63,7 @@ struct Common {
     return {B,
             T,
             H,
+            G,
             static_cast<int>(K),
             static_cast<int>(V),
             decay,
@@ -92,6 +93,10 @@ struct Common {
   TensorRef keys(Args& args, const char* name) const {
     return sized(args, args.tensor(name), k.numElements, name);
   }
+  /// Of each head for itself, [B, T, H, K].
+  TensorRef channels(Args& args, const char* name) const {
+    return sized(args, args.tensor(name), B * T * H * K, name);
+  }
   TensorRef checkpoints(Args& args) const {
     const TensorRef tensor = args.optionalTensor("checkpoints");
     const int64_t numChunks = (T + decayChunk - 1) / decayChunk;
@@ -111,7 +116,7 @@ Napi::Value bindSweep(Args& args) {
   const bool withKeys = axis == Axis::key;
   const TensorRef reader = withKeys ? common.keys(args, "reader") : common.values(args, "reader");
   const TensorRef h0 = common.optionalState(args, "h0");
-  const TensorRef out = withKeys ? common.values(args, "out") : common.keys(args, "out");
+  const TensorRef out = withKeys ? common.values(args, "out") : common.channels(args, "out");
   const TensorRef state = common.optionalState(args, "state");
   const TensorRef factor = args.optionalTensor("factor");
   const TensorRef reset = args.optionalTensor("reset");
@@ -141,7 +146,7 @@ Napi::Value bindCorrect(Args& args) {
   const bool withKeys = axis == Axis::key;
   const TensorRef reader = withKeys ? common.keys(args, "reader") : common.values(args, "reader");
   const TensorRef h0 = common.state(args, "h0");
-  const TensorRef out = withKeys ? common.values(args, "out") : common.keys(args, "out");
+  const TensorRef out = withKeys ? common.values(args, "out") : common.channels(args, "out");
   ThreadPool& pool = common.stream.context().pool();
   dispatchFloat(args, common.k.dtype, [&](auto zero) {
     using Real = decltype(zero);
@@ -171,12 +176,12 @@ Napi::Value bindAdjoint(Args& args) {
 Napi::Value bindWriteGrad(Args& args) {
   const Common common(args);
   const TensorRef q = common.keys(args, "q");
-  const TensorRef dq = common.keys(args, "dq");
+  const TensorRef dq = common.channels(args, "dq");
   const TensorRef dO = common.values(args, "dO");
   const TensorRef checkpoints = common.checkpoints(args);
   const TensorRef dht = common.optionalState(args, "dht");
   const bool fromZero = args.flag("fromZero");
-  const TensorRef dk = common.keys(args, "dk");
+  const TensorRef dk = common.channels(args, "dk");
   const TensorRef dv = common.values(args, "dv");
   const TensorRef dg = args.optionalTensor("dg");
   const TensorRef dbonus = args.optionalTensor("dbonus");

@@ -29,17 +29,17 @@ static void sweepHead(const GatedLinearSweep<Real>& task, int64_t index, Scratch
       anyReset = true;
       for (int x = 0; x < Kp * Vp; x++) s.state[x] = 0;
     }
-    head.loadKeys(c.k, tile, s.k);
-    head.loadValues(c.v, tile, s.v);
+    head.keys.load(c.k, tile, s.k);
+    head.values.load(c.v, tile, s.v);
     loadDecays(head, tile, s);
     if (task.axis == Axis::key) {
-      head.loadKeys(task.reader, tile, s.q);
+      head.keys.load(task.reader, tile, s.q);
       readWithKeys(c, s);
-      head.storeValues(s.o, tile, task.out);
+      head.values.store(s.o, tile, task.out);
     } else {
-      head.loadValues(task.reader, tile, s.o);
+      head.values.load(task.reader, tile, s.o);
       readWithValues(c, s);
-      head.storeKeys(s.queryRows, tile, task.out);
+      head.channels.store(s.queryRows, tile, task.out);
     }
     scaleRows(c, s.k, s.suffix, Real(1), Kp, s.keyRows);
     multiply<Real, Old::scaleRows>(Kp, Vp, L, s.keyRows, 1, Kp, s.v, Vp, s.state, Vp, s.total);
@@ -65,15 +65,15 @@ static inline void correctTile(const GatedLinearCorrect<Real>& task, const Head<
                                Scratch<Real>& s) {
   const GatedLinear<Real>& c = task.call;
   if (task.axis == Axis::key) {
-    head.loadKeys(task.reader, tile, s.q);
-    head.loadValues(task.out, tile, s.o);
+    head.keys.load(task.reader, tile, s.q);
+    head.values.load(task.out, tile, s.o);
     for (int x = 0; x < L * s.Kp; x++) s.queryRows[x] = s.q[x] * s.moved[x];
     multiply<Real, Old::add>(L, s.Vp, c.K, s.queryRows, s.Kp, 1, s.state, s.Vp, s.o, s.Vp);
-    head.storeValues(s.o, tile, task.out);
+    head.values.store(s.o, tile, task.out);
     return;
   }
-  head.loadValues(task.reader, tile, s.o);
-  head.loadKeys(task.out, tile, s.queryRows);
+  head.values.load(task.reader, tile, s.o);
+  head.channels.load(task.out, tile, s.queryRows);
   transposeRows(s.o, s.Vp, s.transposed);
   multiply<Real, Old::drop>(s.Kp, L, c.V, s.state, s.Vp, 1, s.transposed, L, s.product, L);
   for (int i = 0; i < L; i++) {
@@ -81,7 +81,7 @@ static inline void correctTile(const GatedLinearCorrect<Real>& task, const Head<
       s.queryRows[i * s.Kp + x] += s.product[x * L + i] * s.moved[i * s.Kp + x];
     }
   }
-  head.storeKeys(s.queryRows, tile, task.out);
+  head.channels.store(s.queryRows, tile, task.out);
 }
 
 template <typename Real>

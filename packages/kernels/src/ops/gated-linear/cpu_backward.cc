@@ -20,8 +20,8 @@ static void adjointHead(const GatedLinearAdjoint<Real>& task, int64_t index, Scr
   loadState<Real>(nullptr, c.K, c.V, s.state, s.Kp, s.Vp);
   for (int64_t end = head.tiles().firstReset(); end > 0;) {
     const Tile tile = head.tiles().before(end);
-    head.loadKeys(task.q, tile, s.q);
-    head.loadValues(task.dO, tile, s.o);
+    head.keys.load(task.q, tile, s.q);
+    head.values.load(task.dO, tile, s.o);
     loadDecays(head, tile, s);
     adjointStep(c, s);
     end = tile.token;
@@ -48,7 +48,7 @@ static inline void storeDecayGrads(const Head<Real>& head, const Tile& tile, con
   // A read that leaves its own token out does not meet that token's decay either.
   const bool readsBefore = readLag(c) == 1;
   for (int i = tile.numTokens - 1; i >= 0; i--) {
-    const int64_t row = head.keyOffset + (tile.token + i) * head.keyStride;
+    const int64_t row = head.channels.offset + (tile.token + i) * head.channels.stride;
     // Where there is no state before a token its decay has exactly no effect.
     const bool none = i == 0 && (tile.reset || (fromZero && tile.token == 0));
     Real total = 0;
@@ -107,9 +107,9 @@ static inline void addThroughBonus(const Scratch<Real>& s, const Real* rows, Rea
 /// What goes through the bonus: to dq, dk (in keyRows) and the sum of u's gradient.
 template <typename Real>
 static inline void addBonusGrads(const Head<Real>& head, const Tile& tile, Scratch<Real>& s, Real* dq) {
-  head.loadKeys(dq, tile, s.queryRows);
+  head.channels.load(dq, tile, s.queryRows);
   addThroughBonus(s, s.k, s.queryRows);
-  head.storeKeys(s.queryRows, tile, dq);
+  head.channels.store(s.queryRows, tile, dq);
   addThroughBonus(s, s.q, s.keyRows);
   for (int x = 0; x < head.call.K; x++) {
     Real sum = 0;
@@ -133,10 +133,10 @@ static void writeGradHead(const GatedLinearWriteGrad<Real>& task, int64_t index,
       const int64_t chunk = index * numChunks + (end - 1) / decayChunk;
       decayGradAtEnd(c, task.checkpoints + chunk * stateSize, s, s.running);
     }
-    head.loadKeys(task.q, tile, s.q);
-    head.loadKeys(c.k, tile, s.k);
-    head.loadValues(c.v, tile, s.v);
-    head.loadValues(task.dO, tile, s.o);
+    head.keys.load(task.q, tile, s.q);
+    head.keys.load(c.k, tile, s.k);
+    head.values.load(c.v, tile, s.v);
+    head.values.load(task.dO, tile, s.o);
     loadDecays(head, tile, s);
     computeScores(c, s);
     computeScoreGrads(c, s);
@@ -144,9 +144,9 @@ static void writeGradHead(const GatedLinearWriteGrad<Real>& task, int64_t index,
     if (task.dg != nullptr)
       storeDecayGrads(head, tile, s, task.dq, s.keyRows, task.fromZero, s.running, task.dg);
     if (task.dbonus != nullptr) addBonusGrads(head, tile, s, task.dq);
-    head.storeKeys(s.keyRows, tile, task.dk);
+    head.channels.store(s.keyRows, tile, task.dk);
     computeValueGrads(c, s);
-    head.storeValues(s.v, tile, task.dv);
+    head.values.store(s.v, tile, task.dv);
     adjointStep(c, s);
     if (tile.reset) {
       // What came before this document had no part in it.

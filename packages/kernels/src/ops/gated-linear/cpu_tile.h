@@ -66,44 +66,47 @@ static inline void storeState(const Real* from, int Vp, int K, int V, Real* to) 
   }
 }
 
+/// The rows of one head in a tensor [B, T, heads, size].
+struct HeadRows {
+  int64_t offset;  // of token 0
+  int64_t stride;  // from one token to the next
+  int size;
+
+  HeadRows(int64_t b, int64_t T, int64_t numHeads, int64_t head, int rowSize)
+      : offset((b * T * numHeads + head) * rowSize), stride(numHeads * rowSize), size(rowSize) {}
+
+  /// A tile's rows into scratch [L, padded size], and back.
+  template <typename Real>
+  void load(const Real* from, const Tile& tile, Real* to) const {
+    loadRows(from + offset + tile.token * stride, stride, tile.numTokens, size, to, padded(size));
+  }
+  template <typename Real>
+  void store(const Real* from, const Tile& tile, Real* to) const {
+    storeRows(from, padded(size), tile.numTokens, size, to + offset + tile.token * stride, stride);
+  }
+};
+
 /// One head of one batch row of a call.
 template <typename Real>
 struct Head {
   const GatedLinear<Real>& call;
   int64_t b, h;
-  int64_t keyStride, valueStride;  // from one token to the next
-  int64_t keyOffset, valueOffset;  // of token 0
+  HeadRows keys;      // of k and q, [B, T, G, K]
+  HeadRows channels;  // of what each head has for itself, [B, T, H, K]
+  HeadRows values;    // [B, T, H, V]
 
   Head(const GatedLinear<Real>& c, int64_t index)
       : call(c),
         b(index / c.H),
         h(index % c.H),
-        keyStride(c.H * c.K),
-        valueStride(c.H * c.V),
-        keyOffset((b * c.T * c.H + h) * c.K),
-        valueOffset((b * c.T * c.H + h) * c.V) {}
+        keys(b, c.T, c.G, h / (c.H / c.G), c.K),
+        channels(b, c.T, c.H, h, c.K),
+        values(b, c.T, c.H, h, c.V) {}
 
   DocumentTiles tiles() const {
     return {call.resets == nullptr ? nullptr : call.resets + b * call.T, call.T};
   }
 
-  /// A tile's rows of a tensor [B, T, H, K] into scratch [L, Kp], and back; then the same for [B, T, H, V].
-  void loadKeys(const Real* from, const Tile& tile, Real* to) const {
-    loadRows(from + keyOffset + tile.token * keyStride, keyStride, tile.numTokens, call.K, to,
-             padded(call.K));
-  }
-  void storeKeys(const Real* from, const Tile& tile, Real* to) const {
-    storeRows(from, padded(call.K), tile.numTokens, call.K, to + keyOffset + tile.token * keyStride,
-              keyStride);
-  }
-  void loadValues(const Real* from, const Tile& tile, Real* to) const {
-    loadRows(from + valueOffset + tile.token * valueStride, valueStride, tile.numTokens, call.V, to,
-             padded(call.V));
-  }
-  void storeValues(const Real* from, const Tile& tile, Real* to) const {
-    storeRows(from, padded(call.V), tile.numTokens, call.V, to + valueOffset + tile.token * valueStride,
-              valueStride);
-  }
   void loadBonus(Real* to) const {
     if (call.bonus == nullptr) return;
     for (int x = 0; x < call.K; x++) to[x] = call.bonus[h * call.K + x];
@@ -127,7 +130,7 @@ static inline void loadDecays(const Head<Real>& head, const Tile& tile, Scratch<
   const int lag = readLag(c);
   if (c.decay == Decay::diagonal) {
     const int Kp = s.Kp;
-    head.loadKeys(c.g, tile, s.decay);
+    head.channels.load(c.g, tile, s.decay);
     for (int x = 0; x < Kp; x += V::width) {
       V log = V::zero();
       for (int i = 0; i < L; i++) {

@@ -22,10 +22,11 @@ enum class Axis : int { key = 0, value = 1 };
 template <typename Real>
 struct GatedLinear {
   int64_t B, T, H;
+  int64_t G;  // groups of H / G heads that share keys and queries
   int K, V;
   Decay decay;
   Real scale;
-  const Real* k;          // [B, T, H, K]
+  const Real* k;          // [B, T, G, K]
   const Real* v;          // [B, T, H, V]
   const Real* g;          // log decay <= 0: identity null; fixed [H]; scalar [B, T, H]; diagonal [B, T, H, K]
   const Real* bonus;      // [H, K] or null
@@ -38,7 +39,7 @@ template <typename Real>
 struct GatedLinearSweep {
   GatedLinear<Real> call;
   Axis axis;
-  const Real* reader;  // [B, T, H, K] of keys or [B, T, H, V] of values
+  const Real* reader;  // [B, T, G, K] of keys or [B, T, H, V] of values
   const Real* h0;      // [B, H, V, K] or null
   Real* out;           // [B, T, H, V] read with keys; [B, T, H, K] with values, then without the bonus
   Real* state;         // [B, H, V, K]: the state after the slice; null: not wanted
@@ -62,7 +63,7 @@ struct GatedLinearCorrect {
 template <typename Real>
 struct GatedLinearAdjoint {
   GatedLinear<Real> call;  // k and v are not read
-  const Real* q;           // [B, T, H, K]
+  const Real* q;           // [B, T, G, K]
   const Real* dO;          // [B, T, H, V]
   Real* adjoint;           // [B, H, V, K]
 };
@@ -72,13 +73,13 @@ struct GatedLinearAdjoint {
 template <typename Real>
 struct GatedLinearWriteGrad {
   GatedLinear<Real> call;
-  const Real* q;            // [B, T, H, K], as in GatedLinearAdjoint
+  const Real* q;            // [B, T, G, K], as in GatedLinearAdjoint
   Real* dq;                 // [B, T, H, K]: of a sweep on the value axis; with a bonus its part is added
   const Real* dO;           // [B, T, H, V]
   const Real* checkpoints;  // of a sweep, or null
   const Real* dht;          // [B, H, V, K] or null
   bool fromZero;            // no state entered the slice
-  Real* dk;                 // [B, T, H, K]
+  Real* dk;                 // [B, T, H, K], each head's share
   Real* dv;                 // [B, T, H, V]
   Real* dg;                 // like g; null where the decay has no gradient
   Real* dbonus;             // [B, H, K], one share for each batch row; null if `bonus` is, and only then

@@ -1,6 +1,7 @@
 import type { ForwardCall } from '../../autograd/define-op.js';
 import type { Kept, RecurrenceInputs, RecurrenceOp } from '../../recurrence-op.js';
 import { expectShape, type Tensor } from '../../tensor.js';
+import '../broadcast/native.js';
 import { sumRows } from '../sum-rows/index.js';
 import './native.js';
 import { gatedLinearReference } from './reference.js';
@@ -20,13 +21,13 @@ const decayCodes: Readonly<Record<DecayKind, number>> = {
 const axisCodes = { key: 0, value: 1 } as const;
 
 export interface GatedLinearInputs extends RecurrenceInputs {
-  /** [B, T, H, K] */
+  /** [B, T, H, K], or [B, T, G, K] for G groups of H / G heads in succession that share their queries. */
   readonly q: Tensor;
-  /** [B, T, H, K] */
+  /** Like q. */
   readonly k: Tensor;
   /** [B, T, H, V] */
   readonly v: Tensor;
-  /** Log decay, <= 0: identity null; fixed-scalar [H]; scalar [B, T, H]; diagonal [B, T, H, K], or V for `decayOn: 'value'`. */
+  /** Log decay, <= 0: identity null; fixed-scalar [H]; scalar [B, T, H]; diagonal [B, T, H, K]. */
   readonly g: Tensor | null;
 }
 
@@ -40,7 +41,7 @@ export interface GatedLinearOptions {
   readonly scale?: number;
   /**
    * The axis of the state that a diagonal decay acts on. `value`: S_t = S_{t-1} diag(a_t) + k_t v_tᵀ, v being slots with
-   * a decay each; states are then [B, H, K, V] instead of [B, H, V, K].
+   * a decay each: g is [B, T, H, V], a state [B, H, K, V] instead of [B, H, V, K], and q and k have H heads.
    */
   readonly decayOn?: 'key' | 'value';
 }
@@ -56,7 +57,7 @@ interface Sweep extends Kept {
 /**
  * S_t = a_t S_{t-1} + k_t v_tᵀ, o_t = scale · S_tᵀ q_t, in chunkwise form (GLA, arXiv 2312.06635, sections 4.2-4.3;
  * Lightning Attention-2, arXiv 2401.04658, for the fixed decay; GSA, arXiv 2409.07146, for `decayOn: 'value'`).
- * With `read: 'exclusive'`, o_t = scale · (S_{t-1} + diag(u) k_t v_tᵀ)ᵀ q_t (RWKV-6, arXiv 2404.05892, equation 19).
+ * With `read: 'exclusive'`, o_t = scale · (S_{t-1} + diag(u) k_t v_tᵀ)ᵀ q_t (RWKV-6, arXiv 2404.05892, section 4.2).
  */
 export function gatedLinear(decay: DecayKind, options?: GatedLinearOptions): RecurrenceOp<GatedLinearInputs>;
 export function gatedLinear(
@@ -87,16 +88,19 @@ export function gatedLinear(
   /** FLOPs of `perToken` products with the K × V state and `intra` products inside a tile of 16 tokens. */
   const count = (call: ForwardCall, { q, v }: GatedLinearInputs, perToken: number, intra: number): void => {
     const [K, V] = [q.dim(3), v.dim(3)];
-    call.device.flops += (q.size / K) * (2 * perToken * K * V + intra * 16 * (K + V));
+    call.device.flops += (v.size / V) * (2 * perToken * K * V + intra * 16 * (K + V));
   };
   const stateShape = (inputs: GatedLinearInputs): readonly [number, number, number, number] => {
     const { q, k, v, g, u } = inputs;
-    const [B, T, H, K] = q.shape as [number, number, number, number];
-    expectShape(name, 'q', q, [-1, -1, -1, -1]);
+    expectShape(name, 'v', v, [-1, -1, -1, -1]);
+    const [B, T, H] = v.shape as [number, number, number, number];
+    expectShape(name, 'q', q, [B, T, -1, -1]);
+    const [G, K] = [q.dim(2), q.dim(3)];
+    // Groups that do not divide the heads, or that a decay along the values cannot have.
+    if (decayOn === 'value' || H % G !== 0) expectShape(name, 'q', q, [B, T, H, K]);
     expectShape(name, 'k', k, q.shape);
-    expectShape(name, 'v', v, [B, T, H, -1]);
     const [key, value] = byAxis(k, v);
-    const gateShape = { 'fixed-scalar': [H], scalar: [B, T, H], diagonal: key.shape };
+    const gateShape = { 'fixed-scalar': [H], scalar: [B, T, H], diagonal: [B, T, H, key.dim(3)] };
     if (decay !== 'identity') expectShape(name, 'g', g ?? v, gateShape[decay]);
     if (read === 'exclusive') expectShape(name, 'u', u ?? v, [H, K]);
     return [B, H, value.dim(3), key.dim(3)];
@@ -169,7 +173,7 @@ export function gatedLinear(
     prepareBackward(call, inputs, resets, { incoming }, outputGradient) {
       const { q } = inputs;
       const [B, H, R, N] = stateShape(inputs);
-      const dq = call.empty(q.shape, q.dtype);
+      const dq = call.empty(perHead(q, H), q.dtype);
       const numChunks = Math.ceil(q.dim(1) / 64);
       const checkpoints = hasGradient ? call.empty([B, H, numChunks, N, R], q.dtype) : null;
       call.native.gatedLinearSweep(
@@ -192,7 +196,7 @@ export function gatedLinear(
       const { dq, checkpoints } = prepared as { dq: Tensor; checkpoints: Tensor | null };
       const [first, second] = byAxis(q, outputGradient);
       const [firstGradient] = byAxis(dq, record.kept.output!);
-      const dk = call.empty(k.shape, k.dtype);
+      const dk = call.empty(perHead(k, v.dim(2)), k.dtype);
       const dv = call.empty(v.shape, v.dtype);
       const dg = hasGradient && g !== null ? call.empty(g.shape, g.dtype) : null;
       const bonusGradients = inputs.u ? call.empty([q.dim(0), inputs.u.size], q.dtype) : null;
@@ -214,14 +218,15 @@ export function gatedLinear(
       );
       count(call, inputs, 3, 2);
       const du = bonusGradients && sumOverBatch(call, bonusGradients, inputs.u!);
-      return { gradients: { q: dq, k: dk, v: dv, g: dg, u: du }, incoming };
+      const gradients = { q: sumOfGroup(call, dq, q), k: sumOfGroup(call, dk, k), v: dv, g: dg, u: du };
+      return { gradients, incoming };
     },
 
     reference({ q, k, v, g, u }, resets, h0) {
-      const [B, T, H, K] = q!.shape as [number, number, number, number];
-      const V = v!.shape[3]!;
+      const [B, T, H, V] = v!.shape as [number, number, number, number];
+      const [G, K] = q!.shape.slice(2) as [number, number];
       const [output, finalState] = gatedLinearReference(
-        { B, T, H, K, V, decay, decayOn, scale: scale ?? K ** -0.5, resets },
+        { B, T, H, G, K, V, decay, decayOn, scale: scale ?? K ** -0.5, resets },
         {
           q: q!.values,
           k: k!.values,
@@ -234,6 +239,20 @@ export function gatedLinear(
       return { output, finalState };
     },
   };
+}
+
+/** Shape of what each of H heads has in place of x [B, T, G, K]. */
+function perHead(x: Tensor, H: number): number[] {
+  return [x.dim(0), x.dim(1), H, x.dim(3)];
+}
+
+/** The gradient of x [B, T, G, K] from its heads' shares [B, T, H, K]. */
+function sumOfGroup(call: ForwardCall, shares: Tensor, x: Tensor): Tensor {
+  if (shares.size === x.size) return shares;
+  const sum = call.empty(x.shape, x.dtype);
+  call.native.sumRepeats(call.stream, shares.id, sum.id);
+  call.device.flops += shares.size;
+  return sum;
 }
 
 /** Shares [B, H·K] of the gradient of u [H, K]. */

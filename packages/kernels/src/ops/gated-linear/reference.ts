@@ -5,6 +5,8 @@ export interface GatedLinearCall {
   readonly B: number;
   readonly T: number;
   readonly H: number;
+  /** Groups of heads that share q and k. */
+  readonly G: number;
   readonly K: number;
   readonly V: number;
   readonly decay: DecayKind;
@@ -34,7 +36,7 @@ export function gatedLinearReference(
   call: GatedLinearCall,
   { q, k, v, g, u, h0 }: GatedLinearValues,
 ): [Float64Array, Float64Array] {
-  const { B, T, H, K, V, decayOn, scale, resets } = call;
+  const { B, T, H, G, K, V, decayOn, scale, resets } = call;
   const o = new Float64Array(B * T * H * V);
   const states = h0 ? h0.slice() : new Float64Array(B * H * V * K);
   for (let b = 0; b < B; b++) {
@@ -42,15 +44,16 @@ export function gatedLinearReference(
       const S = states.subarray((b * H + h) * V * K, (b * H + h + 1) * V * K);
       for (let t = 0; t < T; t++) {
         const row = (b * T + t) * H + h;
+        const key = ((b * T + t) * G + Math.floor((h * G) / H)) * K;
         if (resets?.[b * T + t]) S.fill(0);
         for (let j = 0; j < V; j++) {
           for (let i = 0; i < K; i++) {
             const at = decayOn === 'key' ? j * K + i : i * V + j;
             const before = S[at]!;
-            const written = k[row * K + i]! * v[row * V + j]!;
+            const written = k[key + i]! * v[row * V + j]!;
             S[at] = Math.exp(logDecay(call, g, h, row, i, j)) * before + written;
             const read = u ? before + u[h * K + i]! * written : S[at]!;
-            o[row * V + j]! += scale * q[row * K + i]! * read;
+            o[row * V + j]! += scale * q[key + i]! * read;
           }
         }
       }
