@@ -1,5 +1,7 @@
 import { activation, addAlong, mulAlong, reshape, scale, type Tensor } from '@longscan/kernels';
 import type { Init, ParameterDeclarer } from './layer.js';
+import { lowRank } from './low-rank.js';
+import { projection } from './projections.js';
 
 /** Range of the step Δ that `mambaStep` starts with (Mamba, arXiv 2312.00752, section 3.6). */
 const firstStep = { low: 1e-3, high: 1e-1 };
@@ -42,4 +44,23 @@ export function decayGate(
     const perHead = size === undefined ? step : reshape(step, [B, T, H, size]);
     return scale(mulAlong({ a: perHead, b: activation('exp', aLog) }, 2), -1);
   };
+}
+
+/** x [B, T, D] to one log decay per head [B, T, H], by the projection `a`: Gated DeltaNet's. */
+export function headDecay(param: ParameterDeclarer, numHeads: number): (x: Tensor) => Tensor {
+  const logits = projection(param, 'a', numHeads);
+  const decay = decayGate(param, { numHeads, rates: logUniform(0, 16), steps: mambaStep });
+  return (x) => decay(logits(x));
+}
+
+/** x [B, T, D] to one log decay per channel [B, T, H, size], through the narrow `f`: KDA's. */
+export function channelDecay(
+  param: ParameterDeclarer,
+  numHeads: number,
+  size: number,
+  rank: number,
+): (x: Tensor) => Tensor {
+  const logits = lowRank(param, 'f', { out: numHeads * size, rank, bias: null });
+  const decay = decayGate(param, { numHeads, size, rates: logUniform(1, 16), steps: { constant: 0 } });
+  return (x) => decay(logits(x));
 }

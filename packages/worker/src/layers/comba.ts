@@ -1,10 +1,10 @@
-import { activation, deltaRule, l2Norm, linear, mulAlong, sub } from '@longscan/kernels';
-import { decayGate, logUniform, mambaStep } from '../decay-gate.js';
+import { activation, deltaRule, l2Norm, mulAlong, sub } from '@longscan/kernels';
+import { headDecay } from '../decay-gate.js';
+import { deltaHeads } from '../delta-heads.js';
 import { headOutput } from '../head-output.js';
-import { headSize } from '../head-size.js';
 import { defineLayer } from '../layer.js';
-import { expectCount, expectPositive } from '../layer-options.js';
-import { convolvedHeads } from '../short-conv.js';
+import { expectPositive } from '../layer-options.js';
+import { projection } from '../projections.js';
 
 const op = deltaRule({ gate: 'scalar', erase: 'own' });
 
@@ -22,35 +22,23 @@ export default defineLayer({
   transition: 'dense',
   config: { numHeads: 4, expandK: 0.75, expandV: 1.5, convSize: 4, correction: 1, normEps: 1e-5 },
   create(config, param) {
-    const { numHeads: H, convSize, correction, normEps } = config;
-    expectCount('comba', { convSize });
+    const { numHeads: H, correction, normEps } = config;
     expectPositive('comba', { correction, normEps });
-    const K = headSize('comba', 'expandK', config.expandK, param.dModel, H);
-    const V = headSize('comba', 'expandV', config.expandV, param.dModel, H);
-    const query = convolvedHeads(param, 'q', [H], K, convSize);
-    const key = convolvedHeads(param, 'k', [H], K, convSize);
-    const value = convolvedHeads(param, 'v', [H], V, convSize);
+    const { V, query, key, value } = deltaHeads(param, 'comba', config);
     const innerDecay = param.tensor('decay', [H], { constant: 1 });
     const d = param.tensor('d', [H], { constant: correction });
-    const wa = param.projection('a', H, param.dModel);
-    const decay = decayGate(param, { numHeads: H, rates: logUniform(0, 16), steps: mambaStep });
-    const wb = param.projection('b', H, param.dModel);
-    const wg = param.projection('g', H * V, param.dModel);
-    const output = headOutput(param, {
-      numHeads: H,
-      size: V,
-      normEps,
-      gate: (x) => linear({ x, weight: wg, bias: null }),
-      gateActivation: 'sigmoid',
-    });
+    const decay = headDecay(param, H);
+    const strength = projection(param, 'b', H);
+    const gate = projection(param, 'g', H * V);
+    const output = headOutput(param, { numHeads: H, size: V, normEps, gate, gateActivation: 'sigmoid' });
 
     return (x, context) => {
       const k = key(x, context);
       const p = mulAlong({ a: k, b: activation('sigmoid', innerDecay) }, 2);
       const q = sub({ a: query(x, context), b: mulAlong({ a: p, b: d }, 2) });
       const v = value(x, context);
-      const g = decay(linear({ x, weight: wa, bias: null })); // [B, T, H], log decay, <= 0
-      const beta = activation('sigmoid', linear({ x, weight: wb, bias: null }));
+      const g = decay(x); // [B, T, H], log decay, <= 0
+      const beta = activation('sigmoid', strength(x));
       const inputs = { q: l2Norm(q), k: l2Norm(k), v, beta, g, b: l2Norm(p), e: null };
       return output(x, (meanwhile) => context.recurrence(op, inputs, meanwhile));
     };

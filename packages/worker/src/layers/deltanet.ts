@@ -1,9 +1,9 @@
-import { activation, deltaRule, l2Norm, linear, type Tensor } from '@longscan/kernels';
+import { activation, deltaRule, l2Norm } from '@longscan/kernels';
+import { deltaHeads } from '../delta-heads.js';
 import { headOutput } from '../head-output.js';
-import { headSize } from '../head-size.js';
 import { defineLayer } from '../layer.js';
-import { expectCount, expectPositive } from '../layer-options.js';
-import { convolvedHeads } from '../short-conv.js';
+import { expectPositive } from '../layer-options.js';
+import { projection } from '../projections.js';
 
 const op = deltaRule();
 
@@ -20,24 +20,17 @@ export default defineLayer({
   transition: 'dense',
   config: { numHeads: 4, expandK: 1, expandV: 1, convSize: 4, betaMax: 1, useGate: false, normEps: 1e-5 },
   create(config, param) {
-    const { numHeads: H, convSize, betaMax, normEps } = config;
-    expectCount('deltanet', { convSize });
+    const { numHeads: H, betaMax, normEps } = config;
     expectPositive('deltanet', { betaMax, normEps });
-    const K = headSize('deltanet', 'expandK', config.expandK, param.dModel, H);
-    const V = headSize('deltanet', 'expandV', config.expandV, param.dModel, H);
-    const query = convolvedHeads(param, 'q', [H], K, convSize);
-    const key = convolvedHeads(param, 'k', [H], K, convSize);
-    const value = convolvedHeads(param, 'v', [H], V, convSize);
-    const wb = param.projection('b', H, param.dModel);
-    const wg = config.useGate ? param.projection('g', H * V, param.dModel) : null;
-    const gate = wg && ((x: Tensor) => linear({ x, weight: wg, bias: null }));
+    const { V, query, key, value } = deltaHeads(param, 'deltanet', config);
+    const strength = projection(param, 'b', H);
+    const gate = config.useGate ? projection(param, 'g', H * V) : null;
     const output = headOutput(param, { numHeads: H, size: V, normEps, gate });
 
     return (x, context) => {
-      const q = l2Norm(query(x, context));
-      const k = l2Norm(key(x, context));
+      const [q, k] = [l2Norm(query(x, context)), l2Norm(key(x, context))];
       const v = value(x, context);
-      const beta = activation('sigmoid', linear({ x, weight: wb, bias: null }), betaMax);
+      const beta = activation('sigmoid', strength(x), betaMax);
       const inputs = { q, k, v, beta, g: null, b: null, e: null };
       return output(x, (meanwhile) => context.recurrence(op, inputs, meanwhile));
     };

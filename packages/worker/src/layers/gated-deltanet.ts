@@ -1,10 +1,10 @@
-import { activation, deltaRule, l2Norm, linear } from '@longscan/kernels';
-import { decayGate, logUniform, mambaStep } from '../decay-gate.js';
+import { activation, deltaRule, l2Norm } from '@longscan/kernels';
+import { headDecay } from '../decay-gate.js';
+import { deltaHeads } from '../delta-heads.js';
 import { headOutput } from '../head-output.js';
-import { headSize } from '../head-size.js';
 import { defineLayer } from '../layer.js';
-import { expectCount, expectPositive } from '../layer-options.js';
-import { convolvedHeads } from '../short-conv.js';
+import { expectPositive } from '../layer-options.js';
+import { projection } from '../projections.js';
 
 const op = deltaRule({ gate: 'scalar' });
 
@@ -21,31 +21,19 @@ export default defineLayer({
   transition: 'dense',
   config: { numHeads: 4, expandK: 0.75, expandV: 1.5, convSize: 4, betaMax: 1, normEps: 1e-5 },
   create(config, param) {
-    const { numHeads: H, convSize, betaMax, normEps } = config;
-    expectCount('gated-deltanet', { convSize });
+    const { numHeads: H, betaMax, normEps } = config;
     expectPositive('gated-deltanet', { betaMax, normEps });
-    const K = headSize('gated-deltanet', 'expandK', config.expandK, param.dModel, H);
-    const V = headSize('gated-deltanet', 'expandV', config.expandV, param.dModel, H);
-    const query = convolvedHeads(param, 'q', [H], K, convSize);
-    const key = convolvedHeads(param, 'k', [H], K, convSize);
-    const value = convolvedHeads(param, 'v', [H], V, convSize);
-    const wa = param.projection('a', H, param.dModel);
-    const decay = decayGate(param, { numHeads: H, rates: logUniform(0, 16), steps: mambaStep });
-    const wb = param.projection('b', H, param.dModel);
-    const wg = param.projection('g', H * V, param.dModel);
-    const output = headOutput(param, {
-      numHeads: H,
-      size: V,
-      normEps,
-      gate: (x) => linear({ x, weight: wg, bias: null }),
-    });
+    const { V, query, key, value } = deltaHeads(param, 'gated-deltanet', config);
+    const decay = headDecay(param, H);
+    const strength = projection(param, 'b', H);
+    const gate = projection(param, 'g', H * V);
+    const output = headOutput(param, { numHeads: H, size: V, normEps, gate });
 
     return (x, context) => {
-      const q = l2Norm(query(x, context));
-      const k = l2Norm(key(x, context));
+      const [q, k] = [l2Norm(query(x, context)), l2Norm(key(x, context))];
       const v = value(x, context);
-      const g = decay(linear({ x, weight: wa, bias: null })); // [B, T, H], log decay, <= 0
-      const beta = activation('sigmoid', linear({ x, weight: wb, bias: null }), betaMax);
+      const g = decay(x); // [B, T, H], log decay, <= 0
+      const beta = activation('sigmoid', strength(x), betaMax);
       const inputs = { q, k, v, beta, g, b: null, e: null };
       return output(x, (meanwhile) => context.recurrence(op, inputs, meanwhile));
     };

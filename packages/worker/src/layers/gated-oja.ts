@@ -1,11 +1,11 @@
-import { activation, deltaRule, l2Norm, linear } from '@longscan/kernels';
-import { decayGate, logUniform } from '../decay-gate.js';
+import { activation, deltaRule, l2Norm } from '@longscan/kernels';
+import { channelDecay } from '../decay-gate.js';
+import { deltaHeads } from '../delta-heads.js';
 import { headOutput } from '../head-output.js';
-import { headSize } from '../head-size.js';
 import { defineLayer } from '../layer.js';
-import { expectCount, expectPositive } from '../layer-options.js';
+import { expectPositive } from '../layer-options.js';
 import { lowRank } from '../low-rank.js';
-import { convolvedHeads } from '../short-conv.js';
+import { projection } from '../projections.js';
 
 const op = deltaRule({ gate: 'diagonal', read: 'value' });
 
@@ -23,33 +23,20 @@ export default defineLayer({
   transition: 'dense',
   config: { numHeads: 4, expandK: 1, expandV: 1, convSize: 4, normEps: 1e-5 },
   create(config, param) {
-    const { numHeads: H, convSize, normEps } = config;
-    expectCount('gated-oja', { convSize });
+    const { numHeads: H, normEps } = config;
     expectPositive('gated-oja', { normEps });
-    const K = headSize('gated-oja', 'expandK', config.expandK, param.dModel, H);
-    const V = headSize('gated-oja', 'expandV', config.expandV, param.dModel, H);
-    const query = convolvedHeads(param, 'q', [H], K, convSize);
-    const key = convolvedHeads(param, 'k', [H], K, convSize);
-    const value = convolvedHeads(param, 'v', [H], V, convSize);
-    const forget = lowRank(param, 'f', { out: H * V, rank: V, bias: null });
-    const decay = decayGate(param, {
-      numHeads: H,
-      size: V,
-      rates: logUniform(1, 16),
-      steps: { constant: 0 },
-    });
-    const wb = param.projection('b', H, param.dModel);
+    const { V, query, key, value } = deltaHeads(param, 'gated-oja', config);
+    const decay = channelDecay(param, H, V, V);
+    const strength = projection(param, 'b', H);
     const gate = lowRank(param, 'g', { out: H * V, rank: V, bias: { constant: 0 } });
     const output = headOutput(param, { numHeads: H, size: V, normEps, gate, gateActivation: 'sigmoid' });
 
     return (x, context) => {
-      const q = l2Norm(query(x, context));
-      const k = l2Norm(key(x, context));
-      const v = l2Norm(value(x, context));
-      const g = decay(forget(x)); // [B, T, H, V], log decay, <= 0
-      const beta = activation('sigmoid', linear({ x, weight: wb, bias: null }));
+      const [q, k, v] = [query, key, value].map((rows) => l2Norm(rows(x, context)));
+      const g = decay(x); // [B, T, H, V], log decay, <= 0
+      const beta = activation('sigmoid', strength(x));
       // In the op's names, v is the key that is erased and written, and k its value.
-      const inputs = { q, k: v, v: k, beta, g, b: null, e: null };
+      const inputs = { q: q!, k: v!, v: k!, beta, g, b: null, e: null };
       return output(x, (meanwhile) => context.recurrence(op, inputs, meanwhile));
     };
   },

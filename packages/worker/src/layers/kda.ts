@@ -1,11 +1,11 @@
-import { activation, deltaRule, l2Norm, linear } from '@longscan/kernels';
-import { decayGate, logUniform } from '../decay-gate.js';
+import { activation, deltaRule, l2Norm } from '@longscan/kernels';
+import { channelDecay } from '../decay-gate.js';
+import { deltaHeads } from '../delta-heads.js';
 import { headOutput } from '../head-output.js';
-import { headSize } from '../head-size.js';
 import { defineLayer } from '../layer.js';
-import { expectCount, expectPositive } from '../layer-options.js';
+import { expectPositive } from '../layer-options.js';
 import { lowRank } from '../low-rank.js';
-import { convolvedHeads } from '../short-conv.js';
+import { projection } from '../projections.js';
 
 const op = deltaRule({ gate: 'diagonal' });
 
@@ -22,31 +22,19 @@ export default defineLayer({
   transition: 'dense',
   config: { numHeads: 4, expandK: 1, expandV: 1, convSize: 4, betaMax: 1, normEps: 1e-5 },
   create(config, param) {
-    const { numHeads: H, convSize, betaMax, normEps } = config;
-    expectCount('kda', { convSize });
+    const { numHeads: H, betaMax, normEps } = config;
     expectPositive('kda', { betaMax, normEps });
-    const K = headSize('kda', 'expandK', config.expandK, param.dModel, H);
-    const V = headSize('kda', 'expandV', config.expandV, param.dModel, H);
-    const query = convolvedHeads(param, 'q', [H], K, convSize);
-    const key = convolvedHeads(param, 'k', [H], K, convSize);
-    const value = convolvedHeads(param, 'v', [H], V, convSize);
-    const forget = lowRank(param, 'f', { out: H * K, rank: V, bias: null });
-    const decay = decayGate(param, {
-      numHeads: H,
-      size: K,
-      rates: logUniform(1, 16),
-      steps: { constant: 0 },
-    });
-    const wb = param.projection('b', H, param.dModel);
+    const { K, V, query, key, value } = deltaHeads(param, 'kda', config);
+    const decay = channelDecay(param, H, K, V);
+    const strength = projection(param, 'b', H);
     const gate = lowRank(param, 'g', { out: H * V, rank: V, bias: { constant: 0 } });
     const output = headOutput(param, { numHeads: H, size: V, normEps, gate, gateActivation: 'sigmoid' });
 
     return (x, context) => {
-      const q = l2Norm(query(x, context));
-      const k = l2Norm(key(x, context));
+      const [q, k] = [l2Norm(query(x, context)), l2Norm(key(x, context))];
       const v = value(x, context);
-      const g = decay(forget(x)); // [B, T, H, K], log decay, <= 0
-      const beta = activation('sigmoid', linear({ x, weight: wb, bias: null }), betaMax);
+      const g = decay(x); // [B, T, H, K], log decay, <= 0
+      const beta = activation('sigmoid', strength(x), betaMax);
       const inputs = { q, k, v, beta, g, b: null, e: null };
       return output(x, (meanwhile) => context.recurrence(op, inputs, meanwhile));
     };

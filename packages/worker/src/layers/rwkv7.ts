@@ -17,6 +17,7 @@ import { headSize } from '../head-size.js';
 import { defineLayer, type Init, type ParameterDeclarer } from '../layer.js';
 import { expectCount, expectPositive } from '../layer-options.js';
 import { lowRank } from '../low-rank.js';
+import { projection } from '../projections.js';
 
 const op = deltaRule({ gate: 'diagonal', erase: 'dplr', scale: 1 });
 /** Log decays lie in (-e^-½, 0), equation 12. */
@@ -69,9 +70,9 @@ export default defineLayer({
     const mix = (name: string, power: number) => param.tensor(name, [D], starts.mix(power));
     const [mr, mw, mk] = [mix('x_r', 0.2), mix('x_w', 0.9), mix('x_k', 0.7)];
     const [mv, ma, mg] = [mix('x_v', 0.7), mix('x_a', 0.9), mix('x_g', 0.2)];
-    const wr = param.projection('r', D, D);
+    const receptance = projection(param, 'r', D);
     const wk = param.projection('k', D, D, { normal: 0.1 / Math.sqrt(D) });
-    const wv = param.projection('v', D, D);
+    const value = projection(param, 'v', D);
     const wo = param.projection('o', D, D, { constant: 0 });
     const narrow = (name: string, rank: number, bias: Init | null, between?: 'tanh' | 'sigmoid') =>
       lowRank(param, name, {
@@ -94,11 +95,11 @@ export default defineLayer({
       const heads = (tensor: Tensor) => reshape(tensor, [B, T, H, K]);
       const change = sub({ a: context.tokenShift(x), b: x });
       const mixed = (m: Tensor) => add({ a: x, b: mulAlong({ a: change, b: m }, -1) });
-      const r = heads(linear({ x: mixed(mr), weight: wr, bias: null }));
+      const r = heads(receptance(mixed(mr)));
       const g = heads(activation('sigmoid', decay(mixed(mw)), strongestDecay)); // log decay, < 0
       const k0 = linear({ x: mixed(mk), weight: wk, bias: null });
       const xv = mixed(mv);
-      const v0 = linear({ x: xv, weight: wv, bias: null });
+      const v0 = value(xv);
       const first = context.share('rwkv7.v', () => v0);
       const towards = (other: Tensor) =>
         add({ a: v0, b: mul({ a: sub({ a: other, b: v0 }), b: activation('sigmoid', residual(xv)) }) });

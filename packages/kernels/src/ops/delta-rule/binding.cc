@@ -1,9 +1,7 @@
 #include <algorithm>
-#include <cstdlib>
-#include <memory>
 
 #include "../../addon/args.h"
-#include "../../core/error.h"
+#include "../../core/scratch.h"
 #include "delta_rule.h"
 
 namespace longscan {
@@ -25,13 +23,9 @@ namespace {
 template <typename Task>
 void runHeads(ThreadPool& pool, const Task& task, size_t elementBytes,
               void (*kernel)(const Task&, int64_t, int64_t, void*)) {
-  const size_t bytes = (deltaRuleScratchBytes(task.call.K, task.call.V, elementBytes) + 63) / 64 * 64;
-  pool.run(task.call.B * task.call.H, [&](int64_t begin, int64_t end) {
-    std::unique_ptr<void, decltype(&std::free)> scratch(std::aligned_alloc(64, bytes), &std::free);
-    if (scratch == nullptr)
-      throw longscan::Error("E-MEMORY", "no memory for " + std::to_string(bytes) + " bytes of scratch");
-    kernel(task, begin, end, scratch.get());
-  });
+  const size_t bytes = deltaRuleScratchBytes(task.call.K, task.call.V, elementBytes);
+  runWithScratch(pool, task.call.B * task.call.H, bytes,
+                 [&](int64_t begin, int64_t end, void* scratch) { kernel(task, begin, end, scratch); });
 }
 
 /// The arguments that every function here begins with: stream, gate, erase, read, scale, q, k, v, beta, g, b,

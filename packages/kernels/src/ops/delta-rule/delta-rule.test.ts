@@ -1,6 +1,12 @@
 import { test } from 'uvu';
-import { checkRecurrence, type RecurrenceInput } from '../../testing/check-recurrence.js';
-import { randomNormal, randomUniform, tolerances } from '../../testing/index.js';
+import {
+  checkRecurrence,
+  documentStarts,
+  type RecurrenceInput,
+  randomNormal,
+  randomUniform,
+  tolerances,
+} from '../../testing/index.js';
 import { type DeltaRuleOptions, deltaRule } from './index.js';
 
 interface Case {
@@ -77,13 +83,11 @@ for (const options of kinds) {
     const { B, T, H, K, V, gates, starts } = shape;
     const name = `${JSON.stringify(options)} B=${B} T=${T} H=${H} K=${K} V=${V} gates ${gates}${starts ? ', packed' : ''}`;
     test(`delta-rule ~> ${name}`, async () => {
-      const resets = starts ? new Int32Array(B * T) : null;
-      for (let b = 0; b < B; b++) for (const t of starts ?? []) resets![b * T + Math.min(t + b, T - 1)] = 1;
       await checkRecurrence({
         name,
         op: deltaRule(options),
         inputs: inputsOf(options, shape, 10 * i),
-        resets,
+        resets: documentStarts(B, T, starts),
         f32Tolerance: tolerances.f32Decay,
         maxElements: 6,
       });
