@@ -1,5 +1,6 @@
 #include <cmath>
 #include <complex>
+#include <string>
 
 #include "../../addon/args.h"
 
@@ -42,7 +43,7 @@ Complex holdRatioSlope(Complex z) {
   return (std::exp(z) - holdRatio(z)) / z;
 }
 
-Complex value(Holomorphic function, Complex z) {
+Complex valueOf(Holomorphic function, Complex z) {
   switch (function) {
     case Holomorphic::holdRatio:
       return holdRatio(z);
@@ -54,7 +55,7 @@ Complex value(Holomorphic function, Complex z) {
   return 0;
 }
 
-Complex slope(Holomorphic function, Complex z) {
+Complex slopeOf(Holomorphic function, Complex z) {
   switch (function) {
     case Holomorphic::holdRatio:
       return holdRatioSlope(z);
@@ -68,31 +69,32 @@ Complex slope(Holomorphic function, Complex z) {
   return 0;
 }
 
-void checkPairs(Args& args, const TensorRef& a, const TensorRef& b) {
-  args.checkSameType(a, b);
-  args.check(a.numElements == b.numElements && a.numElements % 2 == 0, "not pairs of the same number");
+/// A tensor of pairs (re, im).
+TensorRef pairsArgument(Args& args, const char* name) {
+  const TensorRef tensor = args.tensor(name);
+  args.check(tensor.numElements % 2 == 0, std::string(name) + " is not pairs");
+  return tensor;
 }
 
-/// Enqueues y_i = f(i) for each pair.
+/// The pair `i` of a tensor.
+template <typename Real>
+Complex pairAt(const TensorRef& tensor, int64_t i) {
+  const Real* p = tensor.as<Real>() + 2 * i;
+  return Complex(static_cast<double>(p[0]), static_cast<double>(p[1]));
+}
+
+/// Enqueues y_i = f(a_i, b_i) for each pair.
 template <typename Body>
-void enqueuePairs(Args& args, Stream& stream, const TensorRef& y, Body body) {
-  ThreadPool& pool = stream.context().pool();
-  dispatchFloat(args, y.dtype, [&](auto zero) {
+Napi::Value enqueuePairs(Args& args, const TensorRef& a, const TensorRef& b, const TensorRef& y, Body f) {
+  args.enqueueRanges(y.dtype, y.numElements / 2, 64, [=](auto zero, int64_t begin, int64_t end) {
     using Real = decltype(zero);
-    args.enqueue([=, &pool] {
-      const auto load = [](const TensorRef& tensor, int64_t i) {
-        const Real* p = tensor.as<Real>() + 2 * i;
-        return Complex(static_cast<double>(p[0]), static_cast<double>(p[1]));
-      };
-      parallelFor(pool, y.numElements / 2, 64, [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; i++) {
-          const Complex result = body(i, load);
-          y.as<Real>()[2 * i] = static_cast<Real>(result.real());
-          y.as<Real>()[2 * i + 1] = static_cast<Real>(result.imag());
-        }
-      });
-    });
+    for (int64_t i = begin; i < end; i++) {
+      const Complex result = f(pairAt<Real>(a, i), pairAt<Real>(b, i));
+      y.as<Real>()[2 * i] = static_cast<Real>(result.real());
+      y.as<Real>()[2 * i + 1] = static_cast<Real>(result.imag());
+    }
   });
+  return args.env().Undefined();
 }
 
 Holomorphic functionArgument(Args& args) {
@@ -102,41 +104,32 @@ Holomorphic functionArgument(Args& args) {
 }
 
 Napi::Value bindForward(Args& args) {
-  Stream& stream = args.stream();
+  args.stream();
   const Holomorphic function = functionArgument(args);
-  const TensorRef z = args.tensor("z");
-  const TensorRef y = args.tensor("y");
-  checkPairs(args, z, y);
-  enqueuePairs(args, stream, y, [=](int64_t i, auto load) { return value(function, load(z, i)); });
-  return args.env().Undefined();
+  const TensorRef z = pairsArgument(args, "z");
+  const TensorRef y = args.sizedTensor("y", z, z.numElements);
+  return enqueuePairs(args, z, z, y, [=](Complex value, Complex) { return valueOf(function, value); });
 }
 
 Napi::Value bindBackward(Args& args) {
-  Stream& stream = args.stream();
+  args.stream();
   const Holomorphic function = functionArgument(args);
-  const TensorRef z = args.tensor("z");
-  const TensorRef dy = args.tensor("dy");
-  const TensorRef dz = args.tensor("dz");
-  checkPairs(args, z, dy);
-  checkPairs(args, z, dz);
-  enqueuePairs(args, stream, dz,
-               [=](int64_t i, auto load) { return std::conj(slope(function, load(z, i))) * load(dy, i); });
-  return args.env().Undefined();
+  const TensorRef z = pairsArgument(args, "z");
+  const TensorRef dy = args.sizedTensor("dy", z, z.numElements);
+  const TensorRef dz = args.sizedTensor("dz", z, z.numElements);
+  return enqueuePairs(args, z, dy, dz, [=](Complex value, Complex gradient) {
+    return std::conj(slopeOf(function, value)) * gradient;
+  });
 }
 
 Napi::Value bindMultiply(Args& args) {
-  Stream& stream = args.stream();
+  args.stream();
   const bool conjugate = args.flag("conjugate");
-  const TensorRef a = args.tensor("a");
-  const TensorRef b = args.tensor("b");
-  const TensorRef y = args.tensor("y");
-  checkPairs(args, a, b);
-  checkPairs(args, a, y);
-  enqueuePairs(args, stream, y, [=](int64_t i, auto load) {
-    const Complex factor = load(a, i);
-    return (conjugate ? std::conj(factor) : factor) * load(b, i);
-  });
-  return args.env().Undefined();
+  const TensorRef a = pairsArgument(args, "a");
+  const TensorRef b = args.sizedTensor("b", a, a.numElements);
+  const TensorRef y = args.sizedTensor("y", a, a.numElements);
+  return enqueuePairs(args, a, b, y,
+                      [=](Complex p, Complex q) { return (conjugate ? std::conj(p) : p) * q; });
 }
 
 }  // namespace

@@ -1,5 +1,3 @@
-#include <string>
-
 #include "../../addon/args.h"
 #include "../../core/run_lane_blocks.h"
 #include "lti_scan.h"
@@ -26,10 +24,9 @@ struct Common {
     B = u.dim(0), T = u.dim(1), C = logLambda.dim(0), N = logLambda.dim(1);
     args.check(u.dim(2) == (complex ? 2 * C : C), "u has not the channels of logLambda");
     args.check(logLambda.dim(2) == 2 && N >= 1 && N <= 1024, "logLambda is not [C, 1 to 1024, 2]");
-    args.checkSameType(u, logLambda);
-    perChannel(args, w, "w");
-    args.check(!resets || (resets.dtype == DType::i32 && resets.numElements == B * T),
-               "resets is not i32 [B, T]");
+    args.checkSize(logLambda, u, C * N * 2, "logLambda");
+    args.checkSize(w, u, C * N * 2, "w");
+    args.checkResets(resets, B, T);
   }
 
   template <typename Real>
@@ -37,26 +34,8 @@ struct Common {
     return {B, T, C, N, complex, u.as<Real>(), logLambda.as<Real>(), w.as<Real>(), resets.as<int32_t>()};
   }
 
-  TensorRef tokens(Args& args, const TensorRef& tensor, const char* name) const {
-    return sized(args, tensor, u.numElements, name);
-  }
-  TensorRef perChannel(Args& args, const TensorRef& tensor, const char* name) const {
-    return sized(args, tensor, C * N * 2, name);
-  }
-  TensorRef state(Args& args, const TensorRef& tensor, const char* name) const {
-    return sized(args, tensor, B * C * N * 2, name);
-  }
-  TensorRef checkpoints(Args& args, const TensorRef& tensor) const {
-    const int64_t numChunks = (T + ltiChunk - 1) / ltiChunk;
-    return sized(args, tensor, B * numChunks * C * N * 2, "checkpoints");
-  }
-  TensorRef sized(Args& args, const TensorRef& tensor, int64_t count, const char* name) const {
-    if (!tensor) return tensor;
-    args.checkSameType(u, tensor);
-    args.check(tensor.numElements == count, std::string(name) + " has " + std::to_string(tensor.numElements) +
-                                                " elements, expected " + std::to_string(count));
-    return tensor;
-  }
+  int64_t stateSize() const { return B * C * N * 2; }
+  int64_t checkpointSize() const { return (T + ltiChunk - 1) / ltiChunk * stateSize(); }
 };
 
 /// Enqueues a kernel over `numBlocks` blocks of channels.
@@ -70,11 +49,11 @@ void enqueueBlocks(Args& args, const Common& common, const Task& task, int64_t n
 
 Napi::Value bindForward(Args& args) {
   const Common common(args);
-  const TensorRef h0 = common.state(args, args.optionalTensor("h0"), "h0");
-  const TensorRef y = common.tokens(args, args.optionalTensor("y"), "y");
-  const TensorRef checkpoints = common.checkpoints(args, args.optionalTensor("checkpoints"));
-  const TensorRef state = common.state(args, args.tensor("state"), "state");
-  const TensorRef factor = common.state(args, args.optionalTensor("factor"), "factor");
+  const TensorRef h0 = args.optionalSizedTensor("h0", common.u, common.stateSize());
+  const TensorRef y = args.optionalSizedTensor("y", common.u, common.u.numElements);
+  const TensorRef checkpoints = args.optionalSizedTensor("checkpoints", common.u, common.checkpointSize());
+  const TensorRef state = args.sizedTensor("state", common.u, common.stateSize());
+  const TensorRef factor = args.optionalSizedTensor("factor", common.u, common.stateSize());
   dispatchFloat(args, common.u.dtype, [&](auto zero) {
     using Real = decltype(zero);
     const LtiScanForward<Real> task{common.call<Real>(),    h0.as<Real>(),    y.as<Real>(),
@@ -87,8 +66,8 @@ Napi::Value bindForward(Args& args) {
 
 Napi::Value bindAdjoint(Args& args) {
   const Common common(args);
-  const TensorRef dy = common.tokens(args, args.tensor("dy"), "dy");
-  const TensorRef adjoint = common.state(args, args.tensor("adjoint"), "adjoint");
+  const TensorRef dy = args.sizedTensor("dy", common.u, common.u.numElements);
+  const TensorRef adjoint = args.sizedTensor("adjoint", common.u, common.stateSize());
   dispatchFloat(args, common.u.dtype, [&](auto zero) {
     using Real = decltype(zero);
     const LtiScanAdjoint<Real> task{common.call<Real>(), dy.as<Real>(), adjoint.as<Real>()};
@@ -100,13 +79,13 @@ Napi::Value bindAdjoint(Args& args) {
 
 Napi::Value bindBackward(Args& args) {
   const Common common(args);
-  const TensorRef dy = common.tokens(args, args.tensor("dy"), "dy");
-  const TensorRef checkpoints = common.checkpoints(args, args.tensor("checkpoints"));
-  const TensorRef dht = common.state(args, args.optionalTensor("dht"), "dht");
-  const TensorRef du = common.tokens(args, args.tensor("du"), "du");
-  const TensorRef dLogLambda = common.perChannel(args, args.tensor("dLogLambda"), "dLogLambda");
-  const TensorRef dw = common.perChannel(args, args.tensor("dw"), "dw");
-  const TensorRef dh0 = common.state(args, args.tensor("dh0"), "dh0");
+  const TensorRef dy = args.sizedTensor("dy", common.u, common.u.numElements);
+  const TensorRef checkpoints = args.sizedTensor("checkpoints", common.u, common.checkpointSize());
+  const TensorRef dht = args.optionalSizedTensor("dht", common.u, common.stateSize());
+  const TensorRef du = args.sizedTensor("du", common.u, common.u.numElements);
+  const TensorRef dLogLambda = args.sizedTensor("dLogLambda", common.u, common.w.numElements);
+  const TensorRef dw = args.sizedTensor("dw", common.u, common.w.numElements);
+  const TensorRef dh0 = args.sizedTensor("dh0", common.u, common.stateSize());
   dispatchFloat(args, common.u.dtype, [&](auto zero) {
     using Real = decltype(zero);
     const LtiScanBackward<Real> task{common.call<Real>(), dy.as<Real>(), checkpoints.as<Real>(),

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <string>
 #include <vector>
 
 #include "../../addon/args.h"
@@ -69,14 +68,12 @@ struct Common {
         resets(args.optionalTensor("resets")) {
     args.check(x.numDims == 3 && A.numDims == 2, "x has not 3 dims or A not 2");
     B = x.dim(0), T = x.dim(1), D = x.dim(2), N = A.dim(1);
-    args.check(A.dim(0) == D, "A has not as many rows as x has channels");
     args.check(N >= 1 && N <= 1024, "the state size is not between 1 and 1024");
-    tokens(args, delta, "delta");
-    args.checkSameType(x, A);
-    perState(args, inB, "B");
-    perState(args, outC, "C");
-    args.check(!resets || (resets.dtype == DType::i32 && resets.numElements == B * T),
-               "resets is not i32 [B, T]");
+    args.checkSize(delta, x, B * T * D, "delta");
+    args.checkSize(A, x, D * N, "A");
+    args.checkSize(inB, x, B * T * N, "B");
+    args.checkSize(outC, x, B * T * N, "C");
+    args.checkResets(resets, B, T);
   }
 
   template <typename Real>
@@ -93,38 +90,20 @@ struct Common {
             resets.as<int32_t>()};
   }
 
-  TensorRef tokens(Args& args, const TensorRef& tensor, const char* name) const {
-    return sized(args, tensor, B * T * D, name);
-  }
-  TensorRef perState(Args& args, const TensorRef& tensor, const char* name) const {
-    return sized(args, tensor, B * T * N, name);
-  }
-  TensorRef state(Args& args, const TensorRef& tensor, const char* name) const {
-    return sized(args, tensor, B * D * N, name);
-  }
-  TensorRef checkpoints(Args& args, const TensorRef& tensor) const {
-    const int64_t numChunks = (T + selectiveChunk - 1) / selectiveChunk;
-    return sized(args, tensor, B * numChunks * D * N, "checkpoints");
-  }
-  TensorRef sized(Args& args, const TensorRef& tensor, int64_t count, const char* name) const {
-    if (!tensor) return tensor;
-    args.checkSameType(x, tensor);
-    args.check(tensor.numElements == count, std::string(name) + " has " + std::to_string(tensor.numElements) +
-                                                " elements, expected " + std::to_string(count));
-    return tensor;
-  }
+  int64_t stateSize() const { return B * D * N; }
+  int64_t checkpointSize() const { return (T + selectiveChunk - 1) / selectiveChunk * stateSize(); }
 };
 
 Napi::Value bindForward(Args& args) {
   const Common common(args);
-  const TensorRef h0 = common.state(args, args.optionalTensor("h0"), "h0");
-  const TensorRef y = common.tokens(args, args.optionalTensor("y"), "y");
-  const TensorRef checkpoints = common.checkpoints(args, args.optionalTensor("checkpoints"));
-  const TensorRef state = common.state(args, args.tensor("state"), "state");
-  const TensorRef sumDelta =
-      common.sized(args, args.optionalTensor("sumDelta"), common.B * common.D, "sumDelta");
+  const TensorRef& x = common.x;
+  const TensorRef h0 = args.optionalSizedTensor("h0", x, common.stateSize());
+  const TensorRef y = args.optionalSizedTensor("y", x, x.numElements);
+  const TensorRef checkpoints = args.optionalSizedTensor("checkpoints", x, common.checkpointSize());
+  const TensorRef state = args.sizedTensor("state", x, common.stateSize());
+  const TensorRef sumDelta = args.optionalSizedTensor("sumDelta", x, common.B * common.D);
   ThreadPool& pool = common.stream.context().pool();
-  dispatchFloat(args, common.x.dtype, [&](auto zero) {
+  dispatchFloat(args, x.dtype, [&](auto zero) {
     using Real = decltype(zero);
     const SelectiveScanForward<Real> task{common.call<Real>(),    h0.as<Real>(),    y.as<Real>(),
                                           checkpoints.as<Real>(), state.as<Real>(), sumDelta.as<Real>()};
@@ -136,8 +115,8 @@ Napi::Value bindForward(Args& args) {
 
 Napi::Value bindAdjoint(Args& args) {
   const Common common(args);
-  const TensorRef dy = common.tokens(args, args.tensor("dy"), "dy");
-  const TensorRef adjoint = common.state(args, args.tensor("adjoint"), "adjoint");
+  const TensorRef dy = args.sizedTensor("dy", common.x, common.x.numElements);
+  const TensorRef adjoint = args.sizedTensor("adjoint", common.x, common.stateSize());
   ThreadPool& pool = common.stream.context().pool();
   dispatchFloat(args, common.x.dtype, [&](auto zero) {
     using Real = decltype(zero);
@@ -150,17 +129,18 @@ Napi::Value bindAdjoint(Args& args) {
 
 Napi::Value bindBackward(Args& args) {
   const Common common(args);
-  const TensorRef dy = common.tokens(args, args.tensor("dy"), "dy");
-  const TensorRef checkpoints = common.checkpoints(args, args.tensor("checkpoints"));
-  const TensorRef dht = common.state(args, args.optionalTensor("dht"), "dht");
-  const TensorRef dx = common.tokens(args, args.tensor("dx"), "dx");
-  const TensorRef dDelta = common.tokens(args, args.tensor("dDelta"), "dDelta");
-  const TensorRef dA = common.sized(args, args.tensor("dA"), common.D * common.N, "dA");
-  const TensorRef dB = common.perState(args, args.tensor("dB"), "dB");
-  const TensorRef dC = common.perState(args, args.tensor("dC"), "dC");
-  const TensorRef dh0 = common.state(args, args.tensor("dh0"), "dh0");
+  const TensorRef& x = common.x;
+  const TensorRef dy = args.sizedTensor("dy", x, x.numElements);
+  const TensorRef checkpoints = args.sizedTensor("checkpoints", x, common.checkpointSize());
+  const TensorRef dht = args.optionalSizedTensor("dht", x, common.stateSize());
+  const TensorRef dx = args.sizedTensor("dx", x, x.numElements);
+  const TensorRef dDelta = args.sizedTensor("dDelta", x, x.numElements);
+  const TensorRef dA = args.sizedTensor("dA", x, common.A.numElements);
+  const TensorRef dB = args.sizedTensor("dB", x, common.inB.numElements);
+  const TensorRef dC = args.sizedTensor("dC", x, common.outC.numElements);
+  const TensorRef dh0 = args.sizedTensor("dh0", x, common.stateSize());
   ThreadPool& pool = common.stream.context().pool();
-  dispatchFloat(args, common.x.dtype, [&](auto zero) {
+  dispatchFloat(args, x.dtype, [&](auto zero) {
     using Real = decltype(zero);
     const SelectiveScanBackward<Real> task{
         common.call<Real>(), dy.as<Real>(), checkpoints.as<Real>(), dht.as<Real>(), dx.as<Real>(),

@@ -1,5 +1,4 @@
 #include <cmath>
-#include <string>
 #include <vector>
 
 #include "../../addon/args.h"
@@ -19,75 +18,55 @@ struct Common {
       : stream(args.stream()), g(args.tensor("g")), resets(args.optionalTensor("resets")) {
     args.check(g.numDims == 3, "g has not 3 dims");
     B = g.dim(0), T = g.dim(1), C = g.dim(2);
-    args.check(!resets || (resets.dtype == DType::i32 && resets.numElements == B * T),
-               "resets is not i32 [B, T]");
+    args.checkResets(resets, B, T);
   }
 
   template <typename Real>
   VectorScan<Real> call(const TensorRef& x) const {
     return {B, T, C, x.as<Real>(), g.as<Real>(), resets.as<int32_t>()};
   }
-
-  TensorRef tokens(Args& args, const char* name) const {
-    return sized(args, args.tensor(name), B * T * C, name);
-  }
-  TensorRef optionalTokens(Args& args, const char* name) const {
-    return sized(args, args.optionalTensor(name), B * T * C, name);
-  }
-  TensorRef state(Args& args, const char* name) const { return sized(args, args.tensor(name), B * C, name); }
-  TensorRef optionalState(Args& args, const char* name) const {
-    return sized(args, args.optionalTensor(name), B * C, name);
-  }
-  TensorRef sized(Args& args, const TensorRef& tensor, int64_t count, const char* name) const {
-    if (!tensor) return tensor;
-    args.checkSameType(g, tensor);
-    args.check(tensor.numElements == count, std::string(name) + " has " + std::to_string(tensor.numElements) +
-                                                " elements, expected " + std::to_string(count));
-    return tensor;
-  }
 };
+
+/// The sweep over flat channels [begin, end), and their decays from the sums of the logarithms.
+template <typename Real>
+void sweepForward(VectorScanForward<Real> task, Real* factor, int64_t begin, int64_t end) {
+  std::vector<double> logSums(factor == nullptr ? 0 : static_cast<size_t>(end - begin));
+  if (factor != nullptr) task.logSums = logSums.data();
+  vectorScanForward(task, begin, end);
+  for (size_t i = 0; i < logSums.size(); i++) {
+    factor[begin + static_cast<int64_t>(i)] = static_cast<Real>(std::exp(logSums[i]));
+  }
+}
 
 Napi::Value bindForward(Args& args) {
   const Common common(args);
-  const TensorRef x = common.tokens(args, "x");
-  const TensorRef h0 = common.optionalState(args, "h0");
-  const TensorRef h = common.optionalTokens(args, "h");
-  const TensorRef state = common.state(args, "state");
-  const TensorRef factor = common.optionalState(args, "factor");
-  ThreadPool& pool = common.stream.context().pool();
-  dispatchFloat(args, common.g.dtype, [&](auto zero) {
+  const int64_t numChannels = common.B * common.C;
+  const TensorRef x = args.sizedTensor("x", common.g, common.g.numElements);
+  const TensorRef h0 = args.optionalSizedTensor("h0", common.g, numChannels);
+  const TensorRef h = args.optionalSizedTensor("h", common.g, common.g.numElements);
+  const TensorRef state = args.sizedTensor("state", common.g, numChannels);
+  const TensorRef factor = args.optionalSizedTensor("factor", common.g, numChannels);
+  args.enqueueRanges(common.g.dtype, numChannels, common.T, [=](auto zero, int64_t begin, int64_t end) {
     using Real = decltype(zero);
     const VectorScanForward<Real> task{common.call<Real>(x), h0.as<Real>(), h.as<Real>(), state.as<Real>(),
                                        nullptr};
-    args.enqueue([task, factor, &pool] {
-      const int64_t numChannels = task.call.B * task.call.C;
-      std::vector<double> logSums(factor ? static_cast<size_t>(numChannels) : 0);
-      VectorScanForward<Real> sweep = task;
-      if (factor) sweep.logSums = logSums.data();
-      parallelFor(pool, numChannels, task.call.T, [&](int64_t begin, int64_t end) {
-        vectorScanForward(sweep, begin, end);
-        if (!factor) return;
-        for (int64_t i = begin; i < end; i++) {
-          factor.as<Real>()[i] = static_cast<Real>(std::exp(logSums[static_cast<size_t>(i)]));
-        }
-      });
-    });
+    sweepForward(task, factor.as<Real>(), begin, end);
   });
   return args.env().Undefined();
 }
 
 Napi::Value bindBackward(Args& args) {
   const Common common(args);
-  const TensorRef dh = common.tokens(args, "dh");
-  const TensorRef dht = common.optionalState(args, "dht");
-  const TensorRef h = common.optionalTokens(args, "h");
-  const TensorRef h0 = common.optionalState(args, "h0");
-  const TensorRef dx = common.optionalTokens(args, "dx");
-  const TensorRef dg = common.optionalTokens(args, "dg");
-  const TensorRef dh0 = common.state(args, "dh0");
+  const int64_t numChannels = common.B * common.C;
+  const TensorRef dh = args.sizedTensor("dh", common.g, common.g.numElements);
+  const TensorRef dht = args.optionalSizedTensor("dht", common.g, numChannels);
+  const TensorRef h = args.optionalSizedTensor("h", common.g, common.g.numElements);
+  const TensorRef h0 = args.optionalSizedTensor("h0", common.g, numChannels);
+  const TensorRef dx = args.optionalSizedTensor("dx", common.g, common.g.numElements);
+  const TensorRef dg = args.optionalSizedTensor("dg", common.g, common.g.numElements);
+  const TensorRef dh0 = args.sizedTensor("dh0", common.g, numChannels);
   args.check(bool(h) == bool(dx) && bool(h) == bool(dg), "h, dx and dg go together");
-  ThreadPool& pool = common.stream.context().pool();
-  dispatchFloat(args, common.g.dtype, [&](auto zero) {
+  args.enqueueRanges(common.g.dtype, numChannels, common.T, [=](auto zero, int64_t begin, int64_t end) {
     using Real = decltype(zero);
     const VectorScanBackward<Real> task{common.call<Real>(TensorRef{}),
                                         dh.as<Real>(),
@@ -97,10 +76,7 @@ Napi::Value bindBackward(Args& args) {
                                         dx.as<Real>(),
                                         dg.as<Real>(),
                                         dh0.as<Real>()};
-    args.enqueue([task, &pool] {
-      parallelFor(pool, task.call.B * task.call.C, task.call.T,
-                  [&](int64_t begin, int64_t end) { vectorScanBackward(task, begin, end); });
-    });
+    vectorScanBackward(task, begin, end);
   });
   return args.env().Undefined();
 }

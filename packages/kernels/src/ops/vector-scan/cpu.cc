@@ -16,13 +16,13 @@ static inline void forBatchRows(int64_t C, int64_t begin, int64_t end, Body body
 }
 
 template <typename Real>
-static void forwardRow(const VectorScanForward<Real>& task, int64_t b, int64_t begin, int64_t end) {
+static void forwardRow(const VectorScanForward<Real>& task, double* logSums, int64_t b, int64_t begin,
+                       int64_t end) {
   using V = Vec<Real>;
   const VectorScan<Real>& call = task.call;
   Real* state = task.state + b * call.C;  // stays in the cache, unlike the outputs
-  double* logSums = task.logSums == nullptr ? nullptr : task.logSums + b * call.C;
   for (int64_t c = begin; c < end; c++) state[c] = task.h0 == nullptr ? Real(0) : task.h0[b * call.C + c];
-  for (int64_t c = begin; logSums != nullptr && c < end; c++) logSums[c] = 0;
+  for (int64_t i = 0; logSums != nullptr && i < end - begin; i++) logSums[i] = 0;
   for (int64_t t = 0; t < call.T; t++) {
     const int64_t row = b * call.T + t;
     if (call.resets != nullptr && call.resets[row] != 0) {
@@ -36,7 +36,8 @@ static void forwardRow(const VectorScanForward<Real>& task, int64_t b, int64_t b
       lanes.store(next, state + c);
       if (h != nullptr) lanes.store(next, h + c);
     });
-    for (int64_t c = begin; logSums != nullptr && c < end; c++) logSums[c] += static_cast<double>(g[c]);
+    for (int64_t c = begin; logSums != nullptr && c < end; c++)
+      logSums[c - begin] += static_cast<double>(g[c]);
   }
 }
 
@@ -69,26 +70,34 @@ static void backwardRow(const VectorScanBackward<Real>& task, int64_t b, int64_t
   }
 }
 
-template <typename Task, typename Row>
-static inline void forRows(const Task& task, int64_t begin, int64_t end, Row row) {
+template <typename Real>
+static inline void forward(const VectorScanForward<Real>& task, int64_t begin, int64_t end) {
+  forBatchRows(task.call.C, begin, end, [&](int64_t b, int64_t first, int64_t last) {
+    const int64_t done = b * task.call.C + first - begin;
+    forwardRow(task, task.logSums == nullptr ? nullptr : task.logSums + done, b, first, last);
+  });
+}
+
+template <typename Real>
+static inline void backward(const VectorScanBackward<Real>& task, int64_t begin, int64_t end) {
   forBatchRows(task.call.C, begin, end,
-               [&](int64_t b, int64_t first, int64_t last) { row(task, b, first, last); });
+               [&](int64_t b, int64_t first, int64_t last) { backwardRow(task, b, first, last); });
 }
 
 void vectorScanForward(const VectorScanForward<float>& task, int64_t begin, int64_t end) {
-  forRows(task, begin, end, forwardRow<float>);
+  forward(task, begin, end);
 }
 
 void vectorScanForward(const VectorScanForward<double>& task, int64_t begin, int64_t end) {
-  forRows(task, begin, end, forwardRow<double>);
+  forward(task, begin, end);
 }
 
 void vectorScanBackward(const VectorScanBackward<float>& task, int64_t begin, int64_t end) {
-  forRows(task, begin, end, backwardRow<float>);
+  backward(task, begin, end);
 }
 
 void vectorScanBackward(const VectorScanBackward<double>& task, int64_t begin, int64_t end) {
-  forRows(task, begin, end, backwardRow<double>);
+  backward(task, begin, end);
 }
 
 }  // namespace LONGSCAN_LEVEL

@@ -22,8 +22,9 @@ struct VectorScanForward {
   const Real* h0;  // [B, C] or null
   Real* h;         // [B, T, C]; null: not wanted
   Real* state;     // [B, C]: the state after the slice
-  double*
-      logSums;  // [B, C]: sum of the log decays, in f64 because a slice may have a million tokens; or null
+  /// Sums of the log decays of the channels at hand, in f64 because a slice may have a million tokens; or
+  /// null.
+  double* logSums;
 };
 
 /// The reverse sweep: the adjoint runs from `dht` (null: zero) to the start of the slice.
