@@ -6,7 +6,6 @@ import {
   linear,
   mul,
   mulAlong,
-  repeatHeads,
   reshape,
   rmsNorm,
   splitLast,
@@ -55,12 +54,12 @@ export default defineLayer({
       const convolved = context.causalConv1d(signals, conv, { bias: convBias, activation: 'silu' });
       const [channels, keys, queries] = splitLast(convolved, [C, G * N, G * N]) as [Tensor, Tensor, Tensor];
       const x = reshape(channels, [B, T, H, P]);
-      const perHead = (y: Tensor) => repeatHeads(reshape(y, [B, T, G, N]), H / G);
+      const groups = (y: Tensor) => reshape(y, [B, T, G, N]);
       const delta = activation('softplus', addAlong({ a: steps, b: stepBias }, -1)); // [B, T, H]
       const g = mulAlong({ a: delta, b: activation('exp', logRates, -1) }, -1); // log decay, <= 0
       const v = mulAlong({ a: x, b: delta }, 0);
       let gate: Tensor = z;
-      const y = context.recurrence(op, { q: perHead(queries), k: perHead(keys), v, g }, () => {
+      const y = context.recurrence(op, { q: groups(queries), k: groups(keys), v, g }, () => {
         gate = activation('silu', z);
       });
       const skipped = reshape(add({ a: y, b: mulAlong({ a: x, b: skip }, 2) }), [B, T, C]);
