@@ -34,6 +34,20 @@ test('ranks and strategies ~> the losses of one rank within 1e-4, and the bytes 
   }
 });
 
+test('short convolutions and token shifts ~> what ranks send is what the plan says, halos included', async () => {
+  const model = {
+    'model.layers': ['gated-deltanet', 'rwkv6', 'gla'],
+    'model.layer.gated-deltanet': { expandK: 1 },
+  };
+  const job = { ...model, 'job.steps': 2, 'parallel.sp': 3, 'parallel.strategy': 'ring' };
+  const { run, steps } = await workshop.train('halos', job);
+  const { bytesSentByRank } = run.plan.modelled.find(({ strategy }) => strategy === 'ring')!;
+  for (const { perRank } of steps) {
+    const sent = perRank.map((rank) => rank!.spBytesSentForward + rank!.spBytesSentBackward);
+    assert.equal(sent, bytesSentByRank);
+  }
+});
+
 test('dp x sp ~> the losses of one rank', async () => {
   const batch = { 'data.batchSize': 2, 'job.steps': 8 };
   const single = await workshop.train('batch-1', batch);
