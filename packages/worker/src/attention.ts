@@ -1,4 +1,4 @@
-import { attention, chunkEnds, type Tensor } from '@longscan/kernels';
+import { attention, chunkEnds, LongscanError, type Tensor } from '@longscan/kernels';
 import { type GatherGroup, gatherEarlier } from './gather-earlier.js';
 import { sliceStart } from './positions.js';
 import type { Received } from './received.js';
@@ -36,6 +36,7 @@ export interface AttentionPlace {
  * Causal softmax attention over a sequence whose slices lie on the ranks of `group` (strategy kv-all-gather, after
  * LASP-2H, https://arxiv.org/abs/2502.07563): each rank fetches the keys and values that its queries can see and attends
  * alone. Output [B, T, H, V]. With `chunk`, slices are whole chunks and one key per chunk travels.
+ * @throws LongscanError E-SHAPE if a slice begins inside a chunk
  */
 export function sequenceAttention(
   { q, k, v }: SequenceAttentionInputs,
@@ -66,5 +67,15 @@ export function sequenceAttention(
 
 /** A slice in chunks; its last one may be cut short by the end of the sequence. */
 function chunksOf({ start, length }: SliceRange, chunk: number): SliceRange {
+  if (start % chunk !== 0) {
+    throw new LongscanError({
+      code: 'E-SHAPE',
+      where: 'attention over chunks',
+      found: `a slice that begins at token ${start}`,
+      expected: `a multiple of the chunk, ${chunk}`,
+      fix: `model.chunk = ${chunk}`,
+      exitCode: 2,
+    });
+  }
   return { start: start / chunk, length: Math.ceil(length / chunk) };
 }

@@ -80,6 +80,7 @@ function batchOf(step: number, rank: number, sp: number, dp: number): Batch {
     labels: Int32Array.from(cut(1)),
     numValidTokens: 2 * sequenceLength,
     resets: null,
+    openTokens: null,
   };
 }
 

@@ -114,8 +114,9 @@ function forward({ device, model, sequence }: Training, batch: Batch, carry: Car
   const tokens = fromArray(device, batch.tokens, shape, 'i32');
   const labels = fromArray(device, batch.labels, shape, 'i32');
   const resets = batch.resets && fromArray(device, batch.resets, shape, 'i32');
+  const openTokens = batch.openTokens && fromArray(device, batch.openTokens, [batch.numSequences], 'i32');
   const contexts =
-    carry === null ? sliceContexts(sequence, resets) : carryingContexts(sequence, resets, carry);
+    carry === null ? sliceContexts(sequence, resets, openTokens) : carryingContexts(sequence, resets, carry);
   const hidden = model.forward(tokens, contexts);
   return crossEntropy({ hidden, weight: model.head, labels }, 1 / batch.numValidTokens);
 }

@@ -163,6 +163,19 @@ test('attention over ranks ~> only enqueues: it returns while no stream may comp
   });
 });
 
+test('attention over ranks ~> slices are whole chunks', async () => {
+  await withRanks(2, async ({ devices, communicators }) => {
+    const tensor = (heads: number) =>
+      fromArray(devices[0]!, randomNormal(6 * heads * K, 1), [1, 6, heads, K]);
+    const inputs = { q: tensor(H), k: tensor(G), v: tensor(G) };
+    const group = { communicator: communicators[0]!, slices: slicesOf([6, 6]) };
+    assert.throws(
+      () => sequenceAttention(inputs, { chunk: 4 }, { group, positions: null }),
+      /a slice that begins at token 6, expected a multiple of the chunk, 4/,
+    );
+  });
+});
+
 test('attention over ranks ~> packed documents need to know how far back they began', async () => {
   await withRanks(2, async ({ devices, communicators }) => {
     const device = devices[1]!;

@@ -17,6 +17,11 @@ export interface Batch {
   readonly numValidTokens: number;
   /** `[B, T]`, 1 where a document starts; null when every sequence is one document. */
   readonly resets: Int32Array | null;
+  /**
+   * `[B]`: tokens that earlier slices hold of the document that is open where this slice begins; null when every sequence
+   * is one document.
+   */
+  readonly openTokens: Int32Array | null;
 }
 
 /** A sequence's place in a text: tokens are bytes `[start, start + numTokens)`, labels the bytes one further on. */
@@ -57,6 +62,7 @@ export function sliceBatch({ text, windows, slice, vocabSize, numValidTokens }: 
     labels,
     numValidTokens,
     resets: null,
+    openTokens: null,
   };
 }
 
