@@ -1,9 +1,18 @@
-import { causalConv, fromArray, type Tensor, tokenShift, zeros } from '@longscan/kernels';
+import {
+  type Communicator,
+  causalConv,
+  type Device,
+  fromArray,
+  type Tensor,
+  tokenShift,
+  zeros,
+} from '@longscan/kernels';
 import { expectClose, placeTokens, randomNormal, sliceTokens, tolerances } from '@longscan/kernels/testing';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { withHalo } from '../halo.js';
-import { ReceivedLog } from '../received.js';
+import { live, type Received, ReceivedLog } from '../received.js';
+import { slicesOf } from '../sequence-group.js';
 import { type Engine, withRanks } from './rank-set.js';
 
 interface Case {
@@ -43,64 +52,72 @@ interface Results {
   readonly weight: Float64Array;
 }
 
-/** The sequences on ranks; `replay`: the pass whose gradients count is one that receives nothing forward. */
-function onRanks({ lengths, W, starts, engine = 'in-process' }: Case, replay: boolean): Promise<Results> {
-  const T = lengths.reduce((sum, length) => sum + length, 0);
-  const numRows = W === null ? 1 : W - 1;
-  const sizes = { B, T };
-  const [x, dy] = [randomNormal(B * T * D, 1), randomNormal(B * T * D, 2)];
-  const flags = starts && new Int32Array(B * T);
+const tokensOf = ({ lengths }: Case): number => lengths.reduce((sum, length) => sum + length, 0);
+const rowsOf = ({ W }: Case): number => (W === null ? 1 : W - 1);
+
+/** A rank's place in the sequence. */
+interface Place {
+  readonly communicator: Communicator;
+  readonly device: Device;
+  readonly begin: number;
+  readonly length: number;
+}
+
+/** Enqueues forward and backward of one rank; `replay`: those of a second pass, which receives nothing forward. */
+function runRank(problem: Case, { communicator, device, begin, length }: Place, replay: boolean) {
+  const { W, starts } = problem;
+  const sizes = { B, T: tokensOf(problem) };
+  const upload = (values: Float64Array) =>
+    fromArray(device, sliceTokens(values, sizes, begin, length), [B, length, D], 'f64');
+  const leaf = (tensor: Tensor) => {
+    tensor.requiresGrad = true;
+    tensor.gradient = zeros(device, tensor.shape, 'f64');
+    return tensor;
+  };
+  const x = leaf(upload(randomNormal(B * sizes.T * D, 1)));
+  const weight = leaf(fromArray(device, randomNormal(D * (W ?? 0), 2), [D, W ?? 0], 'f64'));
+  const flags = new Int32Array(B * sizes.T);
   starts?.forEach((tokens, b) => {
-    for (const t of tokens) flags![b * T + t] = 1;
+    for (const t of tokens) flags[b * sizes.T + t] = 1;
   });
+  const resets = starts
+    ? fromArray(device, sliceTokens(flags, sizes, begin, length), [B, length], 'i32')
+    : null;
+  const forward = (received: Received): Tensor => {
+    const slice = withHalo(x, rowsOf(problem), { group: { communicator }, resets, received });
+    if (W === null) return tokenShift(slice, resets);
+    return causalConv({ ...slice, weight, bias: null }, { resets, activation: 'silu' });
+  };
+  const log = new ReceivedLog();
+  if (replay) device.withoutTape(() => device.scope(() => forward(log.record())));
+  const { result: output, tape } = device.record(() =>
+    device.scope(() => forward(replay ? log.replay() : live)),
+  );
+  tape.backward([output], [upload(randomNormal(B * sizes.T * D, 3))]);
+  return { begin, communicator, x, weight, output };
+}
+
+/** The sequences on ranks; also checks that the halos and their gradients, and nothing else, were sent. */
+function onRanks(problem: Case, replay: boolean): Promise<Results> {
+  const { lengths, W, engine = 'in-process' } = problem;
+  const sizes = { B, T: tokensOf(problem) };
   return withRanks(
     lengths.length,
     async ({ devices, communicators }) => {
-      let end = 0;
-      const slices = communicators.map((communicator, rank) => {
-        const [device, length, begin] = [devices[rank]!, lengths[rank]!, end];
-        end += length;
-        const upload = (values: Float64Array) =>
-          fromArray(device, sliceTokens(values, sizes, begin, length), [B, length, D], 'f64');
-        const leaf = (tensor: Tensor) => {
-          tensor.requiresGrad = true;
-          tensor.gradient = zeros(device, tensor.shape, 'f64');
-          return tensor;
-        };
-        const input = leaf(upload(x));
-        const weight = leaf(fromArray(device, randomNormal(D * (W ?? 0), 3), [D, W ?? 0], 'f64'));
-        const resets = flags
-          ? fromArray(device, sliceTokens(flags, sizes, begin, length), [B, length], 'i32')
-          : null;
-        const log = new ReceivedLog();
-        const run = (received = log.record()) => {
-          const slice = withHalo(input, numRows, { group: { communicator }, resets, received });
-          return W === null
-            ? tokenShift(slice, resets)
-            : causalConv({ ...slice, weight, bias: null }, { resets, activation: 'silu' });
-        };
-        if (replay) device.withoutTape(() => device.scope(() => run()));
-        const { result: output, tape } = device.record(() =>
-          device.scope(() => run(replay ? log.replay() : log.record())),
-        );
-        tape.backward([output], [upload(dy)]);
-        return { begin, input, weight, output, communicator };
+      const ranks = slicesOf(lengths).map(({ start, length }, rank) => {
+        const [communicator, device] = [communicators[rank]!, devices[rank]!];
+        return runRank(problem, { communicator, device, begin: start, length }, replay);
       });
-      const results = {
-        output: new Float64Array(x.length),
-        x: new Float64Array(x.length),
-        weight: new Float64Array(D * (W ?? 0)),
-      };
-      for (const { begin, input, weight, output, communicator } of slices) {
+      const empty = () => new Float64Array(B * sizes.T * D);
+      const results = { output: empty(), x: empty(), weight: new Float64Array(D * (W ?? 0)) };
+      for (const { begin, communicator, x, weight, output } of ranks) {
         placeTokens(results.output, sizes, begin, await output.readNumbers());
-        placeTokens(results.x, sizes, begin, await input.gradient!.readNumbers());
+        placeTokens(results.x, sizes, begin, await x.gradient!.readNumbers());
         const dWeight = await weight.gradient!.readNumbers();
-        dWeight.forEach((value, i) => {
-          results.weight[i]! += value;
-        });
+        results.weight = results.weight.map((sum, i) => sum + dWeight[i]!);
         const { rank, size } = communicator;
         const numSends = Number(rank + 1 < size) + Number(rank > 0);
-        assert.is(communicator.bytesSent(), numSends * B * numRows * D * 8, `bytes of rank ${rank}`);
+        assert.is(communicator.bytesSent(), numSends * B * rowsOf(problem) * D * 8, `bytes of rank ${rank}`);
       }
       return results;
     },
@@ -114,8 +131,7 @@ for (const problem of cases) {
   const label = `${name}, slices of ${lengths}${starts ? ', documents packed' : ''}${engine ? `, ${engine}` : ''}`;
   for (const replay of [false, true]) {
     test(`halo ~> ${label}${replay ? ', replayed' : ''}`, async () => {
-      const T = lengths.reduce((sum, length) => sum + length, 0);
-      const whole = await onRanks({ W, lengths: [T], ...(starts && { starts }) }, false);
+      const whole = await onRanks({ W, lengths: [tokensOf(problem)], ...(starts && { starts }) }, false);
       const found = await onRanks(problem, replay);
       for (const key of ['output', 'x', 'weight'] as const) {
         expectClose(`${label}: ${key}`, found[key], whole[key], tolerances.f64);
