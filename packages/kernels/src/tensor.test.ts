@@ -33,6 +33,17 @@ test('values survive the way to the device and back, in every dtype', () =>
     assert.equal([...(await fromArray(device, [0x3f80, 0xc000], [2], 'bf16').readNumbers())], [1, -2]);
   }));
 
+test('readBlocking waits for the work before it, and throws the first failure', () =>
+  withDevice((device) => {
+    const x = fromArray(device, [1, 2], [2], 'f64');
+    let sum = x;
+    for (let i = 0; i < 100; i++) sum = add({ a: sum, b: x });
+    assert.equal([...sum.readBlocking()], [101, 202]);
+    const tokens = fromArray(device, [7], [1], 'i32');
+    const row = embedding({ tokens, table: fromArray(device, [0, 0], [2, 1]) });
+    assert.throws(() => row.readBlocking(), /E-DATA-VOCAB/);
+  }));
+
 test('write copies: the array may change at once', () =>
   withDevice(async (device) => {
     const openGate = device.compute.closeGate();

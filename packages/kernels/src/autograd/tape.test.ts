@@ -146,6 +146,57 @@ test('saved tensors outlive their scope and are freed by backward, or by clear',
     assert.is(device.memory().numTensors, before);
   }));
 
+test('gradients of leaves that have no place of their own are returned, and belong to the scope', () =>
+  withDevice(async (device) => {
+    const leaf = (value: number) => {
+      const tensor = fromArray(device, [value], [1]);
+      tensor.requiresGrad = true;
+      return tensor;
+    };
+    const [a, b, unused] = [leaf(3), leaf(5), leaf(7)];
+    const { result, tape } = device.record(() => device.scope(() => mul({ a, b: mul({ a, b }) })));
+    const before = device.memory().numTensors;
+    const found = device.scope(() => {
+      const [da, db, none] = tape.backward([result], [ones(result)], [a, b, unused]);
+      assert.is(none, null);
+      return [da!.read(), db!.read()];
+    });
+    assert.equal(
+      (await Promise.all(found)).map(([value]) => value),
+      [2 * 3 * 5, 9],
+    );
+    assert.ok(device.memory().numTensors <= before, 'nothing is left behind');
+  }));
+
+test('a backward rule may record and differentiate on a tape of its own', () =>
+  withDevice(async (device) => {
+    const weight = parameter(device, [2]);
+    const again = defineOp<{ x: Tensor }>({
+      name: 'again',
+      forward: (_call, { x }) => ({
+        output: device.withoutTape(() => mul({ a: mul({ a: x, b: x }), b: weight })),
+        save: { x },
+      }),
+      backward(_call, { x }, gradient) {
+        const leaf = x!.view(x!.shape);
+        leaf.requiresGrad = true;
+        const inner = device.record(() =>
+          device.scope(() => mul({ a: mul({ a: leaf, b: leaf }), b: weight })),
+        );
+        const [dx] = inner.tape.backward([inner.result], [gradient], [leaf]);
+        return { x: dx! };
+      },
+    });
+    const x = parameter(device, [3]);
+    const { result, tape } = device.record(() =>
+      device.scope(() => scale(again({ x: scale(x, 1) }, {}), 10)),
+    );
+    assert.is(device.tape, null);
+    tape.backward([result], [ones(result)]);
+    assert.equal([...(await x.gradient!.read())], [10 * 2 * 3 * 2]);
+    assert.equal([...(await weight.gradient!.read())], [10 * 9]);
+  }));
+
 test('an op whose output nothing reads is passed over', () =>
   withDevice(async (device) => {
     const x = parameter(device, [4]);
