@@ -10,7 +10,7 @@ import type {
 } from './recurrence-op.js';
 import type { Tensor } from './tensor.js';
 
-/** An elementwise recurrence, by sweeps over the slice. Conventions are those of `RecurrenceOp`. */
+/** A recurrence by sweeps over the slice. Conventions are those of `RecurrenceOp`. */
 export interface SweepDefinition<I extends RecurrenceInputs>
   extends Pick<RecurrenceOp<I>, 'name' | 'transition' | 'stateShape' | 'forward' | 'reference'> {
   /** What the slice does to a state, without its outputs. */
@@ -32,7 +32,7 @@ export interface SweepDefinition<I extends RecurrenceInputs>
 /**
  * A `RecurrenceOp` whose `finish` is a whole sweep from the incoming state. Where M is elementwise, adding to the outputs
  * what the incoming state contributes would cost every decay of that sweep once more, and the traffic of the outputs
- * twice; so the first pass gives the summary alone.
+ * twice; where it is dense, a product with the state for each token. So the first pass gives the summary alone.
  */
 export function sweepRecurrence<I extends RecurrenceInputs>(definition: SweepDefinition<I>): RecurrenceOp<I> {
   const nothing: Kept = {};
