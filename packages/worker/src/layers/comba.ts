@@ -10,7 +10,7 @@ const op = deltaRule({ gate: 'scalar', erase: 'own' });
 
 /**
  * Comba, a delta rule with closed-loop control: S_t = a_t S_{t-1} + β_t k_t (v_t - S_{t-1}ᵀ p_t)ᵀ, where the error is
- * taken against the state before its decay (equation 10), and the output is corrected by reading with q - d p. As in the
+ * taken against the state before its decay, and the output is corrected by reading with q - d p. As in the
  * reference implementation, p = k · σ(decay) per head, and q, k and p are brought to length one after that: so `decay`
  * acts through the correction. Decay and β as in Gated DeltaNet, a norm per head and a sigmoid output gate.
  *

@@ -8,7 +8,7 @@ import { projection } from '../projections.js';
 const op = deltaRule();
 
 /**
- * DeltaNet: S_t = S_{t-1} + β_t k_t (v_t - S_{t-1}ᵀ k_t)ᵀ, o_t = S_tᵀ q_t / √K (equations 3 and 4). q, k and v pass a
+ * DeltaNet: S_t = S_{t-1} + β_t k_t (v_t - S_{t-1}ᵀ k_t)ᵀ, o_t = S_tᵀ q_t / √K. q, k and v pass a
  * short convolution and SiLU, q and k are of length one; β = betaMax · σ(x W), where 2 allows negative eigenvalues of M
  * (arXiv 2411.12537). Norm per head; no output gate unless `useGate`.
  *

@@ -8,7 +8,7 @@ import { projection } from '../projections.js';
 
 /**
  * Gated DeltaProduct: Gated DeltaNet with `numHouseholders` delta steps for each token, each with its own k, v and β, so
- * that M of a token is a_t times a product of generalised Householder matrices (section 3). The decay acts before the
+ * that M of a token is a_t times a product of generalised Householder matrices. The decay acts before the
  * first step, the output is taken after the last. β = betaMax · σ(x W), 2 in the paper. DeltaProduct without
  * `useForgetGate`.
  *

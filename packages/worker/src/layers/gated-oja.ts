@@ -11,7 +11,7 @@ const op = deltaRule({ gate: 'diagonal', read: 'value' });
 
 /**
  * Gated Oja rule: S = S_{t-1} diag(a_t), S_t = S + β_t (k_t - S v_t) v_tᵀ, o_t = S_tᵀ q_t / √K. The delta rule with keys
- * and values exchanged (Oja's rule as a fast weight programmer: the paper's table 1), so M acts on the value axis:
+ * and values exchanged (the paper has Oja's rule as a fast weight programmer), so M acts on the value axis:
  * right class. The state converges for β |v|² < 2, therefore v is of length one, as q and k are. Projections, decay per
  * value channel and gate follow KDA.
  *

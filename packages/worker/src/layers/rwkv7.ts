@@ -20,7 +20,7 @@ import { lowRank } from '../low-rank.js';
 import { projection } from '../projections.js';
 
 const op = deltaRule({ gate: 'diagonal', erase: 'dplr', scale: 1 });
-/** Log decays lie in (-e^-½, 0), equation 12. */
+/** Log decays lie in (-e^-½, 0). */
 const strongestDecay = -Math.exp(-0.5);
 /** Of the length of κ, as torch.nn.functional.normalize has it, here under the root. */
 const lengthEps = 1e-12;
@@ -48,10 +48,10 @@ function startsOf({ dModel: D, layer: { index, count } }: ParameterDeclarer, K: 
 }
 
 /**
- * RWKV-7's time mixing: S_t = diag(w_t) S_{t-1} - (a_t ∘ κ̂_t) (S_{t-1}ᵀ κ̂_t)ᵀ + k_t v_tᵀ, o_t = S_tᵀ r_t (equation 17, its state
- * transposed). Each input of a projection is x mixed with the previous token's; w, a, the gate and how far v is drawn
- * towards the first layer's v are of low rank; then a norm per head, the bonus Σ(r ∘ k ∘ r_k) v, and the gate. As the
- * reference implementation, but for `v_lora`, which the first layer declares too, without effect.
+ * RWKV-7's time mixing: S_t = diag(w_t) S_{t-1} - (a_t ∘ κ̂_t) (S_{t-1}ᵀ κ̂_t)ᵀ + k_t v_tᵀ, o_t = S_tᵀ r_t (the paper's generalised
+ * delta rule, its state transposed). Each input of a projection is x mixed with the previous token's; w, a, the gate and
+ * how far v is drawn towards the first layer's v are of low rank; then a norm per head, the bonus Σ(r ∘ k ∘ r_k) v, and
+ * the gate. As the reference implementation, but for `v_lora`, which the first layer declares too, without effect.
  *
  * B batch, T tokens at hand, D model, H heads, K = D/H.
  */

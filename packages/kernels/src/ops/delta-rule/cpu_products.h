@@ -104,8 +104,8 @@ static inline void solveRows(const Real* scores, Real sign, bool transposed, int
   }
 }
 
-/// The values that the tile's rows write, given the state before it [Kp, W] (UT transform, DeltaNet's
-/// equations 8-11). Scores must be there.
+/// The values that the tile's rows write, given the state before it [Kp, W] (DeltaNet's UT transform, its
+/// inverse applied by substitution). Scores must be there.
 template <typename Real>
 static inline void deltaValues(const DeltaRule<Real>& c, const Real* state, DeltaScratch<Real>& s) {
   using V = Vec<Real>;

@@ -40,7 +40,7 @@ const cases: readonly Case[] = [
   { B: 2, T: 63, H: 2, K: 5, V: 19, gates: [-0.5, 0] },
   { B: 1, T: 150, H: 1, K: 16, V: 9, gates: [-1e-3, -1e-4] },
   { B: 1, T: 67, H: 1, K: 33, V: 8, gates: [-20, -1e-4] },
-  { B: 2, T: 140, H: 2, K: 7, V: 16, gates: [-1, 0], starts: [0, 1, 2, 31, 64, 100, 127] },
+  { B: 2, T: 140, H: 1, K: 7, V: 16, gates: [-1, 0], starts: [0, 1, 2, 31, 64, 100, 127] },
 ];
 
 /** Rows of length one (at most `length`), as a layer hands in keys. */
