@@ -30,6 +30,7 @@ export {
   chunkEnds,
 } from './ops/attention/index.js';
 export { batchedMatmul, type MatmulOptions } from './ops/batched-matmul/index.js';
+export { blockLinear } from './ops/block-linear/index.js';
 export { addAlong, mulAlong, repeatHeads, sub, sumHeads } from './ops/broadcast/index.js';
 export { type CausalConvInputs, type CausalConvOptions, causalConv } from './ops/causal-conv/index.js';
 export { concatLast, splitLast } from './ops/columns/index.js';
@@ -90,7 +91,12 @@ export { sumRows } from './ops/sum-rows/index.js';
 export { swapAxes } from './ops/swap-axes/index.js';
 export { swiglu } from './ops/swiglu/index.js';
 export { type TokenShiftInputs, tokenShift } from './ops/token-shift/index.js';
-export { applyTransition, composeTransitions, type RowRange, transitionWireElements } from './ops/transition/index.js';
+export {
+  applyTransition,
+  composeTransitions,
+  type RowRange,
+  transitionWireElements,
+} from './ops/transition/index.js';
 export { type VectorScanInputs, vectorScan } from './ops/vector-scan/index.js';
 export { where } from './ops/where/index.js';
 export type {

@@ -1,4 +1,4 @@
-import { batchedMatmul, reshape, swapAxes, type Tensor } from '@longscan/kernels';
+import { blockLinear, reshape, type Tensor } from '@longscan/kernels';
 import type { Init, ParameterDeclarer } from './layer.js';
 
 /**
@@ -13,9 +13,7 @@ export function headwiseProjection(
   const weight = param.tensor(name, [numBlocks, size, size], init);
   return (x) => {
     const [B, T] = x.shape as [number, number, number];
-    const blocks = swapAxes(reshape(x, [B * T, numBlocks, size]));
-    const y = batchedMatmul({ a: blocks, b: weight }, { transposeB: true });
-    return reshape(swapAxes(y), [B, T, numBlocks, size]);
+    return blockLinear({ x: reshape(x, [B, T, numBlocks, size]), weight });
   };
 }
 
