@@ -47,12 +47,35 @@ static inline void forLaneBlocks(int64_t numChannels, int64_t begin, int64_t end
   }
 }
 
+/// Whether a document starts with this row of the [B, T] tokens; null: one document.
+static inline bool startsDocument(const int32_t* resets, int64_t row) {
+  return resets != nullptr && resets[row] != 0;
+}
+
+/// Rows from `row` on, `numTokens` at most, before the first with which a document starts: only these depend
+/// on the state that enters.
+static inline int64_t numUntilStart(const int32_t* resets, int64_t row, int64_t numTokens) {
+  int64_t t = 0;
+  while (t < numTokens && !startsDocument(resets, row + t)) t++;
+  return t;
+}
+
+/// The tokens [begin, end) of batch row b.
+struct Chunk {
+  int64_t b, begin, end;
+};
+
+template <typename Real>
+static inline void setZero(Real* p, int64_t size) {
+  for (int64_t i = 0; i < size; i++) p[i] = 0;
+}
+
 /// What `count` channels have, `length` numbers each, from [count, length] to [length, width] with zeros in
 /// the other lanes; null is zero everywhere.
 template <typename Real>
 static inline void loadChannels(const Real* from, Lanes<Real> lanes, int64_t length, Real* to) {
   constexpr int width = Vec<Real>::width;
-  for (int64_t i = 0; i < length * width; i++) to[i] = 0;
+  setZero(to, length * width);
   for (int c = 0; from != nullptr && c < lanes.count; c++) {
     for (int64_t i = 0; i < length; i++) to[i * width + c] = from[c * length + i];
   }

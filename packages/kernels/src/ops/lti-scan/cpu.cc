@@ -27,11 +27,8 @@ static void forward(const LtiScanForward<Real>& task, int64_t b, int64_t c, Lane
   constexpr int pair = 2 * Vec<Real>::width;
   const LtiScan<Real>& call = task.call;
   const int64_t N = call.N;
-  Real* lambda = scratch;
-  Real* w = lambda + N * pair;
-  Real* state = w + N * pair;
-  loadLambda(call, c, lanes, lambda);
-  loadChannels(call.w + c * 2 * N, lanes, 2 * N, w);
+  const BlockConstants<Real> block(call, c, lanes, scratch);
+  Real* state = block.rest;
   loadChannels(task.h0 == nullptr ? nullptr : task.h0 + (b * call.C + c) * 2 * N, lanes, 2 * N, state);
   const int64_t numChunks = (call.T + ltiChunk - 1) / ltiChunk;
   for (int64_t t = 0; t < call.T; t++) {
@@ -40,14 +37,14 @@ static void forward(const LtiScanForward<Real>& task, int64_t b, int64_t c, Lane
       const int64_t chunk = b * numChunks + t / ltiChunk;
       storeChannels(state, lanes, 2 * N, task.checkpoints + (chunk * call.C + c) * 2 * N);
     }
-    if (startsDocument(call, row)) setZero(state, N * pair);
+    if (startsDocument(call.resets, row)) setZero(state, N * pair);
     const C u = S::load(call, call.u, row, c, lanes);
     C y = C::zero();
     for (int64_t n = 0; n < N; n++) {
       const C h = C::load(state + n * pair);
-      const C next = h + (S::add(C::load(lambda + n * pair) * h, u));
+      const C next = h + S::add(C::load(block.lambda + n * pair) * h, u);
       next.store(state + n * pair);
-      y = y + C::load(w + n * pair) * next;
+      y = y + C::load(block.w + n * pair) * next;
     }
     if (task.y != nullptr) S::store(call, y, task.y, row, c, lanes);
   }
@@ -63,20 +60,16 @@ static void adjoint(const LtiScanAdjoint<Real>& task, int64_t b, int64_t c, Lane
   constexpr int pair = 2 * Vec<Real>::width;
   const LtiScan<Real>& call = task.call;
   const int64_t N = call.N;
-  Real* lambda = scratch;
-  Real* w = lambda + N * pair;
-  Real* state = w + N * pair;
-  loadLambda(call, c, lanes, lambda);
-  loadChannels(call.w + c * 2 * N, lanes, 2 * N, w);
+  const BlockConstants<Real> block(call, c, lanes, scratch);
+  Real* state = block.rest;
   setZero(state, N * pair);
   // No later document depends on the incoming state.
-  int64_t end = 0;
-  while (end < call.T && !startsDocument(call, b * call.T + end)) end++;
+  const int64_t end = numUntilStart(call.resets, b * call.T, call.T);
   for (int64_t t = end - 1; t >= 0; t--) {
     const C dy = S::load(call, task.dy, b * call.T + t, c, lanes);
     for (int64_t n = 0; n < N; n++) {
-      const C total = C::load(state + n * pair) + S::conjugateTimes(C::load(w + n * pair), dy);
-      (total + C::conjugateTimes(C::load(lambda + n * pair), total)).store(state + n * pair);
+      const C total = C::load(state + n * pair) + S::conjugateTimes(C::load(block.w + n * pair), dy);
+      (total + C::conjugateTimes(C::load(block.lambda + n * pair), total)).store(state + n * pair);
     }
   }
   storeChannels(state, lanes, 2 * N, task.adjoint + (b * call.C + c) * 2 * N);

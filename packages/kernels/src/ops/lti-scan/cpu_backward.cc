@@ -6,30 +6,24 @@
 namespace longscan {
 namespace LONGSCAN_LEVEL {
 
-/// What a thread holds, in units of [N, 2, width].
+/// What a thread holds beside the constants, in units of [N, 2, width].
 template <typename Real>
-struct BlockScratch {
-  Real *lambda, *w, *adjoint;
+struct BlockScratch : BlockConstants<Real> {
+  Real* adjoint;
   Real *gradLambda, *gradW;            // of all tokens so far
   Real *chunkGradLambda, *chunkGradW;  // of the chunk: a sum of sums is the more exact
   Real* states;                        // before each token of the chunk and after the last
 
-  BlockScratch(Real* memory, int64_t N) {
-    const int64_t block = N * 2 * Vec<Real>::width;
-    lambda = memory;
-    w = lambda + block;
-    adjoint = w + block;
+  BlockScratch(const LtiScan<Real>& call, int64_t c, Lanes<Real> lanes, Real* scratch)
+      : BlockConstants<Real>(call, c, lanes, scratch) {
+    const int64_t block = call.N * 2 * Vec<Real>::width;
+    adjoint = this->rest;
     gradLambda = adjoint + block;
     gradW = gradLambda + block;
     chunkGradLambda = gradW + block;
     chunkGradW = chunkGradLambda + block;
     states = chunkGradW + block;
   }
-};
-
-/// The tokens [begin, end) of batch row b.
-struct Chunk {
-  int64_t b, begin, end;
 };
 
 /// States of a chunk, and its dw. At a document start the state before the token becomes zero.
@@ -48,13 +42,13 @@ static void recompute(const LtiScanBackward<Real>& task, Chunk chunk, int64_t c,
   for (int64_t t = chunk.begin; t < chunk.end; t++) {
     const int64_t row = chunk.b * call.T + t;
     Real* state = s.states + (t - chunk.begin) * N * pair;
-    if (startsDocument(call, row)) setZero(state, N * pair);
+    if (startsDocument(call.resets, row)) setZero(state, N * pair);
     const C u = S::load(call, call.u, row, c, lanes);
     const C dy = S::load(call, task.dy, row, c, lanes);
     for (int64_t n = 0; n < N; n++) {
       const int64_t i = n * pair;
       const C h = C::load(state + i);
-      const C next = h + (S::add(C::load(s.lambda + i) * h, u));
+      const C next = h + S::add(C::load(s.lambda + i) * h, u);
       next.store(state + N * pair + i);
       (C::load(s.chunkGradW + i) + S::conjugateTimes(next, dy)).store(s.chunkGradW + i);
     }
@@ -86,7 +80,7 @@ static void sweepBack(const LtiScanBackward<Real>& task, Chunk chunk, int64_t c,
       carried.store(s.adjoint + i);
     }
     S::store(call, du, task.du, row, c, lanes);
-    if (startsDocument(call, row)) setZero(s.adjoint, N * pair);  // no earlier token had a part in it
+    if (startsDocument(call.resets, row)) setZero(s.adjoint, N * pair);  // no earlier token had a part in it
   }
   for (int64_t i = 0; i < N * pair; i++) {
     s.gradLambda[i] += s.chunkGradLambda[i];
@@ -100,9 +94,7 @@ static void backward(const LtiScanBackward<Real>& task, int64_t, int64_t c, Lane
                      Real* scratch) {
   const LtiScan<Real>& call = task.call;
   const int64_t N = call.N, size = 2 * N;
-  BlockScratch<Real> s(scratch, N);
-  loadLambda(call, c, lanes, s.lambda);
-  loadChannels(call.w + c * size, lanes, size, s.w);
+  BlockScratch<Real> s(call, c, lanes, scratch);
   setZero(s.gradLambda, size * Vec<Real>::width);
   setZero(s.gradW, size * Vec<Real>::width);
   for (int64_t b = 0; b < call.B; b++) {

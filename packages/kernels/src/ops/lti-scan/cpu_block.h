@@ -72,15 +72,21 @@ static inline void loadLambda(const LtiScan<Real>& call, int64_t c, Lanes<Real> 
   }
 }
 
+/// λ - 1 and w of one block, [N, 2, width], at the beginning of a thread's scratch.
 template <typename Real>
-static inline bool startsDocument(const LtiScan<Real>& call, int64_t row) {
-  return call.resets != nullptr && call.resets[row] != 0;
-}
+struct BlockConstants {
+  Real *lambda, *w;
+  Real* rest;  // the scratch that is left
 
-template <typename Real>
-static inline void setZero(Real* p, int64_t size) {
-  for (int64_t i = 0; i < size; i++) p[i] = 0;
-}
+  BlockConstants(const LtiScan<Real>& call, int64_t c, Lanes<Real> lanes, Real* scratch) {
+    const int64_t size = 2 * call.N;
+    lambda = scratch;
+    w = lambda + size * Vec<Real>::width;
+    rest = w + size * Vec<Real>::width;
+    loadLambda(call, c, lanes, lambda);
+    loadChannels(call.w + c * size, lanes, size, w);
+  }
+};
 
 }  // namespace LONGSCAN_LEVEL
 }  // namespace longscan

@@ -20,20 +20,23 @@ export function ltiScanReference(
   const width = complex ? 2 * C : C;
   const output = new Float64Array(B * T * width);
   const finalState = h0 === null ? new Float64Array(B * C * N * 2) : h0.slice();
-  for (let row = 0; row < B * T; row++) {
-    for (let i = 0; i < C * N; i++) {
-      const c = Math.floor(i / N);
-      const state = finalState.subarray(2 * (Math.floor(row / T) * C * N + i)).subarray(0, 2);
-      if (resets?.[row]) state.fill(0);
-      const radius = Math.exp(logLambda[2 * i]!);
-      const [re, im] = [radius * Math.cos(logLambda[2 * i + 1]!), radius * Math.sin(logLambda[2 * i + 1]!)];
-      const [x, y] = [state[0]!, state[1]!];
-      state[0] = re * x - im * y + u[row * width + c]!;
-      state[1] = re * y + im * x + (complex ? u[row * width + C + c]! : 0);
-      const [p, q] = [w[2 * i]!, w[2 * i + 1]!];
-      output[row * width + c]! += p * state[0] - q * state[1];
-      if (complex) output[row * width + C + c]! += p * state[1] + q * state[0];
+  for (let i = 0; i < B * C * N; i++) {
+    const mode = i % (C * N);
+    const channel = Math.floor(mode / N);
+    const [logRadius, angle] = [logLambda[2 * mode]!, logLambda[2 * mode + 1]!];
+    const [re, im] = [Math.exp(logRadius) * Math.cos(angle), Math.exp(logRadius) * Math.sin(angle)];
+    const [p, q] = [w[2 * mode]!, w[2 * mode + 1]!];
+    let [x, y] = [finalState[2 * i]!, finalState[2 * i + 1]!];
+    for (let t = 0; t < T; t++) {
+      const row = Math.floor(i / (C * N)) * T + t;
+      if (resets?.[row]) [x, y] = [0, 0];
+      const input = u[row * width + channel]!;
+      [x, y] = [re * x - im * y + input, re * y + im * x + (complex ? u[row * width + C + channel]! : 0)];
+      output[row * width + channel]! += p * x - q * y;
+      if (complex) output[row * width + C + channel]! += p * y + q * x;
     }
+    finalState[2 * i] = x;
+    finalState[2 * i + 1] = y;
   }
   return { output, finalState };
 }

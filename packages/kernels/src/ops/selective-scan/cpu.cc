@@ -17,28 +17,21 @@ static void forward(const SelectiveScanForward<Real>& task, int64_t b, int64_t d
   Real* state = scratch + N * width;
   loadChannels(call.A + d * N, lanes, N, A);
   loadChannels(task.h0 == nullptr ? nullptr : task.h0 + (b * call.D + d) * N, lanes, N, state);
-  // A chunk's sum is short; the sum of all chunks is not, and is taken in f64.
   double sumDelta[width] = {};
-  V chunkDelta = V::zero();
   const int64_t numChunks = (call.T + selectiveChunk - 1) / selectiveChunk;
   for (int64_t t = 0; t < call.T; t++) {
     const int64_t row = b * call.T + t;
-    if (t % selectiveChunk == 0) {
-      for (int c = 0; c < width; c++) sumDelta[c] += static_cast<double>(chunkDelta.v[c]);
-      chunkDelta = V::zero();
-      if (task.checkpoints != nullptr) {
-        const int64_t chunk = b * numChunks + t / selectiveChunk;
-        storeChannels(state, lanes, N, task.checkpoints + (chunk * call.D + d) * N);
-      }
+    if (task.checkpoints != nullptr && t % selectiveChunk == 0) {
+      const int64_t chunk = b * numChunks + t / selectiveChunk;
+      storeChannels(state, lanes, N, task.checkpoints + (chunk * call.D + d) * N);
     }
-    if (call.resets != nullptr && call.resets[row] != 0) {
-      for (int64_t i = 0; i < N * width; i++) state[i] = 0;
-    }
+    if (startsDocument(call.resets, row)) setZero(state, N * width);
     const V delta = lanes.load(call.delta + row * call.D + d);
     const V input = delta * lanes.load(call.x + row * call.D + d);
     const Real* inB = call.inB + row * N;
     const Real* outC = call.outC + row * N;
-    chunkDelta = chunkDelta + delta;
+    for (int c = 0; task.sumDelta != nullptr && c < width; c++)
+      sumDelta[c] += static_cast<double>(delta.v[c]);
     V y = V::zero();
     for (int64_t n = 0; n < N; n++) {
       const V decay = vexp(delta * V::load(A + n * width));
@@ -51,8 +44,7 @@ static void forward(const SelectiveScanForward<Real>& task, int64_t b, int64_t d
   storeChannels(state, lanes, N, task.state + (b * call.D + d) * N);
   if (task.sumDelta == nullptr) return;
   for (int c = 0; c < lanes.count; c++) {
-    const double total = sumDelta[c] + static_cast<double>(chunkDelta.v[c]);
-    task.sumDelta[b * call.D + d + c] = static_cast<Real>(total);
+    task.sumDelta[b * call.D + d + c] = static_cast<Real>(sumDelta[c]);
   }
 }
 
@@ -66,10 +58,9 @@ static void adjoint(const SelectiveScanAdjoint<Real>& task, int64_t b, int64_t d
   Real* A = scratch;
   Real* state = scratch + N * width;
   loadChannels(call.A + d * N, lanes, N, A);
-  loadChannels<Real>(nullptr, lanes, N, state);
+  setZero(state, N * width);
   // No later document depends on the incoming state.
-  int64_t end = 0;
-  while (end < call.T && (call.resets == nullptr || call.resets[b * call.T + end] == 0)) end++;
+  const int64_t end = numUntilStart(call.resets, b * call.T, call.T);
   for (int64_t t = end - 1; t >= 0; t--) {
     const int64_t row = b * call.T + t;
     const V delta = lanes.load(call.delta + row * call.D + d);

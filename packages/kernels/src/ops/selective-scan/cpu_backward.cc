@@ -28,11 +28,6 @@ struct ChunkScratch {
   }
 };
 
-/// The tokens [begin, end) of batch row b.
-struct Chunk {
-  int64_t b, begin, end;
-};
-
 /// States and decays of a chunk, and its dC. At a document start the state before the token becomes zero.
 template <typename Real>
 static void recompute(const SelectiveScanBackward<Real>& task, Chunk chunk, int64_t d, Lanes<Real> lanes,
@@ -48,9 +43,7 @@ static void recompute(const SelectiveScanBackward<Real>& task, Chunk chunk, int6
     const int64_t row = chunk.b * call.T + t;
     const int64_t offset = (t - chunk.begin) * N * width;
     Real* state = s.states + offset;
-    if (call.resets != nullptr && call.resets[row] != 0) {
-      for (int64_t i = 0; i < N * width; i++) state[i] = 0;
-    }
+    if (startsDocument(call.resets, row)) setZero(state, N * width);
     const V delta = lanes.load(call.delta + row * call.D + d);
     const V input = delta * lanes.load(call.x + row * call.D + d);
     const V dy = lanes.load(task.dy + row * call.D + d);
@@ -74,7 +67,7 @@ static void sweepBack(const SelectiveScanBackward<Real>& task, Chunk chunk, int6
   constexpr int width = V::width;
   const SelectiveScan<Real>& call = task.call;
   const int64_t N = call.N;
-  for (int64_t i = 0; i < N * width; i++) s.chunkGradA[i] = 0;
+  setZero(s.chunkGradA, N * width);
   for (int64_t t = chunk.end - 1; t >= chunk.begin; t--) {
     const int64_t row = chunk.b * call.T + t;
     const int64_t offset = (t - chunk.begin) * N * width;
@@ -98,9 +91,7 @@ static void sweepBack(const SelectiveScanBackward<Real>& task, Chunk chunk, int6
       (V::load(s.gradB + i) + input * total).store(s.gradB + i);
       carried.store(adjoint + n * width);
     }
-    if (call.resets != nullptr && call.resets[row] != 0) {
-      for (int64_t i = 0; i < N * width; i++) adjoint[i] = 0;
-    }
+    if (startsDocument(call.resets, row)) setZero(adjoint, N * width);
     lanes.store(delta * throughInput, task.dx + row * call.D + d);
     lanes.store(x * throughInput + throughDecay, task.dDelta + row * call.D + d);
   }
@@ -120,9 +111,7 @@ static void backward(const SelectiveScanBackward<Real>& task, int64_t begin, int
   const int64_t N = call.N, block = N * width;
   ChunkScratch<Real> s(scratch, N, (end - begin + width - 1) / width);
   const auto blockOf = [=](int64_t d) { return (d - begin) / width * block; };
-  forLanes<Real>(begin, end, [&](int64_t d, Lanes<Real>) {
-    for (int64_t i = 0; i < block; i++) s.gradA[blockOf(d) + i] = 0;
-  });
+  forLanes<Real>(begin, end, [&](int64_t d, Lanes<Real>) { setZero(s.gradA + blockOf(d), block); });
   for (int64_t b = 0; b < call.B; b++) {
     forLanes<Real>(begin, end, [&](int64_t d, Lanes<Real> lanes) {
       loadChannels(task.dht == nullptr ? nullptr : task.dht + (b * call.D + d) * N, lanes, N,
@@ -131,7 +120,8 @@ static void backward(const SelectiveScanBackward<Real>& task, int64_t begin, int
     for (int64_t last = call.T; last > 0;) {
       const Chunk chunk{b, (last - 1) / selectiveChunk * selectiveChunk, last};
       const int64_t numTokens = chunk.end - chunk.begin;
-      for (int64_t i = 0; i < numTokens * block; i++) s.gradB[i] = s.gradC[i] = 0;
+      setZero(s.gradB, numTokens * block);
+      setZero(s.gradC, numTokens * block);
       forLanes<Real>(begin, end, [&](int64_t d, Lanes<Real> lanes) {
         loadChannels(call.A + d * N, lanes, N, s.A);
         recompute(task, chunk, d, lanes, s);

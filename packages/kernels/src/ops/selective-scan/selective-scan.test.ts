@@ -1,4 +1,8 @@
 import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { forwardCall } from '../../autograd/define-op.js';
+import { openCpuDevice } from '../../device.js';
+import { fromArray } from '../../tensor.js';
 import {
   checkRecurrence,
   documentStarts,
@@ -44,5 +48,21 @@ for (const [i, { B, T, D, N, steps, starts }] of cases.entries()) {
       maxElements: T > 500 ? 6 : 12,
     }));
 }
+
+test('selective-scan ~> a million tokens: f32 knows the sum of their steps', async () => {
+  const device = openCpuDevice({ threads: 2, poison: true });
+  try {
+    const T = 2 ** 20 + 7;
+    const step = Math.fround(1.1e-6);
+    const steps = fromArray(device, new Float32Array(T).fill(step), [1, T, 1]);
+    const one = fromArray(device, [-1], [1, 1]);
+    const inputs = { x: steps, delta: steps, A: one, B: steps, C: steps };
+    const { factor } = selectiveScan.summarize(forwardCall(device), inputs, null, {});
+    const [found] = await factor!.read();
+    assert.ok(Math.abs(found! / (T * step) - 1) < 2e-7, `${found}, not ${T * step}`);
+  } finally {
+    device.close();
+  }
+});
 
 test.run();

@@ -25,9 +25,7 @@ static void forwardRow(const VectorScanForward<Real>& task, double* logSums, int
   for (int64_t i = 0; logSums != nullptr && i < end - begin; i++) logSums[i] = 0;
   for (int64_t t = 0; t < call.T; t++) {
     const int64_t row = b * call.T + t;
-    if (call.resets != nullptr && call.resets[row] != 0) {
-      for (int64_t c = begin; c < end; c++) state[c] = 0;
-    }
+    if (startsDocument(call.resets, row)) setZero(state + begin, end - begin);
     const Real* x = call.x + row * call.C;
     const Real* g = call.g + row * call.C;
     Real* h = task.h == nullptr ? nullptr : task.h + row * call.C;
@@ -49,7 +47,7 @@ static void backwardRow(const VectorScanBackward<Real>& task, int64_t b, int64_t
   for (int64_t c = begin; c < end; c++) adjoint[c] = task.dht == nullptr ? Real(0) : task.dht[b * call.C + c];
   for (int64_t t = call.T - 1; t >= 0; t--) {
     const int64_t row = b * call.T + t;
-    const bool starts = call.resets != nullptr && call.resets[row] != 0;
+    const bool starts = startsDocument(call.resets, row);
     const Real* g = call.g + row * call.C;
     const Real* dh = task.dh + row * call.C;
     // The state before token t; a document's first token has none.

@@ -1,4 +1,8 @@
 import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { forwardCall } from '../../autograd/define-op.js';
+import { openCpuDevice } from '../../device.js';
+import { fromArray } from '../../tensor.js';
 import {
   checkRecurrence,
   documentStarts,
@@ -40,5 +44,26 @@ for (const [i, { B, T, C, gates, starts }] of cases.entries()) {
       maxElements: T > 500 ? 6 : 12,
     }));
 }
+
+test('vector-scan ~> a million tokens: f32 knows their decay', async () => {
+  const device = openCpuDevice({ threads: 2, poison: true });
+  try {
+    const [T, C] = [2 ** 20, 3];
+    const decays = Float32Array.of(-1e-6, -3.3e-6, 0);
+    const g = fromArray(
+      device,
+      Float32Array.from({ length: T * C }, (_, i) => decays[i % C]!),
+      [1, T, C],
+    );
+    const { factor } = vectorScan.summarize(forwardCall(device), { x: g, g }, null, {});
+    const found = await factor!.read();
+    decays.forEach((decay, c) => {
+      const expected = Math.exp(T * decay);
+      assert.ok(Math.abs(found[c]! / expected - 1) < 2e-7, `${found[c]}, not ${expected}`);
+    });
+  } finally {
+    device.close();
+  }
+});
 
 test.run();
