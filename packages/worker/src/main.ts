@@ -12,8 +12,8 @@ type RunTask = (context: RankContext) => Promise<void>;
 
 /** A task's code is loaded when it is asked for, so that one task's needs are no other's. */
 const tasks: Readonly<Record<Task['kind'], () => Promise<RunTask>>> = {
-  train: async () => (await import('./trainer.js')).runTraining,
-  generate: async () => (await import('./generate.js')).runGenerate,
+  train: async () => (await import('./training/trainer.js')).runTraining,
+  generate: async () => (await import('./generation/generate.js')).runGenerate,
   'layers-check': async () => (await import('./layers-check.js')).runLayersCheck,
 };
 

@@ -2,11 +2,11 @@ import { fromArray, type Tensor, zeros } from '@longscan/kernels';
 import { expectClose, placeTokens, randomNormal, sliceTokens, tolerances } from '@longscan/kernels/testing';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type SequenceAttentionOptions, sequenceAttention } from '../attention.js';
 import { loadStrategy } from '../load-strategy.js';
-import { positionsOf } from '../positions.js';
-import { ReceivedLog } from '../received.js';
-import { slicesOf } from '../sequence-group.js';
+import { type SequenceAttentionOptions, sequenceAttention } from '../sequence/attention.js';
+import { positionsOf } from '../sequence/positions.js';
+import { ReceivedLog } from '../sequence/received.js';
+import { slicesOf } from '../sequence/sequence-group.js';
 import { type Engine, withRanks } from './rank-set.js';
 
 interface Case {

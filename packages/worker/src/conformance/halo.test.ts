@@ -10,9 +10,9 @@ import {
 import { expectClose, placeTokens, randomNormal, sliceTokens, tolerances } from '@longscan/kernels/testing';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { withHalo } from '../halo.js';
-import { live, type Received, ReceivedLog } from '../received.js';
-import { slicesOf } from '../sequence-group.js';
+import { withHalo } from '../sequence/halo.js';
+import { live, type Received, ReceivedLog } from '../sequence/received.js';
+import { slicesOf } from '../sequence/sequence-group.js';
 import { type Engine, withRanks } from './rank-set.js';
 
 interface Case {

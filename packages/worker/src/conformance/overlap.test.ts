@@ -11,8 +11,8 @@ import {
 } from '@longscan/kernels';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { recurrence } from '../recurrence.js';
-import type { SequenceGroup } from '../sequence-group.js';
+import { recurrence } from '../sequence/recurrence.js';
+import type { SequenceGroup } from '../sequence/sequence-group.js';
 import { defineStrategy } from '../strategy.js';
 
 /** The order in which native functions, and start and wait of a scan, are called. */

@@ -8,8 +8,8 @@ import {
 import { expectClose, placeTokens, tolerances } from '@longscan/kernels/testing';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { recurrence } from '../recurrence.js';
-import { slicesOf } from '../sequence-group.js';
+import { recurrence } from '../sequence/recurrence.js';
+import { slicesOf } from '../sequence/sequence-group.js';
 import type { Strategy } from '../strategy.js';
 
 import { withRanks } from './rank-set.js';

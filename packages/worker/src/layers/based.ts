@@ -1,9 +1,9 @@
 import { featureMap, linear, reshape } from '@longscan/kernels';
-import { headSize } from '../head-size.js';
 import { defineLayer } from '../layer.js';
-import { expectCount, expectPositive } from '../layer-options.js';
-import { normalizedLinear } from '../normalized-linear.js';
-import { headsProjection } from '../projections.js';
+import { headSize } from '../layer-parts/head-size.js';
+import { expectCount, expectPositive } from '../layer-parts/layer-options.js';
+import { normalizedLinear } from '../layer-parts/normalized-linear.js';
+import { headsProjection } from '../layer-parts/projections.js';
 
 /**
  * Based's linear attention: φ is the second-order Taylor series of exp, φ(q)·φ(k) = 1 + s + s²/2 with s = q·k/√F

@@ -1,10 +1,10 @@
 import { activation, deltaRule, l2Norm, mulAlong, sub } from '@longscan/kernels';
-import { headDecay } from '../decay-gate.js';
-import { deltaHeads } from '../delta-heads.js';
-import { headOutput } from '../head-output.js';
 import { defineLayer } from '../layer.js';
-import { expectPositive } from '../layer-options.js';
-import { projection } from '../projections.js';
+import { headDecay } from '../layer-parts/decay-gate.js';
+import { deltaHeads } from '../layer-parts/delta-heads.js';
+import { headOutput } from '../layer-parts/head-output.js';
+import { expectPositive } from '../layer-parts/layer-options.js';
+import { projection } from '../layer-parts/projections.js';
 
 const op = deltaRule({ gate: 'scalar', erase: 'own' });
 

@@ -1,10 +1,10 @@
 import { activation, deltaRule, l2Norm, reshape } from '@longscan/kernels';
-import { headDecay } from '../decay-gate.js';
-import { deltaHeads } from '../delta-heads.js';
-import { headOutput } from '../head-output.js';
 import { defineLayer } from '../layer.js';
-import { expectCount, expectPositive } from '../layer-options.js';
-import { projection } from '../projections.js';
+import { headDecay } from '../layer-parts/decay-gate.js';
+import { deltaHeads } from '../layer-parts/delta-heads.js';
+import { headOutput } from '../layer-parts/head-output.js';
+import { expectCount, expectPositive } from '../layer-parts/layer-options.js';
+import { projection } from '../layer-parts/projections.js';
 
 /**
  * Gated DeltaProduct: Gated DeltaNet with `numHouseholders` delta steps for each token, each with its own k, v and β, so

@@ -1,10 +1,10 @@
 import { activation, gatedLinear, reshape } from '@longscan/kernels';
-import { headOutput } from '../head-output.js';
-import { headSize } from '../head-size.js';
 import { defineLayer } from '../layer.js';
-import { expectCount, expectPositive } from '../layer-options.js';
-import { lowRank } from '../low-rank.js';
-import { headsProjection, projection } from '../projections.js';
+import { headOutput } from '../layer-parts/head-output.js';
+import { headSize } from '../layer-parts/head-size.js';
+import { expectCount, expectPositive } from '../layer-parts/layer-options.js';
+import { lowRank } from '../layer-parts/low-rank.js';
+import { headsProjection, projection } from '../layer-parts/projections.js';
 
 const op = gatedLinear('diagonal');
 

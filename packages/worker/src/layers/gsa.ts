@@ -1,7 +1,7 @@
 import { activation, affine, gatedLinear, linear, reshape, rmsNorm, softmax } from '@longscan/kernels';
-import { headSize } from '../head-size.js';
 import { defineLayer } from '../layer.js';
-import { expectCount, expectPositive } from '../layer-options.js';
+import { headSize } from '../layer-parts/head-size.js';
+import { expectCount, expectPositive } from '../layer-parts/layer-options.js';
 
 /** Which slots a query wants: keys summed in slots, each slot with a decay of its own. */
 const keySlots = gatedLinear('diagonal', { decayOn: 'value', scale: 1 });

@@ -1,8 +1,8 @@
 import { add, linear, mul, mulAlong, type Tensor } from '@longscan/kernels';
-import { diagonalSsm } from '../diagonal-ssm.js';
-import { uniformWithin } from '../initial-values.js';
 import { defineLayer } from '../layer.js';
-import { expectCount } from '../layer-options.js';
+import { diagonalSsm } from '../layer-parts/diagonal-ssm.js';
+import { uniformWithin } from '../layer-parts/initial-values.js';
+import { expectCount } from '../layer-parts/layer-options.js';
 
 /**
  * H3: y = q ∘ SSM_diag(SSM_shift(k) ∘ v) (section 3.1) with heads of one channel. The shift model remembers the last

@@ -1,8 +1,8 @@
 import { activation, linear, mul, rmsNorm, type Tensor, vectorScan } from '@longscan/kernels';
-import { headSize } from '../head-size.js';
 import { defineLayer } from '../layer.js';
-import { expectPositive } from '../layer-options.js';
-import { lowerBoundedGate } from '../lower-bound.js';
+import { headSize } from '../layer-parts/head-size.js';
+import { expectPositive } from '../layer-parts/layer-options.js';
+import { lowerBoundedGate } from '../layer-parts/lower-bound.js';
 
 /**
  * HGRN: a gated vector recurrence h_t = a_t ∘ h_{t-1} + (1 - a_t) ∘ silu(x_t W_i) (equation 5) with a forget gate bounded

@@ -1,8 +1,8 @@
 import { activation, gatedLinear, linear, reshape, rmsNorm } from '@longscan/kernels';
-import { headSize } from '../head-size.js';
 import { defineLayer } from '../layer.js';
-import { expectPositive } from '../layer-options.js';
-import { lowerBoundedGate } from '../lower-bound.js';
+import { headSize } from '../layer-parts/head-size.js';
+import { expectPositive } from '../layer-parts/layer-options.js';
+import { lowerBoundedGate } from '../layer-parts/lower-bound.js';
 
 const op = gatedLinear('diagonal');
 

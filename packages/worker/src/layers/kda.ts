@@ -1,11 +1,11 @@
 import { activation, deltaRule, l2Norm } from '@longscan/kernels';
-import { channelDecay } from '../decay-gate.js';
-import { deltaHeads } from '../delta-heads.js';
-import { headOutput } from '../head-output.js';
 import { defineLayer } from '../layer.js';
-import { expectPositive } from '../layer-options.js';
-import { lowRank } from '../low-rank.js';
-import { projection } from '../projections.js';
+import { channelDecay } from '../layer-parts/decay-gate.js';
+import { deltaHeads } from '../layer-parts/delta-heads.js';
+import { headOutput } from '../layer-parts/head-output.js';
+import { expectPositive } from '../layer-parts/layer-options.js';
+import { lowRank } from '../layer-parts/low-rank.js';
+import { projection } from '../layer-parts/projections.js';
 
 const op = deltaRule({ gate: 'diagonal' });
 

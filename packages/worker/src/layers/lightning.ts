@@ -1,7 +1,7 @@
 import { activation, gatedLinear, linear, mul, reshape, rmsNorm } from '@longscan/kernels';
-import { headSize } from '../head-size.js';
 import { defineLayer } from '../layer.js';
-import { expectPositive } from '../layer-options.js';
+import { headSize } from '../layer-parts/head-size.js';
+import { expectPositive } from '../layer-parts/layer-options.js';
 
 const op = gatedLinear('fixed-scalar');
 

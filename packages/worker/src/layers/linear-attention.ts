@@ -1,9 +1,9 @@
 import { activation, gatedLinear, linear, reshape, type Tensor } from '@longscan/kernels';
-import { headSize } from '../head-size.js';
 import { defineLayer } from '../layer.js';
-import { expectPositive } from '../layer-options.js';
-import { normalizedLinear } from '../normalized-linear.js';
-import { headsProjection } from '../projections.js';
+import { headSize } from '../layer-parts/head-size.js';
+import { expectPositive } from '../layer-parts/layer-options.js';
+import { normalizedLinear } from '../layer-parts/normalized-linear.js';
+import { headsProjection } from '../layer-parts/projections.js';
 
 const op = gatedLinear('identity');
 

@@ -8,11 +8,11 @@ import {
   splitLast,
   type Tensor,
 } from '@longscan/kernels';
-import { mambaStep } from '../decay-gate.js';
-import { headSize } from '../head-size.js';
-import { uniformWithin } from '../initial-values.js';
 import { defineLayer } from '../layer.js';
-import { expectCount } from '../layer-options.js';
+import { mambaStep } from '../layer-parts/decay-gate.js';
+import { headSize } from '../layer-parts/head-size.js';
+import { uniformWithin } from '../layer-parts/initial-values.js';
+import { expectCount } from '../layer-parts/layer-options.js';
 
 /**
  * Mamba: a selective state space model per channel, h_t = exp(Δ_t A) h_{t-1} + Δ_t B_t x_t, y_t = C_t h_t + D x_t

@@ -11,11 +11,11 @@ import {
   splitLast,
   type Tensor,
 } from '@longscan/kernels';
-import { logUniform, mambaStep } from '../decay-gate.js';
-import { headSize } from '../head-size.js';
-import { uniformWithin } from '../initial-values.js';
 import { defineLayer } from '../layer.js';
-import { expectCount, expectPositive } from '../layer-options.js';
+import { logUniform, mambaStep } from '../layer-parts/decay-gate.js';
+import { headSize } from '../layer-parts/head-size.js';
+import { uniformWithin } from '../layer-parts/initial-values.js';
+import { expectCount, expectPositive } from '../layer-parts/layer-options.js';
 
 const op = gatedLinear('scalar', { scale: 1 });
 

@@ -1,9 +1,9 @@
 import { activation, affine, l2Norm, linear, mesa, reshape, type Tensor } from '@longscan/kernels';
-import { headOutput } from '../head-output.js';
-import { headSize } from '../head-size.js';
 import { defineLayer } from '../layer.js';
-import { expectCount, expectPositive } from '../layer-options.js';
-import { convolvedHeads } from '../short-conv.js';
+import { headOutput } from '../layer-parts/head-output.js';
+import { headSize } from '../layer-parts/head-size.js';
+import { expectCount, expectPositive } from '../layer-parts/layer-options.js';
+import { convolvedHeads } from '../layer-parts/short-conv.js';
 
 /** What every regulariser starts with. */
 const firstLambda = 1;

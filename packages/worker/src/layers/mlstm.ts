@@ -10,11 +10,11 @@ import {
   reshape,
   splitLast,
 } from '@longscan/kernels';
-import { headSize } from '../head-size.js';
-import { headwiseProjection, smallInit } from '../headwise.js';
-import { uniformWithin } from '../initial-values.js';
 import { defineLayer } from '../layer.js';
-import { expectCount, expectPositive } from '../layer-options.js';
+import { headSize } from '../layer-parts/head-size.js';
+import { headwiseProjection, smallInit } from '../layer-parts/headwise.js';
+import { uniformWithin } from '../layer-parts/initial-values.js';
+import { expectCount, expectPositive } from '../layer-parts/layer-options.js';
 
 const op = mlstm();
 

@@ -9,12 +9,12 @@ import {
   type Tensor,
   where,
 } from '@longscan/kernels';
-import { headOutput } from '../head-output.js';
-import { headSize } from '../head-size.js';
 import { defineLayer } from '../layer.js';
-import { expectCount, expectPositive } from '../layer-options.js';
-import { type MemoryKindName, memoryKind, memoryKinds } from '../memory-kinds.js';
-import { convolvedHeads } from '../short-conv.js';
+import { headOutput } from '../layer-parts/head-output.js';
+import { headSize } from '../layer-parts/head-size.js';
+import { expectCount, expectPositive } from '../layer-parts/layer-options.js';
+import { type MemoryKindName, memoryKind, memoryKinds } from '../layer-parts/memory-kinds.js';
+import { convolvedHeads } from '../layer-parts/short-conv.js';
 
 /**
  * Mixture of Memories: a router sends each token to the `topK` of M memories that its softmax weighs most, and a shared

@@ -12,9 +12,9 @@ import {
   type Tensor,
   vectorScan,
 } from '@longscan/kernels';
-import { headSize } from '../head-size.js';
 import { defineLayer } from '../layer.js';
-import { expectCount, expectPositive } from '../layer-options.js';
+import { headSize } from '../layer-parts/head-size.js';
+import { expectCount, expectPositive } from '../layer-parts/layer-options.js';
 
 /**
  * RAT: inside a chunk of `chunk` tokens a gated recurrence over keys and values, (k̃_t, ṽ_t) = f_t ∘ (k̃_{t-1}, ṽ_{t-1}) +

@@ -1,9 +1,9 @@
 import { featureMap, layerNorm, linear, reshape, type Tensor } from '@longscan/kernels';
-import { headSize } from '../head-size.js';
 import { defineLayer } from '../layer.js';
-import { expectCount, expectPositive } from '../layer-options.js';
-import { normalizedLinear } from '../normalized-linear.js';
-import { headsProjection } from '../projections.js';
+import { headSize } from '../layer-parts/head-size.js';
+import { expectCount, expectPositive } from '../layer-parts/layer-options.js';
+import { normalizedLinear } from '../layer-parts/normalized-linear.js';
+import { headsProjection } from '../layer-parts/projections.js';
 
 /**
  * ReBased: φ(x) = (γ ∘ norm(x) + β)², with γ and β learned and shared by queries, keys and heads, so that the minimum of

@@ -1,9 +1,9 @@
 import { gatedLinear, rotary, type Tensor } from '@longscan/kernels';
-import { headOutput } from '../head-output.js';
-import { headSize } from '../head-size.js';
 import { defineLayer } from '../layer.js';
-import { expectPositive } from '../layer-options.js';
-import { headsProjection, projection } from '../projections.js';
+import { headOutput } from '../layer-parts/head-output.js';
+import { headSize } from '../layer-parts/head-size.js';
+import { expectPositive } from '../layer-parts/layer-options.js';
+import { headsProjection, projection } from '../layer-parts/projections.js';
 
 const op = gatedLinear('fixed-scalar');
 

@@ -11,10 +11,10 @@ import {
   sub,
   type Tensor,
 } from '@longscan/kernels';
-import { headSize } from '../head-size.js';
 import { defineLayer, type LayerPlace } from '../layer.js';
-import { expectCount, expectPositive } from '../layer-options.js';
-import { lowRank } from '../low-rank.js';
+import { headSize } from '../layer-parts/head-size.js';
+import { expectCount, expectPositive } from '../layer-parts/layer-options.js';
+import { lowRank } from '../layer-parts/low-rank.js';
 
 const op = gatedLinear('diagonal', { read: 'exclusive', scale: 1 });
 

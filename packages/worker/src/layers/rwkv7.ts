@@ -13,11 +13,11 @@ import {
   sub,
   type Tensor,
 } from '@longscan/kernels';
-import { headSize } from '../head-size.js';
 import { defineLayer, type Init, type ParameterDeclarer } from '../layer.js';
-import { expectCount, expectPositive } from '../layer-options.js';
-import { lowRank } from '../low-rank.js';
-import { projection } from '../projections.js';
+import { headSize } from '../layer-parts/head-size.js';
+import { expectCount, expectPositive } from '../layer-parts/layer-options.js';
+import { lowRank } from '../layer-parts/low-rank.js';
+import { projection } from '../layer-parts/projections.js';
 
 const op = deltaRule({ gate: 'diagonal', erase: 'dplr', scale: 1 });
 /** Log decays lie in (-e^-½, 0). */

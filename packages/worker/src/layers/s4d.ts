@@ -1,8 +1,8 @@
 import { activation, linear, mul, splitLast, type Tensor } from '@longscan/kernels';
-import { diagonalSsm } from '../diagonal-ssm.js';
-import type { SpectrumName } from '../hippo.js';
 import { defineLayer } from '../layer.js';
-import { expectCount } from '../layer-options.js';
+import { diagonalSsm } from '../layer-parts/diagonal-ssm.js';
+import type { SpectrumName } from '../layer-parts/hippo.js';
+import { expectCount } from '../layer-parts/layer-options.js';
 
 /**
  * S4D: per channel a diagonal complex state space model h' = A h + u, y = 2 Re(C h) + D u under a zero-order hold (equations

@@ -1,8 +1,8 @@
 import { activation, add, affine, linear, ltiScan, mul, mulAlong, reshape } from '@longscan/kernels';
-import { discretise, firstSteps, pairs } from '../diagonal-ssm.js';
-import { spectrum } from '../hippo.js';
 import { defineLayer } from '../layer.js';
-import { expectCount } from '../layer-options.js';
+import { discretise, firstSteps, pairs } from '../layer-parts/diagonal-ssm.js';
+import { spectrum } from '../layer-parts/hippo.js';
+import { expectCount } from '../layer-parts/layer-options.js';
 
 const op = ltiScan('complex');
 

@@ -1,8 +1,8 @@
 import { addAlong, concatLast, layerNorm, reshape, slstm } from '@longscan/kernels';
-import { headwiseProjection, smallInit } from '../headwise.js';
-import { uniformWithin } from '../initial-values.js';
 import { defineLayer } from '../layer.js';
-import { expectCount, expectPositive } from '../layer-options.js';
+import { headwiseProjection, smallInit } from '../layer-parts/headwise.js';
+import { uniformWithin } from '../layer-parts/initial-values.js';
+import { expectCount, expectPositive } from '../layer-parts/layer-options.js';
 
 /**
  * The sLSTM layer of xLSTM (equations 8 to 18): with i, f, z, o = W x + R h_{t-1} + b, all block-diagonal by heads,

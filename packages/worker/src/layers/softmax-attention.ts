@@ -1,8 +1,8 @@
 import { linear, reshape, rmsNorm, rotary, type Tensor } from '@longscan/kernels';
-import { headSize } from '../head-size.js';
 import { defineLayer } from '../layer.js';
-import { expectCount, expectPositive, expectWhole } from '../layer-options.js';
-import { headsProjection } from '../projections.js';
+import { headSize } from '../layer-parts/head-size.js';
+import { expectCount, expectPositive, expectWhole } from '../layer-parts/layer-options.js';
+import { headsProjection } from '../layer-parts/projections.js';
 
 /**
  * Softmax attention with rotary positions: o_t = Σ_s softmax_s(q_t·k_s / √K) v_s over the tokens of the document up to

@@ -7,19 +7,19 @@ import {
   sequenceTail,
   type Tensor,
 } from '@longscan/kernels';
+import type { LayerContext } from '../layer.js';
 import {
   type SequenceAttentionInputs,
   type SequenceAttentionOptions,
   sequenceAttention,
-} from '../attention.js';
-import { carriedAttention } from '../carried-attention.js';
-import { type CarriedCall, type Carry, refuseCarry } from '../carry.js';
-import { withHalo } from '../halo.js';
-import type { LayerContext } from '../layer.js';
-import { positionsOf, sliceStart } from '../positions.js';
-import { live, type Received } from '../received.js';
-import { recurrence } from '../recurrence.js';
-import type { SequenceGroup } from '../sequence-group.js';
+} from '../sequence/attention.js';
+import { carriedAttention } from '../sequence/carried-attention.js';
+import { type CarriedCall, type Carry, refuseCarry } from '../sequence/carry.js';
+import { withHalo } from '../sequence/halo.js';
+import { positionsOf, sliceStart } from '../sequence/positions.js';
+import { live, type Received } from '../sequence/received.js';
+import { recurrence } from '../sequence/recurrence.js';
+import type { SequenceGroup } from '../sequence/sequence-group.js';
 import { shareAlone } from './shared-values.js';
 import { type RunWithHalo, shortRange } from './short-range.js';
 

@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert';
 import type { Batch } from '../data/index.js';
 import { type JobSpec, jobSpecSchema } from '../protocol/job-spec.js';
 import { openTrainingRanks } from '../testing/training-ranks.js';
-import { trainStep } from '../train-step.js';
+import { trainStep } from '../training/train-step.js';
 import { traceModel } from './trace.js';
 
 const sliceLength = 80;

@@ -1,5 +1,5 @@
 import type { Tensor } from '@longscan/kernels';
-import { ReceivedLog } from '../received.js';
+import { ReceivedLog } from '../sequence/received.js';
 import type { Block } from './block.js';
 import type { ContextSource } from './layer-context.js';
 import { type BlockShare, SharedValues } from './shared-values.js';

@@ -1,6 +1,6 @@
 import { causalConv, type Tensor, tokenShift } from '@longscan/kernels';
-import type { SliceWithHalo } from '../halo.js';
 import type { LayerContext } from '../layer.js';
+import type { SliceWithHalo } from '../sequence/halo.js';
 
 /** Runs `op` on the tokens x and the `numRows` before them. */
 export type RunWithHalo = (x: Tensor, numRows: number, op: (slice: SliceWithHalo) => Tensor) => Tensor;

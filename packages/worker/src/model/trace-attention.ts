@@ -1,10 +1,10 @@
 import type { Device } from '@longscan/kernels';
-import { sequenceAttention } from '../attention.js';
 import type { LayerContext } from '../layer.js';
-import { positionsOf } from '../positions.js';
 import type { GatherTrace } from '../protocol/plan.js';
-import type { Received } from '../received.js';
-import { slicesOf } from '../sequence-group.js';
+import { sequenceAttention } from '../sequence/attention.js';
+import { positionsOf } from '../sequence/positions.js';
+import type { Received } from '../sequence/received.js';
+import { slicesOf } from '../sequence/sequence-group.js';
 
 export interface AttentionTraceOptions {
   readonly layer: number;

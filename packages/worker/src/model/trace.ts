@@ -7,12 +7,12 @@ import {
   transitionWireElements,
   zeros,
 } from '@longscan/kernels';
-import { refuseCarry } from '../carry.js';
 import type { LayerContext } from '../layer.js';
 import type { JobSpec } from '../protocol/job-spec.js';
 import type { GatherTrace, HaloTrace, ModelTrace, RecurrenceTrace } from '../protocol/plan.js';
-import { live, type Received } from '../received.js';
-import { recurrence } from '../recurrence.js';
+import { refuseCarry } from '../sequence/carry.js';
+import { live, type Received } from '../sequence/received.js';
+import { recurrence } from '../sequence/recurrence.js';
 import { type ContextSource, sliceContexts } from './layer-context.js';
 import { type LoadedLayer, loadLayers } from './load-layers.js';
 import { createModel, parameterSpecs } from './model.js';

@@ -2,7 +2,7 @@ import type { DType } from '@longscan/kernels';
 import { randomSource } from '@longscan/kernels/testing';
 import type { Batch } from '../data/index.js';
 import type { JobSpec } from '../protocol/job-spec.js';
-import { type StepResult, trainStep } from '../train-step.js';
+import { type StepResult, trainStep } from '../training/train-step.js';
 import { openTrainingRanks } from './training-ranks.js';
 
 const numRows = 2;

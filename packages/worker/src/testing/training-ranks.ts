@@ -1,5 +1,4 @@
 import { add, createInProcessGroup, type DType, openCpuDevice } from '@longscan/kernels';
-import { Carry } from '../carry.js';
 import { defineLayer, type Layer } from '../layer.js';
 import { loadStrategy } from '../load-strategy.js';
 import { type LoadedLayer, loadLayers } from '../model/load-layers.js';
@@ -7,8 +6,9 @@ import { createModel, parameterSpecs } from '../model/model.js';
 import { Parameters } from '../model/parameters.js';
 import { Optimizer } from '../optim/optimizer.js';
 import type { JobSpec } from '../protocol/job-spec.js';
-import { slicesOf } from '../sequence-group.js';
-import { numExtra, type Training } from '../train-step.js';
+import { Carry } from '../sequence/carry.js';
+import { slicesOf } from '../sequence/sequence-group.js';
+import { numExtra, type Training } from '../training/train-step.js';
 
 /** A layer that looks back over a short convolution and a token shift, so that halos are there too. */
 const lookingBack = defineLayer({

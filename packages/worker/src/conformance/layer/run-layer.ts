@@ -1,7 +1,7 @@
 import { type Device, fromArray, type Tensor, zeros } from '@longscan/kernels';
 import { placeTokens, sliceTokens } from '@longscan/kernels/testing';
 import { sliceContexts } from '../../model/layer-context.js';
-import { type SequenceGroup, slicesOf } from '../../sequence-group.js';
+import { type SequenceGroup, slicesOf } from '../../sequence/sequence-group.js';
 import type { Strategy } from '../../strategy.js';
 import { demand } from '../check.js';
 import { withRanks } from '../rank-set.js';

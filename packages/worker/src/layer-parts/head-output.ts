@@ -1,5 +1,5 @@
 import { activation, linear, mul, reshape, rmsNorm, type Tensor } from '@longscan/kernels';
-import type { ParameterDeclarer } from './layer.js';
+import type { ParameterDeclarer } from '../layer.js';
 
 export interface HeadOutputOptions {
   readonly numHeads: number;

@@ -1,5 +1,5 @@
 import type { Communicator } from '@longscan/kernels';
-import type { Strategy, StrategyOptions } from './strategy.js';
+import type { Strategy, StrategyOptions } from '../strategy.js';
 
 /** A contiguous run of tokens of a sequence, counted from its first one. */
 export interface SliceRange {

@@ -9,7 +9,7 @@ import {
 } from '@longscan/kernels';
 import { expectClose, randomNormal, tolerances } from '@longscan/kernels/testing';
 import { test } from 'uvu';
-import type { ParameterDeclarer } from './layer.js';
+import type { ParameterDeclarer } from '../layer.js';
 import { type MemoryKindName, memoryKind, memoryKinds } from './memory-kinds.js';
 
 const [T, D, H, K, V] = [70, 6, 2, 3, 4];

@@ -9,8 +9,8 @@ import {
   reshape,
   type Tensor,
 } from '@longscan/kernels';
+import type { ParameterDeclarer } from '../layer.js';
 import { decayGate, logUniform, mambaStep } from './decay-gate.js';
-import type { ParameterDeclarer } from './layer.js';
 import { lowRank } from './low-rank.js';
 
 /** N memories of H heads with keys of K channels each. */

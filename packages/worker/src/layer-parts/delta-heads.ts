@@ -1,5 +1,5 @@
+import type { ParameterDeclarer } from '../layer.js';
 import { headSize } from './head-size.js';
-import type { ParameterDeclarer } from './layer.js';
 import { expectCount } from './layer-options.js';
 import { type ContextFunction, convolvedHeads } from './short-conv.js';
 

@@ -1,7 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type JobSpec, jobSpecSchema } from './protocol/job-spec.js';
-import { trainOnText } from './testing/train-on-text.js';
+import { type JobSpec, jobSpecSchema } from '../protocol/job-spec.js';
+import { trainOnText } from '../testing/train-on-text.js';
 
 /** Tokens of one step's sequences. Every layer by itself is looked at in conformance/training.test.ts. */
 const stepLength = 96;

@@ -1,5 +1,5 @@
 import { linear, repeatHeads, reshape, type Tensor } from '@longscan/kernels';
-import type { LayerContext, ParameterDeclarer } from './layer.js';
+import type { LayerContext, ParameterDeclarer } from '../layer.js';
 
 /** Of x [B, T, D] and the context that it is in. */
 export type ContextFunction = (x: Tensor, context: LayerContext) => Tensor;

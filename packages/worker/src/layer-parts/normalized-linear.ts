@@ -1,5 +1,5 @@
 import { appendOnes, gatedLinear, normalizeLast, type Tensor } from '@longscan/kernels';
-import type { LayerContext } from './layer.js';
+import type { LayerContext } from '../layer.js';
 
 // Any scale cancels in the quotient; 1 keeps the sums large against its epsilon.
 const op = gatedLinear('identity', { scale: 1 });

@@ -8,10 +8,10 @@ import {
   sequenceTail,
   type Tensor,
 } from '@longscan/kernels';
+import { scanPlace } from '../strategy.js';
 import type { CarriedCall } from './carry.js';
 import { live, type Received } from './received.js';
 import type { SequenceGroup } from './sequence-group.js';
-import { scanPlace } from './strategy.js';
 
 export interface HaloOptions {
   /** Null: this rank holds the whole sequence. */

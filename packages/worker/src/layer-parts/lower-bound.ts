@@ -1,5 +1,5 @@
 import { activation, addAlong, scale, type Tensor } from '@longscan/kernels';
-import type { ParameterDeclarer } from './layer.js';
+import type { ParameterDeclarer } from '../layer.js';
 
 /** A forget gate a in (0, 1) as what a recurrence wants of it. */
 export interface ForgetGate {

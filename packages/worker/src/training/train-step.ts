@@ -9,14 +9,14 @@ import {
   type Tensor,
   zeros,
 } from '@longscan/kernels';
-import type { Carry } from './carry.js';
-import type { Batch } from './data/index.js';
-import type { RankMesh } from './mesh.js';
-import { carryingContexts, sliceContexts } from './model/layer-context.js';
-import type { Model } from './model/model.js';
-import type { Parameters } from './model/parameters.js';
-import type { Optimizer } from './optim/optimizer.js';
-import type { SequenceGroup } from './sequence-group.js';
+import type { Batch } from '../data/index.js';
+import type { RankMesh } from '../mesh.js';
+import { carryingContexts, sliceContexts } from '../model/layer-context.js';
+import type { Model } from '../model/model.js';
+import type { Parameters } from '../model/parameters.js';
+import type { Optimizer } from '../optim/optimizer.js';
+import type { Carry } from '../sequence/carry.js';
+import type { SequenceGroup } from '../sequence/sequence-group.js';
 
 /** Elements behind the gradients that are summed over ranks with them: the loss, and who wants to stop, and how. */
 export const numExtra = 3;

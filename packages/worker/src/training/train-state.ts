@@ -1,14 +1,14 @@
 import { type Device, empty, hostArray, LongscanError, type Tensor } from '@longscan/kernels';
-import type { Carry } from './carry.js';
 import {
   type CheckpointContent,
   checkSignature,
   openCheckpoint,
   type SafetensorsFile,
   type TensorEntry,
-} from './checkpoint/index.js';
-import type { Parameters } from './model/parameters.js';
-import type { Optimizer } from './optim/optimizer.js';
+} from '../checkpoint/index.js';
+import type { Parameters } from '../model/parameters.js';
+import type { Optimizer } from '../optim/optimizer.js';
+import type { Carry } from '../sequence/carry.js';
 
 /** Names of carried states, which lie beside the moments: only going on with a training needs them. */
 const carriedPrefix = 'carry.';

@@ -1,8 +1,8 @@
 import { forwardCall, type RecurrenceInputs, type RecurrenceOp, type Tensor } from '@longscan/kernels';
+import { refuseTransition } from '../strategy-support.js';
 import type { CarriedCall } from './carry.js';
 import type { Received } from './received.js';
 import type { SequenceGroup } from './sequence-group.js';
-import { refuseTransition } from './strategy-support.js';
 
 interface SerialOptions {
   readonly group: SequenceGroup;

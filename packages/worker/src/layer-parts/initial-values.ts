@@ -1,4 +1,4 @@
-import type { Init } from './layer.js';
+import type { Init } from '../layer.js';
 
 /** Uniform in ±bound: how the field's convolutions start, with 1/√(taps). */
 export function uniformWithin(bound: number): Init {

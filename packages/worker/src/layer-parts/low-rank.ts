@@ -1,5 +1,5 @@
 import { type ActivationName, activation, linear, type Tensor } from '@longscan/kernels';
-import type { Init, ParameterDeclarer } from './layer.js';
+import type { Init, ParameterDeclarer } from '../layer.js';
 
 export interface LowRankOptions {
   readonly out: number;

@@ -2,14 +2,14 @@ import { createInProcessGroup, type Device, type DType, openCpuDevice } from '@l
 import { randomSource } from '@longscan/kernels/testing';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { Batch } from './data/index.js';
-import { loadStrategy } from './load-strategy.js';
-import { loadLayers } from './model/load-layers.js';
-import { createModel, parameterSpecs } from './model/model.js';
-import { Parameters } from './model/parameters.js';
-import { Optimizer } from './optim/optimizer.js';
-import { type JobSpec, jobSpecSchema } from './protocol/job-spec.js';
-import { slicesOf } from './sequence-group.js';
+import type { Batch } from '../data/index.js';
+import { loadStrategy } from '../load-strategy.js';
+import { loadLayers } from '../model/load-layers.js';
+import { createModel, parameterSpecs } from '../model/model.js';
+import { Parameters } from '../model/parameters.js';
+import { Optimizer } from '../optim/optimizer.js';
+import { type JobSpec, jobSpecSchema } from '../protocol/job-spec.js';
+import { slicesOf } from '../sequence/sequence-group.js';
 import { numExtra, type StepResult, type Training, trainStep, validate } from './train-step.js';
 
 const sequenceLength = 192;

@@ -1,5 +1,5 @@
 import { activation, addAlong, mulAlong, reshape, scale, type Tensor } from '@longscan/kernels';
-import type { Init, ParameterDeclarer } from './layer.js';
+import type { Init, ParameterDeclarer } from '../layer.js';
 import { lowRank } from './low-rank.js';
 import { projection } from './projections.js';
 

@@ -1,5 +1,5 @@
 import { linear, reshape, type Tensor } from '@longscan/kernels';
-import type { ParameterDeclarer } from './layer.js';
+import type { ParameterDeclarer } from '../layer.js';
 
 /** The projection `<name>` without a bias: x [B, T, D] to [B, T, out]. */
 export function projection(param: ParameterDeclarer, name: string, out: number): (x: Tensor) => Tensor {

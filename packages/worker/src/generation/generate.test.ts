@@ -2,11 +2,11 @@ import { openCpuDevice } from '@longscan/kernels';
 import { expectClose, randomSource, tolerances } from '@longscan/kernels/testing';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { loadLayers } from '../model/load-layers.js';
+import { createModel, parameterSpecs } from '../model/model.js';
+import { Parameters } from '../model/parameters.js';
+import { jobSpecSchema } from '../protocol/job-spec.js';
 import { continueText } from './generate.js';
-import { loadLayers } from './model/load-layers.js';
-import { createModel, parameterSpecs } from './model/model.js';
-import { Parameters } from './model/parameters.js';
-import { jobSpecSchema } from './protocol/job-spec.js';
 import { sampler } from './sample.js';
 
 const { model: spec } = jobSpecSchema.parse({

@@ -10,9 +10,9 @@ import {
   scale,
   type Tensor,
 } from '@longscan/kernels';
+import type { ParameterDeclarer } from '../layer.js';
 import { type SpectrumName, spectrum } from './hippo.js';
 import { logOfStep } from './initial-values.js';
-import type { ParameterDeclarer } from './layer.js';
 import type { ContextFunction } from './short-conv.js';
 
 /** Range of the steps Δ that all of S4's descendants start with. */

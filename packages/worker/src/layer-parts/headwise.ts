@@ -1,5 +1,5 @@
 import { blockLinear, reshape, type Tensor } from '@longscan/kernels';
-import type { Init, ParameterDeclarer } from './layer.js';
+import type { Init, ParameterDeclarer } from '../layer.js';
 
 /**
  * A block-diagonal projection: each of `numBlocks` runs of `size` features is mapped by a matrix of its own, `<name>`

@@ -1,12 +1,12 @@
 import { type Device, fromArray, linear, openCpuDevice, type Tensor } from '@longscan/kernels';
-import { readManifest } from './checkpoint/index.js';
-import { CarriedContexts } from './model/layer-context.js';
-import { loadLayers } from './model/load-layers.js';
-import { createModel, type Model, parameterSpecs } from './model/model.js';
-import { Parameters } from './model/parameters.js';
-import type { RankContext } from './rank-context.js';
+import { readManifest } from '../checkpoint/index.js';
+import { CarriedContexts } from '../model/layer-context.js';
+import { loadLayers } from '../model/load-layers.js';
+import { createModel, type Model, parameterSpecs } from '../model/model.js';
+import { Parameters } from '../model/parameters.js';
+import type { RankContext } from '../rank-context.js';
+import { restore } from '../training/train-state.js';
 import { sampler } from './sample.js';
-import { restore } from './train-state.js';
 
 /** The `generate` task: continues a text, byte by byte, in recurrent form. */
 export async function runGenerate(context: RankContext): Promise<void> {

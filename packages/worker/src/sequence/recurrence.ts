@@ -7,11 +7,11 @@ import {
   type SegmentSummary,
   type Tensor,
 } from '@longscan/kernels';
+import { stateAfter } from '../state/segment.js';
 import type { CarriedCall } from './carry.js';
 import { live, type Received } from './received.js';
 import type { SequenceGroup } from './sequence-group.js';
 import { serialRecurrence } from './serial-recurrence.js';
-import { stateAfter } from './state/segment.js';
 
 export interface RecurrenceOptions {
   /** Null: this rank holds the whole sequence. */

@@ -1,18 +1,18 @@
 import { gemmInfo, LongscanError, openCpuDevice } from '@longscan/kernels';
-import { Carry } from './carry.js';
-import { saveCheckpoint } from './checkpoint/index.js';
-import { enterPhase, enterStep } from './control/progress.js';
-import { bigramEntropy, DataLoader } from './data/index.js';
-import { loadStrategy } from './load-strategy.js';
-import { connectMesh } from './mesh.js';
-import { loadLayers } from './model/load-layers.js';
-import { createModel, parameterSpecs } from './model/model.js';
-import { Parameters } from './model/parameters.js';
-import { Optimizer } from './optim/optimizer.js';
-import { learningRate } from './optim/schedule.js';
-import type { TrainResult } from './protocol/messages.js';
-import type { Plan } from './protocol/plan.js';
-import { planOf, type RankContext } from './rank-context.js';
+import { saveCheckpoint } from '../checkpoint/index.js';
+import { enterPhase, enterStep } from '../control/progress.js';
+import { bigramEntropy, DataLoader } from '../data/index.js';
+import { loadStrategy } from '../load-strategy.js';
+import { connectMesh } from '../mesh.js';
+import { loadLayers } from '../model/load-layers.js';
+import { createModel, parameterSpecs } from '../model/model.js';
+import { Parameters } from '../model/parameters.js';
+import { Optimizer } from '../optim/optimizer.js';
+import { learningRate } from '../optim/schedule.js';
+import type { TrainResult } from '../protocol/messages.js';
+import type { Plan } from '../protocol/plan.js';
+import { planOf, type RankContext } from '../rank-context.js';
+import { Carry } from '../sequence/carry.js';
 import { checkpointContent, restore } from './train-state.js';
 import {
   numExtra,

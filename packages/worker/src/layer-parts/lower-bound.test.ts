@@ -1,7 +1,7 @@
 import { fromArray, openCpuDevice, type Tensor } from '@longscan/kernels';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { Init, ParameterDeclarer } from './layer.js';
+import type { Init, ParameterDeclarer } from '../layer.js';
 import { lowerBoundedGate } from './lower-bound.js';
 
 const logits = [-30, -3, -0.5, 0, 0.5, 3, 30];
