@@ -24,7 +24,7 @@ export const checkImports: LayoutRule = (files) => {
         complain('packages reach each other by name, and nothing outside packages/');
       if (home === 'coordinator' && /load-addon/.test(specifier))
         complain('the coordinator never opens the native library');
-      if (file.path.startsWith('packages/worker/src/layers/') && touchesRanks(clause, target))
+      if (/^packages\/worker\/src\/(layers|layer-parts)\//.test(file.path) && touchesRanks(clause, target))
         complain('a layer never sees a rank: use ctx');
       if (file.path.startsWith('packages/worker/src/sp/') && target.startsWith('packages/worker/src/layers/'))
         complain('a strategy knows segments, not layers');
@@ -35,7 +35,7 @@ export const checkImports: LayoutRule = (files) => {
 
 function touchesRanks(clause: string, target: string): boolean {
   return (
-    /^packages\/worker\/src\/sp\//.test(target) ||
+    /^packages\/worker\/src\/(sp|sequence|training)\//.test(target) ||
     /\/comm(\/|\.js|$)/.test(target) ||
     /\bCommunicator\b/.test(clause)
   );

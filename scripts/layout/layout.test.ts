@@ -50,6 +50,11 @@ test('an op folder needs every one of its files', () => {
   }
 });
 
+test('an op that only moves memory has neither header nor cpu.cc', () => {
+  const moves = opFiles.filter((name) => name !== 'gated_linear.h' && name !== 'cpu.cc');
+  assert.equal(check(checkOpFolders, Object.fromEntries(moves.map((name) => [`${op}/${name}`, '']))), []);
+});
+
 test('shared code does not lie among the ops', () => {
   assert.is(check(checkOpFolders, { 'packages/kernels/src/ops/shared.h': '' }).length, 1);
 });
@@ -79,6 +84,8 @@ test('layers see no ranks and strategies no layers', () => {
   const forbidden: [string, string][] = [
     [`${layers}/a.ts`, "import { ring } from '../sp/ring.js';"],
     [`${layers}/b.ts`, "import { group } from '../comm/group.js';"],
+    [`${layers}/d.ts`, "import { recurrence } from '../sequence/recurrence.js';"],
+    ['packages/worker/src/layer-parts/e.ts', "import { withHalo } from '../sequence/halo.js';"],
     [`${layers}/c.ts`, "import type { Communicator } from '@longscan/kernels';"],
     ['packages/worker/src/sp/ring.ts', "import gla from '../layers/gla.js';"],
   ];

@@ -31,7 +31,10 @@ export const checkSeamFolders: LayoutRule = (files) => {
   return problems;
 };
 
-/** A kernel is a folder with these files; the definition, the native code and the maths are never missing. */
+/**
+ * A kernel is a folder with these files; the definition, the native code and the maths are never missing. What only moves
+ * memory has its code in the binding, with neither header nor cpu.cc.
+ */
 export const checkOpFolders: LayoutRule = (files) => {
   const problems: string[] = [];
   const paths = new Set(files.map(({ path }) => path));
@@ -45,12 +48,12 @@ export const checkOpFolders: LayoutRule = (files) => {
       continue;
     }
     const header = `${op.replaceAll('-', '_')}.h`;
+    const isMove = ![header, 'cpu.cc'].some((name) => paths.has(`${opsFolder}${op}/${name}`));
     const required = [
       'index.ts',
       'reference.ts',
       'native.ts',
-      header,
-      'cpu.cc',
+      ...(isMove ? [] : [header, 'cpu.cc']),
       'binding.cc',
       'README.md',
       `${op}.test.ts`,
