@@ -114,12 +114,26 @@ inline void transposeKeys(const Real* from, int n, Real* to) {
   }
 }
 
-/// target[row of i] (+)= Σ_j weights[i][j] rows[j] over the keys that query i sees; keys out of its reach,
-/// which may hold anything, are not read.
+/// target[n] = Σ_p weights[p * stride] rows[p][n], plus the old target as `old` says; n is a multiple of 16.
+template <typename Real, Old old>
+inline void multiplyRow(int count, const Real* weights, int stride, const Real* rows, int n, Real* target,
+                        const Real* scale) {
+  constexpr int width = Vec<Real>::width;
+  int c = 0;
+  // Four sums at once hide the latency of an addition.
+  for (; c + 4 * width <= n; c += 4 * width) {
+    multiplyBlock<Real, 1, 4, old>(count, weights, 0, stride, rows + c, n, target + c, n, scale);
+  }
+  for (; c < n; c += width) {
+    multiplyBlock<Real, 1, 1, old>(count, weights, 0, stride, rows + c, n, target + c, n, scale);
+  }
+}
+
+/// target[i] = rowScale[i] target[i] + Σ_j weights[i][j] rows[j] over the keys that query i sees; keys out of
+/// its reach, which may hold anything, are not read.
 template <typename Real>
 inline void multiplyVisible(const Visible& visible, const Real* weights, const Real* rows, int n,
                             Real* target, const Real* rowScale) {
-  constexpr int width = Vec<Real>::width;
   if (visible.all) {
     multiply<Real, Old::scaleRows>(Q, n, N, weights, N, 1, rows, n, target, n, rowScale);
     return;
@@ -127,10 +141,8 @@ inline void multiplyVisible(const Visible& visible, const Real* weights, const R
   for (int i = 0; i < Q; i++) {
     const int low = visible.low[i], count = visible.high[i] - low;
     if (count <= 0) continue;
-    for (int c = 0; c < n; c += width) {
-      multiplyBlock<Real, 1, 1, Old::scaleRows>(count, weights + i * N + low, 0, 1, rows + low * n + c, n,
-                                                target + i * n + c, n, rowScale + i);
-    }
+    multiplyRow<Real, Old::scaleRows>(count, weights + i * N + low, 1, rows + low * n, n, target + i * n,
+                                      rowScale + i);
   }
 }
 
@@ -138,7 +150,6 @@ inline void multiplyVisible(const Visible& visible, const Real* weights, const R
 template <typename Real>
 inline void multiplySeeing(const Visible& visible, const Real* weights, const Real* rows, int n,
                            Real* target) {
-  constexpr int width = Vec<Real>::width;
   if (visible.all) {
     multiply<Real, Old::drop>(N, n, Q, weights, 1, N, rows, n, target, n);
     return;
@@ -149,10 +160,8 @@ inline void multiplySeeing(const Visible& visible, const Real* weights, const Re
     while (begin < Q && !(visible.low[begin] <= j && j < visible.high[begin])) begin++;
     int end = begin;
     while (end < Q && visible.low[end] <= j && j < visible.high[end]) end++;
-    for (int c = 0; c < n; c += width) {
-      multiplyBlock<Real, 1, 1, Old::drop>(end - begin, weights + begin * N + j, 0, N, rows + begin * n + c,
-                                           n, target + j * n + c, n, nullptr);
-    }
+    multiplyRow<Real, Old::drop>(end - begin, weights + begin * N + j, N, rows + begin * n, n, target + j * n,
+                                 nullptr);
   }
 }
 
