@@ -1,5 +1,9 @@
 import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { runRecurrence } from '../../autograd/run-recurrence.js';
+import { openCpuDevice } from '../../device.js';
 import type { HostTensor, RecurrenceOp } from '../../recurrence-op.js';
+import { fromArray, zeros } from '../../tensor.js';
 import { checkRecurrence, randomNormal, randomUniform, tolerances } from '../../testing/index.js';
 import { type MlstmInputs, mlstm } from './index.js';
 
@@ -62,6 +66,37 @@ for (const [seed, { B, T, H, K, V, i, f, m, starts, lengths }] of cases.entries(
     });
   });
 }
+
+test('mlstm ~> tokens that write nothing (i = -Infinity) leave an empty state empty, to the bit and backward too', async () => {
+  const [B, T, H, K, V] = [1, 20, 2, 3, 4];
+  const device = openCpuDevice({ threads: 2, poison: true });
+  try {
+    const learned = (values: Float64Array, shape: readonly number[]) => {
+      const tensor = fromArray(device, values, shape, 'f64');
+      tensor.requiresGrad = true;
+      tensor.gradient = zeros(device, shape, 'f64');
+      return tensor;
+    };
+    const inputs = {
+      q: learned(randomNormal(T * H * K, 1), [B, T, H, K]),
+      k: learned(randomNormal(T * H * K, 2), [B, T, H, K]),
+      v: learned(randomNormal(T * H * V, 3), [B, T, H, V]),
+      i: learned(new Float64Array(T * H).fill(Number.NEGATIVE_INFINITY), [B, T, H]),
+      f: learned(randomUniform(T * H, 4, -1, 0), [B, T, H]),
+    };
+    const { result, tape } = device.record(() => runRecurrence(mlstm(), inputs, { resets: null, h0: null }));
+    const { output, finalState } = result;
+    const ones = (shape: readonly number[]) =>
+      fromArray(device, new Float64Array(shape.reduce((a, b) => a * b, 1)).fill(1), shape, 'f64');
+    tape.backward([output, finalState], [ones(output.shape), ones(finalState.shape)]);
+    const state = await finalState.readNumbers();
+    assert.ok(state.every((value, at) => value === (at % (K + 1) === K ? Number.NEGATIVE_INFINITY : 0)));
+    const others = [output, ...Object.values(inputs).map(({ gradient }) => gradient!)];
+    for (const tensor of others) assert.ok((await tensor.readNumbers()).every((value) => value === 0));
+  } finally {
+    device.close();
+  }
+});
 
 /**
  * The op with a reference in which the maxima of states stay as they are at `inputs` and `h0`: they are no variables of
