@@ -10,10 +10,10 @@ const firstLambda = 1;
 
 /**
  * MesaNet: the regularised least-squares map from keys to values so far, at the query:
- * Hkk_t = γ_t Hkk_{t-1} + β_t k_t k_tᵀ, Hkv_t = γ_t Hkv_{t-1} + β_t v_t k_tᵀ, o_t = Hkv_t (Hkk_t + Λ)⁻¹ q_t (equations 6 to
- * 9), γ = σ(x W_a + b_a) and β = σ(x W_b + b_b) per head, Λ = softplus(λ) + lambdaLowerBound per head and key channel. q
- * and k pass a short convolution and SiLU and are of length one; norm per head; no output gate unless `useGate`. The
- * systems are solved exactly, where the paper runs a fixed number of conjugate gradient steps.
+ * Hkk_t = γ_t Hkk_{t-1} + β_t k_t k_tᵀ, Hkv_t = γ_t Hkv_{t-1} + β_t v_t k_tᵀ, o_t = Hkv_t (Hkk_t + Λ)⁻¹ q_t (equation 5, the
+ * mesa rule), γ = σ(x W_a + b_a) and β = σ(x W_b + b_b) per head, Λ = softplus(λ) + lambdaLowerBound per head and key
+ * channel. q and k pass a short convolution and SiLU and are of length one; norm per head; no output gate unless
+ * `useGate`. The systems are solved exactly, where the paper runs a fixed number of conjugate gradient steps.
  *
  * B batch, T tokens at hand, D model, H heads, K = expandK·D/H, V = expandV·D/H.
  */

@@ -19,11 +19,11 @@ import { expectCount, expectPositive } from '../layer-parts/layer-options.js';
 const op = mlstm();
 
 /**
- * The mLSTM layer of xLSTM (figure 11): x is widened to two branches of expand·D. One passes a convolution with SiLU (c),
- * gives q and k from c and v from itself by block-diagonal projections of `blockSize` features, and runs
- * C_t = f C_{t-1} + i v kᵀ, n_t = f n_{t-1} + i k, h_t = C q / max(|n·q|, 1) (equations 19 to 27) with i = exp(W_i [q k v] + b_i)
- * and f = σ(W_f [q k v] + b_f) per head; the other, z, gates: y = W_down ((norm(h) + skip ∘ c) ∘ SiLU(z)). The norm is a layer
- * norm per head; its weight is 1 plus that of the reference implementation.
+ * The mLSTM layer of xLSTM: x is widened to two branches of expand·D. One passes a convolution with SiLU (c), gives q and
+ * k from c and v from itself by block-diagonal projections of `blockSize` features, and runs C_t = f C_{t-1} + i v kᵀ,
+ * n_t = f n_{t-1} + i k, h_t = C q / max(|n·q|, 1) (equations 19 to 27) with i = exp(W_i [q k v] + b_i) and
+ * f = σ(W_f [q k v] + b_f) per head; the other, z, gates: y = W_down ((norm(h) + skip ∘ c) ∘ SiLU(z)). The norm is a
+ * layer norm per head; its weight is 1 plus that of the reference implementation.
  *
  * B batch, T tokens at hand, D model, H heads, N = expand·D/H, W = expand·D.
  */

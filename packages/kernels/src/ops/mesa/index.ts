@@ -54,7 +54,7 @@ function count(call: ForwardCall, { q, v }: MesaInputs, perToken: number, solves
 }
 
 /**
- * The mesa layer of MesaNet (https://arxiv.org/abs/2506.05233, equations 6 to 9): Hkk_t = e^g Hkk_{t-1} + β k_t k_tᵀ,
+ * The mesa layer of MesaNet (https://arxiv.org/abs/2506.05233, equation 5): Hkk_t = e^g Hkk_{t-1} + β k_t k_tᵀ,
  * Hkv_t = e^g Hkv_{t-1} + β v_t k_tᵀ, o_t = Hkv_t (Hkk_t + Λ)⁻¹ q_t, the regularised least-squares map from the keys so
  * far to their values, at q_t. Output o [B, T, H, V]. Every system is solved exactly (Cholesky).
  *

@@ -37,7 +37,7 @@ function count(call: ForwardCall, { gates }: SlstmInputs, products: number): voi
 }
 
 /**
- * The scalar LSTM of xLSTM (https://arxiv.org/abs/2405.04517, equations 8 to 18), stabilised: with
+ * The scalar LSTM of xLSTM (https://arxiv.org/abs/2405.04517, equations 8 to 17), stabilised: with
  * i, f, z, o = gates_t + h_{t-1} R per head, c = σ(f) c + e^i tanh z, n = σ(f) n + e^i, h = σ(o) c / n.
  * Output h [B, T, H, N].
  *
