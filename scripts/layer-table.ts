@@ -18,6 +18,11 @@ const job = path.join(root, 'examples/any-layer/job.toml');
 /** Steps that warm caches up and are not timed. */
 const warmUp = 5;
 
+/** Options without which a layer cannot tell where a token stands, in a model that has positions nowhere else. */
+const options: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  'linear-attention': { rotary: true },
+};
+
 interface TableRow {
   readonly layer: string;
   readonly transition: string;
@@ -35,7 +40,8 @@ async function train(layer: string, transition: string): Promise<TableRow> {
   try {
     // What no segment describes runs slice after slice, which only a plain chain does.
     const strategy = transition === 'opaque' ? 'ring' : 'all-scan';
-    const overrides = { 'model.layers': [layer], 'parallel.strategy': strategy, 'device.threads': 1 };
+    const entry = { use: layer, ...options[layer] };
+    const overrides = { 'model.layers': [entry], 'parallel.strategy': strategy, 'device.threads': 1 };
     const run = await launch(job, { runDir, overrides });
     await run.done;
     const rows = readMetrics(path.join(runDir, 'metrics.jsonl'));
@@ -65,8 +71,15 @@ function median(values: readonly number[]): number {
 
 function format(row: TableRow): string {
   const count = (value: number) => Math.round(value).toLocaleString('en-US');
+  const set = Object.entries(options[row.layer] ?? {}).map(([key, value]) => ` (${key} = ${value})`);
   const cells = [
-    ...[row.layer, row.transition, row.strategy, count(row.numParameters), row.validationLoss.toFixed(3)],
+    ...[
+      `${row.layer}${set.join('')}`,
+      row.transition,
+      row.strategy,
+      count(row.numParameters),
+      row.validationLoss.toFixed(3),
+    ],
     ...[count(row.tokensPerSecond), count(row.bytesPerStep)],
   ];
   return `| ${cells.join(' | ')} |`;

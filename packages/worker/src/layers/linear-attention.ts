@@ -1,26 +1,29 @@
-import { activation, gatedLinear, linear, reshape, type Tensor } from '@longscan/kernels';
+import { activation, gatedLinear, linear, reshape, rotary, type Tensor } from '@longscan/kernels';
 import { defineLayer } from '../layer.js';
 import { headSize } from '../layer-parts/head-size.js';
 import { expectPositive } from '../layer-parts/layer-options.js';
-import { normalizedLinear } from '../layer-parts/normalized-linear.js';
+import { normalizedLinear, rotatedLinear } from '../layer-parts/normalized-linear.js';
 import { headsProjection } from '../layer-parts/projections.js';
 
 const op = gatedLinear('identity');
 
 /**
  * Linear attention: S_t = S_{t-1} + φ(k_t) v_tᵀ, o_t = φ(q_t)ᵀ S_t, with `normalize` divided by φ(q_t)ᵀ Σ φ(k_s)
- * (equations 9 to 12). φ is `elu+1` (the paper's) or `identity`. The normaliser is one more column of v, so it travels
- * and is differentiated with the state.
+ * (equations 9 to 12). φ is `elu+1` (the paper's) or `identity`. Without positions the sum is one over a bag of tokens:
+ * `rotary` turns φ(q) and φ(k) by theirs (RoFormer, arXiv 2104.09864, section 3.3), for models that add none elsewhere.
  */
 export default defineLayer({
   name: 'linear-attention',
   paper: 'https://arxiv.org/abs/2006.16236',
   transition: 'identity',
-  config: { numHeads: 4, expandK: 1, expandV: 1, featureMap: 'elu+1', normalize: true, normalizerEps: 1e-6 },
+  config: {
+    ...{ numHeads: 4, expandK: 1, expandV: 1, featureMap: 'elu+1', normalize: true, normalizerEps: 1e-6 },
+    ...{ rotary: false, ropeTheta: 10000 },
+  },
   choices: { featureMap: ['identity', 'elu+1'] },
   create(config, param) {
-    const { numHeads: H, featureMap, normalize, normalizerEps } = config;
-    expectPositive('linear-attention', { normalizerEps });
+    const { numHeads: H, featureMap, normalize, normalizerEps, ropeTheta } = config;
+    expectPositive('linear-attention', { normalizerEps, ropeTheta });
     const K = headSize('linear-attention', 'expandK', config.expandK, param.dModel, H);
     const V = headSize('linear-attention', 'expandV', config.expandV, param.dModel, H);
     const query = headsProjection(param, 'q', H, K);
@@ -31,9 +34,15 @@ export default defineLayer({
 
     return (x, context) => {
       const inputs = { q: feature(query(x)), k: feature(key(x)), v: value(x) };
-      const o = normalize
-        ? normalizedLinear(inputs, normalizerEps, context)
-        : context.recurrence(op, { ...inputs, g: null });
+      const positions = config.rotary ? context.positions(x) : null;
+      const turn = (rows: Tensor) => (positions ? rotary(rows, positions, { theta: ropeTheta }) : rows);
+      const normalized = () =>
+        positions
+          ? rotatedLinear(inputs, turn, normalizerEps, context)
+          : normalizedLinear(inputs, normalizerEps, context);
+      const plain = () =>
+        context.recurrence(op, { q: turn(inputs.q), k: turn(inputs.k), v: inputs.v, g: null });
+      const o = normalize ? normalized() : plain();
       return linear({ x: reshape(o, [x.dim(0), x.dim(1), H * V]), weight: wo, bias: null });
     };
   },
