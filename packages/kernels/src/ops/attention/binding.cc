@@ -1,8 +1,5 @@
-#include <cstdlib>
-#include <memory>
-
 #include "../../addon/args.h"
-#include "../../core/error.h"
+#include "../../core/scratch.h"
 #include "attention.h"
 
 namespace longscan {
@@ -15,15 +12,15 @@ size_t attentionScratchBytes(int K, int V, size_t elementBytes) {
 
 namespace {
 
-template <typename Task>
-void runUnits(ThreadPool& pool, const Task& task, int64_t numUnits, size_t elementBytes,
-              void (*kernel)(const Task&, int64_t, int64_t, void*)) {
-  const size_t bytes = (attentionScratchBytes(task.call.K, task.call.V, elementBytes) + 63) / 64 * 64;
-  pool.run(numUnits, [&](int64_t begin, int64_t end) {
-    std::unique_ptr<void, decltype(&std::free)> scratch(std::aligned_alloc(64, bytes), &std::free);
-    if (scratch == nullptr)
-      throw Error("E-MEMORY", "no memory for " + std::to_string(bytes) + " bytes of scratch");
-    kernel(task, begin, end, scratch.get());
+/// Enqueues `kernel` over `numUnits` blocks or heads, a fixed share per thread.
+template <typename Real, typename Task>
+void enqueueUnits(Args& args, Stream& stream, const Task& task, int64_t numUnits,
+                  void (*kernel)(const Task&, int64_t, int64_t, void*)) {
+  ThreadPool& pool = stream.context().pool();
+  const size_t bytes = attentionScratchBytes(task.call.K, task.call.V, sizeof(Real));
+  args.enqueue([=, &pool] {
+    runWithScratch(pool, numUnits, bytes,
+                   [&](int64_t begin, int64_t end, void* scratch) { kernel(task, begin, end, scratch); });
   });
 }
 
@@ -58,7 +55,8 @@ struct Common {
                "positions is not i32 [B, T]");
     for (const TensorRef* tensor : {&k, &v}) args.checkSameType(q, *tensor);
     args.check(static_cast<bool>(kSelf) == static_cast<bool>(vSelf), "kSelf and vSelf go together");
-    if (kSelf) sized(args, kSelf, B * T * G * K), sized(args, vSelf, B * T * G * V);
+    args.checkSize(kSelf, q, B * T * G * K, "kSelf");
+    args.checkSize(vSelf, q, B * T * G * V, "vSelf");
   }
 
   template <typename Real>
@@ -81,56 +79,46 @@ struct Common {
             kSelf.as<Real>(),
             vSelf.as<Real>()};
   }
-
-  TensorRef sized(Args& args, const TensorRef& tensor, int64_t count) const {
-    args.checkSameType(q, tensor);
-    args.check(tensor.numElements == count, "a tensor has " + std::to_string(tensor.numElements) +
-                                                " elements, expected " + std::to_string(count));
-    return tensor;
-  }
 };
 
 Napi::Value bindForward(Args& args) {
   const Common c(args);
-  const TensorRef o = c.sized(args, args.tensor("o"), c.B * c.T * c.H * c.V);
-  const TensorRef lse = c.sized(args, args.tensor("lse"), c.B * c.T * c.H);
-  ThreadPool& pool = c.stream.context().pool();
+  const TensorRef o = args.sizedTensor("o", c.q, c.B * c.T * c.H * c.V);
+  const TensorRef lse = args.sizedTensor("lse", c.q, c.B * c.T * c.H);
   dispatchFloat(args, c.q.dtype, [&](auto zero) {
     using Real = decltype(zero);
     const AttentionForward<Real> task{c.call<Real>(), o.as<Real>(), lse.as<Real>()};
     const int64_t numBlocks = c.B * c.H * ((c.T + attentionQueries - 1) / attentionQueries);
-    args.enqueue([=, &pool] { runUnits(pool, task, numBlocks, sizeof(Real), attentionForward); });
+    enqueueUnits<Real>(args, c.stream, task, numBlocks, attentionForward);
   });
   return args.env().Undefined();
 }
 
 Napi::Value bindBackward(Args& args) {
   const Common c(args);
-  const TensorRef o = c.sized(args, args.tensor("o"), c.B * c.T * c.H * c.V);
-  const TensorRef lse = c.sized(args, args.tensor("lse"), c.B * c.T * c.H);
-  const TensorRef dO = c.sized(args, args.tensor("dO"), o.numElements);
-  const TensorRef dq = c.sized(args, args.tensor("dq"), c.q.numElements);
-  const TensorRef dk = c.sized(args, args.tensor("dk"), c.k.numElements);
-  const TensorRef dv = c.sized(args, args.tensor("dv"), c.v.numElements);
-  const TensorRef dkSelf = args.optionalTensor("dkSelf");
-  const TensorRef dvSelf = args.optionalTensor("dvSelf");
+  const TensorRef o = args.sizedTensor("o", c.q, c.B * c.T * c.H * c.V);
+  const TensorRef lse = args.sizedTensor("lse", c.q, c.B * c.T * c.H);
+  const TensorRef dO = args.sizedTensor("dO", c.q, o.numElements);
+  const TensorRef dq = args.sizedTensor("dq", c.q, c.q.numElements);
+  const TensorRef dk = args.sizedTensor("dk", c.q, c.k.numElements);
+  const TensorRef dv = args.sizedTensor("dv", c.q, c.v.numElements);
+  const TensorRef dkSelf = args.optionalSizedTensor("dkSelf", c.q, c.kSelf.numElements);
+  const TensorRef dvSelf = args.optionalSizedTensor("dvSelf", c.q, c.vSelf.numElements);
   args.check(static_cast<bool>(dkSelf) == static_cast<bool>(c.kSelf) &&
                  static_cast<bool>(dvSelf) == static_cast<bool>(c.kSelf),
              "gradients of own keys go with own keys");
-  if (dkSelf) c.sized(args, dkSelf, c.kSelf.numElements), c.sized(args, dvSelf, c.vSelf.numElements);
-  ThreadPool& pool = c.stream.context().pool();
   dispatchFloat(args, c.q.dtype, [&](auto zero) {
     using Real = decltype(zero);
     const AttentionBackward<Real> task{c.call<Real>(), o.as<Real>(),      lse.as<Real>(),
                                        dO.as<Real>(),  dq.as<Real>(),     dk.as<Real>(),
                                        dv.as<Real>(),  dkSelf.as<Real>(), dvSelf.as<Real>()};
-    args.enqueue([=, &pool] { runUnits(pool, task, c.B * c.G, sizeof(Real), attentionBackward); });
+    enqueueUnits<Real>(args, c.stream, task, c.B * c.G, attentionBackward);
   });
   return args.env().Undefined();
 }
 
 Napi::Value bindChunkEnds(Args& args) {
-  Stream& stream = args.stream();
+  args.stream();
   const int64_t chunk = args.integer("chunk");
   const int64_t tokenOffset = args.integer("tokenOffset");
   const bool backward = args.flag("backward");
@@ -147,23 +135,12 @@ Napi::Value bindChunkEnds(Args& args) {
              "ends has not one row per chunk");
   args.check(!positions || (positions.dtype == DType::i32 && positions.numElements == B * T),
              "positions is not i32 [B, T]");
-  ThreadPool& pool = stream.context().pool();
-  dispatchFloat(args, tokens.dtype, [&](auto zero) {
+  const int64_t rowSize = tokens.numElements / (B * T);
+  args.enqueueRanges(tokens.dtype, B, T * rowSize, [=](auto zero, int64_t begin, int64_t end) {
     using Real = decltype(zero);
-    const int64_t rowSize = tokens.numElements / (B * T);
-    const ChunkEnds<Real> task{B,
-                               T,
-                               slots,
-                               rowSize,
-                               chunk,
-                               tokenOffset,
-                               positions.as<int32_t>(),
-                               backward,
-                               tokens.as<Real>(),
-                               ends.as<Real>()};
-    args.enqueue([=, &pool] {
-      parallelFor(pool, B, T * rowSize, [&](int64_t begin, int64_t end) { chunkEnds(task, begin, end); });
-    });
+    chunkEnds(ChunkEnds<Real>{B, T, slots, rowSize, chunk, tokenOffset, positions.as<int32_t>(), backward,
+                              tokens.as<Real>(), ends.as<Real>()},
+              begin, end);
   });
   return args.env().Undefined();
 }

@@ -5,16 +5,14 @@ namespace longscan {
 
 namespace {
 
-/// The arguments that both passes begin with.
+/// The arguments that both passes have after the stream.
 struct Common {
-  Stream& stream;
   bool hasLinear;
   double linear, square, cross;
   TensorRef x;
 
   explicit Common(Args& args)
-      : stream(args.stream()),
-        hasLinear(args.flag("hasLinear")),
+      : hasLinear(args.flag("hasLinear")),
         linear(args.number("linear")),
         square(args.number("square")),
         cross(args.number("cross")),
@@ -28,11 +26,7 @@ struct Common {
   }
 
   TensorRef features(Args& args, const char* name) const {
-    const TensorRef tensor = args.tensor(name);
-    args.checkSameType(x, tensor);
-    args.check(tensor.numElements == x.numRows() * size(),
-               std::string(name) + " is not one row of features per row of x");
-    return tensor;
+    return args.sizedTensor(name, x, x.numRows() * size());
   }
 
   template <typename Real>
@@ -47,34 +41,24 @@ struct Common {
 };
 
 Napi::Value bindForward(Args& args) {
+  args.stream();
   const Common c(args);
   const TensorRef y = c.features(args, "y");
-  ThreadPool& pool = c.stream.context().pool();
-  dispatchFloat(args, c.x.dtype, [&](auto zero) {
+  args.enqueueRanges(c.x.dtype, c.x.numRows(), c.size(), [=](auto zero, int64_t begin, int64_t end) {
     using Real = decltype(zero);
-    args.enqueue([=, map = c.map<Real>(), &pool] {
-      parallelFor(pool, c.x.numRows(), c.size(), [&](int64_t begin, int64_t end) {
-        featureMapForward(map, c.x.as<Real>(), y.as<Real>(), begin, end);
-      });
-    });
+    featureMapForward(c.map<Real>(), c.x.as<Real>(), y.as<Real>(), begin, end);
   });
   return args.env().Undefined();
 }
 
 Napi::Value bindBackward(Args& args) {
+  args.stream();
   const Common c(args);
   const TensorRef dy = c.features(args, "dy");
-  const TensorRef dx = args.tensor("dx");
-  args.checkSameType(c.x, dx);
-  args.check(dx.numElements == c.x.numElements, "x and dx differ in size");
-  ThreadPool& pool = c.stream.context().pool();
-  dispatchFloat(args, c.x.dtype, [&](auto zero) {
+  const TensorRef dx = args.sizedTensor("dx", c.x, c.x.numElements);
+  args.enqueueRanges(c.x.dtype, c.x.numRows(), 2 * c.size(), [=](auto zero, int64_t begin, int64_t end) {
     using Real = decltype(zero);
-    args.enqueue([=, map = c.map<Real>(), &pool] {
-      parallelFor(pool, c.x.numRows(), 2 * c.size(), [&](int64_t begin, int64_t end) {
-        featureMapBackward(map, c.x.as<Real>(), dy.as<Real>(), dx.as<Real>(), begin, end);
-      });
-    });
+    featureMapBackward(c.map<Real>(), c.x.as<Real>(), dy.as<Real>(), dx.as<Real>(), begin, end);
   });
   return args.env().Undefined();
 }

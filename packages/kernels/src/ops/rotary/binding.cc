@@ -13,31 +13,23 @@ size_t rotaryScratchBytes(int64_t K) {
 namespace {
 
 Napi::Value bindRotary(Args& args) {
-  Stream& stream = args.stream();
+  args.stream();
   const double theta = args.number("theta");
   const int64_t step = args.integer("step");
   const bool inverse = args.flag("inverse");
   const TensorRef positions = args.tensor("positions", DType::i32);
   const TensorRef x = args.tensor("x");
-  const TensorRef y = args.tensor("y");
-  args.checkSameType(x, y);
+  const TensorRef y = args.sizedTensor("y", x, x.numElements);
   args.check(x.numDims == 4 && x.dim(3) % 2 == 0, "x is not [B, T, H, K] with an even K");
-  args.check(y.numElements == x.numElements, "x and y differ in size");
   args.check(positions.numElements == x.dim(0) * x.dim(1), "positions is not [B, T]");
   args.check(theta > 0 && step >= 1, "theta and step are not above zero");
-  ThreadPool& pool = stream.context().pool();
-  dispatchFloat(args, x.dtype, [&](auto zero) {
+  const int64_t rows = x.dim(0) * x.dim(1), H = x.dim(2), K = x.dim(3);
+  args.enqueueRanges(x.dtype, rows, H * K, [=](auto zero, int64_t begin, int64_t end) {
     using Real = decltype(zero);
-    const Rotary<Real> task{
-        x.dim(2),     x.dim(3),    theta, inverse ? -1.0 : 1.0, step, positions.as<int32_t>(),
-        x.as<Real>(), y.as<Real>()};
-    const int64_t rows = x.dim(0) * x.dim(1);
-    args.enqueue([=, &pool] {
-      parallelFor(pool, rows, task.H * task.K, [&](int64_t begin, int64_t end) {
-        std::vector<double> scratch(rotaryScratchBytes(task.K) / sizeof(double));
-        rotary(task, begin, end, scratch.data());
-      });
-    });
+    std::vector<double> scratch(rotaryScratchBytes(K) / sizeof(double));
+    const double sign = inverse ? -1 : 1;
+    rotary(Rotary<Real>{H, K, theta, sign, step, positions.as<int32_t>(), x.as<Real>(), y.as<Real>()}, begin,
+           end, scratch.data());
   });
   return args.env().Undefined();
 }
