@@ -12,8 +12,8 @@ static inline void storeCheckpoint(const Scratch<Real>& s, int K, int V, Real* t
   }
 }
 
-template <typename Real>
-static void sweepHead(const GatedLinearSweep<Real>& task, int64_t index, Scratch<Real>& s) {
+template <Axis axis, typename Real>
+static void sweepAlong(const GatedLinearSweep<Real>& task, int64_t index, Scratch<Real>& s) {
   const GatedLinear<Real>& c = task.call;
   const Head<Real> head(c, index);
   const int Kp = s.Kp, Vp = s.Vp;
@@ -32,7 +32,7 @@ static void sweepHead(const GatedLinearSweep<Real>& task, int64_t index, Scratch
     head.keys.load(c.k, tile, s.k);
     head.values.load(c.v, tile, s.v);
     loadDecays(head, tile, s);
-    if (task.axis == Axis::key) {
+    if (axis == Axis::key) {
       head.keys.load(task.reader, tile, s.q);
       readWithKeys(c, s);
       head.values.store(s.o, tile, task.out);
@@ -57,6 +57,15 @@ static void sweepHead(const GatedLinearSweep<Real>& task, int64_t index, Scratch
       task.factor[index * count + x] = static_cast<Real>(std::exp(s.logRunning[x]));
   }
   if (task.reset != nullptr && head.h == 0) task.reset[head.b] = anyReset ? 1 : 0;
+}
+
+template <typename Real>
+static void sweepHead(const GatedLinearSweep<Real>& task, int64_t index, Scratch<Real>& s) {
+  if (task.axis == Axis::key) {
+    sweepAlong<Axis::key>(task, index, s);
+  } else {
+    sweepAlong<Axis::value>(task, index, s);
+  }
 }
 
 /// One tile of a correction: `moved` [L, Kp] is the decay from the slice's start up to what each token reads.
