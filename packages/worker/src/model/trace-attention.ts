@@ -23,12 +23,17 @@ export function tracingAttention(
   { layer, numSlices, sliceLength, received }: AttentionTraceOptions,
   gathers: GatherTrace[],
 ): Pick<LayerContext, 'attention' | 'positions'> {
-  const slices = slicesOf(new Array<number>(numSlices).fill(sliceLength));
   // Nothing is computed on a shape device, so nothing has to come from anywhere.
   const communicator = { rank: numSlices - 1, stream: device.compute, exchange: () => undefined };
-  const group = numSlices === 1 ? null : { communicator, slices };
+  /** Slices that are no whole chunks are refused later, by the layer's name: here they are rounded up. */
+  const groupOf = (chunk: number) => {
+    const length = Math.ceil(sliceLength / chunk) * chunk;
+    return numSlices === 1
+      ? null
+      : { communicator, slices: slicesOf(new Array<number>(numSlices).fill(length)) };
+  };
   return {
-    positions: (x) => positionsOf(x, group, { resets: null, before: null }),
+    positions: (x) => positionsOf(x, groupOf(1), { resets: null, before: null }),
     attention(inputs, options = {}) {
       const { window, chunk = 1 } = options;
       if (!received.isReplay) {
@@ -38,7 +43,7 @@ export function tracingAttention(
           reachSlices: window === undefined ? null : (window - 1) / sliceLength,
         });
       }
-      return sequenceAttention(inputs, options, { group, positions: null, received });
+      return sequenceAttention(inputs, options, { group: groupOf(chunk), positions: null, received });
     },
   };
 }
