@@ -1,7 +1,6 @@
 #include <algorithm>
 
 #include "../../addon/args.h"
-#include "../../core/scratch.h"
 #include "gated_linear.h"
 
 namespace longscan {
@@ -14,15 +13,6 @@ size_t gatedLinearScratchBytes(int K, int V, size_t elementBytes) {
 }
 
 namespace {
-
-/// Runs a kernel over all heads, a fixed share per thread, each with scratch of its own.
-template <typename Task>
-void runHeads(ThreadPool& pool, const Task& task, size_t elementBytes,
-              void (*kernel)(const Task&, int64_t, int64_t, void*)) {
-  const size_t bytes = gatedLinearScratchBytes(task.call.K, task.call.V, elementBytes);
-  runWithScratch(pool, task.call.B * task.call.H, bytes,
-                 [&](int64_t begin, int64_t end, void* scratch) { kernel(task, begin, end, scratch); });
-}
 
 /// The arguments that every function here begins with: stream, decay, scale, k, v, g, bonus, resets.
 struct Common {
@@ -53,9 +43,8 @@ struct Common {
                                                            : B * T * H * K;
     args.check(g.numElements == expected && (g ? g.dtype == k.dtype : expected == 0),
                "g does not fit its decay");
-    if (bonus) sized(args, bonus, H * K, "bonus");
-    args.check(!resets || (resets.dtype == DType::i32 && resets.numElements == B * T),
-               "resets is not i32 [B, T]");
+    args.checkSize(bonus, k, H * K, "bonus");
+    args.checkResets(resets, B, T);
   }
 
   template <typename Real>
@@ -80,33 +69,20 @@ struct Common {
     args.check(axis == 0 || axis == 1, "unknown axis");
     return static_cast<Axis>(axis);
   }
-  TensorRef state(Args& args, const char* name) const {
-    return sized(args, args.tensor(name), B * H * K * V, name);
-  }
+  TensorRef state(Args& args, const char* name) const { return args.sizedTensor(name, k, B * H * K * V); }
   TensorRef optionalState(Args& args, const char* name) const {
-    const TensorRef state = args.optionalTensor(name);
-    return state ? sized(args, state, B * H * K * V, name) : state;
+    return args.optionalSizedTensor(name, k, B * H * K * V);
   }
-  TensorRef values(Args& args, const char* name) const {
-    return sized(args, args.tensor(name), v.numElements, name);
-  }
-  TensorRef keys(Args& args, const char* name) const {
-    return sized(args, args.tensor(name), k.numElements, name);
-  }
+  TensorRef values(Args& args, const char* name) const { return args.sizedTensor(name, k, v.numElements); }
+  TensorRef keys(Args& args, const char* name) const { return args.sizedTensor(name, k, k.numElements); }
   /// Of each head for itself, [B, T, H, K].
-  TensorRef channels(Args& args, const char* name) const {
-    return sized(args, args.tensor(name), B * T * H * K, name);
-  }
+  TensorRef channels(Args& args, const char* name) const { return args.sizedTensor(name, k, B * T * H * K); }
   TensorRef checkpoints(Args& args) const {
-    const TensorRef tensor = args.optionalTensor("checkpoints");
     const int64_t numChunks = (T + decayChunk - 1) / decayChunk;
-    return tensor ? sized(args, tensor, B * H * numChunks * K * V, "checkpoints") : tensor;
+    return args.optionalSizedTensor("checkpoints", k, B * H * numChunks * K * V);
   }
-  TensorRef sized(Args& args, const TensorRef& tensor, int64_t count, const char* name) const {
-    args.checkSameType(k, tensor);
-    args.check(tensor.numElements == count, std::string(name) + " has " + std::to_string(tensor.numElements) +
-                                                " elements, expected " + std::to_string(count));
-    return tensor;
+  size_t scratchBytes(size_t elementBytes) const {
+    return gatedLinearScratchBytes(static_cast<int>(K), static_cast<int>(V), elementBytes);
   }
 };
 
@@ -118,15 +94,10 @@ Napi::Value bindSweep(Args& args) {
   const TensorRef h0 = common.optionalState(args, "h0");
   const TensorRef out = withKeys ? common.values(args, "out") : common.channels(args, "out");
   const TensorRef state = common.optionalState(args, "state");
-  const TensorRef factor = args.optionalTensor("factor");
-  const TensorRef reset = args.optionalTensor("reset");
+  const int64_t decaysPerHead = common.decay == Decay::diagonal ? common.K : 1;
+  const TensorRef factor = args.optionalSizedTensor("factor", common.k, common.B * common.H * decaysPerHead);
+  const TensorRef reset = args.optionalSizedTensor("reset", common.k, common.B);
   const TensorRef checkpoints = common.checkpoints(args);
-  if (factor) {
-    const int64_t perHead = common.decay == Decay::diagonal ? common.K : 1;
-    common.sized(args, factor, common.B * common.H * perHead, "factor");
-  }
-  if (reset) common.sized(args, reset, common.B, "reset");
-  ThreadPool& pool = common.stream.context().pool();
   dispatchFloat(args, common.k.dtype, [&](auto zero) {
     using Real = decltype(zero);
     const GatedLinearSweep<Real> task{common.call<Real>(),   axis,
@@ -134,8 +105,7 @@ Napi::Value bindSweep(Args& args) {
                                       out.as<Real>(),        state.as<Real>(),
                                       factor.as<Real>(),     reset.as<Real>(),
                                       checkpoints.as<Real>()};
-    args.enqueue(
-        [task, &pool] { runHeads<GatedLinearSweep<Real>>(pool, task, sizeof(Real), gatedLinearSweep); });
+    args.enqueueHeads(task, common.scratchBytes(sizeof(Real)), gatedLinearSweep);
   });
   return args.env().Undefined();
 }
@@ -147,13 +117,11 @@ Napi::Value bindCorrect(Args& args) {
   const TensorRef reader = withKeys ? common.keys(args, "reader") : common.values(args, "reader");
   const TensorRef h0 = common.state(args, "h0");
   const TensorRef out = withKeys ? common.values(args, "out") : common.channels(args, "out");
-  ThreadPool& pool = common.stream.context().pool();
   dispatchFloat(args, common.k.dtype, [&](auto zero) {
     using Real = decltype(zero);
     const GatedLinearCorrect<Real> task{common.call<Real>(), axis, reader.as<Real>(), h0.as<Real>(),
                                         out.as<Real>()};
-    args.enqueue(
-        [task, &pool] { runHeads<GatedLinearCorrect<Real>>(pool, task, sizeof(Real), gatedLinearCorrect); });
+    args.enqueueHeads(task, common.scratchBytes(sizeof(Real)), gatedLinearCorrect);
   });
   return args.env().Undefined();
 }
@@ -163,12 +131,10 @@ Napi::Value bindAdjoint(Args& args) {
   const TensorRef q = common.keys(args, "q");
   const TensorRef dO = common.values(args, "dO");
   const TensorRef adjoint = common.state(args, "adjoint");
-  ThreadPool& pool = common.stream.context().pool();
   dispatchFloat(args, common.k.dtype, [&](auto zero) {
     using Real = decltype(zero);
     const GatedLinearAdjoint<Real> task{common.call<Real>(), q.as<Real>(), dO.as<Real>(), adjoint.as<Real>()};
-    args.enqueue(
-        [task, &pool] { runHeads<GatedLinearAdjoint<Real>>(pool, task, sizeof(Real), gatedLinearAdjoint); });
+    args.enqueueHeads(task, common.scratchBytes(sizeof(Real)), gatedLinearAdjoint);
   });
   return args.env().Undefined();
 }
@@ -183,24 +149,19 @@ Napi::Value bindWriteGrad(Args& args) {
   const bool fromZero = args.flag("fromZero");
   const TensorRef dk = common.channels(args, "dk");
   const TensorRef dv = common.values(args, "dv");
-  const TensorRef dg = args.optionalTensor("dg");
-  const TensorRef dbonus = args.optionalTensor("dbonus");
+  const TensorRef dg = args.optionalSizedTensor("dg", common.k, common.g.numElements);
+  const TensorRef dbonus = args.optionalSizedTensor("dbonus", common.k, common.B * common.H * common.K);
   const TensorRef dh0 = common.optionalState(args, "dh0");
-  if (dg) common.sized(args, dg, common.g.numElements, "dg");
   args.check(!dg || (checkpoints && common.decay >= Decay::scalar),
              "dg needs checkpoints and a decay per token");
-  if (dbonus) common.sized(args, dbonus, common.B * common.H * common.K, "dbonus");
   args.check(!dbonus == !common.bonus, "dbonus and bonus go together");
-  ThreadPool& pool = common.stream.context().pool();
   dispatchFloat(args, common.k.dtype, [&](auto zero) {
     using Real = decltype(zero);
     const GatedLinearWriteGrad<Real> task{
         common.call<Real>(),    q.as<Real>(),   dq.as<Real>(),     dO.as<Real>(),
         checkpoints.as<Real>(), dht.as<Real>(), fromZero,          dk.as<Real>(),
         dv.as<Real>(),          dg.as<Real>(),  dbonus.as<Real>(), dh0.as<Real>()};
-    args.enqueue([task, &pool] {
-      runHeads<GatedLinearWriteGrad<Real>>(pool, task, sizeof(Real), gatedLinearWriteGrad);
-    });
+    args.enqueueHeads(task, common.scratchBytes(sizeof(Real)), gatedLinearWriteGrad);
   });
   return args.env().Undefined();
 }

@@ -6,12 +6,6 @@ namespace longscan {
 
 namespace {
 
-void checkSameSize(Args& args, const TensorRef& x, const TensorRef& y) {
-  args.checkSameType(x, y);
-  args.check(x.numDims >= 1 && x.dim(-1) >= 1, "rows without columns");
-  args.check(y.numElements == x.numElements, "sizes differ");
-}
-
 /// y has as many rows as x, and no fewer columns.
 void checkRouted(Args& args, const TensorRef& x, const TensorRef& y) {
   args.checkSameType(x, y);
@@ -20,32 +14,20 @@ void checkRouted(Args& args, const TensorRef& x, const TensorRef& y) {
   args.check(x.numRows() == y.numRows(), "numbers of rows differ");
 }
 
-/// Enqueues `body(begin, end, T{})` over the rows of `x`; an element costs about `work` additions.
-template <typename Body>
-Napi::Value enqueueRows(Args& args, Stream& stream, const TensorRef& x, int64_t work, Body body) {
-  ThreadPool& pool = stream.context().pool();
-  dispatchFloat(args, x.dtype, [&](auto zero) {
-    args.enqueue([=, &pool] {
-      parallelFor(pool, x.numRows(), work * x.dim(-1),
-                  [&](int64_t begin, int64_t end) { body(begin, end, zero); });
-    });
+Napi::Value bindSoftmaxForward(Args& args) {
+  args.stream();
+  const TensorRef x = args.tensor("x");
+  const TensorRef y = args.sizedTensor("y", x, x.numElements);
+  args.check(x.numDims >= 1 && x.dim(-1) >= 1, "rows without columns");
+  args.enqueueRanges(x.dtype, x.numRows(), 8 * x.dim(-1), [=](auto zero, int64_t begin, int64_t end) {
+    using T = decltype(zero);
+    softmaxForward(x.as<T>(), y.as<T>(), x.dim(-1), begin, end);
   });
   return args.env().Undefined();
 }
 
-Napi::Value bindSoftmaxForward(Args& args) {
-  Stream& stream = args.stream();
-  const TensorRef x = args.tensor("x");
-  const TensorRef y = args.tensor("y");
-  checkSameSize(args, x, y);
-  return enqueueRows(args, stream, x, 8, [=](int64_t begin, int64_t end, auto zero) {
-    using T = decltype(zero);
-    softmaxForward(x.as<T>(), y.as<T>(), x.dim(-1), begin, end);
-  });
-}
-
 Napi::Value bindSoftmaxOfLargest(Args& args) {
-  Stream& stream = args.stream();
+  args.stream();
   const TensorRef x = args.tensor("x");
   const int64_t count = args.integer("count");
   const TensorRef y = args.tensor("y");
@@ -53,23 +35,24 @@ Napi::Value bindSoftmaxOfLargest(Args& args) {
   checkRouted(args, x, y);
   args.check(selected.numElements == y.numElements, "selected does not have the size of y");
   args.check(count >= 1 && count <= x.dim(-1), "count is not between 1 and the number of columns");
-  return enqueueRows(args, stream, x, 8 * count, [=](int64_t begin, int64_t end, auto zero) {
+  args.enqueueRanges(x.dtype, x.numRows(), 8 * count * x.dim(-1), [=](auto zero, int64_t begin, int64_t end) {
     using T = decltype(zero);
     softmaxOfLargest(x.as<T>(), count, y.as<T>(), selected.as<int32_t>(), x.dim(-1), y.dim(-1), begin, end);
   });
+  return args.env().Undefined();
 }
 
 Napi::Value bindSoftmaxBackward(Args& args) {
-  Stream& stream = args.stream();
+  args.stream();
   const TensorRef dy = args.tensor("dy");
-  const TensorRef y = args.tensor("y");
+  const TensorRef y = args.sizedTensor("y", dy, dy.numElements);
   const TensorRef dx = args.tensor("dx");
-  checkSameSize(args, dy, y);
   checkRouted(args, dx, y);
-  return enqueueRows(args, stream, dx, 2, [=](int64_t begin, int64_t end, auto zero) {
+  args.enqueueRanges(dx.dtype, dx.numRows(), 2 * dx.dim(-1), [=](auto zero, int64_t begin, int64_t end) {
     using T = decltype(zero);
     softmaxBackward(dy.as<T>(), y.as<T>(), dx.as<T>(), dx.dim(-1), y.dim(-1), begin, end);
   });
+  return args.env().Undefined();
 }
 
 }  // namespace
