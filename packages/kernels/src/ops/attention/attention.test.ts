@@ -234,6 +234,32 @@ test('chunk-ends: every document has its own chunks, and gradients go back', asy
   });
 });
 
+test('attention ~> positions that cannot be reach no memory but that of the keys', async () => {
+  const [T, K] = [40, 3];
+  const device = openCpuDevice({ poison: true });
+  const leaf = (seed: number): Tensor => {
+    const tensor = fromArray(device, randomNormal(T * K, seed), [1, T, 1, K]);
+    tensor.requiresGrad = true;
+    return tensor;
+  };
+  const positions = fromArray(
+    device,
+    Int32Array.from({ length: T }, (_, t) => (t % 2 ? 10 ** 9 : -(10 ** 9))),
+    [1, T],
+    'i32',
+  );
+  const { result: o, tape } = device.record(() =>
+    attention({ q: leaf(1), k: leaf(2), v: leaf(3), kSelf: null, vSelf: null }, { positions }),
+  );
+  tape.backward([o], [leaf(4)]);
+  const found = await o.readNumbers();
+  device.close();
+  // Even tokens would see keys after the last one, so none; odd ones see all up to their own.
+  found.forEach((value, i) => {
+    assert.is(value === 0, Math.floor(i / K) % 2 === 0, `element ${i} is ${value}`);
+  });
+});
+
 test('attention ~> refuses what does not fit', () => {
   const device = openCpuDevice();
   const zeros = (shape: readonly number[]) =>

@@ -34,6 +34,7 @@ inline KeyRange keyRange(const Attention<Real>& c, int64_t b, int64_t t) {
   }
   // Positions come from memory: whatever they say, no key outside of [0, S) is touched.
   if (first < 0) first = 0;
+  if (first > c.S) first = c.S;
   if (end > c.S) end = c.S;
   return {first, end < first ? first : end};
 }
