@@ -135,5 +135,14 @@ static inline void transposeRows(const Real* from, int n, Real* to) {
   }
 }
 
+/// a . b of n elements, a multiple of 16.
+template <typename Real>
+static inline Real dotProduct(const Real* a, const Real* b, int n) {
+  using V = Vec<Real>;
+  V sum = V::zero();
+  for (int i = 0; i < n; i += V::width) sum = sum + V::load(a + i) * V::load(b + i);
+  return sum.sum();
+}
+
 }  // namespace LONGSCAN_LEVEL
 }  // namespace longscan

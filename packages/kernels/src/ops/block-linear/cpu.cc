@@ -57,14 +57,6 @@ static inline void multiplyBlocks(int64_t numRows, int64_t G, int in, int out, b
   }
 }
 
-template <typename Real>
-static inline Real dotOfRows(const Real* a, const Real* b) {
-  using V = Vec<Real>;
-  V sum = V::zero();
-  for (int i = 0; i < R; i += V::width) sum = sum + V::load(a + i) * V::load(b + i);
-  return sum.sum();
-}
-
 /// A block's gradient is summed over the rows by one thread, in their order.
 template <typename Real>
 static inline void weightGrad(const BlockLinear& shape, const Real* x, const Real* dy, Real* dw,
@@ -81,7 +73,7 @@ static inline void weightGrad(const BlockLinear& shape, const Real* x, const Rea
       transposeIn(x + (row * G + g) * in, G * in, count, in, xT);
       transposeIn(dy + (row * G + g) * out, G * out, count, out, dyT);
       for (int o = 0; o < out; o++) {
-        for (int c = 0; c < in; c++) dw[(g * out + o) * in + c] += dotOfRows(dyT + o * R, xT + c * R);
+        for (int c = 0; c < in; c++) dw[(g * out + o) * in + c] += dotProduct(dyT + o * R, xT + c * R, R);
       }
     }
   }

@@ -20,7 +20,7 @@ static void forwardMesaHead(const MesaForward<Real>& task, int64_t index, MesaSc
     loadVector(c.q + at * c.K, c.K, s.x, s.Kp);
     solveCholesky(s.system, s.Kp, s.x);
     for (int x = 0; x < c.K; x++) task.x[at * c.K + x] = s.x[x];
-    for (int y = 0; y < c.V; y++) task.o[at * c.V + y] = dotRows(s.state + (c.K + y) * s.Kp, s.x, s.Kp);
+    for (int y = 0; y < c.V; y++) task.o[at * c.V + y] = dotProduct(s.state + (c.K + y) * s.Kp, s.x, s.Kp);
   }
   if (task.state != nullptr) storeMesaState(s.state, s.Kp, c, task.state + head.stateOffset());
   if (task.factor != nullptr) task.factor[index] = static_cast<Real>(std::exp(logDecay));

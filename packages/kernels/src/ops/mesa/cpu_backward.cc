@@ -82,7 +82,7 @@ static void writeGrads(const MesaKeyValueGrad<Real>& task, int64_t at, MesaScrat
   for (int r = 0; r < c.K + c.V; r++) {
     const Real* row = s.adjoint + r * s.Kp;
     const Real value = r < c.K ? s.k[r] : c.v[at * c.V + r - c.K];
-    const Real along = dotRows(row, s.k, s.Kp);
+    const Real along = dotProduct(row, s.k, s.Kp);
     dBeta += value * along;
     addScaled(value, row, s.Kp, s.sum);
     if (r < c.K) {
@@ -115,7 +115,7 @@ static void keyValueGradMesaHead(const MesaKeyValueGrad<Real>& task, int64_t ind
     }
     const Real decay = std::exp(c.g[at]);
     for (int i = 0; i < size; i++) s.adjoint[i] *= decay;
-    task.dg[at] = dotRows(s.chunkStates + t % mesaChunk * size, s.adjoint, size);
+    task.dg[at] = dotProduct(s.chunkStates + t % mesaChunk * size, s.adjoint, size);
   }
   if (task.dh0 != nullptr) storeMesaState(s.adjoint, s.Kp, c, task.dh0 + head.stateOffset());
 }

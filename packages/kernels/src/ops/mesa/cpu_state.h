@@ -82,14 +82,6 @@ static inline void addScaled(Real a, const Real* row, int n, Real* y) {
   }
 }
 
-template <typename Real>
-static inline Real dotRows(const Real* a, const Real* b, int n) {
-  using Vector = Vec<Real>;
-  Vector sum = Vector::zero();
-  for (int x = 0; x < n; x += Vector::width) sum = sum + Vector::load(a + x) * Vector::load(b + x);
-  return sum.sum();
-}
-
 /// after <- exp(g) before + beta [k; v] k^T, from nothing where a document starts; `after` may be `before`.
 template <typename Real>
 static inline void writeToken(const MesaHead<Real>& head, int64_t t, MesaScratch<Real>& s, const Real* before,

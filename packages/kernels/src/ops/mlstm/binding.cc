@@ -9,7 +9,7 @@ size_t mlstmScratchBytes(int K, int V, size_t elementBytes) {
   const auto padded = [](int n) { return (static_cast<size_t>(n) + 15) / 16 * 16; };
   const size_t Kp = padded(K), Wp = padded(V + 1), numStates = 2 + mlstmChunk / 16;
   return elementBytes *
-         (numStates * Kp * Wp + 16 * (5 * Kp + 3 * Wp + std::max(Kp, Wp)) + 3 * 256 + 2 * 16 + Kp);
+         (numStates * Kp * Wp + 16 * (7 * Kp + 3 * Wp + std::max(Kp, Wp)) + 3 * 256 + 2 * 16 + Kp);
 }
 
 namespace {

@@ -75,39 +75,30 @@ static void recomputeStates(const MlstmBackward<Real>& task, const MlstmHead<Rea
   }
 }
 
-/// grads [L, Kp] += transpose(product [Kp, L]) * factors.
+/// rows [L, Kp] = transpose(product [Kp, L]) * factors.
 template <typename Real>
-static inline void addTransposed(const Real* product, const Real* factors, Real factor, int Kp, Real* grads) {
-  for (int i = 0; i < L; i++) {
-    for (int x = 0; x < Kp; x++) grads[i * Kp + x] += product[x * L + i] * factors[i] * factor;
+static inline void transposeWeighted(const Real* product, const Real* factors, Real factor, int Kp,
+                                     Real* rows) {
+  Real f[L];
+  for (int i = 0; i < L; i++) f[i] = factors[i] * factor;
+  for (int x = 0; x < Kp; x++) {
+    for (int i = 0; i < L; i++) rows[i * Kp + x] = product[x * L + i] * f[i];
   }
-}
-
-template <typename Real>
-static inline Real dotColumn(const Real* row, const Real* product, int i, int Kp) {
-  Real sum = 0;
-  for (int x = 0; x < Kp; x++) sum += row[i * Kp + x] * product[x * L + i];
-  return sum;
 }
 
 /// Gradients of a tile's log forget gates: f_t scales every weight that reaches over it, be it from a token j
-/// < t or from the state that enters, to a token i >= t or to the state that leaves. `product` and `moved`
-/// hold the states' sides of those weights.
+/// < t or from the state that enters, to a token i >= t or to the state that leaves. `dq` and `dk` hold what
+/// queries and keys get from those states.
 template <typename Real>
 static void forgetGrads(const MlstmHead<Real>& head, const Tile& tile, const Real* state,
                         MlstmScratch<Real>& s, Real* dForget) {
-  const int n = tile.numTokens;
-  const Real* toEnd = s.weights + (n - 1) * L;
-  Real between = 0;
-  if (state != nullptr) {
-    for (int x = 0; x < s.Kp * s.Wp; x++) between += state[x] * s.adjoint[x];
-    between *= s.fromState[n - 1];
-  }
+  const int n = tile.numTokens, Kp = s.Kp;
+  const Real between =
+      state == nullptr ? Real(0) : s.fromState[n - 1] * dotProduct(state, s.adjoint, Kp * s.Wp);
   Real fromStart[L], intoEnd[L];
   for (int i = 0; i < n; i++) {
-    const Real out = state == nullptr ? 0 : dotColumn(s.q, s.product, i, s.Kp);
-    fromStart[i] = out * s.fromState[i] * head.call.scale;
-    intoEnd[i] = dotColumn(s.k, s.moved, i, s.Kp) * toEnd[i];
+    fromStart[i] = dotProduct(s.q + i * Kp, s.dq + i * Kp, Kp);
+    intoEnd[i] = dotProduct(s.k + i * Kp, s.dk + i * Kp, Kp);
   }
   for (int t = 0; t < n; t++) {
     Real sum = between;
@@ -136,7 +127,13 @@ static void backwardTile(const MlstmBackward<Real>& task, const MlstmHead<Real>&
   multiply<Real, Old::drop>(L, L, Wp, s.dy, Wp, 1, s.transposed, L, s.scoreGrads, L);
   multiply<Real, Old::drop>(Kp, L, Wp, s.adjoint, Wp, 1, s.transposed, L, s.moved, L);
   transposeRows(s.dy, Wp, s.transposed);
-  if (state != nullptr) multiply<Real, Old::drop>(Kp, L, Wp, state, Wp, 1, s.transposed, L, s.product, L);
+  if (state == nullptr) {
+    for (int x = 0; x < L * Kp; x++) s.dq[x] = 0;
+  } else {
+    multiply<Real, Old::drop>(Kp, L, Wp, state, Wp, 1, s.transposed, L, s.product, L);
+    transposeWeighted(s.product, s.fromState, c.scale, Kp, s.dq);
+  }
+  transposeWeighted(s.moved, toEnd, Real(1), Kp, s.dk);
   forgetGrads(head, tile, state, s, task.dForget);
 
   // dv: from the tile's queries, then from the state that leaves it.
@@ -146,18 +143,13 @@ static void backwardTile(const MlstmBackward<Real>& task, const MlstmHead<Real>&
   storeRows(s.y, Wp, n, c.V, task.dv + head.at(tile.token) * c.V, head.valueStride());
 
   for (int i = 0; i < L * L; i++) s.scoreGrads[i] *= s.weights[i] * c.scale;
-  multiply<Real, Old::drop>(L, Kp, L, s.scoreGrads, L, 1, s.k, Kp, s.weighted, Kp);
-  if (state != nullptr) addTransposed(s.product, s.fromState, c.scale, Kp, s.weighted);
-  head.storeKeys(s.weighted, Kp, tile, task.dq);
-
-  multiply<Real, Old::drop>(L, Kp, L, s.scoreGrads, 1, L, s.q, Kp, s.weighted, Kp);
-  addTransposed(s.moved, toEnd, Real(1), Kp, s.weighted);
-  head.storeKeys(s.weighted, Kp, tile, task.dk);
+  multiply<Real, Old::add>(L, Kp, L, s.scoreGrads, L, 1, s.k, Kp, s.dq, Kp);
+  head.storeKeys(s.dq, Kp, tile, task.dq);
+  multiply<Real, Old::add>(L, Kp, L, s.scoreGrads, 1, L, s.q, Kp, s.dk, Kp);
+  head.storeKeys(s.dk, Kp, tile, task.dk);
   // A token's input gate scales its key, and nothing else.
   for (int i = 0; i < n; i++) {
-    Real sum = 0;
-    for (int x = 0; x < c.K; x++) sum += s.k[i * Kp + x] * s.weighted[i * Kp + x];
-    task.dInput[head.at(tile.token + i)] = sum;
+    task.dInput[head.at(tile.token + i)] = dotProduct(s.k + i * Kp, s.dk + i * Kp, Kp);
   }
   adjointBefore(tile, c.scale, s);
 }

@@ -15,17 +15,17 @@ template <typename Real>
 struct MlstmScratch {
   static constexpr int tilesPerChunk = mlstmChunk / L;
   int Kp, Wp;
-  Real *state, *adjoint;      // [Kp, Wp]
-  Real* tileStates;           // [tilesPerChunk, Kp, Wp], the states that enter the tiles of a chunk
-  Real *q, *k, *weighted;     // [L, Kp]
-  Real *v, *y, *dy;           // [L, Wp]
-  Real* transposed;           // [max(Kp, Wp), L]
-  Real *product, *moved;      // [Kp, L]
-  Real* weights;              // [L, L], exp(log weight of token j at token i - m_i), 0 for j > i
-  Real *scores, *scoreGrads;  // [L, L]
-  Real* fromState;            // [L], the same for the state that enters the tile
-  Real* m;                    // [L], running maximum
-  Real* rowScale;             // [Kp]
+  Real *state, *adjoint;             // [Kp, Wp]
+  Real* tileStates;                  // [tilesPerChunk, Kp, Wp], the states that enter the tiles of a chunk
+  Real *q, *k, *weighted, *dq, *dk;  // [L, Kp]
+  Real *v, *y, *dy;                  // [L, Wp]
+  Real* transposed;                  // [max(Kp, Wp), L]
+  Real *product, *moved;             // [Kp, L]
+  Real* weights;                     // [L, L], exp(log weight of token j at token i - m_i), 0 for j > i
+  Real *scores, *scoreGrads;         // [L, L]
+  Real* fromState;                   // [L], the same for the state that enters the tile
+  Real* m;                           // [L], running maximum
+  Real* rowScale;                    // [Kp]
 
   MlstmScratch(void* memory, int K, int V) : Kp(padded(K)), Wp(padded(V + 1)) {
     Real* next = static_cast<Real*>(memory);
@@ -37,6 +37,7 @@ struct MlstmScratch {
     };
     state = take(Kp * Wp), adjoint = take(Kp * Wp), tileStates = take(tilesPerChunk * Kp * Wp);
     q = take(L * Kp), k = take(L * Kp), weighted = take(L * Kp);
+    dq = take(L * Kp), dk = take(L * Kp);
     v = take(L * Wp), y = take(L * Wp), dy = take(L * Wp);
     transposed = take((Kp > Wp ? Kp : Wp) * L), product = take(Kp * L), moved = take(Kp * L);
     weights = take(L * L), scores = take(L * L), scoreGrads = take(L * L);
