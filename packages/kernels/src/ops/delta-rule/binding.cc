@@ -1,7 +1,6 @@
 #include <algorithm>
 
 #include "../../addon/args.h"
-#include "../../core/scratch.h"
 #include "delta_rule.h"
 
 namespace longscan {
@@ -18,15 +17,6 @@ size_t deltaRuleScratchBytes(int K, int V, size_t elementBytes) {
 }
 
 namespace {
-
-/// Runs a kernel over all heads, a fixed share per thread, each with scratch of its own.
-template <typename Task>
-void runHeads(ThreadPool& pool, const Task& task, size_t elementBytes,
-              void (*kernel)(const Task&, int64_t, int64_t, void*)) {
-  const size_t bytes = deltaRuleScratchBytes(task.call.K, task.call.V, elementBytes);
-  runWithScratch(pool, task.call.B * task.call.H, bytes,
-                 [&](int64_t begin, int64_t end, void* scratch) { kernel(task, begin, end, scratch); });
-}
 
 /// The arguments that every function here begins with: stream, gate, erase, read, scale, q, k, v, beta, g, b,
 /// e, resets.
@@ -61,15 +51,17 @@ struct Common {
     n = k.numDims == 4 ? 1 : k.dim(2);
     args.check(K >= 1 && V >= 1 && K <= 1024 && V <= 1024, "head sizes are not between 1 and 1024");
     args.check(n >= 1 && n <= 1024, "rows of a token are not between 1 and 1024");
-    sized(args, k, B * T * n * H * K, "k");
-    sized(args, v, B * T * n * H * V, "v");
-    sized(args, q, B * T * H * (read == DeltaRead::key ? K : V), "q");
-    if (beta) sized(args, beta, B * T * n * H, "beta");
-    sized(args, g, gate == DeltaGate::none ? 0 : B * T * H * (gate == DeltaGate::scalar ? 1 : K), "g");
-    sized(args, b, erase == DeltaErase::key ? 0 : k.numElements, "b");
-    sized(args, e, erase == DeltaErase::dplr ? k.numElements : 0, "e");
-    args.check(!resets || (resets.dtype == DType::i32 && resets.numElements == B * T),
-               "resets is not i32 [B, T]");
+    args.checkSize(k, k, B * T * n * H * K, "k");
+    args.checkSize(v, k, B * T * n * H * V, "v");
+    args.checkSize(q, k, B * T * H * (read == DeltaRead::key ? K : V), "q");
+    args.checkSize(beta, k, B * T * n * H, "beta");
+    args.checkSize(g, k, B * T * H * (gate == DeltaGate::scalar ? 1 : K), "g");
+    args.checkSize(b, k, k.numElements, "b");
+    args.checkSize(e, k, k.numElements, "e");
+    args.check(bool(g) == (gate != DeltaGate::none), "g does not fit the gate");
+    args.check(bool(b) == (erase != DeltaErase::key) && bool(e) == (erase == DeltaErase::dplr),
+               "b and e do not fit what erases");
+    args.checkResets(resets, B, T);
   }
 
   template <typename Real>
@@ -98,79 +90,61 @@ struct Common {
   int64_t outputSize() const { return B * T * H * (read == DeltaRead::key ? V : K); }
   int64_t checkpointsSize() const { return stateSize() * ((n * T + deltaChunk - 1) / deltaChunk); }
 
-  /// Checks a tensor of `count` elements; a null one has none.
-  void sized(Args& args, const TensorRef& tensor, int64_t count, const char* name) const {
-    if (tensor) args.checkSameType(k, tensor);
-    args.check(tensor.numElements == count, std::string(name) + " has " + std::to_string(tensor.numElements) +
-                                                " elements, expected " + std::to_string(count));
-  }
-  TensorRef required(Args& args, const char* name, int64_t count) const {
-    const TensorRef tensor = args.tensor(name);
-    sized(args, tensor, count, name);
-    return tensor;
-  }
-  TensorRef optional(Args& args, const char* name, int64_t count) const {
-    const TensorRef tensor = args.optionalTensor(name);
-    if (tensor) sized(args, tensor, count, name);
-    return tensor;
+  size_t scratchBytes(size_t elementBytes) const {
+    return deltaRuleScratchBytes(static_cast<int>(K), static_cast<int>(V), elementBytes);
   }
 };
 
 Napi::Value bindForward(Args& args) {
   const Common common(args);
-  const TensorRef h0 = common.optional(args, "h0", common.stateSize());
-  const TensorRef o = common.optional(args, "o", common.outputSize());
-  const TensorRef state = common.optional(args, "state", common.stateSize());
-  const TensorRef factor = common.optional(args, "factor", common.B * common.H * common.K * common.K);
-  const TensorRef checkpoints = common.optional(args, "checkpoints", common.checkpointsSize());
+  const TensorRef h0 = args.optionalSizedTensor("h0", common.k, common.stateSize());
+  const TensorRef o = args.optionalSizedTensor("o", common.k, common.outputSize());
+  const TensorRef state = args.optionalSizedTensor("state", common.k, common.stateSize());
+  const TensorRef factor =
+      args.optionalSizedTensor("factor", common.k, common.B * common.H * common.K * common.K);
+  const TensorRef checkpoints = args.optionalSizedTensor("checkpoints", common.k, common.checkpointsSize());
   args.check(!(o && factor), "not both o and factor");
-  ThreadPool& pool = common.stream.context().pool();
   dispatchFloat(args, common.k.dtype, [&](auto zero) {
     using Real = decltype(zero);
     const DeltaRuleForward<Real> task{common.call<Real>(), h0.as<Real>(),     o.as<Real>(),
                                       state.as<Real>(),    factor.as<Real>(), checkpoints.as<Real>()};
-    args.enqueue(
-        [task, &pool] { runHeads<DeltaRuleForward<Real>>(pool, task, sizeof(Real), deltaRuleForward); });
+    args.enqueueHeads(task, common.scratchBytes(sizeof(Real)), deltaRuleForward);
   });
   return args.env().Undefined();
 }
 
 Napi::Value bindAdjoint(Args& args) {
   const Common common(args);
-  const TensorRef dO = common.required(args, "dO", common.outputSize());
-  const TensorRef adjoint = common.required(args, "adjoint", common.stateSize());
-  ThreadPool& pool = common.stream.context().pool();
+  const TensorRef dO = args.sizedTensor("dO", common.k, common.outputSize());
+  const TensorRef adjoint = args.sizedTensor("adjoint", common.k, common.stateSize());
   dispatchFloat(args, common.k.dtype, [&](auto zero) {
     using Real = decltype(zero);
     const DeltaRuleAdjoint<Real> task{common.call<Real>(), dO.as<Real>(), adjoint.as<Real>()};
-    args.enqueue(
-        [task, &pool] { runHeads<DeltaRuleAdjoint<Real>>(pool, task, sizeof(Real), deltaRuleAdjoint); });
+    args.enqueueHeads(task, common.scratchBytes(sizeof(Real)), deltaRuleAdjoint);
   });
   return args.env().Undefined();
 }
 
 Napi::Value bindBackward(Args& args) {
   const Common common(args);
-  const TensorRef dO = common.required(args, "dO", common.outputSize());
-  const TensorRef checkpoints = common.required(args, "checkpoints", common.checkpointsSize());
-  const TensorRef dht = common.optional(args, "dht", common.stateSize());
-  const TensorRef dq = common.required(args, "dq", common.q.numElements);
-  const TensorRef dk = common.required(args, "dk", common.k.numElements);
-  const TensorRef dv = common.required(args, "dv", common.v.numElements);
-  const TensorRef dbeta = common.optional(args, "dbeta", common.beta.numElements);
-  const TensorRef dg = common.optional(args, "dg", common.g.numElements);
-  const TensorRef db = common.optional(args, "db", common.b.numElements);
-  const TensorRef de = common.optional(args, "de", common.e.numElements);
-  const TensorRef dh0 = common.optional(args, "dh0", common.stateSize());
-  ThreadPool& pool = common.stream.context().pool();
+  const TensorRef dO = args.sizedTensor("dO", common.k, common.outputSize());
+  const TensorRef checkpoints = args.sizedTensor("checkpoints", common.k, common.checkpointsSize());
+  const TensorRef dht = args.optionalSizedTensor("dht", common.k, common.stateSize());
+  const TensorRef dq = args.sizedTensor("dq", common.k, common.q.numElements);
+  const TensorRef dk = args.sizedTensor("dk", common.k, common.k.numElements);
+  const TensorRef dv = args.sizedTensor("dv", common.k, common.v.numElements);
+  const TensorRef dbeta = args.optionalSizedTensor("dbeta", common.k, common.beta.numElements);
+  const TensorRef dg = args.optionalSizedTensor("dg", common.k, common.g.numElements);
+  const TensorRef db = args.optionalSizedTensor("db", common.k, common.b.numElements);
+  const TensorRef de = args.optionalSizedTensor("de", common.k, common.e.numElements);
+  const TensorRef dh0 = args.optionalSizedTensor("dh0", common.k, common.stateSize());
   dispatchFloat(args, common.k.dtype, [&](auto zero) {
     using Real = decltype(zero);
     const DeltaRuleBackward<Real> task{common.call<Real>(), dO.as<Real>(),    checkpoints.as<Real>(),
                                        dht.as<Real>(),      dq.as<Real>(),    dk.as<Real>(),
                                        dv.as<Real>(),       dbeta.as<Real>(), dg.as<Real>(),
                                        db.as<Real>(),       de.as<Real>(),    dh0.as<Real>()};
-    args.enqueue(
-        [task, &pool] { runHeads<DeltaRuleBackward<Real>>(pool, task, sizeof(Real), deltaRuleBackward); });
+    args.enqueueHeads(task, common.scratchBytes(sizeof(Real)), deltaRuleBackward);
   });
   return args.env().Undefined();
 }
