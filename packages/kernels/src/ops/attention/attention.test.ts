@@ -122,7 +122,7 @@ for (const problem of cases) {
           attentionReference(sizes, values as unknown as Parameters<typeof attentionReference>[1], positions),
         ];
       },
-      maxElements: 24,
+      maxElements: 12,
     });
   });
 }
