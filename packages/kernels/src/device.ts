@@ -1,4 +1,5 @@
 import { Tape } from './autograd/tape.js';
+import type { TokenUnits } from './autograd/token-units.js';
 import { loadAddon } from './load-addon.js';
 import type { MemoryStats, Native } from './native.js';
 import { createShapeNative } from './shape-native.js';
@@ -20,6 +21,8 @@ export class Device {
   readonly compute: Stream;
   /** Records ops for the backward pass while it is set. */
   tape: Tape | null = null;
+  /** Deterministic mode: how the tokens of a rank are cut; null: ops run over all of them at once. */
+  units: TokenUnits | null = null;
   /** Floating-point operations of the ops enqueued so far (a multiply-add counts 2). */
   flops = 0;
   private readonly context: number;
@@ -41,6 +44,11 @@ export class Device {
 
   memory(options: { resetPeak?: boolean } = {}): MemoryStats {
     return this.native.contextStats(this.context, options.resetPeak ?? false);
+  }
+
+  /** Scopes now open. */
+  get scopeDepth(): number {
+    return this.scopes.length;
   }
 
   /** Hands a new tensor to the innermost scope; outside of scopes it belongs to the caller. */
@@ -97,6 +105,17 @@ export class Device {
       return body();
     } finally {
       this.tape = before;
+    }
+  }
+
+  /** Runs `body` on tensors of one unit: what it calls does not cut them again. */
+  withoutUnits<T>(body: () => T): T {
+    const before = this.units;
+    this.units = null;
+    try {
+      return body();
+    } finally {
+      this.units = before;
     }
   }
 

@@ -14,6 +14,7 @@ export {
 export { reshape } from './autograd/reshape.js';
 export { type RecurrenceState, runRecurrence } from './autograd/run-recurrence.js';
 export { Tape, type TapeNode } from './autograd/tape.js';
+export { TokenUnits } from './autograd/token-units.js';
 export type { Communicator, Message } from './comm/communicator.js';
 export { createInProcessGroup } from './comm/in-process.js';
 export { connectTcp, type Listener, openListener, type TcpGroupOptions } from './comm/tcp.js';

@@ -1,5 +1,6 @@
 import type { Device } from '../device.js';
 import { emptyLike, type Tensor } from '../tensor.js';
+import type { UnitWriter } from './token-units.js';
 
 /** One recorded op. */
 export interface TapeNode {
@@ -21,6 +22,13 @@ interface Deferred {
   readonly run: () => void;
 }
 
+/** Deterministic mode: what adds to one parameter's gradient, collected until all its uses have been visited. */
+interface ParameterUses {
+  remaining: number;
+  readonly reads: Tensor[];
+  readonly writers: UnitWriter[];
+}
+
 /**
  * Reverse-mode differentiation over recorded ops. Gradients of tensors that several ops read are added; those of
  * parameters are accumulated (`+=`) into `parameter.gradient`.
@@ -29,12 +37,16 @@ export class Tape {
   private nodes: TapeNode[] = [];
   private deferred: Deferred[] = [];
   private readonly gradients = new Map<Tensor, Tensor>();
+  private readonly uses = new Map<Tensor, ParameterUses>();
 
   constructor(readonly device: Device) {}
 
   record(node: TapeNode): void {
     for (const tensor of node.saved) tensor.retain();
     for (const output of node.outputs) output.requiresGrad = true;
+    if (this.device.units !== null) {
+      for (const parameter of parametersOf(node)) this.usesOf(parameter).remaining++;
+    }
     this.nodes.push(node);
   }
 
@@ -45,6 +57,17 @@ export class Tape {
   defer(tensors: readonly Tensor[], run: () => void): void {
     for (const tensor of tensors) tensor.retain();
     this.deferred.push({ tensors, run });
+  }
+
+  /**
+   * Deterministic mode: `write` gives what each unit adds to a parameter's gradient. It is put off until all uses of the
+   * parameter are known: they are added within a unit before units are.
+   */
+  deferByUnit(parameter: Tensor, reads: readonly Tensor[], write: UnitWriter): void {
+    const uses = this.usesOf(parameter);
+    for (const tensor of reads) tensor.retain();
+    uses.reads.push(...reads);
+    uses.writers.push(write);
   }
 
   /** Enqueues everything that was put off so far. */
@@ -85,6 +108,7 @@ export class Tape {
   clear(): void {
     for (const node of this.nodes) for (const tensor of node.saved) tensor.release();
     this.nodes = [];
+    this.uses.clear();
   }
 
   private visit(node: TapeNode): void {
@@ -101,6 +125,28 @@ export class Tape {
       this.gradients.delete(output);
     }
     for (const tensor of node.saved) tensor.release();
+    if (this.device.units !== null) for (const parameter of parametersOf(node)) this.settle(parameter);
+  }
+
+  private usesOf(parameter: Tensor): ParameterUses {
+    const known = this.uses.get(parameter);
+    if (known !== undefined) return known;
+    const uses = { remaining: 0, reads: [], writers: [] };
+    this.uses.set(parameter, uses);
+    return uses;
+  }
+
+  /** One use of a parameter has been visited. */
+  private settle(parameter: Tensor): void {
+    const uses = this.usesOf(parameter);
+    if (--uses.remaining > 0) return;
+    this.uses.delete(parameter);
+    const { reads, writers } = uses;
+    if (writers.length === 0) return;
+    this.deferred.push({
+      tensors: reads,
+      run: () => this.device.units!.addGradient(parameter, writers),
+    });
   }
 
   /** Hands the reference that this tape holds to the surrounding scope. */
@@ -111,7 +157,15 @@ export class Tape {
   }
 
   private accumulate(tensor: Tensor, gradient: Tensor): void {
-    const { native, compute } = this.device;
+    const { native, compute, units } = this.device;
+    if (tensor.gradient !== null && units !== null) {
+      this.deferByUnit(tensor, [gradient], (unit, target, accumulate) => {
+        const piece = units.slot(gradient, tensor.shape, unit);
+        if (accumulate) native.axpy(compute.id, 1, piece.id, target.id);
+        else native.copy(compute.id, piece.id, target.id);
+      });
+      return;
+    }
     if (tensor.gradient !== null) {
       native.axpy(compute.id, 1, gradient.id, tensor.gradient.id);
       return;
@@ -127,4 +181,9 @@ export class Tape {
     this.gradients.set(tensor, total.retain());
     before.release();
   }
+}
+
+/** Its inputs that have a place for their gradient, once for every time that they occur. */
+function parametersOf(node: TapeNode): Tensor[] {
+  return node.inputs.filter((input) => input.gradient !== null);
 }

@@ -20,6 +20,7 @@ export function splitLast(x: Tensor, sizes: readonly number[]): Tensor[] {
   }
   const call = forwardCall(x.device);
   const parts = cut(call, x, sizes);
+  for (const part of parts) x.device.units?.markLike(x, part);
   if (x.device.tape !== null && x.requiresGrad) {
     x.device.tape.record({
       name: 'split-last',
@@ -39,6 +40,7 @@ export function concatLast(parts: readonly Tensor[]): Tensor {
   const sizes = parts.map((part) => part.dim(-1));
   const call = forwardCall(first.device);
   const whole = join(call, parts, sizes);
+  first.device.units?.markLike(first, whole);
   const { tape } = first.device;
   if (tape !== null && parts.some((part) => part.requiresGrad)) {
     tape.record({

@@ -28,6 +28,7 @@ export function crossEntropy(inputs: CrossEntropyInputs, scale: number): Tensor 
 
 const crossEntropyOp = defineOp<CrossEntropyInputs, { scale: number }>({
   name: 'cross-entropy',
+  units: 'sum',
   forward(call, { hidden, weight, labels }, { scale }) {
     expectShape('cross-entropy', 'weight', weight, [-1, hidden.dim(-1)]);
     expectShape('cross-entropy', 'labels', labels, hidden.shape.slice(0, -1));

@@ -24,6 +24,7 @@ export function documentPositions(
   const positions = empty(device, shape, 'i32');
   const { native, compute } = device;
   native.documentPositions(compute.id, start, byRow?.id ?? null, resets?.id ?? null, positions.id);
+  device.units?.mark(positions);
   return positions;
 }
 
@@ -32,5 +33,6 @@ export function chunkStarts(positions: Tensor, chunk: number): Tensor {
   const { device } = positions;
   const starts = empty(device, positions.shape, 'i32');
   device.native.chunkStarts(device.compute.id, chunk, positions.id, starts.id);
+  device.units?.markLike(positions, starts);
   return starts;
 }

@@ -1,0 +1,78 @@
+import type { Device } from '../device.js';
+import type { Native } from '../native.js';
+import { type DType, empty, type Tensor } from '../tensor.js';
+
+/** Named inputs of an op; null for one that was left out. */
+export type OpInputs = Readonly<Record<string, Tensor | null>>;
+
+/** What an op's forward rule works with. */
+export interface ForwardCall {
+  readonly device: Device;
+  readonly native: Native;
+  /** The compute stream's number, first argument of every native call. */
+  readonly stream: number;
+  empty(shape: readonly number[], dtype?: DType): Tensor;
+}
+
+/** What an op's backward rule works with. Convention: native functions overwrite (`=`) gradients unless they say so. */
+export interface BackwardCall<I> extends ForwardCall {
+  /** Which inputs want a gradient; work for the others can be left out. */
+  readonly needs: Readonly<Record<keyof I, boolean>>;
+  /**
+   * The gradient of a weight. For a parameter `write(target, true)` is put off until a scan is under way and adds to
+   * the parameter's gradient (null is returned); otherwise it runs now with `write(fresh, false)`, which overwrites.
+   * `reads`: the tensors that `write` uses.
+   */
+  weightGradient(
+    weight: Tensor,
+    reads: readonly Tensor[],
+    write: (target: Tensor, accumulate: boolean) => void,
+  ): Tensor | null;
+}
+
+/** Adds to a parameter's gradient, now or later. */
+type Defer = (
+  parameter: Tensor,
+  reads: readonly Tensor[],
+  write: (target: Tensor, accumulate: boolean) => void,
+) => void;
+
+/** A backward rule's call; `defer` takes what adds to a parameter's gradient. */
+export function backwardCall<I extends OpInputs>(
+  call: ForwardCall,
+  needs: BackwardCall<I>['needs'],
+  defer: Defer,
+): BackwardCall<I> {
+  return {
+    ...call,
+    needs,
+    weightGradient(weight, reads, write) {
+      if (weight.gradient === null) {
+        const target = call.empty(weight.shape, weight.dtype);
+        write(target, false);
+        return target;
+      }
+      defer(weight, reads, write);
+      return null;
+    },
+  };
+}
+
+export function needsOf<I extends OpInputs>(inputs: I): BackwardCall<I>['needs'] {
+  const needs = Object.entries(inputs).map(([name, input]) => [name, input?.requiresGrad ?? false]);
+  return Object.fromEntries(needs) as BackwardCall<I>['needs'];
+}
+
+/** The names of the inputs that are there, in order. */
+export function presentNames<I extends OpInputs>(inputs: I): (keyof I & string)[] {
+  return (Object.keys(inputs) as (keyof I & string)[]).filter((name) => inputs[name] !== null);
+}
+
+export function forwardCall(device: Device): ForwardCall {
+  return {
+    device,
+    native: device.native,
+    stream: device.compute.id,
+    empty: (shape, dtype = 'f32') => empty(device, shape, dtype),
+  };
+}

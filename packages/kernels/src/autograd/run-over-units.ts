@@ -1,0 +1,138 @@
+import { Tensor } from '../tensor.js';
+import type { OpDefinition } from './define-op.js';
+import { backwardCall, forwardCall, needsOf, type OpInputs, presentNames } from './op-call.js';
+import type { Tape } from './tape.js';
+import type { TokenUnits } from './token-units.js';
+
+/** One forward run: of a unit, or of all there is. */
+interface Run<A, S> {
+  readonly output: Tensor;
+  readonly save: S;
+  readonly attributes: A;
+}
+
+/**
+ * An op in deterministic mode: its rules run once for every unit of the tokens among its inputs. Gradients of inputs that
+ * are not tokens are stacks over units; what a rule adds to a parameter by itself is handed to the tape by unit.
+ */
+export function runOverUnits<I extends OpInputs, A, S extends OpInputs>(
+  definition: OpDefinition<I, A, S>,
+  units: TokenUnits,
+  inputs: I,
+  attributes: A,
+): Tensor {
+  const names = presentNames(inputs);
+  const tensors: Tensor[] = names.map((name) => inputs[name]!);
+  const { device } = tensors[0]!;
+  const kind = definition.units ?? 'each';
+  const ofTokens = tensors.some((tensor) => units.has(tensor));
+  const runs = ofTokens && kind !== 'all' ? eachUnit() : [whole()];
+  const outputs = runs.map((run) => run.output);
+  const output = !ofTokens
+    ? outputs[0]!
+    : kind === 'all'
+      ? units.mark(outputs[0]!)
+      : kind === 'sum'
+        ? units.sum(device, (unit) => outputs[unit]!)
+        : units.joinTokens(outputs);
+  const { tape } = device;
+  if (tape === null || !tensors.some((tensor) => tensor.requiresGrad)) return output;
+
+  const needs = needsOf(inputs);
+  tape.record({
+    name: definition.name,
+    inputs: tensors,
+    outputs: [output],
+    saved: runs.flatMap(({ save, attributes }) => [...tensorsOf(save), ...tensorsOf(attributes)]),
+    backward: ([gradient]) =>
+      ofTokens && kind === 'all' ? backWhole(gradient!) : backByUnit(gradient!, tape),
+  });
+  return output;
+
+  function whole(): Run<A, S> {
+    return { ...definition.forward(forwardCall(device), inputs, attributes), attributes };
+  }
+
+  function eachUnit(): Run<A, S>[] {
+    const calls = units.calls(forwardCall(device));
+    return device.withoutUnits(() =>
+      calls.map((call, unit) => {
+        const own = cutTensors(units, attributes, unit);
+        return { ...definition.forward(call, cutTensors(units, inputs, unit), own), attributes: own };
+      }),
+    );
+  }
+
+  function backWhole(gradient: Tensor): (Tensor | null)[] {
+    const call = backwardCall<I>(forwardCall(device), needs, () => undefined);
+    const results = definition.backward(call, runs[0]!.save, gradient, attributes);
+    return names.map((name) => results[name] ?? null);
+  }
+
+  function backByUnit(gradient: Tensor, tape: Tape): (Tensor | null)[] {
+    const ownGradient = (unit: number) => {
+      if (kind === 'sum') return gradient;
+      return ofTokens ? units.piece(gradient, unit) : units.slot(gradient, output.shape, unit);
+    };
+    const parameters = new ParameterWrites(units);
+    const calls = units.calls(forwardCall(device));
+    const results = device.withoutUnits(() =>
+      calls.map((call, unit) => {
+        const { save, attributes } = runs[unit] ?? runs[0]!;
+        const ownCall = backwardCall<I>(call, needs, (parameter, reads, write) =>
+          parameters.add(parameter, unit, reads, write),
+        );
+        return definition.backward(ownCall, save, ownGradient(unit), attributes);
+      }),
+    );
+    parameters.handTo(tape);
+    return names.map((name) => {
+      const found = results.map((result) => result[name] ?? null).filter((one) => one !== null);
+      return found.length === 0 ? null : units.joinGradient(inputs[name]!, found);
+    });
+  }
+}
+
+type Write = (target: Tensor, accumulate: boolean) => void;
+
+/** What the backward rule of one op adds to parameters, by parameter and unit. */
+class ParameterWrites {
+  private readonly byParameter = new Map<Tensor, { reads: Tensor[]; writes: Write[][] }>();
+
+  constructor(private readonly units: TokenUnits) {}
+
+  add(parameter: Tensor, unit: number, reads: readonly Tensor[], write: Write): void {
+    const entry = this.byParameter.get(parameter) ?? { reads: [], writes: this.units.map(() => []) };
+    this.byParameter.set(parameter, entry);
+    entry.reads.push(...reads);
+    entry.writes[unit]!.push(write);
+  }
+
+  handTo(tape: Tape): void {
+    for (const [parameter, { reads, writes }] of this.byParameter) {
+      tape.deferByUnit(parameter, reads, (unit, target, accumulate) => {
+        writes[unit]!.forEach((write, i) => {
+          write(target, accumulate || i > 0);
+        });
+      });
+    }
+  }
+}
+
+/** The same object with each tensor of tokens cut to one unit. */
+function cutTensors<T>(units: TokenUnits, values: T, unit: number): T {
+  if (values === null || typeof values !== 'object') return values;
+  const cut = Object.entries(values).map(([name, value]) => [
+    name,
+    isTensor(value) ? units.pieceOrWhole(value, unit) : value,
+  ]);
+  return Object.fromEntries(cut) as T;
+}
+
+function tensorsOf(values: unknown): Tensor[] {
+  return values === null || typeof values !== 'object' ? [] : Object.values(values).filter(isTensor);
+}
+
+function isTensor(value: unknown): value is Tensor {
+  return value instanceof Tensor;
+}
