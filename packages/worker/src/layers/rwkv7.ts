@@ -48,10 +48,11 @@ function startsOf({ dModel: D, layer: { index, count } }: ParameterDeclarer, K: 
 }
 
 /**
- * RWKV-7's time mixing: S_t = diag(w_t) S_{t-1} - (a_t ∘ κ̂_t) (S_{t-1}ᵀ κ̂_t)ᵀ + k_t v_tᵀ, o_t = S_tᵀ r_t (the paper's generalised
- * delta rule, its state transposed). Each input of a projection is x mixed with the previous token's; w, a, the gate and
- * how far v is drawn towards the first layer's v are of low rank; then a norm per head, the bonus Σ(r ∘ k ∘ r_k) v, and
- * the gate. As the reference implementation, but for `v_lora`, which the first layer declares too, without effect.
+ * RWKV-7's time mixing: S_t = diag(w_t) S_{t-1} - (a_t ∘ κ̂_t) (S_{t-1}ᵀ κ̂_t)ᵀ + k_t v_tᵀ, o_t = S_tᵀ r_t (the paper's
+ * generalised delta rule, its state transposed). Each input of a projection is x mixed with the previous token's; w, a,
+ * the gate and how far v is drawn towards the first layer's v are of low rank; then a norm per head, the bonus
+ * Σ(r ∘ k ∘ r_k) v, and the gate. As the reference implementation, but for `v_lora`, which the first layer declares too,
+ * without effect.
  *
  * B batch, T tokens at hand, D model, H heads, K = D/H.
  */
