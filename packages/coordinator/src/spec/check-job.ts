@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { openText } from '@longscan/worker/data';
+import { openText, type TextOptions } from '@longscan/worker/data';
 import { type JobFile, type JobSpec, LongscanError } from '@longscan/worker/protocol';
 import { layOut } from '../plan/layout.js';
 import { checkSchema } from './check-schema.js';
@@ -41,7 +41,8 @@ export async function checkJob(
   checkValues(checked, merged, installed, problems);
   const layers = await resolveLayers(checked, merged, baseDir, installed.layers, problems);
   const data = absolutePaths(job.data, baseDir);
-  if (checked.isSound('data.path', 'data.validation', 'data.sequenceLength')) checkText(data, problems);
+  const textKeys = ['path', 'validation', 'sequenceLength', 'format', 'separator', 'packing'];
+  if (checked.isSound(...textKeys.map((key) => `data.${key}`))) checkText(data, problems);
   const layoutKeys = [
     'parallel.sp',
     'parallel.dp',
@@ -92,7 +93,7 @@ function checkLayout(job: JobFile, merged: MergedJob, problems: ProblemList): vo
 /** Opens the text as a rank would, so that a missing or too short one is known before anything is launched. */
 function checkText(data: JobSpec['data'], problems: ProblemList): void {
   try {
-    openText(data).close();
+    openText(data as TextOptions).close();
   } catch (error) {
     if (!(error instanceof LongscanError)) throw error;
     problems.addError(error);

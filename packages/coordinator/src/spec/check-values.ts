@@ -26,6 +26,7 @@ export function checkValues(
       fix: 'keep 2: the newest checkpoint may be the one being written',
     });
   }
+  checkDocuments(job.data, merged, problems);
   const numByteValues = 256;
   if (job.model.vocabSize < numByteValues && job.data.tokenizer === null) {
     problems.add({
@@ -33,6 +34,42 @@ export function checkValues(
       where: merged.placeOf(['model', 'vocabSize']),
       found: String(job.model.vocabSize),
       expected: `at least ${numByteValues}, one token per byte value`,
+    });
+  }
+}
+
+/** Packing needs documents, and a format has one way to say where they are. */
+function checkDocuments(
+  { format, packing, separator, carry }: SchemaChecked['job']['data'],
+  merged: MergedJob,
+  problems: ProblemList,
+): void {
+  const isDocumentFormat = format === 'jsonl';
+  if (isDocumentFormat && separator !== null) {
+    problems.add({
+      code: 'E-CFG-VALUE',
+      where: merged.placeOf(['data', 'separator']),
+      found: `${JSON.stringify(separator)} with data.format = "jsonl", whose lines are the documents`,
+      expected: 'no such key',
+      fix: 'remove data.separator, or set data.format = "text"',
+    });
+  }
+  if (packing && !isDocumentFormat && separator === null) {
+    problems.add({
+      code: 'E-CFG-VALUE',
+      where: merged.placeOf(['data', 'packing']),
+      found: `true, but data.format = "${format}" without data.separator is one document`,
+      expected: 'documents to pack',
+      fix: 'name the string that begins a document, for example data.separator = "CHAPTER ", or set data.format = "jsonl"',
+    });
+  }
+  if (carry && !packing && (isDocumentFormat || separator !== null)) {
+    problems.add({
+      code: 'E-CFG-VALUE',
+      where: merged.placeOf(['data', 'carry']),
+      found: 'true with documents that are not packed, each of which begins with an empty memory',
+      expected: 'a text that goes on from step to step',
+      fix: 'data.packing = true, or data.carry = false',
     });
   }
 }

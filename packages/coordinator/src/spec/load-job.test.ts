@@ -122,10 +122,8 @@ test('what later versions will do is refused, never ignored', async () => {
     'job.deterministic': true,
     'job.canonicalSegments': 4,
     'model.precision': 'bf16',
-    'data.format': 'jsonl',
+    'data.format': 'parquet',
     'data.tokenizer': 'bpe.json',
-    'data.accumulate': 2,
-    'data.packing': true,
     'parallel.attentionStrategy': 'ring-attention',
     'parallel.zero': 1,
     'optimizer.nonFinite': 'skip',
@@ -161,6 +159,22 @@ test('rules between keys', async () => {
     'error[E-CKPT-KEEP] --set checkpoint.keep: 1, expected 0 (keep all) or at least 2. Fix: keep 2: the newest checkpoint may be the one being written',
     'error[E-CFG-RANGE] --set model.vocabSize: 100, expected at least 256, one token per byte value',
   ]);
+});
+
+test('documents are where the format or a separator says', async () => {
+  assert.equal(await errorsOf(good, ['data.packing=true']), [
+    'error[E-CFG-VALUE] --set data.packing: true, but data.format = "bytes" without data.separator is one document, expected documents to pack. Fix: name the string that begins a document, for example data.separator = "CHAPTER ", or set data.format = "jsonl"',
+  ]);
+  const [both, carried, file] = await errorsOf(good, [
+    ...['data.format=jsonl', 'data.separator=CHAPTER ', 'data.carry=true'],
+  ]);
+  assert.match(both!, /E-CFG-VALUE\] --set data.separator: "CHAPTER " with data.format = "jsonl"/);
+  assert.match(carried!, /E-CFG-VALUE\] --set data.carry: true with documents that are not packed/);
+  assert.match(file!, /E-DATA-JSONL\] .*text.txt:1: a line that is not JSON/);
+  const [unfit] = await errorsOf(good, ['data.separator=CHAPTER ', 'data.packing=true']);
+  assert.match(unfit!, /E-DATA-SEPARATOR\] data.separator in .*text.txt: no "CHAPTER " but/);
+  const { jobSpec } = await checkToml(good, ['data.separator=xxx', 'data.packing=true']);
+  assert.is(jobSpec.data.separator, 'xxx');
 });
 
 test('a layout that leaves a rank without work', async () => {

@@ -1,4 +1,6 @@
-import { permutation, uniformDraws } from './permutation.js';
+import { permutation } from './permutation.js';
+import type { TextCut } from './text-cut.js';
+import type { Window } from './window.js';
 
 /** A point in the training data, for people and manifests; the schedule itself needs only the step. */
 export interface DataPosition {
@@ -9,10 +11,8 @@ export interface DataPosition {
 }
 
 export interface BatchScheduleOptions {
-  /** Bytes of the training text. */
-  readonly numBytes: number;
-  /** Tokens of one whole sequence; its last label is the byte after it. */
-  readonly sequenceLength: number;
+  /** The sequences of an epoch. */
+  readonly cut: TextCut;
   /** Sequences per optimizer step over all dp ranks. */
   readonly batchSize: number;
   readonly seed: number;
@@ -20,27 +20,23 @@ export interface BatchScheduleOptions {
 
 /**
  * Which window of the training text is sequence i of step s. A pure function of (seed, s, i): it knows nothing of
- * ranks, so every sp and dp trains on the same data, and a resumed run needs only its step number.
- *
- * An epoch cuts the text into contiguous windows and takes each once, in an order of its own. The windows of an epoch
- * start at a random byte, as far as the text is longer than a whole number of windows, so its tail is learned too.
+ * ranks, so every sp and dp trains on the same data, and a resumed run needs only its step number. An epoch takes each
+ * window once, in an order of its own.
  */
 export class BatchSchedule {
-  readonly windowsPerEpoch: number;
   readonly #options: BatchScheduleOptions;
-  #cached: { epoch: number; offset: number; order: Uint32Array } | null = null;
+  #cached: { epoch: number; order: Uint32Array } | null = null;
 
-  /** The text must hold at least one window of sequenceLength + 1 bytes; `openText` checks that. */
   constructor(options: BatchScheduleOptions) {
     this.#options = options;
-    this.windowsPerEpoch = Math.floor((options.numBytes - 1) / options.sequenceLength);
   }
 
-  /** First byte, in the training text, of sequence `index` (of batchSize) of `step` (counted from 0). */
-  windowStart(step: number, index: number): number {
-    const taken = step * this.#options.batchSize + index;
-    const { offset, order } = this.#epoch(Math.floor(taken / this.windowsPerEpoch));
-    return offset + order[taken % this.windowsPerEpoch]! * this.#options.sequenceLength;
+  /** Sequence `index` (of batchSize) of `step` (counted from 0). */
+  window(step: number, index: number): Window {
+    const { cut, batchSize } = this.#options;
+    const taken = step * batchSize + index;
+    const epoch = Math.floor(taken / cut.numWindows);
+    return cut.window(epoch, this.#order(epoch)[taken % cut.numWindows]!);
   }
 
   /** Tokens of an earlier step that the sequences of `step` go on from: none, they are drawn in random order. */
@@ -50,17 +46,16 @@ export class BatchSchedule {
 
   /** Where the data stands before `step` is run. */
   position(step: number): DataPosition {
-    const taken = step * this.#options.batchSize;
-    return { epoch: Math.floor(taken / this.windowsPerEpoch), sequence: taken % this.windowsPerEpoch };
+    const { cut, batchSize } = this.#options;
+    const taken = step * batchSize;
+    return { epoch: Math.floor(taken / cut.numWindows), sequence: taken % cut.numWindows };
   }
 
-  #epoch(epoch: number): { offset: number; order: Uint32Array } {
+  #order(epoch: number): Uint32Array {
     if (this.#cached?.epoch !== epoch) {
-      const { numBytes, sequenceLength, seed } = this.#options;
-      const spare = numBytes - 1 - this.windowsPerEpoch * sequenceLength;
-      const offset = uniformDraws(seed + epoch)(spare + 1);
-      this.#cached = { epoch, offset, order: permutation(this.windowsPerEpoch, seed, epoch) };
+      const { cut, seed } = this.#options;
+      this.#cached = { epoch, order: permutation(cut.numWindows, seed, epoch) };
     }
-    return this.#cached;
+    return this.#cached.order;
   }
 }

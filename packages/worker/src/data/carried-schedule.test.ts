@@ -7,7 +7,7 @@ const options = { numBytes: 1001, sequenceLength: 100, batchSize: 3 };
 test('carried schedule ~> each row reads its stretch in order, then again', () => {
   const schedule = new CarriedSchedule(options);
   assert.is(schedule.stepsPerEpoch, 3);
-  const starts = [0, 1, 2, 3].map((step) => [0, 1, 2].map((row) => schedule.windowStart(step, row)));
+  const starts = [0, 1, 2, 3].map((step) => [0, 1, 2].map((row) => schedule.window(step, row).start));
   assert.equal(starts, [
     [0, 333, 666],
     [100, 433, 766],
@@ -18,6 +18,7 @@ test('carried schedule ~> each row reads its stretch in order, then again', () =
     [0, 1, 2, 3, 4].map((step) => schedule.tokensBefore(step)),
     [0, 100, 200, 0, 100],
   );
+  assert.equal(schedule.window(2, 1), { start: 533, numTokens: 100, memoryStart: 333 });
   assert.equal(schedule.position(4), { epoch: 1, sequence: 3 });
 });
 

@@ -1,5 +1,6 @@
 import { LongscanError } from '@longscan/kernels';
 import type { DataPosition } from './batch-schedule.js';
+import type { Window } from './window.js';
 
 export interface CarriedScheduleOptions {
   /** Bytes of the training text. */
@@ -37,9 +38,11 @@ export class CarriedSchedule {
     });
   }
 
-  /** First byte, in the training text, of sequence `index` (of batchSize) of `step` (counted from 0). */
-  windowStart(step: number, index: number): number {
-    return index * this.#stretch + this.tokensBefore(step);
+  /** Sequence `index` (of batchSize) of `step` (counted from 0). */
+  window(step: number, index: number): Window {
+    const memoryStart = index * this.#stretch;
+    const start = memoryStart + this.tokensBefore(step);
+    return { start, numTokens: this.#options.sequenceLength, memoryStart };
   }
 
   /** Tokens of each stretch that the steps before `step` have read; 0: its sequences begin one. */

@@ -19,6 +19,8 @@ test.after(() => rmSync(dir, { recursive: true }));
 interface Cut {
   sp: number;
   dp: number;
+  /** Other keys of `[data]`. */
+  data?: object;
   sequenceLength?: number;
   accumulate?: number;
   vocabSize?: number;
@@ -27,7 +29,7 @@ interface Cut {
 const batchSize = 4;
 
 /** A plan as the coordinator makes it, as far as data goes: slices of whole chunks of 16, padding at the end. */
-function planFor({ sp, dp, sequenceLength = 200, accumulate = 1, vocabSize = 256 }: Cut): Plan {
+function planFor({ sp, dp, sequenceLength = 200, accumulate = 1, vocabSize = 256, data = {} }: Cut): Plan {
   const length = Math.ceil(sequenceLength / (sp * 16)) * 16;
   const slices: Slice[] = Array.from({ length: sp }, (_, i) => ({
     start: i * length,
@@ -35,7 +37,7 @@ function planFor({ sp, dp, sequenceLength = 200, accumulate = 1, vocabSize = 256
     numTokens: Math.min(length, sequenceLength - i * length),
   }));
   const jobSpec = jobSpecSchema.parse({
-    data: { path: file, validation: 0.2, sequenceLength, batchSize, accumulate },
+    data: { path: file, validation: 0.2, sequenceLength, batchSize, accumulate, ...data },
     model: { layers: [{ use: 'gla', options: {}, file: null }], mlp: 0, vocabSize },
     parallel: { sp, dp },
   });
@@ -43,7 +45,7 @@ function planFor({ sp, dp, sequenceLength = 200, accumulate = 1, vocabSize = 256
   return { jobSpec, mesh: { sp, dp, numRanks: sp * dp }, slices, sequencesPerRank } as unknown as Plan;
 }
 
-type Field = 'tokens' | 'labels';
+type Field = 'tokens' | 'labels' | 'resets';
 
 /** The whole sequences of a step, put together again from what the ranks got. */
 function assemble(cut: Cut, field: Field, get: (loader: DataLoader) => Batch[]): number[][] {
@@ -61,7 +63,7 @@ function assemble(cut: Cut, field: Field, get: (loader: DataLoader) => Batch[]):
         sequences.push(
           perRank.flatMap((batches) => {
             const { sliceLength, [field]: values } = batches[micro]!;
-            return [...values.slice(b * sliceLength, (b + 1) * sliceLength)];
+            return [...values!.slice(b * sliceLength, (b + 1) * sliceLength)];
           }),
         );
     });
@@ -150,6 +152,95 @@ test('every rank gets equally many validation batches of one size', () => {
     return batches.map(({ numSequences, sliceLength }) => `${numSequences}x${sliceLength}`).join();
   });
   assert.is(new Set(shapes).size, 1);
+});
+
+const documents = path.join(dir, 'documents');
+/** 'A' begins each of these, and no other byte is one; 2400 bytes. */
+const lengths = [1, 2, 700, 1, 1, 64, 200, 5, 226, 300, 150, 450, 299, 1];
+writeFileSync(documents, lengths.map((length) => 'A'.padEnd(length, 'bcdefghijklm')).join(''));
+const separator = { path: documents, separator: 'A', validation: 0.125 };
+
+test('packing ~> resets where a document starts, no label at its end, on every cut of the ranks', () => {
+  const data = { ...separator, packing: true };
+  for (const cut of [
+    { sp: 1, dp: 1, data },
+    { sp: 4, dp: 2, accumulate: 2, data },
+  ]) {
+    const get = (field: Field) => assemble(cut, field, (loader) => loader.trainingBatches(3));
+    const [tokens, labels, resets] = [get('tokens'), get('labels'), get('resets')];
+    let numValid = 0;
+    tokens.forEach((sequence, b) => {
+      assert.equal(
+        resets[b]!.slice(0, 200),
+        sequence.slice(0, 200).map((token) => Number(token === 65)),
+      );
+      for (let t = 0; t < 200; t++) {
+        const [label, next] = [labels[b]![t]!, sequence[t + 1]];
+        if (label !== -1) numValid++;
+        assert.ok(label !== 65, 'no token predicts the first of a document');
+        if (t < 199) assert.is(label, next === 65 ? -1 : next);
+      }
+    });
+    const loader = new DataLoader(planFor(cut), 0);
+    assert.is(loader.trainingBatches(3)[0]!.numValidTokens, numValid);
+    loader.close();
+  }
+});
+
+test('packing ~> a slice knows how many tokens of its open document came before', () => {
+  for (const carry of [false, true]) {
+    const data = { ...separator, packing: true, carry, batchSize: 1 };
+    const plan = planFor({ sp: 3, dp: 1, sequenceLength: 192, data });
+    // Carried: the whole text in order; else windows of it, whose documents begin at the window.
+    let before = 0;
+    for (let step = 0; step < 5; step++) {
+      if (!carry) before = 0;
+      for (let rank = 0; rank < 3; rank++) {
+        const loader = new DataLoader({ ...plan, sequencesPerRank: 1 }, rank);
+        const [batch] = loader.trainingBatches(step);
+        loader.close();
+        if (batch!.resets![0] === 0) assert.is(batch!.openTokens![0], before, `step ${step}, rank ${rank}`);
+        for (const reset of batch!.resets!) before = reset === 1 ? 1 : before + 1;
+      }
+    }
+  }
+});
+
+test('documents that are not packed ~> each in sequences of its own, every label once an epoch', () => {
+  for (const cut of [
+    { sp: 1, dp: 1, data: separator },
+    { sp: 2, dp: 2, data: separator },
+  ]) {
+    const numWindows = lengths.slice(0, 12).reduce((sum, n) => sum + Math.ceil((n - 1) / 200), 0);
+    assert.is(numWindows % batchSize, 0, 'or an epoch would end within a step');
+    let total = 0;
+    for (let step = 0; step < numWindows / batchSize; step++) {
+      const labels = assemble(cut, 'labels', (loader) => loader.trainingBatches(step)).flat();
+      assert.not(labels.includes(65), 'no sequence goes on into another document');
+      const numValid = labels.filter((label) => label !== -1).length;
+      const loader = new DataLoader(planFor(cut), 0);
+      const [batch] = loader.trainingBatches(step);
+      loader.close();
+      assert.is(batch!.numValidTokens, numValid);
+      assert.is(batch!.resets, null);
+      total += numValid;
+    }
+    assert.is(
+      total,
+      lengths.slice(0, 12).reduce((sum, n) => sum + n - 1, 0),
+    );
+    const validation = assemble(cut, 'labels', (loader) => loader.validationBatches());
+    assert.is(validation.flat().filter((label) => label !== -1).length, 298);
+  }
+});
+
+test('documents without a label are E-DATA-EMPTY', () => {
+  writeFileSync(path.join(dir, 'ones'), 'AAAAAAAA');
+  const data = { path: path.join(dir, 'ones'), separator: 'A', validation: 0 };
+  assert.throws(
+    () => new DataLoader(planFor({ sp: 1, dp: 1, data }), 0),
+    /E-DATA-EMPTY.*more than one token/,
+  );
 });
 
 test('a byte that the vocabulary lacks is E-DATA-VOCAB with its offset', () => {

@@ -1,8 +1,11 @@
 import type { Plan, Slice } from '../protocol/plan.js';
-import { type Batch, sliceBatch, type Window } from './batch.js';
+import { type Batch, sliceBatch } from './batch.js';
 import { BatchSchedule, type DataPosition } from './batch-schedule.js';
 import { CarriedSchedule } from './carried-schedule.js';
-import { openText, type TextPart, type TextParts } from './text-source.js';
+import { allWindows, documentWindows, fullWindows, type TextCut } from './text-cut.js';
+import type { TextPart } from './text-part.js';
+import { openText, type TextOptions, type TextParts } from './text-source.js';
+import { numLabels, type Window } from './window.js';
 
 /** Gives one rank its batches, from the plan alone. Ranks with the same dp index get slices of the same sequences. */
 export class DataLoader {
@@ -11,6 +14,8 @@ export class DataLoader {
   readonly #dpIndex: number;
   readonly #parts: TextParts;
   readonly #schedule: BatchSchedule | CarriedSchedule;
+  /** Null without held-out text. */
+  readonly #validationCut: TextCut | null;
 
   /** Opens the text; throws E-DATA-* when it is missing or too short. */
   constructor(plan: Plan, rank: number) {
@@ -18,23 +23,33 @@ export class DataLoader {
     this.#plan = plan;
     this.#slice = plan.slices[rank % plan.mesh.sp]!;
     this.#dpIndex = Math.floor(rank / plan.mesh.sp);
-    this.#parts = openText(data);
-    const text = { ...data, numBytes: this.#parts.training.numBytes };
-    this.#schedule = data.carry ? new CarriedSchedule(text) : new BatchSchedule({ ...text, seed: job.seed });
+    this.#parts = openText(data as TextOptions);
+    const { training, validation } = this.#parts;
+    const { batchSize, sequenceLength } = data;
+    const cutDocuments = (text: TextPart) =>
+      text.documents === null || data.packing ? null : documentWindows(text, text.documents, sequenceLength);
+    this.#schedule = data.carry
+      ? new CarriedSchedule({ numBytes: training.numBytes, sequenceLength, batchSize })
+      : new BatchSchedule({
+          cut: cutDocuments(training) ?? fullWindows(training.numBytes, sequenceLength, job.seed),
+          ...{ batchSize, seed: job.seed },
+        });
+    this.#validationCut =
+      validation && (cutDocuments(validation) ?? allWindows(validation.numBytes, sequenceLength));
   }
 
   /** The micro-batches of `step` (counted from 0) for this rank. */
   trainingBatches(step: number): Batch[] {
-    const { batchSize, sequenceLength, accumulate } = this.#plan.jobSpec.data;
+    const { batchSize, accumulate } = this.#plan.jobSpec.data;
     const { sequencesPerRank } = this.#plan;
-    const numSequences = sequencesPerRank / accumulate;
+    const { training } = this.#parts;
+    // Of all ranks: each knows by itself what the sum of losses is divided by.
+    const windows = Array.from({ length: batchSize }, (_, i) => this.#schedule.window(step, i));
+    const numValidTokens = totalLabels(training, windows);
+    const perBatch = sequencesPerRank / accumulate;
     return Array.from({ length: accumulate }, (_, micro) => {
-      const first = this.#dpIndex * sequencesPerRank + micro * numSequences;
-      const windows = Array.from({ length: numSequences }, (_, i) => ({
-        start: this.#schedule.windowStart(step, first + i),
-        numTokens: sequenceLength,
-      }));
-      return this.#cut(windows, batchSize * sequenceLength, 'training');
+      const first = this.#dpIndex * sequencesPerRank + micro * perBatch;
+      return this.#cut(windows.slice(first, first + perBatch), numValidTokens, training);
     });
   }
 
@@ -44,18 +59,17 @@ export class DataLoader {
    */
   validationBatches(): Batch[] {
     const { validation } = this.#parts;
-    if (validation === null) return [];
-    const { sequenceLength, accumulate } = this.#plan.jobSpec.data;
-    const numTokens = validation.numBytes - 1;
-    const perBatch = this.#plan.sequencesPerRank / accumulate;
-    const numBatches = Math.ceil(numTokens / sequenceLength / (perBatch * this.#plan.mesh.dp));
+    const cut = this.#validationCut;
+    if (validation === null || cut === null) return [];
+    const { dp } = this.#plan.mesh;
+    const perBatch = this.#plan.sequencesPerRank / this.#plan.jobSpec.data.accumulate;
+    const windows = Array.from({ length: cut.numWindows }, (_, i) => cut.window(0, i));
+    const numValidTokens = totalLabels(validation, windows);
+    const numBatches = Math.ceil(cut.numWindows / (perBatch * dp));
     return Array.from({ length: numBatches }, (_, i) => {
-      const first = (i * this.#plan.mesh.dp + this.#dpIndex) * perBatch;
-      const windows = Array.from({ length: perBatch }, (_, j) => {
-        const start = (first + j) * sequenceLength;
-        return { start, numTokens: Math.max(0, Math.min(sequenceLength, numTokens - start)) };
-      });
-      return this.#cut(windows, numTokens, 'validation');
+      const first = (i * dp + this.#dpIndex) * perBatch;
+      const mine = Array.from({ length: perBatch }, (_, j) => windows[first + j] ?? padding);
+      return this.#cut(mine, numValidTokens, validation);
     });
   }
 
@@ -78,8 +92,15 @@ export class DataLoader {
     this.#parts.close();
   }
 
-  #cut(windows: readonly Window[], numValidTokens: number, part: 'training' | 'validation'): Batch {
+  #cut(windows: readonly Window[], numValidTokens: number, text: TextPart): Batch {
     const { vocabSize } = this.#plan.jobSpec.model;
-    return sliceBatch({ text: this.#parts[part]!, windows, slice: this.#slice, vocabSize, numValidTokens });
+    const { packing } = this.#plan.jobSpec.data;
+    return sliceBatch({ text, windows, slice: this.#slice, vocabSize, numValidTokens, packing });
   }
+}
+
+const padding: Window = { start: 0, numTokens: 0 };
+
+function totalLabels(text: TextPart, windows: readonly Window[]): number {
+  return windows.reduce((sum, window) => sum + numLabels(text, window), 0);
 }

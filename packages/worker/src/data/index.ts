@@ -2,4 +2,5 @@ export { type Batch, ignoredLabel } from './batch.js';
 export { BatchSchedule, type DataPosition } from './batch-schedule.js';
 export { bigramEntropy } from './bigram-entropy.js';
 export { DataLoader } from './data-loader.js';
-export { openText, type TextPart, type TextParts } from './text-source.js';
+export type { TextPart } from './text-part.js';
+export { openText, type TextOptions, type TextParts } from './text-source.js';

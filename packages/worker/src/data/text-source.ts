@@ -1,46 +1,8 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync } from 'node:fs';
 import { LongscanError } from '@longscan/kernels';
-
-/** A contiguous part of a text file. Offsets given to `read` count from the part's first byte. */
-export class TextPart {
-  readonly path: string;
-  readonly numBytes: number;
-  readonly #fd: number;
-  readonly #start: number;
-
-  constructor(path: string, fd: number, start: number, end: number) {
-    this.path = path;
-    this.numBytes = end - start;
-    this.#fd = fd;
-    this.#start = start;
-  }
-
-  /**
-   * Bytes `[start, start + length)` of the part. Read from the file each time: a rank needs its own slices only, so
-   * it never holds the text. Throws E-DATA-CHANGED when the file has become shorter meanwhile.
-   */
-  read(start: number, length: number): Uint8Array {
-    const bytes = new Uint8Array(length);
-    let filled = 0;
-    while (filled < length) {
-      const numRead = readSync(this.#fd, bytes, filled, length - filled, this.#start + start + filled);
-      if (numRead === 0) throw this.#changed(this.#start + start + filled);
-      filled += numRead;
-    }
-    return bytes;
-  }
-
-  #changed(offset: number): LongscanError {
-    return new LongscanError({
-      code: 'E-DATA-CHANGED',
-      where: this.path,
-      found: `the file ends at byte ${offset}`,
-      expected: `${this.#start + this.numBytes} bytes as when the run opened it`,
-      fix: 'leave a data file alone while a run reads it; resume the run from its last checkpoint',
-      exitCode: 4,
-    });
-  }
-}
+import { bytesFile } from './bytes-file.js';
+import { jsonlFile } from './jsonl-file.js';
+import type { TextFile, TextPart } from './text-part.js';
 
 /** What of the text is learned from and what is only measured on. */
 export interface TextParts {
@@ -49,44 +11,71 @@ export interface TextParts {
   close(): void;
 }
 
-/** The keys of `[data]` that say where the text is and how it is divided. */
+/** The keys of `[data]` that say where the text is, where its documents start and how it is divided. */
 export interface TextOptions {
   readonly path: string;
+  /** Default: bytes. */
+  readonly format?: 'bytes' | 'text' | 'jsonl';
+  /** Text that begins a document, where the format has no documents of its own; default null: one document. */
+  readonly separator?: string | null;
+  /** Documents follow one another in a sequence; default false: each is cut into sequences of its own. */
+  readonly packing?: boolean;
   /** Fraction held out from the text's end, or the path of a text of its own; 0 holds out nothing. */
   readonly validation: number | string;
   readonly sequenceLength: number;
 }
 
-/** Opens the text and divides it. Errors: E-DATA-NONE (no such file), E-DATA-EMPTY (empty or too short). */
-export function openText({ path, validation, sequenceLength }: TextOptions): TextParts {
+/**
+ * Opens the text and divides it; where it has documents, it is divided between two of them. Errors: E-DATA-NONE (no such
+ * file), E-DATA-EMPTY (empty, too short or too few documents), E-DATA-SEPARATOR (it begins no document), E-DATA-JSONL.
+ */
+export function openText(options: TextOptions): TextParts {
   const fds: number[] = [];
   const close = () => {
     for (const fd of fds.splice(0)) closeSync(fd);
   };
   try {
-    const text = openFile(path, 'data.path', fds);
-    if (typeof validation === 'string') {
-      const heldOut = openFile(validation, 'data.validation', fds);
-      requireBytes('data.path', path, text.numBytes, sequenceLength);
-      return { training: text.part(0, text.numBytes), validation: heldOut.part(0, heldOut.numBytes), close };
-    }
-    const numTraining = text.numBytes - Math.floor(text.numBytes * validation);
-    requireBytes('data.path', path, numTraining, sequenceLength, validation);
-    if (validation === 0) return { training: text.part(0, numTraining), validation: null, close };
-    requireLabel('data.validation', path, text.numBytes - numTraining);
-    return { training: text.part(0, numTraining), validation: text.part(numTraining, text.numBytes), close };
+    return { ...divide(options, fds), close };
   } catch (error) {
     close();
     throw error;
   }
 }
 
-interface OpenFile {
-  readonly numBytes: number;
-  part(start: number, end: number): TextPart;
+function divide(options: TextOptions, fds: number[]): Omit<TextParts, 'close'> {
+  const { path, validation } = options;
+  const text = openFile(path, 'data.path', options, fds);
+  requireDocuments(text, options);
+  if (typeof validation === 'string') {
+    const heldOut = openFile(validation, 'data.validation', options, fds);
+    requireSequence(options, text.numBytes);
+    return { training: text.part(0, text.numBytes), validation: heldOut.part(0, heldOut.numBytes) };
+  }
+  const numTraining = validation === 0 ? text.numBytes : trainingBytes(text, path, validation);
+  requireSequence(options, numTraining, validation);
+  const training = text.part(0, numTraining);
+  if (validation === 0) return { training, validation: null };
+  requireLabel('data.validation', path, text.numBytes - numTraining);
+  return { training, validation: text.part(numTraining, text.numBytes) };
 }
 
-function openFile(path: string, key: string, fds: number[]): OpenFile {
+/** Bytes before the held-out end: that fraction, or as many whole documents as it holds, but at least one. */
+function trainingBytes({ numBytes, documents }: TextFile, path: string, heldOut: number): number {
+  const end = numBytes - Math.floor(numBytes * heldOut);
+  if (documents === null) return end;
+  const { numDocuments } = documents;
+  if (numDocuments > 1) return documents.between(end, numBytes)[0] ?? documents.startOf(numDocuments - 1);
+  throw new LongscanError({
+    code: 'E-DATA-EMPTY',
+    where: `data.path ${path}`,
+    found: 'one document',
+    expected: 'at least 2: one to learn from and one to hold out',
+    fix: 'name a text with more documents, or set data.validation to 0 or to the path of another text',
+    exitCode: 4,
+  });
+}
+
+function openFile(path: string, key: string, options: TextOptions, fds: number[]): TextFile {
   let fd: number;
   try {
     fd = openSync(path, 'r');
@@ -94,10 +83,11 @@ function openFile(path: string, key: string, fds: number[]): OpenFile {
     throw missing(path, key, describeOpenFailure(cause), cause);
   }
   fds.push(fd);
-  const stat = fstatSync(fd);
-  if (stat.isDirectory()) throw missing(path, key, 'it is a folder');
-  requireLabel(key, path, stat.size);
-  return { numBytes: stat.size, part: (start, end) => new TextPart(path, fd, start, end) };
+  if (fstatSync(fd).isDirectory()) throw missing(path, key, 'it is a folder');
+  const file =
+    options.format === 'jsonl' ? jsonlFile(path, fd) : bytesFile(path, fd, options.separator ?? null);
+  requireLabel(key, path, file.numBytes);
+  return file;
 }
 
 function describeOpenFailure(cause: unknown): string {
@@ -134,18 +124,28 @@ function requireLabel(key: string, path: string, numBytes: number): void {
   });
 }
 
-function requireBytes(
-  key: string,
-  path: string,
-  numBytes: number,
-  sequenceLength: number,
-  heldOut = 0,
-): void {
-  if (numBytes > sequenceLength) return;
+/** A separator that nothing follows was not meant for this text. */
+function requireDocuments({ documents }: TextFile, { path, format, separator }: TextOptions): void {
+  if (format === 'jsonl' || documents === null || documents.numDocuments > 1) return;
+  throw new LongscanError({
+    code: 'E-DATA-SEPARATOR',
+    where: `data.separator in ${path}`,
+    found: `no ${JSON.stringify(separator)} but at the very beginning`,
+    expected: 'a string that begins the documents of this text',
+    fix: 'correct data.separator, upper and lower case as in the text',
+    exitCode: 4,
+  });
+}
+
+/** A sequence is filled from the whole text; only documents that are not packed may be shorter. */
+function requireSequence(options: TextOptions, numBytes: number, heldOut = 0): void {
+  const { path, sequenceLength, format, separator, packing } = options;
+  const isUnpacked = (format === 'jsonl' || (separator ?? null) !== null) && !packing;
+  if (isUnpacked || numBytes > sequenceLength) return;
   const without = heldOut > 0 ? ` without the held-out ${heldOut * 100} %` : '';
   throw new LongscanError({
     code: 'E-DATA-EMPTY',
-    where: `${key} ${path}`,
+    where: `data.path ${path}`,
     found: `${numBytes} bytes${without}`,
     expected: `at least ${sequenceLength + 1}: one sequence and its last label`,
     fix: 'name a longer text or lower data.sequenceLength',

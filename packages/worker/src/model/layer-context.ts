@@ -55,20 +55,25 @@ export function sliceContexts(
   };
 }
 
-/** Training on sequences that go on from those of the step before, with the memory that `carry` holds. */
+/**
+ * Training on sequences that go on from those of the step before, with the memory that `carry` holds. `resets` and `before`
+ * as in `sliceContexts`; `before` counts tokens of earlier steps too.
+ */
 export function carryingContexts(
   group: SequenceGroup | null,
   resets: Tensor | null,
+  before: Tensor | null,
   carry: Carry,
 ): ContextSource {
   return {
-    tensors: resets === null ? [] : [resets],
+    tensors: [resets, before].filter((tensor) => tensor !== null),
     forLayer: (index, received = live) => ({
       ...lookingBack({ group, resets, received }, carry.callsOf(index, received.isReplay)),
-      positions: (x) => {
-        const before = carry.tokensBefore + sliceStart(group);
-        return documentPositions(x.device, [x.dim(0), x.dim(1)], { resets, before });
-      },
+      positions: (x) =>
+        documentPositions(x.device, [x.dim(0), x.dim(1)], {
+          resets,
+          before: before ?? carry.tokensBefore + sliceStart(group),
+        }),
       attention: () => {
         throw refuseCarry(index);
       },

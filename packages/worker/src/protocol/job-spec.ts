@@ -70,7 +70,10 @@ export const modelSection = z.strictObject({
 export const dataSection = z.strictObject({
   /** The text, relative to the job file. */
   path: z.string().min(1),
-  /** `bytes` and `text` both read the file as raw bytes, one token each. */
+  /**
+   * `bytes` and `text` both read the file as raw bytes, one token each; `jsonl` reads one object a line, {"text": …}, each a
+   * document.
+   */
   format: z.enum(['bytes', 'text', 'jsonl', 'parquet', 'bin']).default('bytes'),
   tokenizer: z.string().min(1).nullable().default(null),
   /** Tokens of one whole sequence, before it is cut over the sp ranks. */
@@ -79,7 +82,13 @@ export const dataSection = z.strictObject({
   batchSize: count.default(1),
   /** Micro-batches per optimizer step. */
   accumulate: count.default(1),
+  /**
+   * Documents follow one another in a sequence, with boundaries anywhere; nothing of one reaches the next. Otherwise every
+   * sequence is one document, or a part of one, and padding.
+   */
   packing: z.boolean().default(false),
+  /** A string that begins a document wherever it stands in the text; without one a text is one document. */
+  separator: z.string().min(1).nullable().default(null),
   /**
    * Sequences go on from those of the step before, with the memory that those left; gradients stop in between. Each row
    * of a batch reads a part of the text of its own, in order.
@@ -211,4 +220,5 @@ export const resumableKeys: readonly string[] = [
   'parallel.sp',
   'parallel.dp',
   'parallel.strategy',
+  'parallel.zero',
 ];

@@ -116,9 +116,12 @@ function forward({ device, model, sequence }: Training, batch: Batch, carry: Car
   const resets = batch.resets && fromArray(device, batch.resets, shape, 'i32');
   const openTokens = batch.openTokens && fromArray(device, batch.openTokens, [batch.numSequences], 'i32');
   const contexts =
-    carry === null ? sliceContexts(sequence, resets, openTokens) : carryingContexts(sequence, resets, carry);
+    carry === null
+      ? sliceContexts(sequence, resets, openTokens)
+      : carryingContexts(sequence, resets, openTokens, carry);
   const hidden = model.forward(tokens, contexts);
-  return crossEntropy({ hidden, weight: model.head, labels }, 1 / batch.numValidTokens);
+  // Documents of one token each have no label at all.
+  return crossEntropy({ hidden, weight: model.head, labels }, 1 / Math.max(1, batch.numValidTokens));
 }
 
 /**
