@@ -1,0 +1,37 @@
+#include "cuda_combine.h"
+
+namespace longscan {
+
+namespace {
+
+constexpr int combineThreads = 256;
+
+/// One thread an element of the state: rows of the free axis are contiguous, as everywhere on the wire.
+__global__ void combineKernel(const CombineCall call) {
+  const int64_t size = static_cast<int64_t>(call.V) * call.K;
+  const int64_t at = static_cast<int64_t>(blockIdx.x) * combineThreads + threadIdx.x;
+  if (at >= call.heads * size) return;
+  const int64_t head = at / size, element = at % size;
+  const int key = static_cast<int>(element % call.K);
+  float state = call.incoming ? call.incoming[at] * call.incomingScale : 0.0f;
+  for (int i = 0; i < call.numSegments; i++) {
+    const int64_t segment = head * call.numSegments + (call.backward ? call.numSegments - 1 - i : i);
+    const float entered = call.summaries ? call.summaries[segment * size + element] : 0.0f;
+    if (call.states) call.states[segment * size + element] = state;
+    if (call.summaries == nullptr) return;
+    const float factor = call.diagonal ? call.factor[segment * call.K + key] : call.factor[segment];
+    state = call.reset[segment] ? entered : factor * state + entered;
+  }
+  if (call.outgoing) call.outgoing[at] = state * call.outgoingScale;
+}
+
+}  // namespace
+
+cudaError_t launchCombine(const CombineCall& call, cudaStream_t stream) {
+  const int64_t elements = call.heads * call.V * call.K;
+  const auto blocks = static_cast<unsigned>((elements + combineThreads - 1) / combineThreads);
+  combineKernel<<<blocks, combineThreads, 0, stream>>>(call);
+  return cudaGetLastError();
+}
+
+}  // namespace longscan

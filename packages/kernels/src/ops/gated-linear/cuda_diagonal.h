@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+struct __nv_bfloat16;
+
+namespace longscan {
+
+/// What a diagonal decay does inside chunks, before the sweeps: queries and keys decayed from and to the ends
+/// of their piece of the chunk, and the scores inside it. `backwardOrder`: rows and columns of the scores as
+/// a sweep against time reads them, [63 - j][63 - i].
+struct DiagonalCall {
+  int64_t B, T;
+  int H, K, V;
+  float scale;
+  const __nv_bfloat16* q;  // [B, T, H, K]
+  const __nv_bfloat16* k;  // [B, T, H, K]
+  const float* g;          // [B, T, H, K], log decay <= 0
+  const int32_t* resets;   // [B, T] or null
+  bool backwardOrder;
+  __nv_bfloat16*
+      decayedQuery;  // [B, T, H, K]: scale * q_t decayed by what lies between the piece's start and t, t too
+  __nv_bfloat16* decayedKey;  // [B, T, H, K]: k_t decayed by what follows it in the piece
+  float* gamma;               // [B, H, chunks, K]: the decay of the chunk's first piece
+  __nv_bfloat16* scores;      // [B, H, chunks, 64, 64]
+};
+
+cudaError_t launchDiagonalPrepare(const DiagonalCall& call, cudaStream_t stream);
+
+/// What it does inside chunks after the sweeps: dq and dk are those of the sweeps, decayed, plus what tokens
+/// of one piece give each other; dg follows from both.
+struct DiagonalGradientCall {
+  DiagonalCall call;        // inputs only
+  const __nv_bfloat16* v;   // [B, T, H, V]
+  const __nv_bfloat16* dO;  // [B, T, H, V]
+  const float* sweptQuery;  // [B, T, H, K]: S dO_t, S as it enters the piece
+  const float* sweptKey;    // [B, T, H, K]: D v_t, D as it enters the piece against time
+  const float* ends;        // [B, H, chunks, K]: state times adjoint after each chunk, summed over V
+  bool fromZero;            // no state entered the slice: the first token's decay meets nothing
+  __nv_bfloat16* dq;        // [B, T, H, K]
+  __nv_bfloat16* dk;        // [B, T, H, K]
+  float* dg;                // [B, T, H, K]
+};
+
+cudaError_t launchDiagonalGradient(const DiagonalGradientCall& call, cudaStream_t stream);
+
+}  // namespace longscan

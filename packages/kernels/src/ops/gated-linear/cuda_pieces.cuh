@@ -1,0 +1,96 @@
+#pragma once
+
+#include <cstdint>
+
+#include "cuda/tile.cuh"
+
+namespace longscan {
+
+/// The tokens of one document inside one chunk of 64, as offsets into the chunk.
+struct Piece {
+  int chunk;
+  int low, high;
+  /// A document starts at `low`: what came before is forgotten.
+  bool fresh;
+  /// Nothing of the chunk, or nothing after this piece in time, has been seen by a walk against time
+  /// (forward: before).
+  bool opensChunk;
+  bool closesChunk;
+};
+
+/// Bit i: a document starts at token `first` + i. All lanes of a warp call it together.
+__device__ inline uint64_t documentStarts(const int32_t* resets, int64_t first, int count, int lane) {
+  if (resets == nullptr) return 0;
+  const unsigned low = __ballot_sync(~0u, lane < count && resets[first + lane] != 0);
+  const unsigned high = __ballot_sync(~0u, lane + 32 < count && resets[first + lane + 32] != 0);
+  return low | static_cast<uint64_t>(high) << 32;
+}
+
+/// Walks over the chunks [begin, end) piece by piece, in time's order or against it. A piece never crosses a
+/// document start, so kernels need no masks: rows of other documents are not loaded, and nothing is
+/// multiplied by zero.
+class PieceWalk {
+ public:
+  /// `resets`: of one batch row, [T], or null.
+  __device__ PieceWalk(const int32_t* resets, int64_t T, int begin, int end, bool backward)
+      : resets_(resets), T_(T), begin_(begin), end_(end), backward_(backward) {
+    if (begin < end) open(backward ? end - 1 : begin);
+    done_ = begin >= end;
+  }
+
+  __device__ bool done() const { return done_; }
+  __device__ const Piece& piece() const { return piece_; }
+
+  __device__ void advance() {
+    if (!piece_.closesChunk) {
+      if (backward_)
+        endAt(piece_.low);
+      else
+        beginAt(piece_.high);
+      piece_.opensChunk = false;
+      return;
+    }
+    const int next = piece_.chunk + (backward_ ? -1 : 1);
+    done_ = next < begin_ || next >= end_;
+    if (!done_) open(next);
+  }
+
+ private:
+  __device__ void open(int chunk) {
+    const int64_t first = static_cast<int64_t>(chunk) * tileTokens;
+    length_ = static_cast<int>(min(static_cast<int64_t>(tileTokens), T_ - first));
+    starts_ = documentStarts(resets_, first, length_, threadIdx.x & 31);
+    piece_.chunk = chunk;
+    piece_.opensChunk = true;
+    if (backward_)
+      endAt(length_);
+    else
+      beginAt(0);
+  }
+
+  __device__ void beginAt(int low) {
+    const uint64_t later = low < 63 ? starts_ >> (low + 1) << (low + 1) : 0;
+    piece_.low = low;
+    piece_.high = later ? __ffsll(static_cast<long long>(later)) - 1 : length_;
+    piece_.fresh = starts_ >> low & 1;
+    piece_.closesChunk = piece_.high == length_;
+  }
+
+  __device__ void endAt(int high) {
+    const uint64_t earlier = starts_ & (high == 64 ? ~0ull : (1ull << high) - 1);
+    piece_.high = high;
+    piece_.low = earlier ? 63 - __clzll(static_cast<long long>(earlier)) : 0;
+    piece_.fresh = starts_ >> piece_.low & 1;
+    piece_.closesChunk = piece_.low == 0;
+  }
+
+  const int32_t* resets_;
+  int64_t T_;
+  int begin_, end_;
+  bool backward_, done_;
+  int length_;
+  uint64_t starts_;
+  Piece piece_;
+};
+
+}  // namespace longscan

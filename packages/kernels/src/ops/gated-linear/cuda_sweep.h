@@ -1,0 +1,122 @@
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+struct __nv_bfloat16;
+
+namespace longscan {
+
+/// Which decay a chunk has, seen from the state P [contracted, free] that a sweep keeps.
+enum class SweepDecay : int {
+  scalar,      // none, one number per head, or one per token and head
+  contracted,  // one per contracted channel; x and y come decayed already, and the products x . y too
+               // (`scores`)
+  free  // one per free channel; z comes decayed, and the caller adds what tokens of one chunk give each other
+};
+
+/// One reading of the recurrence: out_t = scale * (e^{c_t} P^T x_t + sum over earlier s of the chunk, and t
+/// itself, of e^{c_t - c_s} (x_t . y_s) z_s), and after the chunk P = gamma P + sum_s e^{c - c_s} y_s z_s^T.
+/// With (x, y, z) = (q, k, v) that is o; (dO, v, k) gives dq; against time (v, dO, q) gives dk and (k, q, dO)
+/// dv. "Earlier" and the log decay c follow the direction: with time c_t includes token t's own, against time
+/// it does not.
+struct SweepTask {
+  const __nv_bfloat16* x;  // [B, T, H, contracted]
+  const __nv_bfloat16* y;  // [B, T, H, contracted]
+  const __nv_bfloat16* z;  // [B, T, H, free]
+  void* out;               // [B, T, H, free], bf16; f32 where SweepDecay is `free`
+  const float* states;     // [B, H, segments, V, K]: P (or its transpose) as it enters each segment
+  float*
+      last;  // [B, H, V, K]: P after the last segment, times `lastScale`; or null. A summary: of each segment
+  float lastScale;
+  bool freeIsKey;  // the free axis is K: states are P itself, not its transpose
+  bool backward;   // against time
+
+  const __nv_bfloat16* scores;  // `contracted`: [B, H, chunks, 64, 64], rows and columns in the task's order
+  const float* gamma;  // `contracted`, `free`: [B, H, chunks, K], the chunk's decay up to its first reset
+
+  uint4* kept;  // P after each chunk in bf16, as its threads hold it; null: not written
+  const uint4*
+      keptForward;  // of an earlier task with time, to be multiplied with this P before each chunk; or null
+  float* ends;      // [B, H, chunks, K]: that product summed over V
+
+  float*
+      factor;  // a summary's M: [B, H, segments], or [B, H, segments, K] where channels decay each for itself
+  int* reset;  // a summary's: [B, H, segments], 1 where a document starts in the segment
+
+  const __nv_bfloat16* partner;  // [B, T, H, free], or null: out . partner is wanted
+  float* dots;                   // [B, H, T, dotParts(free)]: shares of it
+};
+
+struct SweepCall {
+  int64_t B, T;
+  int H, contracted, free;
+  SweepDecay kind;
+  float scale;
+  const float* g;  // `scalar`: [B, T, H] if `gatePerToken`, else [H]; null: none
+  bool gatePerToken;
+  const int32_t* resets;  // [B, T] or null
+  int numSegments, chunksPerSegment;
+  int numTasks;
+  SweepTask tasks[2];
+};
+
+constexpr int chunkTokens = 64;
+
+/// Channels of the free axis that one block of threads works on.
+__host__ __device__ constexpr int freeTile(int contracted, int free) {
+  return contracted > 128 || free <= 64 ? 64 : 128;
+}
+__host__ __device__ constexpr int freeTiles(int contracted, int free) {
+  return (free + freeTile(contracted, free) - 1) / freeTile(contracted, free);
+}
+/// Shares of a token's dot product: one for each warp.
+__host__ __device__ constexpr int dotParts(int contracted, int free) {
+  return 4 * freeTiles(contracted, free);
+}
+__host__ __device__ constexpr int paddedChannels(int channels) {
+  return channels <= 64 ? 64 : channels <= 128 ? 128 : 256;
+}
+
+/// Bytes of `kept` for one chunk of one head.
+__host__ __device__ constexpr int64_t keptBytes(int contracted, int free) {
+  return int64_t{2} * paddedChannels(contracted) * freeTile(contracted, free) * freeTiles(contracted, free);
+}
+
+/// `launchSweep` and `launchSummary` (kinds `scalar` and `contracted`) are compiled for each kind in a file
+/// of its own.
+template <SweepDecay kind>
+cudaError_t launchSweepOf(const SweepCall& call, cudaStream_t stream);
+template <SweepDecay kind>
+cudaError_t launchSummaryOf(const SweepCall& call, cudaStream_t stream);
+
+template <>
+cudaError_t launchSweepOf<SweepDecay::scalar>(const SweepCall& call, cudaStream_t stream);
+template <>
+cudaError_t launchSweepOf<SweepDecay::contracted>(const SweepCall& call, cudaStream_t stream);
+template <>
+cudaError_t launchSweepOf<SweepDecay::free>(const SweepCall& call, cudaStream_t stream);
+template <>
+cudaError_t launchSummaryOf<SweepDecay::scalar>(const SweepCall& call, cudaStream_t stream);
+template <>
+cudaError_t launchSummaryOf<SweepDecay::contracted>(const SweepCall& call, cudaStream_t stream);
+
+inline cudaError_t launchSweep(const SweepCall& call, cudaStream_t stream) {
+  switch (call.kind) {
+    case SweepDecay::scalar:
+      return launchSweepOf<SweepDecay::scalar>(call, stream);
+    case SweepDecay::contracted:
+      return launchSweepOf<SweepDecay::contracted>(call, stream);
+    case SweepDecay::free:
+      return launchSweepOf<SweepDecay::free>(call, stream);
+  }
+  return cudaErrorInvalidValue;
+}
+
+inline cudaError_t launchSummary(const SweepCall& call, cudaStream_t stream) {
+  return call.kind == SweepDecay::scalar ? launchSummaryOf<SweepDecay::scalar>(call, stream)
+                                         : launchSummaryOf<SweepDecay::contracted>(call, stream);
+}
+
+}  // namespace longscan

@@ -1,0 +1,10 @@
+#include "cuda_sweep.cuh"
+
+namespace longscan {
+
+template <>
+cudaError_t launchSweepOf<SweepDecay::free>(const SweepCall& call, cudaStream_t stream) {
+  return launchSweepBySize<SweepDecay::free, false>(call, stream);
+}
+
+}  // namespace longscan

@@ -1,0 +1,121 @@
+"""Holds the CUDA kernels of ops/gated-linear against f64: outputs, states and every gradient, at ugly shapes.
+
+usage: python3 check_gated_linear.py LIBRARY.so
+Errors are |x - f64| / |f64| over a whole tensor. Exit status 1 if one is over the bound, not finite, or not the same
+bits when the call is made again.
+"""
+
+import sys
+
+import torch
+
+from gated_linear import GatedLinear, reference
+
+# bf16 has 8 bits: a chain of a few roundings stays under 1 %. Decay gradients are differences of such sums.
+BOUNDS = dict(o=8e-3, ht=8e-3, dq=8e-3, dk=8e-3, dv=8e-3, dg=2e-2, dh0=8e-3)
+
+# B, T, H, K, V, log decays from .. to, tokens where documents start
+CASES = [
+    (1, 1, 1, 64, 64, (-1, 0), None),
+    (2, 63, 3, 32, 64, (-0.5, 0), None),
+    (1, 600, 2, 64, 32, (-1e-3, -1e-4), None),
+    (1, 129, 1, 128, 128, (-20, -1e-4), None),
+    (2, 150, 2, 64, 128, (-1, 0), [0, 1, 2, 31, 64, 100, 147]),
+    (1, 900, 2, 128, 128, (-0.1, 0), [350]),
+    (1, 777, 2, 128, 64, (-0.3, -1e-4), None),
+    (1, 300, 1, 256, 128, (-0.2, 0), [130, 192]),
+    (1, 330, 2, 128, 256, (-5, 0), None),
+    (1, 520, 1, 256, 256, (-0.05, 0), None),
+    (2, 1100, 1, 40, 72, (-0.05, 0), [5, 700]),
+    (1, 400, 150, 64, 64, (-0.5, 0), [77]),
+]
+
+
+def gates(decay, low, high, B, T, H, K):
+    shape = dict(identity=None, fixed=(H,), scalar=(B, T, H), diagonal=(B, T, H, K))[decay]
+    if shape is None:
+        return None
+    # Spread evenly over the orders of magnitude of the range.
+    small = max(-high, 1e-4)
+    return -torch.exp(torch.empty(shape, device='cuda', dtype=torch.float32).uniform_(
+        torch.tensor(small).log(), torch.tensor(-float(low)).log()))
+
+
+def starts(tokens, B, T):
+    if tokens is None:
+        return None
+    resets = torch.zeros(B, T, dtype=torch.int32, device='cuda')
+    for b in range(B):
+        for t in tokens:
+            resets[b, min(t + b, T - 1)] = 1
+    return resets
+
+
+def check(kernels, decay, case, carried):
+    B, T, H, K, V, (low, high), tokens = case
+    draw = lambda *shape: torch.randn(shape, device='cuda').bfloat16()
+    q, k, v, dO = draw(B, T, H, K), draw(B, T, H, K), draw(B, T, H, V), draw(B, T, H, V)
+    g, resets = gates(decay, low, high, B, T, H, K), starts(tokens, B, T)
+    h0 = torch.randn(B, H, V, K, device='cuda') if carried else None
+    dht = torch.randn(B, H, V, K, device='cuda') if carried else None
+
+    def ours():
+        o, ht, states = kernels.forward(decay, q, k, v, g, resets, h0)
+        return [o, ht, *kernels.backward(decay, q, k, v, g, states, dO, resets, h0, dht)]
+
+    leaves = [None if x is None else x.double().requires_grad_() for x in (q, k, v, g, h0)]
+    o, ht = reference(decay, *leaves[:4], resets, leaves[4])
+    loss = (o * dO.double()).sum() + (0 if dht is None else (ht * dht.double()).sum())
+    wanted = [x for x in leaves if x is not None]
+    found = dict(zip(map(id, wanted), torch.autograd.grad(loss, wanted)))
+    exact = [o, ht, *(None if x is None else found[id(x)] for x in leaves)]
+
+    errors, good = {}, True
+    for name, x, again, y in zip(('o', 'ht', 'dq', 'dk', 'dv', 'dg', 'dh0'), ours(), ours(), exact):
+        if x is None or y is None:
+            continue
+        norm = y.norm().item()
+        error = (x.double() - y).norm().item() / norm if norm > 0 else x.double().norm().item()
+        same = torch.equal(x, again)
+        errors[name] = error
+        if not error <= BOUNDS[name] or not same:
+            good = False
+            errors[name] = f'{error:.1e}!' + ('' if same else ' differs when run again')
+    shown = ' '.join(f'{n} {e:.1e}' if isinstance(e, float) else f'{n} {e}' for n, e in errors.items())
+    print('ok  ' if good else 'FAIL', f'{decay:9}', f'B{B} T{T} H{H} K{K} V{V} {low}..{high}',
+          'documents' if tokens else '', 'carried' if carried else '', '|', shown, flush=True)
+    return good
+
+
+def check_isolation(kernels, decay):
+    """A document of NaN leaves the next one's bits as they are."""
+    B, T, H, K, V, split = 1, 200, 2, 64, 64, 83
+    draw = lambda *shape: torch.randn(shape, device='cuda').bfloat16()
+    q, k, v, dO = draw(B, T, H, K), draw(B, T, H, K), draw(B, T, H, V), draw(B, T, H, V)
+    g, resets = gates(decay, -1, -1e-3, B, T, H, K), starts([split], B, T)
+
+    def second():
+        o, _, states = kernels.forward(decay, q, k, v, g, resets)
+        return [x[:, split:].clone() for x in (o, *kernels.backward(decay, q, k, v, g, states, dO, resets)[:4])
+                if x is not None]
+
+    before = second()
+    for x in (q, k, v, dO) + ((g,) if decay in ('scalar', 'diagonal') else ()):
+        x[:, :split] = float('nan')
+    good = all(torch.equal(x, y) and x.isfinite().all() for x, y in zip(before, second()))
+    print('ok  ' if good else 'FAIL', f'{decay:9}', 'documents do not see each other', flush=True)
+    return good
+
+
+def main():
+    torch.manual_seed(0)
+    kernels = GatedLinear(sys.argv[1], poison=True)
+    results = [check_isolation(kernels, decay) for decay in ('identity', 'fixed', 'scalar', 'diagonal')]
+    for decay in ('identity', 'fixed', 'scalar', 'diagonal'):
+        for i, case in enumerate(CASES):
+            results.append(check(kernels, decay, case, carried=i % 2 == 1))
+    print(f'{sum(results)} passed, {len(results) - sum(results)} failed')
+    sys.exit(0 if all(results) else 1)
+
+
+main()
