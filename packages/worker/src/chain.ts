@@ -1,5 +1,5 @@
 import { type Communicator, empty } from '@longscan/kernels';
-import { applySegment, cutRows, numRows, rowsOf, type Segment } from './state/segment.js';
+import { applySegment, cutRows, numRows, rowsOf, type Segment, stateFromNothing } from './state/segment.js';
 import {
   type Direction,
   type LinkCost,
@@ -26,11 +26,14 @@ export function startChain(
   const { shape, dtype } = local.state;
   stream.wait(device.compute.record());
   const incoming = prev === null ? null : empty(device, shape, dtype, stream);
-  const outgoing = prev === null ? local.state : next === null ? null : empty(device, shape, dtype, stream);
+  const handedOn = () =>
+    prev === null ? stateFromNothing(local, stream) : empty(device, shape, dtype, stream);
+  const outgoing = next === null ? null : handedOn();
   for (const rows of cutRows(numRows(local.state), numBlocks)) {
     if (incoming !== null) group.recv(rowsOf(incoming, rows), prev!);
-    if (incoming !== null && outgoing !== null) applySegment(local, incoming, outgoing, rows, stream);
-    if (outgoing !== null && next !== null) group.send(rowsOf(outgoing, rows), next);
+    if (outgoing === null) continue;
+    if (incoming !== null) applySegment(local, incoming, outgoing, rows, stream);
+    group.send(rowsOf(outgoing, rows), next!);
   }
   const done = stream.record();
   return {

@@ -17,3 +17,15 @@ export function refuseTransition(strategy: string, kind: TransitionKind, recurre
     exitCode: 2,
   });
 }
+
+/** What is said where deterministic mode meets a strategy that composes segments. */
+export function refuseUnits(strategy: string): LongscanError {
+  return new LongscanError({
+    code: 'E-STRATEGY',
+    where: `deterministic mode under ${strategy}`,
+    found: 'a strategy that composes what ranks do to a state, in an order that depends on their number',
+    expected: 'one that folds it unit by unit',
+    fix: 'set parallel.strategy = "ring", "all-scan" or "all-gather"',
+    exitCode: 2,
+  });
+}

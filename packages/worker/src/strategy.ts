@@ -55,6 +55,11 @@ export interface Strategy {
   /** URL of where it was described. */
   readonly paper: string;
   cost(worldSize: number, bytes: SegmentBytes, link: LinkCost): ScanCost;
+  /**
+   * States pass through the `units` of a segment one by one: deterministic mode refuses a strategy that composes segments,
+   * which adds in an order that depends on the number of ranks.
+   */
+  readonly keepsUnits?: true;
   /** Only enqueues: once it has returned, the scan finishes even while JavaScript is blocked. */
   start(local: Segment, group: Communicator, direction: Direction, options: StrategyOptions): PendingState;
   /** For recurrences that no segment describes (`opaque`): slice after slice. Left out: the strategy refuses them. */

@@ -143,7 +143,7 @@ export class TokenUnits {
         empty: (shape, dtype) => {
           // What lives in a scope of its own is scratch, gone before the next unit comes.
           if (device.scopeDepth > depth) return call.empty(shape, dtype);
-          if (unit === 0) wholes.push(call.empty([this.count, ...shape], dtype));
+          if (next === wholes.length) wholes.push(call.empty([this.count, ...shape], dtype));
           const whole = wholes[next++];
           const fits = whole !== undefined && sameShape(whole.shape.slice(1), shape);
           if (!fits || whole.dtype !== (dtype ?? 'f32')) return call.empty(shape, dtype);

@@ -20,6 +20,8 @@ import { positionsOf, sliceStart } from '../sequence/positions.js';
 import { live, type Received } from '../sequence/received.js';
 import { recurrence } from '../sequence/recurrence.js';
 import type { SequenceGroup } from '../sequence/sequence-group.js';
+import { attentionByUnit } from '../sequence/unit-attention.js';
+import { haloOfUnits } from '../sequence/unit-halo.js';
 import { shareAlone } from './shared-values.js';
 import { type RunWithHalo, shortRange } from './short-range.js';
 
@@ -49,7 +51,10 @@ export function sliceContexts(
       positions,
       attention: (inputs, options = {}) => {
         const place = { group, positions: resets && positions(inputs.q), received };
-        return sequenceAttention(inputs, options, place);
+        const { units } = inputs.q.device;
+        return units === null
+          ? sequenceAttention(inputs, options, place)
+          : attentionByUnit(units, inputs, options, place);
       },
     }),
   };
@@ -90,10 +95,10 @@ function lookingBack(
     share: shareAlone,
     recurrence: (op, inputs, meanwhile) =>
       recurrence(op, inputs, { ...place, carried: nextCall(), meanwhile }),
-    ...shortRange(
-      (x, numRows, op) => op(withHalo(x, numRows, { ...place, carried: nextCall() })),
-      place.resets,
-    ),
+    ...shortRange((x, numRows, op) => {
+      const slice = withHalo(x, numRows, { ...place, carried: nextCall() });
+      return op(haloOfUnits(slice, numRows, place.resets));
+    }, place.resets),
   };
 }
 

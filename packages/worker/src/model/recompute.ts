@@ -65,5 +65,6 @@ export const runRecomputed: BlockRunner = (block, x, contexts, { index, shared }
 function asLeaf(tensor: Tensor): Tensor {
   const leaf = tensor.view(tensor.shape);
   leaf.requiresGrad = true;
+  tensor.device.units?.markLike(tensor, leaf);
   return leaf;
 }

@@ -59,6 +59,7 @@ export function withHalo(x: Tensor, numRows: number, options: HaloOptions): Slic
   const { tape } = x.device;
   if (tape === null || !x.requiresGrad) return { x, halo };
   const slice = x.view(x.shape);
+  x.device.units?.markLike(x, slice);
   tape.record({
     name: 'halo',
     inputs: [x],

@@ -12,6 +12,8 @@ import type { CarriedCall } from './carry.js';
 import { live, type Received } from './received.js';
 import type { SequenceGroup } from './sequence-group.js';
 import { serialRecurrence } from './serial-recurrence.js';
+import { recurrenceByUnit } from './unit-recurrence.js';
+import { serialRecurrenceByUnit } from './unit-serial-recurrence.js';
 
 export interface RecurrenceOptions {
   /** Null: this rank holds the whole sequence. */
@@ -37,6 +39,13 @@ export function recurrence<I extends RecurrenceInputs>(
   options: RecurrenceOptions,
 ): Tensor {
   const { group, resets, received = live, carried, meanwhile } = options;
+  const { units } = Object.values(inputs).find((tensor) => tensor !== null)!.device;
+  if (units !== null) {
+    const options = { units, group, resets, received, meanwhile };
+    return op.transition === 'opaque'
+      ? serialRecurrenceByUnit(op, inputs, options)
+      : recurrenceByUnit(op, inputs, options);
+  }
   const entering = carried?.entering ?? null;
   if (group === null) {
     meanwhile?.();

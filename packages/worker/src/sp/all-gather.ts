@@ -1,5 +1,5 @@
 import { type Communicator, empty, type Tensor } from '@longscan/kernels';
-import { applySegment, numRows, type Segment } from '../state/segment.js';
+import { applySegment, numRows, type Segment, unitsOf } from '../state/segment.js';
 import { packSegment, segmentElements, unpackSegment } from '../state/segment-buffer.js';
 import { type Direction, defineStrategy, type PendingState, scanPlace } from '../strategy.js';
 
@@ -18,6 +18,7 @@ export default defineStrategy({
       bytesSentByRank: Array.from({ length: worldSize }, () => perRank),
     };
   },
+  keepsUnits: true,
   start: startAllGather,
 });
 
@@ -25,25 +26,30 @@ function startAllGather(local: Segment, group: Communicator, direction: Directio
   const { device, dtype, shape } = local.state;
   const { stream } = group;
   stream.wait(device.compute.record());
-  const size = segmentElements(local);
+  // In deterministic mode a rank sends its units one by one, so that everybody folds them in the same order.
+  const units = unitsOf(local);
+  const unitSize = segmentElements(local);
+  const size = units.length * unitSize;
   const gathered = empty(device, [group.size, size], dtype, stream);
   const own = gathered.view([size], group.rank * size);
-  packSegment(local, own, stream);
+  units.forEach((unit, i) => {
+    packSegment(unit, own.view([unitSize], i * unitSize), stream);
+  });
   group.allGather(own, gathered);
 
-  const segmentOf = (rank: number) => unpackSegment(gathered, local, rank * size);
-  const { position, prev } = scanPlace(group, direction);
+  const { position } = scanPlace(group, direction);
+  const step = direction === 'forward' ? 1 : -1;
+  const before = Array.from({ length: position }, (_, i) => group.rank - step * (position - i)).flatMap(
+    (rank) => units.map((unit, i) => unpackSegment(gathered, unit, rank * size + i * unitSize)),
+  );
   let incoming: Tensor | null = null;
-  if (prev !== null) {
+  const [first, ...rest] = before;
+  if (first !== undefined) {
     incoming = empty(device, shape, dtype, stream);
     const rows = { begin: 0, end: numRows(incoming) };
-    const step = direction === 'forward' ? 1 : -1;
-    const first = group.rank - step * position;
-    // The scan begins at `first` with nothing before it, so its E is the state that it hands on.
-    device.native.copy(stream.id, segmentOf(first).state.id, incoming.id);
-    for (let i = 1; i < position; i++) {
-      applySegment(segmentOf(first + step * i), incoming, incoming, rows, stream);
-    }
+    // The scan begins with nothing before it, so the first E is the state that is handed on.
+    device.native.copy(stream.id, first.state.id, incoming.id);
+    for (const segment of rest) applySegment(segment, incoming, incoming, rows, stream);
   }
   const done = stream.record();
   return {

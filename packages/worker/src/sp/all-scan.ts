@@ -11,6 +11,7 @@ export default defineStrategy({
   name: 'all-scan',
   paper: 'https://arxiv.org/abs/2507.01004',
   cost: (worldSize, bytes, link) => chainCost(worldSize, bytes, bestSeconds(worldSize, bytes.state, link)),
+  keepsUnits: true,
   start: (local, group, direction, { blocks }) => startChain(local, group, direction, blocks),
 });
 

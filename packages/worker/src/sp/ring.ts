@@ -7,6 +7,7 @@ export default defineStrategy({
   paper: 'https://arxiv.org/abs/2404.02882',
   cost: (worldSize, bytes, link) =>
     chainCost(worldSize, bytes, chainSeconds(worldSize, bytes.state, 1, link)),
+  keepsUnits: true,
   start: (local, group, direction) => startChain(local, group, direction, 1),
   serial: startSerial,
 });

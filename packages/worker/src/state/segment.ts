@@ -1,6 +1,6 @@
 import {
   applyTransition,
-  emptyLike,
+  empty,
   type RowRange,
   type SegmentSummary,
   type Stream,
@@ -14,7 +14,23 @@ import {
  *
  * States are [B, H, R, N]. A row is one element of the flattened free axis (B, H, R); M never mixes rows.
  */
-export interface Segment extends SegmentSummary {}
+export interface Segment extends SegmentSummary {
+  /**
+   * Deterministic mode: the run is that of these segments, applied one after the other in this order (that of the scan) and
+   * never composed; `state` and M are those of the first.
+   */
+  readonly units?: readonly SegmentSummary[];
+}
+
+/** A run of units, in the order of the scan. */
+export function withUnits(units: readonly SegmentSummary[]): Segment {
+  return units.length === 1 ? units[0]! : { ...units[0]!, units };
+}
+
+/** What is applied one after the other. */
+export function unitsOf(segment: Segment): readonly SegmentSummary[] {
+  return segment.units ?? [segment];
+}
 
 /** Rows of the free axis of a state. */
 export function numRows(state: Tensor): number {
@@ -44,14 +60,28 @@ export function applySegment(
   rows: RowRange,
   stream: Stream,
 ): void {
-  applyTransition(segment, incoming, out, rows, stream);
+  let from = incoming;
+  for (const unit of unitsOf(segment)) {
+    applyTransition(unit, from, out, rows, stream);
+    from = out;
+  }
 }
 
-/** The whole state after a run of tokens, enqueued on the compute stream. */
-export function stateAfter(segment: Segment, incoming: Tensor): Tensor {
-  const out = emptyLike(incoming);
-  applySegment(segment, incoming, out, { begin: 0, end: numRows(incoming) }, out.device.compute);
+/** The whole state after a run of tokens, enqueued on `stream`. */
+export function stateAfter(
+  segment: Segment,
+  incoming: Tensor,
+  stream: Stream = incoming.device.compute,
+): Tensor {
+  const out = empty(incoming.device, incoming.shape, incoming.dtype, stream);
+  applySegment(segment, incoming, out, { begin: 0, end: numRows(incoming) }, stream);
   return out;
+}
+
+/** The state after a run of tokens with nothing before it. */
+export function stateFromNothing(segment: Segment, stream: Stream): Tensor {
+  const [first, ...rest] = unitsOf(segment) as [SegmentSummary, ...SegmentSummary[]];
+  return rest.length === 0 ? first.state : stateAfter(withUnits(rest), first.state, stream);
 }
 
 /**

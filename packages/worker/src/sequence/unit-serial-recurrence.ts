@@ -1,0 +1,75 @@
+import { forwardCall, type RecurrenceInputs, type RecurrenceOp, type Tensor } from '@longscan/kernels';
+import { refuseTransition } from '../strategy-support.js';
+import { cutInputs, gradientsByUnit, type UnitRecurrenceOptions } from './unit-recurrence.js';
+
+/**
+ * A recurrence that is not affine in its state, in deterministic mode: unit after unit, inside a rank as from rank to rank.
+ * @throws LongscanError E-STRATEGY under a strategy that is not a plain chain
+ */
+export function serialRecurrenceByUnit<I extends RecurrenceInputs>(
+  op: RecurrenceOp<I>,
+  inputs: I,
+  { units, group, resets, received, meanwhile }: UnitRecurrenceOptions,
+): Tensor {
+  const serial = group?.strategy.serial;
+  if (group !== null && serial === undefined) {
+    throw refuseTransition(group.strategy.name, op.transition, op.name);
+  }
+  const tensors = Object.values(inputs).filter((tensor) => tensor !== null);
+  const { device, dtype } = tensors[0]!;
+  const pieces = cutInputs(units, inputs);
+  const starts = units.map((unit) => units.pieceOrWhole(resets, unit));
+  const shape = op.stateShape(pieces[0]!);
+  meanwhile?.();
+  const turn = group && serial!(group.communicator, 'forward');
+  const incoming: (Tensor | null)[] = [received.next(() => turn?.receive(device, shape, dtype) ?? null)];
+  const results = device.withoutUnits(() =>
+    units.calls(forwardCall(device)).map((call, u) => {
+      const result = op.forward(call, pieces[u]!, starts[u]!, incoming[u]!);
+      incoming.push(result.finalState);
+      return result;
+    }),
+  );
+  if (!received.isReplay) turn?.handOn(incoming.at(-1)!);
+  const output = units.joinTokens(results.map((one) => one.output));
+
+  const { tape } = device;
+  if (tape === null || !tensors.some((tensor) => tensor.requiresGrad)) return output;
+  tape.record({
+    name: op.name,
+    inputs: tensors,
+    outputs: [output],
+    saved: [
+      ...pieces.flatMap((piece) => Object.values(piece)),
+      ...starts,
+      ...incoming,
+      ...results.flatMap(({ kept }) => Object.values(kept)),
+    ].filter((one) => one !== null),
+    backward: ([gradient]) => {
+      const dO = units.map((unit) => units.piece(gradient!, unit));
+      const records = units.map((u) => ({ kept: results[u]!.kept, incoming: incoming[u]! }));
+      const prepared = device.withoutUnits(() =>
+        units
+          .calls(forwardCall(device))
+          .map((call, u) => op.prepareBackward(call, pieces[u]!, starts[u]!, records[u]!, dO[u]!)),
+      );
+      tape.flushDeferred();
+      const reverse = group && serial!(group.communicator, 'reverse');
+      let adjoint = reverse?.receive(device, shape, dtype) ?? null;
+      const calls = units.calls(forwardCall(device));
+      const found = device.withoutUnits(() =>
+        units.map((i) => {
+          const u = units.count - 1 - i;
+          const record = records[u]!;
+          // biome-ignore format: one call
+          const result = op.finishBackward(calls[u]!, pieces[u]!, starts[u]!, record, prepared[u]!, dO[u]!, adjoint, true);
+          adjoint = result.incoming;
+          return result.gradients;
+        }),
+      );
+      reverse?.handOn(adjoint!);
+      return gradientsByUnit(units, inputs, found.reverse());
+    },
+  });
+  return output;
+}
