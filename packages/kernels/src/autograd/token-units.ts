@@ -81,7 +81,7 @@ export class TokenUnits {
       const place = this.places.get(piece);
       return place?.whole === whole && place?.unit === unit && piece.size * this.count === whole?.size;
     };
-    if (whole !== undefined && pieces.every(isWhole)) return whole.view(shape);
+    if (whole !== undefined && !whole.isReleased && pieces.every(isWhole)) return whole.view(shape);
     const joined = empty(first.device, shape, first.dtype);
     pieces.forEach((piece, unit) => {
       const { native, compute } = first.device;
