@@ -20,6 +20,7 @@ interface Sizes {
   readonly chunk?: number;
   readonly strategy?: string;
   readonly blocks?: number | 'auto';
+  readonly zero?: number;
 }
 
 function jobOf({
@@ -30,10 +31,11 @@ function jobOf({
   chunk = 64,
   strategy = 'auto',
   blocks = 'auto',
+  zero = 0,
 }: Sizes): JobSpec {
   const job: JobFile = jobFileSchema.parse({
     data: { path: '/text', sequenceLength, batchSize },
-    parallel: { sp, dp, strategy, blocks },
+    parallel: { sp, dp, strategy, blocks, zero },
     model: { chunk, numLayers: 2, mlp: 0 },
   });
   const { layer: _, ...model } = job.model;
@@ -211,6 +213,12 @@ test('memory and arithmetic of one rank', () => {
     stateBytes: 12_288,
     flopsPerStep: 6000 * 3 * 512,
   });
+});
+
+test('moments are divided over all ranks where the optimizer is sharded', () => {
+  const sizes = { sp: 2, dp: 3, batchSize: 3 };
+  assert.is(planOf({ ...sizes, zero: 1 }).perRank.optimizerBytes, Math.ceil(8000 / 6));
+  assert.is(planOf(sizes).perRank.optimizerBytes, 8000);
 });
 
 test('blocks: a setting is followed, else the optimum of the pipelined chain', () => {

@@ -43,7 +43,7 @@ export function plan({ jobSpec, layout, trace, strategies, fabric }: PlanInputs)
       numParameters: trace.numParameters,
       parameterBytes,
       gradientBytes: parameterBytes,
-      optimizerBytes: numMoments * parameterBytes,
+      optimizerBytes: Math.ceil((numMoments * parameterBytes) / optimizerShards(jobSpec, layout)),
       activationBytes: trace.activationBytes,
       peakBytes: trace.peakBytes,
       stateBytes: trace.recurrences.reduce((sum, recurrence) => sum + recurrence.stateBytes, 0),
@@ -52,6 +52,11 @@ export function plan({ jobSpec, layout, trace, strategies, fabric }: PlanInputs)
     modelled,
     notes: [...paddingNotes(layout), ...strategyNotes(jobSpec, strategy, modelled, fabric)],
   };
+}
+
+/** Parts that the moments are cut into: one for each rank where they are sharded. */
+function optimizerShards({ parallel }: JobSpec, { mesh }: Layout): number {
+  return parallel.zero === 0 ? 1 : mesh.numRanks;
 }
 
 function chooseStrategy(jobSpec: JobSpec, modelled: readonly ModelledStrategy[]): string {

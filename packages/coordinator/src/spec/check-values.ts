@@ -27,6 +27,15 @@ export function checkValues(
     });
   }
   checkDocuments(job.data, merged, problems);
+  if (job.job.deterministic && job.parallel.zero > 0) {
+    problems.add({
+      code: 'E-CFG-VALUE',
+      where: merged.placeOf(['parallel', 'zero']),
+      found: `${job.parallel.zero} with job.deterministic = true`,
+      expected: '0: sums over shards are added in an order that depends on the number of ranks',
+      fix: 'parallel.zero = 0, or job.deterministic = false',
+    });
+  }
   const numByteValues = 256;
   if (job.model.vocabSize < numByteValues && job.data.tokenizer === null) {
     problems.add({

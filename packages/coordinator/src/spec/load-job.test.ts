@@ -125,7 +125,6 @@ test('what later versions will do is refused, never ignored', async () => {
     'data.format': 'parquet',
     'data.tokenizer': 'bpe.json',
     'parallel.attentionStrategy': 'ring-attention',
-    'parallel.zero': 1,
     'optimizer.nonFinite': 'skip',
     'checkpoint.async': true,
     'launch.restarts': 1,
@@ -159,6 +158,14 @@ test('rules between keys', async () => {
     'error[E-CKPT-KEEP] --set checkpoint.keep: 1, expected 0 (keep all) or at least 2. Fix: keep 2: the newest checkpoint may be the one being written',
     'error[E-CFG-RANGE] --set model.vocabSize: 100, expected at least 256, one token per byte value',
   ]);
+});
+
+test('sharding of optimizer state: stage 1, and not in deterministic mode', async () => {
+  assert.is((await checkToml(good, ['parallel.zero=1'])).jobSpec.parallel.zero, 1);
+  const [unsupported] = await errorsOf(good, ['parallel.zero=2']);
+  assert.match(unsupported!, 'error[E-CFG-UNSUPPORTED] --set parallel.zero: 2, expected 0 or 1.');
+  const lines = await errorsOf(good, ['parallel.zero=1', 'job.deterministic=true']);
+  assert.match(lines.join('\n'), 'error[E-CFG-VALUE] --set parallel.zero: 1 with job.deterministic = true');
 });
 
 test('documents are where the format or a separator says', async () => {

@@ -52,14 +52,19 @@ export class Parameters implements TensorSource {
   readonly gradients: Tensor;
   readonly byName: ReadonlyMap<string, Tensor>;
 
-  /** `numExtra`: elements at the end of `gradients` for values that are reduced together with them. */
+  /**
+   * `numExtra`: elements at the end of `gradients` for values that are reduced together with them. `numShards`: equal parts
+   * that both buffers can be cut into.
+   */
   constructor(
     readonly device: Device,
     readonly specs: readonly ParameterSpec[],
     readonly numExtra: number,
     readonly dtype: DType = 'f32',
+    numShards = 1,
   ) {
-    const total = specs.reduce((sum, spec) => sum + alignedSize(spec.shape), 0);
+    const used = specs.reduce((sum, spec) => sum + alignedSize(spec.shape), 0);
+    const total = Math.ceil(used / (numShards * alignment)) * numShards * alignment;
     this.values = empty(device, [total], dtype);
     this.gradients = empty(device, [total + numExtra], dtype);
     fill(this.values, 0);

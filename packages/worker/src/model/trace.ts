@@ -8,6 +8,7 @@ import {
   zeros,
 } from '@longscan/kernels';
 import type { LayerContext } from '../layer.js';
+import { shardOfRank } from '../optim/shard.js';
 import type { JobSpec } from '../protocol/job-spec.js';
 import type { GatherTrace, HaloTrace, ModelTrace, RecurrenceTrace } from '../protocol/plan.js';
 import { refuseCarry } from '../sequence/carry.js';
@@ -42,14 +43,15 @@ export async function traceModel(spec: JobSpec, sizes: TraceSizes): Promise<Mode
 }
 
 function traceLayers(
-  { model: spec, data }: JobSpec,
+  { model: spec, data, parallel }: JobSpec,
   layers: readonly LoadedLayer[],
   { numSequences: B, sliceLength: T, numSlices = 1 }: TraceSizes,
 ): ModelTrace {
   const device = openShapeDevice();
-  const parameters = new Parameters(device, parameterSpecs(spec, layers), 0);
+  const numShards = shardOfRank(parallel, 0).count;
+  const parameters = new Parameters(device, parameterSpecs(spec, layers), 0, 'f32', numShards);
   const model = createModel(spec, layers, parameters);
-  const moments = [zeros(device, parameters.values.shape), zeros(device, parameters.values.shape)];
+  const moments = [1, 2].map(() => zeros(device, [parameters.values.size / numShards]));
   const atRest = device.memory({ resetPeak: true }).inUseBytes;
   const recurrences: RecurrenceTrace[] = [];
   const halos: HaloTrace[] = [];

@@ -1,8 +1,9 @@
 import { adamw, clipFactor, sumOfSquares, type Tensor, zeros } from '@longscan/kernels';
 import type { Parameters } from '../model/parameters.js';
 import type { JobSpec } from '../protocol/job-spec.js';
+import { type Shard, wholeShard } from './shard.js';
 
-/** One parameter with what AdamW knows of it. */
+/** The part of one parameter that lies in this rank's shard, with what AdamW knows of it; views of flat buffers. */
 interface Slot {
   readonly parameter: Tensor;
   readonly gradient: Tensor;
@@ -11,46 +12,75 @@ interface Slot {
   readonly weightDecay: number;
 }
 
-/** AdamW with decoupled weight decay over a model's parameters, and the clipping of their gradients. */
-export class Optimizer {
-  /** Moments by parameter name, in the model's order. */
-  readonly moments: ReadonlyMap<string, { readonly m: Tensor; readonly v: Tensor }>;
-  private readonly slots: readonly Slot[];
-  private readonly gradients: Tensor;
+/** Elements of one parameter that lie in a shard. */
+export interface ShardRange {
+  /** Of the parameter. */
+  readonly name: string;
+  readonly length: number;
+  /** First of them in the flat buffers, in the parameter and in the shard. */
+  readonly start: number;
+  readonly inParameter: number;
+  readonly inShard: number;
+}
 
+/** AdamW with decoupled weight decay over a shard of a model's parameters, and the clipping of their gradients. */
+export class Optimizer {
+  /** Running means of the shard's gradients and of their squares, flat. */
+  readonly moments: { readonly m: Tensor; readonly v: Tensor };
+  private readonly slots: readonly Slot[];
+
+  /** `parameters` can be cut into `shard.count` parts. */
   constructor(
-    parameters: Parameters,
+    private readonly parameters: Parameters,
     private readonly spec: JobSpec['optimizer'],
+    readonly shard: Shard = wholeShard,
   ) {
-    const { device, dtype, values } = parameters;
-    const m = zeros(device, values.shape, dtype);
-    const v = zeros(device, values.shape, dtype);
-    this.gradients = parameters.gradientsOnly();
-    const moments = new Map<string, { m: Tensor; v: Tensor }>();
-    this.slots = parameters.layout().map(({ name, shape, offset }) => {
-      const moment = { m: m.view(shape, offset), v: v.view(shape, offset) };
-      moments.set(name, moment);
-      const parameter = parameters.byName.get(name)!;
+    const { device, dtype, values, gradients } = parameters;
+    const size = [values.size / shard.count];
+    const m = zeros(device, size, dtype);
+    const v = zeros(device, size, dtype);
+    this.moments = { m, v };
+    this.slots = this.ranges().map(({ name, start, length, inShard }) => {
       const decays = !name.split('.').some((part) => spec.noDecay.includes(part));
       return {
-        parameter,
-        gradient: parameter.gradient!,
-        ...moment,
+        parameter: values.view([length], start),
+        gradient: gradients.view([length], start),
+        m: m.view([length], inShard),
+        v: v.view([length], inShard),
         weightDecay: decays ? spec.weightDecay : 0,
       };
     });
-    this.moments = moments;
   }
 
-  /** Decides on the stream by how much the gradients are scaled; see `readClip`. */
-  clip(): Tensor {
-    return clipFactor(
-      sumOfSquares(this.gradients),
-      this.spec.clipNorm === 0 ? Number.POSITIVE_INFINITY : this.spec.clipNorm,
-    );
+  /** The parts of parameters that lie in the shard. */
+  ranges(): ShardRange[] {
+    const size = this.parameters.values.size / this.shard.count;
+    const begin = this.shard.index * size;
+    return this.parameters.layout().flatMap(({ name, shape, offset }) => {
+      const start = Math.max(offset, begin);
+      const end = Math.min(offset + shape.reduce((a, b) => a * b, 1), begin + size);
+      if (start >= end) return [];
+      return [{ name, start, length: end - start, inParameter: start - offset, inShard: start - begin }];
+    });
   }
 
-  /** Updates every parameter; changes nothing if `clip` found the gradient's norm not finite. `step` counts from 1. */
+  /** The shard of the parameters, or of their gradients. */
+  shardOf(flat: Tensor): Tensor {
+    const { size } = this.moments.m;
+    return flat.view([size], this.shard.index * size);
+  }
+
+  /** The shard's part of the squared gradient norm, [1] in f64. */
+  sumOfSquares(): Tensor {
+    return sumOfSquares(this.shardOf(this.parameters.gradients));
+  }
+
+  /** Decides on the stream by how much the gradients are scaled, from the squared norm of all shards; see `readClip`. */
+  clip(squaredNorm: Tensor): Tensor {
+    return clipFactor(squaredNorm, this.spec.clipNorm === 0 ? Number.POSITIVE_INFINITY : this.spec.clipNorm);
+  }
+
+  /** Updates the shard; changes nothing if `clip` found the gradient's norm not finite. `step` counts from 1. */
   step(step: number, learningRate: number, clip: Tensor): void {
     const [beta1, beta2] = this.spec.betas;
     for (const { weightDecay, ...tensors } of this.slots) {

@@ -1,10 +1,11 @@
-import { add, createInProcessGroup, type DType, openCpuDevice } from '@longscan/kernels';
+import { add, createInProcessGroup, type Device, type DType, openCpuDevice } from '@longscan/kernels';
 import { defineLayer, type Layer } from '../layer.js';
 import { loadStrategy } from '../load-strategy.js';
 import { type LoadedLayer, loadLayers } from '../model/load-layers.js';
 import { createModel, parameterSpecs } from '../model/model.js';
 import { Parameters } from '../model/parameters.js';
 import { Optimizer } from '../optim/optimizer.js';
+import { shardOfRank } from '../optim/shard.js';
 import type { JobSpec } from '../protocol/job-spec.js';
 import { Carry } from '../sequence/carry.js';
 import { slicesOf } from '../sequence/sequence-group.js';
@@ -27,30 +28,43 @@ export interface TrainingRanksOptions {
   readonly lengths: readonly number[];
   readonly strategy: string;
   readonly dtype?: DType;
+  /** Replicas; default 1. */
+  readonly dp?: number;
+  /** Compute threads of a rank; default 1. */
+  readonly threads?: number;
 }
 
-/** What training needs on each rank of one sequence, all in this process; after the job's layers one with halos. */
+/**
+ * What training needs on each of dp x sp ranks, all in this process; after the job's layers one with halos. The optimizer
+ * is sharded if the job says so.
+ */
 export async function openTrainingRanks(spec: JobSpec, options: TrainingRanksOptions): Promise<Training[]> {
-  const { lengths, dtype = 'f32' } = options;
+  const { lengths, dtype = 'f32', dp = 1, threads = 1 } = options;
+  const sp = lengths.length;
   const layers: LoadedLayer[] = [
     ...(await loadLayers(spec.model)),
     { layer: lookingBack, config: {}, file: null },
   ];
   const strategy = await loadStrategy(options.strategy);
-  const devices = lengths.map(() => openCpuDevice({ poison: true }));
-  const group = (axis: string) => (devices.length > 1 ? createInProcessGroup(devices, { axis }) : null);
-  const [sp, world] = [group('sp'), group('world')];
+  const devices = Array.from({ length: dp * sp }, () => openCpuDevice({ poison: true, threads }));
+  const group = (members: readonly Device[], axis: string) =>
+    members.length > 1 ? createInProcessGroup(members, { axis }) : members.map(() => null);
+  const world = group(devices, 'world');
+  const rows = Array.from({ length: dp }, (_, row) => devices.slice(row * sp, (row + 1) * sp));
+  const communicators = rows.flatMap((row, i) => group(row, `sp-${i}`));
   const slices = slicesOf(lengths);
   return devices.map((device, rank) => {
-    const parameters = new Parameters(device, parameterSpecs(spec.model, layers), numExtra, dtype);
+    const shard = shardOfRank({ ...spec.parallel, sp, dp }, rank);
+    const specs = parameterSpecs(spec.model, layers);
+    const parameters = new Parameters(device, specs, numExtra, dtype, shard.count);
     parameters.initialise(7);
-    const communicator = sp?.[rank] ?? null;
+    const communicator = communicators[rank] ?? null;
     return {
       device,
       parameters,
       model: createModel(spec.model, layers, parameters),
-      optimizer: new Optimizer(parameters, spec.optimizer),
-      mesh: { sp: communicator, world: world?.[rank] ?? null, close() {} },
+      optimizer: new Optimizer(parameters, spec.optimizer, shard),
+      mesh: { sp: communicator, world: world[rank] ?? null, close() {} },
       sequence: communicator && { communicator, strategy, options: { blocks: 3 }, slices },
       carry: spec.data.carry ? new Carry(device, communicator) : null,
     };

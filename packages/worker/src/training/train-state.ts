@@ -1,4 +1,4 @@
-import { type Device, empty, hostArray, LongscanError, type Tensor } from '@longscan/kernels';
+import { type Device, empty, type HostArray, hostArray, LongscanError, type Tensor } from '@longscan/kernels';
 import {
   type CheckpointContent,
   checkSignature,
@@ -13,18 +13,23 @@ import type { Carry } from '../sequence/carry.js';
 /** Names of carried states, which lie beside the moments: only going on with a training needs them. */
 const carriedPrefix = 'carry.';
 
-/** What a checkpoint of this training holds; each tensor is read from the device when its turn comes. */
+/**
+ * What a checkpoint of this training holds, the same for every number of ranks; each tensor is read from the device when
+ * its turn comes. `shards`: the moments of all shards of the optimizer, in their order.
+ */
 export function checkpointContent(
   parameters: Parameters,
-  optimizer: Optimizer,
+  shards: readonly Optimizer['moments'][],
   carry: Carry | null,
 ): CheckpointContent {
   const entries = new Map<string, TensorEntry>();
   for (const [name, tensor] of parameters.byName) entries.set(name, entryOf(tensor));
   const moments = new Map<string, TensorEntry>();
-  for (const [name, { m, v }] of optimizer.moments) {
-    moments.set(`${name}.m`, entryOf(m));
-    moments.set(`${name}.v`, entryOf(v));
+  for (const { name, shape, offset } of parameters.layout()) {
+    for (const moment of ['m', 'v'] as const) {
+      const parts = shards.map((shard) => shard[moment]);
+      moments.set(`${name}.${moment}`, entryOfParts(parts, shape, offset));
+    }
   }
   for (const [key, state] of carry?.states ?? []) moments.set(carriedPrefix + key, entryOf(state));
   return { parameters: entries, optimizer: moments, trainer: {} };
@@ -45,14 +50,27 @@ export async function restore(
     const signature = parameters.specs.map(({ name, shape }) => ({ name, dtype: 'f32', shape: [...shape] }));
     checkSignature(checkpoint.manifest, dir, signature);
     for (const [name, tensor] of parameters.byName) await load(checkpoint.parameters, name, tensor);
-    for (const [name, { m, v }] of optimizer?.moments ?? []) {
-      await load(checkpoint.optimizer, `${name}.m`, m);
-      await load(checkpoint.optimizer, `${name}.v`, v);
-    }
+    if (optimizer !== null) await loadMoments(checkpoint.optimizer, parameters, optimizer);
     if (carry !== null) await loadCarried(checkpoint.optimizer, parameters.device, carry);
     return checkpoint.manifest.step;
   } finally {
     await checkpoint.close();
+  }
+}
+
+/** Of every parameter the part that lies in this rank's shard. */
+async function loadMoments(
+  file: SafetensorsFile,
+  parameters: Parameters,
+  optimizer: Optimizer,
+): Promise<void> {
+  for (const { name, inParameter, inShard, length } of optimizer.ranges()) {
+    for (const moment of ['m', 'v'] as const) {
+      const values = await read(file, `${name}.${moment}`, parameters.byName.get(name)!);
+      const part = optimizer.moments[moment].view([length], inShard);
+      part.write(values.subarray(inParameter, inParameter + length));
+      part.release();
+    }
   }
 }
 
@@ -66,27 +84,55 @@ async function loadCarried(file: SafetensorsFile, device: Device, carry: Carry):
 }
 
 async function load(file: SafetensorsFile, name: string, tensor: Tensor): Promise<void> {
+  tensor.write(await read(file, name, tensor));
+}
+
+/** The values of `name`, which has the size and dtype of `like`. */
+async function read(file: SafetensorsFile, name: string, like: Tensor): Promise<HostArray> {
   const bytes = await file.read(name);
-  if (bytes.length !== tensor.bytes) {
+  if (bytes.length !== like.bytes) {
     throw new LongscanError({
       code: 'E-CKPT-MODEL',
       where: `${file.path}, ${name}`,
       found: `${bytes.length} bytes`,
-      expected: `${tensor.bytes}`,
+      expected: `${like.bytes}`,
       exitCode: 4,
     });
   }
   // A copy, since a Buffer's memory need not be aligned for the typed array.
-  tensor.write(hostArray(tensor.dtype, Uint8Array.from(bytes).buffer));
+  return hostArray(like.dtype, Uint8Array.from(bytes).buffer);
 }
 
 function entryOf(tensor: Tensor): TensorEntry {
+  return { dtype: 'f32', shape: tensor.shape, data: () => bytesOf(tensor) };
+}
+
+/** A tensor of elements from `offset` on of equal parts that follow one another. */
+function entryOfParts(parts: readonly Tensor[], shape: readonly number[], offset: number): TensorEntry {
+  const size = shape.reduce((a, b) => a * b, 1);
   return {
     dtype: 'f32',
-    shape: tensor.shape,
+    shape,
     data: async () => {
-      const values = await tensor.read();
-      return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+      const pieces = cutFrom(parts, offset, size);
+      const bytes = await Promise.all(pieces.map(bytesOf));
+      for (const piece of pieces) piece.release();
+      return Buffer.concat(bytes);
     },
   };
+}
+
+/** Views of elements `[begin, begin + size)`. */
+function cutFrom(parts: readonly Tensor[], begin: number, size: number): Tensor[] {
+  return parts.flatMap((part, i) => {
+    const partBegin = i * part.size;
+    const first = Math.max(begin - partBegin, 0);
+    const end = Math.min(begin + size - partBegin, part.size);
+    return first < end ? [part.view([end - first], first)] : [];
+  });
+}
+
+async function bytesOf(tensor: Tensor): Promise<Uint8Array> {
+  const { buffer, byteOffset, byteLength } = await tensor.read();
+  return new Uint8Array(buffer, byteOffset, byteLength);
 }

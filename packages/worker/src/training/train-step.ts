@@ -17,6 +17,7 @@ import type { Parameters } from '../model/parameters.js';
 import type { Optimizer } from '../optim/optimizer.js';
 import type { Carry } from '../sequence/carry.js';
 import type { SequenceGroup } from '../sequence/sequence-group.js';
+import { gatherParameters, reduceGradients, squaredNorm, sumOverRanks } from './over-ranks.js';
 
 /** Elements behind the gradients that are summed over ranks with them: the loss, and who wants to stop, and how. */
 export const numExtra = 3;
@@ -83,8 +84,9 @@ export async function trainStep(
     training.carry?.passOn();
     writeWish(parameters, wish);
     reduceGradients(training);
-    const clip = optimizer.clip();
+    const clip = optimizer.clip(squaredNorm(training));
     optimizer.step(step, learningRate, clip);
+    gatherParameters(training);
     return { clip, bytes, extra: parameters.extra() };
   });
   const [clip, extra, bytes] = await Promise.all([
@@ -139,7 +141,7 @@ export async function validate(training: Training, batches: readonly Batch[]): P
     // One batch at a time in flight: nothing of it is needed later.
     await device.compute.sync();
   }
-  sumOverRanks(mesh, device, total);
+  sumOverRanks(mesh.world, total);
   const [loss] = await total.readNumbers();
   total.release();
   return loss!;
@@ -148,16 +150,4 @@ export async function validate(training: Training, batches: readonly Batch[]): P
 function writeWish(parameters: Parameters, { stop, save }: StopWish): void {
   const values = [Number(stop), Number(stop && save)];
   parameters.extra().view([2], extraStop).write(hostArray(parameters.dtype, values));
-}
-
-/** Sums gradients, loss and wishes over all ranks. */
-function reduceGradients({ device, mesh, parameters }: Training): void {
-  sumOverRanks(mesh, device, parameters.gradients);
-}
-
-function sumOverRanks({ world }: RankMesh, device: Device, tensor: Tensor): void {
-  if (world === null) return;
-  world.stream.wait(device.compute.record());
-  world.allReduce(tensor);
-  device.compute.wait(world.stream.record());
 }

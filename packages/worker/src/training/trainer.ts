@@ -9,10 +9,12 @@ import { createModel, parameterSpecs } from '../model/model.js';
 import { Parameters } from '../model/parameters.js';
 import { Optimizer } from '../optim/optimizer.js';
 import { learningRate } from '../optim/schedule.js';
+import { shardOfRank } from '../optim/shard.js';
 import type { TrainResult } from '../protocol/messages.js';
 import type { Plan } from '../protocol/plan.js';
 import { planOf, type RankContext } from '../rank-context.js';
 import { Carry } from '../sequence/carry.js';
+import { gatherMoments } from './gather-moments.js';
 import { checkpointContent, restore } from './train-state.js';
 import {
   numExtra,
@@ -67,9 +69,11 @@ class Trainer {
     const gemm = gemmInfo(device);
     context.log(`${device.native.cpuInfo().name}; matrix products by ${JSON.stringify(gemm)}`);
     const mesh = await connectMesh(context, device);
-    const parameters = new Parameters(device, parameterSpecs(jobSpec.model, layers), numExtra);
+    const shard = shardOfRank(jobSpec.parallel, context.env.rank);
+    const specs = parameterSpecs(jobSpec.model, layers);
+    const parameters = new Parameters(device, specs, numExtra, 'f32', shard.count);
     const model = createModel(jobSpec.model, layers, parameters);
-    const optimizer = new Optimizer(parameters, jobSpec.optimizer);
+    const optimizer = new Optimizer(parameters, jobSpec.optimizer, shard);
     const sequence = mesh.sp && {
       communicator: mesh.sp,
       strategy,
@@ -161,14 +165,17 @@ class Trainer {
     });
   }
 
-  /** Every rank holds all parameters, so rank 0 alone writes; the others meet it again in the next collective. */
+  /** Rank 0 alone writes; the others give it their moments, if it lacks them, and meet it again in the next collective. */
   private async save(): Promise<void> {
-    const { env, runDir, assignment, control } = this.context;
-    if (env.rank !== 0 || runDir === null || this.checkpointStep === this.step) return;
-    enterPhase(this.context.progress, 'checkpoint');
+    const { runDir, assignment, control } = this.context;
+    if (runDir === null || this.checkpointStep === this.step) return;
+    this.checkpointStep = this.step;
     const start = performance.now();
     const { parameters, optimizer, carry } = this.training;
-    const content = checkpointContent(parameters, optimizer, carry);
+    const shards = gatherMoments(this.training.mesh.world, optimizer);
+    if (shards === null) return;
+    enterPhase(this.context.progress, 'checkpoint');
+    const content = checkpointContent(parameters, shards, carry);
     const { jobSpec, mesh } = this.plan;
     const saved = {
       step: this.step,
@@ -179,7 +186,10 @@ class Trainer {
       data: this.data.position(this.step),
     };
     this.lastCheckpoint = await saveCheckpoint(runDir, content, saved, { keep: jobSpec.checkpoint.keep });
-    this.checkpointStep = this.step;
+    for (const { m, v } of shards) {
+      m.release();
+      v.release();
+    }
     const bytes = 3 * parameters.values.bytes;
     const saveMs = performance.now() - start;
     control.report({
