@@ -13,7 +13,7 @@ import {
   trainOnDocuments,
   withRanks,
 } from '../testing/train-on-documents.js';
-import { type Training, validate } from './train-step.js';
+import { type Training, trainStep, validate } from './train-step.js';
 
 const strategies = [...(await importUnits<Strategy>(new URL('../sp/', import.meta.url))).keys()];
 
@@ -125,6 +125,31 @@ test('packing ~> losses and gradient norms of every strategy and number of ranks
       assert.ok(Math.abs(lossError) < 1e-9, `${JSON.stringify(run)} step ${i + 1}, loss off by ${lossError}`);
       assert.ok(Math.abs(normError) < 1e-7, `${JSON.stringify(run)} step ${i + 1}, norm off by ${normError}`);
     }
+  }
+});
+
+test('packing ~> documents that go on in the next step, with the memory carried there, are those of one sequence', async () => {
+  const layers = spec.model.layers.filter(({ use }) => use !== 'softmax-attention');
+  const model = { ...spec.model, numLayers: layers.length, layers };
+  const numValid = numLabels(text, whole);
+  const { steps } = await trainOnDocuments({ ...spec, model }, { lengths: [256], text, windows: [whole] });
+  for (const lengths of [[64], [32, 32]]) {
+    const carrying = { ...spec, model, data: { ...spec.data, carry: true } };
+    const loss = await withRanks(carrying, { lengths }, async (ranks, sliceOf) => {
+      let sum = 0;
+      for (const start of [0, 64, 128, 192]) {
+        const window = { start, numTokens: 64, memoryStart: 0 };
+        const all = ranks.map((training, rank) => {
+          training.carry!.startStep(start);
+          const batch = packedBatch(text, [window], sliceOf(rank), numValid);
+          return trainStep(training, [batch], 1, 0, { stop: false, save: false });
+        });
+        sum += (await Promise.all(all))[0]!.loss;
+      }
+      return sum;
+    });
+    const error = loss / steps[0]!.loss - 1;
+    assert.ok(Math.abs(error) < 1e-10, `${lengths.length} ranks: loss off by ${error}`);
   }
 });
 
