@@ -4,7 +4,7 @@ import { BatchSchedule, type DataPosition } from './batch-schedule.js';
 import { CarriedSchedule } from './carried-schedule.js';
 import { allWindows, documentWindows, fullWindows, type TextCut } from './text-cut.js';
 import type { TextPart } from './text-part.js';
-import { openText, type TextOptions, type TextParts } from './text-source.js';
+import { openText, type TextParts } from './text-source.js';
 import { numLabels, type Window } from './window.js';
 
 /** Gives one rank its batches, from the plan alone. Ranks with the same dp index get slices of the same sequences. */
@@ -23,7 +23,7 @@ export class DataLoader {
     this.#plan = plan;
     this.#slice = plan.slices[rank % plan.mesh.sp]!;
     this.#dpIndex = Math.floor(rank / plan.mesh.sp);
-    this.#parts = openText(data as TextOptions);
+    this.#parts = openText(data);
     const { training, validation } = this.#parts;
     const { batchSize, sequenceLength } = data;
     const cutDocuments = (text: TextPart) =>

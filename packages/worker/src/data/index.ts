@@ -3,4 +3,4 @@ export { BatchSchedule, type DataPosition } from './batch-schedule.js';
 export { bigramEntropy } from './bigram-entropy.js';
 export { DataLoader } from './data-loader.js';
 export type { TextPart } from './text-part.js';
-export { openText, type TextOptions, type TextParts } from './text-source.js';
+export { openText, type TextParts } from './text-source.js';

@@ -1,5 +1,6 @@
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import { LongscanError } from '@longscan/kernels';
+import type { JobSpec } from '../protocol/job-spec.js';
 import { bytesFile } from './bytes-file.js';
 import { jsonlFile } from './jsonl-file.js';
 import type { TextFile, TextPart } from './text-part.js';
@@ -15,7 +16,7 @@ export interface TextParts {
 export interface TextOptions {
   readonly path: string;
   /** Default: bytes. */
-  readonly format?: 'bytes' | 'text' | 'jsonl';
+  readonly format?: JobSpec['data']['format'];
   /** Text that begins a document, where the format has no documents of its own; default null: one document. */
   readonly separator?: string | null;
   /** Documents follow one another in a sequence; default false: each is cut into sequences of its own. */
