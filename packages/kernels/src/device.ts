@@ -9,6 +9,8 @@ import { Tensor } from './tensor.js';
 export interface CpuDeviceOptions {
   /** Compute threads of this rank. */
   readonly threads?: number;
+  /** Cut work into the same parts whatever the number of threads, as deterministic mode needs; default: false. */
+  readonly fixedPartition?: boolean;
   /** Fill fresh memory with NaN; default: LONGSCAN_POISON=1 in the environment. */
   readonly poison?: boolean;
 }
@@ -31,10 +33,9 @@ export class Device {
   constructor(
     readonly kind: 'cpu' | 'shape',
     readonly native: Native,
-    threads: number,
-    poison: boolean,
+    { threads = 1, fixedPartition = false, poison = false }: CpuDeviceOptions = {},
   ) {
-    this.context = native.contextCreate(threads, poison);
+    this.context = native.contextCreate(threads, fixedPartition, poison);
     this.compute = this.createStream('compute');
   }
 
@@ -128,12 +129,12 @@ export class Device {
 /** Opens the CPU. @throws LongscanError E-ADDON if the addon is not built. */
 export function openCpuDevice(options: CpuDeviceOptions = {}): Device {
   const poison = options.poison ?? process.env.LONGSCAN_POISON === '1';
-  return new Device('cpu', loadAddon(), options.threads ?? 1, poison);
+  return new Device('cpu', loadAddon(), { ...options, poison });
 }
 
 /** A device on which every op only declares shapes: the planner reads sizes, memory and FLOPs from the real model code. */
 export function openShapeDevice(): Device {
-  return new Device('shape', createShapeNative(), 1, false);
+  return new Device('shape', createShapeNative());
 }
 
 function collectTensors(value: unknown, found: Set<Tensor>): void {

@@ -6,7 +6,7 @@
  * function only enqueues. A test compares names and arities with the addon.
  */
 export interface Native {
-  contextCreate(numThreads: number, poison: boolean): number;
+  contextCreate(numThreads: number, fixedPartition: boolean, poison: boolean): number;
   contextClose(context: number): void;
   contextStats(context: number, resetPeak: boolean): MemoryStats;
   streamCreate(context: number, name: string): number;

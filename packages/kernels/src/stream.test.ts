@@ -140,4 +140,30 @@ test('closing a device ends what is held, and its awaits reject', async () => {
   assert.is((await pending).code, 'E-STREAM');
 });
 
+for (const fixedPartition of [false, true]) {
+  const partition = fixedPartition ? 'a fixed partition' : 'one part per thread';
+  test(`streams that want the threads at the same time, ${partition}`, async () => {
+    const device = openCpuDevice({ threads: 3, fixedPartition });
+    try {
+      // Large enough to be cut.
+      const size = 100_003;
+      const streams = [device.compute, device.createStream('second')];
+      const one = fromArray(device, new Float32Array(size).fill(1), [size]);
+      const sums = streams.map(() => fromArray(device, new Float32Array(size), [size]));
+      await device.compute.sync();
+      const rounds = 100;
+      for (let round = 0; round < rounds; round++) {
+        streams.forEach((stream, i) => {
+          device.native.axpy(stream.id, 1, one.id, sums[i]!.id);
+        });
+      }
+      for (const [i, sum] of sums.entries()) {
+        assert.ok((await sum.read(streams[i])).every((value) => value === rounds));
+      }
+    } finally {
+      device.close();
+    }
+  });
+}
+
 test.run();

@@ -46,9 +46,11 @@ Napi::Value number(Args& args, double value) {
 
 Napi::Value contextCreate(Args& args) {
   const auto numThreads = static_cast<int>(args.integer("numThreads"));
+  const bool fixedPartition = args.flag("fixedPartition");
   const bool poison = args.flag("poison");
   args.check(numThreads >= 1 && numThreads <= 1024, "numThreads is not between 1 and 1024");
-  return number(args, args.data().contexts.add(std::make_shared<Context>(numThreads, poison)));
+  return number(args, args.data().contexts.add(
+                          std::make_shared<Context>(numThreads, fixedPartition ? fixedParts : 0, poison)));
 }
 
 Napi::Value contextClose(Args& args) {
@@ -227,7 +229,7 @@ Napi::Value cpuLimit(Args& args) {
 }  // namespace
 
 void registerRuntime(Registry& registry) {
-  registry.add("contextCreate", 2, contextCreate);
+  registry.add("contextCreate", 3, contextCreate);
   registry.add("contextClose", 1, contextClose);
   registry.add("contextStats", 2, contextStats);
   registry.add("streamCreate", 2, streamCreate);

@@ -16,7 +16,7 @@ namespace longscan {
 /// and who must be told when one of them fails. Tests hold several in one process.
 class Context {
  public:
-  Context(int numThreads, bool poison) : allocator_(poison), pool_(numThreads) {}
+  Context(int numThreads, int numParts, bool poison) : allocator_(poison), pool_(numThreads, numParts) {}
   ~Context() { close(); }
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;

@@ -4,7 +4,8 @@
 
 namespace longscan {
 
-ThreadPool::ThreadPool(int numThreads) : numThreads_(numThreads < 1 ? 1 : numThreads) {
+ThreadPool::ThreadPool(int numThreads, int numParts)
+    : numThreads_(numThreads < 1 ? 1 : numThreads), numParts_(numParts < 1 ? numThreads_ : numParts) {
   for (int i = 1; i < numThreads_; i++) threads_.emplace_back([this, i] { serve(i); });
 }
 
@@ -17,12 +18,24 @@ ThreadPool::~ThreadPool() {
   for (auto& thread : threads_) thread.join();
 }
 
-void ThreadPool::runRange(int thread) {
-  const int64_t begin = count_ * thread / numThreads_;
-  const int64_t end = count_ * (thread + 1) / numThreads_;
-  if (begin == end) return;
+namespace {
+
+/// Calls `body` for parts [first, last) of `numParts`; empty ones are left out.
+void runParts(const std::function<void(int64_t, int64_t)>& body, int64_t count, int64_t numParts,
+              int64_t first, int64_t last) {
+  for (int64_t part = first; part < last; part++) {
+    const int64_t begin = count * part / numParts;
+    const int64_t end = count * (part + 1) / numParts;
+    if (begin < end) body(begin, end);
+  }
+}
+
+}  // namespace
+
+void ThreadPool::runShare(int thread) {
+  const int64_t parts = numParts_;
   try {
-    (*body_)(begin, end);
+    runParts(*body_, count_, parts, parts * thread / numThreads_, parts * (thread + 1) / numThreads_);
   } catch (...) {
     std::lock_guard<std::mutex> lock(mutex_);
     if (!error_) error_ = std::current_exception();
@@ -30,6 +43,11 @@ void ThreadPool::runRange(int thread) {
 }
 
 void ThreadPool::run(int64_t count, const std::function<void(int64_t, int64_t)>& body) {
+  const std::unique_lock<std::mutex> caller(caller_, std::try_to_lock);
+  if (numThreads_ == 1 || !caller.owns_lock()) {
+    runParts(body, count, numParts_, 0, numParts_);
+    return;
+  }
   {
     std::lock_guard<std::mutex> lock(mutex_);
     body_ = &body;
@@ -39,7 +57,7 @@ void ThreadPool::run(int64_t count, const std::function<void(int64_t, int64_t)>&
     round_++;
   }
   start_.notify_all();
-  runRange(0);
+  runShare(0);
   std::unique_lock<std::mutex> lock(mutex_);
   finish_.wait(lock, [&] { return numRunning_ == 0; });
   if (error_) std::rethrow_exception(error_);
@@ -55,7 +73,7 @@ void ThreadPool::serve(int thread) {
       if (closing_) return;
       seen = round_;
     }
-    runRange(thread);
+    runShare(thread);
     {
       std::lock_guard<std::mutex> lock(mutex_);
       numRunning_--;

@@ -9,25 +9,30 @@
 
 namespace longscan {
 
-/// The compute threads of a rank. `run` splits `[0, count)` into one contiguous range per thread: a fixed
-/// partition, so results do not depend on timing. One caller at a time (the compute stream).
+/// The compute threads of a rank. `run` splits `[0, count)` into contiguous ranges, `numParts` of them: a
+/// partition that does not depend on timing, nor on the number of threads if it is fixed.
 class ThreadPool {
  public:
-  explicit ThreadPool(int numThreads);
+  /// `numParts` 0: one range per thread.
+  explicit ThreadPool(int numThreads, int numParts = 0);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   int numThreads() const { return numThreads_; }
-  /// Calls `body(begin, end)` on each thread's range; the caller takes the first range. Rethrows the first
-  /// exception.
+  int numParts() const { return numParts_; }
+  /// Calls `body(begin, end)` for each range, the first ones on the calling thread; on it alone while another
+  /// stream has the threads. Rethrows the first exception.
   void run(int64_t count, const std::function<void(int64_t begin, int64_t end)>& body);
 
  private:
   void serve(int thread);
-  void runRange(int thread);
+  void runShare(int thread);
 
   const int numThreads_;
+  const int numParts_;
+  /// Held by the stream that has the threads.
+  std::mutex caller_;
   std::mutex mutex_;
   std::condition_variable start_;
   std::condition_variable finish_;
@@ -40,13 +45,16 @@ class ThreadPool {
   std::vector<std::thread> threads_;
 };
 
+/// Ranges of a fixed partition.
+constexpr int fixedParts = 16;
+
 /// Elements of a flat pointwise op below which a second thread costs more than it saves.
 constexpr int64_t parallelGrain = 32768;
 
-/// `pool.run`, but on the calling thread alone when the work is small.
+/// `pool.run`, but in one range on the calling thread when the work is small.
 inline void parallelFor(ThreadPool& pool, int64_t count, int64_t workPerItem,
                         const std::function<void(int64_t, int64_t)>& body) {
-  if (pool.numThreads() == 1 || count * workPerItem < parallelGrain) {
+  if (pool.numParts() == 1 || count * workPerItem < parallelGrain) {
     body(0, count);
   } else {
     pool.run(count, body);

@@ -28,7 +28,7 @@ function journalingDevice(journal: Journal): Device {
       };
     },
   });
-  return new Device('shape', native, 1, false);
+  return new Device('shape', native);
 }
 
 function journalingGroup(journal: Journal): SequenceGroup {

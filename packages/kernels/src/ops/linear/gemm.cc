@@ -35,14 +35,14 @@ Gemm<T> part(const Gemm<T>& g, bool alongRows, int64_t begin, int64_t end) {
 template <typename T, typename Compute>
 void cut(ThreadPool& pool, const Gemm<T>& g, Compute compute) {
   if (g.m == 0 || g.n == 0) return;
-  if (pool.numThreads() == 1 || g.m * g.n * g.k < parallelProduct) {
+  if (pool.numParts() == 1 || g.m * g.n * g.k < parallelProduct) {
     compute(g);
     return;
   }
   const bool alongRows = g.m >= g.n;
   const int64_t length = alongRows ? g.m : g.n;
-  // Short sides are cut finer, so that all threads have a part.
-  const int64_t unit = length >= cutUnit * pool.numThreads() ? cutUnit : 1;
+  // Short sides are cut finer, so that every part has something.
+  const int64_t unit = length >= cutUnit * pool.numParts() ? cutUnit : 1;
   pool.run((length + unit - 1) / unit, [&](int64_t begin, int64_t end) {
     compute(part(g, alongRows, begin * unit, std::min(end * unit, length)));
   });

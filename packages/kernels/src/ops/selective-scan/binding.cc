@@ -18,13 +18,13 @@ void runBlocks(ThreadPool& pool, const Task& task,
                             kernel);
 }
 
-/// Runs the backward kernel, a fixed share of the channels per thread. dB and dC sum over channels: each
+/// Runs the backward kernel, a fixed share of the channels per part. dB and dC sum over channels: each
 /// share but the first has sums of its own, added in order afterwards.
 template <typename Real>
 void runBackward(ThreadPool& pool, const SelectiveScanBackward<Real>& task) {
   const auto& call = task.call;
   const int64_t numBlocks = numLaneBlocks(call.D);
-  const int64_t numShares = std::min<int64_t>(pool.numThreads(), numBlocks);
+  const int64_t numShares = std::min<int64_t>(pool.numParts(), numBlocks);
   const int64_t size = call.B * call.T * call.N;
   std::vector<Real> sums(static_cast<size_t>((numShares - 1) * 2 * size));
   const int64_t channelsPerShare = (numBlocks + numShares - 1) / numShares * laneBlock;
