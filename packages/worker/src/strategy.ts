@@ -8,6 +8,8 @@ export type Direction = 'forward' | 'reverse';
 export interface SegmentBytes {
   readonly state: number;
   readonly transition: number;
+  /** Segments that a rank holds, each of these bytes; more than 1 in deterministic mode only. */
+  readonly units?: number;
 }
 
 /** What a link between neighbouring ranks costs; latency and per-message gap kept apart. */

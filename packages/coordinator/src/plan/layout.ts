@@ -1,4 +1,5 @@
-import { type JobSpec, LongscanError, type Mesh, type Slice } from '@longscan/worker/protocol';
+import { LongscanError, type Mesh, type Slice } from '@longscan/worker/protocol';
+import { canonicalSegments, fills, pieceLength, type UnitKeys } from './canonical-units.js';
 
 /** How a job's tokens lie on its ranks. */
 export interface Layout {
@@ -11,11 +12,7 @@ export interface Layout {
 }
 
 /** The keys of a job that decide its layout. */
-export interface LayoutKeys {
-  readonly parallel: Pick<JobSpec['parallel'], 'sp' | 'dp'>;
-  readonly data: Pick<JobSpec['data'], 'sequenceLength' | 'batchSize' | 'accumulate'>;
-  readonly model: Pick<JobSpec['model'], 'chunk'>;
-}
+export type LayoutKeys = UnitKeys;
 
 /**
  * Cuts the sequence into one slice per sp rank and the batch into one share per dp rank.
@@ -25,8 +22,13 @@ export function layOut(job: LayoutKeys): Layout {
   const { sp, dp } = job.parallel;
   const { sequenceLength, batchSize, accumulate } = job.data;
   if (batchSize % (dp * accumulate) !== 0) throw unevenBatch(batchSize, dp * accumulate);
-  const sliceLength = sliceLengthFor(sequenceLength, sp, job.model.chunk);
-  if (sliceLength * (sp - 1) >= sequenceLength) throw emptySlice(job, sliceLength);
+  // In deterministic mode padding follows from the segments, so that it is the same on every mesh.
+  const segmentsPerRank = (canonicalSegments(job) ?? sp) / sp;
+  const segmentLength = pieceLength(sequenceLength, sp * segmentsPerRank, job.model.chunk);
+  const sliceLength = segmentsPerRank * segmentLength;
+  if (!Number.isInteger(segmentsPerRank) || sliceLength * (sp - 1) >= sequenceLength) {
+    throw emptySlice(job, sliceLength);
+  }
   const paddedLength = sliceLength * sp;
   const slices = Array.from({ length: sp }, (_, index) => {
     const start = index * sliceLength;
@@ -39,11 +41,6 @@ export function layOut(job: LayoutKeys): Layout {
     padTokens: paddedLength - sequenceLength,
     sequencesPerRank: batchSize / dp,
   };
-}
-
-/** Tokens of a slice: whole chunks, as few as hold the sequence. */
-function sliceLengthFor(sequenceLength: number, sp: number, chunk: number): number {
-  return Math.ceil(sequenceLength / (sp * chunk)) * chunk;
 }
 
 function unevenBatch(batchSize: number, divisor: number): LongscanError {
@@ -64,8 +61,7 @@ function emptySlice(job: LayoutKeys, sliceLength: number): LongscanError {
   const { sp } = job.parallel;
   const { chunk } = job.model;
   const numFilled = Math.ceil(sequenceLength / sliceLength);
-  const isFilled = (ranks: number, tokens: number) =>
-    sliceLengthFor(sequenceLength, ranks, tokens) * (ranks - 1) < sequenceLength;
+  const isFilled = (ranks: number, tokens: number) => fills(sequenceLength, ranks, tokens);
   const fixes = [`data.sequenceLength >= ${sliceLength * (sp - 1) + 1}`];
   const smallerSp = descending(sp - 1).find((ranks) => isFilled(ranks, chunk));
   if (smallerSp !== undefined) fixes.push(`parallel.sp = ${smallerSp}`);

@@ -7,13 +7,14 @@ import type { StrategyCost } from './strategies.js';
 /**
  * What each strategy would cost in one step: every recurrence call scans once forward and once in reverse, and every halo
  * goes to the next rank and its gradient back, and softmax attention fetches keys and values. Nothing is counted as overlapped, so this is an upper bound of the exposed
- * time. Fastest first, equals by name.
+ * time. Fastest first, equals by name. `units`: segments that a rank holds, in deterministic mode.
  */
 export function modelStrategies(
   sp: number,
   { recurrences, halos, gathers }: Pick<ModelTrace, 'recurrences' | 'halos' | 'gathers'>,
   strategies: readonly StrategyCost[],
   fabric: Fabric,
+  units = 1,
 ): ModelledStrategy[] {
   const haloBytes = halos.reduce((sum, { bytes }) => sum + bytes, 0);
   const haloSeconds = halos.length * fabric.latencyS + haloBytes / fabric.bandwidthBytesPerS;
@@ -25,7 +26,7 @@ export function modelStrategies(
       (bytes, rank) => bytes + haloBytes * (Number(rank < sp - 1) + Number(rank > 0)),
     );
     for (const { stateBytes, transitionBytes } of recurrences) {
-      const scan = strategy.cost(sp, { state: stateBytes, transition: transitionBytes }, fabric);
+      const scan = strategy.cost(sp, { state: stateBytes, transition: transitionBytes, units }, fabric);
       seconds += 2 * scan.seconds;
       for (let rank = 0; rank < sp; rank++) {
         // The reverse scan is the same one with the ranks counted from the other end.

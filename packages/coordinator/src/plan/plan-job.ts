@@ -1,11 +1,11 @@
 import { traceModel } from '@longscan/worker';
-import type { JobSpec, Plan } from '@longscan/worker/protocol';
+import { type JobSpec, LongscanError, type Plan } from '@longscan/worker/protocol';
 import { checkCarry } from './check-carry.js';
 import { checkLayers } from './check-layers.js';
 import { loopbackTcp } from './fabric.js';
 import { layOut } from './layout.js';
 import { plan } from './plan.js';
-import { loadStrategies } from './strategies.js';
+import { loadStrategies, type StrategyCost } from './strategies.js';
 
 /**
  * Plans a job: lays it out, traces its model with shapes alone, and has the installed strategies estimate their cost.
@@ -27,7 +27,23 @@ export async function planJob(
     numSlices: layout.mesh.sp,
     modules: layerModules,
   });
-  const strategies = await loadStrategies();
+  const strategies = strategiesFor(jobSpec, await loadStrategies());
   checkLayers(jobSpec, layout, trace, strategies);
   return plan({ jobSpec, layout, trace, strategies, fabric: loopbackTcp });
+}
+
+/** In deterministic mode only strategies that hand a state on unit by unit. @throws LongscanError E-STRATEGY for another */
+function strategiesFor({ job, parallel }: JobSpec, installed: readonly StrategyCost[]): StrategyCost[] {
+  if (!job.deterministic) return [...installed];
+  const able = installed.filter(({ keepsUnits }) => keepsUnits);
+  const names = able.map(({ name }) => name);
+  if (parallel.sp === 1 || parallel.strategy === 'auto' || names.includes(parallel.strategy)) return able;
+  throw new LongscanError({
+    code: 'E-STRATEGY',
+    where: 'parallel.strategy',
+    found: `"${parallel.strategy}" in deterministic mode: it adds in an order that depends on the number of ranks`,
+    expected: 'a strategy that hands states on unit by unit',
+    fix: [...names.map((name) => `parallel.strategy = "${name}"`), 'job.deterministic = false'].join(', or '),
+    exitCode: 2,
+  });
 }

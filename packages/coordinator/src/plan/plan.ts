@@ -1,4 +1,5 @@
 import type { JobSpec, ModelledStrategy, ModelTrace, Plan } from '@longscan/worker/protocol';
+import { canonicalSegments } from './canonical-units.js';
 import { ableStrategies } from './check-layers.js';
 import type { Fabric } from './fabric.js';
 import type { Layout } from './layout.js';
@@ -23,7 +24,8 @@ const numMoments = 2;
 export function plan({ jobSpec, layout, trace, strategies, fabric }: PlanInputs): Plan {
   const { sp } = layout.mesh;
   const able = ableStrategies(sp, trace, strategies);
-  const modelled = modelStrategies(sp, trace, able, fabric);
+  const units = (canonicalSegments(jobSpec) ?? sp) / sp;
+  const modelled = modelStrategies(sp, trace, able, fabric, units);
   const strategy = chooseStrategy(jobSpec, modelled);
   const parameterBytes = trace.numParameters * bytesPerF32;
   const tokensPerRank = layout.sequencesPerRank * (layout.paddedLength / sp);

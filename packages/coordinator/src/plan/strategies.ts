@@ -2,7 +2,7 @@ import type { Strategy } from '@longscan/worker';
 import { importUnit, listUnits } from '../units.js';
 
 /** The planner's view of an SP strategy: pure arithmetic, no communicator. */
-export type StrategyCost = Pick<Strategy, 'name' | 'cost' | 'serial'>;
+export type StrategyCost = Pick<Strategy, 'name' | 'cost' | 'serial' | 'keepsUnits'>;
 
 /** Every strategy of the worker's sp folder. */
 export async function loadStrategies(): Promise<StrategyCost[]> {

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { openText } from '@longscan/worker/data';
 import { type JobFile, type JobSpec, LongscanError } from '@longscan/worker/protocol';
+import { canonicalSegments, unitProblems } from '../plan/canonical-units.js';
 import { layOut } from '../plan/layout.js';
 import { checkSchema } from './check-schema.js';
 import { checkValues } from './check-values.js';
@@ -47,6 +48,7 @@ export async function checkJob(
     'parallel.sp',
     'parallel.dp',
     'data.sequenceLength',
+    'job.canonicalSegments',
     'data.batchSize',
     'data.accumulate',
     'model.chunk',
@@ -56,11 +58,20 @@ export async function checkJob(
 
   const { layer: _defaults, ...model } = job.model;
   const isMlpDerived = model.mlp === 'auto';
+  const areSegmentsDerived = job.job.deterministic && job.job.canonicalSegments === 0;
   const mlp = model.mlp === 'auto' ? swigluWidth(model.dModel) : model.mlp;
   return {
-    jobSpec: { ...job, model: { ...model, mlp, layers }, data },
+    jobSpec: {
+      ...job,
+      job: { ...job.job, canonicalSegments: canonicalSegments(job) ?? 0 },
+      model: { ...model, mlp, layers },
+      data,
+    },
     originOf(key) {
       if (key === 'model.mlp' && isMlpDerived) return { kind: 'derived', from: 'model.dModel' };
+      if (key === 'job.canonicalSegments' && areSegmentsDerived) {
+        return { kind: 'derived', from: 'data.sequenceLength' };
+      }
       return merged.originOf(key) ?? { kind: 'default' };
     },
   };
@@ -82,11 +93,16 @@ function absolutePaths(data: JobSpec['data'], baseDir: string): JobSpec['data'] 
 
 /** Whether every rank gets something to do is known before anything is launched too. */
 function checkLayout(job: JobFile, merged: MergedJob, problems: ProblemList): void {
+  const add = ({ parts }: LongscanError) =>
+    problems.add({ ...parts, where: merged.placeOf(parts.where.split('.')) });
+  const ofUnits = unitProblems(job);
+  for (const problem of ofUnits) add(problem);
+  if (ofUnits.length > 0) return;
   try {
     layOut(job);
   } catch (error) {
     if (!(error instanceof LongscanError)) throw error;
-    problems.add({ ...error.parts, where: merged.placeOf(error.parts.where.split('.')) });
+    add(error);
   }
 }
 

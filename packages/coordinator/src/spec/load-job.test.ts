@@ -119,8 +119,6 @@ test('a section that is no table, and a --set below a value', async () => {
 
 test('what later versions will do is refused, never ignored', async () => {
   const set = {
-    'job.deterministic': true,
-    'job.canonicalSegments': 4,
     'model.precision': 'bf16',
     'data.format': 'parquet',
     'data.tokenizer': 'bpe.json',
@@ -146,9 +144,27 @@ test('what later versions will do is refused, never ignored', async () => {
     'error[E-REG] --set launch.launcher: unknown launcher "locl", expected one of local. Fix: did you mean local?',
   ]);
   assert.is(
-    lines[2],
+    lines[0],
     'error[E-CFG-UNSUPPORTED] --set model.precision: "bf16", expected "f32". Fix: bf16 is not in this version of longscan',
   );
+});
+
+test('deterministic mode: powers of two, and nothing that adds in another order', async () => {
+  const set = ['job.canonicalSegments=6', 'parallel.sp=8', 'parallel.dp=3', 'data.batchSize=9'];
+  assert.equal(await errorsOf(good, ['job.deterministic=true', 'data.carry=true', ...set]), [
+    'error[E-CFG-VALUE] --set job.canonicalSegments: 6 in deterministic mode, expected a power of two. Fix: job.canonicalSegments = 4 or 8',
+    'error[E-CFG-VALUE] --set parallel.dp: 3 in deterministic mode, expected a power of two. Fix: parallel.dp = 2 or 4',
+    'error[E-CFG-VALUE] --set data.batchSize: 9 in deterministic mode, expected a power of two. Fix: data.batchSize = 8 or 16',
+    'error[E-CFG-VALUE] --set data.carry: true in deterministic mode, whose sequences begin with an empty memory, expected false. Fix: data.carry = false, or job.deterministic = false',
+  ]);
+  assert.equal(await errorsOf(good, ['job.deterministic=true', 'job.canonicalSegments=4', 'parallel.sp=8']), [
+    'error[E-CFG-VALUE] --set parallel.sp: 8 ranks for 4 canonical segments of a sequence, expected at least one whole segment on every rank. Fix: parallel.sp = 4, or job.canonicalSegments = 8 for every run of the job',
+  ]);
+  assert.equal(await errorsOf(good, ['job.canonicalSegments=4']), [
+    'error[E-CFG-VALUE] --set job.canonicalSegments: 4 without job.deterministic, expected no such key. Fix: job.deterministic = true',
+  ]);
+  const { jobSpec } = await checkToml(good, ['job.deterministic=true']);
+  assert.is(jobSpec.job.canonicalSegments, 8);
 });
 
 test('rules between keys', async () => {

@@ -11,8 +11,6 @@ interface Limit {
 
 /** Refused and never ignored: a setting without effect is worse than an error. */
 const limits: readonly Limit[] = [
-  { key: 'job.deterministic', feature: 'deterministic mode', values: [false] },
-  { key: 'job.canonicalSegments', feature: 'deterministic mode', values: [0] },
   { key: 'model.precision', feature: 'bf16', values: ['f32'] },
   { key: 'data.format', feature: 'this format', values: ['bytes', 'text', 'jsonl'] },
   { key: 'data.tokenizer', feature: 'tokenisation', values: [null] },

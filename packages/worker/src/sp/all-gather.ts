@@ -12,7 +12,8 @@ export default defineStrategy({
   name: 'all-gather',
   paper: 'https://arxiv.org/abs/2502.07563',
   cost(worldSize, bytes, link) {
-    const perRank = (worldSize - 1) * (bytes.state + bytes.transition);
+    const { state, transition, units = 1 } = bytes;
+    const perRank = (worldSize - 1) * units * (state + transition);
     return {
       seconds: (worldSize - 1) * link.latencyS + perRank / link.bandwidthBytesPerS,
       bytesSentByRank: Array.from({ length: worldSize }, () => perRank),

@@ -1,4 +1,11 @@
-import { add, createInProcessGroup, type Device, type DType, openCpuDevice } from '@longscan/kernels';
+import {
+  add,
+  createInProcessGroup,
+  type Device,
+  type DType,
+  openCpuDevice,
+  TokenUnits,
+} from '@longscan/kernels';
 import { defineLayer, type Layer } from '../layer.js';
 import { loadStrategy } from '../load-strategy.js';
 import { type LoadedLayer, loadLayers } from '../model/load-layers.js';
@@ -32,6 +39,8 @@ export interface TrainingRanksOptions {
   readonly dp?: number;
   /** Compute threads of a rank; default 1. */
   readonly threads?: number;
+  /** Deterministic mode: canonical segments of a sequence. */
+  readonly segments?: number;
 }
 
 /**
@@ -39,14 +48,16 @@ export interface TrainingRanksOptions {
  * is sharded if the job says so.
  */
 export async function openTrainingRanks(spec: JobSpec, options: TrainingRanksOptions): Promise<Training[]> {
-  const { lengths, dtype = 'f32', dp = 1, threads = 1 } = options;
+  const { lengths, dtype = 'f32', dp = 1, threads = 1, segments } = options;
   const sp = lengths.length;
   const layers: LoadedLayer[] = [
     ...(await loadLayers(spec.model)),
     { layer: lookingBack, config: {}, file: null },
   ];
   const strategy = await loadStrategy(options.strategy);
-  const devices = Array.from({ length: dp * sp }, () => openCpuDevice({ poison: true, threads }));
+  const devices = Array.from({ length: dp * sp }, () =>
+    openCpuDevice({ poison: true, threads, fixedPartition: segments !== undefined }),
+  );
   const group = (members: readonly Device[], axis: string) =>
     members.length > 1 ? createInProcessGroup(members, { axis }) : members.map(() => null);
   const world = group(devices, 'world');
@@ -54,6 +65,7 @@ export async function openTrainingRanks(spec: JobSpec, options: TrainingRanksOpt
   const communicators = rows.flatMap((row, i) => group(row, `sp-${i}`));
   const slices = slicesOf(lengths);
   return devices.map((device, rank) => {
+    if (segments !== undefined) device.units = new TokenUnits(segments / sp);
     const shard = shardOfRank({ ...spec.parallel, sp, dp }, rank);
     const specs = parameterSpecs(spec.model, layers);
     const parameters = new Parameters(device, specs, numExtra, dtype, shard.count);

@@ -1,4 +1,3 @@
-import { TokenUnits } from '@longscan/kernels';
 import { randomSource } from '@longscan/kernels/testing';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -39,8 +38,8 @@ function specOf(layers: readonly string[], recompute = false): JobSpec {
 async function train(spec: JobSpec, run: Run) {
   const { sp, dp = 1, strategy = 'ring', threads = 1, accumulate = 1, packed = false, steps = 20 } = run;
   const length = sequenceLength / sp;
-  const ranks = await openTrainingRanks(spec, { lengths: Array(sp).fill(length), strategy, dp, threads });
-  for (const { device } of ranks) device.units = new TokenUnits(segments / sp);
+  const lengths = Array<number>(sp).fill(length);
+  const ranks = await openTrainingRanks(spec, { lengths, strategy, dp, threads, segments });
   const perRow = numSequences / dp;
   const batchesOf = (step: number, rank: number): Batch[] => {
     const first = Math.floor(rank / sp) * perRow;
@@ -127,7 +126,7 @@ const meshes: readonly Run[] = [
   { sp: 4, strategy: 'all-gather' },
   { sp: 8 },
   { sp: 2, dp: 2, strategy: 'all-gather' },
-  { sp: 1, dp: 2 },
+  { sp: 1, dp: 2, threads: 3 },
   { sp: 1, accumulate: 2 },
 ];
 const models = {

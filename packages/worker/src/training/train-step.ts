@@ -18,6 +18,7 @@ import type { Optimizer } from '../optim/optimizer.js';
 import type { Carry } from '../sequence/carry.js';
 import type { SequenceGroup } from '../sequence/sequence-group.js';
 import { gatherParameters, reduceGradients, squaredNorm, sumOverRanks } from './over-ranks.js';
+import { SequenceSums, sequencesOf, validateSequences } from './sequence-sums.js';
 
 /** Elements behind the gradients that are summed over ranks with them: the loss, and who wants to stop, and how. */
 export const numExtra = 3;
@@ -59,13 +60,15 @@ export interface Training {
 /** A training step: enqueues all of it, then waits for the one read-back of its results. `step` counts from 1. */
 export async function trainStep(
   training: Training,
-  batches: readonly Batch[],
+  microBatches: readonly Batch[],
   step: number,
   learningRate: number,
   wish: StopWish,
 ): Promise<StepResult> {
   const { device, mesh, parameters, optimizer } = training;
+  const batches = device.units === null ? microBatches : sequencesOf(microBatches);
   const results = device.scope(() => {
+    const sums = device.units && new SequenceSums(training);
     fill(parameters.gradients, 0);
     // Before the step, then after each micro-batch's forward and after its backward pass.
     const bytes = zeros(device, [1 + 2 * batches.length], 'f64');
@@ -73,6 +76,7 @@ export async function trainStep(
     mesh.sp?.stream.wait(device.compute.record());
     mesh.sp?.recordBytesSent(bytes, 0);
     for (const [i, batch] of batches.entries()) {
+      if (i > 0) sums?.next();
       const { result: loss, tape } = device.record(() =>
         device.scope(() => forward(training, batch, training.carry)),
       );
@@ -83,7 +87,8 @@ export async function trainStep(
     }
     training.carry?.passOn();
     writeWish(parameters, wish);
-    reduceGradients(training);
+    if (sums !== null) sums.finish();
+    else reduceGradients(training);
     const clip = optimizer.clip(squaredNorm(training));
     optimizer.step(step, learningRate, clip);
     gatherParameters(training);
@@ -112,10 +117,12 @@ export async function trainStep(
 
 /** This rank's part of the mean loss over all valid tokens, [1]. */
 function forward({ device, model, sequence }: Training, batch: Batch, carry: Carry | null): Tensor {
-  const shape = [batch.numSequences, batch.sliceLength];
-  const tokens = fromArray(device, batch.tokens, shape, 'i32');
-  const labels = fromArray(device, batch.labels, shape, 'i32');
-  const resets = batch.resets && fromArray(device, batch.resets, shape, 'i32');
+  const ofTokens = (values: Int32Array) => {
+    const tensor = fromArray(device, values, [batch.numSequences, batch.sliceLength], 'i32');
+    return device.units?.mark(tensor) ?? tensor;
+  };
+  const [tokens, labels] = [ofTokens(batch.tokens), ofTokens(batch.labels)];
+  const resets = batch.resets && ofTokens(batch.resets);
   const openTokens = batch.openTokens && fromArray(device, batch.openTokens, [batch.numSequences], 'i32');
   const contexts =
     carry === null
@@ -132,6 +139,9 @@ function forward({ device, model, sequence }: Training, batch: Batch, carry: Car
 export async function validate(training: Training, batches: readonly Batch[]): Promise<number> {
   const { device, mesh } = training;
   if (batches.length === 0) return Number.NaN;
+  if (device.units !== null) {
+    return validateSequences(training, batches, (batch) => forward(training, batch, null));
+  }
   const total = zeros(device, [1], training.parameters.dtype);
   for (const batch of batches) {
     device.scope(() => {

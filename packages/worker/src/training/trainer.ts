@@ -1,4 +1,4 @@
-import { gemmInfo, LongscanError, openCpuDevice } from '@longscan/kernels';
+import { gemmInfo, LongscanError, openCpuDevice, TokenUnits } from '@longscan/kernels';
 import { saveCheckpoint } from '../checkpoint/index.js';
 import { enterPhase, enterStep } from '../control/progress.js';
 import { bigramEntropy, DataLoader } from '../data/index.js';
@@ -65,7 +65,13 @@ class Trainer {
     const layers = await loadLayers(jobSpec.model, context.assignment.layerModules);
     const strategy = await loadStrategy(plan.strategy);
     const data = new DataLoader(plan, context.env.rank);
-    const device = openCpuDevice({ threads: context.env.numThreads });
+    const device = openCpuDevice({
+      threads: context.env.numThreads,
+      fixedPartition: jobSpec.job.deterministic,
+    });
+    if (jobSpec.job.deterministic) {
+      device.units = new TokenUnits(jobSpec.job.canonicalSegments / plan.mesh.sp);
+    }
     const gemm = gemmInfo(device);
     context.log(`${device.native.cpuInfo().name}; matrix products by ${JSON.stringify(gemm)}`);
     const mesh = await connectMesh(context, device);
