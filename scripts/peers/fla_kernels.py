@@ -1,6 +1,7 @@
 """Times longscan's CUDA kernels beside flash-linear-attention's at the same shapes in one run, and compares errors.
 
 usage: PYTHONPATH=<flash-linear-attention checkout> python3 fla_kernels.py LIBRARY.so OUT.jsonl [op,op] [T,T] [H,K,V]
+Without the peer on PYTHONPATH only longscan is timed.
 B = 1, bf16 (gates f32). Milliseconds: median, 5th and 95th percentile, by CUDA events; `graph`: replays of a CUDA graph,
 which leave out the cost of launching. Peak memory: beyond the inputs, forward and backward. With Triton 3.4 to 3.7.0 on
 Hopper the peer refuses some gated backward passes because Triton computes them wrongly: to time them, take that check
@@ -8,6 +9,7 @@ out of its checkout and say so beside the numbers.
 """
 
 import importlib
+import importlib.util
 import json
 import os
 import statistics
@@ -46,8 +48,6 @@ def runs_of(kernels, op, tensors):
     """What is timed, by name."""
     q, k, v, g, dO = tensors
     leaves = [x.detach().requires_grad_() for x in (q, k, v, g) if x is not None]
-    peer = peer_of(op)
-
     def peer_forward():
         return peer(*leaves[:3], leaves[3] if g is not None else None)
 
@@ -62,7 +62,11 @@ def runs_of(kernels, op, tensors):
         o, _, states = our_forward()
         return [o, *kernels.backward(OPS[op], q, k, v, g, states, dO)]
 
-    return dict(peer=(peer_forward, peer_both), ours=(our_forward, our_both))
+    runs = dict(ours=(our_forward, our_both))
+    if importlib.util.find_spec('fla'):
+        peer = peer_of(op)
+        runs['peer'] = (peer_forward, peer_both)
+    return runs
 
 
 def milliseconds(run, budget_ms):
@@ -119,8 +123,9 @@ def errors(kernels, op, T, H, K, V, low, high):
     for name, (_, both) in runs.items():
         values = [x for x in both() if x is not None]
         found[name] = [((x.double() - y).norm() / y.norm()).item() for x, y in zip(values, exact)]
-    for label, x, y in zip(('o', 'dq', 'dk', 'dv', 'dg'), found['ours'], found['peer']):
-        print(f'error {op:11} {low}..{high} T{T} {label:3} ours {x:.2e} peer {y:.2e} ratio {x / y:.2f}', flush=True)
+    for i, label in enumerate(('o', 'dq', 'dk', 'dv', 'dg')[: len(exact)]):
+        shown = ' '.join(f'{name} {values[i]:.2e}' for name, values in found.items())
+        print(f'error {op:11} {low}..{high} T{T} {label:3} {shown}', flush=True)
     return found
 
 
@@ -147,8 +152,9 @@ def main():
                             row[name]['graph'] = milliseconds(graph_of(both), 100)
                         except RuntimeError as error:
                             row[name]['graph'] = str(error)[:100]
-                ratio = row['ours']['both'][0] / row['peer']['both'][0]
-                print(f'{op:11} T{T:7} H{H} K{K} V{V} ours {row["ours"]} peer {row["peer"]} ratio {ratio:.2f}', flush=True)
+                ratio = row['ours']['both'][0] / row['peer']['both'][0] if 'peer' in row else float('nan')
+                shown = ' '.join(f'{name} {row[name]}' for name in runs)
+                print(f'{op:11} T{T:7} H{H} K{K} V{V} {shown} ratio {ratio:.2f}', flush=True)
                 rows.append(row)
                 del runs
                 torch.cuda.empty_cache()

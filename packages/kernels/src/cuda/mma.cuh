@@ -22,8 +22,7 @@ struct MmaB2 {
 };
 
 __device__ inline void mma(float (&sum)[4], const MmaA& a, uint32_t b0, uint32_t b1) {
-  asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
       "{%0,%1,%2,%3};"
       : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
       : "r"(a.x[0]), "r"(a.x[1]), "r"(a.x[2]), "r"(a.x[3]), "r"(b0), "r"(b1));
@@ -46,11 +45,11 @@ __device__ inline void loadMatricesTransposed(uint32_t (&x)[4], uint32_t address
                : "r"(address));
 }
 
-/// A[m, k] = tile[row + m][column + k], 16 x 16.
+/// A[m, k] = tile[row + m][column + k], 16 x 16; rows and columns of fragments are multiples of 16.
 template <int D>
 __device__ inline MmaA loadA(Tile<D> tile, int row, int column, int lane) {
   MmaA a;
-  loadMatrices(a.x, tile.address(row + (lane & 15), column / 8 + (lane >> 4)));
+  loadMatrices(a.x, tile.fragment(row, column, lane & 15, lane >> 4));
   return a;
 }
 
@@ -58,8 +57,7 @@ __device__ inline MmaA loadA(Tile<D> tile, int row, int column, int lane) {
 template <int D>
 __device__ inline MmaA loadATransposed(Tile<D> tile, int row, int column, int lane) {
   MmaA a;
-  loadMatricesTransposed(a.x,
-                         tile.address(row + (lane & 7) + ((lane >> 4) << 3), column / 8 + ((lane >> 3) & 1)));
+  loadMatricesTransposed(a.x, tile.fragment(row, column, (lane & 7) + ((lane >> 4) << 3), lane >> 3 & 1));
   return a;
 }
 
@@ -67,7 +65,7 @@ __device__ inline MmaA loadATransposed(Tile<D> tile, int row, int column, int la
 template <int D>
 __device__ inline MmaB2 loadB(Tile<D> tile, int row, int column, int lane) {
   MmaB2 b;
-  loadMatricesTransposed(b.x, tile.address(row + (lane & 15), column / 8 + (lane >> 4)));
+  loadMatricesTransposed(b.x, tile.fragment(row, column, lane & 15, lane >> 4));
   return b;
 }
 
@@ -75,13 +73,33 @@ __device__ inline MmaB2 loadB(Tile<D> tile, int row, int column, int lane) {
 template <int D>
 __device__ inline MmaB2 loadBTransposed(Tile<D> tile, int row, int column, int lane) {
   MmaB2 b;
-  loadMatrices(b.x, tile.address(row + (lane & 7) + ((lane >> 4) << 3), column / 8 + ((lane >> 3) & 1)));
+  loadMatrices(b.x, tile.fragment(row, column, (lane & 7) + ((lane >> 4) << 3), lane >> 3 & 1));
   return b;
 }
 
 __device__ inline uint32_t pack(float low, float high) {
   const __nv_bfloat162 both = __floats2bfloat162_rn(low, high);
   return reinterpret_cast<const uint32_t&>(both);
+}
+
+/// Exchanges values among the four lanes of a quad: value i of lane l becomes value l of lane i.
+__device__ inline void transposeQuad(uint32_t (&value)[4], int lane) {
+#pragma unroll
+  for (int i = 0; i < 4; i += 2) {
+    const uint32_t other = __shfl_xor_sync(~0u, lane & 1 ? value[i] : value[i + 1], 1);
+    if (lane & 1)
+      value[i] = other;
+    else
+      value[i + 1] = other;
+  }
+#pragma unroll
+  for (int i = 0; i < 2; i++) {
+    const uint32_t other = __shfl_xor_sync(~0u, lane & 2 ? value[i] : value[i + 2], 2);
+    if (lane & 2)
+      value[i] = other;
+    else
+      value[i + 2] = other;
+  }
 }
 
 __device__ inline float lowHalf(uint32_t both) {

@@ -10,16 +10,25 @@ namespace longscan {
 
 constexpr int tileTokens = 64;
 
-/// [64, D] bf16 in shared memory, D a multiple of 64. The 16-byte units of a row are exchanged by its number
-/// (xor), so that the eight rows of an ldmatrix lie in different banks.
+/// [64, D] bf16 in shared memory, D a multiple of 64, aligned to 128 bytes. The 16-byte units of each 128
+/// bytes are exchanged by the row's number (xor), so that the eight rows of an ldmatrix lie in different
+/// banks.
 template <int D>
 struct Tile {
   static_assert(D % 64 == 0, "whole 128-byte lines");
-  static constexpr int bytes = tileTokens * D * 2;
+  static constexpr int pitch = 2 * D;
+  static constexpr int bytes = tileTokens * pitch;
   uint32_t base;
 
   __device__ uint32_t address(int row, int unit) const {
-    return base + row * (D * 2) + ((unit ^ (row & 7)) << 4);
+    return base + row * pitch + ((unit ^ (row & 7)) << 4);
+  }
+
+  /// address(row + rowInside, column / 8 + unitInside), `row` and `column` multiples of 16: what depends on
+  /// the lane is one number, so that constant rows and columns cost one xor at most.
+  __device__ uint32_t fragment(int row, int column, int rowInside, int unitInside) const {
+    const uint32_t ofLane = base + rowInside * pitch + ((unitInside ^ (rowInside & 7)) << 4);
+    return (ofLane ^ ((column / 8 & 6) << 4)) + row * pitch + column / 64 * 128;
   }
 };
 
@@ -27,7 +36,7 @@ __device__ inline uint32_t sharedAddress(const void* pointer) {
   return static_cast<uint32_t>(__cvta_generic_to_shared(pointer));
 }
 
-/// 16 bytes from global to shared memory in the background; zeros when not `valid`.
+/// 16 bytes from global to shared memory in the background; zeros, and nothing read, when not `valid`.
 __device__ inline void copyAsync16(uint32_t to, const void* from, bool valid) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(valid ? 16 : 0)
                : "memory");
@@ -51,31 +60,42 @@ __device__ inline void storeShared(uint32_t address, uint32_t value) {
   asm volatile("st.shared.b32 [%0], %1;" ::"r"(address), "r"(value) : "memory");
 }
 
-/// The tokens of a tile: rows [low, high) of the 64 that begin at token `first`, in time's order or against
-/// it.
+__device__ inline uint32_t loadShared(uint32_t address) {
+  uint32_t value;
+  asm volatile("ld.shared.b32 %0, [%1];" : "=r"(value) : "r"(address));
+  return value;
+}
+
+/// The tokens of a tile: [low, high) of the 64 that begin at token `first`, in time's order or against it.
 struct TileRows {
   int64_t first;
   int low, high;
+  bool backward;
 
-  template <bool backward>
-  __device__ static int offsetOf(int row) {
-    return backward ? tileTokens - 1 - row : row;
+  __device__ int offsetOf(int row) const { return backward ? tileTokens - 1 - row : row; }
+  __device__ bool has(int offset) const {
+    return static_cast<unsigned>(offset - low) < static_cast<unsigned>(high - low);
   }
-  __device__ bool has(int offset) const { return offset >= low && offset < high; }
 };
 
-/// Starts to fill a tile from columns [column, column + D) of `from`, [.., T, H, width], which points at its
-/// head; `pitch` = H * width. Rows and columns that are not there become zeros.
+/// Starts to fill a tile from columns [column, column + D) of `from`, [T, .., width], whose tokens are
+/// `pitch` elements apart. Rows and columns that are not there become zeros.
 template <int D, int threads>
-__device__ void fillTile(Tile<D> tile, const __nv_bfloat16* from, int64_t pitch, int column, int width,
-                         TileRows rows, bool backward) {
-  constexpr int units = D / 8;
-  for (int i = threadIdx.x; i < tileTokens * units; i += threads) {
-    const int row = i / units, unit = i % units;
-    const int offset = backward ? tileTokens - 1 - row : row;
-    const bool valid = rows.has(offset) && column + unit * 8 < width;
-    const __nv_bfloat16* source = valid ? from + (rows.first + offset) * pitch + column + unit * 8 : from;
-    copyAsync16(tile.address(row, unit), source, valid);
+__device__ void fillTile(Tile<D> tile, const __nv_bfloat16* from, int pitch, int column, int width,
+                         TileRows rows) {
+  constexpr int units = D / 8, rowsAtOnce = threads / units;
+  static_assert(rowsAtOnce % 4 == 0, "the exchange of units repeats every second step at the latest");
+  const int row0 = threadIdx.x / units, unit = threadIdx.x % units;
+  const bool inside = column + unit * 8 < width;
+  const __nv_bfloat16* source = from + (rows.first + rows.offsetOf(row0)) * pitch + column + unit * 8;
+  const int64_t step = static_cast<int64_t>(rows.backward ? -rowsAtOnce : rowsAtOnce) * pitch;
+  const uint32_t to = tile.address(row0, unit);
+#pragma unroll
+  for (int i = 0; i < tileTokens / rowsAtOnce; i++) {
+    const uint32_t exchanged = rowsAtOnce % 8 == 0 || i % 2 == 0 ? to : to ^ 64;
+    copyAsync16(exchanged + i * rowsAtOnce * Tile<D>::pitch, source,
+                inside && rows.has(rows.offsetOf(row0 + i * rowsAtOnce)));
+    source += step;
   }
 }
 

@@ -22,6 +22,7 @@ constexpr int fewestChunks = 4;
 /// How a slice is cut, and what of its tensors is counted in.
 struct Plan {
   int numChunks, chunksPerSegment, numSegments;
+  int keptEvery;  // chunks: sums for the decay's gradient run over as many
   int64_t heads, stateSize;
   bool diagonal, hasGradient;
 
@@ -31,6 +32,7 @@ struct Plan {
         stateSize(int64_t{call.K} * call.V),
         diagonal(call.decay == longscanDecayDiagonal),
         hasGradient(diagonal || call.decay == longscanDecayScalar) {
+    keptEvery = 1;
     const int64_t blocks = heads * freeTiles(call.K, call.V);
     int64_t segments = (wantedBlocks + blocks - 1) / blocks;
     if (2 * blocks > wantedBlocks) segments = 1;
@@ -101,14 +103,19 @@ struct BackwardWorkspace {
   Arena arena;
   Decayed decayed;
   Summaries summaries;
+  float* adjoints;  // as they enter the segments against time
   uint4* kept = nullptr;
   float *ends = nullptr, *queryDots = nullptr, *keyDots = nullptr, *sweptQuery = nullptr, *sweptKey = nullptr;
 
   BackwardWorkspace(const Call& call, const Plan& plan, void* base)
-      : arena(base), decayed(call, plan, arena), summaries(call, plan, arena) {
+      : arena(base),
+        decayed(call, plan, arena),
+        summaries(call, plan, arena),
+        adjoints(arena.take<float>(plan.heads * plan.numSegments * plan.stateSize)) {
     if (!plan.hasGradient) return;
-    kept = arena.take<uint4>(plan.heads * plan.numChunks * keptBytes(call.V, call.K) / 16);
-    ends = arena.take<float>(plan.heads * plan.numChunks * call.K);
+    const int numKept = (plan.numChunks + plan.keptEvery - 1) / plan.keptEvery;
+    kept = arena.take<uint4>(plan.heads * numKept * keptBytes(call.V, call.K) / 16);
+    ends = arena.take<float>(plan.heads * numKept * call.K);
     if (plan.diagonal) {
       sweptQuery = arena.take<float>(call.B * call.T * call.H * call.K);
       sweptKey = arena.take<float>(call.B * call.T * call.H * call.K);
@@ -133,6 +140,7 @@ SweepCall sweepOf(const Call& call, const Plan& plan, SweepDecay kind, bool free
   sweep.resets = call.resets;
   sweep.numSegments = plan.numSegments;
   sweep.chunksPerSegment = plan.chunksPerSegment;
+  sweep.keptEvery = plan.keptEvery;
   sweep.numTasks = 1;
   return sweep;
 }
@@ -236,7 +244,7 @@ SweepTask keyGradientTask(const Call& call, const Plan& plan, const LongscanGate
   task.z = plan.diagonal ? work.decayed.query : static_cast<const Bf16*>(call.q);
   task.gamma = work.decayed.gamma;
   task.out = plan.diagonal ? static_cast<void*>(work.sweptKey) : io.dk;
-  task.states = work.summaries.states;
+  task.states = work.adjoints;
   task.freeIsKey = true;
   task.backward = true;
   task.keptForward = work.kept;
@@ -255,7 +263,7 @@ SweepTask valueGradientTask(const Call& call, const Plan& plan, const LongscanGa
   task.scores = work.decayed.scores;
   task.gamma = work.decayed.gamma;
   task.out = io.dv;
-  task.states = work.summaries.states;
+  task.states = work.adjoints;
   task.backward = true;
   task.last = plan.numSegments > 1 ? nullptr : io.dh0;
   task.lastScale = plan.diagonal ? 1.0f : call.scale;
@@ -292,7 +300,7 @@ cudaError_t backward(const Call& call, const LongscanGatedLinearBackward& io, cu
                            decayed.gamma, true, stream));
   // Sweeps of scalar kinds put the scale on what they read, so their adjoint state is that of o / scale.
   LONGSCAN_TRY(combine(call, plan, work.summaries, io.dht, plan.diagonal ? 1.0f : 1.0f / call.scale, true,
-                       work.summaries.states, io.dh0, stream));
+                       work.adjoints, io.dh0, stream));
   LONGSCAN_TRY(sweepBackward(call, plan, io, work, stream));
   if (!plan.hasGradient) return cudaSuccess;
   if (plan.diagonal)
@@ -301,9 +309,10 @@ cudaError_t backward(const Call& call, const LongscanGatedLinearBackward& io, cu
          work.sweptQuery, work.sweptKey, work.ends, io.fromZero != 0, static_cast<Bf16*>(io.dq),
          static_cast<Bf16*>(io.dk), io.dg},
         stream);
-  return launchDecayGradient({call.B, call.T, call.H, call.K, dotParts(call.V, call.K), work.queryDots,
-                              work.keyDots, work.ends, call.scale, call.resets, io.fromZero != 0, io.dg},
-                             stream);
+  return launchDecayGradient(
+      {call.B, call.T, call.H, call.K, dotParts(call.V, call.K), plan.keptEvery * chunkTokens, work.queryDots,
+       work.keyDots, work.ends, call.scale, call.resets, io.fromZero != 0, io.dg},
+      stream);
 }
 
 #undef LONGSCAN_TRY

@@ -13,13 +13,19 @@ __global__ void combineKernel(const CombineCall call) {
   if (at >= call.heads * size) return;
   const int64_t head = at / size, element = at % size;
   const int key = static_cast<int>(element % call.K);
+  const float* __restrict__ summaries = call.summaries;
+  float* __restrict__ states = call.states;
   float state = call.incoming ? call.incoming[at] * call.incomingScale : 0.0f;
+  if (summaries == nullptr) {
+    states[at] = state;
+    return;
+  }
+#pragma unroll 4
   for (int i = 0; i < call.numSegments; i++) {
     const int64_t segment = head * call.numSegments + (call.backward ? call.numSegments - 1 - i : i);
-    const float entered = call.summaries ? call.summaries[segment * size + element] : 0.0f;
-    if (call.states) call.states[segment * size + element] = state;
-    if (call.summaries == nullptr) return;
+    const float entered = summaries[segment * size + element];
     const float factor = call.diagonal ? call.factor[segment * call.K + key] : call.factor[segment];
+    if (states) states[segment * size + element] = state;
     state = call.reset[segment] ? entered : factor * state + entered;
   }
   if (call.outgoing) call.outgoing[at] = state * call.outgoingScale;

@@ -13,7 +13,7 @@ struct CombineCall {
   int64_t heads;  // B * H
   int K, V, numSegments;
   bool backward;           // the last segment first
-  const float* summaries;  // [heads, segments, V, K]; null: one segment, whose effect is not wanted
+  const float* summaries;  // [heads, segments, V, K]; null: a single segment, whose effect is not wanted
   const float* factor;     // [heads, segments], or [heads, segments, K] if `diagonal`
   const int* reset;        // [heads, segments]
   bool diagonal;

@@ -11,9 +11,10 @@ namespace longscan {
 struct DecayGradientCall {
   int64_t B, T;
   int H, K, parts;
+  int span;                // tokens, a multiple of 64: sums start afresh at the end of each
   const float* queryDots;  // [B, H, T, parts]: shares of q . dq
   const float* keyDots;    // [B, H, T, parts]: shares of k . dk
-  const float* ends;       // [B, H, chunks, K]: state times adjoint after each chunk, per key channel
+  const float* ends;       // [B, H, spans, K]: state times adjoint after each span, per key channel
   float endScale;
   const int32_t* resets;  // [B, T] or null
   bool fromZero;          // no state entered the slice: the first token's decay meets nothing

@@ -6,7 +6,7 @@
 
 namespace longscan {
 
-constexpr int diagonalThreads = 128;
+constexpr int diagonalThreads = 256;  // two warps for each sub-chunk of 16 tokens
 constexpr int subChunk = 16;
 constexpr float log2eDiagonal = 1.4426950408889634f;
 
@@ -65,21 +65,20 @@ __device__ void sumGates(FloatTile<KB> c, uint64_t starts) {
   }
 }
 
-__device__ inline uint32_t loadShared(uint32_t address) {
-  uint32_t value;
-  asm volatile("ld.shared.b32 %0, [%1];" : "=r"(value) : "r"(address));
-  return value;
-}
-
-/// Channels [column, column + count) of one row, count 2 or 4.
+/// Channels [column, column + count) of one row; count 1, or `column` even.
 template <int count, int D>
 __device__ void loadRow(float (&to)[count], Tile<D> tile, int row, int column) {
-  const uint32_t address = tile.address(row, column / 8) + column % 8 * 2;
+  const uint32_t address = tile.address(row, column / 8) + (column & 6) * 2;
+  if constexpr (count == 1) {
+    const uint32_t both = loadShared(address);
+    to[0] = column & 1 ? highHalf(both) : lowHalf(both);
+  } else {
 #pragma unroll
-  for (int i = 0; i < count; i += 2) {
-    const uint32_t both = loadShared(address + 2 * i);
-    to[i] = lowHalf(both);
-    to[i + 1] = highHalf(both);
+    for (int i = 0; i < count; i += 2) {
+      const uint32_t both = loadShared(address + 2 * i);
+      to[i] = lowHalf(both);
+      to[i + 1] = highHalf(both);
+    }
   }
 }
 

@@ -4,8 +4,9 @@ namespace longscan {
 
 namespace {
 
-/// KB key channels a block of threads; dA = scale * dO V^T is computed by each.
-template <int KB>
+/// A block of threads has one chunk and KB key channels; dA = scale * dO V^T is computed by each.
+constexpr int KB = 64;
+
 struct GradientLayout {
   static constexpr int gates = 2 * Tile<KB>::bytes;
   static constexpr int values = gates + FloatTile<KB>::bytes;  // v and dO, 64 channels at a time; then dq
@@ -17,67 +18,72 @@ struct GradientLayout {
   static_assert(2 * Tile<64>::bytes <= 2 * FloatTile<KB>::bytes, "v and dO lie where dq and dk will");
 };
 
-/// dA of 16 rows: scale * dO_i . v_j for j <= i of one document, zero elsewhere.
-__device__ void scoreGradients(const float (&sum)[8][4], Tile<64> scores, float* within, uint64_t starts,
-                               float scale, int warp, int lane) {
+/// Adds dO V^T over 64 channels of V: 16 rows a warp, every second block of 16 columns from `part` on.
+__device__ void addScoreGradients(float (&sum)[2][2][4], Tile<64> dO, Tile<64> V, int row0, int part,
+                                  int lane) {
+#pragma unroll
+  for (int k = 0; k < 4; k++) {
+    const MmaA a = loadA(dO, row0, 16 * k, lane);
+#pragma unroll
+    for (int n = 0; n < 2; n++) {
+      const int column = 16 * (2 * n + part);
+      if (column <= row0) mma(sum[n][0], sum[n][1], a, loadBTransposed(V, column, 16 * k, lane));
+    }
+  }
+}
+
+/// dA_ij = scale * dO_i . v_j for j <= i of one document, zero elsewhere; to `scores` and its diagonal blocks
+/// `within`.
+__device__ void storeScoreGradients(const float (&sum)[2][2][4], Tile<64> scores, float* within,
+                                    uint64_t starts, float scale, int row0, int part, int lane) {
   const int group = lane >> 2, pairOf = 2 * (lane & 3);
 #pragma unroll
-  for (int n = 0; n < 8; n++)
+  for (int n = 0; n < 4; n++)
 #pragma unroll
     for (int i = 0; i < 2; i++) {
-      const int row = 16 * warp + group + 8 * i, column = 8 * n + pairOf;
-      const float low = column <= row && sameDocument(starts, column, row) ? scale * sum[n][2 * i] : 0.0f;
-      const float high =
-          column + 1 <= row && sameDocument(starts, column + 1, row) ? scale * sum[n][2 * i + 1] : 0.0f;
-      storeShared(scores.address(row, n) + 2 * pairOf, pack(low, high));
-      if (n / 2 == warp)
-        *reinterpret_cast<float2*>(within + (warp * 16 + row % 16) * 16 + column % 16) =
-            make_float2(low, high);
+      const int row = row0 + group + 8 * i, column = 16 * (2 * (n / 2) + part) + 8 * (n % 2) + pairOf;
+      const float* both = &sum[n / 2][n % 2][2 * i];
+      const float low = column <= row && sameDocument(starts, column, row) ? scale * both[0] : 0.0f;
+      const float high = column + 1 <= row && sameDocument(starts, column + 1, row) ? scale * both[1] : 0.0f;
+      storeShared(scores.address(row, column / 8) + 2 * pairOf, pack(low, high));
+      if (column / 16 == row0 / 16)
+        *reinterpret_cast<float2*>(within + row * 16 + column % 16) = make_float2(low, high);
     }
 }
 
-/// What the 16 tokens of a sub-chunk give each other, in f32; a lane holds two channels at a time.
-template <int KB>
+/// What the 16 tokens of a sub-chunk give each other, in f32: each lane has one channel of 32.
 __device__ void gradientsWithin(Tile<KB> Q, Tile<KB> K, FloatTile<KB> c, FloatTile<KB> dq, FloatTile<KB> dk,
-                                const float* within, uint64_t starts, int row0, int lane) {
-  for (int channel = 2 * lane; channel < KB; channel += 64) {
-    float q[subChunk][2], decay[subChunk][2], queryGradient[subChunk][2] = {};
+                                const float* within, uint64_t starts, int row0, int channel) {
+  float q[subChunk], decay[subChunk], queryGradient[subChunk] = {};
 #pragma unroll
-    for (int i = 0; i < subChunk; i++) {
-      loadRow<2>(q[i], Q, row0 + i, channel);
-#pragma unroll
-      for (int x = 0; x < 2; x++)
-        decay[i][x] =
-            i == 0 ? 1.0f : exp2Decay(c.at(row0 + i, channel + x) - c.at(row0 + i - 1, channel + x));
-    }
-    for (int j = 0; j < subChunk; j++) {
-      const int end = documentEnd(starts, row0 + j, tileTokens) - row0;
-      float key[2], keyGradient[2] = {}, e[2] = {1.0f, 1.0f};
-      loadRow<2>(key, K, row0 + j, channel);
-#pragma unroll
-      for (int i = 0; i < subChunk; i++) {
-        if (i >= j && i < end) {
-          const float score = within[i * 16 + j];
-#pragma unroll
-          for (int x = 0; x < 2; x++) {
-            if (i > j) e[x] *= decay[i][x];
-            const float share = score * e[x];
-            queryGradient[i][x] += share * key[x];
-            keyGradient[x] += share * q[i][x];
-          }
-        }
-      }
-      dk.pairAt(row0 + j, channel) = make_float2(keyGradient[0], keyGradient[1]);
-    }
-#pragma unroll
-    for (int i = 0; i < subChunk; i++)
-      dq.pairAt(row0 + i, channel) = make_float2(queryGradient[i][0], queryGradient[i][1]);
+  for (int i = 0; i < subChunk; i++) {
+    float one[1];
+    loadRow<1>(one, Q, row0 + i, channel);
+    q[i] = one[0];
+    decay[i] = i == 0 ? 1.0f : exp2Decay(c.at(row0 + i, channel) - c.at(row0 + i - 1, channel));
   }
+#pragma unroll
+  for (int j = 0; j < subChunk; j++) {
+    const int end = documentEnd(starts, row0 + j, tileTokens) - row0;
+    float key[1], keyGradient = 0.0f, e = 1.0f;
+    loadRow<1>(key, K, row0 + j, channel);
+#pragma unroll
+    for (int i = j; i < subChunk; i++) {
+      if (i < end) {
+        if (i > j) e *= decay[i];
+        const float share = within[(row0 + i) * 16 + j] * e;
+        queryGradient[i] += share * key[0];
+        keyGradient += share * q[i];
+      }
+    }
+    dk.at(row0 + j, channel) = keyGradient;
+  }
+#pragma unroll
+  for (int i = 0; i < subChunk; i++) dq.at(row0 + i, channel) = queryGradient[i];
 }
 
 /// B[token, channel], 16 x 16 from (row, column): q or k times exp2 of sign * (c - c of token `reference`),
 /// for tokens of the reference's document.
-template <int KB>
 __device__ MmaB2 loadDecayed(Tile<KB> tile, FloatTile<KB> c, uint64_t starts, int row, int column,
                              int reference, bool query, int lane) {
   MmaB2 b = loadB(tile, row, column, lane);
@@ -96,48 +102,110 @@ __device__ MmaB2 loadDecayed(Tile<KB> tile, FloatTile<KB> c, uint64_t starts, in
   return b;
 }
 
-/// Adds what other sub-chunks give the queries and keys of sub-chunk `warp`.
-template <int KB>
+/// Adds what other sub-chunks give the queries and keys of the one at `row0`, for 16 channels from `column`
+/// on.
 __device__ void gradientsBetween(Tile<KB> Q, Tile<KB> K, FloatTile<KB> c, FloatTile<KB> dq, FloatTile<KB> dk,
-                                 Tile<64> scores, uint64_t starts, int warp, int lane) {
-  const int group = lane >> 2, pairOf = 2 * (lane & 3), row0 = 16 * warp;
-  for (int column = 0; column < KB; column += 16) {
-    if (warp > 0) {
-      float sum[2][4] = {};
-      for (int other = 0; other < warp; other++)
-        mma(sum[0], sum[1], loadA(scores, row0, 16 * other, lane),
-            loadDecayed(K, c, starts, 16 * other, column, row0 - 1, false, lane));
+                                 Tile<64> scores, uint64_t starts, int row0, int column, int lane) {
+  const int group = lane >> 2, pairOf = 2 * (lane & 3);
+  // Adds exp2(sign * (c - c of token `reference`)) * sum to the rows of the reference's document.
+  const auto add = [&](FloatTile<KB> to, const float(&sum)[2][4], int reference, float sign) {
 #pragma unroll
-      for (int i = 0; i < 4; i++) {
-        const int row = row0 + group + (i & 1) * 8, channel = column + pairOf + (i >> 1) * 8;
-        if (!sameDocument(starts, row0 - 1, row)) continue;
-        const float2 here = c.pairAt(row, channel), start = c.pairAt(row0 - 1, channel);
-        float2& to = dq.pairAt(row, channel);
-        to.x += sum[i >> 1][2 * (i & 1)] * exp2Decay(here.x - start.x);
-        to.y += sum[i >> 1][2 * (i & 1) + 1] * exp2Decay(here.y - start.y);
-      }
+    for (int i = 0; i < 4; i++) {
+      const int row = row0 + group + (i & 1) * 8, channel = column + pairOf + (i >> 1) * 8;
+      if (!sameDocument(starts, min(row, reference), max(row, reference))) continue;
+      const float2 here = c.pairAt(row, channel), start = c.pairAt(reference, channel);
+      float2& place = to.pairAt(row, channel);
+      place.x += sum[i >> 1][2 * (i & 1)] * exp2Decay(sign * (here.x - start.x));
+      place.y += sum[i >> 1][2 * (i & 1) + 1] * exp2Decay(sign * (here.y - start.y));
     }
-    for (int other = warp + 1; other < 4; other++) {
-      float sum[2][4] = {};
-      const int before = 16 * other - 1;
-      mma(sum[0], sum[1], loadATransposed(scores, 16 * other, row0, lane),
-          loadDecayed(Q, c, starts, 16 * other, column, before, true, lane));
-#pragma unroll
-      for (int i = 0; i < 4; i++) {
-        const int row = row0 + group + (i & 1) * 8, channel = column + pairOf + (i >> 1) * 8;
-        if (!sameDocument(starts, row, before)) continue;
-        const float2 here = c.pairAt(row, channel), start = c.pairAt(before, channel);
-        float2& to = dk.pairAt(row, channel);
-        to.x += sum[i >> 1][2 * (i & 1)] * exp2Decay(start.x - here.x);
-        to.y += sum[i >> 1][2 * (i & 1) + 1] * exp2Decay(start.y - here.y);
-      }
-    }
+  };
+  if (row0 > 0) {
+    float sum[2][4] = {};
+    for (int other = 0; other < row0; other += 16)
+      mma(sum[0], sum[1], loadA(scores, row0, other, lane),
+          loadDecayed(K, c, starts, other, column, row0 - 1, false, lane));
+    add(dq, sum, row0 - 1, 1.0f);
+  }
+  for (int other = row0 + 16; other < tileTokens; other += 16) {
+    float sum[2][4] = {};
+    mma(sum[0], sum[1], loadATransposed(scores, other, row0, lane),
+        loadDecayed(Q, c, starts, other, column, other - 1, true, lane));
+    add(dk, sum, other - 1, -1.0f);
   }
 }
 
-template <int KB>
-__global__ void __launch_bounds__(diagonalThreads) gradientKernel(const DiagonalGradientCall task) {
-  using Layout = GradientLayout<KB>;
+/// Gradients of eight rows and two channels a thread: the sweeps' share is added, and from both follows the
+/// decay's, sum_s>=t (q_s dq_s - k_s dk_s) up to the document's end or the chunk's, there plus the state
+/// times its adjoint.
+__device__ void finish(const DiagonalGradientCall& task, Tile<KB> Q, Tile<KB> K, FloatTile<KB> c,
+                       FloatTile<KB> dq, FloatTile<KB> dk, float* leading, uint64_t starts, int64_t place,
+                       int64_t pitch, int length, bool opensSlice, float2 product) {
+  constexpr int rowsOwn = 8;
+  const int own = 2 * (threadIdx.x & 31), row0 = rowsOwn * (threadIdx.x >> 5);
+  const float scale = task.call.scale;
+  float2 sum[rowsOwn];
+  float2 running = make_float2(0.0f, 0.0f);
+#pragma unroll
+  for (int i = rowsOwn - 1; i >= 0; i--) {
+    const int row = row0 + i;
+    sum[i] = make_float2(0.0f, 0.0f);
+    if (row >= length) continue;
+    const int64_t at = place + row * pitch;
+    const float2 query = *reinterpret_cast<const float2*>(task.sweptQuery + at);
+    const float2 key = *reinterpret_cast<const float2*>(task.sweptKey + at);
+    const float2 here = c.pairAt(row, own), end = c.pairAt(documentEnd(starts, row, length) - 1, own);
+    float2 queryGradient = dq.pairAt(row, own), keyGradient = dk.pairAt(row, own);
+    queryGradient.x += scale * exp2Decay(here.x) * query.x;
+    queryGradient.y += scale * exp2Decay(here.y) * query.y;
+    keyGradient.x += exp2Decay(end.x - here.x) * key.x;
+    keyGradient.y += exp2Decay(end.y - here.y) * key.y;
+    float q[2], k[2];
+    loadRow<2>(q, Q, row, own);
+    loadRow<2>(k, K, row, own);
+    if (row + 1 < length && i + 1 < rowsOwn && (starts >> (row + 1) & 1)) running = make_float2(0.0f, 0.0f);
+    running.x += q[0] * queryGradient.x - k[0] * keyGradient.x;
+    running.y += q[1] * queryGradient.y - k[1] * keyGradient.y;
+    sum[i] = running;
+    *reinterpret_cast<uint32_t*>(task.dq + at) = pack(queryGradient.x, queryGradient.y);
+    *reinterpret_cast<uint32_t*>(task.dk + at) = pack(keyGradient.x, keyGradient.y);
+  }
+  // What a document that goes on from the rows before has in these eight: nothing if one starts with the
+  // first.
+  const bool opens = starts >> row0 & 1;
+  *reinterpret_cast<float2*>(leading + (row0 / rowsOwn) * KB + own) =
+      opens ? make_float2(0.0f, 0.0f) : sum[0];
+  __syncthreads();
+  float2 behind = make_float2(0.0f, 0.0f);
+  const int lastEnd = row0 + rowsOwn < length ? documentEnd(starts, row0 + rowsOwn - 1, length) : length;
+  for (int rows = row0 + rowsOwn; rows < lastEnd; rows += rowsOwn) {
+    const float2 more = *reinterpret_cast<const float2*>(leading + (rows / rowsOwn) * KB + own);
+    behind.x += more.x;
+    behind.y += more.y;
+  }
+  if (lastEnd == length) {
+    behind.x += product.x;
+    behind.y += product.y;
+  }
+#pragma unroll
+  for (int i = 0; i < rowsOwn; i++) {
+    const int row = row0 + i;
+    if (row >= length) continue;
+    const bool goesOn = documentEnd(starts, row, length) >= min(row0 + rowsOwn, length) &&
+                        documentEnd(starts, row, length) == lastEnd;
+    float2 gradient = sum[i];
+    if (goesOn) {
+      gradient.x += behind.x;
+      gradient.y += behind.y;
+    }
+    if ((starts >> row & 1) || (opensSlice && row == 0)) gradient = make_float2(0.0f, 0.0f);
+    *reinterpret_cast<float2*>(task.dg + place + row * pitch) = gradient;
+  }
+}
+
+template <bool documents>
+__global__ void __launch_bounds__(diagonalThreads, 2)
+    gradientKernel(const __grid_constant__ DiagonalGradientCall task) {
+  using Layout = GradientLayout;
   const DiagonalCall& call = task.call;
   extern __shared__ __align__(128) unsigned char shared[];
   const Tile<KB> Q{sharedAddress(shared)}, K{sharedAddress(shared + Tile<KB>::bytes)};
@@ -148,86 +216,62 @@ __global__ void __launch_bounds__(diagonalThreads) gradientKernel(const Diagonal
   const Tile<64> V{sharedAddress(shared + Layout::values)}, dO{V.base + Tile<64>::bytes};
   float* const within = reinterpret_cast<float*>(shared + Layout::within);
 
-  const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, channel = blockIdx.z * KB;
-  const int64_t numChunks = gridDim.x, chunk = blockIdx.x, bh = blockIdx.y, b = bh / call.H, h = bh % call.H;
+  const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, row0 = subChunk * (warp % 4), part = warp / 4;
+  const int tiles = (call.K + KB - 1) / KB, channel = blockIdx.x % tiles * KB;
+  const int64_t numChunks = gridDim.x / tiles, chunk = blockIdx.x / tiles;
+  const int64_t bh = blockIdx.y, b = bh / call.H, h = bh % call.H;
   const int64_t first = chunk * tileTokens;
   const int64_t pitch = static_cast<int64_t>(call.H) * call.K, head = b * call.T * pitch + h * call.K;
   const int64_t pitchV = static_cast<int64_t>(call.H) * call.V, headV = b * call.T * pitchV + h * call.V;
   const int length = static_cast<int>(min(static_cast<int64_t>(tileTokens), call.T - first));
 
-  const TileRows rows{first, 0, length};
-  fillTile<KB, diagonalThreads>(Q, call.q + head, pitch, channel, call.K, rows, false);
-  fillTile<KB, diagonalThreads>(K, call.k + head, pitch, channel, call.K, rows, false);
+  const TileRows rows{first, 0, length, false};
+  fillTile<KB, diagonalThreads>(Q, call.q + head, pitch, channel, call.K, rows);
+  fillTile<KB, diagonalThreads>(K, call.k + head, pitch, channel, call.K, rows);
   fillGates<KB>(c, call.g + head + first * pitch, pitch, channel, call.K, length);
-  const uint64_t starts =
-      documentStarts(call.resets ? call.resets + b * call.T : nullptr, first, length, lane);
+  // Without documents the compiler knows that there are no starts.
+  const uint64_t starts = documents ? documentStarts(call.resets + b * call.T, first, length, lane) : 0;
 
-  float sum[8][4] = {};
+  float sum[2][2][4] = {};
   for (int column = 0; column < call.V; column += 64) {
-    fillTile<64, diagonalThreads>(V, task.v + headV, pitchV, column, call.V, rows, false);
-    fillTile<64, diagonalThreads>(dO, task.dO + headV, pitchV, column, call.V, rows, false);
+    fillTile<64, diagonalThreads>(V, task.v + headV, pitchV, column, call.V, rows);
+    fillTile<64, diagonalThreads>(dO, task.dO + headV, pitchV, column, call.V, rows);
     commitCopies();
     waitForCopies<0>();
     __syncthreads();
-#pragma unroll
-    for (int k = 0; k < 4; k++) {
-      const MmaA a = loadA(dO, 16 * warp, 16 * k, lane);
-#pragma unroll
-      for (int n = 0; n < 4; n++)
-        if (n <= warp) mma(sum[2 * n], sum[2 * n + 1], a, loadBTransposed(V, 16 * n, 16 * k, lane));
-    }
+    addScoreGradients(sum, dO, V, row0, part, lane);
     __syncthreads();
   }
   sumGates<KB>(c, starts);
-  scoreGradients(sum, scores, within, starts, call.scale, warp, lane);
+  storeScoreGradients(sum, scores, within, starts, call.scale, row0, part, lane);
   __syncthreads();
-  gradientsWithin<KB>(Q, K, c, dq, dk, within + warp * 256, starts, 16 * warp, lane);
+  gradientsWithin(Q, K, c, dq, dk, within, starts, row0, 32 * part + lane);
   __syncwarp();
-  gradientsBetween<KB>(Q, K, c, dq, dk, scores, starts, warp, lane);
+  for (int column = 32 * part; column < 32 * part + 32; column += 16)
+    gradientsBetween(Q, K, c, dq, dk, scores, starts, row0, column, lane);
   __syncthreads();
 
-  // Against time, one channel a thread: the sweeps' share, and the decay's gradient from both.
-  const int own = threadIdx.x;
-  if (own >= KB || channel + own >= call.K) return;
-  const float product = task.ends[(bh * numChunks + chunk) * call.K + channel + own];
-  float decayGradient = product, end = 0.0f;
-#pragma unroll 4
-  for (int row = length - 1; row >= 0; row--) {
-    const int64_t at = head + (first + row) * pitch + channel + own;
-    const bool closes = row == length - 1 || (starts >> (row + 1) & 1);
-    if (closes) end = c.at(row, own);
-    if (closes && row != length - 1) decayGradient = 0.0f;
-    const float here = c.at(row, own);
-    const float queryGradient = dq.at(row, own) + call.scale * exp2Decay(here) * task.sweptQuery[at];
-    const float keyGradient = dk.at(row, own) + exp2Decay(end - here) * task.sweptKey[at];
-    const uint32_t q = loadShared(Q.address(row, own / 8) + (own & 6) * 2);
-    const uint32_t k = loadShared(K.address(row, own / 8) + (own & 6) * 2);
-    decayGradient += (own & 1 ? highHalf(q) : lowHalf(q)) * queryGradient;
-    decayGradient -= (own & 1 ? highHalf(k) : lowHalf(k)) * keyGradient;
-    task.dq[at] = __float2bfloat16(queryGradient);
-    task.dk[at] = __float2bfloat16(keyGradient);
-    const bool meetsNothing = (starts >> row & 1) || (task.fromZero && first + row == 0);
-    task.dg[at] = meetsNothing ? 0.0f : decayGradient;
-  }
-}
-
-template <int KB>
-cudaError_t launch(const DiagonalGradientCall& task, cudaStream_t stream) {
-  constexpr int bytes = GradientLayout<KB>::bytes;
-  const cudaError_t error =
-      cudaFuncSetAttribute(gradientKernel<KB>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
-  if (error != cudaSuccess) return error;
-  const DiagonalCall& call = task.call;
-  const dim3 grid(static_cast<unsigned>((call.T + tileTokens - 1) / tileTokens),
-                  static_cast<unsigned>(call.B * call.H), static_cast<unsigned>((call.K + KB - 1) / KB));
-  gradientKernel<KB><<<grid, diagonalThreads, bytes, stream>>>(task);
-  return cudaGetLastError();
+  // Threads of channels that are not there take part in the barriers with rows that are not there.
+  const int own = channel + 2 * (threadIdx.x & 31);
+  float2 product = make_float2(0.0f, 0.0f);
+  if (own < call.K)
+    product = *reinterpret_cast<const float2*>(task.ends + (bh * numChunks + chunk) * call.K + own);
+  finish(task, Q, K, c, dq, dk, within, starts, head + first * pitch + own, pitch, own < call.K ? length : 0,
+         task.fromZero && chunk == 0, product);
 }
 
 }  // namespace
 
 cudaError_t launchDiagonalGradient(const DiagonalGradientCall& task, cudaStream_t stream) {
-  return task.call.K <= 64 ? launch<64>(task, stream) : launch<128>(task, stream);
+  constexpr int bytes = GradientLayout::bytes;
+  const auto kernel = task.call.resets ? gradientKernel<true> : gradientKernel<false>;
+  const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+  if (error != cudaSuccess) return error;
+  const DiagonalCall& call = task.call;
+  const int64_t blocks = (call.T + tileTokens - 1) / tileTokens * ((call.K + KB - 1) / KB);
+  const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(call.B * call.H));
+  kernel<<<grid, diagonalThreads, bytes, stream>>>(task);
+  return cudaGetLastError();
 }
 
 }  // namespace longscan

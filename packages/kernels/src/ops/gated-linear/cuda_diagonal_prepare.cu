@@ -33,80 +33,97 @@ __device__ float sumOverLanes(float (&value)[16], int lane) {
   return value[0] + __shfl_xor_sync(~0u, value[0], 1);
 }
 
-/// Scores of the 16 queries from token `row0` with earlier sub-chunks: products of queries decayed since the
-/// sub-chunk's start and keys decayed up to it, so that no exponent is positive.
+/// Scores of the 16 queries from token `row0` with earlier sub-chunks, every second tile of 8 keys from
+/// `part` on: products of queries decayed since the sub-chunk's start and keys decayed up to it, so that no
+/// exponent is positive.
 template <int KP>
 __device__ void scoresWithEarlier(Tile<KP> Q, Tile<KP> K, FloatTile<KP> c, FloatTile<64> scores,
-                                  uint64_t starts, int row0, float scale, int lane) {
+                                  uint64_t starts, int row0, int part, float scale, int lane) {
   const int group = lane >> 2, pairOf = 2 * (lane & 3);
   const int before = row0 - 1;
-  float sum[6][4] = {};
+  bool sameQuery[2], sameKey[3];
+#pragma unroll
+  for (int i = 0; i < 2; i++) sameQuery[i] = sameDocument(starts, before, row0 + group + 8 * i);
+#pragma unroll
+  for (int n = 0; n < 3; n++) sameKey[n] = sameDocument(starts, 16 * n + 8 * part + group, before);
+  float sum[3][4] = {};
 #pragma unroll 2
   for (int k = 0; k < KP / 16; k++) {
     MmaA a;
+    float2 start[2];
 #pragma unroll
     for (int i = 0; i < 4; i++) {
       const int row = row0 + group + (i & 1) * 8, column = 16 * k + pairOf + (i >> 1) * 8;
-      const uint32_t q = loadShared(Q.address(row, column / 8) + column % 8 * 2);
-      const float2 here = c.pairAt(row, column), start = c.pairAt(before, column);
-      const bool same = sameDocument(starts, before, row);
-      a.x[i] = same
-                   ? pack(lowHalf(q) * exp2Decay(here.x - start.x), highHalf(q) * exp2Decay(here.y - start.y))
-                   : 0;
+      const uint32_t q = loadShared(Q.address(row, 2 * k + (i >> 1)) + 2 * pairOf);
+      if ((i & 1) == 0) start[i >> 1] = c.pairAt(before, column);
+      const float2 here = c.pairAt(row, column), from = start[i >> 1];
+      a.x[i] = pack(lowHalf(q) * exp2Decay(here.x - from.x), highHalf(q) * exp2Decay(here.y - from.y));
+      if (!sameQuery[i & 1]) a.x[i] = 0;
     }
 #pragma unroll
-    for (int n = 0; n < 6; n++) {
-      if (8 * n >= row0) continue;
+    for (int n = 0; n < 3; n++) {
+      if (16 * n >= row0) break;
       uint32_t b[2];
 #pragma unroll
       for (int i = 0; i < 2; i++) {
-        const int row = 8 * n + group, column = 16 * k + pairOf + i * 8;
-        const uint32_t key = loadShared(K.address(row, column / 8) + column % 8 * 2);
-        const float2 here = c.pairAt(row, column), start = c.pairAt(before, column);
-        const bool same = sameDocument(starts, row, before);
-        b[i] = same ? pack(lowHalf(key) * exp2Decay(start.x - here.x),
-                           highHalf(key) * exp2Decay(start.y - here.y))
-                    : 0;
+        const int row = 16 * n + 8 * part + group, column = 16 * k + pairOf + i * 8;
+        const uint32_t key = loadShared(K.address(row, 2 * k + i) + 2 * pairOf);
+        const float2 here = c.pairAt(row, column);
+        b[i] = pack(lowHalf(key) * exp2Decay(start[i].x - here.x),
+                    highHalf(key) * exp2Decay(start[i].y - here.y));
+        if (!sameKey[n]) b[i] = 0;
       }
       mma(sum[n], a, b[0], b[1]);
     }
   }
 #pragma unroll
-  for (int n = 0; n < 6; n++) {
-    if (8 * n >= row0) continue;
-    scores.pairAt(row0 + group, 8 * n + pairOf) = make_float2(scale * sum[n][0], scale * sum[n][1]);
-    scores.pairAt(row0 + group + 8, 8 * n + pairOf) = make_float2(scale * sum[n][2], scale * sum[n][3]);
+  for (int n = 0; n < 3; n++) {
+    if (16 * n >= row0) break;
+    const int column = 16 * n + 8 * part + pairOf;
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+      // Selected, for in another document's row of zeros the keys of this one may be NaN.
+      const int row = row0 + group + 8 * i;
+      scores.pairAt(row, column) =
+          make_float2(sameDocument(starts, column, row) ? scale * sum[n][2 * i] : 0.0f,
+                      sameDocument(starts, column + 1, row) ? scale * sum[n][2 * i + 1] : 0.0f);
+    }
   }
 }
 
-/// Scores among the 16 tokens from `row0`: each key is decayed step by step up to the present query, by
-/// factors of at most one, in f32. A lane holds a few channels.
+/// Scores among the 16 tokens from `row0`, every second key from `part` on: each key is decayed step by step
+/// up to the present query, by factors of at most one, in f32. A lane holds a few channels.
 template <int KP>
 __device__ void scoresWithin(Tile<KP> Q, Tile<KP> K, FloatTile<KP> c, FloatTile<64> scores, uint64_t starts,
-                             int row0, float scale, int lane) {
+                             int row0, int part, float scale, int lane) {
   constexpr int block = KP < 128 ? KP : 128, own = block / 32;
   for (int channel = lane * own; channel < KP; channel += block) {
-    float q[subChunk][own], decay[subChunk][own];
+    uint32_t q[subChunk][own / 2];
+    float decay[subChunk][own];
 #pragma unroll
     for (int i = 0; i < subChunk; i++) {
-      loadRow<own>(q[i], Q, row0 + i, channel);
+#pragma unroll
+      for (int x = 0; x < own; x += 2)
+        q[i][x / 2] = loadShared(Q.address(row0 + i, channel / 8) + (channel & 6) * 2 + 2 * x);
 #pragma unroll
       for (int x = 0; x < own; x++)
         decay[i][x] =
             i == 0 ? 1.0f : exp2Decay(c.at(row0 + i, channel + x) - c.at(row0 + i - 1, channel + x));
     }
-    for (int j = 0; j < subChunk; j++) {
+    // Unrolled, so that only the two queries at the diagonal have a condition.
+#pragma unroll
+    for (int pair = 0; pair < subChunk; pair += 2) {
+      const int j = pair + part;
       const int end = documentEnd(starts, row0 + j, tileTokens) - row0;
-      float key[own], value[subChunk];
+      float key[own], value[subChunk] = {};
       loadRow<own>(key, K, row0 + j, channel);
 #pragma unroll
-      for (int i = 0; i < subChunk; i++) {
-        value[i] = 0.0f;
-        if (i >= j && i < end) {
+      for (int i = pair; i < subChunk; i++) {
+        if ((i >= pair + 2 || i >= j) && i < end) {
 #pragma unroll
           for (int x = 0; x < own; x++) {
-            if (i > j) key[x] *= decay[i][x];
-            value[i] += q[i][x] * key[x];
+            if (i >= pair + 2 || i > j) key[x] *= decay[i][x];
+            value[i] += (x % 2 ? highHalf(q[i][x / 2]) : lowHalf(q[i][x / 2])) * key[x];
           }
         }
       }
@@ -117,8 +134,8 @@ __device__ void scoresWithin(Tile<KP> Q, Tile<KP> K, FloatTile<KP> c, FloatTile<
   }
 }
 
-template <int KP>
-__global__ void __launch_bounds__(diagonalThreads) prepareKernel(const DiagonalCall call) {
+template <int KP, bool documents>
+__global__ void __launch_bounds__(diagonalThreads, KP == 256 ? 1 : 2) prepareKernel(const DiagonalCall call) {
   using Layout = PrepareLayout<KP>;
   extern __shared__ __align__(128) unsigned char shared[];
   const Tile<KP> Q{sharedAddress(shared)}, K{sharedAddress(shared + Tile<KP>::bytes)};
@@ -131,14 +148,14 @@ __global__ void __launch_bounds__(diagonalThreads) prepareKernel(const DiagonalC
   const int64_t head = b * call.T * pitch + h * call.K;
   const int length = static_cast<int>(min(static_cast<int64_t>(tileTokens), call.T - first));
 
-  const TileRows rows{first, 0, length};
-  fillTile<KP, diagonalThreads>(Q, call.q + head, pitch, 0, call.K, rows, false);
-  fillTile<KP, diagonalThreads>(K, call.k + head, pitch, 0, call.K, rows, false);
+  const TileRows rows{first, 0, length, false};
+  fillTile<KP, diagonalThreads>(Q, call.q + head, pitch, 0, call.K, rows);
+  fillTile<KP, diagonalThreads>(K, call.k + head, pitch, 0, call.K, rows);
   fillGates<KP>(c, call.g + head + first * pitch, pitch, 0, call.K, length);
   commitCopies();
   for (int i = threadIdx.x; i < 64 * 64; i += diagonalThreads) scores.at(i / 64, i % 64) = 0.0f;
-  const uint64_t starts =
-      documentStarts(call.resets ? call.resets + b * call.T : nullptr, first, length, lane);
+  // Without documents the compiler knows that there are no starts.
+  const uint64_t starts = documents ? documentStarts(call.resets + b * call.T, first, length, lane) : 0;
   waitForCopies<0>();
   __syncthreads();
   sumGates<KP>(c, starts);
@@ -152,9 +169,10 @@ __global__ void __launch_bounds__(diagonalThreads) prepareKernel(const DiagonalC
   for (int i = threadIdx.x; i < length * (KP / 2); i += diagonalThreads) {
     const int row = i / (KP / 2), column = i % (KP / 2) * 2;
     if (column >= call.K) continue;
+    const int last = documentEnd(starts, row, length) - 1;
     const uint32_t q = loadShared(Q.address(row, column / 8) + column % 8 * 2);
     const uint32_t k = loadShared(K.address(row, column / 8) + column % 8 * 2);
-    const float2 here = c.pairAt(row, column), end = c.pairAt(documentEnd(starts, row, length) - 1, column);
+    const float2 here = c.pairAt(row, column), end = c.pairAt(last, column);
     const int64_t at = head + (first + row) * pitch + column;
     *reinterpret_cast<uint32_t*>(call.decayedQuery + at) =
         pack(lowHalf(q) * (call.scale * exp2Decay(here.x)), highHalf(q) * (call.scale * exp2Decay(here.y)));
@@ -162,8 +180,9 @@ __global__ void __launch_bounds__(diagonalThreads) prepareKernel(const DiagonalC
         pack(lowHalf(k) * exp2Decay(end.x - here.x), highHalf(k) * exp2Decay(end.y - here.y));
   }
 
-  if (warp > 0) scoresWithEarlier<KP>(Q, K, c, scores, starts, subChunk * warp, call.scale, lane);
-  scoresWithin<KP>(Q, K, c, scores, starts, subChunk * warp, call.scale, lane);
+  const int row0 = subChunk * (warp % 4), part = warp / 4;
+  if (row0 > 0) scoresWithEarlier<KP>(Q, K, c, scores, starts, row0, part, call.scale, lane);
+  scoresWithin<KP>(Q, K, c, scores, starts, row0, part, call.scale, lane);
   __syncthreads();
 
   uint32_t* to = reinterpret_cast<uint32_t*>(call.scores + (bh * numChunks + chunk) * (64 * 64));
@@ -174,16 +193,21 @@ __global__ void __launch_bounds__(diagonalThreads) prepareKernel(const DiagonalC
   }
 }
 
-template <int KP>
-cudaError_t launch(const DiagonalCall& call, cudaStream_t stream) {
+template <int KP, bool documents>
+cudaError_t launchKernel(const DiagonalCall& call, cudaStream_t stream) {
   constexpr int bytes = PrepareLayout<KP>::bytes;
   const cudaError_t error =
-      cudaFuncSetAttribute(prepareKernel<KP>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+      cudaFuncSetAttribute(prepareKernel<KP, documents>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error != cudaSuccess) return error;
   const auto chunks = static_cast<unsigned>((call.T + tileTokens - 1) / tileTokens);
-  prepareKernel<KP>
+  prepareKernel<KP, documents>
       <<<dim3(chunks, static_cast<unsigned>(call.B * call.H)), diagonalThreads, bytes, stream>>>(call);
   return cudaGetLastError();
+}
+
+template <int KP>
+cudaError_t launch(const DiagonalCall& call, cudaStream_t stream) {
+  return call.resets ? launchKernel<KP, true>(call, stream) : launchKernel<KP, false>(call, stream);
 }
 
 }  // namespace

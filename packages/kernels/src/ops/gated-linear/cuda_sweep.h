@@ -36,10 +36,9 @@ struct SweepTask {
   const __nv_bfloat16* scores;  // `contracted`: [B, H, chunks, 64, 64], rows and columns in the task's order
   const float* gamma;  // `contracted`, `free`: [B, H, chunks, K], the chunk's decay up to its first reset
 
-  uint4* kept;  // P after each chunk in bf16, as its threads hold it; null: not written
-  const uint4*
-      keptForward;  // of an earlier task with time, to be multiplied with this P before each chunk; or null
-  float* ends;      // [B, H, chunks, K]: that product summed over V
+  uint4* kept;  // P after every `keptEvery` chunks and the last in bf16, as its threads hold it; or null
+  const uint4* keptForward;  // of an earlier task with time, to be multiplied with this P there; or null
+  float* ends;               // [B, H, kept, K]: that product summed over V
 
   float*
       factor;  // a summary's M: [B, H, segments], or [B, H, segments, K] where channels decay each for itself
@@ -58,6 +57,7 @@ struct SweepCall {
   bool gatePerToken;
   const int32_t* resets;  // [B, T] or null
   int numSegments, chunksPerSegment;
+  int keptEvery;  // chunks between kept states
   int numTasks;
   SweepTask tasks[2];
 };
