@@ -21,7 +21,6 @@ import { live, type Received } from '../sequence/received.js';
 import { recurrence } from '../sequence/recurrence.js';
 import type { SequenceGroup } from '../sequence/sequence-group.js';
 import { attentionByUnit } from '../sequence/unit-attention.js';
-import { haloOfUnits } from '../sequence/unit-halo.js';
 import { shareAlone } from './shared-values.js';
 import { type RunWithHalo, shortRange } from './short-range.js';
 
@@ -95,10 +94,10 @@ function lookingBack(
     share: shareAlone,
     recurrence: (op, inputs, meanwhile) =>
       recurrence(op, inputs, { ...place, carried: nextCall(), meanwhile }),
-    ...shortRange((x, numRows, op) => {
-      const slice = withHalo(x, numRows, { ...place, carried: nextCall() });
-      return op(haloOfUnits(slice, numRows, place.resets));
-    }, place.resets),
+    ...shortRange(
+      (x, numRows, op) => op(withHalo(x, numRows, { ...place, carried: nextCall() })),
+      place.resets,
+    ),
   };
 }
 

@@ -4,6 +4,7 @@ import {
   empty,
   type ForwardCall,
   forwardCall,
+  type Sequence,
   type Stream,
   sequenceTail,
   type Tensor,
@@ -12,6 +13,7 @@ import { scanPlace } from '../strategy.js';
 import type { CarriedCall } from './carry.js';
 import { live, type Received } from './received.js';
 import type { SequenceGroup } from './sequence-group.js';
+import { cutSequence, haloOfUnits } from './unit-halo.js';
 
 export interface HaloOptions {
   /** Null: this rank holds the whole sequence. */
@@ -28,7 +30,10 @@ export interface HaloOptions {
 export interface SliceWithHalo {
   /** [B, T, D] */
   readonly x: Tensor;
-  /** [B, numRows, D]: the tokens before x, zeros before the start of the last one's document; null: none. */
+  /**
+   * [B, numRows, D]: the tokens before x, zeros before the start of the last one's document; null: none. In deterministic
+   * mode [1, units · numRows, D], those before each unit.
+   */
   readonly halo: Tensor | null;
 }
 
@@ -48,31 +53,32 @@ export function withHalo(x: Tensor, numRows: number, options: HaloOptions): Slic
     carried?.leave([x.dim(0), numRows, x.dim(2)], x.dtype, () =>
       sequenceTail(forwardCall(x.device), { x, halo, resets }, numRows),
     );
-  if (group === null || group.communicator.size === 1) {
-    leave(entering);
-    return { x, halo: entering };
-  }
-  const { communicator } = group;
-  const halo = received.next(() => passOn(x, numRows, resets, communicator, entering));
+  const communicator = group !== null && group.communicator.size > 1 ? group.communicator : null;
+  const { units, tape } = x.device;
+  const halo =
+    communicator === null
+      ? entering
+      : received.next(() => passOn(x, numRows, resets, communicator, entering));
   leave(halo);
-
-  const { tape } = x.device;
-  if (tape === null || !x.requiresGrad) return { x, halo };
-  const slice = x.view(x.shape);
-  x.device.units?.markLike(x, slice);
+  const slice = units === null ? { x, halo } : haloOfUnits(units, { x, halo, resets }, numRows);
+  if (tape === null || !x.requiresGrad || (communicator === null && units === null)) return slice;
+  const own = x.view(x.shape);
+  units?.markLike(x, own);
   tape.record({
     name: 'halo',
     inputs: [x],
-    outputs: halo === null ? [slice] : [slice, halo],
+    outputs: slice.halo === null ? [own] : [own, slice.halo],
     saved: resets === null ? [] : [resets],
-    backward: ([sliceGradient, haloGradient = null]) => {
-      const finish = passBack(sliceGradient!, haloGradient, numRows, resets, communicator);
+    backward: ([dx, dHalo = null]) => {
+      const whole = { x: dx!, halo: dHalo, resets };
+      const targets = units === null ? [whole] : cutSequence(units, whole, numRows);
+      const finish = passBack(targets, numRows, communicator);
       tape.flushDeferred();
       finish();
-      return [sliceGradient!];
+      return [dx!];
     },
   });
-  return { x: slice, halo };
+  return { x: own, halo: slice.halo };
 }
 
 /** Sends the next rank its halo and returns this one's: on the first rank what entered, or null. */
@@ -100,31 +106,35 @@ function passOn(
 }
 
 /**
- * The way back: sends the previous rank the gradient of its tokens, and adds to that of this slice what comes from the
- * next one. Returns a function that lets the compute stream wait for it.
+ * The way back: sends the previous rank the gradient of its tokens, and adds to those of this slice what comes from the
+ * next one. `targets`: gradients of the slice and its halo, or of each unit and the tokens before it, from whom they are
+ * passed on in turn. Returns a function that lets the compute stream wait for it.
  */
 function passBack(
-  sliceGradient: Tensor,
-  haloGradient: Tensor | null,
+  targets: readonly Sequence[],
   numRows: number,
-  resets: Tensor | null,
-  communicator: Communicator,
+  communicator: Communicator | null,
 ): () => void {
-  const { device, dtype } = sliceGradient;
-  const { stream } = communicator;
+  const [first, last] = [targets[0]!, targets.at(-1)!];
+  const { device, dtype } = last.x;
+  const [B, T, D] = last.x.shape as [number, number, number];
+  const stream = communicator?.stream ?? device.compute;
   // In the order of the reverse scan: `prev` holds the tokens after this slice.
-  const { prev, next } = scanPlace(communicator, 'reverse');
-  const [B, T, D] = sliceGradient.shape as [number, number, number];
-  const call = callOn(sliceGradient, stream);
-  stream.wait(device.compute.record());
+  const { prev, next } =
+    communicator === null ? { prev: null, next: null } : scanPlace(communicator, 'reverse');
+  const call = callOn(last.x, stream);
+  if (communicator !== null) stream.wait(device.compute.record());
   const tailGradient = prev === null ? null : call.empty([B, numRows, D], dtype);
   const isRelay = T < numRows;
-  exchange(communicator, isRelay ? [] : [[haloGradient, next]], [[tailGradient, prev]]);
-  if (tailGradient !== null) {
-    const target = { x: sliceGradient, halo: isRelay ? haloGradient : null, resets };
-    addTailGradient(call, target, tailGradient);
+  const addTo = (target: Sequence, gradient: Tensor) =>
+    addTailGradient(call, { ...target, halo: isRelay ? target.halo : null }, gradient);
+  if (communicator !== null) {
+    exchange(communicator, isRelay ? [] : [[first.halo, next]], [[tailGradient, prev]]);
   }
-  if (isRelay) exchange(communicator, [[haloGradient, next]], []);
+  if (tailGradient !== null) addTo(last, tailGradient);
+  for (let i = targets.length - 1; i > 0; i--) addTo(targets[i - 1]!, targets[i]!.halo!);
+  if (communicator === null) return () => undefined;
+  if (isRelay) exchange(communicator, [[first.halo, next]], []);
   const done = stream.record();
   return () => device.compute.wait(done);
 }

@@ -34,6 +34,7 @@ export function route(x: Tensor, count: number, always = 0): { weights: Tensor; 
     });
   }
   const selected = forwardCall(x.device).empty([...x.shape.slice(0, -1), N + always], 'i32');
+  x.device.units?.markLike(x, selected);
   return { weights: routeOp({ x }, { count, always, selected }), selected };
 }
 
