@@ -25,6 +25,12 @@ test('deterministic ~> processes in any mesh write the same bytes, and go on fro
   const expected = bits(alone);
   const expectedBytes = files.map((file) => bytesOf(result.checkpoint!, file));
   const expectSame = (other: typeof alone) => {
+    const { modelled, strategy } = other.run.plan;
+    const { bytesSentByRank } = modelled.find((one) => one.strategy === strategy)!;
+    other.steps.at(-1)!.perRank.forEach((rank, r) => {
+      const promised = bytesSentByRank[r % bytesSentByRank.length];
+      assert.is(rank!.spBytesSentForward + rank!.spBytesSentBackward, promised, `rank ${r}`);
+    });
     assert.equal(bits(other), expected);
     assert.is(other.result.validationLoss, result.validationLoss);
     files.forEach((file, i) => {

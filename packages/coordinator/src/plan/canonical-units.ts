@@ -3,10 +3,13 @@ import { type JobSpec, LongscanError } from '@longscan/worker/protocol';
 /** The keys of a job that decide its canonical units. */
 export interface UnitKeys {
   readonly job: Pick<JobSpec['job'], 'deterministic' | 'canonicalSegments'>;
-  readonly parallel: Pick<JobSpec['parallel'], 'sp' | 'dp'>;
+  readonly parallel: Pick<JobSpec['parallel'], 'sp' | 'dp' | 'attentionStrategy'>;
   readonly data: Pick<JobSpec['data'], 'sequenceLength' | 'batchSize' | 'accumulate' | 'carry'>;
   readonly model: Pick<JobSpec['model'], 'chunk'>;
 }
+
+/** The strategy for softmax layers that attends unit by unit. */
+const attentionByUnit = 'kv-all-gather';
 
 /** Segments of a sequence where the job does not say: enough for the ranks of one machine. */
 const defaultSegments = 8;
@@ -70,6 +73,12 @@ export function unitProblems(keys: UnitKeys): LongscanError[] {
     const most = canonicalSegments({ ...keys, job: { deterministic: true, canonicalSegments: 0 } });
     const fix = `job.canonicalSegments = ${most}, or a smaller model.chunk`;
     problems.push(refusal('job.canonicalSegments', found, 'at least one token in every segment', fix));
+  }
+  const { attentionStrategy } = parallel;
+  if (attentionStrategy !== 'auto' && attentionStrategy !== attentionByUnit) {
+    const found = `"${attentionStrategy}" in deterministic mode, which adds gradients of keys in the order of units`;
+    const fix = `parallel.attentionStrategy = "${attentionByUnit}"`;
+    problems.push(refusal('parallel.attentionStrategy', found, `"${attentionByUnit}"`, fix));
   }
   if (data.carry) {
     const found = 'true in deterministic mode, whose sequences begin with an empty memory';

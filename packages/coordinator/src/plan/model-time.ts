@@ -18,7 +18,7 @@ export function modelStrategies(
 ): ModelledStrategy[] {
   const haloBytes = halos.reduce((sum, { bytes }) => sum + bytes, 0);
   const haloSeconds = halos.length * fabric.latencyS + haloBytes / fabric.bandwidthBytesPerS;
-  const attention = gatherCost(sp, gathers, fabric);
+  const attention = gatherCost(sp, gathers, fabric, units);
   const modelled = strategies.map((strategy) => {
     let seconds = attention.seconds + (sp > 1 ? 2 * haloSeconds : 0);
     // The last rank has no next one, the first one no previous one.
