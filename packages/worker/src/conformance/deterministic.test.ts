@@ -11,13 +11,21 @@ for (const [name, layer] of layers) {
   const model = { layers: [name], unitLength: Math.max(7, multiple) };
   for (const packed of [false, true]) {
     test(`${name}${packed ? ', packed' : ''} ~> the same bits on 1 rank and on 4`, async () => {
-      const [alone, four] = [
+      const [alone, eight] = [
         await trainByUnit(model, { sp: 1, packed }),
         await trainByUnit(model, { sp: 4, packed }),
       ];
       expectSameBits(four, alone, name);
     });
   }
+}
+
+for (const window of [5, 25]) {
+  test(`attention over ${window} tokens ~> the same bits where that is less and more than a unit`, async () => {
+    const model = { layers: ['softmax-attention'], options: { window }, unitLength: 7 };
+    const [alone, eight] = [await trainByUnit(model, { sp: 1 }), await trainByUnit(model, { sp: 8 })];
+    expectSameBits(eight, alone, `window ${window}`);
+  });
 }
 
 test.run();

@@ -26,6 +26,8 @@ export interface UnitTraining {
 
 export interface UnitModel {
   readonly layers: readonly string[];
+  /** Of all layers; default: theirs. */
+  readonly options?: Readonly<Record<string, number>>;
   /** Tokens of a canonical segment, of which a sequence has 8. */
   readonly unitLength: number;
   readonly recompute?: boolean;
@@ -86,13 +88,13 @@ export function expectSameBits(found: Trained, expected: Trained, where: string)
   assert.is(Buffer.compare(found.weights, expected.weights), 0, `${where}: weights`);
 }
 
-function specOf({ layers, unitLength, recompute = false }: UnitModel): JobSpec {
+function specOf({ layers, options = {}, unitLength, recompute = false }: UnitModel): JobSpec {
   return jobSpecSchema.parse({
     model: {
       ...{ dModel: 40, numLayers: layers.length, numHeads: 2, vocabSize, mlp: 52, recompute },
       // The head shares the embedding's weights, which are read on both sides of the model.
       tieEmbeddings: true,
-      layers: layers.map((use) => ({ use, options: {}, file: null })),
+      layers: layers.map((use) => ({ use, options, file: null })),
     },
     data: { path: 'unused', sequenceLength: segments * unitLength },
   });
