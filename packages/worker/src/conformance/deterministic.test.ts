@@ -11,7 +11,7 @@ for (const [name, layer] of layers) {
   const model = { layers: [name], unitLength: Math.max(7, multiple) };
   for (const packed of [false, true]) {
     test(`${name}${packed ? ', packed' : ''} ~> the same bits on 1 rank and on 4`, async () => {
-      const [alone, eight] = [
+      const [alone, four] = [
         await trainByUnit(model, { sp: 1, packed }),
         await trainByUnit(model, { sp: 4, packed }),
       ];

@@ -66,27 +66,19 @@ export function recurrenceByUnit<I extends RecurrenceInputs>(
     ].filter((one) => one !== null),
     backward: ([gradient]) => {
       const dO = units.map((unit) => units.piece(gradient!, unit));
-      const records = units.map((u) => ({ kept: finished[u]!.kept, incoming: incoming[u]! }));
+      const own = units.map((u) => {
+        const record = { kept: finished[u]!.kept, incoming: incoming[u]! };
+        return [pieces[u]!, starts[u]!, record] as const;
+      });
       const adjoints = forEach((call, u) =>
-        op.summarizeBackward(call, pieces[u]!, starts[u]!, records[u]!, segments[u]!, dO[u]!),
+        op.summarizeBackward(call, ...own[u]!, segments[u]!, dO[u]!),
       ).reverse();
       const reverse = startScan(group, adjoints, 'reverse');
-      const partial = forEach((call, u) =>
-        op.prepareBackward(call, pieces[u]!, starts[u]!, records[u]!, dO[u]!),
-      );
+      const partial = forEach((call, u) => op.prepareBackward(call, ...own[u]!, dO[u]!));
       tape.flushDeferred();
       const outgoing = foldStates(adjoints, reverse?.wait() ?? null).reverse();
       const results = forEach((call, u) =>
-        op.finishBackward(
-          call,
-          pieces[u]!,
-          starts[u]!,
-          records[u]!,
-          partial[u]!,
-          dO[u]!,
-          outgoing[u]!,
-          false,
-        ),
+        op.finishBackward(call, ...own[u]!, partial[u]!, dO[u]!, outgoing[u]!, false),
       );
       return gradientsByUnit(
         units,
@@ -112,12 +104,12 @@ function startScan(
 
 /** The state that enters each of the runs, in their order; null: nothing before it. */
 function foldStates(segments: readonly SegmentSummary[], first: Tensor | null): (Tensor | null)[] {
-  let state = first;
-  return segments.map((segment) => {
-    const before = state;
-    state = before === null ? segment.state : stateAfter(segment, before);
-    return before;
-  });
+  const states = [first];
+  for (const segment of segments.slice(0, -1)) {
+    const before = states.at(-1)!;
+    states.push(before === null ? segment.state : stateAfter(segment, before));
+  }
+  return states;
 }
 
 /** The inputs of each unit. */

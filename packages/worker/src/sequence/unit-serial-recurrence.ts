@@ -60,9 +60,8 @@ export function serialRecurrenceByUnit<I extends RecurrenceInputs>(
       const found = device.withoutUnits(() =>
         units.map((i) => {
           const u = units.count - 1 - i;
-          const record = records[u]!;
-          // biome-ignore format: one call
-          const result = op.finishBackward(calls[u]!, pieces[u]!, starts[u]!, record, prepared[u]!, dO[u]!, adjoint, true);
+          const own = [pieces[u]!, starts[u]!, records[u]!, prepared[u]!, dO[u]!] as const;
+          const result = op.finishBackward(calls[u]!, ...own, adjoint, true);
           adjoint = result.incoming;
           return result.gradients;
         }),
