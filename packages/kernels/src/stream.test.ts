@@ -95,13 +95,15 @@ test('the first failure is what every later await reports, on every stream, and 
   embedding({ tokens: tokensOf(88), table });
   second.wait(device.compute.record());
   const pending = [device.compute.sync(), table.read(), second.sync(), table.read(second)];
+  // All are awaited at once: they may reject in any order.
+  const failures = Promise.all(pending.map(failureOf));
   openGate();
-  const first = await failureOf(pending[0]!);
+  const [first, ...others] = (await failures) as [LongscanError, ...LongscanError[]];
   assert.is(first.code, 'E-DATA-VOCAB');
   for (const part of ['embeddingForward', '"compute"', 'i32[1] f32[3,1]', 'token id 77']) {
     assert.ok(first.message.includes(part), `${part} in ${first.message}`);
   }
-  for (const promise of pending) assert.is((await failureOf(promise)).message, first.message);
+  for (const other of others) assert.is(other.message, first.message);
   // What is enqueued after the failure, and what is created after it, reports it too.
   embedding({ tokens: tokensOf(99), table });
   assert.is((await failureOf(device.compute.sync())).message, first.message);
