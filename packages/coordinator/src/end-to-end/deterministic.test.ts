@@ -11,6 +11,9 @@ const job = {
   'model.layers': ['gla', 'mamba2', 'gated-deltanet', 'softmax-attention'],
   'model.numLayers': 4,
   'data.batchSize': 2,
+  'data.format': 'text',
+  'data.separator': 'whale',
+  'data.packing': true,
   'device.threads': 2,
   // Neither the padding nor the number of held-out sequences divides evenly.
   'data.sequenceLength': 500,

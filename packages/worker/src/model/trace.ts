@@ -59,7 +59,7 @@ function traceLayers(
   const contexts: ContextSource = {
     tensors: [],
     forLayer: (layer: number, received = live) => ({
-      ...tracingContext(layer, received, { recurrences, halos }),
+      ...tracingContext(layer, received, { packing: data.packing, recurrences, halos }),
       ...tracingAttention(device, { layer, numSlices, sliceLength: T, received }, gathers),
       ...(data.carry && {
         attention: () => {
@@ -96,6 +96,8 @@ function traceLayers(
 
 /** What a model would send, in the order of its calls. */
 interface Traffic {
+  /** Documents are packed. */
+  readonly packing: boolean;
   readonly recurrences: RecurrenceTrace[];
   readonly halos: HaloTrace[];
 }
@@ -104,7 +106,7 @@ interface Traffic {
 function tracingContext(
   layer: number,
   { isReplay }: Received,
-  { recurrences, halos }: Traffic,
+  { packing, recurrences, halos }: Traffic,
 ): LayerContext {
   return {
     ...sliceContexts(null, null).forLayer(layer),
@@ -113,14 +115,15 @@ function tracingContext(
       return op({ x, halo: null });
     }, null),
     recurrence(op, inputs, meanwhile) {
-      if (!isReplay) recurrences.push({ layer, kind: op.transition, ...wireBytes(op, inputs) });
+      if (!isReplay) recurrences.push({ layer, kind: op.transition, ...wireBytes(op, inputs, packing) });
       return recurrence(op, inputs, { group: null, resets: null, meanwhile });
     },
   };
 }
 
-function wireBytes<I extends RecurrenceInputs>(op: RecurrenceOp<I>, inputs: I) {
+/** A state, and M with a reset bit for each sequence where documents are packed. */
+function wireBytes<I extends RecurrenceInputs>(op: RecurrenceOp<I>, inputs: I, packing: boolean) {
   const [B, H, R, N] = op.stateShape(inputs) as [number, number, number, number];
-  const transitionBytes = 4 * B * H * transitionWireElements(op.transition, N);
+  const transitionBytes = 4 * B * (H * transitionWireElements(op.transition, N) + Number(packing));
   return { stateBytes: 4 * B * H * R * N, transitionBytes };
 }

@@ -10,7 +10,7 @@ export interface RecurrenceTrace {
   readonly layer: number;
   /** Bytes of E as sent (f32, all parts), for the sequences of one rank. */
   readonly stateBytes: number;
-  /** Bytes of M as sent; 0 when M is known from the length. */
+  /** Bytes of M as sent, none when it is known from the length, and of reset bits where documents are packed. */
   readonly transitionBytes: number;
   /** Class of M. */
   readonly kind: TransitionKind;
