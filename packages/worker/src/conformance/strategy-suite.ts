@@ -4,6 +4,7 @@ import { asynchronyChecks } from './strategy/asynchrony.js';
 import { costChecks } from './strategy/cost.js';
 import { exactnessChecks } from './strategy/exactness.js';
 import { failureChecks } from './strategy/failures.js';
+import { unitChecks } from './strategy/units.js';
 
 /** One, powers of two, and what is neither. */
 const worldSizes = [1, 2, 3, 4, 7, 8];
@@ -16,6 +17,7 @@ export function strategyChecks(strategy: Strategy): Check[] {
     ...asynchronyChecks(strategy),
     ...failureChecks(strategy),
     ...costChecks(strategy),
+    ...unitChecks(strategy),
   ];
 }
 
