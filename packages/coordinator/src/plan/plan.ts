@@ -52,7 +52,11 @@ export function plan({ jobSpec, layout, trace, strategies, fabric }: PlanInputs)
       flopsPerStep: trace.flopsPerToken * tokensPerRank,
     },
     modelled,
-    notes: [...paddingNotes(layout), ...strategyNotes(jobSpec, strategy, modelled, fabric)],
+    notes: [
+      ...paddingNotes(layout),
+      ...unitNotes(jobSpec, layout),
+      ...strategyNotes(jobSpec, strategy, modelled, fabric),
+    ],
   };
 }
 
@@ -75,6 +79,15 @@ function paddingNotes({ padTokens, paddedLength, slices }: Layout): string[] {
   const last = slices.at(-1);
   return [
     `${length} tokens are padded to ${paddedLength}: ${padTokens} masked tokens at the end of the last slice, which holds ${last?.numTokens} real ones`,
+  ];
+}
+
+function unitNotes(jobSpec: JobSpec, { paddedLength, mesh }: Layout): string[] {
+  const segments = canonicalSegments(jobSpec);
+  if (segments === null) return [];
+  const length = paddedLength / segments;
+  return [
+    `deterministic: ${segments} canonical segments of ${length} tokens a sequence, ${segments / mesh.sp} on each rank, one sequence after the other`,
   ];
 }
 
