@@ -27,14 +27,7 @@ export function runOverUnits<I extends OpInputs, A, S extends OpInputs>(
   const kind = definition.units ?? 'each';
   const ofTokens = tensors.some((tensor) => units.has(tensor));
   const runs = ofTokens && kind !== 'all' ? eachUnit() : [whole()];
-  const outputs = runs.map((run) => run.output);
-  const output = !ofTokens
-    ? outputs[0]!
-    : kind === 'all'
-      ? units.mark(outputs[0]!)
-      : kind === 'sum'
-        ? units.sum(device, (unit) => outputs[unit]!)
-        : units.joinTokens(outputs);
+  const output = joined(runs.map((run) => run.output));
   const { tape } = device;
   if (tape === null || !tensors.some((tensor) => tensor.requiresGrad)) return output;
 
@@ -48,6 +41,12 @@ export function runOverUnits<I extends OpInputs, A, S extends OpInputs>(
       ofTokens && kind === 'all' ? backWhole(gradient!) : backByUnit(gradient!, tape),
   });
   return output;
+
+  function joined(outputs: readonly Tensor[]): Tensor {
+    if (!ofTokens) return outputs[0]!;
+    if (kind === 'all') return units.mark(outputs[0]!);
+    return kind === 'sum' ? units.sum(device, (unit) => outputs[unit]!) : units.joinTokens(outputs);
+  }
 
   function whole(): Run<A, S> {
     return { ...definition.forward(forwardCall(device), inputs, attributes), attributes };

@@ -5,7 +5,9 @@
 namespace longscan {
 
 ThreadPool::ThreadPool(int numThreads, int numParts)
-    : numThreads_(numThreads < 1 ? 1 : numThreads), numParts_(numParts < 1 ? numThreads_ : numParts) {
+    : numThreads_(numThreads < 1 ? 1 : numThreads),
+      numParts_(numParts < 1 ? numThreads_ : numParts),
+      hasFixedParts_(numParts > 0) {
   for (int i = 1; i < numThreads_; i++) threads_.emplace_back([this, i] { serve(i); });
 }
 

@@ -21,6 +21,7 @@ class ThreadPool {
 
   int numThreads() const { return numThreads_; }
   int numParts() const { return numParts_; }
+  bool hasFixedParts() const { return hasFixedParts_; }
   /// Calls `body(begin, end)` for each range, the first ones on the calling thread; on it alone while another
   /// stream has the threads. Rethrows the first exception.
   void run(int64_t count, const std::function<void(int64_t begin, int64_t end)>& body);
@@ -31,6 +32,7 @@ class ThreadPool {
 
   const int numThreads_;
   const int numParts_;
+  const bool hasFixedParts_;
   /// Held by the stream that has the threads.
   std::mutex caller_;
   std::mutex mutex_;

@@ -13,6 +13,8 @@ namespace {
 
 /// Cuts are multiples of this, so that all but the last part are whole register tiles at every level.
 constexpr int64_t cutUnit = 96;
+/// Parts of whole register tiles from which on a fixed partition has no smaller ones.
+constexpr int64_t fixedCuts = 2;
 /// Multiply-adds below which a second thread costs more than it saves.
 constexpr int64_t parallelProduct = 1 << 17;
 
@@ -41,8 +43,10 @@ void cut(ThreadPool& pool, const Gemm<T>& g, Compute compute) {
   }
   const bool alongRows = g.m >= g.n;
   const int64_t length = alongRows ? g.m : g.n;
-  // Short sides are cut finer, so that every part has something.
-  const int64_t unit = length >= cutUnit * pool.numParts() ? cutUnit : 1;
+  // Short sides are cut finer, so that all threads have a part; where their number must not matter, a few
+  // whole tiles are better than many pieces of one.
+  const int64_t fewest = pool.hasFixedParts() ? fixedCuts : pool.numThreads();
+  const int64_t unit = length >= cutUnit * fewest ? cutUnit : 1;
   pool.run((length + unit - 1) / unit, [&](int64_t begin, int64_t end) {
     compute(part(g, alongRows, begin * unit, std::min(end * unit, length)));
   });
