@@ -136,11 +136,14 @@ def main():
     H, K, V = map(int, sys.argv[5].split(',')) if len(sys.argv) > 5 else (16, 128, 128)
     torch.manual_seed(0)
     kernels = GatedLinear(library)
-    rows = []
     with open(out, 'a') as file:
+        def report(row):
+            file.write(json.dumps(row) + '\n')
+            file.flush()
+
         for op in ops:
             for low, high in [(-0.1, -1e-4), (-20, -1e-4)][: 1 if op == 'linear' else 2]:
-                rows.append(dict(op=op, gates=[low, high], errors=errors(kernels, op, 1024, 2, K, V, low, high)))
+                report(dict(op=op, gates=[low, high], errors=errors(kernels, op, 1024, H, K, V, low, high)))
             for T in lengths:
                 runs = runs_of(kernels, op, inputs(op, T, H, K, V))
                 row = dict(op=op, T=T, H=H, K=K, V=V)
@@ -155,11 +158,9 @@ def main():
                 ratio = row['ours']['both'][0] / row['peer']['both'][0] if 'peer' in row else float('nan')
                 shown = ' '.join(f'{name} {row[name]}' for name in runs)
                 print(f'{op:11} T{T:7} H{H} K{K} V{V} {shown} ratio {ratio:.2f}', flush=True)
-                rows.append(row)
+                report(row)
                 del runs
                 torch.cuda.empty_cache()
-        for row in rows:
-            file.write(json.dumps(row) + '\n')
 
 
 main()

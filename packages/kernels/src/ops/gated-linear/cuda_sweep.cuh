@@ -116,6 +116,14 @@ class Sweep {
       fillTile<DC, sweepThreads>(X(stage), task.x + headC, pitchC, 0, call.contracted, rows);
     fillTile<DC, sweepThreads>(Y(stage), task.y + headC, pitchC, 0, call.contracted, rows);
     fillTile<DO, sweepThreads>(Z(stage), task.z + headO, pitchO, 0, call.free - tile * DO, rows);
+    if constexpr (!summary && kind != SweepDecay::contracted)
+      if (task.keptForward != nullptr && piece.opensChunk) {
+        // Read straight to registers, a chunk later: from the L2 cache by then.
+        const uint4* from = task.keptForward + keptUnit(piece) - threadIdx.x;
+        constexpr int lines = SweepState<DC, DO>::keptUnits * sweepThreads * 16 / 128;
+        for (int line = threadIdx.x; line < lines; line += sweepThreads)
+          asm volatile("prefetch.global.L2 [%0];" ::"l"(from + 8 * line));
+      }
     const uint32_t to = sharedAddress(decays(stage));
     if constexpr (scalar && !summary) {
       // The partner is read straight to registers, a chunk later: from the L2 cache by then.
@@ -137,7 +145,7 @@ class Sweep {
         copyAsync16(to + 16 * threadIdx.x, task.gamma + chunkOf(piece) * keys + first, first < keys);
       if constexpr (kind == SweepDecay::contracted && !summary) {
         const __nv_bfloat16* from = task.scores + chunkOf(piece) * (64 * 64);
-#pragma unroll
+#pragma unroll 1
         for (int i = threadIdx.x; i < 64 * 8; i += sweepThreads)
           copyAsync16(scores(stage).address(i / 8, i % 8), from + i * 8, true);
       }
@@ -229,10 +237,7 @@ class Sweep {
         task.partner != nullptr && channel < 16 * MT && channel < call.free - tile * DO - warpChannel();
     const __nv_bfloat16* from = task.partner + rows.place + channel;
 #pragma unroll
-    for (int i = 0; i < 4; i++) {
-      to[i] = make_uint4(0, 0, 0, 0);
-      if (exists && rows.has(i)) to[i] = *reinterpret_cast<const uint4*>(from + i * rows.step);
-    }
+    for (int i = 0; i < 4; i++) to[i] = loadEarly(from + i * rows.step, exists && rows.has(i));
   }
 
   /// Rows 32 half + 8 i + group of a chunk, i < 4: which are there, and where the warp's channels of them

@@ -18,6 +18,16 @@ __device__ inline float exp2Approx(float x) {
   return y;
 }
 
+/// 16 bytes, or zeros. Compilers move a plain load down to its first use, where everything would wait for it.
+__device__ inline uint4 loadEarly(const void* from, bool exists) {
+  uint4 value = make_uint4(0, 0, 0, 0);
+  asm volatile(
+      "{ .reg .pred exists; setp.ne.s32 exists, %5, 0; @exists ld.global.nc.v4.u32 {%0,%1,%2,%3}, [%4]; }"
+      : "+r"(value.x), "+r"(value.y), "+r"(value.z), "+r"(value.w)
+      : "l"(from), "r"(static_cast<int>(exists)));
+  return value;
+}
+
 /// Where a thread's part of a 16 x 8 accumulator lies.
 struct Lane {
   int lane, warp;
@@ -245,14 +255,9 @@ __device__ void computeOutput(float (&out)[2][DO / 32][4], const SweepState<DC, 
                               Tile<DO> Z, Tile<64> scores, const RowDecays& decays, int half,
                               const Lane& at) {
   constexpr int MT = DO / 64;
-  MmaA next[2] = {loadA(X, 32 * half, 0, at.lane), loadA(X, 32 * half + 16, 0, at.lane)};
 #pragma unroll
   for (int k = 0; k < DC / 16; k++) {
-    const MmaA x[2] = {next[0], next[1]};
-    if (k + 1 < DC / 16) {
-      next[0] = loadA(X, 32 * half, 16 * (k + 1), at.lane);
-      next[1] = loadA(X, 32 * half + 16, 16 * (k + 1), at.lane);
-    }
+    const MmaA x[2] = {loadA(X, 32 * half, 16 * k, at.lane), loadA(X, 32 * half + 16, 16 * k, at.lane)};
 #pragma unroll
     for (int m = 0; m < MT; m++) {
       const MmaB2 p = state.operand(m, k);
