@@ -12,8 +12,7 @@ struct Piece {
   int low, high;
   /// A document starts at `low`: what came before is forgotten.
   bool fresh;
-  /// Nothing of the chunk, or nothing after this piece in time, has been seen by a walk against time
-  /// (forward: before).
+  /// The first and the last piece of its chunk, in the order of the walk.
   bool opensChunk;
   bool closesChunk;
 };
