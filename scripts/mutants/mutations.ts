@@ -3,6 +3,7 @@ import type { Mutation } from './mutation.js';
 const applyRows = 'packages/kernels/src/ops/transition/cpu.cc';
 const composeHeads = 'packages/kernels/src/ops/transition/cpu_compose.cc';
 const segment = 'packages/worker/src/state/segment.ts';
+const segmentBuffer = 'packages/worker/src/state/segment-buffer.ts';
 const chain = 'packages/worker/src/chain.ts';
 const allGather = 'packages/worker/src/sp/all-gather.ts';
 const doubling = 'packages/worker/src/sp/doubling-scan.ts';
@@ -48,8 +49,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'M is applied to E instead of the incoming state',
     file: segment,
-    find: 'applyTransition(segment, incoming, out,',
-    replace: 'applyTransition({ ...segment, state: incoming }, segment.state, out,',
+    find: 'applyTransition(unit, from, out,',
+    replace: 'applyTransition({ ...unit, state: from }, unit.state, out,',
   },
   {
     name: 'M does not travel with its segment',
@@ -72,20 +73,32 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'all-gather folds the segments before it in the wrong order',
     file: allGather,
-    find: 'applySegment(segmentOf(first + step * i), incoming,',
-    replace: 'applySegment(segmentOf(first + step * (position - i)), incoming,',
+    find: 'for (const segment of rest)',
+    replace: 'for (const segment of rest.reverse())',
   },
   {
-    name: 'all-gather ignores resets',
-    file: allGather,
-    find: 'reset: local.reset && take(local.reset),',
+    name: 'a segment that travelled has lost its resets',
+    file: segmentBuffer,
+    find: 'reset: like.reset && take(like.reset),',
     replace: 'reset: null,',
   },
   {
     name: 'all-gather begins with the segment after the first',
     file: allGather,
-    find: 'for (let i = 1; i < position; i++)',
-    replace: 'for (let i = 2; i < position; i++)',
+    find: 'const [first, ...rest] = before;',
+    replace: 'const [first, , ...rest] = before;',
+  },
+  {
+    name: 'each unit is applied to what entered the first',
+    file: segment,
+    find: 'from = out;',
+    replace: 'from = incoming;',
+  },
+  {
+    name: 'a run with nothing before it loses its first unit',
+    file: segment,
+    find: 'stateAfter(withUnits(rest), first.state, stream)',
+    replace: 'stateFromNothing(withUnits(rest), stream)',
   },
   {
     name: 'doubling-scan composes two runs in the wrong order',
