@@ -173,7 +173,8 @@ test('layers check: what fails is a result, and the exit code tells', async () =
   const { status, stdout } = await longscan(['layers', 'check', './leaky.ts', '--json']);
   assert.is(status, 2);
   const { layer, numFailed, results } = JSON.parse(stdout);
-  assert.equal([layer, numFailed, results[0].detail], ['leaky', 1, 'no such thing']);
+  assert.equal([layer, numFailed], ['leaky', 1]);
+  assert.match(results[0].detail, /^no such thing \(.*leaky\.ts:4:\d+\)$/);
   const missing = await longscan(['layers', 'check', 'rwkv']);
   assert.is(missing.status, 2);
   assert.match(missing.stderr, 'error[E-PLUGIN] rwkv: no such file, expected a layer file, or one of gla, ');
