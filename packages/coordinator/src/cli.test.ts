@@ -64,7 +64,7 @@ test('layers lists what is installed', () => {
   assert.is(gla.transition, 'diagonal');
   assert.ok(gla.strategies.includes('all-scan'));
   assert.equal(gla.devices, ['cpu']);
-  assert.match(longscan('layers').stdout, /^gla +diagonal +cpu /m);
+  assert.match(longscan('layers').stdout, /^gla +diagonal +all +cpu /m);
 });
 
 test('layers new writes a layer whose types resolve, and overwrites nothing', () => {
@@ -116,6 +116,7 @@ test('plan: mesh, slices, memory and modelled strategies, from shapes alone', ()
   assert.equal(plan.modelled.map((row: { strategy: string }) => row.strategy).sort(), [
     'all-gather',
     'all-scan',
+    'doubling-scan',
     'ring',
   ]);
   assert.is(plan.strategy, plan.modelled[0].strategy);
