@@ -177,7 +177,10 @@ test('layers check: what fails is a result, and the exit code tells', async () =
   assert.match(results[0].detail, /^no such thing \(.*leaky\.ts:4:\d+\)$/);
   const missing = await longscan(['layers', 'check', 'rwkv']);
   assert.is(missing.status, 2);
-  assert.match(missing.stderr, 'error[E-PLUGIN] rwkv: no such file, expected a layer file, or one of based, ');
+  assert.match(
+    missing.stderr,
+    'error[E-PLUGIN] rwkv: no such file, expected a layer file, or one of based, ',
+  );
 });
 
 test.run();
