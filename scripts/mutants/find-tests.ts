@@ -1,12 +1,15 @@
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
 
-/** The tests that know how segments are combined, quick and direct ones first: the first to fail ends a mutant. */
+/**
+ * The tests that know how segments are combined, quick and direct ones first: the first to fail ends a mutant. Those of
+ * every layer are left out: they take minutes, and a combine that only they would notice is tested too little.
+ */
 const names = [
   /^kernels\/dist\/ops\/transition\//,
   /^worker\/dist\/(state|strategy|chain|recurrence)\b/,
   /^worker\/dist\/conformance\/strateg/,
-  /^worker\/dist\/conformance\//,
+  /^worker\/dist\/conformance\/(?!layers-|training|attention)/,
 ];
 
 /** Their compiled files, relative to `root`, in the order to run them in. */
