@@ -21,12 +21,20 @@ export interface ParameterDeclarer {
   /** Width of the residual stream. */
   readonly dModel: number;
   readonly layer: LayerPlace;
-  /** A trained tensor. Matrices of projections are [out, in]. */
-  tensor(name: string, shape: readonly number[], init: Init): Tensor;
+  /**
+   * A trained tensor. Matrices of projections are [out, in]. The optimizer's weight decay spares tensors of one dimension
+   * and those with `weightDecay: false`: rates, time scales and gains, which mean something else when they shrink.
+   */
+  tensor(name: string, shape: readonly number[], init: Init, options?: TensorOptions): Tensor;
   /** The weight [out, in] of a projection; default init: normal, standard deviation 1/√in. */
   projection(name: string, out: number, input: number, init?: Init): Tensor;
   /** A tensor that follows from the configuration: neither trained nor saved. */
   constant(name: string, values: readonly number[], shape: readonly number[]): Tensor;
+}
+
+export interface TensorOptions {
+  /** Default: true for tensors of two or more dimensions. */
+  readonly weightDecay?: boolean;
 }
 
 export interface LayerPlace {

@@ -56,6 +56,9 @@ export interface DiagonalSsmOptions {
 
 const op = ltiScan('real');
 
+/** Decay towards zero would change the spectrum, not the size of what it describes. */
+const fixedScale = { weightDecay: false };
+
 /**
  * S4D per channel: y = 2 Re Σ_n C_n h_n + D u with h' = A h + B u, from u [B, T, C] to [B, T, C] with C the model's width.
  * Parameters `kernel.c`, `kernel.log_dt`, `kernel.log_a_real`, `kernel.a_imag`, `kernel.b` if trained, and `d`.
@@ -67,12 +70,17 @@ export function diagonalSsm(param: ParameterDeclarer, options: DiagonalSsmOption
   // Complex normal numbers of variance 1.
   const outputs = param.tensor('kernel.c', [C, numModes, 2], { normal: Math.SQRT1_2 });
   const logStep = param.tensor('kernel.log_dt', [C], firstSteps);
-  const logDecay = param.tensor('kernel.log_a_real', [C, numModes], { constant: Math.log(0.5) });
-  const frequency = param.tensor('kernel.a_imag', [C, numModes], {
-    each: (index) => frequencies[index % numModes]!,
-  });
+  const logDecay = param.tensor('kernel.log_a_real', [C, numModes], { constant: Math.log(0.5) }, fixedScale);
+  const frequency = param.tensor(
+    'kernel.a_imag',
+    [C, numModes],
+    {
+      each: (index) => frequencies[index % numModes]!,
+    },
+    fixedScale,
+  );
   const inputs = options.hasInputWeights
-    ? param.tensor('kernel.b', [C, numModes, 2], { each: (index) => 1 - (index % 2) })
+    ? param.tensor('kernel.b', [C, numModes, 2], { each: (index) => 1 - (index % 2) }, fixedScale)
     : null;
   const skip = param.tensor('d', [C], { normal: 1 });
 

@@ -8,7 +8,7 @@ import {
   splitLast,
   type Tensor,
 } from '@longscan/kernels';
-import { defineLayer } from '../layer.js';
+import { defineLayer, type Init } from '../layer.js';
 import { mambaStep } from '../layer-parts/decay-gate.js';
 import { headSize } from '../layer-parts/head-size.js';
 import { uniformWithin } from '../layer-parts/initial-values.js';
@@ -37,7 +37,8 @@ export default defineLayer({
     const select = param.projection('x', rank + 2 * N, C);
     const step = param.projection('dt', C, rank, uniformWithin(rank ** -0.5));
     const stepBias = param.tensor('dt_bias', [C], mambaStep);
-    const logRates = param.tensor('a_log', [C, N], { each: (index) => Math.log((index % N) + 1) });
+    const firstRates: Init = { each: (index) => Math.log((index % N) + 1) };
+    const logRates = param.tensor('a_log', [C, N], firstRates, { weightDecay: false });
     const skip = param.tensor('d', [C], { constant: 1 });
     const outward = param.projection('out', param.dModel, C);
 

@@ -46,7 +46,8 @@ export default defineLayer({
     const bBias = param.tensor('b.bias', [H], { constant: 0 });
     // Its softplus is 1 less the bound; where the bound is above that, it starts just over the bound.
     const excess = Math.max(firstLambda - lambdaLowerBound, 1e-3);
-    const logits = param.tensor('lambda', [H, K], { constant: Math.log(Math.expm1(excess)) });
+    const start = { constant: Math.log(Math.expm1(excess)) };
+    const logits = param.tensor('lambda', [H, K], start, { weightDecay: false });
     const wg = config.useGate ? param.projection('g', H * V, D) : null;
     const gate = wg && ((x: Tensor) => linear({ x, weight: wg, bias: null }));
     const output = headOutput(param, { numHeads: H, size: V, normEps, gate });

@@ -11,7 +11,7 @@ import {
   sub,
   type Tensor,
 } from '@longscan/kernels';
-import { defineLayer, type LayerPlace } from '../layer.js';
+import { defineLayer, type Init, type LayerPlace } from '../layer.js';
 import { headSize } from '../layer-parts/head-size.js';
 import { expectCount, expectPositive } from '../layer-parts/layer-options.js';
 import { lowRank } from '../layer-parts/low-rank.js';
@@ -62,9 +62,10 @@ export default defineLayer({
       down: { constant: 0 },
       up: small,
     });
-    const u = param.tensor('bonus', [H, K], {
+    const firstBonus: Init = {
       each: (i) => startOfBonus(i, i / Math.max(H * K - 1, 1), param.layer),
-    });
+    };
+    const u = param.tensor('bonus', [H, K], firstBonus, { weightDecay: false });
     const normWeight = param.tensor('norm.weight', [H, V], { constant: 1 });
     const normBias = param.tensor('norm.bias', [H, V], { constant: 0 });
     const wo = param.projection('o', D, H * V);

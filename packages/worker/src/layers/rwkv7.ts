@@ -86,7 +86,7 @@ export default defineLayer({
     const gate = narrow('g_lora', gateRank, null, 'sigmoid');
     const removal = param.tensor('k_k', [D], starts.removal);
     const replacement = param.tensor('k_a', [D], { constant: 1.02 });
-    const bonus = param.tensor('r_k', [H, K], { constant: -0.04 });
+    const bonus = param.tensor('r_k', [H, K], { constant: -0.04 }, { weightDecay: false });
     const norm = param.tensor('g_norm.weight', [H, K], starts.norm);
     const normBias = param.tensor('g_norm.bias', [H, K], { constant: 0 });
     const ones = param.constant('ones', new Array<number>(K).fill(1), [1, K]);

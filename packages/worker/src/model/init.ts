@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { type DType, type HostArray, hostArray } from '@longscan/kernels';
-import type { Init } from '../layer.js';
+import type { Init, TensorOptions } from '../layer.js';
 
 /** A trained tensor as a model declares it. */
-export interface ParameterSpec {
+export interface ParameterSpec extends TensorOptions {
   readonly name: string;
   readonly shape: readonly number[];
   readonly init: Init;

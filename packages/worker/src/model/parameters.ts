@@ -7,7 +7,7 @@ import {
   LongscanError,
   type Tensor,
 } from '@longscan/kernels';
-import type { Init, LayerPlace, ParameterDeclarer } from '../layer.js';
+import type { Init, LayerPlace, ParameterDeclarer, TensorOptions } from '../layer.js';
 import { initialValues, type ParameterSpec } from './init.js';
 
 /** Where a model's tensors come from while it is built. */
@@ -120,8 +120,8 @@ export function declarer(
   dModel: number,
   layer: LayerPlace,
 ): ParameterDeclarer {
-  const tensor = (name: string, shape: readonly number[], init: Init) =>
-    source.parameter({ name: `${prefix}.${name}`, shape, init });
+  const tensor = (name: string, shape: readonly number[], init: Init, options?: TensorOptions) =>
+    source.parameter({ name: `${prefix}.${name}`, shape, init, ...options });
   return {
     dModel,
     layer,

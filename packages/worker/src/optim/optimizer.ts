@@ -1,4 +1,5 @@
 import { adamw, clipFactor, sumOfSquares, type Tensor, zeros } from '@longscan/kernels';
+import type { ParameterSpec } from '../model/init.js';
 import type { Parameters } from '../model/parameters.js';
 import type { JobSpec } from '../protocol/job-spec.js';
 import { type Shard, wholeShard } from './shard.js';
@@ -14,8 +15,8 @@ interface Slot {
 
 /** Elements of one parameter that lie in a shard. */
 export interface ShardRange {
-  /** Of the parameter. */
-  readonly name: string;
+  /** The parameter's. */
+  readonly spec: ParameterSpec;
   readonly length: number;
   /** First of them in the flat buffers, in the parameter and in the shard. */
   readonly start: number;
@@ -40,8 +41,9 @@ export class Optimizer {
     const m = zeros(device, size, dtype);
     const v = zeros(device, size, dtype);
     this.moments = { m, v };
-    this.slots = this.ranges().map(({ name, start, length, inShard }) => {
-      const decays = !name.split('.').some((part) => spec.noDecay.includes(part));
+    this.slots = this.ranges().map(({ spec: declared, start, length, inShard }) => {
+      const { name, shape, weightDecay = shape.length > 1 } = declared;
+      const decays = weightDecay && !name.split('.').some((part) => spec.noDecay.includes(part));
       return {
         parameter: values.view([length], start),
         gradient: gradients.view([length], start),
@@ -56,11 +58,11 @@ export class Optimizer {
   ranges(): ShardRange[] {
     const size = this.parameters.values.size / this.shard.count;
     const begin = this.shard.index * size;
-    return this.parameters.layout().flatMap(({ name, shape, offset }) => {
+    return this.parameters.layout().flatMap(({ offset, ...spec }) => {
       const start = Math.max(offset, begin);
-      const end = Math.min(offset + shape.reduce((a, b) => a * b, 1), begin + size);
+      const end = Math.min(offset + spec.shape.reduce((a, b) => a * b, 1), begin + size);
       if (start >= end) return [];
-      return [{ name, start, length: end - start, inParameter: start - offset, inShard: start - begin }];
+      return [{ spec, start, length: end - start, inParameter: start - offset, inShard: start - begin }];
     });
   }
 

@@ -131,7 +131,7 @@ export const optimizerSection = z.strictObject({
   eps: z.number().gt(0).default(1e-8),
   /** Decoupled: multiplied by the learning rate, not added to the gradient. */
   weightDecay: z.number().min(0).default(0.1),
-  /** Parts of parameter names (between dots) that are exempt from weight decay. */
+  /** Parts of parameter names (between dots) that are exempt from weight decay, beside vectors and what layers exempt. */
   noDecay: z.array(z.string().min(1)).default(['norm', 'bias', 'embedding']),
   /** Largest global gradient norm; 0 switches clipping off. */
   clipNorm: z.number().min(0).default(1),

@@ -64,7 +64,8 @@ async function loadMoments(
   parameters: Parameters,
   optimizer: Optimizer,
 ): Promise<void> {
-  for (const { name, inParameter, inShard, length } of optimizer.ranges()) {
+  for (const { spec, inParameter, inShard, length } of optimizer.ranges()) {
+    const { name } = spec;
     for (const moment of ['m', 'v'] as const) {
       const values = await read(file, `${name}.${moment}`, parameters.byName.get(name)!);
       const part = optimizer.moments[moment].view([length], inShard);

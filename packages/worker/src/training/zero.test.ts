@@ -66,7 +66,7 @@ test('zero ~> a rank holds its share of the moments', async () => {
     assert.is(3 * optimizer.moments.v.size, parameters.values.size);
   }
   assert.is(whole[0]!.optimizer.moments.m.size, whole[0]!.parameters.values.size);
-  const names = new Set(ranks.flatMap(({ optimizer }) => optimizer.ranges().map(({ name }) => name)));
+  const names = new Set(ranks.flatMap(({ optimizer }) => optimizer.ranges().map(({ spec }) => spec.name)));
   assert.equal([...names], [...ranks[0]!.parameters.byName.keys()], 'nobody is left out');
   for (const { device } of [...ranks, ...whole]) device.close();
 });
