@@ -1,4 +1,5 @@
 import type { ForwardCall } from '../../autograd/define-op.js';
+import { ownReads } from '../../own-reads.js';
 import type { HostTensor, RecurrenceInputs, RecurrenceOp } from '../../recurrence-op.js';
 import { sweepRecurrence } from '../../sweep-recurrence.js';
 import { expectShape, type Tensor } from '../../tensor.js';
@@ -62,6 +63,8 @@ export function deltaRule(options: DeltaRuleOptions = {}): RecurrenceOp<DeltaRul
   const { gate = 'none', erase = 'key', read = 'key', rowsPerToken: n = 1 } = options;
   const name = `delta-rule (${gate}, ${erase})`;
 
+  const factorOf = (q: Tensor): number => options.scale ?? q.dim(3) ** -0.5;
+
   const stateShape = ({ q, k, v, beta, g, b, e }: DeltaRuleInputs): readonly number[] => {
     const [B, T, H] = q.shape as [number, number, number, number];
     const [K, V] = [k.dim(-1), v.dim(-1)];
@@ -77,10 +80,9 @@ export function deltaRule(options: DeltaRuleOptions = {}): RecurrenceOp<DeltaRul
   };
 
   const common = (call: ForwardCall, { q, k, v, beta, g, b, e }: DeltaRuleInputs, resets: Tensor | null) => {
-    const scale = options.scale ?? q.dim(3) ** -0.5;
     const codes = [gateCodes[gate], eraseCodes[erase], readCodes[read]] as const;
     const optional = [beta?.id ?? null, g?.id ?? null, b?.id ?? null, e?.id ?? null] as const;
-    return [call.stream, ...codes, scale, q.id, k.id, v.id, ...optional, resets?.id ?? null] as const;
+    return [call.stream, ...codes, factorOf(q), q.id, k.id, v.id, ...optional, resets?.id ?? null] as const;
   };
   /** FLOPs of `perRow` products with the K × `columns` state and `intra` products inside a tile of 16 rows. */
   const count = (
@@ -98,6 +100,12 @@ export function deltaRule(options: DeltaRuleOptions = {}): RecurrenceOp<DeltaRul
     name,
     transition: 'dense',
     stateShape,
+    ...(n === 1 && {
+      ownReads: ({ q, k, v, beta }: DeltaRuleInputs) => {
+        const [contracted, other] = read === 'key' ? [k, v] : [v, k];
+        return ownReads({ q, k: contracted, v: other, beta }, factorOf(q));
+      },
+    }),
 
     forward(call, inputs, resets, h0) {
       const [B, H, V, K] = stateShape(inputs) as [number, number, number, number];

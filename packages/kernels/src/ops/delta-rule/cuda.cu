@@ -1,0 +1,179 @@
+#include "cuda.h"
+
+#include <cuda_bf16.h>
+
+#include "cuda/tile.cuh"
+#include "cuda_gradient.h"
+#include "cuda_prepare.h"
+
+namespace longscan {
+
+namespace {
+
+using Call = LongscanDeltaRule;
+using Bf16 = __nv_bfloat16;
+
+/// Hands out parts of memory; counts them if there is none.
+class DeltaArena {
+ public:
+  explicit DeltaArena(const void* base) : base_(static_cast<char*>(const_cast<void*>(base))) {}
+
+  template <typename Element>
+  Element* take(int64_t count) {
+    Element* const part = base_ ? reinterpret_cast<Element*>(base_ + used_) : nullptr;
+    used_ += (count * sizeof(Element) + 255) / 256 * 256;
+    return part;
+  }
+  size_t used() const { return used_; }
+
+ private:
+  char* base_;
+  size_t used_ = 0;
+};
+
+struct Sizes {
+  int64_t heads, numChunks, rows, values;
+  explicit Sizes(const Call& call)
+      : heads(call.B * call.H),
+        numChunks((call.T + tileTokens - 1) / tileTokens),
+        rows(heads * numChunks * tileTokens),
+        values(call.B * call.T * call.H * call.V) {}
+};
+
+struct Kept {
+  DeltaArena arena;
+  DeltaChunks chunks;
+
+  Kept(const Call& call, const void* base) : arena(base) {
+    const Sizes sizes(call);
+    chunks.inverse = arena.take<Bf16>(sizes.rows * tileTokens);
+    chunks.scores = arena.take<Bf16>(sizes.rows * tileTokens);
+    chunks.into = arena.take<float>(sizes.rows);
+    chunks.outOf = arena.take<float>(sizes.rows);
+  }
+};
+
+struct Workspace {
+  DeltaArena arena;
+  Bf16 *states, *adjoints, *corrections;
+  float *risingDots = nullptr, *fallingDots = nullptr, *ends = nullptr;
+
+  Workspace(const Call& call, void* base) : arena(base) {
+    const Sizes sizes(call);
+    const int64_t statesSize = sizes.heads * sizes.numChunks * call.K * call.V;
+    states = arena.take<Bf16>(statesSize);
+    adjoints = arena.take<Bf16>(statesSize);
+    corrections = arena.take<Bf16>(sizes.values);
+    if (call.gate == longscanDeltaGateNone) return;
+    const int parts = deltaDotParts(call.K);
+    risingDots = arena.take<float>(sizes.heads * call.T * parts);
+    fallingDots = arena.take<float>(sizes.heads * call.T * parts);
+    ends = arena.take<float>(sizes.heads * sizes.numChunks * parts);
+  }
+};
+
+bool supported(const Call& call) {
+  const auto headSize = [](int size) { return size > 0 && size <= 256 && size % 8 == 0; };
+  const bool gated = call.gate == longscanDeltaGateScalar;
+  return call.B > 0 && call.T > 0 && call.H > 0 && headSize(call.K) && headSize(call.V) &&
+         (gated || call.gate == longscanDeltaGateNone) && gated == (call.g != nullptr);
+}
+
+const Bf16* bf16(const void* tensor) { return static_cast<const Bf16*>(tensor); }
+
+DeltaSweepCall sweepOf(const Call& call, const Kept& kept) {
+  DeltaSweepCall sweep{};
+  sweep.B = call.B;
+  sweep.T = call.T;
+  sweep.H = call.H;
+  sweep.K = call.K;
+  sweep.V = call.V;
+  sweep.scale = call.scale;
+  sweep.q = bf16(call.q);
+  sweep.k = bf16(call.k);
+  sweep.v = bf16(call.v);
+  sweep.resets = call.resets;
+  sweep.chunks = kept.chunks;
+  return sweep;
+}
+
+cudaError_t forward(const Call& call, const LongscanDeltaRuleForward& io, cudaStream_t stream) {
+  const Kept kept(call, io.kept);
+  const cudaError_t error = launchDeltaPrepare({call.B, call.T, call.H, call.K, call.scale, bf16(call.q),
+                                                bf16(call.k), call.beta, call.g, call.resets, kept.chunks},
+                                               stream);
+  if (error != cudaSuccess) return error;
+  DeltaSweepCall sweep = sweepOf(call, kept);
+  sweep.h0 = io.h0;
+  sweep.o = static_cast<Bf16*>(io.o);
+  sweep.ht = io.ht;
+  return launchDeltaForwardSweep(sweep, stream);
+}
+
+cudaError_t backward(const Call& call, const LongscanDeltaRuleBackward& io, cudaStream_t stream) {
+  const Kept kept(call, io.kept);
+  const Workspace work(call, io.workspace);
+  DeltaSweepCall sweep = sweepOf(call, kept);
+  sweep.h0 = io.h0;
+  sweep.states = work.states;
+  sweep.corrections = work.corrections;
+  sweep.dO = bf16(io.dO);
+  sweep.dht = io.dht;
+  sweep.adjoints = work.adjoints;
+  sweep.dv = static_cast<Bf16*>(io.dv);
+  sweep.dh0 = io.dh0;
+  cudaError_t error = launchDeltaBackwardSweeps(sweep, stream);
+  if (error != cudaSuccess) return error;
+  error = launchDeltaGradient({call.B,
+                               call.T,
+                               call.H,
+                               call.K,
+                               call.V,
+                               call.scale,
+                               bf16(call.q),
+                               bf16(call.k),
+                               call.beta,
+                               call.g,
+                               call.resets,
+                               bf16(io.dO),
+                               bf16(io.dv),
+                               work.corrections,
+                               work.states,
+                               work.adjoints,
+                               static_cast<Bf16*>(io.dq),
+                               static_cast<Bf16*>(io.dk),
+                               io.dbeta,
+                               work.risingDots,
+                               work.fallingDots,
+                               work.ends},
+                              stream);
+  if (error != cudaSuccess || call.gate == longscanDeltaGateNone) return error;
+  return launchDeltaGateGradient(
+      {call.B, call.T, call.H, deltaDotParts(call.K), work.risingDots, work.fallingDots, work.ends, call.resets,
+       io.h0 == nullptr, io.dg},
+      stream);
+}
+
+}  // namespace
+
+}  // namespace longscan
+
+using namespace longscan;
+
+size_t longscanDeltaRuleKeptBytes(const LongscanDeltaRule* call) {
+  return supported(*call) ? Kept(*call, nullptr).arena.used() : 0;
+}
+
+size_t longscanDeltaRuleWorkspaceBytes(const LongscanDeltaRule* call) {
+  return supported(*call) ? Workspace(*call, nullptr).arena.used() : 0;
+}
+
+int longscanDeltaRuleForward(const LongscanDeltaRule* call, const LongscanDeltaRuleForward* io,
+                             CUstream_st* stream) {
+  return supported(*call) ? forward(*call, *io, stream) : cudaErrorInvalidValue;
+}
+
+int longscanDeltaRuleBackward(const LongscanDeltaRule* call, const LongscanDeltaRuleBackward* io,
+                              CUstream_st* stream) {
+  return supported(*call) ? backward(*call, *io, stream) : cudaErrorInvalidValue;
+}

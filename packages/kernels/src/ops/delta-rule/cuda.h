@@ -1,0 +1,68 @@
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+// The delta rule on CUDA devices, as plain C: S_t = a_t S_{t-1} + beta_t k_t (v_t - (a_t S_{t-1})^T k_t)^T,
+// o_t = scale * S_t^T q_t, and its gradients. Calls only enqueue on the stream and allocate nothing. They return
+// 0, or a cudaError_t. All memory is the device's, row-major, aligned to 16 bytes; states are f32, transposed,
+// [B, H, V, K].
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct CUstream_st;
+
+enum LongscanDeltaGate {
+  longscanDeltaGateNone = 0,      // a = 1, g null
+  longscanDeltaGateScalar = 1,    // g [B, T, H]
+};
+
+/// One slice of T tokens. K and V: multiples of 8, at most 256.
+struct LongscanDeltaRule {
+  int64_t B, T;
+  int32_t H, K, V;
+  int32_t gate;           // LongscanDeltaGate
+  float scale;            // not 0
+  const void* q;          // bf16 [B, T, H, K]
+  const void* k;          // bf16 [B, T, H, K]
+  const void* v;          // bf16 [B, T, H, V]
+  const float* beta;      // [B, T, H], or null: 1
+  const float* g;         // log a, finite, <= 0
+  const int32_t* resets;  // [B, T], 1 where a document starts (the state is forgotten first), or null
+};
+
+struct LongscanDeltaRuleForward {
+  const float* h0;  // [B, H, V, K], or null: zero
+  void* o;          // bf16 [B, T, H, V]
+  float* ht;        // [B, H, V, K], or null: not wanted
+  void* kept;       // for the backward pass: longscanDeltaRuleKeptBytes()
+};
+
+struct LongscanDeltaRuleBackward {
+  const void* dO;    // bf16 [B, T, H, V]
+  const void* kept;  // of the forward pass
+  const float* h0;   // as in the forward pass
+  const float* dht;  // [B, H, V, K], or null: zero
+  void* dq;          // bf16 [B, T, H, K]
+  void* dk;          // bf16 [B, T, H, K]
+  void* dv;          // bf16 [B, T, H, V]
+  float* dbeta;      // [B, T, H], or null: not wanted
+  float* dg;         // like g; not read where there is no gate
+  float* dh0;        // [B, H, V, K], or null: not wanted
+  void* workspace;   // longscanDeltaRuleWorkspaceBytes()
+};
+
+/// 0 where the call is not supported: head sizes, gate, or no tokens.
+size_t longscanDeltaRuleKeptBytes(const struct LongscanDeltaRule* call);
+size_t longscanDeltaRuleWorkspaceBytes(const struct LongscanDeltaRule* call);
+
+int longscanDeltaRuleForward(const struct LongscanDeltaRule* call, const struct LongscanDeltaRuleForward* io,
+                             struct CUstream_st* stream);
+int longscanDeltaRuleBackward(const struct LongscanDeltaRule* call, const struct LongscanDeltaRuleBackward* io,
+                              struct CUstream_st* stream);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,57 @@
+#pragma once
+
+#include "cuda_sweep.h"
+
+namespace longscan {
+
+/// Gradients of the chunks' own tokens, after the sweeps have left states, adjoints, N and Z = dv.
+struct DeltaGradientCall {
+  int64_t B, T;
+  int H, K, V;
+  float scale;
+  const __nv_bfloat16* q;  // [B, T, H, K]
+  const __nv_bfloat16* k;  // [B, T, H, K]
+  const float* beta;       // [B, T, H] or null
+  const float* g;          // [B, T, H] or null
+  const int32_t* resets;   // [B, T] or null
+
+  const __nv_bfloat16* dO;           // [B, T, H, V]
+  const __nv_bfloat16* dv;           // [B, T, H, V]
+  const __nv_bfloat16* corrections;  // [B, T, H, V]: N
+  const __nv_bfloat16* states;       // [B, H, chunks, V, K]: S before each chunk
+  const __nv_bfloat16* adjoints;     // [B, H, chunks, V, K]: D after each chunk
+
+  __nv_bfloat16* dq;  // [B, T, H, K]
+  __nv_bfloat16* dk;  // [B, T, H, K]
+  float* dbeta;       // [B, T, H] or null
+
+  // With a gate, for `launchDeltaGateGradient`.
+  float* risingDots;   // [B, H, T, deltaDotParts(K)]: shares of what grows with the log decays up to the token
+  float* fallingDots;  // the same, of what falls with them
+  float* ends;         // [B, H, chunks, deltaDotParts(K)]: shares of state times adjoint after the chunk
+};
+
+/// Channels of K that one block of threads works on, and the shares of a token's dot products.
+__host__ __device__ constexpr int deltaGradientTile(int K) { return K <= 64 ? 64 : 128; }
+__host__ __device__ constexpr int deltaDotParts(int K) {
+  return 2 * ((K + deltaGradientTile(K) - 1) / deltaGradientTile(K));
+}
+
+cudaError_t launchDeltaGradient(const DeltaGradientCall& call, cudaStream_t stream);
+
+/// dlog a_t: rising minus falling dots, summed from t to the end of its document or chunk, there plus the product
+/// of the state with its adjoint.
+struct DeltaGateGradientCall {
+  int64_t B, T;
+  int H, parts;
+  const float* risingDots;   // [B, H, T, parts]
+  const float* fallingDots;  // [B, H, T, parts]
+  const float* ends;         // [B, H, chunks, parts]
+  const int32_t* resets;     // [B, T] or null
+  bool fromZero;             // no state entered the slice: the first token's decay meets nothing
+  float* dg;                 // [B, T, H]
+};
+
+cudaError_t launchDeltaGateGradient(const DeltaGateGradientCall& call, cudaStream_t stream);
+
+}  // namespace longscan

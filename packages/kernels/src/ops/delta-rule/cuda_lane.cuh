@@ -1,0 +1,38 @@
+#pragma once
+
+#include "../gated-linear/cuda_pieces.cuh"
+#include "cuda/mma.cuh"
+
+namespace longscan {
+
+/// Where a thread's part of a 16 x 8 accumulator lies.
+struct DeltaLane {
+  int lane, warp;
+  int group;   // row, and row + 8
+  int pairOf;  // column, and column + 1
+
+  __device__ DeltaLane()
+      : lane(threadIdx.x & 31), warp(threadIdx.x >> 5), group(lane >> 2), pairOf(2 * (lane & 3)) {}
+};
+
+__device__ inline float exp2Fast(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
+/// Sums of 64 log decays in base 2, up to and with each row, from natural ones; all lanes of a warp together.
+__device__ inline void sumLogGates(const float* gates, float* sums, int lane) {
+  constexpr float log2e = 1.4426950408889634f;
+  const float2 own = reinterpret_cast<const float2*>(gates)[lane];
+  float upTo = (own.x + own.y) * log2e;
+#pragma unroll
+  for (int distance = 1; distance < 32; distance *= 2) {
+    const float earlier = __shfl_up_sync(~0u, upTo, distance);
+    if (lane >= distance) upTo += earlier;
+  }
+  reinterpret_cast<float2*>(sums)[lane] = make_float2(upTo - own.y * log2e, upTo);
+  __syncwarp();
+}
+
+}  // namespace longscan

@@ -1,0 +1,28 @@
+#pragma once
+
+#include "cuda_sweep.h"
+
+namespace longscan {
+
+/// What the chunks of a slice are to their own tokens. With c the sums of log decays since the piece's start:
+/// A_ij = e^{c_i - c_j} k_i . k_j beta_j for j < i, Y = (I + A)^-1, and the scores of the queries.
+struct DeltaPrepareCall {
+  int64_t B, T;
+  int H, K;
+  float scale;
+  const __nv_bfloat16* q;  // [B, T, H, K]
+  const __nv_bfloat16* k;  // [B, T, H, K]
+  const float* beta;       // [B, T, H] or null
+  const float* g;          // [B, T, H] or null
+  const int32_t* resets;   // [B, T] or null
+  DeltaChunks to;
+};
+
+cudaError_t launchDeltaPrepare(const DeltaPrepareCall& call, cudaStream_t stream);
+
+/// A beta of zero would hide N from its own gradient, Z . N / beta.
+__host__ __device__ inline float usableBeta(float beta) {
+  return beta < 1e-20f && beta > -1e-20f ? 1e-20f : beta;
+}
+
+}  // namespace longscan

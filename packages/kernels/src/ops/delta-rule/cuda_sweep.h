@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+struct __nv_bfloat16;
+
+namespace longscan {
+
+/// What a slice's chunks of 64 tokens are prepared to, so that a sweep over them only multiplies. Rows are
+/// numbered by token, `rows` of them for each head: T rounded up to whole chunks.
+struct DeltaChunks {
+  __nv_bfloat16* inverse;  // [B, H, rows, 64]: Y = (I + A)^-1 of the row's piece of a chunk
+  __nv_bfloat16* scores;   // [B, H, rows, 64]: P, scale * q_i . k_j decayed, times beta_j, j <= i
+  float* into;             // [B, H, rows]: decay from the piece's start up to and with the row
+  float* outOf;            // [B, H, rows]: beta times the decay from the row to the piece's end
+};
+
+/// The two recurrences over chunks, for one slice.
+///
+/// With time: N = Y (V - into K S), o = into Q S + P N, S = gamma S + K^T (outOf N).
+/// Against time: Z = Y^T (P^T dO + outOf K D), D = gamma D + Q^T (into dO) - K^T (into Z); Z is dv.
+struct DeltaSweepCall {
+  int64_t B, T;
+  int H, K, V;
+  float scale;
+  const __nv_bfloat16* q;  // [B, T, H, K]
+  const __nv_bfloat16* k;  // [B, T, H, K]
+  const __nv_bfloat16* v;  // [B, T, H, V]
+  const int32_t* resets;   // [B, T] or null
+  DeltaChunks chunks;
+
+  const float* h0;   // [B, H, V, K] or null
+  __nv_bfloat16* o;  // [B, T, H, V]
+  float* ht;         // [B, H, V, K] or null
+
+  __nv_bfloat16* states;       // [B, H, chunks, V, K]: S before each chunk
+  __nv_bfloat16* corrections;  // [B, T, H, V]: N
+
+  const __nv_bfloat16* dO;  // [B, T, H, V]
+  const float* dht;         // [B, H, V, K] or null
+  __nv_bfloat16* adjoints;  // [B, H, chunks, V, K]: D after each chunk
+  __nv_bfloat16* dv;        // [B, T, H, V]
+  float* dh0;               // [B, H, V, K] or null
+};
+
+/// o and ht.
+cudaError_t launchDeltaForwardSweep(const DeltaSweepCall& call, cudaStream_t stream);
+/// states and corrections again, and at the same time adjoints, dv and dh0.
+cudaError_t launchDeltaBackwardSweeps(const DeltaSweepCall& call, cudaStream_t stream);
+
+}  // namespace longscan

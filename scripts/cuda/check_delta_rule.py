@@ -1,0 +1,134 @@
+"""Holds the CUDA kernels of ops/delta-rule against f64: outputs, states and every gradient, at ugly shapes.
+
+usage: python3 check_delta_rule.py LIBRARY.so [--calls-only]
+`--calls-only`: makes the calls and compares nothing, for compute-sanitizer.
+Errors are |x - f64| / |f64| over a whole tensor. Exit status 1 if one is over the bound, not finite, or not the same
+bits when the call is made again.
+"""
+
+import sys
+
+import torch
+import torch.nn.functional as F
+
+from delta_rule import DeltaRule, reference
+
+# bf16 has 8 bits: a chain of a few roundings stays near 1 %. Decay gradients are differences of such sums.
+BOUNDS = dict(o=1e-2, ht=1e-2, dq=1e-2, dk=1.2e-2, dv=1e-2, dbeta=1.2e-2, dg=2e-2, dh0=1e-2)
+NAMES = ('o', 'ht', 'dq', 'dk', 'dv', 'dbeta', 'dg', 'dh0')
+
+# B, T, H, K, V, log decays from .. to, tokens where documents start
+CASES = [
+    (1, 1, 9, 64, 64, (-1, 0), None),
+    (2, 63, 3, 32, 64, (-0.5, 0), None),
+    (1, 600, 2, 64, 32, (-1e-3, -1e-4), None),
+    (1, 129, 1, 128, 128, (-20, -1e-4), None),
+    (2, 150, 2, 64, 128, (-1, 0), [0, 1, 2, 31, 64, 100, 147]),
+    (1, 900, 2, 128, 128, (-0.1, 0), [350]),
+    (1, 777, 2, 128, 64, (-0.3, -1e-4), None),
+    (1, 300, 1, 256, 128, (-0.2, 0), [130, 192]),
+    (1, 330, 2, 128, 256, (-5, 0), None),
+    (1, 520, 1, 256, 256, (-0.05, 0), None),
+    (2, 700, 1, 40, 72, (-0.05, 0), [5, 300]),
+    (1, 300, 40, 64, 64, (-0.5, 0), [77]),
+]
+
+
+def draw(*shape):
+    return torch.randn(shape, device='cuda').bfloat16()
+
+
+def inputs(gate, B, T, H, K, V, low, high):
+    q, v, dO = draw(B, T, H, K), draw(B, T, H, V), draw(B, T, H, V)
+    k = F.normalize(torch.randn(B, T, H, K, device='cuda'), dim=-1).bfloat16()
+    beta = torch.rand(B, T, H, device='cuda')
+    # Spread evenly over the orders of magnitude of the range.
+    ends = [torch.tensor(max(-x, 1e-4)).log().item() for x in (high, low)]
+    g = None if gate == 'none' else -torch.empty(B, T, H, device='cuda').uniform_(*ends).exp()
+    return q, k, v, beta, g, dO
+
+
+def starts(tokens, B, T):
+    if tokens is None:
+        return None
+    resets = torch.zeros(B, T, dtype=torch.int32, device='cuda')
+    for b in range(B):
+        for t in tokens:
+            resets[b, min(t + b, T - 1)] = 1
+    return resets
+
+
+def check(kernels, gate, case, carried, calls_only):
+    B, T, H, K, V, (low, high), tokens = case
+    *tensors, dO = inputs(gate, B, T, H, K, V, low, high)
+    resets = starts(tokens, B, T)
+    if carried:
+        tensors[3][:, 0] = 0  # a beta of zero
+    h0 = torch.randn(B, H, V, K, device='cuda') if carried else None
+    dht = torch.randn(B, H, V, K, device='cuda') if carried else None
+
+    def ours():
+        o, ht, kept = kernels.forward(gate, *tensors, resets, h0)
+        return [o, ht, *kernels.backward(gate, *tensors, kept, dO, resets, h0, dht)]
+
+    if calls_only:
+        ours()
+        return True
+    leaves = [None if x is None else x.double().requires_grad_() for x in (*tensors, h0)]
+    o, ht = reference(gate, *leaves[:5], resets, leaves[5])
+    loss = (o * dO.double()).sum() + (0 if dht is None else (ht * dht.double()).sum())
+    wanted = [x for x in leaves if x is not None]
+    found = dict(zip(map(id, wanted), torch.autograd.grad(loss, wanted)))
+    exact = [o, ht, *(None if x is None else found[id(x)] for x in leaves)]
+
+    errors, good = {}, True
+    for name, x, again, y in zip(NAMES, ours(), ours(), exact):
+        if x is None or y is None:
+            continue
+        norm = y.norm().item()
+        error = (x.double() - y).norm().item() / norm if norm > 0 else x.double().norm().item()
+        same = torch.equal(x, again)
+        errors[name] = error
+        if not error <= BOUNDS[name] or not same:
+            good = False
+            errors[name] = f'{error:.1e}!' + ('' if same else ' differs when run again')
+    shown = ' '.join(f'{n} {e:.1e}' if isinstance(e, float) else f'{n} {e}' for n, e in errors.items())
+    print('ok  ' if good else 'FAIL', f'{gate:9}', f'B{B} T{T} H{H} K{K} V{V} {low}..{high}',
+          'documents' if tokens else '', 'carried' if carried else '', '|', shown, flush=True)
+    return good
+
+
+def check_isolation(kernels, gate):
+    """A document of NaN leaves the next one's bits as they are."""
+    B, T, H, K, V, split = 1, 200, 2, 64, 64, 83
+    *tensors, dO = inputs(gate, B, T, H, K, V, -1, -1e-3)
+    resets = starts([split], B, T)
+
+    def second():
+        o, _, kept = kernels.forward(gate, *tensors, resets)
+        found = [o, *kernels.backward(gate, *tensors, kept, dO, resets)]
+        return [x[:, split:].clone() for x in found if x is not None]
+
+    before = second()
+    for x in (*tensors, dO):
+        if x is not None:
+            x[:, :split] = float('nan')
+    good = all(torch.equal(x, y) and x.isfinite().all() for x, y in zip(before, second()))
+    print('ok  ' if good else 'FAIL', f'{gate:9}', 'documents do not see each other', flush=True)
+    return good
+
+
+def main():
+    torch.manual_seed(0)
+    kernels = DeltaRule(sys.argv[1], poison=True)
+    calls_only = '--calls-only' in sys.argv
+    results = []
+    for gate in ('none', 'scalar'):
+        results.append(check_isolation(kernels, gate))
+        for i, case in enumerate(CASES):
+            results.append(check(kernels, gate, case, i % 2 == 1, calls_only))
+    print(f'{sum(results)} passed, {len(results) - sum(results)} failed')
+    sys.exit(0 if all(results) else 1)
+
+
+main()

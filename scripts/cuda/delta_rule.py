@@ -1,0 +1,94 @@
+"""The CUDA kernels of ops/delta-rule as Python functions, and what they compute as a loop over tokens in f64."""
+
+import ctypes
+
+import torch
+
+GATES = dict(none=0, scalar=1)
+pointer, i32, i64 = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64
+
+
+class Call(ctypes.Structure):
+    _fields_ = [('B', i64), ('T', i64), ('H', i32), ('K', i32), ('V', i32), ('gate', i32), ('scale', ctypes.c_float)]
+    _fields_ += [(name, pointer) for name in ('q', 'k', 'v', 'beta', 'g', 'resets')]
+
+
+class Forward(ctypes.Structure):
+    _fields_ = [(name, pointer) for name in ('h0', 'o', 'ht', 'kept')]
+
+
+class Backward(ctypes.Structure):
+    _fields_ = [(name, pointer) for name in ('dO', 'kept', 'h0', 'dht', 'dq', 'dk', 'dv', 'dbeta', 'dg', 'dh0',
+                                             'workspace')]
+
+
+def address(tensor):
+    return None if tensor is None else tensor.data_ptr()
+
+
+class DeltaRule:
+    """Calls of one shared library. Fresh memory is filled with NaN when `poison` is set."""
+
+    def __init__(self, library, poison=False):
+        self.library = ctypes.CDLL(library)
+        for name in ('KeptBytes', 'WorkspaceBytes'):
+            getattr(self.library, 'longscanDeltaRule' + name).restype = ctypes.c_size_t
+        self.poison = poison
+
+    def _empty(self, shape, dtype=torch.float32):
+        fresh = torch.empty(shape, dtype=dtype, device='cuda')
+        return fresh.fill_(float('nan')) if self.poison else fresh
+
+    def _memory(self, name, call):
+        bytes_needed = getattr(self.library, 'longscanDeltaRule' + name)(ctypes.byref(call))
+        if bytes_needed == 0:
+            raise ValueError('this call is not supported')
+        return self._empty(bytes_needed // 4)
+
+    def _run(self, name, call, io):
+        stream = ctypes.c_void_p(torch.cuda.current_stream().cuda_stream)
+        error = getattr(self.library, 'longscanDeltaRule' + name)(ctypes.byref(call), ctypes.byref(io), stream)
+        if error != 0:
+            raise RuntimeError(f'{name}: CUDA error {error}')
+
+    @staticmethod
+    def _call(gate, q, k, v, beta, g, resets, scale):
+        B, T, H, K = q.shape
+        return Call(B, T, H, K, v.shape[3], GATES[gate], scale or K**-0.5, *map(address, (q, k, v, beta, g, resets)))
+
+    def forward(self, gate, q, k, v, beta, g, resets=None, h0=None, want_state=True, scale=None):
+        """Returns o, ht (or None) and what is kept for `backward`."""
+        B, T, H, K = q.shape
+        V = v.shape[3]
+        call = self._call(gate, q, k, v, beta, g, resets, scale)
+        o = self._empty((B, T, H, V), v.dtype)
+        ht = self._empty((B, H, V, K)) if want_state else None
+        kept = self._memory('KeptBytes', call)
+        self._run('Forward', call, Forward(*map(address, (h0, o, ht, kept))))
+        return o, ht, kept
+
+    def backward(self, gate, q, k, v, beta, g, kept, dO, resets=None, h0=None, dht=None, scale=None):
+        """Returns dq, dk, dv, dbeta, dg and dh0; None where there is nothing to derive by."""
+        call = self._call(gate, q, k, v, beta, g, resets, scale)
+        gradients = [None if x is None else self._empty(x.shape, x.dtype) for x in (q, k, v, beta, g, h0)]
+        workspace = self._memory('WorkspaceBytes', call)
+        self._run('Backward', call, Backward(*map(address, (dO, kept, h0, dht, *gradients, workspace))))
+        return gradients
+
+
+def reference(gate, q, k, v, beta, g, resets=None, h0=None, scale=None):
+    """The definition, token by token. Returns o [B, T, H, V] and the last state [B, H, V, K]."""
+    B, T, H, K = q.shape
+    state = q.new_zeros(B, H, v.shape[3], K) if h0 is None else h0
+    outputs = []
+    for t in range(T):
+        if resets is not None:
+            state = torch.where(resets[:, t, None, None, None] != 0, torch.zeros_like(state), state)
+        if gate == 'scalar':
+            state = state * g[:, t].exp()[..., None, None]
+        error = v[:, t] - torch.einsum('bhvk,bhk->bhv', state, k[:, t])
+        if beta is not None:
+            error = error * beta[:, t, :, None]
+        state = state + error[..., None] * k[:, t, :, None, :]
+        outputs.append((scale or K**-0.5) * torch.einsum('bhvk,bhk->bhv', state, q[:, t]))
+    return torch.stack(outputs, 1), state
