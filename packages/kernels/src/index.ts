@@ -61,6 +61,7 @@ export {
   type BonusLinearInputs,
   type DecayKind,
   type GatedLinearInputs,
+export { flip } from './ops/flip/index.js';
   type GatedLinearOptions,
   gatedLinear,
 } from './ops/gated-linear/index.js';
@@ -113,6 +114,7 @@ export type {
 export { restarting, type WithPositions } from './restarting.js';
 export { type Event, Stream } from './stream.js';
 export {
+  UnorderedForm,
   type DType,
   dtypeBytes,
   empty,

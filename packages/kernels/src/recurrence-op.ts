@@ -77,6 +77,14 @@ export interface RecurrenceGradients<I> {
  * `prepareBackward`, `finishBackward`, between ranks with `summarizeBackward` and the reverse scan before the latter.
  * All functions only enqueue, keep no state, and never modify an input. `resets`: i32 [B, T], 1 where a document
  * starts (the state is forgotten before that token), or null.
+/** A recurrence whose state is a sum over tokens: what all of them write, and what each reads of such a sum. */
+export interface UnorderedForm<I> {
+  /** [B, H, R, N], of the tokens at hand. */
+  write(inputs: I): Tensor;
+  /** The output [B, T, …]. */
+  read(inputs: I, state: Tensor): Tensor;
+}
+
  */
 export interface RecurrenceOp<I extends RecurrenceInputs = RecurrenceInputs> {
   readonly name: string;
@@ -87,6 +95,17 @@ export interface RecurrenceOp<I extends RecurrenceInputs = RecurrenceInputs> {
   /** The whole slice from a known state `h0` (null: zero). Output [B, T, …]. */
   forward(
     call: ForwardCall,
+  /** Inputs that all tokens have in common; every other one is [B, T, …]. Left out: none. */
+  readonly shared?: readonly string[];
+  /**
+   * Why outputs of a run with time and one against it do not add up. Left out: a token's output is affine in the state
+   * that it meets, so they do, less what both have of the token itself.
+   */
+  readonly causalOnly?: string;
+  /** That part, differentiable: the output [B, T, …] of each token as if it stood alone. Left out: a run finds it. */
+  ownReads?(inputs: I): Tensor;
+  /** For `identity`, where the order of tokens does not matter; both functions are differentiable. */
+  readonly unordered?: UnorderedForm<I>;
     inputs: I,
     resets: Tensor | null,
     h0: Tensor | null,

@@ -19,6 +19,8 @@ export function restarting<I extends RecurrenceInputs>(
   return {
     name: `${op.name}, restarting`,
     transition: op.transition,
+    ...(op.shared && { shared: op.shared }),
+    causalOnly: 'a state that is forgotten at chunks counted from the start of the document',
     stateShape: (inputs) => op.stateShape(inputs),
     forward: (call, inputs, _resets, h0) => op.forward(call, inputs, starts(inputs), h0),
     prepare: (call, inputs) => op.prepare(call, inputs, starts(inputs)),

@@ -12,7 +12,10 @@ import type { Tensor } from './tensor.js';
 
 /** A recurrence by sweeps over the slice. Conventions are those of `RecurrenceOp`. */
 export interface SweepDefinition<I extends RecurrenceInputs>
-  extends Pick<RecurrenceOp<I>, 'name' | 'transition' | 'stateShape' | 'forward' | 'reference'> {
+  extends Pick<
+    RecurrenceOp<I>,
+    'name' | 'transition' | 'shared' | 'ownReads' | 'stateShape' | 'forward' | 'reference'
+  > {
   /** What the slice does to a state, without its outputs. */
   summarize(call: ForwardCall, inputs: I, resets: Tensor | null): Omit<SegmentSummary, 'kind' | 'reset'>;
   /** dL/dS_in through the slice's own outputs. */
@@ -39,6 +42,8 @@ export function sweepRecurrence<I extends RecurrenceInputs>(definition: SweepDef
   return {
     name: definition.name,
     transition: definition.transition,
+    shared: definition.shared,
+    ownReads: definition.ownReads,
     stateShape: definition.stateShape,
     forward: definition.forward,
     prepare: () => nothing,

@@ -1,8 +1,9 @@
 import { runRecurrence } from '../autograd/run-recurrence.js';
-import { openShapeDevice } from '../device.js';
+import { type Device, openShapeDevice } from '../device.js';
 import type { HostTensor, RecurrenceInputs, RecurrenceOp } from '../recurrence-op.js';
 import { empty, fromArray, type Tensor } from '../tensor.js';
-import { checkOp } from './check-op.js';
+import { checkBothWays } from './check-both-ways.js';
+import { checkOp, type OpCheck } from './check-op.js';
 import { checkSlices } from './check-slices.js';
 import { randomNormal } from './random.js';
 
@@ -30,12 +31,23 @@ export interface RecurrenceCheck<I extends RecurrenceInputs> {
 }
 
 /**
- * What every recurrence passes: it equals its definition, and so do its gradients, whole (see `checkOp`), and cut into
- * slices whose states pass through `applyTransition`, as between ranks.
+ * What every recurrence passes: it equals its definition, and so do its gradients, whole (see `checkOp`), cut into
+ * slices whose states pass through `applyTransition`, as between ranks, and in what runs in both directions take of it.
  */
 export async function checkRecurrence<I extends RecurrenceInputs>(check: RecurrenceCheck<I>): Promise<void> {
+  checkShared(check);
   await checkWhole(check);
   await checkSlices(check);
+  // What it checks does not know how long a sequence is.
+  if (sizesOf(check).T < 100) await checkBothWays(check);
+}
+
+/** What the op says of its inputs is what they are here. */
+function checkShared<I extends RecurrenceInputs>({ name, op, inputs }: RecurrenceCheck<I>): void {
+  for (const [key, input] of Object.entries<RecurrenceInput | null>(inputs)) {
+    if (input === null || (input.role !== 'token') === (op.shared?.includes(key) ?? false)) continue;
+    throw new Error(`${name}: 'shared' is wrong about ${key}, whose role is '${input.role}'`);
+  }
 }
 
 /** [B, T] of a check, from its first input that is cut with the sequence. */
@@ -48,38 +60,73 @@ export function sizesOf<I extends RecurrenceInputs>({
 }
 
 function checkWhole<I extends RecurrenceInputs>(check: RecurrenceCheck<I>): Promise<void> {
-  const { name, op, inputs, hasStateGradient = true } = check;
+  const { op, hasStateGradient = true } = check;
   const { B, T } = sizesOf(check);
   const resets = check.resets ?? null;
-  const entries = Object.entries<RecurrenceInput | null>(inputs);
-  const learned = entries.filter(([, input]) => input !== null && input.role !== 'fixed');
-  const h0 = initialState(check);
   return checkOp<string>({
-    name,
-    inputs: { ...Object.fromEntries(learned), h0 } as Record<string, HostTensor>,
+    ...commonOf(check),
+    inputs: { ...learnedInputs(check), h0: initialState(check) },
     op: (tensors, device) => {
-      const given = entries.map(([key, input]): [string, Tensor | null] => [
-        key,
-        input && (tensors[key] ?? fromArray(device, input.values, input.shape, tensors.h0!.dtype)),
-      ]);
-      const { output, finalState } = runRecurrence(op, Object.fromEntries(given) as unknown as I, {
+      const { output, finalState } = runRecurrence(op, tensorInputs(check, tensors, device), {
         resets: resets && fromArray(device, resets, [B, T], 'i32'),
         h0: tensors.h0!,
       });
       return hasStateGradient ? [output, finalState] : [output];
     },
     reference: (values) => {
-      const given = entries.map(([key, input]): [string, HostTensor | null] => [
-        key,
-        input && { values: values[key] ?? input.values, shape: input.shape },
-      ]);
-      const host = Object.fromEntries(given) as unknown as { [K in keyof I]: HostTensor | null };
-      const { output, finalState } = op.reference(host, resets, values.h0!);
+      const { output, finalState } = op.reference(hostInputs(check, values), resets, values.h0!);
       return hasStateGradient ? [output, finalState] : [output];
     },
-    ...(check.f32Tolerance !== undefined && { f32Tolerance: check.f32Tolerance }),
-    ...(check.maxElements !== undefined && { maxElements: check.maxElements }),
   });
+}
+
+/** What a check of a recurrence and `checkOp` have in common. */
+export function commonOf<I extends RecurrenceInputs>({
+  name,
+  f32Tolerance,
+  maxElements,
+}: RecurrenceCheck<I>): Pick<OpCheck<string>, 'name' | 'f32Tolerance' | 'maxElements'> {
+  return {
+    name,
+    ...(f32Tolerance !== undefined && { f32Tolerance }),
+    ...(maxElements !== undefined && { maxElements }),
+  };
+}
+
+/** The inputs that are differentiated. */
+export function learnedInputs<I extends RecurrenceInputs>({
+  inputs,
+}: RecurrenceCheck<I>): Record<string, HostTensor> {
+  const entries = Object.entries<RecurrenceInput | null>(inputs);
+  return Object.fromEntries(
+    entries.flatMap(([key, input]) => (input === null || input.role === 'fixed' ? [] : [[key, input]])),
+  );
+}
+
+/** The op's inputs: `tensors`, and those that are not differentiated in their type. */
+export function tensorInputs<I extends RecurrenceInputs>(
+  { inputs }: RecurrenceCheck<I>,
+  tensors: Readonly<Record<string, Tensor>>,
+  device: Device,
+): I {
+  const [{ dtype }] = Object.values(tensors) as [Tensor];
+  const entries = Object.entries<RecurrenceInput | null>(inputs).map(([key, input]) => [
+    key,
+    input && (tensors[key] ?? fromArray(device, input.values, input.shape, dtype)),
+  ]);
+  return Object.fromEntries(entries) as I;
+}
+
+/** The same for the definition. */
+export function hostInputs<I extends RecurrenceInputs>(
+  { inputs }: RecurrenceCheck<I>,
+  values: Readonly<Record<string, Float64Array>>,
+): { [K in keyof I]: HostTensor | null } {
+  const entries = Object.entries<RecurrenceInput | null>(inputs).map(([key, input]) => [
+    key,
+    input && { values: values[key] ?? input.values, shape: input.shape },
+  ]);
+  return Object.fromEntries(entries) as { [K in keyof I]: HostTensor | null };
 }
 
 /** The state that enters, in the shape that the op gives it. */

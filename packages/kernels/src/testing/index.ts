@@ -1,4 +1,10 @@
 export { type TransitionCase, transitionReference } from '../ops/transition/reference.js';
+export {
+  bidirectionalReference,
+  documentEnds,
+  reversedTokens,
+} from './bidirectional-reference.js';
+export { checkBothWays } from './check-both-ways.js';
 export { checkOp, type OpCheck } from './check-op.js';
 export { checkRecurrence, type RecurrenceCheck, type RecurrenceInput } from './check-recurrence.js';
 export { expectClose, relativeRms } from './compare.js';

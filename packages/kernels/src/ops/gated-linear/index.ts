@@ -1,10 +1,12 @@
 import type { ForwardCall } from '../../autograd/define-op.js';
+import { ownReads } from '../../own-reads.js';
 import type { Kept, RecurrenceInputs, RecurrenceOp } from '../../recurrence-op.js';
 import { expectShape, type Tensor } from '../../tensor.js';
-import '../broadcast/native.js';
 import { sumRows } from '../sum-rows/index.js';
+import { perHead, sumOfGroup } from './groups.js';
 import './native.js';
 import { gatedLinearReference } from './reference.js';
+import { readByAll, writtenByAll } from './unordered.js';
 
 /** The decay a_t of S_t = a_t S_{t-1} + k_t v_tᵀ: none, fixed per head, one per token and head, one per channel. */
 export type DecayKind = 'identity' | 'fixed-scalar' | 'scalar' | 'diagonal';
@@ -77,13 +79,22 @@ export function gatedLinear(
   const byAxis = (onKeys: Tensor, onValues: Tensor): [key: Tensor, value: Tensor] =>
     decayOn === 'key' ? [onKeys, onValues] : [onValues, onKeys];
 
+  const factorOf = (q: Tensor): number => scale ?? q.dim(3) ** -0.5;
   type Common = [number, number, number, number, number, number | null, number | null, number | null];
   const common = (call: ForwardCall, inputs: GatedLinearInputs, resets: Tensor | null): Common => {
     const [key, value] = byAxis(inputs.k, inputs.v);
-    const factor = scale ?? inputs.q.dim(3) ** -0.5;
     const bonus = inputs.u?.id ?? null;
     const gate = inputs.g?.id ?? null;
-    return [call.stream, decayCodes[decay], factor, key.id, value.id, gate, bonus, resets?.id ?? null];
+    return [
+      call.stream,
+      decayCodes[decay],
+      factorOf(inputs.q),
+      key.id,
+      value.id,
+      gate,
+      bonus,
+      resets?.id ?? null,
+    ];
   };
   /** FLOPs of `perToken` products with the K × V state and `intra` products inside a tile of 16 tokens. */
   const count = (call: ForwardCall, { q, v }: GatedLinearInputs, perToken: number, intra: number): void => {
@@ -137,7 +148,17 @@ export function gatedLinear(
   return {
     name,
     transition: decay,
+    shared: decay === 'fixed-scalar' ? ['g', 'u'] : ['u'],
     stateShape,
+    ownReads: ({ q, k, v, u = null }) => ownReads({ q, k, v, u }, factorOf(q)),
+    ...(decay === 'identity' &&
+      read === undefined && {
+        unordered: {
+          write: writtenByAll,
+          read: (inputs: GatedLinearInputs, state: Tensor) =>
+            readByAll({ q: inputs.q, state }, factorOf(inputs.q)),
+        },
+      }),
 
     forward(call, inputs, resets, h0) {
       const { output, state } = sweep(call, inputs, resets, h0);
@@ -239,20 +260,6 @@ export function gatedLinear(
       return { output, finalState };
     },
   };
-}
-
-/** Shape of what each of H heads has in place of x [B, T, G, K]. */
-function perHead(x: Tensor, H: number): number[] {
-  return [x.dim(0), x.dim(1), H, x.dim(3)];
-}
-
-/** The gradient of x [B, T, G, K] from its heads' shares [B, T, H, K]. */
-function sumOfGroup(call: ForwardCall, shares: Tensor, x: Tensor): Tensor {
-  if (shares.size === x.size) return shares;
-  const sum = call.empty(x.shape, x.dtype);
-  call.native.sumRepeats(call.stream, shares.id, sum.id);
-  call.device.flops += shares.size;
-  return sum;
 }
 
 /** Shares [B, H·K] of the gradient of u [H, K]. */

@@ -54,6 +54,7 @@ export function ltiScan(signal: LtiSignal): RecurrenceOp<LtiScanInputs> {
   return sweepRecurrence({
     name,
     transition: 'fixed-complex',
+    shared: ['logLambda', 'w'],
     stateShape,
 
     forward(call, inputs, resets, h0) {

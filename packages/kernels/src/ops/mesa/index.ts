@@ -89,6 +89,8 @@ export const mesa: RecurrenceOp<MesaInputs> = {
   finish(call, inputs, resets, _prepared, incoming) {
     const { output, kept } = mesa.forward(call, inputs, resets, incoming);
     return { output, kept };
+  shared: ['lambda'],
+  causalOnly: 'a system of equations solved at every token',
   },
 
   // Unlike that of a plain linear recurrence it needs the states, hence the incoming one: o is not linear in them.

@@ -77,6 +77,7 @@ export function mlstm(options: { scale?: number } = {}): RecurrenceOp<MlstmInput
   return {
     name: 'mlstm',
     transition: 'log-max',
+    causalOnly: 'an output divided by a normaliser of its state',
     stateShape,
 
     forward(call, inputs, resets, h0) {

@@ -1,7 +1,10 @@
 import type { ForwardCall } from '../../autograd/define-op.js';
+import { rowSums } from '../../own-reads.js';
 import type { RecurrenceInputs, RecurrenceOp } from '../../recurrence-op.js';
 import { sweepRecurrence } from '../../sweep-recurrence.js';
 import { expectShape, type Tensor } from '../../tensor.js';
+import { mulAlong } from '../broadcast/index.js';
+import { mul } from '../pointwise/index.js';
 import './native.js';
 import { selectiveScanReference } from './reference.js';
 
@@ -54,7 +57,10 @@ function count(call: ForwardCall, { x, A }: SelectiveScanInputs, perState: numbe
 export const selectiveScan: RecurrenceOp<SelectiveScanInputs> = sweepRecurrence({
   name: 'selective-scan',
   transition: 'exp-diagonal',
+  shared: ['A'],
   stateShape,
+  ownReads: ({ x, delta, B, C }) =>
+    mulAlong({ a: mul({ a: delta, b: x }), b: rowSums(mul({ a: B, b: C }), x.shape.slice(0, 2)) }, 0),
 
   forward(call, inputs, resets, h0) {
     const { x } = inputs;

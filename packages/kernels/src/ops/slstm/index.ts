@@ -47,6 +47,8 @@ function count(call: ForwardCall, { gates }: SlstmInputs, products: number): voi
 export const slstm: RecurrenceOp<SlstmInputs> = {
   name: 'slstm',
   transition: 'opaque',
+  shared: ['recurrent'],
+  causalOnly: 'gates that read the output before',
   stateShape,
 
   forward(call, inputs, resets, h0) {

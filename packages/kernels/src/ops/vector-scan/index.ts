@@ -57,6 +57,7 @@ export const vectorScan: RecurrenceOp<VectorScanInputs> = sweepRecurrence({
   name: 'vector-scan',
   transition: 'scalar',
   stateShape,
+  ownReads: ({ x }) => x,
 
   forward(call, inputs, resets, h0) {
     const { x, g } = inputs;
