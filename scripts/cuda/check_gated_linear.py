@@ -15,7 +15,10 @@ from gated_linear import GatedLinear, reference
 # bf16 has 8 bits: a chain of a few roundings stays under 1 %. Decay gradients are differences of such sums.
 BOUNDS = dict(o=8e-3, ht=8e-3, dq=8e-3, dk=8e-3, dv=8e-3, dg=2e-2, dh0=8e-3)
 
-# B, T, H, K, V, log decays from .. to, tokens where documents start
+# What a slice hands to the next, of bf16 inputs: f32 sums, their decay in two terms, or of a diagonal one in bf16.
+SUMMARY_BOUNDS = dict(identity=2e-5, fixed=2e-5, scalar=2e-5, diagonal=4e-3)
+
+# B, T, H (or heads, groups), K, V, log decays from .. to, tokens where documents start
 CASES = [
     (1, 1, 1, 64, 64, (-1, 0), None),
     (2, 63, 3, 32, 64, (-0.5, 0), None),
@@ -29,6 +32,9 @@ CASES = [
     (1, 520, 1, 256, 256, (-0.05, 0), None),
     (2, 1100, 1, 40, 72, (-0.05, 0), [5, 700]),
     (1, 400, 150, 64, 64, (-0.5, 0), [77]),
+    (2, 210, (4, 2), 64, 72, (-0.3, -1e-4), [100]),
+    (1, 350, (3, 1), 128, 128, (-20, -1e-4), None),
+    (1, 300, 1, 256, 512, (-0.5, -1e-4), [64, 77]),
 ]
 
 
@@ -52,20 +58,46 @@ def starts(tokens, B, T):
     return resets
 
 
+def compare(label, found, again, exact, bounds):
+    """Prints the errors of some tensors by name; false if one is over its bound or differs when computed again."""
+    shown, good = [], True
+    for name, x, repeated, y in zip(bounds, found, again, exact):
+        if x is None or y is None:
+            continue
+        norm = y.norm().item()
+        error = (x.double() - y).norm().item() / norm if norm > 0 else x.double().norm().item()
+        same = torch.equal(x, repeated)
+        fine = error <= bounds[name] and same
+        good = good and fine
+        shown.append(f'{name} {error:.1e}' + ('' if fine else '!') + ('' if same else ' differs when run again'))
+    print('ok  ' if good else 'FAIL', label, '|', ' '.join(shown), flush=True)
+    return good
+
+
 def check(kernels, decay, case, carried, calls_only):
-    B, T, H, K, V, (low, high), tokens = case
+    """Forward and backward, and the same between other slices: what they hand over, and its use."""
+    B, T, heads, K, V, (low, high), tokens = case
+    H, G = heads if isinstance(heads, tuple) else (heads, heads)
+    if V > 256 and decay != 'diagonal':
+        return True
     draw = lambda *shape: torch.randn(shape, device='cuda').bfloat16()
-    q, k, v, dO = draw(B, T, H, K), draw(B, T, H, K), draw(B, T, H, V), draw(B, T, H, V)
+    q, k, v, dO = draw(B, T, G, K), draw(B, T, G, K), draw(B, T, H, V), draw(B, T, H, V)
     g, resets = gates(decay, low, high, B, T, H, K), starts(tokens, B, T)
     h0 = torch.randn(B, H, V, K, device='cuda') if carried else None
     dht = torch.randn(B, H, V, K, device='cuda') if carried else None
 
-    def ours():
-        o, ht, states = kernels.forward(decay, q, k, v, g, resets, h0)
-        return [o, ht, *kernels.backward(decay, q, k, v, g, states, dO, resets, h0, dht)]
+    def ours(summarized):
+        *summary, memory = kernels.summarize(decay, q, k, v, g, resets) if summarized else (None,)
+        o, ht, states = kernels.forward(decay, q, k, v, g, resets, h0, workspace=memory)
+        adjoint, memory = kernels.summarize_backward(decay, q, k, v, g, dO, resets) if summarized else (None, None)
+        dq, dk, *rest = kernels.backward(decay, q, k, v, g, states, dO, resets, h0, dht, workspace=memory)
+        if G != H and not calls_only:
+            dq, dk = (x.double().view(B, T, G, H // G, K).sum(3) for x in (dq, dk))
+        return [o, ht, dq, dk, *rest], [*summary, adjoint]
 
+    alone, _ = ours(False)
+    between, summary = ours(True)
     if calls_only:
-        ours()
         return True
     leaves = [None if x is None else x.double().requires_grad_() for x in (q, k, v, g, h0)]
     o, ht = reference(decay, *leaves[:4], resets, leaves[4])
@@ -73,22 +105,29 @@ def check(kernels, decay, case, carried, calls_only):
     wanted = [x for x in leaves if x is not None]
     found = dict(zip(map(id, wanted), torch.autograd.grad(loss, wanted)))
     exact = [o, ht, *(None if x is None else found[id(x)] for x in leaves)]
+    label = (f'{decay:9} B{B} T{T} H{H} G{G} K{K} V{V} {low}..{high} ' + 'documents ' * (tokens is not None)
+             + 'carried ' * carried)
+    return compare(label, alone, between, exact, BOUNDS) & check_summary(label, decay, (q, k, v, g), dO, resets, summary)
 
-    errors, good = {}, True
-    for name, x, again, y in zip(('o', 'ht', 'dq', 'dk', 'dv', 'dg', 'dh0'), ours(), ours(), exact):
-        if x is None or y is None:
-            continue
-        norm = y.norm().item()
-        error = (x.double() - y).norm().item() / norm if norm > 0 else x.double().norm().item()
-        same = torch.equal(x, again)
-        errors[name] = error
-        if not error <= BOUNDS[name] or not same:
-            good = False
-            errors[name] = f'{error:.1e}!' + ('' if same else ' differs when run again')
-    shown = ' '.join(f'{n} {e:.1e}' if isinstance(e, float) else f'{n} {e}' for n, e in errors.items())
-    print('ok  ' if good else 'FAIL', f'{decay:9}', f'B{B} T{T} H{H} K{K} V{V} {low}..{high}',
-          'documents' if tokens else '', 'carried' if carried else '', '|', shown, flush=True)
-    return good
+
+def check_summary(label, decay, inputs, dO, resets, summary):
+    leaves = [None if x is None else x.double() for x in inputs]
+    B, T, H, V = dO.shape
+    h0 = torch.zeros(B, H, V, inputs[0].shape[3], device='cuda', dtype=torch.float64, requires_grad=True)
+    o, state = reference(decay, *leaves, resets, h0)
+    adjoint, = torch.autograd.grad((o * dO.double()).sum(), h0)
+    state_, factor, reset, adjoint_ = summary
+    exact = dict(fixed=lambda: (T * leaves[3]).exp().expand(B, H), scalar=lambda: leaves[3].sum(1).exp(),
+                 diagonal=lambda: leaves[3].sum(1).exp()).get(decay, lambda: None)()
+    if exact is not None:
+        if resets is not None and resets.any():  # M is not read
+            exact = None
+        elif exact.max() < 1e-37:  # nor are there f32 numbers for it
+            exact = torch.zeros_like(exact)
+    bits = torch.zeros(B, device='cuda') if resets is None else (resets.sum(1) > 0).float()
+    found = (state_, factor, adjoint_)
+    bounds = dict(E=SUMMARY_BOUNDS[decay], M=2e-4, G=SUMMARY_BOUNDS[decay])
+    return compare(label + 'summary', found, found, (state.detach(), exact, adjoint), bounds) & torch.equal(reset, bits)
 
 
 def check_isolation(kernels, decay):

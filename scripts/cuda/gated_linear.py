@@ -8,18 +8,25 @@ DECAYS = dict(identity=0, fixed=1, scalar=2, diagonal=3)
 pointer, i32, i64 = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64
 
 
-class Call(ctypes.Structure):
-    _fields_ = [('B', i64), ('T', i64), ('H', i32), ('K', i32), ('V', i32), ('decay', i32), ('scale', ctypes.c_float),
-                ('q', pointer), ('k', pointer), ('v', pointer), ('g', pointer), ('resets', pointer)]
+def structure(name, *fields):
+    return type(name, (ctypes.Structure,), dict(_fields_=list(fields)))
 
 
-class Forward(ctypes.Structure):
-    _fields_ = [(name, pointer) for name in ('h0', 'o', 'ht', 'states', 'workspace')]
+def pointers(*names):
+    return [(name, pointer) for name in names]
 
 
-class Backward(ctypes.Structure):
-    _fields_ = [('dO', pointer), ('states', pointer), ('from_zero', i32)] + [
-        (name, pointer) for name in ('dht', 'dq', 'dk', 'dv', 'dg', 'dh0', 'workspace')]
+Call = structure('Call', ('B', i64), ('T', i64), *[(name, i32) for name in ('H', 'G', 'K', 'V', 'decay', 'type')],
+                 ('scale', ctypes.c_float), *pointers('q', 'k', 'v', 'g', 'bonus', 'resets'))
+Forward = structure('Forward', *pointers('h0', 'o', 'ht', 'states', 'workspace'), ('prepared', i32))
+Backward = structure('Backward', *pointers('dO', 'states'), ('from_zero', i32),
+                     *pointers('dht', 'dq', 'dk', 'dv', 'dg', 'dbonus', 'dh0', 'workspace'), ('prepared', i32))
+Summary = structure('Summary', *pointers('state', 'factor', 'reset', 'workspace'))
+SummaryBackward = structure('SummaryBackward', *pointers('dO', 'adjoint', 'workspace'))
+
+
+def address(tensor):
+    return None if tensor is None else tensor.data_ptr()
 
 
 class GatedLinear:
@@ -44,52 +51,79 @@ class GatedLinear:
         if error != 0:
             raise RuntimeError(f'{name}: CUDA error {error}')
 
-    def _call(self, decay, q, k, v, g, resets, scale):
-        B, T, H, K = q.shape
-        address = lambda tensor: None if tensor is None else tensor.data_ptr()
-        return Call(B, T, H, K, v.shape[3], DECAYS[decay], scale, *map(address, (q, k, v, g, resets)))
+    def _call(self, decay, q, k, v, g, resets=None, scale=None, bonus=None):
+        B, T, G, K = q.shape
+        H, V = v.shape[2:]
+        kind = dict([(torch.bfloat16, 0), (torch.float32, 1)])[q.dtype]
+        return Call(B, T, H, G, K, V, DECAYS[decay], kind, scale or K**-0.5, *map(address, (q, k, v, g, bonus, resets)))
 
-    def forward(self, decay, q, k, v, g, resets=None, h0=None, want_state=True, scale=None):
-        """Returns o, ht (or None) and the states kept for `backward`."""
-        B, T, H, K = q.shape
-        V = v.shape[3]
-        call = self._call(decay, q, k, v, g, resets, scale or K**-0.5)
-        o = self._empty((B, T, H, V), torch.bfloat16)
-        ht = self._empty((B, H, V, K), torch.float32) if want_state else None
-        states = self._empty(self._bytes('StatesBytes', call) // 4, torch.float32)
-        workspace = self._empty(self._bytes('WorkspaceBytes', call) // 4, torch.float32)
-        address = lambda tensor: None if tensor is None else tensor.data_ptr()
-        self._run('Forward', call, Forward(*map(address, (h0, o, ht, states, workspace))))
+    def _state(self, call):
+        return self._empty((call.B, call.H, call.V, call.K), torch.float32)
+
+    def _memory(self, name, call):
+        return self._empty(self._bytes(name, call) // 4, torch.float32)
+
+    def forward(self, decay, q, k, v, g, resets=None, h0=None, want_state=True, scale=None, bonus=None, workspace=None):
+        """Returns o, ht (or None) and the states kept for `backward`. `workspace`: of `summarize`, or None."""
+        call = self._call(decay, q, k, v, g, resets, scale, bonus)
+        o = self._empty(v.shape, v.dtype)
+        ht = self._state(call) if want_state else None
+        states = self._memory('StatesBytes', call)
+        memory = self._memory('WorkspaceBytes', call) if workspace is None else workspace
+        self._run('Forward', call, Forward(*map(address, (h0, o, ht, states, memory)), workspace is not None))
         return o, ht, states
 
-    def backward(self, decay, q, k, v, g, states, dO, resets=None, h0=None, dht=None, scale=None):
-        """Returns dq, dk, dv, dg (or None) and dh0 (or None)."""
-        B, T, H, K = q.shape
-        call = self._call(decay, q, k, v, g, resets, scale or K**-0.5)
-        gradients = [self._empty(x.shape, torch.bfloat16) for x in (q, k, v)]
+    def backward(self, decay, q, k, v, g, states, dO, resets=None, h0=None, dht=None, scale=None, bonus=None,
+                 workspace=None):
+        """Returns dq, dk (each head's share), dv, dg (or None), dh0 (or None), and with a bonus its gradient."""
+        call = self._call(decay, q, k, v, g, resets, scale, bonus)
+        gradients = [self._empty((*v.shape[:3], call.K), q.dtype) for _ in range(2)] + [self._empty(v.shape, v.dtype)]
         gradients.append(self._empty(g.shape, torch.float32) if decay in ('scalar', 'diagonal') else None)
-        gradients.append(None if h0 is None else self._empty(h0.shape, torch.float32))
-        workspace = self._empty(self._bytes('BackwardWorkspaceBytes', call) // 4, torch.float32)
-        address = lambda tensor: None if tensor is None else tensor.data_ptr()
-        self._run('Backward', call, Backward(dO.data_ptr(), states.data_ptr(), h0 is None, address(dht),
-                                             *map(address, gradients), workspace.data_ptr()))
-        return gradients
+        dbonus = None if bonus is None else self._empty((call.B, call.H, call.K), torch.float32)
+        dh0 = None if h0 is None else self._state(call)
+        memory = self._memory('BackwardWorkspaceBytes', call) if workspace is None else workspace
+        self._run('Backward', call, Backward(address(dO), address(states), h0 is None, address(dht),
+                                             *map(address, (*gradients, dbonus, dh0, memory)), workspace is not None))
+        return gradients + [dh0] + ([] if bonus is None else [dbonus])
+
+    def summarize(self, decay, q, k, v, g, resets=None, bonus=None):
+        """Returns E, M (None where it is 1), the reset bits and the workspace for `forward`."""
+        call = self._call(decay, q, k, v, g, resets, bonus=bonus)
+        state = self._state(call)
+        shape = dict(identity=None, diagonal=(call.B, call.H, call.K)).get(decay, (call.B, call.H))
+        factor = None if shape is None else self._empty(shape, torch.float32)
+        reset = self._empty((call.B,), torch.float32)
+        memory = self._memory('WorkspaceBytes', call)
+        self._run('Summarize', call, Summary(*map(address, (state, factor, reset, memory))))
+        return state, factor, reset, memory
+
+    def summarize_backward(self, decay, q, k, v, g, dO, resets=None, bonus=None):
+        """Returns G and the workspace for `backward`."""
+        call = self._call(decay, q, k, v, g, resets, bonus=bonus)
+        adjoint = self._state(call)
+        memory = self._memory('BackwardWorkspaceBytes', call)
+        self._run('SummarizeBackward', call, SummaryBackward(*map(address, (dO, adjoint, memory))))
+        return adjoint, memory
 
 
-def reference(decay, q, k, v, g, resets=None, h0=None, scale=None):
+def reference(decay, q, k, v, g, resets=None, h0=None, scale=None, bonus=None):
     """The definition, token by token. Returns o [B, T, H, V] and the last state [B, H, V, K]."""
-    B, T, H, K = q.shape
-    state = q.new_zeros(B, H, v.shape[3], K) if h0 is None else h0
+    B, T, G, K = q.shape
+    H, V = v.shape[2:]
+    q, k = (x.repeat_interleave(H // G, 2) for x in (q, k))
+    state = q.new_zeros(B, H, V, K) if h0 is None else h0
     outputs = []
     for t in range(T):
         if resets is not None:
             state = torch.where(resets[:, t, None, None, None] != 0, torch.zeros_like(state), state)
+        written = v[:, t, :, :, None] * k[:, t, :, None, :]
+        read = None if bonus is None else state + written * bonus[None, :, None, :]
         if decay == 'fixed':
             state = state * g.exp()[None, :, None, None]
         elif decay == 'scalar':
             state = state * g[:, t].exp()[..., None, None]
         elif decay == 'diagonal':
             state = state * g[:, t].exp()[:, :, None, :]
-        state = state + v[:, t, :, :, None] * k[:, t, :, None, :]
-        outputs.append((scale or K**-0.5) * torch.einsum('bhvk,bhk->bhv', state, q[:, t]))
+        state = state + written
+        outputs.append((scale or K**-0.5) * torch.einsum('bhvk,bhk->bhv', state if read is None else read, q[:, t]))
     return torch.stack(outputs, 1), state

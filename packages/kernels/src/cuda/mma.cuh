@@ -33,6 +33,22 @@ __device__ inline void mma(float (&left)[4], float (&right)[4], const MmaA& a, c
   mma(right, a, b.x[2], b.x[3]);
 }
 
+/// f32 with 10 bits of mantissa, rounded.
+__device__ inline uint32_t roundToTf32(float x) {
+  uint32_t rounded;
+  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(x));
+  return rounded;
+}
+
+/// m16n8k8 in tf32: a[i] of row lane/4 + 8 * (i & 1), contracted number lane%4 + 4 * (i >> 1), b of column
+/// lane/4. In which order the contracted numbers are taken is the caller's choice, the same for a and b.
+__device__ inline void mmaTf32(float (&sum)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+      "{%0,%1,%2,%3};"
+      : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
 __device__ inline void loadMatrices(uint32_t (&x)[4], uint32_t address) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3])

@@ -66,6 +66,31 @@ __device__ inline uint32_t loadShared(uint32_t address) {
   return value;
 }
 
+__device__ inline float loadSharedFloat(uint32_t address) {
+  float value;
+  asm volatile("ld.shared.f32 %0, [%1];" : "=f"(value) : "r"(address));
+  return value;
+}
+
+__device__ inline float2 loadSharedFloat2(uint32_t address) {
+  float2 value;
+  asm volatile("ld.shared.v2.f32 {%0,%1}, [%2];" : "=f"(value.x), "=f"(value.y) : "r"(address));
+  return value;
+}
+
+__device__ inline void storeShared(uint32_t address, float value) {
+  asm volatile("st.shared.f32 [%0], %1;" ::"r"(address), "f"(value) : "memory");
+}
+
+__device__ inline void storeShared(uint32_t address, float2 value) {
+  asm volatile("st.shared.v2.f32 [%0], {%1,%2};" ::"r"(address), "f"(value.x), "f"(value.y) : "memory");
+}
+
+/// 16 bytes at once, wherever the compiler has them.
+__device__ inline void storeGlobal(void* to, uint32_t x, uint32_t y, uint32_t z, uint32_t w) {
+  asm volatile("st.global.v4.b32 [%0], {%1,%2,%3,%4};" ::"l"(to), "r"(x), "r"(y), "r"(z), "r"(w) : "memory");
+}
+
 /// The tokens of a tile: [low, high) of the 64 that begin at token `first`, in time's order or against it.
 struct TileRows {
   int64_t first;

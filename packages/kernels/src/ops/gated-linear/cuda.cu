@@ -1,175 +1,96 @@
 #include "cuda.h"
 
-#include <cuda_bf16.h>
-
 #include "cuda_combine.h"
 #include "cuda_decay_gradient.h"
 #include "cuda_diagonal.h"
-#include "cuda_sweep.h"
+#include "cuda_plan.h"
 
 namespace longscan {
 
 namespace {
 
 using Call = LongscanGatedLinear;
-using Bf16 = __nv_bfloat16;
-
-/// Blocks that keep the chip busy when B * H alone does not. Fixed: the same shape is always cut in the same
-/// way.
-constexpr int64_t wantedBlocks = 256;
-constexpr int fewestChunks = 4;
-
-/// How a slice is cut, and what of its tensors is counted in.
-struct Plan {
-  int numChunks, chunksPerSegment, numSegments;
-  int keptEvery;  // chunks: sums for the decay's gradient run over as many
-  int64_t heads, stateSize;
-  bool diagonal, hasGradient;
-
-  explicit Plan(const Call& call)
-      : numChunks(static_cast<int>((call.T + chunkTokens - 1) / chunkTokens)),
-        heads(call.B * call.H),
-        stateSize(int64_t{call.K} * call.V),
-        diagonal(call.decay == longscanDecayDiagonal),
-        hasGradient(diagonal || call.decay == longscanDecayScalar) {
-    keptEvery = 1;
-    const int64_t blocks = heads * freeTiles(call.K, call.V);
-    int64_t segments = (wantedBlocks + blocks - 1) / blocks;
-    if (2 * blocks > wantedBlocks) segments = 1;
-    chunksPerSegment = static_cast<int>((numChunks + segments - 1) / segments);
-    if (chunksPerSegment < fewestChunks) chunksPerSegment = fewestChunks;
-    numSegments = (numChunks + chunksPerSegment - 1) / chunksPerSegment;
-  }
-};
 
 bool supported(const Call& call) {
-  const auto headSize = [](int size) { return size > 0 && size <= 256 && size % 8 == 0; };
-  return call.B > 0 && call.T > 0 && call.H > 0 && headSize(call.K) && headSize(call.V) && call.decay >= 0 &&
-         call.decay <= longscanDecayDiagonal;
+  const auto headSize = [](int size, int most) { return size > 0 && size <= most && size % 8 == 0; };
+  return call.B > 0 && call.T > 0 && call.H > 0 && call.G > 0 && call.H % call.G == 0 &&
+         headSize(call.K, 256) && headSize(call.V, call.decay == longscanDecayDiagonal ? 512 : 256) &&
+         call.decay >= 0 && call.decay <= longscanDecayDiagonal && call.type == longscanBf16 &&
+         call.bonus == nullptr;
 }
 
-/// Hands out parts of a workspace; counts them if there is none.
-class Arena {
- public:
-  explicit Arena(void* base) : base_(static_cast<char*>(base)) {}
+SweepRows rowsOf(const void* data, int heads, int channels) {
+  return {static_cast<const Bf16*>(data), heads, channels};
+}
 
-  template <typename Element>
-  Element* take(int64_t count) {
-    Element* const part = base_ ? reinterpret_cast<Element*>(base_ + used_) : nullptr;
-    used_ += (count * sizeof(Element) + 255) / 256 * 256;
-    return part;
-  }
-  size_t used() const { return used_; }
+/// The tensors that the sweeps read.
+struct Inputs {
+  SweepRows q, k, v;
+  /// Of a diagonal decay: decayed to the border of their chunk.
+  SweepRows decayedQuery, decayedKey;
 
- private:
-  char* base_;
-  size_t used_ = 0;
+  Inputs(const Call& call, const Decayed& decayed)
+      : q(rowsOf(call.q, call.G, call.K)),
+        k(rowsOf(call.k, call.G, call.K)),
+        v(rowsOf(call.v, call.H, call.V)),
+        decayedQuery(decayed.query ? rowsOf(decayed.query, call.H, call.K) : q),
+        decayedKey(decayed.key ? rowsOf(decayed.key, call.H, call.K) : k) {}
 };
 
-/// Of a diagonal decay, inside chunks.
-struct Decayed {
-  Bf16 *query = nullptr, *key = nullptr, *scores = nullptr;
-  float* gamma = nullptr;
+/// Columns of the rows from `first` on.
+SweepRows columnsOf(SweepRows rows, int first) {
+  rows.data += first;
+  return rows;
+}
 
-  Decayed(const Call& call, const Plan& plan, Arena& arena) {
-    if (!plan.diagonal) return;
-    query = arena.take<Bf16>(call.B * call.T * call.H * call.K);
-    key = arena.take<Bf16>(call.B * call.T * call.H * call.K);
-    gamma = arena.take<float>(plan.heads * plan.numChunks * call.K);
-    scores = arena.take<Bf16>(plan.heads * plan.numChunks * chunkTokens * chunkTokens);
-  }
-};
-
-/// Of the segments of a slice.
-struct Summaries {
-  float *states, *factor;
-  int* reset;
-
-  Summaries(const Call& call, const Plan& plan, Arena& arena)
-      : states(arena.take<float>(plan.heads * plan.numSegments * plan.stateSize)),
-        factor(arena.take<float>(plan.heads * plan.numSegments * (plan.diagonal ? call.K : 1))),
-        reset(arena.take<int>(plan.heads * plan.numSegments)) {}
-};
-
-struct ForwardWorkspace {
-  Arena arena;
-  Decayed decayed;
-  Summaries summaries;
-  ForwardWorkspace(const Call& call, const Plan& plan, void* base)
-      : arena(base), decayed(call, plan, arena), summaries(call, plan, arena) {}
-};
-
-struct BackwardWorkspace {
-  Arena arena;
-  Decayed decayed;
-  Summaries summaries;
-  float* adjoints;  // as they enter the segments against time
-  uint4* kept = nullptr;
-  float *ends = nullptr, *queryDots = nullptr, *keyDots = nullptr, *sweptQuery = nullptr, *sweptKey = nullptr;
-
-  BackwardWorkspace(const Call& call, const Plan& plan, void* base)
-      : arena(base),
-        decayed(call, plan, arena),
-        summaries(call, plan, arena),
-        adjoints(arena.take<float>(plan.heads * plan.numSegments * plan.stateSize)) {
-    if (!plan.hasGradient) return;
-    const int numKept = (plan.numChunks + plan.keptEvery - 1) / plan.keptEvery;
-    kept = arena.take<uint4>(plan.heads * numKept * keptBytes(call.V, call.K) / 16);
-    ends = arena.take<float>(plan.heads * numKept * call.K);
-    if (plan.diagonal) {
-      sweptQuery = arena.take<float>(call.B * call.T * call.H * call.K);
-      sweptKey = arena.take<float>(call.B * call.T * call.H * call.K);
-    } else {
-      queryDots = arena.take<float>(plan.heads * call.T * dotParts(call.V, call.K));
-      keyDots = arena.take<float>(plan.heads * call.T * dotParts(call.V, call.K));
-    }
-  }
-};
-
-SweepCall sweepOf(const Call& call, const Plan& plan, SweepDecay kind, bool freeIsKey) {
+SweepCall sweepOf(const Call& call, const Plan& plan, bool freeIsKey) {
   SweepCall sweep{};
   sweep.B = call.B;
   sweep.T = call.T;
   sweep.H = call.H;
-  sweep.contracted = freeIsKey ? call.V : call.K;
+  sweep.contracted = freeIsKey ? plan.contractedValues : call.K;
   sweep.free = freeIsKey ? call.K : call.V;
-  sweep.kind = kind;
+  sweep.kind = !plan.diagonal ? SweepDecay::scalar : freeIsKey ? SweepDecay::free : SweepDecay::contracted;
   sweep.scale = call.scale;
   sweep.g = plan.diagonal ? nullptr : call.g;
   sweep.gatePerToken = call.decay == longscanDecayScalar;
   sweep.resets = call.resets;
   sweep.numSegments = plan.numSegments;
   sweep.chunksPerSegment = plan.chunksPerSegment;
-  sweep.keptEvery = plan.keptEvery;
+  sweep.stateStride = plan.stateSize;
   sweep.numTasks = 1;
   return sweep;
 }
 
-DiagonalCall diagonalOf(const Call& call, const Decayed& to, bool backwardOrder) {
-  return {call.B,
-          call.T,
-          call.H,
-          call.K,
-          call.V,
-          call.scale,
-          static_cast<const Bf16*>(call.q),
-          static_cast<const Bf16*>(call.k),
-          call.g,
-          call.resets,
-          backwardOrder,
-          to.query,
-          to.key,
-          to.gamma,
-          to.scores};
+DiagonalCall diagonalOf(const Call& call, const Decayed& to, int scoreTerms, bool backwardOrder) {
+  DiagonalCall diagonal{};
+  diagonal.B = call.B;
+  diagonal.T = call.T;
+  diagonal.H = call.H;
+  diagonal.G = call.G;
+  diagonal.K = call.K;
+  diagonal.V = call.V;
+  diagonal.scale = call.scale;
+  diagonal.q = static_cast<const Bf16*>(call.q);
+  diagonal.k = static_cast<const Bf16*>(call.k);
+  diagonal.g = call.g;
+  diagonal.resets = call.resets;
+  diagonal.backwardOrder = backwardOrder;
+  diagonal.decayedQuery = to.query;
+  diagonal.decayedKey = to.key;
+  diagonal.gamma = to.gamma;
+  diagonal.scores = to.scores;
+  diagonal.scoreTerms = scoreTerms;
+  return diagonal;
 }
 
 /// What each segment makes of a zero state: `y` and `z` are k and v, or against time q and dO.
-cudaError_t summarize(const Call& call, const Plan& plan, const Summaries& to, const void* y, const void* z,
-                      const float* gamma, bool backward, cudaStream_t stream) {
-  SweepCall sweep = sweepOf(call, plan, plan.diagonal ? SweepDecay::contracted : SweepDecay::scalar, false);
+cudaError_t summarizeSegments(const Call& call, const Plan& plan, const Summaries& to, SweepRows y,
+                              SweepRows z, const float* gamma, bool backward, cudaStream_t stream) {
+  SweepCall sweep = sweepOf(call, plan, false);
   SweepTask& task = sweep.tasks[0];
-  task.y = static_cast<const Bf16*>(y);
-  task.z = static_cast<const Bf16*>(z);
+  task.y = y;
+  task.z = z;
   task.gamma = gamma;
   task.backward = backward;
   task.last = to.states;
@@ -178,40 +99,79 @@ cudaError_t summarize(const Call& call, const Plan& plan, const Summaries& to, c
   return launchSummary(sweep, stream);
 }
 
-/// The states that enter the segments, and the one that leaves the slice if it is cut at all.
-cudaError_t combine(const Call& call, const Plan& plan, const Summaries& from, const float* incoming,
-                    float incomingScale, bool backward, float* states, float* outgoing, cudaStream_t stream) {
-  const bool cut = plan.numSegments > 1;
-  const CombineCall fold{plan.heads,    call.K,
-                         call.V,        plan.numSegments,
-                         backward,      cut ? from.states : nullptr,
-                         from.factor,   from.reset,
-                         plan.diagonal, incoming,
-                         incomingScale, 1.0f / incomingScale,
-                         states,        cut ? outgoing : nullptr};
-  return launchCombine(fold, stream);
+CombineCall combineOf(const Call& call, const Plan& plan, const Summaries& from, bool backward) {
+  CombineCall fold{};
+  fold.heads = plan.heads;
+  fold.K = call.K;
+  fold.V = call.V;
+  fold.numSegments = plan.numSegments;
+  fold.backward = backward;
+  fold.summaries = from.states;
+  fold.factor = from.factor;
+  fold.reset = from.reset;
+  fold.diagonal = plan.diagonal;
+  fold.incomingScale = fold.outgoingScale = 1.0f;
+  return fold;
+}
+
+/// Sweeps of scalar kinds put the scale on what they read, so their adjoint state is that of o / scale.
+float adjointScale(const Call& call, const Plan& plan) {
+  return plan.diagonal ? 1.0f : call.scale;
 }
 
 #define LONGSCAN_TRY(expression) \
   if (const cudaError_t error = (expression)) return error
 
+/// All that needs no incoming state, but the summaries only if they are wanted.
+cudaError_t prepareForward(const Call& call, const Plan& plan, const ForwardWorkspace& work,
+                           bool wantSummaries, cudaStream_t stream) {
+  if (plan.diagonal) LONGSCAN_TRY(launchDiagonalPrepare(diagonalOf(call, work.decayed, 1, false), stream));
+  if (!wantSummaries) return cudaSuccess;
+  const Inputs inputs(call, work.decayed);
+  return summarizeSegments(call, plan, work.summaries, inputs.decayedKey, inputs.v, work.decayed.gamma, false,
+                           stream);
+}
+
+cudaError_t prepareBackward(const Call& call, const Plan& plan, const BackwardWorkspace& work, const void* dO,
+                            bool wantSummaries, cudaStream_t stream) {
+  if (plan.diagonal)
+    LONGSCAN_TRY(
+        launchDiagonalPrepare(diagonalOf(call, work.decayed, BackwardWorkspace::scoreTerms, true), stream));
+  if (!wantSummaries) return cudaSuccess;
+  const Inputs inputs(call, work.decayed);
+  return summarizeSegments(call, plan, work.summaries, inputs.decayedQuery, rowsOf(dO, call.H, call.V),
+                           work.decayed.gamma, true, stream);
+}
+
+/// The states that enter the segments, and the one that leaves the slice if it is cut at all.
+cudaError_t combine(const Call& call, const Plan& plan, const Summaries& from, const float* incoming,
+                    float incomingScale, bool backward, float* states, float* outgoing, cudaStream_t stream) {
+  CombineCall fold = combineOf(call, plan, from, backward);
+  const bool cut = plan.numSegments > 1;
+  if (!cut) fold.summaries = nullptr;
+  fold.incoming = incoming;
+  fold.incomingScale = incomingScale;
+  fold.outgoingScale = 1.0f / incomingScale;
+  fold.states = states;
+  fold.outgoing = cut ? outgoing : nullptr;
+  return launchCombine(fold, stream);
+}
+
 cudaError_t forward(const Call& call, const LongscanGatedLinearForward& io, cudaStream_t stream) {
   const Plan plan(call);
   const ForwardWorkspace work(call, plan, io.workspace);
-  const Decayed& decayed = work.decayed;
-  if (plan.diagonal) LONGSCAN_TRY(launchDiagonalPrepare(diagonalOf(call, decayed, false), stream));
-  if (plan.numSegments > 1)
-    LONGSCAN_TRY(summarize(call, plan, work.summaries, plan.diagonal ? decayed.key : call.k, call.v,
-                           decayed.gamma, false, stream));
+  if (!io.prepared) LONGSCAN_TRY(prepareForward(call, plan, work, plan.numSegments > 1, stream));
   LONGSCAN_TRY(combine(call, plan, work.summaries, io.h0, 1.0f, false, io.states, io.ht, stream));
 
-  SweepCall sweep = sweepOf(call, plan, plan.diagonal ? SweepDecay::contracted : SweepDecay::scalar, false);
+  const Inputs inputs(call, work.decayed);
+  SweepCall sweep = sweepOf(call, plan, false);
   SweepTask& task = sweep.tasks[0];
-  task.x = plan.diagonal ? decayed.query : static_cast<const Bf16*>(call.q);
-  task.y = plan.diagonal ? decayed.key : static_cast<const Bf16*>(call.k);
-  task.z = static_cast<const Bf16*>(call.v);
-  task.scores = decayed.scores;
-  task.gamma = decayed.gamma;
+  task.x = inputs.decayedQuery;
+  task.y = inputs.decayedKey;
+  task.z = inputs.v;
+  task.scores = work.decayed.scores;
+  task.scoreTerms = 1;
+  task.gamma = work.decayed.gamma;
   task.out = io.o;
   task.states = io.states;
   task.last = plan.numSegments > 1 ? nullptr : io.ht;
@@ -219,68 +179,75 @@ cudaError_t forward(const Call& call, const LongscanGatedLinearForward& io, cuda
   return launchSweep(sweep, stream);
 }
 
-/// dq: with time, from the forward states.
+/// dq: with time, from the forward states; of the values from `part` * mostContracted on.
 SweepTask queryGradientTask(const Call& call, const Plan& plan, const LongscanGatedLinearBackward& io,
-                            const BackwardWorkspace& work) {
+                            const BackwardWorkspace& work, int part) {
+  const Inputs inputs(call, work.decayed);
+  const int first = part * mostContracted;
   SweepTask task{};
-  task.x = static_cast<const Bf16*>(io.dO);
-  task.y = static_cast<const Bf16*>(call.v);
-  task.z = plan.diagonal ? work.decayed.key : static_cast<const Bf16*>(call.k);
+  task.x = columnsOf(rowsOf(io.dO, call.H, call.V), first);
+  task.y = columnsOf(inputs.v, first);
+  task.z = inputs.decayedKey;
   task.gamma = work.decayed.gamma;
-  task.out = plan.diagonal ? static_cast<void*>(work.sweptQuery) : io.dq;
-  task.states = io.states;
+  task.out = plan.diagonal ? static_cast<void*>(work.sweptQuery + part * work.sweptPart) : io.dq;
+  task.states = io.states + int64_t{first} * call.K;
   task.freeIsKey = true;
-  task.kept = work.kept;
-  if (plan.hasGradient && !plan.diagonal) task.partner = static_cast<const Bf16*>(call.q);
+  if (!plan.hasGradient) return task;
+  task.kept = work.kept + part * work.keptPart;
+  if (!plan.diagonal) task.partner = inputs.q;
   task.dots = work.queryDots;
   return task;
 }
 
 SweepTask keyGradientTask(const Call& call, const Plan& plan, const LongscanGatedLinearBackward& io,
-                          const BackwardWorkspace& work) {
+                          const BackwardWorkspace& work, int part) {
+  const Inputs inputs(call, work.decayed);
+  const int first = part * mostContracted;
   SweepTask task{};
-  task.x = static_cast<const Bf16*>(call.v);
-  task.y = static_cast<const Bf16*>(io.dO);
-  task.z = plan.diagonal ? work.decayed.query : static_cast<const Bf16*>(call.q);
+  task.x = columnsOf(inputs.v, first);
+  task.y = columnsOf(rowsOf(io.dO, call.H, call.V), first);
+  task.z = inputs.decayedQuery;
   task.gamma = work.decayed.gamma;
-  task.out = plan.diagonal ? static_cast<void*>(work.sweptKey) : io.dk;
-  task.states = work.adjoints;
+  task.out = plan.diagonal ? static_cast<void*>(work.sweptKey + part * work.sweptPart) : io.dk;
+  task.states = work.adjoints + int64_t{first} * call.K;
   task.freeIsKey = true;
   task.backward = true;
-  task.keptForward = work.kept;
-  task.ends = work.ends;
-  if (plan.hasGradient && !plan.diagonal) task.partner = static_cast<const Bf16*>(call.k);
+  if (!plan.hasGradient) return task;
+  task.keptForward = work.kept + part * work.keptPart;
+  task.ends = work.ends + part * work.endsPart;
+  if (!plan.diagonal) task.partner = inputs.k;
   task.dots = work.keyDots;
   return task;
 }
 
 SweepTask valueGradientTask(const Call& call, const Plan& plan, const LongscanGatedLinearBackward& io,
                             const BackwardWorkspace& work) {
+  const Inputs inputs(call, work.decayed);
   SweepTask task{};
-  task.x = plan.diagonal ? work.decayed.key : static_cast<const Bf16*>(call.k);
-  task.y = plan.diagonal ? work.decayed.query : static_cast<const Bf16*>(call.q);
-  task.z = static_cast<const Bf16*>(io.dO);
+  task.x = inputs.decayedKey;
+  task.y = inputs.decayedQuery;
+  task.z = rowsOf(io.dO, call.H, call.V);
   task.scores = work.decayed.scores;
+  task.scoreTerms = BackwardWorkspace::scoreTerms;
   task.gamma = work.decayed.gamma;
   task.out = io.dv;
   task.states = work.adjoints;
   task.backward = true;
   task.last = plan.numSegments > 1 ? nullptr : io.dh0;
-  task.lastScale = plan.diagonal ? 1.0f : call.scale;
+  task.lastScale = adjointScale(call, plan);
   return task;
 }
 
 cudaError_t sweepBackward(const Call& call, const Plan& plan, const LongscanGatedLinearBackward& io,
                           const BackwardWorkspace& work, cudaStream_t stream) {
-  const SweepDecay onKeys = plan.diagonal ? SweepDecay::free : SweepDecay::scalar;
-  SweepCall ofQuery = sweepOf(call, plan, onKeys, true);
-  ofQuery.tasks[0] = queryGradientTask(call, plan, io, work);
-  LONGSCAN_TRY(launchSweep(ofQuery, stream));
-
-  SweepCall ofKey = sweepOf(call, plan, onKeys, true);
-  ofKey.tasks[0] = keyGradientTask(call, plan, io, work);
-  SweepCall ofValue = sweepOf(call, plan, plan.diagonal ? SweepDecay::contracted : SweepDecay::scalar, false);
+  SweepCall ofQuery = sweepOf(call, plan, true), ofKey = ofQuery, ofValue = sweepOf(call, plan, false);
+  ofQuery.numTasks = ofKey.numTasks = plan.valueParts;
+  for (int part = 0; part < plan.valueParts; part++) {
+    ofQuery.tasks[part] = queryGradientTask(call, plan, io, work, part);
+    ofKey.tasks[part] = keyGradientTask(call, plan, io, work, part);
+  }
   ofValue.tasks[0] = valueGradientTask(call, plan, io, work);
+  LONGSCAN_TRY(launchSweep(ofQuery, stream));
   // Of equal sizes, both are one launch: neither waits for the other's last blocks.
   if (!plan.diagonal && call.K == call.V) {
     ofKey.tasks[ofKey.numTasks++] = ofValue.tasks[0];
@@ -290,29 +257,74 @@ cudaError_t sweepBackward(const Call& call, const Plan& plan, const LongscanGate
   return launchSweep(ofValue, stream);
 }
 
+cudaError_t differentiateDiagonalDecay(const Call& call, const Plan& plan,
+                                       const LongscanGatedLinearBackward& io, const BackwardWorkspace& work,
+                                       cudaStream_t stream) {
+  DiagonalGradientCall gradient{};
+  gradient.call = diagonalOf(call, work.decayed, BackwardWorkspace::scoreTerms, true);
+  gradient.v = static_cast<const Bf16*>(call.v);
+  gradient.dO = static_cast<const Bf16*>(io.dO);
+  gradient.parts = plan.valueParts;
+  gradient.sweptQuery = work.sweptQuery;
+  gradient.sweptKey = work.sweptKey;
+  gradient.ends = work.ends;
+  gradient.fromZero = io.fromZero != 0;
+  gradient.dq = static_cast<Bf16*>(io.dq);
+  gradient.dk = static_cast<Bf16*>(io.dk);
+  gradient.dg = io.dg;
+  return launchDiagonalGradient(gradient, stream);
+}
+
+cudaError_t differentiateScalarDecay(const Call& call, const Plan& plan,
+                                     const LongscanGatedLinearBackward& io, const BackwardWorkspace& work,
+                                     cudaStream_t stream) {
+  DecayGradientCall gradient{};
+  gradient.B = call.B;
+  gradient.T = call.T;
+  gradient.H = call.H;
+  gradient.parts = dotParts(plan.contractedValues, call.K);
+  gradient.endParts = endParts(plan.contractedValues, call.K);
+  gradient.queryDots = work.queryDots;
+  gradient.keyDots = work.keyDots;
+  gradient.ends = work.ends;
+  gradient.endScale = call.scale;
+  gradient.resets = call.resets;
+  gradient.fromZero = io.fromZero != 0;
+  gradient.dg = io.dg;
+  return launchDecayGradient(gradient, stream);
+}
+
 cudaError_t backward(const Call& call, const LongscanGatedLinearBackward& io, cudaStream_t stream) {
   const Plan plan(call);
   const BackwardWorkspace work(call, plan, io.workspace);
-  const Decayed& decayed = work.decayed;
-  if (plan.diagonal) LONGSCAN_TRY(launchDiagonalPrepare(diagonalOf(call, decayed, true), stream));
-  if (plan.numSegments > 1)
-    LONGSCAN_TRY(summarize(call, plan, work.summaries, plan.diagonal ? decayed.query : call.q, io.dO,
-                           decayed.gamma, true, stream));
-  // Sweeps of scalar kinds put the scale on what they read, so their adjoint state is that of o / scale.
-  LONGSCAN_TRY(combine(call, plan, work.summaries, io.dht, plan.diagonal ? 1.0f : 1.0f / call.scale, true,
+  if (!io.prepared) LONGSCAN_TRY(prepareBackward(call, plan, work, io.dO, plan.numSegments > 1, stream));
+  LONGSCAN_TRY(combine(call, plan, work.summaries, io.dht, 1.0f / adjointScale(call, plan), true,
                        work.adjoints, io.dh0, stream));
   LONGSCAN_TRY(sweepBackward(call, plan, io, work, stream));
   if (!plan.hasGradient) return cudaSuccess;
-  if (plan.diagonal)
-    return launchDiagonalGradient(
-        {diagonalOf(call, decayed, true), static_cast<const Bf16*>(call.v), static_cast<const Bf16*>(io.dO),
-         work.sweptQuery, work.sweptKey, work.ends, io.fromZero != 0, static_cast<Bf16*>(io.dq),
-         static_cast<Bf16*>(io.dk), io.dg},
-        stream);
-  return launchDecayGradient(
-      {call.B, call.T, call.H, call.K, dotParts(call.V, call.K), plan.keptEvery * chunkTokens, work.queryDots,
-       work.keyDots, work.ends, call.scale, call.resets, io.fromZero != 0, io.dg},
-      stream);
+  return plan.diagonal ? differentiateDiagonalDecay(call, plan, io, work, stream)
+                       : differentiateScalarDecay(call, plan, io, work, stream);
+}
+
+cudaError_t summarize(const Call& call, const LongscanGatedLinearSummary& io, cudaStream_t stream) {
+  const Plan plan(call);
+  const ForwardWorkspace work(call, plan, io.workspace);
+  LONGSCAN_TRY(prepareForward(call, plan, work, true, stream));
+  CombineCall fold = combineOf(call, plan, work.summaries, false);
+  fold.outgoing = io.state;
+  LONGSCAN_TRY(launchCombine(fold, stream));
+  return launchCombineFactors(fold, call.H, io.factor, io.reset, stream);
+}
+
+cudaError_t summarizeBackward(const Call& call, const LongscanGatedLinearSummaryBackward& io,
+                              cudaStream_t stream) {
+  const Plan plan(call);
+  const BackwardWorkspace work(call, plan, io.workspace);
+  LONGSCAN_TRY(prepareBackward(call, plan, work, io.dO, true, stream));
+  CombineCall fold = combineOf(call, plan, work.summaries, true);
+  fold.outgoing = io.adjoint;
+  fold.outgoingScale = adjointScale(call, plan);
+  return launchCombine(fold, stream);
 }
 
 #undef LONGSCAN_TRY
@@ -345,4 +357,14 @@ int longscanGatedLinearForward(const LongscanGatedLinear* call, const LongscanGa
 int longscanGatedLinearBackward(const LongscanGatedLinear* call, const LongscanGatedLinearBackward* io,
                                 CUstream_st* stream) {
   return supported(*call) ? backward(*call, *io, stream) : cudaErrorInvalidValue;
+}
+
+int longscanGatedLinearSummarize(const LongscanGatedLinear* call, const LongscanGatedLinearSummary* io,
+                                 CUstream_st* stream) {
+  return supported(*call) ? summarize(*call, *io, stream) : cudaErrorInvalidValue;
+}
+
+int longscanGatedLinearSummarizeBackward(const LongscanGatedLinear* call,
+                                         const LongscanGatedLinearSummaryBackward* io, CUstream_st* stream) {
+  return supported(*call) ? summarizeBackward(*call, *io, stream) : cudaErrorInvalidValue;
 }

@@ -25,4 +25,9 @@ struct CombineCall {
 
 cudaError_t launchCombine(const CombineCall& call, cudaStream_t stream);
 
+/// M of the slice, [heads] or [heads, K], the product of its segments' (or null), and of each batch row of
+/// `H` heads whether a document starts in it, 1 or 0, [heads / H] (or null).
+cudaError_t launchCombineFactors(const CombineCall& call, int H, float* factor, float* reset,
+                                 cudaStream_t stream);
+
 }  // namespace longscan

@@ -1,24 +1,26 @@
 #include "cuda_decay_gradient.h"
 
+#include "cuda/tile.cuh"
+
 namespace longscan {
 
 namespace {
 
 constexpr int warpsPerBlock = 4;
 
-/// One warp a span and head, 32 tokens at a time, against time. A lane has one token.
+/// One warp a chunk and head, 32 tokens at a time, against time. A lane has one token.
 __global__ void decayGradientKernel(const DecayGradientCall call) {
   const int lane = threadIdx.x & 31;
-  const int64_t numSpans = (call.T + call.span - 1) / call.span;
+  const int64_t numChunks = (call.T + tileTokens - 1) / tileTokens;
   const int64_t task = static_cast<int64_t>(blockIdx.x) * warpsPerBlock + threadIdx.x / 32;
-  if (task >= call.B * call.H * numSpans) return;
-  const int64_t bh = task / numSpans, span = task % numSpans, b = bh / call.H, h = bh % call.H;
+  if (task >= call.B * call.H * numChunks) return;
+  const int64_t bh = task / numChunks, chunk = task % numChunks, b = bh / call.H, h = bh % call.H;
   const int32_t* resets = call.resets ? call.resets + b * call.T : nullptr;
-  const int64_t begin = span * call.span, end = min(begin + call.span, call.T);
+  const int64_t begin = chunk * tileTokens, end = min(begin + tileTokens, call.T);
 
   // What lies behind the present 32 tokens, up to the end of the document that goes on there.
   float behind = 0.0f;
-  for (int i = lane; i < call.K; i += 32) behind += call.ends[task * call.K + i];
+  for (int i = lane; i < call.endParts; i += 32) behind += call.ends[task * call.endParts + i];
   for (int distance = 16; distance > 0; distance /= 2) behind += __shfl_xor_sync(~0u, behind, distance);
   behind *= call.endScale;
 
@@ -47,8 +49,8 @@ __global__ void decayGradientKernel(const DecayGradientCall call) {
 }  // namespace
 
 cudaError_t launchDecayGradient(const DecayGradientCall& call, cudaStream_t stream) {
-  const int64_t numSpans = (call.T + call.span - 1) / call.span;
-  const int64_t blocks = (call.B * call.H * numSpans + warpsPerBlock - 1) / warpsPerBlock;
+  const int64_t numChunks = (call.T + tileTokens - 1) / tileTokens;
+  const int64_t blocks = (call.B * call.H * numChunks + warpsPerBlock - 1) / warpsPerBlock;
   decayGradientKernel<<<static_cast<unsigned>(blocks), 32 * warpsPerBlock, 0, stream>>>(call);
   return cudaGetLastError();
 }

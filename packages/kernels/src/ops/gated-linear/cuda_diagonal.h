@@ -13,10 +13,10 @@ namespace longscan {
 /// a sweep against time reads them, [63 - j][63 - i].
 struct DiagonalCall {
   int64_t B, T;
-  int H, K, V;
+  int H, G, K, V;  // H / G heads in succession share q and k
   float scale;
-  const __nv_bfloat16* q;  // [B, T, H, K]
-  const __nv_bfloat16* k;  // [B, T, H, K]
+  const __nv_bfloat16* q;  // [B, T, G, K]
+  const __nv_bfloat16* k;  // [B, T, G, K]
   const float* g;          // [B, T, H, K], log decay <= 0
   const int32_t* resets;   // [B, T] or null
   bool backwardOrder;
@@ -24,7 +24,8 @@ struct DiagonalCall {
       decayedQuery;  // [B, T, H, K]: scale * q_t decayed by what lies between the piece's start and t, t too
   __nv_bfloat16* decayedKey;  // [B, T, H, K]: k_t decayed by what follows it in the piece
   float* gamma;               // [B, H, chunks, K]: the decay of the chunk's first piece
-  __nv_bfloat16* scores;      // [B, H, chunks, 64, 64]
+  __nv_bfloat16* scores;      // [B, H, chunks, scoreTerms, 64, 64]
+  int scoreTerms;             // 2: the second are what rounding takes off the first
 };
 
 cudaError_t launchDiagonalPrepare(const DiagonalCall& call, cudaStream_t stream);
@@ -35,9 +36,10 @@ struct DiagonalGradientCall {
   DiagonalCall call;        // inputs only
   const __nv_bfloat16* v;   // [B, T, H, V]
   const __nv_bfloat16* dO;  // [B, T, H, V]
-  const float* sweptQuery;  // [B, T, H, K]: S dO_t, S as it enters the piece
-  const float* sweptKey;    // [B, T, H, K]: D v_t, D as it enters the piece against time
-  const float* ends;        // [B, H, chunks, K]: state times adjoint after each chunk, summed over V
+  int parts;                // of the three following
+  const float* sweptQuery;  // [parts, B, T, H, K]: S dO_t, S as it enters the piece
+  const float* sweptKey;    // [parts, B, T, H, K]: D v_t, D as it enters the piece against time
+  const float* ends;        // [parts, B, H, chunks, K]: SweepTask::ends
   bool fromZero;            // no state entered the slice: the first token's decay meets nothing
   __nv_bfloat16* dq;        // [B, T, H, K]
   __nv_bfloat16* dk;        // [B, T, H, K]

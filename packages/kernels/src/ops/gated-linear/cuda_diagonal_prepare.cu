@@ -35,7 +35,7 @@ __device__ float sumOverLanes(float (&value)[16], int lane) {
 
 /// Scores of the 16 queries from token `row0` with earlier sub-chunks, every second tile of 8 keys from
 /// `part` on: products of queries decayed since the sub-chunk's start and keys decayed up to it, so that no
-/// exponent is positive.
+/// exponent is positive. In tf32: bf16 would show in the outputs.
 template <int KP>
 __device__ void scoresWithEarlier(Tile<KP> Q, Tile<KP> K, FloatTile<KP> c, FloatTile<64> scores,
                                   uint64_t starts, int row0, int part, float scale, int lane) {
@@ -47,33 +47,28 @@ __device__ void scoresWithEarlier(Tile<KP> Q, Tile<KP> K, FloatTile<KP> c, Float
 #pragma unroll
   for (int n = 0; n < 3; n++) sameKey[n] = sameDocument(starts, 16 * n + 8 * part + group, before);
   float sum[3][4] = {};
-#pragma unroll 2
-  for (int k = 0; k < KP / 16; k++) {
-    MmaA a;
-    float2 start[2];
+#pragma unroll 4
+  for (int k = 0; k < KP / 8; k++) {
+    const int column = 8 * k + pairOf;
+    const float2 start = c.pairAt(before, column);
+    uint32_t a[4];
 #pragma unroll
-    for (int i = 0; i < 4; i++) {
-      const int row = row0 + group + (i & 1) * 8, column = 16 * k + pairOf + (i >> 1) * 8;
-      const uint32_t q = loadShared(Q.address(row, 2 * k + (i >> 1)) + 2 * pairOf);
-      if ((i & 1) == 0) start[i >> 1] = c.pairAt(before, column);
-      const float2 here = c.pairAt(row, column), from = start[i >> 1];
-      a.x[i] = pack(lowHalf(q) * exp2Decay(here.x - from.x), highHalf(q) * exp2Decay(here.y - from.y));
-      if (!sameQuery[i & 1]) a.x[i] = 0;
+    for (int i = 0; i < 2; i++) {
+      const int row = row0 + group + 8 * i;
+      const uint32_t q = loadShared(Q.address(row, k) + 2 * pairOf);
+      const float2 here = c.pairAt(row, column);
+      a[i] = sameQuery[i] ? roundToTf32(lowHalf(q) * exp2Decay(here.x - start.x)) : 0;
+      a[i + 2] = sameQuery[i] ? roundToTf32(highHalf(q) * exp2Decay(here.y - start.y)) : 0;
     }
 #pragma unroll
     for (int n = 0; n < 3; n++) {
       if (16 * n >= row0) break;
-      uint32_t b[2];
-#pragma unroll
-      for (int i = 0; i < 2; i++) {
-        const int row = 16 * n + 8 * part + group, column = 16 * k + pairOf + i * 8;
-        const uint32_t key = loadShared(K.address(row, 2 * k + i) + 2 * pairOf);
-        const float2 here = c.pairAt(row, column);
-        b[i] = pack(lowHalf(key) * exp2Decay(start[i].x - here.x),
-                    highHalf(key) * exp2Decay(start[i].y - here.y));
-        if (!sameKey[n]) b[i] = 0;
-      }
-      mma(sum[n], a, b[0], b[1]);
+      const int row = 16 * n + 8 * part + group;
+      const uint32_t key = loadShared(K.address(row, k) + 2 * pairOf);
+      const float2 here = c.pairAt(row, column);
+      const uint32_t near = sameKey[n] ? roundToTf32(lowHalf(key) * exp2Decay(start.x - here.x)) : 0;
+      const uint32_t far = sameKey[n] ? roundToTf32(highHalf(key) * exp2Decay(start.y - here.y)) : 0;
+      mmaTf32(sum[n], a, near, far);
     }
   }
 #pragma unroll
@@ -146,11 +141,13 @@ __global__ void __launch_bounds__(diagonalThreads, KP == 256 ? 1 : 2) prepareKer
   const int64_t numChunks = gridDim.x, chunk = blockIdx.x, bh = blockIdx.y, b = bh / call.H, h = bh % call.H;
   const int64_t first = chunk * tileTokens, pitch = static_cast<int64_t>(call.H) * call.K;
   const int64_t head = b * call.T * pitch + h * call.K;
+  const int64_t sharedPitch = static_cast<int64_t>(call.G) * call.K;
+  const int64_t sharedHead = b * call.T * sharedPitch + h / (call.H / call.G) * call.K;
   const int length = static_cast<int>(min(static_cast<int64_t>(tileTokens), call.T - first));
 
   const TileRows rows{first, 0, length, false};
-  fillTile<KP, diagonalThreads>(Q, call.q + head, pitch, 0, call.K, rows);
-  fillTile<KP, diagonalThreads>(K, call.k + head, pitch, 0, call.K, rows);
+  fillTile<KP, diagonalThreads>(Q, call.q + sharedHead, sharedPitch, 0, call.K, rows);
+  fillTile<KP, diagonalThreads>(K, call.k + sharedHead, sharedPitch, 0, call.K, rows);
   fillGates<KP>(c, call.g + head + first * pitch, pitch, 0, call.K, length);
   commitCopies();
   for (int i = threadIdx.x; i < 64 * 64; i += diagonalThreads) scores.at(i / 64, i % 64) = 0.0f;
@@ -185,11 +182,15 @@ __global__ void __launch_bounds__(diagonalThreads, KP == 256 ? 1 : 2) prepareKer
   scoresWithin<KP>(Q, K, c, scores, starts, row0, part, call.scale, lane);
   __syncthreads();
 
-  uint32_t* to = reinterpret_cast<uint32_t*>(call.scores + (bh * numChunks + chunk) * (64 * 64));
+  uint32_t* to =
+      reinterpret_cast<uint32_t*>(call.scores + (bh * numChunks + chunk) * call.scoreTerms * (64 * 64));
   for (int i = threadIdx.x; i < 64 * 32; i += diagonalThreads) {
     const int row = i / 32, column = i % 32 * 2;
-    to[i] = call.backwardOrder ? pack(scores.at(63 - column, 63 - row), scores.at(62 - column, 63 - row))
-                               : pack(scores.at(row, column), scores.at(row, column + 1));
+    const float near = call.backwardOrder ? scores.at(63 - column, 63 - row) : scores.at(row, column);
+    const float far = call.backwardOrder ? scores.at(62 - column, 63 - row) : scores.at(row, column + 1);
+    const uint32_t both = pack(near, far);
+    to[i] = both;
+    if (call.scoreTerms == 2) to[64 * 32 + i] = pack(near - lowHalf(both), far - highHalf(both));
   }
 }
 

@@ -17,6 +17,21 @@ struct Piece {
   bool closesChunk;
 };
 
+__device__ inline int2 packPiece(const Piece& piece) {
+  return make_int2(piece.chunk, piece.low | piece.high << 8 | piece.fresh << 16 | piece.opensChunk << 17 |
+                                    piece.closesChunk << 18);
+}
+
+__device__ inline Piece unpackPiece(int2 packed) {
+  const int bits = packed.y;
+  return {packed.x,
+          bits & 255,
+          bits >> 8 & 255,
+          (bits >> 16 & 1) != 0,
+          (bits >> 17 & 1) != 0,
+          (bits >> 18 & 1) != 0};
+}
+
 /// Bit i: a document starts at token `first` + i. All lanes of a warp call it together.
 __device__ inline uint64_t documentStarts(const int32_t* resets, int64_t first, int count, int lane) {
   if (resets == nullptr) return 0;

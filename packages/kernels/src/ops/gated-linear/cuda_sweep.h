@@ -16,36 +16,49 @@ enum class SweepDecay : int {
   free  // one per free channel; z comes decayed, and the caller adds what tokens of one chunk give each other
 };
 
+/// [B, T, heads, channels]; H / heads heads in succession share one. `data` may begin inside a row.
+struct SweepRows {
+  const __nv_bfloat16* data;
+  int heads, channels;
+};
+
 /// One reading of the recurrence: out_t = scale * (e^{c_t} P^T x_t + sum over earlier s of the chunk, and t
 /// itself, of e^{c_t - c_s} (x_t . y_s) z_s), and after the chunk P = gamma P + sum_s e^{c - c_s} y_s z_s^T.
 /// With (x, y, z) = (q, k, v) that is o; (dO, v, k) gives dq; against time (v, dO, q) gives dk and (k, q, dO)
 /// dv. "Earlier" and the log decay c follow the direction: with time c_t includes token t's own, against time
 /// it does not.
 struct SweepTask {
-  const __nv_bfloat16* x;  // [B, T, H, contracted]
-  const __nv_bfloat16* y;  // [B, T, H, contracted]
-  const __nv_bfloat16* z;  // [B, T, H, free]
-  void* out;               // [B, T, H, free], bf16; f32 where SweepDecay is `free`
-  const float* states;     // [B, H, segments, V, K]: P (or its transpose) as it enters each segment
+  SweepRows x;          // contracted channels
+  SweepRows y;          // contracted channels
+  SweepRows z;          // free channels
+  void* out;            // [B, T, H, free], bf16; f32 where SweepDecay is `free`
+  const float* states;  // [B, H, segments, .., V, K]: P (or its transpose) as it enters each segment
   float*
       last;  // [B, H, V, K]: P after the last segment, times `lastScale`; or null. A summary: of each segment
   float lastScale;
   bool freeIsKey;  // the free axis is K: states are P itself, not its transpose
   bool backward;   // against time
 
-  const __nv_bfloat16* scores;  // `contracted`: [B, H, chunks, 64, 64], rows and columns in the task's order
+  const __nv_bfloat16*
+      scores;          // `contracted`: [B, H, chunks, terms, 64, 64], rows and columns in the task's order
+  int scoreTerms;      // 1 or 2: scores are the sums of as many bf16 numbers
   const float* gamma;  // `contracted`, `free`: [B, H, chunks, K], the chunk's decay up to its first reset
 
-  uint4* kept;  // P after every `keptEvery` chunks and the last in bf16, as its threads hold it; or null
-  const uint4* keptForward;  // of an earlier task with time, to be multiplied with this P there; or null
-  float* ends;               // [B, H, kept, K]: that product summed over V
+  uint4* kept;  // P before every chunk in bf16, as its threads hold it; or null
+  const uint4*
+      keptForward;  // of an earlier task with time, to be multiplied with this P after the chunk; or null
+  /// What of the decay's gradient is the same for all tokens that go on to the chunk's end: P before the
+  /// chunk times its adjoint after it, decayed by the chunk. `free`: [B, H, chunks, K], summed over V.
+  /// `scalar`: [B, H, chunks, endParts(free)], shares, to which out . partner without the chunk's own part is
+  /// added.
+  float* ends;
 
   float*
       factor;  // a summary's M: [B, H, segments], or [B, H, segments, K] where channels decay each for itself
   int* reset;  // a summary's: [B, H, segments], 1 where a document starts in the segment
 
-  const __nv_bfloat16* partner;  // [B, T, H, free], or null: out . partner is wanted
-  float* dots;                   // [B, H, T, dotParts(free)]: shares of it
+  SweepRows partner;  // free channels; data null, or out . partner is wanted
+  float* dots;        // [B, H, T, dotParts(free)]: shares of it
 };
 
 struct SweepCall {
@@ -57,23 +70,32 @@ struct SweepCall {
   bool gatePerToken;
   const int32_t* resets;  // [B, T] or null
   int numSegments, chunksPerSegment;
-  int keptEvery;  // chunks between kept states
+  int64_t stateStride;  // from state to state: K V, or more
+  int stages;           // of inputs in shared memory; set by launchSweep
   int numTasks;
   SweepTask tasks[2];
 };
 
 constexpr int chunkTokens = 64;
 
-/// Channels of the free axis that one block of threads works on.
+/// Channels of the free axis that one block of threads works on: 64 for each warpgroup.
 __host__ __device__ constexpr int freeTile(int contracted, int free) {
   return contracted > 128 || free <= 64 ? 64 : 128;
 }
 __host__ __device__ constexpr int freeTiles(int contracted, int free) {
   return (free + freeTile(contracted, free) - 1) / freeTile(contracted, free);
 }
-/// Shares of a token's dot product: one for each warp.
+/// Blocks of one multiprocessor.
+__host__ __device__ constexpr int residentBlocks(int contracted, int free) {
+  return contracted <= 64 && free <= 64 ? 2 : 1;
+}
+/// Shares of a token's dot product: one for each warpgroup.
 __host__ __device__ constexpr int dotParts(int contracted, int free) {
-  return 4 * freeTiles(contracted, free);
+  return freeTiles(contracted, free) * freeTile(contracted, free) / 64;
+}
+/// Shares of a chunk's number: one for each warp.
+__host__ __device__ constexpr int endParts(int contracted, int free) {
+  return 4 * dotParts(contracted, free);
 }
 __host__ __device__ constexpr int paddedChannels(int channels) {
   return channels <= 64 ? 64 : channels <= 128 ? 128 : 256;

@@ -1,15 +1,14 @@
 #pragma once
 
-#include "cuda/mma.cuh"
+#include "cuda/warpgroup.cuh"
 #include "cuda_pieces.cuh"
 #include "cuda_sweep.h"
 
-// The parts of a sweep over one chunk. A block of four warps holds P^T, [DO free channels, DC contracted
-// channels], in its accumulators: a warp has MT tiles of 16 free channels, all contracted ones.
+// The parts of a sweep over one chunk. A warpgroup holds P^T, [64 free channels, DC contracted channels], in
+// the accumulators of its products: a warp has 16 free channels, all contracted ones.
 
 namespace longscan {
 
-constexpr int sweepThreads = 128;
 constexpr float log2e = 1.4426950408889634f;
 
 __device__ inline float exp2Approx(float x) {
@@ -28,104 +27,113 @@ __device__ inline uint4 loadEarly(const void* from, bool exists) {
   return value;
 }
 
-/// Where a thread's part of a 16 x 8 accumulator lies.
+__device__ inline float sumOverWarp(float x) {
+#pragma unroll
+  for (int distance = 16; distance > 0; distance /= 2) x += __shfl_xor_sync(~0u, x, distance);
+  return x;
+}
+
+/// Where a thread's part of a warpgroup's sums lies.
 struct Lane {
-  int lane, warp;
+  int lane, warpgroup;
+  int row0;    // the warp's first row of 16
   int group;   // row, and row + 8
   int pairOf;  // column, and column + 1
 
   __device__ Lane()
-      : lane(threadIdx.x & 31), warp(threadIdx.x >> 5), group(lane >> 2), pairOf(2 * (lane & 3)) {}
+      : lane(threadIdx.x & 31),
+        warpgroup(warpgroupNumber()),
+        row0(__shfl_sync(~0u, static_cast<int>(threadIdx.x) >> 5 & 3, 0) * 16),
+        group(lane >> 2),
+        pairOf(2 * (lane & 3)) {}
 };
 
-/// P^T: rows 16 m + group (+ 8) of the warp's channels, columns 8 n + pairOf + {0, 1}.
-template <int DC, int DO>
+/// P^T of one warpgroup: rows row0 + group (+ 8), columns 64 p + 8 n + pairOf + {0, 1}.
+template <int DC>
 struct SweepState {
-  static constexpr int MT = DO / 64, NT = DC / 8;
+  static constexpr int panels = DC / 64;
   /// 16-byte units of the state in bf16, for each thread.
-  static constexpr int keptUnits = MT * NT / 2;
-  float P[MT][NT][4];
+  static constexpr int keptUnits = DC / 16;
+  Sums P[panels];
 
-  /// visit(element, row of the warp's channels, column)
+  /// visit(element, row of the warpgroup's channels, column)
   template <typename Visit>
   __device__ void each(const Lane& at, Visit&& visit) {
 #pragma unroll
-    for (int m = 0; m < MT; m++)
+    for (int p = 0; p < panels; p++)
 #pragma unroll
-      for (int n = 0; n < NT; n++)
+      for (int n = 0; n < 8; n++)
 #pragma unroll
         for (int i = 0; i < 4; i++)
-          visit(P[m][n][i], 16 * m + at.group + (i >> 1) * 8, 8 * n + at.pairOf + (i & 1));
+          visit(P[p][n][i], at.row0 + at.group + (i >> 1) * 8, 64 * p + 8 * n + at.pairOf + (i & 1));
+  }
+
+  /// visit(element, the next column's, whether of the lower row, the eight columns' first)
+  template <typename Visit>
+  __device__ void eachPair(Visit&& visit) {
+#pragma unroll
+    for (int p = 0; p < panels; p++)
+#pragma unroll
+      for (int n = 0; n < 8; n++)
+#pragma unroll
+        for (int i = 0; i < 2; i++) visit(P[p][n][2 * i], P[p][n][2 * i + 1], i == 1, 64 * p + 8 * n);
   }
 
   __device__ void clear() {
 #pragma unroll
-    for (int m = 0; m < MT; m++)
-#pragma unroll
-      for (int n = 0; n < NT; n++)
-#pragma unroll
-        for (int i = 0; i < 4; i++) P[m][n][i] = 0.0f;
+    for (int p = 0; p < panels; p++) longscan::clear(P[p]);
   }
 
-  /// P, rounded to bf16, as the second operand of a product over contracted channels [16 k, 16 k + 16).
-  __device__ MmaB2 operand(int m, int k) const {
-    return {{pack(P[m][2 * k][0], P[m][2 * k][1]), pack(P[m][2 * k + 1][0], P[m][2 * k + 1][1]),
-             pack(P[m][2 * k][2], P[m][2 * k][3]), pack(P[m][2 * k + 1][2], P[m][2 * k + 1][3])}};
+  /// P in bf16 for products to read, rows of contracted channels; and to `kept`, if not null.
+  __device__ void publish(const Tile<64> (&to)[panels], uint4* kept, int threads, const Lane& at) const {
+#pragma unroll
+    for (int p = 0; p < panels; p++)
+#pragma unroll
+      for (int k = 0; k < 4; k++) {
+        const MmaA both = operandA(P[p], k);
+        storeOperandA(to[p], at.row0, k, both, at.lane);
+        if (kept != nullptr)
+          storeGlobal(kept + (4 * p + k) * threads, both.x[0], both.x[1], both.x[2], both.x[3]);
+      }
+    publishToProducts();
   }
 
-  __device__ void keep(uint4* to) const {
+  /// The product with a kept state, element by element, summed over this thread's columns: of rows group,
+  /// group + 8.
+  __device__ float2 multiplyKept(const uint4* kept, int threads) const {
+    float2 sum = make_float2(0.0f, 0.0f);
 #pragma unroll
-    for (int m = 0; m < MT; m++)
+    for (int p = 0; p < panels; p++)
 #pragma unroll
-      for (int k = 0; k < NT / 2; k++) {
-        const MmaB2 both = operand(m, k);
-        to[(m * NT / 2 + k) * sweepThreads] = make_uint4(both.x[0], both.x[1], both.x[2], both.x[3]);
+      for (int k = 0; k < 4; k++) {
+        const uint4 other = kept[(4 * p + k) * threads];
+        const float *left = P[p][2 * k], *right = P[p][2 * k + 1];
+        sum.x += left[0] * lowHalf(other.x) + left[1] * highHalf(other.x);
+        sum.y += left[2] * lowHalf(other.y) + left[3] * highHalf(other.y);
+        sum.x += right[0] * lowHalf(other.z) + right[1] * highHalf(other.z);
+        sum.y += right[2] * lowHalf(other.w) + right[3] * highHalf(other.w);
       }
-  }
-
-  /// The product with a kept state, element by element, summed over columns: to[row] of the warp's channels.
-  __device__ void multiplyKept(const uint4* from, float* to, int rows, const Lane& at) const {
-#pragma unroll
-    for (int m = 0; m < MT; m++) {
-      float upper = 0.0f, lower = 0.0f;
-#pragma unroll
-      for (int k = 0; k < NT / 2; k++) {
-        const uint4 other = from[(m * NT / 2 + k) * sweepThreads];
-        const float *left = P[m][2 * k], *right = P[m][2 * k + 1];
-        upper += left[0] * lowHalf(other.x) + left[1] * highHalf(other.x);
-        upper += right[0] * lowHalf(other.y) + right[1] * highHalf(other.y);
-        lower += left[2] * lowHalf(other.z) + left[3] * highHalf(other.z);
-        lower += right[2] * lowHalf(other.w) + right[3] * highHalf(other.w);
-      }
-#pragma unroll
-      for (int distance = 1; distance < 4; distance *= 2) {
-        upper += __shfl_xor_sync(~0u, upper, distance);
-        lower += __shfl_xor_sync(~0u, lower, distance);
-      }
-      const int row = 16 * m + at.group;
-      if (at.pairOf == 0 && row < rows) to[row] = upper;
-      if (at.pairOf == 0 && row + 8 < rows) to[row + 8] = lower;
-    }
+    return sum;
   }
 };
 
-/// Log2 decays of a chunk's rows in the sweep's order: `sums`[64] up to each row (with time its own included,
-/// against time not), and their total. Every warp has a copy of its own.
+/// Log2 decays of a chunk's rows in the sweep's order: 64 `sums` in shared memory up to each row (with time
+/// its own included, against time not), and their total. Every warp has a copy of its own.
 struct RowDecays {
-  const float* sums;
+  uint32_t sums;
   float total;
   bool any;
 
-  __device__ float upTo(int row) const { return any ? exp2Approx(sums[row]) : 1.0f; }
-  __device__ float between(int row, int earlier) const {
-    return any ? exp2Approx(sums[row] - sums[earlier]) : 1.0f;
+  __device__ float upTo(int row) const { return exp2Approx(loadSharedFloat(sums + 4 * row)); }
+  __device__ float2 pairAfter(int row) const {
+    const float2 both = loadSharedFloat2(sums + 4 * row);
+    return make_float2(exp2Approx(total - both.x), exp2Approx(total - both.y));
   }
-  __device__ float after(int row) const { return exp2Approx(total - sums[row]); }
 };
 
-/// `gates`: natural logarithms, 64; may be `sums`.
-__device__ inline RowDecays sumLogDecays(const float* gates, float* sums, bool backward, int lane) {
-  const float2 own = reinterpret_cast<const float2*>(gates)[lane];
+/// `gates`: natural logarithms, 64 in shared memory; may be `sums`.
+__device__ inline RowDecays sumLogDecays(uint32_t gates, uint32_t sums, bool backward, int lane) {
+  const float2 own = loadSharedFloat2(gates + 8 * lane);
   const float first = own.x * log2e, second = own.y * log2e;
   float upTo = first + second;
 #pragma unroll
@@ -136,167 +144,55 @@ __device__ inline RowDecays sumLogDecays(const float* gates, float* sums, bool b
   const float before = __shfl_up_sync(~0u, upTo, 1);
   const float base = lane == 0 ? 0.0f : before;
   __syncwarp();
-  reinterpret_cast<float2*>(sums)[lane] =
-      backward ? make_float2(base, base + first) : make_float2(base + first, upTo);
+  storeShared(sums + 8 * lane, backward ? make_float2(base, base + first) : make_float2(base + first, upTo));
   __syncwarp();
   return {sums, __shfl_sync(~0u, upTo, 31), true};
 }
 
-/// sum[i] += 16 x 16 products of rows `row[i]` of X and `column[i]` of Y.
-template <int count, int DC>
-__device__ void multiplyBlocks(float (&sum)[3][2][4], Tile<DC> X, Tile<DC> Y, const int (&row)[3],
-                               const int (&column)[3], int lane) {
-#pragma unroll
-  for (int k = 0; k < DC / 16; k++) {
-    MmaA x[count];
-    MmaB2 y[count];
-#pragma unroll
-    for (int i = 0; i < count; i++) {
-      x[i] = loadA(X, row[i], 16 * k, lane);
-      y[i] = loadBTransposed(Y, column[i], 16 * k, lane);
-    }
-#pragma unroll
-    for (int i = 0; i < count; i++) mma(sum[i][0], sum[i][1], x[i], y[i]);
-  }
-}
-
-/// Scores x_t . y_s of a chunk, s <= t, decayed, to shared memory. Its ten blocks of 16 x 16 on
-/// and below the diagonal are shared out as 3, 3, 2, 2.
-template <int DC>
-__device__ void computeScores(Tile<DC> X, Tile<DC> Y, Tile<64> scores, const RowDecays& decays,
-                              const Lane& at) {
-  const int numBlocks = at.warp < 2 ? 3 : 2;
-  int row[3], column[3];
-#pragma unroll
-  for (int i = 0; i < 3; i++) {
-    row[i] = 16 * (at.warp == 0 ? i > 0 : at.warp == 1 ? 2 : 3);
-    column[i] = 16 * (at.warp == 0 ? i / 2 : at.warp == 3 ? i + 2 : i);
-  }
-  // The blocks side by side: a product waits for the one before it into the same sums.
-  float sum[3][2][4] = {};
-  if (numBlocks == 3)
-    multiplyBlocks<3>(sum, X, Y, row, column, at.lane);
-  else
-    multiplyBlocks<2>(sum, X, Y, row, column, at.lane);
-#pragma unroll
-  for (int i = 0; i < 3; i++) {
-    if (i >= numBlocks) break;
-#pragma unroll
-    for (int half = 0; half < 2; half++) {
-      const int t = row[i] + 8 * half + at.group;
-      const float own = decays.any ? decays.sums[t] : 0.0f;
-#pragma unroll
-      for (int n = 0; n < 2; n++) {
-        const int s = column[i] + 8 * n + at.pairOf;
-        const float2 earlier =
-            decays.any ? *reinterpret_cast<const float2*>(decays.sums + s) : make_float2(0.0f, 0.0f);
-        const float near = decays.any ? exp2Approx(own - earlier.x) : 1.0f;
-        const float far = decays.any ? exp2Approx(own - earlier.y) : 1.0f;
-        storeShared(scores.address(t, s / 8) + 2 * at.pairOf,
-                    pack(s <= t ? near * sum[i][n][2 * half] : 0.0f,
-                         s + 1 <= t ? far * sum[i][n][2 * half + 1] : 0.0f));
-      }
-    }
-  }
-}
-
-/// P += z^T y over tokens [16 k, 16 k + 16), z as decayed already; the next operands are asked for before
-/// each product.
-template <int DC, int DO, int terms>
-__device__ void addProducts(SweepState<DC, DO>& state, Tile<DC> Y, const MmaA (&z)[terms][DO / 64], int k,
-                            int lane) {
-  MmaB2 next = loadB(Y, 16 * k, 0, lane);
-#pragma unroll
-  for (int n = 0; n < DC / 16; n++) {
-    const MmaB2 y = next;
-    if (n + 1 < DC / 16) next = loadB(Y, 16 * k, 16 * (n + 1), lane);
-#pragma unroll
-    for (int term = 0; term < terms; term++)
-#pragma unroll
-      for (int m = 0; m < DO / 64; m++) mma(state.P[m][2 * n], state.P[m][2 * n + 1], z[term][m], y);
-  }
-}
-
-/// P = gamma P is done; adds sum_s (decay after s) y_s z_s^T. With `exact`, what rounding takes from the
-/// decayed z is added too: a state that leaves a segment is to be as good as f32.
-template <int DC, int DO, bool exact>
-__device__ void addTokens(SweepState<DC, DO>& state, Tile<DC> Y, Tile<DO> Z, const RowDecays& decays,
-                          const Lane& at) {
-  constexpr int MT = DO / 64;
-#pragma unroll
-  for (int k = 0; k < 4; k++) {
-    MmaA z[1][MT];
-#pragma unroll
-    for (int m = 0; m < MT; m++) z[0][m] = loadATransposed(Z, 16 * k, 16 * (MT * at.warp + m), at.lane);
-    if (!decays.any) {
-      addProducts<DC, DO, 1>(state, Y, z, k, at.lane);
-      continue;
-    }
-    const int s = 16 * k + at.pairOf;
-    const float after[4] = {decays.after(s), decays.after(s + 1), decays.after(s + 8), decays.after(s + 9)};
-    MmaA decayed[exact ? 2 : 1][MT];
-#pragma unroll
-    for (int m = 0; m < MT; m++)
-#pragma unroll
-      for (int i = 0; i < 4; i++) {
-        const float near = lowHalf(z[0][m].x[i]) * after[i & 2],
-                    far = highHalf(z[0][m].x[i]) * after[(i & 2) + 1];
-        decayed[0][m].x[i] = pack(near, far);
-        if constexpr (exact)
-          decayed[1][m].x[i] = pack(near - lowHalf(decayed[0][m].x[i]), far - highHalf(decayed[0][m].x[i]));
-      }
-    addProducts<DC, DO, exact ? 2 : 1>(state, Y, decayed, k, at.lane);
-  }
-}
-
-/// 32 rows of out from row 32 * half on: P^T x_t decayed, plus scores times z.
-template <int DC, int DO, bool withScores>
-__device__ void computeOutput(float (&out)[2][DO / 32][4], const SweepState<DC, DO>& state, Tile<DC> X,
-                              Tile<DO> Z, Tile<64> scores, const RowDecays& decays, int half,
-                              const Lane& at) {
-  constexpr int MT = DO / 64;
-#pragma unroll
-  for (int k = 0; k < DC / 16; k++) {
-    const MmaA x[2] = {loadA(X, 32 * half, 16 * k, at.lane), loadA(X, 32 * half + 16, 16 * k, at.lane)};
-#pragma unroll
-    for (int m = 0; m < MT; m++) {
-      const MmaB2 p = state.operand(m, k);
-#pragma unroll
-      for (int r = 0; r < 2; r++) mma(out[r][2 * m], out[r][2 * m + 1], x[r], p);
-    }
-  }
+/// Products of rows with earlier rows and themselves remain, decayed by what lies between; others become
+/// zero.
+__device__ inline void decayScores(Sums& scores, const RowDecays& decays, const Lane& at) {
+  const int ownBlock = at.row0 / 8;
+  const bool notLater = at.pairOf <= at.group, nextNotLater = at.pairOf < at.group;
   if (decays.any) {
+    const float upper = loadSharedFloat(decays.sums + 4 * (at.row0 + at.group));
+    const float lower = loadSharedFloat(decays.sums + 4 * (at.row0 + at.group + 8));
 #pragma unroll
-    for (int r = 0; r < 2; r++) {
-      const int t = 32 * half + 16 * r + at.group;
-      const float upper = decays.upTo(t), lower = decays.upTo(t + 8);
-#pragma unroll
-      for (int n = 0; n < 2 * MT; n++) {
-        out[r][n][0] *= upper;
-        out[r][n][1] *= upper;
-        out[r][n][2] *= lower;
-        out[r][n][3] *= lower;
-      }
+    for (int n = 0; n < 8; n++) {
+      if (n > ownBlock + 1) break;
+      const float2 earlier = loadSharedFloat2(decays.sums + 4 * (8 * n + at.pairOf));
+      scores[n][0] *= exp2Approx(upper - earlier.x);
+      scores[n][1] *= exp2Approx(upper - earlier.y);
+      scores[n][2] *= exp2Approx(lower - earlier.x);
+      scores[n][3] *= exp2Approx(lower - earlier.y);
     }
   }
-  if constexpr (withScores) {
-    const auto add = [&](int k, int firstRow) {
 #pragma unroll
-      for (int m = 0; m < MT; m++) {
-        const MmaB2 z = loadB(Z, 16 * k, 16 * (MT * at.warp + m), at.lane);
+  for (int n = 0; n < 8; n++) {
+    const int ahead = n - ownBlock;
+    const bool upper = ahead < 0, lower = ahead <= 0;
+    scores[n][0] = upper || (ahead == 0 && notLater) ? scores[n][0] : 0.0f;
+    scores[n][1] = upper || (ahead == 0 && nextNotLater) ? scores[n][1] : 0.0f;
+    scores[n][2] = lower || (ahead == 1 && notLater) ? scores[n][2] : 0.0f;
+    scores[n][3] = lower || (ahead == 1 && nextNotLater) ? scores[n][3] : 0.0f;
+  }
+}
+
+/// z^T of tokens [16 k, 16 k + 16) for the warp's channels, decayed by what follows each token. With two
+/// terms the second is what rounding takes off the first.
+template <int terms>
+__device__ inline void loadDecayed(MmaA (&to)[terms], Tile<64> Z, int k, const RowDecays& decays,
+                                   const Lane& at) {
+  to[0] = loadATransposed(Z, 16 * k, at.row0, at.lane);
+  if (terms == 2) to[terms - 1] = {};
+  if (!decays.any) return;
+  const int s = 16 * k + at.pairOf;
+  const float2 after[2] = {decays.pairAfter(s), decays.pairAfter(s + 8)};
 #pragma unroll
-        for (int r = 0; r < 2; r++)
-          if (r >= firstRow)
-            mma(out[r][2 * m], out[r][2 * m + 1], loadA(scores, 32 * half + 16 * r, 16 * k, at.lane), z);
-      }
-    };
-    // Of the earlier 16 tokens all rows read, of the last 16 only the last.
-    if (half == 1) {
-      add(0, 0);
-      add(1, 0);
-    }
-    add(2 * half, 0);
-    add(2 * half + 1, 1);
+  for (int i = 0; i < 4; i++) {
+    const float near = lowHalf(to[0].x[i]) * after[i >> 1].x, far = highHalf(to[0].x[i]) * after[i >> 1].y;
+    to[0].x[i] = pack(near, far);
+    if (terms == 2) to[terms - 1].x[i] = pack(near - lowHalf(to[0].x[i]), far - highHalf(to[0].x[i]));
   }
 }
 

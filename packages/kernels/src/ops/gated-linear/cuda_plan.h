@@ -1,0 +1,131 @@
+#pragma once
+
+#include <cuda_bf16.h>
+
+#include "cuda.h"
+#include "cuda_sweep.h"
+
+// How a call is cut, and what its workspaces hold.
+
+namespace longscan {
+
+using Bf16 = __nv_bfloat16;
+
+/// Multiprocessors that segments are to keep busy when B * H alone does not. Fixed: the same shape is always
+/// cut in the same way.
+constexpr int64_t wantedMultiprocessors = 132;
+constexpr int fewestChunks = 4;
+/// Values that one sweep contracts; the gradients of queries and keys are sums over as many sweeps as that
+/// takes.
+constexpr int mostContracted = 256;
+
+struct Plan {
+  int numChunks, chunksPerSegment, numSegments;
+  int64_t heads, stateSize;
+  bool diagonal, hasGradient;
+  int contractedValues, valueParts;
+
+  explicit Plan(const LongscanGatedLinear& call)
+      : numChunks(static_cast<int>((call.T + chunkTokens - 1) / chunkTokens)),
+        heads(call.B * call.H),
+        stateSize(int64_t{call.K} * call.V),
+        diagonal(call.decay == longscanDecayDiagonal),
+        hasGradient(diagonal || call.decay == longscanDecayScalar),
+        contractedValues(call.V < mostContracted ? call.V : mostContracted),
+        valueParts((call.V + mostContracted - 1) / mostContracted) {
+    const int64_t room = wantedMultiprocessors * residentBlocks(call.K, call.V);
+    const int64_t segments = room / (heads * freeTiles(call.K, call.V));
+    chunksPerSegment = static_cast<int>(segments > 1 ? (numChunks + segments - 1) / segments : numChunks);
+    if (chunksPerSegment < fewestChunks) chunksPerSegment = fewestChunks;
+    numSegments = (numChunks + chunksPerSegment - 1) / chunksPerSegment;
+  }
+};
+
+/// Hands out parts of a workspace; counts them if there is none.
+class Arena {
+ public:
+  explicit Arena(void* base) : base_(static_cast<char*>(base)) {}
+
+  template <typename Element>
+  Element* take(int64_t count) {
+    Element* const part = base_ ? reinterpret_cast<Element*>(base_ + used_) : nullptr;
+    used_ += (count * sizeof(Element) + 255) / 256 * 256;
+    return part;
+  }
+  size_t used() const { return used_; }
+
+ private:
+  char* base_;
+  size_t used_ = 0;
+};
+
+/// Of a diagonal decay, inside chunks.
+struct Decayed {
+  Bf16 *query = nullptr, *key = nullptr, *scores = nullptr;
+  float* gamma = nullptr;
+
+  Decayed(const LongscanGatedLinear& call, const Plan& plan, int scoreTerms, Arena& arena) {
+    if (!plan.diagonal) return;
+    query = arena.take<Bf16>(call.B * call.T * call.H * call.K);
+    key = arena.take<Bf16>(call.B * call.T * call.H * call.K);
+    gamma = arena.take<float>(plan.heads * plan.numChunks * call.K);
+    scores = arena.take<Bf16>(plan.heads * plan.numChunks * scoreTerms * chunkTokens * chunkTokens);
+  }
+};
+
+/// Of the segments of a slice.
+struct Summaries {
+  float *states, *factor;
+  int* reset;
+
+  Summaries(const LongscanGatedLinear& call, const Plan& plan, Arena& arena)
+      : states(arena.take<float>(plan.heads * plan.numSegments * plan.stateSize)),
+        factor(arena.take<float>(plan.heads * plan.numSegments * (plan.diagonal ? call.K : 1))),
+        reset(arena.take<int>(plan.heads * plan.numSegments)) {}
+};
+
+struct ForwardWorkspace {
+  Arena arena;
+  Decayed decayed;
+  Summaries summaries;
+  ForwardWorkspace(const LongscanGatedLinear& call, const Plan& plan, void* base)
+      : arena(base), decayed(call, plan, 1, arena), summaries(call, plan, arena) {}
+};
+
+/// What the sweeps of the backward pass share out over parts of V, and the parts' distances.
+struct BackwardWorkspace {
+  /// dv reads scores of which nothing is to be seen in its own rounding.
+  static constexpr int scoreTerms = 2;
+
+  Arena arena;
+  Decayed decayed;
+  Summaries summaries;
+  float* adjoints;  // as they enter the segments against time
+  int64_t keptPart, endsPart, sweptPart;
+  uint4* kept = nullptr;
+  float *ends = nullptr, *queryDots = nullptr, *keyDots = nullptr, *sweptQuery = nullptr, *sweptKey = nullptr;
+
+  BackwardWorkspace(const LongscanGatedLinear& call, const Plan& plan, void* base)
+      : arena(base),
+        decayed(call, plan, scoreTerms, arena),
+        summaries(call, plan, arena),
+        adjoints(arena.take<float>(plan.heads * plan.numSegments * plan.stateSize)) {
+    const int contracted = plan.contractedValues;
+    const int64_t chunks = plan.heads * plan.numChunks;
+    keptPart = chunks * keptBytes(contracted, call.K) / 16;
+    endsPart = chunks * (plan.diagonal ? call.K : endParts(contracted, call.K));
+    sweptPart = call.B * call.T * call.H * call.K;
+    if (!plan.hasGradient) return;
+    kept = arena.take<uint4>(plan.valueParts * keptPart);
+    ends = arena.take<float>(plan.valueParts * endsPart);
+    if (plan.diagonal) {
+      sweptQuery = arena.take<float>(plan.valueParts * sweptPart);
+      sweptKey = arena.take<float>(plan.valueParts * sweptPart);
+    } else {
+      queryDots = arena.take<float>(plan.heads * call.T * dotParts(contracted, call.K));
+      keyDots = arena.take<float>(plan.heads * call.T * dotParts(contracted, call.K));
+    }
+  }
+};
+
+}  // namespace longscan
