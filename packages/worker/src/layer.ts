@@ -47,18 +47,23 @@ export interface LayerPlace {
 /** What a layer may ask for beside its input: everything that looks beyond its own tokens, and never a rank. */
 export interface LayerContext {
   /**
-   * Output [B, T, H, V] of a linear recurrence over the whole sequence. `meanwhile` may enqueue work that does not
+   * Output [B, T, H, V] of a linear recurrence over the whole sequence; under the masked objective (`model.objective`) in
+   * both directions, what a token reads of itself counted once. `meanwhile` may enqueue work that does not
    * feed it (an output gate, say): it runs while states travel between devices.
    */
   recurrence<I extends RecurrenceInputs>(op: RecurrenceOp<I>, inputs: I, meanwhile?: () => void): Tensor;
   /**
    * A convolution of each channel over the token and the W - 1 before it in its document: x [B, T, D], weight [D, W] whose
-   * last column is the token's own. Returns [B, T, D].
+   * last column is the token's own. Returns [B, T, D]. Under the masked objective it is centred: the last ⌊(W - 1) / 2⌋
+   * columns are those of the tokens after.
    */
   causalConv1d(x: Tensor, weight: Tensor, options?: ConvolutionOptions): Tensor;
-  /** The token before each: x [B, T, D] one token later, zeros at the start of a document. */
+  /**
+   * The token before each: x [B, T, D] one token later, zeros at the start of a document. Under the masked objective the
+   * second half of the channels gets the token after.
+   */
   tokenShift(x: Tensor): Tensor;
-  /** Causal softmax attention over the document of each token: output [B, T, H, V]. */
+  /** Causal softmax attention over the document of each token: output [B, T, H, V]. Refused under the masked objective. */
   attention(inputs: SequenceAttentionInputs, options?: SequenceAttentionOptions): Tensor;
   /** i32 [B, T] for the tokens of x [B, T, …]: how many tokens of its document stand before each. */
   positions(x: Tensor): Tensor;

@@ -31,6 +31,9 @@ export function stepwise<I extends RecurrenceInputs>(definition: StepDefinition<
   return {
     name,
     transition,
+    ...(!definition.affineOutput && {
+      causalOnly: 'a step whose output is not said to be affine in the state',
+    }),
     stateShape,
     forward,
     prepare: () => nothing,

@@ -84,6 +84,10 @@ export interface ScanPlace {
 export function scanPlace({ rank, size }: { rank: number; size: number }, direction: Direction): ScanPlace {
   const step = direction === 'forward' ? 1 : -1;
   const position = direction === 'forward' ? rank : size - 1 - rank;
+export function opposite(direction: Direction): Direction {
+  return direction === 'forward' ? 'reverse' : 'forward';
+}
+
   return {
     position,
     prev: position === 0 ? null : rank - step,

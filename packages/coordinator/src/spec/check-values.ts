@@ -1,4 +1,5 @@
 import type { InstalledUnits } from './check-job.js';
+import { checkObjectiveKeys } from './check-objective-keys.js';
 import type { SchemaChecked } from './check-schema.js';
 import { suggest } from './edit-distance.js';
 import type { MergedJob } from './merge.js';
@@ -31,6 +32,7 @@ export function checkValues(
     problems.add({
       code: 'E-CFG-VALUE',
       where: merged.placeOf(['parallel', 'zero']),
+  checkObjectiveKeys({ job }, merged, problems);
       found: `${job.parallel.zero} with job.deterministic = true`,
       expected: '0: sums over shards are added in an order that depends on the number of ranks',
       fix: 'parallel.zero = 0, or job.deterministic = false',

@@ -1,6 +1,7 @@
 import type { Layer } from '../layer.js';
 import type { Strategy } from '../strategy.js';
 import { type Check, type CheckResult, runChecks } from './check.js';
+import { bidirectionalChecks } from './layer/bidirectional.js';
 import { causalityChecks } from './layer/causality.js';
 import { claimChecks } from './layer/claims.js';
 import { documentChecks } from './layer/documents.js';
@@ -35,6 +36,7 @@ export function layerChecks(layer: Layer, strategies: readonly Strategy[]): Chec
       ...claimChecks(variant),
       ...rankChecks(variant, strategies),
       ...documentChecks(variant, strategies),
+      ...bidirectionalChecks(variant, strategies),
     ].map(({ name, run }) => ({ name: `${variant.label} ~> ${name}`, run })),
   );
 }

@@ -10,14 +10,16 @@ export const ignoredLabel = -1;
 export interface Batch {
   readonly numSequences: number;
   readonly sliceLength: number;
-  /** `[B, T]`; 0 where padded. */
+  /** `[B, T]`; 0 where padded, `model.vocabSize` where the masked objective hides one. */
   readonly tokens: Int32Array;
-  /** `[B, T]`, the token that follows in the whole sequence; -1 where there is none. */
+  /** `[B, T]`, the token that follows in the whole sequence, or the one that is hidden here; -1 where there is none. */
   readonly labels: Int32Array;
   /** Labels that are not -1 over all ranks and micro-batches of the step (or the whole validation): the loss is divided by it. */
   readonly numValidTokens: number;
   /** `[B, T]`, 1 where a document starts; null when every sequence is one document. */
   readonly resets: Int32Array | null;
+  /** `[B, T]`, 1 at the last token of a document that another one follows, for what runs against time; left out: nothing does. */
+  readonly ends?: Int32Array | null;
   /**
    * `[B]`: tokens that earlier slices, and earlier steps that hand on their memory, hold of the document that is open where
    * this slice begins; null when every sequence is one document.
@@ -77,7 +79,8 @@ export function sliceBatch({
   };
 }
 
-function checkVocab(bytes: Uint8Array, vocabSize: number, text: TextPart, offset: number): void {
+/** @throws LongscanError E-DATA-VOCAB at the first byte that the vocabulary lacks; `offset`: that of the first of them. */
+export function checkVocab(bytes: Uint8Array, vocabSize: number, text: TextPart, offset: number): void {
   if (vocabSize >= 256) return;
   const bad = bytes.findIndex((byte) => byte >= vocabSize);
   if (bad === -1) return;

@@ -2,6 +2,8 @@ import type { Plan, Slice } from '../protocol/plan.js';
 import { type Batch, sliceBatch } from './batch.js';
 import { BatchSchedule, type DataPosition } from './batch-schedule.js';
 import { CarriedSchedule } from './carried-schedule.js';
+import { maskedBatch } from './masked-batch.js';
+import { heldOutStep, Masking } from './masking.js';
 import { allWindows, documentWindows, fullWindows, type TextCut } from './text-cut.js';
 import type { TextPart } from './text-part.js';
 import { openText, type TextParts } from './text-source.js';
@@ -14,16 +16,19 @@ export class DataLoader {
   readonly #dpIndex: number;
   readonly #parts: TextParts;
   readonly #schedule: BatchSchedule | CarriedSchedule;
+  /** Null under the causal objective. */
+  readonly #masking: Masking | null;
   /** Null without held-out text. */
   readonly #validationCut: TextCut | null;
 
   /** Opens the text; throws E-DATA-* when it is missing or too short. */
   constructor(plan: Plan, rank: number) {
-    const { job, data } = plan.jobSpec;
+    const { job, data, model } = plan.jobSpec;
     this.#plan = plan;
     this.#slice = plan.slices[rank % plan.mesh.sp]!;
     this.#dpIndex = Math.floor(rank / plan.mesh.sp);
     this.#parts = openText(data);
+    this.#masking = model.objective === 'masked' ? new Masking(job.seed, data.maskRate) : null;
     const { training, validation } = this.#parts;
     const { batchSize, sequenceLength } = data;
     const cutDocuments = (text: TextPart) =>
@@ -44,7 +49,9 @@ export class DataLoader {
     const { sequencesPerRank } = this.#plan;
     const { training } = this.#parts;
     // Of all ranks: each knows by itself what the sum of losses is divided by.
-    const windows = Array.from({ length: batchSize }, (_, i) => this.#schedule.window(step, i));
+    const windows = Array.from({ length: batchSize }, (_, i) =>
+      this.#hide(this.#schedule.window(step, i), step, i),
+    );
     const numValidTokens = totalLabels(training, windows);
     const perBatch = sequencesPerRank / accumulate;
     return Array.from({ length: accumulate }, (_, micro) => {
@@ -63,7 +70,9 @@ export class DataLoader {
     if (validation === null || cut === null) return [];
     const { dp } = this.#plan.mesh;
     const perBatch = this.#plan.sequencesPerRank / this.#plan.jobSpec.data.accumulate;
-    const windows = Array.from({ length: cut.numWindows }, (_, i) => cut.window(0, i));
+    const windows = Array.from({ length: cut.numWindows }, (_, i) =>
+      this.#hide(cut.window(0, i), heldOutStep, i),
+    );
     const numValidTokens = totalLabels(validation, windows);
     const numBatches = Math.ceil(cut.numWindows / (perBatch * dp));
     return Array.from({ length: numBatches }, (_, i) => {
@@ -76,6 +85,14 @@ export class DataLoader {
   /** Tokens that the steps before `step` (counted from 0) have read of the text that its sequences go on with. */
   tokensBefore(step: number): number {
     return this.#schedule.tokensBefore(step);
+  }
+
+  /** Tokens of all sequences of `step` (counted from 0), padding left out. */
+  numTokens(step: number): number {
+    const { batchSize } = this.#plan.jobSpec.data;
+    let sum = 0;
+    for (let i = 0; i < batchSize; i++) sum += this.#schedule.window(step, i).numTokens;
+    return sum;
   }
 
   /** What the training sequences are cut from. */
@@ -95,7 +112,14 @@ export class DataLoader {
   #cut(windows: readonly Window[], numValidTokens: number, text: TextPart): Batch {
     const { vocabSize } = this.#plan.jobSpec.model;
     const { packing } = this.#plan.jobSpec.data;
-    return sliceBatch({ text, windows, slice: this.#slice, vocabSize, numValidTokens, packing });
+    const options = { text, windows, slice: this.#slice, vocabSize, numValidTokens, packing };
+    if (this.#masking === null) return sliceBatch(options);
+    return maskedBatch({ ...options, paddedLength: this.#plan.paddedLength });
+  }
+
+  /** What the objective hides of a sequence. */
+  #hide(window: Window, step: number, index: number): Window {
+    return this.#masking?.hide(window, step, index) ?? window;
   }
 }
 

@@ -28,7 +28,7 @@ export function uniformDraws(seed: number): (bound: number) => number {
 }
 
 /** The finalizer of MurmurHash3: a bijection of 32-bit integers without visible structure. */
-function mix(value: number): number {
+export function mix(value: number): number {
   let x = value | 0;
   x = Math.imul(x ^ (x >>> 16), 0x85ebca6b);
   x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35);

@@ -1,4 +1,4 @@
-import { type Device, fromArray, linear, openCpuDevice, type Tensor } from '@longscan/kernels';
+import { type Device, fromArray, LongscanError, linear, openCpuDevice, type Tensor } from '@longscan/kernels';
 import { readManifest } from '../checkpoint/index.js';
 import { CarriedContexts } from '../model/layer-context.js';
 import { loadLayers } from '../model/load-layers.js';
@@ -14,6 +14,7 @@ export async function runGenerate(context: RankContext): Promise<void> {
   if (task.kind !== 'generate') throw new TypeError(`not a generate task: ${task.kind}`);
   const { manifest } = await readManifest(task.checkpoint);
   const spec = manifest.jobSpec.model;
+  if (spec.objective === 'masked') throw refuseMasked(task.checkpoint);
   const layers = await loadLayers(spec, layerModules);
   const device = openCpuDevice({ threads: context.env.numThreads });
   try {
@@ -28,6 +29,18 @@ export async function runGenerate(context: RankContext): Promise<void> {
   } finally {
     device.close();
   }
+}
+
+/** A model that finds hidden tokens from both sides knows nothing of the token after the last. */
+function refuseMasked(checkpoint: string): LongscanError {
+  return new LongscanError({
+    code: 'E-OBJECTIVE',
+    where: `checkpoint ${checkpoint}`,
+    found: 'a model trained with model.objective = "masked", which reads text in both directions',
+    expected: 'one that continues a text',
+    fix: 'generate from a checkpoint of a job with model.objective = "causal"',
+    exitCode: 2,
+  });
 }
 
 /** Tokens of the prompt that go through the model at once: memory is bound by this, not by the prompt. */

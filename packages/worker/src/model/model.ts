@@ -14,6 +14,8 @@ export interface Model {
   forward(tokens: Tensor, contexts: ContextSource): Tensor;
   /** [vocab, D]: logits are hidden · headᵀ. */
   readonly head: Tensor;
+  /** `masked`: `forward` wants contexts of both directions. */
+  readonly objective: JobSpec['model']['objective'];
 }
 
 /** Standard deviation of embeddings at the start, as in GPT-2. */
@@ -26,19 +28,24 @@ export function createModel(
   source: TensorSource,
 ): Model {
   const { device } = source;
-  const D = spec.dModel;
-  const matrix = { shape: [spec.vocabSize, D], init: { normal: embeddingDeviation } };
-  const table = source.parameter({ name: 'embedding', ...matrix });
+  const { dModel: D, vocabSize, objective } = spec;
+  const init = { normal: embeddingDeviation };
+  // The mask is a token beyond the vocabulary: it is read, and never predicted.
+  const numTokens = objective === 'masked' ? vocabSize + 1 : vocabSize;
+  const table = source.parameter({ name: 'embedding', shape: [numTokens, D], init });
   const blocks = layers.map((layer, index) => {
     const place = { index, count: layers.length };
     const mixer = createLayer(layer, declarer(source, `layers.${index}.mixer`, D, place));
     return createBlock(mixer, spec.mlp, declarer(source, `layers.${index}`, D, place));
   });
   const norm = source.parameter({ name: 'norm', shape: [D], init: { constant: 1 } });
-  const head = spec.tieEmbeddings ? table : source.parameter({ name: 'head', ...matrix });
+  const head = spec.tieEmbeddings
+    ? firstRows(table, vocabSize)
+    : source.parameter({ name: 'head', shape: [vocabSize, D], init });
   const run = spec.recompute ? runRecomputed : runKept;
   return {
     head,
+    objective,
     forward(tokens, contexts) {
       let x = embedding({ tokens, table });
       const shared = new SharedValues();
@@ -50,6 +57,16 @@ export function createModel(
       return rmsNorm({ x, weight: norm }, normEps);
     },
   };
+}
+
+/** The first rows of a parameter as one of its own, with their part of its gradient. */
+function firstRows(parameter: Tensor, numRows: number): Tensor {
+  if (parameter.dim(0) === numRows) return parameter;
+  const shape = [numRows, parameter.dim(1)];
+  const rows = parameter.view(shape);
+  rows.requiresGrad = true;
+  rows.gradient = parameter.gradient!.view(shape);
+  return rows;
 }
 
 /** The parameters that a model declares, in its order, without allocating any. */

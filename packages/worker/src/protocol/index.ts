@@ -9,6 +9,7 @@ export {
 export { decodeFrame, encodeFrame, type WireValue } from './codec.js';
 export { type FrameFault, frameLimits, scanFrame } from './frame-scanner.js';
 export {
+  defaultMaskRate,
   type JobFile,
   type JobSpec,
   jobFileSchema,

@@ -49,6 +49,11 @@ const modelKeys = {
   vocabSize: count.max(2 ** 31 - 1).default(256),
   /** Hidden width of the SwiGLU block; 0 leaves it out, 'auto' is 8/3 dModel rounded up to a multiple of 64. */
   mlp: z.union([countOrZero.max(1_048_576), z.literal('auto')]).default('auto'),
+  /**
+   * What is learned: `causal`, the token that follows those before it, or `masked`, hidden tokens from those on both sides:
+   * recurrences then run in both directions.
+   */
+  objective: z.enum(['causal', 'masked']).default('causal'),
   /** The output head is the embedding transposed. */
   tieEmbeddings: z.boolean().default(true),
   precision: z.enum(['f32', 'bf16']).default('f32'),
@@ -66,6 +71,8 @@ export const modelSection = z.strictObject({
   /** `[model.layer.<name>]`: defaults for every entry that uses the layer. */
   layer: z.record(z.string(), layerOptions).default({}),
 });
+
+export const defaultMaskRate = 0.15;
 
 export const dataSection = z.strictObject({
   /** The text, relative to the job file. */
@@ -94,6 +101,8 @@ export const dataSection = z.strictObject({
    * of a batch reads a part of the text of its own, in order.
    */
   carry: z.boolean().default(false),
+  /** Under the masked objective, the probability with which a token is hidden. */
+  maskRate: z.number().gt(0).lt(1).default(defaultMaskRate),
   /** Fraction of the text held out from its end, or the path of a text of its own; 0 holds out nothing. */
   validation: z
     .union([z.number().min(0).lt(1), z.string().min(1)])

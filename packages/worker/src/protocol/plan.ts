@@ -46,6 +46,8 @@ export interface ModelTrace {
   readonly numParameters: number;
   /** Bytes that the forward pass keeps for the backward pass. */
   readonly activationBytes: number;
+  /** Under the masked objective, why it cannot read in both directions; left out: it can. */
+  readonly causalOnly?: string;
   /** Highest sum of all tensors alive at once, parameters, gradients and optimizer state included. */
   readonly peakBytes: number;
   /** Floating-point operations per token, forward and backward. */

@@ -9,7 +9,7 @@ import {
   sequenceTail,
   type Tensor,
 } from '@longscan/kernels';
-import { scanPlace } from '../strategy.js';
+import { type Direction, opposite, scanPlace } from '../strategy.js';
 import type { CarriedCall } from './carry.js';
 import { live, type Received } from './received.js';
 import type { SequenceGroup } from './sequence-group.js';
@@ -24,6 +24,8 @@ export interface HaloOptions {
   readonly received?: Received;
   /** Where the sequences go on from those of the step before. */
   readonly carried?: CarriedCall | undefined;
+  /** `reverse`: tokens stand in reverse order, and so do ranks; default: `forward`. */
+  readonly direction?: Direction;
 }
 
 /** A slice and the tokens before it. */
@@ -46,7 +48,7 @@ export interface SliceWithHalo {
  * by what the next rank says of the tokens that it was sent.
  */
 export function withHalo(x: Tensor, numRows: number, options: HaloOptions): SliceWithHalo {
-  const { group, resets, received = live, carried } = options;
+  const { group, resets, received = live, carried, direction = 'forward' } = options;
   if (numRows === 0) return { x, halo: null };
   const entering = carried?.entering ?? null;
   const leave = (halo: Tensor | null) =>
@@ -58,7 +60,7 @@ export function withHalo(x: Tensor, numRows: number, options: HaloOptions): Slic
   const halo =
     communicator === null
       ? entering
-      : received.next(() => passOn(x, numRows, resets, communicator, entering));
+      : received.next(() => passOn({ x, halo: entering, resets }, numRows, communicator, direction));
   leave(halo);
   const slice = units === null ? { x, halo } : haloOfUnits(units, { x, halo, resets }, numRows);
   if (tape === null || !x.requiresGrad || (communicator === null && units === null)) return slice;
@@ -72,7 +74,7 @@ export function withHalo(x: Tensor, numRows: number, options: HaloOptions): Slic
     backward: ([dx, dHalo = null]) => {
       const whole = { x: dx!, halo: dHalo, resets };
       const targets = units === null ? [whole] : cutSequence(units, whole, numRows);
-      const finish = passBack(targets, numRows, communicator);
+      const finish = passBack(targets, numRows, communicator, opposite(direction));
       tape.flushDeferred();
       finish();
       return [dx!];
@@ -81,17 +83,16 @@ export function withHalo(x: Tensor, numRows: number, options: HaloOptions): Slic
   return { x: own, halo: slice.halo };
 }
 
-/** Sends the next rank its halo and returns this one's: on the first rank what entered, or null. */
+/** Sends the next rank its halo and returns this one's: on the first rank what entered (the given one), or null. */
 function passOn(
-  x: Tensor,
+  { x, halo: entering, resets }: Sequence,
   numRows: number,
-  resets: Tensor | null,
   communicator: Communicator,
-  entering: Tensor | null,
+  direction: Direction,
 ): Tensor | null {
   const { device, dtype } = x;
   const { stream } = communicator;
-  const { prev, next } = scanPlace(communicator, 'forward');
+  const { prev, next } = scanPlace(communicator, direction);
   const [B, T, D] = x.shape as [number, number, number];
   const call = callOn(x, stream);
   stream.wait(device.compute.record());
@@ -108,20 +109,21 @@ function passOn(
 /**
  * The way back: sends the previous rank the gradient of its tokens, and adds to those of this slice what comes from the
  * next one. `targets`: gradients of the slice and its halo, or of each unit and the tokens before it, from whom they are
- * passed on in turn. Returns a function that lets the compute stream wait for it.
+ * passed on in turn. `direction`: that of the way back. Returns a function that lets the compute stream wait for it.
  */
 function passBack(
   targets: readonly Sequence[],
   numRows: number,
   communicator: Communicator | null,
+  direction: Direction,
 ): () => void {
   const [first, last] = [targets[0]!, targets.at(-1)!];
   const { device, dtype } = last.x;
   const [B, T, D] = last.x.shape as [number, number, number];
   const stream = communicator?.stream ?? device.compute;
-  // In the order of the reverse scan: `prev` holds the tokens after this slice.
+  // In the order of the way back: `prev` holds the tokens after this slice.
   const { prev, next } =
-    communicator === null ? { prev: null, next: null } : scanPlace(communicator, 'reverse');
+    communicator === null ? { prev: null, next: null } : scanPlace(communicator, direction);
   const call = callOn(last.x, stream);
   if (communicator !== null) stream.wait(device.compute.record());
   const tailGradient = prev === null ? null : call.empty([B, numRows, D], dtype);

@@ -10,6 +10,11 @@ export interface StepDefinition<I extends RecurrenceInputs = RecurrenceInputs> {
    * a wrong claim; a training step does not look.
    */
   readonly transition: 'identity' | 'scalar' | 'diagonal' | 'dense' | 'opaque';
+  /**
+   * Claims that an output is affine in the state that its token meets, which runs in both directions (`model.objective =
+   * "masked"`) rest on. Left out: such jobs refuse it.
+   */
+  readonly affineOutput?: true;
   /** Rows and numbers of a row, [R, N], of one head's state. */
   stateShape(inputs: I): readonly [rows: number, columns: number];
   /**

@@ -11,7 +11,8 @@ import {
 } from '@longscan/kernels';
 import type { Batch } from '../data/index.js';
 import type { RankMesh } from '../mesh.js';
-import { carryingContexts, sliceContexts } from '../model/layer-context.js';
+import { bidirectionalContexts } from '../model/bidirectional-contexts.js';
+import { carryingContexts, type ContextSource, sliceContexts } from '../model/layer-context.js';
 import type { Model } from '../model/model.js';
 import type { Parameters } from '../model/parameters.js';
 import type { Optimizer } from '../optim/optimizer.js';
@@ -116,21 +117,35 @@ export async function trainStep(
 }
 
 /** This rank's part of the mean loss over all valid tokens, [1]. */
-function forward({ device, model, sequence }: Training, batch: Batch, carry: Carry | null): Tensor {
+function forward(training: Training, batch: Batch, carry: Carry | null): Tensor {
+  const { device, model } = training;
   const ofTokens = (values: Int32Array) => {
     const tensor = fromArray(device, values, [batch.numSequences, batch.sliceLength], 'i32');
     return device.units?.mark(tensor) ?? tensor;
   };
   const [tokens, labels] = [ofTokens(batch.tokens), ofTokens(batch.labels)];
-  const resets = batch.resets && ofTokens(batch.resets);
-  const openTokens = batch.openTokens && fromArray(device, batch.openTokens, [batch.numSequences], 'i32');
-  const contexts =
-    carry === null
-      ? sliceContexts(sequence, resets, openTokens)
-      : carryingContexts(sequence, resets, openTokens, carry);
-  const hidden = model.forward(tokens, contexts);
+  const hidden = model.forward(tokens, contextsOf(training, batch, carry, ofTokens));
   // Documents of one token each have no label at all.
   return crossEntropy({ hidden, weight: model.head, labels }, 1 / Math.max(1, batch.numValidTokens));
+}
+
+/** What layers look at beside their own tokens; `upload` makes a tensor of what a batch says of each token. */
+function contextsOf(
+  { device, model, sequence: group }: Training,
+  batch: Batch,
+  carry: Carry | null,
+  upload: (values: Int32Array) => Tensor,
+): ContextSource {
+  const { numSequences, sliceLength, openTokens, ends = null } = batch;
+  const resets = batch.resets && upload(batch.resets);
+  const before = openTokens && fromArray(device, openTokens, [numSequences], 'i32');
+  if (model.objective === 'masked') {
+    const shape = [numSequences, sliceLength] as const;
+    return bidirectionalContexts({ device, shape, group, resets, ends: ends && upload(ends), before });
+  }
+  return carry === null
+    ? sliceContexts(group, resets, before)
+    : carryingContexts(group, resets, before, carry);
 }
 
 /**

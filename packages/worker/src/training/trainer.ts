@@ -141,7 +141,10 @@ class Trainer {
     const waitedBefore = this.training.mesh.sp?.stream.waitedMs() ?? 0;
     const lr = learningRate(optimizer, number, job.steps);
     const result = await trainStep(this.training, batches, number, lr, this.wish);
-    this.report(number, result, lr, batches[0]!.numValidTokens, performance.now() - start, waitedBefore);
+    // Under the masked objective most tokens have no label, but all of them are read.
+    const isMasked = this.plan.jobSpec.model.objective === 'masked';
+    const numTokens = isMasked ? this.data.numTokens(this.step) : batches[0]!.numValidTokens;
+    this.report(number, result, lr, numTokens, performance.now() - start, waitedBefore);
     assertFinite(number, result);
     this.step = number;
     if (result.stop) this.wish = { stop: true, save: result.save };

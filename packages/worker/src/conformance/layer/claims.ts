@@ -49,8 +49,8 @@ async function checkCall(device: Device, { op, inputs }: RecurrenceCall): Promis
   const size = shape.reduce((product, dim) => product * dim, 1);
   const call = forwardCall(device);
   const upload = (state: Float64Array) => fromArray(device, state, shape, 'f64');
-  const after = (state: Float64Array): Promise<Float64Array> =>
-    op.forward(call, inputs, null, upload(state)).finalState.readNumbers();
+  const run = (state: Float64Array) => op.forward(call, inputs, null, upload(state));
+  const after = (state: Float64Array): Promise<Float64Array> => run(state).finalState.readNumbers();
   const claim = `recurrence ${op.name} claims transition '${op.transition}'`;
 
   const [a, b] = [randomNormal(size, 21), randomNormal(size, 22)];
@@ -63,6 +63,17 @@ async function checkCall(device: Device, { op, inputs }: RecurrenceCall): Promis
     mean,
     tolerances.f64,
   );
+
+  if (op.causalOnly === undefined) {
+    const outputOf = (state: Float64Array): Promise<Float64Array> => run(state).output.readNumbers();
+    const [fromA, fromB] = [await outputOf(a), await outputOf(b)];
+    expectClose(
+      `recurrence ${op.name} does not say that it is causal only, but its output is not affine in the state before`,
+      await outputOf(a.map((value, i) => (value + b[i]!) / 2)),
+      fromA.map((value, i) => (value + fromB[i]!) / 2),
+      tolerances.f64,
+    );
+  }
 
   const N = shape.at(-1)!;
   const firstRow = a.map((value, i) => (i < N ? value + 1 : value));

@@ -1,4 +1,3 @@
-import type { DType } from '@longscan/kernels';
 import { expectClose, randomNormal, sliceTokens, tolerances } from '@longscan/kernels/testing';
 import type { Strategy } from '../../strategy.js';
 import { supportsTransition } from '../../strategy-support.js';
@@ -36,33 +35,42 @@ export function documentChecks(variant: Variant, strategies: readonly Strategy[]
     [...kinds].every((kind) => supportsTransition(strategy, kind)),
   );
   const alone = { lengths: [T], strategy: null };
+  const single = createProblem(variant, { T, dtype: 'f32', starts });
   return [
-    { name: 'a document in a pack = the document alone', run: () => checkAlone(variant) },
-    isolationCheck(variant, 'f64', '1 rank, f64', [alone]),
-    isolationCheck(variant, 'f32', '1 rank', [alone]),
+    {
+      name: 'a document in a pack = the document alone',
+      run: () => checkAlone(createProblem(variant, { T, starts })),
+    },
+    isolationCheck(createProblem(variant, { T, starts }), '1 rank, f64', [alone]),
+    isolationCheck(single, '1 rank', [alone]),
     ...able.map((strategy) => {
       const placements = cuts.map((lengths) => ({ lengths, strategy }));
-      return isolationCheck(variant, 'f32', `3 ranks under ${strategy.name}`, placements);
+      return isolationCheck(single, `3 ranks under ${strategy.name}`, placements);
     }),
   ];
 }
 
-function isolationCheck(
-  variant: Variant,
-  dtype: DType,
-  where: string,
-  placements: readonly Placement[],
-): Check {
+/** The same for a layer that reads in both directions: what lies before and after a document. */
+export function bothSidesDocumentChecks(variant: Variant, strategy: Strategy): Check[] {
+  const problem = createProblem(variant, { T, starts, bidirectional: true });
+  const single = createProblem(variant, { T, dtype: 'f32', starts, bidirectional: true });
+  return [
+    { name: 'a document in a pack = the document alone', run: () => checkAlone(problem) },
+    isolationCheck(single, '1 rank', [{ lengths: [T], strategy: null }]),
+    isolationCheck(single, `3 ranks under ${strategy.name}`, [{ lengths: evenCut, strategy }]),
+  ];
+}
+
+function isolationCheck(problem: Problem, where: string, placements: readonly Placement[]): Check {
   return {
     name: `a document of NaN or of other values changes no other, to the bit: ${where}`,
     run: async () => {
-      for (const placement of placements) await checkIsolation(variant, dtype, placement);
+      for (const placement of placements) await checkIsolation(problem, placement);
     },
   };
 }
 
-async function checkIsolation(variant: Variant, dtype: DType, placement: Placement): Promise<void> {
-  const problem = createProblem(variant, { T, dtype, starts });
+async function checkIsolation(problem: Problem, placement: Placement): Promise<void> {
   const before = await runLayer(problem, placement);
   for (const document of documents) {
     for (const content of ['NaN', 'other values'] as const) {
@@ -111,8 +119,7 @@ function expectSameOutside(
   );
 }
 
-async function checkAlone(variant: Variant): Promise<void> {
-  const packed = createProblem(variant, { T, starts });
+async function checkAlone(packed: Problem): Promise<void> {
   const { output, inputGradient } = await runAlone(packed);
   for (const { b, begin, end } of documents) {
     const cut = (values: Float64Array) => {

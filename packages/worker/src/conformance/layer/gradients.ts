@@ -1,9 +1,9 @@
-import { type CheckedInput, fromArray, gradCheck, openCpuDevice } from '@longscan/kernels';
-import { sliceContexts } from '../../model/layer-context.js';
+import { type CheckedInput, gradCheck, openCpuDevice } from '@longscan/kernels';
 import { declarer } from '../../model/parameters.js';
 import { type Check, demand } from '../check.js';
 import { buildLayer } from './build-layer.js';
 import { createProblem, type Problem } from './problem.js';
+import { contextsOf } from './run-layer.js';
 import { prefix, type Variant } from './variant.js';
 
 /** Elements of each input that are perturbed. */
@@ -26,7 +26,8 @@ export function gradientChecks(variant: Variant): Check[] {
   ];
 }
 
-async function checkGradients({ variant, place, B, T, x, resets }: Problem): Promise<void> {
+export async function checkGradients(problem: Problem): Promise<void> {
+  const { variant, place, B, T, x } = problem;
   const { layer, config, dModel } = variant;
   const device = openCpuDevice({ poison: true });
   try {
@@ -34,7 +35,7 @@ async function checkGradients({ variant, place, B, T, x, resets }: Problem): Pro
     for (const [name, parameter] of buildLayer(device, variant, place, 'f64').parameters.byName) {
       inputs[name] = { values: await parameter.readNumbers(), shape: parameter.shape };
     }
-    const starts = resets && fromArray(device, resets, [B, T], 'i32');
+    const contexts = contextsOf(device, problem, null);
     const mismatches = await gradCheck(
       device,
       inputs,
@@ -45,7 +46,7 @@ async function checkGradients({ variant, place, B, T, x, resets }: Problem): Pro
           parameter: ({ name }: { name: string }) => tensors[name]!,
         } as const;
         const apply = layer.create(config, declarer(source, prefix, dModel, place));
-        return [apply(tensors.x!, sliceContexts(null, starts).forLayer(place.index))];
+        return [apply(tensors.x!, contexts.forLayer(place.index))];
       },
       { maxElements },
     );

@@ -17,6 +17,8 @@ export interface Problem {
   readonly outputGradient: Float64Array;
   /** [B, T], 1 where a document starts; null: one document. */
   readonly resets: Int32Array | null;
+  /** Recurrences run in both directions, as under the masked objective. */
+  readonly bidirectional: boolean;
 }
 
 export interface ProblemOptions {
@@ -25,16 +27,17 @@ export interface ProblemOptions {
   readonly dtype?: DType;
   readonly place?: LayerPlace;
   /** Tokens at which a document starts, by batch row. */
-  readonly starts?: readonly (readonly number[])[];
+  readonly starts?: readonly (readonly number[])[] | undefined;
+  readonly bidirectional?: boolean;
 }
 
 export function createProblem(variant: Variant, options: ProblemOptions): Problem {
-  const { B = 2, T, dtype = 'f64', place = deepPlace, starts } = options;
+  const { B = 2, T, dtype = 'f64', place = deepPlace, starts, bidirectional = false } = options;
   const size = B * T * variant.dModel;
   const resets = starts ? new Int32Array(B * T) : null;
   starts?.forEach((tokens, b) => {
     for (const t of tokens) resets![b * T + t] = 1;
   });
   const [x, outputGradient] = [randomNormal(size, 1), randomNormal(size, 2)];
-  return { variant, place, dtype, B, T, x, outputGradient, resets };
+  return { variant, place, dtype, B, T, x, outputGradient, resets, bidirectional };
 }

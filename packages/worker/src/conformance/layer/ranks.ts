@@ -76,7 +76,7 @@ async function expectRefusal(problem: Problem, strategy: Strategy, kind: Transit
   demand(isNamed, `expected a refusal that names ${strategy.name} and ${kind}; ${message}`);
 }
 
-function expectSame(where: string, found: LayerRun, expected: LayerRun): void {
+export function expectSame(where: string, found: LayerRun, expected: LayerRun): void {
   expectClose(`${where}: output`, found.output, expected.output, tolerances.f64);
   expectClose(`${where}: gradient of x`, found.inputGradient, expected.inputGradient, tolerances.f64);
   for (const [name, gradient] of expected.parameterGradients) {

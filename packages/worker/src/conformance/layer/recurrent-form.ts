@@ -1,11 +1,17 @@
 import { fromArray, type HostTensor, openCpuDevice, type RecurrenceInputs } from '@longscan/kernels';
-import { expectClose, placeTokens, sliceTokens, tolerances } from '@longscan/kernels/testing';
-import { CarriedContexts, sliceContexts } from '../../model/layer-context.js';
+import {
+  bidirectionalReference,
+  expectClose,
+  placeTokens,
+  sliceTokens,
+  tolerances,
+} from '@longscan/kernels/testing';
+import { CarriedContexts } from '../../model/layer-context.js';
 import type { Check } from '../check.js';
 import { buildLayer } from './build-layer.js';
 import { createProblem, type Problem } from './problem.js';
 import { noting, type RecurrenceCall } from './recurrence-calls.js';
-import { runAlone } from './run-layer.js';
+import { contextsOf, runAlone } from './run-layer.js';
 import type { Variant } from './variant.js';
 
 const T = 70;
@@ -36,17 +42,19 @@ export function recurrentFormChecks(variant: Variant): Check[] {
   ];
 }
 
-async function checkDefinition(problem: Problem): Promise<void> {
-  const { variant, place, B, T, x, resets } = problem;
+export async function checkDefinition(problem: Problem): Promise<void> {
+  const { variant, place, B, T, x, resets, bidirectional } = problem;
   const device = openCpuDevice({ poison: true });
   try {
     const { apply } = buildLayer(device, variant, place, 'f64');
     const calls: RecurrenceCall[] = [];
-    const starts = resets && fromArray(device, resets, [B, T], 'i32');
-    const context = noting(sliceContexts(null, starts).forLayer(place.index), calls);
+    const context = noting(contextsOf(device, problem, null).forLayer(place.index), calls);
     apply(fromArray(device, x, [B, T, variant.dModel], 'f64'), context);
     for (const [i, { op, inputs, output }] of calls.entries()) {
-      const { output: expected } = op.reference(await toHost(inputs), resets, null);
+      const host = await toHost(inputs);
+      const expected = bidirectional
+        ? bidirectionalReference(op, host, resets, [B, T])
+        : op.reference(host, resets, null).output;
       expectClose(`recurrence ${i}, ${op.name}`, await output.readNumbers(), expected, tolerances.f64);
     }
   } finally {

@@ -1,0 +1,41 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { runTask } from '../run-task.js';
+import { Workshop } from './small-job.js';
+
+const workshop = new Workshop();
+test.after(() => workshop.remove());
+
+const job = {
+  'model.objective': 'masked',
+  'model.layers': ['gla', 'mamba2', 'linear-attention'],
+  'data.maskRate': 0.3,
+  'data.sequenceLength': 700,
+  'job.steps': 12,
+};
+
+test('masked ~> two ranks have the losses of one, and whoever goes on from a checkpoint has them too', async () => {
+  const single = await workshop.train('single', job);
+  const pair = await workshop.train('pair', { ...job, 'parallel.sp': 2, 'checkpoint.every': 6 });
+  const resume = pair.result.checkpoint!.replace('step-000012', 'step-000006');
+  const resumed = await workshop.train('resumed', { ...job, 'parallel.sp': 3 }, { resume });
+  for (const run of [pair, resumed]) {
+    for (const { step, loss, tokens } of run.steps) {
+      const expected = single.steps[step - 1]!;
+      assert.ok(Math.abs(loss! / expected.loss! - 1) < 1e-4, `step ${step}: ${loss}, not ${expected.loss}`);
+      assert.is(tokens, 700, 'hidden or not, they are read');
+    }
+    const error = run.result.validationLoss! / single.result.validationLoss! - 1;
+    assert.ok(Math.abs(error) < 1e-3, `validation off by ${error}`);
+  }
+  assert.ok(single.result.validationLoss! < single.steps[0]!.loss! - 0.3, 'it learns');
+
+  const task = { kind: 'generate', prompt: 'the ', numTokens: 4, temperature: 1, seed: 0 } as const;
+  const message = await runTask({ ...task, checkpoint: single.result.checkpoint! }).then(
+    () => 'it generated',
+    (error: Error) => error.message,
+  );
+  assert.match(message, /E-OBJECTIVE.*model\.objective = "masked".*both directions.*Fix: generate from/);
+});
+
+test.run();

@@ -1,0 +1,32 @@
+import { type RecurrenceInputs, type RecurrenceOp, transitionWireElements } from '@longscan/kernels';
+import type { LayerContext } from '../layer.js';
+import type { HaloTrace, RecurrenceTrace } from '../protocol/plan.js';
+import type { Received } from '../sequence/received.js';
+import { shortRange } from './short-range.js';
+
+/** What a model would send, in the order of its calls. */
+export interface Traffic {
+  /** Documents are packed. */
+  readonly packing: boolean;
+  readonly recurrences: RecurrenceTrace[];
+  readonly halos: HaloTrace[];
+}
+
+/** Convolutions and token shifts as on a single rank, with a note of each halo. */
+export function tracingShortRange(
+  layer: number,
+  { isReplay }: Received,
+  { halos }: Traffic,
+): Pick<LayerContext, 'causalConv1d' | 'tokenShift'> {
+  return shortRange((x, numRows, op) => {
+    if (!isReplay && numRows > 0) halos.push({ layer, bytes: 4 * x.dim(0) * numRows * x.dim(2) });
+    return op({ x, halo: null });
+  }, null);
+}
+
+/** A state, and M with a reset bit for each sequence where documents are packed. */
+export function wireBytes<I extends RecurrenceInputs>(op: RecurrenceOp<I>, inputs: I, packing: boolean) {
+  const [B, H, R, N] = op.stateShape(inputs) as [number, number, number, number];
+  const transitionBytes = 4 * B * (H * transitionWireElements(op.transition, N) + Number(packing));
+  return { stateBytes: 4 * B * H * R * N, stateRows: B * H * R, transitionBytes };
+}
