@@ -19,8 +19,9 @@ export interface OwnReadInputs {
 /** What a token reads of itself where it writes `β k vᵀ`: `factor · β (q · (u ∘ k)) v`, [B, T, H, V]. Differentiable. */
 export function ownReads({ q, k, v, u = null, beta = null }: OwnReadInputs, factor: number): Tensor {
   const [B, T, H] = v.shape as [number, number, number];
-  const products = repeatHeads(mul({ a: q, b: k }), H / q.dim(2));
-  const weighted = u === null ? products : mulAlong({ a: products, b: u }, 2);
+  const products = mul({ a: q, b: k });
+  const perHead = q.dim(2) === H ? products : repeatHeads(products, H / q.dim(2));
+  const weighted = u === null ? perHead : mulAlong({ a: perHead, b: u }, 2);
   const strength = scale(rowSums(weighted, [B, T, H]), factor);
   return mulAlong({ a: v, b: beta === null ? strength : mul({ a: strength, b: beta }) }, 0);
 }

@@ -1,4 +1,5 @@
 import {
+  fromArray,
   gatedLinear,
   openCpuDevice,
   type RecurrenceInputs,
@@ -8,6 +9,7 @@ import {
   zeros,
 } from '@longscan/kernels';
 import {
+  bidirectionalReference,
   checkRecurrence,
   documentStarts,
   expectClose,
@@ -18,6 +20,7 @@ import {
 } from '@longscan/kernels/testing';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { bidirectionalRecurrence } from '../sequence/bidirectional.js';
 import { stepwise } from '../stepwise.js';
 import type { StepDefinition } from './step-definition.js';
 import { additive, decayed, delta, gated, type KeyValueInputs, squashed } from './testing/definitions.js';
@@ -83,6 +86,28 @@ test('stepwise ~> the definitions of kernels agree with the same recurrence toke
   const stepped = stepwise(gated).reference(inputs as never, resets, h0);
   expectClose('output', stepped.output, kernel.output, tolerances.f64);
   expectClose('state', stepped.finalState, kernel.finalState, tolerances.f64);
+});
+
+test('stepwise ~> in both directions, where a step says that its output is affine', async () => {
+  const { B, T } = sizes[0];
+  const device = openCpuDevice({ poison: true });
+  const host = inputsOf(sizes[0], 'none', 0);
+  const upload = ({ values, shape }: RecurrenceInput) => fromArray(device, values, shape, 'f64');
+  const { q, k, v } = host as Record<'q' | 'k' | 'v', RecurrenceInput>;
+  const op = stepwise({ ...delta, affineOutput: true });
+  assert.is(op.causalOnly, undefined);
+  assert.match(stepwise(delta).causalOnly!, /not said to be affine/);
+  const found = bidirectionalRecurrence(
+    op,
+    { q: upload(q), k: upload(k), v: upload(v) },
+    {
+      ...{ group: null, boundaries: null },
+      everyToken: fromArray(device, new Int32Array(B * T).fill(1), [B, T], 'i32'),
+    },
+  );
+  const expected = bidirectionalReference(op as never, host, null, [B, T]);
+  expectClose('output', await found.readNumbers(), expected, tolerances.f64);
+  device.close();
 });
 
 test('stepwise ~> a step that returns another state, and inputs that do not fit together, are named', () => {

@@ -85,6 +85,7 @@ for (const [shape, times] of [
   [[1, 1], 1],
   [[2, 7, 3, 5], 4],
   [[70, 2, 33], 3],
+  [[9, 1], 67],
 ] as const) {
   test(`repeat-heads [${shape}] × ${times}`, async () => {
     await checkOp({

@@ -75,6 +75,12 @@ static inline void reduceItems(const T* dy, const T* a, T* partial, BroadcastSha
 template <typename T>
 static inline void repeat(const T* x, T* y, int64_t times, int64_t inner, int64_t begin, int64_t end) {
   for (int64_t row = begin; row < end; row++) {
+    if (inner == 1) {
+      T* target = y + row * times;
+      const Vec<T> value = Vec<T>::set(x[row]);
+      forRow<T>(times, [=](int64_t i, int count) { storeUpTo(value, target + i, count); });
+      continue;
+    }
     for (int64_t copy = 0; copy < times; copy++) {
       __builtin_memcpy(y + (row * times + copy) * inner, x + row * inner, sizeof(T) * inner);
     }
@@ -86,6 +92,10 @@ static inline void sumCopies(const T* dy, T* dx, int64_t times, int64_t inner, i
   for (int64_t row = begin; row < end; row++) {
     const T* source = dy + row * times * inner;
     T* target = dx + row * inner;
+    if (inner == 1) {
+      *target = sumOfRow<T>(times, [=](int64_t i, int count) { return loadUpTo(source + i, count); });
+      continue;
+    }
     forRow<T>(inner, [=](int64_t i, int count) {
       Vec<T> sum = loadUpTo(source + i, count);
       for (int64_t copy = 1; copy < times; copy++) sum = sum + loadUpTo(source + copy * inner + i, count);

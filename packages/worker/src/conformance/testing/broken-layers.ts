@@ -8,6 +8,7 @@ import {
   type GatedLinearInputs,
   gatedLinear,
   linear,
+  mul,
   type RecurrenceOp,
   reshape,
   runRecurrence,
@@ -125,6 +126,11 @@ export const brokenLayers: readonly BrokenLayer[] = [
       ['a step that is not affine', squashed, 'identity'],
       ['a step that mixes the rows of its state', deltaOnColumns, 'dense'],
       ['a step whose M mixes the numbers of a row', delta, 'diagonal'],
+  {
+    fault: 'it does not say that its output is not affine in its state',
+    layer: layerWith({ op: { ...decayed, forward: squaredOutput } }),
+    noticedBy: /what its transition claims/,
+  },
     ] as const
   ).map(([fault, definition, transition]) => ({
     fault: `${fault} claims to be ${transition}`,
@@ -138,6 +144,12 @@ function layerWith({ op = decayed, declare, mix = (y) => y, contextFor = (c) => 
   return defineLayer({
     name: 'broken',
     paper: 'https://arxiv.org/abs/2312.06635',
+/** Reads the square of what the state holds. */
+function squaredOutput(...call: Parameters<typeof decayed.forward>): ReturnType<typeof decayed.forward> {
+  const result = decayed.forward(...call);
+  return { ...result, output: mul({ a: result.output, b: result.output }) };
+}
+
     transition: 'scalar',
     config: {},
     create(_config, param) {
