@@ -4,6 +4,7 @@ import type { LayoutRule } from './source-files.js';
 const seams: Readonly<Record<string, string>> = {
   'packages/worker/src/layers': 'defineLayer',
   'packages/worker/src/sp': 'defineStrategy',
+  'packages/worker/src/attention-strategies': 'defineAttentionStrategy',
   'packages/coordinator/src/launchers': 'defineLauncher',
 };
 

@@ -64,7 +64,10 @@ test('layers lists what is installed', () => {
   assert.is(gla.transition, 'diagonal');
   assert.ok(gla.strategies.includes('all-scan'));
   assert.equal(gla.devices, ['cpu']);
-  assert.match(longscan('layers').stdout, /^gla +diagonal +all +cpu /m);
+  assert.equal(gla.attentionStrategies, []);
+  const rat = JSON.parse(stdout).find((layer: { name: string }) => layer.name === 'rat');
+  assert.equal(rat.attentionStrategies, ['head-all-to-all', 'kv-all-gather', 'ring-attention']);
+  assert.match(longscan('layers').stdout, /^gla +diagonal +all +causal, masked +cpu /m);
 });
 
 test('layers new writes a layer whose types resolve, and overwrites nothing', () => {
@@ -118,6 +121,7 @@ test('plan: mesh, slices, memory and modelled strategies, from shapes alone', ()
     'all-scan',
     'doubling-scan',
     'ring',
+    'two-level',
   ]);
   assert.is(plan.strategy, plan.modelled[0].strategy);
   assert.ok(plan.perRank.numParameters > 256 * 64);

@@ -2,7 +2,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import type { Layer } from '@longscan/worker';
 
 /** Seams of the worker that are looked up by name. */
-export type UnitFolder = 'layers' | 'sp';
+export type UnitFolder = 'layers' | 'sp' | 'attention-strategies';
 
 /** A name that may be looked for in a folder; anything else could be a path out of it. */
 const unitName = /^([a-z0-9-]+)\.js$/;

@@ -24,8 +24,12 @@ export type { MemoryStats, Native, OpTime } from './native.js';
 export { type AdamwOptions, type AdamwTensors, adamw } from './ops/adamw/index.js';
 export { add, axpy } from './ops/add/index.js';
 export {
+  type AttentionGradients,
   type AttentionInputs,
   type AttentionOptions,
+  type AttentionResult,
+  attendBlock,
+  attendBlockBackward,
   attention,
   type ChunkGrid,
   chunkEnds,
@@ -57,11 +61,11 @@ export {
 } from './ops/document-positions/index.js';
 export { embedding } from './ops/embedding/index.js';
 export { type FeatureMapKind, featureMap, numFeatures } from './ops/feature-map/index.js';
+export { flip } from './ops/flip/index.js';
 export {
   type BonusLinearInputs,
   type DecayKind,
   type GatedLinearInputs,
-export { flip } from './ops/flip/index.js';
   type GatedLinearOptions,
   gatedLinear,
 } from './ops/gated-linear/index.js';
@@ -110,11 +114,11 @@ export type {
   RecurrenceOp,
   SegmentSummary,
   TransitionKind,
+  UnorderedForm,
 } from './recurrence-op.js';
 export { restarting, type WithPositions } from './restarting.js';
 export { type Event, Stream } from './stream.js';
 export {
-  UnorderedForm,
   type DType,
   dtypeBytes,
   empty,

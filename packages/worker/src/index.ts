@@ -1,3 +1,11 @@
+export {
+  type AttentionCall,
+  type AttentionCost,
+  type AttentionLayout,
+  type AttentionStrategy,
+  defineAttentionStrategy,
+  type PlaceOnRanks,
+} from './attention-strategy.js';
 export { chainSeconds } from './chain.js';
 export {
   type ConvolutionOptions,
@@ -11,11 +19,14 @@ export {
   type LayerTransition,
   type ParameterDeclarer,
 } from './layer.js';
+export { hasAttention } from './model/has-attention.js';
+export { objectivesOf } from './model/objectives.js';
 export { type TraceSizes, traceModel } from './model/trace.js';
 export { type StepDefinition, stepwise } from './stepwise.js';
 export {
   type Direction,
   defineStrategy,
+  type FabricCost,
   type LinkCost,
   type PendingState,
   type ScanCost,

@@ -20,7 +20,9 @@ function planWith(uses: readonly string[]): Plan {
     padTokens: 24,
     sequencesPerRank: 1,
     strategy: 'all-scan',
+    attentionStrategy: 'kv-all-gather',
     blocks: 2,
+    ranksPerNode: 1,
     perRank: {
       numParameters: 1_234_567,
       parameterBytes: 4_938_268,
@@ -35,6 +37,7 @@ function planWith(uses: readonly string[]): Plan {
       { strategy: 'all-scan', seconds: 1.5e-3, bytesSentByRank: [8192, 8192] },
       { strategy: 'ring', seconds: 2e-3, bytesSentByRank: [8192, 0] },
     ],
+    modelledAttention: [],
     notes: ['something worth telling'],
   };
 }
@@ -43,7 +46,7 @@ test('a plan as people see it', () => {
   assert.equal(formatPlan(planWith(['gla', 'lightning', 'gla', 'lightning'])).split('\n'), [
     'job          tiny',
     'model        2 x (gla, lightning), width 64',
-    'ranks        sp 2 x dp 1 = 2',
+    'ranks        sp 2 x dp 1 = 2, 1 a node',
     'sequence     1024 tokens in 2 slices of 512',
     'each rank    1 sequences a step',
     'parameters   1.23M (4.7 MiB)',
@@ -59,6 +62,22 @@ test('a plan as people see it', () => {
     'ring                2.00 ms     8.0 KiB          0 B',
     '',
     'note: something worth telling',
+  ]);
+});
+
+test('strategies for softmax attention are shown where the model has some', () => {
+  const plan = {
+    ...planWith(['gla', 'softmax-attention']),
+    modelledAttention: [
+      { strategy: 'kv-all-gather', seconds: 1e-3, bytesSentByRank: [4096, 8192] },
+      { strategy: 'ring-attention', seconds: 3e-3, bytesSentByRank: [8192, 8192] },
+    ],
+  };
+  assert.equal(formatPlan(plan).split('\n').slice(16, 20), [
+    '',
+    'attention strategy  a step (modelled)  sent, most  sent, least',
+    'kv-all-gather                 1.00 ms     8.0 KiB      4.0 KiB  runs, counted above',
+    'ring-attention                3.00 ms     8.0 KiB      8.0 KiB',
   ]);
 });
 

@@ -1,4 +1,4 @@
-import type { Plan } from '@longscan/worker/protocol';
+import type { ModelledStrategy, Plan } from '@longscan/worker/protocol';
 import { formatBytes, formatCount, formatSeconds, formatTable } from '../format.js';
 
 /** A plan for people: what `longscan plan` prints. */
@@ -7,19 +7,22 @@ export function formatPlan(plan: Plan): string {
     formatTable([...shapeRows(plan), ...rankRows(plan)]),
     '',
     formatTable(strategyRows(plan), '<>>>'),
+    ...attentionTable(plan),
     ...plan.notes.map((note) => `\nnote: ${note}`),
   ].join('\n');
 }
 
-function shapeRows({ jobSpec, mesh, slices, sequencesPerRank, paddedLength }: Plan): string[][] {
+function shapeRows(plan: Plan): string[][] {
+  const { jobSpec, mesh, slices, sequencesPerRank, paddedLength, ranksPerNode } = plan;
   const [slice] = slices;
+  const nodes = ranksPerNode < mesh.sp ? `, ${ranksPerNode} a node` : '';
   return [
     ['job', jobSpec.job.name],
     [
       'model',
       `${describeLayers(jobSpec.model.layers.map((layer) => layer.use))}, width ${jobSpec.model.dModel}`,
     ],
-    ['ranks', `sp ${mesh.sp} x dp ${mesh.dp} = ${mesh.numRanks}`],
+    ['ranks', `sp ${mesh.sp} x dp ${mesh.dp} = ${mesh.numRanks}${nodes}`],
     ['sequence', `${paddedLength} tokens in ${slices.length} slices of ${slice?.length}`],
     ['each rank', `${sequencesPerRank} sequences a step`],
   ];
@@ -38,14 +41,34 @@ function rankRows({ perRank }: Plan): string[][] {
 }
 
 function strategyRows({ modelled, strategy, blocks }: Plan): string[][] {
-  const rows = modelled.map((row) => [
-    row.strategy,
-    formatSeconds(row.seconds),
-    formatBytes(Math.max(...row.bytesSentByRank)),
-    formatBytes(Math.min(...row.bytesSentByRank)),
-    row.strategy === strategy ? `runs, ${blocks} ${blocks === 1 ? 'block' : 'blocks'}` : '',
-  ]);
-  return [['strategy', 'a step (modelled)', 'sent, most', 'sent, least', ''], ...rows];
+  const note = `runs, ${blocks} ${blocks === 1 ? 'block' : 'blocks'}`;
+  return [
+    costHeader('strategy'),
+    ...modelled.map((row) => costRow(row, row.strategy === strategy ? note : '')),
+  ];
+}
+
+/** Nothing where no layer has softmax attention. */
+function attentionTable({ modelledAttention, attentionStrategy }: Plan): string[] {
+  if (modelledAttention.length === 0) return [];
+  const rows = modelledAttention.map((row) =>
+    costRow(row, row.strategy === attentionStrategy ? 'runs, counted above' : ''),
+  );
+  return ['', formatTable([costHeader('attention strategy'), ...rows], '<>>>')];
+}
+
+function costHeader(what: string): string[] {
+  return [what, 'a step (modelled)', 'sent, most', 'sent, least', ''];
+}
+
+function costRow({ strategy, seconds, bytesSentByRank }: ModelledStrategy, note: string): string[] {
+  return [
+    strategy,
+    formatSeconds(seconds),
+    formatBytes(Math.max(...bytesSentByRank)),
+    formatBytes(Math.min(...bytesSentByRank)),
+    note,
+  ];
 }
 
 /** `2 x (gla, lightning)` for a repeated pattern, the names otherwise. */

@@ -1,11 +1,15 @@
 import { traceModel } from '@longscan/worker';
-import { type JobSpec, LongscanError, type Plan } from '@longscan/worker/protocol';
+import type { JobSpec, Plan } from '@longscan/worker/protocol';
+import { planAttention } from './attention.js';
 import { checkCarry } from './check-carry.js';
 import { checkLayers } from './check-layers.js';
+import { checkObjective } from './check-objective.js';
 import { loopbackTcp } from './fabric.js';
 import { layOut } from './layout.js';
+import { withNodes } from './nodes.js';
 import { plan } from './plan.js';
-import { loadStrategies, type StrategyCost } from './strategies.js';
+import { loadAttentionStrategies, loadStrategies } from './strategies.js';
+import { strategiesFor } from './strategy-rules.js';
 
 /**
  * Plans a job: lays it out, traces its model with shapes alone, and has the installed strategies estimate their cost.
@@ -21,29 +25,27 @@ export async function planJob(
 ): Promise<Plan> {
   const layout = layOut(jobSpec);
   checkCarry(jobSpec, layout);
-  const trace = await traceModel(jobSpec, {
+  const { sp } = layout.mesh;
+  const sizes = {
     numSequences: layout.sequencesPerRank / jobSpec.data.accumulate,
-    sliceLength: layout.paddedLength / layout.mesh.sp,
-    numSlices: layout.mesh.sp,
+    sliceLength: layout.paddedLength / sp,
+    numSlices: sp,
     modules: layerModules,
-  });
+  };
+  const calls = await traceModel(jobSpec, sizes);
   const strategies = strategiesFor(jobSpec, await loadStrategies());
-  checkLayers(jobSpec, layout, trace, strategies);
-  return plan({ jobSpec, layout, trace, strategies, fabric: loopbackTcp });
-}
-
-/** In deterministic mode only strategies that hand a state on unit by unit. @throws LongscanError E-STRATEGY for another */
-function strategiesFor({ job, parallel }: JobSpec, installed: readonly StrategyCost[]): StrategyCost[] {
-  if (!job.deterministic) return [...installed];
-  const able = installed.filter(({ keepsUnits }) => keepsUnits);
-  const names = able.map(({ name }) => name);
-  if (parallel.sp === 1 || parallel.strategy === 'auto' || names.includes(parallel.strategy)) return able;
-  throw new LongscanError({
-    code: 'E-STRATEGY',
-    where: 'parallel.strategy',
-    found: `"${parallel.strategy}" in deterministic mode: it adds in an order that depends on the number of ranks`,
-    expected: 'a strategy that hands states on unit by unit',
-    fix: [...names.map((name) => `parallel.strategy = "${name}"`), 'job.deterministic = false'].join(', or '),
-    exitCode: 2,
-  });
+  checkObjective(jobSpec, calls);
+  checkLayers(jobSpec, layout, calls, strategies);
+  const fabric = withNodes(loopbackTcp, jobSpec);
+  const installed = await loadAttentionStrategies();
+  const attention = planAttention(jobSpec, layout, calls, installed, fabric);
+  // What softmax layers hold and multiply depends on how keys and values reach them.
+  const trace =
+    sp === 1 || calls.attentions.length === 0
+      ? calls
+      : await traceModel(jobSpec, {
+          ...sizes,
+          attention: installed.find(({ name }) => name === attention.strategy),
+        });
+  return plan({ jobSpec, layout, trace, strategies, attention, fabric });
 }

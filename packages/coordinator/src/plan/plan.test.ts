@@ -7,6 +7,7 @@ import {
 } from '@longscan/worker/protocol';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { AttentionPlan } from './attention.js';
 import type { Fabric } from './fabric.js';
 import { layOut } from './layout.js';
 import { plan } from './plan.js';
@@ -52,11 +53,13 @@ const trace: ModelTrace = {
   peakBytes: 30_000,
   flopsPerToken: 6000,
   recurrences: [
-    { layer: 0, stateBytes: 4096, transitionBytes: 128, kind: 'diagonal' },
-    { layer: 1, stateBytes: 8192, transitionBytes: 0, kind: 'scalar' },
+    { layer: 0, stateBytes: 4096, stateRows: 64, transitionBytes: 128, kind: 'diagonal' },
+    { layer: 1, stateBytes: 8192, stateRows: 64, transitionBytes: 0, kind: 'scalar' },
   ],
   halos: [],
-  gathers: [],
+  attentions: [],
+  sums: [],
+  fetches: [],
   layers: [
     { name: 'gla', sliceMultiple: 1 },
     { name: 'simple-gla', sliceMultiple: 1 },
@@ -79,9 +82,17 @@ const gather: StrategyCost = {
   }),
 };
 
-function planOf(sizes: Sizes, strategies: readonly StrategyCost[] = [gather, chain], model = trace) {
+function planOf(
+  sizes: Sizes,
+  strategies: readonly StrategyCost[] = [gather, chain],
+  model = trace,
+  given?: AttentionPlan,
+) {
   const jobSpec = jobOf(sizes);
-  return plan({ jobSpec, layout: layOut(jobSpec), trace: model, strategies, fabric });
+  const layout = layOut(jobSpec);
+  const nothing = { strategy: 'any', seconds: 0, bytesSentByRank: layout.slices.map(() => 0) };
+  const attention = given ?? { strategy: 'any', cost: nothing, modelled: [] };
+  return plan({ jobSpec, layout, trace: model, strategies, attention, fabric });
 }
 
 test('slices are contiguous, equally long and whole chunks', () => {
@@ -183,22 +194,22 @@ test('halos cost every strategy the same: bytes to the next rank and back, one h
   assert.equal(planOf({ sp: 1 }, [free], model).modelled[0]?.bytesSentByRank, [0]);
 });
 
-test('softmax attention costs every strategy the same: keys and values to later ranks, gradients back', () => {
-  const gathers = [
-    { layer: 0, sliceBytes: 1000, reachSlices: null },
-    { layer: 1, sliceBytes: 200, reachSlices: 0.5 },
-    { layer: 2, sliceBytes: 200, reachSlices: 1.5 },
-  ];
-  const model = { ...trace, recurrences: [], gathers };
+test('softmax attention costs every strategy the same, and is told apart', () => {
+  const model = { ...trace, recurrences: [] };
   const free: StrategyCost = { name: 'free', cost: () => ({ seconds: 0, bytesSentByRank: [] }) };
-  const [modelled] = planOf({ sp: 3 }, [free], model).modelled;
-  // Of layer 2 a rank fetches all of the slice before it and half of the one before that.
-  assert.equal(modelled?.bytesSentByRank, [2000 + 100 + 300, 2000 + 200 + 400, 2000 + 100 + 300]);
-  const received = 2000 + 100 + 300;
-  assert.ok(
-    Math.abs(modelled!.seconds - 2 * (3 * fabric.latencyS + received / fabric.bandwidthBytesPerS)) < 1e-12,
+  const rows = [
+    { strategy: 'near', seconds: 3e-3, bytesSentByRank: [10, 20, 30] },
+    { strategy: 'far', seconds: 4e-3, bytesSentByRank: [1, 1, 1] },
+  ];
+  const attention = { strategy: 'near', cost: rows[0]!, modelled: rows };
+  const found = planOf({ sp: 3 }, [free], model, attention);
+  assert.is(found.attentionStrategy, 'near');
+  assert.equal(found.modelledAttention, rows);
+  assert.equal(found.modelled, [{ ...rows[0], strategy: 'free' }]);
+  assert.is(
+    found.notes.at(-1),
+    'attention strategy near was chosen: modelled for test link at 3.00 ms a step against 4.00 ms of far',
   );
-  assert.equal(planOf({ sp: 1 }, [free], model).modelled[0]?.bytesSentByRank, [0]);
 });
 
 test('memory and arithmetic of one rank', () => {

@@ -1,9 +1,11 @@
 import type { JobSpec, ModelledStrategy, ModelTrace, Plan } from '@longscan/worker/protocol';
+import type { AttentionPlan } from './attention.js';
 import { canonicalSegments } from './canonical-units.js';
 import { ableStrategies } from './check-layers.js';
 import type { Fabric } from './fabric.js';
 import type { Layout } from './layout.js';
 import { bestBlocks, modelStrategies } from './model-time.js';
+import { nodeSize } from './nodes.js';
 import type { StrategyCost } from './strategies.js';
 
 /** Everything a plan is made of; the same inputs always make the same plan. */
@@ -13,6 +15,7 @@ export interface PlanInputs {
   /** Of the model on one rank with this layout. */
   readonly trace: ModelTrace;
   readonly strategies: readonly StrategyCost[];
+  readonly attention: AttentionPlan;
   readonly fabric: Fabric;
 }
 
@@ -21,11 +24,11 @@ const bytesPerF32 = 4;
 const numMoments = 2;
 
 /** Who does what, and what it will cost. Pure. */
-export function plan({ jobSpec, layout, trace, strategies, fabric }: PlanInputs): Plan {
+export function plan({ jobSpec, layout, trace, strategies, attention, fabric }: PlanInputs): Plan {
   const { sp } = layout.mesh;
   const able = ableStrategies(sp, trace, strategies);
   const units = (canonicalSegments(jobSpec) ?? sp) / sp;
-  const modelled = modelStrategies(sp, trace, able, fabric, units);
+  const modelled = modelStrategies(sp, trace, able, fabric, attention.cost, units);
   const strategy = chooseStrategy(jobSpec, modelled);
   const parameterBytes = trace.numParameters * bytesPerF32;
   const tokensPerRank = layout.sequencesPerRank * (layout.paddedLength / sp);
@@ -37,10 +40,12 @@ export function plan({ jobSpec, layout, trace, strategies, fabric }: PlanInputs)
     padTokens: layout.padTokens,
     sequencesPerRank: layout.sequencesPerRank,
     strategy,
+    attentionStrategy: attention.strategy,
     blocks:
       jobSpec.parallel.blocks === 'auto'
         ? bestBlocks(sp, trace.recurrences, fabric)
         : jobSpec.parallel.blocks,
+    ranksPerNode: nodeSize(jobSpec),
     perRank: {
       numParameters: trace.numParameters,
       parameterBytes,
@@ -52,10 +57,11 @@ export function plan({ jobSpec, layout, trace, strategies, fabric }: PlanInputs)
       flopsPerStep: trace.flopsPerToken * tokensPerRank,
     },
     modelled,
+    modelledAttention: [...attention.modelled],
     notes: [
       ...paddingNotes(layout),
       ...unitNotes(jobSpec, layout),
-      ...strategyNotes(jobSpec, strategy, modelled, fabric),
+      ...strategyNotes(jobSpec, modelled, attention.modelled, fabric),
     ],
   };
 }
@@ -93,14 +99,23 @@ function unitNotes(jobSpec: JobSpec, { paddedLength, mesh }: Layout): string[] {
 
 function strategyNotes(
   { parallel }: JobSpec,
-  strategy: string,
   modelled: readonly ModelledStrategy[],
+  modelledAttention: readonly ModelledStrategy[],
   fabric: Fabric,
 ): string[] {
   if (parallel.sp === 1) return ['one rank holds the whole sequence: no state crosses ranks'];
-  const [first, second] = modelled;
-  if (parallel.strategy !== 'auto' || first === undefined || second === undefined) return [];
+  return [
+    ...(parallel.strategy === 'auto' ? choiceNotes('strategy', modelled, fabric) : []),
+    ...(parallel.attentionStrategy === 'auto'
+      ? choiceNotes('attention strategy', modelledAttention, fabric)
+      : []),
+  ];
+}
+
+/** Why the first of them was chosen, if there was a choice. */
+function choiceNotes(what: string, [first, second]: readonly ModelledStrategy[], fabric: Fabric): string[] {
+  if (first === undefined || second === undefined) return [];
   const ms = (seconds: number) => `${(1e3 * seconds).toPrecision(3)} ms`;
   const against = `${ms(first.seconds)} a step against ${ms(second.seconds)} of ${second.strategy}`;
-  return [`strategy ${strategy} was chosen: modelled for ${fabric.name} at ${against}`];
+  return [`${what} ${first.strategy} was chosen: modelled for ${fabric.name} at ${against}`];
 }

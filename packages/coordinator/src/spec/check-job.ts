@@ -17,6 +17,7 @@ import { checkSupported } from './unsupported.js';
 export interface InstalledUnits {
   readonly layers: LayerRegister;
   readonly strategies: readonly string[];
+  readonly attentionStrategies: readonly string[];
   readonly launchers: readonly string[];
 }
 

@@ -16,6 +16,10 @@ export function checkValues(
   const { strategy } = job.parallel;
   const strategies = ['auto', ...installed.strategies];
   checkName('strategy', strategy, strategies, merged.placeOf(['parallel', 'strategy']), problems);
+  const { attentionStrategy } = job.parallel;
+  const place = merged.placeOf(['parallel', 'attentionStrategy']);
+  const forAttention = ['auto', ...installed.attentionStrategies];
+  checkName('attention strategy', attentionStrategy, forAttention, place, problems);
   const { launcher } = job.launch;
   checkName('launcher', launcher, installed.launchers, merged.placeOf(['launch', 'launcher']), problems);
   if (job.checkpoint.keep === 1) {
@@ -28,11 +32,11 @@ export function checkValues(
     });
   }
   checkDocuments(job.data, merged, problems);
+  checkObjectiveKeys({ job }, merged, problems);
   if (job.job.deterministic && job.parallel.zero > 0) {
     problems.add({
       code: 'E-CFG-VALUE',
       where: merged.placeOf(['parallel', 'zero']),
-  checkObjectiveKeys({ job }, merged, problems);
       found: `${job.parallel.zero} with job.deterministic = true`,
       expected: '0: sums over shards are added in an order that depends on the number of ranks',
       fix: 'parallel.zero = 0, or job.deterministic = false',
@@ -102,7 +106,7 @@ function checkTimeouts({ job, isSound }: SchemaChecked, merged: MergedJob, probl
 }
 
 /** Names of the contract that later versions install. */
-const laterUnits: ReadonlySet<string> = new Set(['doubling-scan', 'two-level', 'ssh', 'slurm', 'k8s']);
+const laterUnits: ReadonlySet<string> = new Set(['ssh', 'slurm', 'k8s']);
 
 /** `what` that a key names must be installed. */
 function checkName(

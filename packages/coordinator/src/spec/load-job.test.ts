@@ -122,13 +122,11 @@ test('what later versions will do is refused, never ignored', async () => {
     'model.precision': 'bf16',
     'data.format': 'parquet',
     'data.tokenizer': 'bpe.json',
-    'parallel.attentionStrategy': 'ring-attention',
     'optimizer.nonFinite': 'skip',
     'checkpoint.async': true,
     'launch.restarts': 1,
     'device.kind': 'cuda',
     'device.engine': 'nccl',
-    'parallel.strategy': 'two-level',
     'launch.launcher': 'slurm',
   };
   const lines = await errorsOf(

@@ -41,6 +41,7 @@ function fromScript(value: JobInput): JobDocument {
 function installedUnits(): InstalledUnits {
   return {
     strategies: listUnits('sp'),
+    attentionStrategies: listUnits('attention-strategies'),
     launchers: listLaunchers(),
     layers: { names: listUnits('layers'), load: importLayer },
   };

@@ -8,6 +8,7 @@ import { readDocument } from './read-document.js';
 /** Layers and strategies for tests of job files, so that messages do not change with every layer added. */
 export const installedForTest: InstalledUnits = {
   strategies: ['all-gather', 'all-scan', 'ring'],
+  attentionStrategies: ['head-all-to-all', 'kv-all-gather', 'ring-attention'],
   launchers: ['local'],
   layers: {
     names: ['gla', 'lightning', 'linear-attention'],

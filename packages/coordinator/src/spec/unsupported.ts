@@ -14,7 +14,6 @@ const limits: readonly Limit[] = [
   { key: 'model.precision', feature: 'bf16', values: ['f32'] },
   { key: 'data.format', feature: 'this format', values: ['bytes', 'text', 'jsonl'] },
   { key: 'data.tokenizer', feature: 'tokenisation', values: [null] },
-  { key: 'parallel.attentionStrategy', feature: 'softmax attention', values: ['auto'] },
   { key: 'parallel.zero', feature: 'sharding of more than optimizer state', values: [0, 1] },
   { key: 'optimizer.nonFinite', feature: 'going on after a loss that is not finite', values: ['stop'] },
   { key: 'checkpoint.async', feature: 'saving in the background', values: [false] },

@@ -56,7 +56,9 @@ export function fakePlan({ numRanks, steps, launch = {} }: Omit<FakeJob, 'runDir
     padTokens: 0,
     sequencesPerRank: 1,
     strategy: 'ring',
+    attentionStrategy: 'kv-all-gather',
     blocks: 1,
+    ranksPerNode: numRanks,
     perRank: {
       numParameters: 0,
       parameterBytes: 0,
@@ -68,6 +70,7 @@ export function fakePlan({ numRanks, steps, launch = {} }: Omit<FakeJob, 'runDir
       flopsPerStep: 0,
     },
     modelled: [],
+    modelledAttention: [],
     notes: [],
   };
 }

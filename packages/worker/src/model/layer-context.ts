@@ -19,7 +19,7 @@ import { withHalo } from '../sequence/halo.js';
 import { positionsOf, sliceStart } from '../sequence/positions.js';
 import { live, type Received } from '../sequence/received.js';
 import { recurrence } from '../sequence/recurrence.js';
-import type { SequenceGroup } from '../sequence/sequence-group.js';
+import type { ModelGroup, SequenceGroup } from '../sequence/sequence-group.js';
 import { attentionByUnit } from '../sequence/unit-attention.js';
 import { shareAlone } from './shared-values.js';
 import { type RunWithHalo, shortRange } from './short-range.js';
@@ -38,7 +38,7 @@ export interface ContextSource {
  * slices hold of the document that is open where this slice begins.
  */
 export function sliceContexts(
-  group: SequenceGroup | null,
+  group: ModelGroup | null,
   resets: Tensor | null,
   before: Tensor | null = null,
 ): ContextSource {

@@ -1,16 +1,16 @@
-import {
-  crossEntropy,
-  empty,
-  openShapeDevice,
-  type RecurrenceInputs,
-  type RecurrenceOp,
-  transitionWireElements,
-  zeros,
-} from '@longscan/kernels';
+import { crossEntropy, empty, openShapeDevice, zeros } from '@longscan/kernels';
+import type { AttentionStrategy } from '../attention-strategy.js';
 import type { LayerContext } from '../layer.js';
 import { shardOfRank } from '../optim/shard.js';
 import type { JobSpec } from '../protocol/job-spec.js';
-import type { GatherTrace, HaloTrace, ModelTrace, RecurrenceTrace } from '../protocol/plan.js';
+import type {
+  AttentionTrace,
+  FetchTrace,
+  HaloTrace,
+  ModelTrace,
+  RecurrenceTrace,
+  SumTrace,
+} from '../protocol/plan.js';
 import { refuseCarry } from '../sequence/carry.js';
 import { live, type Received } from '../sequence/received.js';
 import { recurrence } from '../sequence/recurrence.js';
@@ -18,8 +18,9 @@ import { type ContextSource, sliceContexts } from './layer-context.js';
 import { type LoadedLayer, loadLayers } from './load-layers.js';
 import { createModel, parameterSpecs } from './model.js';
 import { Parameters } from './parameters.js';
-import { shortRange } from './short-range.js';
 import { tracingAttention } from './trace-attention.js';
+import { hasBoundaries, tracingBothDirections } from './trace-bidirectional.js';
+import { type Traffic, tracingShortRange, wireBytes } from './trace-traffic.js';
 
 /** Sizes of what one rank computes in one step. */
 export interface TraceSizes {
@@ -29,6 +30,8 @@ export interface TraceSizes {
   readonly sliceLength: number;
   /** Slices of a sequence; the last one's is traced. Default 1. */
   readonly numSlices?: number;
+  /** How keys and values cross slices; default: not at all, so only the calls of attention are known, not their cost. */
+  readonly attention?: AttentionStrategy | null;
   /** Bundled module of each layer file outside the packages. */
   readonly modules?: Readonly<Record<string, string>>;
 }
@@ -45,7 +48,7 @@ export async function traceModel(spec: JobSpec, sizes: TraceSizes): Promise<Mode
 function traceLayers(
   { model: spec, data, parallel }: JobSpec,
   layers: readonly LoadedLayer[],
-  { numSequences: B, sliceLength: T, numSlices = 1 }: TraceSizes,
+  { numSequences: B, sliceLength: T, numSlices = 1, attention: strategy = null }: TraceSizes,
 ): ModelTrace {
   const device = openShapeDevice();
   const numShards = shardOfRank(parallel, 0).count;
@@ -55,12 +58,24 @@ function traceLayers(
   const atRest = device.memory({ resetPeak: true }).inUseBytes;
   const recurrences: RecurrenceTrace[] = [];
   const halos: HaloTrace[] = [];
-  const gathers: GatherTrace[] = [];
+  const attentions: AttentionTrace[] = [];
+  const sums: SumTrace[] = [];
+  const fetches: FetchTrace[] = [];
+  const refusals = new Map<number, string>();
+  const traffic = { packing: data.packing, recurrences, halos };
+  const bothDirections =
+    spec.objective === 'masked'
+      ? tracingBothDirections({
+          ...{ device, shape: [B, T], numSlices, traffic, sums, fetches, refusals },
+          hasBoundaries: hasBoundaries(data, numSlices * T),
+        })
+      : null;
   const contexts: ContextSource = {
     tensors: [],
     forLayer: (layer: number, received = live) => ({
-      ...tracingContext(layer, received, { packing: data.packing, recurrences, halos }),
-      ...tracingAttention(device, { layer, numSlices, sliceLength: T, received }, gathers),
+      ...tracingContext(layer, received, traffic),
+      ...tracingAttention(device, { layer, numSlices, sliceLength: T, strategy, received }, attentions),
+      ...bothDirections?.(layer, received),
       ...(data.carry && {
         attention: () => {
           throw refuseCarry(layer);
@@ -86,44 +101,27 @@ function traceLayers(
     flopsPerToken: device.flops / (B * T),
     recurrences,
     halos,
-    gathers,
-    layers: layers.map(({ layer, config }) => ({
+    attentions,
+    sums,
+    fetches,
+    layers: layers.map(({ layer, config }, index) => ({
       name: layer.name,
       sliceMultiple: layer.sliceMultiple?.(config) ?? 1,
+      ...(refusals.has(index) && { causalOnly: refusals.get(index)! }),
     })),
   };
 }
 
-/** What a model would send, in the order of its calls. */
-interface Traffic {
-  /** Documents are packed. */
-  readonly packing: boolean;
-  readonly recurrences: RecurrenceTrace[];
-  readonly halos: HaloTrace[];
-}
-
 /** Runs a layer as on a single rank and notes what it would send; a second run in the backward pass sends nothing. */
-function tracingContext(
-  layer: number,
-  { isReplay }: Received,
-  { packing, recurrences, halos }: Traffic,
-): LayerContext {
+function tracingContext(layer: number, received: Received, traffic: Traffic): LayerContext {
+  const { isReplay } = received;
+  const { packing, recurrences } = traffic;
   return {
     ...sliceContexts(null, null).forLayer(layer),
-    ...shortRange((x, numRows, op) => {
-      if (!isReplay && numRows > 0) halos.push({ layer, bytes: 4 * x.dim(0) * numRows * x.dim(2) });
-      return op({ x, halo: null });
-    }, null),
+    ...tracingShortRange(layer, received, traffic),
     recurrence(op, inputs, meanwhile) {
       if (!isReplay) recurrences.push({ layer, kind: op.transition, ...wireBytes(op, inputs, packing) });
       return recurrence(op, inputs, { group: null, resets: null, meanwhile });
     },
   };
-}
-
-/** A state, and M with a reset bit for each sequence where documents are packed. */
-function wireBytes<I extends RecurrenceInputs>(op: RecurrenceOp<I>, inputs: I, packing: boolean) {
-  const [B, H, R, N] = op.stateShape(inputs) as [number, number, number, number];
-  const transitionBytes = 4 * B * (H * transitionWireElements(op.transition, N) + Number(packing));
-  return { stateBytes: 4 * B * H * R * N, transitionBytes };
 }

@@ -49,7 +49,8 @@ export {
 } from './messages.js';
 export { isStepRow, type MetricsRow, type PerRankStep, type StepRow, type ValidationRow } from './metrics.js';
 export {
-  type GatherTrace,
+  type AttentionTrace,
+  type FetchTrace,
   type HaloTrace,
   type LayerTrace,
   type Mesh,
@@ -60,4 +61,5 @@ export {
   type RankCost,
   type RecurrenceTrace,
   type Slice,
+  type SumTrace,
 } from './plan.js';

@@ -125,6 +125,8 @@ export const parallelSection = z.strictObject({
   blocks: z.union([count.max(4096), z.literal('auto')]).default('auto'),
   /** The same for softmax layers. */
   attentionStrategy: z.string().min(1).default('auto'),
+  /** Neighbouring ranks that share a node and its fast links; `auto`: what the launcher makes of it. */
+  ranksPerNode: z.union([count.max(65_536), z.literal('auto')]).default('auto'),
   /** ZeRO stage: what is sharded over dp x sp. */
   zero: z.int().min(0).max(3).default(0),
 });
@@ -229,5 +231,7 @@ export const resumableKeys: readonly string[] = [
   'parallel.sp',
   'parallel.dp',
   'parallel.strategy',
+  'parallel.attentionStrategy',
+  'parallel.ranksPerNode',
   'parallel.zero',
 ];

@@ -1,5 +1,6 @@
 import type { TransitionKind } from '@longscan/kernels';
 import { z } from 'zod';
+import type { AttentionCall } from '../attention-strategy.js';
 import { jobSpecSchema } from './job-spec.js';
 
 const count = z.int().min(0);
@@ -10,6 +11,8 @@ export interface RecurrenceTrace {
   readonly layer: number;
   /** Bytes of E as sent (f32, all parts), for the sequences of one rank. */
   readonly stateBytes: number;
+  /** Rows of E, between which it may be cut. */
+  readonly stateRows: number;
   /** Bytes of M as sent, none when it is known from the length, and of reset bits where documents are packed. */
   readonly transitionBytes: number;
   /** Class of M. */
@@ -24,13 +27,27 @@ export interface HaloTrace {
   readonly bytes: number;
 }
 
-/** Keys and values that one call of softmax attention fetches from earlier ranks, as the trace saw it. */
-export interface GatherTrace {
+/** One call of softmax attention, as the trace saw it. */
+export interface AttentionTrace extends AttentionCall {
+  /** Index of the layer, counted from the embedding. */
+  readonly layer: number;
+}
+
+/** A state that is summed over all ranks of a sequence, and its gradient after it, as the trace saw it. */
+export interface SumTrace {
+  /** Index of the layer, counted from the embedding. */
+  readonly layer: number;
+  /** Bytes of the state, for the sequences of one rank. */
+  readonly bytes: number;
+}
+
+/** Keys and values that one call of attention to both sides fetches from other ranks, as the trace saw it. */
+export interface FetchTrace {
   /** Index of the layer, counted from the embedding. */
   readonly layer: number;
   /** Bytes of one rank's keys and values as sent, for the sequences of one rank. */
   readonly sliceBytes: number;
-  /** How far back a rank looks from the start of its slice, in slices; null: to the start of the sequence. */
+  /** How far a rank looks from the ends of its slice, in slices; null: over the whole sequence. */
   readonly reachSlices: number | null;
 }
 
@@ -39,6 +56,8 @@ export interface LayerTrace {
   readonly name: string;
   /** Slices must be multiples of this many tokens. */
   readonly sliceMultiple: number;
+  /** Under the masked objective, why it cannot read in both directions; left out: it can. */
+  readonly causalOnly?: string;
 }
 
 /** What a model needs on one rank, read from a trace of the layers' own code with shape-only tensors. */
@@ -46,15 +65,15 @@ export interface ModelTrace {
   readonly numParameters: number;
   /** Bytes that the forward pass keeps for the backward pass. */
   readonly activationBytes: number;
-  /** Under the masked objective, why it cannot read in both directions; left out: it can. */
-  readonly causalOnly?: string;
   /** Highest sum of all tensors alive at once, parameters, gradients and optimizer state included. */
   readonly peakBytes: number;
   /** Floating-point operations per token, forward and backward. */
   readonly flopsPerToken: number;
   readonly recurrences: readonly RecurrenceTrace[];
   readonly halos: readonly HaloTrace[];
-  readonly gathers: readonly GatherTrace[];
+  readonly sums: readonly SumTrace[];
+  readonly fetches: readonly FetchTrace[];
+  readonly attentions: readonly AttentionTrace[];
   /** By layer, counted from the embedding. */
   readonly layers: readonly LayerTrace[];
 }
@@ -109,11 +128,17 @@ export const planSchema = z.strictObject({
   sequencesPerRank: z.int().min(1),
   /** The strategy that will run; never `auto`. */
   strategy: z.string(),
+  /** The strategy for softmax layers that will run; never `auto`. */
+  attentionStrategy: z.string(),
   /** Blocks of the free axis for all-scan. */
   blocks: z.int().min(1),
+  /** Neighbouring ranks that share a node, at most sp. */
+  ranksPerNode: z.int().min(1),
   perRank: rankCostSchema,
   /** Fastest first. */
   modelled: z.array(modelledStrategySchema),
+  /** The same of strategies for softmax layers, all calls of a step; `modelled` has those of the one that will run in it. */
+  modelledAttention: z.array(modelledStrategySchema),
   /** Things worth telling the user, one sentence each. */
   notes: z.array(z.string()),
 });

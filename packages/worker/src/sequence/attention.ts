@@ -1,8 +1,7 @@
-import { attention, chunkEnds, LongscanError, type Tensor } from '@longscan/kernels';
-import { type GatherGroup, gatherEarlier } from './gather-earlier.js';
-import { sliceStart } from './positions.js';
+import { attention, chunkEnds, type Tensor } from '@longscan/kernels';
+import type { AttentionStrategy } from '../attention-strategy.js';
 import type { Received } from './received.js';
-import type { SliceRange } from './sequence-group.js';
+import type { SliceGroup } from './sequence-group.js';
 
 /** Queries, keys and values of the tokens at hand. */
 export interface SequenceAttentionInputs {
@@ -26,56 +25,37 @@ export interface SequenceAttentionOptions {
 /** Where the tokens at hand stand. */
 export interface AttentionPlace {
   /** Null: this rank holds the whole sequence. */
-  readonly group: GatherGroup | null;
+  readonly group: (SliceGroup & { readonly attention: AttentionStrategy }) | null;
   /** i32 [B, T] within the document; null: every sequence is one document. */
   readonly positions: Tensor | null;
   readonly received?: Received;
 }
 
 /**
- * Causal softmax attention over a sequence whose slices lie on the ranks of `group` (strategy kv-all-gather, after
- * LASP-2H, https://arxiv.org/abs/2502.07563): each rank fetches the keys and values that its queries can see and attends
- * alone. Output [B, T, H, V]. With `chunk`, slices are whole chunks and one key per chunk travels.
- * @throws LongscanError E-SHAPE if a slice begins inside a chunk
+ * Causal softmax attention over a sequence whose slices lie on the ranks of `group`, by that group's strategy. Output
+ * [B, T, H, V]. With `chunk`, slices are whole chunks and one key per chunk travels.
+ * @throws LongscanError E-SHAPE if a slice begins inside a chunk, E-STRATEGY if the strategy cannot divide the heads
  */
 export function sequenceAttention(
-  { q, k, v }: SequenceAttentionInputs,
-  { scale, window, chunk }: SequenceAttentionOptions,
-  { group, positions, received }: AttentionPlace,
+  inputs: SequenceAttentionInputs,
+  options: SequenceAttentionOptions,
+  { group, ...place }: AttentionPlace,
 ): Tensor {
-  const start = sliceStart(group);
-  const common = { positions, ...(scale !== undefined && { scale }) };
-  const gather = (reach: number, slices: readonly SliceRange[], ...tensors: Tensor[]) => {
-    if (group === null) return tensors;
-    const pending = tensors.map((tensor) =>
-      gatherEarlier(tensor, { group, slices, reach, ...(received && { received }) }),
-    );
-    return pending.map((one) => one.wait());
-  };
-  if (chunk !== undefined) {
-    const grid = { chunk, tokenOffset: start, positions };
-    const slices = (group?.slices ?? []).map((slice) => chunksOf(slice, chunk));
-    const [ends, values] = gather(Infinity, slices, chunkEnds(k, grid), chunkEnds(v, grid));
-    return attention({ q, k: ends!, v: values!, kSelf: k, vSelf: v }, { ...common, chunk, keyOffset: start });
-  }
-  const reach = window === undefined ? Infinity : window - 1;
-  const [keys, values] = gather(reach, group?.slices ?? [], k, v);
-  const keyOffset = keys!.dim(1) - k.dim(1);
-  const limit = window !== undefined && { window };
-  return attention({ q, k: keys!, v: values!, kSelf: null, vSelf: null }, { ...common, ...limit, keyOffset });
+  return group === null
+    ? attendAlone(inputs, options, place.positions)
+    : group.attention.attend(inputs, options, { ...place, group });
 }
 
-/** A slice in chunks; its last one may be cut short by the end of the sequence. */
-function chunksOf({ start, length }: SliceRange, chunk: number): SliceRange {
-  if (start % chunk !== 0) {
-    throw new LongscanError({
-      code: 'E-SHAPE',
-      where: 'attention over chunks',
-      found: `a slice that begins at token ${start}`,
-      expected: `a multiple of the chunk, ${chunk}`,
-      fix: `model.chunk = ${chunk}`,
-      exitCode: 2,
-    });
+/** The same where all tokens of the sequence are at hand. */
+export function attendAlone(
+  { q, k, v }: SequenceAttentionInputs,
+  { scale, window, chunk }: SequenceAttentionOptions,
+  positions: Tensor | null,
+): Tensor {
+  if (chunk === undefined) {
+    return attention({ q, k, v, kSelf: null, vSelf: null }, { scale, window, positions });
   }
-  return { start: start / chunk, length: Math.ceil(length / chunk) };
+  const grid = { chunk, tokenOffset: 0, positions };
+  const ends = { k: chunkEnds(k, grid), v: chunkEnds(v, grid) };
+  return attention({ q, ...ends, kSelf: k, vSelf: v }, { scale, chunk, positions });
 }

@@ -1,5 +1,5 @@
 import { documentPositions, LongscanError, type Tensor } from '@longscan/kernels';
-import type { GatherGroup } from './gather-earlier.js';
+import type { SliceGroup } from './sequence-group.js';
 
 /** Where documents start, as one rank sees it. */
 export interface Documents {
@@ -13,7 +13,7 @@ export interface Documents {
 }
 
 /** First token of this rank's slice, counted from the beginning of the sequence. */
-export function sliceStart(group: GatherGroup | null): number {
+export function sliceStart(group: SliceGroup | null): number {
   return group?.slices[group.communicator.rank]?.start ?? 0;
 }
 
@@ -21,7 +21,7 @@ export function sliceStart(group: GatherGroup | null): number {
  * i32 [B, T] for the tokens of x [B, T, …]: how many tokens of its document stand before each.
  * @throws LongscanError E-STRATEGY if documents are packed over ranks and nobody said how far back they began
  */
-export function positionsOf(x: Tensor, group: GatherGroup | null, { resets, before }: Documents): Tensor {
+export function positionsOf(x: Tensor, group: SliceGroup | null, { resets, before }: Documents): Tensor {
   const start = sliceStart(group);
   if (resets !== null && before === null && start > 0) {
     throw new LongscanError({

@@ -1,4 +1,5 @@
 import type { Communicator } from '@longscan/kernels';
+import type { AttentionStrategy } from '../attention-strategy.js';
 import type { Strategy, StrategyOptions } from '../strategy.js';
 
 /** A contiguous run of tokens of a sequence, counted from its first one. */
@@ -7,13 +8,23 @@ export interface SliceRange {
   readonly length: number;
 }
 
-/** The ranks that hold the slices of one sequence, and how states cross them. */
-export interface SequenceGroup {
+/** The ranks that hold the slices of one sequence. */
+export interface SliceGroup {
+  readonly communicator: Pick<Communicator, 'rank' | 'stream' | 'exchange'>;
+  /** Of every rank, in rank order: one follows the other. */
+  readonly slices: readonly SliceRange[];
+}
+
+/** And how states cross them. */
+export interface SequenceGroup extends SliceGroup {
   readonly communicator: Communicator;
   readonly strategy: Strategy;
   readonly options: StrategyOptions;
-  /** Of every rank, in rank order: one follows the other. */
-  readonly slices: readonly SliceRange[];
+}
+
+/** And how keys and values do. */
+export interface ModelGroup extends SequenceGroup {
+  readonly attention: AttentionStrategy;
 }
 
 /** Slices of these lengths, one after the other. */

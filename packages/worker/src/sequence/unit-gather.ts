@@ -1,12 +1,11 @@
 import { copy, empty, type Tensor, type TokenUnits } from '@longscan/kernels';
-import type { GatherGroup } from './gather-earlier.js';
 import type { Received } from './received.js';
-import type { SliceRange } from './sequence-group.js';
+import type { SliceGroup, SliceRange } from './sequence-group.js';
 
 export interface UnitGatherOptions {
   readonly units: TokenUnits;
   /** Null: this rank holds the whole sequence. */
-  readonly group: Pick<GatherGroup, 'communicator'> | null;
+  readonly group: Pick<SliceGroup, 'communicator'> | null;
   /** Rows of each rank, in rank order: its tokens, or its chunks. */
   readonly slices: readonly SliceRange[];
   /** Rows before its own that a unit wants; Infinity: all. */

@@ -7,7 +7,7 @@ import {
   TokenUnits,
 } from '@longscan/kernels';
 import { defineLayer, type Layer } from '../layer.js';
-import { loadStrategy } from '../load-strategy.js';
+import { loadAttentionStrategy, loadStrategy } from '../load-strategy.js';
 import { type LoadedLayer, loadLayers } from '../model/load-layers.js';
 import { createModel, parameterSpecs } from '../model/model.js';
 import { Parameters } from '../model/parameters.js';
@@ -16,6 +16,7 @@ import { shardOfRank } from '../optim/shard.js';
 import type { JobSpec } from '../protocol/job-spec.js';
 import { Carry } from '../sequence/carry.js';
 import { slicesOf } from '../sequence/sequence-group.js';
+import { usualNode } from '../conformance/rank-set.js';
 import { numExtra, type Training } from '../training/train-step.js';
 
 /** A layer that looks back over a short convolution and a token shift, so that halos are there too. */
@@ -34,6 +35,8 @@ export interface TrainingRanksOptions {
   /** Tokens of each rank's slice. */
   readonly lengths: readonly number[];
   readonly strategy: string;
+  /** Default: `kv-all-gather`. */
+  readonly attention?: string;
   readonly dtype?: DType;
   /** Replicas; default 1. */
   readonly dp?: number;
@@ -55,6 +58,7 @@ export async function openTrainingRanks(spec: JobSpec, options: TrainingRanksOpt
     { layer: lookingBack, config: {}, file: null },
   ];
   const strategy = await loadStrategy(options.strategy);
+  const attention = await loadAttentionStrategy(options.attention ?? 'kv-all-gather');
   const devices = Array.from({ length: dp * sp }, () =>
     openCpuDevice({ poison: true, threads, fixedPartition: segments !== undefined }),
   );
@@ -77,7 +81,7 @@ export async function openTrainingRanks(spec: JobSpec, options: TrainingRanksOpt
       model: createModel(spec.model, layers, parameters),
       optimizer: new Optimizer(parameters, spec.optimizer, shard),
       mesh: { sp: communicator, world: world[rank] ?? null, close() {} },
-      sequence: communicator && { communicator, strategy, options: { blocks: 3 }, slices },
+      sequence: communicator && { communicator, strategy, options: { blocks: 3, ranksPerNode: usualNode(sp) }, slices, attention },
       carry: spec.data.carry ? new Carry(device, communicator) : null,
     };
   });

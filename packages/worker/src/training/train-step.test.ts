@@ -3,7 +3,7 @@ import { randomSource } from '@longscan/kernels/testing';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Batch } from '../data/index.js';
-import { loadStrategy } from '../load-strategy.js';
+import { loadAttentionStrategy, loadStrategy } from '../load-strategy.js';
 import { loadLayers } from '../model/load-layers.js';
 import { createModel, parameterSpecs } from '../model/model.js';
 import { Parameters } from '../model/parameters.js';
@@ -41,6 +41,7 @@ async function openRanks(
 ): Promise<Training[]> {
   const layers = await loadLayers(spec.model);
   const strategy = await loadStrategy(strategyName);
+  const attention = await loadAttentionStrategy('kv-all-gather');
   const devices = Array.from({ length: sp * dp }, () => openCpuDevice());
   const world = devices.length > 1 ? createInProcessGroup(devices, { axis: 'world' }) : null;
   const rows = Array.from({ length: dp }, (_, row) => devices.slice(row * sp, (row + 1) * sp));
@@ -57,7 +58,7 @@ async function openRanks(
       optimizer: new Optimizer(parameters, spec.optimizer),
       mesh: { sp: communicator, world: world?.[rank] ?? null, close() {} },
       carry: null,
-      sequence: communicator && { communicator, strategy, options: { blocks: 3 }, slices },
+      sequence: communicator && { communicator, strategy, options: { blocks: 3 }, slices, attention },
     };
   });
 }

@@ -12,12 +12,12 @@ import {
 import type { Batch } from '../data/index.js';
 import type { RankMesh } from '../mesh.js';
 import { bidirectionalContexts } from '../model/bidirectional-contexts.js';
-import { carryingContexts, type ContextSource, sliceContexts } from '../model/layer-context.js';
+import { type ContextSource, carryingContexts, sliceContexts } from '../model/layer-context.js';
 import type { Model } from '../model/model.js';
 import type { Parameters } from '../model/parameters.js';
 import type { Optimizer } from '../optim/optimizer.js';
 import type { Carry } from '../sequence/carry.js';
-import type { SequenceGroup } from '../sequence/sequence-group.js';
+import type { ModelGroup } from '../sequence/sequence-group.js';
 import { gatherParameters, reduceGradients, squaredNorm, sumOverRanks } from './over-ranks.js';
 import { SequenceSums, sequencesOf, validateSequences } from './sequence-sums.js';
 
@@ -53,7 +53,7 @@ export interface Training {
   readonly optimizer: Optimizer;
   readonly mesh: RankMesh;
   /** Null: this rank holds whole sequences. */
-  readonly sequence: SequenceGroup | null;
+  readonly sequence: ModelGroup | null;
   /** Memory that goes from each step to the next; null: every sequence begins anew. */
   readonly carry: Carry | null;
 }
@@ -136,12 +136,14 @@ function contextsOf(
   carry: Carry | null,
   upload: (values: Int32Array) => Tensor,
 ): ContextSource {
-  const { numSequences, sliceLength, openTokens, ends = null } = batch;
+  const { numSequences, sliceLength, openTokens, ends = null, laterTokens = null } = batch;
   const resets = batch.resets && upload(batch.resets);
-  const before = openTokens && fromArray(device, openTokens, [numSequences], 'i32');
+  const ofSequences = (values: Int32Array) => fromArray(device, values, [numSequences], 'i32');
+  const before = openTokens && ofSequences(openTokens);
   if (model.objective === 'masked') {
     const shape = [numSequences, sliceLength] as const;
-    return bidirectionalContexts({ device, shape, group, resets, ends: ends && upload(ends), before });
+    const behind = { ends: ends && upload(ends), after: laterTokens && ofSequences(laterTokens) };
+    return bidirectionalContexts({ device, shape, group, resets, before, ...behind });
   }
   return carry === null
     ? sliceContexts(group, resets, before)

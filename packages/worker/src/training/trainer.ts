@@ -2,7 +2,7 @@ import { gemmInfo, LongscanError, openCpuDevice, TokenUnits } from '@longscan/ke
 import { saveCheckpoint } from '../checkpoint/index.js';
 import { enterPhase, enterStep } from '../control/progress.js';
 import { bigramEntropy, DataLoader } from '../data/index.js';
-import { loadStrategy } from '../load-strategy.js';
+import { loadAttentionStrategy, loadStrategy } from '../load-strategy.js';
 import { connectMesh } from '../mesh.js';
 import { loadLayers } from '../model/load-layers.js';
 import { createModel, parameterSpecs } from '../model/model.js';
@@ -64,6 +64,7 @@ class Trainer {
     const { jobSpec } = plan;
     const layers = await loadLayers(jobSpec.model, context.assignment.layerModules);
     const strategy = await loadStrategy(plan.strategy);
+    const attention = await loadAttentionStrategy(plan.attentionStrategy);
     const data = new DataLoader(plan, context.env.rank);
     const device = openCpuDevice({
       threads: context.env.numThreads,
@@ -83,8 +84,9 @@ class Trainer {
     const sequence = mesh.sp && {
       communicator: mesh.sp,
       strategy,
-      options: { blocks: plan.blocks },
+      options: { blocks: plan.blocks, ranksPerNode: plan.ranksPerNode },
       slices: plan.slices,
+      attention,
     };
     const carry = jobSpec.data.carry ? new Carry(device, mesh.sp) : null;
     const trainer = new Trainer(

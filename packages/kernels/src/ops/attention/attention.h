@@ -19,6 +19,7 @@ struct Attention {
   int64_t window;            // keys that a query sees at most, its own included; 0: all
   int64_t chunk;             // > 0: key j stands for the end of a chunk of so many tokens
   const int32_t* positions;  // [B, T] within the document, or null: the index itself
+  const int32_t* after;      // [B, T], tokens of the document after the query's that it sees too; null: none
   const Real* q;             // [B, T, H, K]
   const Real* k;             // [B, S, G, K]
   const Real* v;             // [B, S, G, V]
@@ -29,14 +30,16 @@ struct Attention {
 template <typename Real>
 struct AttentionForward {
   Attention<Real> call;
-  Real* o;    // [B, T, H, V]
-  Real* lse;  // [B, T, H], log of the sum of exponentials
+  bool accumulate;  // o and lse hold the result over other keys: these are added to the same softmax
+  Real* o;          // [B, T, H, V]
+  Real* lse;        // [B, T, H], log of the sum of exponentials
 };
 
 template <typename Real>
 struct AttentionBackward {
   Attention<Real> call;
-  const Real* o;
+  bool accumulate;  // gradients are added to what is there
+  const Real* o;    // over all keys, of which the call may have some
   const Real* lse;
   const Real* dO;  // [B, T, H, V]
   Real* dq;        // [B, T, H, K]

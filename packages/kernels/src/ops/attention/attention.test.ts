@@ -1,9 +1,18 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { openCpuDevice } from '../../device.js';
-import { fromArray, type Tensor } from '../../tensor.js';
+import { reshape, splitLast } from '../../index.js';
+import { fromArray, type Tensor, zeros } from '../../tensor.js';
 import { checkOp, randomNormal } from '../../testing/index.js';
-import { attention, chunkEnds } from './index.js';
+import {
+  type AttentionInputs,
+  type AttentionOptions,
+  type AttentionResult,
+  attendBlock,
+  attendBlockBackward,
+  attention,
+  chunkEnds,
+} from './index.js';
 import { attentionReference } from './reference.js';
 
 interface Case {
@@ -20,6 +29,9 @@ interface Case {
   /** Tokens of the whole sequence at which a document starts, by batch row; none: one document. */
   readonly starts?: readonly (readonly number[])[];
   readonly hasOwnKeys?: boolean;
+  /** Keys come in blocks of these sizes, in the order of `blockOrder`. */
+  readonly blocks?: readonly number[];
+  readonly blockOrder?: readonly number[];
 }
 
 const cases: readonly Case[] = [
@@ -79,7 +91,81 @@ const cases: readonly Case[] = [
     hasOwnKeys: true,
     keyOffset: 31,
   },
+  {
+    name: 'keys in blocks',
+    ...{ B: 2, T: 37, H: 4, G: 2, K: 5, V: 3, keyOffset: 101 },
+    ...{ blocks: [40, 60, 1, 37], blockOrder: [3, 0, 2, 1] },
+  },
+  {
+    name: 'a window over blocks',
+    ...{ B: 1, T: 70, H: 1, G: 1, K: 4, V: 4, window: 80, keyOffset: 96 },
+    ...{ blocks: [10, 86, 70], blockOrder: [0, 2, 1] },
+  },
+  {
+    name: 'documents over blocks',
+    ...{ B: 2, T: 40, H: 2, G: 1, K: 6, V: 5, keyOffset: 70 },
+    ...{ blocks: [30, 40, 40], blockOrder: [2, 1, 0] },
+    starts: [
+      [3, 80, 81],
+      [29, 30, 100],
+    ],
+  },
+  {
+    name: 'chunks in blocks',
+    ...{ B: 2, T: 23, H: 2, G: 2, K: 6, V: 5, chunk: 5, hasOwnKeys: true, keyOffset: 30 },
+    ...{ blocks: [2, 4, 5], blockOrder: [0, 2, 1] },
+    starts: [[7, 12, 31], []],
+  },
 ];
+
+/** The same through `attendBlock`. */
+function attentionInBlocks(
+  { q, k, v, kSelf, vSelf }: AttentionInputs,
+  { keyOffset = 0, ...options }: AttentionOptions,
+  { B, G, K, V, chunk = 0, blocks = [], blockOrder = [] }: Case,
+): Tensor {
+  const cut = (x: Tensor, size: number) => {
+    const flat = reshape(x, [B, -1]);
+    const parts = splitLast(
+      flat,
+      blocks.map((rows) => rows * G * size),
+    );
+    return parts.map((part, i) => reshape(part, [B, blocks[i]!, G, size]));
+  };
+  const [keys, values] = [cut(k, K), cut(v, V)];
+  const { device } = q;
+  const blockOf = (block: number, isFirst: boolean): [AttentionInputs, AttentionOptions] => {
+    const rowsBefore = blocks.slice(0, block).reduce((sum, rows) => sum + rows, 0);
+    const own = isFirst ? { kSelf, vSelf } : { kSelf: null, vSelf: null };
+    const inputs = { q, k: keys[block]!, v: values[block]!, ...own };
+    return [inputs, { ...options, keyOffset: keyOffset - rowsBefore * Math.max(1, chunk) }];
+  };
+  let result: AttentionResult | null = null;
+  for (const block of blockOrder) result = attendBlock(...blockOf(block, result === null), result);
+  const whole = result!;
+  const own = kSelf && vSelf ? [kSelf, vSelf] : [];
+  const inputs = [q, ...keys, ...values, ...own];
+  device.tape?.record({
+    name: 'attention in blocks',
+    inputs,
+    outputs: [whole.o],
+    saved: [...inputs, whole.o, whole.lse, options.positions ?? null].filter((one) => one !== null),
+    backward: ([dO]) => {
+      const gradients = inputs.map(({ shape, dtype }) => zeros(device, shape, dtype));
+      const [dSelfK = null, dSelfV = null] = gradients.slice(1 + 2 * blocks.length);
+      blockOrder.forEach((block, i) => {
+        const [dk, dv] = [gradients[1 + block]!, gradients[1 + blocks.length + block]!];
+        const ofOwn = i === 0 ? { kSelf: dSelfK, vSelf: dSelfV } : { kSelf: null, vSelf: null };
+        attendBlockBackward(...blockOf(block, i === 0), whole, dO!, {
+          ...{ q: gradients[0]!, k: dk, v: dv },
+          ...ofOwn,
+        });
+      });
+      return gradients;
+    },
+  });
+  return whole.o;
+}
 
 function positionsOf({ B, T, keyOffset = 0, starts }: Case): Int32Array {
   return Int32Array.from({ length: B * T }, (_, i) => {
@@ -114,7 +200,9 @@ for (const problem of cases) {
         const given = starts ? fromArray(device, positions, [B, T], 'i32') : null;
         const own = { kSelf: tensors.kSelf ?? null, vSelf: tensors.vSelf ?? null };
         const main = { q: tensors.q!, k: tensors.k!, v: tensors.v! };
-        return [attention({ ...main, ...own }, { scale, keyOffset, window, chunk, positions: given })];
+        const options = { scale, keyOffset, window, chunk, positions: given };
+        const all = { ...main, ...own };
+        return [problem.blocks ? attentionInBlocks(all, options, problem) : attention(all, options)];
       },
       reference: (values) => {
         const sizes = { B, T, H, S, G, K, V, scale, keyOffset, window, chunk };
@@ -262,11 +350,11 @@ test('attention ~> positions that cannot be reach no memory but that of the keys
 
 test('attention ~> refuses what does not fit', () => {
   const device = openCpuDevice();
-  const zeros = (shape: readonly number[]) =>
+  const nothing = (shape: readonly number[]) =>
     fromArray(device, new Float64Array(shape.reduce((a, b) => a * b)), shape);
-  const [q, k] = [zeros([1, 4, 3, 2]), zeros([1, 4, 2, 2])];
+  const [q, k] = [nothing([1, 4, 3, 2]), nothing([1, 4, 2, 2])];
   const own = { kSelf: null, vSelf: null };
-  assert.throws(() => attention({ q, k, v: zeros([1, 5, 2, 2]), ...own }), /v has shape \[1, 5, 2, 2\]/);
+  assert.throws(() => attention({ q, k, v: nothing([1, 5, 2, 2]), ...own }), /v has shape \[1, 5, 2, 2\]/);
   assert.throws(() => attention({ q, k, v: k, ...own }), /not a multiple of key heads/);
   device.close();
 });

@@ -29,7 +29,7 @@ struct Common {
   Stream& stream;
   double scale;
   int64_t keyOffset, window, chunk;
-  TensorRef positions, q, k, v, kSelf, vSelf;
+  TensorRef positions, after, q, k, v, kSelf, vSelf;
   int64_t B, T, H, K, S, G, V;
 
   explicit Common(Args& args)
@@ -39,6 +39,7 @@ struct Common {
         window(args.integer("window")),
         chunk(args.integer("chunk")),
         positions(args.optionalTensor("positions")),
+        after(args.optionalTensor("after")),
         q(args.tensor("q")),
         k(args.tensor("k")),
         v(args.tensor("v")),
@@ -51,8 +52,11 @@ struct Common {
     args.check(G >= 1 && H % G == 0, "query heads are not a multiple of key heads");
     args.check(K >= 1 && V >= 1 && K <= 1024 && V <= 1024, "head sizes are not between 1 and 1024");
     args.check(keyOffset >= 0 && window >= 0 && chunk >= 0, "negative offset, window or chunk");
-    args.check(!positions || (positions.dtype == DType::i32 && positions.numElements == B * T),
-               "positions is not i32 [B, T]");
+    for (const TensorRef* tensor : {&positions, &after}) {
+      args.check(!*tensor || (tensor->dtype == DType::i32 && tensor->numElements == B * T),
+                 "positions or after is not i32 [B, T]");
+    }
+    args.check(!after || chunk == 0, "chunks are seen from later tokens only");
     for (const TensorRef* tensor : {&k, &v}) args.checkSameType(q, *tensor);
     args.check(static_cast<bool>(kSelf) == static_cast<bool>(vSelf), "kSelf and vSelf go together");
     args.checkSize(kSelf, q, B * T * G * K, "kSelf");
@@ -73,6 +77,7 @@ struct Common {
             window,
             chunk,
             positions.as<int32_t>(),
+            after.as<int32_t>(),
             q.as<Real>(),
             k.as<Real>(),
             v.as<Real>(),
@@ -83,11 +88,14 @@ struct Common {
 
 Napi::Value bindForward(Args& args) {
   const Common c(args);
+  const bool accumulate = args.flag("accumulate");
+  // What it goes on from holds the query's own key already.
+  args.check(!accumulate || !c.kSelf, "own keys are where a softmax starts");
   const TensorRef o = args.sizedTensor("o", c.q, c.B * c.T * c.H * c.V);
   const TensorRef lse = args.sizedTensor("lse", c.q, c.B * c.T * c.H);
   dispatchFloat(args, c.q.dtype, [&](auto zero) {
     using Real = decltype(zero);
-    const AttentionForward<Real> task{c.call<Real>(), o.as<Real>(), lse.as<Real>()};
+    const AttentionForward<Real> task{c.call<Real>(), accumulate, o.as<Real>(), lse.as<Real>()};
     const int64_t numBlocks = c.B * c.H * ((c.T + attentionQueries - 1) / attentionQueries);
     enqueueUnits<Real>(args, c.stream, task, numBlocks, attentionForward);
   });
@@ -96,6 +104,7 @@ Napi::Value bindForward(Args& args) {
 
 Napi::Value bindBackward(Args& args) {
   const Common c(args);
+  const bool accumulate = args.flag("accumulate");
   const TensorRef o = args.sizedTensor("o", c.q, c.B * c.T * c.H * c.V);
   const TensorRef lse = args.sizedTensor("lse", c.q, c.B * c.T * c.H);
   const TensorRef dO = args.sizedTensor("dO", c.q, o.numElements);
@@ -109,9 +118,9 @@ Napi::Value bindBackward(Args& args) {
              "gradients of own keys go with own keys");
   dispatchFloat(args, c.q.dtype, [&](auto zero) {
     using Real = decltype(zero);
-    const AttentionBackward<Real> task{c.call<Real>(), o.as<Real>(),      lse.as<Real>(),
-                                       dO.as<Real>(),  dq.as<Real>(),     dk.as<Real>(),
-                                       dv.as<Real>(),  dkSelf.as<Real>(), dvSelf.as<Real>()};
+    const AttentionBackward<Real> task{c.call<Real>(),    accumulate,       o.as<Real>(),  lse.as<Real>(),
+                                       dO.as<Real>(),     dq.as<Real>(),    dk.as<Real>(), dv.as<Real>(),
+                                       dkSelf.as<Real>(), dvSelf.as<Real>()};
     enqueueUnits<Real>(args, c.stream, task, c.B * c.G, attentionBackward);
   });
   return args.env().Undefined();
@@ -148,8 +157,8 @@ Napi::Value bindChunkEnds(Args& args) {
 }  // namespace
 
 void register_attention(Registry& registry) {
-  registry.add("attentionForward", 13, bindForward);
-  registry.add("attentionBackward", 19, bindBackward);
+  registry.add("attentionForward", 15, bindForward);
+  registry.add("attentionBackward", 21, bindBackward);
   registry.add("chunkEnds", 7, bindChunkEnds);
 }
 

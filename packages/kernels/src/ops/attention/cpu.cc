@@ -10,6 +10,18 @@ struct Softmax {
   Real *o, *top, *sum, *rescale;
 };
 
+/// Goes on from the result over other keys: their sum of exponentials is one exponential more.
+template <typename Real>
+static inline void resumeSoftmax(const AttentionForward<Real>& task, const QueryBlock<Real>& queries,
+                                 Softmax<Real>& state) {
+  const Attention<Real>& c = task.call;
+  loadHead(task.o, queries.b, c.T, c.H, queries.h, c.V, queries.token, Q, Real(1), state.o);
+  for (int i = 0; i < Q; i++) {
+    state.top[i] = i < queries.numQueries ? task.lse[queries.at(i, c.H, queries.h, 1)] : -INFINITY;
+    state.sum[i] = state.top[i] == -INFINITY ? 0 : 1;
+  }
+}
+
 /// Starts with each query's own key, or with none.
 template <typename Real>
 static inline void startSoftmax(const QueryBlock<Real>& queries, const Real* q, Scratch<Real> scratch,
@@ -67,7 +79,11 @@ static void forwardBlock(const AttentionForward<Real>& task, const QueryBlock<Re
   Softmax<Real> state{scratch.take(Q * Vp), scratch.take(Q), scratch.take(Q), scratch.take(Q)};
 
   loadHead(c.q, queries.b, c.T, c.H, queries.h, c.K, queries.token, Q, c.scale, q);
-  startSoftmax(queries, q, scratch, state);
+  if (task.accumulate) {
+    resumeSoftmax(task, queries, state);
+  } else {
+    startSoftmax(queries, q, scratch, state);
+  }
   for (int64_t j = queries.keys.first / N * N; j < queries.keys.end; j += N) {
     const Visible visible(queries, j);
     loadHead(c.k, queries.b, c.S, c.G, g, c.K, j, N, Real(1), keyRows);

@@ -72,13 +72,14 @@ static inline void backwardKeys(const AttentionBackward<Real>& task, const Query
   addHead(block.dv, queries.b, c.S, c.G, g, c.V, firstKey, begin, end, task.dv);
 }
 
-/// The query's own key and value; the first head of a group writes their gradients, the others add.
+/// The query's own key and value; the first head of a group writes their gradients unless they accumulate,
+/// the others add.
 template <typename Real>
 static inline void backwardSelf(const AttentionBackward<Real>& task, const QueryBlock<Real>& queries,
                                 BackwardRows<Real>& rows) {
   const Attention<Real>& c = task.call;
   const int Kp = padded(c.K), Vp = padded(c.V);
-  const bool isFirst = queries.h % (c.H / c.G) == 0;
+  const bool isFirst = !task.accumulate && queries.h % (c.H / c.G) == 0;
   for (int i = 0; i < queries.numQueries; i++) {
     const int64_t key = queries.at(i, c.G, queries.group(), c.K),
                   value = queries.at(i, c.G, queries.group(), c.V);
@@ -118,8 +119,10 @@ static void backwardHeads(const AttentionBackward<Real>& task, int64_t begin, in
                            scratch.take(N * Kp), scratch.take(N * Vp)};
   for (int64_t head = begin; head < end; head++) {
     const int64_t b = head / c.G, g = head % c.G, perGroup = c.H / c.G;
-    clearHead(task.dk, b, c.S, c.G, g, c.K);
-    clearHead(task.dv, b, c.S, c.G, g, c.V);
+    if (!task.accumulate) {
+      clearHead(task.dk, b, c.S, c.G, g, c.K);
+      clearHead(task.dv, b, c.S, c.G, g, c.V);
+    }
     for (int64_t h = g * perGroup; h < (g + 1) * perGroup; h++) {
       for (int64_t token = 0; token < c.T; token += Q) {
         const QueryBlock<Real> queries(c, b, h, token);
@@ -130,7 +133,9 @@ static void backwardHeads(const AttentionBackward<Real>& task, int64_t begin, in
         if (c.kSelf != nullptr) backwardSelf(task, queries, rows);
         for (int i = 0; i < queries.numQueries; i++) {
           Real* dq = task.dq + queries.at(i, c.H, h, c.K);
-          for (int x = 0; x < c.K; x++) dq[x] = rows.dq[i * Kp + x] * c.scale;
+          for (int x = 0; x < c.K; x++) {
+            dq[x] = (task.accumulate ? dq[x] : 0) + rows.dq[i * Kp + x] * c.scale;
+          }
         }
       }
     }

@@ -19,18 +19,27 @@ struct KeyRange {
   int64_t first, end;
 };
 
+/// Rounded down, below zero too.
+inline int64_t floorDivide(int64_t a, int64_t b) {
+  return a >= 0 ? a / b : -((b - 1 - a) / b);
+}
+
 template <typename Real>
 inline KeyRange keyRange(const Attention<Real>& c, int64_t b, int64_t t) {
   const int64_t index = c.keyOffset + t;
   const int64_t position = c.positions == nullptr ? index : c.positions[b * c.T + t];
-  const int64_t start = index - position;  // of the document
+  const int64_t start = index - position;  // of the document; it may begin before the first key
   int64_t first = start, end = index + 1;
   if (c.chunk > 0) {
     // The document's first chunk ends at start + chunk - 1, the others follow `chunk` apart: one slot each.
-    first = (start + c.chunk - 1) / c.chunk;
+    first = floorDivide(start + c.chunk - 1, c.chunk);
     end = first + position / c.chunk;
   } else if (c.window > 0 && first < index + 1 - c.window) {
     first = index + 1 - c.window;
+  }
+  if (c.after != nullptr) {
+    end += c.after[b * c.T + t];
+    if (c.window > 0 && end > index + c.window) end = index + c.window;
   }
   // Positions come from memory: whatever they say, no key outside of [0, S) is touched.
   if (first < 0) first = 0;

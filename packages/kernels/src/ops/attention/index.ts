@@ -1,4 +1,4 @@
-import { defineOp, type OpInputs } from '../../autograd/define-op.js';
+import { defineOp, type ForwardCall, forwardCall, type OpInputs } from '../../autograd/define-op.js';
 import { expectShape, type Tensor } from '../../tensor.js';
 import './native.js';
 
@@ -21,7 +21,9 @@ export interface AttentionOptions {
   readonly keyOffset?: number;
   /** i32 [B, T]: tokens of the query's document before it. Null: all tokens are one document. */
   readonly positions?: Tensor | null;
-  /** At most this many keys are seen, the query's own included. Default: all. */
+  /** i32 [B, T]: tokens of its document after the query's that it sees too. Null: none, which is causal attention. */
+  readonly after?: Tensor | null;
+  /** At most this many keys are seen, the query's own included; as many of those after it. Default: all. */
   readonly window?: number;
   /**
    * Key j is not token j but the end of a chunk of this many tokens, as `chunkEnds` lays them out, and seen from later
@@ -30,34 +32,68 @@ export interface AttentionOptions {
   readonly chunk?: number;
 }
 
-type Attributes = Required<Omit<AttentionOptions, 'positions'>> & { readonly positions: Tensor | null };
+type Attributes = Required<AttentionOptions>;
 
 /**
- * Exact causal softmax attention, blockwise (FlashAttention-2, arXiv 2307.08691): memory grows with T, not T·S. Output
- * [B, T, H, V]. A query sees the tokens of its document up to its own. What it does not see is not read into its
+ * Exact softmax attention, blockwise (FlashAttention-2, arXiv 2307.08691): memory grows with T, not T·S. Output
+ * [B, T, H, V]. A query sees the tokens of its document up to its own, and those `after` it. What it does not see is not read into its
  * result, whatever it holds.
  */
 export function attention(inputs: AttentionInputs, options: AttentionOptions = {}): Tensor {
-  const {
-    scale = inputs.q.dim(-1) ** -0.5,
-    keyOffset = 0,
-    positions = null,
-    window = 0,
-    chunk = 0,
-  } = options;
-  return attentionOp(inputs, { scale, keyOffset, positions, window, chunk });
+  return attentionOp(inputs, attributesOf(inputs, options));
+}
+
+/** Attention over the keys so far. */
+export interface AttentionResult {
+  /** [B, T, H, V] */
+  readonly o: Tensor;
+  /** [B, T, H]: log of the sum of exponentials; -Infinity where no key was in sight. */
+  readonly lse: Tensor;
+}
+
+/**
+ * Attention whose keys come in blocks, outside of autograd: over the first of them, or (`result`) over one more, in the
+ * same softmax as the keys before; `result` changes in place. Any order of blocks gives the same up to rounding. Keys of
+ * the queries' own go with the first block.
+ */
+export function attendBlock(
+  inputs: AttentionInputs,
+  options: AttentionOptions,
+  result: AttentionResult | null,
+): AttentionResult {
+  return forwardPass(forwardCall(inputs.q.device), inputs, attributesOf(inputs, options), result);
+}
+
+/** Shaped as the inputs. */
+export interface AttentionGradients {
+  readonly q: Tensor;
+  readonly k: Tensor;
+  readonly v: Tensor;
+  readonly kSelf: Tensor | null;
+  readonly vSelf: Tensor | null;
+}
+
+/**
+ * What one block of keys says of the gradients, added to them: `result` is the one over all blocks, dO [B, T, H, V] its
+ * gradient.
+ */
+export function attendBlockBackward(
+  inputs: AttentionInputs,
+  options: AttentionOptions,
+  result: AttentionResult,
+  dO: Tensor,
+  gradients: AttentionGradients,
+): void {
+  const call = forwardCall(inputs.q.device);
+  backwardPass(call, inputs, attributesOf(inputs, options), result, dO, gradients, true);
 }
 
 const attentionOp = defineOp<AttentionInputs, Attributes>({
   name: 'attention',
   forward(call, inputs, attributes) {
-    const { q, k, v, kSelf, vSelf } = inputs;
-    checkShapes(inputs, attributes);
-    const output = call.empty([...q.shape.slice(0, 3), v.dim(-1)], q.dtype);
-    const lse = call.empty(q.shape.slice(0, 3), q.dtype);
-    call.native.attentionForward(...leading(call.stream, inputs, attributes), output.id, lse.id);
-    call.device.flops += 2 * countPairs(inputs, attributes) * (q.dim(-1) + v.dim(-1));
-    return { output, save: { q, k, v, kSelf, vSelf, output, lse, positions: attributes.positions } };
+    const { o, lse } = forwardPass(call, inputs, attributes, null);
+    const { positions, after } = attributes;
+    return { output: o, save: { ...inputs, o, lse, positions, after } };
   },
   backward(call, saved, dO, attributes) {
     const inputs = saved as unknown as AttentionInputs;
@@ -70,30 +106,61 @@ const attentionOp = defineOp<AttentionInputs, Attributes>({
       kSelf: kSelf && like(kSelf),
       vSelf: vSelf && like(vSelf),
     };
-    call.native.attentionBackward(
-      ...leading(call.stream, inputs, attributes),
-      saved.output!.id,
-      saved.lse!.id,
-      dO.id,
-      gradients.q.id,
-      gradients.k.id,
-      gradients.v.id,
-      gradients.kSelf?.id ?? null,
-      gradients.vSelf?.id ?? null,
-    );
-    call.device.flops += 2 * countPairs(inputs, attributes) * (3 * q.dim(-1) + 2 * v.dim(-1));
+    const result = { o: saved.o!, lse: saved.lse! };
+    backwardPass(call, inputs, attributes, result, dO, gradients, false);
     return gradients;
   },
 });
 
+function attributesOf({ q }: AttentionInputs, options: AttentionOptions): Attributes {
+  const { scale = q.dim(-1) ** -0.5, keyOffset = 0, window = 0, chunk = 0 } = options;
+  const { positions = null, after = null } = options;
+  return { scale, keyOffset, positions, after, window, chunk };
+}
+
+function forwardPass(
+  call: ForwardCall,
+  inputs: AttentionInputs,
+  attributes: Attributes,
+  before: AttentionResult | null,
+): AttentionResult {
+  const { q, v } = inputs;
+  checkShapes(inputs, attributes);
+  const result = before ?? {
+    o: call.empty([...q.shape.slice(0, 3), v.dim(-1)], q.dtype),
+    lse: call.empty(q.shape.slice(0, 3), q.dtype),
+  };
+  const { o, lse } = result;
+  call.native.attentionForward(...leading(call.stream, inputs, attributes), before !== null, o.id, lse.id);
+  call.device.flops += 2 * countPairs(inputs, attributes) * (q.dim(-1) + v.dim(-1));
+  return result;
+}
+
+function backwardPass(
+  call: ForwardCall,
+  inputs: AttentionInputs,
+  attributes: Attributes,
+  { o, lse }: AttentionResult,
+  dO: Tensor,
+  { q, k, v, kSelf, vSelf }: AttentionGradients,
+  accumulate: boolean,
+): void {
+  call.native.attentionBackward(
+    ...leading(call.stream, inputs, attributes),
+    accumulate,
+    ...([o.id, lse.id, dO.id, q.id, k.id, v.id, kSelf?.id ?? null, vSelf?.id ?? null] as const),
+  );
+  call.device.flops += 2 * countPairs(inputs, attributes) * (3 * q.dim(-1) + 2 * v.dim(-1));
+}
+
 /** The arguments that both passes begin with. */
 function leading(stream: number, { q, k, v, kSelf, vSelf }: AttentionInputs, attributes: Attributes) {
-  const { scale, keyOffset, window, chunk, positions } = attributes;
-  const options = [scale, keyOffset, window, chunk, positions?.id ?? null] as const;
+  const { scale, keyOffset, window, chunk, positions, after } = attributes;
+  const options = [scale, keyOffset, window, chunk, positions?.id ?? null, after?.id ?? null] as const;
   return [stream, ...options, q.id, k.id, v.id, kSelf?.id ?? null, vSelf?.id ?? null] as const;
 }
 
-function checkShapes({ q, k, v, kSelf, vSelf }: AttentionInputs, { positions }: Attributes): void {
+function checkShapes({ q, k, v, kSelf, vSelf }: AttentionInputs, { positions, after }: Attributes): void {
   expectShape('attention', 'q', q, [-1, -1, -1, -1]);
   const [B, T, , K] = q.shape as [number, number, number, number];
   expectShape('attention', 'k', k, [B, -1, -1, K]);
@@ -102,22 +169,35 @@ function checkShapes({ q, k, v, kSelf, vSelf }: AttentionInputs, { positions }: 
   if (kSelf !== null) expectShape('attention', 'kSelf', kSelf, [B, T, G, K]);
   if (vSelf !== null) expectShape('attention', 'vSelf', vSelf, [B, T, G, v.dim(-1)]);
   if (positions !== null) expectShape('attention', 'positions', positions, [B, T]);
+  if (after !== null) expectShape('attention', 'after', after, [B, T]);
 }
 
 /** Pairs of a query and a key if all tokens are one document: what documents save is not known on the host. */
-function countPairs({ q, kSelf }: AttentionInputs, { keyOffset, window, chunk }: Attributes): number {
+function countPairs({ q, k, kSelf }: AttentionInputs, attributes: Attributes): number {
+  const { keyOffset, window, chunk, after } = attributes;
   const [B, T, H] = q.shape as [number, number, number];
+  const S = k.dim(1);
   const own = kSelf === null ? 0 : T;
-  if (chunk > 0)
-    return B * H * (sumTo((keyOffset + T) / chunk) * chunk - sumTo(keyOffset / chunk) * chunk + own);
-  const limit = window > 0 ? window : keyOffset + T;
-  const growing = Math.max(0, Math.min(T, limit - keyOffset));
-  return B * H * (sumTo(keyOffset + growing) - sumTo(keyOffset) + growing / 2 + (T - growing) * limit + own);
+  /** Keys before the tokens [from, from + T), their own included. */
+  const upTo = (from: number) => sumCapped(from + T, S) - sumCapped(from, S);
+  if (chunk > 0) {
+    // Each of `chunk` queries in a row sees the ends of the chunks before its own.
+    const upToChunk = (tokens: number) => chunk * sumCapped(tokens / chunk - 1, S);
+    return B * H * (upToChunk(keyOffset + T) - upToChunk(keyOffset) + own);
+  }
+  const later = after === null ? 0 : laterPairs(T, S - keyOffset - T, window > 0 ? window - 1 : S);
+  return B * H * (upTo(keyOffset) - (window > 0 ? upTo(keyOffset - window) : 0) + later + own);
 }
 
-/** ∫ x dx from 0 to n. */
-function sumTo(n: number): number {
-  return (n * n) / 2;
+/** Keys after each of T tokens, up to `cap`, where `rest` more tokens follow all of them. */
+function laterPairs(T: number, rest: number, cap: number): number {
+  return sumCapped(rest + T - 1, cap) - sumCapped(rest - 1, cap);
+}
+
+/** Σ min(x, cap) for x from 1 to n. */
+function sumCapped(n: number, cap: number): number {
+  const below = Math.max(0, Math.min(n, cap));
+  return (below * (below + 1)) / 2 + cap * Math.max(0, n - cap);
 }
 
 export interface ChunkGrid {

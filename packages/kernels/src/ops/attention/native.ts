@@ -1,6 +1,9 @@
 declare module '../../native.js' {
   interface Native {
-    /** o [B, T, H, V] and lse [B, T, H], the log of the sum of exponentials */
+    /**
+     * o [B, T, H, V] and lse [B, T, H], the log of the sum of exponentials; accumulate: both hold the result over other
+     * keys, and these are added
+     */
     attentionForward(
       stream: number,
       scale: number,
@@ -8,15 +11,17 @@ declare module '../../native.js' {
       window: number,
       chunk: number,
       positions: number | null,
+      after: number | null,
       q: number,
       k: number,
       v: number,
       kSelf: number | null,
       vSelf: number | null,
+      accumulate: boolean,
       o: number,
       lse: number,
     ): void;
-    /** dq, dk, dv and, where queries have keys of their own, dkSelf and dvSelf */
+    /** dq, dk, dv and, where queries have keys of their own, dkSelf and dvSelf; accumulate: added to what is there */
     attentionBackward(
       stream: number,
       scale: number,
@@ -24,11 +29,13 @@ declare module '../../native.js' {
       window: number,
       chunk: number,
       positions: number | null,
+      after: number | null,
       q: number,
       k: number,
       v: number,
       kSelf: number | null,
       vSelf: number | null,
+      accumulate: boolean,
       o: number,
       lse: number,
       dO: number,

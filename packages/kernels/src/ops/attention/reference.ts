@@ -24,9 +24,16 @@ export interface AttentionValues {
 }
 
 /** Which keys query t sees, by walking back through its document. */
-function keysInSight({ keyOffset, window, chunk }: AttentionSizes, position: number, t: number): number[] {
+function keysInSight(
+  { keyOffset, window, chunk }: AttentionSizes,
+  position: number,
+  t: number,
+  numAfter: number,
+): number[] {
   const index = keyOffset + t;
   const keys: number[] = [];
+  for (let ahead = 1; ahead <= numAfter; ahead++)
+    if (window === 0 || ahead < window) keys.push(index + ahead);
   for (let back = position; back >= 0; back--) {
     if (chunk > 0) {
       const p = position - back;
@@ -41,18 +48,19 @@ function keysInSight({ keyOffset, window, chunk }: AttentionSizes, position: num
 
 /**
  * The definition, query by query: o = Σ_j softmax_j(scale · q · k_j) v_j over the keys in sight; o [B, T, H, V].
- * `positions` [B, T]: tokens of the same document before each query's.
+ * `positions` [B, T]: tokens of the same document before each query's; `after`: those after it that it sees too.
  */
 export function attentionReference(
   sizes: AttentionSizes,
   { q, k, v, kSelf, vSelf }: AttentionValues,
   positions: ArrayLike<number>,
+  after: ArrayLike<number> | null = null,
 ): Float64Array {
   const { B, T, H, S, G, K, V, scale } = sizes;
   const o = new Float64Array(B * T * H * V);
   for (let b = 0; b < B; b++) {
     for (let t = 0; t < T; t++) {
-      const keys = keysInSight(sizes, positions[b * T + t]!, t);
+      const keys = keysInSight(sizes, positions[b * T + t]!, t, after?.[b * T + t] ?? 0);
       for (let h = 0; h < H; h++) {
         const g = Math.floor(h / (H / G));
         const at = (b * T + t) * H + h;

@@ -1,12 +1,16 @@
-import { type Device, fromArray, type Tensor, zeros } from '@longscan/kernels';
-import { placeTokens, sliceTokens } from '@longscan/kernels/testing';
-import { sliceContexts } from '../../model/layer-context.js';
-import { type SequenceGroup, slicesOf } from '../../sequence/sequence-group.js';
+import { type Device, fromArray, Tensor, zeros } from '@longscan/kernels';
+import { documentEnds, placeTokens, sliceTokens } from '@longscan/kernels/testing';
+import kvAllGather from '../../attention-strategies/kv-all-gather.js';
+import type { AttentionStrategy } from '../../attention-strategy.js';
+import { bidirectionalContexts } from '../../model/bidirectional-contexts.js';
+import { type ContextSource, sliceContexts } from '../../model/layer-context.js';
+import { type ModelGroup, slicesOf } from '../../sequence/sequence-group.js';
 import type { Strategy } from '../../strategy.js';
-import { demand } from '../check.js';
-import { withRanks } from '../rank-set.js';
+import { usualNode, withRanks } from '../rank-set.js';
 import { type BuiltLayer, buildLayer } from './build-layer.js';
+import { outputLine } from './origins.js';
 import type { Problem } from './problem.js';
+import type { Variant } from './variant.js';
 
 /** How a sequence lies on ranks. */
 export interface Placement {
@@ -14,6 +18,8 @@ export interface Placement {
   readonly lengths: readonly number[];
   /** Null only for a lone rank. */
   readonly strategy: Strategy | null;
+  /** For softmax attention; default: `kv-all-gather`. */
+  readonly attention?: AttentionStrategy;
 }
 
 /** Forward and backward, put together from all ranks. */
@@ -30,14 +36,16 @@ export interface LayerRun {
 const blocks = 3;
 
 /** A layer over a sequence whose slices lie on in-process ranks. */
-export function runLayer(problem: Problem, { lengths, strategy }: Placement): Promise<LayerRun> {
+export function runLayer(problem: Problem, placement: Placement): Promise<LayerRun> {
+  const { lengths, strategy, attention = kvAllGather } = placement;
   return withRanks(lengths.length, async (ranks) => {
     let begin = 0;
     const slices = lengths.map((length, rank) => {
       const device = ranks.devices[rank]!;
       const communicator = ranks.communicators[rank]!;
       const layer = buildLayer(device, problem.variant, problem.place, problem.dtype);
-      const group = strategy && { communicator, strategy, options: { blocks }, slices: slicesOf(lengths) };
+      const options = { blocks, ranksPerNode: usualNode(lengths.length) };
+      const group = strategy && { communicator, strategy, options, attention, slices: slicesOf(lengths) };
       const slice = { begin, length, layer, ...enqueue(device, problem, layer, group, begin, length) };
       begin += length;
       return slice;
@@ -70,7 +78,7 @@ function enqueue(
   device: Device,
   problem: Problem,
   { apply }: BuiltLayer,
-  group: SequenceGroup | null,
+  group: ModelGroup | null,
   begin: number,
   length: number,
 ): { x: Tensor; output: Tensor } {
@@ -79,15 +87,45 @@ function enqueue(
   const upload = (values: Float64Array) =>
     fromArray(device, sliceTokens(values, problem, begin, length), shape, dtype);
   const x = asLeaf(upload(problem.x));
-  const resets =
-    problem.resets &&
-    fromArray(device, sliceTokens(problem.resets, problem, begin, length), [B, length], 'i32');
-  const before = resets && fromArray(device, openTokens(problem, begin), [B], 'i32');
-  const context = sliceContexts(group, resets, before).forLayer(problem.place.index);
+  const context = contextsOf(device, problem, group, begin, length).forLayer(problem.place.index);
   const { result: output, tape } = device.record(() => device.scope(() => apply(x, context)));
-  demand(output.shape.join() === shape.join(), `the output is [${output.shape}], expected [${shape}]`);
+  expectOutput(output, shape, variant);
   tape.backward([output], [upload(problem.outputGradient)]);
   return { x, output };
+}
+
+function expectOutput(output: unknown, shape: readonly number[], variant: Variant): void {
+  if (output instanceof Tensor && output.shape.join() === shape.join()) return;
+  const found = output instanceof Tensor ? `[${output.shape}]` : 'no tensor';
+  throw new Error(`the output is ${found}, expected [${shape}]${outputLine(variant)}`);
+}
+
+/** What a layer looks at beside its own tokens, on the rank that holds `length` of them from `begin` on. */
+export function contextsOf(
+  device: Device,
+  problem: Problem,
+  group: ModelGroup | null,
+  begin = 0,
+  length = problem.T,
+): ContextSource {
+  const { B, T, resets, bidirectional } = problem;
+  const shape = [B, length] as const;
+  const upload = (values: Int32Array) =>
+    fromArray(device, sliceTokens(values, problem, begin, length), shape, 'i32');
+  const starts = resets && upload(resets);
+  const before = resets && fromArray(device, openTokens(problem, begin), [B], 'i32');
+  if (!bidirectional) return sliceContexts(group, starts, before);
+  const ends = resets && upload(documentEnds(resets, T));
+  const after = resets && fromArray(device, laterTokens(problem, begin + length), [B], 'i32');
+  return bidirectionalContexts({ device, shape, group, resets: starts, ends, before, after });
+}
+
+/** By row, tokens from `end` on of the document that is open there. */
+function laterTokens({ B, T, resets }: Problem, end: number): number[] {
+  return Array.from({ length: B }, (_, b) => {
+    const start = resets!.subarray(b * T + end, (b + 1) * T).indexOf(1);
+    return start < 0 ? T - end : start;
+  });
 }
 
 /** By row, tokens before `begin` of the document that is open there. */
