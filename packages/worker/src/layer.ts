@@ -63,7 +63,10 @@ export interface LayerContext {
    * second half of the channels gets the token after.
    */
   tokenShift(x: Tensor): Tensor;
-  /** Causal softmax attention over the document of each token: output [B, T, H, V]. Refused under the masked objective. */
+  /**
+   * Causal softmax attention over the document of each token: output [B, T, H, V]. Under the masked objective over all of the
+   * document, `window` tokens on both sides; not with `chunk`.
+   */
   attention(inputs: SequenceAttentionInputs, options?: SequenceAttentionOptions): Tensor;
   /** i32 [B, T] for the tokens of x [B, T, …]: how many tokens of its document stand before each. */
   positions(x: Tensor): Tensor;

@@ -8,17 +8,27 @@ test.after(() => workshop.remove());
 
 const job = {
   'model.objective': 'masked',
-  'model.layers': ['gla', 'mamba2', 'linear-attention'],
+  'model.layers': ['mamba2', 'linear-attention', 'softmax-attention'],
   'data.maskRate': 0.3,
   'data.sequenceLength': 700,
   'job.steps': 12,
 };
+
+const whole = { ...job, 'parallel.sp': 2, 'data.sequenceLength': 704 };
 
 test('masked ~> two ranks have the losses of one, and whoever goes on from a checkpoint has them too', async () => {
   const single = await workshop.train('single', job);
   const pair = await workshop.train('pair', { ...job, 'parallel.sp': 2, 'checkpoint.every': 6 });
   const resume = pair.result.checkpoint!.replace('step-000012', 'step-000006');
   const resumed = await workshop.train('resumed', { ...job, 'parallel.sp': 3 }, { resume });
+  for (const length of [700, 704]) {
+    // Padded, or one document without boundaries: states are summed then.
+    const { run, steps } =
+      length === 700 ? pair : await workshop.train('whole', { ...whole, 'job.steps': 1 });
+    const { bytesSentByRank } = run.plan.modelled.find(({ strategy }) => strategy === run.plan.strategy)!;
+    const planned = bytesSentByRank.reduce((sum, bytes) => sum + bytes, 0);
+    assert.is(steps[0]!.spBytesSent, planned, `bytes of ${length} tokens`);
+  }
   for (const run of [pair, resumed]) {
     for (const { step, loss, tokens } of run.steps) {
       const expected = single.steps[step - 1]!;

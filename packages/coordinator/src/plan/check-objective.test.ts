@@ -24,8 +24,7 @@ async function refusal(uses: readonly string[]): Promise<string> {
 
 test('masked ~> a layer that reads in one direction is refused by name, with what would work', async () => {
   for (const [name, reason] of [
-    ['softmax-attention', 'causal softmax attention'],
-    ['rat', 'causal softmax attention'],
+    ['rat', 'attention to the ends of earlier chunks'],
     ['mlstm', 'divided by a normaliser'],
     ['mesanet', 'system of equations'],
     ['slstm', 'gates that read the output before'],
@@ -45,7 +44,7 @@ test('masked ~> the mask is one more embedding, and the head knows nothing of it
   assert.is(perRank.numParameters, before.numParameters + 32);
 });
 
-test('masked ~> without decay one sum of states travels, with decay two runs of two scans', async () => {
+test('masked ~> without decay one sum of states travels, with decay two runs of two scans, attention fetches all', async () => {
   const bytesOf = async (use: string, data = {}) => {
     const { modelled } = await planJob(job([use], { data }));
     return modelled.find(({ strategy }) => strategy === 'ring')!.bytesSentByRank;
@@ -54,6 +53,9 @@ test('masked ~> without decay one sum of states travels, with decay two runs of 
   const state = 4 * 2 * 2 * 16 * 17;
   assert.equal(await bytesOf('linear-attention'), [2 * state, 2 * state]);
   assert.equal(await bytesOf('linear-attention', { sequenceLength: 63 }), [2 * state, 2 * state]);
+  // Keys and values of a slice of 32 tokens, and their gradients.
+  const keysAndValues = 4 * 2 * 32 * 2 * 32;
+  assert.equal(await bytesOf('softmax-attention'), [2 * keysAndValues, 2 * keysAndValues]);
   // GLA: keys of half the width. Each rank sends the state of one run and the gradient of the other.
   const smaller = 4 * 2 * 2 * 16 * 8;
   assert.equal(await bytesOf('gla'), [2 * smaller, 2 * smaller]);

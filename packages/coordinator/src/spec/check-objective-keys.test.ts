@@ -23,6 +23,11 @@ test('objective ~> what cannot be had with it is refused, and a mask rate that h
     deterministic!,
     /E-CFG-VALUE\] --set job\.deterministic: true with model\.objective = "masked"/,
   );
+  const [attention] = await errorsOf([masked, 'parallel.attentionStrategy=ring-attention']);
+  assert.match(
+    attention!,
+    /E-CFG-VALUE\] --set parallel\.attentionStrategy: "ring-attention" with .*"auto" or "kv-all-gather"/,
+  );
   const [rate] = await errorsOf(['data.maskRate=0.3']);
   assert.match(rate!, /E-CFG-VALUE\] --set data\.maskRate: 0\.3 with model\.objective = "causal"/);
   const [range] = await errorsOf([masked, 'data.maskRate=1.5']);

@@ -25,6 +25,8 @@ export interface Batch {
    * this slice begins; null when every sequence is one document.
    */
   readonly openTokens: Int32Array | null;
+  /** `[B]`: tokens that later slices hold of the document that is open where this slice ends; left out together with `ends`. */
+  readonly laterTokens?: Int32Array | null;
 }
 
 export interface BatchOptions {

@@ -21,7 +21,9 @@ export function maskedBatch(options: MaskedBatchOptions): Batch {
   // The same on all ranks that hold these sequences: they must send each other the same things.
   const hasBoundaries = documents !== null || windows.some(({ numTokens }) => numTokens < paddedLength);
   const [resets, ends] = hasBoundaries ? [new Int32Array(shape), new Int32Array(shape)] : [null, null];
-  const openTokens = hasBoundaries ? new Int32Array(windows.length) : null;
+  const [openTokens, laterTokens] = hasBoundaries
+    ? [new Int32Array(windows.length), new Int32Array(windows.length)]
+    : [null, null];
   windows.forEach((window, b) => {
     const row = b * slice.length;
     const start = window.start + slice.start;
@@ -40,12 +42,14 @@ export function maskedBatch(options: MaskedBatchOptions): Batch {
       if (at >= 0 && at < slice.length) resets![row + at] = 1;
       if (at >= 1 && at <= slice.length) ends![row + at - 1] = 1;
     }
+    const end = slice.start + slice.length;
     openTokens![b] = slice.start - (firsts.findLast((first) => first <= slice.start) ?? 0);
+    laterTokens![b] = (firsts.find((first) => first >= end) ?? paddedLength) - end;
   });
   return {
     numSequences: windows.length,
     sliceLength: slice.length,
-    ...{ tokens, labels, numValidTokens, resets, ends, openTokens },
+    ...{ tokens, labels, numValidTokens, resets, ends, openTokens, laterTokens },
   };
 }
 

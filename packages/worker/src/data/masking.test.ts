@@ -33,6 +33,7 @@ function assemble(window: Window, { lengths, packing = false, paddedLength = T }
     resets: join(({ resets }) => resets),
     ends: join(({ ends }) => ends),
     openTokens: batches.map(({ openTokens }) => openTokens?.[0] ?? null),
+    laterTokens: batches.map(({ laterTokens }) => laterTokens?.[0] ?? null),
     numValidTokens: batches[0]!.numValidTokens,
   };
 }
@@ -86,10 +87,17 @@ test('masking ~> documents start and end where the text has them; padding is one
   assert.equal(places(packed.resets), [0, 13, 43, 44, 50]);
   assert.equal(places(packed.ends), [12, 42, 43, 49]);
   assert.equal(packed.openTokens, [0, 7, 27, 10, 30]);
+  assert.equal(packed.laterTokens, [23, 3, 36, 16, 0]);
   assert.ok(packed.labels.slice(50).every((label) => label === -1));
   const single = assemble(window, { lengths: [48, 48] });
   assert.equal([places(single.resets), places(single.ends)], [[50], [49]]);
-  assert.equal(single.openTokens, [0, 48]);
+  assert.equal(
+    [single.openTokens, single.laterTokens],
+    [
+      [0, 48],
+      [2, 0],
+    ],
+  );
 });
 
 test.run();

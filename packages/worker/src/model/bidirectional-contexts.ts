@@ -1,5 +1,6 @@
 import {
   type Device,
+  documentPositions,
   flip,
   fromArray,
   LongscanError,
@@ -8,8 +9,9 @@ import {
   type Tensor,
 } from '@longscan/kernels';
 import { bidirectionalRecurrence } from '../sequence/bidirectional.js';
+import { attentionToBothSides } from '../sequence/both-sides-attention.js';
 import { withHalo } from '../sequence/halo.js';
-import { positionsOf } from '../sequence/positions.js';
+import { positionsOf, sliceStart } from '../sequence/positions.js';
 import { live } from '../sequence/received.js';
 import type { SequenceGroup } from '../sequence/sequence-group.js';
 import type { Direction } from '../strategy.js';
@@ -30,15 +32,21 @@ export interface BidirectionalSlice {
   readonly ends: Tensor | null;
   /** i32 [B]: as for `sliceContexts`. */
   readonly before: Tensor | null;
+  /** i32 [B]: tokens that later slices hold of the document that is open where this slice ends; null together with `resets`. */
+  readonly after: Tensor | null;
 }
 
 /** Training and validation under the masked objective: what layers look at lies on both sides of a token. */
 export function bidirectionalContexts(slice: BidirectionalSlice): ContextSource {
-  const { device, shape, group, resets, ends, before } = slice;
+  const { device, shape, group, resets, ends, before, after } = slice;
   const boundaries = resets && ends && { starts: resets, reversedEnds: flip(ends) };
   const everyToken = fromArray(device, new Int32Array(shape[0] * shape[1]).fill(1), shape, 'i32');
+  const reversedEnds = boundaries?.reversedEnds ?? null;
+  /** As `positions`, counted from the document's end. */
+  const tokensAfter = () =>
+    flip(documentPositions(device, shape, { resets: reversedEnds, before: after ?? tokensBehind(slice) }));
   return {
-    tensors: [resets, before, boundaries?.reversedEnds ?? null, everyToken].filter((one) => one !== null),
+    tensors: [resets, before, after, reversedEnds, everyToken].filter((one) => one !== null),
     forLayer(index, received = live) {
       const looking = (direction: Direction, edges: Tensor | null) =>
         shortRange(
@@ -53,18 +61,26 @@ export function bidirectionalContexts(slice: BidirectionalSlice): ContextSource 
           if (reason !== null) throw refuseBothDirections(index, reason);
           return bidirectionalRecurrence(op, inputs, { ...place, meanwhile });
         },
-        ...toBothSides(looking('forward', resets), looking('reverse', boundaries?.reversedEnds ?? null)),
+        ...toBothSides(looking('forward', resets), looking('reverse', reversedEnds)),
         positions: (x) => positionsOf(x, group, { resets, before }),
-        attention() {
-          throw refuseBothDirections(index, softmaxReason);
+        attention(inputs, { chunk, ...options } = {}) {
+          if (chunk !== undefined) throw refuseBothDirections(index, chunkReason);
+          const positions = resets && positionsOf(inputs.q, group, { resets, before });
+          return attentionToBothSides(inputs, options, { group, positions, after: tokensAfter(), received });
         },
       };
     },
   };
 }
 
-/** Why a layer that calls `attention` cannot be had under the masked objective. */
-export const softmaxReason = 'causal softmax attention';
+/** Tokens of the sequence that later slices hold. */
+function tokensBehind({ group, shape: [, T] }: BidirectionalSlice): number {
+  const last = group?.slices.at(-1);
+  return last === undefined ? 0 : last.start + last.length - sliceStart(group) - T;
+}
+
+/** Why a layer that attends to the ends of chunks cannot be had under the masked objective. */
+export const chunkReason = 'attention to the ends of earlier chunks';
 
 /** Why a recurrence cannot run in both directions; null: it can. */
 export function whyCausalOnly<I extends RecurrenceInputs>(op: RecurrenceOp<I>): string | null {

@@ -9,7 +9,7 @@ export function maskedRefusal(layer: Layer, config: LayerConfig, dModel: number)
   const place = { index: 0, count: 1 };
   const apply = layer.create(config, declarer(new ParameterRecorder(device), 'mixer', dModel, place));
   const shape = [1, 1] as const;
-  const whole = { group: null, resets: null, ends: null, before: null };
+  const whole = { group: null, resets: null, ends: null, before: null, after: null };
   try {
     apply(empty(device, [...shape, dModel]), bidirectionalContexts({ device, shape, ...whole }).forLayer(0));
     return null;

@@ -1,11 +1,13 @@
 import { type Device, empty } from '@longscan/kernels';
 import type { LayerContext } from '../layer.js';
 import type { JobSpec } from '../protocol/job-spec.js';
-import type { SumTrace } from '../protocol/plan.js';
+import type { FetchTrace, SumTrace } from '../protocol/plan.js';
 import { bidirectionalRecurrence } from '../sequence/bidirectional.js';
+import { attentionToBothSides } from '../sequence/both-sides-attention.js';
 import type { Received } from '../sequence/received.js';
 import { recurrence } from '../sequence/recurrence.js';
-import { softmaxReason, whyCausalOnly } from './bidirectional-contexts.js';
+import { slicesOf } from '../sequence/sequence-group.js';
+import { chunkReason, whyCausalOnly } from './bidirectional-contexts.js';
 import { toBothSides } from './both-sides.js';
 import { type Traffic, tracingShortRange, wireBytes } from './trace-traffic.js';
 
@@ -15,19 +17,27 @@ export interface BidirectionalTrace {
   readonly shape: readonly [number, number];
   /** Some sequence holds a document's end, or padding. */
   readonly hasBoundaries: boolean;
+  /** Ranks that a sequence is cut over. */
+  readonly numSlices: number;
   readonly traffic: Traffic;
   readonly sums: SumTrace[];
+  readonly fetches: FetchTrace[];
   /** By layer: why it reads in one direction only. */
   readonly refusals: Map<number, string>;
 }
 
 /**
- * A layer's recurrences and convolutions under the masked objective as on a single rank, noting what they would send. A
- * recurrence that cannot be had in both directions is noted and runs in one, so that the rest of the model is seen too.
+ * A layer's recurrences and convolutions under the masked objective as on a single rank, and attention as on the last one,
+ * noting what they would send. A recurrence that cannot be had in both directions is noted and runs in one, so that the
+ * rest of the model is seen too.
  */
 export function tracingBothDirections(trace: BidirectionalTrace) {
-  const { device, shape, hasBoundaries, traffic, sums, refusals } = trace;
+  const { device, shape, numSlices, hasBoundaries, traffic, sums, fetches, refusals } = trace;
   const everyToken = empty(device, shape, 'i32');
+  // Nothing is computed on a shape device, so nothing has to come from anywhere.
+  const communicator = { rank: numSlices - 1, stream: device.compute, exchange: () => undefined };
+  const slices = slicesOf(new Array<number>(numSlices).fill(shape[1]));
+  const group = numSlices === 1 ? null : { communicator, slices };
   const boundaries = hasBoundaries ? { starts: everyToken, reversedEnds: everyToken } : null;
   return (
     layer: number,
@@ -51,9 +61,19 @@ export function tracingBothDirections(trace: BidirectionalTrace) {
         }
         return bidirectionalRecurrence(op, inputs, { group: null, boundaries, everyToken, meanwhile });
       },
-      attention({ q, v }) {
-        refusals.set(layer, softmaxReason);
-        return empty(device, [...q.shape.slice(0, 3), v.dim(3)]);
+      attention(inputs, { chunk, ...options } = {}) {
+        if (chunk !== undefined) refusals.set(layer, chunkReason);
+        const { window } = options;
+        if (!received.isReplay) {
+          const sliceBytes = 4 * (inputs.k.size + inputs.v.size);
+          fetches.push({
+            layer,
+            sliceBytes,
+            reachSlices: window === undefined ? null : (window - 1) / shape[1],
+          });
+        }
+        const place = { group, positions: hasBoundaries ? everyToken : null, after: everyToken, received };
+        return attentionToBothSides(inputs, options, place);
       },
     };
   };

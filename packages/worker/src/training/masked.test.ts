@@ -48,7 +48,7 @@ function specOf(
 }
 
 /** Several classes of M, positions and shared values; every test model has a convolution and a token shift besides. */
-const uses = ['gla', 'gated-deltanet', 'retnet', 'linear-attention', 'rwkv7', 'mamba'];
+const uses = ['gla', 'gated-deltanet', 'retnet', 'linear-attention', 'rwkv7', 'mamba', 'softmax-attention'];
 
 const runs: readonly RanksOfDocuments[] = [
   { lengths: [128] },

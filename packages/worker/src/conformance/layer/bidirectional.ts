@@ -28,7 +28,6 @@ const distance = 5;
 export function bidirectionalChecks(variant: Variant, strategies: readonly Strategy[]): Check[] {
   if (maskedRefusal(variant.layer, variant.config, variant.dModel) !== null) return [];
   const checks: Check[] = [
-    { name: 'a token reads on both sides of itself', run: () => checkBothSides(variant) },
     ...[undefined, starts].flatMap((packed) => {
       const where = packed ? ', documents packed' : '';
       const problem = (T: number) => createProblem(variant, { T, starts: packed, bidirectional: true });
@@ -38,6 +37,10 @@ export function bidirectionalChecks(variant: Variant, strategies: readonly Strat
       ];
     }),
   ];
+  // What looks back a few tokens looks ahead no further.
+  if (transitionsOf(variant).size > 0 || variant.layer.transition === 'softmax') {
+    checks.push({ name: 'a token reads on both sides of itself', run: () => checkBothSides(variant) });
+  }
   // Options change recurrences, not what carries their states.
   if (variant.label === 'defaults') checks.push(...onRanks(variant, strategies));
   return checks.map(({ name, run }) => ({ name: `both directions ~> ${name}`, run }));
