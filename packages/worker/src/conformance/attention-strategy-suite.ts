@@ -1,5 +1,6 @@
 import type { AttentionStrategy } from '../attention-strategy.js';
 import { costChecks } from './attention-strategy/cost.js';
+import { documentChecks } from './attention-strategy/documents.js';
 import { enqueuingChecks } from './attention-strategy/enqueuing.js';
 import { exactnessChecks } from './attention-strategy/exactness.js';
 import { failureChecks } from './attention-strategy/failures.js';
@@ -10,6 +11,7 @@ import type { Check } from './check.js';
 export function attentionStrategyChecks(strategy: AttentionStrategy): Check[] {
   return [
     ...exactnessChecks(strategy),
+    ...documentChecks(strategy),
     ...enqueuingChecks(strategy),
     ...failureChecks(strategy),
     ...refusalChecks(strategy),

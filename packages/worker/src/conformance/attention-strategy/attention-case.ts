@@ -8,7 +8,7 @@ import {
 } from '../../sequence/attention.js';
 import { positionsOf } from '../../sequence/positions.js';
 import { ReceivedLog } from '../../sequence/received.js';
-import { slicesOf } from '../../sequence/sequence-group.js';
+import { type SliceRange, slicesOf } from '../../sequence/sequence-group.js';
 import { type Engine, type RankSet, withRanks } from '../rank-set.js';
 
 /** Sequences that lie on ranks in slices of these lengths, in f64. */
@@ -18,6 +18,8 @@ export interface AttentionCase {
   /** Tokens at which documents start, by sequence; none: one document. */
   readonly starts?: readonly (readonly number[])[];
   readonly engine?: Engine;
+  /** Tokens of the first sequence that hold NaN, in all inputs and in the gradient that comes back. */
+  readonly poisoned?: SliceRange;
   /** Default: heads that any number of ranks divides. */
   readonly heads?: { readonly H: number; readonly G: number };
 }
@@ -93,7 +95,7 @@ export function rankProblem(
   { devices, communicators }: RankSet,
   rank: number,
 ): RankProblem {
-  const { lengths, options = {}, starts } = problem;
+  const { lengths, options = {}, starts, poisoned = { start: 0, length: 0 } } = problem;
   const { B, K, V } = sizes;
   const T = totalOf(problem);
   const { H, G } = headsOf(problem);
@@ -101,10 +103,9 @@ export function rankProblem(
   const slices = slicesOf(lengths);
   const { start, length } = slices[rank]!;
   const part = (seed: number, row: readonly number[]) => {
-    const host = randomNormal(
-      row.reduce((size, dim) => size * dim, B * T),
-      seed,
-    );
+    const rowSize = row.reduce((size, dim) => size * dim, 1);
+    const host = randomNormal(B * T * rowSize, seed);
+    host.fill(Number.NaN, poisoned.start * rowSize, (poisoned.start + poisoned.length) * rowSize);
     return fromArray(device, sliceTokens(host, { B, T }, start, length), [B, length, ...row], 'f64');
   };
   const inputs = {

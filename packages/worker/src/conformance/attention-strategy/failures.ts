@@ -1,7 +1,7 @@
 import { LongscanError } from '@longscan/kernels';
 import type { AttentionStrategy } from '../../attention-strategy.js';
 import { type Check, demand } from '../check.js';
-import { withRanks } from '../rank-set.js';
+import { type Engine, type RankSet, withRanks } from '../rank-set.js';
 import { type AttentionCase, rankProblem } from './attention-case.js';
 
 const problem: AttentionCase = { lengths: [4, 4, 4, 4] };
@@ -9,16 +9,25 @@ const numRanks = problem.lengths.length;
 
 /** A rank that goes away never leaves the others waiting. */
 export function failureChecks(strategy: AttentionStrategy): Check[] {
-  return (['forward', 'backward'] as const).map((pass) => ({
-    name: `a rank that aborts makes every other fail, naming a peer: ${pass}`,
-    run: async () => {
-      for (let aborting = 0; aborting < numRanks; aborting++) await checkAbort(strategy, pass, aborting);
-    },
-  }));
+  return (['forward', 'backward'] as const).flatMap((pass) =>
+    (['in-process', 'tcp'] as const).map((engine) => ({
+      name: `a rank that aborts makes every other fail, naming a peer: ${pass}, ${engine}`,
+      run: async () => {
+        for (let aborting = 0; aborting < numRanks; aborting++) {
+          await checkAbort(strategy, pass, aborting, engine);
+        }
+      },
+    })),
+  );
 }
 
-function checkAbort(strategy: AttentionStrategy, pass: 'forward' | 'backward', aborting: number) {
-  return withRanks(numRanks, async (ranks) => {
+function checkAbort(
+  strategy: AttentionStrategy,
+  pass: 'forward' | 'backward',
+  aborting: number,
+  engine: Engine,
+): Promise<void> {
+  const body = async (ranks: RankSet) => {
     const problems = ranks.devices.map((_, rank) => rankProblem(problem, strategy, ranks, rank));
     const forward = (rank: number) => {
       const device = ranks.devices[rank]!;
@@ -46,5 +55,6 @@ function checkAbort(strategy: AttentionStrategy, pass: 'forward' | 'backward', a
       demand(error.code === 'E-COMM-PEER', `${where}: failed with ${error.code}, expected E-COMM-PEER`);
       demand(/rank \d+ is gone/.test(error.message), `${where}: names no peer: ${error.message}`);
     }
-  });
+  };
+  return withRanks(numRanks, body, { engine });
 }
