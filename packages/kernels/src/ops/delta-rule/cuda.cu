@@ -3,6 +3,7 @@
 #include <cuda_bf16.h>
 
 #include "cuda/tile.cuh"
+#include "cuda/workspace_parts.h"
 #include "cuda_gradient.h"
 #include "cuda_prepare.h"
 
@@ -12,24 +13,6 @@ namespace {
 
 using Call = LongscanDeltaRule;
 using Bf16 = __nv_bfloat16;
-
-/// Hands out parts of memory; counts them if there is none.
-class DeltaArena {
- public:
-  explicit DeltaArena(const void* base) : base_(static_cast<char*>(const_cast<void*>(base))) {}
-
-  template <typename Element>
-  Element* take(int64_t count) {
-    Element* const part = base_ ? reinterpret_cast<Element*>(base_ + used_) : nullptr;
-    used_ += (count * sizeof(Element) + 255) / 256 * 256;
-    return part;
-  }
-  size_t used() const { return used_; }
-
- private:
-  char* base_;
-  size_t used_ = 0;
-};
 
 struct Sizes {
   int64_t heads, numChunks, rows, values;
@@ -41,10 +24,10 @@ struct Sizes {
 };
 
 struct Kept {
-  DeltaArena arena;
+  WorkspaceParts arena;
   DeltaChunks chunks;
 
-  Kept(const Call& call, const void* base) : arena(base) {
+  Kept(const Call& call, const void* base) : arena(const_cast<void*>(base)) {
     const Sizes sizes(call);
     chunks.inverse = arena.take<Bf16>(sizes.rows * tileTokens);
     chunks.scores = arena.take<Bf16>(sizes.rows * tileTokens);
@@ -54,7 +37,7 @@ struct Kept {
 };
 
 struct Workspace {
-  DeltaArena arena;
+  WorkspaceParts arena;
   Bf16 *states, *adjoints, *corrections;
   float *risingDots = nullptr, *fallingDots = nullptr, *ends = nullptr;
 

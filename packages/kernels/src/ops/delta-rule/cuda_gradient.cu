@@ -1,307 +1,320 @@
-#include "cuda_lane.cuh"
+#include "cuda/warpgroup.cuh"
 #include "cuda_gradient.h"
+#include "cuda_lane.cuh"
 #include "cuda_prepare.h"
 
 namespace longscan {
 
 namespace {
 
-constexpr int gradientThreads = 256;
-
-template <int KB>
+/// Two stages of 64 channels of V, two pieces' queries and keys, and the products of the present piece.
+template <int panels>
 struct GradientLayout {
-  // A stage: 64 channels of V.
+  static constexpr int panel = Tile<64>::bytes;
   static constexpr int dO = 0;
-  static constexpr int dv = Tile<64>::bytes;
-  static constexpr int corrections = 2 * Tile<64>::bytes;
-  static constexpr int state = 3 * Tile<64>::bytes;
-  static constexpr int adjoint = state + Tile<KB>::bytes;
-  static constexpr int stage = adjoint + Tile<KB>::bytes;
-  static constexpr int numStages = 2;
-  static constexpr int queries = numStages * stage;
-  static constexpr int keys = queries + Tile<KB>::bytes;
-  static constexpr int ofScores = keys + Tile<KB>::bytes;
-  static constexpr int ofProducts = ofScores + Tile<64>::bytes;
-  static constexpr int gates = ofProducts + Tile<64>::bytes;
+  static constexpr int dv = panel;
+  static constexpr int corrections = 2 * panel;
+  static constexpr int state = 3 * panel;
+  static constexpr int adjoint = state + panels * panel;
+  static constexpr int stage = adjoint + panels * panel;
+  static constexpr int pieces = 2 * stage;
+  static constexpr int queries = 0;
+  static constexpr int keys = panels * panel;
+  static constexpr int gates = 2 * panels * panel;
   static constexpr int beta = gates + 64 * 4;
-  static constexpr int sums = beta + 64 * 4;  // a copy for each warp
-  static constexpr int bytes = sums + gradientThreads / 32 * 64 * 4;
+  static constexpr int pieceBytes = gates + 1024;
+  static constexpr int ofScores = pieces + 2 * pieceBytes;
+  static constexpr int ofProducts = ofScores + panel;
+  static constexpr int sums = ofProducts + panel;  // a copy for each warp
+  static constexpr int shares = sums + 4 * panels * 64 * 4;
+  static constexpr int bytes = shares + 4 * panels * 4;
 };
 
-/// One block: a chunk of a head, KB channels of K. Warps have 16 tokens (`row0`) and half of the channels.
-template <int KB>
+/// One block: some chunks of a head, a warpgroup for each of its `panels` of 64 channels of K.
+template <int panels>
 class Gradient {
-  using Layout = GradientLayout<KB>;
-  static constexpr int NT = KB / 16;  // accumulators side by side
+  using Layout = GradientLayout<panels>;
+  static constexpr int threads = 128 * panels;
+  /// What is there besides: of two warpgroups the first has dO N^T, the second Z N^T.
+  static constexpr bool hasBoth = panels == 1;
 
   const DeltaGradientCall& call;
   unsigned char* const shared;
   const uint32_t base;
   const DeltaLane at;
-  const int row0, half, channel, chunk, numChunks;
+  const int group, row0, channel, numChunks;
   const int64_t bh, b, h;
-  float queryGradient[NT][4], eraseGradient[NT][4], writeGradient[NT][4];
-  float ofScores[2][2][4], ofProducts[2][2][4];  // dO_i . N_j and Z_i . N_j: columns 32 half + 16 n
+  Sums query, erase, write, ofScores, ofProducts;
 
  public:
   __device__ Gradient(const DeltaGradientCall& call, unsigned char* shared)
       : call(call),
         shared(shared),
         base(sharedAddress(shared)),
+        group(at.warp / 4),
         row0(16 * (at.warp % 4)),
-        half(at.warp / 4),
-        channel(blockIdx.z * KB),
-        chunk(blockIdx.x),
-        numChunks(gridDim.x),
+        channel(64 * (blockIdx.z * panels + group)),
+        numChunks(static_cast<int>((call.T + tileTokens - 1) / tileTokens)),
         bh(blockIdx.y),
         b(bh / call.H),
         h(bh % call.H) {}
 
-  __device__ void run() {
-    PieceWalk walk(call.resets ? call.resets + b * call.T : nullptr, call.T, chunk, chunk + 1, false);
-    for (; !walk.done(); walk.advance()) {
-      gradientsOf(walk.piece());
-      __syncthreads();
+  __device__ void run(int chunksPerBlock) {
+    const int begin = blockIdx.x * chunksPerBlock, end = min(begin + chunksPerBlock, numChunks);
+    const int32_t* resets = call.resets ? call.resets + b * call.T : nullptr;
+    PieceWalk ahead(resets, call.T, begin, end, false), walk(resets, call.T, begin, end, false);
+    int valueAhead = 0, pieceAhead = 0;
+    const auto fillNext = [&](int stage) {
+      if (!ahead.done()) {
+        fillStage(ahead.piece(), stage, valueAhead);
+        if (valueAhead == 0) fillPiece(ahead.piece(), pieceAhead);
+        valueAhead += 64;
+        if (valueAhead >= call.V) {
+          valueAhead = 0;
+          pieceAhead ^= 1;
+          ahead.advance();
+        }
+      }
+      commitCopies();
+    };
+    fillNext(0);
+    for (int stage = 0, piece = 0; !walk.done(); walk.advance(), piece ^= 1) {
+      float product = 0.0f;  // a thread's share of <S, D>
+      clearSums();
+      for (int value = 0; value < call.V; value += 64, stage ^= 1) {
+        waitForCopies<0>();
+        publishToProducts();
+        __syncthreads();
+        fillNext(stage ^ 1);
+        product += addValues(walk.piece(), stage);
+      }
+      finish(walk.piece(), Layout::pieces + piece * Layout::pieceBytes, product);
     }
   }
 
  private:
-  template <int D>
-  __device__ Tile<D> tile(int offset) const {
-    return {base + offset};
-  }
+  __device__ Tile<64> tile(int offset) const { return {base + offset}; }
   __device__ float* floats(int offset) const { return reinterpret_cast<float*>(shared + offset); }
+  // What a document's first token meets is nothing; what lies behind a piece that ends its chunk is D.
+  __device__ static bool meetsState(const Piece& piece) { return !piece.fresh; }
+  __device__ static bool meetsAdjoint(const Piece& piece) { return piece.closesChunk; }
+  __device__ static TileRows rowsOf(const Piece& piece) {
+    return {static_cast<int64_t>(piece.chunk) * tileTokens, piece.low, piece.high, false};
+  }
 
-  __device__ void fillStage(const TileRows& rows, int stage, int value, bool meetsState, bool meetsAdjoint) {
+  __device__ void fillStage(const Piece& piece, int stage, int value) const {
     const int offset = stage * Layout::stage;
     const int pitch = call.H * call.V;
     const int64_t head = b * call.T * pitch + h * call.V;
-    constexpr int threads = gradientThreads;
-    fillTile<64, threads>(tile<64>(offset + Layout::dO), call.dO + head, pitch, value, call.V, rows);
-    fillTile<64, threads>(tile<64>(offset + Layout::dv), call.dv + head, pitch, value, call.V, rows);
-    fillTile<64, threads>(tile<64>(offset + Layout::corrections), call.corrections + head, pitch, value, call.V,
-                          rows);
+    const TileRows rows = rowsOf(piece);
+    fillTile<64, threads>(tile(offset + Layout::dO), call.dO + head, pitch, value, call.V, rows);
+    fillTile<64, threads>(tile(offset + Layout::dv), call.dv + head, pitch, value, call.V, rows);
+    fillTile<64, threads>(tile(offset + Layout::corrections), call.corrections + head, pitch, value, call.V, rows);
     const TileRows values{value, 0, min(64, call.V - value), false};
-    const int64_t place = (bh * numChunks + chunk) * call.V * call.K;
-    if (meetsState)
-      fillTile<KB, threads>(tile<KB>(offset + Layout::state), call.states + place, call.K, channel, call.K, values);
-    if (meetsAdjoint)
-      fillTile<KB, threads>(tile<KB>(offset + Layout::adjoint), call.adjoints + place, call.K, channel, call.K,
-                            values);
+    const int64_t place = (bh * numChunks + piece.chunk) * call.V * call.K;
+#pragma unroll
+    for (int i = 0; i < panels; i++) {
+      const int column = 64 * (blockIdx.z * panels + i);
+      if (meetsState(piece))
+        fillTile<64, threads>(tile(offset + Layout::state + i * Layout::panel), call.states + place, call.K, column,
+                              call.K, values);
+      if (meetsAdjoint(piece))
+        fillTile<64, threads>(tile(offset + Layout::adjoint + i * Layout::panel), call.adjoints + place, call.K,
+                              column, call.K, values);
+    }
   }
 
-  __device__ void gradientsOf(const Piece& piece) {
-    const TileRows rows{static_cast<int64_t>(chunk) * tileTokens, piece.low, piece.high, false};
-    // What a document's first token meets is nothing; what lies behind a piece that ends its chunk is D.
-    const bool meetsState = !piece.fresh, meetsAdjoint = piece.closesChunk;
+  __device__ void fillPiece(const Piece& piece, int parity) const {
+    const int offset = Layout::pieces + parity * Layout::pieceBytes;
     const int pitch = call.H * call.K;
     const int64_t head = b * call.T * pitch + h * call.K;
-    const Tile<KB> Q = tile<KB>(Layout::queries), K = tile<KB>(Layout::keys);
-    fillStage(rows, 0, 0, meetsState, meetsAdjoint);
-    fillTile<KB, gradientThreads>(Q, call.q + head, pitch, channel, call.K, rows);
-    fillTile<KB, gradientThreads>(K, call.k + head, pitch, channel, call.K, rows);
-    commitCopies();
-    float *const gates = floats(Layout::gates), *const beta = floats(Layout::beta);
-    if (threadIdx.x < 64) {
-      const int row = threadIdx.x;
-      const int64_t token = (b * call.T + rows.first + row) * call.H + h;
-      gates[row] = call.g != nullptr && rows.has(row) ? call.g[token] : 0.0f;
-      beta[row] = !rows.has(row) ? 0.0f : call.beta ? usableBeta(call.beta[token]) : 1.0f;
+    const TileRows rows = rowsOf(piece);
+#pragma unroll
+    for (int i = 0; i < panels; i++) {
+      const int column = 64 * (blockIdx.z * panels + i);
+      fillTile<64, threads>(tile(offset + Layout::queries + i * Layout::panel), call.q + head, pitch, column,
+                            call.K, rows);
+      fillTile<64, threads>(tile(offset + Layout::keys + i * Layout::panel), call.k + head, pitch, column, call.K,
+                            rows);
     }
-    clear();
-    float product = 0.0f;  // a thread's share of <S, D>
-    for (int value = 0, stage = 0; value < call.V; value += 64, stage ^= 1) {
-      if (value + 64 < call.V) fillStage(rows, stage ^ 1, value + 64, meetsState, meetsAdjoint);
-      commitCopies();
-      waitForCopies<1>();
-      __syncthreads();
-      addValues(stage, meetsState, meetsAdjoint);
-      if (call.g != nullptr && meetsState && meetsAdjoint) product += dotStates(stage);
-      __syncthreads();
+    if (threadIdx.x >= 64) return;
+    const int row = threadIdx.x;
+    const int64_t token = (b * call.T + rows.first + row) * call.H + h;
+    if (call.g) copyAsync4(base + offset + Layout::gates + 4 * row, call.g + token, rows.has(row));
+    if (call.beta) copyAsync4(base + offset + Layout::beta + 4 * row, call.beta + token, rows.has(row));
+  }
+
+  __device__ void clearSums() {
+    clear(query);
+    clear(erase);
+    clear(write);
+    clear(ofScores);
+    if (hasBoth) clear(ofProducts);
+  }
+  /// Z N^T.
+  __device__ Sums& products() { return hasBoth ? ofProducts : ofScores; }
+
+  /// sum += A B over 64 channels of V.
+  template <StoredB stored>
+  __device__ static void multiplyTiles(Sums& sum, Tile<64> a, Tile<64> b) {
+#pragma unroll
+    for (int k = 0; k < 4; k++) multiply<stored>(sum, a, k, b, k);
+  }
+
+  /// What 64 channels of V add to all products that run over them; returns a share of <S, D>.
+  __device__ float addValues(const Piece& piece, int stage) {
+    const int offset = stage * Layout::stage;
+    const Tile<64> dO = tile(offset + Layout::dO), Z = tile(offset + Layout::dv),
+                   N = tile(offset + Layout::corrections);
+    const Tile<64> S = tile(offset + Layout::state + group * Layout::panel),
+                   D = tile(offset + Layout::adjoint + group * Layout::panel);
+    beginProducts();
+    multiplyTiles<StoredB::rows>(ofScores, hasBoth || group == 0 ? dO : Z, N);
+    if (hasBoth) multiplyTiles<StoredB::rows>(ofProducts, Z, N);
+    if (meetsState(piece)) {
+      multiplyTiles<StoredB::columns>(query, dO, S);
+      multiplyTiles<StoredB::columns>(erase, Z, S);
     }
+    if (meetsAdjoint(piece)) multiplyTiles<StoredB::columns>(write, N, D);
+    commitProducts();
+    float product = 0.0f;
+    if (call.g != nullptr && meetsState(piece) && meetsAdjoint(piece))
+      for (int i = 4 * (threadIdx.x % 128); i < Layout::panel; i += 4 * 128) {
+        const uint32_t s = loadShared(S.base + i), d = loadShared(D.base + i);
+        product += lowHalf(s) * lowHalf(d) + highHalf(s) * highHalf(d);
+      }
+    waitForProducts<0>();
+    return product;
+  }
+
+  /// `offset`: of the piece's queries, keys and gates.
+  __device__ void finish(const Piece& piece, int offset, float product) {
+    const TileRows rows = rowsOf(piece);
+    float* const gates = floats(offset + Layout::gates);
     float* const sums = floats(Layout::sums) + 64 * at.warp;
-    sumLogGates(gates, sums, at.lane);
-    storeProducts(rows, sums, beta);
-    __syncthreads();
-    scaleRows(sums, beta, piece);
-    float end = exp2Fast(sums[piece.high - 1]) * product;
-    if (meetsAdjoint && call.g != nullptr) end += dotKeys(writeGradient, K);
-    addTokens(Q, K);
-    if (call.g != nullptr) storeDots(rows, Q, K);
-    if (call.g != nullptr && meetsAdjoint) storeEnd(end);
-    storeGradients(rows);
-  }
-
-  __device__ void clear() {
-#pragma unroll
-    for (int n = 0; n < NT; n++)
-#pragma unroll
-      for (int i = 0; i < 4; i++) queryGradient[n][i] = eraseGradient[n][i] = writeGradient[n][i] = 0.0f;
-#pragma unroll
-    for (int n = 0; n < 2; n++)
-#pragma unroll
-      for (int i = 0; i < 8; i++) ofScores[n][i / 4][i % 4] = ofProducts[n][i / 4][i % 4] = 0.0f;
-  }
-
-  /// What 64 channels of V add to all products that run over them.
-  __device__ void addValues(int stage, bool meetsState, bool meetsAdjoint) {
-    const int offset = stage * Layout::stage;
-    const Tile<64> dO = tile<64>(offset + Layout::dO), Z = tile<64>(offset + Layout::dv),
-                   N = tile<64>(offset + Layout::corrections);
-    const Tile<KB> S = tile<KB>(offset + Layout::state), D = tile<KB>(offset + Layout::adjoint);
-#pragma unroll
-    for (int k = 0; k < 4; k++) {
-      const MmaA o = loadA(dO, row0, 16 * k, at.lane), z = loadA(Z, row0, 16 * k, at.lane);
-#pragma unroll
-      for (int n = 0; n < 2; n++) {
-        const int column = 32 * half + 16 * n;
-        if (column > row0) continue;
-        const MmaB2 other = loadBTransposed(N, column, 16 * k, at.lane);
-        mma(ofScores[n][0], ofScores[n][1], o, other);
-        mma(ofProducts[n][0], ofProducts[n][1], z, other);
-      }
-      if (meetsState) {
-#pragma unroll
-        for (int n = 0; n < NT; n += 2) {
-          const MmaB2 s = loadB(S, 16 * k, KB / 2 * half + 8 * n, at.lane);
-          mma(queryGradient[n], queryGradient[n + 1], o, s);
-          mma(eraseGradient[n], eraseGradient[n + 1], z, s);
-        }
-      }
-      if (meetsAdjoint) {
-        const MmaA own = loadA(N, row0, 16 * k, at.lane);
-#pragma unroll
-        for (int n = 0; n < NT; n += 2)
-          mma(writeGradient[n], writeGradient[n + 1], own, loadB(D, 16 * k, KB / 2 * half + 8 * n, at.lane));
-      }
+    if (call.g != nullptr) {
+      sumLogGates(gates, sums, at.lane);
+    } else {
+      reinterpret_cast<float2*>(sums)[at.lane] = make_float2(0.0f, 0.0f);
+      __syncwarp();
     }
-  }
-
-  __device__ float dotStates(int stage) const {
-    const int offset = stage * Layout::stage;
-    float sum = 0.0f;
-    for (int i = 4 * threadIdx.x; i < Tile<KB>::bytes; i += 4 * gradientThreads) {
-      const uint32_t s = loadShared(base + offset + Layout::state + i);
-      const uint32_t d = loadShared(base + offset + Layout::adjoint + i);
-      sum += lowHalf(s) * lowHalf(d) + highHalf(s) * highHalf(d);
-    }
-    return sum;
-  }
-
-  /// Gradients of q_i . k_j and k_i . k_j to shared memory, and dbeta.
-  __device__ void storeProducts(const TileRows& rows, const float* sums, const float* beta) {
-    const Tile<64> scores = tile<64>(Layout::ofScores), products = tile<64>(Layout::ofProducts);
-#pragma unroll
-    for (int n = 0; n < 4; n++)
-#pragma unroll
-      for (int i = 0; i < 2; i++) {
-        const int row = row0 + at.group + 8 * i, column = 32 * half + 8 * n + at.pairOf;
-        float ofScore[2], ofProduct[2];
-#pragma unroll
-        for (int pair = 0; pair < 2; pair++) {
-          const int j = column + pair;
-          const float factor = beta[j] * exp2Fast(sums[row] - sums[j]);
-          const float product = ofProducts[n / 2][n % 2][2 * i + pair];
-          ofScore[pair] = j <= row ? call.scale * factor * ofScores[n / 2][n % 2][2 * i + pair] : 0.0f;
-          ofProduct[pair] = j < row ? -factor * product : 0.0f;
-          if (j == row && call.dbeta != nullptr && channel == 0 && rows.has(row))
-            call.dbeta[(b * call.T + rows.first + row) * call.H + h] = product / beta[row];
-        }
-        storeShared(scores.address(row, column / 8) + 2 * at.pairOf, pack(ofScore[0], ofScore[1]));
-        storeShared(products.address(row, column / 8) + 2 * at.pairOf, pack(ofProduct[0], ofProduct[1]));
-      }
-  }
-
-  __device__ void scaleRows(const float* sums, const float* beta, const Piece& piece) {
+    const auto beta = [&](int row) {
+      return call.beta ? usableBeta(floats(offset + Layout::beta)[row]) : 1.0f;
+    };
+    if (hasBoth || group == 0)
+      storeProducts(ofScores, tile(Layout::ofScores), [&](int row, int column, float sum) {
+        return column <= row ? call.scale * beta(column) * exp2Fast(sums[row] - sums[column]) * sum : 0.0f;
+      });
+    if (hasBoth || group == 1)
+      storeProducts(products(), tile(Layout::ofProducts), [&](int row, int column, float sum) {
+        if (column == row && rows.has(row) && blockIdx.z == 0 && call.dbeta != nullptr)
+          call.dbeta[(b * call.T + rows.first + row) * call.H + h] = sum / beta(row);
+        return column < row ? -beta(column) * exp2Fast(sums[row] - sums[column]) * sum : 0.0f;
+      });
     const float last = sums[piece.high - 1];
 #pragma unroll
     for (int i = 0; i < 2; i++) {
       const int row = row0 + at.group + 8 * i;
-      const float into = exp2Fast(sums[row]);
-      const float outOf = beta[row] * exp2Fast(last - sums[row]);
+      const float into = exp2Fast(sums[row]), outOf = beta(row) * exp2Fast(last - sums[row]);
 #pragma unroll
-      for (int n = 0; n < NT; n++)
+      for (int n = 0; n < 8; n++)
 #pragma unroll
         for (int j = 2 * i; j < 2 * i + 2; j++) {
-          queryGradient[n][j] *= call.scale * into;
-          eraseGradient[n][j] *= -into;
-          writeGradient[n][j] *= outOf;
+          query[n][j] *= call.scale * into;
+          erase[n][j] *= -into;
+          write[n][j] *= outOf;
         }
     }
+    const Tile<64> Q = tile(offset + Layout::queries + group * Layout::panel),
+                   K = tile(offset + Layout::keys + group * Layout::panel);
+    // <S', D>: what the state keeps of S, and what this piece writes into it.
+    const float end = exp2Fast(last) * product + dotRow(write, K, 0) + dotRow(write, K, 1);
+    __syncthreads();
+    addTokens(Q, K);
+    if (call.g != nullptr) {
+      storeDots(rows, Q, K);
+      if (meetsAdjoint(piece)) storeEnd(piece.chunk, end);
+    }
+    storeGradients(rows);
+  }
+
+  /// factor(row, column, sum) of a product to shared memory.
+  template <typename Factor>
+  __device__ void storeProducts(const Sums& sum, Tile<64> to, Factor&& factor) const {
+#pragma unroll
+    for (int n = 0; n < 8; n++)
+#pragma unroll
+      for (int i = 0; i < 2; i++) {
+        const int row = row0 + at.group + 8 * i, column = 8 * n + at.pairOf;
+        storeShared(to.address(row, n) + 2 * at.pairOf,
+                    pack(factor(row, column, sum[n][2 * i]), factor(row, column + 1, sum[n][2 * i + 1])));
+      }
   }
 
   /// What the tokens of the piece give each other.
-  __device__ void addTokens(Tile<KB> Q, Tile<KB> K) {
-    const Tile<64> scores = tile<64>(Layout::ofScores), products = tile<64>(Layout::ofProducts);
+  __device__ void addTokens(Tile<64> Q, Tile<64> K) {
+    const Tile<64> scores = tile(Layout::ofScores), products = tile(Layout::ofProducts);
+    MmaA s[4], p[4], sBack[4], pBack[4];
 #pragma unroll
     for (int k = 0; k < 4; k++) {
-      if (16 * k <= row0) {
-        const MmaA s = loadA(scores, row0, 16 * k, at.lane), p = loadA(products, row0, 16 * k, at.lane);
-#pragma unroll
-        for (int n = 0; n < NT; n += 2) {
-          const MmaB2 key = loadB(K, 16 * k, KB / 2 * half + 8 * n, at.lane);
-          mma(queryGradient[n], queryGradient[n + 1], s, key);
-          mma(eraseGradient[n], eraseGradient[n + 1], p, key);
-        }
-      }
-      if (16 * k >= row0) {
-        const MmaA s = loadATransposed(scores, 16 * k, row0, at.lane),
-                   p = loadATransposed(products, 16 * k, row0, at.lane);
-#pragma unroll
-        for (int n = 0; n < NT; n += 2) {
-          mma(writeGradient[n], writeGradient[n + 1], s, loadB(Q, 16 * k, KB / 2 * half + 8 * n, at.lane));
-          mma(writeGradient[n], writeGradient[n + 1], p, loadB(K, 16 * k, KB / 2 * half + 8 * n, at.lane));
-        }
-      }
+      s[k] = loadA(scores, row0, 16 * k, at.lane);
+      p[k] = loadA(products, row0, 16 * k, at.lane);
+      sBack[k] = loadATransposed(scores, 16 * k, row0, at.lane);
+      pBack[k] = loadATransposed(products, 16 * k, row0, at.lane);
     }
+    beginProducts();
+#pragma unroll
+    for (int k = 0; k < 4; k++) {
+      multiply<StoredB::columns>(query, s[k], K, k);
+      multiply<StoredB::columns>(erase, p[k], K, k);
+      multiply<StoredB::columns>(write, sBack[k], Q, k);
+      multiply<StoredB::columns>(write, pBack[k], K, k);
+    }
+    commitProducts();
+    waitForProducts<0>();
   }
 
-  /// A thread's share of the dot product of a row's gradient with its tokens' vector.
-  __device__ float dotRow(const float (&gradient)[NT][4], Tile<KB> tile, int i) const {
+  /// A thread's share of the dot product of a row's gradient with its token's vector.
+  __device__ float dotRow(const Sums& gradient, Tile<64> tile, int i) const {
     const int row = row0 + at.group + 8 * i;
     float sum = 0.0f;
 #pragma unroll
-    for (int n = 0; n < NT; n++) {
-      const uint32_t both = loadShared(tile.address(row, KB / 16 * half + n) + 2 * at.pairOf);
+    for (int n = 0; n < 8; n++) {
+      const uint32_t both = loadShared(tile.address(row, n) + 2 * at.pairOf);
       sum += gradient[n][2 * i] * lowHalf(both) + gradient[n][2 * i + 1] * highHalf(both);
     }
     return sum;
   }
-  __device__ float dotKeys(const float (&gradient)[NT][4], Tile<KB> K) const {
-    return dotRow(gradient, K, 0) + dotRow(gradient, K, 1);
-  }
 
-  __device__ void storeDots(const TileRows& rows, Tile<KB> Q, Tile<KB> K) {
+  __device__ int part() const { return blockIdx.z * panels + group; }
+
+  __device__ void storeDots(const TileRows& rows, Tile<64> Q, Tile<64> K) {
 #pragma unroll
     for (int i = 0; i < 2; i++) {
-      float rising = dotRow(queryGradient, Q, i) + dotRow(eraseGradient, K, i);
-      float falling = dotRow(writeGradient, K, i);
+      float rising = dotRow(query, Q, i) + dotRow(erase, K, i), falling = dotRow(write, K, i);
 #pragma unroll
       for (int distance = 1; distance < 4; distance *= 2) {
         rising += __shfl_xor_sync(~0u, rising, distance);
         falling += __shfl_xor_sync(~0u, falling, distance);
       }
       const int row = row0 + at.group + 8 * i;
-      if (at.pairOf != 0 || !rows.has(row)) continue;
-      const int64_t place = (bh * call.T + rows.first + row) * deltaDotParts(call.K) + 2 * blockIdx.z + half;
+      if (at.pairOf != 0 || !rows.has(row) || channel >= call.K) continue;
+      const int64_t place = (bh * call.T + rows.first + row) * deltaDotParts(call.K) + part();
       call.risingDots[place] = rising;
       call.fallingDots[place] = falling;
     }
   }
 
-  /// The sum of all threads' shares.
-  __device__ void storeEnd(float share) {
-    float* const shares = floats(Layout::gates);
+  /// The sum of a warpgroup's shares.
+  __device__ void storeEnd(int chunk, float share) {
+    float* const shares = floats(Layout::shares) + 4 * group;
 #pragma unroll
     for (int distance = 16; distance > 0; distance /= 2) share += __shfl_xor_sync(~0u, share, distance);
-    __syncthreads();
-    if (at.lane == 0) shares[at.warp] = share;
-    __syncthreads();
-    if (threadIdx.x < 2) {
-      float sum = 0.0f;
-      for (int warp = 4 * threadIdx.x; warp < 4 * threadIdx.x + 4; warp++) sum += shares[warp];
-      call.ends[(bh * numChunks + chunk) * deltaDotParts(call.K) + 2 * blockIdx.z + threadIdx.x] = sum;
-    }
+    if (at.lane == 0) shares[at.warp % 4] = share;
+    joinBarrier(1 + group, 128);
+    if (threadIdx.x % 128 == 0 && channel < call.K)
+      call.ends[(bh * numChunks + chunk) * deltaDotParts(call.K) + part()] =
+          shares[0] + shares[1] + shares[2] + shares[3];
   }
 
   __device__ void storeGradients(const TileRows& rows) {
@@ -311,49 +324,54 @@ class Gradient {
     for (int i = 0; i < 2; i++) {
       const int row = row0 + at.group + 8 * i;
 #pragma unroll
-      for (int n = 0; n < NT; n += 4) {
-        uint32_t query[4], key[4];
+      for (int n = 0; n < 8; n += 4) {
+        uint32_t queries[4], keys[4];
 #pragma unroll
         for (int j = 0; j < 4; j++) {
-          query[j] = pack(queryGradient[n + j][2 * i], queryGradient[n + j][2 * i + 1]);
-          key[j] = pack(eraseGradient[n + j][2 * i] + writeGradient[n + j][2 * i],
-                        eraseGradient[n + j][2 * i + 1] + writeGradient[n + j][2 * i + 1]);
+          const float *fromQuery = &query[n + j][2 * i], *fromErase = &erase[n + j][2 * i],
+                      *fromWrite = &write[n + j][2 * i];
+          queries[j] = pack(fromQuery[0], fromQuery[1]);
+          keys[j] = pack(fromErase[0] + fromWrite[0], fromErase[1] + fromWrite[1]);
         }
-        transposeQuad(query, at.lane);
-        transposeQuad(key, at.lane);
-        const int column = channel + KB / 2 * half + 8 * n + 8 * (at.lane & 3);
+        transposeQuad(queries, at.lane);
+        transposeQuad(keys, at.lane);
+        const int column = channel + 8 * n + 8 * (at.lane & 3);
         if (!rows.has(row) || column >= call.K) continue;
         const int64_t place = head + (rows.first + row) * pitch + column;
-        *reinterpret_cast<uint4*>(call.dq + place) = make_uint4(query[0], query[1], query[2], query[3]);
-        *reinterpret_cast<uint4*>(call.dk + place) = make_uint4(key[0], key[1], key[2], key[3]);
+        *reinterpret_cast<uint4*>(call.dq + place) = make_uint4(queries[0], queries[1], queries[2], queries[3]);
+        *reinterpret_cast<uint4*>(call.dk + place) = make_uint4(keys[0], keys[1], keys[2], keys[3]);
       }
     }
   }
 };
 
-template <int KB>
-__global__ void __launch_bounds__(gradientThreads, 1)
-    gradientKernel(const __grid_constant__ DeltaGradientCall call) {
-  extern __shared__ __align__(128) unsigned char shared[];
-  Gradient<KB>(call, shared).run();
+template <int panels>
+__global__ void __launch_bounds__(128 * panels, 1)
+    gradientKernel(const __grid_constant__ DeltaGradientCall call, int chunksPerBlock) {
+  extern __shared__ __align__(1024) unsigned char shared[];
+  Gradient<panels>(call, shared).run(chunksPerBlock);
 }
 
-template <int KB>
+template <int panels>
 cudaError_t launch(const DeltaGradientCall& call, cudaStream_t stream) {
-  constexpr int bytes = GradientLayout<KB>::bytes;
-  const cudaError_t error =
-      cudaFuncSetAttribute(gradientKernel<KB>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+  constexpr int bytes = GradientLayout<panels>::bytes;
+  const auto kernel = gradientKernel<panels>;
+  const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error != cudaSuccess) return error;
-  const auto chunks = static_cast<unsigned>((call.T + tileTokens - 1) / tileTokens);
-  const dim3 grid(chunks, static_cast<unsigned>(call.B * call.H), (call.K + KB - 1) / KB);
-  gradientKernel<KB><<<grid, gradientThreads, bytes, stream>>>(call);
+  const int64_t chunks = (call.T + tileTokens - 1) / tileTokens, heads = call.B * call.H;
+  const int64_t tiles = (call.K + 64 * panels - 1) / (64 * panels);
+  // Loads of one chunk hide behind the products of the one before; yet enough blocks to fill a chip.
+  const int64_t perBlock = max(static_cast<int64_t>(1), min(static_cast<int64_t>(8), chunks * heads * tiles / 512));
+  const dim3 grid(static_cast<unsigned>((chunks + perBlock - 1) / perBlock), static_cast<unsigned>(heads),
+                  static_cast<unsigned>(tiles));
+  kernel<<<grid, 128 * panels, bytes, stream>>>(call, static_cast<int>(perBlock));
   return cudaGetLastError();
 }
 
 }  // namespace
 
 cudaError_t launchDeltaGradient(const DeltaGradientCall& call, cudaStream_t stream) {
-  return deltaGradientTile(call.K) == 64 ? launch<64>(call, stream) : launch<128>(call, stream);
+  return call.K <= 64 ? launch<1>(call, stream) : launch<2>(call, stream);
 }
 
 }  // namespace longscan

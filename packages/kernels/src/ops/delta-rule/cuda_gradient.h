@@ -31,11 +31,8 @@ struct DeltaGradientCall {
   float* ends;         // [B, H, chunks, deltaDotParts(K)]: shares of state times adjoint after the chunk
 };
 
-/// Channels of K that one block of threads works on, and the shares of a token's dot products.
-__host__ __device__ constexpr int deltaGradientTile(int K) { return K <= 64 ? 64 : 128; }
-__host__ __device__ constexpr int deltaDotParts(int K) {
-  return 2 * ((K + deltaGradientTile(K) - 1) / deltaGradientTile(K));
-}
+/// Shares of a token's dot products: one for each 64 channels of K.
+__host__ __device__ constexpr int deltaDotParts(int K) { return (K + 63) / 64; }
 
 cudaError_t launchDeltaGradient(const DeltaGradientCall& call, cudaStream_t stream);
 

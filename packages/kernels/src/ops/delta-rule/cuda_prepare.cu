@@ -40,12 +40,11 @@ __device__ void eachScore(Tile<KP> X, Tile<KP> Y, int stripe, const DeltaLane& a
   }
 }
 
-/// The lower triangle of a square in f32 as rows [low, high) of 64 in bf16, in blocks of 16: those above the
-/// diagonal are never read.
+/// The lower triangle of a square in f32, and zeros above it, as rows [low, high) of 64 in bf16.
 __device__ void storeLower(FloatSquare from, __nv_bfloat16* to, const Piece& piece) {
   for (int i = threadIdx.x; i < 64 * 8; i += prepareThreads) {
     const int row = i / 8, column = i % 8 * 8;
-    if (row < piece.low || row >= piece.high || column / 16 > row / 16) continue;
+    if (row < piece.low || row >= piece.high) continue;
     uint32_t packed[4];
 #pragma unroll
     for (int pair = 0; pair < 4; pair++) {
@@ -91,18 +90,17 @@ __global__ void __launch_bounds__(prepareThreads) prepareKernel(const __grid_con
     sumLogGates(gates, sums, at.lane);
 
     const auto decay = [&](int row, int column) { return exp2Fast(sums[row] - sums[column]); };
+    eachScore(Q, K, at.warp, at, [&](int row, int column, float near, float far) {
+      square.pairAt(row, column) = make_float2(call.scale * near * beta[column] * decay(row, column),
+                                               call.scale * far * beta[column + 1] * decay(row, column + 1));
+    });
+    __syncthreads();
+    storeLower(square, call.to.scores + firstRow * 64, piece);
+    __syncthreads();
     eachScore(K, K, at.warp, at, [&](int row, int column, float near, float far) {
       square.pairAt(row, column) =
           make_float2(column < row ? near * beta[column] * decay(row, column) : 0.0f,
                       column + 1 < row ? far * beta[column + 1] * decay(row, column + 1) : 0.0f);
-    });
-    // The stripe of the queries is the opposite one: every warp has five blocks.
-    __nv_bfloat16* const scores = call.to.scores + firstRow * 64;
-    eachScore(Q, K, 3 - at.warp, at, [&](int row, int column, float near, float far) {
-      if (!rows.has(row)) return;
-      *reinterpret_cast<uint32_t*>(scores + row * 64 + column) =
-          pack(column <= row ? call.scale * near * beta[column] * decay(row, column) : 0.0f,
-               column + 1 <= row ? call.scale * far * beta[column + 1] * decay(row, column + 1) : 0.0f);
     });
     if (threadIdx.x < 64 && rows.has(threadIdx.x)) {
       const int row = threadIdx.x;

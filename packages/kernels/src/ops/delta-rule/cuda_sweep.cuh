@@ -10,328 +10,424 @@ namespace {
 /// What a block does: the output with time, states with time once more, or adjoints against time.
 enum class DeltaRole { output, states, adjoint };
 
-/// Warps that share 16 channels of V, each with 64 channels of K.
-constexpr int warpsPerBlock = deltaSweepThreads / 32;
+constexpr int sweepThreads = 256;
+constexpr int sweepValues = 64;  // channels of V that a block works on
 
-template <int KW, DeltaRole role>
+/// A stage: keys, queries in panels of 64 channels, Y, P, v or dO, the rows' factors and the channels' decays. Then
+/// what the two warpgroups hand each other: the state, N or Z, and the pieces.
+template <int KN, DeltaRole role, bool diagonal>
 struct DeltaSweepLayout {
   static constexpr bool reads = role != DeltaRole::states;
-  static constexpr int VB = 16 * warpsPerBlock / KW;
-  static constexpr int queries = Tile<64 * KW>::bytes;
-  static constexpr int inverse = queries + (reads ? Tile<64 * KW>::bytes : 0);
-  static constexpr int scores = inverse + Tile<64>::bytes;
-  static constexpr int values = scores + (reads ? Tile<64>::bytes : 0);
-  static constexpr int factors = values + PaddedTile<VB>::bytes;
-  static constexpr int stage = factors + 2 * 64 * sizeof(float);
-  static constexpr int numStages = KW == 4 ? 2 : 3;
-  static constexpr int sums = numStages * stage;
-  static constexpr int sumsOfWarp = (role == DeltaRole::output ? 16 : 8) * 32 * 16;
-  static constexpr int bytes = sums + (KW > 1 ? warpsPerBlock * sumsOfWarp : 0);
+  static constexpr int panel = Tile<64>::bytes;
+  static constexpr int writeKeys = diagonal ? KN * panel : 0;
+  static constexpr int queries = writeKeys + KN * panel;
+  static constexpr int inverse = queries + (reads ? KN * panel : 0);
+  static constexpr int scores = inverse + panel;
+  static constexpr int values = scores + (reads ? panel : 0);
+  static constexpr int factors = values + panel;
+  static constexpr int gamma = factors + 2 * 64 * 4;
+  static constexpr int stage = factors + (diagonal ? 2048 : 1024);
+  static constexpr int numStages = KN == 4 ? (diagonal ? 1 : 2) : diagonal && KN == 2 ? 2 : 3;
+  static constexpr int state = numStages * stage;
+  static constexpr int tokens = state + KN * panel;
+  static constexpr int pieces = tokens + panel;
+  static constexpr int numPieces = 4;
+  static constexpr int bytes = pieces + numPieces * 8;
 };
 
-/// One block: VB channels of V of one head, all of its chunks in turn. A warp keeps its part of the state
-/// transposed in accumulators, whose layout is that of the first operand: from the state to the tokens' sums and
-/// back nothing passes through shared memory but the sums over K, where several warps share them.
-template <int KW, DeltaRole role>
+/// One block: 64 channels of V of one head, all of its chunks in turn. The second warpgroup has the chain that every
+/// chunk waits for: the state lies transposed in the accumulators of its products, and an accumulator's layout is
+/// that of a first operand, so nothing of the chain passes through shared memory. The first warpgroup does what
+/// nobody waits for: it loads, reads the state for the output, and stores.
+template <int KN, DeltaRole role, bool diagonal>
 class DeltaSweep {
-  using Layout = DeltaSweepLayout<KW, role>;
-  static constexpr bool backward = role == DeltaRole::adjoint;
+  using Layout = DeltaSweepLayout<KN, role, diagonal>;
+  static constexpr bool backward = role == DeltaRole::adjoint, output = role == DeltaRole::output;
+  /// Whether registers hold the state as operands besides; else products read them from shared memory.
+  static constexpr bool held = KN <= 2;
+  enum Barrier { tokensReady = 1, stateRead = 2 };
+
+  /// A piece's output, until there is time to store it.
+  struct Output {
+    WarpSums sum;
+    Piece piece{};
+  };
 
   const DeltaSweepCall& call;
   unsigned char* const shared;
   const uint32_t base;
   const DeltaLane at;
-  const int part, group;  // which 64 channels of K, which 16 of the block's VB
+  const int row0;
   int b, h, numChunks, value;
   int64_t bh;
-  StatePart state;
+  WarpSums state[KN];
+  MmaA own[held ? KN : 1][4];
 
  public:
   __device__ DeltaSweep(const DeltaSweepCall& call, unsigned char* shared)
       : call(call),
         shared(shared),
         base(sharedAddress(shared)),
-        part(at.warp % KW),
-        group(at.warp / KW),
+        row0(16 * (at.warp % 4)),
         numChunks(static_cast<int>((call.T + tileTokens - 1) / tileTokens)) {
-    const int tiles = (call.V + Layout::VB - 1) / Layout::VB;
-    value = blockIdx.x % tiles * Layout::VB;
+    const int tiles = (call.V + sweepValues - 1) / sweepValues;
+    value = blockIdx.x % tiles * sweepValues;
     bh = blockIdx.x / tiles;
     b = static_cast<int>(bh / call.H);
     h = static_cast<int>(bh % call.H);
   }
 
-  __device__ void run() {
-    const int32_t* resets = call.resets ? call.resets + b * call.T : nullptr;
-    PieceWalk ahead(resets, call.T, 0, numChunks, backward), walk(resets, call.T, 0, numChunks, backward);
+  /// The first warpgroup.
+  __device__ void serve() {
+    PieceWalk ahead(call.resets ? call.resets + b * call.T : nullptr, call.T, 0, numChunks, backward);
+    int numFilled = 0;
+    const auto tellPiece = [&] {
+      const int2 packed = ahead.done() ? make_int2(-1, 0) : packPiece(ahead.piece());
+      if (threadIdx.x == 0) pieces()[numFilled % Layout::numPieces] = packed;
+    };
     const auto fillNext = [&](int stage) {
       if (!ahead.done()) {
         fill(ahead.piece(), stage);
         ahead.advance();
+        numFilled++;
+        tellPiece();
       }
       commitCopies();
     };
+    tellPiece();
     for (int stage = 0; stage + 1 < Layout::numStages; stage++) fillNext(stage);
-    const float* incoming = backward ? call.dht : call.h0;
-    state.load(incoming ? incoming + place(bh) : nullptr, restV(), restK(), call.K, at);
-    int stage = 0;
-    while (!walk.done()) {
-      waitForCopies<Layout::numStages - 2>();
+    __syncthreads();
+    Output last;
+    last.sum.clear();
+    for (int i = 0, stage = 0; pieceOf(i).chunk >= 0; i++) {
+      if (Layout::numStages == 1) fillNext(0);
+      waitForCopies<(Layout::numStages > 2 ? Layout::numStages - 2 : 0)>();
+      publishToProducts();
       __syncthreads();
-      fillNext(stage == 0 ? Layout::numStages - 1 : stage - 1);
-      if constexpr (backward)
-        stepBack(walk.piece(), stage);
-      else
-        step(walk.piece(), stage);
-      walk.advance();
+      const int free = stage == 0 ? Layout::numStages - 1 : stage - 1;
+      attend(pieceOf(i), stage, last, [&] {
+        if (Layout::numStages > 1) fillNext(free);
+      });
+      if (Layout::numStages == 1) __syncthreads();
       stage = stage + 1 == Layout::numStages ? 0 : stage + 1;
     }
-    float* outgoing = role == DeltaRole::output ? call.ht : backward ? call.dh0 : nullptr;
-    if (outgoing != nullptr) state.store(outgoing + place(bh), restV(), restK(), call.K, at);
+    if (output) storeOutput(last);
+  }
+
+  /// The second warpgroup.
+  __device__ void chain() {
+    const float* incoming = backward ? call.dht : call.h0;
+#pragma unroll
+    for (int panel = 0; panel < KN; panel++)
+      state[panel].load(incoming ? incoming + place(bh, panel) : nullptr, restV(), restK(panel), call.K, at);
+    __syncthreads();
+    if (!backward && pieceOf(0).fresh) forget();
+    showState();
+    for (int i = 0, stage = 0; pieceOf(i).chunk >= 0; i++) {
+      publishToProducts();
+      __syncthreads();
+      const Piece piece = pieceOf(i);
+      if constexpr (backward)
+        stepBack(piece, stage);
+      else
+        step(piece, stage);
+      joinBarrier(stateRead, sweepThreads);
+      if (backward ? piece.fresh : pieceOf(i + 1).fresh) forget();
+      showState();
+      if (Layout::numStages == 1) __syncthreads();
+      stage = stage + 1 == Layout::numStages ? 0 : stage + 1;
+    }
+    float* outgoing = output ? call.ht : backward ? call.dh0 : nullptr;
+    if (outgoing == nullptr) return;
+#pragma unroll
+    for (int panel = 0; panel < KN; panel++)
+      state[panel].store(outgoing + place(bh, panel), restV(), restK(panel), call.K, at);
   }
 
  private:
-  __device__ Tile<64 * KW> keys(int stage) const { return {base + stage * Layout::stage}; }
-  __device__ Tile<64 * KW> queries(int stage) const { return {base + stage * Layout::stage + Layout::queries}; }
-  __device__ Tile<64> inverse(int stage) const { return {base + stage * Layout::stage + Layout::inverse}; }
-  __device__ Tile<64> scores(int stage) const { return {base + stage * Layout::stage + Layout::scores}; }
-  /// v, or dO.
-  __device__ PaddedTile<Layout::VB> values(int stage) const {
-    return {base + stage * Layout::stage + Layout::values};
+  __device__ Tile<64> tile(int stage, int offset) const { return {base + stage * Layout::stage + offset}; }
+  __device__ Tile<64> stateTile(int panel) const { return {base + Layout::state + panel * Layout::panel}; }
+  /// N, or Z; transposed.
+  __device__ Tile<64> tokensTile() const { return {base + Layout::tokens}; }
+  __device__ int2* pieces() const { return reinterpret_cast<int2*>(shared + Layout::pieces); }
+  __device__ Piece pieceOf(int i) const {
+    return unpackPiece(const_cast<const volatile int2*>(pieces())[i % Layout::numPieces]);
   }
-  __device__ const float* into(int stage) const {
-    return reinterpret_cast<const float*>(shared + stage * Layout::stage + Layout::factors);
+  __device__ const float* factors(int stage, int offset) const {
+    return reinterpret_cast<const float*>(shared + stage * Layout::stage + offset);
   }
+  __device__ const float* into(int stage) const { return factors(stage, Layout::factors); }
   __device__ const float* outOf(int stage) const { return into(stage) + 64; }
 
-  __device__ int firstV() const { return value + 16 * group; }
+  __device__ int firstV() const { return value + row0; }
   __device__ int restV() const { return call.V - firstV(); }
-  __device__ int restK() const { return call.K - 64 * part; }
-  /// Of the warp's first element, in the `index`th of states [.., V, K].
-  __device__ int64_t place(int64_t index) const {
-    return (index * call.V + firstV()) * call.K + 64 * part;
+  __device__ int restK(int panel) const { return call.K - 64 * panel; }
+  /// Of the warp's first element of a panel, in the `index`th of states [.., V, K].
+  __device__ int64_t place(int64_t index, int panel) const {
+    return (index * call.V + firstV()) * call.K + 64 * panel;
   }
-  /// Whether this warp is the one of those who share channels that sees to tokens [16 i, 16 i + 16).
-  __device__ bool sees(int i) const {
-    return KW == 1 || (KW == 2 ? (i == 0 || i == 3) == (part == 0) : i == part);
+  /// Where a piece's row is stored in [B, T, H, V], or null.
+  __device__ __nv_bfloat16* placeOf(__nv_bfloat16* tensor, const Piece& piece, int row) const {
+    const int64_t token = b * call.T + static_cast<int64_t>(piece.chunk) * tileTokens + row;
+    return row >= piece.low && row < piece.high ? tensor + (token * call.H + h) * call.V + value : nullptr;
   }
 
-  __device__ void fill(const Piece& piece, int stage) {
+  __device__ void fill(const Piece& piece, int stage) const {
     const TileRows rows{static_cast<int64_t>(piece.chunk) * tileTokens, piece.low, piece.high, false};
     const int pitchK = call.H * call.K, pitchV = call.H * call.V;
-    const int64_t headK = b * call.T * pitchK + h * call.K, headV = b * call.T * pitchV + h * call.V + value;
+    const int64_t headK = b * call.T * pitchK + h * call.K, headV = b * call.T * pitchV + h * call.V;
     const int64_t headRows = bh * numChunks * tileTokens;
-    constexpr int threads = deltaSweepThreads;
-    fillTile<64 * KW, threads>(keys(stage), call.k + headK, pitchK, 0, call.K, rows);
-    fillTile<64, threads>(inverse(stage), call.chunks.inverse + headRows * 64, 64, 0, 64, rows);
-    if constexpr (Layout::reads) {
-      fillTile<64 * KW, threads>(queries(stage), call.q + headK, pitchK, 0, call.K, rows);
-      fillTile<64, threads>(scores(stage), call.chunks.scores + headRows * 64, 64, 0, 64, rows);
+    const DeltaChunks& chunks = call.chunks;
+    const auto fillColumns = [&](int offset, const __nv_bfloat16* from, int pitch, int column, int width) {
+      fillTile<64, 128>(tile(stage, offset), from, pitch, column, width, rows);
+    };
+#pragma unroll
+    for (int panel = 0; panel < KN; panel++) {
+      const int offset = panel * Layout::panel, column = 64 * panel;
+      fillColumns(offset, (diagonal ? chunks.eraseKeys : call.k) + headK, pitchK, column, call.K);
+      if (diagonal) fillColumns(Layout::writeKeys + offset, chunks.writeKeys + headK, pitchK, column, call.K);
+      if (Layout::reads)
+        fillColumns(Layout::queries + offset, (diagonal ? chunks.queries : call.q) + headK, pitchK, column, call.K);
     }
-    values(stage).template fill<threads>((backward ? call.dO : call.v) + headV, pitchV, call.V - value, rows);
+    fillColumns(Layout::inverse, chunks.inverse + headRows * 64, 64, 0, 64);
+    if (Layout::reads) fillColumns(Layout::scores, chunks.scores + headRows * 64, 64, 0, 64);
+    fillColumns(Layout::values, (backward ? call.dO : call.v) + headV, pitchV, value, call.V);
     const int row = threadIdx.x % 64;
-    const float* factor = threadIdx.x < 64 ? call.chunks.into : call.chunks.outOf;
-    copyAsync4(sharedAddress(into(stage)) + 4 * threadIdx.x, factor + headRows + rows.first + row, rows.has(row));
+    const float* factor = threadIdx.x < 64 ? chunks.into : chunks.outOf;
+    if (!diagonal || threadIdx.x >= 64)
+      copyAsync4(sharedAddress(into(stage)) + 4 * threadIdx.x, factor + headRows + rows.first + row, rows.has(row));
+    if (diagonal && threadIdx.x < 16 * KN)
+      copyAsync16(sharedAddress(factors(stage, Layout::gamma)) + 16 * threadIdx.x,
+                  chunks.gamma + (bh * numChunks + piece.chunk) * call.K + 4 * threadIdx.x,
+                  4 * threadIdx.x < call.K);
   }
 
-  __device__ void operands(MmaA (&own)[4]) const {
-#pragma unroll
-    for (int k = 0; k < 4; k++) own[k] = state.operand(k);
+  __device__ void storeOutput(const Output& out) const {
+    storeRows(out.sum.x, row0, call.V - value, at, [&](int row) { return placeOf(call.o, out.piece, row); });
   }
 
-  /// sum += state * rows^T over the warp's channels of K.
-  __device__ void readState(WarpSums& sum, const MmaA (&own)[4], Tile<64 * KW> rows) const {
+  /// Output, or what is stored, of one piece. First what leaves the tensor cores to the chain, whose products are
+  /// waited for; `fillNext` is a part of it.
+  template <typename FillNext>
+  __device__ void attend(const Piece& piece, int stage, Output& out, FillNext&& fillNext) const {
+    if constexpr (output) {
+      storeOutput(out);
+      fillNext();
+      WarpSums& sum = out.sum;
+      sum.clear();
+      beginProducts();
 #pragma unroll
-    for (int k = 0; k < 4; k++)
+      for (int panel = 0; panel < KN; panel++)
 #pragma unroll
-      for (int n = 0; n < 4; n++)
-        mma(sum.x[2 * n], sum.x[2 * n + 1], own[k], loadBTransposed(rows, 16 * n, 64 * part + 16 * k, at.lane));
+        for (int k = 0; k < 4; k++)
+          multiply<StoredB::rows>(sum.x, tile(stage, Layout::queries + panel * Layout::panel), k, stateTile(panel), k);
+      commitProducts();
+      waitForProducts<0>();
+      announceAtBarrier(stateRead, sweepThreads);
+      if (!diagonal) {
+        const float near = call.scale * into(stage)[row0 + at.group];
+        const float far = call.scale * into(stage)[row0 + at.group + 8];
+#pragma unroll
+        for (int i = 0; i < 32; i++) sum.x[i / 4][i % 4] *= i % 4 < 2 ? near : far;
+      }
+      joinBarrier(tokensReady, sweepThreads);
+      beginProducts();
+#pragma unroll
+      for (int k = 0; k < 4; k++) multiply<StoredB::rows>(sum.x, tile(stage, Layout::scores), k, tokensTile(), k);
+      commitProducts();
+      out.piece = piece;
+      waitForProducts<0>();
+    } else {
+      __nv_bfloat16* const states = backward ? call.adjoints : call.states;
+      const int64_t chunk = (bh * numChunks + piece.chunk) * call.V + value;
+      if (piece.opensChunk)
+#pragma unroll
+        for (int panel = 0; panel < KN; panel++)
+          storeTile(stateTile(panel), states + chunk * call.K + 64 * panel, call.V - value, restK(panel), call.K,
+                    threadIdx.x);
+      announceAtBarrier(stateRead, sweepThreads);
+      fillNext();
+      joinBarrier(tokensReady, sweepThreads);
+      storeColumns(tokensTile(), row0, call.V - value, at,
+                   [&](int row) { return placeOf(backward ? call.dv : call.corrections, piece, row); });
+    }
+  }
+
+  __device__ void forget() {
+#pragma unroll
+    for (int panel = 0; panel < KN; panel++) state[panel].clear();
+  }
+
+  __device__ void decayState(int stage, const Piece& piece) {
+#pragma unroll
+    for (int panel = 0; panel < KN; panel++) {
+      if constexpr (diagonal) {
+        // `gamma` is that of the chunk's first piece. One with a document start meets no older state.
+        if (!piece.fresh) state[panel].scaleColumns(factors(stage, Layout::gamma) + 64 * panel, at.pairOf);
+      } else {
+        state[panel].scale(into(stage)[piece.high - 1]);
+      }
+    }
+  }
+
+  /// The state, rounded, to shared memory.
+  __device__ void showState() {
+#pragma unroll
+    for (int panel = 0; panel < KN; panel++)
+#pragma unroll
+      for (int k = 0; k < 4; k++) {
+        const MmaA operand = operandA(state[panel].x, k);
+        if (held) own[panel][k] = operand;
+        storeOperandA(stateTile(panel), row0, k, operand, at.lane);
+      }
+  }
+  __device__ void showTokens(const WarpSums& sum) const {
+#pragma unroll
+    for (int k = 0; k < 4; k++) storeOperandA(tokensTile(), row0, k, operandA(sum.x, k), at.lane);
+    publishToProducts();
+    announceAtBarrier(tokensReady, sweepThreads);
+  }
+
+  /// v or dO, transposed, as an accumulator holds it and as first operand over tokens [16 k, 16 k + 16).
+  __device__ MmaA values(int stage, int k) const {
+    return loadATransposed(tile(stage, Layout::values), 16 * k, row0, at.lane);
+  }
+
+  /// sum += state rows^T, for keys of a stage.
+  __device__ void readState(WarpSums& sum, int stage, int offset) const {
+#pragma unroll
+    for (int panel = 0; panel < KN; panel++)
+#pragma unroll
+      for (int k = 0; k < 4; k++) {
+        const Tile<64> rows = tile(stage, offset + panel * Layout::panel);
+        if constexpr (held)
+          multiply<StoredB::rows>(sum.x, own[panel][k], rows, k);
+        else
+          multiply<StoredB::rows>(sum.x, stateTile(panel), k, rows, k);
+      }
   }
 
   /// state += written^T rows
-  __device__ void writeState(const MmaA (&written)[4], Tile<64 * KW> rows) {
+  __device__ void writeState(const MmaA (&written)[4], int stage, int offset) {
 #pragma unroll
-    for (int n = 0; n < 4; n++)
+    for (int panel = 0; panel < KN; panel++)
 #pragma unroll
       for (int k = 0; k < 4; k++)
-        mma(state.x[2 * n], state.x[2 * n + 1], written[k], loadB(rows, 16 * k, 64 * part + 16 * n, at.lane));
-  }
-
-  __device__ float4* sharedSums(int warp) const {
-    return reinterpret_cast<float4*>(shared + Layout::sums + warp * Layout::sumsOfWarp) + at.lane;
-  }
-  __device__ void waitForSharers() const { asm volatile("bar.sync %0, %1;" ::"r"(1 + group), "n"(32 * KW) : "memory"); }
-
-  /// Adds what the warps with the same channels of V have: of `all` everything to each, of `mine` (the output) to
-  /// the one that sees to the tokens.
-  __device__ void addParts(WarpSums& all, WarpSums& mine) {
-    if constexpr (KW > 1) {
-      constexpr bool output = role == DeltaRole::output;
-      float4* const own = sharedSums(at.warp);
-#pragma unroll
-      for (int n = 0; n < 8; n++) {
-        own[32 * n] = make_float4(all.x[n][0], all.x[n][1], all.x[n][2], all.x[n][3]);
-        if (output && !sees(n / 2)) 
-          own[32 * (8 + n)] = make_float4(mine.x[n][0], mine.x[n][1], mine.x[n][2], mine.x[n][3]);
-      }
-      waitForSharers();
-      // In the same order in every warp: all are to have the same bits.
-      if (KW > 2) all.clear();
-#pragma unroll
-      for (int other = 0; other < KW; other++) {
-        if (KW == 2 && other == part) continue;
-        const float4* from = sharedSums(group * KW + other);
-#pragma unroll
-        for (int n = 0; n < 8; n++) {
-          add(all.x[n], from[32 * n]);
-          if (output && other != part && sees(n / 2)) add(mine.x[n], from[32 * (8 + n)]);
-        }
-      }
-    }
-  }
-
-  __device__ static void add(float (&sum)[4], const float4& more) {
-    sum[0] += more.x;
-    sum[1] += more.y;
-    sum[2] += more.z;
-    sum[3] += more.w;
-  }
-
-  /// The tokens that this warp sees to, to [B, T, H, V].
-  __device__ void storeTokens(const WarpSums& sum, __nv_bfloat16* tensor, const Piece& piece) const {
-    const int64_t pitch = static_cast<int64_t>(call.H) * call.V;
-    __nv_bfloat16* const to =
-        tensor + (b * call.T + static_cast<int64_t>(piece.chunk) * tileTokens) * pitch + h * call.V + firstV();
-#pragma unroll
-    for (int n = 0; n < 8; n++) {
-      if (!sees(n / 2)) continue;
-      const uint32_t near = transposeBlock(pack(sum.x[n][0], sum.x[n][1]));
-      const uint32_t far = transposeBlock(pack(sum.x[n][2], sum.x[n][3]));
-      const int row = 8 * n + at.group;
-      if (row < piece.low || row >= piece.high) continue;
-      if (at.pairOf < restV()) *reinterpret_cast<uint32_t*>(to + row * pitch + at.pairOf) = near;
-      if (8 + at.pairOf < restV()) *reinterpret_cast<uint32_t*>(to + row * pitch + 8 + at.pairOf) = far;
-    }
+        multiply<StoredB::columns>(state[panel].x, written[k], tile(stage, offset + panel * Layout::panel), k);
   }
 
   /// With time.
   __device__ void step(const Piece& piece, int stage) {
-    constexpr bool output = role == DeltaRole::output;
-    if (piece.fresh) state.clear();
-    MmaA own[4];
-    operands(own);
-    if (!output && piece.opensChunk)
-      storeOperands(own, call.states + place(bh * numChunks + piece.chunk), restV(), restK(), call.K, at);
-
-    WarpSums x, out;
+    WarpSums x, n;
     x.clear();
-    readState(x, own, keys(stage));
-    if constexpr (output) {
-      out.clear();
-      readState(out, own, queries(stage));
-    }
-    addParts(x, out);
-
-    MmaA corrected[4];
-    x.scaleColumns(into(stage), at.pairOf);
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-      const MmaA v = values(stage).transposed(16 * i, 16 * group, at.lane);
-#pragma unroll
-      for (int j = 0; j < 4; j++) {
-        float* const sum = &x.x[2 * i + j / 2][2 * (j % 2)];
-        sum[0] = lowHalf(v.x[j]) - sum[0];
-        sum[1] = highHalf(v.x[j]) - sum[1];
-      }
-      corrected[i] = x.operand(i);
-    }
-
-    WarpSums n;
+    beginProducts();
+    readState(x, stage, 0);
+    commitProducts();
     n.clear();
+    decayState(stage, piece);
+    MmaA v[4];
 #pragma unroll
-    for (int i = 0; i < 4; i++)
-#pragma unroll
-      for (int k = 0; k <= i; k++)
-        mma(n.x[2 * i], n.x[2 * i + 1], corrected[k], loadBTransposed(inverse(stage), 16 * i, 16 * k, at.lane));
+    for (int k = 0; k < 4; k++) v[k] = values(stage, k);
+    waitForProducts<0>();
 
-    if constexpr (output) {
-      out.scaleColumns(into(stage), at.pairOf);
+    if (!diagonal) x.scaleColumns(into(stage), at.pairOf);
+    MmaA corrected[4];
+#pragma unroll
+    for (int k = 0; k < 4; k++) {
 #pragma unroll
       for (int i = 0; i < 4; i++) {
-        if (!sees(i)) continue;
-#pragma unroll
-        for (int j = 0; j < 8; j++) out.x[2 * i + j / 4][j % 4] *= call.scale;
-#pragma unroll
-        for (int k = 0; k <= i; k++)
-          mma(out.x[2 * i], out.x[2 * i + 1], n.operand(k),
-              loadBTransposed(scores(stage), 16 * i, 16 * k, at.lane));
+        float* const sum = &x.x[2 * k + i / 2][2 * (i % 2)];
+        sum[0] = lowHalf(v[k].x[i]) - sum[0];
+        sum[1] = highHalf(v[k].x[i]) - sum[1];
       }
-      storeTokens(out, call.o, piece);
-    } else {
-      storeTokens(n, call.corrections, piece);
+      corrected[k] = operandA(x.x, k);
     }
+    beginProducts();
+#pragma unroll
+    for (int k = 0; k < 4; k++) multiply<StoredB::rows>(n.x, corrected[k], tile(stage, Layout::inverse), k);
+    commitProducts();
+    waitForProducts<0>();
 
-    n.scaleColumns(outOf(stage), at.pairOf);
     MmaA written[4];
 #pragma unroll
-    for (int k = 0; k < 4; k++) written[k] = n.operand(k);
-    state.scale(into(stage)[piece.high - 1]);
-    writeState(written, keys(stage));
+    for (int k = 0; k < 4; k++) written[k] = scaledOperand(n.x, k, outOf(stage), at.pairOf);
+    beginProducts();
+    writeState(written, stage, Layout::writeKeys);
+    commitProducts();
+    showTokens(n);
+    waitForProducts<0>();
   }
 
   /// Against time: `state` is the adjoint.
   __device__ void stepBack(const Piece& piece, int stage) {
-    MmaA own[4];
-    operands(own);
-    if (piece.opensChunk)
-      storeOperands(own, call.adjoints + place(bh * numChunks + piece.chunk), restV(), restK(), call.K, at);
-
-    WarpSums sum;
+    MmaA dO[4], read[4];
+    const auto readOutput = [&](WarpSums& to) {
+#pragma unroll
+      for (int k = 0; k < 4; k++) multiply<StoredB::columns>(to.x, dO[k], tile(stage, Layout::scores), k);
+    };
+    WarpSums sum, ofOutput, z;
     sum.clear();
-    readState(sum, own, keys(stage));
-    sum.scaleColumns(outOf(stage), at.pairOf);
-    MmaA dO[4];
+    beginProducts();
+    readState(sum, stage, Layout::writeKeys);
+    commitProducts();
 #pragma unroll
-    for (int k = 0; k < 4; k++) {
-      dO[k] = values(stage).transposed(16 * k, 16 * group, at.lane);
-      if (!sees(k)) continue;
-#pragma unroll
-      for (int n = 0; n <= k; n++)
-        mma(sum.x[2 * n], sum.x[2 * n + 1], dO[k], loadB(scores(stage), 16 * k, 16 * n, at.lane));
+    for (int k = 0; k < 4; k++) dO[k] = values(stage, k);
+    if constexpr (held) {
+      ofOutput.clear();
+      beginProducts();
+      readOutput(ofOutput);
+      commitProducts();
     }
-    addParts(sum, sum);
-
-    WarpSums z;
     z.clear();
+    decayState(stage, piece);
 #pragma unroll
-    for (int k = 0; k < 4; k++) {
-      const MmaA operand = sum.operand(k);
-#pragma unroll
-      for (int n = 0; n <= k; n++)
-        mma(z.x[2 * n], z.x[2 * n + 1], operand, loadB(inverse(stage), 16 * k, 16 * n, at.lane));
-    }
-    storeTokens(z, call.dv, piece);
+    for (int k = 0; k < 4; k++)
+      read[k] = diagonal ? dO[k] : scaledOperand(dO[k], k, into(stage), call.scale, at.pairOf);
+    waitForProducts<0>();
 
-    z.scaleColumns(into(stage), at.pairOf);
+    sum.scaleColumns(outOf(stage), at.pairOf);
+    if constexpr (held) {
+#pragma unroll
+      for (int i = 0; i < 32; i++) sum.x[i / 4][i % 4] += ofOutput.x[i / 4][i % 4];
+    } else {
+      beginProducts();
+      readOutput(sum);
+      commitProducts();
+      waitForProducts<0>();
+    }
+    MmaA operand[4];
+#pragma unroll
+    for (int k = 0; k < 4; k++) operand[k] = operandA(sum.x, k);
+    beginProducts();
+#pragma unroll
+    for (int k = 0; k < 4; k++) multiply<StoredB::columns>(z.x, operand[k], tile(stage, Layout::inverse), k);
+    commitProducts();
+    writeState(read, stage, Layout::queries);
+    commitProducts();
+    waitForProducts<1>();
+
     MmaA erased[4];
 #pragma unroll
     for (int k = 0; k < 4; k++) {
-      erased[k] = z.operand(k);
-#pragma unroll
-      for (int i = 0; i < 4; i++) erased[k].x[i] ^= 0x80008000u;  // both signs
-      dO[k] = scaleOperand(dO[k], into(stage) + 16 * k, call.scale, at.pairOf);
+      erased[k] = diagonal ? operandA(z.x, k) : scaledOperand(z.x, k, into(stage), at.pairOf);
+      negate(erased[k]);
     }
-    state.scale(into(stage)[piece.high - 1]);
-    writeState(dO, queries(stage));
-    writeState(erased, keys(stage));
-    if (piece.fresh) state.clear();
+    beginProducts();
+    writeState(erased, stage, 0);
+    commitProducts();
+    showTokens(z);
+    waitForProducts<0>();
   }
 };
 
-template <int KW, DeltaRole role>
+template <int KN, DeltaRole role, bool diagonal>
 __device__ void runDeltaSweep(const DeltaSweepCall& call) {
-  extern __shared__ __align__(128) unsigned char shared[];
-  DeltaSweep<KW, role>(call, shared).run();
+  extern __shared__ __align__(1024) unsigned char shared[];
+  DeltaSweep<KN, role, diagonal> sweep(call, shared);
+  if (warpgroupNumber() == 0)
+    sweep.serve();
+  else
+    sweep.chain();
 }
 
 }  // namespace

@@ -15,6 +15,12 @@ struct DeltaChunks {
   __nv_bfloat16* scores;   // [B, H, rows, 64]: P, scale * q_i . k_j decayed, times beta_j, j <= i
   float* into;             // [B, H, rows]: decay from the piece's start up to and with the row
   float* outOf;            // [B, H, rows]: beta times the decay from the row to the piece's end
+
+  // Of a diagonal gate, which leaves `into` unused and no decay in `outOf`.
+  __nv_bfloat16* queries;    // [B, T, H, K]: scale * q_t decayed from the piece's start up to and with t
+  __nv_bfloat16* eraseKeys;  // [B, T, H, K]: k_t likewise, without the scale
+  __nv_bfloat16* writeKeys;  // [B, T, H, K]: k_t decayed from t to the piece's end
+  float* gamma;              // [B, H, chunks, K]: the decay of the chunk's first piece
 };
 
 /// The two recurrences over chunks, for one slice.
@@ -25,6 +31,7 @@ struct DeltaSweepCall {
   int64_t B, T;
   int H, K, V;
   float scale;
+  bool diagonal;
   const __nv_bfloat16* q;  // [B, T, H, K]
   const __nv_bfloat16* k;  // [B, T, H, K]
   const __nv_bfloat16* v;  // [B, T, H, V]

@@ -1,57 +1,25 @@
 #pragma once
 
+#include "cuda/warpgroup.cuh"
 #include "cuda_lane.cuh"
 
-// How the warps of a sweep over chunks hold and move their data.
+// How the warpgroups of a sweep over chunks hold and move their data.
 
 namespace longscan {
 
-constexpr int deltaSweepThreads = 128;
-
-/// [64 tokens, D] bf16 in shared memory for D < 64; a pad of one unit spreads the rows over the banks.
-template <int D>
-struct PaddedTile {
-  static constexpr int pitch = 2 * D + 16;
-  static constexpr int bytes = tileTokens * pitch;
-  uint32_t base;
-
-  /// A[m, k] = tile[row + k][column + m], 16 x 16: a transposed block, which is also laid out as an accumulator.
-  __device__ MmaA transposed(int row, int column, int lane) const {
-    MmaA a;
-    loadMatricesTransposed(
-        a.x, base + (row + (lane & 7) + ((lane >> 4) << 3)) * pitch + 2 * column + (lane >> 3 & 1) * 16);
-    return a;
-  }
-
-  /// As `fillTile`.
-  template <int threads>
-  __device__ void fill(const __nv_bfloat16* from, int pitchFrom, int width, TileRows rows) const {
-    constexpr int units = D / 8;
-#pragma unroll
-    for (int i = threadIdx.x; i < tileTokens * units; i += threads) {
-      const int row = i / units, unit = i % units;
-      const int offset = rows.offsetOf(row);
-      copyAsync16(base + row * pitch + 16 * unit, from + (rows.first + offset) * pitchFrom + 8 * unit,
-                  8 * unit < width && rows.has(offset));
-    }
-  }
-};
-
-/// [16 channels of V, 64], as a warp's accumulators hold them: row lane/4 (+ 8), column 8 n + 2*(lane%4) + {0, 1}.
+/// Sums of [64, 64] over a warpgroup: of a warp's 16 rows a lane has lane/4 (+ 8), of the columns 8 n + 2*(lane%4) +
+/// {0, 1}.
 struct WarpSums {
-  float x[8][4];
+  Sums x;
 
   __device__ void clear() {
 #pragma unroll
-    for (int n = 0; n < 8; n++)
-#pragma unroll
-      for (int i = 0; i < 4; i++) x[n][i] = 0.0f;
+    for (int i = 0; i < 32; i++) x[i / 4][i % 4] = 0.0f;
   }
 
-  /// Rounded to bf16, as first operand over columns [16 k, 16 k + 16).
-  __device__ MmaA operand(int k) const {
-    const float *left = x[2 * k], *right = x[2 * k + 1];
-    return {{pack(left[0], left[1]), pack(left[2], left[3]), pack(right[0], right[1]), pack(right[2], right[3])}};
+  __device__ void scale(float factor) {
+#pragma unroll
+    for (int i = 0; i < 32; i++) x[i / 4][i % 4] *= factor;
   }
 
   /// Each column times factor[column]; `factor` in shared memory.
@@ -65,83 +33,118 @@ struct WarpSums {
       x[n][3] *= f.y;
     }
   }
-};
 
-/// An operand over 16 tokens times factor[token], rounded again.
-__device__ inline MmaA scaleOperand(const MmaA& a, const float* factor, float scale, int pairOf) {
-  const float2 near = *reinterpret_cast<const float2*>(factor + pairOf);
-  const float2 far = *reinterpret_cast<const float2*>(factor + 8 + pairOf);
-  MmaA scaled;
-#pragma unroll
-  for (int i = 0; i < 4; i++) {
-    const float2 f = i < 2 ? near : far;
-    scaled.x[i] = pack(lowHalf(a.x[i]) * (scale * f.x), highHalf(a.x[i]) * (scale * f.y));
-  }
-  return scaled;
-}
-
-/// The transpose of an 8 x 8 block of bf16 that lies over a warp as an accumulator does.
-__device__ inline uint32_t transposeBlock(uint32_t block) {
-  uint32_t transposed;
-  asm("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(transposed) : "r"(block));
-  return transposed;
-}
-
-/// A warp's part of the transposed state: 16 channels of V, 64 of K.
-struct StatePart : WarpSums {
-  __device__ void scale(float factor) {
-#pragma unroll
-    for (int n = 0; n < 8; n++)
-#pragma unroll
-      for (int i = 0; i < 4; i++) x[n][i] *= factor;
-  }
-
-  /// From or to f32 [rows, pitch] at the part's first element; rows and channels that are not there are zero.
-  __device__ void load(const float* from, int rows, int channels, int pitch, const DeltaLane& at) {
+  /// From or to f32 [rows, pitch] at the warp's first element; rows and columns that are not there are zero.
+  __device__ void load(const float* from, int rows, int columns, int pitch, const DeltaLane& at) {
     clear();
     if (from == nullptr) return;
-    each(rows, channels, pitch, at, [&](float& low, float& high, int64_t place) {
+    eachPair(rows, columns, pitch, at, [&](float& low, float& high, int64_t place) {
       const float2 both = *reinterpret_cast<const float2*>(from + place);
       low = both.x;
       high = both.y;
     });
   }
-  __device__ void store(float* to, int rows, int channels, int pitch, const DeltaLane& at) {
-    each(rows, channels, pitch, at, [&](float& low, float& high, int64_t place) {
+  __device__ void store(float* to, int rows, int columns, int pitch, const DeltaLane& at) {
+    eachPair(rows, columns, pitch, at, [&](float& low, float& high, int64_t place) {
       *reinterpret_cast<float2*>(to + place) = make_float2(low, high);
     });
   }
 
  private:
   template <typename Visit>
-  __device__ void each(int rows, int channels, int pitch, const DeltaLane& at, Visit&& visit) {
+  __device__ void eachPair(int rows, int columns, int pitch, const DeltaLane& at, Visit&& visit) {
 #pragma unroll
-    for (int n = 0; n < 8; n++)
-#pragma unroll
-      for (int half = 0; half < 2; half++) {
-        const int row = at.group + 8 * half, channel = 8 * n + at.pairOf;
-        if (row < rows && channel < channels)
-          visit(x[n][2 * half], x[n][2 * half + 1], static_cast<int64_t>(row) * pitch + channel);
-      }
+    for (int i = 0; i < 16; i++) {
+      const int row = at.group + 8 * (i % 2), column = 8 * (i / 2) + at.pairOf;
+      if (row < rows && column < columns)
+        visit(x[i / 2][2 * (i % 2)], x[i / 2][2 * (i % 2) + 1], static_cast<int64_t>(row) * pitch + column);
+    }
   }
 };
 
-/// The four operands of a state in bf16 to [rows, pitch]: a quad's lanes exchange channels, so that each has 16
-/// bytes of one row.
-__device__ inline void storeOperands(const MmaA (&own)[4], __nv_bfloat16* to, int rows, int channels, int pitch,
-                                     const DeltaLane& at) {
+/// Columns [16 k, 16 k + 16) as first operand, each times factor[column] before they are rounded.
+__device__ inline MmaA scaledOperand(const Sums& sum, int k, const float* factor, int pairOf) {
+  MmaA scaled;
 #pragma unroll
-  for (int half = 0; half < 2; half++)
+  for (int i = 0; i < 4; i++) {
+    const float2 f = *reinterpret_cast<const float2*>(factor + 16 * k + 8 * (i / 2) + pairOf);
+    const float* const both = &sum[2 * k + i / 2][2 * (i % 2)];
+    scaled.x[i] = pack(both[0] * f.x, both[1] * f.y);
+  }
+  return scaled;
+}
+
+/// The same of an operand that is rounded already.
+__device__ inline MmaA scaledOperand(const MmaA& a, int k, const float* factor, float scale, int pairOf) {
+  MmaA scaled;
 #pragma unroll
-    for (int down = 0; down < 2; down++) {
-      uint32_t blocks[4] = {own[2 * half].x[down], own[2 * half].x[2 + down], own[2 * half + 1].x[down],
-                            own[2 * half + 1].x[2 + down]};
-      transposeQuad(blocks, at.lane);
-      const int row = at.group + 8 * down, channel = 32 * half + 8 * (at.lane & 3);
-      if (row < rows && channel < channels)
-        *reinterpret_cast<uint4*>(to + static_cast<int64_t>(row) * pitch + channel) =
-            make_uint4(blocks[0], blocks[1], blocks[2], blocks[3]);
+  for (int i = 0; i < 4; i++) {
+    const float2 f = *reinterpret_cast<const float2*>(factor + 16 * k + 8 * (i / 2) + pairOf);
+    scaled.x[i] = pack(lowHalf(a.x[i]) * (scale * f.x), highHalf(a.x[i]) * (scale * f.y));
+  }
+  return scaled;
+}
+
+__device__ inline void negate(MmaA& a) {
+#pragma unroll
+  for (int i = 0; i < 4; i++) a.x[i] ^= 0x80008000u;
+}
+
+/// Rows of sums, 64 columns, to bf16 memory: a quad's lanes exchange columns, so that each stores 16 bytes.
+/// place(row) is where a row begins, or null.
+template <typename Place>
+__device__ void storeRows(const Sums& sum, int row0, int columns, const DeltaLane& at, Place&& place) {
+#pragma unroll
+  for (int i = 0; i < 2; i++) {
+    __nv_bfloat16* const to = place(row0 + at.group + 8 * i);
+#pragma unroll
+    for (int n = 0; n < 8; n += 4) {
+      uint32_t packed[4];
+#pragma unroll
+      for (int j = 0; j < 4; j++) packed[j] = pack(sum[n + j][2 * i], sum[n + j][2 * i + 1]);
+      transposeQuad(packed, at.lane);
+      const int column = 8 * (n + (at.lane & 3));
+      if (to != nullptr && column < columns)
+        *reinterpret_cast<uint4*>(to + column) = make_uint4(packed[0], packed[1], packed[2], packed[3]);
     }
+  }
+}
+
+/// The columns of a tile, 16 of them a warp, as rows of bf16 memory.
+template <typename Place>
+__device__ void storeColumns(Tile<64> tile, int column0, int rows, const DeltaLane& at, Place&& place) {
+#pragma unroll
+  for (int unit = 0; unit < 2; unit++) {
+    __nv_bfloat16* const to = place(column0 + 8 * unit + at.group);
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+      uint32_t packed[4];
+      loadMatricesTransposed(packed, tile.address(32 * half + at.lane, column0 / 8 + unit));
+      transposeQuad(packed, at.lane);
+      const int row = 32 * half + 8 * (at.lane & 3);
+      if (to != nullptr && row < rows)
+        *reinterpret_cast<uint4*>(to + row) = make_uint4(packed[0], packed[1], packed[2], packed[3]);
+    }
+  }
+}
+
+__device__ inline uint4 loadShared16(uint32_t address) {
+  uint4 value;
+  asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(value.x), "=r"(value.y), "=r"(value.z), "=r"(value.w)
+               : "r"(address));
+  return value;
+}
+
+/// A tile as it is, to [rows, pitch] in bf16; 128 threads.
+__device__ inline void storeTile(Tile<64> tile, __nv_bfloat16* to, int rows, int columns, int pitch, int thread) {
+#pragma unroll
+  for (int i = 0; i < 4; i++) {
+    const int row = thread / 8 + 16 * i, unit = thread % 8;
+    const uint4 value = loadShared16(tile.address(row, unit));
+    if (row < rows && 8 * unit < columns)
+      *reinterpret_cast<uint4*>(to + static_cast<int64_t>(row) * pitch + 8 * unit) = value;
+  }
 }
 
 }  // namespace longscan
