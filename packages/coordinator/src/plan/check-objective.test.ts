@@ -38,7 +38,8 @@ test('masked ~> a layer that reads in one direction is refused by name, with wha
 });
 
 test('masked ~> the mask is one more embedding, and the head knows nothing of it', async () => {
-  const { perRank } = await planJob(job(['gla']));
+  const { perRank, notes } = await planJob(job(['gla']));
+  assert.is(notes[0], 'masked: 15 % of the tokens are hidden, and found from those on both sides');
   const causal = job(['gla']);
   const { perRank: before } = await planJob({ ...causal, model: { ...causal.model, objective: 'causal' } });
   assert.is(perRank.numParameters, before.numParameters + 32);

@@ -59,6 +59,7 @@ export function plan({ jobSpec, layout, trace, strategies, attention, fabric }: 
     modelled,
     modelledAttention: [...attention.modelled],
     notes: [
+      ...objectiveNotes(jobSpec),
       ...paddingNotes(layout),
       ...unitNotes(jobSpec, layout),
       ...strategyNotes(jobSpec, modelled, attention.modelled, fabric),
@@ -77,6 +78,12 @@ function chooseStrategy(jobSpec: JobSpec, modelled: readonly ModelledStrategy[])
   const [fastest] = modelled;
   if (fastest === undefined) throw new Error('no SP strategy is installed');
   return fastest.strategy;
+}
+
+function objectiveNotes({ model, data }: JobSpec): string[] {
+  if (model.objective === 'causal') return [];
+  const percent = Number((100 * data.maskRate).toPrecision(3));
+  return [`masked: ${percent} % of the tokens are hidden, and found from those on both sides`];
 }
 
 function paddingNotes({ padTokens, paddedLength, slices }: Layout): string[] {
