@@ -23,8 +23,26 @@ function enclosed(text: string, open: number): string {
   throw new Error('unbalanced');
 }
 
-/** Parameters in a parameter list: commas outside of any bracket, a trailing one not counted. */
-function countParameters(list: string): number {
+/** Elements of the tuple types that a file declares, by name. */
+type TupleSizes = ReadonlyMap<string, number>;
+
+function tupleSizesIn(text: string): TupleSizes {
+  const found = [...text.matchAll(/type (\w+) = readonly \[/g)];
+  return new Map(
+    found.map((match) => [match[1]!, countParameters(enclosed(text, match.index + match[0].length - 1))]),
+  );
+}
+
+/**
+ * Parameters in a parameter list: commas outside of any bracket, a trailing one not counted. `...args: [..]` counts what is
+ * in it, `...name: Tuple` in there the tuple's elements.
+ */
+function countParameters(list: string, tuples: TupleSizes = new Map()): number {
+  const rest = /^\.\.\.\w+:\s*\[([\s\S]*)\],?$/.exec(list.trim())?.[1];
+  if (rest !== undefined) {
+    const spreads = [...rest.matchAll(/\.\.\.\w+:\s*(\w+)/g)].map((match) => tuples.get(match[1]!)! - 1);
+    return spreads.reduce((sum, more) => sum + more, countParameters(rest));
+  }
   let depth = 0;
   let count = list.trim() === '' ? 0 : 1;
   const text = list.trim().replace(/,$/, '');
@@ -39,6 +57,7 @@ function countParameters(list: string): number {
 /** Methods declared in every `interface Native { ... }` of a file, in order. */
 function declarationsIn(source: string): Declaration[] {
   const text = source.replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, '');
+  const tuples = tupleSizesIn(text);
   const result: Declaration[] = [];
   for (const match of text.matchAll(/interface Native\s*\{/g)) {
     const body = enclosed(text, match.index + match[0].length - 1);
@@ -49,7 +68,7 @@ function declarationsIn(source: string): Declaration[] {
       if (found === null) break;
       const open = found.index + found[0].length - 1;
       const parameters = enclosed(body, open);
-      result.push({ name: found[1]!, arity: countParameters(parameters) });
+      result.push({ name: found[1]!, arity: countParameters(parameters, tuples) });
       // On to the end of this method's return type, which may hold parentheses of its own.
       at = body.indexOf(';', open + parameters.length + 2);
       if (at === -1) break;
@@ -70,6 +89,7 @@ const declared = files.map((file) => ({ file, list: declarationsIn(readFileSync(
 
 test('the parser of declarations understands what native.ts files may hold', () => {
   const source = `
+    type Common = readonly [a: number, b: number | null];
     export interface Native {
       /** comment(with, parentheses): void; */
       none(): void;
@@ -80,12 +100,14 @@ test('the parser of declarations understands what native.ts files may hold', () 
         b: { c: number; d: number } | null,
         e: readonly number[],
       ): void;
+      spread(...args: [...common: Common, c: number, d: readonly [number, number]]): void;
     }`;
   assert.equal(declarationsIn(source), [
     { name: 'none', arity: 0 },
     { name: 'one', arity: 1 },
     { name: 'two', arity: 2 },
     { name: 'trailing', arity: 3 },
+    { name: 'spread', arity: 4 },
   ]);
 });
 

@@ -57,6 +57,12 @@ export interface HostTensor {
 /** Tensors that one part of a recurrence hands to a later one. */
 export type Kept = Readonly<Record<string, Tensor | null>>;
 
+/** A segment of the reverse scan. */
+export interface BackwardSummary extends SegmentSummary {
+  /** What came out on the way and `prepareBackward` need not compute again. */
+  readonly kept?: Kept;
+}
+
 /** What the forward pass knew, given to the backward pass. */
 export interface ForwardRecord {
   /** From `forward` or `finish`. */
@@ -71,12 +77,6 @@ export interface RecurrenceGradients<I> {
   readonly incoming: Tensor | null;
 }
 
-/**
- * A linear recurrence as a kernel offers it, cut so that communication between ranks overlaps computation. Alone, a
- * slice runs `forward`; between ranks `prepare`, `summarize`, (the scan), `finish`; backward in both cases
- * `prepareBackward`, `finishBackward`, between ranks with `summarizeBackward` and the reverse scan before the latter.
- * All functions only enqueue, keep no state, and never modify an input. `resets`: i32 [B, T], 1 where a document
- * starts (the state is forgotten before that token), or null.
 /** A recurrence whose state is a sum over tokens: what all of them write, and what each reads of such a sum. */
 export interface UnorderedForm<I> {
   /** [B, H, R, N], of the tokens at hand. */
@@ -85,16 +85,16 @@ export interface UnorderedForm<I> {
   read(inputs: I, state: Tensor): Tensor;
 }
 
+/**
+ * A linear recurrence as a kernel offers it, cut so that communication between ranks overlaps computation. Alone, a
+ * slice runs `forward`; between ranks `prepare`, `summarize`, (the scan), `finish`; backward in both cases
+ * `prepareBackward`, `finishBackward`, between ranks with `summarizeBackward` and the reverse scan before the latter.
+ * All functions only enqueue, keep no state, and never modify an input. `resets`: i32 [B, T], 1 where a document
+ * starts (the state is forgotten before that token), or null.
  */
 export interface RecurrenceOp<I extends RecurrenceInputs = RecurrenceInputs> {
   readonly name: string;
   readonly transition: TransitionKind;
-  /** Checks the inputs. Returns the shape of a state, [B, H, R, N]. @throws LongscanError E-SHAPE */
-  stateShape(inputs: I): readonly number[];
-
-  /** The whole slice from a known state `h0` (null: zero). Output [B, T, …]. */
-  forward(
-    call: ForwardCall,
   /** Inputs that all tokens have in common; every other one is [B, T, …]. Left out: none. */
   readonly shared?: readonly string[];
   /**
@@ -106,6 +106,12 @@ export interface RecurrenceOp<I extends RecurrenceInputs = RecurrenceInputs> {
   ownReads?(inputs: I): Tensor;
   /** For `identity`, where the order of tokens does not matter; both functions are differentiable. */
   readonly unordered?: UnorderedForm<I>;
+  /** Checks the inputs. Returns the shape of a state, [B, H, R, N]. @throws LongscanError E-SHAPE */
+  stateShape(inputs: I): readonly number[];
+
+  /** The whole slice from a known state `h0` (null: zero). Output [B, T, …]. */
+  forward(
+    call: ForwardCall,
     inputs: I,
     resets: Tensor | null,
     h0: Tensor | null,
@@ -135,14 +141,15 @@ export interface RecurrenceOp<I extends RecurrenceInputs = RecurrenceInputs> {
     record: ForwardRecord,
     summary: SegmentSummary,
     outputGradient: Tensor,
-  ): SegmentSummary;
-  /** What of the backward pass does not need the adjoint of the outgoing state. */
+  ): BackwardSummary;
+  /** What of the backward pass does not need the adjoint of the outgoing state; `summarized` where that went before. */
   prepareBackward(
     call: ForwardCall,
     inputs: I,
     resets: Tensor | null,
     record: ForwardRecord,
     outputGradient: Tensor,
+    summarized?: BackwardSummary | null,
   ): Kept;
   /** All gradients, given the adjoint of the outgoing state (null: zero); that of the incoming one if `wantIncoming`. */
   finishBackward(

@@ -189,7 +189,7 @@ function backwardSlice<I extends RecurrenceInputs>(
 ): SliceGradients {
   const call = forwardCall(device);
   const segment = summary && op.summarizeBackward(call, inputs, resets, record, summary, dO);
-  const prepared = op.prepareBackward(call, inputs, resets, record, dO);
+  const prepared = op.prepareBackward(call, inputs, resets, record, dO, segment);
   const result = op.finishBackward(call, inputs, resets, record, prepared, dO, adjoint, true);
   const incoming = result.incoming!;
   let scanned = segment?.state ?? incoming;

@@ -107,7 +107,7 @@ function recordBackward<I extends RecurrenceInputs>(
       const record = { kept, incoming };
       const adjoint = op.summarizeBackward(call, inputs, resets, record, segment, dO);
       const reverse = group.strategy.start(adjoint, group.communicator, 'reverse', group.options);
-      const partial = op.prepareBackward(call, inputs, resets, record, dO);
+      const partial = op.prepareBackward(call, inputs, resets, record, dO, adjoint);
       tape.flushDeferred();
       const outgoing = reverse.wait();
       const { gradients } = op.finishBackward(call, inputs, resets, record, partial, dO, outgoing, false);

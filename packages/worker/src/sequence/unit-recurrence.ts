@@ -70,11 +70,10 @@ export function recurrenceByUnit<I extends RecurrenceInputs>(
         const record = { kept: finished[u]!.kept, incoming: incoming[u]! };
         return [pieces[u]!, starts[u]!, record] as const;
       });
-      const adjoints = forEach((call, u) =>
-        op.summarizeBackward(call, ...own[u]!, segments[u]!, dO[u]!),
-      ).reverse();
+      const summarized = forEach((call, u) => op.summarizeBackward(call, ...own[u]!, segments[u]!, dO[u]!));
+      const adjoints = [...summarized].reverse();
       const reverse = startScan(group, adjoints, 'reverse');
-      const partial = forEach((call, u) => op.prepareBackward(call, ...own[u]!, dO[u]!));
+      const partial = forEach((call, u) => op.prepareBackward(call, ...own[u]!, dO[u]!, summarized[u]!));
       tape.flushDeferred();
       const outgoing = foldStates(adjoints, reverse?.wait() ?? null).reverse();
       const results = forEach((call, u) =>

@@ -87,20 +87,6 @@ Napi::Value bindForward(Args& args) {
   return args.env().Undefined();
 }
 
-Napi::Value bindAdjoint(Args& args) {
-  const Common common(args);
-  const TensorRef x = common.tensor(args, "x", common.numKeys());
-  const TensorRef dO = common.tensor(args, "dO", common.numValues());
-  const TensorRef adjoint = common.tensor(args, "adjoint", common.numState());
-  dispatchFloat(args, common.q.dtype, [&](auto zero) {
-    using Real = decltype(zero);
-    const MesaAdjoint<Real> task{common.call<Real>(), common.h0.as<Real>(), x.as<Real>(), dO.as<Real>(),
-                                 adjoint.as<Real>()};
-    args.enqueueHeads<MesaAdjoint<Real>>(task, common.scratchBytes(), mesaAdjoint);
-  });
-  return args.env().Undefined();
-}
-
 Napi::Value bindQueryGrad(Args& args) {
   const Common common(args);
   const TensorRef x = common.tensor(args, "x", common.numKeys());
@@ -108,11 +94,12 @@ Napi::Value bindQueryGrad(Args& args) {
   const TensorRef dq = common.tensor(args, "dq", common.numKeys());
   const TensorRef dLambda = common.tensor(args, "dLambda", common.B * common.H * common.K);
   const TensorRef checkpoints = common.tensor(args, "checkpoints", common.numCheckpoints());
+  const TensorRef adjoint = common.optional(args, "adjoint", common.numState());
   dispatchFloat(args, common.q.dtype, [&](auto zero) {
     using Real = decltype(zero);
-    const MesaQueryGrad<Real> task{common.call<Real>(),   common.h0.as<Real>(), x.as<Real>(),
-                                   dO.as<Real>(),         dq.as<Real>(),        dLambda.as<Real>(),
-                                   checkpoints.as<Real>()};
+    const MesaQueryGrad<Real> task{common.call<Real>(),    common.h0.as<Real>(), x.as<Real>(),
+                                   dO.as<Real>(),          dq.as<Real>(),        dLambda.as<Real>(),
+                                   checkpoints.as<Real>(), adjoint.as<Real>()};
     args.enqueueHeads<MesaQueryGrad<Real>>(task, common.scratchBytes(), mesaQueryGrad);
   });
   return args.env().Undefined();
@@ -144,8 +131,7 @@ Napi::Value bindKeyValueGrad(Args& args) {
 
 void register_mesa(Registry& registry) {
   registry.add("mesaForward", 13, bindForward);
-  registry.add("mesaAdjoint", 12, bindAdjoint);
-  registry.add("mesaQueryGrad", 14, bindQueryGrad);
+  registry.add("mesaQueryGrad", 15, bindQueryGrad);
   registry.add("mesaKeyValueGrad", 19, bindKeyValueGrad);
 }
 

@@ -1,7 +1,7 @@
 #include "cpu_state.h"
 
-// Backward: the adjoint summary of a slice, the sweep of the solutions (forward in time) and that of what was
-// written (backward).
+// Backward: the sweep of the solutions (forward in time), with the adjoint summary of the slice, and that of
+// what was written (backward in time).
 
 namespace longscan {
 namespace LONGSCAN_LEVEL {
@@ -16,33 +16,15 @@ static inline void addOutputAdjoint(const Mesa<Real>& c, const Real* u, const Re
 }
 
 template <typename Real>
-static void adjointMesaHead(const MesaAdjoint<Real>& task, int64_t index, MesaScratch<Real>& s) {
-  const Mesa<Real>& c = task.call;
-  const MesaHead<Real> head(c, index);
-  loadMesaState<Real>(nullptr, c, s.adjoint, s.Kp);
-  loadMesaState(task.h0 == nullptr ? nullptr : task.h0 + head.stateOffset(), c, s.state, s.Kp);
-  double logDecay = 0;
-  for (int64_t t = 0; t < c.T && !head.startsDocument(t); t++) {
-    const int64_t at = head.at(t);
-    logDecay += c.g[at];
-    const Real decay = static_cast<Real>(std::exp(logDecay));
-    // Once the decay has underflowed to an exact zero later tokens add exact zeros.
-    if (decay == 0) break;
-    writeToken(head, t, s, s.state, s.state);
-    solveForQueryGrad(head, task.dO + at * c.V, s);
-    for (int x = 0; x < c.K; x++) s.x[x] = decay * task.x[at * c.K + x];
-    addOutputAdjoint(c, s.sum, task.dO + at * c.V, s.x, s.adjoint, s.Kp);
-  }
-  storeMesaState(s.adjoint, s.Kp, c, task.adjoint + head.stateOffset());
-}
-
-template <typename Real>
 static void queryGradMesaHead(const MesaQueryGrad<Real>& task, int64_t index, MesaScratch<Real>& s) {
   const Mesa<Real>& c = task.call;
   const MesaHead<Real> head(c, index);
   Real* dLambda = task.dLambda + index * c.K;
   for (int x = 0; x < c.K; x++) dLambda[x] = 0;
+  loadMesaState<Real>(nullptr, c, s.adjoint, s.Kp);
   loadMesaState(task.h0 == nullptr ? nullptr : task.h0 + head.stateOffset(), c, s.state, s.Kp);
+  bool seesIncoming = task.adjoint != nullptr;
+  double logDecay = 0;
   for (int64_t t = 0; t < c.T; t++) {
     if (t % mesaChunk == 0) {
       storeMesaState(s.state, s.Kp, c, task.checkpoints + head.checkpointOffset(t / mesaChunk));
@@ -55,7 +37,15 @@ static void queryGradMesaHead(const MesaQueryGrad<Real>& task, int64_t index, Me
       task.dq[at * c.K + x] = s.sum[x];
       dLambda[x] -= s.sum[x] * s.x[x];
     }
+    logDecay += c.g[at];
+    const Real decay = static_cast<Real>(std::exp(logDecay));
+    // Once the decay has underflowed to an exact zero later tokens add exact zeros.
+    seesIncoming = seesIncoming && !head.startsDocument(t) && decay != 0;
+    if (!seesIncoming) continue;
+    for (int x = 0; x < c.K; x++) s.x[x] *= decay;
+    addOutputAdjoint(c, s.sum, task.dO + at * c.V, s.x, s.adjoint, s.Kp);
   }
+  if (task.adjoint != nullptr) storeMesaState(s.adjoint, s.Kp, c, task.adjoint + head.stateOffset());
 }
 
 /// chunkStates <- the states that the tokens of a chunk find.
@@ -130,7 +120,6 @@ static void keyValueGradMesaHead(const MesaKeyValueGrad<Real>& task, int64_t ind
     MesaScratch<double> s(scratch, task.call.K, task.call.V);                      \
     for (int64_t i = begin; i < end; i++) perHead(task, i, s);                     \
   }
-LONGSCAN_MESA_HEADS(mesaAdjoint, MesaAdjoint, adjointMesaHead)
 LONGSCAN_MESA_HEADS(mesaQueryGrad, MesaQueryGrad, queryGradMesaHead)
 LONGSCAN_MESA_HEADS(mesaKeyValueGrad, MesaKeyValueGrad, keyValueGradMesaHead)
 #undef LONGSCAN_MESA_HEADS

@@ -1,8 +1,9 @@
 import type { ForwardCall } from '../../autograd/define-op.js';
-import type { RecurrenceInputs, RecurrenceOp } from '../../recurrence-op.js';
+import type { ForwardRecord, Kept, RecurrenceInputs, RecurrenceOp } from '../../recurrence-op.js';
 import { expectShape, type Tensor } from '../../tensor.js';
 import { resetBits } from '../reset-bits/index.js';
 import { sumRows } from '../sum-rows/index.js';
+import type { MesaArguments } from './native.js';
 import './native.js';
 import { mesaReference } from './reference.js';
 
@@ -35,14 +36,12 @@ function stateShape({ q, k, v, beta, g, lambda }: MesaInputs): readonly number[]
   return [B, H, K + v.dim(3), K];
 }
 
-type Common = [number, number, number, number, number, number, number, number | null, number | null];
-
 function common(
   call: ForwardCall,
   { q, k, v, beta, g, lambda }: MesaInputs,
   resets: Tensor | null,
   h0: Tensor | null,
-): Common {
+): MesaArguments {
   const ids = [q.id, k.id, v.id, beta.id, g.id, lambda.id] as const;
   return [call.stream, ...ids, resets?.id ?? null, h0?.id ?? null];
 }
@@ -51,6 +50,33 @@ function common(
 function count(call: ForwardCall, { q, v }: MesaInputs, perToken: number, solves: number): void {
   const [K, V] = [q.dim(3), v.dim(3)];
   call.device.flops += (q.size / K) * (2 * perToken * K * (K + V) + solves * (K ** 3 / 3 + 2 * K * K));
+}
+
+/** The sweep of the solutions; with `adjoint` also dL/dh0 through this slice's outputs alone. */
+function queryGrad(
+  call: ForwardCall,
+  inputs: MesaInputs,
+  resets: Tensor | null,
+  { kept, incoming }: ForwardRecord,
+  dO: Tensor,
+  adjoint: Tensor | null,
+): Kept {
+  const { q } = inputs;
+  const [B, H, R, K] = stateShape(inputs) as [number, number, number, number];
+  const dq = call.empty(q.shape, q.dtype);
+  const dLambda = call.empty([B, H * K], q.dtype);
+  const checkpoints = call.empty([B, H, Math.ceil(q.dim(1) / chunk), R, K], q.dtype);
+  call.native.mesaQueryGrad(
+    ...common(call, inputs, resets, incoming),
+    kept.x!.id,
+    dO.id,
+    dq.id,
+    dLambda.id,
+    checkpoints.id,
+    adjoint?.id ?? null,
+  );
+  count(call, inputs, adjoint === null ? 2 : 3, 1);
+  return { dq, dLambda, checkpoints };
 }
 
 /**
@@ -63,6 +89,8 @@ function count(call: ForwardCall, { q, v }: MesaInputs, perToken: number, solves
 export const mesa: RecurrenceOp<MesaInputs> = {
   name: 'mesa',
   transition: 'scalar',
+  shared: ['lambda'],
+  causalOnly: 'a system of equations solved at every token',
   stateShape,
 
   forward(call, inputs, resets, h0) {
@@ -89,35 +117,17 @@ export const mesa: RecurrenceOp<MesaInputs> = {
   finish(call, inputs, resets, _prepared, incoming) {
     const { output, kept } = mesa.forward(call, inputs, resets, incoming);
     return { output, kept };
-  shared: ['lambda'],
-  causalOnly: 'a system of equations solved at every token',
   },
 
   // Unlike that of a plain linear recurrence it needs the states, hence the incoming one: o is not linear in them.
-  summarizeBackward(call, inputs, resets, { kept, incoming }, summary, dO) {
+  summarizeBackward(call, inputs, resets, record, summary, dO) {
     const state = call.empty(stateShape(inputs), dO.dtype);
-    call.native.mesaAdjoint(...common(call, inputs, resets, incoming), kept.x!.id, dO.id, state.id);
-    count(call, inputs, 2.5, 1);
-    return { ...summary, state, transposed: true };
+    const kept = queryGrad(call, inputs, resets, record, dO, state);
+    return { ...summary, state, transposed: true, kept };
   },
 
-  prepareBackward(call, inputs, resets, { kept, incoming }, dO) {
-    const { q } = inputs;
-    const [B, H, R, K] = stateShape(inputs) as [number, number, number, number];
-    const dq = call.empty(q.shape, q.dtype);
-    const dLambda = call.empty([B, H * K], q.dtype);
-    const checkpoints = call.empty([B, H, Math.ceil(q.dim(1) / chunk), R, K], q.dtype);
-    call.native.mesaQueryGrad(
-      ...common(call, inputs, resets, incoming),
-      kept.x!.id,
-      dO.id,
-      dq.id,
-      dLambda.id,
-      checkpoints.id,
-    );
-    count(call, inputs, 2, 1);
-    return { dq, dLambda, checkpoints };
-  },
+  prepareBackward: (call, inputs, resets, record, dO, summarized) =>
+    summarized?.kept ?? queryGrad(call, inputs, resets, record, dO, null),
 
   finishBackward(call, inputs, resets, record, prepared, dO, outgoingAdjoint, wantIncoming) {
     const { q, k, v, beta, g, lambda } = inputs;

@@ -33,16 +33,6 @@ struct MesaForward {
   Real* factor;    // [B, H]: the slice's decay
 };
 
-/// G = dL/dh0 through this slice's outputs alone.
-template <typename Real>
-struct MesaAdjoint {
-  Mesa<Real> call;
-  const Real* h0;  // or null
-  const Real* x;   // of the forward pass
-  const Real* dO;  // [B, T, H, V]
-  Real* adjoint;   // [B, H, K + V, K]
-};
-
 /// First backward sweep, forward in time: what follows from the solutions.
 template <typename Real>
 struct MesaQueryGrad {
@@ -53,6 +43,7 @@ struct MesaQueryGrad {
   Real* dq;           // [B, T, H, K]
   Real* dLambda;      // [B, H, K]: for each batch row
   Real* checkpoints;  // [B, H, ceil(T / 32), K + V, K]: the state before every 32 tokens
+  Real* adjoint;      // [B, H, K + V, K]: dL/dh0 through this slice's outputs alone; null: not wanted
 };
 
 /// Second sweep, backward in time from the adjoint `dht` of the state after the slice (null: zero).
@@ -83,7 +74,6 @@ size_t mesaScratchBytes(int K, int V, size_t elementBytes);
   LONGSCAN_KERNEL(name, (const Task<double>& task, int64_t begin, int64_t end, void* scratch), \
                   (task, begin, end, scratch))
 LONGSCAN_MESA(mesaForward, MesaForward)
-LONGSCAN_MESA(mesaAdjoint, MesaAdjoint)
 LONGSCAN_MESA(mesaQueryGrad, MesaQueryGrad)
 LONGSCAN_MESA(mesaKeyValueGrad, MesaKeyValueGrad)
 #undef LONGSCAN_MESA

@@ -2,6 +2,7 @@ import type { ForwardCall } from '../../autograd/define-op.js';
 import type { ForwardRecord, Kept, RecurrenceInputs, RecurrenceOp } from '../../recurrence-op.js';
 import { expectShape, type Tensor } from '../../tensor.js';
 import { resetBits } from '../reset-bits/index.js';
+import type { MlstmArguments } from './native.js';
 import './native.js';
 import { mlstmReference } from './reference.js';
 
@@ -40,13 +41,12 @@ const chunk = 64;
  * the log weights. m is no variable of the output, so it has no gradient: adjoints of states are zero there.
  */
 export function mlstm(options: { scale?: number } = {}): RecurrenceOp<MlstmInputs> {
-  type Common = [number, number, number, number, number, number, number, number | null, number | null];
   const common = (
     call: ForwardCall,
     { q, k, v, i, f }: MlstmInputs,
     resets: Tensor | null,
     h0: Tensor | null,
-  ): Common => {
+  ): MlstmArguments => {
     const scale = options.scale ?? q.dim(3) ** -0.5;
     return [call.stream, scale, q.id, k.id, v.id, i.id, f.id, resets?.id ?? null, h0?.id ?? null];
   };
