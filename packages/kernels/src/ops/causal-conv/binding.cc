@@ -33,32 +33,16 @@ ConvTensors convArguments(Args& args) {
   args.check(x.numDims == 3, "x is not [batch, tokens, channels]");
   args.check(taps.numDims == 2 && taps.dim(0) >= 1 && taps.dim(1) == x.dim(2),
              "taps is not [width, channels]");
-  if (halo) {
-    args.checkSameType(x, halo);
-    args.check(halo.numElements == x.dim(0) * (taps.dim(0) - 1) * x.dim(2),
-               "halo is not [batch, width - 1, channels]");
-  }
-  if (resets) {
-    args.check(resets.dtype == DType::i32 && resets.numElements == x.dim(0) * x.dim(1),
-               "resets is not i32 [batch, tokens]");
-  }
-  if (bias) {
-    args.checkSameType(x, bias);
-    args.check(bias.numElements == x.dim(2), "bias is not [channels]");
-  }
+  args.checkSize(halo, x, x.dim(0) * (taps.dim(0) - 1) * x.dim(2), "halo");
+  args.checkResets(resets, x.dim(0), x.dim(1));
+  args.checkSize(bias, x, x.dim(2), "bias");
   return {x, halo, taps, resets, bias, silu};
-}
-
-void checkLikeX(Args& args, const ConvTensors& conv, const TensorRef& tensor) {
-  args.checkSameType(conv.x, tensor);
-  args.check(tensor.numElements == conv.x.numElements, "a tensor differs from x in size");
 }
 
 Napi::Value bindForward(Args& args) {
   args.stream();
   const ConvTensors conv = convArguments(args);
-  const TensorRef y = args.tensor("y");
-  checkLikeX(args, conv, y);
+  const TensorRef y = args.sizedTensor("y", conv.x, conv.x.numElements);
   args.enqueueRanges(y.dtype, conv.batch() * conv.tokens(), conv.width() * conv.channels(),
                      [=](auto zero, int64_t begin, int64_t end) {
                        using T = decltype(zero);
@@ -70,20 +54,14 @@ Napi::Value bindForward(Args& args) {
 Napi::Value bindBackward(Args& args) {
   args.stream();
   const ConvTensors conv = convArguments(args);
-  const TensorRef dy = args.tensor("dy");
-  const TensorRef dx = args.tensor("dx");
-  const TensorRef dHalo = args.optionalTensor("dHalo");
-  const TensorRef blocks = args.tensor("blocks");
-  checkLikeX(args, conv, dy);
-  checkLikeX(args, conv, dx);
-  args.check(bool(dHalo) == bool(conv.halo) && dHalo.numElements == conv.halo.numElements,
-             "dHalo is not like halo");
-  if (dHalo) args.checkSameType(conv.x, dHalo);
-  args.checkSameType(conv.x, blocks);
   const int64_t numBlocks =
       conv.batch() * ((conv.tokens() + causalConvBlockTokens - 1) / causalConvBlockTokens);
-  args.check(blocks.numElements == numBlocks * (conv.width() + 1) * conv.channels(),
-             "blocks is not [blocks, width + 1, channels]");
+  const TensorRef dy = args.sizedTensor("dy", conv.x, conv.x.numElements);
+  const TensorRef dx = args.sizedTensor("dx", conv.x, conv.x.numElements);
+  const TensorRef dHalo = args.optionalSizedTensor("dHalo", conv.x, conv.halo.numElements);
+  const TensorRef blocks =
+      args.sizedTensor("blocks", conv.x, numBlocks * (conv.width() + 1) * conv.channels());
+  args.check(bool(dHalo) == bool(conv.halo), "halo and dHalo go together");
   const int64_t scratchRows = conv.silu ? causalConvBlockTokens + conv.width() - 1 : 0;
   args.enqueueRanges(dy.dtype, numBlocks, 3 * causalConvBlockTokens * conv.taps.numElements,
                      [=](auto zero, int64_t begin, int64_t end) {

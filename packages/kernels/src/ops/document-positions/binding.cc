@@ -16,8 +16,7 @@ Napi::Value bindDocumentPositions(Args& args) {
   const int64_t B = positions.dim(0), T = positions.dim(1);
   args.check(start >= 0 && start + T <= INT32_MAX, "positions do not fit i32");
   args.check(!before || (before.dtype == DType::i32 && before.numElements == B), "before is not i32 [B]");
-  args.check(!resets || (resets.dtype == DType::i32 && resets.numElements == B * T),
-             "resets is not i32 [B, T]");
+  args.checkResets(resets, B, T);
   ThreadPool& pool = stream.context().pool();
   args.enqueue([=, &pool] {
     parallelFor(pool, B, T, [&](int64_t begin, int64_t end) {

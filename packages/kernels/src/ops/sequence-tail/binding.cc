@@ -50,14 +50,8 @@ Tail tailArguments(Args& args) {
   args.checkSameType(tail.x, tail.tail);
   args.check(tail.x.numDims == 3 && tail.tail.numDims == 3, "x or tail is not [batch, rows, cols]");
   args.check(tail.tail.dim(0) == tail.batch() && tail.tail.dim(2) == tail.cols(), "tail differs from x");
-  if (tail.halo) {
-    args.checkSameType(tail.x, tail.halo);
-    args.check(tail.halo.numElements == tail.tail.numElements, "halo and tail differ in size");
-  }
-  if (tail.resets) {
-    args.check(tail.resets.dtype == DType::i32 && tail.resets.numElements == tail.batch() * tail.tokens(),
-               "resets is not i32 [batch, tokens]");
-  }
+  args.checkSize(tail.halo, tail.x, tail.tail.numElements, "halo");
+  args.checkResets(tail.resets, tail.batch(), tail.tokens());
   return tail;
 }
 

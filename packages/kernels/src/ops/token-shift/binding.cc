@@ -24,30 +24,15 @@ struct Shifted {
 Shifted shiftArguments(Args& args, const char* x, const char* halo) {
   const Shifted shifted{args.tensor(x), args.optionalTensor(halo), args.optionalTensor("resets")};
   args.check(shifted.x.numDims == 3, "x is not [batch, tokens, cols]");
-  if (shifted.halo) {
-    args.checkSameType(shifted.x, shifted.halo);
-    args.check(shifted.halo.numElements == shifted.x.dim(0) * shifted.x.dim(2),
-               "halo is not [batch, 1, cols]");
-  }
-  if (shifted.resets) {
-    args.check(shifted.resets.dtype == DType::i32 &&
-                   shifted.resets.numElements == shifted.x.dim(0) * shifted.x.dim(1),
-               "resets is not i32 [batch, tokens]");
-  }
+  args.checkSize(shifted.halo, shifted.x, shifted.x.dim(0) * shifted.x.dim(2), halo);
+  args.checkResets(shifted.resets, shifted.x.dim(0), shifted.tokens());
   return shifted;
-}
-
-/// `other` is like x.
-void checkLike(Args& args, const Shifted& shifted, const TensorRef& other) {
-  args.checkSameType(shifted.x, other);
-  args.check(other.numElements == shifted.x.numElements, "two tensors differ in size");
 }
 
 Napi::Value bindForward(Args& args) {
   Stream& stream = args.stream();
   const Shifted from = shiftArguments(args, "x", "halo");
-  const TensorRef y = args.tensor("y");
-  checkLike(args, from, y);
+  const TensorRef y = args.sizedTensor("y", from.x, from.x.numElements);
   ThreadPool& pool = stream.context().pool();
   args.enqueue([=, &pool] {
     parallelFor(pool, from.x.numRows(), from.x.dim(2), [&](int64_t begin, int64_t end) {
@@ -71,8 +56,7 @@ Napi::Value bindForward(Args& args) {
 Napi::Value bindBackward(Args& args) {
   Stream& stream = args.stream();
   const Shifted to = shiftArguments(args, "dx", "dHalo");
-  const TensorRef dy = args.tensor("dy");
-  checkLike(args, to, dy);
+  const TensorRef dy = args.sizedTensor("dy", to.x, to.x.numElements);
   ThreadPool& pool = stream.context().pool();
   args.enqueue([=, &pool] {
     const auto give = [=](char* target, int64_t sequence, int64_t token) {
