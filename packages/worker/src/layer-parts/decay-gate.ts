@@ -25,7 +25,6 @@ export interface DecayGateOptions {
   /** Channels of a head that have a decay each; left out: one decay per head. */
   readonly size?: number;
   readonly rates: Init;
-  readonly steps: Init;
 }
 
 /**
@@ -34,10 +33,10 @@ export interface DecayGateOptions {
  */
 export function decayGate(
   param: ParameterDeclarer,
-  { numHeads: H, size, rates, steps }: DecayGateOptions,
+  { numHeads: H, size, rates }: DecayGateOptions,
 ): (logits: Tensor) => Tensor {
   const aLog = param.tensor('a_log', [H], rates);
-  const dtBias = param.tensor('dt_bias', [H * (size ?? 1)], steps);
+  const dtBias = param.tensor('dt_bias', [H * (size ?? 1)], mambaStep);
   return (logits) => {
     const [B, T] = logits.shape as [number, number, number];
     const step = activation('softplus', addAlong({ a: logits, b: dtBias }, -1));
@@ -49,7 +48,7 @@ export function decayGate(
 /** x [B, T, D] to one log decay per head [B, T, H], by the projection `a`: Gated DeltaNet's. */
 export function headDecay(param: ParameterDeclarer, numHeads: number): (x: Tensor) => Tensor {
   const logits = projection(param, 'a', numHeads);
-  const decay = decayGate(param, { numHeads, rates: logUniform(0, 16), steps: mambaStep });
+  const decay = decayGate(param, { numHeads, rates: logUniform(0, 16) });
   return (x) => decay(logits(x));
 }
 
@@ -61,6 +60,6 @@ export function channelDecay(
   rank: number,
 ): (x: Tensor) => Tensor {
   const logits = lowRank(param, 'f', { out: numHeads * size, rank, bias: null });
-  const decay = decayGate(param, { numHeads, size, rates: logUniform(1, 16), steps: { constant: 0 } });
+  const decay = decayGate(param, { numHeads, size, rates: logUniform(1, 16) });
   return (x) => decay(logits(x));
 }

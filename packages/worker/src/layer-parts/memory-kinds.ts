@@ -10,7 +10,7 @@ import {
   type Tensor,
 } from '@longscan/kernels';
 import type { ParameterDeclarer } from '../layer.js';
-import { decayGate, logUniform, mambaStep } from './decay-gate.js';
+import { decayGate, logUniform } from './decay-gate.js';
 import { lowRank } from './low-rank.js';
 
 /** N memories of H heads with keys of K channels each. */
@@ -58,7 +58,7 @@ function asIs(x: Tensor): Tensor {
 /** Mamba-2's decay per head; its rates and steps are the same in all memories, its projection is not. */
 function scalarDecay(param: ParameterDeclarer, { N, H }: MemorySizes): MemoryKind['gates'] {
   const wa = param.projection('a', N * H, param.dModel);
-  const decay = decayGate(param, { numHeads: H, rates: logUniform(0, 16), steps: mambaStep });
+  const decay = decayGate(param, { numHeads: H, rates: logUniform(0, 16) });
   return (x, only) => {
     const [B, T] = x.shape as [number, number, number];
     const logits = reshape(linear({ x, weight: wa, bias: null }), [B, T * N, H]);

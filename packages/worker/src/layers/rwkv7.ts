@@ -77,7 +77,7 @@ export default defineLayer({
     const wo = param.projection('o', D, D, { constant: 0 });
     const narrow = (name: string, rank: number, bias: Init | null, between?: 'tanh' | 'sigmoid') =>
       lowRank(param, name, {
-        ...{ out: D, rank, bias, down: { constant: 0 }, up: { normal: 0.1 / Math.sqrt(rank) } },
+        ...{ out: D, rank, bias, down: { constant: 0 }, up: { normal: 0.1 / Math.sqrt(D) } },
         ...(between && { activation: between }),
       });
     const decay = narrow('w_lora', decayRank, starts.decayBias, 'tanh');
@@ -87,7 +87,7 @@ export default defineLayer({
     const removal = param.tensor('k_k', [D], starts.removal);
     const replacement = param.tensor('k_a', [D], { constant: 1.02 });
     const bonus = param.tensor('r_k', [H, K], { constant: -0.04 }, { weightDecay: false });
-    const norm = param.tensor('g_norm.weight', [H, K], starts.norm);
+    const norm = param.tensor('g_norm.weight', [H, K], starts.norm, { weightDecay: false });
     const normBias = param.tensor('g_norm.bias', [H, K], { constant: 0 });
     const ones = param.constant('ones', new Array<number>(K).fill(1), [1, K]);
 

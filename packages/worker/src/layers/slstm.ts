@@ -8,7 +8,8 @@ import { expectCount, expectPositive } from '../layer-parts/layer-options.js';
  * The sLSTM layer of xLSTM (equations 8 to 17): with i, f, z, o = W x + R h_{t-1} + b, all block-diagonal by heads,
  * c_t = σ(f) c_{t-1} + e^i tanh z, n_t = σ(f) n_{t-1} + e^i, h_t = σ(o) c_t / n_t; then a layer norm per head, whose weight is
  * 1 plus that of the reference implementation. The input and forget gates see x through a convolution with SiLU. No
- * projection of the output: the feed-forward network of the block mixes the heads.
+ * projection of the output: the feed-forward network of the block mixes the heads. `i` and `f` are named by what they feed;
+ * over whole sequences the reference implementation feeds i with its `fgate` and f with its `igate`.
  *
  * Its gates read h_{t-1}, so it cannot be scanned: slices run one after the other, under `ring` only.
  *
