@@ -4,7 +4,7 @@
  */
 export const savedNames: Readonly<Record<string, string>> = {
   gla: 'q k v gate.down gate.up gate.bias g norm o',
-  'simple-gla': 'q k v gate.weight gate.bias g norm o',
+  'simple-gla': 'q q.conv k k.conv v v.conv gate.weight gate.bias g norm o',
   lightning: 'q k v g norm o',
   'linear-attention': 'q k v o',
   gsa: 'q k v f norm o',
