@@ -1,6 +1,6 @@
 import type { ParameterDeclarer } from '../layer.js';
 import { headSize } from './head-size.js';
-import { expectCount } from './layer-options.js';
+import { expectCount, expectUpTo } from './layer-options.js';
 import { type ContextFunction, convolvedHeads } from './short-conv.js';
 
 /** Options that the layers of the delta family have in common. */
@@ -39,4 +39,12 @@ export function deltaHeads(
   const key = convolvedHeads(param, 'k', [...steps, H], K, convSize);
   const value = convolvedHeads(param, 'v', [...steps, H], V, convSize);
   return { K, V, query, key, value };
+}
+
+/**
+ * Above 2, where β k kᵀ reflects a key of length one, M would make its part of the state longer at each token.
+ * @throws LongscanError E-CFG-RANGE
+ */
+export function expectStrength(layer: string, betaMax: number): void {
+  expectUpTo(layer, 2, { betaMax });
 }

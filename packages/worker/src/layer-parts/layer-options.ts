@@ -8,6 +8,11 @@ export function expectPositive(layer: string, options: Options): void {
   expectOptions(layer, options, 'a number > 0', (value) => value > 0 && Number.isFinite(value));
 }
 
+/** @throws LongscanError E-CFG-RANGE unless every option is above zero and at most `limit` */
+export function expectUpTo(layer: string, limit: number, options: Options): void {
+  expectOptions(layer, options, `a number > 0 and <= ${limit}`, (value) => value > 0 && value <= limit);
+}
+
 /** @throws LongscanError E-CFG-RANGE unless every option is a whole number of at least 1 */
 export function expectCount(layer: string, options: Options): void {
   expectOptions(layer, options, 'a whole number >= 1', (value) => value >= 1 && Number.isInteger(value));

@@ -1,6 +1,6 @@
 import { activation, deltaRule, l2Norm } from '@longscan/kernels';
 import { defineLayer } from '../layer.js';
-import { deltaHeads } from '../layer-parts/delta-heads.js';
+import { deltaHeads, expectStrength } from '../layer-parts/delta-heads.js';
 import { headOutput } from '../layer-parts/head-output.js';
 import { expectPositive } from '../layer-parts/layer-options.js';
 import { projection } from '../layer-parts/projections.js';
@@ -21,7 +21,8 @@ export default defineLayer({
   config: { numHeads: 4, expandK: 1, expandV: 1, convSize: 4, betaMax: 1, useGate: false, normEps: 1e-5 },
   create(config, param) {
     const { numHeads: H, betaMax, normEps } = config;
-    expectPositive('deltanet', { betaMax, normEps });
+    expectPositive('deltanet', { normEps });
+    expectStrength('deltanet', betaMax);
     const { V, query, key, value } = deltaHeads(param, 'deltanet', config);
     const strength = projection(param, 'b', H);
     const gate = config.useGate ? projection(param, 'g', H * V) : null;

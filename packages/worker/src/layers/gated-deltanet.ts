@@ -1,7 +1,7 @@
 import { activation, deltaRule, l2Norm } from '@longscan/kernels';
 import { defineLayer } from '../layer.js';
 import { headDecay } from '../layer-parts/decay-gate.js';
-import { deltaHeads } from '../layer-parts/delta-heads.js';
+import { deltaHeads, expectStrength } from '../layer-parts/delta-heads.js';
 import { headOutput } from '../layer-parts/head-output.js';
 import { expectPositive } from '../layer-parts/layer-options.js';
 import { projection } from '../layer-parts/projections.js';
@@ -22,7 +22,8 @@ export default defineLayer({
   config: { numHeads: 4, expandK: 0.75, expandV: 1.5, convSize: 4, betaMax: 1, normEps: 1e-5 },
   create(config, param) {
     const { numHeads: H, betaMax, normEps } = config;
-    expectPositive('gated-deltanet', { betaMax, normEps });
+    expectPositive('gated-deltanet', { normEps });
+    expectStrength('gated-deltanet', betaMax);
     const { V, query, key, value } = deltaHeads(param, 'gated-deltanet', config);
     const decay = headDecay(param, H);
     const strength = projection(param, 'b', H);

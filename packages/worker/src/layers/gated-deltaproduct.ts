@@ -1,7 +1,7 @@
 import { activation, deltaRule, l2Norm, reshape } from '@longscan/kernels';
 import { defineLayer } from '../layer.js';
 import { headDecay } from '../layer-parts/decay-gate.js';
-import { deltaHeads } from '../layer-parts/delta-heads.js';
+import { deltaHeads, expectStrength } from '../layer-parts/delta-heads.js';
 import { headOutput } from '../layer-parts/head-output.js';
 import { expectCount, expectPositive } from '../layer-parts/layer-options.js';
 import { projection } from '../layer-parts/projections.js';
@@ -31,7 +31,8 @@ export default defineLayer({
   create(config, param) {
     const { numHeads: H, numHouseholders: n, betaMax, normEps } = config;
     expectCount('gated-deltaproduct', { numHouseholders: n });
-    expectPositive('gated-deltaproduct', { betaMax, normEps });
+    expectPositive('gated-deltaproduct', { normEps });
+    expectStrength('gated-deltaproduct', betaMax);
     const op = deltaRule({ gate: config.useForgetGate ? 'scalar' : 'none', rowsPerToken: n });
     const steps = n === 1 ? [] : [n];
     const { V, query, key, value } = deltaHeads(param, 'gated-deltaproduct', config, steps);

@@ -1,7 +1,7 @@
 import { activation, deltaRule, l2Norm } from '@longscan/kernels';
 import { defineLayer } from '../layer.js';
 import { channelDecay } from '../layer-parts/decay-gate.js';
-import { deltaHeads } from '../layer-parts/delta-heads.js';
+import { deltaHeads, expectStrength } from '../layer-parts/delta-heads.js';
 import { headOutput } from '../layer-parts/head-output.js';
 import { expectPositive } from '../layer-parts/layer-options.js';
 import { lowRank } from '../layer-parts/low-rank.js';
@@ -23,7 +23,8 @@ export default defineLayer({
   config: { numHeads: 4, expandK: 1, expandV: 1, convSize: 4, betaMax: 1, normEps: 1e-5 },
   create(config, param) {
     const { numHeads: H, betaMax, normEps } = config;
-    expectPositive('kda', { betaMax, normEps });
+    expectPositive('kda', { normEps });
+    expectStrength('kda', betaMax);
     const { K, V, query, key, value } = deltaHeads(param, 'kda', config);
     const decay = channelDecay(param, H, K, V);
     const strength = projection(param, 'b', H);

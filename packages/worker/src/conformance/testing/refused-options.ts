@@ -51,5 +51,6 @@ export const refusedOptions = [
     'error[E-CFG-RANGE] layer mlstm, expand × model.dModel / blockSize: 6.4, expected a whole number >= 1',
   ],
   ['slstm', { numHeads: 3 }, 'error[E-CFG-RANGE] layer slstm, model.dModel / numHeads: 5.333333333333333'],
+  ['kda', { betaMax: 2.5 }, 'error[E-CFG-RANGE] layer kda, betaMax: 2.5, expected a number > 0 and <= 2'],
   ['mesanet', { lambdaLowerBound: 0 }, 'error[E-CFG-RANGE] layer mesanet, lambdaLowerBound: 0, expected'],
 ] as const;
