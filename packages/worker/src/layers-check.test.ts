@@ -63,6 +63,46 @@ test('layers-check ~> what a layer throws is told with the line of its own file'
   assert.match(failed.at(-1)!.detail ?? '', /transposed is not a function \(\/.*longscan-layer.*:4:\d+\)$/);
 });
 
+const line = String.raw` \(/.*longscan-layer.*:LINE:\d+\)$`;
+const misbehaving: readonly [fault: string, create: string, detail: string][] = [
+  [
+    'a wrong shape',
+    '() => (x) => {\nreturn reshape(x, [x.size]); }',
+    String.raw`the output is \[16\], expected \[1,1,16\]${line.replace('LINE', '5')}`,
+  ],
+  ['no tensor', '() => () => 1', 'the output is no tensor, expected'],
+  [
+    'state between calls',
+    '() => { let calls = 0;\nreturn (x) => {\nreturn scale(x, ++calls); }; }',
+    `something is kept between calls${line.replace('LINE', '6')}`,
+  ],
+  [
+    'another name at each call',
+    "(_, param) => {\nparam.tensor('extra' + Math.random(), [1], { constant: 0 }); return (x) => x; }",
+    `a name not declared before.*${line.replace('LINE', '5')}`,
+  ],
+  [
+    'another name in another place',
+    "(_, param) => {\nparam.tensor('extra' + param.layer.index, [1], { constant: 0 }); return (x) => x; }",
+    `layer 0 of 1 declares extra0, others extra8${line.replace('LINE', '5')}`,
+  ],
+];
+
+for (const [fault, create, detail] of misbehaving) {
+  test(`layers-check ~> ${fault} is told with a line of the layer's own file`, async () => {
+    const layer = `import { reshape, scale } from '@longscan/kernels';${identity}`;
+    const { result } = await check(
+      '/somewhere/misbehaving.ts',
+      layer.replace('() => (x) => x', () => create),
+    );
+    const details = result.results.flatMap((one) => one.detail ?? []);
+    assert.ok(
+      details.some((text) => new RegExp(detail, 's').test(text)),
+      details.join('\n'),
+    );
+  });
+}
+
 test('layers-check ~> what is no layer is an error, not a result', async () => {
   assert.match(
     (await refusal('/somewhere/none.ts', null)).message,

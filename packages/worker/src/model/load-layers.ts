@@ -1,4 +1,4 @@
-import { LongscanError } from '@longscan/kernels';
+import { LongscanError, Tensor } from '@longscan/kernels';
 import { importBundle } from '../import-bundle.js';
 import type { Layer, LayerConfig, LayerFunction, ParameterDeclarer } from '../layer.js';
 import type { JobSpec, LayerEntry } from '../protocol/job-spec.js';
@@ -44,7 +44,20 @@ export function createLayer({ layer, config, file }: LoadedLayer, param: Paramet
     }
   };
   const forward = blame(() => layer.create(config, param));
-  return (x, context) => blame(() => forward(x, context));
+  return (x, context) => {
+    const output: unknown = blame(() => forward(x, context));
+    if (output instanceof Tensor && output.shape.join() === x.shape.join()) return output;
+    throw new LongscanError({
+      code: 'E-PLUGIN',
+      where: `layer ${file}`,
+      found:
+        output instanceof Tensor
+          ? `an output of shape [${output.shape.join(', ')}]`
+          : 'an output that is no tensor',
+      expected: `one of shape [${x.shape.join(', ')}], as its input`,
+      exitCode: 2,
+    });
+  };
 }
 
 /** Options of the job over the layer's defaults; `numHeads` defaults to the model's. */

@@ -1,6 +1,15 @@
-import { crossEntropy, fromArray, openCpuDevice, zeros } from '@longscan/kernels';
+import {
+  crossEntropy,
+  empty,
+  fromArray,
+  openCpuDevice,
+  openShapeDevice,
+  reshape,
+  zeros,
+} from '@longscan/kernels';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { defineLayer, type Layer } from '../layer.js';
 import { jobSpecSchema } from '../protocol/job-spec.js';
 import { initialValues } from './init.js';
 import { sliceContexts } from './layer-context.js';
@@ -72,6 +81,46 @@ test('model ~> an untied head is a parameter of its own, no mlp leaves its param
   assert.equal(new Set(usual).size, usual.length);
   assert.ok((await names({ tieEmbeddings: false })).includes('head'));
   assert.not((await names({ mlp: 0 })).some((name) => name.includes('mlp')));
+});
+
+/** Plans a model of this one layer, as if it came from a file of the user's. */
+function traceOwnLayer(create: Layer['create']): void {
+  const paper = 'https://arxiv.org/abs/2312.06635';
+  const layer = defineLayer({ name: 'own', paper, transition: 'identity', config: {}, create }) as Layer;
+  const layers = [{ layer, config: {}, file: '/somewhere/own.ts' }];
+  const spec = jobOf({ numLayers: 1 }).model;
+  const device = openShapeDevice();
+  const model = createModel(spec, layers, new Parameters(device, parameterSpecs(spec, layers), 0));
+  model.forward(empty(device, [2, 5], 'i32'), sliceContexts(null, null));
+}
+
+test('model ~> a layer that declares something else when it is created again is refused', () => {
+  let numCalls = 0;
+  const declaring = (name: string, size: number): Layer['create'] => {
+    return (_config, param) => {
+      param.tensor(name, [size], { constant: 0 });
+      return (x) => x;
+    };
+  };
+  assert.throws(
+    () => traceOwnLayer((...args) => declaring(`w${numCalls++}`, 1)(...args)),
+    /^error\[E-PLUGIN\] parameter layers\.0\.mixer\.w1: a name not declared before/,
+  );
+  assert.throws(
+    () => traceOwnLayer((...args) => declaring('w', numCalls++)(...args)),
+    /^error\[E-PLUGIN\] parameter layers\.0\.mixer\.w: shape \[3\], before \[2\]/,
+  );
+});
+
+test('model ~> what a layer gives back must have the shape of its input', () => {
+  const expected = 'expected one of shape [2, 5, 64], as its input';
+  const refusal = (found: string) => (error: Error) =>
+    error.message.startsWith(`error[E-PLUGIN] layer /somewhere/own.ts: ${found}, ${expected}`);
+  assert.throws(
+    () => traceOwnLayer(() => (x) => reshape(x, [10, 64])),
+    refusal('an output of shape [10, 64]'),
+  );
+  assert.throws(() => traceOwnLayer(() => () => 'y' as never), refusal('an output that is no tensor'));
 });
 
 test('initial values ~> a function of seed and name, with the deviation that was asked for', () => {

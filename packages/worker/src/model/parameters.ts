@@ -108,8 +108,19 @@ export class Parameters implements TensorSource {
     }
   }
 
-  parameter({ name }: ParameterSpec): Tensor {
-    return this.byName.get(name)!;
+  /** @throws LongscanError E-PLUGIN for what was not declared before: a layer must declare the same at every call. */
+  parameter({ name, shape }: ParameterSpec): Tensor {
+    const tensor = this.byName.get(name);
+    if (tensor !== undefined && tensor.shape.join() === shape.join()) return tensor;
+    throw new LongscanError({
+      code: 'E-PLUGIN',
+      where: `parameter ${name}`,
+      found: tensor
+        ? `shape [${shape.join(', ')}], before [${tensor.shape.join(', ')}]`
+        : 'a name not declared before',
+      expected: 'the same names and shapes whenever a layer is created',
+      exitCode: 2,
+    });
   }
 }
 

@@ -2,7 +2,8 @@ import { type Device, fromArray, openCpuDevice, openShapeDevice } from '@longsca
 import type { LayerPlace } from '../../layer.js';
 import { sliceContexts } from '../../model/layer-context.js';
 import { type Check, demand } from '../check.js';
-import { buildLayer } from './build-layer.js';
+import { type BuiltLayer, buildLayer } from './build-layer.js';
+import { outputLine, parameterLine } from './origins.js';
 import { createProblem } from './problem.js';
 import { runAlone } from './run-layer.js';
 import { transitionsOf } from './transitions.js';
@@ -26,6 +27,10 @@ export function interfaceChecks(variant: Variant): Check[] {
     {
       name: 'the output is [B, T, D] and finite, for any T and at any depth',
       run: () => checkShapes(variant),
+    },
+    {
+      name: 'called again, it gives the same output: nothing is kept between calls',
+      run: () => checkCalls(variant),
     },
     { name: 'a shape-only device sees the same shapes and FLOPs', run: () => checkShapeDevice(variant) },
     { name: 'forward and backward free what they made', run: () => checkMemory(variant) },
@@ -53,9 +58,11 @@ async function checkNames(variant: Variant): Promise<void> {
   demand(new Set(names).size === names.length, `a name occurs twice in ${names.join(', ')}`);
   for (const place of places) {
     const there = parameterSpecs(variant, place).map(ownName);
+    const other = there.find((name, i) => name !== names[i]);
+    const line = other === undefined ? '' : parameterLine(variant, other, place);
     demand(
       there.join() === names.join(),
-      `layer ${place.index} of ${place.count} declares ${there.join(', ')}`,
+      `layer ${place.index} of ${place.count} declares ${there.join(', ')}, others ${names.join(', ')}${line}`,
     );
   }
 }
@@ -74,6 +81,33 @@ async function checkShapes(variant: Variant): Promise<void> {
         `B = ${B}, T = ${T}, layer ${place.index} of ${place.count}: element ${wrong} is ${output[wrong]}`,
       );
     }
+  }
+}
+
+/** What is kept may live as long as the layer's function, or as its module: the second layer is created anew. */
+async function checkCalls(variant: Variant): Promise<void> {
+  const { B, T, x, place, dtype } = createProblem(variant, { T: 33, dtype: 'f32' });
+  const device = openCpuDevice({ poison: true });
+  try {
+    const input = fromArray(device, x, [B, T, variant.dModel], dtype);
+    const call = ({ apply }: BuiltLayer): Promise<Float64Array> =>
+      device.scope(() => apply(input, sliceContexts(null, null).forLayer(place.index))).readNumbers();
+    const layer = buildLayer(device, variant, place, dtype);
+    const first = await call(layer);
+    const again = {
+      'a second call': layer,
+      'a call of another `create`': buildLayer(device, variant, place, dtype),
+    };
+    for (const [which, built] of Object.entries(again)) {
+      const output = await call(built);
+      const changed = output.findIndex((value, i) => !Object.is(value, first[i]));
+      demand(
+        changed < 0,
+        `${which} on the same input gives another output, ${output[changed]} instead of ${first[changed]}: something is kept between calls${outputLine(variant)}`,
+      );
+    }
+  } finally {
+    device.close();
   }
 }
 

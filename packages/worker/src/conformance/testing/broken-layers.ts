@@ -97,7 +97,7 @@ export const brokenLayers: readonly BrokenLayer[] = [
   {
     fault: 'a parameter name changes from call to call',
     layer: layerWith({ declare: namesInTurn() }),
-    noticedBy: /parameter names/,
+    noticedBy: /can be created/,
   },
   {
     fault: 'its output is [B * T, D]',
@@ -112,7 +112,12 @@ export const brokenLayers: readonly BrokenLayer[] = [
   {
     fault: 'it counts how often it was called',
     layer: layerWith({ mix: countingCalls() }),
-    noticedBy: /changes no earlier output/,
+    noticedBy: /nothing is kept between calls/,
+  },
+  {
+    fault: 'it goes on from what it was called with last',
+    layer: layerWith({ mix: rememberingLast() }),
+    noticedBy: /nothing is kept between calls/,
   },
   {
     fault: 'its recurrence computes something else than its definition',
@@ -121,16 +126,16 @@ export const brokenLayers: readonly BrokenLayer[] = [
     }),
     noticedBy: /its definition/,
   },
-  ...(
-    [
-      ['a step that is not affine', squashed, 'identity'],
-      ['a step that mixes the rows of its state', deltaOnColumns, 'dense'],
-      ['a step whose M mixes the numbers of a row', delta, 'diagonal'],
   {
     fault: 'it does not say that its output is not affine in its state',
     layer: layerWith({ op: { ...decayed, forward: squaredOutput } }),
     noticedBy: /what its transition claims/,
   },
+  ...(
+    [
+      ['a step that is not affine', squashed, 'identity'],
+      ['a step that mixes the rows of its state', deltaOnColumns, 'dense'],
+      ['a step whose M mixes the numbers of a row', delta, 'diagonal'],
     ] as const
   ).map(([fault, definition, transition]) => ({
     fault: `${fault} claims to be ${transition}`,
@@ -139,17 +144,17 @@ export const brokenLayers: readonly BrokenLayer[] = [
   })),
 ];
 
-/** A small gated layer, right but for `faults`. */
-function layerWith({ op = decayed, declare, mix = (y) => y, contextFor = (c) => c }: Faults): Layer {
-  return defineLayer({
-    name: 'broken',
-    paper: 'https://arxiv.org/abs/2312.06635',
 /** Reads the square of what the state holds. */
 function squaredOutput(...call: Parameters<typeof decayed.forward>): ReturnType<typeof decayed.forward> {
   const result = decayed.forward(...call);
   return { ...result, output: mul({ a: result.output, b: result.output }) };
 }
 
+/** A small gated layer, right but for `faults`. */
+function layerWith({ op = decayed, declare, mix = (y) => y, contextFor = (c) => c }: Faults): Layer {
+  return defineLayer({
+    name: 'broken',
+    paper: 'https://arxiv.org/abs/2312.06635',
     transition: 'scalar',
     config: {},
     create(_config, param) {
@@ -179,6 +184,15 @@ const withoutContext: LayerContext['recurrence'] = (op, inputs) =>
 function countingCalls(): (y: Tensor) => Tensor {
   let numCalls = 0;
   return (y) => scale(y, ++numCalls);
+}
+
+function rememberingLast(): (y: Tensor) => Tensor {
+  let last: Tensor | null = null;
+  return (y) => {
+    const before = last;
+    last = y.retain();
+    return before?.size === y.size && before.device === y.device ? add({ a: y, b: before }) : y;
+  };
 }
 
 function mixPairs(x: Tensor): Tensor {
