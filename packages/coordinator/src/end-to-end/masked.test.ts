@@ -48,4 +48,15 @@ test('masked ~> two ranks have the losses of one, and whoever goes on from a che
   assert.match(message, /E-OBJECTIVE.*model\.objective = "masked".*both directions.*Fix: generate from/);
 });
 
+test('masked ~> replicas and micro-batches hide the tokens that one rank hides', async () => {
+  const batch = { ...job, 'job.steps': 4, 'data.batchSize': 4 };
+  const single = await workshop.train('batch', batch);
+  const cut = await workshop.train('batch-cut', { ...batch, 'parallel.dp': 2, 'data.accumulate': 2 });
+  for (const [i, { loss }] of cut.steps.entries()) {
+    const expected = single.steps[i]!.loss!;
+    assert.ok(Math.abs(loss! / expected - 1) < 1e-4, `step ${i + 1}: ${loss}, not ${expected}`);
+  }
+  assert.ok(Math.abs(cut.result.validationLoss! / single.result.validationLoss! - 1) < 1e-3);
+});
+
 test.run();
