@@ -16,10 +16,10 @@ import { attendRing } from '../sequence/ring-pieces.js';
 import type { LinkCost } from '../strategy.js';
 
 /**
- * Ring attention: keys and values go from rank to rank, and what each rank makes of a block is merged
- * into one softmax. A rank never holds more than three blocks, however long the sequence is. Without a window, tokens change
- * places with the mirror rank first, so that every rank has as much to do with every block (Striped Attention,
- * arXiv 2311.09431, has the same end); with one, a block goes only as far as it can be seen.
+ * Ring attention: keys and values go from rank to rank, and what each rank makes of a block is merged into one softmax. The
+ * blocks that a rank holds at a time do not become more with the ranks. Without a window, tokens change places with the mirror
+ * rank first, so that every rank has as much to do with every block (Striped Attention, arXiv 2311.09431, has the same end);
+ * with one, a block goes only as far as it can be seen.
  */
 export default defineAttentionStrategy({
   name: 'ring-attention',
