@@ -38,7 +38,10 @@ export default defineCommand({
       return [name, transition, under, objectives, devices.join(', '), paper, Object.keys(config).join(', ')];
     });
     terminal.print(
-      formatTable([['layer', 'transition', 'strategies', 'objectives', 'devices', 'paper', 'options'], ...rows]),
+      formatTable([
+        ['layer', 'transition', 'strategies', 'objectives', 'devices', 'paper', 'options'],
+        ...rows,
+      ]),
     );
     terminal.print(`\nStrategies: ${strategies.map(({ name }) => name).join(', ')}.`);
     terminal.print(`For softmax attention: ${attentionStrategies.join(', ')}.`);
