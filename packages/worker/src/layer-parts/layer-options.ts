@@ -1,5 +1,10 @@
 import { LongscanError } from '@longscan/kernels';
 
+/** What a layer has several of, it has no more of than this. */
+export const largestCount = 2 ** 20;
+/** Tokens are counted in 32 bits. */
+const largestNumTokens = 2 ** 31 - 1;
+
 /** Numeric options of a layer, by name. */
 type Options = Readonly<Record<string, number>>;
 
@@ -13,14 +18,20 @@ export function expectUpTo(layer: string, limit: number, options: Options): void
   expectOptions(layer, options, `a number > 0 and <= ${limit}`, (value) => value > 0 && value <= limit);
 }
 
-/** @throws LongscanError E-CFG-RANGE unless every option is a whole number of at least 1 */
+/** @throws LongscanError E-CFG-RANGE unless every option is a whole number from 1 to `largestCount` */
 export function expectCount(layer: string, options: Options): void {
-  expectOptions(layer, options, 'a whole number >= 1', (value) => value >= 1 && Number.isInteger(value));
+  expectWholeBetween(layer, 1, largestCount, options);
 }
 
-/** @throws LongscanError E-CFG-RANGE unless every option is a whole number of at least 0 */
+/** @throws LongscanError E-CFG-RANGE unless every option is a whole number of tokens, 0 among them */
 export function expectWhole(layer: string, options: Options): void {
-  expectOptions(layer, options, 'a whole number >= 0', (value) => value >= 0 && Number.isInteger(value));
+  expectWholeBetween(layer, 0, largestNumTokens, options);
+}
+
+function expectWholeBetween(layer: string, least: number, largest: number, options: Options): void {
+  const fits = (value: number) => Number.isInteger(value) && value >= least && value <= largest;
+  const isLarge = Object.values(options).some((value) => value > largest);
+  expectOptions(layer, options, `a whole number ${isLarge ? `<= ${largest}` : `>= ${least}`}`, fits);
 }
 
 function expectOptions(

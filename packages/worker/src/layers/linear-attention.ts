@@ -1,6 +1,6 @@
 import { activation, gatedLinear, linear, reshape, rotary, type Tensor } from '@longscan/kernels';
 import { defineLayer } from '../layer.js';
-import { headSize } from '../layer-parts/head-size.js';
+import { expectPairs, headSize } from '../layer-parts/head-size.js';
 import { expectPositive } from '../layer-parts/layer-options.js';
 import { normalizedLinear, rotatedLinear } from '../layer-parts/normalized-linear.js';
 import { headsProjection } from '../layer-parts/projections.js';
@@ -25,6 +25,7 @@ export default defineLayer({
     const { numHeads: H, featureMap, normalize, normalizerEps, ropeTheta } = config;
     expectPositive('linear-attention', { normalizerEps, ropeTheta });
     const K = headSize('linear-attention', 'expandK', config.expandK, param.dModel, H);
+    if (config.rotary) expectPairs('linear-attention', 'expandK', K);
     const V = headSize('linear-attention', 'expandV', config.expandV, param.dModel, H);
     const query = headsProjection(param, 'q', H, K);
     const key = headsProjection(param, 'k', H, K);

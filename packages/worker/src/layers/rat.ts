@@ -13,7 +13,7 @@ import {
   vectorScan,
 } from '@longscan/kernels';
 import { defineLayer } from '../layer.js';
-import { headSize } from '../layer-parts/head-size.js';
+import { expectPairs, headSize } from '../layer-parts/head-size.js';
 import { expectCount, expectPositive } from '../layer-parts/layer-options.js';
 
 /**
@@ -38,6 +38,7 @@ export default defineLayer({
     expectPositive('rat', { ropeTheta });
     const D = param.dModel;
     const K = headSize('rat', 'D', 1, D, H);
+    expectPairs('rat', 'numHeads', K);
     const sizes = [D, D, D, G * K, G * K];
     const weight = param.projection('in', 3 * D + 2 * G * K, D);
     // Half-lives are spread over a chunk: σ(log u) = u / (1 + u), u between 1 and chunk - 1.

@@ -1,7 +1,7 @@
 import { gatedLinear, rotary, type Tensor } from '@longscan/kernels';
 import { defineLayer } from '../layer.js';
 import { headOutput } from '../layer-parts/head-output.js';
-import { headSize } from '../layer-parts/head-size.js';
+import { expectPairs, headSize } from '../layer-parts/head-size.js';
 import { expectPositive } from '../layer-parts/layer-options.js';
 import { headsProjection, projection } from '../layer-parts/projections.js';
 
@@ -23,6 +23,7 @@ export default defineLayer({
     expectPositive('retnet', { ropeTheta, normEps });
     const D = param.dModel;
     const K = headSize('retnet', 'expandK', config.expandK, D, H);
+    expectPairs('retnet', 'expandK', K);
     const V = headSize('retnet', 'expandV', config.expandV, D, H);
     const query = headsProjection(param, 'q', H, K);
     const key = headsProjection(param, 'k', H, K);

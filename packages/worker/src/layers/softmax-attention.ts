@@ -1,6 +1,6 @@
 import { linear, reshape, rmsNorm, rotary, type Tensor } from '@longscan/kernels';
 import { defineLayer } from '../layer.js';
-import { headSize } from '../layer-parts/head-size.js';
+import { expectPairs, headSize } from '../layer-parts/head-size.js';
 import { expectCount, expectPositive, expectWhole } from '../layer-parts/layer-options.js';
 import { headsProjection } from '../layer-parts/projections.js';
 
@@ -23,6 +23,7 @@ export default defineLayer({
     expectPositive('softmax-attention', { ropeTheta, normEps });
     expectWhole('softmax-attention', { window, numKvHeads: config.numKvHeads });
     const K = headSize('softmax-attention', 'D', 1, D, H);
+    expectPairs('softmax-attention', 'numHeads', K);
     expectCount('softmax-attention', { 'numHeads / numKvHeads': H / G });
     const query = headsProjection(param, 'q', H, K);
     const key = headsProjection(param, 'k', G, K);

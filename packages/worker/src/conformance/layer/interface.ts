@@ -7,7 +7,7 @@ import { outputLine, parameterLine } from './origins.js';
 import { createProblem } from './problem.js';
 import { runAlone } from './run-layer.js';
 import { transitionsOf } from './transitions.js';
-import { ownName, parameterSpecs, type Variant } from './variant.js';
+import { deepPlace, ownName, parameterSpecs, type Variant } from './variant.js';
 
 const parameterName = /^[a-z][a-zA-Z0-9]*([._-][a-zA-Z0-9]+)*$/;
 const places: readonly LayerPlace[] = [
@@ -54,7 +54,9 @@ async function checkDeclaration(variant: Variant): Promise<void> {
 
 async function checkNames(variant: Variant): Promise<void> {
   const names = parameterSpecs(variant).map(ownName);
-  for (const name of names) demand(parameterName.test(name), `'${name}' is no parameter's name`);
+  for (const name of names.filter((one) => !parameterName.test(one))) {
+    throw new Error(`'${name}' is no parameter's name${parameterLine(variant, name, deepPlace)}`);
+  }
   demand(new Set(names).size === names.length, `a name occurs twice in ${names.join(', ')}`);
   for (const place of places) {
     const there = parameterSpecs(variant, place).map(ownName);

@@ -29,6 +29,19 @@ export const refusedOptions = [
     { window: -1 },
     'error[E-CFG-RANGE] layer softmax-attention, window: -1, expected a whole number >= 0',
   ],
+  [
+    'softmax-attention',
+    { window: 1e30 },
+    'error[E-CFG-RANGE] layer softmax-attention, window: 1e+30, expected a whole number <= 2147483647',
+  ],
+  [
+    'softmax-attention',
+    { numHeads: 16, numKvHeads: 16 },
+    'error[E-SHAPE] layer softmax-attention: heads of 1, expected an even size, for rotary positions',
+  ],
+  ['retnet', { numHeads: 16 }, 'error[E-SHAPE] layer retnet: heads of 1, expected an even size'],
+  ['s5', { stateSize: 1e30 }, 'error[E-CFG-RANGE] layer s5, stateSize / numBlocks / 2: 5e+29, expected'],
+  ['mamba2', { expand: 1e30 }, 'error[E-SHAPE] layer mamba2: expand × model.dModel / numHeads = 1e+30 × 16'],
   ['rat', { chunk: 0 }, 'error[E-CFG-RANGE] layer rat, chunk: 0, expected a whole number >= 1'],
   [
     'rat',
