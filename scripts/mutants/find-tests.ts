@@ -2,11 +2,12 @@ import { readdirSync } from 'node:fs';
 import path from 'node:path';
 
 /**
- * The tests that know how segments are combined, quick and direct ones first: the first to fail ends a mutant. Those of
- * every layer are left out: they take minutes, and a combine that only they would notice is tested too little.
+ * The tests that know how segments are combined and halos handed over, quick and direct ones first: the first to fail ends
+ * a mutant. Those of every layer are left out: they take minutes, and what only they would notice is tested too little.
  */
 const names = [
-  /^kernels\/dist\/ops\/transition\//,
+  /^kernels\/dist\/ops\/(transition|causal-conv|token-shift|sequence-tail)\//,
+  /^worker\/dist\/conformance\/halo\b/,
   /^worker\/dist\/(state|strategy|chain|recurrence)\b/,
   /^worker\/dist\/conformance\/strateg/,
   /^worker\/dist\/conformance\/(?!layers-|training|attention)/,

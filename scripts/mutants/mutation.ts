@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
-/** One way to break the code that combines segments. */
+/** One way to break the code that combines segments or hands over halos. */
 export interface Mutation {
   /** What is wrong in the mutant. */
   readonly name: string;

@@ -7,8 +7,14 @@ const segmentBuffer = 'packages/worker/src/state/segment-buffer.ts';
 const chain = 'packages/worker/src/chain.ts';
 const allGather = 'packages/worker/src/sp/all-gather.ts';
 const doubling = 'packages/worker/src/sp/doubling-scan.ts';
+const halo = 'packages/worker/src/sequence/halo.ts';
+const causalConv = 'packages/kernels/src/ops/causal-conv/cpu.cc';
+const tokenShift = 'packages/kernels/src/ops/token-shift/binding.cc';
 
-/** The ways in which a combine goes wrong without any error: order swapped, M dropped, reset ignored. */
+/**
+ * The ways in which a combine goes wrong without any error (order swapped, M dropped, reset ignored), and a halo (documents
+ * run into each other, a short slice hides those before it).
+ */
 export const mutations: readonly Mutation[] = [
   {
     name: 'a scalar M is dropped',
@@ -105,5 +111,47 @@ export const mutations: readonly Mutation[] = [
     file: doubling,
     find: 'composeTransitions(before.segment, run.segment, stream)',
     replace: 'composeTransitions(run.segment, before.segment, stream)',
+  },
+  {
+    name: 'a halo holds tokens of an earlier document',
+    file: halo,
+    find: 'halo: isRelay ? halo : null, resets }',
+    replace: 'halo: isRelay ? halo : null, resets: null }',
+  },
+  {
+    name: 'a slice shorter than the halo hands on its own tokens only',
+    file: halo,
+    find: 'halo: isRelay ? halo : null, resets }',
+    replace: 'halo: null, resets }',
+  },
+  {
+    name: 'the gradient of a halo ends at a slice that is shorter',
+    file: halo,
+    find: 'halo: isRelay ? target.halo : null',
+    replace: 'halo: null',
+  },
+  {
+    name: 'the gradient of tokens that the next rank has read is dropped',
+    file: halo,
+    find: 'if (tailGradient !== null) addTo(last, tailGradient);',
+    replace: '',
+  },
+  {
+    name: 'a convolution reads over the start of a document',
+    file: causalConv,
+    find: 'if (resets != nullptr && position >= 0 && ',
+    replace: 'if (false && ',
+  },
+  {
+    name: 'the gradient of a convolution flows over the start of a document',
+    file: causalConv,
+    find: 'if (resets != nullptr && next >= 0 && ',
+    replace: 'if (false && ',
+  },
+  {
+    name: 'a token shift reads over the start of a document',
+    file: tokenShift,
+    find: 'if (from.starts(sequence, token) || ',
+    replace: 'if (',
   },
 ];

@@ -7,7 +7,8 @@ import { mutations } from './mutants/mutations.js';
 import { WorkspaceCopy } from './mutants/workspace-copy.js';
 
 /**
- * Breaks the code that combines segments in each of the known ways, in a copy, and demands that a test notices.
+ * Breaks the code that combines segments and hands over halos in each of the known ways, in a copy, and demands that a
+ * test notices.
  * Status 1 when a mutant survives, or when the tests fail on the code as it is.
  */
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
