@@ -15,21 +15,18 @@ struct Piece {
   /// The first and the last piece of its chunk, in the order of the walk.
   bool opensChunk;
   bool closesChunk;
+  /// The last piece of the walk's last chunk.
+  bool closesWalk;
 };
 
 __device__ inline int2 packPiece(const Piece& piece) {
   return make_int2(piece.chunk, piece.low | piece.high << 8 | piece.fresh << 16 | piece.opensChunk << 17 |
-                                    piece.closesChunk << 18);
+                                    piece.closesChunk << 18 | piece.closesWalk << 19);
 }
 
 __device__ inline Piece unpackPiece(int2 packed) {
-  const int bits = packed.y;
-  return {packed.x,
-          bits & 255,
-          bits >> 8 & 255,
-          (bits >> 16 & 1) != 0,
-          (bits >> 17 & 1) != 0,
-          (bits >> 18 & 1) != 0};
+  const auto bit = [&](int i) { return (packed.y >> i & 1) != 0; };
+  return {packed.x, packed.y & 255, packed.y >> 8 & 255, bit(16), bit(17), bit(18), bit(19)};
 }
 
 /// Bit i: a document starts at token `first` + i. All lanes of a warp call it together.
@@ -64,9 +61,8 @@ class PieceWalk {
       piece_.opensChunk = false;
       return;
     }
-    const int next = piece_.chunk + (backward_ ? -1 : 1);
-    done_ = next < begin_ || next >= end_;
-    if (!done_) open(next);
+    done_ = piece_.closesWalk;
+    if (!done_) open(piece_.chunk + (backward_ ? -1 : 1));
   }
 
  private:
@@ -88,6 +84,7 @@ class PieceWalk {
     piece_.high = later ? __ffsll(static_cast<long long>(later)) - 1 : length_;
     piece_.fresh = starts_ >> low & 1;
     piece_.closesChunk = piece_.high == length_;
+    piece_.closesWalk = piece_.closesChunk && piece_.chunk + 1 == end_;
   }
 
   __device__ void endAt(int high) {
@@ -96,6 +93,7 @@ class PieceWalk {
     piece_.low = earlier ? 63 - __clzll(static_cast<long long>(earlier)) : 0;
     piece_.fresh = starts_ >> piece_.low & 1;
     piece_.closesChunk = piece_.low == 0;
+    piece_.closesWalk = piece_.closesChunk && piece_.chunk == begin_;
   }
 
   const int32_t* resets_;

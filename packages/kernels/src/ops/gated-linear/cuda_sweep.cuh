@@ -57,15 +57,15 @@ class Sweep {
 
   /// Threads of the kernel: those that compute, and the loading warp. To give registers to others takes a
   /// warpgroup.
-  static constexpr bool givesRegisters = scalar && DC == 128 && DO == 128 && !summary;
+  static constexpr bool givesRegisters = scalar && !summary && (DO == 128 || DC == 64);
   static constexpr int launched = threads + (givesRegisters ? 128 : 32);
 
   __device__ void run() {
     if (threadIdx.x >= threads) {
-      if (givesRegisters) shrinkRegisters<104>();
+      if (givesRegisters) shrinkRegisters<DO == 128 ? 88 : 72>();
       if (threadIdx.x < allThreads) load();
     } else {
-      if (givesRegisters) growRegisters<200>();
+      if (givesRegisters) growRegisters<DO == 128 ? 208 : 184>();
       compute();
     }
   }
@@ -186,16 +186,32 @@ class Sweep {
   }
 
   __device__ void compute() {
-    enter(task.backward ? endChunk() - 1 : firstChunk());
     SegmentFactor factor;
-    for (int stage = 0;; stage = stageAfter(stage)) {
-      joinBarrier(filled(stage), allThreads);
-      const Piece piece = unpackPiece(*pieceOf(stage));
-      if (piece.chunk < 0) break;
-      advance(piece, stage, factor);
-      announceAtBarrier(emptied(stage), allThreads);
+    int stage = 0;
+    enter(task.backward ? endChunk() - 1 : firstChunk());
+    Piece piece = nextPiece(stage);
+    Sums products;
+    if (scoresEarly) {
+      startScores(products, stage);
+      waitForProducts<0>();
+    }
+    while (piece.chunk >= 0) {
+      if constexpr (summary) {
+        summarize(piece, stage, factor);
+        announceAtBarrier(emptied(stage), allThreads);
+        stage = stageAfter(stage);
+        piece = nextPiece(stage);
+      } else {
+        read(piece, stage, factor, products);
+      }
     }
     leave(factor);
+  }
+
+  /// Waits for a stage to be filled.
+  __device__ Piece nextPiece(int stage) const {
+    joinBarrier(filled(stage), allThreads);
+    return unpackPiece(*pieceOf(stage));
   }
 
   __device__ void joinWarpgroup() const {
@@ -270,47 +286,45 @@ class Sweep {
     return sumLogDecays(sums, sums, task.backward, at.lane);
   }
 
-  __device__ void advance(const Piece& piece, int stage, SegmentFactor& factor) {
+  __device__ void summarize(const Piece& piece, int stage, SegmentFactor& factor) {
     const RowDecays rows = rowDecays(piece, stage);
-    if constexpr (summary) {
-      if (piece.fresh && !task.backward) state.clear();
-      decay(piece, stage, rows, factor);
-      MmaA z[4][scalar ? 2 : 1];
+    if (piece.fresh && !task.backward) state.clear();
+    decay(piece, stage, rows, factor);
+    MmaA z[4][scalar ? 2 : 1];
 #pragma unroll
-      for (int k = 0; k < 4; k++) loadDecayed(z[k], Z(stage), k, rows, at);
-      beginProducts();
-      addTokens(z, stage);
-      waitForProducts<0>();
-      if (piece.fresh && task.backward) state.clear();
-    } else {
-      read(piece, stage, rows, factor);
-      if (piece.fresh && task.backward) state.clear();
-      // What P is before the next chunk of the segment.
-      const int next = piece.chunk + (task.backward ? -1 : 1);
-      const bool keep = piece.closesChunk && next >= firstChunk() && next < endChunk();
-      // The other warps of this warpgroup have read the P that is replaced.
-      joinWarpgroup();
-      publish(keep ? next : -1);
-      joinWarpgroup();
-    }
+    for (int k = 0; k < 4; k++) loadDecayed(z[k], Z(stage), k, rows, at);
+    beginProducts();
+    addTokens(z, stage);
+    waitForProducts<0>();
+    if (piece.fresh && task.backward) state.clear();
   }
 
-  /// The output of one piece, and P after it.
-  __device__ void read(const Piece& piece, int stage, const RowDecays& rows, SegmentFactor& factor) {
-    if (piece.fresh && !task.backward) forget();
-    float2 meeting = make_float2(0.0f, 0.0f);
-    if constexpr (kind != SweepDecay::contracted)
-      if (task.keptForward != nullptr && piece.opensChunk)
-        meeting = state.multiplyKept(keptOf(const_cast<uint4*>(task.keptForward), piece.chunk), threads);
-    Sums out, products;
+  /// Whether products are under way during the piece before: not where the state takes the registers for
+  /// them.
+  static constexpr bool scoresEarly = scalar && !summary && DC <= 128;
+
+  /// products = x . y of all rows, in the background.
+  __device__ void startScores(Sums& products, int stage) const {
     beginProducts();
-    if constexpr (scalar) {
-      multiply<StoredB::rows, false>(products, X(stage, 0), 0, Y(stage, 0), 0);
+    multiply<StoredB::rows, false>(products, X(stage, 0), 0, Y(stage, 0), 0);
 #pragma unroll
-      for (int k = 1; k < DC / 16; k++)
-        multiply<StoredB::rows>(products, X(stage, k / 4), k % 4, Y(stage, k / 4), k % 4);
-      commitProducts();
-    }
+    for (int k = 1; k < DC / 16; k++)
+      multiply<StoredB::rows>(products, X(stage, k / 4), k % 4, Y(stage, k / 4), k % 4);
+    commitProducts();
+  }
+
+  /// The output of one piece, and P after it. The next takes the places of `piece` and `stage`, and with
+  /// `scoresEarly` of `products`, which need no state.
+  __device__ void read(Piece& piece, int& stage, SegmentFactor& factor, Sums& products) {
+    const Piece own = piece;
+    if (own.fresh && !task.backward) forget();
+    const RowDecays rows = rowDecays(own, stage);
+    const bool meets = kind != SweepDecay::contracted && task.keptForward != nullptr && own.opensChunk;
+    const uint4* const met = keptOf(const_cast<uint4*>(task.keptForward), own.chunk);
+
+    Sums out;
+    if (scalar && !scoresEarly) startScores(products, stage);
+    beginProducts();
     multiply<StoredB::rows, false>(out, X(stage, 0), 0, published(0), 0);
 #pragma unroll
     for (int k = 1; k < DC / 16; k++)
@@ -318,22 +332,28 @@ class Sweep {
     commitProducts();
 
     MmaA z[4][1], within[4];
-    Partner partner;
     if constexpr (scalar) {
-      waitForProducts<1>();
+      if (!scoresEarly) waitForProducts<1>();
       decayScores(products, rows, at);
 #pragma unroll
       for (int k = 0; k < 4; k++) within[k] = operandA(products, k);
-      if (task.partner.data != nullptr) loadPartner(partner, piece);
     }
+    typename SweepState<DC>::Kept kept;
+    if constexpr (kind != SweepDecay::contracted)
+      if (meets) state.loadKept(kept, met, threads);
+    Partner partner;
+    if constexpr (scalar)
+      if (task.partner.data != nullptr) loadPartner(partner, own);
+    waitForProducts<0>();
+    float2 meeting = make_float2(0.0f, 0.0f);
+    if constexpr (kind != SweepDecay::contracted)
+      if (meets) meeting = state.multiplyKept(kept, met, threads);
 #pragma unroll
     for (int k = 0; k < 4; k++) loadDecayed(z[k], Z(stage), k, rows, at);
-    waitForProducts<0>();
-    decay(piece, stage, rows, factor);
+    decay(own, stage, rows, factor);
     if (rows.any) decayRows(out, rows);
     if constexpr (kind != SweepDecay::contracted)
-      if (task.keptForward != nullptr && piece.opensChunk)
-        storeEnd(piece, stage, rows, meeting, out, partner);
+      if (meets) storeEnd(own, stage, rows, meeting, out, partner);
     if constexpr (kind == SweepDecay::contracted)
       if (task.scoreTerms == 2) {
         beginProducts();
@@ -351,23 +371,29 @@ class Sweep {
     else
       commitProducts();
     addTokens(z, stage);
-    waitForProducts<1>();
-    storeRows(out, piece, partner);
+
+    const int ownStage = stage;
+    stage = stageAfter(stage);
+    if (call.stages == 1) {
+      waitForProducts<0>();
+      announceAtBarrier(emptied(ownStage), allThreads);
+    }
+    piece = nextPiece(stage);
+    if constexpr (scoresEarly) {
+      // At the end of the walk, of rows that are not used.
+      startScores(products, stage);
+      waitForProducts<2>();
+    } else {
+      waitForProducts<1>();
+    }
+    storeRows(out, own, partner);
     waitForProducts<0>();
-  }
-
-  /// out += scores z, in the background.
-  __device__ void addScored(Sums& out, int stage, int term) const {
-#pragma unroll
-    for (int k = 0; k < 4; k++) multiply<StoredB::columns>(out, scores(stage, term), k, Z(stage), k);
-    commitProducts();
-  }
-
-  /// P = 0, for products too.
-  __device__ void forget() {
-    state.clear();
+    if (call.stages > 1) announceAtBarrier(emptied(ownStage), allThreads);
+    if (own.fresh && task.backward) state.clear();
+    // The other warps of this warpgroup have read the P that is replaced.
     joinWarpgroup();
-    publish(-1);
+    // What P is before the next chunk of the segment.
+    publish(own.closesChunk && !own.closesWalk ? own.chunk + (task.backward ? -1 : 1) : -1);
     joinWarpgroup();
   }
 
@@ -392,6 +418,21 @@ class Sweep {
 #pragma unroll
         for (int p = 0; p < panels; p++) multiply<StoredB::columns>(state.P[p], z[k][term], Y(stage, p), k);
     commitProducts();
+  }
+
+  /// out += scores z, in the background.
+  __device__ void addScored(Sums& out, int stage, int term) const {
+#pragma unroll
+    for (int k = 0; k < 4; k++) multiply<StoredB::columns>(out, scores(stage, term), k, Z(stage), k);
+    commitProducts();
+  }
+
+  /// P = 0, for products too.
+  __device__ void forget() {
+    state.clear();
+    joinWarpgroup();
+    publish(-1);
+    joinWarpgroup();
   }
 
   /// P = gamma P.

@@ -98,21 +98,28 @@ struct SweepState {
     publishToProducts();
   }
 
+  /// A kept state, as far as registers go: asked for before it is needed.
+  static constexpr int early = keptUnits == 8 ? 4 : 0;
+  using Kept = uint4[early > 0 ? early : 1];
+
+  __device__ void loadKept(Kept& to, const uint4* from, int threads) const {
+#pragma unroll
+    for (int i = 0; i < early; i++) to[i] = loadEarly(from + i * threads, true);
+  }
+
   /// The product with a kept state, element by element, summed over this thread's columns: of rows group,
   /// group + 8.
-  __device__ float2 multiplyKept(const uint4* kept, int threads) const {
+  __device__ float2 multiplyKept(const Kept& kept, const uint4* from, int threads) const {
     float2 sum = make_float2(0.0f, 0.0f);
 #pragma unroll
-    for (int p = 0; p < panels; p++)
-#pragma unroll
-      for (int k = 0; k < 4; k++) {
-        const uint4 other = kept[(4 * p + k) * threads];
-        const float *left = P[p][2 * k], *right = P[p][2 * k + 1];
-        sum.x += left[0] * lowHalf(other.x) + left[1] * highHalf(other.x);
-        sum.y += left[2] * lowHalf(other.y) + left[3] * highHalf(other.y);
-        sum.x += right[0] * lowHalf(other.z) + right[1] * highHalf(other.z);
-        sum.y += right[2] * lowHalf(other.w) + right[3] * highHalf(other.w);
-      }
+    for (int i = 0; i < keptUnits; i++) {
+      const uint4 other = i < early ? kept[i < early ? i : 0] : from[i * threads];
+      const float *left = P[i / 4][i % 4 * 2], *right = P[i / 4][i % 4 * 2 + 1];
+      sum.x += left[0] * lowHalf(other.x) + left[1] * highHalf(other.x);
+      sum.y += left[2] * lowHalf(other.y) + left[3] * highHalf(other.y);
+      sum.x += right[0] * lowHalf(other.z) + right[1] * highHalf(other.z);
+      sum.y += right[2] * lowHalf(other.w) + right[3] * highHalf(other.w);
+    }
     return sum;
   }
 };
