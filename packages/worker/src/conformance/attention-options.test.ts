@@ -17,9 +17,12 @@ const layers = await importUnits<Layer>(new URL('../layers/', import.meta.url));
 for (const [name, options] of cases) {
   const layer = layers.get(name)!;
   const changed = { ...layer, config: { ...layer.config, ...options } };
+  // A window of one token has nothing on either side to read.
+  const seesItselfOnly = 'window' in options && options.window === 1;
   for (const check of layerChecks(changed, [ring])) {
-    if (check.name.startsWith('defaults'))
-      test(`${name} ${JSON.stringify(options)}, ${check.name}`, check.run);
+    if (!check.name.startsWith('defaults')) continue;
+    if (seesItselfOnly && check.name.endsWith('a token reads on both sides of itself')) continue;
+    test(`${name} ${JSON.stringify(options)}, ${check.name}`, check.run);
   }
 }
 

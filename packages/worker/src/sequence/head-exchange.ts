@@ -9,12 +9,12 @@ import { cutTokens, joinTokens, shapeWith } from './token-ranges.js';
  * equal parts in rank order. In the backward pass gradients take the way back.
  */
 export function scatterHeads(xs: readonly Tensor[], group: SliceGroup, received: Received = live): Tensor[] {
-  return turned(xs, group, received, startScatter, startGather);
+  return turned('scatter-heads', xs, group, received, startScatter, startGather);
 }
 
 /** Its inverse. */
 export function gatherHeads(ys: readonly Tensor[], group: SliceGroup, received: Received = live): Tensor[] {
-  return turned(ys, group, received, startGather, startScatter);
+  return turned('gather-heads', ys, group, received, startGather, startScatter);
 }
 
 /** x [B, T] of this rank's tokens to [B, ΣT]; not differentiable. */
@@ -37,6 +37,7 @@ type Start = (xs: readonly Tensor[], group: SliceGroup) => () => Tensor[];
 
 /** `start` and its adjoint as one differentiable function. */
 function turned(
+  name: string,
   xs: readonly Tensor[],
   group: SliceGroup,
   received: Received,
@@ -49,7 +50,7 @@ function turned(
   if (tape === null || !xs.some((x) => x.requiresGrad)) return known;
   const outputs = known.map((tensor) => tensor.view(tensor.shape));
   tape.record({
-    name: start.name,
+    name,
     inputs: xs,
     outputs,
     saved: [],
