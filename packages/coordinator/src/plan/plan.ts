@@ -1,4 +1,5 @@
 import type { JobSpec, ModelledStrategy, ModelTrace, Plan } from '@longscan/worker/protocol';
+import { formatSeconds } from '../format.js';
 import type { AttentionPlan } from './attention.js';
 import { canonicalSegments } from './canonical-units.js';
 import { ableStrategies } from './check-layers.js';
@@ -122,7 +123,7 @@ function strategyNotes(
 /** Why the first of them was chosen, if there was a choice. */
 function choiceNotes(what: string, [first, second]: readonly ModelledStrategy[], fabric: Fabric): string[] {
   if (first === undefined || second === undefined) return [];
-  const ms = (seconds: number) => `${(1e3 * seconds).toPrecision(3)} ms`;
-  const against = `${ms(first.seconds)} a step against ${ms(second.seconds)} of ${second.strategy}`;
+  const [time, other] = [first, second].map(({ seconds }) => formatSeconds(seconds));
+  const against = `${time} a step against ${other} of ${second.strategy}`;
   return [`${what} ${first.strategy} was chosen: modelled for ${fabric.name} at ${against}`];
 }
