@@ -1,8 +1,9 @@
 import { type Communicator, empty } from '@longscan/kernels';
+import { chainLinks, slowestLink } from './fabric.js';
 import { applySegment, cutRows, numRows, rowsOf, type Segment, stateFromNothing } from './state/segment.js';
 import {
   type Direction,
-  type LinkCost,
+  type FabricCost,
   type PendingState,
   type ScanCost,
   type SegmentBytes,
@@ -66,12 +67,21 @@ export function startSerial(group: Communicator, direction: Direction): SerialTu
 
 /**
  * Time of a chain of P ranks in `numBlocks` blocks: the first block crosses P - 1 links, the others follow it one gap
- * or one block's transfer apart, whichever is longer.
+ * or one block's transfer of the slowest of them apart, whichever is longer.
  */
-export function chainSeconds(worldSize: number, bytes: number, numBlocks: number, link: LinkCost): number {
+export function chainSeconds(
+  worldSize: number,
+  bytes: number,
+  numBlocks: number,
+  fabric: FabricCost,
+): number {
   if (worldSize === 1) return 0;
-  const transfer = bytes / numBlocks / link.bandwidthBytesPerS;
-  return (worldSize - 1) * (link.latencyS + transfer) + (numBlocks - 1) * Math.max(link.gapS, transfer);
+  const crossing = chainLinks(worldSize, fabric).reduce(
+    (sum, { link, count }) => sum + count * (link.latencyS + bytes / numBlocks / link.bandwidthBytesPerS),
+    0,
+  );
+  const { gapS, bandwidthBytesPerS } = slowestLink(worldSize, fabric);
+  return crossing + (numBlocks - 1) * Math.max(gapS, bytes / numBlocks / bandwidthBytesPerS);
 }
 
 /** The state's bytes from every rank but the last. */

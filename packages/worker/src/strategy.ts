@@ -8,6 +8,8 @@ export type Direction = 'forward' | 'reverse';
 export interface SegmentBytes {
   readonly state: number;
   readonly transition: number;
+  /** Rows of E, which is cut between them only (`cutRows`). */
+  readonly rows: number;
   /** Segments that a rank holds, each of these bytes; more than 1 in deterministic mode only. */
   readonly units?: number;
 }
@@ -17,6 +19,12 @@ export interface LinkCost {
   readonly latencyS: number;
   readonly gapS: number;
   readonly bandwidthBytesPerS: number;
+}
+
+/** The links of a group of ranks. */
+export interface FabricCost extends LinkCost {
+  /** Where ranks share nodes: links between nodes, the others being those inside. Left out: all ranks share one. */
+  readonly nodes?: { readonly ranksPerNode: number; readonly between: LinkCost };
 }
 
 export interface ScanCost {
@@ -29,6 +37,8 @@ export interface ScanCost {
 export interface StrategyOptions {
   /** Blocks that the free axis is cut into, where a strategy does that. */
   readonly blocks: number;
+  /** Neighbouring ranks that share a node, a divisor of the group's size; left out: all of them. */
+  readonly ranksPerNode?: number;
 }
 
 /** A scan under way. */
@@ -56,12 +66,14 @@ export interface Strategy {
   readonly name: string;
   /** URL of where it was described. */
   readonly paper: string;
-  cost(worldSize: number, bytes: SegmentBytes, link: LinkCost): ScanCost;
+  cost(worldSize: number, bytes: SegmentBytes, fabric: FabricCost): ScanCost;
   /**
    * States pass through the `units` of a segment one by one: deterministic mode refuses a strategy that composes segments,
    * which adds in an order that depends on the number of ranks.
    */
   readonly keepsUnits?: true;
+  /** Needs nodes of equally many ranks: the planner refuses it where the ranks of a sequence do not fill theirs. */
+  readonly needsWholeNodes?: true;
   /** Only enqueues: once it has returned, the scan finishes even while JavaScript is blocked. */
   start(local: Segment, group: Communicator, direction: Direction, options: StrategyOptions): PendingState;
   /** For recurrences that no segment describes (`opaque`): slice after slice. Left out: the strategy refuses them. */
@@ -70,6 +82,10 @@ export interface Strategy {
 
 export function defineStrategy(strategy: Strategy): Strategy {
   return strategy;
+}
+
+export function opposite(direction: Direction): Direction {
+  return direction === 'forward' ? 'reverse' : 'forward';
 }
 
 /** This rank's place in a scan: `position` 0 is where it begins. */
@@ -84,10 +100,6 @@ export interface ScanPlace {
 export function scanPlace({ rank, size }: { rank: number; size: number }, direction: Direction): ScanPlace {
   const step = direction === 'forward' ? 1 : -1;
   const position = direction === 'forward' ? rank : size - 1 - rank;
-export function opposite(direction: Direction): Direction {
-  return direction === 'forward' ? 'reverse' : 'forward';
-}
-
   return {
     position,
     prev: position === 0 ? null : rank - step,

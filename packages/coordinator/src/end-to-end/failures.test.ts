@@ -5,6 +5,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Run } from '../run.js';
 import { runTask } from '../run-task.js';
+import { listUnits } from '../units.js';
 import { Workshop } from './small-job.js';
 
 const workshop = new Workshop();
@@ -36,15 +37,16 @@ function isAlive(pid: number): boolean {
   }
 }
 
-for (const strategy of ['ring', 'all-gather', 'all-scan']) {
+for (const strategy of listUnits('sp')) {
   test(`a killed rank, ${strategy} ~> the job ends naming it, and no process is left`, async () => {
     const run = await workshop.launch(`killed-${strategy}`, {
-      'parallel.sp': 3,
+      'parallel.sp': 4,
+      'parallel.ranksPerNode': 2,
       'parallel.strategy': strategy,
       'job.steps': 100_000,
     });
     for await (const { step } of run.steps()) if (step === 3) break;
-    const pids = [0, 1, 2].map((rank) => pidOf(run.dir, rank));
+    const pids = [0, 1, 2, 3].map((rank) => pidOf(run.dir, rank));
     process.kill(pids[1]!, 'SIGKILL');
     const error = await failureOf(run);
     assert.is(error.exitCode, 8);

@@ -1,5 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { listUnits } from '../units.js';
 import { Workshop } from './small-job.js';
 
 const workshop = new Workshop();
@@ -13,15 +14,21 @@ test('ranks and strategies ~> the losses of one rank within 1e-4, and the bytes 
   assert.is(single.steps.length, 20);
   assert.ok(single.steps[19]!.loss! < single.steps[0]!.loss! - 0.3, 'it learns');
   for (const sp of [2, 4]) {
-    for (const strategy of ['ring', 'all-gather', 'all-scan']) {
+    for (const strategy of listUnits('sp')) {
       const name = `sp${sp}-${strategy}`;
-      const overrides = { 'parallel.sp': sp, 'parallel.strategy': strategy, 'parallel.blocks': 3 };
-      const { steps, result } = await workshop.train(name, overrides);
+      const parallel = { 'parallel.sp': sp, 'parallel.blocks': 3, 'parallel.ranksPerNode': 2 };
+      const { run, steps, result } = await workshop.train(name, { ...parallel, 'parallel.strategy': strategy });
+      const planned = run.plan.modelled.find((row) => row.strategy === strategy)!.bytesSentByRank;
       steps.forEach((row, i) => {
         const expected = single.steps[i]!;
         assert.ok(Math.abs(row.loss! / expected.loss! - 1) < 1e-4, `${name} step ${row.step}: ${row.loss}`);
-        if (strategy === 'all-gather') return;
-        const sent = row.perRank.map((rank) => [rank?.spBytesSentForward, rank?.spBytesSentBackward]);
+        const sent = row.perRank.map((rank) => [rank!.spBytesSentForward, rank!.spBytesSentBackward] as const);
+        assert.equal(
+          sent.map(([forward, backward]) => forward + backward),
+          planned,
+          `${name} step ${row.step}`,
+        );
+        if (!['ring', 'all-scan'].includes(strategy)) return;
         const promised = Array.from({ length: sp }, (_, r) => [
           r < sp - 1 ? stateBytes : 0,
           r > 0 ? stateBytes : 0,

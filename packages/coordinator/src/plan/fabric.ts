@@ -1,7 +1,7 @@
-import type { LinkCost } from '@longscan/worker';
+import type { FabricCost } from '@longscan/worker';
 
-/** A link between neighbouring ranks, by the name that plans call it. */
-export interface Fabric extends LinkCost {
+/** The links between ranks, by the name that plans call them. */
+export interface Fabric extends FabricCost {
   readonly name: string;
 }
 

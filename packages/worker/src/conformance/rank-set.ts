@@ -18,6 +18,11 @@ export interface RankSetOptions {
 
 export const defaultTimeoutMs = 20_000;
 
+/** Where a test asks for one number of ranks a node: two, if they fill all nodes. */
+export function usualNode(numRanks: number): number {
+  return numRanks % 2 === 0 ? 2 : numRanks;
+}
+
 /** Ranks in this process, one device each, in rank order; fresh memory holds NaN. */
 export class RankSet {
   private constructor(

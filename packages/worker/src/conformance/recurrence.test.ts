@@ -12,8 +12,8 @@ import { recurrence } from '../sequence/recurrence.js';
 import { slicesOf } from '../sequence/sequence-group.js';
 import type { Strategy } from '../strategy.js';
 
-import { withRanks } from './rank-set.js';
-import { link } from './strategy/scan.js';
+import { usualNode, withRanks } from './rank-set.js';
+import { fabricOf } from './strategy/scan.js';
 import { opOf, type RecurrenceCase, recurrenceCase, uploadSlice } from './testing/recurrence-case.js';
 import { importUnits } from './unit-files.js';
 
@@ -50,13 +50,14 @@ function onRanks(problem: RecurrenceCase, strategy: Strategy): Promise<Results> 
   const { lengths, kind, dtype, B, H, K, V, resets } = problem;
   return withRanks(lengths.length, async ({ devices, communicators }) => {
     const results = emptyResults(problem);
+    const ranksPerNode = usualNode(lengths.length);
     let end = 0;
     const slices = communicators.map((communicator, rank) => {
       const [begin, length] = [end, lengths[rank]!];
       end += length;
       const device = devices[rank]!;
       const slice = uploadSlice(device, problem, begin, length);
-      const group = { communicator, strategy, options: { blocks: 3 }, slices: slicesOf(lengths) };
+      const group = { communicator, strategy, options: { blocks: 3, ranksPerNode }, slices: slicesOf(lengths) };
       const { result: output, tape } = device.record(() =>
         device.scope(() => recurrence(opOf(problem), slice.inputs, { group, resets: slice.resets })),
       );
@@ -73,8 +74,9 @@ function onRanks(problem: RecurrenceCase, strategy: Strategy): Promise<Results> 
     const bytes = {
       state: dtypeBytes[dtype] * B * H * V * K,
       transition: dtypeBytes[dtype] * (B * H * transitionWireElements(kind, K) + (resets ? B : 0)),
+      rows: B * H * V,
     };
-    const { bytesSentByRank } = strategy.cost(lengths.length, bytes, link);
+    const { bytesSentByRank } = strategy.cost(lengths.length, bytes, fabricOf({ ranksPerNode }));
     const mirrored = [...bytesSentByRank].reverse();
     for (const communicator of communicators) {
       const { rank } = communicator;

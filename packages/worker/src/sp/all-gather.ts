@@ -1,4 +1,5 @@
 import { type Communicator, empty, type Tensor } from '@longscan/kernels';
+import { slowestLink } from '../fabric.js';
 import { applySegment, numRows, type Segment, unitsOf } from '../state/segment.js';
 import { packSegment, segmentElements, unpackSegment } from '../state/segment-buffer.js';
 import { type Direction, defineStrategy, type PendingState, scanPlace } from '../strategy.js';
@@ -11,7 +12,8 @@ import { type Direction, defineStrategy, type PendingState, scanPlace } from '..
 export default defineStrategy({
   name: 'all-gather',
   paper: 'https://arxiv.org/abs/2502.07563',
-  cost(worldSize, bytes, link) {
+  cost(worldSize, bytes, fabric) {
+    const link = slowestLink(worldSize, fabric);
     const { state, transition, units = 1 } = bytes;
     const perRank = (worldSize - 1) * units * (state + transition);
     return {

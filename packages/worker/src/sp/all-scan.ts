@@ -1,5 +1,5 @@
 import { chainCost, chainSeconds, startChain } from '../chain.js';
-import { defineStrategy, type LinkCost } from '../strategy.js';
+import { defineStrategy, type FabricCost } from '../strategy.js';
 
 const blockCounts = [1, 2, 4, 8, 16, 32, 64] as const;
 
@@ -10,11 +10,12 @@ const blockCounts = [1, 2, 4, 8, 16, 32, 64] as const;
 export default defineStrategy({
   name: 'all-scan',
   paper: 'https://arxiv.org/abs/2507.01004',
-  cost: (worldSize, bytes, link) => chainCost(worldSize, bytes, bestSeconds(worldSize, bytes.state, link)),
+  cost: (worldSize, bytes, fabric) =>
+    chainCost(worldSize, bytes, bestSeconds(worldSize, bytes.state, fabric)),
   keepsUnits: true,
   start: (local, group, direction, { blocks }) => startChain(local, group, direction, blocks),
 });
 
-function bestSeconds(worldSize: number, bytes: number, link: LinkCost): number {
-  return Math.min(...blockCounts.map((blocks) => chainSeconds(worldSize, bytes, blocks, link)));
+function bestSeconds(worldSize: number, bytes: number, fabric: FabricCost): number {
+  return Math.min(...blockCounts.map((blocks) => chainSeconds(worldSize, bytes, blocks, fabric)));
 }

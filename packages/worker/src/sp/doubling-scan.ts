@@ -1,10 +1,11 @@
 import { type Communicator, composeTransitions, type Stream, type Tensor } from '@longscan/kernels';
+import { slowestLink } from '../fabric.js';
 import type { Segment } from '../state/segment.js';
 import { emptyMessage, packSegment, unpackSegment } from '../state/segment-buffer.js';
 import {
   type Direction,
   defineStrategy,
-  type LinkCost,
+  type FabricCost,
   type PendingState,
   type ScanCost,
   type SegmentBytes,
@@ -82,7 +83,8 @@ function after(before: Run, run: Run, stream: Stream): Run {
 }
 
 /** ⌈log2 P⌉ rounds, of which none sends M that nothing will enter. */
-function doublingCost(worldSize: number, bytes: SegmentBytes, link: LinkCost): ScanCost {
+function doublingCost(worldSize: number, bytes: SegmentBytes, fabric: FabricCost): ScanCost {
+  const { latencyS, bandwidthBytesPerS } = slowestLink(worldSize, fabric);
   const bytesSentByRank = Array.from({ length: worldSize }, () => 0);
   let seconds = 0;
   for (let distance = 1; distance < worldSize; distance *= 2) {
@@ -92,7 +94,7 @@ function doublingCost(worldSize: number, bytes: SegmentBytes, link: LinkCost): S
       bytesSentByRank[rank]! += sent;
       largest = Math.max(largest, sent);
     }
-    seconds += link.latencyS + largest / link.bandwidthBytesPerS;
+    seconds += latencyS + largest / bandwidthBytesPerS;
   }
   return { seconds, bytesSentByRank };
 }

@@ -5,8 +5,8 @@ import { defineStrategy } from '../strategy.js';
 export default defineStrategy({
   name: 'ring',
   paper: 'https://arxiv.org/abs/2404.02882',
-  cost: (worldSize, bytes, link) =>
-    chainCost(worldSize, bytes, chainSeconds(worldSize, bytes.state, 1, link)),
+  cost: (worldSize, bytes, fabric) =>
+    chainCost(worldSize, bytes, chainSeconds(worldSize, bytes.state, 1, fabric)),
   keepsUnits: true,
   start: (local, group, direction) => startChain(local, group, direction, 1),
   serial: startSerial,

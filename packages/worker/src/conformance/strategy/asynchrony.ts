@@ -5,9 +5,10 @@ import { defaultTimeoutMs, type RankSet, withRanks } from '../rank-set.js';
 import { expectFold } from './scan.js';
 import { hostSegments, type ScanCase, upload } from './scan-case.js';
 
-const numRanks = 3;
+const numRanks = 4;
 const base = {
   numRanks,
+  ranksPerNode: 2,
   kind: 'diagonal',
   dtype: 'f32',
   blocks: 4,
@@ -43,7 +44,7 @@ function checkBlockedHost(strategy: Strategy, scan: ScanCase): Promise<void> {
       const device = ranks.devices[rank]!;
       // Not in a scope: `wait` is called after the scan has ended, which scopes of a training step do not do.
       const local = upload(device, scan, segments[rank]!);
-      return strategy.start(local, communicator, scan.direction, { blocks: scan.blocks });
+      return strategy.start(local, communicator, scan.direction, scan);
     });
     for (const { stream, rank } of ranks.communicators) {
       demand(!stream.isIdle(), `rank ${rank}: the scan did not wait for the segment that compute makes`);
@@ -64,10 +65,11 @@ function checkOverlap(strategy: Strategy, scan: ScanCase, timeoutMs: number): Pr
     const segments = hostSegments(scan);
     const start = (rank: number) => {
       const local = upload(ranks.devices[rank]!, scan, segments[rank]!);
-      return strategy.start(local, ranks.communicators[rank]!, scan.direction, { blocks: scan.blocks });
+      return strategy.start(local, ranks.communicators[rank]!, scan.direction, scan);
     };
     const last = numRanks - 1 - first;
-    const others = [1, last].map((rank) => ({ rank, pending: start(rank) }));
+    const ranksBut = ranks.communicators.map(({ rank }) => rank).filter((rank) => rank !== first);
+    const others = ranksBut.map((rank) => ({ rank, pending: start(rank) }));
     await Promise.all(others.map(({ rank }) => ranks.devices[rank]!.compute.sync()));
     demand(!ranks.communicators[last]!.stream.isIdle(), 'the last rank did not wait for the first');
     const entered = others.map(({ rank, pending }) => ({ rank, tensor: pending.wait() }));

@@ -1,6 +1,6 @@
 import type { Strategy } from '../../strategy.js';
 import { type Check, demand } from '../check.js';
-import { link } from './scan.js';
+import { fabricOf, link } from './scan.js';
 
 /** The cost function that the planner chooses by. */
 export function costChecks(strategy: Strategy): Check[] {
@@ -8,16 +8,24 @@ export function costChecks(strategy: Strategy): Check[] {
     {
       name: 'cost is finite, nothing for one rank, and grows with bytes, latency and slowness',
       run: async () => {
-        for (const worldSize of [1, 2, 3, 4, 7, 8, 64, 1024]) checkCost(strategy, worldSize);
+        for (const worldSize of [1, 2, 3, 4, 7, 8, 64, 1024]) {
+          for (const ranksPerNode of [1, 2, 8, worldSize]) {
+            if (worldSize % ranksPerNode === 0) checkCost(strategy, worldSize, ranksPerNode);
+          }
+        }
       },
     },
   ];
 }
 
-function checkCost(strategy: Strategy, worldSize: number): void {
+function checkCost(strategy: Strategy, worldSize: number, ranksPerNode: number): void {
   const cost = (state: number, transition: number, changes: Partial<typeof link> = {}) =>
-    strategy.cost(worldSize, { state, transition }, { ...link, ...changes });
-  const where = `${worldSize} ranks`;
+    strategy.cost(
+      worldSize,
+      { state, transition, rows: 64 },
+      { ...fabricOf({ ranksPerNode }), ...changes },
+    );
+  const where = `${worldSize} ranks, ${ranksPerNode} a node`;
   let before = cost(0, 0);
   for (const state of [1, 4096, 4097, 1e6, 1e9, 1e12]) {
     const { seconds, bytesSentByRank } = cost(state, state / 64);

@@ -62,18 +62,20 @@ function checkScans(strategy: Strategy, numRanks: number, kind: ScannedKind, eng
 function scanCases(numRanks: number, kind: ScannedKind): ScanCase[] {
   const everyRank = Array.from({ length: numRanks }, (_, rank) => rank);
   const singles = everyRank.map((rank) => [rank]);
+  const nodeSizes = everyRank.map((rank) => rank + 1).filter((size) => numRanks % size === 0);
   const large = { numRanks, kind, dtype: 'f64', blocks: 8, shape: largeShape, starts: [1], seed: 1 } as const;
-  const cases: ScanCase[] = [
-    { ...large, direction: 'forward' },
-    { ...large, direction: 'reverse' },
-  ];
+  const cases: ScanCase[] = nodeSizes.flatMap((ranksPerNode) => [
+    { ...large, ranksPerNode, direction: 'forward' },
+    { ...large, ranksPerNode, direction: 'reverse' },
+  ]);
   for (const starts of [null, [], ...singles, everyRank.filter((rank) => rank % 3 === 1), everyRank]) {
     for (const direction of ['forward', 'reverse'] as const) {
       for (const [i, shape] of shapes.entries()) {
-        for (const blocks of blockCounts) {
+        for (const [j, blocks] of blockCounts.entries()) {
+          const ranksPerNode = nodeSizes[j % nodeSizes.length]!;
           const seed = cases.length;
           const dtype = (seed + i) % 2 === 0 ? 'f32' : 'f64';
-          cases.push({ numRanks, kind, direction, dtype, blocks, shape, starts, seed });
+          cases.push({ numRanks, ranksPerNode, kind, direction, dtype, blocks, shape, starts, seed });
         }
       }
     }

@@ -1,5 +1,5 @@
-import { LongscanError } from '@longscan/kernels';
-import type { Strategy } from '../../strategy.js';
+import { type Communicator, LongscanError } from '@longscan/kernels';
+import type { Direction, Strategy } from '../../strategy.js';
 import { type Check, demand } from '../check.js';
 import { withRanks } from '../rank-set.js';
 import { hostSegments, type ScanCase, upload } from './scan-case.js';
@@ -16,21 +16,10 @@ export function failureChecks(strategy: Strategy): Check[] {
   }));
 }
 
-function checkAbort(strategy: Strategy, direction: ScanCase['direction'], aborting: number): Promise<void> {
-  const shape = [1, 1, 4, 2] as const;
-  const kind = 'scalar';
-  const scan: ScanCase = { numRanks, kind, direction, dtype: 'f32', blocks: 2, shape, starts: null, seed: 9 };
-  const segments = hostSegments(scan);
+function checkAbort(strategy: Strategy, direction: Direction, aborting: number): Promise<void> {
   return withRanks(numRanks, async (ranks) => {
     const others = ranks.communicators.filter(({ rank }) => rank !== aborting);
-    for (const communicator of others) {
-      const { device } = communicator.stream;
-      const local = upload(device, scan, segments[communicator.rank]!);
-      strategy.start(local, communicator, direction, { blocks: 2 }).wait();
-      // Whoever had its part of the scan without the missing rank notices at the next collective.
-      communicator.barrier();
-      device.compute.wait(communicator.stream.record());
-    }
+    for (const communicator of others) startBeforeBarrier(strategy, communicator, direction);
     ranks.communicators[aborting]!.abort('a check');
     for (const { rank, stream } of others) {
       const error = await stream.device.compute.sync().then(
@@ -43,4 +32,18 @@ function checkAbort(strategy: Strategy, direction: ScanCase['direction'], aborti
       demand(/rank \d+ is gone/.test(error.message), `${where}: names no peer: ${error.message}`);
     }
   });
+}
+
+/** One rank's part of a scan; whoever is done with it without the missing rank notices at the barrier behind it. */
+export function startBeforeBarrier(strategy: Strategy, group: Communicator, direction: Direction): void {
+  const shape = [1, 1, 4, 2] as const;
+  const scan: ScanCase = {
+    ...{ numRanks, ranksPerNode: 2, kind: 'scalar', direction, dtype: 'f32', blocks: 2, shape },
+    ...{ starts: null, seed: 9 },
+  };
+  const { device } = group.stream;
+  const local = upload(device, scan, hostSegments(scan)[group.rank]!);
+  strategy.start(local, group, direction, scan).wait();
+  group.barrier();
+  device.compute.wait(group.stream.record());
 }

@@ -20,6 +20,8 @@ export interface ScanCase {
   readonly direction: Direction;
   readonly dtype: DType;
   readonly blocks: number;
+  /** A divisor of numRanks. */
+  readonly ranksPerNode: number;
   /** [B, H, R, N] */
   readonly shape: readonly [number, number, number, number];
   /** Ranks on which a document starts, in batch row b shifted by b; null: not packed. */
@@ -39,9 +41,11 @@ export interface HostSegment {
   readonly reset: Float64Array | null;
 }
 
-export function describe({ numRanks, kind, direction, dtype, blocks, shape, starts }: ScanCase): string {
+export function describe(scan: ScanCase): string {
+  const { numRanks, ranksPerNode, kind, direction, dtype, blocks, shape, starts } = scan;
   const packed = starts === null ? 'not packed' : `starts on ranks [${starts}]`;
-  return `${numRanks} ranks, ${kind}, ${direction}, ${dtype}, ${blocks} blocks, state [${shape}], ${packed}`;
+  const ranks = `${numRanks} ranks, ${ranksPerNode} a node`;
+  return `${ranks}, ${kind}, ${direction}, ${dtype}, ${blocks} blocks, state [${shape}], ${packed}`;
 }
 
 /** One segment per rank. What a reset must hide holds NaN. */
@@ -159,5 +163,6 @@ export function segmentBytes({ shape, kind, dtype, starts }: ScanCase): SegmentB
   return {
     state: dtypeBytes[dtype] * B * H * R * N,
     transition: dtypeBytes[dtype] * (B * H * transitionWireElements(kind, N) + numResets),
+    rows: B * H * R,
   };
 }

@@ -1,10 +1,15 @@
 import type { Tensor } from '@longscan/kernels';
-import type { LinkCost, Strategy } from '../../strategy.js';
+import type { FabricCost, LinkCost, Strategy } from '../../strategy.js';
 import { demand } from '../check.js';
 import type { RankSet } from '../rank-set.js';
 import { describe, foldInOrder, hostSegments, type ScanCase, segmentBytes, upload } from './scan-case.js';
 
 export const link: LinkCost = { latencyS: 1e-5, gapS: 1e-6, bandwidthBytesPerS: 1e9 };
+
+/** The links of a scan's ranks. */
+export function fabricOf({ ranksPerNode }: Pick<ScanCase, 'ranksPerNode'>): FabricCost {
+  return { ...link, nodes: { ranksPerNode, between: link } };
+}
 
 /** Enqueues a scan on all ranks; gives the tensors that enter them. */
 export function startScan(strategy: Strategy, ranks: RankSet, scan: ScanCase): (Tensor | null)[] {
@@ -13,7 +18,7 @@ export function startScan(strategy: Strategy, ranks: RankSet, scan: ScanCase): (
     const device = ranks.devices[rank]!;
     return device.scope(() => {
       const local = upload(device, scan, segments[rank]!);
-      return strategy.start(local, communicator, scan.direction, { blocks: scan.blocks }).wait();
+      return strategy.start(local, communicator, scan.direction, scan).wait();
     });
   });
 }
@@ -38,6 +43,6 @@ export async function expectFold(scan: ScanCase, entered: readonly (Tensor | nul
 
 /** Bytes that each rank must send for a scan, by the strategy's own cost function; a reverse scan is mirrored. */
 export function modelledBytes(strategy: Strategy, scan: ScanCase): readonly number[] {
-  const { bytesSentByRank } = strategy.cost(scan.numRanks, segmentBytes(scan), link);
+  const { bytesSentByRank } = strategy.cost(scan.numRanks, segmentBytes(scan), fabricOf(scan));
   return scan.direction === 'forward' ? bytesSentByRank : [...bytesSentByRank].reverse();
 }

@@ -1,0 +1,19 @@
+import type { FabricCost, LinkCost } from './strategy.js';
+
+/** The links of a chain over all ranks, and how many there are of each; what is between nodes first. */
+export function chainLinks(worldSize: number, fabric: FabricCost): { link: LinkCost; count: number }[] {
+  const { nodes } = fabric;
+  const numBetween = nodes === undefined ? 0 : Math.ceil(worldSize / nodes.ranksPerNode) - 1;
+  const inside = { link: fabric, count: worldSize - 1 - numBetween };
+  return nodes === undefined ? [inside] : [{ link: nodes.between, count: numBetween }, inside];
+}
+
+/** What every link of a group is at least as good as: what messages across the whole group have to reckon with. */
+export function slowestLink(worldSize: number, fabric: FabricCost): LinkCost {
+  const links = chainLinks(worldSize, fabric).flatMap(({ link, count }) => (count > 0 ? [link] : []));
+  return {
+    latencyS: Math.max(0, ...links.map(({ latencyS }) => latencyS)),
+    gapS: Math.max(0, ...links.map(({ gapS }) => gapS)),
+    bandwidthBytesPerS: Math.min(...links.map(({ bandwidthBytesPerS }) => bandwidthBytesPerS)),
+  };
+}
