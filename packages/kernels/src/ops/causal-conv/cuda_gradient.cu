@@ -1,0 +1,147 @@
+#include "cuda_gradient.h"
+
+#include "cuda/sum_parts.cuh"
+#include "cuda_taps.cuh"
+
+namespace longscan {
+
+namespace {
+
+using Bf16 = __nv_bfloat16;
+
+constexpr int rowsAtOnce = 4;
+constexpr int gradientWidth = 4;
+constexpr int64_t wantedThreads = 132 * 1024;
+
+/// Tokens of a run, whose share of dTaps is one row of the workspace: a power of two from 32 to 256, by the
+/// shape alone.
+int gradientRunTokens(const LongscanCausalConv& call) {
+  const int64_t threadsPerToken = (call.D + gradientWidth - 1) / gradientWidth * call.B;
+  int tokens = 256;
+  while (tokens > 32 && threadsPerToken * (call.T / tokens) < wantedThreads) tokens /= 2;
+  return tokens;
+}
+
+int64_t numRuns(const LongscanCausalConv& call) {
+  const int tokens = gradientRunTokens(call);
+  return call.B * ((call.T + tokens - 1) / tokens);
+}
+
+template <typename Element>
+struct Gradient {
+  int64_t B;
+  const Element* dy;
+  Element *dx, *dHalo;
+  float* parts;  // [runs, W + 1, D]
+};
+
+/// A thread goes through its run with time. A position's dx is complete `most` - 1 tokens later, so it goes
+/// on as far into the next run; what it finds there counts for its own positions only.
+template <typename Element, int width, int most>
+__global__ void __launch_bounds__(RowBlocks::threads, most <= 4 ? 2 : 1)
+    gradientKernel(const Conv<Element> conv, const Gradient<Element> io) {
+  const int runs = (conv.T + conv.runTokens - 1) / conv.runTokens;
+  const int64_t channel = unitNumber() * width, run = rowNumber();
+  if (channel >= conv.D || run >= io.B * runs) return;
+  const int64_t b = run / runs;
+  const int begin = static_cast<int>(run % runs) * conv.runTokens, end = min(begin + conv.runTokens, conv.T);
+  ConvChannels<Element, width, most> channels(conv, b, channel, begin);
+  float pending[most][width] = {};  // pending[j]: dx of the position j before the present one
+  float dTap[most][width] = {}, dBias[width] = {};
+
+  for (int first = begin; first < end + most - 1; first += rowsAtOnce) {
+    Pack<Element, width> x[rowsAtOnce], dy[rowsAtOnce];
+    bool starts[rowsAtOnce];
+#pragma unroll
+    for (int i = 0; i < rowsAtOnce; i++) {
+      const int64_t row = b * conv.T + min(first + i, conv.T - 1);
+      x[i] = loadPack<width>(conv.x + row * conv.D + channel);
+      dy[i] = loadPack<width>(io.dy + row * conv.D + channel);
+      starts[i] = conv.resets && conv.resets[row];
+    }
+#pragma unroll
+    for (int i = 0; i < rowsAtOnce; i++) {
+      const int t = first + i;
+#pragma unroll
+      for (int j = most - 1; j > 0; j--)
+#pragma unroll
+        for (int c = 0; c < width; c++) pending[j][c] = pending[j - 1][c];
+#pragma unroll
+      for (int c = 0; c < width; c++) pending[0][c] = 0.0f;
+      if (t < conv.T) {
+        channels.advance(x[i], starts[i]);
+        float z[width], dz[width];
+        if (conv.silu) channels.sum(z);
+#pragma unroll
+        for (int c = 0; c < width; c++) {
+          dz[c] = toFloat(dy[i].x[c]);
+          if (!conv.silu) continue;
+          const float s = sigmoid(z[c]);
+          dz[c] *= s * (1.0f + z[c] * (1.0f - s));
+        }
+#pragma unroll
+        for (int j = 0; j < most; j++) {
+          if (j > channels.visible) continue;
+#pragma unroll
+          for (int c = 0; c < width; c++) {
+            pending[j][c] = fmaf(channels.tap[j][c], dz[c], pending[j][c]);
+            if (t < end) dTap[j][c] = fmaf(dz[c], channels.before[j][c], dTap[j][c]);
+          }
+        }
+        if (t < end)
+#pragma unroll
+          for (int c = 0; c < width; c++) dBias[c] += dz[c];
+        channels.leave();
+      }
+      const int position = t - (most - 1);
+      const bool inRun = position >= begin && position < end;
+      const bool inHalo = io.dHalo && begin == 0 && position < 0 && position >= 1 - conv.W;
+      if (!inRun && !inHalo) continue;
+      Pack<Element, width> out;
+#pragma unroll
+      for (int c = 0; c < width; c++) out.x[c] = fromFloat<Element>(pending[most - 1][c]);
+      Element* row = inRun ? io.dx + (b * conv.T + position) * conv.D
+                           : io.dHalo + ((b + 1) * (conv.W - 1) + position) * conv.D;
+      storePack<width>(row + channel, out);
+    }
+  }
+  float* part = io.parts + run * (conv.W + 1) * conv.D + channel;
+#pragma unroll
+  for (int c = 0; c < width; c++) {
+#pragma unroll
+    for (int j = 0; j < most; j++)
+      if (j < conv.W) part[(conv.W - 1 - j) * conv.D + c] = dTap[j][c];
+    part[conv.W * conv.D + c] = dBias[c];
+  }
+}
+
+template <typename Element, int width>
+cudaError_t gradient(const LongscanCausalConv& call, const LongscanCausalConvBackward& io,
+                     cudaStream_t stream) {
+  const Conv<Element> conv(call, gradientRunTokens(call));
+  const Gradient<Element> of{call.B, static_cast<const Element*>(io.dy), static_cast<Element*>(io.dx),
+                             static_cast<Element*>(call.halo ? io.dHalo : nullptr),
+                             static_cast<float*>(io.workspace)};
+  const RowBlocks blocks(numRuns(call), call.D / width);
+  const auto kernel = call.W <= 4 ? gradientKernel<Element, width, 4> : gradientKernel<Element, width, 8>;
+  kernel<<<blocks.grid, blocks.block(), 0, stream>>>(conv, of);
+  const cudaError_t error = cudaGetLastError();
+  if (error) return error;
+  return launchSumParts({of.parts, numRuns(call), 1, (call.W + 1) * call.D, 1}, io.dTaps, stream);
+}
+
+}  // namespace
+
+int64_t causalConvGradientNumbers(const LongscanCausalConv& call) {
+  return numRuns(call) * (call.W + 1) * call.D;
+}
+
+cudaError_t launchCausalConvGradient(const LongscanCausalConv& call, const LongscanCausalConvBackward& io,
+                                     cudaStream_t stream) {
+  const bool wide = call.D % gradientWidth == 0;
+  if (call.type == longscanElementBf16)
+    return wide ? gradient<Bf16, gradientWidth>(call, io, stream) : gradient<Bf16, 1>(call, io, stream);
+  return wide ? gradient<float, gradientWidth>(call, io, stream) : gradient<float, 1>(call, io, stream);
+}
+
+}  // namespace longscan

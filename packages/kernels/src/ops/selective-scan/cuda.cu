@@ -1,0 +1,178 @@
+#include "cuda.h"
+
+#include "../gated-linear/cuda_combine.h"
+#include "cuda/segments.h"
+#include "cuda/workspace_parts.h"
+#include "cuda_gradient.h"
+#include "cuda_sweep.h"
+
+namespace longscan {
+
+namespace {
+
+using Call = LongscanSelectiveScan;
+
+int64_t channelBlocks(const Call& call) {
+  return (call.D + channelsPerBlock - 1) / channelsPerBlock;
+}
+
+Segments segmentsOf(const Call& call) {
+  return Segments(call.T, call.B * channelBlocks(call), cutTokens);
+}
+
+bool supported(const Call& call) {
+  return call.B > 0 && call.T > 0 && call.T < INT32_MAX && call.D > 0 && call.D % 8 == 0 &&
+         call.D < (1 << 26) && (call.N == 8 || call.N == 16) &&
+         (call.type == longscanElementBf16 || call.type == longscanElementF32) &&
+         call.B * segmentsOf(call).count <= 65535;
+}
+
+/// Of the segments: their effects and the state that enters each. Of the reverse sweep: its blocks' shares.
+struct Workspace {
+  WorkspaceParts parts;
+  float *states, *factor, *entering, *partsA, *partsB, *partsC;
+  double* sumDelta;
+  int* reset;
+
+  explicit Workspace(const Call& call) : parts(call.workspace) {
+    const int64_t segments = call.B * segmentsOf(call).count, states_ = segments * call.D * call.N;
+    states = parts.take<float>(states_);
+    factor = parts.take<float>(states_);
+    entering = parts.take<float>(states_);
+    partsA = parts.take<float>(states_);
+    sumDelta = parts.take<double>(segments * call.D);
+    reset = parts.take<int>(segments);
+    partsB = parts.take<float>(channelBlocks(call) * call.B * call.N * call.T);
+    partsC = parts.take<float>(channelBlocks(call) * call.B * call.N * call.T);
+  }
+};
+
+SelectiveSweep sweepOf(const Call& call, SelectivePass pass, const void* dy) {
+  const Segments segments = segmentsOf(call);
+  SelectiveSweep sweep{};
+  sweep.pass = pass;
+  sweep.numSegments = segments.count;
+  sweep.segmentTokens = segments.tokens;
+  sweep.dy = dy;
+  return sweep;
+}
+
+/// The segments' effects, folded in the order of the sweep: the states that enter them, and the outgoing one.
+cudaError_t foldSegments(const Call& call, SelectiveSweep summary, const float* incoming, float* outgoing,
+                         cudaStream_t stream) {
+  const Workspace work(call);
+  summary.outgoing = work.states;
+  summary.factor = work.factor;
+  summary.sumDelta = work.sumDelta;
+  summary.reset = work.reset;
+  const cudaError_t error = launchSelectiveSweep(call, summary, stream);
+  if (error) return error;
+  CombineCall fold{};
+  fold.heads = call.B;
+  fold.K = static_cast<int>(call.D * call.N);
+  fold.V = 1;
+  fold.numSegments = summary.numSegments;
+  fold.backward = summary.pass == SelectivePass::adjoint;
+  fold.summaries = work.states;
+  fold.factor = work.factor;
+  fold.reset = work.reset;
+  fold.diagonal = true;
+  fold.incoming = incoming;
+  fold.incomingScale = fold.outgoingScale = 1.0f;
+  fold.states = work.entering;
+  fold.outgoing = outgoing;
+  return launchCombine(fold, stream);
+}
+
+/// One thread a channel: the sum of its segments' in f64, for its exponent may be that of a million tokens.
+__global__ void sumDeltaKernel(const double* segments, int numSegments, int64_t B, int64_t D, float* sums) {
+  const int64_t at = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (at >= B * D) return;
+  double sum = 0;
+  for (int s = 0; s < numSegments; s++) sum += segments[(at / D * numSegments + s) * D + at % D];
+  sums[at] = static_cast<float>(sum);
+}
+
+cudaError_t forward(const Call& call, const LongscanSelectiveScanForward& io, cudaStream_t stream) {
+  SelectiveSweep sweep = sweepOf(call, SelectivePass::forward, nullptr);
+  sweep.y = io.y;
+  sweep.checkpoints = io.checkpoints;
+  sweep.incoming = io.h0;
+  sweep.outgoing = io.ht;
+  if (sweep.numSegments > 1) {
+    const SelectiveSweep summary = sweepOf(call, SelectivePass::summary, nullptr);
+    const cudaError_t error = foldSegments(call, summary, io.h0, io.ht, stream);
+    if (error) return error;
+    sweep.incoming = Workspace(call).entering;
+    sweep.outgoing = nullptr;
+  }
+  return launchSelectiveSweep(call, sweep, stream);
+}
+
+cudaError_t backward(const Call& call, const LongscanSelectiveScanBackward& io, cudaStream_t stream) {
+  const Segments segments = segmentsOf(call);
+  const Workspace work(call);
+  SelectiveGradient gradient{io,     segments.count, segments.tokens, io.dht,
+                             io.dh0, work.partsA,    work.partsB,     work.partsC};
+  if (segments.count > 1) {
+    const SelectiveSweep summary = sweepOf(call, SelectivePass::adjoint, io.dy);
+    const cudaError_t error = foldSegments(call, summary, io.dht, io.dh0, stream);
+    if (error) return error;
+    gradient.incoming = work.entering;
+    gradient.outgoing = nullptr;
+  }
+  return launchSelectiveGradient(call, gradient, stream);
+}
+
+/// What all segments together do to a state or an adjoint that is zero.
+cudaError_t summarize(const Call& call, SelectiveSweep summary, float* state, float* sumDelta,
+                      cudaStream_t stream) {
+  const Workspace work(call);
+  cudaError_t error;
+  if (summary.numSegments == 1) {
+    summary.outgoing = state;
+    summary.sumDelta = work.sumDelta;
+    error = launchSelectiveSweep(call, summary, stream);
+  } else {
+    error = foldSegments(call, summary, nullptr, state, stream);
+  }
+  if (error || !sumDelta) return error;
+  const auto blocks = static_cast<unsigned>((call.B * call.D + 255) / 256);
+  sumDeltaKernel<<<blocks, 256, 0, stream>>>(work.sumDelta, summary.numSegments, call.B, call.D, sumDelta);
+  return cudaGetLastError();
+}
+
+}  // namespace
+
+}  // namespace longscan
+
+using namespace longscan;
+
+size_t longscanSelectiveScanWorkspaceBytes(const LongscanSelectiveScan* call) {
+  if (!supported(*call)) return 0;
+  LongscanSelectiveScan counted = *call;
+  counted.workspace = nullptr;
+  return Workspace(counted).parts.used();
+}
+
+int longscanSelectiveScanForward(const LongscanSelectiveScan* call, const LongscanSelectiveScanForward* io,
+                                 CUstream_st* stream) {
+  return supported(*call) ? forward(*call, *io, stream) : cudaErrorInvalidValue;
+}
+
+int longscanSelectiveScanBackward(const LongscanSelectiveScan* call, const LongscanSelectiveScanBackward* io,
+                                  CUstream_st* stream) {
+  return supported(*call) ? backward(*call, *io, stream) : cudaErrorInvalidValue;
+}
+
+int longscanSelectiveScanSummarize(const LongscanSelectiveScan* call, float* state, float* sumDelta,
+                                   CUstream_st* stream) {
+  if (!supported(*call)) return cudaErrorInvalidValue;
+  return summarize(*call, sweepOf(*call, SelectivePass::summary, nullptr), state, sumDelta, stream);
+}
+
+int longscanSelectiveScanAdjoint(const LongscanSelectiveScan* call, const void* dy, float* adjoint,
+                                 CUstream_st* stream) {
+  if (!supported(*call)) return cudaErrorInvalidValue;
+  return summarize(*call, sweepOf(*call, SelectivePass::adjoint, dy), adjoint, nullptr, stream);
+}

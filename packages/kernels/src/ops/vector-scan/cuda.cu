@@ -1,0 +1,151 @@
+#include "cuda.h"
+
+#include "../gated-linear/cuda_combine.h"
+#include "cuda/segments.h"
+#include "cuda/workspace_parts.h"
+#include "cuda_sweep.h"
+
+namespace longscan {
+
+namespace {
+
+using Call = LongscanVectorScan;
+
+Segments segmentsOf(const Call& call) {
+  return Segments(call.T, call.B * ((call.C + scanChannels - 1) / scanChannels), scanStepTokens);
+}
+
+bool supported(const Call& call) {
+  const auto isType = [](int32_t type) { return type == longscanElementBf16 || type == longscanElementF32; };
+  return call.B > 0 && call.T > 0 && call.T < INT32_MAX && call.C > 0 && call.C < INT32_MAX &&
+         isType(call.type) && (call.gateType == longscanElementF32 || call.gateType == call.type) &&
+         call.B * segmentsOf(call).count <= 65535;
+}
+
+/// Of the segments: their effects, and the state that enters each; nothing where the slice is not cut.
+struct Workspace {
+  WorkspaceParts parts;
+  float *states, *factor, *entering;
+  int* reset;
+
+  explicit Workspace(const Call& call) : parts(call.workspace) {
+    const int64_t segments = call.B * segmentsOf(call).count;
+    states = parts.take<float>(segments * call.C);
+    factor = parts.take<float>(segments * call.C);
+    entering = parts.take<float>(segments * call.C);
+    reset = parts.take<int>(segments);
+  }
+};
+
+ScanSweep sweepOf(const Call& call, ScanPass pass, const void* values) {
+  const Segments segments = segmentsOf(call);
+  ScanSweep sweep{};
+  sweep.pass = pass;
+  sweep.values = values;
+  sweep.numSegments = segments.count;
+  sweep.segmentTokens = segments.tokens;
+  return sweep;
+}
+
+/// The segments' effects, folded in the order of the sweep: the states that enter them, and the outgoing one.
+cudaError_t foldSegments(const Call& call, ScanSweep summary, const float* incoming, float* outgoing,
+                         cudaStream_t stream) {
+  const Workspace work(call);
+  summary.outgoing = work.states;
+  summary.factor = work.factor;
+  summary.reset = work.reset;
+  const cudaError_t error = launchScanSweep(call, summary, stream);
+  if (error) return error;
+  CombineCall fold{};
+  fold.heads = call.B;
+  fold.K = static_cast<int>(call.C);
+  fold.V = 1;
+  fold.numSegments = summary.numSegments;
+  fold.backward = summary.pass == ScanPass::adjoint;
+  fold.summaries = work.states;
+  fold.factor = work.factor;
+  fold.reset = work.reset;
+  fold.diagonal = true;
+  fold.incoming = incoming;
+  fold.incomingScale = fold.outgoingScale = 1.0f;
+  fold.states = work.entering;
+  fold.outgoing = outgoing;
+  return launchCombine(fold, stream);
+}
+
+/// A sweep with outputs, from `incoming`.
+cudaError_t run(const Call& call, ScanSweep sweep, const float* incoming, float* outgoing,
+                cudaStream_t stream) {
+  sweep.incoming = incoming;
+  sweep.outgoing = outgoing;
+  if (sweep.numSegments == 1) return launchScanSweep(call, sweep, stream);
+  const ScanPass pass = sweep.pass == ScanPass::forward ? ScanPass::summary : ScanPass::adjoint;
+  const cudaError_t error = foldSegments(call, sweepOf(call, pass, sweep.values), incoming, outgoing, stream);
+  if (error) return error;
+  sweep.incoming = Workspace(call).entering;
+  sweep.outgoing = nullptr;
+  return launchScanSweep(call, sweep, stream);
+}
+
+cudaError_t summarize(const Call& call, ScanSweep summary, float* state, float* factor, cudaStream_t stream) {
+  if (summary.numSegments == 1) {
+    summary.outgoing = state;
+    summary.factor = factor;
+    return launchScanSweep(call, summary, stream);
+  }
+  const cudaError_t error = foldSegments(call, summary, nullptr, state, stream);
+  if (error || !factor) return error;
+  const Workspace work(call);
+  CombineCall factors{};
+  factors.heads = call.B;
+  factors.K = static_cast<int>(call.C);
+  factors.numSegments = summary.numSegments;
+  factors.factor = work.factor;
+  factors.reset = work.reset;
+  factors.diagonal = true;
+  return launchCombineFactors(factors, 1, factor, nullptr, stream);
+}
+
+}  // namespace
+
+}  // namespace longscan
+
+using namespace longscan;
+
+size_t longscanVectorScanWorkspaceBytes(const LongscanVectorScan* call) {
+  if (!supported(*call)) return 0;
+  LongscanVectorScan counted = *call;
+  counted.workspace = nullptr;
+  return Workspace(counted).parts.used();
+}
+
+int longscanVectorScanForward(const LongscanVectorScan* call, const LongscanVectorScanForward* io,
+                              CUstream_st* stream) {
+  if (!supported(*call)) return cudaErrorInvalidValue;
+  ScanSweep sweep = sweepOf(*call, ScanPass::forward, io->x);
+  sweep.out = io->h;
+  return run(*call, sweep, io->h0, io->ht, stream);
+}
+
+int longscanVectorScanBackward(const LongscanVectorScan* call, const LongscanVectorScanBackward* io,
+                               CUstream_st* stream) {
+  if (!supported(*call)) return cudaErrorInvalidValue;
+  ScanSweep sweep = sweepOf(*call, ScanPass::backward, io->dh);
+  sweep.h = io->h;
+  sweep.h0 = io->h0;
+  sweep.out = io->dx;
+  sweep.dg = io->dg;
+  return run(*call, sweep, io->dht, io->dh0, stream);
+}
+
+int longscanVectorScanSummarize(const LongscanVectorScan* call, const void* x, float* state, float* factor,
+                                CUstream_st* stream) {
+  if (!supported(*call)) return cudaErrorInvalidValue;
+  return summarize(*call, sweepOf(*call, ScanPass::summary, x), state, factor, stream);
+}
+
+int longscanVectorScanAdjoint(const LongscanVectorScan* call, const void* dh, float* adjoint,
+                              CUstream_st* stream) {
+  if (!supported(*call)) return cudaErrorInvalidValue;
+  return summarize(*call, sweepOf(*call, ScanPass::adjoint, dh), adjoint, nullptr, stream);
+}

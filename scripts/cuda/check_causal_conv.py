@@ -1,0 +1,67 @@
+"""Holds the CUDA kernels of ops/causal-conv against f64: usage and exit status as check_vector_scan.py."""
+
+import sys
+
+import torch
+
+from kernel_calls import Checks, Library, exact_leaves, gradients, starts
+from scans import CausalConv, causal_conv_reference
+
+BOUNDS = {torch.bfloat16: dict(y=3e-3, dx=3e-3, dhalo=4e-3, dtaps=1e-5, dbias=1e-5), torch.float32: 3e-6}
+# B, T, D, W, tokens where documents start
+CASES = [
+    (1, 1, 1, 1, None), (1, 1, 8, 4, [0]), (2, 7, 3, 2, [3]), (1, 130, 33, 4, None),
+    (3, 70, 40, 4, [0, 1, 2, 31, 32, 69]), (2, 3, 8, 6, [1]), (2, 3, 5, 6, None), (1, 300, 64, 8, [32, 35, 256]),
+    (2, 1000, 520, 3, [31, 64, 900]), (1, 4099, 2048, 4, [1000, 1001, 1003]), (1, 33, 2048, 4, None),
+]
+
+
+def inputs(dtype, B, T, D, W, plain):
+    draw = lambda *shape: torch.randn(shape, device='cuda')
+    halo = None if plain or W == 1 else draw(B, W - 1, D).to(dtype)
+    return draw(B, T, D).to(dtype), halo, draw(W, D), None if plain else draw(D), draw(B, T, D).to(dtype)
+
+
+def check_isolation(conv, checks):
+    """A document of NaN leaves the next one's bits as they are."""
+    x, halo, taps, bias, dy = inputs(torch.bfloat16, 1, 200, 64, 4, False)
+    resets = starts([83], 1, 200)
+
+    def second():
+        found = [conv.forward(x, halo, taps, bias, resets, True), conv.backward(x, halo, taps, bias, resets, True, dy)[0]]
+        return [y[:, 83:].clone() for y in found]
+
+    before = second()
+    for y in (x, dy):
+        y[:, :83] = float('nan')
+    halo[:] = float('nan')
+    good = all(torch.equal(y, z) and y.isfinite().all() for y, z in zip(before, second()))
+    checks.add(good, 'documents do not see each other')
+
+
+def main():
+    torch.manual_seed(0)
+    conv, checks = CausalConv(Library(sys.argv[1], poison=True)), Checks()
+    check_isolation(conv, checks)
+    for dtype, bound in BOUNDS.items():
+        for i, (B, T, D, W, tokens) in enumerate(CASES):
+            for plain in (False, True):
+                x, halo, taps, bias, dy = inputs(dtype, B, T, D, W, plain)
+                resets, silu = starts(tokens, B, T), not plain or i % 2 == 0
+
+                def ours():
+                    dx, d_halo, d_taps, d_bias = conv.backward(x, halo, taps, bias, resets, silu, dy)
+                    y = conv.forward(x, halo, taps, bias, resets, silu)
+                    return dict(y=y, dx=dx, dhalo=d_halo, dtaps=d_taps, dbias=d_bias)
+
+                if '--calls-only' in sys.argv:
+                    ours()
+                    continue
+                leaves = exact_leaves(x=x, halo=halo, taps=taps, bias=bias)
+                y = causal_conv_reference(*leaves.values(), resets, silu)
+                exact = dict(y=y.detach(), **gradients([y], [dy], leaves))
+                checks(f'{dtype} B{B} T{T} D{D} W{W} {tokens} plain {plain}', bound, ours(), ours(), exact)
+    sys.exit(checks.finish())
+
+
+main()
