@@ -8,12 +8,14 @@ const chain = 'packages/worker/src/chain.ts';
 const allGather = 'packages/worker/src/sp/all-gather.ts';
 const doubling = 'packages/worker/src/sp/doubling-scan.ts';
 const halo = 'packages/worker/src/sequence/halo.ts';
+const bidirectional = 'packages/worker/src/sequence/bidirectional.ts';
+const sumOverRanks = 'packages/worker/src/sequence/sum-over-ranks.ts';
 const causalConv = 'packages/kernels/src/ops/causal-conv/cpu.cc';
 const tokenShift = 'packages/kernels/src/ops/token-shift/binding.cc';
 
 /**
- * The ways in which a combine goes wrong without any error (order swapped, M dropped, reset ignored), and a halo (documents
- * run into each other, a short slice hides those before it).
+ * The ways in which a combine goes wrong without any error (order swapped, M dropped, reset ignored), a halo (documents
+ * run into each other, a short slice hides those before it), and runs in both directions.
  */
 export const mutations: readonly Mutation[] = [
   {
@@ -153,5 +155,23 @@ export const mutations: readonly Mutation[] = [
     file: tokenShift,
     find: 'if (from.starts(sequence, token) || ',
     replace: 'if (',
+  },
+  {
+    name: 'a run against time crosses ranks in the order of time',
+    file: bidirectional,
+    find: 'opposite(direction), options)',
+    replace: 'opposite(opposite(direction)), options)',
+  },
+  {
+    name: 'what a token reads of itself is counted in both directions',
+    file: bidirectional,
+    find: 'b: own });',
+    replace: 'b: sub({ a: own, b: own }) });',
+  },
+  {
+    name: 'a sum over ranks hands back the gradient of one rank',
+    file: sumOverRanks,
+    find: 'return [wait()];',
+    replace: 'return [wait(), gradient!].slice(1);',
   },
 ];
