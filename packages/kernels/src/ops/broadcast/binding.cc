@@ -72,38 +72,35 @@ Napi::Value bindReduce(Args& args) {
   return args.env().Undefined();
 }
 
-/// Checks that `repeated` is [.., times, inner] where `single` is [.., inner]; gives `times`.
-int64_t checkRepeats(Args& args, const TensorRef& single, const TensorRef& repeated) {
+/// Enqueues `kernel` for the rows of `single` [.., inner], `repeated` being [.., times, inner].
+template <typename Kernel>
+Napi::Value enqueueRepeats(Args& args, const TensorRef& single, const TensorRef& repeated, Kernel kernel) {
   args.checkSameType(single, repeated);
   args.check(single.numDims >= 1 && single.numElements > 0 && repeated.numElements % single.numElements == 0,
              "y is not a whole number of copies of x");
-  return repeated.numElements / single.numElements;
+  const int64_t times = repeated.numElements / single.numElements, inner = single.dim(-1);
+  args.enqueueRanges(single.dtype, single.numRows(), times * inner,
+                     [=](auto zero, int64_t begin, int64_t end) {
+                       using T = decltype(zero);
+                       kernel(single.as<T>(), repeated.as<T>(), times, inner, begin, end);
+                     });
+  return args.env().Undefined();
 }
 
 Napi::Value bindRepeatRows(Args& args) {
   args.stream();
   const TensorRef x = args.tensor("x");
   const TensorRef y = args.tensor("y");
-  const int64_t times = checkRepeats(args, x, y);
-  const int64_t inner = x.dim(-1);
-  args.enqueueRanges(x.dtype, x.numRows(), times * inner, [=](auto zero, int64_t begin, int64_t end) {
-    using T = decltype(zero);
-    repeatRows(x.as<T>(), y.as<T>(), times, inner, begin, end);
-  });
-  return args.env().Undefined();
+  return enqueueRepeats(args, x, y,
+                        [](auto* from, auto* to, auto... range) { repeatRows(from, to, range...); });
 }
 
 Napi::Value bindSumRepeats(Args& args) {
   args.stream();
   const TensorRef dy = args.tensor("dy");
   const TensorRef dx = args.tensor("dx");
-  const int64_t times = checkRepeats(args, dx, dy);
-  const int64_t inner = dx.dim(-1);
-  args.enqueueRanges(dy.dtype, dx.numRows(), times * inner, [=](auto zero, int64_t begin, int64_t end) {
-    using T = decltype(zero);
-    sumRepeats(dy.as<T>(), dx.as<T>(), times, inner, begin, end);
-  });
-  return args.env().Undefined();
+  return enqueueRepeats(args, dx, dy,
+                        [](auto* to, auto* from, auto... range) { sumRepeats(from, to, range...); });
 }
 
 }  // namespace

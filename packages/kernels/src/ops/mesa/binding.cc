@@ -1,4 +1,4 @@
-#include "../../addon/args.h"
+#include "../../addon/head_args.h"
 #include "mesa.h"
 
 namespace longscan {
@@ -13,72 +13,51 @@ namespace {
 /// The arguments that every function here begins with: stream, q, k, v, beta, g, lambda, resets, h0.
 struct Common {
   Stream& stream;
-  TensorRef q, k, v, beta, g, lambda, resets, h0;
-  int64_t B, T, H, K, V;
+  HeadArgs heads;
+  TensorRef beta, g, lambda, resets, h0;
 
   explicit Common(Args& args)
       : stream(args.stream()),
-        q(args.tensor("q")),
-        k(args.tensor("k")),
-        v(args.tensor("v")),
-        beta(args.tensor("beta")),
-        g(args.tensor("g")),
-        lambda(args.tensor("lambda")),
+        heads(args),
+        beta(heads.tensor(args, "beta", heads.numTokens())),
+        g(heads.tensor(args, "g", heads.numTokens())),
+        lambda(heads.tensor(args, "lambda", heads.H * heads.K)),
         resets(args.optionalTensor("resets")),
-        h0(args.optionalTensor("h0")) {
-    args.check(q.numDims == 4 && v.numDims == 4, "q, k and v have 4 dims");
-    B = q.dim(0), T = q.dim(1), H = q.dim(2), K = q.dim(3), V = v.dim(3);
-    args.check(K >= 1 && V >= 1 && K <= 4096 && V <= 4096, "head sizes are not between 1 and 4096");
-    args.checkSize(k, q, numKeys(), "k");
-    args.checkSize(v, q, numValues(), "v");
-    args.checkSize(beta, q, numTokens(), "beta");
-    args.checkSize(g, q, numTokens(), "g");
-    args.checkSize(lambda, q, H * K, "lambda");
-    args.checkResets(resets, B, T);
-    args.checkSize(h0, q, numState(), "h0");
+        h0(heads.optional(args, "h0", numState())) {
+    args.checkResets(resets, heads.B, heads.T);
   }
 
-  int64_t numTokens() const { return B * T * H; }
-  int64_t numKeys() const { return B * T * H * K; }
-  int64_t numValues() const { return B * T * H * V; }
-  int64_t numState() const { return B * H * (K + V) * K; }
-  int64_t numCheckpoints() const { return numState() * ((T + mesaChunk - 1) / mesaChunk); }
+  int64_t numState() const { return heads.B * heads.H * (heads.K + heads.V) * heads.K; }
+  int64_t numCheckpoints() const { return numState() * ((heads.T + mesaChunk - 1) / mesaChunk); }
 
   template <typename Real>
   Mesa<Real> call() const {
-    return {B,
-            T,
-            H,
-            static_cast<int>(K),
-            static_cast<int>(V),
-            q.as<Real>(),
-            k.as<Real>(),
-            v.as<Real>(),
+    return {heads.B,
+            heads.T,
+            heads.H,
+            static_cast<int>(heads.K),
+            static_cast<int>(heads.V),
+            heads.q.as<Real>(),
+            heads.k.as<Real>(),
+            heads.v.as<Real>(),
             beta.as<Real>(),
             g.as<Real>(),
             lambda.as<Real>(),
             resets.as<int32_t>()};
   }
-
-  TensorRef tensor(Args& args, const char* name, int64_t count) const {
-    return args.sizedTensor(name, q, count);
-  }
-  TensorRef optional(Args& args, const char* name, int64_t count) const {
-    return args.optionalSizedTensor(name, q, count);
-  }
   size_t scratchBytes() const {
-    return mesaScratchBytes(static_cast<int>(K), static_cast<int>(V), dtypeBytes(q.dtype));
+    return mesaScratchBytes(static_cast<int>(heads.K), static_cast<int>(heads.V), dtypeBytes(heads.q.dtype));
   }
 };
 
 Napi::Value bindForward(Args& args) {
   const Common common(args);
-  const TensorRef o = common.optional(args, "o", common.numValues());
-  const TensorRef x = common.optional(args, "x", common.numKeys());
-  const TensorRef state = common.optional(args, "state", common.numState());
-  const TensorRef factor = common.optional(args, "factor", common.B * common.H);
+  const TensorRef o = common.heads.optional(args, "o", common.heads.numValues());
+  const TensorRef x = common.heads.optional(args, "x", common.heads.numKeys());
+  const TensorRef state = common.heads.optional(args, "state", common.numState());
+  const TensorRef factor = common.heads.optional(args, "factor", common.heads.B * common.heads.H);
   args.check(bool(o) == bool(x), "o and x go together");
-  dispatchFloat(args, common.q.dtype, [&](auto zero) {
+  dispatchFloat(args, common.heads.q.dtype, [&](auto zero) {
     using Real = decltype(zero);
     const MesaForward<Real> task{common.call<Real>(), common.h0.as<Real>(), o.as<Real>(),
                                  x.as<Real>(),        state.as<Real>(),     factor.as<Real>()};
@@ -89,13 +68,14 @@ Napi::Value bindForward(Args& args) {
 
 Napi::Value bindQueryGrad(Args& args) {
   const Common common(args);
-  const TensorRef x = common.tensor(args, "x", common.numKeys());
-  const TensorRef dO = common.tensor(args, "dO", common.numValues());
-  const TensorRef dq = common.tensor(args, "dq", common.numKeys());
-  const TensorRef dLambda = common.tensor(args, "dLambda", common.B * common.H * common.K);
-  const TensorRef checkpoints = common.tensor(args, "checkpoints", common.numCheckpoints());
-  const TensorRef adjoint = common.optional(args, "adjoint", common.numState());
-  dispatchFloat(args, common.q.dtype, [&](auto zero) {
+  const TensorRef x = common.heads.tensor(args, "x", common.heads.numKeys());
+  const TensorRef dO = common.heads.tensor(args, "dO", common.heads.numValues());
+  const TensorRef dq = common.heads.tensor(args, "dq", common.heads.numKeys());
+  const TensorRef dLambda =
+      common.heads.tensor(args, "dLambda", common.heads.B * common.heads.H * common.heads.K);
+  const TensorRef checkpoints = common.heads.tensor(args, "checkpoints", common.numCheckpoints());
+  const TensorRef adjoint = common.heads.optional(args, "adjoint", common.numState());
+  dispatchFloat(args, common.heads.q.dtype, [&](auto zero) {
     using Real = decltype(zero);
     const MesaQueryGrad<Real> task{common.call<Real>(),    common.h0.as<Real>(), x.as<Real>(),
                                    dO.as<Real>(),          dq.as<Real>(),        dLambda.as<Real>(),
@@ -107,17 +87,17 @@ Napi::Value bindQueryGrad(Args& args) {
 
 Napi::Value bindKeyValueGrad(Args& args) {
   const Common common(args);
-  const TensorRef x = common.tensor(args, "x", common.numKeys());
-  const TensorRef dO = common.tensor(args, "dO", common.numValues());
-  const TensorRef dq = common.tensor(args, "dq", common.numKeys());
-  const TensorRef checkpoints = common.tensor(args, "checkpoints", common.numCheckpoints());
-  const TensorRef dht = common.optional(args, "dht", common.numState());
-  const TensorRef dk = common.tensor(args, "dk", common.numKeys());
-  const TensorRef dv = common.tensor(args, "dv", common.numValues());
-  const TensorRef dBeta = common.tensor(args, "dBeta", common.numTokens());
-  const TensorRef dg = common.tensor(args, "dg", common.numTokens());
-  const TensorRef dh0 = common.optional(args, "dh0", common.numState());
-  dispatchFloat(args, common.q.dtype, [&](auto zero) {
+  const TensorRef x = common.heads.tensor(args, "x", common.heads.numKeys());
+  const TensorRef dO = common.heads.tensor(args, "dO", common.heads.numValues());
+  const TensorRef dq = common.heads.tensor(args, "dq", common.heads.numKeys());
+  const TensorRef checkpoints = common.heads.tensor(args, "checkpoints", common.numCheckpoints());
+  const TensorRef dht = common.heads.optional(args, "dht", common.numState());
+  const TensorRef dk = common.heads.tensor(args, "dk", common.heads.numKeys());
+  const TensorRef dv = common.heads.tensor(args, "dv", common.heads.numValues());
+  const TensorRef dBeta = common.heads.tensor(args, "dBeta", common.heads.numTokens());
+  const TensorRef dg = common.heads.tensor(args, "dg", common.heads.numTokens());
+  const TensorRef dh0 = common.heads.optional(args, "dh0", common.numState());
+  dispatchFloat(args, common.heads.q.dtype, [&](auto zero) {
     using Real = decltype(zero);
     const MesaKeyValueGrad<Real> task{common.call<Real>(),    x.as<Real>(),   dO.as<Real>(), dq.as<Real>(),
                                       checkpoints.as<Real>(), dht.as<Real>(), dk.as<Real>(), dv.as<Real>(),

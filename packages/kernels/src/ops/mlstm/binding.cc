@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "../../addon/args.h"
+#include "../../addon/head_args.h"
 #include "mlstm.h"
 
 namespace longscan {
@@ -18,57 +18,42 @@ namespace {
 struct Common {
   Stream& stream;
   double scale;
-  TensorRef q, k, v, i, f, resets, h0;
-  int64_t B, T, H, K, V;
+  HeadArgs heads;
+  TensorRef i, f, resets, h0;
 
   explicit Common(Args& args)
       : stream(args.stream()),
         scale(args.number("scale")),
-        q(args.tensor("q")),
-        k(args.tensor("k")),
-        v(args.tensor("v")),
-        i(args.tensor("i")),
-        f(args.tensor("f")),
+        heads(args),
+        i(heads.tensor(args, "i", heads.numTokens())),
+        f(heads.tensor(args, "f", heads.numTokens())),
         resets(args.optionalTensor("resets")),
-        h0(args.optionalTensor("h0")) {
-    args.check(q.numDims == 4 && v.numDims == 4, "q, k and v have 4 dims");
-    B = q.dim(0), T = q.dim(1), H = q.dim(2), K = q.dim(3), V = v.dim(3);
-    args.check(K >= 1 && V >= 1 && K <= 4096 && V <= 4096, "head sizes are not between 1 and 4096");
-    args.checkSize(k, q, B * T * H * K, "k");
-    args.checkSize(v, q, B * T * H * V, "v");
-    args.checkSize(i, q, B * T * H, "i");
-    args.checkSize(f, q, B * T * H, "f");
-    args.checkResets(resets, B, T);
-    args.checkSize(h0, q, numState(), "h0");
+        h0(heads.optional(args, "h0", numState())) {
+    args.checkResets(resets, heads.B, heads.T);
   }
 
-  int64_t numState() const { return B * H * (V + 1) * (K + 1); }
-  int64_t numCheckpoints() const { return B * H * ((T + mlstmChunk - 1) / mlstmChunk) * K * (V + 1); }
+  int64_t numState() const { return heads.B * heads.H * (heads.V + 1) * (heads.K + 1); }
+  int64_t numCheckpoints() const {
+    return heads.B * heads.H * ((heads.T + mlstmChunk - 1) / mlstmChunk) * heads.K * (heads.V + 1);
+  }
 
   template <typename Real>
   Mlstm<Real> call() const {
-    return {B,
-            T,
-            H,
-            static_cast<int>(K),
-            static_cast<int>(V),
+    return {heads.B,
+            heads.T,
+            heads.H,
+            static_cast<int>(heads.K),
+            static_cast<int>(heads.V),
             static_cast<Real>(scale),
-            q.as<Real>(),
-            k.as<Real>(),
-            v.as<Real>(),
+            heads.q.as<Real>(),
+            heads.k.as<Real>(),
+            heads.v.as<Real>(),
             i.as<Real>(),
             f.as<Real>(),
             resets.as<int32_t>()};
   }
-
-  TensorRef tensor(Args& args, const char* name, int64_t count) const {
-    return args.sizedTensor(name, q, count);
-  }
-  TensorRef optional(Args& args, const char* name, int64_t count) const {
-    return args.optionalSizedTensor(name, q, count);
-  }
   size_t scratchBytes() const {
-    return mlstmScratchBytes(static_cast<int>(K), static_cast<int>(V), dtypeBytes(q.dtype));
+    return mlstmScratchBytes(static_cast<int>(heads.K), static_cast<int>(heads.V), dtypeBytes(heads.q.dtype));
   }
 };
 
@@ -77,9 +62,9 @@ struct Tokens {
   TensorRef h, normalizer, m;
 
   Tokens(Args& args, const Common& common)
-      : h(common.optional(args, "h", common.v.numElements)),
-        normalizer(common.optional(args, "normalizer", common.i.numElements)),
-        m(common.optional(args, "m", common.i.numElements)) {
+      : h(common.heads.optional(args, "h", common.heads.numValues())),
+        normalizer(common.heads.optional(args, "normalizer", common.heads.numTokens())),
+        m(common.heads.optional(args, "m", common.heads.numTokens())) {
     args.check(bool(h) == bool(normalizer) && bool(h) == bool(m), "h, normalizer and m go together");
   }
 
@@ -92,10 +77,10 @@ struct Tokens {
 Napi::Value bindForward(Args& args) {
   const Common common(args);
   const Tokens tokens(args, common);
-  const TensorRef checkpoints = common.optional(args, "checkpoints", common.numCheckpoints());
-  const TensorRef state = common.optional(args, "state", common.numState());
-  const TensorRef factor = common.optional(args, "factor", common.B * common.H);
-  dispatchFloat(args, common.q.dtype, [&](auto zero) {
+  const TensorRef checkpoints = common.heads.optional(args, "checkpoints", common.numCheckpoints());
+  const TensorRef state = common.heads.optional(args, "state", common.numState());
+  const TensorRef factor = common.heads.optional(args, "factor", common.heads.B * common.heads.H);
+  dispatchFloat(args, common.heads.q.dtype, [&](auto zero) {
     using Real = decltype(zero);
     const MlstmForward<Real> task{common.call<Real>(),    common.h0.as<Real>(), tokens.as<Real>(),
                                   checkpoints.as<Real>(), state.as<Real>(),     factor.as<Real>()};
@@ -108,10 +93,10 @@ Napi::Value bindAdjoint(Args& args) {
   const Common common(args);
   const Tokens tokens(args, common);
   args.check(bool(tokens.h), "h, normalizer and m are missing");
-  const TensorRef dH = common.tensor(args, "dH", common.v.numElements);
-  const TensorRef adjoint = common.tensor(args, "adjoint", common.numState());
-  const TensorRef factor = common.tensor(args, "factor", common.B * common.H);
-  dispatchFloat(args, common.q.dtype, [&](auto zero) {
+  const TensorRef dH = common.heads.tensor(args, "dH", common.heads.numValues());
+  const TensorRef adjoint = common.heads.tensor(args, "adjoint", common.numState());
+  const TensorRef factor = common.heads.tensor(args, "factor", common.heads.B * common.heads.H);
+  dispatchFloat(args, common.heads.q.dtype, [&](auto zero) {
     using Real = decltype(zero);
     const MlstmAdjoint<Real> task{common.call<Real>(), common.h0.as<Real>(), tokens.as<Real>(),
                                   dH.as<Real>(),       adjoint.as<Real>(),   factor.as<Real>()};
@@ -124,16 +109,16 @@ Napi::Value bindBackward(Args& args) {
   const Common common(args);
   const Tokens tokens(args, common);
   args.check(bool(tokens.h), "h, normalizer and m are missing");
-  const TensorRef checkpoints = common.tensor(args, "checkpoints", common.numCheckpoints());
-  const TensorRef dH = common.tensor(args, "dH", common.v.numElements);
-  const TensorRef dht = common.optional(args, "dht", common.numState());
-  const TensorRef dq = common.tensor(args, "dq", common.q.numElements);
-  const TensorRef dk = common.tensor(args, "dk", common.q.numElements);
-  const TensorRef dv = common.tensor(args, "dv", common.v.numElements);
-  const TensorRef di = common.tensor(args, "di", common.i.numElements);
-  const TensorRef df = common.tensor(args, "df", common.i.numElements);
-  const TensorRef dh0 = common.optional(args, "dh0", common.numState());
-  dispatchFloat(args, common.q.dtype, [&](auto zero) {
+  const TensorRef checkpoints = common.heads.tensor(args, "checkpoints", common.numCheckpoints());
+  const TensorRef dH = common.heads.tensor(args, "dH", common.heads.numValues());
+  const TensorRef dht = common.heads.optional(args, "dht", common.numState());
+  const TensorRef dq = common.heads.tensor(args, "dq", common.heads.numKeys());
+  const TensorRef dk = common.heads.tensor(args, "dk", common.heads.numKeys());
+  const TensorRef dv = common.heads.tensor(args, "dv", common.heads.numValues());
+  const TensorRef di = common.heads.tensor(args, "di", common.heads.numTokens());
+  const TensorRef df = common.heads.tensor(args, "df", common.heads.numTokens());
+  const TensorRef dh0 = common.heads.optional(args, "dh0", common.numState());
+  dispatchFloat(args, common.heads.q.dtype, [&](auto zero) {
     using Real = decltype(zero);
     const MlstmBackward<Real> task{common.call<Real>(),    common.h0.as<Real>(), tokens.as<Real>(),
                                    checkpoints.as<Real>(), dH.as<Real>(),        dht.as<Real>(),
