@@ -36,7 +36,7 @@ static inline void startSoftmax(const QueryBlock<Real>& queries, const Real* q, 
   Real* own = scratch.take(Q * Kp);
   loadHead(c.kSelf, queries.b, c.T, c.G, queries.group(), c.K, queries.token, Q, Real(1), own);
   loadHead(c.vSelf, queries.b, c.T, c.G, queries.group(), c.V, queries.token, Q, Real(1), state.o);
-  for (int i = 0; i < Q; i++) state.top[i] = dotRows(q + i * Kp, own + i * Kp, Kp), state.sum[i] = 1;
+  for (int i = 0; i < Q; i++) state.top[i] = dotProduct(q + i * Kp, own + i * Kp, Kp), state.sum[i] = 1;
 }
 
 /// scores -> exp(scores - top) over the visible keys of query i, 0 elsewhere; `top`, `sum` and `rescale`

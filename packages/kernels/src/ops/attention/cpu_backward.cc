@@ -25,7 +25,7 @@ static inline void loadQueries(const AttentionBackward<Real>& task, const QueryB
   loadHead(task.o, queries.b, c.T, c.H, queries.h, c.V, queries.token, Q, Real(1), o);
   for (int i = 0; i < Q; i++) {
     rows.lse[i] = i < queries.numQueries ? task.lse[queries.at(i, c.H, queries.h, 1)] : 0;
-    rows.delta[i] = dotRows(rows.dO + i * Vp, o + i * Vp, Vp);
+    rows.delta[i] = dotProduct(rows.dO + i * Vp, o + i * Vp, Vp);
     rows.ones[i] = 1;
   }
   for (int i = 0; i < Q * Kp; i++) rows.dq[i] = 0;

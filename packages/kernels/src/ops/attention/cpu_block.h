@@ -187,14 +187,6 @@ struct Scratch {
   }
 };
 
-template <typename Real>
-inline Real dotRows(const Real* a, const Real* b, int n) {
-  using V = Vec<Real>;
-  V sum = V::zero();
-  for (int c = 0; c < n; c += V::width) sum = sum + V::load(a + c) * V::load(b + c);
-  return sum.sum();
-}
-
 }  // namespace
 }  // namespace LONGSCAN_LEVEL
 }  // namespace longscan

@@ -1,5 +1,6 @@
 import { defineOp, type ForwardCall, forwardCall, type OpInputs } from '../../autograd/define-op.js';
 import { expectShape, type Tensor } from '../../tensor.js';
+import type { AttentionArguments } from './native.js';
 import './native.js';
 
 export interface AttentionInputs extends OpInputs {
@@ -153,11 +154,14 @@ function backwardPass(
   call.device.flops += 2 * countPairs(inputs, attributes) * (3 * q.dim(-1) + 2 * v.dim(-1));
 }
 
-/** The arguments that both passes begin with. */
-function leading(stream: number, { q, k, v, kSelf, vSelf }: AttentionInputs, attributes: Attributes) {
+function leading(
+  stream: number,
+  { q, k, v, kSelf, vSelf }: AttentionInputs,
+  attributes: Attributes,
+): AttentionArguments {
   const { scale, keyOffset, window, chunk, positions, after } = attributes;
   const options = [scale, keyOffset, window, chunk, positions?.id ?? null, after?.id ?? null] as const;
-  return [stream, ...options, q.id, k.id, v.id, kSelf?.id ?? null, vSelf?.id ?? null] as const;
+  return [stream, ...options, q.id, k.id, v.id, kSelf?.id ?? null, vSelf?.id ?? null];
 }
 
 function checkShapes({ q, k, v, kSelf, vSelf }: AttentionInputs, { positions, after }: Attributes): void {

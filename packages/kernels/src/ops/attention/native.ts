@@ -1,3 +1,19 @@
+/** What both passes begin with. */
+export type AttentionArguments = readonly [
+  stream: number,
+  scale: number,
+  keyOffset: number,
+  window: number,
+  chunk: number,
+  positions: number | null,
+  after: number | null,
+  q: number,
+  k: number,
+  v: number,
+  kSelf: number | null,
+  vSelf: number | null,
+];
+
 declare module '../../native.js' {
   interface Native {
     /**
@@ -5,45 +21,22 @@ declare module '../../native.js' {
      * keys, and these are added
      */
     attentionForward(
-      stream: number,
-      scale: number,
-      keyOffset: number,
-      window: number,
-      chunk: number,
-      positions: number | null,
-      after: number | null,
-      q: number,
-      k: number,
-      v: number,
-      kSelf: number | null,
-      vSelf: number | null,
-      accumulate: boolean,
-      o: number,
-      lse: number,
+      ...args: [...common: AttentionArguments, accumulate: boolean, o: number, lse: number]
     ): void;
     /** dq, dk, dv and, where queries have keys of their own, dkSelf and dvSelf; accumulate: added to what is there */
     attentionBackward(
-      stream: number,
-      scale: number,
-      keyOffset: number,
-      window: number,
-      chunk: number,
-      positions: number | null,
-      after: number | null,
-      q: number,
-      k: number,
-      v: number,
-      kSelf: number | null,
-      vSelf: number | null,
-      accumulate: boolean,
-      o: number,
-      lse: number,
-      dO: number,
-      dq: number,
-      dk: number,
-      dv: number,
-      dkSelf: number | null,
-      dvSelf: number | null,
+      ...args: [
+        ...common: AttentionArguments,
+        accumulate: boolean,
+        o: number,
+        lse: number,
+        dO: number,
+        dq: number,
+        dk: number,
+        dv: number,
+        dkSelf: number | null,
+        dvSelf: number | null,
+      ]
     ): void;
     /** ends = the tokens that end a chunk, zero in slots that have none; backward: tokens from ends, zero elsewhere */
     chunkEnds(
@@ -57,5 +50,3 @@ declare module '../../native.js' {
     ): void;
   }
 }
-
-export {};
