@@ -1,7 +1,7 @@
 """Holds the CUDA kernels of ops/gated-linear against f64: outputs, states and every gradient, at ugly shapes.
 
 usage: python3 check_gated_linear.py LIBRARY.so [--calls-only]
-`--calls-only`: makes the calls and compares nothing, for compute-sanitizer.
+`--calls-only`: makes a few small calls and compares nothing, for compute-sanitizer.
 Errors are |x - f64| / |f64| over a whole tensor. Exit status 1 if one is over the bound, not finite, or not the same
 bits when the call is made again.
 """
@@ -13,10 +13,9 @@ import torch
 from gated_linear import GatedLinear, reference
 
 # bf16 has 8 bits: a chain of a few roundings stays under 1 %. Decay gradients are differences of such sums.
-BOUNDS = dict(o=8e-3, ht=8e-3, dq=8e-3, dk=8e-3, dv=8e-3, dg=2e-2, dh0=8e-3)
+BOUNDS = dict(o=8e-3, ht=8e-3, dq=8e-3, dk=8e-3, dv=8e-3, dg=2e-2, dh0=8e-3, dbonus=8e-3)
 
-# What a slice hands to the next, of bf16 inputs: f32 sums, their decay in two terms, or of a diagonal one in bf16.
-SUMMARY_BOUNDS = dict(identity=2e-5, fixed=2e-5, scalar=2e-5, diagonal=4e-3)
+F32_BOUNDS = dict.fromkeys(BOUNDS, 2e-5) | dict(dg=1e-4, dbonus=2e-5)
 
 # B, T, H (or heads, groups), K, V, log decays from .. to, tokens where documents start
 CASES = [
@@ -35,6 +34,10 @@ CASES = [
     (2, 210, (4, 2), 64, 72, (-0.3, -1e-4), [100]),
     (1, 350, (3, 1), 128, 128, (-20, -1e-4), None),
     (1, 300, 1, 256, 512, (-0.5, -1e-4), [64, 77]),
+]
+SANITIZED = [
+    (1, 129, (2, 1), 64, 72, (-1, 0), [70]),
+    (1, 300, 1, 128, 128, (-1, 0), None),
 ]
 
 
@@ -74,48 +77,53 @@ def compare(label, found, again, exact, bounds):
     return good
 
 
-def check(kernels, decay, case, carried, calls_only):
+def check(kernels, decay, case, carried, calls_only, dtype=torch.bfloat16, with_bonus=False):
     """Forward and backward, and the same between other slices: what they hand over, and its use."""
     B, T, heads, K, V, (low, high), tokens = case
     H, G = heads if isinstance(heads, tuple) else (heads, heads)
-    if V > 256 and decay != 'diagonal':
-        return True
-    draw = lambda *shape: torch.randn(shape, device='cuda').bfloat16()
+    draw = lambda *shape: torch.randn(shape, device='cuda').to(dtype)
     q, k, v, dO = draw(B, T, G, K), draw(B, T, G, K), draw(B, T, H, V), draw(B, T, H, V)
     g, resets = gates(decay, low, high, B, T, H, K), starts(tokens, B, T)
+    bonus = torch.randn(H, K, device='cuda') if with_bonus else None
     h0 = torch.randn(B, H, V, K, device='cuda') if carried else None
     dht = torch.randn(B, H, V, K, device='cuda') if carried else None
 
     def ours(summarized):
-        *summary, memory = kernels.summarize(decay, q, k, v, g, resets) if summarized else (None,)
-        o, ht, states = kernels.forward(decay, q, k, v, g, resets, h0, workspace=memory)
-        adjoint, memory = kernels.summarize_backward(decay, q, k, v, g, dO, resets) if summarized else (None, None)
-        dq, dk, *rest = kernels.backward(decay, q, k, v, g, states, dO, resets, h0, dht, workspace=memory)
-        if G != H and not calls_only:
-            dq, dk = (x.double().view(B, T, G, H // G, K).sum(3) for x in (dq, dk))
+        *summary, memory = kernels.summarize(decay, q, k, v, g, resets, bonus) if summarized else (None,)
+        o, ht, states = kernels.forward(decay, q, k, v, g, resets, h0, bonus=bonus, workspace=memory)
+        adjoint, memory = kernels.summarize_backward(decay, q, k, v, g, dO, resets, bonus) if summarized else (None, None)
+        dq, dk, *rest = kernels.backward(decay, q, k, v, g, states, dO, resets, h0, dht, bonus=bonus, workspace=memory)
+        if not calls_only:
+            if G != H:
+                dq, dk = (x.double().view(B, T, G, H // G, K).sum(3) for x in (dq, dk))
+            if with_bonus:
+                rest[-1] = rest[-1].double().sum(0)
         return [o, ht, dq, dk, *rest], [*summary, adjoint]
 
     alone, _ = ours(False)
     between, summary = ours(True)
     if calls_only:
         return True
-    leaves = [None if x is None else x.double().requires_grad_() for x in (q, k, v, g, h0)]
-    o, ht = reference(decay, *leaves[:4], resets, leaves[4])
+    leaves = [None if x is None else x.double().requires_grad_() for x in (q, k, v, g, h0, bonus)]
+    o, ht = reference(decay, *leaves[:4], resets, leaves[4], bonus=leaves[5])
     loss = (o * dO.double()).sum() + (0 if dht is None else (ht * dht.double()).sum())
     wanted = [x for x in leaves if x is not None]
-    found = dict(zip(map(id, wanted), torch.autograd.grad(loss, wanted)))
+    found = dict(zip(map(id, wanted), torch.autograd.grad(loss, wanted, materialize_grads=True)))
     exact = [o, ht, *(None if x is None else found[id(x)] for x in leaves)]
+    f32 = dtype == torch.float32
     label = (f'{decay:9} B{B} T{T} H{H} G{G} K{K} V{V} {low}..{high} ' + 'documents ' * (tokens is not None)
-             + 'carried ' * carried)
-    return compare(label, alone, between, exact, BOUNDS) & check_summary(label, decay, (q, k, v, g), dO, resets, summary)
+             + 'carried ' * carried + 'f32 ' * f32 + 'bonus ' * with_bonus)
+    good = compare(label, alone, between, exact, F32_BOUNDS if f32 else BOUNDS)
+    exact_summary = f32 or with_bonus or decay != 'diagonal'
+    return good & check_summary(label, decay, (q, k, v, g), bonus, dO, resets, summary, 2e-5 if exact_summary else 4e-3)
 
 
-def check_summary(label, decay, inputs, dO, resets, summary):
+def check_summary(label, decay, inputs, bonus, dO, resets, summary, bound):
     leaves = [None if x is None else x.double() for x in inputs]
     B, T, H, V = dO.shape
     h0 = torch.zeros(B, H, V, inputs[0].shape[3], device='cuda', dtype=torch.float64, requires_grad=True)
-    o, state = reference(decay, *leaves, resets, h0)
-    adjoint, = torch.autograd.grad((o * dO.double()).sum(), h0)
+    o, state = reference(decay, *leaves, resets, h0, bonus=None if bonus is None else bonus.double())
+    adjoint, = torch.autograd.grad((o * dO.double()).sum(), h0, materialize_grads=True)
     state_, factor, reset, adjoint_ = summary
     exact = dict(fixed=lambda: (T * leaves[3]).exp().expand(B, H), scalar=lambda: leaves[3].sum(1).exp(),
                  diagonal=lambda: leaves[3].sum(1).exp()).get(decay, lambda: None)()
@@ -126,8 +134,8 @@ def check_summary(label, decay, inputs, dO, resets, summary):
             exact = torch.zeros_like(exact)
     bits = torch.zeros(B, device='cuda') if resets is None else (resets.sum(1) > 0).float()
     found = (state_, factor, adjoint_)
-    bounds = dict(E=SUMMARY_BOUNDS[decay], M=2e-4, G=SUMMARY_BOUNDS[decay])
-    return compare(label + 'summary', found, found, (state.detach(), exact, adjoint), bounds) & torch.equal(reset, bits)
+    return compare(label + 'summary', found, found, (state.detach(), exact, adjoint),
+                   dict(E=bound, M=2e-4, G=bound)) & torch.equal(reset, bits)
 
 
 def check_isolation(kernels, decay):
@@ -154,10 +162,19 @@ def main():
     torch.manual_seed(0)
     kernels = GatedLinear(sys.argv[1], poison=True)
     calls_only = '--calls-only' in sys.argv
-    results = [check_isolation(kernels, decay) for decay in ('identity', 'fixed', 'scalar', 'diagonal')]
+    cases = SANITIZED if calls_only else CASES
+    results = []
     for decay in ('identity', 'fixed', 'scalar', 'diagonal'):
-        for i, case in enumerate(CASES):
+        if not calls_only:
+            results.append(check_isolation(kernels, decay))
+        for i, case in enumerate(cases):
             results.append(check(kernels, decay, case, i % 2 == 1, calls_only))
+            if case[1] <= 350:
+                results.append(check(kernels, decay, case, i % 2 == 0, calls_only, torch.float32))
+    for i, case in enumerate(cases[:6]):
+        for decay in ('identity', 'diagonal'):
+            for dtype in (torch.bfloat16, torch.float32):
+                results.append(check(kernels, decay, case, i % 2 == 1, calls_only, dtype, with_bonus=True))
     print(f'{sum(results)} passed, {len(results) - sum(results)} failed')
     sys.exit(0 if all(results) else 1)
 

@@ -3,6 +3,7 @@
 #include "cuda_combine.h"
 #include "cuda_decay_gradient.h"
 #include "cuda_diagonal.h"
+#include "cuda_general.h"
 #include "cuda_plan.h"
 
 namespace longscan {
@@ -14,9 +15,14 @@ using Call = LongscanGatedLinear;
 bool supported(const Call& call) {
   const auto headSize = [](int size, int most) { return size > 0 && size <= most && size % 8 == 0; };
   return call.B > 0 && call.T > 0 && call.H > 0 && call.G > 0 && call.H % call.G == 0 &&
-         headSize(call.K, 256) && headSize(call.V, call.decay == longscanDecayDiagonal ? 512 : 256) &&
-         call.decay >= 0 && call.decay <= longscanDecayDiagonal && call.type == longscanBf16 &&
-         call.bonus == nullptr;
+         headSize(call.K, 256) && headSize(call.V, 512) && call.decay >= 0 &&
+         call.decay <= longscanDecayDiagonal && (call.type == longscanBf16 || call.type == longscanF32);
+}
+
+/// Whether the chunkwise kernels know the call.
+bool chunkwise(const Call& call) {
+  return call.type == longscanBf16 && call.bonus == nullptr &&
+         (call.V <= mostContracted || call.decay == longscanDecayDiagonal);
 }
 
 SweepRows rowsOf(const void* data, int heads, int channels) {
@@ -337,34 +343,44 @@ using namespace longscan;
 
 size_t longscanGatedLinearStatesBytes(const LongscanGatedLinear* call) {
   if (!supported(*call)) return 0;
+  if (!chunkwise(*call)) return generalStatesBytes(*call);
   const Plan plan(*call);
   return sizeof(float) * plan.heads * plan.numSegments * plan.stateSize;
 }
 
 size_t longscanGatedLinearWorkspaceBytes(const LongscanGatedLinear* call) {
-  return supported(*call) ? ForwardWorkspace(*call, Plan(*call), nullptr).arena.used() : 0;
+  if (!supported(*call)) return 0;
+  return chunkwise(*call) ? ForwardWorkspace(*call, Plan(*call), nullptr).arena.used()
+                          : generalWorkspaceBytes(*call);
 }
 
 size_t longscanGatedLinearBackwardWorkspaceBytes(const LongscanGatedLinear* call) {
-  return supported(*call) ? BackwardWorkspace(*call, Plan(*call), nullptr).arena.used() : 0;
+  if (!supported(*call)) return 0;
+  return chunkwise(*call) ? BackwardWorkspace(*call, Plan(*call), nullptr).arena.used()
+                          : generalBackwardWorkspaceBytes(*call);
 }
 
 int longscanGatedLinearForward(const LongscanGatedLinear* call, const LongscanGatedLinearForward* io,
                                CUstream_st* stream) {
-  return supported(*call) ? forward(*call, *io, stream) : cudaErrorInvalidValue;
+  if (!supported(*call)) return cudaErrorInvalidValue;
+  return chunkwise(*call) ? forward(*call, *io, stream) : generalForward(*call, *io, stream);
 }
 
 int longscanGatedLinearBackward(const LongscanGatedLinear* call, const LongscanGatedLinearBackward* io,
                                 CUstream_st* stream) {
-  return supported(*call) ? backward(*call, *io, stream) : cudaErrorInvalidValue;
+  if (!supported(*call)) return cudaErrorInvalidValue;
+  return chunkwise(*call) ? backward(*call, *io, stream) : generalBackward(*call, *io, stream);
 }
 
 int longscanGatedLinearSummarize(const LongscanGatedLinear* call, const LongscanGatedLinearSummary* io,
                                  CUstream_st* stream) {
-  return supported(*call) ? summarize(*call, *io, stream) : cudaErrorInvalidValue;
+  if (!supported(*call)) return cudaErrorInvalidValue;
+  return chunkwise(*call) ? summarize(*call, *io, stream) : generalSummarize(*call, *io, stream);
 }
 
 int longscanGatedLinearSummarizeBackward(const LongscanGatedLinear* call,
                                          const LongscanGatedLinearSummaryBackward* io, CUstream_st* stream) {
-  return supported(*call) ? summarizeBackward(*call, *io, stream) : cudaErrorInvalidValue;
+  if (!supported(*call)) return cudaErrorInvalidValue;
+  return chunkwise(*call) ? summarizeBackward(*call, *io, stream)
+                          : generalSummarizeBackward(*call, *io, stream);
 }

@@ -1,4 +1,4 @@
-#include "cuda_sweep.cuh"
+#include "cuda_sweep_launch.cuh"
 
 namespace longscan {
 

@@ -1,0 +1,266 @@
+#include "cuda_general.h"
+
+#include "cuda/sum_parts.cuh"
+#include "cuda_combine.h"
+#include "cuda_plan.h"
+#include "cuda_tokens.h"
+
+namespace longscan {
+
+namespace {
+
+using Call = LongscanGatedLinear;
+
+/// How a slice is cut.
+struct TokenPlan {
+  int64_t heads, stateSize, numChunks, segmentTokens;
+  int numSegments;
+  bool diagonal, hasGradient;
+
+  explicit TokenPlan(const Call& call)
+      : heads(call.B * call.H),
+        stateSize(int64_t{call.K} * call.V),
+        numChunks((call.T + chunkTokens - 1) / chunkTokens),
+        diagonal(call.decay == longscanDecayDiagonal),
+        hasGradient(diagonal || call.decay == longscanDecayScalar) {
+    constexpr int64_t blocksEach = 4;  // of a multiprocessor, beside each other
+    const int64_t blocks = heads * ((call.V + 63) / 64);
+    const int64_t segments = blocksEach * wantedMultiprocessors / blocks;
+    const int64_t chunks = segments > 1 ? (numChunks + segments - 1) / segments : numChunks;
+    segmentTokens = chunks * chunkTokens;
+    numSegments = static_cast<int>((numChunks + chunks - 1) / chunks);
+  }
+};
+
+struct TokenSummaries {
+  Arena arena;
+  float *states, *factor;
+  int* reset;
+
+  TokenSummaries(const Call& call, const TokenPlan& plan, void* base)
+      : arena(base),
+        states(arena.take<float>(plan.heads * plan.numSegments * plan.stateSize)),
+        factor(arena.take<float>(plan.heads * plan.numSegments * (plan.diagonal ? call.K : 1))),
+        reset(arena.take<int>(plan.heads * plan.numSegments)) {}
+};
+
+struct TokenBackward {
+  TokenSummaries summaries;
+  float *adjoints, *sweptQuery, *sweptKey, *kept = nullptr, *ends = nullptr, *weightShares = nullptr;
+
+  TokenBackward(const Call& call, const TokenPlan& plan, void* base) : summaries(call, plan, base) {
+    Arena& arena = summaries.arena;
+    adjoints = arena.take<float>(plan.heads * plan.numSegments * plan.stateSize);
+    sweptQuery = arena.take<float>(call.B * call.T * call.H * call.K);
+    sweptKey = arena.take<float>(call.B * call.T * call.H * call.K);
+    if (plan.hasGradient) {
+      kept = arena.take<float>(keptTokenNumbers(call.B, call.T, call.H, call.V, call.K));
+      ends = arena.take<float>(plan.heads * plan.numChunks * call.K);
+    }
+    if (call.bonus) weightShares = arena.take<float>(plan.numChunks * plan.heads * call.K);
+  }
+};
+
+TokenDecay decayOf(const Call& call, bool freeIsKey) {
+  switch (call.decay) {
+    case longscanDecayFixedScalar:
+      return TokenDecay::fixed;
+    case longscanDecayScalar:
+      return TokenDecay::scalar;
+    case longscanDecayDiagonal:
+      return freeIsKey ? TokenDecay::free : TokenDecay::contracted;
+    default:
+      return TokenDecay::none;
+  }
+}
+
+TokensCall tokensOf(const Call& call, const TokenPlan& plan, bool freeIsKey, bool backward) {
+  TokensCall tokens{};
+  tokens.B = call.B;
+  tokens.T = call.T;
+  tokens.H = call.H;
+  tokens.contracted = freeIsKey ? call.V : call.K;
+  tokens.free = freeIsKey ? call.K : call.V;
+  tokens.f32 = call.type == longscanF32;
+  tokens.decay = decayOf(call, freeIsKey);
+  tokens.order = call.bonus ? TokenOrder::readDecayWrite
+                 : backward ? TokenOrder::writeReadDecay
+                            : TokenOrder::decayWriteRead;
+  tokens.backward = backward;
+  tokens.outScale = tokens.zScale = 1.0f;
+  tokens.g = call.g;
+  tokens.resets = call.resets;
+  tokens.numSegments = plan.numSegments;
+  tokens.segmentTokens = plan.segmentTokens;
+  tokens.freeIsKey = freeIsKey;
+  return tokens;
+}
+
+#define LONGSCAN_TRY(expression) \
+  if (const cudaError_t error = (expression)) return error
+
+/// What each segment makes of a zero state, or a zero adjoint.
+cudaError_t summarizeTokens(const Call& call, const TokenPlan& plan, const TokenSummaries& to, const void* dO,
+                            cudaStream_t stream) {
+  const bool backward = dO != nullptr;
+  TokensCall tokens = tokensOf(call, plan, false, backward);
+  tokens.y = {backward ? call.q : call.k, call.G};
+  tokens.z = {backward ? dO : call.v, call.H};
+  if (backward) tokens.zScale = call.scale;
+  tokens.last = to.states;
+  tokens.lastOfEach = true;
+  LONGSCAN_TRY(launchTokens(tokens, stream));
+  return launchTokenFactors({call.B, call.T, call.H, call.K, tokens.decay, call.g, call.resets,
+                             plan.numSegments, plan.segmentTokens, to.factor, to.reset},
+                            stream);
+}
+
+CombineCall combineOf(const Call& call, const TokenPlan& plan, const TokenSummaries& from, bool backward) {
+  CombineCall fold{};
+  fold.heads = plan.heads;
+  fold.K = call.K;
+  fold.V = call.V;
+  fold.numSegments = plan.numSegments;
+  fold.backward = backward;
+  fold.summaries = from.states;
+  fold.factor = from.factor;
+  fold.reset = from.reset;
+  fold.diagonal = plan.diagonal;
+  fold.incomingScale = fold.outgoingScale = 1.0f;
+  return fold;
+}
+
+/// The states that enter the segments, from the one that enters the slice.
+cudaError_t combineTokens(const Call& call, const TokenPlan& plan, const TokenSummaries& from,
+                          bool summarized, const float* incoming, bool backward, const void* dO,
+                          float* states, cudaStream_t stream) {
+  CombineCall fold = combineOf(call, plan, from, backward);
+  if (plan.numSegments == 1)
+    fold.summaries = nullptr;
+  else if (!summarized)
+    LONGSCAN_TRY(summarizeTokens(call, plan, from, dO, stream));
+  fold.incoming = incoming;
+  fold.states = states;
+  return launchCombine(fold, stream);
+}
+
+}  // namespace
+
+size_t generalStatesBytes(const Call& call) {
+  const TokenPlan plan(call);
+  return sizeof(float) * plan.heads * plan.numSegments * plan.stateSize;
+}
+size_t generalWorkspaceBytes(const Call& call) {
+  return TokenSummaries(call, TokenPlan(call), nullptr).arena.used();
+}
+size_t generalBackwardWorkspaceBytes(const Call& call) {
+  return TokenBackward(call, TokenPlan(call), nullptr).summaries.arena.used();
+}
+
+cudaError_t generalForward(const Call& call, const LongscanGatedLinearForward& io, cudaStream_t stream) {
+  const TokenPlan plan(call);
+  const TokenSummaries summaries(call, plan, io.workspace);
+  LONGSCAN_TRY(
+      combineTokens(call, plan, summaries, io.prepared != 0, io.h0, false, nullptr, io.states, stream));
+  TokensCall tokens = tokensOf(call, plan, false, false);
+  tokens.x = {call.q, call.G};
+  tokens.y = {call.k, call.G};
+  tokens.z = {call.v, call.H};
+  tokens.outScale = call.scale;
+  tokens.weight = call.bonus;
+  tokens.out = io.o;
+  tokens.states = io.states;
+  tokens.last = io.ht;
+  return launchTokens(tokens, stream);
+}
+
+cudaError_t generalBackward(const Call& call, const LongscanGatedLinearBackward& io, cudaStream_t stream) {
+  const TokenPlan plan(call);
+  const TokenBackward work(call, plan, io.workspace);
+  LONGSCAN_TRY(combineTokens(call, plan, work.summaries, io.prepared != 0, io.dht, true, io.dO, work.adjoints,
+                             stream));
+  TokensCall ofQuery = tokensOf(call, plan, true, false);
+  ofQuery.x = {io.dO, call.H};
+  ofQuery.y = {call.v, call.H};
+  ofQuery.z = {call.k, call.G};
+  ofQuery.outScale = call.scale;
+  ofQuery.out = work.sweptQuery;
+  ofQuery.f32Out = true;
+  ofQuery.states = io.states;
+  ofQuery.kept = work.kept;
+  LONGSCAN_TRY(launchTokens(ofQuery, stream));
+
+  TokensCall ofKey = tokensOf(call, plan, true, true);
+  ofKey.x = {call.v, call.H};
+  ofKey.y = {io.dO, call.H};
+  ofKey.z = {call.q, call.G};
+  ofKey.zScale = call.scale;
+  ofKey.out = work.sweptKey;
+  ofKey.f32Out = true;
+  ofKey.states = work.adjoints;
+  ofKey.keptForward = work.kept;
+  ofKey.ends = work.ends;
+  LONGSCAN_TRY(launchTokens(ofKey, stream));
+
+  TokensCall ofValue = tokensOf(call, plan, false, true);
+  ofValue.x = {call.k, call.G};
+  ofValue.y = {call.q, call.G};
+  ofValue.z = {io.dO, call.H};
+  ofValue.zScale = call.scale;
+  ofValue.weight = call.bonus;
+  ofValue.out = io.dv;
+  ofValue.states = work.adjoints;
+  ofValue.last = io.dh0;
+  LONGSCAN_TRY(launchTokens(ofValue, stream));
+
+  LONGSCAN_TRY(launchTokenGradient({call.B,
+                                    call.T,
+                                    call.H,
+                                    call.G,
+                                    call.K,
+                                    call.V,
+                                    ofKey.f32,
+                                    io.fromZero != 0,
+                                    plan.diagonal,
+                                    call.scale,
+                                    call.q,
+                                    call.k,
+                                    call.v,
+                                    io.dO,
+                                    call.bonus,
+                                    call.resets,
+                                    work.sweptQuery,
+                                    work.sweptKey,
+                                    work.ends,
+                                    io.dq,
+                                    io.dk,
+                                    plan.hasGradient ? io.dg : nullptr,
+                                    work.weightShares},
+                                   stream));
+  if (call.bonus == nullptr) return cudaSuccess;
+  return launchSumParts<float>({work.weightShares, plan.numChunks, plan.heads, call.K, 1}, io.dbonus, stream);
+}
+
+cudaError_t generalSummarize(const Call& call, const LongscanGatedLinearSummary& io, cudaStream_t stream) {
+  const TokenPlan plan(call);
+  const TokenSummaries summaries(call, plan, io.workspace);
+  LONGSCAN_TRY(summarizeTokens(call, plan, summaries, nullptr, stream));
+  CombineCall fold = combineOf(call, plan, summaries, false);
+  fold.outgoing = io.state;
+  LONGSCAN_TRY(launchCombine(fold, stream));
+  return launchCombineFactors(fold, call.H, io.factor, io.reset, stream);
+}
+
+cudaError_t generalSummarizeBackward(const Call& call, const LongscanGatedLinearSummaryBackward& io,
+                                     cudaStream_t stream) {
+  const TokenPlan plan(call);
+  const TokenBackward work(call, plan, io.workspace);
+  LONGSCAN_TRY(summarizeTokens(call, plan, work.summaries, io.dO, stream));
+  CombineCall fold = combineOf(call, plan, work.summaries, true);
+  fold.outgoing = io.adjoint;
+  return launchCombine(fold, stream);
+}
+
+#undef LONGSCAN_TRY
+
+}  // namespace longscan

@@ -1,0 +1,90 @@
+#pragma once
+
+#include "cuda_sweep.cuh"
+#include "cuda_sweep_load.cuh"
+
+namespace longscan {
+
+/// Whether the loading warp gives registers to those that compute, which takes a whole warpgroup.
+template <int DC, int DO, SweepDecay kind, bool summary>
+constexpr bool givesRegisters = kind == SweepDecay::scalar && !summary && (DO == 128 || DC == 64);
+
+template <int DC, int DO, SweepDecay kind, bool summary>
+constexpr int launchedThreads = 2 * DO + (givesRegisters<DC, DO, kind, summary> ? 128 : 32);
+
+template <int DC, int DO, SweepDecay kind, bool summary>
+__device__ void runSweep(const SweepCall& call, unsigned char* shared) {
+  using Frame = SweepFrame<DC, DO, kind, summary>;
+  const Frame frame(call, shared);
+  constexpr bool gives = givesRegisters<DC, DO, kind, summary>;
+  if (threadIdx.x >= Frame::threads) {
+    if (gives) shrinkRegisters<DO == 128 ? 88 : 72>();
+    if (threadIdx.x < Frame::allThreads) SweepLoader<DC, DO, kind, summary>(frame).load();
+  } else {
+    if (gives) growRegisters<DO == 128 ? 208 : 184>();
+    Sweep<DC, DO, kind, summary>(frame).compute();
+  }
+}
+
+/// With `summary`, only what each segment makes of a zero state, from y and z: E, M and whether a document
+/// starts in it.
+template <int DC, int DO, SweepDecay kind, bool summary>
+__global__ void __launch_bounds__(launchedThreads<DC, DO, kind, summary>, residentBlocks(DC, DO))
+    sweepKernel(const __grid_constant__ SweepCall call) {
+  extern __shared__ __align__(1024) unsigned char shared[];
+  runSweep<DC, DO, kind, summary>(call, shared);
+}
+
+/// As many stages, up to three, as a multiprocessor has room for.
+template <typename Layout>
+cudaError_t chooseStages(int resident, int& stages) {
+  int device = 0, perBlock = 0, perMultiprocessor = 0;
+  cudaError_t error = cudaGetDevice(&device);
+  if (error == cudaSuccess)
+    error = cudaDeviceGetAttribute(&perBlock, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+  if (error == cudaSuccess)
+    error = cudaDeviceGetAttribute(&perMultiprocessor, cudaDevAttrMaxSharedMemoryPerMultiprocessor, device);
+  constexpr int reserved = 1024;  // by the system, in each block
+  const auto fits = [&](int blocks, int count) {
+    return Layout::bytes(count) <= perBlock &&
+           blocks * (Layout::bytes(count) + reserved) <= perMultiprocessor;
+  };
+  stages = 3;
+  while (stages > 1 && !fits(resident, stages) && !(stages == 2 && fits(1, stages))) stages--;
+  return error;
+}
+
+template <int DC, int DO, SweepDecay kind, bool summary>
+cudaError_t launchSweepKernel(SweepCall call, cudaStream_t stream) {
+  using Layout = SweepLayout<DC, DO, kind, summary>;
+  const auto kernel = sweepKernel<DC, DO, kind, summary>;
+  cudaError_t error = chooseStages<Layout>(residentBlocks(DC, DO), call.stages);
+  const int bytes = Layout::bytes(call.stages);
+  if (error == cudaSuccess)
+    error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+  if (error == cudaSuccess)
+    error = cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+                                 cudaSharedmemCarveoutMaxShared);
+  if (error != cudaSuccess) return error;
+  const int64_t blocks = call.B * call.H * call.numSegments * freeTiles(call.contracted, call.free);
+  kernel<<<dim3(static_cast<unsigned>(blocks), call.numTasks), launchedThreads<DC, DO, kind, summary>, bytes,
+           stream>>>(call);
+  return cudaGetLastError();
+}
+
+template <SweepDecay kind, bool summary>
+cudaError_t launchSweepBySize(const SweepCall& call, cudaStream_t stream) {
+  const bool wide = freeTile(call.contracted, call.free) == 128;
+  switch (paddedChannels(call.contracted)) {
+    case 64:
+      return wide ? launchSweepKernel<64, 128, kind, summary>(call, stream)
+                  : launchSweepKernel<64, 64, kind, summary>(call, stream);
+    case 128:
+      return wide ? launchSweepKernel<128, 128, kind, summary>(call, stream)
+                  : launchSweepKernel<128, 64, kind, summary>(call, stream);
+    default:
+      return launchSweepKernel<256, 64, kind, summary>(call, stream);
+  }
+}
+
+}  // namespace longscan

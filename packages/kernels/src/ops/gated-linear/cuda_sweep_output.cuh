@@ -1,0 +1,154 @@
+#pragma once
+
+#include "cuda_sweep_frame.cuh"
+
+namespace longscan {
+
+/// How a warpgroup stores what it has read, and what of it the decay's gradient needs.
+template <int DC, int DO, SweepDecay kind, bool summary>
+class SweepOutput : public SweepFrame<DC, DO, kind, summary> {
+ public:
+  using Frame = SweepFrame<DC, DO, kind, summary>;
+  using Frame::scalar;
+
+  __device__ explicit SweepOutput(const Frame& frame) : Frame(frame) {}
+
+ protected:
+  using Frame::at;
+  using Frame::b;
+  using Frame::bh;
+  using Frame::call;
+  using Frame::chunkOf;
+  using Frame::decays;
+  using Frame::h;
+  using Frame::headOf;
+  using Frame::ownChannel;
+  using Frame::ownChannels;
+  using Frame::pitchOf;
+  using Frame::task;
+  using Frame::tile;
+  using Frame::tiles;
+
+  /// Of `partner`, rows row0 + group and + 8: 16-byte units lane % 4 and lane % 4 + 4 of the warpgroup's
+  /// channels.
+  using Partner = uint4[2][2];
+
+  __device__ void loadPartner(Partner& to, const Piece& piece) const {
+    const Rows rows(*this, piece);
+#pragma unroll
+    for (int i = 0; i < 2; i++)
+#pragma unroll
+      for (int half = 0; half < 2; half++) {
+        const int channel = 32 * half + 8 * (at.lane & 3);
+        const bool exists = rows.has(i) && channel < ownChannels();
+        to[i][half] = loadEarly(task.partner.data + headOf(task.partner) +
+                                    rows.token(i) * pitchOf(task.partner) + ownChannel() + channel,
+                                exists);
+      }
+  }
+
+  /// Rows row0 + group + 8 i of a chunk, i < 2: which are there, and which tokens they are.
+  struct Rows {
+    int offset, direction, low, high;
+    int64_t first;
+
+    __device__ Rows(const SweepOutput& sweep, const Piece& piece)
+        : low(piece.low), high(piece.high), first(static_cast<int64_t>(piece.chunk) * chunkTokens) {
+      const int row = sweep.at.row0 + sweep.at.group;
+      direction = sweep.task.backward ? -8 : 8;
+      offset = sweep.task.backward ? 63 - row : row;
+    }
+    __device__ bool has(int i) const {
+      return static_cast<unsigned>(offset + direction * i - low) < static_cast<unsigned>(high - low);
+    }
+    __device__ int64_t token(int i) const { return first + offset + direction * i; }
+  };
+
+  /// This thread's share of row i of out . partner.
+  __device__ float dot(const Sums& out, const Partner& partner, int i) const {
+    float sum = 0.0f;
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+      const uint4 own = partner[i][half];
+      uint32_t other[4] = {own.x, own.y, own.z, own.w};
+      transposeQuad(other, at.lane);
+#pragma unroll
+      for (int n = 0; n < 4; n++)
+        sum +=
+            out[4 * half + n][2 * i] * lowHalf(other[n]) + out[4 * half + n][2 * i + 1] * highHalf(other[n]);
+    }
+    return sum;
+  }
+
+  /// `meeting`: P before the chunk times its adjoint after it, this thread's shares of two rows. It counts
+  /// only if no document starts in the chunk: then this piece is all of it.
+  __device__ void storeEnd(const Piece& piece, int stage, const RowDecays& rows, float2 meeting,
+                           const Sums& out, const Partner& partner) const {
+    const bool meets = piece.closesChunk && !piece.fresh;
+    if constexpr (scalar) {
+      const float gamma = rows.any ? exp2Approx(rows.total) : 1.0f;
+      const float shared = dot(out, partner, 0) + dot(out, partner, 1);
+      const float sum = sumOverWarp(shared + (meets ? gamma * (meeting.x + meeting.y) : 0.0f));
+      const int part = (tile * DO / 16) + (threadIdx.x >> 5);
+      if (at.lane == 0) task.ends[chunkOf(piece) * (tiles * DO / 16) + part] = sum;
+    } else {
+#pragma unroll
+      for (int distance = 1; distance < 4; distance *= 2) {
+        meeting.x += __shfl_xor_sync(~0u, meeting.x, distance);
+        meeting.y += __shfl_xor_sync(~0u, meeting.y, distance);
+      }
+      const int row = at.row0 + at.group, inTile = 64 * at.warpgroup + row;
+      const uint32_t gamma = decays(stage) + 4 * inTile;
+      float* to = task.ends + chunkOf(piece) * call.free + ownChannel() + row;
+      if (at.pairOf == 0 && row < ownChannels()) to[0] = meets ? loadSharedFloat(gamma) * meeting.x : 0.0f;
+      if (at.pairOf == 0 && row + 8 < ownChannels())
+        to[8] = meets ? loadSharedFloat(gamma + 32) * meeting.y : 0.0f;
+    }
+  }
+
+  __device__ void storeRows(const Sums& out, const Piece& piece, const Partner& partner) {
+    const Rows rows(*this, piece);
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+      const int64_t place = ((b * call.T + rows.token(i)) * call.H + h) * call.free + ownChannel();
+      if constexpr (kind == SweepDecay::free) {
+        float* to = static_cast<float*>(task.out) + place + at.pairOf;
+#pragma unroll
+        for (int n = 0; n < 8; n++)
+          if (rows.has(i) && 8 * n < ownChannels())
+            *reinterpret_cast<float2*>(to + 8 * n) = make_float2(out[n][2 * i], out[n][2 * i + 1]);
+      } else {
+        const float scale = scalar ? call.scale : 1.0f;
+        if constexpr (scalar)
+          if (task.partner.data != nullptr) storeDot(scale * dot(out, partner, i), rows, i);
+            // The quad's four lanes have two channels each of eight groups of eight: afterwards a lane has
+            // two groups.
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+          uint32_t packed[4];
+#pragma unroll
+          for (int n = 0; n < 4; n++) {
+            const float* two = &out[4 * half + n][2 * i];
+            packed[n] = pack(scale * two[0], scale * two[1]);
+          }
+          transposeQuad(packed, at.lane);
+          const int channel = 32 * half + 8 * (at.lane & 3);
+          if (rows.has(i) && channel < ownChannels())
+            storeGlobal(static_cast<__nv_bfloat16*>(task.out) + place + channel, packed[0], packed[1],
+                        packed[2], packed[3]);
+        }
+      }
+    }
+  }
+
+  /// The warpgroup's share of a token's out . partner.
+  __device__ void storeDot(float share, const Rows& rows, int i) {
+    share += __shfl_xor_sync(~0u, share, 1);
+    share += __shfl_xor_sync(~0u, share, 2);
+    constexpr int parts = DO / 64;
+    if (rows.has(i) && at.pairOf == 0)
+      task.dots[(bh * call.T + rows.token(i)) * (parts * tiles) + parts * tile + at.warpgroup] = share;
+  }
+};
+
+}  // namespace longscan
