@@ -1,4 +1,4 @@
-import { ownLine } from './own-line.js';
+import { ownLine } from '../model/own-line.js';
 
 /** One property that every unit of a seam must have. */
 export interface Check {

@@ -2,6 +2,7 @@ import { LongscanError, Tensor } from '@longscan/kernels';
 import { importBundle } from '../import-bundle.js';
 import type { Layer, LayerConfig, LayerFunction, ParameterDeclarer } from '../layer.js';
 import type { JobSpec, LayerEntry } from '../protocol/job-spec.js';
+import { ownLine } from './own-line.js';
 
 /** A layer's module and the options that a job gives it. */
 export interface LoadedLayer {
@@ -30,7 +31,7 @@ export async function loadLayers(
 
 /**
  * The layer's function, with its tensors declared. What a layer file of the user's throws, here or when it is called, is
- * not our bug: E-PLUGIN with its own stack.
+ * not our bug: E-PLUGIN with its own stack, or the line of the file that an op or a declaration refused.
  */
 export function createLayer({ layer, config, file }: LoadedLayer, param: ParameterDeclarer): LayerFunction {
   if (file === null) return layer.create(config, param);
@@ -38,7 +39,7 @@ export function createLayer({ layer, config, file }: LoadedLayer, param: Paramet
     try {
       return body();
     } catch (cause) {
-      if (cause instanceof LongscanError) throw cause;
+      if (cause instanceof LongscanError) throw refusals.has(cause.code) ? atLine(cause, file) : cause;
       const found = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
       throw new LongscanError({ code: 'E-PLUGIN', where: `layer ${file}`, found, exitCode: 2, cause });
     }
@@ -58,6 +59,14 @@ export function createLayer({ layer, config, file }: LoadedLayer, param: Paramet
       exitCode: 2,
     });
   };
+}
+
+/** Codes of what is wrong with the arguments of a call; other errors come from elsewhere and pass through a layer. */
+const refusals: ReadonlySet<string> = new Set(['E-SHAPE', 'E-ARGUMENT', 'E-PLUGIN', 'E-CFG-RANGE']);
+
+function atLine(cause: LongscanError, file: string): LongscanError {
+  const where = `layer ${ownLine(cause) ?? file}, ${cause.parts.where}`;
+  return new LongscanError({ ...cause.parts, where, exitCode: 2, cause });
 }
 
 /** Options of the job over the layer's defaults; `numHeads` defaults to the model's. */

@@ -104,11 +104,11 @@ test('model ~> a layer that declares something else when it is created again is 
   };
   assert.throws(
     () => traceOwnLayer((...args) => declaring(`w${numCalls++}`, 1)(...args)),
-    /^error\[E-PLUGIN\] parameter layers\.0\.mixer\.w1: a name not declared before/,
+    /^error\[E-PLUGIN\] layer \/somewhere\/own\.ts, parameter layers\.0\.mixer\.w1: a name not declared before/,
   );
   assert.throws(
     () => traceOwnLayer((...args) => declaring('w', numCalls++)(...args)),
-    /^error\[E-PLUGIN\] parameter layers\.0\.mixer\.w: shape \[3\], before \[2\]/,
+    /^error\[E-PLUGIN\] layer \/somewhere\/own\.ts, parameter layers\.0\.mixer\.w: shape \[3\], before \[2\]/,
   );
 });
 
