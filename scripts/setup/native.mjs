@@ -9,6 +9,7 @@ import { findCompiler } from './system.mjs';
 const kernels = path.join(root, 'packages/kernels');
 const buildFolder = path.join(kernels, 'build');
 const addon = path.join(buildFolder, 'longscan.node');
+const cudaLibrary = path.join(buildFolder, 'longscan_cuda.so');
 
 /** Builds the native addon, and its CUDA part when there are CUDA sources and a compiler for them. */
 export function buildAddon() {
@@ -19,13 +20,16 @@ export function buildAddon() {
   const nvcc = files.some((file) => file.endsWith('.cu')) ? findNvcc() : null;
   const options = cmakeOptions(nvcc);
   const hash = hashFiles(files, [process.arch, options]);
-  if (readStamp('native') === hash && existsSync(addon)) return;
+  const isBuilt = existsSync(addon) && (nvcc === null || existsSync(cudaLibrary));
+  if (readStamp('native') === hash && isBuilt) return;
   say(
     nvcc === null ? 'building the native addon' : `building the native addon and its CUDA part with ${nvcc}`,
   );
   removeForeignBuild();
   configure(options);
-  run('cmake', ['--build', buildFolder, '--parallel', String(os.availableParallelism())], {
+  const targets = nvcc === null ? ['all'] : ['all', 'longscan_cuda'];
+  const parallel = ['--parallel', String(os.availableParallelism())];
+  run('cmake', ['--build', buildFolder, '--target', ...targets, ...parallel], {
     fix: 'correct the errors above',
     exitCode: 1,
   });
@@ -48,7 +52,8 @@ export function findNvcc() {
 
 /** What CMakeLists.txt is told; `compile_commands.json` is for editors and for the check that builds mutants. */
 function cmakeOptions(nvcc) {
-  const cuda = nvcc === null ? [] : ['-DLONGSCAN_CUDA=ON', `-DCMAKE_CUDA_COMPILER=${nvcc}`];
+  const cuda =
+    nvcc === null ? ['-DLONGSCAN_CUDA=OFF'] : ['-DLONGSCAN_CUDA=ON', `-DCMAKE_CUDA_COMPILER=${nvcc}`];
   return [
     '-DCMAKE_BUILD_TYPE=Release',
     '-DCMAKE_EXPORT_COMPILE_COMMANDS=ON',

@@ -1,7 +1,7 @@
 import { Tape } from './autograd/tape.js';
 import type { TokenUnits } from './autograd/token-units.js';
 import { loadAddon } from './load-addon.js';
-import type { MemoryStats, Native } from './native.js';
+import type { CudaInfo, MemoryStats, Native } from './native.js';
 import { createShapeNative } from './shape-native.js';
 import { Stream } from './stream.js';
 import { Tensor } from './tensor.js';
@@ -13,6 +13,17 @@ export interface CpuDeviceOptions {
   readonly fixedPartition?: boolean;
   /** Fill fresh memory with NaN; default: LONGSCAN_POISON=1 in the environment. */
   readonly poison?: boolean;
+}
+
+export interface CudaDeviceOptions {
+  /** Which GPU of those that the driver shows (CUDA_VISIBLE_DEVICES); default: 0. */
+  readonly index?: number;
+  /** Fill fresh memory with NaN; default: LONGSCAN_POISON=1 in the environment. */
+  readonly poison?: boolean;
+  /** Wait after each op, so that a failure names its op; default: LONGSCAN_SYNC=1 in the environment. */
+  readonly waitsAfterEachOp?: boolean;
+  /** Open the library of kernels at once, so that what is wrong with it shows before work starts; default: true. */
+  readonly kernels?: boolean;
 }
 
 /**
@@ -27,20 +38,23 @@ export class Device {
   units: TokenUnits | null = null;
   /** Floating-point operations of the ops enqueued so far (a multiply-add counts 2). */
   flops = 0;
-  private readonly context: number;
   private readonly scopes: Tensor[][] = [];
 
   constructor(
-    readonly kind: 'cpu' | 'shape',
+    readonly kind: 'cpu' | 'cuda' | 'shape',
     readonly native: Native,
-    { threads = 1, fixedPartition = false, poison = false }: CpuDeviceOptions = {},
+    private readonly context: number,
   ) {
-    this.context = native.contextCreate(threads, fixedPartition, poison);
     this.compute = this.createStream('compute');
   }
 
   createStream(name: string): Stream {
     return new Stream(this, this.native.streamCreate(this.context, name), name);
+  }
+
+  /** The GPU. Only on a `cuda` device. */
+  gpu(): CudaInfo {
+    return this.native.cudaInfo(this.context);
   }
 
   memory(options: { resetPeak?: boolean } = {}): MemoryStats {
@@ -127,14 +141,41 @@ export class Device {
 }
 
 /** Opens the CPU. @throws LongscanError E-ADDON if the addon is not built. */
-export function openCpuDevice(options: CpuDeviceOptions = {}): Device {
-  const poison = options.poison ?? process.env.LONGSCAN_POISON === '1';
-  return new Device('cpu', loadAddon(), { ...options, poison });
+export function openCpuDevice({
+  threads = 1,
+  fixedPartition = false,
+  poison = process.env.LONGSCAN_POISON === '1',
+}: CpuDeviceOptions = {}): Device {
+  const native = loadAddon();
+  return new Device('cpu', native, native.contextCreate(threads, fixedPartition, poison));
+}
+
+/**
+ * Opens a GPU.
+ * @throws LongscanError E-ADDON; E-CUDA-DRIVER without a driver or with one too old; E-CUDA-DEVICE without such a GPU, or one
+ *   that the kernels are not built for; E-CUDA-LIBRARY without our kernels.
+ */
+export function openCudaDevice({
+  index = 0,
+  poison = process.env.LONGSCAN_POISON === '1',
+  waitsAfterEachOp = process.env.LONGSCAN_SYNC === '1',
+  kernels = true,
+}: CudaDeviceOptions = {}): Device {
+  const native = loadAddon();
+  const context = native.cudaContextCreate(index, poison, waitsAfterEachOp);
+  try {
+    if (kernels) native.cudaOpenKernels(context);
+    return new Device('cuda', native, context);
+  } catch (error) {
+    native.contextClose(context);
+    throw error;
+  }
 }
 
 /** A device on which every op only declares shapes: the planner reads sizes, memory and FLOPs from the real model code. */
 export function openShapeDevice(): Device {
-  return new Device('shape', createShapeNative());
+  const native = createShapeNative();
+  return new Device('shape', native, native.contextCreate(1, false, false));
 }
 
 function collectTensors(value: unknown, found: Set<Tensor>): void {

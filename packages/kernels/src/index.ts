@@ -18,9 +18,16 @@ export { TokenUnits } from './autograd/token-units.js';
 export type { Communicator, Message } from './comm/communicator.js';
 export { createInProcessGroup } from './comm/in-process.js';
 export { connectTcp, type Listener, openListener, type TcpGroupOptions } from './comm/tcp.js';
-export { type CpuDeviceOptions, Device, openCpuDevice, openShapeDevice } from './device.js';
+export {
+  type CpuDeviceOptions,
+  type CudaDeviceOptions,
+  Device,
+  openCpuDevice,
+  openCudaDevice,
+  openShapeDevice,
+} from './device.js';
 export { type ErrorParts, LongscanError } from './errors.js';
-export type { MemoryStats, Native, OpTime } from './native.js';
+export type { CudaInfo, MemoryStats, Native, OpTime } from './native.js';
 export { type AdamwOptions, type AdamwTensors, adamw } from './ops/adamw/index.js';
 export { add, axpy } from './ops/add/index.js';
 export {

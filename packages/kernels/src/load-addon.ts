@@ -63,6 +63,8 @@ export function toLongscanError(error: unknown): unknown {
 
 function exitCodeOf(code: string): number {
   if (code === 'E-ONEDNN' || code === 'E-MEMORY') return 3;
+  if (code === 'E-CUDA-DRIVER' || code === 'E-CUDA-DEVICE' || code === 'E-CUDA-LIBRARY') return 3;
+  if (code === 'E-CUDA-KERNEL') return 2;
   if (code.startsWith('E-DATA')) return 4;
   if (code === 'E-AUTH') return 7;
   return code.startsWith('E-COMM') ? 8 : 1;

@@ -7,6 +7,10 @@
  */
 export interface Native {
   contextCreate(numThreads: number, fixedPartition: boolean, poison: boolean): number;
+  cudaContextCreate(index: number, poison: boolean, waitsAfterEachOp: boolean): number;
+  /** Opens the library of CUDA kernels for the GPU of this context, unless it is open; gives its path. */
+  cudaOpenKernels(context: number): string;
+  cudaInfo(context: number): CudaInfo;
   contextClose(context: number): void;
   contextStats(context: number, resetPeak: boolean): MemoryStats;
   streamCreate(context: number, name: string): number;
@@ -19,17 +23,33 @@ export interface Native {
   tensorCreate(stream: number, dtype: number, shape: readonly number[]): number;
   tensorView(stream: number, base: number, offset: number, shape: readonly number[]): number;
   tensorRelease(tensor: number): void;
-  tensorRead(stream: number, tensor: number): Promise<ArrayBuffer>;
-  /** The one function that waits; see `Tensor.readBlocking`. */
-  tensorReadBlocking(stream: number, tensor: number): ArrayBuffer;
-  tensorWrite(stream: number, tensor: number, bytes: ArrayBufferView): void;
   gateClose(stream: number): number;
   gateOpen(gate: number): void;
   cpuInfo(): { level: number; name: string };
   cpuLimit(level: number): number;
+  tensorRead(stream: number, tensor: number): Promise<ArrayBuffer>;
+  /** The one function that waits; see `Tensor.readBlocking`. */
+  tensorReadBlocking(stream: number, tensor: number): ArrayBuffer;
+  tensorWrite(stream: number, tensor: number, bytes: ArrayBufferView): void;
+  stopwatchStart(stream: number): number;
+  /** Milliseconds, one f64. */
+  stopwatchStop(stream: number, watch: number): Promise<ArrayBuffer>;
 }
 
-/** Time that one kind of work took on a stream, in all. */
+/** A GPU, as its driver describes it. */
+export interface CudaInfo {
+  readonly name: string;
+  /** 90: compute capability 9.0. */
+  readonly capability: number;
+  readonly numMultiprocessors: number;
+  readonly totalBytes: number;
+  /** For all processes on it. */
+  readonly freeBytes: number;
+  /** 13000: CUDA 13.0 at most. */
+  readonly driverVersion: number;
+}
+
+/** Time that one kind of work took on a stream, in all; on a GPU's, its launching. */
 export interface OpTime {
   readonly count: number;
   readonly ms: number;

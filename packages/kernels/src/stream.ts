@@ -7,7 +7,10 @@ export interface Event {
   readonly ticket: number;
 }
 
-/** An in-order queue of work served by one native thread. Everything enqueues and returns at once. */
+/**
+ * An in-order queue of work served by one native thread, which on a GPU launches it there. Everything enqueues and returns
+ * at once.
+ */
 export class Stream {
   constructor(
     readonly device: Device,
@@ -32,6 +35,16 @@ export class Stream {
    */
   async sync(): Promise<void> {
     await this.device.native.streamSync(this.id);
+  }
+
+  /**
+   * Takes the time from here to where the returned function is called, both in stream order: milliseconds, on a GPU by its
+   * own clock.
+   */
+  stopwatch(): () => Promise<number> {
+    const { native } = this.device;
+    const watch = native.stopwatchStart(this.id);
+    return async () => new Float64Array(await native.stopwatchStop(this.id, watch))[0]!;
   }
 
   /** How long other streams have stood still for this one so far: on a communication stream, what was not hidden. */

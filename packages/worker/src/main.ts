@@ -14,6 +14,7 @@ type RunTask = (context: RankContext) => Promise<void>;
 const tasks: Readonly<Record<Task['kind'], () => Promise<RunTask>>> = {
   train: async () => (await import('./training/trainer.js')).runTraining,
   generate: async () => (await import('./generation/generate.js')).runGenerate,
+  'bench-kernels': async () => (await import('./bench/kernels.js')).runBenchKernels,
   'layers-check': async () => (await import('./layers-check.js')).runLayersCheck,
 };
 

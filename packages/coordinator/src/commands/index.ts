@@ -1,3 +1,4 @@
+import benchKernels from './bench-kernels.js';
 import ckptLs from './ckpt-ls.js';
 import ckptVerify from './ckpt-verify.js';
 import type { Command } from './command.js';
@@ -24,6 +25,7 @@ export const commands: readonly Command[] = [
   layers,
   layersCheck,
   layersNew,
+  benchKernels,
   ckptLs,
   ckptVerify,
 ];

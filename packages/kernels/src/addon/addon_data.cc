@@ -33,17 +33,18 @@ AddonData::~AddonData() {
   contexts.clear();
 }
 
-Napi::Promise AddonData::settle(Napi::Env env, Stream& stream, std::function<void()> onStream,
-                                Napi::Value result) {
+Napi::Promise AddonData::settle(Napi::Env env, Stream& stream, std::function<void()> work, Napi::Value result,
+                                std::function<void()> afterwards) {
   auto* settlement = new Settlement{Napi::Promise::Deferred::New(env), {}, std::nullopt};
   if (result.IsObject()) settlement->result = Napi::Persistent(result.As<Napi::Object>());
   const Napi::Promise promise = settlement->deferred.Promise();
   if (numPending_++ == 0) notifier_.Ref(env);
-  stream.enqueueAlways([this, settlement, onStream](const std::optional<StreamFailure>& failure) {
-    if (!failure && onStream) onStream();
+  const auto then = [this, settlement, afterwards](const std::optional<StreamFailure>& failure) {
+    if (!failure && afterwards) afterwards();
     settlement->failure = failure;
     if (notifier_.NonBlockingCall(settlement) != napi_ok) delete settlement;
-  });
+  };
+  stream.enqueueAlways(then, std::move(work));
   return promise;
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "../core/context.h"
+#include "../core/stopwatch.h"
 #include "../core/tensor_table.h"
 
 namespace longscan {
@@ -48,13 +49,15 @@ struct AddonData {
   explicit AddonData(Napi::Env env);
   ~AddonData();
 
-  /// Resolves or rejects on the JavaScript thread once `stream` has reached this point. While such promises
-  /// are pending the event loop stays alive.
-  Napi::Promise settle(Napi::Env env, Stream& stream, std::function<void()> onStream, Napi::Value result);
+  /// Resolves or rejects on the JavaScript thread once `stream` has done everything before this point, `work`
+  /// (enqueued here) and `afterwards` included. While such promises are pending the event loop stays alive.
+  Napi::Promise settle(Napi::Env env, Stream& stream, std::function<void()> work, Napi::Value result,
+                       std::function<void()> afterwards = nullptr);
 
   TensorTable tensors;
   Handles<Context> contexts;
   Handles<Gate> gates;
+  Handles<Stopwatch> stopwatches;
   /// Objects of other folders (communicators, listeners), by folder; destroyed before the contexts.
   std::unordered_map<std::string, std::shared_ptr<void>> extensions;
   std::unordered_map<uint64_t, Stream*> streams;

@@ -1,5 +1,6 @@
 #include "args.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "errors.h"
@@ -104,11 +105,57 @@ void Args::checkResets(const TensorRef& resets, int64_t B, int64_t T) const {
   check(!resets || (resets.dtype == DType::i32 && resets.numElements == B * T), "resets is not i32 [B, T]");
 }
 
-uint64_t Args::enqueue(std::function<void()> task) {
+Args::~Args() {
+  for (size_t i = 0; i < numWorkspaces_; i++) stream_->context().allocator().release(workspaces_[i]);
+}
+
+CudaDevice* Args::gpu() const {
   check(stream_ != nullptr, "no stream among the arguments");
+  return stream_->context().cuda();
+}
+
+void Args::checkOnCpu() const {
+  if (!onGpu()) return;
+  throw Error("E-CUDA-KERNEL",
+              std::string(function_) + ": no CUDA kernel. Fix: run this on the CPU (device.kind = \"cpu\")");
+}
+
+uint64_t Args::enqueue(std::function<void()> task) {
+  checkOnCpu();
+  return enqueueAnywhere(std::move(task));
+}
+
+uint64_t Args::enqueueAnywhere(std::function<void()> task) {
+  const CudaDevice* device = gpu();
+  const auto isHere = [&](const Block* block) {
+    const CudaDevice* home = block == nullptr ? device : block->home->context().cuda();
+    return home == device || (home != nullptr && device != nullptr && home->index() == device->index());
+  };
+  check(std::all_of(blocks_.begin(), blocks_.begin() + numBlocks_, isHere), "a tensor of another device");
   const uint64_t ticket = stream_->enqueue(function_, std::move(task), shapes_);
   for (size_t i = 0; i < numBlocks_; i++) Allocator::touch(blocks_[i], *stream_, ticket);
   return ticket;
+}
+
+void* Args::findCudaFunction(const char* name) const {
+  CudaDevice* device = gpu();
+  check(device != nullptr, "only for GPUs");
+  return device->kernels().find(name, function_);
+}
+
+uint64_t Args::enqueueLaunch(std::function<int(CUstream_st*)> launch) {
+  CudaDevice* device = gpu();
+  check(device != nullptr, "only for GPUs");
+  const CudaKernels& kernels = device->kernels();
+  CUstream_st* stream = stream_->timeline()->stream();
+  return enqueueAnywhere([launch, stream, &kernels] { kernels.check(launch(stream)); });
+}
+
+void* Args::workspace(size_t bytes) {
+  check(onGpu() && numWorkspaces_ < workspaces_.size(), "no workspace to be had");
+  Block* block = stream_->context().allocator().allocate(bytes, *stream_);
+  workspaces_[numWorkspaces_++] = block;
+  return block->data;
 }
 
 namespace {

@@ -6,6 +6,7 @@
 #include <functional>
 #include <string>
 
+#include "../core/cuda_timeline.h"
 #include "../core/scratch.h"
 #include "../core/stream.h"
 #include "addon_data.h"
@@ -17,8 +18,12 @@ namespace longscan {
 class Args {
  public:
   Args(const Napi::CallbackInfo& info, const char* function) : info_(info), function_(function) {}
+  ~Args();
+  Args(const Args&) = delete;
+  Args& operator=(const Args&) = delete;
 
   Napi::Env env() const { return info_.Env(); }
+  const char* function() const { return function_; }
   AddonData& data() const { return addonData(info_.Env()); }
 
   Stream& stream(const char* name = "stream");
@@ -38,6 +43,8 @@ class Args {
 
   /// Throws E-ARGUMENT with this function's name in front unless `ok`.
   void check(bool ok, const std::string& message) const;
+  /// Throws E-CUDA-KERNEL if the stream that was read is a GPU's.
+  void checkOnCpu() const;
   /// Both f32 or both f64 (and so on); ops have no mixed arithmetic.
   void checkSameType(const TensorRef& a, const TensorRef& b) const;
   /// What `sizedTensor` checks, for a tensor that was read before its size was known; an empty one passes.
@@ -45,8 +52,24 @@ class Args {
   /// i32 [B, T] or empty.
   void checkResets(const TensorRef& resets, int64_t B, int64_t T) const;
 
-  /// Puts the work on the stream that was read, in the name of this function.
+  /// Puts the CPU's work on the stream that was read, in the name of this function. Throws E-CUDA-KERNEL if
+  /// that is a GPU's.
   uint64_t enqueue(std::function<void()> task);
+  /// The same for work that looks after CPU and GPU itself.
+  uint64_t enqueueAnywhere(std::function<void()> task);
+
+  /// Whether the stream that was read is a GPU's.
+  bool onGpu() const { return gpu() != nullptr; }
+  /// A function that an op's cuda.h declares, out of the library of kernels; see LONGSCAN_CUDA_FUNCTION.
+  template <typename Function>
+  Function* cudaFunction(const char* name) const {
+    return reinterpret_cast<Function*>(findCudaFunction(name));
+  }
+  /// Puts `launch`, which returns a cudaError_t, on the GPU's stream that was read.
+  uint64_t enqueueLaunch(std::function<int(CUstream_st*)> launch);
+  /// Device memory for one launch on that stream, given back with this call: later work may have it, in
+  /// order.
+  void* workspace(size_t bytes);
   /// Enqueues `body(zero, begin, end)` for the ranges of [0, count) that the stream's threads take, zero
   /// being a `float` or a `double` as the dtype says.
   template <typename Body>
@@ -59,14 +82,21 @@ class Args {
 
  private:
   Napi::Value next(const char* name);
+  CudaDevice* gpu() const;
+  void* findCudaFunction(const char* name) const;
   const Napi::CallbackInfo& info_;
   const char* const function_;
   size_t position_ = 0;
   Stream* stream_ = nullptr;
   std::array<Block*, 24> blocks_;
   size_t numBlocks_ = 0;
+  std::array<Block*, 4> workspaces_;
+  size_t numWorkspaces_ = 0;
   ShapeList shapes_;
 };
+
+/// `function` of an op's cuda.h, with its type. Throws E-CUDA-KERNEL if the library lacks it.
+#define LONGSCAN_CUDA_FUNCTION(args, function) (args).cudaFunction<decltype(function)>(#function)
 
 /// One native function: reads its arguments, enqueues, returns a value or undefined.
 using Binding = Napi::Value (*)(Args& args);
@@ -85,9 +115,17 @@ class Registry {
   Napi::Object arities_;
 };
 
+/// 1 for bf16, 0 for f32, the types of tensors that CUDA kernels of flat arrays take.
+inline int isBf16(const Args& args, const TensorRef& tensor) {
+  if (tensor.dtype == DType::bf16 || tensor.dtype == DType::f32) return tensor.dtype == DType::bf16;
+  throw Error("E-CUDA-KERNEL", std::string(args.function()) + ": no CUDA kernel for " +
+                                   dtypeName(tensor.dtype) + ", only f32 and bf16");
+}
+
 /// Calls `body` with `float` or `double` for the dtype of an op's tensors.
 template <typename Body>
 void dispatchFloat(const Args& args, DType dtype, Body body) {
+  args.checkOnCpu();
   args.check(dtype == DType::f32 || dtype == DType::f64,
              std::string("no CPU kernel for ") + dtypeName(dtype) + ", only f32 and f64");
   if (dtype == DType::f32) {

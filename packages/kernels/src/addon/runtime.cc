@@ -1,10 +1,7 @@
-#include <cstring>
-#include <vector>
-
 #include "../core/cpu.h"
 #include "args.h"
 
-// Devices, streams, tensors and host transfers: what every op stands on.
+// Devices, streams and tensors: what every op stands on.
 namespace longscan {
 
 namespace {
@@ -53,6 +50,38 @@ Napi::Value contextCreate(Args& args) {
                           std::make_shared<Context>(numThreads, fixedPartition ? fixedParts : 0, poison)));
 }
 
+Napi::Value cudaContextCreate(Args& args) {
+  const int64_t index = args.integer("index");
+  const bool poison = args.flag("poison");
+  const bool waitsAfterEachOp = args.flag("waitsAfterEachOp");
+  args.check(index >= 0 && index < 1024, "index is not between 0 and 1023");
+  auto device = std::make_unique<CudaDevice>(static_cast<int>(index));
+  return number(
+      args, args.data().contexts.add(std::make_shared<Context>(std::move(device), poison, waitsAfterEachOp)));
+}
+
+CudaDevice& gpuOf(Args& args) {
+  CudaDevice* device = contextOf(args).cuda();
+  args.check(device != nullptr, "the device is not a GPU");
+  return *device;
+}
+
+Napi::Value cudaOpenKernels(Args& args) {
+  return Napi::String::New(args.env(), gpuOf(args).kernels().path());
+}
+
+Napi::Value cudaInfo(Args& args) {
+  const CudaDevice& device = gpuOf(args);
+  auto result = Napi::Object::New(args.env());
+  result.Set("name", device.name());
+  result.Set("capability", device.capability());
+  result.Set("numMultiprocessors", device.numMultiprocessors());
+  result.Set("totalBytes", static_cast<double>(device.totalBytes()));
+  result.Set("freeBytes", static_cast<double>(device.freeBytes()));
+  result.Set("driverVersion", device.driver().version);
+  return result;
+}
+
 Napi::Value contextClose(Args& args) {
   const double id = args.number("context");
   const auto context = args.data().contexts.find(id);
@@ -89,15 +118,15 @@ Napi::Value streamCreate(Args& args) {
 }
 
 Napi::Value streamRecord(Args& args) {
-  return number(args, static_cast<double>(args.stream().last()));
+  return number(args, static_cast<double>(args.stream().record()));
 }
 
 Napi::Value streamWait(Args& args) {
-  args.stream();
+  Stream& stream = args.stream();
   Stream& other = args.stream("other");
   const auto ticket = static_cast<uint64_t>(args.integer("ticket"));
   if (!other.done(ticket) || other.failure()) {
-    args.enqueue([&other, ticket] { other.waitFor(ticket); });
+    args.enqueueAnywhere([&stream, &other, ticket] { stream.follow(other, ticket); });
   }
   return args.env().Undefined();
 }
@@ -156,48 +185,12 @@ Napi::Value tensorRelease(Args& args) {
   return args.env().Undefined();
 }
 
-Napi::Value tensorRead(Args& args) {
-  Stream& stream = args.stream();
-  const TensorRef tensor = args.tensor("tensor");
-  auto buffer = Napi::ArrayBuffer::New(args.env(), tensor.bytes());
-  void* target = buffer.Data();
-  const auto promise = args.data().settle(
-      args.env(), stream, [=] { std::memcpy(target, tensor.data, tensor.bytes()); }, buffer);
-  Allocator::touch(tensor.block, stream, stream.last());
-  return promise;
-}
-
-/// Holds up the JavaScript thread, which no op may do; for definitions that tests compare ops with.
-Napi::Value tensorReadBlocking(Args& args) {
-  Stream& stream = args.stream();
-  const TensorRef tensor = args.tensor("tensor");
-  auto buffer = Napi::ArrayBuffer::New(args.env(), tensor.bytes());
-  stream.waitFor(stream.last());
-  std::memcpy(buffer.Data(), tensor.data, tensor.bytes());
-  return buffer;
-}
-
-Napi::Value tensorWrite(Args& args) {
-  args.stream();
-  const TensorRef tensor = args.tensor("tensor");
-  const Napi::Value source = args.value("bytes");
-  args.check(source.IsTypedArray(), "bytes is not a typed array");
-  const auto array = source.As<Napi::TypedArray>();
-  args.check(array.ByteLength() == tensor.bytes(),
-             std::to_string(array.ByteLength()) + " bytes for a tensor of " + std::to_string(tensor.bytes()));
-  const auto* begin = static_cast<const char*>(array.ArrayBuffer().Data()) + array.ByteOffset();
-  // Copied now: JavaScript may change the array before the stream gets here.
-  auto bytes = std::make_shared<std::vector<char>>(begin, begin + array.ByteLength());
-  args.enqueue([=] { std::memcpy(tensor.data, bytes->data(), bytes->size()); });
-  return args.env().Undefined();
-}
-
 Napi::Value gateClose(Args& args) {
   Stream& stream = args.stream();
   auto gate = std::make_shared<Gate>();
   const int hook = stream.context().addAbortHook([gate](const StreamFailure&) { gate->open(); });
   Context& context = stream.context();
-  args.enqueue([gate, hook, &context] {
+  args.enqueueAnywhere([gate, hook, &context] {
     gate->pass();
     context.removeAbortHook(hook);
   });
@@ -230,6 +223,9 @@ Napi::Value cpuLimit(Args& args) {
 
 void registerRuntime(Registry& registry) {
   registry.add("contextCreate", 3, contextCreate);
+  registry.add("cudaContextCreate", 3, cudaContextCreate);
+  registry.add("cudaOpenKernels", 1, cudaOpenKernels);
+  registry.add("cudaInfo", 1, cudaInfo);
   registry.add("contextClose", 1, contextClose);
   registry.add("contextStats", 2, contextStats);
   registry.add("streamCreate", 2, streamCreate);
@@ -242,9 +238,6 @@ void registerRuntime(Registry& registry) {
   registry.add("tensorCreate", 3, tensorCreate);
   registry.add("tensorView", 4, tensorView);
   registry.add("tensorRelease", 1, tensorRelease);
-  registry.add("tensorRead", 2, tensorRead);
-  registry.add("tensorReadBlocking", 2, tensorReadBlocking);
-  registry.add("tensorWrite", 3, tensorWrite);
   registry.add("gateClose", 1, gateClose);
   registry.add("gateOpen", 1, gateOpen);
   registry.add("cpuInfo", 0, cpuInfo);

@@ -1,10 +1,6 @@
 #include "allocator.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
-#include <cstdlib>
-#include <cstring>
 #include <string>
 
 #include "error.h"
@@ -13,9 +9,6 @@
 namespace longscan {
 
 namespace {
-
-constexpr size_t smallBytes = 1 << 20;
-constexpr size_t hugePageBytes = 2 << 20;
 
 // Eight classes per power of two: at most 12.5 % is lost, and blocks of similar size serve each other.
 size_t roundedSize(size_t bytes) {
@@ -26,22 +19,6 @@ size_t roundedSize(size_t bytes) {
 
 }  // namespace
 
-void* Allocator::map(size_t bytes) {
-  if (bytes < smallBytes) return std::aligned_alloc(64, (bytes + 63) / 64 * 64);
-  void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (data == MAP_FAILED) return nullptr;
-  if (bytes >= 2 * hugePageBytes) madvise(data, bytes, MADV_HUGEPAGE);
-  return data;
-}
-
-void Allocator::unmap(void* data, size_t bytes) {
-  if (bytes < smallBytes) {
-    std::free(data);
-  } else {
-    munmap(data, bytes);
-  }
-}
-
 Block* Allocator::allocate(size_t bytes, Stream& home) {
   reclaimPending();
   const size_t size = roundedSize(bytes);
@@ -51,25 +28,23 @@ Block* Allocator::allocate(size_t bytes, Stream& home) {
     block = it->second;
     list.erase(it);
   } else {
-    void* data = map(size);
+    void* data = memory_->map(size);
     if (data == nullptr) {
       dropFree();
-      data = map(size);
+      data = memory_->map(size);
     }
     if (data == nullptr) {
       throw Error("E-MEMORY", "out of memory: " + std::to_string(size) + " bytes asked for, " +
-                                  std::to_string(stats_.inUseBytes) + " in use");
+                                  std::to_string(stats_.inUseBytes) + " in use" +
+                                  memory_->describeShortage());
     }
     block = new Block{data, size, &home, 0, {}};
+    blocks_.insert(block);
     stats_.reservedBytes += size;
   }
   stats_.inUseBytes += block->bytes;
   stats_.peakBytes = std::max(stats_.peakBytes, stats_.inUseBytes);
-  if (poison_) {
-    void* data = block->data;
-    const size_t length = block->bytes;
-    home.enqueue("poison", [data, length] { std::memset(data, 0xff, length); });
-  }
+  if (poison_) memory_->poison(block->data, block->bytes, home);
   return block;
 }
 
@@ -108,8 +83,9 @@ void Allocator::dropFree() {
     // The home stream may still be working on blocks that were freed a moment ago.
     home->waitFor(home->last());
     for (auto& [bytes, block] : list) {
-      unmap(block->data, bytes);
+      memory_->unmap(block->data, bytes);
       stats_.reservedBytes -= bytes;
+      blocks_.erase(block);
       delete block;
     }
     list.clear();
@@ -117,14 +93,8 @@ void Allocator::dropFree() {
 }
 
 Allocator::~Allocator() {
-  for (auto& [home, list] : free_) {
-    for (auto& [bytes, block] : list) {
-      unmap(block->data, bytes);
-      delete block;
-    }
-  }
-  for (Block* block : pending_) {
-    unmap(block->data, block->bytes);
+  for (Block* block : blocks_) {
+    memory_->unmap(block->data, block->bytes);
     delete block;
   }
 }

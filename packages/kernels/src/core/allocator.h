@@ -3,12 +3,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
-namespace longscan {
+#include "memory.h"
 
-class Stream;
+namespace longscan {
 
 /// One piece of memory, shared by a tensor and its views. Owned by the JavaScript thread.
 struct Block {
@@ -34,7 +36,7 @@ struct AllocatorStats {
 /// JavaScript thread.
 class Allocator {
  public:
-  explicit Allocator(bool poison) : poison_(poison) {}
+  Allocator(std::unique_ptr<Memory> memory, bool poison) : memory_(std::move(memory)), poison_(poison) {}
   ~Allocator();
   Allocator(const Allocator&) = delete;
   Allocator& operator=(const Allocator&) = delete;
@@ -52,11 +54,11 @@ class Allocator {
   using FreeList = std::multimap<size_t, Block*>;
   void reclaimPending();
   void dropFree();
-  static void* map(size_t bytes);
-  static void unmap(void* data, size_t bytes);
 
+  const std::unique_ptr<Memory> memory_;
   const bool poison_;
   AllocatorStats stats_;
+  std::unordered_set<Block*> blocks_;  // all of them
   std::unordered_map<Stream*, FreeList> free_;
   std::vector<Block*> pending_;  // freed, but another stream may still use them
 };

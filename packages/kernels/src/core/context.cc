@@ -44,7 +44,7 @@ void Context::removeAbortHook(int number) {
 
 void Context::close() {
   bool idle = true;
-  for (auto& stream : streams_) idle = idle && stream->done(stream->last());
+  for (auto& stream : streams_) idle = idle && stream->idle();
   if (!idle) fail({"E-STREAM", "the device was closed with work under way"});
   for (auto& stream : streams_) stream->close();
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "allocator.h"
+#include "cuda_device.h"
 #include "parallel.h"
 #include "stream.h"
 
@@ -16,7 +17,15 @@ namespace longscan {
 /// and who must be told when one of them fails. Tests hold several in one process.
 class Context {
  public:
-  Context(int numThreads, int numParts, bool poison) : allocator_(poison), pool_(numThreads, numParts) {}
+  /// On the CPU.
+  Context(int numThreads, int numParts, bool poison)
+      : allocator_(std::make_unique<HostMemory>(), poison), pool_(numThreads, numParts) {}
+  /// On a GPU. `waitsAfterEachOp`: a failure is then known when its op has run, at the price of all overlap.
+  Context(std::unique_ptr<CudaDevice> device, bool poison, bool waitsAfterEachOp)
+      : cuda_(std::move(device)),
+        waitsAfterEachOp_(waitsAfterEachOp),
+        allocator_(std::make_unique<CudaMemory>(*cuda_), poison),
+        pool_(1) {}
   ~Context() { close(); }
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
@@ -24,6 +33,9 @@ class Context {
   Stream& createStream(std::string name);
   Allocator& allocator() { return allocator_; }
   ThreadPool& pool() { return pool_; }
+  /// Null on the CPU.
+  CudaDevice* cuda() const { return cuda_.get(); }
+  bool waitsAfterEachOp() const { return waitsAfterEachOp_; }
 
   /// The first failure of any stream: every stream of the context skips what follows, and each abort hook
   /// runs (communicators wake their waiters and tell their peers). Callable from any thread.
@@ -43,6 +55,8 @@ class Context {
     int number;
     std::function<void(const StreamFailure&)> run;
   };
+  const std::unique_ptr<CudaDevice> cuda_;
+  const bool waitsAfterEachOp_ = false;
   Allocator allocator_;
   ThreadPool pool_;
   std::vector<std::unique_ptr<Stream>> streams_;

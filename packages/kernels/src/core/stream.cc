@@ -2,11 +2,20 @@
 
 #include "context.h"
 #include "cpu.h"
+#include "cuda_timeline.h"
 #include "error.h"
 
 namespace longscan {
 
 Stream::Stream(Context& context, std::string name) : context_(context), name_(std::move(name)) {
+  if (CudaDevice* device = context.cuda()) {
+    const auto fail = [this](const Error& error) {
+      context_.fail(
+          {error.code(), "on stream \"" + name_ + "\": " + error.what() +
+                             ". Fix: set LONGSCAN_SYNC=1, which waits after each op, to see which op it is"});
+    };
+    timeline_ = std::make_unique<CudaTimeline>(*device, name_ != "compute", fail);
+  }
   thread_ = std::thread([this] { serve(); });
 }
 
@@ -21,6 +30,7 @@ void Stream::close() {
   }
   workArrived_.notify_all();
   if (thread_.joinable()) thread_.join();
+  if (timeline_) timeline_->close();
 }
 
 uint64_t Stream::push(Task task) {
@@ -38,16 +48,41 @@ uint64_t Stream::enqueue(const char* op, std::function<void()> task, const Shape
   return push(Task{op, shapes, std::move(task), nullptr});
 }
 
-uint64_t Stream::enqueueAlways(std::function<void(const std::optional<StreamFailure>&)> task) {
-  return push(Task{nullptr, {}, nullptr, std::move(task)});
+uint64_t Stream::enqueueAlways(Then then, std::function<void()> work) {
+  return push(Task{"read-back", {}, std::move(work), std::move(then)});
+}
+
+uint64_t Stream::record() {
+  // On a GPU a mark of its own, so that whoever waits for it waits for nothing launched later.
+  return timeline_ ? enqueueAlways([](const auto&) {}) : last();
+}
+
+bool Stream::done(uint64_t ticket) const {
+  return served(ticket) && (!timeline_ || timeline_->passed(ticket));
+}
+
+void Stream::waitUntilServed(uint64_t ticket) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  workServed_.wait(lock, [&] { return served(ticket); });
+}
+
+void Stream::throwFailure() const {
+  if (const auto failed = failure()) throw Error(failed->code, failed->message);
 }
 
 void Stream::waitFor(uint64_t ticket) {
   const auto start = std::chrono::steady_clock::now();
-  std::unique_lock<std::mutex> lock(mutex_);
-  workDone_.wait(lock, [&] { return done(ticket); });
+  waitUntilServed(ticket);
+  if (timeline_) timeline_->waitFor(ticket);
   waitedFor_ += std::chrono::nanoseconds(std::chrono::steady_clock::now() - start).count();
-  if (failure_) throw Error(failure_->code, failure_->message);
+  throwFailure();
+}
+
+void Stream::follow(Stream& other, uint64_t ticket) {
+  if (!timeline_ || !other.timeline_) return other.waitFor(ticket);
+  other.waitUntilServed(ticket);
+  other.throwFailure();
+  timeline_->follow(*other.timeline_, ticket);
 }
 
 std::unordered_map<std::string, OpTime> Stream::opTimes() const {
@@ -73,6 +108,7 @@ std::optional<StreamFailure> Stream::failure() const {
 
 void Stream::serve() {
   prepareComputeThread();
+  if (timeline_) timeline_->device().use();
   for (uint64_t ticket = 1;; ticket++) {
     Task task;
     {
@@ -86,24 +122,28 @@ void Stream::serve() {
     runTask(task, ticket);
     {
       std::lock_guard<std::mutex> lock(mutex_);
-      if (task.op != nullptr) {
+      if (!task.then) {
         OpTime& time = opTimes_[task.op];
         time.count++;
         time.total += std::chrono::steady_clock::now() - start;
       }
-      completed_.store(ticket, std::memory_order_release);
+      served_.store(ticket, std::memory_order_release);
     }
-    workDone_.notify_all();
+    workServed_.notify_all();
   }
 }
 
 void Stream::runTask(Task& task, uint64_t ticket) {
-  const auto before = failure();
-  if (task.op == nullptr) {
-    task.always(before);
-    return;
+  if (task.run && !failure()) runOp(task, ticket);
+  if (!task.then) return;
+  if (timeline_) {
+    timeline_->mark(ticket, [this, then = task.then] { then(failure()); });
+  } else {
+    task.then(failure());
   }
-  if (before) return;
+}
+
+void Stream::runOp(Task& task, uint64_t ticket) {
   std::optional<StreamFailure> failed;
   const auto describe = [&](const char* what) {
     return "op \"" + std::string(task.op) + "\" #" + std::to_string(ticket) + " on stream \"" + name_ +
@@ -111,6 +151,7 @@ void Stream::runTask(Task& task, uint64_t ticket) {
   };
   try {
     task.run();
+    if (timeline_ && context_.waitsAfterEachOp()) timeline_->synchronize();
   } catch (const Error& error) {
     // A failure handed on by another stream of this context keeps its own words.
     failed = context_.isOwnFailure(error.what()) ? StreamFailure{error.code(), error.what()}

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -18,6 +19,7 @@
 namespace longscan {
 
 class Context;
+class CudaTimeline;
 
 /// What the first failure on a stream was; every later wait on the stream reports this one.
 struct StreamFailure {
@@ -32,9 +34,12 @@ struct OpTime {
 };
 
 /// An in-order queue of work served by one native thread. Enqueueing never blocks; events are tickets
-/// `(stream, sequence number)`, so there is nothing to create or free for them.
+/// `(stream, sequence number)`, so there is nothing to create or free for them. On a GPU the thread launches
+/// the work, and a ticket is done when the GPU has done it.
 class Stream {
  public:
+  using Then = std::function<void(const std::optional<StreamFailure>&)>;
+
   Stream(Context& context, std::string name);
   ~Stream();
   Stream(const Stream&) = delete;
@@ -43,15 +48,23 @@ class Stream {
   /// Adds work and returns its ticket. After a failure the work is skipped (its ticket still completes).
   uint64_t enqueue(const char* op, std::function<void()> task, const ShapeList& shapes = {});
 
-  /// Adds work that runs even after a failure and is told of it: read-backs and notifications.
-  uint64_t enqueueAlways(std::function<void(const std::optional<StreamFailure>&)> task);
+  /// Runs `then` when everything before it is done, even after a failure, of which it is told: read-backs and
+  /// notifications. `work`, if any, is enqueued in front of it.
+  uint64_t enqueueAlways(Then then, std::function<void()> work = nullptr);
 
   /// The ticket of the newest work (0: none yet).
   uint64_t last() const { return enqueued_.load(std::memory_order_acquire); }
-  bool done(uint64_t ticket) const { return completed_.load(std::memory_order_acquire) >= ticket; }
+  /// A ticket for everything enqueued so far, for others to wait for.
+  uint64_t record();
+  bool done(uint64_t ticket) const;
+  /// Whether the thread has come to the end of the queue.
+  bool idle() const { return served(last()); }
 
-  /// Blocks the calling thread (another stream's) until the ticket is done; throws this stream's failure.
+  /// Blocks the calling thread until the ticket is done; throws this stream's failure.
   void waitFor(uint64_t ticket);
+  /// On this stream's thread: what comes after it starts when `other` has done the ticket. Throws its
+  /// failure.
+  void follow(Stream& other, uint64_t ticket);
 
   /// How long other streams have stood still for this one: communication that was not hidden, on its stream.
   std::chrono::nanoseconds waitedFor() const { return std::chrono::nanoseconds(waitedFor_.load()); }
@@ -67,30 +80,37 @@ class Stream {
 
   Context& context() { return context_; }
   const std::string& name() const { return name_; }
+  /// The GPU's side; null on the CPU.
+  CudaTimeline* timeline() const { return timeline_.get(); }
 
  private:
   struct Task {
-    const char* op;  // null: an `always` task
+    const char* op;
     ShapeList shapes;
-    std::function<void()> run;
-    std::function<void(const std::optional<StreamFailure>&)> always;
+    std::function<void()> run;  // may be null
+    Then then;                  // null: an op
   };
+  bool served(uint64_t ticket) const { return served_.load(std::memory_order_acquire) >= ticket; }
+  void waitUntilServed(uint64_t ticket);
+  void throwFailure() const;
   void serve();
   void runTask(Task& task, uint64_t ticket);
+  void runOp(Task& task, uint64_t ticket);
   uint64_t push(Task task);
 
   Context& context_;
   const std::string name_;
   mutable std::mutex mutex_;
   std::condition_variable workArrived_;
-  std::condition_variable workDone_;
+  std::condition_variable workServed_;
   std::deque<Task> queue_;
   std::optional<StreamFailure> failure_;
   std::atomic<uint64_t> enqueued_{0};
-  std::atomic<uint64_t> completed_{0};
+  std::atomic<uint64_t> served_{0};
   std::atomic<int64_t> waitedFor_{0};
   std::unordered_map<const char*, OpTime> opTimes_;  // op names are literals
   bool closing_ = false;
+  std::unique_ptr<CudaTimeline> timeline_;
   std::thread thread_;
 };
 

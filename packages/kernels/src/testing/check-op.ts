@@ -1,6 +1,7 @@
 import { type Device, openCpuDevice } from '../device.js';
-import { type DType, fromArray, type Tensor } from '../tensor.js';
+import type { DType, Tensor } from '../tensor.js';
 import { expectClose } from './compare.js';
+import { fromNumbers, roundedTo } from './from-numbers.js';
 import { tolerances } from './tolerances.js';
 
 type Values<N extends string> = Readonly<Record<N, Float64Array>>;
@@ -37,7 +38,7 @@ export async function checkOp<N extends string>(check: OpCheck<N>): Promise<void
     for (let level = best; level >= 0; level--) {
       device.native.cpuLimit(level);
       const at = `${check.name}, level ${level}`;
-      const exact = await run(device, check, names, 'f64');
+      const exact = await runOp(device, check, names, 'f64');
       expected.forEach((value, i) => {
         expectClose(`${at}, f64 output ${i}`, exact.outputs[i]!, value, tolerances.f64);
       });
@@ -46,7 +47,7 @@ export async function checkOp<N extends string>(check: OpCheck<N>): Promise<void
         const found = indices.map((index) => exact.gradients[name][index]!);
         expectClose(`${at}, f64 gradient of ${name}`, found, gradients, tolerances.centralDifference, noise);
       }
-      const single = await run(device, check, names, 'f32');
+      const single = await runOp(device, check, names, 'f32');
       const tolerance = check.f32Tolerance ?? tolerances.f32;
       expected.forEach((value, i) => {
         expectClose(`${at}, f32 output ${i}`, single.outputs[i]!, value, tolerance);
@@ -66,19 +67,25 @@ export async function checkOp<N extends string>(check: OpCheck<N>): Promise<void
   }
 }
 
-async function run<N extends string>(device: Device, check: OpCheck<N>, names: readonly N[], dtype: DType) {
+/** Outputs and gradients of the op in one type. */
+export async function runOp<N extends string>(
+  device: Device,
+  check: OpCheck<N>,
+  names: readonly N[],
+  dtype: DType,
+): Promise<{ outputs: Float64Array[]; gradients: Record<N, Float64Array> }> {
   const tensors = Object.fromEntries(
     names.map((name) => {
       const { values, shape } = check.inputs[name];
-      const tensor = fromArray(device, values, shape, dtype);
+      const tensor = fromNumbers(device, values, shape, dtype);
       tensor.requiresGrad = true;
-      tensor.gradient = fromArray(device, new Float64Array(tensor.size), shape, dtype);
+      tensor.gradient = fromNumbers(device, new Float64Array(tensor.size), shape, dtype);
       return [name, tensor];
     }),
   ) as unknown as Tensors<N>;
   const { result, tape } = device.record(() => device.scope(() => check.op(tensors, device)));
   const seeds = result.map((output, i) =>
-    fromArray(device, outputWeights(output.size, i), output.shape, dtype),
+    fromNumbers(device, outputWeights(output.size, i), output.shape, dtype),
   );
   tape.backward(result, seeds);
   const outputs: Float64Array[] = [];
@@ -128,7 +135,10 @@ function absoluteLoss<N extends string>(check: OpCheck<N>, values: Values<N>): n
   }, 0);
 }
 
-/** Fixed weights in [-1, 1], different for every output, so that errors of opposite sign cannot cancel. */
+/** Fixed weights in [-1, 1], different for every output, so that errors of opposite sign cannot cancel; bf16 holds them. */
 function outputWeights(size: number, output: number): Float64Array {
-  return Float64Array.from({ length: size }, (_, i) => Math.sin(1 + 12.9898 * i + 78.233 * output));
+  return roundedTo(
+    'bf16',
+    Array.from({ length: size }, (_, i) => Math.sin(1 + 12.9898 * i + 78.233 * output)),
+  );
 }

@@ -3,15 +3,30 @@ import { runRecurrence } from '../autograd/run-recurrence.js';
 import { type Device, openCpuDevice } from '../device.js';
 import { applyTransition } from '../ops/transition/index.js';
 import type { ForwardRecord, RecurrenceInputs, RecurrenceOp, SegmentSummary } from '../recurrence-op.js';
-import { emptyLike, fromArray, type Tensor, zeros } from '../tensor.js';
+import { type DType, emptyLike, fromArray, type Tensor, zeros } from '../tensor.js';
 import { initialState, type RecurrenceCheck, type RecurrenceInput, sizesOf } from './check-recurrence.js';
 import { expectClose } from './compare.js';
+import { fromNumbers, roundedTo } from './from-numbers.js';
 import { randomNormal } from './random.js';
 import { placeTokens, sliceTokens } from './slices.js';
 import { tolerances } from './tolerances.js';
 
+/** Where a recurrence runs, and in what types. */
+export interface Ground {
+  readonly device: Device;
+  /** Of the input of this name, or of `h0`. */
+  readonly dtypeOf: (name: string) => DType;
+  /** Relative RMS allowed to what should be equal. */
+  readonly toleranceOf: (name: string) => number;
+}
+
+/** f64. */
+export function exactGround(device: Device): Ground {
+  return { device, dtypeOf: () => 'f64', toleranceOf: () => tolerances.f64 };
+}
+
 /** Output [B, T, …], and gradients by input name, `h0` among them. */
-interface Results {
+export interface Results {
   readonly output: Float64Array;
   readonly gradients: ReadonlyMap<string, Float64Array>;
 }
@@ -38,19 +53,19 @@ interface SliceGradients {
 export async function checkSlices<I extends RecurrenceInputs>(check: RecurrenceCheck<I>): Promise<void> {
   const device = openCpuDevice({ threads: 2, poison: true });
   try {
-    const expected = await runWhole(device, check);
-    const found = await runSliced(device, check, check.lengths ?? thirds(sizesOf(check).T));
-    expectClose(`${check.name}, cut: output`, found.output, expected.output, tolerances.f64);
-    for (const [name, gradient] of expected.gradients) {
-      expectClose(
-        `${check.name}, cut: gradient of ${name}`,
-        found.gradients.get(name)!,
-        gradient,
-        tolerances.f64,
-      );
-    }
+    const ground = exactGround(device);
+    const expected = await runWhole(ground, check);
+    expectSame(`${check.name}, cut`, await runSliced(ground, check), expected, ground);
   } finally {
     device.close();
+  }
+}
+
+export function expectSame(name: string, found: Results, expected: Results, { toleranceOf }: Ground): void {
+  expectClose(`${name}: output`, found.output, expected.output, toleranceOf('output'));
+  for (const [input, gradient] of expected.gradients) {
+    const [is, allowed] = [found.gradients.get(input)!, toleranceOf(input)];
+    expectClose(`${name}: gradient of ${input}`, is, gradient, allowed);
   }
 }
 
@@ -60,30 +75,36 @@ function thirds(T: number): number[] {
 }
 
 function upload(
-  device: Device,
+  { device, dtypeOf }: Ground,
+  name: string,
   { values, shape }: { values: Float64Array; shape: readonly number[] },
 ): Tensor {
-  const tensor = fromArray(device, values, shape, 'f64');
+  const dtype = dtypeOf(name);
+  const tensor = fromNumbers(device, values, shape, dtype);
   tensor.requiresGrad = true;
-  tensor.gradient = zeros(device, shape, 'f64');
+  tensor.gradient = zeros(device, shape, dtype === 'bf16' ? 'f32' : dtype);
   return tensor;
 }
 
+/** In numbers that every type holds. */
 function outputGradientOf(size: number): Float64Array {
-  return randomNormal(size, 77);
+  return roundedTo('bf16', randomNormal(size, 77));
 }
 
-async function runWhole<I extends RecurrenceInputs>(
-  device: Device,
+/** The recurrence over all tokens. */
+export async function runWhole<I extends RecurrenceInputs>(
+  ground: Ground,
   check: RecurrenceCheck<I>,
 ): Promise<Results> {
+  const { device } = ground;
   const { B, T } = sizesOf(check);
-  const inputs = sliceInputs(device, check, 0, T);
+  const inputs = sliceInputs(ground, check, 0, T);
   const resets = check.resets ? fromArray(device, check.resets, [B, T], 'i32') : null;
-  const h0 = upload(device, initialState(check));
+  const h0 = upload(ground, 'h0', initialState(check));
   const { result, tape } = device.record(() => runRecurrence(check.op, inputs, { resets, h0 }));
   const { output } = result;
-  tape.backward([output], [fromArray(device, outputGradientOf(output.size), output.shape, 'f64')]);
+  const seed = fromNumbers(device, outputGradientOf(output.size), output.shape, output.dtype);
+  tape.backward([output], [seed]);
   const gradients = new Map([['h0', await h0.gradient!.readNumbers()]]);
   for (const name of learnedNames(check)) gradients.set(name, await inputs[name]!.gradient!.readNumbers());
   return { output: await output.readNumbers(), gradients };
@@ -95,7 +116,7 @@ function learnedNames<I extends RecurrenceInputs>({ inputs }: RecurrenceCheck<I>
 }
 
 function sliceInputs<I extends RecurrenceInputs>(
-  device: Device,
+  ground: Ground,
   check: RecurrenceCheck<I>,
   begin: number,
   length: number,
@@ -103,25 +124,27 @@ function sliceInputs<I extends RecurrenceInputs>(
   const sizes = sizesOf(check);
   const entries = Object.entries<RecurrenceInput | null>(check.inputs).map(([name, input]) => {
     if (input === null) return [name, null];
-    if (input.role !== 'token') return [name, upload(device, input)];
+    if (input.role !== 'token') return [name, upload(ground, name, input)];
     const values = sliceTokens(input.values, sizes, begin, length);
-    return [name, upload(device, { values, shape: [sizes.B, length, ...input.shape.slice(2)] })];
+    return [name, upload(ground, name, { values, shape: [sizes.B, length, ...input.shape.slice(2)] })];
   });
   return Object.fromEntries(entries) as I;
 }
 
-async function runSliced<I extends RecurrenceInputs>(
-  device: Device,
+/** The same in slices. */
+export async function runSliced<I extends RecurrenceInputs>(
+  ground: Ground,
   check: RecurrenceCheck<I>,
-  lengths: readonly number[],
 ): Promise<Results> {
+  const { device, toleranceOf } = ground;
   const { B, T } = sizesOf(check);
-  const h0 = upload(device, initialState(check));
+  const lengths = check.lengths ?? thirds(T);
+  const h0 = upload(ground, 'h0', initialState(check));
   const slices: Slice<I>[] = [];
   let state = h0;
   let begin = 0;
   for (const length of lengths) {
-    const inputs = sliceInputs(device, check, begin, length);
+    const inputs = sliceInputs(ground, check, begin, length);
     const resets = check.resets
       ? fromArray(device, sliceTokens(check.resets, { B, T }, begin, length), [B, length], 'i32')
       : null;
@@ -138,7 +161,7 @@ async function runSliced<I extends RecurrenceInputs>(
   for (const slice of slices.reverse()) {
     placeTokens(output, { B, T }, slice.begin, await slice.output.readNumbers());
     const dO = sliceTokens(outputGradient, { B, T }, slice.begin, slice.length);
-    const gradient = fromArray(device, dO, slice.output.shape, 'f64');
+    const gradient = fromNumbers(device, dO, slice.output.shape, slice.output.dtype);
     const result: SliceGradients = backwardSlice(device, check.op, slice, gradient, adjoint);
     for (const name of learnedNames(check)) {
       const values = await result.gradients[name]!.readNumbers();
@@ -148,16 +171,17 @@ async function runSliced<I extends RecurrenceInputs>(
       else for (let i = 0; i < total.length; i++) total[i]! += values[i]!;
       gradients.set(name, total);
     }
-    expectIncoming(check.name, await result.scanned.readNumbers(), await result.incoming!.readNumbers());
+    // The scan and the sweep of a slice must agree on the gradient of the state that entered it.
+    expectClose(
+      `${check.name}, cut: gradient of an incoming state by the scan`,
+      await result.scanned.readNumbers(),
+      await result.incoming!.readNumbers(),
+      toleranceOf('h0'),
+    );
     adjoint = result.scanned;
   }
   gradients.set('h0', await adjoint!.readNumbers());
   return { output, gradients };
-}
-
-/** The scan and the sweep of a slice must agree on the gradient of the state that entered it. */
-function expectIncoming(name: string, scanned: Float64Array, swept: Float64Array): void {
-  expectClose(`${name}, cut: gradient of an incoming state by the scan`, scanned, swept, tolerances.f64);
 }
 
 function forwardSlice<I extends RecurrenceInputs>(

@@ -12,6 +12,10 @@ export const tolerances = {
   f32: 5e-6,
   /** f32 gradients that pass through exp of summed log decays: a few ulp more per token of a chunk. */
   f32Decay: 2e-5,
+  /** Kernels whose inputs and outputs are bf16, against f64 on the rounded inputs: 2^-9 for each of a few roundings. */
+  bf16: 8e-3,
+  /** Gradients of log decays there: differences of sums of such products. */
+  bf16Decay: 2e-2,
 } as const;
 
 /** Absolute part of every comparison: where everything expected is zero, rounding noise of inputs of order one remains. */

@@ -1,5 +1,11 @@
 import { z } from 'zod';
+import { benchOps } from './bench.js';
 import { planSchema } from './plan.js';
+
+const size = z
+  .int()
+  .min(1)
+  .max(2 ** 31 - 1);
 
 /** What a rank process is started for. */
 export const taskSchema = z.discriminatedUnion('kind', [
@@ -18,6 +24,14 @@ export const taskSchema = z.discriminatedUnion('kind', [
     kind: z.literal('layers-check'),
     /** Name of a layer of the worker's layers folder, or absolute path of a layer file. */
     file: z.string().min(1),
+  }),
+  z.strictObject({
+    kind: z.literal('bench-kernels'),
+    device: z.enum(['cpu', 'cuda']),
+    ops: z.array(z.enum(benchOps)).min(1),
+    shapes: z.array(z.strictObject({ B: size, T: size, H: size, K: size, V: size })).min(1),
+    dtype: z.enum(['f32', 'bf16']),
+    numRounds: z.int().min(1).max(10_000),
   }),
 ]);
 

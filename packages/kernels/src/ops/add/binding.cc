@@ -1,5 +1,6 @@
 #include "../../addon/args.h"
 #include "add.h"
+#include "cuda.h"
 
 namespace longscan {
 
@@ -13,6 +14,13 @@ Napi::Value bindAddForward(Args& args) {
   args.checkSameType(a, b);
   args.checkSameType(a, y);
   args.check(a.numElements == b.numElements && a.numElements == y.numElements, "a, b and y differ in size");
+  if (args.onGpu()) {
+    const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanAdd);
+    args.enqueueLaunch([=, bf16 = isBf16(args, y)](CUstream_st* stream) {
+      return kernel(bf16, a.data, b.data, y.data, y.numElements, stream);
+    });
+    return args.env().Undefined();
+  }
   args.enqueueRanges(a.dtype, y.numElements, 1, [=](auto zero, int64_t begin, int64_t end) {
     using T = decltype(zero);
     addForward(a.as<T>(), b.as<T>(), y.as<T>(), begin, end);
@@ -25,8 +33,17 @@ Napi::Value bindAxpy(Args& args) {
   const double factor = args.number("factor");
   const TensorRef x = args.tensor("x");
   const TensorRef target = args.tensor("target");
-  args.checkSameType(x, target);
   args.check(x.numElements == target.numElements, "x and target differ in size");
+  if (args.onGpu()) {
+    const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanAxpy);
+    const int xIsBf16 = isBf16(args, x), targetIsBf16 = isBf16(args, target);
+    args.enqueueLaunch([=](CUstream_st* stream) {
+      return kernel(static_cast<float>(factor), xIsBf16, x.data, targetIsBf16, target.data, x.numElements,
+                    stream);
+    });
+    return args.env().Undefined();
+  }
+  args.checkSameType(x, target);
   args.enqueueRanges(x.dtype, target.numElements, 1, [=](auto zero, int64_t begin, int64_t end) {
     using T = decltype(zero);
     axpy(static_cast<T>(factor), x.as<T>(), target.as<T>(), begin, end);

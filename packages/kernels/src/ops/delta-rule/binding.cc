@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "../../addon/args.h"
+#include "bind_cuda.h"
 #include "delta_rule.h"
 
 namespace longscan {
@@ -155,6 +156,7 @@ void register_delta_rule(Registry& registry) {
   registry.add("deltaRuleForward", 18, bindForward);
   registry.add("deltaRuleAdjoint", 15, bindAdjoint);
   registry.add("deltaRuleBackward", 24, bindBackward);
+  registerDeltaRuleCuda(registry);
 }
 
 }  // namespace longscan

@@ -1,8 +1,10 @@
 import type { ForwardCall } from '../../autograd/define-op.js';
 import { ownReads } from '../../own-reads.js';
 import type { HostTensor, RecurrenceInputs, RecurrenceOp } from '../../recurrence-op.js';
+import { partsByDevice } from '../../recurrence-parts.js';
 import { sweepRecurrence } from '../../sweep-recurrence.js';
 import { expectShape, type Tensor } from '../../tensor.js';
+import { cudaParts } from './cuda.js';
 import './native.js';
 import { deltaRuleReference } from './reference.js';
 
@@ -96,7 +98,7 @@ export function deltaRule(options: DeltaRuleOptions = {}): RecurrenceOp<DeltaRul
     call.device.flops += (k.size / K) * (2 * perRow * K * columns + intra * 16 * (K + columns));
   };
 
-  return sweepRecurrence({
+  const onCpu = sweepRecurrence<DeltaRuleInputs>({
     name,
     transition: 'dense',
     stateShape,
@@ -187,4 +189,7 @@ export function deltaRule(options: DeltaRuleOptions = {}): RecurrenceOp<DeltaRul
       return { output, finalState };
     },
   });
+  const isPlain = erase === 'key' && read === 'key' && n === 1;
+  const onGpu = cudaParts({ name, gate, code: gateCodes[gate], isPlain, scaleOf: factorOf, stateShape });
+  return { ...onCpu, ...partsByDevice(onCpu, onGpu) };
 }

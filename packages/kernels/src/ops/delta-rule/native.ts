@@ -15,6 +15,19 @@ export type DeltaRuleArguments = readonly [
   resets: number | null,
 ];
 
+/** What every function for GPUs begins with. */
+export type DeltaRuleCudaArguments = readonly [
+  stream: number,
+  gate: number,
+  scale: number,
+  q: number,
+  k: number,
+  v: number,
+  beta: number | null,
+  g: number | null,
+  resets: number | null,
+];
+
 declare module '../../native.js' {
   interface Native {
     /** The slice from `h0` (null: zero). What is null of the results is not computed; not both `o` and `factor`. */
@@ -29,13 +42,7 @@ declare module '../../native.js' {
       ]
     ): void;
     /** adjoint = dL/dh0 through this slice's outputs alone. */
-    deltaRuleAdjoint(
-      ...args: [
-        ...common: DeltaRuleArguments,
-        dO: number,
-        adjoint: number,
-      ]
-    ): void;
+    deltaRuleAdjoint(...args: [...common: DeltaRuleArguments, dO: number, adjoint: number]): void;
     /** All gradients from the adjoint dht of the state after the slice (null: zero). */
     deltaRuleBackward(
       ...args: [
@@ -50,6 +57,37 @@ declare module '../../native.js' {
         dg: number | null,
         db: number | null,
         de: number | null,
+        dh0: number | null,
+      ]
+    ): void;
+    /**
+     * On GPUs: bytes that the forward pass keeps for the backward one.
+     * @throws LongscanError E-CUDA-KERNEL for head sizes without a kernel
+     */
+    deltaRuleCudaKeptBytes(...args: [...common: DeltaRuleCudaArguments]): number;
+    /** On GPUs: o, the state after the slice, and what the backward pass needs. */
+    deltaRuleCudaForward(
+      ...args: [
+        ...common: DeltaRuleCudaArguments,
+        h0: number | null,
+        o: number,
+        ht: number | null,
+        kept: number,
+      ]
+    ): void;
+    /** On GPUs: every gradient. */
+    deltaRuleCudaBackward(
+      ...args: [
+        ...common: DeltaRuleCudaArguments,
+        dO: number,
+        kept: number,
+        h0: number | null,
+        dht: number | null,
+        dq: number,
+        dk: number,
+        dv: number,
+        dbeta: number | null,
+        dg: number | null,
         dh0: number | null,
       ]
     ): void;

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "../../addon/args.h"
+#include "bind_cuda.h"
 #include "gated_linear.h"
 
 namespace longscan {
@@ -173,6 +174,7 @@ void register_gated_linear(Registry& registry) {
   registry.add("gatedLinearCorrect", 12, bindCorrect);
   registry.add("gatedLinearAdjoint", 11, bindAdjoint);
   registry.add("gatedLinearWriteGrad", 19, bindWriteGrad);
+  registerGatedLinearCuda(registry);
 }
 
 }  // namespace longscan

@@ -1,24 +1,10 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { openShapeDevice } from '../../device.js';
-import type { RecurrenceOp } from '../../recurrence-op.js';
 import { empty } from '../../tensor.js';
-import { checkRecurrence, randomNormal, randomUniform, tolerances } from '../../testing/index.js';
-import { type DecayKind, type GatedLinearInputs, gatedLinear } from './index.js';
-
-interface Case {
-  readonly B: number;
-  readonly T: number;
-  readonly H: number;
-  /** Groups of heads that share q and k; default H. */
-  readonly G?: number;
-  readonly K: number;
-  readonly V: number;
-  /** Range of the log decays. */
-  readonly gates: readonly [number, number];
-  /** Tokens at which a document starts, in every batch row b shifted by b. */
-  readonly starts?: readonly number[];
-}
+import { checkRecurrence, tolerances } from '../../testing/index.js';
+import { gatedLinear } from './index.js';
+import { type Case, type Kind, problem } from './problem.js';
 
 const cases: readonly Case[] = [
   { B: 1, T: 1, H: 1, K: 1, V: 1, gates: [-1, 0] },
@@ -30,12 +16,6 @@ const cases: readonly Case[] = [
   { B: 1, T: 70, H: 1, K: 17, V: 64, gates: [-1e-3, 0], starts: [35] },
 ];
 
-interface Kind {
-  readonly decay: DecayKind;
-  readonly decayOn?: 'key' | 'value';
-  readonly read?: 'exclusive';
-}
-
 const kinds: readonly Kind[] = [
   { decay: 'identity' },
   { decay: 'fixed-scalar' },
@@ -46,56 +26,12 @@ const kinds: readonly Kind[] = [
   { decay: 'scalar', read: 'exclusive' },
 ];
 
-function opOf({ decay, decayOn, read }: Kind): RecurrenceOp<GatedLinearInputs> {
-  return read ? gatedLinear(decay, { read }) : gatedLinear(decay, decayOn ? { decayOn } : {});
-}
-
-function shapeOfGates({ decay, decayOn }: Kind, { B, T, H, K, V }: Case): number[] {
-  if (decay === 'fixed-scalar') return [H];
-  return decay === 'scalar' ? [B, T, H] : [B, T, H, decayOn === 'value' ? V : K];
-}
-
-function resetsOf({ B, T, starts }: Case): Int32Array | null {
-  if (!starts) return null;
-  const resets = new Int32Array(B * T);
-  for (let b = 0; b < B; b++) for (const t of starts) resets[b * T + Math.min(t + b, T - 1)] = 1;
-  return resets;
-}
-
-function normal(shape: readonly number[], seed: number, role: 'token' | 'shared' = 'token') {
-  const size = shape.reduce((a, b) => a * b, 1);
-  return { values: randomNormal(size, seed), shape, role };
-}
-
 for (const kind of kinds) {
   for (const [i, shape] of cases.entries()) {
-    const { B, T, H, G = H, K, V, gates } = shape;
-    if (kind.decayOn === 'value' && G !== H) continue;
-    const op = opOf(kind);
-    const name = `${op.name} B=${B} T=${T} H=${H} G=${G} K=${K} V=${V} gates ${gates}${shape.starts ? ', packed' : ''}`;
-    test(name, () => {
-      const gateShape = shapeOfGates(kind, shape);
-      const values = randomUniform(
-        gateShape.reduce((a, b) => a * b, 1),
-        4 + i,
-        ...gates,
-      );
-      const role = kind.decay === 'fixed-scalar' ? 'fixed' : 'token';
-      return checkRecurrence<GatedLinearInputs>({
-        name,
-        op,
-        inputs: {
-          q: normal([B, T, G, K], 1 + i),
-          k: normal([B, T, G, K], 2 + i),
-          v: normal([B, T, H, V], 3 + i),
-          g: kind.decay === 'identity' ? null : { values, shape: gateShape, role },
-          ...(kind.read && { u: normal([H, K], 6 + i, 'shared') }),
-        },
-        resets: resetsOf(shape),
-        f32Tolerance: tolerances.f32Decay,
-        maxElements: T > 500 ? 3 : 8,
-      });
-    });
+    if (kind.decayOn === 'value' && (shape.G ?? shape.H) !== shape.H) continue;
+    const check = problem(kind, shape, i);
+    const maxElements = shape.T > 500 ? 3 : 8;
+    test(check.name, () => checkRecurrence({ ...check, f32Tolerance: tolerances.f32Decay, maxElements }));
   }
 }
 

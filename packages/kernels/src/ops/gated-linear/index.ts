@@ -1,9 +1,10 @@
 import type { ForwardCall } from '../../autograd/define-op.js';
 import { ownReads } from '../../own-reads.js';
 import type { Kept, RecurrenceInputs, RecurrenceOp } from '../../recurrence-op.js';
+import { partsByDevice, type RecurrenceParts } from '../../recurrence-parts.js';
 import { expectShape, type Tensor } from '../../tensor.js';
-import { sumRows } from '../sum-rows/index.js';
-import { perHead, sumOfGroup } from './groups.js';
+import { cudaParts } from './cuda.js';
+import { perHead, sumOfGroup, sumOverBatch } from './groups.js';
 import './native.js';
 import { gatedLinearReference } from './reference.js';
 import { readByAll, writtenByAll } from './unordered.js';
@@ -145,21 +146,7 @@ export function gatedLinear(
     return { output, state, factor, reset };
   };
 
-  return {
-    name,
-    transition: decay,
-    shared: decay === 'fixed-scalar' ? ['g', 'u'] : ['u'],
-    stateShape,
-    ownReads: ({ q, k, v, u = null }) => ownReads({ q, k, v, u }, factorOf(q)),
-    ...(decay === 'identity' &&
-      read === undefined && {
-        unordered: {
-          write: writtenByAll,
-          read: (inputs: GatedLinearInputs, state: Tensor) =>
-            readByAll({ q: inputs.q, state }, factorOf(inputs.q)),
-        },
-      }),
-
+  const onCpu: RecurrenceParts<GatedLinearInputs> = {
     forward(call, inputs, resets, h0) {
       const { output, state } = sweep(call, inputs, resets, h0);
       return { output, finalState: state, kept: { output } };
@@ -242,6 +229,24 @@ export function gatedLinear(
       const gradients = { q: sumOfGroup(call, dq, q), k: sumOfGroup(call, dk, k), v: dv, g: dg, u: du };
       return { gradients, incoming };
     },
+  };
+  const onGpu = cudaParts({ name, decay, code: decayCodes[decay], decayOn, scaleOf: factorOf, stateShape });
+
+  return {
+    name,
+    transition: decay,
+    shared: decay === 'fixed-scalar' ? ['g', 'u'] : ['u'],
+    stateShape,
+    ownReads: ({ q, k, v, u = null }) => ownReads({ q, k, v, u }, factorOf(q)),
+    ...(decay === 'identity' &&
+      read === undefined && {
+        unordered: {
+          write: writtenByAll,
+          read: (inputs: GatedLinearInputs, state: Tensor) =>
+            readByAll({ q: inputs.q, state }, factorOf(inputs.q)),
+        },
+      }),
+    ...partsByDevice(onCpu, onGpu),
 
     reference({ q, k, v, g, u }, resets, h0) {
       const [B, T, H, V] = v!.shape as [number, number, number, number];
@@ -260,11 +265,4 @@ export function gatedLinear(
       return { output, finalState };
     },
   };
-}
-
-/** Shares [B, H·K] of the gradient of u [H, K]. */
-function sumOverBatch(call: ForwardCall, shares: Tensor, u: Tensor): Tensor {
-  const sum = call.empty([u.size], u.dtype);
-  sumRows(shares, sum, false);
-  return sum.view(u.shape);
 }

@@ -1,3 +1,16 @@
+/** What every function for GPUs begins with. */
+export type GatedLinearCudaArguments = readonly [
+  stream: number,
+  decay: number,
+  scale: number,
+  q: number,
+  k: number,
+  v: number,
+  g: number | null,
+  bonus: number | null,
+  resets: number | null,
+];
+
 declare module '../../native.js' {
   interface Native {
     /**
@@ -73,7 +86,52 @@ declare module '../../native.js' {
       dbonus: number | null,
       dh0: number | null,
     ): void;
+    /**
+     * On GPUs: bytes that a slice needs, of 0 the states kept for the backward pass, 1 the forward workspace, 2 the backward one.
+     * @throws LongscanError E-CUDA-KERNEL for head sizes without a kernel
+     */
+    gatedLinearCudaBytes(...args: [...common: GatedLinearCudaArguments, which: number]): number;
+    /** On GPUs: o, the state after the slice, and the states that the backward pass starts from. */
+    gatedLinearCudaForward(
+      ...args: [
+        ...common: GatedLinearCudaArguments,
+        workspace: number | null,
+        h0: number | null,
+        o: number,
+        ht: number | null,
+        states: number,
+      ]
+    ): void;
+    /** On GPUs: every gradient; those of queries and keys head by head. */
+    gatedLinearCudaBackward(
+      ...args: [
+        ...common: GatedLinearCudaArguments,
+        workspace: number | null,
+        dO: number,
+        states: number,
+        fromZero: boolean,
+        dht: number | null,
+        dq: number,
+        dk: number,
+        dv: number,
+        dg: number | null,
+        dbonus: number | null,
+        dh0: number | null,
+      ]
+    ): void;
+    /** On GPUs: the slice's E, M and reset bit; leaves in the workspace what the forward function then need not do. */
+    gatedLinearCudaSummarize(
+      ...args: [
+        ...common: GatedLinearCudaArguments,
+        workspace: number,
+        state: number,
+        factor: number | null,
+        reset: number | null,
+      ]
+    ): void;
+    /** On GPUs: adjoint = dL/dh0 through this slice's reads alone; leaves a workspace to the backward function. */
+    gatedLinearCudaSummarizeBackward(
+      ...args: [...common: GatedLinearCudaArguments, workspace: number, dO: number, adjoint: number]
+    ): void;
   }
 }
-
-export {};

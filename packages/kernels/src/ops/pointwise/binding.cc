@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "../../addon/args.h"
+#include "cuda.h"
 #include "pointwise.h"
 
 namespace longscan {
@@ -29,6 +30,14 @@ Napi::Value bindActivationForward(Args& args) {
   const TensorRef x = args.tensor("x");
   const TensorRef y = args.tensor("y");
   checkAlike(args, x, y);
+  if (args.onGpu()) {
+    const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanActivation);
+    args.enqueueLaunch([=, bf16 = isBf16(args, x)](CUstream_st* stream) {
+      return kernel(static_cast<int>(kind), static_cast<float>(scale), bf16, x.data, y.data, x.numElements,
+                    stream);
+    });
+    return args.env().Undefined();
+  }
   args.enqueueRanges(x.dtype, x.numElements, workPerElement, [=](auto zero, int64_t begin, int64_t end) {
     using T = decltype(zero);
     activationForward(kind, static_cast<T>(scale), x.as<T>(), y.as<T>(), begin, end);
@@ -45,6 +54,14 @@ Napi::Value bindActivationBackward(Args& args) {
   const TensorRef dx = args.tensor("dx");
   checkAlike(args, x, dy);
   checkAlike(args, x, dx);
+  if (args.onGpu()) {
+    const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanActivationBackward);
+    args.enqueueLaunch([=, bf16 = isBf16(args, x)](CUstream_st* stream) {
+      return kernel(static_cast<int>(kind), static_cast<float>(scale), bf16, x.data, dy.data, dx.data,
+                    x.numElements, stream);
+    });
+    return args.env().Undefined();
+  }
   args.enqueueRanges(x.dtype, x.numElements, workPerElement, [=](auto zero, int64_t begin, int64_t end) {
     using T = decltype(zero);
     activationBackward(kind, static_cast<T>(scale), x.as<T>(), dy.as<T>(), dx.as<T>(), begin, end);
@@ -59,6 +76,13 @@ Napi::Value bindMultiply(Args& args) {
   const TensorRef y = args.tensor("y");
   checkAlike(args, a, b);
   checkAlike(args, a, y);
+  if (args.onGpu()) {
+    const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanMultiply);
+    args.enqueueLaunch([=, bf16 = isBf16(args, a)](CUstream_st* stream) {
+      return kernel(bf16, a.data, b.data, y.data, y.numElements, stream);
+    });
+    return args.env().Undefined();
+  }
   args.enqueueRanges(a.dtype, a.numElements, 1, [=](auto zero, int64_t begin, int64_t end) {
     using T = decltype(zero);
     multiply(a.as<T>(), b.as<T>(), y.as<T>(), begin, end);
@@ -73,6 +97,14 @@ Napi::Value bindAffine(Args& args) {
   const TensorRef x = args.tensor("x");
   const TensorRef y = args.tensor("y");
   checkAlike(args, x, y);
+  if (args.onGpu()) {
+    const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanAffine);
+    args.enqueueLaunch([=, bf16 = isBf16(args, x)](CUstream_st* stream) {
+      return kernel(static_cast<float>(factor), static_cast<float>(shift), bf16, x.data, y.data,
+                    x.numElements, stream);
+    });
+    return args.env().Undefined();
+  }
   args.enqueueRanges(x.dtype, x.numElements, 1, [=](auto zero, int64_t begin, int64_t end) {
     using T = decltype(zero);
     affine(static_cast<T>(factor), static_cast<T>(shift), x.as<T>(), y.as<T>(), begin, end);
@@ -80,11 +112,38 @@ Napi::Value bindAffine(Args& args) {
   return args.env().Undefined();
 }
 
+/// The pattern of an element of four bytes.
+uint32_t bitsOf(const TensorRef& target, double value) {
+  const auto single = static_cast<float>(value);
+  const auto whole = static_cast<int32_t>(value);
+  uint32_t bits;
+  std::memcpy(&bits, target.dtype == DType::i32 ? static_cast<const void*>(&whole) : &single, sizeof(bits));
+  return bits;
+}
+
+void fillOnGpu(Args& args, Stream& stream, const TensorRef& target, double value) {
+  if (value == 0) {
+    args.enqueueAnywhere(
+        [=, timeline = stream.timeline()] { timeline->fill(target.data, 0, target.bytes()); });
+    return;
+  }
+  args.check(dtypeBytes(target.dtype) == 4,
+             "on a GPU only f32 and i32 are filled with other numbers than zero");
+  const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanFill);
+  args.enqueueLaunch([=, bits = bitsOf(target, value)](CUstream_st* gpuStream) {
+    return kernel(bits, target.data, target.numElements, gpuStream);
+  });
+}
+
 Napi::Value bindFill(Args& args) {
   Stream& stream = args.stream();
   const TensorRef target = args.tensor("target");
   const double value = args.number("value");
   args.check(target.dtype != DType::bf16 || value == 0, "bf16 can only be filled with zero");
+  if (args.onGpu()) {
+    fillOnGpu(args, stream, target, value);
+    return args.env().Undefined();
+  }
   ThreadPool& pool = stream.context().pool();
   args.enqueue([=, &pool] {
     parallelFor(pool, target.numElements, 1, [&](int64_t begin, int64_t end) {
@@ -108,6 +167,10 @@ Napi::Value bindCopy(Args& args) {
   const TensorRef source = args.tensor("source");
   const TensorRef target = args.tensor("target");
   checkAlike(args, source, target);
+  if (CudaTimeline* timeline = stream.timeline()) {
+    args.enqueueAnywhere([=] { timeline->copy(source.data, target.data, source.bytes()); });
+    return args.env().Undefined();
+  }
   ThreadPool& pool = stream.context().pool();
   args.enqueue([=, &pool] {
     const auto bytes = static_cast<int64_t>(source.bytes());

@@ -1,5 +1,6 @@
 #include "../../addon/args.h"
 #include "compose.h"
+#include "cuda.h"
 
 namespace longscan {
 
@@ -18,6 +19,10 @@ int64_t factorLength(TransitionKind kind, int64_t N) {
     default:
       return 1;
   }
+}
+
+bool isF32(const TensorRef& tensor) {
+  return tensor.dtype == DType::f32;
 }
 
 Napi::Value bindTransitionApply(Args& args) {
@@ -51,6 +56,23 @@ Napi::Value bindTransitionApply(Args& args) {
   if (reset) {
     args.checkSameType(E, reset);
     args.check(reset.numElements == B, "reset is not [B]");
+  }
+  if (args.onGpu()) {
+    args.check(isF32(E), "on a GPU states are f32");
+    const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanTransitionApply);
+    const LongscanTransition task{static_cast<int>(kind),
+                                  transposed,
+                                  R,
+                                  H,
+                                  N,
+                                  factor.as<float>(),
+                                  rates.as<float>(),
+                                  reset.as<float>(),
+                                  E.as<float>(),
+                                  S.as<float>(),
+                                  out.as<float>()};
+    args.enqueueLaunch([=](CUstream_st* stream) { return kernel(&task, begin, end, stream); });
+    return args.env().Undefined();
   }
   dispatchFloat(args, E.dtype, [&](auto zero) {
     using Real = decltype(zero);
@@ -88,6 +110,15 @@ Napi::Value bindTransitionCompose(Args& args) {
              "the factors do not fit their kind");
   args.checkSameType(out, earlier);
   args.checkSameType(out, later);
+  if (args.onGpu()) {
+    args.check(isF32(out), "on a GPU factors are f32");
+    const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanTransitionCompose);
+    args.enqueueLaunch([=](CUstream_st* stream) {
+      return kernel(static_cast<int>(kind), transposed, numHeads, N, earlier.as<float>(), later.as<float>(),
+                    out.as<float>(), stream);
+    });
+    return args.env().Undefined();
+  }
   dispatchFloat(args, out.dtype, [&](auto zero) {
     using Real = decltype(zero);
     const TransitionCompose<Real> task{kind,          transposed, N, earlier.as<Real>(), later.as<Real>(),

@@ -1,0 +1,59 @@
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+
+const bin = fileURLToPath(new URL('../../bin/longscan.js', import.meta.url));
+
+function bench(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [bin, 'bench', 'kernels', ...args], {
+    env: { ...process.env, ...env },
+    encoding: 'utf8',
+    timeout: 60_000,
+  });
+  return { status, stdout, stderr };
+}
+
+const small = ['--op', 'simple-gla', '--shape', 'T=100,H=1,K=8,V=8', '--rounds', '2'];
+
+test('bench kernels --json: an array of rows, each with the machine it was taken on', () => {
+  const { status, stdout, stderr } = bench(['--json', ...small]);
+  assert.is(status, 0, stderr);
+  const rows = JSON.parse(stdout) as Record<string, unknown>[];
+  assert.equal(
+    rows.map(({ op, T, pass }) => [op, T, pass]),
+    [
+      ['simple-gla', 100, 'forward'],
+      ['simple-gla', 100, 'both'],
+    ],
+  );
+  for (const { machine, ceilings } of rows) {
+    assert.is((machine as { device: string }).device, 'cpu');
+    assert.ok((ceilings as { bytesPerSecond: number }).bytesPerSecond > 0);
+  }
+});
+
+test('bench kernels: wrong words are told what is right', () => {
+  for (const [args, expected] of [
+    [['--op', 'glaa'], /--op glaa: no recurrence of this name, expected one of linear-attention, /],
+    [['--shape', 'T=0'], /--shape T=0: "T=0", expected B, T, H, K, V = a size/],
+    [['--shape', 'T=64,Q=3'], /"Q=3"/],
+    [['--dtype', 'bf16'], /--dtype bf16: .*expected f32 with --device cpu/],
+    [['--device', 'tpu'], /E-CLI-USAGE/],
+  ] as const) {
+    const { status, stdout, stderr } = bench(args);
+    assert.is(status, 2, stderr);
+    assert.is(stdout, '');
+    assert.match(stderr, expected);
+  }
+});
+
+test('bench kernels --device cuda without a driver: the reason, and exit code 3', () => {
+  const { status, stderr } = bench(['--device', 'cuda', ...small], {
+    LONGSCAN_CUDA_DRIVER: '/nowhere/libcuda.so.1',
+  });
+  assert.is(status, 3);
+  assert.match(stderr, /error\[E-CUDA-DRIVER\].*Tried: \/nowhere\/libcuda\.so\.1/);
+});
+
+test.run();

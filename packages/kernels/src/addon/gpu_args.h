@@ -1,0 +1,54 @@
+#pragma once
+
+#include "args.h"
+
+// Arguments of ops that have kernels of their own on GPUs: checked for types, sizes, and the 16 bytes at
+// which those kernels want tensors to begin.
+namespace longscan {
+
+inline void checkAligned(const Args& args, const TensorRef& tensor) {
+  args.check(reinterpret_cast<uintptr_t>(tensor.data) % 16 == 0, "a tensor does not begin at 16 bytes");
+}
+
+/// `count` elements of f32; an empty one has none.
+inline void checkF32(const Args& args, const TensorRef& tensor, int64_t count, const char* name) {
+  args.check(tensor.numElements == count && tensor.dtype == DType::f32,
+             std::string(name) + " is not f32 with " + std::to_string(count) + " elements");
+  checkAligned(args, tensor);
+}
+
+inline float* f32Argument(Args& args, const char* name, int64_t count) {
+  const TensorRef tensor = args.tensor(name);
+  checkF32(args, tensor, count, name);
+  return tensor.as<float>();
+}
+
+/// Null where the argument is.
+inline float* optionalF32Argument(Args& args, const char* name, int64_t count) {
+  const TensorRef tensor = args.optionalTensor(name);
+  if (tensor) checkF32(args, tensor, count, name);
+  return tensor.as<float>();
+}
+
+/// `count` elements of `like`'s type.
+inline void* typedArgument(Args& args, const char* name, const TensorRef& like, int64_t count) {
+  const TensorRef tensor = args.sizedTensor(name, like, count);
+  checkAligned(args, tensor);
+  return tensor.data;
+}
+
+/// Memory that one part of a recurrence may leave for the next: a tensor that the caller keeps, or, for null,
+/// the stream's for this launch alone.
+struct WorkspaceArgument {
+  void* data;
+  bool isKept;
+
+  WorkspaceArgument(Args& args, size_t bytes) {
+    const TensorRef kept = args.optionalTensor("workspace");
+    args.check(!kept || kept.bytes() == bytes, "workspace is not of " + std::to_string(bytes) + " bytes");
+    isKept = static_cast<bool>(kept);
+    data = kept ? kept.data : args.workspace(bytes);
+  }
+};
+
+}  // namespace longscan

@@ -1,0 +1,27 @@
+#include "library.h"
+
+#include <cuda_runtime.h>
+
+namespace {
+
+/// In the order of compilation; defined by nvcc.
+constexpr int architectures[] = {__CUDA_ARCH_LIST__};
+
+__global__ void probeKernel() {}
+
+}  // namespace
+
+void longscanCudaDescribe(LongscanCudaLibrary* library) {
+  library->toolkitVersion = CUDART_VERSION;
+  library->numArchitectures = sizeof(architectures) / sizeof(architectures[0]);
+  for (int i = 0; i < library->numArchitectures; i++) library->architectures[i] = architectures[i];
+}
+
+int longscanCudaProbe() {
+  cudaFuncAttributes attributes;
+  return cudaFuncGetAttributes(&attributes, probeKernel);
+}
+
+const char* longscanCudaErrorText(int error) {
+  return cudaGetErrorString(static_cast<cudaError_t>(error));
+}

@@ -1,0 +1,23 @@
+#pragma once
+
+// What the library of CUDA kernels says of itself, as plain C.
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct LongscanCudaLibrary {
+  int toolkitVersion;  // 13000: CUDA 13.0
+  int numArchitectures;
+  int architectures[16];  // 900: sm_90 or sm_90a
+};
+
+void longscanCudaDescribe(struct LongscanCudaLibrary* library);
+/// 0 if the library has code for the calling thread's current GPU, else a cudaError_t.
+int longscanCudaProbe(void);
+/// What a cudaError_t means.
+const char* longscanCudaErrorText(int error);
+
+#ifdef __cplusplus
+}
+#endif

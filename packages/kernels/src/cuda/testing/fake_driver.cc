@@ -1,0 +1,299 @@
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+// A CUDA driver without a GPU, for tests of what stands on it: memory is the host's, a stream is a thread
+// that is always behind. LONGSCAN_FAKE_CUDA, read at each call, says what it pretends to be: "version=13000
+// devices=1 bytes=1000000 fail=cuMemsetD8Async" (this call fails; a failed stream's events fail from then
+// on).
+
+namespace {
+
+constexpr int success = 0, invalidValue = 1, outOfMemory = 2, noDevice = 100, illegalAddress = 700;
+
+std::string setting(const char* name, const char* otherwise) {
+  const char* all = std::getenv("LONGSCAN_FAKE_CUDA");
+  const std::string text = std::string(" ") + (all == nullptr ? "" : all) + " ";
+  const std::string key = std::string(" ") + name + "=";
+  const size_t at = text.find(key);
+  if (at == std::string::npos) return otherwise;
+  const size_t begin = at + key.size();
+  return text.substr(begin, text.find(' ', begin) - begin);
+}
+
+bool fails(const char* call) {
+  return setting("fail", "") == call;
+}
+
+/// Memory in use, and which of it is page-locked.
+struct Memory {
+  std::mutex mutex;
+  size_t usedBytes = 0;
+  std::vector<std::pair<void*, size_t>> blocks;
+  std::set<void*> pinned;
+};
+Memory& memory() {
+  static Memory all;
+  return all;
+}
+size_t totalBytes() {
+  return std::strtoull(setting("bytes", "1000000000").c_str(), nullptr, 10);
+}
+
+using Task = std::function<void()>;
+
+}  // namespace
+
+struct CUevent_st {
+  std::mutex mutex;
+  std::condition_variable changed;
+  uint64_t numRecorded = 0, numPassed = 0;
+  int status = success;
+  std::chrono::steady_clock::time_point time;
+};
+
+struct CUstream_st {
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::vector<Task> queue;
+  bool busy = false, closing = false;
+  std::atomic<int> status{success};
+  std::thread thread{[this] { serve(); }};
+
+  void add(Task task) {
+    {
+      std::lock_guard<std::mutex> lock(mutex);
+      queue.push_back(std::move(task));
+    }
+    changed.notify_all();
+  }
+  void drain() {
+    std::unique_lock<std::mutex> lock(mutex);
+    changed.wait(lock, [&] { return queue.empty() && !busy; });
+  }
+  void serve() {
+    std::unique_lock<std::mutex> lock(mutex);
+    for (;;) {
+      changed.wait(lock, [&] { return closing || !queue.empty(); });
+      if (queue.empty()) return;
+      const Task task = std::move(queue.front());
+      queue.erase(queue.begin());
+      busy = true;
+      lock.unlock();
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      task();
+      lock.lock();
+      busy = false;
+      changed.notify_all();
+    }
+  }
+};
+
+namespace {
+
+/// Memory operations that fail do so when they run, as on a GPU.
+int addOperation(const char* call, CUstream_st* stream, Task task) {
+  stream->add([=, broken = fails(call)] {
+    if (broken) stream->status = illegalAddress;
+    if (stream->status == success) task();
+  });
+  return success;
+}
+
+template <typename Pointer>
+Pointer at(unsigned long long address) {
+  return reinterpret_cast<Pointer>(address);
+}
+
+}  // namespace
+
+extern "C" {
+
+int cuDriverGetVersion(int* version) {
+  *version = std::atoi(setting("version", "13000").c_str());
+  return success;
+}
+int cuInit(unsigned) {
+  return setting("devices", "1") == "none" ? noDevice : success;
+}
+int cuGetErrorName(int status, const char** name) {
+  *name = status == illegalAddress ? "CUDA_ERROR_ILLEGAL_ADDRESS" : "CUDA_ERROR_FAKE";
+  return success;
+}
+int cuGetErrorString(int status, const char** text) {
+  *text = status == noDevice ? "no CUDA-capable device is detected" : "a fake failure";
+  return success;
+}
+int cuDeviceGetCount(int* count) {
+  *count = std::atoi(setting("devices", "1").c_str());
+  return success;
+}
+int cuDeviceGet(int* device, int index) {
+  *device = index;
+  return success;
+}
+int cuDeviceGetName(char* name, int length, int) {
+  std::strncpy(name, "Fake GPU", static_cast<size_t>(length));
+  return success;
+}
+int cuDeviceGetAttribute(int* value, int attribute, int) {
+  *value = attribute == 75 ? 9 : attribute == 76 ? 0 : 132;
+  return success;
+}
+int cuDeviceTotalMem_v2(size_t* bytes, int) {
+  *bytes = totalBytes();
+  return success;
+}
+int cuDevicePrimaryCtxRetain(void** context, int) {
+  *context = &memory();
+  return success;
+}
+int cuDevicePrimaryCtxRelease_v2(int) {
+  return success;
+}
+int cuCtxSetCurrent(void*) {
+  return success;
+}
+int cuCtxGetStreamPriorityRange(int* least, int* greatest) {
+  *least = 0;
+  *greatest = -1;
+  return success;
+}
+int cuMemGetInfo_v2(size_t* free, size_t* total) {
+  std::lock_guard<std::mutex> lock(memory().mutex);
+  *total = totalBytes();
+  *free = *total - memory().usedBytes;
+  return success;
+}
+int cuMemAlloc_v2(unsigned long long* data, size_t bytes) {
+  std::lock_guard<std::mutex> lock(memory().mutex);
+  if (memory().usedBytes + bytes > totalBytes()) return outOfMemory;
+  void* block = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
+  memory().usedBytes += bytes;
+  memory().blocks.emplace_back(block, bytes);
+  *data = reinterpret_cast<unsigned long long>(block);
+  return success;
+}
+int cuMemFree_v2(unsigned long long data) {
+  std::lock_guard<std::mutex> lock(memory().mutex);
+  auto& blocks = memory().blocks;
+  const auto found = std::find_if(blocks.begin(), blocks.end(),
+                                  [&](const auto& block) { return block.first == at<void*>(data); });
+  if (found == blocks.end()) return invalidValue;
+  memory().usedBytes -= found->second;
+  std::free(found->first);
+  blocks.erase(found);
+  return success;
+}
+int cuMemHostAlloc(void** data, size_t bytes, unsigned) {
+  std::lock_guard<std::mutex> lock(memory().mutex);
+  *data = std::malloc(bytes);
+  memory().pinned.insert(*data);
+  return success;
+}
+int cuMemFreeHost(void* data) {
+  std::lock_guard<std::mutex> lock(memory().mutex);
+  memory().pinned.erase(data);
+  std::free(data);
+  return success;
+}
+int cuMemcpyHtoDAsync_v2(unsigned long long target, const void* source, size_t bytes, CUstream_st* stream) {
+  const auto* begin = static_cast<const char*>(source);
+  return addOperation("cuMemcpyHtoDAsync", stream, [=, copy = std::vector<char>(begin, begin + bytes)] {
+    std::memcpy(at<void*>(target), copy.data(), copy.size());
+  });
+}
+int cuMemcpyDtoHAsync_v2(void* target, unsigned long long source, size_t bytes, CUstream_st* stream) {
+  addOperation("cuMemcpyDtoHAsync", stream, [=] { std::memcpy(target, at<void*>(source), bytes); });
+  bool isPinned;
+  {
+    std::lock_guard<std::mutex> lock(memory().mutex);
+    isPinned = memory().pinned.count(target) > 0;
+  }
+  if (!isPinned) stream->drain();
+  return success;
+}
+int cuMemcpyDtoDAsync_v2(unsigned long long target, unsigned long long source, size_t bytes,
+                         CUstream_st* stream) {
+  return addOperation("cuMemcpyDtoDAsync", stream,
+                      [=] { std::memcpy(at<void*>(target), at<void*>(source), bytes); });
+}
+int cuMemsetD8Async(unsigned long long target, unsigned char value, size_t bytes, CUstream_st* stream) {
+  return addOperation("cuMemsetD8Async", stream, [=] { std::memset(at<void*>(target), value, bytes); });
+}
+int cuStreamCreateWithPriority(CUstream_st** stream, unsigned, int) {
+  *stream = new CUstream_st;
+  return success;
+}
+int cuStreamSynchronize(CUstream_st* stream) {
+  stream->drain();
+  return stream->status;
+}
+int cuStreamDestroy_v2(CUstream_st* stream) {
+  {
+    std::lock_guard<std::mutex> lock(stream->mutex);
+    stream->closing = true;
+  }
+  stream->changed.notify_all();
+  stream->thread.join();
+  delete stream;
+  return success;
+}
+int cuEventCreate(CUevent_st** event, unsigned) {
+  *event = new CUevent_st;
+  return success;
+}
+int cuEventDestroy_v2(CUevent_st* event) {
+  delete event;
+  return success;
+}
+int cuEventRecord(CUevent_st* event, CUstream_st* stream) {
+  uint64_t number;
+  {
+    std::lock_guard<std::mutex> lock(event->mutex);
+    number = ++event->numRecorded;
+  }
+  stream->add([=] {
+    {
+      std::lock_guard<std::mutex> lock(event->mutex);
+      event->numPassed = std::max(event->numPassed, number);
+      event->status = stream->status;
+      event->time = std::chrono::steady_clock::now();
+    }
+    event->changed.notify_all();
+  });
+  return success;
+}
+int cuStreamWaitEvent(CUstream_st* stream, CUevent_st* event, unsigned) {
+  uint64_t number;
+  {
+    std::lock_guard<std::mutex> lock(event->mutex);
+    number = event->numRecorded;
+  }
+  stream->add([=] {
+    std::unique_lock<std::mutex> lock(event->mutex);
+    event->changed.wait(lock, [&] { return event->numPassed >= number; });
+  });
+  return success;
+}
+int cuEventSynchronize(CUevent_st* event) {
+  std::unique_lock<std::mutex> lock(event->mutex);
+  event->changed.wait(lock, [&] { return event->numPassed == event->numRecorded; });
+  return event->status;
+}
+int cuEventElapsedTime(float* ms, CUevent_st* begin, CUevent_st* end) {
+  *ms = std::chrono::duration<float, std::milli>(end->time - begin->time).count();
+  return success;
+}
+
+}  // extern "C"

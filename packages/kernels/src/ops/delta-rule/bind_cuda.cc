@@ -1,0 +1,112 @@
+#include "bind_cuda.h"
+
+#include "../../addon/gpu_args.h"
+#include "cuda.h"
+
+namespace longscan {
+
+namespace {
+
+/// The arguments that every function here begins with, and what they are to the kernels.
+struct Common {
+  TensorRef q, k, v, beta, g, resets;
+  LongscanDeltaRule call{};
+
+  explicit Common(Args& args) {
+    args.stream();
+    call.gate = static_cast<int32_t>(args.integer("gate"));
+    call.scale = static_cast<float>(args.number("scale"));
+    q = args.tensor("q", DType::bf16);
+    k = args.tensor("k", DType::bf16);
+    v = args.tensor("v", DType::bf16);
+    beta = args.optionalTensor("beta");
+    g = args.optionalTensor("g");
+    resets = args.optionalTensor("resets");
+    args.check(q.numDims == 4 && v.numDims == 4, "q and v have 4 dims");
+    const int64_t B = v.dim(0), T = v.dim(1), H = v.dim(2), V = v.dim(3), K = q.dim(3);
+    args.check(q.numElements == B * T * H * K && k.numElements == q.numElements, "q, k and v do not fit");
+    args.check(H < limit && K < limit && V < limit, "sizes are too large");
+    args.check(call.gate == longscanDeltaGateNone || call.gate == longscanDeltaGateScalar, "unknown gate");
+    args.check(call.scale != 0, "scale is 0");
+    checkF32(args, beta, beta ? B * T * H : 0, "beta");
+    checkF32(args, g, call.gate == longscanDeltaGateNone ? 0 : B * T * H, "g");
+    args.checkResets(resets, B, T);
+    for (const TensorRef& tensor : {q, k, v, resets}) checkAligned(args, tensor);
+    call.B = B, call.T = T;
+    call.H = static_cast<int32_t>(H), call.K = static_cast<int32_t>(K), call.V = static_cast<int32_t>(V);
+    call.q = q.data, call.k = k.data, call.v = v.data;
+    call.beta = beta.as<float>();
+    call.g = g.as<float>();
+    call.resets = resets.as<int32_t>();
+  }
+
+  int64_t stateSize() const { return call.B * call.H * call.K * call.V; }
+
+  /// Throws E-CUDA-KERNEL where there is no kernel for these head sizes.
+  size_t keptBytes(const Args& args) const {
+    const size_t bytes = LONGSCAN_CUDA_FUNCTION(args, longscanDeltaRuleKeptBytes)(&call);
+    if (bytes > 0) return bytes;
+    throw Error("E-CUDA-KERNEL",
+                std::string(args.function()) + ": no CUDA kernel for K = " + std::to_string(call.K) +
+                    ", V = " + std::to_string(call.V) + ", T = " + std::to_string(call.T) +
+                    ", only for K and V multiples of 8 up to 256, and at least one token. Fix: choose such "
+                    "head sizes, or the CPU (device.kind = \"cpu\")");
+  }
+  void* kept(Args& args) const {
+    const TensorRef kept = args.tensor("kept");
+    args.check(kept.bytes() >= keptBytes(args), "kept does not fit");
+    checkAligned(args, kept);
+    return kept.data;
+  }
+
+ private:
+  static constexpr int64_t limit = 1 << 24;
+};
+
+Napi::Value bindKeptBytes(Args& args) {
+  const Common common(args);
+  return Napi::Number::New(args.env(), static_cast<double>(common.keptBytes(args)));
+}
+
+Napi::Value bindForward(Args& args) {
+  const Common common(args);
+  const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanDeltaRuleForward);
+  LongscanDeltaRuleForward io{};
+  io.h0 = optionalF32Argument(args, "h0", common.stateSize());
+  io.o = typedArgument(args, "o", common.q, common.v.numElements);
+  io.ht = optionalF32Argument(args, "ht", common.stateSize());
+  io.kept = common.kept(args);
+  args.enqueueLaunch([=, call = common.call](CUstream_st* stream) { return kernel(&call, &io, stream); });
+  return args.env().Undefined();
+}
+
+Napi::Value bindBackward(Args& args) {
+  const Common common(args);
+  const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanDeltaRuleBackward);
+  const auto workspaceBytes = LONGSCAN_CUDA_FUNCTION(args, longscanDeltaRuleWorkspaceBytes);
+  LongscanDeltaRuleBackward io{};
+  io.dO = typedArgument(args, "dO", common.q, common.v.numElements);
+  io.kept = common.kept(args);
+  io.h0 = optionalF32Argument(args, "h0", common.stateSize());
+  io.dht = optionalF32Argument(args, "dht", common.stateSize());
+  io.dq = typedArgument(args, "dq", common.q, common.q.numElements);
+  io.dk = typedArgument(args, "dk", common.q, common.k.numElements);
+  io.dv = typedArgument(args, "dv", common.q, common.v.numElements);
+  io.dbeta = optionalF32Argument(args, "dbeta", common.beta.numElements);
+  io.dg = optionalF32Argument(args, "dg", common.g.numElements);
+  io.dh0 = optionalF32Argument(args, "dh0", common.stateSize());
+  args.check(common.call.gate == longscanDeltaGateNone || io.dg != nullptr, "dg is missing");
+  io.workspace = args.workspace(workspaceBytes(&common.call));
+  args.enqueueLaunch([=, call = common.call](CUstream_st* stream) { return kernel(&call, &io, stream); });
+  return args.env().Undefined();
+}
+
+}  // namespace
+
+void registerDeltaRuleCuda(Registry& registry) {
+  registry.add("deltaRuleCudaKeptBytes", 9, bindKeptBytes);
+  registry.add("deltaRuleCudaForward", 13, bindForward);
+  registry.add("deltaRuleCudaBackward", 19, bindBackward);
+}
+
+}  // namespace longscan

@@ -1,0 +1,10 @@
+#pragma once
+
+#include "../../addon/args.h"
+
+namespace longscan {
+
+/// The functions that only GPUs have: there the recurrence is cut into other parts than on a CPU.
+void registerDeltaRuleCuda(Registry& registry);
+
+}  // namespace longscan

@@ -1,0 +1,98 @@
+import type { ForwardCall } from '../../autograd/define-op.js';
+import { missingKernel } from '../../missing-kernel.js';
+import type { RecurrenceParts } from '../../recurrence-parts.js';
+import type { Tensor } from '../../tensor.js';
+import type { DeltaGate, DeltaRuleInputs } from './index.js';
+import type { DeltaRuleCudaArguments } from './native.js';
+
+/** One kind of the recurrence. */
+interface Kind {
+  readonly name: string;
+  readonly gate: DeltaGate;
+  /** The number of `gate`. */
+  readonly code: number;
+  /** The key erases, queries read keys, one step a token. */
+  readonly isPlain: boolean;
+  readonly scaleOf: (q: Tensor) => number;
+  readonly stateShape: (inputs: DeltaRuleInputs) => readonly number[];
+}
+
+/** The recurrence on a GPU: inputs in bf16, gates and states in f32, one sweep that keeps what its gradients need. */
+export function cudaParts(kind: Kind): RecurrenceParts<DeltaRuleInputs> {
+  const { name, code, scaleOf, stateShape } = kind;
+
+  const common = (
+    call: ForwardCall,
+    inputs: DeltaRuleInputs,
+    resets: Tensor | null,
+  ): DeltaRuleCudaArguments => {
+    checkOffered(kind, inputs);
+    const { q, k, v, beta, g } = inputs;
+    const optional = [beta?.id ?? null, g?.id ?? null, resets?.id ?? null] as const;
+    return [call.stream, code, scaleOf(q), q.id, k.id, v.id, ...optional];
+  };
+  /** FLOPs of `perToken` products with the K × V state and `intra` products inside a chunk of 64 tokens. */
+  const count = (call: ForwardCall, { q, v }: DeltaRuleInputs, perToken: number, intra: number): void => {
+    const [K, V] = [q.dim(3), v.dim(3)];
+    call.device.flops += (v.size / V) * (2 * perToken * K * V + intra * 64 * (K + V));
+  };
+
+  const sweep = (
+    call: ForwardCall,
+    inputs: DeltaRuleInputs,
+    resets: Tensor | null,
+    h0: Tensor | null,
+    finalState: Tensor | null,
+  ) => {
+    const slice = common(call, inputs, resets);
+    const kept = call.empty([Math.ceil(call.native.deltaRuleCudaKeptBytes(...slice) / 4)]);
+    const output = call.empty(inputs.v.shape, inputs.v.dtype);
+    call.native.deltaRuleCudaForward(...slice, h0?.id ?? null, output.id, finalState?.id ?? null, kept.id);
+    count(call, inputs, 3, 2);
+    return { output, kept: { kept } };
+  };
+
+  return {
+    forward(call, inputs, resets, h0) {
+      const finalState = call.empty(stateShape(inputs));
+      return { ...sweep(call, inputs, resets, h0, finalState), finalState };
+    },
+    prepare: () => ({}),
+    summarize() {
+      throw missingKernel(name, 'the summary of a slice');
+    },
+    finish: (call, inputs, resets, _prepared, incoming) => sweep(call, inputs, resets, incoming, null),
+    summarizeBackward() {
+      throw missingKernel(name, 'the summary of a slice against time');
+    },
+    prepareBackward: () => ({}),
+    finishBackward(call, inputs, resets, record, _prepared, outputGradient, outgoingAdjoint, wantIncoming) {
+      const like = ({ shape, dtype }: Tensor) => call.empty(shape, dtype);
+      const { q, k, v, beta, g } = inputs;
+      const [dq, dk, dv] = [like(q), like(k), like(v)];
+      const [dbeta, dg] = [beta && like(beta), g && like(g)];
+      const incoming = wantIncoming ? call.empty(stateShape(inputs)) : null;
+      call.native.deltaRuleCudaBackward(
+        ...common(call, inputs, resets),
+        outputGradient.id,
+        record.kept.kept!.id,
+        record.incoming?.id ?? null,
+        outgoingAdjoint?.id ?? null,
+        dq.id,
+        dk.id,
+        dv.id,
+        dbeta?.id ?? null,
+        dg?.id ?? null,
+        incoming?.id ?? null,
+      );
+      count(call, inputs, 9, 8);
+      return { gradients: { q: dq, k: dk, v: dv, beta: dbeta, g: dg }, incoming };
+    },
+  };
+}
+
+function checkOffered({ name, gate, isPlain }: Kind, { q }: DeltaRuleInputs): void {
+  if (!isPlain) throw missingKernel(name, 'this variant');
+  if (gate === 'diagonal') throw missingKernel(name, 'a decay per channel');
+  if (q.dtype !== 'bf16') throw missingKernel(name, `inputs in ${q.dtype}, only in bf16`);
+}

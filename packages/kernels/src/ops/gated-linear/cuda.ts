@@ -1,0 +1,149 @@
+import type { ForwardCall } from '../../autograd/define-op.js';
+import { missingKernel } from '../../missing-kernel.js';
+import type { Kept } from '../../recurrence-op.js';
+import type { RecurrenceParts } from '../../recurrence-parts.js';
+import type { Tensor } from '../../tensor.js';
+import { perHead, sumOfGroup, sumOverBatch } from './groups.js';
+import type { DecayKind, GatedLinearInputs } from './index.js';
+import type { GatedLinearCudaArguments } from './native.js';
+
+/** One kind of the recurrence. */
+interface Kind {
+  readonly name: string;
+  readonly decay: DecayKind;
+  /** The number of `decay`. */
+  readonly code: number;
+  /** Of queries with K channels. */
+  readonly scaleOf: (q: Tensor) => number;
+  readonly decayOn: 'key' | 'value';
+  readonly stateShape: (inputs: GatedLinearInputs) => readonly number[];
+}
+
+/** The numbers of `which` in `gatedLinearCudaBytes`. */
+const memory = {
+  states: 0,
+  forward: 1,
+  backward: 2,
+} as const;
+
+/** What the summary of a slice leaves. */
+interface Prepared extends Kept {
+  readonly workspace: Tensor;
+  readonly state: Tensor;
+  readonly factor: Tensor | null;
+  readonly reset: Tensor | null;
+}
+
+/**
+ * The recurrence on a GPU: inputs in bf16 or f32, gates and states in f32. A slice alone is one sweep;
+ * between others its summary comes first, whose workspace the sweep goes on from.
+ */
+export function cudaParts(kind: Kind): RecurrenceParts<GatedLinearInputs> {
+  const { name, decay, code, decayOn, scaleOf, stateShape } = kind;
+  const hasGradient = decay === 'scalar' || decay === 'diagonal';
+
+  const common = (
+    call: ForwardCall,
+    inputs: GatedLinearInputs,
+    resets: Tensor | null,
+  ): GatedLinearCudaArguments => {
+    if (decayOn !== 'key') throw missingKernel(name, 'a decay along the values');
+    const { q, k, v, g, u } = inputs;
+    const optional = [g?.id ?? null, u?.id ?? null, resets?.id ?? null] as const;
+    return [call.stream, code, scaleOf(q), q.id, k.id, v.id, ...optional];
+  };
+  /** FLOPs of `perToken` products with the K × V state and `intra` products inside a chunk of 64 tokens. */
+  const count = (call: ForwardCall, { q, v }: GatedLinearInputs, perToken: number, intra: number): void => {
+    const [K, V] = [q.dim(3), v.dim(3)];
+    call.device.flops += (v.size / V) * (2 * perToken * K * V + intra * 64 * (K + V));
+  };
+  const bytesFor = (call: ForwardCall, slice: GatedLinearCudaArguments, which: keyof typeof memory): Tensor =>
+    call.empty([call.native.gatedLinearCudaBytes(...slice, memory[which]) / 4]);
+
+  const sweep = (
+    call: ForwardCall,
+    inputs: GatedLinearInputs,
+    resets: Tensor | null,
+    workspace: Tensor | null,
+    h0: Tensor | null,
+    finalState: Tensor | null,
+  ) => {
+    const slice = common(call, inputs, resets);
+    const states = bytesFor(call, slice, 'states');
+    const output = call.empty(inputs.v.shape, inputs.v.dtype);
+    const [h0Id, finalId] = [h0?.id ?? null, finalState?.id ?? null];
+    call.native.gatedLinearCudaForward(...slice, workspace?.id ?? null, h0Id, output.id, finalId, states.id);
+    count(call, inputs, 2, 1);
+    return { output, kept: { states } };
+  };
+
+  return {
+    forward(call, inputs, resets, h0) {
+      const finalState = call.empty(stateShape(inputs));
+      return { ...sweep(call, inputs, resets, null, h0, finalState), finalState };
+    },
+
+    prepare(call, inputs, resets): Prepared {
+      const slice = common(call, inputs, resets);
+      const [B, H, R, N] = stateShape(inputs) as [number, number, number, number];
+      const workspace = bytesFor(call, slice, 'forward');
+      const state = call.empty([B, H, R, N]);
+      const factor = decay === 'identity' ? null : call.empty(decay === 'diagonal' ? [B, H, N] : [B, H]);
+      const reset = resets && call.empty([B]);
+      const results = [state.id, factor?.id ?? null, reset?.id ?? null] as const;
+      call.native.gatedLinearCudaSummarize(...slice, workspace.id, ...results);
+      count(call, inputs, 1, 0);
+      return { workspace, state, factor, reset };
+    },
+
+    summarize(_call, _inputs, _resets, prepared) {
+      const { state, factor, reset } = prepared as Prepared;
+      return { state, kind: decay, factor, reset };
+    },
+
+    finish(call, inputs, resets, prepared, incoming) {
+      return sweep(call, inputs, resets, (prepared as Prepared).workspace, incoming, null);
+    },
+
+    summarizeBackward(call, inputs, resets, _record, summary, outputGradient) {
+      const slice = common(call, inputs, resets);
+      const workspace = bytesFor(call, slice, 'backward');
+      const adjoint = call.empty(stateShape(inputs));
+      call.native.gatedLinearCudaSummarizeBackward(...slice, workspace.id, outputGradient.id, adjoint.id);
+      count(call, inputs, 1, 0);
+      return { ...summary, state: adjoint, transposed: true, kept: { workspace } };
+    },
+
+    prepareBackward: (_call, _inputs, _resets, _record, _outputGradient, summarized) => ({
+      workspace: summarized?.kept?.workspace ?? null,
+    }),
+
+    finishBackward(call, inputs, resets, record, prepared, outputGradient, outgoingAdjoint, wantIncoming) {
+      const { q, k, v, g, u } = inputs;
+      const [B, H, K] = [q.dim(0), v.dim(2), q.dim(3)];
+      const [dq, dk] = [call.empty(perHead(q, H), q.dtype), call.empty(perHead(k, H), k.dtype)];
+      const dv = call.empty(v.shape, v.dtype);
+      const dg = g !== null && hasGradient ? call.empty(g.shape) : null;
+      const shares = u ? call.empty([B, H * K]) : null;
+      const incoming = wantIncoming ? call.empty(stateShape(inputs)) : null;
+      call.native.gatedLinearCudaBackward(
+        ...common(call, inputs, resets),
+        prepared.workspace?.id ?? null,
+        outputGradient.id,
+        record.kept.states!.id,
+        record.incoming === null,
+        outgoingAdjoint?.id ?? null,
+        dq.id,
+        dk.id,
+        dv.id,
+        dg?.id ?? null,
+        shares?.id ?? null,
+        incoming?.id ?? null,
+      );
+      count(call, inputs, 5, 3);
+      const du = shares && sumOverBatch(call, shares, u!);
+      const gradients = { q: sumOfGroup(call, dq, q), k: sumOfGroup(call, dk, k), v: dv, g: dg, u: du };
+      return { gradients, incoming };
+    },
+  };
+}

@@ -1,0 +1,223 @@
+#include "cuda.h"
+
+#include <cmath>
+
+#include "../../cuda/elements.cuh"
+#include "transition.h"
+
+namespace longscan {
+
+namespace {
+
+using Task = LongscanTransition;
+
+__device__ bool isReset(const Task& task, int64_t head) {
+  return task.reset != nullptr && task.reset[head / task.headsPerBatch] != 0.0f;
+}
+
+/// Elements of identity, scalar, diagonal, expDiagonal.
+template <TransitionKind kind>
+struct ApplyElement {
+  Task task;
+  int64_t first;
+  __device__ float factor(int64_t head, int64_t column) const {
+    if (kind == TransitionKind::identity) return 1.0f;
+    if (kind == TransitionKind::scalar) return task.factor[head];
+    if (kind == TransitionKind::diagonal) return task.factor[head * task.rowLength + column];
+    return expf(task.rates[head % task.headsPerBatch * task.rowLength + column] * task.factor[head]);
+  }
+  __device__ void operator()(int64_t i) const {
+    const int64_t at = first + i, row = at / task.rowLength, head = row / task.rowsPerHead;
+    // Selected, not multiplied by zero: the state of another document may hold anything, NaN included.
+    task.out[at] =
+        isReset(task, head) ? task.E[at] : factor(head, at - row * task.rowLength) * task.S[at] + task.E[at];
+  }
+};
+
+/// Pairs (re, im) of fixedComplex.
+struct ApplyComplex {
+  Task task;
+  int64_t first;  // in pairs
+  __device__ void operator()(int64_t i) const {
+    const int64_t at = 2 * (first + i), row = at / task.rowLength, head = row / task.rowsPerHead;
+    float2 sum = *reinterpret_cast<const float2*>(task.E + at);
+    if (!isReset(task, head)) {
+      const float2 s = *reinterpret_cast<const float2*>(task.S + at);
+      const float* f = task.factor + head * task.rowLength + (at - row * task.rowLength);
+      const float re = f[0], im = task.transposed ? -f[1] : f[1];
+      sum.x += re * s.x - im * s.y;
+      sum.y += re * s.y + im * s.x;
+    }
+    *reinterpret_cast<float2*>(task.out + at) = sum;
+  }
+};
+
+/// A row of logMax each warp. Two rows exp(m) x are added at the larger of their m; an empty row (m =
+/// -infinity) takes no part: exp(m - m') of two empty rows would be NaN.
+__global__ void logMaxKernel(Task task, int64_t begin, int64_t end) {
+  const int64_t row = begin + int64_t{blockIdx.x} * (blockDim.x / 32) + threadIdx.x / 32;
+  if (row >= end) return;
+  const int64_t at = row * task.rowLength, last = task.rowLength - 1, head = row / task.rowsPerHead;
+  const float added = task.E[at + last];
+  const float decayed = isReset(task, head) ? -INFINITY : task.S[at + last] + task.factor[head];
+  const float m = fmaxf(decayed, added);
+  const float keep = decayed == -INFINITY ? 0.0f : expf(decayed - m);
+  const float add = added == -INFINITY ? 0.0f : expf(added - m);
+  __syncwarp();
+  for (int64_t i = threadIdx.x % 32; i < last; i += 32) {
+    const float kept = decayed == -INFINITY ? 0.0f : keep * task.S[at + i];
+    task.out[at + i] = kept + (added == -INFINITY ? 0.0f : add * task.E[at + i]);
+  }
+  if (threadIdx.x % 32 == 0) task.out[at + last] = m;
+}
+
+/// Rows of a matrix product that one block computes.
+constexpr int denseRows = 8;
+constexpr int denseThreads = 128;
+
+/// out [rows, N] = (add or 0) + rows [rows, N] times F [N, N] or its transpose; one head, `denseRows` rows
+/// each block. The rows are copied first, so `out` may be what they come from. Sums run in one order,
+/// whatever the launch.
+__device__ void multiplyRows(const float* rows, const float* F, bool transposed, const float* add, float* out,
+                             int64_t count, int64_t N) {
+  extern __shared__ float copies[];  // [denseRows, N]
+  for (int64_t i = threadIdx.x; i < count * N; i += denseThreads) copies[i] = rows[i];
+  __syncthreads();
+  for (int64_t column = threadIdx.x; column < N; column += denseThreads) {
+    float sums[denseRows];
+#pragma unroll
+    for (int r = 0; r < denseRows; r++) sums[r] = add != nullptr && r < count ? add[r * N + column] : 0.0f;
+    for (int64_t k = 0; k < N; k++) {
+      const float f = transposed ? F[column * N + k] : F[k * N + column];
+#pragma unroll
+      for (int r = 0; r < denseRows; r++) sums[r] += copies[r * N + k] * f;
+    }
+#pragma unroll
+    for (int r = 0; r < denseRows; r++) {
+      if (r < count) out[r * N + column] = sums[r];
+    }
+  }
+}
+
+__global__ void __launch_bounds__(denseThreads) denseKernel(Task task, int64_t begin, int64_t end) {
+  const int64_t head = begin / task.rowsPerHead + blockIdx.y, N = task.rowLength;
+  const int64_t headBegin = max(begin, head * task.rowsPerHead);
+  const int64_t first = headBegin + int64_t{blockIdx.x} * denseRows;
+  const int64_t limit = min(end, (head + 1) * task.rowsPerHead);
+  if (first >= limit) return;
+  const int64_t count = min(int64_t{denseRows}, limit - first), at = first * N;
+  if (isReset(task, head)) {
+    for (int64_t i = threadIdx.x; i < count * N; i += denseThreads) task.out[at + i] = task.E[at + i];
+    return;
+  }
+  multiplyRows(task.S + at, task.factor + head * N * N, task.transposed != 0, task.E + at, task.out + at,
+               count, N);
+}
+
+__global__ void __launch_bounds__(denseThreads)
+    composeDenseKernel(const float* first, const float* second, float* out, int64_t N) {
+  const int64_t matrix = blockIdx.y * N * N, row = int64_t{blockIdx.x} * denseRows, at = matrix + row * N;
+  multiplyRows(first + at, second + matrix, false, nullptr, out + at, min(int64_t{denseRows}, N - row), N);
+}
+
+struct MultiplyFactors {
+  const float *earlier, *later;
+  float* out;
+  __device__ void operator()(int64_t i) const { out[i] = earlier[i] * later[i]; }
+};
+
+struct AddFactors {
+  const float *earlier, *later;
+  float* out;
+  __device__ void operator()(int64_t i) const { out[i] = earlier[i] + later[i]; }
+};
+
+struct MultiplyComplexFactors {
+  const float2 *earlier, *later;
+  float2* out;
+  __device__ void operator()(int64_t i) const {
+    const float2 a = earlier[i], b = later[i];
+    out[i] = {a.x * b.x - a.y * b.y, a.x * b.y + a.y * b.x};
+  }
+};
+
+unsigned blocksFor(int64_t count, int64_t perBlock) {
+  return static_cast<unsigned>((count + perBlock - 1) / perBlock);
+}
+
+template <TransitionKind kind>
+cudaError_t applyElements(const Task& task, int64_t begin, int64_t end, cudaStream_t stream) {
+  const ApplyElement<kind> body{task, begin * task.rowLength};
+  return forEachElement((end - begin) * task.rowLength, body, stream);
+}
+
+cudaError_t apply(const Task& task, int64_t begin, int64_t end, cudaStream_t stream) {
+  const int64_t N = task.rowLength;
+  switch (static_cast<TransitionKind>(task.kind)) {
+    case TransitionKind::identity:
+      return applyElements<TransitionKind::identity>(task, begin, end, stream);
+    case TransitionKind::scalar:
+      return applyElements<TransitionKind::scalar>(task, begin, end, stream);
+    case TransitionKind::diagonal:
+      return applyElements<TransitionKind::diagonal>(task, begin, end, stream);
+    case TransitionKind::expDiagonal:
+      return applyElements<TransitionKind::expDiagonal>(task, begin, end, stream);
+    case TransitionKind::fixedComplex:
+      return forEachElement((end - begin) * N / 2, ApplyComplex{task, begin * N / 2}, stream);
+    case TransitionKind::logMax:
+      logMaxKernel<<<blocksFor(end - begin, 4), 128, 0, stream>>>(task, begin, end);
+      return cudaGetLastError();
+    case TransitionKind::dense: {
+      const int64_t numHeads = (end - 1) / task.rowsPerHead - begin / task.rowsPerHead + 1;
+      const dim3 grid(blocksFor(task.rowsPerHead, denseRows), static_cast<unsigned>(numHeads));
+      denseKernel<<<grid, denseThreads, denseRows * N * sizeof(float), stream>>>(task, begin, end);
+      return cudaGetLastError();
+    }
+  }
+  return cudaErrorInvalidValue;
+}
+
+cudaError_t compose(TransitionKind kind, bool transposed, int64_t numHeads, int64_t N, const float* earlier,
+                    const float* later, float* out, cudaStream_t stream) {
+  switch (kind) {
+    case TransitionKind::identity:
+      return cudaSuccess;
+    case TransitionKind::scalar:
+      return forEachElement(numHeads, MultiplyFactors{earlier, later, out}, stream);
+    case TransitionKind::diagonal:
+      return forEachElement(numHeads * N, MultiplyFactors{earlier, later, out}, stream);
+    case TransitionKind::expDiagonal:
+    case TransitionKind::logMax:
+      return forEachElement(numHeads, AddFactors{earlier, later, out}, stream);
+    case TransitionKind::fixedComplex:
+      return forEachElement(
+          numHeads * N / 2,
+          MultiplyComplexFactors{reinterpret_cast<const float2*>(earlier),
+                                 reinterpret_cast<const float2*>(later), reinterpret_cast<float2*>(out)},
+          stream);
+    case TransitionKind::dense: {
+      const dim3 grid(blocksFor(N, denseRows), static_cast<unsigned>(numHeads));
+      // Applied as transposes, row Fe' Fl' = row (Fl Fe)'.
+      composeDenseKernel<<<grid, denseThreads, denseRows * N * sizeof(float), stream>>>(
+          transposed ? later : earlier, transposed ? earlier : later, out, N);
+      return cudaGetLastError();
+    }
+  }
+  return cudaErrorInvalidValue;
+}
+
+}  // namespace
+
+}  // namespace longscan
+
+using namespace longscan;
+
+int longscanTransitionApply(const LongscanTransition* task, int64_t begin, int64_t end, CUstream_st* stream) {
+  return begin == end ? cudaSuccess : apply(*task, begin, end, stream);
+}
+
+int longscanTransitionCompose(int kind, int transposed, int64_t numHeads, int64_t rowLength,
+                              const float* earlier, const float* later, float* out, CUstream_st* stream) {
+  return compose(static_cast<TransitionKind>(kind), transposed != 0, numHeads, rowLength, earlier, later, out,
+                 stream);
+}

@@ -1,0 +1,39 @@
+import { test } from 'uvu';
+import { type Device, openCudaDevice } from '../device.js';
+import { LongscanError } from '../errors.js';
+
+/** What a machine without a GPU says; kernels that are missing beside a GPU are a failure. */
+const absent: readonly string[] = ['E-CUDA-DRIVER'];
+
+let reason: LongscanError | null | undefined;
+
+/** Why this machine has no GPU to test on; null: it has one. */
+function absence(): LongscanError | null {
+  try {
+    openCudaDevice({ kernels: false }).close();
+    return null;
+  } catch (error) {
+    if (error instanceof LongscanError && absent.includes(error.code)) return error;
+    throw error;
+  }
+}
+
+/**
+ * A uvu test with a GPU, whose fresh memory is NaN; skipped on a machine without one. The device is closed after it. Call
+ * `test.run()` as ever.
+ */
+export function testOnGpu(name: string, body: (device: Device) => Promise<void>): void {
+  reason ??= absence();
+  if (reason !== null) {
+    test.skip(name);
+    return;
+  }
+  test(name, async () => {
+    const device = openCudaDevice({ poison: true });
+    try {
+      await body(device);
+    } finally {
+      device.close();
+    }
+  });
+}

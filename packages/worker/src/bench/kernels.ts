@@ -1,0 +1,122 @@
+import {
+  type Device,
+  LongscanError,
+  openCpuDevice,
+  openCudaDevice,
+  runRecurrence,
+  type Tensor,
+} from '@longscan/kernels';
+import type { Task } from '../protocol/assignment.js';
+import type { BenchOp, BenchShape } from '../protocol/bench.js';
+import type { RankContext } from '../rank-context.js';
+import { type Ceilings, measureCeilings } from './ceilings.js';
+import { measure, type Times } from './measure.js';
+import { type RecurrenceCase, recurrenceCases } from './recurrence-cases.js';
+
+type BenchTask = Extract<Task, { kind: 'bench-kernels' }>;
+
+/** One measurement, or why there is none. */
+type Row = Readonly<Record<string, unknown>>;
+
+/**
+ * The `bench-kernels` task: recurrences forward, and forward and backward, beside what moving their inputs and outputs once,
+ * and their arithmetic, would take. What has no kernel on the device gives a row that says so.
+ */
+export async function runBenchKernels({ assignment, env, control, log }: RankContext): Promise<void> {
+  const { task } = assignment;
+  if (task.kind !== 'bench-kernels') throw new TypeError(`not a bench-kernels task: ${task.kind}`);
+  const device =
+    task.device === 'cuda'
+      ? openCudaDevice({ poison: false })
+      : openCpuDevice({ threads: env.numThreads, poison: false });
+  try {
+    const ceilings = await measureCeilings(device);
+    const rows: Row[] = [];
+    for (const shape of task.shapes) {
+      for (const op of task.ops) {
+        log(`${op} ${JSON.stringify(shape)}`);
+        rows.push(...(await benchRecurrence(device, op, shape, task, ceilings)));
+      }
+    }
+    control.report({ type: 'done', result: { machine: machineOf(device, env.numThreads), ceilings, rows } });
+  } finally {
+    device.close();
+  }
+}
+
+function machineOf(device: Device, threads: number): Row {
+  if (device.kind === 'cuda') return { device: 'cuda', ...device.gpu() };
+  return { device: 'cpu', level: device.native.cpuInfo().name, threads };
+}
+
+async function benchRecurrence(
+  device: Device,
+  name: BenchOp,
+  shape: BenchShape,
+  { dtype, numRounds }: BenchTask,
+  ceilings: Ceilings,
+): Promise<Row[]> {
+  const which = { op: name, ...shape, dtype };
+  let made: Tensor[] = [];
+  try {
+    const problem = device.scope(() => recurrenceCases[name](device, shape, dtype));
+    made = Object.values(problem.inputs).filter((tensor) => tensor !== null);
+    const rows: Row[] = [];
+    for (const pass of ['forward', 'both'] as const) {
+      const run = () => (pass === 'forward' ? runForward(device, problem) : runBoth(device, problem));
+      const work = workOf(device, problem, pass, run);
+      const inUseBefore = device.memory({ resetPeak: true }).inUseBytes;
+      const times = await measure(device, numRounds, run);
+      const { peakBytes } = device.memory();
+      const extraBytes = peakBytes - inUseBefore;
+      rows.push({ ...which, pass, ...times, ...fractions(times, work, ceilings), peakBytes, extraBytes });
+    }
+    return rows;
+  } catch (error) {
+    if (!(error instanceof LongscanError) || !reasons.includes(error.code)) throw error;
+    return [{ ...which, pass: null, missing: error.message }];
+  } finally {
+    for (const tensor of made) tensor.release();
+  }
+}
+
+/** Why a measurement may be left out of the others. */
+const reasons: readonly string[] = ['E-CUDA-KERNEL', 'E-MEMORY'];
+
+function runForward(device: Device, { op, inputs }: RecurrenceCase): void {
+  device.scope(() => void device.withoutTape(() => runRecurrence(op, inputs, { resets: null, h0: null })));
+}
+
+function runBoth(device: Device, { op, inputs }: RecurrenceCase): void {
+  device.scope(() => {
+    const { result, tape } = device.record(() => runRecurrence(op, inputs, { resets: null, h0: null }));
+    // Any numbers of the output's shape do for its gradient.
+    tape.backward([result.output], [inputs.v!]);
+  });
+}
+
+/** What a run cannot do without. */
+interface Work {
+  /** Each input read once and each output written once, in either pass. */
+  readonly bytes: number;
+  /** As the op counts them. */
+  readonly flops: number;
+}
+
+function workOf(device: Device, { inputs }: RecurrenceCase, pass: 'forward' | 'both', run: () => void): Work {
+  const before = device.flops;
+  run();
+  const inputBytes = Object.values(inputs).reduce((sum, tensor) => sum + (tensor?.bytes ?? 0), 0);
+  const forward = inputBytes + inputs.v!.bytes;
+  return { bytes: pass === 'forward' ? forward : 2 * forward + inputBytes, flops: device.flops - before };
+}
+
+function fractions({ medianMs }: Times, { bytes, flops }: Work, ceilings: Ceilings): Row {
+  const bytesFloorMs = (1000 * bytes) / ceilings.bytesPerSecond;
+  const flopsFloorMs = ceilings.flopsPerSecond && (1000 * flops) / ceilings.flopsPerSecond;
+  return {
+    ...{ bytes, flops, bytesFloorMs, flopsFloorMs },
+    bytesFraction: bytesFloorMs / medianMs,
+    flopsFraction: flopsFloorMs && flopsFloorMs / medianMs,
+  };
+}

@@ -1,0 +1,43 @@
+import { copyFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+
+/** Every program of the bundle runs wherever it is unpacked, with libraries of its own in front if it has any. */
+const prologue = `#!/bin/sh
+here=$(CDPATH= cd -- "$(dirname -- "$(readlink -f -- "$0")")" && pwd)
+if [ -d "$here/lib" ]; then
+  LD_LIBRARY_PATH="$here/lib\${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+  export LD_LIBRARY_PATH
+fi
+`;
+
+const longscan = `${prologue}exec "$here/bin/node" "$here/node_modules/@longscan/coordinator/bin/longscan.js" "$@"
+`;
+
+/** One file after the other: each opens the GPU for itself. Its last line is that of every test run. */
+const checkKernels = `${prologue}
+# Holds every CUDA kernel against f64 on this host's GPU. check-kernels [PATTERN]: only files whose path holds it.
+export LONGSCAN_POISON=1
+passed=0
+failed=0
+for test in $(find "$here/node_modules/@longscan/kernels/dist" -name '*.cuda.test.js' | sort); do
+  case $test in *"\${1:-}"*) ;; *) continue ;; esac
+  echo "== \${test#"$here/node_modules/@longscan/kernels/dist/"}"
+  if "$here/bin/node" "$test"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+done
+echo "$passed files passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+`;
+
+const readme = `longscan for Linux x86-64 (glibc 2.34 or newer), with a Node.js of its own.
+
+    ./longscan --help
+    ./longscan bench kernels --device cuda      # needs an NVIDIA GPU and its driver
+    ./check-kernels                             # holds the CUDA kernels against f64 on this GPU
+`;
+
+export function addEntryPoints(root: string, folder: string): void {
+  writeFileSync(path.join(folder, 'longscan'), longscan, { mode: 0o755 });
+  writeFileSync(path.join(folder, 'check-kernels'), checkKernels, { mode: 0o755 });
+  writeFileSync(path.join(folder, 'README'), readme);
+  copyFileSync(path.join(root, 'LICENSE'), path.join(folder, 'LICENSE'));
+}
