@@ -19,8 +19,15 @@ bool supported(const LongscanCausalConv& call) {
 constexpr int runTokens = 32;
 constexpr int rowsAtOnce = 4;
 
+/// Rows of a thread's channels, under way while it works on those before them.
+template <typename Element, int width>
+struct Rows {
+  Pack<Element, width> x[rowsAtOnce];
+  bool starts[rowsAtOnce];
+};
+
 template <typename Element, int width, int most>
-__global__ void __launch_bounds__(RowBlocks::threads)
+__global__ void __launch_bounds__(RowBlocks::threads, most <= 4 ? 3 : 1)
     forwardKernel(const Conv<Element> conv, int64_t B, Element* y) {
   const int runs = (conv.T + conv.runTokens - 1) / conv.runTokens;
   const int64_t channel = unitNumber() * width, run = rowNumber();
@@ -28,19 +35,24 @@ __global__ void __launch_bounds__(RowBlocks::threads)
   const int64_t b = run / runs;
   const int begin = static_cast<int>(run % runs) * conv.runTokens, end = min(begin + conv.runTokens, conv.T);
   ConvChannels<Element, width, most> channels(conv, b, channel, begin);
-  for (int first = begin; first < end; first += rowsAtOnce) {
-    Pack<Element, width> x[rowsAtOnce];
-    bool starts[rowsAtOnce];
+  const auto load = [&](int first) {
+    Rows<Element, width> rows;
 #pragma unroll
     for (int i = 0; i < rowsAtOnce; i++) {
       const int64_t row = b * conv.T + min(first + i, end - 1);
-      x[i] = loadPack<width>(conv.x + row * conv.D + channel);
-      starts[i] = conv.resets && conv.resets[row];
+      rows.x[i] = loadPack<width>(conv.x + row * conv.D + channel);
+      rows.starts[i] = conv.resets && conv.resets[row];
     }
+    return rows;
+  };
+  auto next = load(begin);
+  for (int first = begin; first < end; first += rowsAtOnce) {
+    const auto rows = next;
+    if (first + rowsAtOnce < end) next = load(first + rowsAtOnce);
 #pragma unroll
     for (int i = 0; i < rowsAtOnce; i++) {
       if (first + i >= end) break;
-      channels.advance(x[i], starts[i]);
+      channels.advance(rows.x[i], rows.starts[i]);
       float z[width];
       channels.sum(z);
       Pack<Element, width> out;

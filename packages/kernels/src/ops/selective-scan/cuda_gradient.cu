@@ -1,3 +1,5 @@
+#include <type_traits>
+
 #include "cuda/sum_parts.cuh"
 #include "cuda_gradient.h"
 #include "cuda_lanes.cuh"
@@ -43,20 +45,21 @@ struct GradientTiles {
   static constexpr int bytes = 3 * Channels::bytes + 2 * Vectors::bytes + 2 * sharesBytes + sumsBytes + 4 * L;
 };
 
+/// A thread's part of a step, under way while the step before is at work; B_t and C_t come from the cache,
+/// when they are wanted.
 template <typename Element>
 struct GradientInputs {
-  TilePart<Element, L> x, delta, dy, inB, outC;
+  TilePart<Element, L> x, delta, dy;
   float kept;
   bool starts;
 
+  static __device__ const Element* of(const void* data) { return static_cast<const Element*>(data); }
+
   __device__ void load(const LongscanSelectiveScan& call, const SelectiveGradient& gradient,
                        TokenOrder<false> order, int64_t channel0, int first) {
-    const auto of = [](const void* data) { return static_cast<const Element*>(data); };
     x.load(of(call.x), call.D, channel0, order, first);
     delta.load(of(call.delta), call.D, channel0, order, first);
     dy.load(of(gradient.io.dy), call.D, channel0, order, first);
-    inB.load(of(call.inB), call.N, 0, order, first);
-    outC.load(of(call.outC), call.N, 0, order, first);
     const int own = first + threadIdx.x;
     starts = call.resets && threadIdx.x < stepTokens && own < order.count && call.resets[order.row(own)];
     const int64_t channel = channel0 + threadIdx.x / 32, lane = threadIdx.x % 32;
@@ -66,7 +69,11 @@ struct GradientInputs {
                ? gradient.io.checkpoints[(chunk * call.D + channel) * call.N + lane]
                : 0.0f;
   }
-  __device__ void put(const GradientTiles<Element>& tiles) const {
+  __device__ void put(const LongscanSelectiveScan& call, TokenOrder<false> order, int first,
+                      const GradientTiles<Element>& tiles) const {
+    TilePart<Element, L> inB, outC;
+    inB.load(of(call.inB), call.N, 0, order, first);
+    outC.load(of(call.outC), call.N, 0, order, first);
     x.put(tiles.x);
     delta.put(tiles.delta);
     dy.put(tiles.dy);
@@ -113,7 +120,7 @@ __global__ void __launch_bounds__(scanThreads, 1)
   const int last = (order.count - 1) / stepTokens * stepTokens;
   inputs.load(call, gradient, order, channel0, last);
   for (int first = last; first >= 0; first -= stepTokens) {
-    inputs.put(tiles);
+    inputs.put(call, order, first, tiles);
     const float keptStates = inputs.kept;
     __syncthreads();
     if (first > 0) inputs.load(call, gradient, order, channel0, first - stepTokens);
@@ -130,7 +137,7 @@ __global__ void __launch_bounds__(scanThreads, 1)
     const uint32_t starts = startsOfLane<L>(tiles.starts, lane);
     const LaneScan<false> scan(lane, starts != 0);
     const LaneScan<true> scanBack(lane, starts != 0);
-    for (int n = 0; n < call.N; n++) {
+    const auto sweepState = [&](int n, auto someStart) {
       const float rate = __shfl_sync(~0u, rates, n), rateGradient = __shfl_sync(~0u, A, n);
       float kept = __shfl_sync(~0u, keptStates, n), carried = __shfl_sync(~0u, adjoints, n);
       float decay[L], inB[L], outC[L], end = 0.0f, endBack = 0.0f;
@@ -140,11 +147,12 @@ __global__ void __launch_bounds__(scanThreads, 1)
       for (int l = 0; l < L; l++) {
         decay[l] = decayOf<Element>(rate, delta[l]);
         const float input = x[l] * inB[l];
-        end = starts >> l & 1 ? input : fmaf(decay[l], end, input);
+        end = someStart.value && starts >> l & 1 ? input : fmaf(decay[l], end, input);
         outC[l] *= dy[l];
       }
 #pragma unroll
-      for (int l = L - 1; l >= 0; l--) endBack = starts >> l & 1 ? 0.0f : decay[l] * (endBack + outC[l]);
+      for (int l = L - 1; l >= 0; l--)
+        endBack = someStart.value && starts >> l & 1 ? 0.0f : decay[l] * (endBack + outC[l]);
       const float decayOfAll = decayOf<Element>(rate, total);
       float state = scan(decayOfAll, end, kept), adjoint = scanBack(decayOfAll, endBack, carried);
       if (lane == n) adjoints = carried;
@@ -152,9 +160,9 @@ __global__ void __launch_bounds__(scanThreads, 1)
       float before[L], dB[L], dC[L], sumA = 0.0f;
 #pragma unroll
       for (int l = 0; l < L; l++) {
-        before[l] = starts >> l & 1 ? 0.0f : state;
+        before[l] = someStart.value && starts >> l & 1 ? 0.0f : state;
         state = fmaf(decay[l], before[l], x[l] * inB[l]);
-        if (starts >> l & 1) state = x[l] * inB[l];
+        if (someStart.value && (starts >> l & 1)) state = x[l] * inB[l];
         dC[l] = dy[l] * state;
       }
 #pragma unroll
@@ -164,7 +172,7 @@ __global__ void __launch_bounds__(scanThreads, 1)
         throughDecay[l] = fmaf(rateGradient, atDecay, throughDecay[l]);
         sumA = fmaf(delta[l], atDecay, sumA);
         dB[l] = x[l] * all;
-        adjoint = starts >> l & 1 ? 0.0f : decayed;
+        adjoint = someStart.value && starts >> l & 1 ? 0.0f : decayed;
       }
       dA[n * 32] += sumA;
       float4* const share = tiles.shares + (n % 2 * scanWarps + warp) * 2 * (stepTokens / 4) + lane;
@@ -174,6 +182,13 @@ __global__ void __launch_bounds__(scanThreads, 1)
         share[64 + half * 32] =
             make_float4(dC[half * 4], dC[half * 4 + 1], dC[half * 4 + 2], dC[half * 4 + 3]);
       }
+    };
+    const bool anyStart = __any_sync(~0u, starts != 0);
+    for (int n = 0; n < call.N; n++) {
+      if (anyStart)
+        sweepState(n, std::true_type());
+      else
+        sweepState(n, std::false_type());
       __syncthreads();  // the shares of the number before last have been added up by now
       const int64_t at = ((blockIdx.x * call.B + b) * call.N + n) * call.T;
       sumShares(tiles.shares + n % 2 * scanWarps * 2 * (stepTokens / 4), numChannels, at, order, first,

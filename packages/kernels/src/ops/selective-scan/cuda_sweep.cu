@@ -1,3 +1,5 @@
+#include <type_traits>
+
 #include "cuda_lanes.cuh"
 #include "cuda_sweep.h"
 #include "cuda_tile.cuh"
@@ -32,28 +34,33 @@ struct SweepTiles {
   static constexpr int bytes = 2 * Channels::bytes + 2 * Vectors::bytes + 4 * L;
 };
 
+/// A thread's part of a step: x or dy, delta and document starts are under way while the step before is at
+/// work. B_t and C_t are the same for all blocks, so they come from the cache, when they are wanted.
 template <typename Element, bool backward, bool outputs>
 struct SweepInputs {
   static constexpr int L = tokensPerLane<Element>;
-  TilePart<Element, L> values, delta, vectors, outC;
+  TilePart<Element, L> values, delta;
   bool starts;
+
+  static __device__ const Element* of(const void* data) { return static_cast<const Element*>(data); }
 
   __device__ void load(const LongscanSelectiveScan& call, const SelectiveSweep& sweep,
                        TokenOrder<backward> order, int64_t channel0, int first) {
-    const auto of = [](const void* data) { return static_cast<const Element*>(data); };
     values.load(of(backward ? sweep.dy : call.x), call.D, channel0, order, first);
     delta.load(of(call.delta), call.D, channel0, order, first);
-    vectors.load(of(backward ? call.outC : call.inB), call.N, 0, order, first);
-    if (outputs) outC.load(of(call.outC), call.N, 0, order, first);
     const int own = first + threadIdx.x;
     starts = call.resets && threadIdx.x < 32 * L && own < order.count && call.resets[order.row(own)];
   }
-  __device__ void put(const SweepTiles<Element>& tiles) const {
+  __device__ void put(const LongscanSelectiveScan& call, TokenOrder<backward> order, int first,
+                      const SweepTiles<Element>& tiles) const {
+    TilePart<Element, L> vectors, outC;
+    vectors.load(of(backward ? call.outC : call.inB), call.N, 0, order, first);
+    if (outputs) outC.load(of(call.outC), call.N, 0, order, first);
     values.put(tiles.values);
     delta.put(tiles.delta);
+    putStarts<L>(tiles.starts, starts);
     vectors.put(tiles.vectors);
     if (outputs) outC.put(tiles.outC);
-    putStarts<L>(tiles.starts, starts);
   }
 };
 
@@ -88,7 +95,7 @@ __global__ void __launch_bounds__(scanThreads, 1)
   SweepInputs<Element, backward, outputs> inputs;
   inputs.load(call, sweep, order, channel0, 0);
   for (int first = 0; first < order.count; first += stepTokens) {
-    inputs.put(tiles);
+    inputs.put(call, order, first, tiles);
     __syncthreads();
     if (first + stepTokens < order.count) inputs.load(call, sweep, order, channel0, first + stepTokens);
 
@@ -105,7 +112,7 @@ __global__ void __launch_bounds__(scanThreads, 1)
     anyStart = anyStart || starts;
     const LaneScan<false> scan(lane, starts != 0);
     float kept = states, keptLater = 0.0f;
-    for (int n = 0; n < call.N; n++) {
+    const auto sweepState = [&](int n, auto someStart) {
       const float rate = __shfl_sync(~0u, rates, n);
       float carried = __shfl_sync(~0u, states, n);
       float decay[L], input[L], end = 0.0f;
@@ -114,11 +121,11 @@ __global__ void __launch_bounds__(scanThreads, 1)
       for (int l = 0; l < L; l++) {
         decay[l] = decayOf<Element>(rate, delta[l]);
         input[l] *= value[l];
-        end = advance<backward>(end, decay[l], input[l], starts >> l & 1);
+        end = advance<backward>(end, decay[l], input[l], someStart.value && starts >> l & 1);
       }
       float state = scan(decayOf<Element>(rate, total), end, carried);
       if (lane == n) states = carried;
-      if (!outputs) continue;
+      if (!outputs) return;
       if (stepTokens > checkpointTokens) {
         const float later = __shfl_sync(~0u, state, checkpointTokens / L % 32);
         if (lane == n) keptLater = later;
@@ -127,10 +134,14 @@ __global__ void __launch_bounds__(scanThreads, 1)
       tiles.outC.read(n, lane, outC);
 #pragma unroll
       for (int l = 0; l < L; l++) {
-        state = advance<backward>(state, decay[l], input[l], starts >> l & 1);
+        state = advance<backward>(state, decay[l], input[l], someStart.value && starts >> l & 1);
         y[outputs ? l : 0] = fmaf(outC[l], state, y[outputs ? l : 0]);
       }
-    }
+    };
+    if (__any_sync(~0u, starts != 0))
+      for (int n = 0; n < call.N; n++) sweepState(n, std::true_type());
+    else
+      for (int n = 0; n < call.N; n++) sweepState(n, std::false_type());
     if constexpr (outputs) {
       const int64_t chunk =
           b * ((call.T + checkpointTokens - 1) / checkpointTokens) + (begin + first) / checkpointTokens;
