@@ -1,6 +1,5 @@
 #include "cuda.h"
 
-#include "cuda_combine.h"
 #include "cuda_decay_gradient.h"
 #include "cuda_diagonal.h"
 #include "cuda_general.h"
@@ -103,21 +102,6 @@ cudaError_t summarizeSegments(const Call& call, const Plan& plan, const Summarie
   task.factor = to.factor;
   task.reset = to.reset;
   return launchSummary(sweep, stream);
-}
-
-CombineCall combineOf(const Call& call, const Plan& plan, const Summaries& from, bool backward) {
-  CombineCall fold{};
-  fold.heads = plan.heads;
-  fold.K = call.K;
-  fold.V = call.V;
-  fold.numSegments = plan.numSegments;
-  fold.backward = backward;
-  fold.summaries = from.states;
-  fold.factor = from.factor;
-  fold.reset = from.reset;
-  fold.diagonal = plan.diagonal;
-  fold.incomingScale = fold.outgoingScale = 1.0f;
-  return fold;
 }
 
 /// Sweeps of scalar kinds put the scale on what they read, so their adjoint state is that of o / scale.
@@ -350,13 +334,13 @@ size_t longscanGatedLinearStatesBytes(const LongscanGatedLinear* call) {
 
 size_t longscanGatedLinearWorkspaceBytes(const LongscanGatedLinear* call) {
   if (!supported(*call)) return 0;
-  return chunkwise(*call) ? ForwardWorkspace(*call, Plan(*call), nullptr).arena.used()
+  return chunkwise(*call) ? ForwardWorkspace(*call, Plan(*call), nullptr).parts.used()
                           : generalWorkspaceBytes(*call);
 }
 
 size_t longscanGatedLinearBackwardWorkspaceBytes(const LongscanGatedLinear* call) {
   if (!supported(*call)) return 0;
-  return chunkwise(*call) ? BackwardWorkspace(*call, Plan(*call), nullptr).arena.used()
+  return chunkwise(*call) ? BackwardWorkspace(*call, Plan(*call), nullptr).parts.used()
                           : generalBackwardWorkspaceBytes(*call);
 }
 

@@ -1,7 +1,6 @@
 #include "cuda_general.h"
 
 #include "cuda/sum_parts.cuh"
-#include "cuda_combine.h"
 #include "cuda_plan.h"
 #include "cuda_tokens.h"
 
@@ -33,15 +32,15 @@ struct TokenPlan {
 };
 
 struct TokenSummaries {
-  Arena arena;
+  WorkspaceParts parts;
   float *states, *factor;
   int* reset;
 
   TokenSummaries(const Call& call, const TokenPlan& plan, void* base)
-      : arena(base),
-        states(arena.take<float>(plan.heads * plan.numSegments * plan.stateSize)),
-        factor(arena.take<float>(plan.heads * plan.numSegments * (plan.diagonal ? call.K : 1))),
-        reset(arena.take<int>(plan.heads * plan.numSegments)) {}
+      : parts(base),
+        states(parts.take<float>(plan.heads * plan.numSegments * plan.stateSize)),
+        factor(parts.take<float>(plan.heads * plan.numSegments * (plan.diagonal ? call.K : 1))),
+        reset(parts.take<int>(plan.heads * plan.numSegments)) {}
 };
 
 struct TokenBackward {
@@ -49,15 +48,15 @@ struct TokenBackward {
   float *adjoints, *sweptQuery, *sweptKey, *kept = nullptr, *ends = nullptr, *weightShares = nullptr;
 
   TokenBackward(const Call& call, const TokenPlan& plan, void* base) : summaries(call, plan, base) {
-    Arena& arena = summaries.arena;
-    adjoints = arena.take<float>(plan.heads * plan.numSegments * plan.stateSize);
-    sweptQuery = arena.take<float>(call.B * call.T * call.H * call.K);
-    sweptKey = arena.take<float>(call.B * call.T * call.H * call.K);
+    WorkspaceParts& parts = summaries.parts;
+    adjoints = parts.take<float>(plan.heads * plan.numSegments * plan.stateSize);
+    sweptQuery = parts.take<float>(call.B * call.T * call.H * call.K);
+    sweptKey = parts.take<float>(call.B * call.T * call.H * call.K);
     if (plan.hasGradient) {
-      kept = arena.take<float>(keptTokenNumbers(call.B, call.T, call.H, call.V, call.K));
-      ends = arena.take<float>(plan.heads * plan.numChunks * call.K);
+      kept = parts.take<float>(keptTokenNumbers(call.B, call.T, call.H, call.V, call.K));
+      ends = parts.take<float>(plan.heads * plan.numChunks * call.K);
     }
-    if (call.bonus) weightShares = arena.take<float>(plan.numChunks * plan.heads * call.K);
+    if (call.bonus) weightShares = parts.take<float>(plan.numChunks * plan.heads * call.K);
   }
 };
 
@@ -115,21 +114,6 @@ cudaError_t summarizeTokens(const Call& call, const TokenPlan& plan, const Token
                             stream);
 }
 
-CombineCall combineOf(const Call& call, const TokenPlan& plan, const TokenSummaries& from, bool backward) {
-  CombineCall fold{};
-  fold.heads = plan.heads;
-  fold.K = call.K;
-  fold.V = call.V;
-  fold.numSegments = plan.numSegments;
-  fold.backward = backward;
-  fold.summaries = from.states;
-  fold.factor = from.factor;
-  fold.reset = from.reset;
-  fold.diagonal = plan.diagonal;
-  fold.incomingScale = fold.outgoingScale = 1.0f;
-  return fold;
-}
-
 /// The states that enter the segments, from the one that enters the slice.
 cudaError_t combineTokens(const Call& call, const TokenPlan& plan, const TokenSummaries& from,
                           bool summarized, const float* incoming, bool backward, const void* dO,
@@ -151,10 +135,10 @@ size_t generalStatesBytes(const Call& call) {
   return sizeof(float) * plan.heads * plan.numSegments * plan.stateSize;
 }
 size_t generalWorkspaceBytes(const Call& call) {
-  return TokenSummaries(call, TokenPlan(call), nullptr).arena.used();
+  return TokenSummaries(call, TokenPlan(call), nullptr).parts.used();
 }
 size_t generalBackwardWorkspaceBytes(const Call& call) {
-  return TokenBackward(call, TokenPlan(call), nullptr).summaries.arena.used();
+  return TokenBackward(call, TokenPlan(call), nullptr).summaries.parts.used();
 }
 
 cudaError_t generalForward(const Call& call, const LongscanGatedLinearForward& io, cudaStream_t stream) {

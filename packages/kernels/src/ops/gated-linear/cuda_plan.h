@@ -3,6 +3,8 @@
 #include <cuda_bf16.h>
 
 #include "cuda.h"
+#include "cuda/workspace_parts.h"
+#include "cuda_combine.h"
 #include "cuda_sweep.h"
 
 // How a call is cut, and what its workspaces hold.
@@ -41,35 +43,17 @@ struct Plan {
   }
 };
 
-/// Hands out parts of a workspace; counts them if there is none.
-class Arena {
- public:
-  explicit Arena(void* base) : base_(static_cast<char*>(base)) {}
-
-  template <typename Element>
-  Element* take(int64_t count) {
-    Element* const part = base_ ? reinterpret_cast<Element*>(base_ + used_) : nullptr;
-    used_ += (count * sizeof(Element) + 255) / 256 * 256;
-    return part;
-  }
-  size_t used() const { return used_; }
-
- private:
-  char* base_;
-  size_t used_ = 0;
-};
-
 /// Of a diagonal decay, inside chunks.
 struct Decayed {
   Bf16 *query = nullptr, *key = nullptr, *scores = nullptr;
   float* gamma = nullptr;
 
-  Decayed(const LongscanGatedLinear& call, const Plan& plan, int scoreTerms, Arena& arena) {
+  Decayed(const LongscanGatedLinear& call, const Plan& plan, int scoreTerms, WorkspaceParts& parts) {
     if (!plan.diagonal) return;
-    query = arena.take<Bf16>(call.B * call.T * call.H * call.K);
-    key = arena.take<Bf16>(call.B * call.T * call.H * call.K);
-    gamma = arena.take<float>(plan.heads * plan.numChunks * call.K);
-    scores = arena.take<Bf16>(plan.heads * plan.numChunks * scoreTerms * chunkTokens * chunkTokens);
+    query = parts.take<Bf16>(call.B * call.T * call.H * call.K);
+    key = parts.take<Bf16>(call.B * call.T * call.H * call.K);
+    gamma = parts.take<float>(plan.heads * plan.numChunks * call.K);
+    scores = parts.take<Bf16>(plan.heads * plan.numChunks * scoreTerms * chunkTokens * chunkTokens);
   }
 };
 
@@ -78,18 +62,18 @@ struct Summaries {
   float *states, *factor;
   int* reset;
 
-  Summaries(const LongscanGatedLinear& call, const Plan& plan, Arena& arena)
-      : states(arena.take<float>(plan.heads * plan.numSegments * plan.stateSize)),
-        factor(arena.take<float>(plan.heads * plan.numSegments * (plan.diagonal ? call.K : 1))),
-        reset(arena.take<int>(plan.heads * plan.numSegments)) {}
+  Summaries(const LongscanGatedLinear& call, const Plan& plan, WorkspaceParts& parts)
+      : states(parts.take<float>(plan.heads * plan.numSegments * plan.stateSize)),
+        factor(parts.take<float>(plan.heads * plan.numSegments * (plan.diagonal ? call.K : 1))),
+        reset(parts.take<int>(plan.heads * plan.numSegments)) {}
 };
 
 struct ForwardWorkspace {
-  Arena arena;
+  WorkspaceParts parts;
   Decayed decayed;
   Summaries summaries;
   ForwardWorkspace(const LongscanGatedLinear& call, const Plan& plan, void* base)
-      : arena(base), decayed(call, plan, 1, arena), summaries(call, plan, arena) {}
+      : parts(base), decayed(call, plan, 1, parts), summaries(call, plan, parts) {}
 };
 
 /// What the sweeps of the backward pass share out over parts of V, and the parts' distances.
@@ -97,7 +81,7 @@ struct BackwardWorkspace {
   /// dv reads scores of which nothing is to be seen in its own rounding.
   static constexpr int scoreTerms = 2;
 
-  Arena arena;
+  WorkspaceParts parts;
   Decayed decayed;
   Summaries summaries;
   float* adjoints;  // as they enter the segments against time
@@ -106,26 +90,44 @@ struct BackwardWorkspace {
   float *ends = nullptr, *queryDots = nullptr, *keyDots = nullptr, *sweptQuery = nullptr, *sweptKey = nullptr;
 
   BackwardWorkspace(const LongscanGatedLinear& call, const Plan& plan, void* base)
-      : arena(base),
-        decayed(call, plan, scoreTerms, arena),
-        summaries(call, plan, arena),
-        adjoints(arena.take<float>(plan.heads * plan.numSegments * plan.stateSize)) {
+      : parts(base),
+        decayed(call, plan, scoreTerms, parts),
+        summaries(call, plan, parts),
+        adjoints(parts.take<float>(plan.heads * plan.numSegments * plan.stateSize)) {
     const int contracted = plan.contractedValues;
     const int64_t chunks = plan.heads * plan.numChunks;
     keptPart = chunks * keptBytes(contracted, call.K) / 16;
     endsPart = chunks * (plan.diagonal ? call.K : endParts(contracted, call.K));
     sweptPart = call.B * call.T * call.H * call.K;
     if (!plan.hasGradient) return;
-    kept = arena.take<uint4>(plan.valueParts * keptPart);
-    ends = arena.take<float>(plan.valueParts * endsPart);
+    kept = parts.take<uint4>(plan.valueParts * keptPart);
+    ends = parts.take<float>(plan.valueParts * endsPart);
     if (plan.diagonal) {
-      sweptQuery = arena.take<float>(plan.valueParts * sweptPart);
-      sweptKey = arena.take<float>(plan.valueParts * sweptPart);
+      sweptQuery = parts.take<float>(plan.valueParts * sweptPart);
+      sweptKey = parts.take<float>(plan.valueParts * sweptPart);
     } else {
-      queryDots = arena.take<float>(plan.heads * call.T * dotParts(contracted, call.K));
-      keyDots = arena.take<float>(plan.heads * call.T * dotParts(contracted, call.K));
+      queryDots = parts.take<float>(plan.heads * call.T * dotParts(contracted, call.K));
+      keyDots = parts.take<float>(plan.heads * call.T * dotParts(contracted, call.K));
     }
   }
 };
+
+/// The fold of a slice's segments, from a state or adjoint of zero; of whichever plan and summaries.
+template <typename AnyPlan, typename AnySummaries>
+CombineCall combineOf(const LongscanGatedLinear& call, const AnyPlan& plan, const AnySummaries& from,
+                      bool backward) {
+  CombineCall fold{};
+  fold.heads = plan.heads;
+  fold.K = call.K;
+  fold.V = call.V;
+  fold.numSegments = plan.numSegments;
+  fold.backward = backward;
+  fold.summaries = from.states;
+  fold.factor = from.factor;
+  fold.reset = from.reset;
+  fold.diagonal = plan.diagonal;
+  fold.incomingScale = fold.outgoingScale = 1.0f;
+  return fold;
+}
 
 }  // namespace longscan
