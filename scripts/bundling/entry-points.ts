@@ -16,7 +16,7 @@ const longscan = `${prologue}exec "$here/bin/node" "$here/node_modules/@longscan
 /** One file after the other: each opens the GPU for itself. Its last line is that of every test run. */
 const checkKernels = `${prologue}
 # Holds every CUDA kernel against f64 on this host's GPU. check-kernels [PATTERN]: only files whose path holds it.
-export LONGSCAN_POISON=1
+export LONGSCAN_POISON=1 LONGSCAN_REQUIRE_GPU=1
 passed=0
 failed=0
 for test in $(find "$here/node_modules/@longscan/kernels/dist" -name '*.cuda.test.js' | sort); do
