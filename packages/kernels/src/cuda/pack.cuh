@@ -44,7 +44,7 @@ __device__ inline __nv_bfloat16 fromFloat<__nv_bfloat16>(float x) {
 
 /// Blocks of threads over rows cut into `units`: the threads of a row lie side by side.
 struct RowBlocks {
-  static constexpr int threads = 128;
+  static constexpr int threads = 256;
   unsigned unitsPerBlock = 1, rowsPerBlock;
   dim3 grid;
 

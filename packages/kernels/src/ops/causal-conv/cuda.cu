@@ -19,15 +19,8 @@ bool supported(const LongscanCausalConv& call) {
 constexpr int runTokens = 32;
 constexpr int rowsAtOnce = 4;
 
-/// Rows of a thread's channels, under way while it works on those before them.
-template <typename Element, int width>
-struct Rows {
-  Pack<Element, width> x[rowsAtOnce];
-  bool starts[rowsAtOnce];
-};
-
 template <typename Element, int width, int most>
-__global__ void __launch_bounds__(RowBlocks::threads, most <= 4 ? 3 : 1)
+__global__ void __launch_bounds__(RowBlocks::threads)
     forwardKernel(const Conv<Element> conv, int64_t B, Element* y) {
   const int runs = (conv.T + conv.runTokens - 1) / conv.runTokens;
   const int64_t channel = unitNumber() * width, run = rowNumber();
@@ -35,24 +28,19 @@ __global__ void __launch_bounds__(RowBlocks::threads, most <= 4 ? 3 : 1)
   const int64_t b = run / runs;
   const int begin = static_cast<int>(run % runs) * conv.runTokens, end = min(begin + conv.runTokens, conv.T);
   ConvChannels<Element, width, most> channels(conv, b, channel, begin);
-  const auto load = [&](int first) {
-    Rows<Element, width> rows;
+  for (int first = begin; first < end; first += rowsAtOnce) {
+    Pack<Element, width> x[rowsAtOnce];
+    bool starts[rowsAtOnce];
 #pragma unroll
     for (int i = 0; i < rowsAtOnce; i++) {
       const int64_t row = b * conv.T + min(first + i, end - 1);
-      rows.x[i] = loadPack<width>(conv.x + row * conv.D + channel);
-      rows.starts[i] = conv.resets && conv.resets[row];
+      x[i] = loadPack<width>(conv.x + row * conv.D + channel);
+      starts[i] = conv.resets && conv.resets[row];
     }
-    return rows;
-  };
-  auto next = load(begin);
-  for (int first = begin; first < end; first += rowsAtOnce) {
-    const auto rows = next;
-    if (first + rowsAtOnce < end) next = load(first + rowsAtOnce);
 #pragma unroll
     for (int i = 0; i < rowsAtOnce; i++) {
       if (first + i >= end) break;
-      channels.advance(rows.x[i], rows.starts[i]);
+      channels.advance(x[i], starts[i]);
       float z[width];
       channels.sum(z);
       Pack<Element, width> out;

@@ -10,7 +10,7 @@ namespace {
 using Bf16 = __nv_bfloat16;
 
 constexpr int rowsAtOnce = 4;
-constexpr int gradientWidth = 2;
+constexpr int gradientWidth = 4;
 constexpr int64_t wantedThreads = 132 * 1024;
 
 /// Tokens of a run, whose share of dTaps is one row of the workspace: a power of two from 32 to 256, by the
@@ -35,17 +35,10 @@ struct Gradient {
   float* parts;  // [runs, W + 1, D]
 };
 
-/// Rows of a thread's channels, under way while it works on those before them.
-template <typename Element, int width>
-struct Rows {
-  Pack<Element, width> x[rowsAtOnce], dy[rowsAtOnce];
-  bool starts[rowsAtOnce];
-};
-
 /// A thread goes through its run with time. A position's dx is complete `most` - 1 tokens later, so it goes
 /// on as far into the next run; what it finds there counts for its own positions only.
 template <typename Element, int width, int most>
-__global__ void __launch_bounds__(RowBlocks::threads, most <= 4 ? 5 : 1)
+__global__ void __launch_bounds__(RowBlocks::threads, most <= 4 ? 2 : 1)
     gradientKernel(const Conv<Element> conv, const Gradient<Element> io) {
   const int runs = (conv.T + conv.runTokens - 1) / conv.runTokens;
   const int64_t channel = unitNumber() * width, run = rowNumber();
@@ -56,21 +49,16 @@ __global__ void __launch_bounds__(RowBlocks::threads, most <= 4 ? 5 : 1)
   float pending[most][width] = {};  // pending[j]: dx of the position j before the present one
   float dTap[most][width] = {}, dBias[width] = {};
 
-  const auto load = [&](int first) {
-    Rows<Element, width> rows;
+  for (int first = begin; first < end + most - 1; first += rowsAtOnce) {
+    Pack<Element, width> x[rowsAtOnce], dy[rowsAtOnce];
+    bool starts[rowsAtOnce];
 #pragma unroll
     for (int i = 0; i < rowsAtOnce; i++) {
       const int64_t row = b * conv.T + min(first + i, conv.T - 1);
-      rows.x[i] = loadPack<width>(conv.x + row * conv.D + channel);
-      rows.dy[i] = loadPack<width>(io.dy + row * conv.D + channel);
-      rows.starts[i] = conv.resets && conv.resets[row];
+      x[i] = loadPack<width>(conv.x + row * conv.D + channel);
+      dy[i] = loadPack<width>(io.dy + row * conv.D + channel);
+      starts[i] = conv.resets && conv.resets[row];
     }
-    return rows;
-  };
-  auto next = load(begin);
-  for (int first = begin; first < end + most - 1; first += rowsAtOnce) {
-    const auto rows = next;
-    if (first + rowsAtOnce < end + most - 1) next = load(first + rowsAtOnce);
 #pragma unroll
     for (int i = 0; i < rowsAtOnce; i++) {
       const int t = first + i;
@@ -81,12 +69,12 @@ __global__ void __launch_bounds__(RowBlocks::threads, most <= 4 ? 5 : 1)
 #pragma unroll
       for (int c = 0; c < width; c++) pending[0][c] = 0.0f;
       if (t < conv.T) {
-        channels.advance(rows.x[i], rows.starts[i]);
+        channels.advance(x[i], starts[i]);
         float z[width], dz[width];
         if (conv.silu) channels.sum(z);
 #pragma unroll
         for (int c = 0; c < width; c++) {
-          dz[c] = toFloat(rows.dy[i].x[c]);
+          dz[c] = toFloat(dy[i].x[c]);
           if (!conv.silu) continue;
           const float s = sigmoid(z[c]);
           dz[c] *= s * (1.0f + z[c] * (1.0f - s));
