@@ -2,7 +2,7 @@ import type { Device } from '../../device.js';
 import type { TransitionKind } from '../../recurrence-op.js';
 import { type DType, fromArray } from '../../tensor.js';
 import { expectClose, randomNormal } from '../../testing/index.js';
-import { applyTransition } from './index.js';
+import { applyTransition, composeTransitions } from './index.js';
 import { type TransitionCase, transitionReference } from './reference.js';
 
 // What the tests of this op, on CPU and GPU, are made of.
@@ -83,6 +83,49 @@ export async function checkApply(
     const at = `${kind}${transposed ? ' transposed' : ''} on [${shape}], ${dtype}${isReset ? ', reset' : ''}`;
     expectClose(at, await state.readNumbers(), expected, tolerance);
   }
+}
+
+/** Two segments composed do to a state what they do one after the other, with a document start in neither, one or both. */
+export async function checkCompose(
+  device: Device,
+  kind: (typeof kinds)[number],
+  transposed: boolean,
+): Promise<void> {
+  const shape: Shape = [4, 2, 3, 4];
+  const [B, H, , N] = shape;
+  const factor = factorShape(kind, shape);
+  const upload = (values: Float64Array | null, dims: readonly number[] | null) =>
+    values && fromArray(device, values, dims!, 'f64');
+  const runs = [
+    [0, 1, 0, 1],
+    [0, 0, 1, 1],
+  ].map((starts, i) => {
+    const m: TransitionCase = {
+      ...segmentCase(kind, shape, false, transposed),
+      factor: factor && randomNormal(product(factor), 10 + i),
+      reset: Float64Array.from(starts),
+    };
+    const E = randomNormal(product(shape), 20 + i);
+    const parts = {
+      factor: upload(m.factor, factor),
+      rates: upload(m.rates, [H, N]),
+      reset: upload(m.reset, [B]),
+    };
+    return { m, E, segment: { kind, transposed, state: upload(E, shape)!, ...parts } };
+  });
+  const [earlier, later] = runs as [(typeof runs)[number], (typeof runs)[number]];
+  const S = randomNormal(product(shape), 30);
+  const state = upload(S, shape)!;
+  const composed = composeTransitions(earlier.segment, later.segment, device.compute);
+  applyTransition(composed, state, state, { begin: 0, end: product(shape) / N }, device.compute);
+  const between = transitionReference(shape, earlier.m, earlier.E, S);
+  const expected = transitionReference(shape, later.m, later.E, between);
+  expectClose(
+    `${kind}${transposed ? ' transposed' : ''}, composed`,
+    await state.readNumbers(),
+    expected,
+    1e-13,
+  );
 }
 
 /** Two rows of log-max, or one and an empty one. */

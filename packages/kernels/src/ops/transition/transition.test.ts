@@ -4,7 +4,7 @@ import { openCpuDevice } from '../../device.js';
 import { fromArray } from '../../tensor.js';
 import { tolerances } from '../../testing/index.js';
 import { applyTransition, transitionWireElements } from './index.js';
-import { addLogMaxRows, checkApply, kinds, shapes } from './problem.js';
+import { addLogMaxRows, checkApply, checkCompose, kinds, shapes } from './problem.js';
 
 for (const shape of shapes) {
   for (const kind of kinds) {
@@ -22,6 +22,16 @@ for (const shape of shapes) {
         device.close();
       });
     }
+  }
+}
+
+for (const kind of kinds) {
+  for (const transposed of kind === 'log-max' ? [false] : [false, true]) {
+    test(`transition ~> ${kind}${transposed ? ' transposed' : ''}: two runs as one`, async () => {
+      const device = openCpuDevice({ poison: true });
+      await checkCompose(device, kind, transposed);
+      device.close();
+    });
   }
 }
 
