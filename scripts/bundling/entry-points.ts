@@ -28,7 +28,7 @@ echo "$passed files passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
 `;
 
-const readme = `longscan for Linux x86-64 (glibc 2.34 or newer), with a Node.js of its own.
+const readme = `longscan for Linux x86-64 (glibc 2.36 or newer), with a Node.js of its own.
 
     ./longscan --help
     ./longscan bench kernels --device cuda      # needs an NVIDIA GPU and its driver
