@@ -1,8 +1,6 @@
 #include "cuda.h"
 
-#include "../gated-linear/cuda_combine.h"
-#include "cuda/segments.h"
-#include "cuda/workspace_parts.h"
+#include "../vector-scan/cuda_segments.h"
 #include "cuda_gradient.h"
 #include "cuda_sweep.h"
 
@@ -27,23 +25,21 @@ bool supported(const Call& call) {
          call.B * segmentsOf(call).count <= 65535;
 }
 
-/// Of the segments: their effects and the state that enters each. Of the reverse sweep: its blocks' shares.
+/// The segments' effects and sums of delta, and the shares of the reverse sweep's blocks.
 struct Workspace {
   WorkspaceParts parts;
-  float *states, *factor, *entering, *partsA, *partsB, *partsC;
+  SegmentEffects segments;
   double* sumDelta;
-  int* reset;
+  float *partsA, *partsB, *partsC;
 
-  explicit Workspace(const Call& call) : parts(call.workspace) {
-    const int64_t segments = call.B * segmentsOf(call).count, states_ = segments * call.D * call.N;
-    states = parts.take<float>(states_);
-    factor = parts.take<float>(states_);
-    entering = parts.take<float>(states_);
-    partsA = parts.take<float>(states_);
-    sumDelta = parts.take<double>(segments * call.D);
-    reset = parts.take<int>(segments);
-    partsB = parts.take<float>(channelBlocks(call) * call.B * call.N * call.T);
-    partsC = parts.take<float>(channelBlocks(call) * call.B * call.N * call.T);
+  explicit Workspace(const Call& call)
+      : parts(call.workspace), segments(call.B, call.D * call.N, segmentsOf(call).count, parts) {
+    const int64_t rows = call.B * segments.numSegments,
+                  shares = channelBlocks(call) * call.B * call.N * call.T;
+    sumDelta = parts.take<double>(rows * call.D);
+    partsA = parts.take<float>(rows * call.D * call.N);
+    partsB = parts.take<float>(shares);
+    partsC = parts.take<float>(shares);
   }
 };
 
@@ -61,27 +57,12 @@ SelectiveSweep sweepOf(const Call& call, SelectivePass pass, const void* dy) {
 cudaError_t foldSegments(const Call& call, SelectiveSweep summary, const float* incoming, float* outgoing,
                          cudaStream_t stream) {
   const Workspace work(call);
-  summary.outgoing = work.states;
-  summary.factor = work.factor;
+  work.segments.receive(summary);
   summary.sumDelta = work.sumDelta;
-  summary.reset = work.reset;
   const cudaError_t error = launchSelectiveSweep(call, summary, stream);
   if (error) return error;
-  CombineCall fold{};
-  fold.heads = call.B;
-  fold.K = static_cast<int>(call.D * call.N);
-  fold.V = 1;
-  fold.numSegments = summary.numSegments;
-  fold.backward = summary.pass == SelectivePass::adjoint;
-  fold.summaries = work.states;
-  fold.factor = work.factor;
-  fold.reset = work.reset;
-  fold.diagonal = true;
-  fold.incoming = incoming;
-  fold.incomingScale = fold.outgoingScale = 1.0f;
-  fold.states = work.entering;
-  fold.outgoing = outgoing;
-  return launchCombine(fold, stream);
+  const bool backward = summary.pass == SelectivePass::adjoint;
+  return launchCombine(work.segments.fold(backward, incoming, outgoing), stream);
 }
 
 /// One thread a channel: the sum of its segments' in f64, for its exponent may be that of a million tokens.
@@ -103,7 +84,7 @@ cudaError_t forward(const Call& call, const LongscanSelectiveScanForward& io, cu
     const SelectiveSweep summary = sweepOf(call, SelectivePass::summary, nullptr);
     const cudaError_t error = foldSegments(call, summary, io.h0, io.ht, stream);
     if (error) return error;
-    sweep.incoming = Workspace(call).entering;
+    sweep.incoming = Workspace(call).segments.entering;
     sweep.outgoing = nullptr;
   }
   return launchSelectiveSweep(call, sweep, stream);
@@ -118,7 +99,7 @@ cudaError_t backward(const Call& call, const LongscanSelectiveScanBackward& io, 
     const SelectiveSweep summary = sweepOf(call, SelectivePass::adjoint, io.dy);
     const cudaError_t error = foldSegments(call, summary, io.dht, io.dh0, stream);
     if (error) return error;
-    gradient.incoming = work.entering;
+    gradient.incoming = work.segments.entering;
     gradient.outgoing = nullptr;
   }
   return launchSelectiveGradient(call, gradient, stream);

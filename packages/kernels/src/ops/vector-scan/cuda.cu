@@ -1,8 +1,6 @@
 #include "cuda.h"
 
-#include "../gated-linear/cuda_combine.h"
-#include "cuda/segments.h"
-#include "cuda/workspace_parts.h"
+#include "cuda_segments.h"
 #include "cuda_sweep.h"
 
 namespace longscan {
@@ -22,19 +20,12 @@ bool supported(const Call& call) {
          call.B * segmentsOf(call).count <= 65535;
 }
 
-/// Of the segments: their effects, and the state that enters each; nothing where the slice is not cut.
 struct Workspace {
   WorkspaceParts parts;
-  float *states, *factor, *entering;
-  int* reset;
+  SegmentEffects segments;
 
-  explicit Workspace(const Call& call) : parts(call.workspace) {
-    const int64_t segments = call.B * segmentsOf(call).count;
-    states = parts.take<float>(segments * call.C);
-    factor = parts.take<float>(segments * call.C);
-    entering = parts.take<float>(segments * call.C);
-    reset = parts.take<int>(segments);
-  }
+  explicit Workspace(const Call& call)
+      : parts(call.workspace), segments(call.B, call.C, segmentsOf(call).count, parts) {}
 };
 
 ScanSweep sweepOf(const Call& call, ScanPass pass, const void* values) {
@@ -50,27 +41,11 @@ ScanSweep sweepOf(const Call& call, ScanPass pass, const void* values) {
 /// The segments' effects, folded in the order of the sweep: the states that enter them, and the outgoing one.
 cudaError_t foldSegments(const Call& call, ScanSweep summary, const float* incoming, float* outgoing,
                          cudaStream_t stream) {
-  const Workspace work(call);
-  summary.outgoing = work.states;
-  summary.factor = work.factor;
-  summary.reset = work.reset;
+  const SegmentEffects segments = Workspace(call).segments;
+  segments.receive(summary);
   const cudaError_t error = launchScanSweep(call, summary, stream);
   if (error) return error;
-  CombineCall fold{};
-  fold.heads = call.B;
-  fold.K = static_cast<int>(call.C);
-  fold.V = 1;
-  fold.numSegments = summary.numSegments;
-  fold.backward = summary.pass == ScanPass::adjoint;
-  fold.summaries = work.states;
-  fold.factor = work.factor;
-  fold.reset = work.reset;
-  fold.diagonal = true;
-  fold.incoming = incoming;
-  fold.incomingScale = fold.outgoingScale = 1.0f;
-  fold.states = work.entering;
-  fold.outgoing = outgoing;
-  return launchCombine(fold, stream);
+  return launchCombine(segments.fold(summary.pass == ScanPass::adjoint, incoming, outgoing), stream);
 }
 
 /// A sweep with outputs, from `incoming`.
@@ -82,7 +57,7 @@ cudaError_t run(const Call& call, ScanSweep sweep, const float* incoming, float*
   const ScanPass pass = sweep.pass == ScanPass::forward ? ScanPass::summary : ScanPass::adjoint;
   const cudaError_t error = foldSegments(call, sweepOf(call, pass, sweep.values), incoming, outgoing, stream);
   if (error) return error;
-  sweep.incoming = Workspace(call).entering;
+  sweep.incoming = Workspace(call).segments.entering;
   sweep.outgoing = nullptr;
   return launchScanSweep(call, sweep, stream);
 }
@@ -95,14 +70,7 @@ cudaError_t summarize(const Call& call, ScanSweep summary, float* state, float* 
   }
   const cudaError_t error = foldSegments(call, summary, nullptr, state, stream);
   if (error || !factor) return error;
-  const Workspace work(call);
-  CombineCall factors{};
-  factors.heads = call.B;
-  factors.K = static_cast<int>(call.C);
-  factors.numSegments = summary.numSegments;
-  factors.factor = work.factor;
-  factors.reset = work.reset;
-  factors.diagonal = true;
+  const CombineCall factors = Workspace(call).segments.fold(false, nullptr, nullptr);
   return launchCombineFactors(factors, 1, factor, nullptr, stream);
 }
 
