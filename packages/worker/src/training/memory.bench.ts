@@ -6,11 +6,11 @@ import { packedBatch, withRanks } from '../testing/train-on-documents.js';
 import { trainStep } from './train-step.js';
 
 // Memory of a training step by strategy and number of ranks, at as many tokens on every rank:
-// `node packages/worker/dist/training/memory.bench.js`. Ranks are in this process, one device each. Prints a Markdown
+// `node packages/worker/dist/training/memory.bench.js [TOKENS]`. Ranks are in this process, one device each. Prints a Markdown
 // table of the highest number of bytes in use on any rank, as the devices' allocators count them, parameters included.
 
 const worldSizes = [1, 2, 4, 8];
-const tokensPerRank = 256;
+const tokensPerRank = Number(process.argv[2] ?? 256);
 const layers = ['gla', 'gated-deltanet'];
 
 const spec = jobSpecSchema.parse({
@@ -29,15 +29,12 @@ async function peakBytes(strategy: string, numRanks: number): Promise<number> {
     const batches = ranks.map((_, rank) =>
       packedBatch(text, [{ start: 0, numTokens }], sliceOf(rank), numTokens),
     );
-    const step = (number: number) =>
-      Promise.all(
-        ranks.map((training, rank) =>
-          trainStep(training, [batches[rank]!], number, 1e-3, { stop: false, save: false }),
-        ),
-      );
-    await step(1);
     for (const { device } of ranks) device.memory({ resetPeak: true });
-    await step(2);
+    await Promise.all(
+      ranks.map((training, rank) =>
+        trainStep(training, [batches[rank]!], 1, 1e-3, { stop: false, save: false }),
+      ),
+    );
     return Math.max(...ranks.map(({ device }) => device.memory().peakBytes));
   });
 }
