@@ -62,7 +62,9 @@ bool supported(const Call& call) {
          (gated || call.gate == longscanDeltaGateNone) && gated == (call.g != nullptr);
 }
 
-const Bf16* bf16(const void* tensor) { return static_cast<const Bf16*>(tensor); }
+const Bf16* bf16(const void* tensor) {
+  return static_cast<const Bf16*>(tensor);
+}
 
 DeltaSweepCall sweepOf(const Call& call, const Kept& kept) {
   DeltaSweepCall sweep{};
@@ -131,10 +133,9 @@ cudaError_t backward(const Call& call, const LongscanDeltaRuleBackward& io, cuda
                                work.ends},
                               stream);
   if (error != cudaSuccess || call.gate == longscanDeltaGateNone) return error;
-  return launchDeltaGateGradient(
-      {call.B, call.T, call.H, deltaDotParts(call.K), work.risingDots, work.fallingDots, work.ends, call.resets,
-       io.h0 == nullptr, io.dg},
-      stream);
+  return launchDeltaGateGradient({call.B, call.T, call.H, deltaDotParts(call.K), work.risingDots,
+                                  work.fallingDots, work.ends, call.resets, io.h0 == nullptr, io.dg},
+                                 stream);
 }
 
 }  // namespace

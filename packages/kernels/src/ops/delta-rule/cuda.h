@@ -4,9 +4,9 @@
 #include <stdint.h>
 
 // The delta rule on CUDA devices, as plain C: S_t = a_t S_{t-1} + beta_t k_t (v_t - (a_t S_{t-1})^T k_t)^T,
-// o_t = scale * S_t^T q_t, and its gradients. Calls only enqueue on the stream and allocate nothing. They return
-// 0, or a cudaError_t. All memory is the device's, row-major, aligned to 16 bytes; states are f32, transposed,
-// [B, H, V, K].
+// o_t = scale * S_t^T q_t, and its gradients. Calls only enqueue on the stream and allocate nothing. They
+// return 0, or a cudaError_t. All memory is the device's, row-major, aligned to 16 bytes; states are f32,
+// transposed, [B, H, V, K].
 
 #ifdef __cplusplus
 extern "C" {
@@ -15,8 +15,8 @@ extern "C" {
 struct CUstream_st;
 
 enum LongscanDeltaGate {
-  longscanDeltaGateNone = 0,      // a = 1, g null
-  longscanDeltaGateScalar = 1,    // g [B, T, H]
+  longscanDeltaGateNone = 0,    // a = 1, g null
+  longscanDeltaGateScalar = 1,  // g [B, T, H]
 };
 
 /// One slice of T tokens. K and V: multiples of 8, at most 256.
@@ -60,8 +60,8 @@ size_t longscanDeltaRuleWorkspaceBytes(const struct LongscanDeltaRule* call);
 
 int longscanDeltaRuleForward(const struct LongscanDeltaRule* call, const struct LongscanDeltaRuleForward* io,
                              struct CUstream_st* stream);
-int longscanDeltaRuleBackward(const struct LongscanDeltaRule* call, const struct LongscanDeltaRuleBackward* io,
-                              struct CUstream_st* stream);
+int longscanDeltaRuleBackward(const struct LongscanDeltaRule* call,
+                              const struct LongscanDeltaRuleBackward* io, struct CUstream_st* stream);
 
 #ifdef __cplusplus
 }

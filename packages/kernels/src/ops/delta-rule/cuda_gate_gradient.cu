@@ -13,7 +13,8 @@ __global__ void gateGradientKernel(const DeltaGateGradientCall call) {
   const int64_t numChunks = (call.T + tileTokens - 1) / tileTokens;
   const int64_t task = static_cast<int64_t>(blockIdx.x) * warpsPerBlock + at.warp;
   if (task >= call.B * call.H * numChunks) return;
-  const int64_t bh = task / numChunks, b = bh / call.H, h = bh % call.H, first = task % numChunks * tileTokens;
+  const int64_t bh = task / numChunks, b = bh / call.H, h = bh % call.H,
+                first = task % numChunks * tileTokens;
   const int length = static_cast<int>(min(static_cast<int64_t>(tileTokens), call.T - first));
   const int32_t* resets = call.resets ? call.resets + b * call.T : nullptr;
   const uint64_t starts = documentStarts(resets, first, length, at.lane);
@@ -33,7 +34,9 @@ __global__ void gateGradientKernel(const DeltaGateGradientCall call) {
   }
   // Lane by lane backwards; at a document's start nothing of what is behind it goes on.
   const bool starts1 = starts >> (2 * at.lane + 1) & 1;
-  const auto startsIn = [&](int row, int count) { return row < 64 && (starts >> row & ((1ull << count) - 1)) != 0; };
+  const auto startsIn = [&](int row, int count) {
+    return row < 64 && (starts >> row & ((1ull << count) - 1)) != 0;
+  };
   float behind = starts1 ? sum[0] : sum[0] + sum[1];
 #pragma unroll
   for (int distance = 1; distance < 32; distance *= 2) {

@@ -109,18 +109,19 @@ class Gradient {
     const TileRows rows = rowsOf(piece);
     fillTile<64, threads>(tile(offset + Layout::dO), call.dO + head, pitch, value, call.V, rows);
     fillTile<64, threads>(tile(offset + Layout::dv), call.dv + head, pitch, value, call.V, rows);
-    fillTile<64, threads>(tile(offset + Layout::corrections), call.corrections + head, pitch, value, call.V, rows);
+    fillTile<64, threads>(tile(offset + Layout::corrections), call.corrections + head, pitch, value, call.V,
+                          rows);
     const TileRows values{value, 0, min(64, call.V - value), false};
     const int64_t place = (bh * numChunks + piece.chunk) * call.V * call.K;
 #pragma unroll
     for (int i = 0; i < panels; i++) {
       const int column = 64 * (blockIdx.z * panels + i);
       if (meetsState(piece))
-        fillTile<64, threads>(tile(offset + Layout::state + i * Layout::panel), call.states + place, call.K, column,
-                              call.K, values);
-      if (meetsAdjoint(piece))
-        fillTile<64, threads>(tile(offset + Layout::adjoint + i * Layout::panel), call.adjoints + place, call.K,
+        fillTile<64, threads>(tile(offset + Layout::state + i * Layout::panel), call.states + place, call.K,
                               column, call.K, values);
+      if (meetsAdjoint(piece))
+        fillTile<64, threads>(tile(offset + Layout::adjoint + i * Layout::panel), call.adjoints + place,
+                              call.K, column, call.K, values);
     }
   }
 
@@ -134,8 +135,8 @@ class Gradient {
       const int column = 64 * (blockIdx.z * panels + i);
       fillTile<64, threads>(tile(offset + Layout::queries + i * Layout::panel), call.q + head, pitch, column,
                             call.K, rows);
-      fillTile<64, threads>(tile(offset + Layout::keys + i * Layout::panel), call.k + head, pitch, column, call.K,
-                            rows);
+      fillTile<64, threads>(tile(offset + Layout::keys + i * Layout::panel), call.k + head, pitch, column,
+                            call.K, rows);
     }
     if (threadIdx.x >= 64) return;
     const int row = threadIdx.x;
@@ -152,7 +153,9 @@ class Gradient {
     if (hasBoth) clear(ofProducts);
   }
   /// Z N^T.
-  __device__ Sums& products() { return hasBoth ? ofProducts : ofScores; }
+  __device__ Sums& products() {
+    return hasBoth ? ofProducts : ofScores;
+  }
 
   /// sum += A B over 64 channels of V.
   template <StoredB stored>
@@ -286,7 +289,9 @@ class Gradient {
     return sum;
   }
 
-  __device__ int part() const { return blockIdx.z * panels + group; }
+  __device__ int part() const {
+    return blockIdx.z * panels + group;
+  }
 
   __device__ void storeDots(const TileRows& rows, Tile<64> Q, Tile<64> K) {
 #pragma unroll
@@ -338,7 +343,8 @@ class Gradient {
         const int column = channel + 8 * n + 8 * (at.lane & 3);
         if (!rows.has(row) || column >= call.K) continue;
         const int64_t place = head + (rows.first + row) * pitch + column;
-        *reinterpret_cast<uint4*>(call.dq + place) = make_uint4(queries[0], queries[1], queries[2], queries[3]);
+        *reinterpret_cast<uint4*>(call.dq + place) =
+            make_uint4(queries[0], queries[1], queries[2], queries[3]);
         *reinterpret_cast<uint4*>(call.dk + place) = make_uint4(keys[0], keys[1], keys[2], keys[3]);
       }
     }
@@ -361,7 +367,8 @@ cudaError_t launch(const DeltaGradientCall& call, cudaStream_t stream) {
   const int64_t chunks = (call.T + tileTokens - 1) / tileTokens, heads = call.B * call.H;
   const int64_t tiles = (call.K + 64 * panels - 1) / (64 * panels);
   // Loads of one chunk hide behind the products of the one before; yet enough blocks to fill a chip.
-  const int64_t perBlock = max(static_cast<int64_t>(1), min(static_cast<int64_t>(8), chunks * heads * tiles / 512));
+  const int64_t perBlock =
+      max(static_cast<int64_t>(1), min(static_cast<int64_t>(8), chunks * heads * tiles / 512));
   const dim3 grid(static_cast<unsigned>((chunks + perBlock - 1) / perBlock), static_cast<unsigned>(heads),
                   static_cast<unsigned>(tiles));
   kernel<<<grid, 128 * panels, bytes, stream>>>(call, static_cast<int>(perBlock));

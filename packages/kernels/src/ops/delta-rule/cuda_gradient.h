@@ -26,18 +26,20 @@ struct DeltaGradientCall {
   float* dbeta;       // [B, T, H] or null
 
   // With a gate, for `launchDeltaGateGradient`.
-  float* risingDots;   // [B, H, T, deltaDotParts(K)]: shares of what grows with the log decays up to the token
+  float* risingDots;  // [B, H, T, deltaDotParts(K)]: shares of what grows with the log decays up to the token
   float* fallingDots;  // the same, of what falls with them
   float* ends;         // [B, H, chunks, deltaDotParts(K)]: shares of state times adjoint after the chunk
 };
 
 /// Shares of a token's dot products: one for each 64 channels of K.
-__host__ __device__ constexpr int deltaDotParts(int K) { return (K + 63) / 64; }
+__host__ __device__ constexpr int deltaDotParts(int K) {
+  return (K + 63) / 64;
+}
 
 cudaError_t launchDeltaGradient(const DeltaGradientCall& call, cudaStream_t stream);
 
-/// dlog a_t: rising minus falling dots, summed from t to the end of its document or chunk, there plus the product
-/// of the state with its adjoint.
+/// dlog a_t: rising minus falling dots, summed from t to the end of its document or chunk, there plus the
+/// product of the state with its adjoint.
 struct DeltaGateGradientCall {
   int64_t B, T;
   int H, parts;

@@ -51,8 +51,7 @@ __device__ inline SplitA splitA(FloatSquare from, int row, int column, int lane)
 __device__ inline SplitA splitSums(const BlockSums& sum, float sign) {
   SplitA a;
 #pragma unroll
-  for (int i = 0; i < 4; i++)
-    a.set(i, sign * sum[i >> 1][2 * (i & 1)], sign * sum[i >> 1][2 * (i & 1) + 1]);
+  for (int i = 0; i < 4; i++) a.set(i, sign * sum[i >> 1][2 * (i & 1)], sign * sum[i >> 1][2 * (i & 1) + 1]);
   return a;
 }
 
@@ -81,8 +80,8 @@ __device__ inline void storeBlock(FloatSquare to, int row, int column, const Blo
         make_float2(sum[i >> 1][2 * (i & 1)], sum[i >> 1][2 * (i & 1) + 1]);
 }
 
-/// The inverse of I + A for one 16 x 16 block on the diagonal, A strictly lower, in place, by substitution: a lane
-/// has one column. All lanes of a warp take part, in two equal halves.
+/// The inverse of I + A for one 16 x 16 block on the diagonal, A strictly lower, in place, by substitution: a
+/// lane has one column. All lanes of a warp take part, in two equal halves.
 __device__ inline void invertDiagonalBlock(FloatSquare a, int first, int lane) {
   const int column = lane & 15;
   float x[16];
@@ -104,7 +103,8 @@ __device__ inline void invertDiagonalBlock(FloatSquare a, int first, int lane) {
   for (int i = 0; i < 16; i++) a.at(first + i, first + column) = x[i];
 }
 
-/// Replaces the strictly lower A by (I + A)^-1, whose upper half is left undefined but within the diagonal blocks of
+/// Replaces the strictly lower A by (I + A)^-1, whose upper half is left undefined but within the diagonal
+/// blocks of
 /// 16. Four warps together; they come and go through barriers.
 ///
 /// Blocks of 16, then of 32, by [X1 0; X21 X2] with X21 = -X2 A21 X1.
@@ -129,7 +129,8 @@ __device__ inline void invertUnitLower(FloatSquare a, int warp, int lane) {
 #pragma unroll
     for (int k = 0; k < 2; k++)
       if (k <= row)
-        mmaSplit(left, splitA(a, 32 + 16 * row, 32 + 16 * k, lane), splitB(a, 32 + 16 * k, 16 * middle, lane));
+        mmaSplit(left, splitA(a, 32 + 16 * row, 32 + 16 * k, lane),
+                 splitB(a, 32 + 16 * k, 16 * middle, lane));
     mmaSplit(result, splitSums(left, -1.0f), splitB(a, 16 * middle, 16 * column, lane));
   }
   __syncthreads();

@@ -1,5 +1,5 @@
-#include "cuda_lane.cuh"
 #include "cuda_inverse.cuh"
+#include "cuda_lane.cuh"
 #include "cuda_prepare.h"
 
 namespace longscan {
@@ -18,8 +18,8 @@ struct PrepareLayout {
   static constexpr int bytes = beta + 64 * 4;
 };
 
-/// visit(row, column, near, far) for what a thread has of rows [16 stripe, 16 stripe + 16) of X Y^T, columns up to
-/// the diagonal block.
+/// visit(row, column, near, far) for what a thread has of rows [16 stripe, 16 stripe + 16) of X Y^T, columns
+/// up to the diagonal block.
 template <int KP, typename Visit>
 __device__ void eachScore(Tile<KP> X, Tile<KP> Y, int stripe, const DeltaLane& at, Visit&& visit) {
   float sum[4][2][4] = {};
@@ -35,8 +35,8 @@ __device__ void eachScore(Tile<KP> X, Tile<KP> Y, int stripe, const DeltaLane& a
     if (n > stripe) break;
 #pragma unroll
     for (int i = 0; i < 4; i++)
-      visit(16 * stripe + at.group + 8 * (i & 1), 16 * n + 8 * (i >> 1) + at.pairOf, sum[n][i >> 1][2 * (i & 1)],
-            sum[n][i >> 1][2 * (i & 1) + 1]);
+      visit(16 * stripe + at.group + 8 * (i & 1), 16 * n + 8 * (i >> 1) + at.pairOf,
+            sum[n][i >> 1][2 * (i & 1)], sum[n][i >> 1][2 * (i & 1) + 1]);
   }
 }
 
@@ -49,14 +49,17 @@ __device__ void storeLower(FloatSquare from, __nv_bfloat16* to, const Piece& pie
 #pragma unroll
     for (int pair = 0; pair < 4; pair++) {
       const float2 both = from.pairAt(row, column + 2 * pair);
-      packed[pair] = pack(column + 2 * pair <= row ? both.x : 0.0f, column + 2 * pair + 1 <= row ? both.y : 0.0f);
+      packed[pair] =
+          pack(column + 2 * pair <= row ? both.x : 0.0f, column + 2 * pair + 1 <= row ? both.y : 0.0f);
     }
-    *reinterpret_cast<uint4*>(to + row * 64 + column) = make_uint4(packed[0], packed[1], packed[2], packed[3]);
+    *reinterpret_cast<uint4*>(to + row * 64 + column) =
+        make_uint4(packed[0], packed[1], packed[2], packed[3]);
   }
 }
 
 template <int KP>
-__global__ void __launch_bounds__(prepareThreads) prepareKernel(const __grid_constant__ DeltaPrepareCall call) {
+__global__ void __launch_bounds__(prepareThreads)
+    prepareKernel(const __grid_constant__ DeltaPrepareCall call) {
   using Layout = PrepareLayout<KP>;
   extern __shared__ __align__(128) unsigned char shared[];
   const Tile<KP> Q{sharedAddress(shared)}, K{sharedAddress(shared + Layout::keys)};
@@ -121,7 +124,8 @@ cudaError_t launch(const DeltaPrepareCall& call, cudaStream_t stream) {
       cudaFuncSetAttribute(prepareKernel<KP>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error != cudaSuccess) return error;
   const auto chunks = static_cast<unsigned>((call.T + tileTokens - 1) / tileTokens);
-  prepareKernel<KP><<<dim3(chunks, static_cast<unsigned>(call.B * call.H)), prepareThreads, bytes, stream>>>(call);
+  prepareKernel<KP>
+      <<<dim3(chunks, static_cast<unsigned>(call.B * call.H)), prepareThreads, bytes, stream>>>(call);
   return cudaGetLastError();
 }
 

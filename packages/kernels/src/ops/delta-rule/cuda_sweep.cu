@@ -4,13 +4,25 @@ namespace longscan {
 
 namespace {
 
+template <int KN, DeltaRole role, bool diagonal>
+__device__ void runDeltaSweep(const DeltaSweepCall& call) {
+  extern __shared__ __align__(1024) unsigned char shared[];
+  DeltaSweep<KN, role, diagonal> sweep(call, shared);
+  if (warpgroupNumber() == 0)
+    sweep.serve();
+  else
+    sweep.chain();
+}
+
 template <int KN, bool diagonal>
-__global__ void __launch_bounds__(sweepThreads, 1) forwardKernel(const __grid_constant__ DeltaSweepCall call) {
+__global__ void __launch_bounds__(sweepThreads, 1)
+    forwardKernel(const __grid_constant__ DeltaSweepCall call) {
   runDeltaSweep<KN, DeltaRole::output, diagonal>(call);
 }
 
 template <int KN, bool diagonal>
-__global__ void __launch_bounds__(sweepThreads, 1) backwardKernel(const __grid_constant__ DeltaSweepCall call) {
+__global__ void __launch_bounds__(sweepThreads, 1)
+    backwardKernel(const __grid_constant__ DeltaSweepCall call) {
   if (blockIdx.y == 0)
     runDeltaSweep<KN, DeltaRole::adjoint, diagonal>(call);
   else
@@ -32,7 +44,8 @@ cudaError_t launchOf(const DeltaSweepCall& call, bool backward, cudaStream_t str
 template <bool diagonal>
 cudaError_t launch(const DeltaSweepCall& call, bool backward, cudaStream_t stream) {
   if (call.K <= 64) return launchOf<1, diagonal>(call, backward, stream);
-  return call.K <= 128 ? launchOf<2, diagonal>(call, backward, stream) : launchOf<4, diagonal>(call, backward, stream);
+  return call.K <= 128 ? launchOf<2, diagonal>(call, backward, stream)
+                       : launchOf<4, diagonal>(call, backward, stream);
 }
 
 }  // namespace

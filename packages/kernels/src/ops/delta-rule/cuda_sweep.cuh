@@ -1,44 +1,16 @@
 #pragma once
 
 #include "cuda_sweep.h"
-#include "cuda_sweep_parts.cuh"
+#include "cuda_sweep_layout.cuh"
 
 namespace longscan {
 
 namespace {
 
-/// What a block does: the output with time, states with time once more, or adjoints against time.
-enum class DeltaRole { output, states, adjoint };
-
-constexpr int sweepThreads = 256;
-constexpr int sweepValues = 64;  // channels of V that a block works on
-
-/// A stage: keys, queries in panels of 64 channels, Y, P, v or dO, the rows' factors and the channels' decays. Then
-/// what the two warpgroups hand each other: the state, N or Z, and the pieces.
-template <int KN, DeltaRole role, bool diagonal>
-struct DeltaSweepLayout {
-  static constexpr bool reads = role != DeltaRole::states;
-  static constexpr int panel = Tile<64>::bytes;
-  static constexpr int writeKeys = diagonal ? KN * panel : 0;
-  static constexpr int queries = writeKeys + KN * panel;
-  static constexpr int inverse = queries + (reads ? KN * panel : 0);
-  static constexpr int scores = inverse + panel;
-  static constexpr int values = scores + (reads ? panel : 0);
-  static constexpr int factors = values + panel;
-  static constexpr int gamma = factors + 2 * 64 * 4;
-  static constexpr int stage = factors + (diagonal ? 2048 : 1024);
-  static constexpr int numStages = KN == 4 ? (diagonal ? 1 : 2) : diagonal && KN == 2 ? 2 : 3;
-  static constexpr int state = numStages * stage;
-  static constexpr int tokens = state + KN * panel;
-  static constexpr int pieces = tokens + panel;
-  static constexpr int numPieces = 4;
-  static constexpr int bytes = pieces + numPieces * 8;
-};
-
-/// One block: 64 channels of V of one head, all of its chunks in turn. The second warpgroup has the chain that every
-/// chunk waits for: the state lies transposed in the accumulators of its products, and an accumulator's layout is
-/// that of a first operand, so nothing of the chain passes through shared memory. The first warpgroup does what
-/// nobody waits for: it loads, reads the state for the output, and stores.
+/// One block: 64 channels of V of one head, all of its chunks in turn. The second warpgroup has the chain
+/// that every chunk waits for: the state lies transposed in the accumulators of its products, and an
+/// accumulator's layout is that of a first operand, so nothing of the chain passes through shared memory. The
+/// first warpgroup does what nobody waits for: it loads, reads the state for the output, and stores.
 template <int KN, DeltaRole role, bool diagonal>
 class DeltaSweep {
   using Layout = DeltaSweepLayout<KN, role, diagonal>;
@@ -145,23 +117,41 @@ class DeltaSweep {
   }
 
  private:
-  __device__ Tile<64> tile(int stage, int offset) const { return {base + stage * Layout::stage + offset}; }
-  __device__ Tile<64> stateTile(int panel) const { return {base + Layout::state + panel * Layout::panel}; }
+  __device__ Tile<64> tile(int stage, int offset) const {
+    return {base + stage * Layout::stage + offset};
+  }
+  __device__ Tile<64> stateTile(int panel) const {
+    return {base + Layout::state + panel * Layout::panel};
+  }
   /// N, or Z; transposed.
-  __device__ Tile<64> tokensTile() const { return {base + Layout::tokens}; }
-  __device__ int2* pieces() const { return reinterpret_cast<int2*>(shared + Layout::pieces); }
+  __device__ Tile<64> tokensTile() const {
+    return {base + Layout::tokens};
+  }
+  __device__ int2* pieces() const {
+    return reinterpret_cast<int2*>(shared + Layout::pieces);
+  }
   __device__ Piece pieceOf(int i) const {
     return unpackPiece(const_cast<const volatile int2*>(pieces())[i % Layout::numPieces]);
   }
   __device__ const float* factors(int stage, int offset) const {
     return reinterpret_cast<const float*>(shared + stage * Layout::stage + offset);
   }
-  __device__ const float* into(int stage) const { return factors(stage, Layout::factors); }
-  __device__ const float* outOf(int stage) const { return into(stage) + 64; }
+  __device__ const float* into(int stage) const {
+    return factors(stage, Layout::factors);
+  }
+  __device__ const float* outOf(int stage) const {
+    return into(stage) + 64;
+  }
 
-  __device__ int firstV() const { return value + row0; }
-  __device__ int restV() const { return call.V - firstV(); }
-  __device__ int restK(int panel) const { return call.K - 64 * panel; }
+  __device__ int firstV() const {
+    return value + row0;
+  }
+  __device__ int restV() const {
+    return call.V - firstV();
+  }
+  __device__ int restK(int panel) const {
+    return call.K - 64 * panel;
+  }
   /// Of the warp's first element of a panel, in the `index`th of states [.., V, K].
   __device__ int64_t place(int64_t index, int panel) const {
     return (index * call.V + firstV()) * call.K + 64 * panel;
@@ -187,7 +177,8 @@ class DeltaSweep {
       fillColumns(offset, (diagonal ? chunks.eraseKeys : call.k) + headK, pitchK, column, call.K);
       if (diagonal) fillColumns(Layout::writeKeys + offset, chunks.writeKeys + headK, pitchK, column, call.K);
       if (Layout::reads)
-        fillColumns(Layout::queries + offset, (diagonal ? chunks.queries : call.q) + headK, pitchK, column, call.K);
+        fillColumns(Layout::queries + offset, (diagonal ? chunks.queries : call.q) + headK, pitchK, column,
+                    call.K);
     }
     fillColumns(Layout::inverse, chunks.inverse + headRows * 64, 64, 0, 64);
     if (Layout::reads) fillColumns(Layout::scores, chunks.scores + headRows * 64, 64, 0, 64);
@@ -195,7 +186,8 @@ class DeltaSweep {
     const int row = threadIdx.x % 64;
     const float* factor = threadIdx.x < 64 ? chunks.into : chunks.outOf;
     if (!diagonal || threadIdx.x >= 64)
-      copyAsync4(sharedAddress(into(stage)) + 4 * threadIdx.x, factor + headRows + rows.first + row, rows.has(row));
+      copyAsync4(sharedAddress(into(stage)) + 4 * threadIdx.x, factor + headRows + rows.first + row,
+                 rows.has(row));
     if (diagonal && threadIdx.x < 16 * KN)
       copyAsync16(sharedAddress(factors(stage, Layout::gamma)) + 16 * threadIdx.x,
                   chunks.gamma + (bh * numChunks + piece.chunk) * call.K + 4 * threadIdx.x,
@@ -206,8 +198,8 @@ class DeltaSweep {
     storeRows(out.sum.x, row0, call.V - value, at, [&](int row) { return placeOf(call.o, out.piece, row); });
   }
 
-  /// Output, or what is stored, of one piece. First what leaves the tensor cores to the chain, whose products are
-  /// waited for; `fillNext` is a part of it.
+  /// Output, or what is stored, of one piece. First what leaves the tensor cores to the chain, whose products
+  /// are waited for; `fillNext` is a part of it.
   template <typename FillNext>
   __device__ void attend(const Piece& piece, int stage, Output& out, FillNext&& fillNext) const {
     if constexpr (output) {
@@ -220,7 +212,8 @@ class DeltaSweep {
       for (int panel = 0; panel < KN; panel++)
 #pragma unroll
         for (int k = 0; k < 4; k++)
-          multiply<StoredB::rows>(sum.x, tile(stage, Layout::queries + panel * Layout::panel), k, stateTile(panel), k);
+          multiply<StoredB::rows>(sum.x, tile(stage, Layout::queries + panel * Layout::panel), k,
+                                  stateTile(panel), k);
       commitProducts();
       waitForProducts<0>();
       announceAtBarrier(stateRead, sweepThreads);
@@ -233,7 +226,8 @@ class DeltaSweep {
       joinBarrier(tokensReady, sweepThreads);
       beginProducts();
 #pragma unroll
-      for (int k = 0; k < 4; k++) multiply<StoredB::rows>(sum.x, tile(stage, Layout::scores), k, tokensTile(), k);
+      for (int k = 0; k < 4; k++)
+        multiply<StoredB::rows>(sum.x, tile(stage, Layout::scores), k, tokensTile(), k);
       commitProducts();
       out.piece = piece;
       waitForProducts<0>();
@@ -243,8 +237,8 @@ class DeltaSweep {
       if (piece.opensChunk)
 #pragma unroll
         for (int panel = 0; panel < KN; panel++)
-          storeTile(stateTile(panel), states + chunk * call.K + 64 * panel, call.V - value, restK(panel), call.K,
-                    threadIdx.x);
+          storeTile(stateTile(panel), states + chunk * call.K + 64 * panel, call.V - value, restK(panel),
+                    call.K, threadIdx.x);
       announceAtBarrier(stateRead, sweepThreads);
       fillNext();
       joinBarrier(tokensReady, sweepThreads);
@@ -313,7 +307,8 @@ class DeltaSweep {
     for (int panel = 0; panel < KN; panel++)
 #pragma unroll
       for (int k = 0; k < 4; k++)
-        multiply<StoredB::columns>(state[panel].x, written[k], tile(stage, offset + panel * Layout::panel), k);
+        multiply<StoredB::columns>(state[panel].x, written[k], tile(stage, offset + panel * Layout::panel),
+                                   k);
   }
 
   /// With time.
@@ -419,16 +414,6 @@ class DeltaSweep {
     waitForProducts<0>();
   }
 };
-
-template <int KN, DeltaRole role, bool diagonal>
-__device__ void runDeltaSweep(const DeltaSweepCall& call) {
-  extern __shared__ __align__(1024) unsigned char shared[];
-  DeltaSweep<KN, role, diagonal> sweep(call, shared);
-  if (warpgroupNumber() == 0)
-    sweep.serve();
-  else
-    sweep.chain();
-}
 
 }  // namespace
 

@@ -7,8 +7,8 @@
 
 namespace longscan {
 
-/// Sums of [64, 64] over a warpgroup: of a warp's 16 rows a lane has lane/4 (+ 8), of the columns 8 n + 2*(lane%4) +
-/// {0, 1}.
+/// Sums of [64, 64] over a warpgroup: of a warp's 16 rows a lane has lane/4 (+ 8), of the columns 8 n +
+/// 2*(lane%4) + {0, 1}.
 struct WarpSums {
   Sums x;
 
@@ -137,7 +137,8 @@ __device__ inline uint4 loadShared16(uint32_t address) {
 }
 
 /// A tile as it is, to [rows, pitch] in bf16; 128 threads.
-__device__ inline void storeTile(Tile<64> tile, __nv_bfloat16* to, int rows, int columns, int pitch, int thread) {
+__device__ inline void storeTile(Tile<64> tile, __nv_bfloat16* to, int rows, int columns, int pitch,
+                                 int thread) {
 #pragma unroll
   for (int i = 0; i < 4; i++) {
     const int row = thread / 8 + 16 * i, unit = thread % 8;
