@@ -59,7 +59,7 @@ class DeltaSweep {
     };
     const auto fillNext = [&](int stage) {
       if (!ahead.done()) {
-        fill(ahead.piece(), stage);
+        fillStage<KN, role, diagonal>(call, ahead.piece(), bh, value, tile(stage, 0).base);
         ahead.advance();
         numFilled++;
         tellPiece();
@@ -160,38 +160,6 @@ class DeltaSweep {
   __device__ __nv_bfloat16* placeOf(__nv_bfloat16* tensor, const Piece& piece, int row) const {
     const int64_t token = b * call.T + static_cast<int64_t>(piece.chunk) * tileTokens + row;
     return row >= piece.low && row < piece.high ? tensor + (token * call.H + h) * call.V + value : nullptr;
-  }
-
-  __device__ void fill(const Piece& piece, int stage) const {
-    const TileRows rows{static_cast<int64_t>(piece.chunk) * tileTokens, piece.low, piece.high, false};
-    const int pitchK = call.H * call.K, pitchV = call.H * call.V;
-    const int64_t headK = b * call.T * pitchK + h * call.K, headV = b * call.T * pitchV + h * call.V;
-    const int64_t headRows = bh * numChunks * tileTokens;
-    const DeltaChunks& chunks = call.chunks;
-    const auto fillColumns = [&](int offset, const __nv_bfloat16* from, int pitch, int column, int width) {
-      fillTile<64, 128>(tile(stage, offset), from, pitch, column, width, rows);
-    };
-#pragma unroll
-    for (int panel = 0; panel < KN; panel++) {
-      const int offset = panel * Layout::panel, column = 64 * panel;
-      fillColumns(offset, (diagonal ? chunks.eraseKeys : call.k) + headK, pitchK, column, call.K);
-      if (diagonal) fillColumns(Layout::writeKeys + offset, chunks.writeKeys + headK, pitchK, column, call.K);
-      if (Layout::reads)
-        fillColumns(Layout::queries + offset, (diagonal ? chunks.queries : call.q) + headK, pitchK, column,
-                    call.K);
-    }
-    fillColumns(Layout::inverse, chunks.inverse + headRows * 64, 64, 0, 64);
-    if (Layout::reads) fillColumns(Layout::scores, chunks.scores + headRows * 64, 64, 0, 64);
-    fillColumns(Layout::values, (backward ? call.dO : call.v) + headV, pitchV, value, call.V);
-    const int row = threadIdx.x % 64;
-    const float* factor = threadIdx.x < 64 ? chunks.into : chunks.outOf;
-    if (!diagonal || threadIdx.x >= 64)
-      copyAsync4(sharedAddress(into(stage)) + 4 * threadIdx.x, factor + headRows + rows.first + row,
-                 rows.has(row));
-    if (diagonal && threadIdx.x < 16 * KN)
-      copyAsync16(sharedAddress(factors(stage, Layout::gamma)) + 16 * threadIdx.x,
-                  chunks.gamma + (bh * numChunks + piece.chunk) * call.K + 4 * threadIdx.x,
-                  4 * threadIdx.x < call.K);
   }
 
   __device__ void storeOutput(const Output& out) const {
