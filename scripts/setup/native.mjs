@@ -10,14 +10,16 @@ const kernels = path.join(root, 'packages/kernels');
 const buildFolder = path.join(kernels, 'build');
 const addon = path.join(buildFolder, 'longscan.node');
 const cudaLibrary = path.join(buildFolder, 'longscan_cuda.so');
+/** There where NVIDIA's driver is loaded; the second under Windows. */
+const driverDevices = ['/dev/nvidiactl', '/dev/dxg'];
 
-/** Builds the native addon, and its CUDA part when there are CUDA sources and a compiler for them. */
+/** Builds the native addon, and its CUDA part where `wantedNvcc` finds a compiler for it. */
 export function buildAddon() {
   const files = listFiles(
     kernels,
     (name) => /\.(cc|h|cu|cuh|cmake)$/.test(name) || name === 'CMakeLists.txt',
   );
-  const nvcc = files.some((file) => file.endsWith('.cu')) ? findNvcc() : null;
+  const nvcc = wantedNvcc();
   const options = cmakeOptions(nvcc);
   const hash = hashFiles(files, [process.arch, options]);
   const isBuilt = existsSync(addon) && (nvcc === null || existsSync(cudaLibrary));
@@ -36,8 +38,26 @@ export function buildAddon() {
   writeStamp('native', hash);
 }
 
+/**
+ * The compiler of the CUDA part, where it is wanted: on machines with a driver that can run it, since it takes several
+ * minutes, and on others if LONGSCAN_BUILD_CUDA=1 says so (a bundle for another machine, a check that it compiles).
+ */
+function wantedNvcc() {
+  const isForced = process.env.LONGSCAN_BUILD_CUDA === '1';
+  const nvcc = isForced || driverDevices.some(existsSync) ? findNvcc() : null;
+  if (isForced && nvcc === null) {
+    throw new SetupError({
+      code: 'E-SETUP',
+      where: 'LONGSCAN_BUILD_CUDA=1',
+      found: 'no nvcc in CUDA_HOME, in PATH or in /usr/local/cuda',
+      fix: "install NVIDIA's CUDA toolkit, or leave LONGSCAN_BUILD_CUDA out",
+    });
+  }
+  return nvcc;
+}
+
 /** nvcc from CUDA_HOME, from PATH or from the usual folder; null when there is none. */
-export function findNvcc() {
+function findNvcc() {
   const homes = [
     process.env.CUDA_HOME && path.join(process.env.CUDA_HOME, 'bin/nvcc'),
     'nvcc',

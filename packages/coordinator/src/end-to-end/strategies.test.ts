@@ -17,12 +17,17 @@ test('ranks and strategies ~> the losses of one rank within 1e-4, and the bytes 
     for (const strategy of listUnits('sp')) {
       const name = `sp${sp}-${strategy}`;
       const parallel = { 'parallel.sp': sp, 'parallel.blocks': 3, 'parallel.ranksPerNode': 2 };
-      const { run, steps, result } = await workshop.train(name, { ...parallel, 'parallel.strategy': strategy });
+      const { run, steps, result } = await workshop.train(name, {
+        ...parallel,
+        'parallel.strategy': strategy,
+      });
       const planned = run.plan.modelled.find((row) => row.strategy === strategy)!.bytesSentByRank;
       steps.forEach((row, i) => {
         const expected = single.steps[i]!;
         assert.ok(Math.abs(row.loss! / expected.loss! - 1) < 1e-4, `${name} step ${row.step}: ${row.loss}`);
-        const sent = row.perRank.map((rank) => [rank!.spBytesSentForward, rank!.spBytesSentBackward] as const);
+        const sent = row.perRank.map(
+          (rank) => [rank!.spBytesSentForward, rank!.spBytesSentBackward] as const,
+        );
         assert.equal(
           sent.map(([forward, backward]) => forward + backward),
           planned,

@@ -19,7 +19,13 @@ function layoutOf(sp: number, length: number): Layout {
 
 function traceOf(kinds: readonly RecurrenceTrace['kind'][], sliceMultiple = 1) {
   return {
-    recurrences: kinds.map((kind, layer) => ({ layer, kind, stateBytes: 4, stateRows: 1, transitionBytes: 0 })),
+    recurrences: kinds.map((kind, layer) => ({
+      layer,
+      kind,
+      stateBytes: 4,
+      stateRows: 1,
+      transitionBytes: 0,
+    })),
     layers: kinds.map((kind) => ({ name: `a-${kind}-layer`, sliceMultiple })),
   };
 }

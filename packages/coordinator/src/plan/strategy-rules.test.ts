@@ -28,7 +28,11 @@ test('rules ~> every strategy where nothing speaks against it', () => {
 test('rules ~> a scan over nodes needs sequences that fill them', () => {
   const without = installed.map(({ name }) => name).filter((name) => name !== 'two-level');
   assert.equal(namesFor({ sp: 4, dp: 2, ranksPerNode: 3 }), without);
-  assert.equal(namesFor({ sp: 4, dp: 2, ranksPerNode: 6 }), without, 'a sequence lies over two of these nodes');
+  assert.equal(
+    namesFor({ sp: 4, dp: 2, ranksPerNode: 6 }),
+    without,
+    'a sequence lies over two of these nodes',
+  );
   assert.throws(
     () => namesFor({ sp: 4, ranksPerNode: 3, strategy: 'two-level' }),
     (error: Error) =>

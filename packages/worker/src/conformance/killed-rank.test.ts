@@ -22,7 +22,9 @@ function news<K extends ScanNews['kind']>(child: ChildProcess, kind: K) {
 /** How the scans of the others end, by rank, once `victim`, whom they wait for, is killed. */
 async function failuresWithout(victim: number): Promise<Map<number, readonly ScanFailure[]>> {
   const children = Array.from({ length: numRanks }, () => fork(program, { execArgv: [] }));
-  const killAll = () => children.forEach((child) => child.kill('SIGKILL'));
+  const killAll = () => {
+    for (const child of children) child.kill('SIGKILL');
+  };
   const timer = setTimeout(killAll, timeoutMs - 5000);
   try {
     const listening = await Promise.all(children.map((child) => news(child, 'listening')));

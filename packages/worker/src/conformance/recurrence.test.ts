@@ -57,7 +57,12 @@ function onRanks(problem: RecurrenceCase, strategy: Strategy): Promise<Results> 
       end += length;
       const device = devices[rank]!;
       const slice = uploadSlice(device, problem, begin, length);
-      const group = { communicator, strategy, options: { blocks: 3, ranksPerNode }, slices: slicesOf(lengths) };
+      const group = {
+        communicator,
+        strategy,
+        options: { blocks: 3, ranksPerNode },
+        slices: slicesOf(lengths),
+      };
       const { result: output, tape } = device.record(() =>
         device.scope(() => recurrence(opOf(problem), slice.inputs, { group, resets: slice.resets })),
       );

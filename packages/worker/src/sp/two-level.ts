@@ -1,4 +1,10 @@
-import { applyTransition, type Communicator, composeTransitions, empty, type Tensor } from '@longscan/kernels';
+import {
+  applyTransition,
+  type Communicator,
+  composeTransitions,
+  empty,
+  type Tensor,
+} from '@longscan/kernels';
 import { type NodePlace, nodePlace } from '../node-place.js';
 import { cutRows, numRows, rowsOf, type Segment, stateAfter } from '../state/segment.js';
 import { emptyMessage, packSegment, unpackSegment } from '../state/segment-buffer.js';
@@ -121,9 +127,7 @@ function passNodes(
   if (entering === null || ranksPerNode === 1) return entering;
   const peers = Array.from({ length: ranksPerNode }, (_, i) => i).filter((peer) => peer !== index);
   group.exchange(
-    share === undefined
-      ? []
-      : peers.map((peer) => ({ tensor: rowsOf(entering, share), peer: rankAt(peer) })),
+    share === undefined ? [] : peers.map((peer) => ({ tensor: rowsOf(entering, share), peer: rankAt(peer) })),
     peers.flatMap((peer) => {
       const theirs = shares[peer];
       return theirs === undefined ? [] : [{ tensor: rowsOf(entering, theirs), peer: rankAt(peer) }];
@@ -136,7 +140,9 @@ function twoLevelCost(worldSize: number, bytes: SegmentBytes, fabric: FabricCost
   const { ranksPerNode = worldSize, between = fabric } = fabric.nodes ?? {};
   const size = Math.min(worldSize, ranksPerNode);
   const segment = bytes.state + bytes.transition;
-  const shares = cutRows(bytes.rows, size).map(({ begin, end }) => (bytes.state * (end - begin)) / bytes.rows);
+  const shares = cutRows(bytes.rows, size).map(
+    ({ begin, end }) => (bytes.state * (end - begin)) / bytes.rows,
+  );
   const bytesSentByRank = Array.from({ length: worldSize }, (_, rank) => {
     const { node, isLastNode, index } = nodePlace({ rank, size: worldSize }, 'forward', size);
     const numTakers = isLastNode ? size - 1 - index : size - 1;
@@ -145,8 +151,7 @@ function twoLevelCost(worldSize: number, bytes: SegmentBytes, fabric: FabricCost
   });
   const largest = Math.max(...shares);
   const numBetween = worldSize / size - 1;
-  const inside = (message: number) =>
-    (size - 1) * (fabric.latencyS + message / fabric.bandwidthBytesPerS);
+  const inside = (message: number) => (size - 1) * (fabric.latencyS + message / fabric.bandwidthBytesPerS);
   const seconds =
     inside(segment) +
     numBetween * (between.latencyS + largest / between.bandwidthBytesPerS) +

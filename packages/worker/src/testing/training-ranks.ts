@@ -6,6 +6,7 @@ import {
   openCpuDevice,
   TokenUnits,
 } from '@longscan/kernels';
+import { usualNode } from '../conformance/rank-set.js';
 import { defineLayer, type Layer } from '../layer.js';
 import { loadAttentionStrategy, loadStrategy } from '../load-strategy.js';
 import { type LoadedLayer, loadLayers } from '../model/load-layers.js';
@@ -16,7 +17,6 @@ import { shardOfRank } from '../optim/shard.js';
 import type { JobSpec } from '../protocol/job-spec.js';
 import { Carry } from '../sequence/carry.js';
 import { slicesOf } from '../sequence/sequence-group.js';
-import { usualNode } from '../conformance/rank-set.js';
 import { numExtra, type Training } from '../training/train-step.js';
 
 /** A layer that looks back over a short convolution and a token shift, so that halos are there too. */
@@ -81,7 +81,13 @@ export async function openTrainingRanks(spec: JobSpec, options: TrainingRanksOpt
       model: createModel(spec.model, layers, parameters),
       optimizer: new Optimizer(parameters, spec.optimizer, shard),
       mesh: { sp: communicator, world: world[rank] ?? null, close() {} },
-      sequence: communicator && { communicator, strategy, options: { blocks: 3, ranksPerNode: usualNode(sp) }, slices, attention },
+      sequence: communicator && {
+        communicator,
+        strategy,
+        options: { blocks: 3, ranksPerNode: usualNode(sp) },
+        slices,
+        attention,
+      },
       carry: spec.data.carry ? new Carry(device, communicator) : null,
     };
   });

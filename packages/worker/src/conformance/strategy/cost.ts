@@ -1,6 +1,6 @@
 import type { Strategy } from '../../strategy.js';
 import { type Check, demand } from '../check.js';
-import { fabricOf, link } from './scan.js';
+import { fabricOf, type link } from './scan.js';
 
 /** The cost function that the planner chooses by. */
 export function costChecks(strategy: Strategy): Check[] {
@@ -20,11 +20,7 @@ export function costChecks(strategy: Strategy): Check[] {
 
 function checkCost(strategy: Strategy, worldSize: number, ranksPerNode: number): void {
   const cost = (state: number, transition: number, changes: Partial<typeof link> = {}) =>
-    strategy.cost(
-      worldSize,
-      { state, transition, rows: 64 },
-      { ...fabricOf({ ranksPerNode }), ...changes },
-    );
+    strategy.cost(worldSize, { state, transition, rows: 64 }, { ...fabricOf({ ranksPerNode }), ...changes });
   const where = `${worldSize} ranks, ${ranksPerNode} a node`;
   let before = cost(0, 0);
   for (const state of [1, 4096, 4097, 1e6, 1e9, 1e12]) {

@@ -30,7 +30,17 @@ async function checkUnits(strategy: Strategy, kind: ScannedKind): Promise<void> 
     for (const starts of [null, [3]]) {
       const shape = [2, 2, 5, 4] as const;
       const scan: ScanCase = {
-        ...{ numRanks: numUnits, ranksPerNode: numUnits, kind, direction, dtype: 'f32', blocks: 3, shape, starts, seed: 1 },
+        ...{
+          numRanks: numUnits,
+          ranksPerNode: numUnits,
+          kind,
+          direction,
+          dtype: 'f32',
+          blocks: 3,
+          shape,
+          starts,
+          seed: 1,
+        },
       };
       // Numbers whose sums round, so that another order of adding shows.
       const segments = hostSegments(scan).map((segment, unit) => ({

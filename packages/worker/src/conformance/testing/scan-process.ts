@@ -42,8 +42,11 @@ async function runScans({ isIdle, ...orders }: ScanOrders): Promise<void> {
   const groups = await Promise.all(
     scans.map(({ strategy, direction }) => connect(`${strategy.name} ${direction}`, orders)),
   );
-  if (!isIdle)
-    scans.forEach(({ strategy, direction }, i) => startBeforeBarrier(strategy, groups[i]!, direction));
+  if (!isIdle) {
+    for (const [i, { strategy, direction }] of scans.entries()) {
+      startBeforeBarrier(strategy, groups[i]!, direction);
+    }
+  }
   tell({ kind: 'started' });
   if (isIdle) return;
   const failures = await Promise.all(
