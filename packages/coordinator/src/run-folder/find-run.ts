@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { LongscanError, type Plan, planSchema } from '@longscan/worker/protocol';
+import { ZodError } from 'zod';
 import { runFiles, runsFolder } from './run-folder.js';
 
 /**
@@ -47,12 +48,18 @@ export function readPlan(runDir: string): Plan {
     throw new LongscanError({
       code: 'E-RUN-PLAN',
       where: path,
-      found: `it cannot be read (${(cause as Error).message.split('\n')[0]})`,
+      found: `it cannot be read (${reasonOf(cause)})`,
       expected: 'the plan of a run of this version of longscan',
       exitCode: 4,
       cause,
     });
   }
+}
+
+function reasonOf(cause: unknown): string {
+  if (!(cause instanceof ZodError)) return (cause as Error).message;
+  const { path, message } = cause.issues[0]!;
+  return [...path, message].join(': ');
 }
 
 function isRunFolder(path: string): boolean {
