@@ -8,6 +8,9 @@ interface CompileCommand {
   readonly file: string;
 }
 
+/** The addon's own objects and one set per instruction set; CUDA kernels and what tests open are libraries of their own. */
+const partOfAddon = /CMakeFiles\/(longscan|kernels_\w+)\.dir\//;
+
 /**
  * Builds addons that differ from the checkout's in one source file: compiles that file (once per instruction set)
  * and links it with the objects that are there, which takes seconds where a whole build takes a minute.
@@ -19,7 +22,8 @@ export class AddonBuild {
   /** @param kernels the checkout's packages/kernels, with a finished build */
   constructor(kernels: string) {
     this.#kernels = kernels;
-    this.#commands = JSON.parse(readFileSync(path.join(kernels, 'build/compile_commands.json'), 'utf8'));
+    const all = JSON.parse(readFileSync(path.join(kernels, 'build/compile_commands.json'), 'utf8'));
+    this.#commands = (all as CompileCommand[]).filter((entry) => partOfAddon.test(outputOf(entry)));
   }
 
   /** The addon of the checkout itself. */
