@@ -20,8 +20,8 @@ function absence(): LongscanError | null {
 }
 
 /**
- * A uvu test with a GPU, whose fresh memory is NaN; skipped on a machine without one, unless LONGSCAN_REQUIRE_GPU=1. The device is closed after it. Call
- * `test.run()` as ever.
+ * A uvu test with a GPU, whose fresh memory is NaN and which is closed after it; skipped on a machine without one, unless
+ * LONGSCAN_REQUIRE_GPU=1. Call `test.run()` as ever.
  */
 export function testOnGpu(name: string, body: (device: Device) => Promise<void>): void {
   reason ??= absence();
