@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Compiles every CUDA kernel into one shared library with a plain C interface.
-# usage: scripts/cuda/build.sh LIBRARY.so [ARCHITECTURE]   (default 90a; 80 for Ampere)
+# Compiles CUDA kernels into one shared library with a plain C interface.
+# usage: scripts/cuda/build.sh LIBRARY.so [ARCHITECTURE] [OP]   (default: 90a, 80 for Ampere; every op)
 set -euo pipefail
 library=$(realpath -m "$1")
 architecture=${2:-90a}
+op=${3:-*}
 cd "$(dirname "$0")/../.."
 nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
 objects=$(mktemp -d)
@@ -15,6 +16,6 @@ compile() {
 }
 export -f compile
 export nvcc
-find packages/kernels/src -name '*.cu' -print0 |
+find packages/kernels/src \( -path 'packages/kernels/src/cuda/*' -o -path "packages/kernels/src/ops/$op/*" \) -name '*.cu' -print0 |
   xargs -0 -P "$(nproc)" -I SOURCE bash -c 'compile "$@"' _ "$architecture" SOURCE "$objects"
 "$nvcc" -shared -gencode="arch=compute_$architecture,code=sm_$architecture" "$objects"/*.o -o "$library"
