@@ -5,13 +5,24 @@ import { LongscanError } from '../errors.js';
 /** What a machine without a GPU says; kernels that are missing beside a GPU are a failure. */
 const absent: readonly string[] = ['E-CUDA-DRIVER'];
 
-let reason: LongscanError | null | undefined;
+/** Open from the first test to the last: while one device is, the GPU keeps its context and the kernels that are loaded. */
+let keeper: Device | LongscanError | undefined;
 
 /** Why this machine has no GPU to test on; null: it has one. */
 function absence(): LongscanError | null {
+  if (keeper === undefined) {
+    keeper = openKeeper();
+    if (!(keeper instanceof LongscanError)) {
+      const device = keeper;
+      test.after(() => device.close());
+    }
+  }
+  return keeper instanceof LongscanError ? keeper : null;
+}
+
+function openKeeper(): Device | LongscanError {
   try {
-    openCudaDevice({ kernels: false }).close();
-    return null;
+    return openCudaDevice({ kernels: false });
   } catch (error) {
     const isRequired = process.env.LONGSCAN_REQUIRE_GPU === '1';
     if (!isRequired && error instanceof LongscanError && absent.includes(error.code)) return error;
@@ -24,8 +35,7 @@ function absence(): LongscanError | null {
  * LONGSCAN_REQUIRE_GPU=1. Call `test.run()` as ever.
  */
 export function testOnGpu(name: string, body: (device: Device) => Promise<void>): void {
-  reason ??= absence();
-  if (reason !== null) {
+  if (absence() !== null) {
     test.skip(name);
     return;
   }
