@@ -13,17 +13,18 @@ fi
 const longscan = `${prologue}exec "$here/bin/node" "$here/node_modules/@longscan/coordinator/bin/longscan.js" "$@"
 `;
 
-/** One file after the other: each opens the GPU for itself. Its last line is that of every test run. */
+/** Four files at once, a process for each: most of a test's time is its f64 reference on the CPU. */
 const checkKernels = `${prologue}
 # Holds every CUDA kernel against f64 on this host's GPU. check-kernels [PATTERN]: only files whose path holds it.
 export LONGSCAN_POISON=1 LONGSCAN_REQUIRE_GPU=1
-passed=0
-failed=0
-for test in $(find "$here/node_modules/@longscan/kernels/dist" -name '*.cuda.test.js' | sort); do
-  case $test in *"\${1:-}"*) ;; *) continue ;; esac
-  echo "== \${test#"$here/node_modules/@longscan/kernels/dist/"}"
-  if "$here/bin/node" "$test"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
-done
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+find "$here/node_modules/@longscan/kernels/dist" -name '*.cuda.test.js' | grep -F -e "\${1:-}" | sort |
+  xargs -r -P 4 -n 1 sh -c '
+    if shown=$("$0" "$1" 2>&1); then verdict=passed; else verdict=failed; fi
+    printf "%s\\n== %s %s\\n" "$shown" "$verdict" "$1"' "$here/bin/node" | tee "$log"
+passed=$(grep -c '^== passed ' "$log")
+failed=$(grep -c '^== failed ' "$log")
 echo "$passed files passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
 `;
