@@ -1,0 +1,104 @@
+#pragma once
+
+#include "warpgroup.cuh"
+
+// More of wgmma's forms, on Hopper alone: products of 64 x 128 numbers, and first operands that are stored
+// transposed. Tiles are panels of 64 columns and any number of rows, 128 bytes a row, as a Tile<64> but for
+// the rows; columns from 64 on lie in the next panel, `panelBytes` further.
+
+namespace longscan {
+
+using WideSums = float[16][4];
+
+template <int columns>
+__device__ inline void clear(float (&sum)[columns][4]) {
+#pragma unroll
+  for (int n = 0; n < columns; n++)
+#pragma unroll
+    for (int i = 0; i < 4; i++) sum[n][i] = 0.0f;
+}
+
+/// After a wait: keeps the compiler from using sums before it.
+template <int columns>
+__device__ inline void settle(float (&sum)[columns][4]) {
+#pragma unroll
+  for (int n = 0; n < columns; n++)
+#pragma unroll
+    for (int i = 0; i < 4; i++) asm volatile("" : "+f"(sum[n][i])::"memory");
+}
+
+/// Rows of a tile from `base` on, 16 of the contracted columns from 16 `step` on.
+__device__ inline uint64_t rowsOperand(uint32_t base, int step, uint32_t panelBytes) {
+  constexpr uint32_t eightRows = 1024 >> 4, exchange128 = 1u << 30;
+  const uint32_t at = base + (step >> 2) * panelBytes;
+  const uint32_t low = ((at & 0x3ffff) >> 4 | eightRows << 16) + (step & 3) * 2;
+  return static_cast<uint64_t>(eightRows | exchange128) << 32 | low;
+}
+
+/// Columns of a tile from `base` on, 16 of the contracted rows from 16 `step` on.
+__device__ inline uint64_t columnsOperand(uint32_t base, int step, uint32_t panelBytes) {
+  constexpr uint32_t eightRows = 1024 >> 4, exchange128 = 1u << 30;
+  const uint32_t low = ((base & 0x3ffff) >> 4 | (panelBytes >> 4) << 16) + step * 128;
+  return static_cast<uint64_t>(eightRows | exchange128) << 32 | low;
+}
+
+#if LONGSCAN_WGMMA
+
+#define LONGSCAN_SUMS(sum, n) "+f"(sum[n][0]), "+f"(sum[n][1]), "+f"(sum[n][2]), "+f"(sum[n][3])
+#define LONGSCAN_SUMS_8(sum, n)                                                                           \
+  LONGSCAN_SUMS(sum, n), LONGSCAN_SUMS(sum, n + 1), LONGSCAN_SUMS(sum, n + 2), LONGSCAN_SUMS(sum, n + 3), \
+      LONGSCAN_SUMS(sum, n + 4), LONGSCAN_SUMS(sum, n + 5), LONGSCAN_SUMS(sum, n + 6),                    \
+      LONGSCAN_SUMS(sum, n + 7)
+#define LONGSCAN_WGMMA_N(columns, adds)        \
+  "{ .reg .pred adds; setp.ne.u32 adds, " adds \
+  ", 0; "                                      \
+  "wgmma.mma_async.sync.aligned.m64n" columns "k16.f32.bf16.bf16 {"
+#define LONGSCAN_LIST_32                                                                               \
+  "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26," \
+  "%27,%28,%29,%30,%31"
+#define LONGSCAN_LIST_64                                                                                  \
+  LONGSCAN_LIST_32                                                                                        \
+  ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56," \
+  "%57,%58,%59,%60,%61,%62,%63"
+
+/// sum = A B over 16 numbers, added to what it was if `adds`; both from shared memory. A `storedA` of columns
+/// is A[m, k] = tile[k][m].
+template <StoredB storedB, bool adds, StoredB storedA = StoredB::rows>
+__device__ inline void multiplyTiles(Sums& sum, uint64_t a, uint64_t b) {
+  asm volatile(LONGSCAN_WGMMA_N("64", "%36") LONGSCAN_LIST_32 "}, %32, %33, adds, 1, 1, %34, %35; }"
+               : LONGSCAN_SUMS_8(sum, 0)
+               : "l"(a), "l"(b), "n"(storedA == StoredB::columns), "n"(storedB == StoredB::columns),
+                 "n"(adds));
+}
+template <StoredB storedB, bool adds>
+__device__ inline void multiplyTiles(WideSums& sum, uint64_t a, uint64_t b) {
+  asm volatile(LONGSCAN_WGMMA_N("128", "%67") LONGSCAN_LIST_64 "}, %64, %65, adds, 1, 1, 0, %66; }"
+               : LONGSCAN_SUMS_8(sum, 0), LONGSCAN_SUMS_8(sum, 8)
+               : "l"(a), "l"(b), "n"(storedB == StoredB::columns), "n"(adds));
+}
+
+/// sum += A B, A from registers.
+template <StoredB storedB>
+__device__ inline void multiplyTile(Sums& sum, const MmaA& a, uint64_t b) {
+  asm volatile(LONGSCAN_WGMMA_N("64", "1") LONGSCAN_LIST_32 "}, {%32,%33,%34,%35}, %36, adds, 1, 1, %37; }"
+               : LONGSCAN_SUMS_8(sum, 0)
+               : "r"(a.x[0]), "r"(a.x[1]), "r"(a.x[2]), "r"(a.x[3]), "l"(b),
+                 "n"(storedB == StoredB::columns));
+}
+template <StoredB storedB>
+__device__ inline void multiplyTile(WideSums& sum, const MmaA& a, uint64_t b) {
+  asm volatile(LONGSCAN_WGMMA_N("128", "1") LONGSCAN_LIST_64 "}, {%64,%65,%66,%67}, %68, adds, 1, 1, %69; }"
+               : LONGSCAN_SUMS_8(sum, 0), LONGSCAN_SUMS_8(sum, 8)
+               : "r"(a.x[0]), "r"(a.x[1]), "r"(a.x[2]), "r"(a.x[3]), "l"(b),
+                 "n"(storedB == StoredB::columns));
+}
+
+#undef LONGSCAN_SUMS
+#undef LONGSCAN_SUMS_8
+#undef LONGSCAN_WGMMA_N
+#undef LONGSCAN_LIST_32
+#undef LONGSCAN_LIST_64
+
+#endif
+
+}  // namespace longscan
