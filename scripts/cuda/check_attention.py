@@ -134,7 +134,8 @@ def main():
             found = whole(attention, *given, gradients)
             if '--calls-only' in sys.argv:
                 continue
-            again, exact = whole(attention, *given, gradients), reference(*given)
+            again = whole(attention, *given, gradients)
+            exact = {n: x.masked_fill(x.abs() < 1e-12, 0) for n, x in reference(*given).items()}  # a lone key has no gradient
             checks(f'{dtype} B{B} T{T} H{H} G{G} K{K} V{V} {options}', bound, found, again, {n: exact[n] for n in found})
     if '--calls-only' not in sys.argv:
         for check in (check_isolation, check_future, check_impossible_positions, check_blocks):

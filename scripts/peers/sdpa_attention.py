@@ -40,7 +40,7 @@ def milliseconds(run, seconds):
 
 def show(label, times, flop):
     low, median, high = times
-    print(f'{label:32} {median:8.3f} ({low:.3f} - {high:.3f}) {flop / median / 1e9:6.0f} TFLOP/s', flush=True)
+    print(f'{label:40} {median:8.3f} ({low:.3f} - {high:.3f}) {flop / median / 1e9:6.0f} TFLOP/s', flush=True)
 
 
 def compare(attention, T, H, K, seconds, forward_only):

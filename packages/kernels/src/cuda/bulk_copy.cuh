@@ -96,10 +96,22 @@ __device__ inline void addRun(float* to, uint32_t from, uint32_t bytes) {
 #endif
 }
 
-/// Waits until the runs that this thread stored or added are in global memory.
-__device__ inline void waitForStoredRuns() {
+/// Ends a group of runs that this thread stores or adds.
+__device__ inline void commitRuns() {
 #if __CUDA_ARCH__ >= 900
-  asm volatile("cp.async.bulk.commit_group;\ncp.async.bulk.wait_group 0;" ::: "memory");
+  asm volatile("cp.async.bulk.commit_group;" ::: "memory");
+#endif
+}
+/// Waits until shared memory may be written again.
+__device__ inline void waitUntilRunsAreRead() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory");
+#endif
+}
+/// Waits until they are in global memory.
+__device__ inline void waitForRuns() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("cp.async.bulk.wait_group 0;" ::: "memory");
 #endif
 }
 

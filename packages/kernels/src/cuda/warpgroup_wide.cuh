@@ -44,11 +44,11 @@ __device__ inline uint64_t columnsOperand(uint32_t base, int step, uint32_t pane
 
 #if LONGSCAN_WGMMA
 
-#define LONGSCAN_SUMS(sum, n) "+f"(sum[n][0]), "+f"(sum[n][1]), "+f"(sum[n][2]), "+f"(sum[n][3])
-#define LONGSCAN_SUMS_8(sum, n)                                                                           \
-  LONGSCAN_SUMS(sum, n), LONGSCAN_SUMS(sum, n + 1), LONGSCAN_SUMS(sum, n + 2), LONGSCAN_SUMS(sum, n + 3), \
-      LONGSCAN_SUMS(sum, n + 4), LONGSCAN_SUMS(sum, n + 5), LONGSCAN_SUMS(sum, n + 6),                    \
-      LONGSCAN_SUMS(sum, n + 7)
+#define LONGSCAN_SUMS(how, sum, n) how(sum[n][0]), how(sum[n][1]), how(sum[n][2]), how(sum[n][3])
+#define LONGSCAN_SUMS_8(how, sum, n)                                                                  \
+  LONGSCAN_SUMS(how, sum, n), LONGSCAN_SUMS(how, sum, n + 1), LONGSCAN_SUMS(how, sum, n + 2),         \
+      LONGSCAN_SUMS(how, sum, n + 3), LONGSCAN_SUMS(how, sum, n + 4), LONGSCAN_SUMS(how, sum, n + 5), \
+      LONGSCAN_SUMS(how, sum, n + 6), LONGSCAN_SUMS(how, sum, n + 7)
 #define LONGSCAN_WGMMA_N(columns, adds)        \
   "{ .reg .pred adds; setp.ne.u32 adds, " adds \
   ", 0; "                                      \
@@ -62,33 +62,45 @@ __device__ inline uint64_t columnsOperand(uint32_t base, int step, uint32_t pane
   "%57,%58,%59,%60,%61,%62,%63"
 
 /// sum = A B over 16 numbers, added to what it was if `adds`; both from shared memory. A `storedA` of columns
-/// is A[m, k] = tile[k][m].
+/// is A[m, k] = tile[k][m]. Sums that start are outputs alone: nothing may set them while products are under
+/// way.
 template <StoredB storedB, bool adds, StoredB storedA = StoredB::rows>
 __device__ inline void multiplyTiles(Sums& sum, uint64_t a, uint64_t b) {
-  asm volatile(LONGSCAN_WGMMA_N("64", "%36") LONGSCAN_LIST_32 "}, %32, %33, adds, 1, 1, %34, %35; }"
-               : LONGSCAN_SUMS_8(sum, 0)
-               : "l"(a), "l"(b), "n"(storedA == StoredB::columns), "n"(storedB == StoredB::columns),
-                 "n"(adds));
+  constexpr int aIsColumns = storedA == StoredB::columns, bIsColumns = storedB == StoredB::columns;
+  if constexpr (adds)
+    asm volatile(LONGSCAN_WGMMA_N("64", "1") LONGSCAN_LIST_32 "}, %32, %33, adds, 1, 1, %34, %35; }"
+                 : LONGSCAN_SUMS_8("+f", sum, 0)
+                 : "l"(a), "l"(b), "n"(aIsColumns), "n"(bIsColumns));
+  else
+    asm volatile(LONGSCAN_WGMMA_N("64", "0") LONGSCAN_LIST_32 "}, %32, %33, adds, 1, 1, %34, %35; }"
+                 : LONGSCAN_SUMS_8("=f", sum, 0)
+                 : "l"(a), "l"(b), "n"(aIsColumns), "n"(bIsColumns));
 }
 template <StoredB storedB, bool adds>
 __device__ inline void multiplyTiles(WideSums& sum, uint64_t a, uint64_t b) {
-  asm volatile(LONGSCAN_WGMMA_N("128", "%67") LONGSCAN_LIST_64 "}, %64, %65, adds, 1, 1, 0, %66; }"
-               : LONGSCAN_SUMS_8(sum, 0), LONGSCAN_SUMS_8(sum, 8)
-               : "l"(a), "l"(b), "n"(storedB == StoredB::columns), "n"(adds));
+  constexpr int bIsColumns = storedB == StoredB::columns;
+  if constexpr (adds)
+    asm volatile(LONGSCAN_WGMMA_N("128", "1") LONGSCAN_LIST_64 "}, %64, %65, adds, 1, 1, 0, %66; }"
+                 : LONGSCAN_SUMS_8("+f", sum, 0), LONGSCAN_SUMS_8("+f", sum, 8)
+                 : "l"(a), "l"(b), "n"(bIsColumns));
+  else
+    asm volatile(LONGSCAN_WGMMA_N("128", "0") LONGSCAN_LIST_64 "}, %64, %65, adds, 1, 1, 0, %66; }"
+                 : LONGSCAN_SUMS_8("=f", sum, 0), LONGSCAN_SUMS_8("=f", sum, 8)
+                 : "l"(a), "l"(b), "n"(bIsColumns));
 }
 
 /// sum += A B, A from registers.
 template <StoredB storedB>
 __device__ inline void multiplyTile(Sums& sum, const MmaA& a, uint64_t b) {
   asm volatile(LONGSCAN_WGMMA_N("64", "1") LONGSCAN_LIST_32 "}, {%32,%33,%34,%35}, %36, adds, 1, 1, %37; }"
-               : LONGSCAN_SUMS_8(sum, 0)
+               : LONGSCAN_SUMS_8("+f", sum, 0)
                : "r"(a.x[0]), "r"(a.x[1]), "r"(a.x[2]), "r"(a.x[3]), "l"(b),
                  "n"(storedB == StoredB::columns));
 }
 template <StoredB storedB>
 __device__ inline void multiplyTile(WideSums& sum, const MmaA& a, uint64_t b) {
   asm volatile(LONGSCAN_WGMMA_N("128", "1") LONGSCAN_LIST_64 "}, {%64,%65,%66,%67}, %68, adds, 1, 1, %69; }"
-               : LONGSCAN_SUMS_8(sum, 0), LONGSCAN_SUMS_8(sum, 8)
+               : LONGSCAN_SUMS_8("+f", sum, 0), LONGSCAN_SUMS_8("+f", sum, 8)
                : "r"(a.x[0]), "r"(a.x[1]), "r"(a.x[2]), "r"(a.x[3]), "l"(b),
                  "n"(storedB == StoredB::columns));
 }

@@ -1,6 +1,6 @@
 #include "cuda.h"
 
-#include "../../cuda/workspace_parts.h"
+#include "cuda_backward.h"
 #include "cuda_forward.h"
 #include "cuda_plain.h"
 #include "cuda_row_terms.h"
@@ -19,16 +19,30 @@ bool supported(const LongscanAttention& call) {
          (call.type == longscanElementBf16 || call.resultType == longscanElementF32);
 }
 
-struct BackwardWorkspace {
-  WorkspaceParts parts;
-  RowTerms terms;
+/// Of the backward pass without tensor cores.
+RowTerms plainTerms(const LongscanAttention& call, WorkspaceParts& parts) {
+  return {parts.take<float>(call.B * call.H * call.T), parts.take<float>(call.B * call.H * call.T), call.T};
+}
 
-  BackwardWorkspace(const LongscanAttention& call, void* base) : parts(base) {
-    terms.pitch = (call.T + 127) / 128 * 128;
-    terms.lse = parts.take<float>(call.B * call.H * terms.pitch);
-    terms.delta = parts.take<float>(call.B * call.H * terms.pitch);
+#define LONGSCAN_TRY(expression) \
+  if (const cudaError_t error = (expression)) return error
+
+cudaError_t backward(const LongscanAttention& call, const LongscanAttentionBackward& io,
+                     cudaStream_t stream) {
+  WorkspaceParts parts(io.workspace);
+  if (!backwardIsFast(call)) {
+    const RowTerms terms = plainTerms(call, parts);
+    LONGSCAN_TRY(launchRowTerms(call, io, terms, stream));
+    return launchPlainBackward(call, io, terms, stream);
   }
-};
+  const BackwardMemory memory(call, parts);
+  LONGSCAN_TRY(launchQueryBlocks(call, memory.blocks, stream));
+  LONGSCAN_TRY(launchRowTerms(call, io, memory.terms, stream));
+  LONGSCAN_TRY(launchBackward(call, io, memory, stream));
+  return launchQueryGradient(call, io, memory, stream);
+}
+
+#undef LONGSCAN_TRY
 
 }  // namespace
 
@@ -37,7 +51,13 @@ struct BackwardWorkspace {
 using namespace longscan;
 
 size_t longscanAttentionBackwardWorkspaceBytes(const LongscanAttention* call) {
-  return supported(*call) ? BackwardWorkspace(*call, nullptr).parts.used() : 0;
+  if (!supported(*call)) return 0;
+  WorkspaceParts parts(nullptr);
+  if (backwardIsFast(*call))
+    BackwardMemory(*call, parts);
+  else
+    plainTerms(*call, parts);
+  return parts.used();
 }
 
 int longscanAttentionForward(const LongscanAttention* call, const LongscanAttentionForward* io,
@@ -49,7 +69,5 @@ int longscanAttentionForward(const LongscanAttention* call, const LongscanAttent
 int longscanAttentionBackward(const LongscanAttention* call, const LongscanAttentionBackward* io,
                               CUstream_st* stream) {
   if (!supported(*call)) return cudaErrorInvalidValue;
-  const BackwardWorkspace work(*call, io->workspace);
-  const cudaError_t error = launchRowTerms(*call, *io, work.terms, stream);
-  return error == cudaSuccess ? launchPlainBackward(*call, *io, work.terms, stream) : error;
+  return backward(*call, *io, stream);
 }

@@ -5,6 +5,45 @@
 
 namespace longscan {
 
+/// Two neighbours of a row that begins at `element`.
+__device__ inline float2 loadTwo(const void* from, int type, int64_t element) {
+  if (type == longscanElementF32)
+    return *reinterpret_cast<const float2*>(static_cast<const float*>(from) + element);
+  const uint32_t both = *reinterpret_cast<const uint32_t*>(static_cast<const __nv_bfloat16*>(from) + element);
+  return {lowHalf(both), highHalf(both)};
+}
+
+/// The first (`i` = 0) or second of a thread's two rows of sums, times `factor`, to row `at` of [.., width]
+/// from column `column0` on, if it is `wanted`. By all lanes of a quad.
+template <int columns>
+__device__ void storeRow(const float (&sums)[columns][4], int i, float factor, void* to, int type, int64_t at,
+                         int width, bool accumulate, bool wanted, int lane, int column0 = 0) {
+#pragma unroll
+  for (int n = 0; n < columns; n += 4) {
+    uint32_t packed[4];
+#pragma unroll
+    for (int j = 0; j < 4; j++) {
+      const int column = column0 + 8 * (n + j) + 2 * (lane & 3);
+      float2 value = {sums[n + j][2 * i] * factor, sums[n + j][2 * i + 1] * factor};
+      const bool isThere = wanted && column < width;
+      if (accumulate && isThere) {
+        const float2 before = loadTwo(to, type, at * width + column);
+        value.x += before.x, value.y += before.y;
+      }
+      packed[j] = pack(value.x, value.y);
+      if (isThere && type == longscanElementF32)
+        *reinterpret_cast<float2*>(static_cast<float*>(to) + at * width + column) = value;
+    }
+    if (type == longscanElementF32) continue;
+    // Whole units of 16 bytes.
+    transposeQuad(packed, lane);
+    const int column = column0 + 8 * (n + (lane & 3));
+    if (wanted && column < width)
+      storeGlobal(static_cast<__nv_bfloat16*>(to) + at * width + column, packed[0], packed[1], packed[2],
+                  packed[3]);
+  }
+}
+
 /// Where the two rows of a thread's sums go: o [B, T, H, V] and lse [B, T, H] of one head.
 struct OutputRows {
   const LongscanAttention& c;
@@ -42,15 +81,8 @@ struct OutputRows {
       for (int n = 0; n < columns; n++) {
         const int column = 8 * n + 2 * (lane & 3);
         if (8 * n >= c.V) break;
-        const int64_t element = at[i] * c.V + column;
-        if (c.resultType == longscanElementBf16) {
-          const uint32_t both =
-              *reinterpret_cast<const uint32_t*>(static_cast<const __nv_bfloat16*>(o) + element);
-          out[n][2 * i] = lowHalf(both), out[n][2 * i + 1] = highHalf(both);
-        } else {
-          const float2 both = *reinterpret_cast<const float2*>(static_cast<const float*>(o) + element);
-          out[n][2 * i] = both.x, out[n][2 * i + 1] = both.y;
-        }
+        const float2 both = loadTwo(o, c.resultType, at[i] * c.V + column);
+        out[n][2 * i] = both.x, out[n][2 * i + 1] = both.y;
       }
     }
   }
@@ -66,27 +98,7 @@ struct OutputRows {
       // Who saw none of these keys keeps its bits.
       const bool isWritten = exists[i] && !(c.accumulate && ranges[i].empty());
       if (isWritten && (lane & 3) == 0) lse[at[i]] = softmax.top[i] * c.scale + logf(sum);
-#pragma unroll
-      for (int n = 0; n < columns; n += 4) {
-        if (c.resultType == longscanElementBf16) {
-          uint32_t packed[4];
-#pragma unroll
-          for (int j = 0; j < 4; j++)
-            packed[j] = pack(out[n + j][2 * i] * inverse, out[n + j][2 * i + 1] * inverse);
-          transposeQuad(packed, lane);
-          const int column = 8 * (n + (lane & 3));
-          if (isWritten && column < c.V)
-            storeGlobal(static_cast<__nv_bfloat16*>(o) + at[i] * c.V + column, packed[0], packed[1],
-                        packed[2], packed[3]);
-        } else {
-#pragma unroll
-          for (int j = 0; j < 4; j++)
-            if (isWritten && 8 * (n + j) < c.V)
-              *reinterpret_cast<float2*>(static_cast<float*>(o) + at[i] * c.V + 8 * (n + j) +
-                                         2 * (lane & 3)) = {out[n + j][2 * i] * inverse,
-                                                            out[n + j][2 * i + 1] * inverse};
-        }
-      }
+      storeRow(out, i, inverse, o, c.resultType, at[i], c.V, false, isWritten, lane);
     }
   }
 };

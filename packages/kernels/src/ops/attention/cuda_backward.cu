@@ -1,0 +1,274 @@
+#include "cuda_backward_load.cuh"
+#include "cuda_online_softmax.cuh"
+#include "cuda_output.cuh"
+
+namespace longscan {
+
+namespace {
+
+#if LONGSCAN_WGMMA
+
+/// 64 keys of a block: with S^T = k q^T and dP^T = v dO^T of these keys and a block of queries,
+///   P = exp(scale S - lse)   dS = P ∘ (dP - delta)   dv += P^T dO   dk += dS^T q   dq += dS k
+template <int D>
+struct BackwardWarpgroup {
+  using Shape = BackwardShape<D>;
+  static constexpr int steps = Shape::queries / 16;
+  const BackwardCall& f;
+  BackwardShared<D>& shared;
+  BackwardTiles<D> tiles;
+  int warpgroup, lane, row;  // the first of the thread's two rows
+  float scale;               // for powers of two
+  float dk[D / 8][4], dv[D / 8][4];
+
+  __device__ BackwardWarpgroup(const BackwardCall& call, BackwardShared<D>& s, BackwardTiles<D> t, int number)
+      : f(call), shared(s), tiles(t), warpgroup(number), lane(threadIdx.x & 31) {
+    row = 64 * warpgroup + (threadIdx.x >> 5 & 3) * 16 + (lane >> 2);
+    scale = f.call.scale * log2OfE;
+    clear(dk);
+    clear(dv);
+  }
+
+  /// rows = keys a, columns = queries b, over the head size.
+  __device__ void startPairs(float (&pairs)[Shape::queries / 8][4], uint32_t a, uint32_t b) {
+    beginProducts();
+    a += warpgroup * 64 * 128;
+#pragma unroll
+    for (int step = 0; step < D / 16; step++) {
+      const uint64_t left = rowsOperand(a, step, Shape::keyPanel),
+                     right = rowsOperand(b, step, Shape::queryPanel);
+      if (step == 0)
+        multiplyTiles<StoredB::rows, false>(pairs, left, right);
+      else
+        multiplyTiles<StoredB::rows, true>(pairs, left, right);
+    }
+    commitProducts();
+  }
+
+  /// to += aᵀ b over the queries.
+  __device__ void startKeyGradient(float (&to)[D / 8][4], const MmaA (&a)[steps], uint32_t b) {
+    beginProducts();
+#pragma unroll
+    for (int step = 0; step < steps; step++)
+      multiplyTile<StoredB::columns>(to, a[step], columnsOperand(b, step, Shape::queryPanel));
+    commitProducts();
+  }
+
+  /// Half of dq: 64 of its columns, or of its rows.
+  __device__ void startQueryGradient(Sums& dq, uint32_t grads) {
+    beginProducts();
+    const uint32_t a = grads + (D == 64 ? warpgroup * Shape::gradPanel : 0);
+    const uint32_t b = tiles.keys() + (D == 64 ? 0 : warpgroup * Shape::keyPanel);
+#pragma unroll
+    for (int step = 0; step < Shape::keys / 16; step++) {
+      const uint64_t left = columnsOperand(a, step, Shape::gradPanel);
+      const uint64_t right = columnsOperand(b, step, Shape::keyPanel);
+      if (step == 0)
+        multiplyTiles<StoredB::columns, false, StoredB::columns>(dq, left, right);
+      else
+        multiplyTiles<StoredB::columns, true, StoredB::columns>(dq, left, right);
+    }
+    commitProducts();
+  }
+
+  /// What is hidden is zero, whatever it was; pairs of a cleared key are NaN before that.
+  __device__ void hide(float (&pairs)[Shape::queries / 8][4], int stage, int key0) {
+#pragma unroll
+    for (int n = 0; n < Shape::queries / 8; n++)
+#pragma unroll
+      for (int j = 0; j < 2; j++) {
+        const int2 range = shared.ranges[stage][8 * n + 2 * (lane & 3) + j];
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+          const int key = key0 + row + 8 * i;
+          if (key < range.x || key >= range.y) pairs[n][2 * i + j] = 0.0f;
+        }
+      }
+  }
+
+  __device__ bool isBad(int keyRow) const {
+    return shared.badKeys[keyRow >> 5] >> (keyRow & 31) & 1;
+  }
+
+  static __device__ MmaA operand(const float (&pairs)[Shape::queries / 8][4], int step) {
+    const float *left = pairs[2 * step], *right = pairs[2 * step + 1];
+    return {
+        {pack(left[0], left[1]), pack(left[2], left[3]), pack(right[0], right[1]), pack(right[2], right[3])}};
+  }
+
+  __device__ void run(const BackwardWork& work) {
+    shared.keys.wait(0);
+    const bool bad[2] = {isBad(row), isBad(row + 8)};
+    const bool anyBad = __any_sync(~0u, bad[0] || bad[1]);
+    for (int step = 0;; step++) {
+      const int stage = step % Shape::stages;
+      shared.queries[stage].wait(step / Shape::stages);
+      const Step kind = shared.steps[stage];
+      if (kind == Step::none) break;
+      float weights[Shape::queries / 8][4], grads[Shape::queries / 8][4];
+      startPairs(weights, tiles.keys(), tiles.queries(stage));
+      startPairs(grads, tiles.values(), tiles.dO(stage));
+      waitForProducts<1>();
+      settle(weights);
+#pragma unroll
+      for (int n = 0; n < Shape::queries / 8; n++) {
+        const float2 lse = *reinterpret_cast<const float2*>(&shared.lse[stage][8 * n + 2 * (lane & 3)]);
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+          weights[n][i] = exp2Fast(fmaf(weights[n][i], scale, -(i & 1 ? lse.y : lse.x)));
+      }
+      if (anyBad)
+#pragma unroll
+        for (int n = 0; n < Shape::queries / 8; n++)
+#pragma unroll
+          for (int i = 0; i < 4; i++)
+            if (bad[i >> 1]) weights[n][i] = NAN;
+      if (kind == Step::edge) hide(weights, stage, work.key0);
+      waitForProducts<0>();
+      settle(grads);
+#pragma unroll
+      for (int n = 0; n < Shape::queries / 8; n++) {
+        const float2 delta = *reinterpret_cast<const float2*>(&shared.delta[stage][8 * n + 2 * (lane & 3)]);
+#pragma unroll
+        for (int i = 0; i < 4; i++) grads[n][i] = weights[n][i] * (grads[n][i] - (i & 1 ? delta.y : delta.x));
+      }
+      if (kind == Step::edge) hide(grads, stage, work.key0);
+      MmaA packed[steps], scoreGrads[steps];
+#pragma unroll
+      for (int s = 0; s < steps; s++) packed[s] = operand(weights, s);
+      startKeyGradient(dv, packed, tiles.dO(stage));
+      const uint32_t to = tiles.scoreGrads(step);
+#pragma unroll
+      for (int s = 0; s < steps; s++) {
+        scoreGrads[s] = operand(grads, s);
+        storeOperandA(Tile<64>{to + s / 4 * Shape::gradPanel}, row - (lane >> 2), s % 4, scoreGrads[s], lane);
+      }
+      publishToProducts();
+      joinBarrier(1, 256);
+      Sums dq;
+      startQueryGradient(dq, to);
+      startKeyGradient(dk, scoreGrads, tiles.queries(stage));
+      waitForProducts<1>();
+      settle(dq);
+      if (step > 0) shared.partsRead[warpgroup].wait(step - 1);
+      const uint32_t part = tiles.queryGrads(warpgroup) + (threadIdx.x & 127) * 16;
+#pragma unroll
+      for (int n = 0; n < 8; n++)
+        asm volatile("st.shared.v4.f32 [%0], {%1,%2,%3,%4};" ::"r"(part + n * 128 * 16), "f"(dq[n][0]),
+                     "f"(dq[n][1]), "f"(dq[n][2]), "f"(dq[n][3])
+                     : "memory");
+      publishToProducts();
+      announceAtBarrier(2 + warpgroup, 160);
+      waitForProducts<0>();
+      settle(dk);
+      settle(dv);
+      if (lane == 0) shared.queriesRead[stage].arrive();
+    }
+    waitForProducts<0>();
+    settle(dk);
+    settle(dv);
+    store(work);
+  }
+
+  __device__ void store(const BackwardWork& work) {
+    const LongscanAttention& c = f.call;
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+      const int64_t key = work.key0 + row + 8 * i, at = (work.b * c.S + key) * c.G + work.g;
+      const bool exists = key < c.S;
+      storeRow(dk, i, c.scale, f.io.dk, c.resultType, at, c.K, c.accumulate, exists, lane);
+      storeRow(dv, i, 1.0f, f.io.dv, c.resultType, at, c.V, c.accumulate, exists, lane);
+    }
+  }
+};
+
+#endif
+
+template <int D>
+__global__ void __launch_bounds__(BackwardShape<D>::threads, 1)
+    backwardKernel(const __grid_constant__ BackwardCall f) {
+#if LONGSCAN_WGMMA
+  using Shape = BackwardShape<D>;
+  extern __shared__ uint8_t memory[];
+  __shared__ BackwardShared<D> shared;
+  const BackwardTiles<D> tiles{(sharedAddress(memory) + 1023) & ~1023u};
+  if (threadIdx.x == 0) {
+    shared.prepare();
+    shared.number = atomicAdd(f.memory.turns + f.memory.numTurns, 1);
+  }
+  __syncthreads();
+  BackwardWork work(f, shared.number, Shape::keys);
+  for (int i = threadIdx.x; i < work.numQueryBlocks; i += Shape::threads) {
+    if (!BackwardWork::meets(work.sights[i], work.key0, Shape::keys)) continue;
+    atomicMin(&shared.firstBlock, i);
+    atomicMax(&shared.endBlock, i + 1);
+  }
+  __syncthreads();
+  work.firstBlock = shared.firstBlock;
+  work.endBlock = shared.endBlock;
+  const int warpgroup = warpgroupNumber();
+  if (warpgroup == Shape::warpgroups) {
+    shrinkRegisters<40>();
+    loadKeys<D>(f, shared, tiles, work);
+    const int warp = __shfl_sync(~0u, static_cast<int>(threadIdx.x) >> 5 & 3, 0);
+    if (warp == 0 || warp == 3)
+      loadQueries<D>(f, shared, tiles, work, warp == 0 ? 0 : 1);
+    else
+      addQueryGradients<D>(f, shared, tiles, work, warp - 1);
+  } else {
+    growRegisters<232>();
+    BackwardWarpgroup<D>(f, shared, tiles, warpgroup).run(work);
+  }
+#endif
+}
+
+template <int D>
+cudaError_t launch(const LongscanAttention& call, const LongscanAttentionBackward& io,
+                   const BackwardMemory& memory, cudaStream_t stream) {
+  using Shape = BackwardShape<D>;
+  BackwardCall f{call, io, memory, {}, {}, {}, {}};
+  cudaError_t error = describeTensor(f.q, call.q, call.B, call.T, call.H, call.K, Shape::queries);
+  if (error == cudaSuccess)
+    error = describeTensor(f.dO, io.dO, call.B, call.T, call.H, call.V, Shape::queries);
+  if (error == cudaSuccess) error = describeTensor(f.k, call.k, call.B, call.S, call.G, call.K, Shape::keys);
+  if (error == cudaSuccess) error = describeTensor(f.v, call.v, call.B, call.S, call.G, call.V, Shape::keys);
+  if (error == cudaSuccess)
+    error =
+        cudaFuncSetAttribute(backwardKernel<D>, cudaFuncAttributeMaxDynamicSharedMemorySize, Shape::bytes);
+  if (error == cudaSuccess)
+    error = cudaMemsetAsync(memory.turns, 0, (memory.numTurns + 1) * sizeof(int), stream);
+  if (error != cudaSuccess) return error;
+  const int64_t blocks = (call.S + Shape::keys - 1) / Shape::keys * call.B * call.G;
+  backwardKernel<D><<<static_cast<unsigned>(blocks), Shape::threads, Shape::bytes, stream>>>(f);
+  return cudaGetLastError();
+}
+
+}  // namespace
+
+BackwardMemory::BackwardMemory(const LongscanAttention& call, WorkspaceParts& parts) {
+  const int64_t pitch = (call.T + 127) / 128 * 128, size = queries(call), numBlocks = pitch / size;
+  terms = {parts.take<float>(call.B * call.H * pitch), parts.take<float>(call.B * call.H * pitch), pitch};
+  blocks = {parts.take<int2>(call.B * pitch), parts.take<BlockSight>(call.B * numBlocks), pitch,
+            static_cast<int>(size)};
+  numTurns = call.B * call.H * numBlocks * 2;
+  turns = parts.take<int>(numTurns + 1);
+  dq = parts.take<float>(numTurns * BackwardShape<64>::partFloats);
+}
+
+bool backwardIsFast(const LongscanAttention& call) {
+  if (call.type != longscanElementBf16 || call.K > 128 || call.V > 128 || call.chunk > 0 ||
+      call.kSelf != nullptr)
+    return false;
+  // Compiled for other devices, the kernel has no body and so no shared memory of its own.
+  cudaFuncAttributes attributes;
+  return cudaFuncGetAttributes(&attributes, backwardKernel<64>) == cudaSuccess &&
+         attributes.sharedSizeBytes > 0;
+}
+
+cudaError_t launchBackward(const LongscanAttention& call, const LongscanAttentionBackward& io,
+                           const BackwardMemory& memory, cudaStream_t stream) {
+  return BackwardMemory::queries(call) == 128 ? launch<64>(call, io, memory, stream)
+                                              : launch<128>(call, io, memory, stream);
+}
+
+}  // namespace longscan

@@ -1,0 +1,119 @@
+#pragma once
+
+#include "../../cuda/bulk_copy.cuh"
+#include "../../cuda/warpgroup_wide.cuh"
+#include "cuda_backward.h"
+#include "cuda_tensor_map.h"
+
+// What the roles of the backward kernel share.
+
+namespace longscan {
+
+/// A block takes 128 keys of a key head, 64 a warpgroup, through the queries that see them; one more
+/// warpgroup loads and adds to dq. D: head size that tiles have.
+template <int D>
+struct BackwardShape {
+  static constexpr int warpgroups = 2, threads = 128 * (warpgroups + 1);
+  static constexpr int queries = 8192 / D, keys = 128, stages = 2, panels = D / 64;
+  static constexpr uint32_t keyPanel = keys * 128, keyBytes = panels * keyPanel;
+  static constexpr uint32_t queryPanel = queries * 128, queryBytes = panels * queryPanel;
+  static constexpr uint32_t gradPanel = keys * 128, gradBytes = queries / 64 * gradPanel;
+  static constexpr int partFloats = 4096;  // of dq, a warpgroup's
+  static constexpr uint32_t partBytes = partFloats * 4;
+  static constexpr uint32_t bytes =
+      2 * keyBytes + 2 * stages * queryBytes + 2 * gradBytes + warpgroups * partBytes + 1024;
+};
+
+struct BackwardCall {
+  LongscanAttention call;
+  LongscanAttentionBackward io;
+  BackwardMemory memory;
+  CUtensorMap q, dO, k, v;
+};
+
+template <int D>
+struct BackwardTiles {
+  using Shape = BackwardShape<D>;
+  uint32_t base;
+  __device__ uint32_t keys() const { return base; }
+  __device__ uint32_t values() const { return base + Shape::keyBytes; }
+  __device__ uint32_t queries(int stage) const {
+    return base + 2 * Shape::keyBytes + stage * Shape::queryBytes;
+  }
+  __device__ uint32_t dO(int stage) const { return queries(Shape::stages + stage); }
+  /// Gradients of the scores, [keys, queries].
+  __device__ uint32_t scoreGrads(int step) const {
+    return queries(2 * Shape::stages) + (step & 1) * Shape::gradBytes;
+  }
+  __device__ uint32_t queryGrads(int warpgroup) const {
+    return queries(2 * Shape::stages) + 2 * Shape::gradBytes + warpgroup * Shape::partBytes;
+  }
+};
+
+/// What a stage holds.
+enum class Step : int { full, edge, none };
+
+template <int D>
+struct BackwardShared {
+  using Shape = BackwardShape<D>;
+  alignas(16) float lse[Shape::stages][Shape::queries];
+  alignas(16) float delta[Shape::stages][Shape::queries];
+  alignas(16) int2 ranges[Shape::stages][Shape::queries];
+  ArrivalBarrier rawKeys, keys, queries[Shape::stages], rawQueries, queriesRead[Shape::stages];
+  ArrivalBarrier partsRead[Shape::warpgroups];
+  uint32_t badKeys[Shape::keys / 32];
+  Step steps[Shape::stages];
+  int number;
+  int firstBlock, endBlock;  // of queries that see keys of the block
+
+  __device__ void prepare() {
+    rawKeys.init(1);
+    keys.init(128);
+    rawQueries.init(1);
+    for (int stage = 0; stage < Shape::stages; stage++) {
+      queries[stage].init(1);
+      queriesRead[stage].init(4 * Shape::warpgroups);
+    }
+    for (ArrivalBarrier& part : partsRead) part.init(1);
+    publishBarriers();
+    firstBlock = INT_MAX;
+    endBlock = 0;
+  }
+};
+
+/// The block of keys, and its queries in the order in which all roles meet them: head by head of the group,
+/// from the last block of queries to the first, so that blocks of keys which start together meet dq in the
+/// order of their turns.
+struct BackwardWork {
+  int b, g, block, key0, perGroup, numQueryBlocks;
+  const BlockSight* sights;  // of the batch row
+  int firstBlock, endBlock;
+
+  __device__ BackwardWork(const BackwardCall& f, int number, int keys) {
+    const LongscanAttention& c = f.call;
+    const int heads = static_cast<int>(c.B) * c.G;
+    block = number / heads;
+    b = number % heads / c.G, g = number % c.G;
+    key0 = block * keys;
+    perGroup = c.H / c.G;
+    numQueryBlocks = static_cast<int>(f.memory.blocks.pitch / f.memory.blocks.size);
+    sights = f.memory.blocks.sights + int64_t{b} * numQueryBlocks;
+  }
+
+  __device__ static bool meets(const BlockSight& sight, int key0, int keys) {
+    return sight.first < key0 + keys && sight.end > key0;
+  }
+
+  /// Calls body(step, head, block of queries, what it sees).
+  template <typename Body>
+  __device__ void forEachStep(int keys, Body body) const {
+    int step = 0;
+    for (int h = g * perGroup; h < (g + 1) * perGroup; h++)
+      for (int i = endBlock - 1; i >= firstBlock; i--) {
+        const BlockSight sight = sights[i];
+        if (meets(sight, key0, keys)) body(step++, h, i, sight);
+      }
+  }
+};
+
+}  // namespace longscan
