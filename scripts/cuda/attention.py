@@ -20,7 +20,8 @@ class Forward(ctypes.Structure):
 
 
 class Backward(ctypes.Structure):
-    _fields_ = [(name, pointer) for name in ('o', 'lse', 'dO', 'dq', 'dk', 'dv', 'dkSelf', 'dvSelf', 'workspace')]
+    _fields_ = [*[(name, pointer) for name in ('o', 'lse', 'dO')], ('oType', i32),
+                *[(name, pointer) for name in ('dq', 'dk', 'dv', 'dkSelf', 'dvSelf', 'workspace')]]
 
 
 class Attention:
@@ -55,9 +56,9 @@ class Attention:
             gradients = {'d' + name: self.library.empty(x.shape, o.dtype) for name, x in inputs.items()}
         if workspace is None:
             workspace = self.library.workspace('longscanAttentionBackwardWorkspaceBytes', call)
-        names = [name for name, _ in Backward._fields_[3:-1]]
+        names = [name for name, _ in Backward._fields_[4:-1]]
         self.library.run('longscanAttentionBackward', call,
-                         Backward(*map(address, (o, lse, dO)), *(address(gradients.get(name)) for name in names),
+                         Backward(*map(address, (o, lse, dO)), ELEMENTS[o.dtype], *(address(gradients.get(name)) for name in names),
                                   address(workspace)))
         return gradients
 

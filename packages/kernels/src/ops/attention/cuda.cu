@@ -68,6 +68,7 @@ int longscanAttentionForward(const LongscanAttention* call, const LongscanAttent
 
 int longscanAttentionBackward(const LongscanAttention* call, const LongscanAttentionBackward* io,
                               CUstream_st* stream) {
-  if (!supported(*call)) return cudaErrorInvalidValue;
+  if (!supported(*call) || (call->type == longscanElementF32 && io->oType != longscanElementF32))
+    return cudaErrorInvalidValue;
   return backward(*call, *io, stream);
 }

@@ -20,7 +20,7 @@ struct LongscanAttention {
   int64_t keyOffset;         // index of query 0 among the tokens that the keys stand for
   int64_t window, chunk;     // 0: none
   int32_t type;              // LongscanElement of q, k, v and dO
-  int32_t resultType;        // of o and of the gradients
+  int32_t resultType;        // of what is written but lse: o or the gradients
   const int32_t* positions;  // [B, T] within the document, or null: the index itself
   const int32_t* after;  // [B, T] tokens of the document after the query's that it sees too, or null: none
   const void* q;         // [B, T, H, K]
@@ -41,8 +41,20 @@ struct LongscanAttentionBackward {
   const void* o;     // over all keys, of which the call may have some
   const float* lse;  // likewise
   const void* dO;    // [B, T, H, V]
+  int32_t oType;     // LongscanElement of o
   void *dq, *dk, *dv, *dkSelf, *dvSelf;
   void* workspace;
+};
+
+/// Rows of `tokens` where a chunk of its document ends, each in its slot of `ends`; other slots are zero.
+struct LongscanChunkEnds {
+  int64_t B, T, slots, rowSize;
+  int64_t chunk, tokenOffset;  // tokenOffset: index of token 0; slot 0 is that of its chunk
+  int32_t type;                // LongscanElement
+  int32_t backward;            // rows go from the slots to the tokens
+  const int32_t* positions;    // [B, T] within the document, or null: the index itself
+  void* tokens;                // [B, T, rowSize]
+  void* ends;                  // [B, slots, rowSize]
 };
 
 /// 0: there is no kernel for this call.
@@ -52,6 +64,7 @@ int longscanAttentionForward(const struct LongscanAttention* call, const struct 
                              struct CUstream_st* stream);
 int longscanAttentionBackward(const struct LongscanAttention* call,
                               const struct LongscanAttentionBackward* io, struct CUstream_st* stream);
+int longscanChunkEnds(const struct LongscanChunkEnds* call, struct CUstream_st* stream);
 
 #ifdef __cplusplus
 }

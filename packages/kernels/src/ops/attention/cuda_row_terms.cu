@@ -47,7 +47,7 @@ cudaError_t launchRowTerms(const LongscanAttention& call, const LongscanAttentio
   using Bf16 = __nv_bfloat16;
   if (call.type == longscanElementF32)
     rowTermsKernel<float, float><<<blocks, threads, 0, stream>>>(call, io, terms);
-  else if (call.resultType == longscanElementF32)
+  else if (io.oType == longscanElementF32)
     rowTermsKernel<Bf16, float><<<blocks, threads, 0, stream>>>(call, io, terms);
   else
     rowTermsKernel<Bf16, Bf16><<<blocks, threads, 0, stream>>>(call, io, terms);
