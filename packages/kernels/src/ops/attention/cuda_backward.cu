@@ -18,13 +18,11 @@ struct BackwardWarpgroup {
   BackwardShared<D>& shared;
   BackwardTiles<D> tiles;
   int warpgroup, lane, row;  // the first of the thread's two rows
-  float scale;               // for powers of two
   float dk[D / 8][4], dv[D / 8][4];
 
   __device__ BackwardWarpgroup(const BackwardCall& call, BackwardShared<D>& s, BackwardTiles<D> t, int number)
       : f(call), shared(s), tiles(t), warpgroup(number), lane(threadIdx.x & 31) {
     row = 64 * warpgroup + (threadIdx.x >> 5 & 3) * 16 + (lane >> 2);
-    scale = f.call.scale * log2OfE;
     clear(dk);
     clear(dv);
   }
@@ -71,7 +69,7 @@ struct BackwardWarpgroup {
     commitProducts();
   }
 
-  /// What is hidden is zero, whatever it was; pairs of a cleared key are NaN before that.
+  /// What is hidden is zero, whatever it was.
   __device__ void hide(float (&pairs)[Shape::queries / 8][4], int stage, int key0) {
 #pragma unroll
     for (int n = 0; n < Shape::queries / 8; n++)
@@ -86,8 +84,13 @@ struct BackwardWarpgroup {
       }
   }
 
-  __device__ bool isBad(int keyRow) const {
-    return shared.badKeys[keyRow >> 5] >> (keyRow & 31) & 1;
+  /// Pairs of keys that were cleared.
+  __device__ void spoil(float (&weights)[Shape::queries / 8][4], uint32_t badKeys) {
+#pragma unroll
+    for (int n = 0; n < Shape::queries / 8; n++)
+#pragma unroll
+      for (int i = 0; i < 4; i++)
+        if (badKeys >> (row + 8 * (i >> 1) & 31) & 1) weights[n][i] = NAN;
   }
 
   static __device__ MmaA operand(const float (&pairs)[Shape::queries / 8][4], int step) {
@@ -96,10 +99,8 @@ struct BackwardWarpgroup {
         {pack(left[0], left[1]), pack(left[2], left[3]), pack(right[0], right[1]), pack(right[2], right[3])}};
   }
 
-  __device__ void run(const BackwardWork& work) {
+  __device__ void run(const BackwardWork<D>& work) {
     shared.keys.wait(0);
-    const bool bad[2] = {isBad(row), isBad(row + 8)};
-    const bool anyBad = __any_sync(~0u, bad[0] || bad[1]);
     for (int step = 0;; step++) {
       const int stage = step % Shape::stages;
       shared.queries[stage].wait(step / Shape::stages);
@@ -110,6 +111,7 @@ struct BackwardWarpgroup {
       startPairs(grads, tiles.values(), tiles.dO(stage));
       waitForProducts<1>();
       settle(weights);
+      const float scale = shared.scale;
 #pragma unroll
       for (int n = 0; n < Shape::queries / 8; n++) {
         const float2 lse = *reinterpret_cast<const float2*>(&shared.lse[stage][8 * n + 2 * (lane & 3)]);
@@ -117,12 +119,8 @@ struct BackwardWarpgroup {
         for (int i = 0; i < 4; i++)
           weights[n][i] = exp2Fast(fmaf(weights[n][i], scale, -(i & 1 ? lse.y : lse.x)));
       }
-      if (anyBad)
-#pragma unroll
-        for (int n = 0; n < Shape::queries / 8; n++)
-#pragma unroll
-          for (int i = 0; i < 4; i++)
-            if (bad[i >> 1]) weights[n][i] = NAN;
+      const uint32_t badKeys = shared.badKeys[row >> 5];
+      if (badKeys != 0) spoil(weights, badKeys);
       if (kind == Step::edge) hide(weights, stage, work.key0);
       waitForProducts<0>();
       settle(grads);
@@ -170,7 +168,7 @@ struct BackwardWarpgroup {
     store(work);
   }
 
-  __device__ void store(const BackwardWork& work) {
+  __device__ void store(const BackwardWork<D>& work) {
     const LongscanAttention& c = f.call;
 #pragma unroll
     for (int i = 0; i < 2; i++) {
@@ -192,20 +190,11 @@ __global__ void __launch_bounds__(BackwardShape<D>::threads, 1)
   extern __shared__ uint8_t memory[];
   __shared__ BackwardShared<D> shared;
   const BackwardTiles<D> tiles{(sharedAddress(memory) + 1023) & ~1023u};
-  if (threadIdx.x == 0) {
-    shared.prepare();
-    shared.number = atomicAdd(f.memory.turns + f.memory.numTurns, 1);
-  }
+  const BackwardWork<D>& work = shared.work;
+  if (threadIdx.x == 0) shared.prepare(f);
   __syncthreads();
-  BackwardWork work(f, shared.number, Shape::keys);
-  for (int i = threadIdx.x; i < work.numQueryBlocks; i += Shape::threads) {
-    if (!BackwardWork::meets(work.sights[i], work.key0, Shape::keys)) continue;
-    atomicMin(&shared.firstBlock, i);
-    atomicMax(&shared.endBlock, i + 1);
-  }
+  shared.work.findQueries();
   __syncthreads();
-  work.firstBlock = shared.firstBlock;
-  work.endBlock = shared.endBlock;
   const int warpgroup = warpgroupNumber();
   if (warpgroup == Shape::warpgroups) {
     shrinkRegisters<40>();

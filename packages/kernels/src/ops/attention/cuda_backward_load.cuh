@@ -11,7 +11,7 @@ namespace longscan {
 /// cuda_clean_rows.cuh.
 template <int D>
 __device__ void loadKeys(const BackwardCall& f, BackwardShared<D>& shared, BackwardTiles<D> tiles,
-                         const BackwardWork& work) {
+                         const BackwardWork<D>& work) {
   using Shape = BackwardShape<D>;
   const int thread = threadIdx.x & 127;
   if (thread == 0) {
@@ -32,14 +32,14 @@ __device__ void loadKeys(const BackwardCall& f, BackwardShared<D>& shared, Backw
 /// Queries block by block, by two warps, of which one starts the copies and both look for what is not finite.
 template <int D>
 __device__ void loadQueries(const BackwardCall& f, BackwardShared<D>& shared, BackwardTiles<D> tiles,
-                            const BackwardWork& work, int half) {
+                            const BackwardWork<D>& work, int half) {
   using Shape = BackwardShape<D>;
   constexpr uint32_t rowBytes = sizeof(float) * 2 + sizeof(int2);
   const int lane = threadIdx.x & 31;
   const bool starts = half == 0 && lane == 0;
   const RowTerms& terms = f.memory.terms;
   int numSteps = 0, numEdges = 0;
-  work.forEachStep(Shape::keys, [&](int step, int h, int i, const BlockSight& sight) {
+  work.forEachStep([&](int step, int h, int i, const BlockSight& sight) {
     const int stage = step % Shape::stages, query0 = i * Shape::queries;
     const bool isEdge = sight.innerFirst > work.key0 || sight.innerEnd < work.key0 + Shape::keys;
     numSteps = step + 1;
@@ -100,9 +100,9 @@ __device__ inline void orderCopies() {
 /// which they start, and wait for lower numbers only.
 template <int D>
 __device__ void addQueryGradients(const BackwardCall& f, BackwardShared<D>& shared, BackwardTiles<D> tiles,
-                                  const BackwardWork& work, int part) {
+                                  const BackwardWork<D>& work, int part) {
   using Shape = BackwardShape<D>;
-  work.forEachStep(Shape::keys, [&](int, int h, int i, const BlockSight& sight) {
+  work.forEachStep([&](int, int h, int i, const BlockSight& sight) {
     joinBarrier(2 + part, 160);
     if ((threadIdx.x & 31) == 0) {
       const int64_t at = ((int64_t{work.b} * f.call.H + h) * work.numQueryBlocks + i) * 2 + part;

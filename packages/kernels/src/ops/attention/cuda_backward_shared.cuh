@@ -3,6 +3,7 @@
 #include "../../cuda/bulk_copy.cuh"
 #include "../../cuda/warpgroup_wide.cuh"
 #include "cuda_backward.h"
+#include "cuda_online_softmax.cuh"
 #include "cuda_tensor_map.h"
 
 // What the roles of the backward kernel share.
@@ -50,6 +51,54 @@ struct BackwardTiles {
   }
 };
 
+/// The block of keys, and its queries in the order in which all roles meet them: head by head of the group,
+/// from the last block of queries to the first, so that blocks of keys which start together meet dq in the
+/// order of their turns.
+template <int D>
+struct BackwardWork {
+  static constexpr int keys = BackwardShape<D>::keys;
+  int b, g, block, key0, perGroup, numQueryBlocks;
+  int firstBlock, endBlock;  // of queries that see some of the keys
+  const BlockSight* sights;  // of the batch row
+
+  __device__ void begin(const BackwardCall& f, int number) {
+    const LongscanAttention& c = f.call;
+    const int heads = static_cast<int>(c.B) * c.G;
+    block = number / heads;
+    b = number % heads / c.G, g = number % c.G;
+    key0 = block * keys;
+    perGroup = c.H / c.G;
+    numQueryBlocks = static_cast<int>(f.memory.blocks.pitch / f.memory.blocks.size);
+    sights = f.memory.blocks.sights + int64_t{b} * numQueryBlocks;
+    firstBlock = INT_MAX;
+    endBlock = 0;
+  }
+
+  __device__ bool meets(const BlockSight& sight) const {
+    return sight.first < key0 + keys && sight.end > key0;
+  }
+
+  /// By all threads of the block.
+  __device__ void findQueries() {
+    for (int i = threadIdx.x; i < numQueryBlocks; i += BackwardShape<D>::threads) {
+      if (!meets(sights[i])) continue;
+      atomicMin(&firstBlock, i);
+      atomicMax(&endBlock, i + 1);
+    }
+  }
+
+  /// Calls body(step, head, block of queries, what it sees).
+  template <typename Body>
+  __device__ void forEachStep(Body body) const {
+    int step = 0;
+    for (int h = g * perGroup; h < (g + 1) * perGroup; h++)
+      for (int i = endBlock - 1; i >= firstBlock; i--) {
+        const BlockSight sight = sights[i];
+        if (meets(sight)) body(step++, h, i, sight);
+      }
+  }
+};
+
 /// What a stage holds.
 enum class Step : int { full, edge, none };
 
@@ -63,10 +112,11 @@ struct BackwardShared {
   ArrivalBarrier partsRead[Shape::warpgroups];
   uint32_t badKeys[Shape::keys / 32];
   Step steps[Shape::stages];
-  int number;
-  int firstBlock, endBlock;  // of queries that see keys of the block
+  float scale;           // for powers of two
+  BackwardWork<D> work;  // in shared memory, for roles that have few registers
 
-  __device__ void prepare() {
+  /// By one thread.
+  __device__ void prepare(const BackwardCall& f) {
     rawKeys.init(1);
     keys.init(128);
     rawQueries.init(1);
@@ -76,43 +126,8 @@ struct BackwardShared {
     }
     for (ArrivalBarrier& part : partsRead) part.init(1);
     publishBarriers();
-    firstBlock = INT_MAX;
-    endBlock = 0;
-  }
-};
-
-/// The block of keys, and its queries in the order in which all roles meet them: head by head of the group,
-/// from the last block of queries to the first, so that blocks of keys which start together meet dq in the
-/// order of their turns.
-struct BackwardWork {
-  int b, g, block, key0, perGroup, numQueryBlocks;
-  const BlockSight* sights;  // of the batch row
-  int firstBlock, endBlock;
-
-  __device__ BackwardWork(const BackwardCall& f, int number, int keys) {
-    const LongscanAttention& c = f.call;
-    const int heads = static_cast<int>(c.B) * c.G;
-    block = number / heads;
-    b = number % heads / c.G, g = number % c.G;
-    key0 = block * keys;
-    perGroup = c.H / c.G;
-    numQueryBlocks = static_cast<int>(f.memory.blocks.pitch / f.memory.blocks.size);
-    sights = f.memory.blocks.sights + int64_t{b} * numQueryBlocks;
-  }
-
-  __device__ static bool meets(const BlockSight& sight, int key0, int keys) {
-    return sight.first < key0 + keys && sight.end > key0;
-  }
-
-  /// Calls body(step, head, block of queries, what it sees).
-  template <typename Body>
-  __device__ void forEachStep(int keys, Body body) const {
-    int step = 0;
-    for (int h = g * perGroup; h < (g + 1) * perGroup; h++)
-      for (int i = endBlock - 1; i >= firstBlock; i--) {
-        const BlockSight sight = sights[i];
-        if (meets(sight, key0, keys)) body(step++, h, i, sight);
-      }
+    scale = f.call.scale * log2OfE;
+    work.begin(f, atomicAdd(f.memory.turns + f.memory.numTurns, 1));
   }
 };
 

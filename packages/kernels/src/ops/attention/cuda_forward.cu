@@ -44,11 +44,12 @@ struct ForwardShared {
   ArrivalBarrier keysRead[Shape::stages], valuesRead[Shape::stages];
   uint32_t badValues[Shape::stages][Shape::keys / 32];
   KeyRange ranges[Shape::queries];
+  int b, h, query0;          // of the block
   int first, end;            // keys that some query sees
   int innerFirst, innerEnd;  // keys that all see
 
   /// Called by all threads of the block.
-  __device__ void prepare(const LongscanAttention& c, int64_t b, int64_t query0) {
+  __device__ void prepare(const LongscanAttention& c) {
     const int thread = threadIdx.x;
     if (thread == 0) {
       queries.init(1);
@@ -62,11 +63,16 @@ struct ForwardShared {
       publishBarriers();
       first = innerEnd = static_cast<int>(c.S);
       end = innerFirst = 0;
+      // Of causal attention the last queries see the most: they come first.
+      const int heads = static_cast<int>(c.B) * c.H, head = blockIdx.x % heads;
+      b = head / c.H, h = head % c.H;
+      query0 = (gridDim.x - 1 - blockIdx.x) / heads * Shape::queries;
     }
     __syncthreads();
     if (thread < Shape::queries) {
-      const bool exists = query0 + thread < c.T;
-      const KeyRange range = exists ? keyRange(c, b, query0 + thread) : KeyRange{0, static_cast<int>(c.S)};
+      const int64_t t = query0 + thread;
+      const bool exists = t < c.T;
+      const KeyRange range = exists ? keyRange(c, b, t) : KeyRange{0, static_cast<int>(c.S)};
       ranges[thread] = range;
       if (exists && !range.empty()) {
         atomicMin(&first, range.first);
@@ -89,10 +95,9 @@ struct KeyTiles {
 };
 
 template <int D>
-__device__ void loadKeyTiles(const ForwardCall& f, ForwardShared<D>& shared, ForwardTiles<D> tiles, int b,
-                             int h, int query0) {
+__device__ void loadKeyTiles(const ForwardCall& f, ForwardShared<D>& shared, ForwardTiles<D> tiles) {
   using Shape = ForwardShape<D>;
-  const int thread = threadIdx.x & 127, g = h / (f.call.H / f.call.G);
+  const int thread = threadIdx.x & 127, g = shared.h / (f.call.H / f.call.G);
   const KeyTiles range(shared.first, shared.end, Shape::keys);
   const auto loadKeys = [&](int i) {
     const int stage = i % Shape::stages;
@@ -100,12 +105,13 @@ __device__ void loadKeyTiles(const ForwardCall& f, ForwardShared<D>& shared, For
     shared.keys[stage].arriveExpecting(Shape::keyBytes);
     for (int p = 0; p < Shape::panels; p++)
       copyBox(tiles.keys(stage) + p * Shape::keyPanel, f.k, shared.keys[stage], 64 * p, g,
-              (range.last - i) * Shape::keys, b);
+              (range.last - i) * Shape::keys, shared.b);
   };
   if (thread == 0) {
     shared.queries.arriveExpecting(Shape::queryBytes);
     for (int p = 0; p < Shape::panels; p++)
-      copyBox(tiles.queries() + p * Shape::queryPanel, f.q, shared.queries, 64 * p, h, query0, b);
+      copyBox(tiles.queries() + p * Shape::queryPanel, f.q, shared.queries, 64 * p, shared.h, shared.query0,
+              shared.b);
     loadKeys(0);
   }
   int numEdges = 0;
@@ -118,7 +124,7 @@ __device__ void loadKeyTiles(const ForwardCall& f, ForwardShared<D>& shared, For
       ArrivalBarrier& arrival = isEdge ? shared.rawValues : shared.values[stage];
       arrival.arriveExpecting(Shape::keyBytes);
       for (int p = 0; p < Shape::panels; p++)
-        copyBox(tiles.values(stage) + p * Shape::keyPanel, f.v, arrival, 64 * p, g, key0, b);
+        copyBox(tiles.values(stage) + p * Shape::keyPanel, f.v, arrival, 64 * p, g, key0, shared.b);
     }
     __syncwarp();
     if (!isEdge) continue;
@@ -145,7 +151,6 @@ struct ForwardWarpgroup {
   float out[D / 8][4];
   MmaA weights[Shape::keys / 16];
   OnlineSoftmax softmax;
-  KeyRange ranges[2];
   int innerFirst, innerEnd;  // keys that all rows of the warp see
 
   __device__ ForwardWarpgroup(const ForwardCall& call, ForwardShared<D>& s, ForwardTiles<D> t, int number)
@@ -154,9 +159,8 @@ struct ForwardWarpgroup {
     scale = f.call.scale * log2OfE;
     innerFirst = 0, innerEnd = INT_MAX;
     for (int i = 0; i < 2; i++) {
-      ranges[i] = shared.ranges[row + 8 * i];
-      innerFirst = max(innerFirst, ranges[i].first);
-      innerEnd = min(innerEnd, ranges[i].end);
+      innerFirst = max(innerFirst, seenKeys(i, 0).first);
+      innerEnd = min(innerEnd, seenKeys(i, 0).end);
     }
     innerFirst = __reduce_max_sync(~0u, innerFirst);
     innerEnd = __reduce_min_sync(~0u, innerEnd);
@@ -185,6 +189,12 @@ struct ForwardWarpgroup {
     commitProducts();
   }
 
+  /// What the thread's row i sees, counted from key `key0`.
+  __device__ KeyRange seenKeys(int i, int key0) const {
+    const KeyRange seen = shared.ranges[row + 8 * i];
+    return {seen.first - key0, seen.end - key0};
+  }
+
   __device__ bool isEdge(int key0) const {
     return key0 < innerFirst || key0 + Shape::keys > innerEnd;
   }
@@ -192,8 +202,7 @@ struct ForwardWarpgroup {
   /// scores -> weights, not packed yet.
   __device__ void weigh(int key0) {
     if (isEdge(key0)) {
-      const KeyRange seen[2] = {{ranges[0].first - key0, ranges[0].end - key0},
-                                {ranges[1].first - key0, ranges[1].end - key0}};
+      const KeyRange seen[2] = {seenKeys(0, key0), seenKeys(1, key0)};
       hideScores(scores, seen, lane);
     }
     softmax.update(scores, scale);
@@ -218,18 +227,24 @@ struct ForwardWarpgroup {
     shared.values[stage].wait(i / Shape::stages);
     if (!isEdge(key0)) return;
 #pragma unroll
-    for (int r = 0; r < 2; r++)
-      if (anyRow(shared.badValues[stage], ranges[r].first - key0, ranges[r].end - key0)) softmax.sum[r] = NAN;
+    for (int i = 0; i < 2; i++) {
+      const KeyRange seen = seenKeys(i, key0);
+      if (anyRow(shared.badValues[stage], seen.first, seen.end)) softmax.sum[i] = NAN;
+    }
   }
 
   __device__ void release(ArrivalBarrier& barrier) {
     if (lane == 0) barrier.arrive();
   }
 
-  __device__ void run(int b, int h, int64_t query0) {
+  /// Made anew where it is used, to keep the registers between.
+  __device__ OutputRows output() const {
+    return OutputRows(f.call, f.io, shared.b, shared.h, shared.query0, row);
+  }
+
+  __device__ void run() {
     const KeyTiles range(shared.first, shared.end, Shape::keys);
-    const OutputRows output(f.call, f.io, b, h, query0, row);
-    output.resume(out, softmax, lane);
+    output().resume(out, softmax, lane);
     // The warpgroups take turns at starting products, so that one's exponentials lie under the other's
     // products.
     const auto turn = [&](int of) { return 1 + of % Shape::warpgroups; };
@@ -265,7 +280,8 @@ struct ForwardWarpgroup {
     startOutput((range.count - 1) % Shape::stages);
     waitForProducts<0>();
     settle(out);
-    output.finish(out, softmax, ranges, lane);
+    const bool sees[2] = {!seenKeys(0, 0).empty(), !seenKeys(1, 0).empty()};
+    output().finish(out, softmax, sees, lane);
   }
 };
 
@@ -279,21 +295,17 @@ __global__ void __launch_bounds__(ForwardShape<D>::threads, 1)
   extern __shared__ uint8_t memory[];
   __shared__ ForwardShared<D> shared;
   const ForwardTiles<D> tiles{(sharedAddress(memory) + 1023) & ~1023u};
-  // Of causal attention the last queries see the most: first come, longest served.
-  const int heads = static_cast<int>(f.call.B) * f.call.H;
-  const int block = (gridDim.x - 1 - blockIdx.x) / heads, head = blockIdx.x % heads;
-  const int b = head / f.call.H, h = head % f.call.H, query0 = block * Shape::queries;
-  shared.prepare(f.call, b, query0);
+  shared.prepare(f.call);
   const int warpgroup = warpgroupNumber();
   if (shared.first >= shared.end) {
     if (warpgroup < Shape::warpgroups && threadIdx.x < Shape::queries)
-      writeNothingSeen(f.call, f.io, b, h, query0 + threadIdx.x);
+      writeNothingSeen(f.call, f.io, shared.b, shared.h, shared.query0 + threadIdx.x);
   } else if (warpgroup == Shape::warpgroups) {
     shrinkRegisters<Shape::loadRegisters>();
-    loadKeyTiles<D>(f, shared, tiles, b, h, query0);
+    loadKeyTiles<D>(f, shared, tiles);
   } else {
     growRegisters<Shape::registers>();
-    ForwardWarpgroup<D>(f, shared, tiles, warpgroup).run(b, h, query0);
+    ForwardWarpgroup<D>(f, shared, tiles, warpgroup).run();
   }
 #endif
 }

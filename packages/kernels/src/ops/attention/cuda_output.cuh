@@ -88,7 +88,7 @@ struct OutputRows {
   }
 
   template <int columns>
-  __device__ void finish(float (&out)[columns][4], const OnlineSoftmax& softmax, const KeyRange (&ranges)[2],
+  __device__ void finish(float (&out)[columns][4], const OnlineSoftmax& softmax, const bool (&sees)[2],
                          int lane) const {
 #pragma unroll
     for (int i = 0; i < 2; i++) {
@@ -96,7 +96,7 @@ struct OutputRows {
       // No key in sight: zero, not 0 / 0.
       const float inverse = sum == 0.0f ? 0.0f : 1.0f / sum;
       // Who saw none of these keys keeps its bits.
-      const bool isWritten = exists[i] && !(c.accumulate && ranges[i].empty());
+      const bool isWritten = exists[i] && (sees[i] || !c.accumulate);
       if (isWritten && (lane & 3) == 0) lse[at[i]] = softmax.top[i] * c.scale + logf(sum);
       storeRow(out, i, inverse, o, c.resultType, at[i], c.V, false, isWritten, lane);
     }
