@@ -57,9 +57,9 @@ class Attention:
         if workspace is None:
             workspace = self.library.workspace('longscanAttentionBackwardWorkspaceBytes', call)
         names = [name for name, _ in Backward._fields_[4:-1]]
-        self.library.run('longscanAttentionBackward', call,
-                         Backward(*map(address, (o, lse, dO)), ELEMENTS[o.dtype], *(address(gradients.get(name)) for name in names),
-                                  address(workspace)))
+        found = [address(gradients.get(name)) for name in names]
+        io = Backward(*map(address, (o, lse, dO)), ELEMENTS[o.dtype], *found, address(workspace))
+        self.library.run('longscanAttentionBackward', call, io)
         return gradients
 
 

@@ -90,13 +90,14 @@ def check_impossible_positions(attention, checks, gradients):
     options['positions'] = torch.tensor([10**9 if t % 2 else -(10**9) for t in range(400)], dtype=torch.int32).cuda()[None]
     found = whole(attention, inputs, options, dO, gradients)
     zero = found['o'].float().abs().amax((0, 2, 3)) == 0
-    checks.add(torch.equal(zero.cpu(), torch.arange(400) % 2 == 0) and all(x.isfinite().all() for n, x in found.items() if n != 'lse'),
-               'positions that cannot be')
+    finite = all(x.isfinite().all() for n, x in found.items() if n != 'lse')
+    checks.add(torch.equal(zero.cpu(), torch.arange(400) % 2 == 0) and finite, 'positions that cannot be')
 
 
 def check_blocks(attention, checks, gradients):
     """Keys in blocks, in any order, give what they give at once."""
-    for dtype, result_type, bound in ((torch.bfloat16, torch.float32, BF16), (torch.bfloat16, torch.bfloat16, dict.fromkeys(BF16, 1e-2)),
+    rounded_often = dict.fromkeys(BF16, 1e-2)
+    for dtype, result_type, bound in ((torch.bfloat16, torch.float32, BF16), (torch.bfloat16, torch.bfloat16, rounded_often),
                                       (torch.float32, torch.float32, F32)):
         for starts in (None, [50, 300, 420]):
             inputs, options, dO = problem(1, 300, 4, 2, 128, 128, before=200, starts=starts, dtype=dtype)
@@ -120,8 +121,8 @@ def check_blocks(attention, checks, gradients):
                     found.update(given)
                 return found
 
-            found = parts()
-            checks(f'blocks of {dtype} into {result_type}, documents {starts}', bound, found, parts(), {n: exact[n] for n in found})
+            found, label = parts(), f'blocks of {dtype} into {result_type}, documents {starts}'
+            checks(label, bound, found, parts(), {n: exact[n] for n in found})
 
 
 def main():
@@ -135,7 +136,8 @@ def main():
             if '--calls-only' in sys.argv:
                 continue
             again = whole(attention, *given, gradients)
-            exact = {n: x.masked_fill(x.abs() < 1e-12, 0) for n, x in reference(*given).items()}  # a lone key has no gradient
+            # A lone key's score has no gradient but rounding.
+            exact = {n: x.masked_fill(x.abs() < 1e-12, 0) for n, x in reference(*given).items()}
             checks(f'{dtype} B{B} T{T} H{H} G{G} K{K} V{V} {options}', bound, found, again, {n: exact[n] for n in found})
     if '--calls-only' not in sys.argv:
         for check in (check_isolation, check_future, check_impossible_positions, check_blocks):

@@ -84,8 +84,10 @@ def compare(attention, T, H, K, options):
     if options.masks:
         size, window = min(2048, T), min(1024, T)
         positions = (torch.arange(T, device='cuda', dtype=torch.int32) % size)[None].contiguous()
-        ours(attention, inputs, dict(positions=positions), dO, options.seconds, f'longscan, documents of {size}', flop * size / T)
-        ours(attention, inputs, dict(window=window), dO, options.seconds, f'longscan, window {window}', flop * (2 - window / T) * window / T)
+        ours(attention, inputs, dict(positions=positions), dO, options.seconds, f'longscan, documents of {size}',
+             flop * size / T)
+        ours(attention, inputs, dict(window=window), dO, options.seconds, f'longscan, window {window}',
+             flop * (2 - window / T) * window / T)
     for name in options.backends:
         leaves = [x.transpose(1, 2).detach().requires_grad_() for x in (q, k, v)]
         peer(name, leaves, dO.transpose(1, 2), options.seconds, flop)
