@@ -27,6 +27,20 @@ __device__ inline void settle(float (&sum)[columns][4]) {
     for (int i = 0; i < 4; i++) asm volatile("" : "+f"(sum[n][i])::"memory");
 }
 
+/// Columns [16 step, 16 step + 16) of sums as the first operand of another product, rounded.
+template <int columns>
+__device__ inline MmaA operandOf(const float (&sum)[columns][4], int step) {
+  const float *left = sum[2 * step], *right = sum[2 * step + 1];
+  return {
+      {pack(left[0], left[1]), pack(left[2], left[3]), pack(right[0], right[1]), pack(right[2], right[3])}};
+}
+
+__device__ inline void storeShared(uint32_t address, const float (&x)[4]) {
+  asm volatile("st.shared.v4.f32 [%0], {%1,%2,%3,%4};" ::"r"(address), "f"(x[0]), "f"(x[1]), "f"(x[2]),
+               "f"(x[3])
+               : "memory");
+}
+
 /// Rows of a tile from `base` on, 16 of the contracted columns from 16 `step` on.
 __device__ inline uint64_t rowsOperand(uint32_t base, int step, uint32_t panelBytes) {
   constexpr uint32_t eightRows = 1024 >> 4, exchange128 = 1u << 30;

@@ -1,5 +1,5 @@
 #include "cuda_backward_load.cuh"
-#include "cuda_online_softmax.cuh"
+#include "cuda_backward_pairs.cuh"
 #include "cuda_output.cuh"
 
 namespace longscan {
@@ -14,6 +14,7 @@ template <int D>
 struct BackwardWarpgroup {
   using Shape = BackwardShape<D>;
   static constexpr int steps = Shape::queries / 16;
+  using Pairs = float[Shape::queries / 8][4];
   const BackwardCall& f;
   BackwardShared<D>& shared;
   BackwardTiles<D> tiles;
@@ -28,7 +29,7 @@ struct BackwardWarpgroup {
   }
 
   /// rows = keys a, columns = queries b, over the head size.
-  __device__ void startPairs(float (&pairs)[Shape::queries / 8][4], uint32_t a, uint32_t b) {
+  __device__ void startPairs(Pairs& pairs, uint32_t a, uint32_t b) {
     beginProducts();
     a += warpgroup * 64 * 128;
 #pragma unroll
@@ -69,103 +70,65 @@ struct BackwardWarpgroup {
     commitProducts();
   }
 
-  /// What is hidden is zero, whatever it was.
-  __device__ void hide(float (&pairs)[Shape::queries / 8][4], int stage, int key0) {
-#pragma unroll
-    for (int n = 0; n < Shape::queries / 8; n++)
-#pragma unroll
-      for (int j = 0; j < 2; j++) {
-        const int2 range = shared.ranges[stage][8 * n + 2 * (lane & 3) + j];
-#pragma unroll
-        for (int i = 0; i < 2; i++) {
-          const int key = key0 + row + 8 * i;
-          if (key < range.x || key >= range.y) pairs[n][2 * i + j] = 0.0f;
-        }
-      }
+  /// S^T and dP^T of a stage to P^T and dS^T, while the products are still under way.
+  __device__ void finishPairs(Pairs& weights, Pairs& grads, int stage, bool isEdge) {
+    waitForProducts<1>();
+    settle(weights);
+    weighPairs(weights, shared.lse[stage], shared.scale, lane);
+    if (const uint32_t badKeys = shared.badKeys[row >> 5]) spoilPairs(weights, badKeys, row);
+    if (isEdge) hidePairs(weights, shared.ranges[stage], shared.work.key0 + row, lane);
+    waitForProducts<0>();
+    settle(grads);
+    differentiatePairs(grads, weights, shared.delta[stage], lane);
+    if (isEdge) hidePairs(grads, shared.ranges[stage], shared.work.key0 + row, lane);
   }
 
-  /// Pairs of keys that were cleared.
-  __device__ void spoil(float (&weights)[Shape::queries / 8][4], uint32_t badKeys) {
+  /// To the warp that adds them to those of other keys, which it has done with those of the step before.
+  __device__ void handOver(const Sums& dq, int step) {
+    if (step > 0) shared.partsRead[warpgroup].wait(step - 1);
+    const uint32_t part = tiles.queryGrads(warpgroup) + (threadIdx.x & 127) * 16;
 #pragma unroll
-    for (int n = 0; n < Shape::queries / 8; n++)
-#pragma unroll
-      for (int i = 0; i < 4; i++)
-        if (badKeys >> (row + 8 * (i >> 1) & 31) & 1) weights[n][i] = NAN;
+    for (int n = 0; n < 8; n++) storeShared(part + n * 128 * 16, dq[n]);
+    publishToProducts();
+    announceAtBarrier(2 + warpgroup, 160);
   }
 
-  static __device__ MmaA operand(const float (&pairs)[Shape::queries / 8][4], int step) {
-    const float *left = pairs[2 * step], *right = pairs[2 * step + 1];
-    return {
-        {pack(left[0], left[1]), pack(left[2], left[3]), pack(right[0], right[1]), pack(right[2], right[3])}};
-  }
-
-  __device__ void run(const BackwardWork<D>& work) {
+  __device__ void run() {
     shared.keys.wait(0);
     for (int step = 0;; step++) {
       const int stage = step % Shape::stages;
       shared.queries[stage].wait(step / Shape::stages);
       const Step kind = shared.steps[stage];
       if (kind == Step::none) break;
-      float weights[Shape::queries / 8][4], grads[Shape::queries / 8][4];
+      Pairs weights, grads;
       startPairs(weights, tiles.keys(), tiles.queries(stage));
       startPairs(grads, tiles.values(), tiles.dO(stage));
-      waitForProducts<1>();
-      settle(weights);
-      const float scale = shared.scale;
+      finishPairs(weights, grads, stage, kind == Step::edge);
+      MmaA packedWeights[steps], packedGrads[steps];
 #pragma unroll
-      for (int n = 0; n < Shape::queries / 8; n++) {
-        const float2 lse = *reinterpret_cast<const float2*>(&shared.lse[stage][8 * n + 2 * (lane & 3)]);
-#pragma unroll
-        for (int i = 0; i < 4; i++)
-          weights[n][i] = exp2Fast(fmaf(weights[n][i], scale, -(i & 1 ? lse.y : lse.x)));
-      }
-      const uint32_t badKeys = shared.badKeys[row >> 5];
-      if (badKeys != 0) spoil(weights, badKeys);
-      if (kind == Step::edge) hide(weights, stage, work.key0);
-      waitForProducts<0>();
-      settle(grads);
-#pragma unroll
-      for (int n = 0; n < Shape::queries / 8; n++) {
-        const float2 delta = *reinterpret_cast<const float2*>(&shared.delta[stage][8 * n + 2 * (lane & 3)]);
-#pragma unroll
-        for (int i = 0; i < 4; i++) grads[n][i] = weights[n][i] * (grads[n][i] - (i & 1 ? delta.y : delta.x));
-      }
-      if (kind == Step::edge) hide(grads, stage, work.key0);
-      MmaA packed[steps], scoreGrads[steps];
-#pragma unroll
-      for (int s = 0; s < steps; s++) packed[s] = operand(weights, s);
-      startKeyGradient(dv, packed, tiles.dO(stage));
+      for (int s = 0; s < steps; s++) packedWeights[s] = operandOf(weights, s);
+      startKeyGradient(dv, packedWeights, tiles.dO(stage));
       const uint32_t to = tiles.scoreGrads(step);
 #pragma unroll
       for (int s = 0; s < steps; s++) {
-        scoreGrads[s] = operand(grads, s);
-        storeOperandA(Tile<64>{to + s / 4 * Shape::gradPanel}, row - (lane >> 2), s % 4, scoreGrads[s], lane);
+        packedGrads[s] = operandOf(grads, s);
+        storeOperandA(Tile<64>{to + s / 4 * Shape::gradPanel}, row - (lane >> 2), s % 4, packedGrads[s],
+                      lane);
       }
       publishToProducts();
       joinBarrier(1, 256);
       Sums dq;
       startQueryGradient(dq, to);
-      startKeyGradient(dk, scoreGrads, tiles.queries(stage));
+      startKeyGradient(dk, packedGrads, tiles.queries(stage));
       waitForProducts<1>();
       settle(dq);
-      if (step > 0) shared.partsRead[warpgroup].wait(step - 1);
-      const uint32_t part = tiles.queryGrads(warpgroup) + (threadIdx.x & 127) * 16;
-#pragma unroll
-      for (int n = 0; n < 8; n++)
-        asm volatile("st.shared.v4.f32 [%0], {%1,%2,%3,%4};" ::"r"(part + n * 128 * 16), "f"(dq[n][0]),
-                     "f"(dq[n][1]), "f"(dq[n][2]), "f"(dq[n][3])
-                     : "memory");
-      publishToProducts();
-      announceAtBarrier(2 + warpgroup, 160);
+      handOver(dq, step);
       waitForProducts<0>();
       settle(dk);
       settle(dv);
       if (lane == 0) shared.queriesRead[stage].arrive();
     }
-    waitForProducts<0>();
-    settle(dk);
-    settle(dv);
-    store(work);
+    store(shared.work);
   }
 
   __device__ void store(const BackwardWork<D>& work) {
@@ -190,7 +153,6 @@ __global__ void __launch_bounds__(BackwardShape<D>::threads, 1)
   extern __shared__ uint8_t memory[];
   __shared__ BackwardShared<D> shared;
   const BackwardTiles<D> tiles{(sharedAddress(memory) + 1023) & ~1023u};
-  const BackwardWork<D>& work = shared.work;
   if (threadIdx.x == 0) shared.prepare(f);
   __syncthreads();
   shared.work.findQueries();
@@ -198,15 +160,15 @@ __global__ void __launch_bounds__(BackwardShape<D>::threads, 1)
   const int warpgroup = warpgroupNumber();
   if (warpgroup == Shape::warpgroups) {
     shrinkRegisters<40>();
-    loadKeys<D>(f, shared, tiles, work);
+    loadKeys<D>(f, shared, tiles);
     const int warp = __shfl_sync(~0u, static_cast<int>(threadIdx.x) >> 5 & 3, 0);
     if (warp == 0 || warp == 3)
-      loadQueries<D>(f, shared, tiles, work, warp == 0 ? 0 : 1);
+      loadQueries<D>(f, shared, tiles, warp == 0 ? 0 : 1);
     else
-      addQueryGradients<D>(f, shared, tiles, work, warp - 1);
+      addQueryGradients<D>(f, shared, tiles, warp - 1);
   } else {
     growRegisters<232>();
-    BackwardWarpgroup<D>(f, shared, tiles, warpgroup).run(work);
+    BackwardWarpgroup<D>(f, shared, tiles, warpgroup).run();
   }
 #endif
 }

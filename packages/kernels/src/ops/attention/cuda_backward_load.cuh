@@ -10,9 +10,9 @@ namespace longscan {
 /// Keys and values, by the 128 threads of a warpgroup; keys that are not finite are cleared, see
 /// cuda_clean_rows.cuh.
 template <int D>
-__device__ void loadKeys(const BackwardCall& f, BackwardShared<D>& shared, BackwardTiles<D> tiles,
-                         const BackwardWork<D>& work) {
+__device__ void loadKeys(const BackwardCall& f, BackwardShared<D>& shared, BackwardTiles<D> tiles) {
   using Shape = BackwardShape<D>;
+  const BackwardWork<D>& work = shared.work;
   const int thread = threadIdx.x & 127;
   if (thread == 0) {
     shared.rawKeys.arriveExpecting(2 * Shape::keyBytes);
@@ -32,8 +32,9 @@ __device__ void loadKeys(const BackwardCall& f, BackwardShared<D>& shared, Backw
 /// Queries block by block, by two warps, of which one starts the copies and both look for what is not finite.
 template <int D>
 __device__ void loadQueries(const BackwardCall& f, BackwardShared<D>& shared, BackwardTiles<D> tiles,
-                            const BackwardWork<D>& work, int half) {
+                            int half) {
   using Shape = BackwardShape<D>;
+  const BackwardWork<D>& work = shared.work;
   constexpr uint32_t rowBytes = sizeof(float) * 2 + sizeof(int2);
   const int lane = threadIdx.x & 31;
   const bool starts = half == 0 && lane == 0;
@@ -100,8 +101,9 @@ __device__ inline void orderCopies() {
 /// which they start, and wait for lower numbers only.
 template <int D>
 __device__ void addQueryGradients(const BackwardCall& f, BackwardShared<D>& shared, BackwardTiles<D> tiles,
-                                  const BackwardWork<D>& work, int part) {
+                                  int part) {
   using Shape = BackwardShape<D>;
+  const BackwardWork<D>& work = shared.work;
   work.forEachStep([&](int, int h, int i, const BlockSight& sight) {
     joinBarrier(2 + part, 160);
     if ((threadIdx.x & 31) == 0) {

@@ -214,11 +214,7 @@ struct ForwardWarpgroup {
 #pragma unroll
       for (int i = 0; i < 4; i++) out[n][i] *= softmax.rescale[i >> 1];
 #pragma unroll
-    for (int step = 0; step < Shape::keys / 16; step++) {
-      const float *left = scores[2 * step], *right = scores[2 * step + 1];
-      weights[step] = {{longscan::pack(left[0], left[1]), longscan::pack(left[2], left[3]),
-                        longscan::pack(right[0], right[1]), longscan::pack(right[2], right[3])}};
-    }
+    for (int step = 0; step < Shape::keys / 16; step++) weights[step] = operandOf(scores, step);
   }
 
   /// Waits for values; who sees one that was cleared becomes NaN.
