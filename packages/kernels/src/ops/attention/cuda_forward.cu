@@ -15,7 +15,7 @@ namespace {
 template <int D>
 struct ForwardShape {
   static constexpr int warpgroups = D == 64 ? 3 : 2, threads = 128 * (warpgroups + 1);
-  static constexpr int loadRegisters = D == 64 ? 32 : 24, registers = D == 64 ? 160 : 240;
+  [[maybe_unused]] static constexpr int loadRegisters = D == 64 ? 32 : 24, registers = D == 64 ? 160 : 240;
   static constexpr int queries = 64 * warpgroups, keys = 128, stages = 2, panels = D / 64;
   static constexpr uint32_t queryPanel = queries * 128, keyPanel = keys * 128;
   static constexpr uint32_t queryBytes = panels * queryPanel, keyBytes = panels * keyPanel;
