@@ -15,7 +15,6 @@ namespace {
 template <int D>
 struct ForwardShape {
   static constexpr int warpgroups = D == 64 ? 3 : 2, threads = 128 * (warpgroups + 1);
-  [[maybe_unused]] static constexpr int loadRegisters = D == 64 ? 32 : 24, registers = D == 64 ? 160 : 240;
   static constexpr int queries = 64 * warpgroups, keys = 128, stages = 2, panels = D / 64;
   static constexpr uint32_t queryPanel = queries * 128, keyPanel = keys * 128;
   static constexpr uint32_t queryBytes = panels * queryPanel, keyBytes = panels * keyPanel;
@@ -297,10 +296,10 @@ __global__ void __launch_bounds__(ForwardShape<D>::threads, 1)
     if (warpgroup < Shape::warpgroups && threadIdx.x < Shape::queries)
       writeNothingSeen(f.call, f.io, shared.b, shared.h, shared.query0 + threadIdx.x);
   } else if (warpgroup == Shape::warpgroups) {
-    shrinkRegisters<Shape::loadRegisters>();
+    shrinkRegisters<D == 64 ? 32 : 24>();
     loadKeyTiles<D>(f, shared, tiles);
   } else {
-    growRegisters<Shape::registers>();
+    growRegisters<D == 64 ? 160 : 240>();
     ForwardWarpgroup<D>(f, shared, tiles, warpgroup).run();
   }
 #endif
