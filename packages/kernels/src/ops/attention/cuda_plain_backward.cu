@@ -64,7 +64,7 @@ __device__ void weighPairs(PlainBackwardShared<D>& shared, float scale, int key0
 
 /// dk and dv of 32 keys of a key head, over the heads of its group and the queries in their order.
 template <typename Element, int D>
-__global__ void __launch_bounds__(plainThreads) plainKeyGradientKernel(const PlainBackwardCall p) {
+__global__ void __launch_bounds__(plainThreads, 1) plainKeyGradientKernel(const PlainBackwardCall p) {
   extern __shared__ uint8_t memory[];
   auto& shared = *reinterpret_cast<PlainBackwardShared<D>*>(memory);
   const LongscanAttention& c = p.c;
@@ -127,7 +127,7 @@ __device__ void loadOwnKeys(PlainBackwardShared<D>& shared, const LongscanAttent
 
 /// dq of 32 queries of one head.
 template <typename Element, int D>
-__global__ void __launch_bounds__(plainThreads) plainQueryGradientKernel(const PlainBackwardCall p) {
+__global__ void __launch_bounds__(plainThreads, 1) plainQueryGradientKernel(const PlainBackwardCall p) {
   extern __shared__ uint8_t memory[];
   auto& shared = *reinterpret_cast<PlainBackwardShared<D>*>(memory);
   const LongscanAttention& c = p.c;
@@ -159,7 +159,7 @@ __global__ void __launch_bounds__(plainThreads) plainQueryGradientKernel(const P
 
 /// dkSelf and dvSelf of 32 queries, over the heads of a group.
 template <typename Element, int D>
-__global__ void __launch_bounds__(plainThreads) plainOwnKeyGradientKernel(const PlainBackwardCall p) {
+__global__ void __launch_bounds__(plainThreads, 1) plainOwnKeyGradientKernel(const PlainBackwardCall p) {
   extern __shared__ uint8_t memory[];
   auto& shared = *reinterpret_cast<PlainBackwardShared<D>*>(memory);
   const LongscanAttention& c = p.c;

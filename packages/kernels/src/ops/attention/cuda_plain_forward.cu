@@ -47,7 +47,7 @@ struct PlainSoftmax {
 
 /// A block takes 32 queries of one head through all keys in sight.
 template <typename Element, int D>
-__global__ void __launch_bounds__(plainThreads)
+__global__ void __launch_bounds__(plainThreads, 1)
     plainForwardKernel(const LongscanAttention c, const LongscanAttentionForward io) {
   extern __shared__ uint8_t memory[];
   auto& shared = *reinterpret_cast<PlainForwardShared<D>*>(memory);
