@@ -1,6 +1,7 @@
-#include "../../addon/args.h"
 #include "../../core/scratch.h"
 #include "attention.h"
+#include "bind_cuda.h"
+#include "binding_common.h"
 
 namespace longscan {
 
@@ -24,70 +25,34 @@ void enqueueUnits(Args& args, Stream& stream, const Task& task, int64_t numUnits
   });
 }
 
-/// The arguments that both passes begin with.
-struct Common {
-  Stream& stream;
-  double scale;
-  int64_t keyOffset, window, chunk;
-  TensorRef positions, after, q, k, v, kSelf, vSelf;
-  int64_t B, T, H, K, S, G, V;
-
-  explicit Common(Args& args)
-      : stream(args.stream()),
-        scale(args.number("scale")),
-        keyOffset(args.integer("keyOffset")),
-        window(args.integer("window")),
-        chunk(args.integer("chunk")),
-        positions(args.optionalTensor("positions")),
-        after(args.optionalTensor("after")),
-        q(args.tensor("q")),
-        k(args.tensor("k")),
-        v(args.tensor("v")),
-        kSelf(args.optionalTensor("kSelf")),
-        vSelf(args.optionalTensor("vSelf")) {
-    args.check(q.numDims == 4 && k.numDims == 4 && v.numDims == 4, "q, k and v have 4 dims");
-    B = q.dim(0), T = q.dim(1), H = q.dim(2), K = q.dim(3), S = k.dim(1), G = k.dim(2), V = v.dim(3);
-    args.check(k.dim(0) == B && v.dim(0) == B && k.dim(3) == K && v.dim(1) == S && v.dim(2) == G,
-               "q, k and v do not fit");
-    args.check(G >= 1 && H % G == 0, "query heads are not a multiple of key heads");
-    args.check(K >= 1 && V >= 1 && K <= 1024 && V <= 1024, "head sizes are not between 1 and 1024");
-    args.check(keyOffset >= 0 && window >= 0 && chunk >= 0, "negative offset, window or chunk");
-    for (const TensorRef* tensor : {&positions, &after}) {
-      args.check(!*tensor || (tensor->dtype == DType::i32 && tensor->numElements == B * T),
-                 "positions or after is not i32 [B, T]");
-    }
-    args.check(!after || chunk == 0, "chunks are seen from later tokens only");
-    for (const TensorRef* tensor : {&k, &v}) args.checkSameType(q, *tensor);
-    args.check(static_cast<bool>(kSelf) == static_cast<bool>(vSelf), "kSelf and vSelf go together");
-    args.checkSize(kSelf, q, B * T * G * K, "kSelf");
-    args.checkSize(vSelf, q, B * T * G * V, "vSelf");
-  }
-
-  template <typename Real>
-  Attention<Real> call() const {
-    return {B,
-            T,
-            H,
-            S,
-            G,
-            static_cast<int>(K),
-            static_cast<int>(V),
-            static_cast<Real>(scale),
-            keyOffset,
-            window,
-            chunk,
-            positions.as<int32_t>(),
-            after.as<int32_t>(),
-            q.as<Real>(),
-            k.as<Real>(),
-            v.as<Real>(),
-            kSelf.as<Real>(),
-            vSelf.as<Real>()};
-  }
-};
+template <typename Real>
+Attention<Real> callOf(const AttentionArguments& c) {
+  return {c.B,
+          c.T,
+          c.H,
+          c.S,
+          c.G,
+          static_cast<int>(c.K),
+          static_cast<int>(c.V),
+          static_cast<Real>(c.scale),
+          c.keyOffset,
+          c.window,
+          c.chunk,
+          c.positions.as<int32_t>(),
+          c.after.as<int32_t>(),
+          c.q.as<Real>(),
+          c.k.as<Real>(),
+          c.v.as<Real>(),
+          c.kSelf.as<Real>(),
+          c.vSelf.as<Real>()};
+}
 
 Napi::Value bindForward(Args& args) {
-  const Common c(args);
+  const AttentionArguments c(args);
+  if (args.onGpu()) {
+    attentionForwardOnGpu(args, c);
+    return args.env().Undefined();
+  }
   const bool accumulate = args.flag("accumulate");
   // What it goes on from holds the query's own key already.
   args.check(!accumulate || !c.kSelf, "own keys are where a softmax starts");
@@ -95,7 +60,7 @@ Napi::Value bindForward(Args& args) {
   const TensorRef lse = args.sizedTensor("lse", c.q, c.B * c.T * c.H);
   dispatchFloat(args, c.q.dtype, [&](auto zero) {
     using Real = decltype(zero);
-    const AttentionForward<Real> task{c.call<Real>(), accumulate, o.as<Real>(), lse.as<Real>()};
+    const AttentionForward<Real> task{callOf<Real>(c), accumulate, o.as<Real>(), lse.as<Real>()};
     const int64_t numBlocks = c.B * c.H * ((c.T + attentionQueries - 1) / attentionQueries);
     enqueueUnits<Real>(args, c.stream, task, numBlocks, attentionForward);
   });
@@ -103,7 +68,11 @@ Napi::Value bindForward(Args& args) {
 }
 
 Napi::Value bindBackward(Args& args) {
-  const Common c(args);
+  const AttentionArguments c(args);
+  if (args.onGpu()) {
+    attentionBackwardOnGpu(args, c);
+    return args.env().Undefined();
+  }
   const bool accumulate = args.flag("accumulate");
   const TensorRef o = args.sizedTensor("o", c.q, c.B * c.T * c.H * c.V);
   const TensorRef lse = args.sizedTensor("lse", c.q, c.B * c.T * c.H);
@@ -118,7 +87,7 @@ Napi::Value bindBackward(Args& args) {
              "gradients of own keys go with own keys");
   dispatchFloat(args, c.q.dtype, [&](auto zero) {
     using Real = decltype(zero);
-    const AttentionBackward<Real> task{c.call<Real>(),    accumulate,       o.as<Real>(),  lse.as<Real>(),
+    const AttentionBackward<Real> task{callOf<Real>(c),   accumulate,       o.as<Real>(),  lse.as<Real>(),
                                        dO.as<Real>(),     dq.as<Real>(),    dk.as<Real>(), dv.as<Real>(),
                                        dkSelf.as<Real>(), dvSelf.as<Real>()};
     enqueueUnits<Real>(args, c.stream, task, c.B * c.G, attentionBackward);
@@ -127,28 +96,15 @@ Napi::Value bindBackward(Args& args) {
 }
 
 Napi::Value bindChunkEnds(Args& args) {
-  args.stream();
-  const int64_t chunk = args.integer("chunk");
-  const int64_t tokenOffset = args.integer("tokenOffset");
-  const bool backward = args.flag("backward");
-  const TensorRef positions = args.optionalTensor("positions");
-  const TensorRef tokens = args.tensor("tokens");
-  const TensorRef ends = args.tensor("ends");
-  args.check(tokens.numDims >= 2 && ends.numDims >= 2 && chunk >= 1 && tokenOffset >= 0,
-             "no tokens or no chunks");
-  const int64_t B = tokens.dim(0), T = tokens.dim(1), slots = ends.dim(1);
-  args.checkSameType(tokens, ends);
-  args.check(T >= 1 && ends.dim(0) == B && ends.numElements * T == tokens.numElements * slots,
-             "tokens and ends do not fit");
-  args.check(slots == (tokenOffset + T - 1) / chunk - tokenOffset / chunk + 1,
-             "ends has not one row per chunk");
-  args.check(!positions || (positions.dtype == DType::i32 && positions.numElements == B * T),
-             "positions is not i32 [B, T]");
-  const int64_t rowSize = tokens.numElements / (B * T);
-  args.enqueueRanges(tokens.dtype, B, T * rowSize, [=](auto zero, int64_t begin, int64_t end) {
+  const ChunkEndsArguments c(args);
+  if (args.onGpu()) {
+    chunkEndsOnGpu(args, c);
+    return args.env().Undefined();
+  }
+  args.enqueueRanges(c.tokens.dtype, c.B, c.T * c.rowSize, [=](auto zero, int64_t begin, int64_t end) {
     using Real = decltype(zero);
-    chunkEnds(ChunkEnds<Real>{B, T, slots, rowSize, chunk, tokenOffset, positions.as<int32_t>(), backward,
-                              tokens.as<Real>(), ends.as<Real>()},
+    chunkEnds(ChunkEnds<Real>{c.B, c.T, c.slots, c.rowSize, c.chunk, c.tokenOffset, c.positions.as<int32_t>(),
+                              c.backward, c.tokens.as<Real>(), c.ends.as<Real>()},
               begin, end);
   });
   return args.env().Undefined();

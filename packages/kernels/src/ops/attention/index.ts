@@ -48,7 +48,7 @@ export function attention(inputs: AttentionInputs, options: AttentionOptions = {
 export interface AttentionResult {
   /** [B, T, H, V] */
   readonly o: Tensor;
-  /** [B, T, H]: log of the sum of exponentials; -Infinity where no key was in sight. */
+  /** [B, T, H]: log of the sum of exponentials, f32 beside bf16; -Infinity where no key was in sight. */
   readonly lse: Tensor;
 }
 
@@ -129,7 +129,7 @@ function forwardPass(
   checkShapes(inputs, attributes);
   const result = before ?? {
     o: call.empty([...q.shape.slice(0, 3), v.dim(-1)], q.dtype),
-    lse: call.empty(q.shape.slice(0, 3), q.dtype),
+    lse: call.empty(q.shape.slice(0, 3), q.dtype === 'bf16' ? 'f32' : q.dtype),
   };
   const { o, lse } = result;
   call.native.attentionForward(...leading(call.stream, inputs, attributes), before !== null, o.id, lse.id);

@@ -1,0 +1,118 @@
+#pragma once
+
+#include <cuda.h>
+
+#include <cstdint>
+
+#include "tile.cuh"
+
+// Hopper's copies in the background: boxes of tensors and flat runs of bytes, whose arrival a barrier in
+// shared memory counts. Elsewhere these functions do nothing, and the kernels that call them are not
+// launched.
+
+namespace longscan {
+
+/// Where threads and copies announce themselves. A wait is for the end of a phase, which the first has number
+/// 0; only its parity counts.
+struct ArrivalBarrier {
+  uint64_t state;
+
+  __device__ uint32_t address() const { return sharedAddress(&state); }
+
+  __device__ void init(int arrivals) {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(address()), "r"(arrivals) : "memory");
+#endif
+  }
+  __device__ void arrive() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(address()) : "memory");
+#endif
+  }
+  /// Arrives, and says how many bytes of copies belong to this phase.
+  __device__ void arriveExpecting(uint32_t bytes) {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(address()), "r"(bytes)
+                 : "memory");
+#endif
+  }
+  __device__ void wait(int phase) {
+#if __CUDA_ARCH__ >= 900
+    asm volatile(
+        "{ .reg .pred done;\n"
+        "again: mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
+        "@!done bra again; }" ::"r"(address()),
+        "r"(phase & 1)
+        : "memory");
+#endif
+  }
+};
+
+/// Makes freshly initialised barriers known to the copies.
+__device__ inline void publishBarriers() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+#endif
+}
+
+/// One box of a tensor of [batch, rows, heads, columns] that `map` describes; what lies outside of the tensor
+/// becomes zeros.
+__device__ inline void copyBox(uint32_t to, const CUtensorMap& map, ArrivalBarrier& arrival, int column,
+                               int head, int row, int batch) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile(
+      "cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, "
+      "%5, "
+      "%6}], [%2];" ::"r"(to),
+      "l"(&map), "r"(arrival.address()), "r"(column), "r"(head), "r"(row), "r"(batch)
+      : "memory");
+#endif
+}
+
+/// `bytes`, a multiple of 16, between places aligned to as much.
+__device__ inline void copyRun(uint32_t to, const void* from, uint32_t bytes, ArrivalBarrier& arrival) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile(
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to),
+      "l"(from), "r"(bytes), "r"(arrival.address())
+      : "memory");
+#endif
+}
+
+/// From shared memory to global memory.
+__device__ inline void storeRun(float* to, uint32_t from, uint32_t bytes) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("cp.async.bulk.global.shared::cta.bulk_group [%0], [%1], %2;" ::"l"(to), "r"(from), "r"(bytes)
+               : "memory");
+#endif
+}
+
+/// The same, added to what is there.
+__device__ inline void addRun(float* to, uint32_t from, uint32_t bytes) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("cp.reduce.async.bulk.global.shared::cta.bulk_group.add.f32 [%0], [%1], %2;" ::"l"(to),
+               "r"(from), "r"(bytes)
+               : "memory");
+#endif
+}
+
+/// Ends a group of runs that this thread stores or adds.
+__device__ inline void commitRuns() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("cp.async.bulk.commit_group;" ::: "memory");
+#endif
+}
+/// Waits until shared memory may be written again.
+__device__ inline void waitUntilRunsAreRead() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory");
+#endif
+}
+/// Waits until they are in global memory.
+__device__ inline void waitForRuns() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("cp.async.bulk.wait_group 0;" ::: "memory");
+#endif
+}
+
+}  // namespace longscan
