@@ -102,28 +102,33 @@ def main():
     parser.add_argument('--errors', choices=('none', 'short', 'all'), default='none', help='all: up to T = 1M')
     parser.add_argument('--no-times', action='store_true')
     parser.add_argument('--unsafe-peer', action='store_true', help='see above')
-    parser.add_argument('--seconds', type=float, default=1e9, help='begin nothing new after so long')
+    parser.add_argument('--seconds', type=float, default=1e9, help='begin nothing new after so long, once it has started')
     options = parser.parse_args()
     names = options.ops.split(',')
     if unknown := set(names) - set(PEER_OPS):
         parser.error(f'no op {", ".join(sorted(unknown))}; there are {", ".join(PEER_OPS)}')
-    deadline = time.monotonic() + options.seconds
     with_peer = peer_kernels.present()
     lifted = with_peer and options.unsafe_peer and peer_kernels.lift_check()
     torch.manual_seed(0)
     report = dict(machine=versions(lifted), ceilings=ceilings(), rows=[], errors=[])
     print(json.dumps({key: report[key] for key in ('machine', 'ceilings')}), flush=True)
     free()
+    deadline = time.monotonic() + options.seconds
     jobs = [] if options.no_times else [(measure, (name, shape)) for name in names for shape in shapes_of(name, options.longest)]
-    jobs.sort(key=lambda job: (job[1][1][1:] != HEADS, job[1][1].T))
+    jobs.sort(key=lambda job: (job[1][1][1:] != HEADS, job[1][1][1:], job[1][1].T))
     if options.errors != 'none':
         jobs += sorted(((accuracy.errors, (name, *case)) for name in names for case in accuracy.cases(name)
                         if options.errors == 'all' or case[0] is accuracy.SHORT), key=lambda job: job[1][1].T)
+    tuned_for = HEADS
     for function, arguments in jobs:
         if time.monotonic() > deadline:
             print('out of time before', arguments[0], arguments[1], flush=True)
             continue
         begun = time.monotonic()
+        heads = arguments[1][1:] if function is measure else HEADS
+        if with_peer and heads != tuned_for:
+            peer_kernels.use_cache_of(heads)
+            tuned_for = heads
         row = function(*arguments, options.library, with_peer)
         free()
         report['rows' if function is measure else 'errors'].append(row)

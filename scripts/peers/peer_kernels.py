@@ -13,7 +13,7 @@ and the peer runs with what is best for that size. Triton's keys hold no path: t
 import base64
 import concurrent.futures
 import fcntl
-import glob
+import gc
 import importlib
 import importlib.util
 import os
@@ -41,11 +41,22 @@ def lift_check():
 
 
 def root():
-    return os.environ.get('PEER_CACHE_ROOT') or os.environ['TRITON_CACHE_DIR']
+    return (os.environ.get('PEER_CACHE_ROOT') or os.environ.get('TRITON_CACHE_DIR')
+            or os.path.expanduser('~/.triton/cache'))
 
 
 def cache_of(heads):
     return root() if heads == HEADS else os.path.join(root(), 'heads-' + '-'.join(map(str, heads)))
+
+
+def use_cache_of(heads):
+    """From now on in this process; what was chosen for other head sizes is forgotten."""
+    from triton.runtime.autotuner import Autotuner
+
+    os.environ.update(PEER_CACHE_ROOT=root(), TRITON_CACHE_DIR=cache_of(heads))
+    for object in gc.get_objects():
+        if isinstance(object, Autotuner):
+            object.cache.clear()
 
 
 def run_once(name, heads, T):
@@ -120,6 +131,7 @@ def tune_ops(names, heads):
             try:
                 run_once(name, heads, TUNED_LENGTH)
                 result = 'done'
+                open(marker(name, heads), 'w').close()
             except Exception as error:
                 result = f'{type(error).__name__}: {str(error)[:200]}'
             print(f'tune {name} {heads}: {time.monotonic() - begun:.1f} s {result}', flush=True)
@@ -128,17 +140,23 @@ def tune_ops(names, heads):
 
 
 def cases(names):
-    """(op, head sizes), the sizes that are timed at most lengths first."""
+    """(op, head sizes) that are not tuned yet, the sizes that are timed at most lengths first."""
     from peer_ops import PEER_OPS
 
     tuned = [name for name in names or PEER_OPS if PEER_OPS[name].function.startswith('fla')]
-    return [(name, heads) for order in range(3) for name in tuned for heads in PEER_OPS[name].heads[order:order + 1]]
+    all_cases = [(name, heads) for order in range(3) for name in tuned for heads in PEER_OPS[name].heads[order:order + 1]]
+    return [case for case in all_cases if not os.path.exists(marker(*case))]
+
+
+def marker(name, heads):
+    """A file that is there once the op is tuned."""
+    return os.path.join(cache_of(heads), 'tuned-' + name)
 
 
 def start(arguments, heads):
     log = tempfile.NamedTemporaryFile('w+', suffix='.log')
-    environment = dict(os.environ, TRITON_CACHE_AUTOTUNING='1', FLA_CACHE_RESULTS='1', PEER_HEADS='-'.join(map(str, heads)),
-                       PEER_CACHE_ROOT=root(), TRITON_CACHE_DIR=cache_of(heads))
+    environment = dict(os.environ, TRITON_CACHE_AUTOTUNING='1', FLA_CACHE_RESULTS='1', PEER_CACHE_ROOT=root(),
+                       TRITON_CACHE_DIR=cache_of(heads), PEER_HEADS='-'.join(map(str, heads)))
     process = subprocess.Popen([sys.executable, os.path.abspath(__file__), *arguments], env=environment, stdout=log,
                                stderr=subprocess.STDOUT)
     return process, log
@@ -175,8 +193,6 @@ def compile_all(names, deadline, at_once=14):
 
 
 def tune_all(names, deadline):
-    for path in glob.glob(os.path.join(root(), '**', '*.autotune.json'), recursive=True):
-        os.remove(path)
     of_heads = {}
     for name, heads in cases(names):
         of_heads.setdefault(heads, []).append(name)

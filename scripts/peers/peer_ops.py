@@ -50,7 +50,7 @@ PEER_OPS = dict(
     linear=PeerOp(lambda s: heads(*s), 'fla.ops.linear_attn:chunk_linear_attn',
                   lambda f, x: f(x['q'], x['k'], x['v'], normalize=False)[0], (HEADS, SMALL)),
     fixed=PeerOp(lambda s: heads(*s), 'fla.ops.simple_gla:chunk_simple_gla',
-                 lambda f, x: f(x['q'], x['k'], x['v'], g_gamma=fixed_decays(x['q'].shape[2]))[0], (HEADS, SMALL)),
+                 lambda f, x: f(x['q'], x['k'], x['v'], g_gamma=fixed_decays(x['q'].shape[2]))[0], (HEADS,)),
     simple_gla=PeerOp(lambda s: heads(*s) | dict(g=log_decays(1, s.T, s.H)), 'fla.ops.simple_gla:chunk_simple_gla',
                       lambda f, x: f(x['q'], x['k'], x['v'], x['g'])[0], (HEADS, SMALL)),
     gla=PeerOp(lambda s: heads(*s) | dict(g=log_decays(1, s.T, s.H, s.K) / 16), 'fla.ops.gla:chunk_gla',
