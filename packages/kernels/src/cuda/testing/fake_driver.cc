@@ -10,6 +10,7 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 // A CUDA driver without a GPU, for tests of what stands on it: memory is the host's, a stream is a thread
@@ -298,10 +299,10 @@ int cuStreamBeginCapture_v2(CUstream_st* stream, int) {
   return success;
 }
 int cuStreamEndCapture(CUstream_st* stream, std::vector<Task>** graph) {
-  if (fails("cuStreamEndCapture")) return captureInvalidated;
-  *graph = stream->recorded;
-  stream->recorded = nullptr;
-  return success;
+  *graph = std::exchange(stream->recorded, nullptr);
+  if (!fails("cuStreamEndCapture")) return success;
+  delete std::exchange(*graph, nullptr);
+  return captureInvalidated;
 }
 int cuGraphInstantiateWithFlags(std::vector<Task>** executable, std::vector<Task>* graph,
                                 unsigned long long) {
