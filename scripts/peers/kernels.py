@@ -93,6 +93,14 @@ def versions(lifted):
                 fla=getattr(sys.modules.get('fla'), '__version__', None), refusalLifted=lifted)
 
 
+def write(report, folder):
+    """After every row, so that a run that is cut short has written what it found."""
+    os.makedirs(folder, exist_ok=True)
+    for name, text in (('kernels.json', json.dumps(report, indent=1)), ('kernels.md', table.markdown(report))):
+        with open(os.path.join(folder, name), 'w') as file:
+            file.write(text)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('library')
@@ -133,13 +141,8 @@ def main():
         free()
         report['rows' if function is measure else 'errors'].append(row)
         print(table.line(row), f'[{time.monotonic() - begun:.1f} s]', flush=True)
-    os.makedirs(options.out, exist_ok=True)
-    with open(os.path.join(options.out, 'kernels.json'), 'w') as file:
-        json.dump(report, file, indent=1)
-    text = table.markdown(report)
-    with open(os.path.join(options.out, 'kernels.md'), 'w') as file:
-        file.write(text)
-    print(text)
+        write(report, options.out)
+    print(table.markdown(report))
 
 
 if __name__ == '__main__':
