@@ -7,8 +7,8 @@ import { describeKernels, type FileReport, findSpills } from './resources/check-
 import { parsePtxasReport, shortName } from './resources/ptxas-report.js';
 
 /**
- * Prints the registers and spills of every CUDA kernel that set-up has built, from what the compiler said then; status 1 where one
- * spills that may not, where warpgroup products wait for each other, or where a report is missing.
+ * Prints the registers and spills of every CUDA kernel that set-up has built, from what the compiler said then; status 1
+ * where one spills that may not, where warpgroup products wait for each other, or where a report is missing.
  */
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 const objects = path.join(root, 'packages/kernels/build/CMakeFiles/longscan_cuda.dir/src');

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs nvcc and keeps what it says beside the object, as OBJECT.ptxas. Shows it without the reports on each kernel, which only
-# scripts/kernel-resources.ts reads.
+# Runs nvcc and keeps what it says beside the object, as OBJECT.ptxas. Shows it without the reports on each kernel, which
+# only scripts/kernel-resources.ts reads.
 # usage: keep-report.sh NVCC … -o OBJECT …
 set -euo pipefail
 object=

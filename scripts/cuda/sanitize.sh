@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs the checks' calls under compute-sanitizer: memcheck (bad accesses) and racecheck (races in shared memory).
-# usage: scripts/cuda/sanitize.sh LIBRARY.so [LOGS [CHECK…]]     CHECK: gated_linear for check_gated_linear.py; default: all there are
-# SECONDS_EACH (default 120) is the time limit of one run, TOOLS (default "memcheck racecheck") what is run, PARALLEL (default 2)
-# how many at once. Prints a table; LOGS keeps what was found. Status 1 if anything was found or a run broke off.
+# usage: scripts/cuda/sanitize.sh LIBRARY.so [LOGS [CHECK…]]     CHECK: gated_linear for check_gated_linear.py; default: all
+# SECONDS_EACH (default 120) is the time limit of one run, TOOLS (default "memcheck racecheck") what is run, PARALLEL
+# (default 2) how many at once. Prints a table; LOGS keeps what was found. Status 1 if anything was found, or a run broke off.
 set -euo pipefail
 library=$(realpath "$1")
 logs=$(realpath -m "${2:-sanitize-logs}")
@@ -25,7 +25,7 @@ run_one() {
   local summary
   summary=$(grep -oE '(ERROR|RACECHECK) SUMMARY: .*' "$log" | tail -n 1 || true)
   if [[ $status -eq 124 || $status -eq 137 ]]; then
-    result="not done after $SECONDS_EACH s; found so far: $(grep -cE '^=+ +(Invalid|Error|Warning|Program hit)' "$log" || true)"
+    result="not done after $SECONDS_EACH s, found so far: $(grep -cE '^=+ (Invalid|Error|Warning|Program)' "$log" || true)"
   elif [[ -z $summary ]]; then
     result="broke off: $(grep -vE '^=+ *$' "$log" | tail -n 1 | cut -c 1-120)"
   elif [[ $status -ne 0 && $summary == *" 0 "* ]]; then

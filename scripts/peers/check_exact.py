@@ -1,4 +1,7 @@
-"""Holds exact.py, which works chunk by chunk, against the definition token by token. usage: python3 check_exact.py [cpu|cuda]"""
+"""Holds exact.py, which works chunk by chunk, against the definition token by token.
+
+usage: python3 check_exact.py [cpu|cuda]
+"""
 
 import sys
 

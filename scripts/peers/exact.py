@@ -1,8 +1,8 @@
 """Gradients of the recurrences in f64, chunk by chunk on the GPU: a loop over tokens at T = 1M would take hours.
 
 S_t = (I - beta_t k_t k_t^T) diag(a_t) S_{t-1} + beta_t k_t v_t^T for the delta rules, S_t = diag(a_t) S_{t-1} + k_t v_t^T
-without beta; o_t = K^-0.5 S_t^T q_t. Chunks of 32 tokens, so that a quotient of decays, formed as exp(G_i) exp(-G_j), stays within f64's
-range down to log decays of -20. `check_exact.py` holds this against a loop over tokens.
+without beta; o_t = K^-0.5 S_t^T q_t. Chunks of 32 tokens, so that a quotient of decays, formed as exp(G_i) exp(-G_j),
+stays within f64's range down to log decays of -20. `check_exact.py` holds this against a loop over tokens.
 """
 
 import torch
@@ -60,16 +60,17 @@ def head_output(q, k, v, g, beta):
         o = pairs @ v + read @ S
     else:
         keys = k * G.exp()
-        mixing = torch.tril(beta * (keys @ written.transpose(1, 2)), -1) + torch.eye(CHUNK, device=q.device, dtype=q.dtype)
-        W, U = torch.linalg.solve_triangular(mixing, beta * torch.cat([keys, v], 2), upper=False).split([K, v.shape[2]], 2)
+        mixing = torch.tril(beta * (keys @ written.transpose(1, 2)), -1) + torch.eye(CHUNK, device=q.device).double()
+        solved = torch.linalg.solve_triangular(mixing, beta * torch.cat([keys, v], 2), upper=False)
+        W, U = solved.split([K, v.shape[2]], 2)
         S = StateScan.apply(torch.diag_embed(decay[:, :, 0]) - at_end @ W, at_end @ U)
         o = pairs @ (U - W @ S) + read @ S
     return K**-0.5 * o.reshape(N * CHUNK, -1)[:T]
 
 
 def recurrence(x, dO):
-    """o and the gradient of each of x: q, k [1, T, H, K], v [1, T, H, V], g [1, T, H(, K)] or [H], beta [1, T, H]; the last two
-    may be missing. One head at a time, for memory's sake."""
+    """o and the gradient of each of x: q, k [1, T, H, K], v [1, T, H, V], g [1, T, H(, K)] or [H], beta [1, T, H]; the last
+    two may be missing. One head at a time, for memory's sake."""
     _, T, H, _ = dO.shape
     found = []
     for h in range(H):

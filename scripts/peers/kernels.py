@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
 """Times longscan's CUDA kernels beside flash-linear-attention's and PyTorch's in one run, and compares errors with f64.
 
-    PYTHONPATH=<flash-linear-attention checkout> python3 scripts/peers/kernels.py LIBRARY.so --out DIR [--ops gla,kda] [--errors]
+    PYTHONPATH=<flash-linear-attention checkout> python3 scripts/peers/kernels.py LIBRARY.so --out DIR [--ops gla,kda]
 
-LIBRARY.so: of scripts/cuda/build.sh. Prints a table of ratios; writes DIR/kernels.json, by which `longscan bench kernels --beside` puts
-its own times beside the peer's, and DIR/kernels.md. Where a library is missing its column is empty.
+LIBRARY.so: of scripts/cuda/build.sh, or the bundle's longscan_cuda.so. Prints a table of ratios; writes DIR/kernels.json,
+which `longscan bench kernels --beside` reads, and DIR/kernels.md. Where a library is missing its column is empty.
 B = 1, bf16 (gates, beta and taps f32). Milliseconds by CUDA events: median (5th - 95th percentile), in turns with the peer.
 First compile the peer's kernels: `peer_kernels.py compile SECONDS`, then `peer_kernels.py tune SECONDS`; without that the
 peer compiles and tunes at each first call, minutes for each op.
-With Triton 3.4 to 3.7.0 on Hopper the peer refuses some gated backward passes, which Triton computes wrongly there. --unsafe-peer lets
-it run all the same (its checkout is left as it is), and the output says so: see its errors before its times.
+With Triton 3.4 to 3.7.0 on Hopper the peer refuses some gated backward passes, which Triton computes wrongly there.
+--unsafe-peer lets it run all the same (its checkout is left as it is), and the output says so: see its errors before
+its times.
 """
 
 import argparse
@@ -122,7 +123,9 @@ def main():
     print(json.dumps({key: report[key] for key in ('machine', 'ceilings')}), flush=True)
     free()
     deadline = time.monotonic() + options.seconds
-    jobs = [] if options.no_times else [(measure, (name, shape)) for name in names for shape in shapes_of(name, options.longest)]
+    jobs = []
+    if not options.no_times:
+        jobs += [(measure, (name, shape)) for name in names for shape in shapes_of(name, options.longest)]
     jobs.sort(key=lambda job: (job[1][1][1:] != HEADS, job[1][1][1:], job[1][1].T))
     if options.errors != 'none':
         jobs += sorted(((accuracy.errors, (name, *case)) for name in names for case in accuracy.cases(name)

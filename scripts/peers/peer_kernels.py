@@ -4,10 +4,11 @@ usage: PYTHONPATH=<flash-linear-attention checkout> TRITON_CACHE_DIR=DIR python3
 
 The peer tries up to 48 configurations of each of its kernels, and compiling them takes minutes. `compile` does that in one
 process for each op and head size, side by side, several configurations at a time in each, and chooses nothing. `tune`
-lets Triton choose among them by the shortest of about 10 ms of runs of each, where its own measure is the median of 100 ms. What is not done
-after SECONDS is named and left. Results stay in TRITON_CACHE_DIR, choices too where TRITON_CACHE_AUTOTUNING=1.
-Some of the peer's kernels are tuned once and then used for every head size, so each has a cache of its own (`cache_of`),
-and the peer runs with what is best for that size. Triton's keys hold no path: the cache serves another checkout.
+lets Triton choose among them by the shortest of about 10 ms of runs of each, where its own measure is the median of
+100 ms. What is not done after SECONDS is named and left. Results stay in TRITON_CACHE_DIR, and are used where
+TRITON_CACHE_AUTOTUNING=1. Some of the peer's kernels are tuned once and then used for every head size, so each size has a
+cache of its own (`cache_of`), and the peer runs with what is best for it. Triton's keys hold no path: the cache serves
+another checkout.
 """
 
 import base64
@@ -72,7 +73,7 @@ def run_once(name, heads, T):
 
 
 def compile_one(name, heads, workers=6):
-    """Every configuration of the op's kernels; one of them is launched unmeasured, so that the op gets to its next kernel."""
+    """Every configuration of the op's kernels; one of each is launched unmeasured, so that the op gets to its next."""
     from triton.compiler.errors import CompileTimeAssertionFailure
     from triton.runtime import _async_compile, autotuner
     from triton.runtime.errors import OutOfResources, PTXASError
@@ -148,7 +149,8 @@ def cases(names):
     from peer_ops import PEER_OPS
 
     tuned = [name for name in names or PEER_OPS if PEER_OPS[name].function.startswith('fla')]
-    all_cases = [(name, heads) for order in range(3) for name in tuned for heads in PEER_OPS[name].heads[order:order + 1]]
+    all_cases = [(name, heads) for order in range(3) for name in tuned
+                 for heads in PEER_OPS[name].heads[order:order + 1]]
     return [case for case in all_cases if not os.path.exists(marker(*case))]
 
 

@@ -25,7 +25,8 @@ def error_cells(row):
     """By output: ours / peer, marked where ours is more than 1.1 times the peer's."""
     ours, peer = row.get('ours'), row.get('peer')
     if not isinstance(ours, dict):
-        return [f'ours: {ours}', *(f'{label} – / {value:.2e}' for label, value in (peer if isinstance(peer, dict) else {}).items())]
+        others = peer if isinstance(peer, dict) else {}
+        return [f'ours: {ours}', *(f'{label} – / {value:.2e}' for label, value in others.items())]
     cells = []
     for label, value in ours.items():
         other = peer.get(label) if isinstance(peer, dict) else None
@@ -52,8 +53,8 @@ def markdown(report):
     machine, rates = report['machine'], report['ceilings']
     lifted = ('The peer refuses some gated backward passes with this Triton on Hopper because Triton computes them wrongly; '
               'that check was lifted for this run.\n') if machine['refusalLifted'] else ''
-    text = [f'{machine["gpu"]}, PyTorch {machine["torch"]}, Triton {machine["triton"]}, flash-linear-attention {machine["fla"]}. '
-            f'Copies ran at {rates["bytesPerSecond"] / 1e12:.2f} TB/s, bf16 products of 8192³ at '
+    text = [f'{machine["gpu"]}, PyTorch {machine["torch"]}, Triton {machine["triton"]}, '
+            f'flash-linear-attention {machine["fla"]}. Copies ran at {rates["bytesPerSecond"] / 1e12:.2f} TB/s, bf16 products of 8192³ at '
             f'{rates["flopsPerSecond"] / 1e12:.0f} TFLOP/s, in this run.', lifted]
     if report['rows']:
         text += ['| op | T | H, K, V | pass | ours ms | peer ms | ratio | bytes floor | FLOP floor | peak MB ours / peer |',
@@ -72,7 +73,8 @@ def markdown(report):
             memory = ' / '.join(f'{row[who]["peakBytes"] / 1e6:,.0f}' if 'peakBytes' in row.get(who, {}) else '–'
                                 for who in ('ours', 'peer')) if label == 'both' else ''
             text.append(f'| {where} | {"both, CUDA graph" if label == "graph" else label} | ' + ' | '.join([
-                *cells, f'**{quotient:.2f}**' if quotient else '', fraction(row, 'bytes', index, label, rates['bytesPerSecond']),
+                *cells, f'**{quotient:.2f}**' if quotient else '',
+                fraction(row, 'bytes', index, label, rates['bytesPerSecond']),
                 fraction(row, 'flops', index, label, rates['flopsPerSecond']), memory]) + ' |')
     text += ['', *missing] if missing else []
     if report['errors']:

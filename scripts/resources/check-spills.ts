@@ -9,7 +9,10 @@ export interface FileReport {
   readonly remarks: readonly CompilerRemark[];
 }
 
-/** A line for each kernel that spills more than it may, for each loss that the compiler tells of, and for what is allowed in vain. */
+/**
+ * A line for each kernel that spills more than it may, for each loss that the compiler tells of, and for what is allowed in
+ * vain.
+ */
 export function findSpills(files: readonly FileReport[], allowed: readonly AllowedSpill[]): string[] {
   const problems: string[] = [];
   for (const { file, kernels, remarks } of files) {

@@ -57,9 +57,9 @@ export class Stream {
   }
 
   /**
-   * Records what `body` enqueues here, without running it, so that it can be launched again and again as one piece. Only on a GPU, and
-   * only work that stays there: no writes, read-backs or events. Kernels must have run before, since loading one is no such work.
-   * Tensors that `body` made and released stay the graph's memory.
+   * Records what `body` enqueues here, without running it, so that it can be launched again and again as one piece. Only
+   * on a GPU, and only work that stays there: no writes, read-backs or events. Kernels must have run before, since
+   * loading one is no such work. Tensors that `body` made and released stay the graph's memory.
    */
   capture(body: () => void): Graph {
     if (this.device.kind !== 'cuda') {

@@ -1,6 +1,6 @@
 import { type BenchOp, type BenchShape, benchOps, LongscanError } from '@longscan/worker/protocol';
-import { benchResultSchema, describeMachine, formatRows, rowsForJson } from '../bench/kernel-rows.js';
-import { readPeerTimes } from '../bench/peer-times.js';
+import { benchResultSchema, describeMachine, formatRows, rowsForJson } from '../kernel-rows.js';
+import { readPeerTimes } from '../peer-times.js';
 import { defineCommand } from './command.js';
 import { interruptible } from './interruptible.js';
 import { wholeNumber } from './options.js';

@@ -4,7 +4,7 @@ import type { LongscanError } from '../errors.js';
 
 const built = (file: string): string => fileURLToPath(new URL(`../../build/${file}`, import.meta.url));
 
-/** A driver whose GPU is a thread (cuda/testing/fake_driver.cc), and kernels that only answer questions (fake_kernels.cc). */
+/** A driver whose GPU is a thread, and kernels that only answer questions: cuda/testing/fake_*.cc. */
 export const fakeDriver = built('fake_cuda_driver.so');
 export const fakeKernels = built('fake_cuda_kernels.so');
 

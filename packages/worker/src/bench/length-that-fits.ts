@@ -6,8 +6,8 @@ const probeTokens = 4096;
 const usableShare = 0.8;
 
 /**
- * A number of tokens for which `run` has memory enough on this GPU, from what it takes for a few: memory grows with the tokens.
- * Null on a CPU, and where not even those fit.
+ * A number of tokens for which `run` has memory enough on this GPU, from what it takes for a few: memory grows with the
+ * tokens. Null on a CPU, and where not even those fit.
  */
 export function lengthThatFits(
   device: Device,

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { formatBytes, formatTable } from '../format.js';
+import { formatBytes, formatTable } from './format.js';
 import { describePeer, type PeerTimes, ratiosOf } from './peer-times.js';
 
 const measurementSchema = z.object({
