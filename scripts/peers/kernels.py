@@ -6,8 +6,8 @@
 LIBRARY.so: of scripts/cuda/build.sh, or the bundle's longscan_cuda.so. Prints a table of ratios; writes DIR/kernels.json,
 which `longscan bench kernels --beside` reads, and DIR/kernels.md. Where a library is missing its column is empty.
 B = 1, bf16 (gates, beta and taps f32). Milliseconds by CUDA events: median (5th - 95th percentile), in turns with the peer.
-First compile the peer's kernels: `peer_kernels.py compile SECONDS`, then `peer_kernels.py tune SECONDS`; without that the
-peer compiles and tunes at each first call, minutes for each op.
+First have the peer's kernels compiled: `peer_kernels.py SECONDS`. Without that they are at each first call, which takes
+minutes for each op.
 With Triton 3.4 to 3.7.0 on Hopper the peer refuses some gated backward passes, which Triton computes wrongly there.
 --unsafe-peer lets it run all the same (its checkout is left as it is), and the output says so: see its errors before
 its times.
