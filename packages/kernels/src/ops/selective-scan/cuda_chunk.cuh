@@ -10,12 +10,13 @@
 
 namespace longscan {
 
-constexpr int statesPerLane = 4;
-
-template <int N>
-constexpr int lanesPerChannel = N / statesPerLane;
-template <int N>
-constexpr int scanThreads = blockChannels* lanesPerChannel<N>;
+/// How N numbers of state lie over lanes: S to a lane.
+template <int N, int S>
+struct LaneLayout {
+  static constexpr int lanes = N / S;  // of a channel
+  static constexpr int threads = blockChannels * lanes;
+  static constexpr int warps = threads / 32;
+};
 
 constexpr float log2e = 1.4426950408889634f;
 
@@ -33,10 +34,9 @@ __device__ inline float decayOf(float rate, float delta) {
   return decay;
 }
 
-/// Four numbers by index, as they are loaded.
-struct alignas(16) Four {
-  float x[4];
-};
+/// Neighbouring f32 numbers, by index.
+template <int count>
+using Floats = Pack<float, count>;
 
 /// The order in which a sweep takes the tokens [begin, begin + count) of a sequence, and where their rows
 /// are.
@@ -50,14 +50,14 @@ struct TokenOrder {
 };
 
 /// A thread's part of a chunk's rows of the block's channels: pairs of channels, 16 to a token.
-template <typename Element, int N>
+template <typename Element, int threads>
 struct ChannelPairs {
   static constexpr int perToken = blockChannels / 2;
-  static constexpr int count = chunkTokens * perToken / scanThreads<N>;
+  static constexpr int count = chunkTokens * perToken / threads;
   Pack<Element, 2> pairs[count];
 
-  static __device__ int token(int k) { return (threadIdx.x + k * scanThreads<N>) / perToken; }
-  static __device__ int channel(int k) { return (threadIdx.x + k * scanThreads<N>) % perToken * 2; }
+  static __device__ int token(int k) { return (threadIdx.x + k * threads) / perToken; }
+  static __device__ int channel(int k) { return (threadIdx.x + k * threads) % perToken * 2; }
 
   /// From [.., D]; zeros where there are no tokens or channels, which leave states as they are.
   template <bool backward>
@@ -89,15 +89,15 @@ struct ChannelPairs {
   }
 };
 
-/// A thread's part of a chunk's B_t or C_t: four numbers at a time.
-template <typename Element, int N>
+/// A thread's part of a chunk's B_t or C_t: S numbers at a time.
+template <typename Element, int N, int S>
 struct VectorParts {
-  static constexpr int perToken = lanesPerChannel<N>;
-  static constexpr int count = chunkTokens * perToken / scanThreads<N>;
-  Pack<Element, 4> packs[count];
+  static constexpr int threads = LaneLayout<N, S>::threads, perToken = N / S;
+  static constexpr int count = chunkTokens * perToken / threads;
+  Pack<Element, S> packs[count];
 
-  static __device__ int token(int k) { return (threadIdx.x + k * scanThreads<N>) / perToken; }
-  static __device__ int part(int k) { return (threadIdx.x + k * scanThreads<N>) % perToken; }
+  static __device__ int token(int k) { return (threadIdx.x + k * threads) / perToken; }
+  static __device__ int part(int k) { return (threadIdx.x + k * threads) % perToken; }
 
   template <bool backward>
   __device__ void load(const void* from, TokenOrder<backward> order, int first) {
@@ -106,13 +106,13 @@ struct VectorParts {
       packs[k] = {};
       if (first + token(k) < order.count)
         packs[k] =
-            loadPack<4>(static_cast<const Element*>(from) + order.row(first + token(k)) * N + 4 * part(k));
+            loadPack<S>(static_cast<const Element*>(from) + order.row(first + token(k)) * N + S * part(k));
     }
   }
-  __device__ Four get(int k) const {
-    Four values;
+  __device__ Floats<S> get(int k) const {
+    Floats<S> values;
 #pragma unroll
-    for (int i = 0; i < 4; i++) values.x[i] = toFloat(packs[k].x[i]);
+    for (int i = 0; i < S; i++) values.x[i] = toFloat(packs[k].x[i]);
     return values;
   }
 };
@@ -128,12 +128,13 @@ __device__ inline void putStarts(uint32_t* words, bool starts) {
   if (threadIdx.x % 32 == 0 && threadIdx.x < chunkTokens) words[threadIdx.x / 32] = word;
 }
 
-/// Four tokens' sums over the lanes of a channel: lane `part` gets those of its 4 / lanes tokens, the first
-/// 4 / lanes of `values`.
-template <int lanes>
-__device__ inline void sumOverParts(float (&values)[4], int part) {
+/// Sums of `count` tokens over the lanes of a channel: lane `part` gets those of count / lanes tokens in
+/// succession, the first ones of `values`.
+template <int lanes, int count>
+__device__ inline void sumOverParts(float (&values)[count], int part) {
+  static_assert(count % lanes == 0, "every lane has as many");
 #pragma unroll
-  for (int mask = lanes / 2, half = 2; mask > 0; mask /= 2, half /= 2) {
+  for (int mask = lanes / 2, half = count / 2; mask > 0; mask /= 2, half /= 2) {
     const bool high = part & mask;
 #pragma unroll
     for (int i = 0; i < half; i++) {
