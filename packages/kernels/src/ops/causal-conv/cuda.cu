@@ -1,5 +1,7 @@
 #include "cuda.h"
 
+#include <type_traits>
+
 #include "cuda/workspace_parts.h"
 #include "cuda_gradient.h"
 #include "cuda_taps.cuh"
@@ -50,50 +52,70 @@ cudaError_t spreadWeights(const LongscanCausalConv& call, float* taps, cudaStrea
                                                 : spread<float>(call, taps, stream);
 }
 
-/// Tokens of a thread: long enough that reading its W - 1 predecessors again is little, short enough to fill
-/// the chip.
-constexpr int runTokens = 32;
-constexpr int rowsAtOnce = 4;
+constexpr int64_t forwardThreads = 132 * 768;
 
 template <typename Element, int width, int most>
-__global__ void __launch_bounds__(RowBlocks::threads)
+__global__ void __launch_bounds__(RowBlocks::threads, most <= 4 ? 2 : 1)
     forwardKernel(const Conv<Element> conv, int64_t B, Element* y) {
+  extern __shared__ char memory[];
   const int runs = (conv.T + conv.runTokens - 1) / conv.runTokens;
   const int64_t channel = unitNumber() * width, run = rowNumber();
   if (channel >= conv.D || run >= B * runs) return;
   const int64_t b = run / runs;
   const int begin = static_cast<int>(run % runs) * conv.runTokens, end = min(begin + conv.runTokens, conv.T);
+  const ConvRing<Element, width, 1> ring(memory);
+  const auto fetch = [&](int step) {
+    const int first = begin + step * rowsAtOnce;
+    if (first < end) ring.fetch(step, conv, {conv.x}, b, channel, first, end);
+    commitCopies();
+  };
+#pragma unroll
+  for (int step = 0; step < ringSteps - 1; step++) fetch(step);
   ConvChannels<Element, width, most> channels(conv, b, channel, begin);
-  for (int first = begin; first < end; first += rowsAtOnce) {
+  for (int step = 0; begin + step * rowsAtOnce < end; step++) {
+    awaitCopies<ringSteps - 2>();
     Pack<Element, width> x[rowsAtOnce];
     bool starts[rowsAtOnce];
 #pragma unroll
     for (int i = 0; i < rowsAtOnce; i++) {
-      const int64_t row = b * conv.T + min(first + i, end - 1);
-      x[i] = loadPack<width>(conv.x + row * conv.D + channel);
-      starts[i] = conv.resets && conv.resets[row];
+      x[i] = ring.row(step, i, 0);
+      starts[i] = ring.starts(step, conv, i);
     }
+    fetch(step + ringSteps - 1);
+    const auto finish = [&](auto all) {
 #pragma unroll
-    for (int i = 0; i < rowsAtOnce; i++) {
-      if (first + i >= end) break;
-      channels.advance(x[i], starts[i]);
-      float z[width];
-      channels.sum(z);
-      Pack<Element, width> out;
+      for (int i = 0; i < rowsAtOnce; i++) {
+        const int t = begin + step * rowsAtOnce + i;
+        if (!all.value && t >= end) break;
+        channels.advance(x[i], !all.value && starts[i]);
+        float z[width];
+        channels.template sum<all.value>(z);
+        Pack<Element, width> out;
 #pragma unroll
-      for (int c = 0; c < width; c++) out.x[c] = fromFloat<Element>(conv.silu ? z[c] * sigmoid(z[c]) : z[c]);
-      storePack<width>(y + (b * conv.T + first + i) * conv.D + channel, out);
-      channels.leave();
-    }
+        for (int c = 0; c < width; c++)
+          out.x[c] = fromFloat<Element>(conv.silu ? z[c] * sigmoid(z[c]) : z[c]);
+        storePack<width>(y + (b * conv.T + t) * conv.D + channel, out);
+        if (!all.value) channels.leave();
+      }
+    };
+    const bool anyStart = starts[0] || starts[1] || starts[2] || starts[3];
+    if (channels.seesAll() && !anyStart && begin + (step + 1) * rowsAtOnce <= end)
+      finish(std::true_type());
+    else
+      finish(std::false_type());
   }
 }
 
 template <typename Element, int width>
 cudaError_t forward(const LongscanCausalConv& call, const float* taps, void* y, cudaStream_t stream) {
+  const int runTokens = runTokensOf(call, width, forwardThreads);
   const Conv<Element> conv(call, taps, runTokens);
   const RowBlocks blocks(call.B * ((call.T + runTokens - 1) / runTokens), call.D / width);
   const auto kernel = call.W <= 4 ? forwardKernel<Element, width, 4> : forwardKernel<Element, width, 8>;
-  kernel<<<blocks.grid, blocks.block(), 0, stream>>>(conv, call.B, static_cast<Element*>(y));
+  constexpr int bytes = ConvRing<Element, width, 1>::bytes;
+  const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+  if (error) return error;
+  kernel<<<blocks.grid, blocks.block(), bytes, stream>>>(conv, call.B, static_cast<Element*>(y));
   return cudaGetLastError();
 }
 
