@@ -30,8 +30,8 @@ def exact_hgrn(x):
 
 
 def exact_conv(x):
-    W, D = x['taps'].shape
-    y = F.conv1d(F.pad(x['x'].transpose(1, 2), (W - 1, 0)), x['taps'].t()[:, None], x['bias'], groups=D)
+    D, W = x['weight'].shape
+    y = F.conv1d(F.pad(x['x'].transpose(1, 2), (W - 1, 0)), x['weight'][:, None], x['bias'], groups=D)
     return F.silu(y.transpose(1, 2))
 
 

@@ -114,6 +114,9 @@ def main():
     parser.add_argument('--seconds', type=float, default=1e9, help='begin nothing new after so long, once it has started')
     options = parser.parse_args()
     names = options.ops.split(',')
+    if not os.path.exists(options.library):
+        parser.error(f'no library {options.library}: scripts/cuda/build.sh makes it')
+    options.library = os.path.abspath(options.library)
     if unknown := set(names) - set(PEER_OPS):
         parser.error(f'no op {", ".join(sorted(unknown))}; there are {", ".join(PEER_OPS)}')
     with_peer = peer_kernels.present()

@@ -1,5 +1,6 @@
 """Our kernels' calls, by op: (library, inputs by name, dO) -> the forward pass, and both passes."""
 
+import importlib
 import os
 import sys
 
@@ -58,38 +59,40 @@ def vector_scan(library, x, dO):
 
 def causal_conv(library, x, dO):
     conv = CausalConv(Library(library))
-    inputs = x['x'], None, x['taps'], x['bias'], None, True
+    inputs = x['x'], None, x['weight'], x['bias'], None, True
 
     def both():
         y = conv.forward(*inputs)
-        dx, _, d_taps, d_bias = conv.backward(*inputs, dO)
-        return [y, dx, d_taps, d_bias]
+        dx, _, d_weight, d_bias = conv.backward(*inputs, dO)
+        return [y, dx, d_weight, d_bias]
 
     return (lambda: conv.forward(*inputs)), both
 
 
+def attention(library, x, dO):
+    kernels = importlib.import_module('attention').Attention(Library(library))
+
+    def both():
+        o, lse = kernels.forward(x, {})
+        return [o, *kernels.backward(x, {}, o, lse, dO).values()]
+
+    return (lambda: kernels.forward(x, {})), both
+
+
 OUR_OPS = dict(linear=gated_linear('identity'), fixed=gated_linear('fixed'), simple_gla=gated_linear('scalar'),
                gla=gated_linear('diagonal'), delta=delta_rule('none'), gated_delta=delta_rule('scalar'),
-               kda=delta_rule('diagonal'), hgrn=vector_scan, conv=causal_conv)
+               kda=delta_rule('diagonal'), hgrn=vector_scan, conv=causal_conv, attention=attention)
 
 
 def our_passes(name, library, x, dO):
     """Raises LookupError where this library has no such kernels or not for these sizes."""
-    if name not in OUR_OPS:
-        raise LookupError('no kernels')
-    forward, both = OUR_OPS[name](library, x, dO)
-
-    def tried(run):
-        def call():
-            return [y for y in run() if y is not None] if run is both else run()
-        return call
-
     try:
+        forward, both = OUR_OPS[name](library, x, dO)
         forward()
-    except (AttributeError, KeyError, ValueError) as error:
+    except (AttributeError, ImportError, KeyError, ValueError) as error:
         raise LookupError(f'not in this library: {error}') from None
     except RuntimeError as error:
         if 'CUDA error 1' not in str(error):  # cudaErrorInvalidValue: not supported
             raise
         raise LookupError(f'not in this library: {error}') from None
-    return forward, tried(both)
+    return forward, lambda: [y for y in both() if y is not None]

@@ -67,10 +67,10 @@ PEER_OPS = dict(
                      (HEADS, SMALL)),
     hgrn=PeerOp(lambda s: dict(x=draw(1, s.T, s.H * s.V), g=log_decays(1, s.T, s.H * s.V)),
                 'fla.ops.hgrn:chunk_hgrn', lambda f, x: f(x['x'], x['g'])[0], (HEADS,)),
-    conv=PeerOp(lambda s: dict(x=draw(1, s.T, s.H * s.V), taps=torch.randn(4, s.H * s.V, device='cuda'),
+    conv=PeerOp(lambda s: dict(x=draw(1, s.T, s.H * s.V), weight=torch.randn(s.H * s.V, 4, device='cuda'),
                                bias=torch.randn(s.H * s.V, device='cuda')),
                 'fla.modules.conv.causal_conv1d:causal_conv1d',
-                lambda f, x: f(x['x'], x['taps'].t().contiguous(), x['bias'], activation='silu')[0], (HEADS,)),
+                lambda f, x: f(x['x'], x['weight'], x['bias'], activation='silu')[0], (HEADS,)),
 )
 
 

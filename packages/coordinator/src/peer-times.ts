@@ -26,8 +26,8 @@ const schema = z.object({
 /** What `scripts/peers/kernels.py` found for other libraries. */
 export type PeerTimes = z.infer<typeof schema>;
 
-/** The peer's name of each recurrence. */
-const peerOps: Readonly<Record<BenchOp, string>> = {
+/** What the peer's script calls them. */
+const peerOps: Readonly<Partial<Record<BenchOp, string>>> = {
   'linear-attention': 'linear',
   lightning: 'fixed',
   'simple-gla': 'simple_gla',
@@ -35,6 +35,8 @@ const peerOps: Readonly<Record<BenchOp, string>> = {
   deltanet: 'delta',
   'gated-deltanet': 'gated_delta',
   kda: 'kda',
+  hgrn: 'hgrn',
+  'short-convolution': 'conv',
 };
 
 /** @throws LongscanError E-CLI-USAGE if the file is not what `scripts/peers/kernels.py` writes. */
