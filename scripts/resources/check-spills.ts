@@ -17,31 +17,31 @@ export function findSpills(files: readonly FileReport[], allowed: readonly Allow
   const problems: string[] = [];
   for (const { file, kernels, remarks } of files) {
     const entries = allowed.filter((entry) => entry.file === file);
-    for (const { name, architecture, spillBytes } of kernels) {
-      const most = entries.find(
-        (entry) => entry.kernel === name && entry.architecture === architecture,
-      )?.bytes;
-      if (spillBytes > (most ?? 0))
+    const needed = new Set<AllowedSpill>();
+    for (const kernel of kernels.filter(({ spillBytes }) => spillBytes > 0)) {
+      const { name, architecture, spillBytes } = kernel;
+      const entry = entries.find((entry) => covers(entry, kernel));
+      if (entry !== undefined) needed.add(entry);
+      if (spillBytes > (entry?.bytes ?? 0))
         problems.push(
-          `${file}: ${name} on ${architecture} spills ${spillBytes} bytes, allowed are ${most ?? 0}`,
-        );
-      if (spillBytes === 0 && most !== undefined)
-        problems.push(
-          `${file}: ${name} on ${architecture} does not spill, and is on the list of those that may`,
+          `${file}: ${name} on ${architecture} spills ${spillBytes} bytes, allowed are ${entry?.bytes ?? 0}`,
         );
     }
-    for (const { kernel, architecture } of entries) {
-      if (!kernels.some((built) => built.name === kernel && built.architecture === architecture))
-        problems.push(
-          `${file}: no ${kernel} on ${architecture}, which is on the list of those that may spill`,
-        );
-    }
+    for (const entry of entries.filter((entry) => !needed.has(entry)))
+      problems.push(`${file}: ${entry.kernel} does not spill, and is on the list of those that may`);
     for (const { symbol, text } of remarks) {
       const name = kernels.find((kernel) => kernel.symbol === symbol)?.name;
       problems.push(`${file}: ${name ?? 'a kernel'}: ${text}`);
     }
   }
   return problems;
+}
+
+function covers({ kernel, architecture }: AllowedSpill, built: FileReport['kernels'][number]): boolean {
+  const [base] = built.name.split('<');
+  return (
+    (kernel === built.name || kernel === base) && (architecture ?? built.architecture) === built.architecture
+  );
 }
 
 /** By file: its kernels, and the most registers of one; then each that spills. */

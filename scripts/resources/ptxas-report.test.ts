@@ -53,19 +53,25 @@ test('ptxas report ~> names without namespaces and parameters', () => {
 
 test('spills ~> over the limit, without need, of a kernel that is gone; losses', () => {
   const { kernels, remarks } = parsePtxasReport(report);
-  const named = kernels.map((kernel) => ({ ...kernel, name: kernel.symbol === sweep ? 'sweep' : 'forward' }));
+  const named = kernels.map((kernel) => ({
+    ...kernel,
+    name: kernel.symbol === sweep ? 'sweep<4, false>' : 'forward',
+  }));
   const file = { file: 'cuda.cu', kernels: named, remarks: [] };
   const entry = { file: 'cuda.cu', kernel: 'sweep', architecture: 'sm_80', bytes: 52, reason: 'seldom runs' };
   assert.equal(findSpills([file], [entry]), []);
-  assert.equal(findSpills([file], []), ['cuda.cu: sweep on sm_80 spills 52 bytes, allowed are 0']);
+  assert.equal(findSpills([file], []), ['cuda.cu: sweep<4, false> on sm_80 spills 52 bytes, allowed are 0']);
   assert.equal(findSpills([file], [{ ...entry, bytes: 50 }]), [
-    'cuda.cu: sweep on sm_80 spills 52 bytes, allowed are 50',
+    'cuda.cu: sweep<4, false> on sm_80 spills 52 bytes, allowed are 50',
   ]);
-  assert.equal(findSpills([file], [entry, { ...entry, kernel: 'forward', architecture: 'sm_90a' }]), [
-    'cuda.cu: forward on sm_90a does not spill, and is on the list of those that may',
+  assert.equal(findSpills([file], [{ ...entry, architecture: 'sm_90a' }]), [
+    'cuda.cu: sweep<4, false> on sm_80 spills 52 bytes, allowed are 0',
+    'cuda.cu: sweep does not spill, and is on the list of those that may',
   ]);
+  const everywhere = { file: 'cuda.cu', kernel: 'sweep<4, false>', bytes: 52, reason: 'seldom runs' };
+  assert.equal(findSpills([file], [everywhere]), []);
   assert.equal(findSpills([file], [entry, { ...entry, kernel: 'gone' }]), [
-    'cuda.cu: no gone on sm_80, which is on the list of those that may spill',
+    'cuda.cu: gone does not spill, and is on the list of those that may',
   ]);
   assert.match(
     findSpills([{ ...file, remarks }], [entry]).join('\n'),
