@@ -133,7 +133,7 @@ def main():
     if options.errors != 'none':
         jobs += sorted(((accuracy.errors, (name, *case)) for name in names for case in accuracy.cases(name)
                         if options.errors == 'all' or case[0] is accuracy.SHORT), key=lambda job: job[1][1].T)
-    tuned_for = HEADS
+    tuned_for, failed = HEADS, []
     for function, arguments in jobs:
         if time.monotonic() > deadline:
             print('out of time before', arguments[0], arguments[1], flush=True)
@@ -143,13 +143,20 @@ def main():
         if with_peer and heads != tuned_for:
             peer_kernels.use_cache_of(heads)
             tuned_for = heads
-        row = function(*arguments, options.library, with_peer)
-        free()
+        try:
+            row = function(*arguments, options.library, with_peer)
+        except Exception as error:  # such as no memory for the inputs: the others go on
+            failed.append(f'{arguments[0]} {arguments[1]}: {type(error).__name__}: {str(error)[:200]}')
+            print('FAIL', failed[-1], flush=True)
+            continue
+        finally:
+            free()
         report['rows' if function is measure else 'errors'].append(row)
         print(table.line(row), f'[{time.monotonic() - begun:.1f} s]', flush=True)
         write(report, options.out)
     print(table.markdown(report))
+    return 1 if failed else 0
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())
