@@ -9,7 +9,7 @@ logs=$(realpath -m "${2:-sanitize-logs}")
 shift $(($# < 2 ? $# : 2))
 cd "$(dirname "$0")"
 mkdir -p "$logs"
-rm -f "$logs"/*.row
+rm -f "$logs"/*.row "$logs"/*.group
 export library logs
 export SECONDS_EACH=${SECONDS_EACH:-120}
 # Each tensor is an allocation of its own, so that an access beside it is found.
@@ -21,7 +21,10 @@ run_one() {
   local log=$logs/$2.$1.log start=$SECONDS status=0 result
   # Only our kernels: what PyTorch launches is not watched.
   timeout -k 5 "$SECONDS_EACH" compute-sanitizer --tool "$1" --kernel-name kns=longscan --print-limit 20 \
-    python3 "check_$2.py" "$library" --calls-only >"$log" 2>&1 || status=$?
+    python3 "check_$2.py" "$library" --calls-only >"$log" 2>&1 &
+  echo $! >"$logs/$2.$1.group"
+  wait $! || status=$?
+  rm "$logs/$2.$1.group"
   local summary
   summary=$(grep -oE '(ERROR|RACECHECK) SUMMARY: .*' "$log" | tail -n 1 || true)
   if [[ $status -eq 124 || $status -eq 137 ]]; then
@@ -36,6 +39,16 @@ run_one() {
   printf '| %s | %s | %s | %d s |\n' "$2" "$1" "$result" $((SECONDS - start)) >"$logs/$2.$1.row"
 }
 export -f run_one
+
+# `timeout` has a process group of its own for what it runs, which a signal to this script does not reach.
+stop_runs() {
+  local group
+  for group in "$logs"/*.group; do
+    if [[ -e $group ]]; then kill -- "-$(cat "$group")" 2>/dev/null || true; fi
+  done
+}
+trap stop_runs EXIT
+trap 'exit 143' INT TERM
 
 for tool in ${TOOLS:-memcheck racecheck}; do
   for check in "$@"; do printf '%s\0%s\0' "$tool" "$check"; done
