@@ -1,4 +1,4 @@
-/** A kernel that may spill, up to so many bytes, and why little is lost by it. */
+/** A kernel that may spill, up to so many bytes, or have such losses, and why little is lost by it. */
 export interface AllowedSpill {
   /** Below packages/kernels/src. */
   readonly file: string;
@@ -7,6 +7,8 @@ export interface AllowedSpill {
   /** Every one where it is not given. */
   readonly architecture?: string;
   readonly bytes: number;
+  /** Codes of the compiler's remarks, as C7514. */
+  readonly losses?: readonly string[];
   readonly reason: string;
 }
 

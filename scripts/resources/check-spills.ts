@@ -27,12 +27,16 @@ export function findSpills(files: readonly FileReport[], allowed: readonly Allow
           `${file}: ${name} on ${architecture} spills ${spillBytes} bytes, allowed are ${entry?.bytes ?? 0}`,
         );
     }
-    for (const entry of entries.filter((entry) => !needed.has(entry)))
-      problems.push(`${file}: ${entry.kernel} does not spill, and is on the list of those that may`);
-    for (const { symbol, text } of remarks) {
-      const name = kernels.find((kernel) => kernel.symbol === symbol)?.name;
-      problems.push(`${file}: ${name ?? 'a kernel'}: ${text}`);
+    for (const { symbol, code, text } of remarks) {
+      const meant = kernels.filter((kernel) => kernel.symbol === symbol); // on each architecture
+      const entry = entries.find(
+        (entry) => entry.losses?.includes(code) && meant.some((kernel) => covers(entry, kernel)),
+      );
+      if (entry !== undefined) needed.add(entry);
+      else problems.push(`${file}: ${meant[0]?.name ?? 'a kernel'}: ${text}`);
     }
+    for (const entry of entries.filter((entry) => !needed.has(entry)))
+      problems.push(`${file}: ${entry.kernel} does not need its place on the list of those that may spill`);
   }
   return problems;
 }

@@ -37,8 +37,11 @@ test('ptxas report ~> registers, stack and spills of each kernel, not of the fun
 test('ptxas report ~> losses that the compiler tells of, and no other remarks', () => {
   const { remarks } = parsePtxasReport(report);
   assert.equal(
-    remarks.map(({ symbol }) => symbol),
-    [forward, null],
+    remarks.map(({ symbol, code }) => [symbol, code]),
+    [
+      [forward, 'C7510'],
+      [null, 'C7508'],
+    ],
   );
   assert.match(remarks[0]!.text, /\(C7510\).*insufficient register resources/);
   assert.match(remarks[1]!.text, /'setmaxnreg' ignored/);
@@ -66,13 +69,15 @@ test('spills ~> over the limit, without need, of a kernel that is gone; losses',
   ]);
   assert.equal(findSpills([file], [{ ...entry, architecture: 'sm_90a' }]), [
     'cuda.cu: sweep<4, false> on sm_80 spills 52 bytes, allowed are 0',
-    'cuda.cu: sweep does not spill, and is on the list of those that may',
+    'cuda.cu: sweep does not need its place on the list of those that may spill',
   ]);
   const everywhere = { file: 'cuda.cu', kernel: 'sweep<4, false>', bytes: 52, reason: 'seldom runs' };
   assert.equal(findSpills([file], [everywhere]), []);
   assert.equal(findSpills([file], [entry, { ...entry, kernel: 'gone' }]), [
-    'cuda.cu: gone does not spill, and is on the list of those that may',
+    'cuda.cu: gone does not need its place on the list of those that may spill',
   ]);
+  const slow = { ...everywhere, kernel: 'forward', bytes: 0, losses: ['C7510'] };
+  assert.equal(findSpills([{ ...file, remarks: remarks.slice(0, 1) }], [entry, slow]), []);
   assert.match(
     findSpills([{ ...file, remarks }], [entry]).join('\n'),
     /forward: \(C7510\)[\s\S]*a kernel: \(C7508\)/,

@@ -13,6 +13,8 @@ export interface KernelResources {
 export interface CompilerRemark {
   /** Mangled; null: not said. */
   readonly symbol: string | null;
+  /** As C7514. */
+  readonly code: string;
   readonly text: string;
 }
 
@@ -20,7 +22,7 @@ const entry = /^ptxas info\s*: Compiling entry function '([^']+)' for '(sm_\w+)'
 const properties = /^ptxas info\s*: Function properties for (\S+)/;
 const stack = /^\s+(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads/;
 const used = /^ptxas info\s*: Used (\d+) registers/;
-const loss = /^ptxas \w+\s*: (\(C75\d\d\) Potential Performance Loss: .*)/;
+const loss = /^ptxas \w+\s*: (\((C75\d\d)\) Potential Performance Loss: .*)/;
 
 /** Every kernel of a report, in its order. */
 export function parsePtxasReport(text: string): {
@@ -33,10 +35,10 @@ export function parsePtxasReport(text: string): {
   let memory = { stackBytes: 0, spillBytes: 0 };
   let isEntry = false;
   for (const line of text.split('\n')) {
-    const [, remark] = loss.exec(line) ?? [];
+    const [, remark, code] = loss.exec(line) ?? [];
     if (remark !== undefined) {
       const [, symbol] = /function '([^']+)'/.exec(remark) ?? [];
-      remarks.push({ symbol: symbol ?? null, text: remark });
+      remarks.push({ symbol: symbol ?? null, code: code!, text: remark });
     }
     const [, symbol, architecture] = entry.exec(line) ?? [];
     if (symbol !== undefined) current = { symbol, architecture: architecture! };
