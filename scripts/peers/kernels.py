@@ -44,7 +44,7 @@ def shapes_of(name, longest):
 def passes_of(name, x, dO, library, with_peer):
     """By who: the passes, or why there are none."""
     makers = dict(ours=lambda: our_passes(name, library, x, dO))
-    if with_peer or not PEER_OPS[name].function.startswith('fla'):
+    if with_peer:
         makers['peer'] = lambda: peer_passes(PEER_OPS[name], x, dO)
     found = {}
     for who, make in makers.items():
@@ -119,6 +119,7 @@ def main():
     parser.add_argument('--errors', choices=('none', 'short', 'all'), default='none', help='all: up to T = 1M')
     parser.add_argument('--no-times', action='store_true')
     parser.add_argument('--unsafe-peer', action='store_true', help='see above')
+    parser.add_argument('--ready-only', action='store_true', help='no peer where its kernels are not compiled yet')
     parser.add_argument('--seconds', type=float, default=1e9, help='begin nothing new after so long, once it has started')
     options = parser.parse_args()
     names = options.ops.split(',')
@@ -145,11 +146,13 @@ def main():
             continue
         begun = time.monotonic()
         heads = arguments[1][1:] if function is measure else HEADS
+        of_torch = not PEER_OPS[arguments[0]].function.startswith('fla')
+        ready = not options.ready_only or os.path.exists(peer_kernels.marker(arguments[0], heads))
         if with_peer and heads != tuned_for:
             peer_kernels.use_cache_of(heads)
             tuned_for = heads
         try:
-            row = function(*arguments, options.library, with_peer)
+            row = function(*arguments, options.library, of_torch or with_peer and ready)
         except Exception as error:  # such as no memory for the inputs: the others go on
             failed.append(f'{arguments[0]} {arguments[1]}: {type(error).__name__}: {str(error)[:200]}')
             print('FAIL', failed[-1], flush=True)
