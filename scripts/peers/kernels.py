@@ -38,7 +38,7 @@ def shapes_of(name, longest):
     """Every length at our head sizes, one at the others."""
     wanted = [Shape(T, *heads) for heads in PEER_OPS[name].heads for T in (LENGTHS if heads == HEADS else (SMALL_LENGTH,))]
     # Quadratic work: attention at 512K is minutes.
-    return [shape for shape in wanted if shape.T <= (131072 if name == 'attention' else longest)]
+    return [shape for shape in wanted if shape.T <= (min(longest, 131072) if name == 'attention' else longest)]
 
 
 def passes_of(name, x, dO, library, with_peer):
