@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { allowedSpills } from './resources/allowed-spills.js';
-import { describeKernels, type FileReport, findSpills } from './resources/check-spills.js';
+import { describeKernels, type FileReport, findNeedless, findSpills } from './resources/check-spills.js';
 import { parsePtxasReport, shortName } from './resources/ptxas-report.js';
 
 /**
@@ -26,6 +26,7 @@ for (const file of listFiles(sources)
 }
 problems.push(...findSpills(files, allowedSpills));
 console.log(describeKernels(files));
+for (const note of findNeedless(files, allowedSpills)) console.log(`note: ${note}`);
 for (const problem of problems) console.log(problem);
 process.exitCode = problems.length > 0 ? 1 : 0;
 

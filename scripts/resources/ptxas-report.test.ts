@@ -1,6 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { findSpills } from './check-spills.js';
+import { findNeedless, findSpills } from './check-spills.js';
 import { parsePtxasReport, shortName } from './ptxas-report.js';
 
 // As nvcc 13.0 writes it, -Xptxas -v, for two architectures.
@@ -67,14 +67,14 @@ test('spills ~> over the limit, without need, of a kernel that is gone; losses',
   assert.equal(findSpills([file], [{ ...entry, bytes: 50 }]), [
     'cuda.cu: sweep<4, false> on sm_80 spills 52 bytes, allowed are 50',
   ]);
-  assert.equal(findSpills([file], [{ ...entry, architecture: 'sm_90a' }]), [
+  const elsewhere = { ...entry, architecture: 'sm_90a' };
+  assert.equal(findSpills([file], [elsewhere]), [
     'cuda.cu: sweep<4, false> on sm_80 spills 52 bytes, allowed are 0',
-    'cuda.cu: sweep does not need its place on the list of those that may spill',
   ]);
   const everywhere = { file: 'cuda.cu', kernel: 'sweep<4, false>', bytes: 52, reason: 'seldom runs' };
   assert.equal(findSpills([file], [everywhere]), []);
-  assert.equal(findSpills([file], [entry, { ...entry, kernel: 'gone' }]), [
-    'cuda.cu: gone does not need its place on the list of those that may spill',
+  assert.equal(findNeedless([file], [entry, everywhere, elsewhere, { ...entry, file: 'not-built.cu' }]), [
+    'cuda.cu: sweep (sm_90a) need not be on the list',
   ]);
   const slow = { ...everywhere, kernel: 'forward', bytes: 0, losses: ['C7510'] };
   assert.equal(findSpills([{ ...file, remarks: remarks.slice(0, 1) }], [entry, slow]), []);
