@@ -1,4 +1,4 @@
-import { copyFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 /** Every program of the bundle runs wherever it is unpacked, with libraries of its own in front if it has any. */
@@ -34,6 +34,11 @@ const readme = `longscan for Linux x86-64 (glibc 2.36 or newer), with a Node.js 
     ./longscan --help
     ./longscan bench kernels --device cuda      # needs an NVIDIA GPU and its driver
     ./check-kernels                             # holds the CUDA kernels against f64 on this GPU
+
+Where Python has PyTorch, beside flash-linear-attention if that is on PYTHONPATH (scripts/peers/kernels.py --help says more):
+
+    python3 scripts/peers/kernels.py node_modules/@longscan/kernels/build/longscan_cuda.so --out .
+    ./longscan bench kernels --device cuda --beside kernels.json
 `;
 
 export function addEntryPoints(root: string, folder: string): void {
@@ -41,4 +46,13 @@ export function addEntryPoints(root: string, folder: string): void {
   writeFileSync(path.join(folder, 'check-kernels'), checkKernels, { mode: 0o755 });
   writeFileSync(path.join(folder, 'README'), readme);
   copyFileSync(path.join(root, 'LICENSE'), path.join(folder, 'LICENSE'));
+  for (const scripts of ['scripts/cuda', 'scripts/peers']) addPython(root, folder, scripts);
+}
+
+/** What calls the kernels from Python, for checks and for times beside other libraries; nothing else in the bundle needs it. */
+function addPython(root: string, folder: string, scripts: string): void {
+  mkdirSync(path.join(folder, scripts), { recursive: true });
+  for (const file of readdirSync(path.join(root, scripts))) {
+    if (file.endsWith('.py')) copyFileSync(path.join(root, scripts, file), path.join(folder, scripts, file));
+  }
 }

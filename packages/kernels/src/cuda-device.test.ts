@@ -1,53 +1,13 @@
-import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type Device, openCpuDevice, openCudaDevice } from './device.js';
+import { openCpuDevice, openCudaDevice } from './device.js';
 import type { LongscanError } from './errors.js';
 import { add } from './ops/add/index.js';
 import { copy, fill } from './ops/pointwise/index.js';
 import { type DType, empty, fromArray } from './tensor.js';
+import { failureOf, fakeDriver, rejectionOf, withFakeGpu as withGpu } from './testing/fake-gpu.js';
 
 // Without a GPU: what stands on CUDA's driver, over a driver whose GPU is a thread (cuda/testing/fake_driver.cc).
-
-const fakeDriver = fileURLToPath(new URL('../build/fake_cuda_driver.so', import.meta.url));
-
-interface Pretence {
-  /** Of the fake driver: what it pretends to be. */
-  readonly fake?: string;
-  readonly poison?: boolean;
-  readonly waitsAfterEachOp?: boolean;
-}
-
-async function withGpu(
-  { fake = '', poison = false, waitsAfterEachOp = false }: Pretence,
-  body: (device: Device) => unknown,
-): Promise<void> {
-  process.env.LONGSCAN_CUDA_DRIVER = fakeDriver;
-  process.env.LONGSCAN_FAKE_CUDA = fake;
-  const device = openCudaDevice({ poison, waitsAfterEachOp, kernels: false });
-  try {
-    await body(device);
-  } finally {
-    device.close();
-  }
-}
-
-function failureOf(body: () => unknown): LongscanError {
-  try {
-    body();
-  } catch (error) {
-    return error as LongscanError;
-  }
-  throw new Error('nothing was thrown');
-}
-
-const rejectionOf = (promise: Promise<unknown>): Promise<LongscanError> =>
-  promise.then(
-    () => {
-      throw new Error('nothing was thrown');
-    },
-    (error) => error as LongscanError,
-  );
 
 // The driver is opened once in a process, so what keeps it from opening comes first.
 
@@ -68,7 +28,7 @@ test('a library that is no driver', () => {
 });
 
 for (const [fake, expected] of [
-  ['version=10020', /E-CUDA-DRIVER.*of CUDA 10\.2, expected 11\.1 or newer.*newer NVIDIA driver/],
+  ['version=10020', /E-CUDA-DRIVER.*of CUDA 10\.2, expected 11\.4 or newer.*newer NVIDIA driver/],
   ['devices=none', /E-CUDA-DRIVER.*does not start.*no CUDA-capable device is detected/],
 ] as const) {
   test(`a driver that cannot be used: ${fake}`, () => {

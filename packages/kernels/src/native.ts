@@ -34,6 +34,11 @@ export interface Native {
   stopwatchStart(stream: number): number;
   /** Milliseconds, one f64. */
   stopwatchStop(stream: number, watch: number): Promise<ArrayBuffer>;
+  /** What is enqueued from here on is recorded into the graph; up to `graphEnd`, released memory is kept for it. */
+  graphBegin(stream: number): number;
+  graphEnd(stream: number, graph: number): void;
+  graphLaunch(stream: number, graph: number): void;
+  graphRelease(stream: number, graph: number): void;
 }
 
 /** A GPU, as its driver describes it. */

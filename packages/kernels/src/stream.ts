@@ -1,10 +1,19 @@
 import type { Device } from './device.js';
+import { LongscanError } from './errors.js';
 import type { OpTime } from './native.js';
 
 /** A point on a stream that other streams can wait for. */
 export interface Event {
   readonly stream: Stream;
   readonly ticket: number;
+}
+
+/** Recorded work of a stream. */
+export interface Graph {
+  /** Enqueues all of it. */
+  launch(): void;
+  /** Gives its memory back, once what was launched has run. */
+  release(): void;
 }
 
 /**
@@ -45,6 +54,33 @@ export class Stream {
     const { native } = this.device;
     const watch = native.stopwatchStart(this.id);
     return async () => new Float64Array(await native.stopwatchStop(this.id, watch))[0]!;
+  }
+
+  /**
+   * Records what `body` enqueues here, without running it, so that it can be launched again and again as one piece. Only
+   * on a GPU, and only work that stays there: no writes, read-backs or events. Kernels must have run before, since
+   * loading one is no such work. Tensors that `body` made and released stay the graph's memory.
+   */
+  capture(body: () => void): Graph {
+    if (this.device.kind !== 'cuda') {
+      throw new LongscanError({
+        code: 'E-CUDA-GRAPH',
+        where: `stream "${this.name}"`,
+        found: `a graph on a ${this.device.kind} device`,
+        expected: 'a GPU',
+      });
+    }
+    const { native } = this.device;
+    const graph = native.graphBegin(this.id);
+    try {
+      body();
+    } finally {
+      native.graphEnd(this.id, graph);
+    }
+    return {
+      launch: () => native.graphLaunch(this.id, graph),
+      release: () => native.graphRelease(this.id, graph),
+    };
   }
 
   /** How long other streams have stood still for this one so far: on a communication stream, what was not hidden. */

@@ -40,6 +40,10 @@ test('bench kernels: wrong words are told what is right', () => {
     [['--shape', 'T=64,Q=3'], /"Q=3"/],
     [['--dtype', 'bf16'], /--dtype bf16: .*expected f32 with --device cpu/],
     [['--device', 'tpu'], /E-CLI-USAGE/],
+    [
+      ['--beside', '/nowhere/kernels.json'],
+      /--beside \/nowhere\/kernels\.json: .*ENOENT.*expected kernels\.json/,
+    ],
   ] as const) {
     const { status, stdout, stderr } = bench(args);
     assert.is(status, 2, stderr);

@@ -15,7 +15,7 @@ const contract = [
   'layers --json',
   'layers check <file> --json',
   'layers new <file> --json',
-  'bench kernels --device --op --shape --dtype --rounds --json',
+  'bench kernels --device --op --shape --dtype --beside --rounds --json',
   'ckpt ls <run> --json',
   'ckpt verify <checkpoint> --json',
 ];

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "../core/context.h"
+#include "../core/cuda_graph.h"
 #include "../core/stopwatch.h"
 #include "../core/tensor_table.h"
 
@@ -26,6 +27,12 @@ class Handles {
   }
   void remove(double id) { objects_.erase(static_cast<uint64_t>(id)); }
   void clear() { objects_.clear(); }
+  template <typename Condition>
+  void removeIf(const Condition& condition) {
+    for (auto it = objects_.begin(); it != objects_.end();) {
+      it = condition(*it->second) ? objects_.erase(it) : std::next(it);
+    }
+  }
 
  private:
   uint64_t next_ = 1;
@@ -58,6 +65,7 @@ struct AddonData {
   Handles<Context> contexts;
   Handles<Gate> gates;
   Handles<Stopwatch> stopwatches;
+  Handles<CudaGraph> graphs;
   /// Objects of other folders (communicators, listeners), by folder; destroyed before the contexts.
   std::unordered_map<std::string, std::shared_ptr<void>> extensions;
   std::unordered_map<uint64_t, Stream*> streams;

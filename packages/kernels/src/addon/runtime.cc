@@ -87,6 +87,8 @@ Napi::Value contextClose(Args& args) {
   const auto context = args.data().contexts.find(id);
   args.check(context != nullptr, "the device is closed already");
   context->close();
+  args.data().graphs.removeIf(
+      [&](const CudaGraph& graph) { return &graph.stream().context() == context.get(); });
   auto& streams = args.data().streams;
   for (auto it = streams.begin(); it != streams.end();) {
     it = &it->second->context() == context.get() ? streams.erase(it) : std::next(it);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "error.h"
 #include "stream.h"
@@ -60,9 +61,18 @@ void Allocator::touch(Block* block, Stream& stream, uint64_t ticket) {
 }
 
 void Allocator::release(Block* block) {
+  if (holding_) {
+    held_.push_back(block);
+    return;
+  }
   stats_.inUseBytes -= block->bytes;
   pending_.push_back(block);
   reclaimPending();
+}
+
+std::vector<Block*> Allocator::endHolding() {
+  holding_ = false;
+  return std::exchange(held_, {});
 }
 
 void Allocator::reclaimPending() {

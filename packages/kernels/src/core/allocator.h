@@ -47,6 +47,11 @@ class Allocator {
   /// Notes that work with this ticket on `stream` touches the block.
   static void touch(Block* block, Stream& stream, uint64_t ticket);
 
+  /// From here to `endHolding`, blocks that are released go to the caller of that: nobody else gets their
+  /// memory.
+  void beginHolding() { holding_ = true; }
+  std::vector<Block*> endHolding();
+
   const AllocatorStats& stats() const { return stats_; }
   void resetPeak() { stats_.peakBytes = stats_.inUseBytes; }
 
@@ -61,6 +66,8 @@ class Allocator {
   std::unordered_set<Block*> blocks_;  // all of them
   std::unordered_map<Stream*, FreeList> free_;
   std::vector<Block*> pending_;  // freed, but another stream may still use them
+  bool holding_ = false;
+  std::vector<Block*> held_;
 };
 
 }  // namespace longscan

@@ -14,8 +14,8 @@ constexpr const char* remedy =
     "Fix: run on a Linux host with an NVIDIA GPU and its driver, name the driver's libcuda.so.1 in "
     "LONGSCAN_CUDA_DRIVER, or choose device.kind = \"cpu\"";
 
-/// The oldest whose interface has every call above, in the forms that we declare (streamWaitEvent's flags).
-constexpr int oldestVersion = 11010;
+/// The oldest whose interface has every call above, in the forms that we declare (graphInstantiate's flags).
+constexpr int oldestVersion = 11040;
 
 void* openLibrary() {
   const char* given = std::getenv("LONGSCAN_CUDA_DRIVER");
@@ -79,6 +79,12 @@ CudaDriver open() {
   find(handle, "cuEventRecord", driver.eventRecord);
   find(handle, "cuEventSynchronize", driver.eventSynchronize);
   find(handle, "cuEventElapsedTime", driver.eventElapsedTime);
+  find(handle, "cuStreamBeginCapture_v2", driver.streamBeginCapture);
+  find(handle, "cuStreamEndCapture", driver.streamEndCapture);
+  find(handle, "cuGraphInstantiateWithFlags", driver.graphInstantiate);
+  find(handle, "cuGraphLaunch", driver.graphLaunch);
+  find(handle, "cuGraphDestroy", driver.graphDestroy);
+  find(handle, "cuGraphExecDestroy", driver.graphExecDestroy);
   return driver;
 }
 

@@ -7,6 +7,8 @@
 // CUDA's own types, never looked into; declared here so that building needs no CUDA.
 struct CUctx_st;
 struct CUevent_st;
+struct CUgraph_st;
+struct CUgraphExec_st;
 struct CUstream_st;
 
 namespace longscan {
@@ -47,6 +49,12 @@ struct CudaDriver {
   int (*eventRecord)(CUevent_st* event, CUstream_st* stream);
   int (*eventSynchronize)(CUevent_st* event);
   int (*eventElapsedTime)(float* ms, CUevent_st* begin, CUevent_st* end);
+  int (*streamBeginCapture)(CUstream_st* stream, int mode);
+  int (*streamEndCapture)(CUstream_st* stream, CUgraph_st** graph);
+  int (*graphInstantiate)(CUgraphExec_st** executable, CUgraph_st* graph, unsigned long long flags);
+  int (*graphLaunch)(CUgraphExec_st* executable, CUstream_st* stream);
+  int (*graphDestroy)(CUgraph_st* graph);
+  int (*graphExecDestroy)(CUgraphExec_st* executable);
 
   /// The CUDA version that the driver can run at most: 13000 is CUDA 13.0.
   int version = 0;

@@ -8,6 +8,8 @@ namespace {
 constexpr unsigned streamNonBlocking = 1;  // CU_STREAM_NON_BLOCKING
 constexpr unsigned eventForMarks = 1 | 2;  // CU_EVENT_BLOCKING_SYNC, CU_EVENT_DISABLE_TIMING
 constexpr unsigned eventForTimes = 0;      // CU_EVENT_DEFAULT
+// CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: other threads may allocate meanwhile.
+constexpr int captureOfThread = 1;
 }  // namespace
 
 CudaTimeline::CudaTimeline(CudaDevice& device, bool urgent, std::function<void(const Error&)> onFailure)
@@ -40,6 +42,7 @@ void CudaTimeline::close() {
 }
 
 CUevent_st* CudaTimeline::recordEvent(std::vector<CUevent_st*>& pool, unsigned flags) {
+  refuseInCapture("an event or a read-back");
   if (pool.empty()) {
     CUevent_st* fresh = nullptr;
     driver_.check(driver_.eventCreate(&fresh, flags), "cuEventCreate");
@@ -113,6 +116,7 @@ void CudaTimeline::follow(CudaTimeline& other, uint64_t ticket) {
 }
 
 void CudaTimeline::synchronize() {
+  if (capturing_) return;  // nothing runs
   driver_.check(driver_.streamSynchronize(stream_), "cuStreamSynchronize");
 }
 
@@ -127,13 +131,41 @@ void CudaTimeline::copy(const void* source, void* target, size_t bytes) {
 }
 
 void CudaTimeline::copyFromHost(const void* source, void* target, size_t bytes) {
+  refuseInCapture("a copy from the host");
   if (bytes == 0) return;
   driver_.check(driver_.memcpyHtoDAsync(cudaPointer(target), source, bytes, stream_), "cuMemcpyHtoDAsync");
 }
 
 void CudaTimeline::copyToHost(const void* source, void* target, size_t bytes) {
+  refuseInCapture("a copy to the host");
   if (bytes == 0) return;
   driver_.check(driver_.memcpyDtoHAsync(target, cudaPointer(source), bytes, stream_), "cuMemcpyDtoHAsync");
+}
+
+void CudaTimeline::refuseInCapture(const char* what) const {
+  if (!capturing_) return;
+  throw Error("E-CUDA-GRAPH",
+              std::string(what) + " while a graph is recorded. Fix: record only work that stays on the GPU");
+}
+
+void CudaTimeline::beginCapture() {
+  driver_.check(driver_.streamBeginCapture(stream_, captureOfThread), "cuStreamBeginCapture");
+  capturing_ = true;
+}
+
+CUgraphExec_st* CudaTimeline::endCapture() {
+  capturing_ = false;
+  CUgraph_st* graph = nullptr;
+  driver_.check(driver_.streamEndCapture(stream_, &graph), "cuStreamEndCapture");
+  CUgraphExec_st* executable = nullptr;
+  const int status = driver_.graphInstantiate(&executable, graph, 0);
+  driver_.graphDestroy(graph);
+  driver_.check(status, "cuGraphInstantiateWithFlags");
+  return executable;
+}
+
+void CudaTimeline::launchGraph(CUgraphExec_st* graph) {
+  driver_.check(driver_.graphLaunch(graph, stream_), "cuGraphLaunch");
 }
 
 void CudaTimeline::serve() {

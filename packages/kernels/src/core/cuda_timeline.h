@@ -56,6 +56,13 @@ class CudaTimeline {
   CUevent_st* recordTime();
   double elapsedMs(CUevent_st* begin, CUevent_st* end);
 
+  /// What is launched from now on is recorded and does not run, up to `endCapture`. What the host takes part
+  /// in, marks and copies from and to it, is refused meanwhile: E-CUDA-GRAPH.
+  void beginCapture();
+  /// What was recorded, for `launchGraph`; its owner gives it back to the driver.
+  CUgraphExec_st* endCapture();
+  void launchGraph(CUgraphExec_st* graph);
+
   /// Ends the thread after the work launched so far.
   void close();
 
@@ -71,6 +78,7 @@ class CudaTimeline {
   void addMark(uint64_t ticket, Then then);
   /// An event of this pool, recorded now; new ones with these flags. With the mutex held.
   CUevent_st* recordEvent(std::vector<CUevent_st*>& pool, unsigned flags);
+  void refuseInCapture(const char* what) const;
 
   CudaDevice& device_;
   const CudaDriver& driver_;
@@ -84,6 +92,7 @@ class CudaTimeline {
   std::vector<CUevent_st*> freeEvents_;
   std::vector<CUevent_st*> freeTimeEvents_;
   std::atomic<uint64_t> passed_{0};
+  std::atomic<bool> capturing_{false};
   bool closing_ = false;
   std::thread thread_;
 };

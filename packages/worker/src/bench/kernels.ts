@@ -10,7 +10,8 @@ import type { Task } from '../protocol/assignment.js';
 import type { BenchOp, BenchShape } from '../protocol/bench.js';
 import type { RankContext } from '../rank-context.js';
 import { type Ceilings, measureCeilings } from './ceilings.js';
-import { measure, type Times } from './measure.js';
+import { lengthThatFits } from './length-that-fits.js';
+import { measure, measureGraph, type Times } from './measure.js';
 import { type RecurrenceCase, recurrenceCases } from './recurrence-cases.js';
 
 type BenchTask = Extract<Task, { kind: 'bench-kernels' }>;
@@ -69,29 +70,74 @@ async function benchRecurrence(
       const times = await measure(device, numRounds, run);
       const { peakBytes } = device.memory();
       const extraBytes = peakBytes - inUseBefore;
-      rows.push({ ...which, pass, ...times, ...fractions(times, work, ceilings), peakBytes, extraBytes });
+      const isShort = device.kind === 'cuda' && shape.B * shape.T <= graphTokens;
+      const graph = isShort ? await measureGraph(device, numRounds, run) : null;
+      const graphMs = graph?.medianMs ?? null;
+      rows.push({
+        ...which,
+        pass,
+        ...times,
+        graphMs,
+        ...fractions(times, work, ceilings),
+        peakBytes,
+        extraBytes,
+      });
     }
     return rows;
   } catch (error) {
     if (!(error instanceof LongscanError) || !reasons.includes(error.code)) throw error;
-    return [{ ...which, pass: null, missing: error.message }];
+    for (const tensor of made) tensor.release();
+    made = [];
+    const missing =
+      error.code === 'E-MEMORY' ? describeShortage(device, name, shape, dtype, error) : error.message;
+    return [{ ...which, pass: null, missing }];
   } finally {
     for (const tensor of made) tensor.release();
   }
 }
 
+/** Tokens up to which launching is a good part of the time. */
+const graphTokens = 16_384;
+
+/** The error, with a shape that fits in place of the settings of a job, which would help training. */
+function describeShortage(
+  device: Device,
+  name: BenchOp,
+  shape: BenchShape,
+  dtype: BenchTask['dtype'],
+  error: LongscanError,
+): string {
+  const T = lengthThatFits(device, shape, (short) => {
+    const problem = recurrenceCases[name](device, short, dtype);
+    runForward(device, problem);
+    runBoth(device, problem);
+  });
+  const { B, H, K, V } = shape;
+  const [found] = error.message.split('. Fix:');
+  return T === null ? error.message : `${found}. Fix: --shape B=${B},T=${T},H=${H},K=${K},V=${V}`;
+}
+
 /** Why a measurement may be left out of the others. */
 const reasons: readonly string[] = ['E-CUDA-KERNEL', 'E-MEMORY'];
 
-function runForward(device: Device, { op, inputs }: RecurrenceCase): void {
-  device.scope(() => void device.withoutTape(() => runRecurrence(op, inputs, { resets: null, h0: null })));
+function outputOf({ op, inputs }: RecurrenceCase): Tensor {
+  return typeof op === 'function' ? op(inputs) : runRecurrence(op, inputs, { resets: null, h0: null }).output;
 }
 
-function runBoth(device: Device, { op, inputs }: RecurrenceCase): void {
+/** Of the output's shape and type. */
+function likeOutput({ inputs }: RecurrenceCase): Tensor {
+  return (inputs.v ?? inputs.x)!;
+}
+
+function runForward(device: Device, problem: RecurrenceCase): void {
+  device.scope(() => void device.withoutTape(() => outputOf(problem)));
+}
+
+function runBoth(device: Device, problem: RecurrenceCase): void {
   device.scope(() => {
-    const { result, tape } = device.record(() => runRecurrence(op, inputs, { resets: null, h0: null }));
+    const { result, tape } = device.record(() => outputOf(problem));
     // Any numbers of the output's shape do for its gradient.
-    tape.backward([result.output], [inputs.v!]);
+    tape.backward([result], [likeOutput(problem)]);
   });
 }
 
@@ -103,11 +149,11 @@ interface Work {
   readonly flops: number;
 }
 
-function workOf(device: Device, { inputs }: RecurrenceCase, pass: 'forward' | 'both', run: () => void): Work {
+function workOf(device: Device, problem: RecurrenceCase, pass: 'forward' | 'both', run: () => void): Work {
   const before = device.flops;
   run();
-  const inputBytes = Object.values(inputs).reduce((sum, tensor) => sum + (tensor?.bytes ?? 0), 0);
-  const forward = inputBytes + inputs.v!.bytes;
+  const inputBytes = Object.values(problem.inputs).reduce((sum, tensor) => sum + (tensor?.bytes ?? 0), 0);
+  const forward = inputBytes + likeOutput(problem).bytes;
   return { bytes: pass === 'forward' ? forward : 2 * forward + inputBytes, flops: device.flops - before };
 }
 

@@ -10,6 +10,7 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 // A CUDA driver without a GPU, for tests of what stands on it: memory is the host's, a stream is a thread
@@ -19,7 +20,8 @@
 
 namespace {
 
-constexpr int success = 0, invalidValue = 1, outOfMemory = 2, noDevice = 100, illegalAddress = 700;
+constexpr int success = 0, invalidValue = 1, outOfMemory = 2, noDevice = 100, illegalAddress = 700,
+              captureInvalidated = 901;
 
 std::string setting(const char* name, const char* otherwise) {
   const char* all = std::getenv("LONGSCAN_FAKE_CUDA");
@@ -67,13 +69,14 @@ struct CUstream_st {
   std::condition_variable changed;
   std::vector<Task> queue;
   bool busy = false, closing = false;
+  std::vector<Task>* recorded = nullptr;  // what is added goes here instead
   std::atomic<int> status{success};
   std::thread thread{[this] { serve(); }};
 
   void add(Task task) {
     {
       std::lock_guard<std::mutex> lock(mutex);
-      queue.push_back(std::move(task));
+      (recorded == nullptr ? queue : *recorded).push_back(std::move(task));
     }
     changed.notify_all();
   }
@@ -290,6 +293,33 @@ int cuEventSynchronize(CUevent_st* event) {
   std::unique_lock<std::mutex> lock(event->mutex);
   event->changed.wait(lock, [&] { return event->numPassed == event->numRecorded; });
   return event->status;
+}
+int cuStreamBeginCapture_v2(CUstream_st* stream, int) {
+  stream->recorded = new std::vector<Task>;
+  return success;
+}
+int cuStreamEndCapture(CUstream_st* stream, std::vector<Task>** graph) {
+  *graph = std::exchange(stream->recorded, nullptr);
+  if (!fails("cuStreamEndCapture")) return success;
+  delete std::exchange(*graph, nullptr);
+  return captureInvalidated;
+}
+int cuGraphInstantiateWithFlags(std::vector<Task>** executable, std::vector<Task>* graph,
+                                unsigned long long) {
+  *executable = new std::vector<Task>(*graph);
+  return success;
+}
+int cuGraphLaunch(std::vector<Task>* executable, CUstream_st* stream) {
+  for (const Task& task : *executable) stream->add(task);
+  return success;
+}
+int cuGraphDestroy(std::vector<Task>* graph) {
+  delete graph;
+  return success;
+}
+int cuGraphExecDestroy(std::vector<Task>* executable) {
+  delete executable;
+  return success;
 }
 int cuEventElapsedTime(float* ms, CUevent_st* begin, CUevent_st* end) {
   *ms = std::chrono::duration<float, std::milli>(end->time - begin->time).count();

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "cuda.h"
+#include "cuda/async_copy.cuh"
 #include "cuda/pack.cuh"
 
 // A thread's channels of a convolution, from token to token.
@@ -14,19 +15,18 @@ struct Conv {
   int T, W;
   bool silu;
   const Element *x, *halo;
-  const float *taps, *bias;
+  const float* taps;  // [W + 1, D]: the taps, then the bias
   const int32_t* resets;
   int runTokens;  // a thread's
 
-  Conv(const LongscanCausalConv& call, int runTokens)
+  Conv(const LongscanCausalConv& call, const float* taps, int runTokens)
       : D(call.D),
         T(static_cast<int>(call.T)),
         W(call.W),
         silu(call.silu != 0),
         x(static_cast<const Element*>(call.x)),
         halo(static_cast<const Element*>(call.halo)),
-        taps(call.taps),
-        bias(call.bias),
+        taps(taps),
         resets(call.resets),
         runTokens(runTokens) {}
 };
@@ -44,12 +44,13 @@ struct ConvChannels {
   __device__ ConvChannels(const Conv<Element>& conv, int64_t b, int64_t channel, int begin)
       : conv(conv), visible(0) {
 #pragma unroll
-    for (int j = 0; j < most; j++)
+    for (int j = 0; j < most; j++) {
+      const bool there = j < conv.W;
+      unpack(loadPack<width>(conv.taps + (there ? conv.W - 1 - j : 0) * conv.D + channel), tap[j]);
 #pragma unroll
-      for (int i = 0; i < width; i++)
-        tap[j][i] = j < conv.W ? conv.taps[(conv.W - 1 - j) * conv.D + channel + i] : 0.0f;
-#pragma unroll
-    for (int i = 0; i < width; i++) bias[i] = conv.bias ? conv.bias[channel + i] : 0.0f;
+      for (int i = 0; i < width; i++) tap[j][i] = there ? tap[j][i] : 0.0f;
+    }
+    unpack(loadPack<width>(conv.taps + conv.W * conv.D + channel), bias);
     bool reaches = true;
 #pragma unroll
     for (int j = 0; j < most; j++)
@@ -68,7 +69,8 @@ struct ConvChannels {
     }
   }
 
-  static __device__ void unpack(const Pack<Element, width>& pack, float (&values)[width]) {
+  template <typename Stored>
+  static __device__ void unpack(const Pack<Stored, width>& pack, float (&values)[width]) {
 #pragma unroll
     for (int i = 0; i < width; i++) values[i] = toFloat(pack.x[i]);
   }
@@ -83,22 +85,77 @@ struct ConvChannels {
     if (starts) visible = 0;
   }
 
+  /// At the next tokens too, if no document starts at one of them.
+  __device__ bool seesAll() const {
+    return visible == most - 1;
+  }
+
   /// After the present token: the next one sees one more, up to W - 1.
   __device__ void leave() {
     visible = min(visible + 1, conv.W - 1);
   }
 
-  /// bias + taps at the present token.
+  /// bias + taps at the present token; `all` if each of the `most` is in sight.
+  template <bool all>
   __device__ void sum(float (&z)[width]) const {
 #pragma unroll
     for (int i = 0; i < width; i++) z[i] = bias[i];
 #pragma unroll
     for (int j = 0; j < most; j++)
-      if (j <= visible)
+      if (all || j <= visible)
 #pragma unroll
         for (int i = 0; i < width; i++) z[i] = fmaf(tap[j][i], before[j][i], z[i]);
   }
 };
+
+/// Rows that a thread takes at once, and how many times as many lie in the block's ring: those at work and
+/// those on their way.
+constexpr int rowsAtOnce = 4, ringSteps = 3;
+
+/// A thread's own place in the ring for rows of `count` tensors; what neighbours have lies side by side.
+template <typename Element, int width, int count>
+struct ConvRing {
+  struct Step {
+    Pack<Element, width> rows[rowsAtOnce][count][RowBlocks::threads];
+    int starts[rowsAtOnce][RowBlocks::threads];
+  };
+  static constexpr int bytes = ringSteps * static_cast<int>(sizeof(Step));
+  Step* steps;
+  int thread;
+
+  __device__ explicit ConvRing(char* memory)
+      : steps(reinterpret_cast<Step*>(memory)), thread(threadIdx.y * blockDim.x + threadIdx.x) {}
+
+  /// Sends for the rows from `first` on, up to `end`, of sequence b.
+  __device__ void fetch(int step, const Conv<Element>& conv, const Element* const (&from)[count], int64_t b,
+                        int64_t channel, int first, int end) const {
+    Step& to = steps[step % ringSteps];
+#pragma unroll
+    for (int i = 0; i < rowsAtOnce; i++) {
+      const bool there = first + i < end;
+      const int64_t row = b * conv.T + (there ? first + i : 0);
+#pragma unroll
+      for (int k = 0; k < count; k++)
+        copyAsync(&to.rows[i][k][thread], from[k] + row * conv.D + channel, there);
+      if (conv.resets) copyAsync(&to.starts[i][thread], conv.resets + row, there);
+    }
+  }
+  __device__ Pack<Element, width> row(int step, int i, int k) const {
+    return steps[step % ringSteps].rows[i][k][thread];
+  }
+  __device__ bool starts(int step, const Conv<Element>& conv, int i) const {
+    return conv.resets && steps[step % ringSteps].starts[i][thread];
+  }
+};
+
+/// Tokens of a thread's run: a power of two from 32 to 256, by the shape alone. Long enough that reading W -
+/// 1 rows more is little, short enough to give `wantedThreads`.
+inline int runTokensOf(const LongscanCausalConv& call, int width, int64_t wantedThreads) {
+  const int64_t threadsPerToken = (call.D + width - 1) / width * call.B;
+  int tokens = 256;
+  while (tokens > 32 && threadsPerToken * (call.T / tokens) < wantedThreads) tokens /= 2;
+  return tokens;
+}
 
 __device__ inline float sigmoid(float z) {
   return __fdividef(1.0f, 1.0f + __expf(-z));

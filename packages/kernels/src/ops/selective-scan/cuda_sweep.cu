@@ -1,185 +1,234 @@
+#include "cuda_sweep.h"
+
 #include <type_traits>
 
-#include "cuda_lanes.cuh"
-#include "cuda_sweep.h"
-#include "cuda_tile.cuh"
+#include "cuda_chunk.cuh"
 
 namespace longscan {
 
 namespace {
 
 using Bf16 = __nv_bfloat16;
-static_assert(channelsPerBlock == scanChannels, "a warp has one channel");
 
-/// Tokens of a lane: as many as registers hold while the next step's data are on their way.
-template <typename Element>
-constexpr int tokensPerLane = sizeof(Element) == 2 ? 16 : 8;
+#ifndef LONGSCAN_SWEEP_S
+#define LONGSCAN_SWEEP_S 4
+#endif
+constexpr int sweepStates = LONGSCAN_SWEEP_S;
 
-/// The tiles of a block: values are x or dy; vectors the B_t, or against time C_t.
-template <typename Element>
-struct SweepTiles {
-  static constexpr int L = tokensPerLane<Element>;
-  using Channels = TokenTile<Element, L>;
-  using Vectors = TokenTile<float, L>;
-  Channels values, delta;
-  Vectors vectors, outC;
-  uint32_t* starts;
-
-  __device__ explicit SweepTiles(char* memory)
-      : values{memory},
-        delta{values.base + Channels::bytes},
-        vectors{delta.base + Channels::bytes},
-        outC{vectors.base + Vectors::bytes},
-        starts(reinterpret_cast<uint32_t*>(outC.base + Vectors::bytes)) {}
-  static constexpr int bytes = 2 * Channels::bytes + 2 * Vectors::bytes + 4 * L;
+/// A chunk in shared memory. Values are delta x, or against time dy; vectors the B_t, or against time C_t.
+template <int N, int S, bool outputs>
+struct SweepChunk {
+  static constexpr int lanes = LaneLayout<N, S>::lanes;
+  static constexpr int rowLength = blockChannels + 8;  // lanes of a channel meet no bank twice
+  float4 steps[chunkTokens][blockChannels / 2];        // delta and value of two channels
+  Floats<S> vectors[chunkTokens][lanes];
+  Floats<S> outC[outputs ? chunkTokens : 1][lanes];
+  float y[outputs ? chunkTokens : 1][rowLength];
+  uint32_t starts[chunkTokens / 32];
 };
 
-/// A thread's part of a step: x or dy, delta and document starts are under way while the step before is at
-/// work. B_t and C_t are the same for all blocks, so they come from the cache, when they are wanted.
-template <typename Element, bool backward, bool outputs>
+/// A thread's part of a chunk, under way while the chunk before is at work.
+template <typename Element, int N, int S, bool backward, bool outputs>
 struct SweepInputs {
-  static constexpr int L = tokensPerLane<Element>;
-  TilePart<Element, L> values, delta;
+  using Pairs = ChannelPairs<Element, LaneLayout<N, S>::threads>;
+  using Parts = VectorParts<Element, N, S>;
+  Pairs values, delta;
+  Parts vectors, outC;
   bool starts;
-
-  static __device__ const Element* of(const void* data) { return static_cast<const Element*>(data); }
 
   __device__ void load(const LongscanSelectiveScan& call, const SelectiveSweep& sweep,
                        TokenOrder<backward> order, int64_t channel0, int first) {
-    values.load(of(backward ? sweep.dy : call.x), call.D, channel0, order, first);
-    delta.load(of(call.delta), call.D, channel0, order, first);
-    const int own = first + threadIdx.x;
-    starts = call.resets && threadIdx.x < 32 * L && own < order.count && call.resets[order.row(own)];
+    values.load(backward ? sweep.dy : call.x, call.D, channel0, order, first);
+    delta.load(call.delta, call.D, channel0, order, first);
+    vectors.load(backward ? call.outC : call.inB, order, first);
+    if (outputs) outC.load(call.outC, order, first);
+    starts = loadStart(call.resets, order, first);
   }
-  __device__ void put(const LongscanSelectiveScan& call, TokenOrder<backward> order, int first,
-                      const SweepTiles<Element>& tiles) const {
-    TilePart<Element, L> vectors, outC;
-    vectors.load(of(backward ? call.outC : call.inB), call.N, 0, order, first);
-    if (outputs) outC.load(of(call.outC), call.N, 0, order, first);
-    values.put(tiles.values);
-    delta.put(tiles.delta);
-    putStarts<L>(tiles.starts, starts);
-    vectors.put(tiles.vectors);
-    if (outputs) outC.put(tiles.outC);
+  __device__ void put(SweepChunk<N, S, outputs>& chunk) const {
+#pragma unroll
+    for (int k = 0; k < Pairs::count; k++) {
+      const float delta0 = delta.get(k, 0), delta1 = delta.get(k, 1);
+      const float value0 = values.get(k, 0), value1 = values.get(k, 1);
+      chunk.steps[Pairs::token(k)][Pairs::channel(k) / 2] = make_float4(
+          delta0, backward ? value0 : delta0 * value0, delta1, backward ? value1 : delta1 * value1);
+    }
+#pragma unroll
+    for (int k = 0; k < Parts::count; k++) {
+      chunk.vectors[Parts::token(k)][Parts::part(k)] = vectors.get(k);
+      if (outputs) chunk.outC[Parts::token(k)][Parts::part(k)] = outC.get(k);
+    }
+    putStarts(chunk.starts, starts);
   }
 };
 
-/// One number of state over a lane's tokens: state' = decay * (state + input) against time, else decay *
-/// state + input.
+/// One number of state: state' = decay * (state + input) against time, else decay * state + input.
 template <bool backward>
 __device__ float advance(float state, float decay, float input, bool starts) {
   if (backward) return starts ? 0.0f : decay * (state + input);
   return starts ? input : fmaf(decay, state, input);
 }
 
-template <typename Element, bool backward, bool outputs>
-__global__ void __launch_bounds__(scanThreads, 1)
+/// A lane's way through a chunk, some tokens at a time. A warp is alone on its scheduler, so it has to hide
+/// latencies by itself: while states go through a group of tokens, the next group's decays are in the making,
+/// and what the one after that needs is on its way from shared memory.
+template <typename Element, int N, int S, bool backward, bool outputs>
+struct SweepLane {
+  static constexpr int lanes = LaneLayout<N, S>::lanes, group = lanes > 4 ? lanes : 4;
+  static constexpr int numGroups = chunkTokens / group, perLane = group / lanes;
+
+  struct Loaded {
+    float2 steps[group];  // delta and value
+    Floats<S> vectors[group], outC[outputs ? group : 1];
+  };
+  struct Ready {
+    float decay[group][S], input[group][S];
+    Floats<S> outC[outputs ? group : 1];
+    float sumDelta;
+  };
+
+  SweepChunk<N, S, outputs>& chunk;
+  const int own, part;  // channel of the block, lane of the channel
+  float rate[S];
+  Floats<S> state{};
+  double sumDelta = 0;
+
+  __device__ Loaded load(int g) const {
+    Loaded loaded;
+#pragma unroll
+    for (int l = 0; l < group; l++) {
+      const int t = g * group + l;
+      loaded.steps[l] = reinterpret_cast<const float2*>(chunk.steps[t])[own];
+      loaded.vectors[l] = chunk.vectors[t][part];
+      if (outputs) loaded.outC[outputs ? l : 0] = chunk.outC[outputs ? t : 0][part];
+    }
+    return loaded;
+  }
+  __device__ Ready prepare(const Loaded& loaded) const {
+    Ready ready;
+    ready.sumDelta = 0.0f;
+#pragma unroll
+    for (int l = 0; l < group; l += 2) ready.sumDelta += loaded.steps[l].x + loaded.steps[l + 1].x;
+#pragma unroll
+    for (int l = 0; l < group; l++) {
+      if (outputs) ready.outC[outputs ? l : 0] = loaded.outC[outputs ? l : 0];
+#pragma unroll
+      for (int j = 0; j < S; j++) {
+        ready.decay[l][j] = decayOf<Element>(rate[j], loaded.steps[l].x);
+        ready.input[l][j] = loaded.steps[l].y * loaded.vectors[l].x[j];
+      }
+    }
+    return ready;
+  }
+  __device__ void sweepGroup(int g, const Ready& ready, bool someStart) {
+    float y[group] = {};
+#pragma unroll
+    for (int l = 0; l < group; l++) {
+      const int t = g * group + l;
+      const bool starts = someStart && chunk.starts[t / 32] >> t % 32 & 1;
+#pragma unroll
+      for (int j = 0; j < S; j++) {
+        state.x[j] = advance<backward>(state.x[j], ready.decay[l][j], ready.input[l][j], starts);
+        if (outputs) y[l] = fmaf(ready.outC[outputs ? l : 0].x[j], state.x[j], y[l]);
+      }
+    }
+    if (!outputs) {
+      sumDelta += ready.sumDelta;
+      return;
+    }
+    sumOverParts<lanes>(y, part);
+#pragma unroll
+    for (int i = 0; i < perLane; i++) chunk.y[outputs ? g * group + part * perLane + i : 0][own] = y[i];
+  }
+
+  __device__ void sweepChunk() {
+    const bool someStart = chunk.starts[0] || chunk.starts[1];
+    Ready ready = prepare(load(0));
+    Loaded loaded = load(1);
+    const auto sweep = [&](auto some) {
+#pragma unroll 4
+      for (int g = 0; g < numGroups; g++) {
+        const Ready next = prepare(loaded);
+        loaded = load(min(g + 2, numGroups - 1));
+        sweepGroup(g, ready, some.value);
+        ready = next;
+      }
+    };
+    if (someStart)
+      sweep(std::true_type());
+    else
+      sweep(std::false_type());
+  }
+};
+
+template <typename Element, int N, int S, bool backward, bool outputs>
+__global__ void __launch_bounds__(LaneLayout<N, S>::threads, 1)
     sweepKernel(const LongscanSelectiveScan call, const SelectiveSweep sweep) {
-  constexpr int L = tokensPerLane<Element>, stepTokens = 32 * L;
-  extern __shared__ char memory[];
-  const SweepTiles<Element> tiles(memory);
-  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  const int64_t channel0 = static_cast<int64_t>(blockIdx.x) * scanChannels, channel = channel0 + warp;
+  constexpr int lanes = LaneLayout<N, S>::lanes;
+  __shared__ SweepChunk<N, S, outputs> chunk;
+  const int64_t channel0 = static_cast<int64_t>(blockIdx.x) * blockChannels;
+  const int64_t channel = channel0 + threadIdx.x / lanes;
   const int64_t b = blockIdx.y / sweep.numSegments, segment = blockIdx.y % sweep.numSegments;
   const int64_t begin = segment * sweep.segmentTokens;
   const TokenOrder<backward> order{b * call.T, static_cast<int>(begin),
                                    static_cast<int>(min(sweep.segmentTokens, call.T - begin))};
-  const int64_t atState = (blockIdx.y * call.D + channel) * call.N + lane;
-  const bool there = channel < call.D, hasState = there && lane < call.N;
+  const int firstState = threadIdx.x % lanes * S;
+  const int64_t atState = (blockIdx.y * call.D + channel) * N + firstState;
+  const bool there = channel < call.D;
 
-  // Lane n has the rate and the state of number n.
-  const float A = hasState ? call.A[channel * call.N + lane] : 0.0f, rates = rateOf<Element>(A);
-  float states = hasState && sweep.incoming ? sweep.incoming[atState] : 0.0f;
-  double sumDelta = 0;
+  SweepLane<Element, N, S, backward, outputs> lane{chunk, static_cast<int>(threadIdx.x / lanes),
+                                                   static_cast<int>(threadIdx.x % lanes)};
+  Floats<S> A{};
+  if (there) A = loadPack<S>(call.A + channel * N + firstState);
+  if (there && sweep.incoming) lane.state = loadPack<S>(sweep.incoming + atState);
+#pragma unroll
+  for (int j = 0; j < S; j++) lane.rate[j] = rateOf<Element>(A.x[j]);
   bool anyStart = false;
-  SweepInputs<Element, backward, outputs> inputs;
+  SweepInputs<Element, N, S, backward, outputs> inputs;
   inputs.load(call, sweep, order, channel0, 0);
-  for (int first = 0; first < order.count; first += stepTokens) {
-    inputs.put(call, order, first, tiles);
-    __syncthreads();
-    if (first + stepTokens < order.count) inputs.load(call, sweep, order, channel0, first + stepTokens);
 
-    float delta[L], value[L], y[outputs ? L : 1] = {}, total = 0.0f;
-    tiles.delta.read(warp, lane, delta);
-    tiles.values.read(warp, lane, value);
-#pragma unroll
-    for (int l = 0; l < L; l++) {
-      total += delta[l];
-      if (!backward) value[l] *= delta[l];
-    }
-    if (!outputs) sumDelta += total;
-    const uint32_t starts = startsOfLane<L>(tiles.starts, lane);
-    anyStart = anyStart || starts;
-    const LaneScan<false> scan(lane, starts != 0);
-    float kept = states, keptLater = 0.0f;
-    const auto sweepState = [&](int n, auto someStart) {
-      const float rate = __shfl_sync(~0u, rates, n);
-      float carried = __shfl_sync(~0u, states, n);
-      float decay[L], input[L], end = 0.0f;
-      tiles.vectors.read(n, lane, input);
-#pragma unroll
-      for (int l = 0; l < L; l++) {
-        decay[l] = decayOf<Element>(rate, delta[l]);
-        input[l] *= value[l];
-        end = advance<backward>(end, decay[l], input[l], someStart.value && starts >> l & 1);
-      }
-      float state = scan(decayOf<Element>(rate, total), end, carried);
-      if (lane == n) states = carried;
-      if (!outputs) return;
-      if (stepTokens > checkpointTokens) {
-        const float later = __shfl_sync(~0u, state, checkpointTokens / L % 32);
-        if (lane == n) keptLater = later;
-      }
-      float outC[L];
-      tiles.outC.read(n, lane, outC);
-#pragma unroll
-      for (int l = 0; l < L; l++) {
-        state = advance<backward>(state, decay[l], input[l], someStart.value && starts >> l & 1);
-        y[outputs ? l : 0] = fmaf(outC[l], state, y[outputs ? l : 0]);
-      }
-    };
-    if (__any_sync(~0u, starts != 0))
-      for (int n = 0; n < call.N; n++) sweepState(n, std::true_type());
-    else
-      for (int n = 0; n < call.N; n++) sweepState(n, std::false_type());
-    if constexpr (outputs) {
-      const int64_t chunk =
-          b * ((call.T + checkpointTokens - 1) / checkpointTokens) + (begin + first) / checkpointTokens;
-      float* checkpoint = sweep.checkpoints + (chunk * call.D + channel) * call.N + lane;
-      if (hasState) *checkpoint = kept;
-      if (stepTokens > checkpointTokens && hasState && first + checkpointTokens < order.count)
-        checkpoint[call.D * call.N] = keptLater;
-      tiles.values.write(warp, lane, y);
-      __syncthreads();
-      decltype(inputs.values)::store(tiles.values, static_cast<Element*>(sweep.y), call.D, channel0, order,
-                                     first);
-    }
+  for (int first = 0; first < order.count; first += chunkTokens) {
+    inputs.put(chunk);
     __syncthreads();
+    if (first + chunkTokens < order.count) inputs.load(call, sweep, order, channel0, first + chunkTokens);
+    if (outputs && there) {
+      const int64_t chunksPerRow = (call.T + chunkTokens - 1) / chunkTokens;
+      const int64_t number = b * chunksPerRow + (begin + first) / chunkTokens;
+      storePack<S>(sweep.checkpoints + (number * call.D + channel) * N + firstState, lane.state);
+    }
+    lane.sweepChunk();
+    anyStart = anyStart || chunk.starts[0] || chunk.starts[1];
+    __syncthreads();
+    if (outputs)
+      decltype(inputs.values)::store(sweep.y, call.D, channel0, order, first,
+                                     [&](int t, int c) { return chunk.y[outputs ? t : 0][c]; });
   }
 
-  if (hasState && sweep.outgoing) sweep.outgoing[atState] = states;
+  if (!there) return;
+  if (sweep.outgoing) storePack<S>(sweep.outgoing + atState, lane.state);
   if (outputs) return;
-  if (sweep.reset) {
-    const bool resets = __syncthreads_or(anyStart);
-    if (threadIdx.x == 0 && blockIdx.x == 0) sweep.reset[blockIdx.y] = resets;
+  if (sweep.reset && threadIdx.x == 0 && blockIdx.x == 0) sweep.reset[blockIdx.y] = anyStart;
+  if (sweep.factor) {
+#pragma unroll
+    for (int j = 0; j < S; j++) sweep.factor[atState + j] = static_cast<float>(exp(A.x[j] * lane.sumDelta));
   }
-  for (int distance = 16; distance > 0; distance /= 2) sumDelta += __shfl_xor_sync(~0u, sumDelta, distance);
-  if (hasState && sweep.factor) sweep.factor[atState] = static_cast<float>(exp(A * sumDelta));
-  if (there && lane == 0 && sweep.sumDelta) sweep.sumDelta[blockIdx.y * call.D + channel] = sumDelta;
+  if (sweep.sumDelta && firstState == 0) sweep.sumDelta[blockIdx.y * call.D + channel] = lane.sumDelta;
+}
+
+template <typename Element, int N, int S>
+cudaError_t launch(const LongscanSelectiveScan& call, const SelectiveSweep& sweep, cudaStream_t stream) {
+  const auto kernel = sweep.pass == SelectivePass::forward   ? sweepKernel<Element, N, S, false, true>
+                      : sweep.pass == SelectivePass::summary ? sweepKernel<Element, N, S, false, false>
+                                                             : sweepKernel<Element, N, S, true, false>;
+  const dim3 grid(static_cast<unsigned>((call.D + blockChannels - 1) / blockChannels),
+                  static_cast<unsigned>(call.B * sweep.numSegments));
+  kernel<<<grid, LaneLayout<N, S>::threads, 0, stream>>>(call, sweep);
+  return cudaGetLastError();
 }
 
 template <typename Element>
 cudaError_t launch(const LongscanSelectiveScan& call, const SelectiveSweep& sweep, cudaStream_t stream) {
-  const auto kernel = sweep.pass == SelectivePass::forward   ? sweepKernel<Element, false, true>
-                      : sweep.pass == SelectivePass::summary ? sweepKernel<Element, false, false>
-                                                             : sweepKernel<Element, true, false>;
-  constexpr int bytes = SweepTiles<Element>::bytes;
-  const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
-  if (error) return error;
-  const dim3 grid(static_cast<unsigned>((call.D + scanChannels - 1) / scanChannels),
-                  static_cast<unsigned>(call.B * sweep.numSegments));
-  kernel<<<grid, scanThreads, bytes, stream>>>(call, sweep);
-  return cudaGetLastError();
+  return call.N == 8 ? launch<Element, 8, 2>(call, sweep, stream)
+                     : launch<Element, 16, sweepStates>(call, sweep, stream);
 }
 
 }  // namespace

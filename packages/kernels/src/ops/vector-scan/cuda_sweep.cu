@@ -1,13 +1,14 @@
 #include <type_traits>
 
+#include "cuda/async_copy.cuh"
 #include "cuda/pack.cuh"
 #include "cuda_sweep.h"
 
-// A block has 8 or 16 channels of a segment and goes through its tokens 512 at a time, while the next 512 are
-// on their way. Eight lanes side by side have `width` channels each, and eight tokens in succession of them.
-// What the tokens of a lane do to the state is an affine map per channel; the maps of the lanes with the same
-// channels are folded in a warp, then over the warps, and each lane goes through its tokens again from its
-// own state. Against time: the same in the order of the sweep.
+// A block has 8 or 16 channels of a segment and goes through its tokens 512 at a time, while the next ones
+// are on their way. Eight lanes side by side have `width` channels each, and eight tokens in succession of
+// them. What the tokens of a lane do to the state is an affine map per channel; the maps of the lanes with
+// the same channels are folded in a warp, then over the warps, and each lane goes through its tokens again
+// from its own state. Against time: the same in the order of the sweep.
 
 namespace longscan {
 
@@ -57,10 +58,25 @@ struct StepInputs {
   int starts;
 };
 
+/// Where the next steps' inputs arrive; the packs of neighbouring threads lie side by side, and each thread
+/// reads its own alone.
+template <typename Value, typename Gate, int width, bool withBefore>
+struct StepRing {
+  struct Step {
+    Pack<Value, width> value[tokensPerLane][scanThreads];
+    Pack<Value, width> before[withBefore ? tokensPerLane : 1][withBefore ? scanThreads : 1];
+    Pack<Gate, width> gate[tokensPerLane][scanThreads];
+    int starts[scanThreads];
+  };
+  static constexpr int numSteps = 3 * sizeof(Step) <= 220 * 1024 ? 3 : 2;
+  static constexpr int bytes = numSteps * static_cast<int>(sizeof(Step));
+};
+
 /// A thread's share of its segment. Places count in the order of the sweep.
 template <typename Value, typename Gate, int width, bool backward, bool outputs>
 struct Share {
   using Inputs = StepInputs<Value, Gate, width, backward && outputs>;
+  using Ring = StepRing<Value, Gate, width, backward && outputs>;
   const LongscanVectorScan& call;
   const ScanSweep& sweep;
   int64_t sequence, channel, origin, atState;  // origin: of the thread's channels at place 0
@@ -90,26 +106,41 @@ struct Share {
   /// No thread of the block is without tokens or channels: its accesses need no conditions.
   __device__ bool whole(int step) const { return blockIsThere && (step + 1) * scanStepTokens <= numTokens; }
 
-  template <bool all>
-  __device__ void loadRows(int step, Inputs& inputs) const {
+  /// Into the ring.
+  __device__ void fetch(int step, typename Ring::Step* ring) const {
+    typename Ring::Step& to = ring[step % Ring::numSteps];
+    const int thread = threadIdx.x;
+    const auto* const values = static_cast<const Value*>(sweep.values);
+    const auto* const states = static_cast<const Value*>(sweep.h);
 #pragma unroll
     for (int l = 0; l < tokensPerLane; l++) {
       const int i = first(step) + l;
-      if (!all && (i >= numTokens || !there)) continue;
-      inputs.value[l] = loadPack<width>(static_cast<const Value*>(sweep.values) + at(i));
-      inputs.gate[l] = loadPack<width>(static_cast<const Gate*>(call.g) + at(i));
-      if (backward && outputs)  // of the first token: any row, for it is not used
-        inputs.before[l] = loadPack<width>(static_cast<const Value*>(sweep.h) + at(token(i) > 0 ? i + 1 : i));
+      const bool isThere = i < numTokens && there;
+      const int64_t from = isThere ? at(i) : 0;
+      copyAsync(&to.value[l][thread], values + from, isThere);
+      copyAsync(&to.gate[l][thread], static_cast<const Gate*>(call.g) + from, isThere);
+      if constexpr (backward && outputs) {  // of the first token: any row, for it is not used
+        const int64_t before = isThere ? at(token(i) > 0 ? i + 1 : i) : 0;
+        copyAsync(&to.before[l][thread], states + before, isThere);
+      }
+    }
+    if (call.resets) {
+      const int own = first(step) + thread % lanesPerRow;
+      const bool isThere = own < numTokens;
+      copyAsync(&to.starts[thread], call.resets + (isThere ? sequence * call.T + token(own) : 0), isThere);
     }
   }
-  __device__ Inputs load(int step) const {
+  /// Out of it.
+  __device__ Inputs take(int step, const typename Ring::Step* ring) const {
+    const typename Ring::Step& from = ring[step % Ring::numSteps];
     Inputs inputs{};
-    if (whole(step))
-      loadRows<true>(step, inputs);
-    else
-      loadRows<false>(step, inputs);
-    const int own = first(step) + threadIdx.x % lanesPerRow;
-    if (call.resets && own < numTokens) inputs.starts = call.resets[sequence * call.T + token(own)];
+#pragma unroll
+    for (int l = 0; l < tokensPerLane; l++) {
+      inputs.value[l] = from.value[l][threadIdx.x];
+      inputs.gate[l] = from.gate[l][threadIdx.x];
+      if constexpr (backward && outputs) inputs.before[l] = from.before[l][threadIdx.x];
+    }
+    if (call.resets) inputs.starts = from.starts[threadIdx.x];
     return inputs;
   }
 
@@ -134,7 +165,7 @@ __device__ void storeFloats(void* to, int64_t at, const float (&value)[width]) {
 }
 
 template <typename Value, typename Gate, int width, bool backward, bool outputs>
-__global__ void __launch_bounds__(scanThreads)
+__global__ void __launch_bounds__(scanThreads, 1)
     sweepKernel(const LongscanVectorScan call, const ScanSweep sweep) {
   __shared__ Map<width> warpMaps[2][numWarps][lanesPerRow];
   __shared__ float carried[2][lanesPerRow][width];  // the state before a step
@@ -151,10 +182,20 @@ __global__ void __launch_bounds__(scanThreads)
       carried[0][column][c] = sweep.incoming && share.there ? sweep.incoming[share.atState + c] : 0.0f;
   double logSum[width] = {};
   bool anyStart = false;
-  auto next = share.load(0);
+  using Ring = typename decltype(share)::Ring;
+  extern __shared__ char memory[];
+  auto* const ring = reinterpret_cast<typename Ring::Step*>(memory);
+  constexpr int ahead = Ring::numSteps - 1;
+#pragma unroll
+  for (int step = 0; step < ahead; step++) {
+    if (step < numSteps) share.fetch(step, ring);
+    commitCopies();
+  }
   for (int step = 0; step < numSteps; step++) {
-    const auto inputs = next;
-    if (step + 1 < numSteps) next = share.load(step + 1);
+    awaitCopies<ahead - 1>();
+    const auto inputs = share.take(step, ring);
+    if (step + ahead < numSteps) share.fetch(step + ahead, ring);
+    commitCopies();
     const unsigned startsOfWarp = __ballot_sync(~0u, inputs.starts != 0);
     const unsigned starts = startsOfWarp >> (lane & ~(lanesPerRow - 1)) & 0xff;
 
@@ -276,10 +317,15 @@ cudaError_t launchWidth(const LongscanVectorScan& call, const ScanSweep& sweep, 
                       : sweep.pass == ScanPass::summary  ? sweepKernel<Value, Gate, width, false, false>
                       : sweep.pass == ScanPass::backward ? sweepKernel<Value, Gate, width, true, true>
                                                          : sweepKernel<Value, Gate, width, true, false>;
+  const bool withBefore = sweep.pass == ScanPass::backward;
+  const int bytes =
+      withBefore ? StepRing<Value, Gate, width, true>::bytes : StepRing<Value, Gate, width, false>::bytes;
+  const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+  if (error) return error;
   constexpr int channels = lanesPerRow * width;
   const dim3 grid(static_cast<unsigned>((call.C + channels - 1) / channels),
                   static_cast<unsigned>(call.B * sweep.numSegments));
-  kernel<<<grid, scanThreads, 0, stream>>>(call, sweep);
+  kernel<<<grid, scanThreads, bytes, stream>>>(call, sweep);
   return cudaGetLastError();
 }
 

@@ -1,0 +1,57 @@
+#include "args.h"
+
+// Work that is recorded once and launched as a whole.
+namespace longscan {
+
+namespace {
+
+std::shared_ptr<CudaGraph> graphArgument(Args& args, double* id = nullptr) {
+  Stream& stream = args.stream();
+  const double number = args.number("graph");
+  if (id != nullptr) *id = number;
+  const auto graph = args.data().graphs.find(number);
+  args.check(graph != nullptr && &graph->stream() == &stream, "no graph of this stream, or released already");
+  return graph;
+}
+
+Napi::Value graphBegin(Args& args) {
+  Stream& stream = args.stream();
+  args.check(args.onGpu(), "only GPUs have graphs");
+  const auto graph = std::make_shared<CudaGraph>(stream);
+  stream.context().allocator().beginHolding();
+  args.enqueueAnywhere([graph] { graph->begin(); });
+  return Napi::Number::New(args.env(), args.data().graphs.add(graph));
+}
+
+Napi::Value graphEnd(Args& args) {
+  const auto graph = graphArgument(args);
+  graph->memory = graph->stream().context().allocator().endHolding();
+  args.enqueueAnywhere([graph] { graph->end(); });
+  return args.env().Undefined();
+}
+
+Napi::Value graphLaunch(Args& args) {
+  args.enqueueAnywhere([graph = graphArgument(args)] { graph->launch(); });
+  return args.env().Undefined();
+}
+
+Napi::Value graphRelease(Args& args) {
+  double id = 0;
+  const auto graph = graphArgument(args, &id);
+  // Reused in the order of this stream, so after the launches under way.
+  for (Block* block : graph->memory) graph->stream().context().allocator().release(block);
+  args.enqueueAnywhere([graph] {});  // lives until those are launched
+  args.data().graphs.remove(id);
+  return args.env().Undefined();
+}
+
+}  // namespace
+
+void registerGraphs(Registry& registry) {
+  registry.add("graphBegin", 1, graphBegin);
+  registry.add("graphEnd", 2, graphEnd);
+  registry.add("graphLaunch", 2, graphLaunch);
+  registry.add("graphRelease", 2, graphRelease);
+}
+
+}  // namespace longscan

@@ -1,0 +1,98 @@
+"""Our kernels' calls, by op: (library, inputs by name, dO) -> the forward pass, and both passes."""
+
+import importlib
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'cuda'))
+from delta_rule import DeltaRule  # noqa: E402
+from gated_linear import GatedLinear  # noqa: E402
+from kernel_calls import Library  # noqa: E402
+from peer_ops import fixed_decays  # noqa: E402
+from scans import CausalConv, VectorScan  # noqa: E402
+
+
+def gated_linear(decay):
+    def passes(library, x, dO):
+        kernels = GatedLinear(library)
+        g = fixed_decays(x['q'].shape[2]) if decay == 'fixed' else x.get('g')
+        inputs = x['q'], x['k'], x['v'], g
+
+        def forward():
+            return kernels.forward(decay, *inputs, want_state=False)
+
+        def both():
+            o, _, states = forward()
+            return [o, *kernels.backward(decay, *inputs, states, dO)]
+
+        return forward, both
+
+    return passes
+
+
+def delta_rule(gate):
+    def passes(library, x, dO):
+        kernels = DeltaRule(library)
+        inputs = x['q'], x['k'], x['v'], x['beta'], x.get('g')
+
+        def forward():
+            return kernels.forward(gate, *inputs, want_state=False)
+
+        def both():
+            o, _, kept = forward()
+            return [o, *kernels.backward(gate, *inputs, kept, dO)]
+
+        return forward, both
+
+    return passes
+
+
+def vector_scan(library, x, dO):
+    scan = VectorScan(Library(library))
+
+    def both():
+        h, _ = scan.forward(x['x'], x['g'], None, None)
+        return [h, *scan.backward(h, x['g'], None, None, dO, None)[:2]]
+
+    return (lambda: scan.forward(x['x'], x['g'], None, None)), both
+
+
+def causal_conv(library, x, dO):
+    conv = CausalConv(Library(library))
+    inputs = x['x'], None, x['weight'], x['bias'], None, True
+
+    def both():
+        y = conv.forward(*inputs)
+        dx, _, d_weight, d_bias = conv.backward(*inputs, dO)
+        return [y, dx, d_weight, d_bias]
+
+    return (lambda: conv.forward(*inputs)), both
+
+
+def attention(library, x, dO):
+    kernels = importlib.import_module('attention').Attention(Library(library))
+
+    def both():
+        o, lse = kernels.forward(x, {})
+        return [o, *kernels.backward(x, {}, o, lse, dO).values()]
+
+    return (lambda: kernels.forward(x, {})), both
+
+
+OUR_OPS = dict(linear=gated_linear('identity'), fixed=gated_linear('fixed'), simple_gla=gated_linear('scalar'),
+               gla=gated_linear('diagonal'), delta=delta_rule('none'), gated_delta=delta_rule('scalar'),
+               kda=delta_rule('diagonal'), hgrn=vector_scan, conv=causal_conv, attention=attention)
+
+
+def our_passes(name, library, x, dO):
+    """Raises LookupError where this library has no such kernels or not for these sizes."""
+    try:
+        forward, both = OUR_OPS[name](library, x, dO)
+        forward()
+    except (AttributeError, ImportError, KeyError, ValueError) as error:
+        raise LookupError(f'not in this library: {error}') from None
+    except RuntimeError as error:
+        if 'CUDA error 1' not in str(error):  # cudaErrorInvalidValue: not supported
+            raise
+        raise LookupError(f'not in this library: {error}') from None
+    return forward, lambda: [y for y in both() if y is not None]
