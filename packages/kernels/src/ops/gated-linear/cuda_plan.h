@@ -5,6 +5,7 @@
 #include "cuda.h"
 #include "cuda/workspace_parts.h"
 #include "cuda_combine.h"
+#include "cuda_reverse.h"
 #include "cuda_sweep.h"
 
 // How a call is cut, and what its workspaces hold.
@@ -25,6 +26,7 @@ struct Plan {
   int numChunks, chunksPerSegment, numSegments;
   int64_t heads, stateSize;
   bool diagonal, hasGradient;
+  bool atOnce;  // one sweep gives all gradients
   int contractedValues, valueParts;
 
   explicit Plan(const LongscanGatedLinear& call)
@@ -33,6 +35,7 @@ struct Plan {
         stateSize(int64_t{call.K} * call.V),
         diagonal(call.decay == longscanDecayDiagonal),
         hasGradient(diagonal || call.decay == longscanDecayScalar),
+        atOnce(!diagonal && reverseSweepFits(call.K, call.V)),
         contractedValues(call.V < mostContracted ? call.V : mostContracted),
         valueParts((call.V + mostContracted - 1) / mostContracted) {
     const int64_t room = wantedMultiprocessors * residentBlocks(call.K, call.V);
@@ -99,6 +102,10 @@ struct BackwardWorkspace {
     keptPart = chunks * keptBytes(contracted, call.K) / 16;
     endsPart = chunks * (plan.diagonal ? call.K : endParts(contracted, call.K));
     sweptPart = call.B * call.T * call.H * call.K;
+    if (plan.atOnce) {
+      kept = parts.take<uint4>(chunks * keptBytes(call.K, call.V) / 16);
+      return;
+    }
     if (!plan.hasGradient) return;
     kept = parts.take<uint4>(plan.valueParts * keptPart);
     ends = parts.take<float>(plan.valueParts * endsPart);

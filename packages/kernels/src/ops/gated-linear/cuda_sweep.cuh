@@ -1,6 +1,7 @@
 #pragma once
 
 #include "cuda_sweep_output.cuh"
+#include "cuda_transfer.cuh"
 
 namespace longscan {
 
@@ -36,6 +37,7 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
   using Frame::task;
   using Frame::threads;
   using Frame::tile;
+  using Frame::tiles;
   using Frame::X;
   using Frame::Y;
   using Frame::Z;
@@ -116,14 +118,31 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
   }
 
   __device__ void enter(int first) {
-    if constexpr (summary) {
+    if (summary && task.states == nullptr) {
       state.clear();
-    } else {
-      const float* from = task.states + (bh * call.numSegments + segment) * call.stateStride;
-      eachStored([&](float& value, bool exists, int place) { value = exists ? from[place] : 0.0f; });
-      publish(first);
-      joinWarpgroup();
+      return;
     }
+    const float* from = task.states + (bh * call.numSegments + segment) * call.stateStride;
+    eachStored([&](float& value, bool exists, int place) { value = exists ? from[place] : 0.0f; });
+    if constexpr (summary) return;
+    publish(first);
+    joinWarpgroup();
+  }
+
+  /// A summary's state before a chunk, in bf16 as products read it.
+  __device__ void keep(int chunk) const {
+#if __CUDA_ARCH__ >= 900
+    const bool first = (threadIdx.x & 127) == 0;
+    if (first) waitForBulkReads();
+    joinWarpgroup();
+    publish(-1);
+    joinWarpgroup();
+    if (!first) return;
+    constexpr int bytes = panels * Layout::panel;
+    storeBulk(reinterpret_cast<unsigned char*>(task.kept) +
+                  (((bh * numChunks + chunk) * tiles + tile) * (DO / 64) + at.warpgroup) * bytes,
+              published(0).base, bytes);
+#endif
   }
 
   __device__ RowDecays rowDecays(const Piece& piece, int stage) const {
@@ -142,6 +161,8 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
 
   __device__ void summarize(const Piece& piece, int stage, SegmentFactor& factor) {
     const RowDecays rows = rowDecays(piece, stage);
+    if constexpr (scalar)
+      if (task.kept != nullptr && piece.opensChunk) keep(piece.chunk);
     if (piece.fresh && !task.backward) state.clear();
     decay(piece, stage, rows, factor);
     MmaA z[4][scalar ? 2 : 1];
@@ -325,6 +346,10 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
 
   __device__ void leave(const SegmentFactor& factor) {
     if constexpr (summary) {
+#if __CUDA_ARCH__ >= 900
+      if (scalar && task.kept != nullptr) waitForBulkReads();
+#endif
+      if (task.last == nullptr) return;
       const int64_t place = bh * call.numSegments + segment;
       float* to = task.last + place * call.stateStride;
       eachStored([&](float& value, bool exists, int inside) {

@@ -10,7 +10,7 @@ template <int DC, int DO, SweepDecay kind, bool summary>
 struct SweepLayout {
   static constexpr bool scalar = kind == SweepDecay::scalar;
   static constexpr int panel = Tile<64>::bytes;
-  static constexpr int sums = summary ? 0 : DO / 64 * DC / 64 * panel;
+  static constexpr int sums = summary && !scalar ? 0 : DO / 64 * DC / 64 * panel;
   static constexpr int stages = sums + (scalar ? DO / 16 * 64 * 4 : 0);
   // In a stage:
   static constexpr int Y = DO / 64 * panel;

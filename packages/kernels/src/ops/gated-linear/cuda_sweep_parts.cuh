@@ -132,6 +132,11 @@ struct RowDecays {
   bool any;
 
   __device__ float upTo(int row) const { return exp2Approx(loadSharedFloat(sums + 4 * row)); }
+  __device__ float after(int row) const { return exp2Approx(total - loadSharedFloat(sums + 4 * row)); }
+  __device__ float2 pairUpTo(int row) const {
+    const float2 both = loadSharedFloat2(sums + 4 * row);
+    return make_float2(exp2Approx(both.x), exp2Approx(both.y));
+  }
   __device__ float2 pairAfter(int row) const {
     const float2 both = loadSharedFloat2(sums + 4 * row);
     return make_float2(exp2Approx(total - both.x), exp2Approx(total - both.y));
@@ -185,22 +190,32 @@ __device__ inline void decayScores(Sums& scores, const RowDecays& decays, const 
   }
 }
 
-/// z^T of tokens [16 k, 16 k + 16) for the warp's channels, decayed by what follows each token. With two
-/// terms the second is what rounding takes off the first.
+/// z^T of tokens [16 k, 16 k + 16) for the warp's channels, times `factors(token)`, those of a token and the
+/// next, if `scaled`. In `rest`, if not null: what rounding takes off it.
+template <typename Factors>
+__device__ inline MmaA loadScaled(Tile<64> Z, int k, bool scaled, const Lane& at, Factors&& factors,
+                                  MmaA* rest = nullptr) {
+  MmaA z = loadATransposed(Z, 16 * k, at.row0, at.lane);
+  if (rest) *rest = {};
+  if (!scaled) return z;
+  const int s = 16 * k + at.pairOf;
+  const float2 of[2] = {factors(s), factors(s + 8)};
+#pragma unroll
+  for (int i = 0; i < 4; i++) {
+    const float near = lowHalf(z.x[i]) * of[i >> 1].x, far = highHalf(z.x[i]) * of[i >> 1].y;
+    z.x[i] = pack(near, far);
+    if (rest) rest->x[i] = pack(near - lowHalf(z.x[i]), far - highHalf(z.x[i]));
+  }
+  return z;
+}
+
+/// The same decayed by what follows each token, in one or two terms.
 template <int terms>
 __device__ inline void loadDecayed(MmaA (&to)[terms], Tile<64> Z, int k, const RowDecays& decays,
                                    const Lane& at) {
-  to[0] = loadATransposed(Z, 16 * k, at.row0, at.lane);
-  if (terms == 2) to[terms - 1] = {};
-  if (!decays.any) return;
-  const int s = 16 * k + at.pairOf;
-  const float2 after[2] = {decays.pairAfter(s), decays.pairAfter(s + 8)};
-#pragma unroll
-  for (int i = 0; i < 4; i++) {
-    const float near = lowHalf(to[0].x[i]) * after[i >> 1].x, far = highHalf(to[0].x[i]) * after[i >> 1].y;
-    to[0].x[i] = pack(near, far);
-    if (terms == 2) to[terms - 1].x[i] = pack(near - lowHalf(to[0].x[i]), far - highHalf(to[0].x[i]));
-  }
+  to[0] = loadScaled(
+      Z, k, decays.any, at, [&](int token) { return decays.pairAfter(token); },
+      terms == 2 ? &to[terms - 1] : nullptr);
 }
 
 }  // namespace longscan
