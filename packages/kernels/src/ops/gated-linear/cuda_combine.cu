@@ -1,5 +1,7 @@
 #include "cuda_combine.h"
 
+#include "cuda_launch.cuh"
+
 namespace longscan {
 
 namespace {
@@ -8,6 +10,7 @@ constexpr int combineThreads = 256;
 
 /// One thread an element of the state: rows of the free axis are contiguous, as everywhere on the wire.
 __global__ void combineKernel(const CombineCall call) {
+  beginKernel();
   const int64_t size = static_cast<int64_t>(call.V) * call.K;
   const int64_t at = static_cast<int64_t>(blockIdx.x) * combineThreads + threadIdx.x;
   if (at >= call.heads * size) return;
@@ -31,8 +34,16 @@ __global__ void combineKernel(const CombineCall call) {
   if (call.outgoing) call.outgoing[at] = state * call.outgoingScale;
 }
 
+struct FactorsCall {
+  CombineCall call;
+  int H;
+  float *factor, *reset;
+};
+
 /// One thread a head or a channel of one.
-__global__ void combineFactorsKernel(const CombineCall call, int H, float* factor, float* reset) {
+__global__ void combineFactorsKernel(const FactorsCall wanted) {
+  beginKernel();
+  const CombineCall& call = wanted.call;
   const int channels = call.diagonal ? call.K : 1;
   const int64_t at = static_cast<int64_t>(blockIdx.x) * combineThreads + threadIdx.x;
   if (at >= call.heads * channels) return;
@@ -42,8 +53,8 @@ __global__ void combineFactorsKernel(const CombineCall call, int H, float* facto
     product *= call.factor[segment * channels + at % channels];
     if (call.reset[segment]) starts = 1.0f;
   }
-  if (factor) factor[at] = product;
-  if (reset && head % H == 0 && at % channels == 0) reset[head / H] = starts;
+  if (wanted.factor) wanted.factor[at] = product;
+  if (wanted.reset && head % wanted.H == 0 && at % channels == 0) wanted.reset[head / wanted.H] = starts;
 }
 
 }  // namespace
@@ -52,15 +63,13 @@ cudaError_t launchCombineFactors(const CombineCall& call, int H, float* factor, 
                                  cudaStream_t stream) {
   const int64_t elements = call.heads * (call.diagonal ? call.K : 1);
   const auto blocks = static_cast<unsigned>((elements + combineThreads - 1) / combineThreads);
-  combineFactorsKernel<<<blocks, combineThreads, 0, stream>>>(call, H, factor, reset);
-  return cudaGetLastError();
+  return launchOverlapping(combineFactorsKernel, blocks, combineThreads, 0, stream, {call, H, factor, reset});
 }
 
 cudaError_t launchCombine(const CombineCall& call, cudaStream_t stream) {
   const int64_t elements = call.heads * call.V * call.K;
   const auto blocks = static_cast<unsigned>((elements + combineThreads - 1) / combineThreads);
-  combineKernel<<<blocks, combineThreads, 0, stream>>>(call);
-  return cudaGetLastError();
+  return launchOverlapping(combineKernel, blocks, combineThreads, 0, stream, call);
 }
 
 }  // namespace longscan
