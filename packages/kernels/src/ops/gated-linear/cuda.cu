@@ -2,6 +2,7 @@
 
 #include "cuda_calls.h"
 #include "cuda_general.h"
+#include "cuda_values.h"
 
 namespace longscan {
 
@@ -9,9 +10,11 @@ namespace {
 
 bool supported(const Call& call) {
   const auto headSize = [](int size, int most) { return size > 0 && size <= most && size % 8 == 0; };
+  const int decaying = call.decayOnValues ? call.V : call.K, other = call.decayOnValues ? call.K : call.V;
   return call.B > 0 && call.T > 0 && call.H > 0 && call.G > 0 && call.H % call.G == 0 &&
-         headSize(call.K, 256) && headSize(call.V, 512) && call.decay >= 0 &&
-         call.decay <= longscanDecayDiagonal && (call.type == longscanBf16 || call.type == longscanF32);
+         !(call.decayOnValues && (call.G != call.H || call.bonus)) && headSize(decaying, 256) &&
+         headSize(other, 512) && call.decay >= 0 && call.decay <= longscanDecayDiagonal &&
+         (call.type == longscanBf16 || call.type == longscanF32);
 }
 
 /// Whether the chunkwise kernels know the call.
@@ -28,6 +31,7 @@ using namespace longscan;
 
 size_t longscanGatedLinearStatesBytes(const LongscanGatedLinear* call) {
   if (!supported(*call)) return 0;
+  if (call->decayOnValues) return valuesStatesBytes(*call);
   if (!chunkwise(*call)) return generalStatesBytes(*call);
   const Plan plan(*call);
   return sizeof(float) * plan.heads * plan.numSegments * plan.stateSize;
@@ -35,12 +39,14 @@ size_t longscanGatedLinearStatesBytes(const LongscanGatedLinear* call) {
 
 size_t longscanGatedLinearWorkspaceBytes(const LongscanGatedLinear* call) {
   if (!supported(*call)) return 0;
+  if (call->decayOnValues) return valuesWorkspaceBytes(*call);
   return chunkwise(*call) ? ForwardWorkspace(*call, Plan(*call), nullptr).parts.used()
                           : generalWorkspaceBytes(*call);
 }
 
 size_t longscanGatedLinearBackwardWorkspaceBytes(const LongscanGatedLinear* call) {
   if (!supported(*call)) return 0;
+  if (call->decayOnValues) return valuesBackwardWorkspaceBytes(*call);
   return chunkwise(*call) ? BackwardWorkspace(*call, Plan(*call), nullptr).parts.used()
                           : generalBackwardWorkspaceBytes(*call);
 }
@@ -48,24 +54,28 @@ size_t longscanGatedLinearBackwardWorkspaceBytes(const LongscanGatedLinear* call
 int longscanGatedLinearForward(const LongscanGatedLinear* call, const LongscanGatedLinearForward* io,
                                CUstream_st* stream) {
   if (!supported(*call)) return cudaErrorInvalidValue;
+  if (call->decayOnValues) return valuesForward(*call, *io, stream);
   return chunkwise(*call) ? forward(*call, *io, stream) : generalForward(*call, *io, stream);
 }
 
 int longscanGatedLinearBackward(const LongscanGatedLinear* call, const LongscanGatedLinearBackward* io,
                                 CUstream_st* stream) {
   if (!supported(*call)) return cudaErrorInvalidValue;
+  if (call->decayOnValues) return valuesBackward(*call, *io, stream);
   return chunkwise(*call) ? backward(*call, *io, stream) : generalBackward(*call, *io, stream);
 }
 
 int longscanGatedLinearSummarize(const LongscanGatedLinear* call, const LongscanGatedLinearSummary* io,
                                  CUstream_st* stream) {
   if (!supported(*call)) return cudaErrorInvalidValue;
+  if (call->decayOnValues) return valuesSummarize(*call, *io, stream);
   return chunkwise(*call) ? summarize(*call, *io, stream) : generalSummarize(*call, *io, stream);
 }
 
 int longscanGatedLinearSummarizeBackward(const LongscanGatedLinear* call,
                                          const LongscanGatedLinearSummaryBackward* io, CUstream_st* stream) {
   if (!supported(*call)) return cudaErrorInvalidValue;
+  if (call->decayOnValues) return valuesSummarizeBackward(*call, *io, stream);
   return chunkwise(*call) ? summarizeBackward(*call, *io, stream)
                           : generalSummarizeBackward(*call, *io, stream);
 }

@@ -108,6 +108,13 @@ inline cudaError_t combine(const Call& call, const Plan& plan, const Summaries& 
   return launchCombine(fold, stream);
 }
 
+/// All of the forward pass that needs no incoming state, but the summaries only if they are wanted.
+cudaError_t prepareForward(const Call& call, const Plan& plan, const ForwardWorkspace& work,
+                           bool wantSummaries, cudaStream_t stream);
+/// o, and the last state if the slice is not cut, from the states that enter the segments.
+cudaError_t outputOf(const Call& call, const Plan& plan, const Decayed& decayed, const float* states, void* o,
+                     float* ht, cudaStream_t stream);
+
 cudaError_t forward(const Call& call, const LongscanGatedLinearForward& io, cudaStream_t stream);
 cudaError_t backward(const Call& call, const LongscanGatedLinearBackward& io, cudaStream_t stream);
 cudaError_t summarize(const Call& call, const LongscanGatedLinearSummary& io, cudaStream_t stream);

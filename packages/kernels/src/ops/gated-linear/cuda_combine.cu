@@ -1,7 +1,5 @@
 #include "cuda_combine.h"
 
-#include "cuda_launch.cuh"
-
 namespace longscan {
 
 namespace {
@@ -10,7 +8,6 @@ constexpr int combineThreads = 256;
 
 /// One thread an element of the state: rows of the free axis are contiguous, as everywhere on the wire.
 __global__ void combineKernel(const CombineCall call) {
-  beginKernel();
   const int64_t size = static_cast<int64_t>(call.V) * call.K;
   const int64_t at = static_cast<int64_t>(blockIdx.x) * combineThreads + threadIdx.x;
   if (at >= call.heads * size) return;
@@ -34,16 +31,8 @@ __global__ void combineKernel(const CombineCall call) {
   if (call.outgoing) call.outgoing[at] = state * call.outgoingScale;
 }
 
-struct FactorsCall {
-  CombineCall call;
-  int H;
-  float *factor, *reset;
-};
-
 /// One thread a head or a channel of one.
-__global__ void combineFactorsKernel(const FactorsCall wanted) {
-  beginKernel();
-  const CombineCall& call = wanted.call;
+__global__ void combineFactorsKernel(const CombineCall call, int H, float* factor, float* reset) {
   const int channels = call.diagonal ? call.K : 1;
   const int64_t at = static_cast<int64_t>(blockIdx.x) * combineThreads + threadIdx.x;
   if (at >= call.heads * channels) return;
@@ -53,8 +42,8 @@ __global__ void combineFactorsKernel(const FactorsCall wanted) {
     product *= call.factor[segment * channels + at % channels];
     if (call.reset[segment]) starts = 1.0f;
   }
-  if (wanted.factor) wanted.factor[at] = product;
-  if (wanted.reset && head % wanted.H == 0 && at % channels == 0) wanted.reset[head / wanted.H] = starts;
+  if (factor) factor[at] = product;
+  if (reset && head % H == 0 && at % channels == 0) reset[head / H] = starts;
 }
 
 }  // namespace
@@ -63,13 +52,15 @@ cudaError_t launchCombineFactors(const CombineCall& call, int H, float* factor, 
                                  cudaStream_t stream) {
   const int64_t elements = call.heads * (call.diagonal ? call.K : 1);
   const auto blocks = static_cast<unsigned>((elements + combineThreads - 1) / combineThreads);
-  return launchOverlapping(combineFactorsKernel, blocks, combineThreads, 0, stream, {call, H, factor, reset});
+  combineFactorsKernel<<<blocks, combineThreads, 0, stream>>>(call, H, factor, reset);
+  return cudaGetLastError();
 }
 
 cudaError_t launchCombine(const CombineCall& call, cudaStream_t stream) {
   const int64_t elements = call.heads * call.V * call.K;
   const auto blocks = static_cast<unsigned>((elements + combineThreads - 1) / combineThreads);
-  return launchOverlapping(combineKernel, blocks, combineThreads, 0, stream, call);
+  combineKernel<<<blocks, combineThreads, 0, stream>>>(call);
+  return cudaGetLastError();
 }
 
 }  // namespace longscan

@@ -1,7 +1,6 @@
 #include "cuda_decay_gradient.h"
 
 #include "cuda/tile.cuh"
-#include "cuda_launch.cuh"
 
 namespace longscan {
 
@@ -11,7 +10,6 @@ constexpr int warpsPerBlock = 4;
 
 /// One warp a chunk and head, 32 tokens at a time, against time. A lane has one token.
 __global__ void decayGradientKernel(const DecayGradientCall call) {
-  beginKernel();
   const int lane = threadIdx.x & 31;
   const int64_t numChunks = (call.T + tileTokens - 1) / tileTokens;
   const int64_t task = static_cast<int64_t>(blockIdx.x) * warpsPerBlock + threadIdx.x / 32;
@@ -53,8 +51,8 @@ __global__ void decayGradientKernel(const DecayGradientCall call) {
 cudaError_t launchDecayGradient(const DecayGradientCall& call, cudaStream_t stream) {
   const int64_t numChunks = (call.T + tileTokens - 1) / tileTokens;
   const int64_t blocks = (call.B * call.H * numChunks + warpsPerBlock - 1) / warpsPerBlock;
-  return launchOverlapping(decayGradientKernel, static_cast<unsigned>(blocks), 32 * warpsPerBlock, 0, stream,
-                           call);
+  decayGradientKernel<<<static_cast<unsigned>(blocks), 32 * warpsPerBlock, 0, stream>>>(call);
+  return cudaGetLastError();
 }
 
 }  // namespace longscan

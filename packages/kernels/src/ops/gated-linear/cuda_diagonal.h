@@ -42,7 +42,7 @@ struct DiagonalGradientCall {
   const float* ends;        // [parts, B, H, chunks, K]: SweepTask::ends
   bool fromZero;            // no state entered the slice: the first token's decay meets nothing
   __nv_bfloat16* dq;        // [B, T, H, K]
-  __nv_bfloat16* dk;        // [B, T, H, K]
+  __nv_bfloat16* dk;        // [B, T, H, K]; null: only dq is wanted, and sweptKey, ends and dg are not used
   float* dg;                // [B, T, H, K]
 };
 

@@ -1,5 +1,4 @@
 #include "cuda_diagonal.cuh"
-#include "cuda_launch.cuh"
 
 namespace longscan {
 
@@ -272,7 +271,8 @@ __device__ void finish(const DiagonalGradientCall& task, WarpSums& dq, WarpSums&
       if (row >= in.length || column >= channels) continue;
       const int64_t from = place + row * pitch + column;
       const float2 query = sumParts(task.sweptQuery, from, partSize, task.parts);
-      const float2 key = sumParts(task.sweptKey, from, partSize, task.parts);
+      const float2 key =
+          task.dk ? sumParts(task.sweptKey, from, partSize, task.parts) : make_float2(0.0f, 0.0f);
       const int documentsEnd = documentEnd(in.starts, row, in.length);
       const float2 here = in.c.pairAt(row, column), end = in.c.pairAt(documentsEnd - 1, column);
       const float2 behind = make_float2(exp2Decay(end.x - here.x) * key.x, exp2Decay(end.y - here.y) * key.y);
@@ -306,6 +306,7 @@ __device__ void finish(const DiagonalGradientCall& task, WarpSums& dq, WarpSums&
     }
   }
   storeGradient(task.dq, roundedQuery, in, place, pitch, channels, at);
+  if (task.dk == nullptr) return;
   storeGradient(task.dk, roundedKey, in, place, pitch, channels, at);
   __syncthreads();
 
@@ -349,7 +350,6 @@ __device__ void finish(const DiagonalGradientCall& task, WarpSums& dq, WarpSums&
 template <bool documents>
 __global__ void __launch_bounds__(diagonalThreads, 2)
     gradientKernel(const __grid_constant__ DiagonalGradientCall task) {
-  beginKernel();
   using Layout = GradientLayout;
   const DiagonalCall& call = task.call;
   extern __shared__ __align__(128) unsigned char shared[];
@@ -416,7 +416,8 @@ cudaError_t launchDiagonalGradient(const DiagonalGradientCall& task, cudaStream_
   const DiagonalCall& call = task.call;
   const int64_t blocks = (call.T + tileTokens - 1) / tileTokens * ((call.K + KB - 1) / KB);
   const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(call.B * call.H));
-  return launchOverlapping(kernel, grid, diagonalThreads, bytes, stream, task);
+  kernel<<<grid, diagonalThreads, bytes, stream>>>(task);
+  return cudaGetLastError();
 }
 
 }  // namespace longscan

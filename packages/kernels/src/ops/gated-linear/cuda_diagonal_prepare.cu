@@ -1,5 +1,4 @@
 #include "cuda_diagonal.cuh"
-#include "cuda_launch.cuh"
 
 namespace longscan {
 
@@ -123,7 +122,6 @@ __device__ void storeDecayed(Tile<KP> Q, Tile<KP> K, FloatTile<KP> c, uint64_t s
 
 template <int KP, bool documents>
 __global__ void __launch_bounds__(diagonalThreads, KP == 256 ? 1 : 2) prepareKernel(const DiagonalCall call) {
-  beginKernel();
   using Layout = PrepareLayout<KP>;
   extern __shared__ __align__(128) unsigned char shared[];
   const Tile<KP> Q{sharedAddress(shared)}, K{sharedAddress(shared + Tile<KP>::bytes)};
@@ -183,8 +181,9 @@ cudaError_t launchKernel(const DiagonalCall& call, cudaStream_t stream) {
       cudaFuncSetAttribute(prepareKernel<KP, documents>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error != cudaSuccess) return error;
   const auto chunks = static_cast<unsigned>((call.T + tileTokens - 1) / tileTokens);
-  return launchOverlapping(prepareKernel<KP, documents>, dim3(chunks, static_cast<unsigned>(call.B * call.H)),
-                           diagonalThreads, bytes, stream, call);
+  prepareKernel<KP, documents>
+      <<<dim3(chunks, static_cast<unsigned>(call.B * call.H)), diagonalThreads, bytes, stream>>>(call);
+  return cudaGetLastError();
 }
 
 template <int KP>

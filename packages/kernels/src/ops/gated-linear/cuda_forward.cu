@@ -2,12 +2,9 @@
 
 namespace longscan {
 
-namespace {
-
 #define LONGSCAN_TRY(expression) \
   if (const cudaError_t error = (expression)) return error
 
-/// All that needs no incoming state, but the summaries only if they are wanted.
 cudaError_t prepareForward(const Call& call, const Plan& plan, const ForwardWorkspace& work,
                            bool wantSummaries, cudaStream_t stream) {
   if (plan.diagonal) LONGSCAN_TRY(launchDiagonalPrepare(diagonalOf(call, work.decayed, 1, false), stream));
@@ -18,28 +15,30 @@ cudaError_t prepareForward(const Call& call, const Plan& plan, const ForwardWork
   return launchSummary(sweep, stream);
 }
 
-}  // namespace
+cudaError_t outputOf(const Call& call, const Plan& plan, const Decayed& decayed, const float* states, void* o,
+                     float* ht, cudaStream_t stream) {
+  const Inputs inputs(call, decayed);
+  SweepCall sweep = sweepOf(call, plan, false);
+  SweepTask& task = sweep.tasks[0];
+  task.x = inputs.decayedQuery;
+  task.y = inputs.decayedKey;
+  task.z = inputs.v;
+  task.scores = decayed.scores;
+  task.scoreTerms = 1;
+  task.gamma = decayed.gamma;
+  task.out = o;
+  task.states = states;
+  task.last = plan.numSegments > 1 ? nullptr : ht;
+  task.lastScale = 1.0f;
+  return launchSweep(sweep, stream);
+}
 
 cudaError_t forward(const Call& call, const LongscanGatedLinearForward& io, cudaStream_t stream) {
   const Plan plan(call);
   const ForwardWorkspace work(call, plan, io.workspace);
   if (!io.prepared) LONGSCAN_TRY(prepareForward(call, plan, work, plan.numSegments > 1, stream));
   LONGSCAN_TRY(combine(call, plan, work.summaries, io.h0, 1.0f, false, io.states, io.ht, stream));
-
-  const Inputs inputs(call, work.decayed);
-  SweepCall sweep = sweepOf(call, plan, false);
-  SweepTask& task = sweep.tasks[0];
-  task.x = inputs.decayedQuery;
-  task.y = inputs.decayedKey;
-  task.z = inputs.v;
-  task.scores = work.decayed.scores;
-  task.scoreTerms = 1;
-  task.gamma = work.decayed.gamma;
-  task.out = io.o;
-  task.states = io.states;
-  task.last = plan.numSegments > 1 ? nullptr : io.ht;
-  task.lastScale = 1.0f;
-  return launchSweep(sweep, stream);
+  return outputOf(call, plan, work.decayed, io.states, io.o, io.ht, stream);
 }
 
 cudaError_t summarize(const Call& call, const LongscanGatedLinearSummary& io, cudaStream_t stream) {

@@ -128,6 +128,33 @@ cudaError_t combineTokens(const Call& call, const TokenPlan& plan, const TokenSu
   return launchCombine(fold, stream);
 }
 
+/// A read of the states with time: along the keys by queries, which gives o, or along the values by dO, which
+/// gives dq.
+struct TokenRead {
+  const void* by;
+  bool alongValues;
+  const float* states;
+  void* out;
+  bool f32Out;
+  float *last, *kept;
+};
+
+cudaError_t readTokens(const Call& call, const TokenPlan& plan, const TokenRead& read, cudaStream_t stream) {
+  TokensCall tokens = tokensOf(call, plan, read.alongValues, false);
+  const TokenRows keys{call.k, call.G}, values{call.v, call.H};
+  tokens.x = {read.by, read.alongValues ? call.H : call.G};
+  tokens.y = read.alongValues ? values : keys;
+  tokens.z = read.alongValues ? keys : values;
+  tokens.outScale = call.scale;
+  tokens.weight = read.alongValues ? nullptr : call.bonus;
+  tokens.out = read.out;
+  tokens.f32Out = read.f32Out;
+  tokens.states = read.states;
+  tokens.last = read.last;
+  tokens.kept = read.kept;
+  return launchTokens(tokens, stream);
+}
+
 }  // namespace
 
 size_t generalStatesBytes(const Call& call) {
@@ -142,20 +169,20 @@ size_t generalBackwardWorkspaceBytes(const Call& call) {
 }
 
 cudaError_t generalForward(const Call& call, const LongscanGatedLinearForward& io, cudaStream_t stream) {
+  return generalForwardBy(call, call.q, false, io, stream);
+}
+
+cudaError_t generalForwardBy(const Call& call, const void* by, bool alongValues,
+                             const LongscanGatedLinearForward& io, cudaStream_t stream) {
   const TokenPlan plan(call);
   const TokenSummaries summaries(call, plan, io.workspace);
   LONGSCAN_TRY(
       combineTokens(call, plan, summaries, io.prepared != 0, io.h0, false, nullptr, io.states, stream));
-  TokensCall tokens = tokensOf(call, plan, false, false);
-  tokens.x = {call.q, call.G};
-  tokens.y = {call.k, call.G};
-  tokens.z = {call.v, call.H};
-  tokens.outScale = call.scale;
-  tokens.weight = call.bonus;
-  tokens.out = io.o;
-  tokens.states = io.states;
-  tokens.last = io.ht;
-  return launchTokens(tokens, stream);
+  return readTokens(call, plan, {by, alongValues, io.states, io.o, false, io.ht, nullptr}, stream);
+}
+
+cudaError_t generalOutput(const Call& call, const float* states, void* out, cudaStream_t stream) {
+  return readTokens(call, TokenPlan(call), {call.q, false, states, out, false, nullptr, nullptr}, stream);
 }
 
 cudaError_t generalBackward(const Call& call, const LongscanGatedLinearBackward& io, cudaStream_t stream) {
@@ -163,16 +190,8 @@ cudaError_t generalBackward(const Call& call, const LongscanGatedLinearBackward&
   const TokenBackward work(call, plan, io.workspace);
   LONGSCAN_TRY(combineTokens(call, plan, work.summaries, io.prepared != 0, io.dht, true, io.dO, work.adjoints,
                              stream));
-  TokensCall ofQuery = tokensOf(call, plan, true, false);
-  ofQuery.x = {io.dO, call.H};
-  ofQuery.y = {call.v, call.H};
-  ofQuery.z = {call.k, call.G};
-  ofQuery.outScale = call.scale;
-  ofQuery.out = work.sweptQuery;
-  ofQuery.f32Out = true;
-  ofQuery.states = io.states;
-  ofQuery.kept = work.kept;
-  LONGSCAN_TRY(launchTokens(ofQuery, stream));
+  LONGSCAN_TRY(
+      readTokens(call, plan, {io.dO, true, io.states, work.sweptQuery, true, nullptr, work.kept}, stream));
 
   TokensCall ofKey = tokensOf(call, plan, true, true);
   ofKey.x = {call.v, call.H};

@@ -1,6 +1,5 @@
 #include "cuda_reverse.cuh"
 
-#include "cuda_launch.cuh"
 #include "cuda_reverse_load.cuh"
 
 namespace longscan {
@@ -21,7 +20,6 @@ __global__ void __launch_bounds__(reverseThreads<DK, DV>, residentBlocks(DK, DV)
   constexpr bool gives = DV == 128 || DK == 64;
   Frame::initBarriers(shared);
   __syncthreads();
-  beginKernel();
   const Frame frame(call, shared);
   if (threadIdx.x >= Frame::threads) {
     if (gives) shrinkRegisters<DV == 128 ? 72 : 72>();
@@ -43,8 +41,8 @@ cudaError_t launch(const ReverseCall& call, cudaStream_t stream) {
                                  cudaSharedmemCarveoutMaxShared);
   if (error != cudaSuccess) return error;
   const int64_t blocks = call.B * call.H * call.numSegments;
-  return launchOverlapping(kernel, static_cast<unsigned>(blocks), reverseThreads<DK, DV>, bytes, stream,
-                           call);
+  kernel<<<static_cast<unsigned>(blocks), reverseThreads<DK, DV>, bytes, stream>>>(call);
+  return cudaGetLastError();
 }
 
 }  // namespace

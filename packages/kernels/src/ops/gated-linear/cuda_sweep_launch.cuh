@@ -1,6 +1,5 @@
 #pragma once
 
-#include "cuda_launch.cuh"
 #include "cuda_sweep.cuh"
 #include "cuda_sweep_load.cuh"
 
@@ -33,7 +32,6 @@ template <int DC, int DO, SweepDecay kind, bool summary>
 __global__ void __launch_bounds__(launchedThreads<DC, DO, kind, summary>, residentBlocks(DC, DO))
     sweepKernel(const __grid_constant__ SweepCall call) {
   extern __shared__ __align__(1024) unsigned char shared[];
-  beginKernel();
   runSweep<DC, DO, kind, summary>(call, shared);
 }
 
@@ -69,8 +67,9 @@ cudaError_t launchSweepKernel(SweepCall call, cudaStream_t stream) {
                                  cudaSharedmemCarveoutMaxShared);
   if (error != cudaSuccess) return error;
   const int64_t blocks = call.B * call.H * call.numSegments * freeTiles(call.contracted, call.free);
-  return launchOverlapping(kernel, dim3(static_cast<unsigned>(blocks), call.numTasks),
-                           launchedThreads<DC, DO, kind, summary>, bytes, stream, call);
+  kernel<<<dim3(static_cast<unsigned>(blocks), call.numTasks), launchedThreads<DC, DO, kind, summary>, bytes,
+           stream>>>(call);
+  return cudaGetLastError();
 }
 
 template <SweepDecay kind, bool summary>
