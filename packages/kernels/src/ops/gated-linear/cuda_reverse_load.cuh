@@ -103,16 +103,8 @@ class ReverseLoader : ReverseFrame<DK, DV> {
       const bool inside = offset >= piece.low && offset < piece.high;
       own[i] = 0.0f;
       if (inside) own[i] = call.gatePerToken ? call.g[(b * call.T + first + offset) * call.H + h] : call.g[h];
-      own[i] *= log2e;
     }
-    float upTo = own[0] + own[1];
-#pragma unroll
-    for (int distance = 1; distance < 32; distance *= 2) {
-      const float earlier = __shfl_up_sync(~0u, upTo, distance);
-      if (lane >= distance) upTo += earlier;
-    }
-    const float before = __shfl_up_sync(~0u, upTo, 1);
-    storeShared(to + 8 * lane, make_float2((lane == 0 ? 0.0f : before) + own[0], upTo));
+    sumLogDecays(own[0], own[1], to, false, lane);
   }
 
   /// Of a piece: q_t . dq_t - k_t . dk_t of two tokens, and what all tokens that go on to its end have in

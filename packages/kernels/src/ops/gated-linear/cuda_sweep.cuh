@@ -1,7 +1,6 @@
 #pragma once
 
 #include "cuda_sweep_output.cuh"
-#include "cuda_transfer.cuh"
 
 namespace longscan {
 
@@ -13,7 +12,6 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
   using typename Output::Frame;
   using typename Output::Partner;
   using Layout = typename Frame::Layout;
-  using Frame::allThreads;
   using Frame::at;
   using Frame::base;
   using Frame::bh;
@@ -46,6 +44,7 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
   using Output::storeRows;
 
   SweepState<DC> state;
+  int rounds = 0;  // through the stages
 
  public:
   __device__ explicit Sweep(const Frame& frame) : Output(frame) {}
@@ -65,9 +64,9 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
         summarize(piece, stage, factor);
         const int ownStage = stage;
         stage = stageAfter(stage);
-        if (call.stages == 1) announceAtBarrier(emptied(ownStage), allThreads);
+        if (call.stages == 1) arriveOfWarp(emptied(ownStage));
         piece = nextPiece(stage);
-        if (call.stages > 1) announceAtBarrier(emptied(ownStage), allThreads);
+        if (call.stages > 1) arriveOfWarp(emptied(ownStage));
       } else {
         read(piece, stage, factor, products);
       }
@@ -91,9 +90,16 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
   }
 
   /// Waits for a stage to be filled.
-  __device__ Piece nextPiece(int stage) const {
-    joinBarrier(filled(stage), allThreads);
+  __device__ Piece nextPiece(int stage) {
+    awaitArrivals(filled(stage), rounds);
+    if (stage + 1 == call.stages) rounds++;
+    publishToProducts();
     return unpackPiece(*pieceOf(stage));
+  }
+
+  __device__ void arriveOfWarp(uint32_t barrier) const {
+    __syncwarp();
+    if (at.lane == 0) arrive(barrier);
   }
 
   __device__ void joinWarpgroup() const { joinBarrier(1 + at.warpgroup, 128); }
@@ -145,22 +151,13 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
 #endif
   }
 
-  __device__ RowDecays rowDecays(const Piece& piece, int stage) const {
-    const uint32_t sums = base + Layout::sums + 256 * (threadIdx.x >> 5);
-    if (!scalar || call.g == nullptr) return {sums, 0.0f, false};
-    if (call.gatePerToken) return sumLogDecays(decays(stage), sums, task.backward, at.lane);
-    const float gate = call.g[h];
-#pragma unroll
-    for (int row = at.lane; row < 64; row += 32) {
-      const int offset = task.backward ? 63 - row : row;
-      storeShared(sums + 4 * row, offset >= piece.low && offset < piece.high ? gate : 0.0f);
-    }
-    __syncwarp();
-    return sumLogDecays(sums, sums, task.backward, at.lane);
+  __device__ RowDecays rowDecays(int stage) const {
+    if (!scalar || call.g == nullptr) return {decays(stage), 0.0f, false};
+    return {decays(stage), loadSharedFloat(decays(stage) + 4 * 64), true};
   }
 
   __device__ void summarize(const Piece& piece, int stage, SegmentFactor& factor) {
-    const RowDecays rows = rowDecays(piece, stage);
+    const RowDecays rows = rowDecays(stage);
     if constexpr (scalar)
       if (task.kept != nullptr && piece.opensChunk) keep(piece.chunk);
     if (piece.fresh && !task.backward) state.clear();
@@ -193,7 +190,7 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
   __device__ void read(Piece& piece, int& stage, SegmentFactor& factor, Sums& products) {
     const Piece own = piece;
     if (own.fresh && !task.backward) forget();
-    const RowDecays rows = rowDecays(own, stage);
+    const RowDecays rows = rowDecays(stage);
     const bool meets = kind != SweepDecay::contracted && task.keptForward != nullptr && own.opensChunk;
     const uint4* const met = keptOf(const_cast<uint4*>(task.keptForward), own.chunk);
 
@@ -251,7 +248,7 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
     stage = stageAfter(stage);
     if (call.stages == 1) {
       waitForProducts<0>();
-      announceAtBarrier(emptied(ownStage), allThreads);
+      arriveOfWarp(emptied(ownStage));
     }
     piece = nextPiece(stage);
     if constexpr (scoresEarly) {
@@ -263,7 +260,7 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
     }
     storeRows(out, own, partner);
     waitForProducts<0>();
-    if (call.stages > 1) announceAtBarrier(emptied(ownStage), allThreads);
+    if (call.stages > 1) arriveOfWarp(emptied(ownStage));
     if (own.fresh && task.backward) state.clear();
     // The other warps of this warpgroup have read the P that is replaced.
     joinWarpgroup();

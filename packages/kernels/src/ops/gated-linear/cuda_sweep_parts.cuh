@@ -125,7 +125,7 @@ struct SweepState {
 };
 
 /// Log2 decays of a chunk's rows in the sweep's order: 64 `sums` in shared memory up to each row (with time
-/// its own included, against time not), and their total. Every warp has a copy of its own.
+/// its own included, against time not), and their total.
 struct RowDecays {
   uint32_t sums;
   float total;
@@ -143,10 +143,11 @@ struct RowDecays {
   }
 };
 
-/// `gates`: natural logarithms, 64 in shared memory; may be `sums`.
-__device__ inline RowDecays sumLogDecays(uint32_t gates, uint32_t sums, bool backward, int lane) {
-  const float2 own = loadSharedFloat2(gates + 8 * lane);
-  const float first = own.x * log2e, second = own.y * log2e;
+/// Sums of log2 decays from 64 natural logarithms, a lane has two: with time each its own included, against
+/// time not. Returns the total.
+__device__ inline float sumLogDecays(float first, float second, uint32_t sums, bool backward, int lane) {
+  first *= log2e;
+  second *= log2e;
   float upTo = first + second;
 #pragma unroll
   for (int distance = 1; distance < 32; distance *= 2) {
@@ -155,10 +156,8 @@ __device__ inline RowDecays sumLogDecays(uint32_t gates, uint32_t sums, bool bac
   }
   const float before = __shfl_up_sync(~0u, upTo, 1);
   const float base = lane == 0 ? 0.0f : before;
-  __syncwarp();
   storeShared(sums + 8 * lane, backward ? make_float2(base, base + first) : make_float2(base + first, upTo));
-  __syncwarp();
-  return {sums, __shfl_sync(~0u, upTo, 31), true};
+  return __shfl_sync(~0u, upTo, 31);
 }
 
 /// Products of rows with earlier rows and themselves remain, decayed by what lies between; others become

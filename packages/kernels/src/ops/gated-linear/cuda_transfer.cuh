@@ -4,8 +4,8 @@
 
 #include <cstdint>
 
-// Copies that threads of other roles wait for, on Hopper and newer: arrivals at an mbarrier in shared memory,
-// and bulk copies of contiguous bytes. `barrier`: address in shared memory of 8 bytes.
+// Copies that threads of other roles wait for: arrivals at an mbarrier in shared memory, and on Hopper and
+// newer bulk copies of contiguous bytes. `barrier`: address in shared memory of 8 bytes.
 
 namespace longscan {
 
@@ -14,7 +14,7 @@ __device__ inline void initArrivals(uint32_t barrier, int count) {
   asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(barrier), "r"(count) : "memory");
 }
 
-/// After some `initArrivals`, before a barrier of the block.
+/// After some `initArrivals`, before a barrier of the block: bulk copies see them.
 __device__ inline void publishArrivals() {
   asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
 }
@@ -30,11 +30,16 @@ __device__ inline void arriveWhenCopied(uint32_t barrier) {
 
 /// Waits until phase `phase` (0, 1, ..) is complete; the one after it must not be.
 __device__ inline void awaitArrivals(uint32_t barrier, int phase) {
-  asm volatile(
-      "{\n.reg .pred done;\nagain:\nmbarrier.try_wait.parity.shared.b64 done, [%0], %1;\n"
-      "@done bra ready;\nbra again;\nready:\n}" ::"r"(barrier),
-      "r"(phase & 1)
-      : "memory");
+#if __CUDA_ARCH__ >= 900
+#define LONGSCAN_WAIT "mbarrier.try_wait.parity"
+#else
+#define LONGSCAN_WAIT "mbarrier.test_wait.parity"
+#endif
+  asm volatile("{\n.reg .pred done;\nagain:\n" LONGSCAN_WAIT
+               ".shared.b64 done, [%0], %1;\n@done bra ready;\nbra again;\nready:\n}" ::"r"(barrier),
+               "r"(phase & 1)
+               : "memory");
+#undef LONGSCAN_WAIT
 }
 
 /// Copies contiguous bytes to shared memory and arrives when they are there.
