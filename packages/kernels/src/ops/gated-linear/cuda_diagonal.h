@@ -9,8 +9,8 @@ struct __nv_bfloat16;
 namespace longscan {
 
 /// What a diagonal decay does inside chunks, before the sweeps: queries and keys decayed from and to the ends
-/// of their piece of the chunk, and the scores inside it. `backwardOrder`: rows and columns of the scores as
-/// a sweep against time reads them, [63 - j][63 - i].
+/// of their piece of the chunk, and the scores inside it. `backwardOrder`: those of later
+/// tokens first, [63 - i][63 - j].
 struct DiagonalCall {
   int64_t B, T;
   int H, G, K, V;  // H / G heads in succession share q and k

@@ -4,30 +4,35 @@ namespace longscan {
 
 namespace {
 
-/// A block of threads has one chunk and KB key channels, two warps for each sub-chunk with half of them;
-/// dA = scale * dO V^T is computed by each.
-constexpr int KB = 64, warpTiles = 4;
+/// A block of threads has one chunk and KB key channels, two warps for each sub-chunk with half of them, 16
+/// at a time; dA = scale * dO V^T is computed by each.
+constexpr int KB = 64, warpTiles = 2, halves = 2;
 using Gates = FloatTile<KB, 4>;
+
+constexpr int subChunks = tileTokens / subChunk;
 
 struct GradientLayout {
   static constexpr int values = 2 * Tile<KB>::bytes;  // v and dO, 64 channels at a time
   static constexpr int gates = values + 2 * Tile<64>::bytes;
   static constexpr int scores = gates + Gates::bytes;  // dA
   static constexpr int exchanged = scores + FloatTile<64>::bytes;
-  static constexpr int bytes = exchanged + 4 * 2 * (tileTokens / subChunk) * KB;
+  static constexpr int bytes = exchanged + 4 * 2 * subChunks * KB;
+  static_assert(halves * 2 * warpTiles * 8 * diagonalThreads <= 2 * Tile<64>::bytes,
+                "x fits where v and dO lay");
 };
 
-/// Of a warp: rows row0 + group + 8 h, columns 32 part + 8 n + pairOf + {0, 1} of KB; as products leave them,
+/// Of a warp: rows row0 + group + 8 h, columns column0 + 8 n + pairOf + {0, 1} of KB; as products leave them,
 /// [n][2 h + i].
 using WarpSums = float[warpTiles][4];
 
 struct WarpPlace {
-  int lane, row0, column0, group, pairOf;
+  int lane, row0, part, column0, group, pairOf;
 
-  __device__ WarpPlace()
+  __device__ explicit WarpPlace(int half)
       : lane(threadIdx.x & 31),
         row0(subChunk * (threadIdx.x >> 5 & 3)),
-        column0(32 * (threadIdx.x >> 7)),
+        part(threadIdx.x >> 7),
+        column0(32 * part + 16 * half),
         group(lane >> 2),
         pairOf(2 * (lane & 3)) {}
   __device__ int row(int h) const { return row0 + group + 8 * h; }
@@ -181,9 +186,9 @@ __device__ void addSteep(WarpSums& dq, WarpSums& dk, const Chunk& in, unsigned s
 }
 
 /// dq and dk of what tokens of one chunk give each other.
-__device__ void gradientsInside(WarpSums& dq, WarpSums& dk, const Chunk& in, const WarpPlace& at) {
+__device__ void gradientsInside(WarpSums& dq, WarpSums& dk, const Chunk& in, unsigned steep,
+                                const WarpPlace& at) {
   const int row0 = at.row0, before = goesOn(in.starts, row0) ? row0 - 1 : -1;
-  const unsigned steep = steepTokens(in.c, in.starts, row0, at.lane);
   {
     WarpSums sum = {};
 #pragma unroll 1
@@ -207,28 +212,16 @@ __device__ void gradientsInside(WarpSums& dq, WarpSums& dk, const Chunk& in, con
   if (steep != 0) addSteep(dq, dk, in, steep, at);
 }
 
-/// Two neighbouring channels of one row, summed over the parts.
-__device__ float2 sumParts(const float* from, int64_t at, int64_t partSize, int parts) {
+/// Two neighbouring channels of one row, summed over the parts, which are B H `rows` K numbers apart.
+__device__ float2 sumParts(const DiagonalGradientCall& task, const float* from, int64_t at, int64_t rows) {
   float2 sum = *reinterpret_cast<const float2*>(from + at);
-  for (int part = 1; part < parts; part++) {
-    const float2 more = *reinterpret_cast<const float2*>(from + part * partSize + at);
+  for (int part = 1; part < task.parts; part++) {
+    at += task.call.B * task.call.H * rows * task.call.K;
+    const float2 more = *reinterpret_cast<const float2*>(from + at);
     sum.x += more.x;
     sum.y += more.y;
   }
   return sum;
-}
-
-/// A warp's gradients in bf16, 16 bytes a thread.
-__device__ void storeGradient(__nv_bfloat16* out, uint32_t (&rows)[2][warpTiles], const Chunk& in,
-                              int64_t place, int64_t pitch, int channels, const WarpPlace& at) {
-  const int column = at.column0 + 8 * (at.lane & 3);
-#pragma unroll
-  for (int h = 0; h < 2; h++) {
-    uint32_t(&units)[warpTiles] = rows[h];
-    transposeQuad(units, at.lane);
-    if (at.row(h) < in.length && column < channels)
-      storeGlobal(out + place + at.row(h) * pitch + column, units[0], units[1], units[2], units[3]);
-  }
 }
 
 /// Sums over tokens from each row to the end of its document, as far as the sub-chunk goes; of one column.
@@ -244,35 +237,40 @@ __device__ void sumFollowing(float (&x)[2], const Chunk& in, const WarpPlace& at
   if (sameDocument(in.starts, at.row(0), at.row0 + 8)) x[0] += lower;
 }
 
-/// Adds what the sweeps found, and stores the gradients. From both follows the decay's, sum_s>=t (q_s dq_s -
-/// k_s dk_s) up to the document's end or the chunk's, there plus what goes on behind it: `ends`, and what its
-/// last document's keys got from there. (In f32 the latter and its share of the sum cancel; the state after
-/// the chunk in the place of both would not be rounded as they are.) `channels`: of the block's that are
-/// there.
-__device__ void finish(const DiagonalGradientCall& task, WarpSums& dq, WarpSums& dk, const Chunk& in,
-                       float* exchanged, int64_t place, int64_t pitch, int64_t endsPlace, int64_t endsSize,
-                       int channels, bool opensSlice, const WarpPlace& at) {
-  constexpr int subChunks = tileTokens / subChunk;
-  const int64_t partSize = task.call.B * task.call.T * pitch;
-  float* const leading = exchanged;
-  float* const behindAll = exchanged + subChunks * KB;
-  WarpSums x;
-  uint32_t roundedQuery[2][warpTiles], roundedKey[2][warpTiles];
+/// Where a block's channels lie in [B, T, H, K] and in `ends`, and how many of them there are. Found again
+/// where it is needed, for registers are short.
+struct Places {
+  int64_t first, ends;
+  int pitch, channels;
+
+  __device__ explicit Places(const DiagonalCall& call) {
+    const int tiles = (call.K + KB - 1) / KB, channel = blockIdx.x % tiles * KB;
+    const int64_t chunk = blockIdx.x / tiles, bh = blockIdx.y, b = bh / call.H, h = bh % call.H;
+    pitch = call.H * call.K;
+    first = (b * call.T + chunk * tileTokens) * pitch + h * call.K + channel;
+    ends = (bh * (gridDim.x / tiles) + chunk) * call.K + channel;
+    channels = call.K - channel;
+  }
+};
+
+/// Adds what the sweeps found, and stores dq and dk. Leaves x = q dq - k dk, summed from each token to the
+/// end of its document or the sub-chunk; in `exchanged` for each sub-chunk what of it goes on to the one
+/// before, and what its keys got from behind the chunk.
+__device__ void closeRows(const DiagonalGradientCall& task, WarpSums& dq, WarpSums& dk, WarpSums& x,
+                          const Chunk& in, float* exchanged, const WarpPlace& at) {
+  const Places places(task.call);
 #pragma unroll
   for (int n = 0; n < warpTiles; n++) {
     const int column = at.column(n);
     float2 fromBehind = make_float2(0.0f, 0.0f);
-    asm volatile("" ::: "memory");  // the compiler has no registers for all loads at once
 #pragma unroll
     for (int h = 0; h < 2; h++) {
       const int row = at.row(h);
       x[n][2 * h] = x[n][2 * h + 1] = 0.0f;
-      roundedQuery[h][n] = roundedKey[h][n] = 0;
-      if (row >= in.length || column >= channels) continue;
-      const int64_t from = place + row * pitch + column;
-      const float2 query = sumParts(task.sweptQuery, from, partSize, task.parts);
-      const float2 key =
-          task.dk ? sumParts(task.sweptKey, from, partSize, task.parts) : make_float2(0.0f, 0.0f);
+      if (row >= in.length || column >= places.channels) continue;
+      const int64_t from = places.first + static_cast<int64_t>(row) * places.pitch + column;
+      const float2 query = sumParts(task, task.sweptQuery, from, task.call.T);
+      const float2 key = task.dk ? sumParts(task, task.sweptKey, from, task.call.T) : make_float2(0.0f, 0.0f);
       const int documentsEnd = documentEnd(in.starts, row, in.length);
       const float2 here = in.c.pairAt(row, column), end = in.c.pairAt(documentsEnd - 1, column);
       const float2 behind = make_float2(exp2Decay(end.x - here.x) * key.x, exp2Decay(end.y - here.y) * key.y);
@@ -281,8 +279,8 @@ __device__ void finish(const DiagonalGradientCall& task, WarpSums& dq, WarpSums&
       ofQuery[1] += task.call.scale * exp2Decay(here.y) * query.y;
       ofKey[0] += behind.x;
       ofKey[1] += behind.y;
-      roundedQuery[h][n] = pack(ofQuery[0], ofQuery[1]);
-      roundedKey[h][n] = pack(ofKey[0], ofKey[1]);
+      *reinterpret_cast<uint32_t*>(task.dq + from) = pack(ofQuery[0], ofQuery[1]);
+      if (task.dk) *reinterpret_cast<uint32_t*>(task.dk + from) = pack(ofKey[0], ofKey[1]);
       loadRow<2>(q, in.Q, row, column);
       loadRow<2>(k, in.K, row, column);
       x[n][2 * h] = q[0] * ofQuery[0] - k[0] * ofKey[0];
@@ -300,26 +298,30 @@ __device__ void finish(const DiagonalGradientCall& task, WarpSums& dq, WarpSums&
 #pragma unroll
       for (int distance = 4; distance < 32; distance *= 2) behind += __shfl_xor_sync(~0u, behind, distance);
       if (at.group != 0) continue;
-      const int to = at.row0 / subChunk * KB + column + i;
-      leading[to] = in.starts >> at.row0 & 1 ? 0.0f : both[0];
-      behindAll[to] = behind;
+      float* const to = exchanged + at.row0 / subChunk * KB + column + i;
+      to[0] = in.starts >> at.row0 & 1 ? 0.0f : both[0];
+      to[subChunks * KB] = behind;
     }
   }
-  storeGradient(task.dq, roundedQuery, in, place, pitch, channels, at);
-  if (task.dk == nullptr) return;
-  storeGradient(task.dk, roundedKey, in, place, pitch, channels, at);
-  __syncthreads();
+}
 
+/// dlog a_t = the sum of q_s dq_s - k_s dk_s from t to the document's end or the chunk's, there plus what
+/// goes on behind it: `ends`, and what its last document's keys got from there. (In f32 the latter and its
+/// share of the sum cancel; the state after the chunk in the place of both would not be rounded as they are.)
+__device__ void storeDecayGradient(const DiagonalGradientCall& task, const WarpSums& x, const Chunk& in,
+                                   const float* exchanged, bool opensSlice, const WarpPlace& at) {
+  const Places places(task.call);
+  const float *leading = exchanged, *behindAll = exchanged + subChunks * KB;
   const int lastRow = at.row0 + subChunk - 1;
   const int lastEnd = lastRow < in.length ? documentEnd(in.starts, lastRow, in.length) : in.length;
 #pragma unroll
   for (int n = 0; n < warpTiles; n++) {
     const int column = at.column(n);
-    if (column >= channels) continue;
+    if (column >= places.channels) continue;
     // What tokens have in common whose document goes on behind the sub-chunk.
     float2 behind = make_float2(0.0f, 0.0f);
     if (lastEnd == in.length) {
-      behind = sumParts(task.ends, endsPlace + column, endsSize, task.parts);
+      behind = sumParts(task, task.ends, places.ends + column, (task.call.T + tileTokens - 1) / tileTokens);
 #pragma unroll
       for (int i = 0; i < subChunks; i++) {
         behind.x += behindAll[i * KB + column];
@@ -342,13 +344,27 @@ __device__ void finish(const DiagonalGradientCall& task, WarpSums& dq, WarpSums&
         gradient.y += behind.y;
       }
       if ((in.starts >> row & 1) || (opensSlice && row == 0)) gradient = make_float2(0.0f, 0.0f);
-      *reinterpret_cast<float2*>(task.dg + place + row * pitch + column) = gradient;
+      *reinterpret_cast<float2*>(task.dg + places.first + static_cast<int64_t>(row) * places.pitch + column) =
+          gradient;
     }
   }
 }
 
+/// What is read later, to the L2 cache: the sweeps' gradients, and the second 64 channels of v and dO.
+__device__ void prefetchRows(const DiagonalGradientCall& task, int64_t firstValue, int64_t pitchV,
+                             int length) {
+  const Places places(task.call);
+  const auto prefetch = [](const void* from) { asm volatile("prefetch.global.L2 [%0];" ::"l"(from)); };
+  const int second = threadIdx.x >> 7, row = threadIdx.x >> 1 & 63, line = threadIdx.x & 1;
+  if (row >= length) return;
+  const float* const swept = second ? task.sweptKey : task.sweptQuery;
+  if (swept && 32 * line < places.channels)
+    prefetch(swept + places.first + static_cast<int64_t>(row) * places.pitch + 32 * line);
+  if (line == 0 && task.call.V > 64) prefetch((second ? task.dO : task.v) + firstValue + row * pitchV + 64);
+}
+
 template <bool documents>
-__global__ void __launch_bounds__(diagonalThreads, 2)
+__global__ void __launch_bounds__(diagonalThreads, documents ? 2 : 3)
     gradientKernel(const __grid_constant__ DiagonalGradientCall task) {
   using Layout = GradientLayout;
   const DiagonalCall& call = task.call;
@@ -356,7 +372,7 @@ __global__ void __launch_bounds__(diagonalThreads, 2)
   float* const exchanged = reinterpret_cast<float*>(shared + Layout::exchanged);
   const Tile<64> V{sharedAddress(shared + Layout::values)}, dO{V.base + Tile<64>::bytes};
 
-  const WarpPlace at;
+  const WarpPlace at(0);
   const int tiles = (call.K + KB - 1) / KB, channel = blockIdx.x % tiles * KB;
   const int64_t numChunks = gridDim.x / tiles, chunk = blockIdx.x / tiles;
   const int64_t bh = blockIdx.y, b = bh / call.H, h = bh % call.H;
@@ -385,25 +401,47 @@ __global__ void __launch_bounds__(diagonalThreads, 2)
   fillTile<KB, diagonalThreads>(in.K, call.k + sharedHead, sharedPitch, channel, call.K, rows);
   fillGates(in.c, call.g + head + first * pitch, pitch, channel, call.K, length);
   fillValues(0);
+  prefetchRows(task, headV + first * pitchV, pitchV, length);
 
   float sum[2][2][4] = {};
   for (int column = 0; column < call.V; column += 64) {
     waitForCopies<0>();
     __syncthreads();
-    addScoreGradients(sum, dO, V, at.row0, at.column0 / 32, at.lane);
+    addScoreGradients(sum, dO, V, at.row0, at.part, at.lane);
     if (column == 0) sumGates(in.c, starts, exchanged);
     if (column + 64 >= call.V) break;
     __syncthreads();
     fillValues(column + 64);
   }
-  storeScoreGradients(sum, in.dA, starts, call.scale, at.row0, at.column0 / 32, at.lane);
+  storeScoreGradients(sum, in.dA, starts, call.scale, at.row0, at.part, at.lane);
   __syncthreads();
 
-  WarpSums dq = {}, dk = {};
-  gradientsInside(dq, dk, in, at);
-  finish(task, dq, dk, in, exchanged, head + first * pitch + channel, pitch,
-         (bh * numChunks + chunk) * call.K + channel, gridDim.y * numChunks * call.K, call.K - channel,
-         task.fromZero && chunk == 0, at);
+  const unsigned steep = steepTokens(in.c, starts, at.row0, at.lane);
+  // Where v and dO lay, each thread keeps what it needs later: it has no registers for it.
+  float2* const kept = reinterpret_cast<float2*>(shared + Layout::values) + threadIdx.x;
+#pragma unroll 1
+  for (int half = 0; half < halves; half++) {
+    WarpSums dq = {}, dk = {}, x;
+    gradientsInside(dq, dk, in, steep, WarpPlace(half));
+    closeRows(task, dq, dk, x, in, exchanged, WarpPlace(half));
+#pragma unroll
+    for (int i = 0; i < 2 * warpTiles; i++)
+      kept[(2 * warpTiles * half + i) * diagonalThreads] =
+          make_float2(x[i / 2][i % 2 * 2], x[i / 2][i % 2 * 2 + 1]);
+  }
+  if (task.dk == nullptr) return;
+  __syncthreads();
+#pragma unroll 1
+  for (int half = 0; half < halves; half++) {
+    WarpSums x;
+#pragma unroll
+    for (int i = 0; i < 2 * warpTiles; i++) {
+      const float2 both = kept[(2 * warpTiles * half + i) * diagonalThreads];
+      x[i / 2][i % 2 * 2] = both.x;
+      x[i / 2][i % 2 * 2 + 1] = both.y;
+    }
+    storeDecayGradient(task, x, in, exchanged, task.fromZero && chunk == 0, WarpPlace(half));
+  }
 }
 
 }  // namespace

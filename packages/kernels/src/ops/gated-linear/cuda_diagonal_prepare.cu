@@ -7,23 +7,40 @@ namespace {
 template <int KP>
 struct PrepareLayout {
   static constexpr int gates = 2 * Tile<KP>::bytes;
-  static constexpr int scores = gates + FloatTile<KP>::bytes;
-  static constexpr int totals = scores + FloatTile<64>::bytes;
+  static constexpr int totals = gates + FloatTile<KP>::bytes;
   static constexpr int bytes = totals + 4 * 4 * KP;
 };
 
-/// Where the score of two tokens lies.
-__device__ float& scoreAt(FloatTile<64> scores, bool backwardOrder, int row, int column) {
-  return backwardOrder ? scores.at(63 - column, 63 - row) : scores.at(row, column);
-}
+/// Where the scores of one chunk go; each is the sum of `terms` numbers.
+struct Scores {
+  __nv_bfloat16* to;
+  int terms;
+  bool backwardOrder;
+
+  /// Of a token and two neighbouring earlier ones.
+  __device__ void storePair(int row, int column, float near, float far) const {
+    const int place = backwardOrder ? (63 - row) * 64 + 62 - column : row * 64 + column;
+    const float first = backwardOrder ? far : near, second = backwardOrder ? near : far;
+    const uint32_t both = pack(first, second);
+    *reinterpret_cast<uint32_t*>(to + place) = both;
+    if (terms == 2)
+      *reinterpret_cast<uint32_t*>(to + 64 * 64 + place) =
+          pack(first - lowHalf(both), second - highHalf(both));
+  }
+  __device__ void store(int row, int column, float score) const {
+    const int place = backwardOrder ? (63 - row) * 64 + 63 - column : row * 64 + column;
+    const __nv_bfloat16 rounded = __float2bfloat16_rn(score);
+    to[place] = rounded;
+    if (terms == 2) to[64 * 64 + place] = __float2bfloat16_rn(score - __bfloat162float(rounded));
+  }
+};
 
 /// Scores of the 16 queries from token `row0` with earlier sub-chunks and their own, every second tile of 8
 /// keys from `part` on: products of queries decayed since the sub-chunk's start and keys decayed up to it, or
 /// scaled up from it, but those of `steep` tokens. In tf32: bf16 would show in the outputs.
 template <int KP>
-__device__ void scoresOfProducts(Tile<KP> Q, Tile<KP> K, FloatTile<KP> c, FloatTile<64> scores,
-                                 uint64_t starts, int row0, int part, unsigned steep,
-                                 const DiagonalCall& call, int lane) {
+__device__ void scoresOfProducts(Tile<KP> Q, Tile<KP> K, FloatTile<KP> c, const Scores& scores,
+                                 uint64_t starts, int row0, int part, unsigned steep, float scale, int lane) {
   const int group = lane >> 2, pairOf = 2 * (lane & 3), before = row0 - 1;
   const bool continues = goesOn(starts, row0);
   bool usesKey[4];
@@ -58,23 +75,22 @@ __device__ void scoresOfProducts(Tile<KP> Q, Tile<KP> K, FloatTile<KP> c, FloatT
     }
   }
 #pragma unroll
-  for (int n = 0; n < 4; n++) {
-    if (16 * n > row0) break;
+  for (int n = 0; n < 4; n++)
 #pragma unroll
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 2; i++) {
       // Selected, for in another document's row of zeros the keys of this one may be NaN.
-      const int row = row0 + group + i / 2 * 8, column = 16 * n + 8 * part + pairOf + i % 2;
-      scoreAt(scores, call.backwardOrder, row, column) =
-          column <= row && sameDocument(starts, column, row) ? call.scale * sum[n][i] : 0.0f;
+      const int row = row0 + group + 8 * i, column = 16 * n + 8 * part + pairOf;
+      scores.storePair(
+          row, column, column <= row && sameDocument(starts, column, row) ? scale * sum[n][2 * i] : 0.0f,
+          column < row && sameDocument(starts, column + 1, row) ? scale * sum[n][2 * i + 1] : 0.0f);
     }
-  }
 }
 
 /// Scores of `steep` tokens with those of their sub-chunk, pair by pair in f32; every second eight keys from
 /// `part` on. A lane has some of the channels.
 template <int KP>
-__device__ void scoresOfSteep(Tile<KP> Q, Tile<KP> K, FloatTile<KP> c, FloatTile<64> scores, uint64_t starts,
-                              int row0, int part, unsigned steep, const DiagonalCall& call, int lane) {
+__device__ void scoresOfSteep(Tile<KP> Q, Tile<KP> K, FloatTile<KP> c, const Scores& scores, uint64_t starts,
+                              int row0, int part, unsigned steep, float scale, int lane) {
   for (; steep != 0; steep &= steep - 1) {
     const int row = row0 + __ffs(static_cast<int>(steep)) - 1;
     for (int column = row0 + 8 * part; column < row0 + 8 * part + 8; column++) {
@@ -90,29 +106,33 @@ __device__ void scoresOfSteep(Tile<KP> Q, Tile<KP> K, FloatTile<KP> c, FloatTile
       }
 #pragma unroll
       for (int distance = 16; distance > 0; distance /= 2) sum += __shfl_xor_sync(~0u, sum, distance);
-      if (lane == 0) scoreAt(scores, call.backwardOrder, row, column) = call.scale * sum;
+      if (lane == 0) scores.store(row, column, scale * sum);
     }
   }
 }
 
 /// Writes queries decayed since, and keys decayed up to the end of their piece: eight channels a thread.
-template <int KP>
+template <int KP, bool documents>
 __device__ void storeDecayed(Tile<KP> Q, Tile<KP> K, FloatTile<KP> c, uint64_t starts,
                              const DiagonalCall& call, int64_t place, int64_t pitch, int length) {
   constexpr int units = KP / 8, rowsAtOnce = diagonalThreads / units;
   const int unit = threadIdx.x % units, column = 8 * unit;
   if (column >= call.K) return;
+  float2 end[4];
+#pragma unroll
+  for (int i = 0; i < 4; i++) end[i] = c.pairAt(length - 1, column + 2 * i);
   for (int row = threadIdx.x / units; row < length; row += rowsAtOnce) {
     const int last = documentEnd(starts, row, length) - 1;
     uint32_t q[4], k[4];
 #pragma unroll
     for (int i = 0; i < 4; i++) {
-      const float2 here = c.pairAt(row, column + 2 * i), end = c.pairAt(last, column + 2 * i);
+      if (documents) end[i] = c.pairAt(last, column + 2 * i);
+      const float2 here = c.pairAt(row, column + 2 * i);
       const uint32_t query = loadShared(Q.address(row, unit) + 4 * i);
       const uint32_t key = loadShared(K.address(row, unit) + 4 * i);
       q[i] = pack(lowHalf(query) * (call.scale * exp2Decay(here.x)),
                   highHalf(query) * (call.scale * exp2Decay(here.y)));
-      k[i] = pack(lowHalf(key) * exp2Decay(end.x - here.x), highHalf(key) * exp2Decay(end.y - here.y));
+      k[i] = pack(lowHalf(key) * exp2Decay(end[i].x - here.x), highHalf(key) * exp2Decay(end[i].y - here.y));
     }
     const int64_t at = place + row * pitch + column;
     storeGlobal(call.decayedQuery + at, q[0], q[1], q[2], q[3]);
@@ -121,12 +141,11 @@ __device__ void storeDecayed(Tile<KP> Q, Tile<KP> K, FloatTile<KP> c, uint64_t s
 }
 
 template <int KP, bool documents>
-__global__ void __launch_bounds__(diagonalThreads, KP == 256 ? 1 : 2) prepareKernel(const DiagonalCall call) {
+__global__ void __launch_bounds__(diagonalThreads, KP == 256 ? 1 : 3) prepareKernel(const DiagonalCall call) {
   using Layout = PrepareLayout<KP>;
   extern __shared__ __align__(128) unsigned char shared[];
   const Tile<KP> Q{sharedAddress(shared)}, K{sharedAddress(shared + Tile<KP>::bytes)};
   const FloatTile<KP> c{reinterpret_cast<float*>(shared + Layout::gates)};
-  const FloatTile<64> scores{reinterpret_cast<float*>(shared + Layout::scores)};
   float* const totals = reinterpret_cast<float*>(shared + Layout::totals);
 
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
@@ -142,7 +161,6 @@ __global__ void __launch_bounds__(diagonalThreads, KP == 256 ? 1 : 2) prepareKer
   fillTile<KP, diagonalThreads>(K, call.k + sharedHead, sharedPitch, 0, call.K, rows);
   fillGates<KP>(c, call.g + head + first * pitch, pitch, 0, call.K, length);
   commitCopies();
-  for (int i = threadIdx.x; i < 64 * 64; i += diagonalThreads) scores.at(i / 64, i % 64) = 0.0f;
   // Without documents the compiler knows that there are no starts.
   const uint64_t starts = documents ? documentStarts(call.resets + b * call.T, first, length, lane) : 0;
   waitForCopies<0>();
@@ -154,24 +172,15 @@ __global__ void __launch_bounds__(diagonalThreads, KP == 256 ? 1 : 2) prepareKer
   for (int i = threadIdx.x; i < call.K; i += diagonalThreads)
     call.gamma[(bh * numChunks + chunk) * call.K + i] = exp2Decay(c.at(firstEnd - 1, i));
 
-  storeDecayed<KP>(Q, K, c, starts, call, head + first * pitch, pitch, length);
+  storeDecayed<KP, documents>(Q, K, c, starts, call, head + first * pitch, pitch, length);
 
   const int row0 = subChunk * (warp % 4), part = warp / 4;
   const unsigned steep = steepTokens<KP>(c, starts, row0, lane);
-  scoresOfProducts<KP>(Q, K, c, scores, starts, row0, part, steep, call, lane);
+  const Scores scores{call.scores + (bh * numChunks + chunk) * call.scoreTerms * (64 * 64), call.scoreTerms,
+                      call.backwardOrder};
+  scoresOfProducts<KP>(Q, K, c, scores, starts, row0, part, steep, call.scale, lane);
   __syncwarp();
-  scoresOfSteep<KP>(Q, K, c, scores, starts, row0, part, steep, call, lane);
-  __syncthreads();
-
-  uint32_t* to =
-      reinterpret_cast<uint32_t*>(call.scores + (bh * numChunks + chunk) * call.scoreTerms * (64 * 64));
-  for (int i = threadIdx.x; i < 64 * 32; i += diagonalThreads) {
-    const int row = i / 32, column = i % 32 * 2;
-    const float2 score = scores.pairAt(row, column);
-    const uint32_t both = pack(score.x, score.y);
-    to[i] = both;
-    if (call.scoreTerms == 2) to[64 * 32 + i] = pack(score.x - lowHalf(both), score.y - highHalf(both));
-  }
+  scoresOfSteep<KP>(Q, K, c, scores, starts, row0, part, steep, call.scale, lane);
 }
 
 template <int KP, bool documents>

@@ -165,7 +165,6 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
     MmaA z[4][scalar ? 2 : 1];
 #pragma unroll
     for (int k = 0; k < 4; k++) loadDecayed(z[k], Z(stage), k, rows, at);
-    beginProducts();
     addTokens(z, stage);
     waitForProducts<0>();
     if (piece.fresh && task.backward) state.clear();
@@ -228,20 +227,20 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
       if (meets) storeEnd(own, stage, rows, meeting, out, partner);
     if constexpr (kind == SweepDecay::contracted)
       if (task.scoreTerms == 2) {
-        beginProducts();
         addScored(out, stage, 1);
         waitForProducts<0>();
       }
 
-    beginProducts();
-    if constexpr (scalar) {
-#pragma unroll
-      for (int k = 0; k < 4; k++) multiply<StoredB::columns>(out, within[k], Z(stage), k);
-    }
-    if constexpr (kind == SweepDecay::contracted)
+    if constexpr (kind == SweepDecay::contracted) {
       addScored(out, stage, 0);
-    else
+    } else {
+      beginProducts();
+      if constexpr (scalar) {
+#pragma unroll
+        for (int k = 0; k < 4; k++) multiply<StoredB::columns>(out, within[k], Z(stage), k);
+      }
       commitProducts();
+    }
     addTokens(z, stage);
 
     const int ownStage = stage;
@@ -283,6 +282,7 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
   /// P += sum_s (decay after s) z_s y_s^T, in the background; z as decayed already, P = gamma P is done.
   template <int terms>
   __device__ void addTokens(const MmaA (&z)[4][terms], int stage) {
+    beginProducts();
 #pragma unroll
     for (int k = 0; k < 4; k++)
 #pragma unroll
@@ -292,10 +292,17 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
     commitProducts();
   }
 
-  /// out += scores z, in the background.
+  /// out += scores z, in the background; against time a row's scores are a column.
   __device__ void addScored(Sums& out, int stage, int term) const {
+    const Tile<64> scored = scores(stage, term), added = Z(stage);
+    beginProducts();
+    if (task.backward) {
 #pragma unroll
-    for (int k = 0; k < 4; k++) multiply<StoredB::columns>(out, scores(stage, term), k, Z(stage), k);
+      for (int k = 0; k < 4; k++) multiplyTransposed(out, scored, k, added, k);
+    } else {
+#pragma unroll
+      for (int k = 0; k < 4; k++) multiply<StoredB::columns>(out, scored, k, added, k);
+    }
     commitProducts();
   }
 

@@ -45,13 +45,17 @@ class SweepLoader : SweepFrame<DC, DO, kind, summary> {
     const int warp = __shfl_sync(~0u, static_cast<int>(threadIdx.x - threads) >> 5, 0);
     PieceWalk walk(call.resets ? call.resets + b * call.T : nullptr, call.T, firstChunk(), endChunk(),
                    task.backward);
+    float2 gates = gatesOf(walk);
     for (int stage = 0, round = 0;;) {
-      if (round > 0) awaitArrivals(emptied(stage), round - 1);
       const bool more = !walk.done();
+      PieceWalk next = walk;
+      if (more) next.advance();
+      const float2 nextGates = gatesOf(next);
+      if (round > 0) awaitArrivals(emptied(stage), round - 1);
       if (more) {
 #pragma unroll
         for (int part = 0; part < 4; part++)
-          if (part % loaders == warp) fill(part, walk.piece(), stage);
+          if (part % loaders == warp) fill(part, walk.piece(), gates, stage);
       }
       if (warp == 0) {
         if (at.lane == 0) *pieceOf(stage) = more ? packPiece(walk.piece()) : make_int2(-1, 0);
@@ -60,7 +64,8 @@ class SweepLoader : SweepFrame<DC, DO, kind, summary> {
       }
       arriveWhenCopied(filled(stage));
       if (!more) return;
-      walk.advance();
+      walk = next;
+      gates = nextGates;
       stage = stageAfter(stage);
       if (stage == 0) round++;
     }
@@ -68,10 +73,9 @@ class SweepLoader : SweepFrame<DC, DO, kind, summary> {
 
  private:
   /// Part 0: decays; 1: X; 2: Y; 3: Z.
-  __device__ void fill(int part, const Piece& piece, int stage) {
-    const TileRows tokens{static_cast<int64_t>(piece.chunk) * chunkTokens, piece.low, piece.high,
-                          task.backward};
-    if (part == 0) fillDecays(piece, tokens, stage);
+  __device__ void fill(int part, const Piece& piece, float2 gates, int stage) {
+    const TileRows tokens = tokensOf(piece);
+    if (part == 0) fillDecays(piece, tokens, gates, stage);
     if constexpr (!summary)
       if (part == 1) fillRows<panels>(X(stage, 0), task.x, 0, call.contracted, tokens);
     if (part == 2) fillRows<panels>(Y(stage, 0), task.y, 0, call.contracted, tokens);
@@ -84,19 +88,30 @@ class SweepLoader : SweepFrame<DC, DO, kind, summary> {
     fillPanels<count>(to.base, rows.data + headOf(rows) + first, pitchOf(rows), width - first, tokens);
   }
 
-  __device__ void fillDecays(const Piece& piece, const TileRows& tokens, int stage) {
+  __device__ TileRows tokensOf(const Piece& piece) const {
+    return {static_cast<int64_t>(piece.chunk) * chunkTokens, piece.low, piece.high, task.backward};
+  }
+
+  /// A scalar decay of the lane's two rows of the walk's next piece: asked for before it is needed.
+  __device__ float2 gatesOf(const PieceWalk& walk) const {
+    float own[2] = {0.0f, 0.0f};
+    if (!scalar || call.g == nullptr || walk.done()) return make_float2(0.0f, 0.0f);
+    const TileRows tokens = tokensOf(walk.piece());
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+      const int offset = tokens.offsetOf(2 * at.lane + i);
+      const int64_t place = call.gatePerToken ? (b * call.T + tokens.first + offset) * call.H + h : h;
+      if (tokens.has(offset)) own[i] = call.g[place];
+    }
+    return make_float2(own[0], own[1]);
+  }
+
+  __device__ void fillDecays(const Piece& piece, const TileRows& tokens, float2 gates, int stage) {
     if constexpr (!summary && kind != SweepDecay::contracted) prefetch(piece, tokens);
     const uint32_t to = decays(stage);
     if constexpr (scalar) {
       if (call.g == nullptr) return;
-      float own[2];
-#pragma unroll
-      for (int i = 0; i < 2; i++) {
-        const int offset = tokens.offsetOf(2 * at.lane + i);
-        const int64_t place = call.gatePerToken ? (b * call.T + tokens.first + offset) * call.H + h : h;
-        own[i] = tokens.has(offset) ? call.g[place] : 0.0f;
-      }
-      const float total = sumLogDecays(own[0], own[1], to, task.backward, at.lane);
+      const float total = sumLogDecays(gates.x, gates.y, to, task.backward, at.lane);
       if (at.lane == 0) storeShared(to + 4 * 64, total);
     } else {
       const float* from = task.gamma + chunkOf(piece) * keys;
