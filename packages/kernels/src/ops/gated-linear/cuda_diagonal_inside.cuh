@@ -74,10 +74,11 @@ __device__ inline void storeScoreGradients(const float (&sum)[2][2][4], FloatTil
 /// `other`, times keys or queries of `other`, decayed to or from the sum of token `reference` (-1: zero); of
 /// the reference's document, but those of `without`. In tf32: of the two gradients' roundings the decay's
 /// gradient is the difference.
-template <bool query>
+template <bool query, bool precise = false>
 __device__ inline void addProducts(WarpSums& sum, const Chunk& in, int other, int reference, unsigned without,
                                    const WarpPlace& at) {
   uint32_t operand[warpTiles][2][2];  // [n][step][token]
+  uint32_t rest[warpTiles][2][2];
   bool used[2][2];
 #pragma unroll
   for (int step = 0; step < 2; step++)
@@ -102,7 +103,11 @@ __device__ inline void addProducts(WarpSums& sum, const Chunk& in, int other, in
         for (int i = 0; i < 2; i++) {
           const float decay = in.c.at(other + 8 * step + at.pairOf + i, channel) - start;
           const float value = (i == 0 ? lowHalf(both) : highHalf(both)) * exp2Decay(query ? decay : -decay);
-          operand[2 * pair + half][step][i] = used[step][i] ? roundToTf32(value) : 0;
+          const uint32_t rounded = used[step][i] ? roundToTf32(value) : 0;
+          operand[2 * pair + half][step][i] = rounded;
+          if (precise)
+            rest[2 * pair + half][step][i] =
+                used[step][i] ? roundToTf32(value - __uint_as_float(rounded)) : 0;
         }
       }
     }
@@ -119,7 +124,10 @@ __device__ inline void addProducts(WarpSums& sum, const Chunk& in, int other, in
       a[h + 2] = roundToTf32(both.y);
     }
 #pragma unroll
-    for (int n = 0; n < warpTiles; n++) mmaTf32(sum[n], a, operand[n][step][0], operand[n][step][1]);
+    for (int n = 0; n < warpTiles; n++) {
+      mmaTf32(sum[n], a, operand[n][step][0], operand[n][step][1]);
+      if (precise) mmaTf32(sum[n], a, rest[n][step][0], rest[n][step][1]);
+    }
   }
 }
 
@@ -190,10 +198,10 @@ __device__ inline void gradientsInside(WarpSums& dq, WarpSums& dk, const Chunk& 
   }
   if (steep != 0xffff) {
     WarpSums sum = {};
-    addProducts<false>(sum, in, row0, before, steep, at);
+    addProducts<false, true>(sum, in, row0, before, steep, at);
     addDecayed(dq, sum, in, before, 1.0f, steep, at);
     clear(sum);
-    addProducts<true>(sum, in, row0, before, steep, at);
+    addProducts<true, true>(sum, in, row0, before, steep, at);
     addDecayed(dk, sum, in, before, -1.0f, steep, at);
   }
 #pragma unroll 1
