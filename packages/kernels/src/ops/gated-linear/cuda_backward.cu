@@ -16,13 +16,17 @@ SweepTask adjointSummaryTask(const Call& call, const BackwardWorkspace& work, co
 }
 
 cudaError_t prepareBackward(const Call& call, const Plan& plan, const BackwardWorkspace& work, const void* dO,
-                            bool wantSummaries, cudaStream_t stream) {
-  if (plan.diagonal)
-    LONGSCAN_TRY(
-        launchDiagonalPrepare(diagonalOf(call, work.decayed, BackwardWorkspace::scoreTerms, true), stream));
-  if (!wantSummaries) return cudaSuccess;
+                            Summarize how, cudaStream_t stream) {
+  const SweepRows rest = restOf(call, plan, work.decayed, how);
+  if (plan.diagonal) {
+    DiagonalCall diagonal = diagonalOf(call, work.decayed, BackwardWorkspace::scoreTerms, true);
+    diagonal.queryRest = const_cast<Bf16*>(rest.data);
+    LONGSCAN_TRY(launchDiagonalPrepare(diagonal, stream));
+  }
+  if (how == Summarize::no) return cudaSuccess;
   SweepCall sweep = sweepOf(call, plan, false);
   sweep.tasks[0] = adjointSummaryTask(call, work, dO);
+  sweep.tasks[0].yRest = rest;
   return launchSummary(sweep, stream);
 }
 
@@ -190,7 +194,7 @@ cudaError_t backward(const Call& call, const LongscanGatedLinearBackward& io, cu
   const Plan plan(call);
   const BackwardWorkspace work(call, plan, io.workspace);
   if (plan.atOnce) return backwardAtOnce(call, plan, io, work, stream);
-  if (!io.prepared) LONGSCAN_TRY(prepareBackward(call, plan, work, io.dO, plan.numSegments > 1, stream));
+  if (!io.prepared) LONGSCAN_TRY(prepareBackward(call, plan, work, io.dO, segmentsOf(plan), stream));
   LONGSCAN_TRY(combine(call, plan, work.summaries, io.dht, 1.0f / adjointScale(call, plan), true,
                        work.adjoints, io.dh0, stream));
   LONGSCAN_TRY(sweepBackward(call, plan, io, work, stream));
@@ -203,7 +207,7 @@ cudaError_t summarizeBackward(const Call& call, const LongscanGatedLinearSummary
                               cudaStream_t stream) {
   const Plan plan(call);
   const BackwardWorkspace work(call, plan, io.workspace);
-  LONGSCAN_TRY(prepareBackward(call, plan, work, io.dO, true, stream));
+  LONGSCAN_TRY(prepareBackward(call, plan, work, io.dO, Summarize::forSlices, stream));
   CombineCall fold = combineOf(call, plan, work.summaries, true);
   fold.outgoing = io.adjoint;
   fold.outgoingScale = adjointScale(call, plan);

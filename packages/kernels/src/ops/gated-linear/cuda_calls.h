@@ -74,6 +74,15 @@ inline DiagonalCall diagonalOf(const Call& call, const Decayed& to, int scoreTer
   return diagonal;
 }
 
+/// Whether segments are to be summarized, and how: what is handed to other slices is not to show bf16's
+/// rounding.
+enum class Summarize { no, forSegments, forSlices };
+
+inline SweepRows restOf(const Call& call, const Plan& plan, const Decayed& decayed, Summarize how) {
+  const bool wanted = plan.diagonal && how == Summarize::forSlices;
+  return rowsOf(wanted ? decayed.rest : nullptr, call.H, call.K);
+}
+
 /// Sweeps of scalar kinds put the scale on what they read, so their adjoint state is that of o / scale.
 inline float adjointScale(const Call& call, const Plan& plan) {
   return plan.diagonal ? 1.0f : call.scale;
@@ -108,9 +117,13 @@ inline cudaError_t combine(const Call& call, const Plan& plan, const Summaries& 
   return launchCombine(fold, stream);
 }
 
-/// All of the forward pass that needs no incoming state, but the summaries only if they are wanted.
-cudaError_t prepareForward(const Call& call, const Plan& plan, const ForwardWorkspace& work,
-                           bool wantSummaries, cudaStream_t stream);
+inline Summarize segmentsOf(const Plan& plan) {
+  return plan.numSegments > 1 ? Summarize::forSegments : Summarize::no;
+}
+
+/// All of the forward pass that needs no incoming state.
+cudaError_t prepareForward(const Call& call, const Plan& plan, const ForwardWorkspace& work, Summarize how,
+                           cudaStream_t stream);
 /// o, and the last state if the slice is not cut, from the states that enter the segments.
 cudaError_t outputOf(const Call& call, const Plan& plan, const Decayed& decayed, const float* states, void* o,
                      float* ht, cudaStream_t stream);

@@ -9,8 +9,8 @@ struct __nv_bfloat16;
 namespace longscan {
 
 /// What a diagonal decay does inside chunks, before the sweeps: queries and keys decayed from and to the ends
-/// of their piece of the chunk, and the scores inside it. `backwardOrder`: those of later
-/// tokens first, [63 - i][63 - j].
+/// of their piece of the chunk, and the scores inside it. `backwardOrder`: rows and columns of the scores as
+/// a sweep against time reads them, [63 - j][63 - i].
 struct DiagonalCall {
   int64_t B, T;
   int H, G, K, V;  // H / G heads in succession share q and k
@@ -22,10 +22,11 @@ struct DiagonalCall {
   bool backwardOrder;
   __nv_bfloat16*
       decayedQuery;  // [B, T, H, K]: scale * q_t decayed by what lies between the piece's start and t, t too
-  __nv_bfloat16* decayedKey;  // [B, T, H, K]: k_t decayed by what follows it in the piece
-  float* gamma;               // [B, H, chunks, K]: the decay of the chunk's first piece
-  __nv_bfloat16* scores;      // [B, H, chunks, scoreTerms, 64, 64]
-  int scoreTerms;             // 2: the second are what rounding takes off the first
+  __nv_bfloat16* decayedKey;           // [B, T, H, K]: k_t decayed by what follows it in the piece
+  __nv_bfloat16 *queryRest, *keyRest;  // what rounding takes off them, or null: not wanted
+  float* gamma;                        // [B, H, chunks, K]: the decay of the chunk's first piece
+  __nv_bfloat16* scores;               // [B, H, chunks, scoreTerms, 64, 64]
+  int scoreTerms;                      // 2: the second are what rounding takes off the first
 };
 
 cudaError_t launchDiagonalPrepare(const DiagonalCall& call, cudaStream_t stream);

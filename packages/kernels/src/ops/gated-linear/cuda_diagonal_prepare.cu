@@ -11,24 +11,36 @@ struct PrepareLayout {
   static constexpr int bytes = totals + 4 * 4 * KP;
 };
 
+/// 8 x 8 pairs of bytes, of which a lane has two neighbours in row lane / 4, with rows and columns exchanged.
+__device__ uint32_t transposeMatrix(uint32_t x) {
+  uint32_t y;
+  asm("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(y) : "r"(x));
+  return y;
+}
+
 /// Where the scores of one chunk go; each is the sum of `terms` numbers.
 struct Scores {
   __nv_bfloat16* to;
   int terms;
   bool backwardOrder;
 
-  /// Of a token and two neighbouring earlier ones.
-  __device__ void storePair(int row, int column, float near, float far) const {
-    const int place = backwardOrder ? (63 - row) * 64 + 62 - column : row * 64 + column;
-    const float first = backwardOrder ? far : near, second = backwardOrder ? near : far;
-    const uint32_t both = pack(first, second);
+  /// Those of 8 tokens from `row` with 8 keys from `column`, as products leave them. All lanes of a warp
+  /// together.
+  __device__ void storeTile(int row, int column, float near, float far, int lane) const {
+    const int group = lane >> 2, pairOf = 2 * (lane & 3);
+    uint32_t both = pack(near, far), rest = pack(near - lowHalf(both), far - highHalf(both));
+    int place = (row + group) * 64 + column + pairOf;
+    if (backwardOrder) {
+      // The lane gets two tokens' scores with one key, the later first.
+      both = __byte_perm(transposeMatrix(both), 0, 0x1032);
+      rest = __byte_perm(transposeMatrix(rest), 0, 0x1032);
+      place = (63 - column - group) * 64 + 62 - row - pairOf;
+    }
     *reinterpret_cast<uint32_t*>(to + place) = both;
-    if (terms == 2)
-      *reinterpret_cast<uint32_t*>(to + 64 * 64 + place) =
-          pack(first - lowHalf(both), second - highHalf(both));
+    if (terms == 2) *reinterpret_cast<uint32_t*>(to + 64 * 64 + place) = rest;
   }
   __device__ void store(int row, int column, float score) const {
-    const int place = backwardOrder ? (63 - row) * 64 + 63 - column : row * 64 + column;
+    const int place = backwardOrder ? (63 - column) * 64 + 63 - row : row * 64 + column;
     const __nv_bfloat16 rounded = __float2bfloat16_rn(score);
     to[place] = rounded;
     if (terms == 2) to[64 * 64 + place] = __float2bfloat16_rn(score - __bfloat162float(rounded));
@@ -80,9 +92,10 @@ __device__ void scoresOfProducts(Tile<KP> Q, Tile<KP> K, FloatTile<KP> c, const 
     for (int i = 0; i < 2; i++) {
       // Selected, for in another document's row of zeros the keys of this one may be NaN.
       const int row = row0 + group + 8 * i, column = 16 * n + 8 * part + pairOf;
-      scores.storePair(
-          row, column, column <= row && sameDocument(starts, column, row) ? scale * sum[n][2 * i] : 0.0f,
-          column < row && sameDocument(starts, column + 1, row) ? scale * sum[n][2 * i + 1] : 0.0f);
+      const float near = column <= row && sameDocument(starts, column, row) ? scale * sum[n][2 * i] : 0.0f;
+      const float far =
+          column < row && sameDocument(starts, column + 1, row) ? scale * sum[n][2 * i + 1] : 0.0f;
+      scores.storeTile(row0 + 8 * i, 16 * n + 8 * part, near, far, lane);
     }
 }
 
@@ -123,20 +136,27 @@ __device__ void storeDecayed(Tile<KP> Q, Tile<KP> K, FloatTile<KP> c, uint64_t s
   for (int i = 0; i < 4; i++) end[i] = c.pairAt(length - 1, column + 2 * i);
   for (int row = threadIdx.x / units; row < length; row += rowsAtOnce) {
     const int last = documentEnd(starts, row, length) - 1;
-    uint32_t q[4], k[4];
+    uint32_t q[4], k[4], qRest[4], kRest[4];
 #pragma unroll
     for (int i = 0; i < 4; i++) {
       if (documents) end[i] = c.pairAt(last, column + 2 * i);
       const float2 here = c.pairAt(row, column + 2 * i);
       const uint32_t query = loadShared(Q.address(row, unit) + 4 * i);
       const uint32_t key = loadShared(K.address(row, unit) + 4 * i);
-      q[i] = pack(lowHalf(query) * (call.scale * exp2Decay(here.x)),
-                  highHalf(query) * (call.scale * exp2Decay(here.y)));
-      k[i] = pack(lowHalf(key) * exp2Decay(end[i].x - here.x), highHalf(key) * exp2Decay(end[i].y - here.y));
+      const auto round = [](float near, float far, uint32_t& to, uint32_t& rest) {
+        to = pack(near, far);
+        rest = pack(near - lowHalf(to), far - highHalf(to));
+      };
+      round(lowHalf(query) * (call.scale * exp2Decay(here.x)),
+            highHalf(query) * (call.scale * exp2Decay(here.y)), q[i], qRest[i]);
+      round(lowHalf(key) * exp2Decay(end[i].x - here.x), highHalf(key) * exp2Decay(end[i].y - here.y), k[i],
+            kRest[i]);
     }
     const int64_t at = place + row * pitch + column;
     storeGlobal(call.decayedQuery + at, q[0], q[1], q[2], q[3]);
     storeGlobal(call.decayedKey + at, k[0], k[1], k[2], k[3]);
+    if (call.queryRest) storeGlobal(call.queryRest + at, qRest[0], qRest[1], qRest[2], qRest[3]);
+    if (call.keyRest) storeGlobal(call.keyRest + at, kRest[0], kRest[1], kRest[2], kRest[3]);
   }
 }
 

@@ -5,13 +5,19 @@ namespace longscan {
 #define LONGSCAN_TRY(expression) \
   if (const cudaError_t error = (expression)) return error
 
-cudaError_t prepareForward(const Call& call, const Plan& plan, const ForwardWorkspace& work,
-                           bool wantSummaries, cudaStream_t stream) {
-  if (plan.diagonal) LONGSCAN_TRY(launchDiagonalPrepare(diagonalOf(call, work.decayed, 1, false), stream));
-  if (!wantSummaries) return cudaSuccess;
+cudaError_t prepareForward(const Call& call, const Plan& plan, const ForwardWorkspace& work, Summarize how,
+                           cudaStream_t stream) {
+  const SweepRows rest = restOf(call, plan, work.decayed, how);
+  if (plan.diagonal) {
+    DiagonalCall diagonal = diagonalOf(call, work.decayed, 1, false);
+    diagonal.keyRest = const_cast<Bf16*>(rest.data);
+    LONGSCAN_TRY(launchDiagonalPrepare(diagonal, stream));
+  }
+  if (how == Summarize::no) return cudaSuccess;
   const Inputs inputs(call, work.decayed);
   SweepCall sweep = sweepOf(call, plan, false);
   sweep.tasks[0] = summaryTask(work.summaries, inputs.decayedKey, inputs.v, work.decayed.gamma, false);
+  sweep.tasks[0].yRest = rest;
   return launchSummary(sweep, stream);
 }
 
@@ -36,7 +42,7 @@ cudaError_t outputOf(const Call& call, const Plan& plan, const Decayed& decayed,
 cudaError_t forward(const Call& call, const LongscanGatedLinearForward& io, cudaStream_t stream) {
   const Plan plan(call);
   const ForwardWorkspace work(call, plan, io.workspace);
-  if (!io.prepared) LONGSCAN_TRY(prepareForward(call, plan, work, plan.numSegments > 1, stream));
+  if (!io.prepared) LONGSCAN_TRY(prepareForward(call, plan, work, segmentsOf(plan), stream));
   LONGSCAN_TRY(combine(call, plan, work.summaries, io.h0, 1.0f, false, io.states, io.ht, stream));
   return outputOf(call, plan, work.decayed, io.states, io.o, io.ht, stream);
 }
@@ -44,7 +50,7 @@ cudaError_t forward(const Call& call, const LongscanGatedLinearForward& io, cuda
 cudaError_t summarize(const Call& call, const LongscanGatedLinearSummary& io, cudaStream_t stream) {
   const Plan plan(call);
   const ForwardWorkspace work(call, plan, io.workspace);
-  LONGSCAN_TRY(prepareForward(call, plan, work, true, stream));
+  LONGSCAN_TRY(prepareForward(call, plan, work, Summarize::forSlices, stream));
   CombineCall fold = combineOf(call, plan, work.summaries, false);
   fold.outgoing = io.state;
   LONGSCAN_TRY(launchCombine(fold, stream));

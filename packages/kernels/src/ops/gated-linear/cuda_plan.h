@@ -49,6 +49,8 @@ struct Plan {
 /// Of a diagonal decay, inside chunks.
 struct Decayed {
   Bf16 *query = nullptr, *key = nullptr, *scores = nullptr;
+  /// What rounding takes off whichever of them the slice's summary is made of.
+  Bf16* rest = nullptr;
   float* gamma = nullptr;
 
   Decayed(const LongscanGatedLinear& call, const Plan& plan, int scoreTerms, WorkspaceParts& parts) {
@@ -76,7 +78,9 @@ struct ForwardWorkspace {
   Decayed decayed;
   Summaries summaries;
   ForwardWorkspace(const LongscanGatedLinear& call, const Plan& plan, void* base)
-      : parts(base), decayed(call, plan, 1, parts), summaries(call, plan, parts) {}
+      : parts(base), decayed(call, plan, 1, parts), summaries(call, plan, parts) {
+    if (plan.diagonal) decayed.rest = parts.take<Bf16>(call.B * call.T * call.H * call.K);
+  }
 };
 
 /// What the sweeps of the backward pass share out over parts of V, and the parts' distances.
@@ -112,6 +116,7 @@ struct BackwardWorkspace {
     if (plan.diagonal) {
       sweptQuery = parts.take<float>(plan.valueParts * sweptPart);
       sweptKey = parts.take<float>(plan.valueParts * sweptPart);
+      decayed.rest = reinterpret_cast<Bf16*>(sweptKey);  // before the sweeps
     } else {
       queryDots = parts.take<float>(plan.heads * call.T * dotParts(contracted, call.K));
       keyDots = parts.take<float>(plan.heads * call.T * dotParts(contracted, call.K));

@@ -166,6 +166,8 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
 #pragma unroll
     for (int k = 0; k < 4; k++) loadDecayed(z[k], Z(stage), k, rows, at);
     addTokens(z, stage);
+    if constexpr (!scalar)
+      if (task.yRest.data) addRest(z, stage);
     waitForProducts<0>();
     if (piece.fresh && task.backward) state.clear();
   }
@@ -292,17 +294,21 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
     commitProducts();
   }
 
-  /// out += scores z, in the background; against time a row's scores are a column.
-  __device__ void addScored(Sums& out, int stage, int term) const {
-    const Tile<64> scored = scores(stage, term), added = Z(stage);
+  /// P += z_s (what rounding took off y_s)^T, in the background.
+  __device__ void addRest(const MmaA (&z)[4][1], int stage) {
     beginProducts();
-    if (task.backward) {
 #pragma unroll
-      for (int k = 0; k < 4; k++) multiplyTransposed(out, scored, k, added, k);
-    } else {
+    for (int k = 0; k < 4; k++)
 #pragma unroll
-      for (int k = 0; k < 4; k++) multiply<StoredB::columns>(out, scored, k, added, k);
-    }
+      for (int p = 0; p < panels; p++) multiply<StoredB::columns>(state.P[p], z[k][0], X(stage, p), k);
+    commitProducts();
+  }
+
+  /// out += scores z, in the background.
+  __device__ void addScored(Sums& out, int stage, int term) const {
+    beginProducts();
+#pragma unroll
+    for (int k = 0; k < 4; k++) multiply<StoredB::columns>(out, scores(stage, term), k, Z(stage), k);
     commitProducts();
   }
 

@@ -30,6 +30,7 @@ struct SweepRows {
 struct SweepTask {
   SweepRows x;          // contracted channels
   SweepRows y;          // contracted channels
+  SweepRows yRest;      // a summary's of kind `contracted`: what rounding has taken off y; data null: nothing
   SweepRows z;          // free channels
   void* out;            // [B, T, H, free], bf16; f32 where SweepDecay is `free`
   const float* states;  // [B, H, segments, .., V, K]: P (or its transpose) as it enters each segment; of a
@@ -41,7 +42,7 @@ struct SweepTask {
   bool backward;   // against time
 
   const __nv_bfloat16*
-      scores;          // `contracted`: [B, H, chunks, terms, 64, 64], later tokens' rows, in the task's order
+      scores;          // `contracted`: [B, H, chunks, terms, 64, 64], rows and columns in the task's order
   int scoreTerms;      // 1 or 2: scores are the sums of as many bf16 numbers
   const float* gamma;  // `contracted`, `free`: [B, H, chunks, K], the chunk's decay up to its first reset
 

@@ -14,7 +14,8 @@ struct SweepLayout {
   // In a stage:
   static constexpr int Y = DO / 64 * panel;
   static constexpr int X = Y + DC / 64 * panel;
-  static constexpr int scores = X + (summary ? 0 : DC / 64 * panel);
+  // A summary of kind `contracted` has there what rounding took off Y.
+  static constexpr int scores = X + (summary && kind != SweepDecay::contracted ? 0 : DC / 64 * panel);
   static constexpr int decays = scores + (kind == SweepDecay::contracted && !summary ? 2 * panel : 0);
   /// Of a scalar decay 64 sums of logarithms and the total, else the chunk's decay of each channel.
   static constexpr int numDecays = scalar ? 66 : kind == SweepDecay::free ? DO : DC;

@@ -78,6 +78,8 @@ class SweepLoader : SweepFrame<DC, DO, kind, summary> {
     if (part == 0) fillDecays(piece, tokens, gates, stage);
     if constexpr (!summary)
       if (part == 1) fillRows<panels>(X(stage, 0), task.x, 0, call.contracted, tokens);
+    if constexpr (summary && kind == SweepDecay::contracted)
+      if (part == 1 && task.yRest.data) fillRows<panels>(X(stage, 0), task.yRest, 0, call.contracted, tokens);
     if (part == 2) fillRows<panels>(Y(stage, 0), task.y, 0, call.contracted, tokens);
     if (part == 3) fillRows<DO / 64>(tileAt(stage, 0, 0), task.z, tile * DO, call.free, tokens);
   }
