@@ -155,6 +155,20 @@ cudaError_t readTokens(const Call& call, const TokenPlan& plan, const TokenRead&
   return launchTokens(tokens, stream);
 }
 
+/// A read of the adjoints against time: along the values by v, which gives dk, or along the keys by k, which
+/// gives dv.
+TokensCall againstTime(const Call& call, const TokenPlan& plan, bool alongValues, const void* dO,
+                       const float* adjoints) {
+  TokensCall tokens = tokensOf(call, plan, alongValues, true);
+  const TokenRows queries{call.q, call.G}, gradients{dO, call.H};
+  tokens.x = alongValues ? TokenRows{call.v, call.H} : TokenRows{call.k, call.G};
+  tokens.y = alongValues ? gradients : queries;
+  tokens.z = alongValues ? queries : gradients;
+  tokens.zScale = call.scale;
+  tokens.states = adjoints;
+  return tokens;
+}
+
 }  // namespace
 
 size_t generalStatesBytes(const Call& call) {
@@ -193,26 +207,16 @@ cudaError_t generalBackward(const Call& call, const LongscanGatedLinearBackward&
   LONGSCAN_TRY(
       readTokens(call, plan, {io.dO, true, io.states, work.sweptQuery, true, nullptr, work.kept}, stream));
 
-  TokensCall ofKey = tokensOf(call, plan, true, true);
-  ofKey.x = {call.v, call.H};
-  ofKey.y = {io.dO, call.H};
-  ofKey.z = {call.q, call.G};
-  ofKey.zScale = call.scale;
+  TokensCall ofKey = againstTime(call, plan, true, io.dO, work.adjoints);
   ofKey.out = work.sweptKey;
   ofKey.f32Out = true;
-  ofKey.states = work.adjoints;
   ofKey.keptForward = work.kept;
   ofKey.ends = work.ends;
   LONGSCAN_TRY(launchTokens(ofKey, stream));
 
-  TokensCall ofValue = tokensOf(call, plan, false, true);
-  ofValue.x = {call.k, call.G};
-  ofValue.y = {call.q, call.G};
-  ofValue.z = {io.dO, call.H};
-  ofValue.zScale = call.scale;
+  TokensCall ofValue = againstTime(call, plan, false, io.dO, work.adjoints);
   ofValue.weight = call.bonus;
   ofValue.out = io.dv;
-  ofValue.states = work.adjoints;
   ofValue.last = io.dh0;
   LONGSCAN_TRY(launchTokens(ofValue, stream));
 

@@ -22,7 +22,7 @@ __global__ void __launch_bounds__(reverseThreads<DK, DV>, residentBlocks(DK, DV)
   __syncthreads();
   const Frame frame(call, shared);
   if (threadIdx.x >= Frame::threads) {
-    if (gives) shrinkRegisters<DV == 128 ? 72 : 72>();
+    if (gives) shrinkRegisters<72>();
     ReverseLoader<DK, DV>(frame).load();
   } else {
     if (gives) growRegisters<DV == 128 ? 216 : 184>();
