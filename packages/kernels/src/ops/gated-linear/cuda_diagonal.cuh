@@ -115,21 +115,11 @@ __device__ unsigned steepTokens(FloatTile<KB, pad> c, uint64_t starts, int row0,
   return mask;
 }
 
-/// Channels [column, column + count) of one row; count 1, or `column` even.
-template <int count, int D>
-__device__ void loadRow(float (&to)[count], Tile<D> tile, int row, int column) {
-  const uint32_t address = tile.address(row, column / 8) + (column & 6) * 2;
-  if constexpr (count == 1) {
-    const uint32_t both = loadShared(address);
-    to[0] = column & 1 ? highHalf(both) : lowHalf(both);
-  } else {
-#pragma unroll
-    for (int i = 0; i < count; i += 2) {
-      const uint32_t both = loadShared(address + 2 * i);
-      to[i] = lowHalf(both);
-      to[i + 1] = highHalf(both);
-    }
-  }
+/// Channels `column`, which is even, and the next of one row.
+template <int D>
+__device__ float2 loadPair(Tile<D> tile, int row, int column) {
+  const uint32_t both = loadShared(tile.address(row, column / 8) + (column & 6) * 2);
+  return make_float2(lowHalf(both), highHalf(both));
 }
 
 }  // namespace longscan

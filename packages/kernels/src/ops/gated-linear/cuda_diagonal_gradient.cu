@@ -76,20 +76,19 @@ __device__ void closeRows(const DiagonalGradientCall& task, WarpSums& dq, WarpSu
       const int documentsEnd = documentEnd(in.starts, row, in.length);
       const float2 here = in.c.pairAt(row, column), end = in.c.pairAt(documentsEnd - 1, column);
       const float2 behind = make_float2(exp2Decay(end.x - here.x) * key.x, exp2Decay(end.y - here.y) * key.y);
-      float *ofQuery = &dq[n][2 * h], *ofKey = &dk[n][2 * h], q[2], k[2];
+      float *ofQuery = &dq[n][2 * h], *ofKey = &dk[n][2 * h];
       ofQuery[0] += task.call.scale * exp2Decay(here.x) * query.x;
       ofQuery[1] += task.call.scale * exp2Decay(here.y) * query.y;
       ofKey[0] += behind.x;
       ofKey[1] += behind.y;
       *reinterpret_cast<uint32_t*>(task.dq + from) = pack(ofQuery[0], ofQuery[1]);
       if (task.dk) *reinterpret_cast<uint32_t*>(task.dk + from) = pack(ofKey[0], ofKey[1]);
-      loadRow<2>(q, in.Q, row, column);
-      loadRow<2>(k, in.K, row, column);
-      x[n][2 * h] = q[0] * ofQuery[0] - k[0] * ofKey[0];
-      x[n][2 * h + 1] = q[1] * ofQuery[1] - k[1] * ofKey[1];
+      const float2 q = loadPair(in.Q, row, column), k = loadPair(in.K, row, column);
+      x[n][2 * h] = q.x * ofQuery[0] - k.x * ofKey[0];
+      x[n][2 * h + 1] = q.y * ofQuery[1] - k.y * ofKey[1];
       if (documentsEnd != in.length) continue;
-      fromBehind.x += k[0] * behind.x;
-      fromBehind.y += k[1] * behind.y;
+      fromBehind.x += k.x * behind.x;
+      fromBehind.y += k.y * behind.y;
     }
 #pragma unroll
     for (int i = 0; i < 2; i++) {

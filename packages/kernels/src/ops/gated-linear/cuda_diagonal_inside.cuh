@@ -165,11 +165,10 @@ __device__ inline void addSteep(WarpSums& dq, WarpSums& dk, const Chunk& in, uns
 #pragma unroll
     for (int n = 0; n < warpTiles; n++) {
       const int column = at.column(n);
-      float other[2];
-      loadRow<2>(other, ofQuery ? in.K : in.Q, ofQuery ? key : query, column);
+      const float2 other = loadPair(ofQuery ? in.K : in.Q, ofQuery ? key : query, column);
       const float2 here = in.c.pairAt(query, column), there = in.c.pairAt(key, column);
-      to[n][2 * h] += share * other[0] * exp2Decay(here.x - there.x);
-      to[n][2 * h + 1] += share * other[1] * exp2Decay(here.y - there.y);
+      to[n][2 * h] += share * other.x * exp2Decay(here.x - there.x);
+      to[n][2 * h + 1] += share * other.y * exp2Decay(here.y - there.y);
     }
   };
 #pragma unroll

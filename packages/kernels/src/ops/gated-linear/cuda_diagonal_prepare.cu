@@ -111,11 +111,9 @@ __device__ void scoresOfSteep(Tile<KP> Q, Tile<KP> K, FloatTile<KP> c, const Sco
       float sum = 0.0f;
 #pragma unroll
       for (int channel = 2 * lane; channel < KP; channel += 64) {
-        float q[2], k[2];
-        loadRow<2>(q, Q, row, channel);
-        loadRow<2>(k, K, column, channel);
+        const float2 q = loadPair(Q, row, channel), k = loadPair(K, column, channel);
         const float2 here = c.pairAt(row, channel), there = c.pairAt(column, channel);
-        sum += q[0] * k[0] * exp2Decay(here.x - there.x) + q[1] * k[1] * exp2Decay(here.y - there.y);
+        sum += q.x * k.x * exp2Decay(here.x - there.x) + q.y * k.y * exp2Decay(here.y - there.y);
       }
 #pragma unroll
       for (int distance = 16; distance > 0; distance /= 2) sum += __shfl_xor_sync(~0u, sum, distance);
