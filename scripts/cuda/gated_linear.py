@@ -4,7 +4,8 @@ import ctypes
 
 import torch
 
-DECAYS = dict(identity=0, fixed=1, scalar=2, diagonal=3)
+# On `values` the decay acts on the state's other axis: g [B, T, H, V], states [B, H, K, V].
+DECAYS = dict(identity=0, fixed=1, scalar=2, diagonal=3, values=3)
 pointer, i32, i64 = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64
 
 
@@ -16,7 +17,7 @@ def pointers(*names):
     return [(name, pointer) for name in names]
 
 
-Call = structure('Call', ('B', i64), ('T', i64), *[(name, i32) for name in ('H', 'G', 'K', 'V', 'decay', 'type')],
+Call = structure('Call', ('B', i64), ('T', i64), *[(name, i32) for name in ('H', 'G', 'K', 'V', 'decay', 'type', 'decay_on_values')],
                  ('scale', ctypes.c_float), *pointers('q', 'k', 'v', 'g', 'bonus', 'resets'))
 Forward = structure('Forward', *pointers('h0', 'o', 'ht', 'states', 'workspace'), ('prepared', i32))
 Backward = structure('Backward', *pointers('dO', 'states'), ('from_zero', i32),
@@ -55,10 +56,11 @@ class GatedLinear:
         B, T, G, K = q.shape
         H, V = v.shape[2:]
         kind = dict([(torch.bfloat16, 0), (torch.float32, 1)])[q.dtype]
-        return Call(B, T, H, G, K, V, DECAYS[decay], kind, scale or K**-0.5, *map(address, (q, k, v, g, bonus, resets)))
+        return Call(B, T, H, G, K, V, DECAYS[decay], kind, decay == 'values', scale or K**-0.5, *map(address, (q, k, v, g, bonus, resets)))
 
     def _state(self, call):
-        return self._empty((call.B, call.H, call.V, call.K), torch.float32)
+        sizes = (call.K, call.V) if call.decay_on_values else (call.V, call.K)
+        return self._empty((call.B, call.H, *sizes), torch.float32)
 
     def _memory(self, name, call):
         return self._empty(self._bytes(name, call) // 4, torch.float32)
@@ -78,7 +80,7 @@ class GatedLinear:
         """Returns dq, dk (each head's share), dv, dg (or None), dh0 (or None), and with a bonus its gradient."""
         call = self._call(decay, q, k, v, g, resets, scale, bonus)
         gradients = [self._empty((*v.shape[:3], call.K), q.dtype) for _ in range(2)] + [self._empty(v.shape, v.dtype)]
-        gradients.append(self._empty(g.shape, torch.float32) if decay in ('scalar', 'diagonal') else None)
+        gradients.append(self._empty(g.shape, torch.float32) if decay in ('scalar', 'diagonal', 'values') else None)
         dbonus = None if bonus is None else self._empty((call.B, call.H, call.K), torch.float32)
         dh0 = None if h0 is None else self._state(call)
         memory = self._memory('BackwardWorkspaceBytes', call) if workspace is None else workspace
@@ -90,7 +92,8 @@ class GatedLinear:
         """Returns E, M (None where it is 1), the reset bits and the workspace for `forward`."""
         call = self._call(decay, q, k, v, g, resets, bonus=bonus)
         state = self._state(call)
-        shape = dict(identity=None, diagonal=(call.B, call.H, call.K)).get(decay, (call.B, call.H))
+        channels = dict(diagonal=call.K, values=call.V)
+        shape = None if decay == 'identity' else (call.B, call.H, *([channels[decay]] if decay in channels else []))
         factor = None if shape is None else self._empty(shape, torch.float32)
         reset = self._empty((call.B,), torch.float32)
         memory = self._memory('WorkspaceBytes', call)
@@ -107,23 +110,24 @@ class GatedLinear:
 
 
 def reference(decay, q, k, v, g, resets=None, h0=None, scale=None, bonus=None):
-    """The definition, token by token. Returns o [B, T, H, V] and the last state [B, H, V, K]."""
+    """The definition, token by token. Returns o [B, T, H, V] and the last state."""
     B, T, G, K = q.shape
     H, V = v.shape[2:]
     q, k = (x.repeat_interleave(H // G, 2) for x in (q, k))
-    state = q.new_zeros(B, H, V, K) if h0 is None else h0
+    on_values = decay == 'values'
+    state = q.new_zeros(B, H, *((K, V) if on_values else (V, K))) if h0 is None else h0
     outputs = []
     for t in range(T):
         if resets is not None:
             state = torch.where(resets[:, t, None, None, None] != 0, torch.zeros_like(state), state)
-        written = v[:, t, :, :, None] * k[:, t, :, None, :]
+        written = k[:, t, :, :, None] * v[:, t, :, None, :] if on_values else v[:, t, :, :, None] * k[:, t, :, None, :]
         read = None if bonus is None else state + written * bonus[None, :, None, :]
         if decay == 'fixed':
             state = state * g.exp()[None, :, None, None]
         elif decay == 'scalar':
             state = state * g[:, t].exp()[..., None, None]
-        elif decay == 'diagonal':
+        elif decay in ('diagonal', 'values'):
             state = state * g[:, t].exp()[:, :, None, :]
         state = state + written
-        outputs.append((scale or K**-0.5) * torch.einsum('bhvk,bhk->bhv', state if read is None else read, q[:, t]))
+        outputs.append((scale or K**-0.5) * torch.einsum('bhkv,bhk->bhv' if on_values else 'bhvk,bhk->bhv', state if read is None else read, q[:, t]))
     return torch.stack(outputs, 1), state

@@ -145,6 +145,15 @@ __device__ inline void multiply(Sums& sum, Tile<64> a, int stepA, Tile<64> b, in
                  "l"(productOperand<stored>(b.base, stepB)), "n"(stored == StoredB::columns), "n"(adds));
 }
 
+/// The same with A stored the other way: A[m, k] = a[16 stepA + k][m], and B[k, n] = b[16 stepB + k][n].
+template <bool adds = true>
+__device__ inline void multiplyTransposed(Sums& sum, Tile<64> a, int stepA, Tile<64> b, int stepB) {
+  asm volatile(LONGSCAN_WGMMA_64("%34") "%32, %33, adds, 1, 1, 1, 1; }"
+               : LONGSCAN_ALL_SUMS(sum)
+               : "l"(productOperand<StoredB::columns>(a.base, stepA)),
+                 "l"(productOperand<StoredB::columns>(b.base, stepB)), "n"(adds));
+}
+
 template <StoredB stored>
 __device__ inline void multiply(Sums& sum, const MmaA& a, Tile<64> b, int stepB) {
   asm volatile(LONGSCAN_WGMMA_64("1") "{%32,%33,%34,%35}, %36, adds, 1, 1, %37; }"
@@ -173,6 +182,13 @@ template <StoredB stored, bool adds = true>
 __device__ inline void multiply(Sums& sum, Tile<64> a, int stepA, Tile<64> b, int stepB) {
   if (!adds) clear(sum);
   multiply<stored>(sum, loadA(a, (threadIdx.x >> 5 & 3) * 16, 16 * stepA, threadIdx.x & 31), b, stepB);
+}
+
+template <bool adds = true>
+__device__ inline void multiplyTransposed(Sums& sum, Tile<64> a, int stepA, Tile<64> b, int stepB) {
+  if (!adds) clear(sum);
+  const MmaA rows = loadATransposed(a, 16 * stepA, (threadIdx.x >> 5 & 3) * 16, threadIdx.x & 31);
+  multiply<StoredB::columns>(sum, rows, b, stepB);
 }
 
 #endif

@@ -10,11 +10,13 @@ namespace {
 /// The arguments that every function here begins with, and what they are to the kernels.
 struct Common {
   TensorRef q, k, v, g, bonus, resets;
+  int64_t decaying;  // channels of the axis on which the decay acts
   LongscanGatedLinear call{};
 
   explicit Common(Args& args) {
     args.stream();
     call.decay = static_cast<int32_t>(args.integer("decay"));
+    call.decayOnValues = args.flag("decayOnValues");
     call.scale = static_cast<float>(args.number("scale"));
     q = args.tensor("q");
     k = args.tensor("k");
@@ -30,7 +32,9 @@ struct Common {
     args.check(H < limit && K < limit && V < limit, "sizes are too large");
     args.check(call.decay >= longscanDecayIdentity && call.decay <= longscanDecayDiagonal, "unknown decay");
     args.check(call.scale != 0, "scale is 0");
-    const int64_t gates[] = {0, H, B * T * H, B * T * H * K};
+    args.check(!call.decayOnValues || (G == H && !bonus), "a decay on values has no groups and no bonus");
+    decaying = call.decayOnValues ? V : K;
+    const int64_t gates[] = {0, H, B * T * H, B * T * H * decaying};
     checkF32(args, g, gates[call.decay], "g");
     checkF32(args, bonus, bonus ? H * K : 0, "bonus");
     args.checkResets(resets, B, T);
@@ -46,7 +50,9 @@ struct Common {
   }
 
   int64_t stateSize() const { return call.B * call.H * call.K * call.V; }
-  int64_t factorSize() const { return call.B * call.H * (call.decay == longscanDecayDiagonal ? call.K : 1); }
+  int64_t factorSize() const {
+    return call.B * call.H * (call.decay == longscanDecayDiagonal ? decaying : 1);
+  }
 
   /// Bytes by one of the functions that count them. Throws E-CUDA-KERNEL where that says that there is no
   /// kernel.
@@ -57,8 +63,9 @@ struct Common {
     throw Error("E-CUDA-KERNEL",
                 std::string(args.function()) + ": no CUDA kernel for K = " + std::to_string(call.K) +
                     ", V = " + std::to_string(call.V) + ", T = " + std::to_string(call.T) +
-                    ", only for K a multiple of 8 up to 256, V a multiple of 8 up to 512, and "
-                    "at least one token. Fix: choose such head sizes, or the CPU (device.kind "
+                    ", only for K a multiple of 8 up to 256, V a multiple of 8 up to 512 (a decay on "
+                    "values: the other way round), and at least one token. Fix: choose such head sizes, or "
+                    "the CPU (device.kind "
                     "= \"cpu\")");
   }
   float* states(Args& args) const {
@@ -152,11 +159,11 @@ Napi::Value bindSummarizeBackward(Args& args) {
 }  // namespace
 
 void registerGatedLinearCuda(Registry& registry) {
-  registry.add("gatedLinearCudaBytes", 10, bindBytes);
-  registry.add("gatedLinearCudaForward", 14, bindForward);
-  registry.add("gatedLinearCudaBackward", 20, bindBackward);
-  registry.add("gatedLinearCudaSummarize", 13, bindSummarize);
-  registry.add("gatedLinearCudaSummarizeBackward", 12, bindSummarizeBackward);
+  registry.add("gatedLinearCudaBytes", 11, bindBytes);
+  registry.add("gatedLinearCudaForward", 15, bindForward);
+  registry.add("gatedLinearCudaBackward", 21, bindBackward);
+  registry.add("gatedLinearCudaSummarize", 14, bindSummarize);
+  registry.add("gatedLinearCudaSummarizeBackward", 13, bindSummarizeBackward);
 }
 
 }  // namespace longscan

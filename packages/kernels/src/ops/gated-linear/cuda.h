@@ -4,9 +4,9 @@
 #include <stdint.h>
 
 // The gated linear recurrence on CUDA devices, as plain C: S_t = a_t S_{t-1} + k_t v_t^T, o_t = scale * S_t^T
-// q_t, and its gradients. Calls only enqueue on the stream and allocate nothing. They return 0, or a
-// cudaError_t. All memory is the device's, row-major, aligned to 16 bytes; states are f32, transposed, [B, H,
-// V, K].
+// q_t, and its gradients; or with a decay on the values S_t = S_{t-1} diag(a_t) + k_t v_t^T. Calls only
+// enqueue on the stream and allocate nothing. They return 0, or a cudaError_t. All memory is the device's,
+// row-major, aligned to 16 bytes; states are f32, transposed, [B, H, V, K].
 //
 // A slice alone: Forward, then Backward. Between other slices of the sequence: Summarize and
 // SummarizeBackward say what the slice does to a state and to an adjoint; what they leave in their workspace
@@ -27,12 +27,15 @@ enum LongscanDecay {
 
 enum LongscanType { longscanBf16 = 0, longscanF32 = 1 };
 
-/// One slice of T tokens. K: a multiple of 8, at most 256; V: a multiple of 8, at most 512.
+/// One slice of T tokens. K: a multiple of 8, at most 256; V: a multiple of 8, at most 512. With
+/// `decayOnValues` the sizes' limits are exchanged, G = H, there is no bonus, a diagonal g is [B, T, H, V],
+/// its factors [B, H, V], and states are [B, H, K, V].
 struct LongscanGatedLinear {
   int64_t B, T;
   int32_t H, G, K, V;     // G groups of H / G heads in succession share q and k
   int32_t decay;          // LongscanDecay
   int32_t type;           // LongscanType of q, k, v, o and their gradients
+  int32_t decayOnValues;  // 1: the decay acts on the values, else 0
   float scale;            // not 0
   const void* q;          // [B, T, G, K]
   const void* k;          // [B, T, G, K]

@@ -1,5 +1,4 @@
 import type { ForwardCall } from '../../autograd/define-op.js';
-import { missingKernel } from '../../missing-kernel.js';
 import type { Kept } from '../../recurrence-op.js';
 import type { RecurrenceParts } from '../../recurrence-parts.js';
 import type { Tensor } from '../../tensor.js';
@@ -9,7 +8,6 @@ import type { GatedLinearCudaArguments } from './native.js';
 
 /** One kind of the recurrence. */
 interface Kind {
-  readonly name: string;
   readonly decay: DecayKind;
   /** The number of `decay`. */
   readonly code: number;
@@ -39,7 +37,7 @@ interface Prepared extends Kept {
  * between others its summary comes first, whose workspace the sweep goes on from.
  */
 export function cudaParts(kind: Kind): RecurrenceParts<GatedLinearInputs> {
-  const { name, decay, code, decayOn, scaleOf, stateShape } = kind;
+  const { decay, code, decayOn, scaleOf, stateShape } = kind;
   const hasGradient = decay === 'scalar' || decay === 'diagonal';
 
   const common = (
@@ -47,10 +45,9 @@ export function cudaParts(kind: Kind): RecurrenceParts<GatedLinearInputs> {
     inputs: GatedLinearInputs,
     resets: Tensor | null,
   ): GatedLinearCudaArguments => {
-    if (decayOn !== 'key') throw missingKernel(name, 'a decay along the values');
     const { q, k, v, g, u } = inputs;
     const optional = [g?.id ?? null, u?.id ?? null, resets?.id ?? null] as const;
-    return [call.stream, code, scaleOf(q), q.id, k.id, v.id, ...optional];
+    return [call.stream, code, decayOn === 'value', scaleOf(q), q.id, k.id, v.id, ...optional];
   };
   /** FLOPs of `perToken` products with the K × V state and `intra` products inside a chunk of 64 tokens. */
   const count = (call: ForwardCall, { q, v }: GatedLinearInputs, perToken: number, intra: number): void => {

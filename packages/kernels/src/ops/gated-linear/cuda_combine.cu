@@ -1,34 +1,52 @@
 #include "cuda_combine.h"
 
+#include "cuda/pack.cuh"
+
 namespace longscan {
 
 namespace {
 
-constexpr int combineThreads = 256;
+constexpr int combineThreads = 128;
 
-/// One thread an element of the state: rows of the free axis are contiguous, as everywhere on the wire.
+constexpr int combineWidth = 4;
+using Four = Pack<float, combineWidth>;
+
+/// One thread four elements of the state: rows of the free axis are contiguous, as everywhere on the wire.
 __global__ void combineKernel(const CombineCall call) {
   const int64_t size = static_cast<int64_t>(call.V) * call.K;
-  const int64_t at = static_cast<int64_t>(blockIdx.x) * combineThreads + threadIdx.x;
+  const int64_t at = (static_cast<int64_t>(blockIdx.x) * combineThreads + threadIdx.x) * combineWidth;
   if (at >= call.heads * size) return;
   const int64_t head = at / size, element = at % size;
   const int key = static_cast<int>(element % call.K);
-  const float* __restrict__ summaries = call.summaries;
-  float* __restrict__ states = call.states;
-  float state = call.incoming ? call.incoming[at] * call.incomingScale : 0.0f;
-  if (summaries == nullptr) {
-    states[at] = state;
+  Four state{};
+  if (call.incoming) state = loadPack<combineWidth>(call.incoming + at);
+#pragma unroll
+  for (float& x : state.x) x *= call.incomingScale;
+  if (call.summaries == nullptr) {
+    storePack(call.states + at, state);
     return;
   }
 #pragma unroll 4
   for (int i = 0; i < call.numSegments; i++) {
     const int64_t segment = head * call.numSegments + (call.backward ? call.numSegments - 1 - i : i);
-    const float entered = summaries[segment * size + element];
-    const float factor = call.diagonal ? call.factor[segment * call.K + key] : call.factor[segment];
-    if (states) states[segment * size + element] = state;
-    state = call.reset[segment] ? entered : factor * state + entered;
+    const Four entered = loadPack<combineWidth>(call.summaries + segment * size + element);
+    Four factor;
+    if (call.diagonal) {
+      factor = loadPack<combineWidth>(call.factor + segment * call.K + key);
+    } else {
+      const float same = call.factor[segment];
+      factor = {{same, same, same, same}};
+    }
+    const bool reset = call.reset[segment] != 0;
+    if (call.states) storePack(call.states + segment * size + element, state);
+#pragma unroll
+    for (int x = 0; x < combineWidth; x++)
+      state.x[x] = reset ? entered.x[x] : factor.x[x] * state.x[x] + entered.x[x];
   }
-  if (call.outgoing) call.outgoing[at] = state * call.outgoingScale;
+  if (call.outgoing == nullptr) return;
+#pragma unroll
+  for (float& x : state.x) x *= call.outgoingScale;
+  storePack(call.outgoing + at, state);
 }
 
 /// One thread a head or a channel of one.
@@ -57,8 +75,8 @@ cudaError_t launchCombineFactors(const CombineCall& call, int H, float* factor, 
 }
 
 cudaError_t launchCombine(const CombineCall& call, cudaStream_t stream) {
-  const int64_t elements = call.heads * call.V * call.K;
-  const auto blocks = static_cast<unsigned>((elements + combineThreads - 1) / combineThreads);
+  const int64_t threads = call.heads * call.V * call.K / combineWidth;
+  const auto blocks = static_cast<unsigned>((threads + combineThreads - 1) / combineThreads);
   combineKernel<<<blocks, combineThreads, 0, stream>>>(call);
   return cudaGetLastError();
 }

@@ -16,10 +16,11 @@ __device__ inline float exp2Decay(float x) {
   return y;
 }
 
-/// f32 [64, KB] in shared memory; a pad of 8 spreads the rows of a fragment over the banks.
-template <int KB>
+/// f32 [64, KB] in shared memory; the pad spreads what a warp reads at once over the banks: 8 the rows and
+/// pairs of columns of a fragment, 4 its pairs of rows and columns.
+template <int KB, int pad = 8>
 struct FloatTile {
-  static constexpr int pitch = KB + 8;
+  static constexpr int pitch = KB + pad;
   static constexpr int bytes = tileTokens * pitch * 4;
   float* base;
 
@@ -41,8 +42,8 @@ __device__ inline int documentEnd(uint64_t starts, int i, int length) {
 }
 
 /// Starts to fill c with the gates of a chunk, KB channels from `channel` of `width`.
-template <int KB>
-__device__ void fillGates(FloatTile<KB> c, const float* from, int64_t pitch, int channel, int width,
+template <int KB, int pad>
+__device__ void fillGates(FloatTile<KB, pad> c, const float* from, int64_t pitch, int channel, int width,
                           int length) {
   for (int i = threadIdx.x; i < tileTokens * (KB / 4); i += diagonalThreads) {
     const int row = i / (KB / 4), column = i % (KB / 4) * 4;
@@ -52,34 +53,73 @@ __device__ void fillGates(FloatTile<KB> c, const float* from, int64_t pitch, int
   }
 }
 
-/// Replaces gates by their sums in log2 from the start of the document or chunk up to and with each token.
-template <int KB>
-__device__ void sumGates(FloatTile<KB> c, uint64_t starts) {
-  for (int column = threadIdx.x; column < KB; column += diagonalThreads) {
+/// Replaces gates by their sums in log2 from the start of the document or chunk up to and with each token: 16
+/// rows at a time, then with what comes before them. `totals`: room for 4 KB numbers. Ends with a barrier.
+template <int KB, int pad>
+__device__ void sumGates(FloatTile<KB, pad> c, uint64_t starts, float* totals) {
+  constexpr int tasks = (4 * KB + diagonalThreads - 1) / diagonalThreads;
+  float sums[tasks][subChunk];
+#pragma unroll
+  for (int task = 0; task < tasks; task++) {
+    const int i = task * diagonalThreads + threadIdx.x, row0 = i / KB * subChunk, column = i % KB;
     float sum = 0.0f;
-#pragma unroll 8
-    for (int row = 0; row < tileTokens; row++) {
-      sum = (starts >> row & 1 ? 0.0f : sum) + c.at(row, column) * log2eDiagonal;
-      c.at(row, column) = sum;
+#pragma unroll
+    for (int row = 0; row < subChunk; row++) {
+      sum = (starts >> (row0 + row) & 1 ? 0.0f : sum) + c.at(row0 + row, column) * log2eDiagonal;
+      sums[task][row] = sum;
+    }
+    totals[i] = sum;
+  }
+  __syncthreads();
+#pragma unroll
+  for (int task = 0; task < tasks; task++) {
+    const int i = task * diagonalThreads + threadIdx.x, row0 = i / KB * subChunk, column = i % KB;
+    float before = 0.0f;
+    for (int other = 0; other < row0; other += subChunk)
+      before = totals[other / subChunk * KB + column] + (starts >> other & 0xffff ? 0.0f : before);
+#pragma unroll
+    for (int row = 0; row < subChunk; row++) {
+      if (starts >> (row0 + row) & 1) before = 0.0f;
+      c.at(row0 + row, column) = sums[task][row] + before;
     }
   }
+  __syncthreads();
 }
 
-/// Channels [column, column + count) of one row; count 1, or `column` even.
-template <int count, int D>
-__device__ void loadRow(float (&to)[count], Tile<D> tile, int row, int column) {
-  const uint32_t address = tile.address(row, column / 8) + (column & 6) * 2;
-  if constexpr (count == 1) {
-    const uint32_t both = loadShared(address);
-    to[0] = column & 1 ? highHalf(both) : lowHalf(both);
-  } else {
+/// Powers of two up to which keys are scaled up for products inside a sub-chunk.
+constexpr float mostScaledUp = 96.0f;
+
+/// Whether what comes before a sub-chunk goes on in its first token.
+__device__ inline bool goesOn(uint64_t starts, int row0) {
+  return row0 > 0 && (starts >> row0 & 1) == 0;
+}
+
+/// Bit i: the products of token row0 + i inside its sub-chunk are to be taken pair by pair, for it decays too
+/// much since the sub-chunk's start in one of KB channels, or a document starts inside. That depends on no
+/// later gate. All lanes of a warp call it together.
+template <int KB, int pad>
+__device__ unsigned steepTokens(FloatTile<KB, pad> c, uint64_t starts, int row0, int lane) {
+  if (starts >> row0 & 0xfffe) return 0xffff;
+  const auto steep = [&](int row) {
+    bool any = false;
 #pragma unroll
-    for (int i = 0; i < count; i += 2) {
-      const uint32_t both = loadShared(address + 2 * i);
-      to[i] = lowHalf(both);
-      to[i + 1] = highHalf(both);
+    for (int channel = lane; channel < KB; channel += 32) {
+      const float before = goesOn(starts, row0) ? c.at(row0 - 1, channel) : 0.0f;
+      any = any || before - c.at(row, channel) > mostScaledUp;
     }
-  }
+    return __any_sync(~0u, any);
+  };
+  if (!steep(row0 + subChunk - 1)) return 0;  // none decays more than the last
+  unsigned mask = 0;
+  for (int i = 0; i < subChunk; i++) mask |= static_cast<unsigned>(steep(row0 + i)) << i;
+  return mask;
+}
+
+/// Channels `column`, which is even, and the next of one row.
+template <int D>
+__device__ float2 loadPair(Tile<D> tile, int row, int column) {
+  const uint32_t both = loadShared(tile.address(row, column / 8) + (column & 6) * 2);
+  return make_float2(lowHalf(both), highHalf(both));
 }
 
 }  // namespace longscan

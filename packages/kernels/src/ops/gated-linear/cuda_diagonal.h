@@ -22,10 +22,11 @@ struct DiagonalCall {
   bool backwardOrder;
   __nv_bfloat16*
       decayedQuery;  // [B, T, H, K]: scale * q_t decayed by what lies between the piece's start and t, t too
-  __nv_bfloat16* decayedKey;  // [B, T, H, K]: k_t decayed by what follows it in the piece
-  float* gamma;               // [B, H, chunks, K]: the decay of the chunk's first piece
-  __nv_bfloat16* scores;      // [B, H, chunks, scoreTerms, 64, 64]
-  int scoreTerms;             // 2: the second are what rounding takes off the first
+  __nv_bfloat16* decayedKey;           // [B, T, H, K]: k_t decayed by what follows it in the piece
+  __nv_bfloat16 *queryRest, *keyRest;  // what rounding takes off them, or null: not wanted
+  float* gamma;                        // [B, H, chunks, K]: the decay of the chunk's first piece
+  __nv_bfloat16* scores;               // [B, H, chunks, scoreTerms, 64, 64]
+  int scoreTerms;                      // 2: the second are what rounding takes off the first
 };
 
 cudaError_t launchDiagonalPrepare(const DiagonalCall& call, cudaStream_t stream);
@@ -42,7 +43,7 @@ struct DiagonalGradientCall {
   const float* ends;        // [parts, B, H, chunks, K]: SweepTask::ends
   bool fromZero;            // no state entered the slice: the first token's decay meets nothing
   __nv_bfloat16* dq;        // [B, T, H, K]
-  __nv_bfloat16* dk;        // [B, T, H, K]
+  __nv_bfloat16* dk;        // [B, T, H, K]; null: only dq is wanted, and sweptKey, ends and dg are not used
   float* dg;                // [B, T, H, K]
 };
 

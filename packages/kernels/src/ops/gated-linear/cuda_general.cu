@@ -128,6 +128,47 @@ cudaError_t combineTokens(const Call& call, const TokenPlan& plan, const TokenSu
   return launchCombine(fold, stream);
 }
 
+/// A read of the states with time: along the keys by queries, which gives o, or along the values by dO, which
+/// gives dq.
+struct TokenRead {
+  const void* by;
+  bool alongValues;
+  const float* states;
+  void* out;
+  bool f32Out;
+  float *last, *kept;
+};
+
+cudaError_t readTokens(const Call& call, const TokenPlan& plan, const TokenRead& read, cudaStream_t stream) {
+  TokensCall tokens = tokensOf(call, plan, read.alongValues, false);
+  const TokenRows keys{call.k, call.G}, values{call.v, call.H};
+  tokens.x = {read.by, read.alongValues ? call.H : call.G};
+  tokens.y = read.alongValues ? values : keys;
+  tokens.z = read.alongValues ? keys : values;
+  tokens.outScale = call.scale;
+  tokens.weight = read.alongValues ? nullptr : call.bonus;
+  tokens.out = read.out;
+  tokens.f32Out = read.f32Out;
+  tokens.states = read.states;
+  tokens.last = read.last;
+  tokens.kept = read.kept;
+  return launchTokens(tokens, stream);
+}
+
+/// A read of the adjoints against time: along the values by v, which gives dk, or along the keys by k, which
+/// gives dv.
+TokensCall againstTime(const Call& call, const TokenPlan& plan, bool alongValues, const void* dO,
+                       const float* adjoints) {
+  TokensCall tokens = tokensOf(call, plan, alongValues, true);
+  const TokenRows queries{call.q, call.G}, gradients{dO, call.H};
+  tokens.x = alongValues ? TokenRows{call.v, call.H} : TokenRows{call.k, call.G};
+  tokens.y = alongValues ? gradients : queries;
+  tokens.z = alongValues ? queries : gradients;
+  tokens.zScale = call.scale;
+  tokens.states = adjoints;
+  return tokens;
+}
+
 }  // namespace
 
 size_t generalStatesBytes(const Call& call) {
@@ -142,20 +183,20 @@ size_t generalBackwardWorkspaceBytes(const Call& call) {
 }
 
 cudaError_t generalForward(const Call& call, const LongscanGatedLinearForward& io, cudaStream_t stream) {
+  return generalForwardBy(call, call.q, false, io, stream);
+}
+
+cudaError_t generalForwardBy(const Call& call, const void* by, bool alongValues,
+                             const LongscanGatedLinearForward& io, cudaStream_t stream) {
   const TokenPlan plan(call);
   const TokenSummaries summaries(call, plan, io.workspace);
   LONGSCAN_TRY(
       combineTokens(call, plan, summaries, io.prepared != 0, io.h0, false, nullptr, io.states, stream));
-  TokensCall tokens = tokensOf(call, plan, false, false);
-  tokens.x = {call.q, call.G};
-  tokens.y = {call.k, call.G};
-  tokens.z = {call.v, call.H};
-  tokens.outScale = call.scale;
-  tokens.weight = call.bonus;
-  tokens.out = io.o;
-  tokens.states = io.states;
-  tokens.last = io.ht;
-  return launchTokens(tokens, stream);
+  return readTokens(call, plan, {by, alongValues, io.states, io.o, false, io.ht, nullptr}, stream);
+}
+
+cudaError_t generalOutput(const Call& call, const float* states, void* out, cudaStream_t stream) {
+  return readTokens(call, TokenPlan(call), {call.q, false, states, out, false, nullptr, nullptr}, stream);
 }
 
 cudaError_t generalBackward(const Call& call, const LongscanGatedLinearBackward& io, cudaStream_t stream) {
@@ -163,37 +204,19 @@ cudaError_t generalBackward(const Call& call, const LongscanGatedLinearBackward&
   const TokenBackward work(call, plan, io.workspace);
   LONGSCAN_TRY(combineTokens(call, plan, work.summaries, io.prepared != 0, io.dht, true, io.dO, work.adjoints,
                              stream));
-  TokensCall ofQuery = tokensOf(call, plan, true, false);
-  ofQuery.x = {io.dO, call.H};
-  ofQuery.y = {call.v, call.H};
-  ofQuery.z = {call.k, call.G};
-  ofQuery.outScale = call.scale;
-  ofQuery.out = work.sweptQuery;
-  ofQuery.f32Out = true;
-  ofQuery.states = io.states;
-  ofQuery.kept = work.kept;
-  LONGSCAN_TRY(launchTokens(ofQuery, stream));
+  LONGSCAN_TRY(
+      readTokens(call, plan, {io.dO, true, io.states, work.sweptQuery, true, nullptr, work.kept}, stream));
 
-  TokensCall ofKey = tokensOf(call, plan, true, true);
-  ofKey.x = {call.v, call.H};
-  ofKey.y = {io.dO, call.H};
-  ofKey.z = {call.q, call.G};
-  ofKey.zScale = call.scale;
+  TokensCall ofKey = againstTime(call, plan, true, io.dO, work.adjoints);
   ofKey.out = work.sweptKey;
   ofKey.f32Out = true;
-  ofKey.states = work.adjoints;
   ofKey.keptForward = work.kept;
   ofKey.ends = work.ends;
   LONGSCAN_TRY(launchTokens(ofKey, stream));
 
-  TokensCall ofValue = tokensOf(call, plan, false, true);
-  ofValue.x = {call.k, call.G};
-  ofValue.y = {call.q, call.G};
-  ofValue.z = {io.dO, call.H};
-  ofValue.zScale = call.scale;
+  TokensCall ofValue = againstTime(call, plan, false, io.dO, work.adjoints);
   ofValue.weight = call.bonus;
   ofValue.out = io.dv;
-  ofValue.states = work.adjoints;
   ofValue.last = io.dh0;
   LONGSCAN_TRY(launchTokens(ofValue, stream));
 

@@ -5,6 +5,7 @@
 #include "cuda.h"
 #include "cuda/workspace_parts.h"
 #include "cuda_combine.h"
+#include "cuda_reverse.h"
 #include "cuda_sweep.h"
 
 // How a call is cut, and what its workspaces hold.
@@ -25,6 +26,7 @@ struct Plan {
   int numChunks, chunksPerSegment, numSegments;
   int64_t heads, stateSize;
   bool diagonal, hasGradient;
+  bool atOnce;  // one sweep gives all gradients
   int contractedValues, valueParts;
 
   explicit Plan(const LongscanGatedLinear& call)
@@ -33,6 +35,7 @@ struct Plan {
         stateSize(int64_t{call.K} * call.V),
         diagonal(call.decay == longscanDecayDiagonal),
         hasGradient(diagonal || call.decay == longscanDecayScalar),
+        atOnce(!diagonal && reverseSweepFits(call.K, call.V)),
         contractedValues(call.V < mostContracted ? call.V : mostContracted),
         valueParts((call.V + mostContracted - 1) / mostContracted) {
     const int64_t room = wantedMultiprocessors * residentBlocks(call.K, call.V);
@@ -46,6 +49,8 @@ struct Plan {
 /// Of a diagonal decay, inside chunks.
 struct Decayed {
   Bf16 *query = nullptr, *key = nullptr, *scores = nullptr;
+  /// What rounding takes off whichever of them the slice's summary is made of.
+  Bf16* rest = nullptr;
   float* gamma = nullptr;
 
   Decayed(const LongscanGatedLinear& call, const Plan& plan, int scoreTerms, WorkspaceParts& parts) {
@@ -73,7 +78,9 @@ struct ForwardWorkspace {
   Decayed decayed;
   Summaries summaries;
   ForwardWorkspace(const LongscanGatedLinear& call, const Plan& plan, void* base)
-      : parts(base), decayed(call, plan, 1, parts), summaries(call, plan, parts) {}
+      : parts(base), decayed(call, plan, 1, parts), summaries(call, plan, parts) {
+    if (plan.diagonal) decayed.rest = parts.take<Bf16>(call.B * call.T * call.H * call.K);
+  }
 };
 
 /// What the sweeps of the backward pass share out over parts of V, and the parts' distances.
@@ -99,12 +106,17 @@ struct BackwardWorkspace {
     keptPart = chunks * keptBytes(contracted, call.K) / 16;
     endsPart = chunks * (plan.diagonal ? call.K : endParts(contracted, call.K));
     sweptPart = call.B * call.T * call.H * call.K;
+    if (plan.atOnce) {
+      kept = parts.take<uint4>(chunks * keptBytes(call.K, call.V) / 16);
+      return;
+    }
     if (!plan.hasGradient) return;
     kept = parts.take<uint4>(plan.valueParts * keptPart);
     ends = parts.take<float>(plan.valueParts * endsPart);
     if (plan.diagonal) {
       sweptQuery = parts.take<float>(plan.valueParts * sweptPart);
       sweptKey = parts.take<float>(plan.valueParts * sweptPart);
+      decayed.rest = reinterpret_cast<Bf16*>(sweptKey);  // before the sweeps
     } else {
       queryDots = parts.take<float>(plan.heads * call.T * dotParts(contracted, call.K));
       keyDots = parts.take<float>(plan.heads * call.T * dotParts(contracted, call.K));

@@ -12,7 +12,6 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
   using typename Output::Frame;
   using typename Output::Partner;
   using Layout = typename Frame::Layout;
-  using Frame::allThreads;
   using Frame::at;
   using Frame::base;
   using Frame::bh;
@@ -36,6 +35,7 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
   using Frame::task;
   using Frame::threads;
   using Frame::tile;
+  using Frame::tiles;
   using Frame::X;
   using Frame::Y;
   using Frame::Z;
@@ -44,6 +44,7 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
   using Output::storeRows;
 
   SweepState<DC> state;
+  int rounds = 0;  // through the stages
 
  public:
   __device__ explicit Sweep(const Frame& frame) : Output(frame) {}
@@ -63,9 +64,9 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
         summarize(piece, stage, factor);
         const int ownStage = stage;
         stage = stageAfter(stage);
-        if (call.stages == 1) announceAtBarrier(emptied(ownStage), allThreads);
+        if (call.stages == 1) arriveOfWarp(emptied(ownStage));
         piece = nextPiece(stage);
-        if (call.stages > 1) announceAtBarrier(emptied(ownStage), allThreads);
+        if (call.stages > 1) arriveOfWarp(emptied(ownStage));
       } else {
         read(piece, stage, factor, products);
       }
@@ -89,9 +90,16 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
   }
 
   /// Waits for a stage to be filled.
-  __device__ Piece nextPiece(int stage) const {
-    joinBarrier(filled(stage), allThreads);
+  __device__ Piece nextPiece(int stage) {
+    awaitArrivals(filled(stage), rounds);
+    if (stage + 1 == call.stages) rounds++;
+    publishToProducts();
     return unpackPiece(*pieceOf(stage));
+  }
+
+  __device__ void arriveOfWarp(uint32_t barrier) const {
+    __syncwarp();
+    if (at.lane == 0) arrive(barrier);
   }
 
   __device__ void joinWarpgroup() const { joinBarrier(1 + at.warpgroup, 128); }
@@ -116,39 +124,50 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
   }
 
   __device__ void enter(int first) {
-    if constexpr (summary) {
+    if (summary && task.states == nullptr) {
       state.clear();
-    } else {
-      const float* from = task.states + (bh * call.numSegments + segment) * call.stateStride;
-      eachStored([&](float& value, bool exists, int place) { value = exists ? from[place] : 0.0f; });
-      publish(first);
-      joinWarpgroup();
+      return;
     }
+    const float* from = task.states + (bh * call.numSegments + segment) * call.stateStride;
+    eachStored([&](float& value, bool exists, int place) { value = exists ? from[place] : 0.0f; });
+    if constexpr (summary) return;
+    publish(first);
+    joinWarpgroup();
   }
 
-  __device__ RowDecays rowDecays(const Piece& piece, int stage) const {
-    const uint32_t sums = base + Layout::sums + 256 * (threadIdx.x >> 5);
-    if (!scalar || call.g == nullptr) return {sums, 0.0f, false};
-    if (call.gatePerToken) return sumLogDecays(decays(stage), sums, task.backward, at.lane);
-    const float gate = call.g[h];
-#pragma unroll
-    for (int row = at.lane; row < 64; row += 32) {
-      const int offset = task.backward ? 63 - row : row;
-      storeShared(sums + 4 * row, offset >= piece.low && offset < piece.high ? gate : 0.0f);
-    }
-    __syncwarp();
-    return sumLogDecays(sums, sums, task.backward, at.lane);
+  /// A summary's state before a chunk, in bf16 as products read it.
+  __device__ void keep(int chunk) const {
+#if __CUDA_ARCH__ >= 900
+    const bool first = (threadIdx.x & 127) == 0;
+    if (first) waitForBulkReads();
+    joinWarpgroup();
+    publish(-1);
+    joinWarpgroup();
+    if (!first) return;
+    constexpr int bytes = panels * Layout::panel;
+    storeBulk(reinterpret_cast<unsigned char*>(task.kept) +
+                  (((bh * numChunks + chunk) * tiles + tile) * (DO / 64) + at.warpgroup) * bytes,
+              published(0).base, bytes);
+#endif
+  }
+
+  __device__ RowDecays rowDecays(int stage) const {
+    if (!scalar || call.g == nullptr) return {decays(stage), 0.0f, false};
+    return {decays(stage), loadSharedFloat(decays(stage) + 4 * 64), true};
   }
 
   __device__ void summarize(const Piece& piece, int stage, SegmentFactor& factor) {
-    const RowDecays rows = rowDecays(piece, stage);
+    const RowDecays rows = rowDecays(stage);
+    if constexpr (scalar)
+      if (task.kept != nullptr && piece.opensChunk) keep(piece.chunk);
     if (piece.fresh && !task.backward) state.clear();
     decay(piece, stage, rows, factor);
     MmaA z[4][scalar ? 2 : 1];
 #pragma unroll
     for (int k = 0; k < 4; k++) loadDecayed(z[k], Z(stage), k, rows, at);
-    beginProducts();
     addTokens(z, stage);
+    if constexpr (!scalar)
+      if (task.yRest.data) addRest(z, stage);
     waitForProducts<0>();
     if (piece.fresh && task.backward) state.clear();
   }
@@ -172,7 +191,7 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
   __device__ void read(Piece& piece, int& stage, SegmentFactor& factor, Sums& products) {
     const Piece own = piece;
     if (own.fresh && !task.backward) forget();
-    const RowDecays rows = rowDecays(own, stage);
+    const RowDecays rows = rowDecays(stage);
     const bool meets = kind != SweepDecay::contracted && task.keptForward != nullptr && own.opensChunk;
     const uint4* const met = keptOf(const_cast<uint4*>(task.keptForward), own.chunk);
 
@@ -210,27 +229,27 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
       if (meets) storeEnd(own, stage, rows, meeting, out, partner);
     if constexpr (kind == SweepDecay::contracted)
       if (task.scoreTerms == 2) {
-        beginProducts();
         addScored(out, stage, 1);
         waitForProducts<0>();
       }
 
-    beginProducts();
-    if constexpr (scalar) {
-#pragma unroll
-      for (int k = 0; k < 4; k++) multiply<StoredB::columns>(out, within[k], Z(stage), k);
-    }
-    if constexpr (kind == SweepDecay::contracted)
+    if constexpr (kind == SweepDecay::contracted) {
       addScored(out, stage, 0);
-    else
+    } else {
+      beginProducts();
+      if constexpr (scalar) {
+#pragma unroll
+        for (int k = 0; k < 4; k++) multiply<StoredB::columns>(out, within[k], Z(stage), k);
+      }
       commitProducts();
+    }
     addTokens(z, stage);
 
     const int ownStage = stage;
     stage = stageAfter(stage);
     if (call.stages == 1) {
       waitForProducts<0>();
-      announceAtBarrier(emptied(ownStage), allThreads);
+      arriveOfWarp(emptied(ownStage));
     }
     piece = nextPiece(stage);
     if constexpr (scoresEarly) {
@@ -242,7 +261,7 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
     }
     storeRows(out, own, partner);
     waitForProducts<0>();
-    if (call.stages > 1) announceAtBarrier(emptied(ownStage), allThreads);
+    if (call.stages > 1) arriveOfWarp(emptied(ownStage));
     if (own.fresh && task.backward) state.clear();
     // The other warps of this warpgroup have read the P that is replaced.
     joinWarpgroup();
@@ -265,6 +284,7 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
   /// P += sum_s (decay after s) z_s y_s^T, in the background; z as decayed already, P = gamma P is done.
   template <int terms>
   __device__ void addTokens(const MmaA (&z)[4][terms], int stage) {
+    beginProducts();
 #pragma unroll
     for (int k = 0; k < 4; k++)
 #pragma unroll
@@ -274,8 +294,19 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
     commitProducts();
   }
 
+  /// P += z_s (what rounding took off y_s)^T, in the background.
+  __device__ void addRest(const MmaA (&z)[4][1], int stage) {
+    beginProducts();
+#pragma unroll
+    for (int k = 0; k < 4; k++)
+#pragma unroll
+      for (int p = 0; p < panels; p++) multiply<StoredB::columns>(state.P[p], z[k][0], X(stage, p), k);
+    commitProducts();
+  }
+
   /// out += scores z, in the background.
   __device__ void addScored(Sums& out, int stage, int term) const {
+    beginProducts();
 #pragma unroll
     for (int k = 0; k < 4; k++) multiply<StoredB::columns>(out, scores(stage, term), k, Z(stage), k);
     commitProducts();
@@ -325,6 +356,10 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
 
   __device__ void leave(const SegmentFactor& factor) {
     if constexpr (summary) {
+#if __CUDA_ARCH__ >= 900
+      if (scalar && task.kept != nullptr) waitForBulkReads();
+#endif
+      if (task.last == nullptr) return;
       const int64_t place = bh * call.numSegments + segment;
       float* to = task.last + place * call.stateStride;
       eachStored([&](float& value, bool exists, int inside) {

@@ -30,11 +30,13 @@ struct SweepRows {
 struct SweepTask {
   SweepRows x;          // contracted channels
   SweepRows y;          // contracted channels
+  SweepRows yRest;      // a summary's of kind `contracted`: what rounding has taken off y; data null: nothing
   SweepRows z;          // free channels
   void* out;            // [B, T, H, free], bf16; f32 where SweepDecay is `free`
-  const float* states;  // [B, H, segments, .., V, K]: P (or its transpose) as it enters each segment
-  float*
-      last;  // [B, H, V, K]: P after the last segment, times `lastScale`; or null. A summary: of each segment
+  const float* states;  // [B, H, segments, .., V, K]: P (or its transpose) as it enters each segment; of a
+                        // summary null: zero
+  float* last;  // [B, H, V, K]: P after the last segment, times `lastScale`; or null. A summary: of each
+                // segment, and null if nothing but `kept` is wanted
   float lastScale;
   bool freeIsKey;  // the free axis is K: states are P itself, not its transpose
   bool backward;   // against time
@@ -44,7 +46,8 @@ struct SweepTask {
   int scoreTerms;      // 1 or 2: scores are the sums of as many bf16 numbers
   const float* gamma;  // `contracted`, `free`: [B, H, chunks, K], the chunk's decay up to its first reset
 
-  uint4* kept;  // P before every chunk in bf16, as its threads hold it; or null
+  uint4* kept;  // P before every chunk in bf16, as its threads hold it (a summary: as products read it, on
+                // Hopper and newer); or null
   const uint4*
       keptForward;  // of an earlier task with time, to be multiplied with this P after the chunk; or null
   /// What of the decay's gradient is the same for all tokens that go on to the chunk's end: P before the

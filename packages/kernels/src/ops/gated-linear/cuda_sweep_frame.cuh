@@ -1,25 +1,27 @@
 #pragma once
 
 #include "cuda_sweep_parts.cuh"
+#include "cuda_transfer.cuh"
 
 namespace longscan {
 
-/// Shared memory of a sweep: P in bf16 for its products, for each warp a copy of the log decays, and the
-/// stages of inputs.
+/// Shared memory of a sweep: P in bf16 for its products, and the stages of inputs.
 template <int DC, int DO, SweepDecay kind, bool summary>
 struct SweepLayout {
   static constexpr bool scalar = kind == SweepDecay::scalar;
   static constexpr int panel = Tile<64>::bytes;
-  static constexpr int sums = summary ? 0 : DO / 64 * DC / 64 * panel;
-  static constexpr int stages = sums + (scalar ? DO / 16 * 64 * 4 : 0);
+  static constexpr int stages = summary && !scalar ? 0 : DO / 64 * DC / 64 * panel;
   // In a stage:
   static constexpr int Y = DO / 64 * panel;
   static constexpr int X = Y + DC / 64 * panel;
-  static constexpr int scores = X + (summary ? 0 : DC / 64 * panel);
+  // A summary of kind `contracted` has there what rounding took off Y.
+  static constexpr int scores = X + (summary && kind != SweepDecay::contracted ? 0 : DC / 64 * panel);
   static constexpr int decays = scores + (kind == SweepDecay::contracted && !summary ? 2 * panel : 0);
-  static constexpr int numDecays = scalar ? 64 : kind == SweepDecay::free ? DO : DC;
+  /// Of a scalar decay 64 sums of logarithms and the total, else the chunk's decay of each channel.
+  static constexpr int numDecays = scalar ? 66 : kind == SweepDecay::free ? DO : DC;
   static constexpr int piece = decays + 4 * numDecays;
-  static constexpr int stage = (piece + 8 + 1023) / 1024 * 1024;
+  static constexpr int barriers = piece + 8;  // filled, emptied
+  static constexpr int stage = (barriers + 16 + 1023) / 1024 * 1024;
   static_assert(stages % 1024 == 0, "tiles are aligned to 1024 bytes");
 
   static constexpr int bytes(int numStages) { return stages + numStages * stage; }
@@ -30,8 +32,10 @@ template <int DC, int DO, SweepDecay kind, bool summary>
 class SweepFrame {
  public:
   static constexpr bool scalar = kind == SweepDecay::scalar;
-  /// Threads that compute, and those with the loading warp.
-  static constexpr int threads = 2 * DO, allThreads = threads + 32;
+  /// Whether the loading warps give registers to those that compute, which takes a whole warpgroup.
+  static constexpr bool givesRegisters = !summary && (DO == 128 || DC == 64);
+  /// Threads that compute, and warps that load.
+  static constexpr int threads = 2 * DO, loaders = givesRegisters ? 4 : 2;
   static constexpr int panels = DC / 64;
   using Layout = SweepLayout<DC, DO, kind, summary>;
 
@@ -45,6 +49,15 @@ class SweepFrame {
     h = static_cast<int>(bh % call.H);
     numChunks = static_cast<int>((call.T + chunkTokens - 1) / chunkTokens);
     keys = task.freeIsKey ? call.free : call.contracted;
+  }
+
+  /// Before any thread uses a stage.
+  __device__ void initBarriers() const {
+    if (threadIdx.x != 0) return;
+    for (int stage = 0; stage < call.stages; stage++) {
+      initArrivals(filled(stage), 32 * loaders + 1);
+      initArrivals(emptied(stage), threads / 32);
+    }
   }
 
  protected:
@@ -85,9 +98,10 @@ class SweepFrame {
            threadIdx.x;
   }
 
-  // Barriers 1 and 2 are the warpgroups' own.
-  __device__ static int filled(int stage) { return 3 + stage; }
-  __device__ static int emptied(int stage) { return 6 + stage; }
+  __device__ uint32_t filled(int stage) const {
+    return base + Layout::stages + stage * Layout::stage + Layout::barriers;
+  }
+  __device__ uint32_t emptied(int stage) const { return filled(stage) + 8; }
   __device__ int stageAfter(int stage) const { return stage + 1 == call.stages ? 0 : stage + 1; }
   __device__ int firstChunk() const { return segment * call.chunksPerSegment; }
   __device__ int endChunk() const { return min(firstChunk() + call.chunksPerSegment, numChunks); }

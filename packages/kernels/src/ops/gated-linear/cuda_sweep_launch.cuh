@@ -5,23 +5,21 @@
 
 namespace longscan {
 
-/// Whether the loading warp gives registers to those that compute, which takes a whole warpgroup.
 template <int DC, int DO, SweepDecay kind, bool summary>
-constexpr bool givesRegisters = kind == SweepDecay::scalar && !summary && (DO == 128 || DC == 64);
-
-template <int DC, int DO, SweepDecay kind, bool summary>
-constexpr int launchedThreads = 2 * DO + (givesRegisters<DC, DO, kind, summary> ? 128 : 32);
+constexpr int launchedThreads =
+    SweepFrame<DC, DO, kind, summary>::threads + 32 * SweepFrame<DC, DO, kind, summary>::loaders;
 
 template <int DC, int DO, SweepDecay kind, bool summary>
 __device__ void runSweep(const SweepCall& call, unsigned char* shared) {
   using Frame = SweepFrame<DC, DO, kind, summary>;
   const Frame frame(call, shared);
-  constexpr bool gives = givesRegisters<DC, DO, kind, summary>;
+  frame.initBarriers();
+  __syncthreads();
   if (threadIdx.x >= Frame::threads) {
-    if (gives) shrinkRegisters<DO == 128 ? 88 : 72>();
-    if (threadIdx.x < Frame::allThreads) SweepLoader<DC, DO, kind, summary>(frame).load();
+    if (Frame::givesRegisters) shrinkRegisters<72>();
+    SweepLoader<DC, DO, kind, summary>(frame).load();
   } else {
-    if (gives) growRegisters<DO == 128 ? 208 : 184>();
+    if (Frame::givesRegisters) growRegisters<DO == 128 ? 216 : 184>();
     Sweep<DC, DO, kind, summary>(frame).compute();
   }
 }

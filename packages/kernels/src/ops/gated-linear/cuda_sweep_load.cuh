@@ -4,12 +4,11 @@
 
 namespace longscan {
 
-/// The warp that loads what the others compute with, some chunks ahead.
+/// The warps that load what the others compute with, some chunks ahead.
 template <int DC, int DO, SweepDecay kind, bool summary>
 class SweepLoader : SweepFrame<DC, DO, kind, summary> {
   using Frame = SweepFrame<DC, DO, kind, summary>;
   using Layout = typename Frame::Layout;
-  using Frame::allThreads;
   using Frame::at;
   using Frame::b;
   using Frame::call;
@@ -23,6 +22,7 @@ class SweepLoader : SweepFrame<DC, DO, kind, summary> {
   using Frame::headOf;
   using Frame::keptOf;
   using Frame::keys;
+  using Frame::loaders;
   using Frame::panels;
   using Frame::pieceOf;
   using Frame::pitchOf;
@@ -39,51 +39,82 @@ class SweepLoader : SweepFrame<DC, DO, kind, summary> {
  public:
   __device__ explicit SweepLoader(const Frame& frame) : Frame(frame) {}
 
-  /// Fills the stages in turn, in the end with a piece that says so. With three, one fill is under way while
-  /// the next begins.
+  /// Fills the stages in turn, in the end with a piece that says so. Each warp has some of four parts of a
+  /// fill; the first also says what piece it is.
   __device__ void load() {
+    const int warp = __shfl_sync(~0u, static_cast<int>(threadIdx.x - threads) >> 5, 0);
     PieceWalk walk(call.resets ? call.resets + b * call.T : nullptr, call.T, firstChunk(), endChunk(),
                    task.backward);
-    const bool overlapped = call.stages == 3;
-    int last = -1;
-    for (int i = 0, stage = 0;; i++, last = stage, stage = stageAfter(stage)) {
-      if (i >= call.stages) joinBarrier(emptied(stage), allThreads);
+    float2 gates = gatesOf(walk);
+    for (int stage = 0, round = 0;;) {
       const bool more = !walk.done();
-      if (at.lane == 0) *pieceOf(stage) = more ? packPiece(walk.piece()) : make_int2(-1, 0);
-      if (more) fill(walk.piece(), stage);
-      commitCopies();
-      if (overlapped && more)
-        waitForCopies<1>();
-      else
-        waitForCopies<0>();
-      publishToProducts();
-      if (overlapped && last >= 0) announceAtBarrier(filled(last), allThreads);
-      if (!overlapped || !more) announceAtBarrier(filled(stage), allThreads);
+      PieceWalk next = walk;
+      if (more) next.advance();
+      const float2 nextGates = gatesOf(next);
+      if (round > 0) awaitArrivals(emptied(stage), round - 1);
+      if (more) {
+#pragma unroll
+        for (int part = 0; part < 4; part++)
+          if (part % loaders == warp) fill(part, walk.piece(), gates, stage);
+      }
+      if (warp == 0) {
+        if (at.lane == 0) *pieceOf(stage) = more ? packPiece(walk.piece()) : make_int2(-1, 0);
+        __syncwarp();
+        if (at.lane == 0) arrive(filled(stage));
+      }
+      arriveWhenCopied(filled(stage));
       if (!more) return;
-      walk.advance();
+      walk = next;
+      gates = nextGates;
+      stage = stageAfter(stage);
+      if (stage == 0) round++;
     }
   }
 
  private:
-  __device__ void fill(const Piece& piece, int stage) {
-    const TileRows tokens{static_cast<int64_t>(piece.chunk) * chunkTokens, piece.low, piece.high,
-                          task.backward};
-    const int width = call.contracted;
+  /// Part 0: decays; 1: X; 2: Y; 3: Z.
+  __device__ void fill(int part, const Piece& piece, float2 gates, int stage) {
+    const TileRows tokens = tokensOf(piece);
+    if (part == 0) fillDecays(piece, tokens, gates, stage);
     if constexpr (!summary)
-      fillPanels<panels>(X(stage, 0).base, task.x.data + headOf(task.x), pitchOf(task.x), width, tokens);
-    fillPanels<panels>(Y(stage, 0).base, task.y.data + headOf(task.y), pitchOf(task.y), width, tokens);
-    fillPanels<DO / 64>(tileAt(stage, 0, 0).base, task.z.data + headOf(task.z) + tile * DO, pitchOf(task.z),
-                        call.free - tile * DO, tokens);
+      if (part == 1) fillRows<panels>(X(stage, 0), task.x, 0, call.contracted, tokens);
+    if constexpr (summary && kind == SweepDecay::contracted)
+      if (part == 1 && task.yRest.data) fillRows<panels>(X(stage, 0), task.yRest, 0, call.contracted, tokens);
+    if (part == 2) fillRows<panels>(Y(stage, 0), task.y, 0, call.contracted, tokens);
+    if (part == 3) fillRows<DO / 64>(tileAt(stage, 0, 0), task.z, tile * DO, call.free, tokens);
+  }
+
+  /// `count` panels from column `first` of `width` on.
+  template <int count>
+  __device__ void fillRows(Tile<64> to, const SweepRows& rows, int first, int width, const TileRows& tokens) {
+    fillPanels<count>(to.base, rows.data + headOf(rows) + first, pitchOf(rows), width - first, tokens);
+  }
+
+  __device__ TileRows tokensOf(const Piece& piece) const {
+    return {static_cast<int64_t>(piece.chunk) * chunkTokens, piece.low, piece.high, task.backward};
+  }
+
+  /// A scalar decay of the lane's two rows of the walk's next piece: asked for before it is needed.
+  __device__ float2 gatesOf(const PieceWalk& walk) const {
+    float own[2] = {0.0f, 0.0f};
+    if (!scalar || call.g == nullptr || walk.done()) return make_float2(0.0f, 0.0f);
+    const TileRows tokens = tokensOf(walk.piece());
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+      const int offset = tokens.offsetOf(2 * at.lane + i);
+      const int64_t place = call.gatePerToken ? (b * call.T + tokens.first + offset) * call.H + h : h;
+      if (tokens.has(offset)) own[i] = call.g[place];
+    }
+    return make_float2(own[0], own[1]);
+  }
+
+  __device__ void fillDecays(const Piece& piece, const TileRows& tokens, float2 gates, int stage) {
     if constexpr (!summary && kind != SweepDecay::contracted) prefetch(piece, tokens);
     const uint32_t to = decays(stage);
     if constexpr (scalar) {
-      if (call.gatePerToken)
-#pragma unroll
-        for (int row = at.lane; row < 64; row += 32) {
-          const int offset = tokens.offsetOf(row);
-          copyAsync4(to + 4 * row, call.g + (b * call.T + tokens.first + offset) * call.H + h,
-                     tokens.has(offset));
-        }
+      if (call.g == nullptr) return;
+      const float total = sumLogDecays(gates.x, gates.y, to, task.backward, at.lane);
+      if (at.lane == 0) storeShared(to + 4 * 64, total);
     } else {
       const float* from = task.gamma + chunkOf(piece) * keys;
       const int first = kind == SweepDecay::free ? tile * DO : 0;

@@ -125,23 +125,29 @@ struct SweepState {
 };
 
 /// Log2 decays of a chunk's rows in the sweep's order: 64 `sums` in shared memory up to each row (with time
-/// its own included, against time not), and their total. Every warp has a copy of its own.
+/// its own included, against time not), and their total.
 struct RowDecays {
   uint32_t sums;
   float total;
   bool any;
 
   __device__ float upTo(int row) const { return exp2Approx(loadSharedFloat(sums + 4 * row)); }
+  __device__ float after(int row) const { return exp2Approx(total - loadSharedFloat(sums + 4 * row)); }
+  __device__ float2 pairUpTo(int row) const {
+    const float2 both = loadSharedFloat2(sums + 4 * row);
+    return make_float2(exp2Approx(both.x), exp2Approx(both.y));
+  }
   __device__ float2 pairAfter(int row) const {
     const float2 both = loadSharedFloat2(sums + 4 * row);
     return make_float2(exp2Approx(total - both.x), exp2Approx(total - both.y));
   }
 };
 
-/// `gates`: natural logarithms, 64 in shared memory; may be `sums`.
-__device__ inline RowDecays sumLogDecays(uint32_t gates, uint32_t sums, bool backward, int lane) {
-  const float2 own = loadSharedFloat2(gates + 8 * lane);
-  const float first = own.x * log2e, second = own.y * log2e;
+/// Sums of log2 decays from 64 natural logarithms, a lane has two: with time each its own included, against
+/// time not. Returns the total.
+__device__ inline float sumLogDecays(float first, float second, uint32_t sums, bool backward, int lane) {
+  first *= log2e;
+  second *= log2e;
   float upTo = first + second;
 #pragma unroll
   for (int distance = 1; distance < 32; distance *= 2) {
@@ -150,10 +156,8 @@ __device__ inline RowDecays sumLogDecays(uint32_t gates, uint32_t sums, bool bac
   }
   const float before = __shfl_up_sync(~0u, upTo, 1);
   const float base = lane == 0 ? 0.0f : before;
-  __syncwarp();
   storeShared(sums + 8 * lane, backward ? make_float2(base, base + first) : make_float2(base + first, upTo));
-  __syncwarp();
-  return {sums, __shfl_sync(~0u, upTo, 31), true};
+  return __shfl_sync(~0u, upTo, 31);
 }
 
 /// Products of rows with earlier rows and themselves remain, decayed by what lies between; others become
@@ -185,22 +189,32 @@ __device__ inline void decayScores(Sums& scores, const RowDecays& decays, const 
   }
 }
 
-/// z^T of tokens [16 k, 16 k + 16) for the warp's channels, decayed by what follows each token. With two
-/// terms the second is what rounding takes off the first.
+/// z^T of tokens [16 k, 16 k + 16) for the warp's channels, times `factors(token)`, those of a token and the
+/// next, if `scaled`. In `rest`, if not null: what rounding takes off it.
+template <typename Factors>
+__device__ inline MmaA loadScaled(Tile<64> Z, int k, bool scaled, const Lane& at, Factors&& factors,
+                                  MmaA* rest = nullptr) {
+  MmaA z = loadATransposed(Z, 16 * k, at.row0, at.lane);
+  if (rest) *rest = {};
+  if (!scaled) return z;
+  const int s = 16 * k + at.pairOf;
+  const float2 of[2] = {factors(s), factors(s + 8)};
+#pragma unroll
+  for (int i = 0; i < 4; i++) {
+    const float near = lowHalf(z.x[i]) * of[i >> 1].x, far = highHalf(z.x[i]) * of[i >> 1].y;
+    z.x[i] = pack(near, far);
+    if (rest) rest->x[i] = pack(near - lowHalf(z.x[i]), far - highHalf(z.x[i]));
+  }
+  return z;
+}
+
+/// The same decayed by what follows each token, in one or two terms.
 template <int terms>
 __device__ inline void loadDecayed(MmaA (&to)[terms], Tile<64> Z, int k, const RowDecays& decays,
                                    const Lane& at) {
-  to[0] = loadATransposed(Z, 16 * k, at.row0, at.lane);
-  if (terms == 2) to[terms - 1] = {};
-  if (!decays.any) return;
-  const int s = 16 * k + at.pairOf;
-  const float2 after[2] = {decays.pairAfter(s), decays.pairAfter(s + 8)};
-#pragma unroll
-  for (int i = 0; i < 4; i++) {
-    const float near = lowHalf(to[0].x[i]) * after[i >> 1].x, far = highHalf(to[0].x[i]) * after[i >> 1].y;
-    to[0].x[i] = pack(near, far);
-    if (terms == 2) to[terms - 1].x[i] = pack(near - lowHalf(to[0].x[i]), far - highHalf(to[0].x[i]));
-  }
+  to[0] = loadScaled(
+      Z, k, decays.any, at, [&](int token) { return decays.pairAfter(token); },
+      terms == 2 ? &to[terms - 1] : nullptr);
 }
 
 }  // namespace longscan

@@ -230,7 +230,7 @@ export function gatedLinear(
       return { gradients, incoming };
     },
   };
-  const onGpu = cudaParts({ name, decay, code: decayCodes[decay], decayOn, scaleOf: factorOf, stateShape });
+  const onGpu = cudaParts({ decay, code: decayCodes[decay], decayOn, scaleOf: factorOf, stateShape });
 
   return {
     name,

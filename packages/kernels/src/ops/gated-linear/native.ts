@@ -2,6 +2,7 @@
 export type GatedLinearCudaArguments = readonly [
   stream: number,
   decay: number,
+  decayOnValues: boolean,
   scale: number,
   q: number,
   k: number,

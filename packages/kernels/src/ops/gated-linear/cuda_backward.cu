@@ -1,0 +1,219 @@
+#include "cuda_calls.h"
+#include "cuda_decay_gradient.h"
+#include "cuda_reverse.h"
+
+namespace longscan {
+
+namespace {
+
+#define LONGSCAN_TRY(expression) \
+  if (const cudaError_t error = (expression)) return error
+
+SweepTask adjointSummaryTask(const Call& call, const BackwardWorkspace& work, const void* dO) {
+  const Inputs inputs(call, work.decayed);
+  return summaryTask(work.summaries, inputs.decayedQuery, rowsOf(dO, call.H, call.V), work.decayed.gamma,
+                     true);
+}
+
+cudaError_t prepareBackward(const Call& call, const Plan& plan, const BackwardWorkspace& work, const void* dO,
+                            Summarize how, cudaStream_t stream) {
+  const SweepRows rest = restOf(call, plan, work.decayed, how);
+  if (plan.diagonal) {
+    DiagonalCall diagonal = diagonalOf(call, work.decayed, BackwardWorkspace::scoreTerms, true);
+    diagonal.queryRest = const_cast<Bf16*>(rest.data);
+    LONGSCAN_TRY(launchDiagonalPrepare(diagonal, stream));
+  }
+  if (how == Summarize::no) return cudaSuccess;
+  SweepCall sweep = sweepOf(call, plan, false);
+  sweep.tasks[0] = adjointSummaryTask(call, work, dO);
+  sweep.tasks[0].yRest = rest;
+  return launchSummary(sweep, stream);
+}
+
+/// dq: with time, from the forward states; of the values from `part` * mostContracted on.
+SweepTask queryGradientTask(const Call& call, const Plan& plan, const LongscanGatedLinearBackward& io,
+                            const BackwardWorkspace& work, int part) {
+  const Inputs inputs(call, work.decayed);
+  const int first = part * mostContracted;
+  SweepTask task{};
+  task.x = columnsOf(rowsOf(io.dO, call.H, call.V), first);
+  task.y = columnsOf(inputs.v, first);
+  task.z = inputs.decayedKey;
+  task.gamma = work.decayed.gamma;
+  task.out = plan.diagonal ? static_cast<void*>(work.sweptQuery + part * work.sweptPart) : io.dq;
+  task.states = io.states + int64_t{first} * call.K;
+  task.freeIsKey = true;
+  if (!plan.hasGradient) return task;
+  task.kept = work.kept + part * work.keptPart;
+  if (!plan.diagonal) task.partner = inputs.q;
+  task.dots = work.queryDots;
+  return task;
+}
+
+SweepTask keyGradientTask(const Call& call, const Plan& plan, const LongscanGatedLinearBackward& io,
+                          const BackwardWorkspace& work, int part) {
+  const Inputs inputs(call, work.decayed);
+  const int first = part * mostContracted;
+  SweepTask task{};
+  task.x = columnsOf(inputs.v, first);
+  task.y = columnsOf(rowsOf(io.dO, call.H, call.V), first);
+  task.z = inputs.decayedQuery;
+  task.gamma = work.decayed.gamma;
+  task.out = plan.diagonal ? static_cast<void*>(work.sweptKey + part * work.sweptPart) : io.dk;
+  task.states = work.adjoints + int64_t{first} * call.K;
+  task.freeIsKey = true;
+  task.backward = true;
+  if (!plan.hasGradient) return task;
+  task.keptForward = work.kept + part * work.keptPart;
+  task.ends = work.ends + part * work.endsPart;
+  if (!plan.diagonal) task.partner = inputs.k;
+  task.dots = work.keyDots;
+  return task;
+}
+
+SweepTask valueGradientTask(const Call& call, const Plan& plan, const LongscanGatedLinearBackward& io,
+                            const BackwardWorkspace& work) {
+  const Inputs inputs(call, work.decayed);
+  SweepTask task{};
+  task.x = inputs.decayedKey;
+  task.y = inputs.decayedQuery;
+  task.z = rowsOf(io.dO, call.H, call.V);
+  task.scores = work.decayed.scores;
+  task.scoreTerms = BackwardWorkspace::scoreTerms;
+  task.gamma = work.decayed.gamma;
+  task.out = io.dv;
+  task.states = work.adjoints;
+  task.backward = true;
+  task.last = plan.numSegments > 1 ? nullptr : io.dh0;
+  task.lastScale = adjointScale(call, plan);
+  return task;
+}
+
+cudaError_t sweepBackward(const Call& call, const Plan& plan, const LongscanGatedLinearBackward& io,
+                          const BackwardWorkspace& work, cudaStream_t stream) {
+  SweepCall ofQuery = sweepOf(call, plan, true), ofKey = ofQuery, ofValue = sweepOf(call, plan, false);
+  ofQuery.numTasks = ofKey.numTasks = plan.valueParts;
+  for (int part = 0; part < plan.valueParts; part++) {
+    ofQuery.tasks[part] = queryGradientTask(call, plan, io, work, part);
+    ofKey.tasks[part] = keyGradientTask(call, plan, io, work, part);
+  }
+  ofValue.tasks[0] = valueGradientTask(call, plan, io, work);
+  LONGSCAN_TRY(launchSweep(ofQuery, stream));
+  // Of equal sizes, both are one launch: neither waits for the other's last blocks.
+  if (!plan.diagonal && call.K == call.V) {
+    ofKey.tasks[ofKey.numTasks++] = ofValue.tasks[0];
+    return launchSweep(ofKey, stream);
+  }
+  LONGSCAN_TRY(launchSweep(ofKey, stream));
+  return launchSweep(ofValue, stream);
+}
+
+cudaError_t differentiateDiagonalDecay(const Call& call, const Plan& plan,
+                                       const LongscanGatedLinearBackward& io, const BackwardWorkspace& work,
+                                       cudaStream_t stream) {
+  DiagonalGradientCall gradient{};
+  gradient.call = diagonalOf(call, work.decayed, BackwardWorkspace::scoreTerms, true);
+  gradient.v = static_cast<const Bf16*>(call.v);
+  gradient.dO = static_cast<const Bf16*>(io.dO);
+  gradient.parts = plan.valueParts;
+  gradient.sweptQuery = work.sweptQuery;
+  gradient.sweptKey = work.sweptKey;
+  gradient.ends = work.ends;
+  gradient.fromZero = io.fromZero != 0;
+  gradient.dq = static_cast<Bf16*>(io.dq);
+  gradient.dk = static_cast<Bf16*>(io.dk);
+  gradient.dg = io.dg;
+  return launchDiagonalGradient(gradient, stream);
+}
+
+cudaError_t differentiateScalarDecay(const Call& call, const Plan& plan,
+                                     const LongscanGatedLinearBackward& io, const BackwardWorkspace& work,
+                                     cudaStream_t stream) {
+  DecayGradientCall gradient{};
+  gradient.B = call.B;
+  gradient.T = call.T;
+  gradient.H = call.H;
+  gradient.parts = dotParts(plan.contractedValues, call.K);
+  gradient.endParts = endParts(plan.contractedValues, call.K);
+  gradient.queryDots = work.queryDots;
+  gradient.keyDots = work.keyDots;
+  gradient.ends = work.ends;
+  gradient.endScale = call.scale;
+  gradient.resets = call.resets;
+  gradient.fromZero = io.fromZero != 0;
+  gradient.dg = io.dg;
+  return launchDecayGradient(gradient, stream);
+}
+
+/// The states before every chunk, and in the same launch what is missing of the adjoints' summaries; then all
+/// gradients in one sweep.
+cudaError_t backwardAtOnce(const Call& call, const Plan& plan, const LongscanGatedLinearBackward& io,
+                           const BackwardWorkspace& work, cudaStream_t stream) {
+  const Inputs inputs(call, work.decayed);
+  SweepCall states = sweepOf(call, plan, false);
+  states.tasks[0].y = inputs.k;
+  states.tasks[0].z = inputs.v;
+  states.tasks[0].states = io.states;
+  states.tasks[0].kept = work.kept;
+  if (!io.prepared && plan.numSegments > 1)
+    states.tasks[states.numTasks++] = adjointSummaryTask(call, work, io.dO);
+  LONGSCAN_TRY(launchSummary(states, stream));
+  LONGSCAN_TRY(
+      combine(call, plan, work.summaries, io.dht, 1.0f / call.scale, true, work.adjoints, io.dh0, stream));
+
+  ReverseCall reverse{};
+  reverse.B = call.B;
+  reverse.T = call.T;
+  reverse.H = call.H;
+  reverse.K = call.K;
+  reverse.V = call.V;
+  reverse.scale = call.scale;
+  reverse.g = call.g;
+  reverse.gatePerToken = call.decay == longscanDecayScalar;
+  reverse.resets = call.resets;
+  reverse.numSegments = plan.numSegments;
+  reverse.chunksPerSegment = plan.chunksPerSegment;
+  reverse.q = inputs.q;
+  reverse.k = inputs.k;
+  reverse.v = inputs.v;
+  reverse.dO = rowsOf(io.dO, call.H, call.V);
+  reverse.kept = reinterpret_cast<const unsigned char*>(work.kept);
+  reverse.adjoints = work.adjoints;
+  reverse.dq = static_cast<Bf16*>(io.dq);
+  reverse.dk = static_cast<Bf16*>(io.dk);
+  reverse.dv = static_cast<Bf16*>(io.dv);
+  reverse.dg = plan.hasGradient ? io.dg : nullptr;
+  reverse.fromZero = io.fromZero != 0;
+  reverse.dh0 = plan.numSegments > 1 ? nullptr : io.dh0;
+  return launchReverse(reverse, stream);
+}
+
+}  // namespace
+
+cudaError_t backward(const Call& call, const LongscanGatedLinearBackward& io, cudaStream_t stream) {
+  const Plan plan(call);
+  const BackwardWorkspace work(call, plan, io.workspace);
+  if (plan.atOnce) return backwardAtOnce(call, plan, io, work, stream);
+  if (!io.prepared) LONGSCAN_TRY(prepareBackward(call, plan, work, io.dO, segmentsOf(plan), stream));
+  LONGSCAN_TRY(combine(call, plan, work.summaries, io.dht, 1.0f / adjointScale(call, plan), true,
+                       work.adjoints, io.dh0, stream));
+  LONGSCAN_TRY(sweepBackward(call, plan, io, work, stream));
+  if (!plan.hasGradient) return cudaSuccess;
+  return plan.diagonal ? differentiateDiagonalDecay(call, plan, io, work, stream)
+                       : differentiateScalarDecay(call, plan, io, work, stream);
+}
+
+cudaError_t summarizeBackward(const Call& call, const LongscanGatedLinearSummaryBackward& io,
+                              cudaStream_t stream) {
+  const Plan plan(call);
+  const BackwardWorkspace work(call, plan, io.workspace);
+  LONGSCAN_TRY(prepareBackward(call, plan, work, io.dO, Summarize::forSlices, stream));
+  CombineCall fold = combineOf(call, plan, work.summaries, true);
+  fold.outgoing = io.adjoint;
+  fold.outgoingScale = adjointScale(call, plan);
+  return launchCombine(fold, stream);
+}
+
+#undef LONGSCAN_TRY
+
+}  // namespace longscan

@@ -1,0 +1,215 @@
+#pragma once
+
+#include "cuda_diagonal.cuh"
+
+// What tokens of one chunk give each other's gradients.
+
+namespace longscan {
+
+/// A block of threads has one chunk and KB key channels, two warps for each sub-chunk with half of them, 16
+/// at a time; dA = scale * dO V^T is computed by each.
+constexpr int KB = 64, warpTiles = 2, halves = 2;
+using Gates = FloatTile<KB, 4>;
+
+constexpr int subChunks = tileTokens / subChunk;
+
+/// Of a warp: rows row0 + group + 8 h, columns column0 + 8 n + pairOf + {0, 1} of KB; as products leave them,
+/// [n][2 h + i].
+using WarpSums = float[warpTiles][4];
+
+struct WarpPlace {
+  int lane, row0, part, column0, group, pairOf;
+
+  __device__ explicit WarpPlace(int half)
+      : lane(threadIdx.x & 31),
+        row0(subChunk * (threadIdx.x >> 5 & 3)),
+        part(threadIdx.x >> 7),
+        column0(32 * part + 16 * half),
+        group(lane >> 2),
+        pairOf(2 * (lane & 3)) {}
+  __device__ int row(int h) const { return row0 + group + 8 * h; }
+  __device__ int column(int n) const { return column0 + 8 * n + pairOf; }
+};
+
+/// The tiles of a block.
+struct Chunk {
+  Tile<KB> Q, K;
+  Gates c;
+  FloatTile<64> dA;
+  uint64_t starts;
+  int length;
+};
+
+/// Adds dO V^T over 64 channels of V: 16 rows a warp, every second block of 16 columns from `part` on.
+__device__ inline void addScoreGradients(float (&sum)[2][2][4], Tile<64> dO, Tile<64> V, int row0, int part,
+                                         int lane) {
+#pragma unroll
+  for (int k = 0; k < 4; k++) {
+    const MmaA a = loadA(dO, row0, 16 * k, lane);
+#pragma unroll
+    for (int n = 0; n < 2; n++) {
+      const int column = 16 * (2 * n + part);
+      if (column <= row0) mma(sum[n][0], sum[n][1], a, loadBTransposed(V, column, 16 * k, lane));
+    }
+  }
+}
+
+/// dA_ij = scale * dO_i . v_j for j <= i of one document, zero elsewhere.
+__device__ inline void storeScoreGradients(const float (&sum)[2][2][4], FloatTile<64> scores, uint64_t starts,
+                                           float scale, int row0, int part, int lane) {
+  const int group = lane >> 2, pairOf = 2 * (lane & 3);
+#pragma unroll
+  for (int n = 0; n < 4; n++)
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+      const int row = row0 + group + 8 * i, column = 16 * (2 * (n / 2) + part) + 8 * (n % 2) + pairOf;
+      const float* both = &sum[n / 2][n % 2][2 * i];
+      scores.pairAt(row, column) =
+          make_float2(column <= row && sameDocument(starts, column, row) ? scale * both[0] : 0.0f,
+                      column + 1 <= row && sameDocument(starts, column + 1, row) ? scale * both[1] : 0.0f);
+    }
+}
+
+/// sum += dA of the warp's rows and the columns of `other`, or with `query` its own columns and the rows of
+/// `other`, times keys or queries of `other`, decayed to or from the sum of token `reference` (-1: zero); of
+/// the reference's document, but those of `without`. In tf32: of the two gradients' roundings the decay's
+/// gradient is the difference.
+template <bool query, bool precise = false>
+__device__ inline void addProducts(WarpSums& sum, const Chunk& in, int other, int reference, unsigned without,
+                                   const WarpPlace& at) {
+  uint32_t operand[warpTiles][2][2];  // [n][step][token]
+  uint32_t rest[warpTiles][2][2];
+  bool used[2][2];
+#pragma unroll
+  for (int step = 0; step < 2; step++)
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+      const int inside = 8 * step + at.pairOf + i, token = other + inside;
+      used[step][i] =
+          !(without >> inside & 1) &&
+          (reference < 0 || sameDocument(in.starts, min(token, reference), max(token, reference)));
+    }
+#pragma unroll
+  for (int pair = 0; pair < warpTiles / 2; pair++) {
+    const MmaB2 b = loadB(query ? in.Q : in.K, other, at.column0 + 16 * pair, at.lane);
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+      const int channel = at.column0 + 16 * pair + 8 * half + at.group;
+      const float start = reference < 0 ? 0.0f : in.c.at(reference, channel);
+#pragma unroll
+      for (int step = 0; step < 2; step++) {
+        const uint32_t both = b.x[2 * half + step];
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+          const float decay = in.c.at(other + 8 * step + at.pairOf + i, channel) - start;
+          const float value = (i == 0 ? lowHalf(both) : highHalf(both)) * exp2Decay(query ? decay : -decay);
+          const uint32_t rounded = used[step][i] ? roundToTf32(value) : 0;
+          operand[2 * pair + half][step][i] = rounded;
+          if (precise)
+            rest[2 * pair + half][step][i] =
+                used[step][i] ? roundToTf32(value - __uint_as_float(rounded)) : 0;
+        }
+      }
+    }
+  }
+#pragma unroll
+  for (int step = 0; step < 2; step++) {
+    uint32_t a[4];
+    const int token = other + 8 * step + at.pairOf;
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+      const float2 both = query ? make_float2(in.dA.at(token, at.row(h)), in.dA.at(token + 1, at.row(h)))
+                                : in.dA.pairAt(at.row(h), token);
+      a[h] = roundToTf32(both.x);
+      a[h + 2] = roundToTf32(both.y);
+    }
+#pragma unroll
+    for (int n = 0; n < warpTiles; n++) {
+      mmaTf32(sum[n], a, operand[n][step][0], operand[n][step][1]);
+      if (precise) mmaTf32(sum[n], a, rest[n][step][0], rest[n][step][1]);
+    }
+  }
+}
+
+/// to += exp2(sign * (c - c of token `reference`)) * sum, in rows of the reference's document, but those of
+/// `without`.
+__device__ inline void addDecayed(WarpSums& to, const WarpSums& sum, const Chunk& in, int reference,
+                                  float sign, unsigned without, const WarpPlace& at) {
+#pragma unroll
+  for (int h = 0; h < 2; h++) {
+    const int row = at.row(h);
+    if (without >> (row - at.row0) & 1) continue;
+    if (reference >= 0 && !sameDocument(in.starts, min(row, reference), max(row, reference))) continue;
+#pragma unroll
+    for (int n = 0; n < warpTiles; n++) {
+      const float2 here = in.c.pairAt(row, at.column(n));
+      const float2 start = reference < 0 ? make_float2(0.0f, 0.0f) : in.c.pairAt(reference, at.column(n));
+      to[n][2 * h] += sum[n][2 * h] * exp2Decay(sign * (here.x - start.x));
+      to[n][2 * h + 1] += sum[n][2 * h + 1] * exp2Decay(sign * (here.y - start.y));
+    }
+  }
+}
+
+__device__ inline void clear(WarpSums& sum) {
+#pragma unroll
+  for (int n = 0; n < warpTiles; n++)
+#pragma unroll
+    for (int i = 0; i < 4; i++) sum[n][i] = 0.0f;
+}
+
+/// What `steep` tokens and those of their sub-chunk give each other, pair by pair in f32.
+__device__ inline void addSteep(WarpSums& dq, WarpSums& dk, const Chunk& in, unsigned steep,
+                                const WarpPlace& at) {
+  const auto add = [&](WarpSums& to, int h, int query, int key, bool ofQuery) {
+    const float share = in.dA.at(query, key);
+#pragma unroll
+    for (int n = 0; n < warpTiles; n++) {
+      const int column = at.column(n);
+      const float2 other = loadPair(ofQuery ? in.K : in.Q, ofQuery ? key : query, column);
+      const float2 here = in.c.pairAt(query, column), there = in.c.pairAt(key, column);
+      to[n][2 * h] += share * other.x * exp2Decay(here.x - there.x);
+      to[n][2 * h + 1] += share * other.y * exp2Decay(here.y - there.y);
+    }
+  };
+#pragma unroll
+  for (int h = 0; h < 2; h++) {
+    const int own = at.row(h);
+#pragma unroll 1
+    for (int i = 0; i < subChunk; i++) {
+      const int other = at.row0 + i;
+      if (other <= own && (steep >> (own - at.row0) & 1) && sameDocument(in.starts, other, own))
+        add(dq, h, own, other, true);
+      if (other >= own && (steep >> i & 1) && sameDocument(in.starts, own, other))
+        add(dk, h, other, own, false);
+    }
+  }
+}
+
+/// dq and dk of what tokens of one chunk give each other.
+__device__ inline void gradientsInside(WarpSums& dq, WarpSums& dk, const Chunk& in, unsigned steep,
+                                       const WarpPlace& at) {
+  const int row0 = at.row0, before = goesOn(in.starts, row0) ? row0 - 1 : -1;
+  {
+    WarpSums sum = {};
+#pragma unroll 1
+    for (int other = 0; other < row0; other += subChunk) addProducts<false>(sum, in, other, row0 - 1, 0, at);
+    if (row0 > 0) addDecayed(dq, sum, in, row0 - 1, 1.0f, 0, at);
+  }
+  if (steep != 0xffff) {
+    WarpSums sum = {};
+    addProducts<false, true>(sum, in, row0, before, steep, at);
+    addDecayed(dq, sum, in, before, 1.0f, steep, at);
+    clear(sum);
+    addProducts<true, true>(sum, in, row0, before, steep, at);
+    addDecayed(dk, sum, in, before, -1.0f, steep, at);
+  }
+#pragma unroll 1
+  for (int other = row0 + subChunk; other < tileTokens; other += subChunk) {
+    WarpSums sum = {};
+    addProducts<true>(sum, in, other, other - 1, 0, at);
+    addDecayed(dk, sum, in, other - 1, -1.0f, 0, at);
+  }
+  if (steep != 0) addSteep(dq, dk, in, steep, at);
+}
+
+}  // namespace longscan

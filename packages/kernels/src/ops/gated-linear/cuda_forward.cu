@@ -1,0 +1,62 @@
+#include "cuda_calls.h"
+
+namespace longscan {
+
+#define LONGSCAN_TRY(expression) \
+  if (const cudaError_t error = (expression)) return error
+
+cudaError_t prepareForward(const Call& call, const Plan& plan, const ForwardWorkspace& work, Summarize how,
+                           cudaStream_t stream) {
+  const SweepRows rest = restOf(call, plan, work.decayed, how);
+  if (plan.diagonal) {
+    DiagonalCall diagonal = diagonalOf(call, work.decayed, 1, false);
+    diagonal.keyRest = const_cast<Bf16*>(rest.data);
+    LONGSCAN_TRY(launchDiagonalPrepare(diagonal, stream));
+  }
+  if (how == Summarize::no) return cudaSuccess;
+  const Inputs inputs(call, work.decayed);
+  SweepCall sweep = sweepOf(call, plan, false);
+  sweep.tasks[0] = summaryTask(work.summaries, inputs.decayedKey, inputs.v, work.decayed.gamma, false);
+  sweep.tasks[0].yRest = rest;
+  return launchSummary(sweep, stream);
+}
+
+cudaError_t outputOf(const Call& call, const Plan& plan, const Decayed& decayed, const float* states, void* o,
+                     float* ht, cudaStream_t stream) {
+  const Inputs inputs(call, decayed);
+  SweepCall sweep = sweepOf(call, plan, false);
+  SweepTask& task = sweep.tasks[0];
+  task.x = inputs.decayedQuery;
+  task.y = inputs.decayedKey;
+  task.z = inputs.v;
+  task.scores = decayed.scores;
+  task.scoreTerms = 1;
+  task.gamma = decayed.gamma;
+  task.out = o;
+  task.states = states;
+  task.last = plan.numSegments > 1 ? nullptr : ht;
+  task.lastScale = 1.0f;
+  return launchSweep(sweep, stream);
+}
+
+cudaError_t forward(const Call& call, const LongscanGatedLinearForward& io, cudaStream_t stream) {
+  const Plan plan(call);
+  const ForwardWorkspace work(call, plan, io.workspace);
+  if (!io.prepared) LONGSCAN_TRY(prepareForward(call, plan, work, segmentsOf(plan), stream));
+  LONGSCAN_TRY(combine(call, plan, work.summaries, io.h0, 1.0f, false, io.states, io.ht, stream));
+  return outputOf(call, plan, work.decayed, io.states, io.o, io.ht, stream);
+}
+
+cudaError_t summarize(const Call& call, const LongscanGatedLinearSummary& io, cudaStream_t stream) {
+  const Plan plan(call);
+  const ForwardWorkspace work(call, plan, io.workspace);
+  LONGSCAN_TRY(prepareForward(call, plan, work, Summarize::forSlices, stream));
+  CombineCall fold = combineOf(call, plan, work.summaries, false);
+  fold.outgoing = io.state;
+  LONGSCAN_TRY(launchCombine(fold, stream));
+  return launchCombineFactors(fold, call.H, io.factor, io.reset, stream);
+}
+
+#undef LONGSCAN_TRY
+
+}  // namespace longscan

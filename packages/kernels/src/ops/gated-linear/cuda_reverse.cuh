@@ -1,0 +1,373 @@
+#pragma once
+
+#include "cuda_reverse_frame.cuh"
+
+namespace longscan {
+
+/// The warps that compute, a piece of a chunk after the other, from the segment's end to its start. A
+/// warpgroup has D^T for 64 values in the accumulators of its products, dv for the same values, and dq and dk
+/// for every `warpgroups`-th 64 keys.
+template <int DK, int DV>
+class Reverse : ReverseFrame<DK, DV> {
+  using Frame = ReverseFrame<DK, DV>;
+  using Layout = typename Frame::Layout;
+  using Frame::adjointRead;
+  using Frame::b;
+  using Frame::bh;
+  using Frame::call;
+  using Frame::emptied;
+  using Frame::endChunk;
+  using Frame::filled;
+  using Frame::headOf;
+  using Frame::meetsState;
+  using Frame::pieceOf;
+  using Frame::scoresRead;
+  using Frame::segment;
+  using Frame::smallOf;
+  using Frame::stateEmptied;
+  using Frame::stateFilled;
+  using Frame::stateTile;
+  using Frame::threads;
+  using Frame::tileAt;
+  using Frame::warpgroups;
+  static constexpr int keyPanels = DK / 64, valuePanels = DV / 64;
+
+  const Lane at;
+  SweepState<DK> D;
+  int round = 0, states = 0;
+
+ public:
+  __device__ explicit Reverse(const Frame& frame) : Frame(frame) {}
+
+  __device__ void compute() {
+    enter();
+    for (bool more = true; more; round++) {
+      const int stage = round % reverseStages;
+      awaitArrivals(filled(stage), round / reverseStages);
+      publishToProducts();
+      const Piece piece = unpackPiece(*pieceOf(stage));
+      more = !piece.closesWalk;
+      read(piece, stage);
+    }
+    leave();
+  }
+
+ private:
+  __device__ Tile<64> Q(int stage, int panel) const { return tileAt(stage, 0, panel); }
+  __device__ Tile<64> K(int stage, int panel) const { return tileAt(stage, Layout::K, panel); }
+  __device__ Tile<64> V(int stage, int panel) const { return tileAt(stage, Layout::V, panel); }
+  __device__ Tile<64> dO(int stage, int panel) const { return tileAt(stage, Layout::dO, panel); }
+  __device__ Tile<64> adjointOf(int valuePanel, int keyPanel) const {
+    return stateTile(Layout::adjoint, valuePanel, keyPanel);
+  }
+  __device__ Tile<64> stateOf(int valuePanel, int keyPanel) const {
+    return stateTile(Layout::state, valuePanel, keyPanel);
+  }
+  __device__ Tile<64> laterValues() const { return Frame::scores(0); }
+  __device__ Tile<64> laterKeys() const { return Frame::scores(1); }
+
+  __device__ void arriveOfWarp(uint32_t barrier) const {
+    __syncwarp();
+    if (at.lane == 0) arrive(barrier);
+  }
+  __device__ void joinWarpgroup() const { joinBarrier(1 + at.warpgroup, 128); }
+
+  /// visit(element, whether it exists, its place in [V, K])
+  template <typename Visit>
+  __device__ void eachStored(Visit&& visit) {
+    const int first = 64 * at.warpgroup;
+    D.each(at, [&](float& value, int row, int column) {
+      visit(value, first + row < call.V && column < call.K, (first + row) * call.K + column);
+    });
+  }
+
+  __device__ void publish() const {
+    Tile<64> to[keyPanels];
+#pragma unroll
+    for (int p = 0; p < keyPanels; p++) to[p] = adjointOf(at.warpgroup, p);
+    D.publish(to, nullptr, 0, at);
+    joinWarpgroup();
+  }
+
+  __device__ void enter() {
+    const float* from = call.adjoints + (bh * call.numSegments + segment) * int64_t{call.K} * call.V;
+    eachStored([&](float& value, bool exists, int place) { value = exists ? from[place] : 0.0f; });
+    publish();
+  }
+
+  __device__ void leave() {
+    if (call.dh0 == nullptr || segment != 0) return;
+    float* to = call.dh0 + bh * int64_t{call.K} * call.V;
+    eachStored([&](float& value, bool exists, int place) {
+      if (exists) to[place] = value * call.scale;
+    });
+  }
+
+  /// sum = rows of `a` times rows of `b`, of `panels` panels each, in the background.
+  template <int panels>
+  __device__ static void multiplyRows(Sums& sum, Tile<64> a, Tile<64> b) {
+    beginProducts();
+#pragma unroll
+    for (int k = 0; k < 4 * panels; k++) {
+      const Tile<64> left{a.base + k / 4 * Layout::panel}, right{b.base + k / 4 * Layout::panel};
+      if (k == 0)
+        multiply<StoredB::rows, false>(sum, left, k, right, k);
+      else
+        multiply<StoredB::rows>(sum, left, k % 4, right, k % 4);
+    }
+    commitProducts();
+  }
+
+  /// sum = rows of `a`, DV wide, times a panel of a state, in the background.
+  __device__ static void multiplyState(Sums& sum, Tile<64> a, Tile<64> state) {
+    beginProducts();
+#pragma unroll
+    for (int k = 0; k < 4 * valuePanels; k++) {
+      const Tile<64> left{a.base + k / 4 * Layout::panel};
+      const Tile<64> right{state.base + k / 4 * keyPanels * Layout::panel};
+      if (k == 0)
+        multiply<StoredB::columns, false>(sum, left, k, right, k);
+      else
+        multiply<StoredB::columns>(sum, left, k % 4, right, k % 4);
+    }
+    commitProducts();
+  }
+
+  /// sum += scores^T z, in the background.
+  __device__ static void addLater(Sums& sum, Tile<64> scores, Tile<64> z) {
+#pragma unroll
+    for (int k = 0; k < 4; k++) multiplyTransposed(sum, scores, k, z, k);
+    commitProducts();
+  }
+
+  __device__ static void addEarlier(Sums& sum, Tile<64> scores, Tile<64> z) {
+#pragma unroll
+    for (int k = 0; k < 4; k++) multiply<StoredB::columns>(sum, scores, k, z, k);
+    commitProducts();
+  }
+
+  __device__ void startScores(Sums& sum, int stage, bool ofValues) const {
+    if (keyPanels == valuePanels)
+      multiplyRows<keyPanels>(sum, ofValues ? dO(stage, 0) : Q(stage, 0),
+                              ofValues ? V(stage, 0) : K(stage, 0));
+    else if (ofValues)
+      multiplyRows<valuePanels>(sum, dO(stage, 0), V(stage, 0));
+    else
+      multiplyRows<keyPanels>(sum, Q(stage, 0), K(stage, 0));
+  }
+
+  __device__ void storeScores(Sums& sum, const RowDecays& rows, Tile<64> to) const {
+    decayScores(sum, rows, at);
+#pragma unroll
+    for (int k = 0; k < 4; k++) storeOperandA(to, at.row0, k, operandA(sum, k), at.lane);
+  }
+
+  __device__ static void scaleRows(Sums& sum, float upper, float lower) {
+#pragma unroll
+    for (int n = 0; n < 8; n++) {
+      sum[n][0] *= upper;
+      sum[n][1] *= upper;
+      sum[n][2] *= lower;
+      sum[n][3] *= lower;
+    }
+  }
+
+  /// This thread's shares of the products of its two rows with those of a tile.
+  __device__ float2 dotRows(const Sums& sum, Tile<64> tile) const {
+    float2 share = make_float2(0.0f, 0.0f);
+#pragma unroll
+    for (int k = 0; k < 4; k++) {
+      const MmaA other = loadA(tile, at.row0, 16 * k, at.lane);
+      const float *left = sum[2 * k], *right = sum[2 * k + 1];
+      share.x += left[0] * lowHalf(other.x[0]) + left[1] * highHalf(other.x[0]);
+      share.y += left[2] * lowHalf(other.x[1]) + left[3] * highHalf(other.x[1]);
+      share.x += right[0] * lowHalf(other.x[2]) + right[1] * highHalf(other.x[2]);
+      share.y += right[2] * lowHalf(other.x[3]) + right[3] * highHalf(other.x[3]);
+    }
+    return share;
+  }
+
+  /// This thread's share of the sum of S D, element by element.
+  __device__ float multiplyStates() const {
+    float sum = 0.0f;
+#pragma unroll
+    for (int p = 0; p < keyPanels; p++) {
+      const float2 share = dotRows(D.P[p], stateOf(at.warpgroup, p));
+      sum += share.x + share.y;
+    }
+    return sum;
+  }
+
+  /// 64 channels from `channel` on of `channels`, scaled.
+  __device__ void storeRows(const Sums& sum, __nv_bfloat16* out, int channels, int channel,
+                            const Piece& piece) const {
+    const int row = at.row0 + at.group;
+    __nv_bfloat16* to = out + headOf(call.H, channels) + channel +
+                        (static_cast<int64_t>(piece.chunk) * chunkTokens + row) * call.H * channels;
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+      const bool exists = row + 8 * i >= piece.low && row + 8 * i < piece.high;
+#pragma unroll
+      for (int half = 0; half < 2; half++) {
+        // The quad's four lanes have two channels each of eight groups of eight: afterwards a lane has two
+        // groups.
+        uint32_t packed[4];
+#pragma unroll
+        for (int n = 0; n < 4; n++) {
+          const float* two = &sum[4 * half + n][2 * i];
+          packed[n] = pack(call.scale * two[0], call.scale * two[1]);
+        }
+        transposeQuad(packed, at.lane);
+        const int inside = 32 * half + 8 * (at.lane & 3);
+        if (exists && channel + inside < channels)
+          storeGlobal(to + static_cast<int64_t>(8 * i) * call.H * channels + inside, packed[0], packed[1],
+                      packed[2], packed[3]);
+      }
+    }
+  }
+
+  /// The products of later with earlier tokens, decayed, of both kinds; meanwhile dv = K D^T starts.
+  __device__ void startPiece(Sums& valueGradient, int stage, const RowDecays& rows) {
+    const bool ofValues = warpgroups == 2 && at.warpgroup == 0;
+    Sums products;
+    if (warpgroups == 1) {
+      startScores(products, stage, true);
+      waitForProducts<0>();
+      if (round > 0) awaitArrivals(scoresRead(), round - 1);
+      storeScores(products, rows, laterValues());
+    }
+    startScores(products, stage, ofValues);
+    multiplyRows<keyPanels>(valueGradient, K(stage, 0), adjointOf(at.warpgroup, 0));
+    waitForProducts<1>();
+    if (warpgroups > 1 && round > 0) awaitArrivals(scoresRead(), round - 1);
+    storeScores(products, rows, ofValues ? laterValues() : laterKeys());
+    publishToProducts();
+    // The other warpgroup's share of D is published by then, too.
+    joinBarrier(3, threads);
+    waitForProducts<0>();
+  }
+
+  /// D = gamma D + sum_t e^{c_t} q_t dO_t^T, in the background.
+  __device__ void update(int stage, const RowDecays& rows) {
+    MmaA z[4];
+#pragma unroll
+    for (int k = 0; k < 4; k++)
+      z[k] = loadScaled(dO(stage, at.warpgroup), k, rows.any, at,
+                        [&](int token) { return rows.pairUpTo(token); });
+    if (rows.any) {
+      const float gamma = exp2Approx(rows.total);
+      D.each(at, [&](float& value, int, int) { value *= gamma; });
+    }
+    beginProducts();
+#pragma unroll
+    for (int k = 0; k < 4; k++)
+#pragma unroll
+      for (int p = 0; p < keyPanels; p++) multiply<StoredB::columns>(D.P[p], z[k], Q(stage, p), k);
+    commitProducts();
+  }
+
+  /// The gradients of one piece, and D before it.
+  __device__ void read(const Piece& piece, int stage) {
+    const bool differentiates = call.dg != nullptr, meets = meetsState(piece), goesOn = piece.opensChunk;
+    const uint32_t sums = smallOf(stage);
+    const bool decays = call.g != nullptr;
+    const RowDecays rows{sums, decays ? loadSharedFloat(sums + 4 * 63) : 0.0f, decays};
+    const int row = at.row0 + at.group;
+    float2 dots = make_float2(0.0f, 0.0f);
+    float end = 0.0f;
+
+    Sums out, other;
+    startPiece(out, stage, rows);
+    const float upper = decays ? rows.after(row) : 1.0f, lower = decays ? rows.after(row + 8) : 1.0f;
+    if (decays) scaleRows(out, upper, lower);
+    beginProducts();
+    addLater(out, laterKeys(), dO(stage, at.warpgroup));
+
+    constexpr int ownPanels = (keyPanels + warpgroups - 1) / warpgroups;
+#pragma unroll
+    for (int p = 0; p < ownPanels; p++) {
+      const bool last = p + 1 == ownPanels;
+      // With fewer panels than warpgroups some compute the same, and one has it.
+      const bool owns = keyPanels % warpgroups == 0 || at.warpgroup < keyPanels;
+      const int panel = owns ? p * warpgroups + at.warpgroup : 0;
+      multiplyState(other, V(stage, 0), adjointOf(0, panel));
+      if (p == 0) {
+        waitForProducts<1>();
+        storeRows(out, call.dv, call.V, 64 * at.warpgroup, piece);
+      }
+      waitForProducts<0>();
+      if (last) arriveOfWarp(adjointRead());
+      if (decays) scaleRows(other, upper, lower);
+      if (differentiates && goesOn && owns) {
+        const float2 behind = dotRows(other, K(stage, panel));
+        end += behind.x + behind.y;
+      }
+      beginProducts();
+      addLater(other, laterValues(), Q(stage, panel));
+      if (meets) {
+        if (p == 0) awaitArrivals(stateFilled(), states);
+        multiplyState(out, dO(stage, 0), stateOf(0, panel));
+        if (p == 0 && differentiates && goesOn) end += exp2Approx(rows.total) * multiplyStates();
+        waitForProducts<1>();
+      } else {
+        clear(out);
+        waitForProducts<0>();
+      }
+      if (owns) {
+        if (differentiates) {
+          const float2 share = dotRows(other, K(stage, panel));
+          dots.x -= share.x;
+          dots.y -= share.y;
+        }
+        storeRows(other, call.dk, call.K, 64 * panel, piece);
+      }
+      waitForProducts<0>();
+      if (last && meets) {
+        arriveOfWarp(stateEmptied());
+        states++;
+      }
+      if (meets && decays) scaleRows(out, rows.upTo(row), rows.upTo(row + 8));
+      beginProducts();
+      addEarlier(out, laterValues(), K(stage, panel));
+      if (last) {
+        update(stage, rows);
+        waitForProducts<1>();
+        arriveOfWarp(scoresRead());
+      } else {
+        waitForProducts<0>();
+      }
+      if (owns) {
+        if (differentiates) {
+          const float2 share = dotRows(out, Q(stage, panel));
+          dots.x += share.x;
+          dots.y += share.y;
+        }
+        storeRows(out, call.dq, call.K, 64 * panel, piece);
+      }
+    }
+    if (differentiates) storeShares(dots, end, stage);
+    waitForProducts<0>();
+    arriveOfWarp(emptied(stage));
+    if (piece.fresh) D.clear();
+    awaitArrivals(adjointRead(), round);
+    publish();
+  }
+
+  /// For the warp that writes the decay's gradient.
+  __device__ void storeShares(float2 dots, float end, int stage) const {
+#pragma unroll
+    for (int distance = 1; distance < 4; distance *= 2) {
+      dots.x += __shfl_xor_sync(~0u, dots.x, distance);
+      dots.y += __shfl_xor_sync(~0u, dots.y, distance);
+    }
+    end = sumOverWarp(end);
+    const uint32_t to = smallOf(stage) + Layout::dots + 256 * at.warpgroup + 4 * (at.row0 + at.group);
+    if (at.pairOf == 0) {
+      storeShared(to, dots.x);
+      storeShared(to + 32, dots.y);
+    }
+    if (at.lane == 0) storeShared(smallOf(stage) + Layout::ends + 4 * (4 * at.warpgroup + at.row0 / 16), end);
+  }
+};
+
+}  // namespace longscan

@@ -1,0 +1,108 @@
+#pragma once
+
+#include "cuda_reverse.h"
+#include "cuda_sweep_parts.cuh"
+#include "cuda_transfer.cuh"
+
+namespace longscan {
+
+constexpr int reverseStages = 2;
+
+/// Shared memory of a reverse sweep. D^T and S^T: tiles of 64 values and 64 keys, keys fastest. Scores: dO
+/// V^T and Q K^T, rows the later tokens.
+template <int DK, int DV>
+struct ReverseLayout {
+  static constexpr int panel = Tile<64>::bytes;
+  static constexpr int stateBytes = DK / 64 * DV / 64 * panel;
+  static constexpr int warps = DV / 16;
+  static constexpr int adjoint = 0;
+  static constexpr int state = adjoint + stateBytes;
+  static constexpr int scores = state + stateBytes;
+  static constexpr int stages = scores + 2 * panel;
+  // In a stage:
+  static constexpr int K = DK / 64 * panel;
+  static constexpr int V = K + DK / 64 * panel;
+  static constexpr int dO = V + DV / 64 * panel;
+  static constexpr int stage = dO + DV / 64 * panel;
+  // Beside the stages, of each one: log decays, shares of the decay's gradient, the piece.
+  static constexpr int dots = 64 * 4;
+  static constexpr int ends = dots + DV / 64 * 64 * 4;
+  static constexpr int piece = ends + warps * 4;
+  static constexpr int small = (piece + 8 + 15) / 16 * 16;
+  static constexpr int smalls = stages + reverseStages * stage;
+  static constexpr int barriers = smalls + reverseStages * small;
+  static constexpr int bytes = barriers + 8 * (2 * reverseStages + 4);
+};
+
+/// What all threads of a block know: a segment of a head.
+template <int DK, int DV>
+class ReverseFrame {
+ public:
+  using Layout = ReverseLayout<DK, DV>;
+  static constexpr int warpgroups = DV / 64, threads = 128 * warpgroups, loaders = 128;
+
+  /// Before any thread uses them.
+  __device__ static void initBarriers(unsigned char* shared) {
+    if (threadIdx.x != 0) return;
+    const uint32_t first = sharedAddress(shared) + Layout::barriers;
+    for (int stage = 0; stage < reverseStages; stage++) {
+      initArrivals(first + 8 * stage, loaders + 1);
+      initArrivals(first + 8 * (reverseStages + stage), Layout::warps);
+    }
+    initArrivals(first + 8 * (2 * reverseStages), 1);
+    for (int i = 1; i < 4; i++) initArrivals(first + 8 * (2 * reverseStages + i), Layout::warps);
+    publishArrivals();
+  }
+
+  __device__ ReverseFrame(const ReverseCall& call, unsigned char* shared)
+      : call(call), shared(shared), base(sharedAddress(shared)) {
+    segment = blockIdx.x % call.numSegments;
+    bh = blockIdx.x / call.numSegments;
+    b = static_cast<int>(bh / call.H);
+    h = static_cast<int>(bh % call.H);
+    numChunks = static_cast<int>((call.T + chunkTokens - 1) / chunkTokens);
+  }
+
+ protected:
+  const ReverseCall& call;
+  unsigned char* const shared;
+  const uint32_t base;
+  int segment, b, h, numChunks;
+  int64_t bh;
+
+  /// A panel of a stage: Q, or further on as the layout says.
+  __device__ Tile<64> tileAt(int stage, int part, int panel) const {
+    return {base + Layout::stages + stage * Layout::stage + part + panel * Layout::panel};
+  }
+  __device__ Tile<64> stateTile(int part, int valuePanel, int keyPanel) const {
+    return {base + part + (valuePanel * (DK / 64) + keyPanel) * Layout::panel};
+  }
+  /// Of dO V^T (0) or Q K^T (1), decayed.
+  __device__ Tile<64> scores(int which) const { return {base + Layout::scores + which * Layout::panel}; }
+  __device__ uint32_t smallOf(int stage) const { return base + Layout::smalls + stage * Layout::small; }
+  __device__ int2* pieceOf(int stage) const {
+    return reinterpret_cast<int2*>(shared + Layout::smalls + stage * Layout::small + Layout::piece);
+  }
+
+  __device__ uint32_t barrier(int number) const { return base + Layout::barriers + 8 * number; }
+  __device__ uint32_t filled(int stage) const { return barrier(stage); }
+  __device__ uint32_t emptied(int stage) const { return barrier(reverseStages + stage); }
+  __device__ uint32_t stateFilled() const { return barrier(2 * reverseStages); }
+  __device__ uint32_t stateEmptied() const { return barrier(2 * reverseStages + 1); }
+  /// All have read D, the scores.
+  __device__ uint32_t adjointRead() const { return barrier(2 * reverseStages + 2); }
+  __device__ uint32_t scoresRead() const { return barrier(2 * reverseStages + 3); }
+
+  __device__ int firstChunk() const { return segment * call.chunksPerSegment; }
+  __device__ int endChunk() const { return min(firstChunk() + call.chunksPerSegment, numChunks); }
+
+  /// Whether S enters the piece.
+  __device__ static bool meetsState(const Piece& piece) { return piece.low == 0 && !piece.fresh; }
+  /// Where the present head's first token lies in rows of `heads` heads and `channels` channels.
+  __device__ int64_t headOf(int heads, int channels) const {
+    const int head = heads == call.H ? h : h / (call.H / heads);
+    return (b * call.T * heads + head) * channels;
+  }
+};
+
+}  // namespace longscan
