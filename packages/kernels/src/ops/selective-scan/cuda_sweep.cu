@@ -34,7 +34,7 @@ struct SweepInputs {
   using Parts = VectorParts<Element, N, S>;
   Pairs values, delta;
   Parts vectors, outC;
-  bool starts;
+  int32_t starts;
 
   __device__ void load(const LongscanSelectiveScan& call, const SelectiveSweep& sweep,
                        TokenOrder<backward> order, int64_t channel0, int first) {
@@ -49,7 +49,7 @@ struct SweepInputs {
     for (int k = 0; k < Pairs::count; k++) {
       const float delta0 = delta.get(k, 0), delta1 = delta.get(k, 1);
       const float value0 = values.get(k, 0), value1 = values.get(k, 1);
-      chunk.steps[Pairs::token(k)][Pairs::channel(k) / 2] = make_float4(
+      chunk.steps[Pairs::token(k)][Pairs::channel() / 2] = make_float4(
           delta0, backward ? value0 : delta0 * value0, delta1, backward ? value1 : delta1 * value1);
     }
 #pragma unroll
