@@ -20,7 +20,7 @@ Segments segmentsOf(const Call& call) {
 }
 
 bool supported(const Call& call) {
-  return call.B > 0 && call.T > 0 && call.T < INT32_MAX && call.D > 0 && call.D % 2 == 0 &&
+  return call.B > 0 && call.T > 0 && call.T < INT32_MAX && call.D > 0 && call.D % 4 == 0 &&
          call.D < (1 << 26) && (call.N == 8 || call.N == 16) &&
          (call.type == longscanElementBf16 || call.type == longscanElementF32) &&
          call.B * segmentsOf(call).count <= 65535;

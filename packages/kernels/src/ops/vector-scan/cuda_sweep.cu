@@ -68,7 +68,8 @@ struct StepRing {
     Pack<Gate, width> gate[tokensPerLane][scanThreads];
     int starts[scanThreads];
   };
-  static constexpr int numSteps = 3 * sizeof(Step) <= 220 * 1024 ? 3 : 2;
+  // The cache's lines, which copies pass through, want a part of the same memory.
+  static constexpr int numSteps = 3 * sizeof(Step) <= 156 * 1024 ? 3 : 2;
   static constexpr int bytes = numSteps * static_cast<int>(sizeof(Step));
 };
 
@@ -331,8 +332,10 @@ cudaError_t launchWidth(const LongscanVectorScan& call, const ScanSweep& sweep, 
 
 template <typename Value, typename Gate>
 cudaError_t launch(const LongscanVectorScan& call, const ScanSweep& sweep, cudaStream_t stream) {
-  return call.C % 2 == 0 ? launchWidth<Value, Gate, 2>(call, sweep, stream)
-                         : launchWidth<Value, Gate, 1>(call, sweep, stream);
+  constexpr bool narrow =
+      sizeof(Value) == 4;  // f32 fills memory's units, and shared memory, with half the channels
+  if (!narrow && call.C % 2 == 0) return launchWidth < Value, Gate, narrow ? 1 : 2 > (call, sweep, stream);
+  return launchWidth<Value, Gate, 1>(call, sweep, stream);
 }
 
 }  // namespace
