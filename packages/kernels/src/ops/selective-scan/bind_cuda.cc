@@ -39,7 +39,7 @@ struct Common {
     if (bytes == 0)
       throwNoKernel(args,
                     "D = " + std::to_string(D) + ", N = " + std::to_string(N) + ", T = " + std::to_string(T),
-                    "D a multiple of 4, N 8 or 16, and at least one token");
+                    "an even D, N 8 or 16, and at least one token");
     call.workspace = args.workspace(bytes);
   }
 

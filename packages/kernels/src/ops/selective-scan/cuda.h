@@ -16,7 +16,7 @@ extern "C" {
 
 struct CUstream_st;
 
-/// A slice of T tokens. D: a multiple of 4; N: 8 or 16.
+/// A slice of T tokens. D: even; N: 8 or 16.
 struct LongscanSelectiveScan {
   int64_t B, T, D;
   int32_t N;

@@ -73,16 +73,16 @@ __device__ inline bool isWhole(int64_t D, int64_t channel0, TokenOrder<backward>
   return first + chunkTokens <= order.count && channel0 + blockChannels <= D;
 }
 
-/// A thread's part of a chunk's rows of the block's channels: four channels at a time, eight times a token.
+/// A thread's part of a chunk's rows of the block's channels: pairs of channels, 16 to a token.
 template <typename Element, int threads>
-struct ChannelPacks {
-  static constexpr int width = 4, perToken = blockChannels / width, tokensApart = threads / perToken;
+struct ChannelPairs {
+  static constexpr int perToken = blockChannels / 2, tokensApart = threads / perToken;
   static constexpr int count = chunkTokens / tokensApart;
-  RawPack<Element, width> packs[count];
+  RawPack<Element, 2> pairs[count];
 
   static __device__ int token(int k) { return threadIdx.x / perToken + k * tokensApart; }
-  static __device__ int channel() { return threadIdx.x % perToken * width; }
-  /// That of the thread's first pack in rows of D.
+  static __device__ int channel() { return threadIdx.x % perToken * 2; }
+  /// That of the thread's first pair in rows of D.
   template <bool backward>
   static __device__ int64_t offset(int64_t D, int64_t channel0, TokenOrder<backward> order, int first) {
     return order.row(first + token(0)) * D + channel0 + channel();
@@ -95,38 +95,38 @@ struct ChannelPacks {
     const int64_t step = (backward ? -tokensApart : tokensApart) * D;
     if (isWhole(D, channel0, order, first)) {
 #pragma unroll
-      for (int k = 0; k < count; k++, at += step) packs[k] = loadRaw<width>(at);
+      for (int k = 0; k < count; k++, at += step) pairs[k] = loadRaw<2>(at);
       return;
     }
 #pragma unroll
     for (int k = 0; k < count; k++, at += step) {
-      packs[k] = {};
-      if (first + token(k) < order.count && channel0 + channel() < D) packs[k] = loadRaw<width>(at);
+      pairs[k] = {};
+      if (first + token(k) < order.count && channel0 + channel() < D) pairs[k] = loadRaw<2>(at);
     }
   }
   __device__ float get(int k, int i) const {
-    return packs[k].get(i);
+    return pairs[k].get(i);
   }
 
   /// To [.., D], `value(token, channel)` for each.
   template <bool backward, typename F>
   static __device__ void store(void* to, int64_t D, int64_t channel0, TokenOrder<backward> order, int first,
                                F value) {
-    Pack<Element, width> packs[count];
+    Pack<Element, 2> pairs[count];
 #pragma unroll
     for (int k = 0; k < count; k++)
 #pragma unroll
-      for (int i = 0; i < width; i++) packs[k].x[i] = fromFloat<Element>(value(token(k), channel() + i));
+      for (int i = 0; i < 2; i++) pairs[k].x[i] = fromFloat<Element>(value(token(k), channel() + i));
     Element* at = static_cast<Element*>(to) + offset(D, channel0, order, first);
     const int64_t step = (backward ? -tokensApart : tokensApart) * D;
     if (isWhole(D, channel0, order, first)) {
 #pragma unroll
-      for (int k = 0; k < count; k++, at += step) storePack<width>(at, packs[k]);
+      for (int k = 0; k < count; k++, at += step) storePack<2>(at, pairs[k]);
       return;
     }
 #pragma unroll
     for (int k = 0; k < count; k++, at += step)
-      if (first + token(k) < order.count && channel0 + channel() < D) storePack<width>(at, packs[k]);
+      if (first + token(k) < order.count && channel0 + channel() < D) storePack<2>(at, pairs[k]);
   }
 };
 
@@ -154,28 +154,6 @@ struct VectorParts {
     Floats<S> values;
 #pragma unroll
     for (int i = 0; i < S; i++) values.x[i] = packs[k].get(i);
-    return values;
-  }
-};
-
-/// A chunk's B_t or C_t in shared memory, in pairs: lanes of many channels read the same ones, and a read of
-/// 16 bytes takes four cycles even then.
-template <int N, int S>
-struct VectorRows {
-  Floats<2> pairs[chunkTokens][S / 2][N / S];
-
-  __device__ void put(int t, int part, const Floats<S>& values) {
-#pragma unroll
-    for (int i = 0; i < S / 2; i++) pairs[t][i][part] = {{values.x[2 * i], values.x[2 * i + 1]}};
-  }
-  __device__ Floats<S> get(int t, int part) const {
-    Floats<S> values;
-#pragma unroll
-    for (int i = 0; i < S / 2; i++) {
-      const Floats<2> pair = pairs[t][i][part];
-      values.x[2 * i] = pair.x[0];
-      values.x[2 * i + 1] = pair.x[1];
-    }
     return values;
   }
 };

@@ -18,7 +18,7 @@ namespace {
 
 using Bf16 = __nv_bfloat16;
 
-constexpr int gradientStates = 2;  // of a lane
+constexpr int gradientStates = 4;  // of a lane
 
 constexpr int stretch = 8, numStretches = chunkTokens / stretch;
 
@@ -39,8 +39,7 @@ __device__ inline Floats<S> inOrder(const Floats<S>& values, int order) {
 template <int N, int S>
 struct GradientChunk {
   static constexpr int lanes = LaneLayout<N, S>::lanes, threads = LaneLayout<N, S>::threads;
-  float2 steps[chunkTokens][blockChannels];  // delta and delta x; at the end dx and ddelta
-  float2 sides[chunkTokens][blockChannels];  // dy and x
+  float4 steps[chunkTokens][blockChannels];  // delta, delta x, dy, x; at the end dx, ddelta
   Floats<S> inB[chunkTokens][S][lanes], outC[chunkTokens][S][lanes];  // in each order
   Floats<S> states[numStretches][threads];                            // before each stretch
   float shares[threads / 32][chunkTokens][2][N];                      // of dB and dC
@@ -54,9 +53,9 @@ struct GradientChunk {
 /// A thread's part of a chunk, under way while the one after it is at work.
 template <typename Element, int N, int S>
 struct GradientInputs {
-  using Packs = ChannelPacks<Element, LaneLayout<N, S>::threads>;
+  using Pairs = ChannelPairs<Element, LaneLayout<N, S>::threads>;
   using Parts = VectorParts<Element, N, S>;
-  Packs x, delta, dy;
+  Pairs x, delta, dy;
   Parts inB, outC;
   Floats<S> state;  // the kept one
   int32_t starts;
@@ -80,13 +79,11 @@ struct GradientInputs {
   }
   __device__ void put(GradientChunk<N, S>& chunk) const {
 #pragma unroll
-    for (int k = 0; k < Packs::count; k++)
+    for (int k = 0; k < Pairs::count; k++)
 #pragma unroll
-      for (int i = 0; i < Packs::width; i++) {
-        const int t = Packs::token(k), channel = Packs::channel() + i;
-        chunk.steps[t][channel] = make_float2(delta.get(k, i), delta.get(k, i) * x.get(k, i));
-        chunk.sides[t][channel] = make_float2(dy.get(k, i), x.get(k, i));
-      }
+      for (int i = 0; i < 2; i++)
+        chunk.steps[Pairs::token(k)][Pairs::channel() + i] =
+            make_float4(delta.get(k, i), delta.get(k, i) * x.get(k, i), dy.get(k, i), x.get(k, i));
 #pragma unroll
     for (int k = 0; k < Parts::count; k++)
 #pragma unroll
@@ -113,11 +110,12 @@ __device__ inline float sumOverChannels(const float (&values)[S]) {
   return sums[0];
 }
 
-/// A lane's share of a channel: its numbers of state, in its order. It reads what it needs of a stretch at
-/// once and writes at the end, so that latencies are met once for all its tokens.
+/// A lane's share of a channel: its numbers of state, in its order. It reads what it needs of some tokens at
+/// once and writes at the end, so that latencies are met once for all of them.
 template <typename Element, int N, int S>
 struct GradientLane {
-  static constexpr int lanes = LaneLayout<N, S>::lanes, perLane = stretch / lanes;
+  static constexpr int lanes = LaneLayout<N, S>::lanes;
+  static constexpr int batch = S == 2 ? 8 : 4, perLane = batch / lanes;
   GradientChunk<N, S>& chunk;
   int own, part, order, warp;
   bool sharesOut;  // the lanes whose sums over channels are taken
@@ -136,23 +134,23 @@ struct GradientLane {
     for (int j = 0; j < S; j++) rate.x[j] = rateOf<Element>(A.x[j]);
   }
 
-  __device__ void putShares(int first, int which, const float (&sums)[stretch]) {
+  __device__ void putShares(int first, int which, const float (&sums)[batch]) {
     if (!sharesOut) return;
 #pragma unroll
-    for (int l = 0; l < stretch; l++) chunk.shares[warp][first + l][which][part * S + order] = sums[l];
+    for (int l = 0; l < batch; l++) chunk.shares[warp][first + l][which][part * S + order] = sums[l];
   }
 
-  /// Of a stretch, delta and delta x, and B_t.
+  /// Of some tokens, delta and delta x, and B_t.
   struct Loaded {
-    float2 steps[stretch];
-    Floats<S> inB[stretch];
+    float2 steps[batch];
+    Floats<S> inB[batch];
   };
-  __device__ Loaded load(int s) const {
+  __device__ Loaded load(int first) const {
     Loaded loaded;
 #pragma unroll
-    for (int l = 0; l < stretch; l++) {
-      loaded.steps[l] = chunk.steps[s * stretch + l][own];
-      loaded.inB[l] = chunk.inB[s * stretch + l][order][part];
+    for (int l = 0; l < batch; l++) {
+      loaded.steps[l] = *reinterpret_cast<const float2*>(&chunk.steps[first + l][own]);
+      loaded.inB[l] = chunk.inB[first + l][order][part];
     }
     return loaded;
   }
@@ -160,19 +158,19 @@ struct GradientLane {
   /// With time over the chunk: the states before each stretch.
   __device__ void findStates(Floats<S> state) {
     Loaded loaded = load(0);
-    for (int s = 0; s < numStretches - 1; s++) {
-      chunk.states[s][threadIdx.x] = state;
+    for (int first = 0; first < chunkTokens - stretch; first += batch) {
+      if (first % stretch == 0) chunk.states[first / stretch][threadIdx.x] = state;
       const Loaded now = loaded;
-      loaded = load(s + 1);
-      const unsigned starts = chunk.startsOf(s);
-      float decay[stretch][S];
+      loaded = load(first + batch);
+      const unsigned starts = chunk.starts[first / 32] >> first % 32 & ((1u << batch) - 1);
+      float decay[batch][S];
 #pragma unroll
-      for (int l = 0; l < stretch; l++)
+      for (int l = 0; l < batch; l++)
 #pragma unroll
         for (int j = 0; j < S; j++) decay[l][j] = decayOf<Element>(rate.x[j], now.steps[l].x);
       const auto sweep = [&](auto someStart) {
 #pragma unroll
-        for (int l = 0; l < stretch; l++)
+        for (int l = 0; l < batch; l++)
 #pragma unroll
           for (int j = 0; j < S; j++) {
             const float input = now.steps[l].y * now.inB[l].x[j], next = fmaf(decay[l][j], state.x[j], input);
@@ -190,55 +188,72 @@ struct GradientLane {
   /// The adjoint back through a stretch.
   template <bool someStart>
   __device__ void sweepBack(int s, unsigned starts, Floats<S>& chunkSumA) {
-    const int first = s * stretch;
-    const Loaded loaded = load(s);
-    float dy[stretch];
-    Floats<S> outC[stretch];
-#pragma unroll
-    for (int l = 0; l < stretch; l++) {
-      dy[l] = chunk.sides[first + l][own].x;
-      outC[l] = chunk.outC[first + l][order][part];
-    }
+    float decay[stretch][S], before[stretch][S];
     Floats<S> state = chunk.states[s][threadIdx.x];
-    float decay[stretch][S], before[stretch][S], sums[stretch];
 #pragma unroll
-    for (int l = 0; l < stretch; l++) {
-      float dC[S];
+    for (int b = 0; b < stretch; b += batch) {
+      const int first = s * stretch + b;
+      float4 steps[batch];
+      Floats<S> inB[batch];
 #pragma unroll
-      for (int j = 0; j < S; j++) {
-        decay[l][j] = decayOf<Element>(rate.x[j], loaded.steps[l].x);
-        before[l][j] = someStart && starts >> l & 1 ? 0.0f : state.x[j];
-        state.x[j] = fmaf(decay[l][j], before[l][j], loaded.steps[l].y * loaded.inB[l].x[j]);
-        dC[j] = dy[l] * state.x[j];
+      for (int l = 0; l < batch; l++) {
+        steps[l] = chunk.steps[first + l][own];
+        inB[l] = chunk.inB[first + l][order][part];
       }
-      sums[l] = sumOverChannels<lanes>(dC);
-    }
-    putShares(first, 1, sums);
-    float throughInput[stretch] = {}, throughDecay[stretch] = {};
+      float sums[batch];
 #pragma unroll
-    for (int l = stretch - 1; l >= 0; l--) {
-      float dB[S];
+      for (int l = 0; l < batch; l++) {
+        float dC[S];
 #pragma unroll
-      for (int j = 0; j < S; j++) {
-        const float all = fmaf(outC[l].x[j], dy[l], adjoint.x[j]), decayed = decay[l][j] * all;
-        const float atDecay = decayed * before[l][j];
-        throughInput[l] = fmaf(loaded.inB[l].x[j], all, throughInput[l]);
-        throughDecay[l] = fmaf(A.x[j], atDecay, throughDecay[l]);
-        chunkSumA.x[j] = fmaf(loaded.steps[l].x, atDecay, chunkSumA.x[j]);
-        dB[j] = loaded.steps[l].y * all;
-        adjoint.x[j] = someStart && starts >> l & 1 ? 0.0f : decayed;
+        for (int j = 0; j < S; j++) {
+          const bool startsHere = someStart && starts >> (b + l) & 1;
+          decay[b + l][j] = decayOf<Element>(rate.x[j], steps[l].x);
+          before[b + l][j] = startsHere ? 0.0f : state.x[j];
+          state.x[j] = fmaf(decay[b + l][j], before[b + l][j], steps[l].y * inB[l].x[j]);
+          dC[j] = steps[l].z * state.x[j];
+        }
+        sums[l] = sumOverChannels<lanes>(dC);
       }
-      sums[l] = sumOverChannels<lanes>(dB);
+      putShares(first, 1, sums);
     }
-    putShares(first, 0, sums);
-    sumOverParts<lanes>(throughInput, part);
-    sumOverParts<lanes>(throughDecay, part);
 #pragma unroll
-    for (int i = 0; i < perLane; i++) {
-      const int t = first + part * perLane + i;
-      const float delta = chunk.steps[t][own].x, x = chunk.sides[t][own].y;
-      __syncwarp();  // all lanes have read these tokens' steps
-      chunk.steps[t][own] = make_float2(delta * throughInput[i], fmaf(x, throughInput[i], throughDecay[i]));
+    for (int b = stretch - batch; b >= 0; b -= batch) {
+      const int first = s * stretch + b;
+      float4 steps[batch];
+      Floats<S> inB[batch], outC[batch];
+#pragma unroll
+      for (int l = 0; l < batch; l++) {
+        steps[l] = chunk.steps[first + l][own];
+        inB[l] = chunk.inB[first + l][order][part];
+        outC[l] = chunk.outC[first + l][order][part];
+      }
+      float throughInput[batch] = {}, throughDecay[batch] = {}, sums[batch];
+#pragma unroll
+      for (int l = batch - 1; l >= 0; l--) {
+        float dB[S];
+#pragma unroll
+        for (int j = 0; j < S; j++) {
+          const float all = fmaf(outC[l].x[j], steps[l].z, adjoint.x[j]), decayed = decay[b + l][j] * all;
+          const float atDecay = decayed * before[b + l][j];
+          throughInput[l] = fmaf(inB[l].x[j], all, throughInput[l]);
+          throughDecay[l] = fmaf(A.x[j], atDecay, throughDecay[l]);
+          chunkSumA.x[j] = fmaf(steps[l].x, atDecay, chunkSumA.x[j]);
+          dB[j] = steps[l].y * all;
+          adjoint.x[j] = someStart && starts >> (b + l) & 1 ? 0.0f : decayed;
+        }
+        sums[l] = sumOverChannels<lanes>(dB);
+      }
+      sumOverParts<lanes>(throughInput, part);
+      sumOverParts<lanes>(throughDecay, part);
+      putShares(first, 0, sums);
+#pragma unroll
+      for (int i = 0; i < perLane; i++) {
+        float4& step = chunk.steps[first + part * perLane + i][own];
+        const float delta = step.x, x = step.w;
+        __syncwarp();  // all lanes have read these tokens' steps
+        step.x = delta * throughInput[i];
+        step.y = fmaf(x, throughInput[i], throughDecay[i]);
+      }
     }
   }
 
@@ -303,10 +318,10 @@ __global__ void __launch_bounds__(LaneLayout<N, S>::threads, 1)
     if (first > 0) inputs.load(call, gradient, order, channel0, first - chunkTokens);
     lane.sweepChunk(kept);
     __syncthreads();
-    using Packs = ChannelPacks<Element, LaneLayout<N, S>::threads>;
-    Packs::store(gradient.io.dx, call.D, channel0, order, first,
+    using Pairs = ChannelPairs<Element, LaneLayout<N, S>::threads>;
+    Pairs::store(gradient.io.dx, call.D, channel0, order, first,
                  [&](int t, int c) { return chunk.steps[t][c].x; });
-    Packs::store(gradient.io.dDelta, call.D, channel0, order, first,
+    Pairs::store(gradient.io.dDelta, call.D, channel0, order, first,
                  [&](int t, int c) { return chunk.steps[t][c].y; });
     sumShares(chunk, call, gradient, order, first);
     __syncthreads();

@@ -10,18 +10,16 @@ namespace {
 
 using Bf16 = __nv_bfloat16;
 
-#ifndef LONGSCAN_SWEEP_S
-#define LONGSCAN_SWEEP_S 4
-#endif
-constexpr int sweepStates = LONGSCAN_SWEEP_S;
+constexpr int sweepStates = 4;  // of a lane
 
 /// A chunk in shared memory. Values are delta x, or against time dy; vectors the B_t, or against time C_t.
 template <int N, int S, bool outputs>
 struct SweepChunk {
+  static constexpr int lanes = LaneLayout<N, S>::lanes;
   static constexpr int rowLength = blockChannels + 8;  // lanes of a channel meet no bank twice
-  float2 steps[chunkTokens][blockChannels];            // delta and value
-  VectorRows<N, S> vectors;
-  std::conditional_t<outputs, VectorRows<N, S>, char> outC;
+  float4 steps[chunkTokens][blockChannels / 2];        // delta and value of two channels
+  Floats<S> vectors[chunkTokens][lanes];
+  Floats<S> outC[outputs ? chunkTokens : 1][lanes];
   float y[outputs ? chunkTokens : 1][rowLength];
   uint32_t starts[chunkTokens / 32];
 };
@@ -29,9 +27,9 @@ struct SweepChunk {
 /// A thread's part of a chunk, under way while the chunk before is at work.
 template <typename Element, int N, int S, bool backward, bool outputs>
 struct SweepInputs {
-  using Packs = ChannelPacks<Element, LaneLayout<N, S>::threads>;
+  using Pairs = ChannelPairs<Element, LaneLayout<N, S>::threads>;
   using Parts = VectorParts<Element, N, S>;
-  Packs values, delta;
+  Pairs values, delta;
   Parts vectors, outC;
   int32_t starts;
 
@@ -45,17 +43,16 @@ struct SweepInputs {
   }
   __device__ void put(SweepChunk<N, S, outputs>& chunk) const {
 #pragma unroll
-    for (int k = 0; k < Packs::count; k++)
-#pragma unroll
-      for (int i = 0; i < Packs::width; i++) {
-        const float step = delta.get(k, i), value = values.get(k, i);
-        chunk.steps[Packs::token(k)][Packs::channel() + i] =
-            make_float2(step, backward ? value : step * value);
-      }
+    for (int k = 0; k < Pairs::count; k++) {
+      const float delta0 = delta.get(k, 0), delta1 = delta.get(k, 1);
+      const float value0 = values.get(k, 0), value1 = values.get(k, 1);
+      chunk.steps[Pairs::token(k)][Pairs::channel() / 2] = make_float4(
+          delta0, backward ? value0 : delta0 * value0, delta1, backward ? value1 : delta1 * value1);
+    }
 #pragma unroll
     for (int k = 0; k < Parts::count; k++) {
-      chunk.vectors.put(Parts::token(k), Parts::part(k), vectors.get(k));
-      if constexpr (outputs) chunk.outC.put(Parts::token(k), Parts::part(k), outC.get(k));
+      chunk.vectors[Parts::token(k)][Parts::part(k)] = vectors.get(k);
+      if (outputs) chunk.outC[Parts::token(k)][Parts::part(k)] = outC.get(k);
     }
     putStarts(chunk.starts, starts);
   }
@@ -97,9 +94,9 @@ struct SweepLane {
 #pragma unroll
     for (int l = 0; l < group; l++) {
       const int t = g * group + l;
-      loaded.steps[l] = chunk.steps[t][own];
-      loaded.vectors[l] = chunk.vectors.get(t, part);
-      if constexpr (outputs) loaded.outC[l] = chunk.outC.get(t, part);
+      loaded.steps[l] = reinterpret_cast<const float2*>(chunk.steps[t])[own];
+      loaded.vectors[l] = chunk.vectors[t][part];
+      if (outputs) loaded.outC[outputs ? l : 0] = chunk.outC[outputs ? t : 0][part];
     }
     return loaded;
   }
@@ -119,23 +116,22 @@ struct SweepLane {
     }
     return ready;
   }
-  /// States through a group of tokens; y before its sums over the lanes of the channel.
-  __device__ void sweepGroup(int g, const Ready& ready, bool someStart, float (&y)[group]) {
+  __device__ void sweepGroup(int g, const Ready& ready, bool someStart) {
+    float y[group] = {};
 #pragma unroll
     for (int l = 0; l < group; l++) {
       const int t = g * group + l;
       const bool starts = someStart && chunk.starts[t / 32] >> t % 32 & 1;
-      y[l] = 0.0f;
 #pragma unroll
       for (int j = 0; j < S; j++) {
         state.x[j] = advance<backward>(state.x[j], ready.decay[l][j], ready.input[l][j], starts);
         if (outputs) y[l] = fmaf(ready.outC[outputs ? l : 0].x[j], state.x[j], y[l]);
       }
     }
-    if (!outputs) sumDelta += ready.sumDelta;
-  }
-  __device__ void putOutputs(int g, float (&y)[group]) {
-    if (!outputs) return;
+    if (!outputs) {
+      sumDelta += ready.sumDelta;
+      return;
+    }
     sumOverParts<lanes>(y, part);
 #pragma unroll
     for (int i = 0; i < perLane; i++) chunk.y[outputs ? g * group + part * perLane + i : 0][own] = y[i];
@@ -146,28 +142,13 @@ struct SweepLane {
     Ready ready = prepare(load(0));
     Loaded loaded = load(1);
     const auto sweep = [&](auto some) {
-#ifdef DELAY
-      float y[group] = {};
 #pragma unroll 4
       for (int g = 0; g < numGroups; g++) {
         const Ready next = prepare(loaded);
         loaded = load(min(g + 2, numGroups - 1));
-        putOutputs(max(g - 1, 0), y);  // in the first turn zeros, which the second one replaces
-        sweepGroup(g, ready, some.value, y);
+        sweepGroup(g, ready, some.value);
         ready = next;
       }
-      putOutputs(numGroups - 1, y);
-#else
-#pragma unroll 4
-      for (int g = 0; g < numGroups; g++) {
-        const Ready next = prepare(loaded);
-        loaded = load(min(g + 2, numGroups - 1));
-        float y[group];
-        sweepGroup(g, ready, some.value, y);
-        putOutputs(g, y);
-        ready = next;
-      }
-#endif
     };
     if (someStart)
       sweep(std::true_type());
