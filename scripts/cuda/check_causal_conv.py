@@ -10,7 +10,7 @@ from scans import CausalConv, causal_conv_reference
 # Of data, and of weights and biases.
 BF16 = dict(y=3e-3, dx=3e-3, dhalo=4e-3)
 TYPES = [(torch.bfloat16, torch.float32, BF16 | dict(dweight=1e-5, dbias=1e-5)),
-         (torch.bfloat16, torch.bfloat16, BF16 | dict(dweight=3e-3, dbias=3e-3)),
+         (torch.bfloat16, torch.bfloat16, BF16 | dict(dweight=4e-3, dbias=4e-3)),
          (torch.float32, torch.float32, 3e-6)]
 # B, T, D, W, tokens where documents start
 CASES = [

@@ -15,12 +15,18 @@ struct Segments {
   Segments(int64_t T, int64_t blocks, int64_t stepTokens) {
     constexpr int64_t multiprocessors = 132;
     // A cut reads the inputs once more: below a third of the chip that is the lesser evil.
-    const int64_t wanted = 3 * blocks >= multiprocessors ? 1 : multiprocessors / blocks;
+    *this = about(T, 3 * blocks >= multiprocessors ? 1 : multiprocessors / blocks, stepTokens);
+  }
+
+  /// Not more than `wanted`, equally long but for the last.
+  static Segments about(int64_t T, int64_t wanted, int64_t stepTokens) {
     const int64_t steps = (T + stepTokens - 1) / stepTokens;
     const int64_t stepsEach = (steps + wanted - 1) / wanted;
-    tokens = stepsEach * stepTokens;
-    count = static_cast<int>((steps + stepsEach - 1) / stepsEach);
+    return {stepsEach * stepTokens, static_cast<int>((steps + stepsEach - 1) / stepsEach)};
   }
+
+ private:
+  Segments(int64_t tokens, int count) : tokens(tokens), count(count) {}
 };
 
 }  // namespace longscan

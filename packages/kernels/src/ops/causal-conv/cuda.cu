@@ -74,20 +74,13 @@ __global__ void __launch_bounds__(RowBlocks::threads, most <= 4 ? 2 : 1)
   ConvChannels<Element, width, most> channels(conv, b, channel, begin);
   for (int step = 0; begin + step * rowsAtOnce < end; step++) {
     awaitCopies<ringSteps - 2>();
-    Pack<Element, width> x[rowsAtOnce];
-    bool starts[rowsAtOnce];
-#pragma unroll
-    for (int i = 0; i < rowsAtOnce; i++) {
-      x[i] = ring.row(step, i, 0);
-      starts[i] = ring.starts(step, conv, i);
-    }
     fetch(step + ringSteps - 1);
     const auto finish = [&](auto all) {
 #pragma unroll
       for (int i = 0; i < rowsAtOnce; i++) {
         const int t = begin + step * rowsAtOnce + i;
         if (!all.value && t >= end) break;
-        channels.advance(x[i], !all.value && starts[i]);
+        channels.advance(ring.row(step, i, 0), !all.value && ring.starts(step, conv, i));
         float z[width];
         channels.template sum<all.value>(z);
         Pack<Element, width> out;
@@ -98,7 +91,7 @@ __global__ void __launch_bounds__(RowBlocks::threads, most <= 4 ? 2 : 1)
         if (!all.value) channels.leave();
       }
     };
-    const bool anyStart = starts[0] || starts[1] || starts[2] || starts[3];
+    const bool anyStart = ring.anyStart(step, conv);
     if (channels.seesAll() && !anyStart && begin + (step + 1) * rowsAtOnce <= end)
       finish(std::true_type());
     else

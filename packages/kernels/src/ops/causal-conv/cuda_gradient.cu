@@ -11,10 +11,7 @@ namespace {
 
 using Bf16 = __nv_bfloat16;
 
-#ifndef LONGSCAN_CONV_WIDTH
-#define LONGSCAN_CONV_WIDTH 4
-#endif
-constexpr int gradientWidth = LONGSCAN_CONV_WIDTH;
+constexpr int gradientWidth = 4;
 constexpr int64_t gradientThreads = 132 * 1024;
 
 template <typename Element>
@@ -36,7 +33,7 @@ __device__ void storeFloats(float* to, const float (&values)[width]) {
 /// A thread goes through its run with time. A position's dx is complete `most` - 1 tokens later, so it goes
 /// on as far into the next run; what it finds there counts for its own positions only.
 template <typename Element, int width, int most>
-__global__ void __launch_bounds__(RowBlocks::threads, most <= 4 ? (width > 2 ? 2 : 3) : 1)
+__global__ void __launch_bounds__(RowBlocks::threads, most <= 4 ? 2 : 1)
     gradientKernel(const Conv<Element> conv, const Gradient<Element> io) {
   extern __shared__ char memory[];
   const int runs = (conv.T + conv.runTokens - 1) / conv.runTokens;
@@ -60,14 +57,6 @@ __global__ void __launch_bounds__(RowBlocks::threads, most <= 4 ? (width > 2 ? 2
   for (int step = 0; begin + step * rowsAtOnce < end + most - 1; step++) {
     awaitCopies<ringSteps - 2>();
     const int first = begin + step * rowsAtOnce;
-    Pack<Element, width> x[rowsAtOnce], dy[rowsAtOnce];
-    bool starts[rowsAtOnce];
-#pragma unroll
-    for (int i = 0; i < rowsAtOnce; i++) {
-      x[i] = ring.row(step, i, 0);
-      dy[i] = ring.row(step, i, 1);
-      starts[i] = ring.starts(step, conv, i);
-    }
     fetch(step + ringSteps - 1);
     // `inside`: all taps are in sight, and all positions are the run's own.
     const auto finish = [&](auto inside) {
@@ -81,12 +70,13 @@ __global__ void __launch_bounds__(RowBlocks::threads, most <= 4 ? (width > 2 ? 2
 #pragma unroll
         for (int c = 0; c < width; c++) pending[0][c] = 0.0f;
         if (inside.value || t < conv.T) {
-          channels.advance(x[i], !inside.value && starts[i]);
+          channels.advance(ring.row(step, i, 0), !inside.value && ring.starts(step, conv, i));
+          const Pack<Element, width> dy = ring.row(step, i, 1);
           float z[width], dz[width];
           if (conv.silu) channels.template sum<inside.value>(z);
 #pragma unroll
           for (int c = 0; c < width; c++) {
-            dz[c] = toFloat(dy[i].x[c]);
+            dz[c] = toFloat(dy.x[c]);
             if (!conv.silu) continue;
             const float s = sigmoid(z[c]);
             dz[c] *= s * (1.0f + z[c] * (1.0f - s));
@@ -118,7 +108,7 @@ __global__ void __launch_bounds__(RowBlocks::threads, most <= 4 ? (width > 2 ? 2
         storePack<width>(row + channel, out);
       }
     };
-    const bool anyStart = starts[0] || starts[1] || starts[2] || starts[3];
+    const bool anyStart = ring.anyStart(step, conv);
     if (channels.seesAll() && !anyStart && first - (most - 1) >= begin && first + rowsAtOnce <= end)
       finish(std::true_type());
     else

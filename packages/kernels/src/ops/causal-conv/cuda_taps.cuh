@@ -130,14 +130,14 @@ struct ConvRing {
   __device__ void fetch(int step, const Conv<Element>& conv, const Element* const (&from)[count], int64_t b,
                         int64_t channel, int first, int end) const {
     Step& to = steps[step % ringSteps];
+    const int64_t row = b * conv.T + first;
+    int64_t at = row * conv.D + channel;
 #pragma unroll
-    for (int i = 0; i < rowsAtOnce; i++) {
+    for (int i = 0; i < rowsAtOnce; i++, at += conv.D) {
       const bool there = first + i < end;
-      const int64_t row = b * conv.T + (there ? first + i : 0);
 #pragma unroll
-      for (int k = 0; k < count; k++)
-        copyAsync(&to.rows[i][k][thread], from[k] + row * conv.D + channel, there);
-      if (conv.resets) copyAsync(&to.starts[i][thread], conv.resets + row, there);
+      for (int k = 0; k < count; k++) copyAsync(&to.rows[i][k][thread], from[k] + (there ? at : 0), there);
+      if (conv.resets) copyAsync(&to.starts[i][thread], conv.resets + (there ? row + i : 0), there);
     }
   }
   __device__ Pack<Element, width> row(int step, int i, int k) const {
@@ -145,6 +145,13 @@ struct ConvRing {
   }
   __device__ bool starts(int step, const Conv<Element>& conv, int i) const {
     return conv.resets && steps[step % ringSteps].starts[i][thread];
+  }
+  __device__ bool anyStart(int step, const Conv<Element>& conv) const {
+    if (!conv.resets) return false;
+    int any = 0;
+#pragma unroll
+    for (int i = 0; i < rowsAtOnce; i++) any |= steps[step % ringSteps].starts[i][thread];
+    return any != 0;
   }
 };
 

@@ -14,16 +14,22 @@ int64_t channelBlocks(const Call& call) {
   return (call.D + blockChannels - 1) / blockChannels;
 }
 
-Segments segmentsOf(const Call& call) {
-  // Blocks are of four warps: two of them on a multiprocessor hide more than one.
-  return Segments(call.T, (call.B * channelBlocks(call) + 1) / 2, cutTokens);
+/// Blocks are of four warps: two of them on a multiprocessor hide more than one. A forward pass has to make
+/// the decays once more if it is cut, so that it must be worth more.
+enum class Cut { dear, cheap };
+
+Segments segmentsOf(const Call& call, Cut cut) {
+  constexpr int64_t wantedBlocks = 264;
+  const int64_t blocks = call.B * channelBlocks(call);
+  const int64_t enough = cut == Cut::dear ? wantedBlocks / 3 : 2 * wantedBlocks / 3;
+  return Segments::about(call.T, blocks < enough ? wantedBlocks / blocks : 1, cutTokens);
 }
 
 bool supported(const Call& call) {
   return call.B > 0 && call.T > 0 && call.T < INT32_MAX && call.D > 0 && call.D % 2 == 0 &&
          call.D < (1 << 26) && (call.N == 8 || call.N == 16) &&
          (call.type == longscanElementBf16 || call.type == longscanElementF32) &&
-         call.B * segmentsOf(call).count <= 65535;
+         call.B * segmentsOf(call, Cut::cheap).count <= 65535;
 }
 
 /// The segments' effects and sums of delta, and the shares of the reverse sweep's blocks.
@@ -33,8 +39,8 @@ struct Workspace {
   double* sumDelta;
   float *partsA, *partsB, *partsC;
 
-  explicit Workspace(const Call& call)
-      : parts(call.workspace), segments(call.B, call.D * call.N, segmentsOf(call).count, parts) {
+  Workspace(const Call& call, const Segments& cut)
+      : parts(call.workspace), segments(call.B, call.D * call.N, cut.count, parts) {
     const int64_t rows = call.B * segments.numSegments,
                   shares = channelBlocks(call) * call.B * call.N * call.T;
     sumDelta = parts.take<double>(rows * call.D);
@@ -44,8 +50,7 @@ struct Workspace {
   }
 };
 
-SelectiveSweep sweepOf(const Call& call, SelectivePass pass, const void* dy) {
-  const Segments segments = segmentsOf(call);
+SelectiveSweep sweepOf(const Segments& segments, SelectivePass pass, const void* dy) {
   SelectiveSweep sweep{};
   sweep.pass = pass;
   sweep.numSegments = segments.count;
@@ -55,9 +60,8 @@ SelectiveSweep sweepOf(const Call& call, SelectivePass pass, const void* dy) {
 }
 
 /// The segments' effects, folded in the order of the sweep: the states that enter them, and the outgoing one.
-cudaError_t foldSegments(const Call& call, SelectiveSweep summary, const float* incoming, float* outgoing,
-                         cudaStream_t stream) {
-  const Workspace work(call);
+cudaError_t foldSegments(const Call& call, const Workspace& work, SelectiveSweep summary,
+                         const float* incoming, float* outgoing, cudaStream_t stream) {
   work.segments.receive(summary);
   summary.sumDelta = work.sumDelta;
   const cudaError_t error = launchSelectiveSweep(call, summary, stream);
@@ -76,29 +80,31 @@ __global__ void sumDeltaKernel(const double* segments, int numSegments, int64_t 
 }
 
 cudaError_t forward(const Call& call, const LongscanSelectiveScanForward& io, cudaStream_t stream) {
-  SelectiveSweep sweep = sweepOf(call, SelectivePass::forward, nullptr);
+  const Segments segments = segmentsOf(call, Cut::dear);
+  SelectiveSweep sweep = sweepOf(segments, SelectivePass::forward, nullptr);
   sweep.y = io.y;
   sweep.checkpoints = io.checkpoints;
   sweep.incoming = io.h0;
   sweep.outgoing = io.ht;
   if (sweep.numSegments > 1) {
-    const SelectiveSweep summary = sweepOf(call, SelectivePass::summary, nullptr);
-    const cudaError_t error = foldSegments(call, summary, io.h0, io.ht, stream);
+    const Workspace work(call, segments);
+    const SelectiveSweep summary = sweepOf(segments, SelectivePass::summary, nullptr);
+    const cudaError_t error = foldSegments(call, work, summary, io.h0, io.ht, stream);
     if (error) return error;
-    sweep.incoming = Workspace(call).segments.entering;
+    sweep.incoming = work.segments.entering;
     sweep.outgoing = nullptr;
   }
   return launchSelectiveSweep(call, sweep, stream);
 }
 
 cudaError_t backward(const Call& call, const LongscanSelectiveScanBackward& io, cudaStream_t stream) {
-  const Segments segments = segmentsOf(call);
-  const Workspace work(call);
+  const Segments segments = segmentsOf(call, Cut::cheap);
+  const Workspace work(call, segments);
   SelectiveGradient gradient{io,     segments.count, segments.tokens, io.dht,
                              io.dh0, work.partsA,    work.partsB,     work.partsC};
   if (segments.count > 1) {
-    const SelectiveSweep summary = sweepOf(call, SelectivePass::adjoint, io.dy);
-    const cudaError_t error = foldSegments(call, summary, io.dht, io.dh0, stream);
+    const SelectiveSweep summary = sweepOf(segments, SelectivePass::adjoint, io.dy);
+    const cudaError_t error = foldSegments(call, work, summary, io.dht, io.dh0, stream);
     if (error) return error;
     gradient.incoming = work.segments.entering;
     gradient.outgoing = nullptr;
@@ -107,16 +113,18 @@ cudaError_t backward(const Call& call, const LongscanSelectiveScanBackward& io, 
 }
 
 /// What all segments together do to a state or an adjoint that is zero.
-cudaError_t summarize(const Call& call, SelectiveSweep summary, float* state, float* sumDelta,
+cudaError_t summarize(const Call& call, SelectivePass pass, const void* dy, float* state, float* sumDelta,
                       cudaStream_t stream) {
-  const Workspace work(call);
+  const Segments segments = segmentsOf(call, Cut::cheap);
+  const Workspace work(call, segments);
+  SelectiveSweep summary = sweepOf(segments, pass, dy);
   cudaError_t error;
   if (summary.numSegments == 1) {
     summary.outgoing = state;
     summary.sumDelta = work.sumDelta;
     error = launchSelectiveSweep(call, summary, stream);
   } else {
-    error = foldSegments(call, summary, nullptr, state, stream);
+    error = foldSegments(call, work, summary, nullptr, state, stream);
   }
   if (error || !sumDelta) return error;
   const auto blocks = static_cast<unsigned>((call.B * call.D + 255) / 256);
@@ -134,7 +142,7 @@ size_t longscanSelectiveScanWorkspaceBytes(const LongscanSelectiveScan* call) {
   if (!supported(*call)) return 0;
   LongscanSelectiveScan counted = *call;
   counted.workspace = nullptr;
-  return Workspace(counted).parts.used();
+  return Workspace(counted, segmentsOf(counted, Cut::cheap)).parts.used();
 }
 
 int longscanSelectiveScanForward(const LongscanSelectiveScan* call, const LongscanSelectiveScanForward* io,
@@ -150,11 +158,11 @@ int longscanSelectiveScanBackward(const LongscanSelectiveScan* call, const Longs
 int longscanSelectiveScanSummarize(const LongscanSelectiveScan* call, float* state, float* sumDelta,
                                    CUstream_st* stream) {
   if (!supported(*call)) return cudaErrorInvalidValue;
-  return summarize(*call, sweepOf(*call, SelectivePass::summary, nullptr), state, sumDelta, stream);
+  return summarize(*call, SelectivePass::summary, nullptr, state, sumDelta, stream);
 }
 
 int longscanSelectiveScanAdjoint(const LongscanSelectiveScan* call, const void* dy, float* adjoint,
                                  CUstream_st* stream) {
   if (!supported(*call)) return cudaErrorInvalidValue;
-  return summarize(*call, sweepOf(*call, SelectivePass::adjoint, dy), adjoint, nullptr, stream);
+  return summarize(*call, SelectivePass::adjoint, dy, adjoint, nullptr, stream);
 }

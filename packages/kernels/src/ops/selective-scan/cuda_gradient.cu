@@ -18,10 +18,7 @@ namespace {
 
 using Bf16 = __nv_bfloat16;
 
-#ifndef LONGSCAN_GRADIENT_S
-#define LONGSCAN_GRADIENT_S 2
-#endif
-constexpr int gradientStates = LONGSCAN_GRADIENT_S;
+constexpr int gradientStates = 4;  // of a lane
 
 constexpr int stretch = 8, numStretches = chunkTokens / stretch;
 
@@ -61,7 +58,7 @@ struct GradientInputs {
   Pairs x, delta, dy;
   Parts inB, outC;
   Floats<S> state;  // the kept one
-  bool starts;
+  int32_t starts;
 
   __device__ void load(const LongscanSelectiveScan& call, const SelectiveGradient& gradient,
                        TokenOrder<false> order, int64_t channel0, int first) {
@@ -85,7 +82,7 @@ struct GradientInputs {
     for (int k = 0; k < Pairs::count; k++)
 #pragma unroll
       for (int i = 0; i < 2; i++)
-        chunk.steps[Pairs::token(k)][Pairs::channel(k) + i] =
+        chunk.steps[Pairs::token(k)][Pairs::channel() + i] =
             make_float4(delta.get(k, i), delta.get(k, i) * x.get(k, i), dy.get(k, i), x.get(k, i));
 #pragma unroll
     for (int k = 0; k < Parts::count; k++)

@@ -10,10 +10,7 @@ namespace {
 
 using Bf16 = __nv_bfloat16;
 
-#ifndef LONGSCAN_SWEEP_S
-#define LONGSCAN_SWEEP_S 4
-#endif
-constexpr int sweepStates = LONGSCAN_SWEEP_S;
+constexpr int sweepStates = 4;  // of a lane
 
 /// A chunk in shared memory. Values are delta x, or against time dy; vectors the B_t, or against time C_t.
 template <int N, int S, bool outputs>
@@ -34,7 +31,7 @@ struct SweepInputs {
   using Parts = VectorParts<Element, N, S>;
   Pairs values, delta;
   Parts vectors, outC;
-  bool starts;
+  int32_t starts;
 
   __device__ void load(const LongscanSelectiveScan& call, const SelectiveSweep& sweep,
                        TokenOrder<backward> order, int64_t channel0, int first) {
@@ -49,7 +46,7 @@ struct SweepInputs {
     for (int k = 0; k < Pairs::count; k++) {
       const float delta0 = delta.get(k, 0), delta1 = delta.get(k, 1);
       const float value0 = values.get(k, 0), value1 = values.get(k, 1);
-      chunk.steps[Pairs::token(k)][Pairs::channel(k) / 2] = make_float4(
+      chunk.steps[Pairs::token(k)][Pairs::channel() / 2] = make_float4(
           delta0, backward ? value0 : delta0 * value0, delta1, backward ? value1 : delta1 * value1);
     }
 #pragma unroll

@@ -18,10 +18,10 @@ interface Case {
 }
 
 const cases: readonly Case[] = [
-  { B: 1, T: 1, D: 2, N: 8, steps: [0.01, 0.1] },
-  { B: 2, T: 63, D: 18, N: 8, steps: [0.01, 0.5] },
-  { B: 1, T: 515, D: 34, N: 16, steps: [2e-4, 3e-4] },
-  { B: 1, T: 129, D: 50, N: 16, steps: [1e-4, 5] },
+  { B: 1, T: 1, D: 4, N: 8, steps: [0.01, 0.1] },
+  { B: 2, T: 63, D: 20, N: 8, steps: [0.01, 0.5] },
+  { B: 1, T: 515, D: 36, N: 16, steps: [2e-4, 3e-4] },
+  { B: 1, T: 129, D: 52, N: 16, steps: [1e-4, 5] },
   { B: 2, T: 200, D: 40, N: 16, steps: [0.001, 0.5], starts: [0, 1, 2, 31, 64, 127, 128, 199] },
   { B: 1, T: 900, D: 96, N: 16, steps: [0.001, 0.1], starts: [333] },
 ];
@@ -53,8 +53,8 @@ for (const [i, { B, T, D, N, steps, starts }] of cases.entries()) {
 testOnGpu('selective-scan ~> a million tokens: f32 knows the sum of their steps', async (device) => {
   const T = 2 ** 20 + 7;
   const step = Math.fround(1.1e-6);
-  const steps = fromArray(device, new Float32Array(2 * T).fill(step), [1, T, 2]);
-  const A = fromArray(device, new Float32Array(16).fill(-1), [2, 8]);
+  const steps = fromArray(device, new Float32Array(4 * T).fill(step), [1, T, 4]);
+  const A = fromArray(device, new Float32Array(32).fill(-1), [4, 8]);
   const B = fromArray(device, new Float32Array(8 * T).fill(step), [1, T, 8]);
   const { factor } = selectiveScan.summarize(
     forwardCall(device),

@@ -68,7 +68,8 @@ struct StepRing {
     Pack<Gate, width> gate[tokensPerLane][scanThreads];
     int starts[scanThreads];
   };
-  static constexpr int numSteps = 3 * sizeof(Step) <= 220 * 1024 ? 3 : 2;
+  // Not three: the cache's lines, which copies pass through, want their part of the same memory.
+  static constexpr int numSteps = 2;
   static constexpr int bytes = numSteps * static_cast<int>(sizeof(Step));
 };
 
@@ -109,25 +110,31 @@ struct Share {
   /// Into the ring.
   __device__ void fetch(int step, typename Ring::Step* ring) const {
     typename Ring::Step& to = ring[step % Ring::numSteps];
+    if (whole(step))
+      fetchRows<true>(step, to);
+    else
+      fetchRows<false>(step, to);
+    if (!call.resets) return;
+    const int own = first(step) + threadIdx.x % lanesPerRow;
+    const bool isThere = own < numTokens;
+    copyAsync(&to.starts[threadIdx.x], call.resets + (isThere ? sequence * call.T + token(own) : 0), isThere);
+  }
+  template <bool all>
+  __device__ void fetchRows(int step, typename Ring::Step& to) const {
     const int thread = threadIdx.x;
     const auto* const values = static_cast<const Value*>(sweep.values);
     const auto* const states = static_cast<const Value*>(sweep.h);
+    int64_t from = at(first(step));
 #pragma unroll
-    for (int l = 0; l < tokensPerLane; l++) {
+    for (int l = 0; l < tokensPerLane; l++, from += stride) {
       const int i = first(step) + l;
-      const bool isThere = i < numTokens && there;
-      const int64_t from = isThere ? at(i) : 0;
-      copyAsync(&to.value[l][thread], values + from, isThere);
-      copyAsync(&to.gate[l][thread], static_cast<const Gate*>(call.g) + from, isThere);
-      if constexpr (backward && outputs) {  // of the first token: any row, for it is not used
-        const int64_t before = isThere ? at(token(i) > 0 ? i + 1 : i) : 0;
-        copyAsync(&to.before[l][thread], states + before, isThere);
-      }
-    }
-    if (call.resets) {
-      const int own = first(step) + thread % lanesPerRow;
-      const bool isThere = own < numTokens;
-      copyAsync(&to.starts[thread], call.resets + (isThere ? sequence * call.T + token(own) : 0), isThere);
+      const bool isThere = all || (i < numTokens && there);
+      const int64_t place = isThere ? from : 0;
+      copyAsync(&to.value[l][thread], values + place, isThere);
+      copyAsync(&to.gate[l][thread], static_cast<const Gate*>(call.g) + place, isThere);
+      if constexpr (backward && outputs)  // of the first token: any row, for it is not used
+        copyAsync(&to.before[l][thread], states + (isThere && token(i) > 0 ? place + stride : place),
+                  isThere);
     }
   }
   /// Out of it.
@@ -331,8 +338,10 @@ cudaError_t launchWidth(const LongscanVectorScan& call, const ScanSweep& sweep, 
 
 template <typename Value, typename Gate>
 cudaError_t launch(const LongscanVectorScan& call, const ScanSweep& sweep, cudaStream_t stream) {
-  return call.C % 2 == 0 ? launchWidth<Value, Gate, 2>(call, sweep, stream)
-                         : launchWidth<Value, Gate, 1>(call, sweep, stream);
+  constexpr bool narrow =
+      sizeof(Value) == 4;  // f32 fills memory's units, and shared memory, with half the channels
+  if (!narrow && call.C % 2 == 0) return launchWidth < Value, Gate, narrow ? 1 : 2 > (call, sweep, stream);
+  return launchWidth<Value, Gate, 1>(call, sweep, stream);
 }
 
 }  // namespace

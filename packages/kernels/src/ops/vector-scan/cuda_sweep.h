@@ -6,7 +6,7 @@
 
 namespace longscan {
 
-constexpr int scanChannels = 16;     // of a block, half as many where C is odd
+constexpr int scanChannels = 16;     // of a block, half as many where C is odd or data are f32
 constexpr int scanStepTokens = 512;  // that a block takes at once
 
 enum class ScanPass { forward, summary, backward, adjoint };
