@@ -1,0 +1,113 @@
+#include "cuda_output.h"
+
+#include "cuda_chunk.cuh"
+
+namespace longscan {
+
+namespace {
+
+/// One block: a chunk of a head, its documents one after the other.
+template <typename Element>
+__global__ void __launch_bounds__(squareThreads, 3)
+    outputKernel(const LongscanMlstm call, const MlstmPlan plan, const MlstmGates gates,
+                 const MlstmStates states, const LongscanMlstmTokens tokens) {
+  constexpr bool exact = isExact<Element>;
+  extern __shared__ __align__(16) float memory[];
+  const Square a{memory}, b{memory + Square::size}, scores{memory + 2 * Square::size};
+  __shared__ ChunkGates own;
+  __shared__ float vector[mlstmTile], inverse[mlstmTokens], rowShares[2][mlstmTokens];
+  const Chunk<Element> chunk(call, plan.numChunks);
+  const ChunkRows<Element>& rows = chunk.rows;
+  RowSums sums{rowShares};
+  chunk.load(gates, own);
+  __syncthreads();
+  SquarePart<Element> left, right;
+  for (int low = 0; low < chunk.count;) {
+    const ChunkPiece piece = chunk.pieceAt(own, low);
+    const bool connected = low == 0 && !own.starts[0];
+    SquareSums sum;
+    sum.clear();
+    sums.clear();
+    // Half a row of q . n each.
+    float along = 0.0f;
+    for (int tile = 0; tile < plan.tilesK; tile++) {
+      rows.load(left, call.q, call.K, tile, piece);
+      rows.load(right, call.k, call.K, tile, piece);
+      __syncthreads();
+      left.template put<exact>(a);
+      right.template put<exact>(b);
+      if (threadIdx.x < mlstmTile) {
+        const int key = tile * mlstmTile + threadIdx.x;
+        vector[threadIdx.x] = key < call.K ? states.chunkVectors[chunk.index * call.K + key] : 0.0f;
+      }
+      __syncthreads();
+      multiply<false, false, Element>(sum, a, b);
+      if (connected)
+        for (int i = 0; i < mlstmTile / 2; i++) {
+          const int x = threadIdx.x % 2 * (mlstmTile / 2) + i;
+          along += a.at(threadIdx.x / 2, x) * vector[x];
+        }
+    }
+    sum.each([&](float& x, int i, int j) { x *= call.scale * weightOf(own, piece, i, j); });
+    sums.add(sum, [](float x, int, int) { return x; });
+    sum.each([&](float& x, int i, int j) { scores.at(i, j) = operand<exact>(x); });
+    along += __shfl_xor_sync(~0u, along, 1);
+    __syncthreads();
+    const int row = threadIdx.x / 2;
+    if (threadIdx.x % 2 == 0 && row >= piece.low && row < piece.high) {
+      const float normalizer = sums[row] + (connected ? call.scale * own.fromStart[row] * along : 0.0f);
+      const int64_t at = rows.token(row);
+      const float size = fabsf(normalizer), least = expf(-tokens.m[at]);
+      inverse[row] = 1.0f / (size > least ? size : least);
+      tokens.normalizer[at] = normalizer;
+    }
+
+    for (int tileV = 0; tileV < plan.tilesV; tileV++) {
+      sum.clear();
+      rows.load(right, call.v, call.V, tileV, piece);
+      __syncthreads();
+      right.template put<exact>(b);
+      __syncthreads();
+      multiply<false, true, Element>(sum, scores, b);
+      for (int tile = 0; connected && tile < plan.tilesK; tile++) {
+        rows.load(left, call.q, call.K, tile, piece);
+        StateTile<Element>(call, states.chunks, chunk.index, tile, tileV).load(right);
+        __syncthreads();
+        left.template put<exact>(a, [&](int i, int) { return call.scale * own.fromStart[i]; });
+        right.template put<exact>(b);
+        __syncthreads();
+        multiply<false, true, Element>(sum, a, b);
+      }
+      __syncthreads();
+      sum.each([&](float& x, int i, int j) {
+        if (i >= piece.low && i < piece.high) a.at(i, j) = x * inverse[i];
+      });
+      __syncthreads();
+      rows.store(a, tokens.h, call.V, tileV, piece);
+    }
+    low = piece.high;
+    __syncthreads();
+  }
+}
+
+template <typename Element>
+cudaError_t launch(const LongscanMlstm& call, const MlstmPlan& plan, const MlstmGates& gates,
+                   const MlstmStates& states, const LongscanMlstmTokens& tokens, cudaStream_t stream) {
+  constexpr int bytes = 3 * Square::size * sizeof(float);
+  const auto kernel = outputKernel<Element>;
+  const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+  if (error) return error;
+  const auto blocks = static_cast<unsigned>(plan.heads * plan.numChunks);
+  kernel<<<blocks, squareThreads, bytes, stream>>>(call, plan, gates, states, tokens);
+  return cudaGetLastError();
+}
+
+}  // namespace
+
+cudaError_t launchOutput(const LongscanMlstm& call, const MlstmPlan& plan, const MlstmGates& gates,
+                         const MlstmStates& states, const LongscanMlstmTokens& tokens, cudaStream_t stream) {
+  return call.type == longscanElementBf16 ? launch<__nv_bfloat16>(call, plan, gates, states, tokens, stream)
+                                          : launch<float>(call, plan, gates, states, tokens, stream);
+}
+
+}  // namespace longscan
