@@ -1,0 +1,97 @@
+"""Times the CUDA kernels of mlstm, lti-scan, mesa and slstm in one run with a copy of memory and, where it is on PYTHONPATH,
+flash-linear-attention's chunkwise mesa_net; it has no kernels for the others.
+
+usage: [PYTHONPATH=<flash-linear-attention checkout>] python3 class_kernels.py LIBRARY.so OUT.jsonl [op,op [T]] [--kernels]
+B = 1, bf16, gates and states f32. Milliseconds: median, 5th and 95th percentile of replays of a CUDA graph, by CUDA events.
+`--kernels`: each kernel's share of one call too.
+"""
+
+import json
+import os
+import statistics
+import sys
+
+import torch
+import torch.nn.functional as F
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'cuda'))
+from kernel_calls import Library  # noqa: E402
+from mlstm import Mlstm  # noqa: E402
+
+
+def median_and_spread(run, most_ms=1500):
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        run()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        run()
+    events = lambda: [torch.cuda.Event(enable_timing=True) for _ in range(2)]
+
+    def replay(pair):
+        pair[0].record()
+        graph.replay()
+        pair[1].record()
+        return pair
+
+    once = replay(events())
+    torch.cuda.synchronize()
+    count = max(8, min(30, int(most_ms / once[0].elapsed_time(once[1]))))
+    pairs = [replay(events()) for _ in range(count)]
+    torch.cuda.synchronize()
+    times = [begin.elapsed_time(end) for begin, end in pairs[2:]]
+    cuts = statistics.quantiles(times, n=20)
+    return [round(x, 4) for x in (statistics.median(times), cuts[0], cuts[-1])]
+
+
+def draw(*shape, scale=1.0):
+    return (scale * torch.randn(shape, device='cuda')).bfloat16()
+
+
+def mlstm_runs(library, T, H=16, K=128, V=128):
+    mlstm = Mlstm(library)
+    i, f = torch.randn(1, T, H, device='cuda'), F.logsigmoid(torch.randn(1, T, H, device='cuda') + 3)
+    inputs = draw(1, T, H, K), draw(1, T, H, K), draw(1, T, H, V), i, f
+    *_, kept = mlstm.forward(*inputs)
+    dh = draw(1, T, H, V)
+    yield 'forward', lambda: mlstm.forward(*inputs)
+    yield 'backward', lambda: mlstm.backward(*inputs, kept, dh)
+    yield 'summarize', lambda: mlstm.summarize(*inputs)
+    yield 'adjoint', lambda: mlstm.adjoint(*inputs, kept, dh)
+
+
+RUNS = dict(mlstm=mlstm_runs)
+TOKENS = dict(mlstm=(8192, 131072))
+
+
+def show_kernels(run):
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        run()
+        torch.cuda.synchronize()
+    for event in sorted(profile.key_averages(), key=lambda event: -event.self_device_time_total)[:8]:
+        print(f'    {event.self_device_time_total / 1e3:9.3f} ms {event.count:4} x {event.key[:90]}', flush=True)
+
+
+def main():
+    arguments = [x for x in sys.argv[1:] if not x.startswith('--')]
+    library, out = Library(arguments[0]), arguments[1]
+    torch.manual_seed(0)
+    ops = arguments[2].split(',') if len(arguments) > 2 else list(RUNS)
+    with open(out, 'a') as file:
+        for op in ops:
+            for T in [int(arguments[3])] if len(arguments) > 3 else TOKENS[op]:
+                for name, run in RUNS[op](library, T):
+                    try:
+                        times = median_and_spread(run)
+                    except Exception as error:  # a peer that cannot be captured or compiled
+                        print(f'{op} {T} {name}: {type(error).__name__} {str(error)[:200]}', flush=True)
+                        continue
+                    print(f'{op:6} T{T} {name:24} {times}', flush=True)
+                    if '--kernels' in sys.argv:
+                        show_kernels(run)
+                    file.write(json.dumps(dict(op=op, T=T, name=name, ms=times)) + '\n')
+                torch.cuda.empty_cache()
+
+
+main()
