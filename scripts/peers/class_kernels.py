@@ -16,6 +16,7 @@ import torch.nn.functional as F
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'cuda'))
 from kernel_calls import Library  # noqa: E402
+from lti_scan import LtiScan  # noqa: E402
 from mlstm import Mlstm  # noqa: E402
 
 
@@ -61,8 +62,22 @@ def mlstm_runs(library, T, H=16, K=128, V=128):
     yield 'adjoint', lambda: mlstm.adjoint(*inputs, kept, dh)
 
 
-RUNS = dict(mlstm=mlstm_runs)
-TOKENS = dict(mlstm=(8192, 131072))
+def lti_runs(library, T):
+    scan = LtiScan(library)
+    for kind, C, N in (('S4D', 2048, 32), ('S5', 2048, 1)):
+        width = C if kind == 'S4D' else 2 * C
+        turn = torch.rand(C, N, device='cuda') * 6 - 3
+        log_lambda = torch.stack((-0.5 * torch.rand(C, N, device='cuda'), turn), -1).contiguous()
+        inputs = draw(1, T, width), log_lambda, torch.randn(C, N, 2, device='cuda')
+        *_, states = scan.forward(*inputs)
+        dy = draw(1, T, width)
+        yield f'{kind} forward', lambda: scan.forward(*inputs)
+        yield f'{kind} backward', lambda: scan.backward(*inputs, states, dy)
+        yield f'{kind} summarize', lambda: scan.summarize(*inputs)
+
+
+RUNS = {'mlstm': mlstm_runs, 'lti-scan': lti_runs}
+TOKENS = {'mlstm': (8192, 131072), 'lti-scan': (8192, 131072)}
 
 
 def show_kernels(run):

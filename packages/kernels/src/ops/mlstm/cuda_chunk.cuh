@@ -2,7 +2,7 @@
 
 #include "cuda_rows.cuh"
 
-// A block of 128 threads and one chunk of a head: its documents one after the other.
+// A block of 256 threads and one chunk of a head: its documents one after the other.
 
 namespace longscan {
 
@@ -65,17 +65,14 @@ struct RowSums {
   /// += over columns of term(sum, row, column)
   template <typename Term>
   __device__ void add(SquareSums& sums, Term&& term) {
-    float rows[4] = {};
+    float rows[2] = {};
     int place = 0;
-    sums.each([&](float& x, int row, int column) {
-      rows[place / 16 * 2 + place / 2 % 2] += term(x, row, column);
-      place++;
-    });
+    sums.each([&](float& x, int row, int column) { rows[place++ / 2 % 2] += term(x, row, column); });
 #pragma unroll
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 2; i++) {
 #pragma unroll
       for (int distance = 1; distance < 4; distance *= 2) rows[i] += __shfl_xor_sync(~0u, rows[i], distance);
-      const int row = SquareSums::firstRow() + threadIdx.x % 32 / 4 + i / 2 * 16 + i % 2 * 8;
+      const int row = SquareSums::firstRow() + threadIdx.x % 32 / 4 + 8 * i;
       if (threadIdx.x % 4 == 0) shares[threadIdx.x / 32 % 2][row] += rows[i];
     }
   }

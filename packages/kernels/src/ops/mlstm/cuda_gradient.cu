@@ -205,7 +205,7 @@ class ChunkGradient {
     SquarePart<Element> adjoint;
     StateTile<Element>(call, arguments.adjoints.chunks, chunk.index, tile, tileV).load(adjoint);
 #pragma unroll
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < SquarePart<Element>::rows; i++)
 #pragma unroll
       for (int e = 0; e < 4; e++) between += toFloat(right.x[i].x[e]) * toFloat(adjoint.x[i].x[e]);
   }
@@ -271,8 +271,10 @@ class ChunkGradient {
     const int t = threadIdx.x;
     if (!inside(t)) return;
     float sum = 0.0f;
-    if (connected && leaves)
-      sum = s.own.fromStart[chunk.count - 1] * (s.between[0] + s.between[1] + s.between[2] + s.between[3]);
+    if (connected && leaves) {
+      for (float share : s.between) sum += share;
+      sum *= s.own.fromStart[chunk.count - 1];
+    }
     if (connected)
       for (int i = t; i < piece.high; i++) sum += fromStart[i];
     for (int j = piece.low; j < t; j++) sum += intoEnd[j];
@@ -283,7 +285,7 @@ class ChunkGradient {
 };
 
 template <typename Element>
-__global__ void __launch_bounds__(squareThreads, 2)
+__global__ void __launch_bounds__(squareThreads, isExact<Element> ? 1 : 2)
     gradientKernel(const LongscanMlstm call, const __grid_constant__ MlstmPlan plan, const MlstmGates gates,
                    const __grid_constant__ GradientArguments arguments) {
   extern __shared__ __align__(16) unsigned char memory[];

@@ -8,7 +8,7 @@ namespace {
 
 /// One block: a chunk of a head, its documents one after the other.
 template <typename Element>
-__global__ void __launch_bounds__(squareThreads, 3)
+__global__ void __launch_bounds__(squareThreads, isExact<Element> ? 2 : 3)
     outputKernel(const LongscanMlstm call, const MlstmPlan plan, const MlstmGates gates,
                  const MlstmStates states, const LongscanMlstmTokens tokens) {
   constexpr bool exact = isExact<Element>;
@@ -28,7 +28,9 @@ __global__ void __launch_bounds__(squareThreads, 3)
     SquareSums sum;
     sum.clear();
     sums.clear();
-    // Half a row of q . n each.
+    // A quarter of a row of q . n each.
+    constexpr int perRow = squareThreads / mlstmTokens, width = mlstmTile / perRow;
+    const int row = threadIdx.x / perRow, quarter = threadIdx.x % perRow;
     float along = 0.0f;
     for (int tile = 0; tile < plan.tilesK; tile++) {
       rows.load(left, call.q, call.K, tile, piece);
@@ -43,18 +45,17 @@ __global__ void __launch_bounds__(squareThreads, 3)
       __syncthreads();
       multiply<false, false, Element>(sum, a, b);
       if (connected)
-        for (int i = 0; i < mlstmTile / 2; i++) {
-          const int x = threadIdx.x % 2 * (mlstmTile / 2) + i;
-          along += a.at(threadIdx.x / 2, x) * vector[x];
-        }
+#pragma unroll
+        for (int i = 0; i < width; i++)
+          along += a.at(row, quarter + perRow * i) * vector[quarter + perRow * i];
     }
     sum.each([&](float& x, int i, int j) { x *= call.scale * weightOf(own, piece, i, j); });
     sums.add(sum, [](float x, int, int) { return x; });
     sum.each([&](float& x, int i, int j) { scores.at(i, j) = operand<exact>(x); });
-    along += __shfl_xor_sync(~0u, along, 1);
+#pragma unroll
+    for (int distance = 1; distance < perRow; distance *= 2) along += __shfl_xor_sync(~0u, along, distance);
     __syncthreads();
-    const int row = threadIdx.x / 2;
-    if (threadIdx.x % 2 == 0 && row >= piece.low && row < piece.high) {
+    if (quarter == 0 && row >= piece.low && row < piece.high) {
       const float normalizer = sums[row] + (connected ? call.scale * own.fromStart[row] * along : 0.0f);
       const int64_t at = rows.token(row);
       const float size = fabsf(normalizer), least = expf(-tokens.m[at]);

@@ -6,13 +6,15 @@ namespace longscan {
 
 namespace {
 
+constexpr int vectorShares = squareThreads / mlstmTile;
+
 /// One chunk's inputs of a block, on their way while the chunk before is at work.
 template <typename Element>
 struct WalkInputs {
   SquarePart<Element> y, z;
-  float yFactor[8], zFactor[8];  // of the rows of `y` and `z`
-  float one;                     // of row threadIdx.x
-  float carried;                 // factor of the state; not looked at if it is forgotten
+  float yFactor[SquarePart<Element>::rows], zFactor[SquarePart<Element>::rows];  // of the rows of `y` and `z`
+  float one;                                                                     // of row threadIdx.x
+  float carried;  // factor of the state; not looked at if it is forgotten
   bool forgets;
 
   __device__ void load(const LongscanMlstm& call, const MlstmGates& gates, const WalkCall& walk,
@@ -27,15 +29,17 @@ struct WalkInputs {
     rows.load(y, walk.y, call.K, tileK, piece);
     rows.load(z, walk.z, call.V, tileV, piece);
     carried = gates.fromStart[rows.token(count - 1)];
+    // Rows of a head lie H apart.
+    const int64_t at = rows.token(0);
 #pragma unroll
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < SquarePart<Element>::rows; i++) {
       const int row = SquarePart<Element>::row(i);
       const bool there = row >= piece.low && row < piece.high;
-      yFactor[i] = there ? walk.yScale * walk.weight[rows.token(row)] : 0.0f;
-      zFactor[i] = there && walk.zFactor ? walk.zFactor[rows.token(row)] : 1.0f;
+      yFactor[i] = there ? walk.yScale * walk.weight[at + row * call.H] : 0.0f;
+      zFactor[i] = there && walk.zFactor ? walk.zFactor[at + row * call.H] : 1.0f;
     }
     const int own = threadIdx.x;
-    one = own < piece.low || own >= piece.high ? 0.0f : walk.ones ? walk.ones[rows.token(own)] : 1.0f;
+    one = own < piece.low || own >= piece.high ? 0.0f : walk.ones ? walk.ones[at + own * call.H] : 1.0f;
   }
   __device__ void put(Square a, Square b, float* ones) const {
     y.template put<isExact<Element>>(a, [this](int, int i) { return yFactor[i]; });
@@ -46,7 +50,7 @@ struct WalkInputs {
 
 /// One block: a segment of a head, 64 x 64 channels of the state.
 template <typename Element>
-__global__ void __launch_bounds__(squareThreads, 3)
+__global__ void __launch_bounds__(squareThreads, isExact<Element> ? 2 : 3)
     walkKernel(const LongscanMlstm call, const MlstmPlan plan, const MlstmGates gates, const WalkCall walk) {
   extern __shared__ __align__(16) float memory[];
   const Square y{memory}, z{memory + Square::size}, out{memory + 2 * Square::size};
@@ -57,9 +61,17 @@ __global__ void __launch_bounds__(squareThreads, 3)
   const int64_t bh = blockIdx.x / tiles / plan.numSegments, b = bh / call.H, h = bh % call.H;
   const int begin = segment * plan.chunksPerSegment, end = min(begin + plan.chunksPerSegment, plan.numChunks);
   const int64_t ofSegment = (bh * plan.numSegments + segment) * plan.stateSize;
-  const int key = tileK * mlstmTile + threadIdx.x;
-  const bool ownsVector = tileV == 0 && threadIdx.x < mlstmTile && key < call.K;
+  // Every 64 threads keep a share of the vector: that of 16 rows of each chunk.
+  __shared__ float shares[vectorShares][mlstmTile];
+  const int own = threadIdx.x % mlstmTile, share = threadIdx.x / mlstmTile, key = tileK * mlstmTile + own;
+  const bool hasVector = tileV == 0 && key < call.K, ownsVector = hasVector && share == 0;
   const int64_t atVector = int64_t{call.K} * call.V + key;
+  const auto wholeVector = [&] {
+    float sum = 0.0f;
+#pragma unroll
+    for (int i = 0; i < vectorShares; i++) sum += shares[i][own];
+    return sum;
+  };
 
   SquareSums state;
   const auto eachStored = [&](auto&& visit) {
@@ -84,25 +96,32 @@ __global__ void __launch_bounds__(squareThreads, 3)
     inputs.put(y, z, ones);
     const float carried = inputs.carried;
     const bool forgets = inputs.forgets;
-    if (walk.chunks) state.put(out);
+    if (walk.chunks) state.put(out), shares[share][own] = vector;
     __syncthreads();
     if (walk.chunks) {
       StateTile<Element>(call, walk.chunks, chunk, tileK, tileV).store(out);
-      if (ownsVector) walk.chunkVectors[chunk * call.K + key] = vector;
+      if (ownsVector) walk.chunkVectors[chunk * call.K + key] = wholeVector();
     }
     if (step + 1 < end - begin)
       inputs.load(call, gates, walk, plan.numChunks, b, h, chunkOf(step + 1), tileK, tileV);
     // Selected: what is forgotten may be of another document, and hold anything.
     state.each([&](float& x, int, int) { x = forgets ? 0.0f : carried * x; });
     multiply<true, true, Element>(state, y, z);
-    if (ownsVector) {
-      vector = forgets ? 0.0f : carried * vector;
-      for (int row = 0; row < mlstmTokens; row++) vector += y.at(row, threadIdx.x) * ones[row];
+    if (hasVector) {
+      float written = 0.0f;
+#pragma unroll
+      for (int i = 0; i < mlstmTokens / vectorShares; i++) {
+        const int row = share * (mlstmTokens / vectorShares) + i;
+        written += y.at(row, own) * ones[row];
+      }
+      vector = forgets ? written : fmaf(carried, vector, written);
     }
   }
   if (walk.last == nullptr) return;
   eachStored([&](float& x, int64_t at) { walk.last[ofSegment + at] = x; });
-  if (ownsVector) walk.last[ofSegment + atVector] = vector;
+  shares[share][own] = vector;
+  __syncthreads();
+  if (ownsVector) walk.last[ofSegment + atVector] = wholeVector();
 }
 
 template <typename Element>
