@@ -1,6 +1,5 @@
 #include "cuda.h"
 
-#include "../gated-linear/cuda_combine.h"
 #include "cuda_gates.h"
 #include "cuda_output.h"
 #include "cuda_plan.h"
@@ -28,6 +27,7 @@ WalkCall walkOfStates(const Call& call, const MlstmGates& gates) {
   walk.z = call.v;
   walk.yScale = 1.0f;
   walk.weight = gates.toEnd;
+  walk.hasVector = true;
   return walk;
 }
 
@@ -40,54 +40,16 @@ WalkCall walkOfAdjoints(const Call& call, const MlstmBackwardWork& work, const v
   walk.yScale = call.scale;
   walk.weight = work.gates.fromStart;
   walk.zFactor = work.inverse;
+  walk.hasVector = true;
   walk.ones = work.sumGradient;
   return walk;
 }
 
-/// The segments' effects, folded in the order of the walk from `incoming` (null: zero): what enters each, and
-/// what leaves the last.
-cudaError_t foldSegments(const Call& call, const MlstmPlan& plan, const MlstmGates& gates, WalkCall walk,
-                         const MlstmStates& states, const float* incoming, cudaStream_t stream) {
-  walk.last = states.effects;
-  LONGSCAN_TRY(launchWalk(call, plan, gates, walk, stream));
-  CombineCall fold{};
-  fold.heads = plan.heads;
-  fold.K = 1;
-  fold.V = static_cast<int>(plan.stateSize);
-  fold.numSegments = plan.numSegments;
-  fold.backward = walk.backward;
-  fold.summaries = states.effects;
-  fold.factor = gates.segmentFactor;
-  fold.reset = gates.segmentReset;
-  fold.incoming = incoming;
-  fold.incomingScale = fold.outgoingScale = 1.0f;
-  fold.states = states.entering;
-  fold.outgoing = states.last;
-  return launchCombine(fold, stream);
-}
-
-/// The states, or adjoints, at all borders of chunks, and the last one, from a stored one (null: zero).
-cudaError_t walkChunks(const Call& call, const MlstmPlan& plan, const MlstmGates& gates, WalkCall walk,
+/// All borders of chunks, from a stored state or adjoint (null: zero).
+cudaError_t walkStored(const Call& call, const MlstmPlan& plan, const MlstmGates& gates, const WalkCall& walk,
                        const MlstmStates& states, const float* stored, cudaStream_t stream) {
-  const bool cut = plan.numSegments > 1;
-  // Where nothing is cut the stored state enters the only segment; else the fold reads it from `last`, which
-  // it then writes element by element.
-  float* const incoming = cut ? states.last : states.entering;
-  if (stored) LONGSCAN_TRY(launchUnpackState(call, stored, incoming, stream));
-  if (cut) LONGSCAN_TRY(foldSegments(call, plan, gates, walk, states, stored ? incoming : nullptr, stream));
-  walk.entering = cut || stored ? states.entering : nullptr;
-  walk.last = cut ? nullptr : states.last;
-  walk.chunks = states.chunks;
-  walk.chunkVectors = states.chunkVectors;
-  return launchWalk(call, plan, gates, walk, stream);
-}
-
-/// What the slice alone makes of a zero state or adjoint, in `states.last`.
-cudaError_t summarizeWalk(const Call& call, const MlstmPlan& plan, const MlstmGates& gates, WalkCall walk,
-                          const MlstmStates& states, cudaStream_t stream) {
-  if (plan.numSegments > 1) return foldSegments(call, plan, gates, walk, states, nullptr, stream);
-  walk.last = states.last;
-  return launchWalk(call, plan, gates, walk, stream);
+  if (stored) LONGSCAN_TRY(launchUnpackState(call, stored, incomingState(plan, states), stream));
+  return walkChunks(call, plan, gates, walk, states, stored != nullptr, stream);
 }
 
 cudaError_t forward(const Call& call, const LongscanMlstmTokens& tokens, float* state, cudaStream_t stream) {
@@ -95,7 +57,7 @@ cudaError_t forward(const Call& call, const LongscanMlstmTokens& tokens, float* 
   const MlstmWork work(call, plan, call.workspace);
   LONGSCAN_TRY(launchGates({call, plan, work.gates, call.h0, tokens.m, false}, stream));
   LONGSCAN_TRY(
-      walkChunks(call, plan, work.gates, walkOfStates(call, work.gates), work.states, call.h0, stream));
+      walkStored(call, plan, work.gates, walkOfStates(call, work.gates), work.states, call.h0, stream));
   LONGSCAN_TRY(launchOutput(call, plan, work.gates, work.states, tokens, stream));
   if (state == nullptr) return cudaSuccess;
   return launchPackState(call, work.states.last, work.gates.border + plan.numChunks, plan.numChunks + 1,
@@ -109,9 +71,9 @@ cudaError_t backward(const Call& call, const LongscanMlstmTokens& tokens, const 
   LONGSCAN_TRY(launchGates({call, plan, work.gates, call.h0, tokens.m, true}, stream));
   LONGSCAN_TRY(launchSumGradients(call, tokens, io.dH, work.inverse, work.sumGradient, stream));
   LONGSCAN_TRY(
-      walkChunks(call, plan, work.gates, walkOfStates(call, work.gates), work.states, call.h0, stream));
+      walkStored(call, plan, work.gates, walkOfStates(call, work.gates), work.states, call.h0, stream));
   LONGSCAN_TRY(
-      walkChunks(call, plan, work.gates, walkOfAdjoints(call, work, io.dH), work.adjoints, io.dht, stream));
+      walkStored(call, plan, work.gates, walkOfAdjoints(call, work, io.dH), work.adjoints, io.dht, stream));
   LONGSCAN_TRY(launchTokenGradients(
       call, plan, work.gates, {work.states, work.adjoints, work.inverse, work.sumGradient, io}, stream));
   if (io.dh0 == nullptr) return cudaSuccess;

@@ -18,6 +18,11 @@ __device__ inline float maximumOf(const float* h0, const LongscanMlstm& call, in
   return h0 == nullptr ? empty : h0[bh * (call.V + 1) * (call.K + 1) + call.K];
 }
 
+/// Without input gates every token weighs 1, and the maximum is 0 throughout.
+__device__ inline float inputOf(const LongscanMlstm& call, int64_t at) {
+  return call.logInput ? call.logInput[at] : 0.0f;
+}
+
 /// A thread's chunk of a head; heads lie side by side.
 struct ThreadChunk {
   int64_t b, h, bh, chunk, first;
@@ -60,7 +65,7 @@ __global__ void __launch_bounds__(gateThreads)
     const double forget = call.logForget[at];
     all += forget;
     since += forget;
-    most = larger(most + forget, call.logInput[at]);
+    most = larger(most + forget, inputOf(call, at));
   }
   const int64_t at = own.bh * numChunks + own.chunk;
   gates.chunkForget[at] = all;
@@ -106,8 +111,8 @@ __global__ void __launch_bounds__(gateThreads)
   const ThreadChunk own(call, numChunks);
   if (!own.exists) return;
   float* border = gates.border + own.bh * (numChunks + 1) + own.chunk;
-  if (own.chunk == 0) border[0] = maximumOf(h0, call, own.bh);
-  border[1] = m[own.token(call, own.count - 1)];
+  if (own.chunk == 0) border[0] = m ? maximumOf(h0, call, own.bh) : 0.0f;
+  border[1] = m ? m[own.token(call, own.count - 1)] : 0.0f;
 }
 
 __device__ inline float weight(double logarithm) {
@@ -129,10 +134,12 @@ __global__ void __launch_bounds__(gateThreads)
 #pragma unroll 4
   for (int i = 0; i < own.count; i++) {
     const int64_t at = own.token(call, i);
-    const float forget = call.logForget[at], input = call.logInput[at];
+    const float forget = call.logForget[at], input = inputOf(call, at);
     if (own.starts(call, i)) sum = 0, connected = false, m = empty;
     sum += forget;
-    m = known ? maxima[at] : i == own.count - 1 ? after : static_cast<float>(larger(m + forget, input));
+    m = known                ? (maxima ? maxima[at] : 0.0f)
+        : i == own.count - 1 ? after
+                             : static_cast<float>(larger(m + forget, input));
     if (!known && maxima) maxima[at] = m;
     // Where nothing has been stored yet every log is -infinity, and 0 keeps it so.
     const double base = m == empty ? 0.0 : m;
@@ -146,7 +153,7 @@ __global__ void __launch_bounds__(gateThreads)
 #pragma unroll 4
   for (int i = own.count - 1; i >= 0; i--) {
     const int64_t at = own.token(call, i);
-    gates.toEnd[at] = connected ? weight(call.logInput[at] + behind - base) : 0.0f;
+    gates.toEnd[at] = connected ? weight(inputOf(call, at) + behind - base) : 0.0f;
     behind += call.logForget[at];
     if (own.starts(call, i)) connected = false;
   }

@@ -6,8 +6,9 @@
 
 namespace longscan {
 
-/// All of `gates`, and the running maxima [B, T, H], which are written, or read if `known`. `h0`: the state
-/// whose maximum the slice goes on from, or null.
+/// All of `gates`, and the running maxima [B, T, H], which are written (null: not wanted), or read if `known`
+/// (null: all 0, where there are no input gates). `h0`: the state whose maximum the slice goes on from, or
+/// null.
 struct GatesCall {
   const LongscanMlstm& call;
   const MlstmPlan& plan;

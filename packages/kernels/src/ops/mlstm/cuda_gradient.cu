@@ -55,8 +55,9 @@ class ChunkGradient {
   __device__ void run(const MlstmGates& gates) {
     chunk.load(gates, s.own);
     for (int i = threadIdx.x; i < chunk.count; i += squareThreads) {
-      s.inverse[i] = arguments.inverse[chunk.rows.token(i)];
-      s.sumGradient[i] = arguments.sumGradient[chunk.rows.token(i)];
+      const int64_t at = chunk.rows.token(i);
+      s.inverse[i] = arguments.inverse ? arguments.inverse[at] : 1.0f;
+      s.sumGradient[i] = arguments.sumGradient ? arguments.sumGradient[at] : 0.0f;
     }
     __syncthreads();
     for (int low = 0; low < chunk.count; low = piece.high) {
@@ -196,6 +197,7 @@ class ChunkGradient {
       if (leaves && threadIdx.x < mlstmTile)
         between += s.stateVector[threadIdx.x] * s.adjointVector[threadIdx.x];
     }
+    if (arguments.to.dq == nullptr) return;
     multiply<false, true, Element>(sum, scoreGradients, b);
     store(sum, arguments.to.dq, call.K, tile);
   }
@@ -280,7 +282,7 @@ class ChunkGradient {
     for (int j = piece.low; j < t; j++) sum += intoEnd[j];
     const int64_t at = chunk.rows.token(t);
     arguments.to.dForget[at] += sum;
-    arguments.to.dInput[at] = input[t];
+    if (arguments.to.dInput) arguments.to.dInput[at] = input[t];
   }
 };
 

@@ -39,7 +39,9 @@ struct WalkInputs {
       zFactor[i] = there && walk.zFactor ? walk.zFactor[at + row * call.H] : 1.0f;
     }
     const int own = threadIdx.x;
-    one = own < piece.low || own >= piece.high ? 0.0f : walk.ones ? walk.ones[at + own * call.H] : 1.0f;
+    one = !walk.hasVector || own < piece.low || own >= piece.high ? 0.0f
+          : walk.ones                                             ? walk.ones[at + own * call.H]
+                                                                  : 1.0f;
   }
   __device__ void put(Square a, Square b, float* ones) const {
     y.template put<isExact<Element>>(a, [this](int, int i) { return yFactor[i]; });
