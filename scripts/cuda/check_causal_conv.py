@@ -7,7 +7,11 @@ import torch
 from kernel_calls import Checks, Library, exact_leaves, gradients, starts
 from scans import CausalConv, causal_conv_reference
 
-BOUNDS = {torch.bfloat16: dict(y=3e-3, dx=3e-3, dhalo=4e-3, dtaps=1e-5, dbias=1e-5), torch.float32: 3e-6}
+# Of data, and of weights and biases.
+BF16 = dict(y=3e-3, dx=3e-3, dhalo=4e-3)
+TYPES = [(torch.bfloat16, torch.float32, BF16 | dict(dweight=1e-5, dbias=1e-5)),
+         (torch.bfloat16, torch.bfloat16, BF16 | dict(dweight=3e-3, dbias=3e-3)),
+         (torch.float32, torch.float32, 3e-6)]
 # B, T, D, W, tokens where documents start
 CASES = [
     (1, 1, 1, 1, None), (1, 1, 8, 4, [0]), (2, 7, 3, 2, [3]), (1, 130, 33, 4, None),
@@ -16,19 +20,20 @@ CASES = [
 ]
 
 
-def inputs(dtype, B, T, D, W, plain):
+def inputs(dtype, weight_type, B, T, D, W, plain):
     draw = lambda *shape: torch.randn(shape, device='cuda')
     halo = None if plain or W == 1 else draw(B, W - 1, D).to(dtype)
-    return draw(B, T, D).to(dtype), halo, draw(W, D), None if plain else draw(D), draw(B, T, D).to(dtype)
+    bias = None if plain else draw(D).to(weight_type)
+    return draw(B, T, D).to(dtype), halo, draw(D, W).to(weight_type), bias, draw(B, T, D).to(dtype)
 
 
 def check_isolation(conv, checks):
     """A document of NaN leaves the next one's bits as they are."""
-    x, halo, taps, bias, dy = inputs(torch.bfloat16, 1, 200, 64, 4, False)
+    x, halo, weight, bias, dy = inputs(torch.bfloat16, torch.float32, 1, 200, 64, 4, False)
     resets = starts([83], 1, 200)
 
     def second():
-        found = [conv.forward(x, halo, taps, bias, resets, True), conv.backward(x, halo, taps, bias, resets, True, dy)[0]]
+        found = [conv.forward(x, halo, weight, bias, resets, True), conv.backward(x, halo, weight, bias, resets, True, dy)[0]]
         return [y[:, 83:].clone() for y in found]
 
     before = second()
@@ -43,24 +48,24 @@ def main():
     torch.manual_seed(0)
     conv, checks = CausalConv(Library(sys.argv[1], poison=True)), Checks()
     check_isolation(conv, checks)
-    for dtype, bound in BOUNDS.items():
+    for dtype, weight_type, bound in TYPES:
         for i, (B, T, D, W, tokens) in enumerate(CASES):
             for plain in (False, True):
-                x, halo, taps, bias, dy = inputs(dtype, B, T, D, W, plain)
+                x, halo, weight, bias, dy = inputs(dtype, weight_type, B, T, D, W, plain)
                 resets, silu = starts(tokens, B, T), not plain or i % 2 == 0
 
                 def ours():
-                    dx, d_halo, d_taps, d_bias = conv.backward(x, halo, taps, bias, resets, silu, dy)
-                    y = conv.forward(x, halo, taps, bias, resets, silu)
-                    return dict(y=y, dx=dx, dhalo=d_halo, dtaps=d_taps, dbias=d_bias)
+                    dx, d_halo, d_weight, d_bias = conv.backward(x, halo, weight, bias, resets, silu, dy)
+                    y = conv.forward(x, halo, weight, bias, resets, silu)
+                    return dict(y=y, dx=dx, dhalo=d_halo, dweight=d_weight, dbias=d_bias)
 
                 if '--calls-only' in sys.argv:
                     ours()
                     continue
-                leaves = exact_leaves(x=x, halo=halo, taps=taps, bias=bias)
+                leaves = exact_leaves(x=x, halo=halo, weight=weight, bias=bias)
                 y = causal_conv_reference(*leaves.values(), resets, silu)
                 exact = dict(y=y.detach(), **gradients([y], [dy], leaves))
-                checks(f'{dtype} B{B} T{T} D{D} W{W} {tokens} plain {plain}', bound, ours(), ours(), exact)
+                checks(f'{dtype} {weight_type} B{B} T{T} D{D} W{W} {tokens} plain {plain}', bound, ours(), ours(), exact)
     sys.exit(checks.finish())
 
 

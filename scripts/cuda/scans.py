@@ -7,8 +7,9 @@ import torch.nn.functional as F
 from kernel_calls import ELEMENTS, address, structure
 
 ShiftCall = structure('ShiftCall', i64='B T D', i32='type', pointer='resets')
-ConvCall = structure('ConvCall', i64='B T D', i32='W type silu', pointer='x halo taps bias resets')
-ConvBackward = structure('ConvBackward', pointer='dy dx dHalo dTaps workspace')
+ConvCall = structure('ConvCall', i64='B T D', i32='W type weightType silu',
+                     pointer='x halo weight bias resets workspace')
+ConvBackward = structure('ConvBackward', pointer='dy dx dHalo dWeight dBias')
 VectorCall = structure('VectorCall', i64='B T C', i32='type gateType', pointer='g resets workspace')
 VectorForward = structure('VectorForward', pointer='x h0 h ht')
 VectorBackward = structure('VectorBackward', pointer='dh h h0 dht dx dg dh0')
@@ -40,26 +41,28 @@ class CausalConv:
     def __init__(self, library):
         self.library = library
 
-    def _call(self, x, halo, taps, bias, resets, silu):
-        return ConvCall(*x.shape, taps.shape[0], ELEMENTS[x.dtype], silu, *map(address, (x, halo, taps, bias, resets)))
+    def _call(self, x, halo, weight, bias, resets, silu):
+        call = ConvCall(*x.shape, weight.shape[1], ELEMENTS[x.dtype], ELEMENTS[weight.dtype], silu,
+                        *map(address, (x, halo, weight, bias, resets)))
+        workspace = self.library.workspace('longscanCausalConvWorkspaceBytes', call)
+        call.workspace = address(workspace)
+        return call, workspace
 
-    def forward(self, x, halo, taps, bias, resets, silu):
-        """`taps` [W, D]."""
+    def forward(self, x, halo, weight, bias, resets, silu):
+        """`weight` [D, W]."""
+        call, _workspace = self._call(x, halo, weight, bias, resets, silu)
         y = self.library.empty(x.shape, x.dtype)
-        self.library.run('longscanCausalConvForward', self._call(x, halo, taps, bias, resets, silu), y)
+        self.library.run('longscanCausalConvForward', call, y)
         return y
 
-    def backward(self, x, halo, taps, bias, resets, silu, dy):
-        """dx, dhalo (or None), dtaps, dbias."""
-        call = self._call(x, halo, taps, bias, resets, silu)
-        W, D = taps.shape
-        dx = self.library.empty(x.shape, x.dtype)
+    def backward(self, x, halo, weight, bias, resets, silu, dy):
+        """dx, dhalo (or None), dweight, dbias (or None)."""
+        call, _workspace = self._call(x, halo, weight, bias, resets, silu)
+        dx, d_weight = self.library.empty(x.shape, x.dtype), self.library.empty(weight.shape, weight.dtype)
         d_halo = None if halo is None else self.library.empty(halo.shape, x.dtype)
-        d_taps = self.library.empty((W + 1, D))
-        workspace = self.library.workspace('longscanCausalConvWorkspaceBytes', call)
-        io = ConvBackward(*map(address, (dy, dx, d_halo, d_taps, workspace)))
-        self.library.run('longscanCausalConvBackward', call, io)
-        return dx, d_halo, d_taps[:W], d_taps[W]
+        d_bias = None if bias is None else self.library.empty(bias.shape, bias.dtype)
+        self.library.run('longscanCausalConvBackward', call, ConvBackward(*map(address, (dy, dx, d_halo, d_weight, d_bias))))
+        return dx, d_halo, d_weight, d_bias
 
 
 class VectorScan:
@@ -125,7 +128,7 @@ class SelectiveScan:
         x = inputs[0]
         call, _workspace = self._call(inputs, resets)
         y, ht = self.library.empty(x.shape, x.dtype), self._state(inputs)
-        kept = self._state(inputs, -(-x.shape[1] // 256))
+        kept = self._state(inputs, -(-x.shape[1] // 64))
         self.library.run('longscanSelectiveScanForward', call, SelectiveForward(*map(address, (h0, y, kept, ht))))
         return y, ht, kept
 
@@ -162,8 +165,8 @@ def token_shift_reference(x, halo, resets):
     return y if resets is None else torch.where(resets[..., None] != 0, torch.zeros_like(y), y)
 
 
-def causal_conv_reference(x, halo, taps, bias, resets, silu):
-    (B, T, D), W = x.shape, taps.shape[0]
+def causal_conv_reference(x, halo, weight, bias, resets, silu):
+    (B, T, D), W = x.shape, weight.shape[1]
     before = x.new_zeros(B, W - 1, D) if halo is None else halo
     padded = torch.cat([before, x], 1)
     document = F.pad(documents(resets, B, T), (W - 1, 0))
@@ -171,7 +174,7 @@ def causal_conv_reference(x, halo, taps, bias, resets, silu):
     for j in range(W):
         tokens = slice(W - 1 - j, W - 1 - j + T)
         same = (document[:, tokens] == document[:, W - 1:])[..., None]
-        z = z + torch.where(same, padded[:, tokens], torch.zeros_like(x)) * taps[W - 1 - j]
+        z = z + torch.where(same, padded[:, tokens], torch.zeros_like(x)) * weight[:, W - 1 - j]
     return F.silu(z) if silu else z
 
 

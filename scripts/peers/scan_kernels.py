@@ -2,7 +2,7 @@
 where they are on PYTHONPATH, flash-linear-attention's and mamba-ssm's kernels at the same shapes.
 
 usage: [PYTHONPATH=<flash-linear-attention checkout>] python3 scan_kernels.py LIBRARY.so OUT.jsonl [op,op]
-B = 1, bf16 (taps, rates and states f32). Milliseconds: median, 5th and 95th percentile of replays of a CUDA graph, by CUDA
+B = 1, bf16 (weights, rates and states f32). Milliseconds: median, 5th and 95th percentile of replays of a CUDA graph, by CUDA
 events; `rate` counts the bytes of the floor, each input read once and each output written once, as a share of the copy's.
 """
 
@@ -78,14 +78,13 @@ def shift_runs(library, T, D):
 
 def conv_runs(library, T, D):
     conv, x, dy = CausalConv(library), draw(1, T, D), draw(1, T, D)
-    taps, bias, halo = torch.randn(4, D, device='cuda'), torch.randn(D, device='cuda'), draw(1, 3, D)
-    arguments = x, halo, taps, bias, None, True
+    weight, bias, halo = torch.randn(D, 4, device='cuda'), torch.randn(D, device='cuda'), draw(1, 3, D)
+    arguments = x, halo, weight, bias, None, True
     yield 'ours forward', lambda: conv.forward(*arguments), 4 * T * D
     yield 'ours backward', lambda: conv.backward(*arguments, dy), 6 * T * D
     if peer := found('fla.modules.conv.causal_conv1d'):
-        weight = taps.t().contiguous().bfloat16()
         run = lambda *leaves: peer.causal_conv1d(*leaves, activation='silu')[0]
-        forward, both = differentiable(run, [x, weight, bias.bfloat16()], dy)
+        forward, both = differentiable(run, [x, weight.bfloat16(), bias.bfloat16()], dy)
         yield 'peer forward', forward, 4 * T * D
         yield 'peer both', both, 10 * T * D
 

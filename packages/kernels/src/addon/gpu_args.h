@@ -1,5 +1,6 @@
 #pragma once
 
+#include "../cuda/types.h"
 #include "args.h"
 
 // Arguments of ops that have kernels of their own on GPUs: checked for types, sizes, and the 16 bytes at
@@ -35,6 +36,18 @@ inline void* typedArgument(Args& args, const char* name, const TensorRef& like, 
   const TensorRef tensor = args.sizedTensor(name, like, count);
   checkAligned(args, tensor);
   return tensor.data;
+}
+
+/// LongscanElement of a tensor of f32 or bf16.
+inline int32_t elementArgument(const Args& args, const TensorRef& tensor) {
+  return isBf16(args, tensor) ? longscanElementBf16 : longscanElementF32;
+}
+
+/// For a call that no CUDA kernel takes, though its types and sizes fit each other.
+[[noreturn]] inline void throwNoKernel(const Args& args, const std::string& found, const std::string& only) {
+  throw Error("E-CUDA-KERNEL", std::string(args.function()) + ": no CUDA kernel for " + found +
+                                   ", only for " + only +
+                                   ". Fix: choose such sizes, or the CPU (device.kind = \"cpu\")");
 }
 
 /// Memory that one part of a recurrence may leave for the next: a tensor that the caller keeps, or, for null,

@@ -1,5 +1,6 @@
 #include "../../addon/args.h"
 #include "broadcast.h"
+#include "cuda.h"
 
 namespace longscan {
 
@@ -21,6 +22,10 @@ void checkOperands(Args& args, const TensorRef& a, const TensorRef& b, const Ten
   args.check(y.numElements == a.numElements, "a and y differ in size");
 }
 
+LongscanBroadcast gpuCall(const Args& args, const TensorRef& a, const BroadcastShape& shape) {
+  return {shape.outer, shape.middle, shape.inner, isBf16(args, a)};
+}
+
 Napi::Value bindMultiply(Args& args) {
   args.stream();
   const TensorRef a = args.tensor("a");
@@ -28,6 +33,13 @@ Napi::Value bindMultiply(Args& args) {
   const TensorRef y = args.tensor("y");
   const BroadcastShape shape = shapeArgument(args, a);
   checkOperands(args, a, b, y, shape);
+  if (args.onGpu()) {
+    const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanBroadcastMultiply);
+    args.enqueueLaunch([=, call = gpuCall(args, a, shape)](CUstream_st* stream) {
+      return kernel(&call, a.data, b.data, y.data, stream);
+    });
+    return args.env().Undefined();
+  }
   args.enqueueRanges(a.dtype, shape.numRows(), shape.rowLength(), [=](auto zero, int64_t begin, int64_t end) {
     using T = decltype(zero);
     broadcastMultiply(a.as<T>(), b.as<T>(), y.as<T>(), shape, begin, end);
@@ -43,6 +55,13 @@ Napi::Value bindAdd(Args& args) {
   const TensorRef y = args.tensor("y");
   const BroadcastShape shape = shapeArgument(args, a);
   checkOperands(args, a, b, y, shape);
+  if (args.onGpu()) {
+    const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanBroadcastAdd);
+    args.enqueueLaunch([=, call = gpuCall(args, a, shape)](CUstream_st* stream) {
+      return kernel(&call, static_cast<float>(factor), a.data, b.data, y.data, stream);
+    });
+    return args.env().Undefined();
+  }
   args.enqueueRanges(a.dtype, shape.numRows(), shape.rowLength(), [=](auto zero, int64_t begin, int64_t end) {
     using T = decltype(zero);
     broadcastAdd(static_cast<T>(factor), a.as<T>(), b.as<T>(), y.as<T>(), shape, begin, end);
@@ -56,13 +75,21 @@ Napi::Value bindReduce(Args& args) {
   const TensorRef a = args.optionalTensor("a");
   const TensorRef partial = args.tensor("partial");
   const BroadcastShape shape = shapeArgument(args, dy);
-  args.checkSameType(dy, partial);
+  if (!args.onGpu()) args.checkSameType(dy, partial);
   if (a) {
     args.checkSameType(dy, a);
     args.check(a.numElements == dy.numElements, "a and dy differ in size");
   }
   const int64_t numBlocks = (shape.outer + broadcastBlockRows - 1) / broadcastBlockRows;
   args.check(partial.numElements == numBlocks * shape.middle, "partial is not [blocks, middle]");
+  if (args.onGpu()) {
+    const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanBroadcastReduce);
+    const int partialIsBf16 = isBf16(args, partial);
+    args.enqueueLaunch([=, call = gpuCall(args, dy, shape)](CUstream_st* stream) {
+      return kernel(&call, dy.data, a.data, partialIsBf16, partial.data, stream);
+    });
+    return args.env().Undefined();
+  }
   const int64_t numItems = numBlocks * ((shape.middle + broadcastStretch - 1) / broadcastStretch);
   const int64_t work = dy.numElements / (numItems > 0 ? numItems : 1);
   args.enqueueRanges(dy.dtype, numItems, work, [=](auto zero, int64_t begin, int64_t end) {
@@ -72,13 +99,18 @@ Napi::Value bindReduce(Args& args) {
   return args.env().Undefined();
 }
 
-/// Enqueues `kernel` for the rows of `single` [.., inner], `repeated` being [.., times, inner].
-template <typename Kernel>
-Napi::Value enqueueRepeats(Args& args, const TensorRef& single, const TensorRef& repeated, Kernel kernel) {
+/// `repeated` [.., times, inner] is made of `single` [.., inner]. Returns `times`.
+int64_t timesOf(Args& args, const TensorRef& single, const TensorRef& repeated) {
   args.checkSameType(single, repeated);
   args.check(single.numDims >= 1 && single.numElements > 0 && repeated.numElements % single.numElements == 0,
              "y is not a whole number of copies of x");
-  const int64_t times = repeated.numElements / single.numElements, inner = single.dim(-1);
+  return repeated.numElements / single.numElements;
+}
+
+/// Enqueues `kernel` for the rows of `single`.
+template <typename Kernel>
+Napi::Value enqueueRepeats(Args& args, const TensorRef& single, const TensorRef& repeated, Kernel kernel) {
+  const int64_t times = timesOf(args, single, repeated), inner = single.dim(-1);
   args.enqueueRanges(single.dtype, single.numRows(), times * inner,
                      [=](auto zero, int64_t begin, int64_t end) {
                        using T = decltype(zero);
@@ -91,6 +123,14 @@ Napi::Value bindRepeatRows(Args& args) {
   args.stream();
   const TensorRef x = args.tensor("x");
   const TensorRef y = args.tensor("y");
+  if (args.onGpu()) {
+    const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanRepeatRows);
+    const int64_t times = timesOf(args, x, y), bytes = static_cast<int64_t>(dtypeBytes(x.dtype));
+    args.enqueueLaunch([=](CUstream_st* stream) {
+      return kernel(x.data, y.data, x.numRows(), times, x.dim(-1), bytes, stream);
+    });
+    return args.env().Undefined();
+  }
   return enqueueRepeats(args, x, y,
                         [](auto* from, auto* to, auto... range) { repeatRows(from, to, range...); });
 }
@@ -99,6 +139,13 @@ Napi::Value bindSumRepeats(Args& args) {
   args.stream();
   const TensorRef dy = args.tensor("dy");
   const TensorRef dx = args.tensor("dx");
+  if (args.onGpu()) {
+    const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanSumRepeats);
+    args.enqueueLaunch([=, times = timesOf(args, dx, dy), bf16 = isBf16(args, dx)](CUstream_st* stream) {
+      return kernel(bf16, dy.data, dx.data, dx.numRows(), times, dx.dim(-1), stream);
+    });
+    return args.env().Undefined();
+  }
   return enqueueRepeats(args, dx, dy,
                         [](auto* to, auto* from, auto... range) { sumRepeats(from, to, range...); });
 }

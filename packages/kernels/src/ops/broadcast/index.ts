@@ -126,7 +126,9 @@ function reduce(
 ): Tensor | null {
   const { middle, inner } = place('broadcast', dy, b, axis);
   const numBlocks = Math.ceil(dy.size / (middle * inner) / blockRows);
-  const partial = call.empty([numBlocks, middle], dy.dtype);
+  // Shares of blocks are f32 beside data in bf16; what is no share but the gradient itself is not.
+  const partialType = numBlocks > 1 && dy.dtype === 'bf16' ? 'f32' : dy.dtype;
+  const partial = call.empty([numBlocks, middle], partialType);
   call.native.broadcastReduce(call.stream, dy.id, a?.id ?? null, partial.id, middle, inner);
   call.device.flops += 2 * dy.size;
   if (factor !== 1) call.native.affine(call.stream, factor, 0, partial.id, partial.id);

@@ -1,6 +1,7 @@
 #include <vector>
 
 #include "../../addon/args.h"
+#include "bind_cuda.h"
 #include "causal_conv.h"
 
 namespace longscan {
@@ -78,6 +79,7 @@ Napi::Value bindBackward(Args& args) {
 void register_causal_conv(Registry& registry) {
   registry.add("causalConvForward", 8, bindForward);
   registry.add("causalConvBackward", 11, bindBackward);
+  registerCausalConvCuda(registry);
 }
 
 }  // namespace longscan

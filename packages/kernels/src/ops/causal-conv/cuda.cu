@@ -1,5 +1,6 @@
 #include "cuda.h"
 
+#include "cuda/workspace_parts.h"
 #include "cuda_gradient.h"
 #include "cuda_taps.cuh"
 
@@ -10,8 +11,43 @@ namespace {
 using Bf16 = __nv_bfloat16;
 
 bool supported(const LongscanCausalConv& call) {
+  const auto isType = [](int32_t type) { return type == longscanElementBf16 || type == longscanElementF32; };
   return call.B > 0 && call.T > 0 && call.T < INT32_MAX && call.D > 0 && call.W >= 1 && call.W <= 8 &&
-         (call.type == longscanElementBf16 || call.type == longscanElementF32);
+         isType(call.type) && isType(call.weightType);
+}
+
+struct Workspace {
+  WorkspaceParts parts;
+  float* taps;  // [W + 1, D]: the taps, then the bias
+  ConvShares shares;
+
+  explicit Workspace(const LongscanCausalConv& call)
+      : parts(call.workspace),
+        taps(parts.take<float>((call.W + 1) * call.D)),
+        shares{parts.take<float>(causalConvRuns(call) * call.W * call.D),
+               parts.take<float>(causalConvRuns(call) * call.D)} {}
+};
+
+/// Weights as threads read them: in f32, the channels of a tap side by side. One thread a number.
+template <typename Weight>
+__global__ void spreadKernel(const Weight* weight, const Weight* bias, int W, int64_t D, float* taps) {
+  const int64_t at = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (at >= (W + 1) * D) return;
+  const int64_t tap = at / D, channel = at % D;
+  taps[at] = tap < W ? toFloat(weight[channel * W + tap]) : bias ? toFloat(bias[channel]) : 0.0f;
+}
+
+template <typename Weight>
+cudaError_t spread(const LongscanCausalConv& call, float* taps, cudaStream_t stream) {
+  const auto blocks = static_cast<unsigned>(((call.W + 1) * call.D + 255) / 256);
+  spreadKernel<<<blocks, 256, 0, stream>>>(static_cast<const Weight*>(call.weight),
+                                           static_cast<const Weight*>(call.bias), call.W, call.D, taps);
+  return cudaGetLastError();
+}
+
+cudaError_t spreadWeights(const LongscanCausalConv& call, float* taps, cudaStream_t stream) {
+  return call.weightType == longscanElementBf16 ? spread<Bf16>(call, taps, stream)
+                                                : spread<float>(call, taps, stream);
 }
 
 /// Tokens of a thread: long enough that reading its W - 1 predecessors again is little, short enough to fill
@@ -53,8 +89,8 @@ __global__ void __launch_bounds__(RowBlocks::threads)
 }
 
 template <typename Element, int width>
-cudaError_t forward(const LongscanCausalConv& call, void* y, cudaStream_t stream) {
-  const Conv<Element> conv(call, runTokens);
+cudaError_t forward(const LongscanCausalConv& call, const float* taps, void* y, cudaStream_t stream) {
+  const Conv<Element> conv(call, taps, runTokens);
   const RowBlocks blocks(call.B * ((call.T + runTokens - 1) / runTokens), call.D / width);
   const auto kernel = call.W <= 4 ? forwardKernel<Element, width, 4> : forwardKernel<Element, width, 8>;
   kernel<<<blocks.grid, blocks.block(), 0, stream>>>(conv, call.B, static_cast<Element*>(y));
@@ -68,17 +104,28 @@ cudaError_t forward(const LongscanCausalConv& call, void* y, cudaStream_t stream
 using namespace longscan;
 
 size_t longscanCausalConvWorkspaceBytes(const LongscanCausalConv* call) {
-  return supported(*call) ? sizeof(float) * causalConvGradientNumbers(*call) : 0;
+  if (!supported(*call)) return 0;
+  LongscanCausalConv counted = *call;
+  counted.workspace = nullptr;
+  return Workspace(counted).parts.used();
 }
 
 int longscanCausalConvForward(const LongscanCausalConv* call, void* y, CUstream_st* stream) {
   if (!supported(*call)) return cudaErrorInvalidValue;
+  float* const taps = Workspace(*call).taps;
+  const cudaError_t error = spreadWeights(*call, taps, stream);
+  if (error) return error;
   if (call->type == longscanElementBf16)
-    return call->D % 8 == 0 ? forward<Bf16, 8>(*call, y, stream) : forward<Bf16, 1>(*call, y, stream);
-  return call->D % 4 == 0 ? forward<float, 4>(*call, y, stream) : forward<float, 1>(*call, y, stream);
+    return call->D % 8 == 0 ? forward<Bf16, 8>(*call, taps, y, stream)
+                            : forward<Bf16, 1>(*call, taps, y, stream);
+  return call->D % 4 == 0 ? forward<float, 4>(*call, taps, y, stream)
+                          : forward<float, 1>(*call, taps, y, stream);
 }
 
 int longscanCausalConvBackward(const LongscanCausalConv* call, const LongscanCausalConvBackward* io,
                                CUstream_st* stream) {
-  return supported(*call) ? launchCausalConvGradient(*call, *io, stream) : cudaErrorInvalidValue;
+  if (!supported(*call)) return cudaErrorInvalidValue;
+  const Workspace work(*call);
+  const cudaError_t error = spreadWeights(*call, work.taps, stream);
+  return error ? error : launchCausalConvGradient(*call, *io, work.taps, work.shares, stream);
 }

@@ -5,7 +5,7 @@
 
 #include "../../cuda/types.h"
 
-// The short convolution on CUDA devices, as plain C: y[t] = act(bias + sum_j taps[W - 1 - j] x[t - j]), act
+// The short convolution on CUDA devices, as plain C: y[t] = act(bias + sum_j weight[W - 1 - j] x[t - j]), act
 // SiLU or none, and its gradients. Calls only enqueue on the stream and allocate nothing. They return 0, or a
 // cudaError_t. All memory is the device's, row-major, aligned to 16 bytes.
 
@@ -20,23 +20,25 @@ struct LongscanCausalConv {
   int64_t B, T, D;
   int32_t W;              // 1 to 8 taps
   int32_t type;           // LongscanElement of x, halo, y and their gradients
+  int32_t weightType;     // that of weight, bias and their gradients: any
   int32_t silu;           // 1: act is SiLU
   const void* x;          // [B, T, D]
   const void* halo;       // [B, W - 1, D], the tokens before x, or null: zeros
-  const float* taps;      // [W, D], the last row that of the token itself
-  const float* bias;      // [D] or null
+  const void* weight;     // [D, W], the last tap that of the token itself
+  const void* bias;       // [D] or null
   const int32_t* resets;  // [B, T], 1 where a document starts, or null
+  void* workspace;        // longscanCausalConvWorkspaceBytes(); what it holds matters to no later call
 };
 
 struct LongscanCausalConvBackward {
-  const void* dy;   // [B, T, D]
-  void* dx;         // [B, T, D]
-  void* dHalo;      // [B, W - 1, D], or null: not wanted
-  float* dTaps;     // [W + 1, D]: those of the taps, then that of the bias
-  void* workspace;  // longscanCausalConvWorkspaceBytes()
+  const void* dy;  // [B, T, D]
+  void* dx;        // [B, T, D]
+  void* dHalo;     // [B, W - 1, D], or null: not wanted
+  void* dWeight;   // [D, W]
+  void* dBias;     // [D], or null: not wanted
 };
 
-/// 0 where the call is not supported.
+/// For either pass; 0 where the call is not supported.
 size_t longscanCausalConvWorkspaceBytes(const struct LongscanCausalConv* call);
 
 /// y [B, T, D].

@@ -22,18 +22,21 @@ int gradientRunTokens(const LongscanCausalConv& call) {
   return tokens;
 }
 
-int64_t numRuns(const LongscanCausalConv& call) {
-  const int tokens = gradientRunTokens(call);
-  return call.B * ((call.T + tokens - 1) / tokens);
-}
-
 template <typename Element>
 struct Gradient {
   int64_t B;
   const Element* dy;
   Element *dx, *dHalo;
-  float* parts;  // [runs, W + 1, D]
+  ConvShares shares;
 };
+
+template <int width>
+__device__ void storeFloats(float* to, const float (&values)[width]) {
+  Pack<float, width> pack;
+#pragma unroll
+  for (int c = 0; c < width; c++) pack.x[c] = values[c];
+  storePack<width>(to, pack);
+}
 
 /// A thread goes through its run with time. A position's dx is complete `most` - 1 tokens later, so it goes
 /// on as far into the next run; what it finds there counts for its own positions only.
@@ -105,43 +108,58 @@ __global__ void __launch_bounds__(RowBlocks::threads, most <= 4 ? 2 : 1)
       storePack<width>(row + channel, out);
     }
   }
-  float* part = io.parts + run * (conv.W + 1) * conv.D + channel;
+  float* const shareOfTaps = io.shares.taps + run * conv.W * conv.D + channel;
 #pragma unroll
-  for (int c = 0; c < width; c++) {
-#pragma unroll
-    for (int j = 0; j < most; j++)
-      if (j < conv.W) part[(conv.W - 1 - j) * conv.D + c] = dTap[j][c];
-    part[conv.W * conv.D + c] = dBias[c];
-  }
+  for (int j = 0; j < most; j++)
+    if (j < conv.W) storeFloats(shareOfTaps + (conv.W - 1 - j) * conv.D, dTap[j]);
+  storeFloats(io.shares.bias + run * conv.D + channel, dBias);
 }
 
 template <typename Element, int width>
-cudaError_t gradient(const LongscanCausalConv& call, const LongscanCausalConvBackward& io,
-                     cudaStream_t stream) {
-  const Conv<Element> conv(call, gradientRunTokens(call));
-  const Gradient<Element> of{call.B, static_cast<const Element*>(io.dy), static_cast<Element*>(io.dx),
-                             static_cast<Element*>(call.halo ? io.dHalo : nullptr),
-                             static_cast<float*>(io.workspace)};
-  const RowBlocks blocks(numRuns(call), call.D / width);
+cudaError_t launchRuns(const LongscanCausalConv& call, const LongscanCausalConvBackward& io,
+                       const float* taps, const ConvShares& shares, cudaStream_t stream) {
+  const Conv<Element> conv(call, taps, gradientRunTokens(call));
+  const Gradient<Element> gradient{call.B, static_cast<const Element*>(io.dy), static_cast<Element*>(io.dx),
+                                   static_cast<Element*>(call.halo ? io.dHalo : nullptr), shares};
+  const RowBlocks blocks(causalConvRuns(call), call.D / width);
   const auto kernel = call.W <= 4 ? gradientKernel<Element, width, 4> : gradientKernel<Element, width, 8>;
-  kernel<<<blocks.grid, blocks.block(), 0, stream>>>(conv, of);
-  const cudaError_t error = cudaGetLastError();
-  if (error) return error;
-  return launchSumParts({of.parts, numRuns(call), 1, (call.W + 1) * call.D, 1}, io.dTaps, stream);
+  kernel<<<blocks.grid, blocks.block(), 0, stream>>>(conv, gradient);
+  return cudaGetLastError();
+}
+
+template <typename Element>
+cudaError_t launchRuns(const LongscanCausalConv& call, const LongscanCausalConvBackward& io,
+                       const float* taps, const ConvShares& shares, cudaStream_t stream) {
+  return call.D % gradientWidth == 0 ? launchRuns<Element, gradientWidth>(call, io, taps, shares, stream)
+                                     : launchRuns<Element, 1>(call, io, taps, shares, stream);
+}
+
+/// The runs' shares, added up in their order: [W, D] to [D, W], and [D].
+template <typename Weight>
+cudaError_t sumShares(const LongscanCausalConv& call, const LongscanCausalConvBackward& io,
+                      const ConvShares& shares, cudaStream_t stream) {
+  const int64_t runs = causalConvRuns(call);
+  const cudaError_t error =
+      launchSumParts({shares.taps, runs, call.W, call.D, call.W}, static_cast<Weight*>(io.dWeight), stream);
+  if (error || !io.dBias) return error;
+  return launchSumParts({shares.bias, runs, 1, call.D, 1}, static_cast<Weight*>(io.dBias), stream);
 }
 
 }  // namespace
 
-int64_t causalConvGradientNumbers(const LongscanCausalConv& call) {
-  return numRuns(call) * (call.W + 1) * call.D;
+int64_t causalConvRuns(const LongscanCausalConv& call) {
+  const int tokens = gradientRunTokens(call);
+  return call.B * ((call.T + tokens - 1) / tokens);
 }
 
 cudaError_t launchCausalConvGradient(const LongscanCausalConv& call, const LongscanCausalConvBackward& io,
-                                     cudaStream_t stream) {
-  const bool wide = call.D % gradientWidth == 0;
-  if (call.type == longscanElementBf16)
-    return wide ? gradient<Bf16, gradientWidth>(call, io, stream) : gradient<Bf16, 1>(call, io, stream);
-  return wide ? gradient<float, gradientWidth>(call, io, stream) : gradient<float, 1>(call, io, stream);
+                                     const float* taps, const ConvShares& shares, cudaStream_t stream) {
+  const cudaError_t error = call.type == longscanElementBf16
+                                ? launchRuns<Bf16>(call, io, taps, shares, stream)
+                                : launchRuns<float>(call, io, taps, shares, stream);
+  if (error) return error;
+  return call.weightType == longscanElementBf16 ? sumShares<Bf16>(call, io, shares, stream)
+                                                : sumShares<float>(call, io, shares, stream);
 }
 
 }  // namespace longscan

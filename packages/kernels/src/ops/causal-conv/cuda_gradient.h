@@ -6,10 +6,17 @@
 
 namespace longscan {
 
-/// f32 numbers of the workspace: each run's share of dTaps.
-int64_t causalConvGradientNumbers(const LongscanCausalConv& call);
+/// Of each run of tokens, its share of the gradients of taps and bias.
+struct ConvShares {
+  float* taps;  // [runs, W, D]
+  float* bias;  // [runs, D]
+};
 
+/// By the shape alone.
+int64_t causalConvRuns(const LongscanCausalConv& call);
+
+/// `taps` [W + 1, D]: the taps, then the bias.
 cudaError_t launchCausalConvGradient(const LongscanCausalConv& call, const LongscanCausalConvBackward& io,
-                                     cudaStream_t stream);
+                                     const float* taps, const ConvShares& shares, cudaStream_t stream);
 
 }  // namespace longscan

@@ -14,19 +14,18 @@ struct Conv {
   int T, W;
   bool silu;
   const Element *x, *halo;
-  const float *taps, *bias;
+  const float* taps;  // [W + 1, D]: the taps, then the bias
   const int32_t* resets;
   int runTokens;  // a thread's
 
-  Conv(const LongscanCausalConv& call, int runTokens)
+  Conv(const LongscanCausalConv& call, const float* taps, int runTokens)
       : D(call.D),
         T(static_cast<int>(call.T)),
         W(call.W),
         silu(call.silu != 0),
         x(static_cast<const Element*>(call.x)),
         halo(static_cast<const Element*>(call.halo)),
-        taps(call.taps),
-        bias(call.bias),
+        taps(taps),
         resets(call.resets),
         runTokens(runTokens) {}
 };
@@ -44,12 +43,13 @@ struct ConvChannels {
   __device__ ConvChannels(const Conv<Element>& conv, int64_t b, int64_t channel, int begin)
       : conv(conv), visible(0) {
 #pragma unroll
-    for (int j = 0; j < most; j++)
+    for (int j = 0; j < most; j++) {
+      const bool there = j < conv.W;
+      unpack(loadPack<width>(conv.taps + (there ? conv.W - 1 - j : 0) * conv.D + channel), tap[j]);
 #pragma unroll
-      for (int i = 0; i < width; i++)
-        tap[j][i] = j < conv.W ? conv.taps[(conv.W - 1 - j) * conv.D + channel + i] : 0.0f;
-#pragma unroll
-    for (int i = 0; i < width; i++) bias[i] = conv.bias ? conv.bias[channel + i] : 0.0f;
+      for (int i = 0; i < width; i++) tap[j][i] = there ? tap[j][i] : 0.0f;
+    }
+    unpack(loadPack<width>(conv.taps + conv.W * conv.D + channel), bias);
     bool reaches = true;
 #pragma unroll
     for (int j = 0; j < most; j++)
@@ -68,7 +68,8 @@ struct ConvChannels {
     }
   }
 
-  static __device__ void unpack(const Pack<Element, width>& pack, float (&values)[width]) {
+  template <typename Stored>
+  static __device__ void unpack(const Pack<Stored, width>& pack, float (&values)[width]) {
 #pragma unroll
     for (int i = 0; i < width; i++) values[i] = toFloat(pack.x[i]);
   }

@@ -49,13 +49,19 @@ const causalConvOp = defineOp<CausalConvInputs, Attributes>({
     if (bias !== null) expectShape('causal-conv', 'bias', bias, [D]);
     if (halo !== null) expectShape('causal-conv', 'halo', halo, [B, W - 1, D]);
     if (resets !== null) expectShape('causal-conv', 'resets', resets, [B, T]);
-    const taps = transposed(call, weight);
     const output = call.empty(x.shape, x.dtype);
-    call.native.causalConvForward(call.stream, ...shared({ x, halo, taps, resets, bias }), silu, output.id);
     call.device.flops += (2 * W + (silu ? 4 : 0)) * x.size;
+    if (call.device.kind === 'cuda') {
+      const saved = { x, halo, taps: weight, resets, bias };
+      call.native.causalConvCudaForward(call.stream, ...shared(saved), silu, output.id);
+      return { output, save: saved };
+    }
+    const taps = transposed(call, weight);
+    call.native.causalConvForward(call.stream, ...shared({ x, halo, taps, resets, bias }), silu, output.id);
     return { output, save: { x, taps, bias, halo, resets } };
   },
   backward(call, saved, dy, { silu }) {
+    if (call.device.kind === 'cuda') return backwardOnGpu(call, saved, dy, silu);
     const { needs } = call;
     const halo = saved.halo ?? null;
     const [B, T, D] = dy.shape as [number, number, number];
@@ -78,7 +84,33 @@ const causalConvOp = defineOp<CausalConvInputs, Attributes>({
   },
 });
 
-/** The inputs of both passes, in the order of the native calls. */
+/** There the weights stay as they are, in their own type. */
+function backwardOnGpu(
+  call: ForwardCall,
+  saved: Readonly<Record<string, Tensor | null>>,
+  dy: Tensor,
+  silu: boolean,
+) {
+  const { halo, taps: weight, bias } = saved as { halo: Tensor | null; taps: Tensor; bias: Tensor | null };
+  const dx = call.empty(dy.shape, dy.dtype);
+  const dHalo = halo && call.empty(halo.shape, dy.dtype);
+  const dWeight = call.empty(weight.shape, weight.dtype);
+  const dBias = bias && call.empty(bias.shape, bias.dtype);
+  call.native.causalConvCudaBackward(
+    call.stream,
+    ...shared(saved),
+    silu,
+    dy.id,
+    dx.id,
+    dHalo?.id ?? null,
+    dWeight.id,
+    dBias?.id ?? null,
+  );
+  call.device.flops += (4 * weight.dim(1) + (silu ? 2 * weight.dim(1) + 8 : 0)) * dy.size;
+  return { x: dx, weight: dWeight, bias: dBias, halo: dHalo };
+}
+
+/** The inputs of both passes, in the order of the native calls; `taps`: [W, D], on a GPU [D, W]. */
 function shared({ x, halo, taps, resets, bias }: Readonly<Record<string, Tensor | null>>) {
   return [x!.id, halo?.id ?? null, taps!.id, resets?.id ?? null, bias?.id ?? null] as const;
 }

@@ -31,6 +31,32 @@ declare module '../../native.js' {
       dHalo: number | null,
       blocks: number,
     ): void;
+    /** On a GPU: the same from weight [D, W] as it is, of any type. */
+    causalConvCudaForward(
+      stream: number,
+      x: number,
+      halo: number | null,
+      weight: number,
+      resets: number | null,
+      bias: number | null,
+      silu: boolean,
+      y: number,
+    ): void;
+    /** dx, dWeight, and unless null dHalo and dBias */
+    causalConvCudaBackward(
+      stream: number,
+      x: number,
+      halo: number | null,
+      weight: number,
+      resets: number | null,
+      bias: number | null,
+      silu: boolean,
+      dy: number,
+      dx: number,
+      dHalo: number | null,
+      dWeight: number,
+      dBias: number | null,
+    ): void;
   }
 }
 

@@ -1,6 +1,7 @@
 #include <cstring>
 
 #include "../../addon/args.h"
+#include "cuda.h"
 
 namespace longscan {
 
@@ -21,12 +22,21 @@ Napi::Value bindCopyColumns(Args& args) {
     return first >= 0 && cols >= 0 && first <= tensor.dim(-1) - cols;
   };
   args.check(inside(source, sourceFirst) && inside(target, targetFirst), "columns outside of a row");
+  const size_t element = dtypeBytes(source.dtype);
+  const auto at = [=](const TensorRef& tensor, int64_t row, int64_t first) {
+    return tensor.as<char>() + static_cast<size_t>(row * tensor.dim(-1) + first) * element;
+  };
+  if (args.onGpu()) {
+    const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanCopyColumns);
+    const auto bytes = static_cast<int64_t>(element);
+    args.enqueueLaunch([=](CUstream_st* gpuStream) {
+      return kernel(at(source, 0, sourceFirst), source.dim(-1) * bytes, at(target, 0, targetFirst),
+                    target.dim(-1) * bytes, source.numRows(), cols * bytes, gpuStream);
+    });
+    return args.env().Undefined();
+  }
   ThreadPool& pool = stream.context().pool();
   args.enqueue([=, &pool] {
-    const size_t element = dtypeBytes(source.dtype);
-    const auto at = [=](const TensorRef& tensor, int64_t row, int64_t first) {
-      return tensor.as<char>() + static_cast<size_t>(row * tensor.dim(-1) + first) * element;
-    };
     parallelFor(pool, source.numRows(), cols, [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; row++) {
         std::memcpy(at(target, row, targetFirst), at(source, row, sourceFirst),

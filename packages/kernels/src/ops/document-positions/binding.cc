@@ -1,6 +1,7 @@
 #include "document_positions.h"
 
 #include "../../addon/args.h"
+#include "cuda.h"
 
 namespace longscan {
 
@@ -17,6 +18,20 @@ Napi::Value bindDocumentPositions(Args& args) {
   args.check(start >= 0 && start + T <= INT32_MAX, "positions do not fit i32");
   args.check(!before || (before.dtype == DType::i32 && before.numElements == B), "before is not i32 [B]");
   args.checkResets(resets, B, T);
+  if (args.onGpu()) {
+    LongscanDocumentPositions call{B,
+                                   T,
+                                   static_cast<int32_t>(start),
+                                   before.as<int32_t>(),
+                                   resets.as<int32_t>(),
+                                   positions.as<int32_t>(),
+                                   nullptr};
+    call.workspace =
+        args.workspace(LONGSCAN_CUDA_FUNCTION(args, longscanDocumentPositionsWorkspaceBytes)(&call));
+    const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanDocumentPositions);
+    args.enqueueLaunch([=](CUstream_st* gpuStream) { return kernel(&call, gpuStream); });
+    return args.env().Undefined();
+  }
   ThreadPool& pool = stream.context().pool();
   args.enqueue([=, &pool] {
     parallelFor(pool, B, T, [&](int64_t begin, int64_t end) {
@@ -34,6 +49,14 @@ Napi::Value bindChunkStarts(Args& args) {
   const TensorRef starts = args.tensor("starts", DType::i32);
   args.check(chunk >= 1 && chunk <= INT32_MAX, "chunk is not a number of tokens");
   args.check(starts.numElements == positions.numElements, "positions and starts differ in size");
+  if (args.onGpu()) {
+    const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanChunkStarts);
+    args.enqueueLaunch([=](CUstream_st* gpuStream) {
+      return kernel(positions.as<int32_t>(), static_cast<int32_t>(chunk), starts.as<int32_t>(),
+                    positions.numElements, gpuStream);
+    });
+    return args.env().Undefined();
+  }
   ThreadPool& pool = stream.context().pool();
   args.enqueue([=, &pool] {
     parallelFor(pool, positions.numElements, 1, [&](int64_t begin, int64_t end) {

@@ -1,4 +1,5 @@
 #include "../../addon/args.h"
+#include "cuda.h"
 #include "flip.h"
 
 namespace longscan {
@@ -18,6 +19,13 @@ Napi::Value bindFlip(Args& args) {
   for (int64_t dim = 0; dim <= axis; dim++) rows *= x.dim(dim);
   const int64_t length = x.dim(axis);
   const int64_t bytes = static_cast<int64_t>(x.bytes()) / rows;
+  if (args.onGpu()) {
+    const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanFlip);
+    args.enqueueLaunch([=](CUstream_st* gpuStream) {
+      return kernel(x.data, y.data, rows / length, length, bytes, gpuStream);
+    });
+    return args.env().Undefined();
+  }
   ThreadPool& pool = stream.context().pool();
   args.enqueue([=, &pool] {
     parallelFor(pool, rows, bytes, [&](int64_t begin, int64_t end) {

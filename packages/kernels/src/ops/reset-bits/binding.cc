@@ -1,6 +1,7 @@
 #include <cstdint>
 
 #include "../../addon/args.h"
+#include "cuda.h"
 
 namespace longscan {
 
@@ -11,6 +12,14 @@ Napi::Value bindResetBits(Args& args) {
   const TensorRef resets = args.tensor("resets", DType::i32);
   const TensorRef bits = args.tensor("bits");
   args.check(resets.numDims == 2 && bits.numElements == resets.dim(0), "not [B, T] and [B]");
+  if (args.onGpu()) {
+    args.check(bits.dtype == DType::f32, "on a GPU bits are f32");
+    const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanResetBits);
+    args.enqueueLaunch([=](CUstream_st* stream) {
+      return kernel(resets.as<int32_t>(), resets.dim(0), resets.dim(1), bits.as<float>(), stream);
+    });
+    return args.env().Undefined();
+  }
   dispatchFloat(args, bits.dtype, [&](auto zero) {
     using Real = decltype(zero);
     args.enqueue([=] {

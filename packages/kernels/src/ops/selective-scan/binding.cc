@@ -3,6 +3,7 @@
 
 #include "../../addon/args.h"
 #include "../../core/run_lane_blocks.h"
+#include "bind_cuda.h"
 #include "selective_scan.h"
 
 namespace longscan {
@@ -52,15 +53,13 @@ void runBackward(ThreadPool& pool, const SelectiveScanBackward<Real>& task) {
   });
 }
 
-/// The arguments that every function here begins with: stream, x, delta, A, B, C, resets.
+/// The arguments that every function here begins with, after the stream: x, delta, A, B, C, resets.
 struct Common {
-  Stream& stream;
   TensorRef x, delta, A, inB, outC, resets;
   int64_t B, T, D, N;
 
   explicit Common(Args& args)
-      : stream(args.stream()),
-        x(args.tensor("x")),
+      : x(args.tensor("x")),
         delta(args.tensor("delta")),
         A(args.tensor("A")),
         inB(args.tensor("B")),
@@ -95,6 +94,8 @@ struct Common {
 };
 
 Napi::Value bindForward(Args& args) {
+  ThreadPool& pool = args.stream().context().pool();
+  if (args.onGpu()) return bindSelectiveScanForwardOnGpu(args);
   const Common common(args);
   const TensorRef& x = common.x;
   const TensorRef h0 = args.optionalSizedTensor("h0", x, common.stateSize());
@@ -102,7 +103,6 @@ Napi::Value bindForward(Args& args) {
   const TensorRef checkpoints = args.optionalSizedTensor("checkpoints", x, common.checkpointSize());
   const TensorRef state = args.sizedTensor("state", x, common.stateSize());
   const TensorRef sumDelta = args.optionalSizedTensor("sumDelta", x, common.B * common.D);
-  ThreadPool& pool = common.stream.context().pool();
   dispatchFloat(args, x.dtype, [&](auto zero) {
     using Real = decltype(zero);
     const SelectiveScanForward<Real> task{common.call<Real>(),    h0.as<Real>(),    y.as<Real>(),
@@ -114,10 +114,11 @@ Napi::Value bindForward(Args& args) {
 }
 
 Napi::Value bindAdjoint(Args& args) {
+  ThreadPool& pool = args.stream().context().pool();
+  if (args.onGpu()) return bindSelectiveScanAdjointOnGpu(args);
   const Common common(args);
   const TensorRef dy = args.sizedTensor("dy", common.x, common.x.numElements);
   const TensorRef adjoint = args.sizedTensor("adjoint", common.x, common.stateSize());
-  ThreadPool& pool = common.stream.context().pool();
   dispatchFloat(args, common.x.dtype, [&](auto zero) {
     using Real = decltype(zero);
     const SelectiveScanAdjoint<Real> task{common.call<Real>(), dy.as<Real>(), adjoint.as<Real>()};
@@ -128,6 +129,8 @@ Napi::Value bindAdjoint(Args& args) {
 }
 
 Napi::Value bindBackward(Args& args) {
+  ThreadPool& pool = args.stream().context().pool();
+  if (args.onGpu()) return bindSelectiveScanBackwardOnGpu(args);
   const Common common(args);
   const TensorRef& x = common.x;
   const TensorRef dy = args.sizedTensor("dy", x, x.numElements);
@@ -139,7 +142,6 @@ Napi::Value bindBackward(Args& args) {
   const TensorRef dB = args.sizedTensor("dB", x, common.inB.numElements);
   const TensorRef dC = args.sizedTensor("dC", x, common.outC.numElements);
   const TensorRef dh0 = args.sizedTensor("dh0", x, common.stateSize());
-  ThreadPool& pool = common.stream.context().pool();
   dispatchFloat(args, x.dtype, [&](auto zero) {
     using Real = decltype(zero);
     const SelectiveScanBackward<Real> task{

@@ -2,7 +2,7 @@ import type { ForwardCall } from '../../autograd/define-op.js';
 import { rowSums } from '../../own-reads.js';
 import type { RecurrenceInputs, RecurrenceOp } from '../../recurrence-op.js';
 import { sweepRecurrence } from '../../sweep-recurrence.js';
-import { expectShape, type Tensor } from '../../tensor.js';
+import { type DType, expectShape, type Tensor } from '../../tensor.js';
 import { mulAlong } from '../broadcast/index.js';
 import { mul } from '../pointwise/index.js';
 import './native.js';
@@ -33,6 +33,11 @@ function stateShape({ x, delta, A, B, C }: SelectiveScanInputs): readonly number
   expectShape('selective-scan', 'B', B, [numBatch, T, N]);
   expectShape('selective-scan', 'C', C, [numBatch, T, N]);
   return [numBatch, D, 1, N];
+}
+
+/** What states, and rates on a GPU, are held in: f32 beside data in bf16. */
+function stateType({ dtype }: Tensor): DType {
+  return dtype === 'bf16' ? 'f32' : dtype;
 }
 
 /** The arguments that every native call begins with. */
@@ -66,9 +71,9 @@ export const selectiveScan: RecurrenceOp<SelectiveScanInputs> = sweepRecurrence(
     const { x } = inputs;
     const [numBatch, D, , N] = stateShape(inputs) as [number, number, number, number];
     const output = call.empty(x.shape, x.dtype);
-    const finalState = call.empty([numBatch, D, 1, N], x.dtype);
+    const finalState = call.empty([numBatch, D, 1, N], stateType(x));
     const numChunks = Math.ceil(x.dim(1) / chunkTokens);
-    const checkpoints = call.empty([numBatch, numChunks, D, N], x.dtype);
+    const checkpoints = call.empty([numBatch, numChunks, D, N], stateType(x));
     call.native.selectiveScanForward(
       ...common(call, inputs, resets),
       h0?.id ?? null,
@@ -83,15 +88,15 @@ export const selectiveScan: RecurrenceOp<SelectiveScanInputs> = sweepRecurrence(
 
   summarize(call, inputs, resets) {
     const { x, A } = inputs;
-    const state = call.empty(stateShape(inputs), x.dtype);
-    const factor = call.empty([x.dim(0), x.dim(2)], x.dtype);
+    const state = call.empty(stateShape(inputs), stateType(x));
+    const factor = call.empty([x.dim(0), x.dim(2)], stateType(x));
     call.native.selectiveScanForward(...common(call, inputs, resets), null, null, null, state.id, factor.id);
     count(call, inputs, 5);
     return { state, factor, rates: A };
   },
 
   adjoint(call, inputs, resets, dy) {
-    const adjoint = call.empty(stateShape(inputs), dy.dtype);
+    const adjoint = call.empty(stateShape(inputs), stateType(dy));
     call.native.selectiveScanAdjoint(...common(call, inputs, resets), dy.id, adjoint.id);
     count(call, inputs, 5);
     return adjoint;
@@ -107,7 +112,7 @@ export const selectiveScan: RecurrenceOp<SelectiveScanInputs> = sweepRecurrence(
       B: gradientOf(B),
       C: gradientOf(C),
     };
-    const incoming = call.empty(stateShape(inputs), x.dtype);
+    const incoming = call.empty(stateShape(inputs), stateType(x));
     call.native.selectiveScanBackward(
       ...common(call, inputs, resets),
       dy.id,

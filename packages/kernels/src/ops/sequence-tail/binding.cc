@@ -1,6 +1,7 @@
 #include <cstring>
 
 #include "../../addon/args.h"
+#include "cuda.h"
 
 namespace longscan {
 
@@ -55,11 +56,23 @@ Tail tailArguments(Args& args) {
   return tail;
 }
 
+LongscanSequenceTail gpuCall(const Args& args, const Tail& tail) {
+  return {tail.batch(), tail.tokens(),        tail.cols(),
+          tail.rows(),  isBf16(args, tail.x), tail.resets.as<int32_t>()};
+}
+
 // A tail is some rows, so one thread does it.
 
 Napi::Value bindForward(Args& args) {
   args.stream();
   const Tail tail = tailArguments(args);
+  if (args.onGpu()) {
+    const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanSequenceTail);
+    args.enqueueLaunch([=, call = gpuCall(args, tail)](CUstream_st* stream) {
+      return kernel(&call, tail.x.data, tail.halo.data, tail.tail.data, stream);
+    });
+    return args.env().Undefined();
+  }
   dispatchFloat(args, tail.x.dtype, [&](auto zero) {
     using T = decltype(zero);
     args.enqueue([=] {
@@ -79,6 +92,13 @@ Napi::Value bindForward(Args& args) {
 Napi::Value bindBackward(Args& args) {
   args.stream();
   const Tail tail = tailArguments(args);
+  if (args.onGpu()) {
+    const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanSequenceTailAdd);
+    args.enqueueLaunch([=, call = gpuCall(args, tail)](CUstream_st* stream) {
+      return kernel(&call, tail.tail.data, tail.x.data, tail.halo.data, stream);
+    });
+    return args.env().Undefined();
+  }
   dispatchFloat(args, tail.x.dtype, [&](auto zero) {
     using T = decltype(zero);
     args.enqueue([=] {

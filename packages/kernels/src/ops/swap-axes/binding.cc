@@ -1,4 +1,5 @@
 #include "../../addon/args.h"
+#include "cuda.h"
 #include "swap_axes.h"
 
 namespace longscan {
@@ -16,6 +17,12 @@ Napi::Value bindSwapAxes(Args& args) {
   const int64_t rows = outer * inner;
   if (rows == 0) return args.env().Undefined();
   const int64_t bytes = static_cast<int64_t>(x.bytes()) / rows;
+  if (args.onGpu()) {
+    const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanSwapAxes);
+    args.enqueueLaunch(
+        [=](CUstream_st* gpuStream) { return kernel(x.data, y.data, outer, inner, bytes, gpuStream); });
+    return args.env().Undefined();
+  }
   ThreadPool& pool = stream.context().pool();
   args.enqueue([=, &pool] {
     parallelFor(pool, rows, bytes, [&](int64_t begin, int64_t end) {

@@ -1,6 +1,7 @@
 #include <cstring>
 
-#include "../../addon/args.h"
+#include "../../addon/gpu_args.h"
+#include "cuda.h"
 
 namespace longscan {
 
@@ -29,10 +30,24 @@ Shifted shiftArguments(Args& args, const char* x, const char* halo) {
   return shifted;
 }
 
+/// The call on a GPU, which copies a row's bytes in units as large as alignment allows.
+LongscanTokenShift gpuCall(const Args& args, const Shifted& shifted, const TensorRef& other) {
+  for (const TensorRef& tensor : {shifted.x, shifted.halo, other}) checkAligned(args, tensor);
+  return {shifted.x.dim(0), shifted.tokens(), shifted.x.dim(2), elementArgument(args, shifted.x),
+          shifted.resets.as<int32_t>()};
+}
+
 Napi::Value bindForward(Args& args) {
   Stream& stream = args.stream();
   const Shifted from = shiftArguments(args, "x", "halo");
   const TensorRef y = args.sizedTensor("y", from.x, from.x.numElements);
+  if (args.onGpu()) {
+    const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanTokenShiftForward);
+    args.enqueueLaunch([=, call = gpuCall(args, from, y)](CUstream_st* gpuStream) {
+      return kernel(&call, from.x.data, from.halo.data, y.data, gpuStream);
+    });
+    return args.env().Undefined();
+  }
   ThreadPool& pool = stream.context().pool();
   args.enqueue([=, &pool] {
     parallelFor(pool, from.x.numRows(), from.x.dim(2), [&](int64_t begin, int64_t end) {
@@ -57,6 +72,13 @@ Napi::Value bindBackward(Args& args) {
   Stream& stream = args.stream();
   const Shifted to = shiftArguments(args, "dx", "dHalo");
   const TensorRef dy = args.sizedTensor("dy", to.x, to.x.numElements);
+  if (args.onGpu()) {
+    const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanTokenShiftBackward);
+    args.enqueueLaunch([=, call = gpuCall(args, to, dy)](CUstream_st* gpuStream) {
+      return kernel(&call, dy.data, to.x.data, to.halo.data, gpuStream);
+    });
+    return args.env().Undefined();
+  }
   ThreadPool& pool = stream.context().pool();
   args.enqueue([=, &pool] {
     const auto give = [=](char* target, int64_t sequence, int64_t token) {

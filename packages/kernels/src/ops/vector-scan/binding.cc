@@ -2,20 +2,19 @@
 #include <vector>
 
 #include "../../addon/args.h"
+#include "bind_cuda.h"
 #include "vector_scan.h"
 
 namespace longscan {
 
 namespace {
 
-/// The arguments that every function here begins with: stream, g, resets.
+/// The arguments that every function here begins with, after the stream: g, resets.
 struct Common {
-  Stream& stream;
   TensorRef g, resets;
   int64_t B, T, C;
 
-  explicit Common(Args& args)
-      : stream(args.stream()), g(args.tensor("g")), resets(args.optionalTensor("resets")) {
+  explicit Common(Args& args) : g(args.tensor("g")), resets(args.optionalTensor("resets")) {
     args.check(g.numDims == 3, "g has not 3 dims");
     B = g.dim(0), T = g.dim(1), C = g.dim(2);
     args.checkResets(resets, B, T);
@@ -39,6 +38,8 @@ void sweepForward(VectorScanForward<Real> task, Real* factor, int64_t begin, int
 }
 
 Napi::Value bindForward(Args& args) {
+  args.stream();
+  if (args.onGpu()) return bindVectorScanForwardOnGpu(args);
   const Common common(args);
   const int64_t numChannels = common.B * common.C;
   const TensorRef x = args.sizedTensor("x", common.g, common.g.numElements);
@@ -56,6 +57,8 @@ Napi::Value bindForward(Args& args) {
 }
 
 Napi::Value bindBackward(Args& args) {
+  args.stream();
+  if (args.onGpu()) return bindVectorScanBackwardOnGpu(args);
   const Common common(args);
   const int64_t numChannels = common.B * common.C;
   const TensorRef dh = args.sizedTensor("dh", common.g, common.g.numElements);

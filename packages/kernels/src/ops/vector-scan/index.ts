@@ -1,7 +1,7 @@
 import type { ForwardCall } from '../../autograd/define-op.js';
 import type { RecurrenceInputs, RecurrenceOp } from '../../recurrence-op.js';
 import { sweepRecurrence } from '../../sweep-recurrence.js';
-import { expectShape, type Tensor } from '../../tensor.js';
+import { type DType, expectShape, type Tensor } from '../../tensor.js';
 import './native.js';
 import { vectorScanReference } from './reference.js';
 
@@ -10,6 +10,11 @@ export interface VectorScanInputs extends RecurrenceInputs {
   readonly x: Tensor;
   /** Log decay, <= 0, [B, T, C]. */
   readonly g: Tensor;
+}
+
+/** What states are held in: f32 beside data in bf16. */
+function stateType({ dtype }: Tensor): DType {
+  return dtype === 'bf16' ? 'f32' : dtype;
 }
 
 /** A decay costs about this many FLOPs, the multiply-add included. */
@@ -30,9 +35,9 @@ function sweepBack(
   dht: Tensor | null,
   saved: { h: Tensor; h0: Tensor | null } | null,
 ): { dx: Tensor | null; dg: Tensor | null; dh0: Tensor } {
-  const dx = saved && call.empty(g.shape, g.dtype);
+  const dx = saved && call.empty(dh.shape, dh.dtype);
   const dg = saved && call.empty(g.shape, g.dtype);
-  const dh0 = call.empty([g.dim(0), g.dim(2), 1, 1], g.dtype);
+  const dh0 = call.empty([g.dim(0), g.dim(2), 1, 1], stateType(dh));
   call.native.vectorScanBackward(
     call.stream,
     g.id,
@@ -61,7 +66,7 @@ export const vectorScan: RecurrenceOp<VectorScanInputs> = sweepRecurrence({
 
   forward(call, inputs, resets, h0) {
     const { x, g } = inputs;
-    const finalState = call.empty(stateShape(inputs), x.dtype);
+    const finalState = call.empty(stateShape(inputs), stateType(x));
     const h = call.empty(x.shape, x.dtype);
     const starts = resets?.id ?? null;
     call.native.vectorScanForward(call.stream, g.id, starts, x.id, h0?.id ?? null, h.id, finalState.id, null);
@@ -71,8 +76,8 @@ export const vectorScan: RecurrenceOp<VectorScanInputs> = sweepRecurrence({
 
   summarize(call, inputs, resets) {
     const { x, g } = inputs;
-    const state = call.empty(stateShape(inputs), x.dtype);
-    const factor = call.empty([x.dim(0), x.dim(2)], x.dtype);
+    const state = call.empty(stateShape(inputs), stateType(x));
+    const factor = call.empty([x.dim(0), x.dim(2)], stateType(x));
     const starts = resets?.id ?? null;
     call.native.vectorScanForward(call.stream, g.id, starts, x.id, null, null, state.id, factor.id);
     call.device.flops += flopsPerStep * x.size;

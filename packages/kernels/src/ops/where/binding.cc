@@ -1,4 +1,5 @@
 #include "../../addon/args.h"
+#include "cuda.h"
 #include "where.h"
 
 namespace longscan {
@@ -20,6 +21,13 @@ Napi::Value bindWhere(Args& args) {
   if (rows == 0) return args.env().Undefined();
   args.check(y.numElements % rows == 0, "y has no row for each condition");
   const int64_t rowBytes = static_cast<int64_t>(y.bytes()) / rows;
+  if (args.onGpu()) {
+    const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanSelectRows);
+    args.enqueueLaunch([=](CUstream_st* gpuStream) {
+      return kernel(condition.as<int32_t>(), a.data, b.data, y.data, rows, rowBytes, gpuStream);
+    });
+    return args.env().Undefined();
+  }
   ThreadPool& pool = stream.context().pool();
   args.enqueue([=, &pool] {
     parallelFor(pool, rows, rowBytes, [&](int64_t begin, int64_t end) {

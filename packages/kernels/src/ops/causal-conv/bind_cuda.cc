@@ -1,0 +1,75 @@
+#include "bind_cuda.h"
+
+#include "../../addon/gpu_args.h"
+#include "cuda.h"
+
+namespace longscan {
+
+namespace {
+
+/// The arguments that both functions begin with: stream, x, halo, weight, resets, bias, silu.
+struct Common {
+  TensorRef x, halo, weight, bias;
+  LongscanCausalConv call{};
+
+  explicit Common(Args& args) {
+    args.stream();
+    x = args.tensor("x");
+    halo = args.optionalTensor("halo");
+    weight = args.tensor("weight");
+    const TensorRef resets = args.optionalTensor("resets");
+    bias = args.optionalTensor("bias");
+    call.silu = args.flag("silu");
+    args.check(x.numDims == 3, "x is not [B, T, D]");
+    const int64_t B = x.dim(0), T = x.dim(1), D = x.dim(2);
+    args.check(weight.numDims == 2 && weight.dim(0) == D && weight.dim(1) >= 1, "weight is not [D, W]");
+    const int64_t W = weight.dim(1);
+    args.checkSize(halo, x, B * (W - 1) * D, "halo");
+    args.checkSize(bias, weight, D, "bias");
+    args.checkResets(resets, B, T);
+    for (const TensorRef& tensor : {x, halo, weight, bias, resets}) checkAligned(args, tensor);
+    call.B = B, call.T = T, call.D = D;
+    call.W = static_cast<int32_t>(W < INT32_MAX ? W : INT32_MAX);
+    call.type = elementArgument(args, x);
+    call.weightType = elementArgument(args, weight);
+    call.x = x.data, call.halo = halo.data, call.weight = weight.data, call.bias = bias.data;
+    call.resets = resets.as<int32_t>();
+    const size_t bytes = LONGSCAN_CUDA_FUNCTION(args, longscanCausalConvWorkspaceBytes)(&call);
+    if (bytes == 0)
+      throwNoKernel(args, std::to_string(W) + " taps over " + std::to_string(T) + " tokens",
+                    "1 to 8 taps, and at least one token");
+    call.workspace = args.workspace(bytes);
+  }
+};
+
+Napi::Value bindForward(Args& args) {
+  const Common common(args);
+  void* y = typedArgument(args, "y", common.x, common.x.numElements);
+  const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanCausalConvForward);
+  args.enqueueLaunch([=, call = common.call](CUstream_st* stream) { return kernel(&call, y, stream); });
+  return args.env().Undefined();
+}
+
+Napi::Value bindBackward(Args& args) {
+  const Common common(args);
+  LongscanCausalConvBackward io{};
+  io.dy = typedArgument(args, "dy", common.x, common.x.numElements);
+  io.dx = typedArgument(args, "dx", common.x, common.x.numElements);
+  const TensorRef dHalo = args.optionalSizedTensor("dHalo", common.x, common.halo.numElements);
+  io.dWeight = typedArgument(args, "dWeight", common.weight, common.weight.numElements);
+  const TensorRef dBias = args.optionalSizedTensor("dBias", common.weight, common.bias.numElements);
+  for (const TensorRef& tensor : {dHalo, dBias}) checkAligned(args, tensor);
+  io.dHalo = dHalo.data, io.dBias = dBias.data;
+  const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanCausalConvBackward);
+  args.enqueueLaunch([=, call = common.call](CUstream_st* stream) { return kernel(&call, &io, stream); });
+  return args.env().Undefined();
+}
+
+}  // namespace
+
+void registerCausalConvCuda(Registry& registry) {
+  registry.add("causalConvCudaForward", 8, bindForward);
+  registry.add("causalConvCudaBackward", 12, bindBackward);
+}
+
+}  // namespace longscan
