@@ -19,11 +19,11 @@ ROUNDED = dict(y=3e-3, ht=EXACT, du=3e-3, dlog_lambda=EXACT, dw=EXACT, dh0=EXACT
 CASES = [
     (1, 1, 1, 1, (-1, -1e-4), 1, None),
     (2, 63, 19, 5, (-0.5, -0.01), 1, None),
-    (1, 1001, 17, 3, (-1e-3, -1e-4), 0.1, None),
+    (1, 601, 17, 3, (-1e-3, -1e-4), 0.1, None),
     (1, 129, 50, 2, (-20, -1e-4), 1, None),
     (3, 200, 33, 1, (-0.5, -0.001), 1, [0, 1, 2, 31, 64, 127, 128, 199]),
-    (1, 700, 256, 32, (-0.5, -0.001), 1, [300, 301]),
-    (2, 530, 5, 200, (-0.5, -0.001), 1, [511]),
+    (1, 600, 256, 32, (-0.5, -0.001), 1, [300, 301]),
+    (2, 330, 5, 200, (-0.5, -0.001), 1, [311]),
     (1, 300, 9, 64, (-0.05, -0.001), 1, None),
 ]
 SANITIZED = [(2, 300, 19, 5, (-0.5, -0.01), 1, [77]), (1, 290, 5, 33, (-0.5, -0.01), 1, None)]
@@ -53,11 +53,13 @@ def check(scan, checks, case, is_complex, dtype, carried, calls_only):
         return ours()
     zero = torch.zeros(B, C, N, 2, device='cuda')
     leaves = exact_leaves(u=inputs[0], log_lambda=inputs[1], w=inputs[2], h0=zero if h0 is None else h0)
-    run = lambda: reference(leaves['u'], leaves['log_lambda'], leaves['w'], resets, leaves['h0'])
-    y, ht = run()
+    *tokens, start = leaves.values()
+    y, ht = reference(*tokens, resets, start)
+    G, = torch.autograd.grad((y * dy.double()).sum(), start, retain_graph=True)
     exact = dict(y=y.detach(), ht=ht.detach(), **gradients([y, ht], [dy, dht], leaves))
-    exact['G'] = gradients([run()[0]], [dy], dict(h0=leaves['h0']))['dh0']
-    exact['E'] = reference(leaves['u'], leaves['log_lambda'], leaves['w'], resets)[1].detach()
+    exact['G'] = G
+    with torch.no_grad():
+        exact['E'] = reference(*tokens, resets)[1] if carried else exact['ht']
     power = torch.view_as_real((T * torch.view_as_complex(leaves['log_lambda'])).exp()).detach()
     exact['M'] = power.expand(B, C, N, 2)
     kind = 'complex' if is_complex else 'real'

@@ -23,10 +23,10 @@ CASES = [
     (1, 200, 1, 16, 7, (-1e-3, -1e-4), None),
     (1, 70, 1, 33, 8, (-20, -1e-4), None),
     (2, 80, 2, 6, 9, (-1, -1e-4), [0, 1, 2, 31, 64, 77]),
-    (1, 330, 2, 64, 64, (-0.1, -1e-4), [70]),
+    (1, 230, 2, 64, 64, (-0.1, -1e-4), [70]),
     (1, 200, 2, 128, 128, (-0.1, -1e-4), None),
     (1, 150, 1, 256, 200, (-0.1, -1e-4), [100]),
-    (1, 1100, 1, 24, 40, (-0.02, -1e-4), [700]),
+    (1, 600, 1, 24, 40, (-0.02, -1e-4), [400]),
 ]
 SANITIZED = [(1, 130, 1, 20, 41, (-1, -1e-4), [70, 71]), (1, 66, 1, 72, 8, (-1, -1e-4), None)]
 
@@ -66,10 +66,11 @@ def check(mesa, checks, case, dtype, carried, calls_only):
                           h0=torch.zeros(B, H, K + V, K, device='cuda') if h0 is None else h0)
     *tokens, start = leaves.values()
     o, ht = reference(*tokens, resets, start)
+    G, = torch.autograd.grad((o * dO.double()).sum(), start, retain_graph=True)
     exact = dict(o=o.detach(), ht=ht.detach(), **gradients([o, ht], [dO, dht], leaves))
-    exact['G'] = gradients([reference(*tokens, resets, start)[0]], [dO], dict(h0=start))['dh0']
+    exact['G'] = G
     with torch.no_grad():
-        exact['E'] = reference(*tokens, resets)[1]
+        exact['E'] = reference(*tokens, resets)[1] if carried else exact['ht']
     exact['M'] = leaves['g'].detach().sum(1).exp()
     exact['M'][exact['M'] < 1e-37] = 0
     if resets is not None:

@@ -25,11 +25,11 @@ CASES = [
     (1, 129, 1, 33, 8, (-30, 30), (-20, -1e-4), (-30, 30), None),
     (1, 70, 1, 8, 16, (-30, -25), (-1e-3, -1e-4), (-40, -30), None),
     (2, 150, 2, 64, 128, (-1, 1), (-1, -1e-4), (0, 1), [0, 1, 2, 31, 64, 100, 147]),
-    (1, 1000, 2, 128, 128, (-2, 2), (-0.1, -1e-4), None, [350]),
-    (1, 700, 2, 128, 64, (-10, 10), (-20, -1e-4), None, None),
+    (1, 600, 2, 128, 128, (-2, 2), (-0.1, -1e-4), None, [350]),
+    (1, 400, 2, 128, 64, (-10, 10), (-20, -1e-4), None, None),
     (1, 330, 1, 256, 256, (-2, 2), (-0.2, -1e-4), (0, 1), [130, 192]),
     (1, 260, 40, 64, 64, (-2, 2), (-0.5, -1e-4), (0, 1), [77]),
-    (1, 2100, 1, 72, 40, (-3, 3), (-0.02, -1e-4), (0, 1), [5, 1700]),
+    (1, 1100, 1, 72, 40, (-3, 3), (-0.02, -1e-4), (0, 1), [5, 700]),
 ]
 SANITIZED = [(1, 130, 1, 40, 72, (-1, 1), (-1, -1e-4), (0, 1), [70, 71]), (2, 300, 1, 33, 8, (-1, 1), (-1, -1e-4), None, None)]
 
@@ -68,10 +68,13 @@ def check(mlstm, checks, case, dtype, calls_only):
     zero = torch.zeros(B, H, V + 1, K + 1, device='cuda')
     zero[..., K] = -float('inf')
     leaves = exact_leaves(**dict(zip('qkvif', inputs)), h0=zero if h0 is None else h0)
-    h, ht = reference(*list(leaves.values())[:5], resets, leaves['h0'])
+    *tokens, start = leaves.values()
+    h, ht = reference(*tokens, resets, start)
+    G, = torch.autograd.grad((h * dh.double()).sum(), start, retain_graph=True)
     exact = dict(h=h.detach(), ht=ht.detach(), **gradients([h, ht[..., :K]], [dh, None if dht is None else dht[..., :K]], leaves))
-    exact['G'] = gradients([reference(*list(leaves.values())[:5], resets, leaves['h0'])[0]], [dh], dict(h0=leaves['h0']))['dh0']
-    exact['E'] = reference(*list(leaves.values())[:5], resets)[1].detach()
+    exact['G'] = G
+    with torch.no_grad():
+        exact['E'] = reference(*tokens, resets)[1] if h0 is not None else exact['ht']
     exact['M'] = leaves['f'].detach().sum(1)
     m_in, m_out = leaves['h0'].detach()[:, :, 0, K], ht.detach()[:, :, 0, K]
     exact['A'] = (exact['M'] + m_in - m_out).exp()

@@ -6,6 +6,7 @@ B = 1, bf16, gates and states f32. Milliseconds: median, 5th and 95th percentile
 `--kernels`: each kernel's share of one call too.
 """
 
+import importlib
 import json
 import os
 import statistics
@@ -17,10 +18,12 @@ import torch.nn.functional as F
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'cuda'))
 from kernel_calls import Library  # noqa: E402
 from lti_scan import LtiScan  # noqa: E402
+from mesa import Mesa  # noqa: E402
 from mlstm import Mlstm  # noqa: E402
+from slstm import Slstm  # noqa: E402
 
 
-def median_and_spread(run, most_ms=1500):
+def median_and_spread(run, most_ms=150):
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):
         run()
@@ -76,8 +79,54 @@ def lti_runs(library, T):
         yield f'{kind} summarize', lambda: scan.summarize(*inputs)
 
 
-RUNS = {'mlstm': mlstm_runs, 'lti-scan': lti_runs}
-TOKENS = {'mlstm': (8192, 131072), 'lti-scan': (8192, 131072)}
+def mesa_runs(library, T, H=16, K=128, V=128):
+    mesa = Mesa(library)
+    rows = lambda: F.normalize(torch.randn(1, T, H, K, device='cuda'), dim=-1).bfloat16()
+    g = F.logsigmoid(torch.randn(1, T, H, device='cuda') + 3)
+    inputs = rows(), rows(), draw(1, T, H, V), torch.rand(1, T, H, device='cuda'), g, torch.ones(H, K, device='cuda')
+    o, x, _ = mesa.forward(inputs)
+    dO = draw(1, T, H, V)
+    _, u, *_ = mesa.query_gradient(inputs, x, dO)
+    yield 'forward', lambda: mesa.forward(inputs)
+    yield 'gradient of queries', lambda: mesa.query_gradient(inputs, x, dO)
+    yield 'gradient of the rest', lambda: mesa.key_value_gradient(inputs, x, u, dO)
+    if peer := found('fla.ops.mesa_net'):
+        leaves = [y.detach().requires_grad_() for y in inputs]
+
+        def run(q, k, v, beta, g, lambda_):
+            return peer.chunk_mesa_net(q=q, k=k, v=v, beta=beta, g=g, lamb=lambda_, max_cg_step_training=30)[0]
+
+        def both():
+            return torch.autograd.grad(run(*leaves), leaves, dO)
+
+        print('    peer, 30 steps: error of o', rms_error(run(*inputs), o), flush=True)
+        yield 'peer forward', lambda: run(*inputs)
+        yield 'peer both', both
+
+
+def slstm_runs(library, T):
+    slstm = Slstm(library)
+    for N, H in ((64, 16), (128, 8), (256, 4)):
+        gates, recurrent = draw(1, T, H, 4, N), torch.randn(H, N, 4, N, device='cuda') * N**-0.5
+        *_, kept = slstm.forward(gates, recurrent)
+        dh = draw(1, T, H, N)
+        yield f'N{N} H{H} forward', lambda: slstm.forward(gates, recurrent)
+        yield f'N{N} H{H} backward', lambda: slstm.backward(gates, recurrent, kept, dh)
+
+
+RUNS = {'mlstm': mlstm_runs, 'lti-scan': lti_runs, 'mesa': mesa_runs, 'slstm': slstm_runs}
+TOKENS = {'mlstm': (8192, 131072), 'lti-scan': (8192, 131072), 'mesa': (8192, 32768), 'slstm': (8192,)}
+
+
+def found(name):
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+def rms_error(x, y):
+    return ((x.double() - y.double()).norm() / y.double().norm()).item()
 
 
 def show_kernels(run):

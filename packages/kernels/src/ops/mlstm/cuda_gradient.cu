@@ -287,7 +287,7 @@ class ChunkGradient {
 };
 
 template <typename Element>
-__global__ void __launch_bounds__(squareThreads, isExact<Element> ? 1 : 2)
+__global__ void __launch_bounds__(squareThreads, 1)
     gradientKernel(const LongscanMlstm call, const __grid_constant__ MlstmPlan plan, const MlstmGates gates,
                    const __grid_constant__ GradientArguments arguments) {
   extern __shared__ __align__(16) unsigned char memory[];

@@ -8,7 +8,7 @@ namespace {
 
 /// One block: a chunk of a head, its documents one after the other.
 template <typename Element>
-__global__ void __launch_bounds__(squareThreads, isExact<Element> ? 2 : 3)
+__global__ void __launch_bounds__(squareThreads, 2)
     outputKernel(const LongscanMlstm call, const MlstmPlan plan, const MlstmGates gates,
                  const MlstmStates states, const LongscanMlstmTokens tokens) {
   constexpr bool exact = isExact<Element>;

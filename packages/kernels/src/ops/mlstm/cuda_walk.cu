@@ -52,7 +52,7 @@ struct WalkInputs {
 
 /// One block: a segment of a head, 64 x 64 channels of the state.
 template <typename Element>
-__global__ void __launch_bounds__(squareThreads, isExact<Element> ? 2 : 3)
+__global__ void __launch_bounds__(squareThreads, 2)
     walkKernel(const LongscanMlstm call, const MlstmPlan plan, const MlstmGates gates, const WalkCall walk) {
   extern __shared__ __align__(16) float memory[];
   const Square y{memory}, z{memory + Square::size}, out{memory + 2 * Square::size};

@@ -1,0 +1,13 @@
+#pragma once
+
+#include "../../addon/args.h"
+
+namespace longscan {
+
+/// The functions of binding.cc once the stream has been read and is a GPU's.
+Napi::Value bindLtiScanKeptStatesOnGpu(Args& args);
+Napi::Value bindLtiScanForwardOnGpu(Args& args);
+Napi::Value bindLtiScanAdjointOnGpu(Args& args);
+Napi::Value bindLtiScanBackwardOnGpu(Args& args);
+
+}  // namespace longscan
