@@ -66,14 +66,7 @@ export function ltiScan(signal: LtiSignal): RecurrenceOp<LtiScanInputs> {
       const finalState = call.empty([B, C, 1, size], stateType(u));
       const head = common(call, inputs, resets);
       const checkpoints = call.empty([B, call.native.ltiScanKeptStates(...head), C, size], stateType(u));
-      call.native.ltiScanForward(
-        ...head,
-        h0?.id ?? null,
-        output.id,
-        checkpoints.id,
-        finalState.id,
-        null,
-      );
+      call.native.ltiScanForward(...head, h0?.id ?? null, output.id, checkpoints.id, finalState.id, null);
       count(call, inputs, isComplex ? 16 : 12);
       return { output, finalState, kept: { checkpoints } };
     },
