@@ -186,16 +186,8 @@ __device__ inline unsigned startsOfStage(const LongscanLtiScan& call, const LtiP
 template <typename Visit>
 cudaError_t withLtiKernel(const LongscanLtiScan& call, const LtiPlan& plan, Visit&& visit) {
   const auto ofSize = [&](auto* element, auto isComplex) {
-    switch (plan.perLane) {
-      case 1:
-        return visit(element, isComplex, std::integral_constant<int, 1>());
-      case 2:
-        return visit(element, isComplex, std::integral_constant<int, 2>());
-      case 4:
-        return visit(element, isComplex, std::integral_constant<int, 4>());
-      default:
-        return visit(element, isComplex, std::integral_constant<int, 8>());
-    }
+    return plan.perLane == 1 ? visit(element, isComplex, std::integral_constant<int, 1>())
+                             : visit(element, isComplex, std::integral_constant<int, 8>());
   };
   const auto ofSignal = [&](auto* element) {
     return call.complex ? ofSize(element, std::true_type()) : ofSize(element, std::false_type());

@@ -18,7 +18,7 @@ struct LtiPlan {
   int numSegments;
 
   explicit LtiPlan(const LongscanLtiScan& call) : stateSize(2 * call.C * call.N) {
-    while (perLane < 8 && perLane < call.N) perLane *= 2;
+    if (call.N > 1) perLane = 8;
     while (perLane * lanes < call.N) lanes *= 2;
     channels = ltiThreads / lanes;
     channelBlocks = (call.C + channels - 1) / channels;
