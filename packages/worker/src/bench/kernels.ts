@@ -83,15 +83,24 @@ async function benchRecurrence(
 /** Why a measurement may be left out of the others. */
 const reasons: readonly string[] = ['E-CUDA-KERNEL', 'E-MEMORY'];
 
-function runForward(device: Device, { op, inputs }: RecurrenceCase): void {
-  device.scope(() => void device.withoutTape(() => runRecurrence(op, inputs, { resets: null, h0: null })));
+function outputOf({ op, inputs }: RecurrenceCase): Tensor {
+  return typeof op === 'function' ? op(inputs) : runRecurrence(op, inputs, { resets: null, h0: null }).output;
 }
 
-function runBoth(device: Device, { op, inputs }: RecurrenceCase): void {
+/** Of the output's shape and type. */
+function likeOutput({ inputs }: RecurrenceCase): Tensor {
+  return (inputs.v ?? inputs.x)!;
+}
+
+function runForward(device: Device, problem: RecurrenceCase): void {
+  device.scope(() => void device.withoutTape(() => outputOf(problem)));
+}
+
+function runBoth(device: Device, problem: RecurrenceCase): void {
   device.scope(() => {
-    const { result, tape } = device.record(() => runRecurrence(op, inputs, { resets: null, h0: null }));
+    const { result, tape } = device.record(() => outputOf(problem));
     // Any numbers of the output's shape do for its gradient.
-    tape.backward([result.output], [inputs.v!]);
+    tape.backward([result], [likeOutput(problem)]);
   });
 }
 
@@ -103,11 +112,11 @@ interface Work {
   readonly flops: number;
 }
 
-function workOf(device: Device, { inputs }: RecurrenceCase, pass: 'forward' | 'both', run: () => void): Work {
+function workOf(device: Device, problem: RecurrenceCase, pass: 'forward' | 'both', run: () => void): Work {
   const before = device.flops;
   run();
-  const inputBytes = Object.values(inputs).reduce((sum, tensor) => sum + (tensor?.bytes ?? 0), 0);
-  const forward = inputBytes + inputs.v!.bytes;
+  const inputBytes = Object.values(problem.inputs).reduce((sum, tensor) => sum + (tensor?.bytes ?? 0), 0);
+  const forward = inputBytes + likeOutput(problem).bytes;
   return { bytes: pass === 'forward' ? forward : 2 * forward + inputBytes, flops: device.flops - before };
 }
 

@@ -1,4 +1,5 @@
 import {
+  causalConv,
   type DecayKind,
   type DeltaGate,
   type Device,
@@ -6,7 +7,10 @@ import {
   gatedLinear,
   type RecurrenceInputs,
   type RecurrenceOp,
+  selectiveScan,
   type Tensor,
+  tokenShift,
+  vectorScan,
 } from '@longscan/kernels';
 import type { BenchOp, BenchShape } from '../protocol/bench.js';
 import { randomTensor } from './random-tensor.js';
@@ -14,9 +18,9 @@ import { randomTensor } from './random-tensor.js';
 /** Of queries, keys, values and outputs; gates are f32. */
 export type BenchType = 'f32' | 'bf16';
 
-/** A recurrence with random inputs of the sizes that layers give it. */
+/** A recurrence, or another op, with random inputs of the sizes that layers give it; the output is like v, or else x. */
 export interface RecurrenceCase {
-  readonly op: RecurrenceOp;
+  readonly op: RecurrenceOp | ((inputs: RecurrenceInputs) => Tensor);
   readonly inputs: RecurrenceInputs;
 }
 
@@ -30,6 +34,10 @@ export const recurrenceCases: Readonly<Record<BenchOp, Build>> = {
   deltanet: delta('none'),
   'gated-deltanet': delta('scalar'),
   kda: delta('diagonal'),
+  hgrn,
+  mamba,
+  'short-convolution': shortConvolution,
+  'token-shift': shift,
 };
 
 /** Log decays of a trained layer's size: a state that lives for some tens of tokens. */
@@ -62,6 +70,47 @@ function delta(gate: DeltaGate): Build {
       e: null,
     };
     return { op: deltaRule({ gate }) as RecurrenceOp, inputs };
+  };
+}
+
+function hgrn(device: Device, { B, T, H, V }: BenchShape, dtype: BenchType): RecurrenceCase {
+  const shape = [B, T, H * V];
+  const inputs = { x: normal(device, shape, dtype, 1), g: decays(device, shape) };
+  return { op: vectorScan as RecurrenceOp, inputs };
+}
+
+/** Numbers of state per channel, as in the layer's defaults. */
+const mambaStates = 16;
+const convolutionTaps = 4;
+
+function mamba(device: Device, { B, T, H, V }: BenchShape, dtype: BenchType): RecurrenceCase {
+  const [D, N] = [H * V, mambaStates];
+  const inputs = {
+    x: normal(device, [B, T, D], dtype, 1),
+    delta: learned(randomTensor(device, [B, T, D], dtype, 2, (x) => decayScale * Math.abs(x) + 1e-3)),
+    A: learned(randomTensor(device, [D, N], 'f32', 3, (x) => -Math.abs(x) - 1)),
+    B: normal(device, [B, T, N], dtype, 4),
+    C: normal(device, [B, T, N], dtype, 5),
+  };
+  return { op: selectiveScan as RecurrenceOp, inputs };
+}
+
+function shortConvolution(device: Device, { B, T, H, V }: BenchShape, dtype: BenchType): RecurrenceCase {
+  const D = H * V;
+  const inputs = {
+    x: normal(device, [B, T, D], dtype, 1),
+    weight: normal(device, [D, convolutionTaps], dtype, 2),
+    bias: normal(device, [D], dtype, 3),
+  };
+  const op = ({ x, weight, bias }: RecurrenceInputs) =>
+    causalConv({ x: x!, weight: weight!, bias: bias!, halo: null }, { resets: null, activation: 'silu' });
+  return { op, inputs };
+}
+
+function shift(device: Device, { B, T, H, V }: BenchShape, dtype: BenchType): RecurrenceCase {
+  return {
+    op: ({ x }) => tokenShift({ x: x!, halo: null }, null),
+    inputs: { x: normal(device, [B, T, H * V], dtype, 1) },
   };
 }
 

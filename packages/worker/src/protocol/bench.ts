@@ -1,4 +1,4 @@
-/** Recurrences that are timed, by the name of the layer that has them. */
+/** What is timed: recurrences by the name of the layer that has them, then what many layers have in front of theirs. */
 export const benchOps = [
   'linear-attention',
   'lightning',
@@ -7,11 +7,15 @@ export const benchOps = [
   'deltanet',
   'gated-deltanet',
   'kda',
+  'hgrn',
+  'mamba',
+  'short-convolution',
+  'token-shift',
 ] as const;
 
 export type BenchOp = (typeof benchOps)[number];
 
-/** Sizes of one measurement: batch, tokens, heads, key and value channels of a head. */
+/** Sizes of one measurement: batch, tokens, heads, key and value channels of a head; ops without heads have H · V channels. */
 export interface BenchShape {
   readonly B: number;
   readonly T: number;

@@ -11,15 +11,16 @@ namespace {
 using Call = LongscanSelectiveScan;
 
 int64_t channelBlocks(const Call& call) {
-  return (call.D + channelsPerBlock - 1) / channelsPerBlock;
+  return (call.D + blockChannels - 1) / blockChannels;
 }
 
 Segments segmentsOf(const Call& call) {
-  return Segments(call.T, call.B * channelBlocks(call), cutTokens);
+  // Blocks are of four warps: two of them on a multiprocessor hide more than one.
+  return Segments(call.T, (call.B * channelBlocks(call) + 1) / 2, cutTokens);
 }
 
 bool supported(const Call& call) {
-  return call.B > 0 && call.T > 0 && call.T < INT32_MAX && call.D > 0 && call.D % 8 == 0 &&
+  return call.B > 0 && call.T > 0 && call.T < INT32_MAX && call.D > 0 && call.D % 2 == 0 &&
          call.D < (1 << 26) && (call.N == 8 || call.N == 16) &&
          (call.type == longscanElementBf16 || call.type == longscanElementF32) &&
          call.B * segmentsOf(call).count <= 65535;

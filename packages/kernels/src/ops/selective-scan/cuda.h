@@ -16,7 +16,7 @@ extern "C" {
 
 struct CUstream_st;
 
-/// A slice of T tokens. D: a multiple of 8; N: 8 or 16.
+/// A slice of T tokens. D: even; N: 8 or 16.
 struct LongscanSelectiveScan {
   int64_t B, T, D;
   int32_t N;
@@ -33,7 +33,7 @@ struct LongscanSelectiveScan {
 struct LongscanSelectiveScanForward {
   const float* h0;     // [B, D, N], or null: zero
   void* y;             // [B, T, D]
-  float* checkpoints;  // [B, ceil(T / 256), D, N]: the state before every 256th token, for the backward pass
+  float* checkpoints;  // [B, ceil(T / 64), D, N]: the state before every 64th token, for the backward pass
   float* ht;           // [B, D, N]
 };
 

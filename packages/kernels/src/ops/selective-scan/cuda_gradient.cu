@@ -1,15 +1,16 @@
+#include "cuda_gradient.h"
+
 #include <type_traits>
 
 #include "cuda/sum_parts.cuh"
-#include "cuda_gradient.h"
-#include "cuda_lanes.cuh"
+#include "cuda_chunk.cuh"
 #include "cuda_sweep.h"
-#include "cuda_tile.cuh"
 
-// Backward, 256 tokens at a time from the end: a warp scans its channel's states of these tokens from the
-// kept one and the adjoints from those of the tokens after them, so that a lane has both for its eight
-// tokens. What is summed over channels (dB, dC) is added up over the block's 16, and left in memory as the
-// block's share.
+// Backward, a chunk of 64 tokens at a time from the end, each from its kept state: once with time for the
+// states before every eighth token, then eight tokens at a time against time. There a lane has the states and
+// decays of the eight in registers, and the adjoint goes back through them. What is summed over channels (dB,
+// dC) is added up over the warp's by shuffles, over the block's 32 at the chunk's end, and left in memory as
+// the block's share.
 
 namespace longscan {
 
@@ -17,231 +18,309 @@ namespace {
 
 using Bf16 = __nv_bfloat16;
 
-constexpr int L = 8, stepTokens = 32 * L;
-static_assert(stepTokens == checkpointTokens, "a step begins at a kept state");
+constexpr int stretch = 8, numStretches = chunkTokens / stretch;
+constexpr int numOrders = 4;
 
-template <typename Element>
-struct GradientTiles {
-  using Channels = TokenTile<Element, L>;
-  using Vectors = TokenTile<float, L>;
-  static constexpr int sharesBytes = scanWarps * stepTokens * 2 * 4,
-                       sumsBytes = scanWarps * mostStates * 32 * 4;
-  Channels x, delta, dy;
-  Vectors inB, outC;
-  float4*
-      shares;  // [2, warps, dB and dC, halves, lanes]: of a number of state, while the next one is at work
-  float* dA;   // [warps, numbers of state, lanes]
-  uint32_t* starts;
+/// Lanes of channels side by side hold a channel's four numbers of state in different orders, register j
+/// number j ^ order: so what a lane adds to its neighbour's is always the same register.
+__device__ inline Four inOrder(const Four& values, int order) {
+  Four result = values;
+  const auto swapIf = [&](bool swap, int i, int j) {
+    const float a = result.x[i], b = result.x[j];
+    result.x[i] = swap ? b : a;
+    result.x[j] = swap ? a : b;
+  };
+  swapIf(order & 1, 0, 1);
+  swapIf(order & 1, 2, 3);
+  swapIf(order & 2, 0, 2);
+  swapIf(order & 2, 1, 3);
+  return result;
+}
 
-  __device__ explicit GradientTiles(char* memory)
-      : x{memory},
-        delta{x.base + Channels::bytes},
-        dy{delta.base + Channels::bytes},
-        inB{dy.base + Channels::bytes},
-        outC{inB.base + Vectors::bytes},
-        shares(reinterpret_cast<float4*>(outC.base + Vectors::bytes)),
-        dA(reinterpret_cast<float*>(outC.base + Vectors::bytes + 2 * sharesBytes)),
-        starts(reinterpret_cast<uint32_t*>(outC.base + Vectors::bytes + 2 * sharesBytes + sumsBytes)) {}
-  static constexpr int bytes = 3 * Channels::bytes + 2 * Vectors::bytes + 2 * sharesBytes + sumsBytes + 4 * L;
+template <int N>
+struct GradientChunk {
+  static constexpr int lanes = lanesPerChannel<N>, threads = scanThreads<N>, warps = threads / 32;
+  float4 steps[chunkTokens][blockChannels];  // delta, delta x, dy, x; at the end dx, ddelta
+  Four inB[chunkTokens][numOrders][lanes], outC[chunkTokens][numOrders][lanes];
+  Four states[numStretches][threads];      // before each stretch
+  float shares[warps][chunkTokens][2][N];  // of dB and dC
+  uint32_t starts[chunkTokens / 32];
+
+  __device__ unsigned startsOf(int s) const {
+    return starts[s * stretch / 32] >> (s * stretch % 32) & ((1u << stretch) - 1);
+  }
 };
 
-/// A thread's part of a step, under way while the step before is at work; B_t and C_t come from the cache,
-/// when they are wanted.
-template <typename Element>
+/// A thread's part of a chunk, under way while the one after it is at work.
+template <typename Element, int N>
 struct GradientInputs {
-  TilePart<Element, L> x, delta, dy;
-  float kept;
+  ChannelPairs<Element, N> x, delta, dy;
+  VectorParts<Element, N> inB, outC;
+  Four state;  // the kept one
   bool starts;
-
-  static __device__ const Element* of(const void* data) { return static_cast<const Element*>(data); }
 
   __device__ void load(const LongscanSelectiveScan& call, const SelectiveGradient& gradient,
                        TokenOrder<false> order, int64_t channel0, int first) {
-    x.load(of(call.x), call.D, channel0, order, first);
-    delta.load(of(call.delta), call.D, channel0, order, first);
-    dy.load(of(gradient.io.dy), call.D, channel0, order, first);
-    const int own = first + threadIdx.x;
-    starts = call.resets && threadIdx.x < stepTokens && own < order.count && call.resets[order.row(own)];
-    const int64_t channel = channel0 + threadIdx.x / 32, lane = threadIdx.x % 32;
-    const int64_t chunksPerRow = (call.T + checkpointTokens - 1) / checkpointTokens;
-    const int64_t chunk = order.sequenceRow / call.T * chunksPerRow + order.token(first) / checkpointTokens;
-    kept = channel < call.D && lane < call.N
-               ? gradient.io.checkpoints[(chunk * call.D + channel) * call.N + lane]
-               : 0.0f;
+    x.load(call.x, call.D, channel0, order, first);
+    delta.load(call.delta, call.D, channel0, order, first);
+    dy.load(gradient.io.dy, call.D, channel0, order, first);
+    inB.load(call.inB, order, first);
+    outC.load(call.outC, order, first);
+    starts = loadStart(call.resets, order, first);
+    constexpr int lanes = lanesPerChannel<N>;
+    const int64_t channel = channel0 + threadIdx.x / lanes;
+    const int64_t chunksPerRow = (call.T + chunkTokens - 1) / chunkTokens;
+    const int64_t number = order.sequenceRow / call.T * chunksPerRow + order.token(first) / chunkTokens;
+    state = {};
+    if (channel < call.D)
+      state = *reinterpret_cast<const Four*>(gradient.io.checkpoints + (number * call.D + channel) * N +
+                                             threadIdx.x % lanes * statesPerLane);
   }
-  __device__ void put(const LongscanSelectiveScan& call, TokenOrder<false> order, int first,
-                      const GradientTiles<Element>& tiles) const {
-    TilePart<Element, L> inB, outC;
-    inB.load(of(call.inB), call.N, 0, order, first);
-    outC.load(of(call.outC), call.N, 0, order, first);
-    x.put(tiles.x);
-    delta.put(tiles.delta);
-    dy.put(tiles.dy);
-    inB.put(tiles.inB);
-    outC.put(tiles.outC);
-    putStarts<L>(tiles.starts, starts);
+  __device__ void put(GradientChunk<N>& chunk) const {
+    using Pairs = ChannelPairs<Element, N>;
+    using Parts = VectorParts<Element, N>;
+#pragma unroll
+    for (int k = 0; k < Pairs::count; k++)
+#pragma unroll
+      for (int i = 0; i < 2; i++)
+        chunk.steps[Pairs::token(k)][Pairs::channel(k) + i] =
+            make_float4(delta.get(k, i), delta.get(k, i) * x.get(k, i), dy.get(k, i), x.get(k, i));
+#pragma unroll
+    for (int k = 0; k < Parts::count; k++)
+#pragma unroll
+      for (int q = 0; q < numOrders; q++) {
+        chunk.inB[Parts::token(k)][q][Parts::part(k)] = inOrder(inB.get(k), q);
+        chunk.outC[Parts::token(k)][q][Parts::part(k)] = inOrder(outC.get(k), q);
+      }
+    putStarts(chunk.starts, starts);
   }
 };
 
-/// Adds the warps' shares of dB and dC of one number of state, one sum a thread.
-__device__ inline void sumShares(const float4* shares, int numChannels, int64_t at, TokenOrder<false> order,
-                                 int first, const SelectiveGradient& gradient) {
-  const int which = threadIdx.x / stepTokens, place = threadIdx.x % stepTokens;
-  const float* share = reinterpret_cast<const float*>(shares) + threadIdx.x;
-  float sum = 0.0f;
+/// The sum over the warp's channels of the number of state that the lane has in register 0.
+template <int lanes>
+__device__ inline float sumOverChannels(const float (&values)[statesPerLane]) {
+  const float low = values[0] + __shfl_xor_sync(~0u, values[1], lanes);
+  const float high = values[2] + __shfl_xor_sync(~0u, values[3], lanes);
+  float sum = low + __shfl_xor_sync(~0u, high, 2 * lanes);
 #pragma unroll
-  for (int w = 0; w < scanWarps; w++)
-    if (w < numChannels) sum += share[w * 2 * stepTokens];
-  // A lane's eight tokens lie in two halves of four.
-  const int token = first + place % 128 / 4 * L + place / 128 * 4 + place % 4;
-  if (token < order.count) (which ? gradient.partsC : gradient.partsB)[at + order.token(token)] = sum;
+  for (int mask = numOrders * lanes; mask < 32; mask *= 2) sum += __shfl_xor_sync(~0u, sum, mask);
+  return sum;
 }
 
-template <typename Element>
-__global__ void __launch_bounds__(scanThreads, 1)
+/// A lane's share of a channel: its numbers of state, in its order.
+template <typename Element, int N>
+struct GradientLane {
+  static constexpr int lanes = lanesPerChannel<N>;
+  GradientChunk<N>& chunk;
+  int own, part, order, warp;
+  bool sharesOut;  // the lanes whose sums over channels are taken
+  Four A, rate, adjoint, sumA{};
+
+  __device__ GradientLane(GradientChunk<N>& chunk, const Four& rates, const Four& incoming)
+      : chunk(chunk),
+        own(threadIdx.x / lanes),
+        part(threadIdx.x % lanes),
+        order(own % numOrders),
+        warp(threadIdx.x / 32),
+        sharesOut(threadIdx.x % 32 < numOrders * lanes),
+        A(inOrder(rates, order)),
+        adjoint(inOrder(incoming, order)) {
+#pragma unroll
+    for (int j = 0; j < statesPerLane; j++) rate.x[j] = rateOf<Element>(A.x[j]);
+  }
+
+  __device__ void share(int t, int which, const float (&values)[statesPerLane]) {
+    const float sum = sumOverChannels<lanes>(values);
+    if (sharesOut) chunk.shares[warp][t][which][part * statesPerLane + order] = sum;
+  }
+
+  /// With time over the chunk: the states before each stretch.
+  __device__ void findStates(Four state) {
+    for (int s = 0; s < numStretches; s++) {
+      chunk.states[s][threadIdx.x] = state;
+      if (s + 1 == numStretches) break;
+      const unsigned starts = chunk.startsOf(s);
+      const auto sweep = [&](auto someStart) {
+#pragma unroll
+        for (int l = 0; l < stretch; l++) {
+          const float4 step = chunk.steps[s * stretch + l][own];
+          const Four inB = chunk.inB[s * stretch + l][order][part];
+#pragma unroll
+          for (int j = 0; j < statesPerLane; j++) {
+            const float input = step.y * inB.x[j];
+            const float next = fmaf(decayOf<Element>(rate.x[j], step.x), state.x[j], input);
+            state.x[j] = someStart.value && starts >> l & 1 ? input : next;
+          }
+        }
+      };
+      if (starts)
+        sweep(std::true_type());
+      else
+        sweep(std::false_type());
+    }
+  }
+
+  /// The adjoint back through a stretch.
+  template <bool someStart>
+  __device__ void sweepBack(int s, unsigned starts, Four& chunkSumA) {
+    float decay[stretch][statesPerLane], before[stretch][statesPerLane];
+    Four state = chunk.states[s][threadIdx.x];
+#pragma unroll
+    for (int l = 0; l < stretch; l++) {
+      const int t = s * stretch + l;
+      const float4 step = chunk.steps[t][own];
+      const Four inB = chunk.inB[t][order][part];
+      float dC[statesPerLane];
+#pragma unroll
+      for (int j = 0; j < statesPerLane; j++) {
+        const bool startsHere = someStart && starts >> l & 1;
+        const float input = step.y * inB.x[j];
+        decay[l][j] = decayOf<Element>(rate.x[j], step.x);
+        before[l][j] = startsHere ? 0.0f : state.x[j];
+        state.x[j] = fmaf(decay[l][j], before[l][j], input);
+        dC[j] = step.z * state.x[j];
+      }
+      share(t, 1, dC);
+    }
+    constexpr int group = 4;
+#pragma unroll
+    for (int g = stretch - group; g >= 0; g -= group) {
+      float throughInput[group] = {}, throughDecay[group] = {};
+#pragma unroll
+      for (int i = group - 1; i >= 0; i--) {
+        const int l = g + i, t = s * stretch + l;
+        const float4 step = chunk.steps[t][own];
+        const Four inB = chunk.inB[t][order][part], outC = chunk.outC[t][order][part];
+        float dB[statesPerLane];
+#pragma unroll
+        for (int j = 0; j < statesPerLane; j++) {
+          const float all = fmaf(outC.x[j], step.z, adjoint.x[j]), decayed = decay[l][j] * all;
+          const float atDecay = decayed * before[l][j];
+          throughInput[i] = fmaf(inB.x[j], all, throughInput[i]);
+          throughDecay[i] = fmaf(A.x[j], atDecay, throughDecay[i]);
+          chunkSumA.x[j] = fmaf(step.x, atDecay, chunkSumA.x[j]);
+          dB[j] = step.y * all;
+          adjoint.x[j] = someStart && starts >> l & 1 ? 0.0f : decayed;
+        }
+        share(t, 0, dB);
+      }
+      sumOverParts<lanes>(throughInput, part);
+      sumOverParts<lanes>(throughDecay, part);
+      __syncwarp();  // all lanes have read these tokens' steps
+#pragma unroll
+      for (int i = 0; i < group / lanes; i++) {
+        float4& step = chunk.steps[s * stretch + g + part * (group / lanes) + i][own];
+        const float delta = step.x, x = step.w;
+        step.x = delta * throughInput[i];
+        step.y = fmaf(x, throughInput[i], throughDecay[i]);
+      }
+    }
+  }
+
+  __device__ void sweepChunk(const Four& kept) {
+    findStates(inOrder(kept, order));
+    Four chunkSumA{};
+    for (int s = numStretches - 1; s >= 0; s--) {
+      const unsigned starts = chunk.startsOf(s);
+      if (starts)
+        sweepBack<true>(s, starts, chunkSumA);
+      else
+        sweepBack<false>(s, 0, chunkSumA);
+    }
+#pragma unroll
+    for (int j = 0; j < statesPerLane; j++) sumA.x[j] += chunkSumA.x[j];
+  }
+};
+
+/// The warps' shares of dB and dC, added up.
+template <int N>
+__device__ void sumShares(const GradientChunk<N>& chunk, const LongscanSelectiveScan& call,
+                          const SelectiveGradient& gradient, TokenOrder<false> order, int first) {
+  constexpr int sums = chunkTokens * 2 * N, threads = scanThreads<N>;
+#pragma unroll 4
+  for (int i = threadIdx.x; i < sums; i += threads) {
+    const int t = i / (2 * N), which = i / N % 2, n = i % N;
+    float sum = chunk.shares[0][t][which][n];
+#pragma unroll
+    for (int w = 1; w < GradientChunk<N>::warps; w++) sum += chunk.shares[w][t][which][n];
+    const int64_t row = static_cast<int64_t>(blockIdx.x) * call.B * call.T + order.row(first + t);
+    if (first + t < order.count) (which ? gradient.partsC : gradient.partsB)[row * N + n] = sum;
+  }
+}
+
+template <typename Element, int N>
+__global__ void __launch_bounds__(scanThreads<N>)
     gradientKernel(const LongscanSelectiveScan call, const SelectiveGradient gradient) {
   extern __shared__ char memory[];
-  const GradientTiles<Element> tiles(memory);
-  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  const int64_t channel0 = static_cast<int64_t>(blockIdx.x) * scanChannels, channel = channel0 + warp;
-  const int numChannels = static_cast<int>(min(static_cast<int64_t>(scanChannels), call.D - channel0));
+  auto& chunk = *reinterpret_cast<GradientChunk<N>*>(memory);
+  constexpr int lanes = lanesPerChannel<N>;
+  const int64_t channel0 = static_cast<int64_t>(blockIdx.x) * blockChannels;
+  const int64_t channel = channel0 + threadIdx.x / lanes;
   const int64_t b = blockIdx.y / gradient.numSegments, segment = blockIdx.y % gradient.numSegments;
   const int64_t begin = segment * gradient.segmentTokens;
   const TokenOrder<false> order{b * call.T, static_cast<int>(begin),
                                 static_cast<int>(min(gradient.segmentTokens, call.T - begin))};
-  const int64_t atState = (blockIdx.y * call.D + channel) * call.N + lane;
-  const bool hasState = channel < call.D && lane < call.N;
+  const int firstState = threadIdx.x % lanes * statesPerLane;
+  const int64_t atState = (blockIdx.y * call.D + channel) * N + firstState;
+  const bool there = channel < call.D;
 
-  const float A = hasState ? call.A[channel * call.N + lane] : 0.0f, rates = rateOf<Element>(A);
-  float adjoints = hasState && gradient.incoming ? gradient.incoming[atState] : 0.0f;
-  float* const dA = tiles.dA + warp * mostStates * 32 + lane;
-  for (int n = 0; n < mostStates; n++) dA[n * 32] = 0.0f;
-  GradientInputs<Element> inputs;
-  const int last = (order.count - 1) / stepTokens * stepTokens;
+  Four A{}, incoming{};
+  if (there) A = *reinterpret_cast<const Four*>(call.A + channel * N + firstState);
+  if (there && gradient.incoming) incoming = *reinterpret_cast<const Four*>(gradient.incoming + atState);
+  GradientLane<Element, N> lane(chunk, A, incoming);
+  GradientInputs<Element, N> inputs;
+  const int last = (order.count - 1) / chunkTokens * chunkTokens;
   inputs.load(call, gradient, order, channel0, last);
-  for (int first = last; first >= 0; first -= stepTokens) {
-    inputs.put(call, order, first, tiles);
-    const float keptStates = inputs.kept;
+  for (int first = last; first >= 0; first -= chunkTokens) {
+    inputs.put(chunk);
+    const Four kept = inputs.state;
     __syncthreads();
-    if (first > 0) inputs.load(call, gradient, order, channel0, first - stepTokens);
-
-    float delta[L], x[L], dy[L], throughInput[L] = {}, throughDecay[L] = {}, total = 0.0f;
-    tiles.delta.read(warp, lane, delta);
-    tiles.x.read(warp, lane, x);
-    tiles.dy.read(warp, lane, dy);
-#pragma unroll
-    for (int l = 0; l < L; l++) {
-      total += delta[l];
-      x[l] *= delta[l];
-    }
-    const uint32_t starts = startsOfLane<L>(tiles.starts, lane);
-    const LaneScan<false> scan(lane, starts != 0);
-    const LaneScan<true> scanBack(lane, starts != 0);
-    const auto sweepState = [&](int n, auto someStart) {
-      const float rate = __shfl_sync(~0u, rates, n), rateGradient = __shfl_sync(~0u, A, n);
-      float kept = __shfl_sync(~0u, keptStates, n), carried = __shfl_sync(~0u, adjoints, n);
-      float decay[L], inB[L], outC[L], end = 0.0f, endBack = 0.0f;
-      tiles.inB.read(n, lane, inB);
-      tiles.outC.read(n, lane, outC);
-#pragma unroll
-      for (int l = 0; l < L; l++) {
-        decay[l] = decayOf<Element>(rate, delta[l]);
-        const float input = x[l] * inB[l];
-        end = someStart.value && starts >> l & 1 ? input : fmaf(decay[l], end, input);
-        outC[l] *= dy[l];
-      }
-#pragma unroll
-      for (int l = L - 1; l >= 0; l--)
-        endBack = someStart.value && starts >> l & 1 ? 0.0f : decay[l] * (endBack + outC[l]);
-      const float decayOfAll = decayOf<Element>(rate, total);
-      float state = scan(decayOfAll, end, kept), adjoint = scanBack(decayOfAll, endBack, carried);
-      if (lane == n) adjoints = carried;
-
-      float before[L], dB[L], dC[L], sumA = 0.0f;
-#pragma unroll
-      for (int l = 0; l < L; l++) {
-        before[l] = someStart.value && starts >> l & 1 ? 0.0f : state;
-        state = fmaf(decay[l], before[l], x[l] * inB[l]);
-        if (someStart.value && (starts >> l & 1)) state = x[l] * inB[l];
-        dC[l] = dy[l] * state;
-      }
-#pragma unroll
-      for (int l = L - 1; l >= 0; l--) {
-        const float all = adjoint + outC[l], decayed = decay[l] * all, atDecay = decayed * before[l];
-        throughInput[l] = fmaf(inB[l], all, throughInput[l]);
-        throughDecay[l] = fmaf(rateGradient, atDecay, throughDecay[l]);
-        sumA = fmaf(delta[l], atDecay, sumA);
-        dB[l] = x[l] * all;
-        adjoint = someStart.value && starts >> l & 1 ? 0.0f : decayed;
-      }
-      dA[n * 32] += sumA;
-      float4* const share = tiles.shares + (n % 2 * scanWarps + warp) * 2 * (stepTokens / 4) + lane;
-#pragma unroll
-      for (int half = 0; half < 2; half++) {
-        share[half * 32] = make_float4(dB[half * 4], dB[half * 4 + 1], dB[half * 4 + 2], dB[half * 4 + 3]);
-        share[64 + half * 32] =
-            make_float4(dC[half * 4], dC[half * 4 + 1], dC[half * 4 + 2], dC[half * 4 + 3]);
-      }
-    };
-    const bool anyStart = __any_sync(~0u, starts != 0);
-    for (int n = 0; n < call.N; n++) {
-      if (anyStart)
-        sweepState(n, std::true_type());
-      else
-        sweepState(n, std::false_type());
-      __syncthreads();  // the shares of the number before last have been added up by now
-      const int64_t at = ((blockIdx.x * call.B + b) * call.N + n) * call.T;
-      sumShares(tiles.shares + n % 2 * scanWarps * 2 * (stepTokens / 4), numChannels, at, order, first,
-                gradient);
-    }
-    // x holds delta x here: read again.
-    float dx[L], dDelta[L];
-    tiles.x.read(warp, lane, x);
-#pragma unroll
-    for (int l = 0; l < L; l++) {
-      dx[l] = delta[l] * throughInput[l];
-      dDelta[l] = fmaf(x[l], throughInput[l], throughDecay[l]);
-    }
-    tiles.x.write(warp, lane, dx);
-    tiles.delta.write(warp, lane, dDelta);
+    if (first > 0) inputs.load(call, gradient, order, channel0, first - chunkTokens);
+    lane.sweepChunk(kept);
     __syncthreads();
-    using Part = TilePart<Element, L>;
-    Part::store(tiles.x, static_cast<Element*>(gradient.io.dx), call.D, channel0, order, first);
-    Part::store(tiles.delta, static_cast<Element*>(gradient.io.dDelta), call.D, channel0, order, first);
+    using Pairs = ChannelPairs<Element, N>;
+    Pairs::store(gradient.io.dx, call.D, channel0, order, first,
+                 [&](int t, int c) { return chunk.steps[t][c].x; });
+    Pairs::store(gradient.io.dDelta, call.D, channel0, order, first,
+                 [&](int t, int c) { return chunk.steps[t][c].y; });
+    sumShares(chunk, call, gradient, order, first);
     __syncthreads();
   }
 
-  if (hasState && gradient.outgoing) gradient.outgoing[atState] = adjoints;
-  float ownSum = 0.0f;
-  for (int n = 0; n < call.N; n++) {
-    float sum = dA[n * 32];
-    for (int distance = 16; distance > 0; distance /= 2) sum += __shfl_xor_sync(~0u, sum, distance);
-    if (lane == n) ownSum = sum;
-  }
-  if (hasState) gradient.partsA[atState] = ownSum;
+  if (!there) return;
+  *reinterpret_cast<Four*>(gradient.partsA + atState) = inOrder(lane.sumA, lane.order);
+  if (gradient.outgoing)
+    *reinterpret_cast<Four*>(gradient.outgoing + atState) = inOrder(lane.adjoint, lane.order);
 }
 
-template <typename Element>
+template <typename Element, int N>
 cudaError_t launch(const LongscanSelectiveScan& call, const SelectiveGradient& gradient,
                    cudaStream_t stream) {
-  const auto kernel = gradientKernel<Element>;
-  constexpr int bytes = GradientTiles<Element>::bytes;
+  const auto kernel = gradientKernel<Element, N>;
+  constexpr int bytes = sizeof(GradientChunk<N>);
   cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error) return error;
-  const int64_t blocks = (call.D + scanChannels - 1) / scanChannels;
+  const int64_t blocks = (call.D + blockChannels - 1) / blockChannels;
   const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(call.B * gradient.numSegments));
-  kernel<<<grid, scanThreads, bytes, stream>>>(call, gradient);
+  kernel<<<grid, scanThreads<N>, bytes, stream>>>(call, gradient);
   error = cudaGetLastError();
   if (error) return error;
-  error = launchSumParts({gradient.partsA, call.B * gradient.numSegments, 1, call.D * call.N, 1},
-                         gradient.io.dA, stream);
+  error = launchSumParts({gradient.partsA, call.B * gradient.numSegments, 1, call.D * N, 1}, gradient.io.dA,
+                         stream);
   if (error) return error;
-  const SumPartsCall sumB{gradient.partsB, blocks, call.B * call.N, call.T, call.N};
+  const SumPartsCall sumB{gradient.partsB, blocks, 1, call.B * call.T * N, 1};
   error = launchSumParts(sumB, static_cast<Element*>(gradient.io.dB), stream);
   if (error) return error;
   SumPartsCall sumC = sumB;
   sumC.parts = gradient.partsC;
   return launchSumParts(sumC, static_cast<Element*>(gradient.io.dC), stream);
+}
+
+template <typename Element>
+cudaError_t launch(const LongscanSelectiveScan& call, const SelectiveGradient& gradient,
+                   cudaStream_t stream) {
+  return call.N == 8 ? launch<Element, 8>(call, gradient, stream)
+                     : launch<Element, 16>(call, gradient, stream);
 }
 
 }  // namespace

@@ -14,7 +14,7 @@ struct SelectiveGradient {
   const float* incoming;   // [B, S, D, N], the adjoint of the state after the segment, or null: zero
   float* outgoing;         // [B, S, D, N], or null: not wanted
   float* partsA;           // [B, S, D, N]
-  float *partsB, *partsC;  // [blocks of 16 channels, B, N, T]
+  float *partsB, *partsC;  // [blocks of 32 channels, B, T, N]
 };
 
 cudaError_t launchSelectiveGradient(const LongscanSelectiveScan& call, const SelectiveGradient& gradient,

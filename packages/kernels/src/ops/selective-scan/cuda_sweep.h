@@ -6,9 +6,9 @@
 
 namespace longscan {
 
-/// Tokens between two kept states, and the unit in which a slice may be cut.
-constexpr int checkpointTokens = 256, cutTokens = 512;
-constexpr int channelsPerBlock = 16;
+/// Channels of a block; tokens that it takes at once, and between two kept states (`selectiveChunk` in
+/// selective_scan.h); the unit in which a slice may be cut.
+constexpr int blockChannels = 32, chunkTokens = 64, cutTokens = 256;
 
 enum class SelectivePass { forward, summary, adjoint };
 
@@ -20,7 +20,7 @@ struct SelectiveSweep {
   const float* incoming;  // [B, S, D, N], or null: zero
   float* outgoing;        // [B, S, D, N], or null: not wanted
   void* y;                // forward
-  float* checkpoints;     // forward: [B, ceil(T / 256), D, N]
+  float* checkpoints;     // forward: [B, ceil(T / 64), D, N]
   const void* dy;         // adjoint
   // Of passes without outputs:
   float* factor;     // [B, S, D, N], or null: not wanted
