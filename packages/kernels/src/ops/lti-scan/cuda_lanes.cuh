@@ -130,16 +130,19 @@ struct LtiPart {
   static constexpr int parts = isComplex ? 2 : 1;
   Element x[parts][ltiStage];
 
-  /// visit(i, row, channel in the block, place in [B, T, parts * C]) for what exists
+  /// visit(i, row, channel in the block, place in [B, T, parts * C]) for what exists. A thread's rows are of
+  /// one channel.
   template <typename Visit>
   static __device__ void each(const LongscanLtiScan& call, const LtiPlan& plan, const LtiPlace& place,
                               int first, Visit&& visit) {
+    const int own = threadIdx.x % plan.channels, rows = min(ltiStage, place.count - first);
+    const int64_t channel = place.channel - place.own + own, stride = parts * call.C;
+    if (channel >= call.C) return;
+    const int64_t begin = (place.b * call.T + place.begin + first) * stride + channel;
 #pragma unroll
     for (int i = 0; i < ltiStage; i++) {
-      const int at = threadIdx.x + i * ltiThreads, row = at / plan.channels, own = at % plan.channels;
-      const int64_t channel = place.channel - place.own + own;
-      if (row >= ltiStage || first + row >= place.count || channel >= call.C) continue;
-      visit(i, row, own, (place.b * call.T + place.begin + first + row) * parts * call.C + channel);
+      const int row = threadIdx.x / plan.channels + i * plan.lanes;
+      if (row < rows) visit(i, row, own, begin + row * stride);
     }
   }
   __device__ void load(const LongscanLtiScan& call, const LtiPlan& plan, const LtiPlace& place,

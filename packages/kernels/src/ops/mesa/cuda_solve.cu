@@ -10,8 +10,8 @@ namespace longscan {
 namespace {
 
 constexpr int solveThreads = 256, chunkTokens = 64, panel = 16, pitch = panel + 4;
-/// Blocks that walk over all chunks, each with a state in the cache: four a multiprocessor.
-constexpr int64_t solveBlocks = 4 * 132;
+/// Blocks that walk over all chunks, each with a state in the cache: three a multiprocessor.
+constexpr int64_t solveBlocks = 3 * 132;
 
 __host__ __device__ inline int paddedSize(int K) {
   return (K + panel - 1) / panel * panel;
@@ -246,7 +246,7 @@ class Solver {
   }
 };
 
-__global__ void __launch_bounds__(solveThreads, 4)
+__global__ void __launch_bounds__(solveThreads, 3)
     solveKernel(const __grid_constant__ SolveArguments arguments) {
   extern __shared__ __align__(16) float memory[];
   Solver solver(arguments, memory);

@@ -9,7 +9,7 @@ namespace longscan {
 /// A thread's weights: the first in registers, further ones in shared memory as far as that goes, the rest in
 /// the cache. Where they are changes no sum's order.
 struct ThreadWeights {
-  static constexpr int inRegisters = 16;
+  static constexpr int inRegisters = 8;
   float own[inRegisters];
   const float* shared;
   int inShared;  // number of the first that is not there
