@@ -11,13 +11,19 @@ namespace longscan {
 
 constexpr int squareSide = 64, squareThreads = 256;
 
-/// Rows begin 4 banks apart: operands contracted along their columns meet no bank twice.
-struct Square {
-  static constexpr int pitch = squareSide + 4, size = squareSide * pitch;
+/// Where rows begin 4 banks apart, an operand that is contracted along its columns meets no bank twice; where
+/// they begin 8 apart, one that is contracted along its rows.
+template <int pitch_>
+struct SquareOf {
+  static constexpr int pitch = pitch_;
   float* base;
 
   __device__ float& at(int row, int column) const { return base[row * pitch + column]; }
 };
+using Square = SquareOf<squareSide + 4>;
+using SquareAlongRows = SquareOf<squareSide + 8>;
+/// Numbers of either.
+constexpr int squareSize = squareSide * SquareAlongRows::pitch;
 
 /// What of x an operand keeps; `exact` operands are taken apart when they are read.
 template <bool exact>
@@ -41,7 +47,8 @@ struct SquareSums {
 #pragma unroll
       for (int i = 0; i < 4; i++) visit(x[n][i], row + i / 2 * 8, column + 8 * n + i % 2);
   }
-  __device__ void put(Square to) {
+  template <typename To>
+  __device__ void put(To to) {
     each([&](float& x, int row, int column) { to.at(row, column) = x; });
   }
   static __device__ int firstRow() {
@@ -54,36 +61,37 @@ struct SquareSums {
 
 /// sum[m, n] += sum_k A[m, k] B[k, n]: A is `a`, or its transpose if contracted along rows, B is `b` if that
 /// is contracted along rows, else its transpose.
-template <bool exact, bool aAlongRows, bool bAlongRows>
-__device__ inline void multiplySquares(SquareSums& sum, Square a, Square b) {
+template <bool exact, bool aAlongRows, bool bAlongRows, typename A, typename B>
+__device__ inline void multiplySquares(SquareSums& sum, A a, B b) {
   const int lane = threadIdx.x % 32, outer = lane / 4, inner = lane % 4;
   const int m = SquareSums::firstRow() + outer, column = SquareSums::firstColumn() + outer;
-  const float* fromA = a.base + (aAlongRows ? inner * Square::pitch + m : m * Square::pitch + inner);
+  const float* fromA = a.base + (aAlongRows ? inner * A::pitch + m : m * A::pitch + inner);
   const float* fromB =
       b.base + (bAlongRows ? inner * Square::pitch + column : column * Square::pitch + inner);
-  constexpr int stepA = aAlongRows ? Square::pitch : 1, acrossA = aAlongRows ? 1 : Square::pitch;
-  constexpr int stepB = bAlongRows ? Square::pitch : 1, acrossB = bAlongRows ? 1 : Square::pitch;
+  constexpr int stepA = aAlongRows ? A::pitch : 1, acrossA = aAlongRows ? 1 : A::pitch;
+  constexpr int stepB = bAlongRows ? B::pitch : 1, acrossB = bAlongRows ? 1 : B::pitch;
   const auto split = [](float x, uint32_t& lead, uint32_t& trail) {
     lead = exact ? roundToTf32(x) : __float_as_uint(x);
     if (exact) trail = roundToTf32(x - __uint_as_float(lead));
   };
 #pragma unroll 4
   for (int k = 0; k < squareSide; k += 8) {
-    uint32_t A[4], trailA[4], B[4][2], trailB[4][2];
+    uint32_t leadA[4], trailA[4], leadB[4][2], trailB[4][2];
 #pragma unroll
     for (int i = 0; i < 4; i++)
-      split(fromA[(k + 4 * (i >> 1)) * stepA + 8 * (i & 1) * acrossA], A[i], trailA[i]);
+      split(fromA[(k + 4 * (i >> 1)) * stepA + 8 * (i & 1) * acrossA], leadA[i], trailA[i]);
 #pragma unroll
     for (int n = 0; n < 4; n++)
 #pragma unroll
-      for (int i = 0; i < 2; i++) split(fromB[(k + 4 * i) * stepB + 8 * n * acrossB], B[n][i], trailB[n][i]);
+      for (int i = 0; i < 2; i++)
+        split(fromB[(k + 4 * i) * stepB + 8 * n * acrossB], leadB[n][i], trailB[n][i]);
 #pragma unroll
     for (int n = 0; n < 4; n++) {
       if (exact) {
-        mmaTf32(sum.x[n], trailA, B[n][0], B[n][1]);
-        mmaTf32(sum.x[n], A, trailB[n][0], trailB[n][1]);
+        mmaTf32(sum.x[n], trailA, leadB[n][0], leadB[n][1]);
+        mmaTf32(sum.x[n], leadA, trailB[n][0], trailB[n][1]);
       }
-      mmaTf32(sum.x[n], A, B[n][0], B[n][1]);
+      mmaTf32(sum.x[n], leadA, leadB[n][0], leadB[n][1]);
     }
   }
 }
@@ -117,19 +125,19 @@ struct SquarePart {
                                                                              : fromFloat<Element>(0.0f);
   }
   /// Each row times factor(row, i), the i-th of this thread.
-  template <bool exact, typename Factor>
-  __device__ void put(Square to, Factor&& factor) const {
+  template <bool exact, typename To, typename Factor>
+  __device__ void put(To to, Factor&& factor) const {
     putRows(to, [&](int i, float x) { return operand<exact>(factor(row(i), i) * x); });
   }
   /// As it is: bf16 numbers are operands already.
-  template <bool exact>
-  __device__ void put(Square to) const {
+  template <bool exact, typename To>
+  __device__ void put(To to) const {
     putRows(to, [](int, float x) { return exact || sizeof(Element) == 2 ? x : operand<exact>(x); });
   }
 
  private:
-  template <typename Value>
-  __device__ void putRows(Square to, Value&& value) const {
+  template <typename To, typename Value>
+  __device__ void putRows(To to, Value&& value) const {
 #pragma unroll
     for (int i = 0; i < rows; i++) {
       Pack<float, 4> values;
@@ -141,9 +149,9 @@ struct SquarePart {
 };
 
 /// Rows [low, high) of a square to memory, `columns` of its columns.
-template <typename Element>
-__device__ inline void storeSquare(Square from, Element* to, int64_t stride, int columns, bool packed,
-                                   int low, int high) {
+template <typename From, typename Element>
+__device__ inline void storeSquare(From from, Element* to, int64_t stride, int columns, bool packed, int low,
+                                   int high) {
   using Part = SquarePart<Element>;
   const int column = Part::column();
   if (column >= columns) return;

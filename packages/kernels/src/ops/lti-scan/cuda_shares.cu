@@ -9,7 +9,7 @@ namespace longscan {
 namespace {
 
 template <typename Element, bool isComplex, int perLane>
-__global__ void __launch_bounds__(ltiThreads)
+__global__ void __launch_bounds__(ltiThreads, perLane == 1 ? 4 : 2)
     sharesKernel(const LongscanLtiScan call, const LtiPlan plan, const LtiShares shares) {
   using S = Signal<isComplex>;
   using C = ComplexNumber;

@@ -8,7 +8,7 @@ namespace {
 
 /// One block: some channels of a segment.
 template <typename Element, bool isComplex, int perLane, bool backward, bool outputs>
-__global__ void __launch_bounds__(ltiThreads)
+__global__ void __launch_bounds__(ltiThreads, 4)
     sweepKernel(const LongscanLtiScan call, const LtiPlan plan, const LtiSweep sweep) {
   using S = Signal<isComplex>;
   using C = ComplexNumber;
@@ -31,6 +31,7 @@ __global__ void __launch_bounds__(ltiThreads)
     if (step + 1 < numStages) part.load(call, plan, place, sweep.from, firstOf(step + 1));
     const unsigned starts = startsOfStage(call, place, first);
     anyStart = anyStart || starts != 0;
+#pragma unroll 2
     for (int i = 0; i < count; i++) {
       const int row = backward ? count - 1 - i : i;
       const bool fresh = starts >> row & 1;

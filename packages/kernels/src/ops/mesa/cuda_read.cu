@@ -1,5 +1,7 @@
 #include "cuda_read.h"
 
+#include <type_traits>
+
 #include "../mlstm/cuda_chunk.cuh"
 
 namespace longscan {
@@ -24,7 +26,8 @@ __global__ void __launch_bounds__(squareThreads, 2)
     readKernel(const __grid_constant__ LongscanMlstm call, const __grid_constant__ MlstmPlan plan,
                const MlstmGates gates, const ReadCall read) {
   extern __shared__ __align__(16) float memory[];
-  const Square a{memory}, b{memory + Square::size}, scores{memory + 2 * Square::size};
+  const Square a{memory}, b{memory + squareSize}, scores{memory + 2 * squareSize};
+  const SquareAlongRows bAlongRows{b.base};
   __shared__ ChunkGates own;
   const Chunk<float> chunk(call, plan.numChunks);
   const ChunkRows<float>& rows = chunk.rows;
@@ -55,9 +58,9 @@ __global__ void __launch_bounds__(squareThreads, 2)
       sum.clear();
       across.load(right, rows, out, piece);
       __syncthreads();
-      right.put<true>(b);
+      right.put<true>(bAlongRows);
       __syncthreads();
-      multiplySquares<true, false, true>(sum, scores, b);
+      multiplySquares<true, false, true>(sum, scores, bAlongRows);
       for (int tile = 0; connected && tile < tilesAlong; tile++) {
         const int key = (fromValues ? out : tile) * mlstmTile, value = (fromValues ? tile : out) * mlstmTile;
         reading.load(left, rows, tile, piece);
@@ -65,9 +68,10 @@ __global__ void __launch_bounds__(squareThreads, 2)
                    true, 0, read.keys - key);
         __syncthreads();
         left.put<true>(a, [&](int i, int) { return own.fromStart[i]; });
-        right.put<true>(b);
+        const std::conditional_t<fromValues, Square, SquareAlongRows> ofState{b.base};
+        right.put<true>(ofState);
         __syncthreads();
-        multiplySquares<true, false, !fromValues>(sum, a, b);
+        multiplySquares<true, false, !fromValues>(sum, a, ofState);
       }
       __syncthreads();
       sum.put(a);
@@ -85,7 +89,7 @@ __global__ void __launch_bounds__(squareThreads, 2)
 
 cudaError_t launchRead(const LongscanMlstm& call, const MlstmPlan& plan, const MlstmGates& gates,
                        const ReadCall& read, cudaStream_t stream) {
-  constexpr int bytes = 3 * Square::size * sizeof(float);
+  constexpr int bytes = 3 * squareSize * sizeof(float);
   const auto kernel = read.fromValues ? readKernel<true> : readKernel<false>;
   const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error) return error;

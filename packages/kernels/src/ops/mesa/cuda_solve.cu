@@ -39,6 +39,12 @@ struct SolveArguments {
   void* dq;
 };
 
+/// 1 / sqrt(x) to the last bit but one.
+__device__ inline float inverseRoot(float x) {
+  const float y = rsqrtf(x);
+  return y * fmaf(-0.5f * x * y, y, 1.5f);
+}
+
 class Solver {
   const SolveArguments& s;
   const Panels factor, state;
@@ -81,20 +87,36 @@ class Solver {
   }
 
  private:
-  /// visit(panel, row in it, column in it) for the elements of a state, each by its own thread
+  /// visit(value, panel, row in it, column in it) for the elements of a state, each by its own thread; eight
+  /// of a thread's are on their way from memory at once.
   template <typename Visit>
   __device__ void eachOfState(Visit&& visit) const {
-    for (int p = 0; p < numPanels; p++)
-      for (int i = threadIdx.x; i < (factor.size - panel * p) * panel; i += solveThreads)
-        visit(p, i / panel, i % panel);
+    constexpr int atOnce = 8;
+    const int row = threadIdx.x / panel, column = threadIdx.x % panel, rowStep = solveThreads / panel;
+    for (int p = 0; p < numPanels; p++) {
+      const int rows = factor.size - panel * p;
+      for (int first = row; first < rows; first += atOnce * rowStep) {
+        float* at = state.row(p, first) + column;
+        float value[atOnce];
+#pragma unroll
+        for (int i = 0; i < atOnce; i++)
+          value[i] = first + i * rowStep < rows ? at[i * rowStep * pitch] : 0.0f;
+#pragma unroll
+        for (int i = 0; i < atOnce; i++) {
+          if (first + i * rowStep >= rows) continue;
+          visit(value[i], p, first + i * rowStep, column);
+          at[i * rowStep * pitch] = value[i];
+        }
+      }
+    }
   }
 
   __device__ void enter() {
     const float* from = s.states + (bh * s.numChunks + chunk) * s.keyColumns * s.stateColumns;
-    eachOfState([&](int p, int row, int column) {
+    eachOfState([&](float& value, int p, int row, int column) {
       const int i = panel * p + row, j = panel * p + column;
       const bool exists = i < s.call.K && j < s.call.K;
-      state.row(p, row)[column] = exists ? from[int64_t{i} * s.stateColumns + j] : 0.0f;
+      value = exists ? from[int64_t{i} * s.stateColumns + j] : 0.0f;
     });
     for (int i = threadIdx.x; i < factor.size; i += solveThreads)
       diagonal[i] = i < s.call.K ? s.call.lambda[h * s.call.K + i] : 1.0f;
@@ -113,13 +135,10 @@ class Solver {
           exists ? s.b[token * s.keyColumns + i] : 0.0f;
     }
     __syncthreads();
-    eachOfState([&](int p, int row, int column) {
+    eachOfState([&](float& value, int p, int row, int column) {
       const int i = panel * p + row, j = panel * p + column;
-      float* at = state.row(p, row) + column;
       // Selected: the state of another document may hold anything.
-      const float kept = fresh ? 0.0f : decay * *at;
-      const float value = fmaf(scaledKey[i], key[j], kept);
-      *at = value;
+      value = fmaf(scaledKey[i], key[j], fresh ? 0.0f : decay * value);
       factor.row(p, row)[column] = i == j ? value + diagonal[i] : value;
     });
     __syncthreads();
@@ -171,7 +190,7 @@ class Solver {
       for (int c = 0; c < panel; c++) x[c] = factor.row(p, row)[c];
 #pragma unroll
       for (int c = 0; c < panel; c++) {
-        const float perUnit = 1.0f / sqrtf(__shfl_sync(~0u, x[c], c));
+        const float perUnit = inverseRoot(__shfl_sync(~0u, x[c], c));
         x[c] *= perUnit;
         if (threadIdx.x == 0) inverse[panel * p + c] = perUnit;
 #pragma unroll
@@ -193,10 +212,9 @@ class Solver {
       for (int c = 0; c < panel; c++) x[c] = own[c];
 #pragma unroll
       for (int c = 0; c < panel; c++) {
-        const float* diagonalRow = factor.row(p, c);
-#pragma unroll
-        for (int d = 0; d < c; d++) x[c] -= x[d] * diagonalRow[d];
         x[c] *= inverse[panel * p + c];
+#pragma unroll
+        for (int d = c + 1; d < panel; d++) x[d] -= x[c] * factor.row(p, d)[c];
       }
 #pragma unroll
       for (int c = 0; c < panel; c++) own[c] = x[c];

@@ -12,7 +12,7 @@ struct GradientArguments {
 };
 
 struct GradientMemory {
-  float squares[4][Square::size];
+  float squares[4][squareSize];
   ChunkGates own;
   float inverse[mlstmTokens], sumGradient[mlstmTokens];
   float stateVector[mlstmTile], adjointVector[mlstmTile];
@@ -30,6 +30,7 @@ class ChunkGradient {
   GradientMemory& s;
   const Chunk<Element> chunk;
   const Square a, b, scores, scoreGradients;
+  const SquareAlongRows bAlongRows;  // b, for operands that are contracted along rows
   RowSums fromStart, intoEnd, input;
   SquarePart<Element> left, right;
   ChunkPiece piece{};
@@ -48,6 +49,7 @@ class ChunkGradient {
         b{s.squares[1]},
         scores{s.squares[2]},
         scoreGradients{s.squares[3]},
+        bAlongRows{b.base},
         fromStart{s.fromStart},
         intoEnd{s.intoEnd},
         input{s.input} {}
@@ -85,7 +87,8 @@ class ChunkGradient {
   __device__ void loadSums(SquarePart<Element>& part, int tile) {
     chunk.rows.load(part, arguments.to.dH, call.V, tile, piece);
   }
-  __device__ void putSums(const SquarePart<Element>& part, Square to) {
+  template <typename To>
+  __device__ void putSums(const SquarePart<Element>& part, To to) {
     part.template put<exact>(to, [this](int row, int) { return inside(row) ? s.inverse[row] : 0.0f; });
   }
 
@@ -186,7 +189,7 @@ class ChunkGradient {
     chunk.rows.load(right, call.k, call.K, tile, piece);
     __syncthreads();
     left.template put<exact>(a);
-    right.template put<exact>(b);
+    right.template put<exact>(bAlongRows);
     __syncthreads();
     if (connected) {
       sum.each([&](float& x, int i, int k) {
@@ -198,7 +201,7 @@ class ChunkGradient {
         between += s.stateVector[threadIdx.x] * s.adjointVector[threadIdx.x];
     }
     if (arguments.to.dq == nullptr) return;
-    multiply<false, true, Element>(sum, scoreGradients, b);
+    multiply<false, true, Element>(sum, scoreGradients, bAlongRows);
     store(sum, arguments.to.dq, call.K, tile);
   }
 
@@ -230,7 +233,7 @@ class ChunkGradient {
     chunk.rows.load(right, call.q, call.K, tile, piece);
     __syncthreads();
     left.template put<exact>(a);
-    right.template put<exact>(b);
+    right.template put<exact>(bAlongRows);
     __syncthreads();
     if (leaves) {
       sum.each([&](float& x, int j, int k) {
@@ -238,7 +241,7 @@ class ChunkGradient {
       });
       intoEnd.add(sum, [&](float x, int j, int k) { return inside(j) ? x * a.at(j, k) : 0.0f; });
     }
-    multiply<true, true, Element>(sum, scoreGradients, b);
+    multiply<true, true, Element>(sum, scoreGradients, bAlongRows);
     input.add(sum, [&](float x, int j, int k) { return inside(j) ? x * a.at(j, k) : 0.0f; });
     store(sum, arguments.to.dk, call.K, tile);
   }
@@ -251,15 +254,15 @@ class ChunkGradient {
       StateTile<Element>(call, arguments.adjoints.chunks, chunk.index, tile, tileV).load(right);
       __syncthreads();
       left.template put<exact>(a, [this](int row, int) { return inside(row) ? s.own.toEnd[row] : 0.0f; });
-      right.template put<exact>(b);
+      right.template put<exact>(bAlongRows);
       __syncthreads();
-      multiply<false, true, Element>(sum, a, b);
+      multiply<false, true, Element>(sum, a, bAlongRows);
     }
     loadSums(left, tileV);
     __syncthreads();
-    putSums(left, b);
+    putSums(left, bAlongRows);
     __syncthreads();
-    multiply<true, true, Element>(sum, scores, b);
+    multiply<true, true, Element>(sum, scores, bAlongRows);
     store(sum, arguments.to.dv, call.V, tileV);
   }
 

@@ -8,12 +8,13 @@ namespace {
 
 /// One block: a chunk of a head, its documents one after the other.
 template <typename Element>
-__global__ void __launch_bounds__(squareThreads, 2)
+__global__ void __launch_bounds__(squareThreads, isExact<Element> ? 1 : 2)
     outputKernel(const LongscanMlstm call, const MlstmPlan plan, const MlstmGates gates,
                  const MlstmStates states, const LongscanMlstmTokens tokens) {
   constexpr bool exact = isExact<Element>;
   extern __shared__ __align__(16) float memory[];
-  const Square a{memory}, b{memory + Square::size}, scores{memory + 2 * Square::size};
+  const Square a{memory}, b{memory + squareSize}, scores{memory + 2 * squareSize};
+  const SquareAlongRows bAlongRows{b.base};
   __shared__ ChunkGates own;
   __shared__ float vector[mlstmTile], inverse[mlstmTokens], rowShares[2][mlstmTokens];
   const Chunk<Element> chunk(call, plan.numChunks);
@@ -67,17 +68,17 @@ __global__ void __launch_bounds__(squareThreads, 2)
       sum.clear();
       rows.load(right, call.v, call.V, tileV, piece);
       __syncthreads();
-      right.template put<exact>(b);
+      right.template put<exact>(bAlongRows);
       __syncthreads();
-      multiply<false, true, Element>(sum, scores, b);
+      multiply<false, true, Element>(sum, scores, bAlongRows);
       for (int tile = 0; connected && tile < plan.tilesK; tile++) {
         rows.load(left, call.q, call.K, tile, piece);
         StateTile<Element>(call, states.chunks, chunk.index, tile, tileV).load(right);
         __syncthreads();
         left.template put<exact>(a, [&](int i, int) { return call.scale * own.fromStart[i]; });
-        right.template put<exact>(b);
+        right.template put<exact>(bAlongRows);
         __syncthreads();
-        multiply<false, true, Element>(sum, a, b);
+        multiply<false, true, Element>(sum, a, bAlongRows);
       }
       __syncthreads();
       sum.each([&](float& x, int i, int j) {
@@ -94,7 +95,7 @@ __global__ void __launch_bounds__(squareThreads, 2)
 template <typename Element>
 cudaError_t launch(const LongscanMlstm& call, const MlstmPlan& plan, const MlstmGates& gates,
                    const MlstmStates& states, const LongscanMlstmTokens& tokens, cudaStream_t stream) {
-  constexpr int bytes = 3 * Square::size * sizeof(float);
+  constexpr int bytes = 3 * squareSize * sizeof(float);
   const auto kernel = outputKernel<Element>;
   const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error) return error;

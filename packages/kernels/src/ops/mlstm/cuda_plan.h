@@ -23,9 +23,9 @@ struct MlstmPlan {
         tilesK((call.K + mlstmTile - 1) / mlstmTile),
         tilesV((call.V + mlstmTile - 1) / mlstmTile),
         stateSize(int64_t{call.K} * (call.V + 1)) {
-    // Four blocks stand beside each other on a multiprocessor; a fixed number of these, so that the same
+    // Two blocks stand beside each other on a multiprocessor; a fixed number of these, so that the same
     // shape always gives the same bits.
-    constexpr int64_t wantedBlocks = 4 * 132;
+    constexpr int64_t wantedBlocks = 2 * 132;
     constexpr int fewestChunks = 4;
     const int64_t segments = wantedBlocks / (heads * tilesK * tilesV);
     chunksPerSegment = static_cast<int>(segments > 1 ? (numChunks + segments - 1) / segments : numChunks);

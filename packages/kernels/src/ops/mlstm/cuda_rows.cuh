@@ -63,8 +63,8 @@ struct StateTile {
   }
 };
 
-template <bool aAlongRows, bool bAlongRows, typename Element>
-__device__ inline void multiply(SquareSums& sum, Square a, Square b) {
+template <bool aAlongRows, bool bAlongRows, typename Element, typename A, typename B>
+__device__ inline void multiply(SquareSums& sum, A a, B b) {
   multiplySquares<isExact<Element>, aAlongRows, bAlongRows>(sum, a, b);
 }
 

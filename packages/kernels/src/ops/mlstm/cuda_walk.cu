@@ -43,7 +43,7 @@ struct WalkInputs {
           : walk.ones                                             ? walk.ones[at + own * call.H]
                                                                   : 1.0f;
   }
-  __device__ void put(Square a, Square b, float* ones) const {
+  __device__ void put(SquareAlongRows a, SquareAlongRows b, float* ones) const {
     y.template put<isExact<Element>>(a, [this](int, int i) { return yFactor[i]; });
     z.template put<isExact<Element>>(b, [this](int, int i) { return zFactor[i]; });
     if (threadIdx.x < mlstmTokens) ones[threadIdx.x] = one;
@@ -55,7 +55,8 @@ template <typename Element>
 __global__ void __launch_bounds__(squareThreads, 2)
     walkKernel(const LongscanMlstm call, const MlstmPlan plan, const MlstmGates gates, const WalkCall walk) {
   extern __shared__ __align__(16) float memory[];
-  const Square y{memory}, z{memory + Square::size}, out{memory + 2 * Square::size};
+  const SquareAlongRows y{memory}, z{memory + squareSize};
+  const Square out{memory + 2 * squareSize};
   __shared__ float ones[mlstmTokens];
   const int tiles = plan.tilesK * plan.tilesV, tile = blockIdx.x % tiles;
   const int tileK = tile / plan.tilesV, tileV = tile % plan.tilesV;
@@ -111,7 +112,7 @@ __global__ void __launch_bounds__(squareThreads, 2)
     multiply<true, true, Element>(state, y, z);
     if (hasVector) {
       float written = 0.0f;
-#pragma unroll
+#pragma unroll 4
       for (int i = 0; i < mlstmTokens / vectorShares; i++) {
         const int row = share * (mlstmTokens / vectorShares) + i;
         written += y.at(row, own) * ones[row];
@@ -129,7 +130,7 @@ __global__ void __launch_bounds__(squareThreads, 2)
 template <typename Element>
 cudaError_t launch(const LongscanMlstm& call, const MlstmPlan& plan, const MlstmGates& gates,
                    const WalkCall& walk, cudaStream_t stream) {
-  constexpr int bytes = 3 * Square::size * sizeof(float);
+  constexpr int bytes = 3 * squareSize * sizeof(float);
   const auto kernel = walkKernel<Element>;
   const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error) return error;

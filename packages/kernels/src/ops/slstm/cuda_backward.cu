@@ -65,21 +65,33 @@ __global__ void __launch_bounds__(32 * mostWarps)
     return hasCell ? Cell{from[0], from[N], from[2 * N]} : Cell{};
   };
   Cell cell = cellOf(call.T - 1);
+  // Of the token before, on their way while this one is at work.
+  float nextGates[4], nextOutput;
+  Cell nextBefore;
+  const auto load = [&](int64_t t) {
+    const int64_t token = tokenOf(t);
+    nextBefore = cellBefore(t);
+#pragma unroll
+    for (int i = 0; i < 4; i++) nextGates[i] = hasCell ? io.sums[(token * 4 + i) * N + x] : 0.0f;
+    nextOutput = hasCell ? toFloat(static_cast<const Element*>(io.dH)[token * N + x]) : 0.0f;
+  };
+  load(call.T - 1);
   __syncthreads();
   for (int64_t t = call.T - 1; t >= 0; t--) {
     const int64_t token = tokenOf(t);
     const bool fresh = startsAt(t);
+    const Cell before = nextBefore;
+    const float gates[4] = {nextGates[0], nextGates[1], nextGates[2], nextGates[3]}, ofOutput = nextOutput;
+    if (t > 0) load(t - 1);
     if (hasCell) {
-      const Cell before = cellBefore(t);
-      float gates[4];
-#pragma unroll
-      for (int i = 0; i < 4; i++) gates[i] = io.sums[(token * 4 + i) * N + x];
-      const float dh = adjoint[x] + toFloat(static_cast<const Element*>(io.dH)[token * N + x]);
-      const float out = sigmoid(gates[3]), mean = cell.c / cell.n, perUnit = dh * out / cell.n;
+      const float dh = adjoint[x] + ofOutput;
+      const float perCell = __fdividef(1.0f, cell.n), out = sigmoid(gates[3]);
+      const float mean = cell.c * perCell, perUnit = dh * out * perCell;
       dc += perUnit;
       dn -= perUnit * mean;
-      const float kept = expf(logSigmoid(gates[1]) + before.m - cell.m), added = expf(gates[0] - cell.m);
-      const float z = tanhf(gates[2]);
+      const float kept = __expf(logSigmoid(gates[1]) + before.m - cell.m);
+      const float added = __expf(gates[0] - cell.m);
+      const float z = tangent(gates[2]);
       const float gradients[4] = {added * (dc * z + dn),
                                   kept * sigmoid(-gates[1]) * (dc * before.c + dn * before.n),
                                   added * dc * (1.0f - z) * (1.0f + z), dh * mean * out * sigmoid(-gates[3])};

@@ -47,18 +47,22 @@ __global__ void __launch_bounds__(mostThreads)
     const float* state = call.h0 + int64_t{blockIdx.x} * 4 * N + x;
     c = state[0], n = state[N], m = state[2 * N];
   }
-  float gates[4];
-  bool fresh;
+  // Of the next token, on their way while this one is at work.
+  float next[4];
+  bool nextFresh;
   const auto load = [&](int64_t t) {
     const int64_t at = ((b * call.T + t) * call.H + h) * 4 * N + x;
 #pragma unroll
     for (int i = 0; i < 4; i++)
-      gates[i] = hasCell ? toFloat(static_cast<const Element*>(call.gates)[at + i * N]) : 0.0f;
-    fresh = call.resets && call.resets[b * call.T + t] != 0;
+      next[i] = hasCell ? toFloat(static_cast<const Element*>(call.gates)[at + i * N]) : 0.0f;
+    nextFresh = call.resets && call.resets[b * call.T + t] != 0;
   };
   load(0);
   __syncthreads();
   for (int64_t t = 0; t < call.T; t++) {
+    float gates[4] = {next[0], next[1], next[2], next[3]};
+    const bool fresh = nextFresh;
+    if (t + 1 < call.T) load(t + 1);
     if (slice < shape.slices) {
       float sums[4] = {};
 #pragma unroll
@@ -66,7 +70,7 @@ __global__ void __launch_bounds__(mostThreads)
 #pragma unroll 4
       for (int i = ThreadWeights::inRegisters; i < own.inShared; i++)
         sums[i % 4] += own.ofShared(i) * before[firstUnit + i];
-#pragma unroll 8
+#pragma unroll 4
       for (int i = own.inShared; i < count; i++)
         sums[i % 4] += weights[int64_t{i} * 4 * N] * before[firstUnit + i];
       partial[slice * 4 * N + column] = (sums[0] + sums[1]) + (sums[2] + sums[3]);
@@ -85,15 +89,14 @@ __global__ void __launch_bounds__(mostThreads)
       }
       const float keep = logSigmoid(gates[1]) + m;
       m = keep > gates[0] ? keep : gates[0];
-      const float kept = expf(keep - m), added = expf(gates[0] - m);
-      c = kept * c + added * tanhf(gates[2]);
+      const float kept = __expf(keep - m), added = __expf(gates[0] - m);
+      c = kept * c + added * tangent(gates[2]);
       n = kept * n + added;
-      const float out = sigmoid(gates[3]) * c / n;
+      const float out = __fdividef(sigmoid(gates[3]) * c, n);
       before[x] = out;
       float* cells = io.cells + token * 3 * N + x;
       cells[0] = c, cells[N] = n, cells[2 * N] = m;
       static_cast<Element*>(io.h)[token * N + x] = fromFloat<Element>(out);
-      if (t + 1 < call.T) load(t + 1);
     }
     __syncthreads();
   }

@@ -51,8 +51,8 @@ __global__ void __launch_bounds__(elementThreads)
 __global__ void __launch_bounds__(squareThreads)
     productKernel(const LongscanSlstm call, const Tiles tiles, const float* previous, const float* dSums,
                   float* parts) {
-  __shared__ float squares[2][Square::size];
-  const Square a{squares[0]}, b{squares[1]};
+  __shared__ float squares[2][squareSize];
+  const SquareAlongRows a{squares[0]}, b{squares[1]};
   int64_t rest = blockIdx.x;
   const int column = static_cast<int>(rest % tiles.columns) * squareSide;
   rest /= tiles.columns;
