@@ -74,7 +74,7 @@ __device__ inline void multiplySquares(SquareSums& sum, A a, B b) {
     lead = exact ? roundToTf32(x) : __float_as_uint(x);
     if (exact) trail = roundToTf32(x - __uint_as_float(lead));
   };
-#pragma unroll 4
+#pragma unroll 2
   for (int k = 0; k < squareSide; k += 8) {
     uint32_t leadA[4], trailA[4], leadB[4][2], trailB[4][2];
 #pragma unroll
@@ -96,6 +96,17 @@ __device__ inline void multiplySquares(SquareSums& sum, A a, B b) {
   }
 }
 
+/// Rows [low, high) of the 64 that begin at `data`, `stride` elements apart, of which `columns` columns
+/// exist.
+template <typename Element>
+struct SquareSource {
+  const Element* data;
+  int stride;
+  int columns;
+  bool packed;  // four neighbours are aligned to their size
+  int low, high;
+};
+
 /// A thread's part of a square on its way to shared memory: 4 columns of every sixteenth row.
 template <typename Element>
 struct SquarePart {
@@ -107,7 +118,7 @@ struct SquarePart {
 
   /// Rows [low, high) of the 64 that begin at `from`, `stride` elements apart, of which `columns` columns
   /// exist; zeros elsewhere, where nothing is read. `packed`: four neighbours are aligned to their size.
-  __device__ void load(const Element* from, int64_t stride, int columns, bool packed, int low, int high) {
+  __device__ void load(const Element* from, int stride, int columns, bool packed, int low, int high) {
     const Element* at = from + row(0) * stride + column();
     if (packed) {
       const bool inside = column() < columns;
@@ -123,6 +134,9 @@ struct SquarePart {
       for (int e = 0; e < 4; e++)
         x[i].x[e] = row(i) >= low && row(i) < high && column() + e < columns ? at[i * 16 * stride + e]
                                                                              : fromFloat<Element>(0.0f);
+  }
+  __device__ void load(const SquareSource<Element>& from) {
+    load(from.data, from.stride, from.columns, from.packed, from.low, from.high);
   }
   /// Each row times factor(row, i), the i-th of this thread.
   template <bool exact, typename To, typename Factor>
@@ -150,7 +164,7 @@ struct SquarePart {
 
 /// Rows [low, high) of a square to memory, `columns` of its columns.
 template <typename From, typename Element>
-__device__ inline void storeSquare(From from, Element* to, int64_t stride, int columns, bool packed, int low,
+__device__ inline void storeSquare(From from, Element* to, int stride, int columns, bool packed, int low,
                                    int high) {
   using Part = SquarePart<Element>;
   const int column = Part::column();

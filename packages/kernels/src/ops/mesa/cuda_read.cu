@@ -15,7 +15,7 @@ struct ReadRows {
 
   __device__ void load(SquarePart<float>& part, const ChunkRows<float>& rows, int tile,
                        ChunkPiece piece) const {
-    part.load(data + rows.token(0) * stride + tile * mlstmTile, int64_t{rows.call.H} * stride,
+    part.load(data + rows.token(0) * stride + tile * mlstmTile, rows.call.H * stride,
               columns - tile * mlstmTile, true, piece.low, piece.high);
   }
 };
@@ -76,9 +76,8 @@ __global__ void __launch_bounds__(squareThreads, 2)
       __syncthreads();
       sum.put(a);
       __syncthreads();
-      storeSquare(a, read.out + rows.token(0) * across.columns + out * mlstmTile,
-                  int64_t{call.H} * across.columns, across.columns - out * mlstmTile, true, piece.low,
-                  piece.high);
+      storeSquare(a, read.out + rows.token(0) * across.columns + out * mlstmTile, call.H * across.columns,
+                  across.columns - out * mlstmTile, true, piece.low, piece.high);
     }
     low = piece.high;
     __syncthreads();

@@ -20,7 +20,21 @@ struct GradientMemory {
   float between[squareThreads / 32];
 };
 
-/// One block: a chunk of a head, its documents one after the other.
+/// Pairs of operands, in the order in which they are wanted.
+enum class Operands {
+  queryKey,
+  sumValue,
+  sumState,
+  queryKeyAgain,
+  valueAdjoint,
+  keyQuery,
+  keyAdjoint,
+  sums,
+  none
+};
+
+/// One block: a chunk of a head, its documents one after the other. Operands of a product are on their way to
+/// registers while the product before is at work.
 template <typename Element>
 class ChunkGradient {
   static constexpr bool exact = isExact<Element>;
@@ -34,6 +48,8 @@ class ChunkGradient {
   RowSums fromStart, intoEnd, input;
   SquarePart<Element> left, right;
   ChunkPiece piece{};
+  Operands next = Operands::queryKey;  // which are on their way, of tiles `outer` and `inner`
+  int outer = 0, inner = 0;
   bool connected = false, leaves = false;  // to the state before the chunk, to the one after it
   float between = 0.0f;                    // a thread's share of <state, adjoint>
 
@@ -70,6 +86,9 @@ class ChunkGradient {
       intoEnd.clear();
       input.clear();
       between = 0.0f;
+      next = Operands::queryKey;
+      outer = inner = 0;
+      loadNext();
       scoreTokens();
       for (int tile = 0; tile < plan.tilesK; tile++) {
         queryGradient(tile);
@@ -84,9 +103,67 @@ class ChunkGradient {
  private:
   __device__ bool inside(int row) const { return row >= piece.low && row < piece.high; }
 
-  __device__ void loadSums(SquarePart<Element>& part, int tile) {
-    chunk.rows.load(part, arguments.to.dH, call.V, tile, piece);
+  using Source = SquareSource<Element>;
+  __device__ Source query(int tile) const { return chunk.rows.source(call.q, call.K, tile, piece); }
+  __device__ Source key(int tile) const { return chunk.rows.source(call.k, call.K, tile, piece); }
+  __device__ Source value(int tile) const { return chunk.rows.source(call.v, call.V, tile, piece); }
+  __device__ Source sums(int tile) const { return chunk.rows.source(arguments.to.dH, call.V, tile, piece); }
+  __device__ Source state(const MlstmStates& states, int tileK, int tileV) const {
+    return StateTile<Element>(call, states.chunks, chunk.index, tileK, tileV).source();
   }
+
+  __device__ void loadNext() {
+    if (next == Operands::none) return;
+    Source ofLeft = query(outer < plan.tilesK ? outer : 0), ofRight = ofLeft;
+    switch (next) {
+      case Operands::queryKey:
+        ofRight = key(outer);
+        if (++outer == plan.tilesK) next = Operands::sumValue, outer = 0;
+        break;
+      case Operands::sumValue:
+        ofLeft = sums(outer);
+        ofRight = value(outer);
+        if (++outer == plan.tilesV) next = firstOfQuery(), outer = 0;
+        break;
+      case Operands::sumState:
+        ofLeft = sums(inner);
+        ofRight = state(arguments.states, outer, inner);
+        if (++inner == plan.tilesV) next = Operands::queryKeyAgain, inner = 0;
+        break;
+      case Operands::queryKeyAgain:
+        ofRight = key(outer);
+        next = leaves ? Operands::valueAdjoint : Operands::keyQuery;
+        break;
+      case Operands::valueAdjoint:
+        ofLeft = value(inner);
+        ofRight = state(arguments.adjoints, outer, inner);
+        if (++inner == plan.tilesV) next = Operands::keyQuery, inner = 0;
+        break;
+      case Operands::keyQuery:
+        ofLeft = key(outer);
+        ofRight = query(outer);
+        if (++outer == plan.tilesK)
+          next = firstOfValue(), outer = 0;
+        else
+          next = firstOfQuery();
+        break;
+      case Operands::keyAdjoint:
+        ofLeft = key(inner);
+        ofRight = state(arguments.adjoints, inner, outer);
+        if (++inner == plan.tilesK) next = Operands::sums, inner = 0;
+        break;
+      default:
+        ofLeft = sums(outer);
+        next = ++outer == plan.tilesV ? Operands::none : firstOfValue();
+    }
+    left.load(ofLeft);
+    right.load(ofRight);
+  }
+  __device__ Operands firstOfQuery() const {
+    return connected ? Operands::sumState : Operands::queryKeyAgain;
+  }
+  __device__ Operands firstOfValue() const { return leaves ? Operands::keyAdjoint : Operands::sums; }
+
   template <typename To>
   __device__ void putSums(const SquarePart<Element>& part, To to) {
     part.template put<exact>(to, [this](int row, int) { return inside(row) ? s.inverse[row] : 0.0f; });
@@ -95,41 +172,36 @@ class ChunkGradient {
   /// scores = scale w (q . k), scoreGradients = scale w (their gradient before both), and what forget gates
   /// get from pairs of tokens, its sum over keys in columns of `a`.
   __device__ void scoreTokens() {
-    SquareSums products, gradients;
-    products.clear();
-    gradients.clear();
+    SquareSums sum;
+    sum.clear();
     for (int tile = 0; tile < plan.tilesK; tile++) {
-      chunk.rows.load(left, call.q, call.K, tile, piece);
-      chunk.rows.load(right, call.k, call.K, tile, piece);
       __syncthreads();
       left.template put<exact>(a);
       right.template put<exact>(b);
       __syncthreads();
-      multiply<false, false, Element>(products, a, b);
+      loadNext();
+      multiply<false, false, Element>(sum, a, b);
     }
+    // The same threads hold the same places throughout.
+    sum.each([&](float& x, int i, int j) {
+      const float weight = call.scale * weightOf(s.own, piece, i, j);
+      scoreGradients.at(i, j) = weight;
+      scores.at(i, j) = operand<exact>(weight * x);
+    });
+    sum.clear();
     for (int tile = 0; tile < plan.tilesV; tile++) {
-      loadSums(left, tile);
-      chunk.rows.load(right, call.v, call.V, tile, piece);
       __syncthreads();
       putSums(left, a);
       right.template put<exact>(b);
       __syncthreads();
-      multiply<false, false, Element>(gradients, a, b);
+      loadNext();
+      multiply<false, false, Element>(sum, a, b);
     }
     __syncthreads();
-    products.each([&](float& x, int i, int j) {
-      const float weight = call.scale * weightOf(s.own, piece, i, j);
-      scoreGradients.at(i, j) = weight;
-      x *= weight;
-      scores.at(i, j) = operand<exact>(x);
-      a.at(i, j) = x;
-    });
-    // The same threads hold the same places of both.
-    gradients.each([&](float& x, int i, int j) {
+    sum.each([&](float& x, int i, int j) {
       if (inside(i)) x += s.sumGradient[i];
-      const float weight = scoreGradients.at(i, j);
-      a.at(i, j) *= x;
-      scoreGradients.at(i, j) = operand<exact>(weight * x);
+      a.at(i, j) = scores.at(i, j) * x;
+      scoreGradients.at(i, j) = operand<exact>(scoreGradients.at(i, j) * x);
     });
     __syncthreads();
     sumPairs();
@@ -175,22 +247,20 @@ class ChunkGradient {
     loadVectors(tile);
     if (connected) {
       for (int tileV = 0; tileV < plan.tilesV; tileV++) {
-        loadSums(left, tileV);
-        StateTile<Element>(call, arguments.states.chunks, chunk.index, tile, tileV).load(right);
         __syncthreads();
         putSums(left, a);
         right.template put<exact>(b);
         if (leaves) meetAdjoint(tile, tileV);
         __syncthreads();
+        loadNext();
         multiply<false, false, Element>(sum, a, b);
       }
     }
-    chunk.rows.load(left, call.q, call.K, tile, piece);
-    chunk.rows.load(right, call.k, call.K, tile, piece);
     __syncthreads();
     left.template put<exact>(a);
     right.template put<exact>(bAlongRows);
     __syncthreads();
+    loadNext();
     if (connected) {
       sum.each([&](float& x, int i, int k) {
         if (!inside(i)) return;
@@ -208,7 +278,7 @@ class ChunkGradient {
   /// The state's tile is in `right`, its adjoint's in memory.
   __device__ void meetAdjoint(int tile, int tileV) {
     SquarePart<Element> adjoint;
-    StateTile<Element>(call, arguments.adjoints.chunks, chunk.index, tile, tileV).load(adjoint);
+    adjoint.load(state(arguments.adjoints, tile, tileV));
 #pragma unroll
     for (int i = 0; i < SquarePart<Element>::rows; i++)
 #pragma unroll
@@ -220,21 +290,19 @@ class ChunkGradient {
     sum.clear();
     if (leaves) {
       for (int tileV = 0; tileV < plan.tilesV; tileV++) {
-        chunk.rows.load(left, call.v, call.V, tileV, piece);
-        StateTile<Element>(call, arguments.adjoints.chunks, chunk.index, tile, tileV).load(right);
         __syncthreads();
         left.template put<exact>(a);
         right.template put<exact>(b);
         __syncthreads();
+        loadNext();
         multiply<false, false, Element>(sum, a, b);
       }
     }
-    chunk.rows.load(left, call.k, call.K, tile, piece);
-    chunk.rows.load(right, call.q, call.K, tile, piece);
     __syncthreads();
     left.template put<exact>(a);
     right.template put<exact>(bAlongRows);
     __syncthreads();
+    loadNext();
     if (leaves) {
       sum.each([&](float& x, int j, int k) {
         if (inside(j)) x = s.own.toEnd[j] * (x + s.adjointVector[k]);
@@ -250,18 +318,17 @@ class ChunkGradient {
     SquareSums sum;
     sum.clear();
     for (int tile = 0; leaves && tile < plan.tilesK; tile++) {
-      chunk.rows.load(left, call.k, call.K, tile, piece);
-      StateTile<Element>(call, arguments.adjoints.chunks, chunk.index, tile, tileV).load(right);
       __syncthreads();
       left.template put<exact>(a, [this](int row, int) { return inside(row) ? s.own.toEnd[row] : 0.0f; });
       right.template put<exact>(bAlongRows);
       __syncthreads();
+      loadNext();
       multiply<false, true, Element>(sum, a, bAlongRows);
     }
-    loadSums(left, tileV);
     __syncthreads();
     putSums(left, bAlongRows);
     __syncthreads();
+    loadNext();
     multiply<true, true, Element>(sum, scores, bAlongRows);
     store(sum, arguments.to.dv, call.V, tileV);
   }
@@ -290,7 +357,7 @@ class ChunkGradient {
 };
 
 template <typename Element>
-__global__ void __launch_bounds__(squareThreads, 1)
+__global__ void __launch_bounds__(squareThreads, isExact<Element> ? 1 : 2)
     gradientKernel(const LongscanMlstm call, const __grid_constant__ MlstmPlan plan, const MlstmGates gates,
                    const __grid_constant__ GradientArguments arguments) {
   extern __shared__ __align__(16) unsigned char memory[];

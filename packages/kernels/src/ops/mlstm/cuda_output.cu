@@ -26,6 +26,24 @@ __global__ void __launch_bounds__(squareThreads, isExact<Element> ? 1 : 2)
   for (int low = 0; low < chunk.count;) {
     const ChunkPiece piece = chunk.pieceAt(own, low);
     const bool connected = low == 0 && !own.starts[0];
+    // Operands are on their way while the product before is at work: queries and keys of all tiles, then for
+    // each tile of values those, and queries and states.
+    int scored = 0, tileV = 0, tileK = -1;
+    const auto loadNext = [&] {
+      if (scored < plan.tilesK) {
+        left.load(rows.source(call.q, call.K, scored, piece));
+        right.load(rows.source(call.k, call.K, scored++, piece));
+      } else if (tileK < 0) {
+        if (tileV == plan.tilesV) return;
+        right.load(rows.source(call.v, call.V, tileV, piece));
+        if (connected) tileK = 0;
+        if (!connected) tileV++;
+      } else {
+        left.load(rows.source(call.q, call.K, tileK, piece));
+        right.load(StateTile<Element>(call, states.chunks, chunk.index, tileK, tileV).source());
+        if (++tileK == plan.tilesK) tileK = -1, tileV++;
+      }
+    };
     SquareSums sum;
     sum.clear();
     sums.clear();
@@ -33,9 +51,8 @@ __global__ void __launch_bounds__(squareThreads, isExact<Element> ? 1 : 2)
     constexpr int perRow = squareThreads / mlstmTokens, width = mlstmTile / perRow;
     const int row = threadIdx.x / perRow, quarter = threadIdx.x % perRow;
     float along = 0.0f;
+    loadNext();
     for (int tile = 0; tile < plan.tilesK; tile++) {
-      rows.load(left, call.q, call.K, tile, piece);
-      rows.load(right, call.k, call.K, tile, piece);
       __syncthreads();
       left.template put<exact>(a);
       right.template put<exact>(b);
@@ -44,6 +61,7 @@ __global__ void __launch_bounds__(squareThreads, isExact<Element> ? 1 : 2)
         vector[threadIdx.x] = key < call.K ? states.chunkVectors[chunk.index * call.K + key] : 0.0f;
       }
       __syncthreads();
+      loadNext();
       multiply<false, false, Element>(sum, a, b);
       if (connected)
 #pragma unroll
@@ -64,20 +82,19 @@ __global__ void __launch_bounds__(squareThreads, isExact<Element> ? 1 : 2)
       tokens.normalizer[at] = normalizer;
     }
 
-    for (int tileV = 0; tileV < plan.tilesV; tileV++) {
+    for (int out = 0; out < plan.tilesV; out++) {
       sum.clear();
-      rows.load(right, call.v, call.V, tileV, piece);
       __syncthreads();
       right.template put<exact>(bAlongRows);
       __syncthreads();
+      loadNext();
       multiply<false, true, Element>(sum, scores, bAlongRows);
       for (int tile = 0; connected && tile < plan.tilesK; tile++) {
-        rows.load(left, call.q, call.K, tile, piece);
-        StateTile<Element>(call, states.chunks, chunk.index, tile, tileV).load(right);
         __syncthreads();
         left.template put<exact>(a, [&](int i, int) { return call.scale * own.fromStart[i]; });
         right.template put<exact>(bAlongRows);
         __syncthreads();
+        loadNext();
         multiply<false, true, Element>(sum, a, bAlongRows);
       }
       __syncthreads();
@@ -85,7 +102,7 @@ __global__ void __launch_bounds__(squareThreads, isExact<Element> ? 1 : 2)
         if (i >= piece.low && i < piece.high) a.at(i, j) = x * inverse[i];
       });
       __syncthreads();
-      rows.store(a, tokens.h, call.V, tileV, piece);
+      rows.store(a, tokens.h, call.V, out, piece);
     }
     low = piece.high;
     __syncthreads();

@@ -30,13 +30,21 @@ struct ChunkRows {
   __device__ Element* tile(void* data, int channels, int tile) const {
     return static_cast<Element*>(data) + token(0) * channels + tile * mlstmTile;
   }
+  __device__ SquareSource<Element> source(const void* data, int channels, int number,
+                                          ChunkPiece piece) const {
+    return {tile(data, channels, number),
+            call.H * channels,
+            channels - number * mlstmTile,
+            channels % 4 == 0,
+            piece.low,
+            piece.high};
+  }
   __device__ void load(SquarePart<Element>& part, const void* data, int channels, int number,
                        ChunkPiece piece) const {
-    part.load(tile(data, channels, number), int64_t{call.H} * channels, channels - number * mlstmTile,
-              channels % 4 == 0, piece.low, piece.high);
+    part.load(source(data, channels, number, piece));
   }
   __device__ void store(Square from, void* data, int channels, int number, ChunkPiece piece) const {
-    storeSquare(from, tile(data, channels, number), int64_t{call.H} * channels, channels - number * mlstmTile,
+    storeSquare(from, tile(data, channels, number), call.H * channels, channels - number * mlstmTile,
                 channels % 4 == 0, piece.low, piece.high);
   }
 };
@@ -46,7 +54,7 @@ template <typename Element>
 struct StateTile {
   Element* data;
   int rows, columns;
-  int64_t stride;
+  int stride;
 
   __device__ StateTile(const LongscanMlstm& call, void* chunks, int64_t chunk, int tileK, int tileV)
       : data(static_cast<Element*>(chunks) + (chunk * call.K + tileK * mlstmTile) * call.V +
@@ -55,8 +63,8 @@ struct StateTile {
         columns(call.V - tileV * mlstmTile),
         stride(call.V) {}
 
-  __device__ void load(SquarePart<Element>& part) const {
-    part.load(data, stride, columns, stride % 4 == 0, 0, rows);
+  __device__ SquareSource<Element> source() const {
+    return {data, stride, columns, stride % 4 == 0, 0, rows};
   }
   __device__ void store(Square from) const {
     storeSquare(from, data, stride, columns, stride % 4 == 0, 0, rows);

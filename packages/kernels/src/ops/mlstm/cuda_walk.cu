@@ -112,7 +112,7 @@ __global__ void __launch_bounds__(squareThreads, 2)
     multiply<true, true, Element>(state, y, z);
     if (hasVector) {
       float written = 0.0f;
-#pragma unroll 4
+#pragma unroll 2
       for (int i = 0; i < mlstmTokens / vectorShares; i++) {
         const int row = share * (mlstmTokens / vectorShares) + i;
         written += y.at(row, own) * ones[row];

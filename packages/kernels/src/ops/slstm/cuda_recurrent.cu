@@ -61,7 +61,7 @@ __global__ void __launch_bounds__(squareThreads)
   const int64_t bh = rest % (call.B * call.H), part = rest / (call.B * call.H);
   const int64_t batch = bh / call.H, h = bh % call.H;
   const int64_t begin = part * tiles.partTokens, end = min(begin + tiles.partTokens, call.T);
-  const int64_t stride = int64_t{call.H} * call.N;
+  const int stride = call.H * call.N;
   const bool packed = call.N % 4 == 0;
   SquareSums sum;
   sum.clear();
