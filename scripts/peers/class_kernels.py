@@ -1,7 +1,7 @@
 """Times the CUDA kernels of mlstm, lti-scan, mesa and slstm in one run with a copy of memory and, where it is on PYTHONPATH,
 flash-linear-attention's chunkwise mesa_net; it has no kernels for the others.
 
-usage: [PYTHONPATH=<flash-linear-attention checkout>] python3 class_kernels.py LIBRARY.so OUT.jsonl [op,op [T]] [--kernels]
+usage: [PYTHONPATH=<flash-linear-attention checkout>] python3 class_kernels.py LIBRARY.so OUT.jsonl [op[:T],op[:T]] [--kernels]
 B = 1, bf16, gates and states f32. Milliseconds: median, 5th and 95th percentile of replays of a CUDA graph, by CUDA events.
 `--kernels`: each kernel's share of one call too.
 """
@@ -141,10 +141,10 @@ def main():
     arguments = [x for x in sys.argv[1:] if not x.startswith('--')]
     library, out = Library(arguments[0]), arguments[1]
     torch.manual_seed(0)
-    ops = arguments[2].split(',') if len(arguments) > 2 else list(RUNS)
+    wanted = arguments[2].split(',') if len(arguments) > 2 else list(RUNS)
     with open(out, 'a') as file:
-        for op in ops:
-            for T in [int(arguments[3])] if len(arguments) > 3 else TOKENS[op]:
+        for op, _, tokens in (item.partition(':') for item in wanted):
+            for T in [int(tokens)] if tokens else TOKENS[op]:
                 for name, run in RUNS[op](library, T):
                     try:
                         times = median_and_spread(run)

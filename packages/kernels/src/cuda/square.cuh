@@ -66,8 +66,7 @@ __device__ inline void multiplySquares(SquareSums& sum, A a, B b) {
   const int lane = threadIdx.x % 32, outer = lane / 4, inner = lane % 4;
   const int m = SquareSums::firstRow() + outer, column = SquareSums::firstColumn() + outer;
   const float* fromA = a.base + (aAlongRows ? inner * A::pitch + m : m * A::pitch + inner);
-  const float* fromB =
-      b.base + (bAlongRows ? inner * B::pitch + column : column * B::pitch + inner);
+  const float* fromB = b.base + (bAlongRows ? inner * B::pitch + column : column * B::pitch + inner);
   constexpr int stepA = aAlongRows ? A::pitch : 1, acrossA = aAlongRows ? 1 : A::pitch;
   constexpr int stepB = bAlongRows ? B::pitch : 1, acrossB = bAlongRows ? 1 : B::pitch;
   const auto split = [](float x, uint32_t& lead, uint32_t& trail) {

@@ -1,5 +1,6 @@
 #include "cuda_solve.h"
 
+#include "cuda/mma.cuh"
 #include "cuda/pack.cuh"
 
 // A block takes a chunk of a head at a time, its tokens one after the other: the state goes on from token to
@@ -91,7 +92,7 @@ class Solver {
   /// of a thread's are on their way from memory at once.
   template <typename Visit>
   __device__ void eachOfState(Visit&& visit) const {
-    constexpr int atOnce = 8;
+    constexpr int atOnce = 4;
     const int row = threadIdx.x / panel, column = threadIdx.x % panel, rowStep = solveThreads / panel;
     for (int p = 0; p < numPanels; p++) {
       const int rows = factor.size - panel * p;
@@ -144,39 +145,44 @@ class Solver {
     __syncthreads();
   }
 
-  /// Panel p less the products of its rows with the diagonal's, in the panels before: a thread has four
-  /// columns of two rows.
+  /// Panel p less the products of its rows with the diagonal's, in the panels before: on tensor cores, in
+  /// three products of leading and trailing parts of TF32. A warp has 16 rows at a time.
   __device__ void subtractBefore(int p) {
-    constexpr int rowsAtOnce = 2, rowStep = solveThreads / 4;
-    const int first = threadIdx.x % 4, rows = factor.rows(p);
-    for (int row = threadIdx.x / 4; row < rows; row += rowsAtOnce * rowStep) {
-      float sum[rowsAtOnce][4] = {};
+    const int lane = threadIdx.x % 32, outer = lane / 4, inner = lane % 4, rows = factor.rows(p);
+    const auto split = [](float x, uint32_t& lead, uint32_t& trail) {
+      lead = roundToTf32(x);
+      trail = roundToTf32(x - __uint_as_float(lead));
+    };
+    for (int first = threadIdx.x / 32 * panel; first < rows; first += solveThreads / 32 * panel) {
+      float sum[2][4] = {};
       for (int before = 0; before < p; before++) {
         const int up = panel * (p - before);
-        const float* own[rowsAtOnce];
+        const float* ofRows[2] = {factor.row(before, up + min(first + outer, rows - 1)) + inner,
+                                  factor.row(before, up + min(first + outer + 8, rows - 1)) + inner};
+        const float* ofDiagonal[2] = {factor.row(before, up + outer) + inner,
+                                      factor.row(before, up + outer + 8) + inner};
 #pragma unroll
-        for (int r = 0; r < rowsAtOnce; r++)
-          own[r] = factor.row(before, up + min(row + r * rowStep, rows - 1));
+        for (int k = 0; k < panel; k += 8) {
+          uint32_t A[4], trailA[4], B[2][2], trailB[2][2];
 #pragma unroll
-        for (int i = 0; i < panel; i += 4) {
-          Pack<float, 4> left[rowsAtOnce];
+          for (int i = 0; i < 4; i++) split(ofRows[i & 1][k + 4 * (i >> 1)], A[i], trailA[i]);
 #pragma unroll
-          for (int r = 0; r < rowsAtOnce; r++) left[r] = loadPack<4>(own[r] + i);
+          for (int n = 0; n < 2; n++) {
 #pragma unroll
-          for (int c = 0; c < 4; c++) {
-            const Pack<float, 4> right = loadPack<4>(factor.row(before, up + first + 4 * c) + i);
-#pragma unroll
-            for (int r = 0; r < rowsAtOnce; r++)
-#pragma unroll
-              for (int e = 0; e < 4; e++) sum[r][c] = fmaf(left[r].x[e], right.x[e], sum[r][c]);
+            for (int i = 0; i < 2; i++) split(ofDiagonal[n][k + 4 * i], B[n][i], trailB[n][i]);
+            mmaTf32(sum[n], trailA, B[n][0], B[n][1]);
+            mmaTf32(sum[n], A, trailB[n][0], trailB[n][1]);
+            mmaTf32(sum[n], A, B[n][0], B[n][1]);
           }
         }
       }
 #pragma unroll
-      for (int r = 0; r < rowsAtOnce; r++)
-        if (row + r * rowStep < rows)
+      for (int n = 0; n < 2; n++)
 #pragma unroll
-          for (int c = 0; c < 4; c++) factor.row(p, row + r * rowStep)[first + 4 * c] -= sum[r][c];
+        for (int i = 0; i < 4; i++) {
+          const int row = first + outer + i / 2 * 8;
+          if (row < rows) factor.row(p, row)[8 * n + 2 * inner + i % 2] -= sum[n][i];
+        }
     }
     __syncthreads();
   }

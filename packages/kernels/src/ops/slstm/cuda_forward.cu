@@ -80,11 +80,13 @@ __global__ void __launch_bounds__(mostThreads)
       const int64_t token = (b * call.T + t) * call.H + h;
       // Selected: what another document left may be anything.
       if (fresh) c = 0.0f, n = 0.0f, m = -INFINITY;
+      float recurrent[4] = {};
+      for (int slice = 0; slice < shape.slices; slice++)
+#pragma unroll
+        for (int i = 0; i < 4; i++) recurrent[i] += partial[(slice * 4 + i) * N + x];
 #pragma unroll
       for (int i = 0; i < 4; i++) {
-        float recurrent = 0.0f;
-        for (int s = 0; s < shape.slices; s++) recurrent += partial[(s * 4 + i) * N + x];
-        if (!fresh) gates[i] += recurrent;
+        if (!fresh) gates[i] += recurrent[i];
         io.sums[(token * 4 + i) * N + x] = gates[i];
       }
       const float keep = logSigmoid(gates[1]) + m;
