@@ -128,11 +128,14 @@ struct SquarePart {
       }
       return;
     }
+    // One by one: rare, and not worth the registers of all at once.
+#pragma unroll
     for (int i = 0; i < rows; i++)
 #pragma unroll
-      for (int e = 0; e < 4; e++)
-        x[i].x[e] = row(i) >= low && row(i) < high && column() + e < columns ? at[i * 16 * stride + e]
-                                                                             : fromFloat<Element>(0.0f);
+      for (int e = 0; e < 4; e++) {
+        x[i].x[e] = fromFloat<Element>(0.0f);
+        if (row(i) >= low && row(i) < high && column() + e < columns) x[i].x[e] = at[i * 16 * stride + e];
+      }
   }
   __device__ void load(const SquareSource<Element>& from) {
     load(from.data, from.stride, from.columns, from.packed, from.low, from.high);
