@@ -52,7 +52,8 @@ struct Common {
 
 }  // namespace
 
-Napi::Value bindLtiScanKeptStatesOnGpu(Args& args) {
+Napi::Value bindLtiScanCudaStates(Args& args) {
+  args.stream();
   const Common common(args);
   return Napi::Number::New(args.env(), static_cast<double>(common.keptSize(args) / common.stateSize()));
 }

@@ -45,13 +45,6 @@ void enqueueBlocks(Args& args, ThreadPool& pool, const Task& task, int64_t numBl
       [=, &pool] { runLaneBlocks<Task, Real>(pool, task, numBlocks, ltiScratch(task.call.N), kernel); });
 }
 
-Napi::Value bindKeptStates(Args& args) {
-  args.stream();
-  if (args.onGpu()) return bindLtiScanKeptStatesOnGpu(args);
-  const Common common(args);
-  return Napi::Number::New(args.env(), static_cast<double>((common.T + ltiChunk - 1) / ltiChunk));
-}
-
 Napi::Value bindForward(Args& args) {
   ThreadPool& pool = args.stream().context().pool();
   if (args.onGpu()) return bindLtiScanForwardOnGpu(args);
@@ -110,7 +103,7 @@ Napi::Value bindBackward(Args& args) {
 }  // namespace
 
 void register_lti_scan(Registry& registry) {
-  registry.add("ltiScanKeptStates", 6, bindKeptStates);
+  registry.add("ltiScanCudaStates", 6, bindLtiScanCudaStates);
   registry.add("ltiScanForward", 11, bindForward);
   registry.add("ltiScanAdjoint", 8, bindAdjoint);
   registry.add("ltiScanBackward", 13, bindBackward);

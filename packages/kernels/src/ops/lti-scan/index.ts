@@ -17,6 +17,9 @@ export interface LtiScanInputs extends RecurrenceInputs {
   readonly w: Tensor;
 }
 
+/** Tokens between two states that are kept for the backward pass on a CPU; `ltiChunk` in lti_scan.h. */
+const chunkTokens = 64;
+
 /** What states and parameters are held in: f32 beside data in bf16. */
 function stateType({ dtype }: Tensor): DType {
   return dtype === 'bf16' ? 'f32' : dtype;
@@ -65,7 +68,11 @@ export function ltiScan(signal: LtiSignal): RecurrenceOp<LtiScanInputs> {
       const output = call.empty(u.shape, u.dtype);
       const finalState = call.empty([B, C, 1, size], stateType(u));
       const head = common(call, inputs, resets);
-      const checkpoints = call.empty([B, call.native.ltiScanKeptStates(...head), C, size], stateType(u));
+      const numStates =
+        call.device.kind === 'cuda'
+          ? call.native.ltiScanCudaStates(...head)
+          : Math.ceil(u.dim(1) / chunkTokens);
+      const checkpoints = call.empty([B, numStates, C, size], stateType(u));
       call.native.ltiScanForward(...head, h0?.id ?? null, output.id, checkpoints.id, finalState.id, null);
       count(call, inputs, isComplex ? 16 : 12);
       return { output, finalState, kept: { checkpoints } };

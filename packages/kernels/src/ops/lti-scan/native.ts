@@ -1,7 +1,7 @@
 declare module '../../native.js' {
   interface Native {
-    /** How many states of each batch row `checkpoints` has: on a CPU those before every 64th token. */
-    ltiScanKeptStates(
+    /** How many states of each batch row `checkpoints` has on a GPU. */
+    ltiScanCudaStates(
       stream: number,
       complex: boolean,
       u: number,
@@ -10,7 +10,8 @@ declare module '../../native.js' {
       resets: number | null,
     ): number;
     /**
-     * y, the states that the backward pass starts again from, the state after the slice, λ^T; null for what is not wanted.
+     * y, the states that the backward pass starts again from (on a CPU those before every 64th token), the state after the
+     * slice, λ^T; null for what is not wanted.
      * On a GPU parameters and states are f32, and λ^T comes without y.
      */
     ltiScanForward(
