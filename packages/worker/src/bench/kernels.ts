@@ -125,8 +125,8 @@ function outputOf({ op, inputs }: RecurrenceCase): Tensor {
 }
 
 /** Of the output's shape and type. */
-function likeOutput({ inputs }: RecurrenceCase): Tensor {
-  return (inputs.v ?? inputs.x)!;
+function likeOutput({ inputs, outputGradient }: RecurrenceCase): Tensor {
+  return (outputGradient ?? inputs.v ?? inputs.x)!;
 }
 
 function runForward(device: Device, problem: RecurrenceCase): void {

@@ -5,9 +5,13 @@ import {
   type Device,
   deltaRule,
   gatedLinear,
+  ltiScan,
+  mesa,
+  mlstm,
   type RecurrenceInputs,
   type RecurrenceOp,
   selectiveScan,
+  slstm,
   type Tensor,
   tokenShift,
   vectorScan,
@@ -18,10 +22,12 @@ import { randomTensor } from './random-tensor.js';
 /** Of queries, keys, values and outputs; gates are f32. */
 export type BenchType = 'f32' | 'bf16';
 
-/** A recurrence, or another op, with random inputs of the sizes that layers give it; the output is like v, or else x. */
+/** A recurrence, or another op, with random inputs of the sizes that layers give it. */
 export interface RecurrenceCase {
   readonly op: RecurrenceOp | ((inputs: RecurrenceInputs) => Tensor);
   readonly inputs: RecurrenceInputs;
+  /** Of the output's shape and type; left out: v, or else x. */
+  readonly outputGradient?: Tensor;
 }
 
 type Build = (device: Device, shape: BenchShape, dtype: BenchType) => RecurrenceCase;
@@ -36,6 +42,11 @@ export const recurrenceCases: Readonly<Record<BenchOp, Build>> = {
   kda: delta('diagonal'),
   hgrn,
   mamba,
+  mlstm: matrixLstm,
+  s4d,
+  s5,
+  mesanet,
+  slstm: scalarLstm,
   'short-convolution': shortConvolution,
   'token-shift': shift,
 };
@@ -93,6 +104,59 @@ function mamba(device: Device, { B, T, H, V }: BenchShape, dtype: BenchType): Re
     C: normal(device, [B, T, N], dtype, 5),
   };
   return { op: selectiveScan as RecurrenceOp, inputs };
+}
+
+function matrixLstm(device: Device, { B, T, H, K, V }: BenchShape, dtype: BenchType): RecurrenceCase {
+  const inputs = {
+    q: normal(device, [B, T, H, K], dtype, 1),
+    k: normal(device, [B, T, H, K], dtype, 2),
+    v: normal(device, [B, T, H, V], dtype, 3),
+    i: normal(device, [B, T, H], 'f32', 5),
+    f: decays(device, [B, T, H]),
+  };
+  return { op: mlstm() as RecurrenceOp, inputs };
+}
+
+/** Complex numbers of state per channel of S4D, as in the layer's defaults. */
+const s4dModes = 32;
+
+function s4d(device: Device, { B, T, H, V }: BenchShape, dtype: BenchType): RecurrenceCase {
+  const C = H * V;
+  const u = normal(device, [B, T, C], dtype, 1);
+  const inputs = {
+    u,
+    logLambda: decays(device, [C, s4dModes, 2]),
+    w: normal(device, [C, s4dModes, 2], 'f32', 2),
+  };
+  return { op: ltiScan('real') as RecurrenceOp, inputs, outputGradient: u };
+}
+
+function s5(device: Device, { B, T, H, V }: BenchShape, dtype: BenchType): RecurrenceCase {
+  const C = H * V;
+  const u = normal(device, [B, T, 2 * C], dtype, 1);
+  const inputs = { u, logLambda: decays(device, [C, 1, 2]), w: normal(device, [C, 1, 2], 'f32', 2) };
+  return { op: ltiScan('complex') as RecurrenceOp, inputs, outputGradient: u };
+}
+
+function mesanet(device: Device, { B, T, H, K, V }: BenchShape, dtype: BenchType): RecurrenceCase {
+  const inputs = {
+    q: normal(device, [B, T, H, K], dtype, 1, K ** -0.5),
+    k: normal(device, [B, T, H, K], dtype, 2, K ** -0.5),
+    v: normal(device, [B, T, H, V], dtype, 3),
+    beta: learned(randomTensor(device, [B, T, H], 'f32', 5, (x) => 1 / (1 + Math.exp(-x)))),
+    g: decays(device, [B, T, H]),
+    lambda: learned(randomTensor(device, [H, K], 'f32', 6, (x) => 0.25 + Math.abs(x))),
+  };
+  return { op: mesa as RecurrenceOp, inputs };
+}
+
+/** K units a head. */
+function scalarLstm(device: Device, { B, T, H, K: N }: BenchShape, dtype: BenchType): RecurrenceCase {
+  const inputs = {
+    gates: normal(device, [B, T, H, 4, N], dtype, 1),
+    recurrent: normal(device, [H, N, 4, N], 'f32', 2, N ** -0.5),
+  };
+  return { op: slstm as RecurrenceOp, inputs, outputGradient: normal(device, [B, T, H, N], dtype, 3) };
 }
 
 function shortConvolution(device: Device, { B, T, H, V }: BenchShape, dtype: BenchType): RecurrenceCase {

@@ -9,6 +9,11 @@ export const benchOps = [
   'kda',
   'hgrn',
   'mamba',
+  'mlstm',
+  's4d',
+  's5',
+  'mesanet',
+  'slstm',
   'short-convolution',
   'token-shift',
 ] as const;

@@ -1,21 +1,20 @@
 #include "../../addon/args.h"
 #include "../../core/run_lane_blocks.h"
+#include "bind_cuda.h"
 #include "lti_scan.h"
 
 namespace longscan {
 
 namespace {
 
-/// The arguments that every function here begins with: stream, complex, u, logLambda, w, resets.
+/// The arguments that every function here begins with, after the stream: complex, u, logLambda, w, resets.
 struct Common {
-  Stream& stream;
   bool complex;
   TensorRef u, logLambda, w, resets;
   int64_t B, T, C, N;
 
   explicit Common(Args& args)
-      : stream(args.stream()),
-        complex(args.flag("complex")),
+      : complex(args.flag("complex")),
         u(args.tensor("u")),
         logLambda(args.tensor("logLambda")),
         w(args.tensor("w")),
@@ -40,14 +39,15 @@ struct Common {
 
 /// Enqueues a kernel over `numBlocks` blocks of channels.
 template <typename Task, typename Real>
-void enqueueBlocks(Args& args, const Common& common, const Task& task, int64_t numBlocks,
+void enqueueBlocks(Args& args, ThreadPool& pool, const Task& task, int64_t numBlocks,
                    void (*kernel)(const Task&, int64_t begin, int64_t end, Real* scratch)) {
-  ThreadPool& pool = common.stream.context().pool();
   args.enqueue(
       [=, &pool] { runLaneBlocks<Task, Real>(pool, task, numBlocks, ltiScratch(task.call.N), kernel); });
 }
 
 Napi::Value bindForward(Args& args) {
+  ThreadPool& pool = args.stream().context().pool();
+  if (args.onGpu()) return bindLtiScanForwardOnGpu(args);
   const Common common(args);
   const TensorRef h0 = args.optionalSizedTensor("h0", common.u, common.stateSize());
   const TensorRef y = args.optionalSizedTensor("y", common.u, common.u.numElements);
@@ -58,26 +58,30 @@ Napi::Value bindForward(Args& args) {
     using Real = decltype(zero);
     const LtiScanForward<Real> task{common.call<Real>(),    h0.as<Real>(),    y.as<Real>(),
                                     checkpoints.as<Real>(), state.as<Real>(), factor.as<Real>()};
-    enqueueBlocks<LtiScanForward<Real>, Real>(args, common, task, common.B * numLaneBlocks(common.C),
+    enqueueBlocks<LtiScanForward<Real>, Real>(args, pool, task, common.B * numLaneBlocks(common.C),
                                               ltiScanForward);
   });
   return args.env().Undefined();
 }
 
 Napi::Value bindAdjoint(Args& args) {
+  ThreadPool& pool = args.stream().context().pool();
+  if (args.onGpu()) return bindLtiScanAdjointOnGpu(args);
   const Common common(args);
   const TensorRef dy = args.sizedTensor("dy", common.u, common.u.numElements);
   const TensorRef adjoint = args.sizedTensor("adjoint", common.u, common.stateSize());
   dispatchFloat(args, common.u.dtype, [&](auto zero) {
     using Real = decltype(zero);
     const LtiScanAdjoint<Real> task{common.call<Real>(), dy.as<Real>(), adjoint.as<Real>()};
-    enqueueBlocks<LtiScanAdjoint<Real>, Real>(args, common, task, common.B * numLaneBlocks(common.C),
+    enqueueBlocks<LtiScanAdjoint<Real>, Real>(args, pool, task, common.B * numLaneBlocks(common.C),
                                               ltiScanAdjoint);
   });
   return args.env().Undefined();
 }
 
 Napi::Value bindBackward(Args& args) {
+  ThreadPool& pool = args.stream().context().pool();
+  if (args.onGpu()) return bindLtiScanBackwardOnGpu(args);
   const Common common(args);
   const TensorRef dy = args.sizedTensor("dy", common.u, common.u.numElements);
   const TensorRef checkpoints = args.sizedTensor("checkpoints", common.u, common.checkpointSize());
@@ -91,7 +95,7 @@ Napi::Value bindBackward(Args& args) {
     const LtiScanBackward<Real> task{common.call<Real>(), dy.as<Real>(), checkpoints.as<Real>(),
                                      dht.as<Real>(),      du.as<Real>(), dLogLambda.as<Real>(),
                                      dw.as<Real>(),       dh0.as<Real>()};
-    enqueueBlocks<LtiScanBackward<Real>, Real>(args, common, task, numLaneBlocks(common.C), ltiScanBackward);
+    enqueueBlocks<LtiScanBackward<Real>, Real>(args, pool, task, numLaneBlocks(common.C), ltiScanBackward);
   });
   return args.env().Undefined();
 }
@@ -99,6 +103,7 @@ Napi::Value bindBackward(Args& args) {
 }  // namespace
 
 void register_lti_scan(Registry& registry) {
+  registry.add("ltiScanCudaStates", 6, bindLtiScanCudaStates);
   registry.add("ltiScanForward", 11, bindForward);
   registry.add("ltiScanAdjoint", 8, bindAdjoint);
   registry.add("ltiScanBackward", 13, bindBackward);

@@ -1,7 +1,7 @@
 import type { ForwardCall } from '../../autograd/define-op.js';
 import type { RecurrenceInputs, RecurrenceOp } from '../../recurrence-op.js';
 import { sweepRecurrence } from '../../sweep-recurrence.js';
-import { expectShape, type Tensor } from '../../tensor.js';
+import { type DType, expectShape, type Tensor } from '../../tensor.js';
 import './native.js';
 import { ltiScanReference } from './reference.js';
 
@@ -17,8 +17,13 @@ export interface LtiScanInputs extends RecurrenceInputs {
   readonly w: Tensor;
 }
 
-/** Tokens between two states that are kept for the backward pass; `ltiChunk` in lti_scan.h. */
+/** Tokens between two states that are kept for the backward pass on a CPU; `ltiChunk` in lti_scan.h. */
 const chunkTokens = 64;
+
+/** What states and parameters are held in: f32 beside data in bf16. */
+function stateType({ dtype }: Tensor): DType {
+  return dtype === 'bf16' ? 'f32' : dtype;
+}
 
 /**
  * A linear time-invariant recurrence with a diagonal complex matrix: h_t = λ h_{t-1} + u_t for each of N numbers per
@@ -61,31 +66,29 @@ export function ltiScan(signal: LtiSignal): RecurrenceOp<LtiScanInputs> {
       const { u } = inputs;
       const [B, C, , size] = stateShape(inputs);
       const output = call.empty(u.shape, u.dtype);
-      const finalState = call.empty([B, C, 1, size], u.dtype);
-      const checkpoints = call.empty([B, Math.ceil(u.dim(1) / chunkTokens), C, size], u.dtype);
-      call.native.ltiScanForward(
-        ...common(call, inputs, resets),
-        h0?.id ?? null,
-        output.id,
-        checkpoints.id,
-        finalState.id,
-        null,
-      );
+      const finalState = call.empty([B, C, 1, size], stateType(u));
+      const head = common(call, inputs, resets);
+      const numStates =
+        call.device.kind === 'cuda'
+          ? call.native.ltiScanCudaStates(...head)
+          : Math.ceil(u.dim(1) / chunkTokens);
+      const checkpoints = call.empty([B, numStates, C, size], stateType(u));
+      call.native.ltiScanForward(...head, h0?.id ?? null, output.id, checkpoints.id, finalState.id, null);
       count(call, inputs, isComplex ? 16 : 12);
       return { output, finalState, kept: { checkpoints } };
     },
 
     summarize(call, inputs, resets) {
       const [B, C, R, size] = stateShape(inputs);
-      const state = call.empty([B, C, R, size], inputs.u.dtype);
-      const factor = call.empty([B, C, size], inputs.u.dtype);
+      const state = call.empty([B, C, R, size], stateType(inputs.u));
+      const factor = call.empty([B, C, size], stateType(inputs.u));
       call.native.ltiScanForward(...common(call, inputs, resets), null, null, null, state.id, factor.id);
       count(call, inputs, 8);
       return { state, factor };
     },
 
     adjoint(call, inputs, resets, dy) {
-      const adjoint = call.empty(stateShape(inputs), dy.dtype);
+      const adjoint = call.empty(stateShape(inputs), stateType(dy));
       call.native.ltiScanAdjoint(...common(call, inputs, resets), dy.id, adjoint.id);
       count(call, inputs, 12);
       return adjoint;
@@ -95,10 +98,10 @@ export function ltiScan(signal: LtiSignal): RecurrenceOp<LtiScanInputs> {
       const { u, logLambda, w } = inputs;
       const gradients = {
         u: call.empty(u.shape, u.dtype),
-        logLambda: call.empty(logLambda.shape, u.dtype),
-        w: call.empty(w.shape, u.dtype),
+        logLambda: call.empty(logLambda.shape, logLambda.dtype),
+        w: call.empty(w.shape, w.dtype),
       };
-      const incoming = call.empty(stateShape(inputs), u.dtype);
+      const incoming = call.empty(stateShape(inputs), stateType(u));
       call.native.ltiScanBackward(
         ...common(call, inputs, resets),
         dy.id,

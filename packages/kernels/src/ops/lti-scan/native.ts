@@ -1,6 +1,19 @@
 declare module '../../native.js' {
   interface Native {
-    /** y, the states before every 64th token, the state after the slice, λ^T; null for what is not wanted. */
+    /** How many states of each batch row `checkpoints` has on a GPU. */
+    ltiScanCudaStates(
+      stream: number,
+      complex: boolean,
+      u: number,
+      logLambda: number,
+      w: number,
+      resets: number | null,
+    ): number;
+    /**
+     * y, the states that the backward pass starts again from (on a CPU those before every 64th token), the state after the
+     * slice, λ^T; null for what is not wanted.
+     * On a GPU parameters and states are f32, and λ^T comes without y.
+     */
     ltiScanForward(
       stream: number,
       complex: boolean,

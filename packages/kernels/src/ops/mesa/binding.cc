@@ -1,4 +1,5 @@
 #include "../../addon/head_args.h"
+#include "bind_cuda.h"
 #include "mesa.h"
 
 namespace longscan {
@@ -10,15 +11,14 @@ size_t mesaScratchBytes(int K, int V, size_t elementBytes) {
 
 namespace {
 
-/// The arguments that every function here begins with: stream, q, k, v, beta, g, lambda, resets, h0.
+/// The arguments that every function here begins with, after the stream: q, k, v, beta, g, lambda, resets,
+/// h0.
 struct Common {
-  Stream& stream;
   HeadArgs heads;
   TensorRef beta, g, lambda, resets, h0;
 
   explicit Common(Args& args)
-      : stream(args.stream()),
-        heads(args),
+      : heads(args),
         beta(heads.tensor(args, "beta", heads.numTokens())),
         g(heads.tensor(args, "g", heads.numTokens())),
         lambda(heads.tensor(args, "lambda", heads.H * heads.K)),
@@ -51,6 +51,8 @@ struct Common {
 };
 
 Napi::Value bindForward(Args& args) {
+  args.stream();
+  if (args.onGpu()) return bindMesaForwardOnGpu(args);
   const Common common(args);
   const TensorRef o = common.heads.optional(args, "o", common.heads.numValues());
   const TensorRef x = common.heads.optional(args, "x", common.heads.numKeys());
@@ -67,13 +69,15 @@ Napi::Value bindForward(Args& args) {
 }
 
 Napi::Value bindQueryGrad(Args& args) {
+  args.stream();
+  if (args.onGpu()) return bindMesaQueryGradOnGpu(args);
   const Common common(args);
   const TensorRef x = common.heads.tensor(args, "x", common.heads.numKeys());
   const TensorRef dO = common.heads.tensor(args, "dO", common.heads.numValues());
   const TensorRef dq = common.heads.tensor(args, "dq", common.heads.numKeys());
   const TensorRef dLambda =
       common.heads.tensor(args, "dLambda", common.heads.B * common.heads.H * common.heads.K);
-  const TensorRef checkpoints = common.heads.tensor(args, "checkpoints", common.numCheckpoints());
+  const TensorRef checkpoints = common.heads.tensor(args, "kept", common.numCheckpoints());
   const TensorRef adjoint = common.heads.optional(args, "adjoint", common.numState());
   dispatchFloat(args, common.heads.q.dtype, [&](auto zero) {
     using Real = decltype(zero);
@@ -86,11 +90,13 @@ Napi::Value bindQueryGrad(Args& args) {
 }
 
 Napi::Value bindKeyValueGrad(Args& args) {
+  args.stream();
+  if (args.onGpu()) return bindMesaKeyValueGradOnGpu(args);
   const Common common(args);
   const TensorRef x = common.heads.tensor(args, "x", common.heads.numKeys());
   const TensorRef dO = common.heads.tensor(args, "dO", common.heads.numValues());
   const TensorRef dq = common.heads.tensor(args, "dq", common.heads.numKeys());
-  const TensorRef checkpoints = common.heads.tensor(args, "checkpoints", common.numCheckpoints());
+  const TensorRef checkpoints = common.heads.tensor(args, "kept", common.numCheckpoints());
   const TensorRef dht = common.heads.optional(args, "dht", common.numState());
   const TensorRef dk = common.heads.tensor(args, "dk", common.heads.numKeys());
   const TensorRef dv = common.heads.tensor(args, "dv", common.heads.numValues());

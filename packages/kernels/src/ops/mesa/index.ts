@@ -1,6 +1,6 @@
 import type { ForwardCall } from '../../autograd/define-op.js';
 import type { ForwardRecord, Kept, RecurrenceInputs, RecurrenceOp } from '../../recurrence-op.js';
-import { expectShape, type Tensor } from '../../tensor.js';
+import { type DType, expectShape, type Tensor } from '../../tensor.js';
 import { resetBits } from '../reset-bits/index.js';
 import { sumRows } from '../sum-rows/index.js';
 import type { MesaArguments } from './native.js';
@@ -20,6 +20,18 @@ export interface MesaInputs extends RecurrenceInputs {
   readonly g: Tensor;
   /** The regulariser's diagonal, > 0, [H, K]. */
   readonly lambda: Tensor;
+}
+
+/** What states and solutions on a GPU are held in: f32 beside data in bf16. */
+function stateType({ dtype }: Tensor): DType {
+  return dtype === 'bf16' ? 'f32' : dtype;
+}
+
+/** Room for a solution of every token; on a GPU rows are padded to a multiple of 8. */
+function emptySolutions(call: ForwardCall, { q }: MesaInputs): Tensor {
+  const [B, T, H, K] = q.shape as [number, number, number, number];
+  const columns = call.device.kind === 'cuda' ? Math.ceil(K / 8) * 8 : K;
+  return call.empty([B, T, H, columns], stateType(q));
 }
 
 /** `mesaChunk` in mesa.h. */
@@ -64,19 +76,22 @@ function queryGrad(
   const { q } = inputs;
   const [B, H, R, K] = stateShape(inputs) as [number, number, number, number];
   const dq = call.empty(q.shape, q.dtype);
-  const dLambda = call.empty([B, H * K], q.dtype);
-  const checkpoints = call.empty([B, H, Math.ceil(q.dim(1) / chunk), R, K], q.dtype);
+  const dLambda = call.empty([B, H * K], stateType(q));
+  const onGpu = call.device.kind === 'cuda';
+  const forRest = onGpu
+    ? emptySolutions(call, inputs)
+    : call.empty([B, H, Math.ceil(q.dim(1) / chunk), R, K], q.dtype);
   call.native.mesaQueryGrad(
     ...common(call, inputs, resets, incoming),
     kept.x!.id,
     dO.id,
     dq.id,
     dLambda.id,
-    checkpoints.id,
+    forRest.id,
     adjoint?.id ?? null,
   );
   count(call, inputs, adjoint === null ? 2 : 3, 1);
-  return { dq, dLambda, checkpoints };
+  return { dq, dLambda, forRest };
 }
 
 /**
@@ -94,9 +109,9 @@ export const mesa: RecurrenceOp<MesaInputs> = {
   stateShape,
 
   forward(call, inputs, resets, h0) {
-    const { q, v } = inputs;
-    const finalState = call.empty(stateShape(inputs), v.dtype);
-    const [o, x] = [call.empty(v.shape, v.dtype), call.empty(q.shape, q.dtype)];
+    const { v } = inputs;
+    const finalState = call.empty(stateShape(inputs), stateType(v));
+    const [o, x] = [call.empty(v.shape, v.dtype), emptySolutions(call, inputs)];
     call.native.mesaForward(...common(call, inputs, resets, h0), o.id, x.id, finalState.id, null);
     count(call, inputs, 1.5, 1);
     return { output: o, finalState, kept: { x } };
@@ -105,7 +120,7 @@ export const mesa: RecurrenceOp<MesaInputs> = {
   prepare: () => ({}),
 
   summarize(call, inputs, resets) {
-    const { dtype } = inputs.v;
+    const dtype = stateType(inputs.v);
     const shape = stateShape(inputs);
     const state = call.empty(shape, dtype);
     const factor = call.empty(shape.slice(0, 2), dtype);
@@ -121,7 +136,7 @@ export const mesa: RecurrenceOp<MesaInputs> = {
 
   // Unlike that of a plain linear recurrence it needs the states, hence the incoming one: o is not linear in them.
   summarizeBackward(call, inputs, resets, record, summary, dO) {
-    const state = call.empty(stateShape(inputs), dO.dtype);
+    const state = call.empty(stateShape(inputs), stateType(dO));
     const kept = queryGrad(call, inputs, resets, record, dO, state);
     return { ...summary, state, transposed: true, kept };
   },
@@ -136,13 +151,13 @@ export const mesa: RecurrenceOp<MesaInputs> = {
     const dv = call.empty(v.shape, v.dtype);
     const dBeta = call.empty(beta.shape, beta.dtype);
     const dg = call.empty(g.shape, g.dtype);
-    const incoming = wantIncoming ? call.empty(stateShape(inputs), v.dtype) : null;
+    const incoming = wantIncoming ? call.empty(stateShape(inputs), stateType(v)) : null;
     call.native.mesaKeyValueGrad(
       ...common(call, inputs, resets, record.incoming),
       record.kept.x!.id,
       dO.id,
       dq.id,
-      prepared.checkpoints!.id,
+      prepared.forRest!.id,
       outgoingAdjoint?.id ?? null,
       dk.id,
       dv.id,

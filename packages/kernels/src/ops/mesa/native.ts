@@ -24,8 +24,8 @@ declare module '../../native.js' {
       ]
     ): void;
     /**
-     * What follows from the solutions: dq and dLambda [B, H, K], what the second sweep needs, and adjoint = dL/dh0 through
-     * this slice's outputs alone (null: not wanted).
+     * What follows from the solutions: dq and dLambda [B, H, K], what the second sweep needs (states before every 32
+     * tokens; on a GPU dq unrounded), and adjoint = dL/dh0 through this slice's outputs alone (null: not wanted).
      */
     mesaQueryGrad(
       ...args: [
@@ -34,7 +34,7 @@ declare module '../../native.js' {
         dO: number,
         dq: number,
         dLambda: number,
-        checkpoints: number,
+        kept: number,
         adjoint: number | null,
       ]
     ): void;
@@ -45,7 +45,7 @@ declare module '../../native.js' {
         x: number,
         dO: number,
         dq: number,
-        checkpoints: number,
+        kept: number,
         dht: number | null,
         dk: number,
         dv: number,

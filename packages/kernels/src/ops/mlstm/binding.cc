@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "../../addon/head_args.h"
+#include "bind_cuda.h"
 #include "mlstm.h"
 
 namespace longscan {
@@ -14,16 +15,14 @@ size_t mlstmScratchBytes(int K, int V, size_t elementBytes) {
 
 namespace {
 
-/// The arguments that every function here begins with: stream, scale, q, k, v, i, f, resets, h0.
+/// The arguments that every function here begins with, after the stream: scale, q, k, v, i, f, resets, h0.
 struct Common {
-  Stream& stream;
   double scale;
   HeadArgs heads;
   TensorRef i, f, resets, h0;
 
   explicit Common(Args& args)
-      : stream(args.stream()),
-        scale(args.number("scale")),
+      : scale(args.number("scale")),
         heads(args),
         i(heads.tensor(args, "i", heads.numTokens())),
         f(heads.tensor(args, "f", heads.numTokens())),
@@ -75,6 +74,8 @@ struct Tokens {
 };
 
 Napi::Value bindForward(Args& args) {
+  args.stream();
+  if (args.onGpu()) return bindMlstmForwardOnGpu(args);
   const Common common(args);
   const Tokens tokens(args, common);
   const TensorRef checkpoints = common.heads.optional(args, "checkpoints", common.numCheckpoints());
@@ -90,6 +91,8 @@ Napi::Value bindForward(Args& args) {
 }
 
 Napi::Value bindAdjoint(Args& args) {
+  args.stream();
+  if (args.onGpu()) return bindMlstmAdjointOnGpu(args);
   const Common common(args);
   const Tokens tokens(args, common);
   args.check(bool(tokens.h), "h, normalizer and m are missing");
@@ -106,6 +109,8 @@ Napi::Value bindAdjoint(Args& args) {
 }
 
 Napi::Value bindBackward(Args& args) {
+  args.stream();
+  if (args.onGpu()) return bindMlstmBackwardOnGpu(args);
   const Common common(args);
   const Tokens tokens(args, common);
   args.check(bool(tokens.h), "h, normalizer and m are missing");

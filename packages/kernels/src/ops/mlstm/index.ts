@@ -1,6 +1,6 @@
 import type { ForwardCall } from '../../autograd/define-op.js';
 import type { ForwardRecord, Kept, RecurrenceInputs, RecurrenceOp } from '../../recurrence-op.js';
-import { expectShape, type Tensor } from '../../tensor.js';
+import { type DType, expectShape, type Tensor } from '../../tensor.js';
 import { resetBits } from '../reset-bits/index.js';
 import type { MlstmArguments } from './native.js';
 import './native.js';
@@ -27,6 +27,11 @@ interface Tokens extends Kept {
   readonly normalizer: Tensor;
   /** The running maximum, [B, T, H]. */
   readonly m: Tensor;
+}
+
+/** What states are held in: f32 beside data in bf16. */
+function stateType({ dtype }: Tensor): DType {
+  return dtype === 'bf16' ? 'f32' : dtype;
 }
 
 /** `mlstmChunk` in mlstm.h. */
@@ -81,7 +86,7 @@ export function mlstm(options: { scale?: number } = {}): RecurrenceOp<MlstmInput
     stateShape,
 
     forward(call, inputs, resets, h0) {
-      const finalState = call.empty(stateShape(inputs), inputs.v.dtype);
+      const finalState = call.empty(stateShape(inputs), stateType(inputs.v));
       const tokens = emptyTokens(call, inputs);
       const { h, normalizer, m } = tokens;
       const head = common(call, inputs, resets, h0);
@@ -94,7 +99,7 @@ export function mlstm(options: { scale?: number } = {}): RecurrenceOp<MlstmInput
 
     summarize(call, inputs, resets) {
       const [B, H, R, N] = stateShape(inputs) as [number, number, number, number];
-      const { dtype } = inputs.v;
+      const dtype = stateType(inputs.v);
       const state = call.empty([B, H, R, N], dtype);
       const factor = call.empty([B, H], dtype);
       const head = common(call, inputs, resets, null);
@@ -115,8 +120,9 @@ export function mlstm(options: { scale?: number } = {}): RecurrenceOp<MlstmInput
 
     summarizeBackward(call, inputs, resets, record, summary, outputGradient) {
       const [B, H, R, N] = stateShape(inputs) as [number, number, number, number];
-      const state = call.empty([B, H, R, N], outputGradient.dtype);
-      const factor = call.empty([B, H], outputGradient.dtype);
+      const dtype = stateType(outputGradient);
+      const state = call.empty([B, H, R, N], dtype);
+      const factor = call.empty([B, H], dtype);
       const head = common(call, inputs, resets, record.incoming);
       call.native.mlstmAdjoint(...head, ...tokensOf(record), outputGradient.id, state.id, factor.id);
       count(call, inputs, 1, 0);
@@ -124,6 +130,8 @@ export function mlstm(options: { scale?: number } = {}): RecurrenceOp<MlstmInput
     },
 
     prepareBackward(call, inputs, resets, { incoming }) {
+      // A GPU walks over the chunks anew, with all of them side by side.
+      if (call.device.kind === 'cuda') return { checkpoints: null };
       const [B, T, H, K] = inputs.q.shape as [number, number, number, number];
       const V = inputs.v.dim(3);
       const checkpoints = call.empty([B, H, Math.ceil(T / chunk), K, V + 1], inputs.v.dtype);
@@ -142,11 +150,11 @@ export function mlstm(options: { scale?: number } = {}): RecurrenceOp<MlstmInput
         Tensor,
         Tensor,
       ];
-      const incoming = wantIncoming ? call.empty(stateShape(inputs), v.dtype) : null;
+      const incoming = wantIncoming ? call.empty(stateShape(inputs), stateType(v)) : null;
       call.native.mlstmBackward(
         ...common(call, inputs, resets, record.incoming),
         ...tokensOf(record),
-        prepared.checkpoints!.id,
+        prepared.checkpoints?.id ?? null,
         outputGradient.id,
         outgoingAdjoint?.id ?? null,
         dq.id,

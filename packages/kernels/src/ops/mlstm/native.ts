@@ -13,7 +13,10 @@ export type MlstmArguments = readonly [
 
 declare module '../../native.js' {
   interface Native {
-    /** The slice from `h0` (null: empty). Whatever is null of the rest is not computed; h, normalizer and m go together. */
+    /**
+     * The slice from `h0` (null: empty). Whatever is null of the rest is not computed; h, normalizer and m go together.
+     * On a GPU, where i, f, states and what is kept are f32, there are no checkpoints, and the factor comes without h.
+     */
     mlstmForward(
       ...args: [
         ...common: MlstmArguments,
@@ -44,7 +47,7 @@ declare module '../../native.js' {
         h: number,
         normalizer: number,
         m: number,
-        checkpoints: number,
+        checkpoints: number | null,
         dH: number,
         dht: number | null,
         dq: number,

@@ -1,4 +1,5 @@
 #include "../../addon/args.h"
+#include "bind_cuda.h"
 #include "slstm.h"
 
 namespace longscan {
@@ -10,15 +11,13 @@ size_t slstmScratchBytes(int N, size_t elementBytes) {
 
 namespace {
 
-/// The arguments that every function here begins with: stream, gates, recurrent, resets, h0.
+/// The arguments that every function here begins with, after the stream: gates, recurrent, resets, h0.
 struct Common {
-  Stream& stream;
   TensorRef gates, recurrent, resets, h0;
   int64_t B, T, H, N;
 
   explicit Common(Args& args)
-      : stream(args.stream()),
-        gates(args.tensor("gates")),
+      : gates(args.tensor("gates")),
         recurrent(args.tensor("recurrent")),
         resets(args.optionalTensor("resets")),
         h0(args.optionalTensor("h0")) {
@@ -49,6 +48,8 @@ struct Common {
 };
 
 Napi::Value bindForward(Args& args) {
+  args.stream();
+  if (args.onGpu()) return bindSlstmForwardOnGpu(args);
   const Common common(args);
   const TensorRef h = common.tensor(args, "h", common.numUnits());
   const TensorRef sums = common.tensor(args, "sums", 4 * common.numUnits());
@@ -64,6 +65,8 @@ Napi::Value bindForward(Args& args) {
 }
 
 Napi::Value bindBackward(Args& args) {
+  args.stream();
+  if (args.onGpu()) return bindSlstmBackwardOnGpu(args);
   const Common common(args);
   const TensorRef h = common.tensor(args, "h", common.numUnits());
   const TensorRef sums = common.tensor(args, "sums", 4 * common.numUnits());

@@ -1,7 +1,7 @@
 import type { ForwardCall } from '../../autograd/define-op.js';
 import { LongscanError } from '../../errors.js';
 import type { RecurrenceInputs, RecurrenceOp, SegmentSummary } from '../../recurrence-op.js';
-import { expectShape, type Tensor } from '../../tensor.js';
+import { type DType, expectShape, type Tensor } from '../../tensor.js';
 import { sumRows } from '../sum-rows/index.js';
 import './native.js';
 import { slstmReference } from './reference.js';
@@ -11,6 +11,11 @@ export interface SlstmInputs extends RecurrenceInputs {
   readonly gates: Tensor;
   /** What they get from h of the token before, from unit to gate and unit, [H, N, 4, N]. */
   readonly recurrent: Tensor;
+}
+
+/** What states and what is kept are held in: f32 beside data in bf16. */
+function stateType({ dtype }: Tensor): DType {
+  return dtype === 'bf16' ? 'f32' : dtype;
 }
 
 function stateShape({ gates, recurrent }: SlstmInputs): readonly number[] {
@@ -54,10 +59,10 @@ export const slstm: RecurrenceOp<SlstmInputs> = {
   forward(call, inputs, resets, h0) {
     const { gates } = inputs;
     const [B, T, H, , N] = gates.shape as [number, number, number, number, number];
-    const finalState = call.empty(stateShape(inputs), gates.dtype);
+    const finalState = call.empty(stateShape(inputs), stateType(gates));
     const h = call.empty([B, T, H, N], gates.dtype);
-    const sums = call.empty(gates.shape, gates.dtype);
-    const cells = call.empty([B, T, H, 3, N], gates.dtype);
+    const sums = call.empty(gates.shape, stateType(gates));
+    const cells = call.empty([B, T, H, 3, N], stateType(gates));
     const head = common(call, inputs, resets, h0);
     call.native.slstmForward(...head, h.id, sums.id, cells.id, finalState.id);
     count(call, inputs, 1);
@@ -76,8 +81,8 @@ export const slstm: RecurrenceOp<SlstmInputs> = {
   finishBackward(call, inputs, resets, { kept, incoming }, _prepared, dH, outgoingAdjoint, wantIncoming) {
     const { gates, recurrent } = inputs;
     const dGates = call.empty(gates.shape, gates.dtype);
-    const rows = call.empty([gates.dim(0), recurrent.size], gates.dtype);
-    const dh0 = wantIncoming ? call.empty(stateShape(inputs), gates.dtype) : null;
+    const rows = call.empty([gates.dim(0), recurrent.size], recurrent.dtype);
+    const dh0 = wantIncoming ? call.empty(stateShape(inputs), stateType(gates)) : null;
     call.native.slstmBackward(
       ...common(call, inputs, resets, incoming),
       kept.h!.id,
@@ -89,7 +94,7 @@ export const slstm: RecurrenceOp<SlstmInputs> = {
       rows.id,
       dh0?.id ?? null,
     );
-    const dRecurrent = call.empty([recurrent.size], gates.dtype);
+    const dRecurrent = call.empty([recurrent.size], recurrent.dtype);
     sumRows(rows, dRecurrent, false);
     count(call, inputs, 2);
     return { gradients: { gates: dGates, recurrent: dRecurrent.view(recurrent.shape) }, incoming: dh0 };

@@ -1,0 +1,111 @@
+#include "bind_cuda.h"
+
+#include "../../addon/gpu_args.h"
+#include "../../addon/head_args.h"
+#include "cuda.h"
+
+namespace longscan {
+
+namespace {
+
+/// The arguments after the stream that all functions begin with: q, k, v, beta, g, lambda, resets, h0.
+struct Common {
+  LongscanMesa call{};
+  TensorRef like;
+  int64_t numTokens, numKeys, numValues;
+
+  explicit Common(Args& args) {
+    const HeadArgs heads(args);
+    like = heads.q;
+    numTokens = heads.numTokens(), numKeys = heads.numKeys(), numValues = heads.numValues();
+    call.B = heads.B, call.T = heads.T;
+    call.H = static_cast<int32_t>(heads.H), call.K = static_cast<int32_t>(heads.K);
+    call.V = static_cast<int32_t>(heads.V);
+    call.type = elementArgument(args, heads.q);
+    call.q = heads.q.data, call.k = heads.k.data, call.v = heads.v.data;
+    call.beta = f32Argument(args, "beta", numTokens);
+    call.g = f32Argument(args, "g", numTokens);
+    call.lambda = f32Argument(args, "lambda", heads.H * heads.K);
+    const TensorRef resets = args.optionalTensor("resets");
+    args.checkResets(resets, heads.B, heads.T);
+    call.resets = resets.as<int32_t>();
+    call.h0 = optionalF32Argument(args, "h0", stateSize());
+    for (const TensorRef& tensor : {heads.q, heads.k, heads.v, resets}) checkAligned(args, tensor);
+  }
+
+  int64_t stateSize() const { return call.B * call.H * (call.K + call.V) * call.K; }
+  /// Of solutions, whose rows are padded.
+  int64_t numSolutions() const { return numTokens * ((call.K + 7) / 8 * 8); }
+  void takeWorkspace(Args& args, size_t (*count)(const LongscanMesa*)) {
+    const size_t bytes = count(&call);
+    if (bytes == 0)
+      throwNoKernel(args,
+                    "K = " + std::to_string(call.K) + ", V = " + std::to_string(call.V) +
+                        ", T = " + std::to_string(call.T),
+                    "K and V up to 256, and at least one token");
+    call.workspace = args.workspace(bytes);
+  }
+};
+
+}  // namespace
+
+Napi::Value bindMesaForwardOnGpu(Args& args) {
+  Common common(args);
+  const TensorRef o = args.optionalSizedTensor("o", common.like, common.numValues);
+  checkAligned(args, o);
+  float* const x = optionalF32Argument(args, "x", common.numSolutions());
+  float* const state = optionalF32Argument(args, "state", common.stateSize());
+  float* const factor = optionalF32Argument(args, "factor", common.call.B * common.call.H);
+  args.check(bool(o) == bool(x), "o and x go together");
+  common.takeWorkspace(args, LONGSCAN_CUDA_FUNCTION(args, longscanMesaWorkspaceBytes));
+  if (x == nullptr) {
+    args.check(state != nullptr && factor != nullptr && common.call.h0 == nullptr,
+               "a summary is a state and a factor, from zero");
+    const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanMesaSummarize);
+    args.enqueueLaunch(
+        [=, call = common.call](CUstream_st* stream) { return kernel(&call, state, factor, stream); });
+    return args.env().Undefined();
+  }
+  args.check(factor == nullptr, "the factor comes with the summary alone");
+  const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanMesaForward);
+  args.enqueueLaunch([=, call = common.call, o = o.data](CUstream_st* stream) {
+    return kernel(&call, o, x, state, stream);
+  });
+  return args.env().Undefined();
+}
+
+Napi::Value bindMesaQueryGradOnGpu(Args& args) {
+  Common common(args);
+  LongscanMesaQueryGradient io{};
+  io.x = f32Argument(args, "x", common.numSolutions());
+  io.dO = typedArgument(args, "dO", common.like, common.numValues);
+  io.dq = typedArgument(args, "dq", common.like, common.numKeys);
+  io.dLambda = f32Argument(args, "dLambda", common.call.B * common.call.H * common.call.K);
+  io.u = f32Argument(args, "kept", common.numSolutions());
+  io.adjoint = optionalF32Argument(args, "adjoint", common.stateSize());
+  common.takeWorkspace(args, LONGSCAN_CUDA_FUNCTION(args, longscanMesaBackwardWorkspaceBytes));
+  const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanMesaQueryGradient);
+  args.enqueueLaunch([=, call = common.call](CUstream_st* stream) { return kernel(&call, &io, stream); });
+  return args.env().Undefined();
+}
+
+Napi::Value bindMesaKeyValueGradOnGpu(Args& args) {
+  Common common(args);
+  LongscanMesaKeyValueGradient io{};
+  io.x = f32Argument(args, "x", common.numSolutions());
+  io.dO = typedArgument(args, "dO", common.like, common.numValues);
+  typedArgument(args, "dq", common.like, common.numKeys);
+  io.u = f32Argument(args, "kept", common.numSolutions());
+  io.dht = optionalF32Argument(args, "dht", common.stateSize());
+  io.dk = typedArgument(args, "dk", common.like, common.numKeys);
+  io.dv = typedArgument(args, "dv", common.like, common.numValues);
+  io.dBeta = f32Argument(args, "dBeta", common.numTokens);
+  io.dg = f32Argument(args, "dg", common.numTokens);
+  io.dh0 = optionalF32Argument(args, "dh0", common.stateSize());
+  common.takeWorkspace(args, LONGSCAN_CUDA_FUNCTION(args, longscanMesaBackwardWorkspaceBytes));
+  const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanMesaKeyValueGradient);
+  args.enqueueLaunch([=, call = common.call](CUstream_st* stream) { return kernel(&call, &io, stream); });
+  return args.env().Undefined();
+}
+
+}  // namespace longscan

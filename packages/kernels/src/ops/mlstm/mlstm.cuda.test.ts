@@ -1,0 +1,94 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { runRecurrence } from '../../autograd/run-recurrence.js';
+import { empty } from '../../tensor.js';
+import { testOnGpu } from '../../testing/gpu.js';
+import { checkRecurrenceOnGpu, documentStarts, randomNormal, randomUniform } from '../../testing/index.js';
+import { mlstm } from './index.js';
+
+interface Case {
+  readonly B: number;
+  readonly T: number;
+  readonly H: number;
+  readonly K: number;
+  readonly V: number;
+  /** Ranges of the log gates. */
+  readonly i: readonly [number, number];
+  readonly f: readonly [number, number];
+  /** Range of the incoming states' m. */
+  readonly m: readonly [number, number];
+  readonly starts?: readonly number[];
+  readonly lengths?: readonly number[];
+}
+
+const cases: readonly Case[] = [
+  { B: 1, T: 1, H: 1, K: 1, V: 1, i: [-1, 1], f: [-1, 0], m: [0, 1] },
+  { B: 2, T: 63, H: 3, K: 5, V: 19, i: [-2, 1], f: [-0.5, 0], m: [-1, 1] },
+  { B: 1, T: 400, H: 2, K: 16, V: 72, i: [-3, 3], f: [-1e-3, -1e-4], m: [2, 4] },
+  { B: 1, T: 129, H: 1, K: 33, V: 8, i: [-10, 10], f: [-20, -1e-4], m: [-10, 10] },
+  {
+    B: 2,
+    T: 150,
+    H: 2,
+    K: 64,
+    V: 32,
+    i: [-1, 1],
+    f: [-1, 0],
+    m: [0, 1],
+    starts: [0, 1, 2, 31, 64, 100, 147],
+  },
+  {
+    B: 1,
+    T: 200,
+    H: 1,
+    K: 40,
+    V: 64,
+    i: [-1, 5],
+    f: [-1e-3, 0],
+    m: [0, 1],
+    starts: [35],
+    lengths: [1, 64, 135],
+  },
+];
+
+for (const [seed, { B, T, H, K, V, i, f, m, starts, lengths }] of cases.entries()) {
+  const name = `B=${B} T=${T} H=${H} K=${K} V=${V} i ${i} f ${f}${starts ? ', packed' : ''}`;
+  // Queries and keys point the same way, so that n · q is not the small difference of large terms.
+  const positive = (size: number, seed: number) => randomNormal(size, seed).map(Math.abs);
+  const maxima = randomUniform(B * H, 6 + seed, ...m);
+  const stateSize = (V + 1) * (K + 1);
+  const h0 = positive(B * H * stateSize, 7 + seed).map((value, at) =>
+    at % (K + 1) === K ? maxima[Math.floor(at / stateSize)]! : value,
+  );
+  for (const dtype of ['f32', 'bf16'] as const) {
+    testOnGpu(`mlstm ~> ${name}, ${dtype}`, (device) =>
+      checkRecurrenceOnGpu(
+        device,
+        {
+          name,
+          op: mlstm(),
+          inputs: {
+            q: { values: positive(B * T * H * K, 1 + seed), shape: [B, T, H, K], role: 'token' },
+            k: { values: positive(B * T * H * K, 2 + seed), shape: [B, T, H, K], role: 'token' },
+            v: { values: randomNormal(B * T * H * V, 3 + seed), shape: [B, T, H, V], role: 'token' },
+            i: { values: randomUniform(B * T * H, 4 + seed, ...i), shape: [B, T, H], role: 'token' },
+            f: { values: randomUniform(B * T * H, 5 + seed, ...f), shape: [B, T, H], role: 'token' },
+          },
+          resets: documentStarts(B, T, starts),
+          h0,
+          ...(lengths && { lengths }),
+        },
+        { dtype, typed: ['q', 'k', 'v'], decays: ['q', 'i', 'f'] },
+      ),
+    );
+  }
+}
+
+testOnGpu('mlstm ~> head sizes without a kernel are refused, with those that have one', async (device) => {
+  const [x, gate] = [empty(device, [1, 8, 1, 300], 'bf16'), empty(device, [1, 8, 1])];
+  const call = () =>
+    runRecurrence(mlstm(), { q: x, k: x, v: x, i: gate, f: gate }, { resets: null, h0: null });
+  assert.throws(call, /E-CUDA-KERNEL.*K = 300.*up to 256.*Fix/);
+});
+
+test.run();
