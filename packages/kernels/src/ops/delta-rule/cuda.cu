@@ -4,6 +4,7 @@
 
 #include "cuda/tile.cuh"
 #include "cuda/workspace_parts.h"
+#include "cuda_diagonal.h"
 #include "cuda_gradient.h"
 #include "cuda_prepare.h"
 
@@ -55,9 +56,13 @@ struct Workspace {
   }
 };
 
+bool isDiagonal(const Call& call) {
+  return call.gate == longscanDeltaGateDiagonal;
+}
+
 bool supported(const Call& call) {
   const auto headSize = [](int size) { return size > 0 && size <= 256 && size % 8 == 0; };
-  const bool gated = call.gate == longscanDeltaGateScalar;
+  const bool gated = call.gate == longscanDeltaGateScalar || isDiagonal(call);
   return call.B > 0 && call.T > 0 && call.H > 0 && headSize(call.K) && headSize(call.V) &&
          (gated || call.gate == longscanDeltaGateNone) && gated == (call.g != nullptr);
 }
@@ -145,19 +150,23 @@ cudaError_t backward(const Call& call, const LongscanDeltaRuleBackward& io, cuda
 using namespace longscan;
 
 size_t longscanDeltaRuleKeptBytes(const LongscanDeltaRule* call) {
-  return supported(*call) ? Kept(*call, nullptr).arena.used() : 0;
+  if (!supported(*call)) return 0;
+  return isDiagonal(*call) ? deltaDiagonalKeptBytes(*call) : Kept(*call, nullptr).arena.used();
 }
 
 size_t longscanDeltaRuleWorkspaceBytes(const LongscanDeltaRule* call) {
-  return supported(*call) ? Workspace(*call, nullptr).arena.used() : 0;
+  if (!supported(*call)) return 0;
+  return isDiagonal(*call) ? deltaDiagonalWorkspaceBytes(*call) : Workspace(*call, nullptr).arena.used();
 }
 
 int longscanDeltaRuleForward(const LongscanDeltaRule* call, const LongscanDeltaRuleForward* io,
                              CUstream_st* stream) {
-  return supported(*call) ? forward(*call, *io, stream) : cudaErrorInvalidValue;
+  if (!supported(*call)) return cudaErrorInvalidValue;
+  return isDiagonal(*call) ? deltaDiagonalForward(*call, *io, stream) : forward(*call, *io, stream);
 }
 
 int longscanDeltaRuleBackward(const LongscanDeltaRule* call, const LongscanDeltaRuleBackward* io,
                               CUstream_st* stream) {
-  return supported(*call) ? backward(*call, *io, stream) : cudaErrorInvalidValue;
+  if (!supported(*call)) return cudaErrorInvalidValue;
+  return isDiagonal(*call) ? deltaDiagonalBackward(*call, *io, stream) : backward(*call, *io, stream);
 }
