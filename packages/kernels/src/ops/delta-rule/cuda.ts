@@ -2,14 +2,13 @@ import type { ForwardCall } from '../../autograd/define-op.js';
 import { missingKernel } from '../../missing-kernel.js';
 import type { RecurrenceParts } from '../../recurrence-parts.js';
 import type { Tensor } from '../../tensor.js';
-import type { DeltaGate, DeltaRuleInputs } from './index.js';
+import type { DeltaRuleInputs } from './index.js';
 import type { DeltaRuleCudaArguments } from './native.js';
 
 /** One kind of the recurrence. */
 interface Kind {
   readonly name: string;
-  readonly gate: DeltaGate;
-  /** The number of `gate`. */
+  /** The number of its gate. */
   readonly code: number;
   /** The key erases, queries read keys, one step a token. */
   readonly isPlain: boolean;
@@ -91,8 +90,7 @@ export function cudaParts(kind: Kind): RecurrenceParts<DeltaRuleInputs> {
   };
 }
 
-function checkOffered({ name, gate, isPlain }: Kind, { q }: DeltaRuleInputs): void {
+function checkOffered({ name, isPlain }: Kind, { q }: DeltaRuleInputs): void {
   if (!isPlain) throw missingKernel(name, 'this variant');
-  if (gate === 'diagonal') throw missingKernel(name, 'a decay per channel');
   if (q.dtype !== 'bf16') throw missingKernel(name, `inputs in ${q.dtype}, only in bf16`);
 }

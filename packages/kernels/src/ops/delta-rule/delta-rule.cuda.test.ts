@@ -4,7 +4,7 @@ import { checkRecurrenceOnGpu } from '../../testing/index.js';
 import type { DeltaRuleOptions } from './index.js';
 import { type Case, problem } from './problem.js';
 
-const kinds: readonly DeltaRuleOptions[] = [{}, { gate: 'scalar' }];
+const kinds: readonly DeltaRuleOptions[] = [{}, { gate: 'scalar' }, { gate: 'diagonal' }];
 
 const cases: readonly Case[] = [
   { B: 2, T: 1, H: 1, K: 64, V: 64, gates: [-1, 0] },

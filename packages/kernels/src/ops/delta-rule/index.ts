@@ -190,6 +190,6 @@ export function deltaRule(options: DeltaRuleOptions = {}): RecurrenceOp<DeltaRul
     },
   });
   const isPlain = erase === 'key' && read === 'key' && n === 1;
-  const onGpu = cudaParts({ name, gate, code: gateCodes[gate], isPlain, scaleOf: factorOf, stateShape });
+  const onGpu = cudaParts({ name, code: gateCodes[gate], isPlain, scaleOf: factorOf, stateShape });
   return { ...onCpu, ...partsByDevice(onCpu, onGpu) };
 }
