@@ -13,7 +13,7 @@ namespace longscan {
 
 constexpr int subTokens = 16;
 constexpr int numSubs = tileTokens / subTokens;
-constexpr int diagonalThreads = 128;
+constexpr int diagonalThreads = 256;  // two warpgroups
 /// A product of two factors 2^80 and 2^-80 with numbers of ordinary size is far from both ends of f32.
 constexpr float deepest = -80.0f;
 
@@ -53,85 +53,80 @@ struct SubDecays {
 __device__ inline void fillGates(GatePanel c, const float* from, int64_t pitch, int channel, int K,
                                  const TileRows& rows) {
 #pragma unroll
-  for (int i = 0; i < 8; i++) {
-    const int row = threadIdx.x / 16 + 8 * i, column = threadIdx.x % 16 * 4;
+  for (int i = 0; i < tileTokens * 16 / diagonalThreads; i++) {
+    const int row = threadIdx.x / 16 + diagonalThreads / 16 * i, column = threadIdx.x % 16 * 4;
     const bool valid = rows.has(row) && channel + column < K;
     copyAsync16(sharedAddress(&c.at(row, column)),
                 valid ? from + (rows.first + row) * pitch + channel + column : from, valid);
   }
 }
 
-/// Gates in `c` become sums in log2. Needs a barrier before `fillDecays`.
+/// Gates in `c` become sums in log2; a thread has one channel of a sub-chunk. Needs a barrier before
+/// `fillDecays`.
 __device__ inline void sumSubGates(GatePanel c, SubDecays subs) {
+  static_assert(diagonalThreads == 64 * numSubs, "a channel of a sub-chunk each");
   constexpr float log2e = 1.4426950408889634f;
-  const int channel = threadIdx.x % 64;
+  const int channel = threadIdx.x % 64, sub = threadIdx.x / 64;
+  constexpr int atOnce = 8;  // loads, before the first store might change what is loaded
+  float sum = 0.0f;
 #pragma unroll
-  for (int i = 0; i < 2; i++) {
-    const int sub = 2 * (threadIdx.x / 64) + i;
-    float sum = 0.0f;
+  for (int row0 = subTokens * sub; row0 < subTokens * (sub + 1); row0 += atOnce) {
+    float gates[atOnce];
 #pragma unroll
-    for (int row = 0; row < subTokens; row++) {
-      float& at = c.at(subTokens * sub + row, channel);
-      sum += at * log2e;
-      at = sum;
+    for (int i = 0; i < atOnce; i++) gates[i] = c.at(row0 + i, channel);
+#pragma unroll
+    for (int i = 0; i < atOnce; i++) {
+      sum += gates[i] * log2e;
+      c.at(row0 + i, channel) = sum;
     }
-    subs.totals(sub)[channel] = sum;
   }
+  subs.totals(sub)[channel] = sum;
 }
 
 /// The rest of `subs` from the totals. Returns the decay of the whole chunk, of channel `threadIdx.x` % 64.
 __device__ inline float fillDecays(SubDecays subs) {
-  const int channel = threadIdx.x % 64;
-  const bool forward = threadIdx.x < 64;
-  float sum = 0.0f;
+  const int channel = threadIdx.x % 64, own = threadIdx.x / 64;
+  float before = 0.0f, after = 0.0f, total = 0.0f;
 #pragma unroll
-  for (int i = 0; i < numSubs; i++) {
-    const int sub = forward ? i : numSubs - 1 - i;
-    const float total = subs.totals(sub)[channel];
-    (forward ? subs.before(sub) : subs.after(sub))[channel] = exp2Fast(sum);
-    if (forward) subs.decays(sub)[channel] = exp2Fast(total);
-    sum += total;
+  for (int sub = 0; sub < numSubs; sub++) {
+    const float one = subs.totals(sub)[channel];
+    if (sub < own) before += one;
+    if (sub == own) total = one;
+    if (sub > own) after += one;
   }
-  return exp2Fast(sum);
+  subs.decays(own)[channel] = exp2Fast(total);
+  subs.before(own)[channel] = exp2Fast(before);
+  subs.after(own)[channel] = exp2Fast(after);
+  return exp2Fast(before + total + after);
 }
 
-/// Eight neighbours of a row in f32.
-__device__ inline void loadEight(float (&to)[8], const float* from) {
-#pragma unroll
-  for (int i = 0; i < 8; i += 4) {
-    const float4 four = *reinterpret_cast<const float4*>(from + i);
-    to[i] = four.x;
-    to[i + 1] = four.y;
-    to[i + 2] = four.z;
-    to[i + 3] = four.w;
-  }
+/// Four neighbours of a row in f32, from f32 or bf16.
+__device__ inline void loadFour(float (&to)[4], const float* from) {
+  const float4 four = *reinterpret_cast<const float4*>(from);
+  to[0] = four.x;
+  to[1] = four.y;
+  to[2] = four.z;
+  to[3] = four.w;
 }
-__device__ inline void loadEight(float (&to)[8], uint4 packed) {
-  const uint32_t pairs[4] = {packed.x, packed.y, packed.z, packed.w};
-#pragma unroll
-  for (int i = 0; i < 4; i++) {
-    to[2 * i] = lowHalf(pairs[i]);
-    to[2 * i + 1] = highHalf(pairs[i]);
-  }
+__device__ inline void loadFour(float (&to)[4], Tile<64> tile, int row, int column) {
+  uint32_t low, high;
+  asm volatile("ld.shared.v2.b32 {%0, %1}, [%2];"
+               : "=r"(low), "=r"(high)
+               : "r"(tile.address(row, column / 8) + column % 8 * 2));
+  to[0] = lowHalf(low);
+  to[1] = highHalf(low);
+  to[2] = lowHalf(high);
+  to[3] = highHalf(high);
 }
-__device__ inline uint4 packEight(const float (&x)[8]) {
-  return make_uint4(pack(x[0], x[1]), pack(x[2], x[3]), pack(x[4], x[5]), pack(x[6], x[7]));
+
+__device__ inline uint2 packFour(const float (&x)[4]) {
+  return make_uint2(pack(x[0], x[1]), pack(x[2], x[3]));
 }
 
 /// Rounded to tf32.
-__device__ inline void storeEight(float* to, const float (&x)[8]) {
-#pragma unroll
-  for (int i = 0; i < 8; i += 4)
-    *reinterpret_cast<uint4*>(to + i) =
-        make_uint4(roundToTf32(x[i]), roundToTf32(x[i + 1]), roundToTf32(x[i + 2]), roundToTf32(x[i + 3]));
-}
-
-__device__ inline uint4 loadUnit(Tile<64> tile, int row, int unit) {
-  uint4 value;
-  asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];"
-               : "=r"(value.x), "=r"(value.y), "=r"(value.z), "=r"(value.w)
-               : "r"(tile.address(row, unit)));
-  return value;
+__device__ inline void storeFour(float* to, const float (&x)[4]) {
+  *reinterpret_cast<uint4*>(to) =
+      make_uint4(roundToTf32(x[0]), roundToTf32(x[1]), roundToTf32(x[2]), roundToTf32(x[3]));
 }
 
 }  // namespace longscan

@@ -19,8 +19,9 @@ struct DiagonalGradientLayout {
   static constexpr int intoQueries = endKeys + KeyPanel::bytes;
   static constexpr int intoKeys = intoQueries + KeyPanel::bytes;
   static constexpr int weights = intoKeys + KeyPanel::bytes;
-  static constexpr int changes = endKeys;
-  static constexpr int halves = intoQueries;
+  static constexpr int writeGradients = endKeys;
+  static constexpr int changes = intoQueries;
+  static constexpr int quarters = intoKeys;
   static constexpr int queries = weights + KeyPanel::bytes;
   static constexpr int keys = queries + panel;
   static constexpr int gates = keys + panel;
@@ -33,36 +34,37 @@ struct DiagonalGradientLayout {
   static_assert(tokens + 2 * tokensBytes <= queries, "stages lie where decayed tokens will");
 };
 
-/// One block: a chunk of a head, 64 channels of K.
+/// One block: a chunk of a head, 64 channels of K. The first warpgroup `reads`: it has the gradients of
+/// queries and erase keys; the second has those of written keys.
+template <bool reads>
 class DiagonalGradient {
   using Layout = DiagonalGradientLayout;
+  enum Barrier { writeGradientsThere = 1 };
 
   const DeltaDiagonalGradientCall& call;
   unsigned char* const shared;
   const uint32_t base;
   const DeltaLane at;
-  const int row0, chunk, channel;
-  const int64_t bh, b, h, numChunks;
+  const int row0, chunk, channel, bh, b, h;
   const Tile<64> Q, K;
   const GatePanel c;
   const KeyPanel endKeys, intoQueries, intoKeys;
   /// The gradients of scores below the diagonal and on it, those of products of keys, transposed, above it.
   const KeyPanel weights;
   const SubDecays subs;
-  Sums query, erase, write;
+  Sums query, erase, write;  // the first two, or the third
 
  public:
   __device__ DiagonalGradient(const DeltaDiagonalGradientCall& call, unsigned char* shared)
       : call(call),
         shared(shared),
         base(sharedAddress(shared)),
-        row0(subTokens * at.warp),
+        row0(subTokens * (at.warp % 4)),
         chunk(blockIdx.x / ((call.K + 63) / 64)),
         channel(blockIdx.x % ((call.K + 63) / 64) * 64),
         bh(blockIdx.y),
         b(bh / call.H),
         h(bh % call.H),
-        numChunks((call.T + tileTokens - 1) / tileTokens),
         Q{base + Layout::queries},
         K{base + Layout::keys},
         c{floats(Layout::gates)},
@@ -79,10 +81,11 @@ class DiagonalGradient {
       multiplyValues(piece);
       __syncthreads();
       decayTokens();
-      if (meetsAdjoint(piece)) storeBehind();
       __syncthreads();
-      readEarlier();
-      readLater();
+      if constexpr (reads)
+        readEarlier();
+      else
+        readLater(piece);
       __syncthreads();
       store(piece);
       __syncthreads();
@@ -98,6 +101,8 @@ class DiagonalGradient {
   __device__ TileRows rowsOf(const Piece& piece) const {
     return {static_cast<int64_t>(chunk) * tileTokens, piece.low, piece.high, false};
   }
+  /// The warp's sub-chunk.
+  __device__ int sub() const { return at.warp % 4; }
   __device__ float betaOf(int row) const { return floats(Layout::beta)[row]; }
 
   __device__ void fillTokens(const Piece& piece, int stage, int value) const {
@@ -113,6 +118,7 @@ class DiagonalGradient {
 
   __device__ void fillStates(const Piece& piece, int value) const {
     const TileRows values{value, 0, min(64, call.V - value), false};
+    const int64_t numChunks = (call.T + tileTokens - 1) / tileTokens;
     const int64_t place = (bh * numChunks + chunk) * call.V * call.K;
     if (meetsState(piece))
       fillTile<64, diagonalThreads>(tile(Layout::states), call.states + place, call.K, channel, call.K,
@@ -149,12 +155,14 @@ class DiagonalGradient {
     fillTokens(piece, 0, 0);
     fillStates(piece, 0);
     commitCopies();
-    Sums ofScores, ofProducts;
-    clear(query);
-    clear(erase);
-    clear(write);
-    clear(ofScores);
-    clear(ofProducts);
+    Sums weight;  // of scores, or of products of keys
+    clear(weight);
+    if constexpr (reads) {
+      clear(query);
+      clear(erase);
+    } else {
+      clear(write);
+    }
     float product[8] = {};
     for (int value = 0, stage = 0; value < call.V; value += 64, stage ^= 1) {
       if (value > 0) fillStates(piece, value);
@@ -169,35 +177,41 @@ class DiagonalGradient {
                      N = tile(offset + 2 * Layout::panel);
       const Tile<64> S = tile(Layout::states), D = tile(Layout::states + Layout::panel);
       beginProducts();
-      multiplyTiles<StoredB::rows>(ofScores, dO, N);
-      multiplyTiles<StoredB::rows>(ofProducts, Z, N);
-      if (state) {
-        multiplyTiles<StoredB::columns>(query, dO, S);
-        multiplyTiles<StoredB::columns>(erase, Z, S);
+      multiplyTiles<StoredB::rows>(weight, reads ? dO : Z, N);
+      if constexpr (reads) {
+        if (state) {
+          multiplyTiles<StoredB::columns>(query, dO, S);
+          multiplyTiles<StoredB::columns>(erase, Z, S);
+        }
+      } else if (adjoint) {
+        multiplyTiles<StoredB::columns>(write, N, D);
       }
-      if (adjoint) multiplyTiles<StoredB::columns>(write, N, D);
       commitProducts();
-      if (state && adjoint) addStateProducts(product, S, D);
+      if (!reads && state && adjoint) addStateProducts(product, S, D);
       if (value == 0) sumSubGates(c, subs);
       waitForProducts<0>();
       __syncthreads();
     }
     const float gamma = fillDecays(subs);
     if (threadIdx.x < 64) floats(Layout::gamma)[threadIdx.x] = gamma;
-    storeStateProducts(product);
-    storeWeights(piece, ofScores, ofProducts);
+    if (!reads) storeStateProducts(product);
+    storeWeights(piece, weight);
   }
 
   /// Shares of rowsum_V(S o D) for eight channels.
   __device__ static void addStateProducts(float (&product)[8], Tile<64> S, Tile<64> D) {
 #pragma unroll
     for (int i = 0; i < 4; i++) {
-      const int row = threadIdx.x / 8 + 16 * i, unit = threadIdx.x % 8;
-      float s[8], d[8];
-      loadEight(s, loadUnit(S, row, unit));
-      loadEight(d, loadUnit(D, row, unit));
+      const int row = threadIdx.x % 128 / 8 + 16 * i;
 #pragma unroll
-      for (int j = 0; j < 8; j++) product[j] += s[j] * d[j];
+      for (int half = 0; half < 2; half++) {
+        const int column = threadIdx.x % 8 * 8 + 4 * half;
+        float s[4], d[4];
+        loadFour(s, S, row, column);
+        loadFour(d, D, row, column);
+#pragma unroll
+        for (int j = 0; j < 4; j++) product[4 * half + j] += s[j] * d[j];
+      }
     }
   }
 
@@ -208,55 +222,54 @@ class DiagonalGradient {
       for (int distance = 8; distance < 32; distance *= 2)
         product[j] += __shfl_xor_sync(~0u, product[j], distance);
     if (at.lane >= 8) return;
-    float* const to = floats(Layout::products) + 64 * at.warp + 8 * at.lane;
+    float* const to = floats(Layout::products) + 64 * (at.warp % 4) + 8 * at.lane;
 #pragma unroll
     for (int j = 0; j < 8; j++) to[j] = product[j];
   }
 
-  __device__ void storeWeights(const Piece& piece, const Sums& ofScores, const Sums& ofProducts) const {
+  __device__ void storeWeights(const Piece& piece, const Sums& weight) const {
     const TileRows rows = rowsOf(piece);
 #pragma unroll
     for (int n = 0; n < 8; n++)
 #pragma unroll
       for (int j = 0; j < 4; j++) {
         const int row = row0 + at.group + 8 * (j / 2), column = 8 * n + at.pairOf + j % 2;
-        if (column > row) continue;
-        weights.at(row, column) = __uint_as_float(roundToTf32(ofScores[n][j]));
-        if (column < row)
-          weights.at(column, row) = __uint_as_float(roundToTf32(ofProducts[n][j]));
-        else if (rows.has(row) && channel == 0 && call.dbeta != nullptr)
-          call.dbeta[(b * call.T + rows.first + row) * call.H + h] = ofProducts[n][j] / betaOf(row);
+        const float rounded = __uint_as_float(roundToTf32(weight[n][j]));
+        if (reads && column <= row) weights.at(row, column) = rounded;
+        if (!reads && column < row) weights.at(column, row) = rounded;
+        if (!reads && column == row && rows.has(row) && channel == 0 && call.dbeta != nullptr)
+          call.dbeta[(b * call.T + rows.first + row) * call.H + h] = weight[n][j] / betaOf(row);
       }
   }
 
   /// Tokens as the other sub-chunks meet them, with what their weights are to be multiplied by.
   __device__ void decayTokens() const {
-    const int unit = threadIdx.x % 8, own = 8 * unit;
+    const int own = threadIdx.x % 16 * 4;
 #pragma unroll
     for (int sub = 0; sub < numSubs; sub++) {
-      const int row = subTokens * sub + threadIdx.x / 8;
+      const int row = subTokens * sub + threadIdx.x / 16;
       const float beta = betaOf(row);
-      float q[8], k[8], sum[8], end[8];
-      loadEight(q, loadUnit(Q, row, unit));
-      loadEight(k, loadUnit(K, row, unit));
-      loadEight(sum, &c.at(row, own));
-      loadEight(end, subs.totals(sub) + own);
+      float q[4], k[4], sum[4], end[4];
+      loadFour(q, Q, row, own);
+      loadFour(k, K, row, own);
+      loadFour(sum, &c.at(row, own));
+      loadFour(end, subs.totals(sub) + own);
 #pragma unroll
-      for (int i = 0; i < 8; i++) {
+      for (int i = 0; i < 4; i++) {
         const float into = exp2Fast(sum[i]);
         end[i] = beta * k[i] * exp2Fast(end[i] - sum[i]);
         q[i] *= call.scale * into;
         k[i] *= -into;
       }
-      storeEight(&endKeys.at(row, own), end);
-      storeEight(&intoQueries.at(row, own), q);
-      storeEight(&intoKeys.at(row, own), k);
+      storeFour(&endKeys.at(row, own), end);
+      storeFour(&intoQueries.at(row, own), q);
+      storeFour(&intoKeys.at(row, own), k);
     }
   }
 
   /// Whether some channel decays so far in the warp's sub-chunk that its pairs are taken one by one.
   __device__ bool isDeep() const {
-    const float2 total = *reinterpret_cast<const float2*>(subs.totals(at.warp) + 2 * at.lane);
+    const float2 total = *reinterpret_cast<const float2*>(subs.totals(sub()) + 2 * at.lane);
     return __any_sync(~0u, fminf(total.x, total.y) < deepest);
   }
 
@@ -274,7 +287,7 @@ class DiagonalGradient {
   __device__ void eachPair(Visit&& visit) const {
 #pragma unroll
     for (int n = 0; n < 8; n++) {
-      const float2 total = pairOf(subs.totals(at.warp), n);
+      const float2 total = pairOf(subs.totals(sub()), n);
 #pragma unroll
       for (int j = 0; j < 4; j += 2) {
         const int row = row0 + at.group + 4 * j;
@@ -298,8 +311,8 @@ class DiagonalGradient {
   __device__ void readEarlier() {
     const bool deep = isDeep();
 #pragma unroll 1
-    for (int other = 0; other <= at.warp; other++) {
-      if (other == at.warp && deep) break;
+    for (int other = 0; other <= sub(); other++) {
+      if (other == sub() && deep) break;
       scaleColumns(query, subs.decays(other));
       scaleColumns(erase, subs.decays(other));
 #pragma unroll
@@ -352,11 +365,12 @@ class DiagonalGradient {
   }
 
   /// What written keys get from the adjoint and from later queries and erase keys, likewise against time.
-  __device__ void readLater() {
+  __device__ void readLater(const Piece& piece) {
+    if (meetsAdjoint(piece)) storeBehind();
     const bool deep = isDeep();
 #pragma unroll 1
-    for (int other = numSubs - 1; other >= at.warp; other--) {
-      if (other == at.warp && deep) break;
+    for (int other = numSubs - 1; other >= sub(); other--) {
+      if (other == sub() && deep) break;
       scaleColumns(write, subs.decays(other));
 #pragma unroll
       for (int step = 0; step < 2; step++) {
@@ -403,7 +417,7 @@ class DiagonalGradient {
   __device__ void storeBehind() const {
     float sums[16] = {};
     eachPair([&](int row, int n, int j, float2 sum, float2 total) {
-      const float2 key = pairOf(K, row, n), after = pairOf(subs.after(at.warp), n);
+      const float2 key = pairOf(K, row, n), after = pairOf(subs.after(sub()), n);
       const float beta = betaOf(row);
       sums[2 * n] += beta * key.x * exp2Fast(total.x - sum.x) * after.x * write[n][j];
       sums[2 * n + 1] += beta * key.y * exp2Fast(total.y - sum.y) * after.y * write[n][j + 1];
@@ -413,26 +427,38 @@ class DiagonalGradient {
 #pragma unroll
       for (int distance = 4; distance < 32; distance *= 2) sums[i] += __shfl_xor_sync(~0u, sums[i], distance);
     if (at.group != 0) return;
-    float* const to = floats(Layout::behind) + 64 * at.warp + at.pairOf;
+    float* const to = floats(Layout::behind) + 64 * sub() + at.pairOf;
 #pragma unroll
     for (int n = 0; n < 8; n++)
       *reinterpret_cast<float2*>(to + 8 * n) = make_float2(sums[2 * n], sums[2 * n + 1]);
   }
 
   __device__ void store(const Piece& piece) {
-    const KeyPanel changes{floats(Layout::changes)};
-    eachPair([&](int row, int n, int j, float2, float2) {
-      const float2 q = pairOf(Q, row, n), k = pairOf(K, row, n);
-      changes.pairAt(row, 8 * n + at.pairOf) =
-          make_float2(q.x * query[n][j] + k.x * (erase[n][j] - write[n][j]),
-                      q.y * query[n][j + 1] + k.y * (erase[n][j + 1] - write[n][j + 1]));
-    });
-    storeGradients(rowsOf(piece));
+    const KeyPanel writeGradients{floats(Layout::writeGradients)}, changes{floats(Layout::changes)};
+    if constexpr (reads) {
+      storeGradient(rowsOf(piece), query, call.dq);
+      joinBarrier(writeGradientsThere, diagonalThreads);
+      eachPair([&](int row, int n, int j, float2, float2) {
+        const float2 q = pairOf(Q, row, n), k = pairOf(K, row, n),
+                     written = writeGradients.pairAt(row, 8 * n + at.pairOf);
+        changes.pairAt(row, 8 * n + at.pairOf) =
+            make_float2(q.x * query[n][j] + k.x * (erase[n][j] - written.x),
+                        q.y * query[n][j + 1] + k.y * (erase[n][j + 1] - written.y));
+        erase[n][j] += written.x;
+        erase[n][j + 1] += written.y;
+      });
+      storeGradient(rowsOf(piece), erase, call.dk);
+    } else {
+      eachPair([&](int row, int n, int j, float2, float2) {
+        writeGradients.pairAt(row, 8 * n + at.pairOf) = make_float2(write[n][j], write[n][j + 1]);
+      });
+      announceAtBarrier(writeGradientsThere, diagonalThreads);
+    }
     __syncthreads();
     storeGateGradients(piece, changes);
   }
 
-  __device__ void storeGradients(const TileRows& rows) const {
+  __device__ void storeGradient(const TileRows& rows, const Sums& gradient, __nv_bfloat16* to) const {
     const int64_t pitch = static_cast<int64_t>(call.H) * call.K;
     const int64_t head = b * call.T * pitch + h * call.K;
 #pragma unroll
@@ -440,59 +466,50 @@ class DiagonalGradient {
       const int row = row0 + at.group + 8 * i;
 #pragma unroll
       for (int n = 0; n < 8; n += 4) {
-        uint32_t queries[4], keys[4];
+        uint32_t packed[4];
 #pragma unroll
-        for (int j = 0; j < 4; j++) {
-          const float *fromQuery = &query[n + j][2 * i], *fromErase = &erase[n + j][2 * i],
-                      *fromWrite = &write[n + j][2 * i];
-          queries[j] = pack(fromQuery[0], fromQuery[1]);
-          keys[j] = pack(fromErase[0] + fromWrite[0], fromErase[1] + fromWrite[1]);
-        }
-        transposeQuad(queries, at.lane);
-        transposeQuad(keys, at.lane);
+        for (int j = 0; j < 4; j++) packed[j] = pack(gradient[n + j][2 * i], gradient[n + j][2 * i + 1]);
+        transposeQuad(packed, at.lane);
         const int column = channel + 8 * n + 8 * (at.lane & 3);
-        if (!rows.has(row) || column >= call.K) continue;
-        const int64_t place = head + (rows.first + row) * pitch + column;
-        *reinterpret_cast<uint4*>(call.dq + place) =
-            make_uint4(queries[0], queries[1], queries[2], queries[3]);
-        *reinterpret_cast<uint4*>(call.dk + place) = make_uint4(keys[0], keys[1], keys[2], keys[3]);
+        if (rows.has(row) && column < call.K)
+          *reinterpret_cast<uint4*>(to + head + (rows.first + row) * pitch + column) =
+              make_uint4(packed[0], packed[1], packed[2], packed[3]);
       }
     }
   }
 
-  /// A thread has half of the tokens of one channel.
+  /// A thread has a quarter of the tokens of one channel.
   __device__ void storeGateGradients(const Piece& piece, KeyPanel changes) const {
-    constexpr int own = tileTokens / 2;
-    const int column = threadIdx.x % 64, first = threadIdx.x / 64 * own;
-    float sums[own], sum = 0.0f;
+    const int column = threadIdx.x % 64, quarter = threadIdx.x / 64, first = subTokens * quarter;
+    float sums[subTokens], sum = 0.0f;
 #pragma unroll
-    for (int i = own - 1; i >= 0; i--) {
+    for (int i = subTokens - 1; i >= 0; i--) {
       sum += changes.at(first + i, column);
       sums[i] = sum;
     }
-    if (first > 0) floats(Layout::halves)[column] = sum;
+    floats(Layout::quarters)[64 * quarter + column] = sum;
     __syncthreads();
-    float later = first > 0 ? 0.0f : floats(Layout::halves)[column];
+    float later = 0.0f, product = 0.0f;
+    for (int i = quarter + 1; i < numSubs; i++) later += floats(Layout::quarters)[64 * i + column];
     if (meetsAdjoint(piece)) {
-      float behind = 0.0f, product = 0.0f;
 #pragma unroll
       for (int warp = 0; warp < 4; warp++) {
-        behind += floats(Layout::behind)[64 * warp + column];
+        later += floats(Layout::behind)[64 * warp + column];
         product += floats(Layout::products)[64 * warp + column];
       }
-      later += meetsState(piece) ? behind + floats(Layout::gamma)[column] * product : behind;
+      if (meetsState(piece)) later += floats(Layout::gamma)[column] * product;
     }
     if (channel + column >= call.K) return;
     const int64_t pitch = static_cast<int64_t>(call.H) * call.K;
-    const int64_t place = (b * call.T + static_cast<int64_t>(chunk) * tileTokens + first) * pitch +
-                          h * call.K + channel + column;
+    const int64_t token = b * call.T + static_cast<int64_t>(chunk) * tileTokens + first;
+    float* const to = call.dg + token * pitch + h * call.K + channel + column;
 #pragma unroll
-    for (int i = 0; i < own; i++) {
+    for (int i = 0; i < subTokens; i++) {
       const int row = first + i;
       if (row < piece.low || row >= piece.high) continue;
       const bool meetsNothing =
           row == piece.low && (piece.fresh || (call.fromZero && chunk == 0 && row == 0));
-      call.dg[place + i * pitch] = meetsNothing ? 0.0f : sums[i] + later;
+      to[i * pitch] = meetsNothing ? 0.0f : sums[i] + later;
     }
   }
 };
@@ -500,7 +517,10 @@ class DiagonalGradient {
 __global__ void __launch_bounds__(diagonalThreads, 2)
     diagonalGradientKernel(const __grid_constant__ DeltaDiagonalGradientCall call) {
   extern __shared__ __align__(1024) unsigned char shared[];
-  DiagonalGradient(call, shared).run();
+  if (warpgroupNumber() == 0)
+    DiagonalGradient<true>(call, shared).run();
+  else
+    DiagonalGradient<false>(call, shared).run();
 }
 
 }  // namespace

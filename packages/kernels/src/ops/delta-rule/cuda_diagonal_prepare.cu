@@ -7,22 +7,25 @@ namespace longscan {
 
 namespace {
 
-/// A panel of 64 channels; the square takes the place of gates once all panels are through.
+/// A panel of 64 channels; the squares take the place of gates and keys once all panels are through.
 struct DiagonalPrepareLayout {
   static constexpr int queries = 0;
   static constexpr int keys = queries + Tile<64>::bytes;
   static constexpr int gates = keys + Tile<64>::bytes;
-  static constexpr int square = gates;
   static constexpr int endKeys = gates + GatePanel::bytes;
+  static constexpr int products = gates;
+  static constexpr int scores = endKeys;
   static constexpr int subs = endKeys + GatePanel::bytes;
   static constexpr int lowest = subs + SubDecays::bytes;
   static constexpr int beta = lowest + 64 * 4;
   static constexpr int bytes = beta + 64 * 4;
-  static_assert(FloatSquare::bytes <= GatePanel::bytes, "the square lies where gates were");
+  static_assert(FloatSquare::bytes <= GatePanel::bytes, "squares lie where panels were");
 };
 
 /// Scores of 16 rows with the columns up to theirs, by distance in sub-chunks: [distance][8 columns].
 using RowScores = float[numSubs][2][4];
+
+constexpr int scoresWritten = inverseBarrier + 1;
 
 /// One block: a chunk of a head, piece by piece, its channels in panels of 64.
 class DiagonalPrepare {
@@ -37,9 +40,7 @@ class DiagonalPrepare {
   const SubDecays subs;
   float* const lowest;  // of a row's c in this panel
   float* const beta;
-  const FloatSquare square;
-  const int chunk;
-  const int64_t bh, b, h, pitch, head, firstRow;
+  const int chunk, bh, b, h, pitch;
 
  public:
   __device__ DiagonalPrepare(const DeltaDiagonalPrepareCall& call, unsigned char* shared)
@@ -52,14 +53,11 @@ class DiagonalPrepare {
         subs{reinterpret_cast<float*>(shared + Layout::subs)},
         lowest(reinterpret_cast<float*>(shared + Layout::lowest)),
         beta(reinterpret_cast<float*>(shared + Layout::beta)),
-        square{reinterpret_cast<float*>(shared + Layout::square)},
         chunk(blockIdx.x),
         bh(blockIdx.y),
         b(bh / call.H),
         h(bh % call.H),
-        pitch(static_cast<int64_t>(call.H) * call.K),
-        head(b * call.T * pitch + h * call.K),
-        firstRow((bh * gridDim.x + chunk) * tileTokens) {}
+        pitch(call.H * call.K) {}
 
   __device__ void run() {
     PieceWalk walk(call.resets ? call.resets + b * call.T : nullptr, call.T, chunk, chunk + 1, false);
@@ -67,13 +65,16 @@ class DiagonalPrepare {
       const TileRows rows{static_cast<int64_t>(chunk) * tileTokens, walk.piece().low, walk.piece().high,
                           false};
       loadBeta(rows);
-      // A warp has the queries of one sub-chunk and the keys of another, five blocks of 16 x 16 in all.
-      const int ofQueries = at.warp, ofKeys = numSubs - 1 - at.warp;
-      RowScores scores = {}, products = {};
+      // The first warpgroup has the scores of queries, the second the products of keys, a warp of each those
+      // of one sub-chunk's rows. The four warps that share a scheduler's place have as much to do as any
+      // four.
+      const bool ofQueries = at.warp < 4;
+      const int sub = ofQueries ? at.warp : 7 - at.warp;
+      RowScores scores = {};
       for (int channel = 0; channel < call.K; channel += 64) {
-        fillTile<64, diagonalThreads>(Q, call.q + head, pitch, channel, call.K, rows);
-        fillTile<64, diagonalThreads>(K, call.k + head, pitch, channel, call.K, rows);
-        fillGates(c, call.g + head, pitch, channel, call.K, rows);
+        fillTile<64, diagonalThreads>(Q, call.q + head(), pitch, channel, call.K, rows);
+        fillTile<64, diagonalThreads>(K, call.k + head(), pitch, channel, call.K, rows);
+        fillGates(c, call.g + head(), pitch, channel, call.K, rows);
         commitCopies();
         waitForCopies<0>();
         __syncthreads();
@@ -81,20 +82,27 @@ class DiagonalPrepare {
         __syncthreads();
         const float gamma = fillDecays(subs);
         if (walk.piece().opensChunk && threadIdx.x < 64 && channel + threadIdx.x < call.K)
-          call.to.gamma[(bh * gridDim.x + chunk) * call.K + channel + threadIdx.x] = gamma;
+          call.to.gamma[index() * call.K + channel + threadIdx.x] = gamma;
         __syncthreads();
         decayTokens(rows, channel);
         __syncthreads();
-        addScores(scores, Q, ofQueries);
-        addScores(products, K, ofKeys);
+        addScores(scores, ofQueries ? Q : K, sub);
         __syncthreads();
       }
-      store(rows, scores, products, ofQueries, ofKeys);
+      if (ofQueries)
+        storeScores(rows, scores, sub);
+      else
+        storeInverse(rows, scores, sub);
       __syncthreads();
     }
   }
 
  private:
+  /// Of the head in [B, T, H, K].
+  __device__ int64_t head() const { return b * call.T * pitch + h * call.K; }
+  /// Of the chunk among all heads' chunks.
+  __device__ int64_t index() const { return static_cast<int64_t>(bh) * gridDim.x + chunk; }
+
   __device__ void loadBeta(const TileRows& rows) const {
     if (threadIdx.x >= 64) return;
     const int row = threadIdx.x;
@@ -102,42 +110,42 @@ class DiagonalPrepare {
     beta[row] = !has        ? 0.0f
                 : call.beta ? usableBeta(call.beta[(b * call.T + rows.first + row) * call.H + h])
                             : 1.0f;
-    if (has) call.to.outOf[firstRow + row] = beta[row];
+    if (has) call.to.outOf[index() * tileTokens + row] = beta[row];
   }
 
   /// Queries and keys as the sweeps read them, and keys decayed to the end of their sub-chunk.
   __device__ void decayTokens(const TileRows& rows, int channel) const {
-    const int unit = threadIdx.x % 8, own = 8 * unit;
-#pragma unroll
+    const int own = threadIdx.x % 16 * 4;
+#pragma unroll 1
     for (int sub = 0; sub < numSubs; sub++) {
-      const int row = subTokens * sub + threadIdx.x / 8;
-      float q[8], k[8], sum[8], total[8], before[8], after[8], write[8];
-      loadEight(q, loadUnit(Q, row, unit));
-      loadEight(k, loadUnit(K, row, unit));
-      loadEight(sum, &c.at(row, own));
-      loadEight(total, subs.totals(sub) + own);
-      loadEight(before, subs.before(sub) + own);
-      loadEight(after, subs.after(sub) + own);
+      const int row = subTokens * sub + threadIdx.x / 16;
+      float q[4], k[4], sum[4], total[4], before[4], after[4], end[4];
+      loadFour(q, Q, row, own);
+      loadFour(k, K, row, own);
+      loadFour(sum, &c.at(row, own));
+      loadFour(total, subs.totals(sub) + own);
+      loadFour(before, subs.before(sub) + own);
+      loadFour(after, subs.after(sub) + own);
       float least = 0.0f;
 #pragma unroll
-      for (int i = 0; i < 8; i++) {
+      for (int i = 0; i < 4; i++) {
         least = fminf(least, sum[i]);
-        const float into = before[i] * exp2Fast(sum[i]), end = k[i] * exp2Fast(total[i] - sum[i]);
+        const float into = before[i] * exp2Fast(sum[i]);
+        end[i] = k[i] * exp2Fast(total[i] - sum[i]);
+        after[i] *= end[i];
         q[i] *= call.scale * into;
-        write[i] = end * after[i];
-        total[i] = end;
         k[i] *= into;
       }
-      storeEight(&endKeys.at(row, own), total);
+      storeFour(&endKeys.at(row, own), end);
 #pragma unroll
-      for (int distance = 1; distance < 8; distance *= 2)
+      for (int distance = 1; distance < 16; distance *= 2)
         least = fminf(least, __shfl_xor_sync(~0u, least, distance));
-      if (unit == 0) lowest[row] = least;
+      if (own == 0) lowest[row] = least;
       if (!rows.has(row) || channel + own >= call.K) continue;
-      const int64_t place = head + (rows.first + row) * pitch + channel + own;
-      *reinterpret_cast<uint4*>(call.to.queries + place) = packEight(q);
-      *reinterpret_cast<uint4*>(call.to.eraseKeys + place) = packEight(k);
-      *reinterpret_cast<uint4*>(call.to.writeKeys + place) = packEight(write);
+      const int64_t place = head() + (rows.first + row) * pitch + channel + own;
+      *reinterpret_cast<uint2*>(call.to.queries + place) = packFour(q);
+      *reinterpret_cast<uint2*>(call.to.eraseKeys + place) = packFour(k);
+      *reinterpret_cast<uint2*>(call.to.writeKeys + place) = packFour(after);
     }
   }
 
@@ -148,7 +156,7 @@ class DiagonalPrepare {
     bool deep[2];
 #pragma unroll
     for (int i = 0; i < 2; i++) deep[i] = lowest[row0 + at.group + 8 * i] < deepest;
-#pragma unroll 2
+#pragma unroll 1
     for (int unit = 0; unit < 8; unit++) {
       const int column = 8 * unit + at.pairOf;
       float a[4];
@@ -201,34 +209,29 @@ class DiagonalPrepare {
       const auto pairOf = [&](Tile<64> tile, int row) {
         return loadShared(tile.address(row, column / 8) + column % 8 * 2);
       };
-      uint32_t x[2], key[4];
-      float2 sumX[2], sumKey[4];
-#pragma unroll
-      for (int i = 0; i < 2; i++) {
-        x[i] = pairOf(X, row0 + at.group + 8 * i);
-        sumX[i] = c.pairAt(row0 + at.group + 8 * i, column);
-      }
-#pragma unroll
+#pragma unroll 1
       for (int j = 0; j < 4; j++) {
         const int row = row0 + 8 * (j / 2) + at.pairOf + j % 2;
-        key[j] = pairOf(K, row);
-        sumKey[j] = c.pairAt(row, column);
-      }
+        const uint32_t key = pairOf(K, row);
+        const float2 start = c.pairAt(row, column);
 #pragma unroll
-      for (int i = 0; i < 2; i++)
+        for (int i = 0; i < 2; i++) {
+          const uint32_t x = pairOf(X, row0 + at.group + 8 * i);
+          const float2 sum = c.pairAt(row0 + at.group + 8 * i, column);
+          const float near = lowHalf(x) * lowHalf(key) * exp2Fast(fminf(sum.x - start.x, 0.0f));
+          const float far = highHalf(x) * highHalf(key) * exp2Fast(fminf(sum.y - start.y, 0.0f));
+          if (!deep[i]) continue;
 #pragma unroll
-        for (int j = 0; j < 4; j++) {
-          const float near = lowHalf(x[i]) * lowHalf(key[j]) * exp2Fast(fminf(sumX[i].x - sumKey[j].x, 0.0f));
-          const float far =
-              highHalf(x[i]) * highHalf(key[j]) * exp2Fast(fminf(sumX[i].y - sumKey[j].y, 0.0f));
-          if (deep[i]) scores[j / 2][2 * i + j % 2] += near + far;
+          for (int place = 0; place < 4; place++)
+            if (place == j) scores[place / 2][2 * i + place % 2] += near + far;
         }
+      }
     }
   }
 
-  /// visit(row, column) is what is left of a sum and its neighbour to the right.
-  template <typename Visit>
-  __device__ void toSquare(const RowScores& scores, int sub, Visit&& visit) const {
+  /// factor(row, column, sum) of what a warp has of a square.
+  template <typename Factor>
+  __device__ void toSquare(FloatSquare square, const RowScores& scores, int sub, Factor&& factor) const {
 #pragma unroll
     for (int distance = 0; distance < numSubs; distance++) {
       if (distance > sub) break;
@@ -237,34 +240,38 @@ class DiagonalPrepare {
         const int row = subTokens * sub + at.group + 8 * (i & 1);
         const int column = subTokens * (sub - distance) + 8 * (i >> 1) + at.pairOf;
         const float* const both = &scores[distance][i >> 1][2 * (i & 1)];
-        square.pairAt(row, column) = make_float2(visit(row, column, both[0] * beta[column]),
-                                                 visit(row, column + 1, both[1] * beta[column + 1]));
+        square.pairAt(row, column) = make_float2(factor(row, column, both[0] * beta[column]),
+                                                 factor(row, column + 1, both[1] * beta[column + 1]));
       }
     }
   }
 
-  __device__ void store(const TileRows& rows, const RowScores& scores, const RowScores& products,
-                        int ofQueries, int ofKeys) const {
-    toSquare(scores, ofQueries, [&](int, int, float sum) { return call.scale * sum; });
-    __syncthreads();
-    storeLower(call.to.scores + firstRow * 64, rows);
-    __syncthreads();
-    toSquare(products, ofKeys, [&](int row, int column, float sum) { return column < row ? sum : 0.0f; });
-    __syncthreads();
-    invertUnitLower(square, at.warp, at.lane);
-    storeLower(call.to.inverse + firstRow * 64, rows);
+  __device__ void storeScores(const TileRows& rows, const RowScores& scores, int sub) const {
+    const FloatSquare square{reinterpret_cast<float*>(shared + Layout::scores)};
+    toSquare(square, scores, sub, [&](int, int, float sum) { return call.scale * sum; });
+    joinBarrier(scoresWritten, 128);
+    storeLower(square, call.to.scores + index() * 64 * 64, rows);
   }
 
-  /// The square's lower triangle, and zeros above it, as rows of 64 in bf16.
-  __device__ void storeLower(__nv_bfloat16* to, const TileRows& rows) const {
+  __device__ void storeInverse(const TileRows& rows, const RowScores& products, int sub) const {
+    const FloatSquare square{reinterpret_cast<float*>(shared + Layout::products)};
+    toSquare(square, products, sub,
+             [&](int row, int column, float sum) { return column < row ? sum : 0.0f; });
+    joinBarrier(inverseBarrier, 128);
+    invertUnitLower(square, at.warp - 4, at.lane);
+    storeLower(square, call.to.inverse + index() * 64 * 64, rows);
+  }
+
+  /// The square's lower triangle, and zeros above it, as rows of 64 in bf16; one warpgroup.
+  __device__ static void storeLower(FloatSquare square, __nv_bfloat16* to, const TileRows& rows) {
 #pragma unroll
-    for (int sub = 0; sub < numSubs; sub++) {
-      const int row = subTokens * sub + threadIdx.x / 8, column = threadIdx.x % 8 * 8;
-      float lower[8];
-      loadEight(lower, &square.at(row, column));
+    for (int i = 0; i < 8; i++) {
+      const int row = 8 * i + threadIdx.x % 128 / 16, column = threadIdx.x % 16 * 4;
+      float lower[4];
+      loadFour(lower, &square.at(row, column));
 #pragma unroll
-      for (int i = 0; i < 8; i++) lower[i] = column + i <= row ? lower[i] : 0.0f;
-      if (rows.has(row)) *reinterpret_cast<uint4*>(to + row * 64 + column) = packEight(lower);
+      for (int j = 0; j < 4; j++) lower[j] = column + j <= row ? lower[j] : 0.0f;
+      if (rows.has(row)) *reinterpret_cast<uint2*>(to + row * 64 + column) = packFour(lower);
     }
   }
 };
