@@ -2,6 +2,7 @@
 
 #include <cuda_bf16.h>
 
+#include "cuda/elements.cuh"
 #include "cuda/tile.cuh"
 #include "cuda/workspace_parts.h"
 #include "cuda_diagonal_gradient.h"
@@ -39,12 +40,28 @@ struct Kept {
 struct Workspace {
   WorkspaceParts arena;
   Bf16 *states, *adjoints, *corrections;
+  float* betaShares = nullptr;
 
   Workspace(const Call& call, void* base) : arena(base) {
     const int64_t statesSize = call.B * call.H * numChunksOf(call) * call.K * call.V;
     states = arena.take<Bf16>(statesSize);
     adjoints = arena.take<Bf16>(statesSize);
     corrections = arena.take<Bf16>(call.B * call.T * call.H * call.V);
+    const int parts = deltaBetaParts(call.K);
+    if (parts > 1) betaShares = arena.take<float>(parts * call.B * call.T * call.H);
+  }
+};
+
+struct SumOfShares {
+  const float* shares;
+  int64_t tokens;
+  int parts;
+  float* sums;
+
+  __device__ void operator()(int64_t i) const {
+    float sum = shares[i];
+    for (int part = 1; part < parts; part++) sum += shares[part * tokens + i];
+    sums[i] = sum;
   }
 };
 
@@ -106,30 +123,35 @@ cudaError_t deltaDiagonalBackward(const Call& call, const LongscanDeltaRuleBackw
   sweep.adjoints = work.adjoints;
   sweep.dv = static_cast<Bf16*>(io.dv);
   sweep.dh0 = io.dh0;
-  const cudaError_t error = launchDeltaBackwardSweeps(sweep, stream);
+  cudaError_t error = launchDeltaBackwardSweeps(sweep, stream);
   if (error != cudaSuccess) return error;
-  return launchDeltaDiagonalGradient({call.B,
-                                      call.T,
-                                      call.H,
-                                      call.K,
-                                      call.V,
-                                      call.scale,
-                                      bf16(call.q),
-                                      bf16(call.k),
-                                      call.beta,
-                                      call.g,
-                                      call.resets,
-                                      io.h0 == nullptr,
-                                      bf16(io.dO),
-                                      bf16(io.dv),
-                                      work.corrections,
-                                      work.states,
-                                      work.adjoints,
-                                      static_cast<Bf16*>(io.dq),
-                                      static_cast<Bf16*>(io.dk),
-                                      io.dbeta,
-                                      io.dg},
-                                     stream);
+  const bool inShares = io.dbeta != nullptr && deltaBetaParts(call.K) > 1;
+  error = launchDeltaDiagonalGradient({call.B,
+                                       call.T,
+                                       call.H,
+                                       call.K,
+                                       call.V,
+                                       call.scale,
+                                       bf16(call.q),
+                                       bf16(call.k),
+                                       call.beta,
+                                       call.g,
+                                       call.resets,
+                                       io.h0 == nullptr,
+                                       bf16(io.dO),
+                                       bf16(io.dv),
+                                       work.corrections,
+                                       work.states,
+                                       work.adjoints,
+                                       static_cast<Bf16*>(io.dq),
+                                       static_cast<Bf16*>(io.dk),
+                                       inShares ? work.betaShares : io.dbeta,
+                                       io.dg},
+                                      stream);
+  if (error != cudaSuccess || !inShares) return error;
+  const int64_t tokens = call.B * call.T * call.H;
+  return forEachElement(tokens, SumOfShares{work.betaShares, tokens, deltaBetaParts(call.K), io.dbeta},
+                        stream);
 }
 
 }  // namespace longscan

@@ -75,9 +75,10 @@ class DiagonalGradient {
         subs{floats(Layout::subs)} {}
 
   __device__ void run() {
-    PieceWalk walk(call.resets ? call.resets + b * call.T : nullptr, call.T, chunk, chunk + 1, false);
-    for (; !walk.done(); walk.advance()) {
-      const Piece& piece = walk.piece();
+    for (int low = 0, closed = false; !closed;) {
+      const Piece piece = pieceFrom(call.resets ? call.resets + b * call.T : nullptr, call.T, chunk, low);
+      low = piece.high;
+      closed = piece.closesChunk;
       multiplyValues(piece);
       __syncthreads();
       decayTokens();
@@ -195,7 +196,7 @@ class DiagonalGradient {
     const float gamma = fillDecays(subs);
     if (threadIdx.x < 64) floats(Layout::gamma)[threadIdx.x] = gamma;
     if (!reads) storeStateProducts(product);
-    storeWeights(piece, weight);
+    storeWeights(weight);
   }
 
   /// Shares of rowsum_V(S o D) for eight channels.
@@ -227,8 +228,7 @@ class DiagonalGradient {
     for (int j = 0; j < 8; j++) to[j] = product[j];
   }
 
-  __device__ void storeWeights(const Piece& piece, const Sums& weight) const {
-    const TileRows rows = rowsOf(piece);
+  __device__ void storeWeights(const Sums& weight) const {
 #pragma unroll
     for (int n = 0; n < 8; n++)
 #pragma unroll
@@ -237,8 +237,6 @@ class DiagonalGradient {
         const float rounded = __uint_as_float(roundToTf32(weight[n][j]));
         if (reads && column <= row) weights.at(row, column) = rounded;
         if (!reads && column < row) weights.at(column, row) = rounded;
-        if (!reads && column == row && rows.has(row) && channel == 0 && call.dbeta != nullptr)
-          call.dbeta[(b * call.T + rows.first + row) * call.H + h] = weight[n][j] / betaOf(row);
       }
   }
 
@@ -453,9 +451,29 @@ class DiagonalGradient {
         writeGradients.pairAt(row, 8 * n + at.pairOf) = make_float2(write[n][j], write[n][j + 1]);
       });
       announceAtBarrier(writeGradientsThere, diagonalThreads);
+      if (call.dbeta != nullptr) storeBetaGradients(rowsOf(piece));
     }
     __syncthreads();
     storeGateGradients(piece, changes);
+  }
+
+  /// Shares of dbeta = k . dk / beta, dk as written key. (Z . N / beta is the same from numbers rounded once
+  /// more.)
+  __device__ void storeBetaGradients(const TileRows& rows) const {
+    float dots[2] = {};
+    eachPair([&](int row, int n, int j, float2, float2) {
+      const float2 k = pairOf(K, row, n);
+      dots[j / 2] += k.x * write[n][j] + k.y * write[n][j + 1];
+    });
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+#pragma unroll
+      for (int distance = 1; distance < 4; distance *= 2) dots[i] += __shfl_xor_sync(~0u, dots[i], distance);
+      const int row = row0 + at.group + 8 * i;
+      if (at.pairOf != 0 || !rows.has(row)) continue;
+      const int64_t token = b * call.T + rows.first + row;
+      call.dbeta[(channel / 64 * call.B * call.T + token) * call.H + h] = dots[i] / betaOf(row);
+    }
   }
 
   __device__ void storeGradient(const TileRows& rows, const Sums& gradient, __nv_bfloat16* to) const {

@@ -25,9 +25,14 @@ struct DeltaDiagonalGradientCall {
 
   __nv_bfloat16* dq;  // [B, T, H, K]
   __nv_bfloat16* dk;  // [B, T, H, K]
-  float* dbeta;       // [B, T, H] or null
+  float* dbeta;       // [deltaBetaParts(K), B, T, H] or null: shares
   float* dg;          // [B, T, H, K]
 };
+
+/// One share for each 64 channels of K.
+__host__ __device__ constexpr int deltaBetaParts(int K) {
+  return (K + 63) / 64;
+}
 
 cudaError_t launchDeltaDiagonalGradient(const DeltaDiagonalGradientCall& call, cudaStream_t stream);
 

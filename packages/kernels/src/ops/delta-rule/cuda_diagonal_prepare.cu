@@ -60,10 +60,11 @@ class DiagonalPrepare {
         pitch(call.H * call.K) {}
 
   __device__ void run() {
-    PieceWalk walk(call.resets ? call.resets + b * call.T : nullptr, call.T, chunk, chunk + 1, false);
-    for (; !walk.done(); walk.advance()) {
-      const TileRows rows{static_cast<int64_t>(chunk) * tileTokens, walk.piece().low, walk.piece().high,
-                          false};
+    for (int low = 0, closed = false; !closed;) {
+      const Piece piece = pieceFrom(call.resets ? call.resets + b * call.T : nullptr, call.T, chunk, low);
+      low = piece.high;
+      closed = piece.closesChunk;
+      const TileRows rows{static_cast<int64_t>(chunk) * tileTokens, piece.low, piece.high, false};
       loadBeta(rows);
       // The first warpgroup has the scores of queries, the second the products of keys, a warp of each those
       // of one sub-chunk's rows. The four warps that share a scheduler's place have as much to do as any
@@ -81,7 +82,7 @@ class DiagonalPrepare {
         sumSubGates(c, subs);
         __syncthreads();
         const float gamma = fillDecays(subs);
-        if (walk.piece().opensChunk && threadIdx.x < 64 && channel + threadIdx.x < call.K)
+        if (piece.opensChunk && threadIdx.x < 64 && channel + threadIdx.x < call.K)
           call.to.gamma[index() * call.K + channel + threadIdx.x] = gamma;
         __syncthreads();
         decayTokens(rows, channel);
@@ -116,7 +117,7 @@ class DiagonalPrepare {
   /// Queries and keys as the sweeps read them, and keys decayed to the end of their sub-chunk.
   __device__ void decayTokens(const TileRows& rows, int channel) const {
     const int own = threadIdx.x % 16 * 4;
-#pragma unroll 1
+#pragma unroll 2
     for (int sub = 0; sub < numSubs; sub++) {
       const int row = subTokens * sub + threadIdx.x / 16;
       float q[4], k[4], sum[4], total[4], before[4], after[4], end[4];
@@ -156,7 +157,7 @@ class DiagonalPrepare {
     bool deep[2];
 #pragma unroll
     for (int i = 0; i < 2; i++) deep[i] = lowest[row0 + at.group + 8 * i] < deepest;
-#pragma unroll 1
+#pragma unroll 2
     for (int unit = 0; unit < 8; unit++) {
       const int column = 8 * unit + at.pairOf;
       float a[4];
