@@ -19,9 +19,10 @@ struct DiagonalGradientLayout {
   static constexpr int intoQueries = endKeys + KeyPanel::bytes;
   static constexpr int intoKeys = intoQueries + KeyPanel::bytes;
   static constexpr int weights = intoKeys + KeyPanel::bytes;
-  static constexpr int writeGradients = endKeys;
+  static constexpr int shares = endKeys;
   static constexpr int changes = intoQueries;
   static constexpr int quarters = intoKeys;
+  static constexpr int dots = quarters + numSubs * 64 * 4;
   static constexpr int queries = weights + KeyPanel::bytes;
   static constexpr int keys = queries + panel;
   static constexpr int gates = keys + panel;
@@ -34,12 +35,15 @@ struct DiagonalGradientLayout {
   static_assert(tokens + 2 * tokensBytes <= queries, "stages lie where decayed tokens will");
 };
 
-/// One block: a chunk of a head, 64 channels of K. The first warpgroup `reads`: it has the gradients of
-/// queries and erase keys; the second has those of written keys.
-template <bool reads>
+/// One block: a chunk of a head, 64 channels of K. The first warpgroup has what comes from outputs: the
+/// gradients of queries, and of written keys as far as queries and D read them. The second has what comes
+/// from Z: those of erase keys, and of written keys as far as they are erased. So a warp, which has one
+/// sub-chunk's rows, meets the sub-chunks before it and those after it once each: five blocks of weights for
+/// every warp.
+template <bool ofOutput>
 class DiagonalGradient {
   using Layout = DiagonalGradientLayout;
-  enum Barrier { writeGradientsThere = 1 };
+  enum Barrier { shareThere = 1 };
 
   const DeltaDiagonalGradientCall& call;
   unsigned char* const shared;
@@ -52,7 +56,7 @@ class DiagonalGradient {
   /// The gradients of scores below the diagonal and on it, those of products of keys, transposed, above it.
   const KeyPanel weights;
   const SubDecays subs;
-  Sums query, erase, write;  // the first two, or the third
+  Sums read, write;  // gradients of queries or erase keys; a share of those of written keys
 
  public:
   __device__ DiagonalGradient(const DeltaDiagonalGradientCall& call, unsigned char* shared)
@@ -83,10 +87,9 @@ class DiagonalGradient {
       __syncthreads();
       decayTokens();
       __syncthreads();
-      if constexpr (reads)
-        readEarlier();
-      else
-        readLater(piece);
+      if (ofOutput && meetsAdjoint(piece)) storeBehind();
+      readEarlier();
+      readLater();
       __syncthreads();
       store(piece);
       __syncthreads();
@@ -129,6 +132,17 @@ class DiagonalGradient {
                                     channel, call.K, values);
   }
 
+  /// Asks for the states' rows from `value` on, which are loaded when those before are used up.
+  __device__ void prefetchStates(const Piece& piece, int value) const {
+    const int row = threadIdx.x % 64 + value;
+    const __nv_bfloat16* const states = threadIdx.x < 64 ? call.states : call.adjoints;
+    const int64_t numChunks = (call.T + tileTokens - 1) / tileTokens;
+    const bool met = threadIdx.x < 64 ? meetsState(piece) : meetsAdjoint(piece);
+    if (threadIdx.x < 128 && met && row < call.V)
+      asm volatile("prefetch.global.L2 [%0];" ::"l"(
+          states + ((bh * numChunks + chunk) * call.V + row) * call.K + channel));
+  }
+
   __device__ void fillPiece(const Piece& piece) const {
     const int pitch = call.H * call.K;
     const int64_t head = b * call.T * pitch + h * call.K;
@@ -156,14 +170,11 @@ class DiagonalGradient {
     fillTokens(piece, 0, 0);
     fillStates(piece, 0);
     commitCopies();
+    prefetchStates(piece, 64);
     Sums weight;  // of scores, or of products of keys
     clear(weight);
-    if constexpr (reads) {
-      clear(query);
-      clear(erase);
-    } else {
-      clear(write);
-    }
+    clear(read);
+    clear(write);
     float product[8] = {};
     for (int value = 0, stage = 0; value < call.V; value += 64, stage ^= 1) {
       if (value > 0) fillStates(piece, value);
@@ -178,24 +189,18 @@ class DiagonalGradient {
                      N = tile(offset + 2 * Layout::panel);
       const Tile<64> S = tile(Layout::states), D = tile(Layout::states + Layout::panel);
       beginProducts();
-      multiplyTiles<StoredB::rows>(weight, reads ? dO : Z, N);
-      if constexpr (reads) {
-        if (state) {
-          multiplyTiles<StoredB::columns>(query, dO, S);
-          multiplyTiles<StoredB::columns>(erase, Z, S);
-        }
-      } else if (adjoint) {
-        multiplyTiles<StoredB::columns>(write, N, D);
-      }
+      multiplyTiles<StoredB::rows>(weight, ofOutput ? dO : Z, N);
+      if (state) multiplyTiles<StoredB::columns>(read, ofOutput ? dO : Z, S);
+      if (ofOutput && adjoint) multiplyTiles<StoredB::columns>(write, N, D);
       commitProducts();
-      if (!reads && state && adjoint) addStateProducts(product, S, D);
+      if (!ofOutput && state && adjoint) addStateProducts(product, S, D);
       if (value == 0) sumSubGates(c, subs);
       waitForProducts<0>();
       __syncthreads();
     }
     const float gamma = fillDecays(subs);
     if (threadIdx.x < 64) floats(Layout::gamma)[threadIdx.x] = gamma;
-    if (!reads) storeStateProducts(product);
+    if (!ofOutput) storeStateProducts(product);
     storeWeights(weight);
   }
 
@@ -235,8 +240,8 @@ class DiagonalGradient {
       for (int j = 0; j < 4; j++) {
         const int row = row0 + at.group + 8 * (j / 2), column = 8 * n + at.pairOf + j % 2;
         const float rounded = __uint_as_float(roundToTf32(weight[n][j]));
-        if (reads && column <= row) weights.at(row, column) = rounded;
-        if (!reads && column < row) weights.at(column, row) = rounded;
+        if (ofOutput && column <= row) weights.at(row, column) = rounded;
+        if (!ofOutput && column < row) weights.at(column, row) = rounded;
       }
   }
 
@@ -304,67 +309,71 @@ class DiagonalGradient {
     }
   }
 
-  /// What queries and erase keys get from the state and from earlier keys: sub-chunk by sub-chunk, what there
+  /// Whether a row reads a token's key.
+  __device__ static bool reads(int row, int token) {
+    return ofOutput ? token <= row : token < row;
+  }
+  __device__ float weightOf(int row, int token) const {
+    return ofOutput ? weights.at(row, token) : weights.at(token, row);
+  }
+  /// Weights of the warp's rows and 8 tokens as first operand, tf32: for each `reads(row, token)`, or the
+  /// other way about. Which of the two lies along the square's rows is a matter of how it is stored.
+  template <bool alongRows, typename There>
+  __device__ void loadWeights(uint32_t (&a)[4], int token, There&& there) const {
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+      const int row = row0 + at.group + 8 * i;
+      const uint2 pair = alongRows ? weights.pairBitsAt(row, token)
+                                   : make_uint2(weights.bitsAt(token, row), weights.bitsAt(token + 1, row));
+      a[i] = there(row, token) ? pair.x : 0;
+      a[i + 2] = there(row, token + 1) ? pair.y : 0;
+    }
+  }
+
+  /// sum += a times 8 tokens' rows of a panel.
+  __device__ void addTokens(Sums& sum, const uint32_t (&a)[4], KeyPanel panel, int token) const {
+#pragma unroll
+    for (int n = 0; n < 8; n++)
+      mmaTf32(sum[n], a, panel.bitsAt(token, 8 * n + at.group), panel.bitsAt(token + 1, 8 * n + at.group));
+  }
+
+  /// What queries or erase keys get from the state and from earlier keys: sub-chunk by sub-chunk, what there
   /// is so far decays to its end and its keys are added.
   __device__ void readEarlier() {
     const bool deep = isDeep();
 #pragma unroll 1
     for (int other = 0; other <= sub(); other++) {
       if (other == sub() && deep) break;
-      scaleColumns(query, subs.decays(other));
-      scaleColumns(erase, subs.decays(other));
+      scaleColumns(read, subs.decays(other));
 #pragma unroll
       for (int step = 0; step < 2; step++) {
         const int token = subTokens * other + 8 * step + at.pairOf;
-        uint32_t ofScores[4], ofProducts[4];
-#pragma unroll
-        for (int i = 0; i < 2; i++) {
-          const int row = row0 + at.group + 8 * i;
-          const uint2 pair = weights.pairBitsAt(row, token);
-          ofScores[i] = token <= row ? pair.x : 0;
-          ofScores[i + 2] = token + 1 <= row ? pair.y : 0;
-          ofProducts[i] = token < row ? weights.bitsAt(token, row) : 0;
-          ofProducts[i + 2] = token + 1 < row ? weights.bitsAt(token + 1, row) : 0;
-        }
-#pragma unroll
-        for (int n = 0; n < 8; n++) {
-          const uint32_t near = endKeys.bitsAt(token, 8 * n + at.group),
-                         far = endKeys.bitsAt(token + 1, 8 * n + at.group);
-          mmaTf32(query[n], ofScores, near, far);
-          mmaTf32(erase[n], ofProducts, near, far);
-        }
+        uint32_t a[4];
+        loadWeights<ofOutput>(a, token, [](int row, int token) { return reads(row, token); });
+        addTokens(read, a, endKeys, token);
       }
     }
     // From the end of the sub-chunk back to the row, or on to it from the start.
+    const float sign = ofOutput ? call.scale : -1.0f;
     eachPair([&](int, int n, int j, float2 sum, float2 total) {
-      const float near = exp2Fast(deep ? sum.x : sum.x - total.x),
-                  far = exp2Fast(deep ? sum.y : sum.y - total.y);
-      query[n][j] *= call.scale * near;
-      query[n][j + 1] *= call.scale * far;
-      erase[n][j] *= -near;
-      erase[n][j + 1] *= -far;
+      read[n][j] *= sign * exp2Fast(deep ? sum.x : sum.x - total.x);
+      read[n][j + 1] *= sign * exp2Fast(deep ? sum.y : sum.y - total.y);
     });
     if (!deep) return;
 #pragma unroll 1
     for (int token = row0; token < row0 + subTokens; token++) {
-      const float beta = betaOf(token);
+      const float factor = sign * betaOf(token);
       eachPair([&](int row, int n, int j, float2 sum, float2) {
-        const float ofScore = token <= row ? call.scale * beta * weights.at(row, token) : 0.0f;
-        const float ofProduct = token < row ? beta * weights.at(token, row) : 0.0f;
+        const float weight = reads(row, token) ? factor * weightOf(row, token) : 0.0f;
         const float2 start = pairOf(&c.at(token, 0), n), key = pairOf(K, token, n);
-        const float near = key.x * exp2Fast(fminf(sum.x - start.x, 0.0f)),
-                    far = key.y * exp2Fast(fminf(sum.y - start.y, 0.0f));
-        query[n][j] += ofScore * near;
-        query[n][j + 1] += ofScore * far;
-        erase[n][j] -= ofProduct * near;
-        erase[n][j + 1] -= ofProduct * far;
+        read[n][j] += weight * key.x * exp2Fast(fminf(sum.x - start.x, 0.0f));
+        read[n][j + 1] += weight * key.y * exp2Fast(fminf(sum.y - start.y, 0.0f));
       });
     }
   }
 
-  /// What written keys get from the adjoint and from later queries and erase keys, likewise against time.
-  __device__ void readLater(const Piece& piece) {
-    if (meetsAdjoint(piece)) storeBehind();
+  /// What written keys get from the adjoint and from later queries or erase keys, likewise against time.
+  __device__ void readLater() {
     const bool deep = isDeep();
 #pragma unroll 1
     for (int other = numSubs - 1; other >= sub(); other--) {
@@ -373,23 +382,9 @@ class DiagonalGradient {
 #pragma unroll
       for (int step = 0; step < 2; step++) {
         const int token = subTokens * other + 8 * step + at.pairOf;
-        uint32_t ofScores[4], ofProducts[4];
-#pragma unroll
-        for (int i = 0; i < 2; i++) {
-          const int row = row0 + at.group + 8 * i;
-          const uint2 pair = weights.pairBitsAt(row, token);
-          ofProducts[i] = token > row ? pair.x : 0;
-          ofProducts[i + 2] = token + 1 > row ? pair.y : 0;
-          ofScores[i] = token >= row ? weights.bitsAt(token, row) : 0;
-          ofScores[i + 2] = token + 1 >= row ? weights.bitsAt(token + 1, row) : 0;
-        }
-#pragma unroll
-        for (int n = 0; n < 8; n++) {
-          const int column = 8 * n + at.group;
-          mmaTf32(write[n], ofScores, intoQueries.bitsAt(token, column),
-                  intoQueries.bitsAt(token + 1, column));
-          mmaTf32(write[n], ofProducts, intoKeys.bitsAt(token, column), intoKeys.bitsAt(token + 1, column));
-        }
+        uint32_t a[4];
+        loadWeights<!ofOutput>(a, token, [](int row, int token) { return reads(token, row); });
+        addTokens(write, a, ofOutput ? intoQueries : intoKeys, token);
       }
     }
     eachPair([&](int row, int n, int j, float2 sum, float2 total) {
@@ -398,16 +393,14 @@ class DiagonalGradient {
       write[n][j + 1] *= beta * exp2Fast(deep ? total.y - sum.y : -sum.y);
     });
     if (!deep) return;
+    const float sign = ofOutput ? call.scale : -1.0f;
 #pragma unroll 1
     for (int token = row0; token < row0 + subTokens; token++)
       eachPair([&](int row, int n, int j, float2 sum, float2) {
-        const float beta = betaOf(row);
-        const float ofScore = token >= row ? call.scale * beta * weights.at(token, row) : 0.0f;
-        const float ofProduct = token > row ? beta * weights.at(row, token) : 0.0f;
-        const float2 end = pairOf(&c.at(token, 0), n);
-        const float2 query = pairOf(Q, token, n), key = pairOf(K, token, n);
-        write[n][j] += (ofScore * query.x - ofProduct * key.x) * exp2Fast(fminf(end.x - sum.x, 0.0f));
-        write[n][j + 1] += (ofScore * query.y - ofProduct * key.y) * exp2Fast(fminf(end.y - sum.y, 0.0f));
+        const float weight = reads(token, row) ? sign * betaOf(row) * weightOf(token, row) : 0.0f;
+        const float2 end = pairOf(&c.at(token, 0), n), reader = pairOf(ofOutput ? Q : K, token, n);
+        write[n][j] += weight * reader.x * exp2Fast(fminf(end.x - sum.x, 0.0f));
+        write[n][j + 1] += weight * reader.y * exp2Fast(fminf(end.y - sum.y, 0.0f));
       });
   }
 
@@ -431,35 +424,50 @@ class DiagonalGradient {
       *reinterpret_cast<float2*>(to + 8 * n) = make_float2(sums[2 * n], sums[2 * n + 1]);
   }
 
+  /// The second warpgroup hands its shares to the first. `changes` are what dg is a sum of.
   __device__ void store(const Piece& piece) {
-    const KeyPanel writeGradients{floats(Layout::writeGradients)}, changes{floats(Layout::changes)};
-    if constexpr (reads) {
-      storeGradient(rowsOf(piece), query, call.dq);
-      joinBarrier(writeGradientsThere, diagonalThreads);
+    const TileRows rows = rowsOf(piece);
+    const KeyPanel shares{floats(Layout::shares)}, changes{floats(Layout::changes)};
+    float* const dots = floats(Layout::dots);
+    if constexpr (ofOutput) {
+      storeGradient(rows, read, call.dq);
+      joinBarrier(shareThere, diagonalThreads);
+      if (call.dbeta != nullptr)
+        dotWrite([&](int row, float dot) {
+          const int64_t token = b * call.T + rows.first + row;
+          if (rows.has(row))
+            call.dbeta[(channel / 64 * call.B * call.T + token) * call.H + h] =
+                (dot + dots[row]) / betaOf(row);
+        });
       eachPair([&](int row, int n, int j, float2, float2) {
-        const float2 q = pairOf(Q, row, n), k = pairOf(K, row, n),
-                     written = writeGradients.pairAt(row, 8 * n + at.pairOf);
-        changes.pairAt(row, 8 * n + at.pairOf) =
-            make_float2(q.x * query[n][j] + k.x * (erase[n][j] - written.x),
-                        q.y * query[n][j + 1] + k.y * (erase[n][j + 1] - written.y));
-        erase[n][j] += written.x;
-        erase[n][j + 1] += written.y;
+        const float2 q = pairOf(Q, row, n), k = pairOf(K, row, n);
+        const float2 share = shares.pairAt(row, 8 * n + at.pairOf);
+        float2& change = changes.pairAt(row, 8 * n + at.pairOf);
+        change.x += q.x * read[n][j] - k.x * write[n][j];
+        change.y += q.y * read[n][j + 1] - k.y * write[n][j + 1];
+        write[n][j] += share.x;
+        write[n][j + 1] += share.y;
       });
-      storeGradient(rowsOf(piece), erase, call.dk);
+      storeGradient(rows, write, call.dk);
     } else {
+      dotWrite([&](int row, float dot) { dots[row] = dot; });
       eachPair([&](int row, int n, int j, float2, float2) {
-        writeGradients.pairAt(row, 8 * n + at.pairOf) = make_float2(write[n][j], write[n][j + 1]);
+        const float2 k = pairOf(K, row, n);
+        shares.pairAt(row, 8 * n + at.pairOf) =
+            make_float2(read[n][j] + write[n][j], read[n][j + 1] + write[n][j + 1]);
+        changes.pairAt(row, 8 * n + at.pairOf) =
+            make_float2(k.x * (read[n][j] - write[n][j]), k.y * (read[n][j + 1] - write[n][j + 1]));
       });
-      announceAtBarrier(writeGradientsThere, diagonalThreads);
-      if (call.dbeta != nullptr) storeBetaGradients(rowsOf(piece));
+      announceAtBarrier(shareThere, diagonalThreads);
     }
     __syncthreads();
     storeGateGradients(piece, changes);
   }
 
-  /// Shares of dbeta = k . dk / beta, dk as written key. (Z . N / beta is the same from numbers rounded once
-  /// more.)
-  __device__ void storeBetaGradients(const TileRows& rows) const {
+  /// visit(row, dot) of k . dk for each row, dk this warpgroup's share as written key: a share of dbeta times
+  /// beta. (Z . N is the same from numbers that are rounded once more.)
+  template <typename Visit>
+  __device__ void dotWrite(Visit&& visit) const {
     float dots[2] = {};
     eachPair([&](int row, int n, int j, float2, float2) {
       const float2 k = pairOf(K, row, n);
@@ -469,10 +477,7 @@ class DiagonalGradient {
     for (int i = 0; i < 2; i++) {
 #pragma unroll
       for (int distance = 1; distance < 4; distance *= 2) dots[i] += __shfl_xor_sync(~0u, dots[i], distance);
-      const int row = row0 + at.group + 8 * i;
-      if (at.pairOf != 0 || !rows.has(row)) continue;
-      const int64_t token = b * call.T + rows.first + row;
-      call.dbeta[(channel / 64 * call.B * call.T + token) * call.H + h] = dots[i] / betaOf(row);
+      if (at.pairOf == 0) visit(row0 + at.group + 8 * i, dots[i]);
     }
   }
 
