@@ -19,7 +19,7 @@ enum LongscanDeltaGate {
   longscanDeltaGateScalar = 1,  // g [B, T, H]
 };
 
-/// One slice of T tokens. K and V: multiples of 8, at most 256.
+/// One slice of T tokens. K and V: multiples of 8, at most 256 and 512.
 struct LongscanDeltaRule {
   int64_t B, T;
   int32_t H, K, V;
