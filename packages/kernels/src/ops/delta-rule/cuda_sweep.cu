@@ -7,11 +7,12 @@ namespace longscan {
 namespace {
 
 template <int KN, DeltaRole role, bool diagonal>
-__device__ void runDeltaSweep(const DeltaSweepCall& call, const SweepRings& rings) {
+__device__ void runDeltaSweep(const DeltaSweepCall& call, const SweepMaps& maps, const SweepRings& rings) {
   extern __shared__ __align__(1024) unsigned char shared[];
-  const SweepBlock<KN, role, diagonal> block(call, rings, shared);
+  const SweepBlock<KN, role, diagonal> block(call, maps, rings, shared);
   if (threadIdx.x == 0) block.initBarriers();
   __syncthreads();
+  if (block.sharers > 1) meetCluster();
   const int group = warpgroupNumber();
   if (group == 0)
     SweepChain<KN, role, diagonal>(block).run();
@@ -19,21 +20,26 @@ __device__ void runDeltaSweep(const DeltaSweepCall& call, const SweepRings& ring
     SweepAttendant<KN, role, diagonal>(block).run();
   else
     SweepLoader<KN, role, diagonal>(block).run();
+  // Others copy to a block's memory and arrive at its barriers until they are done.
+  if (block.sharers > 1) meetCluster();
 }
 
 template <int KN, bool diagonal>
 __global__ void __launch_bounds__(sweepThreads, 1)
-    forwardKernel(const __grid_constant__ DeltaSweepCall call, SweepRings rings) {
-  runDeltaSweep<KN, DeltaRole::output, diagonal>(call, rings);
+    forwardKernel(const __grid_constant__ DeltaSweepCall call, const __grid_constant__ SweepMaps maps,
+                  SweepRings rings) {
+  runDeltaSweep<KN, DeltaRole::output, diagonal>(call, maps, rings);
 }
 
 template <int KN, bool diagonal>
 __global__ void __launch_bounds__(sweepThreads, 1)
-    backwardKernel(const __grid_constant__ DeltaSweepCall call, SweepRings ofAdjoints, SweepRings ofStates) {
+    backwardKernel(const __grid_constant__ DeltaSweepCall call, const __grid_constant__ SweepMaps ofAdjoints,
+                   const __grid_constant__ SweepMaps ofStates, SweepRings adjointRings,
+                   SweepRings stateRings) {
   if (blockIdx.y == 0)
-    runDeltaSweep<KN, DeltaRole::adjoint, diagonal>(call, ofAdjoints);
+    runDeltaSweep<KN, DeltaRole::adjoint, diagonal>(call, ofAdjoints, adjointRings);
   else
-    runDeltaSweep<KN, DeltaRole::states, diagonal>(call, ofStates);
+    runDeltaSweep<KN, DeltaRole::states, diagonal>(call, ofStates, stateRings);
 }
 
 cudaError_t sharedBytesOfBlock(int& bytes) {
@@ -44,27 +50,41 @@ cudaError_t sharedBytesOfBlock(int& bytes) {
              : cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
 }
 
+/// Blocks of `sharers` as a cluster each; `passes` of the grid side by side.
+template <typename... Parameters, typename... Arguments>
+cudaError_t launchClusters(void (*kernel)(Parameters...), const DeltaSweepCall& call, int passes, int sharers,
+                           int sharedBytes, cudaStream_t stream, const Arguments&... arguments) {
+  const cudaError_t error =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, sharedBytes);
+  if (error != cudaSuccess) return error;
+  cudaLaunchAttribute cluster{};
+  cluster.id = cudaLaunchAttributeClusterDimension;
+  cluster.val.clusterDim = {static_cast<unsigned>(sharers), 1, 1};
+  cudaLaunchConfig_t config{};
+  config.gridDim =
+      dim3(static_cast<unsigned>(call.B * call.H * ((call.V + sweepValues - 1) / sweepValues)), passes);
+  config.blockDim = dim3(sweepThreads);
+  config.dynamicSmemBytes = sharedBytes;
+  config.stream = stream;
+  config.attrs = &cluster;
+  config.numAttrs = sharers > 1 ? 1 : 0;
+  return cudaLaunchKernelEx(&config, kernel, arguments...);
+}
+
 template <int KN, bool diagonal>
 cudaError_t launchOf(const DeltaSweepCall& call, bool backward, cudaStream_t stream) {
   int most = 0;
   cudaError_t error = sharedBytesOfBlock(most);
   if (error != cudaSuccess) return error;
-  const dim3 grid(static_cast<unsigned>(call.B * call.H * ((call.V + sweepValues - 1) / sweepValues)),
-                  backward ? 2 : 1);
-  const auto setShared = [&](auto kernel) {
-    return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most);
-  };
-  if (backward) {
-    const auto kernel = backwardKernel<KN, diagonal>;
-    if ((error = setShared(kernel)) != cudaSuccess) return error;
-    kernel<<<grid, sweepThreads, most, stream>>>(call, ringsOf<KN, DeltaRole::adjoint>(most),
-                                                 ringsOf<KN, DeltaRole::states>(most));
-  } else {
-    const auto kernel = forwardKernel<KN, diagonal>;
-    if ((error = setShared(kernel)) != cudaSuccess) return error;
-    kernel<<<grid, sweepThreads, most, stream>>>(call, ringsOf<KN, DeltaRole::output>(most));
-  }
-  return cudaGetLastError();
+  const int sharers = sweepSharers(call);
+  SweepMaps maps{}, ofAdjoints{};
+  if ((error = makeSweepMaps(call, false, sharers, maps)) != cudaSuccess) return error;
+  if (!backward)
+    return launchClusters(forwardKernel<KN, diagonal>, call, 1, sharers, most, stream, call, maps,
+                          ringsOf<KN, DeltaRole::output>(most));
+  if ((error = makeSweepMaps(call, true, sharers, ofAdjoints)) != cudaSuccess) return error;
+  return launchClusters(backwardKernel<KN, diagonal>, call, 2, sharers, most, stream, call, ofAdjoints, maps,
+                        ringsOf<KN, DeltaRole::adjoint>(most), ringsOf<KN, DeltaRole::states>(most));
 }
 
 template <bool diagonal>

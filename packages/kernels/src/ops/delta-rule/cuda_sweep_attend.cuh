@@ -69,7 +69,7 @@ class SweepAttendant {
     commitProducts();
     waitForProducts<0>();
     settle(sum);
-    arriveAsWarp(block.operandFree(queries.slot));
+    block.release(block.operandFree(queries.slot));
     if (!diagonal) {
       const float* const into = block.into(part.slot) + row0 + at.group;
       scaleRows(sum, call.scale * into[0], call.scale * into[8]);
@@ -83,7 +83,7 @@ class SweepAttendant {
     waitForProducts<0>();
     settle(sum);
     arriveAsWarp(block.shownFree(shown));
-    arriveAsWarp(block.partFree(part.slot));
+    block.release(block.partFree(part.slot));
     storeRows(sum, call.o, piece);
   }
 
@@ -100,7 +100,7 @@ class SweepAttendant {
     waitForProducts<0>();
     settle(sum);
     arriveAsWarp(block.shownFree(shown));
-    arriveAsWarp(block.partFree(own.slot));
+    block.release(block.partFree(own.slot));
     storeRows(sum, call.dv, piece);
   }
 
@@ -109,7 +109,7 @@ class SweepAttendant {
     storeColumns(block.tokensTile(shown), row0, call.V - block.value, at,
                  [&](int row) { return placeOf(call.corrections, piece, row); });
     arriveAsWarp(block.shownFree(shown));
-    arriveAsWarp(block.partFree(own.slot));
+    block.release(block.partFree(own.slot));
   }
 
   __device__ void storeState(const Piece& piece, int shown) const {

@@ -78,7 +78,7 @@ class SweepChain {
       storeTransposed(n, block.tokensTile(shown));
       publishToProducts();
       arriveAsWarp(block.tokensReady(shown));
-      arriveAsWarp(block.operandFree(w.slot));
+      block.release(block.operandFree(w.slot));
 
       const RingPlace usedPart = part;
       const bool last = piece.last, forgets = piece.nextFresh;
@@ -92,8 +92,8 @@ class SweepChain {
       waitForProducts<0>();
 #pragma unroll
       for (int panel = 0; panel < KN; panel++) settle(state[panel]);
-      arriveAsWarp(block.operandFree(keys.slot));
-      arriveAsWarp(block.partFree(usedPart.slot));
+      block.release(block.operandFree(keys.slot));
+      block.release(block.partFree(usedPart.slot));
       if (last) break;
       if (forgets) forget();
       block.shownFree(shown ^ 1).wait(((i + 1) / 2 & 1) ^ 1);
@@ -163,15 +163,15 @@ class SweepChain {
                                                    block.tokensTile(shown), k);
       commitProducts();
       arriveAsWarp(block.tokensReady(shown));
-      arriveAsWarp(block.operandFree(keys.slot));
+      block.release(block.operandFree(keys.slot));
       operand = next(operand, Block::Layout::operandsPerPiece);
       readOutput(ofOutput);  // of the last piece once more, for nothing: a branch would make products wait
       waitForProducts<1>();
 #pragma unroll
       for (int panel = 0; panel < KN; panel++) settle(state[panel]);
-      arriveAsWarp(block.operandFree(queries.slot));
-      arriveAsWarp(block.operandFree(w.slot));
-      arriveAsWarp(block.partFree(usedPart.slot));
+      block.release(block.operandFree(queries.slot));
+      block.release(block.operandFree(w.slot));
+      block.release(block.partFree(usedPart.slot));
       if (forgets) forget();
       if (last) break;
       block.shownFree(shown ^ 1).wait(((i + 1) / 2 & 1) ^ 1);

@@ -1,9 +1,8 @@
 #pragma once
 
 #include "../gated-linear/cuda_pieces.cuh"
-#include "cuda_sweep.h"
+#include "cuda_sweep_bulk.cuh"
 #include "cuda_sweep_products.cuh"
-#include "cuda_sweep_ring.cuh"
 
 namespace longscan {
 
@@ -85,16 +84,21 @@ class SweepBlock {
   static constexpr bool reads = role != DeltaRole::states;
 
   const DeltaSweepCall& call;
+  const SweepMaps& maps;
   const SweepRings rings;
+  const int sharers;  // blocks of its cluster
   unsigned char* const shared;
   const uint32_t base;
   int value;  // the first of its channels of V
   int b, h, numChunks;
   int64_t bh;
 
-  __device__ SweepBlock(const DeltaSweepCall& call, SweepRings rings, unsigned char* shared)
+  __device__ SweepBlock(const DeltaSweepCall& call, const SweepMaps& maps, SweepRings rings,
+                        unsigned char* shared)
       : call(call),
+        maps(maps),
         rings(rings),
+        sharers(LONGSCAN_COPY_ENGINE ? maps.sharers : 1),
         shared(shared),
         base(sharedAddress(shared)),
         numChunks(static_cast<int>((call.T + tileTokens - 1) / tileTokens)) {
@@ -121,17 +125,28 @@ class SweepBlock {
   __device__ void initBarriers() const {
     for (int i = 0; i < rings.operands; i++) {
       operandFull(i).init(1);
-      operandFree(i).init(4);
+      operandFree(i).init(4 * sharers);
     }
     for (int i = 0; i < rings.parts; i++) {
       partFull(i).init(1);
-      partFree(i).init(8);
+      partFree(i).init(8 * sharers);
       writesReady(i).init(4);
     }
     for (int i = 0; i < 2; i++) {
       stateReady(i).init(4);
       tokensReady(i).init(4);
       shownFree(i).init(4);
+    }
+  }
+
+  /// The calling warp needs a ring's slot no more: whoever copies to it hears of it.
+  __device__ void release(SweepBarrier free) const {
+    __syncwarp();
+    const int lane = threadIdx.x & 31;
+    if (sharers == 1) {
+      if (lane == 0) free.arrive();
+    } else if (lane < sharers) {
+      arriveInCluster(free, lane);
     }
   }
 
