@@ -23,7 +23,7 @@ class SweepAttendant {
 
   __device__ void run() {
     bool last = false;
-    if (Block::backward) scaleOutput();
+    if (Block::backward) turnOutput();
     for (int i = 0; !last; i++) {
       const int shown = i & 1;
       const uint32_t round = i / 2 & 1;
@@ -35,7 +35,7 @@ class SweepAttendant {
       } else {
         const RingPlace own = part;
         part = own.ahead(1, block.rings.parts);
-        if (Block::backward && !last) scaleOutput();
+        if (Block::backward && !last) turnOutput();
         block.stateReady(shown).wait(round);
         if (piece.piece.opensChunk) storeState(piece.piece, shown);
         block.tokensReady(shown).wait(round);
@@ -121,22 +121,20 @@ class SweepAttendant {
                     call.K, thread);
   }
 
-  /// Of the piece at `part`: scale * into dO, as the adjoint state takes it.
-  __device__ void scaleOutput() const {
-    if (diagonal) return;
+  /// Of the piece at `part`: dO transposed, as products read it, and scale * into dO as the state takes it.
+  __device__ void turnOutput() const {
     block.partFull(part.slot).wait(part.round);
-    const ValueTile from = block.values(part.slot), to = block.writes(part.slot);
-#pragma unroll
-    for (int i = thread; i < ValueTile::bytes / 16; i += 128) {
-      const float factor = call.scale * block.into(part.slot)[i / 4];
-      uint4 values = loadShared16(from.base + 16 * i);
-#pragma unroll
-      for (uint32_t* both : {&values.x, &values.y, &values.z, &values.w})
-        *both = pack(lowHalf(*both) * factor, highHalf(*both) * factor);
-      storeShared16(to.base + 16 * i, values);
+    NarrowSums sum;
+    loadValues(sum, block.values(part.slot));
+    storeTransposed(sum, block.outputs(part.slot));
+    if (!diagonal) {
+      const float* const into = block.into(part.slot) + row0 + at.group;
+      scaleRows(sum, call.scale * into[0], call.scale * into[8]);
+      joinBarrier(2, 128);
+      storeTransposed(sum, block.writes(part.slot));
     }
     publishToProducts();
-    arriveAsWarp(block.writesReady(part.slot));
+    arriveAsWarp(block.outputsReady(part.slot));
   }
 
   /// Where a piece's row is stored in [B, T, H, V], or null.

@@ -23,6 +23,18 @@ __device__ inline uint32_t clusterRank() {
   return rank;
 }
 
+/// True in one lane of the warp, always the same, which all lanes reach together.
+__device__ inline bool electLane() {
+#if LONGSCAN_COPY_ENGINE
+  uint32_t elected;
+  asm volatile("{ .reg .pred p; elect.sync _|p, 0xffffffff; selp.u32 %0, 1, 0, p; }"
+               : "=r"(elected)::"memory");
+  return elected != 0;
+#else
+  return (threadIdx.x & 31) == 0;
+#endif
+}
+
 /// All threads of a cluster meet; barriers that were made before are there for all of them.
 __device__ inline void meetCluster() {
 #if LONGSCAN_COPY_ENGINE

@@ -12,6 +12,31 @@ template <int KN, DeltaRole role, bool diagonal>
 class SweepChain {
   using Block = SweepBlock<KN, role, diagonal>;
 
+  /// A first operand [64, K] or its transpose: in registers, where there are enough of them, since products
+  /// this narrow would otherwise wait for shared memory.
+  struct Held {
+    static constexpr bool inRegisters = KN <= 2;
+    MmaA a[inRegisters ? KN : 1][4];
+
+    template <StoredB stored>
+    __device__ void take(const Block& block, int slot) {
+      if constexpr (inRegisters)
+#pragma unroll
+        for (int panel = 0; panel < KN; panel++)
+#pragma unroll
+          for (int k = 0; k < 4; k++) a[panel][k] = holdA<stored>(block.operandTile(slot, panel), k);
+    }
+
+    template <StoredB stored, bool negative = false>
+    __device__ void multiply(NarrowSums& sum, const Block& block, int slot, int panel, Tile<64> b,
+                             int k) const {
+      if constexpr (inRegisters)
+        multiplyChannels<negative>(sum, a[panel][k], b, k);
+      else
+        multiplyChannels<stored, negative>(sum, block.operandTile(slot, panel), b, k);
+    }
+  };
+
   const Block& block;
   const DeltaSweepCall& call;
   const DeltaLane at;
@@ -38,27 +63,36 @@ class SweepChain {
   /// S = gamma S + K^T (outOf N), N = U - W S.
   __device__ void runForth() {
     NarrowSums n;
+    Held w, keys;
+    RingPlace usedKeys, usedPart;
     block.partFull(0).wait(0);
     SweepPiece piece = block.piece(0);
     if (piece.piece.fresh) forget();
     storeState(0);
     block.operandFull(0).wait(0);
-    showState(0);
+    w.template take<StoredB::rows>(block, 0);
     loadValues(n, block.values(0));
+    meet();
     for (int i = 0;; i++) {
       const int shown = i & 1;
-      const RingPlace w = operand, keys = next(operand, 1);
+      const RingPlace ofW = operand, ofKeys = next(1);
       beginProducts();
 #pragma unroll
       for (int panel = 0; panel < KN; panel++)
 #pragma unroll
         for (int k = 0; k < 4; k++)
-          multiplyChannels<StoredB::rows, true>(n, block.operandTile(w.slot, panel),
-                                                block.stateTile(shown, panel), k);
+          w.template multiply<StoredB::rows, true>(n, block, ofW.slot, panel, block.stateTile(shown, panel),
+                                                   k);
       commitProducts();
+      arriveAsWarp(block.stateReady(shown));
+      if (i > 0) {
+        block.release(block.operandFree(usedKeys.slot));
+        block.release(block.partFree(usedPart.slot));
+      }
       decayState(piece.piece);
       const float near = outOf(0), far = outOf(8);
-      block.operandFull(keys.slot).wait(keys.round);
+      block.operandFull(ofKeys.slot).wait(ofKeys.round);
+      keys.template take<StoredB::columns>(block, ofKeys.slot);
       waitForProducts<0>();
       settle(n);
 
@@ -69,82 +103,92 @@ class SweepChain {
       meet();
       beginProducts();
 #pragma unroll
-      for (int panel = 0; panel < KN; panel++)
+      for (int panel = 0; panel < KN; panel++) {
 #pragma unroll
         for (int k = 0; k < 4; k++)
-          multiplyChannels<StoredB::columns>(state[panel], block.operandTile(keys.slot, panel),
-                                             block.writtenTile(), k);
-      commitProducts();
+          keys.template multiply<StoredB::columns>(state[panel], block, ofKeys.slot, panel,
+                                                   block.writtenTile(), k);
+        commitProducts();
+      }
       storeTransposed(n, block.tokensTile(shown));
       publishToProducts();
       arriveAsWarp(block.tokensReady(shown));
-      block.release(block.operandFree(w.slot));
+      block.release(block.operandFree(ofW.slot));
 
-      const RingPlace usedPart = part;
+      usedKeys = ofKeys;
+      usedPart = part;
       const bool last = piece.last, forgets = piece.nextFresh;
-      operand = next(operand, Block::Layout::operandsPerPiece);
+      operand = next(Block::Layout::operandsPerPiece);
       if (!last) {
         part = part.ahead(1, block.rings.parts);
         block.partFull(part.slot).wait(part.round);
         piece = block.piece(part.slot);
         loadValues(n, block.values(part.slot));
+        block.operandFull(operand.slot).wait(operand.round);
+        w.template take<StoredB::rows>(block, operand.slot);
       }
-      waitForProducts<0>();
-#pragma unroll
-      for (int panel = 0; panel < KN; panel++) settle(state[panel]);
-      block.release(block.operandFree(keys.slot));
-      block.release(block.partFree(usedPart.slot));
-      if (last) break;
-      if (forgets) forget();
       block.shownFree(shown ^ 1).wait(((i + 1) / 2 & 1) ^ 1);
-      storeState(shown ^ 1);
-      block.operandFull(operand.slot).wait(operand.round);
-      showState(shown ^ 1);
+      finishState<0>(shown ^ 1, forgets);
+      if (last) break;
+      meet();
     }
   }
 
   /// D = gamma D + Q^T (into dO) - W^T dN, dN = P^T dO + outOf K D. The state here is the adjoint.
   __device__ void runBack() {
     NarrowSums dn, ofOutput;
+    Held keys, w;
+    RingPlace usedQueries, usedPart;
     block.partFull(0).wait(0);
     SweepPiece piece = block.piece(0);
     storeState(0);
     block.operandFull(0).wait(0);
-    showState(0);
+    keys.template take<StoredB::rows>(block, 0);
+    block.outputsReady(0).wait(0);
+    meet();
     readOutput(ofOutput);
     for (int i = 0;; i++) {
       const int shown = i & 1;
-      const RingPlace keys = operand, queries = next(operand, 1), w = next(operand, 2);
+      const RingPlace ofKeys = operand, ofQueries = next(1), ofW = next(2);
       clear(dn);
       beginProducts();
 #pragma unroll
       for (int panel = 0; panel < KN; panel++)
 #pragma unroll
         for (int k = 0; k < 4; k++)
-          multiplyChannels<StoredB::rows>(dn, block.operandTile(keys.slot, panel),
-                                          block.stateTile(shown, panel), k);
+          keys.template multiply<StoredB::rows>(dn, block, ofKeys.slot, panel, block.stateTile(shown, panel),
+                                                k);
       commitProducts();
+      arriveAsWarp(block.stateReady(shown));
       decayState(piece.piece);
       const float near = outOf(0), far = outOf(8);
-      if (!diagonal) block.writesReady(part.slot).wait(part.round);
-      block.operandFull(queries.slot).wait(queries.round);
+      block.operandFull(ofQueries.slot).wait(ofQueries.round);
       publishToProducts();
-      const ValueTile writes = diagonal ? block.values(part.slot) : block.writes(part.slot);
+      const Tile<64> writes = diagonal ? block.outputs(part.slot) : block.writes(part.slot);
       beginProducts();
 #pragma unroll
       for (int panel = 0; panel < KN; panel++)
 #pragma unroll
         for (int k = 0; k < 4; k++)
-          multiplyValues(state[panel], block.operandTile(queries.slot, panel), writes, k);
+          multiplyChannels<StoredB::columns>(state[panel], block.operandTile(ofQueries.slot, panel), writes,
+                                             k);
       commitProducts();
-      const RingPlace usedPart = part;
+      if (i > 0) {
+        block.release(block.operandFree(usedQueries.slot));
+        block.release(block.operandFree(usedQueries.ahead(1, block.rings.operands).slot));
+        block.release(block.partFree(usedPart.slot));
+      }
+      usedQueries = ofQueries;
+      usedPart = part;
       const bool last = piece.last, forgets = piece.piece.fresh;
       if (!last) {
         part = part.ahead(1, block.rings.parts);
         block.partFull(part.slot).wait(part.round);
         piece = block.piece(part.slot);
+        block.outputsReady(part.slot).wait(part.round);
       }
-      block.operandFull(w.slot).wait(w.round);
+      block.operandFull(ofW.slot).wait(ofW.round);
+      w.template take<StoredB::columns>(block, ofW.slot);
       waitForProducts<1>();
       settle(dn);
       settle(ofOutput);
@@ -156,28 +200,25 @@ class SweepChain {
       meet();
       beginProducts();
 #pragma unroll
-      for (int panel = 0; panel < KN; panel++)
+      for (int panel = 0; panel < KN; panel++) {
 #pragma unroll
         for (int k = 0; k < 4; k++)
-          multiplyChannels<StoredB::columns, true>(state[panel], block.operandTile(w.slot, panel),
-                                                   block.tokensTile(shown), k);
-      commitProducts();
-      arriveAsWarp(block.tokensReady(shown));
-      block.release(block.operandFree(keys.slot));
-      operand = next(operand, Block::Layout::operandsPerPiece);
+          w.template multiply<StoredB::columns, true>(state[panel], block, ofW.slot, panel,
+                                                      block.tokensTile(shown), k);
+        commitProducts();
+      }
       readOutput(ofOutput);  // of the last piece once more, for nothing: a branch would make products wait
-      waitForProducts<1>();
-#pragma unroll
-      for (int panel = 0; panel < KN; panel++) settle(state[panel]);
-      block.release(block.operandFree(queries.slot));
-      block.release(block.operandFree(w.slot));
-      block.release(block.partFree(usedPart.slot));
-      if (forgets) forget();
-      if (last) break;
+      arriveAsWarp(block.tokensReady(shown));
+      block.release(block.operandFree(ofKeys.slot));
+      operand = next(Block::Layout::operandsPerPiece);
+      if (!last) {
+        block.operandFull(operand.slot).wait(operand.round);
+        keys.template take<StoredB::rows>(block, operand.slot);
+      }
       block.shownFree(shown ^ 1).wait(((i + 1) / 2 & 1) ^ 1);
-      storeState(shown ^ 1);
-      block.operandFull(operand.slot).wait(operand.round);
-      showState(shown ^ 1);
+      finishState<1>(shown ^ 1, forgets);
+      if (last) break;
+      meet();
     }
     waitForProducts<0>();
   }
@@ -187,12 +228,24 @@ class SweepChain {
     clear(sum);
     beginProducts();
 #pragma unroll
-    for (int k = 0; k < 4; k++) multiplyValues(sum, block.scores(part.slot), block.values(part.slot), k);
+    for (int k = 0; k < 4; k++)
+      multiplyChannels<StoredB::columns>(sum, block.scores(part.slot), block.outputs(part.slot), k);
     commitProducts();
   }
 
-  __device__ RingPlace next(const RingPlace& place, int by) const {
-    return place.ahead(by, block.rings.operands);
+  /// Panel by panel, as its products end, the state goes where the next products read it. `others`: groups of
+  /// products under way that came after the state's.
+  template <int others, int panel = 0>
+  __device__ void finishState(int shown, bool forgets) {
+    waitForProducts<KN - 1 - panel + others>();
+    settle(state[panel]);
+    if (forgets) clear(state[panel]);
+    storeTransposed(state[panel], block.stateTile(shown, panel));
+    if constexpr (panel + 1 < KN) finishState<others, panel + 1>(shown, forgets);
+  }
+
+  __device__ RingPlace next(int by) const {
+    return operand.ahead(by, block.rings.operands);
   }
   /// Of one of a thread's two rows.
   __device__ float outOf(int below) const {
@@ -208,10 +261,6 @@ class SweepChain {
   __device__ void storeState(int shown) const {
 #pragma unroll
     for (int panel = 0; panel < KN; panel++) storeTransposed(state[panel], block.stateTile(shown, panel));
-  }
-  __device__ void showState(int shown) const {
-    meet();
-    arriveAsWarp(block.stateReady(shown));
   }
 
   __device__ void forget() {

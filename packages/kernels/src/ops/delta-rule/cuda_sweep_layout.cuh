@@ -22,12 +22,13 @@ struct DeltaSweepLayout {
   static constexpr int operandsPerPiece = reads ? 3 : 2;
   static constexpr int operand = KN * panel;
 
-  // Of a piece's part: P, Y, v or dO, dO as the state takes it, rows' factors, channels' decays, the piece.
+  // Of a piece's part: P, Y, u or dO (then what the adjoint state takes of it, transposed), dO transposed,
+  // rows' factors, channels' decays, the piece.
   static constexpr int scores = 0;
   static constexpr int inverse = scores + (reads ? panel : 0);
   static constexpr int values = inverse + (backward ? panel : 0);
-  static constexpr int writes = values + ValueTile::bytes;
-  static constexpr int factors = writes + (backward ? ValueTile::bytes : 0);
+  static constexpr int outputs = values + ValueTile::bytes;
+  static constexpr int factors = outputs + (backward ? channelTileBytes : 0);
   static constexpr int gamma = factors + 2 * 64 * 4;
   static constexpr int record = gamma + KN * 64 * 4;
   static constexpr int part = (record + 16 + 1023) / 1024 * 1024;
@@ -52,10 +53,10 @@ struct SweepRings {
 template <int KN, DeltaRole role>
 inline SweepRings ringsOf(int sharedBytes) {
   using Layout = DeltaSweepLayout<KN, role>;
-  SweepRings rings{Layout::operandsPerPiece, 2};
+  SweepRings rings{Layout::operandsPerPiece + 1, 2};
   if (Layout::bytes(rings.operands, rings.parts) > sharedBytes) return {0, 0};
   const auto fits = [&](int operands, int parts) { return Layout::bytes(operands, parts) <= sharedBytes; };
-  if (fits(rings.operands + 2, 3)) rings.parts = 3;
+  if (fits(rings.operands + 1, 3)) rings.parts = 3;
   while (rings.operands < Layout::maxOperands && fits(rings.operands + 1, rings.parts)) rings.operands++;
   return rings;
 }
@@ -114,8 +115,8 @@ class SweepBlock {
   __device__ SweepBarrier operandFree(int i) const { return barrier(Layout::maxOperands + i); }
   __device__ SweepBarrier partFull(int i) const { return barrier(2 * Layout::maxOperands + i); }
   __device__ SweepBarrier partFree(int i) const { return barrier(2 * Layout::maxOperands + 4 + i); }
-  /// Of a part: dO has its factors.
-  __device__ SweepBarrier writesReady(int i) const { return barrier(2 * Layout::maxOperands + 8 + i); }
+  /// Of a part: `outputs` and `writes` are there.
+  __device__ SweepBarrier outputsReady(int i) const { return barrier(2 * Layout::maxOperands + 8 + i); }
   /// The chain has shown the state, or N or dN; the attendants have read both.
   __device__ SweepBarrier stateReady(int i) const { return barrier(2 * Layout::maxOperands + 12 + i); }
   __device__ SweepBarrier tokensReady(int i) const { return barrier(2 * Layout::maxOperands + 14 + i); }
@@ -130,7 +131,7 @@ class SweepBlock {
     for (int i = 0; i < rings.parts; i++) {
       partFull(i).init(1);
       partFree(i).init(8 * sharers);
-      writesReady(i).init(4);
+      outputsReady(i).init(4);
     }
     for (int i = 0; i < 2; i++) {
       stateReady(i).init(4);
@@ -158,7 +159,9 @@ class SweepBlock {
   __device__ Tile<64> scores(int slot) const { return {part(slot) + Layout::scores}; }
   __device__ Tile<64> inverse(int slot) const { return {part(slot) + Layout::inverse}; }
   __device__ ValueTile values(int slot) const { return {part(slot) + Layout::values}; }
-  __device__ ValueTile writes(int slot) const { return {part(slot) + Layout::writes}; }
+  /// Of the adjoint: dO transposed, and scale * into dO in the place where dO was.
+  __device__ Tile<64> outputs(int slot) const { return {part(slot) + Layout::outputs}; }
+  __device__ Tile<64> writes(int slot) const { return {part(slot) + Layout::values}; }
   __device__ const float* into(int slot) const { return floats(partOffset(slot) + Layout::factors); }
   __device__ const float* outOf(int slot) const { return into(slot) + 64; }
   __device__ const float* gamma(int slot) const { return floats(partOffset(slot) + Layout::gamma); }

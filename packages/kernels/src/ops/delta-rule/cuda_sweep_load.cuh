@@ -13,7 +13,7 @@ class SweepLoader {
   const Block& block;
   const DeltaSweepCall& call;
   const int lane;
-  const uint32_t rank;
+  const int sharedRow;  // the first of the rows that the block copies for its cluster
   const int pitchK, pitchV;
   const int64_t headK, headV, headRows;
   RingPlace operand, part;
@@ -23,7 +23,7 @@ class SweepLoader {
       : block(block),
         call(block.call),
         lane(threadIdx.x & 31),
-        rank(clusterRank()),
+        sharedRow(static_cast<int>(clusterRank()) * (tileTokens / block.sharers)),
         pitchK(call.H * call.K),
         pitchV(call.H * call.V),
         headK(block.b * call.T * pitchK + static_cast<int64_t>(block.h) * call.K),
@@ -71,9 +71,13 @@ class SweepLoader {
     const SweepBarrier full = block.operandFull(operand.slot);
     const uint32_t to = block.operand(operand.slot);
     if (isWhole(rows)) {
-      if (lane == 0) arriveExpecting(full, Layout::operand);
+      if (electLane()) {
+        arriveExpecting(full, Layout::operand);
+#pragma unroll
+        for (int panel = 0; panel < KN; panel++)
+          shareTile(to + panel * Layout::panel, map, 64 * panel, head, rows, batch, full);
+      }
       __syncwarp();
-      if (lane < KN) shareTile(to + lane * Layout::panel, map, 64 * lane, head, rows, batch, full);
     } else {
       for (int panel = 0; panel < KN; panel++)
         fillRows(Tile<64>{to + panel * Layout::panel}, from + 64 * panel, pitch, call.K - 64 * panel, rows);
@@ -86,14 +90,15 @@ class SweepLoader {
     const int slot = part.slot;
     const SweepBarrier full = block.partFull(slot);
     block.partFree(slot).wait(part.round ^ 1);
-    if (lane == 0) *block.record(slot) = piece.packed();
+    if (electLane()) *block.record(slot) = piece.packed();
+    __syncwarp();
     const uint32_t factors = block.part(slot) + Layout::factors, gamma = block.part(slot) + Layout::gamma;
     const float* const into = call.chunks.into + headRows + rows.first;
     const float* const outOf = call.chunks.outOf + headRows + rows.first;
     const float* const decays = call.chunks.gamma + (block.bh * block.numChunks + piece.piece.chunk) * call.K;
     if (isWhole(rows)) {
-      if (lane == 0) {
-        arriveExpecting(full, Layout::factors - (Block::backward ? ValueTile::bytes : 0) +
+      if (electLane()) {
+        arriveExpecting(full, Layout::factors - (Block::backward ? channelTileBytes : 0) +
                                   (diagonal ? 256 + 4 * call.K : 512));
         if (Block::reads) shareTile(block.scores(slot).base, block.maps.scores, 0, 0, rows, block.bh, full);
         if (Block::backward)
@@ -130,8 +135,7 @@ class SweepLoader {
   /// A tile that all blocks of the cluster want: each copies some of its rows, for all.
   __device__ void shareTile(uint32_t to, const CUtensorMap& map, int column, int head, const TileRows& rows,
                             int batch, SweepBarrier full) const {
-    const int row = static_cast<int>(rank) * (tileTokens / block.sharers);
-    copyBox(to + row * 128, map, column, head, token(rows) + row, batch, full, block.sharers);
+    copyBox(to + sharedRow * 128, map, column, head, token(rows) + sharedRow, batch, full, block.sharers);
   }
 
   /// Rows of 64 bytes or 128, as many columns of which are there.

@@ -50,68 +50,60 @@ __device__ inline void settle(NarrowSums& sum) {
   for (int i = 0; i < 16; i++) asm volatile("" : "+f"(sum[i / 4][i % 4])::"memory");
 }
 
-#if LONGSCAN_WGMMA
-
-template <bool negative, bool transposedA, bool transposedB>
-__device__ inline void multiplyNarrow(NarrowSums& sum, uint64_t a, uint64_t b) {
-  asm volatile(
-      "wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 "
-      "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15}, %16, %17, 1, %18, 1, %19, %20;"
-      : "+f"(sum[0][0]), "+f"(sum[0][1]), "+f"(sum[0][2]), "+f"(sum[0][3]), "+f"(sum[1][0]), "+f"(sum[1][1]),
-        "+f"(sum[1][2]), "+f"(sum[1][3]), "+f"(sum[2][0]), "+f"(sum[2][1]), "+f"(sum[2][2]), "+f"(sum[2][3]),
-        "+f"(sum[3][0]), "+f"(sum[3][1]), "+f"(sum[3][2]), "+f"(sum[3][3])
-      : "l"(a), "l"(b), "n"(negative ? -1 : 1), "n"(transposedA), "n"(transposedB));
-}
-
-/// Rows [16 step, 16 step + 16) as contracted numbers.
-__device__ inline uint64_t productOperand(ValueTile tile, int step) {
-  constexpr uint32_t eightRows = 512 >> 4, exchange64 = 1u << 31;
-  const uint32_t low = ((tile.base & 0x3ffff) >> 4 | eightRows << 16) + step * 64;
-  return static_cast<uint64_t>(eightRows | exchange64) << 32 | low;
-}
-
-/// sum += A B over 16 numbers, or -= : A[m, k] = a[m][16 step + k] (`rows`) or a[16 step + k][m] (`columns`),
-/// B[k, n] = b[n][16 step + k], `b` of 32 rows.
-template <StoredB stored, bool negative = false>
-__device__ inline void multiplyChannels(NarrowSums& sum, Tile<64> a, Tile<64> b, int step) {
-  multiplyNarrow<negative, stored == StoredB::columns, false>(sum, productOperand<stored>(a.base, step),
-                                                              productOperand<StoredB::rows>(b.base, step));
-}
-
-/// sum += A B: A[m, k] = a[16 step + k][m], B[k, n] = b[16 step + k][n].
-__device__ inline void multiplyValues(NarrowSums& sum, Tile<64> a, ValueTile b, int step) {
-  multiplyNarrow<false, true, true>(sum, productOperand<StoredB::columns>(a.base, step),
-                                    productOperand(b, step));
-}
-
-#else
-
+/// The calling warp's rows of A for a product: A[m, k] = a[m][16 step + k] (`rows`) or a[16 step + k][m].
 template <StoredB stored>
-__device__ inline MmaA loadNarrowA(Tile<64> a, int step) {
+__device__ inline MmaA holdA(Tile<64> a, int step) {
   const int row0 = 16 * (threadIdx.x >> 5 & 3), lane = threadIdx.x & 31;
   return stored == StoredB::rows ? loadA(a, row0, 16 * step, lane)
                                  : loadATransposed(a, 16 * step, row0, lane);
 }
 
+#if LONGSCAN_WGMMA
+
+#define LONGSCAN_NARROW_SUMS(sum)                                                                           \
+  "+f"(sum[0][0]), "+f"(sum[0][1]), "+f"(sum[0][2]), "+f"(sum[0][3]), "+f"(sum[1][0]), "+f"(sum[1][1]),     \
+      "+f"(sum[1][2]), "+f"(sum[1][3]), "+f"(sum[2][0]), "+f"(sum[2][1]), "+f"(sum[2][2]), "+f"(sum[2][3]), \
+      "+f"(sum[3][0]), "+f"(sum[3][1]), "+f"(sum[3][2]), "+f"(sum[3][3])
+
+/// sum += A B over 16 numbers, or -= : A[m, k] = a[m][16 step + k] (`rows`) or a[16 step + k][m] (`columns`),
+/// B[k, n] = b[n][16 step + k], `b` of 32 rows.
 template <StoredB stored, bool negative = false>
 __device__ inline void multiplyChannels(NarrowSums& sum, Tile<64> a, Tile<64> b, int step) {
-  MmaA operand = loadNarrowA<stored>(a, step);
-#pragma unroll
-  for (int i = 0; i < 4; i++) operand.x[i] ^= negative ? 0x80008000u : 0u;
-#pragma unroll
-  for (int n = 0; n < 4; n += 2)
-    mma(sum[n], sum[n + 1], operand, loadBTransposed(b, 8 * n, 16 * step, threadIdx.x & 31));
+  asm volatile(
+      "wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 "
+      "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15}, %16, %17, 1, %18, 1, %19, 0;"
+      : LONGSCAN_NARROW_SUMS(sum)
+      : "l"(productOperand<stored>(a.base, step)), "l"(productOperand<StoredB::rows>(b.base, step)),
+        "n"(negative ? -1 : 1), "n"(stored == StoredB::columns));
 }
 
-__device__ inline void multiplyValues(NarrowSums& sum, Tile<64> a, ValueTile b, int step) {
-  const MmaA operand = loadNarrowA<StoredB::columns>(a, step);
-  const int lane = threadIdx.x & 31;
+/// The same with A in registers, which must stay as they are until the product is waited for.
+template <bool negative = false>
+__device__ inline void multiplyChannels(NarrowSums& sum, const MmaA& a, Tile<64> b, int step) {
+  asm volatile(
+      "wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 "
+      "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15}, {%16,%17,%18,%19}, %20, 1, %21, 1, 0;"
+      : LONGSCAN_NARROW_SUMS(sum)
+      : "r"(a.x[0]), "r"(a.x[1]), "r"(a.x[2]), "r"(a.x[3]), "l"(productOperand<StoredB::rows>(b.base, step)),
+        "n"(negative ? -1 : 1));
+}
+
+#undef LONGSCAN_NARROW_SUMS
+
+#else
+
+template <bool negative = false>
+__device__ inline void multiplyChannels(NarrowSums& sum, MmaA a, Tile<64> b, int step) {
 #pragma unroll
-  for (int n = 0; n < 4; n += 2) {
-    MmaB2 values;
-    loadMatricesTransposed(values.x, b.address(16 * step + (lane & 15), n + (lane >> 4)));
-    mma(sum[n], sum[n + 1], operand, values);
-  }
+  for (int i = 0; i < 4; i++) a.x[i] ^= negative ? 0x80008000u : 0u;
+#pragma unroll
+  for (int n = 0; n < 4; n += 2)
+    mma(sum[n], sum[n + 1], a, loadBTransposed(b, 8 * n, 16 * step, threadIdx.x & 31));
+}
+
+template <StoredB stored, bool negative = false>
+__device__ inline void multiplyChannels(NarrowSums& sum, Tile<64> a, Tile<64> b, int step) {
+  multiplyChannels<negative>(sum, holdA<stored>(a, step), b, step);
 }
 
 #endif
