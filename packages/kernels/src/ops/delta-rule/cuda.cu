@@ -5,7 +5,6 @@
 #include "cuda/tile.cuh"
 #include "cuda/workspace_parts.h"
 #include "cuda_gradient.h"
-#include "cuda_operands.h"
 #include "cuda_prepare.h"
 
 namespace longscan {
@@ -88,15 +87,15 @@ DeltaSweepCall sweepOf(const Call& call, const Kept& kept) {
 
 cudaError_t forward(const Call& call, const LongscanDeltaRuleForward& io, cudaStream_t stream) {
   const Kept kept(call, io.kept);
-  cudaError_t error = launchDeltaPrepare({call.B, call.T, call.H, call.K, call.scale, bf16(call.q),
-                                          bf16(call.k), call.beta, call.g, call.resets, kept.chunks},
-                                         stream);
+  const cudaError_t error =
+      launchDeltaPrepare({call.B, call.T, call.H, call.K, call.V, call.scale, bf16(call.q), bf16(call.k),
+                          bf16(call.v), call.beta, call.g, call.resets, kept.chunks},
+                         stream);
   if (error != cudaSuccess) return error;
   DeltaSweepCall sweep = sweepOf(call, kept);
   sweep.h0 = io.h0;
   sweep.o = static_cast<Bf16*>(io.o);
   sweep.ht = io.ht;
-  if ((error = launchDeltaOperands(sweep, stream)) != cudaSuccess) return error;
   return launchDeltaForwardSweep(sweep, stream);
 }
 

@@ -12,25 +12,14 @@ constexpr int operandPanels = 2;  // panels of 64 columns of a block
 
 struct OperandsLayout {
   static constexpr int columns = Tile<64>::bytes;
-  static constexpr int into = columns + operandPanels * Tile<64>::bytes;
-  static constexpr int bytes = into + 64 * 4;
+  static constexpr int bytes = columns + operandPanels * Tile<64>::bytes;
 };
-
-/// Y times the rows' factors of what it is multiplied with.
-__device__ inline void scaleColumns(MmaA& a, const float* factor, int pairOf) {
-#pragma unroll
-  for (int i = 0; i < 4; i++) {
-    const float2 f = *reinterpret_cast<const float2*>(factor + 8 * (i / 2) + pairOf);
-    a.x[i] = pack(lowHalf(a.x[i]) * f.x, highHalf(a.x[i]) * f.y);
-  }
-}
 
 /// One block: up to 128 columns of W or U of a chunk and head.
 __global__ void __launch_bounds__(128) operandsKernel(const __grid_constant__ DeltaSweepCall call) {
   extern __shared__ __align__(1024) unsigned char shared[];
   const uint32_t base = sharedAddress(shared);
   const Tile<64> inverse{base};
-  float* const into = reinterpret_cast<float*>(shared + OperandsLayout::into);
   const DeltaLane at;
   const int row0 = 16 * at.warp, chunk = blockIdx.x;
   const int64_t bh = blockIdx.y, b = bh / call.H, h = bh % call.H;
@@ -39,11 +28,10 @@ __global__ void __launch_bounds__(128) operandsKernel(const __grid_constant__ De
   constexpr int width = 64 * operandPanels;
   const int tilesOfW = (call.K + width - 1) / width;
   const bool ofKeys = static_cast<int>(blockIdx.z) < tilesOfW;
-  const bool scaled = ofKeys && !call.diagonal;
   const int column0 = width * (ofKeys ? blockIdx.z : blockIdx.z - tilesOfW);
   const int columns = ofKeys ? call.K : call.V, pitch = call.H * columns;
-  const __nv_bfloat16* const from = (ofKeys ? call.diagonal ? call.chunks.eraseKeys : call.k : call.v) +
-                                    b * call.T * pitch + h * columns + column0;
+  const __nv_bfloat16* const from =
+      (ofKeys ? call.chunks.eraseKeys : call.v) + b * call.T * pitch + h * columns + column0;
   __nv_bfloat16* const to = (ofKeys ? call.chunks.w : call.chunks.u) + headRows * columns + column0;
 
   PieceWalk walk(call.resets ? call.resets + b * call.T : nullptr, call.T, chunk, chunk + 1, false);
@@ -56,18 +44,12 @@ __global__ void __launch_bounds__(128) operandsKernel(const __grid_constant__ De
       fillTile<64, 128>(Tile<64>{base + OperandsLayout::columns + panel * Tile<64>::bytes}, from, pitch,
                         64 * panel, columns - column0, rows);
     commitCopies();
-    if (scaled && threadIdx.x < 64)
-      into[threadIdx.x] =
-          rows.has(threadIdx.x) ? call.chunks.into[headRows + rows.first + threadIdx.x] : 0.0f;
     waitForCopies<0>();
     publishToProducts();
     __syncthreads();
     MmaA y[4];
 #pragma unroll
-    for (int k = 0; k < 4; k++) {
-      y[k] = loadA(inverse, row0, 16 * k, at.lane);
-      if (scaled) scaleColumns(y[k], into + 16 * k, at.pairOf);
-    }
+    for (int k = 0; k < 4; k++) y[k] = loadA(inverse, row0, 16 * k, at.lane);
     Sums sum[operandPanels];
     beginProducts();
 #pragma unroll

@@ -4,7 +4,7 @@
 
 namespace longscan {
 
-/// chunks.w and chunks.u, which the sweeps read, from Y, the keys and the values.
+/// Of a diagonal gate: chunks.w and chunks.u, which the sweeps read, from Y, the keys and the values.
 cudaError_t launchDeltaOperands(const DeltaSweepCall& call, cudaStream_t stream);
 
 }  // namespace longscan

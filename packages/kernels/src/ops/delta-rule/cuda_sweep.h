@@ -22,7 +22,7 @@ struct DeltaChunks {
   __nv_bfloat16* writeKeys;  // [B, T, H, K]: k_t decayed from t to the piece's end
   float* gamma;              // [B, H, chunks, K]: the decay of the chunk's first piece
 
-  // What the sweeps read instead of Y, from `launchDeltaOperands`.
+  // What the sweeps read instead of Y; of a diagonal gate from `launchDeltaOperands`.
   __nv_bfloat16* w;  // [B, H, rows, K]: Y (into K), of a diagonal gate Y eraseKeys
   __nv_bfloat16* u;  // [B, H, rows, V]: Y V
 };
