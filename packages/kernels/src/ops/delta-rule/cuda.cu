@@ -34,6 +34,8 @@ struct Kept {
     chunks.scores = arena.take<Bf16>(sizes.rows * tileTokens);
     chunks.into = arena.take<float>(sizes.rows);
     chunks.outOf = arena.take<float>(sizes.rows);
+    chunks.w = arena.take<Bf16>(sizes.rows * call.K);
+    chunks.u = arena.take<Bf16>(sizes.rows * call.V);
   }
 };
 
@@ -61,10 +63,11 @@ bool isDiagonal(const Call& call) {
 }
 
 bool supported(const Call& call) {
-  const auto headSize = [](int size) { return size > 0 && size <= 256 && size % 8 == 0; };
+  const auto headSize = [](int size, int most) { return size > 0 && size <= most && size % 8 == 0; };
   const bool gated = call.gate == longscanDeltaGateScalar || isDiagonal(call);
-  return call.B > 0 && call.T > 0 && call.H > 0 && headSize(call.K) && headSize(call.V) &&
-         (gated || call.gate == longscanDeltaGateNone) && gated == (call.g != nullptr);
+  return call.B > 0 && call.T > 0 && call.H > 0 && headSize(call.K, 256) && headSize(call.V, 512) &&
+         (gated || call.gate == longscanDeltaGateNone) && gated == (call.g != nullptr) &&
+         deltaSweepsFit(call.K);
 }
 
 const Bf16* bf16(const void* tensor) {
@@ -89,9 +92,10 @@ DeltaSweepCall sweepOf(const Call& call, const Kept& kept) {
 
 cudaError_t forward(const Call& call, const LongscanDeltaRuleForward& io, cudaStream_t stream) {
   const Kept kept(call, io.kept);
-  const cudaError_t error = launchDeltaPrepare({call.B, call.T, call.H, call.K, call.scale, bf16(call.q),
-                                                bf16(call.k), call.beta, call.g, call.resets, kept.chunks},
-                                               stream);
+  const cudaError_t error =
+      launchDeltaPrepare({call.B, call.T, call.H, call.K, call.V, call.scale, bf16(call.q), bf16(call.k),
+                          bf16(call.v), call.beta, call.g, call.resets, kept.chunks},
+                         stream);
   if (error != cudaSuccess) return error;
   DeltaSweepCall sweep = sweepOf(call, kept);
   sweep.h0 = io.h0;

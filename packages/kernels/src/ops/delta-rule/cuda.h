@@ -20,7 +20,7 @@ enum LongscanDeltaGate {
   longscanDeltaGateDiagonal = 2,  // g [B, T, H, K]
 };
 
-/// One slice of T tokens. K and V: multiples of 8, at most 256.
+/// One slice of T tokens. K and V: multiples of 8, at most 256 and 512.
 struct LongscanDeltaRule {
   int64_t B, T;
   int32_t H, K, V;

@@ -31,8 +31,9 @@ struct Kept {
     chunks.scores = arena.take<Bf16>(rows * tileTokens);
     chunks.outOf = arena.take<float>(rows);
     chunks.queries = arena.take<Bf16>(keys);
-    chunks.eraseKeys = arena.take<Bf16>(keys);
     chunks.writeKeys = arena.take<Bf16>(keys);
+    chunks.w = arena.take<Bf16>(rows * call.K);
+    chunks.u = arena.take<Bf16>(rows * call.V);
     chunks.gamma = arena.take<float>(heads * numChunksOf(call) * call.K);
   }
 };
@@ -99,8 +100,8 @@ size_t deltaDiagonalWorkspaceBytes(const Call& call) {
 cudaError_t deltaDiagonalForward(const Call& call, const LongscanDeltaRuleForward& io, cudaStream_t stream) {
   const Kept kept(call, io.kept);
   const cudaError_t error =
-      launchDeltaDiagonalPrepare({call.B, call.T, call.H, call.K, call.scale, bf16(call.q), bf16(call.k),
-                                  call.beta, call.g, call.resets, kept.chunks},
+      launchDeltaDiagonalPrepare({call.B, call.T, call.H, call.K, call.V, call.scale, bf16(call.q),
+                                  bf16(call.k), bf16(call.v), call.beta, call.g, call.resets, kept.chunks},
                                  stream);
   if (error != cudaSuccess) return error;
   DeltaSweepCall sweep = sweepOf(call, kept.chunks);

@@ -130,6 +130,13 @@ __device__ inline uint2 packFour(const float (&x)[4]) {
   return make_uint2(pack(x[0], x[1]), pack(x[2], x[3]));
 }
 
+/// Four neighbours to a tile.
+__device__ inline void storeShared(Tile<64> tile, int row, int column, uint2 four) {
+  asm volatile("st.shared.v2.b32 [%0], {%1, %2};" ::"r"(tile.address(row, column / 8) + column % 8 * 2),
+               "r"(four.x), "r"(four.y)
+               : "memory");
+}
+
 /// Rounded to tf32.
 __device__ inline void storeFour(float* to, const float (&x)[4]) {
   *reinterpret_cast<uint4*>(to) =

@@ -20,10 +20,9 @@ struct DiagonalGradientLayout {
   static constexpr int intoQueries = endKeys + KeyPanel::bytes;
   static constexpr int intoKeys = intoQueries + KeyPanel::bytes;
   static constexpr int weights = intoKeys + KeyPanel::bytes;
-  static constexpr int shares = endKeys;
+  static constexpr int writeGradients = endKeys;
   static constexpr int changes = intoQueries;
   static constexpr int quarters = intoKeys;
-  static constexpr int dots = quarters + numSubs * 64 * 4;
   static constexpr int queries = weights + KeyPanel::bytes;
   static constexpr int keys = queries + panel;
   static constexpr int gates = keys + panel;

@@ -4,20 +4,17 @@ namespace longscan {
 
 namespace {
 
-/// The first warpgroup has what comes from outputs: the gradients of queries, and of written keys as far as
-/// queries and D read them. The second has what comes from Z: those of erase keys, and of written keys as far
-/// as they are erased. So a warp meets the sub-chunks before its own and those after it once each: five
-/// blocks of weights for every warp.
-template <bool ofOutput>
-class DiagonalGradient : DiagonalValues<ofOutput> {
-  using Values = DiagonalValues<ofOutput>;
+/// One block: a chunk of a head, 64 channels of K.
+template <bool reads>
+class DiagonalGradient : DiagonalValues<reads> {
+  using Values = DiagonalValues<reads>;
   using typename Values::Layout;
-  using Values::at, Values::b, Values::bh, Values::c, Values::call, Values::channel, Values::chunk,
-      Values::endKeys, Values::h, Values::intoKeys, Values::intoQueries, Values::K, Values::Q, Values::read,
+  using Values::at, Values::b, Values::c, Values::call, Values::channel, Values::chunk, Values::endKeys,
+      Values::erase, Values::h, Values::intoKeys, Values::intoQueries, Values::K, Values::Q, Values::query,
       Values::row0, Values::subs, Values::weights, Values::write;
   using Values::betaOf, Values::eachPair, Values::floats, Values::isDeep, Values::meetsAdjoint,
       Values::meetsState, Values::pairOf, Values::rowsOf, Values::scaleColumns, Values::sub;
-  enum Barrier { shareThere = 1 };
+  enum Barrier { writeGradientsThere = 1 };
 
  public:
   using Values::Values;
@@ -31,9 +28,10 @@ class DiagonalGradient : DiagonalValues<ofOutput> {
       __syncthreads();
       decayTokens();
       __syncthreads();
-      if (ofOutput && meetsAdjoint(piece)) storeBehind();
-      readEarlier();
-      readLater();
+      if constexpr (reads)
+        readEarlier();
+      else
+        readLater(piece);
       __syncthreads();
       store(piece);
       __syncthreads();
@@ -66,72 +64,67 @@ class DiagonalGradient : DiagonalValues<ofOutput> {
     }
   }
 
-  /// Whether a row reads a token's key.
-  __device__ static bool reads(int row, int token) {
-    return ofOutput ? token <= row : token < row;
-  }
-  __device__ float weightOf(int row, int token) const {
-    return ofOutput ? weights().at(row, token) : weights().at(token, row);
-  }
-  /// Weights of the warp's rows and 8 tokens as first operand, tf32: for each `reads(row, token)`, or the
-  /// other way about. Which of the two lies along the square's rows is a matter of how it is stored.
-  template <bool alongRows, typename There>
-  __device__ void loadWeights(uint32_t (&a)[4], int token, There&& there) const {
-#pragma unroll
-    for (int i = 0; i < 2; i++) {
-      const int row = row0 + at.group + 8 * i;
-      const uint2 pair = alongRows
-                             ? weights().pairBitsAt(row, token)
-                             : make_uint2(weights().bitsAt(token, row), weights().bitsAt(token + 1, row));
-      a[i] = there(row, token) ? pair.x : 0;
-      a[i + 2] = there(row, token + 1) ? pair.y : 0;
-    }
-  }
-
-  /// sum += a times 8 tokens' rows of a panel.
-  __device__ void addTokens(Sums& sum, const uint32_t (&a)[4], KeyPanel panel, int token) const {
-#pragma unroll
-    for (int n = 0; n < 8; n++)
-      mmaTf32(sum[n], a, panel.bitsAt(token, 8 * n + at.group), panel.bitsAt(token + 1, 8 * n + at.group));
-  }
-
-  /// What queries or erase keys get from the state and from earlier keys: sub-chunk by sub-chunk, what there
+  /// What queries and erase keys get from the state and from earlier keys: sub-chunk by sub-chunk, what there
   /// is so far decays to its end and its keys are added.
   __device__ void readEarlier() {
     const bool deep = isDeep();
 #pragma unroll 1
     for (int other = 0; other <= sub(); other++) {
       if (other == sub() && deep) break;
-      scaleColumns(read, subs().decays(other));
+      scaleColumns(query, subs().decays(other));
+      scaleColumns(erase, subs().decays(other));
 #pragma unroll
       for (int step = 0; step < 2; step++) {
         const int token = subTokens * other + 8 * step + at.pairOf;
-        uint32_t a[4];
-        loadWeights<ofOutput>(a, token, [](int row, int token) { return reads(row, token); });
-        addTokens(read, a, endKeys(), token);
+        uint32_t ofScores[4], ofProducts[4];
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+          const int row = row0 + at.group + 8 * i;
+          const uint2 pair = weights().pairBitsAt(row, token);
+          ofScores[i] = token <= row ? pair.x : 0;
+          ofScores[i + 2] = token + 1 <= row ? pair.y : 0;
+          ofProducts[i] = token < row ? weights().bitsAt(token, row) : 0;
+          ofProducts[i + 2] = token + 1 < row ? weights().bitsAt(token + 1, row) : 0;
+        }
+#pragma unroll
+        for (int n = 0; n < 8; n++) {
+          const uint32_t near = endKeys().bitsAt(token, 8 * n + at.group),
+                         far = endKeys().bitsAt(token + 1, 8 * n + at.group);
+          mmaTf32(query[n], ofScores, near, far);
+          mmaTf32(erase[n], ofProducts, near, far);
+        }
       }
     }
     // From the end of the sub-chunk back to the row, or on to it from the start.
-    const float sign = ofOutput ? call.scale : -1.0f;
     eachPair([&](int, int n, int j, float2 sum, float2 total) {
-      read[n][j] *= sign * exp2Fast(deep ? sum.x : sum.x - total.x);
-      read[n][j + 1] *= sign * exp2Fast(deep ? sum.y : sum.y - total.y);
+      const float near = exp2Fast(deep ? sum.x : sum.x - total.x),
+                  far = exp2Fast(deep ? sum.y : sum.y - total.y);
+      query[n][j] *= call.scale * near;
+      query[n][j + 1] *= call.scale * far;
+      erase[n][j] *= -near;
+      erase[n][j + 1] *= -far;
     });
     if (!deep) return;
 #pragma unroll 1
     for (int token = row0; token < row0 + subTokens; token++) {
-      const float factor = sign * betaOf(token);
+      const float beta = betaOf(token);
       eachPair([&](int row, int n, int j, float2 sum, float2) {
-        const float weight = reads(row, token) ? factor * weightOf(row, token) : 0.0f;
+        const float ofScore = token <= row ? call.scale * beta * weights().at(row, token) : 0.0f;
+        const float ofProduct = token < row ? beta * weights().at(token, row) : 0.0f;
         const float2 start = pairOf(&c().at(token, 0), n), key = pairOf(K, token, n);
-        read[n][j] += weight * key.x * exp2Fast(fminf(sum.x - start.x, 0.0f));
-        read[n][j + 1] += weight * key.y * exp2Fast(fminf(sum.y - start.y, 0.0f));
+        const float near = key.x * exp2Fast(fminf(sum.x - start.x, 0.0f)),
+                    far = key.y * exp2Fast(fminf(sum.y - start.y, 0.0f));
+        query[n][j] += ofScore * near;
+        query[n][j + 1] += ofScore * far;
+        erase[n][j] -= ofProduct * near;
+        erase[n][j + 1] -= ofProduct * far;
       });
     }
   }
 
-  /// What written keys get from the adjoint and from later queries or erase keys, likewise against time.
-  __device__ void readLater() {
+  /// What written keys get from the adjoint and from later queries and erase keys, likewise against time.
+  __device__ void readLater(const Piece& piece) {
+    if (meetsAdjoint(piece)) storeBehind();
     const bool deep = isDeep();
 #pragma unroll 1
     for (int other = numSubs - 1; other >= sub(); other--) {
@@ -140,9 +133,24 @@ class DiagonalGradient : DiagonalValues<ofOutput> {
 #pragma unroll
       for (int step = 0; step < 2; step++) {
         const int token = subTokens * other + 8 * step + at.pairOf;
-        uint32_t a[4];
-        loadWeights<!ofOutput>(a, token, [](int row, int token) { return reads(token, row); });
-        addTokens(write, a, ofOutput ? intoQueries() : intoKeys(), token);
+        uint32_t ofScores[4], ofProducts[4];
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+          const int row = row0 + at.group + 8 * i;
+          const uint2 pair = weights().pairBitsAt(row, token);
+          ofProducts[i] = token > row ? pair.x : 0;
+          ofProducts[i + 2] = token + 1 > row ? pair.y : 0;
+          ofScores[i] = token >= row ? weights().bitsAt(token, row) : 0;
+          ofScores[i + 2] = token + 1 >= row ? weights().bitsAt(token + 1, row) : 0;
+        }
+#pragma unroll
+        for (int n = 0; n < 8; n++) {
+          const int column = 8 * n + at.group;
+          mmaTf32(write[n], ofScores, intoQueries().bitsAt(token, column),
+                  intoQueries().bitsAt(token + 1, column));
+          mmaTf32(write[n], ofProducts, intoKeys().bitsAt(token, column),
+                  intoKeys().bitsAt(token + 1, column));
+        }
       }
     }
     eachPair([&](int row, int n, int j, float2 sum, float2 total) {
@@ -151,14 +159,16 @@ class DiagonalGradient : DiagonalValues<ofOutput> {
       write[n][j + 1] *= beta * exp2Fast(deep ? total.y - sum.y : -sum.y);
     });
     if (!deep) return;
-    const float sign = ofOutput ? call.scale : -1.0f;
 #pragma unroll 1
     for (int token = row0; token < row0 + subTokens; token++)
       eachPair([&](int row, int n, int j, float2 sum, float2) {
-        const float weight = reads(token, row) ? sign * betaOf(row) * weightOf(token, row) : 0.0f;
-        const float2 end = pairOf(&c().at(token, 0), n), reader = pairOf(ofOutput ? Q : K, token, n);
-        write[n][j] += weight * reader.x * exp2Fast(fminf(end.x - sum.x, 0.0f));
-        write[n][j + 1] += weight * reader.y * exp2Fast(fminf(end.y - sum.y, 0.0f));
+        const float beta = betaOf(row);
+        const float ofScore = token >= row ? call.scale * beta * weights().at(token, row) : 0.0f;
+        const float ofProduct = token > row ? beta * weights().at(row, token) : 0.0f;
+        const float2 end = pairOf(&c().at(token, 0), n);
+        const float2 query = pairOf(Q, token, n), key = pairOf(K, token, n);
+        write[n][j] += (ofScore * query.x - ofProduct * key.x) * exp2Fast(fminf(end.x - sum.x, 0.0f));
+        write[n][j + 1] += (ofScore * query.y - ofProduct * key.y) * exp2Fast(fminf(end.y - sum.y, 0.0f));
       });
   }
 
@@ -182,50 +192,35 @@ class DiagonalGradient : DiagonalValues<ofOutput> {
       *reinterpret_cast<float2*>(to + 8 * n) = make_float2(sums[2 * n], sums[2 * n + 1]);
   }
 
-  /// The second warpgroup hands its shares to the first. `changes` are what dg is a sum of.
   __device__ void store(const Piece& piece) {
-    const TileRows rows = rowsOf(piece);
-    const KeyPanel shares{floats(Layout::shares)}, changes{floats(Layout::changes)};
-    float* const dots = floats(Layout::dots);
-    if constexpr (ofOutput) {
-      storeGradient(rows, read, call.dq);
-      joinBarrier(shareThere, diagonalThreads);
-      if (call.dbeta != nullptr)
-        dotWrite([&](int row, float dot) {
-          const int64_t token = b * call.T + rows.first + row;
-          if (rows.has(row))
-            call.dbeta[(channel / 64 * call.B * call.T + token) * call.H + h] =
-                (dot + dots[row]) / betaOf(row);
-        });
+    const KeyPanel writeGradients{floats(Layout::writeGradients)}, changes{floats(Layout::changes)};
+    if constexpr (reads) {
+      storeGradient(rowsOf(piece), query, call.dq);
+      joinBarrier(writeGradientsThere, diagonalThreads);
       eachPair([&](int row, int n, int j, float2, float2) {
-        const float2 q = pairOf(Q, row, n), k = pairOf(K, row, n);
-        const float2 share = shares.pairAt(row, 8 * n + at.pairOf);
-        float2& change = changes.pairAt(row, 8 * n + at.pairOf);
-        change.x += q.x * read[n][j] - k.x * write[n][j];
-        change.y += q.y * read[n][j + 1] - k.y * write[n][j + 1];
-        write[n][j] += share.x;
-        write[n][j + 1] += share.y;
-      });
-      storeGradient(rows, write, call.dk);
-    } else {
-      dotWrite([&](int row, float dot) { dots[row] = dot; });
-      eachPair([&](int row, int n, int j, float2, float2) {
-        const float2 k = pairOf(K, row, n);
-        shares.pairAt(row, 8 * n + at.pairOf) =
-            make_float2(read[n][j] + write[n][j], read[n][j + 1] + write[n][j + 1]);
+        const float2 q = pairOf(Q, row, n), k = pairOf(K, row, n),
+                     written = writeGradients.pairAt(row, 8 * n + at.pairOf);
         changes.pairAt(row, 8 * n + at.pairOf) =
-            make_float2(k.x * (read[n][j] - write[n][j]), k.y * (read[n][j + 1] - write[n][j + 1]));
+            make_float2(q.x * query[n][j] + k.x * (erase[n][j] - written.x),
+                        q.y * query[n][j + 1] + k.y * (erase[n][j + 1] - written.y));
+        erase[n][j] += written.x;
+        erase[n][j + 1] += written.y;
       });
-      announceAtBarrier(shareThere, diagonalThreads);
+      storeGradient(rowsOf(piece), erase, call.dk);
+    } else {
+      eachPair([&](int row, int n, int j, float2, float2) {
+        writeGradients.pairAt(row, 8 * n + at.pairOf) = make_float2(write[n][j], write[n][j + 1]);
+      });
+      announceAtBarrier(writeGradientsThere, diagonalThreads);
+      if (call.dbeta != nullptr) storeBetaGradients(rowsOf(piece));
     }
     __syncthreads();
     storeGateGradients(piece, changes);
   }
 
-  /// visit(row, dot) of k . dk for each row, dk this warpgroup's share as written key: a share of dbeta times
-  /// beta. (Z . N is the same from numbers that are rounded once more.)
-  template <typename Visit>
-  __device__ void dotWrite(Visit&& visit) const {
+  /// Shares of dbeta = k . dk / beta, dk as written key. (Z . N / beta is the same from numbers rounded once
+  /// more.)
+  __device__ void storeBetaGradients(const TileRows& rows) const {
     float dots[2] = {};
     eachPair([&](int row, int n, int j, float2, float2) {
       const float2 k = pairOf(K, row, n);
@@ -235,7 +230,10 @@ class DiagonalGradient : DiagonalValues<ofOutput> {
     for (int i = 0; i < 2; i++) {
 #pragma unroll
       for (int distance = 1; distance < 4; distance *= 2) dots[i] += __shfl_xor_sync(~0u, dots[i], distance);
-      if (at.pairOf == 0) visit(row0 + at.group + 8 * i, dots[i]);
+      const int row = row0 + at.group + 8 * i;
+      if (at.pairOf != 0 || !rows.has(row)) continue;
+      const int64_t token = b * call.T + rows.first + row;
+      call.dbeta[(channel / 64 * call.B * call.T + token) * call.H + h] = dots[i] / betaOf(row);
     }
   }
 

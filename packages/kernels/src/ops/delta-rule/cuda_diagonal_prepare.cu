@@ -7,10 +7,13 @@ namespace longscan {
 
 namespace {
 
-/// A panel of 64 channels; the squares take the place of gates and keys once all panels are through.
+/// A panel of 64 channels. Once all panels are through, squares take the place of gates and keys decayed to
+/// the end, the inverse and values that of queries and keys. At last the erase keys, a tile for each panel.
 struct DiagonalPrepareLayout {
   static constexpr int queries = 0;
   static constexpr int keys = queries + Tile<64>::bytes;
+  static constexpr int inverse = queries;
+  static constexpr int values = keys;
   static constexpr int gates = keys + Tile<64>::bytes;
   static constexpr int endKeys = gates + GatePanel::bytes;
   static constexpr int products = gates;
@@ -18,7 +21,8 @@ struct DiagonalPrepareLayout {
   static constexpr int subs = endKeys + GatePanel::bytes;
   static constexpr int lowest = subs + SubDecays::bytes;
   static constexpr int beta = lowest + 64 * 4;
-  static constexpr int bytes = beta + 64 * 4;
+  static constexpr int eraseKeys = (beta + 64 * 4 + 1023) / 1024 * 1024;
+  static constexpr int bytes(int K) { return eraseKeys + (K + 63) / 64 * Tile<64>::bytes; }
   static_assert(FloatSquare::bytes <= GatePanel::bytes, "squares lie where panels were");
 };
 
@@ -90,15 +94,26 @@ class DiagonalPrepare {
         addScores(scores, ofQueries ? Q : K, sub);
         __syncthreads();
       }
-      if (ofQueries)
+      if (ofQueries) {
         storeScores(rows, scores, sub);
-      else
+        fillValues(rows, 0);
+      } else {
         storeInverse(rows, scores, sub);
+      }
+      commitCopies();
+      publishToProducts();
+      __syncthreads();
+      if (ofQueries)
+        multiplyValues(rows);
+      else
+        multiplyKeys(rows);
       __syncthreads();
     }
   }
 
  private:
+  __device__ Tile<64> tile(int offset) const { return {sharedAddress(shared) + offset}; }
+  __device__ Tile<64> eraseKeys(int panel) const { return tile(Layout::eraseKeys + panel * Tile<64>::bytes); }
   /// Of the head in [B, T, H, K].
   __device__ int64_t head() const { return b * call.T * pitch + h * call.K; }
   /// Of the chunk among all heads' chunks.
@@ -117,7 +132,7 @@ class DiagonalPrepare {
   /// Queries and keys as the sweeps read them, and keys decayed to the end of their sub-chunk.
   __device__ void decayTokens(const TileRows& rows, int channel) const {
     const int own = threadIdx.x % 16 * 4;
-#pragma unroll 2
+#pragma unroll 1
     for (int sub = 0; sub < numSubs; sub++) {
       const int row = subTokens * sub + threadIdx.x / 16;
       float q[4], k[4], sum[4], total[4], before[4], after[4], end[4];
@@ -138,6 +153,7 @@ class DiagonalPrepare {
         k[i] *= into;
       }
       storeFour(&endKeys.at(row, own), end);
+      storeShared(eraseKeys(channel / 64), row, own, packFour(k));
 #pragma unroll
       for (int distance = 1; distance < 16; distance *= 2)
         least = fminf(least, __shfl_xor_sync(~0u, least, distance));
@@ -145,7 +161,6 @@ class DiagonalPrepare {
       if (!rows.has(row) || channel + own >= call.K) continue;
       const int64_t place = head() + (rows.first + row) * pitch + channel + own;
       *reinterpret_cast<uint2*>(call.to.queries + place) = packFour(q);
-      *reinterpret_cast<uint2*>(call.to.eraseKeys + place) = packFour(k);
       *reinterpret_cast<uint2*>(call.to.writeKeys + place) = packFour(after);
     }
   }
@@ -251,7 +266,10 @@ class DiagonalPrepare {
     const FloatSquare square{reinterpret_cast<float*>(shared + Layout::scores)};
     toSquare(square, scores, sub, [&](int, int, float sum) { return call.scale * sum; });
     joinBarrier(scoresWritten, 128);
-    storeLower(square, call.to.scores + index() * 64 * 64, rows);
+    eachLower(square, [&](int row, int column, uint2 four) {
+      if (rows.has(row))
+        *reinterpret_cast<uint2*>(call.to.scores + (index() * tileTokens + row) * 64 + column) = four;
+    });
   }
 
   __device__ void storeInverse(const TileRows& rows, const RowScores& products, int sub) const {
@@ -260,11 +278,16 @@ class DiagonalPrepare {
              [&](int row, int column, float sum) { return column < row ? sum : 0.0f; });
     joinBarrier(inverseBarrier, 128);
     invertUnitLower(square, at.warp - 4, at.lane);
-    storeLower(square, call.to.inverse + index() * 64 * 64, rows);
+    eachLower(square, [&](int row, int column, uint2 four) {
+      storeShared(tile(Layout::inverse), row, column, four);
+      if (rows.has(row))
+        *reinterpret_cast<uint2*>(call.to.inverse + (index() * tileTokens + row) * 64 + column) = four;
+    });
   }
 
-  /// The square's lower triangle, and zeros above it, as rows of 64 in bf16; one warpgroup.
-  __device__ static void storeLower(FloatSquare square, __nv_bfloat16* to, const TileRows& rows) {
+  /// visit(row, column, four) for the square's lower triangle, and zeros above it; one warpgroup.
+  template <typename Visit>
+  __device__ static void eachLower(FloatSquare square, Visit&& visit) {
 #pragma unroll
     for (int i = 0; i < 8; i++) {
       const int row = 8 * i + threadIdx.x % 128 / 16, column = threadIdx.x % 16 * 4;
@@ -272,21 +295,74 @@ class DiagonalPrepare {
       loadFour(lower, &square.at(row, column));
 #pragma unroll
       for (int j = 0; j < 4; j++) lower[j] = column + j <= row ? lower[j] : 0.0f;
-      if (rows.has(row)) *reinterpret_cast<uint2*>(to + row * 64 + column) = packFour(lower);
+      visit(row, column, packFour(lower));
+    }
+  }
+
+  __device__ void fillValues(const TileRows& rows, int column) const {
+    fillTile<64, 128>(tile(Layout::values), call.v + (b * call.T * call.H + h) * call.V, call.H * call.V,
+                      column, call.V, rows);
+  }
+
+  /// W = Y (e^c K), the second warpgroup.
+  __device__ void multiplyKeys(const TileRows& rows) const {
+    for (int panel = 0; 64 * panel < call.K; panel++)
+      multiplyPanel(eraseKeys(panel), rows, call.to.w, 64 * panel, call.K);
+  }
+
+  /// U = Y V, the first warpgroup.
+  __device__ void multiplyValues(const TileRows& rows) const {
+    for (int column = 0; column < call.V; column += 64) {
+      if (column > 0) {
+        joinBarrier(scoresWritten, 128);
+        fillValues(rows, column);
+        commitCopies();
+      }
+      waitForCopies<0>();
+      publishToProducts();
+      joinBarrier(scoresWritten, 128);
+      multiplyPanel(tile(Layout::values), rows, call.to.u, column, call.V);
+    }
+  }
+
+  /// 64 columns of the product to [rows, width].
+  __device__ void multiplyPanel(Tile<64> panel, const TileRows& rows, __nv_bfloat16* to, int column0,
+                                int width) const {
+    Sums sum;
+    clear(sum);
+    beginProducts();
+#pragma unroll
+    for (int k = 0; k < 4; k++) multiply<StoredB::columns>(sum, tile(Layout::inverse), k, panel, k);
+    commitProducts();
+    waitForProducts<0>();
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+      const int row = 16 * (at.warp % 4) + at.group + 8 * i;
+#pragma unroll
+      for (int n = 0; n < 8; n += 4) {
+        uint32_t packed[4];
+#pragma unroll
+        for (int j = 0; j < 4; j++) packed[j] = pack(sum[n + j][2 * i], sum[n + j][2 * i + 1]);
+        transposeQuad(packed, at.lane);
+        const int column = column0 + 8 * (n + (at.lane & 3));
+        if (rows.has(row) && column < width)
+          *reinterpret_cast<uint4*>(to + (index() * tileTokens + row) * width + column) =
+              make_uint4(packed[0], packed[1], packed[2], packed[3]);
+      }
     }
   }
 };
 
 __global__ void __launch_bounds__(diagonalThreads, 3)
     diagonalPrepareKernel(const __grid_constant__ DeltaDiagonalPrepareCall call) {
-  extern __shared__ __align__(128) unsigned char shared[];
+  extern __shared__ __align__(1024) unsigned char shared[];
   DiagonalPrepare(call, shared).run();
 }
 
 }  // namespace
 
 cudaError_t launchDeltaDiagonalPrepare(const DeltaDiagonalPrepareCall& call, cudaStream_t stream) {
-  constexpr int bytes = DiagonalPrepareLayout::bytes;
+  const int bytes = DiagonalPrepareLayout::bytes(call.K);
   const cudaError_t error =
       cudaFuncSetAttribute(diagonalPrepareKernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error != cudaSuccess) return error;

@@ -7,11 +7,12 @@ namespace longscan {
 
 namespace {
 
-/// A warpgroup's products over V: rows of dO, or else of Z, with S, D and N.
-template <bool ofOutput>
+/// A warpgroup's products over V. The first one `reads`: it has the gradients of queries and erase keys; the
+/// second has those of written keys.
+template <bool reads>
 class DiagonalValues : protected DiagonalGradientBlock {
  protected:
-  Sums read, write;  // gradients of queries or erase keys; a share of those of written keys
+  Sums query, erase, write;  // the first two, or the third
 
   using DiagonalGradientBlock::DiagonalGradientBlock;
 
@@ -25,8 +26,12 @@ class DiagonalValues : protected DiagonalGradientBlock {
     prefetchStates(piece, 64);
     Sums weight;  // of scores, or of products of keys
     clear(weight);
-    clear(read);
-    clear(write);
+    if constexpr (reads) {
+      clear(query);
+      clear(erase);
+    } else {
+      clear(write);
+    }
     float product[8] = {};
     for (int value = 0, stage = 0; value < call.V; value += 64, stage ^= 1) {
       if (value > 0) fillStates(piece, value);
@@ -41,18 +46,24 @@ class DiagonalValues : protected DiagonalGradientBlock {
                      N = tile(offset + 2 * Layout::panel);
       const Tile<64> S = tile(Layout::states), D = tile(Layout::states + Layout::panel);
       beginProducts();
-      multiplyTiles<StoredB::rows>(weight, ofOutput ? dO : Z, N);
-      if (state) multiplyTiles<StoredB::columns>(read, ofOutput ? dO : Z, S);
-      if (ofOutput && adjoint) multiplyTiles<StoredB::columns>(write, N, D);
+      multiplyTiles<StoredB::rows>(weight, reads ? dO : Z, N);
+      if constexpr (reads) {
+        if (state) {
+          multiplyTiles<StoredB::columns>(query, dO, S);
+          multiplyTiles<StoredB::columns>(erase, Z, S);
+        }
+      } else if (adjoint) {
+        multiplyTiles<StoredB::columns>(write, N, D);
+      }
       commitProducts();
-      if (!ofOutput && state && adjoint) addStateProducts(product, S, D);
+      if (!reads && state && adjoint) addStateProducts(product, S, D);
       if (value == 0) sumSubGates(c(), subs());
       waitForProducts<0>();
       __syncthreads();
     }
     const float gamma = fillDecays(subs());
     if (threadIdx.x < 64) floats(Layout::gamma)[threadIdx.x] = gamma;
-    if (!ofOutput) storeStateProducts(product);
+    if (!reads) storeStateProducts(product);
     storeWeights(weight);
   }
 
@@ -144,8 +155,8 @@ class DiagonalValues : protected DiagonalGradientBlock {
       for (int j = 0; j < 4; j++) {
         const int row = row0 + at.group + 8 * (j / 2), column = 8 * n + at.pairOf + j % 2;
         const float rounded = __uint_as_float(roundToTf32(weight[n][j]));
-        if (ofOutput && column <= row) weights().at(row, column) = rounded;
-        if (!ofOutput && column < row) weights().at(column, row) = rounded;
+        if (reads && column <= row) weights().at(row, column) = rounded;
+        if (!reads && column < row) weights().at(column, row) = rounded;
       }
   }
 };
