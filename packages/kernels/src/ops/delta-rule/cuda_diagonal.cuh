@@ -34,7 +34,7 @@ struct FloatPanel {
     return *reinterpret_cast<const uint2*>(base + row * pitch + column);
   }
 };
-using GatePanel = FloatPanel<72>;
+using PairPanel = FloatPanel<72>;
 
 /// Per sub-chunk and channel, [numSubs, 64] each.
 struct SubDecays {
@@ -57,7 +57,7 @@ __device__ inline Piece pieceFrom(const int32_t* resets, int64_t T, int chunk, i
 }
 
 /// Starts to fill `c` with the gates of a piece, 64 channels from `channel` on of [T, .., K].
-__device__ inline void fillGates(GatePanel c, const float* from, int64_t pitch, int channel, int K,
+__device__ inline void fillGates(PairPanel c, const float* from, int64_t pitch, int channel, int K,
                                  const TileRows& rows) {
 #pragma unroll
   for (int i = 0; i < tileTokens * 16 / diagonalThreads; i++) {
@@ -70,7 +70,7 @@ __device__ inline void fillGates(GatePanel c, const float* from, int64_t pitch, 
 
 /// Gates in `c` become sums in log2; a thread has one channel of a sub-chunk. Needs a barrier before
 /// `fillDecays`.
-__device__ inline void sumSubGates(GatePanel c, SubDecays subs) {
+__device__ inline void sumSubGates(PairPanel c, SubDecays subs) {
   static_assert(diagonalThreads == 64 * numSubs, "a channel of a sub-chunk each");
   constexpr float log2e = 1.4426950408889634f;
   const int channel = threadIdx.x % 64, sub = threadIdx.x / 64;

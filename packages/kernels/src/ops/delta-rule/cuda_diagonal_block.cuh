@@ -20,19 +20,20 @@ struct DiagonalGradientLayout {
   static constexpr int intoQueries = endKeys + KeyPanel::bytes;
   static constexpr int intoKeys = intoQueries + KeyPanel::bytes;
   static constexpr int weights = intoKeys + KeyPanel::bytes;
-  static constexpr int writeGradients = endKeys;
-  static constexpr int changes = intoQueries;
-  static constexpr int quarters = intoKeys;
+  static constexpr int writeGradients = 0;
+  static constexpr int changes = writeGradients + PairPanel::bytes;
+  static constexpr int quarters = changes + PairPanel::bytes;
   static constexpr int queries = weights + KeyPanel::bytes;
   static constexpr int keys = queries + panel;
   static constexpr int gates = keys + panel;
-  static constexpr int subs = gates + GatePanel::bytes;
+  static constexpr int subs = gates + PairPanel::bytes;
   static constexpr int products = subs + SubDecays::bytes;  // shares of the four warps
   static constexpr int behind = products + 4 * 64 * 4;
   static constexpr int gamma = behind + 4 * 64 * 4;
   static constexpr int beta = gamma + 64 * 4;
   static constexpr int bytes = beta + 64 * 4;
   static_assert(tokens + 2 * tokensBytes <= queries, "stages lie where decayed tokens will");
+  static_assert(quarters + numSubs * 64 * 4 <= queries, "and gradients where those were");
 };
 
 /// Where things are in a block: a chunk of a head, 64 channels of K. A warp has one sub-chunk's rows.
@@ -61,7 +62,7 @@ struct DiagonalGradientBlock {
 
   __device__ float* floats(int offset) const { return reinterpret_cast<float*>(shared + offset); }
   __device__ Tile<64> tile(int offset) const { return {base + offset}; }
-  __device__ GatePanel c() const { return {floats(Layout::gates)}; }
+  __device__ PairPanel c() const { return {floats(Layout::gates)}; }
   __device__ SubDecays subs() const { return {floats(Layout::subs)}; }
   __device__ KeyPanel endKeys() const { return {floats(Layout::endKeys)}; }
   __device__ KeyPanel intoQueries() const { return {floats(Layout::intoQueries)}; }

@@ -15,15 +15,15 @@ struct DiagonalPrepareLayout {
   static constexpr int inverse = queries;
   static constexpr int values = keys;
   static constexpr int gates = keys + Tile<64>::bytes;
-  static constexpr int endKeys = gates + GatePanel::bytes;
+  static constexpr int endKeys = gates + PairPanel::bytes;
   static constexpr int products = gates;
   static constexpr int scores = endKeys;
-  static constexpr int subs = endKeys + GatePanel::bytes;
+  static constexpr int subs = endKeys + PairPanel::bytes;
   static constexpr int lowest = subs + SubDecays::bytes;
   static constexpr int beta = lowest + 64 * 4;
   static constexpr int eraseKeys = (beta + 64 * 4 + 1023) / 1024 * 1024;
   static constexpr int bytes(int K) { return eraseKeys + (K + 63) / 64 * Tile<64>::bytes; }
-  static_assert(FloatSquare::bytes <= GatePanel::bytes, "squares lie where panels were");
+  static_assert(FloatSquare::bytes <= PairPanel::bytes, "squares lie where panels were");
 };
 
 /// Scores of 16 rows with the columns up to theirs, by distance in sub-chunks: [distance][8 columns].
@@ -39,8 +39,8 @@ class DiagonalPrepare {
   unsigned char* const shared;
   const DeltaLane at;
   const Tile<64> Q, K;
-  const GatePanel c;        // sums of log2 decays in the sub-chunk
-  const GatePanel endKeys;  // keys decayed to the end of their sub-chunk, tf32
+  const PairPanel c;        // sums of log2 decays in the sub-chunk
+  const PairPanel endKeys;  // keys decayed to the end of their sub-chunk, tf32
   const SubDecays subs;
   float* const lowest;  // of a row's c in this panel
   float* const beta;
