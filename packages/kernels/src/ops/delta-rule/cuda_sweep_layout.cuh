@@ -189,10 +189,4 @@ class SweepBlock {
   __device__ const float* floats(int offset) const { return reinterpret_cast<const float*>(shared + offset); }
 };
 
-/// The calling warp has come so far; its reads and, where products are to see them, its writes are done.
-__device__ inline void arriveAsWarp(SweepBarrier barrier) {
-  __syncwarp();
-  if ((threadIdx.x & 31) == 0) barrier.arrive();
-}
-
 }  // namespace longscan
