@@ -9,8 +9,8 @@ namespace longscan {
 /// What a block does: the output with time, states with time once more, or adjoints against time.
 enum class DeltaRole { output, states, adjoint };
 
-/// A block's warps: the chain's, those that attend to it, and one that loads.
-constexpr int sweepThreads = 2 * 128 + 32;
+/// A block's warpgroups: the chain's, the one that attends to it, and the one that loads.
+constexpr int sweepThreads = 3 * 128;
 
 /// A block's shared memory. Two rings are loaded ahead: of operands [64, K] (W, the keys, the queries, as the
 /// role uses them up), and of what else there is of a piece. Then what the chain and the attendants hand each
@@ -188,11 +188,5 @@ class SweepBlock {
   }
   __device__ const float* floats(int offset) const { return reinterpret_cast<const float*>(shared + offset); }
 };
-
-/// The calling warp has come so far; its reads and, where products are to see them, its writes are done.
-__device__ inline void arriveAsWarp(SweepBarrier barrier) {
-  __syncwarp();
-  if ((threadIdx.x & 31) == 0) barrier.arrive();
-}
 
 }  // namespace longscan

@@ -4,7 +4,7 @@
 
 namespace longscan {
 
-/// The warp that fills the rings, piece by piece, in the order in which the chain uses them up.
+/// The warpgroup that fills the rings, piece by piece.
 template <int KN, DeltaRole role, bool diagonal>
 class SweepLoader {
   using Block = SweepBlock<KN, role, diagonal>;
@@ -30,13 +30,17 @@ class SweepLoader {
         headV(block.b * call.T * pitchV + static_cast<int64_t>(block.h) * call.V),
         headRows(block.bh * block.numChunks * tileTokens) {}
 
+  /// Each of the four warps has one of the things that a piece needs.
   __device__ void run() {
-    PieceWalk walk(call.resets ? call.resets + block.b * call.T : nullptr, call.T, 0, block.numChunks,
-                   Block::backward);
+    const int duty = (threadIdx.x >> 5) % 4 - 1;
+    if (duty >= Layout::operandsPerPiece) return;
+    const SweepMaps& maps = block.maps;
     const __nv_bfloat16* const keys = (diagonal ? call.chunks.writeKeys : call.k) + headK;
     const __nv_bfloat16* const queries = (diagonal ? call.chunks.queries : call.q) + headK;
     const __nv_bfloat16* const w = call.chunks.w + headRows * call.K;
-    const SweepMaps& maps = block.maps;
+    PieceWalk walk(call.resets ? call.resets + block.b * call.T : nullptr, call.T, 0, block.numChunks,
+                   Block::backward);
+    operand.slot = max(duty, 0);
     while (!walk.done()) {
       SweepPiece piece{walk.piece()};
       walk.advance();
@@ -44,16 +48,17 @@ class SweepLoader {
       piece.nextFresh = !piece.last && walk.piece().fresh;
       const TileRows rows{static_cast<int64_t>(piece.piece.chunk) * tileTokens, piece.piece.low,
                           piece.piece.high, false};
-      fillPart(piece, rows);
-      if (Block::backward) {
+      // So that no warp is a round of the ring ahead of another, whose slots it takes for its own then.
+      joinBarrier(3, 32 * (1 + Layout::operandsPerPiece));
+      // In the order in which the chain uses them up: W, keys, queries, or keys, queries, W.
+      if (duty < 0)
+        fillPart(piece, rows);
+      else if (duty == (Block::backward ? 2 : 0))
+        fillOperand(maps.w, 0, block.bh, w, call.K, rows);
+      else if (duty == (Block::backward ? 0 : 1))
         fillOperand(maps.keys, block.h, block.b, keys, pitchK, rows);
+      else
         fillOperand(maps.queries, block.h, block.b, queries, pitchK, rows);
-        fillOperand(maps.w, 0, block.bh, w, call.K, rows);
-      } else {
-        fillOperand(maps.w, 0, block.bh, w, call.K, rows);
-        fillOperand(maps.keys, block.h, block.b, keys, pitchK, rows);
-        if (Block::output) fillOperand(maps.queries, block.h, block.b, queries, pitchK, rows);
-      }
     }
   }
 
@@ -83,7 +88,7 @@ class SweepLoader {
         fillRows(Tile<64>{to + panel * Layout::panel}, from + 64 * panel, pitch, call.K - 64 * panel, rows);
       finish(full);
     }
-    operand = operand.ahead(1, block.rings.operands);
+    operand = operand.ahead(Layout::operandsPerPiece, block.rings.operands);
   }
 
   __device__ void fillPart(const SweepPiece& piece, const TileRows& rows) {

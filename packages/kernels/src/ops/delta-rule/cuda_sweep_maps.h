@@ -1,8 +1,7 @@
 #pragma once
 
-#include <cuda.h>
-
 #include "cuda_sweep.h"
+#include "cuda_tensor_map.h"
 
 namespace longscan {
 
@@ -17,10 +16,7 @@ struct SweepMaps {
 };
 
 /// Blocks of a head that share copies, at most.
-#ifndef MOST_SHARERS
-#define MOST_SHARERS 4
-#endif
-constexpr int mostSharers = MOST_SHARERS;
+constexpr int mostSharers = 4;
 
 /// `values`: 32 columns of it go to each block; u or dO.
 cudaError_t makeSweepMaps(const DeltaSweepCall& call, bool backward, int sharers, SweepMaps& maps);
