@@ -293,7 +293,8 @@ class DiagonalGradient : DiagonalValues<reads> {
   }
 };
 
-__global__ void __launch_bounds__(diagonalThreads, 2)
+// Two of them fit into a Hopper multiprocessor's memory, elsewhere one.
+__global__ void __launch_bounds__(diagonalThreads, LONGSCAN_WGMMA ? 2 : 1)
     diagonalGradientKernel(const __grid_constant__ DeltaDiagonalGradientCall call) {
   extern __shared__ __align__(1024) unsigned char shared[];
   if (warpgroupNumber() == 0)

@@ -353,7 +353,7 @@ class DiagonalPrepare {
   }
 };
 
-__global__ void __launch_bounds__(diagonalThreads, 3)
+__global__ void __launch_bounds__(diagonalThreads, LONGSCAN_WGMMA ? 3 : 2)
     diagonalPrepareKernel(const __grid_constant__ DeltaDiagonalPrepareCall call) {
   extern __shared__ __align__(1024) unsigned char shared[];
   DiagonalPrepare(call, shared).run();
