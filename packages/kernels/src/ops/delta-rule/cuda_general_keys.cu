@@ -1,5 +1,3 @@
-#include <cstdint>
-
 #include "cuda_general_sweep.cuh"
 
 // Sweeps whose free axis is the keys': everything that is written is known by now, so rows of the sequence
@@ -10,109 +8,94 @@ namespace longscan {
 namespace {
 
 template <int size>
-class DeltaKeySweep : public DeltaTokenSweep<size> {
+class DeltaKeySweep : public DeltaTokenSweep<size, 2, 0> {
  protected:
-  using DeltaTokenSweep<size>::DeltaTokenSweep;
+  using Base = DeltaTokenSweep<size, 2, 0>;
+  using Base::Base, Base::P;
+  using typename Base::Numbers;
 
   __device__ void loadState(const float* from) {
-    if (from == nullptr) return;
-    const int K = this->shape.K, V = this->shape.V;
+    const int K = this->shape.K, V = this->shape.V, key = this->channel();
+    if (from == nullptr || key >= K) return;
+    const float* column = from + this->bh * V * K + key;
+    this->eachNumber([&](float& p, int c) {
+      if (c < V) p = column[int64_t{c} * K];
+    });
+  }
+
+  __device__ float decayOf(const DeltaRow& row, int roleDecay) const {
+    return diagonal && row.isFirst ? this->number(row, roleDecay) : row.decay;
+  }
+  __device__ void decayAndAdd(const Numbers& u, float decay, float factor) {
 #pragma unroll
-    for (int r = 0; r < 2; r++) {
-      const int key = this->channel(r);
-      if (key >= K) continue;
-      const float* column = from + this->bh * V * K + key;
-      this->eachNumber(r, [&](float& p, int c) {
-        if (c < V) p = column[int64_t{c} * K];
-      });
+    for (int j = 0; j < 4; j++) {
+#pragma unroll
+      for (int i = 0; i < 4; i++) P[j][i] = decay * P[j][i] + factor * u.x[j].x[i];
     }
   }
 
-  __device__ float decayOf(const DeltaRow& row, int roleDecay, int r) const {
-    return row.isFirst && this->has(roleDecay) ? this->number(row, roleDecay, r) : row.decay;
-  }
-  __device__ void decayAndAdd(const typename DeltaTokenSweep<size>::Numbers& u, const float (&decays)[2],
-                              const float (&factors)[2]) {
-#pragma unroll
-    for (int r = 0; r < 2; r++) {
-#pragma unroll
-      for (int j = 0; j < 4; j++) {
-#pragma unroll
-        for (int i = 0; i < 4; i++)
-          this->P[r][j][i] = decays[r] * this->P[r][j][i] + factors[r] * u.x[j].x[i];
-      }
-    }
-  }
-
-  __device__ bool beginsChunk(const DeltaRow& row) const {
-    return row.isFirst && this->tokenOf(row.number) % deltaGateTokens == 0;
-  }
-  __device__ int64_t numChunks() const {
-    return (this->shape.T + deltaGateTokens - 1) / deltaGateTokens;
+  __device__ int64_t chunkOf(const DeltaRow& row) const {
+    const int64_t numChunks = (this->shape.T + deltaGateTokens - 1) / deltaGateTokens;
+    return this->bh * numChunks + row.token / deltaGateTokens;
   }
   /// Where this thread has its first four numbers of what is kept of the chunk; the next are 128 further.
   __device__ int64_t keptPlace(const DeltaRow& row) const {
-    const int64_t chunk = this->bh * numChunks() + this->tokenOf(row.number) / deltaGateTokens;
-    const int numWarps = (this->shape.K + this->warpRows - 1) / this->warpRows;
-    return (chunk * numWarps + this->firstFree / this->warpRows + this->warp) * 1024 + threadIdx.x % 32 * 4;
+    const int warps = (this->shape.K + Base::warpRows - 1) / Base::warpRows;
+    const int own = this->firstFree / Base::warpRows + this->warp;
+    return (chunkOf(row) * warps + own) * 512 + threadIdx.x % 32 * 4;
   }
   __device__ bool hasChannels() const {
-    return this->channel(0) - this->group < this->shape.K;
+    return this->firstFree + this->warp * Base::warpRows < this->shape.K;
   }
+
+  const bool diagonal = this->shape.decay.data != nullptr;
 };
 
 enum KeyRole { keyY, keyX, keyReads, keyDx, keyK, keyE, keyDecay };
 
-template <int size, bool writesTwice>
+template <int size, bool writesTwice, bool readsBefore>
 class DeltaKeys : public DeltaKeySweep<size> {
   using Sweep = DeltaKeySweep<size>;
+  using Numbers = typename Sweep::Numbers;
   const DeltaKeysCall& call;
+  const bool keeps, byKey;
 
  public:
   __device__ DeltaKeys(const DeltaKeysCall& call, const DeltaStaging& staging, float* shared)
-      : Sweep(call.shape, staging, false, call.shape.K, 2, shared), call(call) {}
+      : Sweep(call.shape, staging, false, call.shape.K, shared),
+        call(call),
+        keeps(call.kept != nullptr && this->hasChannels()),
+        byKey(call.shape.erase == longscanDeltaEraseKey) {}
 
   __device__ void run() {
     this->loadState(call.h0);
     Sweep::run([&](const DeltaRow& row) { advance(row); },
-               [&](int first) { this->template store<2>(first, call.outputs); });
+               [&](int first, int count) {
+                 this->storeSums(0, call.outputs[0], first, count);
+                 if (readsBefore) this->storeSums(1, call.outputs[1], first, count);
+               });
   }
 
  private:
   __device__ void advance(const DeltaRow& row) {
     if (row.forgets) this->clear();
-    if (call.kept && this->beginsChunk(row) && this->hasChannels()) keep(row);
-    float sums[2], decays[2], written[2];
-#pragma unroll
-    for (int r = 0; r < 2; r++) {
-      decays[r] = this->decayOf(row, keyDecay, r);
-      written[r] = row.beta * this->number(row, keyK, r);
+    if (keeps && row.beginsChunk) keep(row);
+    const float decay = this->decayOf(row, keyDecay);
+    if (readsBefore) {
+      const float factor = byKey ? call.dxFactor * decay : call.dxFactor;
+      this->leaveShare(row, 1, factor * this->multiply(this->numbers(row, keyDx)));
     }
-    if (call.dx.data) {
-      this->multiply(this->numbers(row, keyDx), sums);
-#pragma unroll
-      for (int r = 0; r < 2; r++)
-        sums[r] *= call.shape.erase == longscanDeltaEraseKey ? call.dxFactor * decays[r] : call.dxFactor;
-      this->leave(row, 2, 1, sums);
-    }
-    this->decayAndAdd(this->numbers(row, keyY), decays, written);
-    if (writesTwice) {
-      const float extra[2] = {this->number(row, keyE, 0), this->number(row, keyE, 1)};
-      this->add(this->numbers(row, keyX), extra);
-    }
-    if (!row.isLast || call.outputs[0].data == nullptr) return;
-    this->multiply(this->numbers(row, keyReads), sums);
-    this->leave(row, 2, 0, sums);
+    this->decayAndAdd(this->numbers(row, keyY), decay, row.beta * this->number(row, keyK));
+    if (writesTwice) this->add(this->numbers(row, keyX), this->number(row, keyE));
+    if (row.isLast) this->leaveShare(row, 0, this->multiply(this->numbers(row, keyReads)));
   }
 
   __device__ void keep(const DeltaRow& row) const {
     float* to = call.kept + this->keptPlace(row);
 #pragma unroll
-    for (int r = 0; r < 2; r++) {
-#pragma unroll
-      for (int j = 0; j < 4; j++)
-        storePack(to + (r * 4 + j) * 128,
-                  Pack<float, 4>{{this->P[r][j][0], this->P[r][j][1], this->P[r][j][2], this->P[r][j][3]}});
+    for (int j = 0; j < 4; j++) {
+      const float* own = this->P[j];
+      storePack(to + j * 128, Pack<float, 4>{{own[0], own[1], own[2], own[3]}});
     }
   }
 };
@@ -131,74 +114,60 @@ enum AdjointRole {
 template <int size, bool writesTwice>
 class DeltaKeyAdjoints : public DeltaKeySweep<size> {
   using Sweep = DeltaKeySweep<size>;
+  using Numbers = typename Sweep::Numbers;
   const DeltaKeyAdjointsCall& call;
+  const bool meets, byKey;
 
  public:
   __device__ DeltaKeyAdjoints(const DeltaKeyAdjointsCall& call, const DeltaStaging& staging, float* shared)
-      : Sweep(call.shape, staging, true, call.shape.K, 2, shared), call(call) {}
+      : Sweep(call.shape, staging, true, call.shape.K, shared),
+        call(call),
+        meets(call.kept != nullptr && this->hasChannels()),
+        byKey(call.shape.erase == longscanDeltaEraseKey) {}
 
   __device__ void run() {
     this->loadState(call.dht);
     Sweep::run([&](const DeltaRow& row) { advance(row); },
-               [&](int first) { this->template store<2>(first, call.outputs); });
+               [&](int first, int count) {
+                 this->storeSums(0, call.outputs[0], first, count);
+                 this->storeSums(1, call.outputs[1], first, count);
+               });
   }
 
  private:
   __device__ void advance(const DeltaRow& row) {
-    if (row.isLast) {
-      const float reads[2] = {call.scale * this->number(row, adjointKeyReads, 0),
-                              call.scale * this->number(row, adjointKeyReads, 1)};
-      this->add(this->numbers(row, adjointValueReads), reads);
-    }
-    float sums[2], decays[2], erased[2];
-    this->multiply(this->numbers(row, adjointY), sums);
-    this->leave(row, 2, 0, sums);
-    if (writesTwice) {
-      this->multiply(this->numbers(row, adjointX), sums);
-      this->leave(row, 2, 1, sums);
-    }
-    const bool byKey = call.shape.erase == longscanDeltaEraseKey;
-#pragma unroll
-    for (int r = 0; r < 2; r++) {
-      decays[r] = this->decayOf(row, adjointDecay, r);
-      erased[r] = call.dxFactor *
-                  (byKey ? decays[r] * this->number(row, adjointK, r) : this->number(row, adjointB, r));
-    }
-    this->decayAndAdd(this->numbers(row, adjointDx), decays, erased);
+    if (row.isLast)
+      this->add(this->numbers(row, adjointValueReads), call.scale * this->number(row, adjointKeyReads));
+    this->leaveShare(row, 0, this->multiply(this->numbers(row, adjointY)));
+    if (writesTwice) this->leaveShare(row, 1, this->multiply(this->numbers(row, adjointX)));
+    const float decay = this->decayOf(row, adjointDecay);
+    const float eraser = byKey ? decay * this->number(row, adjointK) : this->number(row, adjointB);
+    this->decayAndAdd(this->numbers(row, adjointDx), decay, call.dxFactor * eraser);
     if (row.forgets) this->clear();
-    if (call.kept && this->beginsChunk(row) && this->hasChannels()) meet(row);
+    if (meets && row.beginsChunk) meet(row);
   }
 
   __device__ void meet(const DeltaRow& row) const {
     const float* from = call.kept + this->keptPlace(row);
-    float sums[2] = {};
+    Numbers kept;
 #pragma unroll
-    for (int r = 0; r < 2; r++) {
-#pragma unroll
-      for (int j = 0; j < 4; j++) {
-        const Pack<float, 4> kept = loadPack<4>(from + (r * 4 + j) * 128);
-#pragma unroll
-        for (int i = 0; i < 4; i++) sums[r] += kept.x[i] * this->P[r][j][i];
-      }
-    }
-    sumOverLanes<Sweep::lanes>(sums);
-    const int64_t chunk = this->bh * this->numChunks() + this->tokenOf(row.number) / deltaGateTokens;
-#pragma unroll
-    for (int r = 0; r < 2; r++)
-      if (this->lane == 0 && this->channel(r) < call.shape.K)
-        call.meets[chunk * call.shape.K + this->channel(r)] = sums[r];
+    for (int j = 0; j < 4; j++) kept.x[j] = loadPack<4>(from + j * 128);
+    const float sum = this->sumOverLanes(this->multiply(kept));
+    if (this->lane == 0 && this->channel() < call.shape.K)
+      call.meets[this->chunkOf(row) * call.shape.K + this->channel()] = sum;
   }
 };
 
-template <int size, bool writesTwice>
-__global__ void __launch_bounds__(256) deltaKeysKernel(const __grid_constant__ DeltaKeysCall call,
-                                                       const __grid_constant__ DeltaStaging staging) {
+template <int size, bool writesTwice, bool readsBefore>
+__global__ void __launch_bounds__(deltaTokenThreads, 1)
+    deltaKeysKernel(const __grid_constant__ DeltaKeysCall call,
+                    const __grid_constant__ DeltaStaging staging) {
   extern __shared__ __align__(16) float shared[];
-  DeltaKeys<size, writesTwice>(call, staging, shared).run();
+  DeltaKeys<size, writesTwice, readsBefore>(call, staging, shared).run();
 }
 
 template <int size, bool writesTwice>
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(deltaTokenThreads, 1)
     deltaKeyAdjointsKernel(const __grid_constant__ DeltaKeyAdjointsCall call,
                            const __grid_constant__ DeltaStaging staging) {
   extern __shared__ __align__(16) float shared[];
@@ -214,46 +183,51 @@ cudaError_t withKeyKind(const DeltaShape& shape, Run&& run) {
   return shape.V > 256 ? ofSize(std::integral_constant<int, 512>()) : withDeltaSize(shape.V, ofSize);
 }
 
-template <int size>
-int numWarpsOf(const DeltaShape& shape) {
-  return DeltaTokenLayout<size>::warpsOf(shape.B, shape.H, shape.K);
+template <typename Sweep>
+cudaError_t launch(void (*kernel)(DeltaKeysCall, DeltaStaging), const DeltaKeysCall& call,
+                   cudaStream_t stream) {
+  const int numWarps = Sweep::warpsOf(call.shape.B, call.shape.H, call.shape.K);
+  DeltaStaging staging;
+  for (const DeltaRows& rows : {call.y, call.x, call.reads, call.dx})
+    staging.add(rows, false, Sweep::numContracted);
+  for (const DeltaRows& rows : {call.k, call.e, call.shape.decay})
+    staging.add(rows, true, numWarps * Sweep::warpRows);
+  return launchDeltaTokenSweep<Sweep>(kernel, call, staging, call.shape.K, numWarps, stream);
 }
 
 }  // namespace
 
 int64_t deltaKeptNumbers(const DeltaShape& shape) {
-  int64_t numbers = 0;
+  int64_t warps = 0;
   withKeyKind(shape, [&](auto size, auto) {
-    const int rows = DeltaTokenLayout<size.value>::warpRows;
-    numbers = shape.B * shape.H * ((shape.T + deltaGateTokens - 1) / deltaGateTokens) *
-              ((shape.K + rows - 1) / rows) * 1024;
+    constexpr int rows = DeltaTokenLayout<size.value>::warpRows;
+    warps = (shape.K + rows - 1) / rows;
     return cudaSuccess;
   });
-  return numbers;
+  return shape.B * shape.H * ((shape.T + deltaGateTokens - 1) / deltaGateTokens) * warps * 512;
 }
 
 cudaError_t launchDeltaKeys(const DeltaKeysCall& call, cudaStream_t stream) {
   return withKeyKind(call.shape, [&](auto size, auto writesTwice) {
-    const int numWarps = numWarpsOf<size.value>(call.shape);
-    DeltaStaging staging;
-    for (const DeltaRows& rows : {call.y, call.x, call.reads, call.dx}) staging.add(rows, false, size.value);
-    for (const DeltaRows& rows : {call.k, call.e, call.shape.decay})
-      staging.add(rows, true, numWarps * DeltaTokenLayout<size.value>::warpRows);
-    return launchDeltaTokenSweep<size.value>(deltaKeysKernel<size.value, writesTwice.value>, call, staging,
-                                             call.shape.K, numWarps, 2, stream);
+    const auto launchKind = [&](auto readsBefore) {
+      using Sweep = DeltaKeys<size.value, writesTwice.value, readsBefore.value>;
+      return launch<Sweep>(deltaKeysKernel<size.value, writesTwice.value, readsBefore.value>, call, stream);
+    };
+    return call.dx.data ? launchKind(std::true_type()) : launchKind(std::false_type());
   });
 }
 
 cudaError_t launchDeltaKeyAdjoints(const DeltaKeyAdjointsCall& call, cudaStream_t stream) {
   return withKeyKind(call.shape, [&](auto size, auto writesTwice) {
-    const int numWarps = numWarpsOf<size.value>(call.shape);
+    using Sweep = DeltaKeyAdjoints<size.value, writesTwice.value>;
+    const int numWarps = Sweep::warpsOf(call.shape.B, call.shape.H, call.shape.K);
     DeltaStaging staging;
     for (const DeltaRows& rows : {call.y, call.x, call.valueReads, call.dx})
       staging.add(rows, false, size.value);
     for (const DeltaRows& rows : {call.k, call.b, call.shape.decay, call.keyReads})
-      staging.add(rows, true, numWarps * DeltaTokenLayout<size.value>::warpRows);
-    return launchDeltaTokenSweep<size.value>(deltaKeyAdjointsKernel<size.value, writesTwice.value>, call,
-                                             staging, call.shape.K, numWarps, 2, stream);
+      staging.add(rows, true, numWarps * Sweep::warpRows);
+    return launchDeltaTokenSweep<Sweep>(deltaKeyAdjointsKernel<size.value, writesTwice.value>, call, staging,
+                                        call.shape.K, numWarps, stream);
   });
 }
 

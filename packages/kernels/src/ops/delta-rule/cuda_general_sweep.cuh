@@ -1,11 +1,15 @@
 #pragma once
 
+#include <type_traits>
+
 #include "cuda/pack.cuh"
 #include "cuda/tile.cuh"
 #include "cuda_general_sweep.h"
 
-// A state in registers and the rows that come to it. `lanes` threads share a row of the state, 16 numbers
-// each, and each has two rows. Rows of the sequence are staged in shared memory, a few stages ahead.
+// A state in registers and the rows of the sequence that come to it. A row of the state lies in the registers
+// of `lanes` threads, 16 numbers each. Nothing but the sum over those lanes holds one row of the sequence up
+// until the next: copies are started by warps of their own, eight rows are one straight piece of code, and
+// what is read of a state leaves as shares that are added up once for all eight.
 
 namespace longscan {
 
@@ -30,71 +34,70 @@ struct DeltaStaging {
   }
 };
 
-/// Sums of a thread's numbers with those of its row's other lanes; all have the sum.
-template <int lanes>
-__device__ inline void sumOverLanes(float (&values)[2]) {
-#pragma unroll
-  for (int distance = 1; distance < lanes; distance *= 2) {
-#pragma unroll
-    for (int r = 0; r < 2; r++) values[r] += __shfl_xor_sync(~0u, values[r], distance);
-  }
-}
-
 template <int size>
 struct DeltaTokenLayout {
-  static constexpr int lanes = size / 16, groups = 32 / lanes;
-  static constexpr int warpRows = 2 * groups;  // of the state
+  static constexpr int numContracted = size;
+  static constexpr int lanes = size / 16;
+  static constexpr int warpRows = 32 / lanes;  // of the state
   static constexpr int stageRows = size > 256 ? 4 : 8;
   static constexpr int numStages = 3;
+  static constexpr int maxWarps = 8, copyWarps = 4;
 
+  /// Warps of a block, but for those that copy. They share what is staged, blocks fill the chip; no result
+  /// depends on it.
   static int warpsOf(int64_t B, int H, int numFree) {
     const int64_t warps = B * H * ((numFree + warpRows - 1) / warpRows);
-    // Warps of a block share what is staged, blocks fill the chip. Rows do not meet: no result depends on it.
     int wanted = warpRows < 4 ? 4 / warpRows : 1;
-    while (wanted < 8 && warps / (2 * wanted) >= 108) wanted *= 2;
+    while (wanted < maxWarps && warps / (2 * wanted) >= 108) wanted *= 2;
     return wanted;
   }
 };
 
-/// One row of the sequence, as staged.
+/// Of one row of the sequence: of its token, what is only in the first or last row is said to be in none
+/// else.
 struct DeltaRow {
-  const float* data;
-  int number;  // of [0, T n)
-  int place;   // in its stage
-  bool isFirst, isLast, forgets;
-  float beta, decay;  // the decay of all channels
+  const float* data;  // as staged
+  int number, token;  // of [0, T n), of [0, T)
+  int place;          // in its stage
+  bool isFirst, isLast, beginsChunk, forgets;
+  float beta, decay;  // the decay of all channels, or 1
 };
 
-/// Free channels of a head [firstFree, firstFree + warps * warpRows), each with `size` contracted numbers.
-/// Thread (group, lane) of a warp has those of channels warp * warpRows + r * groups + group, and of them 4 *
-/// (lane + lanes j) + i.
-template <int size>
+/// Free channels of a head, each with `size` contracted numbers. Of a channel, lane l has the numbers 4 * (l
+/// + lanes * j) + i. `numSums` outputs leave as shares of lanes, `numKnown` as what all lanes know.
+template <int size, int numSums, int numKnown>
 class DeltaTokenSweep : public DeltaTokenLayout<size> {
- protected:
+ public:
   using Layout = DeltaTokenLayout<size>;
-  using Layout::groups, Layout::lanes, Layout::numStages, Layout::stageRows, Layout::warpRows;
-  using Four = Pack<float, 4>;
+  using Layout::lanes, Layout::numStages, Layout::stageRows, Layout::warpRows;
+  /// Shared memory of a warp for its outputs.
+  static constexpr int outputNumbers = stageRows * (numSums * 32 + numKnown * warpRows);
+
+ protected:
   struct Numbers {
-    Four x[4];
+    Pack<float, 4> x[4];
   };
 
   const DeltaShape& shape;
   const DeltaStaging& staging;
   const bool backward;
   float* stages;
-  float* shares;  // [stageRows, outputs, 2, 32] of this warp
-  int numRows, firstFree, h, lane, group, warp;
+  float* shares;  // [stageRows, numSums, 32] of this warp
+  float* known;   // [stageRows, numKnown, warpRows]
+  int numRows, firstFree, h, lane, warp, numWarps;
   int64_t b, bh;
-  float P[2][4][4];
+  float P[4][4];
 
   __device__ DeltaTokenSweep(const DeltaShape& shape, const DeltaStaging& staging, bool backward, int numFree,
-                             int numOutputs, float* shared)
+                             float* shared)
       : shape(shape), staging(staging), backward(backward), stages(shared) {
-    const int numWarps = blockDim.x / 32, tiles = (numFree + numWarps * warpRows - 1) / (numWarps * warpRows);
-    warp = threadIdx.x / 32;
+    numWarps = blockDim.x / 32 - Layout::copyWarps;
+    const int tiles = (numFree + numWarps * warpRows - 1) / (numWarps * warpRows);
+    // The same in all threads of a warp, and known to be: code that hangs on it stays in one piece.
+    warp = __shfl_sync(~0u, threadIdx.x / 32, 0);
     lane = threadIdx.x % lanes;
-    group = threadIdx.x % 32 / lanes;
-    shares = shared + numStages * stageRows * rowPitch() + warp * stageRows * numOutputs * 64;
+    shares = shared + numStages * stageRows * staging.rowNumbers + warp * outputNumbers;
+    known = shares + stageRows * numSums * 32;
     firstFree = blockIdx.x % tiles * (numWarps * warpRows);
     bh = blockIdx.x / tiles;
     b = bh / shape.H;
@@ -103,23 +106,21 @@ class DeltaTokenSweep : public DeltaTokenLayout<size> {
     clear();
   }
 
-  /// Of the block's channels.
-  __device__ int slot(int r) const { return warp * warpRows + r * groups + group; }
-  __device__ int channel(int r) const { return firstFree + slot(r); }
+  /// This thread's channel, in the block and in the head.
+  __device__ int slot() const { return warp * warpRows + threadIdx.x % 32 / lanes; }
+  __device__ int channel() const { return firstFree + slot(); }
 
   /// visit(number, its contracted channel)
   template <typename Visit>
-  __device__ void eachNumber(int r, Visit&& visit) {
+  __device__ void eachNumber(Visit&& visit) {
 #pragma unroll
     for (int j = 0; j < 4; j++) {
 #pragma unroll
-      for (int i = 0; i < 4; i++) visit(P[r][j][i], 4 * (lane + lanes * j) + i);
+      for (int i = 0; i < 4; i++) visit(P[j][i], 4 * (lane + lanes * j) + i);
     }
   }
-
   __device__ void clear() {
-#pragma unroll
-    for (int r = 0; r < 2; r++) eachNumber(r, [](float& p, int) { p = 0.0f; });
+    eachNumber([](float& p, int) { p = 0.0f; });
   }
 
   __device__ bool has(int role) const {
@@ -132,94 +133,120 @@ class DeltaTokenSweep : public DeltaTokenLayout<size> {
     for (int j = 0; j < 4; j++) numbers.x[j] = loadPack<4>(from + 4 * lanes * j);
     return numbers;
   }
-  /// Of one of the thread's own channels.
-  __device__ float number(const DeltaRow& row, int role, int r) const {
-    return row.data[staging.sources[role].at + slot(r)];
+  /// Of the thread's own channel.
+  __device__ float number(const DeltaRow& row, int role) const {
+    return row.data[staging.sources[role].at + slot()];
   }
 
   /// This thread's share of P^T u.
-  __device__ void multiply(const Numbers& u, float (&sums)[2]) const {
+  __device__ float multiply(const Numbers& u) const {
+    float parts[4];
 #pragma unroll
-    for (int r = 0; r < 2; r++) {
-      float parts[2] = {};
+    for (int j = 0; j < 4; j++) {
+      parts[j] = u.x[j].x[0] * P[j][0];
 #pragma unroll
-      for (int j = 0; j < 4; j++) {
+      for (int i = 1; i < 4; i++) parts[j] += u.x[j].x[i] * P[j][i];
+    }
+    return (parts[0] + parts[1]) + (parts[2] + parts[3]);
+  }
+  /// The sum over the lanes of a channel; all have it.
+  __device__ static float sumOverLanes(float value) {
 #pragma unroll
-        for (int i = 0; i < 4; i++) parts[j % 2] += u.x[j].x[i] * P[r][j][i];
-      }
-      sums[r] = parts[0] + parts[1];
+    for (int distance = 1; distance < lanes; distance *= 2) value += __shfl_xor_sync(~0u, value, distance);
+    return value;
+  }
+  __device__ void add(const Numbers& u, float factor) {
+#pragma unroll
+    for (int j = 0; j < 4; j++) {
+#pragma unroll
+      for (int i = 0; i < 4; i++) P[j][i] += u.x[j].x[i] * factor;
     }
   }
 
-  __device__ void add(const Numbers& u, const float (&factors)[2]) {
-#pragma unroll
-    for (int r = 0; r < 2; r++) {
-#pragma unroll
-      for (int j = 0; j < 4; j++) {
-#pragma unroll
-        for (int i = 0; i < 4; i++) P[r][j][i] += u.x[j].x[i] * factors[r];
-      }
-    }
-  }
-
-  /// advance(row) for every row in the sweep's order; after each stage flush(its number of rows done before).
+  /// advance(row) for every row in the sweep's order; flush(first row, number of rows) after each stage.
   template <typename Advance, typename Flush>
   __device__ void run(Advance&& advance, Flush&& flush) {
-    for (int stage = 0; stage < numStages - 1; stage++) fill(stage);
-    int step = backward ? shape.n - 1 : 0;
-    for (int first = 0, stage = 0; first < numRows; first += stageRows, stage++) {
-      waitForCopies<numStages - 2>();
+    const int numBlocks = (numRows + stageRows - 1) / stageRows;
+    if (warp >= numWarps) {
+      copyAll(numBlocks);
+      return;
+    }
+    Scalars next = loadScalars(blockOf(0, numBlocks));
+    for (int stage = 0; stage < numBlocks; stage++) {
+      const Scalars own = next;
+      const int block = blockOf(stage, numBlocks), count = min(stageRows, numRows - block * stageRows);
+      if (stage + 1 < numBlocks) next = loadScalars(blockOf(stage + 1, numBlocks));
+      const float decay = expf(own.g);
+      const float* data = stages + stage % numStages * stageRows * staging.rowNumbers;
+      const int numResets = __popc(__ballot_sync(~0u, own.reset != 0));
+      const bool plain = count == stageRows && shape.n == 1 && __shfl_sync(~0u, numResets, 0) == 0;
       __syncthreads();
-      fill(stage + numStages - 1);
-      const int count = min(stageRows, numRows - first);
-      for (int place = 0; place < count; place++) {
-        advance(rowAt(stage, place, step));
-        if (backward)
-          step = step == 0 ? shape.n - 1 : step - 1;
-        else
-          step = step == shape.n - 1 ? 0 : step + 1;
+      if (plain) {
+#pragma unroll
+        for (int i = 0; i < stageRows; i++) {
+          const int place = backward ? stageRows - 1 - i : i;
+          DeltaRow row = rowAt(data, block, place, own, decay);
+          row.token = row.number;
+          row.isFirst = row.isLast = true;
+          // Chunks begin with stages.
+          row.beginsChunk = place == 0 && row.token % deltaGateTokens == 0;
+          row.forgets = false;
+          advance(row);
+        }
+      } else {
+        for (int i = 0; i < count; i++) advance(rowAt(data, block, backward ? count - 1 - i : i, own, decay));
       }
-      flush(first);
+      if (numSums + numKnown > 0) {
+        __syncwarp();
+        flush(block * stageRows, count);
+        __syncwarp();
+      }
     }
   }
 
-  /// Leaves this thread's share of an output of the row, for `store`.
-  __device__ void leave(const DeltaRow& row, int numOutputs, int output, const float (&sums)[2]) {
-#pragma unroll
-    for (int r = 0; r < 2; r++)
-      shares[((row.place * numOutputs + output) * 2 + r) * 32 + threadIdx.x % 32] = sums[r];
+  /// Leaves this thread's share of a sum, or what it knows of its channel.
+  __device__ void leaveShare(const DeltaRow& row, int output, float share) {
+    shares[(row.place * numSums + output) * 32 + threadIdx.x % 32] = share;
+  }
+  __device__ void leaveKnown(const DeltaRow& row, int output, float value) {
+    if (lane == 0) known[(row.place * numKnown + output) * warpRows + threadIdx.x % 32 / lanes] = value;
   }
 
-  /// Adds the shares up and stores them; `first`: rows done before this stage.
-  template <int numOutputs>
-  __device__ void store(int first, const DeltaOutput* outputs) {
-    __syncwarp();
-    for (int i = threadIdx.x % 32; i < stageRows * numOutputs * warpRows; i += 32) {
-      const int own = i % warpRows, output = i / warpRows % numOutputs, place = i / warpRows / numOutputs;
-      const int row = numberOf(first + place);
-      if (first + place >= numRows || outputs[output].data == nullptr) continue;
-      if (outputs[output].perToken && row % shape.n != shape.n - 1) continue;
-      const float* from =
-          shares + ((place * numOutputs + output) * 2 + own / groups) * 32 + own % groups * lanes;
+  /// Stores what was left of `count` rows from `first` on.
+  __device__ void storeSums(int output, const DeltaOutput& to, int first, int count) const {
+    if (to.data == nullptr) return;
+    eachLeft(to, first, count, [&](int place, int own) {
+      const float* from = shares + (place * numSums + output) * 32 + own * lanes;
       float sum = 0.0f;
 #pragma unroll
       for (int l = 0; l < lanes; l++) sum += from[l];
-      storeAt(outputs[output], row, firstFree + warp * warpRows + own, sum);
-    }
+      return sum;
+    });
+  }
+  __device__ void storeKnown(int output, const DeltaOutput& to, int first, int count) const {
+    if (to.data == nullptr) return;
+    eachLeft(to, first, count,
+             [&](int place, int own) { return known[(place * numKnown + output) * warpRows + own]; });
   }
 
-  __device__ void storeAt(const DeltaOutput& output, int row, int channel, float value) const {
-    if (channel >= output.width) return;
-    const int64_t place = placeOf(output.perToken, row) * output.pitch + channel;
-    if (output.isBf16)
-      static_cast<__nv_bfloat16*>(output.data)[place] = fromFloat<__nv_bfloat16>(output.factor * value);
-    else
-      static_cast<float*>(output.data)[place] = output.factor * value;
-  }
+ private:
+  /// A lane's share of what all channels have of a stage's rows: lane l that of row l.
+  struct Scalars {
+    float beta, g;
+    int reset;
+  };
 
-  /// Values that all lanes of a state's row have: each of the first two stores one.
-  __device__ void storeKnown(const DeltaOutput& output, int row, const float (&values)[2]) const {
-    if (lane < 2) storeAt(output, row, channel(lane), lane == 0 ? values[0] : values[1]);
+  __device__ int blockOf(int stage, int numBlocks) const {
+    return backward ? numBlocks - 1 - stage : stage;
+  }
+  __device__ int tokenOf(int row) const {
+    return shape.n == 1 ? row : row / shape.n;
+  }
+  __device__ bool isFirst(int row) const {
+    return shape.n == 1 || row % shape.n == 0;
+  }
+  __device__ bool isLast(int row) const {
+    return shape.n == 1 || row % shape.n == shape.n - 1;
   }
 
   /// The place of a row's numbers of this head, in rows.
@@ -227,81 +254,114 @@ class DeltaTokenSweep : public DeltaTokenLayout<size> {
     const int64_t at = perToken ? b * shape.T + tokenOf(row) : b * numRows + row;
     return at * shape.H + h;
   }
-  __device__ int tokenOf(int row) const {
-    return shape.n == 1 ? row : row / shape.n;
+
+  __device__ Scalars loadScalars(int block) const {
+    const int place = threadIdx.x % 32, row = block * stageRows + place;
+    Scalars own{1.0f, 0.0f, 0};
+    if (place >= stageRows || row >= numRows) return own;
+    if (shape.beta) own.beta = shape.beta[placeOf(false, row)];
+    if (!isFirst(row)) return own;
+    if (shape.g) own.g = shape.g[placeOf(true, row)];
+    if (shape.resets) own.reset = shape.resets[b * shape.T + tokenOf(row)];
+    return own;
   }
 
- private:
-  __device__ int rowPitch() const {
-    return staging.rowNumbers + 4;
-  }
-  __device__ int numberOf(int position) const {
-    return backward ? numRows - 1 - position : position;
-  }
-
-  __device__ DeltaRow rowAt(int stage, int place, int step) const {
+  __device__ DeltaRow rowAt(const float* data, int block, int place, const Scalars& own, float decay) const {
     DeltaRow row;
-    row.data = stages + (stage % numStages * stageRows + place) * rowPitch();
-    row.number = numberOf(stage * stageRows + place);
+    row.data = data + place * staging.rowNumbers;
+    row.number = block * stageRows + place;
     row.place = place;
-    row.isFirst = step == 0;
-    row.isLast = step == shape.n - 1;
-    const float* scalars = row.data + staging.rowNumbers;
-    row.beta = shape.beta ? scalars[0] : 1.0f;
-    row.decay = row.isFirst && shape.g ? expf(scalars[1]) : 1.0f;
-    row.forgets = row.isFirst && shape.resets && __float_as_int(scalars[2]) != 0;
+    row.token = tokenOf(row.number);
+    row.isFirst = isFirst(row.number);
+    row.isLast = isLast(row.number);
+    row.beginsChunk = row.isFirst && row.token % deltaGateTokens == 0;
+    row.beta = __shfl_sync(~0u, own.beta, place);
+    row.decay = __shfl_sync(~0u, decay, place);
+    row.forgets = __shfl_sync(~0u, own.reset, place) != 0;
     return row;
   }
 
+  /// value(place, channel of the warp) goes where the output has it.
+  template <typename Value>
+  __device__ void eachLeft(const DeltaOutput& to, int first, int count, Value&& value) const {
+#pragma unroll
+    for (int i = threadIdx.x % 32; i < stageRows * warpRows; i += 32) {
+      const int place = i / warpRows, own = i % warpRows, channel = firstFree + warp * warpRows + own;
+      const int row = first + place;
+      if (place >= count || channel >= to.width || (to.perToken && !isLast(row))) continue;
+      const int64_t at = placeOf(to.perToken, row) * to.pitch + channel;
+      const float stored = to.factor * value(place, own);
+      if (to.isBf16)
+        static_cast<__nv_bfloat16*>(to.data)[at] = fromFloat<__nv_bfloat16>(stored);
+      else
+        static_cast<float*>(to.data)[at] = stored;
+    }
+  }
+
+  /// The part of the warps that copy.
+  __device__ void copyAll(int numBlocks) const {
+    for (int stage = 0; stage < numStages - 1; stage++) copyStage(stage, numBlocks);
+    for (int stage = 0; stage < numBlocks; stage++) {
+      waitForCopies<numStages - 2>();
+      __syncthreads();
+      copyStage(stage + numStages - 1, numBlocks);
+    }
+  }
+
   /// Starts the copies of a stage; one that does not exist has none, but is counted.
-  __device__ void fill(int stage) const {
-    const uint32_t to = sharedAddress(stages + stage % numStages * stageRows * rowPitch());
+  __device__ void copyStage(int stage, int numBlocks) const {
+    const int first = blockOf(stage, numBlocks) * stageRows;
+    const int count = stage < numBlocks ? min(stageRows, numRows - first) : 0;
+    const uint32_t to = sharedAddress(stages + stage % numStages * stageRows * staging.rowNumbers);
     for (int s = 0; s < staging.count; s++) {
       const DeltaStaging::Source& source = staging.sources[s];
       if (source.rows.data == nullptr) continue;
       const int column0 = source.sliced ? firstFree : 0;
-      for (int i = threadIdx.x; i < stageRows << source.log2Units; i += blockDim.x) {
-        const int place = i >> source.log2Units, unit = i - (place << source.log2Units);
-        const int position = stage * stageRows + place, column = column0 + 4 * unit;
-        if (position >= numRows) break;
-        const float* from =
-            source.rows.data + placeOf(source.rows.perToken, numberOf(position)) * source.rows.pitch + column;
-        copyAsync16(to + 4 * (place * rowPitch() + source.at + 4 * unit), from, column < source.rows.pitch);
+      const int64_t pitch = source.rows.pitch;
+      const auto copy = [&](auto&& rowStart) {
+#pragma unroll 4
+        for (int i = threadIdx.x - 32 * numWarps; i < count << source.log2Units;
+             i += 32 * Layout::copyWarps) {
+          const int place = i >> source.log2Units, unit = i - (place << source.log2Units);
+          copyAsync16(to + 4 * (place * staging.rowNumbers + source.at + 4 * unit),
+                      rowStart(place) + 4 * unit, column0 + 4 * unit < source.rows.pitch);
+        }
+      };
+      const float* from = source.rows.data + column0;
+      if (shape.n == 1 || !source.rows.perToken) {
+        from += placeOf(source.rows.perToken, first) * pitch;
+        const int64_t step = shape.H * pitch;
+        copy([&](int place) { return from + place * step; });
+      } else {
+        copy([&](int place) { return from + placeOf(true, first + place) * pitch; });
       }
-    }
-    const int position = stage * stageRows + threadIdx.x;
-    if (threadIdx.x < stageRows && position < numRows) {
-      const int row = numberOf(position), token = tokenOf(row);
-      const uint32_t scalars = to + 4 * (threadIdx.x * rowPitch() + staging.rowNumbers);
-      if (shape.beta) copyAsync4(scalars, shape.beta + placeOf(false, row), true);
-      if (shape.g) copyAsync4(scalars + 4, shape.g + placeOf(true, row), true);
-      if (shape.resets) copyAsync4(scalars + 8, shape.resets + b * shape.T + token, true);
     }
     commitCopies();
   }
 };
 
-/// Launches `kernel(call, staging)` over all heads and `numFree` channels.
-template <int size, typename Call>
+/// Launches `kernel(call, staging)` of a `Sweep` over all heads and `numFree` channels.
+template <typename Sweep, typename Call>
 cudaError_t launchDeltaTokenSweep(void (*kernel)(Call, DeltaStaging), const Call& call,
-                                  const DeltaStaging& staging, int numFree, int numWarps, int numOutputs,
+                                  const DeltaStaging& staging, int numFree, int numWarps,
                                   cudaStream_t stream) {
-  using Layout = DeltaTokenLayout<size>;
-  const int numbers = Layout::numStages * Layout::stageRows * (staging.rowNumbers + 4) +
-                      numWarps * Layout::stageRows * numOutputs * 64;
+  const int numbers =
+      Sweep::numStages * Sweep::stageRows * staging.rowNumbers + numWarps * Sweep::outputNumbers;
   const int bytes = numbers * static_cast<int>(sizeof(float));
   const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error != cudaSuccess) return error;
-  const int rows = numWarps * Layout::warpRows;
+  const int rows = numWarps * Sweep::warpRows;
   const int64_t blocks = call.shape.B * call.shape.H * ((numFree + rows - 1) / rows);
-  kernel<<<static_cast<unsigned>(blocks), 32 * numWarps, bytes, stream>>>(call, staging);
+  kernel<<<static_cast<unsigned>(blocks), 32 * (numWarps + Sweep::copyWarps), bytes, stream>>>(call, staging);
   return cudaGetLastError();
 }
+
+/// Threads of a block, at most.
+constexpr int deltaTokenThreads = 32 * 12;
 
 /// run(std::integral_constant<int, size>) with the smallest size that holds `numContracted` numbers.
 template <typename Run>
 cudaError_t withDeltaSize(int numContracted, Run&& run) {
-  if (numContracted <= 32) return run(std::integral_constant<int, 32>());
   if (numContracted <= 64) return run(std::integral_constant<int, 64>());
   if (numContracted <= 128) return run(std::integral_constant<int, 128>());
   return run(std::integral_constant<int, 256>());

@@ -65,7 +65,7 @@ struct DeltaValueAdjointsCall {
 struct DeltaKeysCall {
   DeltaShape shape;
   DeltaRows k, e, y, x;  // S += beta k y^T (dplr: y is v, and + e x^T)
-  DeltaRows reads, dx;   // of values; either may be null
+  DeltaRows reads, dx;   // of values; without dx nothing reads before a row
   float dxFactor;
   const float* h0;         // [B, H, V, K] or null
   DeltaOutput outputs[2];  // after a token, and before a row; the latter of the decayed S where keys erase

@@ -14,24 +14,22 @@ __host__ __device__ inline int numFreeOf(const DeltaValueAdjointsCall& call) {
   return call.valueReads.pitch;
 }
 
-template <int size, bool diagonal>
-class DeltaValueSweep : public DeltaTokenSweep<size> {
+template <int size, bool diagonal, int numSums, int numKnown>
+class DeltaValueSweep : public DeltaTokenSweep<size, numSums, numKnown> {
  protected:
-  using DeltaTokenSweep<size>::DeltaTokenSweep;
+  using Base = DeltaTokenSweep<size, numSums, numKnown>;
+  using Base::Base, Base::P;
+  using typename Base::Numbers;
 
   /// visit(number, its place in [B, H, V, K]) for those that exist
   template <typename Visit>
   __device__ void eachOfState(Visit&& visit) {
-    const int K = this->shape.K, V = this->shape.V;
-#pragma unroll
-    for (int r = 0; r < 2; r++) {
-      const int v = this->channel(r);
-      if (v >= V) continue;
-      const int64_t row = (this->bh * V + v) * K;
-      this->eachNumber(r, [&](float& p, int c) {
-        if (c < K) visit(p, row + c);
-      });
-    }
+    const int K = this->shape.K, V = this->shape.V, v = this->channel();
+    if (v >= V) return;
+    const int64_t row = (this->bh * V + v) * K;
+    this->eachNumber([&](float& p, int c) {
+      if (c < K) visit(p, row + c);
+    });
   }
   __device__ void loadState(const float* from) {
     if (from) eachOfState([&](float& p, int64_t place) { p = from[place]; });
@@ -40,22 +38,31 @@ class DeltaValueSweep : public DeltaTokenSweep<size> {
     if (to) eachOfState([&](float& p, int64_t place) { to[place] = p; });
   }
 
-  /// A token's decay, in its first row.
-  __device__ void decayNumbers(const DeltaRow& row, int roleDecay) {
-    if (!row.isFirst) return;
-    if (diagonal) {
-      const auto decay = this->numbers(row, roleDecay);
+  /// A token's decays by channel, 1 in all rows but its first.
+  __device__ Numbers decaysOf(const DeltaRow& row, int roleDecay) const {
+    Numbers decays;
+    if (diagonal && row.isFirst) return this->numbers(row, roleDecay);
 #pragma unroll
-      for (int r = 0; r < 2; r++) {
+    for (int j = 0; j < 4; j++) {
 #pragma unroll
-        for (int j = 0; j < 4; j++) {
+      for (int i = 0; i < 4; i++) decays.x[j].x[i] = row.decay;
+    }
+    return decays;
+  }
+  __device__ static Numbers product(const Numbers& a, const Numbers& b) {
+    Numbers product;
 #pragma unroll
-          for (int i = 0; i < 4; i++) this->P[r][j][i] *= decay.x[j].x[i];
-        }
-      }
-    } else if (this->shape.g) {
+    for (int j = 0; j < 4; j++) {
 #pragma unroll
-      for (int r = 0; r < 2; r++) this->eachNumber(r, [&](float& p, int) { p *= row.decay; });
+      for (int i = 0; i < 4; i++) product.x[j].x[i] = a.x[j].x[i] * b.x[j].x[i];
+    }
+    return product;
+  }
+  __device__ void decay(const Numbers& decays) {
+#pragma unroll
+    for (int j = 0; j < 4; j++) {
+#pragma unroll
+      for (int i = 0; i < 4; i++) P[j][i] *= decays.x[j].x[i];
     }
   }
 };
