@@ -1,7 +1,8 @@
 """Holds the token-by-token CUDA kernels of ops/delta-rule against f64: outputs, states, every gradient, summaries of slices.
 
-usage: python3 check_delta_general.py LIBRARY.so [--calls-only]
-`--calls-only`: makes the calls at small shapes and compares nothing, for compute-sanitizer.
+usage: python3 check_delta_general.py LIBRARY.so [--calls-only] [KINDS]
+`--calls-only`: makes the calls at small shapes and compares nothing, for compute-sanitizer. KINDS: every one without it,
+else as a slice of the list below, `0:4`.
 Errors are |x - f64| / |f64| over a whole tensor. Exit status 1 if one is over the bound, not finite, or not the same
 bits when the call is made again.
 """
@@ -161,13 +162,14 @@ def main():
     torch.manual_seed(0)
     kernels, checks = DeltaGeneral(sys.argv[1], poison=True), Checks()
     calls_only = '--calls-only' in sys.argv
-    for kind in KINDS:
+    begin, end = (int(x) for x in sys.argv[-1].split(':')) if ':' in sys.argv[-1] else (0, len(KINDS))
+    for kind in KINDS[begin:end]:
         for case in CASES[:2] if calls_only else CASES:
             for dtype in (torch.float32, torch.bfloat16):
                 check(checks, kernels, kind, dtype, case, calls_only)
         if not calls_only:
             check_isolation(checks, kernels, kind)
-    if not calls_only:
+    if not calls_only and begin == 0:
         check_long(checks, kernels, Kind('scalar'), torch.bfloat16)
         check_long(checks, kernels, Kind('diagonal', 'dplr'), torch.float32)
     torch.cuda.synchronize()

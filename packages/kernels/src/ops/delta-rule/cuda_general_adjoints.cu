@@ -7,19 +7,19 @@ namespace {
 enum Role { roleK, roleB, roleE, roleDecay, roleKeyReads, roleValueReads };
 
 template <int size, int erase, bool diagonal>
-class DeltaValueAdjoints : public DeltaValueSweep<size, diagonal, 0, 2> {
-  using Sweep = DeltaValueSweep<size, diagonal, 0, 2>;
-  using Numbers = typename Sweep::Numbers;
+class DeltaValueAdjoints : public DeltaValueSweep<size, true, diagonal, 0, 2> {
+  using Sweep = DeltaValueSweep<size, true, diagonal, 0, 2>;
+  using typename Sweep::Left, typename Sweep::Numbers;
   const DeltaValueAdjointsCall& call;
 
  public:
   __device__ DeltaValueAdjoints(const DeltaValueAdjointsCall& call, const DeltaStaging& staging,
                                 float* shared)
-      : Sweep(call.shape, staging, true, numFreeOf(call), shared), call(call) {}
+      : Sweep(call.shape, staging, numFreeOf(call), shared), call(call) {}
 
   __device__ void run() {
     this->loadState(call.dht);
-    Sweep::run([&](const DeltaRow& row) { advance(row); },
+    Sweep::run([&](const DeltaRow& row, Left& left) { advance(row, left); },
                [&](int first, int count) {
                  this->storeKnown(0, call.dv, first, count);
                  this->storeKnown(1, call.dx, first, count);
@@ -28,7 +28,7 @@ class DeltaValueAdjoints : public DeltaValueSweep<size, diagonal, 0, 2> {
   }
 
  private:
-  __device__ void advance(const DeltaRow& row) {
+  __device__ void advance(const DeltaRow& row, Left& left) {
     if (row.isLast)
       this->add(this->numbers(row, roleKeyReads), call.scale * this->number(row, roleValueReads));
     const Numbers key = this->numbers(row, roleK), decays = this->decaysOf(row, roleDecay);
@@ -44,8 +44,8 @@ class DeltaValueAdjoints : public DeltaValueSweep<size, diagonal, 0, 2> {
       this->add(this->product(decays, key), dx);
     else
       this->add(key, row.decay * dx);
-    this->leaveKnown(row, 0, dy);
-    this->leaveKnown(row, 1, dx);
+    left.known[0] = dy;
+    left.known[1] = dx;
     // What came before this document had no part in it.
     if (row.forgets) this->clear();
   }

@@ -7,10 +7,10 @@ namespace longscan {
 
 namespace {
 
-template <int size>
-class DeltaKeySweep : public DeltaTokenSweep<size, 2, 0> {
+template <int size, bool backward, int numSums>
+class DeltaKeySweep : public DeltaTokenSweep<size, backward, numSums, 0> {
  protected:
-  using Base = DeltaTokenSweep<size, 2, 0>;
+  using Base = DeltaTokenSweep<size, backward, numSums, 0>;
   using Base::Base, Base::P;
   using typename Base::Numbers;
 
@@ -54,22 +54,22 @@ class DeltaKeySweep : public DeltaTokenSweep<size, 2, 0> {
 enum KeyRole { keyY, keyX, keyReads, keyDx, keyK, keyE, keyDecay };
 
 template <int size, bool writesTwice, bool readsBefore>
-class DeltaKeys : public DeltaKeySweep<size> {
-  using Sweep = DeltaKeySweep<size>;
-  using Numbers = typename Sweep::Numbers;
+class DeltaKeys : public DeltaKeySweep<size, false, readsBefore ? 2 : 1> {
+  using Sweep = DeltaKeySweep<size, false, readsBefore ? 2 : 1>;
+  using typename Sweep::Left, typename Sweep::Numbers;
   const DeltaKeysCall& call;
   const bool keeps, byKey;
 
  public:
   __device__ DeltaKeys(const DeltaKeysCall& call, const DeltaStaging& staging, float* shared)
-      : Sweep(call.shape, staging, false, call.shape.K, shared),
+      : Sweep(call.shape, staging, call.shape.K, shared),
         call(call),
         keeps(call.kept != nullptr && this->hasChannels()),
         byKey(call.shape.erase == longscanDeltaEraseKey) {}
 
   __device__ void run() {
     this->loadState(call.h0);
-    Sweep::run([&](const DeltaRow& row) { advance(row); },
+    Sweep::run([&](const DeltaRow& row, Left& left) { advance(row, left); },
                [&](int first, int count) {
                  this->storeSums(0, call.outputs[0], first, count);
                  if (readsBefore) this->storeSums(1, call.outputs[1], first, count);
@@ -77,17 +77,17 @@ class DeltaKeys : public DeltaKeySweep<size> {
   }
 
  private:
-  __device__ void advance(const DeltaRow& row) {
+  __device__ void advance(const DeltaRow& row, Left& left) {
     if (row.forgets) this->clear();
     if (keeps && row.beginsChunk) keep(row);
     const float decay = this->decayOf(row, keyDecay);
     if (readsBefore) {
       const float factor = byKey ? call.dxFactor * decay : call.dxFactor;
-      this->leaveShare(row, 1, factor * this->multiply(this->numbers(row, keyDx)));
+      left.shares[1] = factor * this->multiply(this->numbers(row, keyDx));
     }
     this->decayAndAdd(this->numbers(row, keyY), decay, row.beta * this->number(row, keyK));
     if (writesTwice) this->add(this->numbers(row, keyX), this->number(row, keyE));
-    if (row.isLast) this->leaveShare(row, 0, this->multiply(this->numbers(row, keyReads)));
+    if (row.isLast) left.shares[0] = this->multiply(this->numbers(row, keyReads));
   }
 
   __device__ void keep(const DeltaRow& row) const {
@@ -112,34 +112,34 @@ enum AdjointRole {
 };
 
 template <int size, bool writesTwice>
-class DeltaKeyAdjoints : public DeltaKeySweep<size> {
-  using Sweep = DeltaKeySweep<size>;
-  using Numbers = typename Sweep::Numbers;
+class DeltaKeyAdjoints : public DeltaKeySweep<size, true, writesTwice ? 2 : 1> {
+  using Sweep = DeltaKeySweep<size, true, writesTwice ? 2 : 1>;
+  using typename Sweep::Left, typename Sweep::Numbers;
   const DeltaKeyAdjointsCall& call;
   const bool meets, byKey;
 
  public:
   __device__ DeltaKeyAdjoints(const DeltaKeyAdjointsCall& call, const DeltaStaging& staging, float* shared)
-      : Sweep(call.shape, staging, true, call.shape.K, shared),
+      : Sweep(call.shape, staging, call.shape.K, shared),
         call(call),
         meets(call.kept != nullptr && this->hasChannels()),
         byKey(call.shape.erase == longscanDeltaEraseKey) {}
 
   __device__ void run() {
     this->loadState(call.dht);
-    Sweep::run([&](const DeltaRow& row) { advance(row); },
+    Sweep::run([&](const DeltaRow& row, Left& left) { advance(row, left); },
                [&](int first, int count) {
                  this->storeSums(0, call.outputs[0], first, count);
-                 this->storeSums(1, call.outputs[1], first, count);
+                 if (writesTwice) this->storeSums(1, call.outputs[1], first, count);
                });
   }
 
  private:
-  __device__ void advance(const DeltaRow& row) {
+  __device__ void advance(const DeltaRow& row, Left& left) {
     if (row.isLast)
       this->add(this->numbers(row, adjointValueReads), call.scale * this->number(row, adjointKeyReads));
-    this->leaveShare(row, 0, this->multiply(this->numbers(row, adjointY)));
-    if (writesTwice) this->leaveShare(row, 1, this->multiply(this->numbers(row, adjointX)));
+    left.shares[0] = this->multiply(this->numbers(row, adjointY));
+    if (writesTwice) left.shares[1] = this->multiply(this->numbers(row, adjointX));
     const float decay = this->decayOf(row, adjointDecay);
     const float eraser = byKey ? decay * this->number(row, adjointK) : this->number(row, adjointB);
     this->decayAndAdd(this->numbers(row, adjointDx), decay, call.dxFactor * eraser);

@@ -8,8 +8,8 @@
 
 // A state in registers and the rows of the sequence that come to it. A row of the state lies in the registers
 // of `lanes` threads, 16 numbers each. Nothing but the sum over those lanes holds one row of the sequence up
-// until the next: copies are started by warps of their own, eight rows are one straight piece of code, and
-// what is read of a state leaves as shares that are added up once for all eight.
+// until the next: copies are started by warps of their own, four rows are one straight piece of code, and
+// what is read of a state leaves as shares that are added up once a stage.
 
 namespace longscan {
 
@@ -39,7 +39,7 @@ struct DeltaTokenLayout {
   static constexpr int numContracted = size;
   static constexpr int lanes = size / 16;
   static constexpr int warpRows = 32 / lanes;  // of the state
-  static constexpr int stageRows = size > 256 ? 4 : 8;
+  static constexpr int stageRows = size > 256 ? 4 : 8, straightRows = 4;
   static constexpr int numStages = 3;
   static constexpr int maxWarps = 8, copyWarps = 4;
 
@@ -65,11 +65,11 @@ struct DeltaRow {
 
 /// Free channels of a head, each with `size` contracted numbers. Of a channel, lane l has the numbers 4 * (l
 /// + lanes * j) + i. `numSums` outputs leave as shares of lanes, `numKnown` as what all lanes know.
-template <int size, int numSums, int numKnown>
+template <int size, bool backward, int numSums, int numKnown>
 class DeltaTokenSweep : public DeltaTokenLayout<size> {
  public:
   using Layout = DeltaTokenLayout<size>;
-  using Layout::lanes, Layout::numStages, Layout::stageRows, Layout::warpRows;
+  using Layout::lanes, Layout::numStages, Layout::stageRows, Layout::straightRows, Layout::warpRows;
   /// Shared memory of a warp for its outputs.
   static constexpr int outputNumbers = stageRows * (numSums * 32 + numKnown * warpRows);
 
@@ -77,10 +77,13 @@ class DeltaTokenSweep : public DeltaTokenLayout<size> {
   struct Numbers {
     Pack<float, 4> x[4];
   };
+  /// What a row of the sequence gives: this thread's shares of sums, and what all lanes know.
+  struct Left {
+    float shares[numSums > 0 ? numSums : 1], known[numKnown > 0 ? numKnown : 1];
+  };
 
   const DeltaShape& shape;
   const DeltaStaging& staging;
-  const bool backward;
   float* stages;
   float* shares;  // [stageRows, numSums, 32] of this warp
   float* known;   // [stageRows, numKnown, warpRows]
@@ -88,9 +91,8 @@ class DeltaTokenSweep : public DeltaTokenLayout<size> {
   int64_t b, bh;
   float P[4][4];
 
-  __device__ DeltaTokenSweep(const DeltaShape& shape, const DeltaStaging& staging, bool backward, int numFree,
-                             float* shared)
-      : shape(shape), staging(staging), backward(backward), stages(shared) {
+  __device__ DeltaTokenSweep(const DeltaShape& shape, const DeltaStaging& staging, int numFree, float* shared)
+      : shape(shape), staging(staging), stages(shared) {
     numWarps = blockDim.x / 32 - Layout::copyWarps;
     const int tiles = (numFree + numWarps * warpRows - 1) / (numWarps * warpRows);
     // The same in all threads of a warp, and known to be: code that hangs on it stays in one piece.
@@ -163,7 +165,8 @@ class DeltaTokenSweep : public DeltaTokenLayout<size> {
     }
   }
 
-  /// advance(row) for every row in the sweep's order; flush(first row, number of rows) after each stage.
+  /// advance(row, what it leaves) for every row in the sweep's order; flush(first row, number of rows) after
+  /// each stage.
   template <typename Advance, typename Flush>
   __device__ void run(Advance&& advance, Flush&& flush) {
     const int numBlocks = (numRows + stageRows - 1) / stageRows;
@@ -173,28 +176,41 @@ class DeltaTokenSweep : public DeltaTokenLayout<size> {
     }
     Scalars next = loadScalars(blockOf(0, numBlocks));
     for (int stage = 0; stage < numBlocks; stage++) {
-      const Scalars own = next;
+      const Scalars scalars = next;
       const int block = blockOf(stage, numBlocks), count = min(stageRows, numRows - block * stageRows);
       if (stage + 1 < numBlocks) next = loadScalars(blockOf(stage + 1, numBlocks));
-      const float decay = expf(own.g);
+      const float decay = expf(scalars.g);
       const float* data = stages + stage % numStages * stageRows * staging.rowNumbers;
-      const int numResets = __popc(__ballot_sync(~0u, own.reset != 0));
+      const int numResets = __popc(__ballot_sync(~0u, scalars.reset != 0));
       const bool plain = count == stageRows && shape.n == 1 && __shfl_sync(~0u, numResets, 0) == 0;
       __syncthreads();
       if (plain) {
+#pragma unroll 1
+        for (int part = 0; part < stageRows; part += straightRows) {
+          // Nothing is written to shared memory on the way, so that no row's loads wait for another's.
+          Left left[straightRows];
+          const int first = backward ? stageRows - straightRows - part : part;
 #pragma unroll
-        for (int i = 0; i < stageRows; i++) {
-          const int place = backward ? stageRows - 1 - i : i;
-          DeltaRow row = rowAt(data, block, place, own, decay);
-          row.token = row.number;
-          row.isFirst = row.isLast = true;
-          // Chunks begin with stages.
-          row.beginsChunk = place == 0 && row.token % deltaGateTokens == 0;
-          row.forgets = false;
-          advance(row);
+          for (int i = 0; i < straightRows; i++) {
+            const int own = backward ? straightRows - 1 - i : i;
+            DeltaRow row = rowAt(data, block, first + own, scalars, decay);
+            row.token = row.number;
+            row.isFirst = row.isLast = true;
+            // Chunks begin with such parts.
+            row.beginsChunk = own == 0 && row.token % deltaGateTokens == 0;
+            row.forgets = false;
+            advance(row, left[own]);
+          }
+#pragma unroll
+          for (int own = 0; own < straightRows; own++) leave(first + own, left[own]);
         }
       } else {
-        for (int i = 0; i < count; i++) advance(rowAt(data, block, backward ? count - 1 - i : i, own, decay));
+        for (int i = 0; i < count; i++) {
+          const int place = backward ? count - 1 - i : i;
+          Left left;
+          advance(rowAt(data, block, place, scalars, decay), left);
+          leave(place, left);
+        }
       }
       if (numSums + numKnown > 0) {
         __syncwarp();
@@ -202,14 +218,6 @@ class DeltaTokenSweep : public DeltaTokenLayout<size> {
         __syncwarp();
       }
     }
-  }
-
-  /// Leaves this thread's share of a sum, or what it knows of its channel.
-  __device__ void leaveShare(const DeltaRow& row, int output, float share) {
-    shares[(row.place * numSums + output) * 32 + threadIdx.x % 32] = share;
-  }
-  __device__ void leaveKnown(const DeltaRow& row, int output, float value) {
-    if (lane == 0) known[(row.place * numKnown + output) * warpRows + threadIdx.x % 32 / lanes] = value;
   }
 
   /// Stores what was left of `count` rows from `first` on.
@@ -279,6 +287,15 @@ class DeltaTokenSweep : public DeltaTokenLayout<size> {
     row.decay = __shfl_sync(~0u, decay, place);
     row.forgets = __shfl_sync(~0u, own.reset, place) != 0;
     return row;
+  }
+
+  __device__ void leave(int place, const Left& left) {
+#pragma unroll
+    for (int i = 0; i < numSums; i++) shares[(place * numSums + i) * 32 + threadIdx.x % 32] = left.shares[i];
+    if (lane != 0) return;
+#pragma unroll
+    for (int i = 0; i < numKnown; i++)
+      known[(place * numKnown + i) * warpRows + threadIdx.x % 32 / lanes] = left.known[i];
   }
 
   /// value(place, channel of the warp) goes where the output has it.

@@ -7,18 +7,18 @@ namespace {
 enum Role { roleK, roleB, roleE, roleDecay, roleQ, roleV };
 
 template <int size, int erase, bool diagonal, bool reads>
-class DeltaValues : public DeltaValueSweep<size, diagonal, reads ? 1 : 0, 1> {
-  using Sweep = DeltaValueSweep<size, diagonal, reads ? 1 : 0, 1>;
-  using Numbers = typename Sweep::Numbers;
+class DeltaValues : public DeltaValueSweep<size, false, diagonal, reads ? 1 : 0, 1> {
+  using Sweep = DeltaValueSweep<size, false, diagonal, reads ? 1 : 0, 1>;
+  using typename Sweep::Left, typename Sweep::Numbers;
   const DeltaValuesCall& call;
 
  public:
   __device__ DeltaValues(const DeltaValuesCall& call, const DeltaStaging& staging, float* shared)
-      : Sweep(call.shape, staging, false, numFreeOf(call), shared), call(call) {}
+      : Sweep(call.shape, staging, numFreeOf(call), shared), call(call) {}
 
   __device__ void run() {
     enter();
-    Sweep::run([&](const DeltaRow& row) { advance(row); },
+    Sweep::run([&](const DeltaRow& row, Left& left) { advance(row, left); },
                [&](int first, int count) {
                  if (reads) this->storeSums(0, call.o, first, count);
                  this->storeKnown(0, call.kept, first, count);
@@ -48,7 +48,7 @@ class DeltaValues : public DeltaValueSweep<size, diagonal, reads ? 1 : 0, 1> {
     });
   }
 
-  __device__ void advance(const DeltaRow& row) {
+  __device__ void advance(const DeltaRow& row, Left& left) {
     if (row.forgets) this->clear();
     const Numbers key = this->numbers(row, roleK), decays = this->decaysOf(row, roleDecay);
     Numbers eraser;
@@ -63,8 +63,8 @@ class DeltaValues : public DeltaValueSweep<size, diagonal, reads ? 1 : 0, 1> {
     const float v = this->number(row, roleV), y = v - x;
     this->add(key, row.beta * (erase == longscanDeltaEraseDplr ? v : y));
     if (erase == longscanDeltaEraseDplr) this->add(this->numbers(row, roleE), x);
-    this->leaveKnown(row, 0, erase == longscanDeltaEraseDplr ? x : y);
-    if (reads && row.isLast) this->leaveShare(row, 0, this->multiply(this->numbers(row, roleQ)));
+    left.known[0] = erase == longscanDeltaEraseDplr ? x : y;
+    if (reads && row.isLast) left.shares[0] = this->multiply(this->numbers(row, roleQ));
   }
 };
 

@@ -14,10 +14,10 @@ __host__ __device__ inline int numFreeOf(const DeltaValueAdjointsCall& call) {
   return call.valueReads.pitch;
 }
 
-template <int size, bool diagonal, int numSums, int numKnown>
-class DeltaValueSweep : public DeltaTokenSweep<size, numSums, numKnown> {
+template <int size, bool backward, bool diagonal, int numSums, int numKnown>
+class DeltaValueSweep : public DeltaTokenSweep<size, backward, numSums, numKnown> {
  protected:
-  using Base = DeltaTokenSweep<size, numSums, numKnown>;
+  using Base = DeltaTokenSweep<size, backward, numSums, numKnown>;
   using Base::Base, Base::P;
   using typename Base::Numbers;
 
