@@ -20,9 +20,9 @@ class DeltaValueAdjoints : public DeltaValueSweep<size, true, diagonal, 0, 2> {
   __device__ void run() {
     this->loadState(call.dht);
     Sweep::run([&](const DeltaRow& row, Left& left) { advance(row, left); },
-               [&](int first, int count) {
-                 this->storeKnown(0, call.dv, first, count);
-                 this->storeKnown(1, call.dx, first, count);
+               [&](const float* from, int ofWarp, int first, int count) {
+                 this->storeKnown(from, ofWarp, 0, call.dv, first, count);
+                 this->storeKnown(from, ofWarp, 1, call.dx, first, count);
                });
     if (this->warp < this->numWarps) this->storeState(call.dh0);
   }

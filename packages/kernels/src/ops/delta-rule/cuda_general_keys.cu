@@ -70,9 +70,9 @@ class DeltaKeys : public DeltaKeySweep<size, false, readsBefore ? 2 : 1> {
   __device__ void run() {
     this->loadState(call.h0);
     Sweep::run([&](const DeltaRow& row, Left& left) { advance(row, left); },
-               [&](int first, int count) {
-                 this->storeSums(0, call.outputs[0], first, count);
-                 if (readsBefore) this->storeSums(1, call.outputs[1], first, count);
+               [&](const float* from, int ofWarp, int first, int count) {
+                 this->storeSums(from, ofWarp, 0, call.outputs[0], first, count);
+                 if (readsBefore) this->storeSums(from, ofWarp, 1, call.outputs[1], first, count);
                });
   }
 
@@ -128,9 +128,9 @@ class DeltaKeyAdjoints : public DeltaKeySweep<size, true, writesTwice ? 2 : 1> {
   __device__ void run() {
     this->loadState(call.dht);
     Sweep::run([&](const DeltaRow& row, Left& left) { advance(row, left); },
-               [&](int first, int count) {
-                 this->storeSums(0, call.outputs[0], first, count);
-                 if (writesTwice) this->storeSums(1, call.outputs[1], first, count);
+               [&](const float* from, int ofWarp, int first, int count) {
+                 this->storeSums(from, ofWarp, 0, call.outputs[0], first, count);
+                 if (writesTwice) this->storeSums(from, ofWarp, 1, call.outputs[1], first, count);
                });
   }
 

@@ -8,12 +8,12 @@
 
 // A state in registers and the rows of the sequence that come to it. A row of the state lies in the registers
 // of `lanes` threads, 16 numbers each. Nothing but the sum over those lanes holds one row of the sequence up
-// until the next: copies are started by warps of their own, four rows are one straight piece of code, and
-// what is read of a state leaves as shares that are added up once a stage.
+// until the next: other warps load and store, four rows are one straight piece of code, and what is read of
+// a state leaves as shares, which those other warps add up.
 
 namespace longscan {
 
-/// What is staged of each row of the sequence, by role.
+/// What is staged of each row of the sequence. Every role has a place, or none.
 struct DeltaStaging {
   static constexpr int most = 9;
   struct Source {
@@ -23,14 +23,17 @@ struct DeltaStaging {
     int log2Units;
   };
   Source sources[most];
-  int count = 0, rowNumbers = 0;
+  int at[most];
+  int numSources = 0, numRoles = 0, rowNumbers = 0;
 
-  /// `numbers`: a power of two, at least 4. Sources that are null have a role, but no place.
+  /// `numbers`: a power of two, at least 4.
   void add(const DeltaRows& rows, bool sliced, int numbers) {
+    at[numRoles++] = rowNumbers;
+    if (rows.data == nullptr) return;
     int log2Units = 0;
     while (4 << log2Units < numbers) log2Units++;
-    sources[count++] = {rows, sliced, rowNumbers, log2Units};
-    if (rows.data != nullptr) rowNumbers += numbers;
+    sources[numSources++] = {rows, sliced, rowNumbers, log2Units};
+    rowNumbers += numbers;
   }
 };
 
@@ -41,10 +44,10 @@ struct DeltaTokenLayout {
   static constexpr int warpRows = 32 / lanes;  // of the state
   static constexpr int stageRows = size > 256 ? 4 : 8, straightRows = 4;
   static constexpr int numStages = 3;
-  static constexpr int maxWarps = 8, copyWarps = 4;
+  static constexpr int maxWarps = 8, serviceWarps = 4;
 
-  /// Warps of a block, but for those that copy. They share what is staged, blocks fill the chip; no result
-  /// depends on it.
+  /// Warps of a block, but for those that load and store. They share what is staged, blocks fill the chip; no
+  /// result depends on it.
   static int warpsOf(int64_t B, int H, int numFree) {
     const int64_t warps = B * H * ((numFree + warpRows - 1) / warpRows);
     int wanted = warpRows < 4 ? 4 / warpRows : 1;
@@ -70,7 +73,8 @@ class DeltaTokenSweep : public DeltaTokenLayout<size> {
  public:
   using Layout = DeltaTokenLayout<size>;
   using Layout::lanes, Layout::numStages, Layout::stageRows, Layout::straightRows, Layout::warpRows;
-  /// Shared memory of a warp for its outputs.
+  /// What a warp leaves of a stage: shares [stageRows, numSums, 32], and known [stageRows, numKnown,
+  /// warpRows].
   static constexpr int outputNumbers = stageRows * (numSums * 32 + numKnown * warpRows);
 
  protected:
@@ -84,22 +88,19 @@ class DeltaTokenSweep : public DeltaTokenLayout<size> {
 
   const DeltaShape& shape;
   const DeltaStaging& staging;
-  float* stages;
-  float* shares;  // [stageRows, numSums, 32] of this warp
-  float* known;   // [stageRows, numKnown, warpRows]
+  float *stages, *outputs;
   int numRows, firstFree, h, lane, warp, numWarps;
   int64_t b, bh;
   float P[4][4];
 
   __device__ DeltaTokenSweep(const DeltaShape& shape, const DeltaStaging& staging, int numFree, float* shared)
       : shape(shape), staging(staging), stages(shared) {
-    numWarps = blockDim.x / 32 - Layout::copyWarps;
+    numWarps = blockDim.x / 32 - Layout::serviceWarps;
     const int tiles = (numFree + numWarps * warpRows - 1) / (numWarps * warpRows);
     // The same in all threads of a warp, and known to be: code that hangs on it stays in one piece.
     warp = __shfl_sync(~0u, threadIdx.x / 32, 0);
     lane = threadIdx.x % lanes;
-    shares = shared + numStages * stageRows * staging.rowNumbers + warp * outputNumbers;
-    known = shares + stageRows * numSums * 32;
+    outputs = shared + numStages * stageRows * staging.rowNumbers;
     firstFree = blockIdx.x % tiles * (numWarps * warpRows);
     bh = blockIdx.x / tiles;
     b = bh / shape.H;
@@ -125,19 +126,16 @@ class DeltaTokenSweep : public DeltaTokenLayout<size> {
     eachNumber([](float& p, int) { p = 0.0f; });
   }
 
-  __device__ bool has(int role) const {
-    return staging.sources[role].rows.data != nullptr;
-  }
   __device__ Numbers numbers(const DeltaRow& row, int role) const {
     Numbers numbers;
-    const float* from = row.data + staging.sources[role].at + 4 * lane;
+    const float* from = row.data + staging.at[role] + 4 * lane;
 #pragma unroll
     for (int j = 0; j < 4; j++) numbers.x[j] = loadPack<4>(from + 4 * lanes * j);
     return numbers;
   }
   /// Of the thread's own channel.
   __device__ float number(const DeltaRow& row, int role) const {
-    return row.data[staging.sources[role].at + slot()];
+    return row.data[staging.at[role] + slot()];
   }
 
   /// This thread's share of P^T u.
@@ -165,13 +163,13 @@ class DeltaTokenSweep : public DeltaTokenLayout<size> {
     }
   }
 
-  /// advance(row, what it leaves) for every row in the sweep's order; flush(first row, number of rows) after
-  /// each stage.
+  /// advance(row, what it leaves) for every row in the sweep's order. Of each stage, the warps that load and
+  /// store call flush(a warp's outputs, that warp, first row, number of rows) while the next is under way.
   template <typename Advance, typename Flush>
   __device__ void run(Advance&& advance, Flush&& flush) {
     const int numBlocks = (numRows + stageRows - 1) / stageRows;
     if (warp >= numWarps) {
-      copyAll(numBlocks);
+      serve(numBlocks, flush);
       return;
     }
     Scalars next = loadScalars(blockOf(0, numBlocks));
@@ -181,6 +179,7 @@ class DeltaTokenSweep : public DeltaTokenLayout<size> {
       if (stage + 1 < numBlocks) next = loadScalars(blockOf(stage + 1, numBlocks));
       const float decay = expf(scalars.g);
       const float* data = stages + stage % numStages * stageRows * staging.rowNumbers;
+      float* to = outputsOf(stage, warp);
       const int numResets = __popc(__ballot_sync(~0u, scalars.reset != 0));
       const bool plain = count == stageRows && shape.n == 1 && __shfl_sync(~0u, numResets, 0) == 0;
       __syncthreads();
@@ -202,39 +201,36 @@ class DeltaTokenSweep : public DeltaTokenLayout<size> {
             advance(row, left[own]);
           }
 #pragma unroll
-          for (int own = 0; own < straightRows; own++) leave(first + own, left[own]);
+          for (int own = 0; own < straightRows; own++) leave(to, first + own, left[own]);
         }
       } else {
         for (int i = 0; i < count; i++) {
           const int place = backward ? count - 1 - i : i;
           Left left;
           advance(rowAt(data, block, place, scalars, decay), left);
-          leave(place, left);
+          leave(to, place, left);
         }
       }
-      if (numSums + numKnown > 0) {
-        __syncwarp();
-        flush(block * stageRows, count);
-        __syncwarp();
-      }
     }
+    __syncthreads();
   }
 
-  /// Stores what was left of `count` rows from `first` on.
-  __device__ void storeSums(int output, const DeltaOutput& to, int first, int count) const {
-    if (to.data == nullptr) return;
-    eachLeft(to, first, count, [&](int place, int own) {
-      const float* from = shares + (place * numSums + output) * 32 + own * lanes;
+  /// Stores what a warp left of `count` rows from `first` on.
+  __device__ void storeSums(const float* from, int ofWarp, int output, const DeltaOutput& to, int first,
+                            int count) const {
+    eachLeft(ofWarp, to, first, count, [&](int place, int own) {
+      const float* shares = from + (place * numSums + output) * 32 + own * lanes;
       float sum = 0.0f;
 #pragma unroll
-      for (int l = 0; l < lanes; l++) sum += from[l];
+      for (int l = 0; l < lanes; l++) sum += shares[l];
       return sum;
     });
   }
-  __device__ void storeKnown(int output, const DeltaOutput& to, int first, int count) const {
-    if (to.data == nullptr) return;
-    eachLeft(to, first, count,
-             [&](int place, int own) { return known[(place * numKnown + output) * warpRows + own]; });
+  __device__ void storeKnown(const float* from, int ofWarp, int output, const DeltaOutput& to, int first,
+                             int count) const {
+    const float* known = from + stageRows * numSums * 32 + output * warpRows;
+    eachLeft(ofWarp, to, first, count,
+             [&](int place, int own) { return known[place * numKnown * warpRows + own]; });
   }
 
  private:
@@ -289,21 +285,27 @@ class DeltaTokenSweep : public DeltaTokenLayout<size> {
     return row;
   }
 
-  __device__ void leave(int place, const Left& left) {
+  __device__ float* outputsOf(int stage, int ofWarp) const {
+    return outputs + (stage % 2 * numWarps + ofWarp) * outputNumbers;
+  }
+
+  __device__ void leave(float* to, int place, const Left& left) const {
 #pragma unroll
-    for (int i = 0; i < numSums; i++) shares[(place * numSums + i) * 32 + threadIdx.x % 32] = left.shares[i];
+    for (int i = 0; i < numSums; i++) to[(place * numSums + i) * 32 + threadIdx.x % 32] = left.shares[i];
     if (lane != 0) return;
 #pragma unroll
     for (int i = 0; i < numKnown; i++)
-      known[(place * numKnown + i) * warpRows + threadIdx.x % 32 / lanes] = left.known[i];
+      to[stageRows * numSums * 32 + (place * numKnown + i) * warpRows + threadIdx.x % 32 / lanes] =
+          left.known[i];
   }
 
   /// value(place, channel of the warp) goes where the output has it.
   template <typename Value>
-  __device__ void eachLeft(const DeltaOutput& to, int first, int count, Value&& value) const {
+  __device__ void eachLeft(int ofWarp, const DeltaOutput& to, int first, int count, Value&& value) const {
+    if (to.data == nullptr) return;
 #pragma unroll
     for (int i = threadIdx.x % 32; i < stageRows * warpRows; i += 32) {
-      const int place = i / warpRows, own = i % warpRows, channel = firstFree + warp * warpRows + own;
+      const int place = i / warpRows, own = i % warpRows, channel = firstFree + ofWarp * warpRows + own;
       const int row = first + place;
       if (place >= count || channel >= to.width || (to.perToken && !isLast(row))) continue;
       const int64_t at = placeOf(to.perToken, row) * to.pitch + channel;
@@ -315,30 +317,38 @@ class DeltaTokenSweep : public DeltaTokenLayout<size> {
     }
   }
 
-  /// The part of the warps that copy.
-  __device__ void copyAll(int numBlocks) const {
+  /// The part of the warps that load and store.
+  template <typename Flush>
+  __device__ void serve(int numBlocks, Flush&& flush) const {
+    const auto store = [&](int stage) {
+      const int first = blockOf(stage, numBlocks) * stageRows, count = min(stageRows, numRows - first);
+      for (int own = warp - numWarps; own < numWarps; own += Layout::serviceWarps)
+        flush(outputsOf(stage, own), own, first, count);
+    };
     for (int stage = 0; stage < numStages - 1; stage++) copyStage(stage, numBlocks);
     for (int stage = 0; stage < numBlocks; stage++) {
       waitForCopies<numStages - 2>();
       __syncthreads();
       copyStage(stage + numStages - 1, numBlocks);
+      if (numSums + numKnown > 0 && stage > 0) store(stage - 1);
     }
+    __syncthreads();
+    if (numSums + numKnown > 0) store(numBlocks - 1);
   }
 
-  /// Starts the copies of a stage; one that does not exist has none, but is counted.
+  /// Starts the copies of a stage, each source by one warp; a stage that does not exist has none, but is
+  /// counted.
   __device__ void copyStage(int stage, int numBlocks) const {
     const int first = blockOf(stage, numBlocks) * stageRows;
     const int count = stage < numBlocks ? min(stageRows, numRows - first) : 0;
     const uint32_t to = sharedAddress(stages + stage % numStages * stageRows * staging.rowNumbers);
-    for (int s = 0; s < staging.count; s++) {
+    for (int s = warp - numWarps; s < staging.numSources; s += Layout::serviceWarps) {
       const DeltaStaging::Source& source = staging.sources[s];
-      if (source.rows.data == nullptr) continue;
       const int column0 = source.sliced ? firstFree : 0;
       const int64_t pitch = source.rows.pitch;
       const auto copy = [&](auto&& rowStart) {
 #pragma unroll 4
-        for (int i = threadIdx.x - 32 * numWarps; i < count << source.log2Units;
-             i += 32 * Layout::copyWarps) {
+        for (int i = threadIdx.x % 32; i < count << source.log2Units; i += 32) {
           const int place = i >> source.log2Units, unit = i - (place << source.log2Units);
           copyAsync16(to + 4 * (place * staging.rowNumbers + source.at + 4 * unit),
                       rowStart(place) + 4 * unit, column0 + 4 * unit < source.rows.pitch);
@@ -363,13 +373,14 @@ cudaError_t launchDeltaTokenSweep(void (*kernel)(Call, DeltaStaging), const Call
                                   const DeltaStaging& staging, int numFree, int numWarps,
                                   cudaStream_t stream) {
   const int numbers =
-      Sweep::numStages * Sweep::stageRows * staging.rowNumbers + numWarps * Sweep::outputNumbers;
+      Sweep::numStages * Sweep::stageRows * staging.rowNumbers + 2 * numWarps * Sweep::outputNumbers;
   const int bytes = numbers * static_cast<int>(sizeof(float));
   const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error != cudaSuccess) return error;
   const int rows = numWarps * Sweep::warpRows;
   const int64_t blocks = call.shape.B * call.shape.H * ((numFree + rows - 1) / rows);
-  kernel<<<static_cast<unsigned>(blocks), 32 * (numWarps + Sweep::copyWarps), bytes, stream>>>(call, staging);
+  kernel<<<static_cast<unsigned>(blocks), 32 * (numWarps + Sweep::serviceWarps), bytes, stream>>>(call,
+                                                                                                  staging);
   return cudaGetLastError();
 }
 

@@ -19,9 +19,9 @@ class DeltaValues : public DeltaValueSweep<size, false, diagonal, reads ? 1 : 0,
   __device__ void run() {
     enter();
     Sweep::run([&](const DeltaRow& row, Left& left) { advance(row, left); },
-               [&](int first, int count) {
-                 if (reads) this->storeSums(0, call.o, first, count);
-                 this->storeKnown(0, call.kept, first, count);
+               [&](const float* from, int ofWarp, int first, int count) {
+                 if (reads) this->storeSums(from, ofWarp, 0, call.o, first, count);
+                 this->storeKnown(from, ofWarp, 0, call.kept, first, count);
                });
     leaveState();
   }

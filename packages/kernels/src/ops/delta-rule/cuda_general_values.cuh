@@ -58,11 +58,12 @@ class DeltaValueSweep : public DeltaTokenSweep<size, backward, numSums, numKnown
     }
     return product;
   }
+  /// While the lanes' sum is under way, and so not to be joined with what is added when it is there.
   __device__ void decay(const Numbers& decays) {
 #pragma unroll
     for (int j = 0; j < 4; j++) {
 #pragma unroll
-      for (int i = 0; i < 4; i++) P[j][i] *= decays.x[j].x[i];
+      for (int i = 0; i < 4; i++) P[j][i] = __fmul_rn(P[j][i], decays.x[j].x[i]);
     }
   }
 };

@@ -24,7 +24,7 @@ const otherKinds: readonly DeltaRuleOptions[] = [
 const cases: readonly Case[] = [
   { B: 2, T: 1, H: 1, K: 64, V: 64, gates: [-1, 0] },
   { B: 2, T: 63, H: 2, K: 32, V: 64, gates: [-0.5, 0] },
-  { B: 1, T: 300, H: 1, K: 128, V: 128, gates: [-1e-3, -1e-4] },
+  { B: 1, T: 200, H: 1, K: 128, V: 128, gates: [-1e-3, -1e-4] },
   { B: 1, T: 129, H: 2, K: 64, V: 128, gates: [-20, -1e-4] },
   { B: 2, T: 150, H: 1, K: 128, V: 64, gates: [-1, 0], starts: [0, 1, 2, 31, 64, 100, 147] },
 ];
@@ -39,7 +39,7 @@ const typed = ['q', 'k', 'v', 'b', 'e'];
 
 for (const [kinds, shapes] of [
   [plainKinds, [...cases, ...uglyCases]],
-  [otherKinds, [cases[1]!, cases[3]!, cases[4]!, ...uglyCases]],
+  [otherKinds, [cases[1]!, cases[4]!, ...uglyCases]],
 ] as const) {
   for (const options of kinds) {
     for (const [i, shape] of shapes.entries()) {
