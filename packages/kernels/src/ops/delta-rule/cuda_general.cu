@@ -42,7 +42,7 @@ DeltaShape shapeOf(const Call& call, DeltaRowCopies& copies) {
   shape.n = call.n, shape.H = call.H, shape.K = call.K, shape.V = call.V;
   shape.erase = call.erase;
   shape.beta = call.beta;
-  shape.g = call.decay == longscanDeltaDecayScalar ? call.g : nullptr;
+  shape.scalarDecay = copies.takeScalarDecay();
   shape.decay = copies.takeDecay();
   shape.resets = call.resets;
   return shape;

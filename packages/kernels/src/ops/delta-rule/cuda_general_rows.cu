@@ -1,10 +1,22 @@
 #include "cuda_general_rows.h"
 
+#include "cuda/elements.cuh"
 #include "cuda/pack.cuh"
 
 namespace longscan {
 
 namespace {
+
+/// exp(g). expf errs to one side for small g, which thousands of factors would add up.
+__device__ float decayOf(float g) {
+  return g > -0.35f ? 1.0f + expm1f(g) : expf(g);
+}
+
+struct ScalarDecays {
+  const float* g;
+  float* decay;
+  __device__ void operator()(int64_t i) const { decay[i] = decayOf(g[i]); }
+};
 
 /// to [numRows, pitch of width] = from [numRows, width] or its exp, zeros behind
 template <typename Element, bool isLog>
@@ -18,7 +30,7 @@ __global__ void __launch_bounds__(RowBlocks::threads)
   for (int i = 0; i < 4; i++) {
     if (column + i >= width) continue;
     const float x = toFloat(from[row * width + column + i]);
-    numbers.x[i] = isLog ? expf(x) : x;
+    numbers.x[i] = isLog ? decayOf(x) : x;
   }
   storePack(to + row * pitch + column, numbers);
 }
@@ -49,7 +61,8 @@ cudaError_t DeltaRowCopies::launch(cudaStream_t stream) const {
     const cudaError_t error = cudaGetLastError();
     if (error != cudaSuccess) return error;
   }
-  return cudaSuccess;
+  if (scalarDecay_ == nullptr) return cudaSuccess;
+  return forEachElement(numScalars(), ScalarDecays{call_.g, scalarDecay_}, stream);
 }
 
 cudaError_t launchDeltaReset(const int32_t* resets, int64_t B, int64_t T, float* reset, cudaStream_t stream) {

@@ -23,10 +23,15 @@ class DeltaRowCopies {
   DeltaRows take(const void* data, int width, bool perToken) {
     return taken(data, width, perToken, call_.type == longscanElementBf16, false);
   }
-  /// exp of a diagonal gate.
+  /// exp of the gate: rows of a diagonal one, or [B, T, H] of a scalar one.
   DeltaRows takeDecay() {
     const bool diagonal = call_.decay == longscanDeltaDecayDiagonal;
     return taken(diagonal ? call_.g : nullptr, call_.K, true, false, true);
+  }
+  const float* takeScalarDecay() {
+    if (call_.decay != longscanDeltaDecayScalar) return nullptr;
+    scalarDecay_ = arena_.take<float>(numScalars());
+    return scalarDecay_;
   }
 
   cudaError_t launch(cudaStream_t stream) const;
@@ -49,8 +54,11 @@ class DeltaRowCopies {
     return {to, deltaPitch(width), perToken};
   }
 
+  int64_t numScalars() const { return call_.B * call_.T * call_.H; }
+
   const LongscanDeltaGeneral& call_;
   WorkspaceParts& arena_;
+  float* scalarDecay_ = nullptr;
   Copy copies_[8];
   int numCopies_ = 0;
 };

@@ -177,7 +177,6 @@ class DeltaTokenSweep : public DeltaTokenLayout<size> {
       const Scalars scalars = next;
       const int block = blockOf(stage, numBlocks), count = min(stageRows, numRows - block * stageRows);
       if (stage + 1 < numBlocks) next = loadScalars(blockOf(stage + 1, numBlocks));
-      const float decay = expf(scalars.g);
       const float* data = stages + stage % numStages * stageRows * staging.rowNumbers;
       float* to = outputsOf(stage, warp);
       const int numResets = __popc(__ballot_sync(~0u, scalars.reset != 0));
@@ -192,7 +191,7 @@ class DeltaTokenSweep : public DeltaTokenLayout<size> {
 #pragma unroll
           for (int i = 0; i < straightRows; i++) {
             const int own = backward ? straightRows - 1 - i : i;
-            DeltaRow row = rowAt(data, block, first + own, scalars, decay);
+            DeltaRow row = rowAt(data, block, first + own, scalars);
             row.token = row.number;
             row.isFirst = row.isLast = true;
             // Chunks begin with such parts.
@@ -207,7 +206,7 @@ class DeltaTokenSweep : public DeltaTokenLayout<size> {
         for (int i = 0; i < count; i++) {
           const int place = backward ? count - 1 - i : i;
           Left left;
-          advance(rowAt(data, block, place, scalars, decay), left);
+          advance(rowAt(data, block, place, scalars), left);
           leave(to, place, left);
         }
       }
@@ -236,7 +235,7 @@ class DeltaTokenSweep : public DeltaTokenLayout<size> {
  private:
   /// A lane's share of what all channels have of a stage's rows: lane l that of row l.
   struct Scalars {
-    float beta, g;
+    float beta, decay;
     int reset;
   };
 
@@ -261,16 +260,16 @@ class DeltaTokenSweep : public DeltaTokenLayout<size> {
 
   __device__ Scalars loadScalars(int block) const {
     const int place = threadIdx.x % 32, row = block * stageRows + place;
-    Scalars own{1.0f, 0.0f, 0};
+    Scalars own{1.0f, 1.0f, 0};
     if (place >= stageRows || row >= numRows) return own;
     if (shape.beta) own.beta = shape.beta[placeOf(false, row)];
     if (!isFirst(row)) return own;
-    if (shape.g) own.g = shape.g[placeOf(true, row)];
+    if (shape.scalarDecay) own.decay = shape.scalarDecay[placeOf(true, row)];
     if (shape.resets) own.reset = shape.resets[b * shape.T + tokenOf(row)];
     return own;
   }
 
-  __device__ DeltaRow rowAt(const float* data, int block, int place, const Scalars& own, float decay) const {
+  __device__ DeltaRow rowAt(const float* data, int block, int place, const Scalars& own) const {
     DeltaRow row;
     row.data = data + place * staging.rowNumbers;
     row.number = block * stageRows + place;
@@ -280,7 +279,7 @@ class DeltaTokenSweep : public DeltaTokenLayout<size> {
     row.isLast = isLast(row.number);
     row.beginsChunk = row.isFirst && row.token % deltaGateTokens == 0;
     row.beta = __shfl_sync(~0u, own.beta, place);
-    row.decay = __shfl_sync(~0u, decay, place);
+    row.decay = __shfl_sync(~0u, own.decay, place);
     row.forgets = __shfl_sync(~0u, own.reset, place) != 0;
     return row;
   }

@@ -33,11 +33,11 @@ struct DeltaOutput {
 struct DeltaShape {
   int64_t B, T;
   int n, H, K, V;
-  int erase;              // LongscanDeltaErase
-  const float* beta;      // [B, T, n, H] or null
-  const float* g;         // log decays [B, T, H] or null
-  DeltaRows decay;        // or decays, per token, of K channels
-  const int32_t* resets;  // [B, T] or null
+  int erase;                 // LongscanDeltaErase
+  const float* beta;         // [B, T, n, H] or null
+  const float* scalarDecay;  // [B, T, H] or null
+  DeltaRows decay;           // per token, of K channels, or null
+  const int32_t* resets;     // [B, T] or null
 };
 
 /// With time, from values: o = S^T q, and y = v - x (dplr: x) of each row.
