@@ -170,9 +170,11 @@ def main():
     calls_only = '--calls-only' in sys.argv
     begin, end = (int(x) for x in sys.argv[-1].split(':')) if ':' in sys.argv[-1] else (0, len(KINDS))
     for kind in KINDS[begin:end]:
-        for case in SMALL_CASES if calls_only else CASES:
-            for dtype in (torch.float32, torch.bfloat16):
-                check(checks, kernels, kind, dtype, case, calls_only)
+        for i, case in enumerate(SMALL_CASES if calls_only else CASES):
+            check(checks, kernels, kind, torch.float32, case, calls_only)
+            # bf16 differs in how tensors are read and written.
+            if calls_only or i in (1, 4):
+                check(checks, kernels, kind, torch.bfloat16, case, calls_only)
         if not calls_only:
             check_isolation(checks, kernels, kind)
     if not calls_only and begin == 0:

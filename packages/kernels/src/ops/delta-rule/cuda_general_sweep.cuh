@@ -42,8 +42,8 @@ struct DeltaTokenLayout {
   static constexpr int numContracted = size;
   static constexpr int lanes = size / 16;
   static constexpr int warpRows = 32 / lanes;  // of the state
-  static constexpr int stageRows = size > 256 ? 4 : 8, straightRows = 4;
-  static constexpr int numStages = 3;
+  static constexpr int stageRows = size > 256 ? 4 : size > 128 ? 8 : 16, straightRows = 4;
+  static constexpr int numStages = stageRows < 16 ? 3 : 2;
   static constexpr int maxWarps = 8, serviceWarps = 4;
 
   /// Warps of a block, but for those that load and store. They share what is staged, blocks fill the chip; no
@@ -89,6 +89,9 @@ class DeltaTokenSweep : public DeltaTokenLayout<size> {
   const DeltaShape& shape;
   const DeltaStaging& staging;
   float *stages, *outputs;
+  // Of this head.
+  const float *beta, *scalarDecay;  // [T n, H], [T, H]
+  const int32_t* resets;            // [T]
   int numRows, firstFree, h, lane, warp, numWarps;
   int64_t b, bh;
   float P[4][4];
@@ -106,6 +109,9 @@ class DeltaTokenSweep : public DeltaTokenLayout<size> {
     b = bh / shape.H;
     h = static_cast<int>(bh % shape.H);
     numRows = static_cast<int>(shape.T * shape.n);
+    beta = shape.beta ? shape.beta + placeOf(false, 0) : nullptr;
+    scalarDecay = shape.scalarDecay ? shape.scalarDecay + placeOf(true, 0) : nullptr;
+    resets = shape.resets ? shape.resets + b * shape.T : nullptr;
     clear();
   }
 
@@ -262,10 +268,12 @@ class DeltaTokenSweep : public DeltaTokenLayout<size> {
     const int place = threadIdx.x % 32, row = block * stageRows + place;
     Scalars own{1.0f, 1.0f, 0};
     if (place >= stageRows || row >= numRows) return own;
-    if (shape.beta) own.beta = shape.beta[placeOf(false, row)];
+    const int token = tokenOf(row);
+    const int64_t H = shape.H;
+    if (beta) own.beta = beta[row * H];
     if (!isFirst(row)) return own;
-    if (shape.scalarDecay) own.decay = shape.scalarDecay[placeOf(true, row)];
-    if (shape.resets) own.reset = shape.resets[b * shape.T + tokenOf(row)];
+    if (scalarDecay) own.decay = scalarDecay[token * H];
+    if (resets) own.reset = resets[token];
     return own;
   }
 

@@ -42,14 +42,14 @@ for (const [kinds, shapes] of [
   [otherKinds, [cases[1]!, cases[4]!, ...uglyCases]],
 ] as const) {
   for (const options of kinds) {
-    for (const [i, shape] of shapes.entries()) {
-      const check = problem(options, shape, 10 * i);
-      for (const dtype of ['bf16', 'f32'] as const) {
-        testOnGpu(`${check.name}, ${dtype}`, (device) =>
-          checkRecurrenceOnGpu(device, check, { dtype, typed, decays: ['g'] }),
-        );
+    testOnGpu(JSON.stringify(options), async (device) => {
+      for (const [i, shape] of shapes.entries()) {
+        const check = problem(options, shape, 10 * i);
+        for (const dtype of ['bf16', 'f32'] as const) {
+          await checkRecurrenceOnGpu(device, check, { dtype, typed, decays: ['g'] });
+        }
       }
-    }
+    });
   }
 }
 
