@@ -1,0 +1,77 @@
+#include "cuda_general_values.cuh"
+
+namespace longscan {
+
+namespace {
+
+enum Role { roleK, roleB, roleE, roleDecay, roleKeyReads, roleValueReads };
+
+template <int size, int erase, bool diagonal>
+class DeltaValueAdjoints : public DeltaValueSweep<size, true, diagonal, 0, 2> {
+  using Sweep = DeltaValueSweep<size, true, diagonal, 0, 2>;
+  using typename Sweep::Left, typename Sweep::Numbers;
+  const DeltaValueAdjointsCall& call;
+
+ public:
+  __device__ DeltaValueAdjoints(const DeltaValueAdjointsCall& call, const DeltaStaging& staging,
+                                float* shared)
+      : Sweep(call.shape, staging, numFreeOf(call), shared), call(call) {}
+
+  __device__ void run() {
+    this->loadState(call.dht);
+    Sweep::run([&](const DeltaRow& row, Left& left) { advance(row, left); },
+               [&](const float* from, int ofWarp, int first, int count) {
+                 this->storeKnown(from, ofWarp, 0, call.dv, first, count);
+                 this->storeKnown(from, ofWarp, 1, call.dx, first, count);
+               });
+    if (this->warp < this->numWarps) this->storeState(call.dh0);
+  }
+
+ private:
+  __device__ void advance(const DeltaRow& row, Left& left) {
+    if (row.isLast)
+      this->add(this->numbers(row, roleKeyReads), call.scale * this->number(row, roleValueReads));
+    const Numbers key = this->numbers(row, roleK), decays = this->decaysOf(row, roleDecay);
+    const float dyShare = this->multiply(key);
+    float dxShare = 0.0f;
+    if (erase == longscanDeltaEraseDplr) dxShare = this->multiply(this->numbers(row, roleE));
+    this->decay(decays);
+    const float dy = row.beta * this->sumOverLanes(dyShare);
+    const float dx = erase == longscanDeltaEraseDplr ? this->sumOverLanes(dxShare) : -dy;
+    if (erase != longscanDeltaEraseKey)
+      this->add(this->numbers(row, roleB), dx);
+    else if (diagonal)
+      this->add(this->product(decays, key), dx);
+    else
+      this->add(key, row.decay * dx);
+    left.known[0] = dy;
+    left.known[1] = dx;
+    // What came before this document had no part in it.
+    if (row.forgets) this->clear();
+  }
+};
+
+template <int size, int erase, bool diagonal>
+__global__ void __launch_bounds__(deltaTokenThreads, 1)
+    deltaValueAdjointsKernel(const __grid_constant__ DeltaValueAdjointsCall call,
+                             const __grid_constant__ DeltaStaging staging) {
+  extern __shared__ __align__(16) float shared[];
+  DeltaValueAdjoints<size, erase, diagonal>(call, staging, shared).run();
+}
+
+}  // namespace
+
+cudaError_t launchDeltaValueAdjoints(const DeltaValueAdjointsCall& call, cudaStream_t stream) {
+  return withDeltaKind(call.shape, [&](auto size, auto erase, auto diagonal) {
+    using Sweep = DeltaValueAdjoints<size.value, erase.value, diagonal.value>;
+    const int numFree = numFreeOf(call), numWarps = Sweep::warpsOf(call.shape.B, call.shape.H, numFree);
+    DeltaStaging staging;
+    for (const DeltaRows& rows : {call.k, call.b, call.e, call.shape.decay, call.keyReads})
+      staging.add(rows, false, size.value);
+    staging.add(call.valueReads, true, numWarps * Sweep::warpRows);
+    return launchDeltaTokenSweep<Sweep>(deltaValueAdjointsKernel<size.value, erase.value, diagonal.value>,
+                                        call, staging, numFree, numWarps, stream);
+  });
+}
+
+}  // namespace longscan
