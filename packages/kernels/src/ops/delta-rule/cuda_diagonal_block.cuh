@@ -20,9 +20,9 @@ struct DiagonalGradientLayout {
   static constexpr int intoQueries = endKeys + KeyPanel::bytes;
   static constexpr int intoKeys = intoQueries + KeyPanel::bytes;
   static constexpr int weights = intoKeys + KeyPanel::bytes;
-  static constexpr int writeGradients = 0;
-  static constexpr int changes = writeGradients + PairPanel::bytes;
-  static constexpr int quarters = changes + PairPanel::bytes;
+  static constexpr int writeGradients = endKeys;
+  static constexpr int changes = intoQueries;
+  static constexpr int quarters = intoKeys;
   static constexpr int queries = weights + KeyPanel::bytes;
   static constexpr int keys = queries + panel;
   static constexpr int gates = keys + panel;
@@ -33,7 +33,6 @@ struct DiagonalGradientLayout {
   static constexpr int beta = gamma + 64 * 4;
   static constexpr int bytes = beta + 64 * 4;
   static_assert(tokens + 2 * tokensBytes <= queries, "stages lie where decayed tokens will");
-  static_assert(quarters + numSubs * 64 * 4 <= queries, "and gradients where those were");
 };
 
 /// Where things are in a block: a chunk of a head, 64 channels of K. A warp has one sub-chunk's rows.

@@ -193,7 +193,7 @@ class DiagonalGradient : DiagonalValues<reads> {
   }
 
   __device__ void store(const Piece& piece) {
-    const PairPanel writeGradients{floats(Layout::writeGradients)}, changes{floats(Layout::changes)};
+    const KeyPanel writeGradients{floats(Layout::writeGradients)}, changes{floats(Layout::changes)};
     if constexpr (reads) {
       storeGradient(rowsOf(piece), query, call.dq);
       joinBarrier(writeGradientsThere, diagonalThreads);
@@ -258,7 +258,7 @@ class DiagonalGradient : DiagonalValues<reads> {
   }
 
   /// A thread has a quarter of the tokens of one channel.
-  __device__ void storeGateGradients(const Piece& piece, PairPanel changes) const {
+  __device__ void storeGateGradients(const Piece& piece, KeyPanel changes) const {
     const int column = threadIdx.x % 64, quarter = threadIdx.x / 64, first = subTokens * quarter;
     float sums[subTokens], sum = 0.0f;
 #pragma unroll

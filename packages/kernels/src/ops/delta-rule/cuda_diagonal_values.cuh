@@ -23,6 +23,7 @@ class DiagonalValues : protected DiagonalGradientBlock {
     fillTokens(piece, 0, 0);
     fillStates(piece, 0);
     commitCopies();
+    prefetchStates(piece, 64);
     Sums weight;  // of scores, or of products of keys
     clear(weight);
     if constexpr (reads) {
@@ -87,6 +88,15 @@ class DiagonalValues : protected DiagonalGradientBlock {
     if (meetsAdjoint(piece))
       fillTile<64, diagonalThreads>(tile(Layout::states + Layout::panel), call.adjoints + place, call.K,
                                     channel, call.K, values);
+  }
+
+  /// Asks for the states' rows from `value` on, which are loaded when those before are used up.
+  __device__ void prefetchStates(const Piece& piece, int value) const {
+    const int row = threadIdx.x % 64 + value;
+    const __nv_bfloat16* const states = threadIdx.x < 64 ? call.states : call.adjoints;
+    const bool met = threadIdx.x < 64 ? meetsState(piece) : meetsAdjoint(piece);
+    if (threadIdx.x < 128 && met && row < call.V)
+      asm volatile("prefetch.global.L2 [%0];" ::"l"(states + (index() * call.V + row) * call.K + channel));
   }
 
   __device__ void fillPiece(const Piece& piece) const {
