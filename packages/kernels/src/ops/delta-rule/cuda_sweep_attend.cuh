@@ -16,6 +16,9 @@ class SweepAttendant {
   const DeltaLane at;
   const int row0, thread;
   RingPlace operand, part;
+  /// Rows of the piece before, which are stored under the products of this one.
+  uint32_t packed[2][4] = {};
+  Piece piece{};
 
  public:
   __device__ explicit SweepAttendant(const Block& block)
@@ -27,35 +30,34 @@ class SweepAttendant {
     for (int i = 0; !last; i++) {
       const int shown = i & 1;
       const uint32_t round = i / 2 & 1;
-      block.partFull(part.slot).wait(part.round);
-      const SweepPiece piece = block.piece(part.slot);
-      last = piece.last;
+      const RingPlace own = part;
+      block.partFull(own.slot).wait(own.round);
+      const SweepPiece next = block.piece(own.slot);
+      last = next.last;
+      part = own.ahead(1, block.rings.parts);
       if constexpr (Block::output) {
-        attendOutput(piece.piece, shown, round);
+        attendOutput(next.piece, shown, round, own.slot);
+        operand = operand.ahead(Block::Layout::operandsPerPiece, block.rings.operands);
       } else {
-        const RingPlace own = part;
-        part = own.ahead(1, block.rings.parts);
         if (Block::backward && !last) turnOutput();
         block.stateReady(shown).wait(round);
-        if (piece.piece.opensChunk) storeState(piece.piece, shown);
+        if (next.piece.opensChunk) storeState(next.piece, shown);
         block.tokensReady(shown).wait(round);
         if constexpr (Block::backward)
-          attendGradient(piece.piece, shown, own);
+          attendGradient(next.piece, shown, own.slot);
         else
-          storeTokens(piece.piece, shown, own);
-        continue;
+          storeTokens(next.piece, shown, own.slot);
       }
-      part = part.ahead(1, block.rings.parts);
-      operand = operand.ahead(Block::Layout::operandsPerPiece, block.rings.operands);
     }
+    if (Block::reads) storeRows();
   }
 
  private:
   /// o = scale * into Q S + P N
-  __device__ void attendOutput(const Piece& piece, int shown, uint32_t round) const {
+  __device__ void attendOutput(const Piece& next, int shown, uint32_t round, int slot) {
     const RingPlace queries = operand.ahead(2, block.rings.operands);
-    NarrowSums sum;
-    clear(sum);
+    NarrowSums o;
+    clear(o);
     block.operandFull(queries.slot).wait(queries.round);
     block.stateReady(shown).wait(round);
     publishToProducts();
@@ -64,52 +66,58 @@ class SweepAttendant {
     for (int panel = 0; panel < KN; panel++)
 #pragma unroll
       for (int k = 0; k < 4; k++)
-        multiplyChannels<StoredB::rows>(sum, block.operandTile(queries.slot, panel),
+        multiplyChannels<StoredB::rows>(o, block.operandTile(queries.slot, panel),
                                         block.stateTile(shown, panel), k);
     commitProducts();
+    storeRows();
+    const float* const into = block.into(slot) + row0 + at.group;
+    const float near = diagonal ? 1.0f : call.scale * into[0], far = diagonal ? 1.0f : call.scale * into[8];
     waitForProducts<0>();
-    settle(sum);
+    settle(o);
     block.release(block.operandFree(queries.slot));
-    if (!diagonal) {
-      const float* const into = block.into(part.slot) + row0 + at.group;
-      scaleRows(sum, call.scale * into[0], call.scale * into[8]);
-    }
+    if (!diagonal) scaleRows(o, near, far);
     block.tokensReady(shown).wait(round);
     beginProducts();
 #pragma unroll
     for (int k = 0; k < 4; k++)
-      multiplyChannels<StoredB::rows>(sum, block.scores(part.slot), block.tokensTile(shown), k);
+      multiplyChannels<StoredB::rows>(o, block.scores(slot), block.tokensTile(shown), k);
     commitProducts();
-    waitForProducts<0>();
-    settle(sum);
-    arriveAsWarp(block.shownFree(shown));
-    block.release(block.partFree(part.slot));
-    storeRows(sum, call.o, piece);
+    finish(o, next, shown, slot);
   }
 
   /// dv = Y^T dN
-  __device__ void attendGradient(const Piece& piece, int shown, const RingPlace& own) const {
-    NarrowSums sum;
-    clear(sum);
+  __device__ void attendGradient(const Piece& next, int shown, int slot) {
+    NarrowSums dv;
+    clear(dv);
     publishToProducts();
     beginProducts();
 #pragma unroll
     for (int k = 0; k < 4; k++)
-      multiplyChannels<StoredB::columns>(sum, block.inverse(own.slot), block.tokensTile(shown), k);
+      multiplyChannels<StoredB::columns>(dv, block.inverse(slot), block.tokensTile(shown), k);
     commitProducts();
+    storeRows();
+    finish(dv, next, shown, slot);
+  }
+
+  /// Waits for the last products of a piece, whose rows are stored later.
+  __device__ void finish(NarrowSums& found, const Piece& next, int shown, int slot) {
     waitForProducts<0>();
-    settle(sum);
+    settle(found);
     arriveAsWarp(block.shownFree(shown));
-    block.release(block.partFree(own.slot));
-    storeRows(sum, call.dv, piece);
+    block.release(block.partFree(slot));
+#pragma unroll
+    for (int i = 0; i < 2; i++)
+#pragma unroll
+      for (int n = 0; n < 4; n++) packed[i][n] = pack(found[n][2 * i], found[n][2 * i + 1]);
+    piece = next;
   }
 
   /// N to memory.
-  __device__ void storeTokens(const Piece& piece, int shown, const RingPlace& own) const {
+  __device__ void storeTokens(const Piece& piece, int shown, int slot) const {
     storeColumns(block.tokensTile(shown), row0, call.V - block.value, at,
                  [&](int row) { return placeOf(call.corrections, piece, row); });
     arriveAsWarp(block.shownFree(shown));
-    block.release(block.partFree(own.slot));
+    block.release(block.partFree(slot));
   }
 
   __device__ void storeState(const Piece& piece, int shown) const {
@@ -145,17 +153,16 @@ class SweepAttendant {
   }
 
   /// A quad's lanes exchange columns, so that each stores 16 bytes.
-  __device__ void storeRows(const NarrowSums& sum, __nv_bfloat16* tensor, const Piece& piece) const {
+  __device__ void storeRows() {
+    __nv_bfloat16* const tensor = Block::backward ? call.dv : call.o;
     const int column = 8 * (at.lane & 3);
 #pragma unroll
     for (int i = 0; i < 2; i++) {
       __nv_bfloat16* const to = placeOf(tensor, piece, row0 + at.group + 8 * i);
-      uint32_t packed[4];
-#pragma unroll
-      for (int n = 0; n < 4; n++) packed[n] = pack(sum[n][2 * i], sum[n][2 * i + 1]);
-      transposeQuad(packed, at.lane);
+      transposeQuad(packed[i], at.lane);
       if (to != nullptr && column < call.V - block.value)
-        *reinterpret_cast<uint4*>(to + column) = make_uint4(packed[0], packed[1], packed[2], packed[3]);
+        *reinterpret_cast<uint4*>(to + column) =
+            make_uint4(packed[i][0], packed[i][1], packed[i][2], packed[i][3]);
     }
   }
 };
