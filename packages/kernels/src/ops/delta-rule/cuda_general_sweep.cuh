@@ -4,7 +4,7 @@
 
 #include "cuda/pack.cuh"
 #include "cuda/tile.cuh"
-#include "cuda_general_sweep.h"
+#include "cuda_general_staging.cuh"
 
 // A state in registers and the rows of the sequence that come to it. A row of the state lies in the registers
 // of `lanes` threads, 16 numbers each. Nothing but the sum over those lanes holds one row of the sequence up
@@ -13,61 +13,9 @@
 
 namespace longscan {
 
-/// What is staged of each row of the sequence. Every role has a place, or none.
-struct DeltaStaging {
-  static constexpr int most = 9;
-  struct Source {
-    DeltaRows rows;
-    bool sliced;  // only the block's own free channels
-    int at;       // its place in a staged row
-    int log2Units;
-  };
-  Source sources[most];
-  int at[most];
-  int numSources = 0, numRoles = 0, rowNumbers = 0;
-
-  /// `numbers`: a power of two, at least 4.
-  void add(const DeltaRows& rows, bool sliced, int numbers) {
-    at[numRoles++] = rowNumbers;
-    if (rows.data == nullptr) return;
-    int log2Units = 0;
-    while (4 << log2Units < numbers) log2Units++;
-    sources[numSources++] = {rows, sliced, rowNumbers, log2Units};
-    rowNumbers += numbers;
-  }
-};
-
-template <int size, int channels>
-struct DeltaTokenLayout {
-  static constexpr int numContracted = size;
-  static constexpr int lanes = size / 16, groups = 32 / lanes;
-  static constexpr int warpRows = channels * groups;  // of the state
-  static constexpr int stageRows = size > 256 ? 4 : size > 128 || channels > 1 ? 8 : 16, straightRows = 4;
-  static constexpr int numStages = stageRows < 16 ? 3 : 2;
-  static constexpr int maxWarps = 8, serviceWarps = 4;
-
-  /// Warps of a block, but for those that load and store. They share what is staged, blocks fill the chip; no
-  /// result depends on it.
-  static int warpsOf(int64_t B, int H, int numFree) {
-    const int64_t warps = B * H * ((numFree + warpRows - 1) / warpRows);
-    int wanted = warpRows < 4 ? 4 / warpRows : 1;
-    while (wanted < maxWarps && warps / (2 * wanted) >= 108) wanted *= 2;
-    return wanted;
-  }
-};
-
-/// Of one row of the sequence: of its token, what is only in the first or last row is said to be in none
-/// else.
-struct DeltaRow {
-  const float* data;  // as staged
-  int number, token;  // of [0, T n), of [0, T)
-  int place;          // in its stage
-  bool isFirst, isLast, beginsChunk, forgets;
-  float beta, decay;  // the decay of all channels, or 1
-};
-
-/// Free channels of a head, each with `size` contracted numbers. Of a channel, lane l has the numbers 4 * (l
-/// + lanes * j) + i. `numSums` outputs leave as shares of lanes, `numKnown` as what all lanes know.
+/// Free channels of a head, each with `size` contracted numbers. A thread has a share of `channels` of them,
+/// `groups` apart: lane l of a channel's has the numbers 4 * (l + lanes * j) + i. `backward`: against time.
+/// `numSums` outputs leave as shares of lanes, `numKnown` as what all lanes know.
 template <int size, int channels, bool backward, int numSums, int numKnown>
 class DeltaTokenSweep : public DeltaTokenLayout<size, channels> {
  public:
