@@ -38,6 +38,9 @@ CASES = [
     (2, 140, 2, 64, 96, (-1, -1e-4), [0, 1, 2, 31, 64, 100, 127]),
     (1, 70, 1, 200, 300, (-0.1, -1e-4), [40]),
     (1, 150, 2, 33, 8, (-1e-3, -1e-4), None),
+    # So many heads that a thread has two channels.
+    (2, 37, 24, 100, 90, (-0.5, -1e-4), [5, 20]),
+    (1, 41, 128, 64, 64, (-0.5, -1e-4), None),
 ]
 # Every size of a sweep, for compute-sanitizer.
 SMALL_CASES = [
@@ -173,7 +176,7 @@ def main():
         for i, case in enumerate(SMALL_CASES if calls_only else CASES):
             check(checks, kernels, kind, torch.float32, case, calls_only)
             # bf16 differs in how tensors are read and written.
-            if calls_only or i in (1, 4):
+            if calls_only or i in (1, 4, 6):
                 check(checks, kernels, kind, torch.bfloat16, case, calls_only)
         if not calls_only:
             check_isolation(checks, kernels, kind)

@@ -6,10 +6,10 @@ namespace {
 
 enum Role { roleK, roleB, roleE, roleDecay, roleKeyReads, roleValueReads };
 
-template <int size, int erase, bool diagonal>
-class DeltaValueAdjoints : public DeltaValueSweep<size, true, diagonal, 0, 2> {
-  using Sweep = DeltaValueSweep<size, true, diagonal, 0, 2>;
-  using typename Sweep::Left, typename Sweep::Numbers;
+template <int size, int channels, int erase, bool diagonal>
+class DeltaValueAdjoints : public DeltaValueSweep<size, channels, true, diagonal, 0, 2> {
+  using Sweep = DeltaValueSweep<size, channels, true, diagonal, 0, 2>;
+  using typename Sweep::Each, typename Sweep::Left, typename Sweep::Numbers;
   const DeltaValueAdjointsCall& call;
 
  public:
@@ -29,21 +29,27 @@ class DeltaValueAdjoints : public DeltaValueSweep<size, true, diagonal, 0, 2> {
 
  private:
   __device__ void advance(const DeltaRow& row, Left& left) {
-    if (row.isLast)
-      this->add(this->numbers(row, roleKeyReads), call.scale * this->number(row, roleValueReads));
+    if (row.isLast) {
+      const Each reads = this->number(row, roleValueReads);
+      this->add(this->numbers(row, roleKeyReads), this->each([&](int r) { return call.scale * reads.x[r]; }));
+    }
     const Numbers key = this->numbers(row, roleK), decays = this->decaysOf(row, roleDecay);
-    const float dyShare = this->multiply(key);
-    float dxShare = 0.0f;
-    if (erase == longscanDeltaEraseDplr) dxShare = this->multiply(this->numbers(row, roleE));
+    const Each dyShares = this->multiply(key);
+    Each dx;
+    if (erase == longscanDeltaEraseDplr) dx = this->multiply(this->numbers(row, roleE));
     this->decay(decays);
-    const float dy = row.beta * this->sumOverLanes(dyShare);
-    const float dx = erase == longscanDeltaEraseDplr ? this->sumOverLanes(dxShare) : -dy;
+    Each dy = this->sumOverLanes(dyShares);
+    dy = this->each([&](int r) { return row.beta * dy.x[r]; });
+    if (erase == longscanDeltaEraseDplr)
+      dx = this->sumOverLanes(dx);
+    else
+      dx = this->each([&](int r) { return -dy.x[r]; });
     if (erase != longscanDeltaEraseKey)
       this->add(this->numbers(row, roleB), dx);
     else if (diagonal)
       this->add(this->product(decays, key), dx);
     else
-      this->add(key, row.decay * dx);
+      this->add(key, this->each([&](int r) { return row.decay * dx.x[r]; }));
     left.known[0] = dy;
     left.known[1] = dx;
     // What came before this document had no part in it.
@@ -51,26 +57,27 @@ class DeltaValueAdjoints : public DeltaValueSweep<size, true, diagonal, 0, 2> {
   }
 };
 
-template <int size, int erase, bool diagonal>
+template <int size, int channels, int erase, bool diagonal>
 __global__ void __launch_bounds__(deltaTokenThreads, 1)
     deltaValueAdjointsKernel(const __grid_constant__ DeltaValueAdjointsCall call,
                              const __grid_constant__ DeltaStaging staging) {
   extern __shared__ __align__(16) float shared[];
-  DeltaValueAdjoints<size, erase, diagonal>(call, staging, shared).run();
+  DeltaValueAdjoints<size, channels, erase, diagonal>(call, staging, shared).run();
 }
 
 }  // namespace
 
 cudaError_t launchDeltaValueAdjoints(const DeltaValueAdjointsCall& call, cudaStream_t stream) {
-  return withDeltaKind(call.shape, [&](auto size, auto erase, auto diagonal) {
-    using Sweep = DeltaValueAdjoints<size.value, erase.value, diagonal.value>;
+  return withDeltaKind(call.shape, numFreeOf(call), [&](auto size, auto channels, auto erase, auto diagonal) {
+    using Sweep = DeltaValueAdjoints<size.value, channels.value, erase.value, diagonal.value>;
     const int numFree = numFreeOf(call), numWarps = Sweep::warpsOf(call.shape.B, call.shape.H, numFree);
     DeltaStaging staging;
     for (const DeltaRows& rows : {call.k, call.b, call.e, call.shape.decay, call.keyReads})
       staging.add(rows, false, size.value);
     staging.add(call.valueReads, true, numWarps * Sweep::warpRows);
-    return launchDeltaTokenSweep<Sweep>(deltaValueAdjointsKernel<size.value, erase.value, diagonal.value>,
-                                        call, staging, numFree, numWarps, stream);
+    return launchDeltaTokenSweep<Sweep>(
+        deltaValueAdjointsKernel<size.value, channels.value, erase.value, diagonal.value>, call, staging,
+        numFree, numWarps, stream);
   });
 }
 

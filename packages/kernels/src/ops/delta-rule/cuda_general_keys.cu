@@ -7,30 +7,39 @@ namespace longscan {
 
 namespace {
 
-template <int size, bool backward, int numSums>
-class DeltaKeySweep : public DeltaTokenSweep<size, backward, numSums, 0> {
+template <int size, int channels, bool backward, int numSums>
+class DeltaKeySweep : public DeltaTokenSweep<size, channels, backward, numSums, 0> {
  protected:
-  using Base = DeltaTokenSweep<size, backward, numSums, 0>;
+  using Base = DeltaTokenSweep<size, channels, backward, numSums, 0>;
   using Base::Base, Base::P;
-  using typename Base::Numbers;
+  using typename Base::Each, typename Base::Numbers;
 
   __device__ void loadState(const float* from) {
-    const int K = this->shape.K, V = this->shape.V, key = this->channel();
-    if (from == nullptr || key >= K) return;
-    const float* column = from + this->bh * V * K + key;
-    this->eachNumber([&](float& p, int c) {
-      if (c < V) p = column[int64_t{c} * K];
-    });
+    if (from == nullptr) return;
+    const int K = this->shape.K, V = this->shape.V;
+#pragma unroll
+    for (int r = 0; r < channels; r++) {
+      const int key = this->channel(r);
+      if (key >= K) continue;
+      const float* column = from + this->bh * V * K + key;
+      this->eachNumber(r, [&](float& p, int c) {
+        if (c < V) p = column[int64_t{c} * K];
+      });
+    }
   }
 
-  __device__ float decayOf(const DeltaRow& row, int roleDecay) const {
-    return diagonal && row.isFirst ? this->number(row, roleDecay) : row.decay;
+  __device__ Each decayOf(const DeltaRow& row, int roleDecay) const {
+    if (diagonal && row.isFirst) return this->number(row, roleDecay);
+    return this->each([&](int) { return row.decay; });
   }
-  __device__ void decayAndAdd(const Numbers& u, float decay, float factor) {
+  __device__ void decayAndAdd(const Numbers& u, const Each& decays, const Each& factors) {
 #pragma unroll
-    for (int j = 0; j < 4; j++) {
+    for (int r = 0; r < channels; r++) {
 #pragma unroll
-      for (int i = 0; i < 4; i++) P[j][i] = decay * P[j][i] + factor * u.x[j].x[i];
+      for (int j = 0; j < 4; j++) {
+#pragma unroll
+        for (int i = 0; i < 4; i++) P[r][j][i] = decays.x[r] * P[r][j][i] + factors.x[r] * u.x[j].x[i];
+      }
     }
   }
 
@@ -42,7 +51,7 @@ class DeltaKeySweep : public DeltaTokenSweep<size, backward, numSums, 0> {
   __device__ int64_t keptPlace(const DeltaRow& row) const {
     const int warps = (this->shape.K + Base::warpRows - 1) / Base::warpRows;
     const int own = this->firstFree / Base::warpRows + this->warp;
-    return (chunkOf(row) * warps + own) * 512 + threadIdx.x % 32 * 4;
+    return (chunkOf(row) * warps + own) * (512 * channels) + threadIdx.x % 32 * 4;
   }
   __device__ bool hasChannels() const {
     return this->firstFree + this->warp * Base::warpRows < this->shape.K;
@@ -53,10 +62,10 @@ class DeltaKeySweep : public DeltaTokenSweep<size, backward, numSums, 0> {
 
 enum KeyRole { keyY, keyX, keyReads, keyDx, keyK, keyE, keyDecay };
 
-template <int size, bool writesTwice, bool readsBefore>
-class DeltaKeys : public DeltaKeySweep<size, false, readsBefore ? 2 : 1> {
-  using Sweep = DeltaKeySweep<size, false, readsBefore ? 2 : 1>;
-  using typename Sweep::Left, typename Sweep::Numbers;
+template <int size, int channels, bool writesTwice, bool readsBefore>
+class DeltaKeys : public DeltaKeySweep<size, channels, false, readsBefore ? 2 : 1> {
+  using Sweep = DeltaKeySweep<size, channels, false, readsBefore ? 2 : 1>;
+  using typename Sweep::Each, typename Sweep::Left, typename Sweep::Numbers;
   const DeltaKeysCall& call;
   const bool keeps, byKey;
 
@@ -80,12 +89,13 @@ class DeltaKeys : public DeltaKeySweep<size, false, readsBefore ? 2 : 1> {
   __device__ void advance(const DeltaRow& row, Left& left) {
     if (row.forgets) this->clear();
     if (keeps && row.beginsChunk) keep(row);
-    const float decay = this->decayOf(row, keyDecay);
+    const Each decays = this->decayOf(row, keyDecay), k = this->number(row, keyK);
     if (readsBefore) {
-      const float factor = byKey ? call.dxFactor * decay : call.dxFactor;
-      left.shares[1] = factor * this->multiply(this->numbers(row, keyDx));
+      const Each shares = this->multiply(this->numbers(row, keyDx));
+      left.shares[1] = this->each(
+          [&](int r) { return (byKey ? call.dxFactor * decays.x[r] : call.dxFactor) * shares.x[r]; });
     }
-    this->decayAndAdd(this->numbers(row, keyY), decay, row.beta * this->number(row, keyK));
+    this->decayAndAdd(this->numbers(row, keyY), decays, this->each([&](int r) { return row.beta * k.x[r]; }));
     if (writesTwice) this->add(this->numbers(row, keyX), this->number(row, keyE));
     if (row.isLast) left.shares[0] = this->multiply(this->numbers(row, keyReads));
   }
@@ -93,9 +103,12 @@ class DeltaKeys : public DeltaKeySweep<size, false, readsBefore ? 2 : 1> {
   __device__ void keep(const DeltaRow& row) const {
     float* to = call.kept + this->keptPlace(row);
 #pragma unroll
-    for (int j = 0; j < 4; j++) {
-      const float* own = this->P[j];
-      storePack(to + j * 128, Pack<float, 4>{{own[0], own[1], own[2], own[3]}});
+    for (int r = 0; r < channels; r++) {
+#pragma unroll
+      for (int j = 0; j < 4; j++) {
+        const float* own = this->P[r][j];
+        storePack(to + (r * 4 + j) * 128, Pack<float, 4>{{own[0], own[1], own[2], own[3]}});
+      }
     }
   }
 };
@@ -111,10 +124,10 @@ enum AdjointRole {
   adjointKeyReads
 };
 
-template <int size, bool writesTwice>
-class DeltaKeyAdjoints : public DeltaKeySweep<size, true, writesTwice ? 2 : 1> {
-  using Sweep = DeltaKeySweep<size, true, writesTwice ? 2 : 1>;
-  using typename Sweep::Left, typename Sweep::Numbers;
+template <int size, int channels, bool writesTwice>
+class DeltaKeyAdjoints : public DeltaKeySweep<size, channels, true, writesTwice ? 2 : 1> {
+  using Sweep = DeltaKeySweep<size, channels, true, writesTwice ? 2 : 1>;
+  using typename Sweep::Each, typename Sweep::Left, typename Sweep::Numbers;
   const DeltaKeyAdjointsCall& call;
   const bool meets, byKey;
 
@@ -136,51 +149,67 @@ class DeltaKeyAdjoints : public DeltaKeySweep<size, true, writesTwice ? 2 : 1> {
 
  private:
   __device__ void advance(const DeltaRow& row, Left& left) {
-    if (row.isLast)
-      this->add(this->numbers(row, adjointValueReads), call.scale * this->number(row, adjointKeyReads));
+    if (row.isLast) {
+      const Each reads = this->number(row, adjointKeyReads);
+      this->add(this->numbers(row, adjointValueReads),
+                this->each([&](int r) { return call.scale * reads.x[r]; }));
+    }
     left.shares[0] = this->multiply(this->numbers(row, adjointY));
     if (writesTwice) left.shares[1] = this->multiply(this->numbers(row, adjointX));
-    const float decay = this->decayOf(row, adjointDecay);
-    const float eraser = byKey ? decay * this->number(row, adjointK) : this->number(row, adjointB);
-    this->decayAndAdd(this->numbers(row, adjointDx), decay, call.dxFactor * eraser);
+    const Each decays = this->decayOf(row, adjointDecay);
+    const Each erasers = this->number(row, byKey ? adjointK : adjointB);
+    this->decayAndAdd(this->numbers(row, adjointDx), decays, this->each([&](int r) {
+      return call.dxFactor * (byKey ? decays.x[r] * erasers.x[r] : erasers.x[r]);
+    }));
     if (row.forgets) this->clear();
     if (meets && row.beginsChunk) meet(row);
   }
 
   __device__ void meet(const DeltaRow& row) const {
     const float* from = call.kept + this->keptPlace(row);
-    Numbers kept;
+    Each sums;
 #pragma unroll
-    for (int j = 0; j < 4; j++) kept.x[j] = loadPack<4>(from + j * 128);
-    const float sum = this->sumOverLanes(this->multiply(kept));
-    if (this->lane == 0 && this->channel() < call.shape.K)
-      call.meets[this->chunkOf(row) * call.shape.K + this->channel()] = sum;
+    for (int r = 0; r < channels; r++) {
+      sums.x[r] = 0.0f;
+#pragma unroll
+      for (int j = 0; j < 4; j++) {
+        const Pack<float, 4> kept = loadPack<4>(from + (r * 4 + j) * 128);
+#pragma unroll
+        for (int i = 0; i < 4; i++) sums.x[r] += kept.x[i] * this->P[r][j][i];
+      }
+    }
+    sums = this->sumOverLanes(sums);
+    if (this->lane != 0) return;
+#pragma unroll
+    for (int r = 0; r < channels; r++)
+      if (this->channel(r) < call.shape.K)
+        call.meets[this->chunkOf(row) * call.shape.K + this->channel(r)] = sums.x[r];
   }
 };
 
-template <int size, bool writesTwice, bool readsBefore>
+template <int size, int channels, bool writesTwice, bool readsBefore>
 __global__ void __launch_bounds__(deltaTokenThreads, 1)
     deltaKeysKernel(const __grid_constant__ DeltaKeysCall call,
                     const __grid_constant__ DeltaStaging staging) {
   extern __shared__ __align__(16) float shared[];
-  DeltaKeys<size, writesTwice, readsBefore>(call, staging, shared).run();
+  DeltaKeys<size, channels, writesTwice, readsBefore>(call, staging, shared).run();
 }
 
-template <int size, bool writesTwice>
+template <int size, int channels, bool writesTwice>
 __global__ void __launch_bounds__(deltaTokenThreads, 1)
     deltaKeyAdjointsKernel(const __grid_constant__ DeltaKeyAdjointsCall call,
                            const __grid_constant__ DeltaStaging staging) {
   extern __shared__ __align__(16) float shared[];
-  DeltaKeyAdjoints<size, writesTwice>(call, staging, shared).run();
+  DeltaKeyAdjoints<size, channels, writesTwice>(call, staging, shared).run();
 }
 
-/// run(size, whether a row writes twice), as constants
+/// run(size, channels, whether a row writes twice), as constants
 template <typename Run>
 cudaError_t withKeyKind(const DeltaShape& shape, Run&& run) {
-  const auto ofSize = [&](auto size) {
-    return shape.erase == longscanDeltaEraseDplr ? run(size, std::true_type()) : run(size, std::false_type());
-  };
-  return shape.V > 256 ? ofSize(std::integral_constant<int, 512>()) : withDeltaSize(shape.V, ofSize);
+  return withDeltaSize(shape, shape.V, shape.K, [&](auto size, auto channels) {
+    return shape.erase == longscanDeltaEraseDplr ? run(size, channels, std::true_type())
+                                                 : run(size, channels, std::false_type());
+  });
 }
 
 template <typename Sweep>
@@ -198,36 +227,37 @@ cudaError_t launch(void (*kernel)(DeltaKeysCall, DeltaStaging), const DeltaKeysC
 }  // namespace
 
 int64_t deltaKeptNumbers(const DeltaShape& shape) {
-  int64_t warps = 0;
-  withKeyKind(shape, [&](auto size, auto) {
-    constexpr int rows = DeltaTokenLayout<size.value>::warpRows;
-    warps = (shape.K + rows - 1) / rows;
+  int64_t ofHead = 0;
+  withKeyKind(shape, [&](auto size, auto channels, auto) {
+    constexpr int rows = DeltaTokenLayout<size.value, channels.value>::warpRows;
+    ofHead = (shape.K + rows - 1) / rows * (512 * channels.value);
     return cudaSuccess;
   });
-  return shape.B * shape.H * ((shape.T + deltaGateTokens - 1) / deltaGateTokens) * warps * 512;
+  return shape.B * shape.H * ((shape.T + deltaGateTokens - 1) / deltaGateTokens) * ofHead;
 }
 
 cudaError_t launchDeltaKeys(const DeltaKeysCall& call, cudaStream_t stream) {
-  return withKeyKind(call.shape, [&](auto size, auto writesTwice) {
+  return withKeyKind(call.shape, [&](auto size, auto channels, auto writesTwice) {
     const auto launchKind = [&](auto readsBefore) {
-      using Sweep = DeltaKeys<size.value, writesTwice.value, readsBefore.value>;
-      return launch<Sweep>(deltaKeysKernel<size.value, writesTwice.value, readsBefore.value>, call, stream);
+      using Sweep = DeltaKeys<size.value, channels.value, writesTwice.value, readsBefore.value>;
+      return launch<Sweep>(deltaKeysKernel<size.value, channels.value, writesTwice.value, readsBefore.value>,
+                           call, stream);
     };
     return call.dx.data ? launchKind(std::true_type()) : launchKind(std::false_type());
   });
 }
 
 cudaError_t launchDeltaKeyAdjoints(const DeltaKeyAdjointsCall& call, cudaStream_t stream) {
-  return withKeyKind(call.shape, [&](auto size, auto writesTwice) {
-    using Sweep = DeltaKeyAdjoints<size.value, writesTwice.value>;
+  return withKeyKind(call.shape, [&](auto size, auto channels, auto writesTwice) {
+    using Sweep = DeltaKeyAdjoints<size.value, channels.value, writesTwice.value>;
     const int numWarps = Sweep::warpsOf(call.shape.B, call.shape.H, call.shape.K);
     DeltaStaging staging;
     for (const DeltaRows& rows : {call.y, call.x, call.valueReads, call.dx})
       staging.add(rows, false, size.value);
     for (const DeltaRows& rows : {call.k, call.b, call.shape.decay, call.keyReads})
       staging.add(rows, true, numWarps * Sweep::warpRows);
-    return launchDeltaTokenSweep<Sweep>(deltaKeyAdjointsKernel<size.value, writesTwice.value>, call, staging,
-                                        call.shape.K, numWarps, stream);
+    return launchDeltaTokenSweep<Sweep>(deltaKeyAdjointsKernel<size.value, channels.value, writesTwice.value>,
+                                        call, staging, call.shape.K, numWarps, stream);
   });
 }
 

@@ -4,7 +4,7 @@
 
 #include "cuda/pack.cuh"
 #include "cuda/tile.cuh"
-#include "cuda_general_sweep.h"
+#include "cuda_general_staging.cuh"
 
 // A state in registers and the rows of the sequence that come to it. A row of the state lies in the registers
 // of `lanes` threads, 16 numbers each. Nothing but the sum over those lanes holds one row of the sequence up
@@ -13,77 +13,30 @@
 
 namespace longscan {
 
-/// What is staged of each row of the sequence. Every role has a place, or none.
-struct DeltaStaging {
-  static constexpr int most = 9;
-  struct Source {
-    DeltaRows rows;
-    bool sliced;  // only the block's own free channels
-    int at;       // its place in a staged row
-    int log2Units;
-  };
-  Source sources[most];
-  int at[most];
-  int numSources = 0, numRoles = 0, rowNumbers = 0;
-
-  /// `numbers`: a power of two, at least 4.
-  void add(const DeltaRows& rows, bool sliced, int numbers) {
-    at[numRoles++] = rowNumbers;
-    if (rows.data == nullptr) return;
-    int log2Units = 0;
-    while (4 << log2Units < numbers) log2Units++;
-    sources[numSources++] = {rows, sliced, rowNumbers, log2Units};
-    rowNumbers += numbers;
-  }
-};
-
-template <int size>
-struct DeltaTokenLayout {
-  static constexpr int numContracted = size;
-  static constexpr int lanes = size / 16;
-  static constexpr int warpRows = 32 / lanes;  // of the state
-  static constexpr int stageRows = size > 256 ? 4 : size > 128 ? 8 : 16, straightRows = 4;
-  static constexpr int numStages = stageRows < 16 ? 3 : 2;
-  static constexpr int maxWarps = 8, serviceWarps = 4;
-
-  /// Warps of a block, but for those that load and store. They share what is staged, blocks fill the chip; no
-  /// result depends on it.
-  static int warpsOf(int64_t B, int H, int numFree) {
-    const int64_t warps = B * H * ((numFree + warpRows - 1) / warpRows);
-    int wanted = warpRows < 4 ? 4 / warpRows : 1;
-    while (wanted < maxWarps && warps / (2 * wanted) >= 108) wanted *= 2;
-    return wanted;
-  }
-};
-
-/// Of one row of the sequence: of its token, what is only in the first or last row is said to be in none
-/// else.
-struct DeltaRow {
-  const float* data;  // as staged
-  int number, token;  // of [0, T n), of [0, T)
-  int place;          // in its stage
-  bool isFirst, isLast, beginsChunk, forgets;
-  float beta, decay;  // the decay of all channels, or 1
-};
-
-/// Free channels of a head, each with `size` contracted numbers. Of a channel, lane l has the numbers 4 * (l
-/// + lanes * j) + i. `numSums` outputs leave as shares of lanes, `numKnown` as what all lanes know.
-template <int size, bool backward, int numSums, int numKnown>
-class DeltaTokenSweep : public DeltaTokenLayout<size> {
+/// Free channels of a head, each with `size` contracted numbers. A thread has a share of `channels` of them,
+/// `groups` apart: lane l of a channel's has the numbers 4 * (l + lanes * j) + i. `backward`: against time.
+/// `numSums` outputs leave as shares of lanes, `numKnown` as what all lanes know.
+template <int size, int channels, bool backward, int numSums, int numKnown>
+class DeltaTokenSweep : public DeltaTokenLayout<size, channels> {
  public:
-  using Layout = DeltaTokenLayout<size>;
-  using Layout::lanes, Layout::numStages, Layout::stageRows, Layout::straightRows, Layout::warpRows;
-  /// What a warp leaves of a stage: shares [stageRows, numSums, 32], and known [stageRows, numKnown,
-  /// warpRows].
-  static constexpr int outputNumbers = stageRows * (numSums * 32 + numKnown * warpRows);
+  using Layout = DeltaTokenLayout<size, channels>;
+  using Layout::groups, Layout::lanes, Layout::numStages, Layout::stageRows, Layout::straightRows,
+      Layout::warpRows;
+  /// What a warp leaves of a stage: shares [stageRows, numSums, channels, 32], and known [stageRows,
+  /// numKnown, warpRows].
+  static constexpr int outputNumbers = stageRows * (numSums * channels * 32 + numKnown * warpRows);
 
  protected:
   struct Numbers {
     Pack<float, 4> x[4];
   };
+  /// Something of each of a thread's channels.
+  struct Each {
+    float x[channels];
+  };
   /// What a row of the sequence gives: this thread's shares of sums, and what all lanes know.
   struct Left {
-    float shares[numSums > 0 ? numSums : 1], known[numKnown > 0 ? numKnown : 1];
+    Each shares[numSums > 0 ? numSums : 1], known[numKnown > 0 ? numKnown : 1];
   };
 
   const DeltaShape& shape;
@@ -94,7 +47,7 @@ class DeltaTokenSweep : public DeltaTokenLayout<size> {
   const int32_t* resets;            // [T]
   int numRows, firstFree, h, lane, warp, numWarps;
   int64_t b, bh;
-  float P[4][4];
+  float P[channels][4][4];
 
   __device__ DeltaTokenSweep(const DeltaShape& shape, const DeltaStaging& staging, int numFree, float* shared)
       : shape(shape), staging(staging), stages(shared) {
@@ -115,21 +68,30 @@ class DeltaTokenSweep : public DeltaTokenLayout<size> {
     clear();
   }
 
-  /// This thread's channel, in the block and in the head.
-  __device__ int slot() const { return warp * warpRows + threadIdx.x % 32 / lanes; }
-  __device__ int channel() const { return firstFree + slot(); }
+  /// A channel of this thread, in the block and in the head.
+  __device__ int slot(int r) const { return warp * warpRows + r * groups + threadIdx.x % 32 / lanes; }
+  __device__ int channel(int r) const { return firstFree + slot(r); }
 
+  /// value(r) of each of the thread's channels
+  template <typename Value>
+  __device__ static Each each(Value&& value) {
+    Each of;
+#pragma unroll
+    for (int r = 0; r < channels; r++) of.x[r] = value(r);
+    return of;
+  }
   /// visit(number, its contracted channel)
   template <typename Visit>
-  __device__ void eachNumber(Visit&& visit) {
+  __device__ void eachNumber(int r, Visit&& visit) {
 #pragma unroll
     for (int j = 0; j < 4; j++) {
 #pragma unroll
-      for (int i = 0; i < 4; i++) visit(P[j][i], 4 * (lane + lanes * j) + i);
+      for (int i = 0; i < 4; i++) visit(P[r][j][i], 4 * (lane + lanes * j) + i);
     }
   }
   __device__ void clear() {
-    eachNumber([](float& p, int) { p = 0.0f; });
+#pragma unroll
+    for (int r = 0; r < channels; r++) eachNumber(r, [](float& p, int) { p = 0.0f; });
   }
 
   __device__ Numbers numbers(const DeltaRow& row, int role) const {
@@ -139,33 +101,41 @@ class DeltaTokenSweep : public DeltaTokenLayout<size> {
     for (int j = 0; j < 4; j++) numbers.x[j] = loadPack<4>(from + 4 * lanes * j);
     return numbers;
   }
-  /// Of the thread's own channel.
-  __device__ float number(const DeltaRow& row, int role) const {
-    return row.data[staging.at[role] + slot()];
+  /// Of the thread's own channels.
+  __device__ Each number(const DeltaRow& row, int role) const {
+    return each([&](int r) { return row.data[staging.at[role] + slot(r)]; });
   }
 
   /// This thread's share of P^T u.
-  __device__ float multiply(const Numbers& u) const {
-    float parts[4];
+  __device__ Each multiply(const Numbers& u) const {
+    return each([&](int r) {
+      float parts[4];
 #pragma unroll
-    for (int j = 0; j < 4; j++) {
-      parts[j] = u.x[j].x[0] * P[j][0];
+      for (int j = 0; j < 4; j++) {
+        parts[j] = u.x[j].x[0] * P[r][j][0];
 #pragma unroll
-      for (int i = 1; i < 4; i++) parts[j] += u.x[j].x[i] * P[j][i];
+        for (int i = 1; i < 4; i++) parts[j] += u.x[j].x[i] * P[r][j][i];
+      }
+      return (parts[0] + parts[1]) + (parts[2] + parts[3]);
+    });
+  }
+  /// The sums over the lanes of a channel; all have them.
+  __device__ static Each sumOverLanes(Each values) {
+#pragma unroll
+    for (int distance = 1; distance < lanes; distance *= 2) {
+#pragma unroll
+      for (int r = 0; r < channels; r++) values.x[r] += __shfl_xor_sync(~0u, values.x[r], distance);
     }
-    return (parts[0] + parts[1]) + (parts[2] + parts[3]);
+    return values;
   }
-  /// The sum over the lanes of a channel; all have it.
-  __device__ static float sumOverLanes(float value) {
+  __device__ void add(const Numbers& u, const Each& factors) {
 #pragma unroll
-    for (int distance = 1; distance < lanes; distance *= 2) value += __shfl_xor_sync(~0u, value, distance);
-    return value;
-  }
-  __device__ void add(const Numbers& u, float factor) {
+    for (int r = 0; r < channels; r++) {
 #pragma unroll
-    for (int j = 0; j < 4; j++) {
+      for (int j = 0; j < 4; j++) {
 #pragma unroll
-      for (int i = 0; i < 4; i++) P[j][i] += u.x[j].x[i] * factor;
+        for (int i = 0; i < 4; i++) P[r][j][i] += u.x[j].x[i] * factors.x[r];
+      }
     }
   }
 
@@ -224,7 +194,8 @@ class DeltaTokenSweep : public DeltaTokenLayout<size> {
   __device__ void storeSums(const float* from, int ofWarp, int output, const DeltaOutput& to, int first,
                             int count) const {
     eachLeft(ofWarp, to, first, count, [&](int place, int own) {
-      const float* shares = from + (place * numSums + output) * 32 + own * lanes;
+      const float* shares =
+          from + ((place * numSums + output) * channels + own / groups) * 32 + own % groups * lanes;
       float sum = 0.0f;
 #pragma unroll
       for (int l = 0; l < lanes; l++) sum += shares[l];
@@ -233,7 +204,7 @@ class DeltaTokenSweep : public DeltaTokenLayout<size> {
   }
   __device__ void storeKnown(const float* from, int ofWarp, int output, const DeltaOutput& to, int first,
                              int count) const {
-    const float* known = from + stageRows * numSums * 32 + output * warpRows;
+    const float* known = from + stageRows * numSums * channels * 32 + output * warpRows;
     eachLeft(ofWarp, to, first, count,
              [&](int place, int own) { return known[place * numKnown * warpRows + own]; });
   }
@@ -297,13 +268,20 @@ class DeltaTokenSweep : public DeltaTokenLayout<size> {
   }
 
   __device__ void leave(float* to, int place, const Left& left) const {
+    const int thread = threadIdx.x % 32;
 #pragma unroll
-    for (int i = 0; i < numSums; i++) to[(place * numSums + i) * 32 + threadIdx.x % 32] = left.shares[i];
+    for (int i = 0; i < numSums; i++) {
+#pragma unroll
+      for (int r = 0; r < channels; r++)
+        to[((place * numSums + i) * channels + r) * 32 + thread] = left.shares[i].x[r];
+    }
     if (lane != 0) return;
+    float* known = to + stageRows * numSums * channels * 32 + place * numKnown * warpRows + thread / lanes;
 #pragma unroll
-    for (int i = 0; i < numKnown; i++)
-      to[stageRows * numSums * 32 + (place * numKnown + i) * warpRows + threadIdx.x % 32 / lanes] =
-          left.known[i];
+    for (int i = 0; i < numKnown; i++) {
+#pragma unroll
+      for (int r = 0; r < channels; r++) known[i * warpRows + r * groups] = left.known[i].x[r];
+    }
   }
 
   /// value(place, channel of the warp) goes where the output has it.
@@ -394,12 +372,20 @@ cudaError_t launchDeltaTokenSweep(void (*kernel)(Call, DeltaStaging), const Call
 /// Threads of a block, at most.
 constexpr int deltaTokenThreads = 32 * 12;
 
-/// run(std::integral_constant<int, size>) with the smallest size that holds `numContracted` numbers.
+/// run(size, channels of a thread), as constants: the smallest size that holds `numContracted` numbers, and
+/// two channels where one would leave many warps that all read the same.
 template <typename Run>
-cudaError_t withDeltaSize(int numContracted, Run&& run) {
-  if (numContracted <= 64) return run(std::integral_constant<int, 64>());
-  if (numContracted <= 128) return run(std::integral_constant<int, 128>());
-  return run(std::integral_constant<int, 256>());
+cudaError_t withDeltaSize(const DeltaShape& shape, int numContracted, int numFree, Run&& run) {
+  const auto ofSize = [&](auto size) {
+    constexpr int rows = DeltaTokenLayout<size.value, 1>::warpRows;
+    const bool many = shape.B * shape.H * ((numFree + rows - 1) / rows) >= 1024;
+    return many ? run(size, std::integral_constant<int, 2>()) : run(size, std::integral_constant<int, 1>());
+  };
+  if (numContracted <= 64) return ofSize(std::integral_constant<int, 64>());
+  if (numContracted <= 128) return ofSize(std::integral_constant<int, 128>());
+  constexpr auto one = std::integral_constant<int, 1>();
+  if (numContracted <= 256) return run(std::integral_constant<int, 256>(), one);
+  return run(std::integral_constant<int, 512>(), one);
 }
 
 }  // namespace longscan

@@ -6,10 +6,10 @@ namespace {
 
 enum Role { roleK, roleB, roleE, roleDecay, roleQ, roleV };
 
-template <int size, int erase, bool diagonal, bool reads>
-class DeltaValues : public DeltaValueSweep<size, false, diagonal, reads ? 1 : 0, 1> {
-  using Sweep = DeltaValueSweep<size, false, diagonal, reads ? 1 : 0, 1>;
-  using typename Sweep::Left, typename Sweep::Numbers;
+template <int size, int channels, int erase, bool diagonal, bool reads>
+class DeltaValues : public DeltaValueSweep<size, channels, false, diagonal, reads ? 1 : 0, 1> {
+  using Sweep = DeltaValueSweep<size, channels, false, diagonal, reads ? 1 : 0, 1>;
+  using typename Sweep::Each, typename Sweep::Left, typename Sweep::Numbers;
   const DeltaValuesCall& call;
 
  public:
@@ -28,24 +28,34 @@ class DeltaValues : public DeltaValueSweep<size, false, diagonal, reads ? 1 : 0,
 
  private:
   /// Channels behind the values' are rows of the identity, of which M^T becomes.
-  __device__ int identityRow() const { return this->channel() - call.v.pitch; }
+  __device__ int identityRow(int r) const { return this->channel(r) - call.v.pitch; }
 
   __device__ void enter() {
     this->loadState(call.h0);
-    const int own = identityRow();
-    if (call.factor == nullptr || own < 0) return;
-    this->eachNumber([&](float& p, int c) { p = c == own ? 1.0f : 0.0f; });
+    if (call.factor == nullptr) return;
+#pragma unroll
+    for (int r = 0; r < channels; r++) {
+      const int own = identityRow(r);
+      this->eachNumber(r, [&](float& p, int c) {
+        if (c == own) p = 1.0f;
+      });
+    }
   }
 
   __device__ void leaveState() {
     if (this->warp >= this->numWarps) return;
     this->storeState(call.ht);
-    const int K = call.shape.K, own = identityRow();
-    if (call.factor == nullptr || own < 0 || own >= K) return;
-    float* to = call.factor + (this->bh * K + own) * K;
-    this->eachNumber([&](float& p, int c) {
-      if (c < K) to[c] = p;
-    });
+    if (call.factor == nullptr) return;
+    const int K = call.shape.K;
+#pragma unroll
+    for (int r = 0; r < channels; r++) {
+      const int own = identityRow(r);
+      if (own < 0 || own >= K) continue;
+      float* to = call.factor + (this->bh * K + own) * K;
+      this->eachNumber(r, [&](float& p, int c) {
+        if (c < K) to[c] = p;
+      });
+    }
   }
 
   __device__ void advance(const DeltaRow& row, Left& left) {
@@ -56,24 +66,26 @@ class DeltaValues : public DeltaValueSweep<size, false, diagonal, reads ? 1 : 0,
       eraser = this->numbers(row, roleB);
     else
       eraser = diagonal ? this->product(decays, key) : key;
-    const float share = this->multiply(eraser);
+    const Each shares = this->multiply(eraser);
     this->decay(decays);
-    float x = this->sumOverLanes(share);
-    if (erase == longscanDeltaEraseKey && !diagonal) x *= row.decay;
-    const float v = this->number(row, roleV), y = v - x;
-    this->add(key, row.beta * (erase == longscanDeltaEraseDplr ? v : y));
+    Each x = this->sumOverLanes(shares);
+    if (erase == longscanDeltaEraseKey && !diagonal)
+      x = this->each([&](int r) { return row.decay * x.x[r]; });
+    const Each v = this->number(row, roleV), y = this->each([&](int r) { return v.x[r] - x.x[r]; });
+    const Each& written = erase == longscanDeltaEraseDplr ? v : y;
+    this->add(key, this->each([&](int r) { return row.beta * written.x[r]; }));
     if (erase == longscanDeltaEraseDplr) this->add(this->numbers(row, roleE), x);
     left.known[0] = erase == longscanDeltaEraseDplr ? x : y;
     if (reads && row.isLast) left.shares[0] = this->multiply(this->numbers(row, roleQ));
   }
 };
 
-template <int size, int erase, bool diagonal, bool reads>
+template <int size, int channels, int erase, bool diagonal, bool reads>
 __global__ void __launch_bounds__(deltaTokenThreads, 1)
     deltaValuesKernel(const __grid_constant__ DeltaValuesCall call,
                       const __grid_constant__ DeltaStaging staging) {
   extern __shared__ __align__(16) float shared[];
-  DeltaValues<size, erase, diagonal, reads>(call, staging, shared).run();
+  DeltaValues<size, channels, erase, diagonal, reads>(call, staging, shared).run();
 }
 
 template <typename Sweep>
@@ -90,11 +102,12 @@ cudaError_t launch(void (*kernel)(DeltaValuesCall, DeltaStaging), const DeltaVal
 }  // namespace
 
 cudaError_t launchDeltaValues(const DeltaValuesCall& call, cudaStream_t stream) {
-  return withDeltaKind(call.shape, [&](auto size, auto erase, auto diagonal) {
+  return withDeltaKind(call.shape, numFreeOf(call), [&](auto size, auto channels, auto erase, auto diagonal) {
     const auto launchKind = [&](auto reads) {
-      using Sweep = DeltaValues<size.value, erase.value, diagonal.value, reads.value>;
-      return launch<Sweep>(deltaValuesKernel<size.value, erase.value, diagonal.value, reads.value>, call,
-                           stream);
+      using Sweep = DeltaValues<size.value, channels.value, erase.value, diagonal.value, reads.value>;
+      return launch<Sweep>(
+          deltaValuesKernel<size.value, channels.value, erase.value, diagonal.value, reads.value>, call,
+          stream);
     };
     return call.q.data ? launchKind(std::true_type()) : launchKind(std::false_type());
   });

@@ -14,22 +14,26 @@ __host__ __device__ inline int numFreeOf(const DeltaValueAdjointsCall& call) {
   return call.valueReads.pitch;
 }
 
-template <int size, bool backward, bool diagonal, int numSums, int numKnown>
-class DeltaValueSweep : public DeltaTokenSweep<size, backward, numSums, numKnown> {
+template <int size, int channels, bool backward, bool diagonal, int numSums, int numKnown>
+class DeltaValueSweep : public DeltaTokenSweep<size, channels, backward, numSums, numKnown> {
  protected:
-  using Base = DeltaTokenSweep<size, backward, numSums, numKnown>;
+  using Base = DeltaTokenSweep<size, channels, backward, numSums, numKnown>;
   using Base::Base, Base::P;
   using typename Base::Numbers;
 
   /// visit(number, its place in [B, H, V, K]) for those that exist
   template <typename Visit>
   __device__ void eachOfState(Visit&& visit) {
-    const int K = this->shape.K, V = this->shape.V, v = this->channel();
-    if (v >= V) return;
-    const int64_t row = (this->bh * V + v) * K;
-    this->eachNumber([&](float& p, int c) {
-      if (c < K) visit(p, row + c);
-    });
+    const int K = this->shape.K, V = this->shape.V;
+#pragma unroll
+    for (int r = 0; r < channels; r++) {
+      const int v = this->channel(r);
+      if (v >= V) continue;
+      const int64_t row = (this->bh * V + v) * K;
+      this->eachNumber(r, [&](float& p, int c) {
+        if (c < K) visit(p, row + c);
+      });
+    }
   }
   __device__ void loadState(const float* from) {
     if (from) eachOfState([&](float& p, int64_t place) { p = from[place]; });
@@ -61,27 +65,35 @@ class DeltaValueSweep : public DeltaTokenSweep<size, backward, numSums, numKnown
   /// While the lanes' sum is under way, and so not to be joined with what is added when it is there.
   __device__ void decay(const Numbers& decays) {
 #pragma unroll
-    for (int j = 0; j < 4; j++) {
+    for (int r = 0; r < channels; r++) {
 #pragma unroll
-      for (int i = 0; i < 4; i++) P[j][i] = __fmul_rn(P[j][i], decays.x[j].x[i]);
+      for (int j = 0; j < 4; j++) {
+#pragma unroll
+        for (int i = 0; i < 4; i++) P[r][j][i] = __fmul_rn(P[r][j][i], decays.x[j].x[i]);
+      }
     }
   }
 };
 
-/// run(size, erase, whether the decay is diagonal), as constants
+/// run(size, channels, erase, whether the decay is diagonal), as constants
 template <typename Run>
-cudaError_t withDeltaKind(const DeltaShape& shape, Run&& run) {
-  return withDeltaSize(shape.K, [&](auto size) {
-    const auto ofErase = [&](auto erase) {
-      return shape.decay.data ? run(size, erase, std::true_type()) : run(size, erase, std::false_type());
-    };
-    switch (shape.erase) {
-      case longscanDeltaEraseKey:
-        return ofErase(std::integral_constant<int, longscanDeltaEraseKey>());
-      case longscanDeltaEraseOwn:
-        return ofErase(std::integral_constant<int, longscanDeltaEraseOwn>());
-      default:
-        return ofErase(std::integral_constant<int, longscanDeltaEraseDplr>());
+cudaError_t withDeltaKind(const DeltaShape& shape, int numFree, Run&& run) {
+  return withDeltaSize(shape, shape.K, numFree, [&](auto size, auto channels) -> cudaError_t {
+    if constexpr (size.value > 256) {
+      return cudaErrorInvalidValue;
+    } else {
+      const auto ofErase = [&](auto erase) {
+        return shape.decay.data ? run(size, channels, erase, std::true_type())
+                                : run(size, channels, erase, std::false_type());
+      };
+      switch (shape.erase) {
+        case longscanDeltaEraseKey:
+          return ofErase(std::integral_constant<int, longscanDeltaEraseKey>());
+        case longscanDeltaEraseOwn:
+          return ofErase(std::integral_constant<int, longscanDeltaEraseOwn>());
+        default:
+          return ofErase(std::integral_constant<int, longscanDeltaEraseDplr>());
+      }
     }
   });
 }
