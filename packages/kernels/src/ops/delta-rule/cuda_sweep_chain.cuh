@@ -18,6 +18,7 @@ class SweepChain {
     static constexpr bool inRegisters = KN <= 2;
     MmaA a[inRegisters ? KN : 1][4];
 
+    /// What is in registers leaves its slot free.
     template <StoredB stored>
     __device__ void take(const Block& block, int slot) {
       if constexpr (inRegisters)
@@ -25,6 +26,7 @@ class SweepChain {
         for (int panel = 0; panel < KN; panel++)
 #pragma unroll
           for (int k = 0; k < 4; k++) a[panel][k] = holdA<stored>(block.operandTile(slot, panel), k);
+      if constexpr (inRegisters) block.release(block.operandFree(slot));
     }
 
     template <StoredB stored, bool negative = false>
@@ -86,7 +88,7 @@ class SweepChain {
       commitProducts();
       arriveAsWarp(block.stateReady(shown));
       if (i > 0) {
-        block.release(block.operandFree(usedKeys.slot));
+        if (!Held::inRegisters) block.release(block.operandFree(usedKeys.slot));
         block.release(block.partFree(usedPart.slot));
       }
       decayState(piece.piece);
@@ -113,7 +115,7 @@ class SweepChain {
       storeTransposed(n, block.tokensTile(shown));
       publishToProducts();
       arriveAsWarp(block.tokensReady(shown));
-      block.release(block.operandFree(ofW.slot));
+      if (!Held::inRegisters) block.release(block.operandFree(ofW.slot));
 
       usedKeys = ofKeys;
       usedPart = part;
@@ -175,7 +177,8 @@ class SweepChain {
       commitProducts();
       if (i > 0) {
         block.release(block.operandFree(usedQueries.slot));
-        block.release(block.operandFree(usedQueries.ahead(1, block.rings.operands).slot));
+        if (!Held::inRegisters)
+          block.release(block.operandFree(usedQueries.ahead(1, block.rings.operands).slot));
         block.release(block.partFree(usedPart.slot));
       }
       usedQueries = ofQueries;
@@ -209,7 +212,7 @@ class SweepChain {
       }
       readOutput(ofOutput);  // of the last piece once more, for nothing: a branch would make products wait
       arriveAsWarp(block.tokensReady(shown));
-      block.release(block.operandFree(ofKeys.slot));
+      if (!Held::inRegisters) block.release(block.operandFree(ofKeys.slot));
       operand = next(Block::Layout::operandsPerPiece);
       if (!last) {
         block.operandFull(operand.slot).wait(operand.round);

@@ -15,8 +15,9 @@ struct SweepMaps {
   bool usable;
 };
 
-/// Blocks of a head that share copies, at most.
-constexpr int mostSharers = 4;
+/// Blocks of a head that share copies, at most: clusters of four leave multiprocessors without a block (30 of
+/// them have room on an H200), and so would have the backward pass's blocks run one after the other.
+constexpr int mostSharers = 2;
 
 /// `values`: 32 columns of it go to each block; u or dO.
 cudaError_t makeSweepMaps(const DeltaSweepCall& call, bool backward, int sharers, SweepMaps& maps);
