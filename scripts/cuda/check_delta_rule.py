@@ -1,6 +1,6 @@
 """Holds the CUDA kernels of ops/delta-rule against f64: outputs, states and every gradient, at ugly shapes.
 
-usage: python3 check_delta_rule.py LIBRARY.so [--calls-only]
+usage: python3 check_delta_rule.py LIBRARY.so [--calls-only] [GATE ...]
 `--calls-only`: makes the calls and compares nothing, for compute-sanitizer.
 Errors are |x - f64| / |f64| over a whole tensor. Exit status 1 if one is over the bound, not finite, or not the same
 bits when the call is made again.
@@ -44,7 +44,8 @@ def inputs(gate, B, T, H, K, V, low, high):
     beta = torch.rand(B, T, H, device='cuda')
     # Spread evenly over the orders of magnitude of the range.
     ends = [torch.tensor(max(-x, 1e-4)).log().item() for x in (high, low)]
-    g = None if gate == 'none' else -torch.empty(B, T, H, device='cuda').uniform_(*ends).exp()
+    shape = (B, T, H) if gate == 'scalar' else (B, T, H, K)
+    g = None if gate == 'none' else -torch.empty(shape, device='cuda').uniform_(*ends).exp()
     return q, k, v, beta, g, dO
 
 
@@ -122,8 +123,9 @@ def main():
     torch.manual_seed(0)
     kernels = DeltaRule(sys.argv[1], poison=True)
     calls_only = '--calls-only' in sys.argv
+    gates = [x for x in sys.argv[2:] if not x.startswith('--')] or ('none', 'scalar', 'diagonal')
     results = []
-    for gate in ('none', 'scalar'):
+    for gate in gates:
         results.append(check_isolation(kernels, gate))
         for i, case in enumerate(CASES):
             results.append(check(kernels, gate, case, i % 2 == 1, calls_only))

@@ -4,7 +4,7 @@ import ctypes
 
 import torch
 
-GATES = dict(none=0, scalar=1)
+GATES = dict(none=0, scalar=1, diagonal=2)
 pointer, i32, i64 = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64
 
 
@@ -86,6 +86,8 @@ def reference(gate, q, k, v, beta, g, resets=None, h0=None, scale=None):
             state = torch.where(resets[:, t, None, None, None] != 0, torch.zeros_like(state), state)
         if gate == 'scalar':
             state = state * g[:, t].exp()[..., None, None]
+        if gate == 'diagonal':
+            state = state * g[:, t].exp()[..., None, :]
         error = v[:, t] - torch.einsum('bhvk,bhk->bhv', state, k[:, t])
         if beta is not None:
             error = error * beta[:, t, :, None]

@@ -26,10 +26,12 @@ struct Common {
     const int64_t B = v.dim(0), T = v.dim(1), H = v.dim(2), V = v.dim(3), K = q.dim(3);
     args.check(q.numElements == B * T * H * K && k.numElements == q.numElements, "q, k and v do not fit");
     args.check(H < limit && K < limit && V < limit, "sizes are too large");
-    args.check(call.gate == longscanDeltaGateNone || call.gate == longscanDeltaGateScalar, "unknown gate");
+    const bool diagonal = call.gate == longscanDeltaGateDiagonal;
+    args.check(diagonal || call.gate == longscanDeltaGateNone || call.gate == longscanDeltaGateScalar,
+               "unknown gate");
     args.check(call.scale != 0, "scale is 0");
     checkF32(args, beta, beta ? B * T * H : 0, "beta");
-    checkF32(args, g, call.gate == longscanDeltaGateNone ? 0 : B * T * H, "g");
+    checkF32(args, g, call.gate == longscanDeltaGateNone ? 0 : B * T * H * (diagonal ? K : 1), "g");
     args.checkResets(resets, B, T);
     for (const TensorRef& tensor : {q, k, v, resets}) checkAligned(args, tensor);
     call.B = B, call.T = T;

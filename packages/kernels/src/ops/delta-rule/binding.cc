@@ -157,6 +157,7 @@ void register_delta_rule(Registry& registry) {
   registry.add("deltaRuleAdjoint", 15, bindAdjoint);
   registry.add("deltaRuleBackward", 24, bindBackward);
   registerDeltaRuleCuda(registry);
+  registerDeltaGeneralCuda(registry);
 }
 
 }  // namespace longscan

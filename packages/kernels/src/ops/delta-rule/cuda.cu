@@ -4,6 +4,7 @@
 
 #include "cuda/tile.cuh"
 #include "cuda/workspace_parts.h"
+#include "cuda_diagonal.h"
 #include "cuda_gradient.h"
 #include "cuda_prepare.h"
 
@@ -33,6 +34,8 @@ struct Kept {
     chunks.scores = arena.take<Bf16>(sizes.rows * tileTokens);
     chunks.into = arena.take<float>(sizes.rows);
     chunks.outOf = arena.take<float>(sizes.rows);
+    chunks.w = arena.take<Bf16>(sizes.rows * call.K);
+    chunks.u = arena.take<Bf16>(sizes.rows * call.V);
   }
 };
 
@@ -55,11 +58,16 @@ struct Workspace {
   }
 };
 
+bool isDiagonal(const Call& call) {
+  return call.gate == longscanDeltaGateDiagonal;
+}
+
 bool supported(const Call& call) {
-  const auto headSize = [](int size) { return size > 0 && size <= 256 && size % 8 == 0; };
-  const bool gated = call.gate == longscanDeltaGateScalar;
-  return call.B > 0 && call.T > 0 && call.H > 0 && headSize(call.K) && headSize(call.V) &&
-         (gated || call.gate == longscanDeltaGateNone) && gated == (call.g != nullptr);
+  const auto headSize = [](int size, int most) { return size > 0 && size <= most && size % 8 == 0; };
+  const bool gated = call.gate == longscanDeltaGateScalar || isDiagonal(call);
+  return call.B > 0 && call.T > 0 && call.H > 0 && headSize(call.K, 256) && headSize(call.V, 512) &&
+         (gated || call.gate == longscanDeltaGateNone) && gated == (call.g != nullptr) &&
+         deltaSweepsFit(call.K);
 }
 
 const Bf16* bf16(const void* tensor) {
@@ -84,9 +92,10 @@ DeltaSweepCall sweepOf(const Call& call, const Kept& kept) {
 
 cudaError_t forward(const Call& call, const LongscanDeltaRuleForward& io, cudaStream_t stream) {
   const Kept kept(call, io.kept);
-  const cudaError_t error = launchDeltaPrepare({call.B, call.T, call.H, call.K, call.scale, bf16(call.q),
-                                                bf16(call.k), call.beta, call.g, call.resets, kept.chunks},
-                                               stream);
+  const cudaError_t error =
+      launchDeltaPrepare({call.B, call.T, call.H, call.K, call.V, call.scale, bf16(call.q), bf16(call.k),
+                          bf16(call.v), call.beta, call.g, call.resets, kept.chunks},
+                         stream);
   if (error != cudaSuccess) return error;
   DeltaSweepCall sweep = sweepOf(call, kept);
   sweep.h0 = io.h0;
@@ -145,19 +154,23 @@ cudaError_t backward(const Call& call, const LongscanDeltaRuleBackward& io, cuda
 using namespace longscan;
 
 size_t longscanDeltaRuleKeptBytes(const LongscanDeltaRule* call) {
-  return supported(*call) ? Kept(*call, nullptr).arena.used() : 0;
+  if (!supported(*call)) return 0;
+  return isDiagonal(*call) ? deltaDiagonalKeptBytes(*call) : Kept(*call, nullptr).arena.used();
 }
 
 size_t longscanDeltaRuleWorkspaceBytes(const LongscanDeltaRule* call) {
-  return supported(*call) ? Workspace(*call, nullptr).arena.used() : 0;
+  if (!supported(*call)) return 0;
+  return isDiagonal(*call) ? deltaDiagonalWorkspaceBytes(*call) : Workspace(*call, nullptr).arena.used();
 }
 
 int longscanDeltaRuleForward(const LongscanDeltaRule* call, const LongscanDeltaRuleForward* io,
                              CUstream_st* stream) {
-  return supported(*call) ? forward(*call, *io, stream) : cudaErrorInvalidValue;
+  if (!supported(*call)) return cudaErrorInvalidValue;
+  return isDiagonal(*call) ? deltaDiagonalForward(*call, *io, stream) : forward(*call, *io, stream);
 }
 
 int longscanDeltaRuleBackward(const LongscanDeltaRule* call, const LongscanDeltaRuleBackward* io,
                               CUstream_st* stream) {
-  return supported(*call) ? backward(*call, *io, stream) : cudaErrorInvalidValue;
+  if (!supported(*call)) return cudaErrorInvalidValue;
+  return isDiagonal(*call) ? deltaDiagonalBackward(*call, *io, stream) : backward(*call, *io, stream);
 }

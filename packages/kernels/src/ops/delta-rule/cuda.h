@@ -15,11 +15,12 @@ extern "C" {
 struct CUstream_st;
 
 enum LongscanDeltaGate {
-  longscanDeltaGateNone = 0,    // a = 1, g null
-  longscanDeltaGateScalar = 1,  // g [B, T, H]
+  longscanDeltaGateNone = 0,      // a = 1, g null
+  longscanDeltaGateScalar = 1,    // g [B, T, H]
+  longscanDeltaGateDiagonal = 2,  // g [B, T, H, K]
 };
 
-/// One slice of T tokens. K and V: multiples of 8, at most 256.
+/// One slice of T tokens. K and V: multiples of 8, at most 256 and 512.
 struct LongscanDeltaRule {
   int64_t B, T;
   int32_t H, K, V;

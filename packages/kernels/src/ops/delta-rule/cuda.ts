@@ -1,15 +1,12 @@
 import type { ForwardCall } from '../../autograd/define-op.js';
-import { missingKernel } from '../../missing-kernel.js';
 import type { RecurrenceParts } from '../../recurrence-parts.js';
 import type { Tensor } from '../../tensor.js';
-import type { DeltaGate, DeltaRuleInputs } from './index.js';
+import type { DeltaRuleInputs } from './index.js';
 import type { DeltaRuleCudaArguments } from './native.js';
 
 /** One kind of the recurrence. */
 interface Kind {
-  readonly name: string;
-  readonly gate: DeltaGate;
-  /** The number of `gate`. */
+  /** The number of its gate. */
   readonly code: number;
   /** The key erases, queries read keys, one step a token. */
   readonly isPlain: boolean;
@@ -17,16 +14,40 @@ interface Kind {
   readonly stateShape: (inputs: DeltaRuleInputs) => readonly number[];
 }
 
-/** The recurrence on a GPU: inputs in bf16, gates and states in f32, one sweep that keeps what its gradients need. */
-export function cudaParts(kind: Kind): RecurrenceParts<DeltaRuleInputs> {
-  const { name, code, scaleOf, stateShape } = kind;
+/** What the chunkwise kernels do of it: the slice from a state that is known. */
+type ChunkwiseParts = Pick<RecurrenceParts<DeltaRuleInputs>, 'forward' | 'finish' | 'finishBackward'>;
 
+/**
+ * The recurrence on a GPU. Chunks on the tensor cores where they apply; elsewhere, and for what a slice does to a state,
+ * `general`, token by token in f32: M of thousands of tokens is a product that bf16 does not hold.
+ */
+export function cudaParts(
+  kind: Kind,
+  general: RecurrenceParts<DeltaRuleInputs>,
+): RecurrenceParts<DeltaRuleInputs> {
+  const chunkwise = chunkwiseParts(kind);
+  const partsFor = (inputs: DeltaRuleInputs): ChunkwiseParts =>
+    isChunkwise(kind, inputs) ? chunkwise : general;
+  return {
+    ...general,
+    forward: (call, inputs, ...rest) => partsFor(inputs).forward(call, inputs, ...rest),
+    finish: (call, inputs, ...rest) => partsFor(inputs).finish(call, inputs, ...rest),
+    finishBackward: (call, inputs, ...rest) => partsFor(inputs).finishBackward(call, inputs, ...rest),
+  };
+}
+
+function isChunkwise({ isPlain }: Kind, { q, v }: DeltaRuleInputs): boolean {
+  const isHeadSize = (size: number) => size % 8 === 0 && size <= 256;
+  return isPlain && q.dtype === 'bf16' && isHeadSize(q.dim(3)) && isHeadSize(v.dim(-1));
+}
+
+/** Inputs in bf16, gates and states in f32, one sweep that keeps what its gradients need. */
+function chunkwiseParts({ code, scaleOf, stateShape }: Kind): ChunkwiseParts {
   const common = (
     call: ForwardCall,
     inputs: DeltaRuleInputs,
     resets: Tensor | null,
   ): DeltaRuleCudaArguments => {
-    checkOffered(kind, inputs);
     const { q, k, v, beta, g } = inputs;
     const optional = [beta?.id ?? null, g?.id ?? null, resets?.id ?? null] as const;
     return [call.stream, code, scaleOf(q), q.id, k.id, v.id, ...optional];
@@ -57,15 +78,7 @@ export function cudaParts(kind: Kind): RecurrenceParts<DeltaRuleInputs> {
       const finalState = call.empty(stateShape(inputs));
       return { ...sweep(call, inputs, resets, h0, finalState), finalState };
     },
-    prepare: () => ({}),
-    summarize() {
-      throw missingKernel(name, 'the summary of a slice');
-    },
     finish: (call, inputs, resets, _prepared, incoming) => sweep(call, inputs, resets, incoming, null),
-    summarizeBackward() {
-      throw missingKernel(name, 'the summary of a slice against time');
-    },
-    prepareBackward: () => ({}),
     finishBackward(call, inputs, resets, record, _prepared, outputGradient, outgoingAdjoint, wantIncoming) {
       const like = ({ shape, dtype }: Tensor) => call.empty(shape, dtype);
       const { q, k, v, beta, g } = inputs;
@@ -89,10 +102,4 @@ export function cudaParts(kind: Kind): RecurrenceParts<DeltaRuleInputs> {
       return { gradients: { q: dq, k: dk, v: dv, beta: dbeta, g: dg }, incoming };
     },
   };
-}
-
-function checkOffered({ name, gate, isPlain }: Kind, { q }: DeltaRuleInputs): void {
-  if (!isPlain) throw missingKernel(name, 'this variant');
-  if (gate === 'diagonal') throw missingKernel(name, 'a decay per channel');
-  if (q.dtype !== 'bf16') throw missingKernel(name, `inputs in ${q.dtype}, only in bf16`);
 }

@@ -1,5 +1,4 @@
-#include "cuda/warpgroup.cuh"
-#include "cuda_gradient.h"
+#include "cuda_gradient_load.cuh"
 #include "cuda_lane.cuh"
 #include "cuda_prepare.h"
 
@@ -7,143 +6,64 @@ namespace longscan {
 
 namespace {
 
-/// Two stages of 64 channels of V, two pieces' queries and keys, and the products of the present piece.
-template <int panels>
-struct GradientLayout {
-  static constexpr int panel = Tile<64>::bytes;
-  static constexpr int dO = 0;
-  static constexpr int dv = panel;
-  static constexpr int corrections = 2 * panel;
-  static constexpr int state = 3 * panel;
-  static constexpr int adjoint = state + panels * panel;
-  static constexpr int stage = adjoint + panels * panel;
-  static constexpr int pieces = 2 * stage;
-  static constexpr int queries = 0;
-  static constexpr int keys = panels * panel;
-  static constexpr int gates = 2 * panels * panel;
-  static constexpr int beta = gates + 64 * 4;
-  static constexpr int pieceBytes = gates + 1024;
-  static constexpr int ofScores = pieces + 2 * pieceBytes;
-  static constexpr int ofProducts = ofScores + panel;
-  static constexpr int sums = ofProducts + panel;  // a copy for each warp
-  static constexpr int shares = sums + 4 * panels * 64 * 4;
-  static constexpr int bytes = shares + 4 * panels * 4;
-};
-
-/// One block: some chunks of a head, a warpgroup for each of its `panels` of 64 channels of K.
+/// The warpgroups of a block that multiply, one for each of its `panels` of 64 channels of K.
 template <int panels>
 class Gradient {
+  using Block = GradientBlock<panels>;
   using Layout = GradientLayout<panels>;
   static constexpr int threads = 128 * panels;
   /// What is there besides: of two warpgroups the first has dO N^T, the second Z N^T.
   static constexpr bool hasBoth = panels == 1;
 
+  const Block& block;
   const DeltaGradientCall& call;
   unsigned char* const shared;
   const uint32_t base;
   const DeltaLane at;
-  const int group, row0, channel, numChunks;
+  const int warp, group, row0, channel, numChunks;
   const int64_t bh, b, h;
   Sums query, erase, write, ofScores, ofProducts;
 
  public:
-  __device__ Gradient(const DeltaGradientCall& call, unsigned char* shared)
-      : call(call),
-        shared(shared),
-        base(sharedAddress(shared)),
-        group(at.warp / 4),
-        row0(16 * (at.warp % 4)),
+  __device__ explicit Gradient(const Block& block)
+      : block(block),
+        call(block.call),
+        shared(block.shared),
+        base(block.base),
+        warp(at.warp - 4),
+        group(warp / 4),
+        row0(16 * (warp % 4)),
         channel(64 * (blockIdx.z * panels + group)),
-        numChunks(static_cast<int>((call.T + tileTokens - 1) / tileTokens)),
-        bh(blockIdx.y),
-        b(bh / call.H),
-        h(bh % call.H) {}
+        numChunks(block.numChunks),
+        bh(block.bh),
+        b(block.b),
+        h(block.h) {}
 
-  __device__ void run(int chunksPerBlock) {
-    const int begin = blockIdx.x * chunksPerBlock, end = min(begin + chunksPerBlock, numChunks);
-    const int32_t* resets = call.resets ? call.resets + b * call.T : nullptr;
-    PieceWalk ahead(resets, call.T, begin, end, false), walk(resets, call.T, begin, end, false);
-    int valueAhead = 0, pieceAhead = 0;
-    const auto fillNext = [&](int stage) {
-      if (!ahead.done()) {
-        fillStage(ahead.piece(), stage, valueAhead);
-        if (valueAhead == 0) fillPiece(ahead.piece(), pieceAhead);
-        valueAhead += 64;
-        if (valueAhead >= call.V) {
-          valueAhead = 0;
-          pieceAhead ^= 1;
-          ahead.advance();
-        }
-      }
-      commitCopies();
-    };
-    fillNext(0);
-    for (int stage = 0, piece = 0; !walk.done(); walk.advance(), piece ^= 1) {
+  __device__ void run() {
+    RingPlace stage, ofPiece;
+    for (PieceWalk walk = block.walk(); !walk.done(); walk.advance()) {
       float product = 0.0f;  // a thread's share of <S, D>
       clearSums();
-      for (int value = 0; value < call.V; value += 64, stage ^= 1) {
-        waitForCopies<0>();
+      for (int value = 0; value < call.V; value += 64) {
+        block.stageFull(stage.slot).wait(stage.round);
         publishToProducts();
-        __syncthreads();
-        fillNext(stage ^ 1);
-        product += addValues(walk.piece(), stage);
+        product += addValues(walk.piece(), stage.slot);
+        arriveAsWarp(block.stageFree(stage.slot));
+        stage = stage.ahead(1, 2);
       }
-      finish(walk.piece(), Layout::pieces + piece * Layout::pieceBytes, product);
+      block.pieceFull(ofPiece.slot).wait(ofPiece.round);
+      finish(walk.piece(), Layout::pieces + ofPiece.slot * Layout::pieceBytes, product);
+      arriveAsWarp(block.pieceFree(ofPiece.slot));
+      ofPiece = ofPiece.ahead(1, 2);
     }
   }
 
  private:
   __device__ Tile<64> tile(int offset) const { return {base + offset}; }
   __device__ float* floats(int offset) const { return reinterpret_cast<float*>(shared + offset); }
-  // What a document's first token meets is nothing; what lies behind a piece that ends its chunk is D.
-  __device__ static bool meetsState(const Piece& piece) { return !piece.fresh; }
-  __device__ static bool meetsAdjoint(const Piece& piece) { return piece.closesChunk; }
-  __device__ static TileRows rowsOf(const Piece& piece) {
-    return {static_cast<int64_t>(piece.chunk) * tileTokens, piece.low, piece.high, false};
-  }
-
-  __device__ void fillStage(const Piece& piece, int stage, int value) const {
-    const int offset = stage * Layout::stage;
-    const int pitch = call.H * call.V;
-    const int64_t head = b * call.T * pitch + h * call.V;
-    const TileRows rows = rowsOf(piece);
-    fillTile<64, threads>(tile(offset + Layout::dO), call.dO + head, pitch, value, call.V, rows);
-    fillTile<64, threads>(tile(offset + Layout::dv), call.dv + head, pitch, value, call.V, rows);
-    fillTile<64, threads>(tile(offset + Layout::corrections), call.corrections + head, pitch, value, call.V,
-                          rows);
-    const TileRows values{value, 0, min(64, call.V - value), false};
-    const int64_t place = (bh * numChunks + piece.chunk) * call.V * call.K;
-#pragma unroll
-    for (int i = 0; i < panels; i++) {
-      const int column = 64 * (blockIdx.z * panels + i);
-      if (meetsState(piece))
-        fillTile<64, threads>(tile(offset + Layout::state + i * Layout::panel), call.states + place, call.K,
-                              column, call.K, values);
-      if (meetsAdjoint(piece))
-        fillTile<64, threads>(tile(offset + Layout::adjoint + i * Layout::panel), call.adjoints + place,
-                              call.K, column, call.K, values);
-    }
-  }
-
-  __device__ void fillPiece(const Piece& piece, int parity) const {
-    const int offset = Layout::pieces + parity * Layout::pieceBytes;
-    const int pitch = call.H * call.K;
-    const int64_t head = b * call.T * pitch + h * call.K;
-    const TileRows rows = rowsOf(piece);
-#pragma unroll
-    for (int i = 0; i < panels; i++) {
-      const int column = 64 * (blockIdx.z * panels + i);
-      fillTile<64, threads>(tile(offset + Layout::queries + i * Layout::panel), call.q + head, pitch, column,
-                            call.K, rows);
-      fillTile<64, threads>(tile(offset + Layout::keys + i * Layout::panel), call.k + head, pitch, column,
-                            call.K, rows);
-    }
-    if (threadIdx.x >= 64) return;
-    const int row = threadIdx.x;
-    const int64_t token = (b * call.T + rows.first + row) * call.H + h;
-    if (call.g) copyAsync4(base + offset + Layout::gates + 4 * row, call.g + token, rows.has(row));
-    if (call.beta) copyAsync4(base + offset + Layout::beta + 4 * row, call.beta + token, rows.has(row));
-  }
+  __device__ static bool meetsState(const Piece& piece) { return Block::meetsState(piece); }
+  __device__ static bool meetsAdjoint(const Piece& piece) { return Block::meetsAdjoint(piece); }
+  __device__ static TileRows rowsOf(const Piece& piece) { return Block::rowsOf(piece); }
 
   __device__ void clearSums() {
     clear(query);
@@ -153,9 +73,7 @@ class Gradient {
     if (hasBoth) clear(ofProducts);
   }
   /// Z N^T.
-  __device__ Sums& products() {
-    return hasBoth ? ofProducts : ofScores;
-  }
+  __device__ Sums& products() { return hasBoth ? ofProducts : ofScores; }
 
   /// sum += A B over 64 channels of V.
   template <StoredB stored>
@@ -194,7 +112,7 @@ class Gradient {
   __device__ void finish(const Piece& piece, int offset, float product) {
     const TileRows rows = rowsOf(piece);
     float* const gates = floats(offset + Layout::gates);
-    float* const sums = floats(Layout::sums) + 64 * at.warp;
+    float* const sums = floats(Layout::sums) + 64 * warp;
     if (call.g != nullptr) {
       sumLogGates(gates, sums, at.lane);
     } else {
@@ -204,6 +122,7 @@ class Gradient {
     const auto beta = [&](int row) {
       return call.beta ? usableBeta(floats(offset + Layout::beta)[row]) : 1.0f;
     };
+    joinBarrier(3, threads);  // of the piece before, the products have been read
     if (hasBoth || group == 0)
       storeProducts(ofScores, tile(Layout::ofScores), [&](int row, int column, float sum) {
         return column <= row ? call.scale * beta(column) * exp2Fast(sums[row] - sums[column]) * sum : 0.0f;
@@ -232,7 +151,8 @@ class Gradient {
                    K = tile(offset + Layout::keys + group * Layout::panel);
     // <S', D>: what the state keeps of S, and what this piece writes into it.
     const float end = exp2Fast(last) * product + dotRow(write, K, 0) + dotRow(write, K, 1);
-    __syncthreads();
+    publishToProducts();
+    joinBarrier(3, threads);
     addTokens(Q, K);
     if (call.g != nullptr) {
       storeDots(rows, Q, K);
@@ -257,19 +177,17 @@ class Gradient {
   /// What the tokens of the piece give each other.
   __device__ void addTokens(Tile<64> Q, Tile<64> K) {
     const Tile<64> scores = tile(Layout::ofScores), products = tile(Layout::ofProducts);
-    MmaA s[4], p[4], sBack[4], pBack[4];
+    MmaA sBack[4], pBack[4];
 #pragma unroll
     for (int k = 0; k < 4; k++) {
-      s[k] = loadA(scores, row0, 16 * k, at.lane);
-      p[k] = loadA(products, row0, 16 * k, at.lane);
       sBack[k] = loadATransposed(scores, 16 * k, row0, at.lane);
       pBack[k] = loadATransposed(products, 16 * k, row0, at.lane);
     }
     beginProducts();
 #pragma unroll
     for (int k = 0; k < 4; k++) {
-      multiply<StoredB::columns>(query, s[k], K, k);
-      multiply<StoredB::columns>(erase, p[k], K, k);
+      multiply<StoredB::columns>(query, scores, k, K, k);
+      multiply<StoredB::columns>(erase, products, k, K, k);
       multiply<StoredB::columns>(write, sBack[k], Q, k);
       multiply<StoredB::columns>(write, pBack[k], K, k);
     }
@@ -315,7 +233,7 @@ class Gradient {
     float* const shares = floats(Layout::shares) + 4 * group;
 #pragma unroll
     for (int distance = 16; distance > 0; distance /= 2) share += __shfl_xor_sync(~0u, share, distance);
-    if (at.lane == 0) shares[at.warp % 4] = share;
+    if (at.lane == 0) shares[warp % 4] = share;
     joinBarrier(1 + group, 128);
     if (threadIdx.x % 128 == 0 && channel < call.K)
       call.ends[(bh * numChunks + chunk) * deltaDotParts(call.K) + part()] =
@@ -352,18 +270,53 @@ class Gradient {
 };
 
 template <int panels>
-__global__ void __launch_bounds__(128 * panels, 1)
-    gradientKernel(const __grid_constant__ DeltaGradientCall call, int chunksPerBlock) {
+__global__ void __launch_bounds__(128 * (panels + 1), 1)
+    gradientKernel(const __grid_constant__ DeltaGradientCall call, const __grid_constant__ GradientMaps maps,
+                   int chunksPerBlock) {
   extern __shared__ __align__(1024) unsigned char shared[];
-  Gradient<panels>(call, shared).run(chunksPerBlock);
+  const GradientBlock<panels> block(call, maps, chunksPerBlock, shared);
+  if (threadIdx.x == 0) block.initBarriers();
+  __syncthreads();
+  if (warpgroupNumber() == 0) {
+    if (panels == 2) shrinkRegisters<64>();
+    GradientLoader<panels>(block).run();
+  } else {
+    if (panels == 2) growRegisters<216>();
+    Gradient<panels>(block).run();
+  }
+}
+
+cudaError_t makeGradientMaps(const DeltaGradientCall& call, GradientMaps& maps) {
+  maps.usable = call.K % 64 == 0 && call.V % 64 == 0 && canMapTensors();
+  if (!maps.usable) return cudaSuccess;
+  const int64_t chunks = call.B * call.H * ((call.T + tileTokens - 1) / tileTokens);
+  const struct {
+    CUtensorMap& map;
+    MappedTensor tensor;
+  } wanted[] = {
+      {maps.dO, {call.dO, call.B, call.T, call.H, call.V}},
+      {maps.dv, {call.dv, call.B, call.T, call.H, call.V}},
+      {maps.corrections, {call.corrections, call.B, call.T, call.H, call.V}},
+      {maps.states, {call.states, chunks, call.V, 1, call.K}},
+      {maps.adjoints, {call.adjoints, chunks, call.V, 1, call.K}},
+      {maps.q, {call.q, call.B, call.T, call.H, call.K}},
+      {maps.k, {call.k, call.B, call.T, call.H, call.K}},
+  };
+  for (const auto& one : wanted) {
+    const cudaError_t error = mapTensor(one.map, one.tensor, 64, tileTokens);
+    if (error != cudaSuccess) return error;
+  }
+  return cudaSuccess;
 }
 
 template <int panels>
 cudaError_t launch(const DeltaGradientCall& call, cudaStream_t stream) {
   constexpr int bytes = GradientLayout<panels>::bytes;
   const auto kernel = gradientKernel<panels>;
-  const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+  cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error != cudaSuccess) return error;
+  GradientMaps maps{};
+  if ((error = makeGradientMaps(call, maps)) != cudaSuccess) return error;
   const int64_t chunks = (call.T + tileTokens - 1) / tileTokens, heads = call.B * call.H;
   const int64_t tiles = (call.K + 64 * panels - 1) / (64 * panels);
   // Loads of one chunk hide behind the products of the one before; yet enough blocks to fill a chip.
@@ -371,7 +324,7 @@ cudaError_t launch(const DeltaGradientCall& call, cudaStream_t stream) {
       max(static_cast<int64_t>(1), min(static_cast<int64_t>(8), chunks * heads * tiles / 512));
   const dim3 grid(static_cast<unsigned>((chunks + perBlock - 1) / perBlock), static_cast<unsigned>(heads),
                   static_cast<unsigned>(tiles));
-  kernel<<<grid, 128 * panels, bytes, stream>>>(call, static_cast<int>(perBlock));
+  kernel<<<grid, 128 * (panels + 1), bytes, stream>>>(call, maps, static_cast<int>(perBlock));
   return cudaGetLastError();
 }
 

@@ -57,6 +57,58 @@ __device__ void storeLower(FloatSquare from, __nv_bfloat16* to, const Piece& pie
   }
 }
 
+/// Rows of Y, each column times its factor, as first operand over tokens [16 k, 16 k + 16).
+__device__ inline MmaA inverseOperand(FloatSquare inverse, int row0, int k, const float2 (&factor)[2],
+                                      const DeltaLane& at) {
+  MmaA y;
+#pragma unroll
+  for (int i = 0; i < 4; i++) {
+    const int row = row0 + at.group + 8 * (i & 1), column = 16 * k + at.pairOf + 8 * (i >> 1);
+    const float2 both = inverse.pairAt(row, column);
+    y.x[i] = pack(column <= row ? both.x * factor[i >> 1].x : 0.0f,
+                  column + 1 <= row ? both.y * factor[i >> 1].y : 0.0f);
+  }
+  return y;
+}
+
+/// A warp's 16 rows of Y X, X in shared memory, to rows of bf16 memory of which `width` columns are there.
+/// Row j of X counts factorOf(j) times.
+template <int KP, typename FactorOf>
+__device__ void storeProduct(FloatSquare inverse, Tile<KP> X, __nv_bfloat16* to, int pitch, int width,
+                             const Piece& piece, const DeltaLane& at, FactorOf&& factorOf) {
+  const int row0 = 16 * at.warp;
+  MmaA y[4];
+#pragma unroll
+  for (int k = 0; k < 4; k++) {
+    const int column = 16 * k + at.pairOf;
+    const float2 factor[2] = {{factorOf(column), factorOf(column + 1)},
+                              {factorOf(column + 8), factorOf(column + 9)}};
+    if (k <= at.warp) y[k] = inverseOperand(inverse, row0, k, factor, at);
+  }
+#pragma unroll 2
+  for (int column0 = 0; column0 < KP; column0 += 32) {
+    if (column0 >= width) break;
+    float sum[4][4] = {};
+#pragma unroll
+    for (int k = 0; k < 4; k++)
+      if (k <= at.warp)
+#pragma unroll
+        for (int n = 0; n < 4; n += 2)
+          mma(sum[n], sum[n + 1], y[k], loadB(X, 16 * k, column0 + 8 * n, at.lane));
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+      uint32_t packed[4];
+#pragma unroll
+      for (int n = 0; n < 4; n++) packed[n] = pack(sum[n][2 * i], sum[n][2 * i + 1]);
+      transposeQuad(packed, at.lane);
+      const int row = row0 + at.group + 8 * i, column = column0 + 8 * (at.lane & 3);
+      if (row >= piece.low && row < piece.high && column < width)
+        *reinterpret_cast<uint4*>(to + static_cast<int64_t>(row) * pitch + column) =
+            make_uint4(packed[0], packed[1], packed[2], packed[3]);
+    }
+  }
+}
+
 template <int KP>
 __global__ void __launch_bounds__(prepareThreads)
     prepareKernel(const __grid_constant__ DeltaPrepareCall call) {
@@ -73,6 +125,8 @@ __global__ void __launch_bounds__(prepareThreads)
   const int64_t bh = blockIdx.y, b = bh / call.H, h = bh % call.H;
   const int pitch = call.H * call.K;
   const int64_t head = b * call.T * pitch + h * call.K;
+  const int pitchV = call.H * call.V;
+  const int64_t headV = b * call.T * pitchV + h * call.V;
   const int64_t firstRow = (bh * gridDim.x + chunk) * tileTokens;
 
   PieceWalk walk(call.resets ? call.resets + b * call.T : nullptr, call.T, chunk, chunk + 1, false);
@@ -98,6 +152,12 @@ __global__ void __launch_bounds__(prepareThreads)
                                                call.scale * far * beta[column + 1] * decay(row, column + 1));
     });
     __syncthreads();
+    // The queries have been read: values take their place.
+    const auto fillValues = [&](int column) {
+      fillTile<KP, prepareThreads>(Q, call.v + headV, pitchV, column, call.V, rows);
+      commitCopies();
+    };
+    fillValues(0);
     storeLower(square, call.to.scores + firstRow * 64, piece);
     __syncthreads();
     eachScore(K, K, at.warp, at, [&](int row, int column, float near, float far) {
@@ -113,7 +173,16 @@ __global__ void __launch_bounds__(prepareThreads)
     __syncthreads();
     invertUnitLower(square, at.warp, at.lane);
     storeLower(square, call.to.inverse + firstRow * 64, piece);
-    __syncthreads();
+    storeProduct(square, K, call.to.w + firstRow * call.K, call.K, call.K, piece, at,
+                 [&](int row) { return exp2Fast(sums[row]); });
+    for (int column = 0; column < call.V; column += KP) {
+      waitForCopies<0>();
+      __syncthreads();
+      storeProduct(square, Q, call.to.u + firstRow * call.V + column, call.V, call.V - column, piece, at,
+                   [](int) { return 1.0f; });
+      __syncthreads();
+      if (column + KP < call.V) fillValues(column + KP);
+    }
   }
 }
 

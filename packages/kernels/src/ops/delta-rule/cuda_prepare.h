@@ -5,13 +5,14 @@
 namespace longscan {
 
 /// What the chunks of a slice are to their own tokens. With c the sums of log decays since the piece's start:
-/// A_ij = e^{c_i - c_j} k_i . k_j beta_j for j < i, Y = (I + A)^-1, and the scores of the queries.
+/// A_ij = e^{c_i - c_j} k_i . k_j beta_j for j < i, Y = (I + A)^-1, the scores of the queries, W and U.
 struct DeltaPrepareCall {
   int64_t B, T;
-  int H, K;
+  int H, K, V;
   float scale;
   const __nv_bfloat16* q;  // [B, T, H, K]
   const __nv_bfloat16* k;  // [B, T, H, K]
+  const __nv_bfloat16* v;  // [B, T, H, V]
   const float* beta;       // [B, T, H] or null
   const float* g;          // [B, T, H] or null
   const int32_t* resets;   // [B, T] or null

@@ -1,44 +1,90 @@
-#include "cuda_sweep.cuh"
+#include "cuda_sweep_attend.cuh"
+#include "cuda_sweep_chain.cuh"
+#include "cuda_sweep_load.cuh"
 
 namespace longscan {
 
 namespace {
 
 template <int KN, DeltaRole role, bool diagonal>
-__device__ void runDeltaSweep(const DeltaSweepCall& call) {
+__device__ void runDeltaSweep(const DeltaSweepCall& call, const SweepMaps& maps, const SweepRings& rings) {
   extern __shared__ __align__(1024) unsigned char shared[];
-  DeltaSweep<KN, role, diagonal> sweep(call, shared);
-  if (warpgroupNumber() == 0)
-    sweep.serve();
+  const SweepBlock<KN, role, diagonal> block(call, maps, rings, shared);
+  if (threadIdx.x == 0) block.initBarriers();
+  __syncthreads();
+  if (block.sharers > 1) meetCluster();
+  const int group = warpgroupNumber();
+  if (group == 0)
+    SweepChain<KN, role, diagonal>(block).run();
+  else if (group == 1)
+    SweepAttendant<KN, role, diagonal>(block).run();
   else
-    sweep.chain();
+    SweepLoader<KN, role, diagonal>(block).run();
+  // Others copy to a block's memory and arrive at its barriers until they are done.
+  if (block.sharers > 1) meetCluster();
 }
 
 template <int KN, bool diagonal>
 __global__ void __launch_bounds__(sweepThreads, 1)
-    forwardKernel(const __grid_constant__ DeltaSweepCall call) {
-  runDeltaSweep<KN, DeltaRole::output, diagonal>(call);
+    forwardKernel(const __grid_constant__ DeltaSweepCall call, const __grid_constant__ SweepMaps maps,
+                  SweepRings rings) {
+  runDeltaSweep<KN, DeltaRole::output, diagonal>(call, maps, rings);
 }
 
 template <int KN, bool diagonal>
 __global__ void __launch_bounds__(sweepThreads, 1)
-    backwardKernel(const __grid_constant__ DeltaSweepCall call) {
+    backwardKernel(const __grid_constant__ DeltaSweepCall call, const __grid_constant__ SweepMaps ofAdjoints,
+                   const __grid_constant__ SweepMaps ofStates, SweepRings adjointRings,
+                   SweepRings stateRings) {
   if (blockIdx.y == 0)
-    runDeltaSweep<KN, DeltaRole::adjoint, diagonal>(call);
+    runDeltaSweep<KN, DeltaRole::adjoint, diagonal>(call, ofAdjoints, adjointRings);
   else
-    runDeltaSweep<KN, DeltaRole::states, diagonal>(call);
+    runDeltaSweep<KN, DeltaRole::states, diagonal>(call, ofStates, stateRings);
+}
+
+cudaError_t sharedBytesOfBlock(int& bytes) {
+  int device = 0;
+  const cudaError_t error = cudaGetDevice(&device);
+  return error != cudaSuccess
+             ? error
+             : cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+}
+
+/// Blocks of `sharers` as a cluster each; `passes` of the grid side by side.
+template <typename... Parameters, typename... Arguments>
+cudaError_t launchClusters(void (*kernel)(Parameters...), const DeltaSweepCall& call, int passes, int sharers,
+                           int sharedBytes, cudaStream_t stream, const Arguments&... arguments) {
+  const cudaError_t error =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, sharedBytes);
+  if (error != cudaSuccess) return error;
+  cudaLaunchAttribute cluster{};
+  cluster.id = cudaLaunchAttributeClusterDimension;
+  cluster.val.clusterDim = {static_cast<unsigned>(sharers), 1, 1};
+  cudaLaunchConfig_t config{};
+  config.gridDim =
+      dim3(static_cast<unsigned>(call.B * call.H * ((call.V + sweepValues - 1) / sweepValues)), passes);
+  config.blockDim = dim3(sweepThreads);
+  config.dynamicSmemBytes = sharedBytes;
+  config.stream = stream;
+  config.attrs = &cluster;
+  config.numAttrs = sharers > 1 ? 1 : 0;
+  return cudaLaunchKernelEx(&config, kernel, arguments...);
 }
 
 template <int KN, bool diagonal>
 cudaError_t launchOf(const DeltaSweepCall& call, bool backward, cudaStream_t stream) {
-  constexpr int bytes = DeltaSweepLayout<KN, DeltaRole::adjoint, diagonal>::bytes;
-  static_assert(bytes == DeltaSweepLayout<KN, DeltaRole::output, diagonal>::bytes, "the same stages");
-  const auto kernel = backward ? backwardKernel<KN, diagonal> : forwardKernel<KN, diagonal>;
-  const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+  int most = 0;
+  cudaError_t error = sharedBytesOfBlock(most);
   if (error != cudaSuccess) return error;
-  const int64_t blocks = call.B * call.H * ((call.V + sweepValues - 1) / sweepValues);
-  kernel<<<dim3(static_cast<unsigned>(blocks), backward ? 2 : 1), sweepThreads, bytes, stream>>>(call);
-  return cudaGetLastError();
+  const int sharers = sweepSharers(call);
+  SweepMaps maps{}, ofAdjoints{};
+  if ((error = makeSweepMaps(call, false, sharers, maps)) != cudaSuccess) return error;
+  if (!backward)
+    return launchClusters(forwardKernel<KN, diagonal>, call, 1, sharers, most, stream, call, maps,
+                          ringsOf<KN, DeltaRole::output>(most));
+  if ((error = makeSweepMaps(call, true, sharers, ofAdjoints)) != cudaSuccess) return error;
+  return launchClusters(backwardKernel<KN, diagonal>, call, 2, sharers, most, stream, call, ofAdjoints, maps,
+                        ringsOf<KN, DeltaRole::adjoint>(most), ringsOf<KN, DeltaRole::states>(most));
 }
 
 template <bool diagonal>
@@ -49,6 +95,15 @@ cudaError_t launch(const DeltaSweepCall& call, bool backward, cudaStream_t strea
 }
 
 }  // namespace
+
+bool deltaSweepsFit(int K) {
+  int most = 0;
+  if (sharedBytesOfBlock(most) != cudaSuccess) return false;
+  const SweepRings rings = K <= 64    ? ringsOf<1, DeltaRole::adjoint>(most)
+                           : K <= 128 ? ringsOf<2, DeltaRole::adjoint>(most)
+                                      : ringsOf<4, DeltaRole::adjoint>(most);
+  return rings.operands > 0;
+}
 
 cudaError_t launchDeltaForwardSweep(const DeltaSweepCall& call, cudaStream_t stream) {
   return call.diagonal ? launch<true>(call, false, stream) : launch<false>(call, false, stream);

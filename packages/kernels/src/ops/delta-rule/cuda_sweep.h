@@ -18,15 +18,18 @@ struct DeltaChunks {
 
   // Of a diagonal gate, which leaves `into` unused and no decay in `outOf`.
   __nv_bfloat16* queries;    // [B, T, H, K]: scale * q_t decayed from the piece's start up to and with t
-  __nv_bfloat16* eraseKeys;  // [B, T, H, K]: k_t likewise, without the scale
   __nv_bfloat16* writeKeys;  // [B, T, H, K]: k_t decayed from t to the piece's end
   float* gamma;              // [B, H, chunks, K]: the decay of the chunk's first piece
+
+  // What the sweeps read instead of Y.
+  __nv_bfloat16* w;  // [B, H, rows, K]: Y times the keys decayed as queries are
+  __nv_bfloat16* u;  // [B, H, rows, V]: Y V
 };
 
 /// The two recurrences over chunks, for one slice.
 ///
-/// With time: N = Y (V - into K S), o = into Q S + P N, S = gamma S + K^T (outOf N).
-/// Against time: Z = Y^T (P^T dO + outOf K D), D = gamma D + Q^T (into dO) - K^T (into Z); Z is dv.
+/// With time: N = U - W S = Y (V - into K S), o = into Q S + P N, S = gamma S + K^T (outOf N).
+/// Against time: dN = P^T dO + outOf K D, D = gamma D + Q^T (into dO) - W^T dN, dv = Y^T dN.
 struct DeltaSweepCall {
   int64_t B, T;
   int H, K, V;
@@ -51,6 +54,9 @@ struct DeltaSweepCall {
   __nv_bfloat16* dv;        // [B, T, H, V]
   float* dh0;               // [B, H, V, K] or null
 };
+
+/// Whether a block's memory on this device is enough for heads of so many key channels.
+bool deltaSweepsFit(int K);
 
 /// o and ht.
 cudaError_t launchDeltaForwardSweep(const DeltaSweepCall& call, cudaStream_t stream);

@@ -1,74 +1,192 @@
 #pragma once
 
-#include "cuda_sweep.h"
-#include "cuda_sweep_parts.cuh"
+#include "../gated-linear/cuda_pieces.cuh"
+#include "cuda_sweep_bulk.cuh"
+#include "cuda_sweep_products.cuh"
 
 namespace longscan {
 
 /// What a block does: the output with time, states with time once more, or adjoints against time.
 enum class DeltaRole { output, states, adjoint };
 
-constexpr int sweepThreads = 256;
-constexpr int sweepValues = 64;  // channels of V that a block works on
+/// A block's warpgroups: the chain's, the one that attends to it, and the one that loads.
+constexpr int sweepThreads = 3 * 128;
 
-/// A stage: keys, queries in panels of 64 channels, Y, P, v or dO, the rows' factors and the channels'
-/// decays. Then what the two warpgroups hand each other: the state, N or Z, and the pieces.
-template <int KN, DeltaRole role, bool diagonal>
+/// A block's shared memory. Two rings are loaded ahead: of operands [64, K] (W, the keys, the queries, as the
+/// role uses them up), and of what else there is of a piece. Then what the chain and the attendants hand each
+/// other.
+template <int KN, DeltaRole role>
 struct DeltaSweepLayout {
-  static constexpr bool reads = role != DeltaRole::states;
+  static constexpr bool reads = role != DeltaRole::states, backward = role == DeltaRole::adjoint;
   static constexpr int panel = Tile<64>::bytes;
-  static constexpr int writeKeys = diagonal ? KN * panel : 0;
-  static constexpr int queries = writeKeys + KN * panel;
-  static constexpr int inverse = queries + (reads ? KN * panel : 0);
-  static constexpr int scores = inverse + panel;
-  static constexpr int values = scores + (reads ? panel : 0);
-  static constexpr int factors = values + panel;
+  static constexpr int operandsPerPiece = reads ? 3 : 2;
+  static constexpr int operand = KN * panel;
+
+  // Of a piece's part: P, Y, u or dO (then what the adjoint state takes of it, transposed), dO transposed,
+  // rows' factors, channels' decays, the piece.
+  static constexpr int scores = 0;
+  static constexpr int inverse = scores + (reads ? panel : 0);
+  static constexpr int values = inverse + (backward ? panel : 0);
+  static constexpr int outputs = values + ValueTile::bytes;
+  static constexpr int factors = outputs + (backward ? channelTileBytes : 0);
   static constexpr int gamma = factors + 2 * 64 * 4;
-  static constexpr int stage = factors + (diagonal ? 2048 : 1024);
-  static constexpr int numStages = KN == 4 ? (diagonal ? 1 : 2) : diagonal && KN == 2 ? 2 : 3;
-  static constexpr int state = numStages * stage;
-  static constexpr int tokens = state + KN * panel;
-  static constexpr int pieces = tokens + panel;
-  static constexpr int numPieces = 4;
-  static constexpr int bytes = pieces + numPieces * 8;
+  static constexpr int record = gamma + KN * 64 * 4;
+  static constexpr int part = (record + 16 + 1023) / 1024 * 1024;
+
+  // The state twice, N or dN twice, N with the rows' factors.
+  static constexpr int state = KN * channelTileBytes;
+  static constexpr int tokens = 2 * state;
+  static constexpr int written = tokens + 2 * channelTileBytes;
+  static constexpr int barriers = written + (backward ? 0 : channelTileBytes);
+  static constexpr int fixed = barriers + 1024;
+
+  static constexpr int maxOperands = 12, maxParts = 4;
+  static constexpr int bytes(int operands, int parts) { return fixed + operands * operand + parts * part; }
 };
 
-/// 128 threads start to load what a block needs of one piece, its channels of V from `value` on, to a stage
-/// at `to`.
-template <int KN, DeltaRole role, bool diagonal>
-__device__ void fillStage(const DeltaSweepCall& call, const Piece& piece, int64_t bh, int value,
-                          uint32_t to) {
-  using Layout = DeltaSweepLayout<KN, role, diagonal>;
-  constexpr bool backward = role == DeltaRole::adjoint;
-  const int64_t b = bh / call.H, h = bh % call.H, numChunks = (call.T + tileTokens - 1) / tileTokens;
-  const TileRows rows{static_cast<int64_t>(piece.chunk) * tileTokens, piece.low, piece.high, false};
-  const int pitchK = call.H * call.K, pitchV = call.H * call.V;
-  const int64_t headK = b * call.T * pitchK + h * call.K, headV = b * call.T * pitchV + h * call.V;
-  const int64_t headRows = bh * numChunks * tileTokens;
-  const DeltaChunks& chunks = call.chunks;
-  const auto fillColumns = [&](int offset, const __nv_bfloat16* from, int pitch, int column, int width) {
-    fillTile<64, 128>(Tile<64>{to + offset}, from, pitch, column, width, rows);
-  };
-#pragma unroll
-  for (int panel = 0; panel < KN; panel++) {
-    const int offset = panel * Layout::panel, column = 64 * panel;
-    fillColumns(offset, (diagonal ? chunks.eraseKeys : call.k) + headK, pitchK, column, call.K);
-    if (diagonal) fillColumns(Layout::writeKeys + offset, chunks.writeKeys + headK, pitchK, column, call.K);
-    if (Layout::reads)
-      fillColumns(Layout::queries + offset, (diagonal ? chunks.queries : call.q) + headK, pitchK, column,
-                  call.K);
-  }
-  fillColumns(Layout::inverse, chunks.inverse + headRows * 64, 64, 0, 64);
-  if (Layout::reads) fillColumns(Layout::scores, chunks.scores + headRows * 64, 64, 0, 64);
-  fillColumns(Layout::values, (backward ? call.dO : call.v) + headV, pitchV, value, call.V);
-  const int row = threadIdx.x % 64;
-  const float* factor = threadIdx.x < 64 ? chunks.into : chunks.outOf;
-  if (!diagonal || threadIdx.x >= 64)
-    copyAsync4(to + Layout::factors + 4 * threadIdx.x, factor + headRows + rows.first + row, rows.has(row));
-  if (diagonal && threadIdx.x < 16 * KN)
-    copyAsync16(to + Layout::gamma + 16 * threadIdx.x,
-                chunks.gamma + (bh * numChunks + piece.chunk) * call.K + 4 * threadIdx.x,
-                4 * threadIdx.x < call.K);
+/// How long the rings are.
+struct SweepRings {
+  int operands, parts;
+};
+
+/// The longest rings that fit; none if nothing does.
+template <int KN, DeltaRole role>
+inline SweepRings ringsOf(int sharedBytes) {
+  using Layout = DeltaSweepLayout<KN, role>;
+  SweepRings rings{Layout::operandsPerPiece + 1, 2};
+  if (Layout::bytes(rings.operands, rings.parts) > sharedBytes) return {0, 0};
+  const auto fits = [&](int operands, int parts) { return Layout::bytes(operands, parts) <= sharedBytes; };
+  if (fits(rings.operands + 1, 3)) rings.parts = 3;
+  while (rings.operands < Layout::maxOperands && fits(rings.operands + 1, rings.parts)) rings.operands++;
+  return rings;
 }
+
+/// A piece, and what the chain has to know of the next one.
+struct SweepPiece {
+  Piece piece;
+  bool last, nextFresh;
+
+  __device__ int2 packed() const {
+    int2 both = packPiece(piece);
+    both.y |= last << 20 | nextFresh << 21;
+    return both;
+  }
+  __device__ static SweepPiece unpack(int2 packed) {
+    return {unpackPiece(packed), (packed.y >> 20 & 1) != 0, (packed.y >> 21 & 1) != 0};
+  }
+};
+
+/// What the parts of a block have in common: whose block it is and where its memory lies.
+template <int KN, DeltaRole role, bool diagonal>
+class SweepBlock {
+ public:
+  using Layout = DeltaSweepLayout<KN, role>;
+  static constexpr bool backward = role == DeltaRole::adjoint, output = role == DeltaRole::output;
+  static constexpr bool reads = role != DeltaRole::states;
+
+  const DeltaSweepCall& call;
+  const SweepMaps& maps;
+  const SweepRings rings;
+  const int sharers;  // blocks of its cluster
+  unsigned char* const shared;
+  const uint32_t base;
+  int value;  // the first of its channels of V
+  int b, h, numChunks;
+  int64_t bh;
+
+  __device__ SweepBlock(const DeltaSweepCall& call, const SweepMaps& maps, SweepRings rings,
+                        unsigned char* shared)
+      : call(call),
+        maps(maps),
+        rings(rings),
+        sharers(LONGSCAN_COPY_ENGINE ? maps.sharers : 1),
+        shared(shared),
+        base(sharedAddress(shared)),
+        numChunks(static_cast<int>((call.T + tileTokens - 1) / tileTokens)) {
+    const int tiles = (call.V + sweepValues - 1) / sweepValues;
+    value = blockIdx.x % tiles * sweepValues;
+    bh = blockIdx.x / tiles;
+    b = static_cast<int>(bh / call.H);
+    h = static_cast<int>(bh % call.H);
+  }
+
+  // By four warps each: the chain's and the attendants' arrivals are one a warp.
+  __device__ SweepBarrier operandFull(int i) const { return barrier(i); }
+  __device__ SweepBarrier operandFree(int i) const { return barrier(Layout::maxOperands + i); }
+  __device__ SweepBarrier partFull(int i) const { return barrier(2 * Layout::maxOperands + i); }
+  __device__ SweepBarrier partFree(int i) const { return barrier(2 * Layout::maxOperands + 4 + i); }
+  /// Of a part: `outputs` and `writes` are there.
+  __device__ SweepBarrier outputsReady(int i) const { return barrier(2 * Layout::maxOperands + 8 + i); }
+  /// The chain has shown the state, or N or dN; the attendants have read both.
+  __device__ SweepBarrier stateReady(int i) const { return barrier(2 * Layout::maxOperands + 12 + i); }
+  __device__ SweepBarrier tokensReady(int i) const { return barrier(2 * Layout::maxOperands + 14 + i); }
+  __device__ SweepBarrier shownFree(int i) const { return barrier(2 * Layout::maxOperands + 16 + i); }
+
+  /// One thread; then all threads of the block meet.
+  __device__ void initBarriers() const {
+    for (int i = 0; i < rings.operands; i++) {
+      operandFull(i).init(1);
+      operandFree(i).init(4 * sharers);
+    }
+    for (int i = 0; i < rings.parts; i++) {
+      partFull(i).init(1);
+      partFree(i).init(8 * sharers);
+      outputsReady(i).init(4);
+    }
+    for (int i = 0; i < 2; i++) {
+      stateReady(i).init(4);
+      tokensReady(i).init(4);
+      shownFree(i).init(4);
+    }
+  }
+
+  /// The calling warp needs a ring's slot no more: whoever copies to it hears of it.
+  __device__ void release(SweepBarrier free) const {
+    __syncwarp();
+    const int lane = threadIdx.x & 31;
+    if (sharers == 1) {
+      if (lane == 0) free.arrive();
+    } else if (lane < sharers) {
+      arriveInCluster(free, lane);
+    }
+  }
+
+  __device__ uint32_t operand(int slot) const { return base + Layout::fixed + slot * Layout::operand; }
+  __device__ Tile<64> operandTile(int slot, int panel) const {
+    return {operand(slot) + panel * Layout::panel};
+  }
+  __device__ uint32_t part(int slot) const { return base + partOffset(slot); }
+  __device__ Tile<64> scores(int slot) const { return {part(slot) + Layout::scores}; }
+  __device__ Tile<64> inverse(int slot) const { return {part(slot) + Layout::inverse}; }
+  __device__ ValueTile values(int slot) const { return {part(slot) + Layout::values}; }
+  /// Of the adjoint: dO transposed, and scale * into dO in the place where dO was.
+  __device__ Tile<64> outputs(int slot) const { return {part(slot) + Layout::outputs}; }
+  __device__ Tile<64> writes(int slot) const { return {part(slot) + Layout::values}; }
+  __device__ const float* into(int slot) const { return floats(partOffset(slot) + Layout::factors); }
+  __device__ const float* outOf(int slot) const { return into(slot) + 64; }
+  __device__ const float* gamma(int slot) const { return floats(partOffset(slot) + Layout::gamma); }
+  __device__ int2* record(int slot) const {
+    return reinterpret_cast<int2*>(shared + partOffset(slot) + Layout::record);
+  }
+  __device__ SweepPiece piece(int slot) const {
+    return SweepPiece::unpack(*const_cast<const int2*>(record(slot)));
+  }
+
+  __device__ Tile<64> stateTile(int shown, int panel) const {
+    return {base + shown * Layout::state + panel * channelTileBytes};
+  }
+  /// N or dN.
+  __device__ Tile<64> tokensTile(int shown) const {
+    return {base + Layout::tokens + shown * channelTileBytes};
+  }
+  __device__ Tile<64> writtenTile() const { return {base + Layout::written}; }
+
+ private:
+  __device__ SweepBarrier barrier(int i) const { return {base + Layout::barriers + i * SweepBarrier::bytes}; }
+  __device__ int partOffset(int slot) const {
+    return Layout::fixed + rings.operands * Layout::operand + slot * Layout::part;
+  }
+  __device__ const float* floats(int offset) const { return reinterpret_cast<const float*>(shared + offset); }
+};
 
 }  // namespace longscan

@@ -5,6 +5,7 @@ import { partsByDevice } from '../../recurrence-parts.js';
 import { sweepRecurrence } from '../../sweep-recurrence.js';
 import { expectShape, type Tensor } from '../../tensor.js';
 import { cudaParts } from './cuda.js';
+import { generalCudaParts } from './cuda-general.js';
 import './native.js';
 import { deltaRuleReference } from './reference.js';
 
@@ -190,6 +191,9 @@ export function deltaRule(options: DeltaRuleOptions = {}): RecurrenceOp<DeltaRul
     },
   });
   const isPlain = erase === 'key' && read === 'key' && n === 1;
-  const onGpu = cudaParts({ name, gate, code: gateCodes[gate], isPlain, scaleOf: factorOf, stateShape });
+  const onGpu = cudaParts(
+    { code: gateCodes[gate], isPlain, scaleOf: factorOf, stateShape },
+    generalCudaParts({ read, stateShape, common, count }),
+  );
   return { ...onCpu, ...partsByDevice(onCpu, onGpu) };
 }

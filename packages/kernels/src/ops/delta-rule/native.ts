@@ -91,5 +91,40 @@ declare module '../../native.js' {
         dh0: number | null,
       ]
     ): void;
+    /**
+     * On GPUs, token by token, of every kind: bytes of `which`, a number of LongscanDeltaGeneralMemory.
+     * @throws LongscanError E-CUDA-KERNEL for head sizes without a kernel
+     */
+    deltaGeneralCudaBytes(...args: [...common: DeltaRuleArguments, which: number]): number;
+    /** There: o, the state after the slice, and what the backward pass needs. */
+    deltaGeneralCudaForward(
+      ...args: [...common: DeltaRuleArguments, h0: number | null, o: number, ht: number | null, kept: number]
+    ): void;
+    /** There: every gradient. */
+    deltaGeneralCudaBackward(
+      ...args: [
+        ...common: DeltaRuleArguments,
+        dO: number,
+        kept: number,
+        h0: number | null,
+        dht: number | null,
+        dq: number,
+        dk: number,
+        dv: number,
+        dbeta: number | null,
+        dg: number | null,
+        db: number | null,
+        de: number | null,
+        dh0: number | null,
+      ]
+    ): void;
+    /** There: E and Mᵀ of the slice, and whether a document starts in it, [B]. */
+    deltaGeneralCudaSummarize(
+      ...args: [...common: DeltaRuleArguments, state: number, factor: number, reset: number | null]
+    ): void;
+    /** There: dL/dh0 through this slice's outputs alone. */
+    deltaGeneralCudaSummarizeBackward(
+      ...args: [...common: DeltaRuleArguments, dO: number, adjoint: number]
+    ): void;
   }
 }

@@ -1,0 +1,146 @@
+#pragma once
+
+#include "cuda/warpgroup.cuh"
+#include "cuda_lane.cuh"
+
+// A diagonal gate inside a chunk of 64 tokens. Sub-chunks of 16: c are the sums of log2 decays from a
+// sub-chunk's start up to and with a token, `total` those of a whole sub-chunk. From token j to a later i of
+// another sub-chunk the decay is 2^(total - c_j), then 2^total of the sub-chunks between, then 2^c_i: factors
+// of at most one, whatever the gates are. Inside a sub-chunk it is 2^c_i 2^-c_j as long as `deepest` holds
+// both, else 2^(c_i - c_j) pair by pair.
+
+namespace longscan {
+
+constexpr int subTokens = 16;
+constexpr int numSubs = tileTokens / subTokens;
+constexpr int diagonalThreads = 256;  // two warpgroups
+/// A product of two factors 2^80 and 2^-80 with numbers of ordinary size is far from both ends of f32.
+constexpr float deepest = -80.0f;
+
+/// f32 [64, 64] in shared memory. With a pitch of 72 the rows lane/4 and pairs 2 * (lane % 4) of a fragment
+/// lie in different banks, with 68 the rows 2 * (lane % 4) and columns lane/4.
+template <int rowPitch>
+struct FloatPanel {
+  static constexpr int pitch = rowPitch;
+  static constexpr int bytes = tileTokens * pitch * 4;
+  float* base;
+
+  __device__ float& at(int row, int column) const { return base[row * pitch + column]; }
+  __device__ float2& pairAt(int row, int column) const {
+    return *reinterpret_cast<float2*>(base + row * pitch + column);
+  }
+  __device__ uint32_t bitsAt(int row, int column) const { return __float_as_uint(at(row, column)); }
+  __device__ uint2 pairBitsAt(int row, int column) const {
+    return *reinterpret_cast<const uint2*>(base + row * pitch + column);
+  }
+};
+using PairPanel = FloatPanel<72>;
+
+/// Per sub-chunk and channel, [numSubs, 64] each.
+struct SubDecays {
+  static constexpr int bytes = 4 * numSubs * 64 * 4;
+  float* base;
+
+  __device__ float* totals(int sub) const { return base + 64 * sub; }
+  /// 2^total
+  __device__ float* decays(int sub) const { return base + 64 * (numSubs + sub); }
+  /// The decay of the sub-chunks before, and of those after.
+  __device__ float* before(int sub) const { return base + 64 * (2 * numSubs + sub); }
+  __device__ float* after(int sub) const { return base + 64 * (3 * numSubs + sub); }
+};
+
+/// The piece of a chunk that begins at `low`. To walk anew takes registers only while they are free.
+__device__ inline Piece pieceFrom(const int32_t* resets, int64_t T, int chunk, int low) {
+  PieceWalk walk(resets, T, chunk, chunk + 1, false);
+  while (walk.piece().low < low) walk.advance();
+  return walk.piece();
+}
+
+/// Starts to fill `c` with the gates of a piece, 64 channels from `channel` on of [T, .., K].
+__device__ inline void fillGates(PairPanel c, const float* from, int64_t pitch, int channel, int K,
+                                 const TileRows& rows) {
+#pragma unroll
+  for (int i = 0; i < tileTokens * 16 / diagonalThreads; i++) {
+    const int row = threadIdx.x / 16 + diagonalThreads / 16 * i, column = threadIdx.x % 16 * 4;
+    const bool valid = rows.has(row) && channel + column < K;
+    copyAsync16(sharedAddress(&c.at(row, column)),
+                valid ? from + (rows.first + row) * pitch + channel + column : from, valid);
+  }
+}
+
+/// Gates in `c` become sums in log2; a thread has one channel of a sub-chunk. Needs a barrier before
+/// `fillDecays`.
+__device__ inline void sumSubGates(PairPanel c, SubDecays subs) {
+  static_assert(diagonalThreads == 64 * numSubs, "a channel of a sub-chunk each");
+  constexpr float log2e = 1.4426950408889634f;
+  const int channel = threadIdx.x % 64, sub = threadIdx.x / 64;
+  constexpr int atOnce = 8;  // loads, before the first store might change what is loaded
+  float sum = 0.0f;
+#pragma unroll
+  for (int row0 = subTokens * sub; row0 < subTokens * (sub + 1); row0 += atOnce) {
+    float gates[atOnce];
+#pragma unroll
+    for (int i = 0; i < atOnce; i++) gates[i] = c.at(row0 + i, channel);
+#pragma unroll
+    for (int i = 0; i < atOnce; i++) {
+      sum += gates[i] * log2e;
+      c.at(row0 + i, channel) = sum;
+    }
+  }
+  subs.totals(sub)[channel] = sum;
+}
+
+/// The rest of `subs` from the totals. Returns the decay of the whole chunk, of channel `threadIdx.x` % 64.
+__device__ inline float fillDecays(SubDecays subs) {
+  const int channel = threadIdx.x % 64, own = threadIdx.x / 64;
+  float before = 0.0f, after = 0.0f, total = 0.0f;
+#pragma unroll
+  for (int sub = 0; sub < numSubs; sub++) {
+    const float one = subs.totals(sub)[channel];
+    if (sub < own) before += one;
+    if (sub == own) total = one;
+    if (sub > own) after += one;
+  }
+  subs.decays(own)[channel] = exp2Fast(total);
+  subs.before(own)[channel] = exp2Fast(before);
+  subs.after(own)[channel] = exp2Fast(after);
+  return exp2Fast(before + total + after);
+}
+
+/// Four neighbours of a row in f32, from f32 or bf16.
+__device__ inline void loadFour(float (&to)[4], const float* from) {
+  const float4 four = *reinterpret_cast<const float4*>(from);
+  to[0] = four.x;
+  to[1] = four.y;
+  to[2] = four.z;
+  to[3] = four.w;
+}
+__device__ inline void loadFour(float (&to)[4], Tile<64> tile, int row, int column) {
+  uint32_t low, high;
+  asm volatile("ld.shared.v2.b32 {%0, %1}, [%2];"
+               : "=r"(low), "=r"(high)
+               : "r"(tile.address(row, column / 8) + column % 8 * 2));
+  to[0] = lowHalf(low);
+  to[1] = highHalf(low);
+  to[2] = lowHalf(high);
+  to[3] = highHalf(high);
+}
+
+__device__ inline uint2 packFour(const float (&x)[4]) {
+  return make_uint2(pack(x[0], x[1]), pack(x[2], x[3]));
+}
+
+/// Four neighbours to a tile.
+__device__ inline void storeShared(Tile<64> tile, int row, int column, uint2 four) {
+  asm volatile("st.shared.v2.b32 [%0], {%1, %2};" ::"r"(tile.address(row, column / 8) + column % 8 * 2),
+               "r"(four.x), "r"(four.y)
+               : "memory");
+}
+
+/// Rounded to tf32.
+__device__ inline void storeFour(float* to, const float (&x)[4]) {
+  *reinterpret_cast<uint4*>(to) =
+      make_uint4(roundToTf32(x[0]), roundToTf32(x[1]), roundToTf32(x[2]), roundToTf32(x[3]));
+}
+
+}  // namespace longscan

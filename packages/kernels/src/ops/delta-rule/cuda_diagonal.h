@@ -1,0 +1,18 @@
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "cuda.h"
+
+namespace longscan {
+
+// The calls of cuda.h with a gate per channel.
+
+size_t deltaDiagonalKeptBytes(const LongscanDeltaRule& call);
+size_t deltaDiagonalWorkspaceBytes(const LongscanDeltaRule& call);
+cudaError_t deltaDiagonalForward(const LongscanDeltaRule& call, const LongscanDeltaRuleForward& io,
+                                 cudaStream_t stream);
+cudaError_t deltaDiagonalBackward(const LongscanDeltaRule& call, const LongscanDeltaRuleBackward& io,
+                                  cudaStream_t stream);
+
+}  // namespace longscan

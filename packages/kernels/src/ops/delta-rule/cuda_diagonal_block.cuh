@@ -1,0 +1,127 @@
+#pragma once
+
+#include "cuda_diagonal.cuh"
+#include "cuda_diagonal_gradient.h"
+
+namespace longscan {
+
+namespace {
+
+using KeyPanel = FloatPanel<68>;
+
+/// 64 channels of V at a time: two stages of what is per token, one of the states. Decayed tokens and the
+/// gradients of scores take their place afterwards, and then what dg is a sum of.
+struct DiagonalGradientLayout {
+  static constexpr int panel = Tile<64>::bytes;
+  static constexpr int states = 0;  // S, D
+  static constexpr int tokens = 2 * panel;
+  static constexpr int tokensBytes = 3 * panel;  // dO, dv, N
+  static constexpr int endKeys = 0;
+  static constexpr int intoQueries = endKeys + KeyPanel::bytes;
+  static constexpr int intoKeys = intoQueries + KeyPanel::bytes;
+  static constexpr int weights = intoKeys + KeyPanel::bytes;
+  static constexpr int writeGradients = endKeys;
+  static constexpr int changes = intoQueries;
+  static constexpr int quarters = intoKeys;
+  static constexpr int queries = weights + KeyPanel::bytes;
+  static constexpr int keys = queries + panel;
+  static constexpr int gates = keys + panel;
+  static constexpr int subs = gates + PairPanel::bytes;
+  static constexpr int products = subs + SubDecays::bytes;  // shares of the four warps
+  static constexpr int behind = products + 4 * 64 * 4;
+  static constexpr int gamma = behind + 4 * 64 * 4;
+  static constexpr int beta = gamma + 64 * 4;
+  static constexpr int bytes = beta + 64 * 4;
+  static_assert(tokens + 2 * tokensBytes <= queries, "stages lie where decayed tokens will");
+};
+
+/// Where things are in a block: a chunk of a head, 64 channels of K. A warp has one sub-chunk's rows.
+struct DiagonalGradientBlock {
+  using Layout = DiagonalGradientLayout;
+
+  const DeltaDiagonalGradientCall& call;
+  unsigned char* const shared;
+  const uint32_t base;
+  const DeltaLane at;
+  const int row0, chunk, channel, bh, b, h;
+  const Tile<64> Q, K;
+
+  __device__ DiagonalGradientBlock(const DeltaDiagonalGradientCall& call, unsigned char* shared)
+      : call(call),
+        shared(shared),
+        base(sharedAddress(shared)),
+        row0(subTokens * (at.warp % 4)),
+        chunk(blockIdx.x / ((call.K + 63) / 64)),
+        channel(blockIdx.x % ((call.K + 63) / 64) * 64),
+        bh(blockIdx.y),
+        b(bh / call.H),
+        h(bh % call.H),
+        Q{base + Layout::queries},
+        K{base + Layout::keys} {}
+
+  __device__ float* floats(int offset) const { return reinterpret_cast<float*>(shared + offset); }
+  __device__ Tile<64> tile(int offset) const { return {base + offset}; }
+  __device__ PairPanel c() const { return {floats(Layout::gates)}; }
+  __device__ SubDecays subs() const { return {floats(Layout::subs)}; }
+  __device__ KeyPanel endKeys() const { return {floats(Layout::endKeys)}; }
+  __device__ KeyPanel intoQueries() const { return {floats(Layout::intoQueries)}; }
+  __device__ KeyPanel intoKeys() const { return {floats(Layout::intoKeys)}; }
+  /// The gradients of scores below the diagonal and on it, those of products of keys, transposed, above it.
+  __device__ KeyPanel weights() const { return {floats(Layout::weights)}; }
+
+  // What a document's first token meets is nothing; what lies behind a piece that ends its chunk is D.
+  __device__ static bool meetsState(const Piece& piece) { return !piece.fresh; }
+  __device__ static bool meetsAdjoint(const Piece& piece) { return piece.closesChunk; }
+  __device__ TileRows rowsOf(const Piece& piece) const {
+    return {static_cast<int64_t>(chunk) * tileTokens, piece.low, piece.high, false};
+  }
+  /// The warp's sub-chunk.
+  __device__ int sub() const { return at.warp % 4; }
+  __device__ float betaOf(int row) const { return floats(Layout::beta)[row]; }
+
+  /// Of the chunk among all heads' chunks.
+  __device__ int64_t index() const { return bh * ((call.T + tileTokens - 1) / tileTokens) + chunk; }
+
+  /// Whether some channel decays so far in the warp's sub-chunk that its pairs are taken one by one.
+  __device__ bool isDeep() const {
+    const float2 total = *reinterpret_cast<const float2*>(subs().totals(sub()) + 2 * at.lane);
+    return __any_sync(~0u, fminf(total.x, total.y) < deepest);
+  }
+
+  /// A thread's channels 8 n + pairOf and the next of a row in shared memory.
+  __device__ float2 pairOf(const float* row, int n) const {
+    return *reinterpret_cast<const float2*>(row + 8 * n + at.pairOf);
+  }
+  __device__ float2 pairOf(Tile<64> tile, int row, int n) const {
+    const uint32_t both = loadShared(tile.address(row, n) + 2 * at.pairOf);
+    return make_float2(lowHalf(both), highHalf(both));
+  }
+
+  /// visit(row, n, j, c, total) for the places [n][j] and [n][j + 1] of a thread's sums.
+  template <typename Visit>
+  __device__ void eachPair(Visit&& visit) const {
+#pragma unroll
+    for (int n = 0; n < 8; n++) {
+      const float2 total = pairOf(subs().totals(sub()), n);
+#pragma unroll
+      for (int j = 0; j < 4; j += 2) {
+        const int row = row0 + at.group + 4 * j;
+        visit(row, n, j, pairOf(&c().at(row, 0), n), total);
+      }
+    }
+  }
+
+  /// Each column times factor[column].
+  __device__ void scaleColumns(Sums& sum, const float* factor) const {
+#pragma unroll
+    for (int n = 0; n < 8; n++) {
+      const float2 f = pairOf(factor, n);
+#pragma unroll
+      for (int j = 0; j < 4; j++) sum[n][j] *= j % 2 ? f.y : f.x;
+    }
+  }
+};
+
+}  // namespace
+
+}  // namespace longscan

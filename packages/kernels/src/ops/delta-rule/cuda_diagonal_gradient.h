@@ -1,0 +1,39 @@
+#pragma once
+
+#include "cuda_sweep.h"
+
+namespace longscan {
+
+/// Gradients of the chunks' own tokens, of a gate per channel, after the sweeps have left states, adjoints, N
+/// and Z = dv.
+struct DeltaDiagonalGradientCall {
+  int64_t B, T;
+  int H, K, V;
+  float scale;
+  const __nv_bfloat16* q;  // [B, T, H, K]
+  const __nv_bfloat16* k;  // [B, T, H, K]
+  const float* beta;       // [B, T, H] or null
+  const float* g;          // [B, T, H, K]
+  const int32_t* resets;   // [B, T] or null
+  bool fromZero;           // no state entered the slice: the first token's decay meets nothing
+
+  const __nv_bfloat16* dO;           // [B, T, H, V]
+  const __nv_bfloat16* dv;           // [B, T, H, V]
+  const __nv_bfloat16* corrections;  // [B, T, H, V]: N
+  const __nv_bfloat16* states;       // [B, H, chunks, V, K]: S before each chunk
+  const __nv_bfloat16* adjoints;     // [B, H, chunks, V, K]: D after each chunk
+
+  __nv_bfloat16* dq;  // [B, T, H, K]
+  __nv_bfloat16* dk;  // [B, T, H, K]
+  float* dbeta;       // [deltaBetaParts(K), B, T, H] or null: shares
+  float* dg;          // [B, T, H, K]
+};
+
+/// One share for each 64 channels of K.
+__host__ __device__ constexpr int deltaBetaParts(int K) {
+  return (K + 63) / 64;
+}
+
+cudaError_t launchDeltaDiagonalGradient(const DeltaDiagonalGradientCall& call, cudaStream_t stream);
+
+}  // namespace longscan

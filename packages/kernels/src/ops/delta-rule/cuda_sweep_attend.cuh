@@ -1,0 +1,170 @@
+#pragma once
+
+#include "cuda_lane.cuh"
+#include "cuda_sweep_layout.cuh"
+#include "cuda_sweep_parts.cuh"
+
+namespace longscan {
+
+/// The warpgroup that does what nobody waits for: the output, or dv, and what is stored of the states.
+template <int KN, DeltaRole role, bool diagonal>
+class SweepAttendant {
+  using Block = SweepBlock<KN, role, diagonal>;
+
+  const Block& block;
+  const DeltaSweepCall& call;
+  const DeltaLane at;
+  const int row0, thread;
+  RingPlace operand, part;
+  /// Rows of the piece before, which are stored under the products of this one.
+  uint32_t packed[2][4] = {};
+  Piece piece{};
+
+ public:
+  __device__ explicit SweepAttendant(const Block& block)
+      : block(block), call(block.call), row0(16 * (at.warp % 4)), thread(threadIdx.x % 128) {}
+
+  __device__ void run() {
+    bool last = false;
+    if (Block::backward) turnOutput();
+    for (int i = 0; !last; i++) {
+      const int shown = i & 1;
+      const uint32_t round = i / 2 & 1;
+      const RingPlace own = part;
+      block.partFull(own.slot).wait(own.round);
+      const SweepPiece next = block.piece(own.slot);
+      last = next.last;
+      part = own.ahead(1, block.rings.parts);
+      if constexpr (Block::output) {
+        attendOutput(next.piece, shown, round, own.slot);
+        operand = operand.ahead(Block::Layout::operandsPerPiece, block.rings.operands);
+      } else {
+        if (Block::backward && !last) turnOutput();
+        block.stateReady(shown).wait(round);
+        if (next.piece.opensChunk) storeState(next.piece, shown);
+        block.tokensReady(shown).wait(round);
+        if constexpr (Block::backward)
+          attendGradient(next.piece, shown, own.slot);
+        else
+          storeTokens(next.piece, shown, own.slot);
+      }
+    }
+    if (Block::reads) storeRows();
+  }
+
+ private:
+  /// o = scale * into Q S + P N
+  __device__ void attendOutput(const Piece& next, int shown, uint32_t round, int slot) {
+    const RingPlace queries = operand.ahead(2, block.rings.operands);
+    NarrowSums o;
+    clear(o);
+    block.operandFull(queries.slot).wait(queries.round);
+    block.stateReady(shown).wait(round);
+    publishToProducts();
+    beginProducts();
+#pragma unroll
+    for (int panel = 0; panel < KN; panel++)
+#pragma unroll
+      for (int k = 0; k < 4; k++)
+        multiplyChannels<StoredB::rows>(o, block.operandTile(queries.slot, panel),
+                                        block.stateTile(shown, panel), k);
+    commitProducts();
+    storeRows();
+    const float* const into = block.into(slot) + row0 + at.group;
+    const float near = diagonal ? 1.0f : call.scale * into[0], far = diagonal ? 1.0f : call.scale * into[8];
+    waitForProducts<0>();
+    settle(o);
+    block.release(block.operandFree(queries.slot));
+    if (!diagonal) scaleRows(o, near, far);
+    block.tokensReady(shown).wait(round);
+    beginProducts();
+#pragma unroll
+    for (int k = 0; k < 4; k++)
+      multiplyChannels<StoredB::rows>(o, block.scores(slot), block.tokensTile(shown), k);
+    commitProducts();
+    finish(o, next, shown, slot);
+  }
+
+  /// dv = Y^T dN
+  __device__ void attendGradient(const Piece& next, int shown, int slot) {
+    NarrowSums dv;
+    clear(dv);
+    publishToProducts();
+    beginProducts();
+#pragma unroll
+    for (int k = 0; k < 4; k++)
+      multiplyChannels<StoredB::columns>(dv, block.inverse(slot), block.tokensTile(shown), k);
+    commitProducts();
+    storeRows();
+    finish(dv, next, shown, slot);
+  }
+
+  /// Waits for the last products of a piece, whose rows are stored later.
+  __device__ void finish(NarrowSums& found, const Piece& next, int shown, int slot) {
+    waitForProducts<0>();
+    settle(found);
+    arriveAsWarp(block.shownFree(shown));
+    block.release(block.partFree(slot));
+#pragma unroll
+    for (int i = 0; i < 2; i++)
+#pragma unroll
+      for (int n = 0; n < 4; n++) packed[i][n] = pack(found[n][2 * i], found[n][2 * i + 1]);
+    piece = next;
+  }
+
+  /// N to memory.
+  __device__ void storeTokens(const Piece& piece, int shown, int slot) const {
+    storeColumns(block.tokensTile(shown), row0, call.V - block.value, at,
+                 [&](int row) { return placeOf(call.corrections, piece, row); });
+    arriveAsWarp(block.shownFree(shown));
+    block.release(block.partFree(slot));
+  }
+
+  __device__ void storeState(const Piece& piece, int shown) const {
+    __nv_bfloat16* const to = (Block::backward ? call.adjoints : call.states) +
+                              ((block.bh * block.numChunks + piece.chunk) * call.V + block.value) * call.K;
+#pragma unroll
+    for (int panel = 0; panel < KN; panel++)
+      storeChannels(block.stateTile(shown, panel), to + 64 * panel, call.V - block.value, call.K - 64 * panel,
+                    call.K, thread);
+  }
+
+  /// Of the piece at `part`: dO transposed, as products read it, and scale * into dO as the state takes it.
+  __device__ void turnOutput() const {
+    block.partFull(part.slot).wait(part.round);
+    NarrowSums sum;
+    loadValues(sum, block.values(part.slot));
+    storeTransposed(sum, block.outputs(part.slot));
+    if (!diagonal) {
+      const float* const into = block.into(part.slot) + row0 + at.group;
+      scaleRows(sum, call.scale * into[0], call.scale * into[8]);
+      joinBarrier(2, 128);
+      storeTransposed(sum, block.writes(part.slot));
+    }
+    publishToProducts();
+    arriveAsWarp(block.outputsReady(part.slot));
+  }
+
+  /// Where a piece's row is stored in [B, T, H, V], or null.
+  __device__ __nv_bfloat16* placeOf(__nv_bfloat16* tensor, const Piece& piece, int row) const {
+    const int64_t token = block.b * call.T + static_cast<int64_t>(piece.chunk) * tileTokens + row;
+    return row >= piece.low && row < piece.high ? tensor + (token * call.H + block.h) * call.V + block.value
+                                                : nullptr;
+  }
+
+  /// A quad's lanes exchange columns, so that each stores 16 bytes.
+  __device__ void storeRows() {
+    __nv_bfloat16* const tensor = Block::backward ? call.dv : call.o;
+    const int column = 8 * (at.lane & 3);
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+      __nv_bfloat16* const to = placeOf(tensor, piece, row0 + at.group + 8 * i);
+      transposeQuad(packed[i], at.lane);
+      if (to != nullptr && column < call.V - block.value)
+        *reinterpret_cast<uint4*>(to + column) =
+            make_uint4(packed[i][0], packed[i][1], packed[i][2], packed[i][3]);
+    }
+  }
+};
+
+}  // namespace longscan

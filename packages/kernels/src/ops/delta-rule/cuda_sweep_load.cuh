@@ -1,0 +1,165 @@
+#pragma once
+
+#include "cuda_sweep_layout.cuh"
+
+namespace longscan {
+
+/// The warpgroup that fills the rings, piece by piece.
+template <int KN, DeltaRole role, bool diagonal>
+class SweepLoader {
+  using Block = SweepBlock<KN, role, diagonal>;
+  using Layout = typename Block::Layout;
+
+  const Block& block;
+  const DeltaSweepCall& call;
+  const int lane;
+  const int sharedRow;  // the first of the rows that the block copies for its cluster
+  const int pitchK, pitchV;
+  const int64_t headK, headV, headRows;
+  RingPlace operand, part;
+
+ public:
+  __device__ explicit SweepLoader(const Block& block)
+      : block(block),
+        call(block.call),
+        lane(threadIdx.x & 31),
+        sharedRow(static_cast<int>(clusterRank()) * (tileTokens / block.sharers)),
+        pitchK(call.H * call.K),
+        pitchV(call.H * call.V),
+        headK(block.b * call.T * pitchK + static_cast<int64_t>(block.h) * call.K),
+        headV(block.b * call.T * pitchV + static_cast<int64_t>(block.h) * call.V),
+        headRows(block.bh * block.numChunks * tileTokens) {}
+
+  /// Each of the four warps has one of the things that a piece needs.
+  __device__ void run() {
+    const int duty = (threadIdx.x >> 5) % 4 - 1;
+    if (duty >= Layout::operandsPerPiece) return;
+    const SweepMaps& maps = block.maps;
+    const __nv_bfloat16* const keys = (diagonal ? call.chunks.writeKeys : call.k) + headK;
+    const __nv_bfloat16* const queries = (diagonal ? call.chunks.queries : call.q) + headK;
+    const __nv_bfloat16* const w = call.chunks.w + headRows * call.K;
+    PieceWalk walk(call.resets ? call.resets + block.b * call.T : nullptr, call.T, 0, block.numChunks,
+                   Block::backward);
+    operand.slot = max(duty, 0);
+    while (!walk.done()) {
+      SweepPiece piece{walk.piece()};
+      walk.advance();
+      piece.last = walk.done();
+      piece.nextFresh = !piece.last && walk.piece().fresh;
+      const TileRows rows{static_cast<int64_t>(piece.piece.chunk) * tileTokens, piece.piece.low,
+                          piece.piece.high, false};
+      // So that no warp is a round of the ring ahead of another, whose slots it takes for its own then.
+      joinBarrier(3, 32 * (1 + Layout::operandsPerPiece));
+      // In the order in which the chain uses them up: W, keys, queries, or keys, queries, W.
+      if (duty < 0)
+        fillPart(piece, rows);
+      else if (duty == (Block::backward ? 2 : 0))
+        fillOperand(maps.w, 0, block.bh, w, call.K, rows);
+      else if (duty == (Block::backward ? 0 : 1))
+        fillOperand(maps.keys, block.h, block.b, keys, pitchK, rows);
+      else
+        fillOperand(maps.queries, block.h, block.b, queries, pitchK, rows);
+    }
+  }
+
+ private:
+  /// The copy engine takes whole chunks; of others, the warp copies the piece's rows and zeros.
+  __device__ bool isWhole(const TileRows& rows) const {
+    return LONGSCAN_COPY_ENGINE && block.maps.usable && rows.low == 0 && rows.high == tileTokens;
+  }
+  __device__ int token(const TileRows& rows) const { return static_cast<int>(rows.first); }
+
+  /// `from`: the first row of the block's head; `head` and `batch` where it lies in `map`.
+  __device__ void fillOperand(const CUtensorMap& map, int head, int batch, const __nv_bfloat16* from,
+                              int pitch, const TileRows& rows) {
+    block.operandFree(operand.slot).wait(operand.round ^ 1);
+    const SweepBarrier full = block.operandFull(operand.slot);
+    const uint32_t to = block.operand(operand.slot);
+    if (isWhole(rows)) {
+      if (electLane()) {
+        arriveExpecting(full, Layout::operand);
+#pragma unroll
+        for (int panel = 0; panel < KN; panel++)
+          shareTile(to + panel * Layout::panel, map, 64 * panel, head, rows, batch, full);
+      }
+      __syncwarp();
+    } else {
+      for (int panel = 0; panel < KN; panel++)
+        fillRows(Tile<64>{to + panel * Layout::panel}, from + 64 * panel, pitch, call.K - 64 * panel, rows);
+      finish(full);
+    }
+    operand = operand.ahead(Layout::operandsPerPiece, block.rings.operands);
+  }
+
+  __device__ void fillPart(const SweepPiece& piece, const TileRows& rows) {
+    const int slot = part.slot;
+    const SweepBarrier full = block.partFull(slot);
+    block.partFree(slot).wait(part.round ^ 1);
+    if (electLane()) *block.record(slot) = piece.packed();
+    __syncwarp();
+    const uint32_t factors = block.part(slot) + Layout::factors, gamma = block.part(slot) + Layout::gamma;
+    const float* const into = call.chunks.into + headRows + rows.first;
+    const float* const outOf = call.chunks.outOf + headRows + rows.first;
+    const float* const decays = call.chunks.gamma + (block.bh * block.numChunks + piece.piece.chunk) * call.K;
+    if (isWhole(rows)) {
+      if (electLane()) {
+        arriveExpecting(full, Layout::factors - (Block::backward ? channelTileBytes : 0) +
+                                  (diagonal ? 256 + 4 * call.K : 512));
+        if (Block::reads) shareTile(block.scores(slot).base, block.maps.scores, 0, 0, rows, block.bh, full);
+        if (Block::backward)
+          shareTile(block.inverse(slot).base, block.maps.inverse, 0, 0, rows, block.bh, full);
+        copyBox(block.values(slot).base, block.maps.values, block.value, Block::backward ? block.h : 0,
+                token(rows), Block::backward ? block.b : block.bh, full, 1);
+        if (diagonal)
+          copyBytes(gamma, decays, 4 * call.K, full);
+        else
+          copyBytes(factors, into, 256, full);
+        copyBytes(factors + 256, outOf, 256, full);
+      }
+      __syncwarp();
+    } else {
+      if (Block::reads) fillRows(block.scores(slot), call.chunks.scores + headRows * 64, 64, 64, rows);
+      if (Block::backward) {
+        fillRows(block.inverse(slot), call.chunks.inverse + headRows * 64, 64, 64, rows);
+        fillRows(block.values(slot), call.dO + headV + block.value, pitchV, call.V - block.value, rows);
+      } else {
+        fillRows(block.values(slot), call.chunks.u + headRows * call.V + block.value, call.V,
+                 call.V - block.value, rows);
+      }
+      for (int row = lane; row < tileTokens; row += 32) {
+        if (!diagonal) copyAsync4(factors + 4 * row, into + row, rows.has(row));
+        copyAsync4(factors + 256 + 4 * row, outOf + row, rows.has(row));
+      }
+      for (int i = lane; diagonal && i < 16 * KN; i += 32)
+        copyAsync16(gamma + 16 * i, decays + 4 * i, 4 * i < call.K);
+      finish(full);
+    }
+    part = part.ahead(1, block.rings.parts);
+  }
+
+  /// A tile that all blocks of the cluster want: each copies some of its rows, for all.
+  __device__ void shareTile(uint32_t to, const CUtensorMap& map, int column, int head, const TileRows& rows,
+                            int batch, SweepBarrier full) const {
+    copyBox(to + sharedRow * 128, map, column, head, token(rows) + sharedRow, batch, full, block.sharers);
+  }
+
+  /// Rows of 64 bytes or 128, as many columns of which are there.
+  template <typename Rows>
+  __device__ void fillRows(Rows to, const __nv_bfloat16* from, int pitch, int columns,
+                           const TileRows& rows) const {
+    constexpr int units = Rows::bytes / tileTokens / 16;
+#pragma unroll 4
+    for (int i = lane; i < tileTokens * units; i += 32) {
+      const int row = i / units, unit = i % units;
+      copyAsync16(to.address(row, unit), from + (rows.first + row) * pitch + 8 * unit,
+                  rows.has(row) && 8 * unit < columns);
+    }
+  }
+
+  __device__ void finish(SweepBarrier full) const {
+    full.expectCopies();
+    arriveAsWarp(full);
+  }
+};
+
+}  // namespace longscan

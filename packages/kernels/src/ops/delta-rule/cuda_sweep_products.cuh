@@ -1,0 +1,152 @@
+#pragma once
+
+#include "cuda/warpgroup.cuh"
+
+// Products of a sweep: 64 rows by the 32 channels of V that a block works on, by one warpgroup, both operands
+// in shared memory. As in cuda/warpgroup.cuh by wgmma on Hopper, and by mma.sync with the same numbers in the
+// same threads elsewhere.
+
+namespace longscan {
+
+constexpr int sweepValues = 32;  // channels of V that a block works on
+
+/// Sums of [64, 32] over a warpgroup: warp w has rows [16 w, 16 w + 16), sum[n] columns [8 n, 8 n + 8) of
+/// them as in mma.cuh.
+using NarrowSums = float[sweepValues / 8][4];
+
+/// [64, 32] bf16 in shared memory: rows of 64 bytes, whose 16-byte units are exchanged by half the row's
+/// number (wgmma's 64-byte pattern). Aligned to 512 bytes.
+struct ValueTile {
+  static constexpr int bytes = tileTokens * 2 * sweepValues;
+  uint32_t base;
+
+  __device__ uint32_t address(int row, int unit) const {
+    return base + row * 2 * sweepValues + ((unit ^ (row >> 1 & 3)) << 4);
+  }
+};
+
+/// 32 rows of a Tile<64>: [32, 64], a row for each channel of V.
+constexpr int channelTileBytes = Tile<64>::bytes / 2;
+
+__device__ inline void clear(NarrowSums& sum) {
+#pragma unroll
+  for (int i = 0; i < 16; i++) sum[i / 4][i % 4] = 0.0f;
+}
+
+__device__ inline void scale(NarrowSums& sum, float factor) {
+#pragma unroll
+  for (int i = 0; i < 16; i++) sum[i / 4][i % 4] *= factor;
+}
+
+/// Each of a thread's two rows times its factor.
+__device__ inline void scaleRows(NarrowSums& sum, float near, float far) {
+#pragma unroll
+  for (int i = 0; i < 16; i++) sum[i / 4][i % 4] *= i % 4 < 2 ? near : far;
+}
+
+/// After waiting for products: what the compiler does with their sums, it does from here on.
+__device__ inline void settle(NarrowSums& sum) {
+#pragma unroll
+  for (int i = 0; i < 16; i++) asm volatile("" : "+f"(sum[i / 4][i % 4])::"memory");
+}
+
+/// The calling warp's rows of A for a product: A[m, k] = a[m][16 step + k] (`rows`) or a[16 step + k][m].
+template <StoredB stored>
+__device__ inline MmaA holdA(Tile<64> a, int step) {
+  const int row0 = 16 * (threadIdx.x >> 5 & 3), lane = threadIdx.x & 31;
+  return stored == StoredB::rows ? loadA(a, row0, 16 * step, lane)
+                                 : loadATransposed(a, 16 * step, row0, lane);
+}
+
+#if LONGSCAN_WGMMA
+
+#define LONGSCAN_NARROW_SUMS(sum)                                                                           \
+  "+f"(sum[0][0]), "+f"(sum[0][1]), "+f"(sum[0][2]), "+f"(sum[0][3]), "+f"(sum[1][0]), "+f"(sum[1][1]),     \
+      "+f"(sum[1][2]), "+f"(sum[1][3]), "+f"(sum[2][0]), "+f"(sum[2][1]), "+f"(sum[2][2]), "+f"(sum[2][3]), \
+      "+f"(sum[3][0]), "+f"(sum[3][1]), "+f"(sum[3][2]), "+f"(sum[3][3])
+
+/// sum += A B over 16 numbers, or -= : A[m, k] = a[m][16 step + k] (`rows`) or a[16 step + k][m] (`columns`),
+/// B[k, n] = b[n][16 step + k], `b` of 32 rows.
+template <StoredB stored, bool negative = false>
+__device__ inline void multiplyChannels(NarrowSums& sum, Tile<64> a, Tile<64> b, int step) {
+  asm volatile(
+      "wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 "
+      "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15}, %16, %17, 1, %18, 1, %19, 0;"
+      : LONGSCAN_NARROW_SUMS(sum)
+      : "l"(productOperand<stored>(a.base, step)), "l"(productOperand<StoredB::rows>(b.base, step)),
+        "n"(negative ? -1 : 1), "n"(stored == StoredB::columns));
+}
+
+/// The same with A in registers, which must stay as they are until the product is waited for.
+template <bool negative = false>
+__device__ inline void multiplyChannels(NarrowSums& sum, const MmaA& a, Tile<64> b, int step) {
+  asm volatile(
+      "wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 "
+      "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15}, {%16,%17,%18,%19}, %20, 1, %21, 1, 0;"
+      : LONGSCAN_NARROW_SUMS(sum)
+      : "r"(a.x[0]), "r"(a.x[1]), "r"(a.x[2]), "r"(a.x[3]), "l"(productOperand<StoredB::rows>(b.base, step)),
+        "n"(negative ? -1 : 1));
+}
+
+#undef LONGSCAN_NARROW_SUMS
+
+#else
+
+template <bool negative = false>
+__device__ inline void multiplyChannels(NarrowSums& sum, MmaA a, Tile<64> b, int step) {
+#pragma unroll
+  for (int i = 0; i < 4; i++) a.x[i] ^= negative ? 0x80008000u : 0u;
+#pragma unroll
+  for (int n = 0; n < 4; n += 2)
+    mma(sum[n], sum[n + 1], a, loadBTransposed(b, 8 * n, 16 * step, threadIdx.x & 31));
+}
+
+template <StoredB stored, bool negative = false>
+__device__ inline void multiplyChannels(NarrowSums& sum, Tile<64> a, Tile<64> b, int step) {
+  multiplyChannels<negative>(sum, holdA<stored>(a, step), b, step);
+}
+
+#endif
+
+/// Sums, rounded, to 32 rows of a tile, transposed: to[n][m].
+__device__ inline void storeTransposed(const NarrowSums& sum, Tile<64> to) {
+  const int warp = threadIdx.x >> 5 & 3, lane = threadIdx.x & 31;
+#pragma unroll
+  for (int n = 0; n < 4; n += 2) {
+    const uint32_t packed[4] = {pack(sum[n][0], sum[n][1]), pack(sum[n][2], sum[n][3]),
+                                pack(sum[n + 1][0], sum[n + 1][1]), pack(sum[n + 1][2], sum[n + 1][3])};
+#if __CUDA_ARCH__ >= 900
+    asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1,%2,%3,%4};" ::"r"(
+                     to.address(8 * (n + (lane >> 4)) + (lane & 7), 2 * warp + (lane >> 3 & 1))),
+                 "r"(packed[0]), "r"(packed[1]), "r"(packed[2]), "r"(packed[3])
+                 : "memory");
+#else
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+#pragma unroll
+      for (int j = 0; j < 2; j++)
+        asm volatile(
+            "st.shared.b16 [%0], %1;" ::"r"(
+                to.address(8 * (n + i / 2) + 2 * (lane & 3) + j, 2 * warp + i % 2) + 2 * (lane >> 2)),
+            "h"(static_cast<uint16_t>(packed[i] >> (16 * j)))
+            : "memory");
+#endif
+  }
+}
+
+/// A tile of values as sums would lie.
+__device__ inline void loadValues(NarrowSums& sum, ValueTile from) {
+  const int row0 = 16 * (threadIdx.x >> 5 & 3), lane = threadIdx.x & 31;
+#pragma unroll
+  for (int n = 0; n < 4; n += 2) {
+    uint32_t both[4];
+    loadMatrices(both, from.address(row0 + (lane & 15), n + (lane >> 4)));
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+      sum[n + i / 2][2 * (i % 2)] = lowHalf(both[i]);
+      sum[n + i / 2][2 * (i % 2) + 1] = highHalf(both[i]);
+    }
+  }
+}
+
+}  // namespace longscan
