@@ -48,11 +48,13 @@ struct Common {
   size_t keptBytes(const Args& args) const {
     const size_t bytes = LONGSCAN_CUDA_FUNCTION(args, longscanDeltaRuleKeptBytes)(&call);
     if (bytes > 0) return bytes;
-    throw Error("E-CUDA-KERNEL",
-                std::string(args.function()) + ": no CUDA kernel for K = " + std::to_string(call.K) +
-                    ", V = " + std::to_string(call.V) + ", T = " + std::to_string(call.T) +
-                    ", only for K and V multiples of 8 up to 256, and at least one token. Fix: choose such "
-                    "head sizes, or the CPU (device.kind = \"cpu\")");
+    throw Error(
+        "E-CUDA-KERNEL",
+        std::string(args.function()) + ": no CUDA kernel for K = " + std::to_string(call.K) +
+            ", V = " + std::to_string(call.V) + ", T = " + std::to_string(call.T) +
+            ", only for K a multiple of 8 up to 256, V up to 512, at least one token, and a device whose "
+            "blocks have the shared memory for K (Hopper: all). Fix: choose such head sizes, or the CPU "
+            "(device.kind = \"cpu\")");
   }
   void* kept(Args& args) const {
     const TensorRef kept = args.tensor("kept");
