@@ -149,6 +149,8 @@ class SweepChain {
     block.outputsReady(0).wait(0);
     meet();
     readOutput(ofOutput);
+    waitForProducts<0>();
+    settle(ofOutput);
     for (int i = 0;; i++) {
       const int shown = i & 1;
       const RingPlace ofKeys = operand, ofQueries = next(1), ofW = next(2);
@@ -194,7 +196,6 @@ class SweepChain {
       w.template take<StoredB::columns>(block, ofW.slot);
       waitForProducts<1>();
       settle(dn);
-      settle(ofOutput);
 
       scaleRows(dn, near, far);
 #pragma unroll
@@ -220,10 +221,12 @@ class SweepChain {
       }
       block.shownFree(shown ^ 1).wait(((i + 1) / 2 & 1) ^ 1);
       finishState<1>(shown ^ 1, forgets);
+      // Under way over the loop's end, the compiler would have every product of the kernel wait for the one before.
+      waitForProducts<0>();
+      settle(ofOutput);
       if (last) break;
       meet();
     }
-    waitForProducts<0>();
   }
 
   /// Starts P^T dO of the piece at `part`, whose sums nothing before them waits for.
