@@ -12,7 +12,6 @@ __device__ void runDeltaSweep(const DeltaSweepCall& call, const SweepMaps& maps,
   const SweepBlock<KN, role, diagonal> block(call, maps, rings, shared);
   if (threadIdx.x == 0) block.initBarriers();
   __syncthreads();
-  if (block.sharers > 1) meetCluster();
   const int group = warpgroupNumber();
   if (group == 0)
     SweepChain<KN, role, diagonal>(block).run();
@@ -20,8 +19,6 @@ __device__ void runDeltaSweep(const DeltaSweepCall& call, const SweepMaps& maps,
     SweepAttendant<KN, role, diagonal>(block).run();
   else
     SweepLoader<KN, role, diagonal>(block).run();
-  // Others copy to a block's memory and arrive at its barriers until they are done.
-  if (block.sharers > 1) meetCluster();
 }
 
 template <int KN, bool diagonal>
@@ -50,25 +47,16 @@ cudaError_t sharedBytesOfBlock(int& bytes) {
              : cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
 }
 
-/// Blocks of `sharers` as a cluster each; `passes` of the grid side by side.
+/// `passes` of the grid side by side.
 template <typename... Parameters, typename... Arguments>
-cudaError_t launchClusters(void (*kernel)(Parameters...), const DeltaSweepCall& call, int passes, int sharers,
-                           int sharedBytes, cudaStream_t stream, const Arguments&... arguments) {
+cudaError_t launchBlocks(void (*kernel)(Parameters...), const DeltaSweepCall& call, int passes,
+                         int sharedBytes, cudaStream_t stream, const Arguments&... arguments) {
   const cudaError_t error =
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, sharedBytes);
   if (error != cudaSuccess) return error;
-  cudaLaunchAttribute cluster{};
-  cluster.id = cudaLaunchAttributeClusterDimension;
-  cluster.val.clusterDim = {static_cast<unsigned>(sharers), 1, 1};
-  cudaLaunchConfig_t config{};
-  config.gridDim =
-      dim3(static_cast<unsigned>(call.B * call.H * ((call.V + sweepValues - 1) / sweepValues)), passes);
-  config.blockDim = dim3(sweepThreads);
-  config.dynamicSmemBytes = sharedBytes;
-  config.stream = stream;
-  config.attrs = &cluster;
-  config.numAttrs = sharers > 1 ? 1 : 0;
-  return cudaLaunchKernelEx(&config, kernel, arguments...);
+  const auto tiles = static_cast<unsigned>(call.B * call.H * ((call.V + sweepValues - 1) / sweepValues));
+  kernel<<<dim3(tiles, passes), sweepThreads, sharedBytes, stream>>>(arguments...);
+  return cudaGetLastError();
 }
 
 template <int KN, bool diagonal>
@@ -76,15 +64,14 @@ cudaError_t launchOf(const DeltaSweepCall& call, bool backward, cudaStream_t str
   int most = 0;
   cudaError_t error = sharedBytesOfBlock(most);
   if (error != cudaSuccess) return error;
-  const int sharers = sweepSharers(call);
   SweepMaps maps{}, ofAdjoints{};
-  if ((error = makeSweepMaps(call, false, sharers, maps)) != cudaSuccess) return error;
+  if ((error = makeSweepMaps(call, false, maps)) != cudaSuccess) return error;
   if (!backward)
-    return launchClusters(forwardKernel<KN, diagonal>, call, 1, sharers, most, stream, call, maps,
-                          ringsOf<KN, DeltaRole::output>(most));
-  if ((error = makeSweepMaps(call, true, sharers, ofAdjoints)) != cudaSuccess) return error;
-  return launchClusters(backwardKernel<KN, diagonal>, call, 2, sharers, most, stream, call, ofAdjoints, maps,
-                        ringsOf<KN, DeltaRole::adjoint>(most), ringsOf<KN, DeltaRole::states>(most));
+    return launchBlocks(forwardKernel<KN, diagonal>, call, 1, most, stream, call, maps,
+                        ringsOf<KN, DeltaRole::output>(most));
+  if ((error = makeSweepMaps(call, true, ofAdjoints)) != cudaSuccess) return error;
+  return launchBlocks(backwardKernel<KN, diagonal>, call, 2, most, stream, call, ofAdjoints, maps,
+                      ringsOf<KN, DeltaRole::adjoint>(most), ringsOf<KN, DeltaRole::states>(most));
 }
 
 template <bool diagonal>

@@ -3,8 +3,7 @@
 #include "cuda_sweep_maps.h"
 #include "cuda_sweep_ring.cuh"
 
-// Hopper's copy engine and clusters of blocks. Elsewhere nothing of a sweep calls on them: every block is a
-// cluster of its own, and its warps copy.
+// Hopper's copy engine. Elsewhere nothing of a sweep calls on it: the warps copy.
 
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
 #define LONGSCAN_COPY_ENGINE 1
@@ -13,15 +12,6 @@
 #endif
 
 namespace longscan {
-
-/// The calling block's number in its cluster.
-__device__ inline uint32_t clusterRank() {
-  uint32_t rank = 0;
-#if LONGSCAN_COPY_ENGINE
-  asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
-#endif
-  return rank;
-}
 
 /// True in one lane of the warp, always the same, which all lanes reach together.
 __device__ inline bool electLane() {
@@ -35,23 +25,10 @@ __device__ inline bool electLane() {
 #endif
 }
 
-/// All threads of a cluster meet; barriers that were made before are there for all of them.
-__device__ inline void meetCluster() {
+/// One thread, after it has made barriers: the copy engine knows them from here on.
+__device__ inline void publishBarriers() {
 #if LONGSCAN_COPY_ENGINE
   asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-  asm volatile("barrier.cluster.arrive.release; barrier.cluster.wait.acquire;" ::: "memory");
-#endif
-}
-
-/// Arrives at the barrier in the same place of another block of the cluster. What it tells is that reads are
-/// over, so it is not `.release.cluster`, which waits for the thread's stores to global memory.
-__device__ inline void arriveInCluster(SweepBarrier barrier, uint32_t rank) {
-#if LONGSCAN_COPY_ENGINE
-  asm volatile(
-      "{ .reg .b32 remote; mapa.shared::cluster.u32 remote, %0, %1; "
-      "mbarrier.arrive.shared::cluster.b64 _, [remote]; }" ::"r"(barrier.address),
-      "r"(rank)
-      : "memory");
 #endif
 }
 
@@ -65,23 +42,15 @@ __device__ inline void arriveExpecting(SweepBarrier barrier, int bytes) {
 #endif
 }
 
-/// A box of a tensor to shared memory; with `sharers` > 1 to the same place of all blocks of the cluster.
+/// A box of a tensor to shared memory.
 __device__ inline void copyBox(uint32_t to, const CUtensorMap& map, int column, int head, int token,
-                               int batch, SweepBarrier full, int sharers) {
+                               int batch, SweepBarrier full) {
 #if LONGSCAN_COPY_ENGINE
-  if (sharers == 1)
-    asm volatile(
-        "cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes "
-        "[%0], [%1, {%2, %3, %4, %5}], [%6];" ::"r"(to),
-        "l"(&map), "r"(column), "r"(head), "r"(token), "r"(batch), "r"(full.address)
-        : "memory");
-  else
-    asm volatile(
-        "cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
-        ".multicast::cluster [%0], [%1, {%2, %3, %4, %5}], [%6], %7;" ::"r"(to),
-        "l"(&map), "r"(column), "r"(head), "r"(token), "r"(batch), "r"(full.address),
-        "h"(static_cast<uint16_t>((1 << sharers) - 1))
-        : "memory");
+  asm volatile(
+      "cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes "
+      "[%0], [%1, {%2, %3, %4, %5}], [%6];" ::"r"(to),
+      "l"(&map), "r"(column), "r"(head), "r"(token), "r"(batch), "r"(full.address)
+      : "memory");
 #endif
 }
 

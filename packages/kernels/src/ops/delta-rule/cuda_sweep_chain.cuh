@@ -221,7 +221,8 @@ class SweepChain {
       }
       block.shownFree(shown ^ 1).wait(((i + 1) / 2 & 1) ^ 1);
       finishState<1>(shown ^ 1, forgets);
-      // Under way over the loop's end, the compiler would have every product of the kernel wait for the one before.
+      // Under way over the loop's end, the compiler would have every product of the kernel wait for the one
+      // before.
       waitForProducts<0>();
       settle(ofOutput);
       if (last) break;

@@ -87,7 +87,6 @@ class SweepBlock {
   const DeltaSweepCall& call;
   const SweepMaps& maps;
   const SweepRings rings;
-  const int sharers;  // blocks of its cluster
   unsigned char* const shared;
   const uint32_t base;
   int value;  // the first of its channels of V
@@ -99,7 +98,6 @@ class SweepBlock {
       : call(call),
         maps(maps),
         rings(rings),
-        sharers(LONGSCAN_COPY_ENGINE ? maps.sharers : 1),
         shared(shared),
         base(sharedAddress(shared)),
         numChunks(static_cast<int>((call.T + tileTokens - 1) / tileTokens)) {
@@ -126,11 +124,11 @@ class SweepBlock {
   __device__ void initBarriers() const {
     for (int i = 0; i < rings.operands; i++) {
       operandFull(i).init(1);
-      operandFree(i).init(4 * sharers);
+      operandFree(i).init(4);
     }
     for (int i = 0; i < rings.parts; i++) {
       partFull(i).init(1);
-      partFree(i).init(8 * sharers);
+      partFree(i).init(8);
       outputsReady(i).init(4);
     }
     for (int i = 0; i < 2; i++) {
@@ -138,17 +136,13 @@ class SweepBlock {
       tokensReady(i).init(4);
       shownFree(i).init(4);
     }
+    publishBarriers();
   }
 
   /// The calling warp needs a ring's slot no more: whoever copies to it hears of it.
   __device__ void release(SweepBarrier free) const {
     __syncwarp();
-    const int lane = threadIdx.x & 31;
-    if (sharers == 1) {
-      if (lane == 0) free.arrive();
-    } else if (lane < sharers) {
-      arriveInCluster(free, lane);
-    }
+    if ((threadIdx.x & 31) == 0) free.arrive();
   }
 
   __device__ uint32_t operand(int slot) const { return base + Layout::fixed + slot * Layout::operand; }

@@ -13,7 +13,6 @@ class SweepLoader {
   const Block& block;
   const DeltaSweepCall& call;
   const int lane;
-  const int sharedRow;  // the first of the rows that the block copies for its cluster
   const int pitchK, pitchV;
   const int64_t headK, headV, headRows;
   RingPlace operand, part;
@@ -23,7 +22,6 @@ class SweepLoader {
       : block(block),
         call(block.call),
         lane(threadIdx.x & 31),
-        sharedRow(static_cast<int>(clusterRank()) * (tileTokens / block.sharers)),
         pitchK(call.H * call.K),
         pitchV(call.H * call.V),
         headK(block.b * call.T * pitchK + static_cast<int64_t>(block.h) * call.K),
@@ -80,7 +78,7 @@ class SweepLoader {
         arriveExpecting(full, Layout::operand);
 #pragma unroll
         for (int panel = 0; panel < KN; panel++)
-          shareTile(to + panel * Layout::panel, map, 64 * panel, head, rows, batch, full);
+          copyBox(to + panel * Layout::panel, map, 64 * panel, head, token(rows), batch, full);
       }
       __syncwarp();
     } else {
@@ -105,11 +103,12 @@ class SweepLoader {
       if (electLane()) {
         arriveExpecting(full, Layout::factors - (Block::backward ? channelTileBytes : 0) +
                                   (diagonal ? 256 + 4 * call.K : 512));
-        if (Block::reads) shareTile(block.scores(slot).base, block.maps.scores, 0, 0, rows, block.bh, full);
+        if (Block::reads)
+          copyBox(block.scores(slot).base, block.maps.scores, 0, 0, token(rows), block.bh, full);
         if (Block::backward)
-          shareTile(block.inverse(slot).base, block.maps.inverse, 0, 0, rows, block.bh, full);
+          copyBox(block.inverse(slot).base, block.maps.inverse, 0, 0, token(rows), block.bh, full);
         copyBox(block.values(slot).base, block.maps.values, block.value, Block::backward ? block.h : 0,
-                token(rows), Block::backward ? block.b : block.bh, full, 1);
+                token(rows), Block::backward ? block.b : block.bh, full);
         if (diagonal)
           copyBytes(gamma, decays, 4 * call.K, full);
         else
@@ -135,12 +134,6 @@ class SweepLoader {
       finish(full);
     }
     part = part.ahead(1, block.rings.parts);
-  }
-
-  /// A tile that all blocks of the cluster want: each copies some of its rows, for all.
-  __device__ void shareTile(uint32_t to, const CUtensorMap& map, int column, int head, const TileRows& rows,
-                            int batch, SweepBarrier full) const {
-    copyBox(to + sharedRow * 128, map, column, head, token(rows) + sharedRow, batch, full, block.sharers);
   }
 
   /// Rows of 64 bytes or 128, as many columns of which are there.

@@ -4,16 +4,7 @@
 
 namespace longscan {
 
-int sweepSharers(const DeltaSweepCall& call) {
-  if (!canMapTensors()) return 1;
-  const int tiles = (call.V + 31) / 32;
-  for (int sharers = mostSharers; sharers > 1; sharers /= 2)
-    if (tiles % sharers == 0) return sharers;
-  return 1;
-}
-
-cudaError_t makeSweepMaps(const DeltaSweepCall& call, bool backward, int sharers, SweepMaps& maps) {
-  maps.sharers = sharers;
+cudaError_t makeSweepMaps(const DeltaSweepCall& call, bool backward, SweepMaps& maps) {
   maps.usable = call.K % 64 == 0 && call.V % 32 == 0 && canMapTensors();
   if (!maps.usable) return cudaSuccess;
   const int64_t heads = call.B * call.H, rows = (call.T + tileTokens - 1) / tileTokens * tileTokens;
@@ -27,17 +18,17 @@ cudaError_t makeSweepMaps(const DeltaSweepCall& call, bool backward, int sharers
   const struct {
     CUtensorMap& map;
     MappedTensor tensor;
-    int columns, tokens;
+    int columns;
   } wanted[] = {
-      {maps.keys, ofTokens(call.diagonal ? chunks.writeKeys : call.k, call.K), 64, tileTokens / sharers},
-      {maps.queries, ofTokens(call.diagonal ? chunks.queries : call.q, call.K), 64, tileTokens / sharers},
-      {maps.w, ofRows(chunks.w, call.K), 64, tileTokens / sharers},
-      {maps.scores, ofRows(chunks.scores, 64), 64, tileTokens / sharers},
-      {maps.inverse, ofRows(chunks.inverse, 64), 64, tileTokens / sharers},
-      {maps.values, backward ? ofTokens(call.dO, call.V) : ofRows(chunks.u, call.V), 32, tileTokens},
+      {maps.keys, ofTokens(call.diagonal ? chunks.writeKeys : call.k, call.K), 64},
+      {maps.queries, ofTokens(call.diagonal ? chunks.queries : call.q, call.K), 64},
+      {maps.w, ofRows(chunks.w, call.K), 64},
+      {maps.scores, ofRows(chunks.scores, 64), 64},
+      {maps.inverse, ofRows(chunks.inverse, 64), 64},
+      {maps.values, backward ? ofTokens(call.dO, call.V) : ofRows(chunks.u, call.V), 32},
   };
   for (const auto& one : wanted) {
-    const cudaError_t error = mapTensor(one.map, one.tensor, one.columns, one.tokens);
+    const cudaError_t error = mapTensor(one.map, one.tensor, one.columns, tileTokens);
     if (error != cudaSuccess) return error;
   }
   return cudaSuccess;
