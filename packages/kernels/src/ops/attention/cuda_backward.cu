@@ -178,11 +178,11 @@ cudaError_t launch(const LongscanAttention& call, const LongscanAttentionBackwar
                    const BackwardMemory& memory, cudaStream_t stream) {
   using Shape = BackwardShape<D>;
   BackwardCall f{call, io, memory, {}, {}, {}, {}};
-  cudaError_t error = describeTensor(f.q, call.q, call.B, call.T, call.H, call.K, Shape::queries);
+  cudaError_t error = mapTensor(f.q, {call.q, call.B, call.T, call.H, call.K}, 64, Shape::queries);
   if (error == cudaSuccess)
-    error = describeTensor(f.dO, io.dO, call.B, call.T, call.H, call.V, Shape::queries);
-  if (error == cudaSuccess) error = describeTensor(f.k, call.k, call.B, call.S, call.G, call.K, Shape::keys);
-  if (error == cudaSuccess) error = describeTensor(f.v, call.v, call.B, call.S, call.G, call.V, Shape::keys);
+    error = mapTensor(f.dO, {io.dO, call.B, call.T, call.H, call.V}, 64, Shape::queries);
+  if (error == cudaSuccess) error = mapTensor(f.k, {call.k, call.B, call.S, call.G, call.K}, 64, Shape::keys);
+  if (error == cudaSuccess) error = mapTensor(f.v, {call.v, call.B, call.S, call.G, call.V}, 64, Shape::keys);
   if (error == cudaSuccess)
     error =
         cudaFuncSetAttribute(backwardKernel<D>, cudaFuncAttributeMaxDynamicSharedMemorySize, Shape::bytes);

@@ -1,10 +1,10 @@
 #pragma once
 
 #include "../../cuda/bulk_copy.cuh"
+#include "../../cuda/tensor_map.h"
 #include "../../cuda/warpgroup_wide.cuh"
 #include "cuda_backward.h"
 #include "cuda_online_softmax.cuh"
-#include "cuda_tensor_map.h"
 
 // What the roles of the backward kernel share.
 

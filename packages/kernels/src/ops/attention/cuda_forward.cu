@@ -1,10 +1,10 @@
 #include "../../cuda/bulk_copy.cuh"
+#include "../../cuda/tensor_map.h"
 #include "../../cuda/warpgroup_wide.cuh"
 #include "cuda_clean_rows.cuh"
 #include "cuda_forward.h"
 #include "cuda_online_softmax.cuh"
 #include "cuda_output.cuh"
-#include "cuda_tensor_map.h"
 
 namespace longscan {
 
@@ -309,9 +309,9 @@ template <int D>
 cudaError_t launch(const LongscanAttention& call, const LongscanAttentionForward& io, cudaStream_t stream) {
   using Shape = ForwardShape<D>;
   ForwardCall f{call, io, {}, {}, {}};
-  cudaError_t error = describeTensor(f.q, call.q, call.B, call.T, call.H, call.K, Shape::queries);
-  if (error == cudaSuccess) error = describeTensor(f.k, call.k, call.B, call.S, call.G, call.K, Shape::keys);
-  if (error == cudaSuccess) error = describeTensor(f.v, call.v, call.B, call.S, call.G, call.V, Shape::keys);
+  cudaError_t error = mapTensor(f.q, {call.q, call.B, call.T, call.H, call.K}, 64, Shape::queries);
+  if (error == cudaSuccess) error = mapTensor(f.k, {call.k, call.B, call.S, call.G, call.K}, 64, Shape::keys);
+  if (error == cudaSuccess) error = mapTensor(f.v, {call.v, call.B, call.S, call.G, call.V}, 64, Shape::keys);
   if (error == cudaSuccess)
     error = cudaFuncSetAttribute(forwardKernel<D>, cudaFuncAttributeMaxDynamicSharedMemorySize, Shape::bytes);
   if (error != cudaSuccess) return error;

@@ -1,7 +1,7 @@
 #pragma once
 
+#include "cuda/tensor_map.h"
 #include "cuda_sweep.h"
-#include "cuda_tensor_map.h"
 
 namespace longscan {
 

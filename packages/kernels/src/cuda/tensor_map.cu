@@ -1,4 +1,4 @@
-#include "cuda_tensor_map.h"
+#include "tensor_map.h"
 
 namespace longscan {
 
@@ -34,10 +34,12 @@ cudaError_t mapTensor(CUtensorMap& map, const MappedTensor& from, int boxColumns
   const cuuint64_t pitches[] = {2 * sizes[0], 2 * sizes[0] * sizes[1], 2 * sizes[0] * sizes[1] * sizes[2]};
   const cuuint32_t box[] = {static_cast<cuuint32_t>(boxColumns), 1, static_cast<cuuint32_t>(boxTokens), 1};
   const cuuint32_t steps[] = {1, 1, 1, 1};
-  const CUresult result = encoder()(&map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 4, const_cast<void*>(from.data),
-                                    sizes, pitches, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
-                                    boxColumns == 64 ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_64B,
-                                    CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  const Encode encode = encoder();
+  if (encode == nullptr) return cudaErrorSymbolNotFound;
+  const CUresult result = encode(&map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 4, const_cast<void*>(from.data),
+                                 sizes, pitches, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
+                                 boxColumns == 64 ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_64B,
+                                 CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   return result == CUDA_SUCCESS ? cudaSuccess : cudaErrorInvalidValue;
 }
 
