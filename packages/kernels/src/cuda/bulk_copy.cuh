@@ -18,6 +18,8 @@ struct ArrivalBarrier {
   uint64_t state;
 
   __device__ uint32_t address() const { return sharedAddress(&state); }
+  /// As copies take it.
+  __device__ operator uint32_t() const { return address(); }
 
   __device__ void init(int arrivals) {
 #if __CUDA_ARCH__ >= 900
@@ -56,25 +58,25 @@ __device__ inline void publishBarriers() {
 }
 
 /// One box of a tensor of [batch, rows, heads, columns] that `map` describes; what lies outside of the tensor
-/// becomes zeros.
-__device__ inline void copyBox(uint32_t to, const CUtensorMap& map, ArrivalBarrier& arrival, int column,
-                               int head, int row, int batch) {
+/// becomes zeros. `arrival`: address of the barrier that counts its bytes.
+__device__ inline void copyBox(uint32_t to, const CUtensorMap& map, uint32_t arrival, int column, int head,
+                               int row, int batch) {
 #if __CUDA_ARCH__ >= 900
   asm volatile(
       "cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, "
       "%5, "
       "%6}], [%2];" ::"r"(to),
-      "l"(&map), "r"(arrival.address()), "r"(column), "r"(head), "r"(row), "r"(batch)
+      "l"(&map), "r"(arrival), "r"(column), "r"(head), "r"(row), "r"(batch)
       : "memory");
 #endif
 }
 
 /// `bytes`, a multiple of 16, between places aligned to as much.
-__device__ inline void copyRun(uint32_t to, const void* from, uint32_t bytes, ArrivalBarrier& arrival) {
+__device__ inline void copyRun(uint32_t to, const void* from, uint32_t bytes, uint32_t arrival) {
 #if __CUDA_ARCH__ >= 900
   asm volatile(
       "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to),
-      "l"(from), "r"(bytes), "r"(arrival.address())
+      "l"(from), "r"(bytes), "r"(arrival)
       : "memory");
 #endif
 }

@@ -81,6 +81,7 @@ struct GradientBlock {
       stageFree(i).init(4 * panels);
       pieceFree(i).init(4 * panels);
     }
+    publishBarriers();
   }
 
   // What a document's first token meets is nothing; what lies behind a piece that ends its chunk is D.
@@ -156,7 +157,7 @@ class GradientLoader {
         arriveExpecting(full, Layout::panel * (3 + panels * (state + adjoint)));
         const int token = piece.chunk * tileTokens;
         const auto copy = [&](int to, const CUtensorMap& map) {
-          copyBox(block.base + offset + to, map, value, block.h, token, block.b, full, 1);
+          copyBox(block.base + offset + to, map, full.address, value, block.h, token, block.b);
         };
         copy(Layout::dO, block.maps.dO);
         copy(Layout::dv, block.maps.dv);
@@ -164,9 +165,9 @@ class GradientLoader {
 #pragma unroll
         for (int i = 0; i < panels; i++) {
           const int at = block.base + offset + i * Layout::panel;
-          if (state) copyBox(at + Layout::state, block.maps.states, column(i), 0, value, chunk, full, 1);
+          if (state) copyBox(at + Layout::state, block.maps.states, full.address, column(i), 0, value, chunk);
           if (adjoint)
-            copyBox(at + Layout::adjoint, block.maps.adjoints, column(i), 0, value, chunk, full, 1);
+            copyBox(at + Layout::adjoint, block.maps.adjoints, full.address, column(i), 0, value, chunk);
         }
       }
     } else {
@@ -209,8 +210,8 @@ class GradientLoader {
 #pragma unroll
         for (int i = 0; i < panels; i++) {
           const int at = block.base + offset + i * Layout::panel;
-          copyBox(at + Layout::queries, block.maps.q, column(i), block.h, rows.first, block.b, full, 1);
-          copyBox(at + Layout::keys, block.maps.k, column(i), block.h, rows.first, block.b, full, 1);
+          copyBox(at + Layout::queries, block.maps.q, full.address, column(i), block.h, rows.first, block.b);
+          copyBox(at + Layout::keys, block.maps.k, full.address, column(i), block.h, rows.first, block.b);
         }
     } else {
       const int pitch = call.H * call.K;

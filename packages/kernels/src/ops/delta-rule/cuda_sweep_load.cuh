@@ -78,7 +78,7 @@ class SweepLoader {
         arriveExpecting(full, Layout::operand);
 #pragma unroll
         for (int panel = 0; panel < KN; panel++)
-          copyBox(to + panel * Layout::panel, map, 64 * panel, head, token(rows), batch, full);
+          copyBox(to + panel * Layout::panel, map, full.address, 64 * panel, head, token(rows), batch);
       }
       __syncwarp();
     } else {
@@ -104,16 +104,16 @@ class SweepLoader {
         arriveExpecting(full, Layout::factors - (Block::backward ? channelTileBytes : 0) +
                                   (diagonal ? 256 + 4 * call.K : 512));
         if (Block::reads)
-          copyBox(block.scores(slot).base, block.maps.scores, 0, 0, token(rows), block.bh, full);
+          copyBox(block.scores(slot).base, block.maps.scores, full.address, 0, 0, token(rows), block.bh);
         if (Block::backward)
-          copyBox(block.inverse(slot).base, block.maps.inverse, 0, 0, token(rows), block.bh, full);
-        copyBox(block.values(slot).base, block.maps.values, block.value, Block::backward ? block.h : 0,
-                token(rows), Block::backward ? block.b : block.bh, full);
+          copyBox(block.inverse(slot).base, block.maps.inverse, full.address, 0, 0, token(rows), block.bh);
+        copyBox(block.values(slot).base, block.maps.values, full.address, block.value,
+                Block::backward ? block.h : 0, token(rows), Block::backward ? block.b : block.bh);
         if (diagonal)
-          copyBytes(gamma, decays, 4 * call.K, full);
+          copyRun(gamma, decays, 4 * call.K, full.address);
         else
-          copyBytes(factors, into, 256, full);
-        copyBytes(factors + 256, outOf, 256, full);
+          copyRun(factors, into, 256, full.address);
+        copyRun(factors + 256, outOf, 256, full.address);
       }
       __syncwarp();
     } else {
