@@ -22,9 +22,12 @@ interface Case {
 }
 
 const cases: readonly Case[] = [
-  { B: 1, T: 1, H: 1, K: 1, V: 1, i: [-1, 1], f: [-1, 0], m: [0, 1] },
+  // Not K = 1: C q / (n q) would not depend on q, whose gradient is then rounding and nothing else.
+  { B: 1, T: 1, H: 1, K: 2, V: 1, i: [-1, 1], f: [-1, 0], m: [0, 1] },
   { B: 2, T: 63, H: 3, K: 5, V: 19, i: [-2, 1], f: [-0.5, 0], m: [-1, 1] },
   { B: 1, T: 400, H: 2, K: 16, V: 72, i: [-3, 3], f: [-1e-3, -1e-4], m: [2, 4] },
+  // Cut into segments, whose states are not made of fours.
+  { B: 1, T: 600, H: 1, K: 6, V: 10, i: [-1, 1], f: [-0.1, -1e-4], m: [0, 1], starts: [350] },
   { B: 1, T: 129, H: 1, K: 33, V: 8, i: [-10, 10], f: [-20, -1e-4], m: [-10, 10] },
   {
     B: 2,
