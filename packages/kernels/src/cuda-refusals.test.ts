@@ -22,6 +22,16 @@ test('another architecture: what the kernels are built for, what the GPU is, and
     ),
   ));
 
+test('a context in which a kernel has failed: that it has, and not that the architecture is another', () =>
+  withFakeGpu({}, () => {
+    const error = refusal('probe=716');
+    assert.match(
+      error.message,
+      /E-CUDA\W.*cannot be opened on Fake GPU: misaligned address \(716\).*earlier work.*Fix: end the process.*LONGSCAN_SYNC=1/,
+    );
+    assert.not.match(error.message, /built for|build\.sh/);
+  }));
+
 test('a driver older than the kernels: both versions', () =>
   withFakeGpu({}, () =>
     assert.match(

@@ -153,7 +153,7 @@ export function openCpuDevice({
 /**
  * Opens a GPU.
  * @throws LongscanError E-ADDON; E-CUDA-DRIVER without a driver or with one too old; E-CUDA-DEVICE without such a GPU, or one
- *   that the kernels are not built for; E-CUDA-LIBRARY without our kernels.
+ *   that the kernels are not built for; E-CUDA-LIBRARY without our kernels; E-CUDA if work of this process has failed on it.
  */
 export function openCudaDevice({
   index = 0,

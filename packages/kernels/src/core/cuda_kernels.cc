@@ -28,6 +28,12 @@ std::string namesOf(const LongscanCudaLibrary& library) {
   return names;
 }
 
+/// Whether a cudaError_t says that the library has no code for the GPU: cudaErrorInvalidDeviceFunction,
+/// cudaErrorInvalidKernelImage, cudaErrorNoKernelImageForDevice.
+bool isMissingCode(int status) {
+  return status == 98 || status == 200 || status == 209;
+}
+
 }  // namespace
 
 CudaKernels::CudaKernels(const std::string& deviceName, int capability, int driverVersion) {
@@ -56,12 +62,20 @@ CudaKernels::CudaKernels(const std::string& deviceName, int capability, int driv
                     ". Fix: install a newer NVIDIA driver, or build the kernels with an older "
                     "nvcc");
   }
-  if (const int status = probe(); status != 0) {
+  const int status = probe();
+  if (isMissingCode(status)) {
     throw Error("E-CUDA-DEVICE", "the kernels are built for " + namesOf(library) + " and do not run on " +
                                      deviceName + ", sm_" + std::to_string(capability) + " (" +
                                      errorText_(status) +
                                      "). Fix: build them for it: scripts/cuda/build.sh " + "LIBRARY.so " +
                                      std::to_string(capability));
+  }
+  if (status != 0) {
+    throw Error("E-CUDA", "the CUDA kernels cannot be opened on " + deviceName + ": " + errorText_(status) +
+                              " (" + std::to_string(status) +
+                              "). As a rule earlier work of this process has failed on the GPU, which "
+                              "then answers every call with that failure. Fix: end the process; "
+                              "LONGSCAN_SYNC=1 in a new one names the op that fails");
   }
 }
 

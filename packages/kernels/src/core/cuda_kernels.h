@@ -9,7 +9,8 @@ namespace longscan {
 class CudaKernels {
  public:
   /// Opens it for the calling thread's current GPU; LONGSCAN_CUDA, if set, is the only path tried, else the
-  /// file beside the addon. Throws E-CUDA-LIBRARY, E-CUDA-DRIVER or E-CUDA-DEVICE.
+  /// file beside the addon. Throws E-CUDA-LIBRARY, E-CUDA-DRIVER or E-CUDA-DEVICE; E-CUDA if the GPU
+  /// fails at once, as it does after an earlier failure.
   CudaKernels(const std::string& deviceName, int capability, int driverVersion);
 
   const std::string& path() const { return path_; }

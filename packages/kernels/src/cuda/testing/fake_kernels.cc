@@ -5,8 +5,8 @@
 #include "../library.h"
 
 // A library of CUDA kernels without any, for tests of what is said where there are none. LONGSCAN_FAKE_CUDA,
-// as for the fake driver: "toolkit=13000 probe=209" (a cudaError_t: no code for this GPU). Head sizes are
-// refused as the real kernels refuse them.
+// as for the fake driver: "toolkit=13000 probe=209" (a cudaError_t: no code for this GPU; 716: a failed
+// kernel's context). Head sizes are refused as the real kernels refuse them.
 
 namespace {
 
@@ -31,8 +31,8 @@ void longscanCudaDescribe(LongscanCudaLibrary* library) {
 int longscanCudaProbe() {
   return setting("probe", 0);
 }
-const char* longscanCudaErrorText(int) {
-  return "no kernel image is available for execution on the device";
+const char* longscanCudaErrorText(int error) {
+  return error == 209 ? "no kernel image is available for execution on the device" : "misaligned address";
 }
 
 size_t longscanGatedLinearStatesBytes(const LongscanGatedLinear* call) {

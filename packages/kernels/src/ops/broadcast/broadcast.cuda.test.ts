@@ -1,15 +1,14 @@
 import { test } from 'uvu';
 import { testOnGpu } from '../../testing/gpu.js';
-import { checkOpOnGpu, randomNormal } from '../../testing/index.js';
+import { checkOpOnGpu } from '../../testing/index.js';
 import { addAlong, mulAlong, repeatHeads, sub, sumHeads } from './index.js';
+import { alongProblem, headsProblem, subInputs } from './problem.js';
 import {
   addAlongReference,
   mulAlongReference,
   repeatHeadsReference,
   sumHeadsReference,
 } from './reference.js';
-
-const sizeOf = (shape: readonly number[]): number => shape.reduce((product, dim) => product * dim, 1);
 
 // [shape of a, shape of b, axis]. 37 columns: the check's seeds nearly cancel over rows of 33, and with them the sums.
 for (const [shape, other, axis] of [
@@ -23,12 +22,7 @@ for (const [shape, other, axis] of [
   [[1030, 512], [512], 1],
   [[129, 1], [129], 0],
 ] as const) {
-  const inputs = {
-    a: { values: randomNormal(sizeOf(shape), 1), shape },
-    b: { values: randomNormal(sizeOf(other), 2), shape: other },
-  };
-  const start = axis < 0 ? shape.length + axis : axis;
-  const inner = sizeOf(shape.slice(start + other.length));
+  const { inputs, inner } = alongProblem(shape, other, axis);
 
   testOnGpu(`mul-along and add-along [${shape}] with [${other}] at ${axis}`, async (device) => {
     await checkOpOnGpu(device, {
@@ -49,10 +43,7 @@ for (const [shape, other, axis] of [
 testOnGpu('sub', (device) =>
   checkOpOnGpu(device, {
     name: 'sub',
-    inputs: {
-      a: { values: randomNormal(1003, 1), shape: [17, 59] },
-      b: { values: randomNormal(1003, 2), shape: [17, 59] },
-    },
+    inputs: subInputs,
     op: ({ a, b }) => [sub({ a, b })],
     reference: ({ a, b }) => [addAlongReference(a, b, 1, -1)],
   }),
@@ -64,17 +55,17 @@ for (const [shape, times] of [
   [[70, 2, 64], 3],
   [[9, 1], 67],
 ] as const) {
-  const repeats = [...shape.slice(0, -2), shape.at(-2)! * times, shape.at(-1)!];
+  const { inputs, repeated } = headsProblem(shape, times);
   testOnGpu(`repeat-heads [${shape}] × ${times}, and sum-heads`, async (device) => {
     await checkOpOnGpu(device, {
       name: 'repeat-heads',
-      inputs: { x: { values: randomNormal(sizeOf(shape), 1), shape } },
+      inputs,
       op: ({ x }) => [repeatHeads(x, times)],
       reference: ({ x }) => [repeatHeadsReference(x, shape.at(-1)!, times)],
     });
     await checkOpOnGpu(device, {
       name: 'sum-heads',
-      inputs: { x: { values: randomNormal(sizeOf(repeats), 1), shape: repeats } },
+      inputs: repeated,
       op: ({ x }) => [sumHeads(x, times)],
       reference: ({ x }) => [sumHeadsReference(x, shape.at(-1)!, times)],
     });

@@ -4,14 +4,13 @@ import { openCpuDevice } from '../../device.js';
 import { empty, fromArray } from '../../tensor.js';
 import { checkOp, randomNormal } from '../../testing/index.js';
 import { addAlong, mulAlong, repeatHeads, sub, sumHeads } from './index.js';
+import { alongProblem, headsProblem, subInputs } from './problem.js';
 import {
   addAlongReference,
   mulAlongReference,
   repeatHeadsReference,
   sumHeadsReference,
 } from './reference.js';
-
-const sizeOf = (shape: readonly number[]): number => shape.reduce((product, dim) => product * dim, 1);
 
 // [shape of a, shape of b, axis]. 37 columns: checkOp's seeds nearly cancel over rows of 33, and with them the sums.
 for (const [shape, other, axis] of [
@@ -25,12 +24,7 @@ for (const [shape, other, axis] of [
   [[130, 100], [100], 1],
   [[129, 1], [129], 0],
 ] as const) {
-  const inputs = {
-    a: { values: randomNormal(sizeOf(shape), 1), shape },
-    b: { values: randomNormal(sizeOf(other), 2), shape: other },
-  };
-  const start = axis < 0 ? shape.length + axis : axis;
-  const inner = sizeOf(shape.slice(start + other.length));
+  const { inputs, inner } = alongProblem(shape, other, axis);
 
   test(`mul-along [${shape}] with [${other}] at ${axis}`, async () => {
     await checkOp({
@@ -72,10 +66,7 @@ test('mul-along, only one side wants a gradient', async () => {
 test('sub', async () => {
   await checkOp({
     name: 'sub',
-    inputs: {
-      a: { values: randomNormal(1003, 1), shape: [17, 59] },
-      b: { values: randomNormal(1003, 2), shape: [17, 59] },
-    },
+    inputs: subInputs,
     op: ({ a, b }) => [sub({ a, b })],
     reference: ({ a, b }) => [addAlongReference(a, b, 1, -1)],
   });
@@ -87,20 +78,20 @@ for (const [shape, times] of [
   [[70, 2, 33], 3],
   [[9, 1], 67],
 ] as const) {
+  const { repeats, inputs, repeated } = headsProblem(shape, times);
   test(`repeat-heads [${shape}] × ${times}`, async () => {
     await checkOp({
       name: 'repeat-heads',
-      inputs: { x: { values: randomNormal(sizeOf(shape), 1), shape } },
+      inputs,
       op: ({ x }) => [repeatHeads(x, times)],
       reference: ({ x }) => [repeatHeadsReference(x, shape.at(-1)!, times)],
     });
   });
 
-  const repeats = [...shape.slice(0, -2), shape.at(-2)! * times, shape.at(-1)!];
   test(`sum-heads [${repeats}] by ${times}`, async () => {
     await checkOp({
       name: 'sum-heads',
-      inputs: { x: { values: randomNormal(sizeOf(repeats), 1), shape: repeats } },
+      inputs: repeated,
       op: ({ x }) => [sumHeads(x, times)],
       reference: ({ x }) => [sumHeadsReference(x, shape.at(-1)!, times)],
     });

@@ -2,19 +2,11 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { empty, fromArray } from '../../tensor.js';
 import { testOnGpu } from '../../testing/gpu.js';
-import { checkOpOnGpu, randomNormal } from '../../testing/index.js';
+import { checkOpOnGpu } from '../../testing/index.js';
 import { activationReference } from '../pointwise/reference.js';
 import { causalConv } from './index.js';
+import { type Case, problem } from './problem.js';
 import { causalConvReference } from './reference.js';
-
-interface Case {
-  readonly B: number;
-  readonly T: number;
-  readonly D: number;
-  readonly W: number;
-  /** Indices into [B, T] where a document starts. */
-  readonly starts?: readonly number[];
-}
 
 const cases: readonly Case[] = [
   { B: 1, T: 1, D: 1, W: 1 },
@@ -27,15 +19,8 @@ const cases: readonly Case[] = [
 ];
 
 for (const sizes of cases) {
-  const { B, T, D, W, starts } = sizes;
-  const flags = starts ? Int32Array.from({ length: B * T }, (_, i) => Number(starts.includes(i))) : null;
-  const inputs = {
-    x: { values: randomNormal(B * T * D, 1), shape: [B, T, D] },
-    weight: { values: randomNormal(D * W, 2), shape: [D, W] },
-  };
-  const bias = { values: randomNormal(D, 3), shape: [D] };
-  const halo = { values: randomNormal(B * (W - 1) * D, 4), shape: [B, W - 1, D] };
-  const label = `[${B}, ${T}, ${D}] width ${W}${starts ? `, documents from ${starts}` : ''}`;
+  const { B, T, W } = sizes;
+  const { label, flags, inputs, bias, halo } = problem(sizes);
 
   testOnGpu(`causal-conv ${label}`, (device) =>
     checkOpOnGpu(device, {

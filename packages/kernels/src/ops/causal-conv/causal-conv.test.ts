@@ -5,16 +5,8 @@ import { empty, fromArray } from '../../tensor.js';
 import { checkOp, randomNormal } from '../../testing/index.js';
 import { activationReference } from '../pointwise/reference.js';
 import { causalConv } from './index.js';
+import { type Case, problem } from './problem.js';
 import { causalConvReference } from './reference.js';
-
-interface Case {
-  readonly B: number;
-  readonly T: number;
-  readonly D: number;
-  readonly W: number;
-  /** Indices into [B, T] where a document starts. */
-  readonly starts?: readonly number[];
-}
 
 const cases: readonly Case[] = [
   { B: 1, T: 1, D: 1, W: 1 },
@@ -25,25 +17,12 @@ const cases: readonly Case[] = [
   { B: 2, T: 3, D: 5, W: 6 },
 ];
 
-const resetFlags = ({ B, T, starts }: Case): Int32Array | null => {
-  if (starts === undefined) return null;
-  const flags = new Int32Array(B * T);
-  for (const start of starts) flags[start] = 1;
-  return flags;
-};
-
 const onDevice = (device: Device, { B, T }: Case, flags: Int32Array | null) =>
   flags && fromArray(device, flags, [B, T], 'i32');
 
 for (const sizes of cases) {
-  const { B, T, D, W, starts } = sizes;
-  const flags = resetFlags(sizes);
-  const inputs = {
-    x: { values: randomNormal(B * T * D, 1), shape: [B, T, D] },
-    weight: { values: randomNormal(D * W, 2), shape: [D, W] },
-  };
-  const bias = { values: randomNormal(D, 3), shape: [D] };
-  const label = `[${B}, ${T}, ${D}] width ${W}${starts ? `, documents from ${starts}` : ''}`;
+  const { W } = sizes;
+  const { label, flags, inputs, bias, halo } = problem(sizes);
 
   test(`causal-conv ${label}`, async () => {
     await checkOp({
@@ -60,7 +39,7 @@ for (const sizes of cases) {
     if (W === 1) return;
     await checkOp({
       name: 'all',
-      inputs: { ...inputs, bias, halo: { values: randomNormal(B * (W - 1) * D, 4), shape: [B, W - 1, D] } },
+      inputs: { ...inputs, bias, halo },
       op: (tensors, device) => [
         causalConv(tensors, { resets: onDevice(device, sizes, flags), activation: 'silu' }),
       ],

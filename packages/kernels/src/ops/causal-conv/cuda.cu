@@ -57,7 +57,7 @@ constexpr int64_t forwardThreads = 132 * 768;
 template <typename Element, int width, int most>
 __global__ void __launch_bounds__(RowBlocks::threads, most <= 4 ? 2 : 1)
     forwardKernel(const Conv<Element> conv, int64_t B, Element* y) {
-  extern __shared__ char memory[];
+  extern __shared__ __align__(16) char memory[];
   const int runs = (conv.T + conv.runTokens - 1) / conv.runTokens;
   const int64_t channel = unitNumber() * width, run = rowNumber();
   if (channel >= conv.D || run >= B * runs) return;

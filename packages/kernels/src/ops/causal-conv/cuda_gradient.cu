@@ -35,7 +35,7 @@ __device__ void storeFloats(float* to, const float (&values)[width]) {
 template <typename Element, int width, int most>
 __global__ void __launch_bounds__(RowBlocks::threads, most <= 4 ? 2 : 1)
     gradientKernel(const Conv<Element> conv, const Gradient<Element> io) {
-  extern __shared__ char memory[];
+  extern __shared__ __align__(16) char memory[];
   const int runs = (conv.T + conv.runTokens - 1) / conv.runTokens;
   const int64_t channel = unitNumber() * width, run = rowNumber();
   if (channel >= conv.D || run >= io.B * runs) return;

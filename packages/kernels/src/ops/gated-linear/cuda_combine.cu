@@ -8,18 +8,18 @@ namespace {
 
 constexpr int combineThreads = 128;
 
-constexpr int combineWidth = 4;
-using Four = Pack<float, combineWidth>;
-
-/// One thread four elements of the state: rows of the free axis are contiguous, as everywhere on the wire.
+/// One thread `width` neighbours of the state: rows of the free axis are contiguous, as everywhere on the
+/// wire.
+template <int width>
 __global__ void combineKernel(const CombineCall call) {
+  using Numbers = Pack<float, width>;
   const int64_t size = static_cast<int64_t>(call.V) * call.K;
-  const int64_t at = (static_cast<int64_t>(blockIdx.x) * combineThreads + threadIdx.x) * combineWidth;
+  const int64_t at = (static_cast<int64_t>(blockIdx.x) * combineThreads + threadIdx.x) * width;
   if (at >= call.heads * size) return;
   const int64_t head = at / size, element = at % size;
   const int key = static_cast<int>(element % call.K);
-  Four state{};
-  if (call.incoming) state = loadPack<combineWidth>(call.incoming + at);
+  Numbers state{};
+  if (call.incoming) state = loadPack<width>(call.incoming + at);
 #pragma unroll
   for (float& x : state.x) x *= call.incomingScale;
   if (call.summaries == nullptr) {
@@ -29,24 +29,33 @@ __global__ void combineKernel(const CombineCall call) {
 #pragma unroll 4
   for (int i = 0; i < call.numSegments; i++) {
     const int64_t segment = head * call.numSegments + (call.backward ? call.numSegments - 1 - i : i);
-    const Four entered = loadPack<combineWidth>(call.summaries + segment * size + element);
-    Four factor;
+    const Numbers entered = loadPack<width>(call.summaries + segment * size + element);
+    Numbers factor;
     if (call.diagonal) {
-      factor = loadPack<combineWidth>(call.factor + segment * call.K + key);
+      factor = loadPack<width>(call.factor + segment * call.K + key);
     } else {
       const float same = call.factor[segment];
-      factor = {{same, same, same, same}};
+#pragma unroll
+      for (float& x : factor.x) x = same;
     }
     const bool reset = call.reset[segment] != 0;
     if (call.states) storePack(call.states + segment * size + element, state);
 #pragma unroll
-    for (int x = 0; x < combineWidth; x++)
+    for (int x = 0; x < width; x++)
       state.x[x] = reset ? entered.x[x] : factor.x[x] * state.x[x] + entered.x[x];
   }
   if (call.outgoing == nullptr) return;
 #pragma unroll
   for (float& x : state.x) x *= call.outgoingScale;
   storePack(call.outgoing + at, state);
+}
+
+template <int width>
+cudaError_t launchCombineWidth(const CombineCall& call, cudaStream_t stream) {
+  const int64_t threads = call.heads * call.V * call.K / width;
+  const auto blocks = static_cast<unsigned>((threads + combineThreads - 1) / combineThreads);
+  combineKernel<width><<<blocks, combineThreads, 0, stream>>>(call);
+  return cudaGetLastError();
 }
 
 /// One thread a head or a channel of one.
@@ -75,10 +84,10 @@ cudaError_t launchCombineFactors(const CombineCall& call, int H, float* factor, 
 }
 
 cudaError_t launchCombine(const CombineCall& call, cudaStream_t stream) {
-  const int64_t threads = call.heads * call.V * call.K / combineWidth;
-  const auto blocks = static_cast<unsigned>((threads + combineThreads - 1) / combineThreads);
-  combineKernel<<<blocks, combineThreads, 0, stream>>>(call);
-  return cudaGetLastError();
+  // Four neighbours are of one head, and their factors of one row, only where those are made of fours; else
+  // states begin where no access of 16 bytes may: scans of 33 channels, states of single numbers.
+  const int64_t row = call.diagonal ? call.K : static_cast<int64_t>(call.V) * call.K;
+  return row % 4 == 0 ? launchCombineWidth<4>(call, stream) : launchCombineWidth<1>(call, stream);
 }
 
 }  // namespace longscan

@@ -1,18 +1,7 @@
 import { test } from 'uvu';
 import { testOnGpu } from '../../testing/gpu.js';
-import { checkRecurrenceOnGpu, documentStarts, randomNormal, randomUniform } from '../../testing/index.js';
-import { ltiScan } from './index.js';
-
-interface Case {
-  readonly B: number;
-  readonly T: number;
-  readonly C: number;
-  readonly N: number;
-  /** Range of the log decays; angles lie in [-3, 3] times `turn`. */
-  readonly decays: readonly [number, number];
-  readonly turn: number;
-  readonly starts?: readonly number[];
-}
+import { checkRecurrenceOnGpu } from '../../testing/index.js';
+import { type Case, problem } from './problem.js';
 
 const cases: readonly Case[] = [
   { B: 1, T: 1, C: 1, N: 1, decays: [-1, 0], turn: 1 },
@@ -25,30 +14,11 @@ const cases: readonly Case[] = [
 ];
 
 for (const signal of ['real', 'complex'] as const) {
-  for (const [i, { B, T, C, N, decays, turn, starts }] of cases.entries()) {
-    const name = `${signal} B=${B} T=${T} C=${C} N=${N} decays ${decays}${starts ? ', packed' : ''}`;
-    const width = signal === 'complex' ? 2 * C : C;
-    const radii = randomUniform(C * N, 3 + i, ...decays);
-    const angles = randomUniform(C * N, 4 + i, -3 * turn, 3 * turn);
-    const logLambda = Float64Array.from({ length: 2 * C * N }, (_, j) => {
-      return (j % 2 === 0 ? radii : angles)[Math.floor(j / 2)]!;
-    });
+  for (const [i, shape] of cases.entries()) {
+    const check = problem(signal, shape, i);
     for (const dtype of ['f32', 'bf16'] as const) {
-      testOnGpu(`lti-scan ~> ${name}, ${dtype}`, (device) =>
-        checkRecurrenceOnGpu(
-          device,
-          {
-            name,
-            op: ltiScan(signal),
-            inputs: {
-              u: { role: 'token', values: randomNormal(B * T * width, 1 + i), shape: [B, T, width] },
-              logLambda: { role: 'shared', values: logLambda, shape: [C, N, 2] },
-              w: { role: 'shared', values: randomNormal(2 * C * N, 2 + i), shape: [C, N, 2] },
-            },
-            resets: documentStarts(B, T, starts),
-          },
-          { dtype, typed: ['u'], decays: ['logLambda'] },
-        ),
+      testOnGpu(`${check.name}, ${dtype}`, (device) =>
+        checkRecurrenceOnGpu(device, check, { dtype, typed: ['u'], decays: ['logLambda'] }),
       );
     }
   }

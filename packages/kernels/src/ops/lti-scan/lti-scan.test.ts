@@ -3,25 +3,9 @@ import * as assert from 'uvu/assert';
 import { forwardCall } from '../../autograd/define-op.js';
 import { openCpuDevice } from '../../device.js';
 import { fromArray } from '../../tensor.js';
-import {
-  checkRecurrence,
-  documentStarts,
-  randomNormal,
-  randomUniform,
-  tolerances,
-} from '../../testing/index.js';
+import { checkRecurrence, tolerances } from '../../testing/index.js';
 import { ltiScan } from './index.js';
-
-interface Case {
-  readonly B: number;
-  readonly T: number;
-  readonly C: number;
-  readonly N: number;
-  /** Range of the log decays; angles lie in [-3, 3] times `turn`. */
-  readonly decays: readonly [number, number];
-  readonly turn: number;
-  readonly starts?: readonly number[];
-}
+import { type Case, problem } from './problem.js';
 
 const cases: readonly Case[] = [
   { B: 1, T: 1, C: 1, N: 1, decays: [-1, 0], turn: 1 },
@@ -32,31 +16,10 @@ const cases: readonly Case[] = [
 ];
 
 for (const signal of ['real', 'complex'] as const) {
-  for (const [i, { B, T, C, N, decays, turn, starts }] of cases.entries()) {
-    const name = `${signal} B=${B} T=${T} C=${C} N=${N} decays ${decays}${starts ? ', packed' : ''}`;
-    test(`lti-scan ~> ${name}`, () => {
-      const width = signal === 'complex' ? 2 * C : C;
-      const radii = randomUniform(C * N, 3 + i, ...decays);
-      const angles = randomUniform(C * N, 4 + i, -3 * turn, 3 * turn);
-      // Rounded to f32: what an angle loses there, thousands of tokens multiply, and that is not the kernel's error.
-      const logLambda = Float64Array.from(
-        Float32Array.from({ length: 2 * C * N }, (_, j) => {
-          return (j % 2 === 0 ? radii : angles)[Math.floor(j / 2)]!;
-        }),
-      );
-      return checkRecurrence({
-        name,
-        op: ltiScan(signal),
-        inputs: {
-          u: { role: 'token', values: randomNormal(B * T * width, 1 + i), shape: [B, T, width] },
-          logLambda: { role: 'shared', values: logLambda, shape: [C, N, 2] },
-          w: { role: 'shared', values: randomNormal(2 * C * N, 2 + i), shape: [C, N, 2] },
-        },
-        resets: documentStarts(B, T, starts),
-        f32Tolerance: tolerances.f32Decay,
-        maxElements: T > 500 ? 6 : 12,
-      });
-    });
+  for (const [i, shape] of cases.entries()) {
+    const check = problem(signal, shape, i);
+    const maxElements = shape.T > 500 ? 6 : 12;
+    test(check.name, () => checkRecurrence({ ...check, f32Tolerance: tolerances.f32Decay, maxElements }));
   }
 }
 

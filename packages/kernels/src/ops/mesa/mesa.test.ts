@@ -1,19 +1,6 @@
 import { test } from 'uvu';
-import { checkRecurrence, randomNormal, randomUniform, tolerances } from '../../testing/index.js';
-import { mesa } from './index.js';
-
-interface Case {
-  readonly B: number;
-  readonly T: number;
-  readonly H: number;
-  readonly K: number;
-  readonly V: number;
-  /** Range of the log decays. */
-  readonly g: readonly [number, number];
-  /** Tokens at which a document starts, in every batch row b shifted by b. */
-  readonly starts?: readonly number[];
-  readonly lengths?: readonly number[];
-}
+import { checkRecurrence, randomNormal, tolerances } from '../../testing/index.js';
+import { type Case, problem } from './problem.js';
 
 const cases: readonly Case[] = [
   { B: 1, T: 1, H: 1, K: 1, V: 1, g: [-1, 0] },
@@ -24,37 +11,12 @@ const cases: readonly Case[] = [
   { B: 1, T: 70, H: 1, K: 18, V: 5, g: [-1e-3, 0], starts: [35], lengths: [1, 3, 66] },
 ];
 
-for (const [seed, { B, T, H, K, V, g, starts, lengths }] of cases.entries()) {
-  const name = `B=${B} T=${T} H=${H} K=${K} V=${V} g ${g}${starts ? ', packed' : ''}`;
-  test(`mesa ~> ${name}`, async () => {
-    const resets = starts ? new Int32Array(B * T) : null;
-    for (let b = 0; b < B; b++) for (const t of starts ?? []) resets![b * T + Math.min(t + b, T - 1)] = 1;
-    const keys = (seed: number) => unitRows(randomNormal(B * T * H * K, seed), K);
-    await checkRecurrence({
-      name,
-      op: mesa,
-      inputs: {
-        q: { values: keys(1 + seed), shape: [B, T, H, K], role: 'token' },
-        k: { values: keys(2 + seed), shape: [B, T, H, K], role: 'token' },
-        v: { values: randomNormal(B * T * H * V, 3 + seed), shape: [B, T, H, V], role: 'token' },
-        beta: { values: randomUniform(B * T * H, 4 + seed, 0, 1), shape: [B, T, H], role: 'token' },
-        g: { values: randomUniform(B * T * H, 5 + seed, ...g), shape: [B, T, H], role: 'token' },
-        lambda: { values: randomUniform(H * K, 6 + seed, 0.25, 2), shape: [H, K], role: 'shared' },
-      },
-      resets,
-      h0: incomingState(B * H, K, V, 7 + seed),
-      f32Tolerance: tolerances.f32Decay,
-      maxElements: T > 100 ? 6 : 10,
-      ...(lengths && { lengths }),
-    });
-  });
-}
-
-function unitRows(values: Float64Array, length: number): Float64Array {
-  return values.map((value, i) => {
-    const row = values.subarray(i - (i % length), i - (i % length) + length);
-    return value / Math.hypot(...row);
-  });
+for (const [seed, shape] of cases.entries()) {
+  const { B, T, H, K, V } = shape;
+  const check = problem(shape, seed);
+  const h0 = incomingState(B * H, K, V, 7 + seed);
+  const maxElements = T > 100 ? 6 : 10;
+  test(check.name, () => checkRecurrence({ ...check, h0, f32Tolerance: tolerances.f32Decay, maxElements }));
 }
 
 /** States as a run of tokens leaves them: Hkk is a sum of k kᵀ. */

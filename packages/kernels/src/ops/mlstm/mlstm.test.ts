@@ -6,22 +6,7 @@ import type { HostTensor, RecurrenceOp } from '../../recurrence-op.js';
 import { fromArray, zeros } from '../../tensor.js';
 import { checkRecurrence, randomNormal, randomUniform, tolerances } from '../../testing/index.js';
 import { type MlstmInputs, mlstm } from './index.js';
-
-interface Case {
-  readonly B: number;
-  readonly T: number;
-  readonly H: number;
-  readonly K: number;
-  readonly V: number;
-  /** Ranges of the log gates. */
-  readonly i: readonly [number, number];
-  readonly f: readonly [number, number];
-  /** Range of the incoming states' m; default: they are empty. */
-  readonly m?: readonly [number, number];
-  /** Tokens at which a document starts, in every batch row b shifted by b. */
-  readonly starts?: readonly number[];
-  readonly lengths?: readonly number[];
-}
+import { type Case, problem } from './problem.js';
 
 const cases: readonly Case[] = [
   { B: 1, T: 1, H: 1, K: 1, V: 1, i: [-1, 1], f: [-1, 0] },
@@ -33,38 +18,12 @@ const cases: readonly Case[] = [
   { B: 1, T: 70, H: 1, K: 17, V: 32, i: [-1, 5], f: [-1e-3, 0], starts: [35], lengths: [1, 3, 66] },
 ];
 
-for (const [seed, { B, T, H, K, V, i, f, m, starts, lengths }] of cases.entries()) {
-  const name = `B=${B} T=${T} H=${H} K=${K} V=${V} i ${i} f ${f}${starts ? ', packed' : ''}`;
-  test(`mlstm ~> ${name}`, async () => {
-    const resets = starts ? new Int32Array(B * T) : null;
-    for (let b = 0; b < B; b++) for (const t of starts ?? []) resets![b * T + Math.min(t + b, T - 1)] = 1;
-    // Queries and keys point the same way, so that n · q is not the small difference of large terms.
-    const positive = (size: number, seed: number) => randomNormal(size, seed).map(Math.abs);
-    const inputs = {
-      q: { values: positive(B * T * H * K, 1 + seed), shape: [B, T, H, K], role: 'token' },
-      k: { values: positive(B * T * H * K, 2 + seed), shape: [B, T, H, K], role: 'token' },
-      v: { values: randomNormal(B * T * H * V, 3 + seed), shape: [B, T, H, V], role: 'token' },
-      i: { values: randomUniform(B * T * H, 4 + seed, ...i), shape: [B, T, H], role: 'token' },
-      f: { values: randomUniform(B * T * H, 5 + seed, ...f), shape: [B, T, H], role: 'token' },
-    } as const;
-    const stateSize = (V + 1) * (K + 1);
-    const maxima = randomUniform(B * H, 6 + seed, ...(m ?? [0, 1]));
-    const h0 = positive(B * H * stateSize, 7 + seed).map((value, at) => {
-      const isMaximum = at % (K + 1) === K;
-      if (!m) return isMaximum ? Number.NEGATIVE_INFINITY : 0;
-      return isMaximum ? maxima[Math.floor(at / stateSize)]! : value;
-    });
-    await checkRecurrence({
-      name,
-      op: withFixedMaxima(mlstm(), inputs, resets, h0, K + 1),
-      inputs,
-      resets,
-      h0,
-      f32Tolerance: tolerances.f32Decay,
-      maxElements: T > 300 ? 6 : 12,
-      ...(lengths && { lengths }),
-    });
-  });
+for (const [seed, shape] of cases.entries()) {
+  const check = problem(shape, seed);
+  const { inputs, resets, h0 } = check;
+  const op = withFixedMaxima(check.op, inputs, resets, h0, shape.K + 1);
+  const maxElements = shape.T > 300 ? 6 : 12;
+  test(check.name, () => checkRecurrence({ ...check, op, f32Tolerance: tolerances.f32Decay, maxElements }));
 }
 
 test('mlstm ~> tokens that write nothing (i = -Infinity) leave an empty state empty, to the bit and backward too', async () => {

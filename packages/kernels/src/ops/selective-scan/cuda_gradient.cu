@@ -291,7 +291,7 @@ __device__ void sumShares(const GradientChunk<N, S>& chunk, const LongscanSelect
 template <typename Element, int N, int S>
 __global__ void __launch_bounds__(LaneLayout<N, S>::threads, 1)
     gradientKernel(const LongscanSelectiveScan call, const SelectiveGradient gradient) {
-  extern __shared__ char memory[];
+  extern __shared__ __align__(16) char memory[];
   auto& chunk = *reinterpret_cast<GradientChunk<N, S>*>(memory);
   constexpr int lanes = LaneLayout<N, S>::lanes;
   const int64_t channel0 = static_cast<int64_t>(blockIdx.x) * blockChannels;

@@ -4,18 +4,9 @@ import { forwardCall } from '../../autograd/define-op.js';
 import { runRecurrence } from '../../autograd/run-recurrence.js';
 import { empty, fromArray } from '../../tensor.js';
 import { testOnGpu } from '../../testing/gpu.js';
-import { checkRecurrenceOnGpu, documentStarts, randomNormal, randomUniform } from '../../testing/index.js';
+import { checkRecurrenceOnGpu } from '../../testing/index.js';
 import { selectiveScan } from './index.js';
-
-interface Case {
-  readonly B: number;
-  readonly T: number;
-  readonly D: number;
-  readonly N: number;
-  /** Range of the step sizes; rates lie in [-4, -0.5]. */
-  readonly steps: readonly [number, number];
-  readonly starts?: readonly number[];
-}
+import { type Case, problem } from './problem.js';
 
 const cases: readonly Case[] = [
   { B: 1, T: 1, D: 4, N: 8, steps: [0.01, 0.1] },
@@ -26,26 +17,15 @@ const cases: readonly Case[] = [
   { B: 1, T: 900, D: 96, N: 16, steps: [0.001, 0.1], starts: [333] },
 ];
 
-for (const [i, { B, T, D, N, steps, starts }] of cases.entries()) {
-  const name = `B=${B} T=${T} D=${D} N=${N} steps ${steps}${starts ? ', packed' : ''}`;
+for (const [i, shape] of cases.entries()) {
+  const check = problem(shape, i);
   for (const dtype of ['f32', 'bf16'] as const) {
-    testOnGpu(`selective-scan ~> ${name}, ${dtype}`, (device) =>
-      checkRecurrenceOnGpu(
-        device,
-        {
-          name,
-          op: selectiveScan,
-          inputs: {
-            x: { role: 'token', values: randomNormal(B * T * D, 1 + i), shape: [B, T, D] },
-            delta: { role: 'token', values: randomUniform(B * T * D, 2 + i, ...steps), shape: [B, T, D] },
-            A: { role: 'shared', values: randomUniform(D * N, 3 + i, -4, -0.5), shape: [D, N] },
-            B: { role: 'token', values: randomNormal(B * T * N, 4 + i), shape: [B, T, N] },
-            C: { role: 'token', values: randomNormal(B * T * N, 5 + i), shape: [B, T, N] },
-          },
-          resets: documentStarts(B, T, starts),
-        },
-        { dtype, typed: ['x', 'delta', 'B', 'C'], decays: ['A', 'delta'] },
-      ),
+    testOnGpu(`${check.name}, ${dtype}`, (device) =>
+      checkRecurrenceOnGpu(device, check, {
+        dtype,
+        typed: ['x', 'delta', 'B', 'C'],
+        decays: ['A', 'delta'],
+      }),
     );
   }
 }

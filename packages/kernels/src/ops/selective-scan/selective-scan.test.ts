@@ -3,24 +3,9 @@ import * as assert from 'uvu/assert';
 import { forwardCall } from '../../autograd/define-op.js';
 import { openCpuDevice } from '../../device.js';
 import { fromArray } from '../../tensor.js';
-import {
-  checkRecurrence,
-  documentStarts,
-  randomNormal,
-  randomUniform,
-  tolerances,
-} from '../../testing/index.js';
+import { checkRecurrence, tolerances } from '../../testing/index.js';
 import { selectiveScan } from './index.js';
-
-interface Case {
-  readonly B: number;
-  readonly T: number;
-  readonly D: number;
-  readonly N: number;
-  /** Range of the step sizes; rates lie in [-4, -0.5]. */
-  readonly steps: readonly [number, number];
-  readonly starts?: readonly number[];
-}
+import { type Case, problem } from './problem.js';
 
 const cases: readonly Case[] = [
   { B: 1, T: 1, D: 1, N: 1, steps: [0.01, 0.1] },
@@ -30,23 +15,10 @@ const cases: readonly Case[] = [
   { B: 2, T: 200, D: 33, N: 4, steps: [0.001, 0.5], starts: [0, 1, 2, 31, 64, 127, 128, 199] },
 ];
 
-for (const [i, { B, T, D, N, steps, starts }] of cases.entries()) {
-  const name = `B=${B} T=${T} D=${D} N=${N} steps ${steps}${starts ? ', packed' : ''}`;
-  test(`selective-scan ~> ${name}`, () =>
-    checkRecurrence({
-      name,
-      op: selectiveScan,
-      inputs: {
-        x: { role: 'token', values: randomNormal(B * T * D, 1 + i), shape: [B, T, D] },
-        delta: { role: 'token', values: randomUniform(B * T * D, 2 + i, ...steps), shape: [B, T, D] },
-        A: { role: 'shared', values: randomUniform(D * N, 3 + i, -4, -0.5), shape: [D, N] },
-        B: { role: 'token', values: randomNormal(B * T * N, 4 + i), shape: [B, T, N] },
-        C: { role: 'token', values: randomNormal(B * T * N, 5 + i), shape: [B, T, N] },
-      },
-      resets: documentStarts(B, T, starts),
-      f32Tolerance: tolerances.f32Decay,
-      maxElements: T > 500 ? 6 : 12,
-    }));
+for (const [i, shape] of cases.entries()) {
+  const check = problem(shape, i);
+  const maxElements = shape.T > 500 ? 6 : 12;
+  test(check.name, () => checkRecurrence({ ...check, f32Tolerance: tolerances.f32Decay, maxElements }));
 }
 
 test('selective-scan ~> a million tokens: f32 knows the sum of their steps', async () => {

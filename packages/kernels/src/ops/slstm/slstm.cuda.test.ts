@@ -1,18 +1,7 @@
 import { test } from 'uvu';
 import { testOnGpu } from '../../testing/gpu.js';
-import { checkRecurrenceOnGpu, documentStarts, randomNormal, randomUniform } from '../../testing/index.js';
-import { slstm } from './index.js';
-
-interface Case {
-  readonly B: number;
-  readonly T: number;
-  readonly H: number;
-  readonly N: number;
-  /** Range of the input and forget gates, before their nonlinearities. */
-  readonly gates: readonly [number, number];
-  readonly starts?: readonly number[];
-  readonly lengths?: readonly number[];
-}
+import { checkRecurrenceOnGpu } from '../../testing/index.js';
+import { type Case, problem } from './problem.js';
 
 const cases: readonly Case[] = [
   { B: 1, T: 1, H: 1, N: 1, gates: [-1, 1] },
@@ -24,38 +13,11 @@ const cases: readonly Case[] = [
   { B: 1, T: 20, H: 1, N: 256, gates: [-1, 1] },
 ];
 
-for (const [seed, { B, T, H, N, gates, starts, lengths }] of cases.entries()) {
-  const name = `B=${B} T=${T} H=${H} N=${N} gates ${gates}${starts ? ', packed' : ''}`;
-  const size = B * T * H * 4 * N;
-  const exponents = randomUniform(size, 1 + seed, ...gates);
-  const values = randomNormal(size, 2 + seed).map((value, at) =>
-    Math.floor(at / N) % 4 < 2 ? exponents[at]! : value,
-  );
-  // c, n > 0, m and h, as a run of tokens leaves them.
-  const h0 = randomNormal(B * H * 4 * N, 4 + seed).map((value, at) =>
-    Math.floor(at / N) % 4 === 1 ? 1 + Math.abs(value) : value,
-  );
+for (const [seed, shape] of cases.entries()) {
+  const check = problem(shape, seed);
   for (const dtype of ['f32', 'bf16'] as const) {
-    testOnGpu(`slstm ~> ${name}, ${dtype}`, (device) =>
-      checkRecurrenceOnGpu(
-        device,
-        {
-          name,
-          op: slstm,
-          inputs: {
-            gates: { values, shape: [B, T, H, 4, N], role: 'token' },
-            recurrent: {
-              values: randomNormal(H * N * 4 * N, 3 + seed, N ** -0.5),
-              shape: [H, N, 4, N],
-              role: 'shared',
-            },
-          },
-          resets: documentStarts(B, T, starts),
-          h0,
-          ...(lengths && { lengths }),
-        },
-        { dtype, typed: ['gates'], decays: [] },
-      ),
+    testOnGpu(`${check.name}, ${dtype}`, (device) =>
+      checkRecurrenceOnGpu(device, check, { dtype, typed: ['gates'], decays: [] }),
     );
   }
 }

@@ -1,20 +1,9 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { HostTensor, RecurrenceOp } from '../../recurrence-op.js';
-import { checkRecurrence, randomNormal, randomUniform, tolerances } from '../../testing/index.js';
+import { checkRecurrence, tolerances } from '../../testing/index.js';
 import { type SlstmInputs, slstm } from './index.js';
-
-interface Case {
-  readonly B: number;
-  readonly T: number;
-  readonly H: number;
-  readonly N: number;
-  /** Range of the input and forget gates, before their nonlinearities. */
-  readonly gates: readonly [number, number];
-  /** Tokens at which a document starts, in every batch row b shifted by b. */
-  readonly starts?: readonly number[];
-  readonly lengths?: readonly number[];
-}
+import { type Case, problem } from './problem.js';
 
 const cases: readonly Case[] = [
   { B: 1, T: 1, H: 1, N: 1, gates: [-1, 1] },
@@ -25,36 +14,12 @@ const cases: readonly Case[] = [
   { B: 1, T: 40, H: 1, N: 18, gates: [-1, 3], starts: [21], lengths: [1, 3, 36] },
 ];
 
-for (const [seed, { B, T, H, N, gates, starts, lengths }] of cases.entries()) {
-  const name = `B=${B} T=${T} H=${H} N=${N} gates ${gates}${starts ? ', packed' : ''}`;
-  test(`slstm ~> ${name}`, async () => {
-    const resets = starts ? new Int32Array(B * T) : null;
-    for (let b = 0; b < B; b++) for (const t of starts ?? []) resets![b * T + Math.min(t + b, T - 1)] = 1;
-    const size = B * T * H * 4 * N;
-    const exponents = randomUniform(size, 1 + seed, ...gates);
-    const values = randomNormal(size, 2 + seed).map((value, at) =>
-      Math.floor(at / N) % 4 < 2 ? exponents[at]! : value,
-    );
-    const weights = randomNormal(H * N * 4 * N, 3 + seed, N ** -0.5);
-    const inputs = {
-      gates: { values, shape: [B, T, H, 4, N], role: 'token' },
-      recurrent: { values: weights, shape: [H, N, 4, N], role: 'shared' },
-    } as const;
-    // c, n > 0, m and h, as a run of tokens leaves them.
-    const h0 = randomNormal(B * H * 4 * N, 4 + seed).map((value, at) =>
-      Math.floor(at / N) % 4 === 1 ? 1 + Math.abs(value) : value,
-    );
-    await checkRecurrence({
-      name,
-      op: withFixedMaxima(inputs, resets, h0, N),
-      inputs,
-      resets,
-      h0,
-      f32Tolerance: tolerances.f32Decay,
-      maxElements: 10,
-      ...(lengths && { lengths }),
-    });
-  });
+for (const [seed, shape] of cases.entries()) {
+  const check = problem(shape, seed);
+  const op = withFixedMaxima(check.inputs, check.resets, check.h0, shape.N);
+  test(check.name, () =>
+    checkRecurrence({ ...check, op, f32Tolerance: tolerances.f32Decay, maxElements: 10 }),
+  );
 }
 
 test('slstm ~> refuses to be summarized', () => {

@@ -190,7 +190,7 @@ __global__ void __launch_bounds__(scanThreads, 1)
   double logSum[width] = {};
   bool anyStart = false;
   using Ring = typename decltype(share)::Ring;
-  extern __shared__ char memory[];
+  extern __shared__ __align__(16) char memory[];
   auto* const ring = reinterpret_cast<typename Ring::Step*>(memory);
   constexpr int ahead = Ring::numSteps - 1;
 #pragma unroll

@@ -3,17 +3,9 @@ import * as assert from 'uvu/assert';
 import { forwardCall } from '../../autograd/define-op.js';
 import { fromArray } from '../../tensor.js';
 import { testOnGpu } from '../../testing/gpu.js';
-import { checkRecurrenceOnGpu, documentStarts, randomNormal, randomUniform } from '../../testing/index.js';
+import { checkRecurrenceOnGpu } from '../../testing/index.js';
 import { vectorScan } from './index.js';
-
-interface Case {
-  readonly B: number;
-  readonly T: number;
-  readonly C: number;
-  /** Range of the log decays. */
-  readonly gates: readonly [number, number];
-  readonly starts?: readonly number[];
-}
+import { type Case, problem } from './problem.js';
 
 const cases: readonly Case[] = [
   { B: 1, T: 1, C: 1, gates: [-1, 0] },
@@ -32,23 +24,11 @@ const types = [
   { dtype: 'bf16', typed: ['x', 'g'] },
 ] as const;
 
-for (const [i, { B, T, C, gates, starts }] of cases.entries()) {
-  const name = `B=${B} T=${T} C=${C} gates ${gates}${starts ? ', packed' : ''}`;
+for (const [i, shape] of cases.entries()) {
+  const check = problem(shape, i);
   for (const { dtype, typed } of types) {
-    testOnGpu(`vector-scan ~> ${name}, ${dtype} for ${typed}`, (device) =>
-      checkRecurrenceOnGpu(
-        device,
-        {
-          name,
-          op: vectorScan,
-          inputs: {
-            x: { role: 'token', values: randomNormal(B * T * C, 1 + i), shape: [B, T, C] },
-            g: { role: 'token', values: randomUniform(B * T * C, 2 + i, ...gates), shape: [B, T, C] },
-          },
-          resets: documentStarts(B, T, starts),
-        },
-        { dtype, typed, decays: ['g'] },
-      ),
+    testOnGpu(`${check.name}, ${dtype} for ${typed}`, (device) =>
+      checkRecurrenceOnGpu(device, check, { dtype, typed, decays: ['g'] }),
     );
   }
 }

@@ -3,23 +3,9 @@ import * as assert from 'uvu/assert';
 import { forwardCall } from '../../autograd/define-op.js';
 import { openCpuDevice } from '../../device.js';
 import { fromArray } from '../../tensor.js';
-import {
-  checkRecurrence,
-  documentStarts,
-  randomNormal,
-  randomUniform,
-  tolerances,
-} from '../../testing/index.js';
+import { checkRecurrence, tolerances } from '../../testing/index.js';
 import { vectorScan } from './index.js';
-
-interface Case {
-  readonly B: number;
-  readonly T: number;
-  readonly C: number;
-  /** Range of the log decays. */
-  readonly gates: readonly [number, number];
-  readonly starts?: readonly number[];
-}
+import { type Case, problem } from './problem.js';
 
 const cases: readonly Case[] = [
   { B: 1, T: 1, C: 1, gates: [-1, 0] },
@@ -29,20 +15,10 @@ const cases: readonly Case[] = [
   { B: 2, T: 150, C: 17, gates: [-1, 0], starts: [0, 1, 2, 31, 64, 100, 147] },
 ];
 
-for (const [i, { B, T, C, gates, starts }] of cases.entries()) {
-  const name = `B=${B} T=${T} C=${C} gates ${gates}${starts ? ', packed' : ''}`;
-  test(`vector-scan ~> ${name}`, () =>
-    checkRecurrence({
-      name,
-      op: vectorScan,
-      inputs: {
-        x: { role: 'token', values: randomNormal(B * T * C, 1 + i), shape: [B, T, C] },
-        g: { role: 'token', values: randomUniform(B * T * C, 2 + i, ...gates), shape: [B, T, C] },
-      },
-      resets: documentStarts(B, T, starts),
-      f32Tolerance: tolerances.f32Decay,
-      maxElements: T > 500 ? 6 : 12,
-    }));
+for (const [i, shape] of cases.entries()) {
+  const check = problem(shape, i);
+  const maxElements = shape.T > 500 ? 6 : 12;
+  test(check.name, () => checkRecurrence({ ...check, f32Tolerance: tolerances.f32Decay, maxElements }));
 }
 
 test('vector-scan ~> a million tokens: f32 knows their decay', async () => {
