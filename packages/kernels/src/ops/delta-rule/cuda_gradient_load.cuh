@@ -153,6 +153,8 @@ class GradientLoader {
     const bool state = Block::meetsState(piece), adjoint = Block::meetsAdjoint(piece);
     const int64_t chunk = block.bh * block.numChunks + piece.chunk;
     if (isWhole(piece)) {
+      // Nobody waits any more: of a stage filled, read and free again he would see that it is not free yet.
+      joinBarrier(4, threads);
       if (threadIdx.x == 0) {
         arriveExpecting(full, Layout::panel * (3 + panels * (state + adjoint)));
         const int token = piece.chunk * tileTokens;

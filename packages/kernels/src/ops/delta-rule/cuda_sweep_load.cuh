@@ -93,9 +93,12 @@ class SweepLoader {
     const int slot = part.slot;
     const SweepBarrier full = block.partFull(slot);
     block.partFree(slot).wait(part.round ^ 1);
-    if (electLane()) *block.record(slot) = piece.packed();
-    __syncwarp();
     const uint32_t factors = block.part(slot) + Layout::factors, gamma = block.part(slot) + Layout::gamma;
+    if (electLane()) *block.record(slot) = piece.packed();
+    // Channels that are not there, which the copy engine leaves out: their zeros are multiplied all the same.
+    for (int i = call.K + lane; diagonal && isWhole(rows) && i < 64 * KN; i += 32)
+      storeShared(gamma + 4 * i, 0.0f);
+    __syncwarp();
     const float* const into = call.chunks.into + headRows + rows.first;
     const float* const outOf = call.chunks.outOf + headRows + rows.first;
     const float* const decays = call.chunks.gamma + (block.bh * block.numChunks + piece.piece.chunk) * call.K;
