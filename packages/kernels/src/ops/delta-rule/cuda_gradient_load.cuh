@@ -1,6 +1,6 @@
 #pragma once
 
-#include "../gated-linear/cuda_pieces.cuh"
+#include "cuda/pieces.cuh"
 #include "cuda/warpgroup.cuh"
 #include "cuda_gradient.h"
 #include "cuda_sweep_bulk.cuh"

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "../gated-linear/cuda_pieces.cuh"
 #include "cuda/mma.cuh"
+#include "cuda/pieces.cuh"
 
 namespace longscan {
 

@@ -1,8 +1,8 @@
 #pragma once
 
 #include "cuda/mma.cuh"
+#include "cuda/pieces.cuh"
 #include "cuda_diagonal.h"
-#include "cuda_pieces.cuh"
 
 namespace longscan {
 

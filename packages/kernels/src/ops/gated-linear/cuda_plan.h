@@ -3,8 +3,8 @@
 #include <cuda_bf16.h>
 
 #include "cuda.h"
+#include "cuda/combine.h"
 #include "cuda/workspace_parts.h"
-#include "cuda_combine.h"
 #include "cuda_reverse.h"
 #include "cuda_sweep.h"
 

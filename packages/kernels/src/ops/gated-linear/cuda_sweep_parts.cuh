@@ -1,7 +1,7 @@
 #pragma once
 
+#include "cuda/pieces.cuh"
 #include "cuda/warpgroup.cuh"
-#include "cuda_pieces.cuh"
 #include "cuda_sweep.h"
 
 // The parts of a sweep over one chunk. A warpgroup holds P^T, [64 free channels, DC contracted channels], in

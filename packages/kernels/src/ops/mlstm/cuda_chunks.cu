@@ -1,4 +1,4 @@
-#include "../gated-linear/cuda_combine.h"
+#include "cuda/combine.h"
 #include "cuda_walk.h"
 
 namespace longscan {

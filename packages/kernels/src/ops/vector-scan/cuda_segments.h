@@ -1,6 +1,6 @@
 #pragma once
 
-#include "../gated-linear/cuda_combine.h"
+#include "cuda/combine.h"
 #include "cuda/segments.h"
 #include "cuda/workspace_parts.h"
 

@@ -1,4 +1,4 @@
-#include "cuda_combine.h"
+#include "combine.h"
 
 #include "cuda/pack.cuh"
 
