@@ -7,6 +7,7 @@
 #include "cuda_diagonal.h"
 #include "cuda_gradient.h"
 #include "cuda_prepare.h"
+#include "cuda_sweep_call.h"
 
 namespace longscan {
 
@@ -70,26 +71,6 @@ bool supported(const Call& call) {
          deltaSweepsFit(call.K);
 }
 
-const Bf16* bf16(const void* tensor) {
-  return static_cast<const Bf16*>(tensor);
-}
-
-DeltaSweepCall sweepOf(const Call& call, const Kept& kept) {
-  DeltaSweepCall sweep{};
-  sweep.B = call.B;
-  sweep.T = call.T;
-  sweep.H = call.H;
-  sweep.K = call.K;
-  sweep.V = call.V;
-  sweep.scale = call.scale;
-  sweep.q = bf16(call.q);
-  sweep.k = bf16(call.k);
-  sweep.v = bf16(call.v);
-  sweep.resets = call.resets;
-  sweep.chunks = kept.chunks;
-  return sweep;
-}
-
 cudaError_t forward(const Call& call, const LongscanDeltaRuleForward& io, cudaStream_t stream) {
   const Kept kept(call, io.kept);
   const cudaError_t error =
@@ -97,7 +78,7 @@ cudaError_t forward(const Call& call, const LongscanDeltaRuleForward& io, cudaSt
                           bf16(call.v), call.beta, call.g, call.resets, kept.chunks},
                          stream);
   if (error != cudaSuccess) return error;
-  DeltaSweepCall sweep = sweepOf(call, kept);
+  DeltaSweepCall sweep = sweepOf(call, kept.chunks);
   sweep.h0 = io.h0;
   sweep.o = static_cast<Bf16*>(io.o);
   sweep.ht = io.ht;
@@ -107,7 +88,7 @@ cudaError_t forward(const Call& call, const LongscanDeltaRuleForward& io, cudaSt
 cudaError_t backward(const Call& call, const LongscanDeltaRuleBackward& io, cudaStream_t stream) {
   const Kept kept(call, io.kept);
   const Workspace work(call, io.workspace);
-  DeltaSweepCall sweep = sweepOf(call, kept);
+  DeltaSweepCall sweep = sweepOf(call, kept.chunks);
   sweep.h0 = io.h0;
   sweep.states = work.states;
   sweep.corrections = work.corrections;

@@ -7,6 +7,7 @@
 #include "cuda/workspace_parts.h"
 #include "cuda_diagonal_gradient.h"
 #include "cuda_diagonal_prepare.h"
+#include "cuda_sweep_call.h"
 
 namespace longscan {
 
@@ -65,27 +66,6 @@ struct SumOfShares {
     sums[i] = sum;
   }
 };
-
-const Bf16* bf16(const void* tensor) {
-  return static_cast<const Bf16*>(tensor);
-}
-
-DeltaSweepCall sweepOf(const Call& call, const DeltaChunks& chunks) {
-  DeltaSweepCall sweep{};
-  sweep.B = call.B;
-  sweep.T = call.T;
-  sweep.H = call.H;
-  sweep.K = call.K;
-  sweep.V = call.V;
-  sweep.scale = call.scale;
-  sweep.diagonal = true;
-  sweep.q = bf16(call.q);
-  sweep.k = bf16(call.k);
-  sweep.v = bf16(call.v);
-  sweep.resets = call.resets;
-  sweep.chunks = chunks;
-  return sweep;
-}
 
 }  // namespace
 

@@ -15,7 +15,7 @@ struct DeltaDiagonalPrepareCall {
   const float* beta;       // [B, T, H] or null
   const float* g;          // [B, T, H, K]
   const int32_t* resets;   // [B, T] or null
-  DeltaChunks to;          // all but `into` and `eraseKeys`
+  DeltaChunks to;          // all but `into`
 };
 
 cudaError_t launchDeltaDiagonalPrepare(const DeltaDiagonalPrepareCall& call, cudaStream_t stream);

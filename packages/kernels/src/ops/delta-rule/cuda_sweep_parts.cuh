@@ -15,12 +15,6 @@ __device__ inline uint4 loadShared16(uint32_t address) {
   return value;
 }
 
-__device__ inline void storeShared16(uint32_t address, const uint4& value) {
-  asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" ::"r"(address), "r"(value.x), "r"(value.y),
-               "r"(value.z), "r"(value.w)
-               : "memory");
-}
-
 /// The columns of the first 32 rows of a tile, 16 of them a warp, as rows of bf16 memory. place(column) is
 /// where a row begins, or null.
 template <typename Place>

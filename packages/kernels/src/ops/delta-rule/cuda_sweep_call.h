@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cuda_bf16.h>
+
+#include "cuda.h"
+#include "cuda_sweep.h"
+
+namespace longscan {
+
+inline const __nv_bfloat16* bf16(const void* tensor) {
+  return static_cast<const __nv_bfloat16*>(tensor);
+}
+
+/// What both directions' sweeps take of a call; each adds its own inputs and outputs.
+inline DeltaSweepCall sweepOf(const LongscanDeltaRule& call, const DeltaChunks& chunks) {
+  DeltaSweepCall sweep{};
+  sweep.B = call.B;
+  sweep.T = call.T;
+  sweep.H = call.H;
+  sweep.K = call.K;
+  sweep.V = call.V;
+  sweep.scale = call.scale;
+  sweep.diagonal = call.gate == longscanDeltaGateDiagonal;
+  sweep.q = bf16(call.q);
+  sweep.k = bf16(call.k);
+  sweep.v = bf16(call.v);
+  sweep.resets = call.resets;
+  sweep.chunks = chunks;
+  return sweep;
+}
+
+}  // namespace longscan
