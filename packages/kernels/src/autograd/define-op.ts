@@ -4,7 +4,6 @@ import {
   backwardCall,
   type ForwardCall,
   forwardCall,
-  needsOf,
   type OpInputs,
   presentNames,
 } from './op-call.js';
@@ -41,15 +40,17 @@ export function defineOp<I extends OpInputs, A = Record<never, never>, S extends
     const { output, save } = definition.forward(forwardCall(device), inputs, attributes);
     const { tape } = device;
     if (tape === null || !tensors.some((tensor) => tensor.requiresGrad)) return output;
-    const needs = needsOf(inputs);
     tape.record({
       name: definition.name,
       inputs: tensors,
       outputs: [output],
       saved: Object.values(save).filter((tensor) => tensor !== null),
       backward: ([gradient]) => {
-        const call = backwardCall<I>(forwardCall(device), needs, (parameter, reads, write) =>
-          tape.defer(reads, () => write(parameter.gradient!, true)),
+        const call = backwardCall<I>(
+          forwardCall(device),
+          inputs,
+          (parameter, reads, write) => tape.defer(reads, () => write(parameter.gradient!, true)),
+          tape.sums,
         );
         const results = definition.backward(call, save, gradient!, attributes);
         return presentNames(inputs).map((name) => results[name] ?? null);

@@ -1,5 +1,7 @@
 import type { Device } from '../device.js';
+import { LongscanError } from '../errors.js';
 import { emptyLike, type Tensor } from '../tensor.js';
+import type { GradientSums } from './op-call.js';
 import type { UnitWriter } from './token-units.js';
 
 /** One recorded op. */
@@ -37,7 +39,18 @@ export class Tape {
   private nodes: TapeNode[] = [];
   private deferred: Deferred[] = [];
   private readonly gradients = new Map<Tensor, Tensor>();
+  /** Of these, or about to be: those that nothing else refers to, so that they can be added to in place. */
+  private readonly exclusive = new Set<Tensor>();
   private readonly uses = new Map<Tensor, ParameterUses>();
+
+  /** For backward rules that can add to a gradient by themselves. */
+  readonly sums: GradientSums = {
+    find: (tensor) => {
+      const gradient = this.gradients.get(tensor);
+      return gradient !== undefined && this.exclusive.has(gradient) ? gradient : null;
+    },
+    noteFresh: (gradient) => void this.exclusive.add(gradient),
+  };
 
   constructor(readonly device: Device) {}
 
@@ -101,6 +114,7 @@ export class Tape {
     const results = wanted.map((leaf) => this.takeGradient(leaf));
     for (const gradient of this.gradients.values()) gradient.release();
     this.gradients.clear();
+    this.exclusive.clear();
     return results;
   }
 
@@ -113,11 +127,15 @@ export class Tape {
 
   private visit(node: TapeNode): void {
     const gradients = node.outputs.map((output) => this.gradients.get(output) ?? null);
+    // From here on the rule may hand them on.
+    for (const gradient of gradients) if (gradient !== null) this.exclusive.delete(gradient);
     if (gradients.some((gradient) => gradient !== null)) {
       const results = node.backward(gradients);
       node.inputs.forEach((input, i) => {
         const gradient = results[i] ?? null;
-        if (gradient !== null && input.requiresGrad) this.accumulate(input, gradient);
+        if (gradient === null || !input.requiresGrad) return;
+        expectType(node, input, gradient);
+        this.accumulate(input, gradient);
       });
     }
     for (const output of node.outputs) {
@@ -175,10 +193,15 @@ export class Tape {
       this.gradients.set(tensor, gradient.retain());
       return;
     }
+    if (this.exclusive.has(before)) {
+      native.axpy(compute.id, 1, gradient.id, before.id);
+      return;
+    }
     // A sum in a new tensor: `before` may be the very tensor that another input received.
     const total = emptyLike(gradient);
     native.addForward(compute.id, before.id, gradient.id, total.id);
     this.gradients.set(tensor, total.retain());
+    this.exclusive.add(total);
     before.release();
   }
 }
@@ -186,4 +209,15 @@ export class Tape {
 /** Its inputs that have a place for their gradient, once for every time that they occur. */
 function parametersOf(node: TapeNode): Tensor[] {
   return node.inputs.filter((input) => input.gradient !== null);
+}
+
+/** A gradient has its tensor's type, but for a parameter's: that is added to one of a type of its own. */
+function expectType({ name }: TapeNode, input: Tensor, gradient: Tensor): void {
+  if (input.gradient !== null || gradient.dtype === input.dtype) return;
+  throw new LongscanError({
+    code: 'E-DTYPE',
+    where: `${name}, backward`,
+    found: `a gradient in ${gradient.dtype} of an input [${input.shape.join(', ')}] in ${input.dtype}`,
+    expected: 'one type',
+  });
 }
