@@ -18,7 +18,7 @@ export async function runGenerate(context: RankContext): Promise<void> {
   const layers = await loadLayers(spec, layerModules);
   const device = openCpuDevice({ threads: context.env.numThreads });
   try {
-    const parameters = new Parameters(device, parameterSpecs(spec, layers), 0);
+    const parameters = new Parameters(device, parameterSpecs(spec, layers));
     const model = createModel(spec, layers, parameters);
     await restore(task.checkpoint, parameters, null);
     const prompt = Buffer.from(task.prompt === '' ? '\n' : task.prompt);

@@ -7,6 +7,8 @@ export interface ParameterSpec extends TensorOptions {
   readonly name: string;
   readonly shape: readonly number[];
   readonly init: Init;
+  /** Ops see it in the model's precision, as the matrices of products are; left out: its own values. */
+  readonly isRounded?: boolean;
 }
 
 /** Initial values of one parameter: a function of the job's seed and the parameter's name alone. */

@@ -4,12 +4,14 @@ import type { Parameters } from '../model/parameters.js';
 import type { JobSpec } from '../protocol/job-spec.js';
 import { type Shard, wholeShard } from './shard.js';
 
-/** The part of one parameter that lies in this rank's shard, with what AdamW knows of it; views of flat buffers. */
+/** Parameters, or parts of them, that lie side by side in this rank's shard and are updated alike; views of flat buffers. */
 interface Slot {
   readonly parameter: Tensor;
   readonly gradient: Tensor;
   readonly m: Tensor;
   readonly v: Tensor;
+  /** Gets the new values, rounded; null: none is held. */
+  readonly working: Tensor | null;
   readonly weightDecay: number;
 }
 
@@ -22,6 +24,13 @@ export interface ShardRange {
   readonly start: number;
   readonly inParameter: number;
   readonly inShard: number;
+}
+
+interface Run {
+  readonly begin: number;
+  end: number;
+  readonly isRounded: boolean;
+  readonly weightDecay: number;
 }
 
 /** AdamW with decoupled weight decay over a shard of a model's parameters, and the clipping of their gradients. */
@@ -41,15 +50,16 @@ export class Optimizer {
     const m = zeros(device, size, dtype);
     const v = zeros(device, size, dtype);
     this.moments = { m, v };
-    this.slots = this.ranges().map(({ spec: declared, start, length, inShard }) => {
-      const { name, shape, weightDecay = shape.length > 1 } = declared;
-      const decays = weightDecay && !name.split('.').some((part) => spec.noDecay.includes(part));
+    const first = shard.index * size[0]!;
+    this.slots = this.runs().map(({ begin, end, isRounded, weightDecay }) => {
+      const [length, inShard] = [[end - begin], begin - first];
       return {
-        parameter: values.view([length], start),
-        gradient: gradients.view([length], start),
-        m: m.view([length], inShard),
-        v: v.view([length], inShard),
-        weightDecay: decays ? spec.weightDecay : 0,
+        parameter: values.view(length, begin),
+        gradient: gradients.view(length, begin),
+        m: m.view(length, inShard),
+        v: v.view(length, inShard),
+        working: isRounded ? parameters.working!.view(length, begin) : null,
+        weightDecay,
       };
     });
   }
@@ -64,6 +74,25 @@ export class Optimizer {
       if (start >= end) return [];
       return [{ spec, start, length: end - start, inParameter: start - offset, inShard: start - begin }];
     });
+  }
+
+  /** Elements [begin, end) of the flat buffers that one call can update: neighbours that differ in nothing, with padding. */
+  private runs(): Run[] {
+    const { numUnrounded, working } = this.parameters;
+    const runs: Run[] = [];
+    for (const { spec, start, length } of this.ranges().sort((a, b) => a.start - b.start)) {
+      const isRounded = working !== null && start >= numUnrounded;
+      const weightDecay = this.decayOf(spec);
+      const last = runs.at(-1);
+      if (last?.isRounded === isRounded && last.weightDecay === weightDecay) last.end = start + length;
+      else runs.push({ begin: start, end: start + length, isRounded, weightDecay });
+    }
+    return runs;
+  }
+
+  private decayOf({ name, shape, weightDecay = shape.length > 1 }: ParameterSpec): number {
+    const isSpared = name.split('.').some((part) => this.spec.noDecay.includes(part));
+    return weightDecay && !isSpared ? this.spec.weightDecay : 0;
   }
 
   /** The shard of the parameters, or of their gradients. */

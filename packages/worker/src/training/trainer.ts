@@ -15,6 +15,7 @@ import type { Plan } from '../protocol/plan.js';
 import { planOf, type RankContext } from '../rank-context.js';
 import { Carry } from '../sequence/carry.js';
 import { gatherMoments } from './gather-moments.js';
+import { gatherValues } from './over-ranks.js';
 import { checkpointContent, restore } from './train-state.js';
 import {
   numExtra,
@@ -78,7 +79,11 @@ class Trainer {
     const mesh = await connectMesh(context, device);
     const shard = shardOfRank(jobSpec.parallel, context.env.rank);
     const specs = parameterSpecs(jobSpec.model, layers);
-    const parameters = new Parameters(device, specs, numExtra, 'f32', shard.count);
+    const parameters = new Parameters(device, specs, {
+      numExtra,
+      numShards: shard.count,
+      precision: jobSpec.model.precision,
+    });
     const model = createModel(jobSpec.model, layers, parameters);
     const optimizer = new Optimizer(parameters, jobSpec.optimizer, shard);
     const sequence = mesh.sp && {
@@ -183,6 +188,7 @@ class Trainer {
     this.checkpointStep = this.step;
     const start = performance.now();
     const { parameters, optimizer, carry } = this.training;
+    gatherValues(this.training);
     const shards = gatherMoments(this.training.mesh.world, optimizer);
     if (shards === null) return;
     enterPhase(this.context.progress, 'checkpoint');
