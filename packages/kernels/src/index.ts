@@ -21,6 +21,7 @@ export { connectTcp, type Listener, openListener, type TcpGroupOptions } from '.
 export {
   type CpuDeviceOptions,
   type CudaDeviceOptions,
+  countGpus,
   Device,
   openCpuDevice,
   openCudaDevice,

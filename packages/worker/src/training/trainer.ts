@@ -1,4 +1,4 @@
-import { gemmInfo, LongscanError, openCpuDevice, TokenUnits } from '@longscan/kernels';
+import { LongscanError, TokenUnits } from '@longscan/kernels';
 import { saveCheckpoint } from '../checkpoint/index.js';
 import { enterPhase, enterStep } from '../control/progress.js';
 import { bigramEntropy, DataLoader } from '../data/index.js';
@@ -7,6 +7,7 @@ import { connectMesh } from '../mesh.js';
 import { loadLayers } from '../model/load-layers.js';
 import { createModel, parameterSpecs } from '../model/model.js';
 import { Parameters } from '../model/parameters.js';
+import { describeDevice, openDevice } from '../open-device.js';
 import { Optimizer } from '../optim/optimizer.js';
 import { learningRate } from '../optim/schedule.js';
 import { shardOfRank } from '../optim/shard.js';
@@ -67,15 +68,11 @@ class Trainer {
     const strategy = await loadStrategy(plan.strategy);
     const attention = await loadAttentionStrategy(plan.attentionStrategy);
     const data = new DataLoader(plan, context.env.rank);
-    const device = openCpuDevice({
-      threads: context.env.numThreads,
-      fixedPartition: jobSpec.job.deterministic,
-    });
+    const device = openDevice(jobSpec.device, context.env, { fixedPartition: jobSpec.job.deterministic });
     if (jobSpec.job.deterministic) {
       device.units = new TokenUnits(jobSpec.job.canonicalSegments / plan.mesh.sp);
     }
-    const gemm = gemmInfo(device);
-    context.log(`${device.native.cpuInfo().name}; matrix products by ${JSON.stringify(gemm)}`);
+    context.log(describeDevice(device));
     const mesh = await connectMesh(context, device);
     const shard = shardOfRank(jobSpec.parallel, context.env.rank);
     const specs = parameterSpecs(jobSpec.model, layers);
