@@ -28,7 +28,7 @@ export {
   openShapeDevice,
 } from './device.js';
 export { type ErrorParts, LongscanError } from './errors.js';
-export type { CudaInfo, MemoryStats, Native, OpTime } from './native.js';
+export type { CudaInfo, MemoryStats, Native, OpProfile, OpTime } from './native.js';
 export { type AdamwOptions, type AdamwTensors, adamw } from './ops/adamw/index.js';
 export { add, axpy } from './ops/add/index.js';
 export {

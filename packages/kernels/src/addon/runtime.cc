@@ -152,18 +152,6 @@ Napi::Value streamWaitedMs(Args& args) {
   return number(args, std::chrono::duration<double, std::milli>(args.stream().waitedFor()).count());
 }
 
-Napi::Value streamOpTimes(Args& args) {
-  const Stream& stream = args.stream();
-  auto result = Napi::Object::New(args.env());
-  for (const auto& [op, time] : stream.opTimes()) {
-    auto entry = Napi::Object::New(args.env());
-    entry.Set("count", static_cast<double>(time.count));
-    entry.Set("ms", std::chrono::duration<double, std::milli>(time.total).count());
-    result.Set(op, entry);
-  }
-  return result;
-}
-
 Napi::Value tensorCreate(Args& args) {
   Stream& home = args.stream();
   const DType dtype = dtypeArgument(args);
@@ -241,7 +229,6 @@ void registerRuntime(Registry& registry) {
   registry.add("streamSync", 1, streamSync);
   registry.add("streamProgress", 1, streamProgress);
   registry.add("streamWaitedMs", 1, streamWaitedMs);
-  registry.add("streamOpTimes", 1, streamOpTimes);
   registry.add("tensorCreate", 3, tensorCreate);
   registry.add("tensorView", 4, tensorView);
   registry.add("tensorRelease", 1, tensorRelease);

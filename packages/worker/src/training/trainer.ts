@@ -1,31 +1,16 @@
-import { LongscanError, TokenUnits } from '@longscan/kernels';
+import { LongscanError } from '@longscan/kernels';
 import { saveCheckpoint } from '../checkpoint/index.js';
 import { enterPhase, enterStep } from '../control/progress.js';
 import { bigramEntropy, DataLoader } from '../data/index.js';
-import { loadAttentionStrategy, loadStrategy } from '../load-strategy.js';
-import { connectMesh } from '../mesh.js';
-import { loadLayers } from '../model/load-layers.js';
-import { createModel, parameterSpecs } from '../model/model.js';
-import { Parameters } from '../model/parameters.js';
-import { describeDevice, openDevice } from '../open-device.js';
-import { Optimizer } from '../optim/optimizer.js';
 import { learningRate } from '../optim/schedule.js';
-import { shardOfRank } from '../optim/shard.js';
 import type { TrainResult } from '../protocol/messages.js';
 import type { Plan } from '../protocol/plan.js';
 import { planOf, type RankContext } from '../rank-context.js';
-import { Carry } from '../sequence/carry.js';
 import { gatherMoments } from './gather-moments.js';
+import { closeTraining, openTraining } from './open-training.js';
 import { gatherValues } from './over-ranks.js';
 import { checkpointContent, restore } from './train-state.js';
-import {
-  numExtra,
-  type StepResult,
-  type StopWish,
-  type Training,
-  trainStep,
-  validate,
-} from './train-step.js';
+import { type StepResult, type StopWish, type Training, trainStep, validate } from './train-step.js';
 
 /** The `train` task: this rank's part of a job, from the plan to the last checkpoint. */
 export async function runTraining(context: RankContext): Promise<void> {
@@ -63,40 +48,9 @@ class Trainer {
 
   /** Device, groups, model and data of this rank; parameters from the seed or from the checkpoint to resume. */
   static async open(context: RankContext, plan: Plan): Promise<Trainer> {
-    const { jobSpec } = plan;
-    const layers = await loadLayers(jobSpec.model, context.assignment.layerModules);
-    const strategy = await loadStrategy(plan.strategy);
-    const attention = await loadAttentionStrategy(plan.attentionStrategy);
+    // Before anything is opened: a missing text is known at once.
     const data = new DataLoader(plan, context.env.rank);
-    const device = openDevice(jobSpec.device, context.env, { fixedPartition: jobSpec.job.deterministic });
-    if (jobSpec.job.deterministic) {
-      device.units = new TokenUnits(jobSpec.job.canonicalSegments / plan.mesh.sp);
-    }
-    context.log(describeDevice(device));
-    const mesh = await connectMesh(context, device);
-    const shard = shardOfRank(jobSpec.parallel, context.env.rank);
-    const specs = parameterSpecs(jobSpec.model, layers);
-    const parameters = new Parameters(device, specs, {
-      numExtra,
-      numShards: shard.count,
-      precision: jobSpec.model.precision,
-    });
-    const model = createModel(jobSpec.model, layers, parameters);
-    const optimizer = new Optimizer(parameters, jobSpec.optimizer, shard);
-    const sequence = mesh.sp && {
-      communicator: mesh.sp,
-      strategy,
-      options: { blocks: plan.blocks, ranksPerNode: plan.ranksPerNode },
-      slices: plan.slices,
-      attention,
-    };
-    const carry = jobSpec.data.carry ? new Carry(device, mesh.sp) : null;
-    const trainer = new Trainer(
-      context,
-      plan,
-      { device, model, parameters, optimizer, mesh, sequence, carry },
-      data,
-    );
+    const trainer = new Trainer(context, plan, await openTraining(context, plan), data);
     await trainer.restoreOrInitialise();
     return trainer;
   }
@@ -113,8 +67,7 @@ class Trainer {
   }
 
   close(): void {
-    this.training.mesh.close();
-    this.training.device.close();
+    closeTraining(this.training);
     this.data.close();
   }
 
