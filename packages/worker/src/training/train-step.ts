@@ -58,8 +58,11 @@ export interface Training {
   readonly carry: Carry | null;
 }
 
-/** A training step: enqueues all of it, then waits for the one read-back of its results. `step` counts from 1. */
-export async function trainStep(
+/**
+ * A training step: enqueues all of it, with the one read-back of its results, and returns. `step` counts from 1. Steps may
+ * be enqueued before earlier ones are over; after one that diverges, later ones change nothing.
+ */
+export function trainStep(
   training: Training,
   microBatches: readonly Batch[],
   step: number,
@@ -95,6 +98,14 @@ export async function trainStep(
     gatherParameters(training);
     return { clip, bytes, extra: parameters.extra() };
   });
+  return resultOf(results, mesh);
+}
+
+/** The results of a step once it is over; their reading is enqueued at once. */
+async function resultOf(
+  results: Readonly<Record<'clip' | 'extra' | 'bytes', Tensor>>,
+  mesh: RankMesh,
+): Promise<StepResult> {
   const [clip, extra, bytes] = await Promise.all([
     readClip(results.clip),
     results.extra.readNumbers(),
