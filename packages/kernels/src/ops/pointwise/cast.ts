@@ -26,6 +26,7 @@ export function castTo(call: ForwardCall, x: Tensor, dtype: DType): Tensor {
 
 const castOp = defineOp<{ x: Tensor }, { from: DType; to: DType }>({
   name: 'cast',
+  isCheap: true,
   forward: (call, { x }, { to }) => ({ output: castTo(call, x, to), save: {} }),
   backward: (call, _saved, dy, { from }) => ({ x: castTo(call, dy, from) }),
 });

@@ -74,6 +74,7 @@ const affineOp = defineOp<{ x: Tensor }, { factor: number; shift: number }>({
 const activationOp = defineOp<{ x: Tensor }, { name: ActivationName; scale: number; from: DType; to: DType }>(
   {
     name: 'activation',
+    isCheap: true,
     forward(call, { x }, { name, scale, to }) {
       const output = call.empty(x.shape, to);
       call.native.activationForward(call.stream, activationCodes[name], scale, x.id, output.id);
@@ -99,6 +100,7 @@ export function mul(inputs: { a: Tensor; b: Tensor }, dtype = promotedType(input
 
 const mulOp = defineOp<{ a: Tensor; b: Tensor }, TypesOf<'a' | 'b' | 'y'>>({
   name: 'mul',
+  isCheap: true,
   forward(call, { a, b }, types) {
     expectShape('mul', 'b', b, a.shape);
     const output = call.empty(a.shape, types.y);
