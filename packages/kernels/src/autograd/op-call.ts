@@ -19,8 +19,8 @@ export interface BackwardCall<I> extends ForwardCall {
   /** Which inputs want a gradient; work for the others can be left out. */
   readonly needs: Readonly<Record<keyof I, boolean>>;
   /**
-   * The gradient of a weight. For a parameter `write(target, true)` is put off until a scan is under way and adds to
-   * the parameter's gradient (null is returned); otherwise it runs now with `write(fresh, false)`, which overwrites.
+   * The gradient of a weight. For a parameter `write(target, accumulate)` is put off until a scan is under way and adds to
+   * the parameter's gradient, or begins it (null is returned); otherwise it runs now with `write(fresh, false)`.
    * `reads`: the tensors that `write` uses.
    */
   weightGradient(

@@ -10,7 +10,7 @@ import {
 } from '@longscan/kernels';
 import type { LayerPlace, ParameterDeclarer } from '../layer.js';
 import type { JobSpec } from '../protocol/job-spec.js';
-import { initialValues, type ParameterSpec } from './init.js';
+import { initialise, type ParameterSpec } from './init.js';
 
 /** What ops compute in. */
 export type Precision = JobSpec['model']['precision'];
@@ -129,12 +129,32 @@ export class Parameters implements TensorSource {
     return this.gradients.view([this.numExtra], this.values.size);
   }
 
+  /** Before the backward passes of a step: the first of them to reach a parameter begins its gradient anew. */
+  startGradients(): void {
+    if (this.device.units !== null) {
+      fill(this.gradients, 0);
+      return;
+    }
+    fill(this.extra(), 0);
+    for (const { name, isSharedInParts } of this.places) {
+      const tensor = this.forOps.get(name)!;
+      if (isSharedInParts) fill(tensor.gradient!, 0);
+      else tensor.isGradientStale = true;
+    }
+  }
+
+  /** After them: what none of them has reached has a gradient of zero. */
+  finishGradients(): void {
+    for (const tensor of this.forOps.values()) {
+      if (!tensor.isGradientStale) continue;
+      tensor.isGradientStale = false;
+      fill(tensor.gradient!, 0);
+    }
+  }
+
   /** Sets every parameter to its initial value: a function of seed and name, the same on every rank. */
   initialise(seed: number): void {
-    for (const spec of this.specs) {
-      const tensor = this.byName.get(spec.name)!;
-      tensor.write(initialValues(spec, seed, this.dtype));
-    }
+    for (const spec of this.specs) initialise(this.byName.get(spec.name)!, spec, seed);
     this.round();
   }
 

@@ -2,7 +2,6 @@ import {
   type Clip,
   crossEntropy,
   type Device,
-  fill,
   fromArray,
   hostArray,
   readClip,
@@ -73,7 +72,7 @@ export function trainStep(
   const batches = device.units === null ? microBatches : sequencesOf(microBatches);
   const results = device.scope(() => {
     const sums = device.units && new SequenceSums(training);
-    fill(parameters.gradients, 0);
+    parameters.startGradients();
     // Before the step, then after each micro-batch's forward and after its backward pass.
     const bytes = zeros(device, [1 + 2 * batches.length], 'f64');
     // Once: what is noted later follows this on the communicator's own stream.
@@ -89,6 +88,7 @@ export function trainStep(
       mesh.sp?.recordBytesSent(bytes, 2 * i + 2);
       device.native.axpy(device.compute.id, 1, loss.id, parameters.extra().view([1], extraLoss).id);
     }
+    parameters.finishGradients();
     training.carry?.passOn();
     writeWish(parameters, wish);
     if (sums !== null) sums.finish();

@@ -5,16 +5,18 @@ import { castTo } from '../pointwise/cast.js';
 import './native.js';
 
 /**
- * `a + b`, same shape; bf16 with f32 gives f32. The gradient is handed unchanged, without a copy, to each input that has
- * the sum's type.
+ * `a + b`, same shape, as `dtype`: left out, bf16 with f32 gives f32. The gradient is handed unchanged, without a copy, to
+ * each input that has the sum's type.
  */
-export const add: (inputs: { a: Tensor; b: Tensor }) => Tensor = (inputs) => addOp(inputs, typesOf(inputs));
+export function add(inputs: { a: Tensor; b: Tensor }, dtype = promotedType(inputs)): Tensor {
+  return addOp(inputs, { ...typesOf(inputs), y: dtype });
+}
 
-const addOp = defineOp<{ a: Tensor; b: Tensor }, TypesOf<'a' | 'b'>>({
+const addOp = defineOp<{ a: Tensor; b: Tensor }, TypesOf<'a' | 'b' | 'y'>>({
   name: 'add',
-  forward(call, { a, b }) {
+  forward(call, { a, b }, types) {
     expectShape('add', 'b', b, a.shape);
-    const output = call.empty(a.shape, promotedType(a.dtype, b.dtype));
+    const output = call.empty(a.shape, types.y);
     call.native.addForward(call.stream, a.id, b.id, output.id);
     call.device.flops += a.size;
     return { output, save: {} };

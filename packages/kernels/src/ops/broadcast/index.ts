@@ -1,8 +1,8 @@
 import { type BackwardCall, defineOp, type ForwardCall } from '../../autograd/define-op.js';
 import { LongscanError } from '../../errors.js';
 import { type DType, expectShape, type Tensor } from '../../tensor.js';
-import { promotedType, type TypesOf, typesOf } from '../../types-of.js';
-import { castTo, wideType } from '../pointwise/cast.js';
+import { promotedType, type TypesOf, typesOf, wideType } from '../../types-of.js';
+import { castTo } from '../pointwise/cast.js';
 import { sumRows } from '../sum-rows/index.js';
 import './native.js';
 
@@ -13,15 +13,16 @@ type Operands = { readonly a: Tensor; readonly b: Tensor };
 
 /**
  * `a · b` where b's dims are some of a's, side by side, the first of them `axis` (negative: counted from the end):
- * a [B, T, H, K] with b [B, T, H] at axis 0, b [H] at axis 2, b [K] at axis -1. Shape of a; bf16 with f32 gives f32.
+ * a [B, T, H, K] with b [B, T, H] at axis 0, b [H] at axis 2, b [K] at axis -1. Shape of a, as `dtype`: left out, bf16 with
+ * f32 gives f32.
  */
-export function mulAlong(inputs: Operands, axis: number): Tensor {
-  return mulAlongOp(inputs, { axis, types: typesOf(inputs) });
+export function mulAlong(inputs: Operands, axis: number, dtype = promotedType(inputs)): Tensor {
+  return mulAlongOp(inputs, { axis, types: { ...typesOf(inputs), y: dtype } });
 }
 
-/** `a + factor · b`, b placed as in `mulAlong`: a bias, say. Shape of a. */
-export function addAlong(inputs: Operands, axis: number, factor = 1): Tensor {
-  return addAlongOp(inputs, { axis, factor, types: typesOf(inputs) });
+/** `a + factor · b`, b placed as in `mulAlong`: a bias, say. Shape of a, `dtype` as there. */
+export function addAlong(inputs: Operands, axis: number, factor = 1, dtype = promotedType(inputs)): Tensor {
+  return addAlongOp(inputs, { axis, factor, types: { ...typesOf(inputs), y: dtype } });
 }
 
 /** `a - b`, same shape. */
@@ -41,12 +42,12 @@ export function sumHeads(x: Tensor, times: number): Tensor {
   return sumHeadsOp({ x }, { times });
 }
 
-type Placement = { readonly axis: number; readonly types: TypesOf<'a' | 'b'> };
+type Placement = { readonly axis: number; readonly types: TypesOf<'a' | 'b' | 'y'> };
 
 const mulAlongOp = defineOp<Operands, Placement>({
   name: 'mul-along',
-  forward(call, { a, b }, { axis }) {
-    const output = call.empty(a.shape, promotedType(a.dtype, b.dtype));
+  forward(call, { a, b }, { axis, types }) {
+    const output = call.empty(a.shape, types.y);
     multiply(call, a, b, output, axis);
     return { output, save: { a: b.requiresGrad ? a : null, b } };
   },
@@ -60,8 +61,8 @@ const mulAlongOp = defineOp<Operands, Placement>({
 
 const addAlongOp = defineOp<Operands, Placement & { readonly factor: number }>({
   name: 'add-along',
-  forward(call, { a, b }, { axis, factor }) {
-    const output = call.empty(a.shape, promotedType(a.dtype, b.dtype));
+  forward(call, { a, b }, { axis, factor, types }) {
+    const output = call.empty(a.shape, types.y);
     const { middle, inner } = place('add-along', a, b, axis);
     call.native.broadcastAdd(call.stream, factor, a.id, b.id, output.id, middle, inner);
     call.device.flops += 2 * a.size;

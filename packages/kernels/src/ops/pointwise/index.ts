@@ -1,10 +1,9 @@
 import { defineOp } from '../../autograd/define-op.js';
 import { type DType, expectShape, type Tensor } from '../../tensor.js';
-import { promotedType, type TypesOf, typesOf } from '../../types-of.js';
-import { wideType } from './cast.js';
+import { promotedType, type TypesOf, typesOf, wideType } from '../../types-of.js';
 import './native.js';
 
-export { wide } from './cast.js';
+export { cast, wide } from './cast.js';
 
 /** The numbers of `enum class Activation` in pointwise.h. */
 const activationCodes = {
@@ -75,6 +74,7 @@ const affineOp = defineOp<{ x: Tensor }, { factor: number; shift: number }>({
 const activationOp = defineOp<{ x: Tensor }, { name: ActivationName; scale: number; from: DType; to: DType }>(
   {
     name: 'activation',
+    isCheap: true,
     forward(call, { x }, { name, scale, to }) {
       const output = call.empty(x.shape, to);
       call.native.activationForward(call.stream, activationCodes[name], scale, x.id, output.id);
@@ -93,14 +93,17 @@ const activationOp = defineOp<{ x: Tensor }, { name: ActivationName; scale: numb
   },
 );
 
-/** `a · b` element by element, same shape; bf16 with f32 gives f32. */
-export const mul: (inputs: { a: Tensor; b: Tensor }) => Tensor = (inputs) => mulOp(inputs, typesOf(inputs));
+/** `a · b` element by element, same shape, as `dtype`: left out, bf16 with f32 gives f32. */
+export function mul(inputs: { a: Tensor; b: Tensor }, dtype = promotedType(inputs)): Tensor {
+  return mulOp(inputs, { ...typesOf(inputs), y: dtype });
+}
 
-const mulOp = defineOp<{ a: Tensor; b: Tensor }, TypesOf<'a' | 'b'>>({
+const mulOp = defineOp<{ a: Tensor; b: Tensor }, TypesOf<'a' | 'b' | 'y'>>({
   name: 'mul',
-  forward(call, { a, b }) {
+  isCheap: true,
+  forward(call, { a, b }, types) {
     expectShape('mul', 'b', b, a.shape);
-    const output = call.empty(a.shape, promotedType(a.dtype, b.dtype));
+    const output = call.empty(a.shape, types.y);
     call.native.multiply(call.stream, a.id, b.id, output.id);
     call.device.flops += a.size;
     return { output, save: { a: b.requiresGrad ? a : null, b: a.requiresGrad ? b : null } };
