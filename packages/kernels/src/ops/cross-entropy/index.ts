@@ -46,7 +46,8 @@ const crossEntropyOp = defineOp<CrossEntropyInputs, { scale: number }>({
     expectShape('cross-entropy', 'labels', labels, hidden.shape.slice(0, -1));
     const recording = call.device.tape !== null;
     const dHidden = recording && hidden.requiresGrad ? call.empty(hidden.shape, hidden.dtype) : null;
-    const dWeight = recording && weight.requiresGrad ? call.empty(weight.shape, wideType(weight.dtype)) : null;
+    const dWeight =
+      recording && weight.requiresGrad ? call.empty(weight.shape, wideType(weight.dtype)) : null;
     const output = call.empty([1], wideType(hidden.dtype));
     call.device.scope(() => {
       // Only GPUs compute in bf16, so a shape of it stands for theirs.
