@@ -38,6 +38,7 @@ export class Optimizer {
   /** Running means of the shard's gradients and of their squares, flat. */
   readonly moments: { readonly m: Tensor; readonly v: Tensor };
   private readonly slots: readonly Slot[];
+  private lastClip: Tensor | null = null;
 
   /** `parameters` can be cut into `shard.count` parts. */
   constructor(
@@ -106,9 +107,16 @@ export class Optimizer {
     return sumOfSquares(this.shardOf(this.parameters.gradients));
   }
 
-  /** Decides on the stream by how much the gradients are scaled, from the squared norm of all shards; see `readClip`. */
+  /**
+   * Decides on the stream by how much the gradients are scaled, from the squared norm of all shards; see `readClip`. After a
+   * norm that is not finite all later ones count as such: nobody may have looked at it yet.
+   */
   clip(squaredNorm: Tensor): Tensor {
-    return clipFactor(squaredNorm, this.spec.clipNorm === 0 ? Number.POSITIVE_INFINITY : this.spec.clipNorm);
+    const { clipNorm } = this.spec;
+    const clip = clipFactor(squaredNorm, clipNorm === 0 ? Number.POSITIVE_INFINITY : clipNorm, this.lastClip);
+    this.lastClip?.release();
+    this.lastClip = clip.retain();
+    return clip;
   }
 
   /** Updates the shard; changes nothing if `clip` found the gradient's norm not finite. `step` counts from 1. */
