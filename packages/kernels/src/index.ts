@@ -23,7 +23,6 @@ export {
   type NcclGroupOptions,
   type NcclInfo,
   openNccl,
-  shareGpu,
 } from './comm/nccl.js';
 export { connectTcp, type Listener, openListener, type TcpGroupOptions } from './comm/tcp.js';
 export {

@@ -27,7 +27,7 @@ export function createNcclGroupId(): string {
 }
 
 export interface NcclGroupOptions {
-  /** A GPU's. Ranks on one GPU must be in processes that call `shareGpu` first. */
+  /** A GPU's. Ranks that share one need an NCCL_HOSTID each, in the environment before NCCL is opened. */
   readonly device: Device;
   /** Names the group: `sp`, `dp`, `world`. */
   readonly axis: string;
@@ -60,12 +60,4 @@ export async function connectNccl(options: NcclGroupOptions): Promise<Communicat
     throw error;
   }
   return communicator;
-}
-
-/**
- * Lets NCCL connect ranks that share a GPU, which it refuses within one host: each takes itself for a host of its own, and
- * they talk over sockets. Slow, for tests. Call it before this process opens NCCL, with a name that no other rank has.
- */
-export function shareGpu(rankName: string): void {
-  process.env.NCCL_HOSTID = rankName;
 }
