@@ -11,7 +11,7 @@ export { checkRecurrence, type RecurrenceCheck, type RecurrenceInput } from './c
 export { checkRecurrenceOnGpu, type GpuTypes } from './check-recurrence-on-gpu.js';
 export { expectClose, relativeRms } from './compare.js';
 export { documentStarts } from './document-starts.js';
-export { withFakeGpu } from './fake-gpu.js';
+export { fakeDriver, fakeNccl, withFakeGpu } from './fake-gpu.js';
 export { fromNumbers, roundedTo } from './from-numbers.js';
 export { randomNormal, randomSource, randomUniform } from './random.js';
 export { placeTokens, sliceTokens } from './slices.js';
