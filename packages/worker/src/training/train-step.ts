@@ -5,6 +5,7 @@ import {
   fill,
   fromArray,
   hostArray,
+  LongscanError,
   readClip,
   type Tensor,
   zeros,
@@ -114,6 +115,22 @@ export async function trainStep(
     spBytesSentForward: sent(1),
     spBytesSentBackward: sent(0),
   };
+}
+
+/**
+ * The same decision on every rank, since all see the same sums. The step changed no parameter.
+ * @throws LongscanError E-DIVERGED
+ */
+export function assertFinite(step: number, { loss, clip }: StepResult): void {
+  if (Number.isFinite(loss) && clip.isFinite) return;
+  throw new LongscanError({
+    code: 'E-DIVERGED',
+    where: `step ${step}`,
+    found: `loss ${loss}, gradient norm ${clip.norm}`,
+    expected: 'finite numbers; the parameters are still those of the step before',
+    fix: 'resume from the last checkpoint with a lower optimizer.lr or a smaller optimizer.clipNorm',
+    exitCode: 5,
+  });
 }
 
 /** This rank's part of the mean loss over all valid tokens, [1]. */

@@ -1,4 +1,3 @@
-import { LongscanError } from '@longscan/kernels';
 import { saveCheckpoint } from '../checkpoint/index.js';
 import { enterPhase, enterStep } from '../control/progress.js';
 import { bigramEntropy, DataLoader } from '../data/index.js';
@@ -9,7 +8,14 @@ import { planOf, type RankContext } from '../rank-context.js';
 import { gatherMoments } from './gather-moments.js';
 import { closeTraining, openTraining } from './open-training.js';
 import { checkpointContent, restore } from './train-state.js';
-import { type StepResult, type StopWish, type Training, trainStep, validate } from './train-step.js';
+import {
+  assertFinite,
+  type StepResult,
+  type StopWish,
+  type Training,
+  trainStep,
+  validate,
+} from './train-step.js';
 
 /** The `train` task: this rank's part of a job, from the plan to the last checkpoint. */
 export async function runTraining(context: RankContext): Promise<void> {
@@ -199,17 +205,4 @@ class Trainer {
       this.context.log(`${op}: ${ms.toFixed(1)} ms in ${count} calls`);
     }
   }
-}
-
-/** The same decision on every rank, since all see the same sums. The step changed no parameter. */
-function assertFinite(step: number, { loss, clip }: StepResult): void {
-  if (Number.isFinite(loss) && clip.isFinite) return;
-  throw new LongscanError({
-    code: 'E-DIVERGED',
-    where: `step ${step}`,
-    found: `loss ${loss}, gradient norm ${clip.norm}`,
-    expected: 'finite numbers; the parameters are still those of the step before',
-    fix: 'resume from the last checkpoint with a lower optimizer.lr or a smaller optimizer.clipNorm',
-    exitCode: 5,
-  });
 }
