@@ -93,6 +93,7 @@ export {
   mul,
   scale,
 } from './ops/pointwise/index.js';
+export { fillNormal, type RandomKey } from './ops/random/index.js';
 export { resetBits } from './ops/reset-bits/index.js';
 export { l2Norm, rmsNorm } from './ops/rms-norm/index.js';
 export { type RotaryOptions, rotary } from './ops/rotary/index.js';

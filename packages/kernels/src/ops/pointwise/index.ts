@@ -59,6 +59,7 @@ const affineOp = defineOp<{ x: Tensor }, { factor: number; shift: number }>({
 
 const activationOp = defineOp<{ x: Tensor }, { name: ActivationName; scale: number }>({
   name: 'activation',
+  isCheap: true,
   forward(call, { x }, { name, scale }) {
     const output = call.empty(x.shape, x.dtype);
     call.native.activationForward(call.stream, activationCodes[name], scale, x.id, output.id);
@@ -80,6 +81,7 @@ export const mul: (inputs: { a: Tensor; b: Tensor }) => Tensor = (inputs) => mul
 
 const mulOp = defineOp<{ a: Tensor; b: Tensor }>({
   name: 'mul',
+  isCheap: true,
   forward(call, { a, b }) {
     expectShape('mul', 'b', b, a.shape);
     const output = call.empty(a.shape, a.dtype);
