@@ -32,6 +32,8 @@ export interface StepRow {
   readonly strategy: string;
   readonly numWarmUps: number;
   readonly numSteps: number;
+  /** Of each timed step, in order: milliseconds from its start to the next one's. */
+  readonly laps: readonly number[];
   readonly medianMs: number;
   /** 5th and 95th percentile. */
   readonly lowMs: number;
@@ -67,8 +69,9 @@ export function stepRow(
   const ranks = results.map((result) => rankResultSchema.parse(result));
   const first = ranks[0]!;
   const { model, data } = jobSpec;
-  const laps = [...first.laps].sort((a, b) => a - b);
-  const at = (quantile: number): number => laps[Math.round(quantile * (laps.length - 1))]!;
+  const { laps } = first;
+  const sorted = [...laps].sort((a, b) => a - b);
+  const at = (quantile: number): number => sorted[Math.round(quantile * (sorted.length - 1))]!;
   const tokens = data.batchSize * data.sequenceLength;
   const flopsByParameters = 6 * first.numParameters * tokens;
   const flopsByModel = first.flopsPerToken * tokens;
@@ -79,7 +82,7 @@ export function stepRow(
     ...{ job, B: data.batchSize, T: data.sequenceLength, mesh, strategy },
     ...{ precision: model.precision, recompute: model.recompute },
     ...{ numParameters: first.numParameters, numLayers: model.numLayers },
-    ...{ numWarmUps, numSteps: laps.length, medianMs: at(0.5), lowMs: at(0.05), highMs: at(0.95) },
+    ...{ numWarmUps, numSteps: laps.length, laps, medianMs: at(0.5), lowMs: at(0.05), highMs: at(0.95) },
     tokensPerSecond: tokens * perSecond,
     ...{ peakFlops: first.peakFlops, flopsByParameters, flopsByModel },
     ...{ mfuByParameters: mfu(flopsByParameters), mfuByModel: mfu(flopsByModel) },

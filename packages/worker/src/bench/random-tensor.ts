@@ -15,13 +15,7 @@ export function randomTensor(
   f: (x: number) => number,
 ): Tensor {
   const tensor = empty(device, shape, dtype);
-  fillRandom(tensor, seed, f);
-  return tensor;
-}
-
-/** Gives a tensor, f32 or bf16, such values. */
-export function fillRandom(tensor: Tensor, seed: number, f: (x: number) => number): void {
-  const { device, dtype, size } = tensor;
+  const size = tensor.size;
   const drawn = Float32Array.from(normals(Math.min(size, period), seed), f);
   device.scope(() => {
     tensor.view([drawn.length]).write(dtype === 'bf16' ? bf16Bits(drawn) : drawn);
@@ -30,6 +24,7 @@ export function fillRandom(tensor: Tensor, seed: number, f: (x: number) => numbe
       copy(tensor.view([count]), tensor.view([count], filled));
     }
   });
+  return tensor;
 }
 
 /** Standard normal numbers (Box and Muller, over a linear congruential generator). */

@@ -1,15 +1,11 @@
 import { openCpuDevice } from '@longscan/kernels';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { loadLayers } from '../model/load-layers.js';
-import { parameterSpecs } from '../model/model.js';
-import { Parameters } from '../model/parameters.js';
 import { jobSpecSchema } from '../protocol/job-spec.js';
 import type { Plan } from '../protocol/plan.js';
 import { partOf, sharesOf } from './op-categories.js';
 import { peakFlopsOfGpu } from './peak-flops.js';
 import { randomBatches } from './random-batch.js';
-import { drawParameters } from './random-parameters.js';
 
 const jobSpec = (model: object = {}, data: object = {}) =>
   jobSpecSchema.parse({
@@ -106,28 +102,6 @@ test('random batches ~> of the masked objective some tokens are hidden, and only
   labels.forEach((label, i) => {
     assert.is(tokens[i] === 50, label !== -1);
   });
-});
-
-test('random parameters ~> as the model declares them, the same again', async () => {
-  const spec = jobSpec({ dModel: 64, numLayers: 1 });
-  const device = openCpuDevice({ poison: true });
-  try {
-    const layers = await loadLayers(spec.model);
-    const parameters = new Parameters(device, parameterSpecs(spec.model, layers), 0);
-    drawParameters(parameters, 3);
-    const first = await parameters.values.readNumbers();
-    drawParameters(parameters, 3);
-    assert.equal(await parameters.values.readNumbers(), first);
-    for (const { name, init } of parameters.specs) {
-      const values = await parameters.byName.get(name)!.readNumbers();
-      const squares = values.reduce((sum, value) => sum + value * value, 0) / values.length;
-      if ('constant' in init) assert.is(squares, init.constant ** 2, name);
-      else if ('normal' in init)
-        assert.ok(Math.abs(squares / init.normal ** 2 - 1) < 0.2, `${name}: ${squares}`);
-    }
-  } finally {
-    device.close();
-  }
 });
 
 test('peaks ~> by the name of the GPU; what is not known is not guessed', () => {

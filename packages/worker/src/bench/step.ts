@@ -10,7 +10,6 @@ import { machineOf } from './machine.js';
 import { sharesOf } from './op-categories.js';
 import { peakFlopsOf } from './peak-flops.js';
 import { randomBatches } from './random-batch.js';
-import { drawParameters } from './random-parameters.js';
 
 type BenchTask = Extract<Task, { kind: 'bench-step' }>;
 
@@ -37,7 +36,7 @@ async function benchSteps(
   { numWarmUps, numSteps }: BenchTask,
 ): Promise<Record<string, unknown>> {
   const { device, parameters } = training;
-  drawParameters(parameters, plan.jobSpec.job.seed);
+  parameters.initialise(plan.jobSpec.job.seed);
   const step = stepper(context, plan, training);
   for (let i = 0; i < numWarmUps; i++) await step();
   context.log(`${numWarmUps} steps to warm up are done`);
