@@ -3,6 +3,8 @@ import { fileURLToPath } from 'node:url';
 import { stepParts } from '@longscan/worker/protocol';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { planJob } from '../plan/index.js';
+import { loadJob } from '../spec/index.js';
 import type { StepRow } from '../step-row.js';
 
 const bin = fileURLToPath(new URL('../../bin/longscan.js', import.meta.url));
@@ -23,6 +25,8 @@ const small = [
   'model.vocabSize=1000',
 ];
 const sets = (keys: readonly string[]) => keys.flatMap((key) => ['--set', key]);
+/** What a plan is made for here, where neither GPU nor bf16 matters. */
+const onCpu = ['device.kind=cpu', 'model.precision=f32'];
 const few = ['--steps', '4', '--warmup', '1'];
 
 for (const sp of [1, 2]) {
@@ -65,6 +69,18 @@ test('bench step: the same for people', () => {
   ])
     assert.match(stdout, line);
   assert.match(stdout, /^products \(GEMM\) .* %$/m);
+});
+
+test("examples/bench: as many parameters as the peer's models have", async () => {
+  for (const [name, numParameters] of [
+    ['linear', 1_364_300_800],
+    ['gla', 1_365_514_240],
+  ] as const) {
+    const job = fileURLToPath(new URL(`../../../../examples/bench/${name}-1.3b.toml`, import.meta.url));
+    const { jobSpec } = await loadJob(job, { overrides: onCpu, readsText: false });
+    const { perRank } = await planJob(jobSpec);
+    assert.is(perRank.numParameters, numParameters, name);
+  }
 });
 
 test('bench step: what is wrong with a job, or with the words', () => {

@@ -5,49 +5,15 @@ import { type StepPart, stepParts } from '../protocol/bench.js';
  * What the native functions of a training step are counted as, by the beginning of their names; the longest that fits wins.
  * `loss` has the head's products in it, which one function makes together with the cross-entropy.
  */
-const prefixes: Readonly<Record<Exclude<StepPart, 'other' | 'idle'>, readonly string[]>> = {
-  gemm: ['batchedMatmul', 'blockLinear', 'linear'],
-  recurrence: [
-    ...[
-      'attention',
-      'chunkEnds',
-      'chunkStarts',
-      'deltaGeneral',
-      'deltaRule',
-      'documentPositions',
-      'gatedLinear',
-    ],
-    ...['ltiScan', 'mesa', 'mlstm', 'narrowRows', 'resetBits', 'selectiveScan', 'slstm', 'transition'],
-    ...['vectorScan', 'widenRows'],
-  ],
-  pointwise: [
-    ...['activation', 'add', 'affine', 'axpy', 'broadcast', 'causalConv', 'complex', 'copy', 'embedding'],
-    ...[
-      'featureMap',
-      'fill',
-      'flip',
-      'layerNorm',
-      'multiply',
-      'normalize',
-      'repeatRows',
-      'rmsNorm',
-      'rotary',
-    ],
-    ...[
-      'sequenceTail',
-      'softmax',
-      'sumRepeats',
-      'sumRows',
-      'swapAxes',
-      'swiglu',
-      'tensorWrite',
-      'tokenShift',
-    ],
-    ...['where'],
-  ],
-  loss: ['crossEntropy'],
-  optimizer: ['adamw', 'clipFactor', 'sumOfSquares'],
-  communication: ['comm', 'streamWait'],
+const prefixes: Readonly<Record<Exclude<StepPart, 'other' | 'idle'>, string>> = {
+  gemm: 'batchedMatmul blockLinear linear',
+  recurrence:
+    'attention chunkEnds chunkStarts deltaGeneral deltaRule documentPositions gatedLinear ltiScan mesa mlstm narrowRows resetBits selectiveScan slstm transition vectorScan widenRows',
+  pointwise:
+    'activation add affine axpy broadcast cast causalConv complex copy embedding featureMap fill flip gatedNorm layerNorm multiply normalize repeatRows rmsNorm rotary sequenceTail softmax sumRepeats sumRows swapAxes swiglu tensorWrite tokenShift where',
+  loss: 'crossEntropy',
+  optimizer: 'adamw clipFactor sumOfSquares',
+  communication: 'comm streamWait',
 };
 
 /** What a native function is counted as. */
@@ -55,7 +21,7 @@ export function partOf(name: string): StepPart {
   let found: StepPart = 'other';
   let length = 0;
   for (const [part, beginnings] of Object.entries(prefixes)) {
-    for (const beginning of beginnings) {
+    for (const beginning of beginnings.split(' ')) {
       if (!name.startsWith(beginning) || beginning.length <= length) continue;
       found = part as StepPart;
       length = beginning.length;
