@@ -1,11 +1,19 @@
+import type { OpProfile } from '@longscan/kernels';
 import { enterPhase, enterStep } from '../control/progress.js';
+import type { Batch } from '../data/index.js';
 import { traceModel } from '../model/trace.js';
 import { learningRate } from '../optim/schedule.js';
 import type { Task } from '../protocol/assignment.js';
 import type { Plan } from '../protocol/plan.js';
 import { planOf, type RankContext } from '../rank-context.js';
 import { closeTraining, openTraining } from '../training/open-training.js';
-import { assertFinite, type StepResult, type Training, trainStep } from '../training/train-step.js';
+import {
+  assertFinite,
+  maxUnderWay,
+  type StepResult,
+  type Training,
+  trainStep,
+} from '../training/train-step.js';
 import { machineOf } from './machine.js';
 import { sharesOf } from './op-categories.js';
 import { peakFlopsOf } from './peak-flops.js';
@@ -37,26 +45,29 @@ async function benchSteps(
 ): Promise<Record<string, unknown>> {
   const { device, parameters } = training;
   parameters.initialise(plan.jobSpec.job.seed);
-  const step = stepper(context, plan, training);
-  for (let i = 0; i < numWarmUps; i++) await step();
+  const steps = new Steps(context, plan, training);
+  for (let i = 0; i < numWarmUps; i++) await steps.next();
+  await steps.finish();
   context.log(`${numWarmUps} steps to warm up are done`);
   device.memory({ resetPeak: true });
-  // A lap lasts to the next step's start: what the host takes between two steps is part of it.
-  const laps: number[] = [];
+  // A lap ends where the next one begins: what the device waits for between two steps is part of it.
+  const laps: Promise<number>[] = [];
   let stop = device.compute.stopwatch();
   for (let i = 0; i < numSteps; i++) {
-    await step();
-    const lap = stop();
-    stop = device.compute.stopwatch();
-    laps.push(await lap);
+    await steps.next(() => {
+      const lap = stop();
+      // Whatever fails a lap fails its step, which is told.
+      lap.catch(() => undefined);
+      laps.push(lap);
+      stop = device.compute.stopwatch();
+    });
   }
-  await stop();
+  await Promise.all([steps.finish(), stop()]);
   const { peakBytes, reservedBytes } = device.memory();
-  const endProfile = device.compute.profile();
-  const { loss } = await step();
-  const profile = await endProfile();
+  const { loss, profile } = await profileStep(training, steps);
   return {
-    ...{ laps, loss, peakBytes, reservedBytes, numParameters: parameters.numParameters },
+    ...{ laps: await Promise.all(laps), loss, peakBytes, reservedBytes },
+    numParameters: parameters.numParameters,
     flopsPerToken: await modelFlopsPerToken(context, plan),
     peakFlops: peakFlopsOf(device, plan.jobSpec.model.precision),
     profile: { ...profile, shares: sharesOf(profile) },
@@ -64,21 +75,59 @@ async function benchSteps(
   };
 }
 
-/** Runs one step after the other on the same batch. */
-function stepper(context: RankContext, plan: Plan, training: Training): () => Promise<StepResult> {
-  const { job, optimizer, data } = plan.jobSpec;
-  const batches = randomBatches(plan, context.env.rank);
-  let number = 0;
-  return async () => {
-    training.carry?.startStep(number * data.sequenceLength);
-    number++;
-    enterStep(context.progress, number);
+/** Behind another step, so that its work is there when the device comes to it. */
+async function profileStep(
+  { device }: Training,
+  steps: Steps,
+): Promise<{ loss: number; profile: OpProfile }> {
+  const before = steps.enqueue();
+  const end = device.compute.profile();
+  const step = steps.enqueue();
+  const [, { loss }, profile] = await Promise.all([before, step, end()]);
+  return { loss, profile };
+}
+
+/** One step after the other on the same batch, as many under way as when training. */
+class Steps {
+  private readonly batches: readonly Batch[];
+  private readonly underWay: Promise<StepResult>[] = [];
+  private number = 0;
+
+  constructor(
+    private readonly context: RankContext,
+    private readonly plan: Plan,
+    private readonly training: Training,
+  ) {
+    this.batches = randomBatches(plan, context.env.rank);
     enterPhase(context.progress, 'forward');
+  }
+
+  /** Enqueues a step, then `marker`, and waits until another one may follow. */
+  async next(marker: () => void = () => {}): Promise<void> {
+    this.underWay.push(this.enqueue());
+    marker();
+    if (this.underWay.length === maxUnderWay(this.training.device)) await this.underWay.shift();
+  }
+
+  async finish(): Promise<void> {
+    for (const step of this.underWay.splice(0)) await step;
+  }
+
+  enqueue(): Promise<StepResult> {
+    const { context, training, batches } = this;
+    const { job, optimizer, data } = this.plan.jobSpec;
+    training.carry?.startStep(this.number * data.sequenceLength);
+    const number = ++this.number;
+    enterStep(context.progress, number);
     const lr = learningRate(optimizer, Math.min(number, job.steps), job.steps);
-    const result = await trainStep(training, batches, number, lr, { stop: false, save: false });
-    assertFinite(number, result);
-    return result;
-  };
+    const checked = trainStep(training, batches, number, lr, { stop: false, save: false }).then((result) => {
+      assertFinite(number, result);
+      return result;
+    });
+    // An earlier step that fails is told first, and this one with it.
+    checked.catch(() => undefined);
+    return checked;
+  }
 }
 
 /** Of forward and backward pass as the model's own code counts them, with nothing computed twice. */

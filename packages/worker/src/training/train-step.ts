@@ -59,6 +59,9 @@ export interface Training {
   readonly carry: Carry | null;
 }
 
+/** Steps that may be under way: on a GPU the next one is enqueued before the host looks at the results of the last. */
+export const maxUnderWay = ({ kind }: Device): number => (kind === 'cuda' ? 2 : 1);
+
 /** A training step: enqueues all of it, then waits for the one read-back of its results. `step` counts from 1. */
 export async function trainStep(
   training: Training,
