@@ -7,6 +7,8 @@
  */
 export interface Native {
   contextCreate(numThreads: number, fixedPartition: boolean, poison: boolean): number;
+  /** GPUs that the driver shows, at least one. */
+  cudaNumGpus(): number;
   cudaContextCreate(index: number, poison: boolean, waitsAfterEachOp: boolean): number;
   /** Opens the library of CUDA kernels for the GPU of this context, unless it is open; gives its path. */
   cudaOpenKernels(context: number): string;

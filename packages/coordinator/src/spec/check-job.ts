@@ -3,6 +3,7 @@ import { openText } from '@longscan/worker/data';
 import { type JobFile, type JobSpec, LongscanError } from '@longscan/worker/protocol';
 import { canonicalSegments, unitProblems } from '../plan/canonical-units.js';
 import { layOut } from '../plan/layout.js';
+import { engineOf } from './check-device-keys.js';
 import { checkSchema } from './check-schema.js';
 import { checkValues } from './check-values.js';
 import type { JobDocument } from './document.js';
@@ -69,11 +70,15 @@ export async function checkJob(
     jobSpec: {
       ...job,
       job: { ...job.job, canonicalSegments: canonicalSegments(job) ?? 0 },
+      device: { ...job.device, engine: engineOf(job.device) },
       model: { ...model, mlp, layers },
       data,
     },
     originOf(key) {
       if (key === 'model.mlp' && isMlpDerived) return { kind: 'derived', from: 'model.dModel' };
+      if (key === 'device.engine' && job.device.engine === 'auto') {
+        return { kind: 'derived', from: 'device.kind' };
+      }
       if (key === 'job.canonicalSegments' && areSegmentsDerived) {
         return { kind: 'derived', from: 'data.sequenceLength' };
       }

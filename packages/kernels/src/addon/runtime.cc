@@ -60,6 +60,10 @@ Napi::Value cudaContextCreate(Args& args) {
       args, args.data().contexts.add(std::make_shared<Context>(std::move(device), poison, waitsAfterEachOp)));
 }
 
+Napi::Value cudaNumGpus(Args& args) {
+  return number(args, CudaDevice::count());
+}
+
 CudaDevice& gpuOf(Args& args) {
   CudaDevice* device = contextOf(args).cuda();
   args.check(device != nullptr, "the device is not a GPU");
@@ -213,6 +217,7 @@ Napi::Value cpuLimit(Args& args) {
 
 void registerRuntime(Registry& registry) {
   registry.add("contextCreate", 3, contextCreate);
+  registry.add("cudaNumGpus", 0, cudaNumGpus);
   registry.add("cudaContextCreate", 3, cudaContextCreate);
   registry.add("cudaOpenKernels", 1, cudaOpenKernels);
   registry.add("cudaInfo", 1, cudaInfo);

@@ -19,6 +19,7 @@ export const taskSchema = z.discriminatedUnion('kind', [
     /** 0 takes the most likely token. */
     temperature: z.number().min(0),
     seed: z.int().min(0).max(0xffff_ffff),
+    device: z.enum(['cpu', 'cuda']),
   }),
   z.strictObject({
     kind: z.literal('layers-check'),

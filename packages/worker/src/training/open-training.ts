@@ -1,9 +1,10 @@
-import { gemmInfo, openCpuDevice, TokenUnits } from '@longscan/kernels';
+import { TokenUnits } from '@longscan/kernels';
 import { loadAttentionStrategy, loadStrategy } from '../load-strategy.js';
 import { connectMesh } from '../mesh.js';
 import { loadLayers } from '../model/load-layers.js';
 import { createModel, parameterSpecs } from '../model/model.js';
 import { Parameters } from '../model/parameters.js';
+import { describeDevice, openDevice } from '../open-device.js';
 import { Optimizer } from '../optim/optimizer.js';
 import { shardOfRank } from '../optim/shard.js';
 import type { Plan } from '../protocol/plan.js';
@@ -17,19 +18,19 @@ export async function openTraining(context: RankContext, plan: Plan): Promise<Tr
   const layers = await loadLayers(jobSpec.model, context.assignment.layerModules);
   const strategy = await loadStrategy(plan.strategy);
   const attention = await loadAttentionStrategy(plan.attentionStrategy);
-  const device = openCpuDevice({
-    threads: context.env.numThreads,
-    fixedPartition: jobSpec.job.deterministic,
-  });
+  const device = openDevice(jobSpec.device, context.env, { fixedPartition: jobSpec.job.deterministic });
   if (jobSpec.job.deterministic) {
     device.units = new TokenUnits(jobSpec.job.canonicalSegments / plan.mesh.sp);
   }
-  const gemm = gemmInfo(device);
-  context.log(`${device.native.cpuInfo().name}; matrix products by ${JSON.stringify(gemm)}`);
+  context.log(describeDevice(device));
   const mesh = await connectMesh(context, device);
   const shard = shardOfRank(jobSpec.parallel, context.env.rank);
   const specs = parameterSpecs(jobSpec.model, layers);
-  const parameters = new Parameters(device, specs, numExtra, 'f32', shard.count);
+  const parameters = new Parameters(device, specs, {
+    numExtra,
+    numShards: shard.count,
+    precision: jobSpec.model.precision,
+  });
   const model = createModel(jobSpec.model, layers, parameters);
   const optimizer = new Optimizer(parameters, jobSpec.optimizer, shard);
   const sequence = mesh.sp && {
