@@ -29,12 +29,16 @@ export interface LoadedJob {
   originOf(key: string): Origin;
 }
 
-/** Lays `overrides` over the document, checks everything and resolves it; `baseDir` is what paths count from. */
+/**
+ * Lays `overrides` over the document, checks everything and resolves it; `baseDir` is what paths count from. `readsText`: the
+ * text must be there.
+ */
 export async function checkJob(
   document: JobDocument,
   overrides: readonly Override[],
   baseDir: string,
   installed: InstalledUnits,
+  readsText = true,
 ): Promise<LoadedJob> {
   const problems = new ProblemList();
   const merged = mergeJob(document, overrides, problems);
@@ -45,7 +49,7 @@ export async function checkJob(
   const layers = await resolveLayers(checked, merged, baseDir, installed.layers, problems);
   const data = absolutePaths(job.data, baseDir);
   const textKeys = ['path', 'validation', 'sequenceLength', 'format', 'separator', 'packing'];
-  if (checked.isSound(...textKeys.map((key) => `data.${key}`))) checkText(data, problems);
+  if (readsText && checked.isSound(...textKeys.map((key) => `data.${key}`))) checkText(data, problems);
   const layoutKeys = [
     'parallel.sp',
     'parallel.dp',

@@ -34,6 +34,12 @@ export const taskSchema = z.discriminatedUnion('kind', [
     dtype: z.enum(['f32', 'bf16']),
     numRounds: z.int().min(1).max(10_000),
   }),
+  z.strictObject({
+    kind: z.literal('bench-step'),
+    /** Not counted. */
+    numWarmUps: z.int().min(0).max(10_000),
+    numSteps: z.int().min(1).max(10_000),
+  }),
 ]);
 
 /** Limits that a rank itself keeps. */

@@ -4,6 +4,7 @@ import {
   type Device,
   fromArray,
   hostArray,
+  LongscanError,
   readClip,
   type Tensor,
   zeros,
@@ -56,6 +57,9 @@ export interface Training {
   /** Memory that goes from each step to the next; null: every sequence begins anew. */
   readonly carry: Carry | null;
 }
+
+/** Steps that may be under way: on a GPU the next one is enqueued before the host looks at the results of the last. */
+export const maxUnderWay = ({ kind }: Device): number => (kind === 'cuda' ? 2 : 1);
 
 /**
  * A training step: enqueues all of it, with the one read-back of its results, and returns. `step` counts from 1. Steps may
@@ -125,6 +129,22 @@ async function resultOf(
     spBytesSentForward: sent(1),
     spBytesSentBackward: sent(0),
   };
+}
+
+/**
+ * The same decision on every rank, since all see the same sums. The step changed no parameter.
+ * @throws LongscanError E-DIVERGED
+ */
+export function assertFinite(step: number, { loss, clip }: StepResult): void {
+  if (Number.isFinite(loss) && clip.isFinite) return;
+  throw new LongscanError({
+    code: 'E-DIVERGED',
+    where: `step ${step}`,
+    found: `loss ${loss}, gradient norm ${clip.norm}`,
+    expected: 'finite numbers; the parameters are still those of the step before',
+    fix: 'resume from the last checkpoint with a lower optimizer.lr or a smaller optimizer.clipNorm',
+    exitCode: 5,
+  });
 }
 
 /** This rank's part of the mean loss over all valid tokens, [1]. */

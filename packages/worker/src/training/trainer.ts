@@ -1,4 +1,3 @@
-import { LongscanError } from '@longscan/kernels';
 import { saveCheckpoint } from '../checkpoint/index.js';
 import { enterPhase, enterStep } from '../control/progress.js';
 import { bigramEntropy, DataLoader } from '../data/index.js';
@@ -10,7 +9,15 @@ import { gatherMoments } from './gather-moments.js';
 import { closeTraining, openTraining } from './open-training.js';
 import { gatherValues } from './over-ranks.js';
 import { checkpointContent, restore } from './train-state.js';
-import { type StepResult, type StopWish, type Training, trainStep, validate } from './train-step.js';
+import {
+  assertFinite,
+  maxUnderWay,
+  type StepResult,
+  type StopWish,
+  type Training,
+  trainStep,
+  validate,
+} from './train-step.js';
 
 /** The `train` task: this rank's part of a job, from the plan to the last checkpoint. */
 export async function runTraining(context: RankContext): Promise<void> {
@@ -35,8 +42,6 @@ class Trainer {
   private step = 0;
   /** Steps that were enqueued after those and are not over, oldest first. */
   private readonly underWay: StepUnderWay[] = [];
-  /** How many may be: on a GPU the next one is enqueued before the host looks at the results of this one. */
-  private readonly maxUnderWay: number;
   /** When the last result came, and how long compute had waited for communication by then. */
   private lastResult = { time: 0, waitedMs: 0 };
   private wish: StopWish = { stop: false, save: false };
@@ -56,7 +61,6 @@ class Trainer {
   ) {
     const wantsBaseline = plan.jobSpec.data.baseline === 'bigram' && context.env.rank === 0;
     this.baseline = wantsBaseline ? bigramEntropy(data.trainingText) : null;
-    this.maxUnderWay = training.device.kind === 'cuda' ? 2 : 1;
     context.control.onStop(({ save }) => {
       this.wish = { stop: true, save };
     });
@@ -108,7 +112,7 @@ class Trainer {
 
   /** Up to as many as may be under way, but none that would come between a step and what is to be done after it. */
   private enqueueSteps(): void {
-    while (this.underWay.length < this.maxUnderWay && this.agreed === null) {
+    while (this.underWay.length < maxUnderWay(this.training.device) && this.agreed === null) {
       const last = this.step + this.underWay.length;
       const mustPause = this.underWay.length > 0 && (this.isSaveDue(last) || this.isValidationDue(last));
       if (last === this.plan.jobSpec.job.steps || mustPause) return;
@@ -250,17 +254,4 @@ class Trainer {
       this.context.log(`${op}: ${ms.toFixed(1)} ms in ${count} calls`);
     }
   }
-}
-
-/** The same decision on every rank, since all see the same sums. The step changed no parameter. */
-function assertFinite(step: number, { loss, clip }: StepResult): void {
-  if (Number.isFinite(loss) && clip.isFinite) return;
-  throw new LongscanError({
-    code: 'E-DIVERGED',
-    where: `step ${step}`,
-    found: `loss ${loss}, gradient norm ${clip.norm}`,
-    expected: 'finite numbers; the parameters are still those of the step before',
-    fix: 'resume from the last checkpoint with a lower optimizer.lr or a smaller optimizer.clipNorm',
-    exitCode: 5,
-  });
 }
