@@ -87,14 +87,18 @@ export { type MlstmInputs, mlstm } from './ops/mlstm/index.js';
 export { appendOnes, normalizeLast } from './ops/normalizer/index.js';
 export {
   type ActivationName,
+  type ActivationOptions,
   activation,
   activationNames,
   affine,
+  cast,
   copy,
   fill,
   mul,
   scale,
+  wide,
 } from './ops/pointwise/index.js';
+export { fillNormal, type RandomKey } from './ops/random/index.js';
 export { resetBits } from './ops/reset-bits/index.js';
 export { l2Norm, type ResidualNormInputs, residualNorm, rmsNorm } from './ops/rms-norm/index.js';
 export { type RotaryOptions, rotary } from './ops/rotary/index.js';

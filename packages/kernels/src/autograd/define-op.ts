@@ -1,4 +1,5 @@
 import type { Tensor } from '../tensor.js';
+import type { CheapOutput } from './cheap-outputs.js';
 import {
   type BackwardCall,
   backwardCall,
@@ -26,6 +27,8 @@ type InputGradients<I> = { readonly [K in keyof I]?: Tensor | null };
 
 /** An op with one output. */
 export interface OpDefinition<I extends OpInputs, A, S extends OpInputs> extends OpTraits {
+  /** The output costs less to compute again, by `forward` from the same inputs, than to keep for those who read it. */
+  readonly isCheap?: boolean;
   /** Checks shapes, enqueues, and says what the backward rule needs. */
   forward(call: ForwardCall, inputs: I, attributes: A): { readonly output: Tensor; readonly save: S };
   backward(call: BackwardCall<I>, saved: S, gradient: Tensor, attributes: A): InputGradients<I>;
@@ -44,20 +47,31 @@ export interface SeveralOutputsDefinition<I extends OpInputs, A, S extends OpInp
     gradients: readonly (Tensor | null)[],
     attributes: A,
   ): InputGradients<I>;
+  /** An output that costs less to compute again than to keep for those who read it. */
+  cheap?(inputs: I, outputs: readonly Tensor[], attributes: A): CheapOutput;
 }
 
 /** A differentiable function on tensors: records itself on the device's tape when a gradient can reach an input. */
 export function defineOp<I extends OpInputs, A = Record<never, never>, S extends OpInputs = OpInputs>(
   definition: OpDefinition<I, A, S>,
 ): (inputs: I, attributes: A) => Tensor {
+  const { name, units, isCheap } = definition;
   const op = defineOpOfSeveral<I, A, S>({
-    ...definition,
+    name,
+    ...(units && { units }),
     forward(call, inputs, attributes) {
       const { output, save } = definition.forward(call, inputs, attributes);
       return { outputs: [output], save };
     },
     backward: (call, saved, [gradient], attributes) =>
       definition.backward(call, saved, gradient!, attributes),
+    ...(isCheap && {
+      cheap: (inputs, [output], attributes) => ({
+        output: output!,
+        reads: tensorsIn(inputs),
+        make: () => definition.forward(forwardCall(output!.device), inputs, attributes).output,
+      }),
+    }),
   });
   return (inputs, attributes) => op(inputs, attributes)[0]!;
 }
@@ -69,7 +83,7 @@ export function defineOpOfSeveral<
   S extends OpInputs = OpInputs,
 >(definition: SeveralOutputsDefinition<I, A, S>): (inputs: I, attributes: A) => readonly Tensor[] {
   return (inputs, attributes) => {
-    const tensors = Object.values(inputs).filter((tensor) => tensor !== null);
+    const tensors = tensorsIn(inputs);
     const { device } = tensors[0]!;
     if (device.units !== null) return runOverUnits(definition, device.units, inputs, attributes);
     const { outputs: made, save } = definition.forward(forwardCall(device), inputs, attributes);
@@ -82,7 +96,8 @@ export function defineOpOfSeveral<
       name: definition.name,
       inputs: tensors,
       outputs,
-      saved: Object.values(save).filter((tensor) => tensor !== null),
+      ...(definition.cheap && { cheap: definition.cheap(inputs, outputs, attributes) }),
+      saved: tensorsIn(save),
       backward: (gradients) => {
         const call = backwardCall<I>(forwardCall(device), needs, (parameter, reads, write) =>
           tape.defer(reads, () => write(parameter.gradient!, true)),
@@ -94,3 +109,6 @@ export function defineOpOfSeveral<
     return outputs;
   };
 }
+
+/** Those that are there. */
+const tensorsIn = (named: OpInputs): Tensor[] => Object.values(named).filter((tensor) => tensor !== null);
