@@ -52,7 +52,7 @@ export {
   complexFunctionNames,
   complexMul,
 } from './ops/complex/index.js';
-export { crossEntropy } from './ops/cross-entropy/index.js';
+export { type CrossEntropyOptions, crossEntropy } from './ops/cross-entropy/index.js';
 export {
   type DeltaErase,
   type DeltaGate,
