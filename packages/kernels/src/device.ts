@@ -48,8 +48,9 @@ export class Device {
     this.compute = this.createStream('compute');
   }
 
-  createStream(name: string): Stream {
-    return new Stream(this, this.native.streamCreate(this.context, name), name);
+  /** `urgent`: a GPU prefers its work to that of streams that are not, as communication wants; default: false. */
+  createStream(name: string, { urgent = false } = {}): Stream {
+    return new Stream(this, this.native.streamCreate(this.context, name, urgent), name);
   }
 
   /** The GPU. Only on a `cuda` device. */

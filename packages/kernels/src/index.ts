@@ -17,6 +17,13 @@ export { Tape, type TapeNode } from './autograd/tape.js';
 export { TokenUnits } from './autograd/token-units.js';
 export type { Communicator, Message } from './comm/communicator.js';
 export { createInProcessGroup } from './comm/in-process.js';
+export {
+  connectNccl,
+  createNcclGroupId,
+  type NcclGroupOptions,
+  type NcclInfo,
+  openNccl,
+} from './comm/nccl.js';
 export { connectTcp, type Listener, openListener, type TcpGroupOptions } from './comm/tcp.js';
 export {
   type CpuDeviceOptions,

@@ -13,7 +13,8 @@ export interface Native {
   cudaInfo(context: number): CudaInfo;
   contextClose(context: number): void;
   contextStats(context: number, resetPeak: boolean): MemoryStats;
-  streamCreate(context: number, name: string): number;
+  /** `urgent`: a GPU prefers its work to that of other streams. */
+  streamCreate(context: number, name: string, urgent: boolean): number;
   streamRecord(stream: number): number;
   streamWait(stream: number, other: number, ticket: number): void;
   streamSync(stream: number): Promise<void>;

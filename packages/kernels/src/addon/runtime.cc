@@ -113,7 +113,8 @@ Napi::Value contextStats(Args& args) {
 
 Napi::Value streamCreate(Args& args) {
   Context& context = contextOf(args);
-  Stream& stream = context.createStream(args.text("name"));
+  const std::string name = args.text("name");
+  Stream& stream = context.createStream(name, args.flag("urgent"));
   const uint64_t id = args.data().nextStream++;
   args.data().streams[id] = &stream;
   return number(args, static_cast<double>(id));
@@ -230,7 +231,7 @@ void registerRuntime(Registry& registry) {
   registry.add("cudaInfo", 1, cudaInfo);
   registry.add("contextClose", 1, contextClose);
   registry.add("contextStats", 2, contextStats);
-  registry.add("streamCreate", 2, streamCreate);
+  registry.add("streamCreate", 3, streamCreate);
   registry.add("streamRecord", 1, streamRecord);
   registry.add("streamWait", 3, streamWait);
   registry.add("streamSync", 1, streamSync);

@@ -7,14 +7,14 @@
 
 namespace longscan {
 
-Stream::Stream(Context& context, std::string name) : context_(context), name_(std::move(name)) {
+Stream::Stream(Context& context, std::string name, bool urgent) : context_(context), name_(std::move(name)) {
   if (CudaDevice* device = context.cuda()) {
     const auto fail = [this](const Error& error) {
       context_.fail(
           {error.code(), "on stream \"" + name_ + "\": " + error.what() +
                              ". Fix: set LONGSCAN_SYNC=1, which waits after each op, to see which op it is"});
     };
-    timeline_ = std::make_unique<CudaTimeline>(*device, name_ != "compute", fail);
+    timeline_ = std::make_unique<CudaTimeline>(*device, urgent, fail);
   }
   thread_ = std::thread([this] { serve(); });
 }

@@ -40,7 +40,8 @@ class Stream {
  public:
   using Then = std::function<void(const std::optional<StreamFailure>&)>;
 
-  Stream(Context& context, std::string name);
+  /// `urgent` is for a GPU: see CudaTimeline.
+  Stream(Context& context, std::string name, bool urgent);
   ~Stream();
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
