@@ -1,6 +1,6 @@
 import { defineOp } from '../../autograd/define-op.js';
 import { expectShape, type Tensor } from '../../tensor.js';
-import { statisticsType } from '../rms-norm/index.js';
+import { expectTypes, wideType } from '../../types-of.js';
 import { numSumBlocks, sumRows } from '../sum-rows/index.js';
 import './native.js';
 
@@ -25,11 +25,14 @@ export function gatedNorm(inputs: GatedNormInputs, activation: GateActivation, e
 
 const gatedNormOp = defineOp<GatedNormInputs, { activation: GateActivation; eps: number }>({
   name: 'gated-norm',
+  isCheap: true,
   forward(call, { x, weight, gate }, { activation, eps }) {
     expectShape('gated-norm', 'weight', weight, [x.dim(-1)]);
     expectShape('gated-norm', 'gate', gate, x.shape);
+    expectTypes('gated-norm', { gate }, x.dtype);
+    expectTypes('gated-norm', { weight }, wideType(x.dtype));
     const output = call.empty(x.shape, x.dtype);
-    const rstd = call.empty(x.shape.slice(0, -1), statisticsType(x));
+    const rstd = call.empty(x.shape.slice(0, -1), wideType(x.dtype));
     const isSilu = activation === 'silu';
     call.native.gatedNormForward(call.stream, x.id, gate.id, weight.id, isSilu, eps, output.id, rstd.id);
     call.device.flops += 9 * x.size;

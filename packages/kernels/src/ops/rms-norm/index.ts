@@ -3,8 +3,10 @@ import {
   defineOp,
   defineOpOfSeveral,
   type ForwardCall,
+  forwardCall,
 } from '../../autograd/define-op.js';
-import { type DType, expectShape, type Tensor } from '../../tensor.js';
+import { expectShape, type Tensor } from '../../tensor.js';
+import { expectTypes, wideType } from '../../types-of.js';
 import { numSumBlocks, sumRows } from '../sum-rows/index.js';
 import './native.js';
 
@@ -44,6 +46,7 @@ const rmsNormOp = defineOp<{ x: Tensor; weight: Tensor }, { eps: number }>({
   isCheap: true,
   forward(call, { x, weight }, { eps }) {
     expectShape('rms-norm', 'weight', weight, [x.dim(-1)]);
+    expectTypes('rms-norm', { weight }, wideType(x.dtype));
     const { y, rstd } = forward(call, { x, branch: null, weight, sum: null }, eps);
     return { output: y, save: { x, weight, rstd } };
   },
@@ -53,6 +56,7 @@ const rmsNormOp = defineOp<{ x: Tensor; weight: Tensor }, { eps: number }>({
 
 const l2NormOp = defineOp<{ x: Tensor }, { eps: number }>({
   name: 'l2-norm',
+  isCheap: true,
   forward(call, { x }, { eps }) {
     const { y, rstd } = forward(call, { x, branch: null, weight: null, sum: null }, eps);
     return { output: y, save: { x, rstd } };
@@ -67,11 +71,18 @@ const residualNormOp = defineOpOfSeveral<ResidualNormInputs, { eps: number }>({
   forward(call, { x, branch, weight }, { eps }) {
     expectShape('residual-norm', 'weight', weight, [x.dim(-1)]);
     if (branch !== null) expectShape('residual-norm', 'branch', branch, x.shape);
+    expectTypes('residual-norm', { branch }, x.dtype);
+    expectTypes('residual-norm', { weight }, wideType(x.dtype));
     const sum = branch && call.empty(x.shape, x.dtype);
     const { y, rstd } = forward(call, { x, branch, weight, sum }, eps);
     const stream = sum ?? x;
     return { outputs: [stream, y], save: { x: stream, weight, rstd } };
   },
+  cheap: ({ weight }, [stream, normed], { eps }) => ({
+    output: normed!,
+    reads: [stream!, weight],
+    make: () => forward(forwardCall(normed!.device), { x: stream!, branch: null, weight, sum: null }, eps).y,
+  }),
   backward(call, saved, gradients) {
     const [dStream, dNormed] = gradients as [Tensor | null, Tensor | null];
     const [x, weight, rstd] = [saved.x!, saved.weight!, saved.rstd!];
@@ -93,7 +104,7 @@ interface ForwardTensors {
 
 function forward(call: ForwardCall, { x, branch, weight, sum }: ForwardTensors, eps: number) {
   const y = call.empty(x.shape, x.dtype);
-  const rstd = call.empty(x.shape.slice(0, -1), statisticsType(x));
+  const rstd = call.empty(x.shape.slice(0, -1), wideType(x.dtype));
   call.native.rmsNormForward(
     call.stream,
     x.id,
@@ -153,6 +164,3 @@ function weightedBackward(
     call.weightGradient(weight, [blocks], (target, accumulate) => sumRows(blocks, target, accumulate));
   return { x: dx, weight: dw };
 }
-
-/** Of what is kept of a row: f32 for bf16, which holds too few digits. */
-export const statisticsType = (x: Tensor): DType => (x.dtype === 'bf16' ? 'f32' : x.dtype);
