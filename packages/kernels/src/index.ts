@@ -61,7 +61,7 @@ export {
   complexFunctionNames,
   complexMul,
 } from './ops/complex/index.js';
-export { crossEntropy } from './ops/cross-entropy/index.js';
+export { type CrossEntropyOptions, crossEntropy } from './ops/cross-entropy/index.js';
 export {
   type DeltaErase,
   type DeltaGate,

@@ -53,7 +53,7 @@ void addChunk(Args& args, const Head& head, int64_t first, int64_t rows, double*
         args.prepareGemm({false, false, rows, D, vocab, dLogits, weight, rowsOf(head.dHidden, first)})));
   }
   if (head.dWeight) {
-    const bool accumulate = first > 0;
+    const bool accumulate = head.accumulate || first > 0;
     steps.push_back(stepOf(args.prepareGemm(
         {true, false, vocab, D, rows, dLogits, hidden, rowsOf(head.dWeight, 0), accumulate})));
   }

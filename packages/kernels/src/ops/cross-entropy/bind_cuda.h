@@ -14,6 +14,7 @@ struct Head {
   TensorRef dHidden;  // [N, D]
   TensorRef dWeight;  // [vocab, D]
   double scale = 0;
+  bool accumulate = false;  // of dWeight: whether it is added to
 };
 
 /// hidden and weight f32 or bf16, dHidden of their type; logits, loss and dWeight f32.

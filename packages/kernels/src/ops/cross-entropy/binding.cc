@@ -35,7 +35,8 @@ void computeHead(ThreadPool& pool, const Head& head) {
   std::vector<double> rowLoss(static_cast<size_t>(chunkRows));
   // f64 and in token order: neither the number of tokens nor of threads touches the low bits.
   double total = 0;
-  if (head.dWeight && numTokens == 0) std::memset(head.dWeight.data, 0, head.dWeight.bytes());
+  if (head.dWeight && numTokens == 0 && !head.accumulate)
+    std::memset(head.dWeight.data, 0, head.dWeight.bytes());
   for (int64_t first = 0; first < numTokens; first += chunkRows) {
     const int64_t rows = std::min(chunkRows, numTokens - first);
     const T* hidden = head.hidden.as<T>() + first * dim;
@@ -50,7 +51,8 @@ void computeHead(ThreadPool& pool, const Head& head) {
                          head.dHidden.as<T>() + first * dim, dim});
     }
     if (head.dWeight) {
-      gemm(pool, Gemm<T>{true, false, vocab, dim, rows, logits, vocab, hidden, dim, T(first == 0 ? 0 : 1),
+      const bool isFirst = first == 0 && !head.accumulate;
+      gemm(pool, Gemm<T>{true, false, vocab, dim, rows, logits, vocab, hidden, dim, T(isFirst ? 0 : 1),
                          head.dWeight.as<T>(), dim});
     }
   }
@@ -68,6 +70,7 @@ Head headOf(Args& args) {
   head.loss = args.tensor("loss");
   head.dHidden = args.optionalTensor("dHidden");
   head.dWeight = args.optionalTensor("dWeight");
+  head.accumulate = args.flag("accumulate");
   args.checkSameType(head.hidden, head.weight);
   args.check(
       head.weight.numDims == 2 && head.hidden.numDims >= 1 && head.hidden.dim(-1) == head.weight.dim(1),
@@ -135,7 +138,7 @@ Napi::Value bindCrossEntropyBackward(Args& args) {
 }  // namespace
 
 void register_cross_entropy(Registry& registry) {
-  registry.add("crossEntropyForward", 9, bindCrossEntropyForward);
+  registry.add("crossEntropyForward", 10, bindCrossEntropyForward);
   registry.add("crossEntropyBackward", 5, bindCrossEntropyBackward);
 }
 

@@ -51,11 +51,14 @@ async function trained(
   weight: Tensor,
   labels: Tensor,
   before: Float64Array,
+  isFinal = false,
 ): Promise<Float64Array[]> {
   hidden.requiresGrad = true;
   weight.requiresGrad = true;
   weight.gradient = fromArray(device, before, weight.shape);
-  const { result, tape } = device.record(() => crossEntropy({ hidden, weight, labels }, 1 / labels.size));
+  const { result, tape } = device.record(() =>
+    crossEntropy({ hidden, weight, labels }, 1 / labels.size, { isFinal }),
+  );
   const [dHidden] = tape.backward([result], [fromArray(device, [1], [1])], [hidden]);
   return [await result.readNumbers(), await dHidden!.readNumbers(), await weight.gradient.readNumbers()];
 }
@@ -80,6 +83,9 @@ testOnGpu('bf16 into a gradient of f32, twice with the same bits', async (device
   expectClose('dHidden', found[1]!, exact[1]!, tolerances.bf16);
   expectClose('dWeight', found[2]!, exact[2]!, tolerances.bf16);
   assert.equal(await trained(device, hidden, weight, labels, before), found, 'other bits the second time');
+  const final = await trained(device, hidden, weight, labels, before, true);
+  assert.equal(final.slice(0, 2), found.slice(0, 2));
+  expectClose('dWeight of a final loss', final[2]!, found[2]!, tolerances.f32);
 });
 
 testOnGpu('huge logits do not overflow, and an ignored row may hold anything', async (device) => {

@@ -12,6 +12,14 @@ interface CrossEntropyInputs extends Record<string, Tensor> {
   readonly labels: Tensor;
 }
 
+export interface CrossEntropyOptions {
+  /**
+   * This loss is what is differentiated, once, and its own gradient is 1. The gradient of a weight that is a parameter then
+   * needs no memory of its own: the forward pass adds to the parameter's, unless that goes by units. Default: false.
+   */
+  readonly isFinal?: boolean;
+}
+
 /** How many logits exist at a time, and the fewest rows of them that make an efficient matrix product. */
 interface Chunking {
   readonly elements: number;
@@ -34,20 +42,28 @@ const tileRows = 128;
  * hidden and weight of bf16 give a loss and a weight's gradient of f32. A label that is not in the vocabulary is a stream
  * failure E-DATA-VOCAB on the CPU, and makes the loss NaN on a GPU.
  */
-export function crossEntropy(inputs: CrossEntropyInputs, scale: number): Tensor {
-  return crossEntropyOp(inputs, { scale });
+export function crossEntropy(
+  inputs: CrossEntropyInputs,
+  scale: number,
+  { isFinal = false }: CrossEntropyOptions = {},
+): Tensor {
+  // Units keep what each says of a parameter apart.
+  return crossEntropyOp(inputs, { scale, isFinal: isFinal && inputs.hidden.device.units === null });
 }
 
-const crossEntropyOp = defineOp<CrossEntropyInputs, { scale: number }>({
+const crossEntropyOp = defineOp<CrossEntropyInputs, { scale: number; isFinal: boolean }>({
   name: 'cross-entropy',
   units: 'sum',
-  forward(call, { hidden, weight, labels }, { scale }) {
+  forward(call, { hidden, weight, labels }, { scale, isFinal }) {
     expectShape('cross-entropy', 'weight', weight, [-1, hidden.dim(-1)]);
     expectShape('cross-entropy', 'labels', labels, hidden.shape.slice(0, -1));
     const recording = call.device.tape !== null;
     const dHidden = recording && hidden.requiresGrad ? call.empty(hidden.shape, hidden.dtype) : null;
+    const addsTo = recording && isFinal ? weight.gradient : null;
     const dWeight =
-      recording && weight.requiresGrad ? call.empty(weight.shape, wideType(weight.dtype)) : null;
+      recording && weight.requiresGrad && addsTo === null
+        ? call.empty(weight.shape, wideType(weight.dtype))
+        : null;
     const output = call.empty([1], wideType(hidden.dtype));
     call.device.scope(() => {
       // Only GPUs compute in bf16, so a shape of it stands for theirs.
@@ -64,16 +80,17 @@ const crossEntropyOp = defineOp<CrossEntropyInputs, { scale: number }>({
         logits.id,
         output.id,
         dHidden?.id ?? null,
-        dWeight?.id ?? null,
+        (addsTo ?? dWeight)?.id ?? null,
+        addsTo !== null,
       );
     });
-    const numProducts = 1 + (dHidden === null ? 0 : 1) + (dWeight === null ? 0 : 1);
+    const numProducts = 1 + (dHidden === null ? 0 : 1) + (addsTo === null && dWeight === null ? 0 : 1);
     call.device.flops += numProducts * 2 * hidden.size * weight.dim(0);
     return { output, save: { dHidden, dWeight, weight } };
   },
-  backward(call, { dHidden, dWeight, weight }, seed) {
+  backward(call, { dHidden, dWeight, weight }, seed, { isFinal }) {
     const { native, stream } = call;
-    if (dHidden) native.crossEntropyBackward(stream, seed.id, dHidden.id, dHidden.id, false);
+    if (dHidden && !isFinal) native.crossEntropyBackward(stream, seed.id, dHidden.id, dHidden.id, false);
     const weightGradient =
       dWeight &&
       call.weightGradient(weight!, [seed, dWeight], (target, accumulate) => {
