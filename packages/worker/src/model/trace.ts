@@ -99,6 +99,7 @@ function traceLayers(
   for (const moment of moments) moment.release();
   return {
     numParameters: parameters.numParameters,
+    workingBytes: parameters.working?.bytes ?? 0,
     activationBytes,
     peakBytes: device.memory().peakBytes,
     flopsPerToken: device.flops / (B * T),
