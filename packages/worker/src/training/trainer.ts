@@ -198,6 +198,7 @@ class Trainer {
     this.checkpointStep = this.step;
     const start = performance.now();
     const { parameters, optimizer, carry } = this.training;
+    this.training.parameters.awaitUpdates();
     gatherValues(this.training);
     const shards = gatherMoments(this.training.mesh.world, optimizer);
     if (shards === null) return;
