@@ -156,6 +156,22 @@ test('a device closes at once while its GPU waits for a peer and nothing is left
   group.devices[1]!.close();
 });
 
+test('a device that closes right behind its communicator takes nothing back from peers', async () => {
+  const group = await openFakeNcclGroup(2);
+  const [first, second] = group.comms;
+  const [sent, received] = [fromArray(group.devices[0]!, [7], [1]), vectorOn(second!, 1)];
+  first!.stream.wait(group.devices[0]!.compute.record());
+  first!.send(sent, 1);
+  second!.recv(received, 0);
+  // Until both are on the GPU.
+  await sleep(50);
+  first!.close();
+  group.devices[0]!.close();
+  assert.equal([...(await received.read(second!.stream))], [7]);
+  second!.close();
+  group.devices[1]!.close();
+});
+
 test('a closed communicator takes no work; its peer fails only if it needs it', async () => {
   const group = await openFakeNcclGroup(2);
   const [first, second] = group.comms;
