@@ -151,6 +151,11 @@ export function openCpuDevice({
   return new Device('cpu', native, native.contextCreate(threads, fixedPartition, poison));
 }
 
+/** GPUs that the driver shows, at least one. @throws LongscanError E-ADDON, E-CUDA-DRIVER, E-CUDA-DEVICE without any */
+export function countGpus(): number {
+  return loadAddon().cudaNumGpus();
+}
+
 /**
  * Opens a GPU.
  * @throws LongscanError E-ADDON; E-CUDA-DRIVER without a driver or with one too old; E-CUDA-DEVICE without such a GPU, or one

@@ -60,6 +60,10 @@ Napi::Value cudaContextCreate(Args& args) {
       args, args.data().contexts.add(std::make_shared<Context>(std::move(device), poison, waitsAfterEachOp)));
 }
 
+Napi::Value cudaNumGpus(Args& args) {
+  return number(args, CudaDevice::count());
+}
+
 CudaDevice& gpuOf(Args& args) {
   CudaDevice* device = contextOf(args).cuda();
   args.check(device != nullptr, "the device is not a GPU");
@@ -149,18 +153,6 @@ Napi::Value streamWaitedMs(Args& args) {
   return number(args, std::chrono::duration<double, std::milli>(args.stream().waitedFor()).count());
 }
 
-Napi::Value streamOpTimes(Args& args) {
-  const Stream& stream = args.stream();
-  auto result = Napi::Object::New(args.env());
-  for (const auto& [op, time] : stream.opTimes()) {
-    auto entry = Napi::Object::New(args.env());
-    entry.Set("count", static_cast<double>(time.count));
-    entry.Set("ms", std::chrono::duration<double, std::milli>(time.total).count());
-    result.Set(op, entry);
-  }
-  return result;
-}
-
 Napi::Value tensorCreate(Args& args) {
   Stream& home = args.stream();
   const DType dtype = dtypeArgument(args);
@@ -226,6 +218,7 @@ Napi::Value cpuLimit(Args& args) {
 
 void registerRuntime(Registry& registry) {
   registry.add("contextCreate", 3, contextCreate);
+  registry.add("cudaNumGpus", 0, cudaNumGpus);
   registry.add("cudaContextCreate", 3, cudaContextCreate);
   registry.add("cudaOpenKernels", 1, cudaOpenKernels);
   registry.add("cudaInfo", 1, cudaInfo);
@@ -237,7 +230,6 @@ void registerRuntime(Registry& registry) {
   registry.add("streamSync", 1, streamSync);
   registry.add("streamProgress", 1, streamProgress);
   registry.add("streamWaitedMs", 1, streamWaitedMs);
-  registry.add("streamOpTimes", 1, streamOpTimes);
   registry.add("tensorCreate", 3, tensorCreate);
   registry.add("tensorView", 4, tensorView);
   registry.add("tensorRelease", 1, tensorRelease);

@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 #include <glob.h>
+#include <link.h>
 #include <unistd.h>
 
 #include <climits>
@@ -75,6 +76,13 @@ std::vector<std::string> matches(const std::string& pattern) {
   return paths;
 }
 
+/// Where the loader found a library.
+std::string pathOf(void* handle, const std::string& otherwise) {
+  link_map* map = nullptr;
+  const bool isKnown = dlinfo(handle, RTLD_DI_LINKMAP, &map) == 0 && map->l_name[0] != '\0';
+  return isKnown ? map->l_name : otherwise;
+}
+
 /// What was tried, for the message.
 class Attempts {
  public:
@@ -93,7 +101,7 @@ class Attempts {
 
 FoundLibrary search(const std::vector<std::string>& names, Attempts& attempts) {
   for (const std::string& name : names) {
-    if (void* handle = attempts.open(name)) return {handle, name};
+    if (void* handle = attempts.open(name)) return {handle, pathOf(handle, name)};
   }
   for (const std::string& folder : folderPatterns()) {
     bool any = false;

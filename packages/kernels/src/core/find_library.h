@@ -16,7 +16,7 @@ struct LibrarySearch {
 
 struct FoundLibrary {
   void* handle = nullptr;  // of dlopen; never closed
-  std::string path;        // as it was opened: a bare name if the loader knew where
+  std::string path;
 };
 
 /// Opens the first that can be: by name as the loader looks (LD_LIBRARY_PATH, ldconfig), in Python

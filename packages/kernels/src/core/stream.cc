@@ -4,6 +4,7 @@
 #include "cpu.h"
 #include "cuda_timeline.h"
 #include "error.h"
+#include "op_profile.h"
 
 namespace longscan {
 
@@ -152,7 +153,11 @@ void Stream::runOp(Task& task, uint64_t ticket) {
            "\" " + task.shapes.toString() + ": " + what;
   };
   try {
-    task.run();
+    if (profile_ && !task.then) {
+      profile_->run(task.op, task.run);
+    } else {
+      task.run();
+    }
     if (timeline_ && context_.waitsAfterEachOp()) timeline_->synchronize();
   } catch (const Error& error) {
     // A failure handed on by another stream of this context keeps its own words.
