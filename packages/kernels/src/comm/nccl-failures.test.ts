@@ -131,6 +131,20 @@ test('not all ranks join: the ones that wait give up in time', async () => {
   device.close();
 });
 
+test('a signal ends the wait for ranks that do not join, and what comes later', async () => {
+  const device = openCudaDevice({ kernels: false });
+  const stop = new AbortController();
+  const group = { device, axis: 'world', id: createNcclGroupId(), rank: 1, size: 2, signal: stop.signal };
+  const joining = rejectionOf(connectNccl(group));
+  await sleep(20);
+  stop.abort('nobody comes');
+  assert.match((await joining).message, /E-COMM-ABORT.*world rank 1 of 2 was aborted: nobody comes/);
+  device.close();
+  const late = openCudaDevice({ kernels: false });
+  assert.match((await rejectionOf(connectNccl({ ...group, device: late }))).message, /aborted: nobody comes/);
+  late.close();
+});
+
 test('a failure elsewhere on the device aborts its communicators', async () => {
   const group = await openFakeNcclGroup(2);
   const [first, second] = group.comms;
