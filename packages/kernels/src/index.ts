@@ -18,17 +18,25 @@ export { Tape, type TapeNode } from './autograd/tape.js';
 export { TokenUnits } from './autograd/token-units.js';
 export type { Communicator, Message } from './comm/communicator.js';
 export { createInProcessGroup } from './comm/in-process.js';
+export {
+  connectNccl,
+  createNcclGroupId,
+  type NcclGroupOptions,
+  type NcclInfo,
+  openNccl,
+} from './comm/nccl.js';
 export { connectTcp, type Listener, openListener, type TcpGroupOptions } from './comm/tcp.js';
 export {
   type CpuDeviceOptions,
   type CudaDeviceOptions,
+  countGpus,
   Device,
   openCpuDevice,
   openCudaDevice,
   openShapeDevice,
 } from './device.js';
 export { type ErrorParts, LongscanError } from './errors.js';
-export type { CudaInfo, MemoryStats, Native, OpTime } from './native.js';
+export type { CudaInfo, MemoryStats, Native, OpProfile, OpTime } from './native.js';
 export { type AdamwOptions, type AdamwTensors, adamw } from './ops/adamw/index.js';
 export { add, axpy } from './ops/add/index.js';
 export {
@@ -53,7 +61,7 @@ export {
   complexFunctionNames,
   complexMul,
 } from './ops/complex/index.js';
-export { crossEntropy } from './ops/cross-entropy/index.js';
+export { type CrossEntropyOptions, crossEntropy } from './ops/cross-entropy/index.js';
 export {
   type DeltaErase,
   type DeltaGate,

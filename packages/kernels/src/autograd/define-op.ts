@@ -5,7 +5,6 @@ import {
   backwardCall,
   type ForwardCall,
   forwardCall,
-  needsOf,
   type OpInputs,
   presentNames,
 } from './op-call.js';
@@ -91,7 +90,6 @@ export function defineOpOfSeveral<
     const outputs = made.map((output) => (tensors.includes(output) ? output.view(output.shape) : output));
     const { tape } = device;
     if (tape === null || !tensors.some((tensor) => tensor.requiresGrad)) return outputs;
-    const needs = needsOf(inputs);
     tape.record({
       name: definition.name,
       inputs: tensors,
@@ -99,8 +97,11 @@ export function defineOpOfSeveral<
       ...(definition.cheap && { cheap: definition.cheap(inputs, outputs, attributes) }),
       saved: tensorsIn(save),
       backward: (gradients) => {
-        const call = backwardCall<I>(forwardCall(device), needs, (parameter, reads, write) =>
-          tape.defer(reads, () => write(parameter.gradient!, true)),
+        const call = backwardCall<I>(
+          forwardCall(device),
+          inputs,
+          (...parameter) => tape.deferGradient(...parameter),
+          tape.sums,
         );
         const results = definition.backward(call, save, gradients, attributes);
         return presentNames(inputs).map((name) => results[name] ?? null);

@@ -1,6 +1,6 @@
 import { Tensor } from '../tensor.js';
 import type { SeveralOutputsDefinition } from './define-op.js';
-import { backwardCall, forwardCall, needsOf, type OpInputs, presentNames } from './op-call.js';
+import { backwardCall, forwardCall, type OpInputs, presentNames } from './op-call.js';
 import type { Tape } from './tape.js';
 import type { TokenUnits } from './token-units.js';
 
@@ -31,7 +31,6 @@ export function runOverUnits<I extends OpInputs, A, S extends OpInputs>(
   const { tape } = device;
   if (tape === null || !tensors.some((tensor) => tensor.requiresGrad)) return outputs;
 
-  const needs = needsOf(inputs);
   tape.record({
     name: definition.name,
     inputs: tensors,
@@ -66,7 +65,7 @@ export function runOverUnits<I extends OpInputs, A, S extends OpInputs>(
   }
 
   function backWhole(gradients: readonly (Tensor | null)[]): (Tensor | null)[] {
-    const call = backwardCall<I>(forwardCall(device), needs, () => undefined);
+    const call = backwardCall<I>(forwardCall(device), inputs, () => undefined);
     const results = definition.backward(call, runs[0]!.save, gradients, attributes);
     return names.map((name) => results[name] ?? null);
   }
@@ -82,7 +81,7 @@ export function runOverUnits<I extends OpInputs, A, S extends OpInputs>(
     const results = device.withoutUnits(() =>
       calls.map((call, unit) => {
         const { save, attributes } = runs[unit] ?? runs[0]!;
-        const ownCall = backwardCall<I>(call, needs, (parameter, reads, write) =>
+        const ownCall = backwardCall<I>(call, inputs, (parameter, reads, write) =>
           parameters.add(parameter, unit, reads, write),
         );
         return definition.backward(ownCall, save, ownGradients(unit), attributes);
