@@ -56,7 +56,8 @@ inline LongscanArray gpuArray(const Args& args, const TensorRef& tensor) {
                                    ". Fix: choose such sizes, or the CPU (device.kind = \"cpu\")");
 }
 
-/// Rows that kernels by cuda/held_rows.cuh take: whole packs of 16 bytes up to `longest` columns, others 4096.
+/// Rows that kernels by cuda/held_rows.cuh take: whole packs of 16 bytes up to `longest` columns, others
+/// 4096.
 inline void checkHeldRow(const Args& args, const TensorRef& x, int64_t longest = 16384) {
   const int64_t cols = x.dim(-1), most = cols * dtypeBytes(x.dtype) % 16 == 0 ? longest : 4096;
   if (cols > most)

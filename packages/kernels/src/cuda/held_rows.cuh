@@ -44,8 +44,8 @@ bool holdsRow(int64_t cols) {
   return cols >= 1 && cols <= (cols * sizeof(Element) % 16 == 0 ? 16384 : 4096);
 }
 
-/// Calls `body` with the layout for rows of `cols` elements. Tensors begin at 16 bytes. A kernel for which 4096
-/// columns are enough says so by `longest`.
+/// Calls `body` with the layout for rows of `cols` elements. Tensors begin at 16 bytes. A kernel for which
+/// 4096 columns are enough says so by `longest`.
 template <typename Element, int64_t longest = 16384, typename Body>
 cudaError_t withRowLayout(int64_t cols, Body body) {
   if (!holdsRow<Element>(cols) || cols > longest) return cudaErrorInvalidValue;

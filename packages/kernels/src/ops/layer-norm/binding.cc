@@ -32,14 +32,8 @@ LongscanLayerNorm onGpu(Args& args, const TensorRef& x, const TensorRef& weight,
                         int64_t groups, double eps) {
   checkHeldRow(args, x, 4096);
   checkAligned(args, x);
-  return {x.numRows() / groups,
-          groups,
-          x.dim(-1),
-          elementArgument(args, x),
-          static_cast<float>(eps),
-          x.data,
-          weight.as<float>(),
-          bias.as<float>()};
+  return {x.numRows() / groups,    groups, x.dim(-1),          elementArgument(args, x),
+          static_cast<float>(eps), x.data, weight.as<float>(), bias.as<float>()};
 }
 
 Napi::Value bindLayerNormForward(Args& args) {

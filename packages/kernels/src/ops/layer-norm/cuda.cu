@@ -24,14 +24,15 @@ __global__ void __launch_bounds__(Layout::threads, 512 / Layout::threads)
     RowPart<Layout> x[atOnce];
     float means[atOnce] = {}, squares[atOnce] = {};
 #pragma unroll
-    for (int r = 0; r < atOnce; r++) thread.load(x[r], static_cast<const Element*>(call.x), thread.row(first, r));
+    for (int r = 0; r < atOnce; r++)
+      thread.load(x[r], static_cast<const Element*>(call.x), thread.row(first, r));
 #pragma unroll
     for (int r = 0; r < atOnce; r++)
 #pragma unroll
       for (int i = 0; i < Layout::numbers; i++) means[r] += x[r][i];
     reduce(means);
-    // Of what is centered: the mean of the squares less the square of the mean has no bits left where the mean
-    // is large.
+    // Of what is centered: the mean of the squares less the square of the mean has no bits left where the
+    // mean is large.
 #pragma unroll
     for (int r = 0; r < atOnce; r++) {
       x[r].forgetDerived();

@@ -5,8 +5,8 @@
 
 #include "../../cuda/types.h"
 
-// Layer norm and group norm on CUDA devices, as plain C. Calls only enqueue on the stream and allocate nothing.
-// They return 0, or a cudaError_t. All memory is the device's, row-major, aligned to 16 bytes.
+// Layer norm and group norm on CUDA devices, as plain C. Calls only enqueue on the stream and allocate
+// nothing. They return 0, or a cudaError_t. All memory is the device's, row-major, aligned to 16 bytes.
 
 #ifdef __cplusplus
 extern "C" {

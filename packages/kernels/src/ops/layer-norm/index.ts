@@ -33,7 +33,8 @@ const layerNormOp = defineOp<LayerNormInputs, { eps: number }>({
     const [x, weight, stats] = [saved.x!, saved.weight!, saved.stats!];
     const dx = call.empty(x.shape, x.dtype);
     const numBlocks = numSumBlocks(call.device, x.size / weight.size);
-    const blocksFor = (wanted: boolean) => (wanted ? call.empty([numBlocks, weight.size], stats.dtype) : null);
+    const blocksFor = (wanted: boolean) =>
+      wanted ? call.empty([numBlocks, weight.size], stats.dtype) : null;
     const dwBlocks = blocksFor(call.needs.weight);
     const dbBlocks = blocksFor(call.needs.bias);
     call.native.layerNormBackward(

@@ -108,8 +108,7 @@ __global__ void __launch_bounds__(Layout::threads, 512 / Layout::threads)
         float weight[width];
         weights.get(weight, p);
 #pragma unroll
-        for (int i = 0; i < width; i++)
-          dots[r] += dy[r][p * width + i] * weight[i] * x[r][p * width + i];
+        for (int i = 0; i < width; i++) dots[r] += dy[r][p * width + i] * weight[i] * x[r][p * width + i];
       }
     reduce(dots);
 #pragma unroll

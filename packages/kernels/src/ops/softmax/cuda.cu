@@ -76,8 +76,7 @@ __global__ void __launch_bounds__(Layout::threads, 512 / Layout::threads)
     for (int r = 0; r < atOnce; r++) {
       gradients[r].forgetDerived(), values[r].forgetDerived();
 #pragma unroll
-      for (int i = 0; i < Layout::numbers; i++)
-        values[r].set(i, values[r][i] * (gradients[r][i] - means[r]));
+      for (int i = 0; i < Layout::numbers; i++) values[r].set(i, values[r][i] * (gradients[r][i] - means[r]));
       thread.store(dx, thread.row(first, r), values[r]);
     }
   }
@@ -170,7 +169,8 @@ int longscanSoftmaxForward(const LongscanSoftmax* call, const void* x, void* y, 
       const HeldRows rows{call->rows, 1, call->cols};
       const HeldRowsBlock<Layout> block(rows);
       forwardKernel<Layout><<<block.grid(rows, block.shares(rows)), block.size, 0, stream>>>(
-          rows, static_cast<int>(block.groupsAtOnce), static_cast<const Element*>(x), static_cast<Element*>(y));
+          rows, static_cast<int>(block.groupsAtOnce), static_cast<const Element*>(x),
+          static_cast<Element*>(y));
       return cudaGetLastError();
     });
   });
@@ -182,8 +182,8 @@ int longscanSoftmaxOfLargest(const LongscanSoftmax* call, const LongscanSoftmaxO
   if (call->rows == 0) return cudaSuccess;
   return withElement(call->type == longscanElementBf16, [=](auto* none) {
     using Element = std::remove_pointer_t<decltype(none)>;
-    largestKernel<Element><<<routeBlocks(call->rows), routeThreads, 0, stream>>>(
-        call->rows, static_cast<int>(call->cols), *io);
+    largestKernel<Element>
+        <<<routeBlocks(call->rows), routeThreads, 0, stream>>>(call->rows, static_cast<int>(call->cols), *io);
     return cudaGetLastError();
   });
 }

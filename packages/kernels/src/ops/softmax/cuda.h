@@ -35,8 +35,8 @@ struct LongscanSoftmaxOfLargest {
 int longscanSoftmaxOfLargest(const struct LongscanSoftmax* call, const struct LongscanSoftmaxOfLargest* io,
                              struct CUstream_st* stream);
 
-/// dx [rows, cols] = y (dy - sum y dy), over the first cols columns of dy and y [rows, stride]; cols up to 1024
-/// unless the stride is cols.
+/// dx [rows, cols] = y (dy - sum y dy), over the first cols columns of dy and y [rows, stride]; cols up to
+/// 1024 unless the stride is cols.
 int longscanSoftmaxBackward(const struct LongscanSoftmax* call, int64_t stride, const void* dy, const void* y,
                             void* dx, struct CUstream_st* stream);
 
