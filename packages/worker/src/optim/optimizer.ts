@@ -124,7 +124,7 @@ export class Optimizer {
     const [beta1, beta2] = this.spec.betas;
     for (const { weightDecay, ...tensors } of this.slots) {
       const options = { learningRate, beta1, beta2, eps: this.spec.eps, weightDecay, step };
-      adamw({ ...tensors, clip, working: null }, options);
+      adamw({ ...tensors, clip }, options);
     }
   }
 }
