@@ -1,4 +1,12 @@
-import { adamw, clipFactor, type Stream, sumOfSquares, type Tensor, zeros } from '@longscan/kernels';
+import {
+  adamw,
+  clipFactor,
+  fromArray,
+  type Stream,
+  sumOfSquares,
+  type Tensor,
+  zeros,
+} from '@longscan/kernels';
 import type { ParameterSpec } from '../model/init.js';
 import { beforeAll, type Parameters } from '../model/parameters.js';
 import type { JobSpec } from '../protocol/job-spec.js';
@@ -44,7 +52,8 @@ export class Optimizer {
   readonly stream: Stream;
   /** In the order in which a forward pass reads them. */
   private readonly slots: readonly Slot[];
-  private lastClip: Tensor | null = null;
+  /** What was decided in the step before: after one that diverged nothing is updated any more. */
+  private lastClip: Tensor;
 
   /** `parameters` can be cut into `shard.count` parts. */
   constructor(
@@ -53,6 +62,7 @@ export class Optimizer {
     readonly shard: Shard = wholeShard,
   ) {
     const { device, dtype, values, gradients } = parameters;
+    this.lastClip = fromArray(device, [1, 0, 1], [3], 'f64');
     const size = [values.size / shard.count];
     const m = zeros(device, size, dtype);
     const v = zeros(device, size, dtype);
@@ -128,7 +138,7 @@ export class Optimizer {
   clip(squaredNorm: Tensor): Tensor {
     const { clipNorm } = this.spec;
     const clip = clipFactor(squaredNorm, clipNorm === 0 ? Number.POSITIVE_INFINITY : clipNorm, this.lastClip);
-    this.lastClip?.release();
+    this.lastClip.release();
     this.lastClip = clip.retain();
     return clip;
   }

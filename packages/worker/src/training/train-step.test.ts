@@ -107,21 +107,24 @@ async function train(sp: number, dp: number, strategy: string, numSteps: number,
   return { results, weights, weightsOfLast, validation, leaks };
 }
 
-const numSteps = 20;
+/** In f32 rounding grows by a factor of ten in three steps, and says nothing any more after twelve. */
+const numSteps = { f32: 12, f64: 20 };
 /** One rank, in the two types: what every mesh must repeat. */
 const single = {
-  f32: await train(1, 1, 'ring', numSteps),
-  f64: await train(1, 1, 'ring', numSteps, 'f64'),
+  f32: await train(1, 1, 'ring', numSteps.f32),
+  f64: await train(1, 1, 'ring', numSteps.f64, 'f64'),
 };
 
 /**
  * Relative, per step. f64 shows that the sums are the same ones; f32 is what jobs see, and there a norm is only compared
  * before the first update: it is the steepest function of weights that differ by rounding.
  */
+/** Before rounding has grown, f32 too is held to a bound of its own size. */
+const numExactSteps = 6;
 const allowed = { f64: { loss: 1e-10, norm: 1e-8 }, f32: { loss: 1e-4, norm: 1e-5 } };
 
 test('train step ~> the loss falls', () => {
-  const losses = single.f32.results.map(([result]) => result!.loss);
+  const losses = single.f64.results.map(([result]) => result!.loss);
   assert.ok(losses.at(-1)! < losses[0]! - 0.3, `${losses}`);
 });
 
@@ -136,7 +139,7 @@ for (const strategy of ['ring', 'all-gather', 'all-scan']) {
     if (sp === 1 && strategy !== 'ring') continue;
     for (const dtype of ['f64', 'f32'] as const) {
       test(`train step ~> ${strategy}, sp=${sp} dp=${dp}, ${dtype}: losses and norms as on one rank`, async () => {
-        const many = await train(sp, dp, strategy, numSteps, dtype);
+        const many = await train(sp, dp, strategy, numSteps[dtype], dtype);
         const tolerance = allowed[dtype];
         many.results.forEach((ranks, i) => {
           const expected = single[dtype].results[i]![0]!;
@@ -146,7 +149,8 @@ for (const strategy of ['ring', 'all-gather', 'all-scan']) {
               norm: result.clip.norm / expected.clip.norm - 1,
             };
             assert.is(result.loss, ranks[0]!.loss);
-            assert.ok(Math.abs(found.loss) <= tolerance.loss, `step ${i + 1}, loss off by ${found.loss}`);
+            const lossBound = i < numExactSteps ? Math.min(tolerance.loss, 1e-6) : tolerance.loss;
+            assert.ok(Math.abs(found.loss) <= lossBound, `step ${i + 1}, loss off by ${found.loss}`);
             if (dtype === 'f32' && i > 0) continue;
             assert.ok(Math.abs(found.norm) <= tolerance.norm, `step ${i + 1}, norm off by ${found.norm}`);
           }
