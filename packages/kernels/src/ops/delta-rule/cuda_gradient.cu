@@ -129,8 +129,6 @@ class Gradient {
       });
     if (hasBoth || group == 1)
       storeProducts(products(), tile(Layout::ofProducts), [&](int row, int column, float sum) {
-        if (column == row && rows.has(row) && blockIdx.z == 0 && call.dbeta != nullptr)
-          call.dbeta[(b * call.T + rows.first + row) * call.H + h] = sum / beta(row);
         return column < row ? -beta(column) * exp2Fast(sums[row] - sums[column]) * sum : 0.0f;
       });
     const float last = sums[piece.high - 1];
@@ -154,10 +152,12 @@ class Gradient {
     publishToProducts();
     joinBarrier(3, threads);
     addTokens(Q, K);
-    if (call.g != nullptr) {
-      storeDots(rows, Q, K);
-      if (meetsAdjoint(piece)) storeEnd(piece.chunk, end);
+    storeDots(rows, Q, K);
+    if (call.dbeta != nullptr) {
+      joinBarrier(3, threads);
+      storeBetaGradients(rows, beta);
     }
+    if (call.g != nullptr && meetsAdjoint(piece)) storeEnd(piece.chunk, end);
     storeGradients(rows);
   }
 
@@ -211,21 +211,39 @@ class Gradient {
     return blockIdx.z * panels + group;
   }
 
+  /// Shares of k . dk as written key, for dbeta and the gate, and of what rises with the gate.
   __device__ void storeDots(const TileRows& rows, Tile<64> Q, Tile<64> K) {
+    float* const written = floats(Layout::written) + 64 * group;
 #pragma unroll
     for (int i = 0; i < 2; i++) {
-      float rising = dotRow(query, Q, i) + dotRow(erase, K, i), falling = dotRow(write, K, i);
+      float rising = 0.0f, falling = dotRow(write, K, i);
+      if (call.g != nullptr) rising = dotRow(query, Q, i) + dotRow(erase, K, i);
 #pragma unroll
       for (int distance = 1; distance < 4; distance *= 2) {
         rising += __shfl_xor_sync(~0u, rising, distance);
         falling += __shfl_xor_sync(~0u, falling, distance);
       }
       const int row = row0 + at.group + 8 * i;
-      if (at.pairOf != 0 || !rows.has(row) || channel >= call.K) continue;
+      if (at.pairOf != 0) continue;
+      written[row] = falling;
+      if (call.g == nullptr || !rows.has(row) || channel >= call.K) continue;
       const int64_t place = (bh * call.T + rows.first + row) * deltaDotParts(call.K) + part();
       call.risingDots[place] = rising;
       call.fallingDots[place] = falling;
     }
+  }
+
+  /// dbeta = k . dk / beta, dk as written key. (Z . N / beta is the same from numbers rounded once more.)
+  template <typename BetaOf>
+  __device__ void storeBetaGradients(const TileRows& rows, BetaOf&& beta) const {
+    const int row = threadIdx.x - 128;
+    if (row >= tileTokens || !rows.has(row)) return;
+    const float* const written = floats(Layout::written);
+    float sum = written[row];
+#pragma unroll
+    for (int panel = 1; panel < panels; panel++) sum += written[64 * panel + row];
+    const int64_t token = (blockIdx.z * call.B + b) * call.T + rows.first + row;
+    call.dbeta[token * call.H + h] = sum / beta(row);
   }
 
   /// The sum of a warpgroup's shares.
@@ -296,7 +314,8 @@ cudaError_t makeGradientMaps(const DeltaGradientCall& call, GradientMaps& maps) 
   } wanted[] = {
       {maps.dO, {call.dO, call.B, call.T, call.H, call.V}},
       {maps.dv, {call.dv, call.B, call.T, call.H, call.V}},
-      {maps.corrections, {call.corrections, call.B, call.T, call.H, call.V}},
+      {maps.corrections,
+       {call.corrections, call.B * call.H, chunks / (call.B * call.H) * tileTokens, 1, call.V}},
       {maps.states, {call.states, chunks, call.V, 1, call.K}},
       {maps.adjoints, {call.adjoints, chunks, call.V, 1, call.K}},
       {maps.q, {call.q, call.B, call.T, call.H, call.K}},
@@ -322,9 +341,12 @@ cudaError_t launch(const DeltaGradientCall& call, cudaStream_t stream) {
   // Loads of one chunk hide behind the products of the one before; yet enough blocks to fill a chip.
   const int64_t perBlock =
       max(static_cast<int64_t>(1), min(static_cast<int64_t>(8), chunks * heads * tiles / 512));
-  const dim3 grid(static_cast<unsigned>((chunks + perBlock - 1) / perBlock), static_cast<unsigned>(heads),
+  const dim3 grid(static_cast<unsigned>((chunks + perBlock - 1) / perBlock * heads), 1,
                   static_cast<unsigned>(tiles));
-  kernel<<<grid, 128 * (panels + 1), bytes, stream>>>(call, maps, static_cast<int>(perBlock));
+  const int threads = 128 * (panels + 1), chunksPerBlock = static_cast<int>(perBlock);
+  if (call.finished != nullptr)
+    return launchBeside(kernel, grid, threads, bytes, stream, call, maps, chunksPerBlock);
+  kernel<<<grid, threads, bytes, stream>>>(call, maps, chunksPerBlock);
   return cudaGetLastError();
 }
 

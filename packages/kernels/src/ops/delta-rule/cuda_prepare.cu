@@ -1,3 +1,4 @@
+#include "cuda/dependent.cuh"
 #include "cuda_inverse.cuh"
 #include "cuda_lane.cuh"
 #include "cuda_prepare.h"
@@ -6,7 +7,8 @@ namespace longscan {
 
 namespace {
 
-constexpr int prepareThreads = 128;
+/// Of a warpgroup, which has chunks of its own. A block has as many of them as its memory is enough for.
+constexpr int prepareThreads = 128, maxGroups = 4;
 
 template <int KP>
 struct PrepareLayout {
@@ -15,7 +17,7 @@ struct PrepareLayout {
   static constexpr int gates = square + FloatSquare::bytes;
   static constexpr int sums = gates + 64 * 4;
   static constexpr int beta = sums + 4 * 64 * 4;
-  static constexpr int bytes = beta + 64 * 4;
+  static constexpr int bytes = (beta + 64 * 4 + 127) / 128 * 128;
 };
 
 /// visit(row, column, near, far) for what a thread has of rows [16 stripe, 16 stripe + 16) of X Y^T, columns
@@ -110,10 +112,8 @@ __device__ void storeProduct(FloatSquare inverse, Tile<KP> X, __nv_bfloat16* to,
 }
 
 template <int KP>
-__global__ void __launch_bounds__(prepareThreads)
-    prepareKernel(const __grid_constant__ DeltaPrepareCall call) {
+__device__ void prepareChunk(const DeltaPrepareCall& call, unsigned char* shared, int chunk, int64_t bh) {
   using Layout = PrepareLayout<KP>;
-  extern __shared__ __align__(128) unsigned char shared[];
   const Tile<KP> Q{sharedAddress(shared)}, K{sharedAddress(shared + Layout::keys)};
   const FloatSquare square{reinterpret_cast<float*>(shared + Layout::square)};
   float* const gates = reinterpret_cast<float*>(shared + Layout::gates);
@@ -121,13 +121,15 @@ __global__ void __launch_bounds__(prepareThreads)
   const DeltaLane at;
   float* const sums = reinterpret_cast<float*>(shared + Layout::sums) + 64 * at.warp;
 
-  const int chunk = blockIdx.x;
-  const int64_t bh = blockIdx.y, b = bh / call.H, h = bh % call.H;
+  const int barrier = 1 + threadIdx.y;
+  const auto meet = [&] { joinBarrier(barrier, prepareThreads); };
+  const int64_t b = bh / call.H, h = bh % call.H;
+  const int64_t numChunks = (call.T + tileTokens - 1) / tileTokens;
   const int pitch = call.H * call.K;
   const int64_t head = b * call.T * pitch + h * call.K;
   const int pitchV = call.H * call.V;
   const int64_t headV = b * call.T * pitchV + h * call.V;
-  const int64_t firstRow = (bh * gridDim.x + chunk) * tileTokens;
+  const int64_t firstRow = (bh * numChunks + chunk) * tileTokens;
 
   PieceWalk walk(call.resets ? call.resets + b * call.T : nullptr, call.T, chunk, chunk + 1, false);
   for (; !walk.done(); walk.advance()) {
@@ -143,7 +145,7 @@ __global__ void __launch_bounds__(prepareThreads)
       beta[row] = !rows.has(row) ? 0.0f : call.beta ? usableBeta(call.beta[token]) : 1.0f;
     }
     waitForCopies<0>();
-    __syncthreads();
+    meet();
     sumLogGates(gates, sums, at.lane);
 
     const auto decay = [&](int row, int column) { return exp2Fast(sums[row] - sums[column]); };
@@ -151,7 +153,7 @@ __global__ void __launch_bounds__(prepareThreads)
       square.pairAt(row, column) = make_float2(call.scale * near * beta[column] * decay(row, column),
                                                call.scale * far * beta[column + 1] * decay(row, column + 1));
     });
-    __syncthreads();
+    meet();
     // The queries have been read: values take their place.
     const auto fillValues = [&](int column) {
       fillTile<KP, prepareThreads>(Q, call.v + headV, pitchV, column, call.V, rows);
@@ -159,7 +161,7 @@ __global__ void __launch_bounds__(prepareThreads)
     };
     fillValues(0);
     storeLower(square, call.to.scores + firstRow * 64, piece);
-    __syncthreads();
+    meet();
     eachScore(K, K, at.warp, at, [&](int row, int column, float near, float far) {
       square.pairAt(row, column) =
           make_float2(column < row ? near * beta[column] * decay(row, column) : 0.0f,
@@ -170,39 +172,55 @@ __global__ void __launch_bounds__(prepareThreads)
       call.to.into[firstRow + row] = exp2Fast(sums[row]);
       call.to.outOf[firstRow + row] = beta[row] * exp2Fast(sums[piece.high - 1] - sums[row]);
     }
-    __syncthreads();
-    invertUnitLower(square, at.warp, at.lane);
+    meet();
+    invertUnitLower(square, at.warp, at.lane, barrier);
     storeLower(square, call.to.inverse + firstRow * 64, piece);
     storeProduct(square, K, call.to.w + firstRow * call.K, call.K, call.K, piece, at,
                  [&](int row) { return exp2Fast(sums[row]); });
     for (int column = 0; column < call.V; column += KP) {
       waitForCopies<0>();
-      __syncthreads();
+      meet();
       storeProduct(square, Q, call.to.u + firstRow * call.V + column, call.V, call.V - column, piece, at,
                    [](int) { return 1.0f; });
-      __syncthreads();
+      meet();
       if (column + KP < call.V) fillValues(column + KP);
     }
   }
+  if (call.to.prepared != nullptr && threadIdx.x == 0) countPart(call.to.prepared + bh * numChunks + chunk);
+}
+
+/// All heads' first chunks first: the sweeps take them in this order.
+template <int KP>
+__global__ void __launch_bounds__(prepareThreads* maxGroups, 1)
+    prepareKernel(const __grid_constant__ DeltaPrepareCall call) {
+  extern __shared__ __align__(128) unsigned char shared[];
+  letNextKernelBegin();
+  const int64_t heads = call.B * call.H, tasks = (call.T + tileTokens - 1) / tileTokens * heads;
+  for (int64_t task = static_cast<int64_t>(blockIdx.x) * blockDim.y + threadIdx.y; task < tasks;
+       task += static_cast<int64_t>(gridDim.x) * blockDim.y)
+    prepareChunk<KP>(call, shared + threadIdx.y * PrepareLayout<KP>::bytes, static_cast<int>(task / heads),
+                     task % heads);
 }
 
 template <int KP>
-cudaError_t launch(const DeltaPrepareCall& call, cudaStream_t stream) {
+cudaError_t launch(const DeltaPrepareCall& call, int sharedBytes, cudaStream_t stream) {
   constexpr int bytes = PrepareLayout<KP>::bytes;
+  const int groups = min(maxGroups, sharedBytes / bytes);
   const cudaError_t error =
-      cudaFuncSetAttribute(prepareKernel<KP>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+      cudaFuncSetAttribute(prepareKernel<KP>, cudaFuncAttributeMaxDynamicSharedMemorySize, groups * bytes);
   if (error != cudaSuccess) return error;
-  const auto chunks = static_cast<unsigned>((call.T + tileTokens - 1) / tileTokens);
+  const int64_t tasks = (call.T + tileTokens - 1) / tileTokens * call.B * call.H;
+  const int64_t blocks = min((tasks + groups - 1) / groups, static_cast<int64_t>(call.multiprocessors));
   prepareKernel<KP>
-      <<<dim3(chunks, static_cast<unsigned>(call.B * call.H)), prepareThreads, bytes, stream>>>(call);
+      <<<static_cast<unsigned>(blocks), dim3(prepareThreads, groups), groups * bytes, stream>>>(call);
   return cudaGetLastError();
 }
 
 }  // namespace
 
-cudaError_t launchDeltaPrepare(const DeltaPrepareCall& call, cudaStream_t stream) {
-  if (call.K <= 64) return launch<64>(call, stream);
-  return call.K <= 128 ? launch<128>(call, stream) : launch<256>(call, stream);
+cudaError_t launchDeltaPrepare(const DeltaPrepareCall& call, int sharedBytes, cudaStream_t stream) {
+  if (call.K <= 64) return launch<64>(call, sharedBytes, stream);
+  return call.K <= 128 ? launch<128>(call, sharedBytes, stream) : launch<256>(call, sharedBytes, stream);
 }
 
 }  // namespace longscan

@@ -17,11 +17,13 @@ struct DeltaPrepareCall {
   const float* g;          // [B, T, H] or null
   const int32_t* resets;   // [B, T] or null
   DeltaChunks to;
+  int multiprocessors;  // that the kernel is to have for itself
 };
 
-cudaError_t launchDeltaPrepare(const DeltaPrepareCall& call, cudaStream_t stream);
+/// `sharedBytes`: a block's memory on this device.
+cudaError_t launchDeltaPrepare(const DeltaPrepareCall& call, int sharedBytes, cudaStream_t stream);
 
-/// A beta of zero would hide N from its own gradient, Z . N / beta.
+/// A beta of zero would hide its own gradient, k . dk / beta with dk as written key.
 __host__ __device__ inline float usableBeta(float beta) {
   return beta < 1e-20f && beta > -1e-20f ? 1e-20f : beta;
 }
