@@ -299,7 +299,7 @@ __global__ void __launch_bounds__(128 * (panels + 1), 1)
     if (panels == 2) shrinkRegisters<64>();
     GradientLoader<panels>(block).run();
   } else {
-    if (panels == 2) growRegisters<216>();
+    if (panels == 2) growRegisters<224>();
     Gradient<panels>(block).run();
   }
 }
@@ -338,11 +338,12 @@ cudaError_t launch(const DeltaGradientCall& call, cudaStream_t stream) {
   if ((error = makeGradientMaps(call, maps)) != cudaSuccess) return error;
   const int64_t chunks = (call.T + tileTokens - 1) / tileTokens, heads = call.B * call.H;
   const int64_t tiles = (call.K + 64 * panels - 1) / (64 * panels);
-  // Loads of one chunk hide behind the products of the one before; yet enough blocks to fill a chip.
+  // Loads of one chunk hide behind the products of the one before; yet enough blocks to fill a chip. A grid
+  // has at most 65,535 of its second dimension.
   const int64_t perBlock =
-      max(static_cast<int64_t>(1), min(static_cast<int64_t>(8), chunks * heads * tiles / 512));
-  const dim3 grid(static_cast<unsigned>((chunks + perBlock - 1) / perBlock * heads), 1,
-                  static_cast<unsigned>(tiles));
+      max((chunks + 65534) / 65535, min(static_cast<int64_t>(8), chunks * heads * tiles / 512));
+  const int64_t groups = (chunks + perBlock - 1) / perBlock;
+  const dim3 grid(static_cast<unsigned>(heads), static_cast<unsigned>(groups), static_cast<unsigned>(tiles));
   const int threads = 128 * (panels + 1), chunksPerBlock = static_cast<int>(perBlock);
   if (call.finished != nullptr)
     return launchBeside(kernel, grid, threads, bytes, stream, call, maps, chunksPerBlock);

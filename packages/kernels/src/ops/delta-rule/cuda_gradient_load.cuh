@@ -59,9 +59,9 @@ struct GradientBlock {
         shared(shared),
         base(sharedAddress(shared)),
         numChunks(static_cast<int>((call.T + tileTokens - 1) / tileTokens)),
-        end(numChunks - static_cast<int>(blockIdx.x / (call.B * call.H)) * chunksPerBlock),
+        end(numChunks - static_cast<int>(blockIdx.y) * chunksPerBlock),
         begin(max(end - chunksPerBlock, 0)),
-        bh(blockIdx.x % (call.B * call.H)),
+        bh(blockIdx.x),
         b(bh / call.H),
         h(bh % call.H) {}
 

@@ -112,7 +112,7 @@ __device__ void storeProduct(FloatSquare inverse, Tile<KP> X, __nv_bfloat16* to,
 }
 
 template <int KP>
-__device__ void prepareChunk(const DeltaPrepareCall& call, unsigned char* shared, int chunk, int64_t bh) {
+__device__ void prepareChunk(const DeltaPrepareCall& call, unsigned char* shared, int chunk, int bh) {
   using Layout = PrepareLayout<KP>;
   const Tile<KP> Q{sharedAddress(shared)}, K{sharedAddress(shared + Layout::keys)};
   const FloatSquare square{reinterpret_cast<float*>(shared + Layout::square)};
@@ -123,17 +123,18 @@ __device__ void prepareChunk(const DeltaPrepareCall& call, unsigned char* shared
 
   const int barrier = 1 + threadIdx.y;
   const auto meet = [&] { joinBarrier(barrier, prepareThreads); };
-  const int64_t b = bh / call.H, h = bh % call.H;
-  const int64_t numChunks = (call.T + tileTokens - 1) / tileTokens;
+  const int b = bh / call.H, h = bh % call.H;
+  const int numChunks = static_cast<int>((call.T + tileTokens - 1) / tileTokens);
   const int pitch = call.H * call.K;
   const int64_t head = b * call.T * pitch + h * call.K;
   const int pitchV = call.H * call.V;
   const int64_t headV = b * call.T * pitchV + h * call.V;
-  const int64_t firstRow = (bh * numChunks + chunk) * tileTokens;
+  const int64_t firstRow = static_cast<int64_t>(bh * numChunks + chunk) * tileTokens;
 
-  PieceWalk walk(call.resets ? call.resets + b * call.T : nullptr, call.T, chunk, chunk + 1, false);
-  for (; !walk.done(); walk.advance()) {
-    const Piece& piece = walk.piece();
+  for (int low = 0, closed = false; !closed;) {
+    const Piece piece = pieceFrom(call.resets ? call.resets + b * call.T : nullptr, call.T, chunk, low);
+    low = piece.high;
+    closed = piece.closesChunk;
     const TileRows rows{static_cast<int64_t>(chunk) * tileTokens, piece.low, piece.high, false};
     fillTile<KP, prepareThreads>(Q, call.q + head, pitch, 0, call.K, rows);
     fillTile<KP, prepareThreads>(K, call.k + head, pitch, 0, call.K, rows);
@@ -195,11 +196,10 @@ __global__ void __launch_bounds__(prepareThreads* maxGroups, 1)
     prepareKernel(const __grid_constant__ DeltaPrepareCall call) {
   extern __shared__ __align__(128) unsigned char shared[];
   letNextKernelBegin();
-  const int64_t heads = call.B * call.H, tasks = (call.T + tileTokens - 1) / tileTokens * heads;
-  for (int64_t task = static_cast<int64_t>(blockIdx.x) * blockDim.y + threadIdx.y; task < tasks;
-       task += static_cast<int64_t>(gridDim.x) * blockDim.y)
-    prepareChunk<KP>(call, shared + threadIdx.y * PrepareLayout<KP>::bytes, static_cast<int>(task / heads),
-                     task % heads);
+  const int heads = static_cast<int>(call.B) * call.H;
+  const int tasks = static_cast<int>((call.T + tileTokens - 1) / tileTokens) * heads;
+  for (int task = blockIdx.x * blockDim.y + threadIdx.y; task < tasks; task += gridDim.x * blockDim.y)
+    prepareChunk<KP>(call, shared + threadIdx.y * PrepareLayout<KP>::bytes, task / heads, task % heads);
 }
 
 template <int KP>
