@@ -41,6 +41,11 @@ __device__ inline int32_t countedParts(const int32_t* counter) {
   return count;
 }
 
+/// Waits until so many parts have been counted.
+__device__ inline void waitForParts(const int32_t* counter, int32_t parts) {
+  while (countedParts(counter) < parts) __nanosleep(100);
+}
+
 /// After having seen counts: the copy engine, too, reads what was counted.
 __device__ inline void passCountsToCopies() {
 #if __CUDA_ARCH__ >= 900

@@ -76,22 +76,13 @@ bool supported(const Call& call) {
          deltaSweepsFit(call.K);
 }
 
-/// Before kernels that run side by side.
-cudaError_t clearCounts(int32_t* counts, const Call& call, cudaStream_t stream) {
-  const Sizes sizes(call);
-  return cudaMemsetAsync(counts, 0, sizeof(int32_t) * sizes.heads * sizes.numChunks, stream);
-}
-
 cudaError_t forward(const Call& call, const LongscanDeltaRuleForward& io, cudaStream_t stream) {
   Kept kept(call, io.kept);
   DeltaDevice device;
   cudaError_t error = deltaDevice(device);
   if (error != cudaSuccess) return error;
   const int idle = deltaSweepLeaves(device, call.B * call.H, call.V);
-  if (idle == 0)
-    kept.chunks.prepared = nullptr;
-  else if ((error = clearCounts(kept.chunks.prepared, call, stream)) != cudaSuccess)
-    return error;
+  if (idle == 0) kept.chunks.prepared = nullptr;
   error = launchDeltaPrepare(
       {call.B, call.T, call.H, call.K, call.V, call.scale, bf16(call.q), bf16(call.k), bf16(call.v),
        call.beta, call.g, call.resets, kept.chunks, idle > 0 ? idle : device.multiprocessors},
@@ -117,10 +108,7 @@ cudaError_t backward(const Call& call, const LongscanDeltaRuleBackward& io, cuda
   DeltaDevice device;
   cudaError_t error = deltaDevice(device);
   if (error != cudaSuccess) return error;
-  if (device.sharesTime) {
-    sweep.finished = work.finished;
-    if ((error = clearCounts(work.finished, call, stream)) != cudaSuccess) return error;
-  }
+  if (device.sharesTime) sweep.finished = work.finished;
   error = launchDeltaBackwardSweep(sweep, stream);
   if (error != cudaSuccess) return error;
   const bool inShares = io.dbeta != nullptr && work.betaShares != nullptr;

@@ -48,10 +48,12 @@ struct Kept {
 struct Workspace {
   WorkspaceParts arena;
   Bf16* adjoints;
+  int32_t* finished;
   float* betaShares = nullptr;
 
   Workspace(const Call& call, void* base) : arena(base) {
     adjoints = arena.take<Bf16>(statesSizeOf(call));
+    finished = arena.take<int32_t>(call.B * call.H * numChunksOf(call));
     const int parts = deltaBetaParts(call.K);
     if (parts > 1) betaShares = arena.take<float>(parts * call.B * call.T * call.H);
   }
@@ -92,7 +94,11 @@ cudaError_t deltaDiagonalBackward(const Call& call, const LongscanDeltaRuleBackw
   sweep.adjoints = work.adjoints;
   sweep.dv = static_cast<Bf16*>(io.dv);
   sweep.dh0 = io.dh0;
-  cudaError_t error = launchDeltaBackwardSweep(sweep, stream);
+  DeltaDevice device;
+  cudaError_t error = deltaDevice(device);
+  if (error != cudaSuccess) return error;
+  if (device.sharesTime) sweep.finished = work.finished;
+  error = launchDeltaBackwardSweep(sweep, stream);
   if (error != cudaSuccess) return error;
   const bool inShares = io.dbeta != nullptr && deltaBetaParts(call.K) > 1;
   error = launchDeltaDiagonalGradient({call.B,
@@ -112,6 +118,7 @@ cudaError_t deltaDiagonalBackward(const Call& call, const LongscanDeltaRuleBackw
                                        kept.chunks.u,
                                        kept.states,
                                        work.adjoints,
+                                       sweep.finished,
                                        static_cast<Bf16*>(io.dq),
                                        static_cast<Bf16*>(io.dk),
                                        inShares ? work.betaShares : io.dbeta,

@@ -126,8 +126,7 @@ class GradientLoader {
  private:
   __device__ void waitUntilFinished(int chunk) const {
     if (call.finished == nullptr) return;
-    const int32_t* const count = call.finished + block.bh * block.numChunks + chunk;
-    while (countedParts(count) < deltaPartsOfChunk(call.V)) __nanosleep(100);
+    waitForParts(call.finished + block.bh * block.numChunks + chunk, deltaPartsOfChunk(call.V));
     passCountsToCopies();
   }
 

@@ -206,9 +206,10 @@ template <int KP>
 cudaError_t launch(const DeltaPrepareCall& call, int sharedBytes, cudaStream_t stream) {
   constexpr int bytes = PrepareLayout<KP>::bytes;
   const int groups = min(maxGroups, sharedBytes / bytes);
-  const cudaError_t error =
+  cudaError_t error =
       cudaFuncSetAttribute(prepareKernel<KP>, cudaFuncAttributeMaxDynamicSharedMemorySize, groups * bytes);
   if (error != cudaSuccess) return error;
+  if ((error = clearCounts(call.to.prepared, call.B * call.H, call.T, stream)) != cudaSuccess) return error;
   const int64_t tasks = (call.T + tileTokens - 1) / tileTokens * call.B * call.H;
   const int64_t blocks = min((tasks + groups - 1) / groups, static_cast<int64_t>(call.multiprocessors));
   prepareKernel<KP>

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-struct __nv_bfloat16;
+#include "cuda/tile.cuh"
 
 namespace longscan {
 
@@ -71,6 +71,12 @@ cudaError_t deltaDevice(DeltaDevice& device);
 
 /// How many multiprocessors a sweep leaves to a kernel beside it; 0 where it is to run alone.
 int deltaSweepLeaves(const DeltaDevice& device, int64_t heads, int V);
+
+/// Before kernels that run side by side: no chunk's parts are there. Nothing where `counts` is null.
+inline cudaError_t clearCounts(int32_t* counts, int64_t heads, int64_t T, cudaStream_t stream) {
+  const int64_t chunks = heads * ((T + tileTokens - 1) / tileTokens);
+  return counts == nullptr ? cudaSuccess : cudaMemsetAsync(counts, 0, sizeof(int32_t) * chunks, stream);
+}
 
 /// Whether a block's memory on this device is enough for heads of so many key channels.
 bool deltaSweepsFit(int K);
