@@ -39,7 +39,7 @@ struct Kept {
     chunks.w = arena.take<Bf16>(sizes.rows * call.K);
     chunks.u = arena.take<Bf16>(sizes.rows * call.V);
     states = arena.take<Bf16>(sizes.states);
-    chunks.prepared = arena.take<int32_t>(sizes.heads * sizes.numChunks);
+    chunks.prepared = arena.take<int32_t>(numDeltaCounts(sizes.heads, call.T));
   }
 };
 
@@ -53,7 +53,7 @@ struct Workspace {
   Workspace(const Call& call, void* base) : arena(base) {
     const Sizes sizes(call);
     adjoints = arena.take<Bf16>(sizes.states);
-    finished = arena.take<int32_t>(sizes.heads * sizes.numChunks);
+    finished = arena.take<int32_t>(numDeltaCounts(sizes.heads, call.T));
     if (deltaBetaShares(call.K) > 1)
       betaShares = arena.take<float>(deltaBetaShares(call.K) * call.B * call.T * call.H);
     if (call.gate == longscanDeltaGateNone) return;
@@ -81,12 +81,10 @@ cudaError_t forward(const Call& call, const LongscanDeltaRuleForward& io, cudaSt
   DeltaDevice device;
   cudaError_t error = deltaDevice(device);
   if (error != cudaSuccess) return error;
-  const int idle = deltaSweepLeaves(device, call.B * call.H, call.V);
-  if (idle == 0) kept.chunks.prepared = nullptr;
-  error = launchDeltaPrepare(
-      {call.B, call.T, call.H, call.K, call.V, call.scale, bf16(call.q), bf16(call.k), bf16(call.v),
-       call.beta, call.g, call.resets, kept.chunks, idle > 0 ? idle : device.multiprocessors},
-      device.sharedBytes, stream);
+  if (deltaSweepLeaves(device, call.B * call.H, call.V) == 0) kept.chunks.prepared = nullptr;
+  error = launchDeltaPrepare({call.B, call.T, call.H, call.K, call.V, call.scale, bf16(call.q), bf16(call.k),
+                              bf16(call.v), call.beta, call.g, call.resets, kept.chunks},
+                             device, stream);
   if (error != cudaSuccess) return error;
   DeltaSweepCall sweep = sweepOf(call, kept.chunks);
   sweep.h0 = io.h0;

@@ -53,7 +53,7 @@ struct Workspace {
 
   Workspace(const Call& call, void* base) : arena(base) {
     adjoints = arena.take<Bf16>(statesSizeOf(call));
-    finished = arena.take<int32_t>(call.B * call.H * numChunksOf(call));
+    finished = arena.take<int32_t>(numDeltaCounts(call.B * call.H, call.T));
     const int parts = deltaBetaParts(call.K);
     if (parts > 1) betaShares = arena.take<float>(parts * call.B * call.T * call.H);
   }

@@ -41,18 +41,21 @@ class Gradient {
 
   __device__ void run() {
     RingPlace stage, ofPiece;
-    for (PieceWalk walk = block.walk(); !walk.done(); walk.advance()) {
+    for (bool last = false; !last;) {
       float product = 0.0f;  // a thread's share of <S, D>
+      Piece piece;
       clearSums();
       for (int value = 0; value < call.V; value += 64) {
         block.stageFull(stage.slot).wait(stage.round);
         publishToProducts();
-        product += addValues(walk.piece(), stage.slot);
+        piece = unpackPiece(*block.record(stage.slot));
+        product += addValues(piece, stage.slot);
         arriveAsWarp(block.stageFree(stage.slot));
         stage = stage.ahead(1, 2);
       }
+      last = piece.closesWalk;
       block.pieceFull(ofPiece.slot).wait(ofPiece.round);
-      finish(walk.piece(), Layout::pieces + ofPiece.slot * Layout::pieceBytes, product);
+      finish(piece, Layout::pieces + ofPiece.slot * Layout::pieceBytes, product);
       arriveAsWarp(block.pieceFree(ofPiece.slot));
       ofPiece = ofPiece.ahead(1, 2);
     }
@@ -299,7 +302,7 @@ __global__ void __launch_bounds__(128 * (panels + 1), 1)
     if (panels == 2) shrinkRegisters<64>();
     GradientLoader<panels>(block).run();
   } else {
-    if (panels == 2) growRegisters<224>();
+    if (panels == 2) growRegisters<216>();
     Gradient<panels>(block).run();
   }
 }

@@ -35,8 +35,9 @@ struct GradientLayout {
   static constexpr int ofProducts = ofScores + panel;
   static constexpr int sums = ofProducts + panel;  // a copy for each warp
   static constexpr int shares = sums + 4 * panels * 64 * 4;
-  static constexpr int written = shares + 4 * panels * 4;  // by panel and row
-  static constexpr int barriers = written + panels * 64 * 4;
+  static constexpr int written = shares + 4 * panels * 4;    // by panel and row
+  static constexpr int records = written + panels * 64 * 4;  // whose piece a stage is
+  static constexpr int barriers = records + 2 * 16;
   static constexpr int bytes = barriers + 8 * SweepBarrier::bytes;
 };
 
@@ -64,6 +65,10 @@ struct GradientBlock {
         bh(blockIdx.x),
         b(bh / call.H),
         h(bh % call.H) {}
+
+  __device__ int2* record(int stage) const {
+    return reinterpret_cast<int2*>(shared + Layout::records + 16 * stage);
+  }
 
   __device__ PieceWalk walk() const {
     return PieceWalk(call.resets ? call.resets + b * call.T : nullptr, call.T, begin, end, true);
@@ -164,6 +169,7 @@ class GradientLoader {
     block.stageFree(stage.slot).wait(stage.round ^ 1);
     const bool state = Block::meetsState(piece), adjoint = Block::meetsAdjoint(piece);
     const int64_t chunk = block.bh * block.numChunks + piece.chunk;
+    if (threadIdx.x == 0) *block.record(stage.slot) = packPiece(piece);
     if (isWhole(piece)) {
       // Nobody waits any more: of a stage filled, read and free again he would see that it is not free yet.
       joinBarrier(4, threads);

@@ -2,6 +2,7 @@
 #include "cuda_inverse.cuh"
 #include "cuda_lane.cuh"
 #include "cuda_prepare.h"
+#include "cuda_prepare_tasks.cuh"
 
 namespace longscan {
 
@@ -17,7 +18,8 @@ struct PrepareLayout {
   static constexpr int gates = square + FloatSquare::bytes;
   static constexpr int sums = gates + 64 * 4;
   static constexpr int beta = sums + 4 * 64 * 4;
-  static constexpr int bytes = (beta + 64 * 4 + 127) / 128 * 128;
+  static constexpr int task = beta + 64 * 4;
+  static constexpr int bytes = (task + 4 + 127) / 128 * 128;
 };
 
 /// visit(row, column, near, far) for what a thread has of rows [16 stripe, 16 stripe + 16) of X Y^T, columns
@@ -190,38 +192,48 @@ __device__ void prepareChunk(const DeltaPrepareCall& call, unsigned char* shared
   if (call.to.prepared != nullptr && threadIdx.x == 0) countPart(call.to.prepared + bh * numChunks + chunk);
 }
 
-/// All heads' first chunks first: the sweeps take them in this order.
 template <int KP>
 __global__ void __launch_bounds__(prepareThreads* maxGroups, 1)
-    prepareKernel(const __grid_constant__ DeltaPrepareCall call) {
+    prepareKernel(const __grid_constant__ DeltaPrepareCall call,
+                  const __grid_constant__ DeltaPrepareTasks tasks) {
   extern __shared__ __align__(128) unsigned char shared[];
   letNextKernelBegin();
-  const int heads = static_cast<int>(call.B) * call.H;
-  const int tasks = static_cast<int>((call.T + tileTokens - 1) / tileTokens) * heads;
-  for (int task = blockIdx.x * blockDim.y + threadIdx.y; task < tasks; task += gridDim.x * blockDim.y)
-    prepareChunk<KP>(call, shared + threadIdx.y * PrepareLayout<KP>::bytes, task / heads, task % heads);
+  unsigned char* const own = shared + threadIdx.y * PrepareLayout<KP>::bytes;
+  const auto meet = [] { joinBarrier(1 + threadIdx.y, prepareThreads); };
+  const PrepareWalk walk{tasks, reinterpret_cast<int*>(own + PrepareLayout<KP>::task)};
+  if (threadIdx.x == 0) walk.begin(blockIdx.x * blockDim.y + threadIdx.y);
+  meet();
+  while (!walk.done()) {
+    const int heads = static_cast<int>(call.B) * call.H;
+    prepareChunk<KP>(call, own, *walk.task / heads, *walk.task % heads);
+    if (threadIdx.x == 0) walk.advance(gridDim.x * blockDim.y);
+    meet();
+  }
 }
 
+/// What a chunk takes a block of the sweep, in what it takes a multiprocessor here (one H200, K = V = 128).
+constexpr float timeRatio = 0.3f;
+
 template <int KP>
-cudaError_t launch(const DeltaPrepareCall& call, int sharedBytes, cudaStream_t stream) {
-  constexpr int bytes = PrepareLayout<KP>::bytes;
-  const int groups = min(maxGroups, sharedBytes / bytes);
-  cudaError_t error =
-      cudaFuncSetAttribute(prepareKernel<KP>, cudaFuncAttributeMaxDynamicSharedMemorySize, groups * bytes);
+cudaError_t launch(const DeltaPrepareCall& call, const DeltaDevice& device, cudaStream_t stream) {
+  const int groups = min(maxGroups, device.sharedBytes / PrepareLayout<KP>::bytes);
+  const int bytes = groups * PrepareLayout<KP>::bytes;
+  const auto kernel = prepareKernel<KP>;
+  cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error != cudaSuccess) return error;
-  if ((error = clearCounts(call.to.prepared, call.B * call.H, call.T, stream)) != cudaSuccess) return error;
-  const int64_t tasks = (call.T + tileTokens - 1) / tileTokens * call.B * call.H;
-  const int64_t blocks = min((tasks + groups - 1) / groups, static_cast<int64_t>(call.multiprocessors));
-  prepareKernel<KP>
-      <<<static_cast<unsigned>(blocks), dim3(prepareThreads, groups), groups * bytes, stream>>>(call);
+  const int64_t heads = call.B * call.H;
+  if ((error = clearDeltaCounts(call.to.prepared, heads, call.T, stream)) != cudaSuccess) return error;
+  const DeltaPrepareTasks tasks = prepareTasks(device, heads, call.T, call.V, call.to.prepared, timeRatio);
+  kernel<<<min((tasks.count + groups - 1) / groups, device.multiprocessors), dim3(prepareThreads, groups),
+           bytes, stream>>>(call, tasks);
   return cudaGetLastError();
 }
 
 }  // namespace
 
-cudaError_t launchDeltaPrepare(const DeltaPrepareCall& call, int sharedBytes, cudaStream_t stream) {
-  if (call.K <= 64) return launch<64>(call, sharedBytes, stream);
-  return call.K <= 128 ? launch<128>(call, sharedBytes, stream) : launch<256>(call, sharedBytes, stream);
+cudaError_t launchDeltaPrepare(const DeltaPrepareCall& call, const DeltaDevice& device, cudaStream_t stream) {
+  if (call.K <= 64) return launch<64>(call, device, stream);
+  return call.K <= 128 ? launch<128>(call, device, stream) : launch<256>(call, device, stream);
 }
 
 }  // namespace longscan

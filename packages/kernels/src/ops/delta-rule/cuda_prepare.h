@@ -17,11 +17,10 @@ struct DeltaPrepareCall {
   const float* g;          // [B, T, H] or null
   const int32_t* resets;   // [B, T] or null
   DeltaChunks to;
-  int multiprocessors;  // that the kernel is to have for itself
 };
 
-/// `sharedBytes`: a block's memory on this device.
-cudaError_t launchDeltaPrepare(const DeltaPrepareCall& call, int sharedBytes, cudaStream_t stream);
+/// Clears `to.prepared` first.
+cudaError_t launchDeltaPrepare(const DeltaPrepareCall& call, const DeltaDevice& device, cudaStream_t stream);
 
 /// A beta of zero would hide its own gradient, k . dk / beta with dk as written key.
 __host__ __device__ inline float usableBeta(float beta) {

@@ -38,7 +38,7 @@ cudaError_t launchOf(const DeltaSweepCall& call, cudaStream_t stream) {
   SweepMaps maps{};
   if ((error = makeSweepMaps(call, backward, maps)) != cudaSuccess) return error;
   const auto kernel = sweepKernel<KN, backward, diagonal>;
-  if (backward && (error = clearCounts(call.finished, call.B * call.H, call.T, stream)) != cudaSuccess)
+  if (backward && (error = clearDeltaCounts(call.finished, call.B * call.H, call.T, stream)) != cudaSuccess)
     return error;
   const int bytes = device.sharedBytes;
   error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);

@@ -15,7 +15,8 @@ struct DeltaChunks {
   __nv_bfloat16* scores;   // [B, H, rows, 64]: P, scale * q_i . k_j decayed, times beta_j, j <= i
   float* into;             // [B, H, rows]: decay from the piece's start up to and with the row
   float* outOf;            // [B, H, rows]: beta times the decay from the row to the piece's end
-  int32_t* prepared;       // [B, H, chunks]: 1 when the rest of a chunk is there; null: it is from the start
+  int32_t* prepared;  // [B, H, chunks]: 1 when the rest of a chunk is there, and one number more for those
+                      // who prepare; null: all is there from the start
 
   // Of a diagonal gate, which leaves `into` unused and no decay in `outOf`.
   __nv_bfloat16* queries;    // [B, T, H, K]: scale * q_t decayed from the piece's start up to and with t
@@ -72,10 +73,15 @@ cudaError_t deltaDevice(DeltaDevice& device);
 /// How many multiprocessors a sweep leaves to a kernel beside it; 0 where it is to run alone.
 int deltaSweepLeaves(const DeltaDevice& device, int64_t heads, int V);
 
-/// Before kernels that run side by side: no chunk's parts are there. Nothing where `counts` is null.
-inline cudaError_t clearCounts(int32_t* counts, int64_t heads, int64_t T, cudaStream_t stream) {
-  const int64_t chunks = heads * ((T + tileTokens - 1) / tileTokens);
-  return counts == nullptr ? cudaSuccess : cudaMemsetAsync(counts, 0, sizeof(int32_t) * chunks, stream);
+/// Of `prepared` or `finished`.
+inline int64_t numDeltaCounts(int64_t heads, int64_t T) {
+  return heads * ((T + tileTokens - 1) / tileTokens) + 1;
+}
+
+/// Before kernels that run side by side: nothing is there. `counts` may be null.
+inline cudaError_t clearDeltaCounts(int32_t* counts, int64_t heads, int64_t T, cudaStream_t stream) {
+  if (counts == nullptr) return cudaSuccess;
+  return cudaMemsetAsync(counts, 0, sizeof(int32_t) * numDeltaCounts(heads, T), stream);
 }
 
 /// Whether a block's memory on this device is enough for heads of so many key channels.
