@@ -8,6 +8,7 @@
 
 #include "allocator.h"
 #include "cuda_device.h"
+#include "cuda_gemm.h"
 #include "parallel.h"
 #include "stream.h"
 
@@ -30,11 +31,15 @@ class Context {
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
 
-  Stream& createStream(std::string name);
+  /// `urgent`: a GPU prefers its work to that of streams that are not, as communication wants.
+  Stream& createStream(std::string name, bool urgent);
   Allocator& allocator() { return allocator_; }
   ThreadPool& pool() { return pool_; }
   /// Null on the CPU.
   CudaDevice* cuda() const { return cuda_.get(); }
+  /// Matrix products on that GPU; opens cuBLASLt at the first call. On the JavaScript thread. Throws
+  /// E-CUBLAS.
+  CudaGemmEngine& cudaGemm();
   bool waitsAfterEachOp() const { return waitsAfterEachOp_; }
 
   /// The first failure of any stream: every stream of the context skips what follows, and each abort hook
@@ -43,8 +48,9 @@ class Context {
   /// True if this message is the failure that the context already stored.
   bool isOwnFailure(const std::string& message);
 
-  /// Adds something to be told of a failure; returns a number for `removeAbortHook`.
-  int addAbortHook(std::function<void(const StreamFailure&)> hook);
+  /// Adds something to be told of a failure; returns a number for `removeAbortHook`. `onClose`, if any, ends
+  /// what uses the context from threads of its own, and has ended it when it returns.
+  int addAbortHook(std::function<void(const StreamFailure&)> hook, std::function<void()> onClose = nullptr);
   void removeAbortHook(int number);
 
   /// Aborts what is blocked and joins all threads. Blocks stay valid until destruction.
@@ -54,11 +60,13 @@ class Context {
   struct Hook {
     int number;
     std::function<void(const StreamFailure&)> run;
+    std::function<void()> onClose;  // may be null
   };
   const std::unique_ptr<CudaDevice> cuda_;
   const bool waitsAfterEachOp_ = false;
   Allocator allocator_;
   ThreadPool pool_;
+  std::unique_ptr<CudaGemmEngine> cudaGemm_;
   std::vector<std::unique_ptr<Stream>> streams_;
   std::mutex mutex_;
   std::vector<Hook> hooks_;

@@ -6,13 +6,15 @@ export {
 } from './bidirectional-reference.js';
 export { checkBothWays } from './check-both-ways.js';
 export { checkOp, type OpCheck } from './check-op.js';
-export { checkOpOnGpu } from './check-op-on-gpu.js';
+export { checkOpOnGpu, eitherWay } from './check-op-on-gpu.js';
 export { checkRecurrence, type RecurrenceCheck, type RecurrenceInput } from './check-recurrence.js';
 export { checkRecurrenceOnGpu, type GpuTypes } from './check-recurrence-on-gpu.js';
 export { expectClose, relativeRms } from './compare.js';
 export { documentStarts } from './document-starts.js';
-export { withFakeGpu } from './fake-gpu.js';
+export { fakeDriver, fakeNccl, withFakeGpu } from './fake-gpu.js';
 export { fromNumbers, roundedTo } from './from-numbers.js';
+export { type GpuRankOptions, runGpuRank } from './gpu-rank.js';
+export { GpuRanks } from './gpu-ranks.js';
 export { randomNormal, randomSource, randomUniform } from './random.js';
 export { placeTokens, sliceTokens } from './slices.js';
 export { absoluteFloor, tolerances } from './tolerances.js';

@@ -13,6 +13,9 @@
 #include <utility>
 #include <vector>
 
+#include "fake_settings.h"
+#include "fake_stream.h"
+
 // A CUDA driver without a GPU, for tests of what stands on it: memory is the host's, a stream is a thread
 // that is always behind. LONGSCAN_FAKE_CUDA, read at each call, says what it pretends to be: "version=13000
 // devices=1 bytes=1000000 fail=cuMemsetD8Async" (this call fails; a failed stream's events fail from then
@@ -20,18 +23,8 @@
 
 namespace {
 
-constexpr int success = 0, invalidValue = 1, outOfMemory = 2, noDevice = 100, illegalAddress = 700,
-              captureInvalidated = 901;
-
-std::string setting(const char* name, const char* otherwise) {
-  const char* all = std::getenv("LONGSCAN_FAKE_CUDA");
-  const std::string text = std::string(" ") + (all == nullptr ? "" : all) + " ";
-  const std::string key = std::string(" ") + name + "=";
-  const size_t at = text.find(key);
-  if (at == std::string::npos) return otherwise;
-  const size_t begin = at + key.size();
-  return text.substr(begin, text.find(' ', begin) - begin);
-}
+constexpr int success = 0, invalidValue = 1, outOfMemory = 2, noDevice = 100, notReady = 600,
+              illegalAddress = 700, captureInvalidated = 901;
 
 bool fails(const char* call) {
   return setting("fail", "") == call;
@@ -52,7 +45,7 @@ size_t totalBytes() {
   return std::strtoull(setting("bytes", "1000000000").c_str(), nullptr, 10);
 }
 
-using Task = std::function<void()>;
+using Task = CUstream_st::Task;
 
 }  // namespace
 
@@ -62,44 +55,6 @@ struct CUevent_st {
   uint64_t numRecorded = 0, numPassed = 0;
   int status = success;
   std::chrono::steady_clock::time_point time;
-};
-
-struct CUstream_st {
-  std::mutex mutex;
-  std::condition_variable changed;
-  std::vector<Task> queue;
-  bool busy = false, closing = false;
-  std::vector<Task>* recorded = nullptr;  // what is added goes here instead
-  std::atomic<int> status{success};
-  std::thread thread{[this] { serve(); }};
-
-  void add(Task task) {
-    {
-      std::lock_guard<std::mutex> lock(mutex);
-      (recorded == nullptr ? queue : *recorded).push_back(std::move(task));
-    }
-    changed.notify_all();
-  }
-  void drain() {
-    std::unique_lock<std::mutex> lock(mutex);
-    changed.wait(lock, [&] { return queue.empty() && !busy; });
-  }
-  void serve() {
-    std::unique_lock<std::mutex> lock(mutex);
-    for (;;) {
-      changed.wait(lock, [&] { return closing || !queue.empty(); });
-      if (queue.empty()) return;
-      const Task task = std::move(queue.front());
-      queue.erase(queue.begin());
-      busy = true;
-      lock.unlock();
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-      task();
-      lock.lock();
-      busy = false;
-      changed.notify_all();
-    }
-  }
 };
 
 namespace {
@@ -234,6 +189,9 @@ int cuMemcpyDtoDAsync_v2(unsigned long long target, unsigned long long source, s
 int cuMemsetD8Async(unsigned long long target, unsigned char value, size_t bytes, CUstream_st* stream) {
   return addOperation("cuMemsetD8Async", stream, [=] { std::memset(at<void*>(target), value, bytes); });
 }
+int cuLaunchHostFunc(CUstream_st* stream, void (*function)(void*), void* data) {
+  return addOperation("cuLaunchHostFunc", stream, [=] { function(data); });
+}
 int cuStreamCreateWithPriority(CUstream_st** stream, unsigned, int) {
   *stream = new CUstream_st;
   return success;
@@ -288,6 +246,10 @@ int cuStreamWaitEvent(CUstream_st* stream, CUevent_st* event, unsigned) {
     event->changed.wait(lock, [&] { return event->numPassed >= number; });
   });
   return success;
+}
+int cuEventQuery(CUevent_st* event) {
+  std::lock_guard<std::mutex> lock(event->mutex);
+  return event->numPassed < event->numRecorded ? notReady : event->status;
 }
 int cuEventSynchronize(CUevent_st* event) {
   std::unique_lock<std::mutex> lock(event->mutex);

@@ -1,6 +1,6 @@
-import type { Device, DType } from '@longscan/kernels';
+import { axpy, type Device, type DType, emptyLike } from '@longscan/kernels';
 import type { LayerFunction, LayerPlace } from '../../layer.js';
-import { initialValues } from '../../model/init.js';
+import { initialise } from '../../model/init.js';
 import { declarer, Parameters } from '../../model/parameters.js';
 import { parameterSpecs, prefix, type Variant } from './variant.js';
 
@@ -17,13 +17,16 @@ const noiseDeviation = 0.1;
 /** The same parameters on every device. */
 export function buildLayer(device: Device, variant: Variant, place: LayerPlace, dtype: DType): BuiltLayer {
   const specs = parameterSpecs(variant, place);
-  const parameters = new Parameters(device, specs, 0, dtype);
+  const parameters = new Parameters(device, specs, { dtype });
   parameters.initialise(seed);
   for (const spec of specs) {
     if ('normal' in spec.init) continue;
-    const start = initialValues(spec, seed, dtype);
-    const noise = initialValues({ ...spec, init: { normal: noiseDeviation } }, seed, dtype);
-    parameters.byName.get(spec.name)!.write(noise.map((value, i) => start[i]! + value));
+    const parameter = parameters.byName.get(spec.name)!;
+    device.scope(() => {
+      const noise = emptyLike(parameter);
+      initialise(noise, { ...spec, init: { normal: noiseDeviation } }, seed);
+      axpy(1, noise, parameter);
+    });
   }
   const { layer, config, dModel } = variant;
   return { parameters, apply: layer.create(config, declarer(parameters, prefix, dModel, place)) };
