@@ -105,4 +105,11 @@ class PieceWalk {
   Piece piece_;
 };
 
+/// The piece of a chunk that begins at `low`. To walk anew takes registers only while they are free.
+__device__ inline Piece pieceFrom(const int32_t* resets, int64_t T, int chunk, int low) {
+  PieceWalk walk(resets, T, chunk, chunk + 1, false);
+  while (walk.piece().low < low) walk.advance();
+  return walk.piece();
+}
+
 }  // namespace longscan

@@ -17,17 +17,18 @@ using Call = LongscanDeltaRule;
 using Bf16 = __nv_bfloat16;
 
 struct Sizes {
-  int64_t heads, numChunks, rows, values;
+  int64_t heads, numChunks, rows, states;
   explicit Sizes(const Call& call)
       : heads(call.B * call.H),
         numChunks((call.T + tileTokens - 1) / tileTokens),
         rows(heads * numChunks * tileTokens),
-        values(call.B * call.T * call.H * call.V) {}
+        states(heads * numChunks * call.K * call.V) {}
 };
 
 struct Kept {
   WorkspaceParts arena;
   DeltaChunks chunks;
+  Bf16* states;
 
   Kept(const Call& call, const void* base) : arena(const_cast<void*>(base)) {
     const Sizes sizes(call);
@@ -37,20 +38,24 @@ struct Kept {
     chunks.outOf = arena.take<float>(sizes.rows);
     chunks.w = arena.take<Bf16>(sizes.rows * call.K);
     chunks.u = arena.take<Bf16>(sizes.rows * call.V);
+    states = arena.take<Bf16>(sizes.states);
+    chunks.prepared = arena.take<int32_t>(numDeltaCounts(sizes.heads, call.T));
   }
 };
 
 struct Workspace {
   WorkspaceParts arena;
-  Bf16 *states, *adjoints, *corrections;
+  Bf16* adjoints;
+  int32_t* finished;
+  float* betaShares = nullptr;
   float *risingDots = nullptr, *fallingDots = nullptr, *ends = nullptr;
 
   Workspace(const Call& call, void* base) : arena(base) {
     const Sizes sizes(call);
-    const int64_t statesSize = sizes.heads * sizes.numChunks * call.K * call.V;
-    states = arena.take<Bf16>(statesSize);
-    adjoints = arena.take<Bf16>(statesSize);
-    corrections = arena.take<Bf16>(sizes.values);
+    adjoints = arena.take<Bf16>(sizes.states);
+    finished = arena.take<int32_t>(numDeltaCounts(sizes.heads, call.T));
+    if (deltaBetaShares(call.K) > 1)
+      betaShares = arena.take<float>(deltaBetaShares(call.K) * call.B * call.T * call.H);
     if (call.gate == longscanDeltaGateNone) return;
     const int parts = deltaDotParts(call.K);
     risingDots = arena.take<float>(sizes.heads * call.T * parts);
@@ -72,16 +77,20 @@ bool supported(const Call& call) {
 }
 
 cudaError_t forward(const Call& call, const LongscanDeltaRuleForward& io, cudaStream_t stream) {
-  const Kept kept(call, io.kept);
-  const cudaError_t error =
-      launchDeltaPrepare({call.B, call.T, call.H, call.K, call.V, call.scale, bf16(call.q), bf16(call.k),
-                          bf16(call.v), call.beta, call.g, call.resets, kept.chunks},
-                         stream);
+  Kept kept(call, io.kept);
+  DeltaDevice device;
+  cudaError_t error = deltaDevice(device);
+  if (error != cudaSuccess) return error;
+  if (deltaSweepLeaves(device, call.B * call.H, call.V) == 0) kept.chunks.prepared = nullptr;
+  error = launchDeltaPrepare({call.B, call.T, call.H, call.K, call.V, call.scale, bf16(call.q), bf16(call.k),
+                              bf16(call.v), call.beta, call.g, call.resets, kept.chunks},
+                             device, stream);
   if (error != cudaSuccess) return error;
   DeltaSweepCall sweep = sweepOf(call, kept.chunks);
   sweep.h0 = io.h0;
   sweep.o = static_cast<Bf16*>(io.o);
   sweep.ht = io.ht;
+  sweep.states = kept.states;
   return launchDeltaForwardSweep(sweep, stream);
 }
 
@@ -89,16 +98,18 @@ cudaError_t backward(const Call& call, const LongscanDeltaRuleBackward& io, cuda
   const Kept kept(call, io.kept);
   const Workspace work(call, io.workspace);
   DeltaSweepCall sweep = sweepOf(call, kept.chunks);
-  sweep.h0 = io.h0;
-  sweep.states = work.states;
-  sweep.corrections = work.corrections;
   sweep.dO = bf16(io.dO);
   sweep.dht = io.dht;
   sweep.adjoints = work.adjoints;
   sweep.dv = static_cast<Bf16*>(io.dv);
   sweep.dh0 = io.dh0;
-  cudaError_t error = launchDeltaBackwardSweeps(sweep, stream);
+  DeltaDevice device;
+  cudaError_t error = deltaDevice(device);
   if (error != cudaSuccess) return error;
+  if (device.sharesTime) sweep.finished = work.finished;
+  error = launchDeltaBackwardSweep(sweep, stream);
+  if (error != cudaSuccess) return error;
+  const bool inShares = io.dbeta != nullptr && work.betaShares != nullptr;
   error = launchDeltaGradient({call.B,
                                call.T,
                                call.H,
@@ -112,16 +123,20 @@ cudaError_t backward(const Call& call, const LongscanDeltaRuleBackward& io, cuda
                                call.resets,
                                bf16(io.dO),
                                bf16(io.dv),
-                               work.corrections,
-                               work.states,
+                               kept.chunks.u,
+                               kept.states,
                                work.adjoints,
+                               sweep.finished,
                                static_cast<Bf16*>(io.dq),
                                static_cast<Bf16*>(io.dk),
-                               io.dbeta,
+                               inShares ? work.betaShares : io.dbeta,
                                work.risingDots,
                                work.fallingDots,
                                work.ends},
                               stream);
+  if (error == cudaSuccess && inShares)
+    error = launchDeltaBetaSum(work.betaShares, deltaBetaShares(call.K), call.B * call.T * call.H, io.dbeta,
+                               stream);
   if (error != cudaSuccess || call.gate == longscanDeltaGateNone) return error;
   return launchDeltaGateGradient({call.B, call.T, call.H, deltaDotParts(call.K), work.risingDots,
                                   work.fallingDots, work.ends, call.resets, io.h0 == nullptr, io.dg},

@@ -2,11 +2,11 @@
 
 #include <cuda_bf16.h>
 
-#include "cuda/elements.cuh"
 #include "cuda/tile.cuh"
 #include "cuda/workspace_parts.h"
 #include "cuda_diagonal_gradient.h"
 #include "cuda_diagonal_prepare.h"
+#include "cuda_gradient.h"
 #include "cuda_sweep_call.h"
 
 namespace longscan {
@@ -20,10 +20,15 @@ int64_t numChunksOf(const Call& call) {
   return (call.T + tileTokens - 1) / tileTokens;
 }
 
-/// What `prepare` writes: the backward pass reads it again.
+int64_t statesSizeOf(const Call& call) {
+  return call.B * call.H * numChunksOf(call) * call.K * call.V;
+}
+
+/// What the forward pass writes and the backward pass reads again.
 struct Kept {
   WorkspaceParts arena;
   DeltaChunks chunks{};
+  Bf16* states;
 
   Kept(const Call& call, const void* base) : arena(const_cast<void*>(base)) {
     const int64_t heads = call.B * call.H, rows = heads * numChunksOf(call) * tileTokens;
@@ -35,35 +40,22 @@ struct Kept {
     chunks.writeKeys = arena.take<Bf16>(keys);
     chunks.w = arena.take<Bf16>(rows * call.K);
     chunks.u = arena.take<Bf16>(rows * call.V);
+    states = arena.take<Bf16>(statesSizeOf(call));
     chunks.gamma = arena.take<float>(heads * numChunksOf(call) * call.K);
   }
 };
 
 struct Workspace {
   WorkspaceParts arena;
-  Bf16 *states, *adjoints, *corrections;
+  Bf16* adjoints;
+  int32_t* finished;
   float* betaShares = nullptr;
 
   Workspace(const Call& call, void* base) : arena(base) {
-    const int64_t statesSize = call.B * call.H * numChunksOf(call) * call.K * call.V;
-    states = arena.take<Bf16>(statesSize);
-    adjoints = arena.take<Bf16>(statesSize);
-    corrections = arena.take<Bf16>(call.B * call.T * call.H * call.V);
+    adjoints = arena.take<Bf16>(statesSizeOf(call));
+    finished = arena.take<int32_t>(numDeltaCounts(call.B * call.H, call.T));
     const int parts = deltaBetaParts(call.K);
     if (parts > 1) betaShares = arena.take<float>(parts * call.B * call.T * call.H);
-  }
-};
-
-struct SumOfShares {
-  const float* shares;
-  int64_t tokens;
-  int parts;
-  float* sums;
-
-  __device__ void operator()(int64_t i) const {
-    float sum = shares[i];
-    for (int part = 1; part < parts; part++) sum += shares[part * tokens + i];
-    sums[i] = sum;
   }
 };
 
@@ -88,6 +80,7 @@ cudaError_t deltaDiagonalForward(const Call& call, const LongscanDeltaRuleForwar
   sweep.h0 = io.h0;
   sweep.o = static_cast<Bf16*>(io.o);
   sweep.ht = io.ht;
+  sweep.states = kept.states;
   return launchDeltaForwardSweep(sweep, stream);
 }
 
@@ -96,15 +89,16 @@ cudaError_t deltaDiagonalBackward(const Call& call, const LongscanDeltaRuleBackw
   const Kept kept(call, io.kept);
   const Workspace work(call, io.workspace);
   DeltaSweepCall sweep = sweepOf(call, kept.chunks);
-  sweep.h0 = io.h0;
-  sweep.states = work.states;
-  sweep.corrections = work.corrections;
   sweep.dO = bf16(io.dO);
   sweep.dht = io.dht;
   sweep.adjoints = work.adjoints;
   sweep.dv = static_cast<Bf16*>(io.dv);
   sweep.dh0 = io.dh0;
-  cudaError_t error = launchDeltaBackwardSweeps(sweep, stream);
+  DeltaDevice device;
+  cudaError_t error = deltaDevice(device);
+  if (error != cudaSuccess) return error;
+  if (device.sharesTime) sweep.finished = work.finished;
+  error = launchDeltaBackwardSweep(sweep, stream);
   if (error != cudaSuccess) return error;
   const bool inShares = io.dbeta != nullptr && deltaBetaParts(call.K) > 1;
   error = launchDeltaDiagonalGradient({call.B,
@@ -121,9 +115,10 @@ cudaError_t deltaDiagonalBackward(const Call& call, const LongscanDeltaRuleBackw
                                        io.h0 == nullptr,
                                        bf16(io.dO),
                                        bf16(io.dv),
-                                       work.corrections,
-                                       work.states,
+                                       kept.chunks.u,
+                                       kept.states,
                                        work.adjoints,
+                                       sweep.finished,
                                        static_cast<Bf16*>(io.dq),
                                        static_cast<Bf16*>(io.dk),
                                        inShares ? work.betaShares : io.dbeta,
@@ -131,8 +126,7 @@ cudaError_t deltaDiagonalBackward(const Call& call, const LongscanDeltaRuleBackw
                                       stream);
   if (error != cudaSuccess || !inShares) return error;
   const int64_t tokens = call.B * call.T * call.H;
-  return forEachElement(tokens, SumOfShares{work.betaShares, tokens, deltaBetaParts(call.K), io.dbeta},
-                        stream);
+  return launchDeltaBetaSum(work.betaShares, deltaBetaParts(call.K), tokens, io.dbeta, stream);
 }
 
 }  // namespace longscan

@@ -49,13 +49,6 @@ struct SubDecays {
   __device__ float* after(int sub) const { return base + 64 * (3 * numSubs + sub); }
 };
 
-/// The piece of a chunk that begins at `low`. To walk anew takes registers only while they are free.
-__device__ inline Piece pieceFrom(const int32_t* resets, int64_t T, int chunk, int low) {
-  PieceWalk walk(resets, T, chunk, chunk + 1, false);
-  while (walk.piece().low < low) walk.advance();
-  return walk.piece();
-}
-
 /// Starts to fill `c` with the gates of a piece, 64 channels from `channel` on of [T, .., K].
 __device__ inline void fillGates(PairPanel c, const float* from, int64_t pitch, int channel, int K,
                                  const TileRows& rows) {

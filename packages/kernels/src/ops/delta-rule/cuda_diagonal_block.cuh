@@ -1,5 +1,6 @@
 #pragma once
 
+#include "cuda/dependent.cuh"
 #include "cuda_diagonal.cuh"
 #include "cuda_diagonal_gradient.h"
 
@@ -38,6 +39,7 @@ struct DiagonalGradientLayout {
 /// Where things are in a block: a chunk of a head, 64 channels of K. A warp has one sub-chunk's rows.
 struct DiagonalGradientBlock {
   using Layout = DiagonalGradientLayout;
+  static constexpr int chunksOfLayer = 1 << 15;
 
   const DeltaDiagonalGradientCall& call;
   unsigned char* const shared;
@@ -51,9 +53,9 @@ struct DiagonalGradientBlock {
         shared(shared),
         base(sharedAddress(shared)),
         row0(subTokens * (at.warp % 4)),
-        chunk(blockIdx.x / ((call.K + 63) / 64)),
+        chunk(static_cast<int>((call.T - 1) / tileTokens) - (blockIdx.z * chunksOfLayer + blockIdx.y)),
         channel(blockIdx.x % ((call.K + 63) / 64) * 64),
-        bh(blockIdx.y),
+        bh(blockIdx.x / ((call.K + 63) / 64)),
         b(bh / call.H),
         h(bh % call.H),
         Q{base + Layout::queries},

@@ -20,6 +20,8 @@ class DiagonalGradient : DiagonalValues<reads> {
   using Values::Values;
 
   __device__ void run() {
+    if (chunk < 0) return;
+    if (call.finished != nullptr) waitForParts(call.finished + Values::index(), deltaPartsOfChunk(call.V));
     for (int low = 0, closed = false; !closed;) {
       const Piece piece = pieceFrom(call.resets ? call.resets + b * call.T : nullptr, call.T, chunk, low);
       low = piece.high;
@@ -301,6 +303,8 @@ __global__ void __launch_bounds__(diagonalThreads, LONGSCAN_WGMMA ? 2 : 1)
     DiagonalGradient<true>(call, shared).run();
   else
     DiagonalGradient<false>(call, shared).run();
+  if (call.finished != nullptr && blockIdx.y + 1 == gridDim.y && blockIdx.z + 1 == gridDim.z)
+    waitForKernelBefore();
 }
 
 }  // namespace
@@ -310,9 +314,14 @@ cudaError_t launchDeltaDiagonalGradient(const DeltaDiagonalGradientCall& call, c
   const cudaError_t error =
       cudaFuncSetAttribute(diagonalGradientKernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error != cudaSuccess) return error;
-  // Blocks of one chunk side by side: they read the same tokens.
-  const int64_t blocks = (call.T + tileTokens - 1) / tileTokens * ((call.K + 63) / 64);
-  const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(call.B * call.H));
+  // The last chunks first, all heads of a chunk together, as the sweep finishes them. Blocks of one chunk and
+  // head side by side: they read the same tokens.
+  constexpr int64_t layer = DiagonalGradientBlock::chunksOfLayer;
+  const int64_t chunks = (call.T + tileTokens - 1) / tileTokens, parts = (call.K + 63) / 64;
+  const dim3 grid(static_cast<unsigned>(call.B * call.H * parts), static_cast<unsigned>(min(chunks, layer)),
+                  static_cast<unsigned>((chunks + layer - 1) / layer));
+  if (call.finished != nullptr)
+    return launchBeside(diagonalGradientKernel, grid, diagonalThreads, bytes, stream, call);
   diagonalGradientKernel<<<grid, diagonalThreads, bytes, stream>>>(call);
   return cudaGetLastError();
 }

@@ -19,9 +19,10 @@ struct DeltaDiagonalGradientCall {
 
   const __nv_bfloat16* dO;           // [B, T, H, V]
   const __nv_bfloat16* dv;           // [B, T, H, V]
-  const __nv_bfloat16* corrections;  // [B, T, H, V]: N
+  const __nv_bfloat16* corrections;  // [B, H, chunks * 64, V]: N
   const __nv_bfloat16* states;       // [B, H, chunks, V, K]: S before each chunk
   const __nv_bfloat16* adjoints;     // [B, H, chunks, V, K]: D after each chunk
+  const int32_t* finished;  // by the sweep beside: `deltaPartsOfChunk(V)` when a chunk is there; or null
 
   __nv_bfloat16* dq;  // [B, T, H, K]
   __nv_bfloat16* dk;  // [B, T, H, K]

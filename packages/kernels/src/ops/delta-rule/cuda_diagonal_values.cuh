@@ -75,8 +75,9 @@ class DiagonalValues : protected DiagonalGradientBlock {
     const TileRows rows = rowsOf(piece);
     fillTile<64, diagonalThreads>(tile(offset), call.dO + head, pitch, value, call.V, rows);
     fillTile<64, diagonalThreads>(tile(offset + Layout::panel), call.dv + head, pitch, value, call.V, rows);
-    fillTile<64, diagonalThreads>(tile(offset + 2 * Layout::panel), call.corrections + head, pitch, value,
-                                  call.V, rows);
+    const int64_t headRows = (index() - chunk) * tileTokens;
+    fillTile<64, diagonalThreads>(tile(offset + 2 * Layout::panel), call.corrections + headRows * call.V,
+                                  call.V, value, call.V, rows);
   }
 
   __device__ void fillStates(const Piece& piece, int value) const {

@@ -1,3 +1,4 @@
+#include "cuda/elements.cuh"
 #include "cuda_gradient.h"
 #include "cuda_lane.cuh"
 
@@ -54,7 +55,25 @@ __global__ void gateGradientKernel(const DeltaGateGradientCall call) {
   }
 }
 
+struct SumOfShares {
+  const float* from;
+  int shares;
+  int64_t count;
+  float* sums;
+
+  __device__ void operator()(int64_t i) const {
+    float sum = from[i];
+    for (int share = 1; share < shares; share++) sum += from[share * count + i];
+    sums[i] = sum;
+  }
+};
+
 }  // namespace
+
+cudaError_t launchDeltaBetaSum(const float* from, int shares, int64_t count, float* sums,
+                               cudaStream_t stream) {
+  return forEachElement(count, SumOfShares{from, shares, count, sums}, stream);
+}
 
 cudaError_t launchDeltaGateGradient(const DeltaGateGradientCall& call, cudaStream_t stream) {
   const int64_t numChunks = (call.T + tileTokens - 1) / tileTokens;

@@ -41,18 +41,21 @@ class Gradient {
 
   __device__ void run() {
     RingPlace stage, ofPiece;
-    for (PieceWalk walk = block.walk(); !walk.done(); walk.advance()) {
+    for (bool last = false; !last;) {
       float product = 0.0f;  // a thread's share of <S, D>
+      Piece piece;
       clearSums();
       for (int value = 0; value < call.V; value += 64) {
         block.stageFull(stage.slot).wait(stage.round);
         publishToProducts();
-        product += addValues(walk.piece(), stage.slot);
+        piece = unpackPiece(*block.record(stage.slot));
+        product += addValues(piece, stage.slot);
         arriveAsWarp(block.stageFree(stage.slot));
         stage = stage.ahead(1, 2);
       }
+      last = piece.closesWalk;
       block.pieceFull(ofPiece.slot).wait(ofPiece.round);
-      finish(walk.piece(), Layout::pieces + ofPiece.slot * Layout::pieceBytes, product);
+      finish(piece, Layout::pieces + ofPiece.slot * Layout::pieceBytes, product);
       arriveAsWarp(block.pieceFree(ofPiece.slot));
       ofPiece = ofPiece.ahead(1, 2);
     }
@@ -129,8 +132,6 @@ class Gradient {
       });
     if (hasBoth || group == 1)
       storeProducts(products(), tile(Layout::ofProducts), [&](int row, int column, float sum) {
-        if (column == row && rows.has(row) && blockIdx.z == 0 && call.dbeta != nullptr)
-          call.dbeta[(b * call.T + rows.first + row) * call.H + h] = sum / beta(row);
         return column < row ? -beta(column) * exp2Fast(sums[row] - sums[column]) * sum : 0.0f;
       });
     const float last = sums[piece.high - 1];
@@ -154,10 +155,12 @@ class Gradient {
     publishToProducts();
     joinBarrier(3, threads);
     addTokens(Q, K);
-    if (call.g != nullptr) {
-      storeDots(rows, Q, K);
-      if (meetsAdjoint(piece)) storeEnd(piece.chunk, end);
+    storeDots(rows, Q, K);
+    if (call.dbeta != nullptr) {
+      joinBarrier(3, threads);
+      storeBetaGradients(rows, beta);
     }
+    if (call.g != nullptr && meetsAdjoint(piece)) storeEnd(piece.chunk, end);
     storeGradients(rows);
   }
 
@@ -211,21 +214,39 @@ class Gradient {
     return blockIdx.z * panels + group;
   }
 
+  /// Shares of k . dk as written key, for dbeta and the gate, and of what rises with the gate.
   __device__ void storeDots(const TileRows& rows, Tile<64> Q, Tile<64> K) {
+    float* const written = floats(Layout::written) + 64 * group;
 #pragma unroll
     for (int i = 0; i < 2; i++) {
-      float rising = dotRow(query, Q, i) + dotRow(erase, K, i), falling = dotRow(write, K, i);
+      float rising = 0.0f, falling = dotRow(write, K, i);
+      if (call.g != nullptr) rising = dotRow(query, Q, i) + dotRow(erase, K, i);
 #pragma unroll
       for (int distance = 1; distance < 4; distance *= 2) {
         rising += __shfl_xor_sync(~0u, rising, distance);
         falling += __shfl_xor_sync(~0u, falling, distance);
       }
       const int row = row0 + at.group + 8 * i;
-      if (at.pairOf != 0 || !rows.has(row) || channel >= call.K) continue;
+      if (at.pairOf != 0) continue;
+      written[row] = falling;
+      if (call.g == nullptr || !rows.has(row) || channel >= call.K) continue;
       const int64_t place = (bh * call.T + rows.first + row) * deltaDotParts(call.K) + part();
       call.risingDots[place] = rising;
       call.fallingDots[place] = falling;
     }
+  }
+
+  /// dbeta = k . dk / beta, dk as written key. (Z . N / beta is the same from numbers rounded once more.)
+  template <typename BetaOf>
+  __device__ void storeBetaGradients(const TileRows& rows, BetaOf&& beta) const {
+    const int row = threadIdx.x - 128;
+    if (row >= tileTokens || !rows.has(row)) return;
+    const float* const written = floats(Layout::written);
+    float sum = written[row];
+#pragma unroll
+    for (int panel = 1; panel < panels; panel++) sum += written[64 * panel + row];
+    const int64_t token = (blockIdx.z * call.B + b) * call.T + rows.first + row;
+    call.dbeta[token * call.H + h] = sum / beta(row);
   }
 
   /// The sum of a warpgroup's shares.
@@ -296,7 +317,8 @@ cudaError_t makeGradientMaps(const DeltaGradientCall& call, GradientMaps& maps) 
   } wanted[] = {
       {maps.dO, {call.dO, call.B, call.T, call.H, call.V}},
       {maps.dv, {call.dv, call.B, call.T, call.H, call.V}},
-      {maps.corrections, {call.corrections, call.B, call.T, call.H, call.V}},
+      {maps.corrections,
+       {call.corrections, call.B * call.H, chunks / (call.B * call.H) * tileTokens, 1, call.V}},
       {maps.states, {call.states, chunks, call.V, 1, call.K}},
       {maps.adjoints, {call.adjoints, chunks, call.V, 1, call.K}},
       {maps.q, {call.q, call.B, call.T, call.H, call.K}},
@@ -319,12 +341,16 @@ cudaError_t launch(const DeltaGradientCall& call, cudaStream_t stream) {
   if ((error = makeGradientMaps(call, maps)) != cudaSuccess) return error;
   const int64_t chunks = (call.T + tileTokens - 1) / tileTokens, heads = call.B * call.H;
   const int64_t tiles = (call.K + 64 * panels - 1) / (64 * panels);
-  // Loads of one chunk hide behind the products of the one before; yet enough blocks to fill a chip.
+  // Loads of one chunk hide behind the products of the one before; yet enough blocks to fill a chip. A grid
+  // has at most 65,535 of its second dimension.
   const int64_t perBlock =
-      max(static_cast<int64_t>(1), min(static_cast<int64_t>(8), chunks * heads * tiles / 512));
-  const dim3 grid(static_cast<unsigned>((chunks + perBlock - 1) / perBlock), static_cast<unsigned>(heads),
-                  static_cast<unsigned>(tiles));
-  kernel<<<grid, 128 * (panels + 1), bytes, stream>>>(call, maps, static_cast<int>(perBlock));
+      max((chunks + 65534) / 65535, min(static_cast<int64_t>(8), chunks * heads * tiles / 512));
+  const int64_t groups = (chunks + perBlock - 1) / perBlock;
+  const dim3 grid(static_cast<unsigned>(heads), static_cast<unsigned>(groups), static_cast<unsigned>(tiles));
+  const int threads = 128 * (panels + 1), chunksPerBlock = static_cast<int>(perBlock);
+  if (call.finished != nullptr)
+    return launchBeside(kernel, grid, threads, bytes, stream, call, maps, chunksPerBlock);
+  kernel<<<grid, threads, bytes, stream>>>(call, maps, chunksPerBlock);
   return cudaGetLastError();
 }
 

@@ -17,13 +17,14 @@ struct DeltaGradientCall {
 
   const __nv_bfloat16* dO;           // [B, T, H, V]
   const __nv_bfloat16* dv;           // [B, T, H, V]
-  const __nv_bfloat16* corrections;  // [B, T, H, V]: N
+  const __nv_bfloat16* corrections;  // [B, H, chunks * 64, V]: N
   const __nv_bfloat16* states;       // [B, H, chunks, V, K]: S before each chunk
   const __nv_bfloat16* adjoints;     // [B, H, chunks, V, K]: D after each chunk
+  const int32_t* finished;  // by the sweep beside: `deltaPartsOfChunk(V)` when a chunk is there; or null
 
   __nv_bfloat16* dq;  // [B, T, H, K]
   __nv_bfloat16* dk;  // [B, T, H, K]
-  float* dbeta;       // [B, T, H] or null
+  float* dbeta;       // [deltaBetaShares(K), B, T, H] or null: shares
 
   // With a gate, for `launchDeltaGateGradient`.
   float* risingDots;  // [B, H, T, deltaDotParts(K)]: shares of what grows with the log decays up to the token
@@ -36,7 +37,16 @@ __host__ __device__ constexpr int deltaDotParts(int K) {
   return (K + 63) / 64;
 }
 
+/// Channels of K that a block has: as many shares of dbeta there are as blocks to a chunk.
+__host__ __device__ constexpr int deltaBetaShares(int K) {
+  return (K + 127) / 128;
+}
+
 cudaError_t launchDeltaGradient(const DeltaGradientCall& call, cudaStream_t stream);
+
+/// sums [count]: of `shares` of so many numbers each, [shares, count].
+cudaError_t launchDeltaBetaSum(const float* from, int shares, int64_t count, float* sums,
+                               cudaStream_t stream);
 
 /// dlog a_t: rising minus falling dots, summed from t to the end of its document or chunk, there plus the
 /// product of the state with its adjoint.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "cuda/dependent.cuh"
 #include "cuda/pieces.cuh"
 #include "cuda/warpgroup.cuh"
 #include "cuda_gradient.h"
@@ -34,7 +35,9 @@ struct GradientLayout {
   static constexpr int ofProducts = ofScores + panel;
   static constexpr int sums = ofProducts + panel;  // a copy for each warp
   static constexpr int shares = sums + 4 * panels * 64 * 4;
-  static constexpr int barriers = shares + 4 * panels * 4;
+  static constexpr int written = shares + 4 * panels * 4;    // by panel and row
+  static constexpr int records = written + panels * 64 * 4;  // whose piece a stage is
+  static constexpr int barriers = records + 2 * 16;
   static constexpr int bytes = barriers + 8 * SweepBarrier::bytes;
 };
 
@@ -47,7 +50,7 @@ struct GradientBlock {
   const GradientMaps& maps;
   unsigned char* const shared;
   const uint32_t base;
-  const int numChunks, begin, end;  // of all chunks, those of the block
+  const int numChunks, end, begin;  // of all chunks, those of the block; the last blocks have the first
   const int64_t bh, b, h;
 
   __device__ GradientBlock(const DeltaGradientCall& call, const GradientMaps& maps, int chunksPerBlock,
@@ -57,14 +60,18 @@ struct GradientBlock {
         shared(shared),
         base(sharedAddress(shared)),
         numChunks(static_cast<int>((call.T + tileTokens - 1) / tileTokens)),
-        begin(blockIdx.x * chunksPerBlock),
-        end(min(begin + chunksPerBlock, numChunks)),
-        bh(blockIdx.y),
+        end(numChunks - static_cast<int>(blockIdx.y) * chunksPerBlock),
+        begin(max(end - chunksPerBlock, 0)),
+        bh(blockIdx.x),
         b(bh / call.H),
         h(bh % call.H) {}
 
+  __device__ int2* record(int stage) const {
+    return reinterpret_cast<int2*>(shared + Layout::records + 16 * stage);
+  }
+
   __device__ PieceWalk walk() const {
-    return PieceWalk(call.resets ? call.resets + b * call.T : nullptr, call.T, begin, end, false);
+    return PieceWalk(call.resets ? call.resets + b * call.T : nullptr, call.T, begin, end, true);
   }
 
   /// Of the two stages, and of the two pieces' queries and keys.
@@ -84,9 +91,10 @@ struct GradientBlock {
     publishBarriers();
   }
 
-  // What a document's first token meets is nothing; what lies behind a piece that ends its chunk is D.
+  // What a document's first token meets is nothing; what lies behind its chunk's last piece, with which the
+  // walk opens it, is D.
   __device__ static bool meetsState(const Piece& piece) { return !piece.fresh; }
-  __device__ static bool meetsAdjoint(const Piece& piece) { return piece.closesChunk; }
+  __device__ static bool meetsAdjoint(const Piece& piece) { return piece.opensChunk; }
   __device__ static TileRows rowsOf(const Piece& piece) {
     return {static_cast<int64_t>(piece.chunk) * tileTokens, piece.low, piece.high, false};
   }
@@ -110,14 +118,23 @@ class GradientLoader {
   __device__ explicit GradientLoader(const Block& block) : block(block), call(block.call) {}
 
   __device__ void run() {
-    for (PieceWalk walk = block.walk(); !walk.done(); walk.advance())
+    for (PieceWalk walk = block.walk(); !walk.done(); walk.advance()) {
+      if (walk.piece().opensChunk) waitUntilFinished(walk.piece().chunk);
       for (int value = 0; value < call.V; value += 64) {
         fillStage(walk.piece(), value);
         if (value == 0) fillPiece(walk.piece());
       }
+    }
+    if (call.finished != nullptr && block.begin == 0) waitForKernelBefore();
   }
 
  private:
+  __device__ void waitUntilFinished(int chunk) const {
+    if (call.finished == nullptr) return;
+    waitForParts(call.finished + block.bh * block.numChunks + chunk, deltaPartsOfChunk(call.V));
+    passCountsToCopies();
+  }
+
   __device__ Tile<64> tile(int offset) const { return {block.base + offset}; }
   __device__ bool isWhole(const Piece& piece) const {
     return LONGSCAN_COPY_ENGINE && block.maps.usable && piece.low == 0 && piece.high == tileTokens;
@@ -152,18 +169,19 @@ class GradientLoader {
     block.stageFree(stage.slot).wait(stage.round ^ 1);
     const bool state = Block::meetsState(piece), adjoint = Block::meetsAdjoint(piece);
     const int64_t chunk = block.bh * block.numChunks + piece.chunk;
+    if (threadIdx.x == 0) *block.record(stage.slot) = packPiece(piece);
     if (isWhole(piece)) {
       // Nobody waits any more: of a stage filled, read and free again he would see that it is not free yet.
       joinBarrier(4, threads);
       if (threadIdx.x == 0) {
         arriveExpecting(full, Layout::panel * (3 + panels * (state + adjoint)));
         const int token = piece.chunk * tileTokens;
-        const auto copy = [&](int to, const CUtensorMap& map) {
-          copyBox(block.base + offset + to, map, full.address, value, block.h, token, block.b);
+        const auto copy = [&](int to, const CUtensorMap& map, int head, int batch) {
+          copyBox(block.base + offset + to, map, full.address, value, head, token, batch);
         };
-        copy(Layout::dO, block.maps.dO);
-        copy(Layout::dv, block.maps.dv);
-        copy(Layout::corrections, block.maps.corrections);
+        copy(Layout::dO, block.maps.dO, block.h, block.b);
+        copy(Layout::dv, block.maps.dv, block.h, block.b);
+        copy(Layout::corrections, block.maps.corrections, 0, block.bh);
 #pragma unroll
         for (int i = 0; i < panels; i++) {
           const int at = block.base + offset + i * Layout::panel;
@@ -176,12 +194,12 @@ class GradientLoader {
       const int pitch = call.H * call.V;
       const int64_t head = block.b * call.T * pitch + block.h * call.V, place = chunk * call.V * call.K;
       const TileRows rows = Block::rowsOf(piece), values{value, 0, min(64, call.V - value), false};
-      const auto fill = [&](int to, const __nv_bfloat16* from) {
-        fillRows(tile(offset + to), from + head, pitch, value, call.V, rows);
+      const auto fill = [&](int to, const __nv_bfloat16* from, int pitch) {
+        fillRows(tile(offset + to), from, pitch, value, call.V, rows);
       };
-      fill(Layout::dO, call.dO);
-      fill(Layout::dv, call.dv);
-      fill(Layout::corrections, call.corrections);
+      fill(Layout::dO, call.dO + head, pitch);
+      fill(Layout::dv, call.dv + head, pitch);
+      fill(Layout::corrections, call.corrections + block.bh * block.numChunks * tileTokens * call.V, call.V);
 #pragma unroll 1
       for (int i = 0; i < panels; i++) {
         const int at = offset + i * Layout::panel;

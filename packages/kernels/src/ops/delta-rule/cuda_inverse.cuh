@@ -103,17 +103,17 @@ __device__ inline void invertDiagonalBlock(FloatSquare a, int first, int lane) {
   for (int i = 0; i < 16; i++) a.at(first + i, first + column) = x[i];
 }
 
-/// Of the four warps that invert.
+/// Of the four warps that invert, where a block has four only.
 constexpr int inverseBarrier = 1;
 
 /// Replaces the strictly lower A by (I + A)^-1, whose upper half is left undefined but within the diagonal
 /// blocks of
-/// 16. Four warps together; they come and go through barriers of their own.
+/// 16. Four warps together; they come and go through a barrier of their own.
 ///
 /// Blocks of 16, then of 32, by [X1 0; X21 X2] with X21 = -X2 A21 X1.
-__device__ inline void invertUnitLower(FloatSquare a, int warp, int lane) {
+__device__ inline void invertUnitLower(FloatSquare a, int warp, int lane, int barrier = inverseBarrier) {
   invertDiagonalBlock(a, 16 * warp, lane);
-  joinBarrier(inverseBarrier, 128);
+  joinBarrier(barrier, 128);
   if (warp < 2) {
     const int first = 32 * warp;
     BlockSums left = {}, result = {};
@@ -122,7 +122,7 @@ __device__ inline void invertUnitLower(FloatSquare a, int warp, int lane) {
     __syncwarp();
     storeBlock(a, first + 16, first, result, lane);
   }
-  joinBarrier(inverseBarrier, 128);
+  joinBarrier(barrier, 128);
   const int row = warp / 2, column = warp % 2;
   BlockSums result = {};
 #pragma unroll
@@ -136,9 +136,9 @@ __device__ inline void invertUnitLower(FloatSquare a, int warp, int lane) {
                  splitB(a, 32 + 16 * k, 16 * middle, lane));
     mmaSplit(result, splitSums(left, -1.0f), splitB(a, 16 * middle, 16 * column, lane));
   }
-  joinBarrier(inverseBarrier, 128);
+  joinBarrier(barrier, 128);
   storeBlock(a, 32 + 16 * row, 16 * column, result, lane);
-  joinBarrier(inverseBarrier, 128);
+  joinBarrier(barrier, 128);
 }
 
 }  // namespace longscan

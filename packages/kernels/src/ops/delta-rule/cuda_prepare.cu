@@ -1,12 +1,15 @@
+#include "cuda/dependent.cuh"
 #include "cuda_inverse.cuh"
 #include "cuda_lane.cuh"
 #include "cuda_prepare.h"
+#include "cuda_prepare_tasks.cuh"
 
 namespace longscan {
 
 namespace {
 
-constexpr int prepareThreads = 128;
+/// Of a warpgroup, which has chunks of its own. A block has as many of them as its memory is enough for.
+constexpr int prepareThreads = 128, maxGroups = 4;
 
 template <int KP>
 struct PrepareLayout {
@@ -15,7 +18,8 @@ struct PrepareLayout {
   static constexpr int gates = square + FloatSquare::bytes;
   static constexpr int sums = gates + 64 * 4;
   static constexpr int beta = sums + 4 * 64 * 4;
-  static constexpr int bytes = beta + 64 * 4;
+  static constexpr int task = beta + 64 * 4;
+  static constexpr int bytes = (task + 4 + 127) / 128 * 128;
 };
 
 /// visit(row, column, near, far) for what a thread has of rows [16 stripe, 16 stripe + 16) of X Y^T, columns
@@ -110,10 +114,8 @@ __device__ void storeProduct(FloatSquare inverse, Tile<KP> X, __nv_bfloat16* to,
 }
 
 template <int KP>
-__global__ void __launch_bounds__(prepareThreads)
-    prepareKernel(const __grid_constant__ DeltaPrepareCall call) {
+__device__ void prepareChunk(const DeltaPrepareCall& call, unsigned char* shared, int chunk, int bh) {
   using Layout = PrepareLayout<KP>;
-  extern __shared__ __align__(128) unsigned char shared[];
   const Tile<KP> Q{sharedAddress(shared)}, K{sharedAddress(shared + Layout::keys)};
   const FloatSquare square{reinterpret_cast<float*>(shared + Layout::square)};
   float* const gates = reinterpret_cast<float*>(shared + Layout::gates);
@@ -121,17 +123,20 @@ __global__ void __launch_bounds__(prepareThreads)
   const DeltaLane at;
   float* const sums = reinterpret_cast<float*>(shared + Layout::sums) + 64 * at.warp;
 
-  const int chunk = blockIdx.x;
-  const int64_t bh = blockIdx.y, b = bh / call.H, h = bh % call.H;
+  const int barrier = 1 + threadIdx.y;
+  const auto meet = [&] { joinBarrier(barrier, prepareThreads); };
+  const int b = bh / call.H, h = bh % call.H;
+  const int numChunks = static_cast<int>((call.T + tileTokens - 1) / tileTokens);
   const int pitch = call.H * call.K;
   const int64_t head = b * call.T * pitch + h * call.K;
   const int pitchV = call.H * call.V;
   const int64_t headV = b * call.T * pitchV + h * call.V;
-  const int64_t firstRow = (bh * gridDim.x + chunk) * tileTokens;
+  const int64_t firstRow = static_cast<int64_t>(bh * numChunks + chunk) * tileTokens;
 
-  PieceWalk walk(call.resets ? call.resets + b * call.T : nullptr, call.T, chunk, chunk + 1, false);
-  for (; !walk.done(); walk.advance()) {
-    const Piece& piece = walk.piece();
+  for (int low = 0, closed = false; !closed;) {
+    const Piece piece = pieceFrom(call.resets ? call.resets + b * call.T : nullptr, call.T, chunk, low);
+    low = piece.high;
+    closed = piece.closesChunk;
     const TileRows rows{static_cast<int64_t>(chunk) * tileTokens, piece.low, piece.high, false};
     fillTile<KP, prepareThreads>(Q, call.q + head, pitch, 0, call.K, rows);
     fillTile<KP, prepareThreads>(K, call.k + head, pitch, 0, call.K, rows);
@@ -143,7 +148,7 @@ __global__ void __launch_bounds__(prepareThreads)
       beta[row] = !rows.has(row) ? 0.0f : call.beta ? usableBeta(call.beta[token]) : 1.0f;
     }
     waitForCopies<0>();
-    __syncthreads();
+    meet();
     sumLogGates(gates, sums, at.lane);
 
     const auto decay = [&](int row, int column) { return exp2Fast(sums[row] - sums[column]); };
@@ -151,7 +156,7 @@ __global__ void __launch_bounds__(prepareThreads)
       square.pairAt(row, column) = make_float2(call.scale * near * beta[column] * decay(row, column),
                                                call.scale * far * beta[column + 1] * decay(row, column + 1));
     });
-    __syncthreads();
+    meet();
     // The queries have been read: values take their place.
     const auto fillValues = [&](int column) {
       fillTile<KP, prepareThreads>(Q, call.v + headV, pitchV, column, call.V, rows);
@@ -159,7 +164,7 @@ __global__ void __launch_bounds__(prepareThreads)
     };
     fillValues(0);
     storeLower(square, call.to.scores + firstRow * 64, piece);
-    __syncthreads();
+    meet();
     eachScore(K, K, at.warp, at, [&](int row, int column, float near, float far) {
       square.pairAt(row, column) =
           make_float2(column < row ? near * beta[column] * decay(row, column) : 0.0f,
@@ -170,39 +175,65 @@ __global__ void __launch_bounds__(prepareThreads)
       call.to.into[firstRow + row] = exp2Fast(sums[row]);
       call.to.outOf[firstRow + row] = beta[row] * exp2Fast(sums[piece.high - 1] - sums[row]);
     }
-    __syncthreads();
-    invertUnitLower(square, at.warp, at.lane);
+    meet();
+    invertUnitLower(square, at.warp, at.lane, barrier);
     storeLower(square, call.to.inverse + firstRow * 64, piece);
     storeProduct(square, K, call.to.w + firstRow * call.K, call.K, call.K, piece, at,
                  [&](int row) { return exp2Fast(sums[row]); });
     for (int column = 0; column < call.V; column += KP) {
       waitForCopies<0>();
-      __syncthreads();
+      meet();
       storeProduct(square, Q, call.to.u + firstRow * call.V + column, call.V, call.V - column, piece, at,
                    [](int) { return 1.0f; });
-      __syncthreads();
+      meet();
       if (column + KP < call.V) fillValues(column + KP);
     }
   }
+  if (call.to.prepared != nullptr && threadIdx.x == 0) countPart(call.to.prepared + bh * numChunks + chunk);
 }
 
 template <int KP>
-cudaError_t launch(const DeltaPrepareCall& call, cudaStream_t stream) {
-  constexpr int bytes = PrepareLayout<KP>::bytes;
-  const cudaError_t error =
-      cudaFuncSetAttribute(prepareKernel<KP>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+__global__ void __launch_bounds__(prepareThreads* maxGroups, 1)
+    prepareKernel(const __grid_constant__ DeltaPrepareCall call,
+                  const __grid_constant__ DeltaPrepareTasks tasks) {
+  extern __shared__ __align__(128) unsigned char shared[];
+  letNextKernelBegin();
+  unsigned char* const own = shared + threadIdx.y * PrepareLayout<KP>::bytes;
+  const auto meet = [] { joinBarrier(1 + threadIdx.y, prepareThreads); };
+  const PrepareWalk walk{tasks, reinterpret_cast<int*>(own + PrepareLayout<KP>::task)};
+  if (threadIdx.x == 0) walk.begin(blockIdx.x * blockDim.y + threadIdx.y);
+  meet();
+  while (!walk.done()) {
+    const int heads = static_cast<int>(call.B) * call.H;
+    prepareChunk<KP>(call, own, *walk.task / heads, *walk.task % heads);
+    if (threadIdx.x == 0) walk.advance(gridDim.x * blockDim.y);
+    meet();
+  }
+}
+
+/// What a chunk takes a block of the sweep, in what it takes a multiprocessor here (one H200, K = V = 128).
+constexpr float timeRatio = 0.3f;
+
+template <int KP>
+cudaError_t launch(const DeltaPrepareCall& call, const DeltaDevice& device, cudaStream_t stream) {
+  const int groups = min(maxGroups, device.sharedBytes / PrepareLayout<KP>::bytes);
+  const int bytes = groups * PrepareLayout<KP>::bytes;
+  const auto kernel = prepareKernel<KP>;
+  cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error != cudaSuccess) return error;
-  const auto chunks = static_cast<unsigned>((call.T + tileTokens - 1) / tileTokens);
-  prepareKernel<KP>
-      <<<dim3(chunks, static_cast<unsigned>(call.B * call.H)), prepareThreads, bytes, stream>>>(call);
+  const int64_t heads = call.B * call.H;
+  if ((error = clearDeltaCounts(call.to.prepared, heads, call.T, stream)) != cudaSuccess) return error;
+  const DeltaPrepareTasks tasks = prepareTasks(device, heads, call.T, call.V, call.to.prepared, timeRatio);
+  kernel<<<min((tasks.count + groups - 1) / groups, device.multiprocessors), dim3(prepareThreads, groups),
+           bytes, stream>>>(call, tasks);
   return cudaGetLastError();
 }
 
 }  // namespace
 
-cudaError_t launchDeltaPrepare(const DeltaPrepareCall& call, cudaStream_t stream) {
-  if (call.K <= 64) return launch<64>(call, stream);
-  return call.K <= 128 ? launch<128>(call, stream) : launch<256>(call, stream);
+cudaError_t launchDeltaPrepare(const DeltaPrepareCall& call, const DeltaDevice& device, cudaStream_t stream) {
+  if (call.K <= 64) return launch<64>(call, device, stream);
+  return call.K <= 128 ? launch<128>(call, device, stream) : launch<256>(call, device, stream);
 }
 
 }  // namespace longscan

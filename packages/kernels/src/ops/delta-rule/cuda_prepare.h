@@ -19,9 +19,10 @@ struct DeltaPrepareCall {
   DeltaChunks to;
 };
 
-cudaError_t launchDeltaPrepare(const DeltaPrepareCall& call, cudaStream_t stream);
+/// Clears `to.prepared` first.
+cudaError_t launchDeltaPrepare(const DeltaPrepareCall& call, const DeltaDevice& device, cudaStream_t stream);
 
-/// A beta of zero would hide N from its own gradient, Z . N / beta.
+/// A beta of zero would hide its own gradient, k . dk / beta with dk as written key.
 __host__ __device__ inline float usableBeta(float beta) {
   return beta < 1e-20f && beta > -1e-20f ? 1e-20f : beta;
 }

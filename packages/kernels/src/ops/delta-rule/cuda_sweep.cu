@@ -1,3 +1,4 @@
+#include "cuda/dependent.cuh"
 #include "cuda_sweep_attend.cuh"
 #include "cuda_sweep_chain.cuh"
 #include "cuda_sweep_load.cuh"
@@ -6,98 +7,94 @@ namespace longscan {
 
 namespace {
 
-template <int KN, DeltaRole role, bool diagonal>
-__device__ void runDeltaSweep(const DeltaSweepCall& call, const SweepMaps& maps, const SweepRings& rings) {
+template <int KN, bool backward, bool diagonal>
+__global__ void __launch_bounds__(sweepThreads, 1)
+    sweepKernel(const __grid_constant__ DeltaSweepCall call, const __grid_constant__ SweepMaps maps,
+                SweepRings rings) {
   extern __shared__ __align__(1024) unsigned char shared[];
-  const SweepBlock<KN, role, diagonal> block(call, maps, rings, shared);
+  const SweepBlock<KN, backward, diagonal> block(call, maps, rings, shared);
+  if (backward) letNextKernelBegin();
   if (threadIdx.x == 0) block.initBarriers();
   __syncthreads();
   const int group = warpgroupNumber();
   if (group == 0)
-    SweepChain<KN, role, diagonal>(block).run();
+    SweepChain<KN, backward, diagonal>(block).run();
   else if (group == 1)
-    SweepAttendant<KN, role, diagonal>(block).run();
+    SweepAttendant<KN, backward, diagonal>(block).run();
   else
-    SweepLoader<KN, role, diagonal>(block).run();
+    SweepLoader<KN, backward, diagonal>(block).run();
+  if (!backward && call.chunks.prepared != nullptr) waitForKernelBefore();
 }
 
-template <int KN, bool diagonal>
-__global__ void __launch_bounds__(sweepThreads, 1)
-    forwardKernel(const __grid_constant__ DeltaSweepCall call, const __grid_constant__ SweepMaps maps,
-                  SweepRings rings) {
-  runDeltaSweep<KN, DeltaRole::output, diagonal>(call, maps, rings);
+int64_t blocksOf(int64_t heads, int V) {
+  return heads * ((V + sweepValues - 1) / sweepValues);
 }
 
-template <int KN, bool diagonal>
-__global__ void __launch_bounds__(sweepThreads, 1)
-    backwardKernel(const __grid_constant__ DeltaSweepCall call, const __grid_constant__ SweepMaps ofAdjoints,
-                   const __grid_constant__ SweepMaps ofStates, SweepRings adjointRings,
-                   SweepRings stateRings) {
-  if (blockIdx.y == 0)
-    runDeltaSweep<KN, DeltaRole::adjoint, diagonal>(call, ofAdjoints, adjointRings);
-  else
-    runDeltaSweep<KN, DeltaRole::states, diagonal>(call, ofStates, stateRings);
-}
-
-cudaError_t sharedBytesOfBlock(int& bytes) {
-  int device = 0;
-  const cudaError_t error = cudaGetDevice(&device);
-  return error != cudaSuccess
-             ? error
-             : cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
-}
-
-/// `passes` of the grid side by side.
-template <typename... Parameters, typename... Arguments>
-cudaError_t launchBlocks(void (*kernel)(Parameters...), const DeltaSweepCall& call, int passes,
-                         int sharedBytes, cudaStream_t stream, const Arguments&... arguments) {
-  const cudaError_t error =
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, sharedBytes);
+template <int KN, bool backward, bool diagonal>
+cudaError_t launchOf(const DeltaSweepCall& call, cudaStream_t stream) {
+  DeltaDevice device;
+  cudaError_t error = deltaDevice(device);
   if (error != cudaSuccess) return error;
-  const auto tiles = static_cast<unsigned>(call.B * call.H * ((call.V + sweepValues - 1) / sweepValues));
-  kernel<<<dim3(tiles, passes), sweepThreads, sharedBytes, stream>>>(arguments...);
+  SweepMaps maps{};
+  if ((error = makeSweepMaps(call, backward, maps)) != cudaSuccess) return error;
+  const auto kernel = sweepKernel<KN, backward, diagonal>;
+  if (backward && (error = clearDeltaCounts(call.finished, call.B * call.H, call.T, stream)) != cudaSuccess)
+    return error;
+  const int bytes = device.sharedBytes;
+  error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+  if (error != cudaSuccess) return error;
+  const auto blocks = static_cast<unsigned>(blocksOf(call.B * call.H, call.V));
+  const SweepRings rings = ringsOf<KN, backward>(bytes);
+  if (!backward && call.chunks.prepared != nullptr)
+    return launchBeside(kernel, blocks, sweepThreads, bytes, stream, call, maps, rings);
+  kernel<<<blocks, sweepThreads, bytes, stream>>>(call, maps, rings);
   return cudaGetLastError();
 }
 
-template <int KN, bool diagonal>
-cudaError_t launchOf(const DeltaSweepCall& call, bool backward, cudaStream_t stream) {
-  int most = 0;
-  cudaError_t error = sharedBytesOfBlock(most);
-  if (error != cudaSuccess) return error;
-  SweepMaps maps{}, ofAdjoints{};
-  if ((error = makeSweepMaps(call, false, maps)) != cudaSuccess) return error;
-  if (!backward)
-    return launchBlocks(forwardKernel<KN, diagonal>, call, 1, most, stream, call, maps,
-                        ringsOf<KN, DeltaRole::output>(most));
-  if ((error = makeSweepMaps(call, true, ofAdjoints)) != cudaSuccess) return error;
-  return launchBlocks(backwardKernel<KN, diagonal>, call, 2, most, stream, call, ofAdjoints, maps,
-                      ringsOf<KN, DeltaRole::adjoint>(most), ringsOf<KN, DeltaRole::states>(most));
-}
-
-template <bool diagonal>
-cudaError_t launch(const DeltaSweepCall& call, bool backward, cudaStream_t stream) {
-  if (call.K <= 64) return launchOf<1, diagonal>(call, backward, stream);
-  return call.K <= 128 ? launchOf<2, diagonal>(call, backward, stream)
-                       : launchOf<4, diagonal>(call, backward, stream);
+template <bool backward, bool diagonal>
+cudaError_t launch(const DeltaSweepCall& call, cudaStream_t stream) {
+  if (call.K <= 64) return launchOf<1, backward, diagonal>(call, stream);
+  return call.K <= 128 ? launchOf<2, backward, diagonal>(call, stream)
+                       : launchOf<4, backward, diagonal>(call, stream);
 }
 
 }  // namespace
 
+cudaError_t deltaDevice(DeltaDevice& device) {
+  int number = 0, major = 0;
+  cudaError_t error = cudaGetDevice(&number);
+  const auto ask = [&](int& value, cudaDeviceAttr attribute) {
+    if (error == cudaSuccess) error = cudaDeviceGetAttribute(&value, attribute, number);
+  };
+  ask(device.multiprocessors, cudaDevAttrMultiProcessorCount);
+  ask(device.sharedBytes, cudaDevAttrMaxSharedMemoryPerBlockOptin);
+  ask(major, cudaDevAttrComputeCapabilityMajor);
+  device.sharesTime = major >= 9;
+  return error;
+}
+
+int deltaSweepLeaves(const DeltaDevice& device, int64_t heads, int V) {
+  const int64_t idle = device.multiprocessors - blocksOf(heads, V);
+  // With fewer, what runs beside the sweep would take longer than the sweep.
+  return device.sharesTime && idle >= device.multiprocessors / 3 ? static_cast<int>(idle) : 0;
+}
+
 bool deltaSweepsFit(int K) {
-  int most = 0;
-  if (sharedBytesOfBlock(most) != cudaSuccess) return false;
-  const SweepRings rings = K <= 64    ? ringsOf<1, DeltaRole::adjoint>(most)
-                           : K <= 128 ? ringsOf<2, DeltaRole::adjoint>(most)
-                                      : ringsOf<4, DeltaRole::adjoint>(most);
+  DeltaDevice device;
+  if (deltaDevice(device) != cudaSuccess) return false;
+  const int bytes = device.sharedBytes;
+  const SweepRings rings = K <= 64    ? ringsOf<1, true>(bytes)
+                           : K <= 128 ? ringsOf<2, true>(bytes)
+                                      : ringsOf<4, true>(bytes);
   return rings.operands > 0;
 }
 
 cudaError_t launchDeltaForwardSweep(const DeltaSweepCall& call, cudaStream_t stream) {
-  return call.diagonal ? launch<true>(call, false, stream) : launch<false>(call, false, stream);
+  return call.diagonal ? launch<false, true>(call, stream) : launch<false, false>(call, stream);
 }
 
-cudaError_t launchDeltaBackwardSweeps(const DeltaSweepCall& call, cudaStream_t stream) {
-  return call.diagonal ? launch<true>(call, true, stream) : launch<false>(call, true, stream);
+cudaError_t launchDeltaBackwardSweep(const DeltaSweepCall& call, cudaStream_t stream) {
+  return call.diagonal ? launch<true, true>(call, stream) : launch<true, false>(call, stream);
 }
 
 }  // namespace longscan

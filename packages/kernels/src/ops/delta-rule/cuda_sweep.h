@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-struct __nv_bfloat16;
+#include "cuda/tile.cuh"
 
 namespace longscan {
 
@@ -15,6 +15,8 @@ struct DeltaChunks {
   __nv_bfloat16* scores;   // [B, H, rows, 64]: P, scale * q_i . k_j decayed, times beta_j, j <= i
   float* into;             // [B, H, rows]: decay from the piece's start up to and with the row
   float* outOf;            // [B, H, rows]: beta times the decay from the row to the piece's end
+  int32_t* prepared;  // [B, H, chunks]: 1 when the rest of a chunk is there, and one number more for those
+                      // who prepare; null: all is there from the start
 
   // Of a diagonal gate, which leaves `into` unused and no decay in `outOf`.
   __nv_bfloat16* queries;    // [B, T, H, K]: scale * q_t decayed from the piece's start up to and with t
@@ -23,7 +25,7 @@ struct DeltaChunks {
 
   // What the sweeps read instead of Y.
   __nv_bfloat16* w;  // [B, H, rows, K]: Y times the keys decayed as queries are
-  __nv_bfloat16* u;  // [B, H, rows, V]: Y V
+  __nv_bfloat16* u;  // [B, H, rows, V]: Y V; in its place the forward sweep leaves N
 };
 
 /// The two recurrences over chunks, for one slice.
@@ -41,26 +43,53 @@ struct DeltaSweepCall {
   const int32_t* resets;   // [B, T] or null
   DeltaChunks chunks;
 
-  const float* h0;   // [B, H, V, K] or null
-  __nv_bfloat16* o;  // [B, T, H, V]
-  float* ht;         // [B, H, V, K] or null
-
-  __nv_bfloat16* states;       // [B, H, chunks, V, K]: S before each chunk
-  __nv_bfloat16* corrections;  // [B, T, H, V]: N
+  const float* h0;        // [B, H, V, K] or null
+  __nv_bfloat16* o;       // [B, T, H, V]
+  float* ht;              // [B, H, V, K] or null
+  __nv_bfloat16* states;  // [B, H, chunks, V, K]: S before each chunk
 
   const __nv_bfloat16* dO;  // [B, T, H, V]
   const float* dht;         // [B, H, V, K] or null
   __nv_bfloat16* adjoints;  // [B, H, chunks, V, K]: D after each chunk
   __nv_bfloat16* dv;        // [B, T, H, V]
   float* dh0;               // [B, H, V, K] or null
+  int32_t* finished;  // [B, H, chunks]: counts `deltaPartsOfChunk(V)` when adjoints and dv are there; or null
 };
+
+/// How often a chunk is counted as `finished` in all: by each warp that stores for each 32 channels of V.
+__host__ __device__ constexpr int deltaPartsOfChunk(int V) {
+  return 4 * ((V + 31) / 32);
+}
+
+/// What a launch has to know of the device.
+struct DeltaDevice {
+  int multiprocessors, sharedBytes;
+  /// Kernels can begin beside the one before them.
+  bool sharesTime;
+};
+
+cudaError_t deltaDevice(DeltaDevice& device);
+
+/// How many multiprocessors a sweep leaves to a kernel beside it; 0 where it is to run alone.
+int deltaSweepLeaves(const DeltaDevice& device, int64_t heads, int V);
+
+/// Of `prepared` or `finished`.
+inline int64_t numDeltaCounts(int64_t heads, int64_t T) {
+  return heads * ((T + tileTokens - 1) / tileTokens) + 1;
+}
+
+/// Before kernels that run side by side: nothing is there. `counts` may be null.
+inline cudaError_t clearDeltaCounts(int32_t* counts, int64_t heads, int64_t T, cudaStream_t stream) {
+  if (counts == nullptr) return cudaSuccess;
+  return cudaMemsetAsync(counts, 0, sizeof(int32_t) * numDeltaCounts(heads, T), stream);
+}
 
 /// Whether a block's memory on this device is enough for heads of so many key channels.
 bool deltaSweepsFit(int K);
 
-/// o and ht.
+/// o and ht, and for the backward pass states and N.
 cudaError_t launchDeltaForwardSweep(const DeltaSweepCall& call, cudaStream_t stream);
-/// states and corrections again, and at the same time adjoints, dv and dh0.
-cudaError_t launchDeltaBackwardSweeps(const DeltaSweepCall& call, cudaStream_t stream);
+/// Adjoints, dv and dh0.
+cudaError_t launchDeltaBackwardSweep(const DeltaSweepCall& call, cudaStream_t stream);
 
 }  // namespace longscan

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "cuda/dependent.cuh"
 #include "cuda_lane.cuh"
 #include "cuda_sweep_layout.cuh"
 #include "cuda_sweep_parts.cuh"
@@ -7,9 +8,9 @@
 namespace longscan {
 
 /// The warpgroup that does what nobody waits for: the output, or dv, and what is stored of the states.
-template <int KN, DeltaRole role, bool diagonal>
+template <int KN, bool backward, bool diagonal>
 class SweepAttendant {
-  using Block = SweepBlock<KN, role, diagonal>;
+  using Block = SweepBlock<KN, backward, diagonal>;
 
   const Block& block;
   const DeltaSweepCall& call;
@@ -19,6 +20,8 @@ class SweepAttendant {
   /// Rows of the piece before, which are stored under the products of this one.
   uint32_t packed[2][4] = {};
   Piece piece{};
+  /// Of which everything has been stored, and not counted yet; negative if there is none.
+  int storedChunk = -1;
 
  public:
   __device__ explicit SweepAttendant(const Block& block)
@@ -26,7 +29,7 @@ class SweepAttendant {
 
   __device__ void run() {
     bool last = false;
-    if (Block::backward) turnOutput();
+    if (backward) turnOutput();
     for (int i = 0; !last; i++) {
       const int shown = i & 1;
       const uint32_t round = i / 2 & 1;
@@ -35,21 +38,21 @@ class SweepAttendant {
       const SweepPiece next = block.piece(own.slot);
       last = next.last;
       part = own.ahead(1, block.rings.parts);
-      if constexpr (Block::output) {
-        attendOutput(next.piece, shown, round, own.slot);
-        operand = operand.ahead(Block::Layout::operandsPerPiece, block.rings.operands);
-      } else {
-        if (Block::backward && !last) turnOutput();
+      if constexpr (backward) {
+        if (!last) turnOutput();
+        countStored();
         block.stateReady(shown).wait(round);
         if (next.piece.opensChunk) storeState(next.piece, shown);
         block.tokensReady(shown).wait(round);
-        if constexpr (Block::backward)
-          attendGradient(next.piece, shown, own.slot);
-        else
-          storeTokens(next.piece, shown, own.slot);
+        attendGradient(next.piece, shown, own.slot);
+      } else {
+        attendOutput(next.piece, shown, round, own.slot);
+        operand = operand.ahead(Block::Layout::operandsPerPiece, block.rings.operands);
       }
     }
-    if (Block::reads) storeRows();
+    countStored();
+    storeRows();
+    countStored();
   }
 
  private:
@@ -70,6 +73,7 @@ class SweepAttendant {
                                         block.stateTile(shown, panel), k);
     commitProducts();
     storeRows();
+    if (next.opensChunk) storeState(next, shown);
     const float* const into = block.into(slot) + row0 + at.group;
     const float near = diagonal ? 1.0f : call.scale * into[0], far = diagonal ? 1.0f : call.scale * into[8];
     waitForProducts<0>();
@@ -82,6 +86,7 @@ class SweepAttendant {
     for (int k = 0; k < 4; k++)
       multiplyChannels<StoredB::rows>(o, block.scores(slot), block.tokensTile(shown), k);
     commitProducts();
+    storeTokens(next, shown);
     finish(o, next, shown, slot);
   }
 
@@ -112,16 +117,17 @@ class SweepAttendant {
     piece = next;
   }
 
-  /// N to memory.
-  __device__ void storeTokens(const Piece& piece, int shown, int slot) const {
-    storeColumns(block.tokensTile(shown), row0, call.V - block.value, at,
-                 [&](int row) { return placeOf(call.corrections, piece, row); });
-    arriveAsWarp(block.shownFree(shown));
-    block.release(block.partFree(slot));
+  /// N to memory, where U was.
+  __device__ void storeTokens(const Piece& piece, int shown) const {
+    const int64_t first = (block.bh * block.numChunks + piece.chunk) * tileTokens;
+    storeColumns(block.tokensTile(shown), row0, call.V - block.value, at, [&](int row) {
+      return row >= piece.low && row < piece.high ? call.chunks.u + (first + row) * call.V + block.value
+                                                  : nullptr;
+    });
   }
 
   __device__ void storeState(const Piece& piece, int shown) const {
-    __nv_bfloat16* const to = (Block::backward ? call.adjoints : call.states) +
+    __nv_bfloat16* const to = (backward ? call.adjoints : call.states) +
                               ((block.bh * block.numChunks + piece.chunk) * call.V + block.value) * call.K;
 #pragma unroll
     for (int panel = 0; panel < KN; panel++)
@@ -152,9 +158,17 @@ class SweepAttendant {
                                                 : nullptr;
   }
 
+  /// A chunk's stores are counted when the next ones have begun: they are through by then, and nobody waits.
+  __device__ void countStored() {
+    if (!backward || call.finished == nullptr || storedChunk < 0) return;
+    __syncwarp();
+    if (at.lane == 0) countPart(call.finished + block.bh * block.numChunks + storedChunk);
+    storedChunk = -1;
+  }
+
   /// A quad's lanes exchange columns, so that each stores 16 bytes.
   __device__ void storeRows() {
-    __nv_bfloat16* const tensor = Block::backward ? call.dv : call.o;
+    __nv_bfloat16* const tensor = backward ? call.dv : call.o;
     const int column = 8 * (at.lane & 3);
 #pragma unroll
     for (int i = 0; i < 2; i++) {
@@ -164,6 +178,7 @@ class SweepAttendant {
         *reinterpret_cast<uint4*>(to + column) =
             make_uint4(packed[i][0], packed[i][1], packed[i][2], packed[i][3]);
     }
+    if (piece.closesChunk) storedChunk = piece.chunk;
   }
 };
 

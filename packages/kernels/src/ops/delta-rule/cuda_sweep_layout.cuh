@@ -6,26 +6,22 @@
 
 namespace longscan {
 
-/// What a block does: the output with time, states with time once more, or adjoints against time.
-enum class DeltaRole { output, states, adjoint };
-
 /// A block's warpgroups: the chain's, the one that attends to it, and the one that loads.
 constexpr int sweepThreads = 3 * 128;
 
 /// A block's shared memory. Two rings are loaded ahead: of operands [64, K] (W, the keys, the queries, as the
-/// role uses them up), and of what else there is of a piece. Then what the chain and the attendants hand each
-/// other.
-template <int KN, DeltaRole role>
+/// chain uses them up), and of what else there is of a piece. Then what the chain and the attendants hand
+/// each other.
+template <int KN, bool backward>
 struct DeltaSweepLayout {
-  static constexpr bool reads = role != DeltaRole::states, backward = role == DeltaRole::adjoint;
   static constexpr int panel = Tile<64>::bytes;
-  static constexpr int operandsPerPiece = reads ? 3 : 2;
+  static constexpr int operandsPerPiece = 3;
   static constexpr int operand = KN * panel;
 
   // Of a piece's part: P, Y, u or dO (then what the adjoint state takes of it, transposed), dO transposed,
   // rows' factors, channels' decays, the piece.
   static constexpr int scores = 0;
-  static constexpr int inverse = scores + (reads ? panel : 0);
+  static constexpr int inverse = scores + panel;
   static constexpr int values = inverse + (backward ? panel : 0);
   static constexpr int outputs = values + ValueTile::bytes;
   static constexpr int factors = outputs + (backward ? channelTileBytes : 0);
@@ -50,13 +46,18 @@ struct SweepRings {
 };
 
 /// The longest rings that fit; none if nothing does.
-template <int KN, DeltaRole role>
+template <int KN, bool backward>
 inline SweepRings ringsOf(int sharedBytes) {
-  using Layout = DeltaSweepLayout<KN, role>;
+  using Layout = DeltaSweepLayout<KN, backward>;
   SweepRings rings{Layout::operandsPerPiece + 1, 2};
   if (Layout::bytes(rings.operands, rings.parts) > sharedBytes) return {0, 0};
   const auto fits = [&](int operands, int parts) { return Layout::bytes(operands, parts) <= sharedBytes; };
-  if (fits(rings.operands + 1, 3)) rings.parts = 3;
+#ifndef MAXPARTS
+#define MAXPARTS 4
+#endif
+  while (rings.operands < 2 * Layout::operandsPerPiece && fits(rings.operands + 1, rings.parts))
+    rings.operands++;
+  while (rings.parts < MAXPARTS && fits(rings.operands, rings.parts + 1)) rings.parts++;
   while (rings.operands < Layout::maxOperands && fits(rings.operands + 1, rings.parts)) rings.operands++;
   return rings;
 }
@@ -77,12 +78,10 @@ struct SweepPiece {
 };
 
 /// What the parts of a block have in common: whose block it is and where its memory lies.
-template <int KN, DeltaRole role, bool diagonal>
+template <int KN, bool backward, bool diagonal>
 class SweepBlock {
  public:
-  using Layout = DeltaSweepLayout<KN, role>;
-  static constexpr bool backward = role == DeltaRole::adjoint, output = role == DeltaRole::output;
-  static constexpr bool reads = role != DeltaRole::states;
+  using Layout = DeltaSweepLayout<KN, backward>;
 
   const DeltaSweepCall& call;
   const SweepMaps& maps;
@@ -90,7 +89,7 @@ class SweepBlock {
   unsigned char* const shared;
   const uint32_t base;
   int value;  // the first of its channels of V
-  int b, h, numChunks;
+  int b, h, numChunks, tiles;
   int64_t bh;
 
   __device__ SweepBlock(const DeltaSweepCall& call, const SweepMaps& maps, SweepRings rings,
@@ -100,8 +99,8 @@ class SweepBlock {
         rings(rings),
         shared(shared),
         base(sharedAddress(shared)),
-        numChunks(static_cast<int>((call.T + tileTokens - 1) / tileTokens)) {
-    const int tiles = (call.V + sweepValues - 1) / sweepValues;
+        numChunks(static_cast<int>((call.T + tileTokens - 1) / tileTokens)),
+        tiles((call.V + sweepValues - 1) / sweepValues) {
     value = blockIdx.x % tiles * sweepValues;
     bh = blockIdx.x / tiles;
     b = static_cast<int>(bh / call.H);
@@ -169,7 +168,7 @@ class SweepBlock {
   __device__ Tile<64> stateTile(int shown, int panel) const {
     return {base + shown * Layout::state + panel * channelTileBytes};
   }
-  /// N or dN.
+  /// N or dN, transposed.
   __device__ Tile<64> tokensTile(int shown) const {
     return {base + Layout::tokens + shown * channelTileBytes};
   }

@@ -1,13 +1,14 @@
 #pragma once
 
+#include "cuda/dependent.cuh"
 #include "cuda_sweep_layout.cuh"
 
 namespace longscan {
 
 /// The warpgroup that fills the rings, piece by piece.
-template <int KN, DeltaRole role, bool diagonal>
+template <int KN, bool backward, bool diagonal>
 class SweepLoader {
-  using Block = SweepBlock<KN, role, diagonal>;
+  using Block = SweepBlock<KN, backward, diagonal>;
   using Layout = typename Block::Layout;
 
   const Block& block;
@@ -16,6 +17,8 @@ class SweepLoader {
   const int pitchK, pitchV;
   const int64_t headK, headV, headRows;
   RingPlace operand, part;
+  int fetcher = 0;
+  int prepared = 0;  // chunks that are known to be
 
  public:
   __device__ explicit SweepLoader(const Block& block)
@@ -31,14 +34,14 @@ class SweepLoader {
   /// Each of the four warps has one of the things that a piece needs.
   __device__ void run() {
     const int duty = (threadIdx.x >> 5) % 4 - 1;
-    if (duty >= Layout::operandsPerPiece) return;
     const SweepMaps& maps = block.maps;
     const __nv_bfloat16* const keys = (diagonal ? call.chunks.writeKeys : call.k) + headK;
     const __nv_bfloat16* const queries = (diagonal ? call.chunks.queries : call.q) + headK;
     const __nv_bfloat16* const w = call.chunks.w + headRows * call.K;
     PieceWalk walk(call.resets ? call.resets + block.b * call.T : nullptr, call.T, 0, block.numChunks,
-                   Block::backward);
+                   backward);
     operand.slot = max(duty, 0);
+    fetcher = (duty + 1) % block.tiles;
     while (!walk.done()) {
       SweepPiece piece{walk.piece()};
       walk.advance();
@@ -46,14 +49,15 @@ class SweepLoader {
       piece.nextFresh = !piece.last && walk.piece().fresh;
       const TileRows rows{static_cast<int64_t>(piece.piece.chunk) * tileTokens, piece.piece.low,
                           piece.piece.high, false};
+      waitUntilPrepared(piece.piece.chunk);
       // So that no warp is a round of the ring ahead of another, whose slots it takes for its own then.
       joinBarrier(3, 32 * (1 + Layout::operandsPerPiece));
       // In the order in which the chain uses them up: W, keys, queries, or keys, queries, W.
       if (duty < 0)
         fillPart(piece, rows);
-      else if (duty == (Block::backward ? 2 : 0))
+      else if (duty == (backward ? 2 : 0))
         fillOperand(maps.w, 0, block.bh, w, call.K, rows);
-      else if (duty == (Block::backward ? 0 : 1))
+      else if (duty == (backward ? 0 : 1))
         fillOperand(maps.keys, block.h, block.b, keys, pitchK, rows);
       else
         fillOperand(maps.queries, block.h, block.b, queries, pitchK, rows);
@@ -61,11 +65,32 @@ class SweepLoader {
   }
 
  private:
+  /// Looks at 32 chunks at a time.
+  __device__ void waitUntilPrepared(int chunk) {
+    if (backward || call.chunks.prepared == nullptr || chunk < prepared) return;
+    const int32_t* const counts = call.chunks.prepared + block.bh * block.numChunks;
+    unsigned there;
+    do {
+      there = __ballot_sync(~0u, chunk + lane < block.numChunks && countedParts(counts + chunk + lane) > 0);
+    } while ((there & 1) == 0);
+    prepared = chunk + (~there == 0 ? 32 : __ffs(~there) - 1);
+    __syncwarp();
+    passCountsToCopies();
+  }
+
   /// The copy engine takes whole chunks; of others, the warp copies the piece's rows and zeros.
   __device__ bool isWhole(const TileRows& rows) const {
     return LONGSCAN_COPY_ENGINE && block.maps.usable && rows.low == 0 && rows.high == tileTokens;
   }
   __device__ int token(const TileRows& rows) const { return static_cast<int>(rows.first); }
+#ifndef PREFETCH
+#define PREFETCH 0
+#endif
+  /// The first token of the chunk that is asked for ahead; negative if there is none.
+  __device__ int laterToken(const TileRows& rows) const {
+    const int64_t later = rows.first + (backward ? -1 : 1) * PREFETCH * tileTokens;
+    return PREFETCH && later < call.T ? static_cast<int>(later) : -1;
+  }
 
   /// `from`: the first row of the block's head; `head` and `batch` where it lies in `map`.
   __device__ void fillOperand(const CUtensorMap& map, int head, int batch, const __nv_bfloat16* from,
@@ -79,6 +104,10 @@ class SweepLoader {
 #pragma unroll
         for (int panel = 0; panel < KN; panel++)
           copyBox(to + panel * Layout::panel, map, full.address, 64 * panel, head, token(rows), batch);
+        const int later = laterToken(rows);
+        if (later >= 0 && fetcher == blockIdx.x % block.tiles)
+#pragma unroll
+          for (int panel = 0; panel < KN; panel++) prefetchBox(map, 64 * panel, head, later, batch);
       }
       __syncwarp();
     } else {
@@ -104,14 +133,22 @@ class SweepLoader {
     const float* const decays = call.chunks.gamma + (block.bh * block.numChunks + piece.piece.chunk) * call.K;
     if (isWhole(rows)) {
       if (electLane()) {
-        arriveExpecting(full, Layout::factors - (Block::backward ? channelTileBytes : 0) +
-                                  (diagonal ? 256 + 4 * call.K : 512));
-        if (Block::reads)
-          copyBox(block.scores(slot).base, block.maps.scores, full.address, 0, 0, token(rows), block.bh);
-        if (Block::backward)
+        arriveExpecting(
+            full, Layout::factors - (backward ? channelTileBytes : 0) + (diagonal ? 256 + 4 * call.K : 512));
+        copyBox(block.scores(slot).base, block.maps.scores, full.address, 0, 0, token(rows), block.bh);
+        if (backward)
           copyBox(block.inverse(slot).base, block.maps.inverse, full.address, 0, 0, token(rows), block.bh);
-        copyBox(block.values(slot).base, block.maps.values, full.address, block.value,
-                Block::backward ? block.h : 0, token(rows), Block::backward ? block.b : block.bh);
+        copyBox(block.values(slot).base, block.maps.values, full.address, block.value, backward ? block.h : 0,
+                token(rows), backward ? block.b : block.bh);
+        const int later = laterToken(rows);
+        if (later >= 0) {
+          if (blockIdx.x % block.tiles == 0) {
+            prefetchBox(block.maps.scores, 0, 0, later, block.bh);
+            if (backward) prefetchBox(block.maps.inverse, 0, 0, later, block.bh);
+          }
+          prefetchBox(block.maps.values, block.value, backward ? block.h : 0, later,
+                      backward ? block.b : block.bh);
+        }
         if (diagonal)
           copyRun(gamma, decays, 4 * call.K, full.address);
         else
@@ -120,8 +157,8 @@ class SweepLoader {
       }
       __syncwarp();
     } else {
-      if (Block::reads) fillRows(block.scores(slot), call.chunks.scores + headRows * 64, 64, 64, rows);
-      if (Block::backward) {
+      fillRows(block.scores(slot), call.chunks.scores + headRows * 64, 64, 64, rows);
+      if (backward) {
         fillRows(block.inverse(slot), call.chunks.inverse + headRows * 64, 64, 64, rows);
         fillRows(block.values(slot), call.dO + headV + block.value, pitchV, call.V - block.value, rows);
       } else {
