@@ -10,7 +10,7 @@ template <int DC, int DO, SweepDecay kind, bool summary>
 struct SweepLayout {
   static constexpr bool scalar = kind == SweepDecay::scalar;
   static constexpr int panel = Tile<64>::bytes;
-  static constexpr int stages = summary && !scalar ? 0 : DO / 64 * DC / 64 * panel;
+  static constexpr int stages = DO / 64 * DC / 64 * panel;
   // In a stage:
   static constexpr int Y = DO / 64 * panel;
   static constexpr int X = Y + DC / 64 * panel;
@@ -18,11 +18,10 @@ struct SweepLayout {
   static constexpr int scores = X + (summary && kind != SweepDecay::contracted ? 0 : DC / 64 * panel);
   static constexpr int decays = scores + (kind == SweepDecay::contracted && !summary ? 2 * panel : 0);
   /// Of a scalar decay 64 sums of logarithms and the total, else the chunk's decay of each channel.
-  static constexpr int numDecays = scalar ? 66 : kind == SweepDecay::free ? DO : DC;
+  static constexpr int numDecays = scalar ? 66 : DC;
   static constexpr int piece = decays + 4 * numDecays;
   static constexpr int barriers = piece + 8;  // filled, emptied
   static constexpr int stage = (barriers + 16 + 1023) / 1024 * 1024;
-  static_assert(stages % 1024 == 0, "tiles are aligned to 1024 bytes");
 
   static constexpr int bytes(int numStages) { return stages + numStages * stage; }
 };

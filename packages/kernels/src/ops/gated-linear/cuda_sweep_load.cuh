@@ -117,9 +117,7 @@ class SweepLoader : SweepFrame<DC, DO, kind, summary> {
       if (at.lane == 0) storeShared(to + 4 * 64, total);
     } else {
       const float* from = task.gamma + chunkOf(piece) * keys;
-      const int first = kind == SweepDecay::free ? tile * DO : 0;
-      for (int i = 4 * at.lane; i < Layout::numDecays; i += 128)
-        copyAsync16(to + 4 * i, from + first + i, first + i < keys);
+      for (int i = 4 * at.lane; i < Layout::numDecays; i += 128) copyAsync16(to + 4 * i, from + i, i < keys);
       if constexpr (kind == SweepDecay::contracted && !summary) {
         const __nv_bfloat16* scored = task.scores + chunkOf(piece) * task.scoreTerms * (64 * 64);
 #pragma unroll 8
