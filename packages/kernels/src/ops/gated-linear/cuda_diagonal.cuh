@@ -8,6 +8,7 @@ namespace longscan {
 
 constexpr int diagonalThreads = 256;  // two warps for each sub-chunk of 16 tokens
 constexpr int subChunk = 16;
+constexpr int subChunks = tileTokens / subChunk;
 constexpr float log2eDiagonal = 1.4426950408889634f;
 
 __device__ inline float exp2Decay(float x) {

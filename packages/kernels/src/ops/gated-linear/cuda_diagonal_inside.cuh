@@ -11,8 +11,6 @@ namespace longscan {
 constexpr int KB = 64;
 using Gates = FloatTile<KB>;
 
-constexpr int subChunks = tileTokens / subChunk;
-
 /// Of a warp and 16 channels: rows row0 + group + 8 h, columns column0 + 8 n + pairOf + {0, 1} of KB; as
 /// products leave them, [n][2 h + i].
 constexpr int warpTiles = 2;
