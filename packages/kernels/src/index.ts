@@ -52,7 +52,7 @@ export {
   complexFunctionNames,
   complexMul,
 } from './ops/complex/index.js';
-export { crossEntropy } from './ops/cross-entropy/index.js';
+export { type CrossEntropyOptions, crossEntropy } from './ops/cross-entropy/index.js';
 export {
   type DeltaErase,
   type DeltaGate,
@@ -85,14 +85,18 @@ export { type MlstmInputs, mlstm } from './ops/mlstm/index.js';
 export { appendOnes, normalizeLast } from './ops/normalizer/index.js';
 export {
   type ActivationName,
+  type ActivationOptions,
   activation,
   activationNames,
   affine,
+  cast,
   copy,
   fill,
   mul,
   scale,
+  wide,
 } from './ops/pointwise/index.js';
+export { fillNormal, type RandomKey } from './ops/random/index.js';
 export { resetBits } from './ops/reset-bits/index.js';
 export { l2Norm, rmsNorm } from './ops/rms-norm/index.js';
 export { type RotaryOptions, rotary } from './ops/rotary/index.js';

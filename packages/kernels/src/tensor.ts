@@ -32,10 +32,15 @@ export class Tensor {
 
   constructor(
     readonly device: Device,
-    readonly id: number,
+    private nativeId: number,
     readonly shape: readonly number[],
     readonly dtype: DType,
   ) {}
+
+  /** The number of its native memory. */
+  get id(): number {
+    return this.nativeId;
+  }
 
   get size(): number {
     return this.shape.reduce((product, dim) => product * dim, 1);
@@ -63,6 +68,12 @@ export class Tensor {
 
   release(): void {
     if (--this.numReferences === 0) this.device.native.tensorRelease(this.id);
+  }
+
+  /** A released tensor lives again with the memory of `made`, the same values computed anew; one reference is the caller's. */
+  revive(made: Tensor): void {
+    this.nativeId = this.device.native.tensorView(this.device.compute.id, made.id, 0, this.shape);
+    this.numReferences = 1;
   }
 
   /**

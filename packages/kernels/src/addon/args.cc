@@ -151,6 +151,23 @@ uint64_t Args::enqueueLaunch(std::function<int(CUstream_st*)> launch) {
   return enqueueAnywhere([launch, stream, &kernels] { kernels.check(launch(stream)); });
 }
 
+std::function<void()> Args::prepareGemm(const CudaGemm& gemm) const {
+  check(onGpu(), "only for GPUs");
+  for (const DType dtype : {gemm.a.dtype, gemm.c.dtype}) {
+    if (dtype == DType::f32 || dtype == DType::bf16) continue;
+    throw Error("E-CUDA-KERNEL",
+                std::string(function_) + ": no CUDA kernel for " + dtypeName(dtype) + ", only f32 and bf16");
+  }
+  check(gemm.a.dtype == gemm.b.dtype && (gemm.c.dtype == gemm.a.dtype || gemm.c.dtype == DType::f32),
+        std::string("a product of ") + dtypeName(gemm.a.dtype) + " and " + dtypeName(gemm.b.dtype) + " in " +
+            dtypeName(gemm.c.dtype));
+  return stream_->context().cudaGemm().prepare(gemm, *stream_);
+}
+
+uint64_t Args::enqueueGemm(const CudaGemm& gemm) {
+  return enqueueAnywhere(prepareGemm(gemm));
+}
+
 void* Args::workspace(size_t bytes) {
   check(onGpu() && numWorkspaces_ < workspaces_.size(), "no workspace to be had");
   Block* block = stream_->context().allocator().allocate(bytes, *stream_);

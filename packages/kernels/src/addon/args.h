@@ -6,6 +6,7 @@
 #include <functional>
 #include <string>
 
+#include "../core/cuda_gemm.h"
 #include "../core/cuda_timeline.h"
 #include "../core/scratch.h"
 #include "../core/stream.h"
@@ -67,6 +68,10 @@ class Args {
   }
   /// Puts `launch`, which returns a cudaError_t, on the GPU's stream that was read.
   uint64_t enqueueLaunch(std::function<int(CUstream_st*)> launch);
+  /// Puts a matrix product on that stream. Throws E-CUDA-KERNEL for types other than f32 and bf16, E-CUBLAS.
+  uint64_t enqueueGemm(const CudaGemm& gemm);
+  /// What launches it on that stream's thread, for an op of several.
+  std::function<void()> prepareGemm(const CudaGemm& gemm) const;
   /// Device memory for one launch on that stream, given back with this call: later work may have it, in
   /// order.
   void* workspace(size_t bytes);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "../cuda/array.h"
 #include "../cuda/types.h"
 #include "args.h"
 
@@ -41,6 +42,11 @@ inline void* typedArgument(Args& args, const char* name, const TensorRef& like, 
 /// LongscanElement of a tensor of f32 or bf16.
 inline int32_t elementArgument(const Args& args, const TensorRef& tensor) {
   return isBf16(args, tensor) ? longscanElementBf16 : longscanElementF32;
+}
+
+/// A tensor of f32 or bf16; null for an empty one.
+inline LongscanArray gpuArray(const Args& args, const TensorRef& tensor) {
+  return {tensor.data, tensor ? isBf16(args, tensor) : 0};
 }
 
 /// For a call that no CUDA kernel takes, though its types and sizes fit each other.

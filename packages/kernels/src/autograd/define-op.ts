@@ -19,6 +19,8 @@ export interface OpDefinition<I extends OpInputs, A, S extends OpInputs> {
    * no data and runs over all units at once.
    */
   readonly units?: 'each' | 'sum' | 'all';
+  /** The output costs less to compute again, by `forward` from the same inputs, than to keep for those who read it. */
+  readonly isCheap?: boolean;
   /** Checks shapes, enqueues, and says what the backward rule needs. */
   forward(call: ForwardCall, inputs: I, attributes: A): { readonly output: Tensor; readonly save: S };
   /** Gradients by input name; left out or null: none (or already accumulated). */
@@ -42,10 +44,12 @@ export function defineOp<I extends OpInputs, A = Record<never, never>, S extends
     const { tape } = device;
     if (tape === null || !tensors.some((tensor) => tensor.requiresGrad)) return output;
     const needs = needsOf(inputs);
+    const make = () => definition.forward(forwardCall(device), inputs, attributes).output;
     tape.record({
       name: definition.name,
       inputs: tensors,
       outputs: [output],
+      ...(definition.isCheap && { cheap: { output, reads: tensors, make } }),
       saved: Object.values(save).filter((tensor) => tensor !== null),
       backward: ([gradient]) => {
         const call = backwardCall<I>(forwardCall(device), needs, (parameter, reads, write) =>

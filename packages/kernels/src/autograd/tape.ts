@@ -1,5 +1,6 @@
 import type { Device } from '../device.js';
 import { emptyLike, type Tensor } from '../tensor.js';
+import { type CheapOutput, CheapOutputs, type Hold } from './cheap-outputs.js';
 import type { UnitWriter } from './token-units.js';
 
 /** One recorded op. */
@@ -7,13 +8,19 @@ export interface TapeNode {
   readonly name: string;
   readonly inputs: readonly Tensor[];
   readonly outputs: readonly Tensor[];
-  /** Kept alive until this node's backward has run. */
+  /** There when this node's backward runs. */
   readonly saved: readonly Tensor[];
+  /** One of the outputs that need not be kept for those who read it. */
+  readonly cheap?: CheapOutput;
   /**
    * Gradients of the inputs, in their order, from those of the outputs (null: none reaches it). A gradient that was
    * already accumulated (a deferred weight gradient) is returned as null.
    */
   backward(gradients: readonly (Tensor | null)[]): readonly (Tensor | null)[];
+}
+
+interface RecordedNode extends TapeNode {
+  readonly hold: Hold;
 }
 
 /** Work that nothing later in the backward pass waits for, and the tensors that it reads. */
@@ -34,20 +41,25 @@ interface ParameterUses {
  * parameters are accumulated (`+=`) into `parameter.gradient`.
  */
 export class Tape {
-  private nodes: TapeNode[] = [];
+  private nodes: RecordedNode[] = [];
   private deferred: Deferred[] = [];
   private readonly gradients = new Map<Tensor, Tensor>();
   private readonly uses = new Map<Tensor, ParameterUses>();
 
-  constructor(readonly device: Device) {}
+  private readonly cheapOutputs: CheapOutputs;
+
+  constructor(readonly device: Device) {
+    this.cheapOutputs = new CheapOutputs(device);
+  }
 
   record(node: TapeNode): void {
-    for (const tensor of node.saved) tensor.retain();
+    const hold = this.cheapOutputs.hold(node.saved);
+    if (node.cheap !== undefined) this.cheapOutputs.add(node.cheap);
     for (const output of node.outputs) output.requiresGrad = true;
     if (this.device.units !== null) {
       for (const parameter of parametersOf(node)) this.usesOf(parameter).remaining++;
     }
-    this.nodes.push(node);
+    this.nodes.push({ ...node, hold });
   }
 
   /**
@@ -106,14 +118,16 @@ export class Tape {
 
   /** Drops what was recorded without running it backward. */
   clear(): void {
-    for (const node of this.nodes) for (const tensor of node.saved) tensor.release();
+    for (const { hold } of this.nodes) hold.release();
     this.nodes = [];
+    this.cheapOutputs.clear();
     this.uses.clear();
   }
 
-  private visit(node: TapeNode): void {
+  private visit(node: RecordedNode): void {
     const gradients = node.outputs.map((output) => this.gradients.get(output) ?? null);
     if (gradients.some((gradient) => gradient !== null)) {
+      this.cheapOutputs.make(node.hold);
       const results = node.backward(gradients);
       node.inputs.forEach((input, i) => {
         const gradient = results[i] ?? null;
@@ -124,7 +138,8 @@ export class Tape {
       this.gradients.get(output)?.release();
       this.gradients.delete(output);
     }
-    for (const tensor of node.saved) tensor.release();
+    node.hold.release();
+    if (node.cheap !== undefined) this.cheapOutputs.drop(node.cheap.output);
     if (this.device.units !== null) for (const parameter of parametersOf(node)) this.settle(parameter);
   }
 

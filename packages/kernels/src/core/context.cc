@@ -12,6 +12,11 @@ Stream& Context::createStream(std::string name) {
   return *streams_.back();
 }
 
+CudaGemmEngine& Context::cudaGemm() {
+  if (cudaGemm_ == nullptr) cudaGemm_ = std::make_unique<CudaGemmEngine>(*cuda_, allocator_);
+  return *cudaGemm_;
+}
+
 void Context::fail(const StreamFailure& failure) {
   std::vector<Hook> hooks;
   {

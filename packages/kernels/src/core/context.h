@@ -8,6 +8,7 @@
 
 #include "allocator.h"
 #include "cuda_device.h"
+#include "cuda_gemm.h"
 #include "parallel.h"
 #include "stream.h"
 
@@ -35,6 +36,9 @@ class Context {
   ThreadPool& pool() { return pool_; }
   /// Null on the CPU.
   CudaDevice* cuda() const { return cuda_.get(); }
+  /// Matrix products on that GPU; opens cuBLASLt at the first call. On the JavaScript thread. Throws
+  /// E-CUBLAS.
+  CudaGemmEngine& cudaGemm();
   bool waitsAfterEachOp() const { return waitsAfterEachOp_; }
 
   /// The first failure of any stream: every stream of the context skips what follows, and each abort hook
@@ -59,6 +63,7 @@ class Context {
   const bool waitsAfterEachOp_ = false;
   Allocator allocator_;
   ThreadPool pool_;
+  std::unique_ptr<CudaGemmEngine> cudaGemm_;
   std::vector<std::unique_ptr<Stream>> streams_;
   std::mutex mutex_;
   std::vector<Hook> hooks_;

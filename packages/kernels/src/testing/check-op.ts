@@ -67,16 +67,17 @@ export async function checkOp<N extends string>(check: OpCheck<N>): Promise<void
   }
 }
 
-/** Outputs and gradients of the op in one type. */
+/** Outputs and gradients of the op in one type, or with one for each input. */
 export async function runOp<N extends string>(
   device: Device,
   check: OpCheck<N>,
   names: readonly N[],
-  dtype: DType,
+  types: DType | Readonly<Record<N, DType>>,
 ): Promise<{ outputs: Float64Array[]; gradients: Record<N, Float64Array> }> {
   const tensors = Object.fromEntries(
     names.map((name) => {
       const { values, shape } = check.inputs[name];
+      const dtype = typeof types === 'string' ? types : types[name];
       const tensor = fromNumbers(device, values, shape, dtype);
       tensor.requiresGrad = true;
       tensor.gradient = fromNumbers(device, new Float64Array(tensor.size), shape, dtype);
@@ -85,7 +86,7 @@ export async function runOp<N extends string>(
   ) as unknown as Tensors<N>;
   const { result, tape } = device.record(() => device.scope(() => check.op(tensors, device)));
   const seeds = result.map((output, i) =>
-    fromNumbers(device, outputWeights(output.size, i), output.shape, dtype),
+    fromNumbers(device, outputWeights(output.size, i), output.shape, output.dtype),
   );
   tape.backward(result, seeds);
   const outputs: Float64Array[] = [];

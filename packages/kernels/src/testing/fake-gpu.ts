@@ -4,8 +4,9 @@ import type { LongscanError } from '../errors.js';
 
 const built = (file: string): string => fileURLToPath(new URL(`../../build/${file}`, import.meta.url));
 
-/** A driver whose GPU is a thread, and kernels that only answer questions: cuda/testing/fake_*.cc. */
+/** A driver whose GPU is a thread, a cuBLASLt for it, and kernels that only answer questions: cuda/testing/fake_*.cc. */
 export const fakeDriver = built('fake_cuda_driver.so');
+export const fakeCublasLt = built('fake_cuda_cublaslt.so');
 export const fakeKernels = built('fake_cuda_kernels.so');
 
 interface Pretence {
@@ -13,7 +14,7 @@ interface Pretence {
   readonly fake?: string;
   readonly poison?: boolean;
   readonly waitsAfterEachOp?: boolean;
-  /** Opens the fake kernels too. */
+  /** Opens the fake kernels too, and the fake cuBLASLt at the first product. */
   readonly kernels?: boolean;
 }
 
@@ -24,7 +25,10 @@ export async function withFakeGpu(
 ): Promise<void> {
   process.env.LONGSCAN_CUDA_DRIVER = fakeDriver;
   process.env.LONGSCAN_FAKE_CUDA = fake;
-  if (kernels) process.env.LONGSCAN_CUDA = fakeKernels;
+  if (kernels) {
+    process.env.LONGSCAN_CUDA = fakeKernels;
+    process.env.LONGSCAN_CUBLAS ??= fakeCublasLt;
+  }
   const device = openCudaDevice({ poison, waitsAfterEachOp, kernels });
   try {
     await body(device);

@@ -6,7 +6,7 @@ export {
 } from './bidirectional-reference.js';
 export { checkBothWays } from './check-both-ways.js';
 export { checkOp, type OpCheck } from './check-op.js';
-export { checkOpOnGpu } from './check-op-on-gpu.js';
+export { checkOpOnGpu, eitherWay } from './check-op-on-gpu.js';
 export { checkRecurrence, type RecurrenceCheck, type RecurrenceInput } from './check-recurrence.js';
 export { checkRecurrenceOnGpu, type GpuTypes } from './check-recurrence-on-gpu.js';
 export { expectClose, relativeRms } from './compare.js';

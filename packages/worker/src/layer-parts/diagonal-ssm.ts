@@ -89,6 +89,6 @@ export function diagonalSsm(param: ParameterDeclarer, options: DiagonalSsmOption
     const { logLambda, weight } = discretise(options.discretisation, A, logStep);
     const readout = inputs === null ? outputs : complexMul({ a: outputs, b: inputs });
     const y = context.recurrence(op, { u, logLambda, w: complexMul({ a: readout, b: weight }) });
-    return add({ a: y, b: mulAlong({ a: u, b: skip }, -1) });
+    return add({ a: y, b: mulAlong({ a: u, b: skip }, -1, u.dtype) });
   };
 }

@@ -74,7 +74,7 @@ function deltaMemory(param: ParameterDeclarer, sizes: MemorySizes): MemoryKind {
     normalize: (keys) => l2Norm(keys),
     gates: (x, only) => ({
       ...decay(x, only),
-      beta: activation('sigmoid', linear({ x, weight: wb, bias: null })),
+      beta: activation('sigmoid', linear({ x, weight: wb, bias: null }), 1, { wide: true }),
       b: null,
       e: null,
     }),
@@ -89,7 +89,7 @@ function glaMemory(param: ParameterDeclarer, { N, H, K }: MemorySizes): MemoryKi
     normalize: asIs,
     gates: (x, only) => {
       const [B, T] = x.shape as [number, number, number];
-      const g = activation('log-sigmoid', logits(x), 1 / 16);
+      const g = activation('log-sigmoid', logits(x), 1 / 16, { wide: true });
       return { g: only(reshape(g, [B, T, N * H, K])) };
     },
   };

@@ -34,11 +34,11 @@ export default defineLayer({
 
     return (x, context) => {
       const k = key(x, context);
-      const p = mulAlong({ a: k, b: activation('sigmoid', innerDecay) }, 2);
-      const q = sub({ a: query(x, context), b: mulAlong({ a: p, b: d }, 2) });
+      const p = mulAlong({ a: k, b: activation('sigmoid', innerDecay) }, 2, k.dtype);
+      const q = sub({ a: query(x, context), b: mulAlong({ a: p, b: d }, 2, p.dtype) });
       const v = value(x, context);
       const g = decay(x); // [B, T, H], log decay, <= 0
-      const beta = activation('sigmoid', strength(x));
+      const beta = activation('sigmoid', strength(x), 1, { wide: true });
       const inputs = { q: l2Norm(q), k: l2Norm(k), v, beta, g, b: l2Norm(p), e: null };
       return output(x, (meanwhile) => context.recurrence(op, inputs, meanwhile));
     };

@@ -31,7 +31,7 @@ export default defineLayer({
     return (x, context) => {
       const [q, k] = [l2Norm(query(x, context)), l2Norm(key(x, context))];
       const v = value(x, context);
-      const beta = activation('sigmoid', strength(x), betaMax);
+      const beta = activation('sigmoid', strength(x), betaMax, { wide: true });
       const inputs = { q, k, v, beta, g: null, b: null, e: null };
       return output(x, (meanwhile) => context.recurrence(op, inputs, meanwhile));
     };

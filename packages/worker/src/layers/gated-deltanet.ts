@@ -34,7 +34,7 @@ export default defineLayer({
       const [q, k] = [l2Norm(query(x, context)), l2Norm(key(x, context))];
       const v = value(x, context);
       const g = decay(x); // [B, T, H], log decay, <= 0
-      const beta = activation('sigmoid', strength(x), betaMax);
+      const beta = activation('sigmoid', strength(x), betaMax, { wide: true });
       const inputs = { q, k, v, beta, g, b: null, e: null };
       return output(x, (meanwhile) => context.recurrence(op, inputs, meanwhile));
     };

@@ -44,7 +44,8 @@ export default defineLayer({
     return (x, context) => {
       const [q, k] = [l2Norm(query(x, context)), l2Norm(key(x, context))];
       const v = value(x, context);
-      const beta = activation('sigmoid', reshape(strength(x), [x.dim(0), x.dim(1), ...steps, H]), betaMax);
+      const logits = reshape(strength(x), [x.dim(0), x.dim(1), ...steps, H]);
+      const beta = activation('sigmoid', logits, betaMax, { wide: true });
       const g = decay(x); // [B, T, H], log decay, <= 0
       const inputs = { q, k, v, beta, g, b: null, e: null };
       return output(x, (meanwhile) => context.recurrence(op, inputs, meanwhile));

@@ -34,7 +34,7 @@ export default defineLayer({
     return (x, context) => {
       const [q, k, v] = [query, key, value].map((rows) => l2Norm(rows(x, context)));
       const g = decay(x); // [B, T, H, V], log decay, <= 0
-      const beta = activation('sigmoid', strength(x));
+      const beta = activation('sigmoid', strength(x), 1, { wide: true });
       // In the op's names, v is the key that is erased and written, and k its value.
       const inputs = { q: q!, k: v!, v: k!, beta, g, b: null, e: null };
       return output(x, (meanwhile) => context.recurrence(op, inputs, meanwhile));

@@ -34,7 +34,8 @@ export default defineLayer({
 
     return (x, context) => {
       const [q, k, v] = [query(x), key(x), value(x)];
-      const g = reshape(activation('log-sigmoid', forget(x), 1 / gateNormalizer), k.shape); // log decay, <= 0
+      const logits = reshape(forget(x), k.shape);
+      const g = activation('log-sigmoid', logits, 1 / gateNormalizer, { wide: true }); // log decay, <= 0
       return output(x, (meanwhile) => context.recurrence(op, { q, k, v, g }, meanwhile));
     };
   },

@@ -1,4 +1,4 @@
-import { activation, affine, gatedLinear, linear, reshape, rmsNorm, softmax } from '@longscan/kernels';
+import { activation, affine, cast, gatedLinear, linear, reshape, rmsNorm, softmax } from '@longscan/kernels';
 import { defineLayer } from '../layer.js';
 import { headSize } from '../layer-parts/head-size.js';
 import { expectCount, expectPositive } from '../layer-parts/layer-options.js';
@@ -40,8 +40,8 @@ export default defineLayer({
       const project = (weight: typeof wq, size: number) =>
         reshape(activation('silu', linear({ x, weight, bias: null })), [B, T, H, size]);
       const logits = reshape(linear({ x, weight: wf, bias: null }), [B, T, H, M]);
-      const g = activation('log-sigmoid', logits, 1 / gateNormalizer); // [B, T, H, M], log decay, <= 0
-      const written = affine(activation('exp', g), -1, 1); // 1 - a
+      const g = activation('log-sigmoid', logits, 1 / gateNormalizer, { wide: true }); // [B, T, H, M], log decay, <= 0
+      const written = cast(affine(activation('exp', g), -1, 1), x.dtype); // 1 - a
       const q = project(wq, K);
       let v = x;
       const wanted = context.recurrence(keySlots, { q, k: project(wk, K), v: written, g }, () => {

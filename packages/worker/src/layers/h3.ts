@@ -40,7 +40,10 @@ export default defineLayer({
 
     return (x, context) => {
       const k = key(x);
-      const shifted = add({ a: context.causalConv1d(k, shift), b: mulAlong({ a: k, b: shiftSkip }, -1) });
+      const shifted = add({
+        a: context.causalConv1d(k, shift),
+        b: mulAlong({ a: k, b: shiftSkip }, -1, k.dtype),
+      });
       const y = model(mul({ a: shifted, b: value(x) }), context);
       return output(mul({ a: query(x), b: y }));
     };

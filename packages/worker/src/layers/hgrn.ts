@@ -31,7 +31,8 @@ export default defineLayer({
       const { log: g, complement } = forgetGate(linear({ x, weight: wf, bias: null }));
       const input = activation('silu', linear({ x, weight: wi, bias: null }));
       let gate: Tensor = x;
-      const h = context.recurrence(vectorScan, { x: mul({ a: input, b: complement }), g }, () => {
+      const written = mul({ a: input, b: complement }, input.dtype);
+      const h = context.recurrence(vectorScan, { x: written, g }, () => {
         gate = activation('silu', linear({ x, weight: wg, bias: null }));
       });
       return linear({

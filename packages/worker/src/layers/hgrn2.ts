@@ -1,4 +1,4 @@
-import { activation, gatedLinear, linear, reshape, rmsNorm } from '@longscan/kernels';
+import { activation, cast, gatedLinear, linear, reshape, rmsNorm } from '@longscan/kernels';
 import { defineLayer } from '../layer.js';
 import { headSize } from '../layer-parts/head-size.js';
 import { expectPositive } from '../layer-parts/layer-options.js';
@@ -36,7 +36,7 @@ export default defineLayer({
       const { log, complement } = forgetGate(linear({ x, weight: wf, bias: null }));
       const o = context.recurrence(op, {
         q: keys(activation('silu', linear({ x, weight: wq, bias: null }))),
-        k: keys(complement),
+        k: keys(cast(complement, x.dtype)),
         v: reshape(linear({ x, weight: wi, bias: null }), [B, T, H, V]),
         g: keys(log),
       });

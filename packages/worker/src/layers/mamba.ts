@@ -53,7 +53,7 @@ export default defineLayer({
       const y = context.recurrence(selectiveScan, { x: u, delta, A, B, C: readout }, () => {
         gate = activation('silu', z);
       });
-      const skipped = add({ a: y, b: mulAlong({ a: u, b: skip }, -1) });
+      const skipped = add({ a: y, b: mulAlong({ a: u, b: skip }, -1, u.dtype) });
       return linear({ x: mul({ a: skipped, b: gate }), weight: outward, bias: null });
     };
   },

@@ -57,15 +57,15 @@ export default defineLayer({
       const groups = (y: Tensor) => reshape(y, [B, T, G, N]);
       const delta = activation('softplus', addAlong({ a: steps, b: stepBias }, -1)); // [B, T, H]
       const g = mulAlong({ a: delta, b: activation('exp', logRates, -1) }, -1); // log decay, <= 0
-      const v = mulAlong({ a: x, b: delta }, 0);
+      const v = mulAlong({ a: x, b: delta }, 0, x.dtype);
       let gate: Tensor = z;
       const y = context.recurrence(op, { q: groups(queries), k: groups(keys), v, g }, () => {
         gate = activation('silu', z);
       });
-      const skipped = reshape(add({ a: y, b: mulAlong({ a: x, b: skip }, 2) }), [B, T, C]);
+      const skipped = reshape(add({ a: y, b: mulAlong({ a: x, b: skip }, 2, x.dtype) }), [B, T, C]);
       const grouped = reshape(mul({ a: skipped, b: gate }), [B, T, G, C / G]);
       const normed = reshape(rmsNorm({ x: grouped, weight: evenly }, normEps), [B, T, C]);
-      return linear({ x: mulAlong({ a: normed, b: norm }, -1), weight: outward, bias: null });
+      return linear({ x: mulAlong({ a: normed, b: norm }, -1, normed.dtype), weight: outward, bias: null });
     };
   },
 });

@@ -58,8 +58,9 @@ export default defineLayer({
         q: l2Norm(query(x, context)),
         k: l2Norm(key(x, context)),
         v: reshape(linear({ x, weight: wv, bias: null }), [B, T, H, V]),
-        beta: activation('sigmoid', linear({ x, weight: wb, bias: bBias })), // [B, T, H]
-        g: activation('log-sigmoid', linear({ x, weight: wa, bias: aBias })), // [B, T, H], log decay, <= 0
+        beta: activation('sigmoid', linear({ x, weight: wb, bias: bBias }), 1, { wide: true }), // [B, T, H]
+        // [B, T, H], log decay, <= 0
+        g: activation('log-sigmoid', linear({ x, weight: wa, bias: aBias }), 1, { wide: true }),
         lambda: affine(activation('softplus', logits), 1, lambdaLowerBound), // [H, K], > 0
       };
       return output(x, (meanwhile) => context.recurrence(mesa, inputs, meanwhile));

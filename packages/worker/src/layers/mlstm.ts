@@ -9,6 +9,7 @@ import {
   mulAlong,
   reshape,
   splitLast,
+  wide,
 } from '@longscan/kernels';
 import { defineLayer } from '../layer.js';
 import { headSize } from '../layer-parts/head-size.js';
@@ -68,14 +69,15 @@ export default defineLayer({
         q: reshape(q, [B, T, H, N]),
         k: reshape(k, [B, T, H, N]),
         v: reshape(v, [B, T, H, N]),
-        i: linear({ x: all, weight: wi, bias: iBias }), // [B, T, H], log input gate, of any sign
-        f: activation('log-sigmoid', linear({ x: all, weight: wf, bias: fBias })), // [B, T, H], <= 0
+        i: wide(linear({ x: all, weight: wi, bias: iBias })), // [B, T, H], log input gate, of any sign
+        // [B, T, H], log forget gate, <= 0
+        f: activation('log-sigmoid', linear({ x: all, weight: wf, bias: fBias }), 1, { wide: true }),
       };
       let gate = z;
       let skipped = c;
       const h = context.recurrence(op, inputs, () => {
         gate = activation('silu', z);
-        skipped = mulAlong({ a: c, b: skip }, -1);
+        skipped = mulAlong({ a: c, b: skip }, -1, c.dtype);
       });
       const normed = reshape(layerNorm({ x: h, weight: norm, bias: null }, normEps), [B, T, W]);
       return linear({ x: mul({ a: add({ a: normed, b: skipped }), b: gate }), weight: down, bias: null });

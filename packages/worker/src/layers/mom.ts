@@ -8,6 +8,7 @@ import {
   sumHeads,
   type Tensor,
   where,
+  wide,
 } from '@longscan/kernels';
 import { defineLayer } from '../layer.js';
 import { headOutput } from '../layer-parts/head-output.js';
@@ -70,7 +71,7 @@ export default defineLayer({
 
     return (x, context) => {
       const [B, T] = x.shape as [number, number, number];
-      const { weights, selected } = route(linear({ x, weight: router, bias: null }), topK, numShared);
+      const { weights, selected } = route(wide(linear({ x, weight: router, bias: null })), topK, numShared);
       /** y [B, T, N·H, ..] where the token goes, 0 in other memories. */
       const only = (y: Tensor): Tensor => {
         const perMemory = reshape(y, [B, T, N, -1]);
@@ -79,7 +80,7 @@ export default defineLayer({
       const queries = repeatHeads(reshape(normalize(query(x, context)), [B, T, 1, H * K]), N);
       const inputs = {
         // An answer is linear in its query, so the query carries the memory's weight.
-        q: reshape(mulAlong({ a: queries, b: weights }, 0), [B, T, N * H, K]),
+        q: reshape(mulAlong({ a: queries, b: weights }, 0, queries.dtype), [B, T, N * H, K]),
         k: only(normalize(key(x, context))),
         v: value(x, context),
         ...gates(x, only),

@@ -60,7 +60,8 @@ export default defineLayer({
       const decay = activation('log-sigmoid', logits);
       const rest = activation('sigmoid', scale(logits, -1)); // 1 - f, exact where f is close to 1
       const g = concatLast([decay, decay]);
-      const input = concatLast([mul({ a: rest, b: perHead(k!) }), mul({ a: rest, b: v! })]);
+      const written = [perHead(k!), v!].map((rows) => mul({ a: rest, b: rows }, rows.dtype));
+      const input = concatLast(written);
       const state = context.recurrence(op, { x: input, g, positions });
       const [keys, values] = splitLast(state, [D, D]);
 

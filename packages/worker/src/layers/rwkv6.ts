@@ -73,7 +73,7 @@ export default defineLayer({
     return (x, context) => {
       const [B, T] = x.shape as [number, number, number];
       const delta = sub({ a: context.tokenShift(x), b: x });
-      const first = add({ a: x, b: mulAlong({ a: delta, b: mixX }, -1) });
+      const first = add({ a: x, b: mulAlong({ a: delta, b: mixX }, -1, x.dtype) });
       const down = activation('tanh', linear({ x: first, weight: mixDown, bias: null }));
       const ranks = splitLast(down, Array(5).fill(mixRank));
       const mix = (name: Mixed): Tensor => {
@@ -85,7 +85,7 @@ export default defineLayer({
         q: reshape(project('r', wr), [B, T, H, K]),
         k: reshape(project('k', wk), [B, T, H, K]),
         v: reshape(project('v', wv), [B, T, H, V]),
-        g: reshape(activation('exp', decay(mix('w')), -1), [B, T, H, K]), // log decay, < 0
+        g: reshape(activation('exp', decay(mix('w')), -1, { wide: true }), [B, T, H, K]), // log decay, < 0
         u,
       };
       let gate = x;

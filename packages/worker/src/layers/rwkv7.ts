@@ -95,9 +95,9 @@ export default defineLayer({
       const [B, T] = x.shape as [number, number, number];
       const heads = (tensor: Tensor) => reshape(tensor, [B, T, H, K]);
       const change = sub({ a: context.tokenShift(x), b: x });
-      const mixed = (m: Tensor) => add({ a: x, b: mulAlong({ a: change, b: m }, -1) });
+      const mixed = (m: Tensor) => add({ a: x, b: mulAlong({ a: change, b: m }, -1, x.dtype) });
       const r = heads(receptance(mixed(mr)));
-      const g = heads(activation('sigmoid', decay(mixed(mw)), strongestDecay)); // log decay, < 0
+      const g = heads(activation('sigmoid', decay(mixed(mw)), strongestDecay, { wide: true })); // log decay, < 0
       const k0 = linear({ x: mixed(mk), weight: wk, bias: null });
       const xv = mixed(mv);
       const v0 = value(xv);
@@ -107,9 +107,9 @@ export default defineLayer({
       const v = heads(param.layer.index === 0 ? v0 : towards(first));
       const a = activation('sigmoid', rate(mixed(ma)));
 
-      const removed = l2Norm(heads(mulAlong({ a: k0, b: removal }, -1)), lengthEps);
+      const removed = l2Norm(heads(mulAlong({ a: k0, b: removal }, -1, k0.dtype)), lengthEps);
       const kept = affine(mulAlong({ a: affine(a, 1, -1), b: replacement }, -1), 1, 1);
-      const k = heads(mul({ a: k0, b: kept }));
+      const k = heads(mul({ a: k0, b: kept }, k0.dtype));
       const e = mul({ a: removed, b: heads(a) });
       let factor = x;
       const o = context.recurrence(op, { q: r, k, v, beta: null, g, b: scale(removed, -1), e }, () => {
@@ -121,7 +121,7 @@ export default defineLayer({
         weight: ones,
         bias: null,
       });
-      const own = mulAlong({ a: v, b: reshape(weights, [B, T, H]) }, 0);
+      const own = mulAlong({ a: v, b: reshape(weights, [B, T, H]) }, 0, v.dtype);
       const values = reshape(add({ a: normed, b: own }), [B, T, D]);
       return linear({ x: mul({ a: values, b: factor }), weight: wo, bias: null });
     };

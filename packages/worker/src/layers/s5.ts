@@ -47,7 +47,7 @@ export default defineLayer({
         w: reshape(weight, [P, 1, 2]),
       });
       const y = linear({ x: h, weight: outward, bias: null });
-      const active = activation('gelu', add({ a: y, b: mulAlong({ a: x, b: skip }, -1) }));
+      const active = activation('gelu', add({ a: y, b: mulAlong({ a: x, b: skip }, -1, x.dtype) }));
       const open = activation('sigmoid', linear({ x: active, weight: gate, bias: gateBias }));
       return mul({ a: active, b: open });
     };

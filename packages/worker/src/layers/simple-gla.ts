@@ -39,7 +39,7 @@ export default defineLayer({
     return (x, context) => {
       const [q, k, v] = [query(x, context), key(x, context), value(x, context)];
       const logits = linear({ x, weight: gateWeight, bias: gateBias });
-      const g = activation('log-sigmoid', logits, 1 / gateNormalizer); // [B, T, H], log decay, <= 0
+      const g = activation('log-sigmoid', logits, 1 / gateNormalizer, { wide: true }); // [B, T, H], log decay, <= 0
       return output(x, (meanwhile) => context.recurrence(op, { q, k, v, g }, meanwhile));
     };
   },

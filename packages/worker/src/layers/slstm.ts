@@ -1,4 +1,4 @@
-import { addAlong, concatLast, layerNorm, reshape, slstm } from '@longscan/kernels';
+import { addAlong, cast, concatLast, layerNorm, reshape, slstm } from '@longscan/kernels';
 import { defineLayer } from '../layer.js';
 import { headwiseProjection, smallInit } from '../layer-parts/headwise.js';
 import { uniformWithin } from '../layer-parts/initial-values.js';
@@ -45,7 +45,8 @@ export default defineLayer({
       const parts = concatLast([input(c), forget(c), cell(x), output(x)]); // [B, T, H, 4 N]
       const gates = addAlong({ a: reshape(parts, [B, T, H, 4, N]), b: bias }, 2);
       const h = context.recurrence(slstm, { gates, recurrent });
-      return reshape(layerNorm({ x: h, weight: norm, bias: null }, normEps), [B, T, D]);
+      const normed = layerNorm({ x: cast(h, x.dtype), weight: norm, bias: null }, normEps);
+      return reshape(normed, [B, T, D]);
     };
   },
 });

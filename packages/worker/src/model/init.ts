@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type DType, type HostArray, hostArray } from '@longscan/kernels';
+import { fill, fillNormal, hostArray, type Tensor } from '@longscan/kernels';
 import type { Init, TensorOptions } from '../layer.js';
 
 /** A trained tensor as a model declares it. */
@@ -9,27 +9,31 @@ export interface ParameterSpec extends TensorOptions {
   readonly init: Init;
 }
 
-/** Initial values of one parameter: a function of the job's seed and the parameter's name alone. */
-export function initialValues({ name, shape, init }: ParameterSpec, seed: number, dtype: DType): HostArray {
-  const size = shape.reduce((a, b) => a * b, 1);
-  const values = hostArray(dtype, size);
-  if ('constant' in init) return values.fill(init.constant);
-  const next = generator(seed, name);
-  for (let i = 0; i < size; i++) {
-    values[i] = 'each' in init ? init.each(i, next) : init.normal * normal(next);
+/**
+ * Sets one parameter to its initial values: a function of the job's seed and the parameter's name alone. Normal numbers
+ * are made on the device: a model has billions of them.
+ */
+export function initialise(tensor: Tensor, { name, init }: ParameterSpec, seed: number): void {
+  if ('constant' in init) {
+    fill(tensor, init.constant);
+  } else if ('normal' in init) {
+    const [low, high] = seedWords(seed, name);
+    fillNormal(tensor, init.normal, [low, high]);
+  } else {
+    const next = generator(seedWords(seed, name));
+    const values = hostArray(tensor.dtype, tensor.size);
+    tensor.write(values.map((_, i) => init.each(i, next)));
   }
-  return values;
 }
 
-/** Box-Muller; `1 - u` keeps the logarithm finite. */
-function normal(next: () => number): number {
-  return Math.sqrt(-2 * Math.log(1 - next())) * Math.cos(2 * Math.PI * next());
-}
-
-/** xoshiro128** (Blackman and Vigna), seeded by a hash, as uniform numbers in [0, 1). */
-function generator(seed: number, name: string): () => number {
+/** Four words that are different for every seed and name. */
+function seedWords(seed: number, name: string): [number, number, number, number] {
   const digest = createHash('sha256').update(`${seed}/${name}`).digest();
-  let [a, b, c, d] = [0, 4, 8, 12].map((at) => digest.readUInt32LE(at)) as [number, number, number, number];
+  return [0, 4, 8, 12].map((at) => digest.readUInt32LE(at)) as [number, number, number, number];
+}
+
+/** xoshiro128** (Blackman and Vigna), as uniform numbers in [0, 1). */
+function generator([a, b, c, d]: [number, number, number, number]): () => number {
   const rotate = (x: number, by: number) => (x << by) | (x >>> (32 - by));
   return () => {
     const result = Math.imul(rotate(Math.imul(b, 5), 7), 9) >>> 0;

@@ -11,7 +11,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { defineLayer, type Layer } from '../layer.js';
 import { jobSpecSchema } from '../protocol/job-spec.js';
-import { initialValues } from './init.js';
+import { initialise, type ParameterSpec } from './init.js';
 import { sliceContexts } from './layer-context.js';
 import { loadLayers } from './load-layers.js';
 import { createModel, parameterSpecs } from './model.js';
@@ -123,23 +123,35 @@ test('model ~> what a layer gives back must have the shape of its input', () => 
   assert.throws(() => traceOwnLayer(() => () => 'y' as never), refusal('an output that is no tensor'));
 });
 
-test('initial values ~> a function of seed and name, with the deviation that was asked for', () => {
-  const spec = { name: 'w', shape: [100, 100], init: { normal: 0.5 } };
-  const values = initialValues(spec, 1, 'f32');
-  assert.equal(initialValues(spec, 1, 'f32'), values);
-  assert.not.equal(initialValues({ ...spec, name: 'v' }, 1, 'f32'), values);
-  assert.not.equal(initialValues(spec, 2, 'f32'), values);
-  let [sum, squares] = [0, 0];
-  for (const value of values) {
-    sum += value;
-    squares += value * value;
+test('initial values ~> a function of seed and name, with the deviation that was asked for', async () => {
+  const device = openCpuDevice({ poison: true });
+  try {
+    const spec = { name: 'w', shape: [100, 100], init: { normal: 0.5 } };
+    const draw = async (of: ParameterSpec, seed: number) => {
+      const tensor = empty(device, of.shape);
+      initialise(tensor, of, seed);
+      return tensor.read();
+    };
+    const values = await draw(spec, 1);
+    assert.equal(await draw(spec, 1), values);
+    assert.not.equal(await draw({ ...spec, name: 'v' }, 1), values);
+    assert.not.equal(await draw(spec, 2), values);
+    let [sum, squares] = [0, 0];
+    for (const value of values) {
+      sum += value;
+      squares += value * value;
+    }
+    assert.ok(Math.abs(sum / 1e4) < 0.02, `${sum}`);
+    assert.ok(Math.abs(Math.sqrt(squares / 1e4) - 0.5) < 0.01, `${squares}`);
+    const constant = await draw({ ...spec, init: { constant: 3 } }, 1);
+    assert.equal(constant.slice(0, 2), Float32Array.from([3, 3]));
+    const each = { ...spec, init: { each: (i: number, uniform: () => number) => i + uniform() } };
+    const drawn = await draw(each, 1);
+    assert.ok(drawn.every((value, i) => value >= i && value <= i + 1));
+    assert.equal(await draw(each, 1), drawn);
+  } finally {
+    device.close();
   }
-  assert.ok(Math.abs(sum / 1e4) < 0.02, `${sum}`);
-  assert.ok(Math.abs(Math.sqrt(squares / 1e4) - 0.5) < 0.01, `${squares}`);
-  assert.equal(
-    initialValues({ ...spec, init: { constant: 3 } }, 1, 'f32').slice(0, 2),
-    Float32Array.from([3, 3]),
-  );
 });
 
 test.run();

@@ -8,7 +8,7 @@ import {
   type Tensor,
 } from '@longscan/kernels';
 import type { Init, LayerPlace, ParameterDeclarer, TensorOptions } from '../layer.js';
-import { initialValues, type ParameterSpec } from './init.js';
+import { initialise, type ParameterSpec } from './init.js';
 
 /** Where a model's tensors come from while it is built. */
 export interface TensorSource {
@@ -102,10 +102,7 @@ export class Parameters implements TensorSource {
 
   /** Sets every parameter to its initial value: a function of seed and name, the same on every rank. */
   initialise(seed: number): void {
-    for (const spec of this.specs) {
-      const tensor = this.byName.get(spec.name)!;
-      tensor.write(initialValues(spec, seed, this.dtype));
-    }
+    for (const spec of this.specs) initialise(this.byName.get(spec.name)!, spec, seed);
   }
 
   /** @throws LongscanError E-PLUGIN for what was not declared before: a layer must declare the same at every call. */

@@ -9,16 +9,14 @@ import { traceModel } from './trace.js';
 
 const sliceLength = 80;
 const numSteps = 3;
+const mixers = ['gla', 'lightning', 'linear-attention', 'rat', 'simple-gla', 'softmax-attention'];
+const layers = [...mixers, ...mixers];
 
 function specOf(recompute: boolean): JobSpec {
   return jobSpecSchema.parse({
     model: {
-      ...{ dModel: 32, numLayers: 6, numHeads: 2, vocabSize: 40, mlp: 64, recompute },
-      layers: ['gla', 'lightning', 'linear-attention', 'rat', 'simple-gla', 'softmax-attention'].map(
-        (use) => ({
-          ...{ use, options: {}, file: null },
-        }),
-      ),
+      ...{ dModel: 32, numLayers: layers.length, numHeads: 2, vocabSize: 40, mlp: 64, recompute },
+      layers: layers.map((use) => ({ use, options: {}, file: null })),
     },
     data: { path: 'unused', sequenceLength: 3 * sliceLength },
     optimizer: {},

@@ -13,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+#include "fake_settings.h"
+
 // A CUDA driver without a GPU, for tests of what stands on it: memory is the host's, a stream is a thread
 // that is always behind. LONGSCAN_FAKE_CUDA, read at each call, says what it pretends to be: "version=13000
 // devices=1 bytes=1000000 fail=cuMemsetD8Async" (this call fails; a failed stream's events fail from then
@@ -22,16 +24,6 @@ namespace {
 
 constexpr int success = 0, invalidValue = 1, outOfMemory = 2, noDevice = 100, illegalAddress = 700,
               captureInvalidated = 901;
-
-std::string setting(const char* name, const char* otherwise) {
-  const char* all = std::getenv("LONGSCAN_FAKE_CUDA");
-  const std::string text = std::string(" ") + (all == nullptr ? "" : all) + " ";
-  const std::string key = std::string(" ") + name + "=";
-  const size_t at = text.find(key);
-  if (at == std::string::npos) return otherwise;
-  const size_t begin = at + key.size();
-  return text.substr(begin, text.find(' ', begin) - begin);
-}
 
 bool fails(const char* call) {
   return setting("fail", "") == call;
@@ -233,6 +225,9 @@ int cuMemcpyDtoDAsync_v2(unsigned long long target, unsigned long long source, s
 }
 int cuMemsetD8Async(unsigned long long target, unsigned char value, size_t bytes, CUstream_st* stream) {
   return addOperation("cuMemsetD8Async", stream, [=] { std::memset(at<void*>(target), value, bytes); });
+}
+int cuLaunchHostFunc(CUstream_st* stream, void (*function)(void*), void* data) {
+  return addOperation("cuLaunchHostFunc", stream, [=] { function(data); });
 }
 int cuStreamCreateWithPriority(CUstream_st** stream, unsigned, int) {
   *stream = new CUstream_st;

@@ -1,22 +1,19 @@
 #include <cstdlib>
-#include <string>
 
+#include "../../ops/add/cuda.h"
 #include "../../ops/gated-linear/cuda.h"
+#include "../../ops/linear/cuda.h"
+#include "../../ops/sum-rows/cuda.h"
 #include "../library.h"
+#include "fake_kernel.h"
+#include "fake_settings.h"
 
-// A library of CUDA kernels without any, for tests of what is said where there are none. LONGSCAN_FAKE_CUDA,
-// as for the fake driver: "toolkit=13000 probe=209" (a cudaError_t: no code for this GPU; 716: a failed
-// kernel's context). Head sizes are refused as the real kernels refuse them.
+// A library of CUDA kernels without any GPU, for tests of what is said where kernels are missing, and with
+// what products of matrices need. LONGSCAN_FAKE_CUDA, as for the fake driver: "toolkit=13000 probe=209" (a
+// cudaError_t: no code for this GPU; 716: a failed kernel's context). Head sizes are refused as the real
+// kernels refuse them.
 
 namespace {
-
-int setting(const char* name, int otherwise) {
-  const char* all = std::getenv("LONGSCAN_FAKE_CUDA");
-  const std::string text = std::string(" ") + (all == nullptr ? "" : all);
-  const std::string key = std::string(" ") + name + "=";
-  const size_t at = text.find(key);
-  return at == std::string::npos ? otherwise : std::atoi(text.c_str() + at + key.size());
-}
 
 size_t bytesOf(const LongscanGatedLinear* call) {
   const bool isOffered = call->K % 8 == 0 && call->K <= 256 && call->V % 8 == 0 && call->V <= 512;
@@ -26,13 +23,39 @@ size_t bytesOf(const LongscanGatedLinear* call) {
 }  // namespace
 
 void longscanCudaDescribe(LongscanCudaLibrary* library) {
-  *library = {setting("toolkit", 13000), 2, {800, 900}};
+  *library = {std::atoi(setting("toolkit", "13000").c_str()), 2, {800, 900}};
 }
 int longscanCudaProbe() {
-  return setting("probe", 0);
+  return std::atoi(setting("probe", "0").c_str());
 }
 const char* longscanCudaErrorText(int error) {
   return error == 209 ? "no kernel image is available for execution on the device" : "misaligned address";
+}
+
+int longscanRoundBias(const float* bias, void* rounded, int64_t count, CUstream_st* stream) {
+  return launchFake(stream, [=] {
+    for (int64_t i = 0; i < count; i++) storeFake(rounded, true, i, bias[i]);
+  });
+}
+
+int longscanAxpy(float factor, LongscanArray x, LongscanArray y, int64_t count, CUstream_st* stream) {
+  return launchFake(stream, [=] {
+    for (int64_t i = 0; i < count; i++) {
+      storeFake(y.data, y.isBf16, i, loadFake(y.data, y.isBf16, i) + factor * loadFake(x.data, x.isBf16, i));
+    }
+  });
+}
+size_t longscanSumRowsWorkspaceBytes(const LongscanSumRows*) {
+  return 16;
+}
+int longscanSumRows(const LongscanSumRows* call, CUstream_st* stream) {
+  return launchFake(stream, [call = *call] {
+    for (int64_t j = 0; j < call.cols; j++) {
+      double sum = call.accumulate ? loadFake(call.target, call.targetIsBf16, j) : 0;
+      for (int64_t i = 0; i < call.rows; i++) sum += loadFake(call.x, call.isBf16, i * call.cols + j);
+      storeFake(call.target, call.targetIsBf16, j, sum);
+    }
+  });
 }
 
 size_t longscanGatedLinearStatesBytes(const LongscanGatedLinear* call) {

@@ -1,4 +1,4 @@
-#include "../../addon/args.h"
+#include "../../addon/gpu_args.h"
 #include "add.h"
 #include "cuda.h"
 
@@ -11,16 +11,16 @@ Napi::Value bindAddForward(Args& args) {
   const TensorRef a = args.tensor("a");
   const TensorRef b = args.tensor("b");
   const TensorRef y = args.tensor("y");
-  args.checkSameType(a, b);
-  args.checkSameType(a, y);
   args.check(a.numElements == b.numElements && a.numElements == y.numElements, "a, b and y differ in size");
   if (args.onGpu()) {
     const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanAdd);
-    args.enqueueLaunch([=, bf16 = isBf16(args, y)](CUstream_st* stream) {
-      return kernel(bf16, a.data, b.data, y.data, y.numElements, stream);
-    });
+    const LongscanArray first = gpuArray(args, a), second = gpuArray(args, b), sum = gpuArray(args, y);
+    args.enqueueLaunch(
+        [=](CUstream_st* stream) { return kernel(first, second, sum, y.numElements, stream); });
     return args.env().Undefined();
   }
+  args.checkSameType(a, b);
+  args.checkSameType(a, y);
   args.enqueueRanges(a.dtype, y.numElements, 1, [=](auto zero, int64_t begin, int64_t end) {
     using T = decltype(zero);
     addForward(a.as<T>(), b.as<T>(), y.as<T>(), begin, end);
@@ -36,10 +36,9 @@ Napi::Value bindAxpy(Args& args) {
   args.check(x.numElements == target.numElements, "x and target differ in size");
   if (args.onGpu()) {
     const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanAxpy);
-    const int xIsBf16 = isBf16(args, x), targetIsBf16 = isBf16(args, target);
+    const LongscanArray from = gpuArray(args, x), to = gpuArray(args, target);
     args.enqueueLaunch([=](CUstream_st* stream) {
-      return kernel(static_cast<float>(factor), xIsBf16, x.data, targetIsBf16, target.data, x.numElements,
-                    stream);
+      return kernel(static_cast<float>(factor), from, to, x.numElements, stream);
     });
     return args.env().Undefined();
   }

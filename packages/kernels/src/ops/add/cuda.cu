@@ -1,24 +1,18 @@
 #include "cuda.h"
 
-#include "../../cuda/elements.cuh"
+#include "../../cuda/map_elements.cuh"
 
 namespace longscan {
 
 namespace {
 
-template <typename Element>
 struct Add {
-  const Element *a, *b;
-  Element* y;
-  __device__ void operator()(int64_t i) const { store(y, i, load(a, i) + load(b, i)); }
+  __device__ float operator()(float a, float b) const { return a + b; }
 };
 
-template <typename X, typename Y>
-struct Axpy {
+struct AddScaled {
   float factor;
-  const X* x;
-  Y* y;
-  __device__ void operator()(int64_t i) const { store(y, i, load(y, i) + factor * load(x, i)); }
+  __device__ float operator()(float x, float y) const { return y + factor * x; }
 };
 
 }  // namespace
@@ -27,22 +21,17 @@ struct Axpy {
 
 using namespace longscan;
 
-int longscanAdd(int isBf16, const void* a, const void* b, void* y, int64_t count, CUstream_st* stream) {
-  return withElement(isBf16, [=](auto* none) {
-    using Element = std::remove_pointer_t<decltype(none)>;
-    const Add<Element> body{static_cast<const Element*>(a), static_cast<const Element*>(b),
-                            static_cast<Element*>(y)};
-    return forEachElement(count, body, stream);
+int longscanAdd(LongscanArray a, LongscanArray b, LongscanArray y, int64_t count, CUstream_st* stream) {
+  return withArray(a, [=](auto* first) {
+    return withArray(b, [=](auto* second) {
+      return withArray(y, [=](auto* sum) { return mapElements(count, Add{}, sum, stream, first, second); });
+    });
   });
 }
 
-int longscanAxpy(float factor, int xIsBf16, const void* x, int yIsBf16, void* y, int64_t count,
-                 CUstream_st* stream) {
-  return withElement(xIsBf16, [=](auto* noneOfX) {
-    return withElement(yIsBf16, [=](auto* noneOfY) {
-      using X = std::remove_pointer_t<decltype(noneOfX)>;
-      using Y = std::remove_pointer_t<decltype(noneOfY)>;
-      return forEachElement(count, Axpy<X, Y>{factor, static_cast<const X*>(x), static_cast<Y*>(y)}, stream);
-    });
+int longscanAxpy(float factor, LongscanArray x, LongscanArray y, int64_t count, CUstream_st* stream) {
+  return withArray(x, [=](auto* from) {
+    return withArray(y,
+                     [=](auto* to) { return mapElements(count, AddScaled{factor}, to, stream, from, to); });
   });
 }

@@ -1,21 +1,31 @@
 import { defineOp } from '../../autograd/define-op.js';
 import { expectShape, type Tensor } from '../../tensor.js';
+import { promotedType, type TypesOf, typesOf } from '../../types-of.js';
+import { castTo } from '../pointwise/cast.js';
 import './native.js';
 
-/** `a + b`, same shape. Its gradient is handed to both inputs unchanged, without a copy. */
-export const add: (inputs: { a: Tensor; b: Tensor }) => Tensor = (inputs) => addOp(inputs, {});
+/**
+ * `a + b`, same shape, as `dtype`: left out, bf16 with f32 gives f32. The gradient is handed unchanged, without a copy, to
+ * each input that has the sum's type.
+ */
+export function add(inputs: { a: Tensor; b: Tensor }, dtype = promotedType(inputs)): Tensor {
+  return addOp(inputs, { ...typesOf(inputs), y: dtype });
+}
 
-const addOp = defineOp<{ a: Tensor; b: Tensor }>({
+const addOp = defineOp<{ a: Tensor; b: Tensor }, TypesOf<'a' | 'b' | 'y'>>({
   name: 'add',
-  forward(call, { a, b }) {
+  forward(call, { a, b }, types) {
     expectShape('add', 'b', b, a.shape);
-    const output = call.empty(a.shape, a.dtype);
+    const output = call.empty(a.shape, types.y);
     call.native.addForward(call.stream, a.id, b.id, output.id);
     call.device.flops += a.size;
     return { output, save: {} };
   },
-  backward(_call, _saved, gradient) {
-    return { a: gradient, b: gradient };
+  backward(call, _saved, gradient, types) {
+    return {
+      a: call.needs.a ? castTo(call, gradient, types.a) : null,
+      b: call.needs.b ? castTo(call, gradient, types.b) : null,
+    };
   },
 });
 

@@ -19,14 +19,16 @@ struct Operands {
     args.check(G >= 1, "there is no block");
     args.check(in >= 1 && out >= 1 && in <= 4096 && out <= 4096, "block sizes are not between 1 and 4096");
     const int64_t numRows = x.numElements / (G * in);
-    args.checkSize(x, weight, numRows * G * in, "x");
-    args.checkSize(y, weight, numRows * G * out, "y");
+    args.check(x.numElements == numRows * G * in && y.numElements == numRows * G * out,
+               "x or y is not of whole rows, or not of as many");
+    args.checkSameType(x, y);
     shape = {numRows, G, static_cast<int>(in), static_cast<int>(out)};
   }
 
   /// Enqueues `body(zero, begin, end, scratch)` for the blocks, a fixed share per thread.
   template <typename Body>
   void enqueue(Args& args, Body body) const {
+    args.checkSameType(x, weight);
     ThreadPool& pool = stream.context().pool();
     dispatchFloat(args, weight.dtype, [&](auto zero) {
       args.enqueue([=, shape = shape, &pool] {
@@ -35,10 +37,27 @@ struct Operands {
       });
     });
   }
+
+  // On a GPU a block's rows lie G blocks apart, and the blocks are a batch.
+  CudaMatrix X() const { return {x.data, x.dtype, shape.G * shape.in, shape.in}; }
+  CudaMatrix Y() const { return {y.data, y.dtype, shape.G * shape.out, shape.out}; }
+  CudaMatrix W() const {
+    return {weight.data, weight.dtype, shape.in, static_cast<int64_t>(shape.in) * shape.out};
+  }
+  Napi::Value enqueueOnGpu(Args& args, CudaGemm gemm) const {
+    gemm.batch = shape.G;
+    args.enqueueGemm(gemm);
+    return args.env().Undefined();
+  }
 };
 
 Napi::Value bindForward(Args& args) {
   const Operands operands(args);
+  const BlockLinear& shape = operands.shape;
+  if (args.onGpu()) {
+    return operands.enqueueOnGpu(
+        args, {false, true, shape.numRows, shape.out, shape.in, operands.X(), operands.W(), operands.Y()});
+  }
   operands.enqueue(args, [x = operands.x, weight = operands.weight, y = operands.y, shape = operands.shape](
                              auto zero, int64_t begin, int64_t end, void* scratch) {
     using Real = decltype(zero);
@@ -49,6 +68,11 @@ Napi::Value bindForward(Args& args) {
 
 Napi::Value bindInputGrad(Args& args) {
   const Operands operands(args);
+  const BlockLinear& shape = operands.shape;
+  if (args.onGpu()) {
+    return operands.enqueueOnGpu(
+        args, {false, false, shape.numRows, shape.in, shape.out, operands.Y(), operands.W(), operands.X()});
+  }
   operands.enqueue(args, [dx = operands.x, weight = operands.weight, dy = operands.y, shape = operands.shape](
                              auto zero, int64_t begin, int64_t end, void* scratch) {
     using Real = decltype(zero);
@@ -60,6 +84,11 @@ Napi::Value bindInputGrad(Args& args) {
 Napi::Value bindWeightGrad(Args& args) {
   const Operands operands(args);
   const bool accumulate = args.flag("accumulate");
+  const BlockLinear& shape = operands.shape;
+  if (args.onGpu()) {
+    return operands.enqueueOnGpu(args, {true, false, shape.out, shape.in, shape.numRows, operands.Y(),
+                                        operands.X(), operands.W(), accumulate});
+  }
   operands.enqueue(args, [=, x = operands.x, dw = operands.weight, dy = operands.y, shape = operands.shape](
                              auto zero, int64_t begin, int64_t end, void* scratch) {
     using Real = decltype(zero);

@@ -1,4 +1,4 @@
-#include "../../addon/args.h"
+#include "../../addon/gpu_args.h"
 #include "broadcast.h"
 #include "cuda.h"
 
@@ -16,14 +16,12 @@ BroadcastShape shapeArgument(Args& args, const TensorRef& a) {
 
 void checkOperands(Args& args, const TensorRef& a, const TensorRef& b, const TensorRef& y,
                    const BroadcastShape& shape) {
-  args.checkSameType(a, b);
-  args.checkSameType(a, y);
+  if (!args.onGpu()) {
+    args.checkSameType(a, b);
+    args.checkSameType(a, y);
+  }
   args.check(b.numElements == shape.middle, "b is not [middle]");
   args.check(y.numElements == a.numElements, "a and y differ in size");
-}
-
-LongscanBroadcast gpuCall(const Args& args, const TensorRef& a, const BroadcastShape& shape) {
-  return {shape.outer, shape.middle, shape.inner, isBf16(args, a)};
 }
 
 Napi::Value bindMultiply(Args& args) {
@@ -35,9 +33,9 @@ Napi::Value bindMultiply(Args& args) {
   checkOperands(args, a, b, y, shape);
   if (args.onGpu()) {
     const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanBroadcastMultiply);
-    args.enqueueLaunch([=, call = gpuCall(args, a, shape)](CUstream_st* stream) {
-      return kernel(&call, a.data, b.data, y.data, stream);
-    });
+    const LongscanBroadcast call{shape.outer, shape.middle, shape.inner};
+    const LongscanArray first = gpuArray(args, a), second = gpuArray(args, b), result = gpuArray(args, y);
+    args.enqueueLaunch([=](CUstream_st* stream) { return kernel(&call, first, second, result, stream); });
     return args.env().Undefined();
   }
   args.enqueueRanges(a.dtype, shape.numRows(), shape.rowLength(), [=](auto zero, int64_t begin, int64_t end) {
@@ -57,8 +55,10 @@ Napi::Value bindAdd(Args& args) {
   checkOperands(args, a, b, y, shape);
   if (args.onGpu()) {
     const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanBroadcastAdd);
-    args.enqueueLaunch([=, call = gpuCall(args, a, shape)](CUstream_st* stream) {
-      return kernel(&call, static_cast<float>(factor), a.data, b.data, y.data, stream);
+    const LongscanBroadcast call{shape.outer, shape.middle, shape.inner};
+    const LongscanArray first = gpuArray(args, a), second = gpuArray(args, b), result = gpuArray(args, y);
+    args.enqueueLaunch([=](CUstream_st* stream) {
+      return kernel(&call, static_cast<float>(factor), first, second, result, stream);
     });
     return args.env().Undefined();
   }
@@ -75,19 +75,19 @@ Napi::Value bindReduce(Args& args) {
   const TensorRef a = args.optionalTensor("a");
   const TensorRef partial = args.tensor("partial");
   const BroadcastShape shape = shapeArgument(args, dy);
-  if (!args.onGpu()) args.checkSameType(dy, partial);
-  if (a) {
-    args.checkSameType(dy, a);
-    args.check(a.numElements == dy.numElements, "a and dy differ in size");
+  if (!args.onGpu()) {
+    args.checkSameType(dy, partial);
+    if (a) args.checkSameType(dy, a);
   }
+  args.check(!a || a.numElements == dy.numElements, "a and dy differ in size");
   const int64_t numBlocks = (shape.outer + broadcastBlockRows - 1) / broadcastBlockRows;
   args.check(partial.numElements == numBlocks * shape.middle, "partial is not [blocks, middle]");
   if (args.onGpu()) {
     const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanBroadcastReduce);
-    const int partialIsBf16 = isBf16(args, partial);
-    args.enqueueLaunch([=, call = gpuCall(args, dy, shape)](CUstream_st* stream) {
-      return kernel(&call, dy.data, a.data, partialIsBf16, partial.data, stream);
-    });
+    const LongscanBroadcast call{shape.outer, shape.middle, shape.inner};
+    const LongscanArray gradient = gpuArray(args, dy), other = gpuArray(args, a),
+                        sums = gpuArray(args, partial);
+    args.enqueueLaunch([=](CUstream_st* stream) { return kernel(&call, gradient, other, sums, stream); });
     return args.env().Undefined();
   }
   const int64_t numItems = numBlocks * ((shape.middle + broadcastStretch - 1) / broadcastStretch);

@@ -1,6 +1,6 @@
 import { test } from 'uvu';
 import { testOnGpu } from '../../testing/gpu.js';
-import { checkOpOnGpu } from '../../testing/index.js';
+import { checkOpOnGpu, eitherWay } from '../../testing/index.js';
 import { addAlong, mulAlong, repeatHeads, sub, sumHeads } from './index.js';
 import { alongProblem, headsProblem, subInputs } from './problem.js';
 import {
@@ -25,28 +25,54 @@ for (const [shape, other, axis] of [
   const { inputs, inner } = alongProblem(shape, other, axis);
 
   testOnGpu(`mul-along and add-along [${shape}] with [${other}] at ${axis}`, async (device) => {
-    await checkOpOnGpu(device, {
-      name: 'mul-along',
-      inputs,
-      op: ({ a, b }) => [mulAlong({ a, b }, axis)],
-      reference: ({ a, b }) => [mulAlongReference(a, b, inner)],
-    });
-    await checkOpOnGpu(device, {
-      name: 'add-along',
-      inputs,
-      op: ({ a, b }) => [addAlong({ a, b }, axis, -0.75)],
-      reference: ({ a, b }) => [addAlongReference(a, b, inner, -0.75)],
-    });
+    await checkOpOnGpu(
+      device,
+      {
+        name: 'mul-along',
+        inputs,
+        op: ({ a, b }) => [mulAlong({ a, b }, axis)],
+        reference: ({ a, b }) => [mulAlongReference(a, b, inner)],
+      },
+      eitherWay,
+    );
+    await checkOpOnGpu(
+      device,
+      {
+        name: 'add-along',
+        inputs,
+        op: ({ a, b }) => [addAlong({ a, b }, axis, -0.75)],
+        reference: ({ a, b }) => [addAlongReference(a, b, inner, -0.75)],
+      },
+      eitherWay,
+    );
   });
 }
 
+testOnGpu('mul-along ~> as bf16 of bf16 and f32', (device) => {
+  const { inputs, inner } = alongProblem([3, 70, 5, 16], [5, 16], -2);
+  return checkOpOnGpu(
+    device,
+    {
+      name: 'mul-along as bf16',
+      inputs,
+      op: ({ a, b }) => [mulAlong({ a, b }, -2, a.dtype)],
+      reference: ({ a, b }) => [mulAlongReference(a, b, inner)],
+    },
+    [{ a: 'bf16', b: 'f32' }],
+  );
+});
+
 testOnGpu('sub', (device) =>
-  checkOpOnGpu(device, {
-    name: 'sub',
-    inputs: subInputs,
-    op: ({ a, b }) => [sub({ a, b })],
-    reference: ({ a, b }) => [addAlongReference(a, b, 1, -1)],
-  }),
+  checkOpOnGpu(
+    device,
+    {
+      name: 'sub',
+      inputs: subInputs,
+      op: ({ a, b }) => [sub({ a, b })],
+      reference: ({ a, b }) => [addAlongReference(a, b, 1, -1)],
+    },
+    eitherWay,
+  ),
 );
 
 for (const [shape, times] of [

@@ -1,71 +1,88 @@
 #include "cuda.h"
 
 #include "cuda/copy_rows.cuh"
-#include "cuda/elements.cuh"
+#include "cuda/map_elements.cuh"
 
 namespace longscan {
 
 namespace {
 
-/// Elements of a row that a thread has, in one access where rows allow it.
-template <typename Element>
-constexpr int64_t widest = 16 / sizeof(Element);
-
-/// y = a * b if `multiplies`, else a + factor * b: rows of `length` numbers, with one b each or, if `along`,
-/// with all b.
-template <typename Element>
-struct Along {
-  int64_t numRows, length, middle;
-  bool along, multiplies;
-  float factor;
-  const Element *a, *b;
-  Element* y;
+struct Product {
+  __device__ float operator()(float a, float b) const { return a * b; }
 };
 
-template <typename Element, int width>
-__global__ void alongKernel(const Along<Element> call) {
-  const int64_t column = unitNumber() * width, row = rowNumber();
+struct SumWithScaled {
+  float factor;
+  __device__ float operator()(float a, float b) const { return fmaf(factor, b, a); }
+};
+
+/// y = f(a, b): rows of `length` numbers, with one b each or, if `along`, with all b.
+template <typename Function, typename A, typename B, typename Y>
+struct Along {
+  int64_t numRows, length, middle;
+  bool along;
+  Function f;
+  const A* a;
+  const B* b;
+  Y* y;
+};
+
+/// A thread has one number of a row or, if rows are `packed`, eight.
+template <bool packed, typename Function, typename A, typename B, typename Y>
+__global__ void alongKernel(const Along<Function, A, B, Y> call) {
+  const int64_t column = unitNumber() * (packed ? mappedAtOnce : 1), row = rowNumber();
   if (column >= call.length || row >= call.numRows) return;
-  Pack<Element, width> pack = loadPack<width>(call.a + row * call.length + column), other;
-  if (call.along) {
-    other = loadPack<width>(call.b + column);
+  const int64_t at = row * call.length + column;
+  if constexpr (packed) {
+    const MappedValues a = loadMapped(call.a + at);
+    MappedValues b;
+    if (call.along) {
+      b = loadMapped(call.b + column);
+    } else {
+      const float single = load(call.b, row % call.middle);
+#pragma unroll
+      for (int i = 0; i < mappedAtOnce; i++) b.x[i] = single;
+    }
+    storeMapped(call.y + at, applyMapped(call.f, a, b));
   } else {
-    const Element single = call.b[row % call.middle];
-#pragma unroll
-    for (int i = 0; i < width; i++) other.x[i] = single;
+    store(call.y, at, call.f(load(call.a, at), load(call.b, call.along ? column : row % call.middle)));
   }
-#pragma unroll
-  for (int i = 0; i < width; i++) {
-    const float a = toFloat(pack.x[i]), b = toFloat(other.x[i]);
-    pack.x[i] = fromFloat<Element>(call.multiplies ? a * b : fmaf(call.factor, b, a));
-  }
-  storePack<width>(call.y + row * call.length + column, pack);
 }
 
-template <typename Element, int width>
-cudaError_t launchAlong(const Along<Element>& call, cudaStream_t stream) {
-  const RowBlocks blocks(call.numRows, call.length / width);
-  alongKernel<Element, width><<<blocks.grid, blocks.block(), 0, stream>>>(call);
+template <bool packed, typename Function, typename A, typename B, typename Y>
+cudaError_t launchAlong(const Along<Function, A, B, Y>& call, cudaStream_t stream) {
+  const RowBlocks blocks(call.numRows, packed ? call.length / mappedAtOnce : call.length);
+  alongKernel<packed><<<blocks.grid, blocks.block(), 0, stream>>>(call);
   return cudaGetLastError();
 }
 
-template <typename Element>
-cudaError_t along(const LongscanBroadcast& shape, bool multiplies, float factor, const void* a, const void* b,
-                  void* y, cudaStream_t stream) {
+template <typename Function, typename A, typename B, typename Y>
+cudaError_t along(const LongscanBroadcast& shape, const Function& f, const A* a, const B* b, Y* y,
+                  cudaStream_t stream) {
   const bool isAlong = shape.inner == 1;
-  const Along<Element> call{isAlong ? shape.outer : shape.outer * shape.middle,
-                            isAlong ? shape.middle : shape.inner,
-                            shape.middle,
-                            isAlong,
-                            multiplies,
-                            factor,
-                            static_cast<const Element*>(a),
-                            static_cast<const Element*>(b),
-                            static_cast<Element*>(y)};
+  if (isAlong && shape.outer == 1) return mapElements(shape.middle, f, y, stream, a, b);
+  const Along<Function, A, B, Y> call{isAlong ? shape.outer : shape.outer * shape.middle,
+                                      isAlong ? shape.middle : shape.inner,
+                                      shape.middle,
+                                      isAlong,
+                                      f,
+                                      a,
+                                      b,
+                                      y};
   if (call.numRows == 0) return cudaSuccess;
   const int64_t addresses = addressOf(a) | addressOf(y) | (isAlong ? addressOf(b) : 0);
-  const bool wide = call.length % widest<Element> == 0 && addresses % 16 == 0;
-  return wide ? launchAlong<Element, widest<Element>>(call, stream) : launchAlong<Element, 1>(call, stream);
+  const bool packed = call.length % mappedAtOnce == 0 && addresses % 16 == 0;
+  return packed ? launchAlong<true>(call, stream) : launchAlong<false>(call, stream);
+}
+
+template <typename Function>
+cudaError_t along(const LongscanBroadcast& shape, const Function& f, const LongscanArray& a,
+                  const LongscanArray& b, const LongscanArray& y, cudaStream_t stream) {
+  return withArray(a, [&](auto* first) {
+    return withArray(b, [&](auto* second) {
+      return withArray(y, [&](auto* to) { return along(shape, f, first, second, to, stream); });
+    });
+  });
 }
 
 constexpr int64_t blockRows = 64;  // `broadcastBlockRows` in broadcast.h
@@ -77,9 +94,9 @@ __device__ inline float sumOfWarp(float sum) {
 }
 
 /// A thread, or a warp where inner is not 1, has one number of a block's.
-template <typename Element, typename Partial, bool warps>
+template <bool warps, typename Gradient, typename Other, typename Partial>
 __global__ void __launch_bounds__(256)
-    reduceKernel(const LongscanBroadcast shape, const Element* dy, const Element* a, Partial* partial) {
+    reduceKernel(const LongscanBroadcast shape, const Gradient* dy, const Other* a, Partial* partial) {
   const int64_t thread = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   const int64_t item = warps ? thread / 32 : thread;
   const int64_t numBlocks = (shape.outer + blockRows - 1) / blockRows;
@@ -96,16 +113,16 @@ __global__ void __launch_bounds__(256)
   if (!warps || threadIdx.x % 32 == 0) partial[item] = fromFloat<Partial>(sum);
 }
 
-template <typename Element, typename Partial>
-cudaError_t reduce(const LongscanBroadcast& shape, const void* dy, const void* a, void* partial,
+template <typename Gradient, typename Other, typename Partial>
+cudaError_t reduce(const LongscanBroadcast& shape, const Gradient* dy, const Other* a, Partial* partial,
                    cudaStream_t stream) {
   const bool warps = shape.inner > 1;
   const int64_t items = (shape.outer + blockRows - 1) / blockRows * shape.middle;
   if (items == 0) return cudaSuccess;
   const auto blocks = static_cast<unsigned>((items * (warps ? 32 : 1) + 255) / 256);
-  const auto kernel = warps ? reduceKernel<Element, Partial, true> : reduceKernel<Element, Partial, false>;
-  kernel<<<blocks, 256, 0, stream>>>(shape, static_cast<const Element*>(dy), static_cast<const Element*>(a),
-                                     static_cast<Partial*>(partial));
+  const auto kernel =
+      warps ? reduceKernel<true, Gradient, Other, Partial> : reduceKernel<false, Gradient, Other, Partial>;
+  kernel<<<blocks, 256, 0, stream>>>(shape, dy, a, partial);
   return cudaGetLastError();
 }
 
@@ -138,24 +155,21 @@ __global__ void __launch_bounds__(256)
 
 using namespace longscan;
 
-int longscanBroadcastMultiply(const LongscanBroadcast* call, const void* a, const void* b, void* y,
-                              CUstream_st* stream) {
-  return call->isBf16 ? along<__nv_bfloat16>(*call, true, 1.0f, a, b, y, stream)
-                      : along<float>(*call, true, 1.0f, a, b, y, stream);
+int longscanBroadcastMultiply(const LongscanBroadcast* call, LongscanArray a, LongscanArray b,
+                              LongscanArray y, CUstream_st* stream) {
+  return along(*call, Product{}, a, b, y, stream);
 }
 
-int longscanBroadcastAdd(const LongscanBroadcast* call, float factor, const void* a, const void* b, void* y,
-                         CUstream_st* stream) {
-  return call->isBf16 ? along<__nv_bfloat16>(*call, false, factor, a, b, y, stream)
-                      : along<float>(*call, false, factor, a, b, y, stream);
+int longscanBroadcastAdd(const LongscanBroadcast* call, float factor, LongscanArray a, LongscanArray b,
+                         LongscanArray y, CUstream_st* stream) {
+  return along(*call, SumWithScaled{factor}, a, b, y, stream);
 }
 
-int longscanBroadcastReduce(const LongscanBroadcast* call, const void* dy, const void* a, int partialIsBf16,
-                            void* partial, CUstream_st* stream) {
-  return withElement(call->isBf16, [=](auto* none) {
-    return withElement(partialIsBf16, [=](auto* noneOfPartial) {
-      return reduce<std::remove_pointer_t<decltype(none)>, std::remove_pointer_t<decltype(noneOfPartial)>>(
-          *call, dy, a, partial, stream);
+int longscanBroadcastReduce(const LongscanBroadcast* call, LongscanArray dy, LongscanArray a,
+                            LongscanArray partial, CUstream_st* stream) {
+  return withArray(dy, [&](auto* gradient) {
+    return withArray(a, [&](auto* other) {
+      return withArray(partial, [&](auto* sums) { return reduce(*call, gradient, other, sums, stream); });
     });
   });
 }

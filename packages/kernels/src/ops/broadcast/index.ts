@@ -1,6 +1,8 @@
 import { type BackwardCall, defineOp, type ForwardCall } from '../../autograd/define-op.js';
 import { LongscanError } from '../../errors.js';
-import { expectShape, type Tensor } from '../../tensor.js';
+import { type DType, expectShape, type Tensor } from '../../tensor.js';
+import { promotedType, type TypesOf, typesOf, wideType } from '../../types-of.js';
+import { castTo } from '../pointwise/cast.js';
 import { sumRows } from '../sum-rows/index.js';
 import './native.js';
 
@@ -11,15 +13,16 @@ type Operands = { readonly a: Tensor; readonly b: Tensor };
 
 /**
  * `a · b` where b's dims are some of a's, side by side, the first of them `axis` (negative: counted from the end):
- * a [B, T, H, K] with b [B, T, H] at axis 0, b [H] at axis 2, b [K] at axis -1. Shape of a.
+ * a [B, T, H, K] with b [B, T, H] at axis 0, b [H] at axis 2, b [K] at axis -1. Shape of a, as `dtype`: left out, bf16 with
+ * f32 gives f32.
  */
-export function mulAlong(inputs: Operands, axis: number): Tensor {
-  return mulAlongOp(inputs, { axis });
+export function mulAlong(inputs: Operands, axis: number, dtype = promotedType(inputs)): Tensor {
+  return mulAlongOp(inputs, { axis, types: { ...typesOf(inputs), y: dtype } });
 }
 
-/** `a + factor · b`, b placed as in `mulAlong`: a bias, say. Shape of a. */
-export function addAlong(inputs: Operands, axis: number, factor = 1): Tensor {
-  return addAlongOp(inputs, { axis, factor });
+/** `a + factor · b`, b placed as in `mulAlong`: a bias, say. Shape of a, `dtype` as there. */
+export function addAlong(inputs: Operands, axis: number, factor = 1, dtype = promotedType(inputs)): Tensor {
+  return addAlongOp(inputs, { axis, factor, types: { ...typesOf(inputs), y: dtype } });
 }
 
 /** `a - b`, same shape. */
@@ -39,32 +42,37 @@ export function sumHeads(x: Tensor, times: number): Tensor {
   return sumHeadsOp({ x }, { times });
 }
 
-const mulAlongOp = defineOp<Operands, { axis: number }>({
+type Placement = { readonly axis: number; readonly types: TypesOf<'a' | 'b' | 'y'> };
+
+const mulAlongOp = defineOp<Operands, Placement>({
   name: 'mul-along',
-  forward(call, { a, b }, { axis }) {
-    const output = call.empty(a.shape, a.dtype);
+  forward(call, { a, b }, { axis, types }) {
+    const output = call.empty(a.shape, types.y);
     multiply(call, a, b, output, axis);
     return { output, save: { a: b.requiresGrad ? a : null, b } };
   },
-  backward(call, saved, dy, { axis }) {
+  backward(call, saved, dy, { axis, types }) {
     const [a, b] = [saved.a ?? null, saved.b!];
-    const da = call.needs.a ? call.empty(dy.shape, dy.dtype) : null;
+    const da = call.needs.a ? call.empty(dy.shape, types.a) : null;
     if (da !== null) multiply(call, dy, b, da, axis);
     return { a: da, b: call.needs.b ? reduce(call, dy, a, b, axis, 1) : null };
   },
 });
 
-const addAlongOp = defineOp<Operands, { axis: number; factor: number }>({
+const addAlongOp = defineOp<Operands, Placement & { readonly factor: number }>({
   name: 'add-along',
-  forward(call, { a, b }, { axis, factor }) {
-    const output = call.empty(a.shape, a.dtype);
+  forward(call, { a, b }, { axis, factor, types }) {
+    const output = call.empty(a.shape, types.y);
     const { middle, inner } = place('add-along', a, b, axis);
     call.native.broadcastAdd(call.stream, factor, a.id, b.id, output.id, middle, inner);
     call.device.flops += 2 * a.size;
     return { output, save: { b } };
   },
-  backward(call, saved, dy, { axis, factor }) {
-    return { a: dy, b: call.needs.b ? reduce(call, dy, null, saved.b!, axis, factor) : null };
+  backward(call, saved, dy, { axis, factor, types }) {
+    return {
+      a: call.needs.a ? castTo(call, dy, types.a) : null,
+      b: call.needs.b ? reduce(call, dy, null, saved.b!, axis, factor) : null,
+    };
   },
 });
 
@@ -126,8 +134,8 @@ function reduce(
 ): Tensor | null {
   const { middle, inner } = place('broadcast', dy, b, axis);
   const numBlocks = Math.ceil(dy.size / (middle * inner) / blockRows);
-  // Shares of blocks are f32 beside data in bf16; what is no share but the gradient itself is not.
-  const partialType = numBlocks > 1 && dy.dtype === 'bf16' ? 'f32' : dy.dtype;
+  // What is no share but the gradient itself has b's type; shares of blocks are f32 beside data in bf16.
+  const partialType: DType = numBlocks === 1 ? b.dtype : wideType(dy.dtype);
   const partial = call.empty([numBlocks, middle], partialType);
   call.native.broadcastReduce(call.stream, dy.id, a?.id ?? null, partial.id, middle, inner);
   call.device.flops += 2 * dy.size;

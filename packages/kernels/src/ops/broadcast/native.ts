@@ -1,8 +1,8 @@
 declare module '../../native.js' {
   interface Native {
-    /** y = a · b, a and y [outer, middle, inner], b [middle] */
+    /** y = a · b, a and y [outer, middle, inner], b [middle]; of one type, on a GPU each f32 or bf16 */
     broadcastMultiply(stream: number, a: number, b: number, y: number, middle: number, inner: number): void;
-    /** y = a + factor · b, the same shapes */
+    /** y = a + factor · b, the same shapes and types */
     broadcastAdd(
       stream: number,
       factor: number,

@@ -68,12 +68,13 @@ const causalConvOp = defineOp<CausalConvInputs, Attributes>({
     const W = saved.taps!.dim(0);
     const dx = call.empty(dy.shape, dy.dtype);
     const dHalo = halo && call.empty(halo.shape, dy.dtype);
-    const blocks = call.empty([B * Math.ceil(T / blockTokens), (W + 1) * D], dy.dtype);
+    const weightType = saved.taps!.dtype;
+    const blocks = call.empty([B * Math.ceil(T / blockTokens), (W + 1) * D], weightType);
     const inputs = shared(saved);
     call.native.causalConvBackward(call.stream, ...inputs, silu, dy.id, dx.id, dHalo?.id ?? null, blocks.id);
     call.device.flops += (4 * W + (silu ? 2 * W + 8 : 0)) * dy.size;
     if (!needs.weight && !needs.bias) return { x: dx, halo: dHalo };
-    const sums = call.empty([(W + 1) * D], dy.dtype);
+    const sums = call.empty([(W + 1) * D], weightType);
     sumRows(blocks, sums, false);
     return {
       x: dx,

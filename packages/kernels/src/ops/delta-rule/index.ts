@@ -4,6 +4,7 @@ import type { HostTensor, RecurrenceInputs, RecurrenceOp } from '../../recurrenc
 import { partsByDevice } from '../../recurrence-parts.js';
 import { sweepRecurrence } from '../../sweep-recurrence.js';
 import { expectShape, type Tensor } from '../../tensor.js';
+import { expectTypes, wideType } from '../../types-of.js';
 import { cudaParts } from './cuda.js';
 import { generalCudaParts } from './cuda-general.js';
 import './native.js';
@@ -79,6 +80,8 @@ export function deltaRule(options: DeltaRuleOptions = {}): RecurrenceOp<DeltaRul
     if (gate !== 'none') expectShape(name, 'g', g ?? v, gate === 'scalar' ? [B, T, H] : [B, T, H, K]);
     if (erase !== 'key') expectShape(name, 'b', b ?? v, k.shape);
     if (erase === 'dplr') expectShape(name, 'e', e ?? v, k.shape);
+    expectTypes(name, { k, v, b, e }, q.dtype);
+    expectTypes(name, { beta, g }, wideType(q.dtype));
     return [B, H, V, K];
   };
 
@@ -114,9 +117,9 @@ export function deltaRule(options: DeltaRuleOptions = {}): RecurrenceOp<DeltaRul
       const [B, H, V, K] = stateShape(inputs) as [number, number, number, number];
       const { q, v } = inputs;
       const output = call.empty([B, q.dim(1), H, read === 'key' ? V : K], v.dtype);
-      const finalState = call.empty([B, H, V, K], v.dtype);
+      const finalState = call.empty([B, H, V, K], wideType(v.dtype));
       const numChunks = Math.ceil((n * q.dim(1)) / chunkRows);
-      const checkpoints = call.empty([B, H, numChunks, K, V], v.dtype);
+      const checkpoints = call.empty([B, H, numChunks, K, V], wideType(v.dtype));
       call.native.deltaRuleForward(
         ...common(call, inputs, resets),
         h0?.id ?? null,
@@ -131,7 +134,7 @@ export function deltaRule(options: DeltaRuleOptions = {}): RecurrenceOp<DeltaRul
 
     summarize(call, inputs, resets) {
       const [B, H, V, K] = stateShape(inputs) as [number, number, number, number];
-      const { dtype } = inputs.v;
+      const dtype = wideType(inputs.v.dtype);
       const state = call.empty([B, H, V, K], dtype);
       const factor = call.empty([B, H, K, K], dtype);
       call.native.deltaRuleForward(...common(call, inputs, resets), null, null, state.id, factor.id, null);
@@ -140,7 +143,7 @@ export function deltaRule(options: DeltaRuleOptions = {}): RecurrenceOp<DeltaRul
     },
 
     adjoint(call, inputs, resets, outputGradient) {
-      const adjoint = call.empty(stateShape(inputs), outputGradient.dtype);
+      const adjoint = call.empty(stateShape(inputs), wideType(outputGradient.dtype));
       call.native.deltaRuleAdjoint(...common(call, inputs, resets), outputGradient.id, adjoint.id);
       count(call, inputs, 3, 2);
       return adjoint;
@@ -155,7 +158,7 @@ export function deltaRule(options: DeltaRuleOptions = {}): RecurrenceOp<DeltaRul
       const dg = likeOptional(g);
       const db = likeOptional(b);
       const de = likeOptional(e);
-      const incoming = wantIncoming ? call.empty(stateShape(inputs), v.dtype) : null;
+      const incoming = wantIncoming ? call.empty(stateShape(inputs), wideType(v.dtype)) : null;
       call.native.deltaRuleBackward(
         ...common(call, inputs, resets),
         outputGradient.id,

@@ -3,6 +3,7 @@ import { ownReads } from '../../own-reads.js';
 import type { Kept, RecurrenceInputs, RecurrenceOp } from '../../recurrence-op.js';
 import { partsByDevice, type RecurrenceParts } from '../../recurrence-parts.js';
 import { expectShape, type Tensor } from '../../tensor.js';
+import { expectTypes, wideType } from '../../types-of.js';
 import { cudaParts } from './cuda.js';
 import { perHead, sumOfGroup, sumOverBatch } from './groups.js';
 import './native.js';
@@ -115,6 +116,8 @@ export function gatedLinear(
     const gateShape = { 'fixed-scalar': [H], scalar: [B, T, H], diagonal: [B, T, H, key.dim(3)] };
     if (decay !== 'identity') expectShape(name, 'g', g ?? v, gateShape[decay]);
     if (read === 'exclusive') expectShape(name, 'u', u ?? v, [H, K]);
+    expectTypes(name, { k, v }, q.dtype);
+    expectTypes(name, { g, u }, wideType(q.dtype));
     return [B, H, value.dim(3), key.dim(3)];
   };
 
@@ -127,10 +130,11 @@ export function gatedLinear(
     const [B, H, R, N] = stateShape(inputs);
     const { q, v } = inputs;
     const output = call.empty(v.shape, v.dtype);
-    const state = call.empty([B, H, R, N], v.dtype);
+    const stateType = wideType(v.dtype);
+    const state = call.empty([B, H, R, N], stateType);
     const factor =
-      decay === 'identity' ? null : call.empty(decay === 'diagonal' ? [B, H, N] : [B, H], v.dtype);
-    const reset = resets && call.empty([B], v.dtype);
+      decay === 'identity' ? null : call.empty(decay === 'diagonal' ? [B, H, N] : [B, H], stateType);
+    const reset = resets && call.empty([B], stateType);
     call.native.gatedLinearSweep(
       ...common(call, inputs, resets),
       readAxis,
@@ -171,7 +175,7 @@ export function gatedLinear(
     },
 
     summarizeBackward(call, inputs, resets, _record, summary, outputGradient) {
-      const adjoint = call.empty(stateShape(inputs), outputGradient.dtype);
+      const adjoint = call.empty(stateShape(inputs), wideType(outputGradient.dtype));
       const [first, second] = byAxis(inputs.q, outputGradient);
       call.native.gatedLinearAdjoint(...common(call, inputs, resets), first.id, second.id, adjoint.id);
       count(call, inputs, 1, 0);
@@ -183,7 +187,7 @@ export function gatedLinear(
       const [B, H, R, N] = stateShape(inputs);
       const dq = call.empty(perHead(q, H), q.dtype);
       const numChunks = Math.ceil(q.dim(1) / 64);
-      const checkpoints = hasGradient ? call.empty([B, H, numChunks, N, R], q.dtype) : null;
+      const checkpoints = hasGradient ? call.empty([B, H, numChunks, N, R], wideType(q.dtype)) : null;
       call.native.gatedLinearSweep(
         ...common(call, inputs, resets),
         gradientAxis,
@@ -207,8 +211,8 @@ export function gatedLinear(
       const dk = call.empty(perHead(k, v.dim(2)), k.dtype);
       const dv = call.empty(v.shape, v.dtype);
       const dg = hasGradient && g !== null ? call.empty(g.shape, g.dtype) : null;
-      const bonusGradients = inputs.u ? call.empty([q.dim(0), inputs.u.size], q.dtype) : null;
-      const incoming = wantIncoming ? call.empty(stateShape(inputs), v.dtype) : null;
+      const bonusGradients = inputs.u ? call.empty([q.dim(0), inputs.u.size], inputs.u.dtype) : null;
+      const incoming = wantIncoming ? call.empty(stateShape(inputs), wideType(v.dtype)) : null;
       const [keyGradient, valueGradient] = byAxis(dk, dv);
       call.native.gatedLinearWriteGrad(
         ...common(call, inputs, resets),

@@ -17,7 +17,8 @@ interface LinearInputs extends Record<string, Tensor | null> {
 
 /**
  * `x Wᵀ + bias`: [..., numIn] to [..., numOut].
- * @throws LongscanError E-ONEDNN if the matrix library cannot be opened.
+ * On a GPU the bias may be f32 beside bf16. @throws LongscanError E-ONEDNN, on a GPU E-CUBLAS, if the matrix library cannot be
+ * opened.
  */
 export const linear: (inputs: LinearInputs) => Tensor = (inputs) => linearOp(inputs, {});
 
@@ -39,7 +40,7 @@ const linearOp = defineOp<LinearInputs>({
     let dx: Tensor | null = null;
     if (needs.x) {
       dx = call.empty([...dy.shape.slice(0, -1), numIn], dy.dtype);
-      native.linearInputGradient(stream, dy.id, weight!.id, dx.id);
+      native.linearInputGradient(stream, dy.id, weight!.id, dx.id, false);
       call.device.flops += 2 * dy.size * numIn;
     }
     let dw: Tensor | null = null;
@@ -56,7 +57,7 @@ const linearOp = defineOp<LinearInputs>({
   },
 });
 
-/** Which library computes f32 matrix products on this CPU device, with how many threads. */
+/** Which library computes matrix products on this device. @throws LongscanError E-ONEDNN, E-CUBLAS if it cannot be opened */
 export function gemmInfo(device: Device): GemmInfo {
   return device.native.gemmInfo(device.compute.id);
 }

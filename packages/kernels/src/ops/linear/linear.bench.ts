@@ -38,7 +38,7 @@ for (const [rows, numIn, numOut] of [
       probe: [false, true, rows, numOut, numIn],
     },
     inputGradient: {
-      enqueue: () => native.linearInputGradient(compute.id, y.id, weight.id, x.id),
+      enqueue: () => native.linearInputGradient(compute.id, y.id, weight.id, x.id, false),
       probe: [false, false, rows, numIn, numOut],
     },
     weightGradient: {

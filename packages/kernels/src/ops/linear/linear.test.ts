@@ -1,7 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { openCpuDevice } from '../../device.js';
-import { fromArray } from '../../tensor.js';
+import { empty, fromArray } from '../../tensor.js';
 import { checkOp, expectClose, randomNormal, tolerances } from '../../testing/index.js';
 import { gemmInfo, linear } from './index.js';
 import { linearReference } from './reference.js';
@@ -78,6 +78,24 @@ test('linear without inputs is its bias, and without rows nothing', async () => 
       bias: null,
     });
     assert.is((await none.readNumbers()).length, 0);
+  } finally {
+    device.close();
+  }
+});
+
+test('a gradient of x that is added to another', async () => {
+  const device = openCpuDevice({ threads: 2, poison: true });
+  const { native, compute } = device;
+  try {
+    for (const dtype of ['f32', 'f64'] as const) {
+      const dy = fromArray(device, [1, 2, 3, 4], [2, 2], dtype);
+      const weight = fromArray(device, [1, 10, 100, 2, 20, 200], [2, 3], dtype);
+      const dx = empty(device, [2, 3], dtype);
+      native.linearInputGradient(compute.id, dy.id, weight.id, dx.id, false);
+      assert.equal([...(await dx.read())], [5, 50, 500, 11, 110, 1100]);
+      native.linearInputGradient(compute.id, dy.id, weight.id, dx.id, true);
+      assert.equal([...(await dx.read())], [10, 100, 1000, 22, 220, 2200]);
+    }
   } finally {
     device.close();
   }

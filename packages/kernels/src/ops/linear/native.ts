@@ -1,10 +1,10 @@
 declare module '../../native.js' {
   interface Native {
-    /** y = x Wᵀ (+ bias) */
+    /** y = x Wᵀ (+ bias, on a GPU f32 beside bf16 too) */
     linearForward(stream: number, x: number, weight: number, bias: number | null, y: number): void;
-    /** dx = dy W */
-    linearInputGradient(stream: number, dy: number, weight: number, dx: number): void;
-    /** dw = dyᵀ x, or dw += dyᵀ x */
+    /** dx = dy W, or dx += dy W */
+    linearInputGradient(stream: number, dy: number, weight: number, dx: number, accumulate: boolean): void;
+    /** dw = dyᵀ x, or dw += dyᵀ x; of bf16 dy and x into f32 too, on a GPU */
     linearWeightGradient(stream: number, dy: number, x: number, dw: number, accumulate: boolean): void;
     gemmInfo(stream: number): GemmInfo;
     /** Seconds that oneDNN takes for `numCalls` f32 products of its own, on this thread: for benchmarks */
@@ -20,12 +20,13 @@ declare module '../../native.js' {
   }
 }
 
-/** What computes f32 matrix products. */
+/** What computes matrix products on a device. */
 export interface GemmInfo {
-  readonly engine: 'oneDNN' | 'builtin';
-  /** Version and path of oneDNN; empty for the built-in product. */
+  /** On a GPU cublasLt; on the CPU what multiplies f32. */
+  readonly engine: 'oneDNN' | 'builtin' | 'cublasLt';
+  /** Version and path of the library; empty for the built-in product. */
   readonly version: string;
   readonly path: string;
-  /** Threads of this device that share a product. */
+  /** Threads of this device that share a product; 1 on a GPU. */
   readonly numThreads: number;
 }

@@ -1,7 +1,8 @@
 import type { ForwardCall } from '../../autograd/define-op.js';
 import type { RecurrenceInputs, RecurrenceOp } from '../../recurrence-op.js';
 import { sweepRecurrence } from '../../sweep-recurrence.js';
-import { type DType, expectShape, type Tensor } from '../../tensor.js';
+import { expectShape, type Tensor } from '../../tensor.js';
+import { expectTypes, wideType } from '../../types-of.js';
 import './native.js';
 import { ltiScanReference } from './reference.js';
 
@@ -20,11 +21,6 @@ export interface LtiScanInputs extends RecurrenceInputs {
 /** Tokens between two states that are kept for the backward pass on a CPU; `ltiChunk` in lti_scan.h. */
 const chunkTokens = 64;
 
-/** What states and parameters are held in: f32 beside data in bf16. */
-function stateType({ dtype }: Tensor): DType {
-  return dtype === 'bf16' ? 'f32' : dtype;
-}
-
 /**
  * A linear time-invariant recurrence with a diagonal complex matrix: h_t = λ h_{t-1} + u_t for each of N numbers per
  * channel, y_t = Σ_n w_n h_t, of which a `real` scan gives the real part (S4D, arXiv 2206.11893, section 3; S5, arXiv
@@ -40,6 +36,7 @@ export function ltiScan(signal: LtiSignal): RecurrenceOp<LtiScanInputs> {
     expectShape(name, 'w', w, logLambda.shape);
     const [C, N] = logLambda.shape as [number, number];
     expectShape(name, 'u', u, [-1, -1, isComplex ? 2 * C : C]);
+    expectTypes(name, { logLambda, w }, wideType(u.dtype));
     return [u.dim(0), C, 1, 2 * N];
   };
   type Common = [number, boolean, number, number, number, number | null];
@@ -66,13 +63,13 @@ export function ltiScan(signal: LtiSignal): RecurrenceOp<LtiScanInputs> {
       const { u } = inputs;
       const [B, C, , size] = stateShape(inputs);
       const output = call.empty(u.shape, u.dtype);
-      const finalState = call.empty([B, C, 1, size], stateType(u));
+      const finalState = call.empty([B, C, 1, size], wideType(u.dtype));
       const head = common(call, inputs, resets);
       const numStates =
         call.device.kind === 'cuda'
           ? call.native.ltiScanCudaStates(...head)
           : Math.ceil(u.dim(1) / chunkTokens);
-      const checkpoints = call.empty([B, numStates, C, size], stateType(u));
+      const checkpoints = call.empty([B, numStates, C, size], wideType(u.dtype));
       call.native.ltiScanForward(...head, h0?.id ?? null, output.id, checkpoints.id, finalState.id, null);
       count(call, inputs, isComplex ? 16 : 12);
       return { output, finalState, kept: { checkpoints } };
@@ -80,15 +77,15 @@ export function ltiScan(signal: LtiSignal): RecurrenceOp<LtiScanInputs> {
 
     summarize(call, inputs, resets) {
       const [B, C, R, size] = stateShape(inputs);
-      const state = call.empty([B, C, R, size], stateType(inputs.u));
-      const factor = call.empty([B, C, size], stateType(inputs.u));
+      const state = call.empty([B, C, R, size], wideType(inputs.u.dtype));
+      const factor = call.empty([B, C, size], wideType(inputs.u.dtype));
       call.native.ltiScanForward(...common(call, inputs, resets), null, null, null, state.id, factor.id);
       count(call, inputs, 8);
       return { state, factor };
     },
 
     adjoint(call, inputs, resets, dy) {
-      const adjoint = call.empty(stateShape(inputs), stateType(dy));
+      const adjoint = call.empty(stateShape(inputs), wideType(dy.dtype));
       call.native.ltiScanAdjoint(...common(call, inputs, resets), dy.id, adjoint.id);
       count(call, inputs, 12);
       return adjoint;
@@ -101,7 +98,7 @@ export function ltiScan(signal: LtiSignal): RecurrenceOp<LtiScanInputs> {
         logLambda: call.empty(logLambda.shape, logLambda.dtype),
         w: call.empty(w.shape, w.dtype),
       };
-      const incoming = call.empty(stateShape(inputs), stateType(u));
+      const incoming = call.empty(stateShape(inputs), wideType(u.dtype));
       call.native.ltiScanBackward(
         ...common(call, inputs, resets),
         dy.id,

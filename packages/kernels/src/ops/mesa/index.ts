@@ -1,6 +1,7 @@
 import type { ForwardCall } from '../../autograd/define-op.js';
 import type { ForwardRecord, Kept, RecurrenceInputs, RecurrenceOp } from '../../recurrence-op.js';
-import { type DType, expectShape, type Tensor } from '../../tensor.js';
+import { expectShape, type Tensor } from '../../tensor.js';
+import { expectTypes, wideType } from '../../types-of.js';
 import { resetBits } from '../reset-bits/index.js';
 import { sumRows } from '../sum-rows/index.js';
 import type { MesaArguments } from './native.js';
@@ -22,16 +23,11 @@ export interface MesaInputs extends RecurrenceInputs {
   readonly lambda: Tensor;
 }
 
-/** What states and solutions on a GPU are held in: f32 beside data in bf16. */
-function stateType({ dtype }: Tensor): DType {
-  return dtype === 'bf16' ? 'f32' : dtype;
-}
-
 /** Room for a solution of every token; on a GPU rows are padded to a multiple of 8. */
 function emptySolutions(call: ForwardCall, { q }: MesaInputs): Tensor {
   const [B, T, H, K] = q.shape as [number, number, number, number];
   const columns = call.device.kind === 'cuda' ? Math.ceil(K / 8) * 8 : K;
-  return call.empty([B, T, H, columns], stateType(q));
+  return call.empty([B, T, H, columns], wideType(q.dtype));
 }
 
 /** `mesaChunk` in mesa.h. */
@@ -45,6 +41,8 @@ function stateShape({ q, k, v, beta, g, lambda }: MesaInputs): readonly number[]
   expectShape('mesa', 'beta', beta, [B, T, H]);
   expectShape('mesa', 'g', g, [B, T, H]);
   expectShape('mesa', 'lambda', lambda, [H, K]);
+  expectTypes('mesa', { k, v }, q.dtype);
+  expectTypes('mesa', { beta, g, lambda }, wideType(q.dtype));
   return [B, H, K + v.dim(3), K];
 }
 
@@ -76,11 +74,11 @@ function queryGrad(
   const { q } = inputs;
   const [B, H, R, K] = stateShape(inputs) as [number, number, number, number];
   const dq = call.empty(q.shape, q.dtype);
-  const dLambda = call.empty([B, H * K], stateType(q));
+  const dLambda = call.empty([B, H * K], wideType(q.dtype));
   const onGpu = call.device.kind === 'cuda';
   const forRest = onGpu
     ? emptySolutions(call, inputs)
-    : call.empty([B, H, Math.ceil(q.dim(1) / chunk), R, K], q.dtype);
+    : call.empty([B, H, Math.ceil(q.dim(1) / chunk), R, K], wideType(q.dtype));
   call.native.mesaQueryGrad(
     ...common(call, inputs, resets, incoming),
     kept.x!.id,
@@ -110,7 +108,7 @@ export const mesa: RecurrenceOp<MesaInputs> = {
 
   forward(call, inputs, resets, h0) {
     const { v } = inputs;
-    const finalState = call.empty(stateShape(inputs), stateType(v));
+    const finalState = call.empty(stateShape(inputs), wideType(v.dtype));
     const [o, x] = [call.empty(v.shape, v.dtype), emptySolutions(call, inputs)];
     call.native.mesaForward(...common(call, inputs, resets, h0), o.id, x.id, finalState.id, null);
     count(call, inputs, 1.5, 1);
@@ -120,7 +118,7 @@ export const mesa: RecurrenceOp<MesaInputs> = {
   prepare: () => ({}),
 
   summarize(call, inputs, resets) {
-    const dtype = stateType(inputs.v);
+    const dtype = wideType(inputs.v.dtype);
     const shape = stateShape(inputs);
     const state = call.empty(shape, dtype);
     const factor = call.empty(shape.slice(0, 2), dtype);
@@ -136,7 +134,7 @@ export const mesa: RecurrenceOp<MesaInputs> = {
 
   // Unlike that of a plain linear recurrence it needs the states, hence the incoming one: o is not linear in them.
   summarizeBackward(call, inputs, resets, record, summary, dO) {
-    const state = call.empty(stateShape(inputs), stateType(dO));
+    const state = call.empty(stateShape(inputs), wideType(dO.dtype));
     const kept = queryGrad(call, inputs, resets, record, dO, state);
     return { ...summary, state, transposed: true, kept };
   },
@@ -151,7 +149,7 @@ export const mesa: RecurrenceOp<MesaInputs> = {
     const dv = call.empty(v.shape, v.dtype);
     const dBeta = call.empty(beta.shape, beta.dtype);
     const dg = call.empty(g.shape, g.dtype);
-    const incoming = wantIncoming ? call.empty(stateShape(inputs), stateType(v)) : null;
+    const incoming = wantIncoming ? call.empty(stateShape(inputs), wideType(v.dtype)) : null;
     call.native.mesaKeyValueGrad(
       ...common(call, inputs, resets, record.incoming),
       record.kept.x!.id,

@@ -1,6 +1,7 @@
 import type { ForwardCall } from '../../autograd/define-op.js';
 import type { ForwardRecord, Kept, RecurrenceInputs, RecurrenceOp } from '../../recurrence-op.js';
-import { type DType, expectShape, type Tensor } from '../../tensor.js';
+import { expectShape, type Tensor } from '../../tensor.js';
+import { expectTypes, wideType } from '../../types-of.js';
 import { resetBits } from '../reset-bits/index.js';
 import type { MlstmArguments } from './native.js';
 import './native.js';
@@ -27,11 +28,6 @@ interface Tokens extends Kept {
   readonly normalizer: Tensor;
   /** The running maximum, [B, T, H]. */
   readonly m: Tensor;
-}
-
-/** What states are held in: f32 beside data in bf16. */
-function stateType({ dtype }: Tensor): DType {
-  return dtype === 'bf16' ? 'f32' : dtype;
 }
 
 /** `mlstmChunk` in mlstm.h. */
@@ -67,6 +63,8 @@ export function mlstm(options: { scale?: number } = {}): RecurrenceOp<MlstmInput
     expectShape('mlstm', 'v', v, [B, T, H, -1]);
     expectShape('mlstm', 'i', i, [B, T, H]);
     expectShape('mlstm', 'f', f, [B, T, H]);
+    expectTypes('mlstm', { k, v }, q.dtype);
+    expectTypes('mlstm', { i, f }, wideType(q.dtype));
     return [B, H, v.dim(3) + 1, K + 1];
   };
   const emptyTokens = (call: ForwardCall, { v, i }: MlstmInputs): Tokens => ({
@@ -86,7 +84,7 @@ export function mlstm(options: { scale?: number } = {}): RecurrenceOp<MlstmInput
     stateShape,
 
     forward(call, inputs, resets, h0) {
-      const finalState = call.empty(stateShape(inputs), stateType(inputs.v));
+      const finalState = call.empty(stateShape(inputs), wideType(inputs.v.dtype));
       const tokens = emptyTokens(call, inputs);
       const { h, normalizer, m } = tokens;
       const head = common(call, inputs, resets, h0);
@@ -99,7 +97,7 @@ export function mlstm(options: { scale?: number } = {}): RecurrenceOp<MlstmInput
 
     summarize(call, inputs, resets) {
       const [B, H, R, N] = stateShape(inputs) as [number, number, number, number];
-      const dtype = stateType(inputs.v);
+      const dtype = wideType(inputs.v.dtype);
       const state = call.empty([B, H, R, N], dtype);
       const factor = call.empty([B, H], dtype);
       const head = common(call, inputs, resets, null);
@@ -120,7 +118,7 @@ export function mlstm(options: { scale?: number } = {}): RecurrenceOp<MlstmInput
 
     summarizeBackward(call, inputs, resets, record, summary, outputGradient) {
       const [B, H, R, N] = stateShape(inputs) as [number, number, number, number];
-      const dtype = stateType(outputGradient);
+      const dtype = wideType(outputGradient.dtype);
       const state = call.empty([B, H, R, N], dtype);
       const factor = call.empty([B, H], dtype);
       const head = common(call, inputs, resets, record.incoming);
@@ -134,7 +132,7 @@ export function mlstm(options: { scale?: number } = {}): RecurrenceOp<MlstmInput
       if (call.device.kind === 'cuda') return { checkpoints: null };
       const [B, T, H, K] = inputs.q.shape as [number, number, number, number];
       const V = inputs.v.dim(3);
-      const checkpoints = call.empty([B, H, Math.ceil(T / chunk), K, V + 1], inputs.v.dtype);
+      const checkpoints = call.empty([B, H, Math.ceil(T / chunk), K, V + 1], wideType(inputs.v.dtype));
       const head = common(call, inputs, resets, incoming);
       call.native.mlstmForward(...head, null, null, null, checkpoints.id, null, null);
       count(call, inputs, 1, 0);
@@ -150,7 +148,7 @@ export function mlstm(options: { scale?: number } = {}): RecurrenceOp<MlstmInput
         Tensor,
         Tensor,
       ];
-      const incoming = wantIncoming ? call.empty(stateShape(inputs), stateType(v)) : null;
+      const incoming = wantIncoming ? call.empty(stateShape(inputs), wideType(v.dtype)) : null;
       call.native.mlstmBackward(
         ...common(call, inputs, resets, record.incoming),
         ...tokensOf(record),

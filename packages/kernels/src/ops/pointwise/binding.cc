@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "../../addon/args.h"
+#include "../../addon/gpu_args.h"
 #include "cuda.h"
 #include "pointwise.h"
 
@@ -18,9 +18,13 @@ Activation activationArgument(Args& args) {
   return static_cast<Activation>(code);
 }
 
+void checkSameSize(Args& args, const TensorRef& a, const TensorRef& b) {
+  args.check(a.numElements == b.numElements, "tensors differ in size");
+}
+
 void checkAlike(Args& args, const TensorRef& a, const TensorRef& b) {
   args.checkSameType(a, b);
-  args.check(a.numElements == b.numElements, "tensors differ in size");
+  checkSameSize(args, a, b);
 }
 
 Napi::Value bindActivationForward(Args& args) {
@@ -29,15 +33,17 @@ Napi::Value bindActivationForward(Args& args) {
   const double scale = args.number("scale");
   const TensorRef x = args.tensor("x");
   const TensorRef y = args.tensor("y");
-  checkAlike(args, x, y);
+  checkSameSize(args, x, y);
   if (args.onGpu()) {
     const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanActivation);
-    args.enqueueLaunch([=, bf16 = isBf16(args, x)](CUstream_st* stream) {
-      return kernel(static_cast<int>(kind), static_cast<float>(scale), bf16, x.data, y.data, x.numElements,
-                    stream);
+    const LongscanArray from = gpuArray(args, x), to = gpuArray(args, y);
+    args.check(from.isBf16 || !to.isBf16, "y is bf16 and x is not");
+    args.enqueueLaunch([=](CUstream_st* stream) {
+      return kernel(static_cast<int>(kind), static_cast<float>(scale), from, to, x.numElements, stream);
     });
     return args.env().Undefined();
   }
+  args.checkSameType(x, y);
   args.enqueueRanges(x.dtype, x.numElements, workPerElement, [=](auto zero, int64_t begin, int64_t end) {
     using T = decltype(zero);
     activationForward(kind, static_cast<T>(scale), x.as<T>(), y.as<T>(), begin, end);
@@ -52,16 +58,19 @@ Napi::Value bindActivationBackward(Args& args) {
   const TensorRef x = args.tensor("x");
   const TensorRef dy = args.tensor("dy");
   const TensorRef dx = args.tensor("dx");
-  checkAlike(args, x, dy);
+  checkSameSize(args, x, dy);
   checkAlike(args, x, dx);
   if (args.onGpu()) {
     const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanActivationBackward);
-    args.enqueueLaunch([=, bf16 = isBf16(args, x)](CUstream_st* stream) {
-      return kernel(static_cast<int>(kind), static_cast<float>(scale), bf16, x.data, dy.data, dx.data,
-                    x.numElements, stream);
+    const LongscanArray from = gpuArray(args, x), gradient = gpuArray(args, dy);
+    args.check(from.isBf16 || !gradient.isBf16, "dy is bf16 and x is not");
+    args.enqueueLaunch([=](CUstream_st* stream) {
+      return kernel(static_cast<int>(kind), static_cast<float>(scale), from, gradient, dx.data, x.numElements,
+                    stream);
     });
     return args.env().Undefined();
   }
+  args.checkSameType(x, dy);
   args.enqueueRanges(x.dtype, x.numElements, workPerElement, [=](auto zero, int64_t begin, int64_t end) {
     using T = decltype(zero);
     activationBackward(kind, static_cast<T>(scale), x.as<T>(), dy.as<T>(), dx.as<T>(), begin, end);
@@ -74,15 +83,16 @@ Napi::Value bindMultiply(Args& args) {
   const TensorRef a = args.tensor("a");
   const TensorRef b = args.tensor("b");
   const TensorRef y = args.tensor("y");
-  checkAlike(args, a, b);
-  checkAlike(args, a, y);
+  checkSameSize(args, a, b);
+  checkSameSize(args, a, y);
   if (args.onGpu()) {
     const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanMultiply);
-    args.enqueueLaunch([=, bf16 = isBf16(args, a)](CUstream_st* stream) {
-      return kernel(bf16, a.data, b.data, y.data, y.numElements, stream);
-    });
+    const LongscanArray first = gpuArray(args, a), second = gpuArray(args, b), to = gpuArray(args, y);
+    args.enqueueLaunch([=](CUstream_st* stream) { return kernel(first, second, to, y.numElements, stream); });
     return args.env().Undefined();
   }
+  args.checkSameType(a, b);
+  args.checkSameType(a, y);
   args.enqueueRanges(a.dtype, a.numElements, 1, [=](auto zero, int64_t begin, int64_t end) {
     using T = decltype(zero);
     multiply(a.as<T>(), b.as<T>(), y.as<T>(), begin, end);
@@ -99,9 +109,9 @@ Napi::Value bindAffine(Args& args) {
   checkAlike(args, x, y);
   if (args.onGpu()) {
     const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanAffine);
-    args.enqueueLaunch([=, bf16 = isBf16(args, x)](CUstream_st* stream) {
-      return kernel(static_cast<float>(factor), static_cast<float>(shift), bf16, x.data, y.data,
-                    x.numElements, stream);
+    const LongscanArray from = gpuArray(args, x), to = gpuArray(args, y);
+    args.enqueueLaunch([=](CUstream_st* stream) {
+      return kernel(static_cast<float>(factor), static_cast<float>(shift), from, to, x.numElements, stream);
     });
     return args.env().Undefined();
   }
@@ -112,13 +122,26 @@ Napi::Value bindAffine(Args& args) {
   return args.env().Undefined();
 }
 
-/// The pattern of an element of four bytes.
-uint32_t bitsOf(const TensorRef& target, double value) {
+Napi::Value bindCast(Args& args) {
+  args.stream();
+  const TensorRef x = args.tensor("x");
+  const TensorRef y = args.tensor("y");
+  checkSameSize(args, x, y);
+  args.check(args.onGpu(), "no CPU kernel: only GPUs compute with bf16");
+  const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanCast);
+  const LongscanArray from = gpuArray(args, x), to = gpuArray(args, y);
+  args.enqueueLaunch([=](CUstream_st* stream) { return kernel(from, to, y.numElements, stream); });
+  return args.env().Undefined();
+}
+
+/// The pattern of an element of a type that is no wider than four bytes.
+uint32_t bitsOf(DType dtype, double value) {
   const auto single = static_cast<float>(value);
   const auto whole = static_cast<int32_t>(value);
   uint32_t bits;
-  std::memcpy(&bits, target.dtype == DType::i32 ? static_cast<const void*>(&whole) : &single, sizeof(bits));
-  return bits;
+  std::memcpy(&bits, dtype == DType::i32 ? static_cast<const void*>(&whole) : &single, sizeof(bits));
+  if (dtype != DType::bf16) return bits;
+  return value != value ? 0x7fc0 : (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
 }
 
 void fillOnGpu(Args& args, Stream& stream, const TensorRef& target, double value) {
@@ -127,11 +150,11 @@ void fillOnGpu(Args& args, Stream& stream, const TensorRef& target, double value
         [=, timeline = stream.timeline()] { timeline->fill(target.data, 0, target.bytes()); });
     return;
   }
-  args.check(dtypeBytes(target.dtype) == 4,
-             "on a GPU only f32 and i32 are filled with other numbers than zero");
+  args.check(target.dtype != DType::f64, "on a GPU f64 is only filled with zero");
   const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanFill);
-  args.enqueueLaunch([=, bits = bitsOf(target, value)](CUstream_st* gpuStream) {
-    return kernel(bits, target.data, target.numElements, gpuStream);
+  const int isHalf = target.dtype == DType::bf16;
+  args.enqueueLaunch([=, bits = bitsOf(target.dtype, value)](CUstream_st* gpuStream) {
+    return kernel(bits, isHalf, target.data, target.numElements, gpuStream);
   });
 }
 
@@ -139,7 +162,6 @@ Napi::Value bindFill(Args& args) {
   Stream& stream = args.stream();
   const TensorRef target = args.tensor("target");
   const double value = args.number("value");
-  args.check(target.dtype != DType::bf16 || value == 0, "bf16 can only be filled with zero");
   if (args.onGpu()) {
     fillOnGpu(args, stream, target, value);
     return args.env().Undefined();
@@ -155,7 +177,8 @@ Napi::Value bindFill(Args& args) {
         case DType::i32:
           return std::fill(target.as<int32_t>() + begin, target.as<int32_t>() + end, int32_t(value));
         case DType::bf16:
-          return std::fill(target.as<uint16_t>() + begin, target.as<uint16_t>() + end, uint16_t{0});
+          return std::fill(target.as<uint16_t>() + begin, target.as<uint16_t>() + end,
+                           static_cast<uint16_t>(bitsOf(DType::bf16, value)));
       }
     });
   });
@@ -188,6 +211,7 @@ void register_pointwise(Registry& registry) {
   registry.add("activationBackward", 6, bindActivationBackward);
   registry.add("multiply", 4, bindMultiply);
   registry.add("affine", 5, bindAffine);
+  registry.add("cast", 3, bindCast);
   registry.add("fill", 3, bindFill);
   registry.add("copy", 3, bindCopy);
 }

@@ -1,48 +1,49 @@
 #include "cuda.h"
 
-#include "../../cuda/elements.cuh"
+#include "../../cuda/map_elements.cuh"
 #include "cuda_activations.cuh"
 
 namespace longscan {
 
 namespace {
 
-template <typename Function, typename Element>
+template <typename Function>
 struct Value {
   float scale;
-  const Element* x;
-  Element* y;
-  __device__ void operator()(int64_t i) const { store(y, i, scale * Function::value(load(x, i))); }
+  __device__ float operator()(float x) const { return scale * Function::value(x); }
 };
 
-template <typename Function, typename Element>
+template <typename Function>
 struct Slope {
   float scale;
-  const Element *x, *dy;
-  Element* dx;
-  __device__ void operator()(int64_t i) const {
-    store(dx, i, scale * Function::slope(load(x, i)) * load(dy, i));
-  }
+  __device__ float operator()(float x, float dy) const { return scale * Function::slope(x) * dy; }
 };
 
-template <typename Element>
-struct Multiply {
-  const Element *a, *b;
-  Element* y;
-  __device__ void operator()(int64_t i) const { store(y, i, load(a, i) * load(b, i)); }
+struct Product {
+  __device__ float operator()(float a, float b) const { return a * b; }
 };
 
-template <typename Element>
 struct Affine {
   float factor, shift;
-  const Element* x;
-  Element* y;
-  __device__ void operator()(int64_t i) const { store(y, i, factor * load(x, i) + shift); }
+  __device__ float operator()(float x) const { return factor * x + shift; }
 };
 
+struct Unchanged {
+  __device__ float operator()(float x) const { return x; }
+};
+
+/// Calls `body` with two arrays of one type, or of bf16 and f32.
+template <typename Body>
+cudaError_t withWidening(const LongscanArray& x, const LongscanArray& y, Body body) {
+  if (!x.isBf16) return body(static_cast<float*>(x.data), static_cast<float*>(y.data));
+  auto* half = static_cast<__nv_bfloat16*>(x.data);
+  return y.isBf16 ? body(half, static_cast<__nv_bfloat16*>(y.data)) : body(half, static_cast<float*>(y.data));
+}
+
+template <typename Word>
 struct Fill {
-  uint32_t bits;
-  uint32_t* target;
+  Word bits;
+  Word* target;
   __device__ void operator()(int64_t i) const { target[i] = bits; }
 };
 
@@ -52,48 +53,51 @@ struct Fill {
 
 using namespace longscan;
 
-int longscanActivation(int activation, float scale, int isBf16, const void* x, void* y, int64_t count,
+int longscanActivation(int activation, float scale, LongscanArray x, LongscanArray y, int64_t count,
                        CUstream_st* stream) {
   return withActivation(activation, [=](auto function) {
-    return withElement(isBf16, [=](auto* none) {
-      using Element = std::remove_pointer_t<decltype(none)>;
-      const Value<decltype(function), Element> body{scale, static_cast<const Element*>(x),
-                                                    static_cast<Element*>(y)};
-      return forEachElement(count, body, stream);
+    return withWidening(x, y, [=](auto* from, auto* to) {
+      return mapElements(count, Value<decltype(function)>{scale}, to, stream, from);
     });
   });
 }
 
-int longscanActivationBackward(int activation, float scale, int isBf16, const void* x, const void* dy,
-                               void* dx, int64_t count, CUstream_st* stream) {
+int longscanActivationBackward(int activation, float scale, LongscanArray x, LongscanArray dy, void* dx,
+                               int64_t count, CUstream_st* stream) {
   return withActivation(activation, [=](auto function) {
-    return withElement(isBf16, [=](auto* none) {
-      using Element = std::remove_pointer_t<decltype(none)>;
-      const Slope<decltype(function), Element> body{
-          scale, static_cast<const Element*>(x), static_cast<const Element*>(dy), static_cast<Element*>(dx)};
-      return forEachElement(count, body, stream);
+    return withWidening(x, dy, [=](auto* from, auto* gradient) {
+      auto* to = static_cast<decltype(from)>(dx);
+      return mapElements(count, Slope<decltype(function)>{scale}, to, stream, from, gradient);
     });
   });
 }
 
-int longscanMultiply(int isBf16, const void* a, const void* b, void* y, int64_t count, CUstream_st* stream) {
-  return withElement(isBf16, [=](auto* none) {
-    using Element = std::remove_pointer_t<decltype(none)>;
-    const Multiply<Element> body{static_cast<const Element*>(a), static_cast<const Element*>(b),
-                                 static_cast<Element*>(y)};
-    return forEachElement(count, body, stream);
+int longscanMultiply(LongscanArray a, LongscanArray b, LongscanArray y, int64_t count, CUstream_st* stream) {
+  return withArray(a, [=](auto* first) {
+    return withArray(b, [=](auto* second) {
+      return withArray(y, [=](auto* to) { return mapElements(count, Product{}, to, stream, first, second); });
+    });
   });
 }
 
-int longscanAffine(float factor, float shift, int isBf16, const void* x, void* y, int64_t count,
+int longscanAffine(float factor, float shift, LongscanArray x, LongscanArray y, int64_t count,
                    CUstream_st* stream) {
-  return withElement(isBf16, [=](auto* none) {
-    using Element = std::remove_pointer_t<decltype(none)>;
-    const Affine<Element> body{factor, shift, static_cast<const Element*>(x), static_cast<Element*>(y)};
-    return forEachElement(count, body, stream);
+  return withArray(x, [=](auto* from) {
+    auto* to = static_cast<decltype(from)>(y.data);
+    return mapElements(count, Affine{factor, shift}, to, stream, from);
   });
 }
 
-int longscanFill(uint32_t bits, void* target, int64_t count, CUstream_st* stream) {
-  return forEachElement(count, Fill{bits, static_cast<uint32_t*>(target)}, stream);
+int longscanCast(LongscanArray x, LongscanArray y, int64_t count, CUstream_st* stream) {
+  return withArray(x, [=](auto* from) {
+    return withArray(y, [=](auto* to) { return mapElements(count, Unchanged{}, to, stream, from); });
+  });
+}
+
+int longscanFill(uint32_t bits, int isHalf, void* target, int64_t count, CUstream_st* stream) {
+  if (isHalf) {
+    const Fill<uint16_t> body{static_cast<uint16_t>(bits), static_cast<uint16_t*>(target)};
+    return forEachElement(count, body, stream);
+  }
+  return forEachElement(count, Fill<uint32_t>{bits, static_cast<uint32_t*>(target)}, stream);
 }

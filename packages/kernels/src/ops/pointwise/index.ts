@@ -1,6 +1,9 @@
 import { defineOp } from '../../autograd/define-op.js';
-import { expectShape, type Tensor } from '../../tensor.js';
+import { type DType, expectShape, type Tensor } from '../../tensor.js';
+import { promotedType, type TypesOf, typesOf, wideType } from '../../types-of.js';
 import './native.js';
+
+export { cast, wide } from './cast.js';
 
 /** The numbers of `enum class Activation` in pointwise.h. */
 const activationCodes = {
@@ -26,9 +29,20 @@ const activationCodes = {
 export type ActivationName = keyof typeof activationCodes;
 export const activationNames = Object.keys(activationCodes) as readonly ActivationName[];
 
-/** `scale · f(x)`, element by element; same shape as x. */
-export function activation(name: ActivationName, x: Tensor, scale = 1): Tensor {
-  return activationOp({ x }, { name, scale });
+export interface ActivationOptions {
+  /** The output is at least f32, of bf16 too: a log decay, a gate, a step. */
+  readonly wide?: boolean;
+}
+
+/** `scale · f(x)`, element by element; same shape as x, and its type unless `wide`. */
+export function activation(
+  name: ActivationName,
+  x: Tensor,
+  scale = 1,
+  { wide = false }: ActivationOptions = {},
+): Tensor {
+  const to = wide ? wideType(x.dtype) : x.dtype;
+  return activationOp({ x }, { name, scale, from: x.dtype, to });
 }
 
 /** `factor · x` for a constant factor; same shape as x. */
@@ -57,48 +71,58 @@ const affineOp = defineOp<{ x: Tensor }, { factor: number; shift: number }>({
   },
 });
 
-const activationOp = defineOp<{ x: Tensor }, { name: ActivationName; scale: number }>({
-  name: 'activation',
-  forward(call, { x }, { name, scale }) {
-    const output = call.empty(x.shape, x.dtype);
-    call.native.activationForward(call.stream, activationCodes[name], scale, x.id, output.id);
-    call.device.flops += 2 * x.size;
-    // The slope of a constant factor does not depend on x.
-    return { output, save: { x: name === 'identity' ? null : x } };
+const activationOp = defineOp<{ x: Tensor }, { name: ActivationName; scale: number; from: DType; to: DType }>(
+  {
+    name: 'activation',
+    isCheap: true,
+    forward(call, { x }, { name, scale, to }) {
+      const output = call.empty(x.shape, to);
+      call.native.activationForward(call.stream, activationCodes[name], scale, x.id, output.id);
+      call.device.flops += 2 * x.size;
+      // The slope of a constant factor does not depend on x.
+      return { output, save: { x: name === 'identity' ? null : x } };
+    },
+    backward(call, { x }, dy, { name, scale, from }) {
+      const dx = call.empty(dy.shape, from);
+      // Where x was not saved, nothing is read of what stands for it.
+      const input = x ?? dx;
+      call.native.activationBackward(call.stream, activationCodes[name], scale, input.id, dy.id, dx.id);
+      call.device.flops += 3 * dy.size;
+      return { x: dx };
+    },
   },
-  backward(call, { x }, dy, { name, scale }) {
-    const dx = call.empty(dy.shape, dy.dtype);
-    const input = x ?? dy;
-    call.native.activationBackward(call.stream, activationCodes[name], scale, input.id, dy.id, dx.id);
-    call.device.flops += 3 * dy.size;
-    return { x: dx };
-  },
-});
+);
 
-/** `a · b` element by element, same shape. */
-export const mul: (inputs: { a: Tensor; b: Tensor }) => Tensor = (inputs) => mulOp(inputs, {});
+/** `a · b` element by element, same shape, as `dtype`: left out, bf16 with f32 gives f32. */
+export function mul(inputs: { a: Tensor; b: Tensor }, dtype = promotedType(inputs)): Tensor {
+  return mulOp(inputs, { ...typesOf(inputs), y: dtype });
+}
 
-const mulOp = defineOp<{ a: Tensor; b: Tensor }>({
+const mulOp = defineOp<{ a: Tensor; b: Tensor }, TypesOf<'a' | 'b' | 'y'>>({
   name: 'mul',
-  forward(call, { a, b }) {
+  isCheap: true,
+  forward(call, { a, b }, types) {
     expectShape('mul', 'b', b, a.shape);
-    const output = call.empty(a.shape, a.dtype);
+    const output = call.empty(a.shape, types.y);
     call.native.multiply(call.stream, a.id, b.id, output.id);
     call.device.flops += a.size;
     return { output, save: { a: b.requiresGrad ? a : null, b: a.requiresGrad ? b : null } };
   },
-  backward(call, { a, b }, dy) {
-    const times = (factor: Tensor): Tensor => {
-      const product = call.empty(dy.shape, dy.dtype);
+  backward(call, { a, b }, dy, types) {
+    const times = (factor: Tensor, dtype: DType): Tensor => {
+      const product = call.empty(dy.shape, dtype);
       call.native.multiply(call.stream, dy.id, factor.id, product.id);
       call.device.flops += dy.size;
       return product;
     };
-    return { a: call.needs.a ? times(b!) : null, b: call.needs.b ? times(a!) : null };
+    return {
+      a: call.needs.a ? times(b!, types.a) : null,
+      b: call.needs.b ? times(a!, types.b) : null,
+    };
   },
 });
 
-/** `target[i] = value`, in place, outside of autograd. */
+/** `target[i] = value` (bf16: rounded to nearest), in place, outside of autograd. */
 export function fill(target: Tensor, value: number): void {
   target.device.native.fill(target.device.compute.id, target.id, value);
 }

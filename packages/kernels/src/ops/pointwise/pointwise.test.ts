@@ -2,7 +2,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { openCpuDevice } from '../../device.js';
 import { fromArray } from '../../tensor.js';
-import { checkOp, randomNormal, randomUniform } from '../../testing/index.js';
+import { checkOp, fromNumbers, randomNormal, randomUniform } from '../../testing/index.js';
 import { type ActivationName, activation, activationNames, affine, copy, fill, mul, scale } from './index.js';
 import { activationReference } from './reference.js';
 
@@ -125,10 +125,10 @@ test('affine', async () => {
 test('fill and copy', async () => {
   const device = openCpuDevice({ threads: 2, poison: true });
   try {
-    for (const dtype of ['f32', 'f64', 'i32'] as const) {
-      const source = fromArray(device, new Float64Array(70_001).fill(1), [70_001], dtype);
+    for (const dtype of ['f32', 'f64', 'i32', 'bf16'] as const) {
+      const source = fromNumbers(device, new Float64Array(70_001).fill(1), [70_001], dtype);
       fill(source, -3);
-      const target = fromArray(device, new Float64Array(70_001), [70_001], dtype);
+      const target = fromNumbers(device, new Float64Array(70_001), [70_001], dtype);
       copy(source, target);
       assert.ok((await target.readNumbers()).every((value) => value === -3));
     }

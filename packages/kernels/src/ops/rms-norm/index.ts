@@ -27,6 +27,7 @@ export function l2Norm(x: Tensor, eps = 1e-6): Tensor {
 
 const rmsNormOp = defineOp<{ x: Tensor; weight: Tensor }, { eps: number }>({
   name: 'rms-norm',
+  isCheap: true,
   forward(call, { x, weight }, { eps }) {
     expectShape('rms-norm', 'weight', weight, [x.dim(-1)]);
     const output = call.empty(x.shape, x.dtype);

@@ -2,7 +2,8 @@ import type { ForwardCall } from '../../autograd/define-op.js';
 import { rowSums } from '../../own-reads.js';
 import type { RecurrenceInputs, RecurrenceOp } from '../../recurrence-op.js';
 import { sweepRecurrence } from '../../sweep-recurrence.js';
-import { type DType, expectShape, type Tensor } from '../../tensor.js';
+import { expectShape, type Tensor } from '../../tensor.js';
+import { expectTypes, wideType } from '../../types-of.js';
 import { mulAlong } from '../broadcast/index.js';
 import { mul } from '../pointwise/index.js';
 import './native.js';
@@ -32,12 +33,9 @@ function stateShape({ x, delta, A, B, C }: SelectiveScanInputs): readonly number
   const N = A.dim(1);
   expectShape('selective-scan', 'B', B, [numBatch, T, N]);
   expectShape('selective-scan', 'C', C, [numBatch, T, N]);
+  expectTypes('selective-scan', { delta, B, C }, x.dtype);
+  expectTypes('selective-scan', { A }, wideType(x.dtype));
   return [numBatch, D, 1, N];
-}
-
-/** What states, and rates on a GPU, are held in: f32 beside data in bf16. */
-function stateType({ dtype }: Tensor): DType {
-  return dtype === 'bf16' ? 'f32' : dtype;
 }
 
 /** The arguments that every native call begins with. */
@@ -65,15 +63,22 @@ export const selectiveScan: RecurrenceOp<SelectiveScanInputs> = sweepRecurrence(
   shared: ['A'],
   stateShape,
   ownReads: ({ x, delta, B, C }) =>
-    mulAlong({ a: mul({ a: delta, b: x }), b: rowSums(mul({ a: B, b: C }), x.shape.slice(0, 2)) }, 0),
+    mulAlong(
+      {
+        a: mul({ a: delta, b: x }),
+        b: rowSums(mul({ a: B, b: C }, wideType(x.dtype)), x.shape.slice(0, 2)),
+      },
+      0,
+      x.dtype,
+    ),
 
   forward(call, inputs, resets, h0) {
     const { x } = inputs;
     const [numBatch, D, , N] = stateShape(inputs) as [number, number, number, number];
     const output = call.empty(x.shape, x.dtype);
-    const finalState = call.empty([numBatch, D, 1, N], stateType(x));
+    const finalState = call.empty([numBatch, D, 1, N], wideType(x.dtype));
     const numChunks = Math.ceil(x.dim(1) / chunkTokens);
-    const checkpoints = call.empty([numBatch, numChunks, D, N], stateType(x));
+    const checkpoints = call.empty([numBatch, numChunks, D, N], wideType(x.dtype));
     call.native.selectiveScanForward(
       ...common(call, inputs, resets),
       h0?.id ?? null,
@@ -88,15 +93,15 @@ export const selectiveScan: RecurrenceOp<SelectiveScanInputs> = sweepRecurrence(
 
   summarize(call, inputs, resets) {
     const { x, A } = inputs;
-    const state = call.empty(stateShape(inputs), stateType(x));
-    const factor = call.empty([x.dim(0), x.dim(2)], stateType(x));
+    const state = call.empty(stateShape(inputs), wideType(x.dtype));
+    const factor = call.empty([x.dim(0), x.dim(2)], wideType(x.dtype));
     call.native.selectiveScanForward(...common(call, inputs, resets), null, null, null, state.id, factor.id);
     count(call, inputs, 5);
     return { state, factor, rates: A };
   },
 
   adjoint(call, inputs, resets, dy) {
-    const adjoint = call.empty(stateShape(inputs), stateType(dy));
+    const adjoint = call.empty(stateShape(inputs), wideType(dy.dtype));
     call.native.selectiveScanAdjoint(...common(call, inputs, resets), dy.id, adjoint.id);
     count(call, inputs, 5);
     return adjoint;
@@ -112,7 +117,7 @@ export const selectiveScan: RecurrenceOp<SelectiveScanInputs> = sweepRecurrence(
       B: gradientOf(B),
       C: gradientOf(C),
     };
-    const incoming = call.empty(stateShape(inputs), stateType(x));
+    const incoming = call.empty(stateShape(inputs), wideType(x.dtype));
     call.native.selectiveScanBackward(
       ...common(call, inputs, resets),
       dy.id,

@@ -1,7 +1,8 @@
 import type { ForwardCall } from '../../autograd/define-op.js';
 import { LongscanError } from '../../errors.js';
 import type { RecurrenceInputs, RecurrenceOp, SegmentSummary } from '../../recurrence-op.js';
-import { type DType, expectShape, type Tensor } from '../../tensor.js';
+import { expectShape, type Tensor } from '../../tensor.js';
+import { expectTypes, wideType } from '../../types-of.js';
 import { sumRows } from '../sum-rows/index.js';
 import './native.js';
 import { slstmReference } from './reference.js';
@@ -13,15 +14,11 @@ export interface SlstmInputs extends RecurrenceInputs {
   readonly recurrent: Tensor;
 }
 
-/** What states and what is kept are held in: f32 beside data in bf16. */
-function stateType({ dtype }: Tensor): DType {
-  return dtype === 'bf16' ? 'f32' : dtype;
-}
-
 function stateShape({ gates, recurrent }: SlstmInputs): readonly number[] {
   expectShape('slstm', 'gates', gates, [-1, -1, -1, 4, -1]);
   const [B, , H, , N] = gates.shape as [number, number, number, number, number];
   expectShape('slstm', 'recurrent', recurrent, [H, N, 4, N]);
+  expectTypes('slstm', { recurrent }, wideType(gates.dtype));
   return [B, H, 4, N];
 }
 
@@ -59,10 +56,10 @@ export const slstm: RecurrenceOp<SlstmInputs> = {
   forward(call, inputs, resets, h0) {
     const { gates } = inputs;
     const [B, T, H, , N] = gates.shape as [number, number, number, number, number];
-    const finalState = call.empty(stateShape(inputs), stateType(gates));
+    const finalState = call.empty(stateShape(inputs), wideType(gates.dtype));
     const h = call.empty([B, T, H, N], gates.dtype);
-    const sums = call.empty(gates.shape, stateType(gates));
-    const cells = call.empty([B, T, H, 3, N], stateType(gates));
+    const sums = call.empty(gates.shape, wideType(gates.dtype));
+    const cells = call.empty([B, T, H, 3, N], wideType(gates.dtype));
     const head = common(call, inputs, resets, h0);
     call.native.slstmForward(...head, h.id, sums.id, cells.id, finalState.id);
     count(call, inputs, 1);
@@ -82,7 +79,7 @@ export const slstm: RecurrenceOp<SlstmInputs> = {
     const { gates, recurrent } = inputs;
     const dGates = call.empty(gates.shape, gates.dtype);
     const rows = call.empty([gates.dim(0), recurrent.size], recurrent.dtype);
-    const dh0 = wantIncoming ? call.empty(stateShape(inputs), stateType(gates)) : null;
+    const dh0 = wantIncoming ? call.empty(stateShape(inputs), wideType(gates.dtype)) : null;
     call.native.slstmBackward(
       ...common(call, inputs, resets, incoming),
       kept.h!.id,

@@ -7,6 +7,7 @@ export const swiglu: (inputs: { gate: Tensor; up: Tensor }) => Tensor = (inputs)
 
 const swigluOp = defineOp<{ gate: Tensor; up: Tensor }>({
   name: 'swiglu',
+  isCheap: true,
   forward(call, { gate, up }) {
     expectShape('swiglu', 'up', up, gate.shape);
     const output = call.empty(gate.shape, gate.dtype);

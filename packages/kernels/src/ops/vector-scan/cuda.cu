@@ -23,10 +23,27 @@ bool supported(const Call& call) {
 struct Workspace {
   WorkspaceParts parts;
   SegmentEffects segments;
+  double* logFactor;  // [B, segments, C]
 
   explicit Workspace(const Call& call)
-      : parts(call.workspace), segments(call.B, call.C, segmentsOf(call).count, parts) {}
+      : parts(call.workspace),
+        segments(call.B, call.C, segmentsOf(call).count, parts),
+        logFactor(parts.take<double>(call.B * segments.numSegments * call.C)) {}
 };
+
+constexpr int factorThreads = 128;
+
+/// A thread for a channel of a batch row: factor = exp(sum of its segments' logs). A product of their f32
+/// factors would add up as many roundings, all the same ones where the decay is the same.
+__global__ void sliceFactorKernel(const double* logFactor, int64_t rows, int64_t channels, int numSegments,
+                                  float* factor) {
+  const int64_t at = static_cast<int64_t>(blockIdx.x) * factorThreads + threadIdx.x;
+  if (at >= rows * channels) return;
+  const double* const first = logFactor + at / channels * numSegments * channels + at % channels;
+  double sum = 0;
+  for (int segment = 0; segment < numSegments; segment++) sum += first[segment * channels];
+  factor[at] = static_cast<float>(exp(sum));
+}
 
 ScanSweep sweepOf(const Call& call, ScanPass pass, const void* values) {
   const Segments segments = segmentsOf(call);
@@ -68,10 +85,13 @@ cudaError_t summarize(const Call& call, ScanSweep summary, float* state, float* 
     summary.factor = factor;
     return launchScanSweep(call, summary, stream);
   }
+  double* const logs = Workspace(call).logFactor;
+  if (factor) summary.logFactor = logs;
   const cudaError_t error = foldSegments(call, summary, nullptr, state, stream);
   if (error || !factor) return error;
-  const CombineCall factors = Workspace(call).segments.fold(false, nullptr, nullptr);
-  return launchCombineFactors(factors, 1, factor, nullptr, stream);
+  const auto blocks = static_cast<unsigned>((call.B * call.C + factorThreads - 1) / factorThreads);
+  sliceFactorKernel<<<blocks, factorThreads, 0, stream>>>(logs, call.B, call.C, summary.numSegments, factor);
+  return cudaGetLastError();
 }
 
 }  // namespace

@@ -302,7 +302,7 @@ __global__ void __launch_bounds__(scanThreads, 1)
     const bool resets = __syncthreads_or(anyStart);
     if (threadIdx.x == 0 && blockIdx.x == 0) sweep.reset[blockIdx.y] = resets;
   }
-  if (!sweep.factor) return;
+  if (!sweep.factor && !sweep.logFactor) return;
 #pragma unroll
   for (int c = 0; c < width; c++) {
     for (int distance = lanesPerRow; distance < 32; distance *= 2)
@@ -314,7 +314,8 @@ __global__ void __launch_bounds__(scanThreads, 1)
   for (int c = 0; c < width; c++) {
     double sum = 0;
     for (int w = 0; w < numWarps; w++) sum += warpLogSums[w][column * width + c];
-    sweep.factor[share.atState + c] = static_cast<float>(exp(sum));
+    if (sweep.factor) sweep.factor[share.atState + c] = static_cast<float>(exp(sum));
+    if (sweep.logFactor) sweep.logFactor[share.atState + c] = sum;
   }
 }
 

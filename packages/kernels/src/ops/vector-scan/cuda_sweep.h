@@ -20,8 +20,9 @@ struct ScanSweep {
   const float* incoming;  // [B, S, C], or null: zero
   float* outgoing;        // [B, S, C], or null: not wanted
   // Of passes without outputs:
-  float* factor;  // [B, S, C], or null: not wanted
-  int* reset;     // [B, S], or null: not wanted
+  float* factor;      // [B, S, C], or null: not wanted
+  double* logFactor;  // [B, S, C], or null: not wanted
+  int* reset;         // [B, S], or null: not wanted
   // Of passes with them:
   const void* h;    // backward: the forward pass' outputs
   const float* h0;  // backward: [B, C] or null

@@ -1,7 +1,8 @@
 import type { ForwardCall } from '../../autograd/define-op.js';
 import type { RecurrenceInputs, RecurrenceOp } from '../../recurrence-op.js';
 import { sweepRecurrence } from '../../sweep-recurrence.js';
-import { type DType, expectShape, type Tensor } from '../../tensor.js';
+import { expectShape, type Tensor } from '../../tensor.js';
+import { expectTypes, wideType } from '../../types-of.js';
 import './native.js';
 import { vectorScanReference } from './reference.js';
 
@@ -12,17 +13,13 @@ export interface VectorScanInputs extends RecurrenceInputs {
   readonly g: Tensor;
 }
 
-/** What states are held in: f32 beside data in bf16. */
-function stateType({ dtype }: Tensor): DType {
-  return dtype === 'bf16' ? 'f32' : dtype;
-}
-
 /** A decay costs about this many FLOPs, the multiply-add included. */
 const flopsPerStep = 3;
 
 function stateShape({ x, g }: VectorScanInputs): readonly number[] {
   expectShape('vector-scan', 'x', x, [-1, -1, -1]);
   expectShape('vector-scan', 'g', g, x.shape);
+  expectTypes('vector-scan', { g }, wideType(x.dtype));
   return [x.dim(0), x.dim(2), 1, 1];
 }
 
@@ -37,7 +34,7 @@ function sweepBack(
 ): { dx: Tensor | null; dg: Tensor | null; dh0: Tensor } {
   const dx = saved && call.empty(dh.shape, dh.dtype);
   const dg = saved && call.empty(g.shape, g.dtype);
-  const dh0 = call.empty([g.dim(0), g.dim(2), 1, 1], stateType(dh));
+  const dh0 = call.empty([g.dim(0), g.dim(2), 1, 1], wideType(dh.dtype));
   call.native.vectorScanBackward(
     call.stream,
     g.id,
@@ -66,7 +63,7 @@ export const vectorScan: RecurrenceOp<VectorScanInputs> = sweepRecurrence({
 
   forward(call, inputs, resets, h0) {
     const { x, g } = inputs;
-    const finalState = call.empty(stateShape(inputs), stateType(x));
+    const finalState = call.empty(stateShape(inputs), wideType(x.dtype));
     const h = call.empty(x.shape, x.dtype);
     const starts = resets?.id ?? null;
     call.native.vectorScanForward(call.stream, g.id, starts, x.id, h0?.id ?? null, h.id, finalState.id, null);
@@ -76,8 +73,8 @@ export const vectorScan: RecurrenceOp<VectorScanInputs> = sweepRecurrence({
 
   summarize(call, inputs, resets) {
     const { x, g } = inputs;
-    const state = call.empty(stateShape(inputs), stateType(x));
-    const factor = call.empty([x.dim(0), x.dim(2)], stateType(x));
+    const state = call.empty(stateShape(inputs), wideType(x.dtype));
+    const factor = call.empty([x.dim(0), x.dim(2)], wideType(x.dtype));
     const starts = resets?.id ?? null;
     call.native.vectorScanForward(call.stream, g.id, starts, x.id, null, null, state.id, factor.id);
     call.device.flops += flopsPerStep * x.size;

@@ -1,6 +1,6 @@
-import type { Device, DType } from '@longscan/kernels';
+import { axpy, type Device, type DType, emptyLike } from '@longscan/kernels';
 import type { LayerFunction, LayerPlace } from '../../layer.js';
-import { initialValues } from '../../model/init.js';
+import { initialise } from '../../model/init.js';
 import { declarer, Parameters } from '../../model/parameters.js';
 import { parameterSpecs, prefix, type Variant } from './variant.js';
 
@@ -21,9 +21,12 @@ export function buildLayer(device: Device, variant: Variant, place: LayerPlace, 
   parameters.initialise(seed);
   for (const spec of specs) {
     if ('normal' in spec.init) continue;
-    const start = initialValues(spec, seed, dtype);
-    const noise = initialValues({ ...spec, init: { normal: noiseDeviation } }, seed, dtype);
-    parameters.byName.get(spec.name)!.write(noise.map((value, i) => start[i]! + value));
+    const parameter = parameters.byName.get(spec.name)!;
+    device.scope(() => {
+      const noise = emptyLike(parameter);
+      initialise(noise, { ...spec, init: { normal: noiseDeviation } }, seed);
+      axpy(1, noise, parameter);
+    });
   }
   const { layer, config, dModel } = variant;
   return { parameters, apply: layer.create(config, declarer(parameters, prefix, dModel, place)) };
