@@ -26,26 +26,60 @@ struct GradientLayout {
   }
 };
 
-/// A chunk of one head and KB of its key channels.
+/// A chunk of one head and KB of its key channels; `ahead`: those of the block that has so many before it.
 struct Block {
   int64_t chunk, bh, b, h, first;
-  int tiles, keyBlock, length;
+  int keyBlock, length;
   int64_t imageOf;  // the chunk's number among those of all heads
 
-  __device__ explicit Block(const DiagonalCall& call)
-      : bh(blockIdx.y), b(bh / call.H), h(bh % call.H), tiles((call.K + KB - 1) / KB) {
-    keyBlock = blockIdx.x % tiles;
-    chunk = blockIdx.x / tiles;
+  __device__ Block(const DiagonalCall& call, int64_t ahead) {
+    const int64_t number = blockIdx.y * static_cast<int64_t>(gridDim.x) + blockIdx.x + ahead;
+    const int tiles = (call.K + KB - 1) / KB;
+    imageOf = number / tiles;
+    keyBlock = static_cast<int>(number % tiles);
+    const int64_t numChunks = gridDim.x / tiles;
+    bh = imageOf / numChunks;
+    chunk = imageOf % numChunks;
+    b = bh / call.H;
+    h = bh % call.H;
     first = chunk * tileTokens;
     length = static_cast<int>(min(static_cast<int64_t>(tileTokens), call.T - first));
-    imageOf = bh * (gridDim.x / tiles) + chunk;
   }
+  __device__ bool exists(const DiagonalCall& call) const { return b < call.B; }
   __device__ int channel() const { return keyBlock * KB; }
-  /// Where row 0 of [B, T, H, K] has the block's first channel.
+  /// Where row 0 of [B, T, H, K] has the block's first channel, of [B, T, G, K] the head's, of [B, T, H, V]
+  /// too.
   __device__ int64_t place(const DiagonalCall& call) const {
     return ((b * call.T + first) * call.H + h) * call.K + channel();
   }
+  __device__ int64_t sharedPlace(const DiagonalCall& call) const {
+    return ((b * call.T + first) * call.G + h / (call.H / call.G)) * call.K;
+  }
+  __device__ int64_t valuePlace(const DiagonalCall& call) const {
+    return ((b * call.T + first) * call.H + h) * call.V;
+  }
 };
+
+/// What the block that follows reads at first.
+__device__ void prefetchFollowing(const DiagonalGradientCall& task) {
+  const DiagonalCall& call = task.call;
+  const Block block(call, blocksAtOnce);
+  if (!block.exists(call)) return;
+  const int part = threadIdx.x / tileTokens, pitch = call.H * call.K, pitchV = call.H * call.V;
+  if (part < 2)
+    prefetchRow((part == 0 ? call.q : call.k) + block.sharedPlace(call), call.G * call.K, block.channel(),
+                call.K, block.length);
+  else
+    prefetchRow(call.g + block.place(call) - block.channel(), pitch, block.channel() + 32 * (part - 2),
+                call.K, block.length);
+  prefetchRow((part < 2 ? task.dO : task.v) + block.valuePlace(call), pitchV, part % 2 * 64, call.V,
+              block.length);
+  const unsigned char* const images = part < 2 ? task.states : task.adjoints;
+  const int values = part % 2;
+  if (images == nullptr || 64 * values >= call.V) return;
+  const int64_t image = imageOffset(call.K, call.V, block.imageOf, values, block.keyBlock);
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(images + image + 128 * (threadIdx.x % tileTokens)));
+}
 
 /// 64 x 64 numbers as they lie in an image.
 __device__ void fillImage(uint32_t to, const unsigned char* from) {
@@ -329,12 +363,10 @@ __global__ void __launch_bounds__(diagonalThreads, 2)
   const DiagonalCall& call = task.call;
   extern __shared__ __align__(1024) unsigned char shared[];
   const uint32_t base = sharedAddress(shared);
-  const Block block(call);
+  const Block block(call, 0);
   const GradientPlace at;
   const int pitch = call.H * call.K, sharedPitch = call.G * call.K, pitchV = call.H * call.V;
-  const int64_t sharedHead = (block.b * call.T * call.G + block.h / (call.H / call.G)) * call.K;
-  const int64_t headV = (block.b * call.T * call.H + block.h) * call.V;
-  const TileRows rows{block.first, 0, block.length, false};
+  const TileRows rows{0, 0, block.length, false};
   const uint64_t starts = documentStarts(call.resets ? call.resets + block.b * call.T : nullptr, block.first,
                                          block.length, at.lane);
   const Chunk in{{base},
@@ -348,16 +380,20 @@ __global__ void __launch_bounds__(diagonalThreads, 2)
     return Tile<64>{base + Layout::values + values % task.stages * Layout::stage + which * Layout::tile};
   };
   const auto fillStage = [&](int values) {
-    fillTile<64, diagonalThreads>(valueTile(values, 0), task.dO + headV, pitchV, 64 * values, call.V, rows);
-    fillTile<64, diagonalThreads>(valueTile(values, 1), task.v + headV, pitchV, 64 * values, call.V, rows);
+    fillTile<64, diagonalThreads>(valueTile(values, 0), task.dO + block.valuePlace(call), pitchV, 64 * values,
+                                  call.V, rows);
+    fillTile<64, diagonalThreads>(valueTile(values, 1), task.v + block.valuePlace(call), pitchV, 64 * values,
+                                  call.V, rows);
     const int64_t image = imageOffset(call.K, call.V, block.imageOf, values, block.keyBlock);
     fillImage(valueTile(values, 2).base, task.states + image);
     if (task.dk) fillImage(valueTile(values, 3).base, task.adjoints + image);
   };
 
   const int numValues = (call.V + 63) / 64;
-  fillTile<KB, diagonalThreads>(in.Q, call.q + sharedHead, sharedPitch, block.channel(), call.K, rows);
-  fillTile<KB, diagonalThreads>(in.K, call.k + sharedHead, sharedPitch, block.channel(), call.K, rows);
+  fillTile<KB, diagonalThreads>(in.Q, call.q + block.sharedPlace(call), sharedPitch, block.channel(), call.K,
+                                rows);
+  fillTile<KB, diagonalThreads>(in.K, call.k + block.sharedPlace(call), sharedPitch, block.channel(), call.K,
+                                rows);
   fillGates(in.c, call.g + block.place(call) - block.channel(), pitch, block.channel(), call.K, block.length);
   fillStage(0);
   commitCopies();
@@ -365,6 +401,8 @@ __global__ void __launch_bounds__(diagonalThreads, 2)
     if (numValues > 1) fillStage(1);
     commitCopies();
   }
+
+  prefetchFollowing(task);
 
   // Of queries dO v^T and S dO; of keys v dO^T and D v.
   const bool computes = at.ofQuery || task.dk != nullptr, meets = task.dk != nullptr && starts == 0;

@@ -169,6 +169,20 @@ __device__ void shareScores(OwnScores& own, const Sums& sum, FloatTile<panel / 2
   }
 }
 
+/// What the block that follows reads at first.
+__device__ void prefetchFollowing(const DiagonalCall& call) {
+  const int64_t number = blockIdx.y * static_cast<int64_t>(gridDim.x) + blockIdx.x + blocksAtOnce;
+  const int64_t bh = number / gridDim.x, first = number % gridDim.x * tileTokens, b = bh / call.H,
+                h = bh % call.H;
+  if (b >= call.B) return;
+  const int part = threadIdx.x / tileTokens, pitch = call.H * call.K;
+  const int length = static_cast<int>(min(static_cast<int64_t>(tileTokens), call.T - first));
+  const int64_t token = b * call.T + first;
+  prefetchRow((part < 2 ? call.q : call.k) + (token * call.G + h / (call.H / call.G)) * call.K,
+              call.G * call.K, part % 2 * panel, call.K, length);
+  prefetchRow(call.g + (token * call.H + h) * call.K, pitch, 32 * part, call.K, length);
+}
+
 __global__ void __launch_bounds__(diagonalThreads, 2)
     prepareKernel(const __grid_constant__ DiagonalCall call) {
   using Layout = PrepareLayout;
@@ -208,6 +222,7 @@ __global__ void __launch_bounds__(diagonalThreads, 2)
   };
   fill(0);
   fill(1);
+  prefetchFollowing(call);
   if (threadIdx.x < 2) masks[threadIdx.x] = 0;
   const uint64_t starts =
       documentStarts(call.resets ? call.resets + b * call.T : nullptr, first, length, lane);
