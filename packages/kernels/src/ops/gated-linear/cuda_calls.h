@@ -42,6 +42,7 @@ inline SweepCall sweepOf(const Call& call, const Plan& plan, bool freeIsKey) {
   sweep.numSegments = plan.numSegments;
   sweep.chunksPerSegment = plan.chunksPerSegment;
   sweep.stateStride = plan.stateSize;
+  sweep.freeTile = freeIsKey ? freeTile(call.V, call.K) : plan.valueTile;
   sweep.numTasks = 1;
   return sweep;
 }

@@ -25,7 +25,8 @@ struct Plan {
   int numChunks, chunksPerSegment, numSegments;
   int64_t heads, stateSize;
   bool diagonal, hasGradient;
-  bool atOnce;  // one sweep gives all gradients
+  bool atOnce;    // one sweep gives all gradients
+  int valueTile;  // where values are the free axis: SweepCall::freeTile
 
   explicit Plan(const LongscanGatedLinear& call)
       : numChunks(static_cast<int>((call.T + chunkTokens - 1) / chunkTokens)),
@@ -33,9 +34,10 @@ struct Plan {
         stateSize(int64_t{call.K} * call.V),
         diagonal(call.decay == longscanDecayDiagonal),
         hasGradient(diagonal || call.decay == longscanDecayScalar),
-        atOnce(!diagonal && reverseSweepFits(call.K, call.V)) {
+        atOnce(!diagonal && reverseSweepFits(call.K, call.V)),
+        valueTile(freeTile(call.K, call.V, diagonal && wideSweepFits())) {
     const int64_t room = wantedMultiprocessors * residentBlocks(call.K, call.V);
-    const int64_t segments = room / (heads * freeTiles(call.K, call.V));
+    const int64_t segments = room / (heads * ((call.V + valueTile - 1) / valueTile));
     chunksPerSegment = static_cast<int>(segments > 1 ? (numChunks + segments - 1) / segments : numChunks);
     if (chunksPerSegment < fewestChunks) chunksPerSegment = fewestChunks;
     numSegments = (numChunks + chunksPerSegment - 1) / chunksPerSegment;
@@ -100,9 +102,9 @@ struct BackwardWorkspace {
         adjoints(parts.take<float>(plan.heads * plan.numSegments * plan.stateSize)) {
     const int64_t chunks = plan.heads * plan.numChunks;
     if (plan.atOnce || plan.diagonal)
-      stateImages = parts.take<unsigned char>(chunks * keptBytes(call.K, call.V));
+      stateImages = parts.take<unsigned char>(chunks * imageBytes(call.K, call.V));
     if (plan.diagonal) {
-      adjointImages = parts.take<unsigned char>(chunks * keptBytes(call.K, call.V));
+      adjointImages = parts.take<unsigned char>(chunks * imageBytes(call.K, call.V));
       decayed.rest = reinterpret_cast<Bf16*>(adjointImages);  // before the sweeps
     }
     if (plan.atOnce || plan.diagonal || !plan.hasGradient) return;

@@ -24,6 +24,8 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
   using Frame::h;
   using Frame::keptOf;
   using Frame::keys;
+  using Frame::lateEmptied;
+  using Frame::lateFilled;
   using Frame::numChunks;
   using Frame::ownChannel;
   using Frame::panels;
@@ -32,6 +34,7 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
   using Frame::scores;
   using Frame::segment;
   using Frame::stageAfter;
+  using Frame::stateBase;
   using Frame::task;
   using Frame::threads;
   using Frame::tile;
@@ -47,6 +50,7 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
 
   SweepState<DC> state;
   int rounds = 0;  // through the stages
+  int pieces = 0;  // so far, where Y comes late
 
  public:
   __device__ explicit Sweep(const Frame& frame) : Output(frame) {}
@@ -86,7 +90,7 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
   /// P's panel `panel` for products. The compiler is not to keep all addresses inside it in registers from
   /// chunk to chunk: it has none to spare.
   __device__ Tile<64> published(int panel) const {
-    uint32_t first = base + (at.warpgroup * panels + panel) * Layout::panel;
+    uint32_t first = stateBase() + (at.warpgroup * panels + panel) * Layout::panel;
     asm volatile("" : "+r"(first));
     return {first};
   }
@@ -261,6 +265,10 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
       }
       commitProducts();
     }
+    if constexpr (Layout::lateY) {
+      awaitArrivals(lateFilled(), pieces++);
+      publishToProducts();
+    }
     addTokens(z, stage);
 
     const int ownStage = stage;
@@ -280,6 +288,7 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
     storeRows(out, own, partner);
     waitForProducts<0>();
     if (call.stages > 1) arriveOfWarp(emptied(ownStage));
+    if constexpr (Layout::lateY) arriveOfWarp(lateEmptied());
     if (own.fresh && task.backward) state.clear();
     // The other warps of this warpgroup have read the P that is replaced.
     awaitImage();

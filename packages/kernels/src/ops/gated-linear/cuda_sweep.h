@@ -73,16 +73,19 @@ struct SweepCall {
   const int32_t* resets;  // [B, T] or null
   int numSegments, chunksPerSegment;
   int64_t stateStride;  // from state to state: K V, or more
-  int stages;           // of inputs in shared memory; set by launchSweep
+  int freeTile;         // channels of the free axis that one block of threads works on, see `freeTile`
+  // Set by launchSweep: stages of inputs in shared memory, and where there what says how far they are begins.
+  int stages, stageBytes, controlAt;
   int numTasks;
   SweepTask tasks[2];
 };
 
 constexpr int chunkTokens = 64;
 
-/// Channels of the free axis that one block of threads works on: 64 for each warpgroup.
-__host__ __device__ constexpr int freeTile(int contracted, int free) {
-  return contracted > 128 || free <= 64 ? 64 : 128;
+/// Channels of the free axis that one block of threads works on: 64 for each warpgroup. Of more than 128
+/// contracted ones, two warpgroups' states fit only with kind `contracted`, and if `wideSweepFits`.
+__host__ __device__ constexpr int freeTile(int contracted, int free, bool fits = false) {
+  return (contracted > 128 && !fits) || free <= 64 ? 64 : 128;
 }
 __host__ __device__ constexpr int freeTiles(int contracted, int free) {
   return (free + freeTile(contracted, free) - 1) / freeTile(contracted, free);
@@ -103,17 +106,24 @@ __host__ __device__ constexpr int paddedChannels(int channels) {
   return channels <= 64 ? 64 : channels <= 128 ? 128 : 256;
 }
 
-/// Bytes of `kept` or `images` for one chunk of one head.
+/// Bytes of `kept` for one chunk of one head.
 __host__ __device__ constexpr int64_t keptBytes(int contracted, int free) {
   return int64_t{2} * paddedChannels(contracted) * freeTile(contracted, free) * freeTiles(contracted, free);
+}
+/// Bytes of `images` for the same, whichever way the free axis is cut.
+__host__ __device__ constexpr int64_t imageBytes(int contracted, int free) {
+  return int64_t{2} * paddedChannels(contracted) * (free <= 64 ? 64 : (free + 127) / 128 * 128);
 }
 /// Where the image of one chunk (`chunk` counts those of all heads) has its tile of 64 free channels from 64
 /// `freeBlock` on and of 64 contracted channels: P^T, a Tile<64>.
 __host__ __device__ constexpr int64_t imageOffset(int contracted, int free, int64_t chunk, int freeBlock,
                                                   int contractedBlock) {
-  return chunk * keptBytes(contracted, free) +
+  return chunk * imageBytes(contracted, free) +
          (int64_t{freeBlock} * (paddedChannels(contracted) / 64) + contractedBlock) * (2 * 64 * 64);
 }
+
+/// Whether the present device has blocks of two warpgroups with 256 contracted channels of kind `contracted`.
+bool wideSweepFits();
 
 /// `launchSweep` and `launchSummary` (kinds `scalar` and `contracted`) are compiled for each kind in a file
 /// of its own.

@@ -33,7 +33,7 @@ struct ReadWorkspace {
 
   ReadWorkspace(const Call& usual, const Plan& plan, void* base)
       : parts(base),
-        images(parts.take<unsigned char>(plan.heads * plan.numChunks * keptBytes(usual.K, usual.V))) {}
+        images(parts.take<unsigned char>(plan.heads * plan.numChunks * imageBytes(usual.K, usual.V))) {}
 };
 
 /// The usual forward and backward workspaces come first, for that is where summaries leave theirs.
