@@ -38,7 +38,7 @@ function trainingStep(device: Device): { memory: ReturnType<Device['memory']>; f
         up: linear({ x: n, weight: up, bias: null }),
       });
       const heads = reshape(linear({ x: mixed, weight: down, bias }), [1, numTokens, 2, dim / 2]);
-      const y = add({ a: x, b: reshape(normalizeLast(appendOnes(heads)), [1, numTokens, dim]) });
+      const y = add({ a: x, b: reshape(normalizeLast(appendOnes(heads), dim / 2), [1, numTokens, dim]) });
       return crossEntropy({ hidden: y, weight: table, labels: tokens }, 1 / numTokens);
     }),
   );

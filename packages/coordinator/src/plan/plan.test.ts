@@ -41,7 +41,8 @@ function jobOf({
   });
   const { layer: _, ...model } = job.model;
   const layers = [0, 1].map(() => ({ use: 'gla', options: {}, file: null }));
-  return { ...job, model: { ...model, mlp: 0, layers } };
+  const device = { ...job.device, engine: 'tcp' } as const;
+  return { ...job, device, model: { ...model, mlp: 0, layers } };
 }
 
 /** Not the measured one, so that a new measurement changes no test. */

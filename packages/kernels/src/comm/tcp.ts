@@ -51,7 +51,7 @@ export interface TcpGroupOptions {
  */
 export async function connectTcp(options: TcpGroupOptions): Promise<Communicator> {
   const { device, listener, addresses, axis, rank } = options;
-  const stream = device.createStream(axis);
+  const stream = device.createStream(axis, { urgent: true });
   const id = device.native.commConnectTcp(
     stream.id,
     listener.id,

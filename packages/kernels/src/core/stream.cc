@@ -4,17 +4,18 @@
 #include "cpu.h"
 #include "cuda_timeline.h"
 #include "error.h"
+#include "op_profile.h"
 
 namespace longscan {
 
-Stream::Stream(Context& context, std::string name) : context_(context), name_(std::move(name)) {
+Stream::Stream(Context& context, std::string name, bool urgent) : context_(context), name_(std::move(name)) {
   if (CudaDevice* device = context.cuda()) {
     const auto fail = [this](const Error& error) {
       context_.fail(
           {error.code(), "on stream \"" + name_ + "\": " + error.what() +
                              ". Fix: set LONGSCAN_SYNC=1, which waits after each op, to see which op it is"});
     };
-    timeline_ = std::make_unique<CudaTimeline>(*device, name_ != "compute", fail);
+    timeline_ = std::make_unique<CudaTimeline>(*device, urgent, fail);
   }
   thread_ = std::thread([this] { serve(); });
 }
@@ -150,7 +151,11 @@ void Stream::runOp(Task& task, uint64_t ticket) {
            "\" " + task.shapes.toString() + ": " + what;
   };
   try {
-    task.run();
+    if (profile_ && !task.then) {
+      profile_->run(task.op, task.run);
+    } else {
+      task.run();
+    }
     if (timeline_ && context_.waitsAfterEachOp()) timeline_->synchronize();
   } catch (const Error& error) {
     // A failure handed on by another stream of this context keeps its own words.

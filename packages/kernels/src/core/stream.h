@@ -20,6 +20,7 @@ namespace longscan {
 
 class Context;
 class CudaTimeline;
+class OpProfile;
 
 /// What the first failure on a stream was; every later wait on the stream reports this one.
 struct StreamFailure {
@@ -40,7 +41,8 @@ class Stream {
  public:
   using Then = std::function<void(const std::optional<StreamFailure>&)>;
 
-  Stream(Context& context, std::string name);
+  /// `urgent` is for a GPU: see CudaTimeline.
+  Stream(Context& context, std::string name, bool urgent);
   ~Stream();
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
@@ -70,6 +72,8 @@ class Stream {
   std::chrono::nanoseconds waitedFor() const { return std::chrono::nanoseconds(waitedFor_.load()); }
   /// What the work done so far took, by op name.
   std::unordered_map<std::string, OpTime> opTimes() const;
+  /// On this stream's thread: ops from here on are run by `profile`; null: as ever.
+  void setProfile(std::shared_ptr<OpProfile> profile) { profile_ = std::move(profile); }
 
   /// Records a failure that came from elsewhere in the context; later work is skipped.
   void fail(const StreamFailure& failure);
@@ -109,6 +113,7 @@ class Stream {
   std::atomic<uint64_t> served_{0};
   std::atomic<int64_t> waitedFor_{0};
   std::unordered_map<const char*, OpTime> opTimes_;  // op names are literals
+  std::shared_ptr<OpProfile> profile_;               // of the thread alone
   bool closing_ = false;
   std::unique_ptr<CudaTimeline> timeline_;
   std::thread thread_;

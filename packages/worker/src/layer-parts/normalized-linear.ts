@@ -24,7 +24,7 @@ export interface LinearInputs {
  */
 export function normalizedLinear(inputs: LinearInputs, eps: number, context: LayerContext): Tensor {
   const { q, k, v } = inputs;
-  return normalizeLast(context.recurrence(op, { q, k, v: appendOnes(v), g: null }), eps);
+  return normalizeLast(context.recurrence(op, { q, k, v: appendOnes(v), g: null }), v.dim(-1), eps);
 }
 
 /**
@@ -37,8 +37,10 @@ export function rotatedLinear(
   eps: number,
   context: LayerContext,
 ): Tensor {
-  const [, ones] = splitLast(appendOnes(v), [v.dim(-1), 1]) as [Tensor, Tensor];
+  const V = v.dim(-1);
+  const withOnes = appendOnes(v);
+  const [, ones] = splitLast(withOnes, [V, withOnes.dim(-1) - V]) as [Tensor, Tensor];
   const sum = context.recurrence(op, { q: turn(q), k: turn(k), v, g: null });
   const normalizer = context.recurrence(op, { q, k, v: ones, g: null });
-  return normalizeLast(concatLast([sum, normalizer]), eps);
+  return normalizeLast(concatLast([sum, normalizer]), V, eps);
 }

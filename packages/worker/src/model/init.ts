@@ -7,6 +7,10 @@ export interface ParameterSpec extends TensorOptions {
   readonly name: string;
   readonly shape: readonly number[];
   readonly init: Init;
+  /** Ops see it in the model's precision, as the matrices of products are; left out: its own values. */
+  readonly isRounded?: boolean;
+  /** Ops see a part of it as a parameter by itself, too. */
+  readonly isSharedInParts?: boolean;
 }
 
 /**

@@ -32,7 +32,13 @@ export function createModel(
   const init = { normal: embeddingDeviation };
   // The mask is a token beyond the vocabulary: it is read, and never predicted.
   const numTokens = objective === 'masked' ? vocabSize + 1 : vocabSize;
-  const table = source.parameter({ name: 'embedding', shape: [numTokens, D], init });
+  const table = source.parameter({
+    name: 'embedding',
+    shape: [numTokens, D],
+    init,
+    isRounded: true,
+    isSharedInParts: spec.tieEmbeddings && numTokens > vocabSize,
+  });
   const blocks = layers.map((layer, index) => {
     const place = { index, count: layers.length };
     const mixer = createLayer(layer, declarer(source, `layers.${index}.mixer`, D, place));
@@ -41,7 +47,7 @@ export function createModel(
   const norm = source.parameter({ name: 'norm', shape: [D], init: { constant: 1 } });
   const head = spec.tieEmbeddings
     ? firstRows(table, vocabSize)
-    : source.parameter({ name: 'head', shape: [vocabSize, D], init });
+    : source.parameter({ name: 'head', shape: [vocabSize, D], init, isRounded: true });
   const run = spec.recompute ? runRecomputed : runKept;
   return {
     head,

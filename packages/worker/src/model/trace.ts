@@ -52,7 +52,10 @@ function traceLayers(
 ): ModelTrace {
   const device = openShapeDevice();
   const numShards = shardOfRank(parallel, 0).count;
-  const parameters = new Parameters(device, parameterSpecs(spec, layers), 0, 'f32', numShards);
+  const parameters = new Parameters(device, parameterSpecs(spec, layers), {
+    numShards,
+    precision: spec.precision,
+  });
   const model = createModel(spec, layers, parameters);
   const moments = [1, 2].map(() => zeros(device, [parameters.values.size / numShards]));
   const atRest = device.memory({ resetPeak: true }).inUseBytes;

@@ -4,12 +4,14 @@ import type { Parameters } from '../model/parameters.js';
 import type { JobSpec } from '../protocol/job-spec.js';
 import { type Shard, wholeShard } from './shard.js';
 
-/** The part of one parameter that lies in this rank's shard, with what AdamW knows of it; views of flat buffers. */
+/** Parameters, or parts of them, that lie side by side in this rank's shard and are updated alike; views of flat buffers. */
 interface Slot {
   readonly parameter: Tensor;
   readonly gradient: Tensor;
   readonly m: Tensor;
   readonly v: Tensor;
+  /** Gets the new values, rounded; null: none is held. */
+  readonly working: Tensor | null;
   readonly weightDecay: number;
 }
 
@@ -24,11 +26,19 @@ export interface ShardRange {
   readonly inShard: number;
 }
 
+interface Run {
+  readonly begin: number;
+  end: number;
+  readonly isRounded: boolean;
+  readonly weightDecay: number;
+}
+
 /** AdamW with decoupled weight decay over a shard of a model's parameters, and the clipping of their gradients. */
 export class Optimizer {
   /** Running means of the shard's gradients and of their squares, flat. */
   readonly moments: { readonly m: Tensor; readonly v: Tensor };
   private readonly slots: readonly Slot[];
+  private lastClip: Tensor | null = null;
 
   /** `parameters` can be cut into `shard.count` parts. */
   constructor(
@@ -41,15 +51,16 @@ export class Optimizer {
     const m = zeros(device, size, dtype);
     const v = zeros(device, size, dtype);
     this.moments = { m, v };
-    this.slots = this.ranges().map(({ spec: declared, start, length, inShard }) => {
-      const { name, shape, weightDecay = shape.length > 1 } = declared;
-      const decays = weightDecay && !name.split('.').some((part) => spec.noDecay.includes(part));
+    const first = shard.index * size[0]!;
+    this.slots = this.runs().map(({ begin, end, isRounded, weightDecay }) => {
+      const [length, inShard] = [[end - begin], begin - first];
       return {
-        parameter: values.view([length], start),
-        gradient: gradients.view([length], start),
-        m: m.view([length], inShard),
-        v: v.view([length], inShard),
-        weightDecay: decays ? spec.weightDecay : 0,
+        parameter: values.view(length, begin),
+        gradient: gradients.view(length, begin),
+        m: m.view(length, inShard),
+        v: v.view(length, inShard),
+        working: isRounded ? parameters.working!.view(length, begin) : null,
+        weightDecay,
       };
     });
   }
@@ -66,6 +77,25 @@ export class Optimizer {
     });
   }
 
+  /** Elements [begin, end) of the flat buffers that one call can update: neighbours that differ in nothing, with padding. */
+  private runs(): Run[] {
+    const { numUnrounded, working } = this.parameters;
+    const runs: Run[] = [];
+    for (const { spec, start, length } of this.ranges().sort((a, b) => a.start - b.start)) {
+      const isRounded = working !== null && start >= numUnrounded;
+      const weightDecay = this.decayOf(spec);
+      const last = runs.at(-1);
+      if (last?.isRounded === isRounded && last.weightDecay === weightDecay) last.end = start + length;
+      else runs.push({ begin: start, end: start + length, isRounded, weightDecay });
+    }
+    return runs;
+  }
+
+  private decayOf({ name, shape, weightDecay = shape.length > 1 }: ParameterSpec): number {
+    const isSpared = name.split('.').some((part) => this.spec.noDecay.includes(part));
+    return weightDecay && !isSpared ? this.spec.weightDecay : 0;
+  }
+
   /** The shard of the parameters, or of their gradients. */
   shardOf(flat: Tensor): Tensor {
     const { size } = this.moments.m;
@@ -77,9 +107,16 @@ export class Optimizer {
     return sumOfSquares(this.shardOf(this.parameters.gradients));
   }
 
-  /** Decides on the stream by how much the gradients are scaled, from the squared norm of all shards; see `readClip`. */
+  /**
+   * Decides on the stream by how much the gradients are scaled, from the squared norm of all shards; see `readClip`. After a
+   * norm that is not finite all later ones count as such: nobody may have looked at it yet.
+   */
   clip(squaredNorm: Tensor): Tensor {
-    return clipFactor(squaredNorm, this.spec.clipNorm === 0 ? Number.POSITIVE_INFINITY : this.spec.clipNorm);
+    const { clipNorm } = this.spec;
+    const clip = clipFactor(squaredNorm, clipNorm === 0 ? Number.POSITIVE_INFINITY : clipNorm, this.lastClip);
+    this.lastClip?.release();
+    this.lastClip = clip.retain();
+    return clip;
   }
 
   /** Updates the shard; changes nothing if `clip` found the gradient's norm not finite. `step` counts from 1. */

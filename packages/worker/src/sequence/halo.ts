@@ -68,6 +68,7 @@ export function withHalo(x: Tensor, numRows: number, options: HaloOptions): Slic
   units?.markLike(x, own);
   tape.record({
     name: 'halo',
+    flushes: true,
     inputs: [x],
     outputs: slice.halo === null ? [own] : [own, slice.halo],
     saved: resets === null ? [] : [resets],

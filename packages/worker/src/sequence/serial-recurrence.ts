@@ -42,6 +42,7 @@ export function serialRecurrence<I extends RecurrenceInputs>(
   if (tape === null || !tensors.some((tensor) => tensor.requiresGrad)) return output;
   tape.record({
     name: op.name,
+    flushes: true,
     inputs: tensors,
     outputs: [output],
     saved: [...tensors, resets, incoming, ...Object.values(kept)].filter((tensor) => tensor !== null),

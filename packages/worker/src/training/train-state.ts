@@ -50,6 +50,7 @@ export async function restore(
     const signature = parameters.specs.map(({ name, shape }) => ({ name, dtype: 'f32', shape: [...shape] }));
     checkSignature(checkpoint.manifest, dir, signature);
     for (const [name, tensor] of parameters.byName) await load(checkpoint.parameters, name, tensor);
+    parameters.round();
     if (optimizer !== null) await loadMoments(checkpoint.optimizer, parameters, optimizer);
     if (carry !== null) await loadCarried(checkpoint.optimizer, parameters.device, carry);
     return checkpoint.manifest.step;

@@ -2,7 +2,8 @@
 
 #include <cmath>
 
-#include "../../addon/args.h"
+#include "../../addon/gpu_args.h"
+#include "cuda.h"
 
 namespace longscan {
 
@@ -11,6 +12,30 @@ namespace {
 /// Square root and division cost about this many additions.
 constexpr int64_t workPerElement = 8;
 
+/// Only there are working copies.
+Napi::Value updateOnGpu(Args& args, const AdamwStep& step, int64_t count, const TensorRef* tensors,
+                        const TensorRef& clip, const TensorRef& working) {
+  for (int i = 0; i < 4; i++)
+    args.check(tensors[i].dtype == DType::f32, "parameter, gradient, m and v are not f32");
+  args.check(!working || working.dtype == DType::bf16, "working is not bf16");
+  const LongscanAdamw call{static_cast<float>(step.beta1),
+                           static_cast<float>(step.beta2),
+                           static_cast<float>(1 - step.beta1),
+                           static_cast<float>(1 - step.beta2),
+                           static_cast<float>(step.learningRate * step.correction1),
+                           static_cast<float>(step.correction2),
+                           static_cast<float>(step.eps),
+                           static_cast<float>(step.learningRate * step.weightDecay)};
+  const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanAdamw);
+  float* const parameter = tensors[0].as<float>();
+  const float* const gradient = tensors[1].as<float>();
+  float *const m = tensors[2].as<float>(), *const v = tensors[3].as<float>();
+  args.enqueueLaunch([=](CUstream_st* stream) {
+    return kernel(&call, parameter, gradient, m, v, clip.as<double>(), working.data, count, stream);
+  });
+  return args.env().Undefined();
+}
+
 Napi::Value bindAdamwUpdate(Args& args) {
   Stream& stream = args.stream();
   const TensorRef parameter = args.tensor("parameter");
@@ -18,6 +43,7 @@ Napi::Value bindAdamwUpdate(Args& args) {
   const TensorRef m = args.tensor("m");
   const TensorRef v = args.tensor("v");
   const TensorRef clip = args.tensor("clip", DType::f64);
+  const TensorRef working = args.optionalTensor("working");
   AdamwStep step{};
   step.learningRate = args.number("learningRate");
   step.beta1 = args.number("beta1");
@@ -30,9 +56,15 @@ Napi::Value bindAdamwUpdate(Args& args) {
     args.check(tensor.numElements == parameter.numElements, "tensors differ in size");
   }
   args.check(clip.numElements == 3, "clip is not [3]");
+  args.check(!working || working.numElements == parameter.numElements, "working differs in size");
   args.check(number >= 1, "steps are counted from 1");
   step.correction1 = 1 / (1 - std::pow(step.beta1, static_cast<double>(number)));
   step.correction2 = 1 / (1 - std::pow(step.beta2, static_cast<double>(number)));
+  if (args.onGpu()) {
+    const TensorRef tensors[] = {parameter, gradient, m, v};
+    return updateOnGpu(args, step, parameter.numElements, tensors, clip, working);
+  }
+  args.check(!working, "only GPUs hold working copies");
   ThreadPool& pool = stream.context().pool();
   dispatchFloat(args, parameter.dtype, [&](auto zero) {
     using T = decltype(zero);
@@ -51,7 +83,7 @@ Napi::Value bindAdamwUpdate(Args& args) {
 }  // namespace
 
 void register_adamw(Registry& registry) {
-  registry.add("adamwUpdate", 12, bindAdamwUpdate);
+  registry.add("adamwUpdate", 13, bindAdamwUpdate);
 }
 
 }  // namespace longscan

@@ -12,7 +12,7 @@ export interface AdamwOptions {
   readonly step: number;
 }
 
-/** Flat buffers of the same shape and dtype, and the decision of `clipFactor`. */
+/** Flat buffers of the same shape and type (on a GPU f32), and the decision of `clipFactor`. */
 export interface AdamwTensors {
   readonly parameter: Tensor;
   readonly gradient: Tensor;
@@ -21,17 +21,20 @@ export interface AdamwTensors {
   readonly v: Tensor;
   /** [3], f64 */
   readonly clip: Tensor;
+  /** Gets the new parameter, rounded, in the same pass: bf16, on a GPU only; null: none is held. */
+  readonly working: Tensor | null;
 }
 
 /**
- * One AdamW step (https://arxiv.org/abs/1711.05101) in place on parameter, m and v. The gradient is read as
+ * One AdamW step (https://arxiv.org/abs/1711.05101) in place on parameter, m and v, and a rounded copy. The gradient is read as
  * `clip.factor · gradient`; where clip says that its norm is not finite, nothing is changed.
  */
 export function adamw(tensors: AdamwTensors, options: AdamwOptions): void {
-  const { parameter, gradient, m, v, clip } = tensors;
+  const { parameter, gradient, m, v, clip, working } = tensors;
   for (const [name, tensor] of Object.entries({ gradient, m, v })) {
     expectShape('adamw', name, tensor, parameter.shape);
   }
+  if (working !== null) expectShape('adamw', 'working', working, parameter.shape);
   const { native, compute } = parameter.device;
   native.adamwUpdate(
     compute.id,
@@ -40,6 +43,7 @@ export function adamw(tensors: AdamwTensors, options: AdamwOptions): void {
     m.id,
     v.id,
     clip.id,
+    working?.id ?? null,
     options.learningRate,
     options.beta1,
     options.beta2,

@@ -27,32 +27,27 @@ struct Along {
   Y* y;
 };
 
-/// A thread has one number of a row or, if rows are `packed`, eight.
-template <bool packed, typename Function, typename A, typename B, typename Y>
+/// A thread has `width` numbers of a row.
+template <int width, typename Function, typename A, typename B, typename Y>
 __global__ void alongKernel(const Along<Function, A, B, Y> call) {
-  const int64_t column = unitNumber() * (packed ? mappedAtOnce : 1), row = rowNumber();
+  const int64_t column = unitNumber() * width, row = rowNumber();
   if (column >= call.length || row >= call.numRows) return;
   const int64_t at = row * call.length + column;
-  if constexpr (packed) {
-    const MappedValues a = loadMapped(call.a + at);
-    MappedValues b;
-    if (call.along) {
-      b = loadMapped(call.b + column);
-    } else {
-      const float single = load(call.b, row % call.middle);
-#pragma unroll
-      for (int i = 0; i < mappedAtOnce; i++) b.x[i] = single;
-    }
-    storeMapped(call.y + at, applyMapped(call.f, a, b));
+  Values<width> b;
+  if (call.along) {
+    b = loadValues<width>(call.b + column);
   } else {
-    store(call.y, at, call.f(load(call.a, at), load(call.b, call.along ? column : row % call.middle)));
+    const Values<1> single = loadValues<1>(call.b + row % call.middle);
+#pragma unroll
+    for (int i = 0; i < width; i++) b.x[i] = single.x[0];
   }
+  storeValues(call.y + at, mapValues(call.f, loadValues<width>(call.a + at), b));
 }
 
-template <bool packed, typename Function, typename A, typename B, typename Y>
+template <int width, typename Function, typename A, typename B, typename Y>
 cudaError_t launchAlong(const Along<Function, A, B, Y>& call, cudaStream_t stream) {
-  const RowBlocks blocks(call.numRows, packed ? call.length / mappedAtOnce : call.length);
-  alongKernel<packed><<<blocks.grid, blocks.block(), 0, stream>>>(call);
+  const RowBlocks blocks(call.numRows, call.length / width);
+  alongKernel<width><<<blocks.grid, blocks.block(), 0, stream>>>(call);
   return cudaGetLastError();
 }
 
@@ -71,8 +66,8 @@ cudaError_t along(const LongscanBroadcast& shape, const Function& f, const A* a,
                                       y};
   if (call.numRows == 0) return cudaSuccess;
   const int64_t addresses = addressOf(a) | addressOf(y) | (isAlong ? addressOf(b) : 0);
-  const bool packed = call.length % mappedAtOnce == 0 && addresses % 16 == 0;
-  return packed ? launchAlong<true>(call, stream) : launchAlong<false>(call, stream);
+  const bool packed = call.length % valuesAtOnce == 0 && addresses % 16 == 0;
+  return packed ? launchAlong<valuesAtOnce>(call, stream) : launchAlong<1>(call, stream);
 }
 
 template <typename Function>

@@ -2,7 +2,9 @@
 #include <complex>
 #include <string>
 
-#include "../../addon/args.h"
+#include "../../addon/gpu_args.h"
+#include "cuda.h"
+#include "holomorphic.h"
 
 // Functions of the parameters of state space models: thousands of numbers a step and not millions, so they
 // are computed one by one in f64, which spares every recurrence built on them the rounding of its constants.
@@ -13,18 +15,11 @@ namespace {
 
 using Complex = std::complex<double>;
 
-/// The numbers of `functionCodes` in index.ts.
-enum class Holomorphic { holdRatio, bilinearRatio, bilinearLog };
-constexpr int numFunctions = 3;
-
-/// Below this magnitude the differences of `holdRatio` cancel, and the series is exact in 16 terms.
-constexpr double smallMagnitude = 0.5;
-
 /// (e^z - 1) / z
 Complex holdRatio(Complex z) {
   if (std::abs(z) < smallMagnitude) {
     Complex sum = 0;
-    for (int k = 16; k >= 1; k--) sum = (sum + 1.0) * z / static_cast<double>(k + 1);
+    for (int k = seriesTerms; k >= 1; k--) sum = (sum + 1.0) * z / static_cast<double>(k + 1);
     return sum + 1.0;
   }
   return (std::exp(z) - 1.0) / z;
@@ -34,7 +29,7 @@ Complex holdRatio(Complex z) {
 Complex holdRatioSlope(Complex z) {
   if (std::abs(z) < smallMagnitude) {
     Complex sum = 0, term = 0.5;
-    for (int k = 0; k < 16; k++) {
+    for (int k = 0; k < seriesTerms; k++) {
       sum += term;
       term *= z * static_cast<double>(k + 2) / (static_cast<double>(k + 1) * static_cast<double>(k + 3));
     }
@@ -108,6 +103,14 @@ Napi::Value bindForward(Args& args) {
   const Holomorphic function = functionArgument(args);
   const TensorRef z = pairsArgument(args, "z");
   const TensorRef y = args.sizedTensor("y", z, z.numElements);
+  if (args.onGpu()) {
+    const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanComplexFunction);
+    const LongscanArray from = gpuArray(args, z), to = gpuArray(args, y);
+    args.enqueueLaunch([=](CUstream_st* stream) {
+      return kernel(static_cast<int>(function), from, to, z.numElements / 2, stream);
+    });
+    return args.env().Undefined();
+  }
   return enqueuePairs(args, z, z, y, [=](Complex value, Complex) { return valueOf(function, value); });
 }
 
@@ -117,6 +120,14 @@ Napi::Value bindBackward(Args& args) {
   const TensorRef z = pairsArgument(args, "z");
   const TensorRef dy = args.sizedTensor("dy", z, z.numElements);
   const TensorRef dz = args.sizedTensor("dz", z, z.numElements);
+  if (args.onGpu()) {
+    const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanComplexFunctionBackward);
+    const LongscanArray from = gpuArray(args, z), change = gpuArray(args, dy), to = gpuArray(args, dz);
+    args.enqueueLaunch([=](CUstream_st* stream) {
+      return kernel(static_cast<int>(function), from, change, to, z.numElements / 2, stream);
+    });
+    return args.env().Undefined();
+  }
   return enqueuePairs(args, z, dy, dz, [=](Complex value, Complex gradient) {
     return std::conj(slopeOf(function, value)) * gradient;
   });
@@ -128,6 +139,13 @@ Napi::Value bindMultiply(Args& args) {
   const TensorRef a = pairsArgument(args, "a");
   const TensorRef b = args.sizedTensor("b", a, a.numElements);
   const TensorRef y = args.sizedTensor("y", a, a.numElements);
+  if (args.onGpu()) {
+    const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanComplexMultiply);
+    const LongscanArray first = gpuArray(args, a), second = gpuArray(args, b), to = gpuArray(args, y);
+    args.enqueueLaunch(
+        [=](CUstream_st* stream) { return kernel(conjugate, first, second, to, a.numElements / 2, stream); });
+    return args.env().Undefined();
+  }
   return enqueuePairs(args, a, b, y,
                       [=](Complex p, Complex q) { return (conjugate ? std::conj(p) : p) * q; });
 }

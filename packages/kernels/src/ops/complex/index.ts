@@ -2,7 +2,7 @@ import { defineOp } from '../../autograd/define-op.js';
 import { expectShape, type Tensor } from '../../tensor.js';
 import './native.js';
 
-/** The numbers of `enum class Holomorphic` in binding.cc. */
+/** The numbers of `enum class Holomorphic` in holomorphic.h. */
 const functionCodes = { 'hold-ratio': 0, 'bilinear-ratio': 1, 'bilinear-log': 2 } as const;
 
 /**

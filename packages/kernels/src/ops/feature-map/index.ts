@@ -1,4 +1,5 @@
 import { defineOp } from '../../autograd/define-op.js';
+import { paddedForGpu } from '../../padded-for-gpu.js';
 import type { Tensor } from '../../tensor.js';
 import './native.js';
 
@@ -15,7 +16,8 @@ export function numFeatures(kind: FeatureMapKind, K: number): number {
 
 /**
  * x [..., K] to its quadratic features [..., numFeatures]: the constant and the linear part if there is one, the squares,
- * then the products x_i x_j with i < j, i outer. A product that occurs twice in s² stands here once, times √2.
+ * then the products x_i x_j with i < j, i outer. A product that occurs twice in s² stands here once, times √2. On a GPU
+ * zeros follow, up to a multiple of 8, which the recurrences there want of a head's size.
  */
 export function featureMap(kind: FeatureMapKind, x: Tensor): Tensor {
   return featureMapOp({ x }, { kind });
@@ -31,7 +33,8 @@ const featureMapOp = defineOp<{ x: Tensor }, { kind: FeatureMapKind }>({
   name: 'feature-map',
   forward(call, { x }, { kind }) {
     const K = x.dim(-1);
-    const output = call.empty([...x.shape.slice(0, -1), numFeatures(kind, K)], x.dtype);
+    const columns = paddedForGpu(call.device, numFeatures(kind, K));
+    const output = call.empty([...x.shape.slice(0, -1), columns], x.dtype);
     call.native.featureMapForward(call.stream, ...factors(kind, K), x.id, output.id);
     call.device.flops += output.size;
     return { output, save: { x } };

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "../../addon/args.h"
+#include "cuda.h"
 #include "grad_norm.h"
 
 namespace longscan {
@@ -22,6 +23,17 @@ Napi::Value bindSumOfSquares(Args& args) {
   const TensorRef gradient = args.tensor("gradient");
   const TensorRef sum = args.tensor("sum", DType::f64);
   args.check(sum.numElements == 1, "sum is not one number");
+  if (args.onGpu()) {
+    args.check(gradient.dtype == DType::f32, "gradient is not f32");
+    const int64_t count = gradient.numElements;
+    void* const workspace =
+        args.workspace(LONGSCAN_CUDA_FUNCTION(args, longscanSumOfSquaresWorkspaceBytes)(count));
+    const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanSumOfSquares);
+    args.enqueueLaunch([=](CUstream_st* gpuStream) {
+      return kernel(gradient.as<float>(), count, workspace, sum.as<double>(), gpuStream);
+    });
+    return args.env().Undefined();
+  }
   ThreadPool& pool = stream.context().pool();
   dispatchFloat(args, gradient.dtype, [&](auto zero) {
     using T = decltype(zero);
@@ -41,16 +53,26 @@ Napi::Value bindClipFactor(Args& args) {
   args.stream();
   const TensorRef sum = args.tensor("sum", DType::f64);
   const double maxNorm = args.number("maxNorm");
+  const TensorRef previous = args.optionalTensor("previous");
   const TensorRef clip = args.tensor("clip", DType::f64);
   args.check(maxNorm > 0, "maxNorm is not above zero");
   args.check(sum.numElements == 1 && clip.numElements == 3, "sum is not [1] or clip not [3]");
+  args.check(!previous || (previous.dtype == DType::f64 && previous.numElements == 3),
+             "previous is not f64 [3]");
+  if (args.onGpu()) {
+    const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanClipFactor);
+    args.enqueueLaunch([=](CUstream_st* stream) {
+      return kernel(sum.as<double>(), maxNorm, previous.as<double>(), clip.as<double>(), stream);
+    });
+    return args.env().Undefined();
+  }
   args.enqueue([=] {
     const double norm = std::sqrt(*sum.as<double>());
-    const bool finite = std::isfinite(norm);
+    const bool applies = std::isfinite(norm) && (!previous || previous.as<double>()[2] == 1);
     auto* out = clip.as<double>();
-    out[0] = finite ? std::min(1.0, maxNorm / (norm + 1e-6)) : 0.0;
+    out[0] = applies ? std::min(1.0, maxNorm / (norm + 1e-6)) : 0.0;
     out[1] = norm;
-    out[2] = finite ? 1.0 : 0.0;
+    out[2] = applies ? 1.0 : 0.0;
   });
   return args.env().Undefined();
 }
@@ -59,7 +81,7 @@ Napi::Value bindClipFactor(Args& args) {
 
 void register_grad_norm(Registry& registry) {
   registry.add("sumOfSquares", 3, bindSumOfSquares);
-  registry.add("clipFactor", 4, bindClipFactor);
+  registry.add("clipFactor", 5, bindClipFactor);
 }
 
 }  // namespace longscan

@@ -1,7 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { openCpuDevice } from '../../device.js';
-import { type DType, fromArray } from '../../tensor.js';
+import { type DType, fromArray, type Tensor } from '../../tensor.js';
 import { randomNormal } from '../../testing/index.js';
 import { clipFactor, readClip, sumOfSquares } from './index.js';
 import { clipReference } from './reference.js';
@@ -65,6 +65,31 @@ test('a NaN or infinite gradient is told', async () => {
       assert.is(clip.isFinite, false);
       assert.is(clip.factor, 0);
     }
+  }
+});
+
+test('after a norm that was not finite, later ones count as not finite too', async () => {
+  const device = openCpuDevice({ poison: true });
+  try {
+    const sums = [[1], [Number.NaN], [4], [9]].map((sum) => fromArray(device, sum, [1], 'f64'));
+    const found = [];
+    let previous: Tensor | null = null;
+    for (const sum of sums) {
+      previous = clipFactor(sum, 1, previous);
+      found.push(await readClip(previous));
+    }
+    assert.equal(
+      found.map((clip) => clip.isFinite),
+      [true, false, false, false],
+    );
+    assert.equal(
+      found.slice(1).map((clip) => clip.factor),
+      [0, 0, 0],
+    );
+    assert.is(found[2]!.norm, 2, 'the norm of the step itself');
+    assert.ok((await readClip(clipFactor(sums[2]!, 1))).isFinite, 'without the one before');
+  } finally {
+    device.close();
   }
 });
 

@@ -3,7 +3,7 @@ import './native.js';
 
 /**
  * `Σ gradient²` of one flat buffer: a tensor [1], f64. Ranks that hold different parts add theirs (all-reduce) before
- * `clipFactor`. Summed in fixed blocks, then as a tree: the same bits for every number of threads.
+ * `clipFactor`. Summed in fixed blocks, then as a tree: the same bits for every number of threads, and in every run.
  */
 export function sumOfSquares(gradient: Tensor): Tensor {
   const { device } = gradient;
@@ -16,21 +16,24 @@ export function sumOfSquares(gradient: Tensor): Tensor {
 /**
  * Clipping by the global norm, decided on the stream without asking the host: a tensor [3], f64, that `adamw` reads.
  * `maxNorm` Infinity: no clipping. See `readClip`.
+ *
+ * `previous`: what was decided a step before. Where that found a norm that is not finite, so does this, whatever the sum: with
+ * steps under way that the host has not looked at, nothing is changed from the first bad gradient on until it has.
  */
-export function clipFactor(sum: Tensor, maxNorm: number): Tensor {
+export function clipFactor(sum: Tensor, maxNorm: number, previous: Tensor | null = null): Tensor {
   const { device } = sum;
   const clip = empty(device, [3], 'f64');
-  device.native.clipFactor(device.compute.id, sum.id, maxNorm, clip.id);
+  device.native.clipFactor(device.compute.id, sum.id, maxNorm, previous?.id ?? null, clip.id);
   return clip;
 }
 
 /** What `clipFactor` decided. */
 export interface Clip {
-  /** The gradient is multiplied by this; 0 if the norm is not finite. */
+  /** The gradient is multiplied by this; 0 unless `isFinite`. */
   readonly factor: number;
   /** The gradient's norm before clipping. */
   readonly norm: number;
-  /** False: some gradient is NaN or infinite, and `adamw` leaves everything as it is. */
+  /** False: some gradient, of this step or one before it, is NaN or infinite, and `adamw` leaves everything as it is. */
   readonly isFinite: boolean;
 }
 

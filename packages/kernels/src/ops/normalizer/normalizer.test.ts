@@ -31,7 +31,7 @@ for (const shape of [
     await checkOp({
       name: 'normalize-last',
       inputs: { o: { values: wide, shape: [...shape.slice(0, -1), cols + 1] } },
-      op: ({ o }) => [normalizeLast(o, 0.5)],
+      op: ({ o }) => [normalizeLast(o, cols, 0.5)],
       reference: ({ o }) => [normalizeLastReference(o, cols, 0.5)],
       maxElements: 60,
     });

@@ -1,6 +1,7 @@
 #include <vector>
 
-#include "../../addon/args.h"
+#include "../../addon/gpu_args.h"
+#include "cuda.h"
 #include "rotary.h"
 
 namespace longscan {
@@ -24,6 +25,14 @@ Napi::Value bindRotary(Args& args) {
   args.check(positions.numElements == x.dim(0) * x.dim(1), "positions is not [B, T]");
   args.check(theta > 0 && step >= 1, "theta and step are not above zero");
   const int64_t rows = x.dim(0) * x.dim(1), H = x.dim(2), K = x.dim(3);
+  if (args.onGpu()) {
+    const LongscanRotary call{rows, H, K, theta, inverse ? -1.0 : 1.0, step, positions.as<int32_t>()};
+    void* const workspace = args.workspace(LONGSCAN_CUDA_FUNCTION(args, longscanRotaryWorkspaceBytes)(&call));
+    const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanRotary);
+    const LongscanArray from = gpuArray(args, x), to = gpuArray(args, y);
+    args.enqueueLaunch([=](CUstream_st* stream) { return kernel(&call, from, to, workspace, stream); });
+    return args.env().Undefined();
+  }
   args.enqueueRanges(x.dtype, rows, H * K, [=](auto zero, int64_t begin, int64_t end) {
     using Real = decltype(zero);
     std::vector<double> scratch(rotaryScratchBytes(K) / sizeof(double));

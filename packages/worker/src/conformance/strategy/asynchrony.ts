@@ -53,7 +53,7 @@ function checkBlockedHost(strategy: Strategy, scan: ScanCase): Promise<void> {
     blockUntil('the scan', () => ranks.communicators.every(({ stream }) => stream.isIdle()));
     await expectFold(
       scan,
-      pending.map((scanned) => scanned.wait()),
+      pending.map((scanned, rank) => ({ rank, tensor: scanned.wait() })),
     );
   });
 }
@@ -75,10 +75,7 @@ function checkOverlap(strategy: Strategy, scan: ScanCase, timeoutMs: number): Pr
     const entered = others.map(({ rank, pending }) => ({ rank, tensor: pending.wait() }));
     demand(!ranks.devices[last]!.compute.isIdle(), 'wait() did not order compute after the scan');
     entered.push({ rank: first, tensor: start(first).wait() });
-    await expectFold(
-      scan,
-      entered.sort((a, b) => a.rank - b.rank).map(({ tensor }) => tensor),
-    );
+    await expectFold(scan, entered);
   };
   return withRanks(numRanks, body, { timeoutMs });
 }

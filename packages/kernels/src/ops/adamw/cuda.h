@@ -1,0 +1,30 @@
+#pragma once
+
+#include <stdint.h>
+
+// AdamW on CUDA devices, as plain C; each function returns 0 or a cudaError_t.
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct CUstream_st;
+
+/// One step's constants as f32; the kernel reads how much the gradient is scaled from `clip`.
+struct LongscanAdamw {
+  float beta1, beta2, rest1, rest2;  // rest: 1 - beta
+  float rate;                        // learning rate / (1 - beta1^step)
+  float correction2;                 // 1 / (1 - beta2^step)
+  float eps;
+  float decay;  // learning rate * weight decay
+};
+
+/// `count` numbers each of f32 parameter, m and v, in place, from f32 gradients; with them, rounded to bf16,
+/// the working copy, unless that is null. clip: f64 [3], a factor, a norm, and 1 if anything is to be
+/// changed.
+int longscanAdamw(const struct LongscanAdamw* step, float* parameter, const float* gradient, float* m,
+                  float* v, const double* clip, void* working, int64_t count, struct CUstream_st* stream);
+
+#ifdef __cplusplus
+}
+#endif
