@@ -26,7 +26,6 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
   using Frame::keys;
   using Frame::lateEmptied;
   using Frame::lateFilled;
-  using Frame::numChunks;
   using Frame::ownChannel;
   using Frame::panels;
   using Frame::pieceOf;
@@ -34,7 +33,6 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
   using Frame::scores;
   using Frame::segment;
   using Frame::stageAfter;
-  using Frame::stateBase;
   using Frame::task;
   using Frame::threads;
   using Frame::tile;
@@ -42,11 +40,13 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
   using Frame::X;
   using Frame::Y;
   using Frame::Z;
+  using Output::awaitImage;
+  using Output::hasImages;
   using Output::loadPartner;
+  using Output::published;
   using Output::storeEnd;
+  using Output::storeImage;
   using Output::storeRows;
-
-  static constexpr bool hasImages = summary || !scalar;
 
   SweepState<DC> state;
   int rounds = 0;  // through the stages
@@ -87,14 +87,6 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
     bool reset = false;
   };
 
-  /// P's panel `panel` for products. The compiler is not to keep all addresses inside it in registers from
-  /// chunk to chunk: it has none to spare.
-  __device__ Tile<64> published(int panel) const {
-    uint32_t first = stateBase() + (at.warpgroup * panels + panel) * Layout::panel;
-    asm volatile("" : "+r"(first));
-    return {first};
-  }
-
   /// Waits for a stage to be filled.
   __device__ Piece nextPiece(int stage) {
     awaitArrivals(filled(stage), rounds);
@@ -128,28 +120,6 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
     for (int p = 0; p < panels; p++) to[p] = published(p);
     const bool kept = scalar && !summary && task.kept != nullptr && chunk >= 0;
     state.publish(to, kept ? keptOf(task.kept, chunk) : nullptr, threads, at);
-  }
-
-  /// Until the image before has been read from where P is published.
-  __device__ void awaitImage() const {
-#if __CUDA_ARCH__ >= 900
-    if (hasImages && task.images != nullptr && (threadIdx.x & 127) == 0) waitForBulkReads();
-#endif
-  }
-
-  /// What is published, to the image of `chunk`. All threads of the warpgroup have published.
-  __device__ void storeImage(int chunk) const {
-    constexpr int bytes = panels * Layout::panel;
-    unsigned char* const to = task.images + imageOffset(call.contracted, call.free, bh * numChunks + chunk,
-                                                        tile * (DO / 64) + at.warpgroup, 0);
-    const uint32_t from = published(0).base;
-#if __CUDA_ARCH__ >= 900
-    if ((threadIdx.x & 127) == 0) storeBulk(to, from, bytes);
-#else
-    for (int i = 16 * (threadIdx.x & 127); i < bytes; i += 16 * 128)
-      storeGlobal(to + i, loadShared(from + i), loadShared(from + i + 4), loadShared(from + i + 8),
-                  loadShared(from + i + 12));
-#endif
   }
 
   __device__ void enter(int first) {

@@ -4,7 +4,7 @@
 
 namespace longscan {
 
-/// How a warpgroup stores what it has read, and what of it the decay's gradient needs.
+/// How a warpgroup stores what it has read, what of it the decay's gradient needs, and images of P.
 template <int DC, int DO, SweepDecay kind, bool summary>
 class SweepOutput : public SweepFrame<DC, DO, kind, summary> {
  public:
@@ -22,12 +22,49 @@ class SweepOutput : public SweepFrame<DC, DO, kind, summary> {
   using Frame::decays;
   using Frame::h;
   using Frame::headOf;
+  using Frame::numChunks;
   using Frame::ownChannel;
   using Frame::ownChannels;
+  using Frame::panels;
   using Frame::pitchOf;
+  using Frame::stateBase;
   using Frame::task;
   using Frame::tile;
   using Frame::tiles;
+  using Layout = typename Frame::Layout;
+
+  /// P's panel `panel` for products. The compiler is not to keep all addresses inside it in registers from
+  /// chunk to chunk: it has none to spare.
+  __device__ Tile<64> published(int panel) const {
+    uint32_t first = stateBase() + (at.warpgroup * panels + panel) * Layout::panel;
+    asm volatile("" : "+r"(first));
+    return {first};
+  }
+
+  /// Whether P before every chunk can be wanted as products read it.
+  static constexpr bool hasImages = summary || !scalar;
+
+  /// Until the image before has been read from where P is published.
+  __device__ void awaitImage() const {
+#if __CUDA_ARCH__ >= 900
+    if (hasImages && task.images != nullptr && (threadIdx.x & 127) == 0) waitForBulkReads();
+#endif
+  }
+
+  /// What is published, to the image of `chunk`. All threads of the warpgroup have published.
+  __device__ void storeImage(int chunk) const {
+    constexpr int bytes = panels * Layout::panel;
+    unsigned char* const to = task.images + imageOffset(call.contracted, call.free, bh * numChunks + chunk,
+                                                        tile * (DO / 64) + at.warpgroup, 0);
+    const uint32_t from = published(0).base;
+#if __CUDA_ARCH__ >= 900
+    if ((threadIdx.x & 127) == 0) storeBulk(to, from, bytes);
+#else
+    for (int i = 16 * (threadIdx.x & 127); i < bytes; i += 16 * 128)
+      storeGlobal(to + i, loadShared(from + i), loadShared(from + i + 4), loadShared(from + i + 8),
+                  loadShared(from + i + 12));
+#endif
+  }
 
   /// Of `partner`, rows row0 + group and + 8: 16-byte units lane % 4 and lane % 4 + 4 of the warpgroup's
   /// channels.
