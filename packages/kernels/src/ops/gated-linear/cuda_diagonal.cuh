@@ -29,6 +29,17 @@ struct FloatTile {
   __device__ float2& pairAt(int row, int column) const {
     return *reinterpret_cast<float2*>(base + row * pitch + column);
   }
+  /// Eight of a row, in two accesses.
+  __device__ void loadEight(float (&to)[8], int row, int column) const {
+#pragma unroll
+    for (int i = 0; i < 8; i += 4) {
+      const float4 four = *reinterpret_cast<const float4*>(base + row * pitch + column + i);
+      to[i] = four.x;
+      to[i + 1] = four.y;
+      to[i + 2] = four.z;
+      to[i + 3] = four.w;
+    }
+  }
 };
 
 /// Whether tokens i <= j of a chunk belong to one document.

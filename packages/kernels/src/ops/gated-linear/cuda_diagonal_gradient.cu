@@ -13,17 +13,20 @@ __device__ void addInsideMild(Sums& sum, Sums& scores, const Chunk& in, uint32_t
   const Tile<64> high{operands}, low{operands + Tile<64>::bytes}, other = at.ofQuery ? in.K : in.Q;
   const int unit = threadIdx.x % 8;
   float end[8];
+  in.c.loadEight(end, tileTokens - 1, 8 * unit);
 #pragma unroll
-  for (int i = 0; i < 8; i++) end[i] = at.ofQuery ? 0.0f : in.c.at(tileTokens - 1, 8 * unit + i);
+  for (int i = 0; i < 8; i++) end[i] = at.ofQuery ? 0.0f : end[i];
 #pragma unroll
   for (int step = 0; step < 4; step++) {
     const int row = (threadIdx.x & 127) / 8 + 16 * step;
     const uint4 both = loadShared16(other.address(row, unit));
     const uint32_t values[4] = {both.x, both.y, both.z, both.w};
     uint32_t rounded[4], rest[4];
+    float c[8];
+    in.c.loadEight(c, row, 8 * unit);
 #pragma unroll
     for (int n = 0; n < 4; n++) {
-      const float2 here = in.c.pairAt(row, 8 * unit + 2 * n);
+      const float2 here = make_float2(c[2 * n], c[2 * n + 1]);
       const float sign = at.ofQuery ? -1.0f : 1.0f, factor = at.ofQuery ? 1.0f : scale;
       const float near = lowHalf(values[n]) * (factor * exp2Decay(sign * (here.x - end[2 * n])));
       const float far = highHalf(values[n]) * (factor * exp2Decay(sign * (here.y - end[2 * n + 1])));
@@ -216,6 +219,9 @@ cudaError_t launchDiagonalGradient(const DiagonalGradientCall& task, cudaStream_
   const int bytes = GradientLayout::bytes(launched.stages);
   if (error == cudaSuccess)
     error = cudaFuncSetAttribute(gradientKernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+  if (error == cudaSuccess)
+    error = cudaFuncSetAttribute(gradientKernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+                                 cudaSharedmemCarveoutMaxShared);
   if (error != cudaSuccess) return error;
   const DiagonalCall& call = task.call;
   const int64_t blocks = (call.T + tileTokens - 1) / tileTokens * ((call.K + KB - 1) / KB);

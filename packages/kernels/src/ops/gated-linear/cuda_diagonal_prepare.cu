@@ -100,18 +100,18 @@ __device__ void decayPanel(const DiagonalCall& call, const Panel& in, uint64_t s
     const uint32_t at = in.Q.address(row, unit) - in.Q.base;
     const uint4 query = loadShared16(in.Q.base + at), key = loadShared16(in.K.base + at);
     const uint32_t queries[4] = {query.x, query.y, query.z, query.w}, keys[4] = {key.x, key.y, key.z, key.w};
-    float q[8], up[8], down[8];
+    float q[8], up[8], down[8], here[8], end[8];
+    in.c.loadEight(here, row, 8 * unit);
+    in.c.loadEight(end, last, 8 * unit);
     bool steep = false;
 #pragma unroll
-    for (int n = 0; n < 4; n++) {
-      const float2 here = in.c.pairAt(row, 8 * unit + 2 * n), end = in.c.pairAt(last, 8 * unit + 2 * n);
-      q[2 * n] = lowHalf(queries[n]) * (call.scale * exp2Decay(here.x));
-      q[2 * n + 1] = highHalf(queries[n]) * (call.scale * exp2Decay(here.y));
-      up[2 * n] = lowHalf(keys[n]) * exp2Decay(-here.x);
-      up[2 * n + 1] = highHalf(keys[n]) * exp2Decay(-here.y);
-      down[2 * n] = lowHalf(keys[n]) * exp2Decay(end.x - here.x);
-      down[2 * n + 1] = highHalf(keys[n]) * exp2Decay(end.y - here.y);
-      steep = steep || !(here.x >= -mostScaledUp) || !(here.y >= -mostScaledUp);
+    for (int n = 0; n < 8; n++) {
+      const float ofQuery = n % 2 == 0 ? lowHalf(queries[n / 2]) : highHalf(queries[n / 2]);
+      const float ofKey = n % 2 == 0 ? lowHalf(keys[n / 2]) : highHalf(keys[n / 2]);
+      q[n] = ofQuery * (call.scale * exp2Decay(here[n]));
+      up[n] = ofKey * exp2Decay(-here[n]);
+      down[n] = ofKey * exp2Decay(end[n] - here[n]);
+      steep = steep || !(here[n] >= -mostScaledUp);
     }
     if (steep) atomicOr(&masks[i], 1u << (row & 31));
     uint4 rounded, rest;
@@ -281,8 +281,10 @@ __global__ void __launch_bounds__(diagonalThreads, 2)
 
 cudaError_t launchDiagonalPrepare(const DiagonalCall& call, cudaStream_t stream) {
   constexpr int bytes = PrepareLayout::bytes;
-  const cudaError_t error =
-      cudaFuncSetAttribute(prepareKernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+  cudaError_t error = cudaFuncSetAttribute(prepareKernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+  if (error == cudaSuccess)
+    error = cudaFuncSetAttribute(prepareKernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+                                 cudaSharedmemCarveoutMaxShared);
   if (error != cudaSuccess) return error;
   const auto chunks = static_cast<unsigned>((call.T + tileTokens - 1) / tileTokens);
   prepareKernel<<<dim3(chunks, static_cast<unsigned>(call.B * call.H)), diagonalThreads, bytes, stream>>>(
