@@ -1,7 +1,8 @@
 """Holds the CUDA kernels of ops/gated-linear against f64: outputs, states and every gradient, at ugly shapes.
 
-usage: python3 check_gated_linear.py LIBRARY.so [--calls-only]
-`--calls-only`: makes a few small calls and compares nothing, for compute-sanitizer.
+usage: python3 check_gated_linear.py LIBRARY.so [--calls-only] [PART…]
+`--calls-only`: makes a few small calls and compares nothing, for compute-sanitizer. PART: a kind of decay, or `bonus`;
+default: all, one after the other.
 Errors are |x - f64| / |f64| over a whole tensor. Exit status 1 if one is over the bound, not finite, or not the same
 bits when the call is made again.
 """
@@ -38,6 +39,7 @@ CASES = [
 SANITIZED = [
     (1, 129, (2, 1), 64, 72, (-1, 0), [70]),
     (1, 300, 1, 128, 128, (-1, 0), None),
+    (1, 150, 1, 192, 128, (-1, 0), None),
 ]
 
 
@@ -178,15 +180,17 @@ def main():
     kernels = GatedLinear(sys.argv[1], poison=True)
     calls_only = '--calls-only' in sys.argv
     cases = SANITIZED if calls_only else CASES
+    decays = 'identity', 'fixed', 'scalar', 'diagonal', 'values'
+    parts = [name for name in sys.argv[2:] if name != '--calls-only'] or [*decays, 'bonus']
     results = []
-    for decay in ('identity', 'fixed', 'scalar', 'diagonal', 'values'):
+    for decay in (name for name in parts if name != 'bonus'):
         if not calls_only:
             results.append(check_isolation(kernels, decay))
         for i, case in enumerate(cases_of(decay, cases)):
             results.append(check(kernels, decay, case, i % 2 == 1, calls_only))
             if case[1] <= 350:
                 results.append(check(kernels, decay, case, i % 2 == 0, calls_only, torch.float32))
-    for i, case in enumerate(cases[:6]):
+    for i, case in enumerate(cases[:6] if 'bonus' in parts else []):
         for decay in ('identity', 'diagonal'):
             for dtype in (torch.bfloat16, torch.float32):
                 results.append(check(kernels, decay, case, i % 2 == 1, calls_only, dtype, with_bonus=True))

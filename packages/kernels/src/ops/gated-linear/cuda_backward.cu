@@ -23,50 +23,62 @@ cudaError_t prepareBackward(const Call& call, const Plan& plan, const BackwardWo
     diagonal.queryRest = const_cast<Bf16*>(rest.data);
     LONGSCAN_TRY(launchDiagonalPrepare(diagonal, stream));
   }
-  if (how == Summarize::no) return cudaSuccess;
+  if (how != Summarize::forSlices) return cudaSuccess;
   SweepCall sweep = sweepOf(call, plan, false);
   sweep.tasks[0] = adjointSummaryTask(call, work, dO);
   sweep.tasks[0].yRest = rest;
   return launchSummary(sweep, stream);
 }
 
-/// dq: with time, from the forward states; of the values from `part` * mostContracted on.
+/// What the sweeps against time start from, and in the same launch the states before every chunk where all
+/// gradients are made of them.
+cudaError_t summarizeStates(const Call& call, const Plan& plan, const LongscanGatedLinearBackward& io,
+                            const BackwardWorkspace& work, cudaStream_t stream) {
+  SweepCall sweep = sweepOf(call, plan, false);
+  sweep.numTasks = 0;
+  if (work.stateImages)
+    sweep.tasks[sweep.numTasks++] = imagesTask(call, work.decayed, io.states, work.stateImages);
+  if (!io.prepared && plan.numSegments > 1)
+    sweep.tasks[sweep.numTasks++] = adjointSummaryTask(call, work, io.dO);
+  if (sweep.numTasks > 0) LONGSCAN_TRY(launchSummary(sweep, stream));
+  return combine(call, plan, work.summaries, io.dht, 1.0f / adjointScale(call, plan), true, work.adjoints,
+                 io.dh0, stream);
+}
+
+/// dq of a scalar decay: with time, from the forward states.
 SweepTask queryGradientTask(const Call& call, const Plan& plan, const LongscanGatedLinearBackward& io,
-                            const BackwardWorkspace& work, int part) {
+                            const BackwardWorkspace& work) {
   const Inputs inputs(call, work.decayed);
-  const int first = part * mostContracted;
   SweepTask task{};
-  task.x = columnsOf(rowsOf(io.dO, call.H, call.V), first);
-  task.y = columnsOf(inputs.v, first);
-  task.z = inputs.decayedKey;
-  task.gamma = work.decayed.gamma;
-  task.out = plan.diagonal ? static_cast<void*>(work.sweptQuery + part * work.sweptPart) : io.dq;
-  task.states = io.states + int64_t{first} * call.K;
+  task.x = rowsOf(io.dO, call.H, call.V);
+  task.y = inputs.v;
+  task.z = inputs.k;
+  task.out = static_cast<Bf16*>(io.dq);
+  task.states = io.states;
   task.freeIsKey = true;
   if (!plan.hasGradient) return task;
-  task.kept = work.kept + part * work.keptPart;
-  if (!plan.diagonal) task.partner = inputs.q;
+  task.kept = work.kept;
+  task.partner = inputs.q;
   task.dots = work.queryDots;
   return task;
 }
 
+/// dk of a scalar decay.
 SweepTask keyGradientTask(const Call& call, const Plan& plan, const LongscanGatedLinearBackward& io,
-                          const BackwardWorkspace& work, int part) {
+                          const BackwardWorkspace& work) {
   const Inputs inputs(call, work.decayed);
-  const int first = part * mostContracted;
   SweepTask task{};
-  task.x = columnsOf(inputs.v, first);
-  task.y = columnsOf(rowsOf(io.dO, call.H, call.V), first);
-  task.z = inputs.decayedQuery;
-  task.gamma = work.decayed.gamma;
-  task.out = plan.diagonal ? static_cast<void*>(work.sweptKey + part * work.sweptPart) : io.dk;
-  task.states = work.adjoints + int64_t{first} * call.K;
+  task.x = inputs.v;
+  task.y = rowsOf(io.dO, call.H, call.V);
+  task.z = inputs.q;
+  task.out = static_cast<Bf16*>(io.dk);
+  task.states = work.adjoints;
   task.freeIsKey = true;
   task.backward = true;
   if (!plan.hasGradient) return task;
-  task.keptForward = work.kept + part * work.keptPart;
-  task.ends = work.ends + part * work.endsPart;
-  if (!plan.diagonal) task.partner = inputs.k;
+  task.keptForward = work.kept;
+  task.ends = work.ends;
+  task.partner = inputs.k;
   task.dots = work.keyDots;
   return task;
 }
@@ -81,8 +93,9 @@ SweepTask valueGradientTask(const Call& call, const Plan& plan, const LongscanGa
   task.scores = work.decayed.scores;
   task.scoreTerms = BackwardWorkspace::scoreTerms;
   task.gamma = work.decayed.gamma;
-  task.out = io.dv;
+  task.out = static_cast<Bf16*>(io.dv);
   task.states = work.adjoints;
+  task.images = work.adjointImages;
   task.backward = true;
   task.last = plan.numSegments > 1 ? nullptr : io.dh0;
   task.lastScale = adjointScale(call, plan);
@@ -92,15 +105,12 @@ SweepTask valueGradientTask(const Call& call, const Plan& plan, const LongscanGa
 cudaError_t sweepBackward(const Call& call, const Plan& plan, const LongscanGatedLinearBackward& io,
                           const BackwardWorkspace& work, cudaStream_t stream) {
   SweepCall ofQuery = sweepOf(call, plan, true), ofKey = ofQuery, ofValue = sweepOf(call, plan, false);
-  ofQuery.numTasks = ofKey.numTasks = plan.valueParts;
-  for (int part = 0; part < plan.valueParts; part++) {
-    ofQuery.tasks[part] = queryGradientTask(call, plan, io, work, part);
-    ofKey.tasks[part] = keyGradientTask(call, plan, io, work, part);
-  }
+  ofQuery.tasks[0] = queryGradientTask(call, plan, io, work);
+  ofKey.tasks[0] = keyGradientTask(call, plan, io, work);
   ofValue.tasks[0] = valueGradientTask(call, plan, io, work);
   LONGSCAN_TRY(launchSweep(ofQuery, stream));
   // Of equal sizes, both are one launch: neither waits for the other's last blocks.
-  if (!plan.diagonal && call.K == call.V) {
+  if (call.K == call.V) {
     ofKey.tasks[ofKey.numTasks++] = ofValue.tasks[0];
     return launchSweep(ofKey, stream);
   }
@@ -108,17 +118,19 @@ cudaError_t sweepBackward(const Call& call, const Plan& plan, const LongscanGate
   return launchSweep(ofValue, stream);
 }
 
+/// dv, and all else from the states on both sides of each chunk.
 cudaError_t differentiateDiagonalDecay(const Call& call, const Plan& plan,
                                        const LongscanGatedLinearBackward& io, const BackwardWorkspace& work,
                                        cudaStream_t stream) {
+  SweepCall ofValue = sweepOf(call, plan, false);
+  ofValue.tasks[0] = valueGradientTask(call, plan, io, work);
+  LONGSCAN_TRY(launchSweep(ofValue, stream));
   DiagonalGradientCall gradient{};
   gradient.call = diagonalOf(call, work.decayed, BackwardWorkspace::scoreTerms, true);
   gradient.v = static_cast<const Bf16*>(call.v);
   gradient.dO = static_cast<const Bf16*>(io.dO);
-  gradient.parts = plan.valueParts;
-  gradient.sweptQuery = work.sweptQuery;
-  gradient.sweptKey = work.sweptKey;
-  gradient.ends = work.ends;
+  gradient.states = work.stateImages;
+  gradient.adjoints = work.adjointImages;
   gradient.fromZero = io.fromZero != 0;
   gradient.dq = static_cast<Bf16*>(io.dq);
   gradient.dk = static_cast<Bf16*>(io.dk);
@@ -133,8 +145,8 @@ cudaError_t differentiateScalarDecay(const Call& call, const Plan& plan,
   gradient.B = call.B;
   gradient.T = call.T;
   gradient.H = call.H;
-  gradient.parts = dotParts(plan.contractedValues, call.K);
-  gradient.endParts = endParts(plan.contractedValues, call.K);
+  gradient.parts = dotParts(call.V, call.K);
+  gradient.endParts = endParts(call.V, call.K);
   gradient.queryDots = work.queryDots;
   gradient.keyDots = work.keyDots;
   gradient.ends = work.ends;
@@ -145,22 +157,10 @@ cudaError_t differentiateScalarDecay(const Call& call, const Plan& plan,
   return launchDecayGradient(gradient, stream);
 }
 
-/// The states before every chunk, and in the same launch what is missing of the adjoints' summaries; then all
-/// gradients in one sweep.
-cudaError_t backwardAtOnce(const Call& call, const Plan& plan, const LongscanGatedLinearBackward& io,
-                           const BackwardWorkspace& work, cudaStream_t stream) {
+/// All gradients in one sweep.
+cudaError_t sweepAtOnce(const Call& call, const Plan& plan, const LongscanGatedLinearBackward& io,
+                        const BackwardWorkspace& work, cudaStream_t stream) {
   const Inputs inputs(call, work.decayed);
-  SweepCall states = sweepOf(call, plan, false);
-  states.tasks[0].y = inputs.k;
-  states.tasks[0].z = inputs.v;
-  states.tasks[0].states = io.states;
-  states.tasks[0].kept = work.kept;
-  if (!io.prepared && plan.numSegments > 1)
-    states.tasks[states.numTasks++] = adjointSummaryTask(call, work, io.dO);
-  LONGSCAN_TRY(launchSummary(states, stream));
-  LONGSCAN_TRY(
-      combine(call, plan, work.summaries, io.dht, 1.0f / call.scale, true, work.adjoints, io.dh0, stream));
-
   ReverseCall reverse{};
   reverse.B = call.B;
   reverse.T = call.T;
@@ -177,7 +177,7 @@ cudaError_t backwardAtOnce(const Call& call, const Plan& plan, const LongscanGat
   reverse.k = inputs.k;
   reverse.v = inputs.v;
   reverse.dO = rowsOf(io.dO, call.H, call.V);
-  reverse.kept = reinterpret_cast<const unsigned char*>(work.kept);
+  reverse.kept = work.stateImages;
   reverse.adjoints = work.adjoints;
   reverse.dq = static_cast<Bf16*>(io.dq);
   reverse.dk = static_cast<Bf16*>(io.dk);
@@ -193,14 +193,12 @@ cudaError_t backwardAtOnce(const Call& call, const Plan& plan, const LongscanGat
 cudaError_t backward(const Call& call, const LongscanGatedLinearBackward& io, cudaStream_t stream) {
   const Plan plan(call);
   const BackwardWorkspace work(call, plan, io.workspace);
-  if (plan.atOnce) return backwardAtOnce(call, plan, io, work, stream);
   if (!io.prepared) LONGSCAN_TRY(prepareBackward(call, plan, work, io.dO, segmentsOf(plan), stream));
-  LONGSCAN_TRY(combine(call, plan, work.summaries, io.dht, 1.0f / adjointScale(call, plan), true,
-                       work.adjoints, io.dh0, stream));
+  LONGSCAN_TRY(summarizeStates(call, plan, io, work, stream));
+  if (plan.atOnce) return sweepAtOnce(call, plan, io, work, stream);
+  if (plan.diagonal) return differentiateDiagonalDecay(call, plan, io, work, stream);
   LONGSCAN_TRY(sweepBackward(call, plan, io, work, stream));
-  if (!plan.hasGradient) return cudaSuccess;
-  return plan.diagonal ? differentiateDiagonalDecay(call, plan, io, work, stream)
-                       : differentiateScalarDecay(call, plan, io, work, stream);
+  return plan.hasGradient ? differentiateScalarDecay(call, plan, io, work, stream) : cudaSuccess;
 }
 
 cudaError_t summarizeBackward(const Call& call, const LongscanGatedLinearSummaryBackward& io,

@@ -27,20 +27,14 @@ struct Inputs {
         decayedKey(decayed.key ? rowsOf(decayed.key, call.H, call.K) : k) {}
 };
 
-/// Columns of the rows from `first` on.
-inline SweepRows columnsOf(SweepRows rows, int first) {
-  rows.data += first;
-  return rows;
-}
-
 inline SweepCall sweepOf(const Call& call, const Plan& plan, bool freeIsKey) {
   SweepCall sweep{};
   sweep.B = call.B;
   sweep.T = call.T;
   sweep.H = call.H;
-  sweep.contracted = freeIsKey ? plan.contractedValues : call.K;
+  sweep.contracted = freeIsKey ? call.V : call.K;
   sweep.free = freeIsKey ? call.K : call.V;
-  sweep.kind = !plan.diagonal ? SweepDecay::scalar : freeIsKey ? SweepDecay::free : SweepDecay::contracted;
+  sweep.kind = plan.diagonal ? SweepDecay::contracted : SweepDecay::scalar;
   sweep.scale = call.scale;
   sweep.g = plan.diagonal ? nullptr : call.g;
   sweep.gatePerToken = call.decay == longscanDecayScalar;
@@ -48,6 +42,7 @@ inline SweepCall sweepOf(const Call& call, const Plan& plan, bool freeIsKey) {
   sweep.numSegments = plan.numSegments;
   sweep.chunksPerSegment = plan.chunksPerSegment;
   sweep.stateStride = plan.stateSize;
+  sweep.freeTile = freeIsKey ? freeTile(call.V, call.K) : plan.valueTile;
   sweep.numTasks = 1;
   return sweep;
 }
@@ -99,6 +94,19 @@ inline SweepTask summaryTask(const Summaries& to, SweepRows y, SweepRows z, cons
   task.last = to.states;
   task.factor = to.factor;
   task.reset = to.reset;
+  return task;
+}
+
+/// The states before every chunk, from those that enter the segments.
+inline SweepTask imagesTask(const Call& call, const Decayed& decayed, const float* states,
+                            unsigned char* images) {
+  const Inputs inputs(call, decayed);
+  SweepTask task{};
+  task.y = inputs.decayedKey;
+  task.z = inputs.v;
+  task.gamma = decayed.gamma;
+  task.states = states;
+  task.images = images;
   return task;
 }
 

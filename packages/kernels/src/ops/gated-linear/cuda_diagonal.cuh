@@ -8,6 +8,7 @@ namespace longscan {
 
 constexpr int diagonalThreads = 256;  // two warps for each sub-chunk of 16 tokens
 constexpr int subChunk = 16;
+constexpr int subChunks = tileTokens / subChunk;
 constexpr float log2eDiagonal = 1.4426950408889634f;
 
 __device__ inline float exp2Decay(float x) {
@@ -27,6 +28,17 @@ struct FloatTile {
   __device__ float& at(int row, int column) const { return base[row * pitch + column]; }
   __device__ float2& pairAt(int row, int column) const {
     return *reinterpret_cast<float2*>(base + row * pitch + column);
+  }
+  /// Eight of a row, in two accesses.
+  __device__ void loadEight(float (&to)[8], int row, int column) const {
+#pragma unroll
+    for (int i = 0; i < 8; i += 4) {
+      const float4 four = *reinterpret_cast<const float4*>(base + row * pitch + column + i);
+      to[i] = four.x;
+      to[i + 1] = four.y;
+      to[i + 2] = four.z;
+      to[i + 3] = four.w;
+    }
   }
 };
 
@@ -113,6 +125,33 @@ __device__ unsigned steepTokens(FloatTile<KB, pad> c, uint64_t starts, int row0,
   unsigned mask = 0;
   for (int i = 0; i < subChunk; i++) mask |= static_cast<unsigned>(steep(row0 + i)) << i;
   return mask;
+}
+
+/// Blocks that run at a time: two on each of as many multiprocessors as calls are cut for. One brings what
+/// the block that follows it there will read to the L2 cache, so that memory is busy while both compute.
+constexpr int64_t blocksAtOnce = 2 * 132;
+
+/// Brings 128 bytes of each of 64 rows, `pitch` elements apart, to the L2 cache; the calling thread has row
+/// threadIdx.x % 64.
+template <typename Element>
+__device__ void prefetchRow(const Element* from, int64_t pitch, int column, int width, int length) {
+  const int row = threadIdx.x % tileTokens;
+  if (row < length && column < width)
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(from + row * pitch + column));
+}
+
+__device__ inline uint4 loadShared16(uint32_t address) {
+  uint4 value;
+  asm volatile("ld.shared.v4.b32 {%0,%1,%2,%3}, [%4];"
+               : "=r"(value.x), "=r"(value.y), "=r"(value.z), "=r"(value.w)
+               : "r"(address));
+  return value;
+}
+
+__device__ inline void storeShared16(uint32_t address, uint4 value) {
+  asm volatile("st.shared.v4.b32 [%0], {%1,%2,%3,%4};" ::"r"(address), "r"(value.x), "r"(value.y),
+               "r"(value.z), "r"(value.w)
+               : "memory");
 }
 
 /// Channels `column`, which is even, and the next of one row.

@@ -31,20 +31,19 @@ struct DiagonalCall {
 
 cudaError_t launchDiagonalPrepare(const DiagonalCall& call, cudaStream_t stream);
 
-/// What it does inside chunks after the sweeps: dq and dk are those of the sweeps, decayed, plus what tokens
-/// of one piece give each other; dg follows from both.
+/// What is left after the sweeps, each chunk for itself: dq and dk are what the states on both sides of the
+/// chunk give, plus what its tokens give each other; dg follows from both.
 struct DiagonalGradientCall {
-  DiagonalCall call;        // inputs only
-  const __nv_bfloat16* v;   // [B, T, H, V]
-  const __nv_bfloat16* dO;  // [B, T, H, V]
-  int parts;                // of the three following
-  const float* sweptQuery;  // [parts, B, T, H, K]: S dO_t, S as it enters the piece
-  const float* sweptKey;    // [parts, B, T, H, K]: D v_t, D as it enters the piece against time
-  const float* ends;        // [parts, B, H, chunks, K]: SweepTask::ends
-  bool fromZero;            // no state entered the slice: the first token's decay meets nothing
-  __nv_bfloat16* dq;        // [B, T, H, K]
-  __nv_bfloat16* dk;        // [B, T, H, K]; null: only dq is wanted, and sweptKey, ends and dg are not used
-  float* dg;                // [B, T, H, K]
+  DiagonalCall call;              // inputs only
+  const __nv_bfloat16* v;         // [B, T, H, V]
+  const __nv_bfloat16* dO;        // [B, T, H, V]
+  const unsigned char* states;    // [B, H, chunks]: SweepTask::images of S before each chunk
+  const unsigned char* adjoints;  // [B, H, chunks]: of D after it
+  bool fromZero;                  // no state entered the slice: the first token's decay meets nothing
+  __nv_bfloat16* dq;              // [B, T, H, K]
+  __nv_bfloat16* dk;              // [B, T, H, K]; null: only dq is wanted; adjoints and dg are not used
+  float* dg;                      // [B, T, H, K]
+  int stages;                     // of values in shared memory; set by launchDiagonalGradient
 };
 
 cudaError_t launchDiagonalGradient(const DiagonalGradientCall& call, cudaStream_t stream);

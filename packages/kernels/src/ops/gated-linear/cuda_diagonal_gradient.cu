@@ -1,261 +1,232 @@
-#include "cuda_diagonal_inside.cuh"
+#include "cuda_diagonal_close.cuh"
 
 namespace longscan {
 
 namespace {
 
-struct GradientLayout {
-  static constexpr int values = 2 * Tile<KB>::bytes;  // v and dO, 64 channels at a time
-  static constexpr int gates = values + 2 * Tile<64>::bytes;
-  static constexpr int scores = gates + Gates::bytes;  // dA
-  static constexpr int exchanged = scores + FloatTile<64>::bytes;
-  static constexpr int bytes = exchanged + 4 * 2 * subChunks * KB;
-  static_assert(halves * 2 * warpTiles * 8 * diagonalThreads <= 2 * Tile<64>::bytes,
-                "x fits where v and dO lay");
-};
-
-/// Two neighbouring channels of one row, summed over the parts, which are B H `rows` K numbers apart.
-__device__ float2 sumParts(const DiagonalGradientCall& task, const float* from, int64_t at, int64_t rows) {
-  float2 sum = *reinterpret_cast<const float2*>(from + at);
-  for (int part = 1; part < task.parts; part++) {
-    at += task.call.B * task.call.H * rows * task.call.K;
-    const float2 more = *reinterpret_cast<const float2*>(from + at);
-    sum.x += more.x;
-    sum.y += more.y;
-  }
-  return sum;
-}
-
-/// Sums over tokens from each row to the end of its document, as far as the sub-chunk goes; of one column.
-__device__ void sumFollowing(float (&x)[2], const Chunk& in, const WarpPlace& at) {
+/// What tokens of one document that decays mildly give each other, in products of the whole chunk: keys
+/// scaled up from the chunk's start on for the queries, or queries from its end back for the keys. Both
+/// factors in two bf16 terms: of the two gradients' roundings the decay's gradient is the difference.
+/// `operands`: room for two tiles.
+__device__ void addInsideMild(Sums& sum, Sums& scores, const Chunk& in, uint32_t operands, float scale,
+                              const GradientPlace& at) {
+  const Tile<64> high{operands}, low{operands + Tile<64>::bytes}, other = at.ofQuery ? in.K : in.Q;
+  const int unit = threadIdx.x % 8;
+  float end[8];
+  in.c.loadEight(end, tileTokens - 1, 8 * unit);
 #pragma unroll
-  for (int h = 0; h < 2; h++)
+  for (int i = 0; i < 8; i++) end[i] = at.ofQuery ? 0.0f : end[i];
 #pragma unroll
-    for (int distance = 1; distance < 8; distance *= 2) {
-      const float later = __shfl_down_sync(~0u, x[h], 4 * distance);
-      if (at.group + distance < 8 && sameDocument(in.starts, at.row(h), at.row(h) + distance)) x[h] += later;
+  for (int step = 0; step < 4; step++) {
+    const int row = (threadIdx.x & 127) / 8 + 16 * step;
+    const uint4 both = loadShared16(other.address(row, unit));
+    const uint32_t values[4] = {both.x, both.y, both.z, both.w};
+    uint32_t rounded[4], rest[4];
+    float c[8];
+    in.c.loadEight(c, row, 8 * unit);
+#pragma unroll
+    for (int n = 0; n < 4; n++) {
+      const float2 here = make_float2(c[2 * n], c[2 * n + 1]);
+      const float sign = at.ofQuery ? -1.0f : 1.0f, factor = at.ofQuery ? 1.0f : scale;
+      const float near = lowHalf(values[n]) * (factor * exp2Decay(sign * (here.x - end[2 * n])));
+      const float far = highHalf(values[n]) * (factor * exp2Decay(sign * (here.y - end[2 * n + 1])));
+      rounded[n] = pack(near, far);
+      rest[n] = pack(near - lowHalf(rounded[n]), far - highHalf(rounded[n]));
     }
-  const float lower = __shfl_sync(~0u, x[1], at.lane & 3);
-  if (sameDocument(in.starts, at.row(0), at.row0 + 8)) x[0] += lower;
-}
-
-/// Where a block's channels lie in [B, T, H, K] and in `ends`, and how many of them there are. Found again
-/// where it is needed, for registers are short.
-struct Places {
-  int64_t first, ends;
-  int pitch, channels;
-
-  __device__ explicit Places(const DiagonalCall& call) {
-    const int tiles = (call.K + KB - 1) / KB, channel = blockIdx.x % tiles * KB;
-    const int64_t chunk = blockIdx.x / tiles, bh = blockIdx.y, b = bh / call.H, h = bh % call.H;
-    pitch = call.H * call.K;
-    first = (b * call.T + chunk * tileTokens) * pitch + h * call.K + channel;
-    ends = (bh * (gridDim.x / tiles) + chunk) * call.K + channel;
-    channels = call.K - channel;
+    storeShared16(high.address(row, unit), make_uint4(rounded[0], rounded[1], rounded[2], rounded[3]));
+    storeShared16(low.address(row, unit), make_uint4(rest[0], rest[1], rest[2], rest[3]));
   }
-};
-
-/// Adds what the sweeps found, and stores dq and dk. Leaves x = q dq - k dk, summed from each token to the
-/// end of its document or the sub-chunk; in `exchanged` for each sub-chunk what of it goes on to the one
-/// before, and what its keys got from behind the chunk.
-__device__ void closeRows(const DiagonalGradientCall& task, WarpSums& dq, WarpSums& dk, WarpSums& x,
-                          const Chunk& in, float* exchanged, const WarpPlace& at) {
-  const Places places(task.call);
+  MmaA rounded[4], rest[4];
 #pragma unroll
-  for (int n = 0; n < warpTiles; n++) {
-    const int column = at.column(n);
-    float2 fromBehind = make_float2(0.0f, 0.0f);
+  for (int n = 0; n < 8; n++)
 #pragma unroll
-    for (int h = 0; h < 2; h++) {
-      const int row = at.row(h);
-      x[n][2 * h] = x[n][2 * h + 1] = 0.0f;
-      if (row >= in.length || column >= places.channels) continue;
-      const int64_t from = places.first + static_cast<int64_t>(row) * places.pitch + column;
-      const float2 query = sumParts(task, task.sweptQuery, from, task.call.T);
-      const float2 key = task.dk ? sumParts(task, task.sweptKey, from, task.call.T) : make_float2(0.0f, 0.0f);
-      const int documentsEnd = documentEnd(in.starts, row, in.length);
-      const float2 here = in.c.pairAt(row, column), end = in.c.pairAt(documentsEnd - 1, column);
-      const float2 behind = make_float2(exp2Decay(end.x - here.x) * key.x, exp2Decay(end.y - here.y) * key.y);
-      float *ofQuery = &dq[n][2 * h], *ofKey = &dk[n][2 * h];
-      ofQuery[0] += task.call.scale * exp2Decay(here.x) * query.x;
-      ofQuery[1] += task.call.scale * exp2Decay(here.y) * query.y;
-      ofKey[0] += behind.x;
-      ofKey[1] += behind.y;
-      *reinterpret_cast<uint32_t*>(task.dq + from) = pack(ofQuery[0], ofQuery[1]);
-      if (task.dk) *reinterpret_cast<uint32_t*>(task.dk + from) = pack(ofKey[0], ofKey[1]);
-      const float2 q = loadPair(in.Q, row, column), k = loadPair(in.K, row, column);
-      x[n][2 * h] = q.x * ofQuery[0] - k.x * ofKey[0];
-      x[n][2 * h + 1] = q.y * ofQuery[1] - k.y * ofKey[1];
-      if (documentsEnd != in.length) continue;
-      fromBehind.x += k.x * behind.x;
-      fromBehind.y += k.y * behind.y;
+    for (int i = 0; i < 4; i++) {
+      const int row = at.row(i / 2), column = 8 * n + at.pairOf + i % 2;
+      if (at.ofQuery ? column > row : column < row) scores[n][i] = 0.0f;
     }
 #pragma unroll
-    for (int i = 0; i < 2; i++) {
-      float both[2] = {x[n][i], x[n][2 + i]}, behind = i == 0 ? fromBehind.x : fromBehind.y;
-      sumFollowing(both, in, at);
-      x[n][i] = both[0];
-      x[n][2 + i] = both[1];
+  for (int k = 0; k < 4; k++) {
+    rounded[k] = operandA(scores, k);
 #pragma unroll
-      for (int distance = 4; distance < 32; distance *= 2) behind += __shfl_xor_sync(~0u, behind, distance);
-      if (at.group != 0) continue;
-      float* const to = exchanged + at.row0 / subChunk * KB + column + i;
-      to[0] = in.starts >> at.row0 & 1 ? 0.0f : both[0];
-      to[subChunks * KB] = behind;
+    for (int i = 0; i < 4; i++) {
+      float* const both = &scores[2 * k + i / 2][i % 2 * 2];
+      rest[k].x[i] = pack(both[0] - lowHalf(rounded[k].x[i]), both[1] - highHalf(rounded[k].x[i]));
     }
   }
+  publishToProducts();
+  joinBarrier(at.ofQuery ? 1 : 2, 128);
+  beginProducts();
+#pragma unroll
+  for (int k = 0; k < 4; k++) {
+    multiply<StoredB::columns>(sum, rounded[k], high, k);
+    multiply<StoredB::columns>(sum, rest[k], high, k);
+    multiply<StoredB::columns>(sum, rounded[k], low, k);
+  }
+  commitProducts();
+  waitForProducts<0>();
+  joinBarrier(at.ofQuery ? 1 : 2, 128);
 }
 
-/// dlog a_t = the sum of q_s dq_s - k_s dk_s from t to the document's end or the chunk's, there plus what
-/// goes on behind it: `ends`, and what its last document's keys got from there. (In f32 the latter and its
-/// share of the sum cancel; the state after the chunk in the place of both would not be rounded as they are.)
-__device__ void storeDecayGradient(const DiagonalGradientCall& task, const WarpSums& x, const Chunk& in,
-                                   const float* exchanged, bool opensSlice, const WarpPlace& at) {
-  const Places places(task.call);
-  const float *leading = exchanged, *behindAll = exchanged + subChunks * KB;
-  const int lastRow = at.row0 + subChunk - 1;
-  const int lastEnd = lastRow < in.length ? documentEnd(in.starts, lastRow, in.length) : in.length;
+/// The same of any documents and decays, by sub-chunks of 16 tokens, to `inside`. All threads together.
+__device__ void storeInside(FloatTile<64> inside, const Sums& scores, const Chunk& in, float scale,
+                            const GradientPlace& at) {
+  if (at.ofQuery) {
 #pragma unroll
-  for (int n = 0; n < warpTiles; n++) {
-    const int column = at.column(n);
-    if (column >= places.channels) continue;
-    // What tokens have in common whose document goes on behind the sub-chunk.
-    float2 behind = make_float2(0.0f, 0.0f);
-    if (lastEnd == in.length) {
-      behind = sumParts(task, task.ends, places.ends + column, (task.call.T + tileTokens - 1) / tileTokens);
+    for (int n = 0; n < 8; n++)
 #pragma unroll
-      for (int i = 0; i < subChunks; i++) {
-        behind.x += behindAll[i * KB + column];
-        behind.y += behindAll[i * KB + column + 1];
+      for (int h = 0; h < 2; h++) {
+        const int row = at.row(h), column = 8 * n + at.pairOf;
+        const auto share = [&](int key, float score) {
+          return key <= row && sameDocument(in.starts, key, row) ? scale * score : 0.0f;
+        };
+        in.dA.pairAt(row, column) =
+            make_float2(share(column, scores[n][2 * h]), share(column + 1, scores[n][2 * h + 1]));
       }
-    }
-    for (int row = at.row0 + subChunk; row < lastEnd; row += subChunk) {
-      behind.x += leading[row / subChunk * KB + column];
-      behind.y += leading[row / subChunk * KB + column + 1];
-    }
+  }
+  __syncthreads();
+  const unsigned steep = steepTokens(in.c, in.starts, at.row0, at.lane);
+#pragma unroll 1
+  for (int block = 0; block < KB / 16; block++) {
+    const WarpPlace place(block);
+    WarpSums sum = {};
+    if (at.ofQuery)
+      queriesInside(sum, in, steep, place);
+    else
+      keysInside(sum, in, steep, place);
 #pragma unroll
-    for (int h = 0; h < 2; h++) {
-      const int row = at.row(h);
-      if (row >= in.length) continue;
-      const bool reachesOut =
-          documentEnd(in.starts, row, in.length) == lastEnd && lastEnd >= min(at.row0 + subChunk, in.length);
-      float2 gradient = make_float2(x[n][2 * h], x[n][2 * h + 1]);
-      if (reachesOut) {
-        gradient.x += behind.x;
-        gradient.y += behind.y;
-      }
-      if ((in.starts >> row & 1) || (opensSlice && row == 0)) gradient = make_float2(0.0f, 0.0f);
-      *reinterpret_cast<float2*>(task.dg + places.first + static_cast<int64_t>(row) * places.pitch + column) =
-          gradient;
-    }
+    for (int n = 0; n < warpTiles; n++)
+#pragma unroll
+      for (int h = 0; h < 2; h++)
+        inside.pairAt(place.row(h), place.column(n)) = make_float2(sum[n][2 * h], sum[n][2 * h + 1]);
   }
 }
 
-/// What is read later, to the L2 cache: the sweeps' gradients, and the second 64 channels of v and dO.
-__device__ void prefetchRows(const DiagonalGradientCall& task, int64_t firstValue, int64_t pitchV,
-                             int length) {
-  const Places places(task.call);
-  const auto prefetch = [](const void* from) { asm volatile("prefetch.global.L2 [%0];" ::"l"(from)); };
-  const int second = threadIdx.x >> 7, row = threadIdx.x >> 1 & 63, line = threadIdx.x & 1;
-  if (row >= length) return;
-  const float* const swept = second ? task.sweptKey : task.sweptQuery;
-  if (swept && 32 * line < places.channels)
-    prefetch(swept + places.first + static_cast<int64_t>(row) * places.pitch + 32 * line);
-  if (line == 0 && task.call.V > 64) prefetch((second ? task.dO : task.v) + firstValue + row * pitchV + 64);
-}
-
-template <bool documents>
-__global__ void __launch_bounds__(diagonalThreads, documents ? 2 : 3)
+__global__ void __launch_bounds__(diagonalThreads, 2)
     gradientKernel(const __grid_constant__ DiagonalGradientCall task) {
   using Layout = GradientLayout;
   const DiagonalCall& call = task.call;
-  extern __shared__ __align__(128) unsigned char shared[];
-  float* const exchanged = reinterpret_cast<float*>(shared + Layout::exchanged);
-  const Tile<64> V{sharedAddress(shared + Layout::values)}, dO{V.base + Tile<64>::bytes};
-
-  const WarpPlace at(0);
-  const int tiles = (call.K + KB - 1) / KB, channel = blockIdx.x % tiles * KB;
-  const int64_t chunk = blockIdx.x / tiles;
-  const int64_t bh = blockIdx.y, b = bh / call.H, h = bh % call.H;
-  const int64_t first = chunk * tileTokens;
-  const int64_t pitch = static_cast<int64_t>(call.H) * call.K, head = b * call.T * pitch + h * call.K;
-  const int64_t sharedPitch = static_cast<int64_t>(call.G) * call.K;
-  const int64_t sharedHead = b * call.T * sharedPitch + h / (call.H / call.G) * call.K;
-  const int64_t pitchV = static_cast<int64_t>(call.H) * call.V, headV = b * call.T * pitchV + h * call.V;
-  const int length = static_cast<int>(min(static_cast<int64_t>(tileTokens), call.T - first));
-  // Without documents the compiler knows that there are no starts.
-  const uint64_t starts = documents ? documentStarts(call.resets + b * call.T, first, length, at.lane) : 0;
-  const Chunk in{{sharedAddress(shared)},
-                 {sharedAddress(shared + Tile<KB>::bytes)},
+  extern __shared__ __align__(1024) unsigned char shared[];
+  const uint32_t base = sharedAddress(shared);
+  const Block block(call, 0);
+  const GradientPlace at;
+  const int pitch = call.H * call.K, sharedPitch = call.G * call.K, pitchV = call.H * call.V;
+  const TileRows rows{0, 0, block.length, false};
+  const uint64_t starts = documentStarts(call.resets ? call.resets + block.b * call.T : nullptr, block.first,
+                                         block.length, at.lane);
+  const Chunk in{{base},
+                 {base + Layout::tile},
                  {reinterpret_cast<float*>(shared + Layout::gates)},
                  {reinterpret_cast<float*>(shared + Layout::scores)},
                  starts,
-                 length};
-
-  const TileRows rows{first, 0, length, false};
-  const auto fillValues = [&](int column) {
-    fillTile<64, diagonalThreads>(V, task.v + headV, pitchV, column, call.V, rows);
-    fillTile<64, diagonalThreads>(dO, task.dO + headV, pitchV, column, call.V, rows);
-    commitCopies();
+                 block.length};
+  // Tiles of a stage: dO, v, S, D.
+  const auto valueTile = [&](int values, int which) {
+    return Tile<64>{base + Layout::values + values % task.stages * Layout::stage + which * Layout::tile};
   };
-  fillTile<KB, diagonalThreads>(in.Q, call.q + sharedHead, sharedPitch, channel, call.K, rows);
-  fillTile<KB, diagonalThreads>(in.K, call.k + sharedHead, sharedPitch, channel, call.K, rows);
-  fillGates(in.c, call.g + head + first * pitch, pitch, channel, call.K, length);
-  fillValues(0);
-  prefetchRows(task, headV + first * pitchV, pitchV, length);
+  const auto fillStage = [&](int values) {
+    fillTile<64, diagonalThreads>(valueTile(values, 0), task.dO + block.valuePlace(call), pitchV, 64 * values,
+                                  call.V, rows);
+    fillTile<64, diagonalThreads>(valueTile(values, 1), task.v + block.valuePlace(call), pitchV, 64 * values,
+                                  call.V, rows);
+    const int64_t image = imageOffset(call.K, call.V, block.imageOf, values, block.keyBlock);
+    fillImage(valueTile(values, 2).base, task.states + image);
+    if (task.dk) fillImage(valueTile(values, 3).base, task.adjoints + image);
+  };
 
-  float sum[2][2][4] = {};
-  for (int column = 0; column < call.V; column += 64) {
-    waitForCopies<0>();
-    __syncthreads();
-    addScoreGradients(sum, dO, V, at.row0, at.part, at.lane);
-    if (column == 0) sumGates(in.c, starts, exchanged);
-    if (column + 64 >= call.V) break;
-    __syncthreads();
-    fillValues(column + 64);
+  const int numValues = (call.V + 63) / 64;
+  fillTile<KB, diagonalThreads>(in.Q, call.q + block.sharedPlace(call), sharedPitch, block.channel(), call.K,
+                                rows);
+  fillTile<KB, diagonalThreads>(in.K, call.k + block.sharedPlace(call), sharedPitch, block.channel(), call.K,
+                                rows);
+  fillGates(in.c, call.g + block.place(call) - block.channel(), pitch, block.channel(), call.K, block.length);
+  fillStage(0);
+  commitCopies();
+  if (task.stages == 2) {
+    if (numValues > 1) fillStage(1);
+    commitCopies();
   }
-  storeScoreGradients(sum, in.dA, starts, call.scale, at.row0, at.part, at.lane);
-  __syncthreads();
 
-  const unsigned steep = steepTokens(in.c, starts, at.row0, at.lane);
-  // Where v and dO lay, each thread keeps what it needs later: it has no registers for it.
-  float2* const kept = reinterpret_cast<float2*>(shared + Layout::values) + threadIdx.x;
+  prefetchFollowing(task);
+
+  // Of queries dO v^T and S dO; of keys v dO^T and D v.
+  const bool computes = at.ofQuery || task.dk != nullptr, meets = task.dk != nullptr && starts == 0;
+  Sums scores, sum;
+  clear(scores);
+  clear(sum);
+  float ends[8] = {};
 #pragma unroll 1
-  for (int half = 0; half < halves; half++) {
-    WarpSums dq = {}, dk = {}, x;
-    gradientsInside(dq, dk, in, steep, WarpPlace(half));
-    closeRows(task, dq, dk, x, in, exchanged, WarpPlace(half));
+  for (int values = 0; values < numValues; values++) {
+    if (task.stages == 2)
+      waitForCopies<1>();
+    else
+      waitForCopies<0>();
+    publishToProducts();
+    __syncthreads();
+    if (computes) {
+      const Tile<64> own = valueTile(values, at.ofQuery ? 0 : 1),
+                     other = valueTile(values, at.ofQuery ? 1 : 0);
+      const Tile<64> state = valueTile(values, at.ofQuery ? 2 : 3);
+      beginProducts();
 #pragma unroll
-    for (int i = 0; i < 2 * warpTiles; i++)
-      kept[(2 * warpTiles * half + i) * diagonalThreads] =
-          make_float2(x[i / 2][i % 2 * 2], x[i / 2][i % 2 * 2 + 1]);
+      for (int k = 0; k < 4; k++) {
+        multiply<StoredB::rows>(scores, own, k, other, k);
+        multiply<StoredB::columns>(sum, own, k, state, k);
+      }
+      commitProducts();
+    }
+    if (values == 0) sumGates(in.c, starts, reinterpret_cast<float*>(shared + Layout::totals));
+    if (meets) addEnds(ends, valueTile(values, 2), valueTile(values, 3));
+    waitForProducts<0>();
+    __syncthreads();
+    if (values + task.stages < numValues) fillStage(values + task.stages);
+    commitCopies();
   }
+  storeEnds(ends, reinterpret_cast<float*>(shared + Layout::ends));
+  const bool isMild =
+      __syncthreads_and(starts == 0 && in.c.at(tileTokens - 1, threadIdx.x % KB) >= -mostScaledUp);
+
+  const int exchanged = Layout::exchanged + (at.ofQuery ? 0 : FloatTile<64>::bytes);
+  const FloatTile<64> gradient{reinterpret_cast<float*>(shared + exchanged)};
+  if (!at.ofQuery && computes) storeBehind(sum, in, reinterpret_cast<float*>(shared + Layout::behind), at);
+  if (!isMild)
+    storeInside(gradient, scores, in, call.scale, at);
+  else if (computes)
+    addInsideMild(sum, scores, in, base + exchanged, call.scale, at);
+  if (computes)
+    closeRows(sum, gradient, !isMild, in, call.scale, (at.ofQuery ? task.dq : task.dk) + block.place(call),
+              pitch, call.K - block.channel(), at);
   if (task.dk == nullptr) return;
   __syncthreads();
-#pragma unroll 1
-  for (int half = 0; half < halves; half++) {
-    WarpSums x;
-#pragma unroll
-    for (int i = 0; i < 2 * warpTiles; i++) {
-      const float2 both = kept[(2 * warpTiles * half + i) * diagonalThreads];
-      x[i / 2][i % 2 * 2] = both.x;
-      x[i / 2][i % 2 * 2 + 1] = both.y;
-    }
-    storeDecayGradient(task, x, in, exchanged, task.fromZero && chunk == 0, WarpPlace(half));
-  }
+  storeDecayGradient(task.dg + block.place(call), pitch, call.K - block.channel(), in, shared,
+                     task.fromZero && block.chunk == 0);
+}
+
+/// As many stages as leave room for two blocks.
+cudaError_t chooseStages(int& stages) {
+  int device = 0, perBlock = 0;
+  cudaError_t error = cudaGetDevice(&device);
+  if (error == cudaSuccess)
+    error = cudaDeviceGetAttribute(&perBlock, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+  stages = perBlock >= GradientLayout::bytes(2) ? 2 : 1;
+  return error;
 }
 
 }  // namespace
 
 cudaError_t launchDiagonalGradient(const DiagonalGradientCall& task, cudaStream_t stream) {
-  constexpr int bytes = GradientLayout::bytes;
-  const auto kernel = task.call.resets ? gradientKernel<true> : gradientKernel<false>;
-  const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+  DiagonalGradientCall launched = task;
+  cudaError_t error = chooseStages(launched.stages);
+  const int bytes = GradientLayout::bytes(launched.stages);
+  if (error == cudaSuccess)
+    error = cudaFuncSetAttribute(gradientKernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+  if (error == cudaSuccess)
+    error = cudaFuncSetAttribute(gradientKernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+                                 cudaSharedmemCarveoutMaxShared);
   if (error != cudaSuccess) return error;
   const DiagonalCall& call = task.call;
   const int64_t blocks = (call.T + tileTokens - 1) / tileTokens * ((call.K + KB - 1) / KB);
   const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(call.B * call.H));
-  kernel<<<grid, diagonalThreads, bytes, stream>>>(task);
+  gradientKernel<<<grid, diagonalThreads, bytes, stream>>>(launched);
   return cudaGetLastError();
 }
 

@@ -6,25 +6,23 @@
 
 namespace longscan {
 
-/// A block of threads has one chunk and KB key channels, two warps for each sub-chunk with half of them, 16
-/// at a time; dA = scale * dO V^T is computed by each.
-constexpr int KB = 64, warpTiles = 2, halves = 2;
-using Gates = FloatTile<KB, 4>;
+/// A block of threads has one chunk and KB key channels: a warpgroup for the gradient of queries, another for
+/// that of keys. A warp has 16 tokens.
+constexpr int KB = 64;
+using Gates = FloatTile<KB>;
 
-constexpr int subChunks = tileTokens / subChunk;
-
-/// Of a warp: rows row0 + group + 8 h, columns column0 + 8 n + pairOf + {0, 1} of KB; as products leave them,
-/// [n][2 h + i].
+/// Of a warp and 16 channels: rows row0 + group + 8 h, columns column0 + 8 n + pairOf + {0, 1} of KB; as
+/// products leave them, [n][2 h + i].
+constexpr int warpTiles = 2;
 using WarpSums = float[warpTiles][4];
 
 struct WarpPlace {
-  int lane, row0, part, column0, group, pairOf;
+  int lane, row0, column0, group, pairOf;
 
-  __device__ explicit WarpPlace(int half)
+  __device__ explicit WarpPlace(int block)
       : lane(threadIdx.x & 31),
         row0(subChunk * (threadIdx.x >> 5 & 3)),
-        part(threadIdx.x >> 7),
-        column0(32 * part + 16 * half),
+        column0(16 * block),
         group(lane >> 2),
         pairOf(2 * (lane & 3)) {}
   __device__ int row(int h) const { return row0 + group + 8 * h; }
@@ -39,36 +37,6 @@ struct Chunk {
   uint64_t starts;
   int length;
 };
-
-/// Adds dO V^T over 64 channels of V: 16 rows a warp, every second block of 16 columns from `part` on.
-__device__ inline void addScoreGradients(float (&sum)[2][2][4], Tile<64> dO, Tile<64> V, int row0, int part,
-                                         int lane) {
-#pragma unroll
-  for (int k = 0; k < 4; k++) {
-    const MmaA a = loadA(dO, row0, 16 * k, lane);
-#pragma unroll
-    for (int n = 0; n < 2; n++) {
-      const int column = 16 * (2 * n + part);
-      if (column <= row0) mma(sum[n][0], sum[n][1], a, loadBTransposed(V, column, 16 * k, lane));
-    }
-  }
-}
-
-/// dA_ij = scale * dO_i . v_j for j <= i of one document, zero elsewhere.
-__device__ inline void storeScoreGradients(const float (&sum)[2][2][4], FloatTile<64> scores, uint64_t starts,
-                                           float scale, int row0, int part, int lane) {
-  const int group = lane >> 2, pairOf = 2 * (lane & 3);
-#pragma unroll
-  for (int n = 0; n < 4; n++)
-#pragma unroll
-    for (int i = 0; i < 2; i++) {
-      const int row = row0 + group + 8 * i, column = 16 * (2 * (n / 2) + part) + 8 * (n % 2) + pairOf;
-      const float* both = &sum[n / 2][n % 2][2 * i];
-      scores.pairAt(row, column) =
-          make_float2(column <= row && sameDocument(starts, column, row) ? scale * both[0] : 0.0f,
-                      column + 1 <= row && sameDocument(starts, column + 1, row) ? scale * both[1] : 0.0f);
-    }
-}
 
 /// sum += dA of the warp's rows and the columns of `other`, or with `query` its own columns and the rows of
 /// `other`, times keys or queries of `other`, decayed to or from the sum of token `reference` (-1: zero); of
@@ -157,59 +125,59 @@ __device__ inline void clear(WarpSums& sum) {
     for (int i = 0; i < 4; i++) sum[n][i] = 0.0f;
 }
 
-/// What `steep` tokens and those of their sub-chunk give each other, pair by pair in f32.
-__device__ inline void addSteep(WarpSums& dq, WarpSums& dk, const Chunk& in, unsigned steep,
-                                const WarpPlace& at) {
-  const auto add = [&](WarpSums& to, int h, int query, int key, bool ofQuery) {
-    const float share = in.dA.at(query, key);
-#pragma unroll
-    for (int n = 0; n < warpTiles; n++) {
-      const int column = at.column(n);
-      const float2 other = loadPair(ofQuery ? in.K : in.Q, ofQuery ? key : query, column);
-      const float2 here = in.c.pairAt(query, column), there = in.c.pairAt(key, column);
-      to[n][2 * h] += share * other.x * exp2Decay(here.x - there.x);
-      to[n][2 * h + 1] += share * other.y * exp2Decay(here.y - there.y);
-    }
-  };
+/// What `steep` tokens and those of their sub-chunk give each other's queries or keys, pair by pair in f32.
+template <bool ofQuery>
+__device__ inline void addSteep(WarpSums& to, const Chunk& in, unsigned steep, const WarpPlace& at) {
 #pragma unroll
   for (int h = 0; h < 2; h++) {
     const int own = at.row(h);
 #pragma unroll 1
     for (int i = 0; i < subChunk; i++) {
-      const int other = at.row0 + i;
-      if (other <= own && (steep >> (own - at.row0) & 1) && sameDocument(in.starts, other, own))
-        add(dq, h, own, other, true);
-      if (other >= own && (steep >> i & 1) && sameDocument(in.starts, own, other))
-        add(dk, h, other, own, false);
+      const int other = at.row0 + i, query = ofQuery ? own : other, key = ofQuery ? other : own;
+      if (key > query || !(steep >> (query - at.row0) & 1) || !sameDocument(in.starts, key, query)) continue;
+      const float share = in.dA.at(query, key);
+#pragma unroll
+      for (int n = 0; n < warpTiles; n++) {
+        const int column = at.column(n);
+        const float2 value = loadPair(ofQuery ? in.K : in.Q, other, column);
+        const float2 here = in.c.pairAt(query, column), there = in.c.pairAt(key, column);
+        to[n][2 * h] += share * value.x * exp2Decay(here.x - there.x);
+        to[n][2 * h + 1] += share * value.y * exp2Decay(here.y - there.y);
+      }
     }
   }
 }
 
-/// dq and dk of what tokens of one chunk give each other.
-__device__ inline void gradientsInside(WarpSums& dq, WarpSums& dk, const Chunk& in, unsigned steep,
-                                       const WarpPlace& at) {
+/// dq of what tokens of one chunk give each other.
+__device__ inline void queriesInside(WarpSums& dq, const Chunk& in, unsigned steep, const WarpPlace& at) {
   const int row0 = at.row0, before = goesOn(in.starts, row0) ? row0 - 1 : -1;
-  {
-    WarpSums sum = {};
+  WarpSums sum = {};
 #pragma unroll 1
-    for (int other = 0; other < row0; other += subChunk) addProducts<false>(sum, in, other, row0 - 1, 0, at);
-    if (row0 > 0) addDecayed(dq, sum, in, row0 - 1, 1.0f, 0, at);
-  }
+  for (int other = 0; other < row0; other += subChunk) addProducts<false>(sum, in, other, row0 - 1, 0, at);
+  if (row0 > 0) addDecayed(dq, sum, in, row0 - 1, 1.0f, 0, at);
   if (steep != 0xffff) {
-    WarpSums sum = {};
+    clear(sum);
     addProducts<false, true>(sum, in, row0, before, steep, at);
     addDecayed(dq, sum, in, before, 1.0f, steep, at);
-    clear(sum);
+  }
+  if (steep != 0) addSteep<true>(dq, in, steep, at);
+}
+
+/// dk of the same.
+__device__ inline void keysInside(WarpSums& dk, const Chunk& in, unsigned steep, const WarpPlace& at) {
+  const int row0 = at.row0, before = goesOn(in.starts, row0) ? row0 - 1 : -1;
+  WarpSums sum = {};
+  if (steep != 0xffff) {
     addProducts<true, true>(sum, in, row0, before, steep, at);
     addDecayed(dk, sum, in, before, -1.0f, steep, at);
   }
 #pragma unroll 1
   for (int other = row0 + subChunk; other < tileTokens; other += subChunk) {
-    WarpSums sum = {};
+    clear(sum);
     addProducts<true>(sum, in, other, other - 1, 0, at);
     addDecayed(dk, sum, in, other - 1, -1.0f, 0, at);
   }
-  if (steep != 0) addSteep(dq, dk, in, steep, at);
+  if (steep != 0) addSteep<false>(dk, in, steep, at);
 }
 
 }  // namespace longscan

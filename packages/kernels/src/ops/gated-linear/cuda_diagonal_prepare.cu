@@ -1,14 +1,23 @@
-#include "cuda_diagonal.cuh"
+#include "cuda/warpgroup.cuh"
+#include "cuda_diagonal_scores.cuh"
 
 namespace longscan {
 
 namespace {
 
-template <int KP>
+/// Channels of queries, keys and gates that are worked on at a time.
+constexpr int panel = 64;
+
+/// Shared memory: stages of a panel's Q, K and gates, then what rounding takes off decayed queries and keys.
 struct PrepareLayout {
-  static constexpr int gates = 2 * Tile<KP>::bytes;
-  static constexpr int totals = gates + FloatTile<KP>::bytes;
-  static constexpr int bytes = totals + 4 * 4 * KP;
+  static constexpr int tile = Tile<panel>::bytes;
+  static constexpr int gates = 2 * tile, stage = gates + FloatTile<panel>::bytes;
+  static constexpr int rest = 2 * stage;
+  static constexpr int totals = rest + 2 * tile;
+  static constexpr int masks = totals + 4 * subChunks * panel;
+  static constexpr int bytes = masks + 16;
+  static constexpr int exchanged = rest;  // sums of the other warpgroup, f32, after the products
+  static_assert(stage % 1024 == 0, "tiles are aligned to 1024 bytes");
 };
 
 /// 8 x 8 pairs of bytes, of which a lane has two neighbours in row lane / 4, with rows and columns exchanged.
@@ -39,190 +48,248 @@ struct Scores {
     *reinterpret_cast<uint32_t*>(to + place) = both;
     if (terms == 2) *reinterpret_cast<uint32_t*>(to + 64 * 64 + place) = rest;
   }
-  __device__ void store(int row, int column, float score) const {
-    const int place = backwardOrder ? (63 - column) * 64 + 63 - row : row * 64 + column;
-    const __nv_bfloat16 rounded = __float2bfloat16_rn(score);
-    to[place] = rounded;
-    if (terms == 2) to[64 * 64 + place] = __float2bfloat16_rn(score - __bfloat162float(rounded));
+
+  /// A warp's; selected, for in another document's row of zeros the keys of this one may be NaN.
+  __device__ void store(const OwnScores& own, uint64_t starts, int row0, int part, int lane) const {
+#pragma unroll
+    for (int n = 0; n < 4; n++)
+#pragma unroll
+      for (int i = 0; i < 2; i++) {
+        const int row = row0 + (lane >> 2) + 8 * i, column = 16 * n + 8 * part + 2 * (lane & 3);
+        const bool near = column <= row && sameDocument(starts, column, row);
+        const bool far = column < row && sameDocument(starts, column + 1, row);
+        storeTile(row0 + 8 * i, 16 * n + 8 * part, near ? own[n][2 * i] : 0.0f,
+                  far ? own[n][2 * i + 1] : 0.0f, lane);
+      }
   }
 };
 
-/// Scores of the 16 queries from token `row0` with earlier sub-chunks and their own, every second tile of 8
-/// keys from `part` on: products of queries decayed since the sub-chunk's start and keys decayed up to it, or
-/// scaled up from it, but those of `steep` tokens. In tf32: bf16 would show in the outputs.
-template <int KP>
-__device__ void scoresOfProducts(Tile<KP> Q, Tile<KP> K, FloatTile<KP> c, const Scores& scores,
-                                 uint64_t starts, int row0, int part, unsigned steep, float scale, int lane) {
-  const int group = lane >> 2, pairOf = 2 * (lane & 3), before = row0 - 1;
-  const bool continues = goesOn(starts, row0);
-  bool usesKey[4];
+/// A panel of one chunk in shared memory.
+struct Panel {
+  Tile<panel> Q, K, restOfQ, restOfK;
+  FloatTile<panel> c;
+  int channel;
+};
+
+/// Rounds eight numbers to bf16; `rest`: what that takes off them.
+__device__ void roundEight(const float (&x)[8], uint4& rounded, uint4& rest) {
+  uint32_t high[4], low[4];
 #pragma unroll
   for (int n = 0; n < 4; n++) {
-    const int key = 16 * n + 8 * part + group;
-    usesKey[n] = key < row0 ? sameDocument(starts, key, before) : !(steep >> (key - row0) & 1);
+    high[n] = pack(x[2 * n], x[2 * n + 1]);
+    low[n] = pack(x[2 * n] - lowHalf(high[n]), x[2 * n + 1] - highHalf(high[n]));
   }
-  float sum[4][4] = {};
-#pragma unroll 4
-  for (int k = 0; k < KP / 8; k++) {
-    const int column = 8 * k + pairOf;
-    const float2 start = continues ? c.pairAt(before, column) : make_float2(0.0f, 0.0f);
-    uint32_t a[4];
-#pragma unroll
-    for (int i = 0; i < 2; i++) {
-      const int row = row0 + group + 8 * i;
-      const uint32_t q = loadShared(Q.address(row, k) + 2 * pairOf);
-      const float2 here = c.pairAt(row, column);
-      a[i] = roundToTf32(lowHalf(q) * exp2Decay(here.x - start.x));
-      a[i + 2] = roundToTf32(highHalf(q) * exp2Decay(here.y - start.y));
-    }
-#pragma unroll
-    for (int n = 0; n < 4; n++) {
-      if (16 * n > row0) break;
-      const int row = 16 * n + 8 * part + group;
-      const uint32_t key = loadShared(K.address(row, k) + 2 * pairOf);
-      const float2 here = c.pairAt(row, column);
-      const uint32_t near = usesKey[n] ? roundToTf32(lowHalf(key) * exp2Decay(start.x - here.x)) : 0;
-      const uint32_t far = usesKey[n] ? roundToTf32(highHalf(key) * exp2Decay(start.y - here.y)) : 0;
-      mmaTf32(sum[n], a, near, far);
-    }
-  }
-#pragma unroll
-  for (int n = 0; n < 4; n++)
-#pragma unroll
-    for (int i = 0; i < 2; i++) {
-      // Selected, for in another document's row of zeros the keys of this one may be NaN.
-      const int row = row0 + group + 8 * i, column = 16 * n + 8 * part + pairOf;
-      const float near = column <= row && sameDocument(starts, column, row) ? scale * sum[n][2 * i] : 0.0f;
-      const float far =
-          column < row && sameDocument(starts, column + 1, row) ? scale * sum[n][2 * i + 1] : 0.0f;
-      scores.storeTile(row0 + 8 * i, 16 * n + 8 * part, near, far, lane);
-    }
+  rounded = make_uint4(high[0], high[1], high[2], high[3]);
+  rest = make_uint4(low[0], low[1], low[2], low[3]);
 }
 
-/// Scores of `steep` tokens with those of their sub-chunk, pair by pair in f32; every second eight keys from
-/// `part` on. A lane has some of the channels.
-template <int KP>
-__device__ void scoresOfSteep(Tile<KP> Q, Tile<KP> K, FloatTile<KP> c, const Scores& scores, uint64_t starts,
-                              int row0, int part, unsigned steep, float scale, int lane) {
-  for (; steep != 0; steep &= steep - 1) {
-    const int row = row0 + __ffs(static_cast<int>(steep)) - 1;
-    for (int column = row0 + 8 * part; column < row0 + 8 * part + 8; column++) {
-      if (column > row || !sameDocument(starts, column, row)) continue;
-      float sum = 0.0f;
-#pragma unroll
-      for (int channel = 2 * lane; channel < KP; channel += 64) {
-        const float2 q = loadPair(Q, row, channel), k = loadPair(K, column, channel);
-        const float2 here = c.pairAt(row, channel), there = c.pairAt(column, channel);
-        sum += q.x * k.x * exp2Decay(here.x - there.x) + q.y * k.y * exp2Decay(here.y - there.y);
-      }
-#pragma unroll
-      for (int distance = 16; distance > 0; distance /= 2) sum += __shfl_xor_sync(~0u, sum, distance);
-      if (lane == 0) scores.store(row, column, scale * sum);
-    }
-  }
+__device__ void storeEight(__nv_bfloat16* to, uint4 x) {
+  storeGlobal(to, x.x, x.y, x.z, x.w);
 }
 
-/// Writes queries decayed since, and keys decayed up to the end of their piece: eight channels a thread.
-template <int KP, bool documents>
-__device__ void storeDecayed(Tile<KP> Q, Tile<KP> K, FloatTile<KP> c, uint64_t starts,
-                             const DiagonalCall& call, int64_t place, int64_t pitch, int length) {
-  constexpr int units = KP / 8, rowsAtOnce = diagonalThreads / units;
-  const int unit = threadIdx.x % units, column = 8 * unit;
-  if (column >= call.K) return;
-  float2 end[4];
-#pragma unroll
-  for (int i = 0; i < 4; i++) end[i] = c.pairAt(length - 1, column + 2 * i);
-  for (int row = threadIdx.x / units; row < length; row += rowsAtOnce) {
+/// Stores queries decayed since, and keys decayed up to the end of their piece; leaves in the panel, in two
+/// terms, queries decayed since and keys scaled up from the start of their document in the chunk. In `masks`
+/// one bit for each token that decays by more than 2^-96 since then.
+__device__ void decayPanel(const DiagonalCall& call, const Panel& in, uint64_t starts, int64_t place,
+                           int64_t pitch, int length, unsigned* masks) {
+  const int unit = threadIdx.x % 8, column = in.channel + 8 * unit;
+#pragma unroll 1
+  for (int i = 0; i < 2; i++) {
+    const int row = threadIdx.x / 8 + 32 * i;
     const int last = documentEnd(starts, row, length) - 1;
-    uint32_t q[4], k[4], qRest[4], kRest[4];
+    const uint32_t at = in.Q.address(row, unit) - in.Q.base;
+    const uint4 query = loadShared16(in.Q.base + at), key = loadShared16(in.K.base + at);
+    const uint32_t queries[4] = {query.x, query.y, query.z, query.w}, keys[4] = {key.x, key.y, key.z, key.w};
+    float q[8], up[8], down[8], here[8], end[8];
+    in.c.loadEight(here, row, 8 * unit);
+    in.c.loadEight(end, last, 8 * unit);
+    bool steep = false;
 #pragma unroll
-    for (int i = 0; i < 4; i++) {
-      if (documents) end[i] = c.pairAt(last, column + 2 * i);
-      const float2 here = c.pairAt(row, column + 2 * i);
-      const uint32_t query = loadShared(Q.address(row, unit) + 4 * i);
-      const uint32_t key = loadShared(K.address(row, unit) + 4 * i);
-      const auto round = [](float near, float far, uint32_t& to, uint32_t& rest) {
-        to = pack(near, far);
-        rest = pack(near - lowHalf(to), far - highHalf(to));
-      };
-      round(lowHalf(query) * (call.scale * exp2Decay(here.x)),
-            highHalf(query) * (call.scale * exp2Decay(here.y)), q[i], qRest[i]);
-      round(lowHalf(key) * exp2Decay(end[i].x - here.x), highHalf(key) * exp2Decay(end[i].y - here.y), k[i],
-            kRest[i]);
+    for (int n = 0; n < 8; n++) {
+      const float ofQuery = n % 2 == 0 ? lowHalf(queries[n / 2]) : highHalf(queries[n / 2]);
+      const float ofKey = n % 2 == 0 ? lowHalf(keys[n / 2]) : highHalf(keys[n / 2]);
+      q[n] = ofQuery * (call.scale * exp2Decay(here[n]));
+      up[n] = ofKey * exp2Decay(-here[n]);
+      down[n] = ofKey * exp2Decay(end[n] - here[n]);
+      steep = steep || !(here[n] >= -mostScaledUp);
     }
-    const int64_t at = place + row * pitch + column;
-    storeGlobal(call.decayedQuery + at, q[0], q[1], q[2], q[3]);
-    storeGlobal(call.decayedKey + at, k[0], k[1], k[2], k[3]);
-    if (call.queryRest) storeGlobal(call.queryRest + at, qRest[0], qRest[1], qRest[2], qRest[3]);
-    if (call.keyRest) storeGlobal(call.keyRest + at, kRest[0], kRest[1], kRest[2], kRest[3]);
+    if (steep) atomicOr(&masks[i], 1u << (row & 31));
+    uint4 rounded, rest;
+    const bool exists = row < length && column < call.K;
+    const int64_t to = place + row * pitch + column;
+    roundEight(q, rounded, rest);
+    storeShared16(in.Q.base + at, rounded);
+    storeShared16(in.restOfQ.base + at, rest);
+    if (exists) storeEight(call.decayedQuery + to, rounded);
+    if (exists && call.queryRest) storeEight(call.queryRest + to, rest);
+    roundEight(up, rounded, rest);
+    storeShared16(in.K.base + at, rounded);
+    storeShared16(in.restOfK.base + at, rest);
+    roundEight(down, rounded, rest);
+    if (exists) storeEight(call.decayedKey + to, rounded);
+    if (exists && call.keyRest) storeEight(call.keyRest + to, rest);
   }
 }
 
-template <int KP, bool documents>
-__global__ void __launch_bounds__(diagonalThreads, KP == 256 ? 1 : 3) prepareKernel(const DiagonalCall call) {
-  using Layout = PrepareLayout<KP>;
-  extern __shared__ __align__(128) unsigned char shared[];
-  const Tile<KP> Q{sharedAddress(shared)}, K{sharedAddress(shared + Tile<KP>::bytes)};
-  const FloatTile<KP> c{reinterpret_cast<float*>(shared + Layout::gates)};
-  float* const totals = reinterpret_cast<float*>(shared + Layout::totals);
+/// Adds the products of the panel's queries and keys, half of the channels for each warpgroup.
+__device__ void addScores(Sums& sum, const Panel& in, int part) {
+  publishToProducts();
+  __syncthreads();
+  beginProducts();
+#pragma unroll
+  for (int step = 0; step < 2; step++) {
+    const int k = 2 * part + step;
+    multiply<StoredB::rows>(sum, in.Q, k, in.K, k);
+    multiply<StoredB::rows>(sum, in.restOfQ, k, in.K, k);
+    multiply<StoredB::rows>(sum, in.Q, k, in.restOfK, k);
+  }
+  commitProducts();
+  waitForProducts<0>();
+}
 
-  const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
+/// Of the sums of both warpgroups, each gets every second eight columns.
+__device__ void shareScores(OwnScores& own, const Sums& sum, FloatTile<panel / 2, 0> exchanged, int part) {
+  // A thread meets the one of the other warpgroup that has the same places.
+  float4* const to = reinterpret_cast<float4*>(exchanged.base) + (threadIdx.x & 127);
+  const auto half = [&](int n, int which) { return which == 0 ? n : 4 + n; };
+#pragma unroll
+  for (int n = 0; n < 4; n++) {
+    const float(&given)[4] = sum[2 * n];
+    const float(&other)[4] = sum[2 * n + 1];
+    to[half(n, part) * 128] = part == 0 ? make_float4(other[0], other[1], other[2], other[3])
+                                        : make_float4(given[0], given[1], given[2], given[3]);
+  }
+  __syncthreads();
+#pragma unroll
+  for (int n = 0; n < 4; n++) {
+    const float4 more = to[half(n, 1 - part) * 128];
+    const float others[4] = {more.x, more.y, more.z, more.w};
+#pragma unroll
+    for (int i = 0; i < 4; i++) own[n][i] = (part == 0 ? sum[2 * n][i] : sum[2 * n + 1][i]) + others[i];
+  }
+}
+
+/// What the block that follows reads at first.
+__device__ void prefetchFollowing(const DiagonalCall& call) {
+  const int64_t number = blockIdx.y * static_cast<int64_t>(gridDim.x) + blockIdx.x + blocksAtOnce;
+  const int64_t bh = number / gridDim.x, first = number % gridDim.x * tileTokens, b = bh / call.H,
+                h = bh % call.H;
+  if (b >= call.B) return;
+  const int part = threadIdx.x / tileTokens, pitch = call.H * call.K;
+  const int length = static_cast<int>(min(static_cast<int64_t>(tileTokens), call.T - first));
+  const int64_t token = b * call.T + first;
+  prefetchRow((part < 2 ? call.q : call.k) + (token * call.G + h / (call.H / call.G)) * call.K,
+              call.G * call.K, part % 2 * panel, call.K, length);
+  prefetchRow(call.g + (token * call.H + h) * call.K, pitch, 32 * part, call.K, length);
+}
+
+__global__ void __launch_bounds__(diagonalThreads, 2)
+    prepareKernel(const __grid_constant__ DiagonalCall call) {
+  using Layout = PrepareLayout;
+  extern __shared__ __align__(1024) unsigned char shared[];
+  const uint32_t base = sharedAddress(shared);
+  float* const totals = reinterpret_cast<float*>(shared + Layout::totals);
+  unsigned* const masks = reinterpret_cast<unsigned*>(shared + Layout::masks);
+
+  const int lane = threadIdx.x & 31, part = warpgroupNumber();
+  const int row0 = subChunk * __shfl_sync(~0u, static_cast<int>(threadIdx.x >> 5 & 3), 0);
   const int64_t numChunks = gridDim.x, chunk = blockIdx.x, bh = blockIdx.y, b = bh / call.H, h = bh % call.H;
   const int64_t first = chunk * tileTokens, pitch = static_cast<int64_t>(call.H) * call.K;
   const int64_t head = b * call.T * pitch + h * call.K;
   const int64_t sharedPitch = static_cast<int64_t>(call.G) * call.K;
   const int64_t sharedHead = b * call.T * sharedPitch + h / (call.H / call.G) * call.K;
   const int length = static_cast<int>(min(static_cast<int64_t>(tileTokens), call.T - first));
-
   const TileRows rows{first, 0, length, false};
-  fillTile<KP, diagonalThreads>(Q, call.q + sharedHead, sharedPitch, 0, call.K, rows);
-  fillTile<KP, diagonalThreads>(K, call.k + sharedHead, sharedPitch, 0, call.K, rows);
-  fillGates<KP>(c, call.g + head + first * pitch, pitch, 0, call.K, length);
-  commitCopies();
-  // Without documents the compiler knows that there are no starts.
-  const uint64_t starts = documents ? documentStarts(call.resets + b * call.T, first, length, lane) : 0;
-  waitForCopies<0>();
-  __syncthreads();
-  sumGates<KP>(c, starts, totals);
+  const int panels = (call.K + panel - 1) / panel;
 
+  const auto panelOf = [&](int number) {
+    const int stage = number % 2 * Layout::stage;
+    return Panel{{base + stage},
+                 {base + stage + Layout::tile},
+                 {base + Layout::rest},
+                 {base + Layout::rest + Layout::tile},
+                 {reinterpret_cast<float*>(shared + stage + Layout::gates)},
+                 number * panel};
+  };
+  const auto fill = [&](int number) {
+    const Panel to = panelOf(number);
+    if (number < panels) {
+      fillTile<panel, diagonalThreads>(to.Q, call.q + sharedHead, sharedPitch, to.channel, call.K, rows);
+      fillTile<panel, diagonalThreads>(to.K, call.k + sharedHead, sharedPitch, to.channel, call.K, rows);
+      fillGates(to.c, call.g + head + first * pitch, pitch, to.channel, call.K, length);
+    }
+    commitCopies();
+  };
+  fill(0);
+  fill(1);
+  prefetchFollowing(call);
+  if (threadIdx.x < 2) masks[threadIdx.x] = 0;
+  const uint64_t starts =
+      documentStarts(call.resets ? call.resets + b * call.T : nullptr, first, length, lane);
   // The chunk's first piece is what a state passes through; if a document starts at once, nothing does.
   const int firstEnd = documentEnd(starts, 0, length);
-  for (int i = threadIdx.x; i < call.K; i += diagonalThreads)
-    call.gamma[(bh * numChunks + chunk) * call.K + i] = exp2Decay(c.at(firstEnd - 1, i));
 
-  storeDecayed<KP, documents>(Q, K, c, starts, call, head + first * pitch, pitch, length);
+  Sums sum;
+  clear(sum);
+#pragma unroll 1
+  for (int number = 0; number < panels; number++) {
+    const Panel in = panelOf(number);
+    waitForCopies<1>();
+    __syncthreads();
+    sumGates(in.c, starts, totals);
+    if (threadIdx.x < panel && in.channel + threadIdx.x < call.K)
+      call.gamma[(bh * numChunks + chunk) * call.K + in.channel + threadIdx.x] =
+          exp2Decay(in.c.at(firstEnd - 1, threadIdx.x));
+    decayPanel(call, in, starts, head + first * pitch, pitch, length, masks);
+    addScores(sum, in, part);
+    __syncthreads();
+    fill(number + 2);
+  }
+  OwnScores own;
+  shareScores(own, sum, {reinterpret_cast<float*>(shared + Layout::exchanged)}, part);
 
-  const int row0 = subChunk * (warp % 4), part = warp / 4;
-  const unsigned steep = steepTokens<KP>(c, starts, row0, lane);
+  // Of both warpgroups alike: tokens for which keys cannot be scaled up that far.
+  const uint64_t steep = masks[0] | static_cast<uint64_t>(masks[1]) << 32;
+  if (steep != 0) {
+    SteepScores again(starts, steep, row0, part, lane);
+#pragma unroll 1
+    for (int pass = 0; pass < 2; pass++) {
+      waitForCopies<0>();
+      __syncthreads();
+#pragma unroll 1
+      for (int number = 0; number < panels; number++) {
+        fill(number);
+        waitForCopies<0>();
+        __syncthreads();
+        const Panel in = panelOf(number);
+        sumGates(in.c, starts, totals);
+        if (pass == 0)
+          again.look(in.c);
+        else
+          again.add(in.Q, in.K, in.c);
+        __syncthreads();
+      }
+    }
+    again.replace(own, call.scale);
+  }
   const Scores scores{call.scores + (bh * numChunks + chunk) * call.scoreTerms * (64 * 64), call.scoreTerms,
                       call.backwardOrder};
-  scoresOfProducts<KP>(Q, K, c, scores, starts, row0, part, steep, call.scale, lane);
-  __syncwarp();
-  scoresOfSteep<KP>(Q, K, c, scores, starts, row0, part, steep, call.scale, lane);
-}
-
-template <int KP, bool documents>
-cudaError_t launchKernel(const DiagonalCall& call, cudaStream_t stream) {
-  constexpr int bytes = PrepareLayout<KP>::bytes;
-  const cudaError_t error =
-      cudaFuncSetAttribute(prepareKernel<KP, documents>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
-  if (error != cudaSuccess) return error;
-  const auto chunks = static_cast<unsigned>((call.T + tileTokens - 1) / tileTokens);
-  prepareKernel<KP, documents>
-      <<<dim3(chunks, static_cast<unsigned>(call.B * call.H)), diagonalThreads, bytes, stream>>>(call);
-  return cudaGetLastError();
-}
-
-template <int KP>
-cudaError_t launch(const DiagonalCall& call, cudaStream_t stream) {
-  return call.resets ? launchKernel<KP, true>(call, stream) : launchKernel<KP, false>(call, stream);
+  scores.store(own, starts, row0, part, lane);
 }
 
 }  // namespace
 
 cudaError_t launchDiagonalPrepare(const DiagonalCall& call, cudaStream_t stream) {
-  if (call.K <= 64) return launch<64>(call, stream);
-  return call.K <= 128 ? launch<128>(call, stream) : launch<256>(call, stream);
+  constexpr int bytes = PrepareLayout::bytes;
+  cudaError_t error = cudaFuncSetAttribute(prepareKernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+  if (error == cudaSuccess)
+    error = cudaFuncSetAttribute(prepareKernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+                                 cudaSharedmemCarveoutMaxShared);
+  if (error != cudaSuccess) return error;
+  const auto chunks = static_cast<unsigned>((call.T + tileTokens - 1) / tileTokens);
+  prepareKernel<<<dim3(chunks, static_cast<unsigned>(call.B * call.H)), diagonalThreads, bytes, stream>>>(
+      call);
+  return cudaGetLastError();
 }
 
 }  // namespace longscan

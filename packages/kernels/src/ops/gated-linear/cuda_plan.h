@@ -18,16 +18,15 @@ using Bf16 = __nv_bfloat16;
 /// cut in the same way.
 constexpr int64_t wantedMultiprocessors = 132;
 constexpr int fewestChunks = 4;
-/// Values that one sweep contracts; the gradients of queries and keys are sums over as many sweeps as that
-/// takes.
+/// Values that one sweep contracts.
 constexpr int mostContracted = 256;
 
 struct Plan {
   int numChunks, chunksPerSegment, numSegments;
   int64_t heads, stateSize;
   bool diagonal, hasGradient;
-  bool atOnce;  // one sweep gives all gradients
-  int contractedValues, valueParts;
+  bool atOnce;    // one sweep gives all gradients
+  int valueTile;  // where values are the free axis: SweepCall::freeTile
 
   explicit Plan(const LongscanGatedLinear& call)
       : numChunks(static_cast<int>((call.T + chunkTokens - 1) / chunkTokens)),
@@ -36,10 +35,9 @@ struct Plan {
         diagonal(call.decay == longscanDecayDiagonal),
         hasGradient(diagonal || call.decay == longscanDecayScalar),
         atOnce(!diagonal && reverseSweepFits(call.K, call.V)),
-        contractedValues(call.V < mostContracted ? call.V : mostContracted),
-        valueParts((call.V + mostContracted - 1) / mostContracted) {
+        valueTile(freeTile(call.K, call.V, diagonal && wideSweepFits())) {
     const int64_t room = wantedMultiprocessors * residentBlocks(call.K, call.V);
-    const int64_t segments = room / (heads * freeTiles(call.K, call.V));
+    const int64_t segments = room / (heads * ((call.V + valueTile - 1) / valueTile));
     chunksPerSegment = static_cast<int>(segments > 1 ? (numChunks + segments - 1) / segments : numChunks);
     if (chunksPerSegment < fewestChunks) chunksPerSegment = fewestChunks;
     numSegments = (numChunks + chunksPerSegment - 1) / chunksPerSegment;
@@ -83,7 +81,6 @@ struct ForwardWorkspace {
   }
 };
 
-/// What the sweeps of the backward pass share out over parts of V, and the parts' distances.
 struct BackwardWorkspace {
   /// dv reads scores of which nothing is to be seen in its own rounding.
   static constexpr int scoreTerms = 2;
@@ -92,35 +89,29 @@ struct BackwardWorkspace {
   Decayed decayed;
   Summaries summaries;
   float* adjoints;  // as they enter the segments against time
-  int64_t keptPart, endsPart, sweptPart;
+  /// The states before every chunk and, of a diagonal decay, the adjoints after it, as products read them.
+  unsigned char *stateImages = nullptr, *adjointImages = nullptr;
+  /// Of a scalar decay where `atOnce` is not possible.
   uint4* kept = nullptr;
-  float *ends = nullptr, *queryDots = nullptr, *keyDots = nullptr, *sweptQuery = nullptr, *sweptKey = nullptr;
+  float *ends = nullptr, *queryDots = nullptr, *keyDots = nullptr;
 
   BackwardWorkspace(const LongscanGatedLinear& call, const Plan& plan, void* base)
       : parts(base),
         decayed(call, plan, scoreTerms, parts),
         summaries(call, plan, parts),
         adjoints(parts.take<float>(plan.heads * plan.numSegments * plan.stateSize)) {
-    const int contracted = plan.contractedValues;
     const int64_t chunks = plan.heads * plan.numChunks;
-    keptPart = chunks * keptBytes(contracted, call.K) / 16;
-    endsPart = chunks * (plan.diagonal ? call.K : endParts(contracted, call.K));
-    sweptPart = call.B * call.T * call.H * call.K;
-    if (plan.atOnce) {
-      kept = parts.take<uint4>(chunks * keptBytes(call.K, call.V) / 16);
-      return;
-    }
-    if (!plan.hasGradient) return;
-    kept = parts.take<uint4>(plan.valueParts * keptPart);
-    ends = parts.take<float>(plan.valueParts * endsPart);
+    if (plan.atOnce || plan.diagonal)
+      stateImages = parts.take<unsigned char>(chunks * imageBytes(call.K, call.V));
     if (plan.diagonal) {
-      sweptQuery = parts.take<float>(plan.valueParts * sweptPart);
-      sweptKey = parts.take<float>(plan.valueParts * sweptPart);
-      decayed.rest = reinterpret_cast<Bf16*>(sweptKey);  // before the sweeps
-    } else {
-      queryDots = parts.take<float>(plan.heads * call.T * dotParts(contracted, call.K));
-      keyDots = parts.take<float>(plan.heads * call.T * dotParts(contracted, call.K));
+      adjointImages = parts.take<unsigned char>(chunks * imageBytes(call.K, call.V));
+      decayed.rest = reinterpret_cast<Bf16*>(adjointImages);  // before the sweeps
     }
+    if (plan.atOnce || plan.diagonal || !plan.hasGradient) return;
+    kept = parts.take<uint4>(chunks * keptBytes(call.V, call.K) / 16);
+    ends = parts.take<float>(chunks * endParts(call.V, call.K));
+    queryDots = parts.take<float>(plan.heads * call.T * dotParts(call.V, call.K));
+    keyDots = parts.take<float>(plan.heads * call.T * dotParts(call.V, call.K));
   }
 };
 

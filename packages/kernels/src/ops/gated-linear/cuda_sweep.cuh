@@ -24,7 +24,8 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
   using Frame::h;
   using Frame::keptOf;
   using Frame::keys;
-  using Frame::numChunks;
+  using Frame::lateEmptied;
+  using Frame::lateFilled;
   using Frame::ownChannel;
   using Frame::panels;
   using Frame::pieceOf;
@@ -39,12 +40,17 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
   using Frame::X;
   using Frame::Y;
   using Frame::Z;
+  using Output::awaitImage;
+  using Output::hasImages;
   using Output::loadPartner;
+  using Output::published;
   using Output::storeEnd;
+  using Output::storeImage;
   using Output::storeRows;
 
   SweepState<DC> state;
   int rounds = 0;  // through the stages
+  int pieces = 0;  // so far, where Y comes late
 
  public:
   __device__ explicit Sweep(const Frame& frame) : Output(frame) {}
@@ -81,14 +87,6 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
     bool reset = false;
   };
 
-  /// P's panel `panel` for products. The compiler is not to keep all addresses inside it in registers from
-  /// chunk to chunk: it has none to spare.
-  __device__ Tile<64> published(int panel) const {
-    uint32_t first = base + (at.warpgroup * panels + panel) * Layout::panel;
-    asm volatile("" : "+r"(first));
-    return {first};
-  }
-
   /// Waits for a stage to be filled.
   __device__ Piece nextPiece(int stage) {
     awaitArrivals(filled(stage), rounds);
@@ -120,7 +118,8 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
     Tile<64> to[panels];
 #pragma unroll
     for (int p = 0; p < panels; p++) to[p] = published(p);
-    state.publish(to, task.kept && chunk >= 0 ? keptOf(task.kept, chunk) : nullptr, threads, at);
+    const bool kept = scalar && !summary && task.kept != nullptr && chunk >= 0;
+    state.publish(to, kept ? keptOf(task.kept, chunk) : nullptr, threads, at);
   }
 
   __device__ void enter(int first) {
@@ -133,22 +132,16 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
     if constexpr (summary) return;
     publish(first);
     joinWarpgroup();
+    if (hasImages && task.images != nullptr) storeImage(first);
   }
 
-  /// A summary's state before a chunk, in bf16 as products read it.
+  /// A summary's state before a chunk.
   __device__ void keep(int chunk) const {
-#if __CUDA_ARCH__ >= 900
-    const bool first = (threadIdx.x & 127) == 0;
-    if (first) waitForBulkReads();
+    awaitImage();
     joinWarpgroup();
     publish(-1);
     joinWarpgroup();
-    if (!first) return;
-    constexpr int bytes = panels * Layout::panel;
-    storeBulk(reinterpret_cast<unsigned char*>(task.kept) +
-                  (((bh * numChunks + chunk) * tiles + tile) * (DO / 64) + at.warpgroup) * bytes,
-              published(0).base, bytes);
-#endif
+    storeImage(chunk);
   }
 
   __device__ RowDecays rowDecays(int stage) const {
@@ -158,8 +151,7 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
 
   __device__ void summarize(const Piece& piece, int stage, SegmentFactor& factor) {
     const RowDecays rows = rowDecays(stage);
-    if constexpr (scalar)
-      if (task.kept != nullptr && piece.opensChunk) keep(piece.chunk);
+    if (task.images != nullptr && piece.opensChunk) keep(piece.chunk);
     if (piece.fresh && !task.backward) state.clear();
     decay(piece, stage, rows, factor);
     MmaA z[4][scalar ? 2 : 1];
@@ -192,7 +184,7 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
     const Piece own = piece;
     if (own.fresh && !task.backward) forget();
     const RowDecays rows = rowDecays(stage);
-    const bool meets = kind != SweepDecay::contracted && task.keptForward != nullptr && own.opensChunk;
+    const bool meets = scalar && task.keptForward != nullptr && own.opensChunk;
     const uint4* const met = keptOf(const_cast<uint4*>(task.keptForward), own.chunk);
 
     Sums out;
@@ -212,21 +204,21 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
       for (int k = 0; k < 4; k++) within[k] = operandA(products, k);
     }
     typename SweepState<DC>::Kept kept;
-    if constexpr (kind != SweepDecay::contracted)
+    if constexpr (scalar)
       if (meets) state.loadKept(kept, met, threads);
     Partner partner;
     if constexpr (scalar)
       if (task.partner.data != nullptr) loadPartner(partner, own);
     waitForProducts<0>();
     float2 meeting = make_float2(0.0f, 0.0f);
-    if constexpr (kind != SweepDecay::contracted)
+    if constexpr (scalar)
       if (meets) meeting = state.multiplyKept(kept, met, threads);
 #pragma unroll
     for (int k = 0; k < 4; k++) loadDecayed(z[k], Z(stage), k, rows, at);
     decay(own, stage, rows, factor);
     if (rows.any) decayRows(out, rows);
-    if constexpr (kind != SweepDecay::contracted)
-      if (meets) storeEnd(own, stage, rows, meeting, out, partner);
+    if constexpr (scalar)
+      if (meets) storeEnd(own, rows, meeting, out, partner);
     if constexpr (kind == SweepDecay::contracted)
       if (task.scoreTerms == 2) {
         addScored(out, stage, 1);
@@ -242,6 +234,10 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
         for (int k = 0; k < 4; k++) multiply<StoredB::columns>(out, within[k], Z(stage), k);
       }
       commitProducts();
+    }
+    if constexpr (Layout::lateY) {
+      awaitArrivals(lateFilled(), pieces++);
+      publishToProducts();
     }
     addTokens(z, stage);
 
@@ -262,12 +258,16 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
     storeRows(out, own, partner);
     waitForProducts<0>();
     if (call.stages > 1) arriveOfWarp(emptied(ownStage));
+    if constexpr (Layout::lateY) arriveOfWarp(lateEmptied());
     if (own.fresh && task.backward) state.clear();
     // The other warps of this warpgroup have read the P that is replaced.
+    awaitImage();
     joinWarpgroup();
     // What P is before the next chunk of the segment.
-    publish(own.closesChunk && !own.closesWalk ? own.chunk + (task.backward ? -1 : 1) : -1);
+    const int next = own.closesChunk && !own.closesWalk ? own.chunk + (task.backward ? -1 : 1) : -1;
+    publish(next);
     joinWarpgroup();
+    if (hasImages && task.images != nullptr && next >= 0) storeImage(next);
   }
 
   __device__ void decayRows(Sums& out, const RowDecays& rows) const {
@@ -315,6 +315,7 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
   /// P = 0, for products too.
   __device__ void forget() {
     state.clear();
+    awaitImage();
     joinWarpgroup();
     publish(-1);
     joinWarpgroup();
@@ -336,29 +337,18 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
         if (threadIdx.x < DC) factor.channel[0] *= loadSharedFloat(gamma + 4 * threadIdx.x);
         if (DC > threads) factor.channel[1] *= loadSharedFloat(gamma + 4 * (threadIdx.x + threads));
       }
-      if constexpr (kind == SweepDecay::free) {
-        const uint32_t own = gamma + 4 * (64 * at.warpgroup + at.row0 + at.group);
-        const float upper = loadSharedFloat(own), lower = loadSharedFloat(own + 32);
-        state.eachPair([&](float& x, float& y, bool isLower, int) {
-          x *= isLower ? lower : upper;
-          y *= isLower ? lower : upper;
-        });
-      } else {
-        float2 both;
-        state.eachPair([&](float& x, float& y, bool isLower, int column) {
-          if (!isLower) both = loadSharedFloat2(gamma + 4 * (column + at.pairOf));
-          x *= both.x;
-          y *= both.y;
-        });
-      }
+      float2 both;
+      state.eachPair([&](float& x, float& y, bool isLower, int column) {
+        if (!isLower) both = loadSharedFloat2(gamma + 4 * (column + at.pairOf));
+        x *= both.x;
+        y *= both.y;
+      });
     }
   }
 
   __device__ void leave(const SegmentFactor& factor) {
+    awaitImage();
     if constexpr (summary) {
-#if __CUDA_ARCH__ >= 900
-      if (scalar && task.kept != nullptr) waitForBulkReads();
-#endif
       if (task.last == nullptr) return;
       const int64_t place = bh * call.numSegments + segment;
       float* to = task.last + place * call.stateStride;

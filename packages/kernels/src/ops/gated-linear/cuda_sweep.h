@@ -10,10 +10,9 @@ namespace longscan {
 
 /// Which decay a chunk has, seen from the state P [contracted, free] that a sweep keeps.
 enum class SweepDecay : int {
-  scalar,      // none, one number per head, or one per token and head
-  contracted,  // one per contracted channel; x and y come decayed already, and the products x . y too
-               // (`scores`)
-  free  // one per free channel; z comes decayed, and the caller adds what tokens of one chunk give each other
+  scalar,     // none, one number per head, or one per token and head
+  contracted  // one per contracted channel; x and y come decayed already, and the products x . y too
+              // (`scores`)
 };
 
 /// [B, T, heads, channels]; H / heads heads in succession share one. `data` may begin inside a row.
@@ -32,11 +31,11 @@ struct SweepTask {
   SweepRows y;          // contracted channels
   SweepRows yRest;      // a summary's of kind `contracted`: what rounding has taken off y; data null: nothing
   SweepRows z;          // free channels
-  void* out;            // [B, T, H, free], bf16; f32 where SweepDecay is `free`
+  __nv_bfloat16* out;   // [B, T, H, free]
   const float* states;  // [B, H, segments, .., V, K]: P (or its transpose) as it enters each segment; of a
                         // summary null: zero
   float* last;  // [B, H, V, K]: P after the last segment, times `lastScale`; or null. A summary: of each
-                // segment, and null if nothing but `kept` is wanted
+                // segment, and null if nothing but `images` is wanted
   float lastScale;
   bool freeIsKey;  // the free axis is K: states are P itself, not its transpose
   bool backward;   // against time
@@ -44,16 +43,16 @@ struct SweepTask {
   const __nv_bfloat16*
       scores;          // `contracted`: [B, H, chunks, terms, 64, 64], rows and columns in the task's order
   int scoreTerms;      // 1 or 2: scores are the sums of as many bf16 numbers
-  const float* gamma;  // `contracted`, `free`: [B, H, chunks, K], the chunk's decay up to its first reset
+  const float* gamma;  // `contracted`: [B, H, chunks, K], the chunk's decay up to its first reset
 
-  uint4* kept;  // P before every chunk in bf16, as its threads hold it (a summary: as products read it, on
-                // Hopper and newer); or null
+  unsigned char* images;  // of a summary and of kind `contracted`: P before every chunk in bf16, as products
+                          // read it (see `imageOffset`); or null
+  uint4* kept;            // other sweeps: the same as their threads hold it, or null
   const uint4*
       keptForward;  // of an earlier task with time, to be multiplied with this P after the chunk; or null
   /// What of the decay's gradient is the same for all tokens that go on to the chunk's end: P before the
-  /// chunk times its adjoint after it, decayed by the chunk. `free`: [B, H, chunks, K], summed over V.
-  /// `scalar`: [B, H, chunks, endParts(free)], shares, to which out . partner without the chunk's own part is
-  /// added.
+  /// chunk times its adjoint after it, decayed by the chunk: [B, H, chunks, endParts(free)], shares, to which
+  /// out . partner without the chunk's own part is added.
   float* ends;
 
   float*
@@ -74,16 +73,19 @@ struct SweepCall {
   const int32_t* resets;  // [B, T] or null
   int numSegments, chunksPerSegment;
   int64_t stateStride;  // from state to state: K V, or more
-  int stages;           // of inputs in shared memory; set by launchSweep
+  int freeTile;         // channels of the free axis that one block of threads works on, see `freeTile`
+  // Set by launchSweep: stages of inputs in shared memory, and where there what says how far they are begins.
+  int stages, stageBytes, controlAt;
   int numTasks;
   SweepTask tasks[2];
 };
 
 constexpr int chunkTokens = 64;
 
-/// Channels of the free axis that one block of threads works on: 64 for each warpgroup.
-__host__ __device__ constexpr int freeTile(int contracted, int free) {
-  return contracted > 128 || free <= 64 ? 64 : 128;
+/// Channels of the free axis that one block of threads works on: 64 for each warpgroup. Of more than 128
+/// contracted ones, two warpgroups' states fit only with kind `contracted`, and if `wideSweepFits`.
+__host__ __device__ constexpr int freeTile(int contracted, int free, bool fits = false) {
+  return (contracted > 128 && !fits) || free <= 64 ? 64 : 128;
 }
 __host__ __device__ constexpr int freeTiles(int contracted, int free) {
   return (free + freeTile(contracted, free) - 1) / freeTile(contracted, free);
@@ -108,6 +110,20 @@ __host__ __device__ constexpr int paddedChannels(int channels) {
 __host__ __device__ constexpr int64_t keptBytes(int contracted, int free) {
   return int64_t{2} * paddedChannels(contracted) * freeTile(contracted, free) * freeTiles(contracted, free);
 }
+/// Bytes of `images` for the same, whichever way the free axis is cut.
+__host__ __device__ constexpr int64_t imageBytes(int contracted, int free) {
+  return int64_t{2} * paddedChannels(contracted) * (free <= 64 ? 64 : (free + 127) / 128 * 128);
+}
+/// Where the image of one chunk (`chunk` counts those of all heads) has its tile of 64 free channels from 64
+/// `freeBlock` on and of 64 contracted channels: P^T, a Tile<64>.
+__host__ __device__ constexpr int64_t imageOffset(int contracted, int free, int64_t chunk, int freeBlock,
+                                                  int contractedBlock) {
+  return chunk * imageBytes(contracted, free) +
+         (int64_t{freeBlock} * (paddedChannels(contracted) / 64) + contractedBlock) * (2 * 64 * 64);
+}
+
+/// Whether the present device has blocks of two warpgroups with 256 contracted channels of kind `contracted`.
+bool wideSweepFits();
 
 /// `launchSweep` and `launchSummary` (kinds `scalar` and `contracted`) are compiled for each kind in a file
 /// of its own.
@@ -121,22 +137,13 @@ cudaError_t launchSweepOf<SweepDecay::scalar>(const SweepCall& call, cudaStream_
 template <>
 cudaError_t launchSweepOf<SweepDecay::contracted>(const SweepCall& call, cudaStream_t stream);
 template <>
-cudaError_t launchSweepOf<SweepDecay::free>(const SweepCall& call, cudaStream_t stream);
-template <>
 cudaError_t launchSummaryOf<SweepDecay::scalar>(const SweepCall& call, cudaStream_t stream);
 template <>
 cudaError_t launchSummaryOf<SweepDecay::contracted>(const SweepCall& call, cudaStream_t stream);
 
 inline cudaError_t launchSweep(const SweepCall& call, cudaStream_t stream) {
-  switch (call.kind) {
-    case SweepDecay::scalar:
-      return launchSweepOf<SweepDecay::scalar>(call, stream);
-    case SweepDecay::contracted:
-      return launchSweepOf<SweepDecay::contracted>(call, stream);
-    case SweepDecay::free:
-      return launchSweepOf<SweepDecay::free>(call, stream);
-  }
-  return cudaErrorInvalidValue;
+  return call.kind == SweepDecay::scalar ? launchSweepOf<SweepDecay::scalar>(call, stream)
+                                         : launchSweepOf<SweepDecay::contracted>(call, stream);
 }
 
 inline cudaError_t launchSummary(const SweepCall& call, cudaStream_t stream) {

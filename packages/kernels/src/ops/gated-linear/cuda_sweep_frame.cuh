@@ -5,26 +5,35 @@
 
 namespace longscan {
 
-/// Shared memory of a sweep: P in bf16 for its products, and the stages of inputs.
+/// Shared memory of a sweep: the stages of inputs, P in bf16 for its products, Y if there is no room for one
+/// in each stage, and what says how far all are.
 template <int DC, int DO, SweepDecay kind, bool summary>
 struct SweepLayout {
   static constexpr bool scalar = kind == SweepDecay::scalar;
   static constexpr int panel = Tile<64>::bytes;
-  static constexpr int stages = summary && !scalar ? 0 : DO / 64 * DC / 64 * panel;
+  static constexpr int state = DO / 64 * DC / 64 * panel;
+  /// Y is used last in a chunk: while the next one's other products go on, one place for it is filled again.
+  static constexpr bool lateY = DC == 256 && DO == 128 && !summary;
   // In a stage:
   static constexpr int Y = DO / 64 * panel;
-  static constexpr int X = Y + DC / 64 * panel;
-  // A summary of kind `contracted` has there what rounding took off Y.
-  static constexpr int scores = X + (summary && kind != SweepDecay::contracted ? 0 : DC / 64 * panel);
+  static constexpr int scores = Y + (lateY ? 0 : DC / 64 * panel);
   static constexpr int decays = scores + (kind == SweepDecay::contracted && !summary ? 2 * panel : 0);
   /// Of a scalar decay 64 sums of logarithms and the total, else the chunk's decay of each channel.
-  static constexpr int numDecays = scalar ? 66 : kind == SweepDecay::free ? DO : DC;
-  static constexpr int piece = decays + 4 * numDecays;
-  static constexpr int barriers = piece + 8;  // filled, emptied
-  static constexpr int stage = (barriers + 16 + 1023) / 1024 * 1024;
-  static_assert(stages % 1024 == 0, "tiles are aligned to 1024 bytes");
+  static constexpr int numDecays = scalar ? 66 : DC;
+  static constexpr int X = (decays + 4 * numDecays + 1023) / 1024 * 1024;
+  /// A summary has X only of kind `contracted`, and only if what rounding took off Y is wanted: there.
+  static constexpr int stage(bool hasX) { return X + (hasX ? DC / 64 * panel : 0); }
+  // For each stage, and for the late Y: the piece, filled, emptied. Behind the decays if there is room before
+  // X, else behind all.
+  static constexpr int control = 32, filled = 8, emptied = 16;
+  static constexpr int maxStages = 3;
+  static constexpr bool controlInStage = decays + 4 * numDecays + control <= X;
+  static_assert(!(lateY && controlInStage), "a late Y belongs to no stage");
 
-  static constexpr int bytes(int numStages) { return stages + numStages * stage; }
+  static constexpr int bytes(int numStages, int stageBytes, bool hasState) {
+    return numStages * stageBytes + (hasState ? state : 0) + (lateY ? DC / 64 * panel : 0) +
+           (controlInStage ? 0 : (maxStages + 1) * control);
+  }
 };
 
 /// What all threads of a block know: a segment of a head, and DO of its free channels, 64 for each warpgroup.
@@ -33,7 +42,7 @@ class SweepFrame {
  public:
   static constexpr bool scalar = kind == SweepDecay::scalar;
   /// Whether the loading warps give registers to those that compute, which takes a whole warpgroup.
-  static constexpr bool givesRegisters = !summary && (DO == 128 || DC == 64);
+  static constexpr bool givesRegisters = summary ? DC == 256 && DO == 128 : DO == 128 || DC == 64;
   /// Threads that compute, and warps that load.
   static constexpr int threads = 2 * DO, loaders = givesRegisters ? 4 : 2;
   static constexpr int panels = DC / 64;
@@ -41,7 +50,7 @@ class SweepFrame {
 
   __device__ SweepFrame(const SweepCall& call, unsigned char* shared)
       : call(call), task(call.tasks[blockIdx.y]), shared(shared), base(sharedAddress(shared)) {
-    tiles = freeTiles(call.contracted, call.free);
+    tiles = (call.free + DO - 1) / DO;
     tile = blockIdx.x % tiles;
     segment = blockIdx.x / tiles % call.numSegments;
     bh = blockIdx.x / tiles / call.numSegments;
@@ -58,6 +67,9 @@ class SweepFrame {
       initArrivals(filled(stage), 32 * loaders + 1);
       initArrivals(emptied(stage), threads / 32);
     }
+    if (!Layout::lateY) return;
+    initArrivals(filled(Layout::maxStages), 32);
+    initArrivals(emptied(Layout::maxStages), threads / 32);
   }
 
  protected:
@@ -70,17 +82,20 @@ class SweepFrame {
   int64_t bh;
 
   __device__ Tile<64> tileAt(int stage, int part, int panel) const {
-    return {base + Layout::stages + stage * Layout::stage + part + panel * Layout::panel};
+    return {base + stage * call.stageBytes + part + panel * Layout::panel};
   }
   __device__ Tile<64> Z(int stage) const { return tileAt(stage, 0, at.warpgroup); }
-  __device__ Tile<64> Y(int stage, int panel) const { return tileAt(stage, Layout::Y, panel); }
+  /// P in bf16, of all warpgroups.
+  __device__ uint32_t stateBase() const { return base + call.stages * call.stageBytes; }
+  __device__ Tile<64> Y(int stage, int panel) const {
+    if (!Layout::lateY) return tileAt(stage, Layout::Y, panel);
+    return {stateBase() + Layout::state + panel * Layout::panel};
+  }
   __device__ Tile<64> X(int stage, int panel) const { return tileAt(stage, Layout::X, panel); }
   __device__ Tile<64> scores(int stage, int term) const { return tileAt(stage, Layout::scores, term); }
-  __device__ uint32_t decays(int stage) const {
-    return base + Layout::stages + stage * Layout::stage + Layout::decays;
-  }
+  __device__ uint32_t decays(int stage) const { return base + stage * call.stageBytes + Layout::decays; }
   __device__ int2* pieceOf(int stage) const {
-    return reinterpret_cast<int2*>(shared + Layout::stages + stage * Layout::stage + Layout::piece);
+    return reinterpret_cast<int2*>(shared + (controlOf(stage) - base));
   }
   /// The warpgroup's first free channel, and how many there are from it on.
   __device__ int ownChannel() const { return tile * DO + 64 * at.warpgroup; }
@@ -98,10 +113,15 @@ class SweepFrame {
            threadIdx.x;
   }
 
-  __device__ uint32_t filled(int stage) const {
-    return base + Layout::stages + stage * Layout::stage + Layout::barriers;
+  __device__ uint32_t controlOf(int stage) const {
+    return Layout::controlInStage ? decays(stage) + 4 * Layout::numDecays
+                                  : base + call.controlAt + stage * Layout::control;
   }
-  __device__ uint32_t emptied(int stage) const { return filled(stage) + 8; }
+  __device__ uint32_t filled(int stage) const { return controlOf(stage) + Layout::filled; }
+  __device__ uint32_t emptied(int stage) const { return controlOf(stage) + Layout::emptied; }
+  /// Of a late Y.
+  __device__ uint32_t lateFilled() const { return filled(Layout::maxStages); }
+  __device__ uint32_t lateEmptied() const { return emptied(Layout::maxStages); }
   __device__ int stageAfter(int stage) const { return stage + 1 == call.stages ? 0 : stage + 1; }
   __device__ int firstChunk() const { return segment * call.chunksPerSegment; }
   __device__ int endChunk() const { return min(firstChunk() + call.chunksPerSegment, numChunks); }

@@ -30,12 +30,16 @@ template <int DC, int DO, SweepDecay kind, bool summary>
 __global__ void __launch_bounds__(launchedThreads<DC, DO, kind, summary>, residentBlocks(DC, DO))
     sweepKernel(const __grid_constant__ SweepCall call) {
   extern __shared__ __align__(1024) unsigned char shared[];
+  // Wide ones of 256 contracted channels are for devices where a warpgroup can have more registers.
+#if __CUDA_ARCH__ < 900
+  if constexpr (DC == 256 && DO == 128) return;
+#endif
   runSweep<DC, DO, kind, summary>(call, shared);
 }
 
-/// As many stages, up to three, as a multiprocessor has room for.
-template <typename Layout>
-cudaError_t chooseStages(int resident, int& stages) {
+/// As many stages, up to three, as a multiprocessor has room for; `bytes` by their number.
+template <typename Bytes>
+cudaError_t chooseStages(int resident, int& stages, Bytes&& bytes) {
   int device = 0, perBlock = 0, perMultiprocessor = 0;
   cudaError_t error = cudaGetDevice(&device);
   if (error == cudaSuccess)
@@ -44,8 +48,7 @@ cudaError_t chooseStages(int resident, int& stages) {
     error = cudaDeviceGetAttribute(&perMultiprocessor, cudaDevAttrMaxSharedMemoryPerMultiprocessor, device);
   constexpr int reserved = 1024;  // by the system, in each block
   const auto fits = [&](int blocks, int count) {
-    return Layout::bytes(count) <= perBlock &&
-           blocks * (Layout::bytes(count) + reserved) <= perMultiprocessor;
+    return bytes(count) <= perBlock && blocks * (bytes(count) + reserved) <= perMultiprocessor;
   };
   stages = 3;
   while (stages > 1 && !fits(resident, stages) && !(stages == 2 && fits(1, stages))) stages--;
@@ -56,15 +59,23 @@ template <int DC, int DO, SweepDecay kind, bool summary>
 cudaError_t launchSweepKernel(SweepCall call, cudaStream_t stream) {
   using Layout = SweepLayout<DC, DO, kind, summary>;
   const auto kernel = sweepKernel<DC, DO, kind, summary>;
-  cudaError_t error = chooseStages<Layout>(residentBlocks(DC, DO), call.stages);
-  const int bytes = Layout::bytes(call.stages);
+  bool hasX = !summary, hasState = !summary;
+  for (int i = 0; summary && i < call.numTasks; i++) {
+    hasX = hasX || call.tasks[i].yRest.data != nullptr;
+    hasState = hasState || call.tasks[i].images != nullptr;
+  }
+  call.stageBytes = Layout::stage(hasX);
+  const auto bytesOf = [&](int stages) { return Layout::bytes(stages, call.stageBytes, hasState); };
+  cudaError_t error = chooseStages(residentBlocks(DC, DO), call.stages, bytesOf);
+  const int bytes = bytesOf(call.stages);
+  call.controlAt = bytes - (Layout::maxStages + 1) * Layout::control;  // if not in each stage
   if (error == cudaSuccess)
     error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error == cudaSuccess)
     error = cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
                                  cudaSharedmemCarveoutMaxShared);
   if (error != cudaSuccess) return error;
-  const int64_t blocks = call.B * call.H * call.numSegments * freeTiles(call.contracted, call.free);
+  const int64_t blocks = call.B * call.H * call.numSegments * ((call.free + DO - 1) / DO);
   kernel<<<dim3(static_cast<unsigned>(blocks), call.numTasks), launchedThreads<DC, DO, kind, summary>, bytes,
            stream>>>(call);
   return cudaGetLastError();
@@ -72,7 +83,7 @@ cudaError_t launchSweepKernel(SweepCall call, cudaStream_t stream) {
 
 template <SweepDecay kind, bool summary>
 cudaError_t launchSweepBySize(const SweepCall& call, cudaStream_t stream) {
-  const bool wide = freeTile(call.contracted, call.free) == 128;
+  const bool wide = call.freeTile == 128;
   switch (paddedChannels(call.contracted)) {
     case 64:
       return wide ? launchSweepKernel<64, 128, kind, summary>(call, stream)
@@ -81,6 +92,8 @@ cudaError_t launchSweepBySize(const SweepCall& call, cudaStream_t stream) {
       return wide ? launchSweepKernel<128, 128, kind, summary>(call, stream)
                   : launchSweepKernel<128, 64, kind, summary>(call, stream);
     default:
+      if constexpr (kind == SweepDecay::contracted)
+        if (wide) return launchSweepKernel<256, 128, kind, summary>(call, stream);
       return launchSweepKernel<256, 64, kind, summary>(call, stream);
   }
 }

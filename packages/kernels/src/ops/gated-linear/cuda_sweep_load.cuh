@@ -22,6 +22,8 @@ class SweepLoader : SweepFrame<DC, DO, kind, summary> {
   using Frame::headOf;
   using Frame::keptOf;
   using Frame::keys;
+  using Frame::lateEmptied;
+  using Frame::lateFilled;
   using Frame::loaders;
   using Frame::panels;
   using Frame::pieceOf;
@@ -46,6 +48,7 @@ class SweepLoader : SweepFrame<DC, DO, kind, summary> {
     PieceWalk walk(call.resets ? call.resets + b * call.T : nullptr, call.T, firstChunk(), endChunk(),
                    task.backward);
     float2 gates = gatesOf(walk);
+    int pieces = 0;
     for (int stage = 0, round = 0;;) {
       const bool more = !walk.done();
       PieceWalk next = walk;
@@ -64,6 +67,8 @@ class SweepLoader : SweepFrame<DC, DO, kind, summary> {
       }
       arriveWhenCopied(filled(stage));
       if (!more) return;
+      if constexpr (Layout::lateY)
+        if (warp == 2) fillLate(walk.piece(), pieces++);
       walk = next;
       gates = nextGates;
       stage = stageAfter(stage);
@@ -80,8 +85,16 @@ class SweepLoader : SweepFrame<DC, DO, kind, summary> {
       if (part == 1) fillRows<panels>(X(stage, 0), task.x, 0, call.contracted, tokens);
     if constexpr (summary && kind == SweepDecay::contracted)
       if (part == 1 && task.yRest.data) fillRows<panels>(X(stage, 0), task.yRest, 0, call.contracted, tokens);
-    if (part == 2) fillRows<panels>(Y(stage, 0), task.y, 0, call.contracted, tokens);
+    if constexpr (!Layout::lateY)
+      if (part == 2) fillRows<panels>(Y(stage, 0), task.y, 0, call.contracted, tokens);
     if (part == 3) fillRows<DO / 64>(tileAt(stage, 0, 0), task.z, tile * DO, call.free, tokens);
+  }
+
+  /// Y where there is one place for it.
+  __device__ void fillLate(const Piece& piece, int number) {
+    if (number > 0) awaitArrivals(lateEmptied(), number - 1);
+    fillRows<panels>(Y(0, 0), task.y, 0, call.contracted, tokensOf(piece));
+    arriveWhenCopied(lateFilled());
   }
 
   /// `count` panels from column `first` of `width` on.
@@ -117,9 +130,7 @@ class SweepLoader : SweepFrame<DC, DO, kind, summary> {
       if (at.lane == 0) storeShared(to + 4 * 64, total);
     } else {
       const float* from = task.gamma + chunkOf(piece) * keys;
-      const int first = kind == SweepDecay::free ? tile * DO : 0;
-      for (int i = 4 * at.lane; i < Layout::numDecays; i += 128)
-        copyAsync16(to + 4 * i, from + first + i, first + i < keys);
+      for (int i = 4 * at.lane; i < Layout::numDecays; i += 128) copyAsync16(to + 4 * i, from + i, i < keys);
       if constexpr (kind == SweepDecay::contracted && !summary) {
         const __nv_bfloat16* scored = task.scores + chunkOf(piece) * task.scoreTerms * (64 * 64);
 #pragma unroll 8

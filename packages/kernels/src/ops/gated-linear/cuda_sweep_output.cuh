@@ -4,7 +4,7 @@
 
 namespace longscan {
 
-/// How a warpgroup stores what it has read, and what of it the decay's gradient needs.
+/// How a warpgroup stores what it has read, what of it the decay's gradient needs, and images of P.
 template <int DC, int DO, SweepDecay kind, bool summary>
 class SweepOutput : public SweepFrame<DC, DO, kind, summary> {
  public:
@@ -22,12 +22,49 @@ class SweepOutput : public SweepFrame<DC, DO, kind, summary> {
   using Frame::decays;
   using Frame::h;
   using Frame::headOf;
+  using Frame::numChunks;
   using Frame::ownChannel;
   using Frame::ownChannels;
+  using Frame::panels;
   using Frame::pitchOf;
+  using Frame::stateBase;
   using Frame::task;
   using Frame::tile;
   using Frame::tiles;
+  using Layout = typename Frame::Layout;
+
+  /// P's panel `panel` for products. The compiler is not to keep all addresses inside it in registers from
+  /// chunk to chunk: it has none to spare.
+  __device__ Tile<64> published(int panel) const {
+    uint32_t first = stateBase() + (at.warpgroup * panels + panel) * Layout::panel;
+    asm volatile("" : "+r"(first));
+    return {first};
+  }
+
+  /// Whether P before every chunk can be wanted as products read it.
+  static constexpr bool hasImages = summary || !scalar;
+
+  /// Until the image before has been read from where P is published.
+  __device__ void awaitImage() const {
+#if __CUDA_ARCH__ >= 900
+    if (hasImages && task.images != nullptr && (threadIdx.x & 127) == 0) waitForBulkReads();
+#endif
+  }
+
+  /// What is published, to the image of `chunk`. All threads of the warpgroup have published.
+  __device__ void storeImage(int chunk) const {
+    constexpr int bytes = panels * Layout::panel;
+    unsigned char* const to = task.images + imageOffset(call.contracted, call.free, bh * numChunks + chunk,
+                                                        tile * (DO / 64) + at.warpgroup, 0);
+    const uint32_t from = published(0).base;
+#if __CUDA_ARCH__ >= 900
+    if ((threadIdx.x & 127) == 0) storeBulk(to, from, bytes);
+#else
+    for (int i = 16 * (threadIdx.x & 127); i < bytes; i += 16 * 128)
+      storeGlobal(to + i, loadShared(from + i), loadShared(from + i + 4), loadShared(from + i + 8),
+                  loadShared(from + i + 12));
+#endif
+  }
 
   /// Of `partner`, rows row0 + group and + 8: 16-byte units lane % 4 and lane % 4 + 4 of the warpgroup's
   /// channels.
@@ -82,28 +119,14 @@ class SweepOutput : public SweepFrame<DC, DO, kind, summary> {
 
   /// `meeting`: P before the chunk times its adjoint after it, this thread's shares of two rows. It counts
   /// only if no document starts in the chunk: then this piece is all of it.
-  __device__ void storeEnd(const Piece& piece, int stage, const RowDecays& rows, float2 meeting,
-                           const Sums& out, const Partner& partner) const {
+  __device__ void storeEnd(const Piece& piece, const RowDecays& rows, float2 meeting, const Sums& out,
+                           const Partner& partner) const {
     const bool meets = piece.closesChunk && !piece.fresh;
-    if constexpr (scalar) {
-      const float gamma = rows.any ? exp2Approx(rows.total) : 1.0f;
-      const float shared = dot(out, partner, 0) + dot(out, partner, 1);
-      const float sum = sumOverWarp(shared + (meets ? gamma * (meeting.x + meeting.y) : 0.0f));
-      const int part = (tile * DO / 16) + (threadIdx.x >> 5);
-      if (at.lane == 0) task.ends[chunkOf(piece) * (tiles * DO / 16) + part] = sum;
-    } else {
-#pragma unroll
-      for (int distance = 1; distance < 4; distance *= 2) {
-        meeting.x += __shfl_xor_sync(~0u, meeting.x, distance);
-        meeting.y += __shfl_xor_sync(~0u, meeting.y, distance);
-      }
-      const int row = at.row0 + at.group, inTile = 64 * at.warpgroup + row;
-      const uint32_t gamma = decays(stage) + 4 * inTile;
-      float* to = task.ends + chunkOf(piece) * call.free + ownChannel() + row;
-      if (at.pairOf == 0 && row < ownChannels()) to[0] = meets ? loadSharedFloat(gamma) * meeting.x : 0.0f;
-      if (at.pairOf == 0 && row + 8 < ownChannels())
-        to[8] = meets ? loadSharedFloat(gamma + 32) * meeting.y : 0.0f;
-    }
+    const float gamma = rows.any ? exp2Approx(rows.total) : 1.0f;
+    const float shared = dot(out, partner, 0) + dot(out, partner, 1);
+    const float sum = sumOverWarp(shared + (meets ? gamma * (meeting.x + meeting.y) : 0.0f));
+    const int part = (tile * DO / 16) + (threadIdx.x >> 5);
+    if (at.lane == 0) task.ends[chunkOf(piece) * (tiles * DO / 16) + part] = sum;
   }
 
   __device__ void storeRows(const Sums& out, const Piece& piece, const Partner& partner) {
@@ -111,32 +134,23 @@ class SweepOutput : public SweepFrame<DC, DO, kind, summary> {
 #pragma unroll
     for (int i = 0; i < 2; i++) {
       const int64_t place = ((b * call.T + rows.token(i)) * call.H + h) * call.free + ownChannel();
-      if constexpr (kind == SweepDecay::free) {
-        float* to = static_cast<float*>(task.out) + place + at.pairOf;
+      const float scale = scalar ? call.scale : 1.0f;
+      if constexpr (scalar)
+        if (task.partner.data != nullptr) storeDot(scale * dot(out, partner, i), rows, i);
+          // The quad's four lanes have two channels each of eight groups of eight: afterwards a lane has
+          // two groups.
 #pragma unroll
-        for (int n = 0; n < 8; n++)
-          if (rows.has(i) && 8 * n < ownChannels())
-            *reinterpret_cast<float2*>(to + 8 * n) = make_float2(out[n][2 * i], out[n][2 * i + 1]);
-      } else {
-        const float scale = scalar ? call.scale : 1.0f;
-        if constexpr (scalar)
-          if (task.partner.data != nullptr) storeDot(scale * dot(out, partner, i), rows, i);
-            // The quad's four lanes have two channels each of eight groups of eight: afterwards a lane has
-            // two groups.
+      for (int half = 0; half < 2; half++) {
+        uint32_t packed[4];
 #pragma unroll
-        for (int half = 0; half < 2; half++) {
-          uint32_t packed[4];
-#pragma unroll
-          for (int n = 0; n < 4; n++) {
-            const float* two = &out[4 * half + n][2 * i];
-            packed[n] = pack(scale * two[0], scale * two[1]);
-          }
-          transposeQuad(packed, at.lane);
-          const int channel = 32 * half + 8 * (at.lane & 3);
-          if (rows.has(i) && channel < ownChannels())
-            storeGlobal(static_cast<__nv_bfloat16*>(task.out) + place + channel, packed[0], packed[1],
-                        packed[2], packed[3]);
+        for (int n = 0; n < 4; n++) {
+          const float* two = &out[4 * half + n][2 * i];
+          packed[n] = pack(scale * two[0], scale * two[1]);
         }
+        transposeQuad(packed, at.lane);
+        const int channel = 32 * half + 8 * (at.lane & 3);
+        if (rows.has(i) && channel < ownChannels())
+          storeGlobal(task.out + place + channel, packed[0], packed[1], packed[2], packed[3]);
       }
     }
   }

@@ -29,13 +29,11 @@ bool chunkwise(const Call& call) {
 
 struct ReadWorkspace {
   WorkspaceParts parts;
-  float* swept;  // as BackwardWorkspace::sweptQuery
-  int64_t sweptPart;
+  unsigned char* images;  // as BackwardWorkspace::stateImages
 
   ReadWorkspace(const Call& usual, const Plan& plan, void* base)
-      : parts(base), sweptPart(usual.B * usual.T * usual.H * usual.K) {
-    swept = parts.take<float>(plan.valueParts * sweptPart);
-  }
+      : parts(base),
+        images(parts.take<unsigned char>(plan.heads * plan.numChunks * imageBytes(usual.K, usual.V))) {}
 };
 
 /// The usual forward and backward workspaces come first, for that is where summaries leave theirs.
@@ -45,32 +43,21 @@ void* behind(const First& first, void* base) {
 }
 
 /// out = scale * S_t by_t, as dq is of dO, and the last state if the slice is not cut.
-cudaError_t readAlongValues(const Call& usual, const Plan& plan, const Decayed& decayed,
-                            const ReadWorkspace& work, const void* by, const float* states, void* out,
+cudaError_t readAlongValues(const Call& usual, const Plan& plan, const ForwardWorkspace& work,
+                            const ReadWorkspace& read, const void* by, const float* states, void* out,
                             float* last, cudaStream_t stream) {
-  const Inputs inputs(usual, decayed);
-  SweepCall sweep = sweepOf(usual, plan, true);
-  sweep.numTasks = plan.valueParts;
-  for (int part = 0; part < plan.valueParts; part++) {
-    const int first = part * mostContracted;
-    SweepTask& task = sweep.tasks[part];
-    task.x = columnsOf(rowsOf(by, usual.H, usual.V), first);
-    task.y = columnsOf(inputs.v, first);
-    task.z = inputs.decayedKey;
-    task.gamma = decayed.gamma;
-    task.out = work.swept + part * work.sweptPart;
-    task.states = states + int64_t{first} * usual.K;
-    task.freeIsKey = true;
-    task.last = last && plan.numSegments == 1 ? last + int64_t{first} * usual.K : nullptr;
-    task.lastScale = 1.0f;
-  }
-  LONGSCAN_TRY(launchSweep(sweep, stream));
+  SweepCall sweep = sweepOf(usual, plan, false);
+  SweepTask& task = sweep.tasks[0];
+  task = imagesTask(usual, work.decayed, states, read.images);
+  if (plan.numSegments == 1) task.last = last;
+  task.factor = work.summaries.factor;
+  task.reset = work.summaries.reset;
+  LONGSCAN_TRY(launchSummary(sweep, stream));
   DiagonalGradientCall gradient{};
-  gradient.call = diagonalOf(usual, decayed, 1, false);
+  gradient.call = diagonalOf(usual, work.decayed, 1, false);
   gradient.v = static_cast<const Bf16*>(usual.v);
   gradient.dO = static_cast<const Bf16*>(by);
-  gradient.parts = plan.valueParts;
-  gradient.sweptQuery = work.swept;
+  gradient.states = read.images;
   gradient.dq = static_cast<Bf16*>(out);
   return launchDiagonalGradient(gradient, stream);
 }
@@ -109,7 +96,7 @@ cudaError_t valuesForward(const Call& call, const LongscanGatedLinearForward& io
   const ReadWorkspace read(usual, plan, behind(work, io.workspace));
   if (!io.prepared) LONGSCAN_TRY(prepareForward(usual, plan, work, segmentsOf(plan), stream));
   LONGSCAN_TRY(combine(usual, plan, work.summaries, io.h0, 1.0f, false, io.states, io.ht, stream));
-  return readAlongValues(usual, plan, work.decayed, read, call.q, io.states, io.o, io.ht, stream);
+  return readAlongValues(usual, plan, work, read, call.q, io.states, io.o, io.ht, stream);
 }
 
 cudaError_t valuesBackward(const Call& call, const LongscanGatedLinearBackward& io, cudaStream_t stream) {

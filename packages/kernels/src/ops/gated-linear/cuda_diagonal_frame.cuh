@@ -1,0 +1,108 @@
+#pragma once
+
+#include "cuda/warpgroup.cuh"
+#include "cuda_diagonal_inside.cuh"
+#include "cuda_sweep.h"
+
+// A block of threads of the gradient of a diagonal decay: where it works, and what it reads.
+
+namespace longscan {
+
+/// Shared memory. When the values have been read, in their place for each warpgroup what its products inside
+/// the chunk read, then what it hands to the decay's gradient; and dA.
+struct GradientLayout {
+  static constexpr int tile = Tile<64>::bytes;
+  static constexpr int gates = 2 * tile;  // behind Q and K
+  static constexpr int totals = gates + Gates::bytes;
+  static constexpr int behind = totals + 4 * subChunks * KB;
+  static constexpr int ends = behind + 4 * 4 * KB;
+  static constexpr int values = ends + 4 * 8 * KB;  // for each stage 64 channels of dO and v, of S and D
+  static constexpr int stage = 4 * tile;
+  static constexpr int exchanged = values, scores = exchanged + 2 * FloatTile<64>::bytes;
+  static_assert(values % 1024 == 0 && FloatTile<64>::bytes % 1024 == 0, "tiles are aligned to 1024 bytes");
+  static_assert(FloatTile<64>::bytes >= 2 * tile, "operands in two terms fit where gradients go later");
+
+  static constexpr int bytes(int stages) {
+    const int after = scores + FloatTile<64>::bytes, before = values + stages * stage;
+    return after > before ? after : before;
+  }
+};
+
+/// A chunk of one head and KB of its key channels; `ahead`: those of the block that has so many before it.
+struct Block {
+  int64_t chunk, bh, b, h, first;
+  int keyBlock, length;
+  int64_t imageOf;  // the chunk's number among those of all heads
+
+  __device__ Block(const DiagonalCall& call, int64_t ahead) {
+    const int64_t number = blockIdx.y * static_cast<int64_t>(gridDim.x) + blockIdx.x + ahead;
+    const int tiles = (call.K + KB - 1) / KB;
+    imageOf = number / tiles;
+    keyBlock = static_cast<int>(number % tiles);
+    const int64_t numChunks = gridDim.x / tiles;
+    bh = imageOf / numChunks;
+    chunk = imageOf % numChunks;
+    b = bh / call.H;
+    h = bh % call.H;
+    first = chunk * tileTokens;
+    length = static_cast<int>(min(static_cast<int64_t>(tileTokens), call.T - first));
+  }
+  __device__ bool exists(const DiagonalCall& call) const { return b < call.B; }
+  __device__ int channel() const { return keyBlock * KB; }
+  /// Where row 0 of [B, T, H, K] has the block's first channel, of [B, T, G, K] the head's, of [B, T, H, V]
+  /// too.
+  __device__ int64_t place(const DiagonalCall& call) const {
+    return ((b * call.T + first) * call.H + h) * call.K + channel();
+  }
+  __device__ int64_t sharedPlace(const DiagonalCall& call) const {
+    return ((b * call.T + first) * call.G + h / (call.H / call.G)) * call.K;
+  }
+  __device__ int64_t valuePlace(const DiagonalCall& call) const {
+    return ((b * call.T + first) * call.H + h) * call.V;
+  }
+};
+
+/// What the block that follows reads at first.
+__device__ inline void prefetchFollowing(const DiagonalGradientCall& task) {
+  const DiagonalCall& call = task.call;
+  const Block block(call, blocksAtOnce);
+  if (!block.exists(call)) return;
+  const int part = threadIdx.x / tileTokens, pitch = call.H * call.K, pitchV = call.H * call.V;
+  if (part < 2)
+    prefetchRow((part == 0 ? call.q : call.k) + block.sharedPlace(call), call.G * call.K, block.channel(),
+                call.K, block.length);
+  else
+    prefetchRow(call.g + block.place(call) - block.channel(), pitch, block.channel() + 32 * (part - 2),
+                call.K, block.length);
+  prefetchRow((part < 2 ? task.dO : task.v) + block.valuePlace(call), pitchV, part % 2 * 64, call.V,
+              block.length);
+  const unsigned char* const images = part < 2 ? task.states : task.adjoints;
+  const int values = part % 2;
+  if (images == nullptr || 64 * values >= call.V) return;
+  const int64_t image = imageOffset(call.K, call.V, block.imageOf, values, block.keyBlock);
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(images + image + 128 * (threadIdx.x % tileTokens)));
+}
+
+/// 64 x 64 numbers as they lie in an image.
+__device__ inline void fillImage(uint32_t to, const unsigned char* from) {
+#pragma unroll
+  for (int i = 0; i < Tile<64>::bytes; i += 16 * diagonalThreads)
+    copyAsync16(to + i + 16 * threadIdx.x, from + i + 16 * threadIdx.x, true);
+}
+
+/// A warpgroup's sums: rows of tokens, 64 key channels.
+struct GradientPlace {
+  int lane, warp, row0, group, pairOf;
+  bool ofQuery;
+
+  __device__ GradientPlace()
+      : lane(threadIdx.x & 31),
+        warp(threadIdx.x >> 5 & 3),
+        row0(subChunk * warp),
+        group(lane >> 2),
+        pairOf(2 * (lane & 3)),
+        ofQuery(warpgroupNumber() == 0) {}
+  __device__ int row(int h) const { return row0 + group + 8 * h; }
+};
+
+}  // namespace longscan
