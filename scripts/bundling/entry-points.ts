@@ -1,4 +1,4 @@
-import { copyFileSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, cpSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 /** Every program of the bundle runs wherever it is unpacked, with libraries of its own in front if it has any. */
@@ -33,12 +33,14 @@ const readme = `longscan for Linux x86-64 (glibc 2.36 or newer), with a Node.js 
 
     ./longscan --help
     ./longscan bench kernels --device cuda      # needs an NVIDIA GPU and its driver
+    ./longscan bench step examples/bench/linear-1.3b.toml
     ./check-kernels                             # holds the CUDA kernels against f64 on this GPU
 
 Where Python has PyTorch, beside flash-linear-attention if that is on PYTHONPATH (scripts/peers/kernels.py --help says more):
 
     python3 scripts/peers/kernels.py node_modules/@longscan/kernels/build/longscan_cuda.so --out .
     ./longscan bench kernels --device cuda --beside kernels.json
+    python3 scripts/peers/train_step.py --out . # whole training steps of examples/bench, in turns with the peer's
 `;
 
 export function addEntryPoints(root: string, folder: string): void {
@@ -46,6 +48,7 @@ export function addEntryPoints(root: string, folder: string): void {
   writeFileSync(path.join(folder, 'check-kernels'), checkKernels, { mode: 0o755 });
   writeFileSync(path.join(folder, 'README'), readme);
   copyFileSync(path.join(root, 'LICENSE'), path.join(folder, 'LICENSE'));
+  cpSync(path.join(root, 'examples/bench'), path.join(folder, 'examples/bench'), { recursive: true });
   for (const scripts of ['scripts/cuda', 'scripts/peers']) addPython(root, folder, scripts);
 }
 

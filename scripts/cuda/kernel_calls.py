@@ -5,13 +5,13 @@ import math
 
 import torch
 
-pointer, i32, i64 = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64
+pointer, i32, i64, f32 = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64, ctypes.c_float
 ELEMENTS = {torch.bfloat16: 0, torch.float32: 1}
 
 
 def structure(name, **kinds):
     """A C structure; `kinds` in order: names of fields of one kind, as `i64='B T'` (a suffix _ keeps keys apart)."""
-    kind_of = dict(pointer=pointer, i32=i32, i64=i64)
+    kind_of = dict(pointer=pointer, i32=i32, i64=i64, f32=f32)
     fields = [(field, kind_of[kind.rstrip('_')]) for kind, names in kinds.items() for field in names.split()]
     return type(name, (ctypes.Structure,), dict(_fields_=fields))
 

@@ -185,7 +185,14 @@ test("a layer file of the user's is bundled, hashed, and its change refused unle
   assert.is((await resumed.done).step, 6);
   // The code that was trained is in the run folder, whatever has become of the file.
   rmSync('layers/passing.ts');
-  const task = { kind: 'generate', prompt: 'the ', numTokens: 3, temperature: 0, seed: 0 } as const;
+  const task = {
+    kind: 'generate',
+    prompt: 'the ',
+    numTokens: 3,
+    temperature: 0,
+    seed: 0,
+    device: 'cpu',
+  } as const;
   const { text } = await runTask({ ...task, checkpoint: checkpoint! });
   assert.type(text, 'string');
 });
@@ -205,6 +212,7 @@ test('a task that fails says why', async () => {
     numTokens: 1,
     temperature: 0,
     seed: 0,
+    device: 'cpu',
   } as const;
   const message = await runTask(task).then(
     () => 'it succeeded',

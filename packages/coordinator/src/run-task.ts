@@ -4,10 +4,10 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readManifest } from '@longscan/worker/checkpoint';
-import { type Done, LongscanError, type Task } from '@longscan/worker/protocol';
+import { type Done, LongscanError, type Plan, type Task } from '@longscan/worker/protocol';
 import { RankSession, type SessionTimeouts } from './control/rank-session.js';
 import { loadLauncher } from './launcher.js';
-import { type BundledLayer, bundleLayer, withBundleFiles } from './run-folder/bundle-layer.js';
+import { bundleLayer, withBundleFiles } from './run-folder/bundle-layer.js';
 import { runFiles } from './run-folder/run-folder.js';
 
 export interface RunTaskOptions {
@@ -34,24 +34,51 @@ const soleRank = { mesh: { numRanks: 1 }, jobSpec: { device: { threads: 'auto' }
  * @throws LongscanError of the task itself, or of its process's end.
  */
 export async function runTask(
-  task: Exclude<Task, { kind: 'train' }>,
+  task: Exclude<Task, { kind: 'train' | 'bench-step' }>,
   { signal }: RunTaskOptions = {},
 ): Promise<Done['result']> {
   const known = await knownModules(task);
   const bundles = await Promise.all(known.missing.map(bundleLayer));
-  return withBundleFiles(bundles, (made) => runInRank(task, { ...known.modules, ...made }, bundles, signal));
+  const codeHashes = Object.fromEntries(bundles.map(({ file, sha256 }) => [file, sha256]));
+  const [result] = await withBundleFiles(bundles, (made) =>
+    runInRanks(task, { plan: null, layerModules: { ...known.modules, ...made }, codeHashes }, signal),
+  );
+  return result!;
 }
 
-async function runInRank(
-  task: Task,
+/**
+ * Runs a task on all ranks of a plan, without a run folder.
+ *
+ * @param layerModules Bundled module of each layer file outside the packages, by the file's path.
+ * @returns what the task made, by rank.
+ * @throws LongscanError of the task itself, or of the end of a rank's process.
+ */
+export function runOnRanks(
+  task: Extract<Task, { kind: 'bench-step' }>,
+  plan: Plan,
   layerModules: Readonly<Record<string, string>>,
-  bundles: readonly BundledLayer[],
+  { signal }: RunTaskOptions = {},
+): Promise<readonly Done['result'][]> {
+  return runInRanks(task, { plan, layerModules, codeHashes: {} }, signal);
+}
+
+/** What an assignment says beside its task. */
+interface TaskSurroundings {
+  readonly plan: Plan | null;
+  readonly layerModules: Readonly<Record<string, string>>;
+  readonly codeHashes: Readonly<Record<string, string>>;
+}
+
+async function runInRanks(
+  task: Task,
+  surroundings: TaskSurroundings,
   signal: AbortSignal | undefined,
-): Promise<Done['result']> {
+): Promise<readonly Done['result'][]> {
   const folder = mkdtempSync(join(tmpdir(), 'longscan-task-'));
   try {
-    const launcher = await loadLauncher('local');
-    const request = launcher.request(soleRank, {
+    const { plan } = surroundings;
+    const launcher = await loadLauncher(plan?.jobSpec.launch.launcher ?? 'local');
+    const request = launcher.request(plan ?? soleRank, {
       command: [process.execPath, fileURLToPath(import.meta.resolve('@longscan/worker/main'))],
       logDir: folder,
       numCores: availableParallelism(),
@@ -61,12 +88,10 @@ async function runInRank(
       epoch: 1,
       attempt: 1,
       task,
-      plan: null,
       runDir: null,
       resumeFrom: null,
       jobHash: null,
-      layerModules,
-      codeHashes: Object.fromEntries(bundles.map(({ file, sha256 }) => [file, sha256])),
+      ...surroundings,
     };
     const session = await RankSession.start(
       { assignment, launcher, request, timeouts, host: '127.0.0.1' },
@@ -78,7 +103,7 @@ async function runInRank(
     const outcome = await session.ended;
     signal?.removeEventListener('abort', kill);
     if (!outcome.ok) throw outcome.error;
-    return outcome.results[0]!;
+    return outcome.results;
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -201,6 +201,38 @@ test('a stopwatch takes the time between two points of a stream', () =>
     assert.ok((await stop()) >= 3, 'three copies of a millisecond each');
   }));
 
+test('a profile has the time of each op between its ends, by name, and of all of it', () =>
+  withGpu({}, async (device) => {
+    const [a, b] = [empty(device, [4]), empty(device, [4])];
+    copy(a, b);
+    const end = device.compute.profile();
+    for (let i = 0; i < 3; i++) copy(a, b);
+    const loss = fromArray(device, [5], [1]);
+    const [[value], { wholeMs, ops }] = await Promise.all([loss.readNumbers(), end()]);
+    copy(a, b);
+    assert.is(value, 5);
+    assert.equal(Object.keys(ops).sort(), ['copy', 'tensorWrite']);
+    assert.is(ops.copy!.count, 3);
+    // Everything takes this GPU a millisecond at least, events too.
+    assert.ok(ops.copy!.ms >= 3 && ops.tensorWrite!.ms >= 1, JSON.stringify(ops));
+    assert.ok(wholeMs >= ops.copy!.ms + ops.tensorWrite!.ms, `${wholeMs}`);
+    for (const tensor of [a, b, loss]) tensor.release();
+  }));
+
+test('a profile that has been read, and one of another stream', () =>
+  withGpu({}, async (device) => {
+    const { native, compute } = device;
+    const profile = native.profileBegin(compute.id);
+    const other = device.createStream('other');
+    assert.match(
+      failureOf(() => void native.profileEnd(other.id, profile)).message,
+      /no profile of this stream/,
+    );
+    await native.profileEnd(compute.id, profile);
+    assert.equal(native.profileTimes(profile).ops, {});
+    assert.match(failureOf(() => void native.profileTimes(profile)).message, /read already/);
+  }));
+
 test('a device that is closed with work under way', async () => {
   let pending: Promise<LongscanError> | null = null;
   await withGpu({}, (device) => {

@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { LongscanError } from './errors.js';
+import { checkBatchedMatmulOnGpu } from './ops/batched-matmul/check-on-gpu.js';
+import { checkBlockLinearOnGpu, checkMixedBlockGradient } from './ops/block-linear/check-on-gpu.js';
 import { checkLinearOnGpu, checkMixedLinear } from './ops/linear/check-on-gpu.js';
 import { gemmInfo, linear } from './ops/linear/index.js';
 import { empty, fromArray } from './tensor.js';
@@ -110,6 +112,27 @@ for (const shape of [
 
 test('linear in bf16 with f32 bias and gradients, and gradients of x that are added', () =>
   withFakeGpu({ kernels: true, poison: true }, (device) => checkMixedLinear(device, [13, 8, 5])));
+
+for (const sizes of [
+  { batch: [1], M: 1, N: 1, K: 1 },
+  { batch: [2, 3], M: 5, N: 7, K: 1 },
+  { batch: [3], M: 8, N: 16, K: 8 },
+]) {
+  test(`batched-matmul ~> [${sizes.batch}] of ${sizes.M}x${sizes.K}x${sizes.N}`, () =>
+    withFakeGpu({ kernels: true, poison: true }, (device) => checkBatchedMatmulOnGpu(device, sizes)));
+}
+
+for (const sizes of [
+  { rows: [1], G: 1, size: 1, out: 1 },
+  { rows: [2, 3], G: 5, size: 4, out: 8 },
+  { rows: [9], G: 3, size: 7, out: 2 },
+]) {
+  test(`block-linear ~> [${sizes.rows}], ${sizes.G} blocks of ${sizes.size} to ${sizes.out}`, () =>
+    withFakeGpu({ kernels: true, poison: true }, (device) => checkBlockLinearOnGpu(device, sizes)));
+}
+
+test("block-linear ~> a weight's gradient of f32 beside bf16", () =>
+  withFakeGpu({ kernels: true, poison: true }, (device) => checkMixedBlockGradient(device, 3)));
 
 test('a matrix that begins elsewhere than the one before', () =>
   withFakeGpu({ kernels: true, poison: true }, async (device) => {

@@ -48,8 +48,9 @@ export class Device {
     this.compute = this.createStream('compute');
   }
 
-  createStream(name: string): Stream {
-    return new Stream(this, this.native.streamCreate(this.context, name), name);
+  /** `urgent`: a GPU prefers its work to that of streams that are not, as communication wants; default: false. */
+  createStream(name: string, { urgent = false } = {}): Stream {
+    return new Stream(this, this.native.streamCreate(this.context, name, urgent), name);
   }
 
   /** The GPU. Only on a `cuda` device. */
@@ -148,6 +149,11 @@ export function openCpuDevice({
 }: CpuDeviceOptions = {}): Device {
   const native = loadAddon();
   return new Device('cpu', native, native.contextCreate(threads, fixedPartition, poison));
+}
+
+/** GPUs that the driver shows, at least one. @throws LongscanError E-ADDON, E-CUDA-DRIVER, E-CUDA-DEVICE without any */
+export function countGpus(): number {
+  return loadAddon().cudaNumGpus();
 }
 
 /**

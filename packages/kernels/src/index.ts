@@ -1,6 +1,7 @@
 export {
   type BackwardCall,
   defineOp,
+  defineOpOfSeveral,
   type ForwardCall,
   forwardCall,
   type OpInputs,
@@ -17,17 +18,25 @@ export { Tape, type TapeNode } from './autograd/tape.js';
 export { TokenUnits } from './autograd/token-units.js';
 export type { Communicator, Message } from './comm/communicator.js';
 export { createInProcessGroup } from './comm/in-process.js';
+export {
+  connectNccl,
+  createNcclGroupId,
+  type NcclGroupOptions,
+  type NcclInfo,
+  openNccl,
+} from './comm/nccl.js';
 export { connectTcp, type Listener, openListener, type TcpGroupOptions } from './comm/tcp.js';
 export {
   type CpuDeviceOptions,
   type CudaDeviceOptions,
+  countGpus,
   Device,
   openCpuDevice,
   openCudaDevice,
   openShapeDevice,
 } from './device.js';
 export { type ErrorParts, LongscanError } from './errors.js';
-export type { CudaInfo, MemoryStats, Native, OpTime } from './native.js';
+export type { CudaInfo, MemoryStats, Native, OpProfile, OpTime } from './native.js';
 export { type AdamwOptions, type AdamwTensors, adamw } from './ops/adamw/index.js';
 export { add, axpy } from './ops/add/index.js';
 export {
@@ -52,7 +61,7 @@ export {
   complexFunctionNames,
   complexMul,
 } from './ops/complex/index.js';
-export { crossEntropy } from './ops/cross-entropy/index.js';
+export { type CrossEntropyOptions, crossEntropy } from './ops/cross-entropy/index.js';
 export {
   type DeltaErase,
   type DeltaGate,
@@ -76,6 +85,7 @@ export {
   type GatedLinearOptions,
   gatedLinear,
 } from './ops/gated-linear/index.js';
+export { type GateActivation, type GatedNormInputs, gatedNorm } from './ops/gated-norm/index.js';
 export { type Clip, clipFactor, readClip, sumOfSquares } from './ops/grad-norm/index.js';
 export { layerNorm } from './ops/layer-norm/index.js';
 export { type GemmInfo, gemmInfo, linear } from './ops/linear/index.js';
@@ -98,7 +108,7 @@ export {
 } from './ops/pointwise/index.js';
 export { fillNormal, type RandomKey } from './ops/random/index.js';
 export { resetBits } from './ops/reset-bits/index.js';
-export { l2Norm, rmsNorm } from './ops/rms-norm/index.js';
+export { l2Norm, type ResidualNormInputs, residualNorm, rmsNorm } from './ops/rms-norm/index.js';
 export { type RotaryOptions, rotary } from './ops/rotary/index.js';
 export { type SelectiveScanInputs, selectiveScan } from './ops/selective-scan/index.js';
 export { addTailGradient, type Sequence, sequenceTail } from './ops/sequence-tail/index.js';
@@ -141,3 +151,4 @@ export {
   Tensor,
   zeros,
 } from './tensor.js';
+export { wideType } from './types-of.js';

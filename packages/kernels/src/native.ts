@@ -7,19 +7,21 @@
  */
 export interface Native {
   contextCreate(numThreads: number, fixedPartition: boolean, poison: boolean): number;
+  /** GPUs that the driver shows, at least one. */
+  cudaNumGpus(): number;
   cudaContextCreate(index: number, poison: boolean, waitsAfterEachOp: boolean): number;
   /** Opens the library of CUDA kernels for the GPU of this context, unless it is open; gives its path. */
   cudaOpenKernels(context: number): string;
   cudaInfo(context: number): CudaInfo;
   contextClose(context: number): void;
   contextStats(context: number, resetPeak: boolean): MemoryStats;
-  streamCreate(context: number, name: string): number;
+  /** `urgent`: a GPU prefers its work to that of other streams. */
+  streamCreate(context: number, name: string, urgent: boolean): number;
   streamRecord(stream: number): number;
   streamWait(stream: number, other: number, ticket: number): void;
   streamSync(stream: number): Promise<void>;
   streamProgress(stream: number): boolean;
   streamWaitedMs(stream: number): number;
-  streamOpTimes(stream: number): Record<string, OpTime>;
   tensorCreate(stream: number, dtype: number, shape: readonly number[]): number;
   tensorView(stream: number, base: number, offset: number, shape: readonly number[]): number;
   tensorRelease(tensor: number): void;
@@ -31,9 +33,15 @@ export interface Native {
   /** The one function that waits; see `Tensor.readBlocking`. */
   tensorReadBlocking(stream: number, tensor: number): ArrayBuffer;
   tensorWrite(stream: number, tensor: number, bytes: ArrayBufferView): void;
+  streamOpTimes(stream: number): Record<string, OpTime>;
   stopwatchStart(stream: number): number;
   /** Milliseconds, one f64. */
   stopwatchStop(stream: number, watch: number): Promise<ArrayBuffer>;
+  /** From here on every op of the stream is timed. */
+  profileBegin(stream: number): number;
+  profileEnd(stream: number, profile: number): Promise<void>;
+  /** Of a profile that has ended; called once. */
+  profileTimes(profile: number): OpProfile;
   /** What is enqueued from here on is recorded into the graph; up to `graphEnd`, released memory is kept for it. */
   graphBegin(stream: number): number;
   graphEnd(stream: number, graph: number): void;
@@ -58,6 +66,13 @@ export interface CudaInfo {
 export interface OpTime {
   readonly count: number;
   readonly ms: number;
+}
+
+/** What a stream did between two points; on a GPU by its clock. What no op took the stream was idle, or read results back. */
+export interface OpProfile {
+  readonly wholeMs: number;
+  /** By native function. */
+  readonly ops: Readonly<Record<string, OpTime>>;
 }
 
 /** Memory of one device, in bytes; `numTensors` counts those alive in this JavaScript thread. */

@@ -52,6 +52,9 @@ export function createShapeNative(): Native {
     },
     stopwatchStart: () => next++,
     stopwatchStop: async () => new ArrayBuffer(8),
+    profileBegin: () => next++,
+    profileEnd: async () => {},
+    profileTimes: () => ({ wholeMs: 0, ops: {} }),
     tensorReadBlocking: (_stream, tensor) => new ArrayBuffer(blocks.get(tensor)!.bytes),
     tensorRead: async (_stream, tensor) => new ArrayBuffer(blocks.get(tensor)!.bytes),
   };

@@ -2,10 +2,11 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { openCpuDevice } from './device.js';
 import { LongscanError } from './errors.js';
+import { axpy } from './ops/add/index.js';
 import { embedding } from './ops/embedding/index.js';
 import { fill } from './ops/pointwise/index.js';
 import type { Stream } from './stream.js';
-import { fromArray } from './tensor.js';
+import { fromArray, zeros } from './tensor.js';
 
 async function failureOf(promise: Promise<unknown>): Promise<LongscanError> {
   try {
@@ -167,5 +168,20 @@ for (const fixedPartition of [false, true]) {
     }
   });
 }
+
+test('a profile counts the ops between its ends, and a second one begins anew', async () => {
+  const device = openCpuDevice();
+  const x = zeros(device, [1000]);
+  for (const count of [2, 3]) {
+    const end = device.compute.profile();
+    for (let i = 0; i < count; i++) axpy(1, x, x);
+    const { wholeMs, ops } = await end();
+    axpy(1, x, x);
+    assert.equal(Object.keys(ops), ['axpy']);
+    assert.is(ops.axpy!.count, count);
+    assert.ok(ops.axpy!.ms > 0 && ops.axpy!.ms <= wholeMs);
+  }
+  device.close();
+});
 
 test.run();

@@ -1,6 +1,6 @@
 import type { Device } from './device.js';
 import { LongscanError } from './errors.js';
-import type { OpTime } from './native.js';
+import type { OpProfile, OpTime } from './native.js';
 
 /** A point on a stream that other streams can wait for. */
 export interface Event {
@@ -91,6 +91,19 @@ export class Stream {
   /** What the work done so far took, by native function. */
   opTimes(): Readonly<Record<string, OpTime>> {
     return this.device.native.streamOpTimes(this.id);
+  }
+
+  /**
+   * Times every op from here to where the returned function is called, both in stream order. On a GPU each takes two more
+   * events, and none of them may be recorded into a graph.
+   */
+  profile(): () => Promise<OpProfile> {
+    const { native } = this.device;
+    const profile = native.profileBegin(this.id);
+    return async () => {
+      await native.profileEnd(this.id, profile);
+      return native.profileTimes(profile);
+    };
   }
 
   /** True when nothing is queued or running. */

@@ -28,6 +28,8 @@ export class Tensor {
   requiresGrad = false;
   /** For a parameter: where its gradient is accumulated (`+=`), same shape. */
   gradient: Tensor | null = null;
+  /** For a parameter: what `gradient` holds is of an earlier step. The first to add to it writes over it. */
+  isGradientStale = false;
   private numReferences = 1;
 
   constructor(

@@ -1,4 +1,4 @@
-import { type Communicator, empty } from '@longscan/kernels';
+import { type Communicator, empty, type Message, type RowRange, type Tensor } from '@longscan/kernels';
 import { chainLinks, slowestLink } from './fabric.js';
 import { applySegment, cutRows, numRows, rowsOf, type Segment, stateFromNothing } from './state/segment.js';
 import {
@@ -13,7 +13,8 @@ import {
 
 /**
  * A chain over ranks: each receives the state, applies its own segment and hands it on, block by block of the free
- * axis, so that a rank works on one block while the next is under way. Only the state travels, never M.
+ * axis. A block leaves in the same exchange in which the next one arrives, so that links carry both at once and a block
+ * costs a rank one exchange and one combine. Only the state travels, never M.
  */
 export function startChain(
   local: Segment,
@@ -30,11 +31,15 @@ export function startChain(
   const handedOn = () =>
     prev === null ? stateFromNothing(local, stream) : empty(device, shape, dtype, stream);
   const outgoing = next === null ? null : handedOn();
-  for (const rows of cutRows(numRows(local.state), numBlocks)) {
-    if (incoming !== null) group.recv(rowsOf(incoming, rows), prev!);
-    if (outgoing === null) continue;
-    if (incoming !== null) applySegment(local, incoming, outgoing, rows, stream);
-    group.send(rowsOf(outgoing, rows), next!);
+  const blocks = cutRows(numRows(local.state), numBlocks);
+  const message = (state: Tensor | null, peer: number | null, rows: RowRange | undefined): Message[] =>
+    state === null || rows === undefined ? [] : [{ tensor: rowsOf(state, rows), peer: peer! }];
+  for (let i = 0; i <= blocks.length; i++) {
+    const [leaving, arriving] = [message(outgoing, next, blocks[i - 1]), message(incoming, prev, blocks[i])];
+    if (leaving.length + arriving.length > 0) group.exchange(leaving, arriving);
+    if (arriving.length > 0 && outgoing !== null) {
+      applySegment(local, incoming!, outgoing, blocks[i]!, stream);
+    }
   }
   const done = stream.record();
   return {

@@ -15,6 +15,7 @@ const tasks: Readonly<Record<Task['kind'], () => Promise<RunTask>>> = {
   train: async () => (await import('./training/trainer.js')).runTraining,
   generate: async () => (await import('./generation/generate.js')).runGenerate,
   'bench-kernels': async () => (await import('./bench/kernels.js')).runBenchKernels,
+  'bench-step': async () => (await import('./bench/step.js')).runBenchStep,
   'layers-check': async () => (await import('./layers-check.js')).runLayersCheck,
 };
 

@@ -1,5 +1,7 @@
-import { type Communicator, connectTcp, type Device, openListener } from '@longscan/kernels';
+import type { Communicator, Device } from '@longscan/kernels';
 import { progressWord } from './control/progress.js';
+import { ncclGroups } from './mesh-nccl.js';
+import { tcpGroups } from './mesh-tcp.js';
 import { planOf, type RankContext } from './rank-context.js';
 
 /** This rank's groups; null where it would be alone. */
@@ -11,64 +13,49 @@ export interface RankMesh {
   close(): void;
 }
 
-/** Address of the data plane in the rank table. */
-const purpose = 'data';
+/** A group that this rank belongs to. */
+export interface MeshGroup {
+  /** Its name, another than those of all other groups of the job. */
+  readonly axis: string;
+  /** In the group's order; more than one. */
+  readonly ranks: readonly number[];
+}
+
+/** Connects one of this rank's groups; `signal` aborts it, then and later. */
+export type ConnectGroup = (group: MeshGroup, signal: AbortSignal) => Promise<Communicator>;
 
 /**
- * Tells the others where this rank listens and connects its groups: one communicator per mesh axis and one for
- * gradients, each with its own stream and connections, so that none waits behind another.
- * @throws LongscanError E-COMM-CONNECT, E-AUTH
+ * Tells the other ranks of the job what they need to know of this one and connects its groups: one communicator per mesh
+ * axis and one for gradients, each with its own stream and connections, so that none waits behind another. Ranks on GPUs
+ * are connected by NCCL and by nothing else.
+ * @throws LongscanError E-COMM-CONNECT, E-AUTH, E-NCCL
  */
 export async function connectMesh(context: RankContext, device: Device): Promise<RankMesh> {
-  const { assignment, env, control, progress } = context;
+  const { env, control, progress } = context;
   const { sp } = planOf(context).mesh;
-  // The local launcher puts every rank on this host.
-  const host = '127.0.0.1';
-  const listener = openListener(host);
-  const table = await control.exchangeAddresses({ [purpose]: `${host}:${listener.port}` });
-  const byRank = new Map(
-    table.ranks.map(({ rank, addresses }) => [rank, parseAddress(addresses[purpose] ?? '')]),
-  );
-
-  const connect = async (axis: string, ranks: readonly number[]): Promise<Communicator | null> => {
-    if (ranks.length === 1) return null;
-    const communicator = await connectTcp({
-      device,
-      listener,
-      jobId: assignment.jobId,
-      axis,
-      token: assignment.jobToken,
-      epoch: assignment.epoch,
-      rank: ranks.indexOf(env.rank),
-      addresses: ranks.map((rank) => byRank.get(rank)!),
-      timeoutMs: assignment.timeouts.collectiveTimeoutMs,
-    });
-    communicator.attachProgress(progress, progressWord.collective);
-    return communicator;
-  };
-
   const firstOfSequence = env.rank - (env.rank % sp);
-  const spRanks = Array.from({ length: sp }, (_, i) => firstOfSequence + i);
-  const world = await connect(
-    'world',
-    Array.from({ length: env.worldSize }, (_, rank) => rank),
-  );
-  const sequence = await connect(`sp-${firstOfSequence / sp}`, spRanks);
-  listener.close();
-  const open = [world, sequence].filter((communicator) => communicator !== null);
-  control.onAbort((reason) => {
-    for (const communicator of open) communicator.abort(reason);
-  });
+  const world = group('world', 0, env.worldSize);
+  const sequence = group(`sp-${firstOfSequence / sp}`, firstOfSequence, sp);
+  const groups = [world, sequence].filter(({ ranks }) => ranks.length > 1);
+  const aborting = new AbortController();
+  control.onAbort((reason) => aborting.abort(reason));
+  const connect = await (device.kind === 'cuda' ? ncclGroups : tcpGroups)(context, device, groups);
+  const open = new Map<MeshGroup, Communicator>();
+  // One after the other, in the same order on all ranks.
+  for (const each of groups) {
+    const communicator = await connect(each, aborting.signal);
+    communicator.attachProgress(progress, progressWord.collective);
+    open.set(each, communicator);
+  }
   return {
-    sp: sequence,
-    world,
+    sp: open.get(sequence) ?? null,
+    world: open.get(world) ?? null,
     close() {
-      for (const communicator of open) communicator.close();
+      for (const communicator of open.values()) communicator.close();
     },
   };
 }
 
-function parseAddress(text: string): { host: string; port: number } {
-  const colon = text.lastIndexOf(':');
-  return { host: text.slice(0, colon), port: Number(text.slice(colon + 1)) };
+function group(axis: string, first: number, size: number): MeshGroup {
+  return { axis, ranks: Array.from({ length: size }, (_, i) => first + i) };
 }

@@ -16,6 +16,7 @@ const contract = [
   'layers check <file> --json',
   'layers new <file> --json',
   'bench kernels --device --op --shape --dtype --beside --rounds --json',
+  'bench step <job> --set --device --steps --warmup --json',
   'ckpt ls <run> --json',
   'ckpt verify <checkpoint> --json',
 ];

@@ -19,6 +19,7 @@ export default defineCommand({
       ...nonNegativeNumber('--temperature', '0 takes the likeliest token, 1 samples as trained'),
       default: '1',
     },
+    device: { type: 'string', nargs: 1, choices: ['cpu', 'cuda'], default: 'cpu', describe: 'where' },
     seed: { ...wholeNumber('--seed', 'of the sampling', maxSeed), default: '0' },
   },
   example: 'generate latest --prompt "Call me " --tokens 200',
@@ -31,6 +32,7 @@ export default defineCommand({
       numTokens: args.tokens,
       temperature: args.temperature,
       seed: args.seed,
+      device: args.device as 'cpu' | 'cuda',
     } as const;
     const result = await interruptible((signal) => runTask(task, { signal }));
     const { text } = resultSchema.parse(result);

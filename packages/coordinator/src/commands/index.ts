@@ -1,4 +1,5 @@
 import benchKernels from './bench-kernels.js';
+import benchStep from './bench-step.js';
 import ckptLs from './ckpt-ls.js';
 import ckptVerify from './ckpt-verify.js';
 import type { Command } from './command.js';
@@ -26,6 +27,7 @@ export const commands: readonly Command[] = [
   layersCheck,
   layersNew,
   benchKernels,
+  benchStep,
   ckptLs,
   ckptVerify,
 ];

@@ -78,6 +78,7 @@ test('generate ~> the text of a checkpoint, the same for the same seed', async (
       numTokens: 40,
       temperature: 0.8,
       seed,
+      device: 'cpu',
     });
   const [first, again, other] = [await generate(1), await generate(1), await generate(2)];
   assert.is(typeof first.text, 'string');

@@ -40,7 +40,14 @@ test('masked ~> two ranks have the losses of one, and whoever goes on from a che
   }
   assert.ok(single.result.validationLoss! < single.steps[0]!.loss! - 0.3, 'it learns');
 
-  const task = { kind: 'generate', prompt: 'the ', numTokens: 4, temperature: 1, seed: 0 } as const;
+  const task = {
+    kind: 'generate',
+    prompt: 'the ',
+    numTokens: 4,
+    temperature: 1,
+    seed: 0,
+    device: 'cpu',
+  } as const;
   const message = await runTask({ ...task, checkpoint: single.result.checkpoint! }).then(
     () => 'it generated',
     (error: Error) => error.message,

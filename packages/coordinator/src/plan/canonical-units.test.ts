@@ -19,7 +19,12 @@ function jobOf({ job, data, parallel }: Keys): JobSpec {
     model: { chunk: 16, numLayers: 1, dModel: 32, numHeads: 2, mlp: 0 },
   });
   const { layer: _, ...model } = parsed.model;
-  return { ...parsed, model: { ...model, mlp: 0, layers: [{ use: 'gla', options: {}, file: null }] } };
+  const device = { ...parsed.device, engine: 'tcp' } as const;
+  return {
+    ...parsed,
+    device,
+    model: { ...model, mlp: 0, layers: [{ use: 'gla', options: {}, file: null }] },
+  };
 }
 
 const problemsOf = (keys: Keys) => unitProblems(jobOf(keys)).map(({ message }) => message);

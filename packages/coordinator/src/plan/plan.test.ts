@@ -41,7 +41,8 @@ function jobOf({
   });
   const { layer: _, ...model } = job.model;
   const layers = [0, 1].map(() => ({ use: 'gla', options: {}, file: null }));
-  return { ...job, model: { ...model, mlp: 0, layers } };
+  const device = { ...job.device, engine: 'tcp' } as const;
+  return { ...job, device, model: { ...model, mlp: 0, layers } };
 }
 
 /** Not the measured one, so that a new measurement changes no test. */
@@ -49,6 +50,7 @@ const fabric: Fabric = { name: 'test link', latencyS: 27e-6, gapS: 8e-6, bandwid
 
 const trace: ModelTrace = {
   numParameters: 1000,
+  workingBytes: 0,
   activationBytes: 5000,
   peakBytes: 30_000,
   flopsPerToken: 6000,
@@ -219,6 +221,7 @@ test('memory and arithmetic of one rank', () => {
     parameterBytes: 4000,
     gradientBytes: 4000,
     optimizerBytes: 8000,
+    workingBytes: 0,
     activationBytes: 5000,
     peakBytes: 30_000,
     stateBytes: 12_288,

@@ -3,6 +3,7 @@ import { openText } from '@longscan/worker/data';
 import { type JobFile, type JobSpec, LongscanError } from '@longscan/worker/protocol';
 import { canonicalSegments, unitProblems } from '../plan/canonical-units.js';
 import { layOut } from '../plan/layout.js';
+import { engineOf } from './check-device-keys.js';
 import { checkSchema } from './check-schema.js';
 import { checkValues } from './check-values.js';
 import type { JobDocument } from './document.js';
@@ -28,12 +29,16 @@ export interface LoadedJob {
   originOf(key: string): Origin;
 }
 
-/** Lays `overrides` over the document, checks everything and resolves it; `baseDir` is what paths count from. */
+/**
+ * Lays `overrides` over the document, checks everything and resolves it; `baseDir` is what paths count from. `readsText`: the
+ * text must be there.
+ */
 export async function checkJob(
   document: JobDocument,
   overrides: readonly Override[],
   baseDir: string,
   installed: InstalledUnits,
+  readsText = true,
 ): Promise<LoadedJob> {
   const problems = new ProblemList();
   const merged = mergeJob(document, overrides, problems);
@@ -44,7 +49,7 @@ export async function checkJob(
   const layers = await resolveLayers(checked, merged, baseDir, installed.layers, problems);
   const data = absolutePaths(job.data, baseDir);
   const textKeys = ['path', 'validation', 'sequenceLength', 'format', 'separator', 'packing'];
-  if (checked.isSound(...textKeys.map((key) => `data.${key}`))) checkText(data, problems);
+  if (readsText && checked.isSound(...textKeys.map((key) => `data.${key}`))) checkText(data, problems);
   const layoutKeys = [
     'parallel.sp',
     'parallel.dp',
@@ -65,11 +70,15 @@ export async function checkJob(
     jobSpec: {
       ...job,
       job: { ...job.job, canonicalSegments: canonicalSegments(job) ?? 0 },
+      device: { ...job.device, engine: engineOf(job.device) },
       model: { ...model, mlp, layers },
       data,
     },
     originOf(key) {
       if (key === 'model.mlp' && isMlpDerived) return { kind: 'derived', from: 'model.dModel' };
+      if (key === 'device.engine' && job.device.engine === 'auto') {
+        return { kind: 'derived', from: 'device.kind' };
+      }
       if (key === 'job.canonicalSegments' && areSegmentsDerived) {
         return { kind: 'derived', from: 'data.sequenceLength' };
       }

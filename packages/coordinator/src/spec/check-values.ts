@@ -1,3 +1,4 @@
+import { checkDeviceKeys } from './check-device-keys.js';
 import type { InstalledUnits } from './check-job.js';
 import { checkObjectiveKeys } from './check-objective-keys.js';
 import type { SchemaChecked } from './check-schema.js';
@@ -33,6 +34,7 @@ export function checkValues(
   }
   checkDocuments(job.data, merged, problems);
   checkObjectiveKeys({ job }, merged, problems);
+  checkDeviceKeys({ job }, merged, problems);
   if (job.job.deterministic && job.parallel.zero > 0) {
     problems.add({
       code: 'E-CFG-VALUE',

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { jobHash } from './job-hash.js';
 import { loadJob } from './load-job.js';
 import { checkToml, inJobFolder, messageOf } from './testing.js';
 
@@ -119,14 +120,11 @@ test('a section that is no table, and a --set below a value', async () => {
 
 test('what later versions will do is refused, never ignored', async () => {
   const set = {
-    'model.precision': 'bf16',
     'data.format': 'parquet',
     'data.tokenizer': 'bpe.json',
     'optimizer.nonFinite': 'skip',
     'checkpoint.async': true,
     'launch.restarts': 1,
-    'device.kind': 'cuda',
-    'device.engine': 'nccl',
     'launch.launcher': 'slurm',
   };
   const lines = await errorsOf(
@@ -143,8 +141,31 @@ test('what later versions will do is refused, never ignored', async () => {
   ]);
   assert.is(
     lines[0],
-    'error[E-CFG-UNSUPPORTED] --set model.precision: "bf16", expected "f32". Fix: bf16 is not in this version of longscan',
+    'error[E-CFG-UNSUPPORTED] --set data.format: "parquet", expected "bytes" or "text" or "jsonl". Fix: this format is not in this version of longscan',
   );
+});
+
+test('what only one kind of device can do', async () => {
+  const onCpu = ['model.precision=bf16', 'device.engine=nccl', 'device.share=true'];
+  assert.equal(await errorsOf(good, onCpu), [
+    'error[E-CFG-UNSUPPORTED] --set device.engine: "nccl" with device.kind = "cpu", expected "tcp". Fix: device.engine = "tcp", or device.kind = "cuda"',
+    'error[E-CFG-UNSUPPORTED] --set model.precision: "bf16" with device.kind = "cpu", expected "f32". Fix: model.precision = "f32", or device.kind = "cuda"',
+    'error[E-CFG-UNSUPPORTED] --set device.share: true with device.kind = "cpu", expected false. Fix: device.share = false, or device.kind = "cuda"',
+  ]);
+  const onGpu = ['device.kind=cuda', 'device.engine=ucx', 'job.deterministic=true'];
+  assert.equal(await errorsOf(good, onGpu), [
+    'error[E-CFG-UNSUPPORTED] --set device.engine: "ucx" with device.kind = "cuda", expected "nccl". Fix: device.engine = "nccl"',
+    'error[E-CFG-UNSUPPORTED] --set job.deterministic: true with device.kind = "cuda", expected false. Fix: job.deterministic = false, or device.kind = "cpu"',
+  ]);
+});
+
+test('the engine follows from the device', async () => {
+  const cpu = await checkToml(good, []);
+  const gpu = await checkToml(good, ['device.kind=cuda', 'model.precision=bf16']);
+  assert.equal([cpu.jobSpec.device.engine, gpu.jobSpec.device.engine], ['tcp', 'nccl']);
+  assert.equal(gpu.originOf('device.engine'), { kind: 'derived', from: 'device.kind' });
+  // A run may go on on another device.
+  assert.is(jobHash({ ...gpu.jobSpec, data: cpu.jobSpec.data }), jobHash(cpu.jobSpec));
 });
 
 test('deterministic mode: powers of two, and nothing that adds in another order', async () => {

@@ -13,6 +13,8 @@ export interface LoadJobOptions {
   /** `--set` texts, or values by dotted key; they win over everything. */
   readonly overrides?: Overrides;
   readonly env?: NodeJS.ProcessEnv;
+  /** False where no text will be read: it need not be there. Default: true. */
+  readonly readsText?: boolean;
 }
 
 /**
@@ -31,7 +33,7 @@ export async function loadJob(
   const isPath = typeof jobOrPath === 'string';
   const document = isPath ? readDocument(jobOrPath) : fromScript(jobOrPath);
   const baseDir = isPath ? dirname(resolve(jobOrPath)) : process.cwd();
-  return checkJob(document, overrides, baseDir, installedUnits());
+  return checkJob(document, overrides, baseDir, installedUnits(), options.readsText);
 }
 
 function fromScript(value: JobInput): JobDocument {

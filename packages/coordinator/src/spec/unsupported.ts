@@ -11,15 +11,12 @@ interface Limit {
 
 /** Refused and never ignored: a setting without effect is worse than an error. */
 const limits: readonly Limit[] = [
-  { key: 'model.precision', feature: 'bf16', values: ['f32'] },
   { key: 'data.format', feature: 'this format', values: ['bytes', 'text', 'jsonl'] },
   { key: 'data.tokenizer', feature: 'tokenisation', values: [null] },
   { key: 'parallel.zero', feature: 'sharding of more than optimizer state', values: [0, 1] },
   { key: 'optimizer.nonFinite', feature: 'going on after a loss that is not finite', values: ['stop'] },
   { key: 'checkpoint.async', feature: 'saving in the background', values: [false] },
   { key: 'launch.restarts', feature: 'restarting after a lost rank', values: [0] },
-  { key: 'device.kind', feature: 'this device', values: ['cpu'] },
-  { key: 'device.engine', feature: 'this engine', values: ['tcp'] },
 ];
 
 /** Adds E-CFG-UNSUPPORTED for each value that this version knows of but cannot do. */

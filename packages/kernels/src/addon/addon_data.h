@@ -8,6 +8,7 @@
 
 #include "../core/context.h"
 #include "../core/cuda_graph.h"
+#include "../core/op_profile.h"
 #include "../core/stopwatch.h"
 #include "../core/tensor_table.h"
 
@@ -65,6 +66,7 @@ struct AddonData {
   Handles<Context> contexts;
   Handles<Gate> gates;
   Handles<Stopwatch> stopwatches;
+  Handles<OpProfile> profiles;
   Handles<CudaGraph> graphs;
   /// Objects of other folders (communicators, listeners), by folder; destroyed before the contexts.
   std::unordered_map<std::string, std::shared_ptr<void>> extensions;

@@ -56,6 +56,24 @@ inline LongscanArray gpuArray(const Args& args, const TensorRef& tensor) {
                                    ". Fix: choose such sizes, or the CPU (device.kind = \"cpu\")");
 }
 
+/// Rows that kernels by cuda/held_rows.cuh take: whole packs of 16 bytes up to `longest` columns, others
+/// 4096.
+inline void checkHeldRow(const Args& args, const TensorRef& x, int64_t longest = 16384) {
+  const int64_t cols = x.dim(-1), most = cols * dtypeBytes(x.dtype) % 16 == 0 ? longest : 4096;
+  if (cols > most)
+    throwNoKernel(args, "rows of " + std::to_string(cols) + " elements of " + dtypeName(x.dtype),
+                  "up to " + std::to_string(longest) + ", 4096 unless a row is a multiple of 16 bytes");
+}
+
+/// How many shares of a sum over rows there is room for in `shares` [number, size], f32; an empty one has 0.
+inline int64_t checkShares(const Args& args, const TensorRef& shares, int64_t size) {
+  if (!shares) return 0;
+  const int64_t number = shares.numElements / size;
+  args.check(number >= 1 && number <= 65535, "there is no room for 1 to 65535 shares");
+  checkF32(args, shares, number * size, "a sum by shares");
+  return number;
+}
+
 /// Memory that one part of a recurrence may leave for the next: a tensor that the caller keeps, or, for null,
 /// the stream's for this launch alone.
 struct WorkspaceArgument {

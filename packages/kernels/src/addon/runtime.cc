@@ -60,6 +60,10 @@ Napi::Value cudaContextCreate(Args& args) {
       args, args.data().contexts.add(std::make_shared<Context>(std::move(device), poison, waitsAfterEachOp)));
 }
 
+Napi::Value cudaNumGpus(Args& args) {
+  return number(args, CudaDevice::count());
+}
+
 CudaDevice& gpuOf(Args& args) {
   CudaDevice* device = contextOf(args).cuda();
   args.check(device != nullptr, "the device is not a GPU");
@@ -113,7 +117,8 @@ Napi::Value contextStats(Args& args) {
 
 Napi::Value streamCreate(Args& args) {
   Context& context = contextOf(args);
-  Stream& stream = context.createStream(args.text("name"));
+  const std::string name = args.text("name");
+  Stream& stream = context.createStream(name, args.flag("urgent"));
   const uint64_t id = args.data().nextStream++;
   args.data().streams[id] = &stream;
   return number(args, static_cast<double>(id));
@@ -146,18 +151,6 @@ Napi::Value streamProgress(Args& args) {
 
 Napi::Value streamWaitedMs(Args& args) {
   return number(args, std::chrono::duration<double, std::milli>(args.stream().waitedFor()).count());
-}
-
-Napi::Value streamOpTimes(Args& args) {
-  const Stream& stream = args.stream();
-  auto result = Napi::Object::New(args.env());
-  for (const auto& [op, time] : stream.opTimes()) {
-    auto entry = Napi::Object::New(args.env());
-    entry.Set("count", static_cast<double>(time.count));
-    entry.Set("ms", std::chrono::duration<double, std::milli>(time.total).count());
-    result.Set(op, entry);
-  }
-  return result;
 }
 
 Napi::Value tensorCreate(Args& args) {
@@ -225,18 +218,18 @@ Napi::Value cpuLimit(Args& args) {
 
 void registerRuntime(Registry& registry) {
   registry.add("contextCreate", 3, contextCreate);
+  registry.add("cudaNumGpus", 0, cudaNumGpus);
   registry.add("cudaContextCreate", 3, cudaContextCreate);
   registry.add("cudaOpenKernels", 1, cudaOpenKernels);
   registry.add("cudaInfo", 1, cudaInfo);
   registry.add("contextClose", 1, contextClose);
   registry.add("contextStats", 2, contextStats);
-  registry.add("streamCreate", 2, streamCreate);
+  registry.add("streamCreate", 3, streamCreate);
   registry.add("streamRecord", 1, streamRecord);
   registry.add("streamWait", 3, streamWait);
   registry.add("streamSync", 1, streamSync);
   registry.add("streamProgress", 1, streamProgress);
   registry.add("streamWaitedMs", 1, streamWaitedMs);
-  registry.add("streamOpTimes", 1, streamOpTimes);
   registry.add("tensorCreate", 3, tensorCreate);
   registry.add("tensorView", 4, tensorView);
   registry.add("tensorRelease", 1, tensorRelease);

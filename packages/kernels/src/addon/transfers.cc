@@ -3,7 +3,7 @@
 
 #include "args.h"
 
-// Tensors to and from the host, and the time that work takes.
+// Tensors to and from the host.
 namespace longscan {
 
 namespace {
@@ -65,33 +65,12 @@ Napi::Value tensorWrite(Args& args) {
   return args.env().Undefined();
 }
 
-Napi::Value stopwatchStart(Args& args) {
-  auto watch = std::make_shared<Stopwatch>(args.stream());
-  args.enqueueAnywhere([watch] { watch->begin(); });
-  return Napi::Number::New(args.env(), args.data().stopwatches.add(watch));
-}
-
-Napi::Value stopwatchStop(Args& args) {
-  Stream& stream = args.stream();
-  const double id = args.number("watch");
-  const auto watch = args.data().stopwatches.find(id);
-  args.check(watch != nullptr && &watch->stream() == &stream,
-             "no stopwatch of this stream, or stopped already");
-  args.data().stopwatches.remove(id);
-  auto buffer = Napi::ArrayBuffer::New(args.env(), sizeof(double));
-  auto* ms = static_cast<double*>(buffer.Data());
-  return args.data().settle(
-      args.env(), stream, [watch] { watch->end(); }, buffer, [watch, ms] { *ms = watch->elapsedMs(); });
-}
-
 }  // namespace
 
 void registerTransfers(Registry& registry) {
   registry.add("tensorRead", 2, tensorRead);
   registry.add("tensorReadBlocking", 2, tensorReadBlocking);
   registry.add("tensorWrite", 3, tensorWrite);
-  registry.add("stopwatchStart", 1, stopwatchStart);
-  registry.add("stopwatchStop", 2, stopwatchStop);
 }
 
 }  // namespace longscan

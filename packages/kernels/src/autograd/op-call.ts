@@ -19,13 +19,23 @@ export interface BackwardCall<I> extends ForwardCall {
   /** Which inputs want a gradient; work for the others can be left out. */
   readonly needs: Readonly<Record<keyof I, boolean>>;
   /**
-   * The gradient of a weight. For a parameter `write(target, true)` is put off until a scan is under way and adds to
-   * the parameter's gradient (null is returned); otherwise it runs now with `write(fresh, false)`, which overwrites.
+   * The gradient of a weight. For a parameter `write(target, accumulate)` is put off until a scan is under way and adds to
+   * the parameter's gradient, or begins it (null is returned); otherwise it runs now with `write(fresh, false)`.
    * `reads`: the tensors that `write` uses.
    */
   weightGradient(
     weight: Tensor,
     reads: readonly Tensor[],
+    write: (target: Tensor, accumulate: boolean) => void,
+  ): Tensor | null;
+  /**
+   * The gradient of the input `name`, of this shape, by a `write` that can add to what is there: where other ops have left
+   * a gradient of the same tensor that nothing else holds, `write(that, true)` runs and null is returned; otherwise
+   * `write(fresh, false)`, which overwrites. The rule gives the target to no other input and does not keep it.
+   */
+  inputGradient(
+    name: keyof I & string,
+    shape: readonly number[],
     write: (target: Tensor, accumulate: boolean) => void,
   ): Tensor | null;
 }
@@ -37,15 +47,38 @@ type Defer = (
   write: (target: Tensor, accumulate: boolean) => void,
 ) => void;
 
+/** Where gradients of tensors that several ops read are added up. */
+export interface GradientSums {
+  /** What may be added to in place; null: there is nothing yet, or others hold it too. */
+  find(tensor: Tensor): Tensor | null;
+  /** Says that nothing but the gradient of one input will ever refer to a new tensor. */
+  noteFresh(gradient: Tensor): void;
+}
+
+const noSums: GradientSums = { find: () => null, noteFresh: () => undefined };
+
 /** A backward rule's call; `defer` takes what adds to a parameter's gradient. */
 export function backwardCall<I extends OpInputs>(
   call: ForwardCall,
-  needs: BackwardCall<I>['needs'],
+  inputs: I,
   defer: Defer,
+  sums: GradientSums = noSums,
 ): BackwardCall<I> {
   return {
     ...call,
-    needs,
+    needs: needsOf(inputs),
+    inputGradient(name, shape, write) {
+      const input = inputs[name]!;
+      const sum = sums.find(input);
+      if (sum !== null) {
+        write(sum, true);
+        return null;
+      }
+      const target = call.empty(shape, input.dtype);
+      write(target, false);
+      sums.noteFresh(target);
+      return target;
+    },
     weightGradient(weight, reads, write) {
       if (weight.gradient === null) {
         const target = call.empty(weight.shape, weight.dtype);

@@ -1,12 +1,12 @@
 import { Tensor } from '../tensor.js';
-import type { OpDefinition } from './define-op.js';
-import { backwardCall, forwardCall, needsOf, type OpInputs, presentNames } from './op-call.js';
+import type { SeveralOutputsDefinition } from './define-op.js';
+import { backwardCall, forwardCall, type OpInputs, presentNames } from './op-call.js';
 import type { Tape } from './tape.js';
 import type { TokenUnits } from './token-units.js';
 
 /** One forward run: of a unit, or of all there is. */
 interface Run<A, S> {
-  readonly output: Tensor;
+  readonly outputs: readonly Tensor[];
   readonly save: S;
   readonly attributes: A;
 }
@@ -16,36 +16,38 @@ interface Run<A, S> {
  * are not tokens are stacks over units; what a rule adds to a parameter by itself is handed to the tape by unit.
  */
 export function runOverUnits<I extends OpInputs, A, S extends OpInputs>(
-  definition: OpDefinition<I, A, S>,
+  definition: SeveralOutputsDefinition<I, A, S>,
   units: TokenUnits,
   inputs: I,
   attributes: A,
-): Tensor {
+): readonly Tensor[] {
   const names = presentNames(inputs);
   const tensors: Tensor[] = names.map((name) => inputs[name]!);
   const { device } = tensors[0]!;
   const kind = definition.units ?? 'each';
   const ofTokens = tensors.some((tensor) => units.has(tensor));
   const runs = ofTokens && kind !== 'all' ? eachUnit() : [whole()];
-  const output = joined(runs.map((run) => run.output));
+  const outputs = runs[0]!.outputs.map((_, i) => joined(runs.map((run) => run.outputs[i]!)));
   const { tape } = device;
-  if (tape === null || !tensors.some((tensor) => tensor.requiresGrad)) return output;
+  if (tape === null || !tensors.some((tensor) => tensor.requiresGrad)) return outputs;
 
-  const needs = needsOf(inputs);
   tape.record({
     name: definition.name,
     inputs: tensors,
-    outputs: [output],
+    outputs,
     saved: runs.flatMap(({ save, attributes }) => [...tensorsOf(save), ...tensorsOf(attributes)]),
-    backward: ([gradient]) =>
-      ofTokens && kind === 'all' ? backWhole(gradient!) : backByUnit(gradient!, tape),
+    backward: (gradients) =>
+      ofTokens && kind === 'all' ? backWhole(gradients) : backByUnit(gradients, tape),
   });
-  return output;
+  return outputs;
 
-  function joined(outputs: readonly Tensor[]): Tensor {
-    if (!ofTokens) return outputs[0]!;
-    if (kind === 'all') return units.mark(outputs[0]!);
-    return kind === 'sum' ? units.sum(device, (unit) => outputs[unit]!) : units.joinTokens(outputs);
+  /** One output, of the parts that the runs gave; a tensor of its own. */
+  function joined(parts: readonly Tensor[]): Tensor {
+    const first = parts[0]!;
+    const own = () => (tensors.includes(first) ? first.view(first.shape) : first);
+    if (!ofTokens) return own();
+    if (kind === 'all') return units.mark(own());
+    return kind === 'sum' ? units.sum(device, (unit) => parts[unit]!) : units.joinTokens(parts);
   }
 
   function whole(): Run<A, S> {
@@ -62,26 +64,27 @@ export function runOverUnits<I extends OpInputs, A, S extends OpInputs>(
     );
   }
 
-  function backWhole(gradient: Tensor): (Tensor | null)[] {
-    const call = backwardCall<I>(forwardCall(device), needs, () => undefined);
-    const results = definition.backward(call, runs[0]!.save, gradient, attributes);
+  function backWhole(gradients: readonly (Tensor | null)[]): (Tensor | null)[] {
+    const call = backwardCall<I>(forwardCall(device), inputs, () => undefined);
+    const results = definition.backward(call, runs[0]!.save, gradients, attributes);
     return names.map((name) => results[name] ?? null);
   }
 
-  function backByUnit(gradient: Tensor, tape: Tape): (Tensor | null)[] {
-    const ownGradient = (unit: number) => {
-      if (kind === 'sum') return gradient;
-      return ofTokens ? units.piece(gradient, unit) : units.slot(gradient, output.shape, unit);
-    };
+  function backByUnit(gradients: readonly (Tensor | null)[], tape: Tape): (Tensor | null)[] {
+    const ownGradients = (unit: number) =>
+      gradients.map((gradient, i) => {
+        if (kind === 'sum' || gradient === null) return gradient;
+        return ofTokens ? units.piece(gradient, unit) : units.slot(gradient, outputs[i]!.shape, unit);
+      });
     const parameters = new ParameterWrites(units);
     const calls = units.calls(forwardCall(device));
     const results = device.withoutUnits(() =>
       calls.map((call, unit) => {
         const { save, attributes } = runs[unit] ?? runs[0]!;
-        const ownCall = backwardCall<I>(call, needs, (parameter, reads, write) =>
+        const ownCall = backwardCall<I>(call, inputs, (parameter, reads, write) =>
           parameters.add(parameter, unit, reads, write),
         );
-        return definition.backward(ownCall, save, ownGradient(unit), attributes);
+        return definition.backward(ownCall, save, ownGradients(unit), attributes);
       }),
     );
     parameters.handTo(tape);

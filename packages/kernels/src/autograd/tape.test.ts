@@ -84,37 +84,6 @@ test('a shared weight gets the sum of its uses', () =>
     assert.equal([...(await weight.gradient!.read())], [3 + 1, 2 + 2, 3 + 2, 2 + 4]);
   }));
 
-test('weight gradients wait for flushDeferred, and what they read stays alive until then', () =>
-  withDevice(async (device) => {
-    const weight = parameter(device, [1, 2], [1, 2]);
-    const seen: (number | undefined)[][] = [];
-    const flush = defineOp<{ x: Tensor }>({
-      name: 'flush-in-backward',
-      forward: (_call, { x }) => ({ output: x.view(x.shape), save: {} }),
-      backward(call, _saved, gradient) {
-        const { tape } = probe;
-        const before = call.empty([1, 2]);
-        call.native.copy(call.stream, weight.gradient!.id, before.id);
-        tape.flushDeferred();
-        const after = call.empty([1, 2]);
-        call.native.copy(call.stream, weight.gradient!.id, after.id);
-        reads.push(before.read(), after.read());
-        return { x: gradient };
-      },
-    });
-    const reads: Promise<ArrayLike<number>>[] = [];
-    const source = parameter(device, [3, 4], [1, 2]);
-    const probe = device.record(() =>
-      device.scope(() => linear({ x: flush({ x: source }, {}), weight, bias: null })),
-    );
-    probe.tape.backward([probe.result], [ones(probe.result)]);
-    for (const read of reads) seen.push([...Array.from(await read)]);
-    assert.equal(seen, [
-      [0, 0],
-      [3, 4],
-    ]);
-  }));
-
 test('without a tape, and where no gradient is wanted, nothing is recorded or kept', () =>
   withDevice(async (device) => {
     const x = parameter(device, [1]);

@@ -1,6 +1,8 @@
 import type { Device } from '../device.js';
+import { LongscanError } from '../errors.js';
 import { emptyLike, type Tensor } from '../tensor.js';
 import { type CheapOutput, CheapOutputs, type Hold } from './cheap-outputs.js';
+import type { GradientSums } from './op-call.js';
 import type { UnitWriter } from './token-units.js';
 
 /** One recorded op. */
@@ -12,6 +14,8 @@ export interface TapeNode {
   readonly saved: readonly Tensor[];
   /** One of the outputs that need not be kept for those who read it. */
   readonly cheap?: CheapOutput;
+  /** Its rule calls `flushDeferred` while it waits for other ranks. */
+  readonly flushes?: boolean;
   /**
    * Gradients of the inputs, in their order, from those of the outputs (null: none reaches it). A gradient that was
    * already accumulated (a deferred weight gradient) is returned as null.
@@ -43,10 +47,23 @@ interface ParameterUses {
 export class Tape {
   private nodes: RecordedNode[] = [];
   private deferred: Deferred[] = [];
+  /** Recorded nodes that flush what is deferred. */
+  private numFlushing = 0;
   private readonly gradients = new Map<Tensor, Tensor>();
+  /** Of these, or about to be: those that nothing else refers to, so that they can be added to in place. */
+  private readonly exclusive = new Set<Tensor>();
   private readonly uses = new Map<Tensor, ParameterUses>();
 
   private readonly cheapOutputs: CheapOutputs;
+
+  /** For backward rules that can add to a gradient by themselves. */
+  readonly sums: GradientSums = {
+    find: (tensor) => {
+      const gradient = this.gradients.get(tensor);
+      return gradient !== undefined && this.exclusive.has(gradient) ? gradient : null;
+    },
+    noteFresh: (gradient) => void this.exclusive.add(gradient),
+  };
 
   constructor(readonly device: Device) {
     this.cheapOutputs = new CheapOutputs(device);
@@ -59,16 +76,30 @@ export class Tape {
     if (this.device.units !== null) {
       for (const parameter of parametersOf(node)) this.usesOf(parameter).remaining++;
     }
+    if (node.flushes) this.numFlushing++;
     this.nodes.push({ ...node, hold });
   }
 
   /**
    * Puts off work that only writes parameter gradients until `flushDeferred`: a recurrence calls that while its scan
-   * is under way, so that communication has something to hide behind.
+   * is under way, so that communication has something to hide behind. Runs it now if no such node is left.
    */
   defer(tensors: readonly Tensor[], run: () => void): void {
+    if (this.numFlushing === 0) {
+      this.device.scope(run);
+      return;
+    }
     for (const tensor of tensors) tensor.retain();
     this.deferred.push({ tensors, run });
+  }
+
+  /** The same for what is added to a parameter's gradient. */
+  deferGradient(
+    parameter: Tensor,
+    reads: readonly Tensor[],
+    write: (target: Tensor, accumulate: boolean) => void,
+  ): void {
+    this.defer(reads, () => write(parameter.gradient!, !takeStale(parameter)));
   }
 
   /**
@@ -113,6 +144,7 @@ export class Tape {
     const results = wanted.map((leaf) => this.takeGradient(leaf));
     for (const gradient of this.gradients.values()) gradient.release();
     this.gradients.clear();
+    this.exclusive.clear();
     return results;
   }
 
@@ -120,18 +152,24 @@ export class Tape {
   clear(): void {
     for (const { hold } of this.nodes) hold.release();
     this.nodes = [];
+    this.numFlushing = 0;
     this.cheapOutputs.clear();
     this.uses.clear();
   }
 
   private visit(node: RecordedNode): void {
+    if (node.flushes) this.numFlushing--;
     const gradients = node.outputs.map((output) => this.gradients.get(output) ?? null);
+    // From here on the rule may hand them on.
+    for (const gradient of gradients) if (gradient !== null) this.exclusive.delete(gradient);
     if (gradients.some((gradient) => gradient !== null)) {
       this.cheapOutputs.make(node.hold);
       const results = node.backward(gradients);
       node.inputs.forEach((input, i) => {
         const gradient = results[i] ?? null;
-        if (gradient !== null && input.requiresGrad) this.accumulate(input, gradient);
+        if (gradient === null || !input.requiresGrad) return;
+        expectType(node, input, gradient);
+        this.accumulate(input, gradient);
       });
     }
     for (const output of node.outputs) {
@@ -182,6 +220,7 @@ export class Tape {
       return;
     }
     if (tensor.gradient !== null) {
+      if (takeStale(tensor)) native.fill(compute.id, tensor.gradient.id, 0);
       native.axpy(compute.id, 1, gradient.id, tensor.gradient.id);
       return;
     }
@@ -190,15 +229,38 @@ export class Tape {
       this.gradients.set(tensor, gradient.retain());
       return;
     }
+    if (this.exclusive.has(before)) {
+      native.axpy(compute.id, 1, gradient.id, before.id);
+      return;
+    }
     // A sum in a new tensor: `before` may be the very tensor that another input received.
     const total = emptyLike(gradient);
     native.addForward(compute.id, before.id, gradient.id, total.id);
     this.gradients.set(tensor, total.retain());
+    this.exclusive.add(total);
     before.release();
   }
+}
+
+/** Whether a parameter's gradient is to be written over; whoever asks does so. */
+export function takeStale(parameter: Tensor): boolean {
+  const { isGradientStale } = parameter;
+  parameter.isGradientStale = false;
+  return isGradientStale;
 }
 
 /** Its inputs that have a place for their gradient, once for every time that they occur. */
 function parametersOf(node: TapeNode): Tensor[] {
   return node.inputs.filter((input) => input.gradient !== null);
+}
+
+/** A gradient has its tensor's type, but for a parameter's: that is added to one of a type of its own. */
+function expectType({ name }: TapeNode, input: Tensor, gradient: Tensor): void {
+  if (input.gradient !== null || gradient.dtype === input.dtype) return;
+  throw new LongscanError({
+    code: 'E-DTYPE',
+    where: `${name}, backward`,
+    found: `a gradient in ${gradient.dtype} of an input [${input.shape.join(', ')}] in ${input.dtype}`,
+    expected: 'one type',
+  });
 }

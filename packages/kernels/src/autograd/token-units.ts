@@ -116,7 +116,8 @@ export class TokenUnits {
 
   /** Adds to a parameter's gradient what all its uses in a backward pass say of it. */
   addGradient(parameter: Tensor, writers: readonly UnitWriter[]): void {
-    const { device, dtype, shape } = parameter;
+    const { device, shape } = parameter;
+    const { dtype } = parameter.gradient!;
     const total = this.sum(device, (unit) => {
       const target = empty(device, shape, dtype);
       device.withoutUnits(() => {

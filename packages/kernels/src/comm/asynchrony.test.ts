@@ -2,9 +2,9 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { fromArray } from '../tensor.js';
 import { settle } from './testing/check-group.js';
-import { openInProcessGroup, openTcpGroup } from './testing/groups.js';
+import { openFakeNcclGroup, openInProcessGroup, openTcpGroup } from './testing/groups.js';
 
-const engines = { 'in-process': openInProcessGroup, tcp: openTcpGroup };
+const engines = { 'in-process': openInProcessGroup, tcp: openTcpGroup, nccl: openFakeNcclGroup };
 
 for (const [engine, open] of Object.entries(engines)) {
   test(`${engine} ~> a collective completes while the compute stream is held`, async () => {

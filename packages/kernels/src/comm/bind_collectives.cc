@@ -67,7 +67,7 @@ Napi::Value bindExchange(Args& args) {
     receives.push_back(
         {static_cast<int>(receivePeers[i]), receiveTensors[i].data, receiveTensors[i].bytes()});
   }
-  const uint64_t ticket = args.enqueue(
+  const uint64_t ticket = args.enqueueAnywhere(
       communicator->task([=](Collectives& collectives) { collectives.exchange(sends, receives); }));
   touchAll(sendTensors, stream, ticket);
   touchAll(receiveTensors, stream, ticket);
@@ -82,7 +82,7 @@ Napi::Value bindAllGather(Args& args) {
   args.check(output.numElements == input.numElements * communicator->size(),
              "output has " + std::to_string(output.numElements) + " elements, expected " +
                  std::to_string(communicator->size()) + " x " + std::to_string(input.numElements));
-  args.enqueue(communicator->task(
+  args.enqueueAnywhere(communicator->task(
       [=](Collectives& collectives) { collectives.allGather(input.data, output.data, input.bytes()); }));
   return args.env().Undefined();
 }
@@ -103,7 +103,7 @@ Napi::Value bindReduceScatter(Args& args) {
   args.check(counts[rank] == static_cast<size_t>(output.numElements),
              "output has " + std::to_string(output.numElements) + " elements, this rank's block " +
                  std::to_string(counts[rank]));
-  args.enqueue(communicator->task([=](Collectives& collectives) {
+  args.enqueueAnywhere(communicator->task([=](Collectives& collectives) {
     collectives.reduceScatter(input.data, output.data, counts, input.dtype);
   }));
   return args.env().Undefined();
@@ -113,7 +113,7 @@ Napi::Value bindAllReduce(Args& args) {
   const auto communicator = communicatorArgument(args, args.stream("stream"));
   const TensorRef tensor = args.tensor("tensor");
   checkSummable(args, tensor);
-  args.enqueue(communicator->task([=](Collectives& collectives) {
+  args.enqueueAnywhere(communicator->task([=](Collectives& collectives) {
     collectives.allReduce(tensor.data, static_cast<size_t>(tensor.numElements), tensor.dtype);
   }));
   return args.env().Undefined();
@@ -124,7 +124,7 @@ Napi::Value bindBroadcast(Args& args) {
   const TensorRef tensor = args.tensor("tensor");
   const int64_t root = args.integer("root");
   args.check(root >= 0 && root < communicator->size(), "root " + std::to_string(root) + " is not a rank");
-  args.enqueue(communicator->task([=](Collectives& collectives) {
+  args.enqueueAnywhere(communicator->task([=](Collectives& collectives) {
     collectives.broadcast(tensor.data, tensor.bytes(), static_cast<int>(root));
   }));
   return args.env().Undefined();
@@ -132,17 +132,26 @@ Napi::Value bindBroadcast(Args& args) {
 
 Napi::Value bindBarrier(Args& args) {
   const auto communicator = communicatorArgument(args, args.stream("stream"));
-  args.enqueue(communicator->task([](Collectives& collectives) { collectives.barrier(); }));
+  args.enqueueAnywhere(communicator->task([](Collectives& collectives) { collectives.barrier(); }));
   return args.env().Undefined();
 }
 
 // Runs in the stream's order, unlike commBytesSent: what was sent before this point.
 Napi::Value bindRecordBytes(Args& args) {
-  const auto communicator = communicatorArgument(args, args.stream("stream"));
+  Stream& stream = args.stream("stream");
+  const auto communicator = communicatorArgument(args, stream);
   const TensorRef target = args.tensor("target", DType::f64);
   const int64_t index = args.integer("index");
   args.check(index >= 0 && index < target.numElements, "index outside of target");
-  args.enqueue([=] { target.as<double>()[index] = static_cast<double>(communicator->bytesSent()); });
+  double* slot = target.as<double>() + index;
+  args.enqueueAnywhere([=, timeline = stream.timeline()] {
+    const auto bytes = static_cast<double>(communicator->bytesSent());
+    if (timeline == nullptr) {
+      *slot = bytes;
+    } else {
+      timeline->copyFromHost(&bytes, slot, sizeof(bytes));
+    }
+  });
   return args.env().Undefined();
 }
 

@@ -1,6 +1,9 @@
 #include "comm_data.h"
 #include "in-process/in_process_transport.h"
+#include "nccl/nccl_collectives.h"
+#include "nccl/nccl_group_id.h"
 #include "tcp/tcp_transport.h"
+#include "transport_collectives.h"
 
 // How groups come about.
 namespace longscan {
@@ -74,7 +77,8 @@ Napi::Value bindConnectTcp(Args& args) {
              "rank " + std::to_string(self.rank) + " with " + std::to_string(self.size) + " addresses");
   auto transport = std::make_unique<TcpTransport>(self.axis, self.rank, self.size);
   TcpTransport& tcp = *transport;
-  auto communicator = Communicator::create(std::move(transport), stream, timeout);
+  auto communicator =
+      Communicator::create(std::make_unique<TransportCollectives>(std::move(transport), timeout), stream);
   args.enqueue([communicator, &tcp, listener, addresses, self, connectTimeout] {
     tcp.connect(*listener, addresses, self, Clock::now() + connectTimeout);
   });
@@ -94,11 +98,50 @@ Napi::Value bindInProcessGroup(Args& args) {
     const double id = Napi::Value(ids[rank]).ToNumber();
     const auto stream = args.data().streams.find(static_cast<uint64_t>(id));
     args.check(stream != args.data().streams.end(), "a stream is not open");
+    args.check(stream->second->timeline() == nullptr, "ranks of one process are for the CPU");
     auto transport = std::make_unique<InProcessTransport>(axis, static_cast<int>(rank), hub);
-    result[rank] = addCommunicator(args, Communicator::create(std::move(transport), *stream->second, timeout),
-                                   *stream->second);
+    auto collectives = std::make_unique<TransportCollectives>(std::move(transport), timeout);
+    result[rank] =
+        addCommunicator(args, Communicator::create(std::move(collectives), *stream->second), *stream->second);
   }
   return result;
+}
+
+Napi::Value bindNcclOpen(Args& args) {
+  const Nccl& nccl = openNccl();
+  auto result = Napi::Object::New(args.env());
+  result.Set("version", ncclVersionName(nccl.version));
+  result.Set("path", nccl.path);
+  return result;
+}
+
+Napi::Value bindNcclGroupId(Args& args) {
+  return Napi::String::New(args.env(), NcclGroupId::create(openNccl()).toString());
+}
+
+Napi::Value bindConnectNccl(Args& args) {
+  Stream& stream = args.stream();
+  const std::string axis = args.text("axis");
+  const NcclGroupId group = NcclGroupId::parse(args.text("id"));
+  const auto rank = static_cast<int>(args.integer("rank"));
+  const auto size = static_cast<int>(args.integer("size"));
+  const auto connectTimeout = durationArgument(args, "connectTimeoutMs");
+  const auto timeout = durationArgument(args, "timeoutMs");
+  args.check(stream.timeline() != nullptr, "NCCL is for GPUs");
+  args.check(rank >= 0 && rank < size, "rank " + std::to_string(rank) + " of " + std::to_string(size));
+  const Nccl& nccl = openNccl();
+  if (group.version != nccl.version) {
+    throw Error("E-NCCL", axis + " rank " + std::to_string(rank) + ": " + nccl.path + " is NCCL " +
+                              ncclVersionName(nccl.version) + ", the group's is " +
+                              ncclVersionName(group.version) +
+                              ". Fix: install the same NCCL on every host, or name it in LONGSCAN_NCCL");
+  }
+  auto collectives = std::make_unique<NcclCollectives>(nccl, axis, rank, size, stream, timeout);
+  NcclCollectives& own = *collectives;
+  auto communicator = Communicator::create(std::move(collectives), stream);
+  args.enqueueAnywhere(
+      [communicator, &own, id = group.id, connectTimeout] { own.connect(id, connectTimeout); });
+  return addCommunicator(args, std::move(communicator), stream);
 }
 
 }  // namespace
@@ -108,6 +151,9 @@ void registerGroups(Registry& registry) {
   registry.add("commListenerClose", 1, bindListenerClose);
   registry.add("commConnectTcp", 11, bindConnectTcp);
   registry.add("commInProcessGroup", 3, bindInProcessGroup);
+  registry.add("commNcclOpen", 0, bindNcclOpen);
+  registry.add("commNcclGroupId", 0, bindNcclGroupId);
+  registry.add("commConnectNccl", 7, bindConnectNccl);
 }
 
 }  // namespace longscan

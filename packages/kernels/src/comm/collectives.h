@@ -1,57 +1,49 @@
 #pragma once
 
-#include <chrono>
 #include <cstddef>
-#include <memory>
+#include <cstdint>
+#include <string>
 #include <vector>
 
 #include "../core/dtype.h"
-#include "transport.h"
 
 namespace longscan {
 
-/// Collectives on a Transport. P = ranks, r = this rank, n = bytes of the whole vector, b = bytes of one
-/// rank's block.
+/// The verbs of one rank's end of a group, as an engine carries them out: `TransportCollectives` on host
+/// memory over a Transport, `NcclCollectives` on a GPU's. All ranks must call the same verbs in the same
+/// order with the same sizes.
 ///
-///   collective       algorithm                                sent by rank r                steps
-///   allGather        direct: everybody to everybody           (P-1) b                       1
-///                    ring above `directBytes`                 (P-1) b                       P-1
-///   reduceScatter    direct / ring                            n - own block                 1 / P-1
-///   allReduce        direct: whole vectors, small n           (P-1) n                       1
-///                    reduceScatter + allGather                ~ 2 n (P-1)/P                 2 (P-1)
-///   broadcast        chain from the root, in pieces           n, the last rank 0            P-1 + pieces
-///   barrier          dissemination                            ceil(log2 P)                  ceil(log2 P)
-///
-/// Direct exchange needs one round of messages whatever P is, which wins while latency counts; the ring sends
-/// every byte over the link to the next rank only, which wins between hosts that carry several ranks each.
-/// Both send the same number of bytes. All ranks must call the same collectives in the same order with the
-/// same sizes.
-///
-/// Sums are left folds in an order that depends on P and the position only, never on timing. allReduce leaves
-/// the same bits on all ranks.
+/// The verbs are called by the communicator's stream's thread: on the CPU they return when they are done, on
+/// a GPU when they are launched on its stream. They throw CommError; after the first failure every one throws
+/// that failure again.
 class Collectives {
  public:
-  /// Every wait inside a collective gets this long.
-  Collectives(Transport& transport, std::chrono::milliseconds timeout)
-      : transport_(transport), timeout_(timeout) {}
+  Collectives() = default;
+  virtual ~Collectives() = default;
+  Collectives(const Collectives&) = delete;
+  Collectives& operator=(const Collectives&) = delete;
+
+  virtual int rank() const = 0;
+  virtual int size() const = 0;
 
   /// `output` [P, bytes] = every rank's `input` [bytes]. In place: `input` may be this rank's block of
   /// `output`.
-  void allGather(const void* input, void* output, size_t bytes);
+  virtual void allGather(const void* input, void* output, size_t bytes) = 0;
 
   /// `output` [counts[r]] = sum over ranks of block r of `input` [sum of counts]. `counts` has one entry per
   /// rank. In place: `output` may be this rank's block of `input` (the other blocks stay as they are), or be
   /// apart.
-  void reduceScatter(const void* input, void* output, const std::vector<size_t>& counts, DType dtype);
+  virtual void reduceScatter(const void* input, void* output, const std::vector<size_t>& counts,
+                             DType dtype) = 0;
 
-  /// `data` [count] = sum over ranks of `data`; in place.
-  void allReduce(void* data, size_t count, DType dtype);
+  /// `data` [count] = sum over ranks of `data`; in place, the same bits on all ranks.
+  virtual void allReduce(void* data, size_t count, DType dtype) = 0;
 
   /// `data` [bytes] of all ranks = that of `root`.
-  void broadcast(void* data, size_t bytes, int root);
+  virtual void broadcast(void* data, size_t bytes, int root) = 0;
 
-  /// Returns once every rank has entered.
-  void barrier();
+  /// Done once every rank has entered.
+  virtual void barrier() = 0;
 
   struct Send {
     int peer;
@@ -65,39 +57,24 @@ class Collectives {
   };
   /// All sends and receives at once, so neighbours that send to each other cannot wait for each other.
   /// Several with the same peer are matched in order. Buffers must not overlap.
-  void exchange(const std::vector<Send>& sends, const std::vector<Receive>& receives);
+  virtual void exchange(const std::vector<Send>& sends, const std::vector<Receive>& receives) = 0;
 
- private:
-  /// Blocks of one vector, one per rank: `[offset, offset + bytes)`.
-  struct Block {
-    size_t offset;
-    size_t bytes;
-  };
-  using Blocks = std::vector<Block>;
+  /// Bytes that this rank has sent so far. Readable from any thread.
+  virtual uint64_t bytesSent() const = 0;
 
-  void gatherBlocks(char* data, const Blocks& blocks);
-  void gatherDirect(char* data, const Blocks& blocks);
-  void gatherRing(char* data, const Blocks& blocks);
-  void reduceBlocks(const char* input, char* output, const Blocks& blocks, DType dtype);
-  void reduceDirect(const char* input, char* output, const Blocks& blocks, DType dtype);
-  void reduceRing(const char* input, char* output, const Blocks& blocks, DType dtype);
-  void allReduceDirect(char* data, size_t bytes, DType dtype);
-  Blocks evenBlocks(size_t count, DType dtype) const;
+  /// Frees whoever waits and makes every verb throw E-COMM-ABORT with the first reason. Never blocks; from
+  /// any thread; does nothing after another failure.
+  virtual void abort(const std::string& reason) = 0;
 
-  int rank() const { return transport_.rank(); }
-  int size() const { return transport_.size(); }
-  /// The rank `distance` places on, around the ring.
-  int neighbour(int distance) const { return ((rank() + distance) % size() + size()) % size(); }
-  char* scratch(size_t bytes);
-  void wait(const Request& request) { transport_.wait(&request, 1, Clock::now() + timeout_); }
-  void wait(const std::vector<Request>& requests) {
-    transport_.wait(requests.data(), requests.size(), Clock::now() + timeout_);
-  }
+  /// Gives the connections back after the work so far; later verbs throw E-COMM-CLOSED. Idempotent.
+  virtual void close() = 0;
 
-  Transport& transport_;
-  const std::chrono::milliseconds timeout_;
-  std::unique_ptr<char[]> scratch_;  // grows to the largest use
-  size_t scratchBytes_ = 0;
+  /// Says that `close` is queued on the stream, which `detach` then waits for.
+  virtual void expectClose() {}
+
+  /// From here on nothing of the stream's context is touched any more, by no thread: it is about to go.
+  /// Blocks; from any thread. An engine without threads of its own has nothing to do.
+  virtual void detach() {}
 };
 
 }  // namespace longscan

@@ -41,8 +41,10 @@ class FailureLatch {
     return true;
   }
 
+  bool isSet() const { return failed_.load(std::memory_order_acquire); }
+
   void throwIfSet() const {
-    if (!failed_.load(std::memory_order_acquire)) return;
+    if (!isSet()) return;
     std::lock_guard<std::mutex> lock(mutex_);
     throw CommError(*error_);
   }

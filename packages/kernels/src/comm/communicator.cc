@@ -4,16 +4,15 @@
 
 namespace longscan {
 
-Communicator::Communicator(std::unique_ptr<Transport> transport, std::chrono::milliseconds timeout)
-    : transport_(std::move(transport)), collectives_(*transport_, timeout) {}
-
-std::shared_ptr<Communicator> Communicator::create(std::unique_ptr<Transport> transport, Stream& stream,
-                                                   std::chrono::milliseconds timeout) {
-  std::shared_ptr<Communicator> communicator(new Communicator(std::move(transport), timeout));
+std::shared_ptr<Communicator> Communicator::create(std::unique_ptr<Collectives> collectives, Stream& stream) {
+  std::shared_ptr<Communicator> communicator(new Communicator(std::move(collectives)));
   // Weak, because the hook may run or stay behind after the communicator has gone.
   communicator->abortHook_ = stream.context().addAbortHook(
       [weak = std::weak_ptr<Communicator>(communicator)](const StreamFailure& failure) {
         if (const auto alive = weak.lock()) alive->abort(failure.message);
+      },
+      [weak = std::weak_ptr<Communicator>(communicator)] {
+        if (const auto alive = weak.lock()) alive->collectives_->detach();
       });
   return communicator;
 }
@@ -21,7 +20,7 @@ std::shared_ptr<Communicator> Communicator::create(std::unique_ptr<Transport> tr
 std::function<void()> Communicator::task(std::function<void(Collectives&)> collective) {
   return [self = shared_from_this(), collective = std::move(collective)] {
     self->countCollective();
-    collective(self->collectives_);
+    collective(*self->collectives_);
   };
 }
 
@@ -38,14 +37,15 @@ void Communicator::attachProgress(int32_t* slot) {
 }
 
 void Communicator::close(Stream& stream) {
+  collectives_->expectClose();
   stream.enqueueAlways([self = shared_from_this(), &context = stream.context()](const auto&) {
     context.removeAbortHook(self->abortHook_);
-    self->transport_->close();
+    self->collectives_->close();
   });
 }
 
 void Communicator::closeNow() {
-  transport_->close();
+  collectives_->close();
 }
 
 }  // namespace longscan

@@ -7,24 +7,21 @@
 
 #include "../core/stream.h"
 #include "collectives.h"
-#include "transport.h"
 
 namespace longscan {
 
-/// One rank's end of a group: a transport, and the stream whose thread drives it. The first failure on any
-/// stream of the rank's context aborts the transport, so that peers hear of it within milliseconds.
+/// One rank's end of a group: an engine's collectives, and the stream whose thread calls them. The first
+/// failure on any stream of the rank's context aborts them, so that peers hear of it.
 class Communicator : public std::enable_shared_from_this<Communicator> {
  public:
-  /// Every wait inside a collective gets `timeout`.
-  static std::shared_ptr<Communicator> create(std::unique_ptr<Transport> transport, Stream& stream,
-                                              std::chrono::milliseconds timeout);
+  static std::shared_ptr<Communicator> create(std::unique_ptr<Collectives> collectives, Stream& stream);
   Communicator(const Communicator&) = delete;
   Communicator& operator=(const Communicator&) = delete;
 
-  int rank() const { return transport_->rank(); }
-  int size() const { return transport_->size(); }
-  uint64_t bytesSent() const { return transport_->bytesSent(); }
-  void abort(const std::string& reason) { transport_->abort(reason); }
+  int rank() const { return collectives_->rank(); }
+  int size() const { return collectives_->size(); }
+  uint64_t bytesSent() const { return collectives_->bytesSent(); }
+  void abort(const std::string& reason) { collectives_->abort(reason); }
 
   /// Wraps a collective for the stream: counts it, then runs it.
   std::function<void()> task(std::function<void(Collectives&)> collective);
@@ -34,17 +31,16 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
   /// touched any more.
   void attachProgress(int32_t* slot);
 
-  /// Queues the transport's close behind the work so far; the stream must be alive.
+  /// Queues the end of the collectives behind the work so far; the stream must be alive.
   void close(Stream& stream);
   /// For a stream that is gone: nothing can be running.
   void closeNow();
 
  private:
-  Communicator(std::unique_ptr<Transport> transport, std::chrono::milliseconds timeout);
+  explicit Communicator(std::unique_ptr<Collectives> collectives) : collectives_(std::move(collectives)) {}
   void countCollective();
 
-  const std::unique_ptr<Transport> transport_;
-  Collectives collectives_;  // used by the stream's thread only
+  const std::unique_ptr<Collectives> collectives_;
   int abortHook_ = 0;
   std::mutex progressMutex_;
   int32_t* progress_ = nullptr;

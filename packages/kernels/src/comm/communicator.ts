@@ -17,7 +17,8 @@ export interface Message {
  *
  * All ranks call the same verbs in the same order with the same sizes (`send` and `recv`: each pair agrees on its
  * own order). Wrong arguments throw E-ARGUMENT at the call. What goes wrong between ranks fails the stream and with
- * it the device: E-COMM-PEER (a peer is gone), E-COMM-DEADLINE (a peer did not do its part in time), E-COMM-ABORT.
+ * it the device: E-COMM-PEER (a peer is gone), E-COMM-DEADLINE (a peer did not do its part in time), E-COMM-ABORT, on GPUs
+ * E-NCCL (what NCCL itself could not do).
  * Messages name the neighbour that was waited for, which may only have passed trouble on: who died first is known
  * to the control plane.
  */
@@ -44,13 +45,13 @@ export interface Communicator {
   /** Later work on `stream` starts after every rank has got here. */
   barrier(): void;
 
-  /** Bytes handed to the transport so far, counted there; exact once the stream is idle. */
+  /** Bytes handed to the transport so far, counted there (on GPUs: that NCCL's rings send); exact once the stream is idle. */
   bytesSent(): number;
   /** `target[index]` (f64) = bytes sent up to this point of the stream: tells the directions of a step apart. */
   recordBytesSent(target: Tensor, index: number): void;
   /** Writes the number (from 1) of the collective begun last to `slots[index]`; `slots` over shared memory. */
   attachProgress(slots: Int32Array, index: number): void;
-  /** Makes this rank's collectives fail at once, running or not; peers notice within milliseconds. Nothing after `close`. */
+  /** Makes this rank's collectives fail at once, running or not; peers notice as they would its death. Nothing after `close`. */
   abort(reason: string): void;
   /** Gives the connections back after the work enqueued so far. */
   close(): void;

@@ -18,7 +18,7 @@ export function createInProcessGroup(
   options: InProcessOptions = {},
 ): Communicator[] {
   const axis = options.axis ?? 'sp';
-  const streams = devices.map((device) => device.createStream(axis));
+  const streams = devices.map((device) => device.createStream(axis, { urgent: true }));
   const native = devices[0]!.native;
   const streamIds = streams.map((stream) => stream.id);
   const ids = native.commInProcessGroup(axis, streamIds, options.timeoutMs ?? 60_000);

@@ -18,6 +18,20 @@ declare module '../native.js' {
     ): number;
     /** One communicator per stream, in rank order. */
     commInProcessGroup(axis: string, streams: readonly number[], timeoutMs: number): number[];
+    /** Opens NCCL. @throws LongscanError E-NCCL */
+    commNcclOpen(): { version: string; path: string };
+    /** What the ranks of a group need to join it. */
+    commNcclGroupId(): string;
+    /** Enqueues the joining, so `streamSync` tells when the group stands or why it does not. */
+    commConnectNccl(
+      stream: number,
+      axis: string,
+      id: string,
+      rank: number,
+      size: number,
+      connectTimeoutMs: number,
+      timeoutMs: number,
+    ): number;
     commExchange(
       stream: number,
       communicator: number,

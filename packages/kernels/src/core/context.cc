@@ -4,8 +4,8 @@
 
 namespace longscan {
 
-Stream& Context::createStream(std::string name) {
-  auto stream = std::make_unique<Stream>(*this, std::move(name));
+Stream& Context::createStream(std::string name, bool urgent) {
+  auto stream = std::make_unique<Stream>(*this, std::move(name), urgent);
   std::lock_guard<std::mutex> lock(mutex_);
   if (failure_) stream->fail(*failure_);
   streams_.push_back(std::move(stream));
@@ -34,9 +34,9 @@ bool Context::isOwnFailure(const std::string& message) {
   return failure_ && failure_->message == message;
 }
 
-int Context::addAbortHook(std::function<void(const StreamFailure&)> hook) {
+int Context::addAbortHook(std::function<void(const StreamFailure&)> hook, std::function<void()> onClose) {
   std::lock_guard<std::mutex> lock(mutex_);
-  hooks_.push_back({nextHook_, std::move(hook)});
+  hooks_.push_back({nextHook_, std::move(hook), std::move(onClose)});
   return nextHook_++;
 }
 
@@ -48,9 +48,17 @@ void Context::removeAbortHook(int number) {
 }
 
 void Context::close() {
-  bool idle = true;
-  for (auto& stream : streams_) idle = idle && stream->idle();
-  if (!idle) fail({"E-STREAM", "the device was closed with work under way"});
+  bool hasOps = false;
+  for (auto& stream : streams_) hasOps = hasOps || stream->hasOps();
+  if (hasOps) fail({"E-STREAM", "the device was closed with work under way"});
+  std::vector<Hook> hooks;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    hooks = hooks_;
+  }
+  for (auto& hook : hooks) {
+    if (hook.onClose) hook.onClose();
+  }
   for (auto& stream : streams_) stream->close();
 }
 

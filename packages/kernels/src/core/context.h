@@ -31,7 +31,8 @@ class Context {
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
 
-  Stream& createStream(std::string name);
+  /// `urgent`: a GPU prefers its work to that of streams that are not, as communication wants.
+  Stream& createStream(std::string name, bool urgent);
   Allocator& allocator() { return allocator_; }
   ThreadPool& pool() { return pool_; }
   /// Null on the CPU.
@@ -47,8 +48,9 @@ class Context {
   /// True if this message is the failure that the context already stored.
   bool isOwnFailure(const std::string& message);
 
-  /// Adds something to be told of a failure; returns a number for `removeAbortHook`.
-  int addAbortHook(std::function<void(const StreamFailure&)> hook);
+  /// Adds something to be told of a failure; returns a number for `removeAbortHook`. `onClose`, if any, ends
+  /// what uses the context from threads of its own, and has ended it when it returns.
+  int addAbortHook(std::function<void(const StreamFailure&)> hook, std::function<void()> onClose = nullptr);
   void removeAbortHook(int number);
 
   /// Aborts what is blocked and joins all threads. Blocks stay valid until destruction.
@@ -58,6 +60,7 @@ class Context {
   struct Hook {
     int number;
     std::function<void(const StreamFailure&)> run;
+    std::function<void()> onClose;  // may be null
   };
   const std::unique_ptr<CudaDevice> cuda_;
   const bool waitsAfterEachOp_ = false;

@@ -21,16 +21,22 @@ int attribute(const CudaDriver& driver, int attribute, int device) {
 
 }  // namespace
 
-CudaDevice::CudaDevice(int index) : driver_(openCudaDriver()), index_(index) {
+int CudaDevice::count() {
+  const CudaDriver& driver = openCudaDriver();
   int count = 0;
-  driver_.check(driver_.deviceGetCount(&count), "cuDeviceGetCount");
+  driver.check(driver.deviceGetCount(&count), "cuDeviceGetCount");
   if (count == 0) {
     throw Error("E-CUDA-DEVICE",
                 "the CUDA driver sees no GPU. Fix: see whether `nvidia-smi` lists one and whether "
                 "CUDA_VISIBLE_DEVICES hides it");
   }
-  if (index < 0 || index >= count) {
-    throw Error("E-CUDA-DEVICE", "GPU " + std::to_string(index) + " of " + std::to_string(count) +
+  return count;
+}
+
+CudaDevice::CudaDevice(int index) : driver_(openCudaDriver()), index_(index) {
+  const int number = count();
+  if (index < 0 || index >= number) {
+    throw Error("E-CUDA-DEVICE", "GPU " + std::to_string(index) + " of " + std::to_string(number) +
                                      ", counted from 0. Fix: choose one that is there");
   }
   driver_.check(driver_.deviceGet(&device_, index), "cuDeviceGet");

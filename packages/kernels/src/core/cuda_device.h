@@ -14,6 +14,9 @@ namespace longscan {
 /// One GPU as one context of ours holds it: CUDA's primary context of it, which the kernels' runtime shares.
 class CudaDevice {
  public:
+  /// GPUs that the driver shows. Throws E-CUDA-DRIVER, or E-CUDA-DEVICE if there is none.
+  static int count();
+
   /// Throws E-CUDA-DRIVER, or E-CUDA-DEVICE if there is no such GPU.
   explicit CudaDevice(int index);
   ~CudaDevice();

@@ -77,6 +77,7 @@ CudaDriver open() {
   find(handle, "cuEventCreate", driver.eventCreate);
   find(handle, "cuEventDestroy_v2", driver.eventDestroy);
   find(handle, "cuEventRecord", driver.eventRecord);
+  find(handle, "cuEventQuery", driver.eventQuery);
   find(handle, "cuEventSynchronize", driver.eventSynchronize);
   find(handle, "cuEventElapsedTime", driver.eventElapsedTime);
   find(handle, "cuStreamBeginCapture_v2", driver.streamBeginCapture);

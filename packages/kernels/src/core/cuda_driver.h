@@ -47,6 +47,7 @@ struct CudaDriver {
   int (*eventCreate)(CUevent_st** event, unsigned flags);
   int (*eventDestroy)(CUevent_st* event);
   int (*eventRecord)(CUevent_st* event, CUstream_st* stream);
+  int (*eventQuery)(CUevent_st* event);
   int (*eventSynchronize)(CUevent_st* event);
   int (*eventElapsedTime)(float* ms, CUevent_st* begin, CUevent_st* end);
   int (*streamBeginCapture)(CUstream_st* stream, int mode);
@@ -69,6 +70,7 @@ inline CudaDriver::Pointer cudaPointer(const void* data) {
 }
 
 constexpr int cudaOutOfMemory = 2;  // CUDA_ERROR_OUT_OF_MEMORY
+constexpr int cudaNotReady = 600;   // CUDA_ERROR_NOT_READY
 
 /// The process's CUDA driver, opened by the first call that succeeds; LONGSCAN_CUDA_DRIVER, if set, is the
 /// only path tried. Throws E-CUDA-DRIVER if there is none, it is too old, or it does not start.

@@ -55,6 +55,23 @@ CUevent_st* CudaTimeline::recordEvent(std::vector<CUevent_st*>& pool, unsigned f
   return event;
 }
 
+CUevent_st* CudaTimeline::recordPoint() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return recordEvent(freeEvents_, eventForMarks);
+}
+
+bool CudaTimeline::reached(CUevent_st* point) const {
+  const int status = driver_.eventQuery(point);
+  if (status == cudaNotReady) return false;
+  driver_.check(status, "cuEventQuery");
+  return true;
+}
+
+void CudaTimeline::returnPoint(CUevent_st* point) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  freeEvents_.push_back(point);
+}
+
 CUevent_st* CudaTimeline::recordTime() {
   std::lock_guard<std::mutex> lock(mutex_);
   return recordEvent(freeTimeEvents_, eventForTimes);

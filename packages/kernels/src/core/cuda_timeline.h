@@ -51,6 +51,13 @@ class CudaTimeline {
   /// Into page-locked memory: done when a later mark has passed. Into other memory: done when this returns.
   void copyToHost(const void* source, void* target, size_t bytes);
 
+  /// The point after what was launched so far, to be asked for without waiting; `returnPoint` takes it back.
+  /// The last two may be called by another thread than the stream's.
+  CUevent_st* recordPoint();
+  /// Whether the GPU has come there. Throws E-CUDA.
+  bool reached(CUevent_st* point) const;
+  void returnPoint(CUevent_st* point);
+
   /// Notes the time at which the GPU comes here; for `elapsedMs`, once a later mark has passed, which takes
   /// both back.
   CUevent_st* recordTime();
@@ -87,9 +94,9 @@ class CudaTimeline {
   std::mutex mutex_;
   std::condition_variable marked_;
   std::condition_variable advanced_;
-  std::deque<Mark> marks_;           // tickets do not fall
-  std::vector<CUevent_st*> events_;  // all that were made
-  std::vector<CUevent_st*> freeEvents_;
+  std::deque<Mark> marks_;               // tickets do not fall
+  std::vector<CUevent_st*> events_;      // all that were made
+  std::vector<CUevent_st*> freeEvents_;  // with eventForMarks
   std::vector<CUevent_st*> freeTimeEvents_;
   std::atomic<uint64_t> passed_{0};
   std::atomic<bool> capturing_{false};

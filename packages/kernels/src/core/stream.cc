@@ -4,17 +4,18 @@
 #include "cpu.h"
 #include "cuda_timeline.h"
 #include "error.h"
+#include "op_profile.h"
 
 namespace longscan {
 
-Stream::Stream(Context& context, std::string name) : context_(context), name_(std::move(name)) {
+Stream::Stream(Context& context, std::string name, bool urgent) : context_(context), name_(std::move(name)) {
   if (CudaDevice* device = context.cuda()) {
     const auto fail = [this](const Error& error) {
       context_.fail(
           {error.code(), "on stream \"" + name_ + "\": " + error.what() +
                              ". Fix: set LONGSCAN_SYNC=1, which waits after each op, to see which op it is"});
     };
-    timeline_ = std::make_unique<CudaTimeline>(*device, name_ != "compute", fail);
+    timeline_ = std::make_unique<CudaTimeline>(*device, urgent, fail);
   }
   thread_ = std::thread([this] { serve(); });
 }
@@ -37,6 +38,7 @@ uint64_t Stream::push(Task task) {
   uint64_t ticket;
   {
     std::lock_guard<std::mutex> lock(mutex_);
+    if (!task.then) numOps_.fetch_add(1, std::memory_order_acq_rel);
     queue_.push_back(std::move(task));
     ticket = enqueued_.fetch_add(1, std::memory_order_acq_rel) + 1;
   }
@@ -123,6 +125,7 @@ void Stream::serve() {
     {
       std::lock_guard<std::mutex> lock(mutex_);
       if (!task.then) {
+        numOps_.fetch_sub(1, std::memory_order_acq_rel);
         OpTime& time = opTimes_[task.op];
         time.count++;
         time.total += std::chrono::steady_clock::now() - start;
@@ -150,7 +153,11 @@ void Stream::runOp(Task& task, uint64_t ticket) {
            "\" " + task.shapes.toString() + ": " + what;
   };
   try {
-    task.run();
+    if (profile_ && !task.then) {
+      profile_->run(task.op, task.run);
+    } else {
+      task.run();
+    }
     if (timeline_ && context_.waitsAfterEachOp()) timeline_->synchronize();
   } catch (const Error& error) {
     // A failure handed on by another stream of this context keeps its own words.

@@ -20,6 +20,7 @@ namespace longscan {
 
 class Context;
 class CudaTimeline;
+class OpProfile;
 
 /// What the first failure on a stream was; every later wait on the stream reports this one.
 struct StreamFailure {
@@ -40,7 +41,8 @@ class Stream {
  public:
   using Then = std::function<void(const std::optional<StreamFailure>&)>;
 
-  Stream(Context& context, std::string name);
+  /// `urgent` is for a GPU: see CudaTimeline.
+  Stream(Context& context, std::string name, bool urgent);
   ~Stream();
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
@@ -59,6 +61,8 @@ class Stream {
   bool done(uint64_t ticket) const;
   /// Whether the thread has come to the end of the queue.
   bool idle() const { return served(last()); }
+  /// Whether ops are queued or running, work that is done even after a failure not counted.
+  bool hasOps() const { return numOps_.load(std::memory_order_acquire) > 0; }
 
   /// Blocks the calling thread until the ticket is done; throws this stream's failure.
   void waitFor(uint64_t ticket);
@@ -70,6 +74,8 @@ class Stream {
   std::chrono::nanoseconds waitedFor() const { return std::chrono::nanoseconds(waitedFor_.load()); }
   /// What the work done so far took, by op name.
   std::unordered_map<std::string, OpTime> opTimes() const;
+  /// On this stream's thread: ops from here on are run by `profile`; null: as ever.
+  void setProfile(std::shared_ptr<OpProfile> profile) { profile_ = std::move(profile); }
 
   /// Records a failure that came from elsewhere in the context; later work is skipped.
   void fail(const StreamFailure& failure);
@@ -107,8 +113,10 @@ class Stream {
   std::optional<StreamFailure> failure_;
   std::atomic<uint64_t> enqueued_{0};
   std::atomic<uint64_t> served_{0};
+  std::atomic<uint64_t> numOps_{0};
   std::atomic<int64_t> waitedFor_{0};
   std::unordered_map<const char*, OpTime> opTimes_;  // op names are literals
+  std::shared_ptr<OpProfile> profile_;               // of the thread alone
   bool closing_ = false;
   std::unique_ptr<CudaTimeline> timeline_;
   std::thread thread_;

@@ -35,7 +35,7 @@ export async function timeRounds<N extends string>(
   return Object.fromEntries(names.map((name) => [name, summarise(times[name])])) as Record<N, Timing>;
 }
 
-function summarise(times: number[]): Timing {
+export function summarise(times: number[]): Timing {
   const sorted = times.sort((a, b) => a - b);
   const at = (quantile: number): number => sorted[Math.floor(quantile * (sorted.length - 1))]!;
   return { medianMs: at(0.5), lowMs: at(0.1), highMs: at(0.9), numRounds: sorted.length };

@@ -8,6 +8,8 @@ const built = (file: string): string => fileURLToPath(new URL(`../../build/${fil
 export const fakeDriver = built('fake_cuda_driver.so');
 export const fakeCublasLt = built('fake_cuda_cublaslt.so');
 export const fakeKernels = built('fake_cuda_kernels.so');
+/** An NCCL for ranks of one process on such GPUs: comm/testing/fake_nccl.cc. */
+export const fakeNccl = built('fake_nccl.so');
 
 interface Pretence {
   /** Of the fake driver and the fake kernels: what they pretend to be. */

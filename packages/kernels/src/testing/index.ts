@@ -11,8 +11,10 @@ export { checkRecurrence, type RecurrenceCheck, type RecurrenceInput } from './c
 export { checkRecurrenceOnGpu, type GpuTypes } from './check-recurrence-on-gpu.js';
 export { expectClose, relativeRms } from './compare.js';
 export { documentStarts } from './document-starts.js';
-export { withFakeGpu } from './fake-gpu.js';
+export { fakeDriver, fakeKernels, fakeNccl, withFakeGpu } from './fake-gpu.js';
 export { fromNumbers, roundedTo } from './from-numbers.js';
+export { type GpuRankOptions, runGpuRank } from './gpu-rank.js';
+export { GpuRanks } from './gpu-ranks.js';
 export { randomNormal, randomSource, randomUniform } from './random.js';
 export { placeTokens, sliceTokens } from './slices.js';
 export { absoluteFloor, tolerances } from './tolerances.js';

@@ -11,6 +11,7 @@ import type { BenchOp, BenchShape } from '../protocol/bench.js';
 import type { RankContext } from '../rank-context.js';
 import { type Ceilings, measureCeilings } from './ceilings.js';
 import { lengthThatFits } from './length-that-fits.js';
+import { machineOf } from './machine.js';
 import { measure, measureGraph, type Times } from './measure.js';
 import { type RecurrenceCase, recurrenceCases } from './recurrence-cases.js';
 
@@ -43,11 +44,6 @@ export async function runBenchKernels({ assignment, env, control, log }: RankCon
   } finally {
     device.close();
   }
-}
-
-function machineOf(device: Device, threads: number): Row {
-  if (device.kind === 'cuda') return { device: 'cuda', ...device.gpu() };
-  return { device: 'cpu', level: device.native.cpuInfo().name, threads };
 }
 
 async function benchRecurrence(

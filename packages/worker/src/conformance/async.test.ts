@@ -18,7 +18,7 @@ const [B, T, H, K, V] = [1, 40, 2, 4, 8] as const;
 const op = gatedLinear('identity');
 
 /** Enqueues one recurrence, forward and backward, on every rank; gives outputs and gradients of q. */
-function enqueueStep(ranks: RankSet, strategy: Strategy): Tensor[] {
+function trainStep(ranks: RankSet, strategy: Strategy): Tensor[] {
   const slices = slicesOf(ranks.devices.map(() => T));
   return ranks.communicators.flatMap((communicator, rank) => {
     const device = ranks.devices[rank]!;
@@ -45,10 +45,10 @@ async function valuesOf(tensors: readonly Tensor[]): Promise<number[][]> {
 
 for (const [name, strategy] of strategies) {
   test(`${name} ~> a step is enqueued while compute is held, and computes the same once it is let go`, async () => {
-    const expected = await withRanks(numRanks, (ranks) => valuesOf(enqueueStep(ranks, strategy)));
+    const expected = await withRanks(numRanks, (ranks) => valuesOf(trainStep(ranks, strategy)));
     await withRanks(numRanks, async (ranks) => {
       const openGates = ranks.devices.map((device) => device.compute.closeGate());
-      const held = enqueueStep(ranks, strategy);
+      const held = trainStep(ranks, strategy);
       for (const device of ranks.devices) assert.not(device.compute.isIdle(), 'compute is held');
       for (const { stream } of ranks.communicators) assert.not(stream.isIdle(), 'its scan waits for compute');
       for (const openGate of openGates) openGate();

@@ -37,7 +37,10 @@ for (const direction of ['forward', 'reverse'] as const) {
           return twoLevel.start(upload(devices[rank]!, scan, segments[rank]!), group, direction, scan).wait();
         }),
       );
-      await expectFold(scan, entered);
+      await expectFold(
+        scan,
+        entered.map((tensor, rank) => ({ rank, tensor })),
+      );
     });
     const senders = Array.from({ length: numRanks - ranksPerNode }, (_, i) => i);
     const bytes = segmentBytes(scan).state / ranksPerNode;

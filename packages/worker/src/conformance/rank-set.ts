@@ -10,8 +10,18 @@ import {
 /** What carries the bytes between ranks. */
 export type Engine = 'in-process' | 'tcp';
 
+/** Ranks that somebody else has opened, and what to do with them after a check. */
+export interface OpenRanks {
+  readonly communicators: readonly Communicator[];
+  close(): void;
+}
+
+/** Opens a group; of its ranks those that are in this process, where others run the same check in processes of their own. */
+export type RankMaker = (numRanks: number, timeoutMs: number) => Promise<OpenRanks>;
+
 export interface RankSetOptions {
-  readonly engine?: Engine;
+  /** Default: `in-process`. */
+  readonly engine?: Engine | RankMaker;
   /** A wait inside a collective ends after this, with an error. */
   readonly timeoutMs?: number;
 }
@@ -23,22 +33,30 @@ export function usualNode(numRanks: number): number {
   return numRanks % 2 === 0 ? 2 : numRanks;
 }
 
-/** Ranks in this process, one device each, in rank order; fresh memory holds NaN. */
+/** The ranks of a group in this process, as a rule all of them: one device each, in rank order; fresh memory holds NaN. */
 export class RankSet {
-  private constructor(
-    readonly devices: readonly Device[],
-    readonly communicators: readonly Communicator[],
-  ) {}
+  readonly devices: readonly Device[];
+  readonly communicators: readonly Communicator[];
+  private readonly sentBefore: readonly number[];
+
+  private constructor(private readonly ranks: OpenRanks) {
+    this.communicators = ranks.communicators;
+    this.devices = this.communicators.map(({ stream }) => stream.device);
+    this.sentBefore = this.communicators.map((communicator) => communicator.bytesSent());
+  }
 
   static async open(numRanks: number, options: RankSetOptions = {}): Promise<RankSet> {
     const { engine = 'in-process', timeoutMs = defaultTimeoutMs } = options;
-    const devices = Array.from({ length: numRanks }, () => openCpuDevice({ poison: true }));
-    const isAlone = numRanks === 1;
-    const communicators =
-      engine === 'tcp' && !isAlone
-        ? await connectAll(devices, timeoutMs)
-        : createInProcessGroup(devices, { timeoutMs });
-    return new RankSet(devices, communicators);
+    const open = typeof engine === 'function' ? engine : engines[engine];
+    return new RankSet(await open(numRanks, timeoutMs));
+  }
+
+  /** Bytes that each of these ranks has sent since the set was opened; exact once all are idle. */
+  sent(): { readonly rank: number; readonly bytes: number }[] {
+    return this.communicators.map((communicator, i) => ({
+      rank: communicator.rank,
+      bytes: communicator.bytesSent() - this.sentBefore[i]!,
+    }));
   }
 
   /** Waits for everything that was enqueued; the first failure is thrown. */
@@ -48,7 +66,7 @@ export class RankSet {
   }
 
   close(): void {
-    for (const device of this.devices) device.close();
+    this.ranks.close();
   }
 }
 
@@ -64,6 +82,30 @@ export async function withRanks<T>(
   } finally {
     ranks.close();
   }
+}
+
+const engines: Readonly<Record<Engine, RankMaker>> = {
+  'in-process': async (numRanks, timeoutMs) => {
+    const devices = openDevices(numRanks);
+    return openRanks(devices, createInProcessGroup(devices, { timeoutMs }));
+  },
+  tcp: async (numRanks, timeoutMs) => {
+    if (numRanks === 1) return engines['in-process'](numRanks, timeoutMs);
+    const devices = openDevices(numRanks);
+    return openRanks(devices, await connectAll(devices, timeoutMs));
+  },
+};
+
+const openDevices = (numRanks: number) =>
+  Array.from({ length: numRanks }, () => openCpuDevice({ poison: true }));
+
+function openRanks(devices: readonly Device[], communicators: readonly Communicator[]): OpenRanks {
+  return {
+    communicators,
+    close() {
+      for (const device of devices) device.close();
+    },
+  };
 }
 
 async function connectAll(devices: readonly Device[], timeoutMs: number): Promise<Communicator[]> {

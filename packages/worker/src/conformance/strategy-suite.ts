@@ -13,7 +13,7 @@ const worldSizes = [1, 2, 3, 4, 7, 8];
 export function strategyChecks(strategy: Strategy): Check[] {
   return [
     ...worldSizes.flatMap((numRanks) => exactnessChecks(strategy, numRanks)),
-    ...exactnessChecks(strategy, 3, 'tcp'),
+    ...exactnessChecks(strategy, 3, { engine: 'tcp' }),
     ...asynchronyChecks(strategy),
     ...failureChecks(strategy),
     ...costChecks(strategy),

@@ -5,6 +5,8 @@ export interface RankEnv {
   readonly rank: number;
   /** Index among the ranks of this host. */
   readonly localRank: number;
+  /** Ranks of this host. */
+  readonly localWorldSize: number;
   readonly worldSize: number;
   /** ZeroMQ endpoint of the coordinator. */
   readonly endpoint: string;
@@ -24,6 +26,7 @@ export function readRankEnv(env: Readonly<Record<string, string | undefined>>): 
   return {
     rank: readInteger(env, 'RANK', 0, worldSize - 1),
     localRank: readInteger(env, 'LOCAL_RANK', 0, worldSize - 1),
+    localWorldSize: readInteger(env, 'LOCAL_WORLD_SIZE', 1, worldSize),
     worldSize,
     endpoint: readText(env, 'LONGSCAN_COORDINATOR'),
     jobId: readText(env, 'LONGSCAN_JOB_ID'),

@@ -24,7 +24,7 @@ const { model: spec } = jobSpecSchema.parse({
 async function openModel() {
   const layers = await loadLayers(spec);
   const device = openCpuDevice();
-  const parameters = new Parameters(device, parameterSpecs(spec, layers), 0);
+  const parameters = new Parameters(device, parameterSpecs(spec, layers));
   parameters.initialise(3);
   return { device, model: createModel(spec, layers, parameters) };
 }

@@ -1,9 +1,10 @@
-import { type Device, fromArray, LongscanError, linear, openCpuDevice, type Tensor } from '@longscan/kernels';
+import { type Device, fromArray, LongscanError, linear, type Tensor } from '@longscan/kernels';
 import { readManifest } from '../checkpoint/index.js';
 import { CarriedContexts } from '../model/layer-context.js';
 import { loadLayers } from '../model/load-layers.js';
 import { createModel, type Model, parameterSpecs } from '../model/model.js';
 import { Parameters } from '../model/parameters.js';
+import { openDevice } from '../open-device.js';
 import type { RankContext } from '../rank-context.js';
 import { restore } from '../training/train-state.js';
 import { sampler } from './sample.js';
@@ -16,9 +17,10 @@ export async function runGenerate(context: RankContext): Promise<void> {
   const spec = manifest.jobSpec.model;
   if (spec.objective === 'masked') throw refuseMasked(task.checkpoint);
   const layers = await loadLayers(spec, layerModules);
-  const device = openCpuDevice({ threads: context.env.numThreads });
+  const device = openDevice({ kind: task.device, share: false }, context.env);
   try {
-    const parameters = new Parameters(device, parameterSpecs(spec, layers), 0);
+    const precision = task.device === 'cpu' ? 'f32' : spec.precision;
+    const parameters = new Parameters(device, parameterSpecs(spec, layers), { precision });
     const model = createModel(spec, layers, parameters);
     await restore(task.checkpoint, parameters, null);
     const prompt = Buffer.from(task.prompt === '' ? '\n' : task.prompt);

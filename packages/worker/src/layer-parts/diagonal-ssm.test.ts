@@ -39,7 +39,7 @@ for (const discretisation of ['zero-order-hold', 'bilinear'] as const) {
       const place = { index: 0, count: 1 };
       const recorder = new ParameterRecorder(device);
       diagonalSsm(declarer(recorder, 'x', C, place), options);
-      const parameters = new Parameters(device, recorder.specs, 0, 'f64');
+      const parameters = new Parameters(device, recorder.specs, { dtype: 'f64' });
       parameters.initialise(3);
       parameters.byName.get('x.kernel.b')?.write(randomNormal(C * stateSize, 4));
       const model = diagonalSsm(declarer(parameters, 'x', C, place), options);

@@ -1,4 +1,4 @@
-import { activation, linear, mul, reshape, rmsNorm, type Tensor } from '@longscan/kernels';
+import { type GateActivation, gatedNorm, linear, reshape, rmsNorm, type Tensor } from '@longscan/kernels';
 import type { ParameterDeclarer } from '../layer.js';
 
 export interface HeadOutputOptions {
@@ -8,7 +8,7 @@ export interface HeadOutputOptions {
   readonly normEps: number;
   /** [B, T, D] to the gate's logits [B, T, H·size]; null: no gate. */
   readonly gate: ((x: Tensor) => Tensor) | null;
-  readonly gateActivation?: 'silu' | 'sigmoid';
+  readonly gateActivation?: GateActivation;
 }
 
 /** `recur` gives a recurrence's output [B, T, H, size] and runs `meanwhile` while states travel. */
@@ -23,15 +23,14 @@ export function headOutput(
   const projection = param.projection('o', param.dModel, H * size);
   return (x, recur) => {
     const [B, T] = x.shape as [number, number, number];
-    let factor: Tensor | null = null;
+    let logits: Tensor | null = null;
     const o = recur(() => {
-      if (gate !== null) factor = activation(gateActivation, gate(x));
+      if (gate !== null) logits = reshape(gate(x), [B, T, H, size]);
     });
-    const normed = reshape(rmsNorm({ x: o, weight }, normEps), [B, T, H * size]);
-    return linear({
-      x: factor === null ? normed : mul({ a: normed, b: factor }),
-      weight: projection,
-      bias: null,
-    });
+    const normed =
+      logits === null
+        ? rmsNorm({ x: o, weight }, normEps)
+        : gatedNorm({ x: o, weight, gate: logits }, gateActivation, normEps);
+    return linear({ x: reshape(normed, [B, T, H * size]), weight: projection, bias: null });
   };
 }

@@ -1,5 +1,6 @@
 import { activation, gatedLinear, linear, reshape, rotary, type Tensor } from '@longscan/kernels';
-import { defineLayer } from '../layer.js';
+import { defineLayer, type ParameterDeclarer } from '../layer.js';
+import { type HeadOutput, headOutput } from '../layer-parts/head-output.js';
 import { expectPairs, headSize } from '../layer-parts/head-size.js';
 import { expectPositive } from '../layer-parts/layer-options.js';
 import { normalizedLinear, rotatedLinear } from '../layer-parts/normalized-linear.js';
@@ -11,6 +12,7 @@ const op = gatedLinear('identity');
  * Linear attention: S_t = S_{t-1} + φ(k_t) v_tᵀ, o_t = φ(q_t)ᵀ S_t, with `normalize` divided by φ(q_t)ᵀ Σ φ(k_s)
  * (equations 9 to 12). φ is `elu+1` (the paper's) or `identity`. Without positions the sum is one over a bag of tokens:
  * `rotary` turns φ(q) and φ(k) by theirs (RoFormer, arXiv 2104.09864, section 3.3), for models that add none elsewhere.
+ * `outputNorm`: an RMS norm per head on o_t, which stands in for the normaliser (TransNormer, arXiv 2210.10340).
  */
 export default defineLayer({
   name: 'linear-attention',
@@ -18,19 +20,21 @@ export default defineLayer({
   transition: 'identity',
   config: {
     ...{ numHeads: 4, expandK: 1, expandV: 1, featureMap: 'elu+1', normalize: true, normalizerEps: 1e-6 },
-    ...{ rotary: false, ropeTheta: 10000 },
+    ...{ rotary: false, ropeTheta: 10000, outputNorm: false, normEps: 1e-5 },
   },
   choices: { featureMap: ['identity', 'elu+1'] },
   create(config, param) {
-    const { numHeads: H, featureMap, normalize, normalizerEps, ropeTheta } = config;
-    expectPositive('linear-attention', { normalizerEps, ropeTheta });
+    const { numHeads: H, featureMap, normalize, normalizerEps, ropeTheta, normEps } = config;
+    expectPositive('linear-attention', { normalizerEps, ropeTheta, normEps });
     const K = headSize('linear-attention', 'expandK', config.expandK, param.dModel, H);
     if (config.rotary) expectPairs('linear-attention', 'expandK', K);
     const V = headSize('linear-attention', 'expandV', config.expandV, param.dModel, H);
     const query = headsProjection(param, 'q', H, K);
     const key = headsProjection(param, 'k', H, K);
     const value = headsProjection(param, 'v', H, V);
-    const wo = param.projection('o', param.dModel, H * V);
+    const output = config.outputNorm
+      ? headOutput(param, { numHeads: H, size: V, normEps, gate: null })
+      : plainOutput(param, H * V);
     const feature = (x: Tensor) => (featureMap === 'elu+1' ? activation('elu+1', x) : x);
 
     return (x, context) => {
@@ -43,8 +47,16 @@ export default defineLayer({
           : normalizedLinear(inputs, normalizerEps, context);
       const plain = () =>
         context.recurrence(op, { q: turn(inputs.q), k: turn(inputs.k), v: inputs.v, g: null });
-      const o = normalize ? normalized() : plain();
-      return linear({ x: reshape(o, [x.dim(0), x.dim(1), H * V]), weight: wo, bias: null });
+      return output(x, normalize ? normalized : plain);
     };
   },
 });
+
+/** The projection alone: a recurrence's output [B, T, H, V] to [B, T, D]. */
+function plainOutput(param: ParameterDeclarer, size: number): HeadOutput {
+  const weight = param.projection('o', param.dModel, size);
+  return (x, recur) => {
+    const o = recur(() => {});
+    return linear({ x: reshape(o, [x.dim(0), x.dim(1), size]), weight, bias: null });
+  };
+}

@@ -1,4 +1,4 @@
-import { add, linear, rmsNorm, swiglu, type Tensor } from '@longscan/kernels';
+import { add, linear, residualNorm, swiglu, type Tensor } from '@longscan/kernels';
 import type { LayerContext, LayerFunction, ParameterDeclarer } from '../layer.js';
 
 export const normEps = 1e-5;
@@ -8,25 +8,26 @@ export type Block = (x: Tensor, context: LayerContext) => Tensor;
 
 /** A block around a token mixer; `mlp`: hidden width of the SwiGLU, 0 for none. */
 export function createBlock(mixer: LayerFunction, mlp: number, param: ParameterDeclarer): Block {
-  const D = param.dModel;
-  const mixerNorm = param.tensor('norm.mixer', [D], { constant: 1 });
+  const mixerNorm = param.tensor('norm.mixer', [param.dModel], { constant: 1 });
   const feedForward = mlp === 0 ? null : createMlp(mlp, param);
   return (x, context) => {
-    const mixed = add({ a: x, b: mixer(rmsNorm({ x, weight: mixerNorm }, normEps), context) });
-    return feedForward === null ? mixed : add({ a: mixed, b: feedForward(mixed) });
+    const { stream, normed } = residualNorm({ x, branch: null, weight: mixerNorm }, normEps);
+    const mixed = mixer(normed, context);
+    return feedForward === null ? add({ a: stream, b: mixed }) : feedForward(stream, mixed);
   };
 }
 
-function createMlp(hidden: number, param: ParameterDeclarer): (x: Tensor) => Tensor {
+/** What runs past the mixer, and the mixer's output, both [B, T, D]: to their sum + mlp(norm(their sum)). */
+function createMlp(hidden: number, param: ParameterDeclarer): (x: Tensor, branch: Tensor) => Tensor {
   const D = param.dModel;
-  const norm = param.tensor('norm.mlp', [D], { constant: 1 });
+  const weight = param.tensor('norm.mlp', [D], { constant: 1 });
   const wGate = param.projection('mlp.gate', hidden, D);
   const wUp = param.projection('mlp.up', hidden, D);
   const wDown = param.projection('mlp.down', D, hidden);
-  return (x) => {
-    const y = rmsNorm({ x, weight: norm }, normEps);
-    const gate = linear({ x: y, weight: wGate, bias: null });
-    const up = linear({ x: y, weight: wUp, bias: null });
-    return linear({ x: swiglu({ gate, up }), weight: wDown, bias: null });
+  return (x, branch) => {
+    const { stream, normed } = residualNorm({ x, branch, weight }, normEps);
+    const gate = linear({ x: normed, weight: wGate, bias: null });
+    const up = linear({ x: normed, weight: wUp, bias: null });
+    return add({ a: stream, b: linear({ x: swiglu({ gate, up }), weight: wDown, bias: null }) });
   };
 }

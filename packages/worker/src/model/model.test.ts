@@ -30,7 +30,7 @@ test('trace ~> parameters, bytes and FLOPs of the plan are those of a real step'
   const trace = await traceModel(spec, { numSequences: B, sliceLength: T });
   const layers = await loadLayers(spec.model);
   const device = openCpuDevice();
-  const parameters = new Parameters(device, parameterSpecs(spec.model, layers), 0);
+  const parameters = new Parameters(device, parameterSpecs(spec.model, layers));
   parameters.initialise(1);
   const moments = [zeros(device, parameters.values.shape), zeros(device, parameters.values.shape)];
   const model = createModel(spec.model, layers, parameters);
@@ -90,7 +90,7 @@ function traceOwnLayer(create: Layer['create']): void {
   const layers = [{ layer, config: {}, file: '/somewhere/own.ts' }];
   const spec = jobOf({ numLayers: 1 }).model;
   const device = openShapeDevice();
-  const model = createModel(spec, layers, new Parameters(device, parameterSpecs(spec, layers), 0));
+  const model = createModel(spec, layers, new Parameters(device, parameterSpecs(spec, layers)));
   model.forward(empty(device, [2, 5], 'i32'), sliceContexts(null, null));
 }
 

@@ -1,21 +1,33 @@
 import {
+  axpy,
   type Device,
   type DType,
+  type Event,
   empty,
   fill,
   fromArray,
   LongscanError,
   type Tensor,
 } from '@longscan/kernels';
-import type { Init, LayerPlace, ParameterDeclarer, TensorOptions } from '../layer.js';
+import type { LayerPlace, ParameterDeclarer } from '../layer.js';
+import type { JobSpec } from '../protocol/job-spec.js';
 import { initialise, type ParameterSpec } from './init.js';
+
+/** What ops compute in. */
+export type Precision = JobSpec['model']['precision'];
 
 /** Where a model's tensors come from while it is built. */
 export interface TensorSource {
   readonly device: Device;
+  /** Of constants, and of parameters that are not rounded. */
   readonly dtype: DType;
   parameter(spec: ParameterSpec): Tensor;
+  /** Called before ops read the parameters of a block (see `ParameterSpec.block`); `beforeAll`: those that belong to none. */
+  beforeBlock?(block: number): void;
 }
+
+/** Stands for what is read before the first block. */
+export const beforeAll = -1;
 
 /** Notes what a model declares; its tensors are only good for shapes. */
 export class ParameterRecorder implements TensorSource {
@@ -43,48 +55,73 @@ export class ParameterRecorder implements TensorSource {
 /** Elements between parameters are padded so that every one begins on a vector boundary. */
 const alignment = 16;
 
+/** How a model's parameters are held. */
+export interface ParameterOptions {
+  /** Elements at the end of `gradients` for values that are reduced together with them; default: none. */
+  readonly numExtra?: number;
+  /** Of values and gradients; f64 for gradient checks. Default: f32. */
+  readonly dtype?: DType;
+  /** Equal parts that all buffers can be cut into; default: 1. */
+  readonly numShards?: number;
+  /** `bf16`: parameters that a model declares as rounded have a working copy in it. Default: `f32`, no copies. */
+  readonly precision?: Precision;
+}
+
 /**
  * All parameters of a model and their gradients, each kind in one flat buffer: one collective reduces every gradient,
  * one pass takes their norm. Padding is zero in both and stays so.
+ *
+ * Values are what the optimizer updates and a checkpoint holds. Under `precision: 'bf16'` ops see the matrices among them
+ * as a third buffer has them, rounded; gradients are those of the values all the same.
  */
 export class Parameters implements TensorSource {
+  readonly dtype: DType;
+  readonly numExtra: number;
   readonly values: Tensor;
   readonly gradients: Tensor;
+  /** Rounded values, in the places of the values; null: ops see these themselves. */
+  readonly working: Tensor | null;
+  /** Elements of the buffers before the first rounded one: ops see their values. */
+  readonly numUnrounded: number;
+  /** The values by name, in the order of declaration. */
   readonly byName: ReadonlyMap<string, Tensor>;
+  /** Updates under way on another stream than that of the ops, by the block that waits for them. */
+  private readonly updates = new Map<number, Event>();
+  private readonly places: readonly ParameterPlace[];
+  private readonly forOps: ReadonlyMap<string, Tensor>;
 
-  /**
-   * `numExtra`: elements at the end of `gradients` for values that are reduced together with them. `numShards`: equal parts
-   * that both buffers can be cut into.
-   */
   constructor(
     readonly device: Device,
     readonly specs: readonly ParameterSpec[],
-    readonly numExtra: number,
-    readonly dtype: DType = 'f32',
-    numShards = 1,
+    { numExtra = 0, dtype = 'f32', numShards = 1, precision = 'f32' }: ParameterOptions = {},
   ) {
-    const used = specs.reduce((sum, spec) => sum + alignedSize(spec.shape), 0);
+    this.numExtra = numExtra;
+    this.dtype = dtype;
+    const isRounded = (spec: ParameterSpec) => precision === 'bf16' && spec.isRounded === true;
+    const { places, numUnrounded, used } = layOut(specs, isRounded);
+    this.places = places;
+    this.numUnrounded = numUnrounded;
     const total = Math.ceil(used / (numShards * alignment)) * numShards * alignment;
     this.values = empty(device, [total], dtype);
     this.gradients = empty(device, [total + numExtra], dtype);
-    fill(this.values, 0);
-    fill(this.gradients, 0);
-    this.byName = new Map(
-      this.layout().map(({ name, shape, offset }) => [
-        name,
-        asParameter(this.values.view(shape, offset), this.gradients.view(shape, offset)),
-      ]),
+    this.working = precision === 'bf16' ? empty(device, [total], 'bf16') : null;
+    for (const buffer of [this.values, this.gradients, this.working]) if (buffer !== null) fill(buffer, 0);
+    const gradientOf = ({ shape, offset }: ParameterPlace) => this.gradients.view(shape, offset);
+    const views = places.map((place): [string, Tensor] => {
+      return [place.name, asParameter(this.values.view(place.shape, place.offset), gradientOf(place))];
+    });
+    this.byName = new Map(views);
+    this.forOps = new Map(
+      places.map((place, i): [string, Tensor] => {
+        if (!isRounded(place)) return views[i]!;
+        return [place.name, asParameter(this.working!.view(place.shape, place.offset), gradientOf(place))];
+      }),
     );
   }
 
-  /** Every parameter with its first element in the flat buffers. */
-  layout(): (ParameterSpec & { readonly offset: number })[] {
-    let next = 0;
-    return this.specs.map((spec) => {
-      const offset = next;
-      next += alignedSize(spec.shape);
-      return { ...spec, offset };
-    });
+  /** Every parameter with its first element in the flat buffers, in the order of declaration. */
+  layout(): readonly ParameterPlace[] {
+    return this.places;
   }
 
   get numParameters(): number {
@@ -100,14 +137,64 @@ export class Parameters implements TensorSource {
     return this.gradients.view([this.numExtra], this.values.size);
   }
 
+  /** Says that parameters of a block are being updated until `done`; their gradients are being read until then, too. */
+  noteUpdate(block: number, done: Event): void {
+    this.updates.set(block, done);
+  }
+
+  /** Lets the compute stream wait until the parameters of a block are up to date. */
+  beforeBlock(block: number): void {
+    const update = this.updates.get(block);
+    if (update === undefined) return;
+    this.device.compute.wait(update);
+    this.updates.delete(block);
+  }
+
+  /** The same of all of them. */
+  awaitUpdates(): void {
+    for (const block of [...this.updates.keys()]) this.beforeBlock(block);
+  }
+
+  /** Before the backward passes of a step: the first of them to reach a parameter begins its gradient anew. */
+  startGradients(): void {
+    this.beforeBlock(beforeAll);
+    if (this.device.units !== null) {
+      fill(this.gradients, 0);
+      return;
+    }
+    fill(this.extra(), 0);
+    for (const { name, isSharedInParts } of this.places) {
+      const tensor = this.forOps.get(name)!;
+      if (isSharedInParts) fill(tensor.gradient!, 0);
+      else tensor.isGradientStale = true;
+    }
+  }
+
+  /** After them: what none of them has reached has a gradient of zero. */
+  finishGradients(): void {
+    for (const tensor of this.forOps.values()) {
+      if (!tensor.isGradientStale) continue;
+      tensor.isGradientStale = false;
+      fill(tensor.gradient!, 0);
+    }
+  }
+
   /** Sets every parameter to its initial value: a function of seed and name, the same on every rank. */
   initialise(seed: number): void {
     for (const spec of this.specs) initialise(this.byName.get(spec.name)!, spec, seed);
+    this.round();
+  }
+
+  /** Makes the working copy that of the values, after somebody has written these. */
+  round(): void {
+    if (this.working === null) return;
+    fill(this.working, 0);
+    axpy(1, this.values, this.working);
   }
 
   /** @throws LongscanError E-PLUGIN for what was not declared before: a layer must declare the same at every call. */
   parameter({ name, shape }: ParameterSpec): Tensor {
-    const tensor = this.byName.get(name);
+    const tensor = this.forOps.get(name);
     if (tensor !== undefined && tensor.shape.join() === shape.join()) return tensor;
     throw new LongscanError({
       code: 'E-PLUGIN',
@@ -128,15 +215,42 @@ export function declarer(
   dModel: number,
   layer: LayerPlace,
 ): ParameterDeclarer {
-  const tensor = (name: string, shape: readonly number[], init: Init, options?: TensorOptions) =>
-    source.parameter({ name: `${prefix}.${name}`, shape, init, ...options });
+  const fullName = (name: string) => `${prefix}.${name}`;
   return {
     dModel,
     layer,
-    tensor,
-    projection: (name, out, input, init = { normal: input ** -0.5 }) => tensor(name, [out, input], init),
+    tensor: (name, shape, init, options) =>
+      source.parameter({ name: fullName(name), shape, init, block: layer.index, ...options }),
+    projection: (name, out, input, init = { normal: input ** -0.5 }) =>
+      source.parameter({
+        name: fullName(name),
+        shape: [out, input],
+        init,
+        block: layer.index,
+        isRounded: true,
+      }),
     constant: (_name, values, shape) => fromArray(source.device, values, shape, source.dtype),
   };
+}
+
+/** A parameter with its first element in the flat buffers. */
+export type ParameterPlace = ParameterSpec & { readonly offset: number };
+
+/** One after the other, those that ops see rounded behind the others; in the order of declaration among themselves. */
+function layOut(specs: readonly ParameterSpec[], isRounded: (spec: ParameterSpec) => boolean) {
+  const offsets = new Map<ParameterSpec, number>();
+  let next = 0;
+  let numUnrounded = 0;
+  for (const behind of [false, true]) {
+    for (const spec of specs) {
+      if (isRounded(spec) !== behind) continue;
+      offsets.set(spec, next);
+      next += alignedSize(spec.shape);
+    }
+    if (!behind) numUnrounded = next;
+  }
+  const places = specs.map((spec): ParameterPlace => ({ ...spec, offset: offsets.get(spec)! }));
+  return { places, numUnrounded, used: next };
 }
 
 function asParameter(value: Tensor, gradient: Tensor): Tensor {

@@ -17,7 +17,7 @@ async function build(device: Device, recompute: boolean) {
   const layers = ['rwkv7', 'gla', 'rwkv7'].map((use) => ({ use, options: {}, file: null }));
   const spec = jobSpecSchema.parse({ model: { ...modelSizes, recompute, layers }, data: { path: 'unused' } });
   const loaded = await loadLayers(spec.model);
-  const parameters = new Parameters(device, parameterSpecs(spec.model, loaded), 0, 'f64');
+  const parameters = new Parameters(device, parameterSpecs(spec.model, loaded), { dtype: 'f64' });
   parameters.initialise(3);
   // Its own output projections start at zero, where no gradient gets through.
   for (const index of [0, 2]) {

@@ -52,7 +52,10 @@ function traceLayers(
 ): ModelTrace {
   const device = openShapeDevice();
   const numShards = shardOfRank(parallel, 0).count;
-  const parameters = new Parameters(device, parameterSpecs(spec, layers), 0, 'f32', numShards);
+  const parameters = new Parameters(device, parameterSpecs(spec, layers), {
+    numShards,
+    precision: spec.precision,
+  });
   const model = createModel(spec, layers, parameters);
   const moments = [1, 2].map(() => zeros(device, [parameters.values.size / numShards]));
   const atRest = device.memory({ resetPeak: true }).inUseBytes;
@@ -88,7 +91,9 @@ function traceLayers(
   const labels = empty(device, [B, T], 'i32');
   const { result: loss, tape } = device.record(() =>
     device.scope(() =>
-      crossEntropy({ hidden: model.forward(tokens, contexts), weight: model.head, labels }, 1 / (B * T)),
+      crossEntropy({ hidden: model.forward(tokens, contexts), weight: model.head, labels }, 1 / (B * T), {
+        isFinal: true,
+      }),
     ),
   );
   const activationBytes = device.memory().inUseBytes - atRest;
@@ -96,6 +101,7 @@ function traceLayers(
   for (const moment of moments) moment.release();
   return {
     numParameters: parameters.numParameters,
+    workingBytes: parameters.working?.bytes ?? 0,
     activationBytes,
     peakBytes: device.memory().peakBytes,
     flopsPerToken: device.flops / (B * T),

@@ -20,7 +20,7 @@ const spared: ParameterSpec[] = [
 
 test('optimizer ~> weight decay acts on matrices, on what a layer did not exempt and on names outside noDecay', async () => {
   const device = openCpuDevice();
-  const parameters = new Parameters(device, [...decayed, ...spared], 0, 'f64');
+  const parameters = new Parameters(device, [...decayed, ...spared], { dtype: 'f64' });
   parameters.initialise(1);
   // Without a gradient the decay is all that moves a weight.
   fill(parameters.gradients, 0);

@@ -1,16 +1,20 @@
-import { adamw, clipFactor, sumOfSquares, type Tensor, zeros } from '@longscan/kernels';
+import { adamw, clipFactor, type Stream, sumOfSquares, type Tensor, zeros } from '@longscan/kernels';
 import type { ParameterSpec } from '../model/init.js';
-import type { Parameters } from '../model/parameters.js';
+import { beforeAll, type Parameters } from '../model/parameters.js';
 import type { JobSpec } from '../protocol/job-spec.js';
 import { type Shard, wholeShard } from './shard.js';
 
-/** The part of one parameter that lies in this rank's shard, with what AdamW knows of it; views of flat buffers. */
+/** Parameters, or parts of them, that lie side by side in this rank's shard and are updated alike; views of flat buffers. */
 interface Slot {
   readonly parameter: Tensor;
   readonly gradient: Tensor;
   readonly m: Tensor;
   readonly v: Tensor;
+  /** Gets the new values, rounded; null: none is held. */
+  readonly working: Tensor | null;
   readonly weightDecay: number;
+  /** Whose parameters they are, see `ParameterSpec.block`. */
+  readonly block: number;
 }
 
 /** Elements of one parameter that lie in a shard. */
@@ -24,11 +28,23 @@ export interface ShardRange {
   readonly inShard: number;
 }
 
+interface Run {
+  readonly begin: number;
+  end: number;
+  readonly isRounded: boolean;
+  readonly weightDecay: number;
+  readonly block: number;
+}
+
 /** AdamW with decoupled weight decay over a shard of a model's parameters, and the clipping of their gradients. */
 export class Optimizer {
   /** Running means of the shard's gradients and of their squares, flat. */
   readonly moments: { readonly m: Tensor; readonly v: Tensor };
+  /** Where parameters are updated: on a GPU aside, so that a block's forward pass hides the update of those after it. */
+  readonly stream: Stream;
+  /** In the order in which a forward pass reads them. */
   private readonly slots: readonly Slot[];
+  private lastClip: Tensor | null = null;
 
   /** `parameters` can be cut into `shard.count` parts. */
   constructor(
@@ -41,15 +57,19 @@ export class Optimizer {
     const m = zeros(device, size, dtype);
     const v = zeros(device, size, dtype);
     this.moments = { m, v };
-    this.slots = this.ranges().map(({ spec: declared, start, length, inShard }) => {
-      const { name, shape, weightDecay = shape.length > 1 } = declared;
-      const decays = weightDecay && !name.split('.').some((part) => spec.noDecay.includes(part));
+    const first = shard.index * size[0]!;
+    const isAside = device.kind === 'cuda' && shard.count === 1;
+    this.stream = isAside ? device.createStream('optimizer') : device.compute;
+    this.slots = this.runs().map(({ begin, end, isRounded, weightDecay, block }) => {
+      const [length, inShard] = [[end - begin], begin - first];
       return {
-        parameter: values.view([length], start),
-        gradient: gradients.view([length], start),
-        m: m.view([length], inShard),
-        v: v.view([length], inShard),
-        weightDecay: decays ? spec.weightDecay : 0,
+        parameter: values.view(length, begin),
+        gradient: gradients.view(length, begin),
+        m: m.view(length, inShard),
+        v: v.view(length, inShard),
+        working: isRounded ? parameters.working!.view(length, begin) : null,
+        weightDecay,
+        block,
       };
     });
   }
@@ -66,6 +86,30 @@ export class Optimizer {
     });
   }
 
+  /** Elements [begin, end) of the flat buffers that one call can update: neighbours that differ in nothing, with padding. */
+  private runs(): Run[] {
+    const { numUnrounded, working } = this.parameters;
+    const runs: Run[] = [];
+    for (const { spec, start, length } of this.ranges().sort((a, b) => a.start - b.start)) {
+      const isRounded = working !== null && start >= numUnrounded;
+      const weightDecay = this.decayOf(spec);
+      // What is not rounded beside copies that are is small and lies together.
+      const block = working === null || isRounded ? (spec.block ?? beforeAll) : beforeAll;
+      const run = { begin: start, end: start + length, isRounded, weightDecay, block };
+      const last = runs.at(-1);
+      const isLike =
+        last?.isRounded === isRounded && last.weightDecay === weightDecay && last.block === block;
+      if (isLike) last.end = run.end;
+      else runs.push(run);
+    }
+    return runs.sort((a, b) => a.block - b.block);
+  }
+
+  private decayOf({ name, shape, weightDecay = shape.length > 1 }: ParameterSpec): number {
+    const isSpared = name.split('.').some((part) => this.spec.noDecay.includes(part));
+    return weightDecay && !isSpared ? this.spec.weightDecay : 0;
+  }
+
   /** The shard of the parameters, or of their gradients. */
   shardOf(flat: Tensor): Tensor {
     const { size } = this.moments.m;
@@ -77,17 +121,30 @@ export class Optimizer {
     return sumOfSquares(this.shardOf(this.parameters.gradients));
   }
 
-  /** Decides on the stream by how much the gradients are scaled, from the squared norm of all shards; see `readClip`. */
+  /**
+   * Decides on the stream by how much the gradients are scaled, from the squared norm of all shards; see `readClip`. After a
+   * norm that is not finite all later ones count as such: nobody may have looked at it yet.
+   */
   clip(squaredNorm: Tensor): Tensor {
-    return clipFactor(squaredNorm, this.spec.clipNorm === 0 ? Number.POSITIVE_INFINITY : this.spec.clipNorm);
+    const { clipNorm } = this.spec;
+    const clip = clipFactor(squaredNorm, clipNorm === 0 ? Number.POSITIVE_INFINITY : clipNorm, this.lastClip);
+    this.lastClip?.release();
+    this.lastClip = clip.retain();
+    return clip;
   }
 
-  /** Updates the shard; changes nothing if `clip` found the gradient's norm not finite. `step` counts from 1. */
+  /**
+   * Updates the shard; changes nothing if `clip` found the gradient's norm not finite. `step` counts from 1. On a GPU this
+   * goes on behind the work that is enqueued next; see `Parameters.beforeBlock`.
+   */
   step(step: number, learningRate: number, clip: Tensor): void {
     const [beta1, beta2] = this.spec.betas;
-    for (const { weightDecay, ...tensors } of this.slots) {
+    const { stream, parameters } = this;
+    stream.wait(parameters.device.compute.record());
+    for (const { weightDecay, block, ...tensors } of this.slots) {
       const options = { learningRate, beta1, beta2, eps: this.spec.eps, weightDecay, step };
-      adamw({ ...tensors, clip, working: null }, options);
+      adamw({ ...tensors, clip }, options, stream);
+      if (stream !== parameters.device.compute) parameters.noteUpdate(block, stream.record());
     }
   }
 }

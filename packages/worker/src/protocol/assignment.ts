@@ -19,6 +19,7 @@ export const taskSchema = z.discriminatedUnion('kind', [
     /** 0 takes the most likely token. */
     temperature: z.number().min(0),
     seed: z.int().min(0).max(0xffff_ffff),
+    device: z.enum(['cpu', 'cuda']),
   }),
   z.strictObject({
     kind: z.literal('layers-check'),
@@ -32,6 +33,12 @@ export const taskSchema = z.discriminatedUnion('kind', [
     shapes: z.array(z.strictObject({ B: size, T: size, H: size, K: size, V: size })).min(1),
     dtype: z.enum(['f32', 'bf16']),
     numRounds: z.int().min(1).max(10_000),
+  }),
+  z.strictObject({
+    kind: z.literal('bench-step'),
+    /** Not counted. */
+    numWarmUps: z.int().min(0).max(10_000),
+    numSteps: z.int().min(1).max(10_000),
   }),
 ]);
 

@@ -28,3 +28,17 @@ export interface BenchShape {
   readonly K: number;
   readonly V: number;
 }
+
+/** What a training step's time is shared out to: kinds of native functions, and time in which none of them ran. */
+export const stepParts = [
+  'gemm',
+  'recurrence',
+  'pointwise',
+  'loss',
+  'optimizer',
+  'communication',
+  'other',
+  'idle',
+] as const;
+
+export type StepPart = (typeof stepParts)[number];

@@ -6,7 +6,7 @@ export {
   type Task,
   taskSchema,
 } from './assignment.js';
-export { type BenchOp, type BenchShape, benchOps } from './bench.js';
+export { type BenchOp, type BenchShape, benchOps, type StepPart, stepParts } from './bench.js';
 export { decodeFrame, encodeFrame, type WireValue } from './codec.js';
 export { type FrameFault, frameLimits, scanFrame } from './frame-scanner.js';
 export {

@@ -178,12 +178,21 @@ export const launchSection = z.strictObject({
   stopTimeoutMs: milliseconds.default(90_000),
 });
 
-export const deviceSection = z.strictObject({
+const deviceKeys = {
   kind: z.enum(['cpu', 'cuda']).default('cpu'),
-  /** What carries tensors between ranks. */
-  engine: z.enum(['tcp', 'ucx', 'nccl']).default('tcp'),
   /** Compute threads per rank; `auto` divides this machine's cores by its ranks. */
   threads: z.union([count.max(1024), z.literal('auto')]).default('auto'),
+  /** More ranks than GPUs take turns on these: for tests, since each rank then has a part of one. */
+  share: z.boolean().default(false),
+};
+
+/** What carries tensors between ranks. */
+const engines = ['tcp', 'ucx', 'nccl'] as const;
+
+export const deviceSection = z.strictObject({
+  ...deviceKeys,
+  /** `auto`: nccl on GPUs, tcp on CPUs. */
+  engine: z.enum(['auto', ...engines]).default('auto'),
 });
 
 const sections = {
@@ -192,12 +201,12 @@ const sections = {
   optimizer: optimizerSection.prefault({}),
   checkpoint: checkpointSection.prefault({}),
   launch: launchSection.prefault({}),
-  device: deviceSection.prefault({}),
 };
 
 /** A job as written: what a TOML, YAML or JSON file, the environment and --set together say. */
 export const jobFileSchema = z.strictObject({
   ...sections,
+  device: deviceSection.prefault({}),
   model: modelSection.prefault({}),
   data: dataSection,
 });
@@ -215,6 +224,7 @@ export const layerEntrySchema = z.strictObject({
 /** A fully resolved job: every value present, every path absolute, one entry per layer. */
 export const jobSpecSchema = z.strictObject({
   ...sections,
+  device: z.strictObject({ ...deviceKeys, engine: z.enum(engines).default('tcp') }).prefault({}),
   model: z.strictObject({ ...modelKeys, mlp: countOrZero, layers: z.array(layerEntrySchema).min(1) }),
   data: dataSection,
 });
@@ -226,6 +236,8 @@ export type LayerEntry = z.infer<typeof layerEntrySchema>;
 /** Keys (or whole sections) that may differ between a run and its resumption. */
 export const resumableKeys: readonly string[] = [
   'job.steps',
+  'model.precision',
+  'device',
   'launch',
   'checkpoint',
   'parallel.sp',

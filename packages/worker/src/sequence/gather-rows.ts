@@ -95,6 +95,7 @@ function recordReturn(x: Tensor, all: Tensor, options: GatherOptions): void {
   const { sources, readers } = traffic(options);
   tape.record({
     name: 'gather-rows',
+    flushes: true,
     inputs: [x],
     outputs: [all],
     saved: [],

@@ -56,6 +56,7 @@ export function tradeHalves(xs: readonly Tensor[], group: SliceGroup, received: 
   if (tape === null || taped.length === 0) return pieces;
   tape.record({
     name: 'trade-halves',
+    flushes: true,
     inputs: taped.map(({ x }) => x),
     outputs: taped.flatMap(({ parts }) => parts),
     saved: [],
@@ -81,6 +82,7 @@ export function returnHalves(pieces: Pieces, group: SliceGroup, received: Receiv
   const output = whole.view(whole.shape);
   tape.record({
     name: 'return-halves',
+    flushes: true,
     inputs: pieces,
     outputs: [output],
     saved: [],

@@ -97,6 +97,7 @@ function recordBackward<I extends RecurrenceInputs>(
   const transition = [segment.factor, segment.rates ?? null, segment.reset];
   tape.record({
     name: op.name,
+    flushes: true,
     inputs: tensors,
     outputs: [output],
     saved: [...tensors, resets, incoming, ...transition, ...Object.values(kept)].filter(

@@ -49,6 +49,7 @@ export function attendRing(pieces: readonly RingPiece[], call: RingCall): Tensor
   const kept = [...inputs, ...pieces.map(({ positions }) => positions)].filter((tensor) => tensor !== null);
   tape.record({
     name: 'ring-attention',
+    flushes: true,
     inputs,
     outputs,
     saved: [...kept, ...results.flatMap(({ o, lse }) => [o, lse])],

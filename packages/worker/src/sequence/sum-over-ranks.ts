@@ -24,6 +24,7 @@ export function sumOverRanks(part: Tensor, { communicator, received, meanwhile }
   if (tape !== null && part.requiresGrad) {
     tape.record({
       name: 'sum-over-ranks',
+      flushes: true,
       inputs: [part],
       outputs: [output],
       saved: [],

@@ -55,6 +55,7 @@ export function recurrenceByUnit<I extends RecurrenceInputs>(
   if (tape === null || !tensors.some((tensor) => tensor.requiresGrad)) return output;
   tape.record({
     name: op.name,
+    flushes: true,
     inputs: tensors,
     outputs: [output],
     saved: [

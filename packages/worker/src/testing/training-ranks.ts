@@ -72,7 +72,7 @@ export async function openTrainingRanks(spec: JobSpec, options: TrainingRanksOpt
     if (segments !== undefined) device.units = new TokenUnits(segments / sp);
     const shard = shardOfRank({ ...spec.parallel, sp, dp }, rank);
     const specs = parameterSpecs(spec.model, layers);
-    const parameters = new Parameters(device, specs, numExtra, dtype, shard.count);
+    const parameters = new Parameters(device, specs, { numExtra, dtype, numShards: shard.count });
     parameters.initialise(7);
     const communicator = communicators[rank] ?? null;
     return {

@@ -30,10 +30,42 @@ export function squaredNorm({ mesh: { world }, optimizer }: Training): Tensor {
   return sum;
 }
 
-/** After the ranks have updated their shards of the parameters: everybody gets all of them. */
-export function gatherParameters({ mesh: { world }, parameters: { values }, optimizer }: Training): void {
+/** After the ranks have updated their shards of the parameters: everybody gets all that ops see of them. */
+export function gatherParameters(training: Training): void {
+  const { mesh, parameters, optimizer } = training;
+  const { world } = mesh;
+  const { values, working } = parameters;
   if (world === null || optimizer.shard.count === 1) return;
+  after(world, values, () => {
+    if (working === null) {
+      world.allGather(optimizer.shardOf(values), values);
+      return;
+    }
+    world.allGather(optimizer.shardOf(working), working);
+    for (const { begin, end, owner } of unroundedParts(training)) {
+      world.broadcast(values.view([end - begin], begin), owner);
+    }
+  });
+}
+
+/**
+ * Before a checkpoint: where ranks have exchanged rounded values only, everybody gets those of the other shards. Every
+ * rank calls this at the same place between two steps.
+ */
+export function gatherValues({ mesh: { world }, parameters, optimizer }: Training): void {
+  if (world === null || optimizer.shard.count === 1 || parameters.working === null) return;
+  const { values } = parameters;
   after(world, values, () => world.allGather(optimizer.shardOf(values), values));
+}
+
+/** Elements that ops see as they are, by the rank that updates them: the few before the rounded ones. */
+function unroundedParts({ parameters: { numUnrounded, values }, optimizer: { shard } }: Training) {
+  const size = values.size / shard.count;
+  return Array.from({ length: Math.ceil(numUnrounded / size) }, (_, owner) => ({
+    owner,
+    begin: owner * size,
+    end: Math.min((owner + 1) * size, numUnrounded),
+  }));
 }
 
 /** Runs `collective` after the work that makes `tensor`, and what comes next after it. */

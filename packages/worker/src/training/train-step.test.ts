@@ -48,7 +48,7 @@ async function openRanks(
   const sequenceGroups = rows.flatMap((row) => (sp > 1 ? createInProcessGroup(row) : row.map(() => null)));
   const slices = slicesOf(new Array<number>(sp).fill(sequenceLength / sp));
   return devices.map((device, rank) => {
-    const parameters = new Parameters(device, parameterSpecs(spec.model, layers), numExtra, dtype);
+    const parameters = new Parameters(device, parameterSpecs(spec.model, layers), { numExtra, dtype });
     parameters.initialise(7);
     const communicator = sequenceGroups[rank] ?? null;
     return {

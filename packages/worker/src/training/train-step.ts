@@ -2,9 +2,9 @@ import {
   type Clip,
   crossEntropy,
   type Device,
-  fill,
   fromArray,
   hostArray,
+  LongscanError,
   readClip,
   type Tensor,
   zeros,
@@ -58,8 +58,14 @@ export interface Training {
   readonly carry: Carry | null;
 }
 
-/** A training step: enqueues all of it, then waits for the one read-back of its results. `step` counts from 1. */
-export async function trainStep(
+/** Steps that may be under way: on a GPU the next one is enqueued before the host looks at the results of the last. */
+export const maxUnderWay = ({ kind }: Device): number => (kind === 'cuda' ? 2 : 1);
+
+/**
+ * A training step: enqueues all of it, with the one read-back of its results, and returns. `step` counts from 1. Steps may
+ * be enqueued before earlier ones are over; after one that diverges, later ones change nothing.
+ */
+export function trainStep(
   training: Training,
   microBatches: readonly Batch[],
   step: number,
@@ -70,7 +76,7 @@ export async function trainStep(
   const batches = device.units === null ? microBatches : sequencesOf(microBatches);
   const results = device.scope(() => {
     const sums = device.units && new SequenceSums(training);
-    fill(parameters.gradients, 0);
+    parameters.startGradients();
     // Before the step, then after each micro-batch's forward and after its backward pass.
     const bytes = zeros(device, [1 + 2 * batches.length], 'f64');
     // Once: what is noted later follows this on the communicator's own stream.
@@ -86,6 +92,7 @@ export async function trainStep(
       mesh.sp?.recordBytesSent(bytes, 2 * i + 2);
       device.native.axpy(device.compute.id, 1, loss.id, parameters.extra().view([1], extraLoss).id);
     }
+    parameters.finishGradients();
     training.carry?.passOn();
     writeWish(parameters, wish);
     if (sums !== null) sums.finish();
@@ -95,6 +102,14 @@ export async function trainStep(
     gatherParameters(training);
     return { clip, bytes, extra: parameters.extra() };
   });
+  return resultOf(results, mesh);
+}
+
+/** The results of a step once it is over; their reading is enqueued at once. */
+async function resultOf(
+  results: Readonly<Record<'clip' | 'extra' | 'bytes', Tensor>>,
+  mesh: RankMesh,
+): Promise<StepResult> {
   const [clip, extra, bytes] = await Promise.all([
     readClip(results.clip),
     results.extra.readNumbers(),
@@ -116,6 +131,22 @@ export async function trainStep(
   };
 }
 
+/**
+ * The same decision on every rank, since all see the same sums. The step changed no parameter.
+ * @throws LongscanError E-DIVERGED
+ */
+export function assertFinite(step: number, { loss, clip }: StepResult): void {
+  if (Number.isFinite(loss) && clip.isFinite) return;
+  throw new LongscanError({
+    code: 'E-DIVERGED',
+    where: `step ${step}`,
+    found: `loss ${loss}, gradient norm ${clip.norm}`,
+    expected: 'finite numbers; the parameters are still those of the step before',
+    fix: 'resume from the last checkpoint with a lower optimizer.lr or a smaller optimizer.clipNorm',
+    exitCode: 5,
+  });
+}
+
 /** This rank's part of the mean loss over all valid tokens, [1]. */
 function forward(training: Training, batch: Batch, carry: Carry | null): Tensor {
   const { device, model } = training;
@@ -126,7 +157,8 @@ function forward(training: Training, batch: Batch, carry: Carry | null): Tensor 
   const [tokens, labels] = [ofTokens(batch.tokens), ofTokens(batch.labels)];
   const hidden = model.forward(tokens, contextsOf(training, batch, carry, ofTokens));
   // Documents of one token each have no label at all.
-  return crossEntropy({ hidden, weight: model.head, labels }, 1 / Math.max(1, batch.numValidTokens));
+  const scale = 1 / Math.max(1, batch.numValidTokens);
+  return crossEntropy({ hidden, weight: model.head, labels }, scale, { isFinal: true });
 }
 
 /** What layers look at beside their own tokens; `upload` makes a tensor of what a batch says of each token. */

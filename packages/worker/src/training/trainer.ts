@@ -1,23 +1,19 @@
-import { gemmInfo, LongscanError, openCpuDevice, TokenUnits } from '@longscan/kernels';
+import { peakFlopsOf } from '../bench/peak-flops.js';
 import { saveCheckpoint } from '../checkpoint/index.js';
 import { enterPhase, enterStep } from '../control/progress.js';
 import { bigramEntropy, DataLoader } from '../data/index.js';
-import { loadAttentionStrategy, loadStrategy } from '../load-strategy.js';
-import { connectMesh } from '../mesh.js';
-import { loadLayers } from '../model/load-layers.js';
-import { createModel, parameterSpecs } from '../model/model.js';
-import { Parameters } from '../model/parameters.js';
-import { Optimizer } from '../optim/optimizer.js';
 import { learningRate } from '../optim/schedule.js';
-import { shardOfRank } from '../optim/shard.js';
 import type { TrainResult } from '../protocol/messages.js';
 import type { Plan } from '../protocol/plan.js';
 import { planOf, type RankContext } from '../rank-context.js';
-import { Carry } from '../sequence/carry.js';
 import { gatherMoments } from './gather-moments.js';
+import { closeTraining, openTraining } from './open-training.js';
+import { explainShortage } from './out-of-memory.js';
+import { gatherValues } from './over-ranks.js';
 import { checkpointContent, restore } from './train-state.js';
 import {
-  numExtra,
+  assertFinite,
+  maxUnderWay,
   type StepResult,
   type StopWish,
   type Training,
@@ -27,19 +23,35 @@ import {
 
 /** The `train` task: this rank's part of a job, from the plan to the last checkpoint. */
 export async function runTraining(context: RankContext): Promise<void> {
-  const trainer = await Trainer.open(context, planOf(context));
+  const plan = planOf(context);
+  const trainer = await Trainer.open(context, plan);
   try {
     const result = await trainer.run();
     context.control.report({ type: 'done', result: { ...result } });
+  } catch (error) {
+    throw await explainShortage(error, plan, trainer.training.device, context.assignment.layerModules);
   } finally {
     trainer.close();
   }
 }
 
+interface StepUnderWay {
+  readonly number: number;
+  readonly lr: number;
+  readonly numTokens: number;
+  readonly result: Promise<StepResult>;
+}
+
 class Trainer {
   /** Optimizer steps done. */
   private step = 0;
+  /** Steps that were enqueued after those and are not over, oldest first. */
+  private readonly underWay: StepUnderWay[] = [];
+  /** When the last result came, and how long compute had waited for communication by then. */
+  private lastResult = { time: 0, waitedMs: 0 };
   private wish: StopWish = { stop: false, save: false };
+  /** What all ranks have agreed on: no more steps are enqueued. */
+  private agreed: StopWish | null = null;
   private lastCheckpoint: string | null = null;
   private checkpointStep = -1;
   private validationLoss: number | null = null;
@@ -49,7 +61,7 @@ class Trainer {
   private constructor(
     private readonly context: RankContext,
     private readonly plan: Plan,
-    private readonly training: Training,
+    readonly training: Training,
     private readonly data: DataLoader,
   ) {
     const wantsBaseline = plan.jobSpec.data.baseline === 'bigram' && context.env.rank === 0;
@@ -61,49 +73,24 @@ class Trainer {
 
   /** Device, groups, model and data of this rank; parameters from the seed or from the checkpoint to resume. */
   static async open(context: RankContext, plan: Plan): Promise<Trainer> {
-    const { jobSpec } = plan;
-    const layers = await loadLayers(jobSpec.model, context.assignment.layerModules);
-    const strategy = await loadStrategy(plan.strategy);
-    const attention = await loadAttentionStrategy(plan.attentionStrategy);
+    // Before anything is opened: a missing text is known at once.
     const data = new DataLoader(plan, context.env.rank);
-    const device = openCpuDevice({
-      threads: context.env.numThreads,
-      fixedPartition: jobSpec.job.deterministic,
-    });
-    if (jobSpec.job.deterministic) {
-      device.units = new TokenUnits(jobSpec.job.canonicalSegments / plan.mesh.sp);
-    }
-    const gemm = gemmInfo(device);
-    context.log(`${device.native.cpuInfo().name}; matrix products by ${JSON.stringify(gemm)}`);
-    const mesh = await connectMesh(context, device);
-    const shard = shardOfRank(jobSpec.parallel, context.env.rank);
-    const specs = parameterSpecs(jobSpec.model, layers);
-    const parameters = new Parameters(device, specs, numExtra, 'f32', shard.count);
-    const model = createModel(jobSpec.model, layers, parameters);
-    const optimizer = new Optimizer(parameters, jobSpec.optimizer, shard);
-    const sequence = mesh.sp && {
-      communicator: mesh.sp,
-      strategy,
-      options: { blocks: plan.blocks, ranksPerNode: plan.ranksPerNode },
-      slices: plan.slices,
-      attention,
-    };
-    const carry = jobSpec.data.carry ? new Carry(device, mesh.sp) : null;
-    const trainer = new Trainer(
-      context,
-      plan,
-      { device, model, parameters, optimizer, mesh, sequence, carry },
-      data,
-    );
+    const trainer = new Trainer(context, plan, await openTraining(context, plan), data);
     await trainer.restoreOrInitialise();
     return trainer;
   }
 
   async run(): Promise<TrainResult> {
     const { steps } = this.plan.jobSpec.job;
-    while (this.step < steps && !(await this.trainOneStep())) await this.afterStep();
+    for (;;) {
+      this.enqueueSteps();
+      const oldest = this.underWay.shift();
+      if (oldest === undefined) break;
+      await this.finish(oldest);
+      if (this.underWay.length === 0 && this.agreed === null) await this.afterStep();
+    }
     const stopped = this.step < steps;
-    if (!stopped || this.wish.save) await this.save();
+    if (!stopped || this.agreed?.save) await this.save();
     if (!stopped) await this.validate();
     enterPhase(this.context.progress, 'finished');
     this.logOpTimes();
@@ -111,8 +98,7 @@ class Trainer {
   }
 
   close(): void {
-    this.training.mesh.close();
-    this.training.device.close();
+    closeTraining(this.training);
     this.data.close();
   }
 
@@ -129,36 +115,65 @@ class Trainer {
     this.context.log(`continues after step ${this.step} from ${resumeFrom}`);
   }
 
-  /** Returns true if all ranks stop after this step. */
-  private async trainOneStep(): Promise<boolean> {
-    const { job, optimizer } = this.plan.jobSpec;
+  /** Up to as many as may be under way, but none that would come between a step and what is to be done after it. */
+  private enqueueSteps(): void {
+    while (this.underWay.length < maxUnderWay(this.training.device) && this.agreed === null) {
+      const last = this.step + this.underWay.length;
+      const mustPause = this.underWay.length > 0 && (this.isSaveDue(last) || this.isValidationDue(last));
+      if (last === this.plan.jobSpec.job.steps || mustPause) return;
+      this.underWay.push(this.enqueue(last + 1));
+    }
+  }
+
+  private enqueue(number: number): StepUnderWay {
+    const { job, model, optimizer } = this.plan.jobSpec;
     const { progress } = this.context;
-    const number = this.step + 1;
+    const { training, data } = this;
+    if (this.underWay.length === 0) this.lastResult = this.now();
     enterStep(progress, number);
     enterPhase(progress, 'data');
-    const start = performance.now();
-    const batches = this.data.trainingBatches(this.step);
-    this.training.carry?.startStep(this.data.tokensBefore(this.step));
+    const batches = data.trainingBatches(number - 1);
+    training.carry?.startStep(data.tokensBefore(number - 1));
     enterPhase(progress, 'forward');
-    const waitedBefore = this.training.mesh.sp?.stream.waitedMs() ?? 0;
     const lr = learningRate(optimizer, number, job.steps);
-    const result = await trainStep(this.training, batches, number, lr, this.wish);
+    const result = trainStep(training, batches, number, lr, this.wish);
+    // An earlier step that fails is told first, and this one with it.
+    result.catch(() => undefined);
     // Under the masked objective most tokens have no label, but all of them are read.
-    const isMasked = this.plan.jobSpec.model.objective === 'masked';
-    const numTokens = isMasked ? this.data.numTokens(this.step) : batches[0]!.numValidTokens;
-    this.report(number, result, lr, numTokens, performance.now() - start, waitedBefore);
-    assertFinite(number, result);
-    this.step = number;
-    if (result.stop) this.wish = { stop: true, save: result.save };
-    return result.stop;
+    const isMasked = model.objective === 'masked';
+    const numTokens = isMasked ? data.numTokens(number - 1) : batches[0]!.numValidTokens;
+    return { number, lr, numTokens, result };
+  }
+
+  private async finish(step: StepUnderWay): Promise<void> {
+    const result = await step.result;
+    const before = this.lastResult;
+    this.lastResult = this.now();
+    const { time, waitedMs } = this.lastResult;
+    this.report(step, result, time - before.time, waitedMs - before.waitedMs);
+    assertFinite(step.number, result);
+    this.step = step.number;
+    if (result.stop) this.agreed = { stop: true, save: result.save && this.agreed?.save !== false };
+  }
+
+  private now() {
+    return { time: performance.now(), waitedMs: this.training.mesh.sp?.stream.waitedMs() ?? 0 };
+  }
+
+  private isSaveDue(step: number): boolean {
+    const { every } = this.plan.jobSpec.checkpoint;
+    return every > 0 && step % every === 0;
+  }
+
+  private isValidationDue(step: number): boolean {
+    const { validateEvery } = this.plan.jobSpec.data;
+    return validateEvery > 0 && step % validateEvery === 0;
   }
 
   private async afterStep(): Promise<void> {
-    const { checkpoint, data, job } = this.plan.jobSpec;
-    const isLast = this.step === job.steps;
-    if (isLast) return;
-    if (checkpoint.every > 0 && this.step % checkpoint.every === 0) await this.save();
-    if (data.validateEvery > 0 && this.step % data.validateEvery === 0) await this.validate();
+    if (this.step === this.plan.jobSpec.job.steps) return;
+    if (this.isSaveDue(this.step)) await this.save();
+    if (this.isValidationDue(this.step)) await this.validate();
   }
 
   private async validate(): Promise<void> {
@@ -183,6 +198,8 @@ class Trainer {
     this.checkpointStep = this.step;
     const start = performance.now();
     const { parameters, optimizer, carry } = this.training;
+    this.training.parameters.awaitUpdates();
+    gatherValues(this.training);
     const shards = gatherMoments(this.training.mesh.world, optimizer);
     if (shards === null) return;
     enterPhase(this.context.progress, 'checkpoint');
@@ -213,27 +230,27 @@ class Trainer {
   }
 
   private report(
-    step: number,
+    { number, lr, numTokens }: StepUnderWay,
     result: StepResult,
-    lr: number,
-    tokens: number,
     stepMs: number,
-    waitedBefore: number,
+    spExposedMs: number,
   ): void {
-    const { device, mesh } = this.training;
+    const { device } = this.training;
+    const { flopsPerStep } = this.plan.perRank;
+    const peak = peakFlopsOf(device, this.plan.jobSpec.model.precision);
     this.context.control.report({
       type: 'step',
-      step,
+      step: number,
       loss: Number.isFinite(result.loss) ? result.loss : null,
       gradNorm: result.clip.isFinite ? result.clip.norm : null,
       lr,
-      tokens,
+      tokens: numTokens,
       stepMs,
-      spExposedMs: (mesh.sp?.stream.waitedMs() ?? 0) - waitedBefore,
+      spExposedMs,
       spBytesSentForward: result.spBytesSentForward,
       spBytesSentBackward: result.spBytesSentBackward,
       peakBytes: device.memory().peakBytes,
-      mfu: null,
+      mfu: peak && flopsPerStep / (stepMs / 1000) / peak,
       extra: {},
     });
   }
@@ -245,17 +262,4 @@ class Trainer {
       this.context.log(`${op}: ${ms.toFixed(1)} ms in ${count} calls`);
     }
   }
-}
-
-/** The same decision on every rank, since all see the same sums. The step changed no parameter. */
-function assertFinite(step: number, { loss, clip }: StepResult): void {
-  if (Number.isFinite(loss) && clip.isFinite) return;
-  throw new LongscanError({
-    code: 'E-DIVERGED',
-    where: `step ${step}`,
-    found: `loss ${loss}, gradient norm ${clip.norm}`,
-    expected: 'finite numbers; the parameters are still those of the step before',
-    fix: 'resume from the last checkpoint with a lower optimizer.lr or a smaller optimizer.clipNorm',
-    exitCode: 5,
-  });
 }

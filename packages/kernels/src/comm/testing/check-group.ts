@@ -7,30 +7,40 @@ const blockSizes = (numRanks: number) => [0, 1, 7, 1001, 20_011, Math.ceil(1_200
 
 /**
  * Every collective on every block size, compared exactly: the inputs are small integers, so sums have one right
- * value whatever their order. Also compares `bytesSent` with what the algorithm has to send.
+ * value whatever their order. Also compares `bytesSent` with what the algorithm has to send. `group` holds the
+ * ranks of this process: all of them, or one of those that do the same in processes of their own.
  */
 export async function checkCollectives(group: readonly Communicator[]): Promise<void> {
-  for (const size of blockSizes(group.length)) {
+  const numRanks = sizeOf(group);
+  const ranks = Array.from({ length: numRanks }, (_, rank) => rank);
+  for (const size of blockSizes(numRanks)) {
     await checkAllGather(group, size);
     await checkReduceScatter(
       group,
-      group.map(() => size),
+      ranks.map(() => size),
     );
     await checkReduceScatter(
       group,
-      group.map((_, rank) => size * (rank % 3)),
+      ranks.map((rank) => size * (rank % 3)),
     );
     await checkAllReduce(group, size, 'f32');
     await checkAllReduce(group, size, 'f64');
     await checkExchange(group, size);
     await checkChain(group, size);
   }
-  for (let root = 0; root < group.length; root++) {
-    await checkBroadcast(group, 1001, root);
-  }
-  await checkBroadcast(group, 600_001, group.length - 1);
+  for (const root of ranks) await checkBroadcast(group, 1001, root);
+  await checkBroadcast(group, 600_001, numRanks - 1);
   for (const comm of group) comm.barrier();
   await settle(group);
+}
+
+const sizeOf = (group: readonly Communicator[]) => group[0]!.size;
+
+/** What `make` gives for each rank of the group, by rank. */
+function byRank<T>(group: readonly Communicator[], make: (comm: Communicator) => T): T[] {
+  const list: T[] = [];
+  for (const comm of group) list[comm.rank] = make(comm);
+  return list;
 }
 
 /** Waits for all ranks; the first failure is thrown. */
@@ -75,24 +85,28 @@ async function run(
   body: (comm: Communicator) => void,
   sentBytes: (rank: number) => number,
 ): Promise<void> {
-  const before = group.map((comm) => comm.bytesSent());
+  const before = byRank(group, (comm) => comm.bytesSent());
   for (const comm of group) body(comm);
   await settle(group);
-  group.forEach((comm, rank) => {
+  for (const comm of group) {
+    const { rank, size } = comm;
     const sent = comm.bytesSent() - before[rank]!;
-    assert.is(sent, sentBytes(rank), `${name}: bytes sent by rank ${rank} of ${comm.size}`);
-  });
+    assert.is(sent, sentBytes(rank), `${name}: bytes sent by rank ${rank} of ${size}`);
+  }
 }
 
 async function checkAllGather(group: readonly Communicator[], size: number): Promise<void> {
-  const numRanks = group.length;
-  const apart = group.map((comm) => ({ input: input(comm, size), output: output(comm, size * numRanks) }));
-  const inPlace = group.map((comm) => output(comm, size * numRanks));
-  group.forEach((comm, rank) => {
+  const numRanks = sizeOf(group);
+  const apart = byRank(group, (comm) => ({
+    input: input(comm, size),
+    output: output(comm, size * numRanks),
+  }));
+  const inPlace = byRank(group, (comm) => output(comm, size * numRanks));
+  for (const { rank, stream } of group) {
     const values = new Float32Array(size * numRanks).fill(-1);
     for (let i = 0; i < size; i++) values[rank * size + i] = value(rank, i);
-    inPlace[rank]!.write(values, comm.stream);
-  });
+    inPlace[rank]!.write(values, stream);
+  }
   const sent = () => (numRanks - 1) * size * 4;
   await run(
     group,
@@ -122,20 +136,20 @@ async function checkReduceScatter(group: readonly Communicator[], counts: readon
   const total = counts.reduce((sum, count) => sum + count, 0);
   const start = (rank: number) => counts.slice(0, rank).reduce((sum, count) => sum + count, 0);
   const name = `reduceScatter [${counts.join(' ')}]`;
-  const inputs = group.map((comm) => input(comm, total));
-  const outputs = group.map((comm) => output(comm, counts[comm.rank]!));
+  const inputs = byRank(group, (comm) => input(comm, total));
+  const outputs = byRank(group, (comm) => output(comm, counts[comm.rank]!));
   const sent = (rank: number) => (total - counts[rank]!) * 4;
   await run(group, name, (c) => c.reduceScatter(inputs[c.rank]!, outputs[c.rank]!, counts), sent);
   const expected = (rank: number) => {
     const first = start(rank);
-    return (i: number) => sumOfValues(group.length, first + i);
+    return (i: number) => sumOfValues(sizeOf(group), first + i);
   };
   for (const comm of group) {
     const own = inputs[comm.rank]!.view([total]);
     await expectValues(`${name}, input untouched`, comm, own, (i) => value(comm.rank, i));
     await expectValues(name, comm, outputs[comm.rank]!, expected(comm.rank));
   }
-  const blocks = group.map((comm) => inputs[comm.rank]!.view([counts[comm.rank]!], start(comm.rank)));
+  const blocks = byRank(group, (comm) => inputs[comm.rank]!.view([counts[comm.rank]!], start(comm.rank)));
   await run(group, name, (c) => c.reduceScatter(inputs[c.rank]!, blocks[c.rank]!, counts), sent);
   for (const comm of group) {
     await expectValues(`${name} in place`, comm, blocks[comm.rank]!, expected(comm.rank));
@@ -144,18 +158,18 @@ async function checkReduceScatter(group: readonly Communicator[], counts: readon
 }
 
 async function checkAllReduce(group: readonly Communicator[], size: number, dtype: DType): Promise<void> {
-  const tensors = group.map((comm) => input(comm, size, dtype));
+  const tensors = byRank(group, (comm) => input(comm, size, dtype));
   for (const comm of group) comm.allReduce(tensors[comm.rank]!);
   await settle(group);
   for (const comm of group) {
     await expectValues(`allReduce ${size} ${dtype}`, comm, tensors[comm.rank]!, (i) =>
-      sumOfValues(group.length, i),
+      sumOfValues(sizeOf(group), i),
     );
   }
 }
 
 async function checkBroadcast(group: readonly Communicator[], size: number, root: number): Promise<void> {
-  const tensors = group.map((comm) => input(comm, size));
+  const tensors = byRank(group, (comm) => input(comm, size));
   for (const comm of group) comm.broadcast(tensors[comm.rank]!, root);
   await settle(group);
   for (const comm of group) {
@@ -165,17 +179,18 @@ async function checkBroadcast(group: readonly Communicator[], size: number, root
 
 /** Everybody sends to both neighbours at once: sent one after the other this would stand still. */
 async function checkExchange(group: readonly Communicator[], size: number): Promise<void> {
-  const numRanks = group.length;
+  const numRanks = sizeOf(group);
   if (numRanks === 1) return;
   const next = (rank: number) => (rank + 1) % numRanks;
   const prev = (rank: number) => (rank + numRanks - 1) % numRanks;
-  const inputs = group.map((comm) => input(comm, size));
-  const fromPrev = group.map((comm) => output(comm, size));
-  const fromNext = group.map((comm) => output(comm, size));
+  const inputs = byRank(group, (comm) => input(comm, size));
+  const fromPrev = byRank(group, (comm) => output(comm, size));
+  const fromNext = byRank(group, (comm) => output(comm, size));
   await run(
     group,
     `exchange ${size}`,
-    ({ rank, exchange }) => {
+    (comm) => {
+      const { rank } = comm;
       const tensor = inputs[rank]!;
       const sends = [
         { tensor, peer: next(rank) },
@@ -185,7 +200,7 @@ async function checkExchange(group: readonly Communicator[], size: number): Prom
         { tensor: fromPrev[rank]!, peer: prev(rank) },
         { tensor: fromNext[rank]!, peer: next(rank) },
       ];
-      exchange.call(group[rank], sends, recvs);
+      comm.exchange(sends, recvs);
     },
     () => 2 * size * 4,
   );
@@ -198,8 +213,8 @@ async function checkExchange(group: readonly Communicator[], size: number): Prom
 
 /** The pattern of `ring` and `all-scan`: receive from the previous rank, send to the next one; the last sends nothing. */
 async function checkChain(group: readonly Communicator[], size: number): Promise<void> {
-  const last = group.length - 1;
-  const tensors = group.map((comm) => input(comm, size));
+  const last = sizeOf(group) - 1;
+  const tensors = byRank(group, (comm) => input(comm, size));
   await run(
     group,
     `chain ${size}`,

@@ -1,6 +1,8 @@
-import { type Device, openCpuDevice } from '../../device.js';
+import { type Device, openCpuDevice, openCudaDevice } from '../../device.js';
+import { fakeDriver, fakeNccl } from '../../testing/fake-gpu.js';
 import type { Communicator } from '../communicator.js';
 import { createInProcessGroup } from '../in-process.js';
+import { connectNccl, createNcclGroupId, type NcclGroupOptions } from '../nccl.js';
 import { connectTcp, openListener, type TcpGroupOptions } from '../tcp.js';
 
 /** A group of ranks in this process, and what is under it. */
@@ -34,6 +36,22 @@ export async function openTcpGroup(
   return testGroup(devices, comms, () => {
     for (const listener of listeners) listener.close();
   });
+}
+
+/** Ranks on fake GPUs, over an NCCL that is a fake too: comm/testing/fake_nccl.cc, whose settings `fake` is. */
+export async function openFakeNcclGroup(
+  numRanks: number,
+  { fake = '', ...options }: { readonly fake?: string } & Partial<NcclGroupOptions> = {},
+): Promise<TestGroup> {
+  process.env.LONGSCAN_CUDA_DRIVER = fakeDriver;
+  process.env.LONGSCAN_NCCL = fakeNccl;
+  process.env.LONGSCAN_FAKE_NCCL = fake;
+  const devices = Array.from({ length: numRanks }, () => openCudaDevice({ poison: true, kernels: false }));
+  const { axis, connectTimeoutMs, timeoutMs } = testJob;
+  const id = createNcclGroupId();
+  const group = { axis, id, size: numRanks, connectTimeoutMs, timeoutMs, ...options };
+  const comms = await Promise.all(devices.map((device, rank) => connectNccl({ ...group, device, rank })));
+  return testGroup(devices, comms, () => {});
 }
 
 /** What all ranks of a test agree on. */

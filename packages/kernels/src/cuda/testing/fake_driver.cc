@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "fake_settings.h"
+#include "fake_stream.h"
 
 // A CUDA driver without a GPU, for tests of what stands on it: memory is the host's, a stream is a thread
 // that is always behind. LONGSCAN_FAKE_CUDA, read at each call, says what it pretends to be: "version=13000
@@ -22,8 +23,8 @@
 
 namespace {
 
-constexpr int success = 0, invalidValue = 1, outOfMemory = 2, noDevice = 100, illegalAddress = 700,
-              captureInvalidated = 901;
+constexpr int success = 0, invalidValue = 1, outOfMemory = 2, noDevice = 100, notReady = 600,
+              illegalAddress = 700, captureInvalidated = 901;
 
 bool fails(const char* call) {
   return setting("fail", "") == call;
@@ -44,7 +45,7 @@ size_t totalBytes() {
   return std::strtoull(setting("bytes", "1000000000").c_str(), nullptr, 10);
 }
 
-using Task = std::function<void()>;
+using Task = CUstream_st::Task;
 
 }  // namespace
 
@@ -54,44 +55,6 @@ struct CUevent_st {
   uint64_t numRecorded = 0, numPassed = 0;
   int status = success;
   std::chrono::steady_clock::time_point time;
-};
-
-struct CUstream_st {
-  std::mutex mutex;
-  std::condition_variable changed;
-  std::vector<Task> queue;
-  bool busy = false, closing = false;
-  std::vector<Task>* recorded = nullptr;  // what is added goes here instead
-  std::atomic<int> status{success};
-  std::thread thread{[this] { serve(); }};
-
-  void add(Task task) {
-    {
-      std::lock_guard<std::mutex> lock(mutex);
-      (recorded == nullptr ? queue : *recorded).push_back(std::move(task));
-    }
-    changed.notify_all();
-  }
-  void drain() {
-    std::unique_lock<std::mutex> lock(mutex);
-    changed.wait(lock, [&] { return queue.empty() && !busy; });
-  }
-  void serve() {
-    std::unique_lock<std::mutex> lock(mutex);
-    for (;;) {
-      changed.wait(lock, [&] { return closing || !queue.empty(); });
-      if (queue.empty()) return;
-      const Task task = std::move(queue.front());
-      queue.erase(queue.begin());
-      busy = true;
-      lock.unlock();
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-      task();
-      lock.lock();
-      busy = false;
-      changed.notify_all();
-    }
-  }
 };
 
 namespace {
@@ -283,6 +246,10 @@ int cuStreamWaitEvent(CUstream_st* stream, CUevent_st* event, unsigned) {
     event->changed.wait(lock, [&] { return event->numPassed >= number; });
   });
   return success;
+}
+int cuEventQuery(CUevent_st* event) {
+  std::lock_guard<std::mutex> lock(event->mutex);
+  return event->numPassed < event->numRecorded ? notReady : event->status;
 }
 int cuEventSynchronize(CUevent_st* event) {
   std::unique_lock<std::mutex> lock(event->mutex);

@@ -38,11 +38,10 @@ int longscanRoundBias(const float* bias, void* rounded, int64_t count, CUstream_
   });
 }
 
-int longscanAxpy(float factor, int xIsBf16, const void* x, int yIsBf16, void* y, int64_t count,
-                 CUstream_st* stream) {
+int longscanAxpy(float factor, LongscanArray x, LongscanArray y, int64_t count, CUstream_st* stream) {
   return launchFake(stream, [=] {
     for (int64_t i = 0; i < count; i++) {
-      storeFake(y, yIsBf16, i, loadFake(y, yIsBf16, i) + factor * loadFake(x, xIsBf16, i));
+      storeFake(y.data, y.isBf16, i, loadFake(y.data, y.isBf16, i) + factor * loadFake(x.data, x.isBf16, i));
     }
   });
 }

@@ -28,6 +28,15 @@ Napi::Value bindBatchedMatmul(Args& args) {
   args.check(b.dim(transB ? -1 : -2) == k && c.dim(-2) == m && c.dim(-1) == n, "the matrices do not fit");
   const int64_t batch = batchOf(c);
   args.check(batchOf(a) == batch && batchOf(b) == batch, "numbers of matrices differ");
+  if (args.onGpu()) {
+    const auto matrices = [](const TensorRef& x) {
+      return CudaMatrix{x.data, x.dtype, x.dim(-1), x.dim(-2) * x.dim(-1)};
+    };
+    CudaGemm gemm{transA, transB, m, n, k, matrices(a), matrices(b), matrices(c)};
+    gemm.batch = batch;
+    args.enqueueGemm(gemm);
+    return args.env().Undefined();
+  }
   ThreadPool& pool = stream.context().pool();
   dispatchFloat(args, a.dtype, [&](auto zero) {
     using T = decltype(zero);

@@ -5,22 +5,12 @@
 #include "../../addon/args.h"
 #include "../../core/error.h"
 #include "../linear/gemm.h"
+#include "bind_cuda.h"
 #include "cross_entropy.h"
 
 namespace longscan {
 
 namespace {
-
-/// Tensors of one forward pass; dHidden and dWeight are empty when no gradient is wanted.
-struct Head {
-  TensorRef hidden;   // [N, D]
-  TensorRef weight;   // [vocab, D]
-  TensorRef labels;   // [N], i32, -1: ignored
-  TensorRef logits;   // [chunk, vocab], scratch
-  TensorRef loss;     // [1]
-  TensorRef dHidden;  // [N, D]
-  TensorRef dWeight;  // [vocab, D]
-};
 
 /// Labels come from data files. Throws E-DATA-VOCAB.
 void checkLabels(const int32_t* labels, int64_t count, int64_t vocab) {
@@ -32,19 +22,21 @@ void checkLabels(const int32_t* labels, int64_t count, int64_t vocab) {
 }
 
 template <typename T>
-void computeHead(ThreadPool& pool, const Head& head, T scale) {
+void computeHead(ThreadPool& pool, const Head& head) {
   const int64_t numTokens = head.hidden.numRows();
   const int64_t dim = head.weight.dim(1);
   const int64_t vocab = head.weight.dim(0);
   const int64_t chunkRows = head.logits.dim(0);
   const auto* labels = head.labels.as<int32_t>();
   const bool gradient = head.dHidden || head.dWeight;
+  const T scale = static_cast<T>(head.scale);
   T* logits = head.logits.as<T>();
   checkLabels(labels, numTokens, vocab);
   std::vector<double> rowLoss(static_cast<size_t>(chunkRows));
   // f64 and in token order: neither the number of tokens nor of threads touches the low bits.
   double total = 0;
-  if (head.dWeight && numTokens == 0) std::memset(head.dWeight.data, 0, head.dWeight.bytes());
+  if (head.dWeight && numTokens == 0 && !head.accumulate)
+    std::memset(head.dWeight.data, 0, head.dWeight.bytes());
   for (int64_t first = 0; first < numTokens; first += chunkRows) {
     const int64_t rows = std::min(chunkRows, numTokens - first);
     const T* hidden = head.hidden.as<T>() + first * dim;
@@ -59,26 +51,27 @@ void computeHead(ThreadPool& pool, const Head& head, T scale) {
                          head.dHidden.as<T>() + first * dim, dim});
     }
     if (head.dWeight) {
-      gemm(pool, Gemm<T>{true, false, vocab, dim, rows, logits, vocab, hidden, dim, T(first == 0 ? 0 : 1),
+      const bool isFirst = first == 0 && !head.accumulate;
+      gemm(pool, Gemm<T>{true, false, vocab, dim, rows, logits, vocab, hidden, dim, T(isFirst ? 0 : 1),
                          head.dWeight.as<T>(), dim});
     }
   }
   *head.loss.as<T>() = static_cast<T>(total * static_cast<double>(scale));
 }
 
-Napi::Value bindCrossEntropyForward(Args& args) {
-  Stream& stream = args.stream();
+/// Reads and checks the arguments after the stream.
+Head headOf(Args& args) {
   Head head;
   head.hidden = args.tensor("hidden");
   head.weight = args.tensor("weight");
   head.labels = args.tensor("labels", DType::i32);
-  const double scale = args.number("scale");
+  head.scale = args.number("scale");
   head.logits = args.tensor("logits");
   head.loss = args.tensor("loss");
   head.dHidden = args.optionalTensor("dHidden");
   head.dWeight = args.optionalTensor("dWeight");
-  for (const TensorRef& tensor : {head.weight, head.logits, head.loss})
-    args.checkSameType(head.hidden, tensor);
+  head.accumulate = args.flag("accumulate");
+  args.checkSameType(head.hidden, head.weight);
   args.check(
       head.weight.numDims == 2 && head.hidden.numDims >= 1 && head.hidden.dim(-1) == head.weight.dim(1),
       "hidden does not fit the weight");
@@ -87,18 +80,29 @@ Napi::Value bindCrossEntropyForward(Args& args) {
   args.check(head.logits.numDims == 2 && head.logits.dim(0) > 0 && head.logits.dim(1) == head.weight.dim(0),
              "logits is not [chunk, vocab]");
   args.check(head.loss.numElements == 1, "loss is not one number");
-  const auto checkGradient = [&](const TensorRef& gradient, const TensorRef& of) {
-    if (!gradient) return;
-    args.checkSameType(gradient, of);
-    args.check(gradient.numElements == of.numElements, "a gradient differs in size from its tensor");
-  };
-  checkGradient(head.dHidden, head.hidden);
-  checkGradient(head.dWeight, head.weight);
+  args.check(!head.dHidden || head.dHidden.numElements == head.hidden.numElements,
+             "dHidden is not of hidden's size");
+  args.check(!head.dWeight || head.dWeight.numElements == head.weight.numElements,
+             "dWeight is not of weight's size");
+  return head;
+}
+
+Napi::Value bindCrossEntropyForward(Args& args) {
+  Stream& stream = args.stream();
+  const Head head = headOf(args);
+  if (args.onGpu()) {
+    crossEntropyForwardOnGpu(args, head);
+    return args.env().Undefined();
+  }
+  for (const TensorRef& tensor : {head.logits, head.loss, head.dHidden, head.dWeight}) {
+    if (tensor) args.checkSameType(head.hidden, tensor);
+  }
+  args.checkOnCpu();
   if (head.hidden.dtype == DType::f32) requireGemm();
   ThreadPool& pool = stream.context().pool();
   dispatchFloat(args, head.hidden.dtype, [&](auto zero) {
     using T = decltype(zero);
-    args.enqueue([=, &pool] { computeHead(pool, head, static_cast<T>(scale)); });
+    args.enqueue([=, &pool] { computeHead<T>(pool, head); });
   });
   return args.env().Undefined();
 }
@@ -109,10 +113,14 @@ Napi::Value bindCrossEntropyBackward(Args& args) {
   const TensorRef unit = args.tensor("unit");
   const TensorRef target = args.tensor("target");
   const bool accumulate = args.flag("accumulate");
-  args.checkSameType(seed, unit);
-  args.checkSameType(unit, target);
   args.check(seed.numElements == 1 && unit.numElements == target.numElements,
              "seed or target has the wrong size");
+  if (args.onGpu()) {
+    crossEntropyBackwardOnGpu(args, seed, unit, target, accumulate);
+    return args.env().Undefined();
+  }
+  args.checkSameType(seed, unit);
+  args.checkSameType(unit, target);
   ThreadPool& pool = stream.context().pool();
   dispatchFloat(args, unit.dtype, [&](auto zero) {
     using T = decltype(zero);
@@ -130,7 +138,7 @@ Napi::Value bindCrossEntropyBackward(Args& args) {
 }  // namespace
 
 void register_cross_entropy(Registry& registry) {
-  registry.add("crossEntropyForward", 9, bindCrossEntropyForward);
+  registry.add("crossEntropyForward", 10, bindCrossEntropyForward);
   registry.add("crossEntropyBackward", 5, bindCrossEntropyBackward);
 }
 

@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert';
 import { openCpuDevice } from '../../device.js';
 import { LongscanError } from '../../errors.js';
 import { fromArray } from '../../tensor.js';
-import { checkOp, randomNormal, randomUniform } from '../../testing/index.js';
+import { checkOp, expectClose, randomNormal, randomUniform, tolerances } from '../../testing/index.js';
 import { scale as scaleBy } from '../pointwise/index.js';
 import { crossEntropy } from './index.js';
 import { crossEntropyReference } from './reference.js';
@@ -62,6 +62,36 @@ test('huge logits do not overflow, and an ignored row may hold anything', async 
     hidden.gradient = fromArray(device, [0, 0, 0], [3, 1]);
     tape.backward([result], [fromArray(device, [1], [1])]);
     assert.equal([...(await hidden.gradient.read())], [0, -2, 0]);
+  } finally {
+    device.close();
+  }
+});
+
+test('a final loss adds the gradient of its weight to what is there, without memory for it', async () => {
+  const [numTokens, vocab, dim] = [300, 9000, 3];
+  const values = [randomNormal(numTokens * dim, 1), randomNormal(vocab * dim, 2)] as const;
+  const labels = randomUniform(numTokens, 3, -1, vocab).map(Math.floor);
+  const before = randomNormal(vocab * dim, 4, 1e-3);
+  const device = openCpuDevice({ poison: true });
+  const train = async (isFinal: boolean) => {
+    const hidden = fromArray(device, values[0], [numTokens, dim], 'f64');
+    const weight = fromArray(device, values[1], [vocab, dim], 'f64');
+    hidden.requiresGrad = weight.requiresGrad = true;
+    weight.gradient = fromArray(device, before, [vocab, dim], 'f64');
+    const tokens = fromArray(device, labels, [numTokens], 'i32');
+    const { inUseBytes } = device.memory();
+    const { result, tape } = device.record(() =>
+      crossEntropy({ hidden, weight, labels: tokens }, 0.01, { isFinal }),
+    );
+    const keptBytes = device.memory().inUseBytes - inUseBytes;
+    const [dHidden] = tape.backward([result], [fromArray(device, [1], [1], 'f64')], [hidden]);
+    return { keptBytes, found: [await dHidden!.readNumbers(), await weight.gradient.readNumbers()] };
+  };
+  try {
+    const [apart, added] = [await train(false), await train(true)];
+    expectClose('dHidden', added.found[0]!, apart.found[0]!, tolerances.f64);
+    expectClose('dWeight', added.found[1]!, apart.found[1]!, tolerances.f64);
+    assert.ok(apart.keptBytes - added.keptBytes >= vocab * dim * 8);
   } finally {
     device.close();
   }

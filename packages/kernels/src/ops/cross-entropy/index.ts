@@ -1,5 +1,7 @@
 import { defineOp } from '../../autograd/define-op.js';
+import { takeStale } from '../../autograd/tape.js';
 import { expectShape, type Tensor } from '../../tensor.js';
+import { wideType } from '../../types-of.js';
 import './native.js';
 
 interface CrossEntropyInputs extends Record<string, Tensor> {
@@ -11,9 +13,25 @@ interface CrossEntropyInputs extends Record<string, Tensor> {
   readonly labels: Tensor;
 }
 
-/** Logits that exist at a time: about 4 MiB of f32, and enough rows for an efficient matrix product. */
-const chunkElements = 2 ** 20;
-const minChunkRows = 128;
+export interface CrossEntropyOptions {
+  /**
+   * This loss is what is differentiated, once, and its own gradient is 1. The gradient of a weight that is a parameter then
+   * needs no memory of its own: the forward pass adds to the parameter's, unless that goes by units. Default: false.
+   */
+  readonly isFinal?: boolean;
+}
+
+/** How many logits exist at a time, and the fewest rows of them that make an efficient matrix product. */
+interface Chunking {
+  readonly elements: number;
+  readonly minRows: number;
+}
+/** About 4 MiB of f32, so that they stay in the cache. */
+const onCpu: Chunking = { elements: 2 ** 20, minRows: 128 };
+/** 256 MiB of f32: 2,048 rows of a vocabulary of 32,000. Every chunk reads the head twice and adds to its whole gradient. */
+const onGpu: Chunking = { elements: 2 ** 26, minRows: 1024 };
+/** A chunk of a GPU is a multiple of this, as the tiles of a product are. */
+const tileRows = 128;
 
 /**
  * Language-model head and loss in one: `scale · Σ −log softmax(hidden weightᵀ)[label]` over the labels that are not -1,
@@ -21,23 +39,39 @@ const minChunkRows = 128;
  *
  * Logits exist for one chunk of tokens at a time. When a gradient is wanted, the forward pass computes those of hidden and
  * weight chunk by chunk; the backward pass multiplies them by the loss's own gradient, which it usually finds to be 1.
+ *
+ * hidden and weight of bf16 give a loss and a weight's gradient of f32. A label that is not in the vocabulary is a stream
+ * failure E-DATA-VOCAB on the CPU, and makes the loss NaN on a GPU.
  */
-export function crossEntropy(inputs: CrossEntropyInputs, scale: number): Tensor {
-  return crossEntropyOp(inputs, { scale });
+export function crossEntropy(
+  inputs: CrossEntropyInputs,
+  scale: number,
+  { isFinal = false }: CrossEntropyOptions = {},
+): Tensor {
+  // Units keep what each says of a parameter apart.
+  return crossEntropyOp(inputs, { scale, isFinal: isFinal && inputs.hidden.device.units === null });
 }
 
-const crossEntropyOp = defineOp<CrossEntropyInputs, { scale: number }>({
+const crossEntropyOp = defineOp<CrossEntropyInputs, { scale: number; isFinal: boolean }>({
   name: 'cross-entropy',
   units: 'sum',
-  forward(call, { hidden, weight, labels }, { scale }) {
+  forward(call, { hidden, weight, labels }, { scale, isFinal }) {
     expectShape('cross-entropy', 'weight', weight, [-1, hidden.dim(-1)]);
     expectShape('cross-entropy', 'labels', labels, hidden.shape.slice(0, -1));
     const recording = call.device.tape !== null;
     const dHidden = recording && hidden.requiresGrad ? call.empty(hidden.shape, hidden.dtype) : null;
-    const dWeight = recording && weight.requiresGrad ? call.empty(weight.shape, weight.dtype) : null;
-    const output = call.empty([1], hidden.dtype);
+    const addsTo = recording && isFinal ? weight.gradient : null;
+    const dWeight =
+      recording && weight.requiresGrad && addsTo === null
+        ? call.empty(weight.shape, wideType(weight.dtype))
+        : null;
+    const output = call.empty([1], wideType(hidden.dtype));
     call.device.scope(() => {
-      const logits = call.empty([chunkRows(labels.size, weight.dim(0)), weight.dim(0)], hidden.dtype);
+      // Only GPUs compute in bf16, so a shape of it stands for theirs.
+      const isOnGpu = call.device.kind === 'cuda' || hidden.dtype === 'bf16';
+      const vocab = weight.dim(0);
+      const rows = chunkRows(labels.size, vocab, isOnGpu);
+      const logits = call.empty([rows, vocab], wideType(hidden.dtype));
       call.native.crossEntropyForward(
         call.stream,
         hidden.id,
@@ -47,16 +81,17 @@ const crossEntropyOp = defineOp<CrossEntropyInputs, { scale: number }>({
         logits.id,
         output.id,
         dHidden?.id ?? null,
-        dWeight?.id ?? null,
+        (addsTo ?? dWeight)?.id ?? null,
+        addsTo !== null && !takeStale(weight),
       );
     });
-    const numProducts = 1 + (dHidden === null ? 0 : 1) + (dWeight === null ? 0 : 1);
+    const numProducts = 1 + (dHidden === null ? 0 : 1) + (addsTo === null && dWeight === null ? 0 : 1);
     call.device.flops += numProducts * 2 * hidden.size * weight.dim(0);
     return { output, save: { dHidden, dWeight, weight } };
   },
-  backward(call, { dHidden, dWeight, weight }, seed) {
+  backward(call, { dHidden, dWeight, weight }, seed, { isFinal }) {
     const { native, stream } = call;
-    if (dHidden) native.crossEntropyBackward(stream, seed.id, dHidden.id, dHidden.id, false);
+    if (dHidden && !isFinal) native.crossEntropyBackward(stream, seed.id, dHidden.id, dHidden.id, false);
     const weightGradient =
       dWeight &&
       call.weightGradient(weight!, [seed, dWeight], (target, accumulate) => {
@@ -66,7 +101,11 @@ const crossEntropyOp = defineOp<CrossEntropyInputs, { scale: number }>({
   },
 });
 
-function chunkRows(numTokens: number, vocab: number): number {
-  const rows = Math.max(minChunkRows, Math.floor(chunkElements / vocab));
-  return Math.max(1, Math.min(numTokens, rows));
+/** Rows of logits at a time: at least one, and on a GPU as equally many each time as may be. */
+function chunkRows(numTokens: number, vocab: number, isOnGpu: boolean): number {
+  const { elements, minRows } = isOnGpu ? onGpu : onCpu;
+  const mostRows = Math.max(minRows, Math.floor(elements / vocab));
+  if (!isOnGpu || numTokens <= mostRows) return Math.max(1, Math.min(numTokens, mostRows));
+  const rows = Math.ceil(numTokens / Math.ceil(numTokens / mostRows));
+  return Math.ceil(rows / tileRows) * tileRows;
 }

@@ -2,7 +2,8 @@ declare module '../../native.js' {
   interface Native {
     /**
      * loss = scale · Σ_t −log softmax(hidden Wᵀ)[labels[t]] over labels ≥ 0, and unless null the gradients of that
-     * number; `logits` [chunk, vocab] is scratch. Fails on the stream with E-DATA-VOCAB.
+     * number, that of the weight added to what is there if `accumulate`; `logits` [chunk, vocab] is scratch. On the CPU it
+     * fails on the stream with E-DATA-VOCAB.
      */
     crossEntropyForward(
       stream: number,
@@ -14,6 +15,7 @@ declare module '../../native.js' {
       loss: number,
       dHidden: number | null,
       dWeight: number | null,
+      accumulate: boolean,
     ): void;
     /** target = seed · unit, or target += seed · unit, for a seed [1]; unit may be target */
     crossEntropyBackward(

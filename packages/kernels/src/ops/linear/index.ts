@@ -39,8 +39,9 @@ const linearOp = defineOp<LinearInputs>({
     const numIn = weight!.dim(1);
     let dx: Tensor | null = null;
     if (needs.x) {
-      dx = call.empty([...dy.shape.slice(0, -1), numIn], dy.dtype);
-      native.linearInputGradient(stream, dy.id, weight!.id, dx.id, false);
+      dx = call.inputGradient('x', [...dy.shape.slice(0, -1), numIn], (target, accumulate) => {
+        native.linearInputGradient(stream, dy.id, weight!.id, target.id, accumulate);
+      });
       call.device.flops += 2 * dy.size * numIn;
     }
     let dw: Tensor | null = null;

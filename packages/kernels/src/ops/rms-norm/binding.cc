@@ -1,31 +1,57 @@
-#include "../../addon/args.h"
+#include "../../addon/gpu_args.h"
+#include "cuda.h"
 #include "rms_norm.h"
 
 namespace longscan {
 
 namespace {
 
+/// Rows, weights and what is kept of each row, of either pass. On a GPU what belongs to no single token is
+/// f32, whatever the rows are.
 void checkRows(Args& args, const TensorRef& x, const TensorRef& weight, const TensorRef& rstd) {
-  args.checkSameType(x, weight);
-  args.checkSameType(x, rstd);
-  args.check(x.numDims >= 1 && weight.numElements == x.dim(-1), "weight is not one row of x");
+  args.check(x.numDims >= 1 && x.dim(-1) >= 1, "rows without columns");
+  args.check(!weight || weight.numElements == x.dim(-1), "weight is not one row of x");
   args.check(rstd.numElements == x.numRows(), "rstd does not have one element per row");
+  for (const TensorRef& one : {weight, rstd}) {
+    if (!one) continue;
+    if (args.onGpu()) {
+      checkF32(args, one, one.numElements, "what is not of single tokens");
+    } else {
+      args.checkSameType(x, one);
+    }
+  }
+}
+
+LongscanRmsNorm onGpu(Args& args, const TensorRef& x, const TensorRef& weight, double eps) {
+  checkHeldRow(args, x);
+  return {x.numRows(), x.dim(-1), elementArgument(args, x), static_cast<float>(eps), weight.as<float>()};
 }
 
 Napi::Value bindRmsNormForward(Args& args) {
   args.stream();
   const TensorRef x = args.tensor("x");
-  const TensorRef weight = args.tensor("weight");
+  const TensorRef branch = args.optionalSizedTensor("branch", x, x.numElements);
+  const TensorRef weight = args.optionalTensor("weight");
   const double eps = args.number("eps");
-  const TensorRef y = args.tensor("y");
+  const TensorRef sum = args.optionalSizedTensor("sum", x, x.numElements);
+  const TensorRef y = args.sizedTensor("y", x, x.numElements);
   const TensorRef rstd = args.tensor("rstd");
+  args.check(bool(branch) == bool(sum), "branch and sum go together");
   checkRows(args, x, weight, rstd);
-  args.checkSameType(x, y);
-  args.check(y.numElements == x.numElements, "x and y differ in size");
+  if (args.onGpu()) {
+    const LongscanRmsNorm call = onGpu(args, x, weight, eps);
+    for (const TensorRef& tensor : {x, branch, sum, y}) checkAligned(args, tensor);
+    const LongscanRmsNormForward io{x.data, branch.data, sum.data, y.data, rstd.as<float>()};
+    const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanRmsNormForward);
+    args.enqueueLaunch([=](CUstream_st* stream) { return kernel(&call, &io, stream); });
+    return args.env().Undefined();
+  }
   const int64_t cols = x.dim(-1);
   args.enqueueRanges(x.dtype, x.numRows(), 2 * cols, [=](auto zero, int64_t begin, int64_t end) {
     using T = decltype(zero);
-    rmsNormForward(x.as<T>(), weight.as<T>(), y.as<T>(), rstd.as<T>(), cols, static_cast<T>(eps), begin, end);
+    const RmsNormForward<T> call{x.as<T>(), branch.as<T>(), weight.as<T>(), sum.as<T>(),
+                                 y.as<T>(), rstd.as<T>(),   cols,           static_cast<T>(eps)};
+    rmsNormForward(call, begin, end);
   });
   return args.env().Undefined();
 }
@@ -33,27 +59,34 @@ Napi::Value bindRmsNormForward(Args& args) {
 Napi::Value bindRmsNormBackward(Args& args) {
   args.stream();
   const TensorRef dy = args.tensor("dy");
-  const TensorRef x = args.tensor("x");
-  const TensorRef weight = args.tensor("weight");
+  const TensorRef x = args.sizedTensor("x", dy, dy.numElements);
+  const TensorRef weight = args.optionalTensor("weight");
   const TensorRef rstd = args.tensor("rstd");
-  const TensorRef dx = args.tensor("dx");
+  const TensorRef dSum = args.optionalSizedTensor("dSum", x, x.numElements);
+  const TensorRef dx = args.sizedTensor("dx", x, x.numElements);
   const TensorRef dwBlocks = args.optionalTensor("dwBlocks");
   checkRows(args, x, weight, rstd);
-  args.checkSameType(x, dy);
-  args.checkSameType(x, dx);
-  args.check(dy.numElements == x.numElements && dx.numElements == x.numElements,
-             "x, dy and dx differ in size");
-  const int64_t numBlocks = (x.numRows() + rmsNormBlockRows - 1) / rmsNormBlockRows;
-  if (dwBlocks) {
-    args.checkSameType(x, dwBlocks);
-    args.check(dwBlocks.numElements == numBlocks * x.dim(-1), "dwBlocks is not [blocks, cols]");
-  }
+  args.check(!dwBlocks || weight, "no weight for dwBlocks");
   const int64_t cols = x.dim(-1);
+  if (args.onGpu()) {
+    const LongscanRmsNorm call = onGpu(args, x, weight, 0);
+    const int64_t shares = checkShares(args, dwBlocks, cols);
+    for (const TensorRef& tensor : {dy, x, dSum, dx}) checkAligned(args, tensor);
+    const LongscanRmsNormBackward io{
+        dy.data, x.data, rstd.as<float>(), dSum.data, dx.data, dwBlocks.as<float>(), shares};
+    const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanRmsNormBackward);
+    args.enqueueLaunch([=](CUstream_st* stream) { return kernel(&call, &io, stream); });
+    return args.env().Undefined();
+  }
+  const int64_t numBlocks = (x.numRows() + rmsNormBlockRows - 1) / rmsNormBlockRows;
+  args.checkSize(dwBlocks, x, numBlocks * cols, "dwBlocks");
   args.enqueueRanges(x.dtype, numBlocks, 4 * cols * rmsNormBlockRows,
                      [=](auto zero, int64_t begin, int64_t end) {
                        using T = decltype(zero);
-                       rmsNormBackward(dy.as<T>(), x.as<T>(), weight.as<T>(), rstd.as<T>(), dx.as<T>(),
-                                       dwBlocks.as<T>(), x.numRows(), cols, begin, end);
+                       const RmsNormBackward<T> call{dy.as<T>(),       x.as<T>(),    weight.as<T>(),
+                                                     rstd.as<T>(),     dSum.as<T>(), dx.as<T>(),
+                                                     dwBlocks.as<T>(), x.numRows(),  cols};
+                       rmsNormBackward(call, begin, end);
                      });
   return args.env().Undefined();
 }
@@ -61,8 +94,8 @@ Napi::Value bindRmsNormBackward(Args& args) {
 }  // namespace
 
 void register_rms_norm(Registry& registry) {
-  registry.add("rmsNormForward", 6, bindRmsNormForward);
-  registry.add("rmsNormBackward", 7, bindRmsNormBackward);
+  registry.add("rmsNormForward", 8, bindRmsNormForward);
+  registry.add("rmsNormBackward", 8, bindRmsNormBackward);
 }
 
 }  // namespace longscan

@@ -4,75 +4,112 @@
 namespace longscan {
 namespace LONGSCAN_LEVEL {
 
-template <typename T>
-static inline void forwardRows(const T* x, const T* weight, T* y, T* rstd, int64_t cols, T eps, int64_t begin,
-                               int64_t end) {
+/// The weights of a row's elements from i on; all 1 if there are none.
+template <bool isWeighted, typename T>
+static inline Vec<T> weightsAt(const T* weight, int64_t i, int count) {
+  if constexpr (isWeighted) return loadUpTo(weight + i, count);
+  return Vec<T>::set(T(1));
+}
+
+template <bool isWeighted, typename T>
+static inline void forwardRows(const RmsNormForward<T>& call, int64_t begin, int64_t end) {
   using V = Vec<T>;
+  const int64_t cols = call.cols;
+  const T divisor = isWeighted ? static_cast<T>(cols) : T(1);
   for (int64_t row = begin; row < end; row++) {
-    const T* source = x + row * cols;
-    T* target = y + row * cols;
-    const T squares = sumOfRow<T>(cols, [=](int64_t i, int count) {
-      const V value = loadUpTo(source + i, count);
-      return value * value;
-    });
-    const T scale = T(1) / std::sqrt(squares / static_cast<T>(cols) + eps);
-    rstd[row] = scale;
-    for (int64_t i = 0; i < cols; i++) target[i] = source[i] * scale * weight[i];
+    const T* x = call.x + row * cols;
+    T squares;
+    if (call.branch == nullptr) {
+      squares = sumOfRow<T>(cols, [=](int64_t i, int count) {
+        const V value = loadUpTo(x + i, count);
+        return value * value;
+      });
+    } else {
+      const T* branch = call.branch + row * cols;
+      T* sum = call.sum + row * cols;
+      squares = sumOfRow<T>(cols, [=](int64_t i, int count) {
+        const V value = loadUpTo(x + i, count) + loadUpTo(branch + i, count);
+        storeUpTo(value, sum + i, count);
+        return value * value;
+      });
+      x = sum;
+    }
+    const T scale = T(1) / std::sqrt(squares / divisor + call.eps);
+    call.rstd[row] = scale;
+    T* y = call.y + row * cols;
+    for (int64_t i = 0; i < cols; i++) y[i] = isWeighted ? x[i] * scale * call.weight[i] : x[i] * scale;
   }
 }
 
-/// With n = x * rstd and g = dy * weight: dx = rstd * (g - n * mean(g * n)), dw += dy * n.
-template <typename T>
-static inline void backwardBlocks(const T* dy, const T* x, const T* weight, const T* rstd, T* dx, T* dwBlocks,
-                                  int64_t rows, int64_t cols, int64_t begin, int64_t end) {
+/// With n = x * rstd and g = dy * weight: dx = rstd * (g - n * mean(g * n)) + dSum, dw += dy * n.
+template <bool isWeighted, typename T>
+static inline void backwardBlocks(const RmsNormBackward<T>& call, int64_t begin, int64_t end) {
   using V = Vec<T>;
-  constexpr int W = V::width;
+  const int64_t cols = call.cols;
+  const T divisor = isWeighted ? static_cast<T>(cols) : T(1);
   for (int64_t block = begin; block < end; block++) {
     const int64_t first = block * rmsNormBlockRows;
-    const int64_t last = first + rmsNormBlockRows < rows ? first + rmsNormBlockRows : rows;
-    T* dw = dwBlocks == nullptr ? nullptr : dwBlocks + block * cols;
+    const int64_t last = first + rmsNormBlockRows < call.rows ? first + rmsNormBlockRows : call.rows;
+    T* dw = call.dwBlocks == nullptr ? nullptr : call.dwBlocks + block * cols;
     if (dw != nullptr) {
       for (int64_t i = 0; i < cols; i++) dw[i] = T(0);
     }
     for (int64_t row = first; row < last; row++) {
-      const T* g = dy + row * cols;
-      const T* source = x + row * cols;
-      const T scale = rstd[row];
+      const T* dy = call.dy + row * cols;
+      const T* x = call.x + row * cols;
+      const T* weight = call.weight;
+      const T* dSum = call.dSum == nullptr ? nullptr : call.dSum + row * cols;
+      T* dx = call.dx + row * cols;
+      const T scale = call.rstd[row];
       const T dot = sumOfRow<T>(cols, [=](int64_t i, int count) {
-        return loadUpTo(g + i, count) * loadUpTo(weight + i, count) * loadUpTo(source + i, count);
+        return loadUpTo(dy + i, count) * weightsAt<isWeighted>(weight, i, count) * loadUpTo(x + i, count);
       });
       const V rowScale = V::set(scale);
-      const V shift = V::set(scale * scale * dot / static_cast<T>(cols));
-      for (int64_t i = 0; i < cols; i += W) {
-        const int count = static_cast<int>(cols - i < W ? cols - i : W);
-        const V gradient = loadUpTo(g + i, count);
-        const V value = loadUpTo(source + i, count);
-        const V change = rowScale * (gradient * loadUpTo(weight + i, count) - value * shift);
-        storeUpTo(change, dx + row * cols + i, count);
+      const V shift = V::set(scale * scale * dot / divisor);
+      forRow<T>(cols, [=](int64_t i, int count) {
+        const V gradient = loadUpTo(dy + i, count);
+        const V value = loadUpTo(x + i, count);
+        V change = rowScale * (gradient * weightsAt<isWeighted>(weight, i, count) - value * shift);
+        if (dSum != nullptr) change = change + loadUpTo(dSum + i, count);
+        storeUpTo(change, dx + i, count);
         if (dw != nullptr) storeUpTo(loadUpTo(dw + i, count) + gradient * (value * rowScale), dw + i, count);
-      }
+      });
     }
   }
 }
 
-void rmsNormForward(const float* x, const float* weight, float* y, float* rstd, int64_t cols, float eps,
-                    int64_t begin, int64_t end) {
-  forwardRows(x, weight, y, rstd, cols, eps, begin, end);
+template <typename T>
+static inline void forward(const RmsNormForward<T>& call, int64_t begin, int64_t end) {
+  if (call.weight != nullptr) {
+    forwardRows<true>(call, begin, end);
+  } else {
+    forwardRows<false>(call, begin, end);
+  }
 }
 
-void rmsNormForward(const double* x, const double* weight, double* y, double* rstd, int64_t cols, double eps,
-                    int64_t begin, int64_t end) {
-  forwardRows(x, weight, y, rstd, cols, eps, begin, end);
+template <typename T>
+static inline void backward(const RmsNormBackward<T>& call, int64_t begin, int64_t end) {
+  if (call.weight != nullptr) {
+    backwardBlocks<true>(call, begin, end);
+  } else {
+    backwardBlocks<false>(call, begin, end);
+  }
 }
 
-void rmsNormBackward(const float* dy, const float* x, const float* weight, const float* rstd, float* dx,
-                     float* dwBlocks, int64_t rows, int64_t cols, int64_t begin, int64_t end) {
-  backwardBlocks(dy, x, weight, rstd, dx, dwBlocks, rows, cols, begin, end);
+void rmsNormForward(const RmsNormForward<float>& call, int64_t begin, int64_t end) {
+  forward(call, begin, end);
 }
 
-void rmsNormBackward(const double* dy, const double* x, const double* weight, const double* rstd, double* dx,
-                     double* dwBlocks, int64_t rows, int64_t cols, int64_t begin, int64_t end) {
-  backwardBlocks(dy, x, weight, rstd, dx, dwBlocks, rows, cols, begin, end);
+void rmsNormForward(const RmsNormForward<double>& call, int64_t begin, int64_t end) {
+  forward(call, begin, end);
+}
+
+void rmsNormBackward(const RmsNormBackward<float>& call, int64_t begin, int64_t end) {
+  backward(call, begin, end);
+}
+
+void rmsNormBackward(const RmsNormBackward<double>& call, int64_t begin, int64_t end) {
+  backward(call, begin, end);
 }
 
 }  // namespace LONGSCAN_LEVEL

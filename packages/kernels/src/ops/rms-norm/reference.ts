@@ -13,6 +13,15 @@ export function rmsNormReference(
   return [y];
 }
 
+/** The definition: x + branch, and the RMS norm of that, for x and branch `[rows, cols]`. */
+export function residualNormReference(
+  { x, branch, weight }: { x: Float64Array; branch?: Float64Array; weight: Float64Array },
+  eps: number,
+): Float64Array[] {
+  const stream = x.map((value, i) => value + (branch?.[i] ?? 0));
+  return [stream, ...rmsNormReference({ x: stream, weight }, eps)];
+}
+
 /** The definition: `y[r, c] = x[r, c] / sqrt(Σ_c x[r, c]² + eps)`, for x `[rows, cols]`. */
 export function l2NormReference(x: Float64Array, cols: number, eps: number): Float64Array {
   const y = x.slice();

@@ -29,9 +29,11 @@ for (const [rows, cols] of [
   for (const tensor of [x!, y!, dy!, dx!, weight, rstd, blocks]) fill(tensor, 0.5);
   const times = await timeRounds({
     copy: repeated(() => native.copy(compute.id, x!.id, y!.id)),
-    forward: repeated(() => native.rmsNormForward(compute.id, x!.id, weight.id, 1e-6, y!.id, rstd.id)),
+    forward: repeated(() =>
+      native.rmsNormForward(compute.id, x!.id, null, weight.id, 1e-6, null, y!.id, rstd.id),
+    ),
     backward: repeated(() =>
-      native.rmsNormBackward(compute.id, dy!.id, x!.id, weight.id, rstd.id, dx!.id, blocks.id),
+      native.rmsNormBackward(compute.id, dy!.id, x!.id, weight.id, rstd.id, null, dx!.id, blocks.id),
     ),
   });
   // Tensors of [rows, cols] that each reads and writes.

@@ -3,8 +3,8 @@ import * as assert from 'uvu/assert';
 import { openCpuDevice } from '../../device.js';
 import { fromArray } from '../../tensor.js';
 import { checkOp, randomNormal } from '../../testing/index.js';
-import { l2Norm, rmsNorm } from './index.js';
-import { l2NormReference, rmsNormReference } from './reference.js';
+import { l2Norm, residualNorm, rmsNorm } from './index.js';
+import { l2NormReference, residualNormReference, rmsNormReference } from './reference.js';
 
 for (const shape of [
   [1, 1],
@@ -44,6 +44,54 @@ test('rms-norm, only the weight or only the input wants a gradient', async () =>
     reference: ({ x }) => rmsNormReference({ x, weight }, 1e-6),
   });
 });
+
+for (const [rows, cols] of [
+  [1, 1],
+  [63, 7],
+  [130, 64],
+] as const) {
+  const given = (seed: number) => ({ values: randomNormal(rows * cols, seed), shape: [rows, cols] });
+  const weight = { values: randomNormal(cols, 3), shape: [cols] };
+
+  test(`residual-norm [${rows}, ${cols}]`, async () => {
+    await checkOp({
+      name: 'residual-norm',
+      inputs: { x: given(1), branch: given(2), weight },
+      op: (tensors) => {
+        const { stream, normed } = residualNorm(tensors, 0.5);
+        return [stream, normed];
+      },
+      reference: (values) => residualNormReference(values, 0.5),
+    });
+  });
+
+  test(`residual-norm [${rows}, ${cols}] without a branch, and of what only one output is read`, async () => {
+    await checkOp({
+      name: 'no branch',
+      inputs: { x: given(1), weight },
+      op: (tensors) => {
+        const { stream, normed } = residualNorm({ ...tensors, branch: null }, 0.5);
+        return [stream, normed];
+      },
+      reference: (values) => residualNormReference(values, 0.5),
+    });
+    await checkOp({
+      name: 'normed only',
+      inputs: { x: given(1), branch: given(2), weight },
+      op: (tensors) => [residualNorm(tensors, 0.5).normed],
+      reference: (values) => residualNormReference(values, 0.5).slice(1),
+    });
+    await checkOp({
+      name: 'stream only',
+      inputs: { x: given(1), branch: given(2) },
+      op: (tensors, device) => {
+        const ones = fromArray(device, new Float64Array(cols).fill(1), [cols], tensors.x.dtype);
+        return [residualNorm({ ...tensors, weight: ones }, 0.5).stream];
+      },
+      reference: ({ x, branch }) => [x.map((value, i) => value + branch[i]!)],
+    });
+  });
+}
 
 for (const [rows, cols] of [
   [1, 1],

@@ -1,3 +1,4 @@
+import type { Device } from '../../device.js';
 import { expectShape, type Tensor } from '../../tensor.js';
 import './native.js';
 
@@ -8,4 +9,12 @@ import './native.js';
 export function sumRows(x: Tensor, target: Tensor, accumulate: boolean): void {
   expectShape('sumRows', 'target', target, [x.dim(-1)]);
   target.device.native.sumRows(target.device.compute.id, x.id, target.id, accumulate);
+}
+
+/**
+ * How many partial sums over `rows` rows a norm's backward pass leaves for `sumRows`: on CPUs one for each 64 rows, as the
+ * norms' headers have it; on GPUs one for each block of threads, two on each multiprocessor of the largest.
+ */
+export function numSumBlocks(device: Device, rows: number): number {
+  return device.kind === 'cuda' ? Math.min(Math.ceil(rows / 16), 264) : Math.ceil(rows / 64);
 }

@@ -17,7 +17,7 @@ const noiseDeviation = 0.1;
 /** The same parameters on every device. */
 export function buildLayer(device: Device, variant: Variant, place: LayerPlace, dtype: DType): BuiltLayer {
   const specs = parameterSpecs(variant, place);
-  const parameters = new Parameters(device, specs, 0, dtype);
+  const parameters = new Parameters(device, specs, { dtype });
   parameters.initialise(seed);
   for (const spec of specs) {
     if ('normal' in spec.init) continue;

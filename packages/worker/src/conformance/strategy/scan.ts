@@ -11,23 +11,31 @@ export function fabricOf({ ranksPerNode }: Pick<ScanCase, 'ranksPerNode'>): Fabr
   return { ...link, nodes: { ranksPerNode, between: link } };
 }
 
-/** Enqueues a scan on all ranks; gives the tensors that enter them. */
-export function startScan(strategy: Strategy, ranks: RankSet, scan: ScanCase): (Tensor | null)[] {
+/** What entered a rank. */
+export interface Entered {
+  readonly rank: number;
+  /** [B, H, R, N]; null where the scan begins. */
+  readonly tensor: Tensor | null;
+}
+
+/** Enqueues a scan on all ranks of this process. */
+export function startScan(strategy: Strategy, ranks: RankSet, scan: ScanCase): Entered[] {
   const segments = hostSegments(scan);
-  return ranks.communicators.map((communicator, rank) => {
-    const device = ranks.devices[rank]!;
-    return device.scope(() => {
-      const local = upload(device, scan, segments[rank]!);
+  return ranks.communicators.map((communicator) => {
+    const { rank, stream } = communicator;
+    const tensor = stream.device.scope(() => {
+      const local = upload(stream.device, scan, segments[rank]!);
       return strategy.start(local, communicator, scan.direction, scan).wait();
     });
+    return { rank, tensor };
   });
 }
 
-/** Compares what entered each rank with the sequential fold, bit for bit (NaN equals NaN), and frees it. */
-export async function expectFold(scan: ScanCase, entered: readonly (Tensor | null)[]): Promise<void> {
+/** Compares what entered ranks with the sequential fold, bit for bit (NaN equals NaN), and frees it. */
+export async function expectFold(scan: ScanCase, entered: readonly Entered[]): Promise<void> {
   const expected = foldInOrder(scan, hostSegments(scan));
   await Promise.all(
-    entered.map(async (tensor, rank) => {
+    entered.map(async ({ rank, tensor }) => {
       const wanted = expected[rank] ?? null;
       const where = `rank ${rank} of ${describe(scan)}`;
       demand((tensor === null) === (wanted === null), `${where}: null belongs where the scan begins only`);

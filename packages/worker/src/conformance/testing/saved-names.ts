@@ -6,7 +6,7 @@ export const savedNames: Readonly<Record<string, string>> = {
   gla: 'q k v gate.down gate.up gate.bias g norm o',
   'simple-gla': 'q q.conv k k.conv v v.conv gate.weight gate.bias g norm o',
   lightning: 'q k v g norm o',
-  'linear-attention': 'q k v o',
+  'linear-attention': 'q k v o | q k v norm o',
   gsa: 'q k v f norm o',
   hgrn2: 'q f i lowerBound norm o',
   rwkv6:

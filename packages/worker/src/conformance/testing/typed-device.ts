@@ -23,7 +23,7 @@ const mixed = [
     'blockLinear',
     'sumRows',
   ],
-  ...['rmsNorm', 'layerNorm', 'causalConv', 'attention', 'softmax', 'route'],
+  ...['rmsNorm', 'gatedNorm', 'layerNorm', 'causalConv', 'attention', 'softmax', 'route'],
   ...['deltaRule', 'gatedLinear', 'ltiScan', 'mesa', 'mlstm', 'selectiveScan', 'slstm', 'vectorScan'],
 ];
 
@@ -33,6 +33,7 @@ const alike: Readonly<Record<string, readonly number[]>> = {
   linearInputGradient: [0, 1, 2],
   linearWeightGradient: [0, 1],
   rmsNormForward: [0],
+  gatedNormForward: [0, 1, 3],
 };
 
 /** A shape device that refuses what a GPU would: a native call with tensors of types that do not go together. */

@@ -6,7 +6,7 @@
 namespace longscan {
 
 /// Up to this size a collective exchanges directly between all pairs instead of around the ring
-/// (collectives.h).
+/// (transport_collectives.h).
 constexpr size_t directBytes = 32 << 10;
 
 /// Blocks travel around a ring in pieces of this size, so that a rank passes on the first piece while the

@@ -1,12 +1,12 @@
 #include <cstring>
 
-#include "../collectives.h"
+#include "../transport_collectives.h"
 #include "pieces.h"
 #include "sum.h"
 
 namespace longscan {
 
-void Collectives::allReduce(void* data, size_t count, DType dtype) {
+void TransportCollectives::allReduce(void* data, size_t count, DType dtype) {
   auto* bytes = static_cast<char*>(data);
   if (size() == 1 || count == 0) return;
   if (count * dtypeBytes(dtype) <= directBytes) {
@@ -18,7 +18,7 @@ void Collectives::allReduce(void* data, size_t count, DType dtype) {
   gatherBlocks(bytes, blocks);
 }
 
-Collectives::Blocks Collectives::evenBlocks(size_t count, DType dtype) const {
+TransportCollectives::Blocks TransportCollectives::evenBlocks(size_t count, DType dtype) const {
   const auto numBlocks = static_cast<size_t>(size());
   Blocks blocks;
   size_t offset = 0;
@@ -30,15 +30,15 @@ Collectives::Blocks Collectives::evenBlocks(size_t count, DType dtype) const {
   return blocks;
 }
 
-void Collectives::allReduceDirect(char* data, size_t bytes, DType dtype) {
+void TransportCollectives::allReduceDirect(char* data, size_t bytes, DType dtype) {
   char* vectors = scratch(bytes * static_cast<size_t>(size()));
   const auto from = [&](int peer) { return vectors + bytes * static_cast<size_t>(peer); };
   std::vector<Request> requests;
   for (int distance = 1; distance < size(); distance++) {
-    requests.push_back(transport_.irecv(neighbour(-distance), from(neighbour(-distance)), bytes));
+    requests.push_back(transport_->irecv(neighbour(-distance), from(neighbour(-distance)), bytes));
   }
   for (int distance = 1; distance < size(); distance++) {
-    requests.push_back(transport_.isend(neighbour(distance), data, bytes));
+    requests.push_back(transport_->isend(neighbour(distance), data, bytes));
   }
   std::memcpy(from(rank()), data, bytes);
   wait(requests);

@@ -1,0 +1,101 @@
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { stepParts } from '@longscan/worker/protocol';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { planJob } from '../plan/index.js';
+import { loadJob } from '../spec/index.js';
+import type { StepRow } from '../step-row.js';
+
+const bin = fileURLToPath(new URL('../../bin/longscan.js', import.meta.url));
+
+function bench(args: readonly string[]) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [bin, 'bench', 'step', ...args], {
+    encoding: 'utf8',
+    timeout: 100_000,
+  });
+  return { status, stdout, stderr };
+}
+
+const small = [
+  'model.dModel=32',
+  'model.numLayers=2',
+  'data.sequenceLength=100',
+  'model.chunk=16',
+  'model.vocabSize=1000',
+];
+const sets = (keys: readonly string[]) => keys.flatMap((key) => ['--set', key]);
+/** What a plan is made for here, where neither GPU nor bf16 matters. */
+const onCpu = ['device.kind=cpu', 'model.precision=f32'];
+const few = ['--steps', '4', '--warmup', '1'];
+
+for (const sp of [1, 2]) {
+  test(`bench step --json on ${sp} rank(s): one row with times, work, memory and shares; no text is read`, () => {
+    const { status, stdout, stderr } = bench(['--json', ...sets([...small, `parallel.sp=${sp}`]), ...few]);
+    assert.is(status, 0, stderr);
+    const rows = JSON.parse(stdout) as StepRow[];
+    assert.is(rows.length, 1);
+    const row = rows[0]!;
+    assert.is(row.numSteps, 4);
+    assert.equal(row.mesh, { sp, dp: 1, numRanks: sp });
+    assert.ok(row.lowMs > 0 && row.lowMs <= row.medianMs && row.medianMs <= row.highMs);
+    assert.ok(Math.abs(row.tokensPerSecond / ((100 * 1000) / row.medianMs) - 1) < 1e-9);
+    assert.is(row.flopsByParameters, 6 * row.numParameters * 100);
+    // A forward and a backward pass, with neither more nor fewer products than the parameters have.
+    assert.ok(row.flopsByModel > 0.5 * row.flopsByParameters && row.flopsByModel < 2 * row.flopsByParameters);
+    assert.is(row.peakFlops, null);
+    assert.is(row.mfuByModel, null);
+    // Parameters, gradients and two moments.
+    assert.ok(row.peakBytes > 16 * row.numParameters && row.reservedBytes >= row.peakBytes);
+    // What tells nothing of what follows costs the logarithm of the vocabulary's size, less what few steps learn by heart.
+    assert.ok(row.loss > 4 && row.loss < 8, `${row.loss}`);
+    const sum = stepParts.reduce((total, part) => total + row.shares[part], 0);
+    assert.ok(Math.abs(sum - 1) < 1e-9);
+    for (const part of ['gemm', 'recurrence', 'pointwise', 'loss', 'optimizer'] as const)
+      assert.ok(row.shares[part] > 0, part);
+    assert.is(row.shares.other, 0);
+    assert.is(row.shares.communication > 0, sp > 1);
+    assert.ok(row.ops.some(({ name, count }) => name === 'crossEntropyForward' && count === 1));
+  });
+}
+
+test('bench step: the same for people', () => {
+  const { status, stdout, stderr } = bench([...sets([...small, 'model.recompute=true']), ...few]);
+  assert.is(status, 0, stderr);
+  assert.match(stdout, /^defaults: 2 layers, .* parameters, f32, recomputing; 1 x 100 tokens a step\n/);
+  for (const line of [
+    /^step {2,}.* ms \(5 – 95 %: .*\), 4 steps after 1$/m,
+    /^MFU, 6 N T .*not known for this device/m,
+  ])
+    assert.match(stdout, line);
+  assert.match(stdout, /^products \(GEMM\) .* %$/m);
+});
+
+test("examples/bench: as many parameters as the peer's models have", async () => {
+  for (const [name, numParameters] of [
+    ['linear', 1_364_300_800],
+    ['gla', 1_365_514_240],
+  ] as const) {
+    const job = fileURLToPath(new URL(`../../../../examples/bench/${name}-1.3b.toml`, import.meta.url));
+    const { jobSpec } = await loadJob(job, { overrides: onCpu, readsText: false });
+    const { perRank } = await planJob(jobSpec);
+    assert.is(perRank.numParameters, numParameters, name);
+  }
+});
+
+test('bench step: what is wrong with a job, or with the words', () => {
+  for (const [args, expected] of [
+    [['/nowhere/job.toml'], /error\[E-[A-Z-]+\] \/nowhere\/job\.toml/],
+    [['--set', 'model.dModle=32'], /model\.dModle.*dModel/s],
+    [['--set', 'model.dModel=33'], /error\[E-/],
+    [['--steps', 'many'], /--steps "many" where a whole number >= 0/],
+    [['--device', 'tpu'], /E-CLI-USAGE/],
+  ] as const) {
+    const { status, stdout, stderr } = bench(args);
+    assert.is(status, 2, stderr);
+    assert.is(stdout, '');
+    assert.match(stderr, expected);
+  }
+});
+
+test.run();

@@ -1,0 +1,47 @@
+import { bundleLayers, withBundleFiles } from '../run-folder/bundle-layer.js';
+import { loadJob } from '../spec/index.js';
+import { formatStepRow, stepRow } from '../step-row.js';
+import { defineCommand } from './command.js';
+import { interruptible } from './interruptible.js';
+import { setOption, wholeNumber } from './options.js';
+
+const mostSteps = 10_000;
+
+export default defineCommand({
+  name: 'bench step',
+  summary: "time whole training steps of a job's model, on random tokens: no text is read",
+  positionals: {
+    job: {
+      type: 'string',
+      describe: 'job file (.toml, .yaml or .json); default: a job with nothing but defaults',
+    },
+  },
+  options: {
+    set: setOption,
+    device: { type: 'string', nargs: 1, choices: ['cpu', 'cuda'], describe: 'where; default: as in the job' },
+    steps: { ...wholeNumber('--steps', 'steps that are timed', mostSteps), default: '30' },
+    warmup: { ...wholeNumber('--warmup', 'steps in front of them', mostSteps), default: '5' },
+  },
+  example: 'bench step examples/moby-dick/job.toml --set data.sequenceLength=8192 --steps 10',
+  async run(args, terminal) {
+    const device = args.device === undefined ? [] : [`device.kind=${args.device}`];
+    // The default job's text is not looked for.
+    const job = args.job ?? { data: { path: 'random tokens' } };
+    const { jobSpec } = await loadJob(job, { overrides: [...args.set, ...device], readsText: false });
+    const task = {
+      kind: 'bench-step',
+      numWarmUps: args.warmup,
+      numSteps: Math.max(1, args.steps),
+    } as const;
+    const { planJob } = await import('../plan/index.js');
+    const { runOnRanks } = await import('../run-task.js');
+    const row = await withBundleFiles(await bundleLayers(jobSpec.model.layers), async (modules) => {
+      const plan = await planJob(jobSpec, modules);
+      const results = await interruptible((signal) => runOnRanks(task, plan, modules, { signal }));
+      return stepRow(args.job ?? null, plan, task.numWarmUps, results);
+    });
+    if (args.json) terminal.printJson([row]);
+    else terminal.print(formatStepRow(row));
+    return 0;
+  },
+});

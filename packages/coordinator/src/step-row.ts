@@ -1,0 +1,164 @@
+import { type Done, type Plan, type StepPart, stepParts } from '@longscan/worker/protocol';
+import { z } from 'zod';
+import { formatBytes, formatCount, formatTable } from './format.js';
+
+const opTimeSchema = z.object({ count: z.number(), ms: z.number() });
+
+/** What the `bench-step` task gives on each rank. */
+const rankResultSchema = z.object({
+  laps: z.array(z.number()).min(1),
+  ...{ loss: z.number(), numParameters: z.number(), flopsPerToken: z.number() },
+  ...{ peakBytes: z.number(), reservedBytes: z.number() },
+  peakFlops: z.number().nullable(),
+  profile: z.object({
+    wholeMs: z.number(),
+    ops: z.record(z.string(), opTimeSchema),
+    shares: z.record(z.enum(stepParts), z.number()),
+  }),
+  machine: z.record(z.string(), z.unknown()),
+});
+
+/** Training steps of one job. Times are those of rank 0, memory that of the rank with the most. */
+export interface StepRow {
+  readonly job: string | null;
+  /** Of the job: sequences of a step, their tokens. */
+  readonly B: number;
+  readonly T: number;
+  readonly mesh: Plan['mesh'];
+  readonly precision: 'f32' | 'bf16';
+  readonly recompute: boolean;
+  readonly numParameters: number;
+  readonly numLayers: number;
+  readonly strategy: string;
+  readonly numWarmUps: number;
+  readonly numSteps: number;
+  /** Of each timed step, in order: milliseconds from its start to the next one's. */
+  readonly laps: readonly number[];
+  readonly medianMs: number;
+  /** 5th and 95th percentile. */
+  readonly lowMs: number;
+  readonly highMs: number;
+  /** Of all ranks together. */
+  readonly tokensPerSecond: number;
+  /** Of each rank's device: dense products in this precision, by its data sheet; null: not known. */
+  readonly peakFlops: number | null;
+  /** 6 · numParameters · tokens. */
+  readonly flopsByParameters: number;
+  /** The model's own, nothing computed twice. */
+  readonly flopsByModel: number;
+  readonly mfuByParameters: number | null;
+  readonly mfuByModel: number | null;
+  readonly peakBytes: number;
+  readonly reservedBytes: number;
+  readonly loss: number;
+  /** Of one more step with every op timed; shares of its time. */
+  readonly profiledMs: number;
+  readonly shares: Readonly<Record<StepPart, number>>;
+  /** The same by native function, longest first. */
+  readonly ops: readonly { readonly name: string; readonly count: number; readonly ms: number }[];
+  readonly machine: Readonly<Record<string, unknown>>;
+}
+
+/** `job`: the file; null: defaults alone. */
+export function stepRow(
+  job: string | null,
+  { jobSpec, mesh, strategy }: Plan,
+  numWarmUps: number,
+  results: readonly Done['result'][],
+): StepRow {
+  const ranks = results.map((result) => rankResultSchema.parse(result));
+  const first = ranks[0]!;
+  const { model, data } = jobSpec;
+  const { laps } = first;
+  const sorted = [...laps].sort((a, b) => a - b);
+  const at = (quantile: number): number => sorted[Math.round(quantile * (sorted.length - 1))]!;
+  const tokens = data.batchSize * data.sequenceLength;
+  const flopsByParameters = 6 * first.numParameters * tokens;
+  const flopsByModel = first.flopsPerToken * tokens;
+  const perSecond = 1000 / at(0.5);
+  const mfu = (flops: number): number | null =>
+    first.peakFlops && (flops * perSecond) / (first.peakFlops * mesh.numRanks);
+  return {
+    ...{ job, B: data.batchSize, T: data.sequenceLength, mesh, strategy },
+    ...{ precision: model.precision, recompute: model.recompute },
+    ...{ numParameters: first.numParameters, numLayers: model.numLayers },
+    ...{ numWarmUps, numSteps: laps.length, laps, medianMs: at(0.5), lowMs: at(0.05), highMs: at(0.95) },
+    tokensPerSecond: tokens * perSecond,
+    ...{ peakFlops: first.peakFlops, flopsByParameters, flopsByModel },
+    ...{ mfuByParameters: mfu(flopsByParameters), mfuByModel: mfu(flopsByModel) },
+    peakBytes: Math.max(...ranks.map(({ peakBytes }) => peakBytes)),
+    reservedBytes: Math.max(...ranks.map(({ reservedBytes }) => reservedBytes)),
+    loss: first.loss,
+    profiledMs: first.profile.wholeMs,
+    shares: first.profile.shares,
+    ops: Object.entries(first.profile.ops)
+      .map(([name, { count, ms }]) => ({ name, count, ms }))
+      .sort((a, b) => b.ms - a.ms),
+    machine: first.machine,
+  };
+}
+
+const partNames: Readonly<Record<StepPart, string>> = {
+  gemm: 'products (GEMM)',
+  recurrence: 'recurrence and attention',
+  pointwise: 'norm and pointwise',
+  loss: 'head and loss',
+  optimizer: 'optimizer',
+  communication: 'waiting for other ranks',
+  other: 'other',
+  idle: 'idle',
+};
+
+/** Native functions that are listed by name. */
+const numOps = 12;
+
+export function formatStepRow(row: StepRow): string {
+  const { mesh, machine } = row;
+  const name =
+    machine.device === 'cuda' ? String(machine.name) : `CPU (${machine.level}), ${machine.threads} threads`;
+  const ranks = mesh.numRanks === 1 ? 'one rank' : `${mesh.sp} x ${mesh.dp} ranks (sp x dp, ${row.strategy})`;
+  const lines = [
+    `${row.job ?? 'defaults'}: ${row.numLayers} layers, ${formatCount(row.numParameters)} parameters, ${row.precision}${row.recompute ? ', recomputing' : ''}; ${row.B} x ${row.T} tokens a step`,
+    `${name}; ${ranks}`,
+    '',
+    formatTable([
+      [
+        'step',
+        `${ms(row.medianMs)} ms (5 – 95 %: ${ms(row.lowMs)} – ${ms(row.highMs)}), ${row.numSteps} steps after ${row.numWarmUps}`,
+      ],
+      ['tokens/s', Math.round(row.tokensPerSecond).toLocaleString('en-US')],
+      ['MFU, 6 N T', mfu(row.mfuByParameters, row.flopsByParameters, row.peakFlops)],
+      ["MFU, model's own", mfu(row.mfuByModel, row.flopsByModel, row.peakFlops)],
+      ['memory', `${formatBytes(row.peakBytes)} at most in use, ${formatBytes(row.reservedBytes)} taken`],
+      ['loss', row.loss.toPrecision(6)],
+    ]),
+    '',
+    `one more step with every op timed, ${ms(row.profiledMs)} ms:`,
+    formatTable(
+      stepParts
+        .filter((part) => row.shares[part] > 0)
+        .map((part) => [partNames[part], percent(row.shares[part])]),
+      '<>',
+    ),
+    '',
+    formatTable(
+      row.ops.slice(0, numOps).map(({ name, count, ms: time }) => [name, `${count} x`, `${ms(time)} ms`]),
+      '<>>',
+    ),
+  ];
+  return lines.join('\n');
+}
+
+function mfu(value: number | null, flops: number, peak: number | null): string {
+  const work = `${formatCount(flops)}FLOP a step`;
+  if (value === null || peak === null) return `not known for this device; ${work}`;
+  return `${percent(value)}: ${work}, at most ${formatCount(peak)}FLOP/s`;
+}
+
+function ms(value: number): string {
+  return value.toPrecision(4);
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(1)} %`;
+}

@@ -1,0 +1,67 @@
+import { fileURLToPath } from 'node:url';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { testOnGpu } from '../testing/gpu.js';
+import { GpuRanks } from '../testing/gpu-ranks.js';
+import type { NcclRankOrders } from './testing/nccl-rank-process.js';
+
+// Over NCCL itself: ranks in processes of their own on one GPU, which NCCL connects by sockets.
+
+const program = fileURLToPath(new URL('./testing/nccl-rank-process.js', import.meta.url));
+/** For the start of the processes, of CUDA and of NCCL in each. */
+const patienceMs = 60_000;
+
+async function withRanks(
+  size: number,
+  orders: NcclRankOrders,
+  body: (ranks: GpuRanks) => Promise<unknown>,
+): Promise<void> {
+  const ranks = await GpuRanks.start(program, size, { ...orders }, patienceMs);
+  try {
+    await body(ranks);
+  } finally {
+    ranks.kill();
+  }
+}
+
+for (const size of [2, 4]) {
+  testOnGpu(`NCCL ~> every collective, ${size} ranks on a GPU`, () =>
+    withRanks(size, { task: 'check' }, (ranks) => ranks.all('done')),
+  );
+}
+
+testOnGpu('NCCL ~> SIGKILL of one of 3 frees the others', () =>
+  withRanks(3, { timeoutMs: 5000, task: 'traffic' }, async (ranks) => {
+    await ranks.all('running');
+    const killedAt = ranks.signal(1, 'SIGKILL');
+    for (const rank of [0, 2]) {
+      const { code, message, atMs } = await ranks.next(rank, 'failed');
+      assert.match(code, /^E-COMM-(PEER|DEADLINE)$/, message);
+      assert.match(message, new RegExp(`sp rank ${rank} of 3`));
+      assert.ok(atMs - killedAt < 8000, `rank ${rank} failed after ${atMs - killedAt} ms`);
+    }
+  }),
+);
+
+testOnGpu('NCCL ~> a peer that takes no part runs into the deadline', () =>
+  withRanks(2, { timeoutMs: 1500, task: 'wait' }, async (ranks) => {
+    await ranks.all('running');
+    const { code, message } = await ranks.next(0, 'failed');
+    assert.is(code, 'E-COMM-DEADLINE', message);
+    const found = /sp rank 0 of 2: the deadline passed in an all-reduce of 4000 bytes \(collective 4\)/;
+    assert.match(message, found);
+  }),
+);
+
+testOnGpu('NCCL ~> abort frees a GPU that waits, at once', () =>
+  withRanks(2, { timeoutMs: 40_000, task: 'wait' }, async (ranks) => {
+    await ranks.all('running');
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const abortedAt = ranks.abort(0);
+    const { code, message, atMs } = await ranks.next(0, 'failed');
+    assert.is(code, 'E-COMM-ABORT', message);
+    assert.ok(atMs - abortedAt < 5000, `after ${atMs - abortedAt} ms`);
+  }),
+);
+
+test.run();

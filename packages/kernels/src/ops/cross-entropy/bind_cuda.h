@@ -1,0 +1,26 @@
+#pragma once
+
+#include "../../addon/args.h"
+
+namespace longscan {
+
+/// Tensors of one forward pass; dHidden and dWeight are empty when no gradient is wanted.
+struct Head {
+  TensorRef hidden;   // [N, D]
+  TensorRef weight;   // [vocab, D]
+  TensorRef labels;   // [N], i32, -1: ignored
+  TensorRef logits;   // [chunk, vocab], scratch
+  TensorRef loss;     // [1]
+  TensorRef dHidden;  // [N, D]
+  TensorRef dWeight;  // [vocab, D]
+  double scale = 0;
+  bool accumulate = false;  // of dWeight: whether it is added to
+};
+
+/// hidden and weight f32 or bf16, dHidden of their type; logits, loss and dWeight f32.
+void crossEntropyForwardOnGpu(Args& args, const Head& head);
+/// seed f32; unit and target f32 or bf16.
+void crossEntropyBackwardOnGpu(Args& args, const TensorRef& seed, const TensorRef& unit,
+                               const TensorRef& target, bool accumulate);
+
+}  // namespace longscan

@@ -1,0 +1,120 @@
+#include "cuda.h"
+
+#include "cuda/elements.cuh"
+#include "cuda/pack.cuh"
+#include "cuda/sigmoid.cuh"
+
+namespace longscan {
+
+namespace {
+
+constexpr int threads = 256;
+/// That a thread has on their way at once.
+constexpr int packsAtOnce = 2;
+
+template <typename Element>
+struct Forward {
+  static constexpr int numInputs = 2, numOutputs = 1;
+  const Element* inputs[numInputs];  // gate, up
+  Element* outputs[numOutputs];      // y
+
+  static __device__ void apply(const float (&in)[numInputs], float (&out)[numOutputs]) {
+    out[0] = in[0] * SigmoidPair(in[0]).plus * in[1];
+  }
+};
+
+template <typename Element>
+struct Backward {
+  static constexpr int numInputs = 3, numOutputs = 2;
+  const Element* inputs[numInputs];  // dy, gate, up
+  Element* outputs[numOutputs];      // dgate, dup
+
+  static __device__ void apply(const float (&in)[numInputs], float (&out)[numOutputs]) {
+    const SigmoidPair s(in[1]);
+    out[0] = in[0] * in[2] * s.plus * (1.0f + in[1] * s.minus);
+    out[1] = in[0] * in[1] * s.plus;
+  }
+};
+
+template <typename Element, int width, typename Pass>
+__device__ void applyPack(const Pack<Element, width> (&in)[Pass::numInputs],
+                          Pack<Element, width> (&out)[Pass::numOutputs]) {
+#pragma unroll
+  for (int k = 0; k < width; k++) {
+    float from[Pass::numInputs], to[Pass::numOutputs];
+#pragma unroll
+    for (int i = 0; i < Pass::numInputs; i++) from[i] = toFloat(in[i].x[k]);
+    Pass::apply(from, to);
+#pragma unroll
+    for (int o = 0; o < Pass::numOutputs; o++) out[o].x[k] = fromFloat<Element>(to[o]);
+  }
+}
+
+template <typename Element, typename Pass>
+__global__ void __launch_bounds__(threads) swigluKernel(int64_t count, const Pass pass) {
+  constexpr int width = 16 / sizeof(Element);
+  const int64_t begin = (static_cast<int64_t>(blockIdx.x) * packsAtOnce * threads + threadIdx.x) * width;
+  Pack<Element, width> in[packsAtOnce][Pass::numInputs];
+#pragma unroll
+  for (int p = 0; p < packsAtOnce; p++) {
+    const int64_t at = begin + p * threads * width;
+#pragma unroll
+    for (int i = 0; i < Pass::numInputs; i++)
+      if (at + width <= count) in[p][i] = loadPack<width>(pass.inputs[i] + at);
+  }
+#pragma unroll
+  for (int p = 0; p < packsAtOnce; p++) {
+    const int64_t at = begin + p * threads * width;
+    if (at + width <= count) {
+      Pack<Element, width> out[Pass::numOutputs];
+      applyPack<Element, width, Pass>(in[p], out);
+#pragma unroll
+      for (int o = 0; o < Pass::numOutputs; o++) storePack<width>(pass.outputs[o] + at, out[o]);
+      continue;
+    }
+    // What is left at the end.
+    for (int64_t one = at; one < count; one++) {
+      Pack<Element, 1> single[Pass::numInputs], out[Pass::numOutputs];
+#pragma unroll
+      for (int i = 0; i < Pass::numInputs; i++) single[i] = loadPack<1>(pass.inputs[i] + one);
+      applyPack<Element, 1, Pass>(single, out);
+#pragma unroll
+      for (int o = 0; o < Pass::numOutputs; o++) storePack<1>(pass.outputs[o] + one, out[o]);
+    }
+  }
+}
+
+template <typename Element, typename Pass>
+cudaError_t launch(int64_t count, const Pass& pass, cudaStream_t stream) {
+  if (count == 0) return cudaSuccess;
+  constexpr int64_t perBlock = packsAtOnce * threads * 16 / sizeof(Element);
+  const auto blocks = static_cast<unsigned>((count + perBlock - 1) / perBlock);
+  swigluKernel<Element><<<blocks, threads, 0, stream>>>(count, pass);
+  return cudaGetLastError();
+}
+
+}  // namespace
+
+}  // namespace longscan
+
+using namespace longscan;
+
+int longscanSwigluForward(const LongscanSwiglu* call, void* y, CUstream_st* stream) {
+  return withElement(call->isBf16, [=](auto* none) {
+    using Element = std::remove_pointer_t<decltype(none)>;
+    const auto from = [](const void* array) { return static_cast<const Element*>(array); };
+    const Forward<Element> pass{{from(call->gate), from(call->up)}, {static_cast<Element*>(y)}};
+    return launch<Element>(call->count, pass, stream);
+  });
+}
+
+int longscanSwigluBackward(const LongscanSwiglu* call, const void* dy, void* dgate, void* dup,
+                           CUstream_st* stream) {
+  return withElement(call->isBf16, [=](auto* none) {
+    using Element = std::remove_pointer_t<decltype(none)>;
+    const auto from = [](const void* array) { return static_cast<const Element*>(array); };
+    const Backward<Element> pass{{from(dy), from(call->gate), from(call->up)},
+                                 {static_cast<Element*>(dgate), static_cast<Element*>(dup)}};
+    return launch<Element>(call->count, pass, stream);
+  });
+}

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <stdint.h>
+
+// silu(gate) · up on CUDA devices, as plain C, over flat arrays of f32 or bf16 in device memory, aligned to
+// 16 bytes. Calls only enqueue on the stream; each returns 0 or a cudaError_t.
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct CUstream_st;
+
+struct LongscanSwiglu {
+  int64_t count;
+  int32_t isBf16;  // all arrays
+  const void *gate, *up;
+};
+
+/// y = silu(gate) up
+int longscanSwigluForward(const struct LongscanSwiglu* call, void* y, struct CUstream_st* stream);
+int longscanSwigluBackward(const struct LongscanSwiglu* call, const void* dy, void* dgate, void* dup,
+                           struct CUstream_st* stream);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,34 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { fromArray } from '../../tensor.js';
+import { testOnGpu } from '../../testing/gpu.js';
+import { checkOpOnGpu, randomNormal } from '../../testing/index.js';
+import { swiglu } from './index.js';
+import { swigluReference } from './reference.js';
+
+for (const size of [1, 63, 4096, 50_001, 1_000_004]) {
+  testOnGpu(`swiglu, ${size} elements`, (device) =>
+    checkOpOnGpu(device, {
+      name: `swiglu ${size}`,
+      inputs: {
+        gate: { values: randomNormal(size, 1, 4), shape: [size] },
+        up: { values: randomNormal(size, 2), shape: [size] },
+      },
+      op: (tensors) => [swiglu(tensors)],
+      reference: swigluReference,
+    }),
+  );
+}
+
+testOnGpu('swiglu at the extremes; NaN stays NaN', async (device) => {
+  const gates = [-1e30, -200, -90, 0, 90, 1e30, Number.NaN];
+  const gate = fromArray(device, gates, [gates.length]);
+  const up = fromArray(device, new Float64Array(gates.length).fill(1), [gates.length]);
+  const y = await swiglu({ gate, up }).read();
+  assert.equal(
+    [...y].map((value) => value + 0),
+    [0, 0, 0, 0, 90, Math.fround(1e30), Number.NaN],
+  );
+});
+
+test.run();

@@ -1,0 +1,100 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { performance } from 'node:perf_hooks';
+import type { GpuRankNews, GpuRankPlace } from './gpu-rank.js';
+
+type Timed<News> = News & { readonly atMs: number };
+
+/**
+ * Ranks in processes of their own that share the first GPU: `program` calls `runGpuRank`. All are killed when `patienceMs`
+ * have passed.
+ */
+export class GpuRanks {
+  private readonly news: Timed<GpuRankNews>[][];
+  private readonly looks = new Set<() => void>();
+  private readonly timer: NodeJS.Timeout;
+
+  private constructor(
+    private readonly children: readonly ChildProcess[],
+    patienceMs: number,
+  ) {
+    this.news = children.map(() => []);
+    this.timer = setTimeout(() => this.kill(), patienceMs);
+    const look = () => {
+      for (const each of [...this.looks]) each();
+    };
+    children.forEach((child, rank) => {
+      child.on('message', (news: GpuRankNews) => {
+        this.news[rank]!.push({ ...news, atMs: performance.now() });
+        look();
+      });
+      child.on('exit', look);
+    });
+  }
+
+  static async start(
+    program: string,
+    size: number,
+    orders: Readonly<Record<string, unknown>>,
+    patienceMs: number,
+  ): Promise<GpuRanks> {
+    const children = Array.from({ length: size }, (_, rank) => {
+      // NCCL refuses ranks that share a GPU unless it takes them for ranks of other hosts.
+      const env = { ...process.env, NCCL_HOSTID: `test-${process.pid}-${rank}` };
+      return fork(program, { execArgv: [], env });
+    });
+    const ranks = new GpuRanks(children, patienceMs);
+    try {
+      const [first] = await ranks.all('ready');
+      children.forEach((child, rank) => {
+        child.send({ ...orders, rank, size, id: first!.id } satisfies GpuRankPlace);
+      });
+    } catch (error) {
+      ranks.kill();
+      throw error;
+    }
+    return ranks;
+  }
+
+  /** The first news of this kind from a rank; rejects if a failure, or the end of the process, comes instead. */
+  next<K extends GpuRankNews['kind']>(
+    rank: number,
+    kind: K,
+  ): Promise<Timed<Extract<GpuRankNews, { kind: K }>>> {
+    return new Promise((resolve, reject) => {
+      const child = this.children[rank]!;
+      const look = () => {
+        const found = this.news[rank]!.find((news) => news.kind === kind);
+        const failure = this.news[rank]!.find((news) => news.kind === 'failed');
+        const end = child.exitCode ?? child.signalCode;
+        if (found === undefined && failure === undefined && end === null) return;
+        this.looks.delete(look);
+        if (found !== undefined) resolve(found as Timed<Extract<GpuRankNews, { kind: K }>>);
+        else reject(new Error(`rank ${rank} ended before "${kind}": ${failure?.message ?? end}`));
+      };
+      this.looks.add(look);
+      look();
+    });
+  }
+
+  /** The same from all ranks. */
+  all<K extends GpuRankNews['kind']>(kind: K): Promise<Timed<Extract<GpuRankNews, { kind: K }>>[]> {
+    return Promise.all(this.children.map((_, rank) => this.next(rank, kind)));
+  }
+
+  /** Gives the time at which it was sent. */
+  signal(rank: number, name: NodeJS.Signals): number {
+    this.children[rank]!.kill(name);
+    return performance.now();
+  }
+
+  /** Lets a rank abort its communicator; gives the time at which it was told so. */
+  abort(rank: number): number {
+    this.children[rank]!.send('abort');
+    return performance.now();
+  }
+
+  kill(): void {
+    clearTimeout(this.timer);
+    for (const child of this.children) child.kill('SIGKILL');
+  }
+}

@@ -1,0 +1,147 @@
+import type { OpProfile } from '@longscan/kernels';
+import { enterPhase, enterStep } from '../control/progress.js';
+import type { Batch } from '../data/index.js';
+import { traceModel } from '../model/trace.js';
+import { learningRate } from '../optim/schedule.js';
+import type { Task } from '../protocol/assignment.js';
+import type { Plan } from '../protocol/plan.js';
+import { planOf, type RankContext } from '../rank-context.js';
+import { closeTraining, openTraining } from '../training/open-training.js';
+import {
+  assertFinite,
+  maxUnderWay,
+  type StepResult,
+  type Training,
+  trainStep,
+} from '../training/train-step.js';
+import { machineOf } from './machine.js';
+import { sharesOf } from './op-categories.js';
+import { peakFlopsOf } from './peak-flops.js';
+import { randomBatches } from './random-batch.js';
+
+type BenchTask = Extract<Task, { kind: 'bench-step' }>;
+
+/**
+ * The `bench-step` task: whole training steps of a job's model on this rank, as the `train` task runs them, with random tokens
+ * in place of a text.
+ */
+export async function runBenchStep(context: RankContext): Promise<void> {
+  const { task } = context.assignment;
+  if (task.kind !== 'bench-step') throw new TypeError(`not a bench-step task: ${task.kind}`);
+  const plan = planOf(context);
+  const training = await openTraining(context, plan);
+  try {
+    context.control.report({ type: 'done', result: await benchSteps(context, plan, training, task) });
+  } finally {
+    closeTraining(training);
+  }
+}
+
+async function benchSteps(
+  context: RankContext,
+  plan: Plan,
+  training: Training,
+  { numWarmUps, numSteps }: BenchTask,
+): Promise<Record<string, unknown>> {
+  const { device, parameters } = training;
+  parameters.initialise(plan.jobSpec.job.seed);
+  const steps = new Steps(context, plan, training);
+  for (let i = 0; i < numWarmUps; i++) await steps.next();
+  await steps.finish();
+  context.log(`${numWarmUps} steps to warm up are done`);
+  device.memory({ resetPeak: true });
+  // A lap ends where the next one begins: what the device waits for between two steps is part of it.
+  const laps: Promise<number>[] = [];
+  let stop = device.compute.stopwatch();
+  for (let i = 0; i < numSteps; i++) {
+    await steps.next(() => {
+      const lap = stop();
+      // Whatever fails a lap fails its step, which is told.
+      lap.catch(() => undefined);
+      laps.push(lap);
+      stop = device.compute.stopwatch();
+    });
+  }
+  await Promise.all([steps.finish(), stop()]);
+  const { peakBytes, reservedBytes } = device.memory();
+  const { loss, profile } = await profileStep(training, steps);
+  return {
+    ...{ laps: await Promise.all(laps), loss, peakBytes, reservedBytes },
+    numParameters: parameters.numParameters,
+    flopsPerToken: await modelFlopsPerToken(context, plan),
+    peakFlops: peakFlopsOf(device, plan.jobSpec.model.precision),
+    profile: { ...profile, shares: sharesOf(profile) },
+    machine: machineOf(device, context.env.numThreads),
+  };
+}
+
+/** Behind another step, so that its work is there when the device comes to it. */
+async function profileStep(
+  { device }: Training,
+  steps: Steps,
+): Promise<{ loss: number; profile: OpProfile }> {
+  const before = steps.enqueue();
+  const end = device.compute.profile();
+  const step = steps.enqueue();
+  const [, { loss }, profile] = await Promise.all([before, step, end()]);
+  return { loss, profile };
+}
+
+/** One step after the other on the same batch, as many under way as when training. */
+class Steps {
+  private readonly batches: readonly Batch[];
+  private readonly underWay: Promise<StepResult>[] = [];
+  private number = 0;
+
+  constructor(
+    private readonly context: RankContext,
+    private readonly plan: Plan,
+    private readonly training: Training,
+  ) {
+    this.batches = randomBatches(plan, context.env.rank);
+    enterPhase(context.progress, 'forward');
+  }
+
+  /** Enqueues a step, then `marker`, and waits until another one may follow. */
+  async next(marker: () => void = () => {}): Promise<void> {
+    this.underWay.push(this.enqueue());
+    marker();
+    if (this.underWay.length === maxUnderWay(this.training.device)) await this.underWay.shift();
+  }
+
+  async finish(): Promise<void> {
+    for (const step of this.underWay.splice(0)) await step;
+  }
+
+  enqueue(): Promise<StepResult> {
+    const { context, training, batches } = this;
+    const { job, optimizer, data } = this.plan.jobSpec;
+    training.carry?.startStep(this.number * data.sequenceLength);
+    const number = ++this.number;
+    enterStep(context.progress, number);
+    const lr = learningRate(optimizer, Math.min(number, job.steps), job.steps);
+    const checked = trainStep(training, batches, number, lr, { stop: false, save: false }).then((result) => {
+      assertFinite(number, result);
+      return result;
+    });
+    // An earlier step that fails is told first, and this one with it.
+    checked.catch(() => undefined);
+    return checked;
+  }
+}
+
+/** Of forward and backward pass as the model's own code counts them, with nothing computed twice. */
+async function modelFlopsPerToken({ assignment }: RankContext, plan: Plan): Promise<number> {
+  const { jobSpec, mesh, sequencesPerRank, slices } = plan;
+  const sizes = {
+    numSequences: sequencesPerRank / jobSpec.data.accumulate,
+    sliceLength: slices[0]!.length,
+    numSlices: mesh.sp,
+    modules: assignment.layerModules,
+  };
+  const { flopsPerToken } = await traceModel(
+    { ...jobSpec, model: { ...jobSpec.model, recompute: false } },
+    sizes,
+  );
+  return flopsPerToken;
+}

@@ -1,0 +1,76 @@
+import { connectNccl, createNcclGroupId, type Device, LongscanError, openNccl } from '@longscan/kernels';
+import type { ConnectGroup, MeshGroup } from './mesh.js';
+import type { Addresses, RankTable } from './protocol/messages.js';
+import type { RankContext } from './rank-context.js';
+
+// In the rank table: the version of this rank's NCCL, or why it has none; the id of each group that it is the first of.
+const version = 'nccl';
+const failure = 'nccl-failure';
+const idOf = (axis: string) => `nccl-id:${axis}`;
+
+/** As long as an entry may be. */
+const longestText = 4096;
+
+/**
+ * Tells the others which NCCL this rank has, and the ids of the groups that it is the first of; gives what connects one group
+ * after the other.
+ * @throws LongscanError E-NCCL, the same on every rank, if one of them has none or not all have the same
+ */
+export async function ncclGroups(
+  { assignment, env, control, log }: RankContext,
+  device: Device,
+  groups: readonly MeshGroup[],
+): Promise<ConnectGroup> {
+  const own = env.worldSize === 1 ? {} : describeNccl(groups, env.rank, log);
+  const table = await control.exchangeAddresses(own);
+  if (env.worldSize > 1) requireOneNccl(table);
+  const byRank = new Map(table.ranks.map(({ rank, addresses }) => [rank, addresses]));
+  return ({ axis, ranks }, signal) =>
+    connectNccl({
+      device,
+      axis,
+      id: byRank.get(ranks[0]!)?.[idOf(axis)] ?? '',
+      rank: ranks.indexOf(env.rank),
+      size: ranks.length,
+      timeoutMs: assignment.timeouts.collectiveTimeoutMs,
+      signal,
+    });
+}
+
+/** What goes into the rank table; a rank without NCCL says so, since the others would wait for it. */
+function describeNccl(groups: readonly MeshGroup[], rank: number, log: (line: string) => void): Addresses {
+  try {
+    const nccl = openNccl();
+    log(`NCCL ${nccl.version}, ${nccl.path}`);
+    const ids = groups
+      .filter(({ ranks }) => ranks[0] === rank)
+      .map(({ axis }) => [idOf(axis), createNcclGroupId()]);
+    return { [version]: nccl.version, ...Object.fromEntries(ids) };
+  } catch (error) {
+    if (!(error instanceof LongscanError) || error.code !== 'E-NCCL') throw error;
+    return { [failure]: error.parts.found.slice(0, longestText) };
+  }
+}
+
+function requireOneNccl({ ranks }: RankTable): void {
+  for (const { rank, addresses } of ranks) {
+    const found = addresses[failure];
+    if (found !== undefined) throw refusal(`rank ${rank}`, found);
+  }
+  const ranksByVersion = new Map<string, number[]>();
+  for (const { rank, addresses } of ranks) {
+    const found = addresses[version] ?? 'none';
+    ranksByVersion.set(found, [...(ranksByVersion.get(found) ?? []), rank]);
+  }
+  if (ranksByVersion.size === 1) return;
+  const found = [...ranksByVersion].map(([name, having]) => `NCCL ${name} on rank ${having.join(', ')}`);
+  throw refusal(
+    'the ranks of this job',
+    `${found.join('; ')}, expected the same on all. Fix: install the same NCCL on every host, or name it in LONGSCAN_NCCL`,
+  );
+}
+
+/** `found` names its own remedy. */
+function refusal(where: string, found: string): LongscanError {
+  return new LongscanError({ code: 'E-NCCL', where, found, exitCode: 3 });
+}

@@ -1,0 +1,65 @@
+import { type Device, openCpuDevice } from '@longscan/kernels';
+import { expectClose, relativeRms } from '@longscan/kernels/testing';
+import { testOnGpu } from '@longscan/kernels/testing/gpu';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { importUnits } from '../conformance/unit-files.js';
+import type { Layer } from '../layer.js';
+import { type JobSpec, jobSpecSchema } from '../protocol/job-spec.js';
+import { type ModelGradients, modelGradients } from '../testing/model-on-device.js';
+
+// Every layer in a model on a GPU: in f32 what the CPU gives, in bf16 close to it.
+
+const layers = await importUnits<Layer>(new URL('../layers/', import.meta.url));
+/** No multiple of a chunk, where a layer allows it. */
+const numTokens = 144;
+/** Of a gradient to that of the CPU; recurrences that amplify rounding errors are the worst. */
+const f32Tolerance = 2e-3;
+/** Of all gradients together. */
+const bf16Tolerance = 0.1;
+
+function modelOf(use: string): JobSpec['model'] {
+  const model = { dModel: 128, numLayers: 2, numHeads: 2, vocabSize: 96, mlp: 128, tieEmbeddings: false };
+  const layers = [0, 1].map(() => ({ use, options: {}, file: null }));
+  return jobSpecSchema.parse({ model: { ...model, layers }, data: { path: 'unused' } }).model;
+}
+
+async function onCpu(spec: JobSpec['model'], values: Map<string, Float32Array>): Promise<ModelGradients> {
+  const device = openCpuDevice({ threads: 2 });
+  try {
+    return await modelGradients(device, spec, 'f32', values, numTokens);
+  } finally {
+    device.close();
+  }
+}
+
+async function checkLayer(device: Device, name: string): Promise<void> {
+  const spec = modelOf(name);
+  const values = new Map<string, Float32Array>();
+  const expected = await onCpu(spec, values);
+  const single = await modelGradients(device, spec, 'f32', values, numTokens);
+  assert.ok(
+    Math.abs(single.loss / expected.loss - 1) < 1e-5,
+    `loss ${single.loss}, expected ${expected.loss}`,
+  );
+  for (const [parameter, gradient] of expected.gradients) {
+    expectClose(`${parameter}, f32`, single.gradients.get(parameter)!, gradient, f32Tolerance);
+  }
+  const rounded = await modelGradients(device, { ...spec, precision: 'bf16' }, 'bf16', values, numTokens);
+  assert.ok(
+    Math.abs(rounded.loss / expected.loss - 1) < 1e-2,
+    `bf16 loss ${rounded.loss}, expected ${expected.loss}`,
+  );
+  const all = ({ gradients }: ModelGradients) =>
+    Float64Array.from([...expected.gradients.keys()].flatMap((parameter) => [...gradients.get(parameter)!]));
+  const error = relativeRms(all(rounded), all(expected));
+  assert.ok(error < bf16Tolerance, `bf16 gradients differ by ${error}, relative`);
+}
+
+for (const name of [...layers.keys()].sort()) {
+  testOnGpu(`${name} ~> loss and gradients on the GPU are those of the CPU`, (device) =>
+    checkLayer(device, name),
+  );
+}
+
+test.run();
