@@ -106,7 +106,7 @@ __device__ inline void addProducts(Values<width>& sum, const Gradient* dy, const
 
 /// Where inner is 1: a thread has `width` numbers of a block's.
 template <int width, typename Gradient, typename Other, typename Partial>
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(256, 4)
     reduceColumnsKernel(const LongscanBroadcast shape, const Gradient* dy, const Other* a, Partial* partial) {
   const int64_t column = unitNumber() * width, block = rowNumber();
   const int64_t firstRow = block * blockRows, lastRow = min(firstRow + blockRows, shape.outer);
@@ -132,7 +132,6 @@ __global__ void __launch_bounds__(256)
   Values<width> sums{};
   for (int64_t row = firstRow; row < lastRow; row++) {
     const int64_t at = (row * shape.middle + m) * shape.inner;
-#pragma unroll 2
     for (int64_t i = threadIdx.x % lanes * width; i < shape.inner; i += lanes * width)
       addProducts(sums, dy, a, at + i);
   }

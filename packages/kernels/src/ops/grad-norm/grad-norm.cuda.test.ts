@@ -15,7 +15,7 @@ const clipOf = (device: Device, values: Float32Array, maxNorm: number, offset = 
   return readClip(clipFactor(sumOfSquares(gradient), maxNorm));
 };
 
-for (const size of [0, 1, 63, 65_537, 400_003, 10_000_019]) {
+for (const size of [0, 1, 63, 65_537, 400_003, 1_000_003]) {
   for (const offset of [0, 1, 4]) {
     testOnGpu(`norm of ${size} elements from ${offset} on`, async (device) => {
       const values = Float32Array.from(randomNormal(size, 1));
