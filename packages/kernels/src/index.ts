@@ -151,3 +151,4 @@ export {
   Tensor,
   zeros,
 } from './tensor.js';
+export { wideType } from './types-of.js';

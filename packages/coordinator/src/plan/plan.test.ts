@@ -50,6 +50,7 @@ const fabric: Fabric = { name: 'test link', latencyS: 27e-6, gapS: 8e-6, bandwid
 
 const trace: ModelTrace = {
   numParameters: 1000,
+  workingBytes: 0,
   activationBytes: 5000,
   peakBytes: 30_000,
   flopsPerToken: 6000,
@@ -220,6 +221,7 @@ test('memory and arithmetic of one rank', () => {
     parameterBytes: 4000,
     gradientBytes: 4000,
     optimizerBytes: 8000,
+    workingBytes: 0,
     activationBytes: 5000,
     peakBytes: 30_000,
     stateBytes: 12_288,

@@ -52,6 +52,7 @@ export function plan({ jobSpec, layout, trace, strategies, attention, fabric }: 
       parameterBytes,
       gradientBytes: parameterBytes,
       optimizerBytes: Math.ceil((numMoments * parameterBytes) / optimizerShards(jobSpec, layout)),
+      workingBytes: trace.workingBytes,
       activationBytes: trace.activationBytes,
       peakBytes: trace.peakBytes,
       stateBytes: trace.recurrences.reduce((sum, recurrence) => sum + recurrence.stateBytes, 0),

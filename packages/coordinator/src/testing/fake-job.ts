@@ -64,6 +64,7 @@ export function fakePlan({ numRanks, steps, launch = {} }: Omit<FakeJob, 'runDir
       parameterBytes: 0,
       gradientBytes: 0,
       optimizerBytes: 0,
+      workingBytes: 0,
       activationBytes: 0,
       peakBytes: 0,
       stateBytes: 0,

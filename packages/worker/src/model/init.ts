@@ -9,6 +9,8 @@ export interface ParameterSpec extends TensorOptions {
   readonly init: Init;
   /** Ops see it in the model's precision, as the matrices of products are; left out: its own values. */
   readonly isRounded?: boolean;
+  /** Index of the block that reads it first, as many as there are: what comes after them; left out: what comes before. */
+  readonly block?: number;
   /** Ops see a part of it as a parameter by itself, too. */
   readonly isSharedInParts?: boolean;
 }

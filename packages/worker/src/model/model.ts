@@ -4,7 +4,7 @@ import { createBlock, normEps } from './block.js';
 import type { ParameterSpec } from './init.js';
 import type { ContextSource } from './layer-context.js';
 import { createLayer, type LoadedLayer } from './load-layers.js';
-import { declarer, ParameterRecorder, type TensorSource } from './parameters.js';
+import { beforeAll, declarer, ParameterRecorder, type TensorSource } from './parameters.js';
 import { runKept, runRecomputed } from './recompute.js';
 import { SharedValues } from './shared-values.js';
 
@@ -44,22 +44,25 @@ export function createModel(
     const mixer = createLayer(layer, declarer(source, `layers.${index}.mixer`, D, place));
     return createBlock(mixer, spec.mlp, declarer(source, `layers.${index}`, D, place));
   });
-  const norm = source.parameter({ name: 'norm', shape: [D], init: { constant: 1 } });
+  const norm = source.parameter({ name: 'norm', shape: [D], init: { constant: 1 }, block: layers.length });
   const head = spec.tieEmbeddings
     ? firstRows(table, vocabSize)
-    : source.parameter({ name: 'head', shape: [vocabSize, D], init, isRounded: true });
+    : source.parameter({ name: 'head', shape: [vocabSize, D], init, isRounded: true, block: layers.length });
   const run = spec.recompute ? runRecomputed : runKept;
   return {
     head,
     objective,
     forward(tokens, contexts) {
+      source.beforeBlock?.(beforeAll);
       let x = embedding({ tokens, table });
       const shared = new SharedValues();
       blocks.forEach((block, index) => {
+        source.beforeBlock?.(index);
         const before = x;
         x = device.scope(() => run(block, before, contexts, { index, shared }));
       });
       shared.release();
+      source.beforeBlock?.(blocks.length);
       return rmsNorm({ x, weight: norm }, normEps);
     },
   };

@@ -2,6 +2,7 @@ import {
   axpy,
   type Device,
   type DType,
+  type Event,
   empty,
   fill,
   fromArray,
@@ -21,7 +22,12 @@ export interface TensorSource {
   /** Of constants, and of parameters that are not rounded. */
   readonly dtype: DType;
   parameter(spec: ParameterSpec): Tensor;
+  /** Called before ops read the parameters of a block (see `ParameterSpec.block`); `beforeAll`: those that belong to none. */
+  beforeBlock?(block: number): void;
 }
+
+/** Stands for what is read before the first block. */
+export const beforeAll = -1;
 
 /** Notes what a model declares; its tensors are only good for shapes. */
 export class ParameterRecorder implements TensorSource {
@@ -79,6 +85,8 @@ export class Parameters implements TensorSource {
   readonly numUnrounded: number;
   /** The values by name, in the order of declaration. */
   readonly byName: ReadonlyMap<string, Tensor>;
+  /** Updates under way on another stream than that of the ops, by the block that waits for them. */
+  private readonly updates = new Map<number, Event>();
   private readonly places: readonly ParameterPlace[];
   private readonly forOps: ReadonlyMap<string, Tensor>;
 
@@ -129,8 +137,27 @@ export class Parameters implements TensorSource {
     return this.gradients.view([this.numExtra], this.values.size);
   }
 
+  /** Says that parameters of a block are being updated until `done`; their gradients are being read until then, too. */
+  noteUpdate(block: number, done: Event): void {
+    this.updates.set(block, done);
+  }
+
+  /** Lets the compute stream wait until the parameters of a block are up to date. */
+  beforeBlock(block: number): void {
+    const update = this.updates.get(block);
+    if (update === undefined) return;
+    this.device.compute.wait(update);
+    this.updates.delete(block);
+  }
+
+  /** The same of all of them. */
+  awaitUpdates(): void {
+    for (const block of [...this.updates.keys()]) this.beforeBlock(block);
+  }
+
   /** Before the backward passes of a step: the first of them to reach a parameter begins its gradient anew. */
   startGradients(): void {
+    this.beforeBlock(beforeAll);
     if (this.device.units !== null) {
       fill(this.gradients, 0);
       return;
@@ -193,9 +220,15 @@ export function declarer(
     dModel,
     layer,
     tensor: (name, shape, init, options) =>
-      source.parameter({ name: fullName(name), shape, init, ...options }),
+      source.parameter({ name: fullName(name), shape, init, block: layer.index, ...options }),
     projection: (name, out, input, init = { normal: input ** -0.5 }) =>
-      source.parameter({ name: fullName(name), shape: [out, input], init, isRounded: true }),
+      source.parameter({
+        name: fullName(name),
+        shape: [out, input],
+        init,
+        block: layer.index,
+        isRounded: true,
+      }),
     constant: (_name, values, shape) => fromArray(source.device, values, shape, source.dtype),
   };
 }

@@ -65,7 +65,7 @@ export function tracingBothDirections(trace: BidirectionalTrace) {
         if (chunk !== undefined) refusals.set(layer, chunkReason);
         const { window } = options;
         if (!received.isReplay) {
-          const sliceBytes = 4 * (inputs.k.size + inputs.v.size);
+          const sliceBytes = inputs.k.bytes + inputs.v.bytes;
           fetches.push({
             layer,
             sliceBytes,

@@ -1,4 +1,9 @@
-import { type RecurrenceInputs, type RecurrenceOp, transitionWireElements } from '@longscan/kernels';
+import {
+  dtypeBytes,
+  type RecurrenceInputs,
+  type RecurrenceOp,
+  transitionWireElements,
+} from '@longscan/kernels';
 import type { LayerContext } from '../layer.js';
 import type { HaloTrace, RecurrenceTrace } from '../protocol/plan.js';
 import type { Received } from '../sequence/received.js';
@@ -19,7 +24,8 @@ export function tracingShortRange(
   { halos }: Traffic,
 ): Pick<LayerContext, 'causalConv1d' | 'tokenShift'> {
   return shortRange((x, numRows, op) => {
-    if (!isReplay && numRows > 0) halos.push({ layer, bytes: 4 * x.dim(0) * numRows * x.dim(2) });
+    if (!isReplay && numRows > 0)
+      halos.push({ layer, bytes: dtypeBytes[x.dtype] * x.dim(0) * numRows * x.dim(2) });
     return op({ x, halo: null });
   }, null);
 }

@@ -91,7 +91,9 @@ function traceLayers(
   const labels = empty(device, [B, T], 'i32');
   const { result: loss, tape } = device.record(() =>
     device.scope(() =>
-      crossEntropy({ hidden: model.forward(tokens, contexts), weight: model.head, labels }, 1 / (B * T)),
+      crossEntropy({ hidden: model.forward(tokens, contexts), weight: model.head, labels }, 1 / (B * T), {
+        isFinal: true,
+      }),
     ),
   );
   const activationBytes = device.memory().inUseBytes - atRest;
@@ -99,6 +101,7 @@ function traceLayers(
   for (const moment of moments) moment.release();
   return {
     numParameters: parameters.numParameters,
+    workingBytes: parameters.working?.bytes ?? 0,
     activationBytes,
     peakBytes: device.memory().peakBytes,
     flopsPerToken: device.flops / (B * T),

@@ -1,6 +1,6 @@
-import { adamw, clipFactor, sumOfSquares, type Tensor, zeros } from '@longscan/kernels';
+import { adamw, clipFactor, type Stream, sumOfSquares, type Tensor, zeros } from '@longscan/kernels';
 import type { ParameterSpec } from '../model/init.js';
-import type { Parameters } from '../model/parameters.js';
+import { beforeAll, type Parameters } from '../model/parameters.js';
 import type { JobSpec } from '../protocol/job-spec.js';
 import { type Shard, wholeShard } from './shard.js';
 
@@ -13,6 +13,8 @@ interface Slot {
   /** Gets the new values, rounded; null: none is held. */
   readonly working: Tensor | null;
   readonly weightDecay: number;
+  /** Whose parameters they are, see `ParameterSpec.block`. */
+  readonly block: number;
 }
 
 /** Elements of one parameter that lie in a shard. */
@@ -31,12 +33,16 @@ interface Run {
   end: number;
   readonly isRounded: boolean;
   readonly weightDecay: number;
+  readonly block: number;
 }
 
 /** AdamW with decoupled weight decay over a shard of a model's parameters, and the clipping of their gradients. */
 export class Optimizer {
   /** Running means of the shard's gradients and of their squares, flat. */
   readonly moments: { readonly m: Tensor; readonly v: Tensor };
+  /** Where parameters are updated: on a GPU aside, so that a block's forward pass hides the update of those after it. */
+  readonly stream: Stream;
+  /** In the order in which a forward pass reads them. */
   private readonly slots: readonly Slot[];
   private lastClip: Tensor | null = null;
 
@@ -52,7 +58,9 @@ export class Optimizer {
     const v = zeros(device, size, dtype);
     this.moments = { m, v };
     const first = shard.index * size[0]!;
-    this.slots = this.runs().map(({ begin, end, isRounded, weightDecay }) => {
+    const isAside = device.kind === 'cuda' && shard.count === 1;
+    this.stream = isAside ? device.createStream('optimizer') : device.compute;
+    this.slots = this.runs().map(({ begin, end, isRounded, weightDecay, block }) => {
       const [length, inShard] = [[end - begin], begin - first];
       return {
         parameter: values.view(length, begin),
@@ -61,6 +69,7 @@ export class Optimizer {
         v: v.view(length, inShard),
         working: isRounded ? parameters.working!.view(length, begin) : null,
         weightDecay,
+        block,
       };
     });
   }
@@ -84,11 +93,16 @@ export class Optimizer {
     for (const { spec, start, length } of this.ranges().sort((a, b) => a.start - b.start)) {
       const isRounded = working !== null && start >= numUnrounded;
       const weightDecay = this.decayOf(spec);
+      // What is not rounded beside copies that are is small and lies together.
+      const block = working === null || isRounded ? (spec.block ?? beforeAll) : beforeAll;
+      const run = { begin: start, end: start + length, isRounded, weightDecay, block };
       const last = runs.at(-1);
-      if (last?.isRounded === isRounded && last.weightDecay === weightDecay) last.end = start + length;
-      else runs.push({ begin: start, end: start + length, isRounded, weightDecay });
+      const isLike =
+        last?.isRounded === isRounded && last.weightDecay === weightDecay && last.block === block;
+      if (isLike) last.end = run.end;
+      else runs.push(run);
     }
-    return runs;
+    return runs.sort((a, b) => a.block - b.block);
   }
 
   private decayOf({ name, shape, weightDecay = shape.length > 1 }: ParameterSpec): number {
@@ -119,12 +133,18 @@ export class Optimizer {
     return clip;
   }
 
-  /** Updates the shard; changes nothing if `clip` found the gradient's norm not finite. `step` counts from 1. */
+  /**
+   * Updates the shard; changes nothing if `clip` found the gradient's norm not finite. `step` counts from 1. On a GPU this
+   * goes on behind the work that is enqueued next; see `Parameters.beforeBlock`.
+   */
   step(step: number, learningRate: number, clip: Tensor): void {
     const [beta1, beta2] = this.spec.betas;
-    for (const { weightDecay, ...tensors } of this.slots) {
+    const { stream, parameters } = this;
+    stream.wait(parameters.device.compute.record());
+    for (const { weightDecay, block, ...tensors } of this.slots) {
       const options = { learningRate, beta1, beta2, eps: this.spec.eps, weightDecay, step };
-      adamw({ ...tensors, clip }, options);
+      adamw({ ...tensors, clip }, options, stream);
+      if (stream !== parameters.device.compute) parameters.noteUpdate(block, stream.record());
     }
   }
 }

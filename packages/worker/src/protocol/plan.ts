@@ -63,6 +63,8 @@ export interface LayerTrace {
 /** What a model needs on one rank, read from a trace of the layers' own code with shape-only tensors. */
 export interface ModelTrace {
   readonly numParameters: number;
+  /** Bytes of rounded copies of parameters. */
+  readonly workingBytes: number;
   /** Bytes that the forward pass keeps for the backward pass. */
   readonly activationBytes: number;
   /** Highest sum of all tensors alive at once, parameters, gradients and optimizer state included. */
@@ -101,7 +103,10 @@ export const rankCostSchema = z.strictObject({
   parameterBytes: count,
   gradientBytes: count,
   optimizerBytes: count,
+  /** Rounded copies of the parameters that products read, under bf16. */
+  workingBytes: count.default(0),
   activationBytes: count,
+  /** Of tensors; what kernels and libraries take for themselves comes on top. */
   peakBytes: count,
   /** Incoming states of all recurrence calls, kept for the backward pass. */
   stateBytes: count,

@@ -1,6 +1,7 @@
 import {
   addTailGradient,
   type Communicator,
+  cast,
   empty,
   type ForwardCall,
   forwardCall,
@@ -50,7 +51,8 @@ export interface SliceWithHalo {
 export function withHalo(x: Tensor, numRows: number, options: HaloOptions): SliceWithHalo {
   const { group, resets, received = live, carried, direction = 'forward' } = options;
   if (numRows === 0) return { x, halo: null };
-  const entering = carried?.entering ?? null;
+  // Of the type that the rows had when they were left, or f32 from a checkpoint.
+  const entering = carried?.entering ? cast(carried.entering, x.dtype) : null;
   const leave = (halo: Tensor | null) =>
     carried?.leave([x.dim(0), numRows, x.dim(2)], x.dtype, () =>
       sequenceTail(forwardCall(x.device), { x, halo, resets }, numRows),

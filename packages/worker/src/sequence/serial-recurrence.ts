@@ -1,4 +1,10 @@
-import { forwardCall, type RecurrenceInputs, type RecurrenceOp, type Tensor } from '@longscan/kernels';
+import {
+  forwardCall,
+  type RecurrenceInputs,
+  type RecurrenceOp,
+  type Tensor,
+  wideType,
+} from '@longscan/kernels';
 import { refuseTransition } from '../strategy-support.js';
 import type { CarriedCall } from './carry.js';
 import type { Received } from './received.js';
@@ -27,7 +33,8 @@ export function serialRecurrence<I extends RecurrenceInputs>(
   if (serial === undefined) throw refuseTransition(strategy.name, op.transition, op.name);
   const names = (Object.keys(inputs) as (keyof I & string)[]).filter((name) => inputs[name] !== null);
   const tensors: Tensor[] = names.map((name) => inputs[name]!);
-  const { device, dtype } = tensors[0]!;
+  const { device } = tensors[0]!;
+  const dtype = wideType(tensors[0]!.dtype); // of states
   const call = forwardCall(device);
   const shape = op.stateShape(inputs);
 

@@ -1,4 +1,10 @@
-import { forwardCall, type RecurrenceInputs, type RecurrenceOp, type Tensor } from '@longscan/kernels';
+import {
+  forwardCall,
+  type RecurrenceInputs,
+  type RecurrenceOp,
+  type Tensor,
+  wideType,
+} from '@longscan/kernels';
 import { refuseTransition } from '../strategy-support.js';
 import { cutInputs, gradientsByUnit, type UnitRecurrenceOptions } from './unit-recurrence.js';
 
@@ -16,7 +22,8 @@ export function serialRecurrenceByUnit<I extends RecurrenceInputs>(
     throw refuseTransition(group.strategy.name, op.transition, op.name);
   }
   const tensors = Object.values(inputs).filter((tensor) => tensor !== null);
-  const { device, dtype } = tensors[0]!;
+  const { device } = tensors[0]!;
+  const dtype = wideType(tensors[0]!.dtype); // of states
   const pieces = cutInputs(units, inputs);
   const starts = units.map((unit) => units.pieceOrWhole(resets, unit));
   const shape = op.stateShape(pieces[0]!);

@@ -134,7 +134,10 @@ function cutFrom(parts: readonly Tensor[], begin: number, size: number): Tensor[
   });
 }
 
+/** As f32, which holds every bf16 number too. */
 async function bytesOf(tensor: Tensor): Promise<Uint8Array> {
-  const { buffer, byteOffset, byteLength } = await tensor.read();
+  const isRounded = tensor.dtype === 'bf16';
+  const values = isRounded ? Float32Array.from(await tensor.readNumbers()) : await tensor.read();
+  const { buffer, byteOffset, byteLength } = values;
   return new Uint8Array(buffer, byteOffset, byteLength);
 }

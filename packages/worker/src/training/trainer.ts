@@ -1,3 +1,4 @@
+import { peakFlopsOf } from '../bench/peak-flops.js';
 import { saveCheckpoint } from '../checkpoint/index.js';
 import { enterPhase, enterStep } from '../control/progress.js';
 import { bigramEntropy, DataLoader } from '../data/index.js';
@@ -7,6 +8,7 @@ import type { Plan } from '../protocol/plan.js';
 import { planOf, type RankContext } from '../rank-context.js';
 import { gatherMoments } from './gather-moments.js';
 import { closeTraining, openTraining } from './open-training.js';
+import { explainShortage } from './out-of-memory.js';
 import { gatherValues } from './over-ranks.js';
 import { checkpointContent, restore } from './train-state.js';
 import {
@@ -21,10 +23,13 @@ import {
 
 /** The `train` task: this rank's part of a job, from the plan to the last checkpoint. */
 export async function runTraining(context: RankContext): Promise<void> {
-  const trainer = await Trainer.open(context, planOf(context));
+  const plan = planOf(context);
+  const trainer = await Trainer.open(context, plan);
   try {
     const result = await trainer.run();
     context.control.report({ type: 'done', result: { ...result } });
+  } catch (error) {
+    throw await explainShortage(error, plan, trainer.training.device, context.assignment.layerModules);
   } finally {
     trainer.close();
   }
@@ -56,7 +61,7 @@ class Trainer {
   private constructor(
     private readonly context: RankContext,
     private readonly plan: Plan,
-    private readonly training: Training,
+    readonly training: Training,
     private readonly data: DataLoader,
   ) {
     const wantsBaseline = plan.jobSpec.data.baseline === 'bigram' && context.env.rank === 0;
@@ -193,6 +198,7 @@ class Trainer {
     this.checkpointStep = this.step;
     const start = performance.now();
     const { parameters, optimizer, carry } = this.training;
+    this.training.parameters.awaitUpdates();
     gatherValues(this.training);
     const shards = gatherMoments(this.training.mesh.world, optimizer);
     if (shards === null) return;
@@ -230,6 +236,8 @@ class Trainer {
     spExposedMs: number,
   ): void {
     const { device } = this.training;
+    const { flopsPerStep } = this.plan.perRank;
+    const peak = peakFlopsOf(device, this.plan.jobSpec.model.precision);
     this.context.control.report({
       type: 'step',
       step: number,
@@ -242,7 +250,7 @@ class Trainer {
       spBytesSentForward: result.spBytesSentForward,
       spBytesSentBackward: result.spBytesSentBackward,
       peakBytes: device.memory().peakBytes,
-      mfu: null,
+      mfu: peak && flopsPerStep / (stepMs / 1000) / peak,
       extra: {},
     });
   }

@@ -1,3 +1,4 @@
+import type { Stream } from '../../stream.js';
 import { expectShape, type Tensor } from '../../tensor.js';
 import './native.js';
 
@@ -27,17 +28,22 @@ export interface AdamwTensors {
 
 /**
  * One AdamW step (https://arxiv.org/abs/1711.05101) in place on parameter, m and v, and a rounded copy. The gradient is read as
- * `clip.factor · gradient`; where clip says that its norm is not finite, nothing is changed.
+ * `clip.factor · gradient`; where clip says that its norm is not finite, nothing is changed. On `stream`, which has to be in
+ * order with whoever makes these tensors and reads them.
  */
-export function adamw(tensors: AdamwTensors, options: AdamwOptions): void {
+export function adamw(
+  tensors: AdamwTensors,
+  options: AdamwOptions,
+  stream: Stream = tensors.parameter.device.compute,
+): void {
   const { parameter, gradient, m, v, clip, working } = tensors;
   for (const [name, tensor] of Object.entries({ gradient, m, v })) {
     expectShape('adamw', name, tensor, parameter.shape);
   }
   if (working !== null) expectShape('adamw', 'working', working, parameter.shape);
-  const { native, compute } = parameter.device;
+  const { native } = parameter.device;
   native.adamwUpdate(
-    compute.id,
+    stream.id,
     parameter.id,
     gradient.id,
     m.id,

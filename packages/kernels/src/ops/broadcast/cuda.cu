@@ -11,6 +11,10 @@ struct Product {
   __device__ float operator()(float a, float b) const { return a * b; }
 };
 
+struct Unchanged {
+  __device__ float operator()(float a) const { return a; }
+};
+
 struct SumWithScaled {
   float factor;
   __device__ float operator()(float a, float b) const { return fmaf(factor, b, a); }
@@ -82,43 +86,89 @@ cudaError_t along(const LongscanBroadcast& shape, const Function& f, const Longs
 
 constexpr int64_t blockRows = 64;  // `broadcastBlockRows` in broadcast.h
 
-__device__ inline float sumOfWarp(float sum) {
+template <int lanes>
+__device__ inline float sumOfLanes(float sum) {
 #pragma unroll
-  for (int distance = 16; distance > 0; distance /= 2) sum += __shfl_xor_sync(~0u, sum, distance);
+  for (int distance = lanes / 2; distance > 0; distance /= 2) sum += __shfl_xor_sync(~0u, sum, distance);
   return sum;
 }
 
-/// A thread, or a warp where inner is not 1, has one number of a block's.
-template <bool warps, typename Gradient, typename Other, typename Partial>
+/// sum += dy * a, or dy alone, number by number.
+template <int width, typename Gradient, typename Other>
+__device__ inline void addProducts(Values<width>& sum, const Gradient* dy, const Other* a, int64_t at) {
+  const Values<width> change = loadValues<width>(dy + at);
+  Values<width> factor;
+  if (a != nullptr) factor = loadValues<width>(a + at);
+#pragma unroll
+  for (int i = 0; i < width; i++)
+    sum.x[i] = a == nullptr ? sum.x[i] + change.x[i] : fmaf(change.x[i], factor.x[i], sum.x[i]);
+}
+
+/// Where inner is 1: a thread has `width` numbers of a block's.
+template <int width, typename Gradient, typename Other, typename Partial>
 __global__ void __launch_bounds__(256)
-    reduceKernel(const LongscanBroadcast shape, const Gradient* dy, const Other* a, Partial* partial) {
-  const int64_t thread = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  const int64_t item = warps ? thread / 32 : thread;
-  const int64_t numBlocks = (shape.outer + blockRows - 1) / blockRows;
-  if (item >= numBlocks * shape.middle) return;
+    reduceColumnsKernel(const LongscanBroadcast shape, const Gradient* dy, const Other* a, Partial* partial) {
+  const int64_t column = unitNumber() * width, block = rowNumber();
+  const int64_t firstRow = block * blockRows, lastRow = min(firstRow + blockRows, shape.outer);
+  if (column >= shape.middle || firstRow >= shape.outer) return;
+  Values<width> sums{};
+#pragma unroll 4
+  for (int64_t row = firstRow; row < lastRow; row++) addProducts(sums, dy, a, row * shape.middle + column);
+  storeValues(partial + block * shape.middle + column, sums);
+}
+
+/// Elsewhere so many threads, side by side in a warp, have one.
+template <int width>
+constexpr int lanesOfSum = width == 1 ? 32 : 8;
+
+template <int width, typename Gradient, typename Other, typename Partial>
+__global__ void __launch_bounds__(256)
+    reduceRowsKernel(const LongscanBroadcast shape, const Gradient* dy, const Other* a, Partial* partial) {
+  constexpr int lanes = lanesOfSum<width>;
+  const int64_t item = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) / lanes;
   const int64_t m = item % shape.middle, firstRow = item / shape.middle * blockRows;
+  // Items beyond the last one have no rows and go along, so that the whole warp sums.
   const int64_t lastRow = min(firstRow + blockRows, shape.outer);
-  float sum = 0.0f;
+  Values<width> sums{};
   for (int64_t row = firstRow; row < lastRow; row++) {
     const int64_t at = (row * shape.middle + m) * shape.inner;
-    for (int64_t i = warps ? threadIdx.x % 32 : 0; i < shape.inner; i += warps ? 32 : 1)
-      sum = a == nullptr ? sum + toFloat(dy[at + i]) : fmaf(toFloat(dy[at + i]), toFloat(a[at + i]), sum);
+#pragma unroll 2
+    for (int64_t i = threadIdx.x % lanes * width; i < shape.inner; i += lanes * width)
+      addProducts(sums, dy, a, at + i);
   }
-  if (warps) sum = sumOfWarp(sum);
-  if (!warps || threadIdx.x % 32 == 0) partial[item] = fromFloat<Partial>(sum);
+  float sum = sums.x[0];
+#pragma unroll
+  for (int i = 1; i < width; i++) sum += sums.x[i];
+  sum = sumOfLanes<lanes>(sum);
+  if (threadIdx.x % lanes == 0 && firstRow < shape.outer) partial[item] = fromFloat<Partial>(sum);
+}
+
+template <int width, typename Gradient, typename Other, typename Partial>
+cudaError_t reduce(const LongscanBroadcast& shape, const Gradient* dy, const Other* a, Partial* partial,
+                   cudaStream_t stream) {
+  const int64_t numBlocks = (shape.outer + blockRows - 1) / blockRows;
+  if (shape.inner == 1) {
+    const RowBlocks blocks(numBlocks, shape.middle / width);
+    reduceColumnsKernel<width><<<blocks.grid, blocks.block(), 0, stream>>>(shape, dy, a, partial);
+  } else {
+    const auto blocks = static_cast<unsigned>((numBlocks * shape.middle * lanesOfSum<width> + 255) / 256);
+    reduceRowsKernel<width><<<blocks, 256, 0, stream>>>(shape, dy, a, partial);
+  }
+  return cudaGetLastError();
 }
 
 template <typename Gradient, typename Other, typename Partial>
 cudaError_t reduce(const LongscanBroadcast& shape, const Gradient* dy, const Other* a, Partial* partial,
                    cudaStream_t stream) {
-  const bool warps = shape.inner > 1;
-  const int64_t items = (shape.outer + blockRows - 1) / blockRows * shape.middle;
-  if (items == 0) return cudaSuccess;
-  const auto blocks = static_cast<unsigned>((items * (warps ? 32 : 1) + 255) / 256);
-  const auto kernel =
-      warps ? reduceKernel<true, Gradient, Other, Partial> : reduceKernel<false, Gradient, Other, Partial>;
-  kernel<<<blocks, 256, 0, stream>>>(shape, dy, a, partial);
-  return cudaGetLastError();
+  if (shape.outer == 0) return cudaSuccess;
+  if (shape.outer == 1 && shape.inner == 1)
+    return a == nullptr ? mapElements(shape.middle, Unchanged{}, partial, stream, dy)
+                        : mapElements(shape.middle, Product{}, partial, stream, dy, a);
+  const int64_t neighbours = shape.inner == 1 ? shape.middle : shape.inner;
+  const int64_t addresses = addressOf(dy) | addressOf(a) | (shape.inner == 1 ? addressOf(partial) : 0);
+  const bool packed = neighbours % valuesAtOnce == 0 && addresses % 16 == 0;
+  return packed ? reduce<valuesAtOnce>(shape, dy, a, partial, stream)
+                : reduce<1>(shape, dy, a, partial, stream);
 }
 
 struct Repeated {
@@ -140,7 +190,7 @@ __global__ void __launch_bounds__(256)
   float sum = 0.0f;
   for (int64_t i = warps ? threadIdx.x % 32 : 0; i < times; i += warps ? 32 : 1)
     sum += toFloat(from[i * inner]);
-  if (warps) sum = sumOfWarp(sum);
+  if (warps) sum = sumOfLanes<32>(sum);
   if (!warps || threadIdx.x % 32 == 0) dx[item] = fromFloat<Element>(sum);
 }
 

@@ -1,0 +1,82 @@
+import { fill, openCpuDevice, openShapeDevice } from '@longscan/kernels';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { ParameterSpec } from './init.js';
+import { Parameters } from './parameters.js';
+
+const one = { constant: 1 };
+const specs: ParameterSpec[] = [
+  { name: 'embedding', shape: [5, 4], init: one, isRounded: true },
+  { name: 'layers.0.norm', shape: [4], init: one, block: 0 },
+  { name: 'layers.0.q', shape: [4, 4], init: one, isRounded: true, block: 0 },
+  { name: 'layers.0.a_log', shape: [3], init: one, block: 0 },
+];
+
+test('bf16 ~> ops see matrices rounded and everything else as it is; values and gradients are f32', () => {
+  const parameters = new Parameters(openShapeDevice(), specs, { precision: 'bf16', numShards: 3 });
+  const seen = specs.map((spec) => parameters.parameter(spec));
+  assert.equal(
+    seen.map(({ dtype }) => dtype),
+    ['bf16', 'f32', 'bf16', 'f32'],
+  );
+  for (const [i, { name, shape }] of specs.entries()) {
+    assert.equal(seen[i]!.shape, shape);
+    assert.is(seen[i]!.gradient!.dtype, 'f32');
+    assert.is(parameters.byName.get(name)!.dtype, 'f32');
+  }
+  assert.is(parameters.working!.size, parameters.values.size);
+  assert.is(parameters.values.size % (3 * 16), 0, 'shards begin on vector boundaries');
+});
+
+test('bf16 ~> what is not rounded lies before the rest; f32 keeps the order of declaration', () => {
+  const offsets = (precision: 'f32' | 'bf16') => {
+    const parameters = new Parameters(openShapeDevice(), specs, { precision });
+    return { offsets: parameters.layout().map(({ offset }) => offset), first: parameters.numUnrounded };
+  };
+  assert.equal(offsets('bf16'), { offsets: [32, 0, 64, 16], first: 32 });
+  assert.equal(offsets('f32').offsets, [0, 32, 48, 64]);
+});
+
+test('gradients ~> what no op has reached is zero after a step, whatever it was', async () => {
+  const device = openCpuDevice();
+  const parameters = new Parameters(device, specs, { numExtra: 2 });
+  fill(parameters.gradients, Number.NaN);
+  parameters.startGradients();
+  const reached = parameters.parameter(specs[2]!);
+  fill(reached.gradient!, 3);
+  reached.isGradientStale = false;
+  parameters.finishGradients();
+  for (const { name } of specs) {
+    const values = [...(await parameters.byName.get(name)!.gradient!.read())];
+    assert.ok(
+      values.every((value) => value === (name === 'layers.0.q' ? 3 : 0)),
+      name,
+    );
+  }
+  assert.equal([...(await parameters.extra().read())], [0, 0]);
+  device.close();
+});
+
+test('updates on another stream ~> a block waits for its own, and not for those after it', async () => {
+  const device = openCpuDevice();
+  const parameters = new Parameters(device, specs);
+  const aside = device.createStream('aside');
+  parameters.noteUpdate(0, aside.record());
+  const openGate = aside.closeGate();
+  parameters.noteUpdate(1, aside.record());
+  await aside.device.compute.sync();
+  parameters.beforeBlock(0);
+  await device.compute.sync();
+  parameters.beforeBlock(1);
+  let isDone = false;
+  const done = device.compute.sync().then(() => {
+    isDone = true;
+  });
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.not(isDone, 'the second block has not waited');
+  openGate();
+  await done;
+  device.close();
+});
+
+test.run();

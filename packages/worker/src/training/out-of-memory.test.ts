@@ -1,0 +1,76 @@
+import { LongscanError, openShapeDevice } from '@longscan/kernels';
+import { withFakeGpu } from '@longscan/kernels/testing';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { traceModel } from '../model/trace.js';
+import { jobSpecSchema } from '../protocol/job-spec.js';
+import { type Plan, planSchema } from '../protocol/plan.js';
+import { explainShortage } from './out-of-memory.js';
+
+const sequenceLength = 4096;
+
+async function planOf(numLayers: number): Promise<Plan> {
+  const layers = Array.from({ length: numLayers }, () => ({ use: 'gla', options: {}, file: null }));
+  const jobSpec = jobSpecSchema.parse({
+    model: { dModel: 64, numLayers, numHeads: 2, vocabSize: 256, mlp: 128, layers, precision: 'bf16' },
+    data: { path: 'unused', sequenceLength },
+    device: { kind: 'cuda', engine: 'nccl' },
+  });
+  const sizes = { numSequences: 1, sliceLength: sequenceLength };
+  const { numParameters, workingBytes, activationBytes, peakBytes } = await traceModel(jobSpec, sizes);
+  const bytes = 4 * numParameters;
+  return planSchema.parse({
+    jobSpec,
+    mesh: { sp: 1, dp: 1, numRanks: 1 },
+    slices: [{ start: 0, length: sequenceLength, numTokens: sequenceLength }],
+    ...{ paddedLength: sequenceLength, padTokens: 0, sequencesPerRank: 1 },
+    ...{ strategy: 'ring', attentionStrategy: 'kv-all-gather', blocks: 1, ranksPerNode: 1 },
+    perRank: {
+      ...{ numParameters, workingBytes, activationBytes, peakBytes },
+      ...{ parameterBytes: bytes, gradientBytes: bytes, optimizerBytes: 2 * bytes },
+      ...{ stateBytes: 0, flopsPerStep: 0 },
+    },
+    ...{ modelled: [], modelledAttention: [], notes: [] },
+  });
+}
+
+const shortage = new LongscanError({
+  code: 'E-MEMORY',
+  where: 'native',
+  found: 'tensorCreate: out of memory: 8 bytes asked for. Fix: something',
+  exitCode: 3,
+});
+
+test('what does not fit ~> its parts, and the mildest settings that fit', async () => {
+  const plan = await planOf(4);
+  const { peakBytes } = plan.perRank;
+  // Less than all of it, more than half of the sequence takes.
+  await withFakeGpu({ fake: `bytes=${Math.round(0.9 * peakBytes)}` }, async (device) => {
+    const { message, exitCode } = (await explainShortage(shortage, plan, device, {})) as LongscanError;
+    assert.is(exitCode, 3);
+    assert.match(
+      message,
+      /8 bytes asked for; by the plan .*parameters .*bf16 copies .*gradients .*optimizer .*activations/,
+    );
+    assert.match(
+      message,
+      /Fix: model\.recompute = true \([\d.]+ MiB\), or parallel\.sp = 2 .*data\.sequenceLength = 2048/,
+    );
+    assert.not.match(message, /something/);
+  });
+});
+
+test('where no setting helps that is said', async () => {
+  const plan = await planOf(4);
+  await withFakeGpu({ fake: 'bytes=100000' }, async (device) => {
+    const { message } = (await explainShortage(shortage, plan, device, {})) as LongscanError;
+    assert.match(message, /Fix: a smaller model, or parallel\.zero = 1/);
+  });
+});
+
+test('other errors stay as they are', async () => {
+  const other = new TypeError('no shortage');
+  assert.is(await explainShortage(other, await planOf(1), openShapeDevice(), {}), other);
+});
+
+test.run();

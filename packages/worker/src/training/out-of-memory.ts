@@ -1,0 +1,86 @@
+import { type Device, LongscanError } from '@longscan/kernels';
+import { traceModel } from '../model/trace.js';
+import type { JobSpec } from '../protocol/job-spec.js';
+import type { Plan } from '../protocol/plan.js';
+
+/** Part of a GPU's memory that tensors can have: the rest is CUDA's, the libraries' and the kernels'. */
+const usablePart = 0.92;
+/** A sequence is cut into at most so many times as many slices, or shortened to so small a part, in search of one that fits. */
+const mostCuts = 1024;
+
+/** A setting and what a rank would then hold at most. */
+interface Setting {
+  readonly text: string;
+  readonly peakBytes: number;
+}
+
+/**
+ * An error to throw on: for E-MEMORY what did not fit, of what it consists by the plan, and the settings with which it would;
+ * any other as it is. `modules`: bundled module of each layer file outside the packages.
+ */
+export async function explainShortage(
+  error: unknown,
+  plan: Plan,
+  device: Device,
+  modules: Readonly<Record<string, string>>,
+): Promise<unknown> {
+  if (!(error instanceof LongscanError) || error.code !== 'E-MEMORY') return error;
+  const { perRank } = plan;
+  const parts = [
+    ['parameters', perRank.parameterBytes],
+    ['their bf16 copies', perRank.workingBytes],
+    ['gradients', perRank.gradientBytes],
+    ['optimizer', perRank.optimizerBytes],
+    ['activations', perRank.activationBytes],
+  ] as const;
+  const breakdown = parts.filter(([, bytes]) => bytes > 0).map(([name, bytes]) => `${name} ${gib(bytes)}`);
+  const found = error.parts.found.replace(/\. Fix: .*$/s, '');
+  return new LongscanError({
+    code: error.code,
+    where: 'training',
+    found: `${found}; by the plan a rank holds up to ${gib(perRank.peakBytes)}: ${breakdown.join(', ')}`,
+    fix: adviceOf(await settingsThatFit(plan, device, modules)),
+    exitCode: error.exitCode,
+    cause: error,
+  });
+}
+
+function adviceOf(settings: readonly Setting[]): string {
+  if (settings.length > 0)
+    return settings.map(({ text, peakBytes }) => `${text} (${gib(peakBytes)})`).join(', or ');
+  return 'a smaller model, or parallel.zero = 1 over more ranks: neither shorter slices nor model.recompute are enough';
+}
+
+/** The mildest change of each kind that fits; on a CPU, whose memory others have too, those that save anything. */
+async function settingsThatFit(
+  plan: Plan,
+  device: Device,
+  modules: Readonly<Record<string, string>>,
+): Promise<Setting[]> {
+  const limit = device.kind === 'cuda' ? usablePart * device.gpu().totalBytes : plan.perRank.peakBytes - 1;
+  const { jobSpec } = plan;
+  const { sequenceLength } = jobSpec.data;
+  const peakOf = async (spec: JobSpec, cuts: number) => {
+    const sliceLength = Math.max(1, Math.ceil(plan.paddedLength / plan.mesh.sp / cuts));
+    const numSequences = plan.sequencesPerRank / jobSpec.data.accumulate;
+    return (await traceModel(spec, { numSequences, sliceLength, modules })).peakBytes;
+  };
+  const recomputing = { ...jobSpec, model: { ...jobSpec.model, recompute: true } };
+  const settings: Setting[] = [];
+  if (!jobSpec.model.recompute) {
+    const peakBytes = await peakOf(recomputing, 1);
+    if (peakBytes <= limit) settings.push({ text: 'model.recompute = true', peakBytes });
+  }
+  for (let cuts = 2; cuts <= Math.min(mostCuts, sequenceLength); cuts *= 2) {
+    const peakBytes = await peakOf(jobSpec, cuts);
+    if (peakBytes > limit) continue;
+    settings.push({ text: `parallel.sp = ${cuts * plan.mesh.sp}`, peakBytes });
+    settings.push({ text: `data.sequenceLength = ${Math.floor(sequenceLength / cuts)}`, peakBytes });
+    break;
+  }
+  return settings;
+}
+
+function gib(bytes: number): string {
+  return bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(1)} MiB` : `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+}
