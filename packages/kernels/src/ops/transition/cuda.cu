@@ -34,21 +34,21 @@ struct ApplyElement {
   }
 };
 
-/// Pairs (re, im) of fixedComplex.
+/// Pairs (re, im) of fixedComplex. Read one by one: a segment may lie anywhere in a message of several.
 struct ApplyComplex {
   Task task;
   int64_t first;  // in pairs
   __device__ void operator()(int64_t i) const {
     const int64_t at = 2 * (first + i), row = at / task.rowLength, head = row / task.rowsPerHead;
-    float2 sum = *reinterpret_cast<const float2*>(task.E + at);
+    float re = task.E[at], im = task.E[at + 1];
     if (!isReset(task, head)) {
-      const float2 s = *reinterpret_cast<const float2*>(task.S + at);
       const float* f = task.factor + head * task.rowLength + (at - row * task.rowLength);
-      const float re = f[0], im = task.transposed ? -f[1] : f[1];
-      sum.x += re * s.x - im * s.y;
-      sum.y += re * s.y + im * s.x;
+      const float sRe = task.S[at], sIm = task.S[at + 1], fIm = task.transposed ? -f[1] : f[1];
+      re += f[0] * sRe - fIm * sIm;
+      im += f[0] * sIm + fIm * sRe;
     }
-    *reinterpret_cast<float2*>(task.out + at) = sum;
+    task.out[at] = re;
+    task.out[at + 1] = im;
   }
 };
 
@@ -133,11 +133,12 @@ struct AddFactors {
 };
 
 struct MultiplyComplexFactors {
-  const float2 *earlier, *later;
-  float2* out;
+  const float *earlier, *later;
+  float* out;
   __device__ void operator()(int64_t i) const {
-    const float2 a = earlier[i], b = later[i];
-    out[i] = {a.x * b.x - a.y * b.y, a.x * b.y + a.y * b.x};
+    const float aRe = earlier[2 * i], aIm = earlier[2 * i + 1], bRe = later[2 * i], bIm = later[2 * i + 1];
+    out[2 * i] = aRe * bRe - aIm * bIm;
+    out[2 * i + 1] = aRe * bIm + aIm * bRe;
   }
 };
 
@@ -190,11 +191,7 @@ cudaError_t compose(TransitionKind kind, bool transposed, int64_t numHeads, int6
     case TransitionKind::logMax:
       return forEachElement(numHeads, AddFactors{earlier, later, out}, stream);
     case TransitionKind::fixedComplex:
-      return forEachElement(
-          numHeads * N / 2,
-          MultiplyComplexFactors{reinterpret_cast<const float2*>(earlier),
-                                 reinterpret_cast<const float2*>(later), reinterpret_cast<float2*>(out)},
-          stream);
+      return forEachElement(numHeads * N / 2, MultiplyComplexFactors{earlier, later, out}, stream);
     case TransitionKind::dense: {
       const dim3 grid(blocksFor(N, denseRows), static_cast<unsigned>(numHeads));
       // Applied as transposes, row Fe' Fl' = row (Fl Fe)'.

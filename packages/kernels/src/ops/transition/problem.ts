@@ -50,7 +50,10 @@ function segmentCase(
   };
 }
 
-/** Applies a segment in place, in two blocks of rows, without a reset and with one, behind which the state is NaN. */
+/**
+ * Applies a segment in place, in two blocks of rows, without a reset and with one, behind which the state is NaN. All
+ * tensors begin `offset` elements into their memory, as segments in a message do.
+ */
 export async function checkApply(
   device: Device,
   kind: (typeof kinds)[number],
@@ -58,6 +61,7 @@ export async function checkApply(
   transposed: boolean,
   dtype: DType,
   tolerance: number,
+  offset = 0,
 ): Promise<void> {
   const [B, H, R, N] = shape;
   const size = product(shape);
@@ -65,8 +69,12 @@ export async function checkApply(
     const m = segmentCase(kind, shape, isReset, transposed);
     const [E, S] = [randomNormal(size, 2), randomNormal(size, 3)];
     if (isReset) for (let i = 0; i < size; i++) if (m.reset![Math.floor(i / (H * R * N))]) S[i] = Number.NaN;
-    const upload = (values: Float64Array | null, dims: readonly number[] | null) =>
-      values && fromArray(device, values, dims!, dtype);
+    const upload = (values: Float64Array | null, dims: readonly number[] | null) => {
+      if (values === null) return null;
+      const memory = new Float64Array(offset + values.length).fill(Number.NaN);
+      memory.set(values, offset);
+      return fromArray(device, memory, [memory.length], dtype).view(dims!, offset);
+    };
     const segment = {
       kind,
       transposed,

@@ -19,6 +19,12 @@ for (const shape of [...shapes, large]) {
   }
 }
 
+for (const kind of kinds) {
+  testOnGpu(`transition ~> ${kind}, at memory that is aligned to one number only`, (device) =>
+    checkApply(device, kind, [2, 3, 5, 8], false, 'f32', tolerances.f32, 1),
+  );
+}
+
 testOnGpu('transition ~> log-max: empty rows stay empty, and take no part in a sum', async (device) => {
   const empty = [0, 0, Number.NEGATIVE_INFINITY];
   const full = [2, -3, 700];
