@@ -1,5 +1,5 @@
 """Times the CUDA kernels of ops/rms-norm, ops/gated-norm and ops/swiglu in bf16 beside a copy on the device, PyTorch, and
-flash-linear-attention where PYTHONPATH has it: time_norms.py LIBRARY.so [SHARES ...]. A line a case: microseconds, median (tenth to
+flash-linear-attention where PYTHONPATH has it (PEERS=0: not): time_norms.py LIBRARY.so [SHARES ...]. A line a case: microseconds, median (tenth to
 ninetieth percentile), and the bytes that the op must read and write, over that time, as a share of the copy's rate."""
 
 import os
@@ -36,15 +36,21 @@ def timed(candidates):
 
 
 def report(label, candidates, bytes_moved, copy_rate):
-    for name, times in timed(candidates).items():
+    """Beside a copy of as many bytes: at small sizes no kernel has the rate of a long copy."""
+    source = torch.empty(bytes_moved // 2, dtype=torch.uint8, device='cuda')
+    target = torch.empty_like(source)
+    for name, times in timed({'copy': lambda: target.copy_(source), **candidates}).items():
         order = sorted(times)
         median = statistics.median(order)
         rate = bytes_moved / median / 1e9
-        print(f'{label:44s} {name:22s} {median * 1e3:8.1f} us ({order[len(order) // 10] * 1e3:.1f} to {order[-1 - len(order) // 10] * 1e3:.1f}) '
-              f'{rate:5.2f} TB/s {rate / copy_rate:5.2f} of copy', flush=True)
+        low, high = order[len(order) // 10] * 1e3, order[-1 - len(order) // 10] * 1e3
+        print(f'{label:44s} {name:22s} {median * 1e3:8.1f} us ({low:.1f} to {high:.1f}) {rate:5.2f} TB/s '
+              f'{rate / copy_rate:5.2f} of copy', flush=True)
 
 
 def peers():
+    if os.environ.get('PEERS') == '0':
+        return {}
     try:
         from fla.modules import FusedRMSNormGated, RMSNorm
         from fla.modules.activations import swiglu

@@ -56,12 +56,13 @@ inline LongscanArray gpuArray(const Args& args, const TensorRef& tensor) {
                                    ". Fix: choose such sizes, or the CPU (device.kind = \"cpu\")");
 }
 
-/// Rows that cuda/held_rows.cuh has kernels for.
-inline void checkHeldRow(const Args& args, const TensorRef& x) {
-  const int64_t cols = x.dim(-1), longest = cols * dtypeBytes(x.dtype) % 16 == 0 ? 16384 : 4096;
-  if (cols > longest)
+/// Rows that kernels by cuda/held_rows.cuh take: whole packs of 16 bytes up to `longest` columns, others
+/// 4096.
+inline void checkHeldRow(const Args& args, const TensorRef& x, int64_t longest = 16384) {
+  const int64_t cols = x.dim(-1), most = cols * dtypeBytes(x.dtype) % 16 == 0 ? longest : 4096;
+  if (cols > most)
     throwNoKernel(args, "rows of " + std::to_string(cols) + " elements of " + dtypeName(x.dtype),
-                  "up to 16384, up to 4096 unless a row is a multiple of 16 bytes");
+                  "up to " + std::to_string(longest) + ", 4096 unless a row is a multiple of 16 bytes");
 }
 
 /// How many shares of a sum over rows there is room for in `shares` [number, size], f32; an empty one has 0.

@@ -4,7 +4,7 @@ import { type Device, openCpuDevice } from '../device.js';
 import { add } from '../ops/add/index.js';
 import { linear } from '../ops/linear/index.js';
 import { scale } from '../ops/pointwise/index.js';
-import { rmsNorm } from '../ops/rms-norm/index.js';
+import { residualNorm, rmsNorm } from '../ops/rms-norm/index.js';
 import { fromArray, type Tensor, zeros } from '../tensor.js';
 import { randomNormal } from '../testing/index.js';
 import { defineOp } from './define-op.js';
@@ -118,6 +118,39 @@ test('a cheap output of a cheap output: both are made, neither stays', () =>
     assert.is(runs.count, 2);
     result.release();
     assert.is(device.memory().inUseBytes, before.inUseBytes + T * 8 * 8);
+  }));
+
+test('of an op with two outputs one is kept, and the other made from it', () =>
+  withDevice(async (device) => {
+    const [x, branch, w] = [leaf(device, 1, [T, D]), leaf(device, 2, [T, D]), leaf(device, 3, [D, D])];
+    const gain = fromArray(device, new Float64Array(D).fill(1), [D], 'f64');
+    const seed = fromArray(device, randomNormal(T * D, 4), [T, D], 'f64');
+    const before = device.memory();
+    const gradientsOf = async (norm: () => { stream: Tensor; normed: Tensor }) => {
+      for (const { gradient } of [x, branch, w]) gradient!.write(new Float64Array(gradient!.size));
+      const { result, tape } = device.record(() =>
+        device.scope(() => {
+          const { stream, normed } = norm();
+          return add({ a: stream, b: linear({ x: normed, weight: w, bias: null }) });
+        }),
+      );
+      const held = device.memory().inUseBytes - before.inUseBytes - result.bytes;
+      tape.backward([result], [seed]);
+      result.release();
+      assert.is(device.memory().numTensors, before.numTensors);
+      const gradients = await Promise.all([x, branch, w].map(({ gradient }) => gradient!.readNumbers()));
+      return { held, gradients: gradients.flatMap((values) => [...values]) };
+    };
+    const fused = await gradientsOf(() => residualNorm({ x, branch, weight: gain }));
+    const apart = await gradientsOf(() => {
+      const stream = add({ a: x, b: branch });
+      return { stream, normed: rmsNorm({ x: stream, weight: gain }) };
+    });
+    // The stream, and the norm's statistics.
+    assert.is(fused.held, bytes + T * 8);
+    fused.gradients.forEach((value, i) => {
+      assert.ok(Math.abs(value - apart.gradients[i]!) < 1e-12);
+    });
   }));
 
 test('what no gradient reaches is not made', () =>

@@ -6,7 +6,7 @@ import { addAlong, mulAlong } from '../ops/broadcast/index.js';
 import { concatLast, splitLast } from '../ops/columns/index.js';
 import { linear } from '../ops/linear/index.js';
 import { mul, scale } from '../ops/pointwise/index.js';
-import { rmsNorm } from '../ops/rms-norm/index.js';
+import { residualNorm } from '../ops/rms-norm/index.js';
 import { fromArray, type Tensor } from '../tensor.js';
 import { randomNormal } from '../testing/index.js';
 import { reshape } from './reshape.js';
@@ -35,13 +35,17 @@ function open(): { device: Device; parameters: Parameters } {
 
 /** x [1, T, D] to [1, T, D]. */
 function model(x: Tensor, { weight, norm, rates, bias }: Parameters): Tensor {
-  const first = linear({ x: rmsNorm({ x, weight: norm }), weight, bias });
+  const { stream, normed } = residualNorm({ x, branch: null, weight: norm });
+  const first = linear({ x: normed, weight, bias });
   // The square is the same for all tokens: what each unit says of it has to stay apart until it reaches `rates`.
   const squared = reshape(mul({ a: rates, b: rates }), [2, D / 2]);
   const heads = mulAlong({ a: reshape(first, [1, -1, 2, D / 2]), b: scale(squared, 0.3) }, -2);
   const [left, right] = splitLast(reshape(heads, [1, -1, D]), [5, D - 5]) as [Tensor, Tensor];
   const again = linear({ x: concatLast([right, left]), weight, bias: null });
-  return addAlong({ a: add({ a: again, b: x }), b: bias }, -1);
+  // One output of several, that nothing else reads, and both of them.
+  const sum = residualNorm({ x: stream, branch: again, weight: norm }).stream;
+  const both = residualNorm({ x: sum, branch: first, weight: norm });
+  return addAlong({ a: add({ a: both.stream, b: both.normed }), b: bias }, -1);
 }
 
 interface Passed {

@@ -14,15 +14,24 @@ struct HeldRows {
   int64_t positions, groups, cols;
 };
 
+/// Of each tensor, that a thread has on their way at once.
+constexpr int bytesAtOnce = 64;
+constexpr bool fetchesAhead = false;
+
 /// A thread has `packs` packs of `width` neighbours of each of `rowsAtOnce` rows.
 template <typename ElementType, int packWidth, int numPacks>
 struct RowLayout {
   using Element = ElementType;
   static constexpr int width = packWidth, packs = numPacks;
   static constexpr int numbers = width * packs;
-  static constexpr int rowsAtOnce = packs < 4 ? 4 / packs : 1;
+  static constexpr int bytes = numbers * static_cast<int>(sizeof(Element));
+  static constexpr int rowsAtOnce = width > 1 && bytes < bytesAtOnce ? bytesAtOnce / bytes : 1;
   static constexpr int threads = numbers < 32 ? 256 : 512;
+  /// On a multiprocessor; threads then have 80 registers, or 128.
+  static constexpr int blocksAtOnce = numbers < 16 ? 3 : 512 / threads;
   static constexpr int64_t longestRow = static_cast<int64_t>(numbers) * threads;
+  /// Rows are fetched while those before them are computed on, if there are registers for both.
+  static constexpr bool isAhead = fetchesAhead && width > 1 && bytes <= 32;
   /// A row takes all threads of a block; shorter ones have a layout with fewer packs.
   static constexpr bool isWholeBlock = packs > 1 && numbers >= 8;
   /// Beside so much of two rows a third does not fit into registers, nor do weights.
@@ -35,10 +44,11 @@ bool holdsRow(int64_t cols) {
   return cols >= 1 && cols <= (cols * sizeof(Element) % 16 == 0 ? 16384 : 4096);
 }
 
-/// Calls `body` with the layout for rows of `cols` elements. Tensors begin at 16 bytes.
-template <typename Element, typename Body>
+/// Calls `body` with the layout for rows of `cols` elements. Tensors begin at 16 bytes. A kernel for which
+/// 4096 columns are enough says so by `longest`.
+template <typename Element, int64_t longest = 16384, typename Body>
 cudaError_t withRowLayout(int64_t cols, Body body) {
-  if (!holdsRow<Element>(cols)) return cudaErrorInvalidValue;
+  if (!holdsRow<Element>(cols) || cols > longest) return cudaErrorInvalidValue;
   constexpr int width = 16 / sizeof(Element);
   if (cols % width != 0) {
     if (cols <= RowLayout<Element, 1, 4>::longestRow) return body(RowLayout<Element, 1, 4>());
@@ -48,7 +58,8 @@ cudaError_t withRowLayout(int64_t cols, Body body) {
   if (cols <= RowLayout<Element, width, 2>::longestRow) return body(RowLayout<Element, width, 2>());
   if constexpr (width == 4)
     if (cols <= RowLayout<Element, 4, 4>::longestRow) return body(RowLayout<Element, 4, 4>());
-  return body(RowLayout<Element, width, 32 / width>());
+  if constexpr (longest > 4096) return body(RowLayout<Element, width, 32 / width>());
+  return cudaErrorInvalidValue;
 }
 
 /// The block: x is the threads of a row, a power of two; y the rows, `groupsAtOnce` groups of some positions.
@@ -67,11 +78,12 @@ struct HeldRowsBlock {
     return dim3(static_cast<unsigned>(shares),
                 static_cast<unsigned>((rows.groups + groupsAtOnce - 1) / groupsAtOnce));
   }
-  /// For a kernel that leaves nothing by block: enough to fill a large GPU some times over.
+  /// For a kernel that leaves nothing by block: what a large GPU runs at once.
   int64_t shares(const HeldRows& rows) const {
     const int64_t positionsAtOnce = size.y / groupsAtOnce * Layout::rowsAtOnce;
     const int64_t all = (rows.positions + positionsAtOnce - 1) / positionsAtOnce;
-    return all < 2112 ? all : 2112;
+    const int64_t most = 132 * Layout::blocksAtOnce;
+    return all < most ? all : most;
   }
 };
 
@@ -125,6 +137,8 @@ struct RowThread {
     const int64_t position = first + i * positionsAtOnce_ + place_;
     return isActive_ && position < end ? position * groups_ + group : -1;
   }
+  /// Whether pack p lies inside its row.
+  __device__ bool hasPart(int p) const { return column(p) < cols_; }
   __device__ bool isFirstOfRow() const { return threadIdx.x == 0; }
 
   /// Zeros where there is no such row, and after its end.
@@ -241,6 +255,25 @@ class RowWeights {
   float otherwise_;
   float held_[Layout::isLong ? 1 : Layout::packs][width];
 };
+
+/// Calls `body(first, rows)` for the rows from each position of the block's share on that it takes at once.
+/// `Rows` are the thread's parts of them, and `load(rows, first)` fetches these: of the next positions before
+/// `body` runs.
+template <typename Rows, typename Layout, typename Load, typename Body>
+__device__ void forEachRows(const RowThread<Layout>& thread, Load load, Body body) {
+  Rows next;
+  if constexpr (Layout::isAhead) load(next, thread.begin);
+  for (int64_t first = thread.begin; first < thread.end; first += thread.step) {
+    Rows rows;
+    if constexpr (Layout::isAhead) {
+      rows = next;
+      load(next, first + thread.step);
+    } else {
+      load(rows, first);
+    }
+    body(first, rows);
+  }
+}
 
 struct Plus {
   __device__ float operator()(float a, float b) const { return a + b; }

@@ -1,4 +1,4 @@
-import { adamw, clipFactor, type Stream, sumOfSquares, type Tensor, zeros } from '@longscan/kernels';
+import { adamw, clipFactor, empty, fill, type Stream, sumOfSquares, type Tensor } from '@longscan/kernels';
 import type { ParameterSpec } from '../model/init.js';
 import { beforeAll, type Parameters } from '../model/parameters.js';
 import type { JobSpec } from '../protocol/job-spec.js';
@@ -54,8 +54,8 @@ export class Optimizer {
   ) {
     const { device, dtype, values, gradients } = parameters;
     const size = [values.size / shard.count];
-    const m = zeros(device, size, dtype);
-    const v = zeros(device, size, dtype);
+    const [m, v] = [empty(device, size, dtype), empty(device, size, dtype)];
+    for (const moment of [m, v]) fill(moment, 0);
     this.moments = { m, v };
     const first = shard.index * size[0]!;
     const isAside = device.kind === 'cuda' && shard.count === 1;

@@ -1,22 +1,21 @@
 import { defineOp } from '../../autograd/define-op.js';
 import { expectShape, type Tensor } from '../../tensor.js';
-import { sumRows } from '../sum-rows/index.js';
+import { expectTypes, wideType } from '../../types-of.js';
+import { numSumBlocks, sumRows } from '../sum-rows/index.js';
 import './native.js';
-
-/** `layerNormBlockRows` in layer_norm.h. */
-const blockRows = 64;
 
 type LayerNormInputs = { readonly x: Tensor; readonly weight: Tensor; readonly bias: Tensor | null };
 
 /**
  * `(x - mean) / sqrt(var + eps) · weight + bias` over the last dim of x, the variance divided by its size (Ba et al.,
  * https://arxiv.org/abs/1607.06450). weight and bias [D] for x [.., D]; or [H, V] for x [.., H, V], which is the group
- * norm of H groups with its weight per channel.
+ * norm of H groups with its weight per channel. weight and bias are f32 beside x in bf16.
  */
 export function layerNorm(inputs: LayerNormInputs, eps = 1e-5): Tensor {
   const { x, weight, bias } = inputs;
   expectShape('layer-norm', 'weight', weight, x.shape.slice(-weight.shape.length));
   if (bias !== null) expectShape('layer-norm', 'bias', bias, weight.shape);
+  expectTypes('layer-norm', { weight, bias }, wideType(x.dtype));
   return layerNormOp({ x, weight, bias }, { eps });
 }
 
@@ -25,7 +24,7 @@ const layerNormOp = defineOp<LayerNormInputs, { eps: number }>({
   isCheap: true,
   forward(call, { x, weight, bias }, { eps }) {
     const output = call.empty(x.shape, x.dtype);
-    const stats = call.empty([x.size / x.dim(-1), 2], x.dtype);
+    const stats = call.empty([x.size / x.dim(-1), 2], wideType(x.dtype));
     call.native.layerNormForward(call.stream, x.id, weight.id, bias?.id ?? null, eps, output.id, stats.id);
     call.device.flops += 7 * x.size;
     return { output, save: { x, weight, bias, stats } };
@@ -33,8 +32,9 @@ const layerNormOp = defineOp<LayerNormInputs, { eps: number }>({
   backward(call, saved, dy) {
     const [x, weight, stats] = [saved.x!, saved.weight!, saved.stats!];
     const dx = call.empty(x.shape, x.dtype);
-    const numBlocks = Math.ceil(x.size / weight.size / blockRows);
-    const blocksFor = (wanted: boolean) => (wanted ? call.empty([numBlocks, weight.size], x.dtype) : null);
+    const numBlocks = numSumBlocks(call.device, x.size / weight.size);
+    const blocksFor = (wanted: boolean) =>
+      wanted ? call.empty([numBlocks, weight.size], stats.dtype) : null;
     const dwBlocks = blocksFor(call.needs.weight);
     const dbBlocks = blocksFor(call.needs.bias);
     call.native.layerNormBackward(

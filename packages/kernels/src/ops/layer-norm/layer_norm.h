@@ -6,7 +6,8 @@
 
 namespace longscan {
 /// Positions whose share of the gradients of weight and bias is summed into one row of `dwBlocks` and
-/// `dbBlocks`; fixed, so that the result does not depend on the number of threads. `blockRows` in index.ts.
+/// `dbBlocks`; fixed, so that the result does not depend on the number of threads. `numSumBlocks` in
+/// sum-rows.
 constexpr int64_t layerNormBlockRows = 64;
 }  // namespace longscan
 

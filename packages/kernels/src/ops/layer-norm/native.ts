@@ -10,7 +10,10 @@ declare module '../../native.js' {
       y: number,
       stats: number,
     ): void;
-    /** dx, and unless null the gradients of weight and bias by blocks of 64 positions, [blocks, groups · cols] */
+    /**
+     * dx, and unless null the gradients of weight and bias by blocks of positions, [blocks, groups · cols]: of 64 positions
+     * on a CPU, on a GPU as many of equal size as there are
+     */
     layerNormBackward(
       stream: number,
       dy: number,

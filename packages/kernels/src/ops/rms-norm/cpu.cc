@@ -37,11 +37,7 @@ static inline void forwardRows(const RmsNormForward<T>& call, int64_t begin, int
     const T scale = T(1) / std::sqrt(squares / divisor + call.eps);
     call.rstd[row] = scale;
     T* y = call.y + row * cols;
-    const V rowScale = V::set(scale);
-    forRow<T>(cols, [=, &call](int64_t i, int count) {
-      storeUpTo(loadUpTo(x + i, count) * rowScale * weightsAt<isWeighted>(call.weight, i, count), y + i,
-                count);
-    });
+    for (int64_t i = 0; i < cols; i++) y[i] = isWeighted ? x[i] * scale * call.weight[i] : x[i] * scale;
   }
 }
 

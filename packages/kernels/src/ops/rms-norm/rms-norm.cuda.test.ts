@@ -16,11 +16,11 @@ const shapes: readonly (readonly [number, number])[] = [
   [3, 1000],
   [5, 1030],
   [9, 4095],
-  [20_000, 24],
-  [5000, 128],
+  [9000, 24],
+  [2000, 128],
   [70, 512],
   [33, 1536],
-  [130, 2048],
+  [40, 2048],
   [17, 2056],
   [7, 4096],
   [5, 8192],
@@ -89,7 +89,7 @@ testOnGpu('no kernel for rows that are too long, nor for a weight in bf16', asyn
   const norm = (cols: number) => rmsNorm({ x: empty(device, [2, cols]), weight: empty(device, [cols]) });
   norm(16384);
   assert.throws(() => norm(16388), /E-CUDA-KERNEL.*rows of 16388 elements of f32.*up to 16384.*Fix/s);
-  assert.throws(() => norm(4097), /E-CUDA-KERNEL.*up to 4096 unless/s);
+  assert.throws(() => norm(4097), /E-CUDA-KERNEL.*4096 unless/s);
   const halves = [empty(device, [2, 8], 'bf16'), empty(device, [8], 'bf16')] as const;
   assert.throws(() => rmsNorm({ x: halves[0], weight: halves[1] }), /E-DTYPE.*weight is bf16.*f32/s);
 });

@@ -6,7 +6,7 @@
 
 namespace longscan {
 /// Rows whose share of the weight's gradient is summed into one row of `dwBlocks`; fixed, so that the result
-/// does not depend on the number of threads. `blockRows` in weight-blocks.ts.
+/// does not depend on the number of threads. `numSumBlocks` in sum-rows.
 constexpr int64_t rmsNormBlockRows = 64;
 
 template <typename T>

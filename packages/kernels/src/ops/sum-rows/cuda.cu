@@ -10,7 +10,7 @@ namespace longscan {
 namespace {
 
 constexpr int64_t partRows = 512;
-constexpr int rowsAtOnce = 8;  // of a block, 32 columns each
+constexpr int rowsAtOnce = 32;  // of a block, 32 columns each
 
 int64_t numParts(const LongscanSumRows& call) {
   return (call.rows + partRows - 1) / partRows;

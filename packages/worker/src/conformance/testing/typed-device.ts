@@ -33,7 +33,7 @@ const alike: Readonly<Record<string, readonly number[]>> = {
   linearInputGradient: [0, 1, 2],
   linearWeightGradient: [0, 1],
   rmsNormForward: [0],
-  gatedNormForward: [0, 1, 3],
+  gatedNormForward: [0, 1],
 };
 
 /** A shape device that refuses what a GPU would: a native call with tensors of types that do not go together. */
