@@ -243,7 +243,7 @@ export class Tape {
 }
 
 /** Whether a parameter's gradient is to be written over; whoever asks does so. */
-function takeStale(parameter: Tensor): boolean {
+export function takeStale(parameter: Tensor): boolean {
   const { isGradientStale } = parameter;
   parameter.isGradientStale = false;
   return isGradientStale;

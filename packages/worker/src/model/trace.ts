@@ -91,7 +91,9 @@ function traceLayers(
   const labels = empty(device, [B, T], 'i32');
   const { result: loss, tape } = device.record(() =>
     device.scope(() =>
-      crossEntropy({ hidden: model.forward(tokens, contexts), weight: model.head, labels }, 1 / (B * T)),
+      crossEntropy({ hidden: model.forward(tokens, contexts), weight: model.head, labels }, 1 / (B * T), {
+        isFinal: true,
+      }),
     ),
   );
   const activationBytes = device.memory().inUseBytes - atRest;

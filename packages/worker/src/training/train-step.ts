@@ -157,7 +157,8 @@ function forward(training: Training, batch: Batch, carry: Carry | null): Tensor 
   const [tokens, labels] = [ofTokens(batch.tokens), ofTokens(batch.labels)];
   const hidden = model.forward(tokens, contextsOf(training, batch, carry, ofTokens));
   // Documents of one token each have no label at all.
-  return crossEntropy({ hidden, weight: model.head, labels }, 1 / Math.max(1, batch.numValidTokens));
+  const scale = 1 / Math.max(1, batch.numValidTokens);
+  return crossEntropy({ hidden, weight: model.head, labels }, scale, { isFinal: true });
 }
 
 /** What layers look at beside their own tokens; `upload` makes a tensor of what a batch says of each token. */

@@ -1,5 +1,6 @@
-#include "../../addon/args.h"
+#include "../../addon/gpu_args.h"
 #include "block_linear.h"
+#include "cuda.h"
 
 namespace longscan {
 
@@ -44,19 +45,54 @@ struct Operands {
   CudaMatrix W() const {
     return {weight.data, weight.dtype, shape.in, static_cast<int64_t>(shape.in) * shape.out};
   }
-  Napi::Value enqueueOnGpu(Args& args, CudaGemm gemm) const {
+  void enqueueOnGpu(Args& args, CudaGemm gemm) const {
     gemm.batch = shape.G;
     args.enqueueGemm(gemm);
-    return args.env().Undefined();
   }
 };
+
+/// Blocks of 4 x 4 have kernels of their own on GPUs: a library's tiles would be nearly empty.
+bool areSmall(const BlockLinear& shape) {
+  return shape.in == 4 && shape.out == 4;
+}
+
+void enqueueSmall(Args& args, const Operands& operands, bool transposed) {
+  const auto& [stream, x, weight, y, shape] = operands;
+  args.checkSameType(x, weight);
+  for (const TensorRef& tensor : {x, weight, y}) checkAligned(args, tensor);
+  const LongscanSmallBlocks call{shape.numRows,
+                                 shape.G,
+                                 isBf16(args, x),
+                                 transposed,
+                                 transposed ? y.data : x.data,
+                                 weight.data,
+                                 transposed ? x.data : y.data};
+  const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanSmallBlocks);
+  args.enqueueLaunch([=](CUstream_st* stream) { return kernel(&call, stream); });
+}
+
+void enqueueSmallGradient(Args& args, const Operands& operands, bool accumulate) {
+  const auto& [stream, x, dw, dy, shape] = operands;
+  for (const TensorRef& tensor : {x, dw, dy}) checkAligned(args, tensor);
+  LongscanSmallBlocksGradient call{shape.numRows, shape.G, isBf16(args, x), isBf16(args, dw), accumulate,
+                                   x.data,        dy.data, dw.data,         nullptr};
+  call.workspace = static_cast<float*>(
+      args.workspace(LONGSCAN_CUDA_FUNCTION(args, longscanSmallBlocksWorkspaceBytes)(&call)));
+  const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanSmallBlocksGradient);
+  args.enqueueLaunch([=](CUstream_st* stream) { return kernel(&call, stream); });
+}
 
 Napi::Value bindForward(Args& args) {
   const Operands operands(args);
   const BlockLinear& shape = operands.shape;
   if (args.onGpu()) {
-    return operands.enqueueOnGpu(
-        args, {false, true, shape.numRows, shape.out, shape.in, operands.X(), operands.W(), operands.Y()});
+    if (areSmall(shape)) {
+      enqueueSmall(args, operands, false);
+    } else {
+      operands.enqueueOnGpu(
+          args, {false, true, shape.numRows, shape.out, shape.in, operands.X(), operands.W(), operands.Y()});
+    }
+    return args.env().Undefined();
   }
   operands.enqueue(args, [x = operands.x, weight = operands.weight, y = operands.y, shape = operands.shape](
                              auto zero, int64_t begin, int64_t end, void* scratch) {
@@ -70,8 +106,13 @@ Napi::Value bindInputGrad(Args& args) {
   const Operands operands(args);
   const BlockLinear& shape = operands.shape;
   if (args.onGpu()) {
-    return operands.enqueueOnGpu(
-        args, {false, false, shape.numRows, shape.in, shape.out, operands.Y(), operands.W(), operands.X()});
+    if (areSmall(shape)) {
+      enqueueSmall(args, operands, true);
+    } else {
+      operands.enqueueOnGpu(
+          args, {false, false, shape.numRows, shape.in, shape.out, operands.Y(), operands.W(), operands.X()});
+    }
+    return args.env().Undefined();
   }
   operands.enqueue(args, [dx = operands.x, weight = operands.weight, dy = operands.y, shape = operands.shape](
                              auto zero, int64_t begin, int64_t end, void* scratch) {
@@ -86,8 +127,13 @@ Napi::Value bindWeightGrad(Args& args) {
   const bool accumulate = args.flag("accumulate");
   const BlockLinear& shape = operands.shape;
   if (args.onGpu()) {
-    return operands.enqueueOnGpu(args, {true, false, shape.out, shape.in, shape.numRows, operands.Y(),
-                                        operands.X(), operands.W(), accumulate});
+    if (areSmall(shape)) {
+      enqueueSmallGradient(args, operands, accumulate);
+    } else {
+      operands.enqueueOnGpu(args, {true, false, shape.out, shape.in, shape.numRows, operands.Y(),
+                                   operands.X(), operands.W(), accumulate});
+    }
+    return args.env().Undefined();
   }
   operands.enqueue(args, [=, x = operands.x, dw = operands.weight, dy = operands.y, shape = operands.shape](
                              auto zero, int64_t begin, int64_t end, void* scratch) {

@@ -30,14 +30,23 @@ export async function checkBlockLinearOnGpu(
 }
 
 /** A weight's gradient of f32 beside bf16, which is added to: exact on small integers. */
-export async function checkMixedBlockGradient(device: Device): Promise<void> {
-  const [rows, G, size, out] = [3, 2, 2, 1];
-  const x = fromNumbers(device, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12], [rows, G, size], 'bf16');
-  const dy = fromNumbers(device, [1, -1, 2, 0, 3, 1], [rows, G, out], 'bf16');
-  const dw = fromArray(device, [1000.5, 0, 0, -0.25], [G, out, size]);
+export async function checkMixedBlockGradient(device: Device, size: number): Promise<void> {
+  const [rows, G] = [150, 3];
+  const xs = Array.from({ length: rows * G * size }, (_, i) => (i % 17) - 8);
+  const dys = Array.from({ length: rows * G * size }, (_, i) => (i % 13) - 6);
+  const expected = Array.from({ length: G * size * size }, (_, i) => i + 0.5);
+  const dw = fromArray(device, expected, [G, size, size]);
+  for (let r = 0; r < rows; r++) {
+    for (let g = 0; g < G; g++) {
+      for (let o = 0; o < size; o++) {
+        for (let c = 0; c < size; c++) {
+          expected[(g * size + o) * size + c]! += dys[(r * G + g) * size + o]! * xs[(r * G + g) * size + c]!;
+        }
+      }
+    }
+  }
+  const x = fromNumbers(device, xs, [rows, G, size], 'bf16');
+  const dy = fromNumbers(device, dys, [rows, G, size], 'bf16');
   device.native.blockLinearWeightGrad(device.compute.id, x.id, dw.id, dy.id, true);
-  assert.equal(
-    [...(await dw.read())],
-    [1000.5 + 1 + 2 * 5 + 3 * 9, 2 + 2 * 6 + 3 * 10, -3 + 11, -0.25 - 4 + 12],
-  );
+  assert.equal([...(await dw.read())], expected);
 }

@@ -1,4 +1,5 @@
 import { defineOp } from '../../autograd/define-op.js';
+import { takeStale } from '../../autograd/tape.js';
 import { expectShape, type Tensor } from '../../tensor.js';
 import { wideType } from '../../types-of.js';
 import './native.js';
@@ -81,7 +82,7 @@ const crossEntropyOp = defineOp<CrossEntropyInputs, { scale: number; isFinal: bo
         output.id,
         dHidden?.id ?? null,
         (addsTo ?? dWeight)?.id ?? null,
-        addsTo !== null,
+        addsTo !== null && !takeStale(weight),
       );
     });
     const numProducts = 1 + (dHidden === null ? 0 : 1) + (addsTo === null && dWeight === null ? 0 : 1);
