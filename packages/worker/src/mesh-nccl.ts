@@ -1,12 +1,5 @@
-import {
-  type Communicator,
-  connectNccl,
-  createNcclGroupId,
-  type Device,
-  LongscanError,
-  openNccl,
-} from '@longscan/kernels';
-import type { MeshGroup } from './mesh.js';
+import { connectNccl, createNcclGroupId, type Device, LongscanError, openNccl } from '@longscan/kernels';
+import type { ConnectGroup, MeshGroup } from './mesh.js';
 import type { Addresses, RankTable } from './protocol/messages.js';
 import type { RankContext } from './rank-context.js';
 
@@ -27,12 +20,12 @@ export async function ncclGroups(
   { assignment, env, control, log }: RankContext,
   device: Device,
   groups: readonly MeshGroup[],
-): Promise<(group: MeshGroup) => Promise<Communicator>> {
+): Promise<ConnectGroup> {
   const own = env.worldSize === 1 ? {} : describeNccl(groups, env.rank, log);
   const table = await control.exchangeAddresses(own);
   if (env.worldSize > 1) requireOneNccl(table);
   const byRank = new Map(table.ranks.map(({ rank, addresses }) => [rank, addresses]));
-  return ({ axis, ranks }) =>
+  return ({ axis, ranks }, signal) =>
     connectNccl({
       device,
       axis,
@@ -40,6 +33,7 @@ export async function ncclGroups(
       rank: ranks.indexOf(env.rank),
       size: ranks.length,
       timeoutMs: assignment.timeouts.collectiveTimeoutMs,
+      signal,
     });
 }
 

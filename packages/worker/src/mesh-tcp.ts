@@ -1,5 +1,5 @@
-import { type Communicator, connectTcp, type Device, openListener } from '@longscan/kernels';
-import type { MeshGroup } from './mesh.js';
+import { connectTcp, type Device, openListener } from '@longscan/kernels';
+import type { ConnectGroup, MeshGroup } from './mesh.js';
 import type { RankContext } from './rank-context.js';
 
 /** Address of the data plane in the rank table. */
@@ -10,7 +10,7 @@ export async function tcpGroups(
   { assignment, env, control }: RankContext,
   device: Device,
   groups: readonly MeshGroup[],
-): Promise<(group: MeshGroup) => Promise<Communicator>> {
+): Promise<ConnectGroup> {
   // The local launcher puts every rank on this host.
   const host = '127.0.0.1';
   const listener = openListener(host);
@@ -20,7 +20,7 @@ export async function tcpGroups(
   );
   let numLeft = groups.length;
   if (numLeft === 0) listener.close();
-  return async ({ axis, ranks }) => {
+  return async ({ axis, ranks }, signal) => {
     const communicator = await connectTcp({
       device,
       listener,
@@ -31,6 +31,7 @@ export async function tcpGroups(
       rank: ranks.indexOf(env.rank),
       addresses: ranks.map((rank) => byRank.get(rank)!),
       timeoutMs: assignment.timeouts.collectiveTimeoutMs,
+      signal,
     });
     if (--numLeft === 0) listener.close();
     return communicator;

@@ -21,6 +21,9 @@ export interface MeshGroup {
   readonly ranks: readonly number[];
 }
 
+/** Connects one of this rank's groups; `signal` aborts it, then and later. */
+export type ConnectGroup = (group: MeshGroup, signal: AbortSignal) => Promise<Communicator>;
+
 /**
  * Tells the other ranks of the job what they need to know of this one and connects its groups: one communicator per mesh
  * axis and one for gradients, each with its own stream and connections, so that none waits behind another. Ranks on GPUs
@@ -34,17 +37,16 @@ export async function connectMesh(context: RankContext, device: Device): Promise
   const world = group('world', 0, env.worldSize);
   const sequence = group(`sp-${firstOfSequence / sp}`, firstOfSequence, sp);
   const groups = [world, sequence].filter(({ ranks }) => ranks.length > 1);
+  const aborting = new AbortController();
+  control.onAbort((reason) => aborting.abort(reason));
   const connect = await (device.kind === 'cuda' ? ncclGroups : tcpGroups)(context, device, groups);
   const open = new Map<MeshGroup, Communicator>();
   // One after the other, in the same order on all ranks.
   for (const each of groups) {
-    const communicator = await connect(each);
+    const communicator = await connect(each, aborting.signal);
     communicator.attachProgress(progress, progressWord.collective);
     open.set(each, communicator);
   }
-  control.onAbort((reason) => {
-    for (const communicator of open.values()) communicator.abort(reason);
-  });
   return {
     sp: open.get(sequence) ?? null,
     world: open.get(world) ?? null,

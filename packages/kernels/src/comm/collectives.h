@@ -69,6 +69,9 @@ class Collectives {
   /// Gives the connections back after the work so far; later verbs throw E-COMM-CLOSED. Idempotent.
   virtual void close() = 0;
 
+  /// Says that `close` is queued on the stream, which `detach` then waits for.
+  virtual void expectClose() {}
+
   /// From here on nothing of the stream's context is touched any more, by no thread: it is about to go.
   /// Blocks; from any thread. An engine without threads of its own has nothing to do.
   virtual void detach() {}

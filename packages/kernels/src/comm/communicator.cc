@@ -37,6 +37,7 @@ void Communicator::attachProgress(int32_t* slot) {
 }
 
 void Communicator::close(Stream& stream) {
+  collectives_->expectClose();
   stream.enqueueAlways([self = shared_from_this(), &context = stream.context()](const auto&) {
     context.removeAbortHook(self->abortHook_);
     self->collectives_->close();

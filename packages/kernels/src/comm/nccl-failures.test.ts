@@ -131,6 +131,20 @@ test('not all ranks join: the ones that wait give up in time', async () => {
   device.close();
 });
 
+test('a signal ends the wait for ranks that do not join, and what comes later', async () => {
+  const device = openCudaDevice({ kernels: false });
+  const stop = new AbortController();
+  const group = { device, axis: 'world', id: createNcclGroupId(), rank: 1, size: 2, signal: stop.signal };
+  const joining = rejectionOf(connectNccl(group));
+  await sleep(20);
+  stop.abort('nobody comes');
+  assert.match((await joining).message, /E-COMM-ABORT.*world rank 1 of 2 was aborted: nobody comes/);
+  device.close();
+  const late = openCudaDevice({ kernels: false });
+  assert.match((await rejectionOf(connectNccl({ ...group, device: late }))).message, /aborted: nobody comes/);
+  late.close();
+});
+
 test('a failure elsewhere on the device aborts its communicators', async () => {
   const group = await openFakeNcclGroup(2);
   const [first, second] = group.comms;
@@ -153,6 +167,22 @@ test('a device closes at once while its GPU waits for a peer and nothing is left
   assert.ok(performance.now() - start < 5000, 'it waited for the peer');
   second!.recv(vectorOn(second!), 0);
   assert.is((await failureOf(second!)).code, 'E-COMM-PEER');
+  group.devices[1]!.close();
+});
+
+test('a device that closes right behind its communicator takes nothing back from peers', async () => {
+  const group = await openFakeNcclGroup(2);
+  const [first, second] = group.comms;
+  const [sent, received] = [fromArray(group.devices[0]!, [7], [1]), vectorOn(second!, 1)];
+  first!.stream.wait(group.devices[0]!.compute.record());
+  first!.send(sent, 1);
+  second!.recv(received, 0);
+  // Until both are on the GPU.
+  await sleep(50);
+  first!.close();
+  group.devices[0]!.close();
+  assert.equal([...(await received.read(second!.stream))], [7]);
+  second!.close();
   group.devices[1]!.close();
 });
 

@@ -1,6 +1,7 @@
 import type { Device } from '../device.js';
 import { loadAddon } from '../load-addon.js';
 import { type Communicator, NativeCommunicator } from './communicator.js';
+import { connected } from './connected.js';
 import './native.js';
 
 export interface NcclInfo {
@@ -40,6 +41,8 @@ export interface NcclGroupOptions {
   readonly connectTimeoutMs?: number;
   /** A collective may run for this long once it has its turn on the GPU; default 10 min. */
   readonly timeoutMs?: number;
+  /** Aborts the communicator, also while it connects; its reason is the error's. */
+  readonly signal?: AbortSignal;
 }
 
 /**
@@ -52,12 +55,5 @@ export async function connectNccl(options: NcclGroupOptions): Promise<Communicat
   const { device, axis, id, rank, size, connectTimeoutMs = 60_000, timeoutMs = 600_000 } = options;
   const stream = device.createStream(axis, { urgent: true });
   const native = device.native.commConnectNccl(stream.id, axis, id, rank, size, connectTimeoutMs, timeoutMs);
-  const communicator = new NativeCommunicator(stream, rank, size, native);
-  try {
-    await stream.sync();
-  } catch (error) {
-    communicator.close();
-    throw error;
-  }
-  return communicator;
+  return connected(new NativeCommunicator(stream, rank, size, native), options.signal);
 }

@@ -1,6 +1,7 @@
 import type { Device } from '../device.js';
 import { loadAddon } from '../load-addon.js';
 import { type Communicator, NativeCommunicator } from './communicator.js';
+import { connected } from './connected.js';
 import './native.js';
 
 /** The one listening socket of a process; all its groups share it. */
@@ -41,6 +42,8 @@ export interface TcpGroupOptions {
   readonly connectTimeoutMs?: number;
   /** Each wait inside a collective gets this long; default 10 min, for peers that are still computing. */
   readonly timeoutMs?: number;
+  /** Aborts the communicator, also while it connects; its reason is the error's. */
+  readonly signal?: AbortSignal;
 }
 
 /**
@@ -65,12 +68,5 @@ export async function connectTcp(options: TcpGroupOptions): Promise<Communicator
     options.connectTimeoutMs ?? 60_000,
     options.timeoutMs ?? 600_000,
   );
-  const communicator = new NativeCommunicator(stream, rank, addresses.length, id);
-  try {
-    await stream.sync();
-  } catch (error) {
-    communicator.close();
-    throw error;
-  }
-  return communicator;
+  return connected(new NativeCommunicator(stream, rank, addresses.length, id), options.signal);
 }

@@ -48,9 +48,9 @@ void Context::removeAbortHook(int number) {
 }
 
 void Context::close() {
-  bool idle = true;
-  for (auto& stream : streams_) idle = idle && stream->idle();
-  if (!idle) fail({"E-STREAM", "the device was closed with work under way"});
+  bool hasOps = false;
+  for (auto& stream : streams_) hasOps = hasOps || stream->hasOps();
+  if (hasOps) fail({"E-STREAM", "the device was closed with work under way"});
   std::vector<Hook> hooks;
   {
     std::lock_guard<std::mutex> lock(mutex_);

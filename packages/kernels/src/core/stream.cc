@@ -38,6 +38,7 @@ uint64_t Stream::push(Task task) {
   uint64_t ticket;
   {
     std::lock_guard<std::mutex> lock(mutex_);
+    if (!task.then) numOps_.fetch_add(1, std::memory_order_acq_rel);
     queue_.push_back(std::move(task));
     ticket = enqueued_.fetch_add(1, std::memory_order_acq_rel) + 1;
   }
@@ -124,6 +125,7 @@ void Stream::serve() {
     {
       std::lock_guard<std::mutex> lock(mutex_);
       if (!task.then) {
+        numOps_.fetch_sub(1, std::memory_order_acq_rel);
         OpTime& time = opTimes_[task.op];
         time.count++;
         time.total += std::chrono::steady_clock::now() - start;

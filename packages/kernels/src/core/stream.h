@@ -61,6 +61,8 @@ class Stream {
   bool done(uint64_t ticket) const;
   /// Whether the thread has come to the end of the queue.
   bool idle() const { return served(last()); }
+  /// Whether ops are queued or running, work that is done even after a failure not counted.
+  bool hasOps() const { return numOps_.load(std::memory_order_acquire) > 0; }
 
   /// Blocks the calling thread until the ticket is done; throws this stream's failure.
   void waitFor(uint64_t ticket);
@@ -111,6 +113,7 @@ class Stream {
   std::optional<StreamFailure> failure_;
   std::atomic<uint64_t> enqueued_{0};
   std::atomic<uint64_t> served_{0};
+  std::atomic<uint64_t> numOps_{0};
   std::atomic<int64_t> waitedFor_{0};
   std::unordered_map<const char*, OpTime> opTimes_;  // op names are literals
   std::shared_ptr<OpProfile> profile_;               // of the thread alone

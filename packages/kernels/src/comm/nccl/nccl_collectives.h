@@ -40,6 +40,7 @@ class NcclCollectives final : public Collectives {
   uint64_t bytesSent() const override { return bytesSent_.load(std::memory_order_relaxed); }
   void abort(const std::string& reason) override { guard_->abort(reason); }
   void close() override { guard_->close(); }
+  void expectClose() override { guard_->expectClose(); }
   void detach() override { guard_->detach(); }
 
  private:

@@ -153,7 +153,17 @@ void NcclGuard::close() {
   finish();
 }
 
+void NcclGuard::expectClose() {
+  std::lock_guard<std::mutex> lock(signalMutex_);
+  closeIsExpected_ = true;
+}
+
 void NcclGuard::detach() {
+  {
+    // Peers may still be waiting for what was sent last, which an abort would take back.
+    std::unique_lock<std::mutex> lock(signalMutex_);
+    if (closeIsExpected_) signal_.wait_for(lock, closePatience, [&] { return phase_ == Phase::ended; });
+  }
   abort("its device was closed");
   finish();
 }

@@ -61,7 +61,10 @@ class NcclGuard {
   /// Ends the communicator when its work so far is done, which it is on the GPU. Waits for the other ranks of
   /// the host to close theirs too, up to `closePatience`.
   void close();
-  /// Aborts what is open. Afterwards the stream and its context are not touched any more.
+  /// Says that `close` will follow.
+  void expectClose();
+  /// Aborts what is open, unless `close` is expected and comes. Afterwards the stream and its context are not
+  /// touched any more.
   void detach();
 
   /// A communicator is destroyed together with those of other ranks on its host; ranks that are still at work
@@ -116,7 +119,7 @@ class NcclGuard {
 
   std::mutex signalMutex_;  // of what follows; held for moments only
   std::condition_variable signal_;
-  bool closing_ = false, hasWork_ = false;
+  bool closing_ = false, closeIsExpected_ = false, hasWork_ = false;
   Phase phase_ = Phase::watching;
 
   std::mutex finishMutex_;

@@ -1,11 +1,13 @@
 import type { Strategy } from '../../strategy.js';
 import { blockUntil } from '../block-until.js';
 import { type Check, demand } from '../check.js';
-import { defaultTimeoutMs, type RankSet, withRanks } from '../rank-set.js';
+import { defaultTimeoutMs, type RankSet, type RankSetOptions, withRanks } from '../rank-set.js';
 import { expectFold } from './scan.js';
 import { hostSegments, type ScanCase, upload } from './scan-case.js';
 
-const numRanks = 4;
+/** Of every check here. */
+export const numRanks = 4;
+const directions = ['forward', 'reverse'] as const;
 const base = {
   numRanks,
   ranksPerNode: 2,
@@ -21,30 +23,36 @@ const base = {
  * found out when `timeoutMs` have passed.
  */
 export function asynchronyChecks(strategy: Strategy, timeoutMs = defaultTimeoutMs): Check[] {
-  return (['forward', 'reverse'] as const).flatMap((direction) => {
-    const scan: ScanCase = { ...base, direction, seed: 5 };
-    return [
-      {
-        name: `start returns while compute is held, and the scan ends while JavaScript is blocked: ${direction}`,
-        run: () => checkBlockedHost(strategy, scan),
-      },
-      {
-        name: `compute goes on while the scan waits for a peer: ${direction}`,
-        run: () => checkOverlap(strategy, scan, timeoutMs),
-      },
-    ];
-  });
+  return [
+    ...blockedHostChecks(strategy),
+    ...directions.map((direction) => ({
+      name: `compute goes on while the scan waits for a peer: ${direction}`,
+      run: () => checkOverlap(strategy, { ...base, direction, seed: 5 }, timeoutMs),
+    })),
+  ];
 }
 
-function checkBlockedHost(strategy: Strategy, scan: ScanCase): Promise<void> {
-  return withRanks(numRanks, async (ranks) => {
+/** Of them those that a rank can make by itself while the others do the same. */
+export function blockedHostChecks(strategy: Strategy, engine?: RankSetOptions['engine']): Check[] {
+  return directions.map((direction) => ({
+    name: `start returns while compute is held, and the scan ends while JavaScript is blocked: ${direction}`,
+    run: () => checkBlockedHost(strategy, { ...base, direction, seed: 5 }, engine),
+  }));
+}
+
+function checkBlockedHost(
+  strategy: Strategy,
+  scan: ScanCase,
+  engine: RankSetOptions['engine'] = 'in-process',
+): Promise<void> {
+  const body = async (ranks: RankSet) => {
     const openGates = ranks.devices.map((device) => device.compute.closeGate());
     const segments = hostSegments(scan);
-    const pending = ranks.communicators.map((communicator, rank) => {
-      const device = ranks.devices[rank]!;
+    const pending = ranks.communicators.map((communicator) => {
+      const { rank, stream } = communicator;
       // Not in a scope: `wait` is called after the scan has ended, which scopes of a training step do not do.
-      const local = upload(device, scan, segments[rank]!);
-      return strategy.start(local, communicator, scan.direction, scan);
+      const local = upload(stream.device, scan, segments[rank]!);
+      return { rank, scanned: strategy.start(local, communicator, scan.direction, scan) };
     });
     for (const { stream, rank } of ranks.communicators) {
       demand(!stream.isIdle(), `rank ${rank}: the scan did not wait for the segment that compute makes`);
@@ -53,9 +61,10 @@ function checkBlockedHost(strategy: Strategy, scan: ScanCase): Promise<void> {
     blockUntil('the scan', () => ranks.communicators.every(({ stream }) => stream.isIdle()));
     await expectFold(
       scan,
-      pending.map((scanned, rank) => ({ rank, tensor: scanned.wait() })),
+      pending.map(({ rank, scanned }) => ({ rank, tensor: scanned.wait() })),
     );
-  });
+  };
+  return withRanks(numRanks, body, { engine });
 }
 
 /** All ranks but the first of the scan have started it; their compute streams must still run. */

@@ -1,0 +1,109 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { LongscanError } from '@longscan/worker/protocol';
+import { testOnGpu } from '@longscan/worker/testing/gpu';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { listUnits } from '../units.js';
+import { Workshop } from './small-job.js';
+
+// Jobs of several ranks that share a GPU, over NCCL.
+
+const workshop = new Workshop();
+test.after(() => workshop.remove());
+
+const gpu = {
+  'device.kind': 'cuda',
+  'device.share': true,
+  'job.steps': 6,
+  'model.dModel': 64,
+  // Halos, scalar, diagonal and dense transitions.
+  'model.layers': ['gla', 'linear-attention', 'gated-deltanet'],
+};
+
+type Overrides = Readonly<Record<string, unknown>>;
+
+/** Trains a job on one rank and on these others, beside each other, and compares losses. */
+async function expectSameLosses(
+  name: string,
+  common: Overrides,
+  jobs: Readonly<Record<string, Overrides>>,
+): Promise<void> {
+  const single = await workshop.train(`${name}-1`, { ...gpu, ...common, 'parallel.sp': 1 });
+  await Promise.all(
+    Object.entries(jobs).map(async ([job, parallel]) => {
+      const { steps } = await workshop.train(`${name}-${job}`, { ...gpu, ...common, ...parallel });
+      assert.is(steps.length, single.steps.length);
+      steps.forEach(({ step, loss }, i) => {
+        const ratio = loss! / single.steps[i]!.loss!;
+        assert.ok(Math.abs(ratio - 1) < 1e-4, `${job}, step ${step}: ${loss}, ${ratio} of one rank's`);
+      });
+    }),
+  );
+}
+
+/** A job for each unit of a folder. */
+function jobsOf(folder: 'sp' | 'attention-strategies', key: string, sp: number): Record<string, Overrides> {
+  const parallel = { 'parallel.sp': sp, 'parallel.blocks': 3, 'parallel.ranksPerNode': 2 };
+  return Object.fromEntries(listUnits(folder).map((unit) => [`${unit}-${sp}`, { ...parallel, [key]: unit }]));
+}
+
+for (const sp of [2, 4]) {
+  testOnGpu(`${sp} ranks on a GPU ~> the losses of one, under every strategy`, () =>
+    expectSameLosses(`sp${sp}`, {}, jobsOf('sp', 'parallel.strategy', sp)),
+  );
+}
+
+testOnGpu('softmax layers on 2 ranks ~> the losses of one, under every strategy of theirs', () =>
+  expectSameLosses(
+    'softmax',
+    { 'model.layers': ['gla', 'softmax-attention'], 'model.numLayers': 2 },
+    jobsOf('attention-strategies', 'parallel.attentionStrategy', 2),
+  ),
+);
+
+testOnGpu('dp x sp, and the optimizer sharded over both ~> the losses of one rank', () =>
+  expectSameLosses(
+    'mesh',
+    { 'data.batchSize': 2 },
+    {
+      mesh: { 'parallel.sp': 2, 'parallel.dp': 2 },
+      sharded: { 'parallel.sp': 2, 'parallel.dp': 2, 'parallel.zero': 1 },
+    },
+  ),
+);
+
+async function failureOf(done: Promise<unknown>): Promise<LongscanError> {
+  return done.then(
+    () => assert.unreachable('the run ended well'),
+    (error: LongscanError) => error,
+  ) as Promise<LongscanError>;
+}
+
+testOnGpu('a killed rank ~> the job ends at once, naming it', async () => {
+  const forever = { ...gpu, 'parallel.sp': 3, 'job.steps': 100_000 };
+  const run = await workshop.launch('killed', forever);
+  for await (const { step } of run.steps()) if (step === 3) break;
+  const log = readFileSync(join(run.dir, 'logs', 'rank-1.log'), 'utf8');
+  const killedAt = performance.now();
+  process.kill(Number(/process (\d+)/.exec(log)![1]), 'SIGKILL');
+  const error = await failureOf(run.done);
+  assert.is(error.exitCode, 8);
+  assert.match(error.message, /rank 1 .*SIGKILL/);
+  assert.ok(performance.now() - killedAt < 10_000, 'it waited for a deadline');
+});
+
+testOnGpu('no NCCL ~> E-NCCL with what was tried, exit code 3', async () => {
+  const before = process.env.LONGSCAN_NCCL;
+  process.env.LONGSCAN_NCCL = '/nowhere/libnccl.so.2';
+  try {
+    const error = await failureOf(workshop.train('no-nccl', { ...gpu, 'parallel.sp': 2 }));
+    assert.is(error.exitCode, 3);
+    assert.match(error.message, /E-NCCL.*Tried: \/nowhere\/libnccl\.so\.2.*Fix/);
+  } finally {
+    if (before === undefined) delete process.env.LONGSCAN_NCCL;
+    else process.env.LONGSCAN_NCCL = before;
+  }
+});
+
+test.run();
