@@ -7,6 +7,9 @@ import { Workshop } from './small-job.js';
 
 // Jobs on a GPU, from the job file to the checkpoint, beside the same jobs on the CPU.
 
+// A GPU host has no oneDNN.
+process.env.LONGSCAN_GEMM ??= 'builtin';
+
 const workshop = new Workshop();
 test.after(() => workshop.remove());
 

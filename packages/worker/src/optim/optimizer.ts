@@ -1,11 +1,12 @@
 import {
   adamw,
   clipFactor,
+  empty,
+  fill,
   fromArray,
   type Stream,
   sumOfSquares,
   type Tensor,
-  zeros,
 } from '@longscan/kernels';
 import type { ParameterSpec } from '../model/init.js';
 import { beforeAll, type Parameters } from '../model/parameters.js';
@@ -64,8 +65,8 @@ export class Optimizer {
     const { device, dtype, values, gradients } = parameters;
     this.lastClip = fromArray(device, [1, 0, 1], [3], 'f64');
     const size = [values.size / shard.count];
-    const m = zeros(device, size, dtype);
-    const v = zeros(device, size, dtype);
+    const [m, v] = [empty(device, size, dtype), empty(device, size, dtype)];
+    for (const moment of [m, v]) fill(moment, 0);
     this.moments = { m, v };
     const first = shard.index * size[0]!;
     const isAside = device.kind === 'cuda' && shard.count === 1;

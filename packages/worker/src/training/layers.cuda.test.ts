@@ -10,6 +10,9 @@ import { type ModelGradients, modelGradients } from '../testing/model-on-device.
 
 // Every layer in a model on a GPU: in f32 what the CPU gives, in bf16 close to it.
 
+// A GPU host has no oneDNN.
+process.env.LONGSCAN_GEMM ??= 'builtin';
+
 const layers = await importUnits<Layer>(new URL('../layers/', import.meta.url));
 /** No multiple of a chunk, where a layer allows it. */
 const numTokens = 144;
