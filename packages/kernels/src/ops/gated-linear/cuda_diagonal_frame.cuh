@@ -28,22 +28,25 @@ struct GradientLayout {
   }
 };
 
-/// A chunk of one head and KB of its key channels; `ahead`: those of the block that has so many before it.
+/// A chunk of one head and KB of its key channels. Blocks that run at a time have all heads of some chunks:
+/// they read whole rows of memory.
 struct Block {
-  int64_t chunk, bh, b, h, first;
+  int64_t chunk, b, h, first;
   int keyBlock, length;
   int64_t imageOf;  // the chunk's number among those of all heads
 
+  /// The block that has `ahead` before it from the present one on.
   __device__ Block(const DiagonalCall& call, int64_t ahead) {
-    const int64_t number = blockIdx.y * static_cast<int64_t>(gridDim.x) + blockIdx.x + ahead;
     const int tiles = (call.K + KB - 1) / KB;
-    imageOf = number / tiles;
+    const int64_t numChunks = (call.T + tileTokens - 1) / tileTokens;
+    int64_t number = blockIdx.x + ahead;
     keyBlock = static_cast<int>(number % tiles);
-    const int64_t numChunks = gridDim.x / tiles;
-    bh = imageOf / numChunks;
-    chunk = imageOf % numChunks;
-    b = bh / call.H;
-    h = bh % call.H;
+    number /= tiles;
+    h = number % call.H;
+    number /= call.H;
+    chunk = number % numChunks;
+    b = number / numChunks;
+    imageOf = (b * call.H + h) * numChunks + chunk;
     first = chunk * tileTokens;
     length = static_cast<int>(min(static_cast<int64_t>(tileTokens), call.T - first));
   }

@@ -225,7 +225,7 @@ cudaError_t launchDiagonalGradient(const DiagonalGradientCall& task, cudaStream_
   if (error != cudaSuccess) return error;
   const DiagonalCall& call = task.call;
   const int64_t blocks = (call.T + tileTokens - 1) / tileTokens * ((call.K + KB - 1) / KB);
-  const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(call.B * call.H));
+  const auto grid = static_cast<unsigned>(blocks * call.B * call.H);
   gradientKernel<<<grid, diagonalThreads, bytes, stream>>>(launched);
   return cudaGetLastError();
 }
