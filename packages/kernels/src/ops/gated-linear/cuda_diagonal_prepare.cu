@@ -169,33 +169,6 @@ __device__ void shareScores(OwnScores& own, const Sums& sum, FloatTile<panel / 2
   }
 }
 
-/// Which chunk a block has, or the one that has `ahead` before it from the present one on. Blocks that run at
-/// a time have all heads of some chunks: they read whole rows of memory.
-struct ChunkOfHead {
-  int64_t numChunks, chunk, b, h;
-
-  __device__ ChunkOfHead(const DiagonalCall& call, int64_t ahead)
-      : numChunks((call.T + tileTokens - 1) / tileTokens) {
-    const int64_t number = blockIdx.x + ahead;
-    h = number % call.H;
-    chunk = number / call.H % numChunks;
-    b = number / call.H / numChunks;
-  }
-};
-
-/// What the block that follows reads at first.
-__device__ void prefetchFollowing(const DiagonalCall& call) {
-  const ChunkOfHead next(call, blocksAtOnce);
-  const int64_t b = next.b, h = next.h, first = next.chunk * tileTokens;
-  if (b >= call.B) return;
-  const int part = threadIdx.x / tileTokens, pitch = call.H * call.K;
-  const int length = static_cast<int>(min(static_cast<int64_t>(tileTokens), call.T - first));
-  const int64_t token = b * call.T + first;
-  prefetchRow((part < 2 ? call.q : call.k) + (token * call.G + h / (call.H / call.G)) * call.K,
-              call.G * call.K, part % 2 * panel, call.K, length);
-  prefetchRow(call.g + (token * call.H + h) * call.K, pitch, 32 * part, call.K, length);
-}
-
 __global__ void __launch_bounds__(diagonalThreads, 2)
     prepareKernel(const __grid_constant__ DiagonalCall call) {
   using Layout = PrepareLayout;
@@ -206,8 +179,10 @@ __global__ void __launch_bounds__(diagonalThreads, 2)
 
   const int lane = threadIdx.x & 31, part = warpgroupNumber();
   const int row0 = subChunk * __shfl_sync(~0u, static_cast<int>(threadIdx.x >> 5 & 3), 0);
-  const ChunkOfHead own(call, 0);
-  const int64_t numChunks = own.numChunks, chunk = own.chunk, b = own.b, h = own.h, bh = b * call.H + h;
+  // Blocks that run at a time have all heads of some chunks: they read whole rows of memory.
+  const int64_t numChunks = (call.T + tileTokens - 1) / tileTokens;
+  const int64_t h = blockIdx.x % call.H, chunk = blockIdx.x / call.H % numChunks;
+  const int64_t b = blockIdx.x / call.H / numChunks, bh = b * call.H + h;
   const int64_t first = chunk * tileTokens, pitch = static_cast<int64_t>(call.H) * call.K;
   const int64_t head = b * call.T * pitch + h * call.K;
   const int64_t sharedPitch = static_cast<int64_t>(call.G) * call.K;
@@ -236,7 +211,6 @@ __global__ void __launch_bounds__(diagonalThreads, 2)
   };
   fill(0);
   fill(1);
-  prefetchFollowing(call);
   if (threadIdx.x < 2) masks[threadIdx.x] = 0;
   const uint64_t starts =
       documentStarts(call.resets ? call.resets + b * call.T : nullptr, first, length, lane);
