@@ -127,19 +127,6 @@ __device__ unsigned steepTokens(FloatTile<KB, pad> c, uint64_t starts, int row0,
   return mask;
 }
 
-/// Blocks that run at a time: two on each of as many multiprocessors as calls are cut for. One brings what
-/// the block that follows it there will read to the L2 cache, so that memory is busy while both compute.
-constexpr int64_t blocksAtOnce = 2 * 132;
-
-/// Brings 128 bytes of each of 64 rows, `pitch` elements apart, to the L2 cache; the calling thread has row
-/// threadIdx.x % 64.
-template <typename Element>
-__device__ void prefetchRow(const Element* from, int64_t pitch, int column, int width, int length) {
-  const int row = threadIdx.x % tileTokens;
-  if (row < length && column < width)
-    asm volatile("prefetch.global.L2 [%0];" ::"l"(from + row * pitch + column));
-}
-
 __device__ inline uint4 loadShared16(uint32_t address) {
   uint4 value;
   asm volatile("ld.shared.v4.b32 {%0,%1,%2,%3}, [%4];"

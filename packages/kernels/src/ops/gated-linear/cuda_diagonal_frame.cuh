@@ -28,26 +28,27 @@ struct GradientLayout {
   }
 };
 
-/// A chunk of one head and KB of its key channels; `ahead`: those of the block that has so many before it.
+/// A chunk of one head and KB of its key channels. Blocks that run at a time have all heads of some chunks:
+/// they read whole rows of memory.
 struct Block {
-  int64_t chunk, bh, b, h, first;
+  int64_t chunk, b, h, first;
   int keyBlock, length;
   int64_t imageOf;  // the chunk's number among those of all heads
 
-  __device__ Block(const DiagonalCall& call, int64_t ahead) {
-    const int64_t number = blockIdx.y * static_cast<int64_t>(gridDim.x) + blockIdx.x + ahead;
+  __device__ explicit Block(const DiagonalCall& call) {
     const int tiles = (call.K + KB - 1) / KB;
-    imageOf = number / tiles;
+    const int64_t numChunks = (call.T + tileTokens - 1) / tileTokens;
+    int64_t number = blockIdx.x;
     keyBlock = static_cast<int>(number % tiles);
-    const int64_t numChunks = gridDim.x / tiles;
-    bh = imageOf / numChunks;
-    chunk = imageOf % numChunks;
-    b = bh / call.H;
-    h = bh % call.H;
+    number /= tiles;
+    h = number % call.H;
+    number /= call.H;
+    chunk = number % numChunks;
+    b = number / numChunks;
+    imageOf = (b * call.H + h) * numChunks + chunk;
     first = chunk * tileTokens;
     length = static_cast<int>(min(static_cast<int64_t>(tileTokens), call.T - first));
   }
-  __device__ bool exists(const DiagonalCall& call) const { return b < call.B; }
   __device__ int channel() const { return keyBlock * KB; }
   /// Where row 0 of [B, T, H, K] has the block's first channel, of [B, T, G, K] the head's, of [B, T, H, V]
   /// too.
@@ -61,27 +62,6 @@ struct Block {
     return ((b * call.T + first) * call.H + h) * call.V;
   }
 };
-
-/// What the block that follows reads at first.
-__device__ inline void prefetchFollowing(const DiagonalGradientCall& task) {
-  const DiagonalCall& call = task.call;
-  const Block block(call, blocksAtOnce);
-  if (!block.exists(call)) return;
-  const int part = threadIdx.x / tileTokens, pitch = call.H * call.K, pitchV = call.H * call.V;
-  if (part < 2)
-    prefetchRow((part == 0 ? call.q : call.k) + block.sharedPlace(call), call.G * call.K, block.channel(),
-                call.K, block.length);
-  else
-    prefetchRow(call.g + block.place(call) - block.channel(), pitch, block.channel() + 32 * (part - 2),
-                call.K, block.length);
-  prefetchRow((part < 2 ? task.dO : task.v) + block.valuePlace(call), pitchV, part % 2 * 64, call.V,
-              block.length);
-  const unsigned char* const images = part < 2 ? task.states : task.adjoints;
-  const int values = part % 2;
-  if (images == nullptr || 64 * values >= call.V) return;
-  const int64_t image = imageOffset(call.K, call.V, block.imageOf, values, block.keyBlock);
-  asm volatile("prefetch.global.L2 [%0];" ::"l"(images + image + 128 * (threadIdx.x % tileTokens)));
-}
 
 /// 64 x 64 numbers as they lie in an image.
 __device__ inline void fillImage(uint32_t to, const unsigned char* from) {

@@ -107,7 +107,7 @@ __global__ void __launch_bounds__(diagonalThreads, 2)
   const DiagonalCall& call = task.call;
   extern __shared__ __align__(1024) unsigned char shared[];
   const uint32_t base = sharedAddress(shared);
-  const Block block(call, 0);
+  const Block block(call);
   const GradientPlace at;
   const int pitch = call.H * call.K, sharedPitch = call.G * call.K, pitchV = call.H * call.V;
   const TileRows rows{0, 0, block.length, false};
@@ -145,8 +145,6 @@ __global__ void __launch_bounds__(diagonalThreads, 2)
     if (numValues > 1) fillStage(1);
     commitCopies();
   }
-
-  prefetchFollowing(task);
 
   // Of queries dO v^T and S dO; of keys v dO^T and D v.
   const bool computes = at.ofQuery || task.dk != nullptr, meets = task.dk != nullptr && starts == 0;
@@ -225,7 +223,7 @@ cudaError_t launchDiagonalGradient(const DiagonalGradientCall& task, cudaStream_
   if (error != cudaSuccess) return error;
   const DiagonalCall& call = task.call;
   const int64_t blocks = (call.T + tileTokens - 1) / tileTokens * ((call.K + KB - 1) / KB);
-  const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(call.B * call.H));
+  const auto grid = static_cast<unsigned>(blocks * call.B * call.H);
   gradientKernel<<<grid, diagonalThreads, bytes, stream>>>(launched);
   return cudaGetLastError();
 }

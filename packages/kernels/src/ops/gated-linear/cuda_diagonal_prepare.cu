@@ -169,20 +169,6 @@ __device__ void shareScores(OwnScores& own, const Sums& sum, FloatTile<panel / 2
   }
 }
 
-/// What the block that follows reads at first.
-__device__ void prefetchFollowing(const DiagonalCall& call) {
-  const int64_t number = blockIdx.y * static_cast<int64_t>(gridDim.x) + blockIdx.x + blocksAtOnce;
-  const int64_t bh = number / gridDim.x, first = number % gridDim.x * tileTokens, b = bh / call.H,
-                h = bh % call.H;
-  if (b >= call.B) return;
-  const int part = threadIdx.x / tileTokens, pitch = call.H * call.K;
-  const int length = static_cast<int>(min(static_cast<int64_t>(tileTokens), call.T - first));
-  const int64_t token = b * call.T + first;
-  prefetchRow((part < 2 ? call.q : call.k) + (token * call.G + h / (call.H / call.G)) * call.K,
-              call.G * call.K, part % 2 * panel, call.K, length);
-  prefetchRow(call.g + (token * call.H + h) * call.K, pitch, 32 * part, call.K, length);
-}
-
 __global__ void __launch_bounds__(diagonalThreads, 2)
     prepareKernel(const __grid_constant__ DiagonalCall call) {
   using Layout = PrepareLayout;
@@ -193,7 +179,10 @@ __global__ void __launch_bounds__(diagonalThreads, 2)
 
   const int lane = threadIdx.x & 31, part = warpgroupNumber();
   const int row0 = subChunk * __shfl_sync(~0u, static_cast<int>(threadIdx.x >> 5 & 3), 0);
-  const int64_t numChunks = gridDim.x, chunk = blockIdx.x, bh = blockIdx.y, b = bh / call.H, h = bh % call.H;
+  // Blocks that run at a time have all heads of some chunks: they read whole rows of memory.
+  const int64_t numChunks = (call.T + tileTokens - 1) / tileTokens;
+  const int64_t h = blockIdx.x % call.H, chunk = blockIdx.x / call.H % numChunks;
+  const int64_t b = blockIdx.x / call.H / numChunks, bh = b * call.H + h;
   const int64_t first = chunk * tileTokens, pitch = static_cast<int64_t>(call.H) * call.K;
   const int64_t head = b * call.T * pitch + h * call.K;
   const int64_t sharedPitch = static_cast<int64_t>(call.G) * call.K;
@@ -222,7 +211,6 @@ __global__ void __launch_bounds__(diagonalThreads, 2)
   };
   fill(0);
   fill(1);
-  prefetchFollowing(call);
   if (threadIdx.x < 2) masks[threadIdx.x] = 0;
   const uint64_t starts =
       documentStarts(call.resets ? call.resets + b * call.T : nullptr, first, length, lane);
@@ -245,8 +233,8 @@ __global__ void __launch_bounds__(diagonalThreads, 2)
     __syncthreads();
     fill(number + 2);
   }
-  OwnScores own;
-  shareScores(own, sum, {reinterpret_cast<float*>(shared + Layout::exchanged)}, part);
+  OwnScores scored;
+  shareScores(scored, sum, {reinterpret_cast<float*>(shared + Layout::exchanged)}, part);
 
   // Of both warpgroups alike: tokens for which keys cannot be scaled up that far.
   const uint64_t steep = masks[0] | static_cast<uint64_t>(masks[1]) << 32;
@@ -270,11 +258,11 @@ __global__ void __launch_bounds__(diagonalThreads, 2)
         __syncthreads();
       }
     }
-    again.replace(own, call.scale);
+    again.replace(scored, call.scale);
   }
   const Scores scores{call.scores + (bh * numChunks + chunk) * call.scoreTerms * (64 * 64), call.scoreTerms,
                       call.backwardOrder};
-  scores.store(own, starts, row0, part, lane);
+  scores.store(scored, starts, row0, part, lane);
 }
 
 }  // namespace
@@ -286,9 +274,9 @@ cudaError_t launchDiagonalPrepare(const DiagonalCall& call, cudaStream_t stream)
     error = cudaFuncSetAttribute(prepareKernel, cudaFuncAttributePreferredSharedMemoryCarveout,
                                  cudaSharedmemCarveoutMaxShared);
   if (error != cudaSuccess) return error;
-  const auto chunks = static_cast<unsigned>((call.T + tileTokens - 1) / tileTokens);
-  prepareKernel<<<dim3(chunks, static_cast<unsigned>(call.B * call.H)), diagonalThreads, bytes, stream>>>(
-      call);
+  const int64_t chunks = (call.T + tileTokens - 1) / tileTokens;
+  const auto grid = static_cast<unsigned>(chunks * call.B * call.H);
+  prepareKernel<<<grid, diagonalThreads, bytes, stream>>>(call);
   return cudaGetLastError();
 }
 
