@@ -18,8 +18,6 @@ class SweepAttendant {
   /// Rows of the piece before, which are stored under the products of this one.
   uint32_t packed[2][4] = {};
   Piece piece{};
-  /// Of which everything has been stored, and not counted yet; negative if there is none.
-  int storedChunk = -1;
 
  public:
   __device__ explicit SweepAttendant(const Block& block)
@@ -38,7 +36,6 @@ class SweepAttendant {
       part = own.ahead(1, block.rings.parts);
       if constexpr (backward) {
         if (!last) turnOutput();
-        countStored();
         block.tokensReady(shown).wait(round);
         attendGradient(next.piece, shown, own.slot);
       } else {
@@ -46,9 +43,8 @@ class SweepAttendant {
         operand = operand.ahead(Block::Layout::operandsPerPiece, block.rings.operands);
       }
     }
-    countStored();
     storeRows();
-    countStored();
+    if (backward) announceAtBarrier(block.rowsStored, 256);
   }
 
  private:
@@ -134,11 +130,6 @@ class SweepAttendant {
                                                 : nullptr;
   }
 
-  __device__ void countStored() {
-    block.countStored(storedChunk);
-    storedChunk = -1;
-  }
-
   /// A quad's lanes exchange columns, so that each stores 16 bytes.
   __device__ void storeRows() {
     __nv_bfloat16* const tensor = backward ? call.dv : call.o;
@@ -151,7 +142,6 @@ class SweepAttendant {
         *reinterpret_cast<uint4*>(to + column) =
             make_uint4(packed[i][0], packed[i][1], packed[i][2], packed[i][3]);
     }
-    if (piece.closesChunk) storedChunk = piece.chunk;
   }
 };
 

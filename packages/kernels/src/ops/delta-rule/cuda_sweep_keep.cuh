@@ -22,8 +22,8 @@ class SweepKeeper {
   __device__ explicit SweepKeeper(const Block& block) : block(block), call(block.call) {}
 
   __device__ void run() {
-    int stored = -1;  // chunk
     bool last = false;
+    int behind = -1;  // the chunk that the piece before has finished, if it has
     for (int i = 0; !last; i++) {
       const int shown = i & 1;
       const uint32_t round = i / 2 & 1;
@@ -33,21 +33,30 @@ class SweepKeeper {
       part = part.ahead(1, block.rings.parts);
       last = next.last;
       block.stateReady(shown).wait(round);
-      if (next.piece.opensChunk) {
-        block.countStored(stored);
-        storeState(next.piece, shown);
-        stored = next.piece.chunk;
-      }
+      if (next.piece.opensChunk) storeState(next.piece, shown);
       if (!backward) {
         block.tokensReady(shown).wait(round);
         storeTokens(next.piece, shown);
       }
       arriveAsWarp(block.shownFree(shown));
+      if (!backward || call.finished == nullptr) continue;
+      // The attendants store a piece's rows before they are through with the next piece.
+      block.shownFree(shown).wait(round);
+      count(behind);
+      behind = next.piece.closesChunk ? next.piece.chunk : -1;
     }
-    block.countStored(stored);
+    if (!backward) return;
+    joinBarrier(block.rowsStored, 256);
+    if (call.finished != nullptr) count(behind);
   }
 
  private:
+  /// For the kernel beside, which may read the chunk then. Whoever waits for it is not in this block.
+  __device__ void count(int chunk) const {
+    __syncwarp();
+    if (chunk >= 0 && at.lane == 0) countPart(call.finished + block.bh * block.numChunks + chunk);
+  }
+
   __device__ void storeState(const Piece& piece, int shown) const {
     __nv_bfloat16* const to = (backward ? call.adjoints : call.states) +
                               ((block.bh * block.numChunks + piece.chunk) * call.V + block.value) * call.K;

@@ -1,6 +1,5 @@
 #pragma once
 
-#include "cuda/dependent.cuh"
 #include "cuda/pieces.cuh"
 #include "cuda_sweep_bulk.cuh"
 #include "cuda_sweep_products.cuh"
@@ -105,6 +104,9 @@ class SweepBlock {
     h = static_cast<int>(bh % call.H);
   }
 
+  /// The barrier where the attendants announce that their last rows are stored.
+  static constexpr int rowsStored = 4;
+
   // By four warps each: the chain's and the attendants' arrivals are one a warp.
   __device__ SweepBarrier operandFull(int i) const { return barrier(i); }
   __device__ SweepBarrier operandFree(int i) const { return barrier(Layout::maxOperands + i); }
@@ -140,14 +142,6 @@ class SweepBlock {
   __device__ void release(SweepBarrier free) const {
     __syncwarp();
     if ((threadIdx.x & 31) == 0) free.arrive();
-  }
-
-  /// For the kernel beside: what the calling warp has stored of a chunk, negative if there is none. It is
-  /// called when the next stores are due: these are through by then, and nobody waits.
-  __device__ void countStored(int chunk) const {
-    if (!backward || call.finished == nullptr || chunk < 0) return;
-    __syncwarp();
-    if ((threadIdx.x & 31) == 0) countPart(call.finished + bh * numChunks + chunk);
   }
 
   __device__ uint32_t operand(int slot) const { return base + Layout::fixed + slot * Layout::operand; }
