@@ -42,9 +42,10 @@ export const allowedSpills: readonly AllowedSpill[] = [
   ...[
     ['ops/gated-linear/cuda_sweep_scalar.cu', 'sweepKernel', 288],
     ['ops/gated-linear/cuda_sweep_contracted.cu', 'sweepKernel', 80],
-    ['ops/gated-linear/cuda_diagonal_gradient.cu', 'gradientKernel', 56],
-    ['ops/delta-rule/cuda_sweep.cu', 'backwardKernel', 96],
-    ['ops/delta-rule/cuda_gradient.cu', 'gradientKernel', 80],
+      ['ops/gated-linear/cuda_diagonal_gradient.cu', 'gradientKernel', 56],
+    ['ops/gated-linear/cuda_sweep_free.cu', 'sweepKernel', 48],
+    ['ops/gated-linear/cuda_diagonal_prepare.cu', 'prepareKernel', 8],
+    ['ops/delta-rule/cuda_sweep.cu', 'sweepKernel', 152],
     ['ops/transition/cuda.cu', 'denseKernel', 16],
   ].map(
     ([file, kernel, bytes]) =>

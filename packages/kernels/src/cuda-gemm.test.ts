@@ -11,6 +11,7 @@ import { checkLinearOnGpu, checkMixedLinear } from './ops/linear/check-on-gpu.js
 import { gemmInfo, linear } from './ops/linear/index.js';
 import { empty, fromArray } from './tensor.js';
 import { failureOf, fakeCublasLt, withFakeGpu } from './testing/fake-gpu.js';
+import { fromNumbers } from './testing/index.js';
 
 // Without a GPU: matrix products of GPUs through the real binding, over a cuBLASLt that multiplies by the definition and is as
 // strict about shapes and alignment (cuda/testing/fake_cublaslt.cc).
@@ -145,6 +146,28 @@ test('a matrix that begins elsewhere than the one before', () =>
       assert.equal([...(await y.read())], expected);
     }
   }));
+
+// [what cuBLASLt offers as tile:splits:waves, terms of a sum, the tile that runs]
+for (const [offers, terms, tile] of [
+  ['24:1:15.5,32:1:20.7,29:1:24.9', 8, 29],
+  ['209:1:38.9,24:1:42.7,201:1:62.1,29:1:68.3', 8, 201],
+  // A large tile that fills its waves is kept for long sums; for short ones, and where a wave is partly empty, it is not.
+  ['24:1:3.88,20:1:7.76', 4096, 24],
+  ['24:1:3.88,20:1:7.76', 8, 20],
+  ['24:1:2.67,20:1:5.33', 4096, 20],
+  ['23:2:0.48,20:1:0.97', 4096, 20],
+  // Few middle tiles, split sums, and tiles larger than the first are left alone.
+  ['24:1:3.88,29:1:6.3', 8, 24],
+  ['24:1:15.5,29:2:24.9', 8, 24],
+  ['15:1:30,20:1:8,29:1:20', 8, 15],
+] as const) {
+  test(`of ${offers} tile ${tile} is taken for sums of ${terms}`, async () => {
+    await withFakeGpu({ kernels: true, fake: `offers=${offers} runs=${tile}` }, async (device) => {
+      const x = fromNumbers(device, new Float64Array(terms).fill(1), [1, terms], 'bf16');
+      assert.equal([...(await linear({ x, weight: x, bias: null }).readNumbers())], [terms]);
+    });
+  });
+}
 
 test('no rows, and sums of nothing', () =>
   withFakeGpu({ kernels: true, poison: true }, async (device) => {

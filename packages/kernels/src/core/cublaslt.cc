@@ -57,6 +57,7 @@ CublasLt open(int driverVersion) {
   find(library, "cublasLtMatmulPreferenceDestroy", cublas.preferenceDestroy);
   find(library, "cublasLtMatmulPreferenceSetAttribute", cublas.preferenceSetAttribute);
   find(library, "cublasLtMatmulAlgoGetHeuristic", cublas.matmulAlgoGetHeuristic);
+  find(library, "cublasLtMatmulAlgoConfigGetAttribute", cublas.matmulAlgoConfigGetAttribute);
   find(library, "cublasLtMatmul", cublas.matmul);
   return cublas;
 }

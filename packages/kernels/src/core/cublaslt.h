@@ -51,6 +51,8 @@ struct CublasLt {
   int (*matmulAlgoGetHeuristic)(Handle handle, Product product, Layout a, Layout b, Layout c, Layout d,
                                 Preference preference, int numAsked, CublasLtHeuristic* results,
                                 int* numFound);
+  int (*matmulAlgoConfigGetAttribute)(const CublasLtAlgorithm* algorithm, int attribute, void* value,
+                                      size_t bytes, size_t* written);
   int (*matmul)(Handle handle, Product product, const void* alpha, const void* a, Layout aLayout,
                 const void* b, Layout bLayout, const void* beta, const void* c, Layout cLayout, void* d,
                 Layout dLayout, const CublasLtAlgorithm* algorithm, void* workspace, size_t workspaceBytes,
@@ -77,7 +79,8 @@ constexpr int layoutBatchCount = 5, layoutBatchStride = 6;                  // c
 constexpr int preferenceWorkspaceBytes = 1, preferenceReductionScheme = 3;  // ...PreferenceAttributes_t
 constexpr int preferenceAlignmentA = 5, preferenceAlignmentB = 6, preferenceAlignmentC = 7,
               preferenceAlignmentD = 8;
-constexpr unsigned reduceInComputeType = 2;  // cublasLtReductionScheme_t
+constexpr int algorithmTile = 1, algorithmSplits = 2;  // cublasLtMatmulAlgoConfigAttributes_t
+constexpr unsigned reduceInComputeType = 2;            // cublasLtReductionScheme_t
 }  // namespace cublas
 
 /// The process's cuBLASLt, opened by the first call that succeeds; LONGSCAN_CUBLAS, if set, is the only path

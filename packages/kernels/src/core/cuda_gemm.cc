@@ -1,9 +1,11 @@
 #include "cuda_gemm.h"
 
-#include <algorithm>
+#include <array>
 #include <mutex>
+#include <vector>
 
 #include "allocator.h"
+#include "cuda_gemm_choice.h"
 #include "cuda_timeline.h"
 #include "error.h"
 #include "stream.h"
@@ -107,6 +109,21 @@ std::string describe(const CudaGemm& gemm) {
          std::to_string(gemm.k) + " " + dtypeName(gemm.a.dtype) + ", batch " + std::to_string(gemm.batch);
 }
 
+/// Candidates that the heuristics are asked for.
+constexpr int numAsked = 8;
+
+CudaGemmCandidate candidateOf(const CublasLt& library, const CublasLtHeuristic& found) {
+  const auto read = [&](int attribute) {
+    int32_t value = 0;
+    size_t written = 0;
+    library.check(
+        library.matmulAlgoConfigGetAttribute(&found.algorithm, attribute, &value, sizeof(value), &written),
+        "cublasLtMatmulAlgoConfigGetAttribute");
+    return value;
+  };
+  return {read(cublas::algorithmTile), read(cublas::algorithmSplits), found.waves};
+}
+
 std::string keyOf(const CudaGemm& gemm) {
   std::string key;
   const auto add = [&](int64_t value) { key.append(reinterpret_cast<const char*>(&value), sizeof(value)); };
@@ -126,7 +143,8 @@ std::string keyOf(const CudaGemm& gemm) {
 
 /// What is known of one kind of product beforehand.
 struct CudaGemmEngine::Plan {
-  Plan(const CublasLt& library, CublasLt::Handle handle, const CudaGemm& gemm, size_t workspaceBytes)
+  Plan(const CublasLt& library, CublasLt::Handle handle, const CudaGemm& gemm, size_t workspaceBytes,
+       bool isHopper)
       : library(library),
         handle(handle),
         product(productOf(library, gemm)),
@@ -136,18 +154,27 @@ struct CudaGemmEngine::Plan {
                    gemm.batch)),
         c(layoutOf(library, gemm.c, gemm.m, gemm.n, gemm.batch)) {
     const auto preference = preferenceOf(library, gemm, workspaceBytes);
-    CublasLtHeuristic best{};
+    std::array<CublasLtHeuristic, numAsked> found{};
     int numFound = 0;
-    const int status = library.matmulAlgoGetHeuristic(handle, product.get(), b.get(), a.get(), c.get(),
-                                                      c.get(), preference.get(), 1, &best, &numFound);
-    if (status != 0 || numFound == 0 || best.state != 0) {
-      const int reason = status != 0 ? status : best.state;
+    const int status =
+        library.matmulAlgoGetHeuristic(handle, product.get(), b.get(), a.get(), c.get(), c.get(),
+                                       preference.get(), numAsked, found.data(), &numFound);
+    if (status != 0 || numFound == 0 || found[0].state != 0) {
+      const int reason = status != 0 ? status : found[0].state;
       throw Error("E-CUBLAS", "cuBLASLt " + library.versionName() + " (" + library.path + ") has no way to " +
                                   "compute " + describe(gemm) + ": " + library.getStatusName(reason) +
                                   ". Fix: choose other sizes, or name a newer cuBLASLt in LONGSCAN_CUBLAS");
     }
-    algorithm = best.algorithm;
-    workspaceNeeded = best.workspaceBytes;
+    size_t choice = 0;
+    if (isHopper && gemm.a.dtype == DType::bf16) {
+      std::vector<CudaGemmCandidate> candidates;
+      for (int i = 0; i < numFound && found[i].state == 0; i++) {
+        candidates.push_back(candidateOf(library, found[i]));
+      }
+      choice = chooseCudaGemm(candidates, gemm.k);
+    }
+    algorithm = found[choice].algorithm;
+    workspaceNeeded = found[choice].workspaceBytes;
   }
 
   void launch(const CudaGemm& gemm, void* workspace, CUstream_st* stream) {
@@ -205,7 +232,7 @@ CudaGemmEngine::Plan& CudaGemmEngine::planOf(const CudaGemm& gemm) {
   std::unique_ptr<Plan>& plan = plans_[keyOf(gemm)];
   if (plan == nullptr) {
     device_.use();
-    plan = std::make_unique<Plan>(library_, handle_, gemm, workspaceBytes_);
+    plan = std::make_unique<Plan>(library_, handle_, gemm, workspaceBytes_, device_.capability() == 90);
   }
   return *plan;
 }

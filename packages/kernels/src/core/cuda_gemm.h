@@ -39,8 +39,9 @@ struct CudaGemm {
 };
 
 /// Matrix products on one GPU, by cuBLASLt. The same shapes are computed in the same way in every run and
-/// wherever the matrices lie: the algorithm is the heuristics' first, never a matter of timing, and no sum is
-/// taken by atomics. `prepare` and the constructor are called on the JavaScript thread.
+/// wherever the matrices lie: the algorithm follows from what the heuristics offer (cuda_gemm_choice.h),
+/// never from timing, and no sum is taken by atomics. `prepare` and the constructor are called on the
+/// JavaScript thread.
 class CudaGemmEngine {
  public:
   /// `allocator`: of the streams' workspaces. Throws E-CUBLAS.

@@ -71,15 +71,6 @@ __device__ inline void copyBox(uint32_t to, const CUtensorMap& map, uint32_t arr
 #endif
 }
 
-/// Asks for a box to be in the L2 cache soon.
-__device__ inline void prefetchBox(const CUtensorMap& map, int column, int head, int row, int batch) {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("cp.async.bulk.prefetch.tensor.4d.L2.global.tile [%0, {%1, %2, %3, %4}];" ::"l"(&map),
-               "r"(column), "r"(head), "r"(row), "r"(batch)
-               : "memory");
-#endif
-}
-
 /// `bytes`, a multiple of 16, between places aligned to as much.
 __device__ inline void copyRun(uint32_t to, const void* from, uint32_t bytes, uint32_t arrival) {
 #if __CUDA_ARCH__ >= 900

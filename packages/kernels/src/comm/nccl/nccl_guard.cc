@@ -159,12 +159,14 @@ void NcclGuard::expectClose() {
 }
 
 void NcclGuard::detach() {
+  bool isClosing;
   {
     // Peers may still be waiting for what was sent last, which an abort would take back.
     std::unique_lock<std::mutex> lock(signalMutex_);
-    if (closeIsExpected_) signal_.wait_for(lock, closePatience, [&] { return phase_ == Phase::ended; });
+    if (closeIsExpected_) signal_.wait_for(lock, closePatience, [&] { return closing_; });
+    isClosing = closing_;
   }
-  abort("its device was closed");
+  if (!isClosing) abort("its device was closed");
   finish();
 }
 

@@ -1,5 +1,7 @@
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
+#include <sstream>
 
 #include "../../core/cublaslt.h"
 #include "fake_kernel.h"
@@ -50,8 +52,9 @@ namespace {
 using Desc = cublasLtMatmulDescOpaque_t;
 using Layout = cublasLtMatrixLayoutOpaque_t;
 
-/// What a heuristic's algorithm says: the workspace and the alignments that it counts on.
+/// What a heuristic's algorithm says: its tile, and the workspace and the alignments that it counts on.
 struct Algorithm {
+  int32_t tile, splits;
   uint64_t workspaceBytes;
   uint32_t alignment[4];
 };
@@ -191,19 +194,35 @@ int cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreferenceOpaque_t* prefe
                                           : invalidValue;
 }
 int cublasLtMatmulAlgoGetHeuristic(cublasLtContext*, Desc* desc, Layout* a, Layout* b, Layout* c, Layout* d,
-                                   cublasLtMatmulPreferenceOpaque_t* preference, int,
+                                   cublasLtMatmulPreferenceOpaque_t* preference, int numAsked,
                                    CublasLtHeuristic* results, int* numFound) {
   *numFound = 0;
   if (c != d || !fits(*desc, *a, *b, *d)) return invalidValue;
   if (!isSupported(*desc, *a, *b, *d) || fails("cublasLtMatmulAlgoGetHeuristic")) return notSupported;
   // In place, parts of a sum would be added in any order.
   if (preference->reductionScheme & 1) return notSupported;
-  Algorithm algorithm{preference->workspaceBytes, {}};
-  std::memcpy(algorithm.alignment, preference->alignment, sizeof(algorithm.alignment));
-  results[0] = {};
-  std::memcpy(&results[0].algorithm, &algorithm, sizeof(algorithm));
-  results[0].workspaceBytes = static_cast<size_t>(preference->workspaceBytes);
-  *numFound = 1;
+  // Of products of bf16: "offers=24:1:15.5,29:1:24.9", tile, splits and waves of each.
+  const bool isOffered = isBf16(*a);
+  std::istringstream offers(isOffered ? setting("offers", "24:1:1") : "24:1:1");
+  for (std::string offer; *numFound < numAsked && std::getline(offers, offer, ',');) {
+    Algorithm algorithm{0, 0, preference->workspaceBytes, {}};
+    CublasLtHeuristic& result = results[(*numFound)++];
+    result = {};
+    std::sscanf(offer.c_str(), "%d:%d:%f", &algorithm.tile, &algorithm.splits, &result.waves);
+    std::memcpy(algorithm.alignment, preference->alignment, sizeof(algorithm.alignment));
+    std::memcpy(&result.algorithm, &algorithm, sizeof(algorithm));
+    result.workspaceBytes = static_cast<size_t>(preference->workspaceBytes);
+  }
+  return success;
+}
+int cublasLtMatmulAlgoConfigGetAttribute(const CublasLtAlgorithm* algorithm, int attribute, void* value,
+                                         size_t bytes, size_t* written) {
+  Algorithm known;
+  std::memcpy(&known, algorithm, sizeof(known));
+  const int32_t& wanted = attribute == 1 ? known.tile : known.splits;
+  if ((attribute != 1 && attribute != 2) || bytes != sizeof(wanted)) return invalidValue;
+  std::memcpy(value, &wanted, bytes);
+  *written = bytes;
   return success;
 }
 int cublasLtMatmul(cublasLtContext*, Desc* desc, const void* alpha, const void* A, Layout* a, const void* B,
@@ -216,6 +235,10 @@ int cublasLtMatmul(cublasLtContext*, Desc* desc, const void* alpha, const void* 
   if (C != D || !fits(*desc, *a, *b, *d) || !hasWorkspace || !isAligned(A, *a, wanted.alignment[0]) ||
       !isAligned(B, *b, wanted.alignment[1]) || !isAligned(D, *d, wanted.alignment[3])) {
     return invalidValue;
+  }
+  // "runs=29": another choice is a failure.
+  if (isBf16(*a) && std::to_string(wanted.tile) != setting("runs", std::to_string(wanted.tile).c_str())) {
+    return notSupported;
   }
   const Work work{*desc, *a, *b, *d, *static_cast<const float*>(alpha), *static_cast<const float*>(beta),
                   A,     B,  D};

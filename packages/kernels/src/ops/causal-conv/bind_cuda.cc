@@ -37,7 +37,7 @@ struct Common {
     const size_t bytes = LONGSCAN_CUDA_FUNCTION(args, longscanCausalConvWorkspaceBytes)(&call);
     if (bytes == 0)
       throwNoKernel(args, std::to_string(W) + " taps over " + std::to_string(T) + " tokens",
-                    "1 to 8 taps, and at least one token");
+                    "1 to 256 taps, and at least one token");
     call.workspace = args.workspace(bytes);
   }
 };

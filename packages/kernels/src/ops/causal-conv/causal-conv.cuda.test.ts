@@ -16,6 +16,9 @@ const cases: readonly Case[] = [
   { B: 2, T: 3, D: 5, W: 6, starts: [4] },
   { B: 1, T: 700, D: 128, W: 4, starts: [255, 256, 511] },
   { B: 2, T: 300, D: 64, W: 8 },
+  { B: 2, T: 5, D: 3, W: 9 },
+  { B: 2, T: 390, D: 40, W: 64, starts: [0, 64, 70, 390, 500] },
+  { B: 1, T: 300, D: 33, W: 256 },
 ];
 
 for (const sizes of cases) {
@@ -48,12 +51,12 @@ for (const sizes of cases) {
   );
 }
 
-testOnGpu('weights may be f32 beside data in bf16; nine taps have no kernel', async (device) => {
+testOnGpu('weights may be f32 beside data in bf16; 257 taps have no kernel', async (device) => {
   const x = empty(device, [1, 4, 8], 'bf16');
   const conv = (W: number) =>
     causalConv({ x, weight: empty(device, [8, W]), bias: null, halo: null }, { resets: null });
   assert.is(conv(4).dtype, 'bf16');
-  assert.throws(() => conv(9), /E-CUDA-KERNEL.*9 taps.*1 to 8 taps.*Fix/s);
+  assert.throws(() => conv(257), /E-CUDA-KERNEL.*257 taps.*1 to 256 taps.*Fix/s);
 });
 
 test.run();

@@ -4,6 +4,7 @@
 
 #include "cuda/workspace_parts.h"
 #include "cuda_gradient.h"
+#include "cuda_long.h"
 #include "cuda_taps.cuh"
 
 namespace longscan {
@@ -14,8 +15,12 @@ using Bf16 = __nv_bfloat16;
 
 bool supported(const LongscanCausalConv& call) {
   const auto isType = [](int32_t type) { return type == longscanElementBf16 || type == longscanElementF32; };
-  return call.B > 0 && call.T > 0 && call.T < INT32_MAX && call.D > 0 && call.W >= 1 && call.W <= 8 &&
-         isType(call.type) && isType(call.weightType);
+  return call.B > 0 && call.T > 0 && call.T < INT32_MAX && call.D > 0 && call.W >= 1 &&
+         call.W <= causalConvMostTaps && isType(call.type) && isType(call.weightType);
+}
+
+bool isLong(const LongscanCausalConv& call) {
+  return call.W > 8;
 }
 
 struct Workspace {
@@ -27,7 +32,7 @@ struct Workspace {
       : parts(call.workspace),
         taps(parts.take<float>((call.W + 1) * call.D)),
         shares{parts.take<float>(causalConvRuns(call) * call.W * call.D),
-               parts.take<float>(causalConvRuns(call) * call.D)} {}
+               parts.take<float>(causalConvRuns(call) * call.D), causalConvRuns(call)} {}
 };
 
 /// Weights as threads read them: in f32, the channels of a tap side by side. One thread a number.
@@ -122,14 +127,15 @@ size_t longscanCausalConvWorkspaceBytes(const LongscanCausalConv* call) {
   if (!supported(*call)) return 0;
   LongscanCausalConv counted = *call;
   counted.workspace = nullptr;
-  return Workspace(counted).parts.used();
+  return isLong(counted) ? LongConvWorkspace(counted).parts.used() : Workspace(counted).parts.used();
 }
 
 int longscanCausalConvForward(const LongscanCausalConv* call, void* y, CUstream_st* stream) {
   if (!supported(*call)) return cudaErrorInvalidValue;
-  float* const taps = Workspace(*call).taps;
+  float* const taps = Workspace(*call).taps;  // where those of a long one are, too
   const cudaError_t error = spreadWeights(*call, taps, stream);
   if (error) return error;
+  if (isLong(*call)) return launchLongConv(*call, LongConvWorkspace(*call), y, stream);
   if (call->type == longscanElementBf16)
     return call->D % 8 == 0 ? forward<Bf16, 8>(*call, taps, y, stream)
                             : forward<Bf16, 1>(*call, taps, y, stream);
@@ -141,6 +147,10 @@ int longscanCausalConvBackward(const LongscanCausalConv* call, const LongscanCau
                                CUstream_st* stream) {
   if (!supported(*call)) return cudaErrorInvalidValue;
   const Workspace work(*call);
-  const cudaError_t error = spreadWeights(*call, work.taps, stream);
-  return error ? error : launchCausalConvGradient(*call, *io, work.taps, work.shares, stream);
+  cudaError_t error = spreadWeights(*call, work.taps, stream);
+  if (error) return error;
+  if (!isLong(*call)) return launchCausalConvGradient(*call, *io, work.taps, work.shares, stream);
+  const LongConvWorkspace longWork(*call);
+  error = launchLongConvGradient(*call, longWork, *io, stream);
+  return error ? error : sumCausalConvShares(*call, *io, longWork.shares, stream);
 }

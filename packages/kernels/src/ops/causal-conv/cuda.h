@@ -18,7 +18,7 @@ struct CUstream_st;
 /// A slice of T tokens. A tap that would reach over its token's document start is left out.
 struct LongscanCausalConv {
   int64_t B, T, D;
-  int32_t W;              // 1 to 8 taps
+  int32_t W;              // 1 to 256 taps; fast up to 8
   int32_t type;           // LongscanElement of x, halo, y and their gradients
   int32_t weightType;     // that of weight, bias and their gradients: any
   int32_t silu;           // 1: act is SiLU

@@ -143,15 +143,14 @@ cudaError_t launchRuns(const LongscanCausalConv& call, const LongscanCausalConvB
                                      : launchRuns<Element, 1>(call, io, taps, shares, stream);
 }
 
-/// The runs' shares, added up in their order: [W, D] to [D, W], and [D].
+/// [W, D] to [D, W], and [D].
 template <typename Weight>
 cudaError_t sumShares(const LongscanCausalConv& call, const LongscanCausalConvBackward& io,
                       const ConvShares& shares, cudaStream_t stream) {
-  const int64_t runs = causalConvRuns(call);
-  const cudaError_t error =
-      launchSumParts({shares.taps, runs, call.W, call.D, call.W}, static_cast<Weight*>(io.dWeight), stream);
+  const cudaError_t error = launchSumParts({shares.taps, shares.runs, call.W, call.D, call.W},
+                                           static_cast<Weight*>(io.dWeight), stream);
   if (error || !io.dBias) return error;
-  return launchSumParts({shares.bias, runs, 1, call.D, 1}, static_cast<Weight*>(io.dBias), stream);
+  return launchSumParts({shares.bias, shares.runs, 1, call.D, 1}, static_cast<Weight*>(io.dBias), stream);
 }
 
 }  // namespace
@@ -166,7 +165,11 @@ cudaError_t launchCausalConvGradient(const LongscanCausalConv& call, const Longs
   const cudaError_t error = call.type == longscanElementBf16
                                 ? launchRuns<Bf16>(call, io, taps, shares, stream)
                                 : launchRuns<float>(call, io, taps, shares, stream);
-  if (error) return error;
+  return error ? error : sumCausalConvShares(call, io, shares, stream);
+}
+
+cudaError_t sumCausalConvShares(const LongscanCausalConv& call, const LongscanCausalConvBackward& io,
+                                const ConvShares& shares, cudaStream_t stream) {
   return call.weightType == longscanElementBf16 ? sumShares<Bf16>(call, io, shares, stream)
                                                 : sumShares<float>(call, io, shares, stream);
 }

@@ -10,6 +10,7 @@ namespace longscan {
 struct ConvShares {
   float* taps;  // [runs, W, D]
   float* bias;  // [runs, D]
+  int64_t runs;
 };
 
 /// By the shape alone.
@@ -18,5 +19,9 @@ int64_t causalConvRuns(const LongscanCausalConv& call);
 /// `taps` [W + 1, D]: the taps, then the bias.
 cudaError_t launchCausalConvGradient(const LongscanCausalConv& call, const LongscanCausalConvBackward& io,
                                      const float* taps, const ConvShares& shares, cudaStream_t stream);
+
+/// The gradients of taps and bias: the shares, added up in their order.
+cudaError_t sumCausalConvShares(const LongscanCausalConv& call, const LongscanCausalConvBackward& io,
+                                const ConvShares& shares, cudaStream_t stream);
 
 }  // namespace longscan

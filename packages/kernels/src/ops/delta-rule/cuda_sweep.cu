@@ -1,6 +1,7 @@
 #include "cuda/dependent.cuh"
 #include "cuda_sweep_attend.cuh"
 #include "cuda_sweep_chain.cuh"
+#include "cuda_sweep_keep.cuh"
 #include "cuda_sweep_load.cuh"
 
 namespace longscan {
@@ -17,12 +18,19 @@ __global__ void __launch_bounds__(sweepThreads, 1)
   if (threadIdx.x == 0) block.initBarriers();
   __syncthreads();
   const int group = warpgroupNumber();
-  if (group == 0)
+  if (group == 0) {
+    growRegisters<208>();
     SweepChain<KN, backward, diagonal>(block).run();
-  else if (group == 1)
+  } else if (group == 1) {
+    shrinkRegisters<120>();
     SweepAttendant<KN, backward, diagonal>(block).run();
-  else
+  } else if (group == 2) {
+    shrinkRegisters<72>();
     SweepLoader<KN, backward, diagonal>(block).run();
+  } else {
+    shrinkRegisters<72>();
+    SweepKeeper<KN, backward, diagonal>(block).run();
+  }
   if (!backward && call.chunks.prepared != nullptr) waitForKernelBefore();
 }
 

@@ -56,9 +56,9 @@ struct DeltaSweepCall {
   int32_t* finished;  // [B, H, chunks]: counts `deltaPartsOfChunk(V)` when adjoints and dv are there; or null
 };
 
-/// How often a chunk is counted as `finished` in all: by each warp that stores for each 32 channels of V.
+/// How often a chunk is counted as `finished` in all: by each of eight warps for each 32 channels of V.
 __host__ __device__ constexpr int deltaPartsOfChunk(int V) {
-  return 4 * ((V + 31) / 32);
+  return 8 * ((V + 31) / 32);
 }
 
 /// What a launch has to know of the device.

@@ -1,13 +1,11 @@
 #pragma once
 
-#include "cuda/dependent.cuh"
 #include "cuda_lane.cuh"
 #include "cuda_sweep_layout.cuh"
-#include "cuda_sweep_parts.cuh"
 
 namespace longscan {
 
-/// The warpgroup that does what nobody waits for: the output, or dv, and what is stored of the states.
+/// The warpgroup that does what nobody waits for: the output, or dv.
 template <int KN, bool backward, bool diagonal>
 class SweepAttendant {
   using Block = SweepBlock<KN, backward, diagonal>;
@@ -15,7 +13,7 @@ class SweepAttendant {
   const Block& block;
   const DeltaSweepCall& call;
   const DeltaLane at;
-  const int row0, thread;
+  const int row0;
   RingPlace operand, part;
   /// Rows of the piece before, which are stored under the products of this one.
   uint32_t packed[2][4] = {};
@@ -25,7 +23,7 @@ class SweepAttendant {
 
  public:
   __device__ explicit SweepAttendant(const Block& block)
-      : block(block), call(block.call), row0(16 * (at.warp % 4)), thread(threadIdx.x % 128) {}
+      : block(block), call(block.call), row0(16 * (at.warp % 4)) {}
 
   __device__ void run() {
     bool last = false;
@@ -41,8 +39,6 @@ class SweepAttendant {
       if constexpr (backward) {
         if (!last) turnOutput();
         countStored();
-        block.stateReady(shown).wait(round);
-        if (next.piece.opensChunk) storeState(next.piece, shown);
         block.tokensReady(shown).wait(round);
         attendGradient(next.piece, shown, own.slot);
       } else {
@@ -73,7 +69,6 @@ class SweepAttendant {
                                         block.stateTile(shown, panel), k);
     commitProducts();
     storeRows();
-    if (next.opensChunk) storeState(next, shown);
     const float* const into = block.into(slot) + row0 + at.group;
     const float near = diagonal ? 1.0f : call.scale * into[0], far = diagonal ? 1.0f : call.scale * into[8];
     waitForProducts<0>();
@@ -86,7 +81,6 @@ class SweepAttendant {
     for (int k = 0; k < 4; k++)
       multiplyChannels<StoredB::rows>(o, block.scores(slot), block.tokensTile(shown), k);
     commitProducts();
-    storeTokens(next, shown);
     finish(o, next, shown, slot);
   }
 
@@ -117,24 +111,6 @@ class SweepAttendant {
     piece = next;
   }
 
-  /// N to memory, where U was.
-  __device__ void storeTokens(const Piece& piece, int shown) const {
-    const int64_t first = (block.bh * block.numChunks + piece.chunk) * tileTokens;
-    storeColumns(block.tokensTile(shown), row0, call.V - block.value, at, [&](int row) {
-      return row >= piece.low && row < piece.high ? call.chunks.u + (first + row) * call.V + block.value
-                                                  : nullptr;
-    });
-  }
-
-  __device__ void storeState(const Piece& piece, int shown) const {
-    __nv_bfloat16* const to = (backward ? call.adjoints : call.states) +
-                              ((block.bh * block.numChunks + piece.chunk) * call.V + block.value) * call.K;
-#pragma unroll
-    for (int panel = 0; panel < KN; panel++)
-      storeChannels(block.stateTile(shown, panel), to + 64 * panel, call.V - block.value, call.K - 64 * panel,
-                    call.K, thread);
-  }
-
   /// Of the piece at `part`: dO transposed, as products read it, and scale * into dO as the state takes it.
   __device__ void turnOutput() const {
     block.partFull(part.slot).wait(part.round);
@@ -158,11 +134,8 @@ class SweepAttendant {
                                                 : nullptr;
   }
 
-  /// A chunk's stores are counted when the next ones have begun: they are through by then, and nobody waits.
   __device__ void countStored() {
-    if (!backward || call.finished == nullptr || storedChunk < 0) return;
-    __syncwarp();
-    if (at.lane == 0) countPart(call.finished + block.bh * block.numChunks + storedChunk);
+    block.countStored(storedChunk);
     storedChunk = -1;
   }
 

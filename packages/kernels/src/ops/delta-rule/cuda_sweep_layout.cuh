@@ -1,13 +1,14 @@
 #pragma once
 
+#include "cuda/dependent.cuh"
 #include "cuda/pieces.cuh"
 #include "cuda_sweep_bulk.cuh"
 #include "cuda_sweep_products.cuh"
 
 namespace longscan {
 
-/// A block's warpgroups: the chain's, the one that attends to it, and the one that loads.
-constexpr int sweepThreads = 3 * 128;
+/// A block's warpgroups: the chain's, the one that attends to it, the one that loads, and the one that keeps.
+constexpr int sweepThreads = 4 * 128;
 
 /// A block's shared memory. Two rings are loaded ahead: of operands [64, K] (W, the keys, the queries, as the
 /// chain uses them up), and of what else there is of a piece. Then what the chain and the attendants hand
@@ -52,12 +53,9 @@ inline SweepRings ringsOf(int sharedBytes) {
   SweepRings rings{Layout::operandsPerPiece + 1, 2};
   if (Layout::bytes(rings.operands, rings.parts) > sharedBytes) return {0, 0};
   const auto fits = [&](int operands, int parts) { return Layout::bytes(operands, parts) <= sharedBytes; };
-#ifndef MAXPARTS
-#define MAXPARTS 4
-#endif
   while (rings.operands < 2 * Layout::operandsPerPiece && fits(rings.operands + 1, rings.parts))
     rings.operands++;
-  while (rings.parts < MAXPARTS && fits(rings.operands, rings.parts + 1)) rings.parts++;
+  while (rings.parts < Layout::maxParts && fits(rings.operands, rings.parts + 1)) rings.parts++;
   while (rings.operands < Layout::maxOperands && fits(rings.operands + 1, rings.parts)) rings.operands++;
   return rings;
 }
@@ -89,7 +87,7 @@ class SweepBlock {
   unsigned char* const shared;
   const uint32_t base;
   int value;  // the first of its channels of V
-  int b, h, numChunks, tiles;
+  int b, h, numChunks;
   int64_t bh;
 
   __device__ SweepBlock(const DeltaSweepCall& call, const SweepMaps& maps, SweepRings rings,
@@ -99,8 +97,8 @@ class SweepBlock {
         rings(rings),
         shared(shared),
         base(sharedAddress(shared)),
-        numChunks(static_cast<int>((call.T + tileTokens - 1) / tileTokens)),
-        tiles((call.V + sweepValues - 1) / sweepValues) {
+        numChunks(static_cast<int>((call.T + tileTokens - 1) / tileTokens)) {
+    const int tiles = (call.V + sweepValues - 1) / sweepValues;
     value = blockIdx.x % tiles * sweepValues;
     bh = blockIdx.x / tiles;
     b = static_cast<int>(bh / call.H);
@@ -127,13 +125,13 @@ class SweepBlock {
     }
     for (int i = 0; i < rings.parts; i++) {
       partFull(i).init(1);
-      partFree(i).init(8);
+      partFree(i).init(12);
       outputsReady(i).init(4);
     }
     for (int i = 0; i < 2; i++) {
       stateReady(i).init(4);
       tokensReady(i).init(4);
-      shownFree(i).init(4);
+      shownFree(i).init(8);
     }
     publishBarriers();
   }
@@ -142,6 +140,14 @@ class SweepBlock {
   __device__ void release(SweepBarrier free) const {
     __syncwarp();
     if ((threadIdx.x & 31) == 0) free.arrive();
+  }
+
+  /// For the kernel beside: what the calling warp has stored of a chunk, negative if there is none. It is
+  /// called when the next stores are due: these are through by then, and nobody waits.
+  __device__ void countStored(int chunk) const {
+    if (!backward || call.finished == nullptr || chunk < 0) return;
+    __syncwarp();
+    if ((threadIdx.x & 31) == 0) countPart(call.finished + bh * numChunks + chunk);
   }
 
   __device__ uint32_t operand(int slot) const { return base + Layout::fixed + slot * Layout::operand; }

@@ -17,7 +17,6 @@ class SweepLoader {
   const int pitchK, pitchV;
   const int64_t headK, headV, headRows;
   RingPlace operand, part;
-  int fetcher = 0;
   int prepared = 0;  // chunks that are known to be
 
  public:
@@ -41,7 +40,6 @@ class SweepLoader {
     PieceWalk walk(call.resets ? call.resets + block.b * call.T : nullptr, call.T, 0, block.numChunks,
                    backward);
     operand.slot = max(duty, 0);
-    fetcher = (duty + 1) % block.tiles;
     while (!walk.done()) {
       SweepPiece piece{walk.piece()};
       walk.advance();
@@ -83,14 +81,6 @@ class SweepLoader {
     return LONGSCAN_COPY_ENGINE && block.maps.usable && rows.low == 0 && rows.high == tileTokens;
   }
   __device__ int token(const TileRows& rows) const { return static_cast<int>(rows.first); }
-#ifndef PREFETCH
-#define PREFETCH 0
-#endif
-  /// The first token of the chunk that is asked for ahead; negative if there is none.
-  __device__ int laterToken(const TileRows& rows) const {
-    const int64_t later = rows.first + (backward ? -1 : 1) * PREFETCH * tileTokens;
-    return PREFETCH && later < call.T ? static_cast<int>(later) : -1;
-  }
 
   /// `from`: the first row of the block's head; `head` and `batch` where it lies in `map`.
   __device__ void fillOperand(const CUtensorMap& map, int head, int batch, const __nv_bfloat16* from,
@@ -104,10 +94,6 @@ class SweepLoader {
 #pragma unroll
         for (int panel = 0; panel < KN; panel++)
           copyBox(to + panel * Layout::panel, map, full.address, 64 * panel, head, token(rows), batch);
-        const int later = laterToken(rows);
-        if (later >= 0 && fetcher == blockIdx.x % block.tiles)
-#pragma unroll
-          for (int panel = 0; panel < KN; panel++) prefetchBox(map, 64 * panel, head, later, batch);
       }
       __syncwarp();
     } else {
@@ -140,15 +126,6 @@ class SweepLoader {
           copyBox(block.inverse(slot).base, block.maps.inverse, full.address, 0, 0, token(rows), block.bh);
         copyBox(block.values(slot).base, block.maps.values, full.address, block.value, backward ? block.h : 0,
                 token(rows), backward ? block.b : block.bh);
-        const int later = laterToken(rows);
-        if (later >= 0) {
-          if (blockIdx.x % block.tiles == 0) {
-            prefetchBox(block.maps.scores, 0, 0, later, block.bh);
-            if (backward) prefetchBox(block.maps.inverse, 0, 0, later, block.bh);
-          }
-          prefetchBox(block.maps.values, block.value, backward ? block.h : 0, later,
-                      backward ? block.b : block.bh);
-        }
         if (diagonal)
           copyRun(gamma, decays, 4 * call.K, full.address);
         else

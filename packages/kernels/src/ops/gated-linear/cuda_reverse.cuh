@@ -72,12 +72,13 @@ class Reverse : ReverseFrame<DK, DV> {
   }
   __device__ void joinWarpgroup() const { joinBarrier(1 + at.warpgroup, 128); }
 
-  /// visit(element, whether it exists, its place in [V, K])
+  /// visit(element, that of the next key, the place of both in [V, K]), of those that exist.
   template <typename Visit>
   __device__ void eachStored(Visit&& visit) {
-    const int first = 64 * at.warpgroup;
-    D.each(at, [&](float& value, int row, int column) {
-      visit(value, first + row < call.V && column < call.K, (first + row) * call.K + column);
+    const int row0 = 64 * at.warpgroup + at.row0 + at.group;
+    D.eachPair([&](float& x, float& y, bool isLower, int column0) {
+      const int row = row0 + (isLower ? 8 : 0), column = column0 + at.pairOf;
+      if (row < call.V && column < call.K) visit(x, y, row * call.K + column);
     });
   }
 
@@ -91,15 +92,20 @@ class Reverse : ReverseFrame<DK, DV> {
 
   __device__ void enter() {
     const float* from = call.adjoints + (bh * call.numSegments + segment) * int64_t{call.K} * call.V;
-    eachStored([&](float& value, bool exists, int place) { value = exists ? from[place] : 0.0f; });
+    D.clear();
+    eachStored([&](float& x, float& y, int place) {
+      const float2 both = *reinterpret_cast<const float2*>(from + place);
+      x = both.x;
+      y = both.y;
+    });
     publish();
   }
 
   __device__ void leave() {
     if (call.dh0 == nullptr || segment != 0) return;
     float* to = call.dh0 + bh * int64_t{call.K} * call.V;
-    eachStored([&](float& value, bool exists, int place) {
-      if (exists) to[place] = value * call.scale;
+    eachStored([&](float& x, float& y, int place) {
+      *reinterpret_cast<float2*>(to + place) = make_float2(x * call.scale, y * call.scale);
     });
   }
 

@@ -102,15 +102,44 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
 
   __device__ void joinWarpgroup() const { joinBarrier(1 + at.warpgroup, 128); }
 
-  /// visit(element, whether it exists, its place in a stored state)
+  /// visit(element, that of the next contracted channel, the place of the former in a stored state), of those
+  /// that exist.
   template <typename Visit>
   __device__ void eachStored(Visit&& visit) {
     const int rowStride = task.freeIsKey ? 1 : keys, columnStride = task.freeIsKey ? keys : 1;
-    const int first = ownChannel();
-    state.each(at, [&](float& value, int row, int column) {
-      visit(value, first + row < call.free && column < call.contracted,
-            (first + row) * rowStride + column * columnStride);
+    const int row0 = ownChannel() + at.row0 + at.group;
+    state.eachPair([&](float& x, float& y, bool isLower, int column0) {
+      const int row = row0 + (isLower ? 8 : 0), column = column0 + at.pairOf;
+      if (row < call.free && column < call.contracted) visit(x, y, row * rowStride + column * columnStride);
     });
+  }
+
+  /// Neighbours lie side by side where the contracted channels are the keys.
+  __device__ void loadState(const float* from) {
+    state.clear();
+    if (task.freeIsKey)
+      eachStored([&](float& x, float& y, int place) {
+        x = from[place];
+        y = from[place + keys];
+      });
+    else
+      eachStored([&](float& x, float& y, int place) {
+        const float2 both = *reinterpret_cast<const float2*>(from + place);
+        x = both.x;
+        y = both.y;
+      });
+  }
+
+  __device__ void storeState(float* to, float scale) {
+    if (task.freeIsKey)
+      eachStored([&](float& x, float& y, int place) {
+        to[place] = x * scale;
+        to[place + keys] = y * scale;
+      });
+    else
+      eachStored([&](float& x, float& y, int place) {
+        *reinterpret_cast<float2*>(to + place) = make_float2(x * scale, y * scale);
+      });
   }
 
   /// P for the next products; and kept, if it is what `chunk` begins with (-1: it begins none).
@@ -127,8 +156,7 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
       state.clear();
       return;
     }
-    const float* from = task.states + (bh * call.numSegments + segment) * call.stateStride;
-    eachStored([&](float& value, bool exists, int place) { value = exists ? from[place] : 0.0f; });
+    loadState(task.states + (bh * call.numSegments + segment) * call.stateStride);
     if constexpr (summary) return;
     publish(first);
     joinWarpgroup();
@@ -351,10 +379,7 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
     if constexpr (summary) {
       if (task.last == nullptr) return;
       const int64_t place = bh * call.numSegments + segment;
-      float* to = task.last + place * call.stateStride;
-      eachStored([&](float& value, bool exists, int inside) {
-        if (exists) to[inside] = value;
-      });
+      storeState(task.last + place * call.stateStride, 1.0f);
       if (tile != 0) return;
       if (threadIdx.x == 0) task.reset[place] = factor.reset;
       if (scalar && threadIdx.x == 0) task.factor[place] = exp2Approx(factor.log2);
@@ -363,10 +388,7 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
         task.factor[place * keys + threadIdx.x + threads] = factor.channel[1];
     } else {
       if (task.last == nullptr || segment != (task.backward ? 0 : call.numSegments - 1)) return;
-      float* to = task.last + bh * call.stateStride;
-      eachStored([&](float& value, bool exists, int inside) {
-        if (exists) to[inside] = value * task.lastScale;
-      });
+      storeState(task.last + bh * call.stateStride, task.lastScale);
     }
   }
 };
