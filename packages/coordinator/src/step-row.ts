@@ -26,7 +26,7 @@ export interface StepRow {
   readonly T: number;
   readonly mesh: Plan['mesh'];
   readonly precision: 'f32' | 'bf16';
-  readonly recompute: boolean;
+  readonly recompute: boolean | 'cheap';
   readonly numParameters: number;
   readonly numLayers: number;
   readonly strategy: string;
@@ -109,6 +109,13 @@ const partNames: Readonly<Record<StepPart, string>> = {
   idle: 'idle',
 };
 
+/** What is said of `model.recompute`. */
+const recomputing: Readonly<Record<string, string>> = {
+  false: '',
+  cheap: ', recomputing norms and activations',
+  true: ', recomputing blocks',
+};
+
 /** Native functions that are listed by name. */
 const numOps = 12;
 
@@ -118,7 +125,7 @@ export function formatStepRow(row: StepRow): string {
     machine.device === 'cuda' ? String(machine.name) : `CPU (${machine.level}), ${machine.threads} threads`;
   const ranks = mesh.numRanks === 1 ? 'one rank' : `${mesh.sp} x ${mesh.dp} ranks (sp x dp, ${row.strategy})`;
   const lines = [
-    `${row.job ?? 'defaults'}: ${row.numLayers} layers, ${formatCount(row.numParameters)} parameters, ${row.precision}${row.recompute ? ', recomputing' : ''}; ${row.B} x ${row.T} tokens a step`,
+    `${row.job ?? 'defaults'}: ${row.numLayers} layers, ${formatCount(row.numParameters)} parameters, ${row.precision}${recomputing[String(row.recompute)]}; ${row.B} x ${row.T} tokens a step`,
     `${name}; ${ranks}`,
     '',
     formatTable([

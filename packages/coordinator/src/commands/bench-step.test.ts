@@ -62,7 +62,10 @@ for (const sp of [1, 2]) {
 test('bench step: the same for people', () => {
   const { status, stdout, stderr } = bench([...sets([...small, 'model.recompute=true']), ...few]);
   assert.is(status, 0, stderr);
-  assert.match(stdout, /^defaults: 2 layers, .* parameters, f32, recomputing; 1 x 100 tokens a step\n/);
+  assert.match(
+    stdout,
+    /^defaults: 2 layers, .* parameters, f32, recomputing blocks; 1 x 100 tokens a step\n/,
+  );
   for (const line of [
     /^step {2,}.* ms \(5 – 95 %: .*\), 4 steps after 1$/m,
     /^MFU, 6 N T .*not known for this device/m,

@@ -12,7 +12,7 @@ export interface TapeNode {
   readonly outputs: readonly Tensor[];
   /** There when this node's backward runs. */
   readonly saved: readonly Tensor[];
-  /** One of the outputs that need not be kept for those who read it. */
+  /** One of the outputs that need not be kept for those who read it, see `Device.remakesCheapOutputs`. */
   readonly cheap?: CheapOutput;
   /** Its rule calls `flushDeferred` while it waits for other ranks. */
   readonly flushes?: boolean;
@@ -71,7 +71,7 @@ export class Tape {
 
   record(node: TapeNode): void {
     const hold = this.cheapOutputs.hold(node.saved);
-    if (node.cheap !== undefined) this.cheapOutputs.add(node.cheap);
+    if (node.cheap !== undefined && this.device.remakesCheapOutputs) this.cheapOutputs.add(node.cheap);
     for (const output of node.outputs) output.requiresGrad = true;
     if (this.device.units !== null) {
       for (const parameter of parametersOf(node)) this.usesOf(parameter).remaining++;

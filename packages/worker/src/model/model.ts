@@ -48,7 +48,8 @@ export function createModel(
   const head = spec.tieEmbeddings
     ? firstRows(table, vocabSize)
     : source.parameter({ name: 'head', shape: [vocabSize, D], init, isRounded: true, block: layers.length });
-  const run = spec.recompute ? runRecomputed : runKept;
+  device.remakesCheapOutputs = spec.recompute === 'cheap';
+  const run = spec.recompute === true ? runRecomputed : runKept;
   return {
     head,
     objective,

@@ -12,7 +12,7 @@ const numSteps = 3;
 const mixers = ['gla', 'lightning', 'linear-attention', 'rat', 'simple-gla', 'softmax-attention'];
 const layers = [...mixers, ...mixers];
 
-function specOf(recompute: boolean): JobSpec {
+function specOf(recompute: JobSpec['model']['recompute']): JobSpec {
   return jobSpecSchema.parse({
     model: {
       ...{ dModel: 32, numLayers: layers.length, numHeads: 2, vocabSize: 40, mlp: 64, recompute },
@@ -36,7 +36,7 @@ function batchOf(step: number, rank: number, isPacked: boolean): Batch {
 }
 
 /** Three ranks, three steps: what every rank saw, the weights, and the highest memory of rank 1. */
-async function train(recompute: boolean, strategy: string, isPacked: boolean) {
+async function train(recompute: JobSpec['model']['recompute'], strategy: string, isPacked: boolean) {
   const spec = specOf(recompute);
   const lengths = [sliceLength, sliceLength, sliceLength];
   const ranks = await openTrainingRanks(spec, { lengths, strategy });
@@ -69,6 +69,19 @@ for (const strategy of ['ring', 'all-gather', 'all-scan']) {
     });
   }
 }
+
+test('recompute ~> norms and activations alone: the same bits, memory between keeping all and blocks', async () => {
+  const [kept, cheap, blocks] = [
+    await train(false, 'all-scan', true),
+    await train('cheap', 'all-scan', true),
+    await train(true, 'all-scan', true),
+  ];
+  assert.equal(cheap.steps, kept.steps);
+  assert.equal(cheap.weights, kept.weights);
+  assert.ok(cheap.peakBytes < 0.8 * kept.peakBytes, `${cheap.peakBytes} of ${kept.peakBytes} bytes`);
+  assert.ok(blocks.peakBytes < cheap.peakBytes);
+  assert.is(cheap.leakedBytes, 0);
+});
 
 test('recompute ~> the planner sees its memory and its work, and each scan once', async () => {
   const sizes = { numSequences: 2, sliceLength };

@@ -57,8 +57,14 @@ const modelKeys = {
   /** The output head is the embedding transposed. */
   tieEmbeddings: z.boolean().default(true),
   precision: z.enum(['f32', 'bf16']).default('f32'),
-  /** Recompute activations in the backward pass instead of keeping them. */
-  recompute: z.boolean().default(false),
+  /**
+   * What the backward pass computes again instead of keeping it: nothing, the outputs of norms and activations (`cheap`), or
+   * whole blocks (true).
+   */
+  recompute: z
+    .union([z.boolean(), z.literal('cheap')])
+    .describe('false, "cheap" or true')
+    .default(false),
 };
 
 export const modelSection = z.strictObject({

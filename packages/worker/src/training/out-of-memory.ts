@@ -65,11 +65,14 @@ async function settingsThatFit(
     const numSequences = plan.sequencesPerRank / jobSpec.data.accumulate;
     return (await traceModel(spec, { numSequences, sliceLength, modules })).peakBytes;
   };
-  const recomputing = { ...jobSpec, model: { ...jobSpec.model, recompute: true } };
   const settings: Setting[] = [];
-  if (!jobSpec.model.recompute) {
-    const peakBytes = await peakOf(recomputing, 1);
-    if (peakBytes <= limit) settings.push({ text: 'model.recompute = true', peakBytes });
+  const { recompute } = jobSpec.model;
+  const milder = recompute === false ? (['cheap', true] as const) : ([true] as const);
+  for (const wanted of recompute === true ? [] : milder) {
+    const peakBytes = await peakOf({ ...jobSpec, model: { ...jobSpec.model, recompute: wanted } }, 1);
+    if (peakBytes > limit) continue;
+    settings.push({ text: `model.recompute = ${JSON.stringify(wanted)}`, peakBytes });
+    break;
   }
   for (let cuts = 2; cuts <= Math.min(mostCuts, sequenceLength); cuts *= 2) {
     const peakBytes = await peakOf(jobSpec, cuts);
