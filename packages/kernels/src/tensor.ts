@@ -148,7 +148,7 @@ export function fromArray(
 
 export function zeros(device: Device, shape: readonly number[], dtype: DType = 'f32'): Tensor {
   const tensor = empty(device, shape, dtype);
-  tensor.write(hostArray(dtype, tensor.size));
+  device.native.fill(device.compute.id, tensor.id, 0);
   return tensor;
 }
 

@@ -1,12 +1,11 @@
 import {
   adamw,
   clipFactor,
-  empty,
-  fill,
   fromArray,
   type Stream,
   sumOfSquares,
   type Tensor,
+  zeros,
 } from '@longscan/kernels';
 import type { ParameterSpec } from '../model/init.js';
 import { beforeAll, type Parameters } from '../model/parameters.js';
@@ -65,8 +64,7 @@ export class Optimizer {
     const { device, dtype, values, gradients } = parameters;
     this.lastClip = fromArray(device, [1, 0, 1], [3], 'f64');
     const size = [values.size / shard.count];
-    const [m, v] = [empty(device, size, dtype), empty(device, size, dtype)];
-    for (const moment of [m, v]) fill(moment, 0);
+    const [m, v] = [zeros(device, size, dtype), zeros(device, size, dtype)];
     this.moments = { m, v };
     const first = shard.index * size[0]!;
     const isAside = device.kind === 'cuda' && shard.count === 1;

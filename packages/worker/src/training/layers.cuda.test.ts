@@ -1,5 +1,5 @@
 import { type Device, openCpuDevice } from '@longscan/kernels';
-import { expectClose, relativeRms } from '@longscan/kernels/testing';
+import { expectClose, relativeRms, roundedTo } from '@longscan/kernels/testing';
 import { testOnGpu } from '@longscan/kernels/testing/gpu';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -16,10 +16,12 @@ process.env.LONGSCAN_GEMM ??= 'builtin';
 const layers = await importUnits<Layer>(new URL('../layers/', import.meta.url));
 /** No multiple of a chunk, where a layer allows it. */
 const numTokens = 144;
-/** Of a gradient to that of the CPU; recurrences that amplify rounding errors are the worst. */
+/** Of each gradient to that of the CPU. */
 const f32Tolerance = 2e-3;
-/** Of all gradients together. */
-const bf16Tolerance = 0.1;
+/** ReBased's normaliser of the first token is a square, here 8e-5, which features of size 1 add up to: 1 % of it is rounding. */
+const sensitive: Readonly<Record<string, number>> = { rebased: 0.05 };
+/** Of all gradients together in bf16, or so many times what rounding the weights alone does to them on the CPU. */
+const [bf16Tolerance, roundings] = [0.1, 6];
 
 function modelOf(use: string): JobSpec['model'] {
   const model = { dModel: 128, numLayers: 2, numHeads: 2, vocabSize: 96, mlp: 128, tieEmbeddings: false };
@@ -46,7 +48,8 @@ async function checkLayer(device: Device, name: string): Promise<void> {
     `loss ${single.loss}, expected ${expected.loss}`,
   );
   for (const [parameter, gradient] of expected.gradients) {
-    expectClose(`${parameter}, f32`, single.gradients.get(parameter)!, gradient, f32Tolerance);
+    const tolerance = sensitive[name] ?? f32Tolerance;
+    expectClose(`${parameter}, f32`, single.gradients.get(parameter)!, gradient, tolerance);
   }
   const rounded = await modelGradients(device, { ...spec, precision: 'bf16' }, 'bf16', values, numTokens);
   assert.ok(
@@ -55,8 +58,13 @@ async function checkLayer(device: Device, name: string): Promise<void> {
   );
   const all = ({ gradients }: ModelGradients) =>
     Float64Array.from([...expected.gradients.keys()].flatMap((parameter) => [...gradients.get(parameter)!]));
+  const roundedValues = new Map(
+    [...values].map(([name, own]) => [name, Float32Array.from(roundedTo('bf16', own))]),
+  );
+  const ofRounding = relativeRms(all(await onCpu(spec, roundedValues)), all(expected));
   const error = relativeRms(all(rounded), all(expected));
-  assert.ok(error < bf16Tolerance, `bf16 gradients differ by ${error}, relative`);
+  const allowed = Math.max(bf16Tolerance, roundings * ofRounding);
+  assert.ok(error < allowed, `bf16 gradients differ by ${error}, relative; allowed ${allowed}`);
 }
 
 for (const name of [...layers.keys()].sort()) {
