@@ -14,9 +14,16 @@ const rankResultSchema = z.object({
     wholeMs: z.number(),
     ops: z.record(z.string(), opTimeSchema),
     shares: z.record(z.enum(stepParts), z.number()),
+    beside: z.record(z.string(), opTimeSchema),
   }),
   machine: z.record(z.string(), z.unknown()),
 });
+
+export interface OpRow {
+  readonly name: string;
+  readonly count: number;
+  readonly ms: number;
+}
 
 /** Training steps of one job. Times are those of rank 0, memory that of the rank with the most. */
 export interface StepRow {
@@ -55,7 +62,9 @@ export interface StepRow {
   readonly profiledMs: number;
   readonly shares: Readonly<Record<StepPart, number>>;
   /** The same by native function, longest first. */
-  readonly ops: readonly { readonly name: string; readonly count: number; readonly ms: number }[];
+  readonly ops: readonly OpRow[];
+  /** What ran on streams of its own beside that, and slowed it down at most; not in the shares. */
+  readonly beside: readonly OpRow[];
   readonly machine: Readonly<Record<string, unknown>>;
 }
 
@@ -91,11 +100,15 @@ export function stepRow(
     loss: first.loss,
     profiledMs: first.profile.wholeMs,
     shares: first.profile.shares,
-    ops: Object.entries(first.profile.ops)
-      .map(([name, { count, ms }]) => ({ name, count, ms }))
-      .sort((a, b) => b.ms - a.ms),
+    ops: byTime(first.profile.ops),
+    beside: byTime(first.profile.beside),
     machine: first.machine,
   };
+}
+
+function byTime(ops: Readonly<Record<string, { readonly count: number; readonly ms: number }>>): OpRow[] {
+  const rows = Object.entries(ops).map(([name, { count, ms }]) => ({ name, count, ms }));
+  return rows.sort((a, b) => b.ms - a.ms);
 }
 
 const partNames: Readonly<Record<StepPart, string>> = {
@@ -104,7 +117,7 @@ const partNames: Readonly<Record<StepPart, string>> = {
   pointwise: 'norm and pointwise',
   loss: 'head and loss',
   optimizer: 'optimizer',
-  communication: 'waiting for other ranks',
+  communication: 'waiting for ranks, updates',
   other: 'other',
   idle: 'idle',
 };
@@ -148,12 +161,17 @@ export function formatStepRow(row: StepRow): string {
       '<>',
     ),
     '',
-    formatTable(
-      row.ops.slice(0, numOps).map(({ name, count, ms: time }) => [name, `${count} x`, `${ms(time)} ms`]),
-      '<>>',
-    ),
+    formatOps(row.ops.slice(0, numOps)),
+    ...(row.beside.length === 0 ? [] : ['', 'beside that, on other streams:', formatOps(row.beside)]),
   ];
   return lines.join('\n');
+}
+
+function formatOps(ops: readonly OpRow[]): string {
+  return formatTable(
+    ops.map(({ name, count, ms: time }) => [name, `${count} x`, `${ms(time)} ms`]),
+    '<>>',
+  );
 }
 
 function mfu(value: number | null, flops: number, peak: number | null): string {

@@ -3,7 +3,8 @@ import { type StepPart, stepParts } from '../protocol/bench.js';
 
 /**
  * What the native functions of a training step are counted as, by the beginning of their names; the longest that fits wins.
- * `loss` has the head's products in it, which one function makes together with the cross-entropy.
+ * `loss` has the head's products in it, which one function makes together with the cross-entropy; `communication` is waiting
+ * for other streams, be it for what they bring from other ranks or for the optimizer's updates beside a forward pass.
  */
 const prefixes: Readonly<Record<Exclude<StepPart, 'other' | 'idle'>, string>> = {
   gemm: 'batchedMatmul blockLinear linear',

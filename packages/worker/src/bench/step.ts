@@ -64,27 +64,34 @@ async function benchSteps(
   }
   await Promise.all([steps.finish(), stop()]);
   const { peakBytes, reservedBytes } = device.memory();
-  const { loss, profile } = await profileStep(training, steps);
+  const { loss, profile, beside } = await profileStep(training, steps);
   return {
     ...{ laps: await Promise.all(laps), loss, peakBytes, reservedBytes },
     numParameters: parameters.numParameters,
     flopsPerToken: await modelFlopsPerToken(context, plan),
     peakFlops: peakFlopsOf(device, plan.jobSpec.model.precision),
-    profile: { ...profile, shares: sharesOf(profile) },
+    profile: { ...profile, shares: sharesOf(profile), beside },
     machine: machineOf(device, context.env.numThreads),
   };
 }
 
-/** Behind another step, so that its work is there when the device comes to it. */
-async function profileStep(
-  { device }: Training,
-  steps: Steps,
-): Promise<{ loss: number; profile: OpProfile }> {
+interface StepProfile {
+  readonly loss: number;
+  readonly profile: OpProfile;
+  /** By native function: what ran on a stream of its own beside the compute stream's work, which it slows down at most. */
+  readonly beside: OpProfile['ops'];
+}
+
+/** A step behind another one: its work is there when the device comes to it, and the other one's update runs beside it. */
+async function profileStep({ device, optimizer }: Training, steps: Steps): Promise<StepProfile> {
+  const endBeside = optimizer.stream === device.compute ? null : optimizer.stream.profile();
   const before = steps.enqueue();
+  const beside = endBeside?.();
   const end = device.compute.profile();
   const step = steps.enqueue();
-  const [, { loss }, profile] = await Promise.all([before, step, end()]);
-  return { loss, profile };
+  const [, { loss }, profile, update] = await Promise.all([before, step, end(), beside]);
+  const { streamWait: _, ...ops } = update?.ops ?? {};
+  return { loss, profile, beside: ops };
 }
 
 /** One step after the other on the same batch, as many under way as when training. */
