@@ -34,7 +34,6 @@ export function checkDeviceKeys(
   if (kind === 'cpu') {
     // CPUs only store it.
     if (model.precision === 'bf16') add('model.precision', 'bf16', 'f32', ', or device.kind = "cuda"');
-    if (device.share) add('device.share', true, false, ', or device.kind = "cuda"');
   } else if (job.deterministic) {
     add('job.deterministic', true, false, ', or device.kind = "cpu"');
   }

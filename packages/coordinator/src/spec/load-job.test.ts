@@ -146,11 +146,10 @@ test('what later versions will do is refused, never ignored', async () => {
 });
 
 test('what only one kind of device can do', async () => {
-  const onCpu = ['model.precision=bf16', 'device.engine=nccl', 'device.share=true'];
+  const onCpu = ['model.precision=bf16', 'device.engine=nccl'];
   assert.equal(await errorsOf(good, onCpu), [
     'error[E-CFG-UNSUPPORTED] --set device.engine: "nccl" with device.kind = "cpu", expected "tcp". Fix: device.engine = "tcp", or device.kind = "cuda"',
     'error[E-CFG-UNSUPPORTED] --set model.precision: "bf16" with device.kind = "cpu", expected "f32". Fix: model.precision = "f32", or device.kind = "cuda"',
-    'error[E-CFG-UNSUPPORTED] --set device.share: true with device.kind = "cpu", expected false. Fix: device.share = false, or device.kind = "cuda"',
   ]);
   const onGpu = ['device.kind=cuda', 'device.engine=ucx', 'job.deterministic=true'];
   assert.equal(await errorsOf(good, onGpu), [

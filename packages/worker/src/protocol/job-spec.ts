@@ -188,7 +188,7 @@ const deviceKeys = {
   kind: z.enum(['cpu', 'cuda']).default('cpu'),
   /** Compute threads per rank; `auto` divides this machine's cores by its ranks. */
   threads: z.union([count.max(1024), z.literal('auto')]).default('auto'),
-  /** More ranks than GPUs take turns on these: for tests, since each rank then has a part of one. */
+  /** Where there are more ranks than GPUs, several take turns on one, for tries; ranks always share a CPU. */
   share: z.boolean().default(false),
 };
 
