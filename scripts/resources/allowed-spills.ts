@@ -32,6 +32,11 @@ export const allowedSpills: readonly AllowedSpill[] = [
     reason: 'one register; cost not measured',
   },
   {
+    ...{ file: 'ops/rms-norm/cuda.cu', kernel: 'backwardKernel<RowLayout<float, 4, 8>, true>' },
+    ...{ architecture: 'sm_90a', bytes: 4 },
+    reason: 'one register of f32 rows; training is in bf16',
+  },
+  {
     ...{ file: 'ops/sequence-tail/cuda.cu', kernel: 'elementKernel<AddTail<__nv_bfloat16> >', bytes: 16 },
     reason: 'moves the few tokens of a halo; cost not measured',
   },
@@ -42,10 +47,11 @@ export const allowedSpills: readonly AllowedSpill[] = [
   ...[
     ['ops/gated-linear/cuda_sweep_scalar.cu', 'sweepKernel', 288],
     ['ops/gated-linear/cuda_sweep_contracted.cu', 'sweepKernel', 80],
-      ['ops/gated-linear/cuda_diagonal_gradient.cu', 'gradientKernel', 56],
+    ['ops/gated-linear/cuda_diagonal_gradient.cu', 'gradientKernel', 56],
     ['ops/gated-linear/cuda_sweep_free.cu', 'sweepKernel', 48],
-    ['ops/gated-linear/cuda_diagonal_prepare.cu', 'prepareKernel', 8],
     ['ops/delta-rule/cuda_sweep.cu', 'sweepKernel', 152],
+    ['ops/gated-norm/cuda.cu', 'backwardKernel<RowLayout<float, 4, 8>, true>', 8],
+    ['ops/rms-norm/cuda.cu', 'forwardKernel<RowLayout<__nv_bfloat16, 8, 1>, true>', 46],
     ['ops/transition/cuda.cu', 'denseKernel', 16],
   ].map(
     ([file, kernel, bytes]) =>
