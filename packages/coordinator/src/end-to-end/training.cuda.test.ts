@@ -124,10 +124,14 @@ testOnGpu('more ranks than GPUs ~> said before anything is connected, exit code 
 });
 
 testOnGpu('what does not fit ~> E-MEMORY with a breakdown and settings, exit code 3', async () => {
-  const huge = { ...gpu, 'model.dModel': 16_384, 'model.numLayers': 100, 'model.layers': 'linear-attention' };
+  // Few parameters, so that there is room for checkpoints of them, and 64 GiB for each activation of the MLP.
+  const huge = {
+    ...{ ...gpu, 'model.layers': 'linear-attention', 'model.numLayers': 1, 'model.dModel': 64 },
+    ...{ 'model.mlp': 2 ** 20, 'data.sequenceLength': 16_384, 'data.validation': 0 },
+  };
   const error = await failureOf('huge', huge);
   assert.is(error.exitCode, 3);
-  assert.match(error.message, /E-MEMORY/);
+  assert.match(error.message, /E-MEMORY.*activations [\d.]+ GiB.*Fix: .*(model\.recompute|parallel\.sp)/);
 });
 
 test.run();

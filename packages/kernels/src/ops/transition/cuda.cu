@@ -60,7 +60,8 @@ __global__ void logMaxKernel(Task task, int64_t begin, int64_t end) {
   const int64_t at = row * task.rowLength, last = task.rowLength - 1, head = row / task.rowsPerHead;
   const float added = task.E[at + last];
   const float decayed = isReset(task, head) ? -INFINITY : task.S[at + last] + task.factor[head];
-  const float m = fmaxf(decayed, added);
+  // Not fmaxf, which would drop a NaN.
+  const float m = decayed > added || isnan(decayed) ? decayed : added;
   const float keep = decayed == -INFINITY ? 0.0f : expf(decayed - m);
   const float add = added == -INFINITY ? 0.0f : expf(added - m);
   __syncwarp();
