@@ -15,11 +15,12 @@ const longscan = `${prologue}exec "$here/bin/node" "$here/node_modules/@longscan
 
 /** Four files at once, a process for each: most of a test's time is its f64 reference on the CPU. */
 const checkKernels = `${prologue}
-# Holds every CUDA kernel against f64 on this host's GPU. check-kernels [PATTERN]: only files whose path holds it.
+# Holds every CUDA kernel against f64 on this host's GPU, and models and jobs there against its CPU.
+# check-kernels [PATTERN]: only files whose path holds it.
 export LONGSCAN_POISON=1 LONGSCAN_REQUIRE_GPU=1
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-find "$here/node_modules/@longscan/kernels/dist" -name '*.cuda.test.js' | grep -F -e "\${1:-}" | sort |
+find "$here"/node_modules/@longscan/*/dist -name '*.cuda.test.js' | grep -F -e "\${1:-}" | sort |
   xargs -r -P 4 -n 1 sh -c '
     if shown=$("$0" "$1" 2>&1); then verdict=passed; else verdict=failed; fi
     printf "%s\\n== %s %s\\n" "$shown" "$verdict" "$1"' "$here/bin/node" | tee "$log"
