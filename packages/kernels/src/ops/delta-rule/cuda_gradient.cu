@@ -132,6 +132,7 @@ class Gradient {
       });
     if (hasBoth || group == 1)
       storeProducts(products(), tile(Layout::ofProducts), [&](int row, int column, float sum) {
+        if (column == row) floats(Layout::written)[64 * panels + row] = sum;
         return column < row ? -beta(column) * exp2Fast(sums[row] - sums[column]) * sum : 0.0f;
       });
     const float last = sums[piece.high - 1];
@@ -236,7 +237,8 @@ class Gradient {
     }
   }
 
-  /// dbeta = k . dk / beta, dk as written key. (Z . N / beta is the same from numbers rounded once more.)
+  /// dbeta = k . dk / beta, dk as written key, which is Z . N / beta as well. Their mean is nearer to both,
+  /// since most of what is rounded on the way to one is not on the way to the other.
   template <typename BetaOf>
   __device__ void storeBetaGradients(const TileRows& rows, BetaOf&& beta) const {
     const int row = threadIdx.x - 128;
@@ -245,8 +247,9 @@ class Gradient {
     float sum = written[row];
 #pragma unroll
     for (int panel = 1; panel < panels; panel++) sum += written[64 * panel + row];
+    if (blockIdx.z == 0) sum += written[64 * panels + row];
     const int64_t token = (blockIdx.z * call.B + b) * call.T + rows.first + row;
-    call.dbeta[token * call.H + h] = sum / beta(row);
+    call.dbeta[token * call.H + h] = 0.5f * sum / beta(row);
   }
 
   /// The sum of a warpgroup's shares.

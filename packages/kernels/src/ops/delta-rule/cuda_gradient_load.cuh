@@ -35,8 +35,8 @@ struct GradientLayout {
   static constexpr int ofProducts = ofScores + panel;
   static constexpr int sums = ofProducts + panel;  // a copy for each warp
   static constexpr int shares = sums + 4 * panels * 64 * 4;
-  static constexpr int written = shares + 4 * panels * 4;    // by panel and row
-  static constexpr int records = written + panels * 64 * 4;  // whose piece a stage is
+  static constexpr int written = shares + 4 * panels * 4;          // by panel and row; then Z . N
+  static constexpr int records = written + (panels + 1) * 64 * 4;  // whose piece a stage is
   static constexpr int barriers = records + 2 * 16;
   static constexpr int bytes = barriers + 8 * SweepBarrier::bytes;
 };

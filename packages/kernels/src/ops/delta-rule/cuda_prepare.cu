@@ -223,9 +223,12 @@ cudaError_t launch(const DeltaPrepareCall& call, const DeltaDevice& device, cuda
   if (error != cudaSuccess) return error;
   const int64_t heads = call.B * call.H;
   if ((error = clearDeltaCounts(call.to.prepared, heads, call.T, stream)) != cudaSuccess) return error;
-  const DeltaPrepareTasks tasks = prepareTasks(device, heads, call.T, call.V, call.to.prepared, timeRatio);
-  kernel<<<min((tasks.count + groups - 1) / groups, device.multiprocessors), dim3(prepareThreads, groups),
-           bytes, stream>>>(call, tasks);
+  const int64_t chunks = (call.T + tileTokens - 1) / tileTokens * heads;
+  const int blocks =
+      static_cast<int>(min((chunks + groups - 1) / groups, static_cast<int64_t>(device.multiprocessors)));
+  const DeltaPrepareTasks tasks =
+      prepareTasks(device, heads, call.T, call.V, call.to.prepared, blocks, timeRatio);
+  kernel<<<blocks, dim3(prepareThreads, groups), bytes, stream>>>(call, tasks);
   return cudaGetLastError();
 }
 

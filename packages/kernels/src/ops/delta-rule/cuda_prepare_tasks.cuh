@@ -5,11 +5,12 @@
 namespace longscan {
 
 /// Which chunks are prepared by whom: all heads' first chunks first, as the sweep takes them. Beside a sweep
-/// those who prepare draw numbers, and some multiprocessors leave off early, for the sweep to begin there.
+/// those who prepare draw numbers, and some blocks leave off early, for the sweep to begin where they were.
+/// The others prepare all that is left, wherever they run.
 struct DeltaPrepareTasks {
   int count;        // chunks of all heads
   int32_t* drawn;   // how many numbers have been drawn; null: everybody has every so-many-th chunk
-  int leaving;      // multiprocessors, the first ones, that leave off
+  int leaving;      // blocks, the first ones, that leave off; never all
   int leavesAfter;  // so many chunks
 };
 
@@ -31,22 +32,21 @@ struct PrepareWalk {
 
  private:
   __device__ int draw(int past) const {
-    uint32_t multiprocessor;
-    asm volatile("mov.u32 %0, %%smid;" : "=r"(multiprocessor));
-    const bool leaves = past >= tasks.leavesAfter && static_cast<int>(multiprocessor) < tasks.leaving;
+    const bool leaves = past >= tasks.leavesAfter && static_cast<int>(blockIdx.x) < tasks.leaving;
     return leaves ? tasks.count : atomicAdd(tasks.drawn, 1);
   }
 };
 
-/// `timeRatio`: what one head's chunk takes a sweep's block, in what preparing it takes a multiprocessor. So
-/// the sweep begins when what is left to prepare takes as long as the sweep.
+/// `blocks`: how many prepare, at most one to a multiprocessor. `timeRatio`: what one head's chunk takes a
+/// sweep's block, in what preparing it takes a multiprocessor. So the sweep begins when what is left to
+/// prepare takes as long as the sweep.
 inline DeltaPrepareTasks prepareTasks(const DeltaDevice& device, int64_t heads, int64_t T, int V,
-                                      int32_t* prepared, float timeRatio) {
+                                      int32_t* prepared, int blocks, float timeRatio) {
   const int count = static_cast<int>((T + tileTokens - 1) / tileTokens * heads);
   if (prepared == nullptr) return {count, nullptr, 0, 0};
   const int idle = deltaSweepLeaves(device, heads, V);
   const float before = 1.0f - timeRatio * idle / heads;
-  return {count, prepared + count, device.multiprocessors - idle,
+  return {count, prepared + count, blocks > idle ? blocks - idle : 0,
           before > 0.0f ? static_cast<int>(before * count) : 0};
 }
 
