@@ -42,7 +42,7 @@ export const allowedSpills: readonly AllowedSpill[] = [
   ...[
     ['ops/gated-linear/cuda_sweep_scalar.cu', 'sweepKernel', 288],
     ['ops/gated-linear/cuda_sweep_contracted.cu', 'sweepKernel', 80],
-    ['ops/gated-linear/cuda_diagonal_gradient.cu', 'gradientKernel', 56],
+    ['ops/gated-linear/cuda_diagonal_gradient.cu', 'gradientKernel', 40],
     ['ops/delta-rule/cuda_sweep.cu', 'backwardKernel', 96],
     ['ops/delta-rule/cuda_gradient.cu', 'gradientKernel', 80],
     ['ops/transition/cuda.cu', 'denseKernel', 16],
