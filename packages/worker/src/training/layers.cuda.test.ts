@@ -48,8 +48,7 @@ async function checkLayer(device: Device, name: string): Promise<void> {
     `loss ${single.loss}, expected ${expected.loss}`,
   );
   for (const [parameter, gradient] of expected.gradients) {
-    const tolerance = f32Tolerance;
-    expectClose(`${parameter}, f32`, single.gradients.get(parameter)!, gradient, tolerance);
+    expectClose(`${parameter}, f32`, single.gradients.get(parameter)!, gradient, f32Tolerance);
   }
   const rounded = await modelGradients(device, { ...spec, precision: 'bf16' }, 'bf16', values, numTokens);
   assert.ok(
