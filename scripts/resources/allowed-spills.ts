@@ -47,17 +47,11 @@ export const allowedSpills: readonly AllowedSpill[] = [
   ...[
     ['ops/gated-linear/cuda_sweep_scalar.cu', 'sweepKernel', 288],
     ['ops/gated-linear/cuda_sweep_contracted.cu', 'sweepKernel', 80],
-<<<<<<< HEAD
-    ['ops/gated-linear/cuda_diagonal_gradient.cu', 'gradientKernel', 56],
-    ['ops/gated-linear/cuda_sweep_free.cu', 'sweepKernel', 48],
     ['ops/delta-rule/cuda_sweep.cu', 'sweepKernel', 152],
+    ['ops/gated-linear/cuda_diagonal_gradient.cu', 'gradientKernel', 40],
+    ['ops/gated-linear/cuda_sweep_free.cu', 'sweepKernel', 48],
     ['ops/gated-norm/cuda.cu', 'backwardKernel<RowLayout<float, 4, 8>, true>', 8],
     ['ops/rms-norm/cuda.cu', 'forwardKernel<RowLayout<__nv_bfloat16, 8, 1>, true>', 46],
-=======
-    ['ops/gated-linear/cuda_diagonal_gradient.cu', 'gradientKernel', 40],
-    ['ops/delta-rule/cuda_sweep.cu', 'backwardKernel', 96],
-    ['ops/delta-rule/cuda_gradient.cu', 'gradientKernel', 80],
->>>>>>> b73873b1a9c0999712e532f42d1179b31f3a7c53
     ['ops/transition/cuda.cu', 'denseKernel', 16],
   ].map(
     ([file, kernel, bytes]) =>
