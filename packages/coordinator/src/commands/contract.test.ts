@@ -8,7 +8,7 @@ const contract = [
   'train <job> --set --run-dir --resume --launcher --allow-code-change --json',
   'resume <run> --set --launcher --allow-code-change --json',
   'plan <job> --set --print --json',
-  'generate <checkpoint> --prompt --tokens --temperature --seed --json',
+  'generate <checkpoint> --prompt --tokens --temperature --device --seed --json',
   'status <run> --json',
   'logs <run> --rank --lines --json',
   'stop <run> --json',

@@ -11,7 +11,7 @@ const prefixes: Readonly<Record<Exclude<StepPart, 'other' | 'idle'>, string>> = 
   recurrence:
     'attention chunkEnds chunkStarts deltaGeneral deltaRule documentPositions gatedLinear ltiScan mesa mlstm narrowRows resetBits selectiveScan slstm transition vectorScan widenRows',
   pointwise:
-    'activation add affine axpy broadcast cast causalConv complex copy embedding featureMap fill flip gatedNorm layerNorm multiply normalize repeatRows rmsNorm rotary sequenceTail softmax sumRepeats sumRows swapAxes swiglu tensorWrite tokenShift where',
+    'activation add affine axpy broadcast cast causalConv complex copy embedding featureMap fill flip gatedNorm layerNorm multiply normalize poison repeatRows rmsNorm rotary sequenceTail softmax sumRepeats sumRows swapAxes swiglu tensorWrite tokenShift where',
   loss: 'crossEntropy',
   optimizer: 'adamw clipFactor sumOfSquares',
   communication: 'comm streamWait',
