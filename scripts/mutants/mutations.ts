@@ -69,14 +69,15 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'the chain drops M',
     file: chain,
-    find: 'applySegment(local, incoming, outgoing, rows, stream)',
-    replace: "applySegment({ ...local, kind: 'identity', factor: null }, incoming, outgoing, rows, stream)",
+    find: 'applySegment(local, incoming!, outgoing, blocks[i]!, stream)',
+    replace:
+      "applySegment({ ...local, kind: 'identity', factor: null }, incoming!, outgoing, blocks[i]!, stream)",
   },
   {
     name: 'the chain ignores resets',
     file: chain,
-    find: 'applySegment(local, incoming, outgoing, rows, stream)',
-    replace: 'applySegment({ ...local, reset: null }, incoming, outgoing, rows, stream)',
+    find: 'applySegment(local, incoming!, outgoing, blocks[i]!, stream)',
+    replace: 'applySegment({ ...local, reset: null }, incoming!, outgoing, blocks[i]!, stream)',
   },
   {
     name: 'all-gather folds the segments before it in the wrong order',

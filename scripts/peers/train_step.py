@@ -215,6 +215,8 @@ def main():
     if 'peer' in options.sides and importlib.util.find_spec('fla') is None:
         print('flash-linear-attention is not on PYTHONPATH: no peer', flush=True)
         options.sides.remove('peer')
+        if not options.sides:
+            return 1
     cases = [(model, int(T)) for T in options.lengths.split(',') for model in models]
     if options.prepare:
         for model, T in cases:

@@ -36,6 +36,8 @@ export class Device {
   tape: Tape | null = null;
   /** Deterministic mode: how the tokens of a rank are cut; null: ops run over all of them at once. */
   units: TokenUnits | null = null;
+  /** On a shape device: whether its shapes are those of work on a GPU. */
+  standsForGpu = false;
   /** The backward pass makes outputs of norms and activations again instead of keeping them: less memory, more work. */
   remakesCheapOutputs = false;
   /** Floating-point operations of the ops enqueued so far (a multiply-add counts 2). */

@@ -1,3 +1,4 @@
+import { LongscanError } from '@longscan/worker/protocol';
 import { bundleLayers, withBundleFiles } from '../run-folder/bundle-layer.js';
 import { loadJob } from '../spec/index.js';
 import { formatStepRow, stepRow } from '../step-row.js';
@@ -24,6 +25,15 @@ export default defineCommand({
   },
   example: 'bench step examples/moby-dick/job.toml --set data.sequenceLength=8192 --steps 10',
   async run(args, terminal) {
+    if (args.steps === 0) {
+      throw new LongscanError({
+        code: 'E-CLI-USAGE',
+        where: '--steps',
+        found: '0',
+        expected: 'at least one step',
+        exitCode: 2,
+      });
+    }
     const device = args.device === undefined ? [] : [`device.kind=${args.device}`];
     // The default job's text is not looked for.
     const job = args.job ?? { data: { path: 'random tokens' } };
@@ -31,7 +41,7 @@ export default defineCommand({
     const task = {
       kind: 'bench-step',
       numWarmUps: args.warmup,
-      numSteps: Math.max(1, args.steps),
+      numSteps: args.steps,
     } as const;
     const { planJob } = await import('../plan/index.js');
     const { runOnRanks } = await import('../run-task.js');

@@ -79,7 +79,9 @@ function mergeReports(step: number, attempt: number, reports: readonly (StepMetr
     tokensPerSecond: stepMs > 0 ? (1000 * tokens) / stepMs : 0,
     mfu,
     stepMs,
-    spExposedMs: largest((report) => report.spExposedMs),
+    spExposedMs: present.some((report) => report.spExposedMs === null)
+      ? null
+      : largest((report) => report.spExposedMs!),
     spBytesSent: present.reduce((sum, one) => sum + one.spBytesSentForward + one.spBytesSentBackward, 0),
     peakBytes: largest((report) => report.peakBytes),
     perRank: reports.map((report) => (report === null ? null : perRank(report))),

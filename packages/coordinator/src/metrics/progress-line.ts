@@ -30,7 +30,8 @@ export class StepClock {
  */
 export function formatStep(row: StepRow, { steps }: ProgressScale, etaMs: number): readonly [string, string] {
   const percent = ((100 * row.step) / steps).toFixed(1);
-  const exposed = row.stepMs > 0 ? (100 * row.spExposedMs) / row.stepMs : 0;
+  const { spExposedMs } = row;
+  const exposed = spExposedMs !== null && row.stepMs > 0 ? (100 * spExposedMs) / row.stepMs : 0;
   const quality = [
     `step ${row.step}/${steps} ${percent}%`,
     `loss ${formatOrNot(row.loss, 4)}`,
@@ -41,7 +42,7 @@ export function formatStep(row: StepRow, { steps }: ProgressScale, etaMs: number
     `${formatMs(row.stepMs)}/step`,
     `${formatCount(Math.round(row.tokensPerSecond))} tokens/s`,
     ...(row.mfu === null ? [] : [`MFU ${(100 * row.mfu).toFixed(1)}%`]),
-    `exposed comm ${exposed.toFixed(1)}%`,
+    ...(spExposedMs === null ? [] : [`exposed comm ${exposed.toFixed(1)}%`]),
     formatBytes(row.peakBytes),
     `ETA ${formatDuration(etaMs)}`,
   ];

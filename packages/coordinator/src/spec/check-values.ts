@@ -44,6 +44,15 @@ export function checkValues(
       fix: 'parallel.zero = 0, or job.deterministic = false',
     });
   }
+  if (job.job.deterministic && job.model.recompute === 'cheap') {
+    problems.add({
+      code: 'E-CFG-VALUE',
+      where: merged.placeOf(['model', 'recompute']),
+      found: '"cheap" with job.deterministic = true, which keeps every output',
+      expected: 'false or true',
+      fix: 'model.recompute = true, or job.deterministic = false',
+    });
+  }
   const numByteValues = 256;
   if (job.model.vocabSize < numByteValues && job.data.tokenizer === null) {
     problems.add({

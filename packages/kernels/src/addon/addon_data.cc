@@ -30,6 +30,7 @@ AddonData::AddonData(Napi::Env env) {
 
 AddonData::~AddonData() {
   extensions.clear();
+  graphs.clear();
   contexts.clear();
 }
 

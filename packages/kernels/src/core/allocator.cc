@@ -89,6 +89,11 @@ void Allocator::reclaimPending() {
 }
 
 void Allocator::dropFree() {
+  // What other streams still work on is free as soon as they have done it.
+  for (Block* block : pending_) {
+    for (const Block::Use& use : block->foreignUses) use.stream->waitFor(use.ticket);
+  }
+  reclaimPending();
   for (auto& [home, list] : free_) {
     // The home stream may still be working on blocks that were freed a moment ago.
     home->waitFor(home->last());

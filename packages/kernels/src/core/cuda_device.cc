@@ -68,8 +68,8 @@ size_t CudaDevice::freeBytes() const {
 }
 
 const CudaKernels& CudaDevice::kernels() {
+  use();  // functions that say how much memory a kernel wants ask the current GPU
   if (kernels_ == nullptr) {
-    use();
     kernels_ = std::make_unique<CudaKernels>(name_, capability_, driver_.version);
   }
   return *kernels_;

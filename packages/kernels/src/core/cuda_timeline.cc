@@ -109,6 +109,7 @@ void CudaTimeline::cover(uint64_t ticket) {
 
 bool CudaTimeline::passed(uint64_t ticket) {
   if (passed_.load(std::memory_order_acquire) >= ticket) return true;
+  if (capturing_) return false;  // no mark may be recorded now
   device_.use();
   std::lock_guard<std::mutex> lock(mutex_);
   cover(ticket);

@@ -1,12 +1,13 @@
 import type { OpProfile } from '@longscan/kernels';
 import { enterPhase, enterStep } from '../control/progress.js';
 import type { Batch } from '../data/index.js';
-import { traceModel } from '../model/trace.js';
 import { learningRate } from '../optim/schedule.js';
 import type { Task } from '../protocol/assignment.js';
 import type { Plan } from '../protocol/plan.js';
 import { planOf, type RankContext } from '../rank-context.js';
+import { modelFlopsPerToken } from '../training/model-flops.js';
 import { closeTraining, openTraining } from '../training/open-training.js';
+import { explainShortage } from '../training/out-of-memory.js';
 import {
   assertFinite,
   maxUnderWay,
@@ -32,6 +33,8 @@ export async function runBenchStep(context: RankContext): Promise<void> {
   const training = await openTraining(context, plan);
   try {
     context.control.report({ type: 'done', result: await benchSteps(context, plan, training, task) });
+  } catch (error) {
+    throw await explainShortage(error, plan, training.device, context.assignment.layerModules);
   } finally {
     closeTraining(training);
   }
@@ -68,7 +71,7 @@ async function benchSteps(
   return {
     ...{ laps: await Promise.all(laps), loss, peakBytes, reservedBytes },
     numParameters: parameters.numParameters,
-    flopsPerToken: await modelFlopsPerToken(context, plan),
+    flopsPerToken: await modelFlopsPerToken(plan, context.assignment.layerModules),
     peakFlops: peakFlopsOf(device, plan.jobSpec.model.precision),
     profile: { ...profile, shares: sharesOf(profile), beside },
     machine: machineOf(device, context.env.numThreads),
@@ -135,20 +138,4 @@ class Steps {
     checked.catch(() => undefined);
     return checked;
   }
-}
-
-/** Of forward and backward pass as the model's own code counts them, with nothing computed twice. */
-async function modelFlopsPerToken({ assignment }: RankContext, plan: Plan): Promise<number> {
-  const { jobSpec, mesh, sequencesPerRank, slices } = plan;
-  const sizes = {
-    numSequences: sequencesPerRank / jobSpec.data.accumulate,
-    sliceLength: slices[0]!.length,
-    numSlices: mesh.sp,
-    modules: assignment.layerModules,
-  };
-  const { flopsPerToken } = await traceModel(
-    { ...jobSpec, model: { ...jobSpec.model, recompute: false } },
-    sizes,
-  );
-  return flopsPerToken;
 }

@@ -46,11 +46,12 @@ export async function traceModel(spec: JobSpec, sizes: TraceSizes): Promise<Mode
 }
 
 function traceLayers(
-  { model: spec, data, parallel }: JobSpec,
+  { model: spec, data, parallel, device: target }: JobSpec,
   layers: readonly LoadedLayer[],
   { numSequences: B, sliceLength: T, numSlices = 1, attention: strategy = null }: TraceSizes,
 ): ModelTrace {
   const device = openShapeDevice();
+  device.standsForGpu = target.kind === 'cuda';
   const numShards = shardOfRank(parallel, 0).count;
   const parameters = new Parameters(device, parameterSpecs(spec, layers), {
     numShards,

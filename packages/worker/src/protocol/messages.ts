@@ -63,7 +63,7 @@ export const stepMetricsSchema = z.strictObject({
   lr: z.number(),
   tokens: z.int().min(0),
   stepMs: milliseconds,
-  spExposedMs: milliseconds,
+  spExposedMs: milliseconds.nullable(),
   spBytesSentForward: bytes,
   spBytesSentBackward: bytes,
   peakBytes: bytes,

@@ -22,8 +22,8 @@ export interface StepRow {
   readonly mfu: number | null;
   /** The slowest rank's. */
   readonly stepMs: number;
-  /** Time that compute waited for sequence-parallel communication; the largest over the ranks. */
-  readonly spExposedMs: number;
+  /** Time that compute waited for sequence-parallel communication; the largest over the ranks. Null: not known, on GPUs. */
+  readonly spExposedMs: number | null;
   /** Sum over the ranks, both directions, counted where the bytes are sent. */
   readonly spBytesSent: number;
   /** Largest over the ranks. */
@@ -36,7 +36,7 @@ export interface StepRow {
 
 export interface PerRankStep {
   readonly stepMs: number;
-  readonly spExposedMs: number;
+  readonly spExposedMs: number | null;
   readonly spBytesSentForward: number;
   readonly spBytesSentBackward: number;
   readonly peakBytes: number;

@@ -39,7 +39,8 @@ export async function explainShortage(
     code: error.code,
     where: 'training',
     found: `${found}; by the plan a rank holds up to ${gib(perRank.peakBytes)}: ${breakdown.join(', ')}`,
-    fix: adviceOf(await settingsThatFit(plan, device, modules)),
+    // A layer that cannot be cut as is tried must not take the place of the error.
+    fix: adviceOf(await settingsThatFit(plan, device, modules).catch(() => [])),
     exitCode: error.exitCode,
     cause: error,
   });
@@ -60,23 +61,27 @@ async function settingsThatFit(
   const limit = device.kind === 'cuda' ? usablePart * device.gpu().totalBytes : plan.perRank.peakBytes - 1;
   const { jobSpec } = plan;
   const { sequenceLength } = jobSpec.data;
-  const peakOf = async (spec: JobSpec, cuts: number) => {
-    const sliceLength = Math.max(1, Math.ceil(plan.paddedLength / plan.mesh.sp / cuts));
+  const sliceLengthOf = (cuts: number) => Math.max(1, Math.ceil(plan.paddedLength / plan.mesh.sp / cuts));
+  const traceOf = (spec: JobSpec, cuts: number) => {
     const numSequences = plan.sequencesPerRank / jobSpec.data.accumulate;
-    return (await traceModel(spec, { numSequences, sliceLength, modules })).peakBytes;
+    return traceModel(spec, { numSequences, sliceLength: sliceLengthOf(cuts), modules });
   };
   const settings: Setting[] = [];
   const { recompute } = jobSpec.model;
-  const milder = recompute === false ? (['cheap', true] as const) : ([true] as const);
+  const hasCheap = recompute === false && !jobSpec.job.deterministic;
+  const milder = hasCheap ? (['cheap', true] as const) : ([true] as const);
   for (const wanted of recompute === true ? [] : milder) {
-    const peakBytes = await peakOf({ ...jobSpec, model: { ...jobSpec.model, recompute: wanted } }, 1);
+    const { peakBytes } = await traceOf({ ...jobSpec, model: { ...jobSpec.model, recompute: wanted } }, 1);
     if (peakBytes > limit) continue;
     settings.push({ text: `model.recompute = ${JSON.stringify(wanted)}`, peakBytes });
     break;
   }
   for (let cuts = 2; cuts <= Math.min(mostCuts, sequenceLength); cuts *= 2) {
-    const peakBytes = await peakOf(jobSpec, cuts);
-    if (peakBytes > limit) continue;
+    const trace = await traceOf(jobSpec, cuts).catch(() => null);
+    if (trace === null) break; // a layer that cannot be cut so small
+    const { peakBytes, layers } = trace;
+    const fits = layers.every(({ sliceMultiple }) => sliceLengthOf(cuts) % sliceMultiple === 0);
+    if (peakBytes > limit || !fits) continue;
     settings.push({ text: `parallel.sp = ${cuts * plan.mesh.sp}`, peakBytes });
     settings.push({ text: `data.sequenceLength = ${Math.floor(sequenceLength / cuts)}`, peakBytes });
     break;

@@ -7,6 +7,7 @@ import type { TrainResult } from '../protocol/messages.js';
 import type { Plan } from '../protocol/plan.js';
 import { planOf, type RankContext } from '../rank-context.js';
 import { gatherMoments } from './gather-moments.js';
+import { flopsPerRank, modelFlopsPerToken } from './model-flops.js';
 import { closeTraining, openTraining } from './open-training.js';
 import { explainShortage } from './out-of-memory.js';
 import { gatherValues } from './over-ranks.js';
@@ -48,7 +49,7 @@ class Trainer {
   /** Steps that were enqueued after those and are not over, oldest first. */
   private readonly underWay: StepUnderWay[] = [];
   /** When the last result came, and how long compute had waited for communication by then. */
-  private lastResult = { time: 0, waitedMs: 0 };
+  private lastResult: { time: number; waitedMs: number | null } = { time: 0, waitedMs: 0 };
   private wish: StopWish = { stop: false, save: false };
   /** What all ranks have agreed on: no more steps are enqueued. */
   private agreed: StopWish | null = null;
@@ -63,6 +64,8 @@ class Trainer {
     private readonly plan: Plan,
     readonly training: Training,
     private readonly data: DataLoader,
+    /** Of the model's definition, a step on this rank. */
+    private readonly flopsPerStep: number,
   ) {
     const wantsBaseline = plan.jobSpec.data.baseline === 'bigram' && context.env.rank === 0;
     this.baseline = wantsBaseline ? bigramEntropy(data.trainingText) : null;
@@ -75,7 +78,9 @@ class Trainer {
   static async open(context: RankContext, plan: Plan): Promise<Trainer> {
     // Before anything is opened: a missing text is known at once.
     const data = new DataLoader(plan, context.env.rank);
-    const trainer = new Trainer(context, plan, await openTraining(context, plan), data);
+    const flopsPerToken = await modelFlopsPerToken(plan, context.assignment.layerModules);
+    const training = await openTraining(context, plan);
+    const trainer = new Trainer(context, plan, training, data, flopsPerRank(flopsPerToken, plan));
     await trainer.restoreOrInitialise();
     return trainer;
   }
@@ -150,14 +155,18 @@ class Trainer {
     const before = this.lastResult;
     this.lastResult = this.now();
     const { time, waitedMs } = this.lastResult;
-    this.report(step, result, time - before.time, waitedMs - before.waitedMs);
+    const exposedMs = waitedMs === null || before.waitedMs === null ? null : waitedMs - before.waitedMs;
+    this.report(step, result, time - before.time, exposedMs);
     assertFinite(step.number, result);
     this.step = step.number;
     if (result.stop) this.agreed = { stop: true, save: result.save && this.agreed?.save !== false };
   }
 
   private now() {
-    return { time: performance.now(), waitedMs: this.training.mesh.sp?.stream.waitedMs() ?? 0 };
+    const { device, mesh } = this.training;
+    // On a GPU streams wait for each other without the host, and nobody takes the time of that.
+    const waitedMs = device.kind === 'cuda' ? null : (mesh.sp?.stream.waitedMs() ?? 0);
+    return { time: performance.now(), waitedMs };
   }
 
   private isSaveDue(step: number): boolean {
@@ -233,10 +242,9 @@ class Trainer {
     { number, lr, numTokens }: StepUnderWay,
     result: StepResult,
     stepMs: number,
-    spExposedMs: number,
+    spExposedMs: number | null,
   ): void {
     const { device } = this.training;
-    const { flopsPerStep } = this.plan.perRank;
     const peak = peakFlopsOf(device, this.plan.jobSpec.model.precision);
     this.context.control.report({
       type: 'step',
@@ -250,13 +258,14 @@ class Trainer {
       spBytesSentForward: result.spBytesSentForward,
       spBytesSentBackward: result.spBytesSentBackward,
       peakBytes: device.memory().peakBytes,
-      mfu: peak && flopsPerStep / (stepMs / 1000) / peak,
+      mfu: peak && this.flopsPerStep / (stepMs / 1000) / peak,
       extra: {},
     });
   }
 
-  /** Where the time went, by native function, in this rank's log. */
+  /** Where the time went, by native function, in this rank's log; on a GPU that would be what launching took. */
   private logOpTimes(): void {
+    if (this.training.device.kind === 'cuda') return;
     const times = Object.entries(this.training.device.compute.opTimes()).sort(([, a], [, b]) => b.ms - a.ms);
     for (const [op, { count, ms }] of times.slice(0, 24)) {
       this.context.log(`${op}: ${ms.toFixed(1)} ms in ${count} calls`);

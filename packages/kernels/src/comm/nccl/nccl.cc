@@ -13,13 +13,15 @@ namespace {
 constexpr int oldestVersion = 21400;
 
 constexpr const char* remedy =
-    "install NCCL 2.14 or newer, the same on every host (pip install nvidia-nccl-cu13)";
+    "install NCCL 2.14 or newer, the same on every host (pip install nvidia-nccl-cu13 for CUDA 13, "
+    "nvidia-nccl-cu12 for CUDA 12)";
 
 template <typename Function>
 void find(const FoundLibrary& library, const char* name, Function& function) {
   function = reinterpret_cast<Function>(dlsym(library.handle, name));
   if (function != nullptr) return;
-  throw Error("E-NCCL", library.path + " has no " + name + ". Fix: " + remedy);
+  throw Error("E-NCCL",
+              library.path + " has no " + name + ". Fix: " + remedy + ", or name another in LONGSCAN_NCCL");
 }
 
 Nccl open() {

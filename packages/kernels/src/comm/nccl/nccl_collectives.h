@@ -13,8 +13,8 @@ namespace longscan {
 /// P = ranks, n = bytes of the whole vector, b = bytes of one rank's block; what NCCL really sends, by trees
 /// or with headers, it does not say:
 ///
-///   allGather (P-1) b    reduceScatter n - own block    allReduce 2 n (P-1)/P    broadcast n, the last rank
-///   0 exchange: the messages themselves    barrier: an allReduce of one byte
+/// allGather (P-1) b, reduceScatter n - own block, allReduce 2 n (P-1)/P, broadcast n (the last rank 0),
+/// exchange the messages themselves, barrier an allReduce of one byte.
 ///
 /// Sums are in an order that NCCL chooses by group, size and hardware: the same from run to run on the same
 /// machines.

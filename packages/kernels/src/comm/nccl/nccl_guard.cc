@@ -80,6 +80,8 @@ void NcclGuard::launch(NcclWork work, const Calls& calls) {
   CUevent_st* end = timeline_.recordPoint();
   {
     std::lock_guard<std::mutex> lock(mutex_);
+    // The thread may just have found nothing unfinished to abort; then nobody else tells the stream.
+    failure_.throwIfSet();
     launched_.push_back({std::move(work), begin, end, std::nullopt});
   }
   {

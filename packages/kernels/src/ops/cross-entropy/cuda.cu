@@ -67,7 +67,7 @@ __global__ void __launch_bounds__(threads) softmaxLossKernel(const LongscanSoftm
   float* logits = call.logits + blockIdx.x * vocab;
   auto* gradient = reinterpret_cast<Gradient*>(logits);
   const int32_t label = call.labels[blockIdx.x];
-  const bool isIgnored = label == -1;
+  const bool isIgnored = label == -1, isKnown = label >= 0 && label < vocab;
 
   ExpSum own{-INFINITY, 0.0f};
   if (!isIgnored) {
@@ -77,12 +77,12 @@ __global__ void __launch_bounds__(threads) softmaxLossKernel(const LongscanSoftm
   }
   const ExpSum all = sumOfBlock<threads>(own);
   if (threadIdx.x == 0) {
-    const bool isKnown = label >= 0 && label < vocab;
     const double logSum = log(static_cast<double>(all.sum)) + all.top;
     call.rowLoss[blockIdx.x] = isIgnored ? 0.0 : isKnown ? logSum - logits[label] : NAN;
   }
   if (call.gradient == 0) return;
-  const float factor = call.scale / all.sum;
+  // The gradient of a loss that is not a number is none either: no step is taken with it.
+  const float factor = isKnown ? call.scale / all.sum : NAN;
   for (int64_t first = 0; first < vocab; first += threads * width) {
     const int64_t i = first + threadIdx.x * width;
     Pack<float, width> some{};

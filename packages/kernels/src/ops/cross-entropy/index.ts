@@ -67,8 +67,7 @@ const crossEntropyOp = defineOp<CrossEntropyInputs, { scale: number; isFinal: bo
         : null;
     const output = call.empty([1], wideType(hidden.dtype));
     call.device.scope(() => {
-      // Only GPUs compute in bf16, so a shape of it stands for theirs.
-      const isOnGpu = call.device.kind === 'cuda' || hidden.dtype === 'bf16';
+      const isOnGpu = call.device.kind === 'cuda' || call.device.standsForGpu;
       const vocab = weight.dim(0);
       const rows = chunkRows(labels.size, vocab, isOnGpu);
       const logits = call.empty([rows, vocab], wideType(hidden.dtype));

@@ -12,7 +12,8 @@ extern "C" {
 struct CUstream_st;
 
 size_t longscanSumOfSquaresWorkspaceBytes(int64_t count);
-/// sum [1] = the sum of squares of f32 x [count], in f64 and in an order that depends on `count` alone.
+/// sum [1] = the sum of squares of f32 x [count], in f64 in an order that depends on
+/// `count` and on whether x begins at 16 bytes.
 int longscanSumOfSquares(const float* x, int64_t count, void* workspace, double* sum,
                          struct CUstream_st* stream);
 /// clip [3] = factor min(1, maxNorm / (norm + 1e-6)), norm = sqrt(sum), and 1; where the norm is not finite,

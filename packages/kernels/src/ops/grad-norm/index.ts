@@ -3,7 +3,7 @@ import './native.js';
 
 /**
  * `Σ gradient²` of one flat buffer: a tensor [1], f64. Ranks that hold different parts add theirs (all-reduce) before
- * `clipFactor`. Summed in fixed blocks, then as a tree: the same bits for every number of threads, and in every run.
+ * `clipFactor`. Summed in fixed blocks, then in a fixed order: the same bits for every number of threads, and in every run.
  */
 export function sumOfSquares(gradient: Tensor): Tensor {
   const { device } = gradient;
