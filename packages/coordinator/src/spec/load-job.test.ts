@@ -158,6 +158,12 @@ test('what only one kind of device can do', async () => {
   ]);
 });
 
+test('what deterministic mode keeps anyway is not asked for again', async () => {
+  assert.equal(await errorsOf(good, ['job.deterministic=true', 'model.recompute=cheap']), [
+    'error[E-CFG-VALUE] --set model.recompute: "cheap" with job.deterministic = true, which keeps every output, expected false or true. Fix: model.recompute = true, or job.deterministic = false',
+  ]);
+});
+
 test('the engine follows from the device', async () => {
   const cpu = await checkToml(good, []);
   const gpu = await checkToml(good, ['device.kind=cuda', 'model.precision=bf16']);
