@@ -1,7 +1,5 @@
 #include "cublaslt.h"
 
-#include <dlfcn.h>
-
 #include "cuda_driver.h"
 #include "error.h"
 #include "find_library.h"
@@ -21,14 +19,6 @@ std::string nameOf(int version) {
          std::to_string(version % 100);
 }
 
-template <typename Function>
-void find(const FoundLibrary& library, const char* name, Function& function) {
-  function = reinterpret_cast<Function>(dlsym(library.handle, name));
-  if (function != nullptr) return;
-  throw Error("E-CUBLAS", library.path + " has no " + name + ". Fix: " + remedy +
-                              ", and name its file in LONGSCAN_CUBLAS");
-}
-
 CublasLt open(int driverVersion) {
   LibrarySearch search{"E-CUBLAS", "cuBLASLt", "LONGSCAN_CUBLAS", {}, remedy};
   if (driverVersion >= 13000) search.names.push_back("libcublasLt.so.13");
@@ -37,28 +27,27 @@ CublasLt open(int driverVersion) {
   const FoundLibrary library = findLibrary(search);
   CublasLt cublas{};
   cublas.path = library.path;
-  find(library, "cublasLtGetVersion", cublas.getVersion);
+  library.find("cublasLtGetVersion", cublas.getVersion);
   cublas.version = static_cast<int>(cublas.getVersion());
   if (cublas.version < oldestVersion) {
-    throw Error("E-CUBLAS", library.path + " is cuBLASLt " + cublas.versionName() + ", expected " +
-                                nameOf(oldestVersion) + " or newer. Fix: " + remedy +
-                                ", and name its file in LONGSCAN_CUBLAS");
+    library.refuse("is cuBLASLt " + cublas.versionName() + ", expected " + nameOf(oldestVersion) +
+                   " or newer");
   }
-  find(library, "cublasLtGetStatusName", cublas.getStatusName);
-  find(library, "cublasLtCreate", cublas.create);
-  find(library, "cublasLtDestroy", cublas.destroy);
-  find(library, "cublasLtMatmulDescCreate", cublas.matmulDescCreate);
-  find(library, "cublasLtMatmulDescDestroy", cublas.matmulDescDestroy);
-  find(library, "cublasLtMatmulDescSetAttribute", cublas.matmulDescSetAttribute);
-  find(library, "cublasLtMatrixLayoutCreate", cublas.matrixLayoutCreate);
-  find(library, "cublasLtMatrixLayoutDestroy", cublas.matrixLayoutDestroy);
-  find(library, "cublasLtMatrixLayoutSetAttribute", cublas.matrixLayoutSetAttribute);
-  find(library, "cublasLtMatmulPreferenceCreate", cublas.preferenceCreate);
-  find(library, "cublasLtMatmulPreferenceDestroy", cublas.preferenceDestroy);
-  find(library, "cublasLtMatmulPreferenceSetAttribute", cublas.preferenceSetAttribute);
-  find(library, "cublasLtMatmulAlgoGetHeuristic", cublas.matmulAlgoGetHeuristic);
-  find(library, "cublasLtMatmulAlgoConfigGetAttribute", cublas.matmulAlgoConfigGetAttribute);
-  find(library, "cublasLtMatmul", cublas.matmul);
+  library.find("cublasLtGetStatusName", cublas.getStatusName);
+  library.find("cublasLtCreate", cublas.create);
+  library.find("cublasLtDestroy", cublas.destroy);
+  library.find("cublasLtMatmulDescCreate", cublas.matmulDescCreate);
+  library.find("cublasLtMatmulDescDestroy", cublas.matmulDescDestroy);
+  library.find("cublasLtMatmulDescSetAttribute", cublas.matmulDescSetAttribute);
+  library.find("cublasLtMatrixLayoutCreate", cublas.matrixLayoutCreate);
+  library.find("cublasLtMatrixLayoutDestroy", cublas.matrixLayoutDestroy);
+  library.find("cublasLtMatrixLayoutSetAttribute", cublas.matrixLayoutSetAttribute);
+  library.find("cublasLtMatmulPreferenceCreate", cublas.preferenceCreate);
+  library.find("cublasLtMatmulPreferenceDestroy", cublas.preferenceDestroy);
+  library.find("cublasLtMatmulPreferenceSetAttribute", cublas.preferenceSetAttribute);
+  library.find("cublasLtMatmulAlgoGetHeuristic", cublas.matmulAlgoGetHeuristic);
+  library.find("cublasLtMatmulAlgoConfigGetAttribute", cublas.matmulAlgoConfigGetAttribute);
+  library.find("cublasLtMatmul", cublas.matmul);
   return cublas;
 }
 

@@ -99,16 +99,17 @@ class Attempts {
   std::string text_;
 };
 
-FoundLibrary search(const std::vector<std::string>& names, Attempts& attempts) {
+FoundLibrary search(const LibrarySearch& wanted, Attempts& attempts) {
+  const std::vector<std::string>& names = wanted.names;
   for (const std::string& name : names) {
-    if (void* handle = attempts.open(name)) return {handle, pathOf(handle, name)};
+    if (void* handle = attempts.open(name)) return {handle, pathOf(handle, name), wanted};
   }
   for (const std::string& folder : folderPatterns()) {
     bool any = false;
     for (const std::string& name : names) {
       for (const std::string& path : matches(folder + "/" + name)) {
         any = true;
-        if (void* handle = attempts.open(path)) return {handle, path};
+        if (void* handle = attempts.open(path)) return {handle, path, wanted};
       }
     }
     if (!any) attempts.note("nothing in " + folder);
@@ -118,11 +119,22 @@ FoundLibrary search(const std::vector<std::string>& names, Attempts& attempts) {
 
 }  // namespace
 
+void FoundLibrary::refuse(const std::string& found) const {
+  throw Error(search.code, path + " " + found + ". Fix: " + search.remedy + ", or name another file in " +
+                               search.variable);
+}
+
+void* FoundLibrary::addressOf(const char* name) const {
+  void* const address = dlsym(handle, name);
+  if (address == nullptr) refuse(std::string("has no ") + name);
+  return address;
+}
+
 FoundLibrary findLibrary(const LibrarySearch& wanted) {
   Attempts attempts;
   const std::string given = variable(wanted.variable);
   const FoundLibrary found =
-      given.empty() ? search(wanted.names, attempts) : FoundLibrary{attempts.open(given), given};
+      given.empty() ? search(wanted, attempts) : FoundLibrary{attempts.open(given), given, wanted};
   if (found.handle != nullptr) return found;
   throw Error(wanted.code, std::string(wanted.title) + " cannot be opened. Tried: " + attempts.text() +
                                ". Fix: " + wanted.remedy + ", or name its file in " + wanted.variable);

@@ -17,6 +17,18 @@ struct LibrarySearch {
 struct FoundLibrary {
   void* handle = nullptr;  // of dlopen; never closed
   std::string path;
+  LibrarySearch search;
+
+  /// One of its functions. Throws the search's code if it has none of that name.
+  template <typename Function>
+  void find(const char* name, Function& function) const {
+    function = reinterpret_cast<Function>(addressOf(name));
+  }
+  /// Throws the search's code, with the remedy: `found` says what is wrong with this library.
+  [[noreturn]] void refuse(const std::string& found) const;
+
+ private:
+  void* addressOf(const char* name) const;
 };
 
 /// Opens the first that can be: by name as the loader looks (LD_LIBRARY_PATH, ldconfig), in Python

@@ -1,7 +1,5 @@
 #include "nccl.h"
 
-#include <dlfcn.h>
-
 #include "../../core/error.h"
 #include "../../core/find_library.h"
 
@@ -16,43 +14,34 @@ constexpr const char* remedy =
     "install NCCL 2.14 or newer, the same on every host (pip install nvidia-nccl-cu13 for CUDA 13, "
     "nvidia-nccl-cu12 for CUDA 12)";
 
-template <typename Function>
-void find(const FoundLibrary& library, const char* name, Function& function) {
-  function = reinterpret_cast<Function>(dlsym(library.handle, name));
-  if (function != nullptr) return;
-  throw Error("E-NCCL",
-              library.path + " has no " + name + ". Fix: " + remedy + ", or name another in LONGSCAN_NCCL");
-}
-
 Nccl open() {
   const FoundLibrary library =
       findLibrary({"E-NCCL", "NCCL", "LONGSCAN_NCCL", {"libnccl.so.2", "libnccl.so"}, remedy});
   Nccl nccl{};
   nccl.path = library.path;
-  find(library, "ncclGetVersion", nccl.getVersion);
-  find(library, "ncclGetErrorString", nccl.getErrorString);
+  library.find("ncclGetVersion", nccl.getVersion);
+  library.find("ncclGetErrorString", nccl.getErrorString);
   nccl.check(nccl.getVersion(&nccl.version), "ncclGetVersion");
   if (nccl.version < oldestVersion) {
-    throw Error("E-NCCL", library.path + " is NCCL " + ncclVersionName(nccl.version) + ", expected " +
-                              ncclVersionName(oldestVersion) + " or newer. Fix: " + remedy +
-                              ", or name another in LONGSCAN_NCCL");
+    library.refuse("is NCCL " + ncclVersionName(nccl.version) + ", expected " +
+                   ncclVersionName(oldestVersion) + " or newer");
   }
-  find(library, "ncclGetLastError", nccl.getLastError);
-  find(library, "ncclGetUniqueId", nccl.getUniqueId);
-  find(library, "ncclCommInitRankConfig", nccl.commInitRankConfig);
-  find(library, "ncclCommGetAsyncError", nccl.commGetAsyncError);
-  find(library, "ncclCommFinalize", nccl.commFinalize);
-  find(library, "ncclCommDestroy", nccl.commDestroy);
-  find(library, "ncclCommAbort", nccl.commAbort);
-  find(library, "ncclGroupStart", nccl.groupStart);
-  find(library, "ncclGroupEnd", nccl.groupEnd);
-  find(library, "ncclSend", nccl.send);
-  find(library, "ncclRecv", nccl.recv);
-  find(library, "ncclAllGather", nccl.allGather);
-  find(library, "ncclReduceScatter", nccl.reduceScatter);
-  find(library, "ncclReduce", nccl.reduce);
-  find(library, "ncclAllReduce", nccl.allReduce);
-  find(library, "ncclBroadcast", nccl.broadcast);
+  library.find("ncclGetLastError", nccl.getLastError);
+  library.find("ncclGetUniqueId", nccl.getUniqueId);
+  library.find("ncclCommInitRankConfig", nccl.commInitRankConfig);
+  library.find("ncclCommGetAsyncError", nccl.commGetAsyncError);
+  library.find("ncclCommFinalize", nccl.commFinalize);
+  library.find("ncclCommDestroy", nccl.commDestroy);
+  library.find("ncclCommAbort", nccl.commAbort);
+  library.find("ncclGroupStart", nccl.groupStart);
+  library.find("ncclGroupEnd", nccl.groupEnd);
+  library.find("ncclSend", nccl.send);
+  library.find("ncclRecv", nccl.recv);
+  library.find("ncclAllGather", nccl.allGather);
+  library.find("ncclReduceScatter", nccl.reduceScatter);
+  library.find("ncclReduce", nccl.reduce);
+  library.find("ncclAllReduce", nccl.allReduce);
+  library.find("ncclBroadcast", nccl.broadcast);
   return nccl;
 }
 
