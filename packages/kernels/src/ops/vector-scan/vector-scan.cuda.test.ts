@@ -21,7 +21,6 @@ const cases: readonly Case[] = [
 const types = [
   { dtype: 'f32', typed: [] },
   { dtype: 'bf16', typed: ['x'] },
-  { dtype: 'bf16', typed: ['x', 'g'] },
 ] as const;
 
 for (const [i, shape] of cases.entries()) {
