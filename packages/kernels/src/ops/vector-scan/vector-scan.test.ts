@@ -1,8 +1,8 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { forwardCall } from '../../autograd/define-op.js';
-import { openCpuDevice } from '../../device.js';
-import { fromArray } from '../../tensor.js';
+import { openCpuDevice, openShapeDevice } from '../../device.js';
+import { empty, fromArray } from '../../tensor.js';
 import { checkRecurrence, tolerances } from '../../testing/index.js';
 import { vectorScan } from './index.js';
 import { type Case, problem } from './problem.js';
@@ -40,6 +40,16 @@ test('vector-scan ~> a million tokens: f32 knows their decay', async () => {
   } finally {
     device.close();
   }
+});
+
+test('vector-scan ~> decays of bf16 are refused', () => {
+  const device = openShapeDevice();
+  const [x, g] = [empty(device, [1, 8, 3], 'bf16'), empty(device, [1, 8, 3], 'bf16')];
+  assert.throws(
+    () => vectorScan.stateShape({ x, g }),
+    /^error\[E-DTYPE\] vector-scan: g is bf16, expected f32/,
+  );
+  assert.equal(vectorScan.stateShape({ x, g: empty(device, [1, 8, 3], 'f32') }), [1, 3, 1, 1]);
 });
 
 test.run();
