@@ -1,5 +1,5 @@
 import type { FetchTrace } from '@longscan/worker/protocol';
-import type { Fabric } from './fabric.js';
+import type { Fabric } from '../fabric/fabric.js';
 
 export interface FetchCost {
   readonly seconds: number;

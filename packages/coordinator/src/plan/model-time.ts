@@ -1,6 +1,6 @@
 import { chainSeconds } from '@longscan/worker';
 import type { ModelledStrategy, ModelTrace, RecurrenceTrace } from '@longscan/worker/protocol';
-import type { Fabric } from './fabric.js';
+import type { Fabric } from '../fabric/fabric.js';
 import { fetchCost } from './fetch-time.js';
 import type { StrategyCost } from './strategies.js';
 import { sumCost } from './sum-time.js';

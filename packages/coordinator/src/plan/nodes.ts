@@ -1,5 +1,5 @@
 import type { JobSpec } from '@longscan/worker/protocol';
-import type { Fabric } from './fabric.js';
+import type { Fabric } from '../fabric/fabric.js';
 
 /** The keys of a job that say which ranks share a node. */
 export type NodeKeys = Pick<JobSpec, 'parallel'>;

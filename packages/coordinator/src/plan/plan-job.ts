@@ -1,10 +1,10 @@
 import { traceModel } from '@longscan/worker';
 import type { JobSpec, Plan } from '@longscan/worker/protocol';
+import { loopbackTcp } from '../fabric/fabric.js';
 import { planAttention } from './attention.js';
 import { checkCarry } from './check-carry.js';
 import { checkLayers } from './check-layers.js';
 import { checkObjective } from './check-objective.js';
-import { loopbackTcp } from './fabric.js';
 import { layOut } from './layout.js';
 import { withNodes } from './nodes.js';
 import { plan } from './plan.js';

@@ -7,8 +7,8 @@ import {
 } from '@longscan/worker/protocol';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { Fabric } from '../fabric/fabric.js';
 import type { AttentionPlan } from './attention.js';
-import type { Fabric } from './fabric.js';
 import { layOut } from './layout.js';
 import { plan } from './plan.js';
 import type { StrategyCost } from './strategies.js';

@@ -1,9 +1,9 @@
 import type { JobSpec, ModelledStrategy, ModelTrace, Plan } from '@longscan/worker/protocol';
+import type { Fabric } from '../fabric/fabric.js';
 import { formatSeconds } from '../format.js';
 import type { AttentionPlan } from './attention.js';
 import { canonicalSegments } from './canonical-units.js';
 import { ableStrategies } from './check-layers.js';
-import type { Fabric } from './fabric.js';
 import type { Layout } from './layout.js';
 import { bestBlocks, modelStrategies } from './model-time.js';
 import { nodeSize } from './nodes.js';

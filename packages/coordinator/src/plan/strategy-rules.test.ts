@@ -1,7 +1,7 @@
 import { type JobSpec, jobSpecSchema } from '@longscan/worker/protocol';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { loopbackTcp } from './fabric.js';
+import { loopbackTcp } from '../fabric/fabric.js';
 import { modelStrategies } from './model-time.js';
 import { withNodes } from './nodes.js';
 import { loadStrategies } from './strategies.js';

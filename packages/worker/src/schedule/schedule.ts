@@ -1,0 +1,64 @@
+/** Which group of ranks a message belongs to: those that hold slices of one sequence, or all of them. */
+export type GroupName = 'sp' | 'world';
+
+/** A message of an exchange, as one of its two ends sees it. */
+export interface ScheduledMessage {
+  /** Rank within the group. */
+  readonly peer: number;
+  readonly bytes: number;
+}
+
+/** An op: a native function that runs on a stream. */
+export interface OpEntry {
+  readonly kind: 'op';
+  /** Index into `Schedule.streams`. */
+  readonly stream: number;
+  /** Name of the native function. */
+  readonly name: string;
+  /** Of all tensors that it reads or writes, each counted once. */
+  readonly bytes: number;
+  readonly flops: number;
+}
+
+/** A point on a stream that others can wait for. */
+export interface RecordEntry {
+  readonly kind: 'record';
+  readonly stream: number;
+  /** Number of the event, another for each record of a schedule. */
+  readonly event: number;
+}
+
+/** What is enqueued on the stream later starts after the event. */
+export interface WaitEntry {
+  readonly kind: 'wait';
+  readonly stream: number;
+  readonly event: number;
+}
+
+/** Sends and receives that are under way at the same time. */
+export interface ExchangeEntry {
+  readonly kind: 'exchange';
+  readonly stream: number;
+  readonly group: GroupName;
+  readonly sends: readonly ScheduledMessage[];
+  readonly recvs: readonly ScheduledMessage[];
+}
+
+/** A collective of a whole group; every rank of it has one at the same place. */
+export interface CollectiveEntry {
+  readonly kind: 'collective';
+  readonly stream: number;
+  readonly group: GroupName;
+  readonly verb: 'allGather' | 'reduceScatter' | 'allReduce' | 'broadcast' | 'barrier';
+  /** allGather: what each rank gives; reduceScatter, allReduce, broadcast: the whole vector; barrier: 0. */
+  readonly bytes: number;
+}
+
+export type ScheduleEntry = OpEntry | RecordEntry | WaitEntry | ExchangeEntry | CollectiveEntry;
+
+/** What one rank enqueues in one training step, in the order of its host. */
+export interface Schedule {
+  /** Names of its streams; `compute` is the first. */
+  readonly streams: readonly string[];
+  readonly entries: readonly ScheduleEntry[];
+}
