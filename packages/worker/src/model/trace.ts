@@ -1,4 +1,4 @@
-import { crossEntropy, empty, openShapeDevice, type Tensor, zeros } from '@longscan/kernels';
+import { openShapeDevice, zeros } from '@longscan/kernels';
 import type { AttentionStrategy } from '../attention-strategy.js';
 import type { LayerContext } from '../layer.js';
 import { shardOfRank } from '../optim/shard.js';
@@ -14,7 +14,6 @@ import type {
 import type { Crossing } from '../sequence/border.js';
 import { refuseCarry } from '../sequence/carry.js';
 import { live, type Received } from '../sequence/received.js';
-import { timeSliceLengths, trainOverTimeSlices } from '../sequence/time-slices.js';
 import { type ContextSource, sliceContexts } from './layer-context.js';
 import { type LoadedLayer, loadLayers } from './load-layers.js';
 import { createModel, parameterSpecs } from './model.js';
@@ -22,6 +21,7 @@ import { Parameters } from './parameters.js';
 import { timeSliceContexts } from './time-slice-contexts.js';
 import { tracingAttention } from './trace-attention.js';
 import { hasBoundaries, tracingBothDirections } from './trace-bidirectional.js';
+import { traceStep } from './trace-step.js';
 import { type Traffic, tracingShortRange, wireBytes } from './trace-traffic.js';
 
 /** Sizes of what one rank computes in one step. */
@@ -69,7 +69,6 @@ function traceLayers(
   const fetches: FetchTrace[] = [];
   const refusals = new Map<number, string>();
   const traffic = { packing: data.packing, recurrences, halos };
-  const unnoted = (): Traffic => ({ ...traffic, recurrences: [], halos: [] });
   const bothDirections =
     spec.objective === 'masked'
       ? tracingBothDirections({
@@ -77,13 +76,14 @@ function traceLayers(
           hasBoundaries: hasBoundaries(data, numSlices * T),
         })
       : null;
-  /** `crossing`: of a pass over one time slice; null: of one over all of them. `notes`: where its calls are noted. */
-  const contextsOf = (crossing: Crossing | null, notes: Traffic): ContextSource => {
+  const contextsOf = (crossing: Crossing | null, isNoted: boolean): ContextSource => {
+    const notes = isNoted ? traffic : { ...traffic, recurrences: [], halos: [] };
     const contexts = crossing === null ? sliceContexts(null, null) : timeSliceContexts(null, null, crossing);
     return {
       tensors: [],
       forLayer: (layer, received = live) => ({
         ...tracingContext(contexts.forLayer(layer), layer, received, notes),
+        // Over time slices attention refuses by itself.
         ...(crossing === null &&
           tracingAttention(device, { layer, numSlices, sliceLength: T, strategy, received }, attentions)),
         ...bothDirections?.(layer, received),
@@ -95,32 +95,7 @@ function traceLayers(
       }),
     };
   };
-  let activationBytes = 0;
-  const pass = {
-    forward(length: number, crossing: Crossing): void {
-      model.forward(empty(device, [B, length], 'i32'), contextsOf(crossing, unnoted()));
-    },
-    loss(length: number, crossing: Crossing | null): Tensor {
-      const tokens = empty(device, [B, length], 'i32');
-      const labels = empty(device, [B, length], 'i32');
-      // The first of them is noted: the others make the same calls.
-      const contexts = contextsOf(crossing, activationBytes === 0 ? traffic : unnoted());
-      const loss = device.scope(() =>
-        crossEntropy({ hidden: model.forward(tokens, contexts), weight: model.head, labels }, 1 / (B * T), {
-          isFinal: true,
-        }),
-      );
-      activationBytes = Math.max(activationBytes, device.memory().inUseBytes - atRest);
-      return loss;
-    },
-    addLoss: () => undefined,
-  };
-  if (model.timeSlice > 0) {
-    trainOverTimeSlices(device, timeSliceLengths(T, model.timeSlice), pass);
-  } else {
-    const { result: loss, tape } = device.record(() => pass.loss(T, null));
-    tape.backward([loss], [empty(device, [1])]);
-  }
+  const activationBytes = traceStep({ device, model, shape: [B, T], contextsOf }) - atRest;
   for (const moment of moments) moment.release();
   return {
     numParameters: parameters.numParameters,
