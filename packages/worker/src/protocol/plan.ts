@@ -113,6 +113,16 @@ export const rankCostSchema = z.strictObject({
   flopsPerStep: z.number().min(0),
 });
 
+/** How the states of one layer cross ranks. */
+export const scanChoiceSchema = z.strictObject({
+  /** Never `auto`. */
+  strategy: z.string(),
+  /** Blocks of the free axis; 1 under strategies that cut nothing. */
+  blocks: z.int().min(1),
+  /** Neighbouring ranks that `two-level` takes for a node: all, or a divisor of sp. */
+  ranksPerNode: z.int().min(1),
+});
+
 /** Cost model of one SP strategy for one step: all recurrence calls and halos, forward and backward. */
 export const modelledStrategySchema = z.strictObject({
   strategy: z.string(),
@@ -131,12 +141,10 @@ export const planSchema = z.strictObject({
   padTokens: count,
   /** Sequences that each dp rank takes of a step. */
   sequencesPerRank: z.int().min(1),
-  /** The strategy that will run; never `auto`. */
-  strategy: z.string(),
+  /** By layer; those of layers without recurrences are what most others have. Empty on one rank. */
+  scans: z.array(scanChoiceSchema),
   /** The strategy for softmax layers that will run; never `auto`. */
   attentionStrategy: z.string(),
-  /** Blocks of the free axis for all-scan. */
-  blocks: z.int().min(1),
   /** Neighbouring ranks that share a node, at most sp. */
   ranksPerNode: z.int().min(1),
   perRank: rankCostSchema,
@@ -149,6 +157,7 @@ export const planSchema = z.strictObject({
 });
 
 export type Mesh = z.infer<typeof meshSchema>;
+export type ScanChoice = z.infer<typeof scanChoiceSchema>;
 export type Slice = z.infer<typeof sliceSchema>;
 export type RankCost = z.infer<typeof rankCostSchema>;
 export type ModelledStrategy = z.infer<typeof modelledStrategySchema>;
