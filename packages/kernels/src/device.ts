@@ -46,7 +46,7 @@ export class Device {
   standsForGpu = false;
   /** The backward pass makes outputs of norms and activations again instead of keeping them: less memory, more work. */
   remakesCheapOutputs = false;
-  /** Floating-point operations of the ops enqueued so far (a multiply-add counts 2). */
+  /** Floating-point operations of the ops enqueued so far (a multiply-add counts 2); each op adds its own behind its call. */
   flops = 0;
   private readonly scopes: Tensor[][] = [];
 
