@@ -45,7 +45,7 @@ export function exchangesOf(collective: Collective, place: Place, algorithm: Alg
   if (verb === 'broadcast') return chain(bytes, place);
   if (verb === 'allGather') {
     if (algorithm === 'direct') return direct(place, () => bytes);
-    return ring(place, (step) => (step === -1 ? bytes : bytes));
+    return ring(place, () => bytes);
   }
   const blockBytes = evenBlocks(bytes, size);
   if (verb === 'reduceScatter' && algorithm === 'direct') return direct(place, blockBytes);

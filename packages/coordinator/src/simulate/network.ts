@@ -83,13 +83,17 @@ export class Network {
   }
 
   private queueOf(channel: string, from: number, to: number): Unmatched[] {
-    let pairs = this.channels.get(channel);
-    if (pairs === undefined) this.channels.set(channel, (pairs = new Map()));
-    const pair = from * this.outgoing.length + to;
-    let queue = pairs.get(pair);
-    if (queue === undefined) pairs.set(pair, (queue = []));
-    return queue;
+    const pairs = getOrAdd(this.channels, channel, () => new Map<number, Unmatched[]>());
+    return getOrAdd(pairs, from * this.outgoing.length + to, () => []);
   }
+}
+
+function getOrAdd<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  const found = map.get(key);
+  if (found !== undefined) return found;
+  const made = make();
+  map.set(key, made);
+  return made;
 }
 
 /** On its way from `sender`; what happens to it next is what it is due for. */

@@ -3,7 +3,7 @@ import { type Due, EventQueue } from './event-queue.js';
 import { type Host, hostsOf } from './host.js';
 import type { Machine } from './machine.js';
 import { Network, type Transfers } from './network.js';
-import type { BusyInstruction, ExchangeInstruction, Instruction, MeetingInstruction, Program } from './program.js';
+import type { ExchangeInstruction, Instruction, MeetingInstruction, Program } from './program.js';
 
 /** What a stream was doing from `startS` to `endS`; `kind` is that of the instruction. */
 export interface Span {
@@ -195,7 +195,13 @@ class Stream implements Due, Transfers {
     if (this.isFirst && instruction.kind === 'busy') owner.busyS += now - since;
     if (this.isFirst && instruction.kind === 'wait') owner.stoodStill(now - since, instruction.event);
     if (owner.around.onSpan === undefined || now === since) return;
-    owner.around.onSpan({ rank: this.rank, stream: this.name, kind: instruction.kind, startS: since, endS: now });
+    owner.around.onSpan({
+      rank: this.rank,
+      stream: this.name,
+      kind: instruction.kind,
+      startS: since,
+      endS: now,
+    });
   }
 }
 
