@@ -65,6 +65,12 @@ const modelKeys = {
     .union([z.boolean(), z.literal('cheap')])
     .describe('false, "cheap" or true')
     .default(false),
+  /**
+   * Tokens of a sequence whose activations are kept at once: a step runs the sequence slice by slice, forward for the states
+   * between slices and back again, so that memory does not grow with its length. Gradients are those of the whole; 0: all at
+   * once.
+   */
+  timeSlice: countOrZero.default(0),
 };
 
 export const modelSection = z.strictObject({
@@ -243,6 +249,7 @@ export type LayerEntry = z.infer<typeof layerEntrySchema>;
 export const resumableKeys: readonly string[] = [
   'job.steps',
   'model.precision',
+  'model.timeSlice',
   'device',
   'launch',
   'checkpoint',
