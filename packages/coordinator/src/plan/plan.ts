@@ -46,7 +46,7 @@ export function plan({ jobSpec, layout, trace, strategies, attention, fabric }: 
       jobSpec.parallel.blocks === 'auto'
         ? bestBlocks(sp, trace.recurrences, fabric)
         : jobSpec.parallel.blocks,
-    ranksPerNode: nodeSize(jobSpec),
+    ranksPerNode: nodeSize(jobSpec, fabric),
     perRank: {
       numParameters: trace.numParameters,
       parameterBytes,
@@ -127,6 +127,7 @@ function strategyNotes(
 ): string[] {
   if (parallel.sp === 1) return ['one rank holds the whole sequence: no state crosses ranks'];
   return [
+    ...(fabric.notes ?? []),
     ...(parallel.strategy === 'auto' ? choiceNotes('strategy', modelled, fabric) : []),
     ...(parallel.attentionStrategy === 'auto'
       ? choiceNotes('attention strategy', modelledAttention, fabric)
