@@ -34,6 +34,7 @@ export type {
   ScheduleEntry,
   WaitEntry,
 } from './schedule/schedule.js';
+export { type StepMemory, type TraceMemoryOptions, traceMemory } from './schedule/step-memory.js';
 export { type StepDefinition, stepwise } from './stepwise.js';
 export {
   type Direction,
