@@ -11,6 +11,7 @@ import { flopsPerRank, modelFlopsPerToken } from './model-flops.js';
 import { closeTraining, openTraining } from './open-training.js';
 import { explainShortage } from './out-of-memory.js';
 import { gatherValues } from './over-ranks.js';
+import { spWaitedMs } from './sp-waited.js';
 import { checkpointContent, restore } from './train-state.js';
 import {
   assertFinite,
@@ -163,10 +164,7 @@ class Trainer {
   }
 
   private now() {
-    const { device, mesh } = this.training;
-    // On a GPU streams wait for each other without the host, and nobody takes the time of that.
-    const waitedMs = device.kind === 'cuda' ? null : (mesh.sp?.stream.waitedMs() ?? 0);
-    return { time: performance.now(), waitedMs };
+    return { time: performance.now(), waitedMs: spWaitedMs(this.training) };
   }
 
   private isSaveDue(step: number): boolean {
