@@ -15,11 +15,15 @@ export function lineChart(chart: Chart): Promise<string> {
   return draw({ ...theme, ...unitSpec(checkChart(chart)) }, chart.title);
 }
 
-/** Several charts in one SVG file, two in a row, each with a legend of its own. */
-export function chartPanel(title: string, charts: readonly Chart[]): Promise<string> {
+/** Several charts in one SVG file, two in a row, each with a legend of its own, under one title. */
+export function chartPanel(
+  { title, subtitle }: { readonly title: string; readonly subtitle: string },
+  charts: readonly Chart[],
+): Promise<string> {
   const own = { color: 'independent', fill: 'independent', strokeDash: 'independent' };
   const concat = charts.map((chart) => unitSpec(checkChart(chart)));
-  return draw({ ...theme, concat, columns: 2, spacing: 36, resolve: { scale: own } }, title);
+  const about = { title: { text: title, subtitle, offset: 24 }, resolve: { scale: own } };
+  return draw({ ...theme, ...about, concat, columns: 2, spacing: 28, align: 'all' }, title);
 }
 
 async function draw(spec: object, title: string): Promise<string> {

@@ -1,5 +1,5 @@
 import type { Chart, Point, Series } from '../plots/chart.js';
-import { curveName, type Mode, modeTitles } from './modes.js';
+import { curveName, type Mode } from './modes.js';
 import type { Measured, ScalingRow, Spread } from './summary.js';
 
 /** One metric of a curve over the number of ranks; `name` is that of its file. */
@@ -11,114 +11,98 @@ export interface ScalingChart {
 const x = { label: 'sequence-parallel ranks (sp)', scale: 'log2' } as const;
 
 /** The charts of a curve; a metric that was measured nowhere has none. */
-export function scalingCharts(rows: readonly ScalingRow[], mode: Mode, subtitle: string): ScalingChart[] {
-  const lengths = [...new Set(rows.map(({ length }) => length))];
-  const curves = (value: (measured: Measured, row: ScalingRow) => Spread | null): Series[] =>
-    lengths.map((length) => ({
-      name: curveName(mode, length),
-      points: ofLength(rows, length).flatMap((row) => pointOf(row, value)),
-      failed: ofLength(rows, length).flatMap(({ sp, error }) =>
-        error === null ? [] : [{ x: sp, reason: error.message }],
-      ),
-    }));
-  const about = { subtitle, x };
-  const title = (what: string) => `${what}, ${modeTitles[mode]}`;
-  const throughput = curves(({ tokensPerSecond }) => tokensPerSecond);
-  const efficiency = curves(({ efficiency }) => efficiency && scaled(efficiency, 100));
-  const exposed = curves(({ exposedShare }) => exposedShare && scaled(exposedShare, 100));
+export function scalingCharts(rows: readonly ScalingRow[], mode: Mode): ScalingChart[] {
+  const curves = (pointOf: (measured: Measured, sp: number) => Point | null): Series[] =>
+    lengthsOf(rows).map((length) => {
+      const own = rows.filter((row) => row.length === length);
+      return {
+        name: curveName(mode, length),
+        points: own.flatMap(({ sp, measured }) => (measured && pointOf(measured, sp)) ?? []),
+        failed: own.flatMap(({ sp, error }) => (error === null ? [] : [{ x: sp, reason: error.message }])),
+      };
+    });
+  const throughput = curves(({ tokensPerSecond }, sp) => spreadPoint(sp, tokensPerSecond, 1));
+  const efficiency = curves((measured, sp) => spreadPoint(sp, measured.efficiency, 100));
+  const exposed = curves(({ exposedShare }, sp) => spreadPoint(sp, exposedShare, 100));
   const unit = memoryUnit(rows);
-  const memory = curves(({ peakBytesByRank }) => largest(peakBytesByRank.map((bytes) => bytes / unit.bytes)));
-  const planned = lengths.map((length) => ({
-    name: curveName(mode, length),
-    modelled: true,
-    points: ofLength(rows, length).map(({ sp, prediction }) => ({
-      x: sp,
-      y: prediction.peakBytes / unit.bytes,
-    })),
+  const memory = curves(({ peakBytesByRank }, sp) => ({
+    x: sp,
+    y: Math.max(...peakBytesByRank) / unit.bytes,
   }));
+
   const charts: ScalingChart[] = [
     {
       name: 'throughput',
       chart: {
-        ...about,
-        title: title('Throughput'),
-        y: { label: 'throughput', unit: 'tokens/s' },
-        series: [...throughput, ...throughput.flatMap(linearFrom)],
+        ...{ title: 'Throughput', x, y: { label: 'throughput', unit: 'tokens/s' } },
+        series: [...throughput, ...throughput.flatMap((series) => linearFrom(series, throughput.length > 1))],
       },
     },
     {
       name: 'efficiency',
       chart: {
-        ...about,
-        title: title('Efficiency'),
-        y: { label: 'throughput per rank, of that at the smallest sp', unit: '%' },
+        ...{ title: 'Efficiency', x, y: { label: 'efficiency', unit: '%' } },
         series: [...efficiency, flatAt(100, efficiency)],
       },
     },
     {
       name: 'exposed-communication',
       chart: {
-        ...about,
-        title: title('Exposed communication'),
-        y: { label: 'share of a step', unit: '%' },
+        ...{ title: 'Exposed communication', x, y: { label: 'share of a step', unit: '%' } },
         series: exposed,
       },
     },
     {
       name: 'memory-per-rank',
       chart: {
-        ...about,
-        title: title('Memory per rank'),
-        y: { label: 'most in use at once', unit: unit.name },
-        series: [...memory, ...planned],
+        ...{ title: 'Memory per rank', x, y: { label: 'most in use at once', unit: unit.name } },
+        series: [...memory, ...plannedMemory(rows, mode, unit.bytes)],
       },
     },
   ];
-  return charts.filter(({ chart }) =>
-    chart.series.some((series) => !series.ideal && series.points.length > 0),
-  );
+  const isMeasured = ({ ideal, modelled, points }: Series) => !ideal && !modelled && points.length > 0;
+  return charts.filter(({ chart }) => chart.series.some(isMeasured));
 }
 
-function ofLength(rows: readonly ScalingRow[], length: number): readonly ScalingRow[] {
-  return rows.filter((row) => row.length === length);
+function lengthsOf(rows: readonly ScalingRow[]): number[] {
+  return [...new Set(rows.map(({ length }) => length))];
 }
 
-function pointOf(row: ScalingRow, value: (measured: Measured, row: ScalingRow) => Spread | null): Point[] {
-  const spread = row.measured && value(row.measured, row);
-  return spread === null ? [] : [{ x: row.sp, y: spread.median, low: spread.low, high: spread.high }];
+function spreadPoint(sp: number, spread: Spread | null, factor: number): Point | null {
+  if (spread === null) return null;
+  return { x: sp, y: spread.median * factor, low: spread.low * factor, high: spread.high * factor };
 }
 
-function scaled({ median, low, high }: Spread, factor: number): Spread {
-  return { median: median * factor, low: low * factor, high: high * factor };
-}
-
-/** The rank with the most, and how far the others are below it. */
-function largest(values: readonly number[]): Spread {
-  const high = Math.max(...values);
-  return { median: high, low: Math.min(...values), high };
+function plannedMemory(rows: readonly ScalingRow[], mode: Mode, unitBytes: number): Series[] {
+  return lengthsOf(rows).map((length) => ({
+    name: curveName(mode, length),
+    modelled: true,
+    points: rows
+      .filter((row) => row.length === length)
+      .map(({ sp, prediction }) => ({ x: sp, y: prediction.peakBytes / unitBytes })),
+  }));
 }
 
 /** Throughput in proportion to the ranks, through a curve's first point. */
-function linearFrom({ name, points, failed = [] }: Series, _index: number, all: readonly Series[]): Series[] {
+function linearFrom({ name, points, failed = [] }: Series, isOneOfMany: boolean): Series[] {
   const [first] = points;
   if (first === undefined) return [];
-  const xs = [...points, ...failed].map((point) => point.x).sort((a, b) => a - b);
   return [
     {
-      name: all.length === 1 ? 'linear' : `linear, ${name}`,
+      name: isOneOfMany ? `linear, ${name}` : 'linear',
       ideal: true,
-      points: xs.map((at) => ({ x: at, y: (first.y * at) / first.x })),
+      points: rising([...points, ...failed]).map((at) => ({ x: at, y: (first.y * at) / first.x })),
     },
   ];
 }
 
 function flatAt(y: number, series: readonly Series[]): Series {
-  const xs = series.flatMap(({ points, failed = [] }) => [...points, ...failed].map((point) => point.x));
-  return {
-    name: 'linear',
-    ideal: true,
-    points: [...new Set(xs)].sort((a, b) => a - b).map((x) => ({ x, y })),
-  };
+  const xs = rising(series.flatMap(({ points, failed = [] }) => [...points, ...failed]));
+  return { name: 'linear', ideal: true, points: xs.map((at) => ({ x: at, y })) };
+}
+
+function rising(points: readonly { readonly x: number }[]): number[] {
+  return [...new Set(points.map((point) => point.x))].sort((a, b) => a - b);
 }
 
 function memoryUnit(rows: readonly ScalingRow[]): { readonly name: string; readonly bytes: number } {

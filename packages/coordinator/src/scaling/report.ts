@@ -44,9 +44,24 @@ export function definitionsOf(mode: Mode): readonly string[] {
   return [modeDefinitions[mode], ...metricDefinitions];
 }
 
-/** The points of a curve for a terminal. */
+/** The points of a curve for a terminal: medians, and the spread of the step time. */
 export function formatScaling(rows: readonly ScalingRow[]): string {
-  return formatTable([header, ...rows.map(cells)], alignment);
+  const header = ['curve', 'sp', 'step, ms', 'tokens/s', 'efficiency', 'exposed', 'sent a step', 'memory'];
+  const lines = rows.map(({ mode, length, sp, measured, error }) => {
+    const point = [curveName(mode, length), String(sp)];
+    if (measured === null) return [...point, `failed: ${error?.code ?? 'not measured'}`];
+    const { stepMs, tokensPerSecond, efficiency, exposedShare, spBytesSent, peakBytesByRank } = measured;
+    return [
+      ...point,
+      withSpread(stepMs, milliseconds),
+      count(Math.round(tokensPerSecond.median)),
+      efficiency === null ? '' : percent(efficiency.median),
+      exposedShare === null ? 'not known' : percent(exposedShare.median),
+      formatBytes(spBytesSent),
+      `${formatBytes(Math.max(...peakBytesByRank))}${error === null ? '' : `  then failed: ${error.code}`}`,
+    ];
+  });
+  return formatTable([header, ...lines], '<>>>>>>>');
 }
 
 const header = [
@@ -76,7 +91,7 @@ function cells(row: ScalingRow): string[] {
 function measuredCells(measured: Measured): string[] {
   const { stepMs, tokensPerSecond, efficiency, exposedShare, spBytesSent, peakBytesByRank } = measured;
   return [
-    withSpread(stepMs, (value) => value.toPrecision(4)),
+    withSpread(stepMs, milliseconds),
     withSpread(tokensPerSecond, (value) => count(Math.round(value))),
     efficiency === null ? '' : withSpread(efficiency, percent),
     exposedShare === null ? 'not known' : withSpread(exposedShare, percent),
@@ -88,6 +103,10 @@ function measuredCells(measured: Measured): string[] {
 /** `12.3 (11.9–13.0)` */
 function withSpread({ median, low, high }: Spread, format: (value: number) => string): string {
   return `${format(median)} (${format(low)}–${format(high)})`;
+}
+
+function milliseconds(value: number): string {
+  return value.toPrecision(4);
 }
 
 function percent(share: number): string {
