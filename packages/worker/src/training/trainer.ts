@@ -11,7 +11,6 @@ import { flopsPerRank, modelFlopsPerToken } from './model-flops.js';
 import { closeTraining, openTraining } from './open-training.js';
 import { explainShortage } from './out-of-memory.js';
 import { gatherValues } from './over-ranks.js';
-import { spWaitedMs } from './sp-waited.js';
 import { checkpointContent, restore } from './train-state.js';
 import {
   assertFinite,
@@ -164,7 +163,10 @@ class Trainer {
   }
 
   private now() {
-    return { time: performance.now(), waitedMs: spWaitedMs(this.training) };
+    const { device, mesh } = this.training;
+    // On a GPU streams wait for each other without the host, and nobody takes the time of that.
+    const waitedMs = device.kind === 'cuda' ? null : (mesh.sp?.stream.waitedMs() ?? 0);
+    return { time: performance.now(), waitedMs };
   }
 
   private isSaveDue(step: number): boolean {
