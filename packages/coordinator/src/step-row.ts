@@ -37,6 +37,7 @@ export interface StepRow {
   readonly mesh: Plan['mesh'];
   readonly precision: 'f32' | 'bf16';
   readonly recompute: boolean | 'cheap';
+  readonly timeSlice: number;
   readonly numParameters: number;
   readonly numLayers: number;
   readonly strategy: string;
@@ -99,7 +100,7 @@ export function stepRow(
     first.peakFlops && (flops * perSecond) / (first.peakFlops * mesh.numRanks);
   return {
     ...{ job, B: data.batchSize, T: data.sequenceLength, mesh, strategy },
-    ...{ precision: model.precision, recompute: model.recompute },
+    ...{ precision: model.precision, recompute: model.recompute, timeSlice: model.timeSlice },
     ...{ numParameters: first.numParameters, numLayers: model.numLayers },
     ...{ numWarmUps, numSteps: laps.length, laps, medianMs: at(0.5), lowMs: at(0.05), highMs: at(0.95) },
     spExposedMs: laps.map((_, i) => largest(ranks.map(({ spExposedMs }) => spExposedMs[i] ?? null))),
@@ -155,8 +156,10 @@ export function formatStepRow(row: StepRow): string {
   const name =
     machine.device === 'cuda' ? String(machine.name) : `CPU (${machine.level}), ${machine.threads} threads`;
   const ranks = mesh.numRanks === 1 ? 'one rank' : `${mesh.sp} x ${mesh.dp} ranks (sp x dp, ${row.strategy})`;
+  const memory =
+    recomputing[String(row.recompute)] + (row.timeSlice > 0 ? `, in time slices of ${row.timeSlice}` : '');
   const lines = [
-    `${row.job ?? 'defaults'}: ${row.numLayers} layers, ${formatCount(row.numParameters)} parameters, ${row.precision}${recomputing[String(row.recompute)]}; ${row.B} x ${row.T} tokens a step`,
+    `${row.job ?? 'defaults'}: ${row.numLayers} layers, ${formatCount(row.numParameters)} parameters, ${row.precision}${memory}; ${row.B} x ${row.T} tokens a step`,
     `${name}; ${ranks}`,
     '',
     formatTable([

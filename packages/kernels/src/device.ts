@@ -2,6 +2,7 @@ import { Tape } from './autograd/tape.js';
 import type { TokenUnits } from './autograd/token-units.js';
 import { loadAddon } from './load-addon.js';
 import type { CudaInfo, MemoryStats, Native } from './native.js';
+import { type NativeObserver, observedNative } from './observed-native.js';
 import { createShapeNative } from './shape-native.js';
 import { Stream } from './stream.js';
 import { Tensor } from './tensor.js';
@@ -13,6 +14,8 @@ export interface CpuDeviceOptions {
   readonly fixedPartition?: boolean;
   /** Fill fresh memory with NaN; default: LONGSCAN_POISON=1 in the environment. */
   readonly poison?: boolean;
+  /** Is told of every native call. */
+  readonly observe?: NativeObserver;
 }
 
 export interface CudaDeviceOptions {
@@ -50,6 +53,11 @@ export class Device {
     private readonly context: number,
   ) {
     this.compute = this.createStream('compute');
+  }
+
+  /** Whether what is enqueued is what a GPU runs. */
+  get isGpu(): boolean {
+    return this.kind === 'cuda' || this.standsForGpu;
   }
 
   /** `urgent`: a GPU prefers its work to that of streams that are not, as communication wants; default: false. */
@@ -150,8 +158,9 @@ export function openCpuDevice({
   threads = 1,
   fixedPartition = false,
   poison = process.env.LONGSCAN_POISON === '1',
+  observe,
 }: CpuDeviceOptions = {}): Device {
-  const native = loadAddon();
+  const native = observe === undefined ? loadAddon() : observedNative(loadAddon(), observe);
   return new Device('cpu', native, native.contextCreate(threads, fixedPartition, poison));
 }
 
@@ -182,9 +191,15 @@ export function openCudaDevice({
   }
 }
 
+export interface ShapeDeviceOptions {
+  /** Is told of every native call. */
+  readonly observe?: NativeObserver;
+}
+
 /** A device on which every op only declares shapes: the planner reads sizes, memory and FLOPs from the real model code. */
-export function openShapeDevice(): Device {
-  const native = createShapeNative();
+export function openShapeDevice({ observe }: ShapeDeviceOptions = {}): Device {
+  const shapes = createShapeNative();
+  const native = observe === undefined ? shapes : observedNative(shapes, observe);
   return new Device('shape', native, native.contextCreate(1, false, false));
 }
 

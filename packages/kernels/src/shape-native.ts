@@ -5,6 +5,9 @@ const bytesByCode = new Map(
   Object.entries(dtypeCodes).map(([dtype, code]) => [code, dtypeBytes[dtype as 'f32']]),
 );
 
+/** Tensors are numbered from here on, so that nobody takes a size or a stream for one. */
+const firstTensor = 2 ** 40;
+
 /** Memory that several views share, counted once. */
 interface ShapeBlock {
   readonly bytes: number;
@@ -19,16 +22,17 @@ export function createShapeNative(): Native {
   const blocks = new Map<number, ShapeBlock>();
   const stats = { inUseBytes: 0, peakBytes: 0 };
   let next = 1;
+  let nextTensor = firstTensor;
 
   const add = (block: ShapeBlock): number => {
     block.numTensors++;
-    blocks.set(next, block);
-    return next++;
+    blocks.set(nextTensor, block);
+    return nextTensor++;
   };
   const runtime: Partial<Native> = {
     contextCreate: () => next++,
     streamCreate: () => next++,
-    streamRecord: () => 0,
+    streamRecord: () => next++,
     streamSync: async () => {},
     streamProgress: () => true,
     streamWaitedMs: () => 0,

@@ -22,6 +22,18 @@ export {
 export { hasAttention } from './model/has-attention.js';
 export { objectivesOf } from './model/objectives.js';
 export { type TraceSizes, traceModel } from './model/trace.js';
+export { type RecordOptions, recordSchedules } from './schedule/record-schedules.js';
+export type {
+  CollectiveEntry,
+  ExchangeEntry,
+  GroupName,
+  OpEntry,
+  RecordEntry,
+  Schedule,
+  ScheduledMessage,
+  ScheduleEntry,
+  WaitEntry,
+} from './schedule/schedule.js';
 export { type StepDefinition, stepwise } from './stepwise.js';
 export {
   type Direction,

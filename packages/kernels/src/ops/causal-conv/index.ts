@@ -51,7 +51,7 @@ const causalConvOp = defineOp<CausalConvInputs, Attributes>({
     if (resets !== null) expectShape('causal-conv', 'resets', resets, [B, T]);
     const output = call.empty(x.shape, x.dtype);
     call.device.flops += (2 * W + (silu ? 4 : 0)) * x.size;
-    if (call.device.kind === 'cuda') {
+    if (call.device.isGpu) {
       const saved = { x, halo, taps: weight, resets, bias };
       call.native.causalConvCudaForward(call.stream, ...shared(saved), silu, output.id);
       return { output, save: saved };
@@ -61,7 +61,7 @@ const causalConvOp = defineOp<CausalConvInputs, Attributes>({
     return { output, save: { x, taps, bias, halo, resets } };
   },
   backward(call, saved, dy, { silu }) {
-    if (call.device.kind === 'cuda') return backwardOnGpu(call, saved, dy, silu);
+    if (call.device.isGpu) return backwardOnGpu(call, saved, dy, silu);
     const { needs } = call;
     const halo = saved.halo ?? null;
     const [B, T, D] = dy.shape as [number, number, number];
