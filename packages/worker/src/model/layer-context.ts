@@ -72,7 +72,10 @@ export function carryingContexts(
   return {
     tensors: [resets, before].filter((tensor) => tensor !== null),
     forLayer: (index, received = live) => ({
-      ...lookingBack({ group: groupOfLayer(group, index), resets, received }, carry.callsOf(index, received.isReplay)),
+      ...lookingBack(
+        { group: groupOfLayer(group, index), resets, received },
+        carry.callsOf(index, received.isReplay),
+      ),
       positions: (x) =>
         documentPositions(x.device, [x.dim(0), x.dim(1)], {
           resets,

@@ -24,13 +24,13 @@ async function planOf(numLayers: number): Promise<Plan> {
     mesh: { sp: 1, dp: 1, numRanks: 1 },
     slices: [{ start: 0, length: sequenceLength, numTokens: sequenceLength }],
     ...{ paddedLength: sequenceLength, padTokens: 0, sequencesPerRank: 1 },
-    ...{ scans: [], attentionStrategy: 'kv-all-gather', ranksPerNode: 1 },
+    ...{ strategy: 'ring', scans: [], attentionStrategy: 'kv-all-gather', ranksPerNode: 1 },
     perRank: {
       ...{ numParameters, workingBytes, activationBytes, peakBytes },
       ...{ parameterBytes: bytes, gradientBytes: bytes, optimizerBytes: 2 * bytes },
       ...{ stateBytes: 0, flopsPerStep: 0 },
     },
-    ...{ modelled: [], modelledAttention: [], notes: [] },
+    ...{ modelledScans: [], modelled: [], modelledAttention: [], notes: [] },
   });
 }
 
