@@ -122,6 +122,10 @@ const cases: readonly [title: string, plan: () => Plan][] = [
     'cheap outputs made again',
     () => plainPlan(jobOf(['gla', 'hgrn'], { ...sp(2), model: { recompute: 'cheap' } })),
   ],
+  [
+    'time slices, replicas',
+    () => plainPlan(jobOf(['mamba2', 'rwkv7'], { ...sp(1, { dp: 2 }), model: { timeSlice: 40 } })),
+  ],
   ['micro-batches', () => plainPlan(jobOf(['gla', 'gla'], { ...sp(2), data: { accumulate: 2 } }))],
   ['memory that is carried', () => plainPlan(jobOf(['gla', 'rwkv6'], { ...sp(3), data: { carry: true } }))],
   [
