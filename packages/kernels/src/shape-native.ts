@@ -1,4 +1,4 @@
-import type { MemoryStats, Native } from './native.js';
+import type { MemoryStats, Native, NativeTrace } from './native.js';
 import { dtypeBytes, dtypeCodes } from './tensor.js';
 
 const bytesByCode = new Map(
@@ -10,6 +10,11 @@ interface ShapeBlock {
   readonly bytes: number;
   numTensors: number;
 }
+
+const emptyTrace: NativeTrace = {
+  ...{ beginUs: 0, lengthUs: 0, ops: {}, waitsMs: {}, names: [], marks: [], numDropped: 0 },
+  spans: new Float64Array(0),
+};
 
 /**
  * Native functions of a shape device: tensors are counted and never allocated, ops do nothing, and a read-back gives
@@ -31,7 +36,6 @@ export function createShapeNative(): Native {
     streamRecord: () => 0,
     streamSync: async () => {},
     streamProgress: () => true,
-    streamWaitedMs: () => 0,
     streamOpTimes: () => ({}),
     contextStats: (_context, resetPeak): MemoryStats => {
       const result = { ...stats, reservedBytes: stats.inUseBytes, numTensors: blocks.size };
@@ -52,9 +56,9 @@ export function createShapeNative(): Native {
     },
     stopwatchStart: () => next++,
     stopwatchStop: async () => new ArrayBuffer(8),
-    profileBegin: () => next++,
-    profileEnd: async () => {},
-    profileTimes: () => ({ wholeMs: 0, ops: {} }),
+    traceBegin: () => next++,
+    traceEnd: async () => {},
+    traceResult: () => emptyTrace,
     tensorReadBlocking: (_stream, tensor) => new ArrayBuffer(blocks.get(tensor)!.bytes),
     tensorRead: async (_stream, tensor) => new ArrayBuffer(blocks.get(tensor)!.bytes),
   };
