@@ -84,19 +84,23 @@ export function trainStep(
     mesh.sp?.recordBytesSent(bytes, 0);
     for (const [i, batch] of batches.entries()) {
       if (i > 0) sums?.next();
+      device.compute.mark('forward');
       const { result: loss, tape } = device.record(() =>
         device.scope(() => forward(training, batch, training.carry)),
       );
       mesh.sp?.recordBytesSent(bytes, 2 * i + 1);
+      device.compute.mark('backward');
       tape.backward([loss], [fromArray(device, [1], [1], parameters.dtype)]);
       mesh.sp?.recordBytesSent(bytes, 2 * i + 2);
       device.native.axpy(device.compute.id, 1, loss.id, parameters.extra().view([1], extraLoss).id);
     }
+    device.compute.mark('reduce');
     parameters.finishGradients();
     training.carry?.passOn();
     writeWish(parameters, wish);
     if (sums !== null) sums.finish();
     else reduceGradients(training);
+    device.compute.mark('update');
     const clip = optimizer.clip(squaredNorm(training));
     optimizer.step(step, learningRate, clip);
     gatherParameters(training);
