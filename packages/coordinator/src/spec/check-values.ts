@@ -2,6 +2,7 @@ import { checkDeviceKeys } from './check-device-keys.js';
 import type { InstalledUnits } from './check-job.js';
 import { checkObjectiveKeys } from './check-objective-keys.js';
 import type { SchemaChecked } from './check-schema.js';
+import { checkTimeSlice } from './check-time-slice.js';
 import { checkTrace } from './check-trace.js';
 import { suggest } from './edit-distance.js';
 import type { MergedJob } from './merge.js';
@@ -36,6 +37,7 @@ export function checkValues(
   }
   checkDocuments(job.data, merged, problems);
   checkObjectiveKeys({ job }, merged, problems);
+  checkTimeSlice({ job }, merged, problems);
   checkDeviceKeys({ job }, merged, problems);
   if (job.job.deterministic && job.parallel.zero > 0) {
     problems.add({

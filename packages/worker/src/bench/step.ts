@@ -5,6 +5,7 @@ import { learningRate } from '../optim/schedule.js';
 import type { Task } from '../protocol/assignment.js';
 import type { Plan } from '../protocol/plan.js';
 import { planOf, type RankContext } from '../rank-context.js';
+import { StepTracer } from '../trace/step-tracer.js';
 import { modelFlopsPerToken } from '../training/model-flops.js';
 import { closeTraining, openTraining } from '../training/open-training.js';
 import { explainShortage } from '../training/out-of-memory.js';
@@ -67,9 +68,12 @@ async function benchSteps(
   }
   await Promise.all([steps.finish(), stop()]);
   const { peakBytes, reservedBytes } = device.memory();
-  const { loss, profile, beside } = await profileStep(training, steps);
+  const spExposedMs = (await Promise.all(steps.exposedMs)).slice(numWarmUps);
+  const { result, profile, beside } = await profileStep(training, steps);
   return {
-    ...{ laps: await Promise.all(laps), loss, peakBytes, reservedBytes },
+    ...{ laps: await Promise.all(laps), spExposedMs, peakBytes, reservedBytes },
+    loss: result.loss,
+    spBytesSent: result.spBytesSentForward + result.spBytesSentBackward,
     numParameters: parameters.numParameters,
     flopsPerToken: await modelFlopsPerToken(plan, context.assignment.layerModules),
     peakFlops: peakFlopsOf(device, plan.jobSpec.model.precision),
@@ -79,7 +83,7 @@ async function benchSteps(
 }
 
 interface StepProfile {
-  readonly loss: number;
+  readonly result: StepResult;
   readonly profile: OpProfile;
   /** By native function: what ran on a stream of its own beside the compute stream's work, which it slows down at most. */
   readonly beside: OpProfile['ops'];
@@ -92,15 +96,18 @@ async function profileStep({ device, optimizer }: Training, steps: Steps): Promi
   const beside = endBeside?.();
   const end = device.compute.profile();
   const step = steps.enqueue();
-  const [, { loss }, profile, update] = await Promise.all([before, step, end(), beside]);
+  const [, result, profile, update] = await Promise.all([before, step, end(), beside]);
   const { streamWait: _, ...ops } = update?.ops ?? {};
-  return { loss, profile, beside: ops };
+  return { result, profile, beside: ops };
 }
 
 /** One step after the other on the same batch, as many under way as when training. */
 class Steps {
   private readonly batches: readonly Batch[];
   private readonly underWay: Promise<StepResult>[] = [];
+  /** Of each step, for how long compute stood still for sequence-parallel communication. */
+  readonly exposedMs: Promise<number>[] = [];
+  private readonly tracer: StepTracer;
   private number = 0;
 
   constructor(
@@ -109,12 +116,18 @@ class Steps {
     private readonly training: Training,
   ) {
     this.batches = randomBatches(plan, context.env.rank);
+    this.tracer = new StepTracer(training, null);
     enterPhase(context.progress, 'forward');
   }
 
   /** Enqueues a step, then `marker`, and waits until another one may follow. */
   async next(marker: () => void = () => {}): Promise<void> {
+    const tracing = this.tracer.begin(this.number + 1);
     this.underWay.push(this.enqueue());
+    const exposedMs = tracing.end().then(({ spExposedMs }) => spExposedMs);
+    // Whatever fails it fails its step, which is told.
+    exposedMs.catch(() => undefined);
+    this.exposedMs.push(exposedMs);
     marker();
     if (this.underWay.length === maxUnderWay(this.training.device)) await this.underWay.shift();
   }

@@ -73,6 +73,12 @@ const modelKeys = {
     .union([z.boolean(), z.literal('cheap')])
     .describe('false, "cheap" or true')
     .default(false),
+  /**
+   * Tokens of a sequence whose activations are kept at once: a step runs the sequence slice by slice, forward for the states
+   * between slices and back again, so that memory does not grow with its length. Gradients are those of the whole; 0: all at
+   * once.
+   */
+  timeSlice: countOrZero.default(0),
 };
 
 export const modelSection = z.strictObject({
@@ -139,7 +145,12 @@ export const parallelSection = z.strictObject({
   blocks: z.union([count.max(4096), z.literal('auto')]).default('auto'),
   /** The same for softmax layers. */
   attentionStrategy: z.string().min(1).default('auto'),
-  /** Neighbouring ranks that share a node and its fast links; `auto`: what the launcher makes of it. */
+  /**
+   * What the links between ranks cost: a preset of the planner's, the path of a fabric file relative to the job file, or
+   * `auto`, the preset of the links that the launcher's ranks have.
+   */
+  fabric: z.string().min(1).default('auto'),
+  /** Neighbouring ranks that share a node and its fast links; `auto`: as many as the fabric says, else all. */
   ranksPerNode: z.union([count.max(65_536), z.literal('auto')]).default('auto'),
   /** ZeRO stage: what is sharded over dp x sp. */
   zero: z.int().min(0).max(3).default(0),
@@ -252,6 +263,7 @@ export const resumableKeys: readonly string[] = [
   'job.steps',
   'job.trace',
   'model.precision',
+  'model.timeSlice',
   'device',
   'launch',
   'checkpoint',
@@ -259,6 +271,7 @@ export const resumableKeys: readonly string[] = [
   'parallel.dp',
   'parallel.strategy',
   'parallel.attentionStrategy',
+  'parallel.fabric',
   'parallel.ranksPerNode',
   'parallel.zero',
 ];
