@@ -6,7 +6,7 @@ import { checkToml, messageOf } from './testing.js';
 const job = '[job]\nsteps = 2000\n[data]\npath = "text.txt"\n';
 
 test('steps to trace ~> one, or the first and the last', async () => {
-  for (const trace of ['7', '5-10', '2000', '1001-2000', '1999-3000']) {
+  for (const trace of ['7', '5-10', '2000', '1001-2000', '1999-2500']) {
     assert.is((await checkToml(job, [`job.trace=${trace}`])).jobSpec.job.trace, trace);
   }
   assert.is((await checkToml(job)).jobSpec.job.trace, null);

@@ -55,30 +55,46 @@ async function benchSteps(
   context.log(`${numWarmUps} steps to warm up are done`);
   device.memory({ resetPeak: true });
   // A lap ends where the next one begins: what the device waits for between two steps is part of it.
-  const laps: Promise<number>[] = [];
-  let stop = device.compute.stopwatch();
+  const laps: Promise<Lap>[] = [];
+  let stop = startLap(training);
   for (let i = 0; i < numSteps; i++) {
     await steps.next(() => {
       const lap = stop();
       // Whatever fails a lap fails its step, which is told.
       lap.catch(() => undefined);
       laps.push(lap);
-      stop = device.compute.stopwatch();
+      stop = startLap(training);
     });
   }
   await Promise.all([steps.finish(), stop()]);
   const { peakBytes, reservedBytes } = device.memory();
-  const spExposedMs = (await Promise.all(steps.exposedMs)).slice(numWarmUps);
   const { result, profile, beside } = await profileStep(training, steps);
+  const times = await Promise.all(laps);
   return {
-    ...{ laps: await Promise.all(laps), spExposedMs, peakBytes, reservedBytes },
-    loss: result.loss,
+    ...{ laps: times.map(({ ms }) => ms), spExposedMs: times.map(({ spExposedMs }) => spExposedMs) },
+    ...{ peakBytes, reservedBytes, loss: result.loss },
     spBytesSent: result.spBytesSentForward + result.spBytesSentBackward,
     numParameters: parameters.numParameters,
     flopsPerToken: await modelFlopsPerToken(plan, context.assignment.layerModules),
     peakFlops: peakFlopsOf(device, plan.jobSpec.model.precision),
     profile: { ...profile, shares: sharesOf(profile), beside },
     machine: machineOf(device, context.env.numThreads),
+  };
+}
+
+/** From the end of one step to that of the next. */
+interface Lap {
+  readonly ms: number;
+  readonly spExposedMs: number;
+}
+
+/** A lap from here to where the returned function is called, both in the order of the compute stream. */
+function startLap(training: Training): () => Promise<Lap> {
+  const stop = training.device.compute.stopwatch();
+  const tracing = new StepTracer(training, null).begin(0);
+  return async () => {
+    const [{ spExposedMs }, ms] = await Promise.all([tracing.end(), stop()]);
+    return { ms, spExposedMs };
   };
 }
 
@@ -105,9 +121,6 @@ async function profileStep({ device, optimizer }: Training, steps: Steps): Promi
 class Steps {
   private readonly batches: readonly Batch[];
   private readonly underWay: Promise<StepResult>[] = [];
-  /** Of each step, for how long compute stood still for sequence-parallel communication. */
-  readonly exposedMs: Promise<number>[] = [];
-  private readonly tracer: StepTracer;
   private number = 0;
 
   constructor(
@@ -116,18 +129,12 @@ class Steps {
     private readonly training: Training,
   ) {
     this.batches = randomBatches(plan, context.env.rank);
-    this.tracer = new StepTracer(training, null);
     enterPhase(context.progress, 'forward');
   }
 
   /** Enqueues a step, then `marker`, and waits until another one may follow. */
   async next(marker: () => void = () => {}): Promise<void> {
-    const tracing = this.tracer.begin(this.number + 1);
     this.underWay.push(this.enqueue());
-    const exposedMs = tracing.end().then(({ spExposedMs }) => spExposedMs);
-    // Whatever fails it fails its step, which is told.
-    exposedMs.catch(() => undefined);
-    this.exposedMs.push(exposedMs);
     marker();
     if (this.underWay.length === maxUnderWay(this.training.device)) await this.underWay.shift();
   }
