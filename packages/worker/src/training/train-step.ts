@@ -85,12 +85,12 @@ export function trainStep(
     mesh.sp?.recordBytesSent(bytes, 0);
     for (const [i, batch] of batches.entries()) {
       if (i > 0) sums?.next();
-      device.compute.mark('forward');
       const loss = parameters.extra().view([1], extraLoss);
       if (timeSlice > 0) {
         trainOverTimeSlices(device, cutInTime(batch, timeSlice), slicePass(training, loss));
         continue;
       }
+      device.compute.mark('forward');
       const { result, tape } = device.record(() =>
         device.scope(() => forward(training, batch, training.carry)),
       );
