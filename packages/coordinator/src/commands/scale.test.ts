@@ -68,7 +68,7 @@ test('real ranks ~> a row for each point, a curve that is not measured twice, ch
   assert.equal(rowsOf(second.stdout), rows);
 });
 
-test('a point whose ranks cannot run ~> marked, and its exit code is the command's', ({ job, out }) => {
+test("a point whose ranks cannot run ~> marked, and its exit code is the command's", ({ job, out }) => {
   const env = { LONGSCAN_GEMM: 'nonsense' };
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
