@@ -11,6 +11,7 @@ const contract = [
   'generate <checkpoint> --prompt --tokens --temperature --device --seed --json',
   'status <run> --json',
   'logs <run> --rank --lines --json',
+  'report <run> --json',
   'stop <run> --json',
   'layers --json',
   'layers check <file> --json',
