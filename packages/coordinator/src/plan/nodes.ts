@@ -4,20 +4,34 @@ import type { Fabric } from '../fabric/fabric.js';
 /** The keys of a job that say which ranks share a node. */
 export type NodeKeys = Pick<JobSpec, 'parallel'>;
 
+/** Neighbouring ranks that share a node, which need not be of one sequence. Null: all of them do. */
+export function ranksOfNode(
+  { parallel: { ranksPerNode } }: NodeKeys,
+  fabric: Pick<Fabric, 'nodes'>,
+): number | null {
+  // The launchers that there are start all ranks on one host, unless the fabric has several.
+  return ranksPerNode === 'auto' ? (fabric.nodes?.ranksPerNode ?? null) : ranksPerNode;
+}
+
 /** Neighbouring ranks of a sequence that share a node. */
-export function nodeSize({ parallel: { sp, ranksPerNode } }: NodeKeys): number {
-  // The launchers that there are start all ranks on one host.
-  return ranksPerNode === 'auto' ? sp : Math.min(sp, ranksPerNode);
+export function nodeSize(job: NodeKeys, fabric: Pick<Fabric, 'nodes'>): number {
+  const { sp } = job.parallel;
+  return Math.min(sp, ranksOfNode(job, fabric) ?? sp);
 }
 
 /** Whether every sequence has its ranks in whole nodes, or all in one. */
-export function fillsNodes({ parallel: { sp, dp, ranksPerNode } }: NodeKeys): boolean {
-  if (ranksPerNode === 'auto' || ranksPerNode >= sp * dp) return true;
-  return sp % ranksPerNode === 0 || ranksPerNode % sp === 0;
+export function fillsNodes(job: NodeKeys, fabric: Pick<Fabric, 'nodes'>): boolean {
+  const { sp, dp } = job.parallel;
+  const size = ranksOfNode(job, fabric);
+  if (size === null || size >= sp * dp) return true;
+  return sp % size === 0 || size % sp === 0;
 }
 
-/** What links there are between a job's ranks; between nodes they are what is known of the others. */
+/** What links there are between the ranks of a sequence; between nodes of a fabric without any, they are as inside. */
 export function withNodes(fabric: Fabric, job: NodeKeys): Fabric {
-  const ranksPerNode = nodeSize(job);
-  return ranksPerNode < job.parallel.sp ? { ...fabric, nodes: { ranksPerNode, between: fabric } } : fabric;
+  const ranksPerNode = nodeSize(job, fabric);
+  const { nodes, ...inside } = fabric;
+  if (ranksPerNode < job.parallel.sp)
+    return { ...inside, nodes: { ranksPerNode, between: nodes?.between ?? inside } };
+  return nodes === undefined ? fabric : inside;
 }

@@ -1,6 +1,6 @@
 import { traceModel } from '@longscan/worker';
 import type { JobSpec, Plan } from '@longscan/worker/protocol';
-import { loopbackTcp } from '../fabric/fabric.js';
+import { fabricOf } from '../fabric/load-fabric.js';
 import { planAttention } from './attention.js';
 import { checkCarry } from './check-carry.js';
 import { checkLayers } from './check-layers.js';
@@ -17,7 +17,7 @@ import { strategiesFor } from './strategy-rules.js';
  *
  * @param layerModules Bundled module of each layer file outside the packages, by the file's path.
  * @throws LongscanError E-SHAPE (layout, or a layer whose sizes do not fit), E-STRATEGY (a layer that the strategy
- * cannot run), E-CARRY (data.carry where it cannot be), E-PLUGIN
+ * cannot run), E-CARRY (data.carry where it cannot be), E-PLUGIN, and what `fabricOf` throws
  */
 export async function planJob(
   jobSpec: JobSpec,
@@ -33,10 +33,11 @@ export async function planJob(
     modules: layerModules,
   };
   const calls = await traceModel(jobSpec, sizes);
-  const strategies = strategiesFor(jobSpec, await loadStrategies());
+  const links = fabricOf(jobSpec);
+  const fabric = withNodes(links, jobSpec);
+  const strategies = strategiesFor(jobSpec, await loadStrategies(), links);
   checkObjective(jobSpec, calls);
   checkLayers(jobSpec, layout, calls, strategies);
-  const fabric = withNodes(loopbackTcp, jobSpec);
   const installed = await loadAttentionStrategies();
   const attention = planAttention(jobSpec, layout, calls, installed, fabric);
   // What softmax layers hold and multiply depends on how keys and values reach them.

@@ -1,6 +1,6 @@
 import type { JobSpec, ModelledStrategy, ModelTrace, Plan } from '@longscan/worker/protocol';
 import type { Fabric } from '../fabric/fabric.js';
-import { formatSeconds } from '../format.js';
+import { formatBytes, formatSeconds } from '../format.js';
 import type { AttentionPlan } from './attention.js';
 import { canonicalSegments } from './canonical-units.js';
 import { ableStrategies } from './check-layers.js';
@@ -46,7 +46,7 @@ export function plan({ jobSpec, layout, trace, strategies, attention, fabric }: 
       jobSpec.parallel.blocks === 'auto'
         ? bestBlocks(sp, trace.recurrences, fabric)
         : jobSpec.parallel.blocks,
-    ranksPerNode: nodeSize(jobSpec),
+    ranksPerNode: nodeSize(jobSpec, fabric),
     perRank: {
       numParameters: trace.numParameters,
       parameterBytes,
@@ -64,6 +64,7 @@ export function plan({ jobSpec, layout, trace, strategies, attention, fabric }: 
       ...objectiveNotes(jobSpec),
       ...paddingNotes(layout),
       ...unitNotes(jobSpec, layout),
+      ...timeSliceNotes(jobSpec, layout, trace),
       ...strategyNotes(jobSpec, modelled, attention.modelled, fabric),
     ],
   };
@@ -106,6 +107,18 @@ function unitNotes(jobSpec: JobSpec, { paddedLength, mesh }: Layout): string[] {
   ];
 }
 
+function timeSliceNotes({ model }: JobSpec, { paddedLength }: Layout, trace: ModelTrace): string[] {
+  const { timeSlice } = model;
+  if (timeSlice === 0) return [];
+  const numSlices = Math.ceil(paddedLength / timeSlice);
+  if (numSlices === 1) return [`time slices of ${timeSlice} tokens hold the whole sequence`];
+  const stateBytes = trace.recurrences.reduce((sum, recurrence) => sum + recurrence.stateBytes, 0);
+  const haloBytes = trace.halos.reduce((sum, { bytes }) => sum + bytes, 0);
+  return [
+    `${numSlices} time slices of ${timeSlice} tokens: all but the last run forward twice; of each border ${formatBytes(stateBytes + haloBytes)} of states and halos are kept`,
+  ];
+}
+
 function strategyNotes(
   { parallel }: JobSpec,
   modelled: readonly ModelledStrategy[],
@@ -114,6 +127,7 @@ function strategyNotes(
 ): string[] {
   if (parallel.sp === 1) return ['one rank holds the whole sequence: no state crosses ranks'];
   return [
+    ...(fabric.notes ?? []),
     ...(parallel.strategy === 'auto' ? choiceNotes('strategy', modelled, fabric) : []),
     ...(parallel.attentionStrategy === 'auto'
       ? choiceNotes('attention strategy', modelledAttention, fabric)

@@ -1,7 +1,7 @@
 import { type JobSpec, jobSpecSchema } from '@longscan/worker/protocol';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { loopbackTcp } from '../fabric/fabric.js';
+import { loadFabric } from '../fabric/load-fabric.js';
 import { modelStrategies } from './model-time.js';
 import { withNodes } from './nodes.js';
 import { loadStrategies } from './strategies.js';
@@ -15,8 +15,11 @@ function jobOf(parallel: Partial<JobSpec['parallel']>, deterministic = false): J
   return jobSpecSchema.parse({ job: { deterministic }, model, data: { path: '/text' }, parallel });
 }
 
+const loopback = loadFabric('loopback-tcp');
+const hopper = loadFabric('h200');
+
 const namesFor = (...job: Parameters<typeof jobOf>) =>
-  strategiesFor(jobOf(...job), installed).map(({ name }) => name);
+  strategiesFor(jobOf(...job), installed, loopback).map(({ name }) => name);
 
 test('rules ~> every strategy where nothing speaks against it', () => {
   const all = installed.map(({ name }) => name);
@@ -55,13 +58,28 @@ test('nodes ~> links between them that are slow make the scan over nodes the fas
   ] as const;
   const trace = { recurrences, halos: [], sums: [], fetches: [] };
   const job = jobOf({ sp: 64, ranksPerNode: 8 });
-  const fabric = withNodes(loopbackTcp, job);
+  const fabric = withNodes(loopback, job);
   const slow = { latencyS: 100e-6, gapS: 20e-6, bandwidthBytesPerS: 1e8 };
   const withSlow = { ...fabric, nodes: { ranksPerNode: 8, between: slow } };
   const noAttention = { seconds: 0, bytesSentByRank: new Array<number>(64).fill(0) };
   const [fastest] = modelStrategies(64, trace, installed, withSlow, noAttention);
   assert.is(fastest!.strategy, 'two-level');
-  assert.is(withNodes(loopbackTcp, jobOf({ sp: 8 })), loopbackTcp, 'one node has no links between nodes');
+  assert.is(withNodes(loopback, jobOf({ sp: 8 })), loopback, 'one node has no links between nodes');
+});
+
+test('nodes ~> those of the fabric, unless the job has its own', () => {
+  const nodesOf = (parallel: Parameters<typeof jobOf>[0]) => withNodes(hopper, jobOf(parallel)).nodes;
+  assert.equal(nodesOf({ sp: 64 }), hopper.nodes);
+  assert.equal(nodesOf({ sp: 64, ranksPerNode: 4 }), { ...hopper.nodes!, ranksPerNode: 4 });
+  for (const sp of [1, 8]) assert.is(nodesOf({ sp }), undefined, 'one node has no links between nodes');
+  assert.is(nodesOf({ sp: 16, ranksPerNode: 16 }), undefined);
+
+  const without = installed.map(({ name }) => name).filter((name) => name !== 'two-level');
+  const allowed = (parallel: Parameters<typeof jobOf>[0]) =>
+    strategiesFor(jobOf(parallel), installed, hopper).map(({ name }) => name);
+  assert.equal(allowed({ sp: 12 }), without, 'two nodes of 8 for 12 ranks');
+  assert.equal(allowed({ sp: 6, dp: 2 }), without, 'the second sequence lies over two nodes');
+  assert.ok(allowed({ sp: 16 }).includes('two-level') && allowed({ sp: 4, dp: 4 }).includes('two-level'));
 });
 
 test.run();

@@ -1,5 +1,6 @@
 import { type JobSpec, LongscanError } from '@longscan/worker/protocol';
-import { fillsNodes } from './nodes.js';
+import type { Fabric } from '../fabric/fabric.js';
+import { fillsNodes, ranksOfNode } from './nodes.js';
 import type { StrategyCost } from './strategies.js';
 
 /** A rule of a job that not every strategy follows. */
@@ -16,9 +17,13 @@ interface Rule {
  * The strategies that a job's mode and nodes allow.
  * @throws LongscanError E-STRATEGY if the job asks for another one
  */
-export function strategiesFor(job: JobSpec, installed: readonly StrategyCost[]): StrategyCost[] {
+export function strategiesFor(
+  job: JobSpec,
+  installed: readonly StrategyCost[],
+  fabric: Pick<Fabric, 'nodes'>,
+): StrategyCost[] {
   const { sp, strategy: asked } = job.parallel;
-  const rules = rulesOf(job);
+  const rules = rulesOf(job, fabric);
   const able = installed.filter((strategy) => rules.every((rule) => rule.allows(strategy)));
   const strategy = installed.find(({ name }) => name === asked);
   const broken = rules.find((rule) => strategy !== undefined && !rule.allows(strategy));
@@ -33,8 +38,8 @@ export function strategiesFor(job: JobSpec, installed: readonly StrategyCost[]):
   });
 }
 
-function rulesOf(job: JobSpec): Rule[] {
-  const { sp, ranksPerNode } = job.parallel;
+function rulesOf(job: JobSpec, fabric: Pick<Fabric, 'nodes'>): Rule[] {
+  const { sp } = job.parallel;
   const rules: Rule[] = [];
   if (job.job.deterministic) {
     rules.push({
@@ -44,11 +49,11 @@ function rulesOf(job: JobSpec): Rule[] {
       fix: 'job.deterministic = false',
     });
   }
-  if (!fillsNodes(job)) {
+  if (!fillsNodes(job, fabric)) {
     const divisors = Array.from({ length: sp }, (_, i) => i + 1).filter((size) => sp % size === 0);
     rules.push({
       allows: ({ needsWholeNodes }) => needsWholeNodes !== true,
-      reason: `with ${ranksPerNode} ranks a node, into which the ${sp} ranks of a sequence do not go`,
+      reason: `with ${ranksOfNode(job, fabric)} ranks a node, into which the ${sp} ranks of a sequence do not go`,
       expected: 'a sequence that fills its nodes',
       fix: `parallel.ranksPerNode = ${divisors.join(' or ')}`,
     });

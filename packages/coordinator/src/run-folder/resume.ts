@@ -75,7 +75,7 @@ export function refuseDrift(
     where: runDir,
     found: differences.join('; '),
     expected:
-      'the job as it was; only job.steps, launch.*, device.*, checkpoint.*, model.precision, parallel.sp, parallel.dp, parallel.strategy and parallel.zero may change',
+      'the job as it was; only job.steps, launch.*, device.*, checkpoint.*, model.precision, parallel.sp, parallel.dp, parallel.strategy, parallel.fabric and parallel.zero may change',
     fix: `${ways.join(' and ')}, or start a new run without --resume`,
     exitCode: 2,
   });

@@ -11,6 +11,7 @@ import { type MergedJob, mergeJob } from './merge.js';
 import type { Origin } from './origin.js';
 import type { Override } from './overrides.js';
 import { ProblemList } from './problems.js';
+import { resolveFabric } from './resolve-fabric.js';
 import { type LayerRegister, resolveLayers } from './resolve-layers.js';
 import { checkSupported } from './unsupported.js';
 
@@ -48,6 +49,7 @@ export async function checkJob(
   checkValues(checked, merged, installed, problems);
   const layers = await resolveLayers(checked, merged, baseDir, installed.layers, problems);
   const data = absolutePaths(job.data, baseDir);
+  const fabric = resolveFabric(job.parallel.fabric, merged, baseDir, problems);
   const textKeys = ['path', 'validation', 'sequenceLength', 'format', 'separator', 'packing'];
   if (readsText && checked.isSound(...textKeys.map((key) => `data.${key}`))) checkText(data, problems);
   const layoutKeys = [
@@ -72,6 +74,7 @@ export async function checkJob(
       job: { ...job.job, canonicalSegments: canonicalSegments(job) ?? 0 },
       device: { ...job.device, engine: engineOf(job.device) },
       model: { ...model, mlp, layers },
+      parallel: { ...job.parallel, fabric },
       data,
     },
     originOf(key) {

@@ -1,3 +1,4 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -302,6 +303,36 @@ test('a job written by a script: paths count from the current folder', async () 
       'error[E-CFG-MISSING] job data.path: missing, expected a string that is not empty',
       'error[E-CFG-KEY] job dta: unknown section. Fix: did you mean [data]?',
     ]);
+  });
+});
+
+test('parallel.fabric ~> a preset, or a file that counts from the job file; what is wrong with it is told with all the rest', async () => {
+  const link = 'latencyS = 1e-5\ngapS = 1e-5\nbandwidthBytesPerS = 1e9\n';
+  const good = `schema = 1\nname = "mine"\n[link]\n${link}`;
+  const job = '[data]\npath = "text.txt"\n[parallel]\nfabric = "links/mine.toml"\n';
+  await inJobFolder({ 'job.toml': job, 'bad.toml': good.replace('1e9', '-1') }, async (folder) => {
+    mkdirSync('links');
+    writeFileSync('links/mine.toml', good);
+    const load = async (...overrides: string[]) =>
+      (await loadJob('job.toml', { overrides, env: {} })).jobSpec.parallel.fabric;
+    assert.is(await load(), join(folder, 'links', 'mine.toml'));
+    assert.is(await load('parallel.fabric=h200'), 'h200');
+    assert.is(await load('parallel.fabric=auto'), 'auto');
+    const messages = (fabric: string) => messageOf(() => load(`parallel.fabric=${fabric}`, 'parallel.sp=0'));
+    const [sp, preset] = await messages('loopback');
+    assert.match(sp!, /parallel\.sp: 0/);
+    assert.is(
+      preset,
+      'error[E-REG] --set parallel.fabric: unknown fabric "loopback", expected one of loopback-tcp, h100, h200, or the path of a fabric file (with a "/" or a "."). Fix: use one of loopback-tcp, h100, h200',
+    );
+    assert.match(
+      (await messages('none.json'))[1]!,
+      /E-CFG-READ\] --set parallel\.fabric: \/.*none\.json: no such file/,
+    );
+    assert.match(
+      (await messages('bad.toml'))[1]!,
+      /bad\.toml:6:\d+ link\.bandwidthBytesPerS: -1, expected a finite number > 0$/,
+    );
   });
 });
 

@@ -9,39 +9,42 @@ import { parseYaml } from './yaml-document.js';
 /** A job is a page of settings; anything much larger is a mistake or an attack on the parser. */
 const maxFileBytes = 1 << 20;
 
+/** What a file is expected to be, as messages call it. */
+type FileKind = 'a job file' | 'a fabric file';
+
 /**
  * Reads a TOML, YAML or JSON file (by extension).
  * @throws LongscanError E-CFG-READ, E-CFG-SIZE, E-CFG-PARSE (with the line and a caret), all with exit code 2
  */
-export function readDocument(file: string): JobDocument {
+export function readDocument(file: string, kind: FileKind = 'a job file'): JobDocument {
   const extension = extname(file).toLowerCase();
   if (!['.toml', '.yaml', '.yml', '.json'].includes(extension)) {
     const found = extension === '' ? 'a file name without extension' : `the extension ${extension}`;
-    throw unreadable(file, found);
+    throw unreadable(file, kind, found);
   }
-  const text = readText(file);
+  const text = readText(file, kind);
   const document =
     extension === '.toml' ? parseToml(file, text) : parseYaml(file, text, extension === '.json');
   checkDepth(file, document.value);
   return document;
 }
 
-function readText(file: string): string {
+function readText(file: string, kind: FileKind): string {
   let bytes: Buffer;
   try {
     // Looked at before it is opened: opening a named pipe would wait for a writer.
     const stat = statSync(file);
-    if (stat.isDirectory()) throw unreadable(file, 'a folder');
-    if (!stat.isFile()) throw unreadable(file, 'not a regular file');
+    if (stat.isDirectory()) throw unreadable(file, kind, 'a folder');
+    if (!stat.isFile()) throw unreadable(file, kind, 'not a regular file');
     if (stat.size > maxFileBytes) throw tooLarge(file, stat.size);
     bytes = readFileSync(file);
   } catch (cause) {
-    throw cause instanceof LongscanError ? cause : unreadable(file, describeReadError(cause), cause);
+    throw cause instanceof LongscanError ? cause : unreadable(file, kind, describeReadError(cause), cause);
   }
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (cause) {
-    throw unreadable(file, 'bytes that are not UTF-8', cause);
+    throw unreadable(file, kind, 'bytes that are not UTF-8', cause);
   }
 }
 
@@ -52,12 +55,12 @@ function describeReadError(cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause);
 }
 
-function unreadable(file: string, found: string, cause?: unknown): LongscanError {
+function unreadable(file: string, kind: FileKind, found: string, cause?: unknown): LongscanError {
   return new LongscanError({
     code: 'E-CFG-READ',
     where: file,
     found,
-    expected: 'a job file (.toml, .yaml, .yml or .json)',
+    expected: `${kind} (.toml, .yaml, .yml or .json)`,
     fix: `check the path; the current folder is ${process.cwd()}`,
     exitCode: 2,
     cause,

@@ -1,0 +1,80 @@
+import { z } from 'zod';
+
+/** The schema version that this longscan writes, and the only one that it reads. */
+export const fabricFileVersion = 1;
+
+// Each schema's message is what an error names as expected.
+const text = z.string('a string that is not empty').min(1, 'a string that is not empty');
+const positive = z.number('a finite number > 0').positive('a finite number > 0');
+const nonNegative = z.number('a finite number >= 0').min(0, 'a finite number >= 0');
+const finite = z.number('a finite number');
+const count = z.int('an integer >= 1').min(1, 'an integer >= 1');
+const atLeastTwo = z.int('an integer >= 2').min(2, 'an integer >= 2');
+const table = 'a table of settings';
+
+/** Of one rank's port: see `LinkCost`. */
+const linkSchema = z.strictObject(
+  { latencyS: positive, gapS: positive, bandwidthBytesPerS: positive },
+  { error: table },
+);
+
+/** A point that a link was fitted to: time of one message, half of its way there and back or one of a burst. */
+const residualSchema = z.strictObject(
+  {
+    kind: z.enum(['latency', 'gap'], '"latency" or "gap"'),
+    bytes: nonNegative,
+    measuredS: positive,
+    fittedS: positive,
+    /** fitted / measured - 1. */
+    relativeError: finite,
+  },
+  { error: table },
+);
+
+const linkFitSchema = z.strictObject(
+  {
+    /** Means and extremes of |relativeError|. */
+    meanRelativeError: nonNegative,
+    worstRelativeError: nonNegative,
+    residuals: z.array(residualSchema, 'a list'),
+  },
+  { error: table },
+);
+
+const measuredSchema = z.strictObject(
+  {
+    /** ISO 8601. */
+    date: text,
+    machine: z.strictObject(
+      { host: text.nullable(), cpu: text, cores: count, device: text },
+      { error: table },
+    ),
+    /** What carried the messages. */
+    engine: text,
+    versions: z.record(z.string(), text, table),
+    numRanks: atLeastTwo,
+    fit: z.strictObject({ inside: linkFitSchema, between: linkFitSchema.optional() }, { error: table }),
+    /** Rows of `bench collectives`. */
+    points: z.array(z.record(z.string(), z.unknown(), table), 'a list'),
+  },
+  { error: table },
+);
+
+/** A fabric file: the links of a machine. Without `measured` they are somebody's assumptions. */
+export const fabricFileSchema = z.strictObject(
+  {
+    schema: z.literal(
+      fabricFileVersion,
+      `${fabricFileVersion}, which is all that this version of longscan reads`,
+    ),
+    name: text,
+    /** Between ranks of a node; of all ranks where there are no nodes. */
+    link: linkSchema,
+    nodes: z.strictObject({ ranksPerNode: count, between: linkSchema }, { error: table }).optional(),
+    measured: measuredSchema.optional(),
+  },
+  { error: table },
+);
+
+export type FabricFile = z.infer<typeof fabricFileSchema>;
+export type LinkFit = z.infer<typeof linkFitSchema>;

@@ -1,0 +1,66 @@
+import type { LinkCost } from '@longscan/worker';
+import type { Machine } from './machine.js';
+
+/** Links that longscan knows without a file. */
+export interface FabricPreset {
+  readonly name: string;
+  readonly link: LinkCost;
+  readonly nodes?: { readonly ranksPerNode: number; readonly between: LinkCost };
+  /** Null: assumed from data sheets and others' measurements, not measured by us. */
+  readonly measuredOn: Machine | null;
+}
+
+/**
+ * NVLink 4 between the 8 GPUs of an HGX or DGX host with H100 or H200 (both have the same links), by NCCL. ASSUMED:
+ * - bandwidth: 18 links of 25 GB/s each way are 450 GB/s (NVIDIA's data sheets); NCCL's protocol leaves 370 GB/s of it, says
+ *   a maintainer of NCCL in github.com/NVIDIA/nccl-tests/issues/212;
+ * - latency: 10 µs for a small message, in the range that nccl-tests shows for send/recv inside such a host;
+ * - gap: 5 µs, since every exchange is a kernel on the communicator's stream, and kernels follow each other no faster than
+ *   they are launched and have shaken hands.
+ */
+const nvlink4: LinkCost = { latencyS: 10e-6, gapS: 5e-6, bandwidthBytesPerS: 370e9 };
+
+/**
+ * One 400 Gb/s adapter (InfiniBand NDR, or Ethernet with RDMA) a GPU, by NCCL. ASSUMED:
+ * - bandwidth: 400 Gb/s are 50 GB/s; 48 GB/s of it reach a message: 24 GB/s of a 200 Gb/s adapter count as its peak in
+ *   github.com/NVIDIA/nccl-tests/issues/119, says a maintainer of NCCL;
+ * - latency: 15 µs: that of a host, and 5 µs for NCCL's proxy, two adapters and the switches between them;
+ * - gap: as inside a host.
+ */
+const net400: LinkCost = { latencyS: 15e-6, gapS: 5e-6, bandwidthBytesPerS: 48e9 };
+
+const hopperNodes = { ranksPerNode: 8, between: net400 };
+
+/** By the name that jobs and `--fabric` call them. */
+export const presets = {
+  /**
+   * The built-in TCP engine between processes of one host, medians of docs/benchmarks/cpu-collectives_2-core-epyc_2026-11.md
+   * with two ranks: half of an 8-byte ping-pong, an 8-byte all-gather (one message each way per call, back to back) and half
+   * of a 64 MiB ping-pong.
+   */
+  'loopback-tcp': {
+    name: 'tcp over loopback',
+    link: { latencyS: 10.3e-6, gapS: 10.6e-6, bandwidthBytesPerS: 2.9e9 },
+    measuredOn: { host: null, cpu: 'AMD EPYC', cores: 2 },
+  },
+  h100: {
+    name: 'hosts of 8 H100, 400 Gb/s a GPU between them',
+    link: nvlink4,
+    nodes: hopperNodes,
+    measuredOn: null,
+  },
+  h200: {
+    name: 'hosts of 8 H200, 400 Gb/s a GPU between them',
+    link: nvlink4,
+    nodes: hopperNodes,
+    measuredOn: null,
+  },
+} as const satisfies Record<string, FabricPreset>;
+
+export type PresetName = keyof typeof presets;
+
+export const presetNames = Object.keys(presets) as readonly PresetName[];
+
+export function isPreset(name: string): name is PresetName {
+  return Object.hasOwn(presets, name);
+}
