@@ -87,11 +87,7 @@ function groupsOf(rank: number, { sp, numRanks }: Mesh): Record<GroupName, Group
   };
 }
 
-function collective(
-  entry: CollectiveEntry,
-  group: Group,
-  { engine, fabric }: ProgramOptions,
-): Instruction[] {
+function collective(entry: CollectiveEntry, group: Group, { engine, fabric }: ProgramOptions): Instruction[] {
   const { channel, rank, size } = group;
   if (size === 1) return [];
   const { stream } = entry;
