@@ -80,7 +80,8 @@ test("scans with nothing to calculate ~> the strategies' own formulas, and their
         if (name === 'ring' || name === 'all-scan') {
           assert.ok(near(seconds, 2 * chainSeconds(sp, bytes.state, blocks, links)), `${what}: ${seconds} s`);
         } else if (name === 'doubling-scan' && !hasNodes && Number.isInteger(Math.log2(sp))) {
-          assert.ok(near(ratio, 1), `${what}: ${ratio} of the formula`);
+          // The formula has M in every round; the way to the last rank does without in some.
+          assert.ok(ratio < 1 + 1e-9 && ratio > 0.99, `${what}: ${ratio} of the formula`);
         } else {
           // Formulas count a latency for each message of an exchange, and the slow links for all of a round.
           assert.ok(ratio < 1 + 1e-9 && ratio > 1 / sp, `${what}: ${ratio} of the formula`);
