@@ -3,6 +3,7 @@ import type { TokenUnits } from './autograd/token-units.js';
 import { loadAddon } from './load-addon.js';
 import type { CudaInfo, MemoryStats, Native } from './native.js';
 import { type NativeObserver, observedNative } from './observed-native.js';
+import { ShapeAllocator } from './shape-allocator.js';
 import { createShapeNative } from './shape-native.js';
 import { Stream } from './stream.js';
 import { Tensor } from './tensor.js';
@@ -39,11 +40,14 @@ export class Device {
   tape: Tape | null = null;
   /** Deterministic mode: how the tokens of a rank are cut; null: ops run over all of them at once. */
   units: TokenUnits | null = null;
-  /** On a shape device: whether its shapes are those of work on a GPU. */
+  /**
+   * On a shape device: whether its shapes are those of work on a GPU, as far as they are known without one; recurrences are
+   * cut as on a CPU, since the GPU's kernels themselves tell what memory they want.
+   */
   standsForGpu = false;
   /** The backward pass makes outputs of norms and activations again instead of keeping them: less memory, more work. */
   remakesCheapOutputs = false;
-  /** Floating-point operations of the ops enqueued so far (a multiply-add counts 2). */
+  /** Floating-point operations of the ops enqueued so far (a multiply-add counts 2); each op adds its own behind its call. */
   flops = 0;
   private readonly scopes: Tensor[][] = [];
 
@@ -197,10 +201,25 @@ export interface ShapeDeviceOptions {
 }
 
 /** A device on which every op only declares shapes: the planner reads sizes, memory and FLOPs from the real model code. */
-export function openShapeDevice({ observe }: ShapeDeviceOptions = {}): Device {
-  const shapes = createShapeNative();
-  const native = observe === undefined ? shapes : observedNative(shapes, observe);
-  return new Device('shape', native, native.contextCreate(1, false, false));
+export class ShapeDevice extends Device {
+  private readonly allocator: ShapeAllocator;
+
+  constructor({ observe }: ShapeDeviceOptions = {}) {
+    const allocator = new ShapeAllocator();
+    const shapes = createShapeNative(allocator);
+    const native = observe === undefined ? shapes : observedNative(shapes, observe);
+    super('shape', native, native.contextCreate(1, false, false));
+    this.allocator = allocator;
+  }
+
+  /** Of the peak of its memory, what was first touched on a stream. */
+  peakBytesOf({ id }: Stream): number {
+    return this.allocator.peakByStream().get(id) ?? 0;
+  }
+}
+
+export function openShapeDevice(options?: ShapeDeviceOptions): ShapeDevice {
+  return new ShapeDevice(options);
 }
 
 function collectTensors(value: unknown, found: Set<Tensor>): void {

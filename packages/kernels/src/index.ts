@@ -34,6 +34,7 @@ export {
   openCpuDevice,
   openCudaDevice,
   openShapeDevice,
+  ShapeDevice,
   type ShapeDeviceOptions,
 } from './device.js';
 export { type ErrorParts, LongscanError } from './errors.js';

@@ -35,6 +35,7 @@ export type {
   ScheduleEntry,
   WaitEntry,
 } from './schedule/schedule.js';
+export { type StepMemory, type TraceMemoryOptions, traceMemory } from './schedule/step-memory.js';
 export { type StepDefinition, stepwise } from './stepwise.js';
 export {
   type Direction,

@@ -1,7 +1,7 @@
-import { readFileSync } from 'node:fs';
 import { LongscanError } from '@longscan/worker/protocol';
 import yargs, { type Argv } from 'yargs';
 import { closest } from '../spec/edit-distance.js';
+import { packageVersion } from '../version.js';
 import type { Command, CommandArgs, OptionTable, PositionalTable } from './command.js';
 
 /** A command with its arguments, or a text to print (help, version). */
@@ -70,11 +70,6 @@ function buildParser(commands: readonly Command[], choose: Choose): Argv {
     else addGroup(parser, word, group, choose);
   }
   return parser;
-}
-
-function packageVersion(): string {
-  const file = new URL('../../package.json', import.meta.url);
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }
 
 /** `ckpt` with `ls` and `verify`; a command that has the group's own name is what the bare word runs. */
@@ -174,13 +169,13 @@ function usageError(error: Error, argv: readonly string[], commands: readonly Co
   });
 }
 
-/** What yargs lets pass: of a flag given twice it makes a list. */
+/** What yargs lets pass: of a flag given twice it makes a list, which a flag with a form of its own has refused by now. */
 function checkArgs(
   command: Command,
   args: Record<string, unknown>,
 ): CommandArgs<PositionalTable, OptionTable> {
   for (const [name, option] of Object.entries(command.options)) {
-    if (!Array.isArray(args[name]) || option.array === true) continue;
+    if (!Array.isArray(args[name]) || option.array === true || option.coerce !== undefined) continue;
     throw new LongscanError({
       code: 'E-CLI-USAGE',
       where: `longscan ${command.name}`,

@@ -8,6 +8,7 @@ import { planOf, type RankContext } from '../rank-context.js';
 import { modelFlopsPerToken } from '../training/model-flops.js';
 import { closeTraining, openTraining } from '../training/open-training.js';
 import { explainShortage } from '../training/out-of-memory.js';
+import { spWaitedMs } from '../training/sp-waited.js';
 import {
   assertFinite,
   maxUnderWay,
@@ -55,6 +56,8 @@ async function benchSteps(
   device.memory({ resetPeak: true });
   // A lap ends where the next one begins: what the device waits for between two steps is part of it.
   const laps: Promise<number>[] = [];
+  // Where the time of waiting is taken a step is over before the next one is enqueued, so each lap has its own.
+  const waitedMs = [spWaitedMs(training)];
   let stop = device.compute.stopwatch();
   for (let i = 0; i < numSteps; i++) {
     await steps.next(() => {
@@ -64,12 +67,15 @@ async function benchSteps(
       laps.push(lap);
       stop = device.compute.stopwatch();
     });
+    waitedMs.push(spWaitedMs(training));
   }
   await Promise.all([steps.finish(), stop()]);
   const { peakBytes, reservedBytes } = device.memory();
-  const { loss, profile, beside } = await profileStep(training, steps);
+  const { result, profile, beside } = await profileStep(training, steps);
   return {
-    ...{ laps: await Promise.all(laps), loss, peakBytes, reservedBytes },
+    ...{ laps: await Promise.all(laps), spExposedMs: differences(waitedMs), peakBytes, reservedBytes },
+    loss: result.loss,
+    spBytesSent: result.spBytesSentForward + result.spBytesSentBackward,
     numParameters: parameters.numParameters,
     flopsPerToken: await modelFlopsPerToken(plan, context.assignment.layerModules),
     peakFlops: peakFlopsOf(device, plan.jobSpec.model.precision),
@@ -78,8 +84,16 @@ async function benchSteps(
   };
 }
 
+/** Of readings one after the other; null for one that was not taken. */
+function differences(readings: readonly (number | null)[]): (number | null)[] {
+  return readings.slice(1).map((now, i) => {
+    const before = readings[i]!;
+    return now === null || before === null ? null : now - before;
+  });
+}
+
 interface StepProfile {
-  readonly loss: number;
+  readonly result: StepResult;
   readonly profile: OpProfile;
   /** By native function: what ran on a stream of its own beside the compute stream's work, which it slows down at most. */
   readonly beside: OpProfile['ops'];
@@ -92,9 +106,9 @@ async function profileStep({ device, optimizer }: Training, steps: Steps): Promi
   const beside = endBeside?.();
   const end = device.compute.profile();
   const step = steps.enqueue();
-  const [, { loss }, profile, update] = await Promise.all([before, step, end(), beside]);
+  const [, result, profile, update] = await Promise.all([before, step, end(), beside]);
   const { streamWait: _, ...ops } = update?.ops ?? {};
-  return { loss, profile, beside: ops };
+  return { result, profile, beside: ops };
 }
 
 /** One step after the other on the same batch, as many under way as when training. */

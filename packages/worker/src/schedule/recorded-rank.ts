@@ -1,4 +1,4 @@
-import { type Device, NativeCommunicator, openShapeDevice } from '@longscan/kernels';
+import { type Device, NativeCommunicator, openShapeDevice, type ShapeDevice } from '@longscan/kernels';
 import type { Batch } from '../data/index.js';
 import type { RankMesh } from '../mesh.js';
 import type { Plan } from '../protocol/plan.js';
@@ -11,6 +11,7 @@ import type { ScheduleEntry } from './schedule.js';
 /** One rank of a plan on a shape device, and what notes its native calls. */
 export class RecordedRank {
   readonly recorder: Recorder;
+  readonly device: ShapeDevice;
   readonly training: Training;
   private readonly batches: readonly Batch[];
   private numSteps = 0;
@@ -24,6 +25,7 @@ export class RecordedRank {
   ) {
     this.recorder = new Recorder(() => device.flops);
     const device = openShapeDevice({ observe: this.recorder.observe });
+    this.device = device;
     device.standsForGpu = plan.jobSpec.device.kind === 'cuda';
     this.training = assembleTraining(device, unconnectedMesh(device, plan, rank), plan, units, rank);
     this.batches = blankBatches(plan, rank, documents);

@@ -63,7 +63,7 @@ export interface Training {
 }
 
 /** Steps that may be under way: on a GPU the next one is enqueued before the host looks at the results of the last. */
-export const maxUnderWay = ({ kind }: Device): number => (kind === 'cuda' ? 2 : 1);
+export const maxUnderWay = ({ isGpu }: Device): number => (isGpu ? 2 : 1);
 
 /**
  * A training step: enqueues all of it, with the one read-back of its results, and returns. `step` counts from 1. Steps may
