@@ -10,6 +10,7 @@ export { type BenchOp, type BenchShape, benchOps, type StepPart, stepParts } fro
 export { decodeFrame, encodeFrame, type WireValue } from './codec.js';
 export {
   type CollectiveCase,
+  type CollectivesResult,
   type CollectiveTimes,
   collectiveCaseSchema,
   collectiveOps,
