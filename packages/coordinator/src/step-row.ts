@@ -1,12 +1,15 @@
 import { type Done, type Plan, type StepPart, stepParts } from '@longscan/worker/protocol';
 import { z } from 'zod';
 import { formatBytes, formatCount, formatTable } from './format.js';
+import { quantileOf } from './quantile.js';
 
 const opTimeSchema = z.object({ count: z.number(), ms: z.number() });
 
 /** What the `bench-step` task gives on each rank. */
 const rankResultSchema = z.object({
   laps: z.array(z.number()).min(1),
+  spExposedMs: z.array(z.number().nullable()),
+  spBytesSent: z.number(),
   ...{ loss: z.number(), numParameters: z.number(), flopsPerToken: z.number() },
   ...{ peakBytes: z.number(), reservedBytes: z.number() },
   peakFlops: z.number().nullable(),
@@ -34,6 +37,7 @@ export interface StepRow {
   readonly mesh: Plan['mesh'];
   readonly precision: 'f32' | 'bf16';
   readonly recompute: boolean | 'cheap';
+  readonly timeSlice: number;
   readonly numParameters: number;
   readonly numLayers: number;
   readonly strategy: string;
@@ -45,6 +49,13 @@ export interface StepRow {
   /** 5th and 95th percentile. */
   readonly lowMs: number;
   readonly highMs: number;
+  /**
+   * Of each timed step, in order: milliseconds that compute waited for sequence-parallel communication, the largest over the
+   * ranks. Null: not known, on GPUs.
+   */
+  readonly spExposedMs: readonly (number | null)[];
+  /** Of a step, all ranks together, both directions, counted where the bytes are sent. */
+  readonly spBytesSent: number;
   /** Of all ranks together. */
   readonly tokensPerSecond: number;
   /** Of each rank's device: dense products in this precision, by its data sheet; null: not known. */
@@ -56,6 +67,7 @@ export interface StepRow {
   readonly mfuByParameters: number | null;
   readonly mfuByModel: number | null;
   readonly peakBytes: number;
+  readonly peakBytesByRank: readonly number[];
   readonly reservedBytes: number;
   readonly loss: number;
   /** Of one more step with every op timed; shares of its time. */
@@ -79,8 +91,7 @@ export function stepRow(
   const first = ranks[0]!;
   const { model, data } = jobSpec;
   const { laps } = first;
-  const sorted = [...laps].sort((a, b) => a - b);
-  const at = (quantile: number): number => sorted[Math.round(quantile * (sorted.length - 1))]!;
+  const at = (quantile: number): number => quantileOf(laps, quantile);
   const tokens = data.batchSize * data.sequenceLength;
   const flopsByParameters = 6 * first.numParameters * tokens;
   const flopsByModel = first.flopsPerToken * tokens;
@@ -89,13 +100,16 @@ export function stepRow(
     first.peakFlops && (flops * perSecond) / (first.peakFlops * mesh.numRanks);
   return {
     ...{ job, B: data.batchSize, T: data.sequenceLength, mesh, strategy },
-    ...{ precision: model.precision, recompute: model.recompute },
+    ...{ precision: model.precision, recompute: model.recompute, timeSlice: model.timeSlice },
     ...{ numParameters: first.numParameters, numLayers: model.numLayers },
     ...{ numWarmUps, numSteps: laps.length, laps, medianMs: at(0.5), lowMs: at(0.05), highMs: at(0.95) },
+    spExposedMs: laps.map((_, i) => largest(ranks.map(({ spExposedMs }) => spExposedMs[i] ?? null))),
+    spBytesSent: ranks.reduce((sum, { spBytesSent }) => sum + spBytesSent, 0),
     tokensPerSecond: tokens * perSecond,
     ...{ peakFlops: first.peakFlops, flopsByParameters, flopsByModel },
     ...{ mfuByParameters: mfu(flopsByParameters), mfuByModel: mfu(flopsByModel) },
     peakBytes: Math.max(...ranks.map(({ peakBytes }) => peakBytes)),
+    peakBytesByRank: ranks.map(({ peakBytes }) => peakBytes),
     reservedBytes: Math.max(...ranks.map(({ reservedBytes }) => reservedBytes)),
     loss: first.loss,
     profiledMs: first.profile.wholeMs,
@@ -104,6 +118,11 @@ export function stepRow(
     beside: byTime(first.profile.beside),
     machine: first.machine,
   };
+}
+
+/** Null if one of them is not known. */
+function largest(values: readonly (number | null)[]): number | null {
+  return values.reduce((most, value) => (most === null || value === null ? null : Math.max(most, value)));
 }
 
 function byTime(ops: Readonly<Record<string, { readonly count: number; readonly ms: number }>>): OpRow[] {
@@ -137,8 +156,10 @@ export function formatStepRow(row: StepRow): string {
   const name =
     machine.device === 'cuda' ? String(machine.name) : `CPU (${machine.level}), ${machine.threads} threads`;
   const ranks = mesh.numRanks === 1 ? 'one rank' : `${mesh.sp} x ${mesh.dp} ranks (sp x dp, ${row.strategy})`;
+  const memory =
+    recomputing[String(row.recompute)] + (row.timeSlice > 0 ? `, in time slices of ${row.timeSlice}` : '');
   const lines = [
-    `${row.job ?? 'defaults'}: ${row.numLayers} layers, ${formatCount(row.numParameters)} parameters, ${row.precision}${recomputing[String(row.recompute)]}; ${row.B} x ${row.T} tokens a step`,
+    `${row.job ?? 'defaults'}: ${row.numLayers} layers, ${formatCount(row.numParameters)} parameters, ${row.precision}${memory}; ${row.B} x ${row.T} tokens a step`,
     `${name}; ${ranks}`,
     '',
     formatTable([
@@ -150,6 +171,7 @@ export function formatStepRow(row: StepRow): string {
       ['MFU, 6 N T', mfu(row.mfuByParameters, row.flopsByParameters, row.peakFlops)],
       ["MFU, model's own", mfu(row.mfuByModel, row.flopsByModel, row.peakFlops)],
       ['memory', `${formatBytes(row.peakBytes)} at most in use, ${formatBytes(row.reservedBytes)} taken`],
+      ...(mesh.sp === 1 ? [] : [['exposed communication', formatExposed(row)]]),
       ['loss', row.loss.toPrecision(6)],
     ]),
     '',
@@ -165,6 +187,14 @@ export function formatStepRow(row: StepRow): string {
     ...(row.beside.length === 0 ? [] : ['', 'beside that, on other streams:', formatOps(row.beside)]),
   ];
   return lines.join('\n');
+}
+
+function formatExposed({ spExposedMs, medianMs, spBytesSent }: StepRow): string {
+  const sent = `${formatBytes(spBytesSent)} sent a step`;
+  const known = spExposedMs.filter((value) => value !== null);
+  if (known.length < spExposedMs.length) return `not known for this device; ${sent}`;
+  const median = quantileOf(known, 0.5);
+  return `${ms(median)} ms a step (${percent(median / medianMs)}); ${sent}`;
 }
 
 function formatOps(ops: readonly OpRow[]): string {

@@ -2,6 +2,8 @@ import { Tape } from './autograd/tape.js';
 import type { TokenUnits } from './autograd/token-units.js';
 import { loadAddon } from './load-addon.js';
 import type { CudaInfo, MemoryStats, Native } from './native.js';
+import { type NativeObserver, observedNative } from './observed-native.js';
+import { ShapeAllocator } from './shape-allocator.js';
 import { createShapeNative } from './shape-native.js';
 import { Stream } from './stream.js';
 import { Tensor } from './tensor.js';
@@ -13,6 +15,8 @@ export interface CpuDeviceOptions {
   readonly fixedPartition?: boolean;
   /** Fill fresh memory with NaN; default: LONGSCAN_POISON=1 in the environment. */
   readonly poison?: boolean;
+  /** Is told of every native call. */
+  readonly observe?: NativeObserver;
 }
 
 export interface CudaDeviceOptions {
@@ -36,11 +40,14 @@ export class Device {
   tape: Tape | null = null;
   /** Deterministic mode: how the tokens of a rank are cut; null: ops run over all of them at once. */
   units: TokenUnits | null = null;
-  /** On a shape device: whether its shapes are those of work on a GPU. */
+  /**
+   * On a shape device: whether its shapes are those of work on a GPU, as far as they are known without one; recurrences are
+   * cut as on a CPU, since the GPU's kernels themselves tell what memory they want.
+   */
   standsForGpu = false;
   /** The backward pass makes outputs of norms and activations again instead of keeping them: less memory, more work. */
   remakesCheapOutputs = false;
-  /** Floating-point operations of the ops enqueued so far (a multiply-add counts 2). */
+  /** Floating-point operations of the ops enqueued so far (a multiply-add counts 2); each op adds its own behind its call. */
   flops = 0;
   private readonly scopes: Tensor[][] = [];
 
@@ -50,6 +57,11 @@ export class Device {
     private readonly context: number,
   ) {
     this.compute = this.createStream('compute');
+  }
+
+  /** Whether what is enqueued is what a GPU runs. */
+  get isGpu(): boolean {
+    return this.kind === 'cuda' || this.standsForGpu;
   }
 
   /** `urgent`: a GPU prefers its work to that of streams that are not, as communication wants; default: false. */
@@ -150,8 +162,9 @@ export function openCpuDevice({
   threads = 1,
   fixedPartition = false,
   poison = process.env.LONGSCAN_POISON === '1',
+  observe,
 }: CpuDeviceOptions = {}): Device {
-  const native = loadAddon();
+  const native = observe === undefined ? loadAddon() : observedNative(loadAddon(), observe);
   return new Device('cpu', native, native.contextCreate(threads, fixedPartition, poison));
 }
 
@@ -182,10 +195,31 @@ export function openCudaDevice({
   }
 }
 
+export interface ShapeDeviceOptions {
+  /** Is told of every native call. */
+  readonly observe?: NativeObserver;
+}
+
 /** A device on which every op only declares shapes: the planner reads sizes, memory and FLOPs from the real model code. */
-export function openShapeDevice(): Device {
-  const native = createShapeNative();
-  return new Device('shape', native, native.contextCreate(1, false, false));
+export class ShapeDevice extends Device {
+  private readonly allocator: ShapeAllocator;
+
+  constructor({ observe }: ShapeDeviceOptions = {}) {
+    const allocator = new ShapeAllocator();
+    const shapes = createShapeNative(allocator);
+    const native = observe === undefined ? shapes : observedNative(shapes, observe);
+    super('shape', native, native.contextCreate(1, false, false));
+    this.allocator = allocator;
+  }
+
+  /** Of the peak of its memory, what was first touched on a stream. */
+  peakBytesOf({ id }: Stream): number {
+    return this.allocator.peakByStream().get(id) ?? 0;
+  }
+}
+
+export function openShapeDevice(options?: ShapeDeviceOptions): ShapeDevice {
+  return new ShapeDevice(options);
 }
 
 function collectTensors(value: unknown, found: Set<Tensor>): void {

@@ -16,7 +16,7 @@ export { reshape } from './autograd/reshape.js';
 export { type RecurrenceState, runRecurrence } from './autograd/run-recurrence.js';
 export { Tape, type TapeNode } from './autograd/tape.js';
 export { TokenUnits } from './autograd/token-units.js';
-export type { Communicator, Message } from './comm/communicator.js';
+export { type Communicator, type Message, NativeCommunicator } from './comm/communicator.js';
 export { createInProcessGroup } from './comm/in-process.js';
 export {
   connectNccl,
@@ -34,9 +34,12 @@ export {
   openCpuDevice,
   openCudaDevice,
   openShapeDevice,
+  ShapeDevice,
+  type ShapeDeviceOptions,
 } from './device.js';
 export { type ErrorParts, LongscanError } from './errors.js';
-export type { CudaInfo, MemoryStats, Native, OpProfile, OpTime } from './native.js';
+export type { CudaInfo, MemoryStats, Native, OpTime } from './native.js';
+export type { NativeObserver } from './observed-native.js';
 export { type AdamwOptions, type AdamwTensors, adamw } from './ops/adamw/index.js';
 export { add, axpy } from './ops/add/index.js';
 export {
@@ -139,9 +142,11 @@ export type {
 } from './recurrence-op.js';
 export { restarting, type WithPositions } from './restarting.js';
 export { type Event, Stream } from './stream.js';
+export type { OpProfile, StreamTrace, TraceSpan } from './stream-trace.js';
 export {
   type DType,
   dtypeBytes,
+  dtypeCodes,
   empty,
   emptyLike,
   expectShape,

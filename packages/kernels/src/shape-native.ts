@@ -1,63 +1,92 @@
-import type { MemoryStats, Native } from './native.js';
+import type { Native, NativeTrace } from './native.js';
+import type { ShapeAllocator, ShapeBlock } from './shape-allocator.js';
 import { dtypeBytes, dtypeCodes } from './tensor.js';
 
 const bytesByCode = new Map(
   Object.entries(dtypeCodes).map(([dtype, code]) => [code, dtypeBytes[dtype as 'f32']]),
 );
 
-/** Memory that several views share, counted once. */
-interface ShapeBlock {
+/** Tensors are numbered from here on, so that nobody takes a size or a stream for one. */
+const firstTensor = 2 ** 40;
+
+interface ShapeTensor {
+  readonly block: ShapeBlock;
+  readonly elementBytes: number;
   readonly bytes: number;
-  numTensors: number;
 }
+
+const emptyTrace: NativeTrace = {
+  ...{ beginUs: 0, lengthUs: 0, ops: {}, waitsMs: {}, names: [], marks: [], numDropped: 0 },
+  spans: new Float64Array(0),
+};
 
 /**
  * Native functions of a shape device: tensors are counted and never allocated, ops do nothing, and a read-back gives
  * zeros. Opens no native file.
  */
-export function createShapeNative(): Native {
-  const blocks = new Map<number, ShapeBlock>();
-  const stats = { inUseBytes: 0, peakBytes: 0 };
+export function createShapeNative(allocator: ShapeAllocator): Native {
+  const tensors = new Map<number, ShapeTensor>();
   let next = 1;
+  let nextTensor = firstTensor;
 
-  const add = (block: ShapeBlock): number => {
+  const add = (block: ShapeBlock, shape: readonly number[], elementBytes: number): number => {
     block.numTensors++;
-    blocks.set(next, block);
-    return next++;
+    tensors.set(nextTensor, { block, elementBytes, bytes: sizeOf(shape) * elementBytes });
+    return nextTensor++;
+  };
+  /** Waits for the device as the host does: what is enqueued until then has run. */
+  const wait = async () => {
+    const until = allocator.now();
+    await Promise.resolve();
+    allocator.waited(until);
   };
   const runtime: Partial<Native> = {
     contextCreate: () => next++,
     streamCreate: () => next++,
-    streamRecord: () => 0,
-    streamSync: async () => {},
+    streamRecord: () => next++,
+    streamSync: wait,
     streamProgress: () => true,
-    streamWaitedMs: () => 0,
     streamOpTimes: () => ({}),
-    contextStats: (_context, resetPeak): MemoryStats => {
-      const result = { ...stats, reservedBytes: stats.inUseBytes, numTensors: blocks.size };
-      if (resetPeak) stats.peakBytes = stats.inUseBytes;
+    contextStats: (_context, resetPeak) => {
+      const result = { ...allocator.stats(), numTensors: tensors.size };
+      if (resetPeak) allocator.resetPeak();
       return result;
     },
-    tensorCreate: (_stream, dtype, shape) => {
-      const bytes = shape.reduce((product, dim) => product * dim, bytesByCode.get(dtype) ?? 4);
-      stats.inUseBytes += bytes;
-      stats.peakBytes = Math.max(stats.peakBytes, stats.inUseBytes);
-      return add({ bytes, numTensors: 0 });
+    tensorCreate: (stream, dtype, shape) => {
+      const elementBytes = bytesByCode.get(dtype) ?? 4;
+      return add(allocator.allocate(sizeOf(shape) * elementBytes, stream), shape, elementBytes);
     },
-    tensorView: (_stream, base) => add(blocks.get(base)!),
+    tensorView: (_stream, base, _offset, shape) => {
+      const { block, elementBytes } = tensors.get(base)!;
+      return add(block, shape, elementBytes);
+    },
     tensorRelease: (tensor) => {
-      const block = blocks.get(tensor)!;
-      blocks.delete(tensor);
-      if (--block.numTensors === 0) stats.inUseBytes -= block.bytes;
+      const { block } = tensors.get(tensor)!;
+      tensors.delete(tensor);
+      if (--block.numTensors === 0) allocator.release(block);
     },
     stopwatchStart: () => next++,
     stopwatchStop: async () => new ArrayBuffer(8),
-    profileBegin: () => next++,
-    profileEnd: async () => {},
-    profileTimes: () => ({ wholeMs: 0, ops: {} }),
-    tensorReadBlocking: (_stream, tensor) => new ArrayBuffer(blocks.get(tensor)!.bytes),
-    tensorRead: async (_stream, tensor) => new ArrayBuffer(blocks.get(tensor)!.bytes),
+    traceBegin: () => next++,
+    traceEnd: async () => {},
+    traceResult: () => emptyTrace,
+    tensorReadBlocking: (_stream, tensor) => new ArrayBuffer(tensors.get(tensor)!.bytes),
+    tensorRead: async (_stream, tensor) => {
+      const { bytes } = tensors.get(tensor)!;
+      await wait();
+      return new ArrayBuffer(bytes);
+    },
   };
-  const nothing = () => undefined;
-  return new Proxy(runtime, { get: (target, name) => Reflect.get(target, name) ?? nothing }) as Native;
+  /** Any other function enqueues work on the stream that it begins with, on those of its numbers that are tensors. */
+  const enqueue = (stream: number, ...args: readonly unknown[]): void => {
+    for (const arg of args.flat()) {
+      const tensor = tensors.get(arg as number);
+      if (tensor !== undefined) allocator.touch(tensor.block, stream);
+    }
+  };
+  return new Proxy(runtime, { get: (target, name) => Reflect.get(target, name) ?? enqueue }) as Native;
+}
+
+function sizeOf(shape: readonly number[]): number {
+  return shape.reduce((product, dim) => product * dim, 1);
 }

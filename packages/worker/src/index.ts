@@ -7,6 +7,7 @@ export {
   type PlaceOnRanks,
 } from './attention-strategy.js';
 export { chainSeconds } from './chain.js';
+export { slowestLink } from './fabric.js';
 export {
   type ConvolutionOptions,
   defineLayer,
@@ -22,6 +23,19 @@ export {
 export { hasAttention } from './model/has-attention.js';
 export { objectivesOf } from './model/objectives.js';
 export { type TraceSizes, traceModel } from './model/trace.js';
+export { type RecordOptions, recordSchedules } from './schedule/record-schedules.js';
+export type {
+  CollectiveEntry,
+  ExchangeEntry,
+  GroupName,
+  OpEntry,
+  RecordEntry,
+  Schedule,
+  ScheduledMessage,
+  ScheduleEntry,
+  WaitEntry,
+} from './schedule/schedule.js';
+export { type StepMemory, type TraceMemoryOptions, traceMemory } from './schedule/step-memory.js';
 export { type StepDefinition, stepwise } from './stepwise.js';
 export {
   type Direction,

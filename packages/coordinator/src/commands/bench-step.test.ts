@@ -74,6 +74,24 @@ test('bench step: the same for people', () => {
   assert.match(stdout, /^products \(GEMM\) .* %$/m);
 });
 
+test('bench step: time slices are named, and do not count as work of the model', () => {
+  const rowOf = (timeSlice: number) => {
+    const { status, stdout, stderr } = bench([
+      ...sets([...small, `model.timeSlice=${timeSlice}`]),
+      ...few,
+      '--json',
+    ]);
+    assert.is(status, 0, stderr);
+    return (JSON.parse(stdout) as StepRow[])[0]!;
+  };
+  const [sliced, whole] = [rowOf(32), rowOf(0)];
+  assert.is(sliced.timeSlice, 32);
+  assert.is(sliced.flopsByModel, whole.flopsByModel);
+  assert.ok(sliced.peakBytes < whole.peakBytes);
+  const { stdout } = bench([...sets([...small, 'model.timeSlice=32']), ...few]);
+  assert.match(stdout, /, f32, in time slices of 32; 1 x 100 tokens a step\n/);
+});
+
 test("examples/bench: as many parameters as the peer's models have", async () => {
   for (const [name, numParameters] of [
     ['linear', 1_364_300_800],

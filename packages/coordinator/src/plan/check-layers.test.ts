@@ -30,8 +30,11 @@ function traceOf(kinds: readonly RecurrenceTrace['kind'][], sliceMultiple = 1) {
   };
 }
 
+const jobOf = (strategy: string, timeSlice = 0) =>
+  ({ parallel: { strategy }, model: { timeSlice } }) as never;
+
 const check = (strategy: string, kinds: readonly RecurrenceTrace['kind'][], sp = 2) =>
-  checkLayers({ parallel: { strategy } as never }, layoutOf(sp, 64), traceOf(kinds), strategies);
+  checkLayers(jobOf(strategy), layoutOf(sp, 64), traceOf(kinds), strategies);
 
 test('a layer that no segment describes is refused under a strategy that needs one, naming both and what works', () => {
   assert.throws(
@@ -55,27 +58,30 @@ test("it runs under a chain, by the planner's choice, and alone", () => {
 
 test('without any strategy that can run a layer, one rank is what remains', () => {
   assert.throws(
-    () =>
-      checkLayers({ parallel: { strategy: 'auto' } as never }, layoutOf(2, 64), traceOf(['opaque']), [
-        { name: 'gather' },
-      ]),
+    () => checkLayers(jobOf('auto'), layoutOf(2, 64), traceOf(['opaque']), [{ name: 'gather' }]),
     /whose recurrence is opaque.*Fix: parallel\.sp = 1$/,
   );
 });
 
 test('slices that a layer cannot be cut into are refused, unless one rank holds all', () => {
   const at = (sp: number) => () =>
-    checkLayers(
-      { parallel: { strategy: 'auto' } as never },
-      layoutOf(sp, 64),
-      traceOf(['diagonal'], 48),
-      strategies,
-    );
+    checkLayers(jobOf('auto'), layoutOf(sp, 64), traceOf(['diagonal'], 48), strategies);
   assert.throws(
     at(2),
     /error\[E-SHAPE\] model\.chunk: slices of 64 tokens on 2 ranks with layer 0 .*Fix: model\.chunk = 48/,
   );
   assert.not.throws(at(1));
+});
+
+test('time slices that a layer cannot be cut into are refused on one rank too', () => {
+  const at = (timeSlice: number) => () =>
+    checkLayers(jobOf('auto', timeSlice), layoutOf(1, 64), traceOf(['diagonal'], 48), strategies);
+  assert.throws(
+    at(100),
+    /error\[E-SHAPE\] model\.timeSlice: 100 with layer 0 .*multiple of 48 tokens.*Fix: model\.timeSlice = 96/,
+  );
+  assert.throws(at(32), /Fix: model\.timeSlice = 48/);
+  assert.not.throws(at(96));
 });
 
 test.run();

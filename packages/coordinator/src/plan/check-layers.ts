@@ -18,15 +18,17 @@ export function ableStrategies<S extends Runner>(
 
 /**
  * Refuses what a layer of the model cannot do in this layout.
- * @throws LongscanError E-STRATEGY (its recurrence under the job's strategy), E-SHAPE (slices that it cannot be cut into)
+ * @throws LongscanError E-STRATEGY (its recurrence under the job's strategy), E-SHAPE (slices that it cannot be cut into, on
+ * ranks or in time)
  */
 export function checkLayers(
-  { parallel }: Pick<JobSpec, 'parallel'>,
+  { parallel, model }: Pick<JobSpec, 'parallel' | 'model'>,
   layout: Layout,
   trace: Pick<ModelTrace, 'recurrences' | 'layers'>,
   strategies: readonly Runner[],
 ): void {
   const { sp } = layout.mesh;
+  checkTimeSlice(model, trace);
   if (sp === 1) return;
   checkSlices(layout, trace);
   const able = ableStrategies(sp, trace, strategies).map(({ name }) => name);
@@ -46,17 +48,40 @@ export function checkLayers(
   });
 }
 
-function checkSlices({ slices, mesh }: Layout, { layers }: Pick<ModelTrace, 'layers'>): void {
+function checkTimeSlice({ timeSlice }: JobSpec['model'], trace: Pick<ModelTrace, 'layers'>): void {
+  const uncut = findUncut(timeSlice, trace);
+  if (uncut === null) return;
+  const { sliceMultiple } = uncut.layer;
+  const nearest = Math.max(sliceMultiple, timeSlice - (timeSlice % sliceMultiple));
+  throw uncutError('model.timeSlice', `${timeSlice}`, uncut, `model.timeSlice = ${nearest}`);
+}
+
+function checkSlices({ slices, mesh }: Layout, trace: Pick<ModelTrace, 'layers'>): void {
   const sliceLength = slices[0]?.length ?? 0;
+  const uncut = findUncut(sliceLength, trace);
+  if (uncut === null) return;
+  const found = `slices of ${sliceLength} tokens on ${mesh.sp} ranks`;
+  throw uncutError('model.chunk', found, uncut, `model.chunk = ${uncut.layer.sliceMultiple}`);
+}
+
+interface Uncut {
+  readonly index: number;
+  readonly layer: ModelTrace['layers'][number];
+}
+
+/** The first layer that cannot be cut into slices of so many tokens. */
+function findUncut(sliceLength: number, { layers }: Pick<ModelTrace, 'layers'>): Uncut | null {
   const index = layers.findIndex(({ sliceMultiple }) => sliceLength % sliceMultiple !== 0);
-  const layer = layers[index];
-  if (layer === undefined) return;
-  throw new LongscanError({
+  return index === -1 ? null : { index, layer: layers[index]! };
+}
+
+function uncutError(where: string, found: string, { index, layer }: Uncut, fix: string): LongscanError {
+  return new LongscanError({
     code: 'E-SHAPE',
-    where: 'model.chunk',
-    found: `slices of ${sliceLength} tokens on ${mesh.sp} ranks with layer ${index} (${layer.name})`,
+    where,
+    found: `${found} with layer ${index} (${layer.name})`,
     expected: `slices of a multiple of ${layer.sliceMultiple} tokens, as that layer needs`,
-    fix: `model.chunk = ${layer.sliceMultiple}`,
+    fix,
     exitCode: 2,
   });
 }

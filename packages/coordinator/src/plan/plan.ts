@@ -1,6 +1,6 @@
 import type { JobSpec, ModelledStrategy, ModelTrace, Plan } from '@longscan/worker/protocol';
 import type { Fabric } from '../fabric/fabric.js';
-import { formatSeconds } from '../format.js';
+import { formatBytes, formatSeconds } from '../format.js';
 import type { AttentionPlan } from './attention.js';
 import { canonicalSegments } from './canonical-units.js';
 import { ableStrategies } from './check-layers.js';
@@ -64,6 +64,7 @@ export function plan({ jobSpec, layout, trace, strategies, attention, fabric }: 
       ...objectiveNotes(jobSpec),
       ...paddingNotes(layout),
       ...unitNotes(jobSpec, layout),
+      ...timeSliceNotes(jobSpec, layout, trace),
       ...strategyNotes(jobSpec, modelled, attention.modelled, fabric),
     ],
   };
@@ -103,6 +104,18 @@ function unitNotes(jobSpec: JobSpec, { paddedLength, mesh }: Layout): string[] {
   const length = paddedLength / segments;
   return [
     `deterministic: ${segments} canonical segments of ${length} tokens a sequence, ${segments / mesh.sp} on each rank, one sequence after the other`,
+  ];
+}
+
+function timeSliceNotes({ model }: JobSpec, { paddedLength }: Layout, trace: ModelTrace): string[] {
+  const { timeSlice } = model;
+  if (timeSlice === 0) return [];
+  const numSlices = Math.ceil(paddedLength / timeSlice);
+  if (numSlices === 1) return [`time slices of ${timeSlice} tokens hold the whole sequence`];
+  const stateBytes = trace.recurrences.reduce((sum, recurrence) => sum + recurrence.stateBytes, 0);
+  const haloBytes = trace.halos.reduce((sum, { bytes }) => sum + bytes, 0);
+  return [
+    `${numSlices} time slices of ${timeSlice} tokens: all but the last run forward twice; of each border ${formatBytes(stateBytes + haloBytes)} of states and halos are kept`,
   ];
 }
 

@@ -16,6 +16,8 @@ export interface Model {
   readonly head: Tensor;
   /** `masked`: `forward` wants contexts of both directions. */
   readonly objective: JobSpec['model']['objective'];
+  /** Tokens of a sequence that a training step runs at once; 0: all that this rank holds. */
+  readonly timeSlice: number;
 }
 
 /** Standard deviation of embeddings at the start, as in GPT-2. */
@@ -28,7 +30,7 @@ export function createModel(
   source: TensorSource,
 ): Model {
   const { device } = source;
-  const { dModel: D, vocabSize, objective } = spec;
+  const { dModel: D, vocabSize, objective, timeSlice } = spec;
   const init = { normal: embeddingDeviation };
   // The mask is a token beyond the vocabulary: it is read, and never predicted.
   const numTokens = objective === 'masked' ? vocabSize + 1 : vocabSize;
@@ -53,6 +55,7 @@ export function createModel(
   return {
     head,
     objective,
+    timeSlice,
     forward(tokens, contexts) {
       source.beforeBlock?.(beforeAll);
       let x = embedding({ tokens, table });

@@ -2,6 +2,7 @@ import {
   dtypeBytes,
   type RecurrenceInputs,
   type RecurrenceOp,
+  type Tensor,
   transitionWireElements,
 } from '@longscan/kernels';
 import type { LayerContext } from '../layer.js';
@@ -17,17 +18,32 @@ export interface Traffic {
   readonly halos: HaloTrace[];
 }
 
-/** Convolutions and token shifts as on a single rank, with a note of each halo. */
+type ShortRange = Pick<LayerContext, 'causalConv1d' | 'tokenShift'>;
+
+/** As on a single rank that holds whole sequences. */
+const alone: ShortRange = shortRange((x, _numRows, op) => op({ x, halo: null }), null);
+
+/** Convolutions and token shifts, with a note of each halo. */
 export function tracingShortRange(
   layer: number,
   { isReplay }: Received,
   { halos }: Traffic,
-): Pick<LayerContext, 'causalConv1d' | 'tokenShift'> {
-  return shortRange((x, numRows, op) => {
-    if (!isReplay && numRows > 0)
-      halos.push({ layer, bytes: dtypeBytes[x.dtype] * x.dim(0) * numRows * x.dim(2) });
-    return op({ x, halo: null });
-  }, null);
+  { causalConv1d, tokenShift } = alone,
+): ShortRange {
+  const note = (x: Tensor, numRows: number) => {
+    if (isReplay || numRows === 0) return;
+    halos.push({ layer, bytes: dtypeBytes[x.dtype] * x.dim(0) * numRows * x.dim(2) });
+  };
+  return {
+    causalConv1d(x, weight, options) {
+      note(x, weight.dim(1) - 1);
+      return causalConv1d(x, weight, options);
+    },
+    tokenShift(x) {
+      note(x, 1);
+      return tokenShift(x);
+    },
+  };
 }
 
 /** A state, and M with a reset bit for each sequence where documents are packed. */

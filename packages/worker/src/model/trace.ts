@@ -1,4 +1,4 @@
-import { crossEntropy, empty, openShapeDevice, zeros } from '@longscan/kernels';
+import { openShapeDevice, zeros } from '@longscan/kernels';
 import type { AttentionStrategy } from '../attention-strategy.js';
 import type { LayerContext } from '../layer.js';
 import { shardOfRank } from '../optim/shard.js';
@@ -11,15 +11,17 @@ import type {
   RecurrenceTrace,
   SumTrace,
 } from '../protocol/plan.js';
+import type { Crossing } from '../sequence/border.js';
 import { refuseCarry } from '../sequence/carry.js';
 import { live, type Received } from '../sequence/received.js';
-import { recurrence } from '../sequence/recurrence.js';
 import { type ContextSource, sliceContexts } from './layer-context.js';
 import { type LoadedLayer, loadLayers } from './load-layers.js';
 import { createModel, parameterSpecs } from './model.js';
 import { Parameters } from './parameters.js';
+import { timeSliceContexts } from './time-slice-contexts.js';
 import { tracingAttention } from './trace-attention.js';
 import { hasBoundaries, tracingBothDirections } from './trace-bidirectional.js';
+import { traceStep } from './trace-step.js';
 import { type Traffic, tracingShortRange, wireBytes } from './trace-traffic.js';
 
 /** Sizes of what one rank computes in one step. */
@@ -74,31 +76,26 @@ function traceLayers(
           hasBoundaries: hasBoundaries(data, numSlices * T),
         })
       : null;
-  const contexts: ContextSource = {
-    tensors: [],
-    forLayer: (layer: number, received = live) => ({
-      ...tracingContext(layer, received, traffic),
-      ...tracingAttention(device, { layer, numSlices, sliceLength: T, strategy, received }, attentions),
-      ...bothDirections?.(layer, received),
-      ...(data.carry && {
-        attention: () => {
-          throw refuseCarry(layer);
-        },
+  const contextsOf = (crossing: Crossing | null, isNoted: boolean): ContextSource => {
+    const notes = isNoted ? traffic : { ...traffic, recurrences: [], halos: [] };
+    const contexts = crossing === null ? sliceContexts(null, null) : timeSliceContexts(null, null, crossing);
+    return {
+      tensors: [],
+      forLayer: (layer, received = live) => ({
+        ...tracingContext(contexts.forLayer(layer), layer, received, notes),
+        // Over time slices attention refuses by itself.
+        ...(crossing === null &&
+          tracingAttention(device, { layer, numSlices, sliceLength: T, strategy, received }, attentions)),
+        ...bothDirections?.(layer, received),
+        ...(data.carry && {
+          attention: () => {
+            throw refuseCarry(layer);
+          },
+        }),
       }),
-    }),
+    };
   };
-
-  const tokens = empty(device, [B, T], 'i32');
-  const labels = empty(device, [B, T], 'i32');
-  const { result: loss, tape } = device.record(() =>
-    device.scope(() =>
-      crossEntropy({ hidden: model.forward(tokens, contexts), weight: model.head, labels }, 1 / (B * T), {
-        isFinal: true,
-      }),
-    ),
-  );
-  const activationBytes = device.memory().inUseBytes - atRest;
-  tape.backward([loss], [empty(device, [1])]);
+  const activationBytes = traceStep({ device, model, shape: [B, T], contextsOf }) - atRest;
   for (const moment of moments) moment.release();
   return {
     numParameters: parameters.numParameters,
@@ -119,16 +116,22 @@ function traceLayers(
   };
 }
 
-/** Runs a layer as on a single rank and notes what it would send; a second run in the backward pass sends nothing. */
-function tracingContext(layer: number, received: Received, traffic: Traffic): LayerContext {
-  const { isReplay } = received;
+/** A layer's context that notes what it would send; a second run in the backward pass sends nothing. */
+function tracingContext(
+  context: LayerContext,
+  layer: number,
+  received: Received,
+  traffic: Traffic,
+): LayerContext {
   const { packing, recurrences } = traffic;
   return {
-    ...sliceContexts(null, null).forLayer(layer),
-    ...tracingShortRange(layer, received, traffic),
+    ...context,
+    ...tracingShortRange(layer, received, traffic, context),
     recurrence(op, inputs, meanwhile) {
-      if (!isReplay) recurrences.push({ layer, kind: op.transition, ...wireBytes(op, inputs, packing) });
-      return recurrence(op, inputs, { group: null, resets: null, meanwhile });
+      if (!received.isReplay) {
+        recurrences.push({ layer, kind: op.transition, ...wireBytes(op, inputs, packing) });
+      }
+      return context.recurrence(op, inputs, meanwhile);
     },
   };
 }

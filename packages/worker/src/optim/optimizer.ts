@@ -67,7 +67,7 @@ export class Optimizer {
     const [m, v] = [zeros(device, size, dtype), zeros(device, size, dtype)];
     this.moments = { m, v };
     const first = shard.index * size[0]!;
-    const isAside = device.kind === 'cuda' && shard.count === 1;
+    const isAside = device.isGpu && shard.count === 1;
     this.stream = isAside ? device.createStream('optimizer') : device.compute;
     this.slots = this.runs().map(({ begin, end, isRounded, weightDecay, block }) => {
       const [length, inShard] = [[end - begin], begin - first];

@@ -24,11 +24,14 @@ export interface OpEntry {
 export interface RecordEntry {
   readonly kind: 'record';
   readonly stream: number;
-  /** Number of the event, another for each record of a schedule. */
+  /** Number of the event, from 0 in the order of the schedule. */
   readonly event: number;
 }
 
-/** What is enqueued on the stream later starts after the event. */
+/**
+ * What is enqueued on the stream later starts after the event, as it was recorded last: one that is recorded further on in
+ * the schedule is that of the step before, and nothing is waited for in a first step.
+ */
 export interface WaitEntry {
   readonly kind: 'wait';
   readonly stream: number;

@@ -24,13 +24,17 @@ export interface TextTraining {
   readonly dtype?: DType;
 }
 
-/** Trains step by step on parts of one text; of each step the first rank's results, and the tensors that each rank holds. */
+/**
+ * Trains step by step on parts of one text; of each step the first rank's results, and the tensors that each rank holds; of
+ * the last one its gradients.
+ */
 export async function trainOnText(spec: JobSpec, training: TextTraining) {
   const { lengths, starts, strategy = 'ring', rate = 0, dtype = 'f64' } = training;
   const ranks = await openTrainingRanks(spec, { lengths, strategy, dtype });
   const numTokens = numRows * lengths.reduce((sum, length) => sum + length, 0);
   const results: StepResult[] = [];
   const numTensors: number[][] = [];
+  let gradients: Float64Array = new Float64Array();
   try {
     for (const [i, start] of starts.entries()) {
       let begin = start;
@@ -44,10 +48,11 @@ export async function trainOnText(spec: JobSpec, training: TextTraining) {
       results.push(first!);
       numTensors.push(ranks.map(({ device }) => device.memory().numTensors));
     }
+    gradients = await ranks[0]!.parameters.gradientsOnly().readNumbers();
   } finally {
     for (const { device } of ranks) device.close();
   }
-  return { results, numTensors };
+  return { results, numTensors, gradients };
 }
 
 /** Tokens [begin, begin + length) of every row. */

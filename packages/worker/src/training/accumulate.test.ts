@@ -2,6 +2,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type JobSpec, jobSpecSchema } from '../protocol/job-spec.js';
 import { textOf } from '../testing/documents.js';
+import { largestDifference } from '../testing/largest-difference.js';
 import { packedBatch, trainOnDocuments, withRanks } from '../testing/train-on-documents.js';
 import { trainStep } from './train-step.js';
 
@@ -20,12 +21,6 @@ function specOf(recompute: boolean): JobSpec {
   });
 }
 
-/** Largest difference, relative to the largest value. */
-function distance(found: Float64Array, expected: Float64Array): number {
-  const largest = expected.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
-  return found.reduce((max, value, i) => Math.max(max, Math.abs(value - expected[i]!)), 0) / largest;
-}
-
 const allowed = { f64: 1e-12, f32: 1e-6 };
 
 for (const dtype of ['f64', 'f32'] as const) {
@@ -42,7 +37,7 @@ for (const dtype of ['f64', 'f32'] as const) {
           const parts = await trainOnDocuments(specOf(recompute), { ...run, accumulate });
           const loss = parts.steps[0]!.loss / whole.steps[0]!.loss - 1;
           assert.ok(Math.abs(loss) <= allowed[dtype], `${accumulate} parts, loss off by ${loss}`);
-          const gradient = distance(parts.gradients, whole.gradients);
+          const gradient = largestDifference(parts.gradients, whole.gradients);
           assert.ok(gradient <= allowed[dtype], `${accumulate} parts, gradients off by ${gradient}`);
         }
       }

@@ -9,7 +9,7 @@ export async function modelFlopsPerToken(
   { jobSpec, sequencesPerRank, paddedLength }: Plan,
   modules: Readonly<Record<string, string>>,
 ): Promise<number> {
-  const spec = { ...jobSpec, model: { ...jobSpec.model, recompute: false } };
+  const spec = { ...jobSpec, model: { ...jobSpec.model, recompute: false, timeSlice: 0 } };
   const numSequences = sequencesPerRank / jobSpec.data.accumulate;
   const { flopsPerToken } = await traceModel(spec, { numSequences, sliceLength: paddedLength, modules });
   return flopsPerToken;

@@ -54,7 +54,7 @@ test('what does not fit ~> its parts, and the mildest settings that fit', async 
     );
     assert.match(
       message,
-      /Fix: model\.recompute = "cheap" \([\d.]+ MiB\), or parallel\.sp = 2 .*data\.sequenceLength = 2048/,
+      /Fix: model\.recompute = "cheap" \([\d.]+ MiB\), or model\.timeSlice = 2048 .*parallel\.sp = 2 .*data\.sequenceLength = 2048/,
     );
     assert.not.match(message, /something/);
   });

@@ -1,7 +1,7 @@
 import { type Device, LongscanError } from '@longscan/kernels';
 import { traceModel } from '../model/trace.js';
 import type { JobSpec } from '../protocol/job-spec.js';
-import type { Plan } from '../protocol/plan.js';
+import type { ModelTrace, Plan } from '../protocol/plan.js';
 
 /** Part of a GPU's memory that tensors can have: the rest is CUDA's, the libraries' and the kernels'. */
 const usablePart = 0.92;
@@ -49,7 +49,7 @@ export async function explainShortage(
 function adviceOf(settings: readonly Setting[]): string {
   if (settings.length > 0)
     return settings.map(({ text, peakBytes }) => `${text} (${gib(peakBytes)})`).join(', or ');
-  return 'a smaller model, or parallel.zero = 1 over more ranks: neither shorter slices nor model.recompute are enough';
+  return 'a smaller model, or parallel.zero = 1 over more ranks: neither shorter slices, of ranks or in time, nor model.recompute are enough';
 }
 
 /** The mildest change of each kind that fits; on a CPU, whose memory others have too, those that save anything. */
@@ -76,17 +76,34 @@ async function settingsThatFit(
     settings.push({ text: `model.recompute = ${JSON.stringify(wanted)}`, peakBytes });
     break;
   }
+  for (let cuts = 2; canSliceTime(plan) && cuts <= Math.min(mostCuts, sequenceLength); cuts *= 2) {
+    const timeSlice = sliceLengthOf(cuts);
+    const trace = await traceOf({ ...jobSpec, model: { ...jobSpec.model, timeSlice } }, 1).catch(() => null);
+    if (trace === null) break; // a layer that cannot be cut in time, or not so small
+    if (trace.peakBytes > limit || !fitsLayers(trace, timeSlice)) continue;
+    settings.push({ text: `model.timeSlice = ${timeSlice}`, peakBytes: trace.peakBytes });
+    break;
+  }
   for (let cuts = 2; cuts <= Math.min(mostCuts, sequenceLength); cuts *= 2) {
     const trace = await traceOf(jobSpec, cuts).catch(() => null);
     if (trace === null) break; // a layer that cannot be cut so small
-    const { peakBytes, layers } = trace;
-    const fits = layers.every(({ sliceMultiple }) => sliceLengthOf(cuts) % sliceMultiple === 0);
-    if (peakBytes > limit || !fits) continue;
+    const { peakBytes } = trace;
+    if (peakBytes > limit || !fitsLayers(trace, sliceLengthOf(cuts))) continue;
     settings.push({ text: `parallel.sp = ${cuts * plan.mesh.sp}`, peakBytes });
     settings.push({ text: `data.sequenceLength = ${Math.floor(sequenceLength / cuts)}`, peakBytes });
     break;
   }
   return settings;
+}
+
+/** Whether a job may have time slices, and has none so far. */
+function canSliceTime({ jobSpec: { job, model, data }, mesh }: Plan): boolean {
+  const isWhole = model.timeSlice === 0 && model.recompute !== true && mesh.sp === 1;
+  return isWhole && model.objective === 'causal' && !job.deterministic && !data.carry;
+}
+
+function fitsLayers({ layers }: Pick<ModelTrace, 'layers'>, sliceLength: number): boolean {
+  return layers.every(({ sliceMultiple }) => sliceLength % sliceMultiple === 0);
 }
 
 function gib(bytes: number): string {

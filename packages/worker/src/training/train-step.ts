@@ -1,4 +1,5 @@
 import {
+  axpy,
   type Clip,
   crossEntropy,
   type Device,
@@ -9,15 +10,18 @@ import {
   type Tensor,
   zeros,
 } from '@longscan/kernels';
-import type { Batch } from '../data/index.js';
+import { type Batch, cutInTime } from '../data/index.js';
 import type { RankMesh } from '../mesh.js';
 import { bidirectionalContexts } from '../model/bidirectional-contexts.js';
 import { type ContextSource, carryingContexts, sliceContexts } from '../model/layer-context.js';
 import type { Model } from '../model/model.js';
 import type { Parameters } from '../model/parameters.js';
+import { timeSliceContexts } from '../model/time-slice-contexts.js';
 import type { Optimizer } from '../optim/optimizer.js';
+import { Crossing } from '../sequence/border.js';
 import type { Carry } from '../sequence/carry.js';
 import type { ModelGroup } from '../sequence/sequence-group.js';
+import { lossOverTimeSlices, type SlicePass, trainOverTimeSlices } from '../sequence/time-slices.js';
 import { gatherParameters, reduceGradients, squaredNorm, sumOverRanks } from './over-ranks.js';
 import { SequenceSums, sequencesOf, validateSequences } from './sequence-sums.js';
 
@@ -59,7 +63,7 @@ export interface Training {
 }
 
 /** Steps that may be under way: on a GPU the next one is enqueued before the host looks at the results of the last. */
-export const maxUnderWay = ({ kind }: Device): number => (kind === 'cuda' ? 2 : 1);
+export const maxUnderWay = ({ isGpu }: Device): number => (isGpu ? 2 : 1);
 
 /**
  * A training step: enqueues all of it, with the one read-back of its results, and returns. `step` counts from 1. Steps may
@@ -73,6 +77,7 @@ export function trainStep(
   wish: StopWish,
 ): Promise<StepResult> {
   const { device, mesh, parameters, optimizer } = training;
+  const { timeSlice } = training.model;
   const batches = device.units === null ? microBatches : sequencesOf(microBatches);
   const results = device.scope(() => {
     const sums = device.units && new SequenceSums(training);
@@ -84,19 +89,28 @@ export function trainStep(
     mesh.sp?.recordBytesSent(bytes, 0);
     for (const [i, batch] of batches.entries()) {
       if (i > 0) sums?.next();
-      const { result: loss, tape } = device.record(() =>
+      device.compute.mark('forward');
+      const loss = parameters.extra().view([1], extraLoss);
+      if (timeSlice > 0) {
+        trainOverTimeSlices(device, cutInTime(batch, timeSlice), slicePass(training, loss));
+        continue;
+      }
+      const { result, tape } = device.record(() =>
         device.scope(() => forward(training, batch, training.carry)),
       );
       mesh.sp?.recordBytesSent(bytes, 2 * i + 1);
-      tape.backward([loss], [fromArray(device, [1], [1], parameters.dtype)]);
+      device.compute.mark('backward');
+      tape.backward([result], [fromArray(device, [1], [1], parameters.dtype)]);
       mesh.sp?.recordBytesSent(bytes, 2 * i + 2);
-      device.native.axpy(device.compute.id, 1, loss.id, parameters.extra().view([1], extraLoss).id);
+      axpy(1, result, loss);
     }
+    device.compute.mark('reduce');
     parameters.finishGradients();
     training.carry?.passOn();
     writeWish(parameters, wish);
     if (sums !== null) sums.finish();
     else reduceGradients(training);
+    device.compute.mark('update');
     const clip = optimizer.clip(squaredNorm(training));
     optimizer.step(step, learningRate, clip);
     gatherParameters(training);
@@ -147,39 +161,60 @@ export function assertFinite(step: number, { loss, clip }: StepResult): void {
   });
 }
 
+/** What the memory of sequences goes through: from step to step, or from one time slice to the next; null: neither. */
+type Memory = Carry | Crossing | null;
+
 /** This rank's part of the mean loss over all valid tokens, [1]. */
-function forward(training: Training, batch: Batch, carry: Carry | null): Tensor {
-  const { device, model } = training;
-  const ofTokens = (values: Int32Array) => {
-    const tensor = fromArray(device, values, [batch.numSequences, batch.sliceLength], 'i32');
-    return device.units?.mark(tensor) ?? tensor;
-  };
-  const [tokens, labels] = [ofTokens(batch.tokens), ofTokens(batch.labels)];
-  const hidden = model.forward(tokens, contextsOf(training, batch, carry, ofTokens));
+function forward(training: Training, batch: Batch, memory: Memory): Tensor {
+  const { model } = training;
+  const hidden = hiddenOf(training, batch, memory);
+  const labels = upload(training.device, batch, batch.labels);
   // Documents of one token each have no label at all.
   const scale = 1 / Math.max(1, batch.numValidTokens);
   return crossEntropy({ hidden, weight: model.head, labels }, scale, { isFinal: true });
 }
 
-/** What layers look at beside their own tokens; `upload` makes a tensor of what a batch says of each token. */
+/** Normalised hidden [B, T, D]. */
+function hiddenOf(training: Training, batch: Batch, memory: Memory): Tensor {
+  const tokens = upload(training.device, batch, batch.tokens);
+  return training.model.forward(tokens, contextsOf(training, batch, memory));
+}
+
+/** A tensor [B, T] of what a batch says of each token. */
+function upload(device: Device, { numSequences, sliceLength }: Batch, values: Int32Array): Tensor {
+  const tensor = fromArray(device, values, [numSequences, sliceLength], 'i32');
+  return device.units?.mark(tensor) ?? tensor;
+}
+
+/** What layers look at beside their own tokens. */
 function contextsOf(
   { device, model, sequence: group }: Training,
   batch: Batch,
-  carry: Carry | null,
-  upload: (values: Int32Array) => Tensor,
+  memory: Memory,
 ): ContextSource {
   const { numSequences, sliceLength, openTokens, ends = null, laterTokens = null } = batch;
-  const resets = batch.resets && upload(batch.resets);
+  const ofTokens = (values: Int32Array) => upload(device, batch, values);
+  const resets = batch.resets && ofTokens(batch.resets);
   const ofSequences = (values: Int32Array) => fromArray(device, values, [numSequences], 'i32');
   const before = openTokens && ofSequences(openTokens);
   if (model.objective === 'masked') {
     const shape = [numSequences, sliceLength] as const;
-    const behind = { ends: ends && upload(ends), after: laterTokens && ofSequences(laterTokens) };
+    const behind = { ends: ends && ofTokens(ends), after: laterTokens && ofSequences(laterTokens) };
     return bidirectionalContexts({ device, shape, group, resets, before, ...behind });
   }
-  return carry === null
-    ? sliceContexts(group, resets, before)
-    : carryingContexts(group, resets, before, carry);
+  if (memory === null) return sliceContexts(group, resets, before);
+  return memory instanceof Crossing
+    ? timeSliceContexts(resets, before, memory)
+    : carryingContexts(group, resets, before, memory);
+}
+
+/** How time slices of a batch are run; their losses add up in `total`, [1]. */
+function slicePass(training: Training, total: Tensor): SlicePass<Batch> {
+  return {
+    forward: (slice, crossing) => void hiddenOf(training, slice, crossing),
+    loss: (slice, crossing) => training.device.scope(() => forward(training, slice, crossing)),
+    addLoss: (loss) => axpy(1, loss, total),
+  };
 }
 
 /**
@@ -192,11 +227,13 @@ export async function validate(training: Training, batches: readonly Batch[]): P
     return validateSequences(training, batches, (batch) => forward(training, batch, null));
   }
   const total = zeros(device, [1], training.parameters.dtype);
+  const { timeSlice } = training.model;
   for (const batch of batches) {
-    device.scope(() => {
-      const loss = forward(training, batch, null);
-      device.native.axpy(device.compute.id, 1, loss.id, total.id);
-    });
+    if (timeSlice > 0) {
+      lossOverTimeSlices(device, cutInTime(batch, timeSlice), slicePass(training, total));
+    } else {
+      device.scope(() => axpy(1, forward(training, batch, null), total));
+    }
     // One batch at a time in flight: nothing of it is needed later.
     await device.compute.sync();
   }

@@ -67,9 +67,8 @@ const crossEntropyOp = defineOp<CrossEntropyInputs, { scale: number; isFinal: bo
         : null;
     const output = call.empty([1], wideType(hidden.dtype));
     call.device.scope(() => {
-      const isOnGpu = call.device.kind === 'cuda' || call.device.standsForGpu;
       const vocab = weight.dim(0);
-      const rows = chunkRows(labels.size, vocab, isOnGpu);
+      const rows = chunkRows(labels.size, vocab, call.device.isGpu);
       const logits = call.empty([rows, vocab], wideType(hidden.dtype));
       call.native.crossEntropyForward(
         call.stream,

@@ -16,5 +16,5 @@ export function sumRows(x: Tensor, target: Tensor, accumulate: boolean): void {
  * norms' headers have it; on GPUs one for each block of threads, two on each multiprocessor of the largest.
  */
 export function numSumBlocks(device: Device, rows: number): number {
-  return device.kind === 'cuda' ? Math.min(Math.max(1, Math.ceil(rows / 16)), 264) : Math.ceil(rows / 64);
+  return device.isGpu ? Math.min(Math.max(1, Math.ceil(rows / 16)), 264) : Math.ceil(rows / 64);
 }

@@ -1,0 +1,176 @@
+import { type DType, dtypeBytes, dtypeCodes, type NativeObserver } from '@longscan/kernels';
+import type { CollectiveEntry, GroupName, OpEntry, ScheduledMessage, ScheduleEntry } from './schedule.js';
+
+const bytesByCode = new Map(
+  Object.entries(dtypeCodes).map(([dtype, code]) => [code, dtypeBytes[dtype as DType]]),
+);
+
+/** Native functions that a step calls and that enqueue nothing. */
+const onHost: ReadonlySet<string> = new Set([
+  ...['contextCreate', 'contextStats', 'streamSync', 'streamProgress'],
+  ...['commInProcessGroup', 'commBytesSent', 'commClose'],
+]);
+
+/** Bytes of a tensor, in all and of one number. */
+interface TensorBytes {
+  readonly all: number;
+  readonly each: number;
+}
+
+/** The arguments of `commExchange` in `Native`. */
+type ExchangeArgs = readonly [
+  stream: number,
+  communicator: number,
+  sends: readonly number[],
+  sendPeers: readonly number[],
+  receives: readonly number[],
+  receivePeers: readonly number[],
+];
+
+/**
+ * Notes what a device enqueues, from the native calls that it makes. Events are numbered through all that is ever
+ * recorded; entries that say the same are one object.
+ */
+export class Recorder {
+  /** Names of the device's streams; communicators' are those of their groups. */
+  readonly streams: string[] = [];
+  private readonly streamIndex = new Map<number, number>();
+  private readonly tensors = new Map<number, TensorBytes>();
+  /** Of each stream's tickets, the number of the event. */
+  private readonly events = new Map<number, Map<number, number>>();
+  private readonly ops = new Map<string, OpEntry>();
+  private numEvents = 0;
+  private entries: ScheduleEntry[] = [];
+  /** The op called last, whose FLOPs are counted behind its call. */
+  private last: Omit<OpEntry, 'flops'> | null = null;
+  private flopsBefore = 0;
+
+  /** `flops`: those that the device has counted so far. */
+  constructor(private readonly flops: () => number) {}
+
+  /** For the device. */
+  readonly observe: NativeObserver = (name, args, result) => {
+    switch (name) {
+      case 'streamCreate': {
+        const stream = result as number;
+        this.streamIndex.set(stream, this.streams.length);
+        this.events.set(stream, new Map());
+        this.streams.push(groupless(args[1] as string));
+        return;
+      }
+      case 'tensorCreate': {
+        const each = bytesByCode.get(args[1] as number)!;
+        this.noteTensor(result as number, args[2] as readonly number[], each);
+        return;
+      }
+      case 'tensorView': {
+        const { each } = this.tensors.get(args[1] as number)!;
+        this.noteTensor(result as number, args[3] as readonly number[], each);
+        return;
+      }
+      case 'tensorRelease':
+        this.tensors.delete(args[0] as number);
+        return;
+      default:
+        if (!onHost.has(name)) this.note(name, args, result);
+    }
+  };
+
+  /** What was enqueued since the last call. */
+  take(): readonly ScheduleEntry[] {
+    this.finishOp();
+    const { entries } = this;
+    this.entries = [];
+    return entries;
+  }
+
+  private note(name: string, args: readonly unknown[], result: unknown): void {
+    const id = args[0] as number;
+    const stream = this.streamIndex.get(id)!;
+    this.finishOp();
+    switch (name) {
+      case 'streamRecord': {
+        const event = this.numEvents++;
+        this.events.get(id)!.set(result as number, event);
+        this.entries.push({ kind: 'record', stream, event });
+        return;
+      }
+      case 'streamWait': {
+        const event = this.events.get(args[1] as number)!.get(args[2] as number)!;
+        this.entries.push({ kind: 'wait', stream, event });
+        return;
+      }
+      case 'commExchange': {
+        const [, , sends, sendPeers, receives, receivePeers] = args as ExchangeArgs;
+        this.entries.push({
+          ...{ kind: 'exchange', stream, group: this.groupOf(stream) },
+          sends: this.messages(sends, sendPeers),
+          recvs: this.messages(receives, receivePeers),
+        });
+        return;
+      }
+      case 'commAllGather':
+      case 'commReduceScatter':
+      case 'commAllReduce':
+      case 'commBroadcast':
+        this.noteCollective(stream, verbs[name], this.bytesOf(args[2]));
+        return;
+      case 'commBarrier':
+        this.noteCollective(stream, 'barrier', 0);
+        return;
+      default:
+        this.noteOp(stream, name, args);
+    }
+  }
+
+  private noteOp(stream: number, name: string, args: readonly unknown[]): void {
+    const touched = new Set(args.slice(1).flat() as unknown[]);
+    let bytes = 0;
+    for (const one of touched) bytes += this.bytesOf(one);
+    this.last = { kind: 'op', stream, name, bytes };
+    this.flopsBefore = this.flops();
+  }
+
+  private finishOp(): void {
+    if (this.last === null) return;
+    const { stream, name, bytes } = this.last;
+    const flops = this.flops() - this.flopsBefore;
+    const key = `${stream} ${name} ${bytes} ${flops}`;
+    const entry = this.ops.get(key) ?? { ...this.last, flops };
+    this.ops.set(key, entry);
+    this.entries.push(entry);
+    this.last = null;
+  }
+
+  private noteCollective(stream: number, verb: CollectiveEntry['verb'], bytes: number): void {
+    this.entries.push({ kind: 'collective', stream, group: this.groupOf(stream), verb, bytes });
+  }
+
+  private noteTensor(id: number, shape: readonly number[], each: number): void {
+    this.tensors.set(id, { all: shape.reduce((product, dim) => product * dim, each), each });
+  }
+
+  private bytesOf(tensor: unknown): number {
+    return this.tensors.get(tensor as number)?.all ?? 0;
+  }
+
+  private messages(tensors: readonly number[], peers: readonly number[]): ScheduledMessage[] {
+    return tensors.map((tensor, i) => ({ peer: peers[i]!, bytes: this.bytesOf(tensor) }));
+  }
+
+  private groupOf(stream: number): GroupName {
+    return this.streams[stream] as GroupName;
+  }
+}
+
+const verbs = {
+  commAllGather: 'allGather',
+  commReduceScatter: 'reduceScatter',
+  commAllReduce: 'allReduce',
+  commBroadcast: 'broadcast',
+} as const;
+
+/** `sp-3`, the fourth group of its kind, is `sp` to its own ranks. */
+function groupless(stream: string): string {
+  return stream.replace(/-\d+$/, '');
+}

@@ -1,0 +1,85 @@
+import type { Communicator } from '@longscan/kernels';
+import type { Plan } from '../protocol/plan.js';
+import { loadUnits, type PlannedUnits } from '../training/assemble-training.js';
+import { gatherMoments } from '../training/gather-moments.js';
+import { maxUnderWay } from '../training/train-step.js';
+import { RecordedRank } from './recorded-rank.js';
+
+/** Device memory of the rank that needs most when it trains, in bytes. */
+export interface StepMemory {
+  /** Tensors alive between two steps. */
+  readonly atRestBytes: number;
+  /** Highest sum of all tensors alive at once. */
+  readonly peakBytes: number;
+  /** Of it, tensors on the streams of communicators: buffers of messages, and what they brought. */
+  readonly communicationBytes: number;
+  /** What the allocator has taken: free memory that no later tensor fitted into is among it. */
+  readonly reservedBytes: number;
+}
+
+export interface TraceMemoryOptions {
+  /** Bundled module of each layer file outside the packages. */
+  readonly modules?: Readonly<Record<string, string>>;
+  /** As `blankBatches` has it; default: true. */
+  readonly documents?: boolean;
+}
+
+/**
+ * What training takes by a plan: its own steps, and the gathering of moments for a checkpoint, on a shape device. Opens no
+ * native file. What kernels and libraries take for themselves comes on top.
+ */
+export async function traceMemory(
+  plan: Plan,
+  { modules, documents = true }: TraceMemoryOptions = {},
+): Promise<StepMemory> {
+  const units = await loadUnits(plan, modules);
+  let most: StepMemory | null = null;
+  let reservedBytes = 0;
+  for (const rank of unlikeRanks(plan)) {
+    const memory = await traceRank(plan, units, rank, documents);
+    reservedBytes = Math.max(reservedBytes, memory.reservedBytes);
+    if (most === null || memory.peakBytes > most.peakBytes) most = memory;
+  }
+  return { ...most!, reservedBytes };
+}
+
+/** The same of one rank. */
+export async function traceRank(
+  plan: Plan,
+  units: PlannedUnits,
+  rank: number,
+  documents: boolean,
+): Promise<StepMemory> {
+  const recorded = new RecordedRank(plan, units, rank, documents);
+  await recorded.settle();
+  const { device, training } = recorded;
+  const atRestBytes = device.memory().inUseBytes;
+  await Promise.all(Array.from({ length: maxUnderWay(device) }, () => recorded.enqueueStep()));
+  const { mesh, optimizer } = training;
+  for (const { m, v } of gatherMoments(mesh.world, optimizer) ?? []) {
+    m.release();
+    v.release();
+  }
+  const { peakBytes, reservedBytes } = device.memory();
+  const onStreamOf = (group: Communicator | null) => (group === null ? 0 : device.peakBytesOf(group.stream));
+  const communicationBytes = onStreamOf(mesh.sp) + onStreamOf(mesh.world);
+  return { atRestBytes, peakBytes, communicationBytes, reservedBytes };
+}
+
+/**
+ * Ranks among which are those that hold most: of one sequence, since replicas hold as much, both ends and the middle of its
+ * nodes, and of each those of its ranks.
+ */
+function unlikeRanks({ mesh: { sp }, ranksPerNode }: Plan): number[] {
+  const numNodes = Math.ceil(sp / ranksPerNode);
+  const ranks = placesIn(numNodes).flatMap((node) =>
+    placesIn(ranksPerNode).map((place) => node * ranksPerNode + place),
+  );
+  return ranks.filter((rank) => rank < sp);
+}
+
+/** First, second, middle, last but one and last of so many. */
+function placesIn(count: number): number[] {
+  const places = [0, 1, Math.floor(count / 2), count - 2, count - 1];
+  return [...new Set(places.filter((place) => place >= 0 && place < count))];
+}
