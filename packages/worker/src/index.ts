@@ -23,7 +23,7 @@ export {
 export { hasAttention } from './model/has-attention.js';
 export { objectivesOf } from './model/objectives.js';
 export { type TraceSizes, traceModel } from './model/trace.js';
-export { recordScan, type ScannedSegment } from './schedule/record-scan.js';
+export { recordScan, recordStrategyScan, type ScannedState } from './schedule/record-scan.js';
 export { type RecordOptions, recordSchedules } from './schedule/record-schedules.js';
 export type {
   CollectiveEntry,
@@ -39,7 +39,6 @@ export type {
 export { type StepMemory, type TraceMemoryOptions, traceMemory } from './schedule/step-memory.js';
 export { type StepDefinition, stepwise } from './stepwise.js';
 export {
-  blockCounts,
   type Direction,
   defineStrategy,
   type FabricCost,

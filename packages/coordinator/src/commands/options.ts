@@ -1,3 +1,4 @@
+import { usualTraceWindow } from '@longscan/worker/protocol';
 import type { PositionalOptions } from 'yargs';
 
 /** Flags that several commands share. `nargs: 1` keeps a flag from swallowing the words after its value. */
@@ -21,6 +22,15 @@ export const allowCodeChangeOption = {
   default: false,
   describe: 'resume although a layer file has changed since',
 } as const;
+
+export const traceOption = {
+  type: 'string',
+  describe: `write a timeline of these steps on every rank, --trace=FIRST-LAST; alone ${usualTraceWindow}`,
+} as const;
+
+/** `--trace` is the key `job.trace`. */
+export const traceOverrides = (trace: string | undefined): readonly string[] =>
+  trace === undefined ? [] : [`job.trace=${trace}`];
 
 export const jobPositional = {
   type: 'string',

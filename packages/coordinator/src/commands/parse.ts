@@ -1,4 +1,4 @@
-import { LongscanError } from '@longscan/worker/protocol';
+import { LongscanError, usualTraceWindow } from '@longscan/worker/protocol';
 import yargs, { type Argv } from 'yargs';
 import { closest } from '../spec/edit-distance.js';
 import { packageVersion } from '../version.js';
@@ -28,7 +28,7 @@ export async function parseCommandLine(
   checkCommandWords(argv, commands);
   let output = '';
   try {
-    await parser.parseAsync(argv.map(fillResume), {}, (_error, _args, text) => {
+    await parser.parseAsync(argv.map(fillBareFlag), {}, (_error, _args, text) => {
       output = text;
     });
   } catch (error) {
@@ -37,9 +37,12 @@ export async function parseCommandLine(
   return parsed ?? { kind: 'text', text: output };
 }
 
-/** `--resume` takes a value only after `=`, so that `--resume job.toml` does not lose its job. */
-function fillResume(word: string): string {
-  return word === '--resume' ? '--resume=auto' : word;
+/** Flags that take a value only after `=`, so that `--resume job.toml` does not lose its job; what they stand for alone. */
+const bareFlags: Readonly<Record<string, string>> = { '--resume': 'auto', '--trace': usualTraceWindow };
+
+function fillBareFlag(word: string): string {
+  const value = bareFlags[word];
+  return value === undefined ? word : `${word}=${value}`;
 }
 
 type Choose = (command: Command, args: Record<string, unknown>) => void;

@@ -68,9 +68,15 @@ const trace: ModelTrace = {
   ],
 };
 
+/** Plans are made of costs alone here. */
+const start = (): never => {
+  throw new Error('nothing is run');
+};
+
 /** A chain sends the state onwards except at its end; a gather sends everything everywhere. */
 const chain: StrategyCost = {
   name: 'chain',
+  start,
   cost: (worldSize, { state }) => ({
     seconds: (worldSize - 1) * 1e-3,
     bytesSentByRank: Array.from({ length: worldSize }, (_, rank) => (rank < worldSize - 1 ? state : 0)),
@@ -78,6 +84,7 @@ const chain: StrategyCost = {
 };
 const gather: StrategyCost = {
   name: 'gather',
+  start,
   cost: (worldSize, { state, transition }) => ({
     seconds: 2e-3,
     bytesSentByRank: Array.from({ length: worldSize }, () => (worldSize - 1) * (state + transition)),
@@ -192,7 +199,7 @@ test('halos cost every strategy the same: bytes to the next rank and back, one h
     { layer: 1, bytes: 500 },
   ];
   const model = { ...trace, recurrences: [], halos };
-  const free: StrategyCost = { name: 'free', cost: () => ({ seconds: 0, bytesSentByRank: [] }) };
+  const free: StrategyCost = { name: 'free', start, cost: () => ({ seconds: 0, bytesSentByRank: [] }) };
   const [modelled] = planOf({ sp: 3 }, [free], model).modelled;
   assert.equal(modelled?.bytesSentByRank, [1500, 3000, 1500]);
   assert.is(modelled?.seconds, 2 * (2 * fabric.latencyS + 1500 / fabric.bandwidthBytesPerS));
@@ -201,7 +208,7 @@ test('halos cost every strategy the same: bytes to the next rank and back, one h
 
 test('softmax attention costs every strategy the same, and is told apart', () => {
   const model = { ...trace, recurrences: [] };
-  const free: StrategyCost = { name: 'free', cost: () => ({ seconds: 0, bytesSentByRank: [] }) };
+  const free: StrategyCost = { name: 'free', start, cost: () => ({ seconds: 0, bytesSentByRank: [] }) };
   const rows = [
     { strategy: 'near', seconds: 3e-3, bytesSentByRank: [10, 20, 30] },
     { strategy: 'far', seconds: 4e-3, bytesSentByRank: [1, 1, 1] },

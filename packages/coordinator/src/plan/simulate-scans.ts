@@ -1,8 +1,8 @@
-import { type OpEntry, recordScan, type Schedule, type ScheduleEntry, type Strategy } from '@longscan/worker';
+import { type OpEntry, recordStrategyScan, type Schedule, type ScheduleEntry } from '@longscan/worker';
 import type { Machine } from '../simulate/machine.js';
 import { programsOf } from '../simulate/programs-of.js';
 import { simulate } from '../simulate/simulate.js';
-import { type LayerScans, segmentBytes } from './layer-scans.js';
+import type { LayerScans } from './layer-scans.js';
 import type { ScanCandidate } from './scan-candidates.js';
 import { type TimeScans, timeByFormula } from './scan-time.js';
 
@@ -43,12 +43,9 @@ type RecordedLayer = Readonly<Record<'forward' | 'reverse', readonly (readonly S
 
 function recordLayer({ strategy, options }: ScanCandidate, scans: LayerScans, sp: number): RecordedLayer {
   const record = (direction: 'forward' | 'reverse') =>
-    scans.recurrences.map((recurrence) => {
-      const { kind, numHeads } = recurrence;
-      if (kind === 'opaque') throw new TypeError('an opaque recurrence has no segment');
-      const segment = { bytes: segmentBytes(recurrence, scans.units), kind, numHeads };
-      return recordScan(strategy as Strategy, options, segment, sp, direction);
-    });
+    scans.recurrences.map((recurrence) =>
+      recordStrategyScan(strategy, recurrence, sp, options, { direction, units: scans.units }),
+    );
   return { forward: record('forward'), reverse: record('reverse') };
 }
 

@@ -5,10 +5,10 @@ import { learningRate } from '../optim/schedule.js';
 import type { Task } from '../protocol/assignment.js';
 import type { Plan } from '../protocol/plan.js';
 import { planOf, type RankContext } from '../rank-context.js';
+import { StepTracer } from '../trace/step-tracer.js';
 import { modelFlopsPerToken } from '../training/model-flops.js';
 import { closeTraining, openTraining } from '../training/open-training.js';
 import { explainShortage } from '../training/out-of-memory.js';
-import { spWaitedMs } from '../training/sp-waited.js';
 import {
   assertFinite,
   maxUnderWay,
@@ -55,26 +55,24 @@ async function benchSteps(
   context.log(`${numWarmUps} steps to warm up are done`);
   device.memory({ resetPeak: true });
   // A lap ends where the next one begins: what the device waits for between two steps is part of it.
-  const laps: Promise<number>[] = [];
-  // Where the time of waiting is taken a step is over before the next one is enqueued, so each lap has its own.
-  const waitedMs = [spWaitedMs(training)];
-  let stop = device.compute.stopwatch();
+  const laps: Promise<Lap>[] = [];
+  let stop = startLap(training);
   for (let i = 0; i < numSteps; i++) {
     await steps.next(() => {
       const lap = stop();
       // Whatever fails a lap fails its step, which is told.
       lap.catch(() => undefined);
       laps.push(lap);
-      stop = device.compute.stopwatch();
+      stop = startLap(training);
     });
-    waitedMs.push(spWaitedMs(training));
   }
   await Promise.all([steps.finish(), stop()]);
   const { peakBytes, reservedBytes } = device.memory();
   const { result, profile, beside } = await profileStep(training, steps);
+  const times = await Promise.all(laps);
   return {
-    ...{ laps: await Promise.all(laps), spExposedMs: differences(waitedMs), peakBytes, reservedBytes },
-    loss: result.loss,
+    ...{ laps: times.map(({ ms }) => ms), spExposedMs: times.map(({ spExposedMs }) => spExposedMs) },
+    ...{ peakBytes, reservedBytes, loss: result.loss },
     spBytesSent: result.spBytesSentForward + result.spBytesSentBackward,
     numParameters: parameters.numParameters,
     flopsPerToken: await modelFlopsPerToken(plan, context.assignment.layerModules),
@@ -84,12 +82,20 @@ async function benchSteps(
   };
 }
 
-/** Of readings one after the other; null for one that was not taken. */
-function differences(readings: readonly (number | null)[]): (number | null)[] {
-  return readings.slice(1).map((now, i) => {
-    const before = readings[i]!;
-    return now === null || before === null ? null : now - before;
-  });
+/** From the end of one step to that of the next. */
+interface Lap {
+  readonly ms: number;
+  readonly spExposedMs: number;
+}
+
+/** A lap from here to where the returned function is called, both in the order of the compute stream. */
+function startLap(training: Training): () => Promise<Lap> {
+  const stop = training.device.compute.stopwatch();
+  const tracing = new StepTracer(training, null).begin(0);
+  return async () => {
+    const [{ spExposedMs }, ms] = await Promise.all([tracing.end(), stop()]);
+    return { ms, spExposedMs };
+  };
 }
 
 interface StepProfile {

@@ -1,70 +1,95 @@
 import {
+  type Device,
   empty,
   NativeCommunicator,
   openShapeDevice,
   type TransitionKind,
-  transitionWireElements,
 } from '@longscan/kernels';
+import { loadStrategy } from '../load-strategy.js';
+import type { RecurrenceTrace } from '../protocol/plan.js';
 import { type Segment, withUnits } from '../state/segment.js';
-import type { Direction, SegmentBytes, Strategy, StrategyOptions } from '../strategy.js';
+import type { Direction, Strategy, StrategyOptions } from '../strategy.js';
+import { numberedEntries } from './numbered-entries.js';
 import { Recorder } from './recorder.js';
 import type { Schedule } from './schedule.js';
 
-/** What ranks scan. */
-export interface ScannedSegment {
-  readonly bytes: SegmentBytes;
-  readonly kind: Exclude<TransitionKind, 'opaque'>;
-  /** Heads of all sequences of a rank. */
-  readonly numHeads: number;
+/** What is scanned: one recurrence call of a plan. `numHeads` left out: as many as M says, and documents are not packed. */
+export type ScannedState = Pick<RecurrenceTrace, 'kind' | 'stateBytes' | 'stateRows' | 'transitionBytes'> &
+  Partial<Pick<RecurrenceTrace, 'numHeads'>>;
+
+const bytesPerF32 = 4;
+
+/**
+ * What each of `size` ranks enqueues in one forward scan with nothing beside it, in rank order. Opens no native file.
+ *
+ * @param strategy Its name.
+ */
+export async function recordScan(
+  strategy: string,
+  state: ScannedState,
+  size: number,
+  options: StrategyOptions,
+): Promise<readonly Schedule[]> {
+  return recordStrategyScan(await loadStrategy(strategy), state, size, options);
 }
 
 /**
- * What each rank of a group enqueues in one scan, in rank order, from the strategy's own code on a shape device: streams
- * `compute` and `sp`. The last entry lets the compute stream wait.
+ * The same of a strategy that is there, in either direction. `units`: segments that a rank holds. The last entry of a
+ * schedule lets the compute stream wait for the state.
  */
-export function recordScan(
-  strategy: Strategy,
+export function recordStrategyScan(
+  { start }: Pick<Strategy, 'start'>,
+  state: ScannedState,
+  size: number,
   options: StrategyOptions,
-  segment: ScannedSegment,
-  numRanks: number,
-  direction: Direction,
+  { direction = 'forward', units = 1 }: { direction?: Direction; units?: number } = {},
 ): Schedule[] {
-  const recorder = new Recorder(() => device.flops);
-  const device = openShapeDevice({ observe: recorder.observe });
-  const stream = device.createStream('sp', { urgent: true });
-  return Array.from({ length: numRanks }, (_, rank) => {
-    const group = new NativeCommunicator(stream, rank, numRanks, 0);
+  return Array.from({ length: size }, (_, rank) => {
+    const recorder = new Recorder(() => device.flops);
+    const device = openShapeDevice({ observe: recorder.observe });
+    const group = new NativeCommunicator(device.createStream('sp', { urgent: true }), rank, size, 0);
     device.scope(() => {
-      const local = shapeOf(segment, device, direction);
-      recorder.take();
-      strategy.start(local, group, direction, options).wait();
+      const local = withUnits(Array.from({ length: units }, () => segmentOf(state, device, direction)));
+      start(local, group, direction, options).wait();
     });
-    return { streams: recorder.streams, entries: recorder.take() };
+    const entries = numberedEntries([{ entries: recorder.take(), scope: 0 }], []);
+    return { streams: recorder.streams, entries };
   });
 }
 
-type Device = ReturnType<typeof openShapeDevice>;
-
-/** A segment of these sizes, of one batch row unless documents are packed. */
-function shapeOf(
-  { bytes: { state, transition, rows, units = 1 }, kind, numHeads }: ScannedSegment,
+function segmentOf(
+  { kind, stateBytes, stateRows, transitionBytes, numHeads: given }: ScannedState,
   device: Device,
   direction: Direction,
 ): Segment {
-  const N = state / bytesPerF32 / rows;
-  const perHead = transitionWireElements(kind, N);
-  const numResets = transition / bytesPerF32 - numHeads * perHead;
-  const hasFactor = kind !== 'identity';
-  const unit = () => ({
-    state: empty(device, [1, numHeads, rows / numHeads, N]),
-    kind,
-    // One that is known from the length has the size of a number a head here: it is read, and never sent.
-    factor: hasFactor ? empty(device, [1, numHeads, Math.max(1, perHead)]) : null,
-    rates: kind === 'exp-diagonal' ? empty(device, [numHeads, N]) : null,
-    reset: numResets > 0 ? empty(device, [numResets]) : null,
-    transposed: direction === 'reverse',
-  });
-  return withUnits(Array.from({ length: units }, unit));
+  const cols = stateBytes / bytesPerF32 / stateRows;
+  const shapeOf = factorShapes[kind];
+  // Where M does not travel nobody sees how many heads share it.
+  const numHeads =
+    given ?? (transitionBytes === 0 ? 1 : transitionBytes / bytesPerF32 / product(shapeOf?.(1, cols) ?? []));
+  const state = empty(device, [1, numHeads, stateRows / numHeads, cols], 'f32');
+  const factor = shapeOf === undefined ? null : empty(device, [1, ...shapeOf(numHeads, cols)], 'f32');
+  const rates = kind === 'exp-diagonal' ? empty(device, [numHeads, cols], 'f32') : null;
+  const travelling = fixedKinds.has(kind) ? 0 : (factor?.size ?? 0);
+  const numResets = transitionBytes / bytesPerF32 - travelling;
+  const reset = given !== undefined && numResets > 0 ? empty(device, [numResets], 'f32') : null;
+  return { state, kind, factor, rates, reset, transposed: direction === 'reverse' };
 }
 
-const bytesPerF32 = 4;
+/** Kinds whose M follows from the length of a run, so that it never travels. */
+const fixedKinds: ReadonlySet<TransitionKind> = new Set(['identity', 'fixed-scalar', 'fixed-complex']);
+
+/** Shapes of M without the batch, by heads and columns; see `TransitionKind`. */
+const factorShapes: Partial<Record<TransitionKind, (numHeads: number, cols: number) => number[]>> = {
+  'fixed-scalar': (numHeads) => [numHeads],
+  scalar: (numHeads) => [numHeads],
+  diagonal: (numHeads, cols) => [numHeads, cols],
+  'exp-diagonal': (numHeads) => [numHeads],
+  'fixed-complex': (numHeads, cols) => [numHeads, cols],
+  dense: (numHeads, cols) => [numHeads, cols, cols],
+  'log-max': (numHeads) => [numHeads],
+};
+
+function product(shape: readonly number[]): number {
+  return shape.reduce((size, length) => size * length, 1);
+}
