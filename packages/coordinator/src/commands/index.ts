@@ -11,6 +11,7 @@ import logs from './logs.js';
 import plan from './plan.js';
 import resume from './resume.js';
 import scale from './scale.js';
+import simulate from './simulate.js';
 import status from './status.js';
 import stop from './stop.js';
 import train from './train.js';
@@ -30,6 +31,7 @@ export const commands: readonly Command[] = [
   benchKernels,
   benchStep,
   scale,
+  simulate,
   ckptLs,
   ckptVerify,
 ];
