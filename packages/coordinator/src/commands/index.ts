@@ -13,6 +13,7 @@ import plan from './plan.js';
 import report from './report.js';
 import resume from './resume.js';
 import scale from './scale.js';
+import simulate from './simulate.js';
 import status from './status.js';
 import stop from './stop.js';
 import train from './train.js';
@@ -34,6 +35,7 @@ export const commands: readonly Command[] = [
   benchCollectives,
   benchStep,
   scale,
+  simulate,
   ckptLs,
   ckptVerify,
 ];
