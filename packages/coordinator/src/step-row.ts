@@ -8,7 +8,7 @@ const opTimeSchema = z.object({ count: z.number(), ms: z.number() });
 const rankResultSchema = z.object({
   laps: z.array(z.number()).min(1),
   ...{ loss: z.number(), numParameters: z.number(), flopsPerToken: z.number() },
-  ...{ peakBytes: z.number(), reservedBytes: z.number() },
+  ...{ peakBytes: z.number(), reservedBytes: z.number(), processBytes: z.number() },
   peakFlops: z.number().nullable(),
   profile: z.object({
     wholeMs: z.number(),
@@ -58,6 +58,8 @@ export interface StepRow {
   readonly mfuByModel: number | null;
   readonly peakBytes: number;
   readonly reservedBytes: number;
+  /** Resident in the host's memory at most: what tensors take of it, the libraries and Node itself. */
+  readonly processBytes: number;
   readonly loss: number;
   /** Of one more step with every op timed; shares of its time. */
   readonly profiledMs: number;
@@ -98,6 +100,7 @@ export function stepRow(
     ...{ mfuByParameters: mfu(flopsByParameters), mfuByModel: mfu(flopsByModel) },
     peakBytes: Math.max(...ranks.map(({ peakBytes }) => peakBytes)),
     reservedBytes: Math.max(...ranks.map(({ reservedBytes }) => reservedBytes)),
+    processBytes: Math.max(...ranks.map(({ processBytes }) => processBytes)),
     loss: first.loss,
     profiledMs: first.profile.wholeMs,
     shares: first.profile.shares,
@@ -153,6 +156,7 @@ export function formatStepRow(row: StepRow): string {
       ['MFU, 6 N T', mfu(row.mfuByParameters, row.flopsByParameters, row.peakFlops)],
       ["MFU, model's own", mfu(row.mfuByModel, row.flopsByModel, row.peakFlops)],
       ['memory', `${formatBytes(row.peakBytes)} at most in use, ${formatBytes(row.reservedBytes)} taken`],
+      ['process', `${formatBytes(row.processBytes)} at most in the host's memory`],
       ['loss', row.loss.toPrecision(6)],
     ]),
     '',

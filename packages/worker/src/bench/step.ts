@@ -70,6 +70,7 @@ async function benchSteps(
   const { loss, profile, beside } = await profileStep(training, steps);
   return {
     ...{ laps: await Promise.all(laps), loss, peakBytes, reservedBytes },
+    processBytes: 1024 * process.resourceUsage().maxRSS,
     numParameters: parameters.numParameters,
     flopsPerToken: await modelFlopsPerToken(plan, context.assignment.layerModules),
     peakFlops: peakFlopsOf(device, plan.jobSpec.model.precision),
