@@ -5,6 +5,7 @@ export { planJob } from './plan/index.js';
 export type { Run, RunResult } from './run.js';
 export type { RunEvent } from './run-folder/events.js';
 export { findRun } from './run-folder/find-run.js';
+export { type MergedTrace, mergeTraces } from './run-folder/merge-traces.js';
 export { type RunStatus, readLogs, readStatus } from './run-folder/status.js';
 export { requestStop } from './run-folder/stop-request.js';
 export { type RunTaskOptions, runTask } from './run-task.js';

@@ -1,12 +1,15 @@
 import { type Done, type Plan, type StepPart, stepParts } from '@longscan/worker/protocol';
 import { z } from 'zod';
 import { formatBytes, formatCount, formatTable } from './format.js';
+import { quantileOf } from './quantile.js';
 
 const opTimeSchema = z.object({ count: z.number(), ms: z.number() });
 
 /** What the `bench-step` task gives on each rank. */
 const rankResultSchema = z.object({
   laps: z.array(z.number()).min(1),
+  spExposedMs: z.array(z.number().nullable()),
+  spBytesSent: z.number(),
   ...{ loss: z.number(), numParameters: z.number(), flopsPerToken: z.number() },
   ...{ peakBytes: z.number(), reservedBytes: z.number(), processBytes: z.number() },
   peakFlops: z.number().nullable(),
@@ -46,6 +49,13 @@ export interface StepRow {
   /** 5th and 95th percentile. */
   readonly lowMs: number;
   readonly highMs: number;
+  /**
+   * Of each timed step, in order: milliseconds that compute waited for sequence-parallel communication, the largest over the
+   * ranks. Null: not known, on GPUs.
+   */
+  readonly spExposedMs: readonly (number | null)[];
+  /** Of a step, all ranks together, both directions, counted where the bytes are sent. */
+  readonly spBytesSent: number;
   /** Of all ranks together. */
   readonly tokensPerSecond: number;
   /** Of each rank's device: dense products in this precision, by its data sheet; null: not known. */
@@ -57,6 +67,7 @@ export interface StepRow {
   readonly mfuByParameters: number | null;
   readonly mfuByModel: number | null;
   readonly peakBytes: number;
+  readonly peakBytesByRank: readonly number[];
   readonly reservedBytes: number;
   /** Resident in the host's memory at most: what tensors take of it, the libraries and Node itself. */
   readonly processBytes: number;
@@ -82,8 +93,7 @@ export function stepRow(
   const first = ranks[0]!;
   const { model, data } = jobSpec;
   const { laps } = first;
-  const sorted = [...laps].sort((a, b) => a - b);
-  const at = (quantile: number): number => sorted[Math.round(quantile * (sorted.length - 1))]!;
+  const at = (quantile: number): number => quantileOf(laps, quantile);
   const tokens = data.batchSize * data.sequenceLength;
   const flopsByParameters = 6 * first.numParameters * tokens;
   const flopsByModel = first.flopsPerToken * tokens;
@@ -95,10 +105,13 @@ export function stepRow(
     ...{ precision: model.precision, recompute: model.recompute, timeSlice: model.timeSlice },
     ...{ numParameters: first.numParameters, numLayers: model.numLayers },
     ...{ numWarmUps, numSteps: laps.length, laps, medianMs: at(0.5), lowMs: at(0.05), highMs: at(0.95) },
+    spExposedMs: laps.map((_, i) => largest(ranks.map(({ spExposedMs }) => spExposedMs[i] ?? null))),
+    spBytesSent: ranks.reduce((sum, { spBytesSent }) => sum + spBytesSent, 0),
     tokensPerSecond: tokens * perSecond,
     ...{ peakFlops: first.peakFlops, flopsByParameters, flopsByModel },
     ...{ mfuByParameters: mfu(flopsByParameters), mfuByModel: mfu(flopsByModel) },
     peakBytes: Math.max(...ranks.map(({ peakBytes }) => peakBytes)),
+    peakBytesByRank: ranks.map(({ peakBytes }) => peakBytes),
     reservedBytes: Math.max(...ranks.map(({ reservedBytes }) => reservedBytes)),
     processBytes: Math.max(...ranks.map(({ processBytes }) => processBytes)),
     loss: first.loss,
@@ -108,6 +121,11 @@ export function stepRow(
     beside: byTime(first.profile.beside),
     machine: first.machine,
   };
+}
+
+/** Null if one of them is not known. */
+function largest(values: readonly (number | null)[]): number | null {
+  return values.reduce((most, value) => (most === null || value === null ? null : Math.max(most, value)));
 }
 
 function byTime(ops: Readonly<Record<string, { readonly count: number; readonly ms: number }>>): OpRow[] {
@@ -157,6 +175,7 @@ export function formatStepRow(row: StepRow): string {
       ["MFU, model's own", mfu(row.mfuByModel, row.flopsByModel, row.peakFlops)],
       ['memory', `${formatBytes(row.peakBytes)} at most in use, ${formatBytes(row.reservedBytes)} taken`],
       ['process', `${formatBytes(row.processBytes)} at most in the host's memory`],
+      ...(mesh.sp === 1 ? [] : [['exposed communication', formatExposed(row)]]),
       ['loss', row.loss.toPrecision(6)],
     ]),
     '',
@@ -172,6 +191,14 @@ export function formatStepRow(row: StepRow): string {
     ...(row.beside.length === 0 ? [] : ['', 'beside that, on other streams:', formatOps(row.beside)]),
   ];
   return lines.join('\n');
+}
+
+function formatExposed({ spExposedMs, medianMs, spBytesSent }: StepRow): string {
+  const sent = `${formatBytes(spBytesSent)} sent a step`;
+  const known = spExposedMs.filter((value) => value !== null);
+  if (known.length < spExposedMs.length) return `not known for this device; ${sent}`;
+  const median = quantileOf(known, 0.5);
+  return `${ms(median)} ms a step (${percent(median / medianMs)}); ${sent}`;
 }
 
 function formatOps(ops: readonly OpRow[]): string {

@@ -219,18 +219,15 @@ test('a profile has the time of each op between its ends, by name, and of all of
     for (const tensor of [a, b, loss]) tensor.release();
   }));
 
-test('a profile that has been read, and one of another stream', () =>
+test('a trace that has been read, and one of another stream', () =>
   withGpu({}, async (device) => {
     const { native, compute } = device;
-    const profile = native.profileBegin(compute.id);
+    const trace = native.traceBegin(compute.id, true, 0);
     const other = device.createStream('other');
-    assert.match(
-      failureOf(() => void native.profileEnd(other.id, profile)).message,
-      /no profile of this stream/,
-    );
-    await native.profileEnd(compute.id, profile);
-    assert.equal(native.profileTimes(profile).ops, {});
-    assert.match(failureOf(() => void native.profileTimes(profile)).message, /read already/);
+    assert.match(failureOf(() => void native.traceEnd(other.id, trace)).message, /no trace of this stream/);
+    await native.traceEnd(compute.id, trace);
+    assert.equal(native.traceResult(trace).ops, {});
+    assert.match(failureOf(() => void native.traceResult(trace)).message, /read already/);
   }));
 
 test('a device that is closed with work under way', async () => {

@@ -40,11 +40,14 @@ export class Device {
   tape: Tape | null = null;
   /** Deterministic mode: how the tokens of a rank are cut; null: ops run over all of them at once. */
   units: TokenUnits | null = null;
-  /** On a shape device: whether its shapes are those of work on a GPU. */
+  /**
+   * On a shape device: whether its shapes are those of work on a GPU, as far as they are known without one; recurrences are
+   * cut as on a CPU, since the GPU's kernels themselves tell what memory they want.
+   */
   standsForGpu = false;
   /** The backward pass makes outputs of norms and activations again instead of keeping them: less memory, more work. */
   remakesCheapOutputs = false;
-  /** Floating-point operations of the ops enqueued so far (a multiply-add counts 2). */
+  /** Floating-point operations of the ops enqueued so far (a multiply-add counts 2); each op adds its own behind its call. */
   flops = 0;
   private readonly scopes: Tensor[][] = [];
 

@@ -38,7 +38,7 @@ export {
   type ShapeDeviceOptions,
 } from './device.js';
 export { type ErrorParts, LongscanError } from './errors.js';
-export type { CudaInfo, MemoryStats, Native, OpProfile, OpTime } from './native.js';
+export type { CudaInfo, MemoryStats, Native, OpTime } from './native.js';
 export type { NativeObserver } from './observed-native.js';
 export { type AdamwOptions, type AdamwTensors, adamw } from './ops/adamw/index.js';
 export { add, axpy } from './ops/add/index.js';
@@ -142,6 +142,7 @@ export type {
 } from './recurrence-op.js';
 export { restarting, type WithPositions } from './restarting.js';
 export { type Event, Stream } from './stream.js';
+export type { OpProfile, StreamTrace, TraceSpan } from './stream-trace.js';
 export {
   type DType,
   dtypeBytes,

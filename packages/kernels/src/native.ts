@@ -21,7 +21,6 @@ export interface Native {
   streamWait(stream: number, other: number, ticket: number): void;
   streamSync(stream: number): Promise<void>;
   streamProgress(stream: number): boolean;
-  streamWaitedMs(stream: number): number;
   tensorCreate(stream: number, dtype: number, shape: readonly number[]): number;
   tensorView(stream: number, base: number, offset: number, shape: readonly number[]): number;
   tensorRelease(tensor: number): void;
@@ -37,11 +36,12 @@ export interface Native {
   stopwatchStart(stream: number): number;
   /** Milliseconds, one f64. */
   stopwatchStop(stream: number, watch: number): Promise<ArrayBuffer>;
-  /** From here on every op of the stream is timed. */
-  profileBegin(stream: number): number;
-  profileEnd(stream: number, profile: number): Promise<void>;
-  /** Of a profile that has ended; called once. */
-  profileTimes(profile: number): OpProfile;
+  /** From here on the times of every op of the stream are taken, or only of its waits for communication. */
+  traceBegin(stream: number, ops: boolean, maxSpans: number): number;
+  traceMark(stream: number, name: string): void;
+  traceEnd(stream: number, trace: number): Promise<void>;
+  /** Of a trace that has ended; called once. */
+  traceResult(trace: number): NativeTrace;
   /** What is enqueued from here on is recorded into the graph; up to `graphEnd`, released memory is kept for it. */
   graphBegin(stream: number): number;
   graphEnd(stream: number, graph: number): void;
@@ -68,11 +68,18 @@ export interface OpTime {
   readonly ms: number;
 }
 
-/** What a stream did between two points; on a GPU by its clock. What no op took the stream was idle, or read results back. */
-export interface OpProfile {
-  readonly wholeMs: number;
-  /** By native function. */
+/** What a stream did between two points, as the addon hands it over; microseconds from `beginUs` on. See `StreamTrace`. */
+export interface NativeTrace {
+  readonly beginUs: number;
+  readonly lengthUs: number;
   readonly ops: Readonly<Record<string, OpTime>>;
+  /** By the stream that was waited for. */
+  readonly waitsMs: Readonly<Record<number, number>>;
+  readonly names: readonly string[];
+  /** `spanFields` of stream-trace.ts for each span. */
+  readonly spans: Float64Array;
+  readonly marks: readonly { readonly name: string; readonly us: number }[];
+  readonly numDropped: number;
 }
 
 /** Memory of one device, in bytes; `numTensors` counts those alive in this JavaScript thread. */

@@ -12,7 +12,8 @@ export function partsByDevice<I extends RecurrenceInputs>(
   elsewhere: RecurrenceParts<I>,
   onGpu: RecurrenceParts<I>,
 ): RecurrenceParts<I> {
-  const partsOf = ({ device }: ForwardCall): RecurrenceParts<I> => (device.isGpu ? onGpu : elsewhere);
+  const partsOf = ({ device }: ForwardCall): RecurrenceParts<I> =>
+    device.kind === 'cuda' ? onGpu : elsewhere;
   return {
     forward: (call, ...rest) => partsOf(call).forward(call, ...rest),
     prepare: (call, ...rest) => partsOf(call).prepare(call, ...rest),

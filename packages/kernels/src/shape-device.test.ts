@@ -94,7 +94,9 @@ test('a shape device counts views once and gives memory back', async () => {
 });
 
 /** Sizes around every class of the allocator. */
-const sizes = Array.from({ length: 40 }, (_, i) => Math.round(3 * 1.37 ** i)).filter((size) => size < 2 ** 22);
+const sizes = Array.from({ length: 40 }, (_, i) => Math.round(3 * 1.37 ** i)).filter(
+  (size) => size < 2 ** 22,
+);
 
 /** Makes and releases tensors of mixed sizes on two streams, some used on both; what memory there was, each time. */
 async function churn(device: Device): Promise<object[]> {

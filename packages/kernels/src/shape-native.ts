@@ -1,4 +1,4 @@
-import type { Native } from './native.js';
+import type { Native, NativeTrace } from './native.js';
 import type { ShapeAllocator, ShapeBlock } from './shape-allocator.js';
 import { dtypeBytes, dtypeCodes } from './tensor.js';
 
@@ -14,6 +14,11 @@ interface ShapeTensor {
   readonly elementBytes: number;
   readonly bytes: number;
 }
+
+const emptyTrace: NativeTrace = {
+  ...{ beginUs: 0, lengthUs: 0, ops: {}, waitsMs: {}, names: [], marks: [], numDropped: 0 },
+  spans: new Float64Array(0),
+};
 
 /**
  * Native functions of a shape device: tensors are counted and never allocated, ops do nothing, and a read-back gives
@@ -41,7 +46,6 @@ export function createShapeNative(allocator: ShapeAllocator): Native {
     streamRecord: () => next++,
     streamSync: wait,
     streamProgress: () => true,
-    streamWaitedMs: () => 0,
     streamOpTimes: () => ({}),
     contextStats: (_context, resetPeak) => {
       const result = { ...allocator.stats(), numTensors: tensors.size };
@@ -63,9 +67,9 @@ export function createShapeNative(allocator: ShapeAllocator): Native {
     },
     stopwatchStart: () => next++,
     stopwatchStop: async () => new ArrayBuffer(8),
-    profileBegin: () => next++,
-    profileEnd: async () => {},
-    profileTimes: () => ({ wholeMs: 0, ops: {} }),
+    traceBegin: () => next++,
+    traceEnd: async () => {},
+    traceResult: () => emptyTrace,
     tensorReadBlocking: (_stream, tensor) => new ArrayBuffer(tensors.get(tensor)!.bytes),
     tensorRead: async (_stream, tensor) => {
       const { bytes } = tensors.get(tensor)!;

@@ -1,6 +1,7 @@
 import type { Device } from './device.js';
 import { LongscanError } from './errors.js';
-import type { OpProfile, OpTime } from './native.js';
+import type { OpTime } from './native.js';
+import { type OpProfile, readTrace, type StreamTrace } from './stream-trace.js';
 
 /** A point on a stream that other streams can wait for. */
 export interface Event {
@@ -21,6 +22,9 @@ export interface Graph {
  * at once.
  */
 export class Stream {
+  /** A trace that keeps spans has begun here and not ended. */
+  private takesMarks = false;
+
   constructor(
     readonly device: Device,
     readonly id: number,
@@ -83,26 +87,40 @@ export class Stream {
     };
   }
 
-  /** How long other streams have stood still for this one so far: on a communication stream, what was not hidden. */
-  waitedMs(): number {
-    return this.device.native.streamWaitedMs(this.id);
-  }
-
   /** What the work done so far took, by native function. */
   opTimes(): Readonly<Record<string, OpTime>> {
     return this.device.native.streamOpTimes(this.id);
   }
 
   /**
-   * Times every op from here to where the returned function is called, both in stream order. On a GPU each takes two more
-   * events, and none of them may be recorded into a graph.
+   * Takes the times of what the stream does from here to where the returned function is called, both in stream order and
+   * outside of a graph's recording: of every op, or without `ops` only of waits for streams of communication. On a GPU each
+   * takes two events more, read once the GPU is past them. One trace or profile of a stream at a time.
+   *
+   * @param options.maxSpans So many single spans are kept; sums are of all.
    */
-  profile(): () => Promise<OpProfile> {
+  trace({ ops = true, maxSpans = 0 } = {}): () => Promise<StreamTrace> {
     const { native } = this.device;
-    const profile = native.profileBegin(this.id);
+    const trace = native.traceBegin(this.id, ops, maxSpans);
+    this.takesMarks = maxSpans > 0;
     return async () => {
-      await native.profileEnd(this.id, profile);
-      return native.profileTimes(profile);
+      this.takesMarks = false;
+      await native.traceEnd(this.id, trace);
+      return readTrace(native.traceResult(trace));
+    };
+  }
+
+  /** Names this point in the stream's trace, if there is one that keeps spans. */
+  mark(name: string): void {
+    if (this.takesMarks) this.device.native.traceMark(this.id, name);
+  }
+
+  /** Times every op from here to where the returned function is called, by native function; see `trace`. */
+  profile(): () => Promise<OpProfile> {
+    const end = this.trace();
+    return async () => {
+      const { lengthUs, ops } = await end();
+      return { wholeMs: lengthUs / 1000, ops };
     };
   }
 

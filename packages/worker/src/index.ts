@@ -7,6 +7,7 @@ export {
   type PlaceOnRanks,
 } from './attention-strategy.js';
 export { chainSeconds } from './chain.js';
+export { slowestLink } from './fabric.js';
 export {
   type ConvolutionOptions,
   defineLayer,

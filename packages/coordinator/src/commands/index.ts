@@ -10,6 +10,7 @@ import layersNew from './layers-new.js';
 import logs from './logs.js';
 import plan from './plan.js';
 import resume from './resume.js';
+import scale from './scale.js';
 import status from './status.js';
 import stop from './stop.js';
 import train from './train.js';
@@ -28,6 +29,7 @@ export const commands: readonly Command[] = [
   layersNew,
   benchKernels,
   benchStep,
+  scale,
   ckptLs,
   ckptVerify,
 ];

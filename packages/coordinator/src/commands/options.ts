@@ -1,3 +1,4 @@
+import { usualTraceWindow } from '@longscan/worker/protocol';
 import type { PositionalOptions } from 'yargs';
 
 /** Flags that several commands share. `nargs: 1` keeps a flag from swallowing the words after its value. */
@@ -22,6 +23,15 @@ export const allowCodeChangeOption = {
   describe: 'resume although a layer file has changed since',
 } as const;
 
+export const traceOption = {
+  type: 'string',
+  describe: `write a timeline of these steps on every rank, --trace=FIRST-LAST; alone ${usualTraceWindow}`,
+} as const;
+
+/** `--trace` is the key `job.trace`. */
+export const traceOverrides = (trace: string | undefined): readonly string[] =>
+  trace === undefined ? [] : [`job.trace=${trace}`];
+
 export const jobPositional = {
   type: 'string',
   demandOption: true,
@@ -44,6 +54,24 @@ export function wholeNumber(flag: string, describe: string, max = Number.MAX_SAF
 /** Flag with a finite number from 0 upwards. */
 export function nonNegativeNumber(flag: string, describe: string) {
   return numberOption(flag, describe, 'a number >= 0', (value) => Number.isFinite(value) && value >= 0);
+}
+
+/** Flag with whole numbers from 1 upwards, `1,2,4`, each once; they come in rising order. Everything wrong is told together. */
+export function sizeList(flag: string, describe: string) {
+  const coerce = (given: string | readonly string[]): number[] => {
+    if (typeof given !== 'string') throw new Error(`${flag} given more than once`);
+    const words = given.split(',').map((word) => word.trim());
+    const isSize = (word: string) => /^[1-9]\d*$/.test(word) && Number.isSafeInteger(Number(word));
+    const wrong = words
+      .filter((word) => !isSize(word))
+      .map((word) => `${JSON.stringify(word)} is no whole number >= 1`);
+    const sizes = words.filter(isSize).map(Number);
+    const repeated = new Set(sizes.filter((size, i) => sizes.indexOf(size) !== i));
+    const problems = [...wrong, ...[...repeated].map((size) => `${size} is there more than once`)];
+    if (problems.length > 0) throw new Error(`${flag} ${JSON.stringify(given)}: ${problems.join('; ')}`);
+    return sizes.sort((a, b) => a - b);
+  };
+  return { type: 'string', nargs: 1, describe, coerce } as const;
 }
 
 /** Read from the text by us: the parser's own numbers turn what is none into NaN. */

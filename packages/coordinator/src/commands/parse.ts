@@ -1,7 +1,7 @@
-import { readFileSync } from 'node:fs';
-import { LongscanError } from '@longscan/worker/protocol';
+import { LongscanError, usualTraceWindow } from '@longscan/worker/protocol';
 import yargs, { type Argv } from 'yargs';
 import { closest } from '../spec/edit-distance.js';
+import { packageVersion } from '../version.js';
 import type { Command, CommandArgs, OptionTable, PositionalTable } from './command.js';
 
 /** A command with its arguments, or a text to print (help, version). */
@@ -28,7 +28,7 @@ export async function parseCommandLine(
   checkCommandWords(argv, commands);
   let output = '';
   try {
-    await parser.parseAsync(argv.map(fillResume), {}, (_error, _args, text) => {
+    await parser.parseAsync(argv.map(fillBareFlag), {}, (_error, _args, text) => {
       output = text;
     });
   } catch (error) {
@@ -37,9 +37,12 @@ export async function parseCommandLine(
   return parsed ?? { kind: 'text', text: output };
 }
 
-/** `--resume` takes a value only after `=`, so that `--resume job.toml` does not lose its job. */
-function fillResume(word: string): string {
-  return word === '--resume' ? '--resume=auto' : word;
+/** Flags that take a value only after `=`, so that `--resume job.toml` does not lose its job; what they stand for alone. */
+const bareFlags: Readonly<Record<string, string>> = { '--resume': 'auto', '--trace': usualTraceWindow };
+
+function fillBareFlag(word: string): string {
+  const value = bareFlags[word];
+  return value === undefined ? word : `${word}=${value}`;
 }
 
 type Choose = (command: Command, args: Record<string, unknown>) => void;
@@ -70,11 +73,6 @@ function buildParser(commands: readonly Command[], choose: Choose): Argv {
     else addGroup(parser, word, group, choose);
   }
   return parser;
-}
-
-function packageVersion(): string {
-  const file = new URL('../../package.json', import.meta.url);
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }
 
 /** `ckpt` with `ls` and `verify`; a command that has the group's own name is what the bare word runs. */
@@ -174,13 +172,13 @@ function usageError(error: Error, argv: readonly string[], commands: readonly Co
   });
 }
 
-/** What yargs lets pass: of a flag given twice it makes a list. */
+/** What yargs lets pass: of a flag given twice it makes a list, which a flag with a form of its own has refused by now. */
 function checkArgs(
   command: Command,
   args: Record<string, unknown>,
 ): CommandArgs<PositionalTable, OptionTable> {
   for (const [name, option] of Object.entries(command.options)) {
-    if (!Array.isArray(args[name]) || option.array === true) continue;
+    if (!Array.isArray(args[name]) || option.array === true || option.coerce !== undefined) continue;
     throw new LongscanError({
       code: 'E-CLI-USAGE',
       where: `longscan ${command.name}`,

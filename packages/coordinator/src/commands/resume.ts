@@ -2,7 +2,14 @@ import { join } from 'node:path';
 import { findRun } from '../run-folder/find-run.js';
 import { runFiles } from '../run-folder/run-folder.js';
 import { defineCommand } from './command.js';
-import { allowCodeChangeOption, launcherOption, runPositional, setOption } from './options.js';
+import {
+  allowCodeChangeOption,
+  launcherOption,
+  runPositional,
+  setOption,
+  traceOption,
+  traceOverrides,
+} from './options.js';
 import { supervise } from './supervise.js';
 import { trainingView } from './training-view.js';
 
@@ -10,13 +17,18 @@ export default defineCommand({
   name: 'resume',
   summary: 'continue a run in its own folder',
   positionals: { run: runPositional },
-  options: { set: setOption, launcher: launcherOption, 'allow-code-change': allowCodeChangeOption },
+  options: {
+    set: setOption,
+    launcher: launcherOption,
+    trace: traceOption,
+    'allow-code-change': allowCodeChangeOption,
+  },
   example: 'resume latest --set job.steps=1000',
   async run(args) {
     const runDir = findRun(args.run);
     const { launch } = await import('../launch.js');
     const options = {
-      overrides: args.set,
+      overrides: [...args.set, ...traceOverrides(args.trace)],
       runDir,
       resume: runDir,
       launcher: args.launcher,

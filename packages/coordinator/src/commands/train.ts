@@ -1,5 +1,12 @@
 import { defineCommand } from './command.js';
-import { allowCodeChangeOption, jobPositional, launcherOption, setOption } from './options.js';
+import {
+  allowCodeChangeOption,
+  jobPositional,
+  launcherOption,
+  setOption,
+  traceOption,
+  traceOverrides,
+} from './options.js';
 import { supervise } from './supervise.js';
 import { trainingView } from './training-view.js';
 
@@ -15,6 +22,7 @@ export default defineCommand({
       describe: 'continue the newest unfinished run of this job, or with --resume=PATH a run or checkpoint',
     },
     launcher: launcherOption,
+    trace: traceOption,
     'allow-code-change': allowCodeChangeOption,
   },
   example: 'train examples/moby-dick/job.toml --set parallel.sp=4',
@@ -22,7 +30,7 @@ export default defineCommand({
     // Loaded here: commands that launch nothing need no sockets.
     const { launch } = await import('../launch.js');
     const options = {
-      overrides: args.set,
+      overrides: [...args.set, ...traceOverrides(args.trace)],
       runDir: args['run-dir'],
       resume: args.resume,
       launcher: args.launcher,

@@ -10,10 +10,12 @@ export function scaleOf(scale: AxisScale, zero: boolean): Readonly<Record<string
 /** Ticks and their labels: whole powers on a logarithmic axis, `512`, `16K`, `1M` on one of base 2. */
 export function axisOf(scale: AxisScale, values: readonly number[]): Readonly<Record<string, unknown>> {
   if (scale === 'log2') return { values: powers(2, values), labelExpr: binaryLabel };
-  const decimal = "datum.value == 0 ? '0' : format(datum.value, '~s')";
-  if (scale === 'log10') return { values: powers(10, values), labelExpr: decimal };
-  return { tickCount: 6, labelExpr: decimal };
+  if (scale === 'log10') return { values: powers(10, values), labelExpr: decimalLabel };
+  return { tickCount: 6, labelExpr: decimalLabel };
 }
+
+/** `0.5`, `200`, `60k`: a prefix only where it shortens. */
+const decimalLabel = "format(datum.value, abs(datum.value) >= 1000 ? '~s' : '~g')";
 
 /** Lengths are counted in K = 1024 tokens, as everybody does; ranks below that as they are. */
 const binaryLabel =

@@ -1,3 +1,5 @@
+import { escapeMarkup } from './escape-markup.js';
+
 /** Told apart by readers with any colour vision, and clear on white and on near-black: each at least 3 to 1 against both. */
 export const colours = [
   '#3a83d6',
@@ -49,18 +51,10 @@ export const theme = {
 export function inTheme(svg: string, title: string): string {
   const style =
     '<style>.longscan-chart{color:#1f2328}@media (prefers-color-scheme:dark){.longscan-chart{color:#e6edf3}}</style>';
-  const name = escapeXml(title);
+  const name = escapeMarkup(title);
   return svg.replace(
     /^<svg ([^>]*)class="marks"([^>]*)>/,
     (_, before, after) =>
       `<svg ${before}class="longscan-chart" color="#767e88" role="img" aria-label="${name}"${after}>${style}`,
   );
-}
-
-export function escapeXml(text: string): string {
-  return text
-    .replaceAll('&', '&amp;')
-    .replaceAll('<', '&lt;')
-    .replaceAll('>', '&gt;')
-    .replaceAll('"', '&quot;');
 }

@@ -1,6 +1,6 @@
 import { mkdirSync, readdirSync, renameSync, rmSync, statfsSync, symlinkSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
-import { LongscanError } from '@longscan/worker/protocol';
+import { LongscanError, traceFolder } from '@longscan/worker/protocol';
 import { refuseLiveRun } from './coordinator-record.js';
 
 /** Where run folders are made when a job does not say otherwise: below the current folder. */
@@ -15,6 +15,10 @@ export const runFiles = {
   logs: 'logs',
   code: 'code',
   checkpoints: 'checkpoints',
+  /** One file a rank, where a trace was asked for. */
+  traces: traceFolder,
+  /** All of them in one. */
+  trace: 'trace.json',
 } as const;
 
 /**

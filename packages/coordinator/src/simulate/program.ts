@@ -40,7 +40,27 @@ export interface ExchangeInstruction {
   readonly recvs: readonly SimulatedMessage[];
 }
 
-export type Instruction = BusyInstruction | RecordInstruction | WaitInstruction | ExchangeInstruction;
+/**
+ * A collective of so many ranks that its messages are not followed one by one: every rank is through `seconds` after the last
+ * one has come. The n-th of a rank on a channel is the n-th of all others.
+ */
+export interface MeetingInstruction {
+  readonly kind: 'meeting';
+  readonly stream: number;
+  readonly channel: string;
+  /** Ranks that take part. */
+  readonly size: number;
+  readonly seconds: number;
+  /** By this rank. */
+  readonly bytesSent: number;
+}
+
+export type Instruction =
+  | BusyInstruction
+  | RecordInstruction
+  | WaitInstruction
+  | ExchangeInstruction
+  | MeetingInstruction;
 
 /** What one rank does in a step, in the order in which its host enqueues it: collectives are the messages they consist of. */
 export interface Program {

@@ -3,6 +3,7 @@ import type { InstalledUnits } from './check-job.js';
 import { checkObjectiveKeys } from './check-objective-keys.js';
 import type { SchemaChecked } from './check-schema.js';
 import { checkTimeSlice } from './check-time-slice.js';
+import { checkTrace } from './check-trace.js';
 import { suggest } from './edit-distance.js';
 import type { MergedJob } from './merge.js';
 import type { ProblemList } from './problems.js';
@@ -15,6 +16,7 @@ export function checkValues(
   problems: ProblemList,
 ): void {
   checkTimeouts({ job, isSound }, merged, problems);
+  checkTrace({ job, isSound }, merged, problems);
   const { strategy } = job.parallel;
   const strategies = ['auto', ...installed.strategies];
   checkName('strategy', strategy, strategies, merged.placeOf(['parallel', 'strategy']), problems);

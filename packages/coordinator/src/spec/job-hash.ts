@@ -1,10 +1,13 @@
 import { createHash } from 'node:crypto';
 import { type JobSpec, resumableKeys } from '@longscan/worker/protocol';
 
+/** Whether two jobs may differ in a key, or in all keys below it, and still count as the same. */
+export type MayDiffer = (key: string) => boolean;
+
 /** Names a job by everything that a resumption may not change: equal hashes can continue each other's runs. */
-export function jobHash(job: JobSpec): string {
+export function jobHash(job: JobSpec, mayDiffer: MayDiffer = isResumable): string {
   const lines = flatten(job)
-    .filter(([key]) => !isResumable(key))
+    .filter(([key]) => !mayDiffer(key))
     .map(([key, text]) => `${key}=${text}`);
   return createHash('sha256').update(lines.sort().join('\n')).digest('hex');
 }
@@ -18,11 +21,11 @@ export interface JobDrift {
 }
 
 /** Every difference that stands in the way of a resumption, by key. */
-export function findDrift(before: JobSpec, now: JobSpec): JobDrift[] {
+export function findDrift(before: JobSpec, now: JobSpec, mayDiffer: MayDiffer = isResumable): JobDrift[] {
   const left = new Map(flatten(before));
   const right = new Map(flatten(now));
   return [...new Set([...left.keys(), ...right.keys()])]
-    .filter((key) => !isResumable(key) && left.get(key) !== right.get(key))
+    .filter((key) => !mayDiffer(key) && left.get(key) !== right.get(key))
     .sort()
     .map((key) => ({ key, before: left.get(key) ?? 'absent', now: right.get(key) ?? 'absent' }));
 }

@@ -34,6 +34,13 @@ AddonData::~AddonData() {
   contexts.clear();
 }
 
+double AddonData::streamId(const Stream* stream) const {
+  for (const auto& [id, open] : streams) {
+    if (open == stream) return static_cast<double>(id);
+  }
+  return 0;
+}
+
 Napi::Promise AddonData::settle(Napi::Env env, Stream& stream, std::function<void()> work, Napi::Value result,
                                 std::function<void()> afterwards) {
   auto* settlement = new Settlement{Napi::Promise::Deferred::New(env), {}, std::nullopt};
@@ -41,8 +48,12 @@ Napi::Promise AddonData::settle(Napi::Env env, Stream& stream, std::function<voi
   const Napi::Promise promise = settlement->deferred.Promise();
   if (numPending_++ == 0) notifier_.Ref(env);
   const auto then = [this, settlement, afterwards](const std::optional<StreamFailure>& failure) {
-    if (!failure && afterwards) afterwards();
     settlement->failure = failure;
+    try {
+      if (!failure && afterwards) afterwards();
+    } catch (const Error& error) {
+      settlement->failure = StreamFailure{error.code(), error.what()};
+    }
     if (notifier_.NonBlockingCall(settlement) != napi_ok) delete settlement;
   };
   stream.enqueueAlways(then, std::move(work));

@@ -8,8 +8,8 @@
 
 #include "../core/context.h"
 #include "../core/cuda_graph.h"
-#include "../core/op_profile.h"
 #include "../core/stopwatch.h"
+#include "../core/stream_trace.h"
 #include "../core/tensor_table.h"
 
 namespace longscan {
@@ -58,15 +58,19 @@ struct AddonData {
   ~AddonData();
 
   /// Resolves or rejects on the JavaScript thread once `stream` has done everything before this point, `work`
-  /// (enqueued here) and `afterwards` included. While such promises are pending the event loop stays alive.
+  /// (enqueued here) and `afterwards` included, whose Error rejects too. While such promises are pending the
+  /// event loop stays alive.
   Napi::Promise settle(Napi::Env env, Stream& stream, std::function<void()> work, Napi::Value result,
                        std::function<void()> afterwards = nullptr);
+
+  /// The number by which JavaScript knows a stream; 0: it is closed, or null.
+  double streamId(const Stream* stream) const;
 
   TensorTable tensors;
   Handles<Context> contexts;
   Handles<Gate> gates;
   Handles<Stopwatch> stopwatches;
-  Handles<OpProfile> profiles;
+  Handles<StreamTrace> traces;
   Handles<CudaGraph> graphs;
   /// Objects of other folders (communicators, listeners), by folder; destroyed before the contexts.
   std::unordered_map<std::string, std::shared_ptr<void>> extensions;

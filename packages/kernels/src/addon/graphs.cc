@@ -19,14 +19,14 @@ Napi::Value graphBegin(Args& args) {
   args.check(args.onGpu(), "only GPUs have graphs");
   const auto graph = std::make_shared<CudaGraph>(stream);
   stream.context().allocator().beginHolding();
-  args.enqueueAnywhere([graph] { graph->begin(); });
+  stream.enqueueNote(args.function(), [graph] { graph->begin(); });
   return Napi::Number::New(args.env(), args.data().graphs.add(graph));
 }
 
 Napi::Value graphEnd(Args& args) {
   const auto graph = graphArgument(args);
   graph->memory = graph->stream().context().allocator().endHolding();
-  args.enqueueAnywhere([graph] { graph->end(); });
+  graph->stream().enqueueNote(args.function(), [graph] { graph->end(); });
   return args.env().Undefined();
 }
 

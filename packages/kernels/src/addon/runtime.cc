@@ -132,9 +132,7 @@ Napi::Value streamWait(Args& args) {
   Stream& stream = args.stream();
   Stream& other = args.stream("other");
   const auto ticket = static_cast<uint64_t>(args.integer("ticket"));
-  if (!other.done(ticket) || other.failure()) {
-    args.enqueueAnywhere([&stream, &other, ticket] { stream.follow(other, ticket); });
-  }
+  if (!other.done(ticket) || other.failure()) stream.enqueueWait(other, ticket);
   return args.env().Undefined();
 }
 
@@ -147,10 +145,6 @@ Napi::Value streamProgress(Args& args) {
   Stream& stream = args.stream();
   const uint64_t ticket = stream.last();
   return Napi::Boolean::New(args.env(), stream.done(ticket));
-}
-
-Napi::Value streamWaitedMs(Args& args) {
-  return number(args, std::chrono::duration<double, std::milli>(args.stream().waitedFor()).count());
 }
 
 Napi::Value tensorCreate(Args& args) {
@@ -229,7 +223,6 @@ void registerRuntime(Registry& registry) {
   registry.add("streamWait", 3, streamWait);
   registry.add("streamSync", 1, streamSync);
   registry.add("streamProgress", 1, streamProgress);
-  registry.add("streamWaitedMs", 1, streamWaitedMs);
   registry.add("tensorCreate", 3, tensorCreate);
   registry.add("tensorView", 4, tensorView);
   registry.add("tensorRelease", 1, tensorRelease);

@@ -12,9 +12,7 @@ CommData& commData(Args& args) {
 Napi::Value addCommunicator(Args& args, std::shared_ptr<Communicator> communicator, const Stream& stream) {
   auto handle = std::make_shared<CommHandle>();
   handle->communicator = std::move(communicator);
-  for (const auto& [id, open] : args.data().streams) {
-    if (open == &stream) handle->stream = id;
-  }
+  handle->stream = static_cast<uint64_t>(args.data().streamId(&stream));
   return Napi::Number::New(args.env(), commData(args).communicators.add(std::move(handle)));
 }
 

@@ -23,7 +23,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
   uint64_t bytesSent() const { return collectives_->bytesSent(); }
   void abort(const std::string& reason) { collectives_->abort(reason); }
 
-  /// Wraps a collective for the stream: counts it, then runs it.
+  /// Wraps a collective for the stream: counts it, then runs it, and says so in the stream's trace.
   std::function<void()> task(std::function<void(Collectives&)> collective);
 
   /// From now on the number of the collective that was begun last (from 1) is written there: what tells a
@@ -37,10 +37,12 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
   void closeNow();
 
  private:
-  explicit Communicator(std::unique_ptr<Collectives> collectives) : collectives_(std::move(collectives)) {}
-  void countCollective();
+  Communicator(std::unique_ptr<Collectives> collectives, Stream& stream)
+      : collectives_(std::move(collectives)), stream_(stream) {}
+  int32_t countCollective();
 
   const std::unique_ptr<Collectives> collectives_;
+  Stream& stream_;  // only for what runs on it: the communicator may live longer
   int abortHook_ = 0;
   std::mutex progressMutex_;
   int32_t* progress_ = nullptr;

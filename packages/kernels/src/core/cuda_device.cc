@@ -52,6 +52,7 @@ CudaDevice::CudaDevice(int index) : driver_(openCudaDriver()), index_(index) {
 
 CudaDevice::~CudaDevice() {
   driver_.contextSetCurrent(context_);
+  clock_.reset();
   for (void* data : freeStaging_) driver_.memFreeHost(data);
   driver_.primaryContextRelease(device_);
 }
@@ -73,6 +74,12 @@ const CudaKernels& CudaDevice::kernels() {
     kernels_ = std::make_unique<CudaKernels>(name_, capability_, driver_.version);
   }
   return *kernels_;
+}
+
+CudaClock& CudaDevice::clock() {
+  std::lock_guard<std::mutex> lock(clockMutex_);
+  if (clock_ == nullptr) clock_ = std::make_unique<CudaClock>(driver_);
+  return *clock_;
 }
 
 std::shared_ptr<void> CudaDevice::staging() {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "cuda_clock.h"
 #include "cuda_driver.h"
 #include "cuda_kernels.h"
 #include "memory.h"
@@ -38,6 +39,10 @@ class CudaDevice {
   /// if they are not built for this GPU.
   const CudaKernels& kernels();
 
+  /// Its clock beside the host's, made by the first call; on a thread whose current GPU this is. Throws
+  /// E-CUDA.
+  CudaClock& clock();
+
   /// Page-locked host memory of `stagingBytes`, which copies can go to while the calling thread goes on.
   /// Given back when the last owner lets go of it; none outlives the device.
   std::shared_ptr<void> staging();
@@ -53,6 +58,8 @@ class CudaDevice {
   int numMultiprocessors_ = 0;
   size_t totalBytes_ = 0;
   std::unique_ptr<CudaKernels> kernels_;
+  std::mutex clockMutex_;
+  std::unique_ptr<CudaClock> clock_;
   std::mutex stagingMutex_;
   std::vector<void*> freeStaging_;
 };

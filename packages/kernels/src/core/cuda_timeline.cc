@@ -77,13 +77,9 @@ CUevent_st* CudaTimeline::recordTime() {
   return recordEvent(freeTimeEvents_, eventForTimes);
 }
 
-double CudaTimeline::elapsedMs(CUevent_st* begin, CUevent_st* end) {
-  float ms = 0;
-  driver_.check(driver_.eventElapsedTime(&ms, begin, end), "cuEventElapsedTime");
+void CudaTimeline::returnTime(CUevent_st* time) {
   std::lock_guard<std::mutex> lock(mutex_);
-  freeTimeEvents_.push_back(begin);
-  freeTimeEvents_.push_back(end);
-  return ms;
+  freeTimeEvents_.push_back(time);
 }
 
 void CudaTimeline::addMark(uint64_t ticket, Then then) {

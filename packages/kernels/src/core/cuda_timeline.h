@@ -58,16 +58,16 @@ class CudaTimeline {
   bool reached(CUevent_st* point) const;
   void returnPoint(CUevent_st* point);
 
-  /// Notes the time at which the GPU comes here; for `elapsedMs`, once a later mark has passed, which takes
-  /// both back.
+  /// Notes the time at which the GPU comes here, on the stream's thread; `returnTime` takes it back, on any.
   CUevent_st* recordTime();
-  double elapsedMs(CUevent_st* begin, CUevent_st* end);
+  void returnTime(CUevent_st* time);
 
   /// What is launched from now on is recorded and does not run, up to `endCapture`. What the host takes part
   /// in, marks and copies from and to it, is refused meanwhile: E-CUDA-GRAPH.
   void beginCapture();
   /// What was recorded, for `launchGraph`; its owner gives it back to the driver.
   CUgraphExec_st* endCapture();
+  bool isCapturing() const { return capturing_; }
   void launchGraph(CUgraphExec_st* graph);
 
   /// Ends the thread after the work launched so far.

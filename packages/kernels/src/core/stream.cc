@@ -4,11 +4,12 @@
 #include "cpu.h"
 #include "cuda_timeline.h"
 #include "error.h"
-#include "op_profile.h"
+#include "stream_trace.h"
 
 namespace longscan {
 
-Stream::Stream(Context& context, std::string name, bool urgent) : context_(context), name_(std::move(name)) {
+Stream::Stream(Context& context, std::string name, bool urgent)
+    : context_(context), name_(std::move(name)), urgent_(urgent) {
   if (CudaDevice* device = context.cuda()) {
     const auto fail = [this](const Error& error) {
       context_.fail(
@@ -38,7 +39,7 @@ uint64_t Stream::push(Task task) {
   uint64_t ticket;
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    if (!task.then) numOps_.fetch_add(1, std::memory_order_acq_rel);
+    if (task.isOp()) numOps_.fetch_add(1, std::memory_order_acq_rel);
     queue_.push_back(std::move(task));
     ticket = enqueued_.fetch_add(1, std::memory_order_acq_rel) + 1;
   }
@@ -48,6 +49,15 @@ uint64_t Stream::push(Task task) {
 
 uint64_t Stream::enqueue(const char* op, std::function<void()> task, const ShapeList& shapes) {
   return push(Task{op, shapes, std::move(task), nullptr});
+}
+
+uint64_t Stream::enqueueNote(const char* name, std::function<void()> task) {
+  return push(Task{name, {}, std::move(task), nullptr, true});
+}
+
+void Stream::enqueueWait(Stream& other, uint64_t ticket) {
+  const auto wait = [this, &other, ticket] { follow(other, ticket); };
+  push(Task{"streamWait", {}, wait, nullptr, false, {&other, ticket}});
 }
 
 uint64_t Stream::enqueueAlways(Then then, std::function<void()> work) {
@@ -73,10 +83,8 @@ void Stream::throwFailure() const {
 }
 
 void Stream::waitFor(uint64_t ticket) {
-  const auto start = std::chrono::steady_clock::now();
   waitUntilServed(ticket);
   if (timeline_) timeline_->waitFor(ticket);
-  waitedFor_ += std::chrono::nanoseconds(std::chrono::steady_clock::now() - start).count();
   throwFailure();
 }
 
@@ -124,7 +132,7 @@ void Stream::serve() {
     runTask(task, ticket);
     {
       std::lock_guard<std::mutex> lock(mutex_);
-      if (!task.then) {
+      if (task.isOp()) {
         numOps_.fetch_sub(1, std::memory_order_acq_rel);
         OpTime& time = opTimes_[task.op];
         time.count++;
@@ -153,8 +161,8 @@ void Stream::runOp(Task& task, uint64_t ticket) {
            "\" " + task.shapes.toString() + ": " + what;
   };
   try {
-    if (profile_ && !task.then) {
-      profile_->run(task.op, task.run);
+    if (trace_ && task.isOp() && trace_->wants(task.waitsFor)) {
+      trace_->run(task.op, ticket, task.waitsFor, task.run);
     } else {
       task.run();
     }

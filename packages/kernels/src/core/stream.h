@@ -20,12 +20,19 @@ namespace longscan {
 
 class Context;
 class CudaTimeline;
-class OpProfile;
+class Stream;
+class StreamTrace;
 
 /// What the first failure on a stream was; every later wait on the stream reports this one.
 struct StreamFailure {
   std::string code;
   std::string message;
+};
+
+/// Work of a stream, for which another one waits.
+struct AwaitedWork {
+  Stream* stream = nullptr;  // null: no wait
+  uint64_t ticket = 0;
 };
 
 /// Time that one kind of work took on a stream.
@@ -50,6 +57,12 @@ class Stream {
   /// Adds work and returns its ticket. After a failure the work is skipped (its ticket still completes).
   uint64_t enqueue(const char* op, std::function<void()> task, const ShapeList& shapes = {});
 
+  /// Adds what takes times or begins a recording: no op, counted nowhere and in no trace.
+  uint64_t enqueueNote(const char* name, std::function<void()> task);
+
+  /// What is enqueued later starts when `other` has done the ticket. Fails with its failure.
+  void enqueueWait(Stream& other, uint64_t ticket);
+
   /// Runs `then` when everything before it is done, even after a failure, of which it is told: read-backs and
   /// notifications. `work`, if any, is enqueued in front of it.
   uint64_t enqueueAlways(Then then, std::function<void()> work = nullptr);
@@ -66,16 +79,12 @@ class Stream {
 
   /// Blocks the calling thread until the ticket is done; throws this stream's failure.
   void waitFor(uint64_t ticket);
-  /// On this stream's thread: what comes after it starts when `other` has done the ticket. Throws its
-  /// failure.
-  void follow(Stream& other, uint64_t ticket);
-
-  /// How long other streams have stood still for this one: communication that was not hidden, on its stream.
-  std::chrono::nanoseconds waitedFor() const { return std::chrono::nanoseconds(waitedFor_.load()); }
   /// What the work done so far took, by op name.
   std::unordered_map<std::string, OpTime> opTimes() const;
-  /// On this stream's thread: ops from here on are run by `profile`; null: as ever.
-  void setProfile(std::shared_ptr<OpProfile> profile) { profile_ = std::move(profile); }
+  /// On this stream's thread: from here on `trace` takes times; null: nobody does.
+  void setTrace(std::shared_ptr<StreamTrace> trace) { trace_ = std::move(trace); }
+  /// On this stream's thread; may be null.
+  StreamTrace* trace() const { return trace_.get(); }
 
   /// Records a failure that came from elsewhere in the context; later work is skipped.
   void fail(const StreamFailure& failure);
@@ -86,6 +95,8 @@ class Stream {
 
   Context& context() { return context_; }
   const std::string& name() const { return name_; }
+  /// Whether it carries communication, whose work a GPU prefers.
+  bool urgent() const { return urgent_; }
   /// The GPU's side; null on the CPU.
   CudaTimeline* timeline() const { return timeline_.get(); }
 
@@ -95,10 +106,15 @@ class Stream {
     ShapeList shapes;
     std::function<void()> run;  // may be null
     Then then;                  // null: an op
+    bool isNote = false;
+    AwaitedWork waitsFor;
+
+    bool isOp() const { return !then && !isNote; }
   };
   bool served(uint64_t ticket) const { return served_.load(std::memory_order_acquire) >= ticket; }
   void waitUntilServed(uint64_t ticket);
   void throwFailure() const;
+  void follow(Stream& other, uint64_t ticket);
   void serve();
   void runTask(Task& task, uint64_t ticket);
   void runOp(Task& task, uint64_t ticket);
@@ -106,6 +122,7 @@ class Stream {
 
   Context& context_;
   const std::string name_;
+  const bool urgent_;
   mutable std::mutex mutex_;
   std::condition_variable workArrived_;
   std::condition_variable workServed_;
@@ -114,9 +131,8 @@ class Stream {
   std::atomic<uint64_t> enqueued_{0};
   std::atomic<uint64_t> served_{0};
   std::atomic<uint64_t> numOps_{0};
-  std::atomic<int64_t> waitedFor_{0};
   std::unordered_map<const char*, OpTime> opTimes_;  // op names are literals
-  std::shared_ptr<OpProfile> profile_;               // of the thread alone
+  std::shared_ptr<StreamTrace> trace_;               // of the thread alone
   bool closing_ = false;
   std::unique_ptr<CudaTimeline> timeline_;
   std::thread thread_;

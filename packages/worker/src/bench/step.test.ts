@@ -26,7 +26,7 @@ function planOf(T: number, length: number, sp: number, dp: number, spec: ReturnT
 
 /** Functions of the addon that put nothing on a stream, or only around a step. */
 const notOps = [
-  /^(context|cuda|gate|cpu|gemm|stopwatch|profile|graph)/,
+  /^(context|cuda|gate|cpu|gemm|stopwatch|trace|graph)/,
   /^(stream(?!Wait)|tensor(?!Write))/,
   /(Bytes|States)$/,
 ];

@@ -5,6 +5,7 @@ import { learningRate } from '../optim/schedule.js';
 import type { Task } from '../protocol/assignment.js';
 import type { Plan } from '../protocol/plan.js';
 import { planOf, type RankContext } from '../rank-context.js';
+import { StepTracer } from '../trace/step-tracer.js';
 import { modelFlopsPerToken } from '../training/model-flops.js';
 import { closeTraining, openTraining } from '../training/open-training.js';
 import { explainShortage } from '../training/out-of-memory.js';
@@ -54,23 +55,26 @@ async function benchSteps(
   context.log(`${numWarmUps} steps to warm up are done`);
   device.memory({ resetPeak: true });
   // A lap ends where the next one begins: what the device waits for between two steps is part of it.
-  const laps: Promise<number>[] = [];
-  let stop = device.compute.stopwatch();
+  const laps: Promise<Lap>[] = [];
+  let stop = startLap(training);
   for (let i = 0; i < numSteps; i++) {
     await steps.next(() => {
       const lap = stop();
       // Whatever fails a lap fails its step, which is told.
       lap.catch(() => undefined);
       laps.push(lap);
-      stop = device.compute.stopwatch();
+      stop = startLap(training);
     });
   }
   await Promise.all([steps.finish(), stop()]);
   const { peakBytes, reservedBytes } = device.memory();
-  const { loss, profile, beside } = await profileStep(training, steps);
+  const { result, profile, beside } = await profileStep(training, steps);
+  const times = await Promise.all(laps);
   return {
-    ...{ laps: await Promise.all(laps), loss, peakBytes, reservedBytes },
     processBytes: 1024 * process.resourceUsage().maxRSS,
+    ...{ laps: times.map(({ ms }) => ms), spExposedMs: times.map(({ spExposedMs }) => spExposedMs) },
+    ...{ peakBytes, reservedBytes, loss: result.loss },
+    spBytesSent: result.spBytesSentForward + result.spBytesSentBackward,
     numParameters: parameters.numParameters,
     flopsPerToken: await modelFlopsPerToken(plan, context.assignment.layerModules),
     peakFlops: peakFlopsOf(device, plan.jobSpec.model.precision),
@@ -79,8 +83,24 @@ async function benchSteps(
   };
 }
 
+/** From the end of one step to that of the next. */
+interface Lap {
+  readonly ms: number;
+  readonly spExposedMs: number;
+}
+
+/** A lap from here to where the returned function is called, both in the order of the compute stream. */
+function startLap(training: Training): () => Promise<Lap> {
+  const stop = training.device.compute.stopwatch();
+  const tracing = new StepTracer(training, null).begin(0);
+  return async () => {
+    const [{ spExposedMs }, ms] = await Promise.all([tracing.end(), stop()]);
+    return { ms, spExposedMs };
+  };
+}
+
 interface StepProfile {
-  readonly loss: number;
+  readonly result: StepResult;
   readonly profile: OpProfile;
   /** By native function: what ran on a stream of its own beside the compute stream's work, which it slows down at most. */
   readonly beside: OpProfile['ops'];
@@ -93,9 +113,9 @@ async function profileStep({ device, optimizer }: Training, steps: Steps): Promi
   const beside = endBeside?.();
   const end = device.compute.profile();
   const step = steps.enqueue();
-  const [, { loss }, profile, update] = await Promise.all([before, step, end(), beside]);
+  const [, result, profile, update] = await Promise.all([before, step, end(), beside]);
   const { streamWait: _, ...ops } = update?.ops ?? {};
-  return { loss, profile, beside: ops };
+  return { result, profile, beside: ops };
 }
 
 /** One step after the other on the same batch, as many under way as when training. */

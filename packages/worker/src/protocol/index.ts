@@ -64,3 +64,11 @@ export {
   type Slice,
   type SumTrace,
 } from './plan.js';
+export {
+  type TraceHeader,
+  traceFolder,
+  traceHeaderSchema,
+  traceHeaderVersion,
+  traceName,
+} from './trace-file.js';
+export { maxTracedSteps, parseTraceWindow, type TraceWindow, usualTraceWindow } from './trace-window.js';

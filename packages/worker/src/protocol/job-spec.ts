@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { traceWindowPattern } from './trace-window.js';
 
 /**
  * The job file as a schema: every key, its type, range and default. A section is strict, so a key that is not
@@ -31,6 +32,13 @@ export const jobSection = z.strictObject({
   canonicalSegments: countOrZero.default(0),
   /** Steps between two lines of the console; metrics.jsonl holds every step. */
   logEvery: count.default(10),
+  /** Steps whose timeline every rank writes: one (`7`) or the first and the last (`5-10`). */
+  trace: z
+    .string()
+    .regex(traceWindowPattern)
+    .describe('a step, or the first and the last of several: "5-10"')
+    .nullable()
+    .default(null),
 });
 
 /** Options of a layer: checked against the layer's own `config`, not here. */
@@ -253,6 +261,7 @@ export type LayerEntry = z.infer<typeof layerEntrySchema>;
 /** Keys (or whole sections) that may differ between a run and its resumption. */
 export const resumableKeys: readonly string[] = [
   'job.steps',
+  'job.trace',
   'model.precision',
   'model.timeSlice',
   'device',

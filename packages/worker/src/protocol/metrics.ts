@@ -22,7 +22,10 @@ export interface StepRow {
   readonly mfu: number | null;
   /** The slowest rank's. */
   readonly stepMs: number;
-  /** Time that compute waited for sequence-parallel communication; the largest over the ranks. Null: not known, on GPUs. */
+  /**
+   * Time for which the compute stream stood still for sequence-parallel communication, on GPUs by their clock; the largest
+   * over the ranks. Null: not measured.
+   */
   readonly spExposedMs: number | null;
   /** Sum over the ranks, both directions, counted where the bytes are sent. */
   readonly spBytesSent: number;

@@ -41,6 +41,8 @@ export class Recorder {
   private readonly ops = new Map<string, OpEntry>();
   private numEvents = 0;
   private entries: ScheduleEntry[] = [];
+  /** The op called last, whose FLOPs are counted behind its call. */
+  private last: Omit<OpEntry, 'flops'> | null = null;
   private flopsBefore = 0;
 
   /** `flops`: those that the device has counted so far. */
@@ -76,15 +78,16 @@ export class Recorder {
 
   /** What was enqueued since the last call. */
   take(): readonly ScheduleEntry[] {
+    this.finishOp();
     const { entries } = this;
     this.entries = [];
-    this.flopsBefore = this.flops();
     return entries;
   }
 
   private note(name: string, args: readonly unknown[], result: unknown): void {
     const id = args[0] as number;
     const stream = this.streamIndex.get(id)!;
+    this.finishOp();
     switch (name) {
       case 'streamRecord': {
         const event = this.numEvents++;
@@ -121,18 +124,22 @@ export class Recorder {
   }
 
   private noteOp(stream: number, name: string, args: readonly unknown[]): void {
-    const flops = this.flops() - this.flopsBefore;
-    this.flopsBefore += flops;
     const touched = new Set(args.slice(1).flat() as unknown[]);
     let bytes = 0;
     for (const one of touched) bytes += this.bytesOf(one);
+    this.last = { kind: 'op', stream, name, bytes };
+    this.flopsBefore = this.flops();
+  }
+
+  private finishOp(): void {
+    if (this.last === null) return;
+    const { stream, name, bytes } = this.last;
+    const flops = this.flops() - this.flopsBefore;
     const key = `${stream} ${name} ${bytes} ${flops}`;
-    let entry = this.ops.get(key);
-    if (entry === undefined) {
-      entry = { kind: 'op', stream, name, bytes, flops };
-      this.ops.set(key, entry);
-    }
+    const entry = this.ops.get(key) ?? { ...this.last, flops };
+    this.ops.set(key, entry);
     this.entries.push(entry);
+    this.last = null;
   }
 
   private noteCollective(stream: number, verb: CollectiveEntry['verb'], bytes: number): void {

@@ -89,6 +89,7 @@ export function trainStep(
     mesh.sp?.recordBytesSent(bytes, 0);
     for (const [i, batch] of batches.entries()) {
       if (i > 0) sums?.next();
+      device.compute.mark('forward');
       const loss = parameters.extra().view([1], extraLoss);
       if (timeSlice > 0) {
         trainOverTimeSlices(device, cutInTime(batch, timeSlice), slicePass(training, loss));
@@ -98,15 +99,18 @@ export function trainStep(
         device.scope(() => forward(training, batch, training.carry)),
       );
       mesh.sp?.recordBytesSent(bytes, 2 * i + 1);
+      device.compute.mark('backward');
       tape.backward([result], [fromArray(device, [1], [1], parameters.dtype)]);
       mesh.sp?.recordBytesSent(bytes, 2 * i + 2);
       axpy(1, result, loss);
     }
+    device.compute.mark('reduce');
     parameters.finishGradients();
     training.carry?.passOn();
     writeWish(parameters, wish);
     if (sums !== null) sums.finish();
     else reduceGradients(training);
+    device.compute.mark('update');
     const clip = optimizer.clip(squaredNorm(training));
     optimizer.step(step, learningRate, clip);
     gatherParameters(training);

@@ -6,6 +6,8 @@ import { learningRate } from '../optim/schedule.js';
 import type { TrainResult } from '../protocol/messages.js';
 import type { Plan } from '../protocol/plan.js';
 import { planOf, type RankContext } from '../rank-context.js';
+import { RunTrace } from '../trace/run-trace.js';
+import type { StepTimes } from '../trace/step-tracer.js';
 import { gatherMoments } from './gather-moments.js';
 import { flopsPerRank, modelFlopsPerToken } from './model-flops.js';
 import { closeTraining, openTraining } from './open-training.js';
@@ -41,6 +43,7 @@ interface StepUnderWay {
   readonly lr: number;
   readonly numTokens: number;
   readonly result: Promise<StepResult>;
+  readonly times: Promise<StepTimes>;
 }
 
 class Trainer {
@@ -48,8 +51,8 @@ class Trainer {
   private step = 0;
   /** Steps that were enqueued after those and are not over, oldest first. */
   private readonly underWay: StepUnderWay[] = [];
-  /** When the last result came, and how long compute had waited for communication by then. */
-  private lastResult: { time: number; waitedMs: number | null } = { time: 0, waitedMs: 0 };
+  /** When the last result came. */
+  private lastResultMs = 0;
   private wish: StopWish = { stop: false, save: false };
   /** What all ranks have agreed on: no more steps are enqueued. */
   private agreed: StopWish | null = null;
@@ -58,6 +61,7 @@ class Trainer {
   private validationLoss: number | null = null;
   private validationStep = -1;
   private readonly baseline: number | null;
+  private readonly trace: RunTrace;
 
   private constructor(
     private readonly context: RankContext,
@@ -69,6 +73,8 @@ class Trainer {
   ) {
     const wantsBaseline = plan.jobSpec.data.baseline === 'bigram' && context.env.rank === 0;
     this.baseline = wantsBaseline ? bigramEntropy(data.trainingText) : null;
+    const { runDir, env } = context;
+    this.trace = new RunTrace({ training, rank: env.rank, runDir, window: plan.jobSpec.job.trace });
     context.control.onStop(({ save }) => {
       this.wish = { stop: true, save };
     });
@@ -103,6 +109,7 @@ class Trainer {
   }
 
   close(): void {
+    this.trace.close();
     closeTraining(this.training);
     this.data.close();
   }
@@ -134,39 +141,36 @@ class Trainer {
     const { job, model, optimizer } = this.plan.jobSpec;
     const { progress } = this.context;
     const { training, data } = this;
-    if (this.underWay.length === 0) this.lastResult = this.now();
+    if (this.underWay.length === 0) this.lastResultMs = performance.now();
+    const tracing = this.trace.begin(number);
     enterStep(progress, number);
     enterPhase(progress, 'data');
+    tracing.enterHost('data');
     const batches = data.trainingBatches(number - 1);
     training.carry?.startStep(data.tokensBefore(number - 1));
     enterPhase(progress, 'forward');
+    tracing.enterHost('enqueue');
     const lr = learningRate(optimizer, number, job.steps);
     const result = trainStep(training, batches, number, lr, this.wish);
+    const times = tracing.end();
     // An earlier step that fails is told first, and this one with it.
-    result.catch(() => undefined);
+    for (const promise of [result, times]) promise.catch(() => undefined);
     // Under the masked objective most tokens have no label, but all of them are read.
     const isMasked = model.objective === 'masked';
     const numTokens = isMasked ? data.numTokens(number - 1) : batches[0]!.numValidTokens;
-    return { number, lr, numTokens, result };
+    return { number, lr, numTokens, result, times };
   }
 
   private async finish(step: StepUnderWay): Promise<void> {
     const result = await step.result;
-    const before = this.lastResult;
-    this.lastResult = this.now();
-    const { time, waitedMs } = this.lastResult;
-    const exposedMs = waitedMs === null || before.waitedMs === null ? null : waitedMs - before.waitedMs;
-    this.report(step, result, time - before.time, exposedMs);
+    const before = this.lastResultMs;
+    this.lastResultMs = performance.now();
+    const { spExposedMs, traced } = await step.times;
+    this.report(step, result, this.lastResultMs - before, spExposedMs);
+    if (traced !== null) this.trace.write(traced);
     assertFinite(step.number, result);
     this.step = step.number;
     if (result.stop) this.agreed = { stop: true, save: result.save && this.agreed?.save !== false };
-  }
-
-  private now() {
-    const { device, mesh } = this.training;
-    // On a GPU streams wait for each other without the host, and nobody takes the time of that.
-    const waitedMs = device.kind === 'cuda' ? null : (mesh.sp?.stream.waitedMs() ?? 0);
-    return { time: performance.now(), waitedMs };
   }
 
   private isSaveDue(step: number): boolean {
@@ -242,7 +246,7 @@ class Trainer {
     { number, lr, numTokens }: StepUnderWay,
     result: StepResult,
     stepMs: number,
-    spExposedMs: number | null,
+    spExposedMs: number,
   ): void {
     const { device } = this.training;
     const peak = peakFlopsOf(device, this.plan.jobSpec.model.precision);

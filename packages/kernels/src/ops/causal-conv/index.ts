@@ -50,14 +50,16 @@ const causalConvOp = defineOp<CausalConvInputs, Attributes>({
     if (halo !== null) expectShape('causal-conv', 'halo', halo, [B, W - 1, D]);
     if (resets !== null) expectShape('causal-conv', 'resets', resets, [B, T]);
     const output = call.empty(x.shape, x.dtype);
-    call.device.flops += (2 * W + (silu ? 4 : 0)) * x.size;
+    const flops = (2 * W + (silu ? 4 : 0)) * x.size;
     if (call.device.isGpu) {
       const saved = { x, halo, taps: weight, resets, bias };
       call.native.causalConvCudaForward(call.stream, ...shared(saved), silu, output.id);
+      call.device.flops += flops;
       return { output, save: saved };
     }
     const taps = transposed(call, weight);
     call.native.causalConvForward(call.stream, ...shared({ x, halo, taps, resets, bias }), silu, output.id);
+    call.device.flops += flops;
     return { output, save: { x, taps, bias, halo, resets } };
   },
   backward(call, saved, dy, { silu }) {

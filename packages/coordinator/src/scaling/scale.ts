@@ -1,0 +1,109 @@
+import { mkdirSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { LongscanError } from '@longscan/worker/protocol';
+import { bundleLayers, withBundleFiles } from '../run-folder/bundle-layer.js';
+import { acquireRunFolder, ownRecord, releaseRunFolder } from '../run-folder/coordinator-record.js';
+import { onDisk } from '../run-folder/run-folder.js';
+import { jobHash } from '../spec/index.js';
+import { packageVersion } from '../version.js';
+import { thisMachine } from './machine.js';
+import { type CurveOptions, loadCurveJob, type PlannedPoint, planCurve } from './plan-curve.js';
+import { type CurveProgress, type Measure, runCurve } from './run-curve.js';
+import {
+  mayDifferInCurve,
+  readScaling,
+  refuseMixing,
+  type Scaling,
+  scalingVersion,
+  writeScaling,
+} from './scaling-file.js';
+import { writeOutputs } from './write-outputs.js';
+
+export interface ScaleOptions extends CurveOptions {
+  /** Job file. */
+  readonly job: string;
+  /** Folder of the curve; made where it is not there. */
+  readonly dir: string;
+  readonly numWarmUps: number;
+  readonly numSteps: number;
+  /** Launches of each point. */
+  readonly repeats: number;
+  /** Forget what is there of these points. */
+  readonly again: boolean;
+  /** How a point is measured, given the bundled module of each layer file outside the packages. */
+  measureWith(layerModules: Readonly<Record<string, string>>): Measure;
+  onNote(text: string): void;
+  onProgress(progress: CurveProgress): void;
+  onFailure(point: PlannedPoint, error: LongscanError): void;
+}
+
+export interface ScaleResult {
+  readonly scaling: Scaling;
+  /** Absolute paths of what was written beside `scaling.json`, the report first. */
+  readonly files: readonly string[];
+}
+
+/**
+ * Measures what a folder's curve lacks, and draws it. Everything that planning can find wrong is told before anything starts.
+ *
+ * @throws LongscanError or JobErrors of the job or of its points, E-SCALE-MIXED and E-SCALE-FILE for what the folder holds, E-LOCK
+ *   (exit code 3) while another process measures into it
+ */
+export async function scale(options: ScaleOptions): Promise<ScaleResult> {
+  const { job, numWarmUps, numSteps, repeats, again, onNote } = options;
+  const curveJob = await loadCurveJob(job, options);
+  const { jobSpec, text } = curveJob;
+  const bundles = await bundleLayers(jobSpec.model.layers);
+  return withBundleFiles(bundles, async (modules) => {
+    const { points, notes } = await planCurve(job, curveJob, options, modules);
+    for (const note of notes) onNote(note);
+    const empty: Scaling = {
+      ...{ schema: scalingVersion, longscan: packageVersion(), createdAt: new Date().toISOString() },
+      ...{ mode: options.mode, numWarmUps, numSteps, machine: thisMachine() },
+      job: {
+        file: job,
+        hash: jobHash(jobSpec, mayDifferInCurve),
+        ...{ spec: jobSpec, text },
+        codeHashes: Object.fromEntries(bundles.map(({ file, sha256 }) => [file, sha256])),
+      },
+      points: [],
+    };
+    return inFolder(resolve(options.dir), async (dir) => {
+      const before = readScaling(dir);
+      if (before !== null) refuseMixing(dir, before, empty);
+      const scaling = await runCurve(again ? without(points, before ?? empty) : (before ?? empty), {
+        ...options,
+        ...{ points, repeats, measure: options.measureWith(modules) },
+        save: (current) => writeScaling(dir, current),
+      });
+      return { scaling, files: await writeOutputs(dir, scaling, notes) };
+    });
+  });
+}
+
+function without(points: readonly PlannedPoint[], scaling: Scaling): Scaling {
+  const isAsked = ({ length, sp }: { length: number; sp: number }) =>
+    points.some((point) => point.length === length && point.sp === sp);
+  return { ...scaling, points: scaling.points.filter((record) => !isAsked(record)) };
+}
+
+/** Keeps other processes out of a folder while `body` works in it. */
+async function inFolder<T>(dir: string, body: (dir: string) => Promise<T>): Promise<T> {
+  onDisk(dir, () => mkdirSync(dir, { recursive: true }));
+  const record = ownRecord('scale');
+  try {
+    onDisk(dir, () => acquireRunFolder(dir, record));
+  } catch (error) {
+    if (!(error instanceof LongscanError) || error.code !== 'E-LOCK') throw error;
+    const remedy = {
+      expected: 'a folder that nobody measures into',
+      fix: 'wait for it, or choose another --out',
+    };
+    throw new LongscanError({ ...error.parts, ...remedy });
+  }
+  try {
+    return await body(dir);
+  } finally {
+    releaseRunFolder(dir, record);
+  }
+}

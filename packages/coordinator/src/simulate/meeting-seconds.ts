@@ -1,0 +1,79 @@
+import type { LinkCost } from '@longscan/worker';
+import { type Algorithm, type Collective, pieceBytes } from './collectives.js';
+
+/**
+ * Time of a collective from the moment at which its last rank has come, as its messages would take it if all came then. `link`:
+ * the slowest that a message of it crosses.
+ */
+export function meetingSeconds(
+  { verb, bytes }: Collective,
+  size: number,
+  algorithm: Algorithm,
+  link: LinkCost,
+): number {
+  if (size === 1) return 0;
+  const transfer = (message: number) => message / link.bandwidthBytesPerS;
+  const held = (message: number) => Math.max(link.gapS, transfer(message));
+  const direct = (message: number) => (size - 2) * held(message) + link.latencyS + transfer(message);
+  /** P - 1 blocks one after the other through each port; a piece waits for its way to the rank before it is passed on. */
+  const ring = (block: number) => {
+    const numPieces = piecesIn(block);
+    const piece = block / numPieces;
+    const period = Math.max(numPieces * held(piece), link.latencyS + transfer(piece));
+    return (size - 2) * period + link.latencyS + (numPieces - 1) * held(piece) + transfer(piece);
+  };
+  const numRounds = Math.ceil(Math.log2(size));
+  switch (verb) {
+    case 'barrier':
+      return numRounds * Math.max(link.latencyS + transfer(1), held(1));
+    case 'broadcast': {
+      const numPieces = piecesIn(bytes);
+      const piece = bytes / numPieces;
+      return (size - 1) * (link.latencyS + transfer(piece)) + (numPieces - 1) * held(piece);
+    }
+    case 'allGather':
+      return algorithm === 'direct' ? direct(bytes) : ring(bytes);
+    case 'reduceScatter':
+      return algorithm === 'direct' ? direct(bytes / size) : ring(bytes / size);
+    case 'allReduce':
+      return algorithm === 'direct' ? direct(bytes) : 2 * ring(bytes / size);
+  }
+}
+
+/** Bytes that a rank sends in a collective; of a broadcast, all ranks but the last. */
+export function bytesSentIn({ verb, bytes }: Collective, size: number, algorithm: Algorithm): number {
+  const others = size - 1;
+  switch (verb) {
+    case 'barrier':
+      return Math.ceil(Math.log2(size));
+    case 'broadcast':
+      return bytes;
+    case 'allGather':
+      return others * bytes;
+    case 'reduceScatter':
+      return (others * bytes) / size;
+    case 'allReduce':
+      return algorithm === 'direct' ? others * bytes : (2 * others * bytes) / size;
+  }
+}
+
+/** Of all ranks together. */
+export function numMessages({ verb, bytes }: Collective, size: number, algorithm: Algorithm): number {
+  const pairs = size * (size - 1);
+  switch (verb) {
+    case 'barrier':
+      return size * Math.ceil(Math.log2(size));
+    case 'broadcast':
+      return (size - 1) * piecesIn(bytes);
+    case 'allGather':
+      return algorithm === 'direct' ? pairs : pairs * piecesIn(bytes);
+    case 'reduceScatter':
+      return algorithm === 'direct' ? pairs : pairs * piecesIn(bytes / size);
+    case 'allReduce':
+      return algorithm === 'direct' ? pairs : 2 * pairs * piecesIn(bytes / size);
+  }
+}
+
+function piecesIn(block: number): number {
+  return Math.max(1, Math.ceil(block / pieceBytes));
+}
