@@ -50,5 +50,11 @@ export {
   type StrategyOptions,
 } from './strategy.js';
 export { supportsTransition } from './strategy-support.js';
-export { describeBytes, describePeak, neededBytes, processBytes, usablePart } from './training/memory-needed.js';
+export {
+  describeBytes,
+  describePeak,
+  neededBytes,
+  processBytes,
+  usablePart,
+} from './training/memory-needed.js';
 export { adviceOf, type Setting, type SettingSearch, settingsThatFit } from './training/settings-that-fit.js';

@@ -1,5 +1,5 @@
-import { LongscanError, type Mesh, type Slice } from '@longscan/worker/protocol';
 import { cutSequence, sliceLength } from '@longscan/worker';
+import { LongscanError, type Mesh, type Slice } from '@longscan/worker/protocol';
 import { canonicalSegments, fills, type UnitKeys } from './canonical-units.js';
 
 /** How a job's tokens lie on its ranks. */

@@ -31,7 +31,9 @@ export function describePeak({ perRank }: Plan): string {
   return present.map(([name, bytes]) => `${name} ${describeBytes(bytes)}`).join(', ');
 }
 
-/** `1.5 GiB`, `20.0 MiB` */
+/** `1.5 GiB`, `20.0 MiB`, `48.0 KiB` */
 export function describeBytes(bytes: number): string {
-  return bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(1)} MiB` : `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+  const units = ['KiB', 'MiB', 'GiB', 'TiB'] as const;
+  const power = Math.min(units.length - 1, Math.max(0, Math.floor(Math.log2(Math.max(1, bytes)) / 10) - 1));
+  return `${(bytes / 1024 ** (power + 1)).toFixed(1)} ${units[power]}`;
 }

@@ -40,7 +40,7 @@ test('what does not fit ~> its parts, and the mildest settings that fit', async 
     );
     assert.match(
       message,
-      /Fix: model\.recompute = "cheap" \([\d.]+ MiB\), or model\.timeSlice = 2048 .*parallel\.sp = 2 .*data\.sequenceLength = 2048/,
+      /Fix: model\.recompute = "cheap" \([\d.]+ MiB\), or model\.timeSlice = 2048 \([\d.]+ MiB\), or parallel\.sp = 2 on 2 GPUs in place of 1 \([\d.]+ MiB\)$/,
     );
     assert.not.match(message, /something/);
   });
