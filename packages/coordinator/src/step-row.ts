@@ -8,7 +8,7 @@ const opTimeSchema = z.object({ count: z.number(), ms: z.number() });
 /** What the `bench-step` task gives on each rank. */
 const rankResultSchema = z.object({
   laps: z.array(z.number()).min(1),
-  spExposedMs: z.array(z.number().nullable()),
+  spExposedMs: z.array(z.number()),
   spBytesSent: z.number(),
   ...{ loss: z.number(), numParameters: z.number(), flopsPerToken: z.number() },
   ...{ peakBytes: z.number(), reservedBytes: z.number(), processBytes: z.number() },
@@ -51,9 +51,9 @@ export interface StepRow {
   readonly highMs: number;
   /**
    * Of each timed step, in order: milliseconds that compute waited for sequence-parallel communication, the largest over the
-   * ranks. Null: not known, on GPUs.
+   * ranks.
    */
-  readonly spExposedMs: readonly (number | null)[];
+  readonly spExposedMs: readonly number[];
   /** Of a step, all ranks together, both directions, counted where the bytes are sent. */
   readonly spBytesSent: number;
   /** Of all ranks together. */
@@ -105,7 +105,7 @@ export function stepRow(
     ...{ precision: model.precision, recompute: model.recompute, timeSlice: model.timeSlice },
     ...{ numParameters: first.numParameters, numLayers: model.numLayers },
     ...{ numWarmUps, numSteps: laps.length, laps, medianMs: at(0.5), lowMs: at(0.05), highMs: at(0.95) },
-    spExposedMs: laps.map((_, i) => largest(ranks.map(({ spExposedMs }) => spExposedMs[i] ?? null))),
+    spExposedMs: laps.map((_, i) => Math.max(...ranks.map(({ spExposedMs }) => spExposedMs[i]!))),
     spBytesSent: ranks.reduce((sum, { spBytesSent }) => sum + spBytesSent, 0),
     tokensPerSecond: tokens * perSecond,
     ...{ peakFlops: first.peakFlops, flopsByParameters, flopsByModel },
@@ -121,11 +121,6 @@ export function stepRow(
     beside: byTime(first.profile.beside),
     machine: first.machine,
   };
-}
-
-/** Null if one of them is not known. */
-function largest(values: readonly (number | null)[]): number | null {
-  return values.reduce((most, value) => (most === null || value === null ? null : Math.max(most, value)));
 }
 
 function byTime(ops: Readonly<Record<string, { readonly count: number; readonly ms: number }>>): OpRow[] {
@@ -194,11 +189,8 @@ export function formatStepRow(row: StepRow): string {
 }
 
 function formatExposed({ spExposedMs, medianMs, spBytesSent }: StepRow): string {
-  const sent = `${formatBytes(spBytesSent)} sent a step`;
-  const known = spExposedMs.filter((value) => value !== null);
-  if (known.length < spExposedMs.length) return `not known for this device; ${sent}`;
-  const median = quantileOf(known, 0.5);
-  return `${ms(median)} ms a step (${percent(median / medianMs)}); ${sent}`;
+  const median = quantileOf(spExposedMs, 0.5);
+  return `${ms(median)} ms a step (${percent(median / medianMs)}); ${formatBytes(spBytesSent)} sent`;
 }
 
 function formatOps(ops: readonly OpRow[]): string {

@@ -16,6 +16,7 @@ const tasks: Readonly<Record<Task['kind'], () => Promise<RunTask>>> = {
   generate: async () => (await import('./generation/generate.js')).runGenerate,
   'bench-kernels': async () => (await import('./bench/kernels.js')).runBenchKernels,
   'bench-step': async () => (await import('./bench/step.js')).runBenchStep,
+  'bench-collectives': async () => (await import('./bench/collectives.js')).runBenchCollectives,
   'layers-check': async () => (await import('./layers-check.js')).runLayersCheck,
 };
 

@@ -72,6 +72,8 @@ export interface Strategy {
    * which adds in an order that depends on the number of ranks.
    */
   readonly keepsUnits?: true;
+  /** Numbers of blocks that are worth a try, fewest first; left out: it cuts nothing. */
+  readonly blockCounts?: readonly number[];
   /** Needs nodes of equally many ranks: the planner refuses it where the ranks of a sequence do not fill theirs. */
   readonly needsWholeNodes?: true;
   /** Only enqueues: once it has returned, the scan finishes even while JavaScript is blocked. */

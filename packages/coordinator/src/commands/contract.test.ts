@@ -5,12 +5,13 @@ import { parseCommandLine } from './parse.js';
 
 /** Other programs call these: a line may be added, but changing one needs an entry in the changelog. */
 const contract = [
-  'train <job> --set --run-dir --resume --launcher --allow-code-change --json',
-  'resume <run> --set --launcher --allow-code-change --json',
+  'train <job> --set --run-dir --resume --launcher --trace --allow-code-change --json',
+  'resume <run> --set --launcher --trace --allow-code-change --json',
   'plan <job> --set --print --json',
   'generate <checkpoint> --prompt --tokens --temperature --device --seed --json',
   'status <run> --json',
   'logs <run> --rank --lines --json',
+  'report <run> --json',
   'stop <run> --json',
   'layers --json',
   'layers check <file> --json',

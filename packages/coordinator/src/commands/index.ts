@@ -9,6 +9,7 @@ import layersCheck from './layers-check.js';
 import layersNew from './layers-new.js';
 import logs from './logs.js';
 import plan from './plan.js';
+import report from './report.js';
 import resume from './resume.js';
 import scale from './scale.js';
 import status from './status.js';
@@ -23,6 +24,7 @@ export const commands: readonly Command[] = [
   generate,
   status,
   logs,
+  report,
   stop,
   layers,
   layersCheck,

@@ -56,7 +56,7 @@ export function formatScaling(rows: readonly ScalingRow[]): string {
       withSpread(stepMs, milliseconds),
       count(Math.round(tokensPerSecond.median)),
       efficiency === null ? '' : percent(efficiency.median),
-      exposedShare === null ? 'not known' : percent(exposedShare.median),
+      percent(exposedShare.median),
       formatBytes(spBytesSent),
       `${formatBytes(Math.max(...peakBytesByRank))}${error === null ? '' : `  then failed: ${error.code}`}`,
     ];
@@ -94,7 +94,7 @@ function measuredCells(measured: Measured): string[] {
     withSpread(stepMs, milliseconds),
     withSpread(tokensPerSecond, (value) => count(Math.round(value))),
     efficiency === null ? '' : withSpread(efficiency, percent),
-    exposedShare === null ? 'not known' : withSpread(exposedShare, percent),
+    withSpread(exposedShare, percent),
     formatBytes(spBytesSent),
     formatBytes(Math.max(...peakBytesByRank)),
   ];

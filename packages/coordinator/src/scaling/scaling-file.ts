@@ -18,8 +18,8 @@ const bytes = z.number().min(0);
 const launchSchema = z.strictObject({
   endedAt: z.string(),
   laps: z.array(milliseconds).min(1),
-  /** By lap; null: not known, on GPUs. */
-  spExposedMs: z.array(milliseconds.nullable()),
+  /** By lap. */
+  spExposedMs: z.array(milliseconds).min(1),
   spBytesSent: bytes,
   peakBytesByRank: z.array(bytes).min(1),
   loss: z.number(),

@@ -19,9 +19,9 @@ export interface Measured {
   readonly tokensPerSecond: Spread;
   /** 1: as much per rank as at the curve's smallest sp; null: nothing was measured there. */
   readonly efficiency: Spread | null;
-  readonly spExposedMs: Spread | null;
+  readonly spExposedMs: Spread;
   /** Of the median step time. */
-  readonly exposedShare: Spread | null;
+  readonly exposedShare: Spread;
   /** Of a step, all ranks together. */
   readonly spBytesSent: number;
   readonly peakBytesByRank: readonly number[];
@@ -67,9 +67,7 @@ export function countingLaunches(launches: readonly Launch[]): readonly Launch[]
 function measuredOf(launches: readonly Launch[], tokens: number): Omit<Measured, 'efficiency'> {
   const laps = launches.flatMap((launch) => launch.laps);
   const stepMs = spreadOf(laps);
-  const waits = launches.flatMap(({ spExposedMs }) => spExposedMs);
-  const known = waits.filter((wait) => wait !== null);
-  const spExposedMs = known.length === waits.length && known.length > 0 ? spreadOf(known) : null;
+  const spExposedMs = spreadOf(launches.flatMap((launch) => launch.spExposedMs));
   const numRanks = launches[0]!.peakBytesByRank.length;
   return {
     numLaunches: launches.length,
@@ -77,7 +75,7 @@ function measuredOf(launches: readonly Launch[], tokens: number): Omit<Measured,
     stepMs,
     tokensPerSecond: spreadOf(laps.map((lap) => (tokens * 1000) / lap)),
     spExposedMs,
-    exposedShare: spExposedMs && mapSpread(spExposedMs, (value) => value / stepMs.median),
+    exposedShare: mapSpread(spExposedMs, (value) => value / stepMs.median),
     spBytesSent: launches[0]!.spBytesSent,
     peakBytesByRank: Array.from({ length: numRanks }, (_, rank) =>
       Math.max(...launches.map(({ peakBytesByRank }) => peakBytesByRank[rank]!)),

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { benchOps } from './bench.js';
+import { measuredTransitions } from './collectives.js';
 import { planSchema } from './plan.js';
 
 const size = z
@@ -39,6 +40,22 @@ export const taskSchema = z.discriminatedUnion('kind', [
     /** Not counted. */
     numWarmUps: z.int().min(0).max(10_000),
     numSteps: z.int().min(1).max(10_000),
+  }),
+  z.strictObject({
+    kind: z.literal('bench-collectives'),
+    /** Bytes: whole f32 elements. */
+    sizes: z
+      .array(
+        z
+          .int()
+          .min(8)
+          .max(2 ** 30)
+          .multipleOf(4),
+      )
+      .min(1),
+    transition: z.enum(measuredTransitions),
+    /** Times that everything is measured, one size after the other, so that what else the machine does falls on all of it. */
+    numRounds: z.int().min(1).max(1000),
   }),
 ]);
 

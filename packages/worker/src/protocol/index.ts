@@ -8,6 +8,16 @@ export {
 } from './assignment.js';
 export { type BenchOp, type BenchShape, benchOps, type StepPart, stepParts } from './bench.js';
 export { decodeFrame, encodeFrame, type WireValue } from './codec.js';
+export {
+  type CollectiveCase,
+  type CollectivesResult,
+  type CollectiveTimes,
+  collectiveCaseSchema,
+  collectiveOps,
+  collectivesResultSchema,
+  type MeasuredTransition,
+  measuredTransitions,
+} from './collectives.js';
 export { type FrameFault, frameLimits, scanFrame } from './frame-scanner.js';
 export {
   defaultMaskRate,

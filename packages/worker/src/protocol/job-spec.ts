@@ -36,8 +36,8 @@ export const jobSection = z.strictObject({
   trace: z
     .string()
     .regex(traceWindowPattern)
-    .describe('a step, or the first and the last of several: "5-10"')
     .nullable()
+    .describe('a step, or the first and the last of several: "5-10"')
     .default(null),
 });
 

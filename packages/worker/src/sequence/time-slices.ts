@@ -25,6 +25,7 @@ export interface SlicePass<S> {
  */
 export function trainOverTimeSlices<S>(device: Device, slices: readonly S[], pass: SlicePass<S>): void {
   const borders = [new Border()];
+  device.compute.mark('forward');
   // The last slice leaves nothing: the way back begins with it.
   for (const slice of slices.slice(0, -1)) {
     const crossing = new Crossing(borders.at(-1)!);
@@ -63,10 +64,12 @@ function backward<S>(
 ): Border {
   const leaves = entering.asLeaves();
   const crossing = new Crossing(leaves);
+  device.compute.mark('forward');
   const { result: loss, tape } = device.record(() => pass.loss(slice, crossing));
   const reached = outgoing.entries.map(([key]) => crossing.leaving.get(key)!);
   const seeds = outgoing.entries.map(([, gradient]) => gradient);
   const wanted = leaves.entries.map(([, leaf]) => leaf);
+  device.compute.mark('backward');
   const results = tape.backward(
     [loss, ...reached],
     [fromArray(device, [1], [1], loss.dtype), ...seeds],

@@ -13,6 +13,7 @@ export default defineStrategy({
   cost: (worldSize, bytes, fabric) =>
     chainCost(worldSize, bytes, bestSeconds(worldSize, bytes.state, fabric)),
   keepsUnits: true,
+  blockCounts,
   start: (local, group, direction, { blocks }) => startChain(local, group, direction, blocks),
 });
 

@@ -1,0 +1,125 @@
+import { readdirSync } from 'node:fs';
+import { basename } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Communicator, openNccl } from '@longscan/kernels';
+import { loadStrategy } from '../load-strategy.js';
+import { connectMesh } from '../mesh.js';
+import { openDevice } from '../open-device.js';
+import type { Task } from '../protocol/assignment.js';
+import type { CollectivesResult, CollectiveTimes } from '../protocol/collectives.js';
+import { planOf, type RankContext } from '../rank-context.js';
+import type { Strategy } from '../strategy.js';
+import type { MeasuredCase } from './collectives/measured-case.js';
+import { burstCase, pairsOf, sendRecvCase } from './collectives/messages.js';
+import { takeSample } from './collectives/sample.js';
+import { optionsFor, scanCase, scanProblem } from './collectives/scans.js';
+import { allGatherCase, allReduceCase, reduceScatterCase } from './collectives/verbs.js';
+import { machineOf } from './machine.js';
+
+type BenchTask = Extract<Task, { kind: 'bench-collectives' }>;
+
+/**
+ * The `bench-collectives` task: messages, collectives and whole strategies between the ranks of a sequence (of the job, where
+ * a rank has the whole sequence), every result of them checked.
+ */
+export async function runBenchCollectives(context: RankContext): Promise<void> {
+  const { assignment, env, control, log } = context;
+  const { task } = assignment;
+  if (task.kind !== 'bench-collectives') throw new TypeError(`not a bench-collectives task: ${task.kind}`);
+  const plan = planOf(context);
+  const device = openDevice(plan.jobSpec.device, env);
+  try {
+    const mesh = await connectMesh(context, device);
+    try {
+      const group = mesh.sp ?? mesh.world;
+      if (group === null) throw new TypeError('a lone rank has no links');
+      const cases = await measureGroup(group, { ...task, ranksPerNode: plan.ranksPerNode, log });
+      const versions: CollectivesResult['versions'] =
+        device.kind === 'cuda' ? { nccl: openNccl().version } : {};
+      const result: CollectivesResult = { cases, machine: machineOf(device, env.numThreads), versions };
+      control.report({ type: 'done', result });
+    } finally {
+      mesh.close();
+    }
+  } finally {
+    device.close();
+  }
+}
+
+export interface MeasureOptions extends Pick<BenchTask, 'sizes' | 'transition' | 'numRounds'> {
+  readonly ranksPerNode: number;
+  /** Default: those of the sp folder. */
+  readonly strategies?: readonly Strategy[];
+  readonly log?: (line: string) => void;
+}
+
+/**
+ * This rank's times of all cases: every rank of the group calls this with the same options.
+ * @throws LongscanError E-BENCH-DATA if a value is wrong on this rank, and what the communicator throws
+ */
+export async function measureGroup(group: Communicator, options: MeasureOptions): Promise<CollectiveTimes[]> {
+  const strategies = options.strategies ?? (await installedStrategies());
+  const byCase = new Map<string, CollectiveTimes & { readonly samplesS: number[] | null }>();
+  for (let round = 0; round < options.numRounds; round++) {
+    for (const bytes of options.sizes) {
+      options.log?.(`round ${round + 1} of ${options.numRounds}: ${bytes} bytes`);
+      for await (const { measured, samples } of measureSize(group, strategies, options, bytes)) {
+        const key = JSON.stringify(measured.what);
+        const times = byCase.get(key) ?? {
+          ...measured.what,
+          samplesS: measured.isTimed ? [] : null,
+          hostS: [],
+        };
+        byCase.set(key, times);
+        times.samplesS?.push(...samples.map(({ seconds }) => seconds));
+        times.hostS.push(...samples.map(({ hostSeconds }) => hostSeconds));
+      }
+    }
+  }
+  return [...byCase.values()];
+}
+
+/** Samples of a round. The first one of a case only warms up; of large messages there are few, since each is long. */
+const samplesFor = (bytes: number): number => (bytes <= 4 * 2 ** 20 ? 7 : 3);
+
+async function* measureSize(
+  group: Communicator,
+  strategies: readonly Strategy[],
+  options: MeasureOptions,
+  bytes: number,
+) {
+  const measure = async (measured: MeasuredCase) => {
+    try {
+      await takeSample(group, measured);
+      const samples = [];
+      for (let i = 0; i < samplesFor(bytes); i++) samples.push(await takeSample(group, measured));
+      return { measured, samples };
+    } finally {
+      measured.release();
+    }
+  };
+  for (const pair of pairsOf(group.size, options.ranksPerNode)) {
+    yield await measure(sendRecvCase(group, pair, bytes));
+    yield await measure(burstCase(group, pair, bytes));
+  }
+  for (const verb of [allGatherCase, reduceScatterCase, allReduceCase])
+    yield await measure(verb(group, bytes));
+  const problem = scanProblem(group, options.transition, bytes);
+  try {
+    for (const strategy of strategies) {
+      for (const ways of optionsFor(strategy, group.size, problem.rows))
+        yield await measure(scanCase(group, strategy, ways, problem));
+    }
+  } finally {
+    problem.release();
+  }
+}
+
+/** Every strategy of the sp folder, by name: the listing is the register. */
+async function installedStrategies(): Promise<Strategy[]> {
+  const names = readdirSync(fileURLToPath(new URL('../sp/', import.meta.url)))
+    .filter((file) => /^[a-z0-9-]+\.js$/.test(file))
+    .map((file) => basename(file, '.js'))
+    .sort();
+  return Promise.all(names.map(loadStrategy));
+}
