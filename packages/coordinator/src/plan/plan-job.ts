@@ -1,5 +1,6 @@
-import { traceModel } from '@longscan/worker';
+import { traceModel, withMemory } from '@longscan/worker';
 import type { JobSpec, Plan } from '@longscan/worker/protocol';
+import type { Fabric } from '../fabric/fabric.js';
 import { fabricOf } from '../fabric/load-fabric.js';
 import { planAttention } from './attention.js';
 import { checkCarry } from './check-carry.js';
@@ -8,12 +9,14 @@ import { checkObjective } from './check-objective.js';
 import { layOut } from './layout.js';
 import { withNodes } from './nodes.js';
 import { plan } from './plan.js';
+import { type TimeScans, timeByFormula } from './scan-time.js';
+import { timeBySimulation } from './simulate-scans.js';
 import { loadAttentionStrategies, loadStrategies } from './strategies.js';
 import { strategiesFor } from './strategy-rules.js';
 
 /**
- * Plans a job: lays it out, traces its model with shapes alone, and has the installed strategies estimate their cost.
- * Opens no native file.
+ * Plans a job: lays it out, traces its model with shapes alone, has the installed strategies estimate their cost, and takes
+ * the memory of ranks from steps with shapes alone. Opens no native file.
  *
  * @param layerModules Bundled module of each layer file outside the packages, by the file's path.
  * @throws LongscanError E-SHAPE (layout, or a layer whose sizes do not fit), E-STRATEGY (a layer that the strategy
@@ -48,5 +51,15 @@ export async function planJob(
           ...sizes,
           attention: installed.find(({ name }) => name === attention.strategy),
         });
-  return plan({ jobSpec, layout, trace, strategies, attention, fabric });
+  const timeScans = timeScansOf(sp, fabric, jobSpec);
+  const planned = plan({ jobSpec, layout, trace, strategies, attention, fabric, timeScans });
+  return await withMemory(planned, { modules: layerModules });
+}
+
+/** Messages alone: what it takes to combine segments is not known. */
+function timeScansOf(sp: number, fabric: Fabric, { device }: JobSpec): TimeScans {
+  if (sp === 1) return timeByFormula(sp, fabric);
+  const engine = device.engine === 'nccl' ? 'nccl' : 'tcp';
+  const onOwnDevices = { ranksAtOnce: null, slowdown: [1], coresPerMessage: 0 };
+  return timeBySimulation(sp, { fabric, engine, ...onOwnDevices, secondsOf: () => 0 });
 }

@@ -31,7 +31,7 @@ const bytesPerF32 = 4;
 /** AdamW keeps two moments of every parameter. */
 const numMoments = 2;
 
-/** Who does what, and what it will cost. Pure. */
+/** Who does what, and what it will cost; of memory, what ranks hold between steps: `withMemory` adds the steps. Pure. */
 export function plan(inputs: PlanInputs): Plan {
   const { jobSpec, layout, trace, strategies, attention, fabric } = inputs;
   const { sp } = layout.mesh;
@@ -44,7 +44,6 @@ export function plan(inputs: PlanInputs): Plan {
   const modelled = steps
     .map((step) => modelStep(sp, trace, step, fabric, attention.cost))
     .sort((a, b) => a.seconds - b.seconds || (a.strategy < b.strategy ? -1 : 1));
-  const parameterBytes = trace.numParameters * bytesPerF32;
   const tokensPerRank = layout.sequencesPerRank * (layout.paddedLength / sp);
   return {
     jobSpec,
@@ -58,13 +57,7 @@ export function plan(inputs: PlanInputs): Plan {
     attentionStrategy: attention.strategy,
     ranksPerNode,
     perRank: {
-      numParameters: trace.numParameters,
-      parameterBytes,
-      gradientBytes: parameterBytes,
-      optimizerBytes: Math.ceil((numMoments * parameterBytes) / optimizerShards(jobSpec, layout)),
-      workingBytes: trace.workingBytes,
-      activationBytes: trace.activationBytes,
-      peakBytes: trace.peakBytes,
+      ...restingMemory(trace, optimizerShards(jobSpec, layout)),
       stateBytes: trace.recurrences.reduce((sum, recurrence) => sum + recurrence.stateBytes, 0),
       flopsPerStep: trace.flopsPerToken * tokensPerRank,
     },
@@ -78,6 +71,17 @@ export function plan(inputs: PlanInputs): Plan {
       ...timeSliceNotes(jobSpec, layout, trace),
       ...strategyNotes(jobSpec, tables, attention.modelled, fabric),
     ],
+  };
+}
+
+/** What a rank holds between two steps, before any was taken. */
+function restingMemory({ numParameters, workingBytes }: ModelTrace, numShards: number) {
+  const parameterBytes = numParameters * bytesPerF32;
+  const optimizerBytes = Math.ceil((numMoments * parameterBytes) / numShards);
+  const bytes = 2 * parameterBytes + optimizerBytes + workingBytes;
+  return {
+    ...{ numParameters, parameterBytes, gradientBytes: parameterBytes, optimizerBytes, workingBytes },
+    ...{ activationBytes: 0, communicationBytes: 0, peakBytes: bytes, reservedBytes: bytes },
   };
 }
 

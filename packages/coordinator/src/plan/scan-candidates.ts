@@ -1,4 +1,4 @@
-import type { StrategyOptions } from '@longscan/worker';
+import { blockCounts, type StrategyOptions } from '@longscan/worker';
 import type { JobSpec } from '@longscan/worker/protocol';
 import type { StrategyCost } from './strategies.js';
 
@@ -20,13 +20,13 @@ export function scanCandidates(
   const { sp, strategy: asked, blocks, ranksPerNode: askedSize } = parallel;
   const usual = { blocks: 1, ranksPerNode };
   return strategies.flatMap((strategy): ScanCandidate[] => {
-    if (strategy.blockCounts !== undefined) {
+    if (strategy.takes === 'blocks') {
       // One block is what another strategy does, unless the job asks for this one.
-      const tried = strategy.blockCounts.filter((count) => count > 1 || asked === strategy.name);
+      const tried = blockCounts.filter((count) => count > 1 || asked === strategy.name);
       const counts = blocks === 'auto' ? tried : [blocks];
       return counts.map((count) => ({ strategy, options: { ...usual, blocks: count } }));
     }
-    if (strategy.needsWholeNodes) {
+    if (strategy.takes === 'ranksPerNode') {
       const sizes = askedSize === 'auto' ? groupSizes(sp, ranksPerNode) : [ranksPerNode];
       return sizes.map((size) => ({ strategy, options: { ...usual, ranksPerNode: size } }));
     }

@@ -4,7 +4,7 @@ import { importUnit, listUnits } from '../units.js';
 /** The planner's view of an SP strategy: pure arithmetic, no communicator. */
 export type StrategyCost = Pick<
   Strategy,
-  'name' | 'cost' | 'start' | 'serial' | 'keepsUnits' | 'blockCounts' | 'needsWholeNodes'
+  'name' | 'cost' | 'start' | 'serial' | 'keepsUnits' | 'takes' | 'needsWholeNodes'
 >;
 
 /** Every strategy of the worker's sp folder. */

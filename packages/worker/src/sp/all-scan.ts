@@ -1,7 +1,5 @@
 import { chainCost, chainSeconds, startChain } from '../chain.js';
-import { defineStrategy } from '../strategy.js';
-
-const blockCounts = [1, 2, 4, 8, 16, 32, 64] as const;
+import { blockCounts, defineStrategy } from '../strategy.js';
 
 /**
  * ZeCO's All-Scan: the chain in blocks of the state, P + K_b - 2 block steps on the critical path. The paper cuts along
@@ -15,7 +13,7 @@ export default defineStrategy({
     const tried = options === undefined ? blockCounts : [options.blocks];
     return chainCost(worldSize, bytes, Math.min(...tried.map(inBlocks)));
   },
+  takes: 'blocks',
   keepsUnits: true,
-  blockCounts,
   start: (local, group, direction, { blocks }) => startChain(local, group, direction, blocks),
 });
