@@ -7,7 +7,7 @@ import { parseCommandLine } from './parse.js';
 const contract = [
   'train <job> --set --run-dir --resume --launcher --trace --allow-code-change --json',
   'resume <run> --set --launcher --trace --allow-code-change --json',
-  'plan <job> --set --print --json',
+  'plan <job> --set --fabric --compute --print --json',
   'generate <checkpoint> --prompt --tokens --temperature --device --seed --json',
   'status <run> --json',
   'logs <run> --rank --lines --json',
