@@ -18,7 +18,7 @@ const contract = [
   'layers new <file> --json',
   'bench kernels --device --op --shape --dtype --beside --rounds --json',
   'bench step <job> --set --device --steps --warmup --json',
-  'scale <job> --sp --mode --lengths --out --steps --warmup --repeats --again --set --json',
+  'scale <job> --sp --mode --lengths --out --steps --warmup --repeats --compute --again --set --json',
   'ckpt ls <run> --json',
   'ckpt verify <checkpoint> --json',
 ];
