@@ -19,7 +19,7 @@ const contract = [
   'bench kernels --device --op --shape --dtype --beside --rounds --json',
   'bench collectives <job> --set --sp --device --sizes --min-bytes --max-bytes --transition --rounds --save --json',
   'bench step <job> --set --device --steps --warmup --save --json',
-  'scale <job> --sp --mode --lengths --out --steps --warmup --repeats --again --set --json',
+  'scale <job> --sp --mode --lengths --out --steps --warmup --repeats --compute --again --set --json',
   'simulate <job> --sp --mode --strategy --fabric --compute --out --set --json',
   'ckpt ls <run> --json',
   'ckpt verify <checkpoint> --json',
