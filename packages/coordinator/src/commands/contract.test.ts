@@ -19,7 +19,7 @@ const contract = [
   'bench kernels --device --op --shape --dtype --beside --rounds --json',
   'bench step <job> --set --device --steps --warmup --json',
   'scale <job> --sp --mode --lengths --out --steps --warmup --repeats --again --set --json',
-  'simulate <job> --sp --mode --strategy --fabric --compute --out --set --json',
+  'simulate <job> --sp --mode --strategy --fabric --compute --out --papers --set --json',
   'ckpt ls <run> --json',
   'ckpt verify <checkpoint> --json',
 ];
