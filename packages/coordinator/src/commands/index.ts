@@ -1,3 +1,4 @@
+import benchCollectives from './bench-collectives.js';
 import benchKernels from './bench-kernels.js';
 import benchStep from './bench-step.js';
 import ckptLs from './ckpt-ls.js';
@@ -31,6 +32,7 @@ export const commands: readonly Command[] = [
   layersCheck,
   layersNew,
   benchKernels,
+  benchCollectives,
   benchStep,
   scale,
   simulate,

@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type { Plan } from '@longscan/worker/protocol';
 import { type LaunchRequest, loadLauncher } from '../launcher.js';
-import { formatPlan, planJob } from '../plan/index.js';
+import { formatPlan, planToRun } from '../plan/index.js';
 import { bundleLayers, withBundleFiles } from '../run-folder/bundle-layer.js';
 import { runFiles } from '../run-folder/run-folder.js';
 import { loadJob } from '../spec/index.js';
@@ -21,7 +21,7 @@ export default defineCommand({
   async run(args, terminal) {
     const { jobSpec } = await loadJob(args.job, { overrides: args.set });
     const plan = await withBundleFiles(await bundleLayers(jobSpec.model.layers), (modules) =>
-      planJob(jobSpec, modules),
+      planToRun(jobSpec, modules),
     );
     const request = args.print ? await requestFor(plan) : null;
     if (args.json) terminal.printJson(request === null ? plan : { ...plan, request });

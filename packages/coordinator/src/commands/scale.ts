@@ -41,7 +41,7 @@ export default defineCommand({
     const task = { kind: 'bench-step', numWarmUps: args.warmup, numSteps: args.steps } as const;
     const { scaling, files } = await interruptible((signal) =>
       scale({
-        ...{ job: args.job, mode, sps, lengths: args.lengths ?? null, overrides: args.set },
+        ...{ job: args.job, mode, sps, lengths: args.lengths ?? null, overrides: args.set, simulate: null },
         ...{ dir: args.out, numWarmUps: task.numWarmUps, numSteps: task.numSteps, repeats, again },
         measureWith:
           (modules) =>

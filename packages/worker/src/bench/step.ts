@@ -71,6 +71,7 @@ async function benchSteps(
   const { result, profile, beside } = await profileStep(training, steps);
   const times = await Promise.all(laps);
   return {
+    processBytes: 1024 * process.resourceUsage().maxRSS,
     ...{ laps: times.map(({ ms }) => ms), spExposedMs: times.map(({ spExposedMs }) => spExposedMs) },
     ...{ peakBytes, reservedBytes, loss: result.loss },
     spBytesSent: result.spBytesSentForward + result.spBytesSentBackward,
