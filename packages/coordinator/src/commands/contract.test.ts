@@ -20,7 +20,7 @@ const contract = [
   'bench collectives <job> --set --sp --device --sizes --min-bytes --max-bytes --transition --rounds --save --json',
   'bench step <job> --set --device --steps --warmup --save --json',
   'scale <job> --sp --mode --lengths --out --steps --warmup --repeats --compute --again --set --json',
-  'simulate <job> --sp --mode --strategy --fabric --compute --out --set --json',
+  'simulate <job> --sp --mode --strategy --fabric --compute --out --papers --set --json',
   'ckpt ls <run> --json',
   'ckpt verify <checkpoint> --json',
 ];
