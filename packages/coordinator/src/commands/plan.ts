@@ -15,7 +15,8 @@ import { jobPositional, setOption } from './options.js';
 
 export default defineCommand({
   name: 'plan',
-  summary: 'what a job would do: mesh, slices, memory, modelled time of a step and of each strategy; launches nothing',
+  summary:
+    'what a job would do: mesh, slices, memory, modelled time of a step and of each strategy; launches nothing',
   positionals: { job: jobPositional },
   options: {
     set: setOption,

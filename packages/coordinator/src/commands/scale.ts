@@ -26,7 +26,8 @@ export default defineCommand({
     repeats: { ...wholeNumber('--repeats', 'launches of each point', 100), default: '3' },
     compute: {
       ...{ type: 'string', nargs: 1 },
-      describe: 'what ops cost, a preset or a file of bench step --save: simulated steps beside the measured ones',
+      describe:
+        'what ops cost, a preset or a file of bench step --save: simulated steps beside the measured ones',
     },
     again: { type: 'boolean', default: false, describe: 'measure these points anew' },
     set: setOption,
