@@ -10,3 +10,18 @@ export interface Machine extends Pick<ComputeCosts, 'ranksAtOnce' | 'slowdown'> 
    */
   readonly coresPerMessage: number;
 }
+
+/**
+ * Cores that a message on its way takes where both its ends are copied by them, for the built-in engine: from sums and gathers
+ * of 64 MiB on 2 cores with 2 and with 4 ranks, docs/benchmarks/cpu-collectives_2-core-epyc_2026-11.md.
+ */
+const coresPerMessage = 1.25;
+
+/** Hosts with these costs and links. */
+export function machineOf(
+  engine: 'tcp' | 'nccl',
+  { fabric, compute }: { readonly fabric: FabricCost; readonly compute: ComputeCosts },
+): Machine {
+  const { ranksAtOnce, slowdown } = compute;
+  return { fabric, ranksAtOnce, slowdown, coresPerMessage: engine === 'tcp' ? coresPerMessage : 0 };
+}
