@@ -34,7 +34,7 @@ const soleRank = { mesh: { numRanks: 1 }, jobSpec: { device: { threads: 'auto' }
  * @throws LongscanError of the task itself, or of its process's end.
  */
 export async function runTask(
-  task: Exclude<Task, { kind: 'train' | 'bench-step' }>,
+  task: Exclude<Task, { kind: 'train' | 'bench-step' | 'bench-collectives' }>,
   { signal }: RunTaskOptions = {},
 ): Promise<Done['result']> {
   const known = await knownModules(task);
@@ -54,7 +54,7 @@ export async function runTask(
  * @throws LongscanError of the task itself, or of the end of a rank's process.
  */
 export function runOnRanks(
-  task: Extract<Task, { kind: 'bench-step' }>,
+  task: Extract<Task, { kind: 'bench-step' | 'bench-collectives' }>,
   plan: Plan,
   layerModules: Readonly<Record<string, string>>,
   { signal }: RunTaskOptions = {},

@@ -11,7 +11,7 @@ const rankResultSchema = z.object({
   spExposedMs: z.array(z.number()),
   spBytesSent: z.number(),
   ...{ loss: z.number(), numParameters: z.number(), flopsPerToken: z.number() },
-  ...{ peakBytes: z.number(), reservedBytes: z.number() },
+  ...{ peakBytes: z.number(), reservedBytes: z.number(), processBytes: z.number() },
   peakFlops: z.number().nullable(),
   profile: z.object({
     wholeMs: z.number(),
@@ -69,6 +69,8 @@ export interface StepRow {
   readonly peakBytes: number;
   readonly peakBytesByRank: readonly number[];
   readonly reservedBytes: number;
+  /** Resident in the host's memory at most: what tensors take of it, the libraries and Node itself. */
+  readonly processBytes: number;
   readonly loss: number;
   /** Of one more step with every op timed; shares of its time. */
   readonly profiledMs: number;
@@ -111,6 +113,7 @@ export function stepRow(
     peakBytes: Math.max(...ranks.map(({ peakBytes }) => peakBytes)),
     peakBytesByRank: ranks.map(({ peakBytes }) => peakBytes),
     reservedBytes: Math.max(...ranks.map(({ reservedBytes }) => reservedBytes)),
+    processBytes: Math.max(...ranks.map(({ processBytes }) => processBytes)),
     loss: first.loss,
     profiledMs: first.profile.wholeMs,
     shares: first.profile.shares,
@@ -166,6 +169,7 @@ export function formatStepRow(row: StepRow): string {
       ['MFU, 6 N T', mfu(row.mfuByParameters, row.flopsByParameters, row.peakFlops)],
       ["MFU, model's own", mfu(row.mfuByModel, row.flopsByModel, row.peakFlops)],
       ['memory', `${formatBytes(row.peakBytes)} at most in use, ${formatBytes(row.reservedBytes)} taken`],
+      ['process', `${formatBytes(row.processBytes)} at most in the host's memory`],
       ...(mesh.sp === 1 ? [] : [['exposed communication', formatExposed(row)]]),
       ['loss', row.loss.toPrecision(6)],
     ]),

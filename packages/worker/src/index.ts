@@ -36,7 +36,8 @@ export type {
   ScheduleEntry,
   WaitEntry,
 } from './schedule/schedule.js';
-export { type StepMemory, type TraceMemoryOptions, traceMemory } from './schedule/step-memory.js';
+export { type TraceMemoryOptions, withMemory } from './schedule/step-memory.js';
+export { cutSequence, pieceLength, type SliceSizes, sliceLength } from './slice-layout.js';
 export { type StepDefinition, stepwise } from './stepwise.js';
 export {
   type Direction,
@@ -50,3 +51,11 @@ export {
   type StrategyOptions,
 } from './strategy.js';
 export { supportsTransition } from './strategy-support.js';
+export {
+  describeBytes,
+  describePeak,
+  neededBytes,
+  processBytes,
+  usablePart,
+} from './training/memory-needed.js';
+export { adviceOf, type Setting, type SettingSearch, settingsThatFit } from './training/settings-that-fit.js';

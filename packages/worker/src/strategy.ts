@@ -41,6 +41,9 @@ export interface StrategyOptions {
   readonly ranksPerNode?: number;
 }
 
+/** Blocks that are tried where a job leaves their number open; more gain nothing: each has to be worth its message. */
+export const blockCounts = [1, 2, 4, 8, 16, 32, 64] as const;
+
 /** A scan under way. */
 export interface PendingState {
   /**
@@ -66,14 +69,18 @@ export interface Strategy {
   readonly name: string;
   /** URL of where it was described. */
   readonly paper: string;
-  cost(worldSize: number, bytes: SegmentBytes, fabric: FabricCost): ScanCost;
+  /**
+   * Exactly the bytes; of the time, what links need at least, with no time for combining segments. `options` left out: the best
+   * number of blocks, and nodes as the fabric has them.
+   */
+  cost(worldSize: number, bytes: SegmentBytes, fabric: FabricCost, options?: StrategyOptions): ScanCost;
+  /** Which options make a difference to it; left out: none. */
+  readonly takes?: keyof StrategyOptions;
   /**
    * States pass through the `units` of a segment one by one: deterministic mode refuses a strategy that composes segments,
    * which adds in an order that depends on the number of ranks.
    */
   readonly keepsUnits?: true;
-  /** Numbers of blocks that are worth a try, fewest first; left out: it cuts nothing. */
-  readonly blockCounts?: readonly number[];
   /** Needs nodes of equally many ranks: the planner refuses it where the ranks of a sequence do not fill theirs. */
   readonly needsWholeNodes?: true;
   /** Only enqueues: once it has returned, the scan finishes even while JavaScript is blocked. */

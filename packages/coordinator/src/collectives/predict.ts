@@ -1,6 +1,7 @@
-import { chainSeconds, type FabricCost } from '@longscan/worker';
+import type { FabricCost } from '@longscan/worker';
 import type { StrategyCost } from '../plan/strategies.js';
 import { sumCost } from '../plan/sum-time.js';
+import { directBytes } from '../simulate/collectives.js';
 import type { CollectiveRow } from './rows.js';
 
 /**
@@ -20,7 +21,7 @@ export function predictSeconds(
       return Math.max(linkOf(row, fabric).gapS, bytes / linkOf(row, fabric).bandwidthBytesPerS);
     case 'all-gather':
     case 'reduce-scatter':
-      return shareAroundSeconds(numRanks, bytes / numRanks, fabric);
+      return sharesSeconds(numRanks, bytes / numRanks, fabric);
     case 'all-reduce':
       // A sum in a model is one all-reduce forward and one of the gradient.
       return sumCost(numRanks, [{ layer: 0, bytes }], { name: '', ...fabric }).seconds / 2;
@@ -33,25 +34,21 @@ function linkOf({ link }: CollectiveRow, fabric: FabricCost) {
   return link === 'between' ? (fabric.nodes?.between ?? fabric) : fabric;
 }
 
-/** Every rank hands P - 1 shares to the next one. */
-function shareAroundSeconds(numRanks: number, share: number, { nodes, ...inside }: FabricCost): number {
+/** Every rank sends P - 1 shares: small ones to all others at once, others around a ring. */
+function sharesSeconds(numRanks: number, share: number, { nodes, ...inside }: FabricCost): number {
   const { latencyS, bandwidthBytesPerS } = nodes?.between ?? inside;
-  return (numRanks - 1) * (latencyS + share / bandwidthBytesPerS);
+  const numSteps = share <= directBytes ? 1 : numRanks - 1;
+  return numSteps * latencyS + ((numRanks - 1) * share) / bandwidthBytesPerS;
 }
 
 function scanSeconds(
-  { strategy: name, bytes, blocks, transitionBytes, stateRows, ranksPerNode, numRanks }: CollectiveRow,
+  row: CollectiveRow,
   fabric: FabricCost,
   strategies: readonly StrategyCost[],
 ): number | null {
-  const strategy = strategies.find((one) => one.name === name);
+  const { bytes, blocks, transitionBytes, stateRows, ranksPerNode, numRanks } = row;
+  const strategy = strategies.find(({ name }) => name === row.strategy);
   if (strategy === undefined) return null;
-  // A chain in a given number of blocks; `cost` is that in the best one.
-  if (strategy.blockCounts !== undefined) return chainSeconds(numRanks, bytes, blocks!, fabric);
-  const between = fabric.nodes?.between ?? fabric;
-  const nodes = ranksPerNode! < numRanks ? { ranksPerNode: ranksPerNode!, between } : undefined;
-  const { nodes: _, ...inside } = fabric;
-  const links = strategy.needsWholeNodes ? { ...inside, ...(nodes && { nodes }) } : fabric;
   const segment = { state: bytes, transition: transitionBytes!, rows: stateRows! };
-  return strategy.cost(numRanks, segment, links).seconds;
+  return strategy.cost(numRanks, segment, fabric, { blocks: blocks!, ranksPerNode: ranksPerNode! }).seconds;
 }

@@ -58,10 +58,10 @@ export default defineCommand({
       return saveCosts(args.save, jobSpec, load, steps, args.json, terminal);
     }
     const task = { kind: 'bench-step', numWarmUps: args.warmup, numSteps: args.steps } as const;
-    const { planJob } = await import('../plan/index.js');
+    const { planToRun } = await import('../plan/index.js');
     const { runOnRanks } = await import('../run-task.js');
     const row = await withBundleFiles(await bundleLayers(jobSpec.model.layers), async (modules) => {
-      const plan = await planJob(jobSpec, modules);
+      const plan = await planToRun(jobSpec, modules);
       const results = await interruptible((signal) => runOnRanks(task, plan, modules, { signal }));
       return stepRow(args.job ?? null, plan, task.numWarmUps, results);
     });

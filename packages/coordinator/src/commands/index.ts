@@ -1,3 +1,4 @@
+import benchCollectives from './bench-collectives.js';
 import benchKernels from './bench-kernels.js';
 import benchStep from './bench-step.js';
 import ckptLs from './ckpt-ls.js';
@@ -12,6 +13,7 @@ import plan from './plan.js';
 import report from './report.js';
 import resume from './resume.js';
 import scale from './scale.js';
+import simulate from './simulate.js';
 import status from './status.js';
 import stop from './stop.js';
 import train from './train.js';
@@ -30,8 +32,10 @@ export const commands: readonly Command[] = [
   layersCheck,
   layersNew,
   benchKernels,
+  benchCollectives,
   benchStep,
   scale,
+  simulate,
   ckptLs,
   ckptVerify,
 ];

@@ -2,10 +2,7 @@ import type { AttentionStrategy, Strategy } from '@longscan/worker';
 import { importUnit, listUnits } from '../units.js';
 
 /** The planner's view of an SP strategy: pure arithmetic, no communicator. */
-export type StrategyCost = Pick<
-  Strategy,
-  'name' | 'cost' | 'serial' | 'keepsUnits' | 'blockCounts' | 'needsWholeNodes'
->;
+export type StrategyCost = Pick<Strategy, 'name' | 'cost' | 'serial' | 'keepsUnits' | 'needsWholeNodes'>;
 
 /** Every strategy of the worker's sp folder. */
 export async function loadStrategies(): Promise<StrategyCost[]> {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { LongscanError } from '@longscan/worker/protocol';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { markersOf } from '../plots/testing/read-svg.js';
 import { acquireRunFolder, ownRecord } from '../run-folder/coordinator-record.js';
 import { readScaling } from './scaling-file.js';
 import { scalingRows } from './summary.js';
@@ -92,6 +93,34 @@ test('a point that fails ~> kept with its error, no further launches, the others
   assert.ok(again.scaling.points.every(({ error }) => error === null));
 });
 
+test('simulated steps ~> hollow beside the measured ones, known to who asks again without', async ({
+  bench,
+}) => {
+  const simulate = async ({ mesh }: { readonly mesh: { readonly sp: number } }) => ({
+    ...{ stepMs: 90 / mesh.sp, spExposedMs: mesh.sp - 1, fabric: 'loopback', compute: 'made up' },
+  });
+  const drawn = () => readFileSync(join(bench.out, 'scaling-throughput.svg'), 'utf8');
+  await bench.run();
+  assert.not.match(drawn(), /modelled/);
+  await bench.run({ simulate });
+  assert.equal(bench.launches, ['256:1', '256:2']);
+  const { scaling } = await bench.run();
+  assert.is(scalingRows(scaling)[1]!.predicted!.stepMs, 45);
+  assert.equal(
+    markersOf(drawn()).map(({ series, fill }) => [series, fill === 'none']),
+    [
+      ['256 tokens', false],
+      ['256 tokens', false],
+      ['256 tokens, modelled', true],
+      ['256 tokens, modelled', true],
+    ],
+  );
+  assert.match(
+    readFileSync(join(bench.out, 'report.html'), 'utf8'),
+    /simulated with<\/td><td>made up; loopback/,
+  );
+});
+
 test('interrupted ~> what was measured is there, and no point counts as failed', async ({ bench }) => {
   const interrupted = new LongscanError({
     code: 'E-RUN-KILLED',
@@ -160,9 +189,9 @@ test('threads ~> the same at every sp, fewer than the cores where the largest sp
   bench,
 }) => {
   writeFileSync(bench.job, tinyJob.replace('threads = 1', 'threads = "auto"'));
-  const { scaling } = await bench.run({ sps: [1, 4096], lengths: [65_536] });
+  const { scaling } = await bench.run({ sps: [1, 128], lengths: [2048] });
   assert.is(scaling.job.spec.device.threads, 1);
-  assert.match(bench.notes.join('\n'), /1 thread at every sp[\s\S]*sp = 4096 the ranks share/);
+  assert.match(bench.notes.join('\n'), /1 thread at every sp[\s\S]*sp = 128 the ranks share/);
 });
 
 test('a sequence that sp does not divide ~> padded, which is said and not counted as work', async ({

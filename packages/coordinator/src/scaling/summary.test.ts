@@ -11,7 +11,7 @@ const launch = (laps: number[], spExposedMs: number[] = laps.map(() => 1)): Laun
 
 const record = (sp: number, launches: Launch[], change: Partial<PointRecord> = {}): PointRecord => ({
   ...{ length: 1000, sp, dp: 1, sequenceLength: 1000, batchSize: 1, strategy: 'ring' },
-  ...{ modelled: { peakBytes: 5 }, launches, error: null },
+  ...{ modelled: { peakBytes: 5, step: null }, launches, error: null },
   ...change,
 });
 
@@ -91,6 +91,23 @@ test('efficiency ~> throughput per rank against the smallest sp of the same curv
   assert.is(slower[1]!.measured!.efficiency!.median, 0.625);
   const weak = rowsOf([record(1, [launch([100])]), record(2, [launch([125])], { sequenceLength: 2000 })]);
   assert.is(weak[1]!.measured!.efficiency!.median, 0.8);
+});
+
+test('a simulated step ~> throughput, efficiency and exposed share of its own, whether or not it was measured', () => {
+  const step = (stepMs: number, spExposedMs: number) => ({ stepMs, spExposedMs, fabric: 'f', compute: 'c' });
+  const rows = rowsOf([
+    record(1, [launch([100])], { modelled: { peakBytes: 5, step: step(200, 0) } }),
+    record(2, [], { modelled: { peakBytes: 5, step: step(125, 25) } }),
+    record(4, [launch([50])]),
+  ]);
+  assert.equal(
+    rows.map(({ predicted }) => predicted),
+    [
+      { stepMs: 200, tokensPerSecond: 5000, efficiency: 1, exposedShare: 0 },
+      { stepMs: 125, tokensPerSecond: 8000, efficiency: 0.8, exposedShare: 0.2 },
+      null,
+    ],
+  );
 });
 
 test.run();

@@ -44,7 +44,15 @@ export class ScaleBench {
 
   run(change: Partial<ScaleOptions> = {}): Promise<ScaleResult> {
     return scale({
-      ...{ job: this.job, dir: this.out, mode: 'strong', sps: [1, 2], lengths: null, overrides: [] },
+      ...{
+        job: this.job,
+        dir: this.out,
+        mode: 'strong',
+        sps: [1, 2],
+        lengths: null,
+        overrides: [],
+        simulate: null,
+      },
       ...{ numWarmUps: 1, numSteps: 2, repeats: 1, again: false },
       measureWith: () => this.measure,
       onNote: (text) => this.notes.push(text),

@@ -1,11 +1,12 @@
-import { chainSeconds, type ScannedState } from '@longscan/worker';
+import { chainSeconds, type ScannedState, traceModel } from '@longscan/worker';
+import type { JobSpec } from '@longscan/worker/protocol';
 import type { Fabric } from '../fabric/fabric.js';
+import { mostRanks } from './limits.js';
 import { scanSeconds } from './scan-seconds.js';
 
 /** Scans that the chain is compared with; those that need few steps where there are many ranks. */
 const challengers = ['doubling-scan', 'two-level'] as const;
 
-const mostRanks = 4096;
 const blockCounts = [1, 2, 4, 8, 16, 32, 64] as const;
 
 /** From how many ranks on a scan takes less time than the best chain; null: at none of those looked at. */
@@ -53,4 +54,25 @@ function bestBlocks(numRanks: number, bytes: number, fabric: Fabric): number {
   const nodes = fabric.nodes !== undefined && fabric.nodes.ranksPerNode < numRanks ? fabric.nodes : undefined;
   const times = blockCounts.map((blocks) => chainSeconds(numRanks, bytes, blocks, { ...fabric, nodes }));
   return blockCounts[times.indexOf(Math.min(...times))]!;
+}
+
+/** Where the scans of a job's largest state overtake the chain; null where no state crosses ranks. */
+export async function crossingsOf(
+  jobSpec: JobSpec,
+  fabric: Fabric,
+  modules: Readonly<Record<string, string>>,
+): Promise<{ readonly state: ScannedState | null; readonly crossings: readonly Crossing[] }> {
+  const { recurrences } = await traceModel(jobSpec, {
+    numSequences: jobSpec.data.batchSize / jobSpec.parallel.dp / jobSpec.data.accumulate,
+    sliceLength: jobSpec.model.chunk,
+    modules,
+  });
+  const scanned = recurrences.filter(({ kind }) => kind !== 'opaque');
+  const state = scanned.reduce<ScannedState | null>(
+    (largest, each) => (largest === null || each.stateBytes > largest.stateBytes ? each : largest),
+    null,
+  );
+  if (state === null) return { state, crossings: [] };
+  const engine = jobSpec.device.engine === 'nccl' ? 'nccl' : 'tcp';
+  return { state, crossings: await findCrossings(state, fabric, engine) };
 }

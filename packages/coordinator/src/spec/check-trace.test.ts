@@ -16,9 +16,9 @@ for (const [trace, expected] of [
   ['10-5', /E-CFG-VALUE\] --set job\.trace: "10-5", expected the first step in front .* Fix: "5-10"/],
   ['2001', /E-CFG-VALUE\] --set job\.trace: "2001", expected a step that the job has, which has 2000/],
   ['1-1001', /E-CFG-VALUE\] --set job\.trace: "1-1001", expected at most 1000 steps/],
-  ['0-3', /job\.trace: "0-3", expected a step, or the first and the last of several/],
-  ['5-', /job\.trace: "5-", expected a step, or the first and the last of several/],
-  ['all', /job\.trace: "all", expected a step, or the first and the last of several/],
+  ['0-3', /job\.trace: "0-3" \(a string\), expected a step, or the first and the last of several/],
+  ['5-', /job\.trace: "5-" \(a string\), expected a step, or the first and the last of several/],
+  ['all', /job\.trace: "all" \(a string\), expected a step, or the first and the last of several/],
 ] as const) {
   test(`steps to trace ~> ${trace} is refused`, async () => {
     const lines = await messageOf(() => checkToml(job, [`job.trace=${trace}`]));

@@ -75,6 +75,7 @@ async function benchSteps(
   const profile = medianProfile(profiles.map((one) => one.profile));
   const times = await Promise.all(laps);
   return {
+    processBytes: 1024 * process.resourceUsage().maxRSS,
     ...{ laps: times.map(({ ms }) => ms), spExposedMs: times.map(({ spExposedMs }) => spExposedMs) },
     ...{ peakBytes, reservedBytes, loss: result.loss },
     spBytesSent: result.spBytesSentForward + result.spBytesSentBackward,

@@ -24,6 +24,7 @@ export interface SlicePass<S> {
  * up. What is kept beside one slice's activations are the states and halos of each border, whatever lies between two.
  */
 export function trainOverTimeSlices<S>(device: Device, slices: readonly S[], pass: SlicePass<S>): void {
+  device.compute.mark('forward');
   const borders = [new Border()];
   device.compute.mark('forward');
   // The last slice leaves nothing: the way back begins with it.
@@ -62,6 +63,7 @@ function backward<S>(
   outgoing: Border,
   pass: SlicePass<S>,
 ): Border {
+  device.compute.mark('forward');
   const leaves = entering.asLeaves();
   const crossing = new Crossing(leaves);
   device.compute.mark('forward');

@@ -29,6 +29,7 @@ export default defineStrategy({
   paper: 'https://doi.org/10.1007/11846802_15',
   cost: twoLevelCost,
   needsWholeNodes: true,
+  takes: 'ranksPerNode',
   start: startTwoLevel,
 });
 

@@ -73,7 +73,6 @@ export function trainStep(
   wish: StopWish,
 ): Promise<StepResult> {
   const { device, mesh, parameters, optimizer } = training;
-  const { timeSlice } = training.model;
   const batches = device.units === null ? microBatches : sequencesOf(microBatches);
   const results = device.scope(() => {
     const sums = device.units && new SequenceSums(training);
@@ -85,20 +84,7 @@ export function trainStep(
     mesh.sp?.recordBytesSent(bytes, 0);
     for (const [i, batch] of batches.entries()) {
       if (i > 0) sums?.next();
-      const loss = parameters.extra().view([1], extraLoss);
-      if (timeSlice > 0) {
-        trainOverTimeSlices(device, cutInTime(batch, timeSlice), slicePass(training, loss));
-        continue;
-      }
-      device.compute.mark('forward');
-      const { result, tape } = device.record(() =>
-        device.scope(() => forward(training, batch, training.carry)),
-      );
-      mesh.sp?.recordBytesSent(bytes, 2 * i + 1);
-      device.compute.mark('backward');
-      tape.backward([result], [fromArray(device, [1], [1], parameters.dtype)]);
-      mesh.sp?.recordBytesSent(bytes, 2 * i + 2);
-      axpy(1, result, loss);
+      forwardAndBackward(training, batch, (pass) => mesh.sp?.recordBytesSent(bytes, 2 * i + pass));
     }
     device.compute.mark('reduce');
     parameters.finishGradients();
@@ -113,6 +99,26 @@ export function trainStep(
     return { clip, bytes, extra: parameters.extra() };
   });
   return resultOf(results, mesh);
+}
+
+/**
+ * Both passes of a micro-batch: adds to the loss and to the gradients. `after`: called after the first and the second, where
+ * sequences lie on several ranks.
+ */
+function forwardAndBackward(training: Training, batch: Batch, after: (pass: 1 | 2) => void): void {
+  const { device, parameters, model, carry } = training;
+  const total = parameters.extra().view([1], extraLoss);
+  if (model.timeSlice > 0) {
+    trainOverTimeSlices(device, cutInTime(batch, model.timeSlice), slicePass(training, total));
+    return;
+  }
+  device.compute.mark('forward');
+  const { result: loss, tape } = device.record(() => device.scope(() => forward(training, batch, carry)));
+  after(1);
+  device.compute.mark('backward');
+  tape.backward([loss], [fromArray(device, [1], [1], parameters.dtype)]);
+  after(2);
+  axpy(1, loss, total);
 }
 
 /** The results of a step once it is over; their reading is enqueued at once. */

@@ -1,7 +1,7 @@
 import { type Communicator, fill, type Tensor } from '@longscan/kernels';
 import type { CollectiveCase, MeasuredTransition } from '../../protocol/collectives.js';
 import type { Segment } from '../../state/segment.js';
-import type { Strategy, StrategyOptions } from '../../strategy.js';
+import { blockCounts, type Strategy, type StrategyOptions } from '../../strategy.js';
 import { expectValues } from './expect-values.js';
 import { callsFor, describeCase, type MeasuredCase } from './measured-case.js';
 import { foldedState, stateShape, transitionBytes, uploadSegment } from './scan-data.js';
@@ -42,16 +42,15 @@ export function scanProblem(group: Communicator, transition: MeasuredTransition,
 }
 
 /** Ways to run a strategy that differ: block counts that the state has rows for, nodes that the ranks fill. */
-export function optionsFor(
-  { blockCounts = [1], needsWholeNodes }: Strategy,
-  numRanks: number,
-  rows: number,
-): Required<StrategyOptions>[] {
-  const blocks = blockCounts.filter((count) => count <= rows);
-  const nodes = needsWholeNodes
-    ? Array.from({ length: numRanks }, (_, i) => i + 1).filter((size) => size > 1 && numRanks % size === 0)
-    : [numRanks];
-  return nodes.flatMap((ranksPerNode) => blocks.map((count) => ({ blocks: count, ranksPerNode })));
+export function optionsFor({ takes }: Strategy, numRanks: number, rows: number): Required<StrategyOptions>[] {
+  const whole = { blocks: 1, ranksPerNode: numRanks };
+  if (takes === 'blocks')
+    return blockCounts.filter((blocks) => blocks <= rows).map((blocks) => ({ ...whole, blocks }));
+  if (takes !== 'ranksPerNode') return [whole];
+  const sizes = Array.from({ length: numRanks }, (_, i) => i + 1).slice(1);
+  return sizes
+    .filter((ranksPerNode) => numRanks % ranksPerNode === 0)
+    .map((ranksPerNode) => ({ ...whole, ranksPerNode }));
 }
 
 /**

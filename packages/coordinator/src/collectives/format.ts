@@ -1,0 +1,93 @@
+import type { FittedLink } from '../fabric/fit-link.js';
+import { formatBytes, formatSeconds, formatTable } from '../format.js';
+import type { Measured, PredictedRow } from './measured.js';
+
+const header = [
+  ...['operation', 'size', 'time', '10 – 90 %', 'algbw GB/s', 'busbw GB/s'],
+  ...['host', 'fit', 'fit / time', 'errors'],
+];
+
+/** A table in the manner of nccl-tests, the fitted links and how well they tell what was measured. */
+export function formatCollectives(measured: Measured): string {
+  const { rows, fit, numRanks, engine, machine, versions } = measured;
+  const name =
+    machine.device === 'cuda'
+      ? String(machine.name)
+      : `CPU (${machine.level}), ${machine.threads} threads a rank`;
+  const byKind = groupByKind(rows);
+  return [
+    `${numRanks} ranks over ${engine}; ${name}; ${Object.entries(versions)
+      .map((pair) => pair.join(' '))
+      .join(', ')}`,
+    '',
+    formatTable([header, ...[...byKind.values()].flat().map(cellsOf)], '<>>>>>>>>>'),
+    '',
+    ...(fit === null
+      ? ['no fit: these sizes and times tell no latency, gap and bandwidth above zero']
+      : [
+          ...formatLink(fit.between === null ? 'links' : 'links inside a node', fit.inside),
+          ...(fit.between === null ? [] : formatLink('links between nodes', fit.between)),
+          ...formatPredictions(byKind),
+        ]),
+  ].join('\n');
+}
+
+/** What rows of all sizes are of. */
+export function kindOf({ op, link, strategy, blocks, ranksPerNode, numRanks }: PredictedRow): string {
+  if (op !== 'scan') return link === 'between' ? `${op} between nodes` : op;
+  const parts = [
+    `scan ${strategy}`,
+    ...(blocks! > 1 ? [`${blocks} blocks`] : []),
+    ...(ranksPerNode! < numRanks ? [`${ranksPerNode} a node`] : []),
+  ];
+  return parts.join(', ');
+}
+
+function groupByKind(rows: readonly PredictedRow[]): Map<string, PredictedRow[]> {
+  const byKind = new Map<string, PredictedRow[]>();
+  for (const row of rows) byKind.set(kindOf(row), [...(byKind.get(kindOf(row)) ?? []), row]);
+  return byKind;
+}
+
+function cellsOf(row: PredictedRow): string[] {
+  const gigabytes = (bytesPerS: number) => (bytesPerS / 1e9).toPrecision(3);
+  const { medianS, lowS, highS, hostS, predictedS } = row;
+  return [
+    ...[kindOf(row), formatBytes(row.bytes), formatSeconds(medianS)],
+    `${formatSeconds(lowS)} – ${formatSeconds(highS)}`,
+    ...[gigabytes(row.algorithmBytesPerS), gigabytes(row.busBytesPerS), formatSeconds(hostS)],
+    predictedS === null ? '' : formatSeconds(predictedS),
+    predictedS === null ? '' : (predictedS / medianS).toFixed(2),
+    String(row.numErrors),
+  ];
+}
+
+function formatLink(
+  what: string,
+  { link, residuals, meanRelativeError, worstRelativeError }: FittedLink,
+): string[] {
+  const { latencyS, gapS, bandwidthBytesPerS } = link;
+  const worst = residuals.find(({ relativeError }) => Math.abs(relativeError) === worstRelativeError)!;
+  const size = `${formatBytes(worst.bytes)}, ${worst.kind === 'gap' ? 'burst' : 'send-recv'}`;
+  return [
+    `${what}: latency ${formatSeconds(latencyS)}, gap ${formatSeconds(gapS)}, bandwidth ${(bandwidthBytesPerS / 1e9).toPrecision(3)} GB/s`,
+    `  off by ${percent(meanRelativeError)} on average, by ${percent(worstRelativeError)} at worst (${size})`,
+  ];
+}
+
+/** How far what the links say of each kind is from what was measured, all sizes together. */
+function formatPredictions(byKind: ReadonlyMap<string, readonly PredictedRow[]>): string[] {
+  const lines = [...byKind].flatMap(([kind, rows]) => {
+    const errors = rows.flatMap(({ predictedS, medianS }) =>
+      predictedS === null ? [] : [Math.abs(predictedS / medianS - 1)],
+    );
+    if (errors.length === 0) return [];
+    const mean = errors.reduce((sum, error) => sum + error, 0) / errors.length;
+    return [[kind, percent(mean), percent(Math.max(...errors))]];
+  });
+  return ['', formatTable([['what the links say is off by', 'on average', 'at worst'], ...lines], '<>>')];
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toPrecision(3)} %`;
+}

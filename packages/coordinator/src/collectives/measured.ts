@@ -1,0 +1,74 @@
+import { type CollectivesResult, LongscanError, type Plan } from '@longscan/worker/protocol';
+import { type FabricFile, fabricFileVersion } from '../fabric/fabric-file.js';
+import { thisMachine } from '../fabric/machine.js';
+import { loadStrategies } from '../plan/strategies.js';
+import { packageVersion } from '../version.js';
+import { costOf, type FittedFabric, fitFabric } from './fit-fabric.js';
+import { predictSeconds } from './predict.js';
+import { type CollectiveRow, collectiveRows } from './rows.js';
+
+/** A row beside what the fitted links say of it; null: there is no fit. */
+export interface PredictedRow extends CollectiveRow {
+  readonly predictedS: number | null;
+}
+
+export interface Measured {
+  readonly rows: readonly PredictedRow[];
+  readonly fit: FittedFabric | null;
+  readonly numRanks: number;
+  readonly engine: string;
+  /** As the ranks describe it. */
+  readonly machine: CollectivesResult['machine'];
+  readonly versions: Readonly<Record<string, string>>;
+}
+
+/** What the ranks of a group, in its order, have measured. */
+export async function measuredRows(
+  results: readonly CollectivesResult[],
+  { ranksPerNode, jobSpec }: Plan,
+): Promise<Measured> {
+  const rows = collectiveRows(results);
+  const fit = fitFabric(rows, ranksPerNode);
+  const strategies = await loadStrategies();
+  const { machine, versions } = results[0]!;
+  return {
+    rows: rows.map((row) => ({
+      ...row,
+      predictedS: fit && predictSeconds(row, costOf(fit), strategies),
+    })),
+    ...{ fit, numRanks: results.length, engine: jobSpec.device.engine, machine },
+    versions: { longscan: packageVersion(), node: process.versions.node, ...versions },
+  };
+}
+
+/** @throws LongscanError E-BENCH-FIT if the measurements tell no links */
+export function fabricFileOf({ rows, fit, numRanks, engine, machine, versions }: Measured): FabricFile {
+  if (fit === null) throw noFit();
+  const { inside, between, ranksPerNode } = fit;
+  const here = thisMachine();
+  const withoutLink = ({ link: _, ...rest }: typeof inside) => rest;
+  return {
+    schema: fabricFileVersion,
+    name: `${engine} between ${numRanks} ranks on ${here.cpu}`,
+    link: inside.link,
+    ...(between === null ? {} : { nodes: { ranksPerNode, between: between.link } }),
+    measured: {
+      date: new Date().toISOString(),
+      machine: { ...here, device: machine.device === 'cuda' ? String(machine.name) : 'cpu' },
+      ...{ engine, versions: { ...versions }, numRanks },
+      fit: { inside: withoutLink(inside), ...(between === null ? {} : { between: withoutLink(between) }) },
+      points: rows.map((row) => ({ ...row })),
+    },
+  };
+}
+
+function noFit(): LongscanError {
+  return new LongscanError({
+    code: 'E-BENCH-FIT',
+    where: '--save',
+    found: 'times of messages that tell no latency, gap and bandwidth above zero',
+    expected: 'sizes of a few bytes and of many, and a machine that does little else',
+    fix: '--min-bytes 8 --max-bytes 64M, and more --rounds',
+    exitCode: 2,
+  });
+}

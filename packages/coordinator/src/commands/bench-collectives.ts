@@ -1,0 +1,145 @@
+import { statSync, writeFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import {
+  collectivesResultSchema,
+  type JobSpec,
+  LongscanError,
+  type MeasuredTransition,
+  measuredTransitions,
+} from '@longscan/worker/protocol';
+import { bundleLayers, withBundleFiles } from '../run-folder/bundle-layer.js';
+import { loadJob } from '../spec/index.js';
+import { byteSize, byteSizes } from './byte-options.js';
+import { defineCommand } from './command.js';
+import { interruptible } from './interruptible.js';
+import { setOption, wholeNumber } from './options.js';
+
+const usualRanks = 2;
+const usualBytes = { min: 8, max: 64 * 2 ** 20 };
+/** From one size to the next. */
+const sizeFactor = 8;
+
+export default defineCommand({
+  name: 'bench collectives',
+  summary: 'time messages, collectives and whole SP strategies between ranks, and fit what their links cost',
+  positionals: {
+    job: {
+      type: 'string',
+      describe: `job file whose ranks are measured; default: ${usualRanks} ranks on this machine`,
+    },
+  },
+  options: {
+    set: setOption,
+    sp: wholeNumber('--sp', 'ranks of a sequence, in place of parallel.sp', 65_536),
+    device: { type: 'string', nargs: 1, choices: ['cpu', 'cuda'], describe: 'where; default: as in the job' },
+    sizes: byteSizes('--sizes', 'bytes to measure, such as 8,64K,2M'),
+    'min-bytes': byteSize('--min-bytes', `smallest size, ${sizeFactor} times as much each time; default: 8`),
+    'max-bytes': byteSize('--max-bytes', 'largest size; default: 64M'),
+    transition: {
+      ...{ type: 'string', nargs: 1, choices: measuredTransitions, default: 'identity' },
+      describe: 'class of M in the scans: what travels beside the state, and how states are combined',
+    },
+    rounds: { ...wholeNumber('--rounds', 'times that everything is measured', 1000), default: '3' },
+    save: {
+      ...{ type: 'string', nargs: 1 },
+      describe: 'write the fitted links as a fabric file (.json), for parallel.fabric and --fabric',
+    },
+  },
+  example: 'bench collectives --sp 2 --max-bytes 2M --save fabric.json',
+  async run(args, terminal) {
+    if (args.rounds === 0) throw usage('--rounds', '0', 'at least one round');
+    const task = {
+      kind: 'bench-collectives',
+      sizes: sizesOf(args),
+      transition: args.transition as MeasuredTransition,
+      numRounds: args.rounds,
+    } as const;
+    if (args.save !== undefined) requireWritable(args.save);
+    const jobSpec = await jobOf(args);
+    const { planJob } = await import('../plan/index.js');
+    const { runOnRanks } = await import('../run-task.js');
+    const { measuredRows, fabricFileOf } = await import('../collectives/measured.js');
+    const { formatCollectives } = await import('../collectives/format.js');
+    const measured = await withBundleFiles(await bundleLayers(jobSpec.model.layers), async (modules) => {
+      const plan = await planJob(jobSpec, modules);
+      const numRanks = groupSize(jobSpec);
+      const results = await interruptible((signal) => runOnRanks(task, plan, modules, { signal }));
+      const ofGroup = results.slice(0, numRanks).map((result) => collectivesResultSchema.parse(result));
+      return measuredRows(ofGroup, plan);
+    });
+    if (args.json) {
+      for (const row of measured.rows) terminal.printJson(row);
+      terminal.printJson({ fit: measured.fit });
+    } else terminal.print(formatCollectives(measured));
+    if (args.save === undefined) return 0;
+    writeFileSync(args.save, `${JSON.stringify(fabricFileOf(measured), null, 2)}\n`);
+    terminal.note(`links written to ${resolve(args.save)}`);
+    return 0;
+  },
+});
+
+interface SizeArgs {
+  readonly sizes: number[] | undefined;
+  readonly 'min-bytes': number | undefined;
+  readonly 'max-bytes': number | undefined;
+}
+
+function sizesOf({ sizes, 'min-bytes': min, 'max-bytes': max }: SizeArgs): number[] {
+  if (sizes !== undefined) {
+    if (min === undefined && max === undefined) return sizes;
+    throw usage('--sizes', 'it with --min-bytes or --max-bytes', 'a list of sizes or a range of them');
+  }
+  const [first, last] = [min ?? usualBytes.min, max ?? usualBytes.max];
+  if (first > last) throw usage('--min-bytes', `${first}, more than --max-bytes ${last}`, 'at most as much');
+  const range: number[] = [];
+  for (let bytes = first; bytes < last; bytes *= sizeFactor) range.push(bytes);
+  return [...range, last];
+}
+
+interface JobArgs {
+  readonly job: string | undefined;
+  readonly sp: number | undefined;
+  readonly device: string | undefined;
+  readonly set: readonly string[];
+}
+
+/** The job whose ranks are measured. Its text is not looked for. */
+async function jobOf({ job, sp, device, set }: JobArgs): Promise<JobSpec> {
+  const numRanks = sp ?? (job === undefined ? usualRanks : undefined);
+  // A slice needs a chunk of 64 tokens, whatever is done with it.
+  const links = { data: { path: 'no text', sequenceLength: 64 * (numRanks ?? 1) } };
+  const overrides = [
+    ...(numRanks === undefined ? [] : [`parallel.sp=${numRanks}`]),
+    ...set,
+    ...(device === undefined ? [] : [`device.kind=${device}`]),
+  ];
+  const { jobSpec } = await loadJob(job ?? links, { overrides, readsText: false });
+  if (groupSize(jobSpec) > 1) return jobSpec;
+  throw usage(
+    sp === undefined ? 'parallel.sp' : '--sp',
+    'one rank, which has no links',
+    'two or more',
+    '--sp 2',
+  );
+}
+
+/** Ranks that are measured: those of a sequence, or all where each has a whole one. */
+function groupSize({ parallel: { sp, dp } }: JobSpec): number {
+  return sp > 1 ? sp : dp;
+}
+
+/** Before minutes of measuring, not after. */
+function requireWritable(path: string): void {
+  if (!path.endsWith('.json')) throw usage('--save', JSON.stringify(path), 'a file that ends in .json');
+  const isFolder = (folder: string) => statSync(folder, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  if (isFolder(path)) throw usage('--save', `${path}, a folder`, 'a file');
+  if (!isFolder(dirname(resolve(path))))
+    throw usage('--save', `${path} in no folder`, 'a folder that is there');
+}
+
+function usage(where: string, found: string, expected: string, fix?: string): LongscanError {
+  return new LongscanError({
+    ...{ code: 'E-CLI-USAGE', where, found, expected, exitCode: 2 },
+    ...(fix === undefined ? {} : { fix }),
+  });
+}
