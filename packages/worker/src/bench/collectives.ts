@@ -80,7 +80,10 @@ export async function measureGroup(group: Communicator, options: MeasureOptions)
 }
 
 /** Samples of a round. The first one of a case only warms up; of large messages there are few, since each is long. */
-const samplesFor = (bytes: number): number => (bytes <= 4 * 2 ** 20 ? 7 : 3);
+function samplesFor(bytes: number): number {
+  if (bytes <= 64 * 2 ** 10) return 20;
+  return bytes <= 4 * 2 ** 20 ? 7 : 3;
+}
 
 async function* measureSize(
   group: Communicator,
