@@ -9,11 +9,11 @@ interface Manifest {
   readonly optionalDependencies?: Readonly<Record<string, string>>;
 }
 
-/** Needed to build and not to run. */
-const leftOut: readonly string[] = ['node-addon-api'];
+/** Needed to build and not to run, or by command lines of the plotting library's packages that nobody calls. */
+const leftOut: readonly string[] = ['node-addon-api', 'vega-typings', 'commander', 'iconv-lite'];
 
-/** Types, maps and descriptions, and our tests but for those of the CUDA kernels. */
-const uselessFile = /\.d\.[cm]?ts$|\.map$|\.md$|\.tsbuildinfo$|(?<!\.cuda)\.test\.js$/;
+/** Types, maps, descriptions and builds for browsers, and our tests but for those of the CUDA kernels. */
+const uselessFile = /\.d\.[cm]?ts$|\.map$|\.md$|\.tsbuildinfo$|\.min\.js$|(?<!\.cuda)\.test\.js$/;
 
 /** Of some packages only a part is run: paths inside the package that are kept. */
 const parts: Readonly<Record<string, RegExp>> = {
@@ -23,7 +23,19 @@ const parts: Readonly<Record<string, RegExp>> = {
   '@longscan/kernels': /^(package\.json|dist(\/.*)?|build(\/longscan(\.node|_cuda\.so))?)$/,
   '@longscan/worker': /^(package\.json|dist(\/.*)?)$/,
   '@longscan/coordinator': /^(package\.json|dist(\/.*)?|bin(\/.*)?)$/,
+  vega: /^(package\.json|LICENSE|build(\/vega\.module\.js)?)$/,
+  'vega-lite': /^(package\.json|LICENSE|build(\/index\.js)?)$/,
 };
+
+/** The same by family: packages with what is built beside its sources, or in several forms. */
+const partsOfFamilies: readonly (readonly [RegExp, RegExp])[] = [
+  [/^vega-/, /^(package\.json|LICENSE|build(\/.*)?)$/],
+  [/^d3-/, /^(package\.json|LICENSE|src(\/.*)?|dist(\/[^/]*\.mjs)?)$/],
+];
+
+function partOf(name: string): RegExp | undefined {
+  return parts[name] ?? partsOfFamilies.find(([family]) => family.test(name))?.[1];
+}
 
 /**
  * The command line, everything it imports, and what runs the CUDA kernels' tests, side by side in one node_modules; a second
@@ -45,7 +57,7 @@ export function addPackages(root: string, folder: string): void {
     if (before === version) return;
     if (before === undefined) versions.set(name, version);
     const to = path.join(before === undefined ? folder : parent, 'node_modules', name);
-    copyPackage(from, to, parts[name]);
+    copyPackage(from, to, partOf(name));
     for (const dependency of Object.keys({ ...dependencies, ...optionalDependencies })) {
       if (leftOut.includes(dependency)) continue;
       const found = findPackage(from, dependency);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { LongscanError, type Plan } from '@longscan/worker/protocol';
 import { loadLauncher } from './launcher.js';
-import { planJob } from './plan/index.js';
+import { planToRun } from './plan/index.js';
 import { JobRun, type PreparedRun, type Run } from './run.js';
 import { type BundledLayer, bundleLayers, withBundleFiles, writeBundle } from './run-folder/bundle-layer.js';
 import { acquireRunFolder, ownRecord, releaseRunFolder } from './run-folder/coordinator-record.js';
@@ -55,7 +55,7 @@ export interface LaunchOptions {
 export async function launch(job: string | JobInput, options: LaunchOptions = {}): Promise<Run> {
   const loaded = await loadJob(job, { overrides: allOverrides(options) });
   const bundles = await bundleLayers(loaded.jobSpec.model.layers);
-  const plan = await withBundleFiles(bundles, (layerModules) => planJob(loaded.jobSpec, layerModules));
+  const plan = await withBundleFiles(bundles, (layerModules) => planToRun(loaded.jobSpec, layerModules));
   const target = await resumeTarget(options, plan, bundles);
   refuseStopped(loaded.jobSpec.job.name, options.signal);
   const run = new JobRun(await prepare(loaded, plan, bundles, target, options));

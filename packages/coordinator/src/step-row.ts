@@ -8,10 +8,10 @@ const opTimeSchema = z.object({ count: z.number(), ms: z.number() });
 /** What the `bench-step` task gives on each rank. */
 const rankResultSchema = z.object({
   laps: z.array(z.number()).min(1),
-  spExposedMs: z.array(z.number().nullable()),
+  spExposedMs: z.array(z.number()),
   spBytesSent: z.number(),
   ...{ loss: z.number(), numParameters: z.number(), flopsPerToken: z.number() },
-  ...{ peakBytes: z.number(), reservedBytes: z.number() },
+  ...{ peakBytes: z.number(), reservedBytes: z.number(), processBytes: z.number() },
   peakFlops: z.number().nullable(),
   profile: z.object({
     wholeMs: z.number(),
@@ -51,9 +51,9 @@ export interface StepRow {
   readonly highMs: number;
   /**
    * Of each timed step, in order: milliseconds that compute waited for sequence-parallel communication, the largest over the
-   * ranks. Null: not known, on GPUs.
+   * ranks.
    */
-  readonly spExposedMs: readonly (number | null)[];
+  readonly spExposedMs: readonly number[];
   /** Of a step, all ranks together, both directions, counted where the bytes are sent. */
   readonly spBytesSent: number;
   /** Of all ranks together. */
@@ -69,6 +69,8 @@ export interface StepRow {
   readonly peakBytes: number;
   readonly peakBytesByRank: readonly number[];
   readonly reservedBytes: number;
+  /** Resident in the host's memory at most: what tensors take of it, the libraries and Node itself. */
+  readonly processBytes: number;
   readonly loss: number;
   /** Of one more step with every op timed; shares of its time. */
   readonly profiledMs: number;
@@ -103,7 +105,7 @@ export function stepRow(
     ...{ precision: model.precision, recompute: model.recompute, timeSlice: model.timeSlice },
     ...{ numParameters: first.numParameters, numLayers: model.numLayers },
     ...{ numWarmUps, numSteps: laps.length, laps, medianMs: at(0.5), lowMs: at(0.05), highMs: at(0.95) },
-    spExposedMs: laps.map((_, i) => largest(ranks.map(({ spExposedMs }) => spExposedMs[i] ?? null))),
+    spExposedMs: laps.map((_, i) => Math.max(...ranks.map(({ spExposedMs }) => spExposedMs[i]!))),
     spBytesSent: ranks.reduce((sum, { spBytesSent }) => sum + spBytesSent, 0),
     tokensPerSecond: tokens * perSecond,
     ...{ peakFlops: first.peakFlops, flopsByParameters, flopsByModel },
@@ -111,6 +113,7 @@ export function stepRow(
     peakBytes: Math.max(...ranks.map(({ peakBytes }) => peakBytes)),
     peakBytesByRank: ranks.map(({ peakBytes }) => peakBytes),
     reservedBytes: Math.max(...ranks.map(({ reservedBytes }) => reservedBytes)),
+    processBytes: Math.max(...ranks.map(({ processBytes }) => processBytes)),
     loss: first.loss,
     profiledMs: first.profile.wholeMs,
     shares: first.profile.shares,
@@ -118,11 +121,6 @@ export function stepRow(
     beside: byTime(first.profile.beside),
     machine: first.machine,
   };
-}
-
-/** Null if one of them is not known. */
-function largest(values: readonly (number | null)[]): number | null {
-  return values.reduce((most, value) => (most === null || value === null ? null : Math.max(most, value)));
 }
 
 function byTime(ops: Readonly<Record<string, { readonly count: number; readonly ms: number }>>): OpRow[] {
@@ -171,6 +169,7 @@ export function formatStepRow(row: StepRow): string {
       ['MFU, 6 N T', mfu(row.mfuByParameters, row.flopsByParameters, row.peakFlops)],
       ["MFU, model's own", mfu(row.mfuByModel, row.flopsByModel, row.peakFlops)],
       ['memory', `${formatBytes(row.peakBytes)} at most in use, ${formatBytes(row.reservedBytes)} taken`],
+      ['process', `${formatBytes(row.processBytes)} at most in the host's memory`],
       ...(mesh.sp === 1 ? [] : [['exposed communication', formatExposed(row)]]),
       ['loss', row.loss.toPrecision(6)],
     ]),
@@ -190,11 +189,8 @@ export function formatStepRow(row: StepRow): string {
 }
 
 function formatExposed({ spExposedMs, medianMs, spBytesSent }: StepRow): string {
-  const sent = `${formatBytes(spBytesSent)} sent a step`;
-  const known = spExposedMs.filter((value) => value !== null);
-  if (known.length < spExposedMs.length) return `not known for this device; ${sent}`;
-  const median = quantileOf(known, 0.5);
-  return `${ms(median)} ms a step (${percent(median / medianMs)}); ${sent}`;
+  const median = quantileOf(spExposedMs, 0.5);
+  return `${ms(median)} ms a step (${percent(median / medianMs)}); ${formatBytes(spBytesSent)} sent`;
 }
 
 function formatOps(ops: readonly OpRow[]): string {

@@ -215,6 +215,15 @@ test('gpu ~> a graph is recorded inside of a trace: its launches are in it, its 
     await device.compute.sync();
   }));
 
+test('a second trace before the first has ended ~> E-TRACE', async () => {
+  const device = openCpuDevice();
+  const end = device.compute.profile();
+  assert.throws(() => device.compute.trace(), /E-TRACE.*stream "compute".*before the first has ended/);
+  await end();
+  await device.compute.trace()();
+  device.close();
+});
+
 test('a failure of the device ~> the trace rejects with it', async () => {
   const device = openCpuDevice();
   const end = device.compute.trace({ maxSpans });

@@ -22,8 +22,8 @@ export interface Graph {
  * at once.
  */
 export class Stream {
-  /** A trace that keeps spans has begun here and not ended. */
-  private takesMarks = false;
+  /** The trace that has begun here and not ended. */
+  private traced: { readonly maxSpans: number } | null = null;
 
   constructor(
     readonly device: Device,
@@ -95,16 +95,24 @@ export class Stream {
   /**
    * Takes the times of what the stream does from here to where the returned function is called, both in stream order and
    * outside of a graph's recording: of every op, or without `ops` only of waits for streams of communication. On a GPU each
-   * takes two events more, read once the GPU is past them. One trace or profile of a stream at a time.
+   * takes two events more, read once the GPU is past them.
    *
    * @param options.maxSpans So many single spans are kept; sums are of all.
+   * @throws LongscanError E-TRACE: a trace or profile of this stream has not ended yet.
    */
   trace({ ops = true, maxSpans = 0 } = {}): () => Promise<StreamTrace> {
+    if (this.traced !== null) {
+      throw new LongscanError({
+        code: 'E-TRACE',
+        where: `stream "${this.name}"`,
+        found: 'a second trace or profile before the first has ended',
+      });
+    }
     const { native } = this.device;
     const trace = native.traceBegin(this.id, ops, maxSpans);
-    this.takesMarks = maxSpans > 0;
+    this.traced = { maxSpans };
     return async () => {
-      this.takesMarks = false;
+      this.traced = null;
       await native.traceEnd(this.id, trace);
       return readTrace(native.traceResult(trace));
     };
@@ -112,7 +120,7 @@ export class Stream {
 
   /** Names this point in the stream's trace, if there is one that keeps spans. */
   mark(name: string): void {
-    if (this.takesMarks) this.device.native.traceMark(this.id, name);
+    if (this.traced !== null && this.traced.maxSpans > 0) this.device.native.traceMark(this.id, name);
   }
 
   /** Times every op from here to where the returned function is called, by native function; see `trace`. */

@@ -23,6 +23,7 @@ export {
 export { hasAttention } from './model/has-attention.js';
 export { objectivesOf } from './model/objectives.js';
 export { type TraceSizes, traceModel } from './model/trace.js';
+export { recordScan, type ScannedState } from './schedule/record-scan.js';
 export { type RecordOptions, recordSchedules } from './schedule/record-schedules.js';
 export type {
   CollectiveEntry,
@@ -35,7 +36,8 @@ export type {
   ScheduleEntry,
   WaitEntry,
 } from './schedule/schedule.js';
-export { type StepMemory, type TraceMemoryOptions, traceMemory } from './schedule/step-memory.js';
+export { type TraceMemoryOptions, withMemory } from './schedule/step-memory.js';
+export { cutSequence, pieceLength, type SliceSizes, sliceLength } from './slice-layout.js';
 export { type StepDefinition, stepwise } from './stepwise.js';
 export {
   type Direction,
@@ -49,3 +51,11 @@ export {
   type StrategyOptions,
 } from './strategy.js';
 export { supportsTransition } from './strategy-support.js';
+export {
+  describeBytes,
+  describePeak,
+  neededBytes,
+  processBytes,
+  usablePart,
+} from './training/memory-needed.js';
+export { adviceOf, type Setting, type SettingSearch, settingsThatFit } from './training/settings-that-fit.js';

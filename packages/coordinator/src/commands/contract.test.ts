@@ -5,20 +5,22 @@ import { parseCommandLine } from './parse.js';
 
 /** Other programs call these: a line may be added, but changing one needs an entry in the changelog. */
 const contract = [
-  'train <job> --set --run-dir --resume --launcher --allow-code-change --json',
-  'resume <run> --set --launcher --allow-code-change --json',
-  'plan <job> --set --print --json',
+  'train <job> --set --run-dir --resume --launcher --trace --allow-code-change --json',
+  'resume <run> --set --launcher --trace --allow-code-change --json',
+  'plan <job> --set --fabric --compute --print --json',
   'generate <checkpoint> --prompt --tokens --temperature --device --seed --json',
   'status <run> --json',
   'logs <run> --rank --lines --json',
+  'report <run> --json',
   'stop <run> --json',
   'layers --json',
   'layers check <file> --json',
   'layers new <file> --json',
   'bench kernels --device --op --shape --dtype --beside --rounds --json',
   'bench collectives <job> --set --sp --device --sizes --min-bytes --max-bytes --transition --rounds --save --json',
-  'bench step <job> --set --device --steps --warmup --json',
-  'scale <job> --sp --mode --lengths --out --steps --warmup --repeats --again --set --json',
+  'bench step <job> --set --device --steps --warmup --save --json',
+  'scale <job> --sp --mode --lengths --out --steps --warmup --repeats --compute --again --set --json',
+  'simulate <job> --sp --mode --strategy --fabric --compute --out --papers --set --json',
   'ckpt ls <run> --json',
   'ckpt verify <checkpoint> --json',
 ];

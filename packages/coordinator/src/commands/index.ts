@@ -10,8 +10,10 @@ import layersCheck from './layers-check.js';
 import layersNew from './layers-new.js';
 import logs from './logs.js';
 import plan from './plan.js';
+import report from './report.js';
 import resume from './resume.js';
 import scale from './scale.js';
+import simulate from './simulate.js';
 import status from './status.js';
 import stop from './stop.js';
 import train from './train.js';
@@ -24,6 +26,7 @@ export const commands: readonly Command[] = [
   generate,
   status,
   logs,
+  report,
   stop,
   layers,
   layersCheck,
@@ -32,6 +35,7 @@ export const commands: readonly Command[] = [
   benchCollectives,
   benchStep,
   scale,
+  simulate,
   ckptLs,
   ckptVerify,
 ];

@@ -16,6 +16,7 @@ const commands: readonly Command[] = [
       set: setOption,
       'run-dir': { type: 'string', nargs: 1 },
       resume: { type: 'string' },
+      trace: { type: 'string' },
       seed: wholeNumber('--seed', 'a seed', 10),
       temperature: { ...nonNegativeNumber('--temperature', 'heat'), default: '1' },
     },
@@ -75,11 +76,15 @@ test('values stay texts: no numbers, no paths through dots, no negation', async 
   assert.match(await errorOf('train', 'j', '--run-dir.x', '1'), 'unknown flag --run-dir.x');
 });
 
-test('--resume takes a value only after =', async () => {
+test('--resume and --trace take a value only after =', async () => {
   assert.is((await argsOf('train', '--resume', 'job.toml')).resume, 'auto');
   assert.is((await argsOf('train', '--resume', 'job.toml')).job, 'job.toml');
   assert.is((await argsOf('train', 'job.toml', '--resume=runs/a')).resume, 'runs/a');
   assert.is((await argsOf('train', 'job.toml')).resume, undefined);
+  assert.is((await argsOf('train', '--trace', 'job.toml')).trace, '5-10');
+  assert.is((await argsOf('train', '--trace', 'job.toml')).job, 'job.toml');
+  assert.is((await argsOf('train', 'job.toml', '--trace=7')).trace, '7');
+  assert.is((await argsOf('train', 'job.toml')).trace, undefined);
 });
 
 test('a group is its own command and has others below it', async () => {

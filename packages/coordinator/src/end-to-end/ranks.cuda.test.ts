@@ -2,8 +2,10 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { LongscanError } from '@longscan/worker/protocol';
 import { testOnGpu } from '@longscan/worker/testing/gpu';
+import { exposedMsOf, readTraceFile } from '@longscan/worker/testing/trace';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { mergeTraces } from '../run-folder/merge-traces.js';
 import { listUnits } from '../units.js';
 import { Workshop } from './small-job.js';
 
@@ -103,6 +105,24 @@ testOnGpu('no NCCL ~> E-NCCL with what was tried, exit code 3', async () => {
   } finally {
     if (before === undefined) delete process.env.LONGSCAN_NCCL;
     else process.env.LONGSCAN_NCCL = before;
+  }
+});
+
+testOnGpu('a traced run ~> what compute waited for, in metrics.jsonl as in the trace', async () => {
+  const job = { ...gpu, 'parallel.sp': 2, 'parallel.strategy': 'ring', 'job.trace': '3-5' };
+  const { run, steps } = await workshop.train('traced', job);
+  const merged = (await mergeTraces(run.dir))!;
+  assert.equal(merged.notes, []);
+  const trace = readTraceFile(merged.path);
+  assert.ok(trace.numArrows > 0);
+  for (const { step, perRank } of steps) {
+    for (const [rank, row] of perRank.entries()) {
+      const reported = row!.spExposedMs!;
+      assert.type(reported, 'number');
+      if (step < 3 || step > 5) continue;
+      const sum = exposedMsOf(trace, rank, step);
+      assert.ok(reported > 0 && Math.abs(sum - reported) < 1e-3, `${sum} in the trace, ${reported} reported`);
+    }
   }
 });
 

@@ -59,7 +59,7 @@ test('problems ~> none where powers of two fit, else each with its key and what 
 });
 
 test('plan ~> says what a unit is, and refuses a strategy that composes units', async () => {
-  const { notes, strategy } = await planJob(jobOf({ parallel: { sp: 4 } }));
+  const { notes, strategy } = await planJob(jobOf({ job: { canonicalSegments: 8 }, parallel: { sp: 4 } }));
   assert.ok(
     notes.includes(
       'deterministic: 8 canonical segments of 128 tokens a sequence, 2 on each rank, one sequence after the other',

@@ -1,3 +1,4 @@
+import { pieceLength } from '@longscan/worker';
 import { type JobSpec, LongscanError } from '@longscan/worker/protocol';
 
 /** The keys of a job that decide its canonical units. */
@@ -24,11 +25,6 @@ export function canonicalSegments({ job, data, model }: Omit<UnitKeys, 'parallel
   let segments = defaultSegments;
   while (segments > 1 && !fills(data.sequenceLength, segments, model.chunk)) segments /= 2;
   return segments;
-}
-
-/** Tokens of each of so many pieces of a sequence: whole chunks, as few as hold it. */
-export function pieceLength(sequenceLength: number, pieces: number, chunk: number): number {
-  return Math.ceil(sequenceLength / (pieces * chunk)) * chunk;
 }
 
 /** Whether each piece gets a token. */

@@ -30,7 +30,9 @@ function planWith(uses: readonly string[]): Plan {
       optimizerBytes: 9_876_536,
       workingBytes: 0,
       activationBytes: 2 ** 30,
+      communicationBytes: 2 ** 20,
       peakBytes: 2 ** 31,
+      reservedBytes: 2.2 * 2 ** 30,
       stateBytes: 8192,
       flopsPerStep: 5e9,
     },
@@ -54,8 +56,9 @@ test('a plan as people see it', () => {
     'gradients    4.7 MiB',
     'optimizer    9.4 MiB',
     'activations  1.0 GiB',
+    'messages     1.0 MiB',
+    'peak memory  2.0 GiB, 2.2 GiB taken',
     'states       8.0 KiB',
-    'peak memory  2.0 GiB',
     'arithmetic   5.00G FLOP a step',
     '',
     'strategy  a step (modelled)  sent, most  sent, least',
@@ -74,7 +77,7 @@ test('strategies for softmax attention are shown where the model has some', () =
       { strategy: 'ring-attention', seconds: 3e-3, bytesSentByRank: [8192, 8192] },
     ],
   };
-  assert.equal(formatPlan(plan).split('\n').slice(16, 20), [
+  assert.equal(formatPlan(plan).split('\n').slice(17, 21), [
     '',
     'attention strategy  a step (modelled)  sent, most  sent, least',
     'kv-all-gather                 1.00 ms     8.0 KiB      4.0 KiB  runs, counted above',

@@ -35,8 +35,9 @@ function rankRows({ perRank }: Plan): string[][] {
     ['gradients', formatBytes(perRank.gradientBytes)],
     ['optimizer', formatBytes(perRank.optimizerBytes)],
     ['activations', formatBytes(perRank.activationBytes)],
+    ...(perRank.communicationBytes > 0 ? [['messages', formatBytes(perRank.communicationBytes)]] : []),
+    ['peak memory', `${formatBytes(perRank.peakBytes)}, ${formatBytes(perRank.reservedBytes)} taken`],
     ['states', formatBytes(perRank.stateBytes)],
-    ['peak memory', formatBytes(perRank.peakBytes)],
     ['arithmetic', `${formatCount(perRank.flopsPerStep)} FLOP a step`],
   ];
 }

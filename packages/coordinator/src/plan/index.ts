@@ -1,2 +1,3 @@
 export { formatPlan } from './format-plan.js';
 export { planJob } from './plan-job.js';
+export { planToRun } from './plan-to-run.js';

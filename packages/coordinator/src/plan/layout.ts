@@ -1,5 +1,6 @@
+import { cutSequence, sliceLength } from '@longscan/worker';
 import { LongscanError, type Mesh, type Slice } from '@longscan/worker/protocol';
-import { canonicalSegments, fills, pieceLength, type UnitKeys } from './canonical-units.js';
+import { canonicalSegments, fills, type UnitKeys } from './canonical-units.js';
 
 /** How a job's tokens lie on its ranks. */
 export interface Layout {
@@ -23,17 +24,11 @@ export function layOut(job: LayoutKeys): Layout {
   const { sequenceLength, batchSize, accumulate } = job.data;
   if (batchSize % (dp * accumulate) !== 0) throw unevenBatch(batchSize, dp * accumulate);
   // In deterministic mode padding follows from the segments, so that it is the same on every mesh.
-  const segmentsPerRank = (canonicalSegments(job) ?? sp) / sp;
-  const segmentLength = pieceLength(sequenceLength, sp * segmentsPerRank, job.model.chunk);
-  const sliceLength = segmentsPerRank * segmentLength;
-  if (!Number.isInteger(segmentsPerRank) || sliceLength * (sp - 1) >= sequenceLength) {
-    throw emptySlice(job, sliceLength);
-  }
-  const paddedLength = sliceLength * sp;
-  const slices = Array.from({ length: sp }, (_, index) => {
-    const start = index * sliceLength;
-    return { start, length: sliceLength, numTokens: Math.min(sliceLength, sequenceLength - start) };
-  });
+  const pieces = canonicalSegments(job) ?? sp;
+  const sizes = { sequenceLength, sp, chunk: job.model.chunk, pieces };
+  const slices = cutSequence(sizes);
+  if (slices === null) throw emptySlice(job, sliceLength(sizes));
+  const paddedLength = sp * slices[0]!.length;
   return {
     mesh: { sp, dp, numRanks: sp * dp },
     slices,

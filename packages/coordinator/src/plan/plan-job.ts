@@ -1,4 +1,4 @@
-import { traceModel } from '@longscan/worker';
+import { traceModel, withMemory } from '@longscan/worker';
 import type { JobSpec, Plan } from '@longscan/worker/protocol';
 import { fabricOf } from '../fabric/load-fabric.js';
 import { planAttention } from './attention.js';
@@ -12,8 +12,8 @@ import { loadAttentionStrategies, loadStrategies } from './strategies.js';
 import { strategiesFor } from './strategy-rules.js';
 
 /**
- * Plans a job: lays it out, traces its model with shapes alone, and has the installed strategies estimate their cost.
- * Opens no native file.
+ * Plans a job: lays it out, traces its model with shapes alone, has the installed strategies estimate their cost, and takes
+ * the memory of ranks from steps with shapes alone. Opens no native file.
  *
  * @param layerModules Bundled module of each layer file outside the packages, by the file's path.
  * @throws LongscanError E-SHAPE (layout, or a layer whose sizes do not fit), E-STRATEGY (a layer that the strategy
@@ -48,5 +48,6 @@ export async function planJob(
           ...sizes,
           attention: installed.find(({ name }) => name === attention.strategy),
         });
-  return plan({ jobSpec, layout, trace, strategies, attention, fabric });
+  const planned = plan({ jobSpec, layout, trace, strategies, attention, fabric });
+  return await withMemory(planned, { modules: layerModules });
 }

@@ -52,7 +52,6 @@ const trace: ModelTrace = {
   numParameters: 1000,
   workingBytes: 0,
   activationBytes: 5000,
-  peakBytes: 30_000,
   flopsPerToken: 6000,
   recurrences: [
     { layer: 0, stateBytes: 4096, stateRows: 64, transitionBytes: 128, kind: 'diagonal' },
@@ -222,8 +221,10 @@ test('memory and arithmetic of one rank', () => {
     gradientBytes: 4000,
     optimizerBytes: 8000,
     workingBytes: 0,
-    activationBytes: 5000,
-    peakBytes: 30_000,
+    activationBytes: 0,
+    communicationBytes: 0,
+    peakBytes: 16_000,
+    reservedBytes: 16_000,
     stateBytes: 12_288,
     flopsPerStep: 6000 * 3 * 512,
   });

@@ -24,14 +24,13 @@ const bytesPerF32 = 4;
 /** AdamW keeps two moments of every parameter. */
 const numMoments = 2;
 
-/** Who does what, and what it will cost. Pure. */
+/** Who does what, and what it will cost; of memory, what ranks hold between steps: `withMemory` adds the steps. Pure. */
 export function plan({ jobSpec, layout, trace, strategies, attention, fabric }: PlanInputs): Plan {
   const { sp } = layout.mesh;
   const able = ableStrategies(sp, trace, strategies);
   const units = (canonicalSegments(jobSpec) ?? sp) / sp;
   const modelled = modelStrategies(sp, trace, able, fabric, attention.cost, units);
   const strategy = chooseStrategy(jobSpec, modelled);
-  const parameterBytes = trace.numParameters * bytesPerF32;
   const tokensPerRank = layout.sequencesPerRank * (layout.paddedLength / sp);
   return {
     jobSpec,
@@ -48,13 +47,7 @@ export function plan({ jobSpec, layout, trace, strategies, attention, fabric }: 
         : jobSpec.parallel.blocks,
     ranksPerNode: nodeSize(jobSpec, fabric),
     perRank: {
-      numParameters: trace.numParameters,
-      parameterBytes,
-      gradientBytes: parameterBytes,
-      optimizerBytes: Math.ceil((numMoments * parameterBytes) / optimizerShards(jobSpec, layout)),
-      workingBytes: trace.workingBytes,
-      activationBytes: trace.activationBytes,
-      peakBytes: trace.peakBytes,
+      ...restingMemory(trace, optimizerShards(jobSpec, layout)),
       stateBytes: trace.recurrences.reduce((sum, recurrence) => sum + recurrence.stateBytes, 0),
       flopsPerStep: trace.flopsPerToken * tokensPerRank,
     },
@@ -67,6 +60,17 @@ export function plan({ jobSpec, layout, trace, strategies, attention, fabric }: 
       ...timeSliceNotes(jobSpec, layout, trace),
       ...strategyNotes(jobSpec, modelled, attention.modelled, fabric),
     ],
+  };
+}
+
+/** What a rank holds between two steps, before any was taken. */
+function restingMemory({ numParameters, workingBytes }: ModelTrace, numShards: number) {
+  const parameterBytes = numParameters * bytesPerF32;
+  const optimizerBytes = Math.ceil((numMoments * parameterBytes) / numShards);
+  const bytes = 2 * parameterBytes + optimizerBytes + workingBytes;
+  return {
+    ...{ numParameters, parameterBytes, gradientBytes: parameterBytes, optimizerBytes, workingBytes },
+    ...{ activationBytes: 0, communicationBytes: 0, peakBytes: bytes, reservedBytes: bytes },
   };
 }
 

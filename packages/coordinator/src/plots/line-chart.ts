@@ -11,12 +11,12 @@ import { unitSpec } from './unit-spec.js';
  *
  * @throws TypeError for a value that its axis cannot show: not finite, or not positive on a logarithmic axis.
  */
-export function lineChart(chart: Chart): Promise<string> {
+export async function lineChart(chart: Chart): Promise<string> {
   return draw({ ...theme, ...unitSpec(checkChart(chart)) }, chart.title);
 }
 
 /** Several charts in one SVG file, two in a row, each with a legend of its own, under one title. */
-export function chartPanel(
+export async function chartPanel(
   { title, subtitle }: { readonly title: string; readonly subtitle: string },
   charts: readonly Chart[],
 ): Promise<string> {

@@ -12,14 +12,24 @@ const x = { label: 'sequence-parallel ranks (sp)', scale: 'log2' } as const;
 
 /** The charts of a curve; a metric that was measured nowhere has none. */
 export function scalingCharts(rows: readonly ScalingRow[], mode: Mode): ScalingChart[] {
-  const curves = (pointOf: (measured: Measured, sp: number) => Point | null): Series[] =>
+  const curves = (pointOf: (measured: Measured, sp: number) => Point): Series[] =>
     lengthsOf(rows).map((length) => {
       const own = rows.filter((row) => row.length === length);
       return {
         name: curveName(mode, length),
-        points: own.flatMap(({ sp, measured }) => (measured && pointOf(measured, sp)) ?? []),
+        points: own.flatMap(({ sp, measured }) => (measured === null ? [] : [pointOf(measured, sp)])),
         failed: own.flatMap(({ sp, error }) => (error === null ? [] : [{ x: sp, reason: error.message }])),
       };
+    });
+  const modelled = (yOf: (row: ScalingRow) => number | null | undefined): Series[] =>
+    lengthsOf(rows).flatMap((length) => {
+      const points = rows
+        .filter((row) => row.length === length)
+        .flatMap((row) => {
+          const y = yOf(row);
+          return y === null || y === undefined ? [] : [{ x: row.sp, y }];
+        });
+      return points.length === 0 ? [] : [{ name: curveName(mode, length), modelled: true, points }];
     });
   const throughput = curves(({ tokensPerSecond }, sp) => spreadPoint(sp, tokensPerSecond, 1));
   const efficiency = curves((measured, sp) => spreadPoint(sp, measured.efficiency, 100));
@@ -35,28 +45,36 @@ export function scalingCharts(rows: readonly ScalingRow[], mode: Mode): ScalingC
       name: 'throughput',
       chart: {
         ...{ title: 'Throughput', x, y: { label: 'throughput', unit: 'tokens/s' } },
-        series: [...throughput, ...throughput.flatMap((series) => linearFrom(series, throughput.length > 1))],
+        series: [
+          ...throughput,
+          ...modelled(({ predicted }) => predicted?.tokensPerSecond),
+          ...throughput.flatMap((series) => linearFrom(series, throughput.length > 1)),
+        ],
       },
     },
     {
       name: 'efficiency',
       chart: {
         ...{ title: 'Efficiency', x, y: { label: 'efficiency', unit: '%' } },
-        series: [...efficiency, flatAt(100, efficiency)],
+        series: [
+          ...efficiency,
+          ...modelled(({ predicted }) => predicted && 100 * predicted.efficiency),
+          flatAt(100, efficiency),
+        ],
       },
     },
     {
       name: 'exposed-communication',
       chart: {
         ...{ title: 'Exposed communication', x, y: { label: 'share of a step', unit: '%' } },
-        series: exposed,
+        series: [...exposed, ...modelled(({ predicted }) => predicted && 100 * predicted.exposedShare)],
       },
     },
     {
       name: 'memory-per-rank',
       chart: {
         ...{ title: 'Memory per rank', x, y: { label: 'most in use at once', unit: unit.name } },
-        series: [...memory, ...plannedMemory(rows, mode, unit.bytes)],
+        series: [...memory, ...modelled(({ prediction }) => prediction.peakBytes / unit.bytes)],
       },
     },
   ];
@@ -68,19 +86,8 @@ function lengthsOf(rows: readonly ScalingRow[]): number[] {
   return [...new Set(rows.map(({ length }) => length))];
 }
 
-function spreadPoint(sp: number, spread: Spread | null, factor: number): Point | null {
-  if (spread === null) return null;
+function spreadPoint(sp: number, spread: Spread, factor: number): Point {
   return { x: sp, y: spread.median * factor, low: spread.low * factor, high: spread.high * factor };
-}
-
-function plannedMemory(rows: readonly ScalingRow[], mode: Mode, unitBytes: number): Series[] {
-  return lengthsOf(rows).map((length) => ({
-    name: curveName(mode, length),
-    modelled: true,
-    points: rows
-      .filter((row) => row.length === length)
-      .map(({ sp, prediction }) => ({ x: sp, y: prediction.peakBytes / unitBytes })),
-  }));
 }
 
 /** Throughput in proportion to the ranks, through a curve's first point. */

@@ -5,6 +5,7 @@ import { formatResolvedJob, type JobInput, loadJob } from '../spec/index.js';
 import { ProblemList } from '../spec/problems.js';
 import { visibleGpus } from './machine.js';
 import { type CurvePoint, curvePoints, type Mode } from './modes.js';
+import type { SimulatedPoint } from './scaling-file.js';
 
 export interface CurveOptions {
   readonly mode: Mode;
@@ -14,11 +15,21 @@ export interface CurveOptions {
   readonly lengths: readonly number[] | null;
   /** As from `--set`; none of `parallel.sp`. */
   readonly overrides: readonly string[];
+  /** Null: points are measured only. */
+  readonly simulate: SimulatePoint | null;
 }
 
 export interface PlannedPoint extends CurvePoint {
   readonly plan: Plan;
+  /** Null: not simulated. */
+  readonly simulated: SimulatedPoint | null;
 }
+
+/** Simulates a step of a plan, given the bundled modules of its layer files. */
+export type SimulatePoint = (
+  plan: Plan,
+  layerModules: Readonly<Record<string, string>>,
+) => Promise<SimulatedPoint>;
 
 /** Everything that can be known of a curve before anything is started. */
 export interface PlannedCurve {
@@ -87,7 +98,7 @@ export async function loadCurveJob(
 export async function planCurve(
   job: string | JobInput,
   { jobSpec, overrides, notes }: CurveJob,
-  { mode, sps, lengths }: CurveOptions,
+  { mode, sps, lengths, simulate }: CurveOptions,
   layerModules: Readonly<Record<string, string>>,
 ): Promise<PlannedCurve> {
   const { sequenceLength, batchSize } = jobSpec.data;
@@ -99,7 +110,8 @@ export async function planCurve(
         overrides: [...overrides, ...overridesOf(point)],
         readsText: false,
       });
-      points.push({ ...point, plan: await planJob(own, layerModules) });
+      const plan = await planJob(own, layerModules);
+      points.push({ ...point, plan, simulated: simulate && (await simulate(plan, layerModules)) });
     } catch (error) {
       if (!(error instanceof LongscanError)) throw error;
       problems.addError(atPoint(point, error));

@@ -25,6 +25,7 @@ export function scalingReport(
       'each launch',
       `${numWarmUps} steps to warm up, then ${numSteps} timed, on random tokens in place of a text`,
     ],
+    ...simulatedWith(scaling),
     ['job', `${job.file}, hash ${job.hash.slice(0, 16)}`],
   ];
   const sections: Section[] = [
@@ -55,8 +56,8 @@ export function formatScaling(rows: readonly ScalingRow[]): string {
       ...point,
       withSpread(stepMs, milliseconds),
       count(Math.round(tokensPerSecond.median)),
-      efficiency === null ? '' : percent(efficiency.median),
-      exposedShare === null ? 'not known' : percent(exposedShare.median),
+      percent(efficiency.median),
+      percent(exposedShare.median),
       formatBytes(spBytesSent),
       `${formatBytes(Math.max(...peakBytesByRank))}${error === null ? '' : `  then failed: ${error.code}`}`,
     ];
@@ -66,9 +67,18 @@ export function formatScaling(rows: readonly ScalingRow[]): string {
 
 const header = [
   ...['curve', 'sp', 'ranks', 'sequence', 'batch', 'strategy', 'step, ms', 'tokens/s'],
-  ...['efficiency', 'exposed', 'sent a step', 'memory', 'planned', 'loss', 'launches'],
+  ...[
+    'efficiency',
+    'exposed',
+    'sent a step',
+    'memory',
+    'memory, planned',
+    'step, simulated, ms',
+    'loss',
+    'launches',
+  ],
 ];
-const alignment = '<>>>><>>>>>>>>>';
+const alignment = '<>>>><>>>>>>>>>>';
 
 function cells(row: ScalingRow): string[] {
   const { mode, length, sp, numRanks, sequenceLength, batchSize, strategy, prediction } = row;
@@ -83,6 +93,7 @@ function cells(row: ScalingRow): string[] {
     ],
     ...(row.measured === null ? Array(6).fill('failed') : measuredCells(row.measured)).slice(0, 6),
     formatBytes(prediction.peakBytes),
+    row.predicted === null ? '' : milliseconds(row.predicted.stepMs),
     row.measured === null ? '' : row.measured.loss.toPrecision(6),
     `${row.measured?.numLaunches ?? 0}${row.error === null ? '' : ', then failed'}`,
   ];
@@ -93,8 +104,8 @@ function measuredCells(measured: Measured): string[] {
   return [
     withSpread(stepMs, milliseconds),
     withSpread(tokensPerSecond, (value) => count(Math.round(value))),
-    efficiency === null ? '' : withSpread(efficiency, percent),
-    exposedShare === null ? 'not known' : withSpread(exposedShare, percent),
+    withSpread(efficiency, percent),
+    withSpread(exposedShare, percent),
     formatBytes(spBytesSent),
     formatBytes(Math.max(...peakBytesByRank)),
   ];
@@ -126,4 +137,11 @@ function devicesOf({ points }: Scaling): string {
     ),
   );
   return names.length === 0 ? 'nothing' : [...new Set(names)].join('; ');
+}
+
+function simulatedWith({ points }: Scaling): string[][] {
+  const names = points.flatMap(({ modelled: { step } }) =>
+    step === null ? [] : [`${step.compute}; ${step.fabric}`],
+  );
+  return names.length === 0 ? [] : [['simulated with', [...new Set(names)].join(', ')]];
 }

@@ -19,7 +19,7 @@ export interface RunCurveOptions {
   readonly points: readonly PlannedPoint[];
   readonly repeats: number;
   readonly measure: Measure;
-  /** Called after every launch with all that is known. */
+  /** Called before the first launch and after each with all that is known. */
   save(scaling: Scaling): void;
   onProgress?(progress: CurveProgress): void;
   onFailure?(point: PlannedPoint, error: LongscanError): void;
@@ -35,6 +35,7 @@ export interface RunCurveOptions {
 export async function runCurve(scaling: Scaling, options: RunCurveOptions): Promise<Scaling> {
   const { points, repeats, measure, save, onProgress, onFailure } = options;
   let current = withPoints(scaling, points);
+  save(current);
   const recordOf = (point: PlannedPoint) => current.points.find((record) => isPoint(record, point))!;
   const update = (point: PlannedPoint, change: (record: PointRecord) => PointRecord) => {
     const changed = current.points.map((record) => (isPoint(record, point) ? change(record) : record));
@@ -71,12 +72,18 @@ export async function runCurve(scaling: Scaling, options: RunCurveOptions): Prom
   return current;
 }
 
-/** The curve with a record for each of `points`: an old error is forgotten, since the point is tried again. */
+/**
+ * The curve with a record for each of `points`: an old error is forgotten, since the point is tried again, and so is an old
+ * prediction where there is a new one.
+ */
 function withPoints(scaling: Scaling, points: readonly PlannedPoint[]): Scaling {
   const others = scaling.points.filter((record) => !points.some((point) => isPoint(record, point)));
   const asked = points.map((point) => {
     const known = scaling.points.find((record) => isPoint(record, point));
-    return known === undefined ? newRecord(point) : { ...known, error: null };
+    const planned = newRecord(point);
+    if (known === undefined) return planned;
+    const step = planned.modelled.step ?? known.modelled.step;
+    return { ...known, modelled: { ...planned.modelled, step }, error: null };
   });
   return { ...scaling, points: [...others, ...asked] };
 }
@@ -85,11 +92,11 @@ function isPoint(record: PointRecord, { length, sp }: PlannedPoint): boolean {
   return record.length === length && record.sp === sp;
 }
 
-function newRecord({ plan, length, sp, sequenceLength, batchSize }: PlannedPoint): PointRecord {
+function newRecord({ plan, simulated, length, sp, sequenceLength, batchSize }: PlannedPoint): PointRecord {
   return {
     ...{ length, sp, dp: plan.mesh.dp, sequenceLength, batchSize },
     strategy: plan.strategy,
-    modelled: { peakBytes: plan.perRank.peakBytes },
+    modelled: { peakBytes: plan.perRank.peakBytes, step: simulated },
     ...{ launches: [], error: null },
   };
 }

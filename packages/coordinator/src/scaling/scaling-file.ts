@@ -18,8 +18,8 @@ const bytes = z.number().min(0);
 const launchSchema = z.strictObject({
   endedAt: z.string(),
   laps: z.array(milliseconds).min(1),
-  /** By lap; null: not known, on GPUs. */
-  spExposedMs: z.array(milliseconds.nullable()),
+  /** By lap. */
+  spExposedMs: z.array(milliseconds).min(1),
   spBytesSent: bytes,
   peakBytesByRank: z.array(bytes).min(1),
   loss: z.number(),
@@ -27,10 +27,21 @@ const launchSchema = z.strictObject({
   device: z.record(z.string(), z.unknown()),
 });
 
-/** What a model says of a point. */
+/** A step as it was simulated, and on what. */
+const simulatedSchema = z.strictObject({
+  stepMs: milliseconds,
+  /** Compute stood still for states; mean over the ranks. */
+  spExposedMs: milliseconds,
+  fabric: z.string(),
+  compute: z.string(),
+});
+
+/** What models say of a point. */
 const predictionSchema = z.strictObject({
-  /** Of tensors, on one rank. */
+  /** Of tensors, on one rank, by the plan. */
   peakBytes: bytes,
+  /** Null: nobody said what ops cost. */
+  step: simulatedSchema.nullable(),
 });
 
 const failureSchema = z.strictObject({ code: z.string(), message: z.string(), exitCode: z.int() });
@@ -73,6 +84,7 @@ const scalingSchema = z.strictObject({
 });
 
 export type Launch = z.infer<typeof launchSchema>;
+export type SimulatedPoint = z.infer<typeof simulatedSchema>;
 export type Prediction = z.infer<typeof predictionSchema>;
 export type PointRecord = z.infer<typeof pointSchema>;
 export type Scaling = z.infer<typeof scalingSchema>;

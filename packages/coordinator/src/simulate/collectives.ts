@@ -24,11 +24,19 @@ export interface Place {
 /** A collective of a schedule, without its place in it. */
 export type Collective = Pick<CollectiveEntry, 'verb' | 'bytes'>;
 
-/** How an engine does a collective: everybody with everybody, pieces around a ring, or in rounds whose distances double. */
-export type Algorithm = 'direct' | 'ring' | 'rounds';
+/**
+ * How an engine does a collective: everybody with everybody, pieces around a ring, in rounds whose distances double, or up and
+ * down a tree, which is not followed message by message.
+ */
+export type Algorithm = FollowedAlgorithm | 'tree';
+type FollowedAlgorithm = 'direct' | 'ring' | 'rounds';
 
-/** What the engines choose. The built-in one decides by size alone; NCCL's rings are those of large vectors. */
-export function algorithmOf({ verb, bytes }: Collective, size: number, engine: 'tcp' | 'nccl'): Algorithm {
+/** What the engines choose where messages are followed; the built-in one decides by size alone. */
+export function algorithmOf(
+  { verb, bytes }: Collective,
+  size: number,
+  engine: 'tcp' | 'nccl',
+): FollowedAlgorithm {
   if (verb === 'barrier') return 'rounds';
   if (engine === 'nccl' || verb === 'broadcast') return 'ring';
   const limit = verb === 'reduceScatter' ? directBytes * size : directBytes;
@@ -36,7 +44,11 @@ export function algorithmOf({ verb, bytes }: Collective, size: number, engine: '
 }
 
 /** The messages of one rank in a collective. Broadcasts begin at the first rank. */
-export function exchangesOf(collective: Collective, place: Place, algorithm: Algorithm): Exchanges {
+export function exchangesOf(
+  collective: Collective,
+  place: Place,
+  algorithm: Exclude<Algorithm, 'tree'>,
+): Exchanges {
   const { verb, bytes } = collective;
   const { rank, size } = place;
   const neighbour = (distance: number) => (((rank + distance) % size) + size) % size;

@@ -23,6 +23,11 @@ export function meetingSeconds(
     return (size - 2) * period + link.latencyS + (numPieces - 1) * held(piece) + transfer(piece);
   };
   const numRounds = Math.ceil(Math.log2(size));
+  // Up and down two trees, each of which has half of the pieces; all of a rank's bytes cross its port twice.
+  if (algorithm === 'tree') {
+    const piece = bytes / piecesIn(bytes);
+    return 2 * (numRounds * (link.latencyS + transfer(piece)) + (piecesIn(bytes) - 1) * held(piece));
+  }
   switch (verb) {
     case 'barrier':
       return numRounds * Math.max(link.latencyS + transfer(1), held(1));
@@ -53,6 +58,7 @@ export function bytesSentIn({ verb, bytes }: Collective, size: number, algorithm
     case 'reduceScatter':
       return (others * bytes) / size;
     case 'allReduce':
+      if (algorithm === 'tree') return 2 * bytes;
       return algorithm === 'direct' ? others * bytes : (2 * others * bytes) / size;
   }
 }

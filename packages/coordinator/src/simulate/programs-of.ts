@@ -8,7 +8,7 @@ import {
   slowestLink,
 } from '@longscan/worker';
 import type { Mesh } from '@longscan/worker/protocol';
-import { algorithmOf, exchangesOf } from './collectives.js';
+import { type Algorithm, algorithmOf, exchangesOf } from './collectives.js';
 import { bytesSentIn, meetingSeconds, numMessages } from './meeting-seconds.js';
 import type { Instruction, Program } from './program.js';
 
@@ -18,10 +18,12 @@ export interface ProgramOptions {
   readonly engine: 'tcp' | 'nccl';
   readonly fabric: FabricCost;
   readonly secondsOf: (op: OpEntry) => number;
+  /** Steps that are enqueued one behind the other. Default: 1. */
+  readonly numSteps?: number;
 }
 
 /** Collectives of more messages are taken as a whole: a ring of 4,096 ranks has 16 million a vector. */
-const mostMessages = 100_000;
+const mostMessages = 20_000;
 
 /** One program per rank, in rank order. Ranks share what is the same for them. */
 export function programsOf(schedules: readonly Schedule[], options: ProgramOptions): Program[] {
@@ -45,7 +47,6 @@ function programOf(
   shared: Map<OpEntry, Instruction>,
 ): Program {
   const groups = groupsOf(rank, options.mesh);
-  const recorded = new Set<number>();
   const busy = (entry: OpEntry): Instruction => {
     const known = shared.get(entry);
     if (known !== undefined) return known;
@@ -53,27 +54,31 @@ function programOf(
     shared.set(entry, made);
     return made;
   };
+  const numEvents = entries.reduce((count, { kind }) => count + Number(kind === 'record'), 0);
   const instructions: Instruction[] = [];
-  for (const entry of entries) {
-    switch (entry.kind) {
-      case 'op':
-        instructions.push(busy(entry));
-        break;
-      case 'record':
-        recorded.add(entry.event);
-        instructions.push(entry);
-        break;
-      case 'wait':
-        // One that is recorded further on is that of the step before, which is over.
-        if (recorded.has(entry.event)) instructions.push(entry);
-        break;
-      case 'exchange': {
-        const group = groups[entry.group];
-        instructions.push(exchange(entry.stream, group, entry));
-        break;
+  for (let step = 0; step < (options.numSteps ?? 1); step++) {
+    const recorded = new Set<number>();
+    for (const entry of entries) {
+      switch (entry.kind) {
+        case 'op':
+          instructions.push(busy(entry));
+          break;
+        case 'record':
+          recorded.add(entry.event);
+          instructions.push({ ...entry, event: entry.event + step * numEvents });
+          break;
+        case 'wait': {
+          // One that is recorded further on is that of the step before, and before the first one all is over.
+          const ofStep = recorded.has(entry.event) ? step : step - 1;
+          if (ofStep >= 0) instructions.push({ ...entry, event: entry.event + ofStep * numEvents });
+          break;
+        }
+        case 'exchange':
+          instructions.push(exchange(entry.stream, groups[entry.group], entry));
+          break;
+        case 'collective':
+          instructions.push(...collective(entry, groups[entry.group], options));
       }
-      case 'collective':
-        instructions.push(...collective(entry, groups[entry.group], options));
     }
   }
   return { streams, instructions };
@@ -92,15 +97,17 @@ function collective(entry: CollectiveEntry, group: Group, { engine, fabric }: Pr
   if (size === 1) return [];
   const { stream } = entry;
   const algorithm = algorithmOf(entry, size, engine);
-  if (numMessages(entry, size, algorithm) > mostMessages) {
-    return [
-      {
-        ...{ kind: 'meeting', stream, channel, size },
-        seconds: meetingSeconds(entry, size, algorithm, slowestLink(size, fabric)),
-        bytesSent: bytesSentIn(entry, size, algorithm),
-      },
-    ];
-  }
+  const link = slowestLink(size, fabric);
+  const meeting = (how: Algorithm): Instruction => ({
+    ...{ kind: 'meeting', stream, channel, size },
+    seconds: meetingSeconds(entry, size, how, link),
+    bytesSent: bytesSentIn(entry, size, how),
+  });
+  // NCCL sums along a tree where that is faster: on many ranks, where a vector's blocks are small.
+  const hasTree = engine === 'nccl' && entry.verb === 'allReduce';
+  const timeOf = (how: Algorithm) => meetingSeconds(entry, size, how, link);
+  if (hasTree && timeOf('tree') < timeOf('ring')) return [meeting('tree')];
+  if (numMessages(entry, size, algorithm) > mostMessages) return [meeting(algorithm)];
   return exchangesOf(entry, { rank, size }, algorithm).map((messages) => exchange(stream, group, messages));
 }
 

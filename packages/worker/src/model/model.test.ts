@@ -49,10 +49,7 @@ test('trace ~> parameters, bytes and FLOPs of the plan are those of a real step'
 
   assert.is(trace.numParameters, parameters.numParameters);
   assert.is(trace.flopsPerToken, device.flops / (B * T));
-  const within = (found: number, expected: number) =>
-    assert.ok(Math.abs(found / expected - 1) < 0.15, `${found}, ${expected}`);
-  within(trace.activationBytes, activationBytes);
-  within(trace.peakBytes, device.memory().peakBytes);
+  assert.ok(Math.abs(trace.activationBytes / activationBytes - 1) < 0.01);
   assert.equal(
     trace.recurrences.map(({ layer, kind, stateBytes, transitionBytes }) => [
       layer,

@@ -88,7 +88,6 @@ test('recompute ~> the planner sees its memory and its work, and each scan once'
   const [kept, again] = [await traceModel(specOf(false), sizes), await traceModel(specOf(true), sizes)];
   assert.equal(again.recurrences, kept.recurrences);
   assert.ok(again.activationBytes < 0.3 * kept.activationBytes);
-  assert.ok(again.peakBytes < kept.peakBytes);
   assert.ok(again.flopsPerToken > 1.2 * kept.flopsPerToken && again.flopsPerToken < 1.5 * kept.flopsPerToken);
 });
 

@@ -1,4 +1,4 @@
-import { openShapeDevice, zeros } from '@longscan/kernels';
+import { openShapeDevice } from '@longscan/kernels';
 import type { AttentionStrategy } from '../attention-strategy.js';
 import type { LayerContext } from '../layer.js';
 import { shardOfRank } from '../optim/shard.js';
@@ -60,8 +60,7 @@ function traceLayers(
     precision: spec.precision,
   });
   const model = createModel(spec, layers, parameters);
-  const moments = [1, 2].map(() => zeros(device, [parameters.values.size / numShards]));
-  const atRest = device.memory({ resetPeak: true }).inUseBytes;
+  const atRest = device.memory().inUseBytes;
   const recurrences: RecurrenceTrace[] = [];
   const halos: HaloTrace[] = [];
   const attentions: AttentionTrace[] = [];
@@ -96,12 +95,10 @@ function traceLayers(
     };
   };
   const activationBytes = traceStep({ device, model, shape: [B, T], contextsOf }) - atRest;
-  for (const moment of moments) moment.release();
   return {
     numParameters: parameters.numParameters,
     workingBytes: parameters.working?.bytes ?? 0,
     activationBytes,
-    peakBytes: device.memory().peakBytes,
     flopsPerToken: device.flops / (B * T),
     recurrences,
     halos,

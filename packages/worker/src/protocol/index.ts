@@ -27,6 +27,7 @@ export {
   jobFileSchema,
   jobSpecSchema,
   type LayerEntry,
+  parseMemory,
   resumableKeys,
   runNamePattern,
 } from './job-spec.js';

@@ -36,8 +36,8 @@ export const jobSection = z.strictObject({
   trace: z
     .string()
     .regex(traceWindowPattern)
-    .describe('a step, or the first and the last of several: "5-10"')
     .nullable()
+    .describe('a step, or the first and the last of several: "5-10"')
     .default(null),
 });
 
@@ -203,10 +203,30 @@ export const launchSection = z.strictObject({
   stopTimeoutMs: milliseconds.default(90_000),
 });
 
+/** A size in bytes, with its unit. */
+const memoryPattern = /^(?:auto|(\d+(?:\.\d+)?) ?(B|KiB|MiB|GiB|TiB))$/;
+const memoryUnits = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
+
+/** Bytes of a size as `device.memory` has it; null: `auto`. */
+export function parseMemory(text: string): number | null {
+  const [, number, unit] = memoryPattern.exec(text) ?? [];
+  if (number === undefined) return null;
+  return Number(number) * 1024 ** memoryUnits.indexOf(unit as (typeof memoryUnits)[number]);
+}
+
 const deviceKeys = {
   kind: z.enum(['cpu', 'cuda']).default('cpu'),
   /** Compute threads per rank; `auto` divides this machine's cores by its ranks. */
   threads: z.union([count.max(1024), z.literal('auto')]).default('auto'),
+  /**
+   * What a rank may have, as `80GiB`; a job that needs more is refused. `auto`: on CPUs an equal part of what the host has
+   * available, on GPUs what the GPU has, which the planner knows where `parallel.fabric` names its kind.
+   */
+  memory: z
+    .string()
+    .regex(memoryPattern)
+    .describe('"auto", or a number with B, KiB, MiB, GiB or TiB, as "80GiB"')
+    .default('auto'),
   /** Where there are more ranks than GPUs, several take turns on one, for tries; ranks always share a CPU. */
   share: z.boolean().default(false),
 };

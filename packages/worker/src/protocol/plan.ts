@@ -67,8 +67,6 @@ export interface ModelTrace {
   readonly workingBytes: number;
   /** Bytes that the forward pass keeps for the backward pass. */
   readonly activationBytes: number;
-  /** Highest sum of all tensors alive at once, parameters, gradients and optimizer state included. */
-  readonly peakBytes: number;
   /** Floating-point operations per token, forward and backward. */
   readonly flopsPerToken: number;
   readonly recurrences: readonly RecurrenceTrace[];
@@ -105,9 +103,14 @@ export const rankCostSchema = z.strictObject({
   optimizerBytes: count,
   /** Rounded copies of the parameters that products read, under bf16. */
   workingBytes: count.default(0),
+  /** Of the peak: what the forward pass keeps, gradients of it, and what ops work with. */
   activationBytes: count,
-  /** Of tensors; what kernels and libraries take for themselves comes on top. */
+  /** Of the peak: buffers of messages and collectives, and what they brought. */
+  communicationBytes: count.default(0),
+  /** Highest sum of all tensors alive at once; what kernels and libraries take for themselves comes on top. */
   peakBytes: count,
+  /** What the allocator takes: free memory that no later tensor fits into is among it. */
+  reservedBytes: count.default(0),
   /** Incoming states of all recurrence calls, kept for the backward pass. */
   stateBytes: count,
   flopsPerStep: z.number().min(0),

@@ -1,19 +1,22 @@
 import type { ScheduleEntry } from './schedule.js';
 
+/** The scope of what belongs to no part of a step. */
+export const wholeStep = 0;
+
 /** Entries, whose events are numbered as the recorder did. */
 export interface Piece {
   readonly entries: readonly ScheduleEntry[];
-  /** Which events they mean: the same entries, recorded once, stand in several scopes. 0: those of the step as a whole. */
+  /** Which events they mean: the same entries, recorded once, stand in several scopes. */
   readonly scope: number;
 }
 
 /**
- * The entries of a step, with events numbered from 0. `before`: what the step before it recorded in scope 0, record by
+ * The entries of a step, with events numbered from 0. `before`: what the step before it recorded in `wholeStep`, record by
  * record, whose events may still be waited for.
  */
 export function numberedEntries(pieces: readonly Piece[], before: readonly ScheduleEntry[]): ScheduleEntry[] {
-  const scopes = new Map<number, Map<number, number>>([[0, new Map()]]);
-  const whole = scopes.get(0)!;
+  const scopes = new Map<number, Map<number, number>>([[wholeStep, new Map()]]);
+  const whole = scopes.get(wholeStep)!;
   let numEvents = 0;
   for (const { entries, scope } of pieces) {
     const numbers = scopes.get(scope) ?? new Map<number, number>();

@@ -8,7 +8,7 @@ import { assembleTraining, loadUnits } from '../training/assemble-training.js';
 import { type Training, trainStep } from '../training/train-step.js';
 import { blankBatches } from './blank-batches.js';
 import { numberedEntries } from './numbered-entries.js';
-import { recordSchedules } from './record-schedules.js';
+import { recordInFull, recordSchedules, recordShared } from './record-schedules.js';
 import { Recorder } from './recorder.js';
 import type { Schedule, ScheduleEntry } from './schedule.js';
 
@@ -122,6 +122,10 @@ const cases: readonly [title: string, plan: () => Plan][] = [
     'cheap outputs made again',
     () => plainPlan(jobOf(['gla', 'hgrn'], { ...sp(2), model: { recompute: 'cheap' } })),
   ],
+  [
+    'time slices, replicas',
+    () => plainPlan(jobOf(['mamba2', 'rwkv7'], { ...sp(1, { dp: 2 }), model: { timeSlice: 40 } })),
+  ],
   ['micro-batches', () => plainPlan(jobOf(['gla', 'gla'], { ...sp(2), data: { accumulate: 2 } }))],
   ['memory that is carried', () => plainPlan(jobOf(['gla', 'rwkv6'], { ...sp(3), data: { carry: true } }))],
   [
@@ -163,5 +167,60 @@ const cases: readonly [title: string, plan: () => Plan][] = [
 for (const [title, plan] of cases) {
   test(`schedules ~> native calls of real training: ${title}`, () => expectReal(plan()));
 }
+
+/** Jobs whose ranks share parts of their schedules. */
+const manyRanks: readonly [title: string, job: (ranks: Readonly<Record<string, unknown>>) => JobSpec][] = [
+  ['looks back over short convolutions', (ranks) => jobOf(['mamba2', 'gated-deltanet'], longer(ranks))],
+  ['carried memory', (ranks) => jobOf(['gla'], longer(ranks, { data: { carry: true } }))],
+  ['sharded optimizer', (ranks) => jobOf(['gla', 'hgrn2'], longer({ ...ranks, zero: 1 }))],
+  ['updates beside the next step', (ranks) => jobOf(['gla'], longer(ranks, { device: { kind: 'cuda' } }))],
+  ['softmax attention', (ranks) => jobOf(['gla', 'softmax-attention'], longer(ranks))],
+  ['masked objective', (ranks) => jobOf(['gla'], longer(ranks, { model: { objective: 'masked' } }))],
+];
+
+function longer(parallel: Readonly<Record<string, unknown>>, { data, ...sections }: Sections = {}): Sections {
+  return { parallel, ...sections, data: { sequenceLength: 16 * 120, batchSize: 2, ...data } };
+}
+
+for (const [title, job] of manyRanks) {
+  test(`schedules ~> shared by many ranks as each by itself: ${title}`, async () => {
+    for (const [strategy, parallel] of [
+      ['all-scan', { sp: 5, dp: 2 }],
+      ['ring', { sp: 8 }],
+      ['all-gather', { sp: 12 }],
+      ['doubling-scan', { sp: 5 }],
+      ['doubling-scan', { sp: 12 }],
+      ['two-level', { sp: 8 }],
+      ['two-level', { sp: 12, dp: 2 }],
+    ] as const) {
+      const plan = plainPlan(job(parallel), { strategy });
+      const units = await loadUnits(plan);
+      const [alone, shared] = [await recordInFull(plan, units), await recordShared(plan, units)];
+      assert.is(shared.length, plan.mesh.numRanks);
+      for (const [rank, { streams, entries }] of shared.entries()) {
+        assert.equal(streams, alone[rank]!.streams);
+        assert.equal(entries, alone[rank]!.entries, `${strategy}, rank ${rank}`);
+      }
+    }
+  });
+}
+
+test('schedules ~> a job for a GPU updates parameters beside the next step', async () => {
+  const job = jobOf(['gla', 'gla'], { device: { kind: 'cuda' } });
+  const [{ streams, entries }] = (await recordSchedules(plainPlan(job))) as [Schedule];
+  assert.equal(streams, ['compute', 'optimizer']);
+  const placeOf = (event: number) =>
+    entries.findIndex((entry) => entry.kind === 'record' && entry.event === event);
+  const waits = entries.flatMap((entry, i) =>
+    entry.kind === 'wait' && streams[entry.stream] === 'compute'
+      ? [{ at: i, recorded: placeOf(entry.event) }]
+      : [],
+  );
+  assert.ok(waits.length > 0);
+  for (const { at, recorded } of waits) {
+    assert.ok(recorded > at, 'it waits for the update of the step before');
+    assert.is(streams[entries[recorded]!.stream], 'optimizer');
+  }
+});
 
 test.run();

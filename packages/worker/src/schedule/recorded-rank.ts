@@ -32,13 +32,19 @@ export class RecordedRank {
   }
 
   /**
-   * Enqueues steps until each is like the one before it; gives what the last of them enqueued. The first has no update behind
-   * it, and memory that is carried enters the second.
+   * Steps until each is like the one before it: the first has no update behind it, and memory that is carried enters the
+   * second.
    */
+  get numStepsToSettle(): number {
+    return this.training.carry === null ? 1 : 2;
+  }
+
+  /** Enqueues those steps; gives what the last of them enqueued. */
   async settle(): Promise<readonly ScheduleEntry[]> {
-    if (this.training.carry !== null) await this.enqueueStep();
-    this.recorder.take();
-    await this.enqueueStep();
+    for (let step = 0; step < this.numStepsToSettle; step++) {
+      this.recorder.take();
+      await this.enqueueStep();
+    }
     return this.recorder.take();
   }
 

@@ -7,8 +7,6 @@ import { RecordedRank } from './recorded-rank.js';
 
 /** Device memory of the rank that needs most when it trains, in bytes. */
 export interface StepMemory {
-  /** Tensors alive between two steps. */
-  readonly atRestBytes: number;
   /** Highest sum of all tensors alive at once. */
   readonly peakBytes: number;
   /** Of it, tensors on the streams of communicators: buffers of messages, and what they brought. */
@@ -43,8 +41,7 @@ export async function traceMemory(
   return { ...most!, reservedBytes };
 }
 
-/** The same of one rank. */
-export async function traceRank(
+async function traceRank(
   plan: Plan,
   units: PlannedUnits,
   rank: number,
@@ -53,7 +50,6 @@ export async function traceRank(
   const recorded = new RecordedRank(plan, units, rank, documents);
   await recorded.settle();
   const { device, training } = recorded;
-  const atRestBytes = device.memory().inUseBytes;
   await Promise.all(Array.from({ length: maxUnderWay(device) }, () => recorded.enqueueStep()));
   const { mesh, optimizer } = training;
   for (const { m, v } of gatherMoments(mesh.world, optimizer) ?? []) {
@@ -63,7 +59,16 @@ export async function traceRank(
   const { peakBytes, reservedBytes } = device.memory();
   const onStreamOf = (group: Communicator | null) => (group === null ? 0 : device.peakBytesOf(group.stream));
   const communicationBytes = onStreamOf(mesh.sp) + onStreamOf(mesh.world);
-  return { atRestBytes, peakBytes, communicationBytes, reservedBytes };
+  return { peakBytes, communicationBytes, reservedBytes };
+}
+
+/** A plan that says what its ranks hold when they train. */
+export async function withMemory(plan: Plan, options: TraceMemoryOptions = {}): Promise<Plan> {
+  const memory = await traceMemory(plan, options);
+  const { parameterBytes, gradientBytes, optimizerBytes, workingBytes } = plan.perRank;
+  const others = parameterBytes + gradientBytes + optimizerBytes + workingBytes + memory.communicationBytes;
+  const activationBytes = Math.max(0, memory.peakBytes - others);
+  return { ...plan, perRank: { ...plan.perRank, ...memory, activationBytes } };
 }
 
 /**

@@ -24,7 +24,9 @@ export interface SlicePass<S> {
  * up. What is kept beside one slice's activations are the states and halos of each border, whatever lies between two.
  */
 export function trainOverTimeSlices<S>(device: Device, slices: readonly S[], pass: SlicePass<S>): void {
+  device.compute.mark('forward');
   const borders = [new Border()];
+  device.compute.mark('forward');
   // The last slice leaves nothing: the way back begins with it.
   for (const slice of slices.slice(0, -1)) {
     const crossing = new Crossing(borders.at(-1)!);
@@ -61,12 +63,15 @@ function backward<S>(
   outgoing: Border,
   pass: SlicePass<S>,
 ): Border {
+  device.compute.mark('forward');
   const leaves = entering.asLeaves();
   const crossing = new Crossing(leaves);
+  device.compute.mark('forward');
   const { result: loss, tape } = device.record(() => pass.loss(slice, crossing));
   const reached = outgoing.entries.map(([key]) => crossing.leaving.get(key)!);
   const seeds = outgoing.entries.map(([, gradient]) => gradient);
   const wanted = leaves.entries.map(([, leaf]) => leaf);
+  device.compute.mark('backward');
   const results = tape.backward(
     [loss, ...reached],
     [fromArray(device, [1], [1], loss.dtype), ...seeds],

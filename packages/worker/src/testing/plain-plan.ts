@@ -9,7 +9,14 @@ export interface PlainPlanOptions {
 
 const nothing = {
   ...{ numParameters: 0, parameterBytes: 0, gradientBytes: 0, optimizerBytes: 0, workingBytes: 0 },
-  ...{ activationBytes: 0, peakBytes: 0, stateBytes: 0, flopsPerStep: 0 },
+  ...{
+    activationBytes: 0,
+    communicationBytes: 0,
+    peakBytes: 0,
+    reservedBytes: 0,
+    stateBytes: 0,
+    flopsPerStep: 0,
+  },
 };
 
 /** A plan that says who does what of a job, without what it would cost: its sequences fill slices of whole chunks. */

@@ -56,7 +56,7 @@ export async function trainOnText(spec: JobSpec, training: TextTraining) {
 }
 
 /** Tokens [begin, begin + length) of every row. */
-function batchOf(begin: number, sliceLength: number, numValidTokens: number): Batch {
+export function batchOf(begin: number, sliceLength: number, numValidTokens: number): Batch {
   const cut = (from: number) =>
     Int32Array.from(text.flatMap((row) => [...row.subarray(from, from + sliceLength)]));
   const [tokens, labels] = [cut(begin), cut(begin + 1)];

@@ -2,36 +2,22 @@ import { LongscanError, openShapeDevice } from '@longscan/kernels';
 import { withFakeGpu } from '@longscan/kernels/testing';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { traceModel } from '../model/trace.js';
 import { jobSpecSchema } from '../protocol/job-spec.js';
-import { type Plan, planSchema } from '../protocol/plan.js';
+import type { Plan } from '../protocol/plan.js';
+import { withMemory } from '../schedule/step-memory.js';
+import { plainPlan } from '../testing/plain-plan.js';
 import { explainShortage } from './out-of-memory.js';
 
 const sequenceLength = 4096;
 
-async function planOf(numLayers: number): Promise<Plan> {
+function planOf(numLayers: number): Promise<Plan> {
   const layers = Array.from({ length: numLayers }, () => ({ use: 'gla', options: {}, file: null }));
   const jobSpec = jobSpecSchema.parse({
     model: { dModel: 64, numLayers, numHeads: 2, vocabSize: 256, mlp: 128, layers, precision: 'bf16' },
     data: { path: 'unused', sequenceLength },
     device: { kind: 'cuda', engine: 'nccl' },
   });
-  const sizes = { numSequences: 1, sliceLength: sequenceLength };
-  const { numParameters, workingBytes, activationBytes, peakBytes } = await traceModel(jobSpec, sizes);
-  const bytes = 4 * numParameters;
-  return planSchema.parse({
-    jobSpec,
-    mesh: { sp: 1, dp: 1, numRanks: 1 },
-    slices: [{ start: 0, length: sequenceLength, numTokens: sequenceLength }],
-    ...{ paddedLength: sequenceLength, padTokens: 0, sequencesPerRank: 1 },
-    ...{ strategy: 'ring', attentionStrategy: 'kv-all-gather', blocks: 1, ranksPerNode: 1 },
-    perRank: {
-      ...{ numParameters, workingBytes, activationBytes, peakBytes },
-      ...{ parameterBytes: bytes, gradientBytes: bytes, optimizerBytes: 2 * bytes },
-      ...{ stateBytes: 0, flopsPerStep: 0 },
-    },
-    ...{ modelled: [], modelledAttention: [], notes: [] },
-  });
+  return withMemory(plainPlan(jobSpec, { strategy: 'ring' }));
 }
 
 const shortage = new LongscanError({
@@ -50,11 +36,11 @@ test('what does not fit ~> its parts, and the mildest settings that fit', async 
     assert.is(exitCode, 3);
     assert.match(
       message,
-      /8 bytes asked for; by the plan .*parameters .*bf16 copies .*gradients .*optimizer .*activations/,
+      /8 bytes asked for; by the plan a rank holds up to [\d.]+ MiB: activations [\d.]+ MiB/,
     );
     assert.match(
       message,
-      /Fix: model\.recompute = "cheap" \([\d.]+ MiB\), or model\.timeSlice = 2048 .*parallel\.sp = 2 .*data\.sequenceLength = 2048/,
+      /Fix: model\.recompute = "cheap" \([\d.]+ MiB\), or model\.timeSlice = 2048 \([\d.]+ MiB\), or parallel\.sp = 2 on 2 GPUs in place of 1 \([\d.]+ MiB\)$/,
     );
     assert.not.match(message, /something/);
   });

@@ -1,7 +1,6 @@
 import {
   axpy,
   type Clip,
-  crossEntropy,
   type Device,
   fromArray,
   hostArray,
@@ -12,16 +11,13 @@ import {
 } from '@longscan/kernels';
 import { type Batch, cutInTime } from '../data/index.js';
 import type { RankMesh } from '../mesh.js';
-import { bidirectionalContexts } from '../model/bidirectional-contexts.js';
-import { type ContextSource, carryingContexts, sliceContexts } from '../model/layer-context.js';
 import type { Model } from '../model/model.js';
 import type { Parameters } from '../model/parameters.js';
-import { timeSliceContexts } from '../model/time-slice-contexts.js';
 import type { Optimizer } from '../optim/optimizer.js';
-import { Crossing } from '../sequence/border.js';
 import type { Carry } from '../sequence/carry.js';
 import type { ModelGroup } from '../sequence/sequence-group.js';
-import { lossOverTimeSlices, type SlicePass, trainOverTimeSlices } from '../sequence/time-slices.js';
+import { lossOverTimeSlices, trainOverTimeSlices } from '../sequence/time-slices.js';
+import { forward, slicePass } from './forward.js';
 import { gatherParameters, reduceGradients, squaredNorm, sumOverRanks } from './over-ranks.js';
 import { SequenceSums, sequencesOf, validateSequences } from './sequence-sums.js';
 
@@ -77,7 +73,6 @@ export function trainStep(
   wish: StopWish,
 ): Promise<StepResult> {
   const { device, mesh, parameters, optimizer } = training;
-  const { timeSlice } = training.model;
   const batches = device.units === null ? microBatches : sequencesOf(microBatches);
   const results = device.scope(() => {
     const sums = device.units && new SequenceSums(training);
@@ -89,20 +84,7 @@ export function trainStep(
     mesh.sp?.recordBytesSent(bytes, 0);
     for (const [i, batch] of batches.entries()) {
       if (i > 0) sums?.next();
-      device.compute.mark('forward');
-      const loss = parameters.extra().view([1], extraLoss);
-      if (timeSlice > 0) {
-        trainOverTimeSlices(device, cutInTime(batch, timeSlice), slicePass(training, loss));
-        continue;
-      }
-      const { result, tape } = device.record(() =>
-        device.scope(() => forward(training, batch, training.carry)),
-      );
-      mesh.sp?.recordBytesSent(bytes, 2 * i + 1);
-      device.compute.mark('backward');
-      tape.backward([result], [fromArray(device, [1], [1], parameters.dtype)]);
-      mesh.sp?.recordBytesSent(bytes, 2 * i + 2);
-      axpy(1, result, loss);
+      forwardAndBackward(training, batch, (pass) => mesh.sp?.recordBytesSent(bytes, 2 * i + pass));
     }
     device.compute.mark('reduce');
     parameters.finishGradients();
@@ -117,6 +99,26 @@ export function trainStep(
     return { clip, bytes, extra: parameters.extra() };
   });
   return resultOf(results, mesh);
+}
+
+/**
+ * Both passes of a micro-batch: adds to the loss and to the gradients. `after`: called after the first and the second, where
+ * sequences lie on several ranks.
+ */
+function forwardAndBackward(training: Training, batch: Batch, after: (pass: 1 | 2) => void): void {
+  const { device, parameters, model, carry } = training;
+  const total = parameters.extra().view([1], extraLoss);
+  if (model.timeSlice > 0) {
+    trainOverTimeSlices(device, cutInTime(batch, model.timeSlice), slicePass(training, total));
+    return;
+  }
+  device.compute.mark('forward');
+  const { result: loss, tape } = device.record(() => device.scope(() => forward(training, batch, carry)));
+  after(1);
+  device.compute.mark('backward');
+  tape.backward([loss], [fromArray(device, [1], [1], parameters.dtype)]);
+  after(2);
+  axpy(1, loss, total);
 }
 
 /** The results of a step once it is over; their reading is enqueued at once. */
@@ -159,62 +161,6 @@ export function assertFinite(step: number, { loss, clip }: StepResult): void {
     fix: 'resume from the last checkpoint with a lower optimizer.lr or a smaller optimizer.clipNorm',
     exitCode: 5,
   });
-}
-
-/** What the memory of sequences goes through: from step to step, or from one time slice to the next; null: neither. */
-type Memory = Carry | Crossing | null;
-
-/** This rank's part of the mean loss over all valid tokens, [1]. */
-function forward(training: Training, batch: Batch, memory: Memory): Tensor {
-  const { model } = training;
-  const hidden = hiddenOf(training, batch, memory);
-  const labels = upload(training.device, batch, batch.labels);
-  // Documents of one token each have no label at all.
-  const scale = 1 / Math.max(1, batch.numValidTokens);
-  return crossEntropy({ hidden, weight: model.head, labels }, scale, { isFinal: true });
-}
-
-/** Normalised hidden [B, T, D]. */
-function hiddenOf(training: Training, batch: Batch, memory: Memory): Tensor {
-  const tokens = upload(training.device, batch, batch.tokens);
-  return training.model.forward(tokens, contextsOf(training, batch, memory));
-}
-
-/** A tensor [B, T] of what a batch says of each token. */
-function upload(device: Device, { numSequences, sliceLength }: Batch, values: Int32Array): Tensor {
-  const tensor = fromArray(device, values, [numSequences, sliceLength], 'i32');
-  return device.units?.mark(tensor) ?? tensor;
-}
-
-/** What layers look at beside their own tokens. */
-function contextsOf(
-  { device, model, sequence: group }: Training,
-  batch: Batch,
-  memory: Memory,
-): ContextSource {
-  const { numSequences, sliceLength, openTokens, ends = null, laterTokens = null } = batch;
-  const ofTokens = (values: Int32Array) => upload(device, batch, values);
-  const resets = batch.resets && ofTokens(batch.resets);
-  const ofSequences = (values: Int32Array) => fromArray(device, values, [numSequences], 'i32');
-  const before = openTokens && ofSequences(openTokens);
-  if (model.objective === 'masked') {
-    const shape = [numSequences, sliceLength] as const;
-    const behind = { ends: ends && ofTokens(ends), after: laterTokens && ofSequences(laterTokens) };
-    return bidirectionalContexts({ device, shape, group, resets, before, ...behind });
-  }
-  if (memory === null) return sliceContexts(group, resets, before);
-  return memory instanceof Crossing
-    ? timeSliceContexts(resets, before, memory)
-    : carryingContexts(group, resets, before, memory);
-}
-
-/** How time slices of a batch are run; their losses add up in `total`, [1]. */
-function slicePass(training: Training, total: Tensor): SlicePass<Batch> {
-  return {
-    forward: (slice, crossing) => void hiddenOf(training, slice, crossing),
-    loss: (slice, crossing) => training.device.scope(() => forward(training, slice, crossing)),
-    addLoss: (loss) => axpy(1, loss, total),
-  };
 }
 
 /**

@@ -1,0 +1,83 @@
+import { formatBytes, formatSeconds, formatTable } from '../format.js';
+import type { Chart, Series } from '../plots/chart.js';
+import { type Mode, modeTitles } from '../scaling/modes.js';
+import type { Crossing } from './crossings.js';
+import type { SimulatedRow } from './simulate-curve.js';
+
+/** A table for people. */
+export function formatCurve(rows: readonly SimulatedRow[]): string {
+  const header = [
+    ...['sp', 'strategy', 'tokens', 'step', 'tokens/s', 'per rank', 'efficiency'],
+    ...['exposed', 'gradients', 'sent', 'memory'],
+  ];
+  const lines = rows.map((row) => [
+    String(row.sp),
+    row.strategy,
+    count(row.tokens),
+    formatSeconds(row.stepSeconds),
+    count(row.tokensPerSecond),
+    count(row.tokensPerSecondPerRank),
+    percent(row.efficiency),
+    percent(row.exposedShare),
+    percent(row.exposedGradientShare),
+    formatBytes(row.bytesSent),
+    formatBytes(row.peakBytes),
+  ]);
+  return formatTable([header, ...lines], '><>>>>>>>>>');
+}
+
+/** Where the chain stops being the fastest scan, in a sentence each. */
+export function formatCrossings(
+  crossings: readonly Crossing[],
+  stateBytes: number,
+  fabric: string,
+): string[] {
+  return crossings.map(({ strategy, numRanks, seconds, chainSeconds }) => {
+    const times = `${formatSeconds(seconds)} against ${formatSeconds(chainSeconds)}`;
+    const state = `a state of ${formatBytes(stateBytes)} over ${fabric}`;
+    return numRanks === null
+      ? `${strategy} does not overtake the chain for ${state} (${times} at 4,096 ranks)`
+      : `${strategy} overtakes the chain from P = ${numRanks} on for ${state} (${times})`;
+  });
+}
+
+/** By the name of their files. */
+export function curveCharts(
+  rows: readonly SimulatedRow[],
+  mode: Mode,
+  name: string,
+): Readonly<Record<'throughput' | 'efficiency', Chart>> {
+  const [first] = rows;
+  const subtitle = first === undefined ? '' : `modelled: ${first.compute}; ${first.fabric}`;
+  const x = { label: 'ranks of a sequence', scale: 'log2' } as const;
+  const title = `${name}, ${modeTitles[mode]}`;
+  return {
+    throughput: {
+      ...{ title: `${title}: throughput`, subtitle, x },
+      y: { label: 'throughput', unit: 'tokens/s', scale: 'log10' },
+      series: seriesOf(rows, ({ tokensPerSecond }) => tokensPerSecond),
+    },
+    efficiency: {
+      ...{ title: `${title}: efficiency`, subtitle, x },
+      y: { label: 'efficiency', unit: '%' },
+      series: seriesOf(rows, ({ efficiency }) => 100 * efficiency),
+    },
+  };
+}
+
+function seriesOf(rows: readonly SimulatedRow[], metric: (row: SimulatedRow) => number): Series[] {
+  const curveOf = ({ strategy }: SimulatedRow) => (strategy.startsWith('auto') ? 'auto' : strategy);
+  return [...new Set(rows.map(curveOf))].map((name) => ({
+    name,
+    modelled: true,
+    points: rows.filter((row) => curveOf(row) === name).map((row) => ({ x: row.sp, y: metric(row) })),
+  }));
+}
+
+function count(value: number): string {
+  return Math.round(value).toLocaleString('en-US');
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(1)} %`;
+}
