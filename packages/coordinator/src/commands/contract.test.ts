@@ -7,7 +7,7 @@ import { parseCommandLine } from './parse.js';
 const contract = [
   'train <job> --set --run-dir --resume --launcher --trace --allow-code-change --json',
   'resume <run> --set --launcher --trace --allow-code-change --json',
-  'plan <job> --set --print --json',
+  'plan <job> --set --fabric --compute --print --json',
   'generate <checkpoint> --prompt --tokens --temperature --device --seed --json',
   'status <run> --json',
   'logs <run> --rank --lines --json',
@@ -18,9 +18,9 @@ const contract = [
   'layers new <file> --json',
   'bench kernels --device --op --shape --dtype --beside --rounds --json',
   'bench collectives <job> --set --sp --device --sizes --min-bytes --max-bytes --transition --rounds --save --json',
-  'bench step <job> --set --device --steps --warmup --json',
-  'scale <job> --sp --mode --lengths --out --steps --warmup --repeats --again --set --json',
-  'simulate <job> --sp --mode --strategy --fabric --compute --out --set --json',
+  'bench step <job> --set --device --steps --warmup --save --json',
+  'scale <job> --sp --mode --lengths --out --steps --warmup --repeats --compute --again --set --json',
+  'simulate <job> --sp --mode --strategy --fabric --compute --out --papers --set --json',
   'ckpt ls <run> --json',
   'ckpt verify <checkpoint> --json',
 ];

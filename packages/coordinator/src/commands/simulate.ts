@@ -8,13 +8,14 @@ import { loadJob } from '../spec/index.js';
 import { listUnits } from '../units.js';
 import { defineCommand } from './command.js';
 import { jobPositional, setOption, sizeList } from './options.js';
+import type { Terminal } from './terminal.js';
 
 export default defineCommand({
   name: 'simulate',
   summary: 'a scaling curve from the cost model: the schedule of every rank, simulated; starts nothing',
-  positionals: { job: jobPositional },
+  positionals: { job: { ...jobPositional, demandOption: false } },
   options: {
-    sp: { ...sizeList('--sp', 'numbers of ranks that a sequence is cut over'), demandOption: true },
+    sp: sizeList('--sp', 'numbers of ranks that a sequence is cut over'),
     mode: {
       ...{ type: 'string', nargs: 1, choices: modes, default: 'strong' as Mode },
       describe: 'what grows with sp: nothing (strong), the sequence (weak), the batch (batch)',
@@ -32,11 +33,18 @@ export default defineCommand({
       describe: 'what ops cost: a preset or a file of bench step --save; default: h200, or epyc on a CPU',
     },
     out: { type: 'string', nargs: 1, describe: 'folder for simulated.json and charts' },
+    papers: {
+      ...{ type: 'boolean', default: false },
+      describe:
+        "instead of a job: tables of ZeCO's and LASP-2's papers, and what the model says of each cell",
+    },
     set: setOption,
   },
   example: 'simulate examples/moby-dick/job.toml --sp 8,64,256 --mode weak --fabric h100 --compute h100',
   async run(args, terminal) {
-    const { mode } = args;
+    const { job, sp, mode, out, papers } = args;
+    if (papers) return printPapers(args, terminal);
+    if (job === undefined || sp === undefined) throw missing(job === undefined ? 'a job file' : '--sp');
     const { simulateCurve } = await import('../simulate/simulate-curve.js');
     const { loadCompute } = await import('../compute/load-compute.js');
     const { fabricOf } = await import('../fabric/load-fabric.js');
@@ -46,44 +54,63 @@ export default defineCommand({
       ...args.set,
       ...(args.fabric === undefined ? [] : [`parallel.fabric=${absolute(args.fabric)}`]),
     ];
-    const { jobSpec } = await loadJob(args.job, {
-      overrides: [...overrides, 'parallel.sp=1'],
-      readsText: false,
-    });
+    const { jobSpec } = await loadJob(job, { overrides: [...overrides, 'parallel.sp=1'], readsText: false });
     const strategies = strategiesOf(args.strategy, jobSpec.parallel.strategy);
-    refuseUsage(args, jobSpec.parallel.dp);
-    const preset = jobSpec.device.kind === 'cuda' ? 'h200' : 'epyc';
-    const compute = await loadCompute(args.compute ?? preset);
+    refuseUsage(sp, args.set, jobSpec.parallel.dp);
+    const compute = await loadCompute(args.compute ?? (jobSpec.device.kind === 'cuda' ? 'h200' : 'epyc'));
     const fabric = fabricOf(jobSpec);
     const { rows, notes, crossings, state } = await withBundleFiles(
       await bundleLayers(jobSpec.model.layers),
-      async (modules) => ({
-        ...(await simulateCurve(
-          {
-            ...{ job: args.job, mode, sps: args.sp, strategies, overrides, modules },
-            skipsUnable: args.strategy === 'all',
-          },
-          { fabric, compute },
-        )),
-        ...(await crossingsOf(jobSpec, fabric, modules)),
-      }),
+      async (modules) => {
+        const request = { job, mode, sps: sp, strategies, overrides, modules };
+        const skipsUnable = args.strategy === 'all';
+        const curve = await simulateCurve({ ...request, skipsUnable }, { fabric, compute });
+        return { ...curve, ...(await crossingsOf(jobSpec, fabric, modules)) };
+      },
     );
     const found = state === null ? [] : formatCrossings(crossings, state.stateBytes, fabric.name);
     const said = [...(fabric.notes ?? []), ...notes];
     if (args.json) for (const row of rows) terminal.printJson(row);
-    else
-      terminal.print(
-        [`modelled: ${compute.name}; ${fabric.name}`, '', formatCurve(rows), '', ...found].join('\n'),
-      );
+    else {
+      const heading = `modelled: ${compute.name}; ${fabric.name}`;
+      terminal.print([heading, '', formatCurve(rows), '', ...found].join('\n'));
+    }
     for (const note of said) terminal.note(`note: ${note}`);
-    if (args.out !== undefined) {
+    if (out !== undefined) {
       const { writeCurve } = await import('../simulate/write-curve.js');
-      const files = await writeCurve(args.out, { mode, job: jobSpec.job.name, rows, crossings, notes: said });
+      const files = await writeCurve(out, { mode, job: jobSpec.job.name, rows, crossings, notes: said });
       if (!args.json) terminal.print(['', ...files].join('\n'));
     }
     return 0;
   },
 });
+
+interface PapersArgs {
+  readonly json: boolean;
+  readonly job?: string;
+  readonly out?: string;
+}
+
+async function printPapers({ json, job, out }: PapersArgs, terminal: Terminal): Promise<number> {
+  if (job !== undefined) throw usage(`${job} and --papers: the papers' jobs are simulated, or yours`);
+  const { reproductions } = await import('../papers/index.js');
+  const { formatReproduction } = await import('../papers/report.js');
+  const { writeReproductions } = await import('../papers/write-reproductions.js');
+  const made = [];
+  for (const [name, reproduce] of Object.entries(reproductions)) {
+    const reproduction = await reproduce();
+    made.push({ name, reproduction });
+    const { table, cells } = reproduction;
+    const { source, title, unit } = table;
+    if (json) for (const cell of cells) terminal.printJson({ source, title, unit, ...cell });
+    else terminal.print(`${formatReproduction(reproduction)}\n`);
+  }
+  if (out !== undefined) {
+    const files = await writeReproductions(out, made);
+    if (!json) terminal.print(files.join('\n'));
+  }
+  return 0;
+}
 
 /** A job names files relative to itself, a command line to the working directory. */
 function absolute(fabric: string): string {
@@ -110,13 +137,10 @@ function strategiesOf(asked: string | undefined, ofJob: string): string[] {
 }
 
 /** @throws LongscanError E-CLI-USAGE with every size that is too large, and what `--sp` and others say already */
-function refuseUsage(
-  { sp, set }: { readonly sp: readonly number[]; readonly set: readonly string[] },
-  dp: number,
-): void {
+function refuseUsage(sps: readonly number[], set: readonly string[], dp: number): void {
   const said = /^\s*parallel\.(sp|strategy)\s*=/;
   const problems = [
-    ...sp
+    ...sps
       .filter((size) => size * dp > mostRanks)
       .map((size) => `--sp ${size}: ${size * dp} ranks, more than the ${mostRanks} that are simulated`),
     ...set.flatMap((text) => {
@@ -124,11 +148,19 @@ function refuseUsage(
       return key === undefined ? [] : [`--set ${text}: --${key} says that`];
     }),
   ];
-  if (problems.length === 0) return;
-  throw new LongscanError({
+  if (problems.length > 0) throw usage(problems.join('; '));
+}
+
+function missing(what: string): LongscanError {
+  return usage(`${what} is missing, which only --papers does without`);
+}
+
+function usage(found: string): LongscanError {
+  return new LongscanError({
     code: 'E-CLI-USAGE',
     where: 'longscan simulate',
-    found: problems.join('; '),
+    found,
+    fix: 'longscan simulate --help shows what it takes',
     exitCode: 2,
   });
 }

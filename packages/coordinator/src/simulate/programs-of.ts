@@ -23,7 +23,7 @@ export interface ProgramOptions {
 }
 
 /** Collectives of more messages are taken as a whole: a ring of 4,096 ranks has 16 million a vector. */
-const mostMessages = 100_000;
+const mostMessages = 20_000;
 
 /** One program per rank, in rank order. Ranks share what is the same for them. */
 export function programsOf(schedules: readonly Schedule[], options: ProgramOptions): Program[] {
