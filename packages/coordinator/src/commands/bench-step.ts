@@ -1,10 +1,15 @@
-import { LongscanError } from '@longscan/worker/protocol';
+import { writeFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { type JobSpec, LongscanError } from '@longscan/worker/protocol';
+import type { LoadJob } from '../compute/measured-shapes.js';
 import { bundleLayers, withBundleFiles } from '../run-folder/bundle-layer.js';
 import { loadJob } from '../spec/index.js';
 import { formatStepRow, stepRow } from '../step-row.js';
 import { defineCommand } from './command.js';
 import { interruptible } from './interruptible.js';
 import { setOption, wholeNumber } from './options.js';
+import type { Terminal } from './terminal.js';
+import { requireWritable } from './writable-file.js';
 
 const mostSteps = 10_000;
 
@@ -22,6 +27,11 @@ export default defineCommand({
     device: { type: 'string', nargs: 1, choices: ['cpu', 'cuda'], describe: 'where; default: as in the job' },
     steps: { ...wholeNumber('--steps', 'steps that are timed', mostSteps), default: '30' },
     warmup: { ...wholeNumber('--warmup', 'steps in front of them', mostSteps), default: '5' },
+    save: {
+      ...{ type: 'string', nargs: 1 },
+      describe:
+        'measure one rank at several shapes instead and write what ops cost, for simulate --compute (.json)',
+    },
   },
   example: 'bench step examples/moby-dick/job.toml --set data.sequenceLength=8192 --steps 10',
   async run(args, terminal) {
@@ -38,11 +48,16 @@ export default defineCommand({
     // The default job's text is not looked for.
     const job = args.job ?? { data: { path: 'random tokens' } };
     const { jobSpec } = await loadJob(job, { overrides: [...args.set, ...device], readsText: false });
-    const task = {
-      kind: 'bench-step',
-      numWarmUps: args.warmup,
-      numSteps: args.steps,
-    } as const;
+    if (args.save !== undefined) {
+      requireWritable('--save', args.save);
+      const steps = { numWarmUps: args.warmup, numSteps: args.steps };
+      const load = async (overrides: readonly string[]) => {
+        const all = [...args.set, ...device, ...overrides];
+        return (await loadJob(job, { overrides: all, readsText: false })).jobSpec;
+      };
+      return saveCosts(args.save, jobSpec, load, steps, args.json, terminal);
+    }
+    const task = { kind: 'bench-step', numWarmUps: args.warmup, numSteps: args.steps } as const;
     const { planToRun } = await import('../plan/index.js');
     const { runOnRanks } = await import('../run-task.js');
     const row = await withBundleFiles(await bundleLayers(jobSpec.model.layers), async (modules) => {
@@ -55,3 +70,27 @@ export default defineCommand({
     return 0;
   },
 });
+
+/** Measures what the job's ops cost and writes it into a file. */
+async function saveCosts(
+  path: string,
+  { model }: JobSpec,
+  load: LoadJob,
+  steps: { readonly numWarmUps: number; readonly numSteps: number },
+  json: boolean,
+  terminal: Terminal,
+): Promise<number> {
+  const { measureCompute } = await import('../compute/measure-compute.js');
+  const { formatCosts } = await import('../compute/format-costs.js');
+  const { file, notes } = await withBundleFiles(await bundleLayers(model.layers), (modules) =>
+    interruptible((signal) =>
+      measureCompute(load, { modules, signal, ...steps, log: (line) => terminal.note(line) }),
+    ),
+  );
+  writeFileSync(path, `${JSON.stringify(file, null, 2)}\n`);
+  if (json) terminal.printJson(file);
+  else terminal.print(formatCosts(file));
+  for (const note of notes) terminal.note(`note: ${note}`);
+  terminal.note(`costs written to ${resolve(path)}`);
+  return 0;
+}

@@ -21,4 +21,6 @@ export interface ComputeCosts {
    * is 1; `ranksAtOnce` of them.
    */
   readonly slowdown: readonly number[];
+  /** Where the numbers are not those of this machine, one sentence each. */
+  readonly notes?: readonly string[];
 }

@@ -10,7 +10,7 @@ import { parseYaml } from './yaml-document.js';
 const maxFileBytes = 1 << 20;
 
 /** What a file is expected to be, as messages call it. */
-type FileKind = 'a job file' | 'a fabric file';
+export type FileKind = 'a job file' | 'a fabric file' | 'a compute file';
 
 /**
  * Reads a TOML, YAML or JSON file (by extension).

@@ -17,6 +17,7 @@ import {
   trainStep,
 } from '../training/train-step.js';
 import { machineOf } from './machine.js';
+import { medianProfile } from './median-profile.js';
 import { sharesOf } from './op-categories.js';
 import { peakFlopsOf } from './peak-flops.js';
 import { randomBatches } from './random-batch.js';
@@ -45,7 +46,7 @@ async function benchSteps(
   context: RankContext,
   plan: Plan,
   training: Training,
-  { numWarmUps, numSteps }: BenchTask,
+  { numWarmUps, numSteps, numProfiled = 1 }: BenchTask,
 ): Promise<Record<string, unknown>> {
   const { device, parameters } = training;
   parameters.initialise(plan.jobSpec.job.seed);
@@ -68,7 +69,10 @@ async function benchSteps(
   }
   await Promise.all([steps.finish(), stop()]);
   const { peakBytes, reservedBytes } = device.memory();
-  const { result, profile, beside } = await profileStep(training, steps);
+  const profiles: StepProfile[] = [];
+  for (let i = 0; i < numProfiled; i++) profiles.push(await profileStep(training, steps));
+  const { result, beside } = profiles.at(-1)!;
+  const profile = medianProfile(profiles.map((one) => one.profile));
   const times = await Promise.all(laps);
   return {
     processBytes: 1024 * process.resourceUsage().maxRSS,

@@ -40,6 +40,8 @@ export const taskSchema = z.discriminatedUnion('kind', [
     /** Not counted. */
     numWarmUps: z.int().min(0).max(10_000),
     numSteps: z.int().min(1).max(10_000),
+    /** Steps behind them whose ops are timed, of which the median counts; left out: one. */
+    numProfiled: z.int().min(1).max(1000).optional(),
   }),
   z.strictObject({
     kind: z.literal('bench-collectives'),

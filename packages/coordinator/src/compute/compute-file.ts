@@ -1,0 +1,81 @@
+import { z } from 'zod';
+
+/** The schema version that this longscan writes, and the only one that it reads. */
+export const computeFileVersion = 1;
+
+// Each schema's message is what an error names as expected.
+const text = z.string('a string that is not empty').min(1, 'a string that is not empty');
+const positive = z.number('a finite number > 0').positive('a finite number > 0');
+const nonNegative = z.number('a finite number >= 0').min(0, 'a finite number >= 0');
+const finite = z.number('a finite number');
+const count = z.int('an integer >= 1').min(1, 'an integer >= 1');
+const atLeastOne = z.number('a number >= 1').min(1, 'a number >= 1');
+const table = 'a table of settings';
+
+const opCostSchema = z.strictObject(
+  { launchS: nonNegative, secondsPerByte: nonNegative, secondsPerFlop: nonNegative },
+  { error: table },
+);
+
+/** A step that the costs were fitted to. */
+const shapeSchema = z.strictObject(
+  {
+    /** Sequences and their tokens. */
+    B: count,
+    T: count,
+    dModel: count,
+    numLayers: count,
+    /** Median of the steps that were not profiled. */
+    measuredS: positive,
+    fittedS: positive,
+    /** fitted / measured - 1. */
+    relativeError: finite,
+  },
+  { error: table },
+);
+
+const measuredSchema = z.strictObject(
+  {
+    /** ISO 8601. */
+    date: text,
+    machine: z.strictObject(
+      { host: text.nullable(), cpu: text, cores: count, device: text },
+      { error: table },
+    ),
+    /** Compute threads of a rank; null on GPUs. */
+    threads: count.nullable(),
+    precision: text,
+    versions: z.record(z.string(), text, table),
+    /** Means and extremes of |relativeError|. */
+    meanRelativeError: nonNegative,
+    worstRelativeError: nonNegative,
+    shapes: z.array(shapeSchema, 'a list').min(1, 'a list that is not empty'),
+  },
+  { error: table },
+);
+
+/** A compute file: what ops cost on a machine. Without `measured` they are somebody's assumptions. */
+export const computeFileSchema = z
+  .strictObject(
+    {
+      schema: z.literal(
+        computeFileVersion,
+        `${computeFileVersion}, which is all that this version of longscan reads`,
+      ),
+      name: text,
+      ops: z.record(z.string(), opCostSchema, table),
+      other: opCostSchema,
+      ranksAtOnce: count.nullable(),
+      slowdown: z.array(atLeastOne, 'a list').min(1, 'a list that begins with 1'),
+      measured: measuredSchema.optional(),
+    },
+    { error: table },
+  )
+  .refine(({ slowdown }) => slowdown[0] === 1, { path: ['slowdown', 0], error: '1: a rank alone' })
+  .refine(({ ranksAtOnce, slowdown }) => slowdown.length === (ranksAtOnce ?? 1), {
+    path: ['slowdown'],
+    error: 'as many numbers as ranksAtOnce; one where that is null',
+  });
+
+export type ComputeFile = z.infer<typeof computeFileSchema>;
+export type FittedShape = z.infer<typeof shapeSchema>;

@@ -1,0 +1,31 @@
+import { formatSeconds, formatTable } from '../format.js';
+import type { ComputeFile } from './compute-file.js';
+
+/** What was measured and how well it is fitted, for people. */
+export function formatCosts({ name, ops, slowdown, measured }: ComputeFile): string {
+  const shapes = measured?.shapes ?? [];
+  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+  const rows = shapes.map(({ B, T, dModel, numLayers, measuredS, fittedS, relativeError }) => [
+    `${B} x ${T}`,
+    `${numLayers} x ${dModel}`,
+    formatSeconds(measuredS),
+    formatSeconds(fittedS),
+    percent(relativeError),
+  ]);
+  const lines = [
+    `${name}: costs of ${Object.keys(ops).length} native functions`,
+    '',
+    formatTable([['tokens', 'layers x width', 'measured', 'fitted', 'error'], ...rows], '<<>>>'),
+  ];
+  if (measured !== undefined) {
+    const { meanRelativeError, worstRelativeError } = measured;
+    lines.push(
+      '',
+      `error: ${percent(meanRelativeError)} on average, ${percent(worstRelativeError)} at worst`,
+    );
+  }
+  const last = slowdown.at(-1)!;
+  if (slowdown.length > 1)
+    lines.push(`${slowdown.length} ranks at once: each op takes ${last.toFixed(2)} times as long`);
+  return lines.join('\n');
+}
