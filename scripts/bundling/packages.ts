@@ -27,11 +27,14 @@ const parts: Readonly<Record<string, RegExp>> = {
   'vega-lite': /^(package\.json|LICENSE|build(\/index\.js)?)$/,
 };
 
-/** Packages of one family whose sources lie beside what is built of them. */
-const built = { family: /^vega-/, part: /^(package\.json|LICENSE|build(\/.*)?)$/ };
+/** The same by family: packages with what is built beside its sources, or in several forms. */
+const partsOfFamilies: readonly (readonly [RegExp, RegExp])[] = [
+  [/^vega-/, /^(package\.json|LICENSE|build(\/.*)?)$/],
+  [/^d3-/, /^(package\.json|LICENSE|src(\/.*)?|dist(\/[^/]*\.mjs)?)$/],
+];
 
 function partOf(name: string): RegExp | undefined {
-  return parts[name] ?? (built.family.test(name) ? built.part : undefined);
+  return parts[name] ?? partsOfFamilies.find(([family]) => family.test(name))?.[1];
 }
 
 /**

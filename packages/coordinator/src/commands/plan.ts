@@ -1,8 +1,12 @@
 import { availableParallelism } from 'node:os';
+import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Plan } from '@longscan/worker/protocol';
+import { isFabricPath } from '../fabric/load-fabric.js';
 import { type LaunchRequest, loadLauncher } from '../launcher.js';
+import { formatStepTime } from '../plan/format-step-time.js';
 import { formatPlan, planToRun } from '../plan/index.js';
+import { stepTime } from '../plan/step-time.js';
 import { bundleLayers, withBundleFiles } from '../run-folder/bundle-layer.js';
 import { runFiles } from '../run-folder/run-folder.js';
 import { loadJob } from '../spec/index.js';
@@ -11,27 +15,47 @@ import { jobPositional, setOption } from './options.js';
 
 export default defineCommand({
   name: 'plan',
-  summary: 'what a job would do: mesh, slices, memory, modelled time of each strategy; launches nothing',
+  summary:
+    'what a job would do: mesh, slices, memory, modelled time of a step and of each strategy; launches nothing',
   positionals: { job: jobPositional },
   options: {
     set: setOption,
+    fabric: {
+      ...{ type: 'string', nargs: 1 },
+      describe: 'links between ranks: a preset or a fabric file; default: parallel.fabric of the job',
+    },
+    compute: {
+      ...{ type: 'string', nargs: 1 },
+      describe: 'what ops cost: a preset or a file of bench step --save; default: by device.kind',
+    },
     print: { type: 'boolean', default: false, describe: 'also show what the launcher would run' },
   },
   example: 'plan examples/moby-dick/job.toml --set parallel.sp=4',
   async run(args, terminal) {
-    const { jobSpec } = await loadJob(args.job, { overrides: args.set });
-    const plan = await withBundleFiles(await bundleLayers(jobSpec.model.layers), (modules) =>
-      planToRun(jobSpec, modules),
+    const fabric = args.fabric === undefined ? [] : [`parallel.fabric=${atPlace(args.fabric)}`];
+    const { jobSpec } = await loadJob(args.job, { overrides: [...args.set, ...fabric] });
+    const { plan, step } = await withBundleFiles(
+      await bundleLayers(jobSpec.model.layers),
+      async (modules) => {
+        const planned = await planToRun(jobSpec, modules);
+        return { plan: planned, step: await stepTime(planned, args.compute, modules) };
+      },
     );
     const request = args.print ? await requestFor(plan) : null;
-    if (args.json) terminal.printJson(request === null ? plan : { ...plan, request });
+    if (args.json) terminal.printJson({ ...plan, step, ...(request !== null && { request }) });
     else {
       terminal.print(formatPlan(plan));
+      if (step !== null) terminal.print(`\n${formatStepTime(step)}`);
       if (request !== null) terminal.print(`\n${formatRequest(request)}`);
     }
     return 0;
   },
 });
+
+/** Files of the command line count from the working directory, those of a job from the job file. */
+function atPlace(fabric: string): string {
+  return isFabricPath(fabric) ? resolve(fabric) : fabric;
+}
 
 async function requestFor(plan: Plan): Promise<LaunchRequest> {
   const launcher = await loadLauncher(plan.jobSpec.launch.launcher);

@@ -24,6 +24,11 @@ export default defineCommand({
     steps: { ...wholeNumber('--steps', 'steps that are timed in a launch', mostSteps), default: '30' },
     warmup: { ...wholeNumber('--warmup', 'steps in front of them', mostSteps), default: '5' },
     repeats: { ...wholeNumber('--repeats', 'launches of each point', 100), default: '3' },
+    compute: {
+      ...{ type: 'string', nargs: 1 },
+      describe:
+        'what ops cost, a preset or a file of bench step --save: simulated steps beside the measured ones',
+    },
     again: { type: 'boolean', default: false, describe: 'measure these points anew' },
     set: setOption,
   },
@@ -36,12 +41,14 @@ export default defineCommand({
     const { stepRow } = await import('../step-row.js');
     const { scalingRows } = await import('../scaling/summary.js');
     const { definitionsOf, formatScaling } = await import('../scaling/report.js');
+    const { simulateWith } = await import('../scaling/simulate-point.js');
     const { ProgressBar } = await import('../scaling/progress-bar.js');
     const bar = new ProgressBar(terminal.stderr, repeats);
+    const simulate = args.compute === undefined ? null : await simulateWith(args.compute);
     const task = { kind: 'bench-step', numWarmUps: args.warmup, numSteps: args.steps } as const;
     const { scaling, files } = await interruptible((signal) =>
       scale({
-        ...{ job: args.job, mode, sps, lengths: args.lengths ?? null, overrides: args.set, simulate: null },
+        ...{ job: args.job, mode, sps, lengths: args.lengths ?? null, overrides: args.set, simulate },
         ...{ dir: args.out, numWarmUps: task.numWarmUps, numSteps: task.numSteps, repeats, again },
         measureWith:
           (modules) =>
