@@ -9,6 +9,7 @@ export {
 export { type BenchOp, type BenchShape, benchOps, type StepPart, stepParts } from './bench.js';
 export { decodeFrame, encodeFrame, type WireValue } from './codec.js';
 export {
+  burstLength,
   type CollectiveCase,
   type CollectivesResult,
   type CollectiveTimes,
