@@ -28,7 +28,9 @@ const size = (bytes: number) => (bytes < 2 ** 20 ? `${bytes / 2 ** 10} KiB` : `$
 const nameOf = ({ mbitPerS, delayMs, numRanks, stateBytes, transition }: Cell) =>
   [mbitPerS ?? 'no limit', delayMs, numRanks, size(stateBytes), transition].join(' | ');
 
-console.log('| Mbit/s | delay, ms | ranks | state | M | fastest measured | ms | chosen | modelled, ms | measured, ms | ratio |');
+console.log(
+  '| Mbit/s | delay, ms | ranks | state | M | fastest measured | ms | chosen | modelled, ms | measured, ms | ratio |',
+);
 console.log('| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |');
 const ratios: number[] = [];
 for (const { cell, candidates } of rows) {
@@ -42,8 +44,17 @@ for (const { cell, candidates } of rows) {
   const ratio = found.seconds / best.seconds;
   ratios.push(ratio);
   const mark = ratio > near ? ' **miss**' : '';
-  const cells = [nameOf(cell), describe(best.one), ms(best.seconds), describe(chosen), ms(chosen.seconds), ms(found.seconds)];
+  const cells = [
+    nameOf(cell),
+    describe(best.one),
+    ms(best.seconds),
+    describe(chosen),
+    ms(chosen.seconds),
+    ms(found.seconds),
+  ];
   console.log(`| ${cells.join(' | ')} | ${ratio.toFixed(2)}${mark} |`);
 }
 const hits = ratios.filter((ratio) => ratio <= near).length;
-console.log(`\n${hits} of ${ratios.length} choices within 5 % of the fastest (${((100 * hits) / ratios.length).toFixed(0)} %)`);
+console.log(
+  `\n${hits} of ${ratios.length} choices within 5 % of the fastest (${((100 * hits) / ratios.length).toFixed(0)} %)`,
+);

@@ -1,4 +1,11 @@
-import { fitLink, loadStrategies, nonNegativeFit, planScans, timeBySimulation } from '@longscan/coordinator/planner';
+import {
+  countingOverheads,
+  fitLink,
+  loadStrategies,
+  nonNegativeFit,
+  planScans,
+  timeBySimulation,
+} from '@longscan/coordinator/planner';
 import type { OpEntry } from '@longscan/worker';
 import { bytesPerHead, type Candidate, type Cell, headSize } from './cells.js';
 import type { MeasuredMessages } from './measure.js';
@@ -33,8 +40,11 @@ export async function modelOf(rows: readonly GridRow[]): Promise<(cell: Cell) =>
       ...{ numHeads, transitionBytes: 4 * perHead * numHeads },
     };
     const machine = {
-      ...{ fabric, engine: 'tcp', ranksAtOnce: numCores, slowdown: [1] } as const,
-      ...{ coresPerMessage: coresPerMessage(messages, link, sp), secondsOf },
+      ...countingOverheads({
+        ...{ fabric, ranksAtOnce: numCores, slowdown: [1] },
+        coresPerMessage: coresPerMessage(messages, link, sp),
+      }),
+      ...({ engine: 'tcp', secondsOf } as const),
     };
     const { tables } = planScans({
       job: { parallel } as Parameters<typeof planScans>[0]['job'],
@@ -74,7 +84,9 @@ function coresPerMessage(
 
 /** Launch, bytes and FLOPs of the ops that scans run, fitted to what combining takes one rank alone. */
 function combineSeconds(rows: readonly GridRow[]): (op: OpEntry) => number {
-  const measured = rows.flatMap(({ segments, combine }) => (segments && combine ? [{ segments, combine }] : []));
+  const measured = rows.flatMap(({ segments, combine }) =>
+    segments && combine ? [{ segments, combine }] : [],
+  );
   const points = measured.map(({ segments: { stateBytes, transition }, combine }) => {
     const alone = combine.find(({ numRanks }) => numRanks === 1)!;
     const numRows = stateBytes / 4 / headSize;
@@ -89,18 +101,22 @@ function combineSeconds(rows: readonly GridRow[]): (op: OpEntry) => number {
       },
     };
   });
-  const fit = (name: 'apply' | 'compose') =>
+  const fitOf = (name: 'apply' | 'compose') =>
     nonNegativeFit(
       points.map(({ [name]: { seconds, bytes, flops } }) => [1 / seconds, bytes / seconds, flops / seconds]),
       points.map(() => 1),
     );
   const costs: Readonly<Record<string, number[]>> = {
-    transitionApply: fit('apply'),
-    transitionCompose: fit('compose'),
+    transitionApply: fitOf('apply'),
+    transitionCompose: fitOf('compose'),
   };
   return ({ name, bytes, flops }) => {
     // Copies move bytes as an application does, without its arithmetic.
-    const [launchS, perByte, perFlop] = costs[name] ?? [costs.transitionApply![0]!, costs.transitionApply![1]!, 0];
+    const [launchS, perByte, perFlop] = costs[name] ?? [
+      costs.transitionApply![0]!,
+      costs.transitionApply![1]!,
+      0,
+    ];
     return launchS! + bytes * perByte! + flops * perFlop!;
   };
 }

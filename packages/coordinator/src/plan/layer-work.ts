@@ -17,7 +17,8 @@ export async function layerWork(
   const { scans, alone } = await recordLayerOps(plan, modules);
   const seconds = (ops: readonly OpEntry[]) => ops.reduce((sum, op) => sum + opSeconds(compute, op), 0);
   const numRuns = (layer: number, numScans: number) => Math.max(1, numScans / numRecurrences(layer));
-  const numLayerRuns = new Set(scans.map(({ layer }) => layer)).size * numMicroBatches(scans, numRecurrences) * 2;
+  const numLayerRuns =
+    new Set(scans.map(({ layer }) => layer)).size * numMicroBatches(scans, numRecurrences) * 2;
   const aloneS = numLayerRuns === 0 ? 0 : seconds(alone) / numLayerRuns;
   return (layer) => {
     const of = (direction: 'forward' | 'reverse') => {

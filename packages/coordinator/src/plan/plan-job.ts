@@ -12,6 +12,7 @@ import { layerWork } from './layer-work.js';
 import { layOut } from './layout.js';
 import { withNodes } from './nodes.js';
 import { plan } from './plan.js';
+import { countingOverheads } from './scan-machine.js';
 import { timeBySimulation } from './simulate-scans.js';
 import { presetFor } from './step-time.js';
 import { loadAttentionStrategies, loadStrategies } from './strategies.js';
@@ -60,7 +61,10 @@ export async function planJob(
   const compute = loadCompute(presetFor(jobSpec));
   const engine = device.engine === 'nccl' ? 'nccl' : 'tcp';
   const secondsOf = (op: OpEntry) => opSeconds(compute, op);
-  const timeScans = timeBySimulation(sp, { ...machineOf(engine, { fabric, compute }), engine, secondsOf });
+  const timeScans = timeBySimulation(sp, {
+    ...countingOverheads(machineOf(engine, { fabric, compute })),
+    ...{ engine, secondsOf },
+  });
   const numCalls = (layer: number) => trace.recurrences.filter((one) => one.layer === layer).length;
   // What a layer has to do beside its scans does not depend on how they run.
   const workOf = await layerWork(plan(inputs), compute, numCalls, layerModules);

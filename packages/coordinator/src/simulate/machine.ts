@@ -9,6 +9,8 @@ export interface Machine extends Pick<ComputeCosts, 'ranksAtOnce' | 'slowdown'> 
    * copied by them; 0: the network moves them alone.
    */
   readonly coresPerMessage: number;
+  /** What a message costs a core of either end's host before it leaves and after it has come; left out: nothing. */
+  readonly overheadS?: number;
 }
 
 /**
