@@ -35,8 +35,8 @@ console.log('| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 const ratios: number[] = [];
 for (const { cell, candidates } of rows) {
   if (cell === undefined || candidates === undefined) continue;
-  const chosen = model(cell)?.[0];
-  if (chosen === undefined) continue;
+  const [chosen] = model(cell);
+  if (chosen === undefined) throw new Error(`nothing can run ${nameOf(cell)}`);
   const times = candidates.map((one) => ({ one, seconds: median(one.samples) }));
   const best = times.reduce((a, b) => (b.seconds < a.seconds ? b : a));
   const found = times.find(({ one }) => describe(one) === describe(chosen));

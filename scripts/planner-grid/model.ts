@@ -8,11 +8,8 @@ import {
 } from '@longscan/coordinator/planner';
 import type { OpEntry } from '@longscan/worker';
 import { bytesPerHead, type Candidate, type Cell, headSize } from './cells.js';
-import type { MeasuredMessages } from './measure.js';
+import { type MeasuredMessages, runLength } from './measure.js';
 import { type GridRow, median } from './row.js';
-
-/** Messages of a run: so many that the first of them hardly counts. */
-const runLength = 100;
 
 /** Cores that all ranks of the grid share. */
 const numCores = 2;
@@ -23,13 +20,13 @@ export interface ModelledCandidate extends Candidate {
 }
 
 /** Chooses for each cell by links and combines that were measured in the same set-up; the best first. */
-export async function modelOf(rows: readonly GridRow[]): Promise<(cell: Cell) => ModelledCandidate[] | null> {
+export async function modelOf(rows: readonly GridRow[]): Promise<(cell: Cell) => ModelledCandidate[]> {
   const strategies = await loadStrategies();
   const secondsOf = combineSeconds(rows);
   return (cell) => {
     const messages = rows.find(({ links }) => links !== undefined && isLinked(links, cell))?.messages;
-    const link = messages && linkOf(messages);
-    if (!link || !messages) return null;
+    if (messages === undefined) throw new Error(`no messages were measured for ${JSON.stringify(cell)}`);
+    const link = linkOf(messages);
     const { numRanks: sp } = cell;
     const fabric = { name: 'the grid', ...link };
     const parallel = { sp, strategy: 'auto', blocks: 'auto', ranksPerNode: 'auto' } as const;
@@ -62,12 +59,16 @@ function isLinked(a: Cell, b: Cell): boolean {
   return a.numRanks === b.numRanks && a.mbitPerS === b.mbitPerS && a.delayMs === b.delayMs;
 }
 
+/** The link that lone messages and runs of the smallest ones tell. @throws Error if they tell none */
 function linkOf(messages: readonly MeasuredMessages[]) {
   const of = (kind: MeasuredMessages['kind']) =>
     messages
       .filter((row) => row.kind === kind)
       .map(({ bytes, samples }) => ({ bytes, seconds: median(samples) }));
-  return fitLink(of('there and back'), of('one after the other'), runLength)?.link;
+  const [run] = of('one after the other').sort((a, b) => a.bytes - b.bytes);
+  const fitted = fitLink(of('there and back'), [run!], runLength);
+  if (fitted === null) throw new Error(`no link explains ${JSON.stringify(messages)}`);
+  return fitted.link;
 }
 
 /** From how much slower the largest messages are when every rank sends and receives one at once. */
