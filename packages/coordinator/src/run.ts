@@ -161,7 +161,7 @@ export class JobRun implements Run {
       sp: mesh.sp,
       dp: mesh.dp,
       strategy: plan.strategy,
-      blocks: plan.blocks,
+      blocks: Math.max(1, ...plan.scans.map(({ blocks }) => blocks)),
       steps: jobSpec.job.steps,
       tokensPerStep: jobSpec.data.sequenceLength * jobSpec.data.batchSize * jobSpec.data.accumulate,
       numParameters: plan.perRank.numParameters,

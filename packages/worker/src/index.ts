@@ -23,7 +23,7 @@ export {
 export { hasAttention } from './model/has-attention.js';
 export { objectivesOf } from './model/objectives.js';
 export { type TraceSizes, traceModel } from './model/trace.js';
-export { recordScan, type ScannedState } from './schedule/record-scan.js';
+export { recordScan, recordStrategyScan, type ScannedState } from './schedule/record-scan.js';
 export { type RecordOptions, recordSchedules } from './schedule/record-schedules.js';
 export type {
   CollectiveEntry,
@@ -40,6 +40,7 @@ export { type TraceMemoryOptions, withMemory } from './schedule/step-memory.js';
 export { cutSequence, pieceLength, type SliceSizes, sliceLength } from './slice-layout.js';
 export { type StepDefinition, stepwise } from './stepwise.js';
 export {
+  blockCounts,
   type Direction,
   defineStrategy,
   type FabricCost,

@@ -1,4 +1,5 @@
 import type { FabricCost } from '@longscan/worker';
+import { burstLength } from '@longscan/worker/protocol';
 import { type FittedLink, fitLink } from '../fabric/fit-link.js';
 import type { CollectiveRow } from './rows.js';
 
@@ -17,7 +18,7 @@ export function fitFabric(rows: readonly CollectiveRow[], ranksPerNode: number):
       rows
         .filter((row) => row.op === op && row.link === kind)
         .map(({ bytes, medianS }) => ({ bytes, seconds: medianS }));
-    return fitLink(of('send-recv'), of('burst'));
+    return fitLink(of('send-recv'), of('burst'), burstLength);
   };
   const inside = linkOf('inside');
   const hasNodes = rows.some(({ link }) => link === 'between');

@@ -1,4 +1,6 @@
 import type { FabricCost } from '@longscan/worker';
+import { burstLength } from '@longscan/worker/protocol';
+import { messageSeconds } from '../fabric/fit-link.js';
 import type { StrategyCost } from '../plan/strategies.js';
 import { sumCost } from '../plan/sum-time.js';
 import { directBytes } from '../simulate/collectives.js';
@@ -16,9 +18,9 @@ export function predictSeconds(
   const { op, bytes, numRanks } = row;
   switch (op) {
     case 'send-recv':
-      return linkOf(row, fabric).latencyS + bytes / linkOf(row, fabric).bandwidthBytesPerS;
+      return messageSeconds(linkOf(row, fabric), bytes);
     case 'burst':
-      return Math.max(linkOf(row, fabric).gapS, bytes / linkOf(row, fabric).bandwidthBytesPerS);
+      return messageSeconds(linkOf(row, fabric), bytes, burstLength);
     case 'all-gather':
     case 'reduce-scatter':
       return sharesSeconds(numRanks, bytes / numRanks, fabric);

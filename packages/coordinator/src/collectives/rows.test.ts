@@ -1,7 +1,8 @@
-import type { CollectiveCase, CollectivesResult } from '@longscan/worker/protocol';
+import { burstLength, type CollectiveCase, type CollectivesResult } from '@longscan/worker/protocol';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { fabricFileSchema } from '../fabric/fabric-file.js';
+import { messageSeconds } from '../fabric/fit-link.js';
 import { loadStrategies } from '../plan/strategies.js';
 import { busFactor } from './bandwidth.js';
 import { costOf, fitFabric } from './fit-fabric.js';
@@ -67,11 +68,11 @@ const link = { latencyS: 1e-5, gapS: 5e-6, bandwidthBytesPerS: 1e9 };
 const slow = { latencyS: 1e-4, gapS: 2e-5, bandwidthBytesPerS: 1e8 };
 const sizes = [8, 1024, 2 ** 20];
 
-/** Exact times of messages over a link. */
-const messagesOver = (kind: 'inside' | 'between', { latencyS, gapS, bandwidthBytesPerS }: typeof link) =>
+/** Exact times of messages over a link, which the first rank has. */
+const messagesOver = (kind: 'inside' | 'between', cost: typeof link) =>
   sizes.flatMap((bytes): [CollectiveCase, ...(number[] | null)[]][] => [
-    [message('send-recv', bytes, kind), [latencyS + bytes / bandwidthBytesPerS], null, null, null],
-    [message('burst', bytes, kind), null, [Math.max(gapS, bytes / bandwidthBytesPerS)], null, null],
+    [message('send-recv', bytes, kind), [messageSeconds(cost, bytes)], null, null, null],
+    [message('burst', bytes, kind), [messageSeconds(cost, bytes, burstLength)], null, null, null],
   ]);
 
 test('fit of a group ~> links inside and between nodes; the file that is written is one that is read', async () => {

@@ -1,8 +1,13 @@
 import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stepParts } from '@longscan/worker/protocol';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { computeFileSchema } from '../compute/compute-file.js';
+import { loadCompute } from '../compute/load-compute.js';
 import { planJob } from '../plan/index.js';
 import { loadJob } from '../spec/index.js';
 import type { StepRow } from '../step-row.js';
@@ -92,6 +97,38 @@ test('bench step: time slices are named, and do not count as work of the model',
   assert.match(stdout, /, f32, in time slices of 32; 1 x 100 tokens a step\n/);
 });
 
+test('bench step --save: what ops cost, in a file that can be loaded', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'longscan-costs-'));
+  try {
+    const path = join(folder, 'compute.json');
+    const shapes = [...small, 'model.dModel=64'];
+    const { status, stdout, stderr } = bench(['--json', ...sets(shapes), ...few, '--save', path]);
+    assert.is(status, 0, stderr);
+    const file = computeFileSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
+    assert.equal(JSON.parse(stdout), file);
+    assert.equal(
+      file.measured!.shapes.map(({ T, dModel }) => [T, dModel]),
+      [
+        [16, 64],
+        [32, 64],
+        [48, 64],
+        [96, 64],
+        [48, 32],
+      ],
+    );
+    assert.is(file.measured!.threads, 1);
+    assert.is(file.slowdown.length, availableParallelism());
+    for (const name of ['linearForward', 'gatedLinearSweep', 'rmsNormBackward', 'adamwUpdate'])
+      assert.ok(
+        Object.values(file.ops[name]!).some((value) => value > 0),
+        name,
+      );
+    assert.equal(loadCompute(path).notes, []);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
 test("examples/bench: as many parameters as the peer's models have", async () => {
   for (const [name, numParameters] of [
     ['linear', 1_364_300_800],
@@ -111,6 +148,8 @@ test('bench step: what is wrong with a job, or with the words', () => {
     [['--set', 'model.dModel=33'], /error\[E-/],
     [['--steps', 'many'], /--steps "many" where a whole number >= 0/],
     [['--device', 'tpu'], /E-CLI-USAGE/],
+    [['--save', 'costs.txt'], /E-CLI-USAGE.*costs\.txt/],
+    [['--save', '/nowhere/costs.json'], /E-CLI-USAGE.*\/nowhere\/costs\.json in no folder/],
   ] as const) {
     const { status, stdout, stderr } = bench(args);
     assert.is(status, 2, stderr);

@@ -30,7 +30,7 @@ export default defineCommand({
     },
     compute: {
       ...{ type: 'string', nargs: 1 },
-      describe: 'what ops cost: a preset or a file of bench step --save; default: h200, or epyc on a CPU',
+      describe: 'what ops cost: a preset or a file of bench step --save; default: h200, or cpu',
     },
     out: { type: 'string', nargs: 1, describe: 'folder for simulated.json and charts' },
     papers: {
@@ -57,7 +57,7 @@ export default defineCommand({
     const { jobSpec } = await loadJob(job, { overrides: [...overrides, 'parallel.sp=1'], readsText: false });
     const strategies = strategiesOf(args.strategy, jobSpec.parallel.strategy);
     refuseUsage(sp, args.set, jobSpec.parallel.dp);
-    const compute = await loadCompute(args.compute ?? (jobSpec.device.kind === 'cuda' ? 'h200' : 'epyc'));
+    const compute = loadCompute(args.compute ?? (jobSpec.device.kind === 'cuda' ? 'h200' : 'cpu'));
     const fabric = fabricOf(jobSpec);
     const { rows, notes, crossings, state } = await withBundleFiles(
       await bundleLayers(jobSpec.model.layers),
@@ -69,7 +69,7 @@ export default defineCommand({
       },
     );
     const found = state === null ? [] : formatCrossings(crossings, state.stateBytes, fabric.name);
-    const said = [...(fabric.notes ?? []), ...notes];
+    const said = [...(fabric.notes ?? []), ...(compute.notes ?? []), ...notes];
     if (args.json) for (const row of rows) terminal.printJson(row);
     else {
       const heading = `modelled: ${compute.name}; ${fabric.name}`;

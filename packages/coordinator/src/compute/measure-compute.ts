@@ -81,7 +81,8 @@ export async function measureCompute(
   return { file, notes };
 }
 
-async function measureStep(spec: JobSpec, options: MeasureOptions): Promise<MeasuredStep> {
+/** Times a job's step and records its schedule. */
+export async function measureStep(spec: JobSpec, options: MeasureOptions): Promise<MeasuredStep> {
   const plan = await planJob(spec, options.modules);
   const row = await timeSteps(plan, options);
   const [schedule] = await recordSchedules(plan, options.modules, { documents: false });

@@ -1,7 +1,8 @@
 import type { LinkCost } from '@longscan/worker';
 import type { LinkFit } from './fabric-file.js';
+import { leastSquares } from './least-squares.js';
 
-/** Time of one message of a size. */
+/** Time of one message of a size: alone, or one of a run of messages that follow each other. */
 export interface TimedMessage {
   readonly bytes: number;
   readonly seconds: number;
@@ -11,78 +12,69 @@ export interface FittedLink extends LinkFit {
   readonly link: LinkCost;
 }
 
-/** Parameters in which both models are linear, but for the larger one of two terms. */
-interface Terms {
-  readonly latencyS: number;
-  readonly gapS: number;
-  readonly secondsPerByte: number;
+/**
+ * What a message takes under a link, as the planner counts a chain of two ranks: alone `latency + bytes / bandwidth`; of a run
+ * of n its n-th part, when n - 1 more messages follow the first one `max(gap, bytes / bandwidth)` apart.
+ */
+export function messageSeconds(
+  { latencyS, gapS, bandwidthBytesPerS }: LinkCost,
+  bytes: number,
+  numMessages = 1,
+): number {
+  const transferS = bytes / bandwidthBytesPerS;
+  return (latencyS + transferS + (numMessages - 1) * Math.max(gapS, transferS)) / numMessages;
 }
 
 /**
- * The link that explains two kinds of measurements best, by least squares on relative errors: a lone message takes
- * `latencyS + bytes / bandwidth`, and each of many in a row `max(gapS, bytes / bandwidth)`. Of which side a burst is on there
- * are as many possibilities as sizes: each is a linear problem, and the best of all is the optimum. Null where no link with
- * parameters above zero explains them: too few sizes, or too much noise.
+ * The link that explains lone messages and runs of `runLength` best, by least squares on relative errors. In which runs the gap
+ * counts and in which the bandwidth there are as many possibilities as sizes: each is a linear problem, and the best of all is
+ * the optimum. Null where no link with parameters above zero explains them: too few sizes, or too much noise.
  */
-export function fitLink(lone: readonly TimedMessage[], burst: readonly TimedMessage[]): FittedLink | null {
-  const inOrder = [...burst].sort((a, b) => a.bytes - b.bytes);
-  let best: { readonly terms: Terms; readonly error: number } | null = null;
-  // At least the smallest bursts are bound by the gap: otherwise nothing tells it.
+export function fitLink(
+  lone: readonly TimedMessage[],
+  runs: readonly TimedMessage[],
+  runLength: number,
+): FittedLink | null {
+  const inOrder = [...runs].sort((a, b) => a.bytes - b.bytes);
+  const fits: FittedLink[] = [];
+  // Of the smallest messages at least it is the gap that counts: otherwise nothing tells it.
   for (let numByGap = 1; numByGap <= inOrder.length; numByGap++) {
-    const terms = solve(lone, inOrder.slice(0, numByGap), inOrder.slice(numByGap));
-    if (terms === null) continue;
-    const error = residualsOf(terms, lone, inOrder).reduce((sum, one) => sum + one.relativeError ** 2, 0);
-    if (best === null || error < best.error) best = { terms, error };
+    const parameters = leastSquares([
+      ...lone.map(({ bytes, seconds }) => [1 / seconds, 0, bytes / seconds]),
+      ...inOrder.map(({ bytes, seconds }, i) => {
+        const [first, rest] = [1 / (runLength * seconds), (runLength - 1) / (runLength * seconds)];
+        return i < numByGap ? [first, rest, bytes * first] : [first, 0, bytes / seconds];
+      }),
+    ]);
+    if (parameters === null || parameters.some((value) => !(value > 0))) continue;
+    const [latencyS, gapS, secondsPerByte] = parameters as [number, number, number];
+    fits.push(
+      withResiduals({ latencyS, gapS, bandwidthBytesPerS: 1 / secondsPerByte }, lone, inOrder, runLength),
+    );
   }
-  if (best === null) return null;
-  const { latencyS, gapS, secondsPerByte } = best.terms;
-  const residuals = residualsOf(best.terms, lone, inOrder);
+  const squares = fits.map(({ residuals }) =>
+    residuals.reduce((sum, one) => sum + one.relativeError ** 2, 0),
+  );
+  return fits[squares.indexOf(Math.min(...squares))] ?? null;
+}
+
+function withResiduals(
+  link: LinkCost,
+  lone: readonly TimedMessage[],
+  runs: readonly TimedMessage[],
+  runLength: number,
+): FittedLink {
+  const residual = (kind: 'latency' | 'gap', { bytes, seconds }: TimedMessage, numMessages: number) => {
+    const fittedS = messageSeconds(link, bytes, numMessages);
+    return { kind, bytes, measuredS: seconds, fittedS, relativeError: fittedS / seconds - 1 };
+  };
+  const residuals = [
+    ...lone.map((one) => residual('latency', one, 1)),
+    ...runs.map((one) => residual('gap', one, runLength)),
+  ];
   const errors = residuals.map(({ relativeError }) => Math.abs(relativeError));
   return {
-    link: { latencyS, gapS, bandwidthBytesPerS: 1 / secondsPerByte },
+    ...{ link, residuals, worstRelativeError: Math.max(...errors) },
     meanRelativeError: errors.reduce((sum, error) => sum + error, 0) / errors.length,
-    worstRelativeError: Math.max(...errors),
-    residuals,
   };
-}
-
-/** Least squares on relative errors where it is known what bounds each burst; null: no solution above zero. */
-function solve(
-  lone: readonly TimedMessage[],
-  byGap: readonly TimedMessage[],
-  byBandwidth: readonly TimedMessage[],
-): Terms | null {
-  // A message of t seconds asks for (latency + bytes · secondsPerByte) / t = 1: one row [1/t, bytes/t] of the system.
-  const rows = [
-    ...lone.map(({ bytes, seconds }) => [1 / seconds, bytes / seconds] as const),
-    ...byBandwidth.map(({ bytes, seconds }) => [0, bytes / seconds] as const),
-  ];
-  const sum = (of: (row: readonly [number, number]) => number) =>
-    rows.reduce((total, row) => total + of(row), 0);
-  const [aa, ab, bb] = [sum(([a]) => a * a), sum(([a, b]) => a * b), sum(([, b]) => b * b)];
-  const [a1, b1] = [sum(([a]) => a), sum(([, b]) => b)];
-  const determinant = aa * bb - ab * ab;
-  // Messages of one size alone tell two parameters apart by nothing but rounding.
-  if (!(determinant > 1e-12 * aa * bb)) return null;
-  const latencyS = (a1 * bb - b1 * ab) / determinant;
-  const secondsPerByte = (b1 * aa - a1 * ab) / determinant;
-  const inverse = byGap.map(({ seconds }) => 1 / seconds);
-  const gapS = inverse.reduce((total, x) => total + x, 0) / inverse.reduce((total, x) => total + x * x, 0);
-  if (!(latencyS > 0 && secondsPerByte > 0 && gapS > 0)) return null;
-  return { latencyS, gapS, secondsPerByte };
-}
-
-function residualsOf(
-  { latencyS, gapS, secondsPerByte }: Terms,
-  lone: readonly TimedMessage[],
-  burst: readonly TimedMessage[],
-): LinkFit['residuals'] {
-  const residual = (kind: 'latency' | 'gap', { bytes, seconds }: TimedMessage, fittedS: number) => ({
-    ...{ kind, bytes, measuredS: seconds, fittedS },
-    relativeError: fittedS / seconds - 1,
-  });
-  return [
-    ...lone.map((one) => residual('latency', one, latencyS + one.bytes * secondsPerByte)),
-    ...burst.map((one) => residual('gap', one, Math.max(gapS, one.bytes * secondsPerByte))),
-  ];
 }

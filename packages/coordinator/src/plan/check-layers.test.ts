@@ -24,6 +24,7 @@ function traceOf(kinds: readonly RecurrenceTrace['kind'][], sliceMultiple = 1) {
       kind,
       stateBytes: 4,
       stateRows: 1,
+      numHeads: 1,
       transitionBytes: 0,
     })),
     layers: kinds.map((kind) => ({ name: `a-${kind}-layer`, sliceMultiple })),

@@ -1,5 +1,10 @@
 import { type Strategy, supportsTransition } from '@longscan/worker';
-import { type JobSpec, LongscanError, type ModelTrace } from '@longscan/worker/protocol';
+import {
+  type JobSpec,
+  LongscanError,
+  type ModelTrace,
+  type RecurrenceTrace,
+} from '@longscan/worker/protocol';
 import type { Layout } from './layout.js';
 
 /** What a strategy can run is all that counts here. */
@@ -32,10 +37,12 @@ export function checkLayers(
   if (sp === 1) return;
   checkSlices(layout, trace);
   const able = ableStrategies(sp, trace, strategies).map(({ name }) => name);
-  if (able.length > 0 && (parallel.strategy === 'auto' || able.includes(parallel.strategy))) return;
+  const isAble = ({ kind }: RecurrenceTrace) => strategies.some((one) => supportsTransition(one, kind));
+  if (parallel.strategy === 'auto' ? trace.recurrences.every(isAble) : able.includes(parallel.strategy))
+    return;
   const strategy = strategies.find(({ name }) => name === parallel.strategy);
-  const { layer, kind } = trace.recurrences.find(
-    (recurrence) => strategy === undefined || !supportsTransition(strategy, recurrence.kind),
+  const { layer, kind } = trace.recurrences.find((recurrence) =>
+    strategy === undefined ? !isAble(recurrence) : !supportsTransition(strategy, recurrence.kind),
   )!;
   const works = able.map((name) => `parallel.strategy = "${name}"`);
   throw new LongscanError({

@@ -21,7 +21,7 @@ function planWith(uses: readonly string[]): Plan {
     sequencesPerRank: 1,
     strategy: 'all-scan',
     attentionStrategy: 'kv-all-gather',
-    blocks: 2,
+    scans: uses.map(() => ({ strategy: 'all-scan', blocks: 2, ranksPerNode: 1 })),
     ranksPerNode: 1,
     perRank: {
       numParameters: 1_234_567,
@@ -36,6 +36,31 @@ function planWith(uses: readonly string[]): Plan {
       stateBytes: 8192,
       flopsPerStep: 5e9,
     },
+    modelledScans: [
+      {
+        ...{
+          layers: uses.map((_, layer) => layer),
+          kinds: ['diagonal'],
+          stateBytes: 4096,
+          transitionBytes: 64,
+        },
+        besideS: 2e-3,
+        candidates: [
+          {
+            ...{ strategy: 'all-scan', blocks: 2, ranksPerNode: 1, seconds: 1e-3, exposedS: 5e-4 },
+            ...{ bytesSent: 8192, isBound: false },
+          },
+          {
+            ...{ strategy: 'all-scan', blocks: 4, ranksPerNode: 1, seconds: 1e-3, exposedS: 6e-4 },
+            ...{ bytesSent: 8192, isBound: false },
+          },
+          {
+            ...{ strategy: 'ring', blocks: 1, ranksPerNode: 1, seconds: 2e-3, exposedS: 1e-3 },
+            ...{ bytesSent: 8192, isBound: true },
+          },
+        ],
+      },
+    ],
     modelled: [
       { strategy: 'all-scan', seconds: 1.5e-3, bytesSentByRank: [8192, 8192] },
       { strategy: 'ring', seconds: 2e-3, bytesSentByRank: [8192, 0] },
@@ -62,8 +87,13 @@ test('a plan as people see it', () => {
     'arithmetic   5.00G FLOP a step',
     '',
     'strategy  a step (modelled)  sent, most  sent, least',
-    'all-scan            1.50 ms     8.0 KiB      8.0 KiB  runs, 2 blocks',
+    'all-scan            1.50 ms     8.0 KiB      8.0 KiB  runs',
     'ring                2.00 ms     8.0 KiB          0 B',
+    '',
+    'layers 0-3: diagonal, 4.0 KiB of state, 64 B of M, 2.00 ms of computation beside the scans',
+    'scans of a layer    a step (modelled)     exposed  sent, most',
+    'all-scan, 2 blocks            1.00 ms      500 us     8.0 KiB  runs',
+    'ring                          2.00 ms  >= 1.00 ms     8.0 KiB',
     '',
     'note: something worth telling',
   ]);
@@ -72,6 +102,7 @@ test('a plan as people see it', () => {
 test('strategies for softmax attention are shown where the model has some', () => {
   const plan = {
     ...planWith(['gla', 'softmax-attention']),
+    modelledScans: [],
     modelledAttention: [
       { strategy: 'kv-all-gather', seconds: 1e-3, bytesSentByRank: [4096, 8192] },
       { strategy: 'ring-attention', seconds: 3e-3, bytesSentByRank: [8192, 8192] },

@@ -1,5 +1,6 @@
-import type { ModelledStrategy, Plan } from '@longscan/worker/protocol';
+import type { ModelledScans, ModelledStrategy, Plan } from '@longscan/worker/protocol';
 import { formatBytes, formatCount, formatSeconds, formatTable } from '../format.js';
+import { describeLayerRange, describeScan } from './describe-scans.js';
 
 /** A plan for people: what `longscan plan` prints. */
 export function formatPlan(plan: Plan): string {
@@ -7,6 +8,7 @@ export function formatPlan(plan: Plan): string {
     formatTable([...shapeRows(plan), ...rankRows(plan)]),
     '',
     formatTable(strategyRows(plan), '<>>>'),
+    ...plan.modelledScans.map((table) => scanTable(plan, table)),
     ...attentionTable(plan),
     ...plan.notes.map((note) => `\nnote: ${note}`),
   ].join('\n');
@@ -42,12 +44,36 @@ function rankRows({ perRank }: Plan): string[][] {
   ];
 }
 
-function strategyRows({ modelled, strategy, blocks }: Plan): string[][] {
-  const note = `runs, ${blocks} ${blocks === 1 ? 'block' : 'blocks'}`;
+function strategyRows({ modelled, strategy }: Plan): string[][] {
   return [
     costHeader('strategy'),
-    ...modelled.map((row) => costRow(row, row.strategy === strategy ? note : '')),
+    ...modelled.map((row) => costRow(row, row.strategy === strategy ? 'runs' : '')),
   ];
+}
+
+/** The candidates for the scans of layers that are alike: the best of each strategy. */
+function scanTable(plan: Plan, { layers, kinds, candidates, ...sizes }: ModelledScans): string {
+  const chosen = describeScan(plan.scans[layers[0]!]!);
+  const best = candidates.filter(
+    (one, i) => candidates.findIndex(({ strategy }) => strategy === one.strategy) === i,
+  );
+  const title = [
+    `${describeLayerRange(layers)}: ${kinds.join(' and ')}`,
+    `${formatBytes(sizes.stateBytes)} of state`,
+    `${formatBytes(sizes.transitionBytes)} of M`,
+    sizes.besideS === null
+      ? 'nothing overlapped'
+      : `${formatSeconds(sizes.besideS)} of computation beside the scans`,
+  ].join(', ');
+  const rows = best.map((one) => [
+    describeScan(one),
+    formatSeconds(one.seconds),
+    `${one.isBound ? '>= ' : ''}${formatSeconds(one.exposedS)}`,
+    formatBytes(one.bytesSent),
+    describeScan(one) === chosen ? 'runs' : '',
+  ]);
+  const header = ['scans of a layer', 'a step (modelled)', 'exposed', 'sent, most', ''];
+  return ['', title, formatTable([header, ...rows], '<>>>')].join('\n');
 }
 
 /** Nothing where no layer has softmax attention. */

@@ -1,5 +1,6 @@
 import { traceModel, withMemory } from '@longscan/worker';
 import type { JobSpec, Plan } from '@longscan/worker/protocol';
+import type { Fabric } from '../fabric/fabric.js';
 import { fabricOf } from '../fabric/load-fabric.js';
 import { planAttention } from './attention.js';
 import { checkCarry } from './check-carry.js';
@@ -8,6 +9,8 @@ import { checkObjective } from './check-objective.js';
 import { layOut } from './layout.js';
 import { withNodes } from './nodes.js';
 import { plan } from './plan.js';
+import { type TimeScans, timeByFormula } from './scan-time.js';
+import { timeBySimulation } from './simulate-scans.js';
 import { loadAttentionStrategies, loadStrategies } from './strategies.js';
 import { strategiesFor } from './strategy-rules.js';
 
@@ -48,6 +51,15 @@ export async function planJob(
           ...sizes,
           attention: installed.find(({ name }) => name === attention.strategy),
         });
-  const planned = plan({ jobSpec, layout, trace, strategies, attention, fabric });
+  const timeScans = timeScansOf(sp, fabric, jobSpec);
+  const planned = plan({ jobSpec, layout, trace, strategies, attention, fabric, timeScans });
   return await withMemory(planned, { modules: layerModules });
+}
+
+/** Messages alone: what it takes to combine segments is not known. */
+function timeScansOf(sp: number, fabric: Fabric, { device }: JobSpec): TimeScans {
+  if (sp === 1) return timeByFormula(sp, fabric);
+  const engine = device.engine === 'nccl' ? 'nccl' : 'tcp';
+  const onOwnDevices = { ranksAtOnce: null, slowdown: [1], coresPerMessage: 0 };
+  return timeBySimulation(sp, { fabric, engine, ...onOwnDevices, secondsOf: () => 0 });
 }

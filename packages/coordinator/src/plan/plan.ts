@@ -1,12 +1,15 @@
-import type { JobSpec, ModelledStrategy, ModelTrace, Plan } from '@longscan/worker/protocol';
+import type { JobSpec, ModelledScans, ModelledStrategy, ModelTrace, Plan } from '@longscan/worker/protocol';
 import type { Fabric } from '../fabric/fabric.js';
 import { formatBytes, formatSeconds } from '../format.js';
 import type { AttentionPlan } from './attention.js';
 import { canonicalSegments } from './canonical-units.js';
-import { ableStrategies } from './check-layers.js';
+import { describeLayerRange, describeScan } from './describe-scans.js';
+import type { LayerWork } from './layer-scans.js';
 import type { Layout } from './layout.js';
-import { bestBlocks, modelStrategies } from './model-time.js';
+import { modelStep } from './model-time.js';
 import { nodeSize } from './nodes.js';
+import { planScans } from './plan-scans.js';
+import { type TimeScans, timeByFormula } from './scan-time.js';
 import type { StrategyCost } from './strategies.js';
 
 /** Everything a plan is made of; the same inputs always make the same plan. */
@@ -18,6 +21,10 @@ export interface PlanInputs {
   readonly strategies: readonly StrategyCost[];
   readonly attention: AttentionPlan;
   readonly fabric: Fabric;
+  /** Default: by the strategies' formulas. */
+  readonly timeScans?: TimeScans;
+  /** What a layer computes beside its scans; left out: not known. */
+  readonly workOf?: (layer: number) => LayerWork;
 }
 
 const bytesPerF32 = 4;
@@ -25,12 +32,18 @@ const bytesPerF32 = 4;
 const numMoments = 2;
 
 /** Who does what, and what it will cost; of memory, what ranks hold between steps: `withMemory` adds the steps. Pure. */
-export function plan({ jobSpec, layout, trace, strategies, attention, fabric }: PlanInputs): Plan {
+export function plan(inputs: PlanInputs): Plan {
+  const { jobSpec, layout, trace, strategies, attention, fabric } = inputs;
   const { sp } = layout.mesh;
-  const able = ableStrategies(sp, trace, strategies);
   const units = (canonicalSegments(jobSpec) ?? sp) / sp;
-  const modelled = modelStrategies(sp, trace, able, fabric, attention.cost, units);
-  const strategy = chooseStrategy(jobSpec, modelled);
+  const ranksPerNode = nodeSize(jobSpec, fabric);
+  const timeScans = inputs.timeScans ?? timeByFormula(sp, fabric);
+  const { workOf } = inputs;
+  const scanInputs = { job: jobSpec, trace, strategies, fabric, units, ranksPerNode, timeScans, workOf };
+  const { strategy, scans, tables, steps } = planScans(scanInputs);
+  const modelled = steps
+    .map((step) => modelStep(sp, trace, step, fabric, attention.cost))
+    .sort((a, b) => a.seconds - b.seconds || (a.strategy < b.strategy ? -1 : 1));
   const tokensPerRank = layout.sequencesPerRank * (layout.paddedLength / sp);
   return {
     jobSpec,
@@ -40,17 +53,15 @@ export function plan({ jobSpec, layout, trace, strategies, attention, fabric }: 
     padTokens: layout.padTokens,
     sequencesPerRank: layout.sequencesPerRank,
     strategy,
+    scans,
     attentionStrategy: attention.strategy,
-    blocks:
-      jobSpec.parallel.blocks === 'auto'
-        ? bestBlocks(sp, trace.recurrences, fabric)
-        : jobSpec.parallel.blocks,
-    ranksPerNode: nodeSize(jobSpec, fabric),
+    ranksPerNode,
     perRank: {
       ...restingMemory(trace, optimizerShards(jobSpec, layout)),
       stateBytes: trace.recurrences.reduce((sum, recurrence) => sum + recurrence.stateBytes, 0),
       flopsPerStep: trace.flopsPerToken * tokensPerRank,
     },
+    modelledScans: tables,
     modelled,
     modelledAttention: [...attention.modelled],
     notes: [
@@ -58,7 +69,7 @@ export function plan({ jobSpec, layout, trace, strategies, attention, fabric }: 
       ...paddingNotes(layout),
       ...unitNotes(jobSpec, layout),
       ...timeSliceNotes(jobSpec, layout, trace),
-      ...strategyNotes(jobSpec, modelled, attention.modelled, fabric),
+      ...strategyNotes(jobSpec, tables, attention.modelled, fabric),
     ],
   };
 }
@@ -77,14 +88,6 @@ function restingMemory({ numParameters, workingBytes }: ModelTrace, numShards: n
 /** Parts that the moments are cut into: one for each rank where they are sharded. */
 function optimizerShards({ parallel }: JobSpec, { mesh }: Layout): number {
   return parallel.zero === 0 ? 1 : mesh.numRanks;
-}
-
-function chooseStrategy(jobSpec: JobSpec, modelled: readonly ModelledStrategy[]): string {
-  const { strategy } = jobSpec.parallel;
-  if (strategy !== 'auto') return strategy;
-  const [fastest] = modelled;
-  if (fastest === undefined) throw new Error('no SP strategy is installed');
-  return fastest.strategy;
 }
 
 function objectiveNotes({ model, data }: JobSpec): string[] {
@@ -125,17 +128,28 @@ function timeSliceNotes({ model }: JobSpec, { paddedLength }: Layout, trace: Mod
 
 function strategyNotes(
   { parallel }: JobSpec,
-  modelled: readonly ModelledStrategy[],
+  tables: readonly ModelledScans[],
   modelledAttention: readonly ModelledStrategy[],
   fabric: Fabric,
 ): string[] {
   if (parallel.sp === 1) return ['one rank holds the whole sequence: no state crosses ranks'];
   return [
     ...(fabric.notes ?? []),
-    ...(parallel.strategy === 'auto' ? choiceNotes('strategy', modelled, fabric) : []),
+    ...(parallel.strategy === 'auto' ? tables.flatMap((table) => scanNotes(table, fabric)) : []),
     ...(parallel.attentionStrategy === 'auto'
       ? choiceNotes('attention strategy', modelledAttention, fabric)
       : []),
+  ];
+}
+
+/** Why the first was chosen for these layers, against the best of another strategy. */
+function scanNotes({ layers, candidates, besideS }: ModelledScans, fabric: Fabric): string[] {
+  const [first] = candidates;
+  const second = candidates.find(({ strategy }) => strategy !== first?.strategy);
+  if (first === undefined || second === undefined) return [];
+  const beside = besideS === null ? '' : ` beside ${formatSeconds(besideS)} of computation`;
+  return [
+    `${describeLayerRange(layers)}: ${describeScan(first)} was chosen: modelled for ${fabric.name}, its scans make a step ${formatSeconds(first.exposedS)} longer a layer${beside}, those of ${describeScan(second)} ${formatSeconds(second.exposedS)}`,
   ];
 }
 

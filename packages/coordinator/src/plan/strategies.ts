@@ -2,7 +2,10 @@ import type { AttentionStrategy, Strategy } from '@longscan/worker';
 import { importUnit, listUnits } from '../units.js';
 
 /** The planner's view of an SP strategy: pure arithmetic, no communicator. */
-export type StrategyCost = Pick<Strategy, 'name' | 'cost' | 'serial' | 'keepsUnits' | 'needsWholeNodes'>;
+export type StrategyCost = Pick<
+  Strategy,
+  'name' | 'cost' | 'start' | 'serial' | 'keepsUnits' | 'takes' | 'needsWholeNodes'
+>;
 
 /** Every strategy of the worker's sp folder. */
 export async function loadStrategies(): Promise<StrategyCost[]> {

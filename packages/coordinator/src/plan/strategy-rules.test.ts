@@ -2,8 +2,9 @@ import { type JobSpec, jobSpecSchema } from '@longscan/worker/protocol';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { loadFabric } from '../fabric/load-fabric.js';
-import { modelStrategies } from './model-time.js';
 import { withNodes } from './nodes.js';
+import { planScans } from './plan-scans.js';
+import { timeByFormula } from './scan-time.js';
 import { loadStrategies } from './strategies.js';
 import { strategiesFor } from './strategy-rules.js';
 
@@ -54,16 +55,16 @@ test('rules ~> deterministic mode refuses strategies that compose', () => {
 
 test('nodes ~> links between them that are slow make the scan over nodes the fastest', () => {
   const recurrences = [
-    { layer: 0, kind: 'diagonal', stateBytes: 2 ** 20, stateRows: 4096, transitionBytes: 4096 },
+    { layer: 0, kind: 'diagonal', stateBytes: 2 ** 20, stateRows: 4096, numHeads: 64, transitionBytes: 4096 },
   ] as const;
-  const trace = { recurrences, halos: [], sums: [], fetches: [] };
+  const trace = { recurrences, layers: [{ name: 'gla', sliceMultiple: 1 }] };
   const job = jobOf({ sp: 64, ranksPerNode: 8 });
   const fabric = withNodes(loopback, job);
   const slow = { latencyS: 100e-6, gapS: 20e-6, bandwidthBytesPerS: 1e8 };
   const withSlow = { ...fabric, nodes: { ranksPerNode: 8, between: slow } };
-  const noAttention = { seconds: 0, bytesSentByRank: new Array<number>(64).fill(0) };
-  const [fastest] = modelStrategies(64, trace, installed, withSlow, noAttention);
-  assert.is(fastest!.strategy, 'two-level');
+  const inputs = { job, trace, strategies: installed, units: 1, ranksPerNode: 8 };
+  const found = planScans({ ...inputs, fabric: withSlow, timeScans: timeByFormula(64, withSlow) });
+  assert.equal(found.scans, [{ strategy: 'two-level', blocks: 1, ranksPerNode: 8 }]);
   assert.is(withNodes(loopback, jobOf({ sp: 8 })), loopback, 'one node has no links between nodes');
 });
 

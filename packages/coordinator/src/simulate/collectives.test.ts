@@ -40,8 +40,14 @@ test('messages of collectives ~> the time, bytes and number that are said of the
     for (const size of [2, 3, 8, 17]) {
       for (const link of [fast, slow]) {
         for (const engine of ['tcp', 'nccl'] as const) {
-          // Equal blocks, whole pieces: what is cut unevenly differs by a little.
-          for (const bytes of [4 * size, 1024 * size, 256 * kib * size, 1024 * kib * size]) {
+          // Blocks of all ranks are alike, some of them a large piece and a small one.
+          for (const bytes of [
+            4 * size,
+            1024 * size,
+            256 * kib * size,
+            260 * kib * size,
+            1024 * kib * size,
+          ]) {
             const collective = { verb, bytes: verb === 'barrier' ? 0 : bytes };
             const { algorithm, exchanges, seconds, ranks } = run(collective, size, engine, link);
             const what = `${verb} of ${bytes} bytes on ${size} ranks, ${engine}`;

@@ -15,12 +15,18 @@ export function meetingSeconds(
   const transfer = (message: number) => message / link.bandwidthBytesPerS;
   const held = (message: number) => Math.max(link.gapS, transfer(message));
   const direct = (message: number) => (size - 2) * held(message) + link.latencyS + transfer(message);
+  /** For all pieces of a block but the last, and for the last until it is through. */
+  const ofBlock = (block: number) => {
+    const rest = block % pieceBytes;
+    const whole = Math.floor(block / pieceBytes);
+    const all = whole * held(pieceBytes) + (rest > 0 ? held(rest) : 0);
+    const last = rest > 0 || block === 0 ? rest : pieceBytes;
+    return { all, untilLast: all - held(last) + transfer(last), first: Math.min(block, pieceBytes) };
+  };
   /** P - 1 blocks one after the other through each port; a piece waits for its way to the rank before it is passed on. */
   const ring = (block: number) => {
-    const numPieces = piecesIn(block);
-    const piece = block / numPieces;
-    const period = Math.max(numPieces * held(piece), link.latencyS + transfer(piece));
-    return (size - 2) * period + link.latencyS + (numPieces - 1) * held(piece) + transfer(piece);
+    const { all, untilLast, first } = ofBlock(block);
+    return (size - 2) * Math.max(all, link.latencyS + transfer(first)) + link.latencyS + untilLast;
   };
   const numRounds = Math.ceil(Math.log2(size));
   // Up and down two trees, each of which has half of the pieces; all of a rank's bytes cross its port twice.

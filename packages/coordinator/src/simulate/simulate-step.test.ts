@@ -76,7 +76,7 @@ test("scans with nothing to calculate ~> the strategies' own formulas, and their
         }
         // Forward, then in reverse: the last rank of one is the first of the other.
         const ratio = seconds / 2 / formula.seconds;
-        const blocks = name === 'all-scan' ? plan.blocks : 1;
+        const blocks = name === 'all-scan' ? plan.scans[0]!.blocks : 1;
         if (name === 'ring' || name === 'all-scan') {
           assert.ok(near(seconds, 2 * chainSeconds(sp, bytes.state, blocks, links)), `${what}: ${seconds} s`);
         } else if (name === 'doubling-scan' && !hasNodes && Number.isInteger(Math.log2(sp))) {

@@ -56,8 +56,8 @@ export function fakePlan({ numRanks, steps, launch = {} }: Omit<FakeJob, 'runDir
     padTokens: 0,
     sequencesPerRank: 1,
     strategy: 'ring',
+    scans: [],
     attentionStrategy: 'kv-all-gather',
-    blocks: 1,
     ranksPerNode: numRanks,
     perRank: {
       numParameters: 0,
@@ -72,6 +72,7 @@ export function fakePlan({ numRanks, steps, launch = {} }: Omit<FakeJob, 'runDir
       stateBytes: 0,
       flopsPerStep: 0,
     },
+    modelledScans: [],
     modelled: [],
     modelledAttention: [],
     notes: [],

@@ -50,6 +50,8 @@ export interface MeasureOptions extends Pick<BenchTask, 'sizes' | 'transition' |
   readonly ranksPerNode: number;
   /** Default: those of the sp folder. */
   readonly strategies?: readonly Strategy[];
+  /** Of a round, by size. */
+  readonly samplesFor?: (bytes: number) => number;
   readonly log?: (line: string) => void;
 }
 
@@ -79,13 +81,16 @@ export async function measureGroup(group: Communicator, options: MeasureOptions)
   return [...byCase.values()];
 }
 
-/** Samples of a round. The first one of a case only warms up; of large messages there are few, since each is long. */
-const samplesFor = (bytes: number): number => (bytes <= 4 * 2 ** 20 ? 7 : 3);
+/** The first sample of a case only warms up; of large messages there are few, since each is long. */
+function usualSamples(bytes: number): number {
+  if (bytes <= 64 * 2 ** 10) return 20;
+  return bytes <= 4 * 2 ** 20 ? 7 : 3;
+}
 
 async function* measureSize(
   group: Communicator,
   strategies: readonly Strategy[],
-  options: MeasureOptions,
+  { ranksPerNode, transition, samplesFor = usualSamples }: MeasureOptions,
   bytes: number,
 ) {
   const measure = async (measured: MeasuredCase) => {
@@ -98,13 +103,13 @@ async function* measureSize(
       measured.release();
     }
   };
-  for (const pair of pairsOf(group.size, options.ranksPerNode)) {
+  for (const pair of pairsOf(group.size, ranksPerNode)) {
     yield await measure(sendRecvCase(group, pair, bytes));
     yield await measure(burstCase(group, pair, bytes));
   }
   for (const verb of [allGatherCase, reduceScatterCase, allReduceCase])
     yield await measure(verb(group, bytes));
-  const problem = scanProblem(group, options.transition, bytes);
+  const problem = scanProblem(group, transition, bytes);
   try {
     for (const strategy of strategies) {
       for (const ways of optionsFor(strategy, group.size, problem.rows))

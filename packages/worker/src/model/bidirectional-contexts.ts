@@ -13,7 +13,7 @@ import { attentionToBothSides } from '../sequence/both-sides-attention.js';
 import { withHalo } from '../sequence/halo.js';
 import { positionsOf, sliceStart } from '../sequence/positions.js';
 import { live } from '../sequence/received.js';
-import type { SequenceGroup } from '../sequence/sequence-group.js';
+import { groupOfLayer, type ModelGroup } from '../sequence/sequence-group.js';
 import type { Direction } from '../strategy.js';
 import { toBothSides } from './both-sides.js';
 import type { ContextSource } from './layer-context.js';
@@ -25,7 +25,7 @@ export interface BidirectionalSlice {
   readonly device: Device;
   /** [B, T] */
   readonly shape: readonly [number, number];
-  readonly group: SequenceGroup | null;
+  readonly group: ModelGroup | null;
   /** i32 [B, T], 1 where a document starts; null: one document. */
   readonly resets: Tensor | null;
   /** i32 [B, T], 1 at the last token of a document that another one follows; null together with `resets`. */
@@ -53,7 +53,7 @@ export function bidirectionalContexts(slice: BidirectionalSlice): ContextSource 
           (x, numRows, op) => op(withHalo(x, numRows, { group, resets: edges, received, direction })),
           edges,
         );
-      const place = { group, boundaries, everyToken, received };
+      const place = { group: groupOfLayer(group, index), boundaries, everyToken, received };
       return {
         share: shareAlone,
         recurrence(op, inputs, meanwhile) {

@@ -19,7 +19,7 @@ import { withHalo } from '../sequence/halo.js';
 import { positionsOf, sliceStart } from '../sequence/positions.js';
 import { live, type Received } from '../sequence/received.js';
 import { recurrence } from '../sequence/recurrence.js';
-import type { ModelGroup, SequenceGroup } from '../sequence/sequence-group.js';
+import { groupOfLayer, type ModelGroup, type SequenceGroup } from '../sequence/sequence-group.js';
 import { attentionByUnit } from '../sequence/unit-attention.js';
 import { shareAlone } from './shared-values.js';
 import { type RunWithHalo, shortRange } from './short-range.js';
@@ -45,8 +45,8 @@ export function sliceContexts(
   const positions = (x: Tensor) => positionsOf(x, group, { resets, before });
   return {
     tensors: [resets, before].filter((tensor) => tensor !== null),
-    forLayer: (_index, received = live) => ({
-      ...lookingBack({ group, resets, received }, () => undefined),
+    forLayer: (index, received = live) => ({
+      ...lookingBack({ group: groupOfLayer(group, index), resets, received }, () => undefined),
       positions,
       attention: (inputs, options = {}) => {
         const place = { group, positions: resets && positions(inputs.q), received };
@@ -64,7 +64,7 @@ export function sliceContexts(
  * as in `sliceContexts`; `before` counts tokens of earlier steps too.
  */
 export function carryingContexts(
-  group: SequenceGroup | null,
+  group: ModelGroup | null,
   resets: Tensor | null,
   before: Tensor | null,
   carry: Carry,
@@ -72,7 +72,10 @@ export function carryingContexts(
   return {
     tensors: [resets, before].filter((tensor) => tensor !== null),
     forLayer: (index, received = live) => ({
-      ...lookingBack({ group, resets, received }, carry.callsOf(index, received.isReplay)),
+      ...lookingBack(
+        { group: groupOfLayer(group, index), resets, received },
+        carry.callsOf(index, received.isReplay),
+      ),
       positions: (x) =>
         documentPositions(x.device, [x.dim(0), x.dim(1)], {
           resets,

@@ -50,5 +50,5 @@ export function tracingShortRange(
 export function wireBytes<I extends RecurrenceInputs>(op: RecurrenceOp<I>, inputs: I, packing: boolean) {
   const [B, H, R, N] = op.stateShape(inputs) as [number, number, number, number];
   const transitionBytes = 4 * B * (H * transitionWireElements(op.transition, N) + Number(packing));
-  return { stateBytes: 4 * B * H * R * N, stateRows: B * H * R, transitionBytes };
+  return { stateBytes: 4 * B * H * R * N, stateRows: B * H * R, numHeads: B * H, transitionBytes };
 }

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 
 /**
- * What `bench collectives` measures. `send-recv`: one message, half of its way there and back; `burst`: one of many messages
- * in a row; `scan`: a whole strategy, half of a forward scan and the reverse one after it.
+ * What `bench collectives` measures. `send-recv`: one message, half of its way there and back; `burst`: one of a
+ * run of `burstLength`, half of a run there and one back; `scan`: a whole strategy, half of a forward scan and the reverse one after it.
  */
 export const collectiveOps = [
   'send-recv',
@@ -12,6 +12,9 @@ export const collectiveOps = [
   'all-reduce',
   'scan',
 ] as const;
+
+/** Messages of a run. */
+export const burstLength = 16;
 
 /** Classes of M that a measured scan can have; `identity` sends the state alone. */
 export const measuredTransitions = ['identity', 'scalar', 'diagonal', 'dense'] as const;

@@ -9,6 +9,7 @@ export {
 export { type BenchOp, type BenchShape, benchOps, type StepPart, stepParts } from './bench.js';
 export { decodeFrame, encodeFrame, type WireValue } from './codec.js';
 export {
+  burstLength,
   type CollectiveCase,
   type CollectivesResult,
   type CollectiveTimes,
@@ -66,12 +67,14 @@ export {
   type HaloTrace,
   type LayerTrace,
   type Mesh,
+  type ModelledScans,
   type ModelledStrategy,
   type ModelTrace,
   type Plan,
   planSchema,
   type RankCost,
   type RecurrenceTrace,
+  type ScanChoice,
   type Slice,
   type SumTrace,
 } from './plan.js';

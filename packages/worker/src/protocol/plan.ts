@@ -13,6 +13,8 @@ export interface RecurrenceTrace {
   readonly stateBytes: number;
   /** Rows of E, between which it may be cut. */
   readonly stateRows: number;
+  /** Of all sequences of the rank; each has an M of its own. */
+  readonly numHeads: number;
   /** Bytes of M as sent, none when it is known from the length, and of reset bits where documents are packed. */
   readonly transitionBytes: number;
   /** Class of M. */
@@ -116,12 +118,48 @@ export const rankCostSchema = z.strictObject({
   flopsPerStep: z.number().min(0),
 });
 
+/** How the states of one layer cross ranks. */
+export const scanChoiceSchema = z.strictObject({
+  /** Never `auto`. */
+  strategy: z.string(),
+  /** Blocks of the free axis; 1 under strategies that cut nothing. */
+  blocks: z.int().min(1),
+  /** Neighbouring ranks that `two-level` takes for a node: all, or a divisor of sp. */
+  ranksPerNode: z.int().min(1),
+});
+
 /** Cost model of one SP strategy for one step: all recurrence calls and halos, forward and backward. */
 export const modelledStrategySchema = z.strictObject({
   strategy: z.string(),
   seconds: z.number().min(0),
   /** By sp rank. */
   bytesSentByRank: z.array(z.number().min(0)),
+});
+
+/** What the scans of layers that are alike would cost one of them in a step, forward and in reverse. */
+export const modelledScansSchema = z.strictObject({
+  /** Counted from the embedding. */
+  layers: z.array(count).min(1),
+  /** Classes of M, one for each recurrence. */
+  kinds: z.array(z.string()).min(1),
+  /** Of all recurrences of a layer, as in `RecurrenceTrace`. */
+  stateBytes: count,
+  transitionBytes: count,
+  /** Computation that goes on while scans are under way; null: not known, nothing is counted as overlapped. */
+  besideS: z.number().min(0).nullable(),
+  /** The best first. */
+  candidates: z.array(
+    scanChoiceSchema.extend({
+      /** With nothing beside the scans. */
+      seconds: z.number().min(0),
+      /** By how much they make a step longer. */
+      exposedS: z.number().min(0),
+      /** By the rank that sends most. */
+      bytesSent: z.number().min(0),
+      /** Only what links need at least: others were better by that alone. */
+      isBound: z.boolean(),
+    }),
+  ),
 });
 
 export const planSchema = z.strictObject({
@@ -134,15 +172,17 @@ export const planSchema = z.strictObject({
   padTokens: count,
   /** Sequences that each dp rank takes of a step. */
   sequencesPerRank: z.int().min(1),
-  /** The strategy that will run; never `auto`. */
+  /** The strategy of all layers; `mixed` where they differ. */
   strategy: z.string(),
+  /** By layer; those of layers without recurrences are what most others have. Empty on one rank. */
+  scans: z.array(scanChoiceSchema),
   /** The strategy for softmax layers that will run; never `auto`. */
   attentionStrategy: z.string(),
-  /** Blocks of the free axis for all-scan. */
-  blocks: z.int().min(1),
   /** Neighbouring ranks that share a node, at most sp. */
   ranksPerNode: z.int().min(1),
   perRank: rankCostSchema,
+  /** By kind of layer: what the choices were made of. */
+  modelledScans: z.array(modelledScansSchema),
   /** Fastest first. */
   modelled: z.array(modelledStrategySchema),
   /** The same of strategies for softmax layers, all calls of a step; `modelled` has those of the one that will run in it. */
@@ -152,8 +192,10 @@ export const planSchema = z.strictObject({
 });
 
 export type Mesh = z.infer<typeof meshSchema>;
+export type ScanChoice = z.infer<typeof scanChoiceSchema>;
 export type Slice = z.infer<typeof sliceSchema>;
 export type RankCost = z.infer<typeof rankCostSchema>;
+export type ModelledScans = z.infer<typeof modelledScansSchema>;
 export type ModelledStrategy = z.infer<typeof modelledStrategySchema>;
 /** Who does what: pure data, made by the coordinator from a job and followed by every rank. */
 export type Plan = z.infer<typeof planSchema>;

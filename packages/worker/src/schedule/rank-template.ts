@@ -39,7 +39,7 @@ export class RankTemplate {
     const scans = new ScanParts(recorder, spRanks, add);
     this.recorded = new RecordedRank(
       plan,
-      { ...units, strategy: scans.watch(units.strategy) },
+      { ...units, scans: units.scans.map((scan) => ({ ...scan, strategy: scans.watch(scan.strategy) })) },
       spRank,
       documents,
     );

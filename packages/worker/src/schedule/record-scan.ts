@@ -7,14 +7,15 @@ import {
 } from '@longscan/kernels';
 import { loadStrategy } from '../load-strategy.js';
 import type { RecurrenceTrace } from '../protocol/plan.js';
-import type { Segment } from '../state/segment.js';
-import type { StrategyOptions } from '../strategy.js';
+import { type Segment, withUnits } from '../state/segment.js';
+import type { Direction, Strategy, StrategyOptions } from '../strategy.js';
 import { numberedEntries } from './numbered-entries.js';
 import { Recorder } from './recorder.js';
 import type { Schedule } from './schedule.js';
 
-/** What is scanned: one recurrence call of a plan, without documents. */
-export type ScannedState = Pick<RecurrenceTrace, 'kind' | 'stateBytes' | 'stateRows' | 'transitionBytes'>;
+/** What is scanned: one recurrence call of a plan. `numHeads` left out: as many as M says, and documents are not packed. */
+export type ScannedState = Pick<RecurrenceTrace, 'kind' | 'stateBytes' | 'stateRows' | 'transitionBytes'> &
+  Partial<Pick<RecurrenceTrace, 'numHeads'>>;
 
 const bytesPerF32 = 4;
 
@@ -29,30 +30,54 @@ export async function recordScan(
   size: number,
   options: StrategyOptions,
 ): Promise<readonly Schedule[]> {
-  const { start } = await loadStrategy(strategy);
+  return recordStrategyScan(await loadStrategy(strategy), state, size, options);
+}
+
+/**
+ * The same of a strategy that is there, in either direction. `units`: segments that a rank holds. The last entry of a
+ * schedule lets the compute stream wait for the state.
+ */
+export function recordStrategyScan(
+  { start }: Pick<Strategy, 'start'>,
+  state: ScannedState,
+  size: number,
+  options: StrategyOptions,
+  { direction = 'forward', units = 1 }: { direction?: Direction; units?: number } = {},
+): Schedule[] {
   return Array.from({ length: size }, (_, rank) => {
     const recorder = new Recorder(() => device.flops);
     const device = openShapeDevice({ observe: recorder.observe });
     const group = new NativeCommunicator(device.createStream('sp', { urgent: true }), rank, size, 0);
     device.scope(() => {
-      start(segmentOf(state, device), group, 'forward', options).wait();
+      const local = withUnits(Array.from({ length: units }, () => segmentOf(state, device, direction)));
+      start(local, group, direction, options).wait();
     });
     const entries = numberedEntries([{ entries: recorder.take(), scope: 0 }], []);
     return { streams: recorder.streams, entries };
   });
 }
 
-function segmentOf({ kind, stateBytes, stateRows, transitionBytes }: ScannedState, device: Device): Segment {
+function segmentOf(
+  { kind, stateBytes, stateRows, transitionBytes, numHeads: given }: ScannedState,
+  device: Device,
+  direction: Direction,
+): Segment {
   const cols = stateBytes / bytesPerF32 / stateRows;
   const shapeOf = factorShapes[kind];
   // Where M does not travel nobody sees how many heads share it.
   const numHeads =
-    transitionBytes === 0 ? 1 : transitionBytes / bytesPerF32 / product(shapeOf?.(1, cols) ?? []);
+    given ?? (transitionBytes === 0 ? 1 : transitionBytes / bytesPerF32 / product(shapeOf?.(1, cols) ?? []));
   const state = empty(device, [1, numHeads, stateRows / numHeads, cols], 'f32');
   const factor = shapeOf === undefined ? null : empty(device, [1, ...shapeOf(numHeads, cols)], 'f32');
   const rates = kind === 'exp-diagonal' ? empty(device, [numHeads, cols], 'f32') : null;
-  return { state, kind, factor, rates, reset: null };
+  const travelling = fixedKinds.has(kind) ? 0 : (factor?.size ?? 0);
+  const numResets = transitionBytes / bytesPerF32 - travelling;
+  const reset = given !== undefined && numResets > 0 ? empty(device, [numResets], 'f32') : null;
+  return { state, kind, factor, rates, reset, transposed: direction === 'reverse' };
 }
+
+/** Kinds whose M follows from the length of a run, so that it never travels. */
+const fixedKinds: ReadonlySet<TransitionKind> = new Set(['identity', 'fixed-scalar', 'fixed-complex']);
 
 /** Shapes of M without the batch, by heads and columns; see `TransitionKind`. */
 const factorShapes: Partial<Record<TransitionKind, (numHeads: number, cols: number) => number[]>> = {

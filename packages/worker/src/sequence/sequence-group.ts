@@ -22,9 +22,19 @@ export interface SequenceGroup extends SliceGroup {
   readonly options: StrategyOptions;
 }
 
-/** And how keys and values do. */
-export interface ModelGroup extends SequenceGroup {
+/** How the states of a layer cross ranks. */
+export type Scan = Pick<SequenceGroup, 'strategy' | 'options'>;
+
+/** And how the states of each layer, keys and values do. */
+export interface ModelGroup extends SliceGroup {
+  readonly communicator: Communicator;
+  scanOf(layer: number): Scan;
   readonly attention: AttentionStrategy;
+}
+
+/** The ranks as the recurrences of one layer see them. */
+export function groupOfLayer(group: ModelGroup | null, layer: number): SequenceGroup | null {
+  return group && { ...group, ...group.scanOf(layer) };
 }
 
 /** Slices of these lengths, one after the other. */

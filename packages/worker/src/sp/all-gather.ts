@@ -4,6 +4,9 @@ import { applySegment, numRows, type Segment, unitsOf } from '../state/segment.j
 import { packSegment, segmentElements, unpackSegment } from '../state/segment-buffer.js';
 import { type Direction, defineStrategy, type PendingState, scanPlace } from '../strategy.js';
 
+/** Up to this size every rank sends to every other one at once, beyond it around a ring: the engines' `allGather`. */
+const directBytes = 32 * 1024;
+
 /**
  * LASP-2: one all-gather of every rank's (M, E), then each rank folds those before it in rank order (after it, in
  * reverse). One step on the critical path, P - 1 segments received; with decay, M travels too, which the paper leaves
@@ -16,8 +19,9 @@ export default defineStrategy({
     const link = slowestLink(worldSize, fabric);
     const { state, transition, units = 1 } = bytes;
     const perRank = (worldSize - 1) * units * (state + transition);
+    const numSteps = units * (state + transition) <= directBytes ? 1 : worldSize - 1;
     return {
-      seconds: (worldSize - 1) * link.latencyS + perRank / link.bandwidthBytesPerS,
+      seconds: Math.min(worldSize - 1, numSteps) * link.latencyS + perRank / link.bandwidthBytesPerS,
       bytesSentByRank: Array.from({ length: worldSize }, () => perRank),
     };
   },

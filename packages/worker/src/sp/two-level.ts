@@ -5,6 +5,7 @@ import {
   empty,
   type Tensor,
 } from '@longscan/kernels';
+import { chainLinks, slowestLink } from '../fabric.js';
 import { type NodePlace, nodePlace } from '../node-place.js';
 import { cutRows, numRows, rowsOf, type Segment, stateAfter } from '../state/segment.js';
 import { emptyMessage, packSegment, unpackSegment } from '../state/segment-buffer.js';
@@ -137,9 +138,14 @@ function passNodes(
   return entering;
 }
 
-function twoLevelCost(worldSize: number, bytes: SegmentBytes, fabric: FabricCost): ScanCost {
-  const { ranksPerNode = worldSize, between = fabric } = fabric.nodes ?? {};
-  const size = Math.min(worldSize, ranksPerNode);
+function twoLevelCost(
+  worldSize: number,
+  bytes: SegmentBytes,
+  fabric: FabricCost,
+  options?: StrategyOptions,
+): ScanCost {
+  const perNode = fabric.nodes?.ranksPerNode ?? worldSize;
+  const size = Math.min(worldSize, options?.ranksPerNode ?? perNode);
   const segment = bytes.state + bytes.transition;
   const shares = cutRows(bytes.rows, size).map(
     ({ begin, end }) => (bytes.state * (end - begin)) / bytes.rows,
@@ -151,11 +157,17 @@ function twoLevelCost(worldSize: number, bytes: SegmentBytes, fabric: FabricCost
     return numTakers * segment + share * (Number(!isLastNode) + (node > 0 ? size - 1 : 0));
   });
   const largest = Math.max(...shares);
-  const numBetween = worldSize / size - 1;
-  const inside = (message: number) => (size - 1) * (fabric.latencyS + message / fabric.bandwidthBytesPerS);
-  const seconds =
-    inside(segment) +
-    numBetween * (between.latencyS + largest / between.bandwidthBytesPerS) +
-    (numBetween > 0 ? inside(largest) : 0);
+  const inner = slowestLink(size, fabric);
+  /** Everybody to everybody of a group at once. */
+  const inside = (message: number) =>
+    size === 1 ? 0 : inner.latencyS + ((size - 1) * message) / inner.bandwidthBytesPerS;
+  const numGroups = worldSize / size;
+  // Where a node is cut further, only some of the hops leave it.
+  const nodes = fabric.nodes && { ...fabric.nodes, ranksPerNode: Math.max(1, Math.floor(perNode / size)) };
+  const between = chainLinks(numGroups, { ...fabric, ...(nodes && { nodes }) }).reduce(
+    (seconds, { link, count }) => seconds + count * (link.latencyS + largest / link.bandwidthBytesPerS),
+    0,
+  );
+  const seconds = inside(segment) + between + (numGroups > 1 ? inside(largest) : 0);
   return { seconds, bytesSentByRank };
 }

@@ -35,10 +35,12 @@ export function plainPlan(
     padTokens: 0,
     sequencesPerRank: batchSize / dp,
     strategy,
+    scans:
+      sp === 1 ? [] : jobSpec.model.layers.map(() => ({ strategy, blocks: 3, ranksPerNode: usualNode(sp) })),
     attentionStrategy: attention,
-    blocks: 3,
     ranksPerNode: usualNode(sp),
     perRank: nothing,
+    modelledScans: [],
     modelled: [],
     modelledAttention: [],
     notes: [],

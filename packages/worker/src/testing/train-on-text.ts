@@ -18,7 +18,7 @@ export interface TextTraining {
   readonly lengths: readonly number[];
   /** First token of each step's sequences. */
   readonly starts: readonly number[];
-  readonly strategy?: string;
+  readonly strategy?: string | readonly string[];
   /** Learning rate; at 0 the steps only look. */
   readonly rate?: number;
   readonly dtype?: DType;

@@ -34,7 +34,8 @@ const lookingBack = defineLayer({
 export interface TrainingRanksOptions {
   /** Tokens of each rank's slice. */
   readonly lengths: readonly number[];
-  readonly strategy: string;
+  /** Of all layers, or of one after the other over and over. */
+  readonly strategy: string | readonly string[];
   /** Default: `kv-all-gather`. */
   readonly attention?: string;
   readonly dtype?: DType;
@@ -57,7 +58,7 @@ export async function openTrainingRanks(spec: JobSpec, options: TrainingRanksOpt
     ...(await loadLayers(spec.model)),
     { layer: lookingBack, config: {}, file: null },
   ];
-  const strategy = await loadStrategy(options.strategy);
+  const strategies = await Promise.all([options.strategy].flat().map(loadStrategy));
   const attention = await loadAttentionStrategy(options.attention ?? 'kv-all-gather');
   const devices = Array.from({ length: dp * sp }, () =>
     openCpuDevice({ poison: true, threads, fixedPartition: segments !== undefined }),
@@ -83,8 +84,10 @@ export async function openTrainingRanks(spec: JobSpec, options: TrainingRanksOpt
       mesh: { sp: communicator, world: world[rank] ?? null, close() {} },
       sequence: communicator && {
         communicator,
-        strategy,
-        options: { blocks: 3, ranksPerNode: usualNode(sp) },
+        scanOf: (layer) => ({
+          strategy: strategies[layer % strategies.length]!,
+          options: { blocks: 3, ranksPerNode: usualNode(sp) },
+        }),
         slices,
         attention,
       },

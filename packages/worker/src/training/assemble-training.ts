@@ -7,15 +7,16 @@ import { createModel, parameterSpecs } from '../model/model.js';
 import { Parameters } from '../model/parameters.js';
 import { Optimizer } from '../optim/optimizer.js';
 import { shardOfRank } from '../optim/shard.js';
-import type { Plan } from '../protocol/plan.js';
+import type { Plan, ScanChoice } from '../protocol/plan.js';
 import { Carry } from '../sequence/carry.js';
-import type { Strategy } from '../strategy.js';
+import type { Scan } from '../sequence/sequence-group.js';
 import { numExtra, type Training } from './train-step.js';
 
 /** The files that a plan names. */
 export interface PlannedUnits {
   readonly layers: readonly LoadedLayer[];
-  readonly strategy: Strategy;
+  /** By layer. */
+  readonly scans: readonly Scan[];
   readonly attention: AttentionStrategy;
 }
 
@@ -26,9 +27,13 @@ export async function loadUnits(
 ): Promise<PlannedUnits> {
   return {
     layers: await loadLayers(plan.jobSpec.model, modules),
-    strategy: await loadStrategy(plan.strategy),
+    scans: await Promise.all(plan.scans.map(loadScan)),
     attention: await loadAttentionStrategy(plan.attentionStrategy),
   };
+}
+
+async function loadScan({ strategy, ...options }: ScanChoice): Promise<Scan> {
+  return { strategy: await loadStrategy(strategy), options };
 }
 
 /** Model and optimizer of one rank on its device, as the plan says; the parameters have no values yet. */
@@ -36,7 +41,7 @@ export function assembleTraining(
   device: Device,
   mesh: RankMesh,
   plan: Plan,
-  { layers, strategy, attention }: PlannedUnits,
+  { layers, scans, attention }: PlannedUnits,
   rank: number,
 ): Training {
   const { job, model: modelSpec, optimizer: optimizerSpec, parallel, data } = plan.jobSpec;
@@ -51,8 +56,7 @@ export function assembleTraining(
   const optimizer = new Optimizer(parameters, optimizerSpec, shard);
   const sequence = mesh.sp && {
     communicator: mesh.sp,
-    strategy,
-    options: { blocks: plan.blocks, ranksPerNode: plan.ranksPerNode },
+    scanOf: (layer: number) => scans[layer]!,
     slices: plan.slices,
     attention,
   };

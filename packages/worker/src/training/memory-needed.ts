@@ -4,7 +4,7 @@ import type { Plan } from '../protocol/plan.js';
 export const usablePart = 0.92;
 
 /**
- * What a rank's process takes beside tensors: Node, this code, the libraries, batches. Measured on CPUs, 111 to 127 MiB
+ * What a rank's process takes beside tensors: Node, this code, the libraries, batches. Measured on CPUs, 111 to 139 MiB
  * (docs/benchmarks/cpu-plan-memory_2-core-epyc_2026-11.md).
  */
 export const processBytes = 128 * 2 ** 20;

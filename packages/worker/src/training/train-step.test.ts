@@ -58,7 +58,10 @@ async function openRanks(
       optimizer: new Optimizer(parameters, spec.optimizer),
       mesh: { sp: communicator, world: world?.[rank] ?? null, close() {} },
       carry: null,
-      sequence: communicator && { communicator, strategy, options: { blocks: 3 }, slices, attention },
+      sequence: communicator && {
+        ...{ communicator, slices, attention },
+        scanOf: () => ({ strategy, options: { blocks: 3 } }),
+      },
     };
   });
 }

@@ -76,6 +76,8 @@ export function applyTransition(
     rows.begin,
     rows.end,
   );
+  const N = E.dim(-1);
+  E.device.flops += 2 * (rows.end - rows.begin) * N * (kind === 'dense' ? N : 1);
 }
 
 /**
@@ -104,6 +106,7 @@ export function composeTransitions(
       later.factor.id,
       factor.id,
     );
+    device.flops += 2 * factor.size * (kind === 'dense' ? E.dim(-1) : 1);
   }
   const reset = earlier.reset && later.reset && anyReset(earlier.reset, later.reset, stream);
   return { ...later, state, factor, reset };

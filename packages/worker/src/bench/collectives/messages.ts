@@ -1,5 +1,5 @@
 import { type Communicator, empty, fill, fromArray } from '@longscan/kernels';
-import type { CollectiveCase } from '../../protocol/collectives.js';
+import { burstLength, type CollectiveCase } from '../../protocol/collectives.js';
 import { expectValues } from './expect-values.js';
 import { callsFor, describeCase, type MeasuredCase } from './measured-case.js';
 import { patternOf } from './pattern.js';
@@ -25,63 +25,52 @@ export function pairsOf(numRanks: number, ranksPerNode: number): Pair[] {
 }
 
 /** A message there and the same one back: what comes back shows that both ways are sound. */
-export function sendRecvCase(group: Communicator, { from, to, link }: Pair, bytes: number): MeasuredCase {
-  const { device } = group.stream;
-  const what: CollectiveCase = { op: 'send-recv', bytes, link, ...notOfScan };
-  const isMember = group.rank === from || group.rank === to;
+export function sendRecvCase(group: Communicator, pair: Pair, bytes: number): MeasuredCase {
+  return thereAndBack('send-recv', 1, group, pair, bytes);
+}
+
+/**
+ * A run of messages there, and when the last one has arrived as many back: the way of a state in blocks. The receiver waits
+ * for them already, so none are gathered on the way.
+ */
+export function burstCase(group: Communicator, pair: Pair, bytes: number): MeasuredCase {
+  return thereAndBack('burst', burstLength, group, pair, bytes);
+}
+
+function thereAndBack(
+  op: 'send-recv' | 'burst',
+  numMessages: number,
+  group: Communicator,
+  { from, to, link }: Pair,
+  bytes: number,
+): MeasuredCase {
+  const { rank, stream } = group;
+  const { device } = stream;
+  const what: CollectiveCase = { op, bytes, link, ...notOfScan };
+  const peer = rank === from ? to : rank === to ? from : null;
   const expected = patternOf(from, bytes / 4);
-  const sent = group.rank === from ? fromArray(device, expected, [bytes / 4]) : null;
-  const arrived = isMember ? empty(device, [bytes / 4]) : null;
-  const numCalls = callsFor(bytes);
+  const sent = rank === from ? fromArray(device, expected, [bytes / 4]) : null;
+  const arrived = peer === null ? null : empty(device, [bytes / 4]);
+  const numCalls = callsFor(numMessages * bytes, numMessages === 1 ? 100 : 25);
+  const repeat = (body: () => void) => {
+    for (let i = 0; i < numMessages; i++) body();
+  };
   return {
-    ...{ what, numCalls, numOps: 2 * numCalls, isTimed: group.rank === from },
+    ...{ what, numCalls, numOps: 2 * numMessages * numCalls, isTimed: rank === from },
     prepare() {
       if (arrived !== null) fill(arrived, Number.NaN);
     },
     enqueue(start) {
       start();
-      if (arrived === null) return;
+      if (arrived === null || peer === null) return;
       for (let i = 0; i < numCalls; i++) {
-        if (sent !== null) group.send(sent, to);
-        group.recv(arrived, sent === null ? from : to);
-        if (sent === null) group.send(arrived, from);
+        if (sent !== null) repeat(() => group.send(sent, peer));
+        repeat(() => group.recv(arrived, peer));
+        if (sent === null) repeat(() => group.send(arrived, peer));
       }
     },
     async check() {
-      if (arrived !== null) await expectValues(describeCase(what, group), arrived, group.stream, expected);
-    },
-    release() {
-      sent?.release();
-      arrived?.release();
-    },
-  };
-}
-
-/**
- * Many messages one way, as the receiver sees them: timed from the arrival of the first one, so that what is left is the time
- * from one message to the next.
- */
-export function burstCase(group: Communicator, { from, to, link }: Pair, bytes: number): MeasuredCase {
-  const { device } = group.stream;
-  const what: CollectiveCase = { op: 'burst', bytes, link, ...notOfScan };
-  const expected = patternOf(from, bytes / 4);
-  const sent = group.rank === from ? fromArray(device, expected, [bytes / 4]) : null;
-  const arrived = group.rank === to ? empty(device, [bytes / 4]) : null;
-  const numCalls = Math.max(8, callsFor(bytes, 200));
-  return {
-    ...{ what, numCalls, numOps: numCalls, isTimed: group.rank === to },
-    prepare() {
-      if (arrived !== null) fill(arrived, Number.NaN);
-    },
-    enqueue(start) {
-      for (let i = 0; i <= numCalls; i++) {
-        if (sent !== null) group.send(sent, to);
-        if (arrived !== null) group.recv(arrived, from);
-        if (i === 0) start();
-      }
-    },
-    async check() {
-      if (arrived !== null) await expectValues(describeCase(what, group), arrived, group.stream, expected);
+      if (arrived !== null) await expectValues(describeCase(what, group), arrived, stream, expected);
     },
     release() {
       sent?.release();

@@ -45,7 +45,9 @@ export function runLayer(problem: Problem, placement: Placement): Promise<LayerR
       const communicator = ranks.communicators[rank]!;
       const layer = buildLayer(device, problem.variant, problem.place, problem.dtype);
       const options = { blocks, ranksPerNode: usualNode(lengths.length) };
-      const group = strategy && { communicator, strategy, options, attention, slices: slicesOf(lengths) };
+      const slices = slicesOf(lengths);
+      const scanOf = () => ({ strategy: strategy!, options });
+      const group = strategy && { communicator, scanOf, attention, slices };
       const slice = { begin, length, layer, ...enqueue(device, problem, layer, group, begin, length) };
       begin += length;
       return slice;

@@ -1,0 +1,68 @@
+import type { JobSpec } from '@longscan/worker/protocol';
+import { formatSeconds, formatTable } from '../format.js';
+import { loadJob } from '../spec/index.js';
+import { loadCompute } from './load-compute.js';
+import { measureStep } from './measure-compute.js';
+import { computeSeconds } from './op-seconds.js';
+
+// How well compute costs tell the step of one rank at shapes that they were not fitted to:
+// `node packages/coordinator/dist/compute/held-out.bench.js PRESET|FILE [STEPS]`. Prints a Markdown table of the median lap of
+// `bench step` beside the sum of its ops' costs, and the mean error.
+
+interface Shape {
+  readonly layers: readonly string[];
+  readonly dModel: number;
+  readonly numLayers: number;
+  readonly T: number;
+}
+
+const both = ['gla', 'lightning'];
+const heldOut: readonly Shape[] = [
+  { layers: both, dModel: 128, numLayers: 4, T: 6144 },
+  { layers: both, dModel: 128, numLayers: 6, T: 3072 },
+  { layers: both, dModel: 192, numLayers: 4, T: 4096 },
+  { layers: both, dModel: 256, numLayers: 2, T: 6144 },
+  { layers: ['gla'], dModel: 128, numLayers: 2, T: 12288 },
+  { layers: ['lightning'], dModel: 256, numLayers: 4, T: 2048 },
+  { layers: ['gated-deltanet'], dModel: 192, numLayers: 2, T: 4096 },
+  { layers: ['mamba2', 'rwkv7'], dModel: 128, numLayers: 4, T: 3072 },
+  { layers: ['gla', 'softmax-attention'], dModel: 192, numLayers: 2, T: 3072 },
+];
+
+const [nameOrPath = 'cpu', steps = '9'] = process.argv.slice(2);
+const costs = loadCompute(nameOrPath);
+for (const note of costs.notes ?? []) console.error(`note: ${note}`);
+
+async function specOf({ layers, dModel, numLayers, T }: Shape): Promise<JobSpec> {
+  const model = { ...{ dModel, numLayers, numHeads: 4, chunk: 64 }, layers: [...layers] };
+  const job = { model, data: { path: 'unused', sequenceLength: T }, device: { threads: 1 } };
+  return (await loadJob(job, { readsText: false })).jobSpec;
+}
+
+const options = {
+  ...{ modules: {}, numWarmUps: 2, numSteps: Number(steps) },
+  signal: new AbortController().signal,
+  log: () => undefined,
+};
+const errors: number[] = [];
+console.log('| layers | width | tokens | measured (5 – 95 %) | modelled | error |');
+console.log('| --- | ---: | ---: | ---: | ---: | ---: |');
+for (const shape of heldOut) {
+  const { row, schedule } = await measureStep(await specOf(shape), options);
+  const modelled = computeSeconds(costs, schedule);
+  const error = modelled / (row.medianMs / 1000) - 1;
+  errors.push(Math.abs(error));
+  const [median, low, high] = [row.medianMs, row.lowMs, row.highMs].map((ms) => formatSeconds(ms / 1000));
+  const cells = [
+    `${shape.numLayers}: ${shape.layers.join(', ')}`,
+    ...[String(shape.dModel), String(shape.T), `${median} (${low} – ${high})`],
+    ...[formatSeconds(modelled), `${(100 * error).toFixed(1)} %`],
+  ];
+  console.log(`| ${cells.join(' | ')} |`);
+}
+const mean = errors.reduce((sum, error) => sum + error, 0) / errors.length;
+console.log(
+  formatTable([
+    ['', `mean error ${(100 * mean).toFixed(1)} %, worst ${(100 * Math.max(...errors)).toFixed(1)} %`],
+  ]),
+);

@@ -1,0 +1,100 @@
+import { type OpEntry, recordStrategyScan, type Schedule, type ScheduleEntry } from '@longscan/worker';
+import type { Machine } from '../simulate/machine.js';
+import { programsOf } from '../simulate/programs-of.js';
+import { simulate } from '../simulate/simulate.js';
+import type { LayerScans } from './layer-scans.js';
+import type { ScanCandidate } from './scan-candidates.js';
+import { type TimeScans, timeByFormula } from './scan-time.js';
+
+/** What scans run on. */
+export interface ScanMachine extends Machine {
+  readonly engine: 'tcp' | 'nccl';
+  readonly secondsOf: (op: OpEntry) => number;
+}
+
+/** Layers that follow each other: ranks that are ahead in one need not wait in the next. */
+const mostLayers = 4;
+
+/**
+ * Simulates scans as strategies enqueue them, messages, combines and all, on every rank: the layers forward one after the
+ * other, then in reverse, with what each of them computes.
+ */
+export function timeBySimulation(sp: number, machine: ScanMachine): TimeScans {
+  const formula = timeByFormula(sp, { name: 'links', ...machine.fabric });
+  return (candidate, scans) => {
+    // Nothing is known of what a recurrence without a segment does to a state: it has no scan to record.
+    if (scans.recurrences.some(({ kind }) => kind === 'opaque')) return formula(candidate, scans);
+    const numLayers = Math.min(mostLayers, scans.layers.length);
+    const recorded = recordLayer(candidate, scans, sp);
+    const { forward, reverse } = scans.work;
+    const run = (count: number, withWork: boolean) =>
+      simulate(programsOf(stepsOf(recorded, count, withWork ? scans : null), optionsOf(sp, machine)), machine)
+        .seconds;
+    const seconds = run(1, false);
+    const computed = forward.besideS + forward.aloneS + reverse.besideS + reverse.aloneS;
+    const isAlone = numLayers === 1 && computed === 0;
+    const exposedS = isAlone ? seconds : run(numLayers, true) / numLayers - computed;
+    return { seconds, exposedS: Math.max(0, exposedS) };
+  };
+}
+
+/** By direction and recurrence, what each rank enqueues. */
+type RecordedLayer = Readonly<Record<'forward' | 'reverse', readonly (readonly Schedule[])[]>>;
+
+function recordLayer({ strategy, options }: ScanCandidate, scans: LayerScans, sp: number): RecordedLayer {
+  const record = (direction: 'forward' | 'reverse') =>
+    scans.recurrences.map((recurrence) =>
+      recordStrategyScan(strategy, recurrence, sp, options, { direction, units: scans.units }),
+    );
+  return { forward: record('forward'), reverse: record('reverse') };
+}
+
+/** The schedule of each rank for so many layers; `scans`: with what they compute, null: nothing. */
+function stepsOf(recorded: RecordedLayer, numLayers: number, scans: LayerScans | null): Schedule[] {
+  const numRanks = recorded.forward[0]!.length;
+  return Array.from({ length: numRanks }, (_, rank) => {
+    const entries: ScheduleEntry[] = [];
+    for (const direction of ['forward', 'reverse'] as const) {
+      const recordings = recorded[direction];
+      const { besideS = 0, aloneS = 0 } = scans?.work[direction] ?? {};
+      for (let layer = 0; layer < numLayers; layer++) {
+        if (aloneS > 0) entries.push(computation(aloneS));
+        for (const ranks of recordings) {
+          const { entries: own } = ranks[rank]!;
+          const first = entries.length;
+          entries.push(...own.slice(0, -1));
+          if (besideS > 0) entries.push(computation(besideS / recordings.length));
+          entries.push(own.at(-1)!);
+          renumber(entries, first, entries.length);
+        }
+      }
+    }
+    return { streams: recorded.forward[0]![rank]!.streams, entries };
+  });
+}
+
+/** Events of a scan that is repeated get numbers that no other has: where it begins, and their own. */
+function renumber(entries: ScheduleEntry[], begin: number, end: number): void {
+  const numbers = new Map<number, number>();
+  for (let i = begin; i < end; i++) {
+    const entry = entries[i]!;
+    if (entry.kind !== 'record' && entry.kind !== 'wait') continue;
+    const known = numbers.get(entry.event) ?? i;
+    numbers.set(entry.event, known);
+    entries[i] = { ...entry, event: known };
+  }
+}
+
+const workName = 'work beside a scan';
+
+/** Computation of a given time, as an op. */
+function computation(seconds: number): OpEntry {
+  return { kind: 'op', stream: 0, name: workName, bytes: 0, flops: seconds };
+}
+
+function optionsOf(sp: number, { engine, fabric, secondsOf }: ScanMachine) {
+  return {
+    ...{ mesh: { sp, dp: 1, numRanks: sp }, engine, fabric },
+    secondsOf: (op: OpEntry) => (op.name === workName ? op.flops : secondsOf(op)),
+  };
+}

@@ -1,0 +1,119 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { ComputeCosts } from '../compute/compute-costs.js';
+import type { Fabric } from '../fabric/fabric.js';
+import { lineChart } from '../plots/line-chart.js';
+import { findCrossings } from './crossings.js';
+import { curveCharts, formatCrossings, formatCurve } from './report.js';
+import { simulateCurve } from './simulate-curve.js';
+
+const compute: ComputeCosts = {
+  name: 'a machine',
+  ops: {},
+  other: { launchS: 1e-6, secondsPerByte: 1e-10, secondsPerFlop: 1e-11 },
+  ranksAtOnce: null,
+  slowdown: [1],
+};
+const fabric: Fabric = { name: 'wires', latencyS: 1e-5, gapS: 1e-6, bandwidthBytesPerS: 1e9 };
+
+const job = {
+  job: { name: 'small' },
+  model: { dModel: 32, numLayers: 2, numHeads: 2, mlp: 32, chunk: 16, layers: ['gla'] },
+  data: { path: 'none', sequenceLength: 1024 },
+};
+const request = {
+  job,
+  mode: 'strong',
+  sps: [1, 2, 4],
+  strategies: ['ring', 'all-gather'],
+  overrides: [],
+  modules: {},
+  skipsUnable: false,
+} as const;
+
+async function messageOf(work: Promise<unknown>): Promise<string> {
+  try {
+    await work;
+  } catch (error) {
+    return (error as Error).message;
+  }
+  throw new Error('expected an error');
+}
+
+test('curves ~> a row for each size and strategy, efficiency from the smallest size on', async () => {
+  const { rows } = await simulateCurve(request, { fabric, compute });
+  assert.equal(
+    rows.map(({ sp, strategy }) => `${sp} ${strategy}`),
+    ['1 ring', '1 all-gather', '2 ring', '2 all-gather', '4 ring', '4 all-gather'],
+  );
+  for (const row of rows) {
+    assert.is(row.modelled, true);
+    assert.is(row.tokens, 1024);
+    assert.ok(row.stepSeconds > 0 && row.exposedShare >= 0 && row.exposedShare < 1);
+    assert.ok(Math.abs(row.tokensPerSecond * row.stepSeconds - 1024) < 1e-6);
+    assert.is(row.tokensPerSecondPerRank, row.tokensPerSecond / row.sp);
+    assert.ok(row.sp === 1 ? row.efficiency === 1 : row.efficiency < 1);
+    assert.is(row.bytesSent === 0, row.sp === 1);
+  }
+  const table = formatCurve(rows);
+  assert.is(table.split('\n').length, 1 + rows.length);
+  const { efficiency } = curveCharts(rows, 'strong', 'small');
+  assert.ok(efficiency.series.every(({ modelled }) => modelled === true));
+  assert.ok((await lineChart(efficiency)).includes('ring, modelled'));
+});
+
+test('modes ~> what grows with sp', async () => {
+  const tokensOf = async (mode: 'weak' | 'batch') => {
+    const { rows } = await simulateCurve({ ...request, mode, strategies: ['ring'] }, { fabric, compute });
+    return rows.map(({ sequenceLength, batchSize }) => [sequenceLength, batchSize]);
+  };
+  assert.equal(await tokensOf('weak'), [
+    [1024, 1],
+    [2048, 1],
+    [4096, 1],
+  ]);
+  assert.equal(await tokensOf('batch'), [
+    [1024, 1],
+    [1024, 2],
+    [1024, 4],
+  ]);
+});
+
+test('sizes that do not fit ~> all of them told; a strategy that cannot run is left out where all were asked for', async () => {
+  const many = { ...request, sps: [2, 100, 500], strategies: ['ring'] };
+  const message = await messageOf(simulateCurve(many, { fabric, compute }));
+  assert.match(message, /E-SHAPE.*sp = 100, 1024 tokens/);
+  assert.match(message, /sp = 500, 1024 tokens/);
+  const nodes = {
+    ...request,
+    sps: [4],
+    strategies: ['ring', 'two-level'],
+    overrides: ['parallel.ranksPerNode=3'],
+  };
+  assert.match(await messageOf(simulateCurve(nodes, { fabric, compute })), /E-STRATEGY.*sp = 4/);
+  const { rows, notes } = await simulateCurve({ ...nodes, skipsUnable: true }, { fabric, compute });
+  assert.equal(
+    rows.map(({ strategy }) => strategy),
+    ['ring'],
+  );
+  assert.match(notes.join('\n'), /two-level is left out at sp = 4/);
+});
+
+test('crossings ~> sooner where latency is what counts', async () => {
+  const state = { kind: 'diagonal', stateBytes: 2 ** 20, stateRows: 1024, transitionBytes: 2 ** 12 } as const;
+  const at = async (latencyS: number) => {
+    const [doubling] = await findCrossings(state, { ...fabric, latencyS }, 'nccl');
+    return doubling!;
+  };
+  const [far, near] = [await at(1e-3), await at(1e-5)];
+  assert.ok(far.numRanks! < near.numRanks!, `${far.numRanks}, ${near.numRanks}`);
+  for (const { seconds, chainSeconds } of [far, near]) assert.ok(seconds < chainSeconds);
+  assert.match(
+    formatCrossings([far], 2 ** 20, 'wires')[0]!,
+    /^doubling-scan overtakes the chain from P = \d+ on/,
+  );
+  const never = { ...far, numRanks: null };
+  assert.match(formatCrossings([never], 2 ** 20, 'wires')[0]!, /does not overtake the chain/);
+});
+
+test.run();
