@@ -62,7 +62,7 @@ export const cpu: CostsWithOrigin = {
   },
   other: cost(1.26e-6, 3.82e-11, 1.24e-11),
   ranksAtOnce: 2,
-  slowdown: [1.0, 1.4],
+  slowdown: [1, 1.0545],
   measured: {
     date: '2026-11-29T09:08:14.244Z',
     machine: { host: null, cpu: 'AMD EPYC', cores: 2, device: 'cpu' },
