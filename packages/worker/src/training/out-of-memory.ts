@@ -61,6 +61,21 @@ function relaid(plan: Plan, jobSpec: JobSpec): Plan {
     mesh: { sp, dp, numRanks: sp * dp },
     ...{ slices, paddedLength, padTokens: paddedLength - data.sequenceLength },
     sequencesPerRank: data.batchSize / dp,
+    scans: scansOver(plan, sp),
     ranksPerNode: plan.ranksPerNode === plan.mesh.sp ? sp : plan.ranksPerNode,
   };
+}
+
+/** A plan's scans over so many ranks; where it has none: what the job asks for, else what every layer can run. */
+function scansOver({ jobSpec, mesh, scans }: Plan, sp: number): Plan['scans'] {
+  if (sp === 1) return [];
+  if (mesh.sp === 1) {
+    const asked = jobSpec.parallel.strategy;
+    const strategy = asked === 'auto' ? 'ring' : asked;
+    return jobSpec.model.layers.map(() => ({ strategy, blocks: 1, ranksPerNode: sp }));
+  }
+  return scans.map((scan) => ({
+    ...scan,
+    ranksPerNode: scan.ranksPerNode === mesh.sp ? sp : scan.ranksPerNode,
+  }));
 }
