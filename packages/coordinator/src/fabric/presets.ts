@@ -35,7 +35,7 @@ const hopperNodes = { ranksPerNode: 8, between: net400 };
 export const presets = {
   /**
    * The built-in TCP engine between processes of one host, medians of docs/benchmarks/cpu-collectives_2-core-epyc_2026-11.md
-   * with two ranks: half of an 8-byte ping-pong, an 8-byte all-gather (one message each way per call, back to back) and half
+   * (beside Open MPI) with two ranks: half of an 8-byte ping-pong, an 8-byte all-gather (one message each way per call, back to back) and half
    * of a 64 MiB ping-pong.
    */
   'loopback-tcp': {
