@@ -1,14 +1,7 @@
 import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import { isAlone, runAlone } from './limited-link.js';
-import { allCells, type Cell } from './planner-grid/cells.js';
-import {
-  type MeasuredCandidate,
-  type MeasuredCombine,
-  type MeasuredMessages,
-  measureCandidates,
-  measureCombine,
-  measureMessages,
-} from './planner-grid/measure.js';
+import { allCells } from './planner-grid/cells.js';
+import { measureCandidates, measureCombine, measureMessages } from './planner-grid/measure.js';
 import { Ranks } from './planner-grid/ranks.js';
 
 /**
@@ -19,14 +12,6 @@ import { Ranks } from './planner-grid/ranks.js';
  *     node scripts/dist/planner-grid.js FILE [SECONDS]
  */
 const [file = 'planner-grid.jsonl', seconds = '140'] = process.argv.slice(2);
-
-export type GridRow =
-  | { readonly cell: Cell; readonly candidates: readonly MeasuredCandidate[] }
-  | { readonly links: Cell; readonly messages: readonly MeasuredMessages[] }
-  | {
-      readonly segments: Pick<Cell, 'stateBytes' | 'transition'>;
-      readonly combine: readonly MeasuredCombine[];
-    };
 
 async function measure(): Promise<void> {
   const end = performance.now() + 1000 * Number(seconds);

@@ -23,6 +23,9 @@ export interface MeasuredCombine {
   readonly compose: readonly number[];
 }
 
+/** Messages of a run. */
+export const runLength = 200;
+
 /** A sample lasts about this long, or as long as two scans do. */
 const sampleS = 0.03;
 /** Rounds over all candidates; fewer where a sample takes long, which varies less. */
@@ -64,15 +67,15 @@ export async function measureMessages(ranks: Ranks, cell: Cell): Promise<Measure
   const bytesPerS = (cell.mbitPerS ?? 8000) * 125_000;
   const kinds: [MessageOrders['kind'], number, number[]][] = [
     ['there and back', 2, [8, 2048, 8192, 32 << 10, 128 << 10, 512 << 10, 2 << 20]],
-    ['one after the other', 2, [8, 2048]],
+    ['one after the other', 2, [8]],
     ['both ways', numRanks, [8, 32 << 10, 2 << 20]],
   ];
   const rows: MeasuredMessages[] = [];
   for (const [kind, size, sizes] of kinds) {
     for (const bytes of sizes) {
-      const seconds =
-        bytes / bytesPerS + (kind === 'one after the other' ? 1e-5 : cell.delayMs / 1000 + 5e-5);
-      const numMessages = Math.min(200, Math.max(1, Math.round(sampleS / seconds)));
+      const seconds = bytes / bytesPerS + cell.delayMs / 1000 + 5e-5;
+      const isRun = kind === 'one after the other';
+      const numMessages = isRun ? runLength : Math.min(200, Math.max(1, Math.round(sampleS / seconds)));
       const axis = await ranks.use(numRanks, cell.mbitPerS, cell.delayMs);
       const samples: number[] = [];
       for (let round = -1; round < (seconds > 0.1 ? 2 : 5); round++) {

@@ -17,3 +17,14 @@ export function slowestLink(worldSize: number, fabric: FabricCost): LinkCost {
     bandwidthBytesPerS: Math.min(...links.map(({ bandwidthBytesPerS }) => bandwidthBytesPerS)),
   };
 }
+
+/** Every rank sends a message to every other one at once: they follow each other out of its port. */
+export function toAllSeconds(
+  numRanks: number,
+  bytes: number,
+  { latencyS, gapS, bandwidthBytesPerS }: LinkCost,
+): number {
+  if (numRanks === 1) return 0;
+  const transferS = bytes / bandwidthBytesPerS;
+  return latencyS + transferS + (numRanks - 2) * Math.max(gapS, transferS);
+}

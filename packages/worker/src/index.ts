@@ -23,6 +23,7 @@ export {
 export { hasAttention } from './model/has-attention.js';
 export { objectivesOf } from './model/objectives.js';
 export { type TraceSizes, traceModel } from './model/trace.js';
+export { type LayerOps, recordLayerOps } from './schedule/record-layer-ops.js';
 export { recordScan, recordStrategyScan, type ScannedState } from './schedule/record-scan.js';
 export { type RecordOptions, recordSchedules } from './schedule/record-schedules.js';
 export type {

@@ -70,7 +70,7 @@ export interface Strategy {
   /** URL of where it was described. */
   readonly paper: string;
   /**
-   * Exactly the bytes; of the time, what links need at least, with no time for combining segments. `options` left out: the best
+   * Exactly the bytes; of the time, what the links need, with no time for combining segments. `options` left out: the best
    * number of blocks, and nodes as the fabric has them.
    */
   cost(worldSize: number, bytes: SegmentBytes, fabric: FabricCost, options?: StrategyOptions): ScanCost;

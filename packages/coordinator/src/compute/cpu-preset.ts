@@ -2,10 +2,10 @@ import type { OpCost } from './compute-costs.js';
 import type { CostsWithOrigin } from './load-compute.js';
 
 /**
- * A rank with one thread on a virtual machine with 2 cores of an AMD EPYC, products by oneDNN, f32: written by `longscan bench step --save`
- * (2026-11-29, 7 steps after 2 to warm up at each shape, nothing else on the machine) of a model of 8 layers of width 256 with 4 heads and
- * chunks of 64: gla, lightning, gated-deltanet, mamba2, rwkv7, hgrn2, mlstm, softmax-attention; 512 to 4,096 tokens, and 2,048
- * of width 128. Fitted steps are 7.8 % off on average, 19 % at worst: the one of 4,096 tokens takes longer than they say.
+ * A rank with one thread on a virtual machine with 2 cores of an AMD EPYC, f32: written by `longscan bench step --save`
+ * (docs/benchmarks/cpu-compute-costs_2-core-epyc_2026-11.md) of a model of 8 layers of width 256: gla, lightning,
+ * gated-deltanet, mamba2, rwkv7, hgrn2, mlstm, softmax-attention. The slowdown is that of examples/moby-dick by the same
+ * command: the wider model's ranks slowed each other down by 1.40.
  */
 export const cpu: CostsWithOrigin = {
   name: 'AMD EPYC, 1 thread a rank',
@@ -62,7 +62,7 @@ export const cpu: CostsWithOrigin = {
   },
   other: cost(1.26e-6, 3.82e-11, 1.24e-11),
   ranksAtOnce: 2,
-  slowdown: [1.0, 1.4],
+  slowdown: [1, 1.0545],
   measured: {
     date: '2026-11-29T09:08:14.244Z',
     machine: { host: null, cpu: 'AMD EPYC', cores: 2, device: 'cpu' },

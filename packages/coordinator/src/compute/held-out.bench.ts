@@ -1,12 +1,12 @@
 import type { JobSpec } from '@longscan/worker/protocol';
-import { formatSeconds, formatTable } from '../format.js';
+import { formatSeconds } from '../format.js';
 import { loadJob } from '../spec/index.js';
 import { loadCompute } from './load-compute.js';
 import { measureStep } from './measure-compute.js';
 import { computeSeconds } from './op-seconds.js';
 
 // How well compute costs tell the step of one rank at shapes that they were not fitted to:
-// `node packages/coordinator/dist/compute/held-out.bench.js PRESET|FILE [STEPS]`. Prints a Markdown table of the median lap of
+// `node packages/coordinator/dist/compute/held-out.bench.js PRESET|FILE…`. Prints a Markdown table of the median lap of
 // `bench step` beside the sum of its ops' costs, and the mean error.
 
 interface Shape {
@@ -29,9 +29,9 @@ const heldOut: readonly Shape[] = [
   { layers: ['gla', 'softmax-attention'], dModel: 192, numLayers: 2, T: 3072 },
 ];
 
-const [nameOrPath = 'cpu', steps = '9'] = process.argv.slice(2);
-const costs = loadCompute(nameOrPath);
-for (const note of costs.notes ?? []) console.error(`note: ${note}`);
+const names = process.argv.length > 2 ? process.argv.slice(2) : ['cpu'];
+const models = names.map((name) => ({ name, costs: loadCompute(name), errors: [] as number[] }));
+for (const { costs } of models) for (const note of costs.notes ?? []) console.error(`note: ${note}`);
 
 async function specOf({ layers, dModel, numLayers, T }: Shape): Promise<JobSpec> {
   const model = { ...{ dModel, numLayers, numHeads: 4, chunk: 64 }, layers: [...layers] };
@@ -40,29 +40,30 @@ async function specOf({ layers, dModel, numLayers, T }: Shape): Promise<JobSpec>
 }
 
 const options = {
-  ...{ modules: {}, numWarmUps: 2, numSteps: Number(steps) },
+  ...{ modules: {}, numWarmUps: 2, numSteps: 6 },
   signal: new AbortController().signal,
   log: () => undefined,
 };
-const errors: number[] = [];
-console.log('| layers | width | tokens | measured (5 – 95 %) | modelled | error |');
-console.log('| --- | ---: | ---: | ---: | ---: | ---: |');
+const percent = (error: number) => `${(100 * error).toFixed(1)} %`;
+console.log(`| layers | width | tokens | measured (5 – 95 %) | ${names.join(' | ')} |`);
+console.log(`| --- | ---: | ---: | ---: |${' ---: |'.repeat(names.length)}`);
 for (const shape of heldOut) {
   const { row, schedule } = await measureStep(await specOf(shape), options);
-  const modelled = computeSeconds(costs, schedule);
-  const error = modelled / (row.medianMs / 1000) - 1;
-  errors.push(Math.abs(error));
+  const modelled = models.map(({ costs, errors }) => {
+    const seconds = computeSeconds(costs, schedule);
+    const error = seconds / (row.medianMs / 1000) - 1;
+    errors.push(error);
+    return `${formatSeconds(seconds)} (${percent(error)})`;
+  });
   const [median, low, high] = [row.medianMs, row.lowMs, row.highMs].map((ms) => formatSeconds(ms / 1000));
   const cells = [
     `${shape.numLayers}: ${shape.layers.join(', ')}`,
-    ...[String(shape.dModel), String(shape.T), `${median} (${low} – ${high})`],
-    ...[formatSeconds(modelled), `${(100 * error).toFixed(1)} %`],
+    ...[String(shape.dModel), String(shape.T), `${median} (${low} – ${high})`, ...modelled],
   ];
   console.log(`| ${cells.join(' | ')} |`);
 }
-const mean = errors.reduce((sum, error) => sum + error, 0) / errors.length;
-console.log(
-  formatTable([
-    ['', `mean error ${(100 * mean).toFixed(1)} %, worst ${(100 * Math.max(...errors)).toFixed(1)} %`],
-  ]),
-);
+for (const { name, errors } of models) {
+  const sizes = errors.map(Math.abs);
+  const mean = sizes.reduce((sum, size) => sum + size, 0) / sizes.length;
+  console.log(`\n${name}: mean error ${percent(mean)}, worst ${percent(Math.max(...sizes))}`);
+}

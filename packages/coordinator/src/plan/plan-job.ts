@@ -1,21 +1,25 @@
-import { traceModel, withMemory } from '@longscan/worker';
+import { type OpEntry, traceModel, withMemory } from '@longscan/worker';
 import type { JobSpec, Plan } from '@longscan/worker/protocol';
-import type { Fabric } from '../fabric/fabric.js';
+import { loadCompute } from '../compute/load-compute.js';
+import { opSeconds } from '../compute/op-seconds.js';
 import { fabricOf } from '../fabric/load-fabric.js';
+import { machineOf } from '../simulate/machine.js';
 import { planAttention } from './attention.js';
 import { checkCarry } from './check-carry.js';
 import { checkLayers } from './check-layers.js';
 import { checkObjective } from './check-objective.js';
+import { layerWork } from './layer-work.js';
 import { layOut } from './layout.js';
 import { withNodes } from './nodes.js';
 import { plan } from './plan.js';
-import { type TimeScans, timeByFormula } from './scan-time.js';
+import { countingOverheads } from './scan-machine.js';
 import { timeBySimulation } from './simulate-scans.js';
+import { presetFor } from './step-time.js';
 import { loadAttentionStrategies, loadStrategies } from './strategies.js';
 import { strategiesFor } from './strategy-rules.js';
 
 /**
- * Plans a job: lays it out, traces its model with shapes alone, has the installed strategies estimate their cost, and takes
+ * Plans a job: lays it out, traces its model with shapes alone, simulates how states could cross ranks, and takes
  * the memory of ranks from steps with shapes alone. Opens no native file.
  *
  * @param layerModules Bundled module of each layer file outside the packages, by the file's path.
@@ -27,6 +31,7 @@ export async function planJob(
   layerModules: Readonly<Record<string, string>> = {},
 ): Promise<Plan> {
   const layout = layOut(jobSpec);
+  const { device } = jobSpec;
   checkCarry(jobSpec, layout);
   const { sp } = layout.mesh;
   const sizes = {
@@ -51,15 +56,17 @@ export async function planJob(
           ...sizes,
           attention: installed.find(({ name }) => name === attention.strategy),
         });
-  const timeScans = timeScansOf(sp, fabric, jobSpec);
-  const planned = plan({ jobSpec, layout, trace, strategies, attention, fabric, timeScans });
-  return await withMemory(planned, { modules: layerModules });
-}
-
-/** Messages alone: what it takes to combine segments is not known. */
-function timeScansOf(sp: number, fabric: Fabric, { device }: JobSpec): TimeScans {
-  if (sp === 1) return timeByFormula(sp, fabric);
+  const inputs = { jobSpec, layout, trace, strategies, attention, fabric };
+  if (sp === 1) return withMemory(plan(inputs), { modules: layerModules });
+  const compute = loadCompute(presetFor(jobSpec));
   const engine = device.engine === 'nccl' ? 'nccl' : 'tcp';
-  const onOwnDevices = { ranksAtOnce: null, slowdown: [1], coresPerMessage: 0 };
-  return timeBySimulation(sp, { fabric, engine, ...onOwnDevices, secondsOf: () => 0 });
+  const secondsOf = (op: OpEntry) => opSeconds(compute, op);
+  const timeScans = timeBySimulation(sp, {
+    ...countingOverheads(machineOf(engine, { fabric, compute })),
+    ...{ engine, secondsOf },
+  });
+  const numCalls = (layer: number) => trace.recurrences.filter((one) => one.layer === layer).length;
+  // What a layer has to do beside its scans does not depend on how they run.
+  const workOf = await layerWork(plan(inputs), compute, numCalls, layerModules);
+  return withMemory(plan({ ...inputs, timeScans, workOf }), { modules: layerModules });
 }

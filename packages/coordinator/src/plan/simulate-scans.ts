@@ -2,7 +2,7 @@ import { type OpEntry, recordStrategyScan, type Schedule, type ScheduleEntry } f
 import type { Machine } from '../simulate/machine.js';
 import { programsOf } from '../simulate/programs-of.js';
 import { simulate } from '../simulate/simulate.js';
-import type { LayerScans } from './layer-scans.js';
+import type { LayerScans, LayerWork } from './layer-scans.js';
 import type { ScanCandidate } from './scan-candidates.js';
 import { type TimeScans, timeByFormula } from './scan-time.js';
 
@@ -26,15 +26,18 @@ export function timeBySimulation(sp: number, machine: ScanMachine): TimeScans {
     if (scans.recurrences.some(({ kind }) => kind === 'opaque')) return formula(candidate, scans);
     const numLayers = Math.min(mostLayers, scans.layers.length);
     const recorded = recordLayer(candidate, scans, sp);
+    const run = (schedules: readonly Schedule[]) =>
+      simulate(programsOf(schedules, optionsOf(sp, machine)), machine).seconds;
+    const seconds = run(stepsOf(recorded, 1, null));
     const { forward, reverse } = scans.work;
-    const run = (count: number, withWork: boolean) =>
-      simulate(programsOf(stepsOf(recorded, count, withWork ? scans : null), optionsOf(sp, machine)), machine)
-        .seconds;
-    const seconds = run(1, false);
-    const computed = forward.besideS + forward.aloneS + reverse.besideS + reverse.aloneS;
-    const isAlone = numLayers === 1 && computed === 0;
-    const exposedS = isAlone ? seconds : run(numLayers, true) / numLayers - computed;
-    return { seconds, exposedS: Math.max(0, exposedS) };
+    const computedS = forward.besideS + forward.aloneS + reverse.besideS + reverse.aloneS;
+    if (numLayers === 1 && computedS === 0) return { seconds, exposedS: seconds };
+    // Ranks that share cores slow each other down whether there are scans or not.
+    const [first] = recorded.forward[0]!;
+    const work = { streams: first!.streams, entries: [computation(numLayers * computedS)] };
+    const without = run(Array.from({ length: sp }, () => work));
+    const withScans = run(stepsOf(recorded, numLayers, scans.work));
+    return { seconds, exposedS: Math.max(0, withScans - without) / numLayers };
   };
 }
 
@@ -49,14 +52,14 @@ function recordLayer({ strategy, options }: ScanCandidate, scans: LayerScans, sp
   return { forward: record('forward'), reverse: record('reverse') };
 }
 
-/** The schedule of each rank for so many layers; `scans`: with what they compute, null: nothing. */
-function stepsOf(recorded: RecordedLayer, numLayers: number, scans: LayerScans | null): Schedule[] {
+/** The schedule of each rank for so many layers; `work`: what they compute, null: nothing. */
+function stepsOf(recorded: RecordedLayer, numLayers: number, work: LayerWork | null): Schedule[] {
   const numRanks = recorded.forward[0]!.length;
   return Array.from({ length: numRanks }, (_, rank) => {
     const entries: ScheduleEntry[] = [];
     for (const direction of ['forward', 'reverse'] as const) {
       const recordings = recorded[direction];
-      const { besideS = 0, aloneS = 0 } = scans?.work[direction] ?? {};
+      const { besideS = 0, aloneS = 0 } = work?.[direction] ?? {};
       for (let layer = 0; layer < numLayers; layer++) {
         if (aloneS > 0) entries.push(computation(aloneS));
         for (const ranks of recordings) {

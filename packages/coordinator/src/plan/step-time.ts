@@ -52,7 +52,7 @@ export async function stepTime(
 }
 
 /** GPUs as the fabric's preset names them, the newer ones where it names none. */
-function presetFor({ device, parallel }: JobSpec): string {
+export function presetFor({ device, parallel }: JobSpec): string {
   if (device.kind === 'cpu') return 'cpu';
   return parallel.fabric === 'h100' ? 'h100' : 'h200';
 }

@@ -38,9 +38,8 @@ export function meetingSeconds(
     case 'barrier':
       return numRounds * Math.max(link.latencyS + transfer(1), held(1));
     case 'broadcast': {
-      const numPieces = piecesIn(bytes);
-      const piece = bytes / numPieces;
-      return (size - 1) * (link.latencyS + transfer(piece)) + (numPieces - 1) * held(piece);
+      const { untilLast, first } = ofBlock(bytes);
+      return (size - 1) * link.latencyS + (size - 2) * transfer(first) + untilLast;
     }
     case 'allGather':
       return algorithm === 'direct' ? direct(bytes) : ring(bytes);

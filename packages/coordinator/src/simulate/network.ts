@@ -2,6 +2,7 @@ import type { FabricCost, LinkCost } from '@longscan/worker';
 import { mismatchError } from './errors.js';
 import type { Due, EventQueue } from './event-queue.js';
 import type { Host } from './host.js';
+import type { Machine } from './machine.js';
 import type { SimulatedMessage } from './program.js';
 
 /** Sends and receives of a rank that are under way. */
@@ -28,13 +29,15 @@ export class Network {
   private readonly outgoing: OutgoingPort[];
   /** Time at which the port inwards is free, by rank. */
   private readonly incomingFree: Float64Array;
+  private readonly overheadS: number;
 
   constructor(
     private readonly fabric: FabricCost,
     private readonly queue: EventQueue,
-    hosts: readonly Host[],
-    coresPerMessage: number,
+    private readonly hosts: readonly Host[],
+    { coresPerMessage, overheadS = 0 }: Pick<Machine, 'coresPerMessage' | 'overheadS'>,
   ) {
+    this.overheadS = overheadS;
     this.outgoing = hosts.map((host) => new OutgoingPort(host, coresPerMessage));
     this.incomingFree = new Float64Array(hosts.length);
   }
@@ -47,7 +50,14 @@ export class Network {
       queue.shift();
       message.meet(first.receiver, first.bytes);
     } else queue.push({ bytes, receiver: null, message });
-    this.outgoing[sender.rank]!.send(now, message);
+    const port = this.outgoing[sender.rank]!;
+    this.handle(now, sender.rank, (ready) => port.send(ready, message));
+  }
+
+  /** What a rank's host has to do for a message. */
+  handle(now: number, rank: number, then: (now: number) => void): void {
+    if (this.overheadS === 0) then(now);
+    else this.hosts[rank]!.start(now, this.overheadS, 1, { due: then });
   }
 
   /** False: the message has been here before. */
@@ -133,8 +143,10 @@ class Message implements Due {
         return;
       }
     }
-    this.hasArrived = true;
-    this.receiver?.messageDone(now);
+    this.network.handle(now, this.to, (ready) => {
+      this.hasArrived = true;
+      this.receiver?.messageDone(ready);
+    });
   }
 }
 

@@ -3,6 +3,7 @@ import type { Plan } from '@longscan/worker/protocol';
 import type { ComputeCosts } from '../compute/compute-costs.js';
 import { opSeconds } from '../compute/op-seconds.js';
 import type { Fabric } from '../fabric/fabric.js';
+import { machineOf } from './machine.js';
 import { programsOf } from './programs-of.js';
 import { type SimulatedRank, type SimulateOptions, simulate } from './simulate.js';
 
@@ -20,12 +21,6 @@ export interface StepCosts {
   readonly fabric: Fabric;
   readonly compute: ComputeCosts;
 }
-
-/**
- * Cores that a message on its way takes where both its ends are copied by them, for the built-in engine: from sums and gathers
- * of 64 MiB on 2 cores with 2 and with 4 ranks, docs/benchmarks/cpu-collectives_2-core-epyc_2026-11.md.
- */
-const coresPerMessage = 1.25;
 
 /**
  * The length of a training step of a plan: its own schedule, on machines with these costs.
@@ -49,8 +44,7 @@ export function simulateSchedules(
   options: SimulateOptions = {},
 ): SimulatedStep {
   const engine = jobSpec.device.engine === 'nccl' ? 'nccl' : 'tcp';
-  const { ranksAtOnce, slowdown } = compute;
-  const machine = { fabric, ranksAtOnce, slowdown, coresPerMessage: engine === 'tcp' ? coresPerMessage : 0 };
+  const machine = machineOf(engine, { fabric, compute });
   const secondsOf = (op: OpEntry) => opSeconds(compute, op);
   const run = (numSteps: number, runOptions: SimulateOptions) =>
     simulate(programsOf(schedules, { mesh, engine, fabric, secondsOf, numSteps }), machine, runOptions);

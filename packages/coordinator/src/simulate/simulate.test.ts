@@ -100,6 +100,19 @@ test('channels ~> messages of one do not wait for another', () => {
   take([sender, receiver], 1 + 0.1 + 0.02);
 });
 
+test('overhead ~> a core of either end has a message before it leaves and after it has come', () => {
+  const costly = { ...apart, overheadS: 0.5 * ms };
+  take([program(send(1, 3000)), program(recv(0, 3000))], 5, costly);
+  // On one core: two to send at once, then two to receive.
+  const ranks = [
+    program(send(1, 1000)),
+    program(recv(0, 1000)),
+    program(send(3, 1000)),
+    program(recv(2, 1000)),
+  ];
+  take(ranks, 4, { ...costly, ranksAtOnce: 1 });
+});
+
 test('nodes ~> what crosses them takes the other link', () => {
   const between = { latencyS: 5 * ms, gapS: 0.1 * ms, bandwidthBytesPerS: 0.5e6 };
   const machine: Machine = { ...apart, fabric: { ...apart.fabric, nodes: { ranksPerNode: 2, between } } };

@@ -46,7 +46,7 @@ export function simulate(
 ): Simulation {
   const queue = new EventQueue();
   const hosts = hostsOf(programs.length, machine, queue);
-  const network = new Network(machine.fabric, queue, hosts, machine.coresPerMessage);
+  const network = new Network(machine.fabric, queue, hosts, machine);
   const meetings = new Meetings(queue);
   const ranks = programs.map(
     (program, rank) => new Rank(rank, program, { host: hosts[rank]!, network, meetings, ...options }),

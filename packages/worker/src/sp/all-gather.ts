@@ -1,5 +1,5 @@
 import { type Communicator, empty, type Tensor } from '@longscan/kernels';
-import { slowestLink } from '../fabric.js';
+import { slowestLink, toAllSeconds } from '../fabric.js';
 import { applySegment, numRows, type Segment, unitsOf } from '../state/segment.js';
 import { packSegment, segmentElements, unpackSegment } from '../state/segment-buffer.js';
 import { type Direction, defineStrategy, type PendingState, scanPlace } from '../strategy.js';
@@ -18,11 +18,12 @@ export default defineStrategy({
   cost(worldSize, bytes, fabric) {
     const link = slowestLink(worldSize, fabric);
     const { state, transition, units = 1 } = bytes;
-    const perRank = (worldSize - 1) * units * (state + transition);
-    const numSteps = units * (state + transition) <= directBytes ? 1 : worldSize - 1;
+    const message = units * (state + transition);
+    const transferS = message / link.bandwidthBytesPerS;
+    const ring = (worldSize - 1) * (link.latencyS + transferS);
     return {
-      seconds: Math.min(worldSize - 1, numSteps) * link.latencyS + perRank / link.bandwidthBytesPerS,
-      bytesSentByRank: Array.from({ length: worldSize }, () => perRank),
+      seconds: message <= directBytes ? toAllSeconds(worldSize, message, link) : ring,
+      bytesSentByRank: Array.from({ length: worldSize }, () => (worldSize - 1) * message),
     };
   },
   keepsUnits: true,

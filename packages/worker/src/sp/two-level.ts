@@ -5,7 +5,7 @@ import {
   empty,
   type Tensor,
 } from '@longscan/kernels';
-import { chainLinks, slowestLink } from '../fabric.js';
+import { chainLinks, slowestLink, toAllSeconds } from '../fabric.js';
 import { type NodePlace, nodePlace } from '../node-place.js';
 import { cutRows, numRows, rowsOf, type Segment, stateAfter } from '../state/segment.js';
 import { emptyMessage, packSegment, unpackSegment } from '../state/segment-buffer.js';
@@ -157,10 +157,7 @@ function twoLevelCost(
     return numTakers * segment + share * (Number(!isLastNode) + (node > 0 ? size - 1 : 0));
   });
   const largest = Math.max(...shares);
-  const inner = slowestLink(size, fabric);
-  /** Everybody to everybody of a group at once. */
-  const inside = (message: number) =>
-    size === 1 ? 0 : inner.latencyS + ((size - 1) * message) / inner.bandwidthBytesPerS;
+  const inside = (message: number) => toAllSeconds(size, message, slowestLink(size, fabric));
   const numGroups = worldSize / size;
   // Where a node is cut further, only some of the hops leave it.
   const nodes = fabric.nodes && { ...fabric.nodes, ranksPerNode: Math.max(1, Math.floor(perNode / size)) };

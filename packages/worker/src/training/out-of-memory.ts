@@ -20,10 +20,12 @@ export async function explainShortage(
   const found = error.parts.found.replace(/\. Fix: .*$/s, '');
   // On a CPU, whose memory others have too, what saves anything.
   const limit = device.kind === 'cuda' ? usablePart * device.gpu().totalBytes : neededBytes(plan) - 1;
-  const settings = await settingsThatFit(plan.jobSpec, {
-    replan: (jobSpec) => withMemory(relaid(plan, jobSpec), { modules }),
+  const search = {
+    replan: (jobSpec: JobSpec) => withMemory(relaid(plan, jobSpec), { modules }),
     limitOf: () => limit,
-  });
+  };
+  // A layer that cannot be cut as is tried must not take the place of the error.
+  const settings = await settingsThatFit(plan.jobSpec, search).catch(() => []);
   return new LongscanError({
     code: error.code,
     where: 'training',
