@@ -8,8 +8,8 @@ import { fileURLToPath } from 'node:url';
  * the compute file was not fitted to, on 1 to 8 ranks under several strategies, measured by `longscan bench step`.
  *
  *     longscan bench step examples/moby-dick/job.toml --save compute.json
- *     longscan bench collectives --save fabric.json
- *     node scripts/dist/simulate-accuracy.js compute.json fabric.json results.json [SECONDS]
+ *     longscan bench collectives --save fabric.json        # or the name of a preset
+ *     node scripts/dist/simulate-accuracy.js compute.json ./fabric.json results.json [SECONDS]
  *
  * What stands in results.json is not measured again, so that a run can go on where SECONDS ended the last one. Prints a Markdown
  * table and the mean error with its 95 % interval.
@@ -85,7 +85,7 @@ function measure(shape: Shape): Result {
   ]);
   const [modelled] = longscan([
     ...['simulate', job, ...own, '--sp', String(shape.sp), '--strategy', shape.strategy],
-    ...['--compute', path.resolve(compute!), '--fabric', path.resolve(fabric!)],
+    ...['--compute', path.resolve(compute!), '--fabric', fabric!],
   ]);
   return {
     ...shape,
