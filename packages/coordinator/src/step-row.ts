@@ -12,6 +12,7 @@ const rankResultSchema = z.object({
   spBytesSent: z.number(),
   ...{ loss: z.number(), numParameters: z.number(), flopsPerToken: z.number() },
   ...{ peakBytes: z.number(), reservedBytes: z.number(), processBytes: z.number() },
+  coreMs: z.number(),
   peakFlops: z.number().nullable(),
   profile: z.object({
     wholeMs: z.number(),
@@ -46,6 +47,8 @@ export interface StepRow {
   /** Of each timed step, in order: milliseconds from its start to the next one's. */
   readonly laps: readonly number[];
   readonly medianMs: number;
+  /** Core time that the process of rank 0 took in a step, all its threads together: mean of the timed steps. */
+  readonly coreMs: number;
   /** 5th and 95th percentile. */
   readonly lowMs: number;
   readonly highMs: number;
@@ -105,6 +108,7 @@ export function stepRow(
     ...{ precision: model.precision, recompute: model.recompute, timeSlice: model.timeSlice },
     ...{ numParameters: first.numParameters, numLayers: model.numLayers },
     ...{ numWarmUps, numSteps: laps.length, laps, medianMs: at(0.5), lowMs: at(0.05), highMs: at(0.95) },
+    coreMs: first.coreMs,
     spExposedMs: laps.map((_, i) => Math.max(...ranks.map(({ spExposedMs }) => spExposedMs[i]!))),
     spBytesSent: ranks.reduce((sum, { spBytesSent }) => sum + spBytesSent, 0),
     tokensPerSecond: tokens * perSecond,

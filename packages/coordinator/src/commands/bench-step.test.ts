@@ -118,6 +118,7 @@ test('bench step --save: what ops cost, in a file that can be loaded', () => {
     );
     assert.is(file.measured!.threads, 1);
     assert.is(file.slowdown.length, availableParallelism());
+    assert.ok(file.enqueueS! > 0, 'building and enqueueing takes the host time');
     for (const name of ['linearForward', 'gatedLinearSweep', 'rmsNormBackward', 'adamwUpdate'])
       assert.ok(
         Object.values(file.ops[name]!).some((value) => value > 0),

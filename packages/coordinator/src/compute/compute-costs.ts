@@ -21,6 +21,11 @@ export interface ComputeCosts {
    * is 1; `ranksAtOnce` of them.
    */
   readonly slowdown: readonly number[];
+  /**
+   * Core time beside an op's own that a call takes, on the host's threads that build, enqueue and launch it: hidden where a rank
+   * has a core to spare. Left out: nothing, as where each has a device of its own.
+   */
+  readonly enqueueS?: number | undefined;
   /** Where the numbers are not those of this machine, one sentence each. */
   readonly notes?: readonly string[];
 }

@@ -67,6 +67,7 @@ export const computeFileSchema = z
       other: opCostSchema,
       ranksAtOnce: count.nullable(),
       slowdown: z.array(atLeastOne, 'a list').min(1, 'a list that begins with 1'),
+      enqueueS: nonNegative.optional(),
       measured: measuredSchema.optional(),
     },
     { error: table },

@@ -22,7 +22,7 @@ interface Sample extends Readonly<OpWork> {
 }
 
 /** What is no op: a stream that stands still for others. */
-const waiting = /^(streamWait|comm)/;
+export const isWaiting = (name: string): boolean => /^(streamWait|comm)/.test(name);
 
 /**
  * What ops cost, from steps of several shapes: for each native function the launch, seconds per byte and seconds per FLOP, none
@@ -42,7 +42,7 @@ export function fitCosts(steps: readonly ProfiledStep[]): { ops: Record<string, 
       if (done?.count === count) {
         if (ms > 0) samples.set(name, [...(samples.get(name) ?? []), { ...done, seconds: ms / 1000 }]);
         work.delete(name);
-      } else if (!waiting.test(name)) seconds += ms / 1000;
+      } else if (!isWaiting(name)) seconds += ms / 1000;
     }
     for (const name of work.keys()) renamed.add(name);
     if (seconds > 0 && work.size > 0) rest.push({ ...sumOf([...work.values()]), seconds });

@@ -2,7 +2,7 @@ import { formatSeconds, formatTable } from '../format.js';
 import type { ComputeFile } from './compute-file.js';
 
 /** What was measured and how well it is fitted, for people. */
-export function formatCosts({ name, ops, slowdown, measured }: ComputeFile): string {
+export function formatCosts({ name, ops, slowdown, enqueueS, measured }: ComputeFile): string {
   const shapes = measured?.shapes ?? [];
   const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
   const rows = shapes.map(({ B, T, dModel, numLayers, measuredS, fittedS, relativeError }) => [
@@ -24,6 +24,7 @@ export function formatCosts({ name, ops, slowdown, measured }: ComputeFile): str
       `error: ${percent(meanRelativeError)} on average, ${percent(worstRelativeError)} at worst`,
     );
   }
+  if (enqueueS !== undefined) lines.push(`the host takes ${formatSeconds(enqueueS)} of a core for each call`);
   const last = slowdown.at(-1)!;
   if (slowdown.length > 1)
     lines.push(`${slowdown.length} ranks at once: each op takes ${last.toFixed(2)} times as long`);

@@ -84,6 +84,7 @@ test('compute files ~> of this machine, of another one, of nobody', () => {
   assert.match(load(file).notes![0]!, /"mine" is assumed; measure yours/);
   const toml =
     'schema = 1\nname = "t"\nranksAtOnce = 1\nslowdown = [1]\n[ops]\n[other]\nlaunchS = 0\nsecondsPerByte = 1e-9\nsecondsPerFlop = 0\n';
+  assert.is(load({ ...file, enqueueS: 3e-6 }).enqueueS, 3e-6);
   assert.is(load(toml, 'compute.toml').other.secondsPerByte, 1e-9);
 });
 
@@ -96,6 +97,7 @@ test('compute files ~> what is wrong, with its line and key', () => {
   refused(() => load({ ...file, slowdown: [1] }), /slowdown.*as many numbers as ranksAtOnce/);
   refused(() => load({ ...file, slowdown: [1.5, 2] }), /slowdown.*1: a rank alone/);
   refused(() => load({ ...file, slowdown: [1, 0.5] }), /slowdown.*number >= 1/);
+  refused(() => load({ ...file, enqueueS: -1e-6 }), /enqueueS.*-0\.000001.*finite number >= 0/);
   refused(() => load({ ...file, schema: 2 }), /schema.*1, which is all/);
   refused(() => load('{"schema": 1,'), /E-CFG-PARSE/);
   refused(() => loadCompute('/nowhere/compute.json', here), /E-CFG-READ.*a compute file/);

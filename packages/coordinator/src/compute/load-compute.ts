@@ -42,8 +42,9 @@ export interface CostsWithOrigin extends Omit<ComputeCosts, 'notes'> {
 const remedy = 'measure yours with "longscan bench step JOB --save compute.json"';
 
 function costsOf({ measured, assumptions, ...costs }: CostsWithOrigin, here: Machine): ComputeCosts {
-  const { name, ops, other, ranksAtOnce, slowdown } = costs;
-  return { name, ops, other, ranksAtOnce, slowdown, notes: originNotes(name, measured, assumptions, here) };
+  const { name, ops, other, ranksAtOnce, slowdown, enqueueS } = costs;
+  const notes = originNotes(name, measured, assumptions, here);
+  return { name, ops, other, ranksAtOnce, slowdown, enqueueS, notes };
 }
 
 function originNotes(

@@ -7,7 +7,7 @@ import { runOnRanks } from '../run-task.js';
 import { type StepRow, stepRow } from '../step-row.js';
 import { packageVersion } from '../version.js';
 import { type ComputeFile, computeFileVersion, type FittedShape } from './compute-file.js';
-import { fitCosts, type ProfiledStep } from './fit-costs.js';
+import { fitCosts, isWaiting, type ProfiledStep } from './fit-costs.js';
 import { type LoadJob, measuredShapes } from './measured-shapes.js';
 import { computeSeconds } from './op-seconds.js';
 
@@ -67,6 +67,7 @@ export async function measureCompute(
     ...costs,
     ranksAtOnce: isOnCpu ? slowdown.length : null,
     slowdown,
+    ...(isOnCpu && { enqueueS: enqueueSeconds(steps, threads) }),
     measured: {
       date: new Date().toISOString(),
       machine: { ...machine, device },
@@ -128,6 +129,15 @@ async function measureSlowdown(
   }
   const slowest = Math.max(1, after / before);
   return Array.from({ length: most }, (_, i) => 1 + ((slowest - 1) * i) / (most - 1));
+}
+
+/** Core time of a call beside its op's: what the process took in a step beyond its compute threads' work, mean over the steps. */
+function enqueueSeconds(steps: readonly MeasuredStep[], threads: number): number {
+  const each = steps.map(({ row, schedule }) => {
+    const computeMs = row.ops.reduce((sum, { name, ms }) => (isWaiting(name) ? sum : sum + ms), 0);
+    return Math.max(0, row.coreMs - threads * computeMs) / 1000 / schedule.entries.length;
+  });
+  return each.reduce((sum, seconds) => sum + seconds, 0) / each.length;
 }
 
 function describe({ data, model }: JobSpec): string {

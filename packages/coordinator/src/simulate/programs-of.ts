@@ -18,6 +18,8 @@ export interface ProgramOptions {
   readonly engine: 'tcp' | 'nccl';
   readonly fabric: FabricCost;
   readonly secondsOf: (op: OpEntry) => number;
+  /** Core time that the host takes for each entry, beside the streams. Default: 0. */
+  readonly enqueueS?: number | undefined;
   /** Steps that are enqueued one behind the other. Default: 1. */
   readonly numSteps?: number;
 }
@@ -55,9 +57,13 @@ function programOf(
     return made;
   };
   const numEvents = entries.reduce((count, { kind }) => count + Number(kind === 'record'), 0);
+  const host = streams.length;
+  const enqueueS = (options.enqueueS ?? 0) * entries.length;
   const instructions: Instruction[] = [];
   for (let step = 0; step < (options.numSteps ?? 1); step++) {
     const recorded = new Set<number>();
+    // All at once: it is far ahead of the streams, and only the cores that it takes from them count.
+    if (enqueueS > 0) instructions.push({ kind: 'busy', stream: host, seconds: enqueueS });
     for (const entry of entries) {
       switch (entry.kind) {
         case 'op':
@@ -81,7 +87,7 @@ function programOf(
       }
     }
   }
-  return { streams, instructions };
+  return { streams: [...streams, 'host'], instructions };
 }
 
 function groupsOf(rank: number, { sp, numRanks }: Mesh): Record<GroupName, Group> {

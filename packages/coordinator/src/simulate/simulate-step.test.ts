@@ -121,4 +121,23 @@ test('one rank ~> the sum of its ops; ranks that take turns on one core ~> those
   assert.ok(idle > -1e-12 && idle < 1e-9, `${idle} s without work`);
 });
 
+test('enqueueing ~> hidden where a rank has a core to spare, not where ranks take turns', async () => {
+  const plan = await planOf(1, 'ring');
+  const schedules = await recordSchedules(plan);
+  const shared: ComputeCosts = { ...even, ranksAtOnce: 2, slowdown: [1, 1], enqueueS: 1e-6 };
+  const secondsOn = (numRanks: number, compute: ComputeCosts) => {
+    const mesh = { sp: 1, dp: numRanks, numRanks };
+    const all = Array.from({ length: numRanks }, () => schedules[0]!);
+    return simulateSchedules(all, { ...plan, mesh }, { fabric: wire, compute }).seconds;
+  };
+  const enqueueS = 1e-6 * schedules[0]!.entries.length;
+  const [alone, four] = [1, 4].map((numRanks) => secondsOn(numRanks, { ...shared, enqueueS: 0 })) as [
+    number,
+    number,
+  ];
+  assert.ok(near(secondsOn(1, shared), alone), 'a second core does it');
+  // Four ranks on two cores: half of what all of them enqueue comes on top.
+  assert.ok(near(secondsOn(4, shared), four + 2 * enqueueS), 'it takes turns with the ops');
+});
+
 test.run();

@@ -46,8 +46,9 @@ export function simulateSchedules(
   const engine = jobSpec.device.engine === 'nccl' ? 'nccl' : 'tcp';
   const machine = machineOf(engine, { fabric, compute });
   const secondsOf = (op: OpEntry) => opSeconds(compute, op);
+  const program = { mesh, engine, fabric, secondsOf, enqueueS: compute.enqueueS } as const;
   const run = (numSteps: number, runOptions: SimulateOptions) =>
-    simulate(programsOf(schedules, { mesh, engine, fabric, secondsOf, numSteps }), machine, runOptions);
+    simulate(programsOf(schedules, { ...program, numSteps }), machine, runOptions);
   const first = run(1, options);
   const { ranks } = first;
   // On a GPU a step is enqueued before the one in front of it is over: what counts is by how much it makes both longer.

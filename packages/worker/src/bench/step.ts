@@ -57,6 +57,7 @@ async function benchSteps(
   device.memory({ resetPeak: true });
   // A lap ends where the next one begins: what the device waits for between two steps is part of it.
   const laps: Promise<Lap>[] = [];
+  const before = process.cpuUsage();
   let stop = startLap(training);
   for (let i = 0; i < numSteps; i++) {
     await steps.next(() => {
@@ -68,6 +69,7 @@ async function benchSteps(
     });
   }
   await Promise.all([steps.finish(), stop()]);
+  const { user, system } = process.cpuUsage(before);
   const { peakBytes, reservedBytes } = device.memory();
   const profiles: StepProfile[] = [];
   for (let i = 0; i < numProfiled; i++) profiles.push(await profileStep(training, steps));
@@ -75,6 +77,7 @@ async function benchSteps(
   const profile = medianProfile(profiles.map((one) => one.profile));
   const times = await Promise.all(laps);
   return {
+    coreMs: (user + system) / 1000 / numSteps,
     processBytes: 1024 * process.resourceUsage().maxRSS,
     ...{ laps: times.map(({ ms }) => ms), spExposedMs: times.map(({ spExposedMs }) => spExposedMs) },
     ...{ peakBytes, reservedBytes, loss: result.loss },
