@@ -5,7 +5,7 @@ import type { CostsWithOrigin } from './load-compute.js';
  * A rank with one thread on a virtual machine with 2 cores of an AMD EPYC, f32: written by `longscan bench step --save`
  * (docs/benchmarks/cpu-compute-costs_2-core-epyc_2026-11.md) of a model of 8 layers of width 256: gla, lightning,
  * gated-deltanet, mamba2, rwkv7, hgrn2, mlstm, softmax-attention. The slowdown is that of examples/moby-dick by the same
- * command: the wider model's ranks slowed each other down by 1.40.
+ * command, where the wider model's ranks slowed each other down by 1.40; so is what the host takes to enqueue.
  */
 export const cpu: CostsWithOrigin = {
   name: 'AMD EPYC, 1 thread a rank',
@@ -63,6 +63,7 @@ export const cpu: CostsWithOrigin = {
   other: cost(1.26e-6, 3.82e-11, 1.24e-11),
   ranksAtOnce: 2,
   slowdown: [1, 1.0545],
+  enqueueS: 4.86e-5,
   measured: {
     date: '2026-11-29T09:08:14.244Z',
     machine: { host: null, cpu: 'AMD EPYC', cores: 2, device: 'cpu' },
