@@ -15,10 +15,23 @@ test('cells ~> those that were fitted come out, the others keep the shape', asyn
     cells.filter(({ isFitted }) => isFitted).map(({ row, numRanks }) => `${row} ${numRanks}`),
     ['All-Gather 256', 'All-Scan 8', 'All-Scan 256'],
   );
-  for (const { isFitted, relativeError, row, numRanks } of cells) {
-    const bound = isFitted ? 0.01 : 0.35;
-    assert.ok(Math.abs(relativeError) < bound, `${row}, ${numRanks}: ${relativeError}`);
-  }
+  for (const { relativeError, row, numRanks } of cells.filter(({ isFitted }) => isFitted))
+    assert.ok(Math.abs(relativeError) < 0.01, `${row}, ${numRanks}: ${relativeError}`);
+  // Nothing was fitted to the others: they grow with the number of ranks, the chain below the gather, and are near in the mean.
+  const modelledOf = (wanted: string) =>
+    cells.filter(({ row }) => row === wanted).map(({ modelled }) => modelled);
+  const [gathers, chains] = [modelledOf('All-Gather'), modelledOf('All-Scan')];
+  for (const times of [gathers, chains])
+    assert.equal(
+      times,
+      [...times].sort((x, y) => x - y),
+    );
+  assert.ok(gathers.every((time, i) => time > chains[i]!));
+  const errors = cells
+    .filter(({ isFitted }) => !isFitted)
+    .map(({ relativeError }) => Math.abs(relativeError));
+  const mean = errors.reduce((sum, error) => sum + error, 0) / errors.length;
+  assert.ok(mean < 0.2, `${mean}`);
   const ratio = (of: 'paper' | 'modelled') => {
     const at = (row: string) => cells.find((cell) => cell.row === row && cell.numRanks === 256)![of];
     return at('All-Gather') / at('All-Scan');

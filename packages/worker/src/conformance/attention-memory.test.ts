@@ -15,6 +15,8 @@ const sliceBytes = sizes.elementBytes * sizes.B * sliceLength * heads.G * (sizes
 function peakBytes(strategy: AttentionStrategy, numRanks: number): Promise<number> {
   const problem = { lengths: new Array<number>(numRanks).fill(sliceLength), heads };
   return withRanks(numRanks, async (ranks) => {
+    // Which free block serves a tensor depends on how far other streams are: held, they are nowhere yet.
+    const openGates = ranks.devices.map((device) => device.compute.closeGate());
     const peaks = ranks.devices.map((device, rank) => {
       const { forward, dO } = rankProblem(problem, strategy, ranks, rank);
       const { inUseBytes } = device.memory({ resetPeak: true });
@@ -22,6 +24,7 @@ function peakBytes(strategy: AttentionStrategy, numRanks: number): Promise<numbe
       tape.backward([result], [dO]);
       return device.memory().peakBytes - inUseBytes;
     });
+    for (const openGate of openGates) openGate();
     await ranks.sync();
     return Math.max(...peaks);
   });
