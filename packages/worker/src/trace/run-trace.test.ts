@@ -176,9 +176,11 @@ test('a run that ends inside of its window ~> a whole file', () =>
 
 test('steps under way together ~> in the order of time, each event with its own step', () =>
   withRanks('1-2', async (ranks, traces, runDir) => {
-    // The second is enqueued, and begins on the host, before the first is over.
+    // The second is enqueued, and begins on the host, before the first begins to run.
+    const gates = ranks.map(({ device }) => device.compute.closeGate());
     const first = enqueue(ranks, traces, 1);
     const second = enqueue(ranks, traces, 2);
+    for (const openGate of gates) openGate();
     for (const pending of [first, second]) {
       for (const [rank, { traced }] of (await Promise.all(pending)).entries()) traces[rank]!.write(traced!);
     }
