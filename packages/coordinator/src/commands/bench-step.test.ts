@@ -59,7 +59,9 @@ for (const sp of [1, 2]) {
     for (const part of ['gemm', 'recurrence', 'pointwise', 'loss', 'optimizer'] as const)
       assert.ok(row.shares[part] > 0, part);
     assert.is(row.shares.other, 0);
-    assert.is(row.shares.communication > 0, sp > 1);
+    // With two ranks the other one may always have been first.
+    if (sp === 1) assert.is(row.shares.communication, 0);
+    assert.is(row.spBytesSent > 0, sp > 1);
     assert.ok(row.ops.some(({ name, count }) => name === 'crossEntropyForward' && count === 1));
   });
 }
