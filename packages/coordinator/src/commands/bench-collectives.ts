@@ -1,5 +1,5 @@
-import { statSync, writeFileSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { writeFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import {
   collectivesResultSchema,
   type JobSpec,
@@ -13,6 +13,7 @@ import { byteSize, byteSizes } from './byte-options.js';
 import { defineCommand } from './command.js';
 import { interruptible } from './interruptible.js';
 import { setOption, wholeNumber } from './options.js';
+import { requireWritable } from './writable-file.js';
 
 const usualRanks = 2;
 const usualBytes = { min: 8, max: 64 * 2 ** 20 };
@@ -54,7 +55,7 @@ export default defineCommand({
       transition: args.transition as MeasuredTransition,
       numRounds: args.rounds,
     } as const;
-    if (args.save !== undefined) requireWritable(args.save);
+    if (args.save !== undefined) requireWritable('--save', args.save);
     const jobSpec = await jobOf(args);
     const { planJob } = await import('../plan/index.js');
     const { runOnRanks } = await import('../run-task.js');
@@ -126,15 +127,6 @@ async function jobOf({ job, sp, device, set }: JobArgs): Promise<JobSpec> {
 /** Ranks that are measured: those of a sequence, or all where each has a whole one. */
 function groupSize({ parallel: { sp, dp } }: JobSpec): number {
   return sp > 1 ? sp : dp;
-}
-
-/** Before minutes of measuring, not after. */
-function requireWritable(path: string): void {
-  if (!path.endsWith('.json')) throw usage('--save', JSON.stringify(path), 'a file that ends in .json');
-  const isFolder = (folder: string) => statSync(folder, { throwIfNoEntry: false })?.isDirectory() ?? false;
-  if (isFolder(path)) throw usage('--save', `${path}, a folder`, 'a file');
-  if (!isFolder(dirname(resolve(path))))
-    throw usage('--save', `${path} in no folder`, 'a folder that is there');
 }
 
 function usage(where: string, found: string, expected: string, fix?: string): LongscanError {

@@ -1,4 +1,4 @@
-import { chainSeconds, type ScannedState, traceModel } from '@longscan/worker';
+import { blockCounts, chainSeconds, type ScannedState, traceModel } from '@longscan/worker';
 import type { JobSpec } from '@longscan/worker/protocol';
 import type { Fabric } from '../fabric/fabric.js';
 import { mostRanks } from './limits.js';
@@ -6,8 +6,6 @@ import { scanSeconds } from './scan-seconds.js';
 
 /** Scans that the chain is compared with; those that need few steps where there are many ranks. */
 const challengers = ['doubling-scan', 'two-level'] as const;
-
-const blockCounts = [1, 2, 4, 8, 16, 32, 64] as const;
 
 /** From how many ranks on a scan takes less time than the best chain; null: at none of those looked at. */
 export interface Crossing {
