@@ -1,16 +1,11 @@
 import { z } from 'zod';
+import { count, finite, nonNegative, positive, table, text } from '../spec/measured-values.js';
 
 /** The schema version that this longscan writes, and the only one that it reads. */
 export const computeFileVersion = 1;
 
 // Each schema's message is what an error names as expected.
-const text = z.string('a string that is not empty').min(1, 'a string that is not empty');
-const positive = z.number('a finite number > 0').positive('a finite number > 0');
-const nonNegative = z.number('a finite number >= 0').min(0, 'a finite number >= 0');
-const finite = z.number('a finite number');
-const count = z.int('an integer >= 1').min(1, 'an integer >= 1');
 const atLeastOne = z.number('a number >= 1').min(1, 'a number >= 1');
-const table = 'a table of settings';
 
 const opCostSchema = z.strictObject(
   { launchS: nonNegative, secondsPerByte: nonNegative, secondsPerFlop: nonNegative },
