@@ -1,6 +1,5 @@
 import type { ScannedState } from '@longscan/worker';
 import type { Fabric } from '../fabric/fabric.js';
-import { pieceBytes } from '../simulate/collectives.js';
 import { scanSeconds } from '../simulate/scan-seconds.js';
 import { cellsOf, paperValue, type Reproduction } from './cells.js';
 import { zecoCollectives } from './paper-points.js';
@@ -19,21 +18,19 @@ const state: ScannedState = {
 const blocks = 64;
 
 /**
- * The one link that explains three cells: latency and gap from the smallest and the largest All-Scan, bandwidth from the largest
- * All-Gather, by the formulas of the two. What is left of a rank's part behind whole pieces (its decays) costs a gap.
+ * The one link that explains three cells: bandwidth from the largest All-Gather, latency and gap from the smallest and the
+ * largest All-Scan, by the formulas of the two.
  */
 export function zecoFabric(): Fabric {
   const [few, many] = [8, 256];
   const ms = (row: string, numRanks: number) => paperValue(zecoCollectives, row, numRanks) / 1e3;
   const segment = state.stateBytes + state.transitionBytes;
-  const wholePieces = segment - (segment % pieceBytes);
+  const bandwidthBytesPerS = ((many - 1) * segment) / ms('All-Gather', many);
   const hop = (ms('All-Scan', many) - ms('All-Scan', few)) / (many - few);
-  const gapS = (ms('All-Scan', few) - (few - 1) * hop) / (blocks - 1);
-  const bandwidthBytesPerS = wholePieces / (ms('All-Gather', many) / (many - 1) - gapS);
   return {
     name: "ZeCO's links, fitted",
     latencyS: hop - state.stateBytes / blocks / bandwidthBytesPerS,
-    gapS,
+    gapS: (ms('All-Scan', few) - (few - 1) * hop) / (blocks - 1),
     bandwidthBytesPerS,
   };
 }

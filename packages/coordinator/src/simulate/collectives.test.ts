@@ -1,7 +1,8 @@
 import { chainSeconds, type LinkCost } from '@longscan/worker';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { algorithmOf, type Collective, type Exchanges, exchangesOf } from './collectives.js';
+import { type Collective, type Exchanges, exchangesOf, methodOf } from './collectives.js';
+import type { Engine } from './engine.js';
 import type { Machine } from './machine.js';
 import { bytesSentIn, meetingSeconds, numMessages } from './meeting-seconds.js';
 import type { Program } from './program.js';
@@ -24,12 +25,12 @@ function programOf(exchanges: Exchanges): Program {
   };
 }
 
-function run(collective: Collective, size: number, engine: 'tcp' | 'nccl', link: LinkCost) {
-  const algorithm = algorithmOf(collective, size, engine);
+function run(collective: Collective, size: number, engine: Engine, link: LinkCost) {
+  const method = methodOf(collective, size, engine);
   const exchanges = Array.from({ length: size }, (_, rank) =>
-    exchangesOf(collective, { rank, size }, algorithm),
+    exchangesOf(collective, { rank, size }, method),
   );
-  return { algorithm, exchanges, ...simulate(exchanges.map(programOf), onLink(link)) };
+  return { method, exchanges, ...simulate(exchanges.map(programOf), onLink(link)) };
 }
 
 const verbs = ['allGather', 'reduceScatter', 'allReduce', 'broadcast', 'barrier'] as const;
@@ -46,20 +47,21 @@ test('messages of collectives ~> the time, bytes and number that are said of the
             1024 * size,
             256 * kib * size,
             260 * kib * size,
+            600_004 * size,
             1024 * kib * size,
           ]) {
             const collective = { verb, bytes: verb === 'barrier' ? 0 : bytes };
-            const { algorithm, exchanges, seconds, ranks } = run(collective, size, engine, link);
+            const { method, exchanges, seconds, ranks } = run(collective, size, engine, link);
             const what = `${verb} of ${bytes} bytes on ${size} ranks, ${engine}`;
-            const expected = meetingSeconds(collective, size, algorithm, link);
+            const expected = meetingSeconds(collective, size, method, link);
             assert.ok(Math.abs(seconds / expected - 1) < 1e-6, `${what}: ${seconds} s, not ${expected}`);
-            const sent = bytesSentIn(collective, size, algorithm);
+            const sent = bytesSentIn(collective, size, method);
             for (const [rank, { bytesSent }] of ranks.entries()) {
               const isLast = verb === 'broadcast' && rank === size - 1;
               assert.is(bytesSent, isLast ? 0 : sent, what);
             }
             const messages = exchanges.flat().reduce((sum, { sends }) => sum + sends.length, 0);
-            assert.is(messages, numMessages(collective, size, algorithm), what);
+            assert.is(messages, numMessages(collective, size, method), what);
           }
         }
       }
@@ -80,10 +82,35 @@ test('uneven vectors ~> every element is summed and gathered once', () => {
 });
 
 test('engines ~> the built-in one goes direct up to 32 KiB, NCCL around the ring', () => {
-  assert.is(algorithmOf({ verb: 'allGather', bytes: 32 * kib }, 4, 'tcp'), 'direct');
-  assert.is(algorithmOf({ verb: 'allGather', bytes: 32 * kib + 1 }, 4, 'tcp'), 'ring');
-  assert.is(algorithmOf({ verb: 'reduceScatter', bytes: 128 * kib }, 4, 'tcp'), 'direct');
-  assert.is(algorithmOf({ verb: 'allReduce', bytes: 8 }, 4, 'nccl'), 'ring');
+  const algorithmOf = (verb: Collective['verb'], bytes: number, engine: Engine) =>
+    methodOf({ verb, bytes }, 4, engine).algorithm;
+  assert.is(algorithmOf('allGather', 32 * kib, 'tcp'), 'direct');
+  assert.is(algorithmOf('allGather', 32 * kib + 1, 'tcp'), 'ring');
+  assert.is(algorithmOf('reduceScatter', 128 * kib, 'tcp'), 'direct');
+  assert.is(algorithmOf('allReduce', 8, 'nccl'), 'ring');
+});
+
+test('pieces of a block ~> messages with a gap each for the built-in engine, one kernel without for NCCL', () => {
+  const [size, bytes] = [4, 8 * 256 * kib + 16 * kib];
+  const gather = (engine: Engine) => run({ verb: 'allGather', bytes }, size, engine, slow);
+  const sizesOf = (engine: Engine) => {
+    const sent = gather(engine).exchanges[0]!.flatMap(({ sends }) => sends.map((message) => message.bytes));
+    return sent.slice(0, 9);
+  };
+  assert.equal(sizesOf('tcp'), [...Array.from({ length: 8 }, () => 256 * kib), 16 * kib]);
+  const even = sizesOf('nccl');
+  assert.is(Math.max(...even) - Math.min(...even) < 9, true);
+  assert.is(
+    even.reduce((sum, each) => sum + each),
+    bytes,
+  );
+  const seconds = (size - 1) * (bytes / slow.bandwidthBytesPerS);
+  const restGapS = slow.gapS - (16 * kib) / slow.bandwidthBytesPerS;
+  const near = (found: number, expected: number) => Math.abs(found / expected - 1) < 1e-9;
+  assert.ok(near(gather('nccl').seconds, seconds + slow.latencyS), `${gather('nccl').seconds}`);
+  // Of the last block nobody waits for the gap.
+  const expected = seconds + slow.latencyS + (size - 2) * restGapS;
+  assert.ok(near(gather('tcp').seconds, expected), `${gather('tcp').seconds}`);
 });
 
 test('chains in blocks ~> the closed formula', () => {

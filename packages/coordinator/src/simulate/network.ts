@@ -42,8 +42,10 @@ export class Network {
     this.incomingFree = new Float64Array(hosts.length);
   }
 
-  send(now: number, channel: string, { peer, bytes }: SimulatedMessage, sender: Transfers): void {
-    const message = new Message(this, sender, peer, bytes, this.linkOf(sender.rank, peer));
+  send(now: number, channel: string, sent: SimulatedMessage, sender: Transfers): void {
+    const { peer, bytes, gapless = false } = sent;
+    const link = this.linkOf(sender.rank, peer);
+    const message = new Message(this, sender, peer, bytes, link, gapless ? 0 : link.gapS);
     const queue = this.queueOf(channel, sender.rank, peer);
     const first = queue[0];
     if (first?.receiver) {
@@ -73,11 +75,11 @@ export class Network {
   }
 
   /** Lets the last byte of a message into its receiver; gives the time at which it has taken all of it. */
-  take(now: number, { to, link, bytes }: Message): number {
+  take(now: number, { to, link, bytes, gapS }: Message): number {
     const seconds = bytes / link.bandwidthBytesPerS;
     const free = this.incomingFree[to]!;
     const arrival = Math.max(now, free + seconds);
-    this.incomingFree[to] = arrival + Math.max(0, link.gapS - seconds);
+    this.incomingFree[to] = arrival + Math.max(0, gapS - seconds);
     return arrival;
   }
 
@@ -119,6 +121,8 @@ class Message implements Due {
     readonly to: number,
     readonly bytes: number,
     readonly link: LinkCost,
+    /** Ports are taken for at least so long. */
+    readonly gapS: number,
   ) {}
 
   /** False: it has arrived before. */
@@ -169,12 +173,12 @@ class OutgoingPort {
     const message = this.waiting.shift();
     this.isBusy = message !== undefined;
     if (message === undefined) return;
-    const { bytes, link } = message;
+    const { bytes, link, gapS } = message;
     const seconds = bytes / link.bandwidthBytesPerS;
     const left: Due = {
       due: (time) => {
         message.due(time);
-        const rest = link.gapS - seconds;
+        const rest = gapS - seconds;
         if (rest > 0) this.host.start(time, rest, this.cores, { due: (end) => this.next(end) });
         else this.next(time);
       },

@@ -25,6 +25,8 @@ export interface SimulatedMessage {
   /** Rank of the job. */
   readonly peer: number;
   readonly bytes: number;
+  /** Sent within a kernel that goes on: the port is free for the next as soon as this one has left. Default: false. */
+  readonly gapless?: boolean;
 }
 
 /**
