@@ -1,8 +1,8 @@
-import { chainSeconds, type LinkCost } from '@longscan/worker';
+import { chainSeconds, type FabricCost, type LinkCost } from '@longscan/worker';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type Collective, type Exchanges, exchangesOf, methodOf } from './collectives.js';
-import type { Engine } from './engine.js';
+import { collectiveLinks, type Engine } from './engine.js';
 import type { Machine } from './machine.js';
 import { bytesSentIn, meetingSeconds, numMessages } from './meeting-seconds.js';
 import type { Program } from './program.js';
@@ -11,7 +11,7 @@ import { simulate } from './simulate.js';
 const fast: LinkCost = { latencyS: 2e-6, gapS: 1e-6, bandwidthBytesPerS: 100e9 };
 const slow: LinkCost = { latencyS: 50e-6, gapS: 30e-6, bandwidthBytesPerS: 1e9 };
 
-const onLink = (fabric: LinkCost): Machine => ({
+const onLink = (fabric: FabricCost): Machine => ({
   fabric,
   ranksAtOnce: null,
   slowdown: [1],
@@ -41,6 +41,7 @@ test('messages of collectives ~> the time, bytes and number that are said of the
     for (const size of [2, 3, 8, 17]) {
       for (const link of [fast, slow]) {
         for (const engine of ['tcp', 'nccl'] as const) {
+          const links = collectiveLinks(link, engine);
           // Blocks of all ranks are alike, some of them a large piece and a small one.
           for (const bytes of [
             4 * size,
@@ -53,7 +54,7 @@ test('messages of collectives ~> the time, bytes and number that are said of the
             const collective = { verb, bytes: verb === 'barrier' ? 0 : bytes };
             const { method, exchanges, seconds, ranks } = run(collective, size, engine, link);
             const what = `${verb} of ${bytes} bytes on ${size} ranks, ${engine}`;
-            const expected = meetingSeconds(collective, size, method, link);
+            const expected = meetingSeconds(collective, size, method, links);
             assert.ok(Math.abs(seconds / expected - 1) < 1e-6, `${what}: ${seconds} s, not ${expected}`);
             const sent = bytesSentIn(collective, size, method);
             for (const [rank, { bytesSent }] of ranks.entries()) {
@@ -111,6 +112,30 @@ test('pieces of a block ~> messages with a gap each for the built-in engine, one
   // Of the last block nobody waits for the gap.
   const expected = seconds + slow.latencyS + (size - 2) * restGapS;
   assert.ok(near(gather('tcp').seconds, expected), `${gather('tcp').seconds}`);
+});
+
+test("nodes ~> NCCL's rings leave them through all adapters, the built-in engine's through one", () => {
+  const nodes = { ranksPerNode: 4, between: slow };
+  const gather = (engine: Engine) => {
+    const collective: Collective = { verb: 'allGather', bytes: 2 ** 24 };
+    const size = 8;
+    const method = methodOf(collective, size, engine);
+    const programs = Array.from({ length: size }, (_, rank) =>
+      programOf(exchangesOf(collective, { rank, size }, method)),
+    );
+    return simulate(programs, onLink({ ...fast, nodes })).seconds;
+  };
+  const slowS = (7 * 2 ** 24) / slow.bandwidthBytesPerS;
+  for (const [engine, expected] of [
+    ['tcp', slowS],
+    ['nccl', slowS / 4],
+  ] as const)
+    assert.ok(
+      Math.abs(gather(engine) / expected - 1) < 0.05,
+      `${engine}: ${gather(engine)}, not ${expected}`,
+    );
+  const wide = collectiveLinks({ ...slow, nodes: { ranksPerNode: 4, between: slow } }, 'nccl');
+  assert.is(wide.nodes!.between.bandwidthBytesPerS, slow.bandwidthBytesPerS, 'not more than inside');
 });
 
 test('chains in blocks ~> the closed formula', () => {

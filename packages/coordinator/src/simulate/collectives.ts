@@ -46,14 +46,11 @@ export function methodOf({ verb, bytes }: Collective, size: number, engine: Engi
 /** The messages of one rank in a collective. Broadcasts begin at the first rank. */
 export function exchangesOf(collective: Collective, place: Place, method: FollowedMethod): Exchanges {
   const exchanges = messagesOf(collective, place, method);
-  return method.engine === 'tcp' ? exchanges : withoutGaps(exchanges);
-}
-
-/** The same messages as parts of one kernel. */
-function withoutGaps(exchanges: Exchanges): Exchanges {
-  const gapless = (messages: readonly SimulatedMessage[]) =>
-    messages.map((message) => ({ ...message, gapless: true }));
-  return exchanges.map(({ sends, recvs }) => ({ sends: gapless(sends), recvs }));
+  if (method.engine === 'tcp') return exchanges;
+  return exchanges.map(({ sends, recvs }) => ({
+    sends: sends.map((message) => ({ ...message, inKernel: true })),
+    recvs,
+  }));
 }
 
 function messagesOf(collective: Collective, place: Place, { engine, algorithm }: FollowedMethod): Exchanges {

@@ -1,4 +1,4 @@
-import type { LinkCost } from '@longscan/worker';
+import type { FabricCost } from '@longscan/worker';
 import type { JobSpec } from '@longscan/worker/protocol';
 
 /** Who carries a job's messages: the built-in engine, or NCCL. */
@@ -33,9 +33,16 @@ export function piecesIn(block: number): number {
 }
 
 /**
- * A link as the pieces of one collective meet it: for the built-in engine each is a message like any other, for NCCL all of them are
- * one kernel, in which nothing keeps the next from following at once.
+ * Links as a collective meets them. For the built-in engine each of its pieces is a message like any other. For NCCL all of them are
+ * one kernel, in which nothing keeps the next from following at once; and it lays a ring through every adapter of a node (one a
+ * rank), so that what leaves the node has the bandwidth of all of them, up to that inside: github.com/NVIDIA/nccl/issues/412.
  */
-export function linkWithin(link: LinkCost, engine: Engine): LinkCost {
-  return engine === 'tcp' ? link : { ...link, gapS: 0 };
+export function collectiveLinks(links: FabricCost, engine: Engine): FabricCost {
+  if (engine === 'tcp') return links;
+  const { nodes, bandwidthBytesPerS: inside } = links;
+  if (nodes === undefined) return { ...links, gapS: 0 };
+  const { ranksPerNode, between } = nodes;
+  const one = between.bandwidthBytesPerS;
+  const bandwidthBytesPerS = Math.max(one, Math.min(inside, ranksPerNode * one));
+  return { ...links, gapS: 0, nodes: { ranksPerNode, between: { ...between, gapS: 0, bandwidthBytesPerS } } };
 }

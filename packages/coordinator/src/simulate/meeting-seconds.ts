@@ -1,19 +1,18 @@
 import type { LinkCost } from '@longscan/worker';
 import type { Collective, Method } from './collectives.js';
-import { linkWithin, pieceOf, piecesIn } from './engine.js';
+import { pieceOf, piecesIn } from './engine.js';
 
 /**
- * Time of a collective from the moment at which its last rank has come, as its messages would take it if all came then. `slowest`:
+ * Time of a collective from the moment at which its last rank has come, as its messages would take it if all came then. `link`:
  * the slowest that a message of it crosses.
  */
 export function meetingSeconds(
   { verb, bytes }: Collective,
   size: number,
   { engine, algorithm }: Method,
-  slowest: LinkCost,
+  link: LinkCost,
 ): number {
   if (size === 1) return 0;
-  const link = linkWithin(slowest, engine);
   const transfer = (message: number) => message / link.bandwidthBytesPerS;
   const held = (message: number) => Math.max(link.gapS, transfer(message));
   const direct = (message: number) => (size - 2) * held(message) + link.latencyS + transfer(message);

@@ -25,8 +25,8 @@ export interface SimulatedMessage {
   /** Rank of the job. */
   readonly peer: number;
   readonly bytes: number;
-  /** Sent within a kernel that goes on: the port is free for the next as soon as this one has left. Default: false. */
-  readonly gapless?: boolean;
+  /** Of a send: part of a collective that is one kernel, on links as `collectiveLinks` has them. Default: false. */
+  readonly inKernel?: boolean;
 }
 
 /**

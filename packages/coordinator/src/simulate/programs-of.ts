@@ -8,7 +8,7 @@ import {
 } from '@longscan/worker';
 import type { Mesh } from '@longscan/worker/protocol';
 import { exchangesOf, type Method, methodOf } from './collectives.js';
-import type { Engine } from './engine.js';
+import { collectiveLinks, type Engine } from './engine.js';
 import { bytesSentIn, meetingSeconds, numMessages } from './meeting-seconds.js';
 import type { Instruction, Program, SimulatedMessage } from './program.js';
 
@@ -102,7 +102,7 @@ function collective(entry: CollectiveEntry, group: Group, { engine, fabric }: Pr
   const { channel, rank, size } = group;
   if (size === 1) return [];
   const { stream } = entry;
-  const link = slowestLink(size, fabric);
+  const link = slowestLink(size, collectiveLinks(fabric, engine));
   const timeOf = (how: Method) => meetingSeconds(entry, size, how, link);
   const meeting = (how: Method): Instruction => ({
     ...{ kind: 'meeting', stream, channel, size },
