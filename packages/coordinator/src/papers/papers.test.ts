@@ -3,6 +3,7 @@ import * as assert from 'uvu/assert';
 import { lineChart } from '../plots/line-chart.js';
 import { paperValue } from './cells.js';
 import { lasp2WeakScaling, zecoCollectives, zecoThroughput } from './paper-points.js';
+import { publishedCurves } from './published-curves.js';
 import { formatReproduction, reproductionChart } from './report.js';
 import { solve } from './training-model.js';
 import { reproduceCollectives, zecoFabric } from './zeco-collectives.js';
@@ -42,6 +43,36 @@ test('fitted links ~> sizes that links have', () => {
   const { latencyS, gapS, bandwidthBytesPerS } = zecoFabric();
   assert.ok(latencyS > 1e-6 && latencyS < 2e-5 && gapS > 0 && gapS < latencyS);
   assert.ok(bandwidthBytesPerS > 10e9 && bandwidthBytesPerS < 450e9);
+});
+
+test('sizes beyond a table ~> modelled without a cell', async () => {
+  const { cells, further, ...rest } = await reproduceCollectives([8, 12]);
+  assert.is(cells.length, 12);
+  assert.equal(
+    further.map(({ row, numRanks }) => `${row} ${numRanks}`),
+    ['All-Gather 12', 'All-Scan 12'],
+  );
+  const modelledAt = (numRanks: number) =>
+    [...cells, ...further].find((each) => each.row === 'All-Gather' && each.numRanks === numRanks)!.modelled;
+  assert.ok(modelledAt(8) < modelledAt(12) && modelledAt(12) < modelledAt(16));
+  assert.match(formatReproduction({ cells, further, ...rest }), /^All-Scan +12 +0\.\d+ *$/m);
+  const { series } = reproductionChart({ cells, further, ...rest });
+  const xs = series.map(({ points }) => points.map(({ x }) => x));
+  assert.equal(xs[0], [8, 16, 32, 64, 128, 256]);
+  assert.equal(xs[1], [8, 12, 16, 32, 64, 128, 256]);
+});
+
+test('published curves ~> of the mode, within the range, from 100 % at their smallest size in it', () => {
+  const shown = (...range: Parameters<typeof publishedCurves>) =>
+    publishedCurves(...range).map(({ name, base, points }) => `${name}, ${base}: ${points.length}`);
+  assert.equal(shown('weak', 8, 1024), ['ZeCO, 8: 4', 'LASP-2, 8: 4', 'LASP-1, 8: 2', 'LASP-2, 16: 4']);
+  assert.equal(shown('weak', 64, 256), ['ZeCO, 64: 3', 'LASP-2, 64: 3', 'LASP-2, 64: 2']);
+  assert.equal(shown('strong', 16, 64), ['LASP-2, 256K, 16: 3', 'LASP-2, 512K, 32: 2']);
+  assert.equal(shown('weak', 1, 8), []);
+  assert.equal(shown('batch', 1, 4096), []);
+  const [chain] = publishedCurves('weak', 8, 256);
+  assert.equal(chain!.points[0], { numRanks: 8, efficiency: 1 });
+  assert.ok(Math.abs(chain!.points[3]!.efficiency - 40_967 / 47_369) < 1e-12);
 });
 
 test('paper points ~> per GPU as the totals of the table say', () => {

@@ -1,7 +1,7 @@
 import type { ScannedState } from '@longscan/worker';
 import type { Fabric } from '../fabric/fabric.js';
 import { scanSeconds } from '../simulate/scan-seconds.js';
-import { cellsOf, paperValue, type Reproduction } from './cells.js';
+import { modelTable, paperValue, type Reproduction } from './cells.js';
 import { zecoCollectives } from './paper-points.js';
 
 const [numHeads, headDim, bytesPerF32] = [32, 128, 4];
@@ -35,19 +35,18 @@ export function zecoFabric(): Fabric {
   };
 }
 
-const strategies: Readonly<Record<string, string>> = { 'All-Gather': 'all-gather', 'All-Scan': 'all-scan' };
-
-export async function reproduceCollectives(): Promise<Reproduction> {
+export async function reproduceCollectives(sizes: readonly number[] = []): Promise<Reproduction> {
   const fabric = zecoFabric();
-  const fitted = ['All-Gather 256', 'All-Scan 8', 'All-Scan 256'];
-  const cells = await cellsOf(zecoCollectives, fitted, async (row, numRanks) => {
-    const scan = { strategy: strategies[row]!, state, numRanks, blocks, engine: 'nccl' } as const;
-    return 1e3 * (await scanSeconds(scan, fabric));
+  const modelled = await modelTable(zecoCollectives, sizes, {
+    fitted: ['All-Gather 256', 'All-Scan 8', 'All-Scan 256'],
+    at: async ({ strategy }, numRanks) => {
+      const scan = { strategy: strategy!, state, numRanks, blocks, engine: 'nccl' } as const;
+      return 1e3 * (await scanSeconds(scan, fabric));
+    },
   });
   const us = (seconds: number) => `${(1e6 * seconds).toPrecision(3)} µs`;
   return {
-    table: zecoCollectives,
-    cells,
+    ...modelled,
     assumptions: [
       `3 numbers fitted to 3 cells: bandwidth ${(fabric.bandwidthBytesPerS / 1e9).toPrecision(3)} GB/s (All-Gather, 256), latency ${us(fabric.latencyS)} and gap ${us(fabric.gapS)} (All-Scan, 8 and 256)`,
       `assumed: states in f32, ${blocks} blocks, all links alike`,
