@@ -59,6 +59,8 @@ export const taskSchema = z.discriminatedUnion('kind', [
     /** Times that everything is measured, one size after the other, so that what else the machine does falls on all of it. */
     numRounds: z.int().min(1).max(1000),
   }),
+  /** Messages alone, for a second or two: what a plan needs to know of links. */
+  z.strictObject({ kind: z.literal('probe-links') }),
 ]);
 
 /** Limits that a rank itself keeps. */

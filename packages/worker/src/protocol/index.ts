@@ -71,6 +71,7 @@ export {
   type ModelledStrategy,
   type ModelTrace,
   type Plan,
+  type PlanFabric,
   planSchema,
   type RankCost,
   type RecurrenceTrace,
