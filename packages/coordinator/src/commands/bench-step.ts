@@ -58,12 +58,19 @@ export default defineCommand({
       return saveCosts(args.save, jobSpec, load, steps, args.json, terminal);
     }
     const task = { kind: 'bench-step', numWarmUps: args.warmup, numSteps: args.steps } as const;
-    const { planToRun } = await import('../plan/index.js');
+    const { planOnLinks } = await import('../probe/plan-on-links.js');
     const { runOnRanks } = await import('../run-task.js');
     const row = await withBundleFiles(await bundleLayers(jobSpec.model.layers), async (modules) => {
-      const plan = await planToRun(jobSpec, modules);
-      const results = await interruptible((signal) => runOnRanks(task, plan, modules, { signal }));
-      return stepRow(args.job ?? null, plan, task.numWarmUps, results);
+      return interruptible(async (signal) => {
+        const { plan, probed } = await planOnLinks(jobSpec, modules, { signal });
+        if (probed !== null) for (const note of plan.fabric?.notes ?? []) terminal.note(`note: ${note}`);
+        return stepRow(
+          args.job ?? null,
+          plan,
+          task.numWarmUps,
+          await runOnRanks(task, plan, modules, { signal }),
+        );
+      });
     });
     if (args.json) terminal.printJson([row]);
     else terminal.print(formatStepRow(row));

@@ -1,5 +1,6 @@
 import { adviceOf, describePeak, neededBytes, processBytes, settingsThatFit } from '@longscan/worker';
 import { LongscanError, type Plan } from '@longscan/worker/protocol';
+import { linksOf } from '../fabric/load-fabric.js';
 import { formatBytes } from '../format.js';
 import { memoryLimit } from './memory-limit.js';
 import { planJob } from './plan-job.js';
@@ -19,7 +20,7 @@ export async function checkMemory(
   const needed = neededBytes(plan);
   if (limit === null || needed <= limit.bytes) return;
   const settings = await settingsThatFit(jobSpec, {
-    replan: (changed) => planJob(changed, layerModules),
+    replan: (changed) => planJob(changed, layerModules, linksOf(plan)),
     limitOf: (changed) => limitOf(changed)?.bytes ?? Number.POSITIVE_INFINITY,
   });
   const ranks = mesh.numRanks === 1 ? 'the rank' : `each of ${mesh.numRanks} ranks`;

@@ -2,6 +2,7 @@ import { type OpEntry, traceModel, withMemory } from '@longscan/worker';
 import type { JobSpec, Plan } from '@longscan/worker/protocol';
 import { loadCompute } from '../compute/load-compute.js';
 import { opSeconds } from '../compute/op-seconds.js';
+import type { Fabric } from '../fabric/fabric.js';
 import { fabricOf } from '../fabric/load-fabric.js';
 import { machineOf } from '../simulate/machine.js';
 import { planAttention } from './attention.js';
@@ -23,12 +24,14 @@ import { strategiesFor } from './strategy-rules.js';
  * the memory of ranks from steps with shapes alone. Opens no native file.
  *
  * @param layerModules Bundled module of each layer file outside the packages, by the file's path.
+ * @param links Between ranks; default: those that the job names.
  * @throws LongscanError E-SHAPE (layout, or a layer whose sizes do not fit), E-STRATEGY (a layer that the strategy
  * cannot run), E-CARRY (data.carry where it cannot be), E-PLUGIN, and what `fabricOf` throws
  */
 export async function planJob(
   jobSpec: JobSpec,
   layerModules: Readonly<Record<string, string>> = {},
+  links: Fabric = fabricOf(jobSpec),
 ): Promise<Plan> {
   const layout = layOut(jobSpec);
   const { device } = jobSpec;
@@ -41,7 +44,6 @@ export async function planJob(
     modules: layerModules,
   };
   const calls = await traceModel(jobSpec, sizes);
-  const links = fabricOf(jobSpec);
   const fabric = withNodes(links, jobSpec);
   const strategies = strategiesFor(jobSpec, await loadStrategies(), links);
   checkObjective(jobSpec, calls);
@@ -57,7 +59,8 @@ export async function planJob(
           attention: installed.find(({ name }) => name === attention.strategy),
         });
   const inputs = { jobSpec, layout, trace, strategies, attention, fabric };
-  if (sp === 1) return withMemory(plan(inputs), { modules: layerModules });
+  const finish = (planned: Plan) => withMemory({ ...planned, fabric: links }, { modules: layerModules });
+  if (sp === 1) return finish(plan(inputs));
   const compute = loadCompute(presetFor(jobSpec));
   const engine = device.engine === 'nccl' ? 'nccl' : 'tcp';
   const secondsOf = (op: OpEntry) => opSeconds(compute, op);
@@ -68,5 +71,5 @@ export async function planJob(
   const numCalls = (layer: number) => trace.recurrences.filter((one) => one.layer === layer).length;
   // What a layer has to do beside its scans does not depend on how they run.
   const workOf = await layerWork(plan(inputs), compute, numCalls, layerModules);
-  return withMemory(plan({ ...inputs, timeScans, workOf }), { modules: layerModules });
+  return finish(plan({ ...inputs, timeScans, workOf }));
 }
