@@ -2,7 +2,6 @@ import { mkdirSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { LongscanError } from '@longscan/worker/protocol';
 import { groupSize } from '../collectives/group-size.js';
-import type { FabricFile } from '../fabric/fabric-file.js';
 import { keepProbe, keptProbe } from '../probe/kept-probe.js';
 import { bundleLayers, withBundleFiles } from '../run-folder/bundle-layer.js';
 import { acquireRunFolder, ownRecord, releaseRunFolder } from '../run-folder/coordinator-record.js';
@@ -95,14 +94,15 @@ export async function scale(options: ScaleOptions): Promise<ScaleResult> {
 
 /** Probes once for each number of ranks; a folder keeps what was found, so that a curve that goes on keeps its plans. */
 function keepingProbes(dir: string, { again, onNote }: ScaleOptions, probe: Probe): Probe {
-  const known = new Map<number, FabricFile>();
+  const probed = new Set<number>();
   return async (plan) => {
     const numRanks = groupSize(plan.jobSpec);
-    const kept = known.get(numRanks) ?? (again ? null : keptProbe(dir, plan.jobSpec));
-    if (kept === null) onNote(`probing the links between ${numRanks} ranks`);
-    const file = kept ?? (await probe(plan));
-    known.set(numRanks, file);
+    const kept = again && !probed.has(numRanks) ? null : keptProbe(dir, plan.jobSpec);
+    if (kept !== null) return kept;
+    onNote(`probing the links between ${numRanks} ranks`);
+    const file = await probe(plan);
     keepProbe(dir, file);
+    probed.add(numRanks);
     return file;
   };
 }
