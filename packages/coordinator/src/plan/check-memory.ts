@@ -20,6 +20,7 @@ export async function checkMemory(
   const needed = neededBytes(plan);
   if (limit === null || needed <= limit.bytes) return;
   const settings = await settingsThatFit(jobSpec, {
+    neededBytes: needed,
     replan: (changed) => planJob(changed, layerModules, linksOf(plan)),
     limitOf: (changed) => limitOf(changed)?.bytes ?? Number.POSITIVE_INFINITY,
   });

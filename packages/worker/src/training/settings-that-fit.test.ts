@@ -70,6 +70,7 @@ async function planOfTokens(jobSpec: JobSpec): Promise<Plan> {
 }
 
 const searchWithin = (mebibytes: number) => ({
+  neededBytes: processBytes + 2 ** 33,
   replan: planOfTokens,
   limitOf: () => processBytes + 2 ** 20 * mebibytes,
 });
