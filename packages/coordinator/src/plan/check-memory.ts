@@ -3,7 +3,7 @@ import { LongscanError, type Plan } from '@longscan/worker/protocol';
 import { linksOf } from '../fabric/load-fabric.js';
 import { formatBytes } from '../format.js';
 import { memoryLimit } from './memory-limit.js';
-import { planJob } from './plan-job.js';
+import { planJob, planMemory } from './plan-job.js';
 
 /**
  * Refuses a plan whose ranks need more memory than they may have, with settings that would fit, each planned to see that.
@@ -21,6 +21,8 @@ export async function checkMemory(
   if (limit === null || needed <= limit.bytes) return;
   const settings = await settingsThatFit(jobSpec, {
     neededBytes: needed,
+    estimate: (changed) =>
+      changed.parallel.sp === 1 ? null : planMemory(changed, layerModules, linksOf(plan)),
     replan: (changed) => planJob(changed, layerModules, linksOf(plan)),
     limitOf: (changed) => limitOf(changed)?.bytes ?? Number.POSITIVE_INFINITY,
   });

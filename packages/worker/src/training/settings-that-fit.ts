@@ -16,6 +16,8 @@ export interface SettingSearch {
   readonly neededBytes: number;
   /** Plans a changed job. Errors say that it cannot be had. */
   readonly replan: (jobSpec: JobSpec) => Promise<Plan>;
+  /** A plan for its memory alone, near that of `replan` or below it; null, or left out: `replan` is as quick. */
+  readonly estimate?: (jobSpec: JobSpec) => Promise<Plan> | null;
   /** Memory that a rank of a job may have. */
   readonly limitOf: (jobSpec: JobSpec) => number;
 }
@@ -72,7 +74,13 @@ async function fittingChanges(
   return found;
 }
 
-/** What the jobs that were tried need: planning one takes long, so none is planned twice. */
+/** Beyond so many times the limit an estimate is enough to know that a job does not fit. */
+const farBeyond = 1.25;
+
+/**
+ * What the jobs that were tried need: planning one takes long, so none is planned twice, and those that are far from fitting
+ * are only estimated.
+ */
 class Needs {
   readonly #known = new Map<string, number | null>();
 
@@ -82,7 +90,11 @@ class Needs {
   async of({ text, jobSpec }: Change): Promise<number | null> {
     const known = this.#known.get(text);
     if (known !== undefined) return known;
-    const bytes = await this.#plan(jobSpec);
+    const { estimate, replan, limitOf } = this.search;
+    const plan = estimate?.(jobSpec) ?? null;
+    const estimated = plan && (await bytesOf(plan));
+    const isFar = estimated !== null && estimated > farBeyond * limitOf(jobSpec);
+    const bytes = isFar ? estimated : await bytesOf(replan(jobSpec));
     this.#known.set(text, bytes);
     return bytes;
   }
@@ -90,14 +102,15 @@ class Needs {
   limitOf({ jobSpec }: Change): number {
     return this.search.limitOf(jobSpec);
   }
+}
 
-  async #plan(jobSpec: JobSpec): Promise<number | null> {
-    try {
-      return neededBytes(await this.search.replan(jobSpec));
-    } catch (error) {
-      if (error instanceof LongscanError) return null;
-      throw error;
-    }
+/** What a rank needs by a plan; null: it cannot be had. */
+async function bytesOf(planned: Promise<Plan>): Promise<number | null> {
+  try {
+    return neededBytes(await planned);
+  } catch (error) {
+    if (error instanceof LongscanError) return null;
+    throw error;
   }
 }
 
