@@ -70,7 +70,10 @@ export default defineCommand({
       },
     );
     const found = state === null ? [] : formatCrossings(crossings, state.stateBytes, fabric.name);
-    const said = [...(fabric.notes ?? []), ...(compute.notes ?? []), ...notes];
+    const short = rows.flatMap(({ sp, strategy, shortage }) =>
+      shortage === null ? [] : [`sp = ${sp}, ${strategy}: ${shortage}`],
+    );
+    const said = [...(fabric.notes ?? []), ...(compute.notes ?? []), ...notes, ...short];
     if (args.json) for (const row of rows) terminal.printJson(row);
     else {
       const heading = `modelled: ${compute.name}; ${fabric.name}`;
