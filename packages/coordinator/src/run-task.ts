@@ -15,6 +15,8 @@ export interface RunTaskOptions {
   readonly signal?: AbortSignal | undefined;
   /** Default: `usualTimeouts`. */
   readonly timeouts?: SessionTimeouts | undefined;
+  /** Folder that ranks may write into, absolute; default: none. */
+  readonly outDir?: string | undefined;
 }
 
 const usualTimeouts: SessionTimeouts = {
@@ -77,7 +79,7 @@ interface TaskSurroundings {
 async function runInRanks(
   task: Task,
   surroundings: TaskSurroundings,
-  { signal, timeouts = usualTimeouts }: RunTaskOptions,
+  { signal, timeouts = usualTimeouts, outDir }: RunTaskOptions,
 ): Promise<readonly Done['result'][]> {
   const folder = mkdtempSync(join(tmpdir(), 'longscan-task-'));
   try {
@@ -93,7 +95,7 @@ async function runInRanks(
       epoch: 1,
       attempt: 1,
       task,
-      runDir: null,
+      runDir: outDir ?? null,
       resumeFrom: null,
       jobHash: null,
       ...surroundings,

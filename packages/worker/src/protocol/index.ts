@@ -86,4 +86,10 @@ export {
   traceHeaderVersion,
   traceName,
 } from './trace-file.js';
-export { maxTracedSteps, parseTraceWindow, type TraceWindow, usualTraceWindow } from './trace-window.js';
+export {
+  maxTracedSteps,
+  parseTraceWindow,
+  type TraceWindow,
+  traceWindowPattern,
+  usualTraceWindow,
+} from './trace-window.js';
