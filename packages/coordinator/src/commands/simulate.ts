@@ -47,7 +47,7 @@ export default defineCommand({
     if (job === undefined || sp === undefined) throw missing(job === undefined ? 'a job file' : '--sp');
     const { simulateCurve } = await import('../simulate/simulate-curve.js');
     const { loadCompute } = await import('../compute/load-compute.js');
-    const { fabricOf } = await import('../fabric/load-fabric.js');
+    const { fabricOf, refuseProbe } = await import('../fabric/load-fabric.js');
     const { formatCurve, formatCrossings } = await import('../simulate/report.js');
     const { crossingsOf } = await import('../simulate/crossings.js');
     const overrides = [
@@ -57,6 +57,7 @@ export default defineCommand({
     const { jobSpec } = await loadJob(job, { overrides: [...overrides, 'parallel.sp=1'], readsText: false });
     const strategies = strategiesOf(args.strategy, jobSpec.parallel.strategy);
     refuseUsage(sp, args.set, jobSpec.parallel.dp);
+    refuseProbe(jobSpec);
     const compute = loadCompute(args.compute ?? (jobSpec.device.kind === 'cuda' ? 'h200' : 'cpu'));
     const fabric = fabricOf(jobSpec);
     const { rows, notes, crossings, state } = await withBundleFiles(
@@ -69,7 +70,10 @@ export default defineCommand({
       },
     );
     const found = state === null ? [] : formatCrossings(crossings, state.stateBytes, fabric.name);
-    const said = [...(fabric.notes ?? []), ...(compute.notes ?? []), ...notes];
+    const short = rows.flatMap(({ sp, strategy, shortage }) =>
+      shortage === null ? [] : [`sp = ${sp}, ${strategy}: ${shortage}`],
+    );
+    const said = [...(fabric.notes ?? []), ...(compute.notes ?? []), ...notes, ...short];
     if (args.json) for (const row of rows) terminal.printJson(row);
     else {
       const heading = `modelled: ${compute.name}; ${fabric.name}`;

@@ -22,7 +22,7 @@ export function formatCurve(rows: readonly SimulatedRow[]): string {
     percent(row.exposedShare),
     percent(row.exposedGradientShare),
     formatBytes(row.bytesSent),
-    formatBytes(row.peakBytes),
+    `${formatBytes(row.peakBytes)}${row.shortage === null ? '' : ', too much'}`,
   ]);
   return formatTable([header, ...lines], '><>>>>>>>>>');
 }
@@ -83,11 +83,14 @@ function publishedSeries({ name, strategy, source, base, points }: PublishedCurv
 
 function seriesOf(rows: readonly SimulatedRow[], metric: (row: SimulatedRow) => number): Series[] {
   const curveOf = ({ strategy }: SimulatedRow) => (strategy.startsWith('auto') ? 'auto' : strategy);
-  return [...new Set(rows.map(curveOf))].map((name) => ({
-    name,
-    modelled: true,
-    points: rows.filter((row) => curveOf(row) === name).map((row) => ({ x: row.sp, y: metric(row) })),
-  }));
+  return [...new Set(rows.map(curveOf))].map((name) => {
+    const own = rows.filter((row) => curveOf(row) === name);
+    return {
+      ...{ name, modelled: true },
+      points: own.flatMap((row) => (row.shortage === null ? [{ x: row.sp, y: metric(row) }] : [])),
+      failed: own.flatMap(({ sp, shortage }) => (shortage === null ? [] : [{ x: sp, reason: shortage }])),
+    };
+  });
 }
 
 function count(value: number): string {

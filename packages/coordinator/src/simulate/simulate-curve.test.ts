@@ -1,3 +1,4 @@
+import { processBytes } from '@longscan/worker';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { ComputeCosts } from '../compute/compute-costs.js';
@@ -41,6 +42,39 @@ async function messageOf(work: Promise<unknown>): Promise<string> {
   }
   throw new Error('expected an error');
 }
+
+test('points whose ranks cannot have the memory ~> simulated, but marked; crosses in charts', async () => {
+  const { rows } = await simulateCurve(
+    { ...request, strategies: ['ring'], overrides: ['data.sequenceLength=65536'] },
+    { fabric, compute },
+  );
+  assert.equal(
+    rows.map(({ shortage }) => shortage),
+    [null, null, null],
+    'what this host has available is not asked',
+  );
+  const memory = Math.round((rows[0]!.peakBytes + rows[1]!.peakBytes) / 2) + processBytes;
+  const overrides = ['data.sequenceLength=65536', `device.memory=${memory}B`];
+  const limited = await simulateCurve({ ...request, strategies: ['ring'], overrides }, { fabric, compute });
+  const shortages = limited.rows.map(({ shortage }) => shortage);
+  assert.match(shortages[0]!, /^the rank needs .* MiB: .*, which may have at most .* \(device\.memory = /);
+  assert.equal(shortages.slice(1), [null, null]);
+  assert.equal(
+    limited.rows.map(({ stepSeconds }) => stepSeconds),
+    rows.map(({ stepSeconds }) => stepSeconds),
+  );
+  const lines = formatCurve(limited.rows).split('\n');
+  assert.equal(
+    lines.map((line) => / MiB, too much$/.test(line)),
+    [false, true, false, false],
+  );
+  const [series] = curveCharts(limited.rows, 'strong', 'small').throughput.series;
+  assert.equal(
+    series!.points.map(({ x }) => x),
+    [2, 4],
+  );
+  assert.equal(series!.failed, [{ x: 1, reason: shortages[0]! }]);
+});
 
 test('curves ~> a row for each size and strategy, efficiency from the smallest size on', async () => {
   const { rows } = await simulateCurve(request, { fabric, compute });
