@@ -4,7 +4,7 @@ export {
   documentEnds,
   reversedTokens,
 } from './bidirectional-reference.js';
-export { checkBothWays } from './check-both-ways.js';
+export { checkBothWays, checkBothWaysOnGpu } from './check-both-ways.js';
 export { checkOp, type OpCheck } from './check-op.js';
 export { checkOpOnGpu, eitherWay } from './check-op-on-gpu.js';
 export { checkRecurrence, type RecurrenceCheck, type RecurrenceInput } from './check-recurrence.js';
