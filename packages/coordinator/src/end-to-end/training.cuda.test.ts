@@ -52,26 +52,6 @@ testOnGpu('f32 ~> the losses of the CPU over 20 steps', async () => {
   );
 });
 
-testOnGpu('the masked objective ~> the losses of the CPU, in f32 and nearly in bf16', async () => {
-  const masked = {
-    'model.objective': 'masked',
-    'model.layers': ['linear-attention', 'gla'],
-    'model.numLayers': 2,
-  };
-  const expected = await workshop.train('masked-cpu', { ...cpu, ...masked });
-  for (const [precision, tolerance] of [
-    ['f32', 1e-4],
-    ['bf16', 1e-2],
-  ] as const) {
-    const found = await workshop.train(`masked-${precision}`, {
-      ...{ ...gpu, ...masked },
-      'model.precision': precision,
-    });
-    const worst = worstRatio(lossesOf(found.steps), lossesOf(expected.steps));
-    assert.ok(worst < tolerance, `${precision}: losses differ by ${worst}, relative`);
-  }
-});
-
 testOnGpu('bf16 ~> the loss curve of f32 within 1 % over 200 steps, and flat memory', async () => {
   const long = { ...gpu, 'job.steps': 200 };
   const single = await workshop.train('f32-long', long);
