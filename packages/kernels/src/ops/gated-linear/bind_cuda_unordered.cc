@@ -69,10 +69,11 @@ Napi::Value bindWriteAll(Args& args) {
   return args.env().Undefined();
 }
 
-/// output_t = S q_t of every head [B, T, H, V], or Sᵀ v_t [B, T, H, K] if `byValue`.
+/// output_t = S q_t of every head [B, T, H, V], or Sᵀ v_t [B, T, H, K] if `byValue`; or += that.
 Napi::Value bindReadAll(Args& args) {
   args.stream();
   const bool byValue = args.flag("byValue");
+  const bool accumulate = args.flag("accumulate");
   const TensorRef state = args.tensor("state");
   const Tokens reader(args, "reader", state);
   const Tokens output(args, "output", state);
@@ -89,7 +90,8 @@ Napi::Value bindReadAll(Args& args) {
                     from,
                     reader.matrices(b, 0, 1),
                     statesOf(state, b, member, heads),
-                    output.matrices(b, member, heads)};
+                    output.matrices(b, member, heads),
+                    accumulate};
   });
   return args.env().Undefined();
 }
@@ -98,7 +100,7 @@ Napi::Value bindReadAll(Args& args) {
 
 void registerGatedLinearUnordered(Registry& registry) {
   registry.add("gatedLinearCudaWriteAll", 4, bindWriteAll);
-  registry.add("gatedLinearCudaReadAll", 5, bindReadAll);
+  registry.add("gatedLinearCudaReadAll", 6, bindReadAll);
 }
 
 }  // namespace longscan
