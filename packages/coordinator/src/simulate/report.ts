@@ -2,6 +2,7 @@ import { formatBytes, formatSeconds, formatTable } from '../format.js';
 import type { Chart, Series } from '../plots/chart.js';
 import { type Mode, modeTitles } from '../scaling/modes.js';
 import type { Crossing } from './crossings.js';
+import type { PublishedCurve } from './published-curve.js';
 import type { SimulatedRow } from './simulate-curve.js';
 
 /** A table for people. */
@@ -46,6 +47,7 @@ export function curveCharts(
   rows: readonly SimulatedRow[],
   mode: Mode,
   name: string,
+  published: readonly PublishedCurve[] = [],
 ): Readonly<Record<'throughput' | 'efficiency', Chart>> {
   const [first] = rows;
   const subtitle = first === undefined ? '' : `modelled: ${first.compute}; ${first.fabric}`;
@@ -58,10 +60,24 @@ export function curveCharts(
       series: seriesOf(rows, ({ tokensPerSecond }) => tokensPerSecond),
     },
     efficiency: {
-      ...{ title: `${title}: efficiency`, subtitle, x },
+      title: `${title}: efficiency`,
+      ...(published.length === 0 ? { subtitle } : { subtitle: [subtitle, aboutPublished], width: 640 }),
+      x,
       y: { label: 'efficiency', unit: '%' },
-      series: seriesOf(rows, ({ efficiency }) => 100 * efficiency),
+      series: [...seriesOf(rows, ({ efficiency }) => 100 * efficiency), ...published.map(publishedSeries)],
     },
+  };
+}
+
+const aboutPublished =
+  'hollow: this job, modelled; filled: measured by papers, with other jobs on other machines';
+
+/** In the colour of the modelled curve of the same strategy. */
+function publishedSeries({ name, strategy, source, base, points }: PublishedCurve): Series {
+  return {
+    name: strategy,
+    published: { label: name, source: `${source}; ${base} GPUs = 100 %` },
+    points: points.map(({ numRanks, efficiency }) => ({ x: numRanks, y: 100 * efficiency })),
   };
 }
 
