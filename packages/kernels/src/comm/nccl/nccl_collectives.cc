@@ -126,7 +126,7 @@ void NcclCollectives::releaseMemory() {
     barrier();
     CUevent_st* behind = timeline_.recordPoint();
     for (int i = 0; !timeline_.reached(behind); i++) {
-      if (std::chrono::milliseconds(i) > NcclGuard::closePatience / 2) return;
+      if (guard_->hasFailed() || std::chrono::milliseconds(i) > NcclGuard::closePatience / 2) return;
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
     timeline_.returnPoint(behind);

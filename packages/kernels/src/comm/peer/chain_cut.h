@@ -20,11 +20,11 @@ struct ChainCut {
 
   ChainCut(int numRows, int rowLength, TransitionKind kind)
       : numRows(numRows), rowsPerBlock(longscanPeerSlotFloats / rowLength) {
-    // Few, since each holds a part of a multiprocessor while it waits; products of matrices need more of
-    // them.
-    const int most = kind == TransitionKind::dense ? longscanPeerLanes : longscanPeerLanes / 2;
-    constexpr int64_t worthALane = longscanPeerSlotFloats / 2;
+    // Few, since each holds a part of a multiprocessor while it waits; what takes long needs more of them.
+    constexpr int64_t worthALane = longscanPeerSlotFloats / 2, large = 64 * longscanPeerSlotFloats;
     const int64_t floats = int64_t{numRows} * rowLength;
+    const bool takesLong = kind == TransitionKind::dense || floats > large;
+    const int most = takesLong ? longscanPeerLanes : longscanPeerLanes / 2;
     const int64_t wanted = (floats + worthALane - 1) / worthALane;
     lanes = static_cast<int>(std::min<int64_t>({wanted, most, numRows}));
   }
