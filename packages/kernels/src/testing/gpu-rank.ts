@@ -1,7 +1,7 @@
 import type { Communicator } from '../comm/communicator.js';
 import { connectNccl, createNcclGroupId } from '../comm/nccl.js';
 import type { PeerMemory } from '../comm/peer-memory.js';
-import { openCudaDevice } from '../device.js';
+import { countGpus, openCudaDevice } from '../device.js';
 import { LongscanError } from '../errors.js';
 
 /** What the test tells a rank process (`GpuRanks`), beside orders of its own. */
@@ -39,7 +39,7 @@ export function runGpuRank<Orders extends GpuRankOptions>(
   let comm: Communicator | null = null;
   const run = async (orders: Orders & GpuRankPlace) => {
     const { rank, size, id, timeoutMs = 30_000, kernels = false, peerMemory } = orders;
-    const device = openCudaDevice({ kernels, poison: true });
+    const device = openCudaDevice({ index: rank % countGpus(), kernels, poison: true });
     const group = { device, axis: 'sp', id, rank, size, timeoutMs };
     comm = await connectNccl({ ...group, ...(peerMemory && { peerMemory }) });
     const result = await body(comm, orders, () => tell({ kind: 'running' }));

@@ -251,8 +251,8 @@ void NcclGuard::watch() {
       stream_.context().fail({error.code(), error.what()});
     }
   }
-  enter(Phase::ending);
   if (failure_.isSet() && own.leave) own.leave();
+  enter(Phase::ending);
   end();
   enter(Phase::ended);
 }

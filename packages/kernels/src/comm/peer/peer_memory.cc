@@ -48,6 +48,7 @@ void PeerMemory::map(const CudaDriver::IpcHandle* lower, const CudaDriver::IpcHa
 }
 
 void PeerMemory::unmap() {
+  std::lock_guard<std::mutex> lock(mutex_);
   for (LongscanPeerLanding** mapped : {&lower_, &upper_}) {
     if (*mapped != nullptr) driver_.ipcCloseMemHandle(cudaPointer(*mapped));
     *mapped = nullptr;
@@ -55,9 +56,11 @@ void PeerMemory::unmap() {
 }
 
 void PeerMemory::release() {
+  std::lock_guard<std::mutex> lock(mutex_);
   driver_.streamDestroy(notices_);
   driver_.memFreeHost(const_cast<int*>(words_));
   driver_.memFree(cudaPointer(landing_));
+  words_ = nullptr;
 }
 
 LongscanPeerLink PeerMemory::lowerLink() const {
@@ -79,10 +82,17 @@ void PeerMemory::fill(LongscanPeerChain& chain, int step) const {
 }
 
 void PeerMemory::stop() {
-  words_[0] = 1;
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (words_ != nullptr) words_[0] = 1;
+}
+
+int PeerMemory::lostSide() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return words_ == nullptr ? 0 : words_[1];
 }
 
 void PeerMemory::leave() {
+  std::lock_guard<std::mutex> lock(mutex_);
   device_.use();
   for (const LongscanPeerLink& link : {lowerLink(), upperLink()}) {
     if (link.theirs == nullptr) continue;

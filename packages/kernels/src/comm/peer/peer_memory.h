@@ -1,5 +1,7 @@
 #pragma once
 
+#include <mutex>
+
 #include "../../core/cuda_timeline.h"
 #include "chain.h"
 
@@ -29,13 +31,13 @@ class PeerMemory {
   /// The ends of a chain up the ranks (`step` 1) or down (-1), in `chain`.
   void fill(LongscanPeerChain& chain, int step) const;
 
-  // From any thread.
+  // From any thread; nothing after `release`.
   /// Ends this rank's kernels wherever they wait.
   void stop();
   /// Tells the neighbours that this rank gives up.
   void leave();
   /// Not 0 once a neighbour was seen to have given up: -1 the lower one, 1 the upper one.
-  int lostSide() const { return words_[1]; }
+  int lostSide() const;
 
  private:
   LongscanPeerLink lowerLink() const;
@@ -43,6 +45,7 @@ class PeerMemory {
 
   CudaDevice& device_;
   const CudaDriver& driver_;
+  mutable std::mutex mutex_;                // of what follows, once other threads know of it
   LongscanPeerLanding* landing_ = nullptr;  // device memory, as are those of the neighbours
   LongscanPeerLanding *lower_ = nullptr, *upper_ = nullptr;
   volatile int* words_ = nullptr;  // page-locked: stop, lost
