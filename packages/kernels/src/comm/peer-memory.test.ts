@@ -69,7 +69,10 @@ test('switched off, or not asked for ~> no chains; mapped ~> the log says so', a
   const log = (line: string) => lines.push(line);
   for (const peerMemory of ['off', 'allowed'] as const) {
     const group = await openFakeNcclGroup(2, { peerMemory, log });
-    for (const comm of group.comms) assert.is(comm.chain !== undefined, peerMemory === 'allowed');
+    for (const comm of group.comms) {
+      assert.is(comm.chain !== undefined, peerMemory === 'allowed');
+      assert.is(comm.bytesSent(), 0, 'coming to an agreement is no traffic of the job');
+    }
     await group.close();
   }
   assert.match(lines[0]!, /rank 0: switched off \(LONGSCAN_PEER_MEMORY\)/);

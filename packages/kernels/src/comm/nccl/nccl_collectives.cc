@@ -114,7 +114,9 @@ void NcclCollectives::gatherOnHost(const void* own, void* all, size_t bytes) {
   driver.check(driver.memAlloc(&data, (1 + size) * bytes), "cuMemAlloc");
   auto* gathered = reinterpret_cast<char*>(data);
   timeline_.copyFromHost(own, gathered + size * bytes, bytes);
-  allGather(gathered + size * bytes, gathered, bytes);
+  guard_->launch({"the agreement on shared memory", {}}, [&](ncclComm* comm, CUstream_st* stream) {
+    return nccl().allGather(gathered + size * bytes, gathered, bytes, ncclBytes, comm, stream);
+  });
   timeline_.copyToHost(gathered, all, size * bytes);
   driver.check(driver.memFree(data), "cuMemFree");
 }
