@@ -39,7 +39,8 @@ __global__ void __launch_bounds__(chainThreads, 2) chainKernel(const LongscanPee
     rows.pass(chain, begin, count, chain.prev.own ? chain.prev.own->slots[lane][slot] : nullptr,
               chain.next.own ? chain.next.theirs->slots[lane][slot] : nullptr);
     __syncthreads();
-    if (threadIdx.x != 0) continue;
+    // By another thread than waits for the next block: the fence takes as long as the way there and back.
+    if (threadIdx.x != chainThreads - 1) continue;
     // What all threads of the block have read and written comes before the counts.
     __threadfence_system();
     if (chain.next.own != nullptr) storeCount(chain.next.theirs->arrived[lane], number + 1);
