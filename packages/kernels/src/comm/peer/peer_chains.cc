@@ -51,50 +51,67 @@ std::string obstacleIn(const std::vector<Card>& cards) {
   return firstProblem(cards);
 }
 
+/// Every rank's, in rank order.
+template <typename Told>
+std::vector<Told> gatherAll(const PeerChains::Gather& gather, const Told& own, int size) {
+  std::vector<Told> all(static_cast<size_t>(size));
+  gather(&own, all.data(), sizeof(own));
+  return all;
+}
+
+/// Makes this rank's memory, unless that is switched off or fails.
+Card prepare(PeerMode mode, const PeerKernels& kernels, CudaTimeline& timeline,
+             std::unique_ptr<PeerMemory>& memory) {
+  Card card{};
+  card.mode = mode;
+  assign(card.host, hostName());
+  if (mode == PeerMode::off) {
+    assign(card.problem, "switched off (LONGSCAN_PEER_MEMORY)");
+    return card;
+  }
+  try {
+    memory = std::make_unique<PeerMemory>(timeline);
+    card.handle = memory->handle();
+    kernels.library->check(kernels.load());
+  } catch (const Error& error) {
+    assign(card.problem, error.what());
+  }
+  return card;
+}
+
+Verdict mapNeighbours(PeerMemory& memory, const std::vector<Card>& cards, int rank) {
+  Verdict verdict{};
+  const auto handleOf = [&](int peer) {
+    const bool isRank = peer >= 0 && peer < static_cast<int>(cards.size());
+    return isRank ? &cards[static_cast<size_t>(peer)].handle : nullptr;
+  };
+  try {
+    memory.map(handleOf(rank - 1), handleOf(rank + 1));
+  } catch (const Error& error) {
+    assign(verdict.problem, error.what());
+  }
+  return verdict;
+}
+
 }  // namespace
 
 PeerChains::Agreement PeerChains::agree(PeerMode mode, const PeerKernels& kernels, CudaTimeline& timeline,
                                         int rank, int size, const Gather& gather) {
-  Card card{};
-  card.mode = mode;
-  assign(card.host, hostName());
   std::unique_ptr<PeerMemory> memory;
-  if (mode == PeerMode::off) {
-    assign(card.problem, "switched off (LONGSCAN_PEER_MEMORY)");
-  } else {
-    try {
-      memory = std::make_unique<PeerMemory>(timeline);
-      card.handle = memory->handle();
-      kernels.library->check(kernels.load());
-    } catch (const Error& error) {
-      assign(card.problem, error.what());
-    }
-  }
-  std::vector<Card> cards(static_cast<size_t>(size));
-  gather(&card, cards.data(), sizeof(card));
+  const auto cards = gatherAll(gather, prepare(mode, kernels, timeline, memory), size);
   Agreement agreement;
-  for (const Card& each : cards) agreement.isRequired |= each.mode == PeerMode::required;
+  for (const Card& card : cards) agreement.isRequired |= card.mode == PeerMode::required;
   agreement.obstacle = obstacleIn(cards);
   if (agreement.obstacle.empty()) {
-    Verdict verdict{};
-    try {
-      const auto handleOf = [&](int peer) {
-        return peer < 0 || peer >= size ? nullptr : &cards[static_cast<size_t>(peer)].handle;
-      };
-      memory->map(handleOf(rank - 1), handleOf(rank + 1));
-    } catch (const Error& error) {
-      assign(verdict.problem, error.what());
-      memory->unmap();
-    }
-    std::vector<Verdict> verdicts(static_cast<size_t>(size));
-    gather(&verdict, verdicts.data(), sizeof(verdict));
-    agreement.obstacle = firstProblem(verdicts);
+    const Verdict verdict = mapNeighbours(*memory, cards, rank);
+    agreement.obstacle = firstProblem(gatherAll(gather, verdict, size));
     if (agreement.obstacle.empty()) {
       agreement.chains.reset(new PeerChains(kernels, std::move(memory), rank));
       return agreement;
     }
     memory->unmap();
-    gather(&verdict, verdicts.data(), sizeof(verdict));  // nobody has anything mapped now
+    // Once all have come here nobody has anything mapped.
+    gatherAll(gather, verdict, size);
   }
   if (memory != nullptr) memory->release();
   return agreement;
