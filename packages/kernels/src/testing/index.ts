@@ -1,3 +1,4 @@
+export { openFakeNcclGroup } from '../comm/testing/groups.js';
 export { type TransitionCase, transitionReference } from '../ops/transition/reference.js';
 export {
   bidirectionalReference,
