@@ -44,8 +44,11 @@ export interface Native {
   traceResult(trace: number): NativeTrace;
   /** What is enqueued from here on is recorded into the graph; up to `graphEnd`, released memory is kept for it. */
   graphBegin(stream: number): number;
+  /** What follows is recorded into a piece of its own. */
+  graphSplit(stream: number, graph: number): void;
   graphEnd(stream: number, graph: number): void;
-  graphLaunch(stream: number, graph: number): void;
+  /** `piece` counts from 0. */
+  graphLaunch(stream: number, graph: number, piece: number): void;
   graphRelease(stream: number, graph: number): void;
 }
 

@@ -47,16 +47,25 @@ class Allocator {
   /// Notes that work with this ticket on `stream` touches the block.
   static void touch(Block* block, Stream& stream, uint64_t ticket);
 
-  /// From here to `endHolding`, blocks that are released go to the caller of that: nobody else gets their
-  /// memory.
-  void beginHolding() { holding_ = true; }
-  std::vector<Block*> endHolding();
+  /// From here to `endRecording`, work is recorded that will run again: blocks that are released go round
+  /// among that work, and then to the caller of `endRecording`: nobody else gets their memory. Blocks that
+  /// were there before are only kept: each run reads them anew.
+  void beginRecording() { recording_ = std::make_unique<Recording>(); }
+  std::vector<Block*> endRecording();
+  bool isRecording() const { return recording_ != nullptr; }
 
   const AllocatorStats& stats() const { return stats_; }
   void resetPeak() { stats_.peakBytes = stats_.inUseBytes; }
 
  private:
   using FreeList = std::multimap<size_t, Block*>;
+  struct Recording {
+    std::unordered_set<Block*> made;  // since it began
+    std::unordered_map<Stream*, FreeList> free;
+    std::vector<Block*> kept;
+  };
+  static Block* takeFrom(FreeList& list, size_t size);
+  Block* take(size_t size, Stream& home);
   void reclaimPending();
   void dropFree();
 
@@ -66,8 +75,7 @@ class Allocator {
   std::unordered_set<Block*> blocks_;  // all of them
   std::unordered_map<Stream*, FreeList> free_;
   std::vector<Block*> pending_;  // freed, but another stream may still use them
-  bool holding_ = false;
-  std::vector<Block*> held_;
+  std::unique_ptr<Recording> recording_;
 };
 
 }  // namespace longscan

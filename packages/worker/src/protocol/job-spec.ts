@@ -229,6 +229,8 @@ const deviceKeys = {
     .default('auto'),
   /** Where there are more ranks than GPUs, several take turns on one, for tries; ranks always share a CPU. */
   share: z.boolean().default(false),
+  /** Whether a GPU gets the passes of a step that has the form of earlier ones as CUDA graphs. */
+  graph: z.enum(['auto', 'on', 'off']).default('auto'),
 };
 
 /** What carries tensors between ranks. */

@@ -17,9 +17,11 @@ import type { Optimizer } from '../optim/optimizer.js';
 import type { Carry } from '../sequence/carry.js';
 import type { ModelGroup } from '../sequence/sequence-group.js';
 import { lossOverTimeSlices, trainOverTimeSlices } from '../sequence/time-slices.js';
-import { forward, slicePass } from './forward.js';
+import { forward, forwardUploaded, slicePass } from './forward.js';
 import { gatherParameters, reduceGradients, squaredNorm, sumOverRanks } from './over-ranks.js';
+import type { PassGraphs } from './pass-graphs.js';
 import { SequenceSums, sequencesOf, validateSequences } from './sequence-sums.js';
+import { type UploadedBatch, uploadBatch } from './uploaded-batch.js';
 
 /** Elements behind the gradients that are summed over ranks with them: the loss, and who wants to stop, and how. */
 export const numExtra = 3;
@@ -56,6 +58,8 @@ export interface Training {
   readonly sequence: ModelGroup | null;
   /** Memory that goes from each step to the next; null: every sequence begins anew. */
   readonly carry: Carry | null;
+  /** What launches the passes of steps as graphs; null: each kernel is launched for itself. */
+  readonly graphs: PassGraphs | null;
 }
 
 /** Steps that may be under way: on a GPU the next one is enqueued before the host looks at the results of the last. */
@@ -76,18 +80,25 @@ export function trainStep(
   const batches = device.units === null ? microBatches : sequencesOf(microBatches);
   const results = device.scope(() => {
     const sums = device.units && new SequenceSums(training);
-    parameters.startGradients();
     // Before the step, then after each micro-batch's forward and after its backward pass.
     const bytes = zeros(device, [1 + 2 * batches.length], 'f64');
     // Once: what is noted later follows this on the communicator's own stream.
     mesh.sp?.stream.wait(device.compute.record());
     mesh.sp?.recordBytesSent(bytes, 0);
-    for (const [i, batch] of batches.entries()) {
-      if (i > 0) sums?.next();
-      forwardAndBackward(training, batch, (pass) => mesh.sp?.recordBytesSent(bytes, 2 * i + pass));
+    const isLaunched = training.graphs?.launch(batches, (uploaded, seed) => {
+      parameters.startGradients();
+      for (const batch of uploaded) passesOver(training, batch, seed);
+      parameters.finishGradients();
+    });
+    if (!isLaunched) {
+      parameters.startGradients();
+      for (const [i, batch] of batches.entries()) {
+        if (i > 0) sums?.next();
+        forwardAndBackward(training, batch, (pass) => mesh.sp?.recordBytesSent(bytes, 2 * i + pass));
+      }
+      parameters.finishGradients();
     }
     device.compute.mark('reduce');
-    parameters.finishGradients();
     training.carry?.passOn();
     writeWish(parameters, wish);
     if (sums !== null) sums.finish();
@@ -106,19 +117,32 @@ export function trainStep(
  * sequences lie on several ranks.
  */
 function forwardAndBackward(training: Training, batch: Batch, after: (pass: 1 | 2) => void): void {
-  const { device, parameters, model, carry } = training;
+  const { device, parameters, model } = training;
   const total = parameters.extra().view([1], extraLoss);
   if (model.timeSlice > 0) {
     trainOverTimeSlices(device, cutInTime(batch, model.timeSlice), slicePass(training, total));
     return;
   }
+  passesOver(training, uploadBatch(device, batch), fromArray(device, [1], [1], parameters.dtype), after);
+}
+
+/** Of a micro-batch that is on the device; `seed`: 1, the gradient of the loss, [1]. */
+function passesOver(
+  training: Training,
+  batch: UploadedBatch,
+  seed: Tensor,
+  after: (pass: 1 | 2) => void = () => undefined,
+): void {
+  const { device, parameters, carry } = training;
   device.compute.mark('forward');
-  const { result: loss, tape } = device.record(() => device.scope(() => forward(training, batch, carry)));
+  const { result: loss, tape } = device.record(() =>
+    device.scope(() => forwardUploaded(training, batch, carry)),
+  );
   after(1);
   device.compute.mark('backward');
-  tape.backward([loss], [fromArray(device, [1], [1], parameters.dtype)]);
+  tape.backward([loss], [seed]);
   after(2);
-  axpy(1, loss, total);
+  axpy(1, loss, parameters.extra().view([1], extraLoss));
 }
 
 /** The results of a step once it is over; their reading is enqueued at once. */
