@@ -11,8 +11,11 @@ export interface Event {
 
 /** Recorded work of a stream. */
 export interface Graph {
-  /** Enqueues all of it, and between its pieces what they were recorded with (see `Stream.between`). */
-  launch(): void;
+  /**
+   * Enqueues all of it, and between its pieces what they were recorded with (see `Stream.between`). False: memory was
+   * short, the graph's went to others, and nothing is enqueued.
+   */
+  launch(): boolean;
   /** Gives its memory back, once what was launched has run. */
   release(): void;
 }
@@ -71,7 +74,8 @@ export class Stream {
   /**
    * Records what `body` enqueues here, without running it, so that it can be launched again and again as one piece. Only
    * on a GPU, and only work that stays there: no writes, read-backs or events. Kernels must have run before, since
-   * loading one is no such work. Tensors that `body` made and released stay the graph's memory.
+   * loading one is no such work. Memory of tensors that `body` made and released stays the graph's until others want it
+   * and there is no more. The graph may be launched as long as all other tensors that `body` used are there.
    *
    * @throws LongscanError E-CUDA-GRAPH: no GPU, or `body` writes a tensor; and what `body` throws. Nothing has run then.
    */
@@ -94,12 +98,14 @@ export class Stream {
     return { launch: () => this.launch(recording), release };
   }
 
-  private launch({ graph, between }: Recording): void {
+  private launch({ graph, between }: Recording): boolean {
     const { native } = this.device;
+    if (!native.graphIsWhole(this.id, graph)) return false;
     for (let piece = 0; piece <= between.length; piece++) {
       native.graphLaunch(this.id, graph, piece);
       between[piece]?.();
     }
+    return true;
   }
 
   /** Runs `action`, which may do what no graph can hold; where one is recorded, at each of its launches instead. */

@@ -41,9 +41,14 @@ Napi::Value graphEnd(Args& args) {
   return args.env().Undefined();
 }
 
+Napi::Value graphIsWhole(Args& args) {
+  return Napi::Boolean::New(args.env(), !graphArgument(args)->memory->isGivenBack);
+}
+
 Napi::Value graphLaunch(Args& args) {
   const auto graph = graphArgument(args);
   const auto piece = static_cast<size_t>(args.integer("piece"));
+  args.check(!graph->memory->isGivenBack, "the graph's memory went to others");
   args.enqueueAnywhere([graph, piece] { graph->launch(piece); });
   return args.env().Undefined();
 }
@@ -52,7 +57,7 @@ Napi::Value graphRelease(Args& args) {
   double id = 0;
   const auto graph = graphArgument(args, &id);
   // Reused in the order of this stream, so after the launches under way.
-  for (Block* block : graph->memory) graph->stream().context().allocator().release(block);
+  graph->stream().context().allocator().giveBack(*graph->memory);
   args.enqueueAnywhere([graph] {});  // lives until those are launched
   args.data().graphs.remove(id);
   return args.env().Undefined();
@@ -64,6 +69,7 @@ void registerGraphs(Registry& registry) {
   registry.add("graphBegin", 1, graphBegin);
   registry.add("graphSplit", 2, graphSplit);
   registry.add("graphEnd", 2, graphEnd);
+  registry.add("graphIsWhole", 2, graphIsWhole);
   registry.add("graphLaunch", 3, graphLaunch);
   registry.add("graphRelease", 2, graphRelease);
 }

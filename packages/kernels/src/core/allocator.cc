@@ -45,10 +45,8 @@ Block* Allocator::take(size_t size, Stream& home) {
   reclaimPending();
   if (Block* block = takeFrom(free_[&home], size)) return block;
   void* data = memory_->map(size);
-  if (data == nullptr && !recording_) {
-    dropFree();
-    data = memory_->map(size);
-  }
+  // Nothing that is recorded ever waits.
+  if (data == nullptr && !recording_) data = mapAtAnyPrice(size);
   if (data == nullptr) {
     throw Error("E-MEMORY", "out of memory: " + std::to_string(size) + " bytes asked for, " +
                                 std::to_string(stats_.inUseBytes) + " in use" + memory_->describeShortage());
@@ -73,8 +71,10 @@ void Allocator::touch(Block* block, Stream& stream, uint64_t ticket) {
 void Allocator::release(Block* block) {
   if (recording_) {
     const bool goesRound = block->foreignUses.empty() && recording_->made.count(block) > 0;
-    if (goesRound) recording_->free[block->home].emplace(block->bytes, block);
-    else recording_->kept.push_back(block);
+    if (goesRound)
+      recording_->free[block->home].emplace(block->bytes, block);
+    else
+      recording_->kept.push_back(block);
     return;
   }
   stats_.inUseBytes -= block->bytes;
@@ -82,13 +82,31 @@ void Allocator::release(Block* block) {
   reclaimPending();
 }
 
-std::vector<Block*> Allocator::endRecording() {
+std::shared_ptr<RecordedMemory> Allocator::endRecording() {
   const auto recording = std::move(recording_);
-  std::vector<Block*> blocks = std::move(recording->kept);
+  auto memory = std::make_shared<RecordedMemory>();
+  memory->blocks = std::move(recording->kept);
   for (const auto& [home, list] : recording->free) {
-    for (const auto& [bytes, block] : list) blocks.push_back(block);
+    for (const auto& [bytes, block] : list) memory->blocks.push_back(block);
   }
-  return blocks;
+  recorded_.push_back(memory);
+  return memory;
+}
+
+void Allocator::giveBack(RecordedMemory& memory) {
+  if (memory.isGivenBack) return;
+  memory.isGivenBack = true;
+  for (Block* block : std::exchange(memory.blocks, {})) release(block);
+}
+
+void* Allocator::mapAtAnyPrice(size_t size) {
+  dropFree();
+  if (void* data = memory_->map(size)) return data;
+  for (const auto& recorded : std::exchange(recorded_, {})) {
+    if (const auto memory = recorded.lock()) giveBack(*memory);
+  }
+  dropFree();
+  return memory_->map(size);
 }
 
 void Allocator::reclaimPending() {

@@ -31,6 +31,13 @@ struct AllocatorStats {
   size_t reservedBytes = 0;
 };
 
+/// What recorded work has of memory beside what lives on: nobody else's until it is given back or memory is
+/// short; the work cannot run then any more.
+struct RecordedMemory {
+  std::vector<Block*> blocks;
+  bool isGivenBack = false;
+};
+
 /// Caching, stream-ordered allocator. A freed block is reused at once by work on its home stream, since a
 /// stream is in order; if other streams used it, only after their tickets are done. All calls are on the
 /// JavaScript thread.
@@ -48,10 +55,11 @@ class Allocator {
   static void touch(Block* block, Stream& stream, uint64_t ticket);
 
   /// From here to `endRecording`, work is recorded that will run again: blocks that are released go round
-  /// among that work, and then to the caller of `endRecording`: nobody else gets their memory. Blocks that
-  /// were there before are only kept: each run reads them anew.
+  /// among that work and are its memory then. Blocks that were there before are only kept: each run reads
+  /// them anew.
   void beginRecording() { recording_ = std::make_unique<Recording>(); }
-  std::vector<Block*> endRecording();
+  std::shared_ptr<RecordedMemory> endRecording();
+  void giveBack(RecordedMemory& memory);
   bool isRecording() const { return recording_ != nullptr; }
 
   const AllocatorStats& stats() const { return stats_; }
@@ -68,6 +76,7 @@ class Allocator {
   Block* take(size_t size, Stream& home);
   void reclaimPending();
   void dropFree();
+  void* mapAtAnyPrice(size_t size);
 
   const std::unique_ptr<Memory> memory_;
   const bool poison_;
@@ -76,6 +85,7 @@ class Allocator {
   std::unordered_map<Stream*, FreeList> free_;
   std::vector<Block*> pending_;  // freed, but another stream may still use them
   std::unique_ptr<Recording> recording_;
+  std::vector<std::weak_ptr<RecordedMemory>> recorded_;
 };
 
 }  // namespace longscan

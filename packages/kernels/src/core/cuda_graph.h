@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "cuda_driver.h"
@@ -7,7 +8,7 @@
 
 namespace longscan {
 
-struct Block;
+struct RecordedMemory;
 
 /// Work of a GPU's stream, recorded once and then launched in one piece, or in several between which the host
 /// puts other work; a piece costs the host one call. `begin` and `end`, which are called once for each piece,
@@ -25,8 +26,8 @@ class CudaGraph {
   void launch(size_t piece);
 
   Stream& stream() const { return stream_; }
-  /// Memory that the work uses beyond what lives on; of the JavaScript thread.
-  std::vector<Block*> memory;
+  /// Of the JavaScript thread.
+  std::shared_ptr<RecordedMemory> memory;
 
  private:
   Stream& stream_;

@@ -31,7 +31,7 @@ export class PassGraphs {
   private givenUp = false;
 
   constructor(
-    private readonly training: Omit<Training, 'graphs'>,
+    private readonly training: Pick<Training, 'device' | 'parameters'>,
     private readonly log: (line: string) => void,
   ) {}
 
@@ -42,8 +42,12 @@ export class PassGraphs {
     const recorded = this.graphs.get(form) ?? this.record(form, batches, passes);
     if (recorded === null) return false;
     for (const [i, batch] of batches.entries()) uploadOver(recorded.batches[i]!, batch);
-    recorded.graph.launch();
-    return true;
+    const isLaunched = recorded.graph.launch();
+    if (!isLaunched) {
+      this.release();
+      this.giveUp('their memory was wanted elsewhere, and there is no more');
+    }
+    return isLaunched;
   }
 
   /** Gives all memory back. */
@@ -84,7 +88,7 @@ export class PassGraphs {
   private giveUp(reason: string): void {
     if (this.givenUp) return;
     this.givenUp = true;
-    this.log(`steps run without CUDA graphs: ${reason}`);
+    this.log(`no more CUDA graphs are recorded, kernels are launched one by one: ${reason}`);
   }
 }
 
