@@ -20,11 +20,8 @@ export function forward(training: Training, batch: Batch, memory: Memory): Tenso
 /** The same of what is on the device already. */
 export function forwardUploaded(training: Training, batch: UploadedBatch, memory: Memory): Tensor {
   const hidden = hiddenOf(training, batch, memory);
-  // Documents of one token each have no label at all.
-  const scale = 1 / Math.max(1, batch.numValidTokens);
-  return crossEntropy({ hidden, weight: training.model.head, labels: batch.labels }, scale, {
-    isFinal: true,
-  });
+  const inputs = { hidden, weight: training.model.head, labels: batch.labels };
+  return crossEntropy(inputs, batch.lossScale, { isFinal: true });
 }
 
 /** Normalised hidden [B, T, D]. */

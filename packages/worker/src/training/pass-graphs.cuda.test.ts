@@ -69,7 +69,9 @@ function batchesOf(step: number, { accumulate = 1, packed = false }: Case): Batc
     const labels = Int32Array.from({ length: shape }, () => below(96));
     const resets = packed ? Int32Array.from({ length: shape }, () => Number(below(40) === 0)) : null;
     const openTokens = packed ? new Int32Array(2) : null;
-    const numValidTokens = accumulate * shape;
+    // As where documents end at other places.
+    if (packed) for (let i = 0; i < step; i++) labels[below(shape)] = -1;
+    const numValidTokens = accumulate * labels.filter((label) => label !== -1).length;
     return { numSequences: 2, sliceLength: numTokens, tokens, labels, numValidTokens, resets, openTokens };
   });
 }

@@ -1,15 +1,15 @@
 import { fromArray, type Graph, LongscanError, type Tensor } from '@longscan/kernels';
 import type { Batch } from '../data/index.js';
 import type { Training } from './train-step.js';
-import { releaseBatch, retainBatch, type UploadedBatch, uploadBatch, uploadOver } from './uploaded-batch.js';
+import { tensorsOf, type UploadedBatch, uploadBatch, uploadOver } from './uploaded-batch.js';
 
-/** Enqueues both passes over all micro-batches of a step, into gradients that it begins anew; `seed`: 1, the loss's gradient. */
+/** Enqueues both passes over all micro-batches of a step, into gradients begun anew; `seed`: 1, the loss's gradient, [1]. */
 export type Passes = (batches: readonly UploadedBatch[], seed: Tensor) => void;
 
 /** Steps of a form that run before one is recorded: kernels are loaded by then. */
 const numPlainSteps = 2;
-/** Forms that are kept in mind; whose forms vary more gains nothing from graphs. */
-const maxForms = 8;
+/** Forms that are kept in mind: whose forms vary more gains nothing. */
+const maxForms = 4;
 
 interface RecordedPasses {
   readonly graph: Graph;
@@ -18,18 +18,18 @@ interface RecordedPasses {
 }
 
 /**
- * Forward and backward passes as CUDA graphs. A step of a form that came before is launched as one piece of work for each
- * block of the model, in place of a thousand kernels that the host launches one by one. Tokens, labels and what else a batch
- * says are written into tensors of the graph first; all that a step decides anew (clipping, learning rate, moments) happens
- * after it, outside. The same kernels run on the same values, so losses are those of plain steps bit for bit.
+ * Forward and backward passes as CUDA graphs. In a step that has the form of earlier ones the host launches a graph for each
+ * block of the model, in place of hundreds of kernels one by one. What a batch says is written into tensors of the graph
+ * before; what a step decides anew (clipping, learning rate, whether to stop) comes after it and is no part of it. The same
+ * kernels run on the same values, so the losses are those of plain steps bit for bit.
  */
 export class PassGraphs {
   private readonly graphs = new Map<string, RecordedPasses>();
   /** Plain steps so far, by form. */
   private readonly numPlain = new Map<string, number>();
-  /** Why no more graphs are recorded. */
-  private givenUp = false;
+  private givesUp = false;
 
+  /** `log`: is told, once, why no more graphs are recorded. */
   constructor(
     private readonly training: Pick<Training, 'device' | 'parameters'>,
     private readonly log: (line: string) => void,
@@ -42,60 +42,62 @@ export class PassGraphs {
     const recorded = this.graphs.get(form) ?? this.record(form, batches, passes);
     if (recorded === null) return false;
     for (const [i, batch] of batches.entries()) uploadOver(recorded.batches[i]!, batch);
-    const isLaunched = recorded.graph.launch();
-    if (!isLaunched) {
-      this.release();
-      this.giveUp('their memory was wanted elsewhere, and there is no more');
-    }
-    return isLaunched;
+    if (recorded.graph.launch()) return true;
+    this.release();
+    this.giveUp('their memory was wanted elsewhere, and there is no more');
+    return false;
   }
 
   /** Gives all memory back. */
   release(): void {
     for (const { graph, batches, seed } of this.graphs.values()) {
       graph.release();
-      for (const batch of batches) releaseBatch(batch);
-      seed.release();
+      releaseAll(batches, seed);
     }
     this.graphs.clear();
   }
 
   private record(form: string, batches: readonly Batch[], passes: Passes): RecordedPasses | null {
     const numPlain = this.numPlain.get(form) ?? 0;
-    if (this.givenUp || numPlain < numPlainSteps) {
+    if (this.givesUp || numPlain < numPlainSteps) {
       this.numPlain.set(form, numPlain + 1);
-      if (this.numPlain.size > maxForms) this.giveUp('shapes and label counts of batches vary');
+      if (this.numPlain.size > maxForms) this.giveUp('the shapes of batches vary');
       return null;
     }
     const { device, parameters } = this.training;
-    const uploaded = batches.map((batch) => retainBatch(uploadBatch(device, batch)));
-    const seed = fromArray(device, [1], [1], parameters.dtype).retain();
+    const uploaded = batches.map((batch) => uploadBatch(device, batch));
+    const seed = fromArray(device, [1], [1], parameters.dtype);
+    // They outlive the step's scope.
+    for (const tensor of [...uploaded.flatMap(tensorsOf), seed]) tensor.retain();
     try {
       const graph = device.compute.capture(() => device.scope(() => passes(uploaded, seed)));
       const recorded = { graph, batches: uploaded, seed };
       this.graphs.set(form, recorded);
       return recorded;
     } catch (error) {
-      if (!(error instanceof LongscanError) || !['E-CUDA-GRAPH', 'E-MEMORY'].includes(error.code))
-        throw error;
-      for (const batch of uploaded) releaseBatch(batch);
-      seed.release();
+      releaseAll(uploaded, seed);
+      if (!(error instanceof LongscanError && refusals.includes(error.code))) throw error;
       this.giveUp(error.message);
       return null;
     }
   }
 
   private giveUp(reason: string): void {
-    if (this.givenUp) return;
-    this.givenUp = true;
+    if (this.givesUp) return;
+    this.givesUp = true;
     this.log(`no more CUDA graphs are recorded, kernels are launched one by one: ${reason}`);
   }
 }
 
+/** Of recordings, whose work can run without a graph all the same. */
+const refusals: readonly string[] = ['E-CUDA-GRAPH', 'E-MEMORY'];
+
+function releaseAll(batches: readonly UploadedBatch[], seed: Tensor): void {
+  for (const tensor of [...batches.flatMap(tensorsOf), seed]) tensor.release();
+}
+
 /** What a graph has of a batch beside the values in its tensors. */
-function formOf({ numSequences, sliceLength, numValidTokens, ...rest }: Batch): string {
-  const given = [rest.resets, rest.openTokens, rest.ends, rest.laterTokens].map((values) =>
-    Number(values != null),
-  );
-  return `${numSequences}x${sliceLength}/${numValidTokens}/${given.join('')}`;
+function formOf({ numSequences, sliceLength, resets, openTokens, ends, laterTokens }: Batch): string {
+  const given = [resets, openTokens, ends, laterTokens].map((values) => Number(values != null));
+  return `${numSequences}x${sliceLength}/${given.join('')}`;
 }
