@@ -230,8 +230,8 @@ const deviceKeys = {
     .default('auto'),
   /** Where there are more ranks than GPUs, several take turns on one, for tries; ranks always share a CPU. */
   share: z.boolean().default(false),
-  /** Whether a GPU gets the passes of a step that has the form of earlier ones as CUDA graphs. */
-  graph: z.enum(['auto', 'on', 'off']).default('auto'),
+  /** On GPUs: passes of steps whose shapes recur are recorded once and launched as CUDA graphs. */
+  graphs: z.boolean().default(true),
 };
 
 /** What carries tensors between ranks. */

@@ -119,6 +119,7 @@ for (const [name, one] of Object.entries(cases)) {
 testOnGpu('steps as graphs take no more memory with every step, and give it back', async (device) => {
   const one = cases['gated layers in bf16']!;
   const training = await openOn(device, specOf(one));
+  await train(training, one);
   const before = device.memory();
   const graphs = new PassGraphs(training, refuse);
   await train({ ...training, graphs }, one);

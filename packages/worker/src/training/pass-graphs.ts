@@ -1,13 +1,14 @@
 import { fromArray, type Graph, LongscanError, type Tensor } from '@longscan/kernels';
 import type { Batch } from '../data/index.js';
+import type { JobSpec } from '../protocol/job-spec.js';
 import type { Training } from './train-step.js';
 import { tensorsOf, type UploadedBatch, uploadBatch, uploadOver } from './uploaded-batch.js';
 
 /** Enqueues both passes over all micro-batches of a step, into gradients begun anew; `seed`: 1, the loss's gradient, [1]. */
 export type Passes = (batches: readonly UploadedBatch[], seed: Tensor) => void;
 
-/** Steps of a form that run before one is recorded: kernels are loaded by then. */
-const numPlainSteps = 2;
+/** Steps of a form that run before one is recorded: kernels are loaded by then, and products have been chosen. */
+const numPlainSteps = 1;
 /** Forms that are kept in mind: whose forms vary more gains nothing. */
 const maxForms = 4;
 
@@ -88,6 +89,31 @@ export class PassGraphs {
     this.log(`no more CUDA graphs are recorded, kernels are launched one by one: ${reason}`);
   }
 }
+
+/** What records passes on this device; null, which is told if it was wanted: nothing can. */
+export function openPassGraphs(
+  training: Training,
+  { graphs }: Pick<JobSpec['device'], 'graphs'>,
+  log: (line: string) => void,
+): PassGraphs | null {
+  if (training.device.kind !== 'cuda' || !graphs) return null;
+  const obstacle = obstacleOf(training);
+  if (obstacle === null) return new PassGraphs(training, log);
+  log(`no CUDA graphs: ${obstacle}`);
+  return null;
+}
+
+function obstacleOf({ device, sequence, carry, model }: Training): string | null {
+  if (sequence !== null) return 'ranks that share a sequence communicate in the middle of its passes';
+  if (carry !== null) return 'memory goes from step to step (data.carry)';
+  if (model.timeSlice > 0) return 'sequences are cut in time (model.timeSlice)';
+  const { driverVersion } = device.gpu();
+  if (driverVersion < leastDriver) return `the driver is of CUDA ${driverVersion / 1000}, needed is 12.4`;
+  return null;
+}
+
+/** It records kernels that begin while the one before them ends. */
+const leastDriver = 12_040;
 
 /** Of recordings, whose work can run without a graph all the same. */
 const refusals: readonly string[] = ['E-CUDA-GRAPH', 'E-MEMORY'];

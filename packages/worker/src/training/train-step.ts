@@ -2,7 +2,6 @@ import {
   axpy,
   type Clip,
   type Device,
-  fromArray,
   hostArray,
   LongscanError,
   readClip,
@@ -16,16 +15,15 @@ import type { Parameters } from '../model/parameters.js';
 import type { Optimizer } from '../optim/optimizer.js';
 import type { Carry } from '../sequence/carry.js';
 import type { ModelGroup } from '../sequence/sequence-group.js';
-import { lossOverTimeSlices, trainOverTimeSlices } from '../sequence/time-slices.js';
-import { forward, forwardUploaded, slicePass } from './forward.js';
+import { lossOverTimeSlices } from '../sequence/time-slices.js';
+import { forward, slicePass } from './forward.js';
 import { gatherParameters, reduceGradients, squaredNorm, sumOverRanks } from './over-ranks.js';
 import type { PassGraphs } from './pass-graphs.js';
+import { extraLoss, runPasses, runUploadedPasses } from './passes.js';
 import { SequenceSums, sequencesOf, validateSequences } from './sequence-sums.js';
-import { type UploadedBatch, uploadBatch } from './uploaded-batch.js';
 
 /** Elements behind the gradients that are summed over ranks with them: the loss, and who wants to stop, and how. */
 export const numExtra = 3;
-const extraLoss = 0;
 const extraStop = 1;
 const extraSave = 2;
 
@@ -58,7 +56,7 @@ export interface Training {
   readonly sequence: ModelGroup | null;
   /** Memory that goes from each step to the next; null: every sequence begins anew. */
   readonly carry: Carry | null;
-  /** What launches the passes of steps as graphs; null: each kernel is launched for itself. */
+  /** What launches the passes of steps as graphs; null: all their kernels are launched one by one. */
   readonly graphs: PassGraphs | null;
 }
 
@@ -85,18 +83,12 @@ export function trainStep(
     // Once: what is noted later follows this on the communicator's own stream.
     mesh.sp?.stream.wait(device.compute.record());
     mesh.sp?.recordBytesSent(bytes, 0);
-    const isLaunched = training.graphs?.launch(batches, (uploaded, seed) => {
-      parameters.startGradients();
-      for (const batch of uploaded) passesOver(training, batch, seed);
-      parameters.finishGradients();
-    });
-    if (!isLaunched) {
-      parameters.startGradients();
-      for (const [i, batch] of batches.entries()) {
-        if (i > 0) sums?.next();
-        forwardAndBackward(training, batch, (pass) => mesh.sp?.recordBytesSent(bytes, 2 * i + pass));
-      }
-      parameters.finishGradients();
+    const { graphs } = training;
+    if (!graphs?.launch(batches, (uploaded, seed) => runUploadedPasses(training, uploaded, seed))) {
+      runPasses(training, batches, {
+        next: () => sums?.next(),
+        after: (i, pass) => mesh.sp?.recordBytesSent(bytes, 2 * i + pass),
+      });
     }
     device.compute.mark('reduce');
     training.carry?.passOn();
@@ -110,39 +102,6 @@ export function trainStep(
     return { clip, bytes, extra: parameters.extra() };
   });
   return resultOf(results, mesh);
-}
-
-/**
- * Both passes of a micro-batch: adds to the loss and to the gradients. `after`: called after the first and the second, where
- * sequences lie on several ranks.
- */
-function forwardAndBackward(training: Training, batch: Batch, after: (pass: 1 | 2) => void): void {
-  const { device, parameters, model } = training;
-  const total = parameters.extra().view([1], extraLoss);
-  if (model.timeSlice > 0) {
-    trainOverTimeSlices(device, cutInTime(batch, model.timeSlice), slicePass(training, total));
-    return;
-  }
-  passesOver(training, uploadBatch(device, batch), fromArray(device, [1], [1], parameters.dtype), after);
-}
-
-/** Of a micro-batch that is on the device; `seed`: 1, the gradient of the loss, [1]. */
-function passesOver(
-  training: Training,
-  batch: UploadedBatch,
-  seed: Tensor,
-  after: (pass: 1 | 2) => void = () => undefined,
-): void {
-  const { device, parameters, carry } = training;
-  device.compute.mark('forward');
-  const { result: loss, tape } = device.record(() =>
-    device.scope(() => forwardUploaded(training, batch, carry)),
-  );
-  after(1);
-  device.compute.mark('backward');
-  tape.backward([loss], [seed]);
-  after(2);
-  axpy(1, loss, parameters.extra().view([1], extraLoss));
 }
 
 /** The results of a step once it is over; their reading is enqueued at once. */
