@@ -142,7 +142,7 @@ export type {
   UnorderedForm,
 } from './recurrence-op.js';
 export { restarting, type WithPositions } from './restarting.js';
-export { type Event, Stream } from './stream.js';
+export { type Event, type Graph, Stream } from './stream.js';
 export type { OpProfile, StreamTrace, TraceSpan } from './stream-trace.js';
 export {
   type DType,
