@@ -53,8 +53,9 @@ export async function planJob(
 }
 
 /**
- * A plan for its memory alone, in a fraction of the time: nothing is simulated, and where the planner would choose states go along
- * the chain, whose buffers are the smallest that there are.
+ * A plan for its memory alone, in a fraction of the time: nothing is simulated, where the planner would choose states go along the
+ * chain, whose buffers are the smallest that there are, and of all ranks one in the middle of a sequence is traced. So the need is that of
+ * the whole plan or somewhat less.
  * @throws LongscanError what `planJob` throws; E-STRATEGY also where layers cannot take the chain
  */
 export async function planMemory(
@@ -66,7 +67,8 @@ export async function planMemory(
   const strategy = parallel.strategy === 'auto' ? 'ring' : parallel.strategy;
   const chained = { ...jobSpec, parallel: { ...parallel, strategy } };
   const planned = plan(await inputsOf(chained, layerModules, links));
-  return withMemory(planned, { modules: layerModules });
+  const middle = Math.floor(planned.mesh.sp / 2);
+  return withMemory(planned, { modules: layerModules, ranks: [middle] });
 }
 
 /** Lays a job out and traces its model; everything that can be wrong with it shows here. */
