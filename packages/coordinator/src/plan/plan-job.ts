@@ -4,6 +4,7 @@ import { loadCompute } from '../compute/load-compute.js';
 import { opSeconds } from '../compute/op-seconds.js';
 import type { Fabric } from '../fabric/fabric.js';
 import { fabricOf } from '../fabric/load-fabric.js';
+import { engineOf } from '../simulate/engine.js';
 import { machineOf } from '../simulate/machine.js';
 import { planAttention } from './attention.js';
 import { checkCarry } from './check-carry.js';
@@ -39,7 +40,7 @@ export async function planJob(
   const finish = (planned: Plan) => withMemory({ ...planned, fabric: links }, { modules: layerModules });
   if (sp === 1) return finish(plan(inputs));
   const compute = loadCompute(presetFor(jobSpec));
-  const engine = jobSpec.device.engine === 'nccl' ? 'nccl' : 'tcp';
+  const engine = engineOf(jobSpec);
   const secondsOf = (op: OpEntry) => opSeconds(compute, op);
   const timeScans = timeBySimulation(sp, {
     ...countingOverheads(machineOf(engine, { fabric, compute })),
