@@ -153,11 +153,7 @@ function shared({ x, halo, taps, resets, bias }: Readonly<Record<string, Tensor 
   return [x!.id, halo?.id ?? null, taps!.id, resets?.id ?? null, bias?.id ?? null] as const;
 }
 
-function onGpu(
-  saved: Readonly<Record<string, Tensor | null>>,
-  silu: boolean,
-  heads: Attributes['heads'],
-) {
+function onGpu(saved: Readonly<Record<string, Tensor | null>>, silu: boolean, heads: Attributes['heads']) {
   return [...shared(saved), silu, heads?.size ?? 0, saved.rstd?.id ?? null] as const;
 }
 
