@@ -3,6 +3,7 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
+#include <cstdlib>
 
 // Two kernels in a row that run side by side: the second begins when all blocks of the first have begun, and
 // waits for parts of its results by counters in memory. Since every block that it waits for is on the device
@@ -23,6 +24,12 @@ __device__ inline void waitForKernelBefore() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
+}
+
+/// First of all in a kernel of `launchBehind`: all that the kernel before it has written is there.
+__device__ inline void followKernelBefore() {
+  waitForKernelBefore();
+  letNextKernelBegin();
 }
 
 /// Counts one more part as done: what the calling thread wrote before, or has met at a barrier, is seen by
@@ -53,10 +60,10 @@ __device__ inline void passCountsToCopies() {
 #endif
 }
 
-/// Launches a kernel that may begin beside the one before it on the stream.
+/// Launches a kernel that may begin beside the one before it on the stream, if `isEarly`.
 template <typename... Parameters, typename... Arguments>
-cudaError_t launchBeside(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t sharedBytes,
-                         cudaStream_t stream, const Arguments&... arguments) {
+cudaError_t launchEarly(bool isEarly, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t sharedBytes,
+                        cudaStream_t stream, const Arguments&... arguments) {
   cudaLaunchAttribute attribute{};
   attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   attribute.val.programmaticStreamSerializationAllowed = 1;
@@ -66,8 +73,27 @@ cudaError_t launchBeside(void (*kernel)(Parameters...), dim3 grid, dim3 block, s
   config.dynamicSmemBytes = sharedBytes;
   config.stream = stream;
   config.attrs = &attribute;
-  config.numAttrs = 1;
+  config.numAttrs = isEarly ? 1 : 0;
   return cudaLaunchKernelEx(&config, kernel, arguments...);
+}
+
+/// On Hopper.
+template <typename... Parameters, typename... Arguments>
+cudaError_t launchBeside(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t sharedBytes,
+                         cudaStream_t stream, const Arguments&... arguments) {
+  return launchEarly(true, kernel, grid, block, sharedBytes, stream, arguments...);
+}
+
+/// Launches a kernel that calls `followKernelBefore` first of all: its blocks are set up while the last ones of the
+/// kernel before it on the stream end.
+template <typename... Parameters, typename... Arguments>
+cudaError_t launchBehind(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t sharedBytes,
+                         cudaStream_t stream, const Arguments&... arguments) {
+  int device = 0, major = 0;
+  cudaError_t error = cudaGetDevice(&device);
+  if (!error) error = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+  if (error) return error;
+  return launchEarly(major >= 9 && getenv("LS_NO_PDL") == nullptr, kernel, grid, block, sharedBytes, stream, arguments...);
 }
 
 }  // namespace longscan

@@ -3,6 +3,7 @@
 
 #include "cuda/sum_parts.cuh"
 #include "cuda_short.h"
+#include "cuda/dependent.cuh"
 #include "cuda_taps.cuh"
 
 namespace longscan {
@@ -63,6 +64,7 @@ __global__ void __launch_bounds__(threads, blocksAtOnce(most))
     gradientKernel(const Conv<Element> conv, const Gradient<Element> io) {
   constexpr int back = most - 1, rows = back + atOnce;
   extern __shared__ __align__(16) char memory[];
+  followKernelBefore();
   const ConvThread<width> thread(conv);
   const int begin = thread.begin, end = min(begin + conv.runTokens, conv.T), past = min(end + back, conv.T);
   const Ring<Element, width, isNormed> ring(memory);
@@ -237,8 +239,7 @@ cudaError_t launch(const LongscanCausalConv& call, const LongscanCausalConvBackw
   constexpr int bytes = Ring<Element, width, isNormed>::bytes;
   const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error) return error;
-  kernel<<<blocks.grid, blocks.block, bytes, stream>>>(conv, gradient);
-  return cudaGetLastError();
+  return launchBehind(kernel, blocks.grid, blocks.block, bytes, stream, conv, gradient);
 }
 
 template <typename Element, int width, int most>

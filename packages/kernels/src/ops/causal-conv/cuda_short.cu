@@ -2,6 +2,7 @@
 
 #include <type_traits>
 
+#include "cuda/dependent.cuh"
 #include "cuda_taps.cuh"
 
 namespace longscan {
@@ -18,6 +19,7 @@ template <typename Element, int width, int most, bool isNormed>
 __global__ void __launch_bounds__(threads, most <= 4 ? 2 : 1)
     forwardKernel(const Conv<Element> conv, Element* y) {
   constexpr int back = most - 1;
+  followKernelBefore();
   const ConvThread<width> thread(conv);
   const int first = thread.begin;
   Pack<Element, width> rows[back + runTokens] = {};
@@ -84,8 +86,7 @@ cudaError_t launch(const LongscanCausalConv& call, void* y, cudaStream_t stream)
   const ConvGrid<threads> blocks(conv);
   const auto kernel =
       call.headSize ? forwardKernel<Element, width, most, true> : forwardKernel<Element, width, most, false>;
-  kernel<<<blocks.grid, blocks.block, 0, stream>>>(conv, static_cast<Element*>(y));
-  return cudaGetLastError();
+  return launchBehind(kernel, blocks.grid, blocks.block, 0, stream, conv, static_cast<Element*>(y));
 }
 
 template <typename Element, int width>

@@ -1,5 +1,6 @@
 #include "cuda.h"
 
+#include "cuda/dependent.cuh"
 #include "cuda/elements.cuh"
 #include "cuda/held_rows.cuh"
 #include "cuda/sigmoid.cuh"
@@ -26,6 +27,7 @@ __global__ void __launch_bounds__(Layout::threads, 768 / Layout::threads)
                   typename Layout::Element* y, float* rstds) {
   using Element = typename Layout::Element;
   constexpr int atOnce = Layout::rowsAtOnce, width = Layout::width;
+  followKernelBefore();
   const RowThread<Layout> thread(rows, groupsAtOnce);
   const RowWeights<Layout> weights(thread, call.weight, 1.0f);
   RowReduction<Layout, atOnce> reduce;
@@ -71,6 +73,7 @@ __global__ void __launch_bounds__(Layout::threads, 512 / Layout::threads)
                    const LongscanGatedNormBackward io) {
   using Element = typename Layout::Element;
   constexpr int atOnce = Layout::rowsAtOnce, width = Layout::width;
+  followKernelBefore();
   const RowThread<Layout> thread(rows, groupsAtOnce);
   const RowWeights<Layout> weights(thread, call.weight, 1.0f);
   float dWeights[Layout::numbers] = {};
@@ -154,9 +157,9 @@ int longscanGatedNormForward(const LongscanGatedNorm* call, void* y, float* rstd
     using Layout = decltype(layout);
     const HeldRows rows{call->rows, 1, call->cols};
     const HeldRowsBlock<Layout> block(rows);
-    forwardKernel<Layout, isSilu.value><<<block.grid(rows, block.shares(rows)), block.size, 0, stream>>>(
-        rows, static_cast<int>(block.groupsAtOnce), *call, static_cast<typename Layout::Element*>(y), rstd);
-    return cudaGetLastError();
+    return launchBehind(forwardKernel<Layout, isSilu.value>, block.grid(rows, block.shares(rows)), block.size, 0,
+                        stream, rows, static_cast<int>(block.groupsAtOnce), *call,
+                        static_cast<typename Layout::Element*>(y), rstd);
   });
 }
 
@@ -168,8 +171,7 @@ int longscanGatedNormBackward(const LongscanGatedNorm* call, const LongscanGated
     const HeldRows rows{call->rows, 1, call->cols};
     const HeldRowsBlock<Layout> block(rows);
     const dim3 grid = block.grid(rows, io->dWeight ? io->shares : block.shares(rows));
-    backwardKernel<Layout, isSilu.value>
-        <<<grid, block.size, 0, stream>>>(rows, static_cast<int>(block.groupsAtOnce), *call, *io);
-    return cudaGetLastError();
+    return launchBehind(backwardKernel<Layout, isSilu.value>, grid, block.size, 0, stream, rows,
+                        static_cast<int>(block.groupsAtOnce), *call, *io);
   });
 }

@@ -1,5 +1,6 @@
 #include "cuda.h"
 
+#include "cuda/dependent.cuh"
 #include "cuda/elements.cuh"
 #include "cuda/held_rows.cuh"
 
@@ -19,6 +20,7 @@ __global__ void __launch_bounds__(Layout::threads, Layout::blocksAtOnce)
   using Element = typename Layout::Element;
   using Rows = ForwardRows<Layout>;
   constexpr int atOnce = Layout::rowsAtOnce, width = Layout::width;
+  followKernelBefore();
   const RowThread<Layout> thread(shape, groupsAtOnce);
   const RowWeights<Layout> weights(thread, call.weight, 1.0f);
   const float divisor = call.weight ? static_cast<float>(shape.cols) : 1.0f;
@@ -77,6 +79,7 @@ __global__ void __launch_bounds__(Layout::threads, 512 / Layout::threads)
   using Element = typename Layout::Element;
   using Rows = BackwardRows<Layout>;
   constexpr int atOnce = Layout::rowsAtOnce, width = Layout::width;
+  followKernelBefore();
   const RowThread<Layout> thread(shape, groupsAtOnce);
   const RowWeights<Layout> weights(thread, call.weight, 1.0f);
   const float divisor = call.weight ? static_cast<float>(shape.cols) : 1.0f;
@@ -142,8 +145,7 @@ cudaError_t launchBackward(const LongscanRmsNorm& call, const LongscanRmsNormBac
   const HeldRowsBlock<Layout> block(rows);
   const dim3 grid = block.grid(rows, io.dWeight ? io.shares : block.shares(rows));
   const auto kernel = io.dStream ? backwardKernel<Layout, true> : backwardKernel<Layout, false>;
-  kernel<<<grid, block.size, 0, stream>>>(rows, static_cast<int>(block.groupsAtOnce), call, io);
-  return cudaGetLastError();
+  return launchBehind(kernel, grid, block.size, 0, stream, rows, static_cast<int>(block.groupsAtOnce), call, io);
 }
 
 }  // namespace
@@ -161,9 +163,8 @@ int longscanRmsNormForward(const LongscanRmsNorm* call, const LongscanRmsNormFor
       const HeldRows rows{call->rows, 1, call->cols};
       const HeldRowsBlock<Layout> block(rows);
       const auto kernel = io->branch ? forwardKernel<Layout, true> : forwardKernel<Layout, false>;
-      kernel<<<block.grid(rows, block.shares(rows)), block.size, 0, stream>>>(
-          rows, static_cast<int>(block.groupsAtOnce), *call, *io);
-      return cudaGetLastError();
+      return launchBehind(kernel, block.grid(rows, block.shares(rows)), block.size, 0, stream, rows,
+                          static_cast<int>(block.groupsAtOnce), *call, *io);
     });
   });
 }
