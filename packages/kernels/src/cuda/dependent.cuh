@@ -62,8 +62,8 @@ __device__ inline void passCountsToCopies() {
 
 /// Launches a kernel that may begin beside the one before it on the stream, if `isEarly`.
 template <typename... Parameters, typename... Arguments>
-cudaError_t launchEarly(bool isEarly, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t sharedBytes,
-                        cudaStream_t stream, const Arguments&... arguments) {
+cudaError_t launchEarly(bool isEarly, void (*kernel)(Parameters...), dim3 grid, dim3 block,
+                        size_t sharedBytes, cudaStream_t stream, const Arguments&... arguments) {
   cudaLaunchAttribute attribute{};
   attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   attribute.val.programmaticStreamSerializationAllowed = 1;
@@ -84,8 +84,8 @@ cudaError_t launchBeside(void (*kernel)(Parameters...), dim3 grid, dim3 block, s
   return launchEarly(true, kernel, grid, block, sharedBytes, stream, arguments...);
 }
 
-/// Launches a kernel that calls `followKernelBefore` first of all: its blocks are set up while the last ones of the
-/// kernel before it on the stream end.
+/// Launches a kernel that calls `followKernelBefore` first of all: its blocks are set up while the last ones
+/// of the kernel before it on the stream end.
 template <typename... Parameters, typename... Arguments>
 cudaError_t launchBehind(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t sharedBytes,
                          cudaStream_t stream, const Arguments&... arguments) {
@@ -93,7 +93,8 @@ cudaError_t launchBehind(void (*kernel)(Parameters...), dim3 grid, dim3 block, s
   cudaError_t error = cudaGetDevice(&device);
   if (!error) error = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
   if (error) return error;
-  return launchEarly(major >= 9 && getenv("LS_NO_PDL") == nullptr, kernel, grid, block, sharedBytes, stream, arguments...);
+  return launchEarly(major >= 9 && getenv("LS_NO_PDL") == nullptr, kernel, grid, block, sharedBytes, stream,
+                     arguments...);
 }
 
 }  // namespace longscan
