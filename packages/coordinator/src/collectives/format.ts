@@ -1,3 +1,4 @@
+import { describeLink } from '../fabric/describe-link.js';
 import type { FittedLink } from '../fabric/fit-link.js';
 import { formatBytes, formatSeconds, formatTable } from '../format.js';
 import type { Measured, PredictedRow } from './measured.js';
@@ -66,11 +67,10 @@ function formatLink(
   what: string,
   { link, residuals, meanRelativeError, worstRelativeError }: FittedLink,
 ): string[] {
-  const { latencyS, gapS, bandwidthBytesPerS } = link;
   const worst = residuals.find(({ relativeError }) => Math.abs(relativeError) === worstRelativeError)!;
   const size = `${formatBytes(worst.bytes)}, ${worst.kind === 'gap' ? 'burst' : 'send-recv'}`;
   return [
-    `${what}: latency ${formatSeconds(latencyS)}, gap ${formatSeconds(gapS)}, bandwidth ${(bandwidthBytesPerS / 1e9).toPrecision(3)} GB/s`,
+    `${what}: ${describeLink(link)}`,
     `  off by ${percent(meanRelativeError)} on average, by ${percent(worstRelativeError)} at worst (${size})`,
   ];
 }

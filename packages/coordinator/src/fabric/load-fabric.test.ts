@@ -1,11 +1,12 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { jobFileSchema } from '@longscan/worker/protocol';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { JobErrors } from '../spec/index.js';
 import type { FabricFile } from './fabric-file.js';
-import { isFabricPath, loadFabric } from './load-fabric.js';
+import { assumedFabric, fabricOf, isFabricPath, isProbed, loadFabric } from './load-fabric.js';
 import type { Machine } from './machine.js';
 import { presetNames } from './presets.js';
 
@@ -59,10 +60,26 @@ test('presets ~> a name that is none, with what was meant', () => {
   const { message } = errorOf(() => loadFabric('h20', here));
   assert.match(
     message,
-    /^error\[E-REG\] fabric: unknown fabric "h20", expected one of loopback-tcp, h100, h200, or the path/,
+    /^error\[E-REG\] fabric: unknown fabric "h20", expected one of auto, probe, loopback-tcp, h100, h200, or the path/,
   );
   assert.match(message, /did you mean h[12]00\?$/);
   for (const path of ['./fabric', 'fabric.json', '/a/b', 'a.toml']) assert.ok(isFabricPath(path));
+});
+
+test('probe ~> no links before ranks have measured them; one rank has none, and nothing is assumed of nodes', () => {
+  const job = (sp: number, engine: 'tcp' | 'nccl' = 'tcp') => {
+    const parallel = { ...jobFileSchema.parse({ data: { path: 'x' } }).parallel, fabric: 'probe', sp };
+    return { parallel, device: { engine } } as Parameters<typeof fabricOf>[0];
+  };
+  assert.is(isProbed(job(2)), true);
+  assert.match(
+    errorOf(() => fabricOf(job(2))).message,
+    /^error\[E-FABRIC-PROBE\] parallel\.fabric: "probe", where no rank is started .*bench collectives --save/,
+  );
+  assert.is(isProbed(job(1)), false);
+  assert.is(fabricOf(job(1)).name, 'tcp over loopback');
+  assert.is(assumedFabric(job(16, 'nccl')).nodes, undefined);
+  assert.is(assumedFabric(job(16, 'nccl')).latencyS, loadFabric('h200', here).latencyS);
 });
 
 test('fabric files ~> links and nodes; what was not measured here is said', () => {

@@ -1,6 +1,7 @@
 import { blockCounts, chainSeconds, type ScannedState, traceModel } from '@longscan/worker';
 import type { JobSpec } from '@longscan/worker/protocol';
 import type { Fabric } from '../fabric/fabric.js';
+import { type Engine, engineOf } from './engine.js';
 import { mostRanks } from './limits.js';
 import { scanSeconds } from './scan-seconds.js';
 
@@ -20,7 +21,7 @@ export interface Crossing {
 export async function findCrossings(
   state: ScannedState,
   fabric: Fabric,
-  engine: 'tcp' | 'nccl',
+  engine: Engine,
 ): Promise<Crossing[]> {
   const chains = new Map<number, number>();
   const chainAt = async (numRanks: number): Promise<number> => {
@@ -71,6 +72,5 @@ export async function crossingsOf(
     null,
   );
   if (state === null) return { state, crossings: [] };
-  const engine = jobSpec.device.engine === 'nccl' ? 'nccl' : 'tcp';
-  return { state, crossings: await findCrossings(state, fabric, engine) };
+  return { state, crossings: await findCrossings(state, fabric, engineOf(jobSpec)) };
 }

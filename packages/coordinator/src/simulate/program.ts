@@ -25,6 +25,8 @@ export interface SimulatedMessage {
   /** Rank of the job. */
   readonly peer: number;
   readonly bytes: number;
+  /** Of a send: part of a collective that is one kernel, on links as `collectiveLinks` has them. Default: false. */
+  readonly inKernel?: boolean;
 }
 
 /**

@@ -1,6 +1,5 @@
 import {
   type CollectiveEntry,
-  type ExchangeEntry,
   type FabricCost,
   type GroupName,
   type OpEntry,
@@ -8,14 +7,15 @@ import {
   slowestLink,
 } from '@longscan/worker';
 import type { Mesh } from '@longscan/worker/protocol';
-import { type Algorithm, algorithmOf, exchangesOf } from './collectives.js';
+import { exchangesOf, type Method, methodOf } from './collectives.js';
+import { collectiveLinks, type Engine } from './engine.js';
 import { bytesSentIn, meetingSeconds, numMessages } from './meeting-seconds.js';
-import type { Instruction, Program } from './program.js';
+import type { Instruction, Program, SimulatedMessage } from './program.js';
 
 /** What turns a schedule into a program. */
 export interface ProgramOptions {
   readonly mesh: Mesh;
-  readonly engine: 'tcp' | 'nccl';
+  readonly engine: Engine;
   readonly fabric: FabricCost;
   readonly secondsOf: (op: OpEntry) => number;
   /** Core time that the host takes for each entry, beside the streams. Default: 0. */
@@ -102,28 +102,28 @@ function collective(entry: CollectiveEntry, group: Group, { engine, fabric }: Pr
   const { channel, rank, size } = group;
   if (size === 1) return [];
   const { stream } = entry;
-  const algorithm = algorithmOf(entry, size, engine);
-  const link = slowestLink(size, fabric);
-  const meeting = (how: Algorithm): Instruction => ({
+  const link = slowestLink(size, collectiveLinks(fabric, engine));
+  const timeOf = (how: Method) => meetingSeconds(entry, size, how, link);
+  const meeting = (how: Method): Instruction => ({
     ...{ kind: 'meeting', stream, channel, size },
-    seconds: meetingSeconds(entry, size, how, link),
-    bytesSent: bytesSentIn(entry, size, how),
+    ...{ seconds: timeOf(how), bytesSent: bytesSentIn(entry, size, how) },
   });
+  const method = methodOf(entry, size, engine);
   // NCCL sums along a tree where that is faster: on many ranks, where a vector's blocks are small.
+  const tree: Method = { engine, algorithm: 'tree' };
   const hasTree = engine === 'nccl' && entry.verb === 'allReduce';
-  const timeOf = (how: Algorithm) => meetingSeconds(entry, size, how, link);
-  if (hasTree && timeOf('tree') < timeOf('ring')) return [meeting('tree')];
-  if (numMessages(entry, size, algorithm) > mostMessages) return [meeting(algorithm)];
-  return exchangesOf(entry, { rank, size }, algorithm).map((messages) => exchange(stream, group, messages));
+  if (hasTree && timeOf(tree) < timeOf(method)) return [meeting(tree)];
+  if (numMessages(entry, size, method) > mostMessages) return [meeting(method)];
+  return exchangesOf(entry, { rank, size }, method).map((messages) => exchange(stream, group, messages));
 }
 
 /** `messages` are those of ranks of the group. */
 function exchange(
   stream: number,
   { channel, first }: Group,
-  { sends, recvs }: Pick<ExchangeEntry, 'sends' | 'recvs'>,
+  { sends, recvs }: { readonly [way in 'sends' | 'recvs']: readonly SimulatedMessage[] },
 ): Instruction {
-  const ofJob = (messages: typeof sends) =>
-    messages.map(({ peer, bytes }) => ({ peer: first + peer, bytes }));
+  const ofJob = (messages: readonly SimulatedMessage[]) =>
+    messages.map((message) => ({ ...message, peer: first + message.peer }));
   return { kind: 'exchange', stream, channel, sends: ofJob(sends), recvs: ofJob(recvs) };
 }

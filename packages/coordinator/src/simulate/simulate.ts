@@ -78,8 +78,7 @@ class Rank {
     { streams, instructions }: Program,
     readonly around: Surroundings,
   ) {
-    const queues = streams.map((): Instruction[] => []);
-    for (const instruction of instructions) pushMerged(queues[instruction.stream]!, instruction);
+    const queues = queuesOf(instructions, streams.length);
     this.streams = streams.map((name, i) => new Stream(this, name, i === 0, queues[i]!));
   }
 
@@ -111,12 +110,25 @@ class Rank {
   }
 }
 
-/** Computation that nothing can come between is one. */
-function pushMerged(queue: Instruction[], instruction: Instruction): void {
-  const last = queue.at(-1);
-  if (instruction.kind === 'busy' && last?.kind === 'busy')
-    queue[queue.length - 1] = { ...last, seconds: last.seconds + instruction.seconds };
-  else queue.push(instruction);
+/** By stream; computation that nothing can come between is one. */
+function queuesOf(instructions: readonly Instruction[], numStreams: number): Instruction[][] {
+  const queues = Array.from({ length: numStreams }, (): Instruction[] => []);
+  const pendingS = new Float64Array(numStreams);
+  const push = (stream: number) => {
+    const seconds = pendingS[stream]!;
+    if (seconds > 0) queues[stream]!.push({ kind: 'busy', stream, seconds });
+    pendingS[stream] = 0;
+  };
+  for (const instruction of instructions) {
+    const { kind, stream } = instruction;
+    if (kind === 'busy') pendingS[stream]! += instruction.seconds;
+    else {
+      push(stream);
+      queues[stream]!.push(instruction);
+    }
+  }
+  for (let stream = 0; stream < numStreams; stream++) push(stream);
+  return queues;
 }
 
 /** Goes from instruction to instruction; due when the one it is at is over. */

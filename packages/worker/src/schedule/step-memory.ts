@@ -1,9 +1,9 @@
-import type { Communicator } from '@longscan/kernels';
+import { type Communicator, openShapeDevice } from '@longscan/kernels';
 import type { Plan } from '../protocol/plan.js';
 import { loadUnits, type PlannedUnits } from '../training/assemble-training.js';
 import { gatherMoments } from '../training/gather-moments.js';
 import { maxUnderWay } from '../training/train-step.js';
-import { RecordedRank } from './recorded-rank.js';
+import { ShapeRank } from './shape-rank.js';
 
 /** Device memory of the rank that needs most when it trains, in bytes. */
 export interface StepMemory {
@@ -47,10 +47,11 @@ async function traceRank(
   rank: number,
   documents: boolean,
 ): Promise<StepMemory> {
-  const recorded = new RecordedRank(plan, units, rank, documents);
-  await recorded.settle();
-  const { device, training } = recorded;
-  await Promise.all(Array.from({ length: maxUnderWay(device) }, () => recorded.enqueueStep()));
+  const device = openShapeDevice();
+  const traced = new ShapeRank(device, plan, units, rank, documents);
+  const { training } = traced;
+  for (let step = 0; step < traced.numStepsToSettle; step++) await traced.enqueueStep();
+  await Promise.all(Array.from({ length: maxUnderWay(device) }, () => traced.enqueueStep()));
   const { mesh, optimizer } = training;
   for (const { m, v } of gatherMoments(mesh.world, optimizer) ?? []) {
     m.release();
