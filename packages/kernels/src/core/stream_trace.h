@@ -40,8 +40,8 @@ class StreamTrace {
   bool wants(const AwaitedWork& waitsFor) const {
     return ops_ || (waitsFor.stream != nullptr && waitsFor.stream->urgent());
   }
-  /// Runs an op, given tensors of so many bytes, and takes its time. While a graph is recorded nothing runs and
-  /// no time is taken.
+  /// Runs an op, given tensors of so many bytes, and takes its time. While a graph is recorded nothing runs
+  /// and no time is taken.
   void run(const char* op, uint64_t ticket, const AwaitedWork& waitsFor, uint64_t bytes,
            const std::function<void()>& task);
   /// Of the op that runs: it is this collective and has sent so much.

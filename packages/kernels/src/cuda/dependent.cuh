@@ -3,7 +3,6 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
-#include <cstdlib>
 
 // Two kernels in a row that run side by side: the second begins when all blocks of the first have begun, and
 // waits for parts of its results by counters in memory. Since every block that it waits for is on the device
@@ -93,8 +92,7 @@ cudaError_t launchBehind(void (*kernel)(Parameters...), dim3 grid, dim3 block, s
   cudaError_t error = cudaGetDevice(&device);
   if (!error) error = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
   if (error) return error;
-  return launchEarly(major >= 9 && getenv("LS_NO_PDL") == nullptr, kernel, grid, block, sharedBytes, stream,
-                     arguments...);
+  return launchEarly(major >= 9, kernel, grid, block, sharedBytes, stream, arguments...);
 }
 
 }  // namespace longscan

@@ -1,9 +1,9 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "cuda/dependent.cuh"
 #include "cuda/sum_parts.cuh"
 #include "cuda_short.h"
-#include "cuda/dependent.cuh"
 #include "cuda_taps.cuh"
 
 namespace longscan {
