@@ -25,12 +25,6 @@ __device__ inline void waitForKernelBefore() {
 #endif
 }
 
-/// First of all in a kernel of `launchBehind`: all that the kernel before it has written is there.
-__device__ inline void followKernelBefore() {
-  waitForKernelBefore();
-  letNextKernelBegin();
-}
-
 /// Counts one more part as done: what the calling thread wrote before, or has met at a barrier, is seen by
 /// whoever sees the count.
 __device__ inline void countPart(int32_t* counter) {
@@ -59,10 +53,10 @@ __device__ inline void passCountsToCopies() {
 #endif
 }
 
-/// Launches a kernel that may begin beside the one before it on the stream, if `isEarly`.
+/// Launches a kernel that may begin beside the one before it on the stream.
 template <typename... Parameters, typename... Arguments>
-cudaError_t launchEarly(bool isEarly, void (*kernel)(Parameters...), dim3 grid, dim3 block,
-                        size_t sharedBytes, cudaStream_t stream, const Arguments&... arguments) {
+cudaError_t launchBeside(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t sharedBytes,
+                         cudaStream_t stream, const Arguments&... arguments) {
   cudaLaunchAttribute attribute{};
   attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   attribute.val.programmaticStreamSerializationAllowed = 1;
@@ -72,27 +66,8 @@ cudaError_t launchEarly(bool isEarly, void (*kernel)(Parameters...), dim3 grid, 
   config.dynamicSmemBytes = sharedBytes;
   config.stream = stream;
   config.attrs = &attribute;
-  config.numAttrs = isEarly ? 1 : 0;
+  config.numAttrs = 1;
   return cudaLaunchKernelEx(&config, kernel, arguments...);
-}
-
-/// On Hopper.
-template <typename... Parameters, typename... Arguments>
-cudaError_t launchBeside(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t sharedBytes,
-                         cudaStream_t stream, const Arguments&... arguments) {
-  return launchEarly(true, kernel, grid, block, sharedBytes, stream, arguments...);
-}
-
-/// Launches a kernel that calls `followKernelBefore` first of all: its blocks are set up while the last ones
-/// of the kernel before it on the stream end.
-template <typename... Parameters, typename... Arguments>
-cudaError_t launchBehind(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t sharedBytes,
-                         cudaStream_t stream, const Arguments&... arguments) {
-  int device = 0, major = 0;
-  cudaError_t error = cudaGetDevice(&device);
-  if (!error) error = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
-  if (error) return error;
-  return launchEarly(major >= 9, kernel, grid, block, sharedBytes, stream, arguments...);
 }
 
 }  // namespace longscan

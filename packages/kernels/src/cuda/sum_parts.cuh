@@ -1,6 +1,5 @@
 #pragma once
 
-#include "dependent.cuh"
 #include "pack.cuh"
 
 // Sums of equally long shares that blocks left in memory, always added in the same order.
@@ -18,7 +17,6 @@ struct SumPartsCall {
 template <typename Element>
 __global__ void __launch_bounds__(1024) sumPartsKernel(const SumPartsCall call, Element* sums) {
   __shared__ float shares[32][33];
-  followKernelBefore();
   const int64_t size = call.rows * call.length;
   const int64_t at = static_cast<int64_t>(blockIdx.x) * 32 + threadIdx.x;
   float sum = 0.0f;
@@ -37,7 +35,8 @@ __global__ void __launch_bounds__(1024) sumPartsKernel(const SumPartsCall call, 
 template <typename Element>
 cudaError_t launchSumParts(const SumPartsCall& call, Element* sums, cudaStream_t stream) {
   const auto blocks = static_cast<unsigned>((call.rows * call.length + 31) / 32);
-  return launchBehind(sumPartsKernel<Element>, blocks, dim3(32, 32), 0, stream, call, sums);
+  sumPartsKernel<Element><<<blocks, dim3(32, 32), 0, stream>>>(call, sums);
+  return cudaGetLastError();
 }
 
 }  // namespace longscan

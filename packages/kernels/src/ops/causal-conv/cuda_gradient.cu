@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <type_traits>
 
-#include "cuda/dependent.cuh"
 #include "cuda/sum_parts.cuh"
 #include "cuda_short.h"
 #include "cuda_taps.cuh"
@@ -64,7 +63,6 @@ __global__ void __launch_bounds__(threads, blocksAtOnce(most))
     gradientKernel(const Conv<Element> conv, const Gradient<Element> io) {
   constexpr int back = most - 1, rows = back + atOnce;
   extern __shared__ __align__(16) char memory[];
-  followKernelBefore();
   const ConvThread<width> thread(conv);
   const int begin = thread.begin, end = min(begin + conv.runTokens, conv.T), past = min(end + back, conv.T);
   const Ring<Element, width, isNormed> ring(memory);

@@ -1,6 +1,5 @@
 #include "cuda.h"
 
-#include "cuda/dependent.cuh"
 #include "cuda/elements.cuh"
 #include "cuda/row_stream.cuh"
 #include "cuda/sigmoid.cuh"
@@ -31,7 +30,6 @@ __global__ void __launch_bounds__(Layout::threads, 768 / Layout::threads)
   using Element = typename Layout::Element;
   constexpr int atOnce = Layout::rowsAtOnce, width = Layout::width;
   extern __shared__ __align__(16) char memory[];
-  followKernelBefore();
   const RowThread<Layout> thread(shape, groupsAtOnce);
   const RowWeights<Layout> weights(thread, call.weight, 1.0f);
   RowReduction<Layout, atOnce> reduce;
@@ -78,7 +76,6 @@ __global__ void __launch_bounds__(Layout::threads, 512 / Layout::threads)
   using Element = typename Layout::Element;
   constexpr int atOnce = Layout::rowsAtOnce, width = Layout::width;
   extern __shared__ __align__(16) char memory[];
-  followKernelBefore();
   const RowThread<Layout> thread(shape, groupsAtOnce);
   const RowWeights<Layout> weights(thread, call.weight, 1.0f);
   float dWeights[Layout::numbers] = {};

@@ -1,6 +1,5 @@
 #include "cuda.h"
 
-#include "cuda/dependent.cuh"
 #include "cuda/elements.cuh"
 #include "cuda/row_stream.cuh"
 
@@ -19,7 +18,6 @@ __global__ void __launch_bounds__(Layout::threads, Layout::blocksAtOnce)
   using Stream = ForwardStream<Layout, isResidual>;
   constexpr int atOnce = Layout::rowsAtOnce, width = Layout::width;
   extern __shared__ __align__(16) char memory[];
-  followKernelBefore();
   const RowThread<Layout> thread(shape, groupsAtOnce);
   const RowWeights<Layout> weights(thread, call.weight, 1.0f);
   const float divisor = call.weight ? static_cast<float>(shape.cols) : 1.0f;
@@ -75,7 +73,6 @@ __global__ void __launch_bounds__(Layout::threads, 512 / Layout::threads)
   using Stream = BackwardStream<Layout, isResidual>;
   constexpr int atOnce = Layout::rowsAtOnce, width = Layout::width;
   extern __shared__ __align__(16) char memory[];
-  followKernelBefore();
   const RowThread<Layout> thread(shape, groupsAtOnce);
   const RowWeights<Layout> weights(thread, call.weight, 1.0f);
   const float divisor = call.weight ? static_cast<float>(shape.cols) : 1.0f;

@@ -1,6 +1,5 @@
 #include "cuda.h"
 
-#include "cuda/dependent.cuh"
 #include "cuda/elements.cuh"
 
 // Rows in parts, whose sums lie in memory until they are added up: a sum depends on the shape alone, and its
@@ -21,7 +20,6 @@ template <typename X, typename Y>
 __global__ void __launch_bounds__(32 * rowsAtOnce)
     sumKernel(const X* x, int64_t rows, int64_t cols, int64_t rowsEach, Y* sums, bool accumulate) {
   __shared__ float shares[rowsAtOnce][33];
-  followKernelBefore();
   const int64_t column = static_cast<int64_t>(blockIdx.x) * 32 + threadIdx.x;
   const int64_t first = static_cast<int64_t>(blockIdx.y) * rowsEach, last = min(first + rowsEach, rows);
   float sum = 0.0f;
@@ -44,8 +42,8 @@ cudaError_t launch(const X* x, int64_t rows, int64_t cols, int64_t rowsEach, Y* 
                    cudaStream_t stream) {
   const int64_t parts = rows == 0 ? 1 : (rows + rowsEach - 1) / rowsEach;
   const dim3 grid(static_cast<unsigned>((cols + 31) / 32), static_cast<unsigned>(parts));
-  return launchBehind(sumKernel<X, Y>, grid, dim3(32, rowsAtOnce), 0, stream, x, rows, cols, rowsEach, sums,
-                      accumulate);
+  sumKernel<<<grid, dim3(32, rowsAtOnce), 0, stream>>>(x, rows, cols, rowsEach, sums, accumulate);
+  return cudaGetLastError();
 }
 
 }  // namespace

@@ -1,6 +1,5 @@
 #include "cuda.h"
 
-#include "cuda/dependent.cuh"
 #include "cuda/elements.cuh"
 #include "cuda/pack.cuh"
 #include "cuda/sigmoid.cuh"
@@ -54,7 +53,6 @@ __device__ void applyPack(const Pack<Element, width> (&in)[Pass::numInputs],
 template <typename Element, typename Pass>
 __global__ void __launch_bounds__(threads) swigluKernel(int64_t count, const Pass pass) {
   constexpr int width = 16 / sizeof(Element);
-  followKernelBefore();
   const int64_t begin = (static_cast<int64_t>(blockIdx.x) * packsAtOnce * threads + threadIdx.x) * width;
   Pack<Element, width> in[packsAtOnce][Pass::numInputs];
 #pragma unroll
@@ -91,7 +89,8 @@ cudaError_t launch(int64_t count, const Pass& pass, cudaStream_t stream) {
   if (count == 0) return cudaSuccess;
   constexpr int64_t perBlock = packsAtOnce * threads * 16 / sizeof(Element);
   const auto blocks = static_cast<unsigned>((count + perBlock - 1) / perBlock);
-  return launchBehind(swigluKernel<Element, Pass>, blocks, threads, 0, stream, count, pass);
+  swigluKernel<Element><<<blocks, threads, 0, stream>>>(count, pass);
+  return cudaGetLastError();
 }
 
 }  // namespace
