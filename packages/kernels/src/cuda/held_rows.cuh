@@ -16,6 +16,7 @@ struct HeldRows {
 
 /// Of each tensor, that a thread has on their way at once.
 constexpr int bytesAtOnce = 64;
+constexpr bool fetchesAhead = false;
 
 /// A thread has `packs` packs of `width` neighbours of each of `rowsAtOnce` rows.
 template <typename ElementType, int packWidth, int numPacks>
@@ -29,6 +30,8 @@ struct RowLayout {
   /// On a multiprocessor; threads then have 80 registers, or 128.
   static constexpr int blocksAtOnce = numbers < 16 ? 3 : 512 / threads;
   static constexpr int64_t longestRow = static_cast<int64_t>(numbers) * threads;
+  /// Rows are fetched while those before them are computed on, if there are registers for both.
+  static constexpr bool isAhead = fetchesAhead && width > 1 && bytes <= 32;
   /// A row takes all threads of a block; shorter ones have a layout with fewer packs.
   static constexpr bool isWholeBlock = packs > 1 && numbers >= 8;
   /// Beside so much of two rows a third does not fit into registers, nor do weights.
@@ -75,10 +78,15 @@ struct HeldRowsBlock {
     return dim3(static_cast<unsigned>(shares),
                 static_cast<unsigned>((rows.groups + groupsAtOnce - 1) / groupsAtOnce));
   }
+  /// For a kernel that leaves nothing by block, and holds nothing for more than one row: a block for the rows
+  /// that it takes at once. While some end and others begin, the rest keep memory busy.
+  int64_t steps(const HeldRows& rows) const {
+    const int64_t positionsAtOnce = size.y / groupsAtOnce * Layout::rowsAtOnce;
+    return (rows.positions + positionsAtOnce - 1) / positionsAtOnce;
+  }
   /// For a kernel that leaves nothing by block: what a large GPU runs at once.
   int64_t shares(const HeldRows& rows) const {
-    const int64_t positionsAtOnce = size.y / groupsAtOnce * Layout::rowsAtOnce;
-    const int64_t all = (rows.positions + positionsAtOnce - 1) / positionsAtOnce;
+    const int64_t all = steps(rows);
     const int64_t most = 132 * Layout::blocksAtOnce;
     return all < most ? all : most;
   }
@@ -136,8 +144,6 @@ struct RowThread {
   }
   /// Whether pack p lies inside its row.
   __device__ bool hasPart(int p) const { return column(p) < cols_; }
-  /// Where it lies in [rows, cols].
-  __device__ int64_t at(int64_t row, int p) const { return row * cols_ + column(p); }
   __device__ bool isFirstOfRow() const { return threadIdx.x == 0; }
 
   /// Zeros where there is no such row, and after its end.
@@ -254,6 +260,25 @@ class RowWeights {
   float otherwise_;
   float held_[Layout::isLong ? 1 : Layout::packs][width];
 };
+
+/// Calls `body(first, rows)` for the rows from each position of the block's share on that it takes at once.
+/// `Rows` are the thread's parts of them, and `load(rows, first)` fetches these: of the next positions before
+/// `body` runs.
+template <typename Rows, typename Layout, typename Load, typename Body>
+__device__ void forEachRows(const RowThread<Layout>& thread, Load load, Body body) {
+  Rows next;
+  if constexpr (Layout::isAhead) load(next, thread.begin);
+  for (int64_t first = thread.begin; first < thread.end; first += thread.step) {
+    Rows rows;
+    if constexpr (Layout::isAhead) {
+      rows = next;
+      load(next, first + thread.step);
+    } else {
+      load(rows, first);
+    }
+    body(first, rows);
+  }
+}
 
 struct Plus {
   __device__ float operator()(float a, float b) const { return a + b; }

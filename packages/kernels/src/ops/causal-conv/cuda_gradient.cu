@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <type_traits>
 
 #include "cuda/sum_parts.cuh"
@@ -9,10 +8,7 @@ namespace longscan {
 
 namespace {
 
-constexpr int threads = 128;
-/// Tokens that a thread takes at once, and how many times as many lie in the block's ring: those at work and
-/// those on their way.
-constexpr int atOnce = 4, ringSteps = 3;
+constexpr int threads = convThreads, atOnce = convTokens;
 /// On a multiprocessor; threads then have 168 registers, or 255.
 constexpr int blocksAtOnce(int most) {
   return most <= 4 ? 3 : 2;
@@ -25,37 +21,6 @@ struct Gradient {
   ConvShares shares;
 };
 
-/// A thread's own place in shared memory for rows on their way; what neighbours have lies side by side.
-template <typename Element, int width, bool isNormed>
-struct Ring {
-  struct Step {
-    Pack<Element, width> x[atOnce][threads], dy[atOnce][threads];
-    float rstd[isNormed ? atOnce : 1][threads];
-  };
-  static constexpr int bytes = ringSteps * static_cast<int>(sizeof(Step));
-  Step* steps;
-  int thread;
-
-  __device__ explicit Ring(char* memory)
-      : steps(reinterpret_cast<Step*>(memory)), thread(threadIdx.y * blockDim.x + threadIdx.x) {}
-
-  /// Sends for the rows from `first` on; zeros from `end` on.
-  __device__ void fetch(int step, const Conv<Element>& conv, const Element* dy,
-                        const ConvThread<width>& place, int first, int end) const {
-    Step& to = steps[step % ringSteps];
-#pragma unroll
-    for (int i = 0; i < atOnce; i++) {
-      const bool there = place.isActive && first + i < end;
-      const int64_t row = there ? conv.row(place.b, first + i) : 0;
-      const int64_t at = there ? row * conv.D + place.channel : 0;
-      copyAsync(&to.x[i][thread], conv.x + at, there);
-      copyAsync(&to.dy[i][thread], dy + at, there);
-      if constexpr (isNormed)
-        copyAsync(&to.rstd[i][thread], conv.rstd + row * conv.heads + (there ? place.head : 0), there);
-    }
-  }
-};
-
 /// A thread goes through its run with time, and `most` - 1 tokens on, which the run's own positions reach.
 /// With a = act(z) and, of a norm, y = a rstd: da = rstd (dy - y Σ y dy), dz = da act'(z).
 template <typename Element, int width, int most, bool isNormed>
@@ -65,15 +30,15 @@ __global__ void __launch_bounds__(threads, blocksAtOnce(most))
   extern __shared__ __align__(16) char memory[];
   const ConvThread<width> thread(conv);
   const int begin = thread.begin, end = min(begin + conv.runTokens, conv.T), past = min(end + back, conv.T);
-  const Ring<Element, width, isNormed> ring(memory);
+  using Ring = ConvRing<Element, width, 2, isNormed>;
+  const Ring ring(memory);
   const auto fetch = [&](int step) {
-    ring.fetch(step, conv, io.dy, thread, begin + step * atOnce, past);
-    commitCopies();
+    ring.fetch(step, conv, {conv.x, io.dy}, thread, begin + step * atOnce, past);
   };
 #pragma unroll
-  for (int step = 0; step < ringSteps - 1; step++) fetch(step);
+  for (int step = 0; step < Ring::steps - 1; step++) fetch(step);
   const ConvWeights<width, most> weights(conv, thread);
-  HeadSums<atOnce, threads> sumOfHead(conv.lanes);
+  HeadSums<atOnce> sumOfHead(conv.lanes);
   // Of the `back` tokens before, and of those at work.
   float x[rows][width] = {}, dz[rows][width] = {};
   // Bit i is for position i of those and of `back` more in front.
@@ -93,16 +58,15 @@ __global__ void __launch_bounds__(threads, blocksAtOnce(most))
     if (conv.resets && thread.isActive)
 #pragma unroll
       for (int i = 0; i < atOnce; i++) starts.read(conv, thread.b, first + i, 2 * back + i);
-    awaitCopies<ringSteps - 2>();
-    fetch(step + ringSteps - 1);
-    const auto& now = ring.steps[step % ringSteps];
+    awaitCopies<Ring::steps - 2>();
+    fetch(step + Ring::steps - 1);
     const bool seesAll =
         conv.W == most && starts.bits == 0 && (first >= back || conv.halo) && first + atOnce <= conv.T;
     float a[atOnce][width], dots[atOnce] = {};
     const auto convolve = [&](auto all) {
 #pragma unroll
       for (int i = 0; i < atOnce; i++) {
-        unpack(now.x[i][ring.thread], x[back + i]);
+        unpack(ring.row(step, i, 0), x[back + i]);
         const int visible = all.value ? back : starts.visible<back>(conv, first + i, 2 * back + i);
 #pragma unroll
         for (int c = 0; c < width; c++) a[i][c] = weights.bias[c];
@@ -120,12 +84,12 @@ __global__ void __launch_bounds__(threads, blocksAtOnce(most))
         convolve(std::false_type());
     } else {
 #pragma unroll
-      for (int i = 0; i < atOnce; i++) unpack(now.x[i][ring.thread], x[back + i]);
+      for (int i = 0; i < atOnce; i++) unpack(ring.row(step, i, 0), x[back + i]);
     }
 #pragma unroll
     for (int i = 0; i < atOnce; i++) {
       float dy[width];
-      unpack(now.dy[i][ring.thread], dy);
+      unpack(ring.row(step, i, 1), dy);
 #pragma unroll
       for (int c = 0; c < width; c++) {
         float slope = 1.0f;
@@ -145,7 +109,7 @@ __global__ void __launch_bounds__(threads, blocksAtOnce(most))
       sumOfHead(dots);
 #pragma unroll
       for (int i = 0; i < atOnce; i++) {
-        const float rstd = now.rstd[i][ring.thread], shift = rstd * rstd * rstd * dots[i];
+        const float rstd = ring.rstd(step, i), shift = rstd * rstd * rstd * dots[i];
 #pragma unroll
         for (int c = 0; c < width; c++) dz[back + i][c] = rstd * dz[back + i][c] - a[i][c] * shift;
       }
@@ -215,15 +179,8 @@ __global__ void __launch_bounds__(threads, blocksAtOnce(most))
   storePack<width>(io.shares.bias + thread.run * conv.D + thread.channel, share);
 }
 
-/// By the shape alone: as many whole waves of a large GPU's threads as keep runs to 128 tokens.
 int runTokensOf(const LongscanCausalConv& call) {
-  const int64_t lanes = convLanes(call, convWidthOf(call)),
-                heads = call.headSize ? call.D / call.headSize : 1;
-  const int64_t runsAtOnce = std::max<int64_t>(
-      1, 132 * threads * blocksAtOnce(call.W <= 4 ? 4 : causalConvShortTaps) / (call.B * heads * lanes));
-  const int64_t waves = (call.T + runsAtOnce * 128 - 1) / (runsAtOnce * 128);
-  const int64_t each = (call.T + runsAtOnce * waves - 1) / (runsAtOnce * waves);
-  return static_cast<int>(std::max<int64_t>((each + atOnce - 1) / atOnce * atOnce, 16));
+  return convRunTokens(call, convWidthOf(call), blocksAtOnce(call.W <= 4 ? 4 : causalConvShortTaps));
 }
 
 template <typename Element, int width, int most, bool isNormed>
@@ -232,12 +189,13 @@ cudaError_t launch(const LongscanCausalConv& call, const LongscanCausalConvBackw
   const Conv<Element> conv(call, convLanes(call, width), runTokensOf(call));
   const Gradient<Element> gradient{static_cast<const Element*>(io.dy), static_cast<Element*>(io.dx),
                                    static_cast<Element*>(call.halo ? io.dHalo : nullptr), shares};
-  const ConvGrid<threads> blocks(conv);
+  const ConvGrid blocks(conv);
   const auto kernel = gradientKernel<Element, width, most, isNormed>;
-  constexpr int bytes = Ring<Element, width, isNormed>::bytes;
+  constexpr int bytes = ConvRing<Element, width, 2, isNormed>::bytes;
   const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error) return error;
-  return launchBehind(kernel, blocks.grid, blocks.block, bytes, stream, conv, gradient);
+  kernel<<<blocks.grid, blocks.block, bytes, stream>>>(conv, gradient);
+  return cudaGetLastError();
 }
 
 template <typename Element, int width, int most>

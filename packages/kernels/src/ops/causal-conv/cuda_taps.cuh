@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+
 #include "cuda.h"
 #include "cuda/async_copy.cuh"
 #include "cuda/pack.cuh"
@@ -74,8 +76,12 @@ struct ConvThread {
   }
 };
 
+/// Of a block.
+constexpr int convThreads = 128;
+/// That a thread takes at once.
+constexpr int convTokens = 4;
+
 /// The threads of a run are side by side in a block, or fill blocks of their own.
-template <int threads>
 struct ConvGrid {
   dim3 grid, block;
 
@@ -83,8 +89,8 @@ struct ConvGrid {
   explicit ConvGrid(const Conv<Element>& conv) {
     const int64_t units = static_cast<int64_t>(conv.heads) * conv.lanes, rows = conv.B * conv.runs;
     unsigned unitsPerBlock = 1;
-    while (unitsPerBlock < units && unitsPerBlock < threads) unitsPerBlock *= 2;
-    block = dim3(unitsPerBlock, threads / unitsPerBlock);
+    while (unitsPerBlock < units && unitsPerBlock < convThreads) unitsPerBlock *= 2;
+    block = dim3(unitsPerBlock, convThreads / unitsPerBlock);
     grid = dim3(static_cast<unsigned>((rows + block.y - 1) / block.y),
                 static_cast<unsigned>((units + block.x - 1) / block.x));
   }
@@ -105,6 +111,62 @@ inline int convLanes(const LongscanCausalConv& call, int width) {
   while (lanes * width < call.headSize) lanes *= 2;
   return lanes <= 64 ? lanes : 0;
 }
+
+/// Tokens of a run, by the shape alone: as many whole waves of a large GPU's threads as keep runs to 128
+/// tokens.
+inline int convRunTokens(const LongscanCausalConv& call, int width, int blocksAtOnce) {
+  const int64_t heads = call.headSize ? call.D / call.headSize : 1;
+  const int64_t threads = call.B * heads * convLanes(call, width);
+  const int64_t runsAtOnce = std::max<int64_t>(1, int64_t{132} * convThreads * blocksAtOnce / threads);
+  const int64_t waves = (call.T + runsAtOnce * 128 - 1) / (runsAtOnce * 128);
+  const int64_t each = (call.T + runsAtOnce * waves - 1) / (runsAtOnce * waves);
+  return static_cast<int>(std::max<int64_t>((each + convTokens - 1) / convTokens * convTokens, 16));
+}
+
+/// A thread's own place in shared memory for rows of `count` tensors on their way; what neighbours have lies
+/// side by side.
+template <typename Element, int width, int count, bool hasRstd>
+class ConvRing {
+  struct Step {
+    Pack<Element, width> rows[convTokens][count][convThreads];
+    float rstd[hasRstd ? convTokens : 1][convThreads];
+  };
+
+ public:
+  /// How many times as many rows as a thread takes at once: those at work and those on their way.
+  static constexpr int steps = 3;
+  static constexpr int bytes = steps * static_cast<int>(sizeof(Step));
+
+  __device__ explicit ConvRing(char* memory)
+      : steps_(reinterpret_cast<Step*>(memory)), thread_(threadIdx.y * blockDim.x + threadIdx.x) {}
+
+  /// Sends for the rows from `first` on; zeros from `end` on.
+  __device__ void fetch(int step, const Conv<Element>& conv, const Element* const (&from)[count],
+                        const ConvThread<width>& place, int first, int end) const {
+    Step& to = steps_[step % steps];
+    const int64_t row = conv.row(place.b, first);
+    int64_t at = row * conv.D + place.channel;
+#pragma unroll
+    for (int i = 0; i < convTokens; i++, at += conv.D) {
+      const bool there = place.isActive && first + i < end;
+#pragma unroll
+      for (int k = 0; k < count; k++) copyAsync(&to.rows[i][k][thread_], from[k] + (there ? at : 0), there);
+      if constexpr (hasRstd)
+        copyAsync(&to.rstd[i][thread_], conv.rstd + (there ? (row + i) * conv.heads + place.head : 0), there);
+    }
+    commitCopies();
+  }
+  __device__ Pack<Element, width> row(int step, int i, int k) const {
+    return steps_[step % steps].rows[i][k][thread_];
+  }
+  __device__ float rstd(int step, int i) const {
+    return steps_[step % steps].rstd[i][thread_];
+  }
+
+ private:
+  Step* const steps_;
+  const unsigned thread_;
+};
 
 /// Taps and bias of a thread's channels; tap[j] is for j tokens before.
 template <int width, int most>
@@ -162,7 +224,7 @@ struct ConvStarts {
 
 /// Sums over the threads of each head, some numbers at once: every one of those threads has the results. All
 /// threads of a block call it together; the order is fixed.
-template <int count, int threads>
+template <int count>
 class HeadSums {
  public:
   __device__ explicit HeadSums(int lanes) : lanes_(lanes) {}
@@ -172,7 +234,7 @@ class HeadSums {
       for (int i = 0; i < count; i++) values[i] += __shfl_xor_sync(~0u, values[i], distance);
     if (lanes_ <= 32) return;
     // Two places in turn: the one is read while the other is written.
-    __shared__ float exchange[2][threads / 32][count];
+    __shared__ float exchange[2][convThreads / 32][count];
     const unsigned thread = threadIdx.y * blockDim.x + threadIdx.x, warp = thread / 32;
     turn_ ^= 1;
     if (thread % 32 == 0)

@@ -1,7 +1,7 @@
 #include "cuda.h"
 
 #include "cuda/elements.cuh"
-#include "cuda/row_stream.cuh"
+#include "cuda/held_rows.cuh"
 #include "cuda/sigmoid.cuh"
 
 namespace longscan {
@@ -20,23 +20,23 @@ struct GateValue {
   }
 };
 
-template <typename Layout>
-using ForwardStream = RowStream<Layout, 2, false>;
-
 template <typename Layout, bool isSilu>
 __global__ void __launch_bounds__(Layout::threads, 768 / Layout::threads)
-    forwardKernel(const HeldRows shape, int groupsAtOnce, const LongscanGatedNorm call,
+    forwardKernel(const HeldRows rows, int groupsAtOnce, const LongscanGatedNorm call,
                   typename Layout::Element* y, float* rstds) {
   using Element = typename Layout::Element;
   constexpr int atOnce = Layout::rowsAtOnce, width = Layout::width;
-  extern __shared__ __align__(16) char memory[];
-  const RowThread<Layout> thread(shape, groupsAtOnce);
+  const RowThread<Layout> thread(rows, groupsAtOnce);
   const RowWeights<Layout> weights(thread, call.weight, 1.0f);
   RowReduction<Layout, atOnce> reduce;
-  const ForwardStream<Layout> stream(thread, memory, {call.x, call.gate}, nullptr);
-  stream.forEach([&](int64_t first, typename ForwardStream<Layout>::Rows& rows) {
-    auto &x = rows.parts[0], &gate = rows.parts[1];
+  for (int64_t first = thread.begin; first < thread.end; first += thread.step) {
+    RowPart<Layout> x[atOnce], gate[atOnce];
     float squares[atOnce] = {};
+#pragma unroll
+    for (int r = 0; r < atOnce; r++) {
+      thread.load(x[r], static_cast<const Element*>(call.x), thread.row(first, r));
+      thread.load(gate[r], static_cast<const Element*>(call.gate), thread.row(first, r));
+    }
 #pragma unroll
     for (int r = 0; r < atOnce; r++)
 #pragma unroll
@@ -45,7 +45,7 @@ __global__ void __launch_bounds__(Layout::threads, 768 / Layout::threads)
 #pragma unroll
     for (int r = 0; r < atOnce; r++) {
       const int64_t row = thread.row(first, r);
-      const float rstd = rsqrtf(squares[r] / static_cast<float>(shape.cols) + call.eps);
+      const float rstd = rsqrtf(squares[r] / static_cast<float>(rows.cols) + call.eps);
       if (row >= 0 && thread.isFirstOfRow()) rstds[row] = rstd;
       x[r].forgetDerived(), gate[r].forgetDerived();
 #pragma unroll
@@ -60,43 +60,37 @@ __global__ void __launch_bounds__(Layout::threads, 768 / Layout::threads)
       }
       thread.store(y, row, x[r]);
     }
-  });
+  }
 }
-
-/// Beside so much of two rows gates are fetched when they are needed.
-template <typename Layout>
-using BackwardStream = RowStream<Layout, Layout::isLong ? 2 : 3, true>;
 
 /// With n = x rstd, a = act(gate) and g = dy a weight: dx = rstd (g - n mean(g n)), dGate = dy n weight a',
 /// dWeight += dy a n.
 template <typename Layout, bool isSilu>
 __global__ void __launch_bounds__(Layout::threads, 512 / Layout::threads)
-    backwardKernel(const HeldRows shape, int groupsAtOnce, const LongscanGatedNorm call,
+    backwardKernel(const HeldRows rows, int groupsAtOnce, const LongscanGatedNorm call,
                    const LongscanGatedNormBackward io) {
   using Element = typename Layout::Element;
   constexpr int atOnce = Layout::rowsAtOnce, width = Layout::width;
-  extern __shared__ __align__(16) char memory[];
-  const RowThread<Layout> thread(shape, groupsAtOnce);
+  const RowThread<Layout> thread(rows, groupsAtOnce);
   const RowWeights<Layout> weights(thread, call.weight, 1.0f);
   float dWeights[Layout::numbers] = {};
   RowReduction<Layout, atOnce> reduce;
-  const auto stream = [&] {
-    if constexpr (Layout::isLong)
-      return BackwardStream<Layout>(thread, memory, {io.dy, call.x}, io.rstd);
-    else
-      return BackwardStream<Layout>(thread, memory, {io.dy, call.x, call.gate}, io.rstd);
-  }();
-  stream.forEach([&](int64_t first, typename BackwardStream<Layout>::Rows& rows) {
-    auto &dy = rows.parts[0], &x = rows.parts[1];
-    auto& rstd = rows.scales;
-    RowPart<Layout> gate[atOnce];
-    if constexpr (!Layout::isLong)
-#pragma unroll
-      for (int r = 0; r < atOnce; r++) gate[r] = rows.parts[2][r];
-    float dots[atOnce] = {};
+  for (int64_t first = thread.begin; first < thread.end; first += thread.step) {
+    RowPart<Layout> dy[atOnce], x[atOnce], gate[atOnce];
+    float rstd[atOnce], dots[atOnce] = {};
     const auto loadGate = [&](int r, int p) {
       thread.loadPart(gate[r], p, static_cast<const Element*>(call.gate), thread.row(first, r));
     };
+#pragma unroll
+    for (int r = 0; r < atOnce; r++) {
+      const int64_t row = thread.row(first, r);
+      thread.load(dy[r], static_cast<const Element*>(io.dy), row);
+      thread.load(x[r], static_cast<const Element*>(call.x), row);
+      if (!Layout::isLong)
+#pragma unroll
+        for (int p = 0; p < Layout::packs; p++) loadGate(r, p);
+      rstd[r] = row >= 0 ? io.rstd[row] : 0.0f;
+    }
 #pragma unroll
     for (int r = 0; r < atOnce; r++)
 #pragma unroll
@@ -115,7 +109,7 @@ __global__ void __launch_bounds__(Layout::threads, 512 / Layout::threads)
     for (int r = 0; r < atOnce; r++) {
       const int64_t row = thread.row(first, r);
       dy[r].forgetDerived(), x[r].forgetDerived(), gate[r].forgetDerived();
-      const float shift = rstd[r] * rstd[r] * rstd[r] * dots[r] / static_cast<float>(shape.cols);
+      const float shift = rstd[r] * rstd[r] * rstd[r] * dots[r] / static_cast<float>(rows.cols);
 #pragma unroll
       for (int p = 0; p < Layout::packs; p++) {
         if (Layout::isLong) loadGate(r, p);
@@ -134,7 +128,7 @@ __global__ void __launch_bounds__(Layout::threads, 512 / Layout::threads)
         thread.storePart(static_cast<Element*>(io.dGate), p, row, gate[r]);
       }
     }
-  });
+  }
   if (io.dWeight != nullptr) thread.storeShare(dWeights, io.dWeight);
 }
 
@@ -160,12 +154,9 @@ int longscanGatedNormForward(const LongscanGatedNorm* call, void* y, float* rstd
     using Layout = decltype(layout);
     const HeldRows rows{call->rows, 1, call->cols};
     const HeldRowsBlock<Layout> block(rows);
-    constexpr size_t bytes = ForwardStream<Layout>::sharedBytes();
-    const cudaError_t error = allowShared(forwardKernel<Layout, isSilu.value>, bytes);
-    if (error) return error;
-    return launchBehind(forwardKernel<Layout, isSilu.value>, block.grid(rows, block.shares(rows)), block.size,
-                        bytes, stream, rows, static_cast<int>(block.groupsAtOnce), *call,
-                        static_cast<typename Layout::Element*>(y), rstd);
+    forwardKernel<Layout, isSilu.value><<<block.grid(rows, block.steps(rows)), block.size, 0, stream>>>(
+        rows, static_cast<int>(block.groupsAtOnce), *call, static_cast<typename Layout::Element*>(y), rstd);
+    return cudaGetLastError();
   });
 }
 
@@ -177,10 +168,8 @@ int longscanGatedNormBackward(const LongscanGatedNorm* call, const LongscanGated
     const HeldRows rows{call->rows, 1, call->cols};
     const HeldRowsBlock<Layout> block(rows);
     const dim3 grid = block.grid(rows, io->dWeight ? io->shares : block.shares(rows));
-    constexpr size_t bytes = BackwardStream<Layout>::sharedBytes();
-    const cudaError_t error = allowShared(backwardKernel<Layout, isSilu.value>, bytes);
-    if (error) return error;
-    return launchBehind(backwardKernel<Layout, isSilu.value>, grid, block.size, bytes, stream, rows,
-                        static_cast<int>(block.groupsAtOnce), *call, *io);
+    backwardKernel<Layout, isSilu.value>
+        <<<grid, block.size, 0, stream>>>(rows, static_cast<int>(block.groupsAtOnce), *call, *io);
+    return cudaGetLastError();
   });
 }

@@ -1,41 +1,44 @@
 #include "cuda.h"
 
 #include "cuda/elements.cuh"
-#include "cuda/row_stream.cuh"
+#include "cuda/held_rows.cuh"
 
 namespace longscan {
 
 namespace {
 
-template <typename Layout, bool isResidual>
-using ForwardStream = RowStream<Layout, isResidual ? 2 : 1, false>;
+template <typename Layout>
+struct ForwardRows {
+  RowPart<Layout> x[Layout::rowsAtOnce], branch[Layout::rowsAtOnce];
+};
 
 template <typename Layout, bool isResidual>
 __global__ void __launch_bounds__(Layout::threads, Layout::blocksAtOnce)
     forwardKernel(const HeldRows shape, int groupsAtOnce, const LongscanRmsNorm call,
                   const LongscanRmsNormForward io) {
   using Element = typename Layout::Element;
-  using Stream = ForwardStream<Layout, isResidual>;
+  using Rows = ForwardRows<Layout>;
   constexpr int atOnce = Layout::rowsAtOnce, width = Layout::width;
-  extern __shared__ __align__(16) char memory[];
   const RowThread<Layout> thread(shape, groupsAtOnce);
   const RowWeights<Layout> weights(thread, call.weight, 1.0f);
   const float divisor = call.weight ? static_cast<float>(shape.cols) : 1.0f;
   RowReduction<Layout, atOnce> reduce;
-  const auto stream = [&] {
-    if constexpr (isResidual)
-      return Stream(thread, memory, {io.x, io.branch}, nullptr);
-    else
-      return Stream(thread, memory, {io.x}, nullptr);
-  }();
-  stream.forEach([&](int64_t first, typename Stream::Rows& rows) {
-    auto& x = rows.parts[0];
+  const auto load = [&](Rows& rows, int64_t first) {
+#pragma unroll
+    for (int r = 0; r < atOnce; r++) {
+      thread.load(rows.x[r], static_cast<const Element*>(io.x), thread.row(first, r));
+      if constexpr (isResidual)
+        thread.load(rows.branch[r], static_cast<const Element*>(io.branch), thread.row(first, r));
+    }
+  };
+  forEachRows<Rows>(thread, load, [&](int64_t first, Rows& rows) {
+    auto& x = rows.x;
     float squares[atOnce] = {};
 #pragma unroll
     for (int r = 0; r < atOnce; r++) {
       if constexpr (isResidual) {
 #pragma unroll
-        for (int i = 0; i < Layout::numbers; i++) x[r].set(i, x[r][i] + rows.parts[1][r][i]);
+        for (int i = 0; i < Layout::numbers; i++) x[r].set(i, x[r][i] + rows.branch[r][i]);
         thread.store(static_cast<Element*>(io.stream), thread.row(first, r), x[r]);
       }
 #pragma unroll
@@ -60,9 +63,11 @@ __global__ void __launch_bounds__(Layout::threads, Layout::blocksAtOnce)
   });
 }
 
-/// Beside so much of two rows a third is fetched when it is added.
-template <typename Layout, bool isResidual>
-using BackwardStream = RowStream<Layout, isResidual && !Layout::isLong ? 3 : 2, true>;
+template <typename Layout>
+struct BackwardRows {
+  RowPart<Layout> dy[Layout::rowsAtOnce], x[Layout::rowsAtOnce], dStream[Layout::rowsAtOnce];
+  float rstd[Layout::rowsAtOnce];
+};
 
 /// With n = x rstd and g = dy weight: dx = rstd (g - n mean(g n)) + dStream, dWeight += dy n.
 template <typename Layout, bool isResidual>
@@ -70,22 +75,31 @@ __global__ void __launch_bounds__(Layout::threads, 512 / Layout::threads)
     backwardKernel(const HeldRows shape, int groupsAtOnce, const LongscanRmsNorm call,
                    const LongscanRmsNormBackward io) {
   using Element = typename Layout::Element;
-  using Stream = BackwardStream<Layout, isResidual>;
+  using Rows = BackwardRows<Layout>;
   constexpr int atOnce = Layout::rowsAtOnce, width = Layout::width;
-  extern __shared__ __align__(16) char memory[];
   const RowThread<Layout> thread(shape, groupsAtOnce);
   const RowWeights<Layout> weights(thread, call.weight, 1.0f);
   const float divisor = call.weight ? static_cast<float>(shape.cols) : 1.0f;
   float dWeights[Layout::numbers] = {};
   RowReduction<Layout, atOnce> reduce;
-  const auto stream = [&] {
-    if constexpr (isResidual && !Layout::isLong)
-      return Stream(thread, memory, {io.dy, io.x, io.dStream}, io.rstd);
-    else
-      return Stream(thread, memory, {io.dy, io.x}, io.rstd);
-  }();
-  stream.forEach([&](int64_t first, typename Stream::Rows& rows) {
-    auto &dy = rows.parts[0], &x = rows.parts[1];
+  const auto loadStream = [&](Rows& rows, int64_t first, int r, int p) {
+    if constexpr (isResidual)
+      thread.loadPart(rows.dStream[r], p, static_cast<const Element*>(io.dStream), thread.row(first, r));
+  };
+  const auto load = [&](Rows& rows, int64_t first) {
+#pragma unroll
+    for (int r = 0; r < atOnce; r++) {
+      const int64_t row = thread.row(first, r);
+      thread.load(rows.dy[r], static_cast<const Element*>(io.dy), row);
+      thread.load(rows.x[r], static_cast<const Element*>(io.x), row);
+      if (!Layout::isLong)
+#pragma unroll
+        for (int p = 0; p < Layout::packs; p++) loadStream(rows, first, r, p);
+      rows.rstd[r] = row >= 0 ? io.rstd[row] : 0.0f;
+    }
+  };
+  forEachRows<Rows>(thread, load, [&](int64_t first, Rows& rows) {
+    auto &dy = rows.dy, &x = rows.x;
     float dots[atOnce] = {};
 #pragma unroll
     for (int r = 0; r < atOnce; r++)
@@ -99,13 +113,11 @@ __global__ void __launch_bounds__(Layout::threads, 512 / Layout::threads)
     reduce(dots);
 #pragma unroll
     for (int r = 0; r < atOnce; r++) {
-      const float rstd = rows.scales[r], shift = rstd * rstd * rstd * dots[r] / divisor;
+      const float rstd = rows.rstd[r], shift = rstd * rstd * rstd * dots[r] / divisor;
       dy[r].forgetDerived(), x[r].forgetDerived();
 #pragma unroll
       for (int p = 0; p < Layout::packs; p++) {
-        RowPart<Layout> late;
-        if constexpr (isResidual && Layout::isLong)
-          thread.loadPart(late, p, static_cast<const Element*>(io.dStream), thread.row(first, r));
+        if (Layout::isLong) loadStream(rows, first, r, p);
         float weight[width];
         weights.get(weight, p);
 #pragma unroll
@@ -113,8 +125,7 @@ __global__ void __launch_bounds__(Layout::threads, 512 / Layout::threads)
           const int at = p * width + i;
           dWeights[at] += dy[r][at] * (x[r][at] * rstd);
           float dx = rstd * (dy[r][at] * weight[i]) - x[r][at] * shift;
-          if constexpr (isResidual && Layout::isLong) dx += late[at];
-          if constexpr (isResidual && !Layout::isLong) dx += rows.parts[2][r][at];
+          if constexpr (isResidual) dx += rows.dStream[r][at];
           x[r].set(at, dx);
         }
       }
@@ -130,14 +141,9 @@ cudaError_t launchBackward(const LongscanRmsNorm& call, const LongscanRmsNormBac
   const HeldRows rows{call.rows, 1, call.cols};
   const HeldRowsBlock<Layout> block(rows);
   const dim3 grid = block.grid(rows, io.dWeight ? io.shares : block.shares(rows));
-  const auto run = [&](auto kernel, size_t bytes) {
-    const cudaError_t error = allowShared(kernel, bytes);
-    if (error) return error;
-    return launchBehind(kernel, grid, block.size, bytes, stream, rows, static_cast<int>(block.groupsAtOnce),
-                        call, io);
-  };
-  return io.dStream ? run(backwardKernel<Layout, true>, BackwardStream<Layout, true>::sharedBytes())
-                    : run(backwardKernel<Layout, false>, BackwardStream<Layout, false>::sharedBytes());
+  const auto kernel = io.dStream ? backwardKernel<Layout, true> : backwardKernel<Layout, false>;
+  kernel<<<grid, block.size, 0, stream>>>(rows, static_cast<int>(block.groupsAtOnce), call, io);
+  return cudaGetLastError();
 }
 
 }  // namespace
@@ -154,14 +160,11 @@ int longscanRmsNormForward(const LongscanRmsNorm* call, const LongscanRmsNormFor
       using Layout = decltype(layout);
       const HeldRows rows{call->rows, 1, call->cols};
       const HeldRowsBlock<Layout> block(rows);
-      const auto run = [&](auto kernel, size_t bytes) {
-        const cudaError_t error = allowShared(kernel, bytes);
-        if (error) return error;
-        return launchBehind(kernel, block.grid(rows, block.shares(rows)), block.size, bytes, stream, rows,
-                            static_cast<int>(block.groupsAtOnce), *call, *io);
-      };
-      return io->branch ? run(forwardKernel<Layout, true>, ForwardStream<Layout, true>::sharedBytes())
-                        : run(forwardKernel<Layout, false>, ForwardStream<Layout, false>::sharedBytes());
+      const auto kernel = io->branch ? forwardKernel<Layout, true> : forwardKernel<Layout, false>;
+      const bool byStep = io->branch || block.size.y > 1;
+      kernel<<<block.grid(rows, byStep ? block.steps(rows) : block.shares(rows)), block.size, 0, stream>>>(
+          rows, static_cast<int>(block.groupsAtOnce), *call, *io);
+      return cudaGetLastError();
     });
   });
 }
