@@ -1,24 +1,52 @@
+#include "cuda/tensor_map.h"
 #include "cuda_diagonal_close.cuh"
+#include "cuda_diagonal_load.cuh"
 
 namespace longscan {
 
 namespace {
 
+/// 64 x 64 numbers in two bf16 terms.
+struct TwoTerms {
+  Tile<64> rounded, rest;
+};
+
 /// What tokens of one document that decays mildly give each other, in products of the whole chunk: keys
 /// scaled up from the chunk's start on for the queries, or queries from its end back for the keys. Both
 /// factors in two bf16 terms: of the two gradients' roundings the decay's gradient is the difference.
-/// `operands`: room for two tiles.
-__device__ void addInsideMild(Sums& sum, Sums& scores, const Chunk& in, uint32_t operands, float scale,
-                              const GradientPlace& at) {
-  const Tile<64> high{operands}, low{operands + Tile<64>::bytes}, other = at.ofQuery ? in.K : in.Q;
+/// `room`: for four tiles of the two warpgroups with this gradient.
+__device__ void addInsideMild(NarrowSums& sum, NarrowSums& scores, const Chunk& in, uint32_t room,
+                              float scale, const GradientPlace& at) {
+  constexpr int bytes = Tile<64>::bytes;
+  const TwoTerms left{{room}, {room + bytes}}, right{{room + 2 * bytes}, {room + 3 * bytes}};
+#pragma unroll
+  for (int n = 0; n < 4; n++)
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+      const int row = at.row(i / 2), column = at.column(n) + i % 2;
+      if (at.ofQuery ? column > row : column < row) scores[n][i] = 0.0f;
+    }
+#pragma unroll
+  for (int k = 0; k < 2; k++) {
+    MmaA rounded, rest;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+      const float* const both = &scores[2 * k + i / 2][i % 2 * 2];
+      rounded.x[i] = pack(both[0], both[1]);
+      rest.x[i] = pack(both[0] - lowHalf(rounded.x[i]), both[1] - highHalf(rounded.x[i]));
+    }
+    storeOperandA(left.rounded, at.row0, 2 * at.half + k, rounded, at.lane);
+    storeOperandA(left.rest, at.row0, 2 * at.half + k, rest, at.lane);
+  }
+  const Tile<64> other = at.ofQuery ? in.K : in.Q;
   const int unit = threadIdx.x % 8;
   float end[8];
   in.c.loadEight(end, tileTokens - 1, 8 * unit);
 #pragma unroll
   for (int i = 0; i < 8; i++) end[i] = at.ofQuery ? 0.0f : end[i];
 #pragma unroll
-  for (int step = 0; step < 4; step++) {
-    const int row = (threadIdx.x & 127) / 8 + 16 * step;
+  for (int step = 0; step < 2; step++) {
+    const int row = threadIdx.x % 256 / 8 + 32 * step;
     const uint4 both = loadShared16(other.address(row, unit));
     const uint32_t values[4] = {both.x, both.y, both.z, both.w};
     uint32_t rounded[4], rest[4];
@@ -33,49 +61,33 @@ __device__ void addInsideMild(Sums& sum, Sums& scores, const Chunk& in, uint32_t
       rounded[n] = pack(near, far);
       rest[n] = pack(near - lowHalf(rounded[n]), far - highHalf(rounded[n]));
     }
-    storeShared16(high.address(row, unit), make_uint4(rounded[0], rounded[1], rounded[2], rounded[3]));
-    storeShared16(low.address(row, unit), make_uint4(rest[0], rest[1], rest[2], rest[3]));
-  }
-  MmaA rounded[4], rest[4];
-#pragma unroll
-  for (int n = 0; n < 8; n++)
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-      const int row = at.row(i / 2), column = 8 * n + at.pairOf + i % 2;
-      if (at.ofQuery ? column > row : column < row) scores[n][i] = 0.0f;
-    }
-#pragma unroll
-  for (int k = 0; k < 4; k++) {
-    rounded[k] = operandA(scores, k);
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-      float* const both = &scores[2 * k + i / 2][i % 2 * 2];
-      rest[k].x[i] = pack(both[0] - lowHalf(rounded[k].x[i]), both[1] - highHalf(rounded[k].x[i]));
-    }
+    storeShared16(right.rounded.address(row, unit),
+                  make_uint4(rounded[0], rounded[1], rounded[2], rounded[3]));
+    storeShared16(right.rest.address(row, unit), make_uint4(rest[0], rest[1], rest[2], rest[3]));
   }
   publishToProducts();
-  joinBarrier(at.ofQuery ? 1 : 2, 128);
+  at.joinSide();
   beginProducts();
 #pragma unroll
   for (int k = 0; k < 4; k++) {
-    multiply<StoredB::columns>(sum, rounded[k], high, k);
-    multiply<StoredB::columns>(sum, rest[k], high, k);
-    multiply<StoredB::columns>(sum, rounded[k], low, k);
+    multiply<StoredB::columns>(sum, left.rounded, k, right.rounded, k, at.half);
+    multiply<StoredB::columns>(sum, left.rest, k, right.rounded, k, at.half);
+    multiply<StoredB::columns>(sum, left.rounded, k, right.rest, k, at.half);
   }
   commitProducts();
   waitForProducts<0>();
-  joinBarrier(at.ofQuery ? 1 : 2, 128);
+  at.joinSide();  // what products have read is written again
 }
 
 /// The same of any documents and decays, by sub-chunks of 16 tokens, to `inside`. All threads together.
-__device__ void storeInside(FloatTile<64> inside, const Sums& scores, const Chunk& in, float scale,
+__device__ void storeInside(FloatTile<64> inside, const NarrowSums& scores, const Chunk& in, float scale,
                             const GradientPlace& at) {
   if (at.ofQuery) {
 #pragma unroll
-    for (int n = 0; n < 8; n++)
+    for (int n = 0; n < 4; n++)
 #pragma unroll
       for (int h = 0; h < 2; h++) {
-        const int row = at.row(h), column = 8 * n + at.pairOf;
+        const int row = at.row(h), column = at.column(n);
         const auto share = [&](int key, float score) {
           return key <= row && sameDocument(in.starts, key, row) ? scale * score : 0.0f;
         };
@@ -86,8 +98,8 @@ __device__ void storeInside(FloatTile<64> inside, const Sums& scores, const Chun
   __syncthreads();
   const unsigned steep = steepTokens(in.c, in.starts, at.row0, at.lane);
 #pragma unroll 1
-  for (int block = 0; block < KB / 16; block++) {
-    const WarpPlace place(block);
+  for (int block = 0; block < 2; block++) {
+    const WarpPlace place(2 * at.half + block);
     WarpSums sum = {};
     if (at.ofQuery)
       queriesInside(sum, in, steep, place);
@@ -101,101 +113,78 @@ __device__ void storeInside(FloatTile<64> inside, const Sums& scores, const Chun
   }
 }
 
-__global__ void __launch_bounds__(diagonalThreads, 2)
-    gradientKernel(const __grid_constant__ DiagonalGradientCall task) {
+#if __CUDA_ARCH__ >= 900
+constexpr int gradientBlocks = 2;
+#else
+constexpr int gradientBlocks = 1;
+#endif
+
+template <bool mapped>
+__global__ void __launch_bounds__(gradientThreads, gradientBlocks)
+    gradientKernel(const __grid_constant__ DiagonalGradientCall task,
+                   const __grid_constant__ GradientMaps maps) {
   using Layout = GradientLayout;
   const DiagonalCall& call = task.call;
   extern __shared__ __align__(1024) unsigned char shared[];
   const uint32_t base = sharedAddress(shared);
   const Block block(call);
   const GradientPlace at;
-  const int pitch = call.H * call.K, sharedPitch = call.G * call.K, pitchV = call.H * call.V;
-  const TileRows rows{0, 0, block.length, false};
   const uint64_t starts = documentStarts(call.resets ? call.resets + block.b * call.T : nullptr, block.first,
                                          block.length, at.lane);
-  const Chunk in{{base},
-                 {base + Layout::tile},
-                 {reinterpret_cast<float*>(shared + Layout::gates)},
-                 {reinterpret_cast<float*>(shared + Layout::scores)},
-                 starts,
-                 block.length};
-  // Tiles of a stage: dO, v, S, D.
-  const auto valueTile = [&](int values, int which) {
-    return Tile<64>{base + Layout::values + values % task.stages * Layout::stage + which * Layout::tile};
-  };
-  const auto fillStage = [&](int values) {
-    fillTile<64, diagonalThreads>(valueTile(values, 0), task.dO + block.valuePlace(call), pitchV, 64 * values,
-                                  call.V, rows);
-    fillTile<64, diagonalThreads>(valueTile(values, 1), task.v + block.valuePlace(call), pitchV, 64 * values,
-                                  call.V, rows);
-    const int64_t image = imageOffset(call.K, call.V, block.imageOf, values, block.keyBlock);
-    fillImage(valueTile(values, 2).base, task.states + image);
-    if (task.dk) fillImage(valueTile(values, 3).base, task.adjoints + image);
-  };
-
-  const int numValues = (call.V + 63) / 64;
-  fillTile<KB, diagonalThreads>(in.Q, call.q + block.sharedPlace(call), sharedPitch, block.channel(), call.K,
-                                rows);
-  fillTile<KB, diagonalThreads>(in.K, call.k + block.sharedPlace(call), sharedPitch, block.channel(), call.K,
-                                rows);
-  fillGates(in.c, call.g + block.place(call) - block.channel(), pitch, block.channel(), call.K, block.length);
-  fillStage(0);
-  commitCopies();
-  if (task.stages == 2) {
-    if (numValues > 1) fillStage(1);
-    commitCopies();
-  }
+  const auto floatsAt = [&](int place) { return FloatTile<64>{reinterpret_cast<float*>(shared + place)}; };
+  const Chunk in{{base}, {base + Layout::tile}, floatsAt(Layout::gates), floatsAt(Layout::scores),
+                 starts, block.length};
+  const GradientLoader<mapped> loader(task, maps, block, in, shared);
+  loader.begin();
+  sumGates<gradientThreads>(in.c, starts, reinterpret_cast<float*>(shared + Layout::totals));
 
   // Of queries dO v^T and S dO; of keys v dO^T and D v.
   const bool computes = at.ofQuery || task.dk != nullptr, meets = task.dk != nullptr && starts == 0;
-  Sums scores, sum;
+  NarrowSums scores, sum;
   clear(scores);
   clear(sum);
   float ends[8] = {};
+  const int numValues = loader.numValues();
 #pragma unroll 1
   for (int values = 0; values < numValues; values++) {
-    if (task.stages == 2)
-      waitForCopies<1>();
-    else
-      waitForCopies<0>();
-    publishToProducts();
-    __syncthreads();
+    loader.await(values);
     if (computes) {
-      const Tile<64> own = valueTile(values, at.ofQuery ? 0 : 1),
-                     other = valueTile(values, at.ofQuery ? 1 : 0);
-      const Tile<64> state = valueTile(values, at.ofQuery ? 2 : 3);
+      const Tile<64> own = loader.tile(values, at.ofQuery ? 0 : 1),
+                     other = loader.tile(values, at.ofQuery ? 1 : 0),
+                     state = loader.tile(values, at.ofQuery ? 2 : 3);
       beginProducts();
 #pragma unroll
       for (int k = 0; k < 4; k++) {
-        multiply<StoredB::rows>(scores, own, k, other, k);
-        multiply<StoredB::columns>(sum, own, k, state, k);
+        multiply<StoredB::rows>(scores, own, k, other, k, at.half);
+        multiply<StoredB::columns>(sum, own, k, state, k, at.half);
       }
       commitProducts();
     }
-    if (values == 0) sumGates(in.c, starts, reinterpret_cast<float*>(shared + Layout::totals));
-    if (meets) addEnds(ends, valueTile(values, 2), valueTile(values, 3));
+    if (meets) addEnds(ends, loader.tile(values, 2), loader.tile(values, 3));
     waitForProducts<0>();
-    __syncthreads();
-    if (values + task.stages < numValues) fillStage(values + task.stages);
-    commitCopies();
+    if (values + loader.numStages() < numValues) __syncthreads();
+    loader.fill(values + loader.numStages());
   }
-  storeEnds(ends, reinterpret_cast<float*>(shared + Layout::ends));
-  const bool isMild =
-      __syncthreads_and(starts == 0 && in.c.at(tileTokens - 1, threadIdx.x % KB) >= -mostScaledUp);
-
-  const int exchanged = Layout::exchanged + (at.ofQuery ? 0 : FloatTile<64>::bytes);
-  const FloatTile<64> gradient{reinterpret_cast<float*>(shared + exchanged)};
+  if (meets) storeEnds(ends, reinterpret_cast<float*>(shared + Layout::ends));
   if (!at.ofQuery && computes) storeBehind(sum, in, reinterpret_cast<float*>(shared + Layout::behind), at);
-  if (!isMild)
-    storeInside(gradient, scores, in, call.scale, at);
-  else if (computes)
-    addInsideMild(sum, scores, in, base + exchanged, call.scale, at);
+  const bool isMild = __syncthreads_and(loader.numStages() == 2 && starts == 0 &&
+                                        in.c.at(tileTokens - 1, threadIdx.x % KB) >= -mostScaledUp);
+
+  const FloatTile<64> exchanged = floatsAt(at.ofQuery ? Layout::queriesExchanged : Layout::keysExchanged);
+  if (isMild && computes) {
+    addInsideMild(sum, scores, in, base + (at.ofQuery ? Layout::ofQueries : Layout::ofKeys), call.scale, at);
+    closeMild(sum, exchanged, in, call.scale, at);
+  }
+  if (!isMild) {
+    storeInside(exchanged, scores, in, call.scale, at);
+    if (computes) closeAny(sum, exchanged, in, call.scale, at);
+  }
+  const int pitch = call.H * call.K, channels = call.K - block.channel();
   if (computes)
-    closeRows(sum, gradient, !isMild, in, call.scale, (at.ofQuery ? task.dq : task.dk) + block.place(call),
-              pitch, call.K - block.channel(), at);
+    storeRows(sum, (at.ofQuery ? task.dq : task.dk) + block.place(call), pitch, block.length, channels, at);
   if (task.dk == nullptr) return;
   __syncthreads();
-  storeDecayGradient(task.dg + block.place(call), pitch, call.K - block.channel(), in, shared,
+  storeDecayGradient(task.dg + block.place(call), pitch, channels, in, shared,
                      task.fromZero && block.chunk == 0);
 }
 
@@ -209,23 +198,49 @@ cudaError_t chooseStages(int& stages) {
   return error;
 }
 
-}  // namespace
+cudaError_t makeMaps(const DiagonalGradientCall& task, GradientMaps& maps) {
+  const DiagonalCall& call = task.call;
+  const struct {
+    CUtensorMap& map;
+    MappedTensor tensor;
+  } wanted[] = {
+      {maps.q, {call.q, call.B, call.T, call.G, call.K}},
+      {maps.k, {call.k, call.B, call.T, call.G, call.K}},
+      {maps.v, {task.v, call.B, call.T, call.H, call.V}},
+      {maps.dO, {task.dO, call.B, call.T, call.H, call.V}},
+  };
+  for (const auto& one : wanted) {
+    const cudaError_t error = mapTensor(one.map, one.tensor, 64, tileTokens);
+    if (error != cudaSuccess) return error;
+  }
+  return cudaSuccess;
+}
 
-cudaError_t launchDiagonalGradient(const DiagonalGradientCall& task, cudaStream_t stream) {
-  DiagonalGradientCall launched = task;
-  cudaError_t error = chooseStages(launched.stages);
-  const int bytes = GradientLayout::bytes(launched.stages);
+template <bool mapped>
+cudaError_t launch(const DiagonalGradientCall& task, const GradientMaps& maps, cudaStream_t stream) {
+  const int bytes = GradientLayout::bytes(task.stages);
+  const auto kernel = gradientKernel<mapped>;
+  cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error == cudaSuccess)
-    error = cudaFuncSetAttribute(gradientKernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
-  if (error == cudaSuccess)
-    error = cudaFuncSetAttribute(gradientKernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+    error = cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
                                  cudaSharedmemCarveoutMaxShared);
   if (error != cudaSuccess) return error;
   const DiagonalCall& call = task.call;
   const int64_t blocks = (call.T + tileTokens - 1) / tileTokens * ((call.K + KB - 1) / KB);
-  const auto grid = static_cast<unsigned>(blocks * call.B * call.H);
-  gradientKernel<<<grid, diagonalThreads, bytes, stream>>>(launched);
+  kernel<<<static_cast<unsigned>(blocks * call.B * call.H), gradientThreads, bytes, stream>>>(task, maps);
   return cudaGetLastError();
+}
+
+}  // namespace
+
+cudaError_t launchDiagonalGradient(const DiagonalGradientCall& task, cudaStream_t stream) {
+  DiagonalGradientCall launched = task;
+  GradientMaps maps{};
+  cudaError_t error = chooseStages(launched.stages);
+  if (error != cudaSuccess) return error;
+  if (!canMapTensors()) return launch<false>(launched, maps, stream);
+  error = makeMaps(task, maps);
+  return error == cudaSuccess ? launch<true>(launched, maps, stream) : error;
 }
 
 }  // namespace longscan
