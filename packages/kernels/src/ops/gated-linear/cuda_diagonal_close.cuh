@@ -44,24 +44,9 @@ __device__ void sumOverGroups(float (&x)[8], int lane) {
   if constexpr (half > 2) sumOverGroups<half / 2, distance / 2>(x, lane);
 }
 
-/// What keys of the chunk's last document get from behind the chunk, times the keys, summed over a warp's
-/// tokens: sum = D v.
-__device__ inline void storeBehind(const NarrowSums& sum, const Chunk& in, float* behind,
-                                   const GradientPlace& at) {
-  float sums[8] = {};
-#pragma unroll
-  for (int h = 0; h < 2; h++) {
-    const int row = at.row(h);
-    const bool goesOn = row < in.length && documentEnd(in.starts, row, in.length) == in.length;
-#pragma unroll
-    for (int n = 0; n < 4; n++) {
-      const int column = at.column(n);
-      const float2 end = in.c.pairAt(in.length - 1, column);
-      const float2 here = in.c.pairAt(row, column), k = loadPair(in.K, row, column);
-      sums[2 * n] += goesOn ? k.x * exp2Decay(end.x - here.x) * sum[n][2 * h] : 0.0f;
-      sums[2 * n + 1] += goesOn ? k.y * exp2Decay(end.y - here.y) * sum[n][2 * h + 1] : 0.0f;
-    }
-  }
+/// Adds up eight numbers over a warp's tokens, 2 n and 2 n + 1 of columns 8 n + pairOf and the next: what
+/// keys of the chunk's last document get from behind the chunk, times the keys.
+__device__ inline void storeBehind(float (&sums)[8], float* behind, const GradientPlace& at) {
   sumOverGroups<4, 16>(sums, at.lane);
   const float2 both =
       make_float2(sums[0] + __shfl_xor_sync(~0u, sums[0], 4), sums[1] + __shfl_xor_sync(~0u, sums[1], 4));
@@ -86,9 +71,11 @@ __device__ inline void storeRows(const NarrowSums& sum, __nv_bfloat16* to, int p
   }
 }
 
-/// Makes dq or dk of sums that hold all but the decay from the chunk's start, or up to its end, and leaves q
-/// dq or k dk in `exchanged`.
-__device__ inline void closeMild(NarrowSums& sum, FloatTile<64> exchanged, const Chunk& in, float scale,
+/// Makes dq or dk of `outer`, what comes from outside of the chunk, and `inner`, what its tokens give each
+/// other: all but the decay from the chunk's start, or up to its end. Leaves q dq or k dk in `exchanged`, and
+/// in `behind` sums over rows of k times what keys get from outside.
+__device__ inline void closeMild(NarrowSums& outer, const NarrowSums& inner, float (&behind)[8],
+                                 FloatTile<64> exchanged, const Chunk& in, float scale,
                                  const GradientPlace& at) {
   const Tile<64> own = at.ofQuery ? in.Q : in.K;
   const float sign = at.ofQuery ? 1.0f : -1.0f, factor = at.ofQuery ? scale : 1.0f;
@@ -97,41 +84,66 @@ __device__ inline void closeMild(NarrowSums& sum, FloatTile<64> exchanged, const
     const int column = at.column(n);
     const float2 end = in.c.pairAt(tileTokens - 1, column);
     const float2 border = at.ofQuery ? make_float2(0.0f, 0.0f) : end;
+    behind[2 * n] = behind[2 * n + 1] = 0.0f;
 #pragma unroll
     for (int h = 0; h < 2; h++) {
       const float2 here = in.c.pairAt(at.row(h), column), x = loadPair(own, at.row(h), column);
-      float* const found = &sum[n][2 * h];
-      found[0] *= factor * exp2Decay(sign * here.x + border.x);
-      found[1] *= factor * exp2Decay(sign * here.y + border.y);
+      const float near = factor * exp2Decay(sign * here.x + border.x);
+      const float far = factor * exp2Decay(sign * here.y + border.y);
+      float* const found = &outer[n][2 * h];
+      found[0] *= near;
+      found[1] *= far;
+      behind[2 * n] += x.x * found[0];
+      behind[2 * n + 1] += x.y * found[1];
+      found[0] += near * inner[n][2 * h];
+      found[1] += far * inner[n][2 * h + 1];
       exchanged.pairAt(at.row(h), column) = make_float2(x.x * found[0], x.y * found[1]);
     }
   }
 }
 
-/// The same of any documents and decays, with what tokens of the chunk give each other in `exchanged`: sums
-/// hold what comes from outside of it.
-__device__ inline void closeAny(NarrowSums& sum, FloatTile<64> exchanged, const Chunk& in, float scale,
-                                const GradientPlace& at) {
+/// Of any documents and decays, to `exchanged`: what comes from outside of the chunk; and `behind` as above.
+__device__ inline void closeOuter(const NarrowSums& sum, float (&behind)[8], FloatTile<64> exchanged,
+                                  const Chunk& in, float scale, const GradientPlace& at) {
+#pragma unroll
+  for (int i = 0; i < 8; i++) behind[i] = 0.0f;
 #pragma unroll
   for (int h = 0; h < 2; h++) {
     const int row = at.row(h), last = documentEnd(in.starts, row, in.length) - 1;
     // Whether a state comes to this token from outside the chunk; selected, for it may be another document's.
+    const bool exists = row < in.length;
     const bool meets = at.ofQuery ? (in.starts & ((2ull << row) - 1)) == 0 : last == in.length - 1;
-    const Tile<64> own = at.ofQuery ? in.Q : in.K;
 #pragma unroll
     for (int n = 0; n < 4; n++) {
       const int column = at.column(n);
-      const float2 here = in.c.pairAt(row, column), end = in.c.pairAt(last, column),
-                   x = loadPair(own, row, column);
+      const float2 here = in.c.pairAt(row, column), end = in.c.pairAt(last, column);
+      const float2 x = loadPair(in.K, row, column);
       const float near = at.ofQuery ? scale * exp2Decay(here.x) : exp2Decay(end.x - here.x);
       const float far = at.ofQuery ? scale * exp2Decay(here.y) : exp2Decay(end.y - here.y);
-      float2& place = exchanged.pairAt(row, column);
-      float* const found = &sum[n][2 * h];
-      found[0] = place.x + (meets ? near * found[0] : 0.0f);
-      found[1] = place.y + (meets ? far * found[1] : 0.0f);
-      place = row < in.length ? make_float2(x.x * found[0], x.y * found[1]) : make_float2(0.0f, 0.0f);
+      const float2 found =
+          make_float2(meets ? near * sum[n][2 * h] : 0.0f, meets ? far * sum[n][2 * h + 1] : 0.0f);
+      exchanged.pairAt(row, column) = found;
+      behind[2 * n] += exists ? x.x * found.x : 0.0f;
+      behind[2 * n + 1] += exists ? x.y * found.y : 0.0f;
     }
   }
+}
+
+/// From the gradients in `exchanged` to sums, and q dq or k dk in their place.
+__device__ inline void takeGradients(NarrowSums& sum, FloatTile<64> exchanged, const Chunk& in,
+                                     const GradientPlace& at) {
+#pragma unroll
+  for (int h = 0; h < 2; h++)
+#pragma unroll
+    for (int n = 0; n < 4; n++) {
+      const int row = at.row(h), column = at.column(n);
+      const float2 x = loadPair(at.ofQuery ? in.Q : in.K, row, column);
+      float2& place = exchanged.pairAt(row, column);
+      const float2 found = place;
+      sum[n][2 * h] = found.x;
+      sum[n][2 * h + 1] = found.y;
+      place = row < in.length ? make_float2(x.x * found.x, x.y * found.y) : make_float2(0.0f, 0.0f);
+    }
 }
 
 /// dlog a_t = the sum of q_s dq_s - k_s dk_s from t to the document's end or the chunk's, there plus what

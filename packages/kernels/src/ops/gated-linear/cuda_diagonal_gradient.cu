@@ -13,18 +13,21 @@ struct TwoTerms {
 
 /// What tokens of one document that decays mildly give each other, in products of the whole chunk: keys
 /// scaled up from the chunk's start on for the queries, or queries from its end back for the keys. Both
-/// factors in two bf16 terms: of the two gradients' roundings the decay's gradient is the difference.
-/// `room`: for four tiles of the two warpgroups with this gradient.
-__device__ void addInsideMild(NarrowSums& sum, NarrowSums& scores, const Chunk& in, uint32_t room,
-                              float scale, const GradientPlace& at) {
+/// factors in two bf16 terms: of the two gradients' roundings the decay's gradient is the difference. Takes
+/// the scores' place. `room`: for four tiles of the two warpgroups with this gradient.
+__device__ void addInsideMild(NarrowSums& scores, const Chunk& in, uint32_t room, float scale,
+                              const GradientPlace& at) {
   constexpr int bytes = Tile<64>::bytes;
   const TwoTerms left{{room}, {room + bytes}}, right{{room + 2 * bytes}, {room + 3 * bytes}};
+  // Queries have a share of keys up to their own row, keys of queries from it on.
+  const int ahead = 32 * at.half + at.pairOf - at.row0 - at.group;
+  const int least = at.ofQuery ? -tileTokens : 0;
 #pragma unroll
   for (int n = 0; n < 4; n++)
 #pragma unroll
     for (int i = 0; i < 4; i++) {
-      const int row = at.row(i / 2), column = at.column(n) + i % 2;
-      if (at.ofQuery ? column > row : column < row) scores[n][i] = 0.0f;
+      const int place = ahead + 8 * n + i % 2 - 8 * (i / 2);
+      if (static_cast<unsigned>(place - least) > tileTokens) scores[n][i] = 0.0f;
     }
 #pragma unroll
   for (int k = 0; k < 2; k++) {
@@ -67,35 +70,37 @@ __device__ void addInsideMild(NarrowSums& sum, NarrowSums& scores, const Chunk& 
   }
   publishToProducts();
   at.joinSide();
+  clear(scores);
   beginProducts();
 #pragma unroll
   for (int k = 0; k < 4; k++) {
-    multiply<StoredB::columns>(sum, left.rounded, k, right.rounded, k, at.half);
-    multiply<StoredB::columns>(sum, left.rest, k, right.rounded, k, at.half);
-    multiply<StoredB::columns>(sum, left.rounded, k, right.rest, k, at.half);
+    multiply<StoredB::columns>(scores, left.rounded, k, right.rounded, k, at.half);
+    multiply<StoredB::columns>(scores, left.rest, k, right.rounded, k, at.half);
+    multiply<StoredB::columns>(scores, left.rounded, k, right.rest, k, at.half);
   }
   commitProducts();
   waitForProducts<0>();
   at.joinSide();  // what products have read is written again
 }
 
-/// The same of any documents and decays, by sub-chunks of 16 tokens, to `inside`. All threads together.
-__device__ void storeInside(FloatTile<64> inside, const NarrowSums& scores, const Chunk& in, float scale,
-                            const GradientPlace& at) {
-  if (at.ofQuery) {
+/// dA of the queries' rows, for sub-chunks.
+__device__ void storeScores(const NarrowSums& scores, const Chunk& in, float scale, const GradientPlace& at) {
 #pragma unroll
-    for (int n = 0; n < 4; n++)
+  for (int n = 0; n < 4; n++)
 #pragma unroll
-      for (int h = 0; h < 2; h++) {
-        const int row = at.row(h), column = at.column(n);
-        const auto share = [&](int key, float score) {
-          return key <= row && sameDocument(in.starts, key, row) ? scale * score : 0.0f;
-        };
-        in.dA.pairAt(row, column) =
-            make_float2(share(column, scores[n][2 * h]), share(column + 1, scores[n][2 * h + 1]));
-      }
-  }
-  __syncthreads();
+    for (int h = 0; h < 2; h++) {
+      const int row = at.row(h), column = at.column(n);
+      const auto share = [&](int key, float score) {
+        return key <= row && sameDocument(in.starts, key, row) ? scale * score : 0.0f;
+      };
+      in.dA.pairAt(row, column) =
+          make_float2(share(column, scores[n][2 * h]), share(column + 1, scores[n][2 * h + 1]));
+    }
+}
+
+/// What tokens give each other, of any documents and decays, by sub-chunks of 16 tokens: added to `gradient`.
+/// A thread meets only its own numbers there.
+__device__ void addInside(FloatTile<64> gradient, const Chunk& in, const GradientPlace& at) {
   const unsigned steep = steepTokens(in.c, in.starts, at.row0, at.lane);
 #pragma unroll 1
   for (int block = 0; block < 2; block++) {
@@ -108,8 +113,10 @@ __device__ void storeInside(FloatTile<64> inside, const NarrowSums& scores, cons
 #pragma unroll
     for (int n = 0; n < warpTiles; n++)
 #pragma unroll
-      for (int h = 0; h < 2; h++)
-        inside.pairAt(place.row(h), place.column(n)) = make_float2(sum[n][2 * h], sum[n][2 * h + 1]);
+      for (int h = 0; h < 2; h++) {
+        float2& to = gradient.pairAt(place.row(h), place.column(n));
+        to = make_float2(to.x + sum[n][2 * h], to.y + sum[n][2 * h + 1]);
+      }
   }
 }
 
@@ -166,18 +173,29 @@ __global__ void __launch_bounds__(gradientThreads, gradientBlocks)
     loader.fill(values + loader.numStages());
   }
   if (meets) storeEnds(ends, reinterpret_cast<float*>(shared + Layout::ends));
-  if (!at.ofQuery && computes) storeBehind(sum, in, reinterpret_cast<float*>(shared + Layout::behind), at);
   const bool isMild = __syncthreads_and(loader.numStages() == 2 && starts == 0 &&
                                         in.c.at(tileTokens - 1, threadIdx.x % KB) >= -mostScaledUp);
 
   const FloatTile<64> exchanged = floatsAt(at.ofQuery ? Layout::queriesExchanged : Layout::keysExchanged);
-  if (isMild && computes) {
-    addInsideMild(sum, scores, in, base + (at.ofQuery ? Layout::ofQueries : Layout::ofKeys), call.scale, at);
-    closeMild(sum, exchanged, in, call.scale, at);
-  }
-  if (!isMild) {
-    storeInside(exchanged, scores, in, call.scale, at);
-    if (computes) closeAny(sum, exchanged, in, call.scale, at);
+  float* const toBehind = reinterpret_cast<float*>(shared + Layout::behind);
+  float behind[8];
+  if (isMild) {
+    if (computes) {
+      addInsideMild(scores, in, base + (at.ofQuery ? Layout::ofQueries : Layout::ofKeys), call.scale, at);
+      closeMild(sum, scores, behind, exchanged, in, call.scale, at);
+      if (!at.ofQuery) storeBehind(behind, toBehind, at);
+    }
+  } else {
+    if (at.ofQuery) storeScores(scores, in, call.scale, at);
+    if (computes) {
+      closeOuter(sum, behind, exchanged, in, call.scale, at);
+      if (!at.ofQuery) storeBehind(behind, toBehind, at);
+    }
+    __syncthreads();
+    if (computes) {
+      addInside(exchanged, in, at);
+      takeGradients(sum, exchanged, in, at);
+    }
   }
   const int pitch = call.H * call.K, channels = call.K - block.channel();
   if (computes)
