@@ -89,6 +89,13 @@ struct GradientPlace {
         ofQuery(warpgroupNumber() < 2) {}
   __device__ int row(int h) const { return row0 + group + 8 * h; }
   __device__ int column(int n) const { return 32 * half + 8 * n + pairOf; }
+  /// The same, as far as the compiler knows another: it is not to keep addresses from before, for which there
+  /// are no registers.
+  __device__ GradientPlace anew() const {
+    GradientPlace place = *this;
+    asm volatile("" : "+r"(place.group), "+r"(place.warp));
+    return place;
+  }
   /// Waits for the other warpgroup with the same gradient.
   __device__ void joinSide() const { joinBarrier(ofQuery ? 1 : 2, gradientThreads / 2); }
 };

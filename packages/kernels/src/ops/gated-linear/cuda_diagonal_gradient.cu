@@ -182,14 +182,14 @@ __global__ void __launch_bounds__(gradientThreads, gradientBlocks)
   if (isMild) {
     if (computes) {
       addInsideMild(scores, in, base + (at.ofQuery ? Layout::ofQueries : Layout::ofKeys), call.scale, at);
-      closeMild(sum, scores, behind, exchanged, in, call.scale, at);
-      if (!at.ofQuery) storeBehind(behind, toBehind, at);
+      closeMild(sum, scores, behind, exchanged, in, call.scale, at.anew());
+      if (!at.ofQuery) storeBehind(behind, toBehind, at.anew());
     }
   } else {
     if (at.ofQuery) storeScores(scores, in, call.scale, at);
     if (computes) {
-      closeOuter(sum, behind, exchanged, in, call.scale, at);
-      if (!at.ofQuery) storeBehind(behind, toBehind, at);
+      closeOuter(sum, behind, exchanged, in, call.scale, at.anew());
+      if (!at.ofQuery) storeBehind(behind, toBehind, at.anew());
     }
     __syncthreads();
     if (computes) {

@@ -145,7 +145,13 @@ __device__ void addScores(OwnScores& sum, const Panel& in, int part) {
   waitForProducts<0>();
 }
 
-__global__ void __launch_bounds__(diagonalThreads, 3)
+#if __CUDA_ARCH__ >= 900
+constexpr int prepareBlocks = 3;
+#else
+constexpr int prepareBlocks = 1;
+#endif
+
+__global__ void __launch_bounds__(diagonalThreads, prepareBlocks)
     prepareKernel(const __grid_constant__ DiagonalCall call) {
   using Layout = PrepareLayout;
   extern __shared__ __align__(1024) unsigned char shared[];
