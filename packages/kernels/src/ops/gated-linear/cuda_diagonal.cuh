@@ -55,17 +55,17 @@ __device__ inline int documentEnd(uint64_t starts, int i, int length) {
 
 /// Starts to fill c with the gates of a chunk, KB channels from `channel` of `width`.
 template <int threads, int KB, int pad>
-__device__ void fillGates(FloatTile<KB, pad> c, const float* from, int64_t pitch, int channel, int width,
+__device__ void fillGates(FloatTile<KB, pad> c, const float* from, int pitch, int channel, int width,
                           int length) {
   constexpr int units = KB / 4, rowsAtOnce = threads / units;
   const int row0 = threadIdx.x / units, column = threadIdx.x % units * 4;
   const bool inside = channel + column < width;
-  const float* source = from + row0 * pitch + channel + column;
+  const float* source = from + static_cast<int64_t>(row0) * pitch + channel + column;
   const uint32_t to = sharedAddress(&c.at(row0, column));
 #pragma unroll
   for (int row = 0; row < tileTokens; row += rowsAtOnce) {
     copyAsync16(to + row * c.pitch * 4, source, inside && row0 + row < length);
-    source += rowsAtOnce * pitch;
+    source += static_cast<int64_t>(rowsAtOnce) * pitch;
   }
 }
 

@@ -172,7 +172,7 @@ __global__ void __launch_bounds__(gradientThreads, gradientBlocks)
     if (values + loader.numStages() < numValues) __syncthreads();
     loader.fill(values + loader.numStages());
   }
-  if (meets) storeEnds(ends, reinterpret_cast<float*>(shared + Layout::ends));
+  storeEnds(ends, reinterpret_cast<float*>(shared + Layout::ends));
   const bool isMild = __syncthreads_and(loader.numStages() == 2 && starts == 0 &&
                                         in.c.at(tileTokens - 1, threadIdx.x % KB) >= -mostScaledUp);
 

@@ -30,7 +30,7 @@ __device__ uint32_t transposeMatrix(uint32_t x) {
 struct Scores {
   __nv_bfloat16* to;
   int terms;
-  bool backwardOrder;
+  bool transposed;
 
   /// Those of 8 tokens from `row` with 8 keys from `column`, as products leave them. All lanes of a warp
   /// together.
@@ -38,11 +38,10 @@ struct Scores {
     const int group = lane >> 2, pairOf = 2 * (lane & 3);
     uint32_t both = pack(near, far), rest = pack(near - lowHalf(both), far - highHalf(both));
     int place = (row + group) * 64 + column + pairOf;
-    if (backwardOrder) {
-      // The lane gets two tokens' scores with one key, the later first.
-      both = __byte_perm(transposeMatrix(both), 0, 0x1032);
-      rest = __byte_perm(transposeMatrix(rest), 0, 0x1032);
-      place = (63 - column - group) * 64 + 62 - row - pairOf;
+    if (transposed) {
+      both = transposeMatrix(both);
+      rest = transposeMatrix(rest);
+      place = (column + group) * 64 + row + pairOf;
     }
     *reinterpret_cast<uint32_t*>(to + place) = both;
     if (terms == 2) *reinterpret_cast<uint32_t*>(to + 64 * 64 + place) = rest;
@@ -90,7 +89,7 @@ __device__ void storeEight(__nv_bfloat16* to, uint4 x) {
 /// terms, queries decayed since and keys scaled up from the start of their document in the chunk. In `masks`
 /// one bit for each token that decays by more than 2^-96 since then.
 __device__ void decayPanel(const DiagonalCall& call, const Panel& in, uint64_t starts, int64_t place,
-                           int64_t pitch, int length, unsigned* masks) {
+                           int pitch, int length, unsigned* masks) {
   const int unit = threadIdx.x % 8, column = in.channel + 8 * unit;
 #pragma unroll 1
   for (int i = 0; i < 2; i++) {
@@ -115,7 +114,7 @@ __device__ void decayPanel(const DiagonalCall& call, const Panel& in, uint64_t s
     if (steep) atomicOr(&masks[i], 1u << (row & 31));
     uint4 rounded, rest;
     const bool exists = row < length && column < call.K;
-    const int64_t to = place + row * pitch + column;
+    const int64_t to = place + static_cast<int64_t>(row) * pitch + column;
     roundEight(q, rounded, rest);
     storeShared16(in.Q.base + at, rounded);
     storeShared16(in.restOfQ.base + at, rest);
@@ -146,7 +145,7 @@ __device__ void addScores(OwnScores& sum, const Panel& in, int part) {
 }
 
 #if __CUDA_ARCH__ >= 900
-constexpr int prepareBlocks = 3;
+constexpr int prepareBlocks = 4;
 #else
 constexpr int prepareBlocks = 1;
 #endif
@@ -160,19 +159,19 @@ __global__ void __launch_bounds__(diagonalThreads, prepareBlocks)
   unsigned* const masks = reinterpret_cast<unsigned*>(shared + Layout::masks);
 
   const int lane = threadIdx.x & 31, part = warpgroupNumber();
-  const int row0 = subChunk * __shfl_sync(~0u, static_cast<int>(threadIdx.x >> 5 & 3), 0);
   // Blocks that run at a time have all heads of some chunks: they read whole rows of memory.
   const auto numChunks = static_cast<unsigned>((call.T + tileTokens - 1) / tileTokens);
   const unsigned heads = call.H, chunks = blockIdx.x / heads;
-  const int64_t h = blockIdx.x % heads, chunk = chunks % numChunks, b = chunks / numChunks;
-  const int64_t bh = b * call.H + h;
-  const int64_t first = chunk * tileTokens, pitch = static_cast<int64_t>(call.H) * call.K;
-  const int64_t head = b * call.T * pitch + h * call.K;
-  const int64_t sharedPitch = static_cast<int64_t>(call.G) * call.K;
-  const int64_t sharedHead = b * call.T * sharedPitch + static_cast<int>(h) / (call.H / call.G) * call.K;
+  const unsigned h = blockIdx.x % heads, chunk = chunks % numChunks;
+  const int64_t b = chunks / numChunks;
+  const unsigned ofAllHeads = (static_cast<unsigned>(b) * heads + h) * numChunks + chunk;
+  const int64_t first = static_cast<int64_t>(chunk) * tileTokens;
+  const int pitch = call.H * call.K, sharedPitch = call.G * call.K;
+  const int64_t place = (b * call.T + first) * pitch + h * call.K;
+  const int64_t sharedPlace =
+      (b * call.T + first) * sharedPitch + static_cast<int>(h) / (call.H / call.G) * call.K;
   const int length = static_cast<int>(min(static_cast<int64_t>(tileTokens), call.T - first));
-  const TileRows rows{first, 0, length, false};
-  const int panels = (call.K + panel - 1) / panel;
+  const TileRows rows{0, 0, length, false};
 
   const auto panelOf = [&](int number) {
     return Panel{{base},
@@ -184,48 +183,48 @@ __global__ void __launch_bounds__(diagonalThreads, prepareBlocks)
   };
   const auto fill = [&](int number) {
     const Panel to = panelOf(number);
-    fillTile<panel, diagonalThreads>(to.Q, call.q + sharedHead, sharedPitch, to.channel, call.K, rows);
-    fillTile<panel, diagonalThreads>(to.K, call.k + sharedHead, sharedPitch, to.channel, call.K, rows);
-    fillGates<diagonalThreads>(to.c, call.g + head + first * pitch, pitch, to.channel, call.K, length);
+    fillTile<panel, diagonalThreads>(to.Q, call.q + sharedPlace, sharedPitch, to.channel, call.K, rows);
+    fillTile<panel, diagonalThreads>(to.K, call.k + sharedPlace, sharedPitch, to.channel, call.K, rows);
+    fillGates<diagonalThreads>(to.c, call.g + place, pitch, to.channel, call.K, length);
     commitCopies();
   };
-  fill(0);
   if (threadIdx.x < 2) masks[threadIdx.x] = 0;
   const uint64_t starts =
       documentStarts(call.resets ? call.resets + b * call.T : nullptr, first, length, lane);
-  // The chunk's first piece is what a state passes through; if a document starts at once, nothing does.
-  const int firstEnd = documentEnd(starts, 0, length);
 
   OwnScores scored;
   clear(scored);
 #pragma unroll 1
-  for (int number = 0; number < panels; number++) {
+  for (int number = 0; number * panel < call.K; number++) {
     const Panel in = panelOf(number);
+    fill(number);
     waitForCopies<0>();
     __syncthreads();
     sumGates<diagonalThreads>(in.c, starts, totals);
+    // The chunk's first piece is what a state passes through; if a document starts at once, nothing does.
+    const int firstEnd = documentEnd(starts, 0, length);
     if (threadIdx.x < panel && in.channel + threadIdx.x < call.K)
-      call.gamma[(bh * numChunks + chunk) * call.K + in.channel + threadIdx.x] =
+      call.gamma[static_cast<int64_t>(ofAllHeads) * call.K + in.channel + threadIdx.x] =
           exp2Decay(in.c.at(firstEnd - 1, threadIdx.x));
-    decayPanel(call, in, starts, head + first * pitch, pitch, length, masks);
+    decayPanel(call, in, starts, place, pitch, length, masks);
     addScores(scored, in, part);
     __syncthreads();
-    if (number + 1 < panels) fill(number + 1);
   }
 
+  const int row0 = subChunk * __shfl_sync(~0u, static_cast<int>(threadIdx.x >> 5 & 3), 0);
   // Of both warpgroups alike: tokens for which keys cannot be scaled up that far.
-  const uint64_t steep = masks[0] | static_cast<uint64_t>(masks[1]) << 32;
-  if (steep != 0) {
+  const auto steep = [&] { return masks[0] | static_cast<uint64_t>(masks[1]) << 32; };
+  if (steep() != 0) {
     // Those of the other tokens wait where what rounding takes off is not needed any more.
     float4* const kept = reinterpret_cast<float4*>(shared + Layout::rest) + threadIdx.x;
 #pragma unroll
     for (int n = 0; n < 4; n++)
       kept[n * diagonalThreads] = make_float4(scored[n][0], scored[n][1], scored[n][2], scored[n][3]);
-    SteepScores again(starts, steep, row0, part, lane);
+    SteepScores again(starts, row0, part, lane);
 #pragma unroll 1
     for (int pass = 0; pass < 2; pass++) {
 #pragma unroll 1
-      for (int number = 0; number < panels; number++) {
+      for (int number = 0; number * panel < call.K; number++) {
         fill(number);
         waitForCopies<0>();
         __syncthreads();
@@ -246,10 +245,10 @@ __global__ void __launch_bounds__(diagonalThreads, prepareBlocks)
       scored[n][2] = own.z;
       scored[n][3] = own.w;
     }
-    again.replace(scored, call.scale);
+    again.replace(scored, steep(), call.scale);
   }
-  const Scores scores{call.scores + (bh * numChunks + chunk) * call.scoreTerms * (64 * 64), call.scoreTerms,
-                      call.backwardOrder};
+  const Scores scores{call.scores + static_cast<int64_t>(ofAllHeads) * call.scoreTerms * (64 * 64),
+                      call.scoreTerms, call.transposed};
   scores.store(scored, starts, row0, part, lane);
 }
 

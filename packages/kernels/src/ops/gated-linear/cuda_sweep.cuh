@@ -1,60 +1,58 @@
 #pragma once
 
 #include "cuda/warpgroup_wide.cuh"
-#include "cuda_sweep_output.cuh"
+#include "cuda_sweep_hold.cuh"
 
 namespace longscan {
 
 /// What the other warps do: a chunk after the other, from the state that enters the segment to the one that
 /// leaves it.
 template <int DC, int DO, SweepDecay kind, bool summary>
-class Sweep : SweepOutput<DC, DO, kind, summary> {
-  using Output = SweepOutput<DC, DO, kind, summary>;
-  using typename Output::Frame;
+class Sweep : SweepHold<DC, DO, kind, summary> {
+  using Hold = SweepHold<DC, DO, kind, summary>;
+  using typename Hold::Frame;
+  using typename Hold::Output;
+  using typename Hold::SegmentFactor;
   using typename Output::Partner;
   using Layout = typename Frame::Layout;
   using Frame::at;
-  using Frame::base;
-  using Frame::bh;
   using Frame::call;
   using Frame::decays;
   using Frame::emptied;
   using Frame::endChunk;
-  using Frame::filled;
   using Frame::firstChunk;
-  using Frame::h;
   using Frame::keptOf;
-  using Frame::keys;
   using Frame::lateEmptied;
   using Frame::lateFilled;
-  using Frame::ownChannel;
   using Frame::panels;
-  using Frame::pieceOf;
   using Frame::scalar;
   using Frame::scores;
-  using Frame::segment;
   using Frame::stageAfter;
   using Frame::task;
   using Frame::threads;
-  using Frame::tile;
-  using Frame::tiles;
   using Frame::X;
   using Frame::Y;
   using Frame::Z;
+  using Hold::arriveOfWarp;
+  using Hold::enter;
+  using Hold::forget;
+  using Hold::joinWarpgroup;
+  using Hold::keep;
+  using Hold::leave;
+  using Hold::nextPiece;
+  using Hold::publish;
+  using Hold::state;
   using Output::awaitImage;
-  using Output::hasImages;
   using Output::loadPartner;
   using Output::published;
   using Output::storeEnd;
   using Output::storeImage;
   using Output::storeRows;
 
-  SweepState<DC> state;
-  int rounds = 0;  // through the stages
   int pieces = 0;  // so far, where Y comes late
 
  public:
-  __device__ explicit Sweep(const Frame& frame) : Output(frame) {}
+  __device__ explicit Sweep(const Frame& frame) : Hold(frame) {}
 
   __device__ void compute() {
     SegmentFactor factor;
@@ -85,97 +83,6 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
   }
 
  private:
-  /// A summary's M: of a scalar its log2, else that of channels threadIdx.x and threadIdx.x + threads.
-  struct SegmentFactor {
-    float log2 = 0.0f, channel[2] = {1.0f, 1.0f};
-    bool reset = false;
-  };
-
-  /// Waits for a stage to be filled.
-  __device__ Piece nextPiece(int stage) {
-    awaitArrivals(filled(stage), rounds);
-    if (stage + 1 == call.stages) rounds++;
-    publishToProducts();
-    return unpackPiece(*pieceOf(stage));
-  }
-
-  __device__ void arriveOfWarp(uint32_t barrier) const {
-    __syncwarp();
-    if (at.lane == 0) arrive(barrier);
-  }
-
-  __device__ void joinWarpgroup() const { joinBarrier(1 + at.warpgroup, 128); }
-
-  /// visit(element, that of the next contracted channel, the place of the former in a stored state), of those
-  /// that exist.
-  template <typename Visit>
-  __device__ void eachStored(Visit&& visit) {
-    const int rowStride = task.freeIsKey ? 1 : keys, columnStride = task.freeIsKey ? keys : 1;
-    const int row0 = ownChannel() + at.row0 + at.group;
-    state.eachPair([&](float& x, float& y, bool isLower, int column0) {
-      const int row = row0 + (isLower ? 8 : 0), column = column0 + at.pairOf;
-      if (row < call.free && column < call.contracted) visit(x, y, row * rowStride + column * columnStride);
-    });
-  }
-
-  /// Neighbours lie side by side where the contracted channels are the keys.
-  __device__ void loadState(const float* from) {
-    state.clear();
-    if (task.freeIsKey)
-      eachStored([&](float& x, float& y, int place) {
-        x = from[place];
-        y = from[place + keys];
-      });
-    else
-      eachStored([&](float& x, float& y, int place) {
-        const float2 both = *reinterpret_cast<const float2*>(from + place);
-        x = both.x;
-        y = both.y;
-      });
-  }
-
-  __device__ void storeState(float* to, float scale) {
-    if (task.freeIsKey)
-      eachStored([&](float& x, float& y, int place) {
-        to[place] = x * scale;
-        to[place + keys] = y * scale;
-      });
-    else
-      eachStored([&](float& x, float& y, int place) {
-        *reinterpret_cast<float2*>(to + place) = make_float2(x * scale, y * scale);
-      });
-  }
-
-  /// P for the next products; and kept, if it is what `chunk` begins with (-1: it begins none).
-  __device__ void publish(int chunk) const {
-    Tile<64> to[panels];
-#pragma unroll
-    for (int p = 0; p < panels; p++) to[p] = published(p);
-    const bool kept = scalar && !summary && task.kept != nullptr && chunk >= 0;
-    state.publish(to, kept ? keptOf(task.kept, chunk) : nullptr, threads, at);
-  }
-
-  __device__ void enter(int first) {
-    if (summary && task.states == nullptr) {
-      state.clear();
-      return;
-    }
-    loadState(task.states + (bh * call.numSegments + segment) * call.stateStride);
-    if constexpr (summary) return;
-    publish(first);
-    joinWarpgroup();
-    if (hasImages && task.images != nullptr) storeImage(first);
-  }
-
-  /// A summary's state before a chunk.
-  __device__ void keep(int chunk) const {
-    awaitImage();
-    joinWarpgroup();
-    publish(-1);
-    joinWarpgroup();
-    storeImage(chunk);
-  }
-
   __device__ RowDecays rowDecays(int stage) const {
     if (!scalar || call.g == nullptr) return {decays(stage), 0.0f, false};
     return {decays(stage), loadSharedFloat(decays(stage) + 4 * 64), true};
@@ -365,24 +272,31 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
     } else {
       publishInTurn<0>();
     }
-    waitForProducts<0>();  // none is left; of branches the compiler does not know
-    if (call.stages > 1) arriveOfWarp(emptied(ownStage));
-    if constexpr (Layout::lateY) arriveOfWarp(lateEmptied());
+    release(ownStage);
+    settle(state.P[panels - 1]);
+    state.publishPanel(panels - 1, published(panels - 1), nullptr, threads, at);
+    publishToProducts();
     joinWarpgroup();
     const int next = chunkAfter(own);
     if (task.images != nullptr && next >= 0) storeImage(next);
   }
 
-  /// P from panel p on, each when its products have ended.
+  /// P from panel p on but the last, each when its products have ended.
   template <int p>
   __device__ void publishInTurn() {
     waitForProducts<panels - 1 - p>();
-    settle(state.P[p]);
-    state.publishPanel(p, published(p), nullptr, threads, at);
-    if constexpr (p + 1 < panels)
+    if constexpr (p + 1 < panels) {
+      settle(state.P[p]);
+      state.publishPanel(p, published(p), nullptr, threads, at);
       publishInTurn<p + 1>();
-    else
-      publishToProducts();
+    }
+  }
+
+  /// All products have ended.
+  __device__ void release(int stage) const {
+    waitForProducts<0>();  // none is left; of branches the compiler does not know
+    if (call.stages > 1) arriveOfWarp(emptied(stage));
+    if constexpr (Layout::lateY) arriveOfWarp(lateEmptied());
   }
 
   __device__ void decayRows(Sums& out, const RowDecays& rows) const {
@@ -417,15 +331,6 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
     commitProducts();
   }
 
-  /// P = 0, for products too.
-  __device__ void forget() {
-    state.clear();
-    awaitImage();
-    joinWarpgroup();
-    publish(-1);
-    joinWarpgroup();
-  }
-
   /// P = gamma P, of kind `scalar`.
   __device__ void decay(const Piece& piece, const RowDecays& rows, SegmentFactor& factor) {
     factor.reset = factor.reset || piece.fresh;
@@ -454,24 +359,6 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
     const uint32_t gamma = decays(stage);
     if (threadIdx.x < DC) factor.channel[0] *= loadSharedFloat(gamma + 4 * threadIdx.x);
     if (DC > threads) factor.channel[1] *= loadSharedFloat(gamma + 4 * (threadIdx.x + threads));
-  }
-
-  __device__ void leave(const SegmentFactor& factor) {
-    awaitImage();
-    if constexpr (summary) {
-      if (task.last == nullptr) return;
-      const int64_t place = bh * call.numSegments + segment;
-      storeState(task.last + place * call.stateStride, 1.0f);
-      if (tile != 0) return;
-      if (threadIdx.x == 0) task.reset[place] = factor.reset;
-      if (scalar && threadIdx.x == 0) task.factor[place] = exp2Approx(factor.log2);
-      if (!scalar && threadIdx.x < keys) task.factor[place * keys + threadIdx.x] = factor.channel[0];
-      if (!scalar && threadIdx.x + threads < keys)
-        task.factor[place * keys + threadIdx.x + threads] = factor.channel[1];
-    } else {
-      if (task.last == nullptr || segment != (task.backward ? 0 : call.numSegments - 1)) return;
-      storeState(task.last + bh * call.stateStride, task.lastScale);
-    }
   }
 };
 
