@@ -24,14 +24,14 @@ struct GradientLayout {
   static constexpr int ends = behind + 4 * 4 * KB;
   static constexpr int values = ends + 4 * gradientThreads / 32 * KB;
   static constexpr int stage = 4 * tile;  // 64 channels of dO and v, of S and D
-  // Of queries and of keys: operands, and in a part of the same place what is exchanged. Between the latter
-  // dA.
-  static constexpr int ofQueries = values, ofKeys = values + 4 * tile;
-  static constexpr int queriesExchanged = values, scores = values + floats;
-  static constexpr int keysExchanged = values + 2 * floats;
+  // dA in two terms; of queries and of keys the other operand in two terms, and in the same place what is
+  // exchanged. Without products of whole chunks dA reaches further.
+  static constexpr int terms = values, ofQueries = terms + 2 * tile, ofKeys = ofQueries + 3 * tile;
+  static constexpr int scores = values, queriesExchanged = ofKeys - floats, keysExchanged = ofKeys;
   static_assert(values % 1024 == 0 && floats % 1024 == 0, "tiles are aligned to 1024 bytes");
-  static_assert(queriesExchanged + floats <= ofKeys && keysExchanged >= ofKeys,
-                "each side writes in its own");
+  static_assert(queriesExchanged >= ofQueries && queriesExchanged >= scores + floats,
+                "each in its own place");
+  static_assert(keysExchanged + floats <= values + 2 * stage, "two stages leave room for all of it");
   static constexpr int arrivals = values + 2 * stage;
 
   /// With one stage there is no room for products of the whole chunk.
@@ -54,8 +54,8 @@ struct Block {
     const unsigned row = blockIdx.x / tiles, chunks = row / heads;
     keyBlock = blockIdx.x % tiles;
     h = row % heads;
-    chunk = chunks % numChunks;
-    b = chunks / numChunks;
+    chunk = call.B == 1 ? chunks : chunks % numChunks;
+    b = call.B == 1 ? 0 : chunks / numChunks;
     imageOf = (b * call.H + h) * numChunks + chunk;
     first = chunk * tileTokens;
     length = static_cast<int>(min(static_cast<int64_t>(tileTokens), call.T - first));
@@ -77,6 +77,7 @@ struct Block {
 /// A warpgroup's sums: rows of tokens, 32 key channels of the gradient of queries or of keys.
 struct GradientPlace {
   int lane, warp, row0, group, pairOf, half;
+  int quarter;  // of the columns of dA
   bool ofQuery;
 
   __device__ GradientPlace()
@@ -86,6 +87,7 @@ struct GradientPlace {
         group(lane >> 2),
         pairOf(2 * (lane & 3)),
         half(warpgroupNumber() & 1),
+        quarter(warpgroupNumber()),
         ofQuery(warpgroupNumber() < 2) {}
   __device__ int row(int h) const { return row0 + group + 8 * h; }
   __device__ int column(int n) const { return 32 * half + 8 * n + pairOf; }
@@ -98,6 +100,8 @@ struct GradientPlace {
   }
   /// Waits for the other warpgroup with the same gradient.
   __device__ void joinSide() const { joinBarrier(ofQuery ? 1 : 2, gradientThreads / 2); }
+  /// Of dA.
+  __device__ int keyOf(int n) const { return 16 * quarter + 8 * n + pairOf; }
 };
 
 }  // namespace longscan

@@ -11,36 +11,24 @@ struct TwoTerms {
   Tile<64> rounded, rest;
 };
 
-/// What tokens of one document that decays mildly give each other, in products of the whole chunk: keys
-/// scaled up from the chunk's start on for the queries, or queries from its end back for the keys. Both
-/// factors in two bf16 terms: of the two gradients' roundings the decay's gradient is the difference. Takes
-/// the scores' place. `room`: for four tiles of the two warpgroups with this gradient.
-__device__ void addInsideMild(NarrowSums& scores, const Chunk& in, uint32_t room, float scale,
-                              const GradientPlace& at) {
-  constexpr int bytes = Tile<64>::bytes;
-  const TwoTerms left{{room}, {room + bytes}}, right{{room + 2 * bytes}, {room + 3 * bytes}};
-  // Queries have a share of keys up to their own row, keys of queries from it on.
-  const int ahead = 32 * at.half + at.pairOf - at.row0 - at.group;
-  const int least = at.ofQuery ? -tileTokens : 0;
+/// dA of one document, [query][key]. No query has a share of later keys.
+__device__ void storeTerms(const QuarterSums& scores, TwoTerms to, const GradientPlace& at) {
+  MmaA rounded, rest;
 #pragma unroll
-  for (int n = 0; n < 4; n++)
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-      const int place = ahead + 8 * n + i % 2 - 8 * (i / 2);
-      if (static_cast<unsigned>(place - least) > tileTokens) scores[n][i] = 0.0f;
-    }
-#pragma unroll
-  for (int k = 0; k < 2; k++) {
-    MmaA rounded, rest;
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-      const float* const both = &scores[2 * k + i / 2][i % 2 * 2];
-      rounded.x[i] = pack(both[0], both[1]);
-      rest.x[i] = pack(both[0] - lowHalf(rounded.x[i]), both[1] - highHalf(rounded.x[i]));
-    }
-    storeOperandA(left.rounded, at.row0, 2 * at.half + k, rounded, at.lane);
-    storeOperandA(left.rest, at.row0, 2 * at.half + k, rest, at.lane);
+  for (int i = 0; i < 4; i++) {
+    const int ahead = at.keyOf(i / 2) - at.row(i % 2);
+    const float near = ahead <= 0 ? scores[i / 2][i % 2 * 2] : 0.0f;
+    const float far = ahead < 0 ? scores[i / 2][i % 2 * 2 + 1] : 0.0f;
+    rounded.x[i] = pack(near, far);
+    rest.x[i] = pack(near - lowHalf(rounded.x[i]), far - highHalf(rounded.x[i]));
   }
+  storeOperandA(to.rounded, at.row0, at.quarter, rounded, at.lane);
+  storeOperandA(to.rest, at.row0, at.quarter, rest, at.lane);
+}
+
+/// Keys scaled up from the chunk's start on, for the queries' gradient; for the keys' queries from its end
+/// back.
+__device__ void storeScaledUp(TwoTerms to, const Chunk& in, float scale, const GradientPlace& at) {
   const Tile<64> other = at.ofQuery ? in.K : in.Q;
   const int unit = threadIdx.x % 8;
   float end[8];
@@ -64,32 +52,53 @@ __device__ void addInsideMild(NarrowSums& scores, const Chunk& in, uint32_t room
       rounded[n] = pack(near, far);
       rest[n] = pack(near - lowHalf(rounded[n]), far - highHalf(rounded[n]));
     }
-    storeShared16(right.rounded.address(row, unit),
-                  make_uint4(rounded[0], rounded[1], rounded[2], rounded[3]));
-    storeShared16(right.rest.address(row, unit), make_uint4(rest[0], rest[1], rest[2], rest[3]));
+    storeShared16(to.rounded.address(row, unit), make_uint4(rounded[0], rounded[1], rounded[2], rounded[3]));
+    storeShared16(to.rest.address(row, unit), make_uint4(rest[0], rest[1], rest[2], rest[3]));
   }
-  publishToProducts();
-  at.joinSide();
-  clear(scores);
+}
+
+template <StoredB storedA>
+__device__ void multiplyInside(NarrowSums& sum, TwoTerms dA, TwoTerms other, int half) {
   beginProducts();
 #pragma unroll
   for (int k = 0; k < 4; k++) {
-    multiply<StoredB::columns>(scores, left.rounded, k, right.rounded, k, at.half);
-    multiply<StoredB::columns>(scores, left.rest, k, right.rounded, k, at.half);
-    multiply<StoredB::columns>(scores, left.rounded, k, right.rest, k, at.half);
+    multiplyColumns<storedA>(sum, dA.rounded, other.rounded, k, half);
+    multiplyColumns<storedA>(sum, dA.rest, other.rounded, k, half);
+    multiplyColumns<storedA>(sum, dA.rounded, other.rest, k, half);
   }
   commitProducts();
   waitForProducts<0>();
+}
+
+/// What tokens of one document that decays mildly give each other, in products of the whole chunk. Both
+/// factors in two bf16 terms: of the two gradients' roundings the decay's gradient is the difference. All
+/// threads together. `base`: of shared memory.
+__device__ void findInsideMild(NarrowSums& sum, const QuarterSums& scores, const Chunk& in, uint32_t base,
+                               float scale, const GradientPlace& at) {
+  using Layout = GradientLayout;
+  constexpr int bytes = Tile<64>::bytes;
+  const uint32_t own = base + (at.ofQuery ? Layout::ofQueries : Layout::ofKeys);
+  const TwoTerms dA{{base + Layout::terms}, {base + Layout::terms + bytes}}, other{{own}, {own + bytes}};
+  storeTerms(scores, dA, at);
+  storeScaledUp(other, in, scale, at);
+  publishToProducts();
+  __syncthreads();
+  clear(sum);
+  if (at.ofQuery)
+    multiplyInside<StoredB::rows>(sum, dA, other, at.half);
+  else
+    multiplyInside<StoredB::columns>(sum, dA, other, at.half);
   at.joinSide();  // what products have read is written again
 }
 
-/// dA of the queries' rows, for sub-chunks.
-__device__ void storeScores(const NarrowSums& scores, const Chunk& in, float scale, const GradientPlace& at) {
+/// dA for sub-chunks.
+__device__ void storeScores(const QuarterSums& scores, const Chunk& in, float scale,
+                            const GradientPlace& at) {
 #pragma unroll
-  for (int n = 0; n < 4; n++)
+  for (int n = 0; n < 2; n++)
 #pragma unroll
     for (int h = 0; h < 2; h++) {
-      const int row = at.row(h), column = at.column(n);
+      const int row = at.row(h), column = at.keyOf(n);
       const auto share = [&](int key, float score) {
         return key <= row && sameDocument(in.starts, key, row) ? scale * score : 0.0f;
       };
@@ -127,7 +136,7 @@ constexpr int gradientBlocks = 1;
 #endif
 
 template <bool mapped>
-__global__ void __launch_bounds__(gradientThreads, gradientBlocks)
+__global__ void __launch_bounds__(gradientThreads, mapped ? gradientBlocks : 1)
     gradientKernel(const __grid_constant__ DiagonalGradientCall task,
                    const __grid_constant__ GradientMaps maps) {
   using Layout = GradientLayout;
@@ -145,9 +154,10 @@ __global__ void __launch_bounds__(gradientThreads, gradientBlocks)
   loader.begin();
   sumGates<gradientThreads>(in.c, starts, reinterpret_cast<float*>(shared + Layout::totals));
 
-  // Of queries dO v^T and S dO; of keys v dO^T and D v.
+  // A quarter of dO v^T; of queries S dO, of keys D v.
   const bool computes = at.ofQuery || task.dk != nullptr, meets = task.dk != nullptr && starts == 0;
-  NarrowSums scores, sum;
+  QuarterSums scores;
+  NarrowSums sum;
   clear(scores);
   clear(sum);
   float ends[8] = {};
@@ -155,19 +165,18 @@ __global__ void __launch_bounds__(gradientThreads, gradientBlocks)
 #pragma unroll 1
   for (int values = 0; values < numValues; values++) {
     loader.await(values);
-    if (computes) {
-      const Tile<64> own = loader.tile(values, at.ofQuery ? 0 : 1),
-                     other = loader.tile(values, at.ofQuery ? 1 : 0),
-                     state = loader.tile(values, at.ofQuery ? 2 : 3);
-      beginProducts();
+    const Tile<64> dO = loader.tile(values, 0), v = loader.tile(values, 1), state = loader.tile(values, 2),
+                   adjoint = loader.tile(values, 3);
+    // Without adjoints the keys' sums are of no use.
+    const Tile<64> own = at.ofQuery ? dO : v, met = at.ofQuery ? state : adjoint;
+    beginProducts();
 #pragma unroll
-      for (int k = 0; k < 4; k++) {
-        multiply<StoredB::rows>(scores, own, k, other, k, at.half);
-        multiply<StoredB::columns>(sum, own, k, state, k, at.half);
-      }
-      commitProducts();
+    for (int k = 0; k < 4; k++) {
+      multiplyRows(scores, dO, v, k, at.quarter);
+      multiplyColumns<StoredB::rows>(sum, own, met, k, at.half);
     }
-    if (meets) addEnds(ends, loader.tile(values, 2), loader.tile(values, 3));
+    commitProducts();
+    if (meets) addEnds(ends, state, adjoint);
     waitForProducts<0>();
     if (values + loader.numStages() < numValues) __syncthreads();
     loader.fill(values + loader.numStages());
@@ -180,26 +189,28 @@ __global__ void __launch_bounds__(gradientThreads, gradientBlocks)
   float* const toBehind = reinterpret_cast<float*>(shared + Layout::behind);
   float behind[8];
   if (isMild) {
+    NarrowSums inside;
+    findInsideMild(inside, scores, in, base, call.scale, at);
     if (computes) {
-      addInsideMild(scores, in, base + (at.ofQuery ? Layout::ofQueries : Layout::ofKeys), call.scale, at);
-      closeMild(sum, scores, behind, exchanged, in, call.scale, at.anew());
+      closeMild(sum, inside, behind, exchanged, in, call.scale, at.anew());
       if (!at.ofQuery) storeBehind(behind, toBehind, at.anew());
     }
   } else {
-    if (at.ofQuery) storeScores(scores, in, call.scale, at);
+    storeScores(scores, in, call.scale, at.anew());
     if (computes) {
       closeOuter(sum, behind, exchanged, in, call.scale, at.anew());
       if (!at.ofQuery) storeBehind(behind, toBehind, at.anew());
     }
     __syncthreads();
     if (computes) {
-      addInside(exchanged, in, at);
-      takeGradients(sum, exchanged, in, at);
+      addInside(exchanged, in, at.anew());
+      takeGradients(sum, exchanged, in, at.anew());
     }
   }
   const int pitch = call.H * call.K, channels = call.K - block.channel();
   if (computes)
-    storeRows(sum, (at.ofQuery ? task.dq : task.dk) + block.place(call), pitch, block.length, channels, at);
+    storeRows(sum, (at.ofQuery ? task.dq : task.dk) + block.place(call), pitch, block.length, channels,
+              at.anew());
   if (task.dk == nullptr) return;
   __syncthreads();
   storeDecayGradient(task.dg + block.place(call), pitch, channels, in, shared,
