@@ -31,6 +31,15 @@ __device__ inline void storeEnds(float (&sum)[8], float* ends) {
   for (int i = 0; i < 8; i++) ends[(threadIdx.x >> 5) * KB + 8 * lane + i] = sum[i];
 }
 
+/// Of all warps, in the first one's place. A thread of the first KB has a channel.
+__device__ inline void addUpEnds(float* ends) {
+  if (threadIdx.x >= KB) return;
+  float sum = 0.0f;
+#pragma unroll
+  for (int warp = 0; warp < gradientThreads / 32; warp++) sum += ends[warp * KB + threadIdx.x];
+  ends[threadIdx.x] = sum;
+}
+
 /// Adds up 2 `half` numbers over lanes `distance` apart, each of which is left with half of them, and so on
 /// to two numbers: of eight, lanes 8 i and further have 2 i and 2 i + 1.
 template <int half, int distance>
@@ -173,12 +182,10 @@ __device__ inline void storeDecayGradient(float* to, int pitch, int channels, co
   leading[threadIdx.x] = opened & 1 ? 0.0f : sum;
   __syncthreads();
 
-  float following = 0.0f, meeting = 0.0f;
+  float following = 0.0f;
 #pragma unroll
   for (int warp = 0; warp < 4; warp++) following += behind[warp * KB + column];
-#pragma unroll
-  for (int warp = 0; warp < gradientThreads / 32; warp++) meeting += ends[warp * KB + column];
-  following += exp2Decay(in.c.at(tileTokens - 1, column)) * meeting;
+  following += exp2Decay(in.c.at(tileTokens - 1, column)) * ends[column];
 #pragma unroll
   for (int other = parts - 1; other > 0; other--) {
     if (other <= part) break;

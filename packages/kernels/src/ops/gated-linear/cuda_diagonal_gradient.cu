@@ -181,10 +181,12 @@ __global__ void __launch_bounds__(gradientThreads, mapped ? gradientBlocks : 1)
     if (values + loader.numStages() < numValues) __syncthreads();
     loader.fill(values + loader.numStages());
   }
-  storeEnds(ends, reinterpret_cast<float*>(shared + Layout::ends));
+  float* const toEnds = reinterpret_cast<float*>(shared + Layout::ends);
+  storeEnds(ends, toEnds);
   const bool isMild = __syncthreads_and(loader.numStages() == 2 && starts == 0 &&
                                         in.c.at(tileTokens - 1, threadIdx.x % KB) >= -mostScaledUp);
 
+  addUpEnds(toEnds);
   const FloatTile<64> exchanged = floatsAt(at.ofQuery ? Layout::queriesExchanged : Layout::keysExchanged);
   float* const toBehind = reinterpret_cast<float*>(shared + Layout::behind);
   float behind[8];
