@@ -132,8 +132,8 @@ __device__ inline void closeOuter(const NarrowSums& sum, float (&behind)[8], Flo
       const float2 found =
           make_float2(meets ? near * sum[n][2 * h] : 0.0f, meets ? far * sum[n][2 * h + 1] : 0.0f);
       exchanged.pairAt(row, column) = found;
-      behind[2 * n] += exists ? x.x * found.x : 0.0f;
-      behind[2 * n + 1] += exists ? x.y * found.y : 0.0f;
+      behind[2 * n] += exists && meets ? x.x * found.x : 0.0f;
+      behind[2 * n + 1] += exists && meets ? x.y * found.y : 0.0f;
     }
   }
 }
