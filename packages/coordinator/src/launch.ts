@@ -2,9 +2,11 @@ import { randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { LongscanError, type Plan } from '@longscan/worker/protocol';
+import { type JobSpec, LongscanError, type Plan } from '@longscan/worker/protocol';
+import { isProbed } from './fabric/load-fabric.js';
 import { loadLauncher } from './launcher.js';
-import { planToRun } from './plan/index.js';
+import { keepProbe, keptProbe } from './probe/kept-probe.js';
+import { type PlanOnLinks, planOnLinks } from './probe/plan-on-links.js';
 import { JobRun, type PreparedRun, type Run } from './run.js';
 import { type BundledLayer, bundleLayers, withBundleFiles, writeBundle } from './run-folder/bundle-layer.js';
 import { acquireRunFolder, ownRecord, releaseRunFolder } from './run-folder/coordinator-record.js';
@@ -45,20 +47,29 @@ export interface LaunchOptions {
 }
 
 /**
- * Launches a job: plans it, makes its run folder and starts its ranks. Prints nothing and never ends the process.
+ * Launches a job: plans it, makes its run folder and starts its ranks. Prints nothing and never ends the process. Links that a
+ * job wants probed are measured in front of that, by ranks that have ended before its own are started; a resumed run goes by
+ * what was found then.
  *
  * @param job Path of a job file, or the contents of one.
  * @returns the run, once its plan is valid; its ranks are then being started.
  * @throws LongscanError (JobErrors for several at once): E-CFG-* and others of the job, E-RESUME-DRIFT, E-CKPT-*,
- * E-LOCK, E-DISK. Nothing has been started by then.
+ * E-LOCK, E-DISK; of a probe that failed those of its ranks. Nothing is running by then.
  */
 export async function launch(job: string | JobInput, options: LaunchOptions = {}): Promise<Run> {
   const loaded = await loadJob(job, { overrides: allOverrides(options) });
   const bundles = await bundleLayers(loaded.jobSpec.model.layers);
-  const plan = await withBundleFiles(bundles, (layerModules) => planToRun(loaded.jobSpec, layerModules));
-  const target = await resumeTarget(options, plan, bundles);
-  refuseStopped(loaded.jobSpec.job.name, options.signal);
-  const run = new JobRun(await prepare(loaded, plan, bundles, target, options));
+  const { jobSpec } = loaded;
+  const target = await resumeTarget(options, jobSpec, bundles);
+  const kept = target && keptProbe(target.runDir, jobSpec);
+  const { signal, runDir } = options;
+  // Ranks that are to be probed are not started for a folder that is taken.
+  if (isProbed(jobSpec) && target === null && runDir !== undefined) useRunFolder(runDir);
+  const planned = await withBundleFiles(bundles, (layerModules) =>
+    planOnLinks(jobSpec, layerModules, { kept, signal }),
+  );
+  refuseStopped(jobSpec.job.name, signal);
+  const run = new JobRun(await prepare(loaded, planned, bundles, target, options));
   obey(run, options.signal);
   return run;
 }
@@ -71,7 +82,7 @@ function allOverrides({ overrides = [], launcher }: LaunchOptions): Overrides {
 
 async function resumeTarget(
   { resume, runDir, allowCodeChange = false }: LaunchOptions,
-  { jobSpec }: Plan,
+  jobSpec: JobSpec,
   bundles: readonly BundledLayer[],
 ): Promise<ResumeTarget | null> {
   if (resume === undefined) return null;
@@ -83,7 +94,7 @@ async function resumeTarget(
 /** Makes and fills the run folder. From here on the run is on disk, and the folder is this process's. */
 async function prepare(
   { jobSpec, originOf }: LoadedJob,
-  plan: Plan,
+  { plan, probed }: PlanOnLinks,
   bundles: readonly BundledLayer[],
   target: ResumeTarget | null,
   options: LaunchOptions,
@@ -98,6 +109,7 @@ async function prepare(
     const attempt = target === null ? 1 : (await readStatus(runDir)).attempt + 1;
     writeRunFile(runDir, runFiles.resolvedJob, formatResolvedJob(jobSpec, originOf));
     writeRunFile(runDir, runFiles.plan, `${JSON.stringify(plan, null, 2)}\n`);
+    if (probed !== null) keepProbe(runDir, probed);
     const layerModules = Object.fromEntries(bundles.map((one) => [one.file, writeBundle(runDir, one)]));
     linkLatest(runDir);
     return {

@@ -13,9 +13,13 @@ import { runFiles } from './run-folder/run-folder.js';
 export interface RunTaskOptions {
   /** Ends the task at once. */
   readonly signal?: AbortSignal | undefined;
+  /** Default: `usualTimeouts`. */
+  readonly timeouts?: SessionTimeouts | undefined;
+  /** Folder that ranks may write into, absolute; default: none. */
+  readonly outDir?: string | undefined;
 }
 
-const timeouts: SessionTimeouts = {
+const usualTimeouts: SessionTimeouts = {
   rendezvousMs: 60_000,
   heartbeatIntervalMs: 1000,
   heartbeatTimeoutMs: 5000,
@@ -34,14 +38,14 @@ const soleRank = { mesh: { numRanks: 1 }, jobSpec: { device: { threads: 'auto' }
  * @throws LongscanError of the task itself, or of its process's end.
  */
 export async function runTask(
-  task: Exclude<Task, { kind: 'train' | 'bench-step' | 'bench-collectives' }>,
-  { signal }: RunTaskOptions = {},
+  task: Exclude<Task, { kind: 'train' | RankTask['kind'] }>,
+  options: RunTaskOptions = {},
 ): Promise<Done['result']> {
   const known = await knownModules(task);
   const bundles = await Promise.all(known.missing.map(bundleLayer));
   const codeHashes = Object.fromEntries(bundles.map(({ file, sha256 }) => [file, sha256]));
   const [result] = await withBundleFiles(bundles, (made) =>
-    runInRanks(task, { plan: null, layerModules: { ...known.modules, ...made }, codeHashes }, signal),
+    runInRanks(task, { plan: null, layerModules: { ...known.modules, ...made }, codeHashes }, options),
   );
   return result!;
 }
@@ -54,13 +58,16 @@ export async function runTask(
  * @throws LongscanError of the task itself, or of the end of a rank's process.
  */
 export function runOnRanks(
-  task: Extract<Task, { kind: 'bench-step' | 'bench-collectives' }>,
+  task: RankTask,
   plan: Plan,
   layerModules: Readonly<Record<string, string>>,
-  { signal }: RunTaskOptions = {},
+  options: RunTaskOptions = {},
 ): Promise<readonly Done['result'][]> {
-  return runInRanks(task, { plan, layerModules, codeHashes: {} }, signal);
+  return runInRanks(task, { plan, layerModules, codeHashes: {} }, options);
 }
+
+/** A task for all ranks of a plan that leaves no run behind. */
+export type RankTask = Extract<Task, { kind: 'bench-step' | 'bench-collectives' | 'probe-links' }>;
 
 /** What an assignment says beside its task. */
 interface TaskSurroundings {
@@ -72,7 +79,7 @@ interface TaskSurroundings {
 async function runInRanks(
   task: Task,
   surroundings: TaskSurroundings,
-  signal: AbortSignal | undefined,
+  { signal, timeouts = usualTimeouts, outDir }: RunTaskOptions,
 ): Promise<readonly Done['result'][]> {
   const folder = mkdtempSync(join(tmpdir(), 'longscan-task-'));
   try {
@@ -88,7 +95,7 @@ async function runInRanks(
       epoch: 1,
       attempt: 1,
       task,
-      runDir: null,
+      runDir: outDir ?? null,
       resumeFrom: null,
       jobHash: null,
       ...surroundings,

@@ -11,6 +11,7 @@ import {
 import { z } from 'zod';
 import { RankError } from './control/rank-error.js';
 import { RankSession } from './control/rank-session.js';
+import { timeoutsOf } from './control/timeouts-of.js';
 import type { Launcher, LaunchRequest } from './launcher.js';
 import { StepMerger } from './metrics/merge-steps.js';
 import { type CoordinatorRecord, releaseRunFolder, writeRecord } from './run-folder/coordinator-record.js';
@@ -175,7 +176,6 @@ export class JobRun implements Run {
     if (this.#prepared.resume !== null && this.#prepared.resume.step >= steps) return this.#alreadyDone();
     const { plan, jobHash, attempt, resume, layerModules, codeHashes, launcher, request, record } =
       this.#prepared;
-    const { launch } = plan.jobSpec;
     this.#journal.event({
       event: 'launch',
       launcher: request.launcher,
@@ -198,13 +198,7 @@ export class JobRun implements Run {
         },
         launcher,
         request,
-        timeouts: {
-          rendezvousMs: launch.rendezvousTimeoutMs,
-          heartbeatIntervalMs: launch.heartbeatIntervalMs,
-          heartbeatTimeoutMs: launch.heartbeatTimeoutMs,
-          collectiveMs: launch.collectiveTimeoutMs,
-          stopMs: launch.stopTimeoutMs,
-        },
+        timeouts: timeoutsOf(plan.jobSpec),
         host: loopback,
       },
       {

@@ -79,10 +79,14 @@ export function createShapeNative(allocator: ShapeAllocator): Native {
   };
   /** Any other function enqueues work on the stream that it begins with, on those of its numbers that are tensors. */
   const enqueue = (stream: number, ...args: readonly unknown[]): void => {
-    for (const arg of args.flat()) {
-      const tensor = tensors.get(arg as number);
-      if (tensor !== undefined) allocator.touch(tensor.block, stream);
+    for (const arg of args) {
+      if (typeof arg === 'number') touch(arg, stream);
+      else if (Array.isArray(arg)) for (const one of arg) touch(one, stream);
     }
+  };
+  const touch = (id: number, stream: number): void => {
+    const tensor = id < firstTensor ? undefined : tensors.get(id);
+    if (tensor !== undefined) allocator.touch(tensor.block, stream);
   };
   return new Proxy(runtime, { get: (target, name) => Reflect.get(target, name) ?? enqueue }) as Native;
 }

@@ -1,12 +1,12 @@
 import { writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import {
-  collectivesResultSchema,
   type JobSpec,
   LongscanError,
   type MeasuredTransition,
   measuredTransitions,
 } from '@longscan/worker/protocol';
+import { assumedFabric } from '../fabric/load-fabric.js';
 import { bundleLayers, withBundleFiles } from '../run-folder/bundle-layer.js';
 import { loadJob } from '../spec/index.js';
 import { byteSize, byteSizes } from './byte-options.js';
@@ -58,19 +58,16 @@ export default defineCommand({
     if (args.save !== undefined) requireWritable('--save', args.save);
     const jobSpec = await jobOf(args);
     const { planJob } = await import('../plan/index.js');
-    const { runOnRanks } = await import('../run-task.js');
-    const { measuredRows, fabricFileOf } = await import('../collectives/measured.js');
+    const { measureGroup } = await import('../collectives/measure-group.js');
+    const { fabricFileOf } = await import('../collectives/measured.js');
     const { formatCollectives } = await import('../collectives/format.js');
     const measured = await withBundleFiles(await bundleLayers(jobSpec.model.layers), async (modules) => {
-      const plan = await planJob(jobSpec, modules);
-      const numRanks = groupSize(jobSpec);
-      const results = await interruptible((signal) => runOnRanks(task, plan, modules, { signal }));
-      const ofGroup = results.slice(0, numRanks).map((result) => collectivesResultSchema.parse(result));
-      return measuredRows(ofGroup, plan);
+      const plan = await planJob(jobSpec, modules, assumedFabric(jobSpec));
+      return interruptible((signal) => measureGroup(task, plan, modules, { signal }));
     });
     if (args.json) {
       for (const row of measured.rows) terminal.printJson(row);
-      terminal.printJson({ fit: measured.fit });
+      terminal.printJson({ fit: measured.fit && { ...measured.fit, handOverS: measured.handOverS } });
     } else terminal.print(formatCollectives(measured));
     if (args.save === undefined) return 0;
     writeFileSync(args.save, `${JSON.stringify(fabricFileOf(measured), null, 2)}\n`);
@@ -115,18 +112,13 @@ async function jobOf({ job, sp, device, set }: JobArgs): Promise<JobSpec> {
     ...(device === undefined ? [] : [`device.kind=${device}`]),
   ];
   const { jobSpec } = await loadJob(job ?? links, { overrides, readsText: false });
-  if (groupSize(jobSpec) > 1) return jobSpec;
+  if (jobSpec.parallel.sp * jobSpec.parallel.dp > 1) return jobSpec;
   throw usage(
     sp === undefined ? 'parallel.sp' : '--sp',
     'one rank, which has no links',
     'two or more',
     '--sp 2',
   );
-}
-
-/** Ranks that are measured: those of a sequence, or all where each has a whole one. */
-function groupSize({ parallel: { sp, dp } }: JobSpec): number {
-  return sp > 1 ? sp : dp;
 }
 
 function usage(where: string, found: string, expected: string, fix?: string): LongscanError {

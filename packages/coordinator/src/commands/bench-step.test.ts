@@ -1,9 +1,10 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stepParts } from '@longscan/worker/protocol';
+import { exposedMsOf, readTraceFile } from '@longscan/worker/testing/trace';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { computeFileSchema } from '../compute/compute-file.js';
@@ -99,6 +100,42 @@ test('bench step: time slices are named, and do not count as work of the model',
   assert.match(stdout, /, f32, in time slices of 32; 1 x 100 tokens a step\n/);
 });
 
+test('bench step --trace: a file a rank and all of them in one, as of a training run; the same exposed communication', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'longscan-traced-'));
+  try {
+    const out = join(folder, 'traced');
+    const traced = (sp: number) =>
+      bench(['--json', ...sets([...small, `parallel.sp=${sp}`]), ...few, '--trace=1-3', '--out', out]);
+    const { status, stdout, stderr } = traced(2);
+    assert.is(status, 0, stderr);
+    assert.match(stderr, /^the traces of ranks 0, 1 are in .*traced\/trace\.json: open it in Perfetto$/m);
+    const trace = readTraceFile(join(out, 'trace.json'));
+    assert.equal([...new Set(trace.spans.map(({ step }) => step))].sort(), [1, 2, 3]);
+    for (const name of ['enqueue', 'forward', 'backward', 'reduce', 'update'])
+      assert.ok(
+        trace.spans.some((span) => span.name === name),
+        name,
+      );
+    const [row] = JSON.parse(stdout) as [StepRow];
+    // The second step is the first of those that are timed.
+    for (const step of [2, 3]) {
+      const sums = [0, 1].map((rank) => exposedMsOf(trace, rank, step));
+      const reported = row.spExposedMs[step - 2]!;
+      assert.ok(Math.abs(Math.max(...sums) - reported) < 1e-4, `step ${step}: ${sums} and ${reported}`);
+    }
+    assert.is(traced(1).status, 0);
+    assert.equal(readdirSync(join(out, 'traces')), ['rank-0.json'], 'none of an earlier one');
+    assert.equal(readdirSync(out).sort(), ['trace.json', 'traces']);
+    writeFileSync(join(out, 'plan.json'), '{}');
+    const refused = traced(1);
+    assert.is(refused.status, 2);
+    assert.match(refused.stderr, /E-CLI-USAGE\] --out: .*, the folder of a run, expected another one/);
+    assert.ok(existsSync(join(out, 'traces')));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
 test('bench step --save: what ops cost, in a file that can be loaded', () => {
   const folder = mkdtempSync(join(tmpdir(), 'longscan-costs-'));
   try {
@@ -151,6 +188,12 @@ test('bench step: what is wrong with a job, or with the words', () => {
     [['--set', 'model.dModel=33'], /error\[E-/],
     [['--steps', 'many'], /--steps "many" where a whole number >= 0/],
     [['--device', 'tpu'], /E-CLI-USAGE/],
+    [['--trace=0-2'], /--trace: "0-2", expected FIRST-LAST or a step, counted from 1\. Fix: --trace=2-35/],
+    [['--trace=3-2'], /--trace: "3-2", expected the first step in front of the last\. Fix: --trace=2-3/],
+    [['--trace', ...few], /--trace: "5-10", expected steps that are made: 5, .*\. Fix: --trace=2-5/],
+    [['--trace=1-1001', '--steps', '2000'], /at most 1000 steps/],
+    [['--trace', '--save', 'costs.json'], /--trace: it with --save/],
+    [['--out', 'folder'], /--out: it without --trace/],
     [['--save', 'costs.txt'], /E-CLI-USAGE.*costs\.txt/],
     [['--save', '/nowhere/costs.json'], /E-CLI-USAGE.*\/nowhere\/costs\.json in no folder/],
   ] as const) {

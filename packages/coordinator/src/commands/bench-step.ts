@@ -7,11 +7,14 @@ import { loadJob } from '../spec/index.js';
 import { formatStepRow, stepRow } from '../step-row.js';
 import { defineCommand } from './command.js';
 import { interruptible } from './interruptible.js';
-import { setOption, wholeNumber } from './options.js';
+import { setOption, traceOption, wholeNumber } from './options.js';
 import type { Terminal } from './terminal.js';
+import { prepareTraceFolder, requireTraceWindow } from './traced-step.js';
 import { requireWritable } from './writable-file.js';
 
 const mostSteps = 10_000;
+/** Of traces. */
+const usualFolder = 'traced-step';
 
 export default defineCommand({
   name: 'bench step',
@@ -27,6 +30,11 @@ export default defineCommand({
     device: { type: 'string', nargs: 1, choices: ['cpu', 'cuda'], describe: 'where; default: as in the job' },
     steps: { ...wholeNumber('--steps', 'steps that are timed', mostSteps), default: '30' },
     warmup: { ...wholeNumber('--warmup', 'steps in front of them', mostSteps), default: '5' },
+    trace: traceOption,
+    out: {
+      ...{ type: 'string', nargs: 1 },
+      describe: `folder for the traces of the ranks, and trace.json; with --trace; default: ${usualFolder}`,
+    },
     save: {
       ...{ type: 'string', nargs: 1 },
       describe:
@@ -35,15 +43,7 @@ export default defineCommand({
   },
   example: 'bench step examples/moby-dick/job.toml --set data.sequenceLength=8192 --steps 10',
   async run(args, terminal) {
-    if (args.steps === 0) {
-      throw new LongscanError({
-        code: 'E-CLI-USAGE',
-        where: '--steps',
-        found: '0',
-        expected: 'at least one step',
-        exitCode: 2,
-      });
-    }
+    refuseUsage(args);
     const device = args.device === undefined ? [] : [`device.kind=${args.device}`];
     // The default job's text is not looked for.
     const job = args.job ?? { data: { path: 'random tokens' } };
@@ -57,19 +57,52 @@ export default defineCommand({
       };
       return saveCosts(args.save, jobSpec, load, steps, args.json, terminal);
     }
-    const task = { kind: 'bench-step', numWarmUps: args.warmup, numSteps: args.steps } as const;
-    const { planToRun } = await import('../plan/index.js');
+    const { trace } = args;
+    const steps = { numWarmUps: args.warmup, numSteps: args.steps };
+    const task = { kind: 'bench-step', ...steps, ...(trace !== undefined && { trace }) } as const;
+    const { planOnLinks } = await import('../probe/plan-on-links.js');
     const { runOnRanks } = await import('../run-task.js');
     const row = await withBundleFiles(await bundleLayers(jobSpec.model.layers), async (modules) => {
-      const plan = await planToRun(jobSpec, modules);
-      const results = await interruptible((signal) => runOnRanks(task, plan, modules, { signal }));
-      return stepRow(args.job ?? null, plan, task.numWarmUps, results);
+      return interruptible(async (signal) => {
+        const { plan, probed } = await planOnLinks(jobSpec, modules, { signal });
+        if (probed !== null) for (const note of plan.fabric?.notes ?? []) terminal.note(`note: ${note}`);
+        const outDir = trace === undefined ? undefined : prepareTraceFolder(args.out ?? usualFolder);
+        const results = await runOnRanks(task, plan, modules, { signal, outDir });
+        if (outDir !== undefined) await mergeInto(outDir, terminal);
+        return stepRow(args.job ?? null, plan, task.numWarmUps, results);
+      });
     });
     if (args.json) terminal.printJson([row]);
     else terminal.print(formatStepRow(row));
     return 0;
   },
 });
+
+interface Usage {
+  readonly steps: number;
+  readonly warmup: number;
+  readonly trace?: string | undefined;
+  readonly out?: string | undefined;
+  readonly save?: string | undefined;
+}
+
+function refuseUsage({ steps, warmup, trace, out, save }: Usage): void {
+  const usage = (where: string, found: string, expected: string) =>
+    new LongscanError({ code: 'E-CLI-USAGE', where, found, expected, exitCode: 2 });
+  if (steps === 0) throw usage('--steps', '0', 'at least one step');
+  if (trace !== undefined && save !== undefined) throw usage('--trace', 'it with --save', 'one of them');
+  if (trace === undefined && out !== undefined) throw usage('--out', 'it without --trace', 'both of them');
+  if (trace !== undefined) requireTraceWindow(trace, warmup + steps);
+}
+
+/** Merges the ranks' traces and says where they are. */
+async function mergeInto(dir: string, terminal: Terminal): Promise<void> {
+  const { mergeTraces } = await import('../run-folder/merge-traces.js');
+  const merged = await mergeTraces(dir);
+  if (merged === null) return;
+  for (const note of merged.notes) terminal.note(`note: ${note}`);
+  terminal.note(`the traces of ranks ${merged.ranks.join(', ')} are in ${merged.path}: open it in Perfetto`);
+}
 
 /** Measures what the job's ops cost and writes it into a file. */
 async function saveCosts(

@@ -2,27 +2,30 @@ import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Plan } from '@longscan/worker/protocol';
-import { isFabricPath } from '../fabric/load-fabric.js';
+import { isFabricPath, isProbed } from '../fabric/load-fabric.js';
 import { type LaunchRequest, loadLauncher } from '../launcher.js';
 import { formatStepTime } from '../plan/format-step-time.js';
-import { formatPlan, planToRun } from '../plan/index.js';
+import { formatPlan } from '../plan/index.js';
 import { stepTime } from '../plan/step-time.js';
+import { planOnLinks } from '../probe/plan-on-links.js';
 import { bundleLayers, withBundleFiles } from '../run-folder/bundle-layer.js';
 import { runFiles } from '../run-folder/run-folder.js';
 import { loadJob } from '../spec/index.js';
 import { defineCommand } from './command.js';
+import { interruptible } from './interruptible.js';
 import { jobPositional, setOption } from './options.js';
 
 export default defineCommand({
   name: 'plan',
   summary:
-    'what a job would do: mesh, slices, memory, modelled time of a step and of each strategy; launches nothing',
+    'what a job would do: mesh, slices, memory, modelled time of a step and of each strategy; trains nothing',
   positionals: { job: jobPositional },
   options: {
     set: setOption,
     fabric: {
       ...{ type: 'string', nargs: 1 },
-      describe: 'links between ranks: a preset or a fabric file; default: parallel.fabric of the job',
+      describe:
+        'links between ranks: a preset, a fabric file, or probe, which starts the ranks for a second or two; default: as in the job',
     },
     compute: {
       ...{ type: 'string', nargs: 1 },
@@ -37,7 +40,10 @@ export default defineCommand({
     const { plan, step } = await withBundleFiles(
       await bundleLayers(jobSpec.model.layers),
       async (modules) => {
-        const planned = await planToRun(jobSpec, modules);
+        // Where no rank is started a signal ends the process as ever.
+        const { plan: planned } = isProbed(jobSpec)
+          ? await interruptible((signal) => planOnLinks(jobSpec, modules, { signal }))
+          : await planOnLinks(jobSpec, modules);
         return { plan: planned, step: await stepTime(planned, args.compute, modules) };
       },
     );

@@ -107,4 +107,25 @@ test('what is wrong with the words ~> all of it, nothing is started or written',
   assert.not.ok(existsSync(out));
 });
 
+test('links that are to be probed, memory that is too small ~> measured and refused by real ranks and plans', ({
+  job,
+  out,
+}) => {
+  const sets = ['--set', 'parallel.fabric=probe', '--set', 'device.memory=100MiB'];
+  const refused = scale([job, '--sp', '1,2', '--mode', 'strong', '--out', out, ...sets, '--json', ...few]);
+  assert.is(refused.status, 2, refused.stderr);
+  for (const { measured, error } of rowsOf(refused.stdout)) {
+    assert.is(measured, null);
+    assert.is(error!.code, 'E-PLAN-MEMORY');
+  }
+  assert.not.match(refused.stderr, /probing/, 'no rank is started for what cannot fit');
+  const other = `${out}-probed`;
+  const args = [job, '--sp', '2', '--mode', 'strong', '--out', other, ...sets.slice(0, 2), '--json', ...few];
+  const probed = scale(args);
+  assert.is(probed.status, 0, probed.stderr);
+  assert.match(probed.stderr, /^probing the links between 2 ranks$/m);
+  assert.ok(existsSync(join(other, 'fabric-2-ranks.json')));
+  assert.ok(rowsOf(probed.stdout)[0]!.measured!.stepMs.median > 0);
+});
+
 test.run();

@@ -38,6 +38,7 @@ export default defineCommand({
     refuseUsage(args);
     const { scale } = await import('../scaling/scale.js');
     const { runOnRanks } = await import('../run-task.js');
+    const { probeLinks } = await import('../probe/probe-links.js');
     const { stepRow } = await import('../step-row.js');
     const { scalingRows } = await import('../scaling/summary.js');
     const { definitionsOf, formatScaling } = await import('../scaling/report.js');
@@ -54,6 +55,7 @@ export default defineCommand({
           (modules) =>
           async ({ plan }) =>
             stepRow(args.job, plan, task.numWarmUps, await runOnRanks(task, plan, modules, { signal })),
+        probeWith: (modules) => (plan) => probeLinks(plan, modules, signal),
         onNote: (text) => bar.note(text),
         onProgress: (progress) => bar.show(progress),
         onFailure: ({ sp, sequenceLength }, { message }) =>

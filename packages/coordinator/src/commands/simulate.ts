@@ -36,7 +36,7 @@ export default defineCommand({
     papers: {
       ...{ type: 'boolean', default: false },
       describe:
-        "instead of a job: tables of ZeCO's and LASP-2's papers, and what the model says of each cell",
+        "instead of a job: tables of ZeCO's and LASP-2's papers, and what the model says of each cell, and of the sizes of --sp",
     },
     set: setOption,
   },
@@ -47,7 +47,7 @@ export default defineCommand({
     if (job === undefined || sp === undefined) throw missing(job === undefined ? 'a job file' : '--sp');
     const { simulateCurve } = await import('../simulate/simulate-curve.js');
     const { loadCompute } = await import('../compute/load-compute.js');
-    const { fabricOf } = await import('../fabric/load-fabric.js');
+    const { fabricOf, refuseProbe } = await import('../fabric/load-fabric.js');
     const { formatCurve, formatCrossings } = await import('../simulate/report.js');
     const { crossingsOf } = await import('../simulate/crossings.js');
     const overrides = [
@@ -57,6 +57,7 @@ export default defineCommand({
     const { jobSpec } = await loadJob(job, { overrides: [...overrides, 'parallel.sp=1'], readsText: false });
     const strategies = strategiesOf(args.strategy, jobSpec.parallel.strategy);
     refuseUsage(sp, args.set, jobSpec.parallel.dp);
+    refuseProbe(jobSpec);
     const compute = loadCompute(args.compute ?? (jobSpec.device.kind === 'cuda' ? 'h200' : 'cpu'));
     const fabric = fabricOf(jobSpec);
     const { rows, notes, crossings, state } = await withBundleFiles(
@@ -69,7 +70,10 @@ export default defineCommand({
       },
     );
     const found = state === null ? [] : formatCrossings(crossings, state.stateBytes, fabric.name);
-    const said = [...(fabric.notes ?? []), ...(compute.notes ?? []), ...notes];
+    const short = rows.flatMap(({ sp, strategy, shortage }) =>
+      shortage === null ? [] : [`sp = ${sp}, ${strategy}: ${shortage}`],
+    );
+    const said = [...(fabric.notes ?? []), ...(compute.notes ?? []), ...notes, ...short];
     if (args.json) for (const row of rows) terminal.printJson(row);
     else {
       const heading = `modelled: ${compute.name}; ${fabric.name}`;
@@ -78,7 +82,10 @@ export default defineCommand({
     for (const note of said) terminal.note(`note: ${note}`);
     if (out !== undefined) {
       const { writeCurve } = await import('../simulate/write-curve.js');
-      const files = await writeCurve(out, { mode, job: jobSpec.job.name, rows, crossings, notes: said });
+      const { publishedCurves } = await import('../papers/published-curves.js');
+      const published = publishedCurves(mode, sp[0]!, sp.at(-1)!);
+      const { name } = jobSpec.job;
+      const files = await writeCurve(out, { mode, job: name, rows, published, crossings, notes: said });
       if (!args.json) terminal.print(['', ...files].join('\n'));
     }
     return 0;
@@ -88,21 +95,23 @@ export default defineCommand({
 interface PapersArgs {
   readonly json: boolean;
   readonly job?: string;
+  readonly sp?: readonly number[];
   readonly out?: string;
 }
 
-async function printPapers({ json, job, out }: PapersArgs, terminal: Terminal): Promise<number> {
+async function printPapers({ json, job, sp = [], out }: PapersArgs, terminal: Terminal): Promise<number> {
   if (job !== undefined) throw usage(`${job} and --papers: the papers' jobs are simulated, or yours`);
+  refuseUsage(sp, [], 1);
   const { reproductions } = await import('../papers/index.js');
   const { formatReproduction } = await import('../papers/report.js');
   const { writeReproductions } = await import('../papers/write-reproductions.js');
   const made = [];
   for (const [name, reproduce] of Object.entries(reproductions)) {
-    const reproduction = await reproduce();
+    const reproduction = await reproduce(sp);
     made.push({ name, reproduction });
-    const { table, cells } = reproduction;
+    const { table, cells, further } = reproduction;
     const { source, title, unit } = table;
-    if (json) for (const cell of cells) terminal.printJson({ source, title, unit, ...cell });
+    if (json) for (const each of [...cells, ...further]) terminal.printJson({ source, title, unit, ...each });
     else terminal.print(`${formatReproduction(reproduction)}\n`);
   }
   if (out !== undefined) {

@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { recordSchedules } from '@longscan/worker';
 import type { JobSpec, Plan } from '@longscan/worker/protocol';
+import { assumedFabric } from '../fabric/load-fabric.js';
 import { thisMachine } from '../fabric/machine.js';
 import { planJob } from '../plan/index.js';
 import { runOnRanks } from '../run-task.js';
@@ -117,7 +118,7 @@ async function measureSlowdown(
     ...[`data.sequenceLength=${sequenceLength}`, `model.dModel=${alone.spec.model.dModel}`],
   ]);
   options.log(`${describe(together)} on ${most} ranks at once`);
-  const row = await timeSteps(await planJob(together, options.modules), options);
+  const row = await timeSteps(await planJob(together, options.modules, assumedFabric(together)), options);
   const times = new Map(row.ops.map(({ name, ms }) => [name, ms]));
   let [before, after] = [0, 0];
   for (const { name, ms } of alone.ops) {

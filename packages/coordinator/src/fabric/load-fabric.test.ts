@@ -1,13 +1,14 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { jobFileSchema } from '@longscan/worker/protocol';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { JobErrors } from '../spec/index.js';
 import type { FabricFile } from './fabric-file.js';
-import { isFabricPath, loadFabric } from './load-fabric.js';
+import { assumedFabric, fabricOf, isFabricPath, isProbed, loadFabric } from './load-fabric.js';
 import type { Machine } from './machine.js';
-import { presetNames } from './presets.js';
+import { presetNames, presets } from './presets.js';
 
 const here: Machine = { host: '0123456789ab', cpu: 'Some CPU', cores: 8 };
 const link = { latencyS: 1e-5, gapS: 5e-6, bandwidthBytesPerS: 1e9 };
@@ -44,13 +45,19 @@ function errorOf(body: () => unknown): Error {
 }
 
 test('presets ~> each is loaded, and says what it is not', () => {
-  assert.equal([...presetNames], ['loopback-tcp', 'h100', 'h200']);
+  assert.equal([...presetNames], ['loopback-tcp', 'h200-vm', 'h100', 'h200']);
   for (const name of presetNames) {
     const fabric = loadFabric(name, here);
     for (const { latencyS, gapS, bandwidthBytesPerS } of [fabric, fabric.nodes?.between ?? fabric])
       assert.ok(latencyS > 0 && gapS > 0 && bandwidthBytesPerS > 0, name);
     assert.is(fabric.notes?.length, 1, name);
-    assert.match(fabric.notes![0]!, name === 'loopback-tcp' ? /measured on another machine/ : /assumptions/);
+    const isAssumed = presets[name].measuredOn === null;
+    assert.match(fabric.notes![0]!, isAssumed ? /assumptions/ : /measured on another machine/);
+    assert.is(
+      /\(assumed\)$/.test(fabric.name),
+      isAssumed,
+      'which the name says too, wherever it stands alone',
+    );
   }
   assert.equal(loadFabric('loopback-tcp', { host: 'any', cpu: 'AMD EPYC', cores: 2 }).notes, []);
 });
@@ -59,10 +66,26 @@ test('presets ~> a name that is none, with what was meant', () => {
   const { message } = errorOf(() => loadFabric('h20', here));
   assert.match(
     message,
-    /^error\[E-REG\] fabric: unknown fabric "h20", expected one of loopback-tcp, h100, h200, or the path/,
+    /^error\[E-REG\] fabric: unknown fabric "h20", expected one of auto, probe, loopback-tcp, h200-vm, h100, h200, or the path/,
   );
   assert.match(message, /did you mean h[12]00\?$/);
   for (const path of ['./fabric', 'fabric.json', '/a/b', 'a.toml']) assert.ok(isFabricPath(path));
+});
+
+test('probe ~> no links before ranks have measured them; one rank has none, and nothing is assumed of nodes', () => {
+  const job = (sp: number, engine: 'tcp' | 'nccl' = 'tcp') => {
+    const parallel = { ...jobFileSchema.parse({ data: { path: 'x' } }).parallel, fabric: 'probe', sp };
+    return { parallel, device: { engine } } as Parameters<typeof fabricOf>[0];
+  };
+  assert.is(isProbed(job(2)), true);
+  assert.match(
+    errorOf(() => fabricOf(job(2))).message,
+    /^error\[E-FABRIC-PROBE\] parallel\.fabric: "probe", where no rank is started .*bench collectives --save/,
+  );
+  assert.is(isProbed(job(1)), false);
+  assert.is(fabricOf(job(1)).name, 'tcp over loopback');
+  assert.is(assumedFabric(job(16, 'nccl')).nodes, undefined);
+  assert.is(assumedFabric(job(16, 'nccl')).latencyS, loadFabric('h200', here).latencyS);
 });
 
 test('fabric files ~> links and nodes; what was not measured here is said', () => {

@@ -3,7 +3,7 @@ import type { Chart, Series } from '../plots/chart.js';
 import type { Reproduction } from './cells.js';
 
 /** A table for people: each cell of the paper, what the model says, and how far off that is. */
-export function formatReproduction({ table, cells, assumptions }: Reproduction): string {
+export function formatReproduction({ table, cells, further, assumptions }: Reproduction): string {
   const header = ['', 'GPUs', `paper, ${table.unit}`, `modelled, ${table.unit}`, 'off', ''];
   const lines = cells.map(({ row, numRanks, paper, modelled, relativeError, isFitted }) => [
     row,
@@ -13,26 +13,28 @@ export function formatReproduction({ table, cells, assumptions }: Reproduction):
     `${relativeError < 0 ? '' : '+'}${(100 * relativeError).toFixed(1)} %`,
     isFitted ? 'fitted' : '',
   ]);
+  const beyond = further.map(({ row, numRanks, modelled }) => [row, String(numRanks), '', number(modelled)]);
   const others = cells
     .filter(({ isFitted }) => !isFitted)
     .map(({ relativeError }) => Math.abs(relativeError));
   const mean = others.reduce((sum, error) => sum + error, 0) / others.length;
   return [
     `${table.source}: ${table.title}, ${table.quantity} (${table.setting})`,
-    formatTable([header, ...lines], '<>>>><'),
+    formatTable([header, ...lines, ...beyond], '<>>>><'),
     `mean |off| of the ${others.length} cells that nothing was fitted to: ${(100 * mean).toFixed(1)} %`,
     ...assumptions.map((assumption) => `- ${assumption}`),
   ].join('\n');
 }
 
 /** The paper's points filled, the modelled curve over them hollow and dashed. */
-export function reproductionChart({ table, cells }: Reproduction): Chart {
+export function reproductionChart({ table, cells, further }: Reproduction): Chart {
   const series = table.rows.flatMap(({ name }): Series[] => {
     const own = cells.filter(({ row }) => row === name);
-    const points = (of: 'paper' | 'modelled') => own.map((cell) => ({ x: cell.numRanks, y: cell[of] }));
+    const beyond = further.filter(({ row }) => row === name);
+    const modelled = [...own, ...beyond].sort((a, b) => a.numRanks - b.numRanks);
     return [
-      { name, points: points('paper') },
-      { name, modelled: true, points: points('modelled') },
+      { name, points: own.map(({ numRanks, paper }) => ({ x: numRanks, y: paper })) },
+      { name, modelled: true, points: modelled.map((each) => ({ x: each.numRanks, y: each.modelled })) },
     ];
   });
   return {

@@ -1,5 +1,5 @@
 import type { JobInput } from '../spec/index.js';
-import { cellsOf, paperValue, type Reproduction } from './cells.js';
+import { modelTable, paperValue, type Reproduction } from './cells.js';
 import { lasp2WeakScaling, zecoThroughput } from './paper-points.js';
 import { a100, costsOf, h100, solve, stepOf } from './training-model.js';
 import { zecoFabric } from './zeco-collectives.js';
@@ -23,29 +23,24 @@ const linearLlama1b: JobInput = {
   data: { path: 'none' },
 };
 
-const strategies: Readonly<Record<string, string | null>> = {
-  DP: null,
-  ZeCO: 'all-scan',
-  'LASP-2': 'all-gather',
-  'LASP-1': 'ring',
-};
-
 /** One number for compute, from data parallel on 8 GPUs; the links are those of the collectives' table. */
-export async function reproduceThroughput(): Promise<Reproduction> {
+export async function reproduceThroughput(sizes: readonly number[] = []): Promise<Reproduction> {
   const fabric = zecoFabric();
   const tokensPerRank = 32 * 1024;
-  const training = (row: string, numRanks: number) =>
-    stepOf({ job: gla1b, tokensPerRank, numRanks, strategy: strategies[row]! }, fabric);
-  const fitted = await training('DP', 8);
+  const training = (strategy: string | null, numRanks: number) =>
+    stepOf({ job: gla1b, tokensPerRank, numRanks, strategy }, fabric);
+  const fitted = await training(null, 8);
   const seconds = tokensPerRank / paperValue(zecoThroughput, 'DP', 8);
   const slowness = solve((x) => fitted(costsOf(h100, x)).seconds, seconds, [1, 2]);
-  const cells = await cellsOf(zecoThroughput, ['DP 8'], async (row, numRanks) => {
-    const step = await training(row, numRanks);
-    return tokensPerRank / step(costsOf(h100, slowness)).seconds;
+  const modelled = await modelTable(zecoThroughput, sizes, {
+    fitted: ['DP 8'],
+    at: async ({ strategy }, numRanks) => {
+      const step = await training(strategy, numRanks);
+      return tokensPerRank / step(costsOf(h100, slowness)).seconds;
+    },
   });
   return {
-    table: zecoThroughput,
-    cells,
+    ...modelled,
     assumptions: [
       `1 number fitted to 1 cell: an op takes ${slowness.toPrecision(3)} times what an H100's data sheet allows (DP, 8)`,
       'links: those fitted to the collectives; no other cell of this table',
@@ -56,7 +51,7 @@ export async function reproduceThroughput(): Promise<Reproduction> {
 }
 
 /** One number for compute, from 16 GPUs, and one for what a step of a collective takes, from 128. */
-export async function reproduceWeakScaling(): Promise<Reproduction> {
+export async function reproduceWeakScaling(sizes: readonly number[] = []): Promise<Reproduction> {
   const tokensPerRank = 16 * 1024;
   const links = { name: "LASP-2's links, latency fitted", gapS: 5e-6, bandwidthBytesPerS: 23e9 };
   const at = (numRanks: number) =>
@@ -74,13 +69,15 @@ export async function reproduceWeakScaling(): Promise<Reproduction> {
     [1e-4, 2e-4],
   );
   const slowness = slownessFor(latencyS);
-  const cells = await cellsOf(lasp2WeakScaling, ['LASP-2 16', 'LASP-2 128'], async (_, numRanks) => {
-    const step = await at(numRanks);
-    return tokensPerRank / step(costsOf(a100, slowness), { ...links, latencyS }).seconds;
+  const modelled = await modelTable(lasp2WeakScaling, sizes, {
+    fitted: ['LASP-2 16', 'LASP-2 128'],
+    at: async (_, numRanks) => {
+      const step = await at(numRanks);
+      return tokensPerRank / step(costsOf(a100, slowness), { ...links, latencyS }).seconds;
+    },
   });
   return {
-    table: lasp2WeakScaling,
-    cells,
+    ...modelled,
     assumptions: [
       `2 numbers fitted to 2 cells: an op takes ${slowness.toPrecision(3)} times what an A100's data sheet allows (16), and one step of a collective ${(1e6 * latencyS).toPrecision(3)} µs (128), which stands for all that grows with the GPUs, stragglers among them`,
       'assumed: 23 GB/s a GPU (200 Gb/s adapters), states in f32, gradients in f32 summed after the backward pass',

@@ -1,8 +1,7 @@
 import type { ScannedState } from '@longscan/worker';
 import type { Fabric } from '../fabric/fabric.js';
-import { pieceBytes } from '../simulate/collectives.js';
 import { scanSeconds } from '../simulate/scan-seconds.js';
-import { cellsOf, paperValue, type Reproduction } from './cells.js';
+import { modelTable, paperValue, type Reproduction } from './cells.js';
 import { zecoCollectives } from './paper-points.js';
 
 const [numHeads, headDim, bytesPerF32] = [32, 128, 4];
@@ -19,38 +18,35 @@ const state: ScannedState = {
 const blocks = 64;
 
 /**
- * The one link that explains three cells: latency and gap from the smallest and the largest All-Scan, bandwidth from the largest
- * All-Gather, by the formulas of the two. What is left of a rank's part behind whole pieces (its decays) costs a gap.
+ * The one link that explains three cells: bandwidth from the largest All-Gather, latency and gap from the smallest and the
+ * largest All-Scan, by the formulas of the two.
  */
 export function zecoFabric(): Fabric {
   const [few, many] = [8, 256];
   const ms = (row: string, numRanks: number) => paperValue(zecoCollectives, row, numRanks) / 1e3;
   const segment = state.stateBytes + state.transitionBytes;
-  const wholePieces = segment - (segment % pieceBytes);
+  const bandwidthBytesPerS = ((many - 1) * segment) / ms('All-Gather', many);
   const hop = (ms('All-Scan', many) - ms('All-Scan', few)) / (many - few);
-  const gapS = (ms('All-Scan', few) - (few - 1) * hop) / (blocks - 1);
-  const bandwidthBytesPerS = wholePieces / (ms('All-Gather', many) / (many - 1) - gapS);
   return {
     name: "ZeCO's links, fitted",
     latencyS: hop - state.stateBytes / blocks / bandwidthBytesPerS,
-    gapS,
+    gapS: (ms('All-Scan', few) - (few - 1) * hop) / (blocks - 1),
     bandwidthBytesPerS,
   };
 }
 
-const strategies: Readonly<Record<string, string>> = { 'All-Gather': 'all-gather', 'All-Scan': 'all-scan' };
-
-export async function reproduceCollectives(): Promise<Reproduction> {
+export async function reproduceCollectives(sizes: readonly number[] = []): Promise<Reproduction> {
   const fabric = zecoFabric();
-  const fitted = ['All-Gather 256', 'All-Scan 8', 'All-Scan 256'];
-  const cells = await cellsOf(zecoCollectives, fitted, async (row, numRanks) => {
-    const scan = { strategy: strategies[row]!, state, numRanks, blocks, engine: 'nccl' } as const;
-    return 1e3 * (await scanSeconds(scan, fabric));
+  const modelled = await modelTable(zecoCollectives, sizes, {
+    fitted: ['All-Gather 256', 'All-Scan 8', 'All-Scan 256'],
+    at: async ({ strategy }, numRanks) => {
+      const scan = { strategy: strategy!, state, numRanks, blocks, engine: 'nccl' } as const;
+      return 1e3 * (await scanSeconds(scan, fabric));
+    },
   });
   const us = (seconds: number) => `${(1e6 * seconds).toPrecision(3)} µs`;
   return {
-    table: zecoCollectives,
-    cells,
+    ...modelled,
     assumptions: [
       `3 numbers fitted to 3 cells: bandwidth ${(fabric.bandwidthBytesPerS / 1e9).toPrecision(3)} GB/s (All-Gather, 256), latency ${us(fabric.latencyS)} and gap ${us(fabric.gapS)} (All-Scan, 8 and 256)`,
       `assumed: states in f32, ${blocks} blocks, all links alike`,

@@ -1,8 +1,25 @@
 import { adviceOf, describePeak, neededBytes, processBytes, settingsThatFit } from '@longscan/worker';
 import { LongscanError, type Plan } from '@longscan/worker/protocol';
+import { linksOf } from '../fabric/load-fabric.js';
 import { formatBytes } from '../format.js';
 import { memoryLimit } from './memory-limit.js';
-import { planJob } from './plan-job.js';
+import { planJob, planMemory } from './plan-job.js';
+
+/** That a rank needs more than it may have, in words; null: it does not, or nobody knows what it may have. */
+export function shortageOf(
+  plan: Plan,
+  limitOf: typeof memoryLimit = memoryLimit,
+): Pick<LongscanError['parts'], 'found' | 'expected'> | null {
+  const limit = limitOf(plan.jobSpec);
+  const needed = neededBytes(plan);
+  if (limit === null || needed <= limit.bytes) return null;
+  const { numRanks } = plan.mesh;
+  const ranks = numRanks === 1 ? 'the rank' : `each of ${numRanks} ranks`;
+  return {
+    found: `${ranks} needs ${formatBytes(needed)}: ${describeNeed(plan)}`,
+    expected: `at most ${formatBytes(limit.bytes)} (${limit.reason})`,
+  };
+}
 
 /**
  * Refuses a plan whose ranks need more memory than they may have, with settings that would fit, each planned to see that.
@@ -14,20 +31,19 @@ export async function checkMemory(
   layerModules: Readonly<Record<string, string>> = {},
   limitOf: typeof memoryLimit = memoryLimit,
 ): Promise<void> {
-  const { jobSpec, mesh } = plan;
-  const limit = limitOf(jobSpec);
-  const needed = neededBytes(plan);
-  if (limit === null || needed <= limit.bytes) return;
-  const settings = await settingsThatFit(jobSpec, {
-    replan: (changed) => planJob(changed, layerModules),
+  const shortage = shortageOf(plan, limitOf);
+  if (shortage === null) return;
+  const settings = await settingsThatFit(plan.jobSpec, {
+    neededBytes: neededBytes(plan),
+    estimate: (changed) =>
+      changed.parallel.sp === 1 ? null : planMemory(changed, layerModules, linksOf(plan)),
+    replan: (changed) => planJob(changed, layerModules, linksOf(plan)),
     limitOf: (changed) => limitOf(changed)?.bytes ?? Number.POSITIVE_INFINITY,
   });
-  const ranks = mesh.numRanks === 1 ? 'the rank' : `each of ${mesh.numRanks} ranks`;
   throw new LongscanError({
     code: 'E-PLAN-MEMORY',
     where: 'device.memory',
-    found: `${ranks} needs ${formatBytes(needed)}: ${describeNeed(plan)}`,
-    expected: `at most ${formatBytes(limit.bytes)} (${limit.reason})`,
+    ...shortage,
     fix: adviceOf(settings),
     exitCode: 2,
   });

@@ -1,4 +1,5 @@
 import type { ModelledScans, ModelledStrategy, Plan } from '@longscan/worker/protocol';
+import { describeLink } from '../fabric/describe-link.js';
 import { formatBytes, formatCount, formatSeconds, formatTable } from '../format.js';
 import { describeLayerRange, describeScan } from './describe-scans.js';
 
@@ -27,7 +28,15 @@ function shapeRows(plan: Plan): string[][] {
     ['ranks', `sp ${mesh.sp} x dp ${mesh.dp} = ${mesh.numRanks}${nodes}`],
     ['sequence', `${paddedLength} tokens in ${slices.length} slices of ${slice?.length}`],
     ['each rank', `${sequencesPerRank} sequences a step`],
+    ...linkRows(plan),
   ];
+}
+
+/** Nothing on one rank. */
+function linkRows({ fabric, mesh }: Plan): string[][] {
+  if (fabric === undefined || mesh.numRanks === 1) return [];
+  const between = fabric.nodes && `; between nodes ${describeLink(fabric.nodes.between)}`;
+  return [['links', `${fabric.name}: ${describeLink(fabric)}${between ?? ''}`]];
 }
 
 function rankRows({ perRank }: Plan): string[][] {

@@ -2,7 +2,9 @@ import { type OpEntry, traceModel, withMemory } from '@longscan/worker';
 import type { JobSpec, Plan } from '@longscan/worker/protocol';
 import { loadCompute } from '../compute/load-compute.js';
 import { opSeconds } from '../compute/op-seconds.js';
+import type { Fabric } from '../fabric/fabric.js';
 import { fabricOf } from '../fabric/load-fabric.js';
+import { engineOf } from '../simulate/engine.js';
 import { machineOf } from '../simulate/machine.js';
 import { planAttention } from './attention.js';
 import { checkCarry } from './check-carry.js';
@@ -11,7 +13,7 @@ import { checkObjective } from './check-objective.js';
 import { layerWork } from './layer-work.js';
 import { layOut } from './layout.js';
 import { withNodes } from './nodes.js';
-import { plan } from './plan.js';
+import { type PlanInputs, plan } from './plan.js';
 import { countingOverheads } from './scan-machine.js';
 import { timeBySimulation } from './simulate-scans.js';
 import { presetFor } from './step-time.js';
@@ -23,15 +25,59 @@ import { strategiesFor } from './strategy-rules.js';
  * the memory of ranks from steps with shapes alone. Opens no native file.
  *
  * @param layerModules Bundled module of each layer file outside the packages, by the file's path.
+ * @param links Between ranks; default: those that the job names.
  * @throws LongscanError E-SHAPE (layout, or a layer whose sizes do not fit), E-STRATEGY (a layer that the strategy
  * cannot run), E-CARRY (data.carry where it cannot be), E-PLUGIN, and what `fabricOf` throws
  */
 export async function planJob(
   jobSpec: JobSpec,
   layerModules: Readonly<Record<string, string>> = {},
+  links: Fabric = fabricOf(jobSpec),
 ): Promise<Plan> {
+  const inputs = await inputsOf(jobSpec, layerModules, links);
+  const { trace, fabric, layout } = inputs;
+  const { sp } = layout.mesh;
+  const finish = (planned: Plan) => withMemory({ ...planned, fabric: links }, { modules: layerModules });
+  if (sp === 1) return finish(plan(inputs));
+  const compute = loadCompute(presetFor(jobSpec));
+  const engine = engineOf(jobSpec);
+  const secondsOf = (op: OpEntry) => opSeconds(compute, op);
+  const timeScans = timeBySimulation(sp, {
+    ...countingOverheads(machineOf(engine, { fabric, compute })),
+    ...{ engine, secondsOf },
+  });
+  const numCalls = (layer: number) => trace.recurrences.filter((one) => one.layer === layer).length;
+  // What a layer has to do beside its scans does not depend on how they run.
+  const workOf = await layerWork(plan(inputs), compute, numCalls, layerModules);
+  return finish(plan({ ...inputs, timeScans, workOf }));
+}
+
+/**
+ * A plan for its memory alone, in a fraction of the time: nothing is simulated, where the planner would choose states go along the
+ * chain, whose buffers are the smallest that there are, and of all ranks one in the middle of a sequence is traced. So the need is that of
+ * the whole plan or somewhat less.
+ * @throws LongscanError what `planJob` throws; E-STRATEGY also where layers cannot take the chain
+ */
+export async function planMemory(
+  jobSpec: JobSpec,
+  layerModules: Readonly<Record<string, string>>,
+  links: Fabric,
+): Promise<Plan> {
+  const { parallel } = jobSpec;
+  const strategy = parallel.strategy === 'auto' ? 'ring' : parallel.strategy;
+  const chained = { ...jobSpec, parallel: { ...parallel, strategy } };
+  const planned = plan(await inputsOf(chained, layerModules, links));
+  const middle = Math.floor(planned.mesh.sp / 2);
+  return withMemory(planned, { modules: layerModules, ranks: [middle] });
+}
+
+/** Lays a job out and traces its model; everything that can be wrong with it shows here. */
+async function inputsOf(
+  jobSpec: JobSpec,
+  layerModules: Readonly<Record<string, string>>,
+  links: Fabric,
+): Promise<PlanInputs> {
   const layout = layOut(jobSpec);
-  const { device } = jobSpec;
   checkCarry(jobSpec, layout);
   const { sp } = layout.mesh;
   const sizes = {
@@ -41,7 +87,6 @@ export async function planJob(
     modules: layerModules,
   };
   const calls = await traceModel(jobSpec, sizes);
-  const links = fabricOf(jobSpec);
   const fabric = withNodes(links, jobSpec);
   const strategies = strategiesFor(jobSpec, await loadStrategies(), links);
   checkObjective(jobSpec, calls);
@@ -56,17 +101,5 @@ export async function planJob(
           ...sizes,
           attention: installed.find(({ name }) => name === attention.strategy),
         });
-  const inputs = { jobSpec, layout, trace, strategies, attention, fabric };
-  if (sp === 1) return withMemory(plan(inputs), { modules: layerModules });
-  const compute = loadCompute(presetFor(jobSpec));
-  const engine = device.engine === 'nccl' ? 'nccl' : 'tcp';
-  const secondsOf = (op: OpEntry) => opSeconds(compute, op);
-  const timeScans = timeBySimulation(sp, {
-    ...countingOverheads(machineOf(engine, { fabric, compute })),
-    ...{ engine, secondsOf },
-  });
-  const numCalls = (layer: number) => trace.recurrences.filter((one) => one.layer === layer).length;
-  // What a layer has to do beside its scans does not depend on how they run.
-  const workOf = await layerWork(plan(inputs), compute, numCalls, layerModules);
-  return withMemory(plan({ ...inputs, timeScans, workOf }), { modules: layerModules });
+  return { jobSpec, layout, trace, strategies, attention, fabric };
 }

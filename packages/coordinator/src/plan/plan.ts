@@ -132,7 +132,10 @@ function strategyNotes(
   modelledAttention: readonly ModelledStrategy[],
   fabric: Fabric,
 ): string[] {
-  if (parallel.sp === 1) return ['one rank holds the whole sequence: no state crosses ranks'];
+  if (parallel.sp === 1) {
+    const found = fabric.probe === undefined ? [] : (fabric.notes ?? []);
+    return [...found, 'one rank holds the whole sequence: no state crosses ranks'];
+  }
   return [
     ...(fabric.notes ?? []),
     ...(parallel.strategy === 'auto' ? tables.flatMap((table) => scanNotes(table, fabric)) : []),

@@ -1,4 +1,5 @@
 import { type OpEntry, recordStrategyScan, type Schedule, type ScheduleEntry } from '@longscan/worker';
+import type { Engine } from '../simulate/engine.js';
 import type { Machine } from '../simulate/machine.js';
 import { programsOf } from '../simulate/programs-of.js';
 import { simulate } from '../simulate/simulate.js';
@@ -8,7 +9,7 @@ import { type TimeScans, timeByFormula } from './scan-time.js';
 
 /** What scans run on. */
 export interface ScanMachine extends Machine {
-  readonly engine: 'tcp' | 'nccl';
+  readonly engine: Engine;
   readonly secondsOf: (op: OpEntry) => number;
 }
 

@@ -1,6 +1,6 @@
 import type { JobSpec, Plan } from '@longscan/worker/protocol';
 import { loadCompute } from '../compute/load-compute.js';
-import { fabricOf } from '../fabric/load-fabric.js';
+import { linksOf } from '../fabric/load-fabric.js';
 import { mostRanks } from '../simulate/limits.js';
 import { simulateStep } from '../simulate/simulate-step.js';
 import { withNodes } from './nodes.js';
@@ -38,7 +38,7 @@ export async function stepTime(
   const { jobSpec, mesh } = plan;
   if (mesh.numRanks > mostRanks) return null;
   const costs = loadCompute(compute ?? presetFor(jobSpec));
-  const fabric = withNodes(fabricOf(jobSpec), jobSpec);
+  const fabric = withNodes(linksOf(plan), jobSpec);
   const { seconds, ranks } = await simulateStep(plan, { fabric, compute: costs }, layerModules);
   return {
     modelled: true,

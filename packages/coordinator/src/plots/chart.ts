@@ -13,6 +13,13 @@ export interface FailedPoint {
   readonly reason: string;
 }
 
+export interface Published {
+  /** Beside the last marker, in a word. */
+  readonly label: string;
+  /** For the legend: whose, of what, on what. */
+  readonly source: string;
+}
+
 export interface Series {
   /** Series of one name have one colour, so that a prediction is seen beside what it predicts. */
   readonly name: string;
@@ -22,6 +29,8 @@ export interface Series {
   readonly modelled?: boolean;
   /** What would be perfect: a thin grey line without markers. */
   readonly ideal?: boolean;
+  /** Somebody else's measurements: filled markers without a line, in a shape of its own for each source. */
+  readonly published?: Published;
   readonly failed?: readonly FailedPoint[];
 }
 
@@ -30,8 +39,8 @@ export type AxisScale = 'linear' | 'log2' | 'log10';
 
 export interface Chart {
   readonly title: string;
-  /** Under the title: machine, conditions, what bars or bands are. */
-  readonly subtitle?: string;
+  /** Under the title: machine, conditions, what bars or bands are; one or several lines. */
+  readonly subtitle?: string | readonly string[];
   readonly x: { readonly label: string; readonly scale: AxisScale };
   /** A linear scale begins at zero unless `zero` is false. */
   readonly y: {

@@ -44,6 +44,52 @@ test('modelled series ~> hollow markers on a dashed line in the colour of what t
   assert.is(markersOf(svg).filter(({ series }) => series === 'linear').length, 0);
 });
 
+test('published series ~> filled markers without a line, in the colour of the same name; label and source to be read', async () => {
+  const published = (label: string, source: string, y: number) => ({
+    ...{ name: 'ring', published: { label, source } },
+    points: points.slice(1).map(({ x }) => ({ x, y: y * x })),
+  });
+  const svg = await lineChart({
+    ...chart,
+    subtitle: ['one machine', 'filled: papers'],
+    series: [
+      { name: 'all-scan', points, modelled: true },
+      { name: 'ring', points, modelled: true },
+      published('LASP-1', 'a paper, its job', 700),
+      published('LASP-1', 'another paper', 500),
+    ],
+  });
+  assert.equal(
+    linesOf(svg).map(({ series }) => series),
+    ['all-scan, modelled', 'ring, modelled'],
+  );
+  const [, ring] = linesOf(svg);
+  const markersFor = (series: string) => markersOf(svg).filter((marker) => marker.series === series);
+  const [first, second] = ['LASP-1: a paper, its job', 'LASP-1: another paper'].map(markersFor);
+  assert.equal([first!.length, second!.length], [3, 3]);
+  for (const { fill, stroke } of [...first!, ...second!])
+    assert.equal([fill, stroke], [ring!.stroke, ring!.stroke]);
+  assert.is.not(first![0]!.shape, second![0]!.shape, 'each source has a shape of its own');
+  for (const [i, { x, y }] of first!.entries()) {
+    assert.is(x, second![i]!.x);
+    assert.ok(y < second![i]!.y, 'a higher value higher up');
+  }
+  const texts = textsOf(svg);
+  assert.is(texts.filter((text) => text === 'LASP-1').length, 2, 'beside the last marker of each');
+  for (const text of ['LASP-1: a paper, its job', 'LASP-1: another paper', 'one machine', 'filled: papers'])
+    assert.ok(texts.includes(text), text);
+});
+
+test('long names ~> a legend no wider than the chart needs, none cut off', async () => {
+  const name = 'a layer whose name says what it is, where it comes from and what it is for';
+  const series = [name, `${name}, too`].map((each) => ({ name: each, points }));
+  const widthOf = (svg: string) => Number(/ width="(\d+)"/.exec(svg)![1]);
+  const svg = await lineChart({ ...chart, series });
+  for (const each of series) assert.ok(textsOf(svg).includes(each.name));
+  const alone = await lineChart({ ...chart, series: series.slice(1) });
+  assert.is(widthOf(svg), widthOf(alone));
+});
+
 test('points ~> powers of two equally far apart, a higher value higher up', async () => {
   const svg = await lineChart(chart);
   const own = markersOf(svg).filter(({ series }) => series === 'all-scan');

@@ -37,7 +37,7 @@ export const theme = {
       ...{ gridColor: grey, gridOpacity: 0.25, labelFlush: false },
     },
     legend: {
-      ...{ orient: 'bottom', columns: 3, labelColor: ink, labelFontSize: 12, labelLimit: 320 },
+      ...{ orient: 'bottom', labelColor: ink, labelFontSize: 12, labelLimit: 0 },
       ...{ symbolType: 'stroke', symbolSize: 500, symbolStrokeWidth: 2, symbolOpacity: 1 },
       ...{ offset: 14, columnPadding: 16 },
     },

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { type JobSpec, LongscanError, type Plan } from '@longscan/worker/protocol';
+import { assumedFabric } from '../fabric/load-fabric.js';
 import { planJob } from '../plan/index.js';
 import { formatResolvedJob, type JobInput, loadJob } from '../spec/index.js';
 import { ProblemList } from '../spec/problems.js';
@@ -20,9 +21,8 @@ export interface CurveOptions {
 }
 
 export interface PlannedPoint extends CurvePoint {
+  /** Where links are to be probed, by what stands for them until then. */
   readonly plan: Plan;
-  /** Null: not simulated. */
-  readonly simulated: SimulatedPoint | null;
 }
 
 /** Simulates a step of a plan, given the bundled modules of its layer files. */
@@ -98,7 +98,7 @@ export async function loadCurveJob(
 export async function planCurve(
   job: string | JobInput,
   { jobSpec, overrides, notes }: CurveJob,
-  { mode, sps, lengths, simulate }: CurveOptions,
+  { mode, sps, lengths }: Pick<CurveOptions, 'mode' | 'sps' | 'lengths'>,
   layerModules: Readonly<Record<string, string>>,
 ): Promise<PlannedCurve> {
   const { sequenceLength, batchSize } = jobSpec.data;
@@ -110,8 +110,7 @@ export async function planCurve(
         overrides: [...overrides, ...overridesOf(point)],
         readsText: false,
       });
-      const plan = await planJob(own, layerModules);
-      points.push({ ...point, plan, simulated: simulate && (await simulate(plan, layerModules)) });
+      points.push({ ...point, plan: await planJob(own, layerModules, assumedFabric(own)) });
     } catch (error) {
       if (!(error instanceof LongscanError)) throw error;
       problems.addError(atPoint(point, error));

@@ -1,10 +1,10 @@
 import { LongscanError } from '@longscan/worker/protocol';
 import type { StepRow } from '../step-row.js';
-import type { PlannedPoint } from './plan-curve.js';
 import type { Launch, PointRecord, Scaling } from './scaling-file.js';
+import type { SettledPoint } from './settle-point.js';
 
 /** Launches the ranks of a point, times its steps and ends them. */
-export type Measure = (point: PlannedPoint) => Promise<StepRow>;
+export type Measure = (point: SettledPoint) => Promise<StepRow>;
 
 /** Where a curve stands, before each launch and after the last one. */
 export interface CurveProgress {
@@ -12,22 +12,23 @@ export interface CurveProgress {
   readonly done: number;
   readonly total: number;
   /** What comes next; null: nothing. */
-  readonly next: { readonly point: PlannedPoint; readonly launch: number } | null;
+  readonly next: { readonly point: SettledPoint; readonly launch: number } | null;
 }
 
 export interface RunCurveOptions {
-  readonly points: readonly PlannedPoint[];
+  readonly points: readonly SettledPoint[];
   readonly repeats: number;
   readonly measure: Measure;
   /** Called before the first launch and after each with all that is known. */
   save(scaling: Scaling): void;
   onProgress?(progress: CurveProgress): void;
-  onFailure?(point: PlannedPoint, error: LongscanError): void;
+  onFailure?(point: SettledPoint, error: LongscanError): void;
 }
 
 /**
  * Makes the launches that a curve lacks, one of every point before the next of any, so that a machine that grows slower
- * meanwhile slows all points alike. A point that fails keeps its error and gets no more launches; the others go on.
+ * meanwhile slows all points alike. A point that fails, or that was refused, keeps its error and gets no more launches; the
+ * others go on.
  *
  * @param scaling What is there already: points that failed before are tried again, others only where launches are missing.
  * @throws LongscanError E-RUN-KILLED when it was interrupted; everything else that is no LongscanError
@@ -36,8 +37,9 @@ export async function runCurve(scaling: Scaling, options: RunCurveOptions): Prom
   const { points, repeats, measure, save, onProgress, onFailure } = options;
   let current = withPoints(scaling, points);
   save(current);
-  const recordOf = (point: PlannedPoint) => current.points.find((record) => isPoint(record, point))!;
-  const update = (point: PlannedPoint, change: (record: PointRecord) => PointRecord) => {
+  for (const point of points) if (point.refused !== null) onFailure?.(point, point.refused);
+  const recordOf = (point: SettledPoint) => current.points.find((record) => isPoint(record, point))!;
+  const update = (point: SettledPoint, change: (record: PointRecord) => PointRecord) => {
     const changed = current.points.map((record) => (isPoint(record, point) ? change(record) : record));
     current = { ...current, points: changed };
     save(current);
@@ -61,8 +63,7 @@ export async function runCurve(scaling: Scaling, options: RunCurveOptions): Prom
         update(point, (record) => ({ ...record, launches: [...record.launches, result] }));
       } catch (failure) {
         if (!(failure instanceof LongscanError) || failure.code === 'E-RUN-KILLED') throw failure;
-        const { code, message, exitCode } = failure;
-        update(point, (record) => ({ ...record, error: { code, message, exitCode } }));
+        update(point, (record) => ({ ...record, error: failureOf(failure) }));
         onFailure?.(point, failure);
       }
       done++;
@@ -73,32 +74,37 @@ export async function runCurve(scaling: Scaling, options: RunCurveOptions): Prom
 }
 
 /**
- * The curve with a record for each of `points`: an old error is forgotten, since the point is tried again, and so is an old
- * prediction where there is a new one.
+ * The curve with a record for each of `points`: an old error is forgotten, since the point is tried again or refused anew, and
+ * so is an old prediction where there is a new one.
  */
-function withPoints(scaling: Scaling, points: readonly PlannedPoint[]): Scaling {
+function withPoints(scaling: Scaling, points: readonly SettledPoint[]): Scaling {
   const others = scaling.points.filter((record) => !points.some((point) => isPoint(record, point)));
   const asked = points.map((point) => {
     const known = scaling.points.find((record) => isPoint(record, point));
     const planned = newRecord(point);
     if (known === undefined) return planned;
     const step = planned.modelled.step ?? known.modelled.step;
-    return { ...known, modelled: { ...planned.modelled, step }, error: null };
+    return { ...known, modelled: { ...planned.modelled, step }, error: planned.error };
   });
   return { ...scaling, points: [...others, ...asked] };
 }
 
-function isPoint(record: PointRecord, { length, sp }: PlannedPoint): boolean {
+function isPoint(record: PointRecord, { length, sp }: SettledPoint): boolean {
   return record.length === length && record.sp === sp;
 }
 
-function newRecord({ plan, simulated, length, sp, sequenceLength, batchSize }: PlannedPoint): PointRecord {
+function newRecord(point: SettledPoint): PointRecord {
+  const { plan, simulated, refused, length, sp, sequenceLength, batchSize } = point;
   return {
     ...{ length, sp, dp: plan.mesh.dp, sequenceLength, batchSize },
     strategy: plan.strategy,
     modelled: { peakBytes: plan.perRank.peakBytes, step: simulated },
-    ...{ launches: [], error: null },
+    ...{ launches: [], error: refused && failureOf(refused) },
   };
+}
+
+function failureOf({ code, message, exitCode }: LongscanError): NonNullable<PointRecord['error']> {
+  return { code, message, exitCode };
 }
 
 function launchOf(row: StepRow): Launch {

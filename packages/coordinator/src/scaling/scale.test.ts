@@ -1,10 +1,15 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { LongscanError } from '@longscan/worker/protocol';
+import { neededBytes } from '@longscan/worker';
+import { LongscanError, type Plan } from '@longscan/worker/protocol';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { FabricFile } from '../fabric/fabric-file.js';
+import { thisMachine } from '../fabric/machine.js';
+import { planJob } from '../plan/index.js';
 import { markersOf } from '../plots/testing/read-svg.js';
 import { acquireRunFolder, ownRecord } from '../run-folder/coordinator-record.js';
+import { loadJob } from '../spec/index.js';
 import { readScaling } from './scaling-file.js';
 import { scalingRows } from './summary.js';
 import { ScaleBench, tinyJob } from './testing.js';
@@ -92,6 +97,70 @@ test('a point that fails ~> kept with its error, no further launches, the others
   assert.equal(bench.launches, ['256:2', '256:2']);
   assert.ok(again.scaling.points.every(({ error }) => error === null));
 });
+
+test('a point whose ranks cannot have the memory ~> kept with why and with settings that fit, no launch; the others go on', async ({
+  bench,
+}) => {
+  const need = async (sp: number) => {
+    const overrides = [`parallel.sp=${sp}`, 'data.sequenceLength=65536'];
+    return neededBytes(await planJob((await loadJob(bench.job, { overrides, readsText: false })).jobSpec));
+  };
+  const memory = Math.floor((2 * (await need(1)) + (await need(2))) / 3);
+  const failures: string[] = [];
+  const { scaling, files } = await bench.run({
+    ...{ sps: [1, 2], lengths: [65_536], overrides: [`device.memory=${memory}B`] },
+    onFailure: ({ sp }, { code }) => failures.push(`${sp} ${code}`),
+  });
+  assert.equal(bench.launches.splice(0), ['65536:2']);
+  assert.equal(failures, ['1 E-PLAN-MEMORY']);
+  const [first, second] = scalingRows(scaling);
+  assert.is(first!.measured, null);
+  assert.is(first!.error!.exitCode, 2);
+  assert.match(first!.error!.message, /the rank needs .* MiB.* Fix: .*parallel\.sp = 2 on 2 ranks/s);
+  assert.is(second!.error, null);
+  assert.match(readFileSync(files[0]!, 'utf8'), /E-PLAN-MEMORY/);
+  assert.match(readFileSync(files[1]!, 'utf8'), />failed</);
+});
+
+test('links that are to be probed ~> once for each number of ranks, kept for who goes on; what fails there fails alone', async ({
+  bench,
+}) => {
+  const probes: number[] = [];
+  const probeWith = () => async (plan: Plan) => {
+    const { numRanks } = plan.mesh;
+    probes.push(numRanks);
+    if (numRanks === 4) {
+      throw new LongscanError({ code: 'E-RANK-DIED', where: 'rank 1', found: 'killed', exitCode: 8 });
+    }
+    return probedFile(numRanks);
+  };
+  const curve = { sps: [1, 2, 4], lengths: [256, 512], overrides: ['parallel.fabric=probe'], probeWith };
+  const { scaling } = await bench.run(curve);
+  assert.equal(probes.splice(0), [2, 4, 4]);
+  assert.equal(bench.launches.splice(0), ['256:1', '256:2', '512:1', '512:2']);
+  assert.equal(
+    scalingRows(scaling).map(({ sp, error }) => [sp, error?.code]),
+    [1, 2, 4, 1, 2, 4].map((sp) => [sp, sp === 4 ? 'E-RANK-DIED' : undefined]),
+  );
+  await bench.run({ ...curve, sps: [2], repeats: 2 });
+  assert.equal(probes.splice(0), []);
+  await bench.run({ ...curve, sps: [2], again: true });
+  assert.equal(probes, [2]);
+  assert.match(bench.notes.join('\n'), /probing the links between 2 ranks/);
+});
+
+/** What a probe on this machine would find. */
+function probedFile(numRanks: number): FabricFile {
+  const link = { latencyS: 1e-5, gapS: 5e-6, bandwidthBytesPerS: 1e9 };
+  return {
+    ...{ schema: 1, name: 'made up', link },
+    measured: {
+      ...{ date: '2026-11-29T10:00:00.000Z', machine: { ...thisMachine(), device: 'cpu' }, engine: 'tcp' },
+      ...{ versions: {}, numRanks, points: [] },
+      fit: { inside: { meanRelativeError: 0.1, worstRelativeError: 0.2, residuals: [] } },
+    },
+  };
+}
 
 test('simulated steps ~> hollow beside the measured ones, known to who asks again without', async ({
   bench,

@@ -1,13 +1,16 @@
 import { mkdirSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { LongscanError } from '@longscan/worker/protocol';
+import { groupSize } from '../collectives/group-size.js';
+import { keepProbe, keptProbe } from '../probe/kept-probe.js';
 import { bundleLayers, withBundleFiles } from '../run-folder/bundle-layer.js';
 import { acquireRunFolder, ownRecord, releaseRunFolder } from '../run-folder/coordinator-record.js';
 import { onDisk } from '../run-folder/run-folder.js';
 import { jobHash } from '../spec/index.js';
 import { packageVersion } from '../version.js';
 import { thisMachine } from './machine.js';
-import { type CurveOptions, loadCurveJob, type PlannedPoint, planCurve } from './plan-curve.js';
+import type { CurvePoint } from './modes.js';
+import { type CurveOptions, loadCurveJob, planCurve } from './plan-curve.js';
 import { type CurveProgress, type Measure, runCurve } from './run-curve.js';
 import {
   mayDifferInCurve,
@@ -17,6 +20,7 @@ import {
   scalingVersion,
   writeScaling,
 } from './scaling-file.js';
+import { type Probe, type SettledPoint, settlePoint } from './settle-point.js';
 import { writeOutputs } from './write-outputs.js';
 
 export interface ScaleOptions extends CurveOptions {
@@ -32,9 +36,11 @@ export interface ScaleOptions extends CurveOptions {
   readonly again: boolean;
   /** How a point is measured, given the bundled module of each layer file outside the packages. */
   measureWith(layerModules: Readonly<Record<string, string>>): Measure;
+  /** How links are probed where the job asks for that. */
+  probeWith(layerModules: Readonly<Record<string, string>>): Probe;
   onNote(text: string): void;
   onProgress(progress: CurveProgress): void;
-  onFailure(point: PlannedPoint, error: LongscanError): void;
+  onFailure(point: SettledPoint, error: LongscanError): void;
 }
 
 export interface ScaleResult {
@@ -55,7 +61,7 @@ export async function scale(options: ScaleOptions): Promise<ScaleResult> {
   const { jobSpec, text } = curveJob;
   const bundles = await bundleLayers(jobSpec.model.layers);
   return withBundleFiles(bundles, async (modules) => {
-    const { points, notes } = await planCurve(job, curveJob, options, modules);
+    const { points: planned, notes } = await planCurve(job, curveJob, options, modules);
     for (const note of notes) onNote(note);
     const empty: Scaling = {
       ...{ schema: scalingVersion, longscan: packageVersion(), createdAt: new Date().toISOString() },
@@ -71,6 +77,11 @@ export async function scale(options: ScaleOptions): Promise<ScaleResult> {
     return inFolder(resolve(options.dir), async (dir) => {
       const before = readScaling(dir);
       if (before !== null) refuseMixing(dir, before, empty);
+      const probe = keepingProbes(dir, options, options.probeWith(modules));
+      const points: SettledPoint[] = [];
+      for (const point of planned) {
+        points.push(await settlePoint(point, { layerModules: modules, simulate: options.simulate, probe }));
+      }
       const scaling = await runCurve(again ? without(points, before ?? empty) : (before ?? empty), {
         ...options,
         ...{ points, repeats, measure: options.measureWith(modules) },
@@ -81,7 +92,22 @@ export async function scale(options: ScaleOptions): Promise<ScaleResult> {
   });
 }
 
-function without(points: readonly PlannedPoint[], scaling: Scaling): Scaling {
+/** Probes once for each number of ranks; a folder keeps what was found, so that a curve that goes on keeps its plans. */
+function keepingProbes(dir: string, { again, onNote }: ScaleOptions, probe: Probe): Probe {
+  const probed = new Set<number>();
+  return async (plan) => {
+    const numRanks = groupSize(plan.jobSpec);
+    const kept = again && !probed.has(numRanks) ? null : keptProbe(dir, plan.jobSpec);
+    if (kept !== null) return kept;
+    onNote(`probing the links between ${numRanks} ranks`);
+    const file = await probe(plan);
+    keepProbe(dir, file);
+    probed.add(numRanks);
+    return file;
+  };
+}
+
+function without(points: readonly CurvePoint[], scaling: Scaling): Scaling {
   const isAsked = ({ length, sp }: { length: number; sp: number }) =>
     points.some((point) => point.length === length && point.sp === sp);
   return { ...scaling, points: scaling.points.filter((record) => !isAsked(record)) };

@@ -1,17 +1,17 @@
 import { loadCompute } from '../compute/load-compute.js';
-import { fabricOf } from '../fabric/load-fabric.js';
+import { linksOf } from '../fabric/load-fabric.js';
 import { simulateStep } from '../simulate/simulate-step.js';
 import type { SimulatePoint } from './plan-curve.js';
 
 /**
- * Simulates points with these costs of ops, a preset or a compute file, on the links that each job names.
+ * Simulates points with these costs of ops, a preset or a compute file, on the links that each was planned for.
  *
  * @throws LongscanError for costs that are not there or cannot be read (exit code 2)
  */
 export async function simulateWith(nameOrPath: string): Promise<SimulatePoint> {
   const compute = await loadCompute(nameOrPath);
   return async (plan, layerModules) => {
-    const fabric = fabricOf(plan.jobSpec);
+    const fabric = linksOf(plan);
     const { seconds, exposedS } = await simulateStep(plan, { fabric, compute }, layerModules);
     return {
       ...{ stepMs: 1000 * seconds, spExposedMs: 1000 * exposedS },

@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LongscanError } from '@longscan/worker/protocol';
 import type { StepRow } from '../step-row.js';
-import type { PlannedPoint } from './plan-curve.js';
 import type { Measure } from './run-curve.js';
 import { type ScaleOptions, type ScaleResult, scale } from './scale.js';
+import type { SettledPoint } from './settle-point.js';
 
 /** A job so small that planning it takes no time. */
 export const tinyJob = `
@@ -25,6 +25,7 @@ sequenceLength = 256
 batchSize = 2
 [device]
 threads = 1
+memory = "1GiB"
 `;
 
 /** A folder with a job, and scaling curves of it whose points are made up instead of measured. */
@@ -55,6 +56,7 @@ export class ScaleBench {
       },
       ...{ numWarmUps: 1, numSteps: 2, repeats: 1, again: false },
       measureWith: () => this.measure,
+      probeWith: () => () => Promise.reject(new Error('nothing is probed')),
       onNote: (text) => this.notes.push(text),
       onProgress: () => {},
       onFailure: () => {},
@@ -77,7 +79,7 @@ export class ScaleBench {
 }
 
 /** Two steps of which the second takes longer, in a time that falls with the ranks. */
-function madeUpRow({ plan, sp }: PlannedPoint): StepRow {
+function madeUpRow({ plan, sp }: SettledPoint): StepRow {
   const { numRanks } = plan.mesh;
   return {
     laps: [100 / sp, 110 / sp],

@@ -1,11 +1,9 @@
 import type { CollectiveEntry } from '@longscan/worker';
+import { type Engine, piecesOf } from './engine.js';
 import type { SimulatedMessage } from './program.js';
 
 /** Up to this size a collective exchanges directly between all pairs: `directBytes` of the addon's transport collectives. */
 export const directBytes = 32 << 10;
-
-/** What is handed on around a ring at a time: `pieceBytes` of the same. */
-export const pieceBytes = 256 << 10;
 
 const bytesPerF32 = 4;
 
@@ -24,48 +22,56 @@ export interface Place {
 /** A collective of a schedule, without its place in it. */
 export type Collective = Pick<CollectiveEntry, 'verb' | 'bytes'>;
 
-/**
- * How an engine does a collective: everybody with everybody, pieces around a ring, in rounds whose distances double, or up and
- * down a tree, which is not followed message by message.
- */
-export type Algorithm = FollowedAlgorithm | 'tree';
+/** Everybody with everybody, pieces around a ring, or in rounds whose distances double. */
 type FollowedAlgorithm = 'direct' | 'ring' | 'rounds';
 
-/** What the engines choose where messages are followed; the built-in one decides by size alone. */
-export function algorithmOf(
-  { verb, bytes }: Collective,
-  size: number,
-  engine: 'tcp' | 'nccl',
-): FollowedAlgorithm {
-  if (verb === 'barrier') return 'rounds';
-  if (engine === 'nccl' || verb === 'broadcast') return 'ring';
+/** Who does a collective, and how. */
+export interface Method<A = FollowedAlgorithm | 'tree'> {
+  readonly engine: Engine;
+  /** Up and down a tree is not followed message by message. */
+  readonly algorithm: A;
+}
+
+/** A method whose messages are followed one by one. */
+export type FollowedMethod = Method<FollowedAlgorithm>;
+
+/** What an engine chooses where messages are followed; the built-in one decides by size alone. */
+export function methodOf({ verb, bytes }: Collective, size: number, engine: Engine): FollowedMethod {
+  if (verb === 'barrier') return { engine, algorithm: 'rounds' };
+  if (engine === 'nccl' || verb === 'broadcast') return { engine, algorithm: 'ring' };
   const limit = verb === 'reduceScatter' ? directBytes * size : directBytes;
-  return bytes <= limit ? 'direct' : 'ring';
+  return { engine, algorithm: bytes <= limit ? 'direct' : 'ring' };
 }
 
 /** The messages of one rank in a collective. Broadcasts begin at the first rank. */
-export function exchangesOf(
-  collective: Collective,
-  place: Place,
-  algorithm: Exclude<Algorithm, 'tree'>,
-): Exchanges {
+export function exchangesOf(collective: Collective, place: Place, method: FollowedMethod): Exchanges {
+  const exchanges = messagesOf(collective, place, method);
+  if (method.engine === 'tcp') return exchanges;
+  return exchanges.map(({ sends, recvs }) => ({
+    sends: sends.map((message) => ({ ...message, inKernel: true })),
+    recvs,
+  }));
+}
+
+function messagesOf(collective: Collective, place: Place, { engine, algorithm }: FollowedMethod): Exchanges {
   const { verb, bytes } = collective;
   const { rank, size } = place;
   const neighbour = (distance: number) => (((rank + distance) % size) + size) % size;
   if (size === 1 || (bytes === 0 && verb !== 'barrier')) return [];
   if (verb === 'barrier') return rounds(place);
-  if (verb === 'broadcast') return chain(bytes, place);
+  if (verb === 'broadcast') return chain(piecesOf(bytes, engine), place);
   if (verb === 'allGather') {
     if (algorithm === 'direct') return direct(place, () => bytes);
-    return ring(place, () => bytes);
+    return ring(place, () => piecesOf(bytes, engine));
   }
   const blockBytes = evenBlocks(bytes, size);
   if (verb === 'reduceScatter' && algorithm === 'direct') return direct(place, blockBytes);
   if (algorithm === 'direct') return direct(place, () => bytes);
   // Block i starts at rank i + 1 and comes to rank i last; then, in an all-reduce, all of them go round.
-  const reduce = ring(place, (step) => blockBytes(neighbour(-2 - step)));
+  const piecesFor = (place: number) => piecesOf(blockBytes(neighbour(place)), engine);
+  const reduce = ring(place, (step) => piecesFor(-2 - step));
   if (verb === 'reduceScatter') return reduce;
-  return [...reduce, ...ring(place, (step) => blockBytes(neighbour(-1 - step)))];
+  return [...reduce, ...ring(place, (step) => piecesFor(-1 - step))];
 }
 
 /** Bytes of the block of each rank: as many whole elements for everybody, one more for the first ones. */
@@ -89,12 +95,12 @@ function direct({ rank, size }: Place, bytesFor: (rank: number) => number): Exch
 
 /**
  * P - 1 blocks arrive from the previous rank, the one of `step` 0 first; all but the last are passed on, piece by piece.
- * `bytesAt(-1)`: the block that this rank sends first.
+ * `piecesOfStep(-1)`: of the block that this rank sends first.
  */
-function ring({ rank, size }: Place, bytesAt: (step: number) => number): Exchanges {
+function ring({ rank, size }: Place, piecesOfStep: (step: number) => readonly number[]): Exchanges {
   const [prev, next] = [(rank - 1 + size) % size, (rank + 1) % size];
   const piecesAt = (step: number, peer: number) =>
-    piecesOf(bytesAt(step)).map((bytes): SimulatedMessage => ({ peer, bytes }));
+    piecesOfStep(step).map((bytes): SimulatedMessage => ({ peer, bytes }));
   const steps = Array.from({ length: size - 1 }, (_, step) => step);
   const arriving = steps.flatMap((step) => piecesAt(step, prev));
   const leaving = steps.slice(0, -1).flatMap((step) => piecesAt(step, next));
@@ -106,8 +112,7 @@ function ring({ rank, size }: Place, bytesAt: (step: number) => number): Exchang
 }
 
 /** From the first rank to the last, each passing on what it has got. */
-function chain(bytes: number, { rank, size }: Place): Exchanges {
-  const pieces = piecesOf(bytes);
+function chain(pieces: readonly number[], { rank, size }: Place): Exchanges {
   const to = (peer: number) => pieces.map((piece) => ({ peer, bytes: piece }));
   if (rank === 0) return [{ sends: to(1), recvs: [] }];
   const arriving = to(rank - 1);
@@ -125,10 +130,4 @@ function rounds({ rank, size }: Place): Exchanges {
     sends: [{ peer: (rank + distance) % size, bytes: 1 }],
     recvs: [{ peer: (rank - distance + size) % size, bytes: 1 }],
   }));
-}
-
-function piecesOf(bytes: number): number[] {
-  const whole = Math.floor(bytes / pieceBytes);
-  const rest = bytes - whole * pieceBytes;
-  return [...Array.from({ length: whole }, () => pieceBytes), ...(rest > 0 ? [rest] : [])];
 }

@@ -1,5 +1,6 @@
 import type { FabricCost } from '@longscan/worker';
 import type { ComputeCosts } from '../compute/compute-costs.js';
+import type { Engine } from './engine.js';
 
 /** What a program runs on, as far as its length depends on it. Ranks are on hosts as `fabric.nodes` says, else all on one. */
 export interface Machine extends Pick<ComputeCosts, 'ranksAtOnce' | 'slowdown'> {
@@ -21,7 +22,7 @@ const coresPerMessage = 1.25;
 
 /** Hosts with these costs and links. */
 export function machineOf(
-  engine: 'tcp' | 'nccl',
+  engine: Engine,
   { fabric, compute }: { readonly fabric: FabricCost; readonly compute: ComputeCosts },
 ): Machine {
   const { ranksAtOnce, slowdown } = compute;

@@ -1,5 +1,6 @@
 import type { LinkCost } from '@longscan/worker';
-import { type Algorithm, type Collective, pieceBytes } from './collectives.js';
+import type { Collective, Method } from './collectives.js';
+import { pieceOf, piecesIn } from './engine.js';
 
 /**
  * Time of a collective from the moment at which its last rank has come, as its messages would take it if all came then. `link`:
@@ -8,7 +9,7 @@ import { type Algorithm, type Collective, pieceBytes } from './collectives.js';
 export function meetingSeconds(
   { verb, bytes }: Collective,
   size: number,
-  algorithm: Algorithm,
+  { engine, algorithm }: Method,
   link: LinkCost,
 ): number {
   if (size === 1) return 0;
@@ -17,11 +18,12 @@ export function meetingSeconds(
   const direct = (message: number) => (size - 2) * held(message) + link.latencyS + transfer(message);
   /** For all pieces of a block but the last, and for the last until it is through. */
   const ofBlock = (block: number) => {
-    const rest = block % pieceBytes;
-    const whole = Math.floor(block / pieceBytes);
-    const all = whole * held(pieceBytes) + (rest > 0 ? held(rest) : 0);
-    const last = rest > 0 || block === 0 ? rest : pieceBytes;
-    return { all, untilLast: all - held(last) + transfer(last), first: Math.min(block, pieceBytes) };
+    const piece = pieceOf(block, engine);
+    const numWhole = block === 0 ? 0 : Math.floor(block / piece);
+    const rest = block - numWhole * piece;
+    const all = numWhole * held(piece) + (rest > 0 ? held(rest) : 0);
+    const last = rest > 0 || block === 0 ? rest : piece;
+    return { all, untilLast: all - held(last) + transfer(last), first: Math.min(block, piece) };
   };
   /** P - 1 blocks one after the other through each port; a piece waits for its way to the rank before it is passed on. */
   const ring = (block: number) => {
@@ -51,7 +53,7 @@ export function meetingSeconds(
 }
 
 /** Bytes that a rank sends in a collective; of a broadcast, all ranks but the last. */
-export function bytesSentIn({ verb, bytes }: Collective, size: number, algorithm: Algorithm): number {
+export function bytesSentIn({ verb, bytes }: Collective, size: number, { algorithm }: Method): number {
   const others = size - 1;
   switch (verb) {
     case 'barrier':
@@ -69,7 +71,7 @@ export function bytesSentIn({ verb, bytes }: Collective, size: number, algorithm
 }
 
 /** Of all ranks together. */
-export function numMessages({ verb, bytes }: Collective, size: number, algorithm: Algorithm): number {
+export function numMessages({ verb, bytes }: Collective, size: number, { algorithm }: Method): number {
   const pairs = size * (size - 1);
   switch (verb) {
     case 'barrier':
@@ -83,8 +85,4 @@ export function numMessages({ verb, bytes }: Collective, size: number, algorithm
     case 'allReduce':
       return algorithm === 'direct' ? pairs : 2 * pairs * piecesIn(bytes / size);
   }
-}
-
-function piecesIn(block: number): number {
-  return Math.max(1, Math.ceil(block / pieceBytes));
 }

@@ -1,4 +1,5 @@
 import type { FabricCost, LinkCost } from '@longscan/worker';
+import { collectiveLinks } from './engine.js';
 import { mismatchError } from './errors.js';
 import type { Due, EventQueue } from './event-queue.js';
 import type { Host } from './host.js';
@@ -30,20 +31,24 @@ export class Network {
   /** Time at which the port inwards is free, by rank. */
   private readonly incomingFree: Float64Array;
   private readonly overheadS: number;
+  private readonly kernelLinks: FabricCost;
 
   constructor(
-    private readonly fabric: FabricCost,
+    private readonly links: FabricCost,
     private readonly queue: EventQueue,
     private readonly hosts: readonly Host[],
     { coresPerMessage, overheadS = 0 }: Pick<Machine, 'coresPerMessage' | 'overheadS'>,
   ) {
     this.overheadS = overheadS;
+    this.kernelLinks = collectiveLinks(links, 'nccl');
     this.outgoing = hosts.map((host) => new OutgoingPort(host, coresPerMessage));
     this.incomingFree = new Float64Array(hosts.length);
   }
 
-  send(now: number, channel: string, { peer, bytes }: SimulatedMessage, sender: Transfers): void {
-    const message = new Message(this, sender, peer, bytes, this.linkOf(sender.rank, peer));
+  send(now: number, channel: string, sent: SimulatedMessage, sender: Transfers): void {
+    const { peer, bytes, inKernel = false } = sent;
+    const links = inKernel ? this.kernelLinks : this.links;
+    const message = new Message(this, sender, peer, bytes, linkBetween(links, sender.rank, peer));
     const queue = this.queueOf(channel, sender.rank, peer);
     const first = queue[0];
     if (first?.receiver) {
@@ -85,17 +90,17 @@ export class Network {
     this.queue.add(time, event);
   }
 
-  private linkOf(from: number, to: number): LinkCost {
-    const { nodes } = this.fabric;
-    if (nodes === undefined) return this.fabric;
-    const isInside = Math.floor(from / nodes.ranksPerNode) === Math.floor(to / nodes.ranksPerNode);
-    return isInside ? this.fabric : nodes.between;
-  }
-
   private queueOf(channel: string, from: number, to: number): Unmatched[] {
     const pairs = getOrAdd(this.channels, channel, () => new Map<number, Unmatched[]>());
     return getOrAdd(pairs, from * this.outgoing.length + to, () => []);
   }
+}
+
+function linkBetween(links: FabricCost, from: number, to: number): LinkCost {
+  const { nodes } = links;
+  if (nodes === undefined) return links;
+  const isInside = Math.floor(from / nodes.ranksPerNode) === Math.floor(to / nodes.ranksPerNode);
+  return isInside ? links : nodes.between;
 }
 
 function getOrAdd<K, V>(map: Map<K, V>, key: K, make: () => V): V {

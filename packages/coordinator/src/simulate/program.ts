@@ -25,6 +25,8 @@ export interface SimulatedMessage {
   /** Rank of the job. */
   readonly peer: number;
   readonly bytes: number;
+  /** Of a send: part of a collective that is one kernel, on links as `collectiveLinks` has them. Default: false. */
+  readonly inKernel?: boolean;
 }
 
 /**
@@ -62,7 +64,7 @@ export type Instruction =
   | ExchangeInstruction
   | MeetingInstruction;
 
-/** What one rank does in a step, in the order in which its host enqueues it: collectives are the messages they consist of. */
+/** What one rank does in a step, each stream in its order: collectives are the messages they consist of. */
 export interface Program {
   readonly streams: readonly string[];
   readonly instructions: readonly Instruction[];

@@ -1,6 +1,5 @@
 import {
   type CollectiveEntry,
-  type ExchangeEntry,
   type FabricCost,
   type GroupName,
   type OpEntry,
@@ -8,14 +7,15 @@ import {
   slowestLink,
 } from '@longscan/worker';
 import type { Mesh } from '@longscan/worker/protocol';
-import { type Algorithm, algorithmOf, exchangesOf } from './collectives.js';
+import { exchangesOf, type Method, methodOf } from './collectives.js';
+import { collectiveLinks, type Engine } from './engine.js';
 import { bytesSentIn, meetingSeconds, numMessages } from './meeting-seconds.js';
-import type { Instruction, Program } from './program.js';
+import type { Instruction, Program, SimulatedMessage } from './program.js';
 
 /** What turns a schedule into a program. */
 export interface ProgramOptions {
   readonly mesh: Mesh;
-  readonly engine: 'tcp' | 'nccl';
+  readonly engine: Engine;
   readonly fabric: FabricCost;
   readonly secondsOf: (op: OpEntry) => number;
   /** Core time that the host takes for each entry, beside the streams. Default: 0. */
@@ -27,10 +27,48 @@ export interface ProgramOptions {
 /** Collectives of more messages are taken as a whole: a ring of 4,096 ranks has 16 million a vector. */
 const mostMessages = 20_000;
 
-/** One program per rank, in rank order. Ranks share what is the same for them. */
+/** One program per rank, in rank order. */
 export function programsOf(schedules: readonly Schedule[], options: ProgramOptions): Program[] {
-  const shared = new Map<OpEntry, Instruction>();
-  return schedules.map((schedule, rank) => programOf(schedule, rank, options, shared));
+  const known = new Map<OpEntry, number>();
+  const secondsOf = (op: OpEntry): number => {
+    let seconds = known.get(op);
+    if (seconds === undefined) {
+      seconds = options.secondsOf(op);
+      known.set(op, seconds);
+    }
+    return seconds;
+  };
+  return schedules.map((schedule, rank) => programOf(schedule, rank, { ...options, secondsOf }));
+}
+
+/** Instructions, each stream's in its order; computation that nothing can come between is one. */
+class Instructions {
+  readonly all: Instruction[] = [];
+  private readonly busyS: Float64Array;
+
+  constructor(numStreams: number) {
+    this.busyS = new Float64Array(numStreams);
+  }
+
+  busy(stream: number, seconds: number): void {
+    this.busyS[stream]! += seconds;
+  }
+
+  push(instruction: Instruction): void {
+    this.flush(instruction.stream);
+    this.all.push(instruction);
+  }
+
+  end(): readonly Instruction[] {
+    for (let stream = 0; stream < this.busyS.length; stream++) this.flush(stream);
+    return this.all;
+  }
+
+  private flush(stream: number): void {
+    const seconds = this.busyS[stream]!;
+    if (seconds > 0) this.all.push({ kind: 'busy', stream, seconds });
+    this.busyS[stream] = 0;
+  }
 }
 
 /** A group of ranks as one of them sees it. */
@@ -42,32 +80,20 @@ interface Group {
   readonly size: number;
 }
 
-function programOf(
-  { streams, entries }: Schedule,
-  rank: number,
-  options: ProgramOptions,
-  shared: Map<OpEntry, Instruction>,
-): Program {
+function programOf({ streams, entries }: Schedule, rank: number, options: ProgramOptions): Program {
   const groups = groupsOf(rank, options.mesh);
-  const busy = (entry: OpEntry): Instruction => {
-    const known = shared.get(entry);
-    if (known !== undefined) return known;
-    const made = { kind: 'busy', stream: entry.stream, seconds: options.secondsOf(entry) } as const;
-    shared.set(entry, made);
-    return made;
-  };
   const numEvents = entries.reduce((count, { kind }) => count + Number(kind === 'record'), 0);
   const host = streams.length;
   const enqueueS = (options.enqueueS ?? 0) * entries.length;
-  const instructions: Instruction[] = [];
+  const instructions = new Instructions(streams.length + 1);
   for (let step = 0; step < (options.numSteps ?? 1); step++) {
     const recorded = new Set<number>();
     // All at once: it is far ahead of the streams, and only the cores that it takes from them count.
-    if (enqueueS > 0) instructions.push({ kind: 'busy', stream: host, seconds: enqueueS });
+    instructions.busy(host, enqueueS);
     for (const entry of entries) {
       switch (entry.kind) {
         case 'op':
-          instructions.push(busy(entry));
+          instructions.busy(entry.stream, options.secondsOf(entry));
           break;
         case 'record':
           recorded.add(entry.event);
@@ -83,11 +109,11 @@ function programOf(
           instructions.push(exchange(entry.stream, groups[entry.group], entry));
           break;
         case 'collective':
-          instructions.push(...collective(entry, groups[entry.group], options));
+          for (const each of collective(entry, groups[entry.group], options)) instructions.push(each);
       }
     }
   }
-  return { streams: [...streams, 'host'], instructions };
+  return { streams: [...streams, 'host'], instructions: instructions.end() };
 }
 
 function groupsOf(rank: number, { sp, numRanks }: Mesh): Record<GroupName, Group> {
@@ -102,28 +128,28 @@ function collective(entry: CollectiveEntry, group: Group, { engine, fabric }: Pr
   const { channel, rank, size } = group;
   if (size === 1) return [];
   const { stream } = entry;
-  const algorithm = algorithmOf(entry, size, engine);
-  const link = slowestLink(size, fabric);
-  const meeting = (how: Algorithm): Instruction => ({
+  const link = slowestLink(size, collectiveLinks(fabric, engine));
+  const timeOf = (how: Method) => meetingSeconds(entry, size, how, link);
+  const meeting = (how: Method): Instruction => ({
     ...{ kind: 'meeting', stream, channel, size },
-    seconds: meetingSeconds(entry, size, how, link),
-    bytesSent: bytesSentIn(entry, size, how),
+    ...{ seconds: timeOf(how), bytesSent: bytesSentIn(entry, size, how) },
   });
+  const method = methodOf(entry, size, engine);
   // NCCL sums along a tree where that is faster: on many ranks, where a vector's blocks are small.
+  const tree: Method = { engine, algorithm: 'tree' };
   const hasTree = engine === 'nccl' && entry.verb === 'allReduce';
-  const timeOf = (how: Algorithm) => meetingSeconds(entry, size, how, link);
-  if (hasTree && timeOf('tree') < timeOf('ring')) return [meeting('tree')];
-  if (numMessages(entry, size, algorithm) > mostMessages) return [meeting(algorithm)];
-  return exchangesOf(entry, { rank, size }, algorithm).map((messages) => exchange(stream, group, messages));
+  if (hasTree && timeOf(tree) < timeOf(method)) return [meeting(tree)];
+  if (numMessages(entry, size, method) > mostMessages) return [meeting(method)];
+  return exchangesOf(entry, { rank, size }, method).map((messages) => exchange(stream, group, messages));
 }
 
 /** `messages` are those of ranks of the group. */
 function exchange(
   stream: number,
   { channel, first }: Group,
-  { sends, recvs }: Pick<ExchangeEntry, 'sends' | 'recvs'>,
+  { sends, recvs }: { readonly [way in 'sends' | 'recvs']: readonly SimulatedMessage[] },
 ): Instruction {
-  const ofJob = (messages: typeof sends) =>
-    messages.map(({ peer, bytes }) => ({ peer: first + peer, bytes }));
+  const ofJob = (messages: readonly SimulatedMessage[]) =>
+    messages.map((message) => ({ ...message, peer: first + message.peer }));
   return { kind: 'exchange', stream, channel, sends: ofJob(sends), recvs: ofJob(recvs) };
 }

@@ -2,6 +2,7 @@ import { formatBytes, formatSeconds, formatTable } from '../format.js';
 import type { Chart, Series } from '../plots/chart.js';
 import { type Mode, modeTitles } from '../scaling/modes.js';
 import type { Crossing } from './crossings.js';
+import type { PublishedCurve } from './published-curve.js';
 import type { SimulatedRow } from './simulate-curve.js';
 
 /** A table for people. */
@@ -21,7 +22,7 @@ export function formatCurve(rows: readonly SimulatedRow[]): string {
     percent(row.exposedShare),
     percent(row.exposedGradientShare),
     formatBytes(row.bytesSent),
-    formatBytes(row.peakBytes),
+    `${formatBytes(row.peakBytes)}${row.shortage === null ? '' : ', too much'}`,
   ]);
   return formatTable([header, ...lines], '><>>>>>>>>>');
 }
@@ -46,6 +47,7 @@ export function curveCharts(
   rows: readonly SimulatedRow[],
   mode: Mode,
   name: string,
+  published: readonly PublishedCurve[] = [],
 ): Readonly<Record<'throughput' | 'efficiency', Chart>> {
   const [first] = rows;
   const subtitle = first === undefined ? '' : `modelled: ${first.compute}; ${first.fabric}`;
@@ -58,20 +60,37 @@ export function curveCharts(
       series: seriesOf(rows, ({ tokensPerSecond }) => tokensPerSecond),
     },
     efficiency: {
-      ...{ title: `${title}: efficiency`, subtitle, x },
+      title: `${title}: efficiency`,
+      ...(published.length === 0 ? { subtitle } : { subtitle: [subtitle, aboutPublished], width: 640 }),
+      x,
       y: { label: 'efficiency', unit: '%' },
-      series: seriesOf(rows, ({ efficiency }) => 100 * efficiency),
+      series: [...seriesOf(rows, ({ efficiency }) => 100 * efficiency), ...published.map(publishedSeries)],
     },
+  };
+}
+
+const aboutPublished =
+  'hollow: this job, modelled; filled: measured by papers, with other jobs on other machines';
+
+/** In the colour of the modelled curve of the same strategy. */
+function publishedSeries({ name, strategy, source, base, points }: PublishedCurve): Series {
+  return {
+    name: strategy,
+    published: { label: name, source: `${source}; ${base} GPUs = 100 %` },
+    points: points.map(({ numRanks, efficiency }) => ({ x: numRanks, y: 100 * efficiency })),
   };
 }
 
 function seriesOf(rows: readonly SimulatedRow[], metric: (row: SimulatedRow) => number): Series[] {
   const curveOf = ({ strategy }: SimulatedRow) => (strategy.startsWith('auto') ? 'auto' : strategy);
-  return [...new Set(rows.map(curveOf))].map((name) => ({
-    name,
-    modelled: true,
-    points: rows.filter((row) => curveOf(row) === name).map((row) => ({ x: row.sp, y: metric(row) })),
-  }));
+  return [...new Set(rows.map(curveOf))].map((name) => {
+    const own = rows.filter((row) => curveOf(row) === name);
+    return {
+      ...{ name, modelled: true },
+      points: own.flatMap((row) => (row.shortage === null ? [{ x: row.sp, y: metric(row) }] : [])),
+      failed: own.flatMap(({ sp, shortage }) => (shortage === null ? [] : [{ x: sp, reason: shortage }])),
+    };
+  });
 }
 
 function count(value: number): string {

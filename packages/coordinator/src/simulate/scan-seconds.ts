@@ -1,5 +1,6 @@
 import { recordScan, type ScannedState } from '@longscan/worker';
 import type { Fabric } from '../fabric/fabric.js';
+import type { Engine } from './engine.js';
 import { programsOf } from './programs-of.js';
 import { simulate } from './simulate.js';
 
@@ -9,7 +10,7 @@ export interface Scan {
   readonly numRanks: number;
   /** For `all-scan`. */
   readonly blocks: number;
-  readonly engine: 'tcp' | 'nccl';
+  readonly engine: Engine;
 }
 
 /** Time of one scan, nothing overlapped and nothing calculated: the messages alone, on links that copy without cores. */

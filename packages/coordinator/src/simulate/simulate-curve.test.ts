@@ -1,8 +1,11 @@
+import { processBytes } from '@longscan/worker';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { ComputeCosts } from '../compute/compute-costs.js';
 import type { Fabric } from '../fabric/fabric.js';
+import { publishedCurves } from '../papers/published-curves.js';
 import { lineChart } from '../plots/line-chart.js';
+import { linesOf, markersOf, textsOf } from '../plots/testing/read-svg.js';
 import { findCrossings } from './crossings.js';
 import { curveCharts, formatCrossings, formatCurve } from './report.js';
 import { simulateCurve } from './simulate-curve.js';
@@ -40,6 +43,39 @@ async function messageOf(work: Promise<unknown>): Promise<string> {
   throw new Error('expected an error');
 }
 
+test('points whose ranks cannot have the memory ~> simulated, but marked; crosses in charts', async () => {
+  const { rows } = await simulateCurve(
+    { ...request, strategies: ['ring'], overrides: ['data.sequenceLength=65536'] },
+    { fabric, compute },
+  );
+  assert.equal(
+    rows.map(({ shortage }) => shortage),
+    [null, null, null],
+    'what this host has available is not asked',
+  );
+  const memory = Math.round((rows[0]!.peakBytes + rows[1]!.peakBytes) / 2) + processBytes;
+  const overrides = ['data.sequenceLength=65536', `device.memory=${memory}B`];
+  const limited = await simulateCurve({ ...request, strategies: ['ring'], overrides }, { fabric, compute });
+  const shortages = limited.rows.map(({ shortage }) => shortage);
+  assert.match(shortages[0]!, /^the rank needs .* MiB: .*, which may have at most .* \(device\.memory = /);
+  assert.equal(shortages.slice(1), [null, null]);
+  assert.equal(
+    limited.rows.map(({ stepSeconds }) => stepSeconds),
+    rows.map(({ stepSeconds }) => stepSeconds),
+  );
+  const lines = formatCurve(limited.rows).split('\n');
+  assert.equal(
+    lines.map((line) => / MiB, too much$/.test(line)),
+    [false, true, false, false],
+  );
+  const [series] = curveCharts(limited.rows, 'strong', 'small').throughput.series;
+  assert.equal(
+    series!.points.map(({ x }) => x),
+    [2, 4],
+  );
+  assert.equal(series!.failed, [{ x: 1, reason: shortages[0]! }]);
+});
+
 test('curves ~> a row for each size and strategy, efficiency from the smallest size on', async () => {
   const { rows } = await simulateCurve(request, { fabric, compute });
   assert.equal(
@@ -60,6 +96,37 @@ test('curves ~> a row for each size and strategy, efficiency from the smallest s
   const { efficiency } = curveCharts(rows, 'strong', 'small');
   assert.ok(efficiency.series.every(({ modelled }) => modelled === true));
   assert.ok((await lineChart(efficiency)).includes('ring, modelled'));
+});
+
+test("weak curves ~> drawn over papers' points: those filled, this hollow, one colour for a strategy", async () => {
+  const weak = { ...request, mode: 'weak', sps: [8, 16, 32], strategies: ['all-gather', 'ring'] } as const;
+  const { rows } = await simulateCurve(weak, { fabric, compute });
+  const published = publishedCurves('weak', 8, 32);
+  const { efficiency, throughput } = curveCharts(rows, 'weak', 'small', published);
+  assert.ok(
+    throughput.series.every((series) => series.published === undefined),
+    'tokens/s of other jobs',
+  );
+  const svg = await lineChart(efficiency);
+  const legend = 'LASP-2: arXiv 2502.07563, Linear-Llama3 1B, A100, 16K tokens a GPU; 16 GPUs = 100 %';
+  const of = (series: string) => markersOf(svg).filter((marker) => marker.series === series);
+  const [paper, modelled] = [of(legend), of('all-gather, modelled')];
+  assert.equal([paper.length, modelled.length], [2, 3]);
+  for (const [i, { x, fill, stroke }] of paper.entries()) {
+    assert.is(x, modelled[i + 1]!.x, 'at the same numbers of ranks');
+    assert.equal([fill, stroke], [modelled[0]!.stroke, modelled[0]!.stroke]);
+  }
+  assert.ok(modelled.every(({ fill }) => fill === 'none'));
+  assert.ok(Math.abs(paper[0]!.y - modelled[0]!.y) < 1e-6, 'both begin at 100 %');
+  assert.ok(paper[1]!.y > paper[0]!.y);
+  assert.equal(
+    linesOf(svg).map(({ series }) => series),
+    ['all-gather, modelled', 'ring, modelled'],
+  );
+  const texts = textsOf(svg);
+  for (const text of [legend, 'LASP-2', 'ranks of a sequence', 'efficiency (%)'])
+    assert.ok(texts.includes(text), text);
+  assert.ok(texts.some((text) => /filled: measured by papers, with other jobs/.test(text)));
 });
 
 test('modes ~> what grows with sp', async () => {
@@ -100,12 +167,15 @@ test('sizes that do not fit ~> all of them told; a strategy that cannot run is l
 });
 
 test('crossings ~> sooner where latency is what counts', async () => {
-  const state = { kind: 'diagonal', stateBytes: 2 ** 20, stateRows: 1024, transitionBytes: 2 ** 12 } as const;
+  const state = {
+    ...({ layer: 0, kind: 'diagonal', numHeads: 4 } as const),
+    ...{ stateBytes: 2 ** 20, stateRows: 1024, transitionBytes: 2 ** 12 },
+  };
   const at = async (latencyS: number) => {
-    const [doubling] = await findCrossings(state, { ...fabric, latencyS }, 'nccl');
+    const [doubling] = await findCrossings(state, { fabric: { ...fabric, latencyS }, engine: 'nccl' });
     return doubling!;
   };
-  const [far, near] = [await at(1e-3), await at(1e-5)];
+  const [far, near] = [await at(1e-3), await at(1e-4)];
   assert.ok(far.numRanks! < near.numRanks!, `${far.numRanks}, ${near.numRanks}`);
   for (const { seconds, chainSeconds } of [far, near]) assert.ok(seconds < chainSeconds);
   assert.match(

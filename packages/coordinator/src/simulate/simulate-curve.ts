@@ -1,5 +1,7 @@
 import { LongscanError, type Plan } from '@longscan/worker/protocol';
+import { shortageOf } from '../plan/check-memory.js';
 import { planJob } from '../plan/index.js';
+import { memoryLimit } from '../plan/memory-limit.js';
 import { curvePoints, type Mode } from '../scaling/modes.js';
 import { type JobInput, loadJob } from '../spec/index.js';
 import { ProblemList } from '../spec/problems.js';
@@ -44,6 +46,8 @@ export interface SimulatedRow {
   readonly bytesSent: number;
   /** Of tensors, as the plan says. */
   readonly peakBytes: number;
+  /** Why the ranks could not run it: they need more memory than they may have. Null: they do not, or nobody knows what that is. */
+  readonly shortage: string | null;
   readonly fabric: string;
   readonly compute: string;
 }
@@ -83,11 +87,17 @@ export async function simulateCurve(request: CurveRequest, costs: StepCosts): Pr
       ...{ tokensPerSecond: tokens / seconds, tokensPerSecondPerRank: perRank, efficiency: perRank / first },
       ...{ exposedShare: exposedS / seconds, exposedGradientShare: exposedGradientS / seconds },
       bytesSent: Math.max(...ranks.map(({ bytesSent }) => bytesSent)),
-      peakBytes: plan.perRank.peakBytes,
+      ...{ peakBytes: plan.perRank.peakBytes, shortage: describeShortage(plan) },
       ...{ fabric: costs.fabric.name, compute: costs.compute.name },
     });
   }
   return { rows, notes };
+}
+
+/** What this host has available says nothing of the hosts that a job is simulated on. */
+function describeShortage(plan: Plan): string | null {
+  const shortage = shortageOf(plan, (jobSpec) => memoryLimit(jobSpec, () => Number.POSITIVE_INFINITY));
+  return shortage && `${shortage.found}, which may have ${shortage.expected}`;
 }
 
 /** `auto` with what it chose. */

@@ -3,6 +3,7 @@ import type { Plan } from '@longscan/worker/protocol';
 import type { ComputeCosts } from '../compute/compute-costs.js';
 import { opSeconds } from '../compute/op-seconds.js';
 import type { Fabric } from '../fabric/fabric.js';
+import { engineOf } from './engine.js';
 import { machineOf } from './machine.js';
 import { programsOf } from './programs-of.js';
 import { type SimulatedRank, type SimulateOptions, simulate } from './simulate.js';
@@ -43,7 +44,7 @@ export function simulateSchedules(
   { fabric, compute }: StepCosts,
   options: SimulateOptions = {},
 ): SimulatedStep {
-  const engine = jobSpec.device.engine === 'nccl' ? 'nccl' : 'tcp';
+  const engine = engineOf(jobSpec);
   const machine = machineOf(engine, { fabric, compute });
   const secondsOf = (op: OpEntry) => opSeconds(compute, op);
   const program = { mesh, engine, fabric, secondsOf, enqueueS: compute.enqueueS } as const;

@@ -79,7 +79,7 @@ class Rank {
     readonly around: Surroundings,
   ) {
     const queues = streams.map((): Instruction[] => []);
-    for (const instruction of instructions) pushMerged(queues[instruction.stream]!, instruction);
+    for (const instruction of instructions) queues[instruction.stream]!.push(instruction);
     this.streams = streams.map((name, i) => new Stream(this, name, i === 0, queues[i]!));
   }
 
@@ -109,14 +109,6 @@ class Rank {
   result(): SimulatedRank {
     return { busyS: this.busyS, stoodStillS: this.stoodStillS, bytesSent: this.bytesSent };
   }
-}
-
-/** Computation that nothing can come between is one. */
-function pushMerged(queue: Instruction[], instruction: Instruction): void {
-  const last = queue.at(-1);
-  if (instruction.kind === 'busy' && last?.kind === 'busy')
-    queue[queue.length - 1] = { ...last, seconds: last.seconds + instruction.seconds };
-  else queue.push(instruction);
 }
 
 /** Goes from instruction to instruction; due when the one it is at is over. */

@@ -2,6 +2,7 @@ import path from 'node:path';
 import { writeRunFile } from '../run-folder/run-folder.js';
 import type { Mode } from '../scaling/modes.js';
 import type { Crossing } from './crossings.js';
+import type { PublishedCurve } from './published-curve.js';
 import { curveCharts } from './report.js';
 import type { SimulatedRow } from './simulate-curve.js';
 
@@ -11,6 +12,8 @@ export interface CurveFile {
   /** The job's name. */
   readonly job: string;
   readonly rows: readonly SimulatedRow[];
+  /** What papers have measured in the curve's range. */
+  readonly published: readonly PublishedCurve[];
   readonly crossings: readonly Crossing[];
   readonly notes: readonly string[];
 }
@@ -22,7 +25,8 @@ export async function writeCurve(dir: string, curve: CurveFile): Promise<string[
   const files: [name: string, text: string][] = [
     ['simulated.json', `${JSON.stringify({ schema: 1, ...curve }, null, 2)}\n`],
   ];
-  for (const [name, chart] of Object.entries(curveCharts(curve.rows, curve.mode, curve.job)))
+  const charts = curveCharts(curve.rows, curve.mode, curve.job, curve.published);
+  for (const [name, chart] of Object.entries(charts))
     files.push([`simulated-${name}.svg`, await lineChart(chart)]);
   for (const [name, text] of files) writeRunFile(dir, name, text);
   return files.map(([name]) => path.resolve(dir, name));

@@ -318,12 +318,13 @@ test('parallel.fabric ~> a preset, or a file that counts from the job file; what
     assert.is(await load(), join(folder, 'links', 'mine.toml'));
     assert.is(await load('parallel.fabric=h200'), 'h200');
     assert.is(await load('parallel.fabric=auto'), 'auto');
+    assert.is(await load('parallel.fabric=probe'), 'probe');
     const messages = (fabric: string) => messageOf(() => load(`parallel.fabric=${fabric}`, 'parallel.sp=0'));
     const [sp, preset] = await messages('loopback');
     assert.match(sp!, /parallel\.sp: 0/);
     assert.is(
       preset,
-      'error[E-REG] --set parallel.fabric: unknown fabric "loopback", expected one of loopback-tcp, h100, h200, or the path of a fabric file (with a "/" or a "."). Fix: use one of loopback-tcp, h100, h200',
+      'error[E-REG] --set parallel.fabric: unknown fabric "loopback", expected one of auto, probe, loopback-tcp, h200-vm, h100, h200, or the path of a fabric file (with a "/" or a "."). Fix: use one of auto, probe, loopback-tcp, h200-vm, h100, h200',
     );
     assert.match(
       (await messages('none.json'))[1]!,

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { LongscanError } from '@longscan/worker/protocol';
-import { isFabricPath, loadFabric } from '../fabric/load-fabric.js';
+import { fabricWords, isFabricPath, loadFabric } from '../fabric/load-fabric.js';
 import type { MergedJob } from './merge.js';
 import { JobErrors, type ProblemList } from './problems.js';
 
@@ -14,7 +14,7 @@ export function resolveFabric(
   baseDir: string,
   problems: ProblemList,
 ): string {
-  if (fabric === 'auto') return fabric;
+  if (fabricWords.includes(fabric)) return fabric;
   const resolved = isFabricPath(fabric) ? resolve(baseDir, fabric) : fabric;
   try {
     loadFabric(resolved);

@@ -1,20 +1,19 @@
 import { readdirSync } from 'node:fs';
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Communicator, openNccl } from '@longscan/kernels';
+import type { Communicator } from '@longscan/kernels';
 import { loadStrategy } from '../load-strategy.js';
-import { connectMesh } from '../mesh.js';
-import { openDevice } from '../open-device.js';
 import type { Task } from '../protocol/assignment.js';
-import type { CollectivesResult, CollectiveTimes } from '../protocol/collectives.js';
-import { planOf, type RankContext } from '../rank-context.js';
+import type { CollectiveTimes } from '../protocol/collectives.js';
+import type { RankContext } from '../rank-context.js';
 import type { Strategy } from '../strategy.js';
+import { CaseTimes } from './collectives/case-times.js';
 import type { MeasuredCase } from './collectives/measured-case.js';
 import { burstCase, pairsOf, sendRecvCase } from './collectives/messages.js';
+import { reportOnGroup } from './collectives/on-group.js';
 import { takeSample } from './collectives/sample.js';
 import { optionsFor, scanCase, scanProblem } from './collectives/scans.js';
 import { allGatherCase, allReduceCase, reduceScatterCase } from './collectives/verbs.js';
-import { machineOf } from './machine.js';
 
 type BenchTask = Extract<Task, { kind: 'bench-collectives' }>;
 
@@ -23,27 +22,12 @@ type BenchTask = Extract<Task, { kind: 'bench-collectives' }>;
  * a rank has the whole sequence), every result of them checked.
  */
 export async function runBenchCollectives(context: RankContext): Promise<void> {
-  const { assignment, env, control, log } = context;
+  const { assignment, log } = context;
   const { task } = assignment;
   if (task.kind !== 'bench-collectives') throw new TypeError(`not a bench-collectives task: ${task.kind}`);
-  const plan = planOf(context);
-  const device = openDevice(plan.jobSpec.device, env);
-  try {
-    const mesh = await connectMesh(context, device);
-    try {
-      const group = mesh.sp ?? mesh.world;
-      if (group === null) throw new TypeError('a lone rank has no links');
-      const cases = await measureGroup(group, { ...task, ranksPerNode: plan.ranksPerNode, log });
-      const versions: CollectivesResult['versions'] =
-        device.kind === 'cuda' ? { nccl: openNccl().version } : {};
-      const result: CollectivesResult = { cases, machine: machineOf(device, env.numThreads), versions };
-      control.report({ type: 'done', result });
-    } finally {
-      mesh.close();
-    }
-  } finally {
-    device.close();
-  }
+  await reportOnGroup(context, (group, { ranksPerNode }) =>
+    measureGroup(group, { ...task, ranksPerNode, log }),
+  );
 }
 
 export interface MeasureOptions extends Pick<BenchTask, 'sizes' | 'transition' | 'numRounds'> {
@@ -61,24 +45,15 @@ export interface MeasureOptions extends Pick<BenchTask, 'sizes' | 'transition' |
  */
 export async function measureGroup(group: Communicator, options: MeasureOptions): Promise<CollectiveTimes[]> {
   const strategies = options.strategies ?? (await installedStrategies());
-  const byCase = new Map<string, CollectiveTimes & { readonly samplesS: number[] | null }>();
+  const times = new CaseTimes();
   for (let round = 0; round < options.numRounds; round++) {
     for (const bytes of options.sizes) {
       options.log?.(`round ${round + 1} of ${options.numRounds}: ${bytes} bytes`);
-      for await (const { measured, samples } of measureSize(group, strategies, options, bytes)) {
-        const key = JSON.stringify(measured.what);
-        const times = byCase.get(key) ?? {
-          ...measured.what,
-          samplesS: measured.isTimed ? [] : null,
-          hostS: [],
-        };
-        byCase.set(key, times);
-        times.samplesS?.push(...samples.map(({ seconds }) => seconds));
-        times.hostS.push(...samples.map(({ hostSeconds }) => hostSeconds));
-      }
+      for await (const { measured, samples } of measureSize(group, strategies, options, bytes))
+        times.add(measured, samples);
     }
   }
-  return [...byCase.values()];
+  return times.all;
 }
 
 /** The first sample of a case only warms up; of large messages there are few, since each is long. */
@@ -112,7 +87,7 @@ async function* measureSize(
   const problem = scanProblem(group, transition, bytes);
   try {
     for (const strategy of strategies) {
-      for (const ways of optionsFor(strategy, group.size, problem.rows))
+      for (const ways of optionsFor(strategy, group, problem.rows))
         yield await measure(scanCase(group, strategy, ways, problem));
     }
   } finally {

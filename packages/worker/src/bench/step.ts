@@ -5,7 +5,8 @@ import { learningRate } from '../optim/schedule.js';
 import type { Task } from '../protocol/assignment.js';
 import type { Plan } from '../protocol/plan.js';
 import { planOf, type RankContext } from '../rank-context.js';
-import { StepTracer } from '../trace/step-tracer.js';
+import { RunTrace } from '../trace/run-trace.js';
+import type { StepTimes } from '../trace/step-tracer.js';
 import { modelFlopsPerToken } from '../training/model-flops.js';
 import { closeTraining, openTraining } from '../training/open-training.js';
 import { explainShortage } from '../training/out-of-memory.js';
@@ -33,11 +34,15 @@ export async function runBenchStep(context: RankContext): Promise<void> {
   if (task.kind !== 'bench-step') throw new TypeError(`not a bench-step task: ${task.kind}`);
   const plan = planOf(context);
   const training = await openTraining(context, plan);
+  const { runDir, env } = context;
+  const trace = new RunTrace({ training, rank: env.rank, runDir, window: task.trace ?? null });
+  const steps = new Steps(context, plan, training, trace);
   try {
-    context.control.report({ type: 'done', result: await benchSteps(context, plan, training, task) });
+    context.control.report({ type: 'done', result: await benchSteps(context, plan, training, steps, task) });
   } catch (error) {
     throw await explainShortage(error, plan, training.device, context.assignment.layerModules);
   } finally {
+    trace.close();
     closeTraining(training);
   }
 }
@@ -46,11 +51,11 @@ async function benchSteps(
   context: RankContext,
   plan: Plan,
   training: Training,
+  steps: Steps,
   { numWarmUps, numSteps, numProfiled = 1 }: BenchTask,
 ): Promise<Record<string, unknown>> {
   const { device, parameters } = training;
   parameters.initialise(plan.jobSpec.job.seed);
-  const steps = new Steps(context, plan, training);
   for (let i = 0; i < numWarmUps; i++) await steps.next();
   await steps.finish();
   context.log(`${numWarmUps} steps to warm up are done`);
@@ -58,14 +63,14 @@ async function benchSteps(
   // A lap ends where the next one begins: what the device waits for between two steps is part of it.
   const laps: Promise<Lap>[] = [];
   const before = process.cpuUsage();
-  let stop = startLap(training);
+  let stop = device.compute.stopwatch();
   for (let i = 0; i < numSteps; i++) {
-    await steps.next(() => {
-      const lap = stop();
+    await steps.next((times) => {
+      const lap = lapOf(stop(), times);
       // Whatever fails a lap fails its step, which is told.
       lap.catch(() => undefined);
       laps.push(lap);
-      stop = startLap(training);
+      stop = device.compute.stopwatch();
     });
   }
   await Promise.all([steps.finish(), stop()]);
@@ -96,14 +101,9 @@ interface Lap {
   readonly spExposedMs: number;
 }
 
-/** A lap from here to where the returned function is called, both in the order of the compute stream. */
-function startLap(training: Training): () => Promise<Lap> {
-  const stop = training.device.compute.stopwatch();
-  const tracing = new StepTracer(training, null).begin(0);
-  return async () => {
-    const [{ spExposedMs }, ms] = await Promise.all([tracing.end(), stop()]);
-    return { ms, spExposedMs };
-  };
+async function lapOf(lapMs: Promise<number>, times: Promise<StepTimes>): Promise<Lap> {
+  const [ms, { spExposedMs }] = await Promise.all([lapMs, times]);
+  return { ms, spExposedMs };
 }
 
 interface StepProfile {
@@ -125,30 +125,46 @@ async function profileStep({ device, optimizer }: Training, steps: Steps): Promi
   return { result, profile, beside: ops };
 }
 
+/** A step that is enqueued and not known to be over. */
+interface StepUnderWay {
+  readonly result: Promise<StepResult>;
+  readonly times: Promise<StepTimes>;
+}
+
 /** One step after the other on the same batch, as many under way as when training. */
 class Steps {
   private readonly batches: readonly Batch[];
-  private readonly underWay: Promise<StepResult>[] = [];
+  private readonly underWay: StepUnderWay[] = [];
   private number = 0;
 
   constructor(
     private readonly context: RankContext,
     private readonly plan: Plan,
     private readonly training: Training,
+    private readonly trace: RunTrace,
   ) {
     this.batches = randomBatches(plan, context.env.rank);
     enterPhase(context.progress, 'forward');
   }
 
-  /** Enqueues a step, then `marker`, and waits until another one may follow. */
-  async next(marker: () => void = () => {}): Promise<void> {
-    this.underWay.push(this.enqueue());
-    marker();
-    if (this.underWay.length === maxUnderWay(this.training.device)) await this.underWay.shift();
+  /** Enqueues a step, then `marker`, which gets the step's times, and waits until another one may follow. */
+  async next(marker: (times: Promise<StepTimes>) => void = () => {}): Promise<void> {
+    const tracing = this.trace.begin(this.number + 1);
+    tracing.enterHost('enqueue');
+    const step = { result: this.enqueue(), times: tracing.end() };
+    step.times.catch(() => undefined);
+    this.underWay.push(step);
+    marker(step.times);
+    if (this.underWay.length === maxUnderWay(this.training.device)) await this.settle(this.underWay.shift()!);
   }
 
   async finish(): Promise<void> {
-    for (const step of this.underWay.splice(0)) await step;
+    for (const step of this.underWay.splice(0)) await this.settle(step);
+  }
+
+  private async settle({ result, times }: StepUnderWay): Promise<void> {
+    const [{ traced }] = await Promise.all([times, result]);
+    if (traced !== null) this.trace.write(traced);
   }
 
   enqueue(): Promise<StepResult> {

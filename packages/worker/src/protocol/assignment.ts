@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { benchOps } from './bench.js';
 import { measuredTransitions } from './collectives.js';
 import { planSchema } from './plan.js';
+import { traceWindowPattern } from './trace-window.js';
 
 const size = z
   .int()
@@ -42,6 +43,8 @@ export const taskSchema = z.discriminatedUnion('kind', [
     numSteps: z.int().min(1).max(10_000),
     /** Steps behind them whose ops are timed, of which the median counts; left out: one. */
     numProfiled: z.int().min(1).max(1000).optional(),
+    /** Steps to trace into the assignment's `runDir`, counted from the first of all; left out: none. */
+    trace: z.string().regex(traceWindowPattern).optional(),
   }),
   z.strictObject({
     kind: z.literal('bench-collectives'),
@@ -59,6 +62,8 @@ export const taskSchema = z.discriminatedUnion('kind', [
     /** Times that everything is measured, one size after the other, so that what else the machine does falls on all of it. */
     numRounds: z.int().min(1).max(1000),
   }),
+  /** Messages alone, for a second or two: what a plan needs to know of links. */
+  z.strictObject({ kind: z.literal('probe-links') }),
 ]);
 
 /** Limits that a rank itself keeps. */

@@ -50,7 +50,7 @@ export const collectiveTimesSchema = collectiveCaseSchema.extend({
   hostS: z.array(z.number()),
 });
 
-/** What the `bench-collectives` task gives on each rank. */
+/** What the `bench-collectives` and `probe-links` tasks give on each rank. */
 export const collectivesResultSchema = z.strictObject({
   cases: z.array(collectiveTimesSchema),
   machine: z.record(z.string(), z.unknown()),

@@ -71,6 +71,7 @@ export {
   type ModelledStrategy,
   type ModelTrace,
   type Plan,
+  type PlanFabric,
   planSchema,
   type RankCost,
   type RecurrenceTrace,
@@ -85,4 +86,10 @@ export {
   traceHeaderVersion,
   traceName,
 } from './trace-file.js';
-export { maxTracedSteps, parseTraceWindow, type TraceWindow, usualTraceWindow } from './trace-window.js';
+export {
+  maxTracedSteps,
+  parseTraceWindow,
+  type TraceWindow,
+  traceWindowPattern,
+  usualTraceWindow,
+} from './trace-window.js';

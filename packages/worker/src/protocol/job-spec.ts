@@ -146,8 +146,9 @@ export const parallelSection = z.strictObject({
   /** The same for softmax layers. */
   attentionStrategy: z.string().min(1).default('auto'),
   /**
-   * What the links between ranks cost: a preset of the planner's, the path of a fabric file relative to the job file, or
-   * `auto`, the preset of the links that the launcher's ranks have.
+   * What the links between ranks cost: a preset of the planner's, the path of a fabric file relative to the job file,
+   * `auto`, the preset of the links that the launcher's ranks have, or `probe`: the ranks are started once before planning
+   * and measure it.
    */
   fabric: z.string().min(1).default('auto'),
   /** Neighbouring ranks that share a node and its fast links; `auto`: as many as the fabric says, else all. */
@@ -229,6 +230,8 @@ const deviceKeys = {
     .default('auto'),
   /** Where there are more ranks than GPUs, several take turns on one, for tries; ranks always share a CPU. */
   share: z.boolean().default(false),
+  /** On GPUs: passes of steps whose shapes recur are recorded once and launched as CUDA graphs. */
+  graphs: z.boolean().default(true),
 };
 
 /** What carries tensors between ranks. */

@@ -118,6 +118,31 @@ export const rankCostSchema = z.strictObject({
   flopsPerStep: z.number().min(0),
 });
 
+const linkSchema = z.strictObject({
+  latencyS: z.number().min(0),
+  gapS: z.number().min(0),
+  bandwidthBytesPerS: z.number().gt(0),
+});
+
+/** The links that a plan was made for. */
+export const planFabricSchema = linkSchema.extend({
+  name: z.string(),
+  /** Left out: all links are alike. */
+  nodes: z.strictObject({ ranksPerNode: z.int().min(1), between: linkSchema }).optional(),
+  /** What whoever relies on these numbers has to know. */
+  notes: z.array(z.string()).readonly().optional(),
+  /** Of links that were measured for this plan: how far the fit is from the times that it was made of. */
+  probe: z
+    .strictObject({
+      /** ISO 8601. */
+      date: z.string(),
+      numRanks: z.int().min(2),
+      meanRelativeError: z.number().min(0),
+      worstRelativeError: z.number().min(0),
+    })
+    .optional(),
+});
+
 /** How the states of one layer cross ranks. */
 export const scanChoiceSchema = z.strictObject({
   /** Never `auto`. */
@@ -181,6 +206,8 @@ export const planSchema = z.strictObject({
   /** Neighbouring ranks that share a node, at most sp. */
   ranksPerNode: z.int().min(1),
   perRank: rankCostSchema,
+  /** Left out: a plan of a longscan that did not say. */
+  fabric: planFabricSchema.optional(),
   /** By kind of layer: what the choices were made of. */
   modelledScans: z.array(modelledScansSchema),
   /** Fastest first. */
@@ -191,6 +218,7 @@ export const planSchema = z.strictObject({
   notes: z.array(z.string()),
 });
 
+export type PlanFabric = z.infer<typeof planFabricSchema>;
 export type Mesh = z.infer<typeof meshSchema>;
 export type ScanChoice = z.infer<typeof scanChoiceSchema>;
 export type Slice = z.infer<typeof sliceSchema>;

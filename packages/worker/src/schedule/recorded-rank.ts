@@ -1,45 +1,23 @@
-import { type Device, NativeCommunicator, openShapeDevice, type ShapeDevice } from '@longscan/kernels';
-import type { Batch } from '../data/index.js';
-import type { RankMesh } from '../mesh.js';
+import { openShapeDevice } from '@longscan/kernels';
 import type { Plan } from '../protocol/plan.js';
-import { assembleTraining, type PlannedUnits } from '../training/assemble-training.js';
-import { type Training, trainStep } from '../training/train-step.js';
-import { blankBatches } from './blank-batches.js';
+import type { PlannedUnits } from '../training/assemble-training.js';
 import { Recorder } from './recorder.js';
 import type { ScheduleEntry } from './schedule.js';
+import { ShapeRank } from './shape-rank.js';
 
 /** One rank of a plan on a shape device, and what notes its native calls. */
-export class RecordedRank {
+export class RecordedRank extends ShapeRank {
   readonly recorder: Recorder;
-  readonly device: ShapeDevice;
-  readonly training: Training;
-  private readonly batches: readonly Batch[];
-  private numSteps = 0;
 
   /** `documents`: as `blankBatches` has it. */
-  constructor(
-    private readonly plan: Plan,
-    units: PlannedUnits,
-    rank: number,
-    documents: boolean,
-  ) {
-    this.recorder = new Recorder(() => device.flops);
-    const device = openShapeDevice({ observe: this.recorder.observe });
-    this.device = device;
-    device.standsForGpu = plan.jobSpec.device.kind === 'cuda';
-    this.training = assembleTraining(device, unconnectedMesh(device, plan, rank), plan, units, rank);
-    this.batches = blankBatches(plan, rank, documents);
+  constructor(plan: Plan, units: PlannedUnits, rank: number, documents: boolean) {
+    const recorder = new Recorder(() => device.flops);
+    const device = openShapeDevice({ observe: recorder.observe });
+    super(device, plan, units, rank, documents);
+    this.recorder = recorder;
   }
 
-  /**
-   * Steps until each is like the one before it: the first has no update behind it, and memory that is carried enters the
-   * second.
-   */
-  get numStepsToSettle(): number {
-    return this.training.carry === null ? 1 : 2;
-  }
-
-  /** Enqueues those steps; gives what the last of them enqueued. */
+  /** Enqueues steps until they are alike; gives what the last of them enqueued. */
   async settle(): Promise<readonly ScheduleEntry[]> {
     for (let step = 0; step < this.numStepsToSettle; step++) {
       this.recorder.take();
@@ -47,18 +25,4 @@ export class RecordedRank {
     }
     return this.recorder.take();
   }
-
-  async enqueueStep(): Promise<void> {
-    const { data } = this.plan.jobSpec;
-    this.training.carry?.startStep(this.numSteps * data.sequenceLength);
-    await trainStep(this.training, this.batches, ++this.numSteps, 1, { stop: false, save: false });
-  }
-}
-
-/** Groups as `connectMesh` opens them, with nobody at the other ends. */
-function unconnectedMesh(device: Device, { mesh: { sp, numRanks } }: Plan, rank: number): RankMesh {
-  const open = (axis: string, place: number, size: number, id: number) =>
-    size === 1 ? null : new NativeCommunicator(device.createStream(axis, { urgent: true }), place, size, id);
-  const world = open('world', rank, numRanks, 0);
-  return { world, sp: open('sp', rank % sp, sp, 1), close() {} };
 }

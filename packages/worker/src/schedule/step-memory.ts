@@ -1,9 +1,9 @@
-import type { Communicator } from '@longscan/kernels';
+import { type Communicator, openShapeDevice } from '@longscan/kernels';
 import type { Plan } from '../protocol/plan.js';
 import { loadUnits, type PlannedUnits } from '../training/assemble-training.js';
 import { gatherMoments } from '../training/gather-moments.js';
 import { maxUnderWay } from '../training/train-step.js';
-import { RecordedRank } from './recorded-rank.js';
+import { ShapeRank } from './shape-rank.js';
 
 /** Device memory of the rank that needs most when it trains, in bytes. */
 export interface StepMemory {
@@ -20,6 +20,8 @@ export interface TraceMemoryOptions {
   readonly modules?: Readonly<Record<string, string>>;
   /** As `blankBatches` has it; default: true. */
   readonly documents?: boolean;
+  /** Those that are traced; default: all among which can be the one that holds most. */
+  readonly ranks?: readonly number[];
 }
 
 /**
@@ -28,12 +30,12 @@ export interface TraceMemoryOptions {
  */
 export async function traceMemory(
   plan: Plan,
-  { modules, documents = true }: TraceMemoryOptions = {},
+  { modules, documents = true, ranks = unlikeRanks(plan) }: TraceMemoryOptions = {},
 ): Promise<StepMemory> {
   const units = await loadUnits(plan, modules);
   let most: StepMemory | null = null;
   let reservedBytes = 0;
-  for (const rank of unlikeRanks(plan)) {
+  for (const rank of ranks) {
     const memory = await traceRank(plan, units, rank, documents);
     reservedBytes = Math.max(reservedBytes, memory.reservedBytes);
     if (most === null || memory.peakBytes > most.peakBytes) most = memory;
@@ -47,10 +49,11 @@ async function traceRank(
   rank: number,
   documents: boolean,
 ): Promise<StepMemory> {
-  const recorded = new RecordedRank(plan, units, rank, documents);
-  await recorded.settle();
-  const { device, training } = recorded;
-  await Promise.all(Array.from({ length: maxUnderWay(device) }, () => recorded.enqueueStep()));
+  const device = openShapeDevice();
+  const traced = new ShapeRank(device, plan, units, rank, documents);
+  const { training } = traced;
+  for (let step = 0; step < traced.numStepsToSettle; step++) await traced.enqueueStep();
+  await Promise.all(Array.from({ length: maxUnderWay(device) }, () => traced.enqueueStep()));
   const { mesh, optimizer } = training;
   for (const { m, v } of gatherMoments(mesh.world, optimizer) ?? []) {
     m.release();

@@ -21,6 +21,7 @@ export async function explainShortage(
   // On a CPU, whose memory others have too, what saves anything.
   const limit = device.kind === 'cuda' ? usablePart * device.gpu().totalBytes : neededBytes(plan) - 1;
   const search = {
+    neededBytes: neededBytes(plan),
     replan: (jobSpec: JobSpec) => withMemory(relaid(plan, jobSpec), { modules }),
     limitOf: () => limit,
   };

@@ -70,6 +70,7 @@ async function planOfTokens(jobSpec: JobSpec): Promise<Plan> {
 }
 
 const searchWithin = (mebibytes: number) => ({
+  neededBytes: processBytes + 2 ** 33,
   replan: planOfTokens,
   limitOf: () => processBytes + 2 ** 20 * mebibytes,
 });
@@ -84,6 +85,65 @@ test('settings that fit ~> the mildest of the first three kinds', async () => {
   assert.is(
     adviceOf(settings),
     'data.accumulate = 4 (2.1 GiB), or model.recompute = true (2.1 GiB), or parallel.sp = 4 on 4 ranks in place of 1 (2.1 GiB)',
+  );
+});
+
+test('settings that fit ~> the same as by trying all, in few tries, whatever part of a need the changes take hold of', async () => {
+  const job = jobOf({ data: { batchSize: 1, sequenceLength: 2 ** 20 } });
+  const kind = changesOf(job).at(-1)!;
+  for (const fixed of [0, 1, 5, 60, 500]) {
+    for (const limit of [2, 3, 17, 64, 100, 511, 1023, 2000]) {
+      const need = ({ data, model, parallel }: JobSpec) => {
+        // Shorter sequences alone help.
+        if (model.recompute !== false || model.timeSlice > 0 || parallel.sp > 1) return 2 ** 40;
+        return processBytes + 2 ** 20 * (fixed + data.sequenceLength / 1024);
+      };
+      const tried: number[] = [];
+      const settings = await settingsThatFit(job, {
+        neededBytes: need(job),
+        replan: async (spec) => {
+          if (need(spec) < 2 ** 40) tried.push(spec.data.sequenceLength);
+          const plan = plainPlan(spec);
+          return { ...plan, perRank: { ...plan.perRank, reservedBytes: need(spec) - processBytes } };
+        },
+        limitOf: () => processBytes + 2 ** 20 * limit,
+      });
+      const first = kind.find(({ jobSpec }) => need(jobSpec) <= processBytes + 2 ** 20 * limit);
+      assert.is(settings[0]?.text, first?.text, `${fixed} of ${limit}`);
+      assert.ok(tried.length <= 3, `${fixed} of ${limit}: ${tried}`);
+    }
+  }
+});
+
+test('settings that fit ~> what is far from fitting is only estimated, what is told is planned', async () => {
+  const job = jobOf({ data: { batchSize: 1, sequenceLength: 2048 } });
+  const planned: string[] = [];
+  const within = (mebibytes: number) => ({
+    ...searchWithin(mebibytes),
+    estimate: async (spec: JobSpec) => {
+      const { perRank, ...plan } = await planOfTokens(spec);
+      return { ...plan, perRank: { ...perRank, reservedBytes: 0.9 * perRank.reservedBytes } };
+    },
+    replan: (spec: JobSpec) => {
+      planned.push(`${spec.parallel.sp} ${spec.data.sequenceLength} ${spec.model.recompute}`);
+      return planOfTokens(spec);
+    },
+  });
+  const settings = await settingsThatFit(job, within(530));
+  assert.is(settings[0]!.text, 'model.recompute = true');
+  assert.is(settings[0]!.bytes, processBytes + 2 ** 29, 'as planned, not as estimated');
+  assert.ok(planned.includes('1 2048 true'));
+  planned.length = 0;
+  const limit = processBytes + 2 ** 20 * 512;
+  const nearly = await settingsThatFit(job, { ...within(512), limitOf: () => limit - 1 });
+  assert.not(
+    nearly.some(({ text }) => text === 'model.recompute = true'),
+    'an estimate alone would fit',
+  );
+  assert.ok(planned.includes('1 2048 true'));
+  assert.not(
+    planned.some((one) => one.endsWith('cheap')),
+    'twice what fits',
   );
 });
 

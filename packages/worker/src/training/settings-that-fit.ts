@@ -12,8 +12,12 @@ export interface Setting {
 }
 
 export interface SettingSearch {
+  /** What a rank of the job as it is needs. */
+  readonly neededBytes: number;
   /** Plans a changed job. Errors say that it cannot be had. */
   readonly replan: (jobSpec: JobSpec) => Promise<Plan>;
+  /** A plan for its memory alone, which is that of `replan` or somewhat less; null, or left out: `replan` is as quick. */
+  readonly estimate?: (jobSpec: JobSpec) => Promise<Plan> | null;
   /** Memory that a rank of a job may have. */
   readonly limitOf: (jobSpec: JobSpec) => number;
 }
@@ -26,12 +30,16 @@ const numWanted = 3;
  * recomputed blocks or micro-batches of one sequence.
  */
 export async function settingsThatFit(jobSpec: JobSpec, search: SettingSearch): Promise<Setting[]> {
-  const found = await fittingChanges(changesOf(jobSpec), search, numWanted);
+  const needs = new Needs(search);
+  const found = await fittingChanges(changesOf(jobSpec), search.neededBytes, needs, numWanted);
   for (const first of strongest(jobSpec)) {
+    if (found.length >= numWanted) break;
+    const needed = await needs.of(first);
+    if (needed === null) continue;
     const rest = changesOf(first.jobSpec).map((changes) =>
       changes.map(({ text, jobSpec: job }) => ({ text: `${first.text} with ${text}`, jobSpec: job })),
     );
-    found.push(...(await fittingChanges(rest, search, numWanted - found.length)));
+    found.push(...(await fittingChanges(rest, needed, needs, numWanted - found.length)));
   }
   return found;
 }
@@ -53,43 +61,104 @@ function strongest(jobSpec: JobSpec): Change[] {
 
 async function fittingChanges(
   kinds: readonly (readonly Change[])[],
-  search: SettingSearch,
+  needed: number,
+  needs: Needs,
   most: number,
 ): Promise<Setting[]> {
   const found: Setting[] = [];
   for (const changes of kinds) {
     if (found.length >= most) break;
-    const setting = await mildestThatFits(changes, search);
+    const setting = await mildestThatFits(changes, needed, needs);
     if (setting !== null) found.push(setting);
   }
   return found;
 }
 
-/** Stronger changes need less, as far as they can be had: a search by halves. */
-async function mildestThatFits(changes: readonly Change[], search: SettingSearch): Promise<Setting | null> {
-  let best: Setting | null = null;
-  let [begin, end] = [0, changes.length];
-  while (begin < end) {
-    const middle = Math.floor((begin + end) / 2);
-    const change = changes[middle]!;
-    const bytes = await bytesOf(change.jobSpec, search);
-    if (bytes !== null && bytes > search.limitOf(change.jobSpec)) {
-      begin = middle + 1;
-      continue;
-    }
-    // What cannot be had is too strong.
-    if (bytes !== null) best = { text: change.text, bytes };
-    end = middle;
+/** Beyond so many times the limit an estimate, which may lie below the need, is enough to know that a job does not fit. */
+const beyond = 1.01;
+
+/**
+ * What the jobs that were tried need: planning one takes long, so none is planned twice, and those that clearly do not fit are
+ * only estimated.
+ */
+class Needs {
+  readonly #known = new Map<string, number | null>();
+
+  constructor(private readonly search: SettingSearch) {}
+
+  /** Bytes of a rank; null: the job cannot be had. */
+  async of({ text, jobSpec }: Change): Promise<number | null> {
+    const known = this.#known.get(text);
+    if (known !== undefined) return known;
+    const { estimate, replan, limitOf } = this.search;
+    const plan = estimate?.(jobSpec) ?? null;
+    const estimated = plan && (await bytesOf(plan));
+    const isBeyond = estimated !== null && estimated > beyond * limitOf(jobSpec);
+    const bytes = isBeyond ? estimated : await bytesOf(replan(jobSpec));
+    this.#known.set(text, bytes);
+    return bytes;
   }
-  return best;
+
+  limitOf({ jobSpec }: Change): number {
+    return this.search.limitOf(jobSpec);
+  }
 }
 
-/** What a rank needs; null: the job cannot be had. */
-async function bytesOf(jobSpec: JobSpec, { replan }: SettingSearch): Promise<number | null> {
+/** What a rank needs by a plan; null: it cannot be had. */
+async function bytesOf(planned: Promise<Plan>): Promise<number | null> {
   try {
-    return neededBytes(await replan(jobSpec));
+    return neededBytes(await planned);
   } catch (error) {
     if (error instanceof LongscanError) return null;
     throw error;
   }
+}
+
+/**
+ * The first change with which a job fits. Stronger ones need less, as far as they can be had, so that the place is searched
+ * between those that do not fit and those that do or cannot be had; where next, the needs that are known tell. `needed`: without
+ * any change.
+ */
+async function mildestThatFits(
+  changes: readonly Change[],
+  needed: number,
+  needs: Needs,
+): Promise<Setting | null> {
+  let best: Setting | null = null;
+  let [begin, end] = [0, changes.length];
+  const known: Need[] = [{ index: -1, bytes: needed }];
+  while (begin < end) {
+    const limit = needs.limitOf(changes[begin]!);
+    const index = Math.min(Math.max(likelyIndex(known, limit), begin), end - 1);
+    const change = changes[index]!;
+    const bytes = await needs.of(change);
+    if (bytes !== null) known.push({ index, bytes });
+    if (bytes !== null && bytes > needs.limitOf(change)) {
+      begin = index + 1;
+      continue;
+    }
+    // What cannot be had is too strong.
+    if (bytes !== null) best = { text: change.text, bytes };
+    end = index;
+  }
+  return best;
+}
+
+/** What a rank needs with a change; -1: with none. */
+interface Need {
+  readonly index: number;
+  readonly bytes: number;
+}
+
+/**
+ * The change with which a rank's need is likely to fall to `limit`, by the last two needs: each halves what changes take hold
+ * of, beside which there is what none of them does. Infinite where that alone is too much: then the strongest shows whether any fits.
+ */
+function likelyIndex(known: readonly Need[], limit: number): number {
+  const [a, b] = known.length === 1 ? [undefined, known[0]!] : [known.at(-2)!, known.at(-1)!];
+  const part = ({ index }: Need) => 2 ** -(index + 1);
+  const halved = a === undefined ? b.bytes : (a.bytes - b.bytes) / (part(a) - part(b));
+  const fixed = b.bytes - halved * part(b);
+  if (!(halved > 0) || fixed >= limit) return Number.POSITIVE_INFINITY;
+  return Math.ceil(Math.log2(halved / (limit - fixed))) - 1;
 }

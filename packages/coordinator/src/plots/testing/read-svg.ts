@@ -13,6 +13,8 @@ export interface Marker {
   readonly y: number;
   readonly fill: string;
   readonly stroke: string;
+  /** Its path, around its centre. */
+  readonly shape: string;
 }
 
 export function linesOf(svg: string): Line[] {
@@ -34,13 +36,14 @@ export function markersOf(svg: string): Marker[] {
         y: Number(y),
         fill: attribute(tag, 'fill'),
         stroke: attribute(tag, 'stroke'),
+        shape: attribute(tag, 'd'),
       };
     });
 }
 
-/** Titles, labels, ticks and legends, as they stand in the file. */
+/** Titles, labels, ticks and legends, as they stand in the file; each line of those that have several. */
 export function textsOf(svg: string): string[] {
-  return [...svg.matchAll(/<text[^>]*>([^<]*)<\/text>/g)].map(([, text]) => text!);
+  return [...svg.matchAll(/<(text|tspan)[^>]*>([^<]*)<\/\1>/g)].map(([, , text]) => text!);
 }
 
 function marksOf(svg: string, role: string): string[] {

@@ -5,7 +5,7 @@ import { callsFor, describeCase, type MeasuredCase } from './measured-case.js';
 import { patternOf } from './pattern.js';
 
 /** Messages between two ranks of a group; the others stand by. */
-interface Pair {
+export interface Pair {
   readonly from: number;
   readonly to: number;
   readonly link: 'inside' | 'between';
@@ -24,17 +24,27 @@ export function pairsOf(numRanks: number, ranksPerNode: number): Pair[] {
   return [inside, { from: 0, to: ranksPerNode, link: 'between' }];
 }
 
-/** A message there and the same one back: what comes back shows that both ways are sound. */
-export function sendRecvCase(group: Communicator, pair: Pair, bytes: number): MeasuredCase {
-  return thereAndBack('send-recv', 1, group, pair, bytes);
+/** A message there and the same one back, `numCalls` times a sample: what comes back shows that both ways are sound. */
+export function sendRecvCase(
+  group: Communicator,
+  pair: Pair,
+  bytes: number,
+  numCalls = callsFor(bytes),
+): MeasuredCase {
+  return thereAndBack('send-recv', 1, group, pair, bytes, numCalls);
 }
 
 /**
  * A run of messages there, and when the last one has arrived as many back: the way of a state in blocks. The receiver waits
  * for them already, so none are gathered on the way.
  */
-export function burstCase(group: Communicator, pair: Pair, bytes: number): MeasuredCase {
-  return thereAndBack('burst', burstLength, group, pair, bytes);
+export function burstCase(
+  group: Communicator,
+  pair: Pair,
+  bytes: number,
+  numCalls = callsFor(burstLength * bytes, 25),
+): MeasuredCase {
+  return thereAndBack('burst', burstLength, group, pair, bytes, numCalls);
 }
 
 function thereAndBack(
@@ -43,6 +53,7 @@ function thereAndBack(
   group: Communicator,
   { from, to, link }: Pair,
   bytes: number,
+  numCalls: number,
 ): MeasuredCase {
   const { rank, stream } = group;
   const { device } = stream;
@@ -51,7 +62,6 @@ function thereAndBack(
   const expected = patternOf(from, bytes / 4);
   const sent = rank === from ? fromArray(device, expected, [bytes / 4]) : null;
   const arrived = peer === null ? null : empty(device, [bytes / 4]);
-  const numCalls = callsFor(numMessages * bytes, numMessages === 1 ? 100 : 25);
   const repeat = (body: () => void) => {
     for (let i = 0; i < numMessages; i++) body();
   };

@@ -1,0 +1,46 @@
+import type { JobSpec, Plan } from '@longscan/worker/protocol';
+import type { FabricFile } from '../fabric/fabric-file.js';
+import { assumedFabric, isProbed } from '../fabric/load-fabric.js';
+import { planToRun } from '../plan/index.js';
+import { probedFabric } from './probed-fabric.js';
+
+export interface ProbeOptions {
+  /** What an earlier probe of the same ranks has found; null: nothing is known. */
+  readonly kept?: FabricFile | null;
+  /** Ends a probe under way. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface PlanOnLinks {
+  readonly plan: Plan;
+  /** What the plan's links were probed to be; null: the job names links, or has none. */
+  readonly probed: FabricFile | null;
+}
+
+/**
+ * Plans a job that is to run. Where it says `parallel.fabric = "probe"`, its ranks are started once before that to measure their
+ * links, but not before all else is known to be right.
+ *
+ * @param layerModules Bundled module of each layer file outside the packages, by the file's path.
+ * @throws LongscanError what `planToRun` and `probeLinks` throw
+ */
+export async function planOnLinks(
+  jobSpec: JobSpec,
+  layerModules: Readonly<Record<string, string>>,
+  { kept = null, signal }: ProbeOptions = {},
+): Promise<PlanOnLinks> {
+  if (!isProbed(jobSpec)) return { plan: await planToRun(jobSpec, layerModules), probed: null };
+  const probed = kept ?? (await probe(jobSpec, layerModules, signal));
+  return { plan: await planToRun(jobSpec, layerModules, probedFabric(probed)), probed };
+}
+
+async function probe(
+  jobSpec: JobSpec,
+  layerModules: Readonly<Record<string, string>>,
+  signal: AbortSignal | undefined,
+): Promise<FabricFile> {
+  const plan = await planToRun(jobSpec, layerModules, assumedFabric(jobSpec));
+  // Loaded here: planning alone needs no sockets.
+  const { probeLinks } = await import('./probe-links.js');
+  return probeLinks(plan, layerModules, signal);
+}
