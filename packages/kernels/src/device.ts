@@ -124,6 +124,9 @@ export class Device {
     this.tape = tape;
     try {
       return { result: body(), tape };
+    } catch (error) {
+      tape.clear();
+      throw error;
     } finally {
       this.tape = before;
     }

@@ -25,6 +25,7 @@ export {
   type NcclInfo,
   openNccl,
 } from './comm/nccl.js';
+export { type PeerMemory, peerMemoryFromEnv } from './comm/peer-memory.js';
 export { connectTcp, type Listener, openListener, type TcpGroupOptions } from './comm/tcp.js';
 export {
   type CpuDeviceOptions,
@@ -142,7 +143,7 @@ export type {
   UnorderedForm,
 } from './recurrence-op.js';
 export { restarting, type WithPositions } from './restarting.js';
-export { type Event, Stream } from './stream.js';
+export { type Event, type Graph, Stream } from './stream.js';
 export type { OpProfile, StreamTrace, TraceSpan } from './stream-trace.js';
 export {
   type DType,

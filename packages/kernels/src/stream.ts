@@ -11,10 +11,19 @@ export interface Event {
 
 /** Recorded work of a stream. */
 export interface Graph {
-  /** Enqueues all of it. */
-  launch(): void;
+  /**
+   * Enqueues all of it, and between its pieces what they were recorded with (see `Stream.between`). False: memory was
+   * short, the graph's went to others, and nothing is enqueued.
+   */
+  launch(): boolean;
   /** Gives its memory back, once what was launched has run. */
   release(): void;
+}
+
+interface Recording {
+  readonly graph: number;
+  /** What runs after each of the pieces but the last. */
+  readonly between: (() => void)[];
 }
 
 /**
@@ -23,7 +32,9 @@ export interface Graph {
  */
 export class Stream {
   /** The trace that has begun here and not ended. */
-  private traced: { readonly maxSpans: number } | null = null;
+  private traced: { readonly ops: boolean; readonly maxSpans: number } | null = null;
+  /** The graph that is being recorded here. */
+  private recording: Recording | null = null;
 
   constructor(
     readonly device: Device,
@@ -63,28 +74,58 @@ export class Stream {
   /**
    * Records what `body` enqueues here, without running it, so that it can be launched again and again as one piece. Only
    * on a GPU, and only work that stays there: no writes, read-backs or events. Kernels must have run before, since
-   * loading one is no such work. Tensors that `body` made and released stay the graph's memory.
+   * loading one is no such work. Memory of tensors that `body` made and released stays the graph's until others want it
+   * and there is no more. The graph may be launched as long as all other tensors that `body` used are there.
+   *
+   * @throws LongscanError E-CUDA-GRAPH: no GPU, or `body` writes a tensor; and what `body` throws. Nothing has run then.
    */
   capture(body: () => void): Graph {
-    if (this.device.kind !== 'cuda') {
-      throw new LongscanError({
-        code: 'E-CUDA-GRAPH',
-        where: `stream "${this.name}"`,
-        found: `a graph on a ${this.device.kind} device`,
-        expected: 'a GPU',
-      });
-    }
+    if (this.device.kind !== 'cuda') throw this.refusal(`a graph on a ${this.device.kind} device`, 'a GPU');
     const { native } = this.device;
-    const graph = native.graphBegin(this.id);
+    const recording: Recording = { graph: native.graphBegin(this.id), between: [] };
+    const release = () => native.graphRelease(this.id, recording.graph);
+    this.recording = recording;
     try {
       body();
+    } catch (error) {
+      native.graphEnd(this.id, recording.graph);
+      release();
+      throw error;
     } finally {
-      native.graphEnd(this.id, graph);
+      this.recording = null;
     }
-    return {
-      launch: () => native.graphLaunch(this.id, graph),
-      release: () => native.graphRelease(this.id, graph),
-    };
+    native.graphEnd(this.id, recording.graph);
+    return { launch: () => this.launch(recording), release };
+  }
+
+  private launch({ graph, between }: Recording): boolean {
+    const { native } = this.device;
+    if (!native.graphIsWhole(this.id, graph)) return false;
+    for (let piece = 0; piece <= between.length; piece++) {
+      native.graphLaunch(this.id, graph, piece);
+      between[piece]?.();
+    }
+    return true;
+  }
+
+  /** Runs `action`, which may do what no graph can hold; where one is recorded, at each of its launches instead. */
+  between(action: () => void): void {
+    if (this.recording === null) {
+      action();
+      return;
+    }
+    this.device.native.graphSplit(this.id, this.recording.graph);
+    this.recording.between.push(action);
+  }
+
+  /** @throws LongscanError E-CUDA-GRAPH while a graph is recorded here. */
+  refuseInGraph(what: string): void {
+    if (this.recording !== null)
+      throw this.refusal(what, 'work that stays on the GPU while a graph is recorded');
+  }
+
+  private refusal(found: string, expected: string): LongscanError {
+    return new LongscanError({ code: 'E-CUDA-GRAPH', where: `stream "${this.name}"`, found, expected });
   }
 
   /** What the work done so far took, by native function. */
@@ -110,12 +151,17 @@ export class Stream {
     }
     const { native } = this.device;
     const trace = native.traceBegin(this.id, ops, maxSpans);
-    this.traced = { maxSpans };
+    this.traced = { ops, maxSpans };
     return async () => {
       this.traced = null;
       await native.traceEnd(this.id, trace);
       return readTrace(native.traceResult(trace));
     };
+  }
+
+  /** Whether the time of every op is being taken. */
+  get isProfiled(): boolean {
+    return this.traced?.ops ?? false;
   }
 
   /** Names this point in the stream's trace, if there is one that keeps spans. */

@@ -18,20 +18,38 @@ Napi::Value graphBegin(Args& args) {
   Stream& stream = args.stream();
   args.check(args.onGpu(), "only GPUs have graphs");
   const auto graph = std::make_shared<CudaGraph>(stream);
-  stream.context().allocator().beginHolding();
+  Allocator& allocator = stream.context().allocator();
+  args.check(!allocator.isRecording(), "a graph of this device is being recorded");
+  allocator.beginRecording();
   stream.enqueueNote(args.function(), [graph] { graph->begin(); });
   return Napi::Number::New(args.env(), args.data().graphs.add(graph));
 }
 
+Napi::Value graphSplit(Args& args) {
+  const auto graph = graphArgument(args);
+  graph->stream().enqueueNote(args.function(), [graph] {
+    graph->end();
+    graph->begin();
+  });
+  return args.env().Undefined();
+}
+
 Napi::Value graphEnd(Args& args) {
   const auto graph = graphArgument(args);
-  graph->memory = graph->stream().context().allocator().endHolding();
+  graph->memory = graph->stream().context().allocator().endRecording();
   graph->stream().enqueueNote(args.function(), [graph] { graph->end(); });
   return args.env().Undefined();
 }
 
+Napi::Value graphIsWhole(Args& args) {
+  return Napi::Boolean::New(args.env(), !graphArgument(args)->memory->isGivenBack);
+}
+
 Napi::Value graphLaunch(Args& args) {
-  args.enqueueAnywhere([graph = graphArgument(args)] { graph->launch(); });
+  const auto graph = graphArgument(args);
+  const auto piece = static_cast<size_t>(args.integer("piece"));
+  args.check(!graph->memory->isGivenBack, "the graph's memory went to others");
+  args.enqueueAnywhere([graph, piece] { graph->launch(piece); });
   return args.env().Undefined();
 }
 
@@ -39,7 +57,7 @@ Napi::Value graphRelease(Args& args) {
   double id = 0;
   const auto graph = graphArgument(args, &id);
   // Reused in the order of this stream, so after the launches under way.
-  for (Block* block : graph->memory) graph->stream().context().allocator().release(block);
+  graph->stream().context().allocator().giveBack(*graph->memory);
   args.enqueueAnywhere([graph] {});  // lives until those are launched
   args.data().graphs.remove(id);
   return args.env().Undefined();
@@ -49,8 +67,10 @@ Napi::Value graphRelease(Args& args) {
 
 void registerGraphs(Registry& registry) {
   registry.add("graphBegin", 1, graphBegin);
+  registry.add("graphSplit", 2, graphSplit);
   registry.add("graphEnd", 2, graphEnd);
-  registry.add("graphLaunch", 2, graphLaunch);
+  registry.add("graphIsWhole", 2, graphIsWhole);
+  registry.add("graphLaunch", 3, graphLaunch);
   registry.add("graphRelease", 2, graphRelease);
 }
 

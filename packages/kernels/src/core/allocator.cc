@@ -21,31 +21,39 @@ size_t roundedSize(size_t bytes) {
 }  // namespace
 
 Block* Allocator::allocate(size_t bytes, Stream& home) {
-  reclaimPending();
   const size_t size = roundedSize(bytes);
-  FreeList& list = free_[&home];
-  Block* block = nullptr;
-  if (auto it = list.lower_bound(size); it != list.end() && it->first <= size + size / 4) {
-    block = it->second;
-    list.erase(it);
-  } else {
-    void* data = memory_->map(size);
-    if (data == nullptr) {
-      dropFree();
-      data = memory_->map(size);
-    }
-    if (data == nullptr) {
-      throw Error("E-MEMORY", "out of memory: " + std::to_string(size) + " bytes asked for, " +
-                                  std::to_string(stats_.inUseBytes) + " in use" +
-                                  memory_->describeShortage());
-    }
-    block = new Block{data, size, &home, 0, {}};
-    blocks_.insert(block);
-    stats_.reservedBytes += size;
+  Block* block = recording_ ? takeFrom(recording_->free[&home], size) : nullptr;
+  if (block == nullptr) {
+    block = take(size, home);
+    stats_.inUseBytes += block->bytes;
+    stats_.peakBytes = std::max(stats_.peakBytes, stats_.inUseBytes);
+    if (recording_) recording_->made.insert(block);
   }
-  stats_.inUseBytes += block->bytes;
-  stats_.peakBytes = std::max(stats_.peakBytes, stats_.inUseBytes);
   if (poison_) memory_->poison(block->data, block->bytes, home);
+  return block;
+}
+
+Block* Allocator::takeFrom(FreeList& list, size_t size) {
+  const auto found = list.lower_bound(size);
+  if (found == list.end() || found->first > size + size / 4) return nullptr;
+  Block* block = found->second;
+  list.erase(found);
+  return block;
+}
+
+Block* Allocator::take(size_t size, Stream& home) {
+  reclaimPending();
+  if (Block* block = takeFrom(free_[&home], size)) return block;
+  void* data = memory_->map(size);
+  // Nothing that is recorded ever waits.
+  if (data == nullptr && !recording_) data = mapAtAnyPrice(size);
+  if (data == nullptr) {
+    throw Error("E-MEMORY", "out of memory: " + std::to_string(size) + " bytes asked for, " +
+                                std::to_string(stats_.inUseBytes) + " in use" + memory_->describeShortage());
+  }
+  auto* block = new Block{data, size, &home, 0, {}};
+  blocks_.insert(block);
+  stats_.reservedBytes += size;
   return block;
 }
 
@@ -61,8 +69,12 @@ void Allocator::touch(Block* block, Stream& stream, uint64_t ticket) {
 }
 
 void Allocator::release(Block* block) {
-  if (holding_) {
-    held_.push_back(block);
+  if (recording_) {
+    const bool goesRound = block->foreignUses.empty() && recording_->made.count(block) > 0;
+    if (goesRound)
+      recording_->free[block->home].emplace(block->bytes, block);
+    else
+      recording_->kept.push_back(block);
     return;
   }
   stats_.inUseBytes -= block->bytes;
@@ -70,9 +82,31 @@ void Allocator::release(Block* block) {
   reclaimPending();
 }
 
-std::vector<Block*> Allocator::endHolding() {
-  holding_ = false;
-  return std::exchange(held_, {});
+std::shared_ptr<RecordedMemory> Allocator::endRecording() {
+  const auto recording = std::move(recording_);
+  auto memory = std::make_shared<RecordedMemory>();
+  memory->blocks = std::move(recording->kept);
+  for (const auto& [home, list] : recording->free) {
+    for (const auto& [bytes, block] : list) memory->blocks.push_back(block);
+  }
+  recorded_.push_back(memory);
+  return memory;
+}
+
+void Allocator::giveBack(RecordedMemory& memory) {
+  if (memory.isGivenBack) return;
+  memory.isGivenBack = true;
+  for (Block* block : std::exchange(memory.blocks, {})) release(block);
+}
+
+void* Allocator::mapAtAnyPrice(size_t size) {
+  dropFree();
+  if (void* data = memory_->map(size)) return data;
+  for (const auto& recorded : std::exchange(recorded_, {})) {
+    if (const auto memory = recorded.lock()) giveBack(*memory);
+  }
+  dropFree();
+  return memory_->map(size);
 }
 
 void Allocator::reclaimPending() {

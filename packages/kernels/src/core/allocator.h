@@ -31,6 +31,13 @@ struct AllocatorStats {
   size_t reservedBytes = 0;
 };
 
+/// What recorded work has of memory beside what lives on: nobody else's until it is given back or memory is
+/// short; the work cannot run then any more.
+struct RecordedMemory {
+  std::vector<Block*> blocks;
+  bool isGivenBack = false;
+};
+
 /// Caching, stream-ordered allocator. A freed block is reused at once by work on its home stream, since a
 /// stream is in order; if other streams used it, only after their tickets are done. All calls are on the
 /// JavaScript thread.
@@ -47,18 +54,29 @@ class Allocator {
   /// Notes that work with this ticket on `stream` touches the block.
   static void touch(Block* block, Stream& stream, uint64_t ticket);
 
-  /// From here to `endHolding`, blocks that are released go to the caller of that: nobody else gets their
-  /// memory.
-  void beginHolding() { holding_ = true; }
-  std::vector<Block*> endHolding();
+  /// From here to `endRecording`, work is recorded that will run again: blocks that are released go round
+  /// among that work and are its memory then. Blocks that were there before are only kept: each run reads
+  /// them anew.
+  void beginRecording() { recording_ = std::make_unique<Recording>(); }
+  std::shared_ptr<RecordedMemory> endRecording();
+  void giveBack(RecordedMemory& memory);
+  bool isRecording() const { return recording_ != nullptr; }
 
   const AllocatorStats& stats() const { return stats_; }
   void resetPeak() { stats_.peakBytes = stats_.inUseBytes; }
 
  private:
   using FreeList = std::multimap<size_t, Block*>;
+  struct Recording {
+    std::unordered_set<Block*> made;  // since it began
+    std::unordered_map<Stream*, FreeList> free;
+    std::vector<Block*> kept;
+  };
+  static Block* takeFrom(FreeList& list, size_t size);
+  Block* take(size_t size, Stream& home);
   void reclaimPending();
   void dropFree();
+  void* mapAtAnyPrice(size_t size);
 
   const std::unique_ptr<Memory> memory_;
   const bool poison_;
@@ -66,8 +84,8 @@ class Allocator {
   std::unordered_set<Block*> blocks_;  // all of them
   std::unordered_map<Stream*, FreeList> free_;
   std::vector<Block*> pending_;  // freed, but another stream may still use them
-  bool holding_ = false;
-  std::vector<Block*> held_;
+  std::unique_ptr<Recording> recording_;
+  std::vector<std::weak_ptr<RecordedMemory>> recorded_;
 };
 
 }  // namespace longscan

@@ -8,7 +8,7 @@ CudaGraph::CudaGraph(Stream& stream) : stream_(stream), driver_(stream.timeline(
 
 CudaGraph::~CudaGraph() {
   // The driver waits for launches under way.
-  if (executable_ != nullptr) driver_.graphExecDestroy(executable_);
+  for (CUgraphExec_st* piece : pieces_) driver_.graphExecDestroy(piece);
 }
 
 void CudaGraph::begin() {
@@ -16,11 +16,11 @@ void CudaGraph::begin() {
 }
 
 void CudaGraph::end() {
-  executable_ = stream_.timeline()->endCapture();
+  pieces_.push_back(stream_.timeline()->endCapture());
 }
 
-void CudaGraph::launch() {
-  stream_.timeline()->launchGraph(executable_);
+void CudaGraph::launch(size_t piece) {
+  stream_.timeline()->launchGraph(pieces_[piece]);
 }
 
 }  // namespace longscan

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "cuda_driver.h"
@@ -7,10 +8,11 @@
 
 namespace longscan {
 
-struct Block;
+struct RecordedMemory;
 
-/// Work of a GPU's stream, recorded once and then launched as one piece, which costs the host one call.
-/// `begin`, `end` and `launch` are called on the stream's thread, in this order.
+/// Work of a GPU's stream, recorded once and then launched in one piece, or in several between which the host
+/// puts other work; a piece costs the host one call. `begin` and `end`, which are called once for each piece,
+/// and then `launch` are called on the stream's thread.
 class CudaGraph {
  public:
   explicit CudaGraph(Stream& stream);
@@ -20,16 +22,17 @@ class CudaGraph {
 
   void begin();
   void end();
-  void launch();
+  /// `piece` counts from 0.
+  void launch(size_t piece);
 
   Stream& stream() const { return stream_; }
-  /// Memory that the work uses beyond what lives on; of the JavaScript thread.
-  std::vector<Block*> memory;
+  /// Of the JavaScript thread.
+  std::shared_ptr<RecordedMemory> memory;
 
  private:
   Stream& stream_;
   const CudaDriver& driver_;
-  CUgraphExec_st* executable_ = nullptr;
+  std::vector<CUgraphExec_st*> pieces_;
 };
 
 }  // namespace longscan

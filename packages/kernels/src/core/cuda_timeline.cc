@@ -105,9 +105,9 @@ void CudaTimeline::cover(uint64_t ticket) {
 
 bool CudaTimeline::passed(uint64_t ticket) {
   if (passed_.load(std::memory_order_acquire) >= ticket) return true;
-  if (capturing_) return false;  // no mark may be recorded now
   device_.use();
   std::lock_guard<std::mutex> lock(mutex_);
+  if (capturing_) return false;  // no mark may be recorded now
   cover(ticket);
   return false;
 }
@@ -163,14 +163,18 @@ void CudaTimeline::refuseInCapture(const char* what) const {
 }
 
 void CudaTimeline::beginCapture() {
+  std::lock_guard<std::mutex> lock(mutex_);  // others record marks here
   driver_.check(driver_.streamBeginCapture(stream_, captureOfThread), "cuStreamBeginCapture");
   capturing_ = true;
 }
 
 CUgraphExec_st* CudaTimeline::endCapture() {
-  capturing_ = false;
   CUgraph_st* graph = nullptr;
-  driver_.check(driver_.streamEndCapture(stream_, &graph), "cuStreamEndCapture");
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    capturing_ = false;
+    driver_.check(driver_.streamEndCapture(stream_, &graph), "cuStreamEndCapture");
+  }
   CUgraphExec_st* executable = nullptr;
   const int status = driver_.graphInstantiate(&executable, graph, 0);
   driver_.graphDestroy(graph);

@@ -144,10 +144,13 @@ export class Parameters implements TensorSource {
 
   /** Lets the compute stream wait until the parameters of a block are up to date. */
   beforeBlock(block: number): void {
-    const update = this.updates.get(block);
-    if (update === undefined) return;
-    this.device.compute.wait(update);
-    this.updates.delete(block);
+    const { compute } = this.device;
+    compute.between(() => {
+      const update = this.updates.get(block);
+      if (update === undefined) return;
+      compute.wait(update);
+      this.updates.delete(block);
+    });
   }
 
   /** The same of all of them. */

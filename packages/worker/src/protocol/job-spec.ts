@@ -230,6 +230,8 @@ const deviceKeys = {
     .default('auto'),
   /** Where there are more ranks than GPUs, several take turns on one, for tries; ranks always share a CPU. */
   share: z.boolean().default(false),
+  /** On GPUs: passes of steps whose shapes recur are recorded once and launched as CUDA graphs. */
+  graphs: z.boolean().default(true),
 };
 
 /** What carries tensors between ranks. */

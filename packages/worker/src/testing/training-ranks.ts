@@ -92,6 +92,7 @@ export async function openTrainingRanks(spec: JobSpec, options: TrainingRanksOpt
         attention,
       },
       carry: spec.data.carry ? new Carry(device, communicator) : null,
+      graphs: null,
     };
   });
 }

@@ -61,5 +61,5 @@ export function assembleTraining(
     attention,
   };
   const carry = data.carry ? new Carry(device, mesh.sp) : null;
-  return { device, model, parameters, optimizer, mesh, sequence, carry };
+  return { device, model, parameters, optimizer, mesh, sequence, carry, graphs: null };
 }

@@ -4,6 +4,7 @@ import type { Plan } from '../protocol/plan.js';
 import type { RankContext } from '../rank-context.js';
 import { assembleTraining, loadUnits } from './assemble-training.js';
 import { explainShortage } from './out-of-memory.js';
+import { openPassGraphs } from './pass-graphs.js';
 import type { Training } from './train-step.js';
 
 /** Device, groups, model and optimizer of this rank, as the plan says; the parameters have no values yet. */
@@ -14,7 +15,8 @@ export async function openTraining(context: RankContext, plan: Plan): Promise<Tr
   try {
     context.log(describeDevice(device));
     const mesh = await connectMesh(context, device);
-    return assembleTraining(device, mesh, plan, units, context.env.rank);
+    const training = assembleTraining(device, mesh, plan, units, context.env.rank);
+    return { ...training, graphs: openPassGraphs(training, jobSpec.device, context.log) };
   } catch (error) {
     const shown = await explainShortage(error, plan, device, context.assignment.layerModules);
     device.close();

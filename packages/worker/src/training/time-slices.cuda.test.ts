@@ -50,7 +50,7 @@ async function openOn(device: Device, spec: JobSpec): Promise<Training> {
   const parameters = new Parameters(device, parameterSpecs(spec.model, loaded), { numExtra, precision });
   parameters.initialise(7);
   return {
-    ...{ device, parameters, sequence: null, carry: null },
+    ...{ device, parameters, sequence: null, carry: null, graphs: null },
     model: createModel(spec.model, loaded, parameters),
     optimizer: new Optimizer(parameters, spec.optimizer),
     mesh: { sp: null, world: null, close() {} },

@@ -58,6 +58,7 @@ async function openRanks(
       optimizer: new Optimizer(parameters, spec.optimizer),
       mesh: { sp: communicator, world: world?.[rank] ?? null, close() {} },
       carry: null,
+      graphs: null,
       sequence: communicator && {
         ...{ communicator, slices, attention },
         scanOf: () => ({ strategy, options: { blocks: 3 } }),

@@ -2,7 +2,6 @@ import {
   axpy,
   type Clip,
   type Device,
-  fromArray,
   hostArray,
   LongscanError,
   readClip,
@@ -16,14 +15,15 @@ import type { Parameters } from '../model/parameters.js';
 import type { Optimizer } from '../optim/optimizer.js';
 import type { Carry } from '../sequence/carry.js';
 import type { ModelGroup } from '../sequence/sequence-group.js';
-import { lossOverTimeSlices, trainOverTimeSlices } from '../sequence/time-slices.js';
+import { lossOverTimeSlices } from '../sequence/time-slices.js';
 import { forward, slicePass } from './forward.js';
 import { gatherParameters, reduceGradients, squaredNorm, sumOverRanks } from './over-ranks.js';
+import type { PassGraphs } from './pass-graphs.js';
+import { extraLoss, runPasses, runUploadedPasses } from './passes.js';
 import { SequenceSums, sequencesOf, validateSequences } from './sequence-sums.js';
 
 /** Elements behind the gradients that are summed over ranks with them: the loss, and who wants to stop, and how. */
 export const numExtra = 3;
-const extraLoss = 0;
 const extraStop = 1;
 const extraSave = 2;
 
@@ -56,6 +56,8 @@ export interface Training {
   readonly sequence: ModelGroup | null;
   /** Memory that goes from each step to the next; null: every sequence begins anew. */
   readonly carry: Carry | null;
+  /** What launches the passes of steps as graphs; null: all their kernels are launched one by one. */
+  readonly graphs: PassGraphs | null;
 }
 
 /** Steps that may be under way: on a GPU the next one is enqueued before the host looks at the results of the last. */
@@ -76,18 +78,19 @@ export function trainStep(
   const batches = device.units === null ? microBatches : sequencesOf(microBatches);
   const results = device.scope(() => {
     const sums = device.units && new SequenceSums(training);
-    parameters.startGradients();
     // Before the step, then after each micro-batch's forward and after its backward pass.
     const bytes = zeros(device, [1 + 2 * batches.length], 'f64');
     // Once: what is noted later follows this on the communicator's own stream.
     mesh.sp?.stream.wait(device.compute.record());
     mesh.sp?.recordBytesSent(bytes, 0);
-    for (const [i, batch] of batches.entries()) {
-      if (i > 0) sums?.next();
-      forwardAndBackward(training, batch, (pass) => mesh.sp?.recordBytesSent(bytes, 2 * i + pass));
+    const { graphs } = training;
+    if (!graphs?.launch(batches, (uploaded, seed) => runUploadedPasses(training, uploaded, seed))) {
+      runPasses(training, batches, {
+        next: () => sums?.next(),
+        after: (i, pass) => mesh.sp?.recordBytesSent(bytes, 2 * i + pass),
+      });
     }
     device.compute.mark('reduce');
-    parameters.finishGradients();
     training.carry?.passOn();
     writeWish(parameters, wish);
     if (sums !== null) sums.finish();
@@ -99,26 +102,6 @@ export function trainStep(
     return { clip, bytes, extra: parameters.extra() };
   });
   return resultOf(results, mesh);
-}
-
-/**
- * Both passes of a micro-batch: adds to the loss and to the gradients. `after`: called after the first and the second, where
- * sequences lie on several ranks.
- */
-function forwardAndBackward(training: Training, batch: Batch, after: (pass: 1 | 2) => void): void {
-  const { device, parameters, model, carry } = training;
-  const total = parameters.extra().view([1], extraLoss);
-  if (model.timeSlice > 0) {
-    trainOverTimeSlices(device, cutInTime(batch, model.timeSlice), slicePass(training, total));
-    return;
-  }
-  device.compute.mark('forward');
-  const { result: loss, tape } = device.record(() => device.scope(() => forward(training, batch, carry)));
-  after(1);
-  device.compute.mark('backward');
-  tape.backward([loss], [fromArray(device, [1], [1], parameters.dtype)]);
-  after(2);
-  axpy(1, loss, total);
 }
 
 /** The results of a step once it is over; their reading is enqueued at once. */

@@ -40,7 +40,7 @@ void addChunk(Args& args, const Head& head, int64_t first, int64_t rows, double*
   call.vocab = vocab;
   call.gradient = head.dHidden || head.dWeight;
   call.gradientIsBf16 = head.hidden.dtype == DType::bf16;
-  call.scale = static_cast<float>(head.scale);
+  call.scale = head.scale.as<double>();
   call.logits = head.logits.as<float>();
   call.labels = head.labels.as<int32_t>() + first;
   call.rowLoss = rowLoss + first;
@@ -77,7 +77,7 @@ void crossEntropyForwardOnGpu(Args& args, const Head& head) {
     addChunk(args, head, first, std::min(chunkRows, numTokens - first), rowLoss, steps);
   }
   const auto sum = LONGSCAN_CUDA_FUNCTION(args, longscanSumLoss);
-  steps.push_back([=, scale = head.scale, loss = head.loss.as<float>()](CUstream_st* stream) {
+  steps.push_back([=, scale = head.scale.as<double>(), loss = head.loss.as<float>()](CUstream_st* stream) {
     return sum(rowLoss, numTokens, scale, loss, stream);
   });
   args.enqueueLaunch([steps = std::move(steps)](CUstream_st* stream) {

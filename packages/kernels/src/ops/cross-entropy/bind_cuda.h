@@ -6,14 +6,14 @@ namespace longscan {
 
 /// Tensors of one forward pass; dHidden and dWeight are empty when no gradient is wanted.
 struct Head {
-  TensorRef hidden;   // [N, D]
-  TensorRef weight;   // [vocab, D]
-  TensorRef labels;   // [N], i32, -1: ignored
-  TensorRef logits;   // [chunk, vocab], scratch
-  TensorRef loss;     // [1]
-  TensorRef dHidden;  // [N, D]
-  TensorRef dWeight;  // [vocab, D]
-  double scale = 0;
+  TensorRef hidden;         // [N, D]
+  TensorRef weight;         // [vocab, D]
+  TensorRef labels;         // [N], i32, -1: ignored
+  TensorRef scale;          // [1], f64
+  TensorRef logits;         // [chunk, vocab], scratch
+  TensorRef loss;           // [1]
+  TensorRef dHidden;        // [N, D]
+  TensorRef dWeight;        // [vocab, D]
   bool accumulate = false;  // of dWeight: whether it is added to
 };
 

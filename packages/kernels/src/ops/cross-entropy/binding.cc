@@ -29,7 +29,7 @@ void computeHead(ThreadPool& pool, const Head& head) {
   const int64_t chunkRows = head.logits.dim(0);
   const auto* labels = head.labels.as<int32_t>();
   const bool gradient = head.dHidden || head.dWeight;
-  const T scale = static_cast<T>(head.scale);
+  const T scale = static_cast<T>(*head.scale.as<double>());
   T* logits = head.logits.as<T>();
   checkLabels(labels, numTokens, vocab);
   std::vector<double> rowLoss(static_cast<size_t>(chunkRows));
@@ -65,7 +65,7 @@ Head headOf(Args& args) {
   head.hidden = args.tensor("hidden");
   head.weight = args.tensor("weight");
   head.labels = args.tensor("labels", DType::i32);
-  head.scale = args.number("scale");
+  head.scale = args.tensor("scale", DType::f64);
   head.logits = args.tensor("logits");
   head.loss = args.tensor("loss");
   head.dHidden = args.optionalTensor("dHidden");
@@ -79,7 +79,7 @@ Head headOf(Args& args) {
   args.check(head.weight.dim(0) > 0, "an empty vocabulary");
   args.check(head.logits.numDims == 2 && head.logits.dim(0) > 0 && head.logits.dim(1) == head.weight.dim(0),
              "logits is not [chunk, vocab]");
-  args.check(head.loss.numElements == 1, "loss is not one number");
+  args.check(head.scale.numElements == 1 && head.loss.numElements == 1, "scale or loss is not one number");
   args.check(!head.dHidden || head.dHidden.numElements == head.hidden.numElements,
              "dHidden is not of hidden's size");
   args.check(!head.dWeight || head.dWeight.numElements == head.weight.numElements,

@@ -81,8 +81,9 @@ __global__ void __launch_bounds__(threads) softmaxLossKernel(const LongscanSoftm
     call.rowLoss[blockIdx.x] = isIgnored ? 0.0 : isKnown ? logSum - logits[label] : NAN;
   }
   if (call.gradient == 0) return;
+  const auto scale = static_cast<float>(call.scale[0]);
   // The gradient of a loss that is not a number is none either: no step is taken with it.
-  const float factor = isKnown ? call.scale / all.sum : NAN;
+  const float factor = isKnown ? scale / all.sum : NAN;
   for (int64_t first = 0; first < vocab; first += threads * width) {
     const int64_t i = first + threadIdx.x * width;
     Pack<float, width> some{};
@@ -94,7 +95,7 @@ __global__ void __launch_bounds__(threads) softmaxLossKernel(const LongscanSoftm
 #pragma unroll
     for (int j = 0; j < width; j++) {
       float value = isIgnored ? 0.0f : factor * exp2f((some.x[j] - all.top) * log2e);
-      if (i + j == label) value -= call.scale;
+      if (i + j == label) value -= scale;
       result.x[j] = fromFloat<Gradient>(value);
     }
     storePack(gradient + i, result);
@@ -123,7 +124,7 @@ constexpr int sumThreads = 1024;
 
 /// One block: a thread adds every 1024th, then those of all threads are added up.
 __global__ void __launch_bounds__(sumThreads)
-    sumLossKernel(const double* rowLoss, int64_t count, double scale, float* loss) {
+    sumLossKernel(const double* rowLoss, int64_t count, const double* scale, float* loss) {
   __shared__ double shares[sumThreads];
   double sum = 0.0;
 #pragma unroll 4
@@ -133,7 +134,7 @@ __global__ void __launch_bounds__(sumThreads)
     __syncthreads();
     if (threadIdx.x < half) shares[threadIdx.x] += shares[threadIdx.x + half];
   }
-  if (threadIdx.x == 0) loss[0] = static_cast<float>(scale * shares[0]);
+  if (threadIdx.x == 0) loss[0] = static_cast<float>(scale[0] * shares[0]);
 }
 
 template <typename Unit, typename Target>
@@ -161,7 +162,8 @@ int longscanSoftmaxLoss(const LongscanSoftmaxLoss* call, CUstream_st* stream) {
   return call->vocab % 4 == 0 ? launchSoftmaxLoss<4>(*call, stream) : launchSoftmaxLoss<1>(*call, stream);
 }
 
-int longscanSumLoss(const double* rowLoss, int64_t count, double scale, float* loss, CUstream_st* stream) {
+int longscanSumLoss(const double* rowLoss, int64_t count, const double* scale, float* loss,
+                    CUstream_st* stream) {
   sumLossKernel<<<1, sumThreads, 0, stream>>>(rowLoss, count, scale, loss);
   return cudaGetLastError();
 }

@@ -19,7 +19,7 @@ struct LongscanSoftmaxLoss {
   int32_t gradient;
   /// 1: by numbers of bf16, which begin where the row does, so that rows are 2 vocab of them apart.
   int32_t gradientIsBf16;
-  float scale;
+  const double* scale;  // [1]
   float* logits;
   const int32_t* labels;  // [rows]
   double* rowLoss;        // [rows]
@@ -27,8 +27,8 @@ struct LongscanSoftmaxLoss {
 
 int longscanSoftmaxLoss(const struct LongscanSoftmaxLoss* call, struct CUstream_st* stream);
 
-/// loss [1] = scale * Σ rowLoss [count], always added in the same order.
-int longscanSumLoss(const double* rowLoss, int64_t count, double scale, float* loss,
+/// loss [1] = scale [1] * Σ rowLoss [count], always added in the same order.
+int longscanSumLoss(const double* rowLoss, int64_t count, const double* scale, float* loss,
                     struct CUstream_st* stream);
 
 /// target = seed * unit, or target += seed * unit, for a seed [1] of f32; each of the two f32 or bf16. Where

@@ -1,6 +1,6 @@
 import { defineOp } from '../../autograd/define-op.js';
 import { takeStale } from '../../autograd/tape.js';
-import { expectShape, type Tensor } from '../../tensor.js';
+import { expectShape, fromArray, type Tensor } from '../../tensor.js';
 import { wideType } from '../../types-of.js';
 import './native.js';
 
@@ -35,7 +35,8 @@ const tileRows = 128;
 
 /**
  * Language-model head and loss in one: `scale · Σ −log softmax(hidden weightᵀ)[label]` over the labels that are not -1,
- * a tensor of shape [1]. `scale` is 1 / (number of counted labels over all ranks and micro-batches).
+ * a tensor of shape [1]. `scale` is 1 / (number of counted labels over all ranks and micro-batches); a graph, which is
+ * launched for other labels, has it as a tensor, [1] in f64.
  *
  * Logits exist for one chunk of tokens at a time. When a gradient is wanted, the forward pass computes those of hidden and
  * weight chunk by chunk; the backward pass multiplies them by the loss's own gradient, which it usually finds to be 1.
@@ -45,14 +46,16 @@ const tileRows = 128;
  */
 export function crossEntropy(
   inputs: CrossEntropyInputs,
-  scale: number,
+  scale: number | Tensor,
   { isFinal = false }: CrossEntropyOptions = {},
 ): Tensor {
   // Units keep what each says of a parameter apart.
-  return crossEntropyOp(inputs, { scale, isFinal: isFinal && inputs.hidden.device.units === null });
+  const { device } = inputs.hidden;
+  const factor = typeof scale === 'number' ? fromArray(device, [scale], [1], 'f64') : scale;
+  return crossEntropyOp(inputs, { scale: factor, isFinal: isFinal && device.units === null });
 }
 
-const crossEntropyOp = defineOp<CrossEntropyInputs, { scale: number; isFinal: boolean }>({
+const crossEntropyOp = defineOp<CrossEntropyInputs, { scale: Tensor; isFinal: boolean }>({
   name: 'cross-entropy',
   units: 'sum',
   forward(call, { hidden, weight, labels }, { scale, isFinal }) {
@@ -75,7 +78,7 @@ const crossEntropyOp = defineOp<CrossEntropyInputs, { scale: number; isFinal: bo
         hidden.id,
         weight.id,
         labels.id,
-        scale,
+        scale.id,
         logits.id,
         output.id,
         dHidden?.id ?? null,

@@ -1,7 +1,7 @@
 declare module '../../native.js' {
   interface Native {
     /**
-     * loss = scale · Σ_t −log softmax(hidden Wᵀ)[labels[t]] over labels ≥ 0, and unless null the gradients of that
+     * loss = scale · Σ_t −log softmax(hidden Wᵀ)[labels[t]] over labels ≥ 0, for a scale [1] of f64, and unless null the gradients of that
      * number, that of the weight added to what is there if `accumulate`; `logits` [chunk, vocab] is scratch. On the CPU it
      * fails on the stream with E-DATA-VOCAB.
      */

@@ -63,7 +63,8 @@ Napi::Value bindEmbeddingForward(Args& args) {
   args.checkSameType(table, y);
   if (args.onGpu()) {
     const LongscanEmbedding call = gpuCall(tokens, table);
-    checkTokensOnGpu(args, stream, call);
+    // What a graph will read is not there yet, and the host has no part in it.
+    if (!stream.context().allocator().isRecording()) checkTokensOnGpu(args, stream, call);
     const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanEmbedding);
     const auto bytes = static_cast<int64_t>(dtypeBytes(table.dtype));
     args.enqueueLaunch(

@@ -10,7 +10,8 @@ interface EmbeddingInputs extends Record<string, Tensor> {
 }
 
 /**
- * The table's row of each token: [..., D]. An id outside of the table is a stream failure E-DATA-VOCAB that names it.
+ * The table's row of each token: [..., D]. An id outside of the table is a stream failure E-DATA-VOCAB that names it;
+ * in a graph, whoever launches it answers for the ids.
  */
 export const embedding: (inputs: EmbeddingInputs) => Tensor = (inputs) => embeddingOp(inputs, {});
 

@@ -1,0 +1,69 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { testOnGpu } from '@longscan/worker/testing/gpu';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { bytesOf, Workshop } from './small-job.js';
+
+// Jobs whose passes are CUDA graphs, beside the same jobs kernel by kernel.
+
+const workshop = new Workshop();
+test.after(() => workshop.remove());
+
+const gpu = {
+  'device.kind': 'cuda',
+  'device.share': true,
+  'model.precision': 'bf16',
+  'checkpoint.every': 8,
+  'data.validateEvery': 6,
+};
+
+const logOf = (runDir: string): string => readFileSync(join(runDir, 'logs', 'rank-0.log'), 'utf8');
+
+/** Trains the job both ways. */
+async function expectSame(name: string, overrides: Readonly<Record<string, unknown>>): Promise<void> {
+  const job = { ...gpu, ...overrides };
+  const [graphs, plain] = await Promise.all([
+    workshop.train(`${name}-graphs`, job),
+    workshop.train(`${name}-plain`, { ...job, 'device.graphs': false }),
+  ]);
+  const seen = ({ steps, result }: typeof graphs) => [
+    steps.map(({ loss, gradNorm }) => [loss, gradNorm]),
+    result.validationLoss,
+  ];
+  assert.equal(seen(graphs), seen(plain));
+  const saved = ({ result }: typeof graphs) => bytesOf(result.checkpoint!, 'parameters');
+  assert.ok(saved(graphs).equals(saved(plain)), 'parameters differ');
+  assert.not.match(logOf(graphs.run.dir), /graphs/i, 'the log says that there are none');
+}
+
+testOnGpu('validation and checkpoints between steps ~> the same bits', () => expectSame('one', {}));
+
+testOnGpu('packed documents, micro-batches ~> the same bits', () =>
+  expectSame('packed', {
+    'data.separator': 'the ',
+    'data.packing': true,
+    'data.batchSize': 2,
+    'data.accumulate': 2,
+  }),
+);
+
+testOnGpu(
+  'two ranks with sequences of their own, and the optimizer sharded over them ~> the same bits',
+  async () => {
+    const dp = { 'parallel.sp': 1, 'parallel.dp': 2, 'data.batchSize': 2 };
+    await expectSame('dp', dp);
+    await expectSame('sharded', { ...dp, 'parallel.zero': 1 });
+  },
+);
+
+testOnGpu('a timeline is of kernels, and its job goes on the same', async () => {
+  await expectSame('traced', { 'job.trace': '5-7' });
+});
+
+testOnGpu('ranks that share a sequence ~> no graphs, and the log says why', async () => {
+  const { run } = await workshop.train('sp', { ...gpu, 'parallel.sp': 2, 'job.steps': 3 });
+  assert.match(logOf(run.dir), /no CUDA graphs: ranks that share a sequence/);
+});
+
+test.run();

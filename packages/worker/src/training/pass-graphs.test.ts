@@ -1,0 +1,112 @@
+import { copy, type Device, empty, type Tensor } from '@longscan/kernels';
+import { withFakeGpu } from '@longscan/kernels/testing';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { Batch } from '../data/index.js';
+import { Parameters } from '../model/parameters.js';
+import { type Passes, PassGraphs } from './pass-graphs.js';
+
+const numTokens = 4;
+
+/** A batch of one sequence whose first token is this one. */
+function batchOf(token: number, { packed = false } = {}): Batch {
+  const tokens = Int32Array.of(token, 0, 0, 0);
+  const resets = packed ? new Int32Array(numTokens) : null;
+  const openTokens = packed ? new Int32Array(1) : null;
+  const sizes = { numSequences: 1, sliceLength: numTokens, numValidTokens: numTokens };
+  return { ...sizes, tokens, labels: tokens, resets, openTokens };
+}
+
+/** Steps whose passes copy the tokens: what is read back is what ran. */
+class Steps {
+  readonly lines: string[] = [];
+  readonly graphs: PassGraphs;
+  private readonly seen: Tensor;
+
+  constructor(private readonly device: Device) {
+    const parameters = new Parameters(device, []);
+    this.graphs = new PassGraphs({ device, parameters }, (line) => this.lines.push(line));
+    this.seen = empty(device, [1, numTokens], 'i32');
+  }
+
+  /** The first token that the graph's passes saw; null: there was no graph. */
+  async launch(batches: readonly Batch[], more: Passes = () => undefined): Promise<number | null> {
+    const passes: Passes = (uploaded, seed) => {
+      for (const { tokens } of uploaded) copy(tokens, this.seen);
+      more(uploaded, seed);
+    };
+    const isLaunched = this.device.scope(() => this.graphs.launch(batches, passes));
+    return isLaunched ? (await this.seen.read())[0]! : null;
+  }
+}
+
+test('the second step of a form is a graph, and it and those behind it see their own tokens', () =>
+  withFakeGpu({}, async (device) => {
+    const steps = new Steps(device);
+    const seen: (number | null)[] = [];
+    for (const token of [1, 2, 3, 4]) seen.push(await steps.launch([batchOf(token)]));
+    assert.equal(seen, [null, 2, 3, 4]);
+    for (const token of [5, 6, 7]) seen.push(await steps.launch([batchOf(0), batchOf(token)]));
+    for (const token of [8, 9, 10]) seen.push(await steps.launch([batchOf(token, { packed: true })]));
+    assert.equal(seen.slice(4), [null, 6, 7, null, 9, 10]);
+    assert.is(await steps.launch([batchOf(11)]), 11);
+    assert.equal(steps.lines, []);
+    steps.graphs.release();
+  }));
+
+test('a step of which every op is timed is no graph', () =>
+  withFakeGpu({}, async (device) => {
+    const steps = new Steps(device);
+    for (const token of [1, 2, 3]) await steps.launch([batchOf(token)]);
+    const end = device.compute.profile();
+    assert.is(await steps.launch([batchOf(4)]), null);
+    await end();
+    assert.is(await steps.launch([batchOf(5)]), 5);
+    steps.graphs.release();
+  }));
+
+test('batches that vary are told once, and those that had graphs keep them', () =>
+  withFakeGpu({}, async (device) => {
+    const steps = new Steps(device);
+    for (const token of [1, 2, 3]) await steps.launch([batchOf(token)]);
+    for (let n = 2; n < 9; n++) {
+      const batches = Array.from({ length: n }, () => batchOf(0));
+      assert.is(await steps.launch(batches), null);
+    }
+    assert.is(steps.lines.length, 1);
+    assert.match(steps.lines[0]!, /no more CUDA graphs .*vary/);
+    assert.is(await steps.launch([batchOf(4)]), 4);
+    steps.graphs.release();
+  }));
+
+test('passes in which the host takes part go on as before', () =>
+  withFakeGpu({}, async (device) => {
+    const steps = new Steps(device);
+    const write: Passes = ([batch]) => batch!.labels.write(new Int32Array(numTokens));
+    for (const token of [1, 2, 3, 4]) assert.is(await steps.launch([batchOf(token)], write), null);
+    assert.is(steps.lines.length, 1);
+    assert.match(steps.lines[0]!, /a copy from the host/);
+    await device.compute.sync();
+  }));
+
+test('when memory is short, steps go on without graphs', () =>
+  withFakeGpu({ fake: 'bytes=1000000' }, async (device) => {
+    const steps = new Steps(device);
+    const { inUseBytes } = device.memory();
+    const much: Passes = () => void holdMemory(device);
+    for (const token of [1, 2, 3]) await steps.launch([batchOf(token)], much);
+    assert.is(await steps.launch([batchOf(4)], much), 4);
+    empty(device, [180_000]).release();
+    assert.is(await steps.launch([batchOf(5)], much), null);
+    assert.is(steps.lines.length, 1);
+    assert.match(steps.lines[0]!, /wanted elsewhere/);
+    assert.is(device.memory().inUseBytes, inUseBytes);
+  }));
+
+/** Memory that a graph keeps. */
+function holdMemory(device: Device): void {
+  const made = empty(device, [150_000], 'i32');
+  copy(made, made);
+}
+
+test.run();

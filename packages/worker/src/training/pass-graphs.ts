@@ -1,0 +1,129 @@
+import { fromArray, type Graph, LongscanError, type Tensor } from '@longscan/kernels';
+import type { Batch } from '../data/index.js';
+import type { JobSpec } from '../protocol/job-spec.js';
+import type { Training } from './train-step.js';
+import { tensorsOf, type UploadedBatch, uploadBatch, uploadOver } from './uploaded-batch.js';
+
+/** Enqueues both passes over all micro-batches of a step, into gradients begun anew; `seed`: 1, the loss's gradient, [1]. */
+export type Passes = (batches: readonly UploadedBatch[], seed: Tensor) => void;
+
+/** Steps of a form that run before one is recorded: kernels are loaded by then, and products have been chosen. */
+const numPlainSteps = 1;
+/** Forms that are kept in mind: whose forms vary more gains nothing. */
+const maxForms = 4;
+
+interface RecordedPasses {
+  readonly graph: Graph;
+  readonly batches: readonly UploadedBatch[];
+  readonly seed: Tensor;
+}
+
+/**
+ * Forward and backward passes as CUDA graphs. In a step that has the form of earlier ones the host launches a graph for each
+ * block of the model, in place of hundreds of kernels one by one. What a batch says is written into tensors of the graph
+ * before; what a step decides anew (clipping, learning rate, whether to stop) comes after it and is no part of it. The same
+ * kernels run on the same values, so the losses are those of plain steps bit for bit.
+ */
+export class PassGraphs {
+  private readonly graphs = new Map<string, RecordedPasses>();
+  /** Plain steps so far, by form. */
+  private readonly numPlain = new Map<string, number>();
+  private givesUp = false;
+
+  /** `log`: is told, once, why no more graphs are recorded. */
+  constructor(
+    private readonly training: Pick<Training, 'device' | 'parameters'>,
+    private readonly log: (line: string) => void,
+  ) {}
+
+  /** Launches the passes over such batches; false: there is no graph of them, and the caller enqueues them. */
+  launch(batches: readonly Batch[], passes: Passes): boolean {
+    if (this.training.device.compute.isProfiled) return false;
+    const form = batches.map(formOf).join(' ');
+    const recorded = this.graphs.get(form) ?? this.record(form, batches, passes);
+    if (recorded === null) return false;
+    for (const [i, batch] of batches.entries()) uploadOver(recorded.batches[i]!, batch);
+    if (recorded.graph.launch()) return true;
+    this.release();
+    this.giveUp('their memory was wanted elsewhere, and there is no more');
+    return false;
+  }
+
+  /** Gives all memory back. */
+  release(): void {
+    for (const { graph, batches, seed } of this.graphs.values()) {
+      graph.release();
+      releaseAll(batches, seed);
+    }
+    this.graphs.clear();
+  }
+
+  private record(form: string, batches: readonly Batch[], passes: Passes): RecordedPasses | null {
+    const numPlain = this.numPlain.get(form) ?? 0;
+    if (this.givesUp || numPlain < numPlainSteps) {
+      this.numPlain.set(form, numPlain + 1);
+      if (this.numPlain.size > maxForms) this.giveUp('the shapes of batches vary');
+      return null;
+    }
+    const { device, parameters } = this.training;
+    const uploaded = batches.map((batch) => uploadBatch(device, batch));
+    const seed = fromArray(device, [1], [1], parameters.dtype);
+    // They outlive the step's scope.
+    for (const tensor of [...uploaded.flatMap(tensorsOf), seed]) tensor.retain();
+    try {
+      const graph = device.compute.capture(() => device.scope(() => passes(uploaded, seed)));
+      const recorded = { graph, batches: uploaded, seed };
+      this.graphs.set(form, recorded);
+      return recorded;
+    } catch (error) {
+      releaseAll(uploaded, seed);
+      if (!(error instanceof LongscanError && refusals.includes(error.code))) throw error;
+      this.giveUp(error.message);
+      return null;
+    }
+  }
+
+  private giveUp(reason: string): void {
+    if (this.givesUp) return;
+    this.givesUp = true;
+    this.log(`no more CUDA graphs are recorded, kernels are launched one by one: ${reason}`);
+  }
+}
+
+/** What records passes on this device; null, which is told if it was wanted: nothing can. */
+export function openPassGraphs(
+  training: Training,
+  { graphs }: Pick<JobSpec['device'], 'graphs'>,
+  log: (line: string) => void,
+): PassGraphs | null {
+  if (training.device.kind !== 'cuda' || !graphs) return null;
+  const obstacle = obstacleOf(training);
+  if (obstacle === null) return new PassGraphs(training, log);
+  log(`no CUDA graphs: ${obstacle}`);
+  return null;
+}
+
+function obstacleOf({ device, sequence, carry, model }: Training): string | null {
+  if (sequence !== null) return 'ranks that share a sequence communicate in the middle of its passes';
+  if (carry !== null) return 'memory goes from step to step (data.carry)';
+  if (model.timeSlice > 0) return 'sequences are cut in time (model.timeSlice)';
+  const { driverVersion } = device.gpu();
+  if (driverVersion < leastDriver) return `the driver is of CUDA ${driverVersion / 1000}, needed is 12.4`;
+  return null;
+}
+
+/** It records kernels that begin while the one before them ends. */
+const leastDriver = 12_040;
+
+/** Of recordings, whose work can run without a graph all the same. */
+const refusals: readonly string[] = ['E-CUDA-GRAPH', 'E-MEMORY'];
+
+function releaseAll(batches: readonly UploadedBatch[], seed: Tensor): void {
+  for (const tensor of [...batches.flatMap(tensorsOf), seed]) tensor.release();
+}
+
+/** What a graph has of a batch beside the values in its tensors. */
+function formOf({ numSequences, sliceLength, resets, openTokens, ends, laterTokens }: Batch): string {
+  const given = [resets, openTokens, ends, laterTokens].map((values) => Number(values != null));
+  return `${numSequences}x${sliceLength}/${given.join('')}`;
+}

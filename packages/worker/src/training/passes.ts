@@ -1,0 +1,63 @@
+import { axpy, fromArray, type Tensor } from '@longscan/kernels';
+import { type Batch, cutInTime } from '../data/index.js';
+import type { Parameters } from '../model/parameters.js';
+import { trainOverTimeSlices } from '../sequence/time-slices.js';
+import { forwardUploaded, slicePass } from './forward.js';
+import type { Training } from './train-step.js';
+import { type UploadedBatch, uploadBatch } from './uploaded-batch.js';
+
+/** What the host does between passes. */
+export interface BetweenPasses {
+  /** Before each micro-batch but the first. */
+  next(): void;
+  /** After the forward pass of a micro-batch and after its backward pass, where sequences lie on several ranks. */
+  after(microBatch: number, pass: 1 | 2): void;
+}
+
+/** Where the passes add up the loss, among the elements of `Parameters.extra`. */
+export const extraLoss = 0;
+
+const lossOf = (parameters: Parameters): Tensor => parameters.extra().view([1], extraLoss);
+
+/** Both passes over the micro-batches of a step: loss and gradients of this rank, begun anew. */
+export function runPasses(training: Training, batches: readonly Batch[], between: BetweenPasses): void {
+  const { device, parameters, model } = training;
+  parameters.startGradients();
+  for (const [i, batch] of batches.entries()) {
+    if (i > 0) between.next();
+    if (model.timeSlice > 0) {
+      const slices = cutInTime(batch, model.timeSlice);
+      trainOverTimeSlices(device, slices, slicePass(training, lossOf(parameters)));
+      continue;
+    }
+    const seed = fromArray(device, [1], [1], parameters.dtype);
+    forwardAndBackward(training, uploadBatch(device, batch), seed, (pass) => between.after(i, pass));
+  }
+  parameters.finishGradients();
+}
+
+/** The same of batches that are on the device already, without anything of the host: what a graph can hold. */
+export function runUploadedPasses(training: Training, batches: readonly UploadedBatch[], seed: Tensor): void {
+  training.parameters.startGradients();
+  for (const batch of batches) forwardAndBackward(training, batch, seed, () => undefined);
+  training.parameters.finishGradients();
+}
+
+/** Adds to the loss and to the gradients; `seed`: 1, the loss's own gradient, [1]. */
+function forwardAndBackward(
+  training: Training,
+  batch: UploadedBatch,
+  seed: Tensor,
+  after: (pass: 1 | 2) => void,
+): void {
+  const { device, parameters, carry } = training;
+  device.compute.mark('forward');
+  const { result: loss, tape } = device.record(() =>
+    device.scope(() => forwardUploaded(training, batch, carry)),
+  );
+  after(1);
+  device.compute.mark('backward');
+  tape.backward([loss], [seed]);
+  after(2);
+  axpy(1, loss, lossOf(parameters));
+}
