@@ -127,6 +127,7 @@ export { route, softmax } from './ops/softmax/index.js';
 export { sumRows } from './ops/sum-rows/index.js';
 export { swapAxes } from './ops/swap-axes/index.js';
 export { swiglu } from './ops/swiglu/index.js';
+export { projectedSwiglu } from './ops/swiglu/projected.js';
 export { type TokenShiftInputs, tokenShift } from './ops/token-shift/index.js';
 export {
   applyTransition,

@@ -1,4 +1,4 @@
-import { add, linear, residualNorm, swiglu, type Tensor } from '@longscan/kernels';
+import { add, linear, projectedSwiglu, residualNorm, type Tensor } from '@longscan/kernels';
 import type { LayerContext, LayerFunction, ParameterDeclarer } from '../layer.js';
 
 export const normEps = 1e-5;
@@ -36,8 +36,7 @@ function createMlp(hidden: number, param: ParameterDeclarer): (residual: Residua
   const wDown = param.projection('mlp.down', D, hidden);
   return ({ stream: x, branch }) => {
     const { stream, normed } = residualNorm({ x, branch, weight }, normEps);
-    const gate = linear({ x: normed, weight: wGate, bias: null });
-    const up = linear({ x: normed, weight: wUp, bias: null });
-    return { stream, branch: linear({ x: swiglu({ gate, up }), weight: wDown, bias: null }) };
+    const product = projectedSwiglu({ x: normed, gate: wGate, up: wUp });
+    return { stream, branch: linear({ x: product, weight: wDown, bias: null }) };
   };
 }

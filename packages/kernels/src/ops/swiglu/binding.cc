@@ -26,7 +26,7 @@ Napi::Value bindSwigluForward(Args& args) {
   checkAlike(args, gate, {up, y});
   if (args.onGpu()) {
     for (const TensorRef& tensor : {gate, up, y}) checkAligned(args, tensor);
-    const LongscanSwiglu call{y.numElements, isBf16(args, y), gate.data, up.data};
+    const LongscanSwiglu call{y.numElements, isBf16(args, y), gate.data, up.data, 0};
     const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanSwigluForward);
     args.enqueueLaunch([=](CUstream_st* stream) { return kernel(&call, y.data, stream); });
     return args.env().Undefined();
@@ -48,7 +48,7 @@ Napi::Value bindSwigluBackward(Args& args) {
   checkAlike(args, dy, {gate, up, dgate, dup});
   if (args.onGpu()) {
     for (const TensorRef& tensor : {dy, gate, up, dgate, dup}) checkAligned(args, tensor);
-    const LongscanSwiglu call{dy.numElements, isBf16(args, dy), gate.data, up.data};
+    const LongscanSwiglu call{dy.numElements, isBf16(args, dy), gate.data, up.data, 0};
     const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanSwigluBackward);
     args.enqueueLaunch(
         [=](CUstream_st* stream) { return kernel(&call, dy.data, dgate.data, dup.data, stream); });
@@ -61,11 +61,51 @@ Napi::Value bindSwigluBackward(Args& args) {
   return args.env().Undefined();
 }
 
+/// Gate and up side by side in the rows of a tensor, values or gradients; flat: an array of one's shape.
+LongscanSwiglu callOfRows(Args& args, const TensorRef& rows, const TensorRef& flat) {
+  args.check(args.onGpu(), "only GPUs take gate and up in one tensor");
+  args.checkSameType(rows, flat);
+  const int64_t columns = flat.dim(-1);
+  args.check(rows.numElements == 2 * flat.numElements && rows.dim(-1) == 2 * columns, "sizes do not fit");
+  const auto size = static_cast<int64_t>(dtypeBytes(flat.dtype));
+  args.check(columns * size % 16 == 0, "rows of gate and up are no multiple of 16 bytes");
+  args.check(flat.numElements * size / 16 <= UINT32_MAX, "more than 64 GiB at once");
+  checkAligned(args, rows);
+  checkAligned(args, flat);
+  return {flat.numElements, isBf16(args, flat), rows.data, rows.as<char>() + columns * size, columns};
+}
+
+Napi::Value bindSwigluPairForward(Args& args) {
+  args.stream();
+  const TensorRef pair = args.tensor("pair");
+  const TensorRef y = args.tensor("y");
+  const LongscanSwiglu call = callOfRows(args, pair, y);
+  const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanSwigluForward);
+  args.enqueueLaunch([=](CUstream_st* stream) { return kernel(&call, y.data, stream); });
+  return args.env().Undefined();
+}
+
+Napi::Value bindSwigluPairBackward(Args& args) {
+  args.stream();
+  const TensorRef dy = args.tensor("dy");
+  const TensorRef pair = args.tensor("pair");
+  const TensorRef dpair = args.tensor("dpair");
+  const LongscanSwiglu call = callOfRows(args, pair, dy);
+  const LongscanSwiglu gradients = callOfRows(args, dpair, dy);
+  const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanSwigluBackward);
+  args.enqueueLaunch([=](CUstream_st* stream) {
+    return kernel(&call, dy.data, const_cast<void*>(gradients.gate), const_cast<void*>(gradients.up), stream);
+  });
+  return args.env().Undefined();
+}
+
 }  // namespace
 
 void register_swiglu(Registry& registry) {
   registry.add("swigluForward", 4, bindSwigluForward);
   registry.add("swigluBackward", 6, bindSwigluBackward);
+  registry.add("swigluPairForward", 3, bindSwigluPairForward);
+  registry.add("swigluPairBackward", 4, bindSwigluPairBackward);
 }
 
 }  // namespace longscan

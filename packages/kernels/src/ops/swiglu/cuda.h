@@ -15,6 +15,9 @@ struct LongscanSwiglu {
   int64_t count;
   int32_t isBf16;  // all arrays
   const void *gate, *up;
+  /// Where gate and up lie side by side in rows, with gradients like them: the columns of one of them, a
+  /// multiple of 16 bytes; 0 where each lies by itself. All other arrays lie by themselves.
+  int64_t columns;
 };
 
 /// y = silu(gate) up

@@ -3,6 +3,9 @@ declare module '../../native.js' {
     /** y = silu(gate) · up */
     swigluForward(stream: number, gate: number, up: number, y: number): void;
     swigluBackward(stream: number, dy: number, gate: number, up: number, dgate: number, dup: number): void;
+    /** The same of gate and up side by side in the rows of `pair`, on a GPU only; rows of one of them are a multiple of 16 bytes */
+    swigluPairForward(stream: number, pair: number, y: number): void;
+    swigluPairBackward(stream: number, dy: number, pair: number, dpair: number): void;
   }
 }
 
