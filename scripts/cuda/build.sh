@@ -16,6 +16,6 @@ compile() {
 }
 export -f compile
 export nvcc
-find packages/kernels/src \( -path 'packages/kernels/src/cuda/*' -o -path "packages/kernels/src/ops/$op/*" \) -name '*.cu' -print0 |
+find packages/kernels/src \( -path 'packages/kernels/src/cuda/*' -o -path 'packages/kernels/src/comm/*' -o -path "packages/kernels/src/ops/$op/*" \) -name '*.cu' -print0 |
   xargs -0 -P "$(nproc)" -I SOURCE bash -c 'compile "$@"' _ "$architecture" SOURCE "$objects"
 "$nvcc" -shared -gencode="arch=compute_$architecture,code=sm_$architecture" "$objects"/*.o -o "$library"

@@ -25,6 +25,7 @@ export {
   type NcclInfo,
   openNccl,
 } from './comm/nccl.js';
+export { type PeerMemory, peerMemoryFromEnv } from './comm/peer-memory.js';
 export { connectTcp, type Listener, openListener, type TcpGroupOptions } from './comm/tcp.js';
 export {
   type CpuDeviceOptions,

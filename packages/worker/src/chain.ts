@@ -12,9 +12,9 @@ import {
 } from './strategy.js';
 
 /**
- * A chain over ranks: each receives the state, applies its own segment and hands it on, block by block of the free
- * axis. A block leaves in the same exchange in which the next one arrives, so that links carry both at once and a block
- * costs a rank one exchange and one combine. Only the state travels, never M.
+ * A chain over ranks: each receives the state, applies its own segment and hands it on. Only the state travels, never M.
+ * Where the group has a chain of its own, that is one launch which cuts the state as suits it; else it goes in
+ * `numBlocks` blocks of the free axis.
  */
 export function startChain(
   local: Segment,
@@ -22,14 +22,41 @@ export function startChain(
   direction: Direction,
   numBlocks: number,
 ): PendingState {
-  const { prev, next } = scanPlace(group, direction);
-  const { device } = local.state;
+  const { prev } = scanPlace(group, direction);
+  const { device, shape, dtype } = local.state;
   const { stream } = group;
-  const { shape, dtype } = local.state;
   stream.wait(device.compute.record());
   const incoming = prev === null ? null : empty(device, shape, dtype, stream);
+  if (group.chain !== undefined && local.units === undefined) {
+    group.chain(local, incoming, direction === 'forward' ? 1 : -1);
+  } else {
+    passBlocks(local, incoming, group, direction, numBlocks);
+  }
+  const done = stream.record();
+  return {
+    wait() {
+      device.compute.wait(done);
+      return incoming;
+    },
+  };
+}
+
+/**
+ * A block leaves in the same exchange in which the next one arrives, so that links carry both at once and a block costs a
+ * rank one exchange and one combine.
+ */
+function passBlocks(
+  local: Segment,
+  incoming: Tensor | null,
+  group: Communicator,
+  direction: Direction,
+  numBlocks: number,
+): void {
+  const { prev, next } = scanPlace(group, direction);
+  const { device, shape, dtype } = local.state;
+  const { stream } = group;
   const handedOn = () =>
-    prev === null ? stateFromNothing(local, stream) : empty(device, shape, dtype, stream);
+    incoming === null ? stateFromNothing(local, stream) : empty(device, shape, dtype, stream);
   const outgoing = next === null ? null : handedOn();
   const blocks = cutRows(numRows(local.state), numBlocks);
   const message = (state: Tensor | null, peer: number | null, rows: RowRange | undefined): Message[] =>
@@ -41,13 +68,6 @@ export function startChain(
       applySegment(local, incoming!, outgoing, blocks[i]!, stream);
     }
   }
-  const done = stream.record();
-  return {
-    wait() {
-      device.compute.wait(done);
-      return incoming;
-    },
-  };
 }
 
 /** A rank's turn in a chain that hands a state from slice to slice, for what no segment describes. */

@@ -1,4 +1,11 @@
-import { connectNccl, createNcclGroupId, type Device, LongscanError, openNccl } from '@longscan/kernels';
+import {
+  connectNccl,
+  createNcclGroupId,
+  type Device,
+  LongscanError,
+  openNccl,
+  peerMemoryFromEnv,
+} from '@longscan/kernels';
 import type { ConnectGroup, MeshGroup } from './mesh.js';
 import type { Addresses, RankTable } from './protocol/messages.js';
 import type { RankContext } from './rank-context.js';
@@ -14,18 +21,20 @@ const longestText = 4096;
 /**
  * Tells the others which NCCL this rank has, and the ids of the groups that it is the first of; gives what connects one group
  * after the other.
- * @throws LongscanError E-NCCL, the same on every rank, if one of them has none or not all have the same
+ * @throws LongscanError E-NCCL, the same on every rank, if one of them has none or not all have the same; E-PEER-MEMORY if
+ *   LONGSCAN_PEER_MEMORY is no word of ours
  */
 export async function ncclGroups(
   { assignment, env, control, log }: RankContext,
   device: Device,
   groups: readonly MeshGroup[],
 ): Promise<ConnectGroup> {
+  const peerMemory = peerMemoryFromEnv();
   const own = env.worldSize === 1 ? {} : describeNccl(groups, env.rank, log);
   const table = await control.exchangeAddresses(own);
   if (env.worldSize > 1) requireOneNccl(table);
   const byRank = new Map(table.ranks.map(({ rank, addresses }) => [rank, addresses]));
-  return ({ axis, ranks }, signal) =>
+  return ({ axis, ranks, hasChains }, signal) =>
     connectNccl({
       device,
       axis,
@@ -33,6 +42,7 @@ export async function ncclGroups(
       rank: ranks.indexOf(env.rank),
       size: ranks.length,
       timeoutMs: assignment.timeouts.collectiveTimeoutMs,
+      ...(hasChains && { peerMemory, log }),
       signal,
     });
 }

@@ -1,5 +1,5 @@
 import { type Device, fromArray, type LongscanError, openCpuDevice, openCudaDevice } from '@longscan/kernels';
-import { fakeDriver, fakeNccl } from '@longscan/kernels/testing';
+import { fakeDriver, fakeKernels, fakeNccl } from '@longscan/kernels/testing';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { progressWord } from './control/progress.js';
@@ -80,6 +80,7 @@ const failuresOf = (ranks: readonly Rank[]) =>
 
 function useFakes(nccl = fakeNccl): void {
   process.env.LONGSCAN_CUDA_DRIVER = fakeDriver;
+  process.env.LONGSCAN_CUDA = fakeKernels;
   process.env.LONGSCAN_NCCL = nccl;
 }
 
@@ -138,15 +139,19 @@ for (const kind of ['cpu', 'cuda'] as const) {
       assert.equal([...(await inWorld.read())], [1111]);
       assert.is(ranks[rank]!.progress[progressWord.collective], 1);
     }
-    if (kind === 'cuda') assert.match(ranks[3]!.log.join(), /NCCL 2\.28\.3, .*fake_nccl\.so/);
+    if (kind === 'cuda') {
+      assert.match(
+        ranks[3]!.log.join(),
+        /NCCL 2\.28\.3, .*fake_nccl\.so,sp-1: chains through .*mapped memory$/,
+      );
+      assert.ok(meshes.every(({ sp, world }) => sp!.chain !== undefined && world!.chain === undefined));
+    }
     ranks[0]!.control.abort('the job is over');
     meshes[0]!.world!.barrier();
     const failed = await meshes[0]!.world!.stream.sync().catch((error) => error);
     assert.match(failed.message, /E-COMM-ABORT.*the job is over/);
-    for (const [rank, mesh] of meshes.entries()) {
-      mesh.close();
-      ranks[rank]!.device.close();
-    }
+    for (const mesh of meshes) mesh.close();
+    for (const { device } of ranks) device.close();
   });
 
   test(`${kind} ~> a rank alone has no groups and needs no library for them`, async () => {

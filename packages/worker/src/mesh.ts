@@ -19,6 +19,8 @@ export interface MeshGroup {
   readonly axis: string;
   /** In the group's order; more than one. */
   readonly ranks: readonly number[];
+  /** Whether states go from rank to rank in it. */
+  readonly hasChains: boolean;
 }
 
 /** Connects one of this rank's groups; `signal` aborts it, then and later. */
@@ -34,8 +36,8 @@ export async function connectMesh(context: RankContext, device: Device): Promise
   const { env, control, progress } = context;
   const { sp } = planOf(context).mesh;
   const firstOfSequence = env.rank - (env.rank % sp);
-  const world = group('world', 0, env.worldSize);
-  const sequence = group(`sp-${firstOfSequence / sp}`, firstOfSequence, sp);
+  const world = group('world', 0, env.worldSize, false);
+  const sequence = group(`sp-${firstOfSequence / sp}`, firstOfSequence, sp, true);
   const groups = [world, sequence].filter(({ ranks }) => ranks.length > 1);
   const aborting = new AbortController();
   control.onAbort((reason) => aborting.abort(reason));
@@ -56,6 +58,6 @@ export async function connectMesh(context: RankContext, device: Device): Promise
   };
 }
 
-function group(axis: string, first: number, size: number): MeshGroup {
-  return { axis, ranks: Array.from({ length: size }, (_, i) => first + i) };
+function group(axis: string, first: number, size: number, hasChains: boolean): MeshGroup {
+  return { axis, ranks: Array.from({ length: size }, (_, i) => first + i), hasChains };
 }

@@ -1,6 +1,7 @@
 import { describeLink } from '../fabric/describe-link.js';
 import type { FittedLink } from '../fabric/fit-link.js';
 import { formatBytes, formatSeconds, formatTable } from '../format.js';
+import { handOverRow } from './hand-over.js';
 import type { Measured, PredictedRow } from './measured.js';
 
 const header = [
@@ -28,6 +29,7 @@ export function formatCollectives(measured: Measured): string {
       : [
           ...formatLink(fit.between === null ? 'links' : 'links inside a node', fit.inside),
           ...(fit.between === null ? [] : formatLink('links between nodes', fit.between)),
+          ...formatHandOver(measured),
           ...formatPredictions(byKind),
         ]),
   ].join('\n');
@@ -75,17 +77,27 @@ function formatLink(
   ];
 }
 
-/** How far what the links say of each kind is from what was measured, all sizes together. */
+function formatHandOver({ rows, handOverS }: Measured): string[] {
+  const chain = handOverRow(rows);
+  if (chain === undefined || handOverS === null) return [];
+  const time = formatSeconds(handOverS);
+  return [`scans: a message costs a core ${time} at either end, by the chain of ${formatBytes(chain.bytes)}`];
+}
+
+/** How far what that says of each kind is from what was measured, all sizes together but for what it was fitted to. */
 function formatPredictions(byKind: ReadonlyMap<string, readonly PredictedRow[]>): string[] {
   const lines = [...byKind].flatMap(([kind, rows]) => {
-    const errors = rows.flatMap(({ predictedS, medianS }) =>
-      predictedS === null ? [] : [Math.abs(predictedS / medianS - 1)],
+    const errors = rows.flatMap(({ predictedS, medianS, isFitted }) =>
+      predictedS === null || isFitted ? [] : [Math.abs(predictedS / medianS - 1)],
     );
     if (errors.length === 0) return [];
     const mean = errors.reduce((sum, error) => sum + error, 0) / errors.length;
     return [[kind, percent(mean), percent(Math.max(...errors))]];
   });
-  return ['', formatTable([['what the links say is off by', 'on average', 'at worst'], ...lines], '<>>')];
+  return [
+    '',
+    formatTable([['what that says of the rest is off by', 'on average', 'at worst'], ...lines], '<>>'),
+  ];
 }
 
 function percent(share: number): string {

@@ -1,20 +1,29 @@
-import { type CollectivesResult, LongscanError, type Plan } from '@longscan/worker/protocol';
+import { type CollectivesResult, type JobSpec, LongscanError, type Plan } from '@longscan/worker/protocol';
+import type { ComputeCosts } from '../compute/compute-costs.js';
+import { loadCompute } from '../compute/load-compute.js';
 import { type FabricFile, fabricFileVersion } from '../fabric/fabric-file.js';
 import { thisMachine } from '../fabric/machine.js';
+import { presetFor } from '../plan/step-time.js';
 import { loadStrategies } from '../plan/strategies.js';
+import { engineOf } from '../simulate/engine.js';
 import { packageVersion } from '../version.js';
 import { costOf, type FittedFabric, fitFabric } from './fit-fabric.js';
-import { predictSeconds } from './predict.js';
+import { handOverRow, handOverSeconds } from './hand-over.js';
+import { predictionMachine, predictSeconds } from './predict.js';
 import { type CollectiveRow, collectiveRows } from './rows.js';
 
 /** A row beside what the fitted links say of it; null: there is no fit. */
 export interface PredictedRow extends CollectiveRow {
   readonly predictedS: number | null;
+  /** What is predicted was fitted to this very row, among others. */
+  readonly isFitted: boolean;
 }
 
 export interface Measured {
   readonly rows: readonly PredictedRow[];
   readonly fit: FittedFabric | null;
+  /** What a message of a scan costs a core of either end; null: no scan was measured, or there is no fit. */
+  readonly handOverS: number | null;
   readonly numRanks: number;
   readonly engine: string;
   /** As the ranks describe it. */
@@ -30,15 +39,25 @@ export async function measuredRows(
   const rows = collectiveRows(results);
   const fit = fitFabric(rows, ranksPerNode);
   const strategies = await loadStrategies();
+  const ranks = fit && predictionMachine(costOf(fit), engineOf(jobSpec), costsHere(jobSpec));
+  const handOverS = ranks && handOverSeconds(rows, ranks, strategies);
+  const chain = handOverRow(rows);
   const { machine, versions } = results[0]!;
   return {
     rows: rows.map((row) => ({
       ...row,
-      predictedS: fit && predictSeconds(row, costOf(fit), strategies),
+      predictedS: ranks && predictSeconds(row, ranks, strategies, handOverS),
+      isFitted: row.op === 'send-recv' || row.op === 'burst' || row === chain,
     })),
-    ...{ fit, numRanks: results.length, engine: jobSpec.device.engine, machine },
+    ...{ fit, handOverS, numRanks: results.length, engine: jobSpec.device.engine, machine },
     versions: { longscan: packageVersion(), node: process.versions.node, ...versions },
   };
+}
+
+/** What ops cost on a device of the job's kind, ranks on CPUs sharing the cores of this machine. */
+function costsHere(jobSpec: JobSpec): ComputeCosts {
+  const costs = loadCompute(presetFor(jobSpec));
+  return costs.ranksAtOnce === null ? costs : { ...costs, ranksAtOnce: thisMachine().cores };
 }
 
 /** @throws LongscanError E-BENCH-FIT if the measurements tell no links */

@@ -1,13 +1,15 @@
 import { burstLength, type CollectiveCase, type CollectivesResult } from '@longscan/worker/protocol';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { ComputeCosts } from '../compute/compute-costs.js';
 import { fabricFileSchema } from '../fabric/fabric-file.js';
 import { messageSeconds } from '../fabric/fit-link.js';
 import { loadStrategies } from '../plan/strategies.js';
 import { busFactor } from './bandwidth.js';
 import { costOf, fitFabric } from './fit-fabric.js';
+import { handOverRow, handOverSeconds } from './hand-over.js';
 import { fabricFileOf, measuredRows } from './measured.js';
-import { predictSeconds } from './predict.js';
+import { predictionMachine, predictSeconds } from './predict.js';
 import { type CollectiveRow, collectiveRows } from './rows.js';
 
 const noScan = {
@@ -77,9 +79,10 @@ const messagesOver = (kind: 'inside' | 'between', cost: typeof link) =>
 
 test('fit of a group ~> links inside and between nodes; the file that is written is one that is read', async () => {
   const results = resultsOf([...messagesOver('inside', link), ...messagesOver('between', slow)]);
-  const plan = { ranksPerNode: 2, jobSpec: { device: { engine: 'tcp' } } } as Parameters<
-    typeof measuredRows
-  >[1];
+  const plan = {
+    ranksPerNode: 2,
+    jobSpec: { device: { kind: 'cpu', engine: 'tcp' }, parallel: {} },
+  } as Parameters<typeof measuredRows>[1];
   const measured = await measuredRows(results, plan);
   const near = (found: typeof link, expected: typeof link) => {
     for (const key of ['latencyS', 'gapS', 'bandwidthBytesPerS'] as const)
@@ -103,26 +106,79 @@ test('fit of a group ~> links inside and between nodes; the file that is written
   assert.throws(() => fabricFileOf(small), /error\[E-BENCH-FIT\] --save: .*more --rounds$/);
 });
 
-test('predictions ~> strategies by their own cost, collectives as the engine does them', async () => {
+/** Ops that take no time, on devices of their own or on cores that ranks share. */
+const costs = (ranksAtOnce: number | null): ComputeCosts => ({
+  ...{ name: 'idle', ops: {}, other: { launchS: 0, secondsPerByte: 0, secondsPerFlop: 0 } },
+  ...{ ranksAtOnce, slowdown: [1] },
+});
+
+async function predictor(ranksAtOnce: number | null) {
   const strategies = await loadStrategies();
-  const rows = messagesOver('inside', link);
-  const fabric = costOf(fitFabric(collectiveRows(resultsOf(rows)), 4)!);
-  const predict = (what: CollectiveCase) =>
-    predictSeconds({ ...what, numRanks: 4 } as CollectiveRow, fabric, strategies)!;
-  const near = (found: number, expected: number) =>
-    assert.ok(Math.abs(found / expected - 1) < 1e-9, `${found}`);
-  const collective = (op: 'all-gather' | 'reduce-scatter' | 'all-reduce', bytes: number) =>
-    predict({ ...message(op, bytes), link: null });
-  for (const op of ['all-gather', 'reduce-scatter'] as const) {
-    near(collective(op, 4 * 1000), 1e-5 + 3 * 1e-6);
-    near(collective(op, 4 * 1e6), 3 * (1e-5 + 1e-3));
-  }
-  near(collective('all-reduce', 1000), 1e-5 + 3 * 1e-6);
-  near(collective('all-reduce', 4e6), 6 * (1e-5 + 1e-3));
+  const fabric = costOf(fitFabric(collectiveRows(resultsOf(messagesOver('inside', link))), 4)!);
+  const machine = predictionMachine(fabric, 'tcp', costs(ranksAtOnce));
+  const rowOf = (what: CollectiveCase, medianS = 1) => ({ ...what, numRanks: 4, medianS }) as CollectiveRow;
+  const predict = (what: CollectiveCase, handOverS: number | null = null) =>
+    predictSeconds(rowOf(what), machine, strategies, handOverS)!;
+  return { strategies, machine, rowOf, predict };
+}
+
+const near = (found: number, expected: number, relative = 1e-9) =>
+  assert.ok(Math.abs(found / expected - 1) < relative, `${found} is not ${expected}`);
+
+const collective = (op: 'all-gather' | 'reduce-scatter' | 'all-reduce', bytes: number) => ({
+  ...message(op, bytes),
+  link: null,
+});
+
+test('predictions ~> what ranks enqueue, simulated on the links', async () => {
+  const { predict } = await predictor(null);
+  near(predict(message('send-recv', 1000)), 1e-5 + 1e-6);
+  // To each of three others, a gap apart.
+  for (const op of ['all-gather', 'reduce-scatter'] as const)
+    near(predict(collective(op, 4 * 1000)), 2 * 5e-6 + 1e-5 + 1e-6);
+  // Two rings of three steps, in pieces that follow each other.
+  const twoRings = 6 * (1e-5 + 1e-3);
+  assert.ok(predict(collective('all-reduce', 4e6)) <= twoRings);
+  assert.ok(predict(collective('all-reduce', 4e6)) > 0.9 * twoRings);
   near(predict(scan('ring', 1e6)), 3 * (1e-5 + 1e-3));
   near(predict(scan('all-scan', 1e6, 4)), 3 * (1e-5 + 0.25e-3) + 3 * 0.25e-3);
-  near(predict(scan('doubling-scan', 1e6)), 2 * 1e-5 + 2 * 1e-3 + 64e-9);
+  assert.ok(predict(scan('doubling-scan', 1e6)) < predict(scan('ring', 1e6)));
   assert.is(predict(scan('gone', 8)), null);
+});
+
+test('predictions ~> ranks that share cores copy messages in turns; M of every class', async () => {
+  const [apart, shared] = [await predictor(null), await predictor(2)];
+  const gather = collective('all-gather', 4e6);
+  assert.ok(shared.predict(gather) > 1.5 * apart.predict(gather));
+  for (const [transition, transitionBytes] of [
+    ['scalar', 4],
+    ['diagonal', 64],
+    ['dense', 1024],
+  ] as const) {
+    const what = { ...scan('doubling-scan', 1024), transition, transitionBytes };
+    assert.ok(apart.predict(what) > 2e-5, transition);
+  }
+});
+
+test('hand-over ~> what makes the chain of the smallest state take its time, found again from it alone', async () => {
+  for (const ranksAtOnce of [null, 2]) {
+    const { predict, rowOf, machine, strategies } = await predictor(ranksAtOnce);
+    const rows = [
+      rowOf(scan('ring', 2 ** 20), 1),
+      rowOf(scan('ring', 8), predict(scan('ring', 8), 3e-5)),
+      rowOf(scan('all-gather', 8), 1),
+    ];
+    assert.is(handOverRow(rows)?.bytes, 8);
+    near(handOverSeconds(rows, machine, strategies)!, 3e-5, 1e-6);
+    assert.ok(predict(scan('doubling-scan', 8), 3e-5) > predict(scan('doubling-scan', 8)));
+    const awake = [rowOf(scan('ring', 8), 1e-9)];
+    assert.is(
+      handOverSeconds(awake, machine, strategies),
+      machine.overheadS ?? 0,
+      'faster than the links say',
+    );
+    assert.is(handOverSeconds([rowOf(message('send-recv', 8))], machine, strategies), null);
+  }
 });
 
 test.run();

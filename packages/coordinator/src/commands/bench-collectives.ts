@@ -67,7 +67,7 @@ export default defineCommand({
     });
     if (args.json) {
       for (const row of measured.rows) terminal.printJson(row);
-      terminal.printJson({ fit: measured.fit });
+      terminal.printJson({ fit: measured.fit && { ...measured.fit, handOverS: measured.handOverS } });
     } else terminal.print(formatCollectives(measured));
     if (args.save === undefined) return 0;
     writeFileSync(args.save, `${JSON.stringify(fabricFileOf(measured), null, 2)}\n`);

@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Plan } from '@longscan/worker/protocol';
-import { isFabricPath } from '../fabric/load-fabric.js';
+import { isFabricPath, isProbed } from '../fabric/load-fabric.js';
 import { type LaunchRequest, loadLauncher } from '../launcher.js';
 import { formatStepTime } from '../plan/format-step-time.js';
 import { formatPlan } from '../plan/index.js';
@@ -40,7 +40,10 @@ export default defineCommand({
     const { plan, step } = await withBundleFiles(
       await bundleLayers(jobSpec.model.layers),
       async (modules) => {
-        const { plan: planned } = await interruptible((signal) => planOnLinks(jobSpec, modules, { signal }));
+        // Where no rank is started a signal ends the process as ever.
+        const { plan: planned } = isProbed(jobSpec)
+          ? await interruptible((signal) => planOnLinks(jobSpec, modules, { signal }))
+          : await planOnLinks(jobSpec, modules);
         return { plan: planned, step: await stepTime(planned, args.compute, modules) };
       },
     );

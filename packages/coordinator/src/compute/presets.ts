@@ -40,7 +40,7 @@ function gpu({
 export const presets = {
   cpu,
   h200: gpu({
-    name: 'H200',
+    name: 'H200 (rates assumed)',
     productFlops: 640e12,
     recurrenceFlops: 300e12,
     bytesPerSecond: 4.2e12,
@@ -49,7 +49,7 @@ export const presets = {
       'products at 640 TFLOP/s and memory at 4.2 TB/s, as measured on one H200 (docs/benchmarks), 300 TFLOP/s in recurrences and 3 µs a launch',
   }),
   h100: gpu({
-    name: 'H100',
+    name: 'H100 (rates assumed)',
     productFlops: 640e12,
     recurrenceFlops: 300e12,
     bytesPerSecond: 2.9e12,

@@ -73,6 +73,18 @@ test('fit ~> every part of a second parameter counts: no other link near it expl
   }
 });
 
+test('fit ~> runs that show no gap: lone messages find a thread asleep, those of a run one that is awake', () => {
+  const link = { latencyS: 300e-6, gapS: 1e-9, bandwidthBytesPerS: 3e9 };
+  const [lone, runs] = timesOf(link);
+  // Faster than a sixteenth of a lone message.
+  const awake = runs.map(({ bytes, seconds }) => ({ bytes, seconds: bytes < 1e6 ? seconds / 1.5 : seconds }));
+  const fitted = fitLink(lone, awake, runLength)!;
+  isNear(fitted.link.latencyS, link.latencyS, 0.3);
+  isNear(fitted.link.bandwidthBytesPerS, link.bandwidthBytesPerS, 0.2);
+  isNear(fitted.link.gapS, 8 / fitted.link.bandwidthBytesPerS, 1e-9);
+  assert.is(fitted.residuals.length, 2 * sizes.length);
+});
+
 test('fit ~> no link where nothing tells its parameters', () => {
   const one = [{ bytes: 8, seconds: 1e-5 }];
   assert.is(fitLink(one, one, runLength), null, 'one size');

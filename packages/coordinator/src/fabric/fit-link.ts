@@ -28,7 +28,9 @@ export function messageSeconds(
 /**
  * The link that explains lone messages and runs of `runLength` best, by least squares on relative errors. In which runs the gap
  * counts and in which the bandwidth there are as many possibilities as sizes: each is a linear problem, and the best of all is
- * the optimum. Null where no link with parameters above zero explains them: too few sizes, or too much noise.
+ * the optimum. Where runs show no gap at all, since a lone message has to wake its receiver and those behind it do not, the gap
+ * is what the smallest of them needs by bandwidth. Null where no link with parameters above zero explains them: too few sizes, or
+ * too much noise.
  */
 export function fitLink(
   lone: readonly TimedMessage[],
@@ -36,11 +38,12 @@ export function fitLink(
   runLength: number,
 ): FittedLink | null {
   const inOrder = [...runs].sort((a, b) => a.bytes - b.bytes);
+  const loneRows = lone.map(({ bytes, seconds }) => [1 / seconds, bytes / seconds]);
   const fits: FittedLink[] = [];
   // Of the smallest messages at least it is the gap that counts: otherwise nothing tells it.
   for (let numByGap = 1; numByGap <= inOrder.length; numByGap++) {
     const parameters = leastSquares([
-      ...lone.map(({ bytes, seconds }) => [1 / seconds, 0, bytes / seconds]),
+      ...loneRows.map(([first, rest]) => [first!, 0, rest!]),
       ...inOrder.map(({ bytes, seconds }, i) => {
         const [first, rest] = [1 / (runLength * seconds), (runLength - 1) / (runLength * seconds)];
         return i < numByGap ? [first, rest, bytes * first] : [first, 0, bytes / seconds];
@@ -51,6 +54,18 @@ export function fitLink(
     fits.push(
       withResiduals({ latencyS, gapS, bandwidthBytesPerS: 1 / secondsPerByte }, lone, inOrder, runLength),
     );
+  }
+  if (fits.length === 0 && inOrder.length > 0) {
+    const runRows = inOrder.map(({ bytes, seconds }) => [1 / (runLength * seconds), bytes / seconds]);
+    const [latencyS = 0, secondsPerByte = 0] = leastSquares([...loneRows, ...runRows]) ?? [];
+    if (latencyS > 0 && secondsPerByte > 0 && new Set(lone.map(({ bytes }) => bytes)).size > 1) {
+      const link = {
+        latencyS,
+        gapS: inOrder[0]!.bytes * secondsPerByte,
+        bandwidthBytesPerS: 1 / secondsPerByte,
+      };
+      return withResiduals(link, lone, inOrder, runLength);
+    }
   }
   const squares = fits.map(({ residuals }) =>
     residuals.reduce((sum, one) => sum + one.relativeError ** 2, 0),

@@ -8,7 +8,7 @@ import { JobErrors } from '../spec/index.js';
 import type { FabricFile } from './fabric-file.js';
 import { assumedFabric, fabricOf, isFabricPath, isProbed, loadFabric } from './load-fabric.js';
 import type { Machine } from './machine.js';
-import { presetNames } from './presets.js';
+import { presetNames, presets } from './presets.js';
 
 const here: Machine = { host: '0123456789ab', cpu: 'Some CPU', cores: 8 };
 const link = { latencyS: 1e-5, gapS: 5e-6, bandwidthBytesPerS: 1e9 };
@@ -45,13 +45,19 @@ function errorOf(body: () => unknown): Error {
 }
 
 test('presets ~> each is loaded, and says what it is not', () => {
-  assert.equal([...presetNames], ['loopback-tcp', 'h100', 'h200']);
+  assert.equal([...presetNames], ['loopback-tcp', 'h200-vm', 'h100', 'h200']);
   for (const name of presetNames) {
     const fabric = loadFabric(name, here);
     for (const { latencyS, gapS, bandwidthBytesPerS } of [fabric, fabric.nodes?.between ?? fabric])
       assert.ok(latencyS > 0 && gapS > 0 && bandwidthBytesPerS > 0, name);
     assert.is(fabric.notes?.length, 1, name);
-    assert.match(fabric.notes![0]!, name === 'loopback-tcp' ? /measured on another machine/ : /assumptions/);
+    const isAssumed = presets[name].measuredOn === null;
+    assert.match(fabric.notes![0]!, isAssumed ? /assumptions/ : /measured on another machine/);
+    assert.is(
+      /\(assumed\)$/.test(fabric.name),
+      isAssumed,
+      'which the name says too, wherever it stands alone',
+    );
   }
   assert.equal(loadFabric('loopback-tcp', { host: 'any', cpu: 'AMD EPYC', cores: 2 }).notes, []);
 });
@@ -60,7 +66,7 @@ test('presets ~> a name that is none, with what was meant', () => {
   const { message } = errorOf(() => loadFabric('h20', here));
   assert.match(
     message,
-    /^error\[E-REG\] fabric: unknown fabric "h20", expected one of auto, probe, loopback-tcp, h100, h200, or the path/,
+    /^error\[E-REG\] fabric: unknown fabric "h20", expected one of auto, probe, loopback-tcp, h200-vm, h100, h200, or the path/,
   );
   assert.match(message, /did you mean h[12]00\?$/);
   for (const path of ['./fabric', 'fabric.json', '/a/b', 'a.toml']) assert.ok(isFabricPath(path));

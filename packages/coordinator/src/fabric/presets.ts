@@ -43,14 +43,24 @@ export const presets = {
     link: { latencyS: 10.3e-6, gapS: 10.6e-6, bandwidthBytesPerS: 2.9e9 },
     measuredOn: { host: null, cpu: 'AMD EPYC', cores: 2 },
   },
+  /**
+   * NCCL 2.28.3 over NVLink between two H200 of a virtual machine, as `bench collectives --save` fitted it in
+   * docs/benchmarks/gpu-two-gpus_h200_2026-11.md. Each message costs a launch, which takes 80 µs there; more than two GPUs were
+   * not measured, and are taken to be alike.
+   */
+  'h200-vm': {
+    name: 'two H200 of a virtual machine, NVLink (measured)',
+    link: { latencyS: 80.1e-6, gapS: 82.7e-6, bandwidthBytesPerS: 221e9 },
+    measuredOn: { host: null, cpu: 'Intel Xeon, virtual', cores: 32 },
+  },
   h100: {
-    name: 'hosts of 8 H100, 400 Gb/s a GPU between them',
+    name: 'hosts of 8 H100, 400 Gb/s a GPU between them (assumed)',
     link: nvlink4,
     nodes: hopperNodes,
     measuredOn: null,
   },
   h200: {
-    name: 'hosts of 8 H200, 400 Gb/s a GPU between them',
+    name: 'hosts of 8 H200, 400 Gb/s a GPU between them (assumed)',
     link: nvlink4,
     nodes: hopperNodes,
     measuredOn: null,

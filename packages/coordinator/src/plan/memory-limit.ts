@@ -14,6 +14,7 @@ export interface MemoryLimit {
 const gpuBytes: Readonly<Record<string, number>> = {
   h100: 81_559 * 2 ** 20,
   h200: 143_771 * 2 ** 20,
+  'h200-vm': 143_771 * 2 ** 20,
 };
 
 /**

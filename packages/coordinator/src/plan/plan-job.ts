@@ -4,6 +4,7 @@ import { loadCompute } from '../compute/load-compute.js';
 import { opSeconds } from '../compute/op-seconds.js';
 import type { Fabric } from '../fabric/fabric.js';
 import { fabricOf } from '../fabric/load-fabric.js';
+import { engineOf } from '../simulate/engine.js';
 import { machineOf } from '../simulate/machine.js';
 import { planAttention } from './attention.js';
 import { checkCarry } from './check-carry.js';
@@ -39,7 +40,7 @@ export async function planJob(
   const finish = (planned: Plan) => withMemory({ ...planned, fabric: links }, { modules: layerModules });
   if (sp === 1) return finish(plan(inputs));
   const compute = loadCompute(presetFor(jobSpec));
-  const engine = jobSpec.device.engine === 'nccl' ? 'nccl' : 'tcp';
+  const engine = engineOf(jobSpec);
   const secondsOf = (op: OpEntry) => opSeconds(compute, op);
   const timeScans = timeBySimulation(sp, {
     ...countingOverheads(machineOf(engine, { fabric, compute })),
@@ -52,8 +53,9 @@ export async function planJob(
 }
 
 /**
- * A plan for its memory alone, in a fraction of the time: nothing is simulated, and where the planner would choose states go along
- * the chain, whose buffers are the smallest that there are.
+ * A plan for its memory alone, in a fraction of the time: nothing is simulated, where the planner would choose states go along the
+ * chain, whose buffers are the smallest that there are, and of all ranks one in the middle of a sequence is traced. So the need is that of
+ * the whole plan or somewhat less.
  * @throws LongscanError what `planJob` throws; E-STRATEGY also where layers cannot take the chain
  */
 export async function planMemory(
@@ -65,7 +67,8 @@ export async function planMemory(
   const strategy = parallel.strategy === 'auto' ? 'ring' : parallel.strategy;
   const chained = { ...jobSpec, parallel: { ...parallel, strategy } };
   const planned = plan(await inputsOf(chained, layerModules, links));
-  return withMemory(planned, { modules: layerModules });
+  const middle = Math.floor(planned.mesh.sp / 2);
+  return withMemory(planned, { modules: layerModules, ranks: [middle] });
 }
 
 /** Lays a job out and traces its model; everything that can be wrong with it shows here. */

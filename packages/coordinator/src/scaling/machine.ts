@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs';
-import { availableParallelism, cpus, totalmem } from 'node:os';
+import { totalmem } from 'node:os';
 import { z } from 'zod';
+import { describeMachine as describeHost, thisMachine as thisHost } from '../fabric/machine.js';
 
 /** Where a curve was measured. Not the host's name: a container gets a new one at every start. */
 export const machineSchema = z.strictObject({
@@ -15,9 +16,9 @@ export const machineSchema = z.strictObject({
 export type Machine = z.infer<typeof machineSchema>;
 
 export function thisMachine(): Machine {
+  const { cpu, cores } = thisHost();
   return {
-    cpu: cpus()[0]?.model.trim() ?? 'unknown',
-    cores: availableParallelism(),
+    ...{ cpu, cores },
     memoryGiB: Math.round(totalmem() / 2 ** 30),
     platform: `${process.platform} ${process.arch}`,
     node: process.version,
@@ -25,7 +26,7 @@ export function thisMachine(): Machine {
 }
 
 export function describeMachine({ cpu, cores, memoryGiB, platform }: Machine): string {
-  return `${cpu}, ${cores} ${cores === 1 ? 'core' : 'cores'}, ${memoryGiB} GiB, ${platform}`;
+  return `${describeHost({ host: null, cpu, cores })}, ${memoryGiB} GiB, ${platform}`;
 }
 
 /** GPUs that ranks on this host will see, as far as this process can tell without the native library; null: it cannot. */

@@ -1,58 +1,82 @@
-import { blockCounts, chainSeconds, type ScannedState, traceModel } from '@longscan/worker';
-import type { JobSpec } from '@longscan/worker/protocol';
+import { traceModel } from '@longscan/worker';
+import { type JobSpec, jobSpecSchema, type RecurrenceTrace } from '@longscan/worker/protocol';
 import type { Fabric } from '../fabric/fabric.js';
+import { type ModelledScan, rankScans } from '../plan/choose-scan.js';
+import { noWork } from '../plan/layer-scans.js';
+import { nodeSize, withNodes } from '../plan/nodes.js';
+import { scanCandidates } from '../plan/scan-candidates.js';
+import { timeBySimulation } from '../plan/simulate-scans.js';
+import { loadStrategies, type StrategyCost } from '../plan/strategies.js';
 import { type Engine, engineOf } from './engine.js';
 import { mostRanks } from './limits.js';
-import { scanSeconds } from './scan-seconds.js';
+
+/** The chain, in one block or in as many as are best. */
+const chain = ['ring', 'all-scan'];
 
 /** Scans that the chain is compared with; those that need few steps where there are many ranks. */
-const challengers = ['doubling-scan', 'two-level'] as const;
+const challengers = ['doubling-scan', 'two-level'];
 
 /** From how many ranks on a scan takes less time than the best chain; null: at none of those looked at. */
 export interface Crossing {
   readonly strategy: string;
   readonly numRanks: number | null;
-  /** At that number, else at the largest. */
+  /** At that number, else at the largest; the mean of both directions. */
   readonly seconds: number;
   readonly chainSeconds: number;
 }
 
-/** Simulates scans of a state alone, over powers of two of ranks up to 4,096, until each has overtaken the chain. */
-export async function findCrossings(
-  state: ScannedState,
-  fabric: Fabric,
-  engine: Engine,
-): Promise<Crossing[]> {
-  const chains = new Map<number, number>();
-  const chainAt = async (numRanks: number): Promise<number> => {
-    const known = chains.get(numRanks);
-    if (known !== undefined) return known;
-    const blocks = bestBlocks(numRanks, state.stateBytes, fabric);
-    const seconds = await scanSeconds({ strategy: 'all-scan', state, numRanks, blocks, engine }, fabric);
-    chains.set(numRanks, seconds);
-    return seconds;
-  };
-  const crossings: Crossing[] = [];
-  for (const strategy of challengers) {
-    const first = strategy === 'two-level' ? 2 * (fabric.nodes?.ranksPerNode ?? 1) : 2;
-    // Nodes of one rank are the chain itself.
-    if (strategy === 'two-level' && first === 2) continue;
-    let crossing: Crossing | null = null;
-    for (let numRanks = first; numRanks <= mostRanks && crossing?.numRanks == null; numRanks *= 2) {
-      const chain = await chainAt(numRanks);
-      const seconds = await scanSeconds({ strategy, state, numRanks, blocks: 1, engine }, fabric);
-      crossing = { strategy, numRanks: seconds < chain ? numRanks : null, seconds, chainSeconds: chain };
-    }
-    if (crossing !== null) crossings.push(crossing);
-  }
-  return crossings;
+export interface CrossingMachine {
+  readonly fabric: Fabric;
+  readonly engine: Engine;
 }
 
-/** Blocks that make the chain fastest by its formula, which holds where nothing is calculated. */
-function bestBlocks(numRanks: number, bytes: number, fabric: Fabric): number {
-  const nodes = fabric.nodes !== undefined && fabric.nodes.ranksPerNode < numRanks ? fabric.nodes : undefined;
-  const times = blockCounts.map((blocks) => chainSeconds(numRanks, bytes, blocks, { ...fabric, nodes }));
-  return blockCounts[times.indexOf(Math.min(...times))]!;
+/**
+ * Scans of a state alone, over powers of two of ranks up to 4,096, until each has overtaken the chain: with the options that the
+ * planner finds best for each, in the time that it finds for them.
+ */
+export async function findCrossings(state: RecurrenceTrace, machine: CrossingMachine): Promise<Crossing[]> {
+  const installed = await loadStrategies();
+  const found = new Map<string, Crossing>();
+  const isOpen = (name: string) => found.get(name)?.numRanks == null;
+  for (let numRanks = 2; numRanks <= mostRanks && challengers.some(isOpen); numRanks *= 2) {
+    const open = challengers.filter(isOpen);
+    const strategies = installed.filter(({ name }) => [...chain, ...open].includes(name));
+    const ranked = rankAlone(state, strategies, numRanks, machine);
+    const best = (names: readonly string[]) => {
+      const times = ranked.flatMap((one) => (names.includes(one.strategy.name) ? [one.seconds / 2] : []));
+      return times.length === 0 ? null : Math.min(...times);
+    };
+    const chainSeconds = best(chain)!;
+    for (const strategy of open) {
+      const seconds = best([strategy]);
+      if (seconds === null) continue;
+      found.set(strategy, {
+        strategy,
+        numRanks: seconds < chainSeconds ? numRanks : null,
+        seconds,
+        chainSeconds,
+      });
+    }
+  }
+  return challengers.flatMap((name) => found.get(name) ?? []);
+}
+
+/** The planner's view of a scan with nothing to calculate, on links that copy without cores. */
+function rankAlone(
+  state: RecurrenceTrace,
+  strategies: readonly StrategyCost[],
+  sp: number,
+  { fabric: all, engine }: CrossingMachine,
+): ModelledScan[] {
+  const job = { parallel: jobSpecSchema.shape.parallel.parse({ sp }) };
+  const fabric = withNodes(all, job);
+  const timeScans = timeBySimulation(sp, {
+    ...{ fabric, engine, secondsOf: () => 0 },
+    ...{ ranksAtOnce: null, slowdown: [1], coresPerMessage: 0 },
+  });
+  const scans = { layers: [state.layer], recurrences: [state], units: 1, work: noWork };
+  const candidates = scanCandidates(strategies, job, nodeSize(job, fabric));
+  return rankScans(scans, candidates, { sp, fabric, timeScans }).filter(({ isBound }) => !isBound);
 }
 
 /** Where the scans of a job's largest state overtake the chain; null where no state crosses ranks. */
@@ -60,17 +84,17 @@ export async function crossingsOf(
   jobSpec: JobSpec,
   fabric: Fabric,
   modules: Readonly<Record<string, string>>,
-): Promise<{ readonly state: ScannedState | null; readonly crossings: readonly Crossing[] }> {
+): Promise<{ readonly state: RecurrenceTrace | null; readonly crossings: readonly Crossing[] }> {
   const { recurrences } = await traceModel(jobSpec, {
     numSequences: jobSpec.data.batchSize / jobSpec.parallel.dp / jobSpec.data.accumulate,
     sliceLength: jobSpec.model.chunk,
     modules,
   });
   const scanned = recurrences.filter(({ kind }) => kind !== 'opaque');
-  const state = scanned.reduce<ScannedState | null>(
+  const state = scanned.reduce<RecurrenceTrace | null>(
     (largest, each) => (largest === null || each.stateBytes > largest.stateBytes ? each : largest),
     null,
   );
   if (state === null) return { state, crossings: [] };
-  return { state, crossings: await findCrossings(state, fabric, engineOf(jobSpec)) };
+  return { state, crossings: await findCrossings(state, { fabric, engine: engineOf(jobSpec) }) };
 }

@@ -64,7 +64,7 @@ export type Instruction =
   | ExchangeInstruction
   | MeetingInstruction;
 
-/** What one rank does in a step, in the order in which its host enqueues it: collectives are the messages they consist of. */
+/** What one rank does in a step, each stream in its order: collectives are the messages they consist of. */
 export interface Program {
   readonly streams: readonly string[];
   readonly instructions: readonly Instruction[];

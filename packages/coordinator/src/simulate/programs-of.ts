@@ -27,10 +27,48 @@ export interface ProgramOptions {
 /** Collectives of more messages are taken as a whole: a ring of 4,096 ranks has 16 million a vector. */
 const mostMessages = 20_000;
 
-/** One program per rank, in rank order. Ranks share what is the same for them. */
+/** One program per rank, in rank order. */
 export function programsOf(schedules: readonly Schedule[], options: ProgramOptions): Program[] {
-  const shared = new Map<OpEntry, Instruction>();
-  return schedules.map((schedule, rank) => programOf(schedule, rank, options, shared));
+  const known = new Map<OpEntry, number>();
+  const secondsOf = (op: OpEntry): number => {
+    let seconds = known.get(op);
+    if (seconds === undefined) {
+      seconds = options.secondsOf(op);
+      known.set(op, seconds);
+    }
+    return seconds;
+  };
+  return schedules.map((schedule, rank) => programOf(schedule, rank, { ...options, secondsOf }));
+}
+
+/** Instructions, each stream's in its order; computation that nothing can come between is one. */
+class Instructions {
+  readonly all: Instruction[] = [];
+  private readonly busyS: Float64Array;
+
+  constructor(numStreams: number) {
+    this.busyS = new Float64Array(numStreams);
+  }
+
+  busy(stream: number, seconds: number): void {
+    this.busyS[stream]! += seconds;
+  }
+
+  push(instruction: Instruction): void {
+    this.flush(instruction.stream);
+    this.all.push(instruction);
+  }
+
+  end(): readonly Instruction[] {
+    for (let stream = 0; stream < this.busyS.length; stream++) this.flush(stream);
+    return this.all;
+  }
+
+  private flush(stream: number): void {
+    const seconds = this.busyS[stream]!;
+    if (seconds > 0) this.all.push({ kind: 'busy', stream, seconds });
+    this.busyS[stream] = 0;
+  }
 }
 
 /** A group of ranks as one of them sees it. */
@@ -42,32 +80,20 @@ interface Group {
   readonly size: number;
 }
 
-function programOf(
-  { streams, entries }: Schedule,
-  rank: number,
-  options: ProgramOptions,
-  shared: Map<OpEntry, Instruction>,
-): Program {
+function programOf({ streams, entries }: Schedule, rank: number, options: ProgramOptions): Program {
   const groups = groupsOf(rank, options.mesh);
-  const busy = (entry: OpEntry): Instruction => {
-    const known = shared.get(entry);
-    if (known !== undefined) return known;
-    const made = { kind: 'busy', stream: entry.stream, seconds: options.secondsOf(entry) } as const;
-    shared.set(entry, made);
-    return made;
-  };
   const numEvents = entries.reduce((count, { kind }) => count + Number(kind === 'record'), 0);
   const host = streams.length;
   const enqueueS = (options.enqueueS ?? 0) * entries.length;
-  const instructions: Instruction[] = [];
+  const instructions = new Instructions(streams.length + 1);
   for (let step = 0; step < (options.numSteps ?? 1); step++) {
     const recorded = new Set<number>();
     // All at once: it is far ahead of the streams, and only the cores that it takes from them count.
-    if (enqueueS > 0) instructions.push({ kind: 'busy', stream: host, seconds: enqueueS });
+    instructions.busy(host, enqueueS);
     for (const entry of entries) {
       switch (entry.kind) {
         case 'op':
-          instructions.push(busy(entry));
+          instructions.busy(entry.stream, options.secondsOf(entry));
           break;
         case 'record':
           recorded.add(entry.event);
@@ -83,11 +109,11 @@ function programOf(
           instructions.push(exchange(entry.stream, groups[entry.group], entry));
           break;
         case 'collective':
-          instructions.push(...collective(entry, groups[entry.group], options));
+          for (const each of collective(entry, groups[entry.group], options)) instructions.push(each);
       }
     }
   }
-  return { streams: [...streams, 'host'], instructions };
+  return { streams: [...streams, 'host'], instructions: instructions.end() };
 }
 
 function groupsOf(rank: number, { sp, numRanks }: Mesh): Record<GroupName, Group> {

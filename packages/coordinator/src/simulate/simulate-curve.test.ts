@@ -167,12 +167,15 @@ test('sizes that do not fit ~> all of them told; a strategy that cannot run is l
 });
 
 test('crossings ~> sooner where latency is what counts', async () => {
-  const state = { kind: 'diagonal', stateBytes: 2 ** 20, stateRows: 1024, transitionBytes: 2 ** 12 } as const;
+  const state = {
+    ...({ layer: 0, kind: 'diagonal', numHeads: 4 } as const),
+    ...{ stateBytes: 2 ** 20, stateRows: 1024, transitionBytes: 2 ** 12 },
+  };
   const at = async (latencyS: number) => {
-    const [doubling] = await findCrossings(state, { ...fabric, latencyS }, 'nccl');
+    const [doubling] = await findCrossings(state, { fabric: { ...fabric, latencyS }, engine: 'nccl' });
     return doubling!;
   };
-  const [far, near] = [await at(1e-3), await at(1e-5)];
+  const [far, near] = [await at(1e-3), await at(1e-4)];
   assert.ok(far.numRanks! < near.numRanks!, `${far.numRanks}, ${near.numRanks}`);
   for (const { seconds, chainSeconds } of [far, near]) assert.ok(seconds < chainSeconds);
   assert.match(

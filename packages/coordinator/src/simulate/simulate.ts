@@ -78,7 +78,8 @@ class Rank {
     { streams, instructions }: Program,
     readonly around: Surroundings,
   ) {
-    const queues = queuesOf(instructions, streams.length);
+    const queues = streams.map((): Instruction[] => []);
+    for (const instruction of instructions) queues[instruction.stream]!.push(instruction);
     this.streams = streams.map((name, i) => new Stream(this, name, i === 0, queues[i]!));
   }
 
@@ -108,27 +109,6 @@ class Rank {
   result(): SimulatedRank {
     return { busyS: this.busyS, stoodStillS: this.stoodStillS, bytesSent: this.bytesSent };
   }
-}
-
-/** By stream; computation that nothing can come between is one. */
-function queuesOf(instructions: readonly Instruction[], numStreams: number): Instruction[][] {
-  const queues = Array.from({ length: numStreams }, (): Instruction[] => []);
-  const pendingS = new Float64Array(numStreams);
-  const push = (stream: number) => {
-    const seconds = pendingS[stream]!;
-    if (seconds > 0) queues[stream]!.push({ kind: 'busy', stream, seconds });
-    pendingS[stream] = 0;
-  };
-  for (const instruction of instructions) {
-    const { kind, stream } = instruction;
-    if (kind === 'busy') pendingS[stream]! += instruction.seconds;
-    else {
-      push(stream);
-      queues[stream]!.push(instruction);
-    }
-  }
-  for (let stream = 0; stream < numStreams; stream++) push(stream);
-  return queues;
 }
 
 /** Goes from instruction to instruction; due when the one it is at is over. */

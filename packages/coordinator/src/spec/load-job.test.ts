@@ -324,7 +324,7 @@ test('parallel.fabric ~> a preset, or a file that counts from the job file; what
     assert.match(sp!, /parallel\.sp: 0/);
     assert.is(
       preset,
-      'error[E-REG] --set parallel.fabric: unknown fabric "loopback", expected one of auto, probe, loopback-tcp, h100, h200, or the path of a fabric file (with a "/" or a "."). Fix: use one of auto, probe, loopback-tcp, h100, h200',
+      'error[E-REG] --set parallel.fabric: unknown fabric "loopback", expected one of auto, probe, loopback-tcp, h200-vm, h100, h200, or the path of a fabric file (with a "/" or a "."). Fix: use one of auto, probe, loopback-tcp, h200-vm, h100, h200',
     );
     assert.match(
       (await messages('none.json'))[1]!,

@@ -1,5 +1,7 @@
+#include <limits>
 #include <numeric>
 
+#include "../ops/transition/segment_arguments.h"
 #include "comm_data.h"
 
 // The verbs. Each checks sizes on the JavaScript thread, then puts one collective on the communicator's
@@ -136,6 +138,22 @@ Napi::Value bindBarrier(Args& args) {
   return args.env().Undefined();
 }
 
+Napi::Value bindChain(Args& args) {
+  const auto communicator = communicatorArgument(args, args.stream("stream"));
+  const SegmentArguments segment(args);
+  const TensorRef incoming = args.optionalSizedTensor("incoming", segment.E, segment.E.numElements);
+  const int64_t step = args.integer("step");
+  args.check(step == 1 || step == -1, "step is neither 1 nor -1");
+  args.check(segment.numRows() <= std::numeric_limits<int>::max(), "a state of too many rows");
+  const bool isFirst = communicator->rank() == (step == 1 ? 0 : communicator->size() - 1);
+  args.check(communicator->size() > 1 && isFirst != static_cast<bool>(incoming),
+             "a state enters every rank but that where the chain begins");
+  const Collectives::Chain chain{segment.onGpu(args), segment.numRows(), incoming.as<float>(),
+                                 static_cast<int>(step)};
+  args.enqueueAnywhere(communicator->task([=](Collectives& collectives) { collectives.chain(chain); }));
+  return args.env().Undefined();
+}
+
 // Runs in the stream's order, unlike commBytesSent: what was sent before this point.
 Napi::Value bindRecordBytes(Args& args) {
   Stream& stream = args.stream("stream");
@@ -164,6 +182,7 @@ void registerCollectives(Registry& registry) {
   registry.add("commAllReduce", 3, bindAllReduce);
   registry.add("commBroadcast", 4, bindBroadcast);
   registry.add("commBarrier", 2, bindBarrier);
+  registry.add("commChain", 10, bindChain);
   registry.add("commRecordBytes", 4, bindRecordBytes);
 }
 

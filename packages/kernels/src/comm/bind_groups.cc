@@ -1,3 +1,4 @@
+#include "../core/context.h"
 #include "comm_data.h"
 #include "in-process/in_process_transport.h"
 #include "nccl/nccl_collectives.h"
@@ -127,8 +128,15 @@ Napi::Value bindConnectNccl(Args& args) {
   const auto size = static_cast<int>(args.integer("size"));
   const auto connectTimeout = durationArgument(args, "connectTimeoutMs");
   const auto timeout = durationArgument(args, "timeoutMs");
+  const auto mode = static_cast<PeerMode>(args.integer("peerMode"));
   args.check(stream.timeline() != nullptr, "NCCL is for GPUs");
+  args.check(mode >= PeerMode::unused && mode <= PeerMode::required, "peerMode is none");
   args.check(rank >= 0 && rank < size, "rank " + std::to_string(rank) + " of " + std::to_string(size));
+  PeerKernels kernels;
+  if (mode != PeerMode::unused && size > 1) {
+    kernels = {LONGSCAN_CUDA_FUNCTION(args, longscanPeerChain),
+               LONGSCAN_CUDA_FUNCTION(args, longscanPeerChainLoad), &stream.context().cuda()->kernels()};
+  }
   const Nccl& nccl = openNccl();
   if (group.version != nccl.version) {
     throw Error("E-NCCL", axis + " rank " + std::to_string(rank) + ": " + nccl.path + " is NCCL " +
@@ -139,8 +147,10 @@ Napi::Value bindConnectNccl(Args& args) {
   auto collectives = std::make_unique<NcclCollectives>(nccl, axis, rank, size, stream, timeout);
   NcclCollectives& own = *collectives;
   auto communicator = Communicator::create(std::move(collectives), stream);
-  args.enqueueAnywhere(
-      [communicator, &own, id = group.id, connectTimeout] { own.connect(id, connectTimeout); });
+  args.enqueueAnywhere([communicator, &own, id = group.id, connectTimeout, mode, kernels] {
+    own.connect(id, connectTimeout);
+    if (kernels.run != nullptr) own.shareMemory(mode, kernels);
+  });
   return addCommunicator(args, std::move(communicator), stream);
 }
 
@@ -153,7 +163,7 @@ void registerGroups(Registry& registry) {
   registry.add("commInProcessGroup", 3, bindInProcessGroup);
   registry.add("commNcclOpen", 0, bindNcclOpen);
   registry.add("commNcclGroupId", 0, bindNcclGroupId);
-  registry.add("commConnectNccl", 7, bindConnectNccl);
+  registry.add("commConnectNccl", 8, bindConnectNccl);
 }
 
 }  // namespace longscan

@@ -28,6 +28,10 @@ Napi::Value bindBytesSent(Args& args) {
   return Napi::Number::New(args.env(), static_cast<double>(handleArgument(args)->communicator->bytesSent()));
 }
 
+Napi::Value bindChainObstacle(Args& args) {
+  return Napi::String::New(args.env(), handleArgument(args)->communicator->chainObstacle());
+}
+
 Napi::Value bindAttachProgress(Args& args) {
   const auto handle = handleArgument(args);
   const Napi::Value value = args.value("slots");
@@ -80,6 +84,7 @@ void register_comm(Registry& registry) {
   registerGroups(registry);
   registerCollectives(registry);
   registry.add("commBytesSent", 1, bindBytesSent);
+  registry.add("commChainObstacle", 1, bindChainObstacle);
   registry.add("commAttachProgress", 3, bindAttachProgress);
   registry.add("commAbort", 2, bindAbort);
   registry.add("commClose", 1, bindClose);

@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "../core/dtype.h"
+#include "../core/error.h"
+#include "../ops/transition/cuda.h"
 
 namespace longscan {
 
@@ -58,6 +60,20 @@ class Collectives {
   /// All sends and receives at once, so neighbours that send to each other cannot wait for each other.
   /// Several with the same peer are matched in order. Buffers must not overlap.
   virtual void exchange(const std::vector<Send>& sends, const std::vector<Receive>& receives) = 0;
+
+  /// A state's way through the segments of all ranks, up the ranks (`step` 1) or down (-1).
+  struct Chain {
+    LongscanTransition segment;  // this rank's; S and out are not looked at
+    int64_t numRows;             // B H R
+    float* incoming;  // [B, H, R, N], takes what enters this rank; null on the rank where it begins
+    int step;
+  };
+  /// One launch on each rank, where the engine has such chains: `chainObstacle` is empty.
+  virtual void chain(const Chain&) {
+    throw Error("E-ARGUMENT", "a group without chains: " + chainObstacle());
+  }
+  /// Why it has none.
+  virtual std::string chainObstacle() const { return "for ranks whose GPUs share memory"; }
 
   /// Bytes that this rank has sent so far. Readable from any thread.
   virtual uint64_t bytesSent() const = 0;

@@ -15,6 +15,7 @@ namespace longscan {
 ///   E-COMM-ABORT     this rank was told to stop
 ///   E-COMM-CLOSED    use after close
 ///   E-COMM-CONNECT   the group could not be set up
+///   E-PEER-MEMORY    it was to share memory and cannot
 ///   E-AUTH           a peer could not prove that it belongs to this job, or was told so
 class CommError : public Error {
  public:

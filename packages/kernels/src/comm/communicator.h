@@ -21,6 +21,8 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
   int rank() const { return collectives_->rank(); }
   int size() const { return collectives_->size(); }
   uint64_t bytesSent() const { return collectives_->bytesSent(); }
+  /// Once the group stands.
+  std::string chainObstacle() const { return collectives_->chainObstacle(); }
   void abort(const std::string& reason) { collectives_->abort(reason); }
 
   /// Wraps a collective for the stream: counts it, then runs it, and says so in the stream's trace.

@@ -1,3 +1,4 @@
+import type { SegmentSummary } from '../recurrence-op.js';
 import type { Stream } from '../stream.js';
 import type { Tensor } from '../tensor.js';
 
@@ -45,6 +46,13 @@ export interface Communicator {
   /** Later work on `stream` starts after every rank has got here. */
   barrier(): void;
 
+  /**
+   * A state's way through the segments of all ranks in one launch on each, up the ranks (`step` 1) or down (-1): `incoming`
+   * [B, H, R, N] takes what enters this rank (null where the chain begins), M S + E is handed on. f32, `segment` without
+   * units. Left out: chains go message by message.
+   */
+  chain?(segment: SegmentSummary, incoming: Tensor | null, step: 1 | -1): void;
+
   /** Bytes handed to the transport so far, counted there (on GPUs: that NCCL's rings send); exact once the stream is idle. */
   bytesSent(): number;
   /** `target[index]` (f64) = bytes sent up to this point of the stream: tells the directions of a step apart. */
@@ -63,7 +71,7 @@ export class NativeCommunicator implements Communicator {
     readonly stream: Stream,
     readonly rank: number,
     readonly size: number,
-    private readonly id: number,
+    protected readonly id: number,
   ) {}
 
   send(tensor: Tensor, peer: number): void {
@@ -121,7 +129,7 @@ export class NativeCommunicator implements Communicator {
     this.native.commClose(this.id);
   }
 
-  private get native() {
+  protected get native() {
     return this.stream.device.native;
   }
 }

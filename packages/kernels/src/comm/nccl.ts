@@ -3,6 +3,7 @@ import { loadAddon } from '../load-addon.js';
 import { type Communicator, NativeCommunicator } from './communicator.js';
 import { connected } from './connected.js';
 import './native.js';
+import { PeerCommunicator, type PeerMemory, peerModes } from './peer-memory.js';
 
 export interface NcclInfo {
   /** `2.28.3`; all ranks of a group need the same. */
@@ -41,6 +42,10 @@ export interface NcclGroupOptions {
   readonly connectTimeoutMs?: number;
   /** A collective may run for this long once it has its turn on the GPU; default 10 min. */
   readonly timeoutMs?: number;
+  /** Whether chains go through memory of other ranks that GPUs have mapped; left out: the group has no chains. */
+  readonly peerMemory?: PeerMemory;
+  /** Is told whether they do, or why they do not. */
+  readonly log?: (line: string) => void;
   /** Aborts the communicator, also while it connects; its reason is the error's. */
   readonly signal?: AbortSignal;
 }
@@ -49,11 +54,29 @@ export interface NcclGroupOptions {
  * A group over NCCL, on a stream of its own that the GPU prefers to others.
  *
  * @throws LongscanError E-COMM-CONNECT if not all ranks join in time, E-NCCL (another version than the group's, or what
- *   NCCL says). As with any failure of a stream, the device is then no longer usable.
+ *   NCCL says), E-PEER-MEMORY (a rank requires what cannot be). As with any failure of a stream, the device is then no longer
+ *   usable.
  */
 export async function connectNccl(options: NcclGroupOptions): Promise<Communicator> {
   const { device, axis, id, rank, size, connectTimeoutMs = 60_000, timeoutMs = 600_000 } = options;
+  const { peerMemory, log } = options;
   const stream = device.createStream(axis, { urgent: true });
-  const native = device.native.commConnectNccl(stream.id, axis, id, rank, size, connectTimeoutMs, timeoutMs);
-  return connected(new NativeCommunicator(stream, rank, size, native), options.signal);
+  const mode = peerMemory === undefined ? 0 : peerModes[peerMemory];
+  const native = device.native.commConnectNccl(
+    stream.id,
+    axis,
+    id,
+    rank,
+    size,
+    connectTimeoutMs,
+    timeoutMs,
+    mode,
+  );
+  const group = await connected(new NativeCommunicator(stream, rank, size, native), options.signal);
+  if (peerMemory === undefined || size === 1) return group;
+  const obstacle = device.native.commChainObstacle(native);
+  log?.(
+    `${axis}: chains ${obstacle === '' ? "through the neighbours' mapped memory" : `over NCCL: ${obstacle}`}`,
+  );
+  return obstacle === '' ? new PeerCommunicator(stream, rank, size, native) : group;
 }

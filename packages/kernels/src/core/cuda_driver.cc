@@ -69,6 +69,9 @@ CudaDriver open() {
   find(handle, "cuMemcpyHtoDAsync_v2", driver.memcpyHtoDAsync);
   find(handle, "cuMemcpyDtoHAsync_v2", driver.memcpyDtoHAsync);
   find(handle, "cuMemcpyDtoDAsync_v2", driver.memcpyDtoDAsync);
+  find(handle, "cuIpcGetMemHandle", driver.ipcGetMemHandle);
+  find(handle, "cuIpcOpenMemHandle_v2", driver.ipcOpenMemHandle);
+  find(handle, "cuIpcCloseMemHandle", driver.ipcCloseMemHandle);
   find(handle, "cuMemsetD8Async", driver.memsetD8Async);
   find(handle, "cuStreamCreateWithPriority", driver.streamCreateWithPriority);
   find(handle, "cuStreamDestroy_v2", driver.streamDestroy);

@@ -17,6 +17,10 @@ namespace longscan {
 /// addon loads on hosts without a GPU. Names and types are those of cuda.h; `int` results are CUresult.
 struct CudaDriver {
   using Pointer = unsigned long long;  // CUdeviceptr
+  /// Names an allocation to other processes of the host.
+  struct IpcHandle {
+    char bytes[64];
+  };
 
   int (*init)(unsigned flags);
   int (*driverGetVersion)(int* version);
@@ -39,6 +43,9 @@ struct CudaDriver {
   int (*memcpyHtoDAsync)(Pointer target, const void* source, size_t bytes, CUstream_st* stream);
   int (*memcpyDtoHAsync)(void* target, Pointer source, size_t bytes, CUstream_st* stream);
   int (*memcpyDtoDAsync)(Pointer target, Pointer source, size_t bytes, CUstream_st* stream);
+  int (*ipcGetMemHandle)(IpcHandle* handle, Pointer data);
+  int (*ipcOpenMemHandle)(Pointer* data, IpcHandle handle, unsigned flags);
+  int (*ipcCloseMemHandle)(Pointer data);
   int (*memsetD8Async)(Pointer target, unsigned char value, size_t bytes, CUstream_st* stream);
   int (*streamCreateWithPriority)(CUstream_st** stream, unsigned flags, int priority);
   int (*streamDestroy)(CUstream_st* stream);

@@ -1,6 +1,8 @@
+import type { Device } from '../device.js';
 import type { RecurrenceInputs, RecurrenceOp } from '../recurrence-op.js';
 import { bidirectionalReference } from './bidirectional-reference.js';
 import { checkOp, type OpCheck } from './check-op.js';
+import { checkOpOnGpu } from './check-op-on-gpu.js';
 import {
   commonOf,
   hostInputs,
@@ -15,6 +17,18 @@ import {
  * order does not matter, all tokens at once. Gradients as in `checkOp`.
  */
 export async function checkBothWays<I extends RecurrenceInputs>(check: RecurrenceCheck<I>): Promise<void> {
+  for (const one of bothWays(check)) await checkOp(one);
+}
+
+/** The same of the CUDA kernels, as in `checkOpOnGpu`. */
+export async function checkBothWaysOnGpu<I extends RecurrenceInputs>(
+  device: Device,
+  check: RecurrenceCheck<I>,
+): Promise<void> {
+  for (const one of bothWays(check)) await checkOpOnGpu(device, one);
+}
+
+function bothWays<I extends RecurrenceInputs>(check: RecurrenceCheck<I>): OpCheck<string>[] {
   const { op } = check;
   const { B, T } = sizesOf(check);
   const common = { ...commonOf(check), inputs: learnedInputs(check) };
@@ -44,5 +58,5 @@ export async function checkBothWays<I extends RecurrenceInputs>(check: Recurrenc
       },
     });
   }
-  for (const one of checks) await checkOp(one);
+  return checks;
 }

@@ -1,6 +1,7 @@
 import type { Communicator } from '../comm/communicator.js';
 import { connectNccl, createNcclGroupId } from '../comm/nccl.js';
-import { openCudaDevice } from '../device.js';
+import type { PeerMemory } from '../comm/peer-memory.js';
+import { countGpus, openCudaDevice } from '../device.js';
 import { LongscanError } from '../errors.js';
 
 /** What the test tells a rank process (`GpuRanks`), beside orders of its own. */
@@ -23,6 +24,8 @@ export interface GpuRankOptions {
   readonly timeoutMs?: number;
   /** Default: false. */
   readonly kernels?: boolean;
+  /** Left out: the group has no chains. */
+  readonly peerMemory?: PeerMemory;
 }
 
 /**
@@ -35,9 +38,10 @@ export function runGpuRank<Orders extends GpuRankOptions>(
   const tell = (news: GpuRankNews) => process.send!(news);
   let comm: Communicator | null = null;
   const run = async (orders: Orders & GpuRankPlace) => {
-    const { rank, size, id, timeoutMs = 30_000, kernels = false } = orders;
-    const device = openCudaDevice({ kernels, poison: true });
-    comm = await connectNccl({ device, axis: 'sp', id, rank, size, timeoutMs });
+    const { rank, size, id, timeoutMs = 30_000, kernels = false, peerMemory } = orders;
+    const device = openCudaDevice({ index: rank % countGpus(), kernels, poison: true });
+    const group = { device, axis: 'sp', id, rank, size, timeoutMs };
+    comm = await connectNccl({ ...group, ...(peerMemory && { peerMemory }) });
     const result = await body(comm, orders, () => tell({ kind: 'running' }));
     comm.close();
     await comm.stream.sync();

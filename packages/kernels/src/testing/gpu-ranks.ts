@@ -5,8 +5,8 @@ import type { GpuRankNews, GpuRankPlace } from './gpu-rank.js';
 type Timed<News> = News & { readonly atMs: number };
 
 /**
- * Ranks in processes of their own that share the first GPU: `program` calls `runGpuRank`. All are killed when `patienceMs`
- * have passed.
+ * Ranks in processes of their own, which share the GPUs that there are: `program` calls `runGpuRank`. All are killed when
+ * `patienceMs` have passed.
  */
 export class GpuRanks {
   private readonly news: Timed<GpuRankNews>[][];

@@ -1,10 +1,11 @@
+export { openFakeNcclGroup } from '../comm/testing/groups.js';
 export { type TransitionCase, transitionReference } from '../ops/transition/reference.js';
 export {
   bidirectionalReference,
   documentEnds,
   reversedTokens,
 } from './bidirectional-reference.js';
-export { checkBothWays } from './check-both-ways.js';
+export { checkBothWays, checkBothWaysOnGpu } from './check-both-ways.js';
 export { checkOp, type OpCheck } from './check-op.js';
 export { checkOpOnGpu, eitherWay } from './check-op-on-gpu.js';
 export { checkRecurrence, type RecurrenceCheck, type RecurrenceInput } from './check-recurrence.js';

@@ -87,7 +87,7 @@ async function* measureSize(
   const problem = scanProblem(group, transition, bytes);
   try {
     for (const strategy of strategies) {
-      for (const ways of optionsFor(strategy, group.size, problem.rows))
+      for (const ways of optionsFor(strategy, group, problem.rows))
         yield await measure(scanCase(group, strategy, ways, problem));
     }
   } finally {

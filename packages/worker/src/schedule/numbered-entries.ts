@@ -25,15 +25,20 @@ export function numberedEntries(pieces: readonly Piece[], before: readonly Sched
   }
   const numbersNow = [...whole.values()];
   const earlier = new Map(eventsOf(before).map((event, i) => [event, numbersNow[i]!]));
-  return pieces.flatMap(({ entries, scope }) => {
+  const numbered: ScheduleEntry[] = [];
+  for (const { entries, scope } of pieces) {
     const numbers = scopes.get(scope)!;
-    return entries.map((entry) => {
-      if (entry.kind !== 'record' && entry.kind !== 'wait') return entry;
+    for (const entry of entries) {
+      if (entry.kind !== 'record' && entry.kind !== 'wait') {
+        numbered.push(entry);
+        continue;
+      }
       const event = numbers.get(entry.event) ?? whole.get(entry.event) ?? earlier.get(entry.event);
       if (event === undefined) throw new RangeError(`a step waits for event ${entry.event} of no known step`);
-      return { ...entry, event };
-    });
-  });
+      numbered.push({ ...entry, event });
+    }
+  }
+  return numbered;
 }
 
 function eventsOf(entries: readonly ScheduleEntry[]): number[] {

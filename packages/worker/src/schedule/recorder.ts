@@ -44,6 +44,8 @@ export class Recorder {
   /** The op called last, whose FLOPs are counted behind its call. */
   private last: Omit<OpEntry, 'flops'> | null = null;
   private flopsBefore = 0;
+  /** Scratch of `bytesOfAll`, which runs for every op. */
+  private readonly touched = new Set<unknown>();
 
   /** `flops`: those that the device has counted so far. */
   constructor(private readonly flops: () => number) {}
@@ -124,10 +126,7 @@ export class Recorder {
   }
 
   private noteOp(stream: number, name: string, args: readonly unknown[]): void {
-    const touched = new Set(args.slice(1).flat() as unknown[]);
-    let bytes = 0;
-    for (const one of touched) bytes += this.bytesOf(one);
-    this.last = { kind: 'op', stream, name, bytes };
+    this.last = { kind: 'op', stream, name, bytes: this.bytesOfAll(args) };
     this.flopsBefore = this.flops();
   }
 
@@ -152,6 +151,20 @@ export class Recorder {
 
   private bytesOf(tensor: unknown): number {
     return this.tensors.get(tensor as number)?.all ?? 0;
+  }
+
+  /** Of the tensors among arguments, each counted once. */
+  private bytesOfAll(args: readonly unknown[]): number {
+    const { touched } = this;
+    touched.clear();
+    for (let i = 1; i < args.length; i++) {
+      const arg = args[i];
+      if (Array.isArray(arg)) for (const one of arg) touched.add(one);
+      else touched.add(arg);
+    }
+    let bytes = 0;
+    for (const one of touched) bytes += this.bytesOf(one);
+    return bytes;
   }
 
   private messages(tensors: readonly number[], peers: readonly number[]): ScheduledMessage[] {

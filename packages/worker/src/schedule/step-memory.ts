@@ -20,6 +20,8 @@ export interface TraceMemoryOptions {
   readonly modules?: Readonly<Record<string, string>>;
   /** As `blankBatches` has it; default: true. */
   readonly documents?: boolean;
+  /** Those that are traced; default: all among which can be the one that holds most. */
+  readonly ranks?: readonly number[];
 }
 
 /**
@@ -28,12 +30,12 @@ export interface TraceMemoryOptions {
  */
 export async function traceMemory(
   plan: Plan,
-  { modules, documents = true }: TraceMemoryOptions = {},
+  { modules, documents = true, ranks = unlikeRanks(plan) }: TraceMemoryOptions = {},
 ): Promise<StepMemory> {
   const units = await loadUnits(plan, modules);
   let most: StepMemory | null = null;
   let reservedBytes = 0;
-  for (const rank of unlikeRanks(plan)) {
+  for (const rank of ranks) {
     const memory = await traceRank(plan, units, rank, documents);
     reservedBytes = Math.max(reservedBytes, memory.reservedBytes);
     if (most === null || memory.peakBytes > most.peakBytes) most = memory;

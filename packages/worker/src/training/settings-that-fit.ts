@@ -16,7 +16,7 @@ export interface SettingSearch {
   readonly neededBytes: number;
   /** Plans a changed job. Errors say that it cannot be had. */
   readonly replan: (jobSpec: JobSpec) => Promise<Plan>;
-  /** A plan for its memory alone, near that of `replan` or below it; null, or left out: `replan` is as quick. */
+  /** A plan for its memory alone, which is that of `replan` or somewhat less; null, or left out: `replan` is as quick. */
   readonly estimate?: (jobSpec: JobSpec) => Promise<Plan> | null;
   /** Memory that a rank of a job may have. */
   readonly limitOf: (jobSpec: JobSpec) => number;
@@ -74,12 +74,12 @@ async function fittingChanges(
   return found;
 }
 
-/** Beyond so many times the limit an estimate is enough to know that a job does not fit. */
-const farBeyond = 1.25;
+/** Beyond so many times the limit an estimate, which may lie below the need, is enough to know that a job does not fit. */
+const beyond = 1.01;
 
 /**
- * What the jobs that were tried need: planning one takes long, so none is planned twice, and those that are far from fitting
- * are only estimated.
+ * What the jobs that were tried need: planning one takes long, so none is planned twice, and those that clearly do not fit are
+ * only estimated.
  */
 class Needs {
   readonly #known = new Map<string, number | null>();
@@ -93,8 +93,8 @@ class Needs {
     const { estimate, replan, limitOf } = this.search;
     const plan = estimate?.(jobSpec) ?? null;
     const estimated = plan && (await bytesOf(plan));
-    const isFar = estimated !== null && estimated > farBeyond * limitOf(jobSpec);
-    const bytes = isFar ? estimated : await bytesOf(replan(jobSpec));
+    const isBeyond = estimated !== null && estimated > beyond * limitOf(jobSpec);
+    const bytes = isBeyond ? estimated : await bytesOf(replan(jobSpec));
     this.#known.set(text, bytes);
     return bytes;
   }

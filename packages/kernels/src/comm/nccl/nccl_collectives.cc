@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <thread>
 
 namespace longscan {
 
@@ -73,6 +74,7 @@ NcclCollectives::NcclCollectives(const Nccl& nccl, const std::string& name, int 
                                  Stream& stream, std::chrono::milliseconds timeout)
     : rank_(rank),
       size_(size),
+      timeline_(*stream.timeline()),
       guard_(NcclGuard::start(nccl, name + " rank " + std::to_string(rank) + " of " + std::to_string(size),
                               rank, size, stream, timeout)) {}
 
@@ -82,6 +84,75 @@ NcclCollectives::~NcclCollectives() {
 
 void NcclCollectives::connect(const Nccl::UniqueId& id, std::chrono::milliseconds timeout) {
   guard_->connect(id, timeout);
+}
+
+void NcclCollectives::shareMemory(PeerMode mode, const PeerKernels& kernels) {
+  PeerChains::Agreement agreement =
+      PeerChains::agree(mode, kernels, timeline_, rank_, size_,
+                        [this](const void* own, void* all, size_t bytes) { gatherOnHost(own, all, bytes); });
+  guard_->restartNumbers();
+  chainObstacle_ = agreement.obstacle;
+  chains_ = std::move(agreement.chains);
+  if (chains_ == nullptr) {
+    if (agreement.isRequired)
+      throw CommError("E-PEER-MEMORY",
+                      guard_->label() + ": memory cannot be shared with the neighbours: " + chainObstacle_ +
+                          ". Fix: run the ranks of a sequence on GPUs of one host that reach "
+                          "each other (nvidia-smi topo -p2p r), or do not require it in "
+                          "LONGSCAN_PEER_MEMORY");
+    return;
+  }
+  guard_->watchOver({[chains = chains_] { chains->memory().stop(); },
+                     [chains = chains_] { chains->memory().leave(); },
+                     [chains = chains_] { return chains->lostPeer(); }});
+}
+
+void NcclCollectives::gatherOnHost(const void* own, void* all, size_t bytes) {
+  const CudaDriver& driver = timeline_.device().driver();
+  const auto size = static_cast<size_t>(size_);
+  CudaDriver::Pointer data = 0;
+  driver.check(driver.memAlloc(&data, (1 + size) * bytes), "cuMemAlloc");
+  auto* gathered = reinterpret_cast<char*>(data);
+  timeline_.copyFromHost(own, gathered + size * bytes, bytes);
+  guard_->launch({"the agreement on shared memory", {}}, [&](ncclComm* comm, CUstream_st* stream) {
+    return nccl().allGather(gathered + size * bytes, gathered, bytes, ncclBytes, comm, stream);
+  });
+  timeline_.copyToHost(gathered, all, size * bytes);
+  driver.check(driver.memFree(data), "cuMemFree");
+}
+
+void NcclCollectives::releaseMemory() {
+  try {
+    timeline_.synchronize();
+    chains_->memory().unmap();
+    barrier();
+    CUevent_st* behind = timeline_.recordPoint();
+    for (int i = 0; !timeline_.reached(behind); i++) {
+      if (guard_->hasFailed() || std::chrono::milliseconds(i) > NcclGuard::closePatience / 2) return;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    timeline_.returnPoint(behind);
+    chains_->memory().release();
+  } catch (const Error&) {
+    // Peers may still be at work in it. What has failed is known to the guard or the context.
+  }
+}
+
+void NcclCollectives::close() {
+  if (chains_ != nullptr && !guard_->hasFailed()) releaseMemory();
+  guard_->close();
+}
+
+void NcclCollectives::chain(const Chain& chain) {
+  if (chains_ == nullptr) return Collectives::chain(chain);
+  const int prev = rank_ - chain.step, next = rank_ + chain.step;
+  const auto isRank = [&](int rank) { return rank >= 0 && rank < size_; };
+  const size_t bytes = static_cast<size_t>(chain.numRows * chain.segment.rowLength) * sizeof(float);
+  NcclWork work{sized("a chain", bytes), {}};
+  for (const int peer : {prev, next})
+    if (isRank(peer)) work.peers.push_back(peer);
+  if (isRank(next)) bytesSent_.fetch_add(bytes, std::memory_order_relaxed);
+  guard_->launchOwn(std::move(work), [&](CUstream_st* stream) { chains_->launch(chain, stream); });
 }
 
 void NcclCollectives::launch(NcclWork work, uint64_t bytes, const NcclGuard::Calls& calls) {

@@ -77,6 +77,23 @@ void NcclGuard::launch(NcclWork work, const Calls& calls) {
   }
   // Before the outcome is known the work may not be on the stream yet, and a point would not be behind it.
   awaitOutcome(work, Clock::now() + timeout_, deadlineError(work));
+  watchLaunch(std::move(work), begin);
+}
+
+void NcclGuard::watchOver(OwnWork own) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  own_ = std::move(own);
+}
+
+void NcclGuard::launchOwn(NcclWork work, const std::function<void(CUstream_st*)>& launch) {
+  work.name += " (collective " + std::to_string(++numLaunches_) + ")";
+  failure_.throwIfSet();
+  CUevent_st* begin = timeline_.recordPoint();
+  launch(timeline_.stream());
+  watchLaunch(std::move(work), begin);
+}
+
+void NcclGuard::watchLaunch(NcclWork work, CUevent_st* begin) {
   CUevent_st* end = timeline_.recordPoint();
   {
     std::lock_guard<std::mutex> lock(mutex_);
@@ -217,10 +234,13 @@ void NcclGuard::watch() {
     look();
   }
   bool isUnfinished;
+  OwnWork own;
   {
     std::lock_guard<std::mutex> lock(mutex_);
     isUnfinished = !launched_.empty();
+    own = own_;
   }
+  if (failure_.isSet() && own.stop) own.stop();
   // Whoever is in a call finds the failure there; nobody else would hear of what the GPU has not finished.
   // Told first, so that other communicators end beside this one: freeing memory waits for all kernels of the
   // GPU.
@@ -231,6 +251,7 @@ void NcclGuard::watch() {
       stream_.context().fail({error.code(), error.what()});
     }
   }
+  if (failure_.isSet() && own.leave) own.leave();
   enter(Phase::ending);
   end();
   enter(Phase::ended);
@@ -257,6 +278,11 @@ void NcclGuard::look() {
     return;
   }
   const Launched& oldest = launched_.front();
+  if (const int lost = own_.lostPeer ? own_.lostPeer() : -1; lost >= 0) {
+    failure_.set(CommError("E-COMM-PEER", label_ + ": rank " + std::to_string(lost) + " is gone in " +
+                                              oldest.work.name + "; it gave up after an error of its own"));
+    return;
+  }
   int status = ncclSuccess;
   if (const int asked = nccl_.commGetAsyncError(comm_, &status); asked != ncclSuccess) status = asked;
   if (status != ncclSuccess && status != ncclInProgress) {

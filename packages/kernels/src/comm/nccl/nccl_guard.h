@@ -44,6 +44,7 @@ class NcclGuard {
   NcclGuard& operator=(const NcclGuard&) = delete;
 
   const Nccl& nccl() const { return nccl_; }
+  const std::string& label() const { return label_; }
 
   // On the stream's thread.
   /// Joins the group of this id; once. Throws CommError E-COMM-CONNECT, E-NCCL.
@@ -52,10 +53,24 @@ class NcclGuard {
   /// are on the GPU's stream. Throws CommError.
   using Calls = std::function<int(ncclComm*, CUstream_st*)>;
   void launch(NcclWork work, const Calls& calls);
+  /// Kernels of our own between ranks, of which NCCL knows nothing.
+  struct OwnWork {
+    std::function<void()> stop;     // ends them wherever they wait on the GPU
+    std::function<void()> leave;    // tells peers that this rank gives up
+    std::function<int()> lostPeer;  // the rank whose giving up they have seen; -1: none
+  };
+  /// Watches over such work too, from before the first `launchOwn`. The functions are called by any thread
+  /// and never block.
+  void watchOver(OwnWork own);
+  /// Counts collectives from 1 again: those of the setting up are nobody's.
+  void restartNumbers() { numLaunches_ = 0; }
+  /// `launch` puts it on the GPU's stream; throws Error.
+  void launchOwn(NcclWork work, const std::function<void(CUstream_st*)>& launch);
   /// A byte of device memory, for barriers; while connected.
   void* byte() const { return reinterpret_cast<void*>(byte_); }
 
   // From any thread.
+  bool hasFailed() const { return failure_.isSet(); }
   /// Never blocks.
   void abort(const std::string& reason);
   /// Ends the communicator when its work so far is done, which it is on the GPU. Waits for the other ranks of
@@ -91,6 +106,8 @@ class NcclGuard {
   /// Asks until the last call's outcome is known; throws CommError: its failure, `late` after the deadline.
   void awaitOutcome(const NcclWork& work, Deadline deadline, const CommError& late);
   void wake();
+  /// Hands what was just launched to the thread.
+  void watchLaunch(NcclWork work, CUevent_st* begin);
 
   // The watching thread.
   void watch();
@@ -115,6 +132,7 @@ class NcclGuard {
   std::deque<Launched> launched_;  // what the GPU has not been seen to finish
   int numLaunches_ = 0;            // of the stream's thread
   CudaDriver::Pointer byte_ = 0;
+  OwnWork own_;  // with the mutex; empty: there is none
   FailureLatch failure_;
 
   std::mutex signalMutex_;  // of what follows; held for moments only

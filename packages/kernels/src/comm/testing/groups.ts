@@ -1,5 +1,5 @@
 import { type Device, openCpuDevice, openCudaDevice } from '../../device.js';
-import { fakeDriver, fakeNccl } from '../../testing/fake-gpu.js';
+import { fakeDriver, fakeKernels, fakeNccl } from '../../testing/fake-gpu.js';
 import type { Communicator } from '../communicator.js';
 import { createInProcessGroup } from '../in-process.js';
 import { connectNccl, createNcclGroupId, type NcclGroupOptions } from '../nccl.js';
@@ -38,14 +38,22 @@ export async function openTcpGroup(
   });
 }
 
-/** Ranks on fake GPUs, over an NCCL that is a fake too: comm/testing/fake_nccl.cc, whose settings `fake` is. */
+/** What NCCL (comm/testing/fake_nccl.cc) and GPUs (cuda/testing) pretend to be. */
+export interface FakeNccl {
+  readonly fake?: string;
+  readonly fakeGpu?: string;
+}
+
+/** Ranks on fake GPUs, over an NCCL that is a fake too; with `peerMemory` also the kernels. */
 export async function openFakeNcclGroup(
   numRanks: number,
-  { fake = '', ...options }: { readonly fake?: string } & Partial<NcclGroupOptions> = {},
+  { fake = '', fakeGpu = '', ...options }: FakeNccl & Partial<NcclGroupOptions> = {},
 ): Promise<TestGroup> {
   process.env.LONGSCAN_CUDA_DRIVER = fakeDriver;
   process.env.LONGSCAN_NCCL = fakeNccl;
+  process.env.LONGSCAN_CUDA = fakeKernels;
   process.env.LONGSCAN_FAKE_NCCL = fake;
+  process.env.LONGSCAN_FAKE_CUDA = fakeGpu;
   const devices = Array.from({ length: numRanks }, () => openCudaDevice({ poison: true, kernels: false }));
   const { axis, connectTimeoutMs, timeoutMs } = testJob;
   const id = createNcclGroupId();

@@ -5,6 +5,7 @@
 #include "../../ops/linear/cuda.h"
 #include "../../ops/sum-rows/cuda.h"
 #include "../library.h"
+#include "fake_chain.h"
 #include "fake_kernel.h"
 #include "fake_settings.h"
 
@@ -30,6 +31,19 @@ int longscanCudaProbe() {
 }
 const char* longscanCudaErrorText(int error) {
   return error == 209 ? "no kernel image is available for execution on the device" : "misaligned address";
+}
+
+int longscanPeerChainLoad() {
+  return std::atoi(setting("load", "0").c_str());
+}
+int longscanPeerChain(const LongscanPeerChain* chain, CUstream_st* stream) {
+  return launchFake(stream, [chain = *chain] { runFakeChain(chain); });
+}
+int longscanTransitionApply(const LongscanTransition* task, int64_t begin, int64_t end, CUstream_st* stream) {
+  return launchFake(stream, [=, task = *task] {
+    for (int64_t at = begin * task.rowLength; at < end * task.rowLength; at++)
+      task.out[at] = applyFake(task, at, task.S[at]);
+  });
 }
 
 int longscanRoundBias(const float* bias, void* rounded, int64_t count, CUstream_st* stream) {

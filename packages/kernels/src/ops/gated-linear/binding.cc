@@ -175,6 +175,7 @@ void register_gated_linear(Registry& registry) {
   registry.add("gatedLinearAdjoint", 11, bindAdjoint);
   registry.add("gatedLinearWriteGrad", 19, bindWriteGrad);
   registerGatedLinearCuda(registry);
+  registerGatedLinearUnordered(registry);
 }
 
 }  // namespace longscan

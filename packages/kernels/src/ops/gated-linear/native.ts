@@ -134,5 +134,19 @@ declare module '../../native.js' {
     gatedLinearCudaSummarizeBackward(
       ...args: [...common: GatedLinearCudaArguments, workspace: number, dO: number, adjoint: number]
     ): void;
+    /** On GPUs: state [B, H, V, K] in f32 = Σ_t v_t k_tᵀ of k [B, T, G, K] and v [B, T, H, V]; G divides H. */
+    gatedLinearCudaWriteAll(stream: number, state: number, k: number, v: number): void;
+    /**
+     * On GPUs: output [B, T, H, V] = S q_t of readers q [B, T, G, K]; `byValue`: [B, T, H, K] = Sᵀ v_t of [B, T, G, V]; or,
+     * to accumulate, += that. The state is of the reader's type.
+     */
+    gatedLinearCudaReadAll(
+      stream: number,
+      byValue: boolean,
+      accumulate: boolean,
+      state: number,
+      reader: number,
+      output: number,
+    ): void;
   }
 }

@@ -1,12 +1,8 @@
 import { defineOp, type ForwardCall } from '../../autograd/define-op.js';
 import { expectShape, type Tensor } from '../../tensor.js';
-import { fill } from '../pointwise/index.js';
-import { perHead, sumOfGroup } from './groups.js';
-import './native.js';
-
-/** The numbers of `Decay::identity` and of `Axis` in gated_linear.h. */
-const identity = 0;
-const axisCodes = { key: 0, value: 1 } as const;
+import { sumOfGroup } from './groups.js';
+import { unorderedOnCpu } from './unordered-cpu.js';
+import { unorderedOnGpu } from './unordered-cuda.js';
 
 /** Keys [B, T, G, K] and values [B, T, H, V], G groups of H / G heads in succession. */
 type WriteInputs = { readonly k: Tensor; readonly v: Tensor };
@@ -14,22 +10,39 @@ type WriteInputs = { readonly k: Tensor; readonly v: Tensor };
 /** Queries [B, T, G, K] and a state [B, H, V, K]. */
 type ReadInputs = { readonly q: Tensor; readonly state: Tensor };
 
-/** All that the tokens of a slice write, whatever their order: Σ_t k_t v_tᵀ as a state [B, H, V, K]. */
+/** The three products of tokens in any order with a state [B, H, V, K]. */
+export interface UnorderedParts {
+  /** `factor · Σ_t v_t k_tᵀ`, of k [B, T, G, K] and v [B, T, H, V]. */
+  outerSum(call: ForwardCall, k: Tensor, v: Tensor, factor: number): Tensor;
+  /** `factor · S q_t`, [B, T, H, V] of q [B, T, G, K]. */
+  readByKeys(call: ForwardCall, q: Tensor, state: Tensor, factor: number): Tensor;
+  /** `factor · Sᵀ v_t`, [B, T, H, K] of v [B, T, H, V]; `k`: any tensor [B, T, G, K]. */
+  readByValues(call: ForwardCall, v: Tensor, k: Tensor, state: Tensor, factor: number): Tensor;
+}
+
+/** All that the tokens of a slice write, whatever their order: Σ_t v_t k_tᵀ as a state [B, H, V, K], on GPUs in f32. */
 export const writtenByAll: (inputs: WriteInputs) => Tensor = (inputs) => writeOp(inputs, {});
 
-/** `factor · Sᵀ q_t` for every token, [B, T, H, V]. */
+/** `factor · S q_t` for every token, [B, T, H, V]. */
 export function readByAll(inputs: ReadInputs, factor: number): Tensor {
   return readOp(inputs, { factor });
 }
+
+const partsOf = ({ device }: ForwardCall): UnorderedParts =>
+  device.kind === 'cuda' ? unorderedOnGpu : unorderedOnCpu;
 
 const writeOp = defineOp<WriteInputs>({
   name: 'linear-write',
   forward(call, { k, v }) {
     expectShape('linear-write', 'k', k, [v.dim(0), v.dim(1), -1, -1]);
-    return { output: outerSum(call, k, v, 1), save: { k, v } };
+    call.device.flops += 2 * v.size * k.dim(3);
+    return { output: partsOf(call).outerSum(call, k, v, 1), save: { k, v } };
   },
   backward(call, saved, dState) {
     const [k, v] = [saved.k!, saved.v!];
+    const { readByKeys, readByValues } = partsOf(call);
+    const each = 2 * v.size * k.dim(3);
+    call.device.flops += (Number(call.needs.k) + Number(call.needs.v)) * each;
     return {
       k: call.needs.k ? sumOfGroup(call, readByValues(call, v, k, dState, 1), k) : null,
       v: call.needs.v ? readByKeys(call, k, dState, 1) : null,
@@ -41,56 +54,18 @@ const readOp = defineOp<ReadInputs, { factor: number }>({
   name: 'linear-read',
   forward(call, { q, state }, { factor }) {
     expectShape('linear-read', 'state', state, [q.dim(0), -1, -1, q.dim(3)]);
-    return { output: readByKeys(call, q, state, factor), save: { q, state } };
+    const output = partsOf(call).readByKeys(call, q, state, factor);
+    call.device.flops += 2 * output.size * q.dim(3);
+    return { output, save: { q, state } };
   },
   backward(call, saved, dO, { factor }) {
     const [q, state] = [saved.q!, saved.state!];
+    const { outerSum, readByValues } = partsOf(call);
+    const each = 2 * dO.size * q.dim(3);
+    call.device.flops += (Number(call.needs.q) + Number(call.needs.state)) * each;
     return {
       q: call.needs.q ? sumOfGroup(call, readByValues(call, dO, q, state, factor), q) : null,
       state: call.needs.state ? outerSum(call, q, dO, factor) : null,
     };
   },
 });
-
-/** `factor · Σ_t k_t v_tᵀ`, [B, H, V, K]: the sum that `gatedLinearAdjoint` takes of queries and output gradients. */
-function outerSum(call: ForwardCall, k: Tensor, v: Tensor, factor: number): Tensor {
-  const [B, , H, V] = v.shape as [number, number, number, number];
-  const sum = call.empty([B, H, V, k.dim(3)], v.dtype);
-  call.native.gatedLinearAdjoint(...common(call, factor, k, v), k.id, v.id, sum.id);
-  call.device.flops += 2 * v.size * k.dim(3);
-  return sum;
-}
-
-/** `factor · Sᵀ q_t`, [B, T, H, V]. */
-function readByKeys(call: ForwardCall, q: Tensor, state: Tensor, factor: number): Tensor {
-  const output = call.empty([q.dim(0), q.dim(1), state.dim(1), state.dim(2)], q.dtype);
-  correct(call, common(call, factor, q, output), { axis: 'key', reader: q, state, output });
-  return output;
-}
-
-/** `factor · S v_t`, [B, T, H, K]; `k`: any tensor [B, T, G, K]. */
-function readByValues(call: ForwardCall, v: Tensor, k: Tensor, state: Tensor, factor: number): Tensor {
-  const output = call.empty(perHead(k, v.dim(2)), v.dtype);
-  correct(call, common(call, factor, k, v), { axis: 'value', reader: v, state, output });
-  return output;
-}
-
-interface Read {
-  readonly axis: keyof typeof axisCodes;
-  readonly reader: Tensor;
-  readonly state: Tensor;
-  readonly output: Tensor;
-}
-
-/** What an incoming state contributes is all that there is to read where nothing is written. */
-function correct(call: ForwardCall, slice: ReturnType<typeof common>, read: Read): void {
-  const { axis, reader, state, output } = read;
-  fill(output, 0);
-  call.native.gatedLinearCorrect(...slice, axisCodes[axis], reader.id, state.id, output.id);
-  call.device.flops += 2 * (output.size / output.dim(3)) * state.dim(2) * state.dim(3);
-}
-
-/** What every native call begins with: no gate, no bonus, no documents. */
-function common(call: ForwardCall, factor: number, k: Tensor, v: Tensor) {
-  return [call.stream, identity, factor, k.id, v.id, null, null, null] as const;
-}

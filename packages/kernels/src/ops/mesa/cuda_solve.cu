@@ -202,6 +202,8 @@ class Solver {
 #pragma unroll
         for (int d = c + 1; d < panel; d++) x[d] -= x[c] * __shfl_sync(~0u, x[c], d);
       }
+      // Both halves have read the rows.
+      __syncwarp();
 #pragma unroll
       for (int c = 0; c < panel; c++)
         if (threadIdx.x < panel) factor.row(p, row)[c] = x[c];

@@ -122,6 +122,8 @@ __global__ void __launch_bounds__(squareThreads, 2)
   }
   if (walk.last == nullptr) return;
   eachStored([&](float& x, int64_t at) { walk.last[ofSegment + at] = x; });
+  // The last chunk's shares may still be read.
+  __syncthreads();
   shares[share][own] = vector;
   __syncthreads();
   if (ownsVector) walk.last[ofSegment + atVector] = wholeVector();

@@ -1,9 +1,7 @@
 #include "cuda.h"
 
-#include <cmath>
-
 #include "../../cuda/elements.cuh"
-#include "transition.h"
+#include "apply.cuh"
 
 namespace longscan {
 
@@ -11,26 +9,16 @@ namespace {
 
 using Task = LongscanTransition;
 
-__device__ bool isReset(const Task& task, int64_t head) {
-  return task.reset != nullptr && task.reset[head / task.headsPerBatch] != 0.0f;
-}
-
 /// Elements of identity, scalar, diagonal, expDiagonal.
 template <TransitionKind kind>
 struct ApplyElement {
   Task task;
   int64_t first;
-  __device__ float factor(int64_t head, int64_t column) const {
-    if (kind == TransitionKind::identity) return 1.0f;
-    if (kind == TransitionKind::scalar) return task.factor[head];
-    if (kind == TransitionKind::diagonal) return task.factor[head * task.rowLength + column];
-    return expf(task.rates[head % task.headsPerBatch * task.rowLength + column] * task.factor[head]);
-  }
   __device__ void operator()(int64_t i) const {
     const int64_t at = first + i, row = at / task.rowLength, head = row / task.rowsPerHead;
-    // Selected, not multiplied by zero: the state of another document may hold anything, NaN included.
     task.out[at] =
-        isReset(task, head) ? task.E[at] : factor(head, at - row * task.rowLength) * task.S[at] + task.E[at];
+        applyElement(isReset(task, head), elementFactor<kind>(task, head, at - row * task.rowLength),
+                     task.S[at], task.E[at]);
   }
 };
 
@@ -40,36 +28,23 @@ struct ApplyComplex {
   int64_t first;  // in pairs
   __device__ void operator()(int64_t i) const {
     const int64_t at = 2 * (first + i), row = at / task.rowLength, head = row / task.rowsPerHead;
-    float re = task.E[at], im = task.E[at + 1];
-    if (!isReset(task, head)) {
-      const float* f = task.factor + head * task.rowLength + (at - row * task.rowLength);
-      const float sRe = task.S[at], sIm = task.S[at + 1], fIm = task.transposed ? -f[1] : f[1];
-      re += f[0] * sRe - fIm * sIm;
-      im += f[0] * sIm + fIm * sRe;
-    }
-    task.out[at] = re;
-    task.out[at + 1] = im;
+    const float2 out = applyComplex(task, head, at - row * task.rowLength, {task.S[at], task.S[at + 1]},
+                                    {task.E[at], task.E[at + 1]});
+    task.out[at] = out.x;
+    task.out[at + 1] = out.y;
   }
 };
 
-/// A row of logMax each warp. Two rows exp(m) x are added at the larger of their m; an empty row (m =
-/// -infinity) takes no part: exp(m - m') of two empty rows would be NaN.
+/// A row of logMax each warp.
 __global__ void logMaxKernel(Task task, int64_t begin, int64_t end) {
   const int64_t row = begin + int64_t{blockIdx.x} * (blockDim.x / 32) + threadIdx.x / 32;
   if (row >= end) return;
-  const int64_t at = row * task.rowLength, last = task.rowLength - 1, head = row / task.rowsPerHead;
-  const float added = task.E[at + last];
-  const float decayed = isReset(task, head) ? -INFINITY : task.S[at + last] + task.factor[head];
-  // Not fmaxf, which would drop a NaN.
-  const float m = decayed > added || isnan(decayed) ? decayed : added;
-  const float keep = decayed == -INFINITY ? 0.0f : expf(decayed - m);
-  const float add = added == -INFINITY ? 0.0f : expf(added - m);
-  __syncwarp();
-  for (int64_t i = threadIdx.x % 32; i < last; i += 32) {
-    const float kept = decayed == -INFINITY ? 0.0f : keep * task.S[at + i];
-    task.out[at + i] = kept + (added == -INFINITY ? 0.0f : add * task.E[at + i]);
-  }
-  if (threadIdx.x % 32 == 0) task.out[at + last] = m;
+  const int64_t at = row * task.rowLength, last = task.rowLength - 1;
+  const LogMaxRow rows(task, row / task.rowsPerHead, task.S[at + last], task.E[at + last]);
+  __syncwarp();  // `out` may be `S`
+  for (int64_t i = threadIdx.x % 32; i < last; i += 32)
+    task.out[at + i] = rows.apply(task.S[at + i], task.E[at + i]);
+  if (threadIdx.x % 32 == 0) task.out[at + last] = rows.m;
 }
 
 /// Rows of a matrix product that one block computes.

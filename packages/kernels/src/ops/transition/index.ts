@@ -50,9 +50,17 @@ export function applyTransition(
   rows: RowRange,
   stream: Stream,
 ): void {
-  const { kind, state: E, factor, rates, reset, transposed } = segment;
+  const { kind, state: E } = segment;
   expectShape('transition', 'S', S, E.shape);
   expectShape('transition', 'out', out, E.shape);
+  const { begin, end } = rows;
+  E.device.native.transitionApply(stream.id, ...nativeSegment(segment), S.id, out.id, begin, end);
+  const N = E.dim(-1);
+  E.device.flops += 2 * (end - begin) * N * (kind === 'dense' ? N : 1);
+}
+
+/** A segment as native functions take it. @throws LongscanError E-STRATEGY for `opaque` */
+export function nativeSegment({ kind, state, factor, rates, reset, transposed }: SegmentSummary) {
   if (kind === 'opaque') {
     throw new LongscanError({
       code: 'E-STRATEGY',
@@ -63,21 +71,8 @@ export function applyTransition(
       exitCode: 1,
     });
   }
-  E.device.native.transitionApply(
-    stream.id,
-    transitionCodes[kind],
-    transposed ? 1 : 0,
-    factor?.id ?? null,
-    rates?.id ?? null,
-    reset?.id ?? null,
-    E.id,
-    S.id,
-    out.id,
-    rows.begin,
-    rows.end,
-  );
-  const N = E.dim(-1);
-  E.device.flops += 2 * (rows.end - rows.begin) * N * (kind === 'dense' ? N : 1);
+  const ids = [factor?.id ?? null, rates?.id ?? null, reset?.id ?? null, state.id] as const;
+  return [transitionCodes[kind], transposed ? 1 : 0, ...ids] as const;
 }
 
 /**

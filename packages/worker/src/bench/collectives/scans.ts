@@ -41,10 +41,17 @@ export function scanProblem(group: Communicator, transition: MeasuredTransition,
   };
 }
 
-/** Ways to run a strategy that differ: block counts that the state has rows for, nodes that the ranks fill. */
-export function optionsFor({ takes }: Strategy, numRanks: number, rows: number): Required<StrategyOptions>[] {
+/**
+ * Ways to run a strategy that differ: block counts that the state has rows for, unless the group has chains of its own; nodes
+ * that the ranks fill.
+ */
+export function optionsFor(
+  { takes }: Strategy,
+  { size: numRanks, chain }: Pick<Communicator, 'size' | 'chain'>,
+  rows: number,
+): Required<StrategyOptions>[] {
   const whole = { blocks: 1, ranksPerNode: numRanks };
-  if (takes === 'blocks')
+  if (takes === 'blocks' && chain === undefined)
     return blockCounts.filter((blocks) => blocks <= rows).map((blocks) => ({ ...whole, blocks }));
   if (takes !== 'ranksPerNode') return [whole];
   const sizes = Array.from({ length: numRanks }, (_, i) => i + 1).slice(1);

@@ -5,7 +5,7 @@ import { type RankSet, type RankSetOptions, withRanks } from '../rank-set.js';
 import { expectFold, modelledBytes, startScan } from './scan.js';
 import type { ScanCase, ScannedKind } from './scan-case.js';
 
-const kinds: readonly ScannedKind[] = [
+const allKinds: readonly ScannedKind[] = [
   'identity',
   'fixed-scalar',
   'scalar',
@@ -33,6 +33,8 @@ export interface ExactnessOptions {
   readonly dtypes?: readonly DType[];
   /** Default: all that make a difference. */
   readonly blockCounts?: readonly number[];
+  /** Default: all. */
+  readonly kinds?: readonly ScannedKind[];
 }
 
 /** Exactly the sequential fold, and exactly the modelled bytes, for this number of ranks. */
@@ -42,7 +44,7 @@ export function exactnessChecks(
   options: ExactnessOptions = {},
 ): Check[] {
   const where = `${numRanks} ranks${options.engine === 'tcp' ? ' over TCP' : ''}`;
-  return kinds.map((kind) => ({
+  return (options.kinds ?? allKinds).map((kind) => ({
     name: `equals the sequential fold exactly, and sends the bytes of its cost: ${where}, ${kind}`,
     run: () => checkScans(strategy, numRanks, kind, options),
   }));
