@@ -1,8 +1,9 @@
 import {
   type Device,
   documentPositions,
+  empty,
+  fill,
   flip,
-  fromArray,
   LongscanError,
   type RecurrenceInputs,
   type RecurrenceOp,
@@ -40,7 +41,8 @@ export interface BidirectionalSlice {
 export function bidirectionalContexts(slice: BidirectionalSlice): ContextSource {
   const { device, shape, group, resets, ends, before, after } = slice;
   const boundaries = resets && ends && { starts: resets, reversedEnds: flip(ends) };
-  const everyToken = fromArray(device, new Int32Array(shape[0] * shape[1]).fill(1), shape, 'i32');
+  const everyToken = empty(device, shape, 'i32');
+  fill(everyToken, 1);
   const reversedEnds = boundaries?.reversedEnds ?? null;
   /** As `positions`, counted from the document's end. */
   const tokensAfter = () =>

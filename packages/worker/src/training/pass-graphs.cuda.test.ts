@@ -37,6 +37,7 @@ const cases: Readonly<Record<string, Case>> = {
   },
   documents: { layers: ['deltanet', 'mamba2'], model: { precision: 'bf16' }, packed: true },
   attention: { layers: ['softmax-attention', 'gated-deltanet'], model: { precision: 'bf16' } },
+  'the masked objective': { layers: ['gla'], model: { precision: 'bf16', objective: 'masked' } },
   'blocks computed again': { layers: ['gla'], model: { precision: 'bf16', recompute: true } },
   'cheap outputs computed again': { layers: ['gla'], model: { precision: 'bf16', recompute: 'cheap' } },
 };

@@ -1,10 +1,11 @@
-import { copy, type Device, empty, type Tensor } from '@longscan/kernels';
+import { copy, type Device, empty, openCpuDevice, type Tensor } from '@longscan/kernels';
 import { withFakeGpu } from '@longscan/kernels/testing';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Batch } from '../data/index.js';
 import { Parameters } from '../model/parameters.js';
-import { type Passes, PassGraphs } from './pass-graphs.js';
+import { openPassGraphs, type Passes, PassGraphs } from './pass-graphs.js';
+import type { Training } from './train-step.js';
 
 const numTokens = 4;
 
@@ -101,6 +102,29 @@ test('when memory is short, steps go on without graphs', () =>
     assert.is(steps.lines.length, 1);
     assert.match(steps.lines[0]!, /wanted elsewhere/);
     assert.is(device.memory().inUseBytes, inUseBytes);
+  }));
+
+test('jobs that cannot have graphs say why', () =>
+  withFakeGpu({}, async (device) => {
+    const open = (parts: object, wanted = true) => {
+      const lines: string[] = [];
+      const training = { device, sequence: null, carry: null, model: { timeSlice: 0 }, ...parts };
+      const graphs = openPassGraphs(training as Training, { graphs: wanted }, (line) => lines.push(line));
+      return [graphs !== null, ...lines];
+    };
+    assert.equal(open({}), [true]);
+    assert.equal(open({}, false), [false]);
+    assert.match(open({ sequence: {} }).join(), /^false,no CUDA graphs: ranks that share a sequence/);
+    assert.match(open({ carry: {} }).join(), /^false,no CUDA graphs: .*data\.carry/);
+    assert.match(open({ model: { timeSlice: 64 } }).join(), /^false,no CUDA graphs: .*model\.timeSlice/);
+    const older = { kind: 'cuda', gpu: () => ({ driverVersion: 12_030 }) };
+    assert.match(
+      open({ device: older }).join(),
+      /^false,no CUDA graphs: the driver is of CUDA 12\.3, needed is 12\.4/,
+    );
+    const cpu = openCpuDevice();
+    assert.equal(open({ device: cpu }), [false]);
+    cpu.close();
   }));
 
 /** Memory that a graph keeps. */

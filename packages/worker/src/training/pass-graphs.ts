@@ -108,7 +108,9 @@ function obstacleOf({ device, sequence, carry, model }: Training): string | null
   if (carry !== null) return 'memory goes from step to step (data.carry)';
   if (model.timeSlice > 0) return 'sequences are cut in time (model.timeSlice)';
   const { driverVersion } = device.gpu();
-  if (driverVersion < leastDriver) return `the driver is of CUDA ${driverVersion / 1000}, needed is 12.4`;
+  if (driverVersion < leastDriver) {
+    return `the driver is of CUDA ${Math.floor(driverVersion / 1000)}.${(driverVersion % 1000) / 10}, needed is 12.4`;
+  }
   return null;
 }
 
