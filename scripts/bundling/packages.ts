@@ -17,8 +17,10 @@ const uselessFile = /\.d\.[cm]?ts$|\.map$|\.md$|\.tsbuildinfo$|\.min\.js$|(?<!\.
 
 /** Of some packages only a part is run: paths inside the package that are kept. */
 const parts: Readonly<Record<string, RegExp>> = {
+  // Of its addons, all of which any Node.js loads, the one that is content with the oldest glibc.
   zeromq:
-    /^(package\.json|LICENSE.*|lib(\/.*)?|build(\/manifest\.json|\/linux(\/x64(\/node(\/glibc.*)?)?)?)?)$/,
+    /^(package\.json|LICENSE.*|lib(\/.*)?|build(\/manifest\.json|\/linux(\/x64(\/node(\/glibc-127.*)?)?)?)?)$/,
+  zod: /^(?!src(\/|$))/,
   'cmake-ts': /^(package\.json|build(\/loader\..*)?)$/,
   '@longscan/kernels': /^(package\.json|dist(\/.*)?|build(\/longscan(\.node|_cuda\.so))?)$/,
   '@longscan/worker': /^(package\.json|dist(\/.*)?)$/,
