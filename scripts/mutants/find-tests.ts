@@ -3,14 +3,15 @@ import path from 'node:path';
 
 /**
  * The tests that know how segments are combined and halos handed over, quick and direct ones first: the first to fail ends
- * a mutant. Those of every layer are left out: they take minutes, and what only they would notice is tested too little.
+ * a mutant. Those of every layer are left out: they take minutes, and what only they would notice is tested too little. So are
+ * those on fake GPUs, which have kernels of their own.
  */
 const names = [
   /^kernels\/dist\/ops\/(transition|causal-conv|token-shift|sequence-tail)\//,
   /^worker\/dist\/conformance\/halo\b/,
   /^worker\/dist\/(state|strategy|chain|recurrence)\b/,
   /^worker\/dist\/conformance\/strateg/,
-  /^worker\/dist\/conformance\/(?!layers-|training|attention)/,
+  /^worker\/dist\/conformance\/(?!layers-|training|attention|.*-on-gpus\b)/,
 ];
 
 /** Their compiled files, relative to `root`, in the order to run them in. */
