@@ -51,6 +51,29 @@ test('one tensor handed to two inputs by the same gradient object is not added t
     assert.equal([...(await x.gradient!.read())], [3]);
   }));
 
+test('a backward pass that fails gives back what it held', () =>
+  withDevice(async (device) => {
+    const failing = defineOp<{ x: Tensor }>({
+      name: 'failing',
+      forward: (call, { x }) => ({ output: call.empty(x.shape), save: { x } }),
+      backward() {
+        throw new Error('no gradient');
+      },
+    });
+    const x = parameter(device, [2, 3]);
+    const { numTensors } = device.memory();
+    device.scope(() => {
+      const { result, tape } = device.record(() =>
+        device.scope(() => {
+          const y = scale(x, 1);
+          return mul({ a: failing({ x: mul({ a: y, b: y }) }, {}), b: y });
+        }),
+      );
+      assert.throws(() => tape.backward([result], [ones(result)]), /no gradient/);
+    });
+    assert.is(device.memory().numTensors, numTensors);
+  }));
+
 test('several outputs, each with its own seed', () =>
   withDevice(async (device) => {
     const x = parameter(device, [1, 2]);

@@ -133,14 +133,20 @@ export class Tape {
     seeds: readonly Tensor[],
     wanted: readonly Tensor[] = [],
   ): (Tensor | null)[] {
-    outputs.forEach((output, i) => {
-      this.device.scope(() => this.accumulate(output, seeds[i]!));
-    });
-    while (this.nodes.length > 0) {
-      const node = this.nodes.pop()!;
-      this.device.scope(() => this.visit(node));
+    try {
+      outputs.forEach((output, i) => {
+        this.device.scope(() => this.accumulate(output, seeds[i]!));
+      });
+      for (let node = this.nodes.at(-1); node !== undefined; node = this.nodes.at(-1)) {
+        const visited = node;
+        this.device.scope(() => this.visit(visited));
+        this.nodes.pop();
+      }
+      this.flushDeferred();
+    } catch (error) {
+      this.clear();
+      throw error;
     }
-    this.flushDeferred();
     const results = wanted.map((leaf) => this.takeGradient(leaf));
     for (const gradient of this.gradients.values()) gradient.release();
     this.gradients.clear();
@@ -148,10 +154,15 @@ export class Tape {
     return results;
   }
 
-  /** Drops what was recorded without running it backward. */
+  /** Drops what was recorded, and what a backward pass that failed has left. */
   clear(): void {
     for (const { hold } of this.nodes) hold.release();
     this.nodes = [];
+    for (const { tensors } of this.deferred) for (const tensor of tensors) tensor.release();
+    this.deferred = [];
+    for (const gradient of this.gradients.values()) gradient.release();
+    this.gradients.clear();
+    this.exclusive.clear();
     this.numFlushing = 0;
     this.cheapOutputs.clear();
     this.uses.clear();

@@ -7,6 +7,7 @@ namespace longscan {
 CudaGraph::CudaGraph(Stream& stream) : stream_(stream), driver_(stream.timeline()->device().driver()) {}
 
 CudaGraph::~CudaGraph() {
+  stream_.timeline()->device().use();  // on the JavaScript thread, where a device is closed
   // The driver waits for launches under way.
   for (CUgraphExec_st* piece : pieces_) driver_.graphExecDestroy(piece);
 }
