@@ -149,7 +149,7 @@ Napi::Value bindConnectNccl(Args& args) {
   auto communicator = Communicator::create(std::move(collectives), stream);
   args.enqueueAnywhere([communicator, &own, id = group.id, connectTimeout, mode, kernels] {
     own.connect(id, connectTimeout);
-    if (kernels.run != nullptr) own.shareMemory(mode, kernels);
+    if (kernels.run != nullptr) own.shareMemory(mode, kernels, connectTimeout);
   });
   return addCommunicator(args, std::move(communicator), stream);
 }

@@ -86,10 +86,11 @@ void NcclCollectives::connect(const Nccl::UniqueId& id, std::chrono::millisecond
   guard_->connect(id, timeout);
 }
 
-void NcclCollectives::shareMemory(PeerMode mode, const PeerKernels& kernels) {
-  PeerChains::Agreement agreement =
-      PeerChains::agree(mode, kernels, timeline_, rank_, size_,
-                        [this](const void* own, void* all, size_t bytes) { gatherOnHost(own, all, bytes); });
+void NcclCollectives::shareMemory(PeerMode mode, const PeerKernels& kernels,
+                                  std::chrono::milliseconds timeout) {
+  PeerChains::Agreement agreement = PeerChains::agree(
+      mode, kernels, timeline_, rank_, size_,
+      [&](const void* own, void* all, size_t bytes) { gatherOnHost(own, all, bytes, timeout); });
   guard_->restartNumbers();
   chainObstacle_ = agreement.obstacle;
   chains_ = std::move(agreement.chains);
@@ -107,14 +108,15 @@ void NcclCollectives::shareMemory(PeerMode mode, const PeerKernels& kernels) {
                      [chains = chains_] { return chains->lostPeer(); }});
 }
 
-void NcclCollectives::gatherOnHost(const void* own, void* all, size_t bytes) {
+void NcclCollectives::gatherOnHost(const void* own, void* all, size_t bytes,
+                                   std::chrono::milliseconds timeout) {
   const CudaDriver& driver = timeline_.device().driver();
   const auto size = static_cast<size_t>(size_);
   CudaDriver::Pointer data = 0;
   driver.check(driver.memAlloc(&data, (1 + size) * bytes), "cuMemAlloc");
   auto* gathered = reinterpret_cast<char*>(data);
   timeline_.copyFromHost(own, gathered + size * bytes, bytes);
-  guard_->launch({"the agreement on shared memory", {}}, [&](ncclComm* comm, CUstream_st* stream) {
+  guard_->launch({"the agreement on shared memory", {}, timeout}, [&](ncclComm* comm, CUstream_st* stream) {
     return nccl().allGather(gathered + size * bytes, gathered, bytes, ncclBytes, comm, stream);
   });
   timeline_.copyToHost(gathered, all, size * bytes);

@@ -30,7 +30,7 @@ class NcclCollectives final : public Collectives {
   void connect(const Nccl::UniqueId& id, std::chrono::milliseconds timeout);
   /// Then, on all ranks if on one: lets chains go through memory that neighbours have mapped, where that can
   /// be. Throws CommError E-PEER-MEMORY, on every rank, if a rank requires it and it cannot.
-  void shareMemory(PeerMode mode, const PeerKernels& kernels);
+  void shareMemory(PeerMode mode, const PeerKernels& kernels, std::chrono::milliseconds timeout);
 
   int rank() const override { return rank_; }
   int size() const override { return size_; }
@@ -55,7 +55,7 @@ class NcclCollectives final : public Collectives {
   void launch(NcclWork work, uint64_t bytes, const NcclGuard::Calls& calls);
   const Nccl& nccl() const { return guard_->nccl(); }
   /// `all` [P, bytes] = every rank's `own` [bytes], in host memory.
-  void gatherOnHost(const void* own, void* all, size_t bytes);
+  void gatherOnHost(const void* own, void* all, size_t bytes, std::chrono::milliseconds timeout);
   /// Gives the shared memory back, with the other ranks.
   void releaseMemory();
 

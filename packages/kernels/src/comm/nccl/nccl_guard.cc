@@ -76,7 +76,7 @@ void NcclGuard::launch(NcclWork work, const Calls& calls) {
     if (status != ncclSuccess && status != ncclInProgress) failWith(errorOf(status, work));
   }
   // Before the outcome is known the work may not be on the stream yet, and a point would not be behind it.
-  awaitOutcome(work, Clock::now() + timeout_, deadlineError(work));
+  awaitOutcome(work, Clock::now() + timeoutOf(work), deadlineError(work));
   watchLaunch(std::move(work), begin);
 }
 
@@ -290,7 +290,7 @@ void NcclGuard::look() {
   if (const int asked = nccl_.commGetAsyncError(comm_, &status); asked != ncclSuccess) status = asked;
   if (status != ncclSuccess && status != ncclInProgress) {
     failure_.set(errorOf(status, oldest.work));
-  } else if (oldest.begun && Clock::now() - *oldest.begun > timeout_) {
+  } else if (oldest.begun && Clock::now() - *oldest.begun > timeoutOf(oldest.work)) {
     failure_.set(deadlineError(oldest.work));
   }
 }

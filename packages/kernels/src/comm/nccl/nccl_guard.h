@@ -21,8 +21,9 @@ namespace longscan {
 
 /// What a launch is, for messages.
 struct NcclWork {
-  std::string name;        // `a receive of 16 bytes from rank 2`
-  std::vector<int> peers;  // the ranks that it needs; empty: all
+  std::string name;                                                 // `a receive of 16 bytes from rank 2`
+  std::vector<int> peers;                                           // the ranks that it needs; empty: all
+  std::optional<std::chrono::milliseconds> timeout = std::nullopt;  // not given: the guard's
 };
 
 /// One NCCL communicator and the thread that watches over it, which alone aborts and destroys it. No call of
@@ -102,6 +103,7 @@ class NcclGuard {
   [[noreturn]] void failWith(const CommError& error);
   CommError errorOf(int status, const NcclWork& work) const;
   CommError deadlineError(const NcclWork& work) const;
+  std::chrono::milliseconds timeoutOf(const NcclWork& work) const { return work.timeout.value_or(timeout_); }
   std::string namePeer(const NcclWork& work) const;
   /// Asks until the last call's outcome is known; throws CommError: its failure, `late` after the deadline.
   void awaitOutcome(const NcclWork& work, Deadline deadline, const CommError& late);
