@@ -7,6 +7,7 @@ error is over its bound, not finite, or not the same bits when the chain is run 
 
 import ctypes
 import sys
+import time
 
 import torch
 
@@ -121,16 +122,24 @@ class Ranks:
 
 
 def check_abort(library, checks):
-    """A rank that is told to stop ends, and the one behind it with it, who knows why."""
+    """A rank that waits says that its neighbour has given up, and ends when it is told to."""
     ranks = Ranks(library, 3)
     s = segment('identity', (1, 1, 4, 4), False)
     incoming = [library.empty(s['E'].shape) for _ in range(3)]
     for rank in (1, 2):
         ranks.call(rank, 'identity', 1, s, incoming[rank])
     ranks.words[1][0] = 1
+    ranks.streams[1].synchronize()
+    with torch.cuda.stream(torch.cuda.Stream()):
+        ranks.landings[2][GONE // 4:GONE // 4 + 1].copy_(torch.ones(1).pin_memory(), non_blocking=True)
+    deadline = time.monotonic() + 10
+    while int(ranks.words[2][1]) == 0 and time.monotonic() < deadline:
+        time.sleep(1e-3)
+    waits = not ranks.streams[2].query()
+    ranks.words[2][0] = 1
     torch.cuda.synchronize()
     lost = [int(words[1]) for words in ranks.words]
-    checks.add(lost == [0, 0, -1], f'abort while waiting: lost {lost}')
+    checks.add(waits and lost == [0, 0, -1], f'a neighbour gives up: lost {lost}, {"waits" if waits else "ended"}')
 
 
 def main():

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from kernel_calls import ELEMENTS, address, structure
 
 ShiftCall = structure('ShiftCall', i64='B T D', i32='type', pointer='resets')
-ConvCall = structure('ConvCall', i64='B T D', i32='W type weightType silu',
-                     pointer='x halo weight bias resets workspace')
+ConvCall = structure('ConvCall', i64='B T D', i32='W type weightType silu headSize', f32='eps',
+                     pointer='x halo weight bias resets rstd workspace')
 ConvBackward = structure('ConvBackward', pointer='dy dx dHalo dWeight dBias')
 VectorCall = structure('VectorCall', i64='B T C', i32='type gateType', pointer='g resets workspace')
 VectorForward = structure('VectorForward', pointer='x h0 h ht')
@@ -41,23 +41,24 @@ class CausalConv:
     def __init__(self, library):
         self.library = library
 
-    def _call(self, x, halo, weight, bias, resets, silu):
-        call = ConvCall(*x.shape, weight.shape[1], ELEMENTS[x.dtype], ELEMENTS[weight.dtype], silu,
-                        *map(address, (x, halo, weight, bias, resets)))
+    def _call(self, x, halo, weight, bias, resets, silu, head_size, eps, rstd):
+        call = ConvCall(*x.shape, weight.shape[1], ELEMENTS[x.dtype], ELEMENTS[weight.dtype], silu, head_size, eps,
+                        *map(address, (x, halo, weight, bias, resets, rstd)))
         workspace = self.library.workspace('longscanCausalConvWorkspaceBytes', call)
         call.workspace = address(workspace)
         return call, workspace
 
-    def forward(self, x, halo, weight, bias, resets, silu):
-        """`weight` [D, W]."""
-        call, _workspace = self._call(x, halo, weight, bias, resets, silu)
+    def forward(self, x, halo, weight, bias, resets, silu, head_size=0, eps=0):
+        """`weight` [D, W]; y, and by what heads were scaled (None without)."""
+        rstd = self.library.empty((*x.shape[:2], x.shape[2] // head_size)) if head_size else None
+        call, _workspace = self._call(x, halo, weight, bias, resets, silu, head_size, eps, rstd)
         y = self.library.empty(x.shape, x.dtype)
         self.library.run('longscanCausalConvForward', call, y)
-        return y
+        return y, rstd
 
-    def backward(self, x, halo, weight, bias, resets, silu, dy):
+    def backward(self, x, halo, weight, bias, resets, silu, dy, head_size=0, rstd=None):
         """dx, dhalo (or None), dweight, dbias (or None)."""
-        call, _workspace = self._call(x, halo, weight, bias, resets, silu)
+        call, _workspace = self._call(x, halo, weight, bias, resets, silu, head_size, 0, rstd)
         dx, d_weight = self.library.empty(x.shape, x.dtype), self.library.empty(weight.shape, weight.dtype)
         d_halo = None if halo is None else self.library.empty(halo.shape, x.dtype)
         d_bias = None if bias is None else self.library.empty(bias.shape, bias.dtype)
@@ -165,7 +166,7 @@ def token_shift_reference(x, halo, resets):
     return y if resets is None else torch.where(resets[..., None] != 0, torch.zeros_like(y), y)
 
 
-def causal_conv_reference(x, halo, weight, bias, resets, silu):
+def causal_conv_reference(x, halo, weight, bias, resets, silu, head_size=0, eps=0):
     (B, T, D), W = x.shape, weight.shape[1]
     before = x.new_zeros(B, W - 1, D) if halo is None else halo
     padded = torch.cat([before, x], 1)
@@ -175,7 +176,11 @@ def causal_conv_reference(x, halo, weight, bias, resets, silu):
         tokens = slice(W - 1 - j, W - 1 - j + T)
         same = (document[:, tokens] == document[:, W - 1:])[..., None]
         z = z + torch.where(same, padded[:, tokens], torch.zeros_like(x)) * weight[:, W - 1 - j]
-    return F.silu(z) if silu else z
+    y = F.silu(z) if silu else z
+    if not head_size:
+        return y
+    heads = y.reshape(B, T, D // head_size, head_size)
+    return (heads * (heads.square().sum(-1, keepdim=True) + eps).rsqrt()).reshape(B, T, D)
 
 
 def vector_scan_reference(x, g, resets, h0):

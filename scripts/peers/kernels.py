@@ -28,15 +28,17 @@ import table
 from floors import least_bytes, least_flops
 from our_ops import our_passes
 from peer_ops import PEER_OPS, adjoint_like, peer_passes
-from shapes import HEADS, LENGTHS, Shape
+from shapes import HEADS, LENGTHS, SMALL, Shape
 from timing import ceilings, graph_of, milliseconds, peak_bytes
 
 GRAPH_LENGTH, SMALL_LENGTH = 8192, 32768
 
 
 def shapes_of(name, longest):
-    """Every length at our head sizes, one at the others."""
-    wanted = [Shape(T, *heads) for heads in PEER_OPS[name].heads for T in (LENGTHS if heads == HEADS else (SMALL_LENGTH,))]
+    """Every length at our head sizes, one at small heads, two at those of the peer's models."""
+    lengths = {HEADS: LENGTHS, SMALL: (SMALL_LENGTH,)}
+    wanted = [Shape(T, *heads) for heads in PEER_OPS[name].heads
+              for T in lengths.get(heads, (GRAPH_LENGTH, SMALL_LENGTH))]
     # Quadratic work: attention at 512K is minutes.
     return [shape for shape in wanted if shape.T <= (min(longest, 131072) if name == 'attention' else longest)]
 

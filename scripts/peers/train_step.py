@@ -7,7 +7,8 @@ Ours: `longscan bench step` with examples/bench/MODEL-1.3b.toml, bf16 with f32 m
 (examples/bench/README.md says where it differs), all in bf16, fused AdamW, fused cross-entropy, nothing recomputed. B = 1.
 They take turns, each alone on the GPU, --rounds times. Steps last from their start to the next one's: milliseconds by CUDA
 events, median (5th - 95th percentile) of all rounds. Warm-up goes on until the times have settled, so that compiling has no
-part in them; TRITON_CACHE_DIR with TRITON_CACHE_AUTOTUNING=1 keeps what the peer compiled, and --prepare does nothing else.
+part in them. TRITON_CACHE_DIR with TRITON_CACHE_AUTOTUNING=1 keeps what the peer compiled and chose, for each model's head
+sizes by themselves; --prepare does nothing else, many configurations at a time (peer_kernels.py).
 Prints a table of ratios; writes DIR/train_step.json and DIR/train_step.md after every row. Where one side is missing
 (--only, no checkout) so is the ratio.
 """
@@ -23,6 +24,8 @@ import sys
 
 import torch
 
+import peer_kernels
+from shapes import GLA_MODEL, HEADS
 from timing import timed
 
 PEAK_FLOPS = 989e12  # dense bf16 of an H100 or H200, as `bench step` takes it
@@ -84,13 +87,32 @@ def laps(step, count):
     return [begin.elapsed_time(end) for begin, end in zip(events, events[1:])]
 
 
+HEADS_OF = dict(linear=HEADS, gla=GLA_MODEL)
+
+
 def run_peer(model, T, count):
+    peer_kernels.use_cache_of(HEADS_OF[model])
     peer = Peer(model, T)
     warm_up = settle(peer.step)
     torch.cuda.reset_peak_memory_stats()
     times = laps(peer.step, count) if count else []
     return dict(laps=times, numWarmUps=len(warm_up), numParameters=peer.parameters(), loss=float(peer.loss),
                 peakBytes=torch.cuda.max_memory_allocated())
+
+
+def prepare(cases):
+    """Has the peer's kernels compiled, and notes which it runs beside them."""
+    peer_kernels.compile_side_by_side(max(2, (os.cpu_count() or 2) - 4))
+    peer_kernels.measure_shortest()
+    folders = peer_kernels.note_launches()
+    for model, T in cases:
+        os.makedirs(peer_kernels.cache_of(HEADS_OF[model]), exist_ok=True)
+        folders.clear()
+        found = run_peer(model, T, 0)
+        with open(peer_kernels.marker(f'train-{model}-{T}', HEADS_OF[model]), 'w') as file:
+            file.write('\n'.join(sorted(folders)))
+        print(f'{model}, {T}: {found["numWarmUps"]} steps until times settled', flush=True)
+        free()
 
 
 def run_ours(model, T, count, options):
@@ -219,10 +241,7 @@ def main():
             return 1
     cases = [(model, int(T)) for T in options.lengths.split(',') for model in models]
     if options.prepare:
-        for model, T in cases:
-            found = run_peer(model, T, 0)
-            print(f'{model}, {T}: {found["numWarmUps"]} steps until times settled', flush=True)
-            free()
+        prepare(cases)
         return 0
     if 'peer' in options.sides:
         importlib.import_module('fla')

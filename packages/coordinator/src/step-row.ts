@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { formatBytes, formatCount, formatTable } from './format.js';
 import { quantileOf } from './quantile.js';
 
-const opTimeSchema = z.object({ count: z.number(), ms: z.number() });
+const opTimeSchema = z.object({ count: z.number(), ms: z.number(), bytes: z.number() });
 
 /** What the `bench-step` task gives on each rank. */
 const rankResultSchema = z.object({
@@ -27,6 +27,8 @@ export interface OpRow {
   readonly name: string;
   readonly count: number;
   readonly ms: number;
+  /** Of the tensors that its calls were given: what they read and write at least. */
+  readonly bytes: number;
 }
 
 /** Training steps of one job. Times are those of rank 0, memory that of the rank with the most. */
@@ -127,8 +129,8 @@ export function stepRow(
   };
 }
 
-function byTime(ops: Readonly<Record<string, { readonly count: number; readonly ms: number }>>): OpRow[] {
-  const rows = Object.entries(ops).map(([name, { count, ms }]) => ({ name, count, ms }));
+function byTime(ops: Readonly<Record<string, Omit<OpRow, 'name'>>>): OpRow[] {
+  const rows = Object.entries(ops).map(([name, op]) => ({ name, ...op }));
   return rows.sort((a, b) => b.ms - a.ms);
 }
 
@@ -151,7 +153,7 @@ const recomputing: Readonly<Record<string, string>> = {
 };
 
 /** Native functions that are listed by name. */
-const numOps = 12;
+const numOps = 20;
 
 export function formatStepRow(row: StepRow): string {
   const { mesh, machine } = row;
@@ -186,8 +188,10 @@ export function formatStepRow(row: StepRow): string {
       '<>',
     ),
     '',
-    formatOps(row.ops.slice(0, numOps)),
-    ...(row.beside.length === 0 ? [] : ['', 'beside that, on other streams:', formatOps(row.beside)]),
+    formatOps(row.ops.slice(0, numOps), row.profiledMs),
+    ...(row.beside.length === 0
+      ? []
+      : ['', 'beside that, on other streams:', formatOps(row.beside, row.profiledMs)]),
   ];
   return lines.join('\n');
 }
@@ -197,10 +201,17 @@ function formatExposed({ spExposedMs, medianMs, spBytesSent }: StepRow): string 
   return `${ms(median)} ms a step (${percent(median / medianMs)}); ${formatBytes(spBytesSent)} sent`;
 }
 
-function formatOps(ops: readonly OpRow[]): string {
+/** Each with its share of `wholeMs`, what its tensors hold, and the rate at which that passed. */
+function formatOps(ops: readonly OpRow[], wholeMs: number): string {
   return formatTable(
-    ops.map(({ name, count, ms: time }) => [name, `${count} x`, `${ms(time)} ms`]),
-    '<>>',
+    [
+      ['', 'calls', 'ms', 'share', 'tensors', 'at least'],
+      ...ops.map(({ name, count, ms: time, bytes }) => [
+        ...[name, `${count} x`, ms(time), percent(time / wholeMs), `${formatCount(bytes)}B`],
+        time > 0 ? `${formatCount(Math.round((1000 * bytes) / time))}B/s` : '',
+      ]),
+    ],
+    '<>>>>>',
   );
 }
 

@@ -57,7 +57,13 @@ export {
 export { batchedMatmul, type MatmulOptions } from './ops/batched-matmul/index.js';
 export { blockLinear } from './ops/block-linear/index.js';
 export { addAlong, mulAlong, repeatHeads, sub, sumHeads } from './ops/broadcast/index.js';
-export { type CausalConvInputs, type CausalConvOptions, causalConv } from './ops/causal-conv/index.js';
+export {
+  type CausalConvInputs,
+  type CausalConvOptions,
+  causalConv,
+  scaleHeads,
+  type UnitHeads,
+} from './ops/causal-conv/index.js';
 export { concatLast, splitLast } from './ops/columns/index.js';
 export {
   type ComplexFunctionName,

@@ -71,6 +71,8 @@ export interface CudaInfo {
 export interface OpTime {
   readonly count: number;
   readonly ms: number;
+  /** Of the tensors that its calls were given, each counted as often as it was named; what is changed in place moves twice. */
+  readonly bytes: number;
 }
 
 /** What a stream did between two points, as the addon hands it over; microseconds from `beginUs` on. See `StreamTrace`. */

@@ -72,6 +72,8 @@ onBoth('ops between its ends, in order, with marks, on the clock of the host', a
   if (isExact) assert.ok(trace.beginUs >= before && trace.beginUs + trace.lengthUs <= nowUs());
   assert.is(trace.numDropped, 0);
   assert.is(trace.ops.copy!.count, 2);
+  // Two calls, each of two numbers and two places for them.
+  assert.is(trace.ops.copy!.bytes, 2 * (x.bytes + y.bytes));
 });
 
 onBoth('a wait ends after what it waits for, and is as long as it says', async (device) => {

@@ -1,4 +1,4 @@
-import type { RecurrenceInputs, RecurrenceOp, Tensor, TransitionKind } from '@longscan/kernels';
+import type { RecurrenceInputs, RecurrenceOp, Tensor, TransitionKind, UnitHeads } from '@longscan/kernels';
 import type { SequenceAttentionInputs, SequenceAttentionOptions } from './sequence/attention.js';
 
 /** Options of a layer: what a job may set, with their defaults. */
@@ -81,7 +81,9 @@ export interface ConvolutionOptions {
   /** [D]; default: none. */
   readonly bias?: Tensor | null;
   /** Fused with the convolution; default: none. */
-  readonly activation?: 'silu';
+  readonly activation?: 'silu' | undefined;
+  /** Heads of so many channels are then scaled to length one, fused with the convolution on a GPU; default: not. */
+  readonly unitHeads?: UnitHeads | undefined;
 }
 
 /** x [B, T, D] to [B, T, D]; T: the tokens at hand. */

@@ -63,7 +63,10 @@ for (const sp of [1, 2]) {
     // With two ranks the other one may always have been first.
     if (sp === 1) assert.is(row.shares.communication, 0);
     assert.is(row.spBytesSent > 0, sp > 1);
-    assert.ok(row.ops.some(({ name, count }) => name === 'crossEntropyForward' && count === 1));
+    const loss = row.ops.find(({ name }) => name === 'crossEntropyForward');
+    assert.is(loss?.count, 1);
+    // At least the head and its gradient, a row for each of 1,000 tokens.
+    assert.ok(loss!.bytes > 2 * 4 * 1000);
   });
 }
 
@@ -80,6 +83,8 @@ test('bench step: the same for people', () => {
   ])
     assert.match(stdout, line);
   assert.match(stdout, /^products \(GEMM\) .* %$/m);
+  assert.match(stdout, /^ +calls +ms +share +tensors +at least$/m);
+  assert.match(stdout, /^linearForward +\d+ x .* % .*B +.*B\/s$/m);
 });
 
 test('bench step: time slices are named, and do not count as work of the model', () => {

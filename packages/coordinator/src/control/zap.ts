@@ -50,7 +50,14 @@ export class ZapHandler {
         this.#allowed.has(credential.toString('hex'));
       if (!allowed) this.#numDenied++;
       const status = allowed ? ['200', 'OK'] : ['400', 'not one of the job'];
-      await this.#socket.send([zapVersion, requestId ?? '', ...status, '', '']).catch(() => {});
+      await this.#answer([zapVersion, requestId ?? '', ...status, '', '']);
     }
+  }
+
+  /** Where the socket was closed meanwhile nobody waits for an answer: `send` then throws at once, or its promise rejects. */
+  async #answer(frames: Parameters<Reply['send']>[0]): Promise<void> {
+    try {
+      await this.#socket.send(frames);
+    } catch {}
   }
 }

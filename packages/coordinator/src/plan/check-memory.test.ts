@@ -1,8 +1,10 @@
+import { neededBytes } from '@longscan/worker';
 import { type JobSpec, jobSpecSchema, LongscanError } from '@longscan/worker/protocol';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { loadFabric } from '../fabric/load-fabric.js';
 import { checkMemory } from './check-memory.js';
-import { planJob } from './plan-job.js';
+import { planJob, planMemory } from './plan-job.js';
 
 const jobSpec = jobSpecSchema.parse({
   model: {
@@ -48,6 +50,24 @@ test('a plan that does not fit ~> of what it consists, and three settings that d
     } as JobSpec;
     await checkMemory(await planJob(changed), {}, limitOf(limit));
     assert.ok(Number(mebibytes) <= 260, mebibytes);
+  }
+});
+
+test('an estimate ~> what the whole plan needs, or somewhat less', async () => {
+  const links = loadFabric('loopback-tcp');
+  const { model, data, parallel } = jobSpec;
+  for (const changed of [
+    jobSpec,
+    { ...jobSpec, parallel: { ...parallel, sp: 4, ranksPerNode: 2 } },
+    { ...jobSpec, parallel: { ...parallel, strategy: 'all-gather' } },
+    { ...jobSpec, parallel: { ...parallel, zero: 1 } },
+    { ...jobSpec, model: { ...model, recompute: true } as const },
+    { ...jobSpec, parallel: { ...parallel, sp: 1 }, model: { ...model, timeSlice: 512 } },
+    { ...jobSpec, data: { ...data, sequenceLength: 1000 } },
+  ] satisfies JobSpec[]) {
+    const [whole, estimated] = [await planJob(changed, {}, links), await planMemory(changed, {}, links)];
+    const ratio = neededBytes(estimated) / neededBytes(whole);
+    assert.ok(ratio > 0.9 && ratio < 1.01, `${ratio}`);
   }
 });
 

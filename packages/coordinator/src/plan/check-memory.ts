@@ -36,7 +36,9 @@ export async function checkMemory(
   const settings = await settingsThatFit(plan.jobSpec, {
     neededBytes: neededBytes(plan),
     estimate: (changed) =>
-      changed.parallel.sp === 1 ? null : planMemory(changed, layerModules, linksOf(plan)),
+      changed.parallel.sp === 1 && changed.model.timeSlice === 0
+        ? null
+        : planMemory(changed, layerModules, linksOf(plan)),
     replan: (changed) => planJob(changed, layerModules, linksOf(plan)),
     limitOf: (changed) => limitOf(changed)?.bytes ?? Number.POSITIVE_INFINITY,
   });

@@ -52,10 +52,13 @@ export async function planJob(
   return finish(plan({ ...inputs, timeScans, workOf }));
 }
 
+/** Time slices that are traced where nothing but memory is asked for: of each further one a border is kept. */
+const fewSlices = 8;
+
 /**
  * A plan for its memory alone, in a fraction of the time: nothing is simulated, where the planner would choose states go along the
- * chain, whose buffers are the smallest that there are, and of all ranks one in the middle of a sequence is traced. So the need is that of
- * the whole plan or somewhat less.
+ * chain, whose buffers are the smallest that there are, of all ranks one in the middle of a sequence is traced, and of many time slices
+ * a few. So the need is that of the whole plan or somewhat less.
  * @throws LongscanError what `planJob` throws; E-STRATEGY also where layers cannot take the chain
  */
 export async function planMemory(
@@ -63,10 +66,15 @@ export async function planMemory(
   layerModules: Readonly<Record<string, string>>,
   links: Fabric,
 ): Promise<Plan> {
-  const { parallel } = jobSpec;
+  const { parallel, data, model } = jobSpec;
   const strategy = parallel.strategy === 'auto' ? 'ring' : parallel.strategy;
-  const chained = { ...jobSpec, parallel: { ...parallel, strategy } };
-  const planned = plan(await inputsOf(chained, layerModules, links));
+  const most = model.timeSlice === 0 ? data.sequenceLength : fewSlices * model.timeSlice;
+  const lighter = {
+    ...jobSpec,
+    parallel: { ...parallel, strategy },
+    data: { ...data, sequenceLength: Math.min(data.sequenceLength, most) },
+  };
+  const planned = plan(await inputsOf(lighter, layerModules, links));
   const middle = Math.floor(planned.mesh.sp / 2);
   return withMemory(planned, { modules: layerModules, ranks: [middle] });
 }

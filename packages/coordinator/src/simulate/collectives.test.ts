@@ -19,10 +19,8 @@ const onLink = (fabric: FabricCost): Machine => ({
 });
 
 function programOf(exchanges: Exchanges): Program {
-  return {
-    streams: ['sp'],
-    instructions: exchanges.map((each) => ({ kind: 'exchange', stream: 0, channel: 'sp', ...each })),
-  };
+  const instructions = exchanges.map((each) => ({ kind: 'exchange', channel: 'sp', ...each }) as const);
+  return { streams: [{ name: 'sp', instructions }] };
 }
 
 function run(collective: Collective, size: number, engine: Engine, link: LinkCost) {

@@ -1,8 +1,6 @@
 /** Computation of known length. */
 export interface BusyInstruction {
   readonly kind: 'busy';
-  /** Index of the stream. */
-  readonly stream: number;
   /** With nothing else on the host. */
   readonly seconds: number;
 }
@@ -10,13 +8,11 @@ export interface BusyInstruction {
 /** A point on a stream that others of the same rank can wait for. */
 export interface RecordInstruction {
   readonly kind: 'record';
-  readonly stream: number;
   readonly event: number;
 }
 
 export interface WaitInstruction {
   readonly kind: 'wait';
-  readonly stream: number;
   readonly event: number;
 }
 
@@ -35,7 +31,6 @@ export interface SimulatedMessage {
  */
 export interface ExchangeInstruction {
   readonly kind: 'exchange';
-  readonly stream: number;
   /** Messages of different channels between the same ranks do not wait for each other. */
   readonly channel: string;
   readonly sends: readonly SimulatedMessage[];
@@ -48,7 +43,6 @@ export interface ExchangeInstruction {
  */
 export interface MeetingInstruction {
   readonly kind: 'meeting';
-  readonly stream: number;
   readonly channel: string;
   /** Ranks that take part. */
   readonly size: number;
@@ -64,8 +58,13 @@ export type Instruction =
   | ExchangeInstruction
   | MeetingInstruction;
 
-/** What one rank does in a step, each stream in its order: collectives are the messages they consist of. */
+/** What one rank does in a step, stream by stream: collectives are the messages they consist of. */
 export interface Program {
-  readonly streams: readonly string[];
+  readonly streams: readonly StreamProgram[];
+}
+
+export interface StreamProgram {
+  readonly name: string;
+  /** In their order. */
   readonly instructions: readonly Instruction[];
 }

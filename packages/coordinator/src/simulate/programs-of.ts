@@ -1,5 +1,6 @@
 import {
   type CollectiveEntry,
+  type ExchangeEntry,
   type FabricCost,
   type GroupName,
   type OpEntry,
@@ -11,6 +12,7 @@ import { exchangesOf, type Method, methodOf } from './collectives.js';
 import { collectiveLinks, type Engine } from './engine.js';
 import { bytesSentIn, meetingSeconds, numMessages } from './meeting-seconds.js';
 import type { Instruction, Program, SimulatedMessage } from './program.js';
+import { ProgramBuilder, SharedComputations } from './program-builder.js';
 
 /** What turns a schedule into a program. */
 export interface ProgramOptions {
@@ -38,37 +40,8 @@ export function programsOf(schedules: readonly Schedule[], options: ProgramOptio
     }
     return seconds;
   };
-  return schedules.map((schedule, rank) => programOf(schedule, rank, { ...options, secondsOf }));
-}
-
-/** Instructions, each stream's in its order; computation that nothing can come between is one. */
-class Instructions {
-  readonly all: Instruction[] = [];
-  private readonly busyS: Float64Array;
-
-  constructor(numStreams: number) {
-    this.busyS = new Float64Array(numStreams);
-  }
-
-  busy(stream: number, seconds: number): void {
-    this.busyS[stream]! += seconds;
-  }
-
-  push(instruction: Instruction): void {
-    this.flush(instruction.stream);
-    this.all.push(instruction);
-  }
-
-  end(): readonly Instruction[] {
-    for (let stream = 0; stream < this.busyS.length; stream++) this.flush(stream);
-    return this.all;
-  }
-
-  private flush(stream: number): void {
-    const seconds = this.busyS[stream]!;
-    if (seconds > 0) this.all.push({ kind: 'busy', stream, seconds });
-    this.busyS[stream] = 0;
-  }
+  const shared = new SharedComputations();
+  return schedules.map((schedule, rank) => programOf(schedule, rank, { ...options, secondsOf }, shared));
 }
 
 /** A group of ranks as one of them sees it. */
@@ -80,40 +53,56 @@ interface Group {
   readonly size: number;
 }
 
-function programOf({ streams, entries }: Schedule, rank: number, options: ProgramOptions): Program {
+function programOf(
+  { streams, entries }: Schedule,
+  rank: number,
+  options: ProgramOptions,
+  shared: SharedComputations,
+): Program {
   const groups = groupsOf(rank, options.mesh);
   const numEvents = entries.reduce((count, { kind }) => count + Number(kind === 'record'), 0);
   const host = streams.length;
   const enqueueS = (options.enqueueS ?? 0) * entries.length;
-  const instructions = new Instructions(streams.length + 1);
+  const builder = new ProgramBuilder([...streams, 'host'], shared);
+  // The scans of all layers that are alike are one recording, so that one exchange stands in a program many times.
+  const exchanges = new Map<ExchangeEntry, Instruction>();
+  const exchangeFor = (entry: ExchangeEntry): Instruction => {
+    let made = exchanges.get(entry);
+    if (made === undefined) {
+      made = exchange(groups[entry.group], entry);
+      exchanges.set(entry, made);
+    }
+    return made;
+  };
   for (let step = 0; step < (options.numSteps ?? 1); step++) {
     const recorded = new Set<number>();
     // All at once: it is far ahead of the streams, and only the cores that it takes from them count.
-    instructions.busy(host, enqueueS);
+    builder.busy(host, enqueueS);
     for (const entry of entries) {
+      const { stream } = entry;
       switch (entry.kind) {
         case 'op':
-          instructions.busy(entry.stream, options.secondsOf(entry));
+          builder.busy(stream, options.secondsOf(entry));
           break;
         case 'record':
           recorded.add(entry.event);
-          instructions.push({ ...entry, event: entry.event + step * numEvents });
+          builder.push(stream, { kind: 'record', event: entry.event + step * numEvents });
           break;
         case 'wait': {
           // One that is recorded further on is that of the step before, and before the first one all is over.
           const ofStep = recorded.has(entry.event) ? step : step - 1;
-          if (ofStep >= 0) instructions.push({ ...entry, event: entry.event + ofStep * numEvents });
+          if (ofStep >= 0) builder.push(stream, { kind: 'wait', event: entry.event + ofStep * numEvents });
           break;
         }
         case 'exchange':
-          instructions.push(exchange(entry.stream, groups[entry.group], entry));
+          builder.push(stream, exchangeFor(entry));
           break;
         case 'collective':
-          for (const each of collective(entry, groups[entry.group], options)) instructions.push(each);
+          for (const each of collective(entry, groups[entry.group], options)) builder.push(stream, each);
       }
     }
   }
-  return { streams: [...streams, 'host'], instructions: instructions.end() };
+  return builder.build();
 }
 
 function groupsOf(rank: number, { sp, numRanks }: Mesh): Record<GroupName, Group> {
@@ -127,11 +116,10 @@ function groupsOf(rank: number, { sp, numRanks }: Mesh): Record<GroupName, Group
 function collective(entry: CollectiveEntry, group: Group, { engine, fabric }: ProgramOptions): Instruction[] {
   const { channel, rank, size } = group;
   if (size === 1) return [];
-  const { stream } = entry;
   const link = slowestLink(size, collectiveLinks(fabric, engine));
   const timeOf = (how: Method) => meetingSeconds(entry, size, how, link);
   const meeting = (how: Method): Instruction => ({
-    ...{ kind: 'meeting', stream, channel, size },
+    ...{ kind: 'meeting', channel, size },
     ...{ seconds: timeOf(how), bytesSent: bytesSentIn(entry, size, how) },
   });
   const method = methodOf(entry, size, engine);
@@ -140,16 +128,15 @@ function collective(entry: CollectiveEntry, group: Group, { engine, fabric }: Pr
   const hasTree = engine === 'nccl' && entry.verb === 'allReduce';
   if (hasTree && timeOf(tree) < timeOf(method)) return [meeting(tree)];
   if (numMessages(entry, size, method) > mostMessages) return [meeting(method)];
-  return exchangesOf(entry, { rank, size }, method).map((messages) => exchange(stream, group, messages));
+  return exchangesOf(entry, { rank, size }, method).map((messages) => exchange(group, messages));
 }
 
 /** `messages` are those of ranks of the group. */
 function exchange(
-  stream: number,
   { channel, first }: Group,
   { sends, recvs }: { readonly [way in 'sends' | 'recvs']: readonly SimulatedMessage[] },
 ): Instruction {
   const ofJob = (messages: readonly SimulatedMessage[]) =>
     messages.map((message) => ({ ...message, peer: first + message.peer }));
-  return { kind: 'exchange', stream, channel, sends: ofJob(sends), recvs: ofJob(recvs) };
+  return { kind: 'exchange', channel, sends: ofJob(sends), recvs: ofJob(recvs) };
 }

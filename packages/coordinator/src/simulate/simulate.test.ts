@@ -14,21 +14,28 @@ const apart: Machine = {
 };
 const [compute, comm] = [0, 1];
 
-const busy = (stream: number, milliseconds: number): Instruction => ({
+type Placed = Instruction & { readonly stream: number };
+
+const busy = (stream: number, milliseconds: number): Placed => ({
   kind: 'busy',
   stream,
   seconds: milliseconds * ms,
 });
-const record = (stream: number, event: number): Instruction => ({ kind: 'record', stream, event });
-const wait = (stream: number, event: number): Instruction => ({ kind: 'wait', stream, event });
+const record = (stream: number, event: number): Placed => ({ kind: 'record', stream, event });
+const wait = (stream: number, event: number): Placed => ({ kind: 'wait', stream, event });
 const exchange = (
   sends: readonly SimulatedMessage[],
   recvs: readonly SimulatedMessage[],
   channel = 'sp-0',
-): Instruction => ({ kind: 'exchange', stream: comm, channel, sends, recvs });
+): Placed => ({ kind: 'exchange', stream: comm, channel, sends, recvs });
 const send = (peer: number, bytes: number) => exchange([{ peer, bytes }], []);
 const recv = (peer: number, bytes: number) => exchange([], [{ peer, bytes }]);
-const program = (...instructions: Instruction[]): Program => ({ streams: ['compute', 'sp'], instructions });
+const program = (...placed: Placed[]): Program => ({
+  streams: ['compute', 'sp'].map((name, i) => ({
+    name,
+    instructions: placed.filter(({ stream }) => stream === i),
+  })),
+});
 
 const near = (found: number, milliseconds: number) =>
   assert.ok(Math.abs(found / ms - milliseconds) < 1e-9, `${found / ms} ms, not ${milliseconds}`);
@@ -140,7 +147,7 @@ test('cores ~> taken by messages that they copy', () => {
 });
 
 test('meetings ~> everybody leaves together, after the last has come', () => {
-  const meet: Instruction = {
+  const meet: Placed = {
     kind: 'meeting',
     stream: comm,
     channel: 'world',

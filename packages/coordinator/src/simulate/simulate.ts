@@ -75,12 +75,10 @@ class Rank {
 
   constructor(
     readonly number: number,
-    { streams, instructions }: Program,
+    { streams }: Program,
     readonly around: Surroundings,
   ) {
-    const queues = streams.map((): Instruction[] => []);
-    for (const instruction of instructions) queues[instruction.stream]!.push(instruction);
-    this.streams = streams.map((name, i) => new Stream(this, name, i === 0, queues[i]!));
+    this.streams = streams.map(({ name, instructions }, i) => new Stream(this, name, i === 0, instructions));
   }
 
   start(): void {

@@ -13,6 +13,7 @@ Napi::Object asObject(Napi::Env env, const std::unordered_map<std::string, OpTim
     auto entry = Napi::Object::New(env);
     entry.Set("count", static_cast<double>(time.count));
     entry.Set("ms", std::chrono::duration<double, std::milli>(time.total).count());
+    entry.Set("bytes", static_cast<double>(time.bytes));
     result.Set(op, entry);
   }
   return result;

@@ -102,6 +102,7 @@ std::unordered_map<std::string, OpTime> Stream::opTimes() const {
     OpTime& sum = times[op];
     sum.count += time.count;
     sum.total += time.total;
+    sum.bytes += time.bytes;
   }
   return times;
 }
@@ -137,6 +138,7 @@ void Stream::serve() {
         OpTime& time = opTimes_[task.op];
         time.count++;
         time.total += std::chrono::steady_clock::now() - start;
+        time.bytes += task.shapes.bytes();
       }
       served_.store(ticket, std::memory_order_release);
     }
@@ -162,7 +164,7 @@ void Stream::runOp(Task& task, uint64_t ticket) {
   };
   try {
     if (trace_ && task.isOp() && trace_->wants(task.waitsFor)) {
-      trace_->run(task.op, ticket, task.waitsFor, task.run);
+      trace_->run(task.op, ticket, task.waitsFor, task.shapes.bytes(), task.run);
     } else {
       task.run();
     }

@@ -39,6 +39,7 @@ struct AwaitedWork {
 struct OpTime {
   uint64_t count = 0;
   std::chrono::nanoseconds total{0};
+  uint64_t bytes = 0;  // of the tensors that it was given
 };
 
 /// An in-order queue of work served by one native thread. Enqueueing never blocks; events are tickets

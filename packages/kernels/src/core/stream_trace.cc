@@ -10,20 +10,22 @@ namespace {
 /// of CUDA holds about a thousand launches at most, few more than these are ever pending.
 constexpr size_t settleEvery = 256;
 
-void add(OpTime& time, std::chrono::nanoseconds more) {
+void add(OpTime& time, std::chrono::nanoseconds more, uint64_t bytes) {
   time.count++;
   time.total += more;
+  time.bytes += bytes;
 }
 
 }  // namespace
 
-void StreamTrace::run(const char* op, uint64_t ticket, const AwaitedWork& waitsFor,
+void StreamTrace::run(const char* op, uint64_t ticket, const AwaitedWork& waitsFor, uint64_t bytes,
                       const std::function<void()>& task) {
   if (const CudaTimeline* timeline = stream().timeline(); timeline != nullptr && timeline->isCapturing()) {
     return task();
   }
   pending_.push_back({{op, ticket, waitsFor}, clock_.now(), {}});
   Pending& pending = pending_.back();
+  pending.span.bytes = bytes;
   running_ = &pending.span;
   try {
     task();
@@ -58,8 +60,8 @@ void StreamTrace::settle(Pending& pending) {
   clock_.giveBack(pending.begin);
   clock_.giveBack(pending.end);
   const auto length = span.end - span.begin;
-  if (ops_) add(byOp_[span.op], length);
-  if (span.waitsFor.stream != nullptr) add(byAwaited_[span.waitsFor.stream], length);
+  if (ops_) add(byOp_[span.op], length, span.bytes);
+  if (span.waitsFor.stream != nullptr) add(byAwaited_[span.waitsFor.stream], length, span.bytes);
   if (spans_.size() < maxSpans_) {
     spans_.push_back(span);
   } else {

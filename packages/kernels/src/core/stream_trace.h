@@ -20,6 +20,7 @@ struct TraceSpan {
   AwaitedWork waitsFor;
   int32_t collective = 0;  // its number in its communicator, from 1; 0: none
   uint64_t bytesSent = 0;  // by it
+  uint64_t bytes = 0;      // of the tensors that the work was given
   std::chrono::nanoseconds begin{0}, end{0};
 };
 
@@ -39,8 +40,10 @@ class StreamTrace {
   bool wants(const AwaitedWork& waitsFor) const {
     return ops_ || (waitsFor.stream != nullptr && waitsFor.stream->urgent());
   }
-  /// Runs an op and takes its time. While a graph is recorded nothing runs and no time is taken.
-  void run(const char* op, uint64_t ticket, const AwaitedWork& waitsFor, const std::function<void()>& task);
+  /// Runs an op, given tensors of so many bytes, and takes its time. While a graph is recorded nothing runs
+  /// and no time is taken.
+  void run(const char* op, uint64_t ticket, const AwaitedWork& waitsFor, uint64_t bytes,
+           const std::function<void()>& task);
   /// Of the op that runs: it is this collective and has sent so much.
   void noteCollective(int32_t number, uint64_t bytesSent);
   /// Names this point.

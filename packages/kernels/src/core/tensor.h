@@ -37,12 +37,15 @@ struct TensorRef {
   size_t bytes() const { return static_cast<size_t>(numElements) * dtypeBytes(dtype); }
 };
 
-/// The shapes of the tensors of one enqueue, kept for error messages only.
+/// The tensors of one enqueue: the shapes of the first ones, for error messages, and the bytes of all.
 class ShapeList {
  public:
   void add(const TensorRef& tensor) {
+    bytes_ += tensor.bytes();
     if (count_ < tensors_.size()) tensors_[count_++] = {tensor.dtype, tensor.numDims, tensor.shape};
   }
+  /// A tensor that was named twice counts twice: it is read and written.
+  size_t bytes() const { return bytes_; }
   std::string toString() const {
     std::string text;
     for (size_t i = 0; i < count_; i++) {
@@ -64,6 +67,7 @@ class ShapeList {
   };
   std::array<Entry, 6> tensors_;
   size_t count_ = 0;
+  size_t bytes_ = 0;
 };
 
 }  // namespace longscan

@@ -78,10 +78,15 @@ struct HeldRowsBlock {
     return dim3(static_cast<unsigned>(shares),
                 static_cast<unsigned>((rows.groups + groupsAtOnce - 1) / groupsAtOnce));
   }
+  /// For a kernel that leaves nothing by block, and holds nothing for more than one row: a block for the rows
+  /// that it takes at once. While some end and others begin, the rest keep memory busy.
+  int64_t steps(const HeldRows& rows) const {
+    const int64_t positionsAtOnce = size.y / groupsAtOnce * Layout::rowsAtOnce;
+    return (rows.positions + positionsAtOnce - 1) / positionsAtOnce;
+  }
   /// For a kernel that leaves nothing by block: what a large GPU runs at once.
   int64_t shares(const HeldRows& rows) const {
-    const int64_t positionsAtOnce = size.y / groupsAtOnce * Layout::rowsAtOnce;
-    const int64_t all = (rows.positions + positionsAtOnce - 1) / positionsAtOnce;
+    const int64_t all = steps(rows);
     const int64_t most = 132 * Layout::blocksAtOnce;
     return all < most ? all : most;
   }

@@ -54,9 +54,9 @@ test('parts of a step ~> every op of the addon is counted as something', () => {
 
 test('parts of a step ~> shares of a profile add up to one, what no op took is idle', () => {
   const ops = {
-    linearForward: { count: 2, ms: 6 },
-    linearInputGradient: { count: 1, ms: 1 },
-    what: { count: 1, ms: 1 },
+    linearForward: { count: 2, ms: 6, bytes: 8 },
+    linearInputGradient: { count: 1, ms: 1, bytes: 4 },
+    what: { count: 1, ms: 1, bytes: 0 },
   };
   const shares = sharesOf({ wholeMs: 10, ops });
   assert.equal(

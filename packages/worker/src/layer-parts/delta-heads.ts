@@ -22,22 +22,29 @@ export interface DeltaHeads {
   readonly value: ContextFunction;
 }
 
-/**
- * q, k and v of the delta family: projections through short convolutions with SiLU, none of them normalised yet.
- * `steps`: [n] where a token takes n steps of the recurrence.
- */
+/** Where q, k and v of a layer of the delta family differ. */
+export interface DeltaHeadShape {
+  /** [n] where a token takes n steps of the recurrence; default: none. */
+  readonly steps?: readonly number[];
+  /** Which of them are of length one, by head; default: q and k. */
+  readonly unit?: string;
+}
+
+/** q, k and v of the delta family: projections through short convolutions with SiLU. */
 export function deltaHeads(
   param: ParameterDeclarer,
   layer: string,
   { numHeads: H, expandK, expandV, convSize }: DeltaHeadOptions,
-  steps: readonly number[] = [],
+  { steps = [], unit = 'qk' }: DeltaHeadShape = {},
 ): DeltaHeads {
   expectCount(layer, { convSize });
   const K = headSize(layer, 'expandK', expandK, param.dModel, H);
   const V = headSize(layer, 'expandV', expandV, param.dModel, H);
-  const query = convolvedHeads(param, 'q', [H], K, convSize);
-  const key = convolvedHeads(param, 'k', [...steps, H], K, convSize);
-  const value = convolvedHeads(param, 'v', [...steps, H], V, convSize);
+  const rows = (name: string, heads: readonly number[], size: number) =>
+    convolvedHeads(param, name, heads, size, convSize, { unit: unit.includes(name) });
+  const query = rows('q', [H], K);
+  const key = rows('k', [...steps, H], K);
+  const value = rows('v', [...steps, H], V);
   return { K, V, query, key, value };
 }
 

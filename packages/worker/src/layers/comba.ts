@@ -24,7 +24,7 @@ export default defineLayer({
   create(config, param) {
     const { numHeads: H, correction, normEps } = config;
     expectPositive('comba', { correction, normEps });
-    const { V, query, key, value } = deltaHeads(param, 'comba', config);
+    const { V, query, key, value } = deltaHeads(param, 'comba', config, { unit: '' });
     const innerDecay = param.tensor('decay', [H], { constant: 1 });
     const d = param.tensor('d', [H], { constant: correction });
     const decay = headDecay(param, H);

@@ -1,4 +1,4 @@
-import { activation, deltaRule, l2Norm } from '@longscan/kernels';
+import { activation, deltaRule } from '@longscan/kernels';
 import { defineLayer } from '../layer.js';
 import { deltaHeads, expectStrength } from '../layer-parts/delta-heads.js';
 import { headOutput } from '../layer-parts/head-output.js';
@@ -29,8 +29,7 @@ export default defineLayer({
     const output = headOutput(param, { numHeads: H, size: V, normEps, gate });
 
     return (x, context) => {
-      const [q, k] = [l2Norm(query(x, context)), l2Norm(key(x, context))];
-      const v = value(x, context);
+      const [q, k, v] = [query(x, context), key(x, context), value(x, context)];
       const beta = activation('sigmoid', strength(x), betaMax, { wide: true });
       const inputs = { q, k, v, beta, g: null, b: null, e: null };
       return output(x, (meanwhile) => context.recurrence(op, inputs, meanwhile));

@@ -1,4 +1,4 @@
-import { activation, deltaRule, l2Norm } from '@longscan/kernels';
+import { activation, deltaRule } from '@longscan/kernels';
 import { defineLayer } from '../layer.js';
 import { headDecay } from '../layer-parts/decay-gate.js';
 import { deltaHeads, expectStrength } from '../layer-parts/delta-heads.js';
@@ -31,8 +31,7 @@ export default defineLayer({
     const output = headOutput(param, { numHeads: H, size: V, normEps, gate });
 
     return (x, context) => {
-      const [q, k] = [l2Norm(query(x, context)), l2Norm(key(x, context))];
-      const v = value(x, context);
+      const [q, k, v] = [query(x, context), key(x, context), value(x, context)];
       const g = decay(x); // [B, T, H], log decay, <= 0
       const beta = activation('sigmoid', strength(x), betaMax, { wide: true });
       const inputs = { q, k, v, beta, g, b: null, e: null };

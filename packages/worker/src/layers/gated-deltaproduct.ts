@@ -1,4 +1,4 @@
-import { activation, deltaRule, l2Norm, reshape } from '@longscan/kernels';
+import { activation, deltaRule, reshape } from '@longscan/kernels';
 import { defineLayer } from '../layer.js';
 import { headDecay } from '../layer-parts/decay-gate.js';
 import { deltaHeads, expectStrength } from '../layer-parts/delta-heads.js';
@@ -35,15 +35,14 @@ export default defineLayer({
     expectStrength('gated-deltaproduct', betaMax);
     const op = deltaRule({ gate: config.useForgetGate ? 'scalar' : 'none', rowsPerToken: n });
     const steps = n === 1 ? [] : [n];
-    const { V, query, key, value } = deltaHeads(param, 'gated-deltaproduct', config, steps);
+    const { V, query, key, value } = deltaHeads(param, 'gated-deltaproduct', config, { steps });
     const strength = projection(param, 'b', n * H);
     const decay = config.useForgetGate ? headDecay(param, H) : () => null;
     const gate = projection(param, 'g', H * V);
     const output = headOutput(param, { numHeads: H, size: V, normEps, gate });
 
     return (x, context) => {
-      const [q, k] = [l2Norm(query(x, context)), l2Norm(key(x, context))];
-      const v = value(x, context);
+      const [q, k, v] = [query(x, context), key(x, context), value(x, context)];
       const logits = reshape(strength(x), [x.dim(0), x.dim(1), ...steps, H]);
       const beta = activation('sigmoid', logits, betaMax, { wide: true });
       const g = decay(x); // [B, T, H], log decay, <= 0

@@ -1,4 +1,4 @@
-import { activation, deltaRule, l2Norm } from '@longscan/kernels';
+import { activation, deltaRule } from '@longscan/kernels';
 import { defineLayer } from '../layer.js';
 import { channelDecay } from '../layer-parts/decay-gate.js';
 import { deltaHeads } from '../layer-parts/delta-heads.js';
@@ -25,18 +25,18 @@ export default defineLayer({
   create(config, param) {
     const { numHeads: H, normEps } = config;
     expectPositive('gated-oja', { normEps });
-    const { V, query, key, value } = deltaHeads(param, 'gated-oja', config);
+    const { V, query, key, value } = deltaHeads(param, 'gated-oja', config, { unit: 'qkv' });
     const decay = channelDecay(param, H, V, V);
     const strength = projection(param, 'b', H);
     const gate = lowRank(param, 'g', { out: H * V, rank: V, bias: { constant: 0 } });
     const output = headOutput(param, { numHeads: H, size: V, normEps, gate, gateActivation: 'sigmoid' });
 
     return (x, context) => {
-      const [q, k, v] = [query, key, value].map((rows) => l2Norm(rows(x, context)));
+      const [q, k, v] = [query(x, context), key(x, context), value(x, context)];
       const g = decay(x); // [B, T, H, V], log decay, <= 0
       const beta = activation('sigmoid', strength(x), 1, { wide: true });
       // In the op's names, v is the key that is erased and written, and k its value.
-      const inputs = { q: q!, k: v!, v: k!, beta, g, b: null, e: null };
+      const inputs = { q, k: v, v: k, beta, g, b: null, e: null };
       return output(x, (meanwhile) => context.recurrence(op, inputs, meanwhile));
     };
   },

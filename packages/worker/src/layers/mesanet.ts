@@ -1,4 +1,4 @@
-import { activation, affine, l2Norm, linear, mesa, reshape, type Tensor } from '@longscan/kernels';
+import { activation, affine, linear, mesa, reshape, type Tensor } from '@longscan/kernels';
 import { defineLayer } from '../layer.js';
 import { headOutput } from '../layer-parts/head-output.js';
 import { headSize } from '../layer-parts/head-size.js';
@@ -37,8 +37,8 @@ export default defineLayer({
     expectPositive('mesanet', { lambdaLowerBound, normEps });
     const K = headSize('mesanet', 'expandK', config.expandK, D, H);
     const V = headSize('mesanet', 'expandV', config.expandV, D, H);
-    const query = convolvedHeads(param, 'q', [H], K, convSize);
-    const key = convolvedHeads(param, 'k', [H], K, convSize);
+    const query = convolvedHeads(param, 'q', [H], K, convSize, { unit: true });
+    const key = convolvedHeads(param, 'k', [H], K, convSize, { unit: true });
     const wv = param.projection('v', H * V, D);
     const wa = param.projection('a', H, D);
     const aBias = param.tensor('a.bias', [H], { constant: 0 });
@@ -55,8 +55,8 @@ export default defineLayer({
     return (x, context) => {
       const [B, T] = x.shape as [number, number, number];
       const inputs = {
-        q: l2Norm(query(x, context)),
-        k: l2Norm(key(x, context)),
+        q: query(x, context),
+        k: key(x, context),
         v: reshape(linear({ x, weight: wv, bias: null }), [B, T, H, V]),
         beta: activation('sigmoid', linear({ x, weight: wb, bias: bBias }), 1, { wide: true }), // [B, T, H]
         // [B, T, H], log decay, <= 0

@@ -58,8 +58,8 @@ export default defineLayer({
     const N = M + numShared;
     const router = param.projection('router', M, param.dModel);
     const query = convolvedHeads(param, 'q', [H], K, convSize);
-    const key = convolvedHeads(param, 'k', [N * H], K, convSize, N);
-    const value = convolvedHeads(param, 'v', [N * H], V, convSize, N);
+    const key = convolvedHeads(param, 'k', [N * H], K, convSize, { copies: N });
+    const value = convolvedHeads(param, 'v', [N * H], V, convSize, { copies: N });
     const { op, normalize, gates } = memoryKind(config.memory as MemoryKindName, param, { N, H, K });
     const wg = param.projection('g', H * V, param.dModel);
     const output = headOutput(param, {

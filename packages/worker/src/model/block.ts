@@ -3,30 +3,40 @@ import type { LayerContext, LayerFunction, ParameterDeclarer } from '../layer.js
 
 export const normEps = 1e-5;
 
-/** x [B, T, D] to [B, T, D]: x + mixer(norm(x)), then x + mlp(norm(x)), as in Llama. */
-export type Block = (x: Tensor, context: LayerContext) => Tensor;
+/** What runs past the blocks, in two parts [B, T, D] that the next norm adds up; `branch` null: one. */
+export interface Residual {
+  readonly stream: Tensor;
+  readonly branch: Tensor | null;
+}
+
+/** x to x + mixer(norm(x)), then x + mlp(norm(x)), as in Llama. */
+export type Block = (residual: Residual, context: LayerContext) => Residual;
+
+export function sumOf({ stream, branch }: Residual): Tensor {
+  return branch === null ? stream : add({ a: stream, b: branch });
+}
 
 /** A block around a token mixer; `mlp`: hidden width of the SwiGLU, 0 for none. */
 export function createBlock(mixer: LayerFunction, mlp: number, param: ParameterDeclarer): Block {
   const mixerNorm = param.tensor('norm.mixer', [param.dModel], { constant: 1 });
   const feedForward = mlp === 0 ? null : createMlp(mlp, param);
-  return (x, context) => {
-    const { stream, normed } = residualNorm({ x, branch: null, weight: mixerNorm }, normEps);
-    const mixed = mixer(normed, context);
-    return feedForward === null ? add({ a: stream, b: mixed }) : feedForward(stream, mixed);
+  return ({ stream: x, branch }, context) => {
+    const { stream, normed } = residualNorm({ x, branch, weight: mixerNorm }, normEps);
+    const mixed = { stream, branch: mixer(normed, context) };
+    return feedForward === null ? mixed : feedForward(mixed);
   };
 }
 
-/** What runs past the mixer, and the mixer's output, both [B, T, D]: to their sum + mlp(norm(their sum)). */
-function createMlp(hidden: number, param: ParameterDeclarer): (x: Tensor, branch: Tensor) => Tensor {
+/** x to x + mlp(norm(x)). */
+function createMlp(hidden: number, param: ParameterDeclarer): (residual: Residual) => Residual {
   const D = param.dModel;
   const weight = param.tensor('norm.mlp', [D], { constant: 1 });
   const wGate = param.projection('mlp.gate', hidden, D);
   const wUp = param.projection('mlp.up', hidden, D);
   const wDown = param.projection('mlp.down', D, hidden);
-  return (x, branch) => {
+  return ({ stream: x, branch }) => {
     const { stream, normed } = residualNorm({ x, branch, weight }, normEps);
     const product = projectedSwiglu({ x: normed, gate: wGate, up: wUp });
-    return add({ a: stream, b: linear({ x: product, weight: wDown, bias: null }) });
+    return { stream, branch: linear({ x: product, weight: wDown, bias: null }) };
   };
 }

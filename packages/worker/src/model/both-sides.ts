@@ -3,6 +3,7 @@ import {
   add,
   concatLast,
   flip,
+  scaleHeads,
   splitLast,
   type Tensor,
   zeros,
@@ -24,13 +25,14 @@ export function toBothSides(back: ShortRange, ahead: ShortRange): ShortRange {
       const [D, W] = weight.shape as [number, number];
       const numAhead = Math.floor((W - 1) / 2);
       if (numAhead === 0) return back.causalConv1d(x, weight, options);
-      const { bias = null, activation } = options;
+      const { bias = null, activation, unitHeads } = options;
       const [upToOwn, after] = splitLast(weight, [W - numAhead, numAhead]) as [Tensor, Tensor];
       // In reverse order the nearest token comes last, before the own one, which has been counted.
       const ownTap = zeros(x.device, [D, 1], weight.dtype);
       const turned = ahead.causalConv1d(flip(x), concatLast([flip(after), ownTap]));
       const y = add({ a: back.causalConv1d(x, upToOwn, { bias }), b: flip(turned) });
-      return activation === undefined ? y : activate(activation, y);
+      const activated = activation === undefined ? y : activate(activation, y);
+      return unitHeads === undefined ? activated : scaleHeads(activated, unitHeads);
     },
     tokenShift(x) {
       const D = x.dim(2);

@@ -1,6 +1,6 @@
-import { embedding, openShapeDevice, rmsNorm, type Tensor } from '@longscan/kernels';
+import { embedding, openShapeDevice, residualNorm, rmsNorm, type Tensor } from '@longscan/kernels';
 import type { JobSpec } from '../protocol/job-spec.js';
-import { createBlock, normEps } from './block.js';
+import { createBlock, normEps, type Residual } from './block.js';
 import type { ParameterSpec } from './init.js';
 import type { ContextSource } from './layer-context.js';
 import { createLayer, type LoadedLayer } from './load-layers.js';
@@ -58,7 +58,7 @@ export function createModel(
     timeSlice,
     forward(tokens, contexts) {
       source.beforeBlock?.(beforeAll);
-      let x = embedding({ tokens, table });
+      let x: Residual = { stream: embedding({ tokens, table }), branch: null };
       const shared = new SharedValues();
       blocks.forEach((block, index) => {
         source.beforeBlock?.(index);
@@ -67,7 +67,10 @@ export function createModel(
       });
       shared.release();
       source.beforeBlock?.(blocks.length);
-      return rmsNorm({ x, weight: norm }, normEps);
+      const { stream, branch } = x;
+      return branch === null
+        ? rmsNorm({ x: stream, weight: norm }, normEps)
+        : residualNorm({ x: stream, branch, weight: norm }, normEps).normed;
     },
   };
 }

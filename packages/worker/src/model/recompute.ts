@@ -1,6 +1,7 @@
 import type { Tensor } from '@longscan/kernels';
+import type { LayerContext } from '../layer.js';
 import { ReceivedLog } from '../sequence/received.js';
-import type { Block } from './block.js';
+import { type Block, type Residual, sumOf } from './block.js';
 import type { ContextSource } from './layer-context.js';
 import { type BlockShare, SharedValues } from './shared-values.js';
 
@@ -13,12 +14,17 @@ export interface BlockPlace {
 }
 
 /** Runs a block. */
-export type BlockRunner = (block: Block, x: Tensor, contexts: ContextSource, place: BlockPlace) => Tensor;
+export type BlockRunner = (
+  block: Block,
+  residual: Residual,
+  contexts: ContextSource,
+  place: BlockPlace,
+) => Residual;
 
 /** What the block's backward pass needs is kept. */
-export const runKept: BlockRunner = (block, x, contexts, { index, shared }) => {
+export const runKept: BlockRunner = (block, residual, contexts, { index, shared }) => {
   const { share } = shared.forBlock();
-  return block(x, { ...contexts.forLayer(index), share });
+  return block(residual, { ...contexts.forLayer(index), share });
 };
 
 /**
@@ -27,14 +33,16 @@ export const runKept: BlockRunner = (block, x, contexts, { index, shared }) => {
  * block again from these: the same code on the same values gives the same bits, and nothing is communicated twice.
  * Reverse scans run as ever. Values taken from earlier blocks are inputs too, and those given to later ones outputs.
  */
-export const runRecomputed: BlockRunner = (block, x, contexts, { index, shared }) => {
-  const { device } = x;
+export const runRecomputed: BlockRunner = (block, residual, contexts, { index, shared }) => {
+  const { device } = residual.stream;
   const { tape } = device;
-  if (tape === null) return runKept(block, x, contexts, { index, shared });
+  if (tape === null) return runKept(block, residual, contexts, { index, shared });
+  const x = sumOf(residual);
+  const run = (stream: Tensor, context: LayerContext) => sumOf(block({ stream, branch: null }, context));
   const log = new ReceivedLog();
   const { share, taken, given } = shared.forBlock();
   const output = device.withoutTape(() =>
-    device.scope(() => block(x, { ...contexts.forLayer(index, log.record()), share })),
+    device.scope(() => run(x, { ...contexts.forLayer(index, log.record()), share })),
   );
   tape.record({
     name: 'block',
@@ -47,7 +55,7 @@ export const runRecomputed: BlockRunner = (block, x, contexts, { index, shared }
       const values = new SharedValues(leaves);
       const again: BlockShare = values.forBlock();
       const { result, tape } = device.record(() =>
-        device.scope(() => block(leaf, { ...contexts.forLayer(index, log.replay()), share: again.share })),
+        device.scope(() => run(leaf, { ...contexts.forLayer(index, log.replay()), share: again.share })),
       );
       const outputs = [result, ...[...given.keys()].map((name) => again.given.get(name)!)];
       const reached = outputs.filter((_, i) => gradients[i] !== null);
@@ -58,7 +66,7 @@ export const runRecomputed: BlockRunner = (block, x, contexts, { index, shared }
     },
   });
   log.release();
-  return output;
+  return { stream: output, branch: null };
 };
 
 /** A leaf of its own with the same elements: the tensor itself is the output of an op of the outer tape. */

@@ -11,9 +11,9 @@ export function shortRange(
   resets: Tensor | null,
 ): Pick<LayerContext, 'causalConv1d' | 'tokenShift'> {
   return {
-    causalConv1d(x, weight, { bias = null, activation } = {}) {
+    causalConv1d(x, weight, { bias = null, activation, unitHeads } = {}) {
       return runWithHalo(x, weight.dim(1) - 1, (slice) =>
-        causalConv({ ...slice, weight, bias }, { resets, activation }),
+        causalConv({ ...slice, weight, bias }, { resets, activation, unitHeads }),
       );
     },
     tokenShift: (x) => runWithHalo(x, 1, (slice) => tokenShift(slice, resets)),

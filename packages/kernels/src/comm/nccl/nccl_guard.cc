@@ -240,7 +240,6 @@ void NcclGuard::watch() {
     isUnfinished = !launched_.empty();
     own = own_;
   }
-  if (failure_.isSet() && own.stop) own.stop();
   // Whoever is in a call finds the failure there; nobody else would hear of what the GPU has not finished.
   // Told first, so that other communicators end beside this one: freeing memory waits for all kernels of the
   // GPU.
@@ -251,7 +250,11 @@ void NcclGuard::watch() {
       stream_.context().fail({error.code(), error.what()});
     }
   }
-  if (failure_.isSet() && own.leave) own.leave();
+  // Only now may our kernels end, or work behind them would be taken for done.
+  if (failure_.isSet() && own.stop) {
+    own.stop();
+    own.leave();
+  }
   enter(Phase::ending);
   end();
   enter(Phase::ended);

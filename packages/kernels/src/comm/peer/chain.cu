@@ -8,17 +8,13 @@ namespace longscan {
 
 namespace {
 
-/// Waits until block `number` of this lane may pass: it is here, and there is room for what comes of it. Else
-/// both neighbours are told that this rank gives up.
+/// Waits until block `number` of this lane may pass: it is here, and there is room for what comes of it.
+/// False: it never will.
 __device__ bool awaitBlock(const LongscanPeerChain& chain, int lane, uint64_t number) {
   const LongscanPeerLink &prev = chain.prev, &next = chain.next;
-  if ((prev.own == nullptr || awaitCount(chain, prev.own->arrived[lane], number + 1)) &&
-      (next.own == nullptr || number < longscanPeerSlots ||
-       awaitCount(chain, next.own->taken[lane], number + 1 - longscanPeerSlots)))
-    return true;
-  if (prev.own != nullptr) storeCount(prev.theirs->gone, 1);
-  if (next.own != nullptr) storeCount(next.theirs->gone, 1);
-  return false;
+  return (prev.own == nullptr || awaitCount(chain, lane, prev.own->arrived[lane], number + 1)) &&
+         (next.own == nullptr || number < longscanPeerSlots ||
+          awaitCount(chain, lane, next.own->taken[lane], number + 1 - longscanPeerSlots));
 }
 
 /// One block of threads a lane, which waits for nobody else of its grid.

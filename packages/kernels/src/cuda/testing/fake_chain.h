@@ -27,9 +27,8 @@ inline bool awaitFakeCount(const LongscanPeerChain& chain, const LongscanPeerCou
                            uint64_t wanted) {
   while (loadFakeCount(counter) < wanted) {
     for (const LongscanPeerLink& link : {chain.prev, chain.next}) {
-      if (link.own == nullptr || loadFakeCount(link.own->gone) == 0) continue;
-      __atomic_store_n(chain.lost, link.side, __ATOMIC_RELEASE);
-      return false;
+      if (link.own != nullptr && loadFakeCount(link.own->gone) != 0)
+        __atomic_store_n(chain.lost, link.side, __ATOMIC_RELEASE);
     }
     if (__atomic_load_n(chain.abort, __ATOMIC_ACQUIRE) != 0) return false;
     std::this_thread::sleep_for(std::chrono::microseconds(100));
@@ -49,11 +48,8 @@ inline void runFakeChain(const LongscanPeerChain& chain) {
     for (int begin = cut.begin(lane); begin < end; begin += cut.rowsPerBlock, number++) {
       if ((prev.own != nullptr && !awaitFakeCount(chain, prev.own->arrived[lane], number + 1)) ||
           (next.own != nullptr && number >= longscanPeerSlots &&
-           !awaitFakeCount(chain, next.own->taken[lane], number + 1 - longscanPeerSlots))) {
-        if (prev.own != nullptr) storeFakeCount(prev.theirs->gone, 1);
-        if (next.own != nullptr) storeFakeCount(next.theirs->gone, 1);
+           !awaitFakeCount(chain, next.own->taken[lane], number + 1 - longscanPeerSlots)))
         return;
-      }
       const uint64_t slot = number % longscanPeerSlots;
       const int count = std::min(cut.rowsPerBlock, end - begin) * N;
       for (int i = 0; i < count; i++) {

@@ -5,8 +5,8 @@ import { empty, fromArray } from '../../tensor.js';
 import { checkOp, randomNormal } from '../../testing/index.js';
 import { activationReference } from '../pointwise/reference.js';
 import { causalConv } from './index.js';
-import { type Case, problem } from './problem.js';
-import { causalConvReference } from './reference.js';
+import { type Case, problem, type UnitCase } from './problem.js';
+import { causalConvReference, unitConvReference } from './reference.js';
 
 const cases: readonly Case[] = [
   { B: 1, T: 1, D: 1, W: 1 },
@@ -44,6 +44,28 @@ for (const sizes of cases) {
         causalConv(tensors, { resets: onDevice(device, sizes, flags), activation: 'silu' }),
       ],
       reference: (values) => [causalConvReference(values, sizes, flags).map(activationReference.silu)],
+    });
+  });
+}
+
+const unitCases: readonly UnitCase[] = [
+  { B: 2, T: 7, D: 6, W: 2, size: 3, starts: [3, 7, 8] },
+  { B: 1, T: 70, D: 24, W: 4, size: 8, starts: [0, 1, 69] },
+  { B: 2, T: 5, D: 5, W: 6, size: 5 },
+];
+
+for (const sizes of unitCases) {
+  const { label, flags, inputs, bias, halo } = problem(sizes);
+  const unitHeads = { size: sizes.size, eps: 1e-3 };
+
+  test(`causal-conv ${label}, heads of ${sizes.size} of length one`, async () => {
+    await checkOp({
+      name: 'heads',
+      inputs: { ...inputs, bias, halo },
+      op: (tensors, device) => [
+        causalConv(tensors, { resets: onDevice(device, sizes, flags), activation: 'silu', unitHeads }),
+      ],
+      reference: (values) => [unitConvReference(values, sizes, flags, unitHeads)],
     });
   });
 }
@@ -114,6 +136,10 @@ test('shapes that do not fit are refused', () => {
   assert.throws(
     () => causalConv({ x, weight, bias: null, halo: x }, { resets: null }),
     /E-SHAPE.*halo.*\[2, 2, 4\]/s,
+  );
+  assert.throws(
+    () => causalConv({ x, weight, ...none }, { resets: null, unitHeads: { size: 3 } }),
+    /E-SHAPE.*\[2, 3, 4\]/s,
   );
   device.close();
 });

@@ -13,13 +13,6 @@ struct ConvShares {
   int64_t runs;
 };
 
-/// By the shape alone.
-int64_t causalConvRuns(const LongscanCausalConv& call);
-
-/// `taps` [W + 1, D]: the taps, then the bias.
-cudaError_t launchCausalConvGradient(const LongscanCausalConv& call, const LongscanCausalConvBackward& io,
-                                     const float* taps, const ConvShares& shares, cudaStream_t stream);
-
 /// The gradients of taps and bias: the shares, added up in their order.
 cudaError_t sumCausalConvShares(const LongscanCausalConv& call, const LongscanCausalConvBackward& io,
                                 const ConvShares& shares, cudaStream_t stream);

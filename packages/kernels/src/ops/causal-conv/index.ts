@@ -1,11 +1,14 @@
 import { defineOp, type ForwardCall } from '../../autograd/define-op.js';
+import { reshape } from '../../autograd/reshape.js';
 import { expectShape, type Tensor } from '../../tensor.js';
+import { l2Norm } from '../rms-norm/index.js';
 import { sumRows } from '../sum-rows/index.js';
 import '../swap-axes/index.js';
 import './native.js';
 
 /** `causalConvBlockTokens` in causal_conv.h. */
 const blockTokens = 64;
+const lengthEps = 1e-6;
 
 export type CausalConvInputs = {
   /** [B, T, D] */
@@ -18,11 +21,20 @@ export type CausalConvInputs = {
   readonly halo: Tensor | null;
 };
 
+/** Heads of `size` neighbouring channels of a row. */
+export interface UnitHeads {
+  readonly size: number;
+  /** Added to the sum of a head's squares; default: that of `l2Norm`. */
+  readonly eps?: number;
+}
+
 export interface CausalConvOptions {
   /** i32 [B, T], 1 where a document starts: no tap reaches over it; null: one document. */
   readonly resets: Tensor | null;
   /** Fused with the convolution; default: none. */
   readonly activation?: 'silu' | undefined;
+  /** What the activation gives is scaled as by `unitHeads`; default: not. */
+  readonly unitHeads?: UnitHeads | undefined;
 }
 
 /**
@@ -30,18 +42,40 @@ export interface CausalConvOptions {
  * `y[t, d] = act(bias[d] + Σ_j weight[d, W - 1 - j] x[t - j, d])`. Shape of x. What lies before a token's document is left
  * out, whatever its value.
  */
-export function causalConv(inputs: CausalConvInputs, { resets, activation }: CausalConvOptions): Tensor {
-  return causalConvOp(inputs, { resets, silu: activation === 'silu' });
+export function causalConv(
+  inputs: CausalConvInputs,
+  { resets, activation, unitHeads }: CausalConvOptions,
+): Tensor {
+  const silu = activation === 'silu';
+  if (unitHeads === undefined) return causalConvOp(inputs, { resets, silu, heads: null });
+  const { x, weight } = inputs;
+  if (x.device.isGpu && fusesHeads(weight.dim(1), unitHeads.size)) {
+    return causalConvOp(inputs, { resets, silu, heads: { eps: lengthEps, ...unitHeads } });
+  }
+  return scaleHeads(causalConvOp(inputs, { resets, silu, heads: null }), unitHeads);
+}
+
+/** Each head of x [B, T, D] scaled to length one, as by `l2Norm`. */
+export function scaleHeads(x: Tensor, { size, eps = lengthEps }: UnitHeads): Tensor {
+  const [B, T, D] = x.shape as [number, number, number];
+  return reshape(l2Norm(reshape(x, [B, T, D / size, size]), eps), x.shape);
+}
+
+/** Whether the CUDA kernels scale heads of `size` channels themselves, by cuda.h. */
+function fusesHeads(W: number, size: number): boolean {
+  return W <= 8 && size % 4 === 0 && size <= 256;
 }
 
 interface Attributes {
   readonly resets: Tensor | null;
   readonly silu: boolean;
+  /** Only on a GPU; null: none are scaled. */
+  readonly heads: { readonly size: number; readonly eps: number } | null;
 }
 
 const causalConvOp = defineOp<CausalConvInputs, Attributes>({
   name: 'causal-conv',
-  forward(call, { x, weight, bias, halo }, { resets, silu }) {
+  forward(call, { x, weight, bias, halo }, { resets, silu, heads }) {
     expectShape('causal-conv', 'x', x, [-1, -1, -1]);
     const [B, T, D] = x.shape as [number, number, number];
     expectShape('causal-conv', 'weight', weight, [D, -1]);
@@ -50,20 +84,21 @@ const causalConvOp = defineOp<CausalConvInputs, Attributes>({
     if (halo !== null) expectShape('causal-conv', 'halo', halo, [B, W - 1, D]);
     if (resets !== null) expectShape('causal-conv', 'resets', resets, [B, T]);
     const output = call.empty(x.shape, x.dtype);
-    const flops = (2 * W + (silu ? 4 : 0)) * x.size;
+    call.device.flops += (2 * W + (silu ? 4 : 0) + (heads === null ? 0 : 4)) * x.size;
     if (call.device.isGpu) {
-      const saved = { x, halo, taps: weight, resets, bias };
-      call.native.causalConvCudaForward(call.stream, ...shared(saved), silu, output.id);
-      call.device.flops += flops;
+      const rstd = heads && call.empty([B, T, D / heads.size], 'f32');
+      const saved = { x, halo, taps: weight, resets, bias, rstd };
+      const eps = heads?.eps ?? 0;
+      call.native.causalConvCudaForward(call.stream, ...onGpu(saved, silu, heads), eps, output.id);
       return { output, save: saved };
     }
     const taps = transposed(call, weight);
     call.native.causalConvForward(call.stream, ...shared({ x, halo, taps, resets, bias }), silu, output.id);
-    call.device.flops += flops;
     return { output, save: { x, taps, bias, halo, resets } };
   },
-  backward(call, saved, dy, { silu }) {
-    if (call.device.isGpu) return backwardOnGpu(call, saved, dy, silu);
+  backward(call, saved, dy, attributes) {
+    if (call.device.isGpu) return backwardOnGpu(call, saved, dy, attributes);
+    const { silu } = attributes;
     const { needs } = call;
     const halo = saved.halo ?? null;
     const [B, T, D] = dy.shape as [number, number, number];
@@ -92,7 +127,7 @@ function backwardOnGpu(
   call: ForwardCall,
   saved: Readonly<Record<string, Tensor | null>>,
   dy: Tensor,
-  silu: boolean,
+  { silu, heads }: Attributes,
 ) {
   const { halo, taps: weight, bias } = saved as { halo: Tensor | null; taps: Tensor; bias: Tensor | null };
   const dx = call.empty(dy.shape, dy.dtype);
@@ -101,21 +136,25 @@ function backwardOnGpu(
   const dBias = bias && call.empty(bias.shape, bias.dtype);
   call.native.causalConvCudaBackward(
     call.stream,
-    ...shared(saved),
-    silu,
+    ...onGpu(saved, silu, heads),
     dy.id,
     dx.id,
     dHalo?.id ?? null,
     dWeight.id,
     dBias?.id ?? null,
   );
-  call.device.flops += (4 * weight.dim(1) + (silu ? 2 * weight.dim(1) + 8 : 0)) * dy.size;
+  const again = silu || heads !== null ? 2 * weight.dim(1) + 8 : 0;
+  call.device.flops += (4 * weight.dim(1) + again + (heads === null ? 0 : 6)) * dy.size;
   return { x: dx, weight: dWeight, bias: dBias, halo: dHalo };
 }
 
 /** The inputs of both passes, in the order of the native calls; `taps`: [W, D], on a GPU [D, W]. */
 function shared({ x, halo, taps, resets, bias }: Readonly<Record<string, Tensor | null>>) {
   return [x!.id, halo?.id ?? null, taps!.id, resets?.id ?? null, bias?.id ?? null] as const;
+}
+
+function onGpu(saved: Readonly<Record<string, Tensor | null>>, silu: boolean, heads: Attributes['heads']) {
+  return [...shared(saved), silu, heads?.size ?? 0, saved.rstd?.id ?? null] as const;
 }
 
 /** [D, W] to [W, D], so that the channels of a tap lie side by side, and back. */

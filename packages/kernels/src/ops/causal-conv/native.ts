@@ -31,7 +31,10 @@ declare module '../../native.js' {
       dHalo: number | null,
       blocks: number,
     ): void;
-    /** On a GPU: the same from weight [D, W] as it is, of any type. */
+    /**
+     * On a GPU: the same from weight [D, W] as it is, of any type. With headSize > 0 heads of so many channels are then
+     * scaled to length one, by rstd [B, T, D / headSize], f32.
+     */
     causalConvCudaForward(
       stream: number,
       x: number,
@@ -40,6 +43,9 @@ declare module '../../native.js' {
       resets: number | null,
       bias: number | null,
       silu: boolean,
+      headSize: number,
+      rstd: number | null,
+      eps: number,
       y: number,
     ): void;
     /** dx, dWeight, and unless null dHalo and dBias */
@@ -51,6 +57,8 @@ declare module '../../native.js' {
       resets: number | null,
       bias: number | null,
       silu: boolean,
+      headSize: number,
+      rstd: number | null,
       dy: number,
       dx: number,
       dHalo: number | null,

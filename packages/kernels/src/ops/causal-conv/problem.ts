@@ -11,6 +11,11 @@ export interface Case {
   readonly starts?: readonly number[];
 }
 
+/** With the channels of a head. */
+export interface UnitCase extends Case {
+  readonly size: number;
+}
+
 /** The op's inputs at these sizes and, [B, T], where documents start (null: nowhere). */
 export function problem({ B, T, D, W, starts }: Case) {
   return {

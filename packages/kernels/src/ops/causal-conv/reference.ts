@@ -1,3 +1,6 @@
+import { activationReference } from '../pointwise/reference.js';
+import { l2NormReference } from '../rms-norm/reference.js';
+
 interface Sizes {
   readonly T: number;
   readonly D: number;
@@ -34,4 +37,15 @@ export function causalConvReference(
     }
     return y;
   });
+}
+
+/** The same through SiLU, each head of `size` channels scaled to length one. */
+export function unitConvReference(
+  values: Values,
+  sizes: Sizes,
+  resets: Int32Array | null,
+  { size, eps }: { size: number; eps: number },
+): Float64Array {
+  const activated = causalConvReference(values, sizes, resets).map(activationReference.silu);
+  return l2NormReference(activated, size, eps);
 }

@@ -54,47 +54,60 @@ __device__ inline int documentEnd(uint64_t starts, int i, int length) {
 }
 
 /// Starts to fill c with the gates of a chunk, KB channels from `channel` of `width`.
-template <int KB, int pad>
-__device__ void fillGates(FloatTile<KB, pad> c, const float* from, int64_t pitch, int channel, int width,
+template <int threads, int KB, int pad>
+__device__ void fillGates(FloatTile<KB, pad> c, const float* from, int pitch, int channel, int width,
                           int length) {
-  for (int i = threadIdx.x; i < tileTokens * (KB / 4); i += diagonalThreads) {
-    const int row = i / (KB / 4), column = i % (KB / 4) * 4;
-    const bool valid = row < length && channel + column < width;
-    copyAsync16(sharedAddress(&c.at(row, column)), valid ? from + row * pitch + channel + column : from,
-                valid);
+  constexpr int units = KB / 4, rowsAtOnce = threads / units;
+  const int row0 = threadIdx.x / units, column = threadIdx.x % units * 4;
+  const bool inside = channel + column < width;
+  const float* source = from + static_cast<int64_t>(row0) * pitch + channel + column;
+  const uint32_t to = sharedAddress(&c.at(row0, column));
+#pragma unroll
+  for (int row = 0; row < tileTokens; row += rowsAtOnce) {
+    copyAsync16(to + row * c.pitch * 4, source, inside && row0 + row < length);
+    source += static_cast<int64_t>(rowsAtOnce) * pitch;
   }
 }
 
-/// Replaces gates by their sums in log2 from the start of the document or chunk up to and with each token: 16
-/// rows at a time, then with what comes before them. `totals`: room for 4 KB numbers. Ends with a barrier.
-template <int KB, int pad>
-__device__ void sumGates(FloatTile<KB, pad> c, uint64_t starts, float* totals) {
-  constexpr int tasks = (4 * KB + diagonalThreads - 1) / diagonalThreads;
-  float sums[tasks][subChunk];
+/// Replaces gates by their sums in log2 from the start of the document or chunk up to and with each token:
+/// for each thread some rows of a channel, then with what comes before them. `totals`: room for as many
+/// numbers as threads. `cut`: whether documents start in the chunk.
+template <int threads, bool cut, int KB, int pad>
+__device__ void sumGatesOf(FloatTile<KB, pad> c, uint64_t starts, float* totals) {
+  constexpr int rows = tileTokens * KB / threads;
+  constexpr uint64_t allRows = (1ull << rows) - 1;
+  const int part = threadIdx.x / KB, row0 = part * rows, column = threadIdx.x % KB;
+  const auto opened = static_cast<unsigned>(cut ? starts >> row0 & allRows : 0);
+  float sums[rows], sum = 0.0f;
 #pragma unroll
-  for (int task = 0; task < tasks; task++) {
-    const int i = task * diagonalThreads + threadIdx.x, row0 = i / KB * subChunk, column = i % KB;
-    float sum = 0.0f;
-#pragma unroll
-    for (int row = 0; row < subChunk; row++) {
-      sum = (starts >> (row0 + row) & 1 ? 0.0f : sum) + c.at(row0 + row, column) * log2eDiagonal;
-      sums[task][row] = sum;
-    }
-    totals[i] = sum;
+  for (int row = 0; row < rows; row++) {
+    if (cut && (opened >> row & 1)) sum = 0.0f;
+    sum += c.at(row0 + row, column) * log2eDiagonal;
+    sums[row] = sum;
   }
+  totals[threadIdx.x] = sum;
   __syncthreads();
+  float before = 0.0f;
 #pragma unroll
-  for (int task = 0; task < tasks; task++) {
-    const int i = task * diagonalThreads + threadIdx.x, row0 = i / KB * subChunk, column = i % KB;
-    float before = 0.0f;
-    for (int other = 0; other < row0; other += subChunk)
-      before = totals[other / subChunk * KB + column] + (starts >> other & 0xffff ? 0.0f : before);
-#pragma unroll
-    for (int row = 0; row < subChunk; row++) {
-      if (starts >> (row0 + row) & 1) before = 0.0f;
-      c.at(row0 + row, column) = sums[task][row] + before;
-    }
+  for (int other = 0; other < threads / KB - 1; other++) {
+    const float total = totals[other * KB + column];
+    if (cut && (starts >> (other * rows) & allRows)) before = other < part ? 0.0f : before;
+    before += other < part ? total : 0.0f;
   }
+#pragma unroll
+  for (int row = 0; row < rows; row++) {
+    if (cut && (opened >> row & 1)) before = 0.0f;
+    c.at(row0 + row, column) = sums[row] + before;
+  }
+}
+
+/// The same of any chunk. Ends with a barrier.
+template <int threads, int KB, int pad>
+__device__ void sumGates(FloatTile<KB, pad> c, uint64_t starts, float* totals) {
+  if (starts == 0)
+    sumGatesOf<threads, false>(c, starts, totals);
+  else
+    sumGatesOf<threads, true>(c, starts, totals);
   __syncthreads();
 }
 

@@ -9,8 +9,7 @@ struct __nv_bfloat16;
 namespace longscan {
 
 /// What a diagonal decay does inside chunks, before the sweeps: queries and keys decayed from and to the ends
-/// of their piece of the chunk, and the scores inside it. `backwardOrder`: rows and columns of the scores as
-/// a sweep against time reads them, [63 - j][63 - i].
+/// of their piece of the chunk, and the scores inside it. `transposed`: of the scores, [key][query].
 struct DiagonalCall {
   int64_t B, T;
   int H, G, K, V;  // H / G heads in succession share q and k
@@ -19,7 +18,7 @@ struct DiagonalCall {
   const __nv_bfloat16* k;  // [B, T, G, K]
   const float* g;          // [B, T, H, K], log decay <= 0
   const int32_t* resets;   // [B, T] or null
-  bool backwardOrder;
+  bool transposed;
   __nv_bfloat16*
       decayedQuery;  // [B, T, H, K]: scale * q_t decayed by what lies between the piece's start and t, t too
   __nv_bfloat16* decayedKey;           // [B, T, H, K]: k_t decayed by what follows it in the piece

@@ -8,16 +8,13 @@ namespace longscan {
 
 /// Adds S times D, element by element, to the sums of the thread's eight key channels.
 __device__ inline void addEnds(float (&sum)[8], Tile<64> S, Tile<64> D) {
+  const int row = threadIdx.x / 8, unit = threadIdx.x % 8;
+  const uint4 s = loadShared16(S.address(row, unit)), d = loadShared16(D.address(row, unit));
+  const uint32_t left[4] = {s.x, s.y, s.z, s.w}, right[4] = {d.x, d.y, d.z, d.w};
 #pragma unroll
-  for (int i = 0; i < 2; i++) {
-    const int row = threadIdx.x / 8 + 32 * i, unit = threadIdx.x % 8;
-    const uint4 s = loadShared16(S.address(row, unit)), d = loadShared16(D.address(row, unit));
-    const uint32_t left[4] = {s.x, s.y, s.z, s.w}, right[4] = {d.x, d.y, d.z, d.w};
-#pragma unroll
-    for (int n = 0; n < 4; n++) {
-      sum[2 * n] += lowHalf(left[n]) * lowHalf(right[n]);
-      sum[2 * n + 1] += highHalf(left[n]) * highHalf(right[n]);
-    }
+  for (int n = 0; n < 4; n++) {
+    sum[2 * n] += lowHalf(left[n]) * lowHalf(right[n]);
+    sum[2 * n + 1] += highHalf(left[n]) * highHalf(right[n]);
   }
 }
 
@@ -34,133 +31,172 @@ __device__ inline void storeEnds(float (&sum)[8], float* ends) {
   for (int i = 0; i < 8; i++) ends[(threadIdx.x >> 5) * KB + 8 * lane + i] = sum[i];
 }
 
-/// Adds up numbers, twice as many as `half`, over the lanes that have the same pairs of columns. In the end,
-/// of 16 numbers lane group i has 2 i and 2 i + 1.
-template <int half>
-__device__ void sumOverGroups(float (&x)[16], int lane) {
-  const bool upper = lane & (2 * half);
+/// Of all warps, in the first one's place. A thread of the first KB has a channel.
+__device__ inline void addUpEnds(float* ends) {
+  if (threadIdx.x >= KB) return;
+  float sum = 0.0f;
+#pragma unroll
+  for (int warp = 0; warp < gradientThreads / 32; warp++) sum += ends[warp * KB + threadIdx.x];
+  ends[threadIdx.x] = sum;
+}
+
+/// Adds up 2 `half` numbers over lanes `distance` apart, each of which is left with half of them, and so on
+/// to two numbers: of eight, lanes 8 i and further have 2 i and 2 i + 1.
+template <int half, int distance>
+__device__ void sumOverGroups(float (&x)[8], int lane) {
+  const bool upper = lane & distance;
 #pragma unroll
   for (int i = 0; i < half; i++) {
     const float given = upper ? x[i] : x[i + half], own = upper ? x[i + half] : x[i];
-    x[i] = own + __shfl_xor_sync(~0u, given, 2 * half);
+    x[i] = own + __shfl_xor_sync(~0u, given, distance);
   }
-  if constexpr (half > 2) sumOverGroups<half / 2>(x, lane);
+  if constexpr (half > 2) sumOverGroups<half / 2, distance / 2>(x, lane);
 }
 
-/// What keys of the chunk's last document get from behind the chunk, times the keys, summed over a warp's
-/// tokens: sum = D v.
-__device__ inline void storeBehind(const Sums& sum, const Chunk& in, float* behind, const GradientPlace& at) {
-  float sums[16] = {};
+/// Adds up eight numbers over a warp's tokens, 2 n and 2 n + 1 of columns 8 n + pairOf and the next: what
+/// keys of the chunk's last document get from behind the chunk, times the keys.
+__device__ inline void storeBehind(float (&sums)[8], float* behind, const GradientPlace& at) {
+  sumOverGroups<4, 16>(sums, at.lane);
+  const float2 both =
+      make_float2(sums[0] + __shfl_xor_sync(~0u, sums[0], 4), sums[1] + __shfl_xor_sync(~0u, sums[1], 4));
+  if (at.lane & 4) return;
+  *reinterpret_cast<float2*>(behind + at.warp * KB + at.column(at.lane >> 3)) = both;
+}
+
+/// The sums in bf16, to rows of dq or dk.
+__device__ inline void storeRows(const NarrowSums& sum, __nv_bfloat16* to, int pitch, int length,
+                                 int channels, const GradientPlace& at) {
 #pragma unroll
-  for (int n = 0; n < 8; n++) {
-    const int column = 8 * n + at.pairOf;
-    const float2 end = in.c.pairAt(in.length - 1, column);
+  for (int h = 0; h < 2; h++) {
+    // The quad's four lanes have two channels each of four groups of eight: afterwards a lane has a group.
+    uint32_t packed[4];
+#pragma unroll
+    for (int n = 0; n < 4; n++) packed[n] = pack(sum[n][2 * h], sum[n][2 * h + 1]);
+    transposeQuad(packed, at.lane);
+    const int channel = 32 * at.half + 8 * (at.lane & 3);
+    if (at.row(h) < length && channel < channels)
+      storeGlobal(to + static_cast<int64_t>(at.row(h)) * pitch + channel, packed[0], packed[1], packed[2],
+                  packed[3]);
+  }
+}
+
+/// Makes dq or dk of `outer`, what comes from outside of the chunk, and `inner`, what its tokens give each
+/// other: all but the decay from the chunk's start, or up to its end. Leaves q dq or k dk in `exchanged`, and
+/// in `behind` sums over rows of k times what keys get from outside.
+__device__ inline void closeMild(NarrowSums& outer, const NarrowSums& inner, float (&behind)[8],
+                                 FloatTile<64> exchanged, const Chunk& in, float scale,
+                                 const GradientPlace& at) {
+  const Tile<64> own = at.ofQuery ? in.Q : in.K;
+  const float sign = at.ofQuery ? 1.0f : -1.0f, factor = at.ofQuery ? scale : 1.0f;
+#pragma unroll
+  for (int n = 0; n < 4; n++) {
+    const int column = at.column(n);
+    const float2 end = in.c.pairAt(tileTokens - 1, column);
+    const float2 border = at.ofQuery ? make_float2(0.0f, 0.0f) : end;
+    behind[2 * n] = behind[2 * n + 1] = 0.0f;
 #pragma unroll
     for (int h = 0; h < 2; h++) {
-      const int row = at.row(h);
-      if (row >= in.length || documentEnd(in.starts, row, in.length) != in.length) continue;
-      const float2 here = in.c.pairAt(row, column), k = loadPair(in.K, row, column);
-      sums[2 * n] += k.x * exp2Decay(end.x - here.x) * sum[n][2 * h];
-      sums[2 * n + 1] += k.y * exp2Decay(end.y - here.y) * sum[n][2 * h + 1];
+      const float2 here = in.c.pairAt(at.row(h), column), x = loadPair(own, at.row(h), column);
+      const float near = factor * exp2Decay(sign * here.x + border.x);
+      const float far = factor * exp2Decay(sign * here.y + border.y);
+      float* const found = &outer[n][2 * h];
+      found[0] *= near;
+      found[1] *= far;
+      behind[2 * n] += x.x * found[0];
+      behind[2 * n + 1] += x.y * found[1];
+      found[0] += near * inner[n][2 * h];
+      found[1] += far * inner[n][2 * h + 1];
+      exchanged.pairAt(at.row(h), column) = make_float2(x.x * found[0], x.y * found[1]);
     }
   }
-  // Numbers 2 n and 2 n + 1 are columns 8 n + pairOf and the next.
-  sumOverGroups<8>(sums, at.lane);
-  float* const to = behind + at.warp * KB + 8 * at.group + at.pairOf;
-  *reinterpret_cast<float2*>(to) = make_float2(sums[0], sums[1]);
 }
 
-/// Decays what the sums say, stores it as dq or dk and leaves q dq or k dk in `exchanged`; what is there
-/// before is added if `isInside`.
-__device__ inline void closeRows(Sums& sum, FloatTile<64> exchanged, bool isInside, const Chunk& in,
-                                 float scale, __nv_bfloat16* to, int pitch, int channels,
-                                 const GradientPlace& at) {
+/// Of any documents and decays, to `exchanged`: what comes from outside of the chunk; and `behind` as above.
+__device__ inline void closeOuter(const NarrowSums& sum, float (&behind)[8], FloatTile<64> exchanged,
+                                  const Chunk& in, float scale, const GradientPlace& at) {
+#pragma unroll
+  for (int i = 0; i < 8; i++) behind[i] = 0.0f;
 #pragma unroll
   for (int h = 0; h < 2; h++) {
     const int row = at.row(h), last = documentEnd(in.starts, row, in.length) - 1;
     // Whether a state comes to this token from outside the chunk; selected, for it may be another document's.
+    const bool exists = row < in.length;
     const bool meets = at.ofQuery ? (in.starts & ((2ull << row) - 1)) == 0 : last == in.length - 1;
 #pragma unroll
-    for (int n = 0; n < 8; n++) {
-      const int column = 8 * n + at.pairOf;
-      const float2 here = in.c.pairAt(row, column);
-      float2 decay;
-      if (at.ofQuery) {
-        decay = make_float2(scale * exp2Decay(here.x), scale * exp2Decay(here.y));
-      } else {
-        const float2 end = in.c.pairAt(last, column);
-        decay = make_float2(exp2Decay(end.x - here.x), exp2Decay(end.y - here.y));
-      }
-      float2 found =
-          make_float2(meets ? decay.x * sum[n][2 * h] : 0.0f, meets ? decay.y * sum[n][2 * h + 1] : 0.0f);
-      float2& place = exchanged.pairAt(row, column);
-      if (isInside) {
-        found.x += place.x;
-        found.y += place.y;
-      }
-      sum[n][2 * h] = found.x;
-      sum[n][2 * h + 1] = found.y;
-      const float2 own = loadPair(at.ofQuery ? in.Q : in.K, row, column);
-      place = row < in.length ? make_float2(own.x * found.x, own.y * found.y) : make_float2(0.0f, 0.0f);
-    }
-    // The quad's four lanes have two channels each of eight groups of eight: afterwards a lane has two
-    // groups.
-#pragma unroll
-    for (int half = 0; half < 2; half++) {
-      uint32_t packed[4];
-#pragma unroll
-      for (int n = 0; n < 4; n++) packed[n] = pack(sum[4 * half + n][2 * h], sum[4 * half + n][2 * h + 1]);
-      transposeQuad(packed, at.lane);
-      const int channel = 32 * half + 8 * (at.lane & 3);
-      if (row < in.length && channel < channels)
-        storeGlobal(to + static_cast<int64_t>(row) * pitch + channel, packed[0], packed[1], packed[2],
-                    packed[3]);
+    for (int n = 0; n < 4; n++) {
+      const int column = at.column(n);
+      const float2 here = in.c.pairAt(row, column), end = in.c.pairAt(last, column);
+      const float2 x = loadPair(in.K, row, column);
+      const float near = at.ofQuery ? scale * exp2Decay(here.x) : exp2Decay(end.x - here.x);
+      const float far = at.ofQuery ? scale * exp2Decay(here.y) : exp2Decay(end.y - here.y);
+      const float2 found =
+          make_float2(meets ? near * sum[n][2 * h] : 0.0f, meets ? far * sum[n][2 * h + 1] : 0.0f);
+      exchanged.pairAt(row, column) = found;
+      behind[2 * n] += exists && meets ? x.x * found.x : 0.0f;
+      behind[2 * n + 1] += exists && meets ? x.y * found.y : 0.0f;
     }
   }
+}
+
+/// From the gradients in `exchanged` to sums, and q dq or k dk in their place.
+__device__ inline void takeGradients(NarrowSums& sum, FloatTile<64> exchanged, const Chunk& in,
+                                     const GradientPlace& at) {
+#pragma unroll
+  for (int h = 0; h < 2; h++)
+#pragma unroll
+    for (int n = 0; n < 4; n++) {
+      const int row = at.row(h), column = at.column(n);
+      const float2 x = loadPair(at.ofQuery ? in.Q : in.K, row, column);
+      float2& place = exchanged.pairAt(row, column);
+      const float2 found = place;
+      sum[n][2 * h] = found.x;
+      sum[n][2 * h + 1] = found.y;
+      place = row < in.length ? make_float2(x.x * found.x, x.y * found.y) : make_float2(0.0f, 0.0f);
+    }
 }
 
 /// dlog a_t = the sum of q_s dq_s - k_s dk_s from t to the document's end or the chunk's, there plus what
 /// goes on behind it: `ends`, and what its last document's keys got from there. (In f32 the latter and its
 /// share of the sum cancel; the state after the chunk in the place of both would not be rounded as they are.)
-/// A thread has one channel of a sub-chunk. `opensSlice`: no state comes before the first token.
+/// A thread has some rows of one channel. `opensSlice`: no state comes before the first token.
 __device__ inline void storeDecayGradient(float* to, int pitch, int channels, const Chunk& in,
                                           unsigned char* shared, bool opensSlice) {
   using Layout = GradientLayout;
-  const FloatTile<64> ofQueries{reinterpret_cast<float*>(shared + Layout::exchanged)};
-  const FloatTile<64> ofKeys{ofQueries.base + FloatTile<64>::bytes / 4};
+  const FloatTile<64> ofQueries{reinterpret_cast<float*>(shared + Layout::queriesExchanged)};
+  const FloatTile<64> ofKeys{reinterpret_cast<float*>(shared + Layout::keysExchanged)};
   float* const leading = reinterpret_cast<float*>(shared + Layout::totals);
   const float* const behind = reinterpret_cast<const float*>(shared + Layout::behind);
   const float* const ends = reinterpret_cast<const float*>(shared + Layout::ends);
-  const int column = threadIdx.x % KB, part = threadIdx.x / KB, row0 = part * subChunk;
-  const unsigned opened = static_cast<unsigned>(in.starts >> row0 & 0xffff);
+  constexpr int rows = gradientRows, parts = gradientThreads / KB;
+  constexpr unsigned allRows = (1u << rows) - 1;
+  const int column = threadIdx.x % KB, part = threadIdx.x / KB, row0 = part * rows;
+  const unsigned opened = static_cast<unsigned>(in.starts >> row0) & allRows;
 
-  float sums[subChunk], sum = 0.0f;
+  float sums[rows], sum = 0.0f;
 #pragma unroll
-  for (int i = subChunk - 1; i >= 0; i--) {
-    if (i + 1 < subChunk && (opened >> (i + 1) & 1)) sum = 0.0f;
+  for (int i = rows - 1; i >= 0; i--) {
+    if (i + 1 < rows && (opened >> (i + 1) & 1)) sum = 0.0f;
     sum += ofQueries.at(row0 + i, column) - ofKeys.at(row0 + i, column);
     sums[i] = sum;
   }
-  leading[part * KB + column] = opened & 1 ? 0.0f : sum;
+  leading[threadIdx.x] = opened & 1 ? 0.0f : sum;
   __syncthreads();
 
-  float following = 0.0f, meeting = 0.0f;
+  float following = 0.0f;
 #pragma unroll
   for (int warp = 0; warp < 4; warp++) following += behind[warp * KB + column];
+  following += exp2Decay(in.c.at(tileTokens - 1, column)) * ends[column];
 #pragma unroll
-  for (int warp = 0; warp < 8; warp++) meeting += ends[warp * KB + column];
-  following += exp2Decay(in.c.at(tileTokens - 1, column)) * meeting;
-#pragma unroll
-  for (int other = subChunks - 1; other > 0; other--) {
+  for (int other = parts - 1; other > 0; other--) {
     if (other <= part) break;
-    const bool goesOn = (in.starts >> (other * subChunk) & 0xffff) == 0;
+    const bool goesOn = (in.starts >> (other * rows) & allRows) == 0;
     following = leading[other * KB + column] + (goesOn ? following : 0.0f);
   }
   if (column >= channels) return;
 #pragma unroll
-  for (int i = subChunk - 1; i >= 0; i--) {
+  for (int i = rows - 1; i >= 0; i--) {
     const int row = row0 + i;
-    if (i + 1 < subChunk && (opened >> (i + 1) & 1)) following = 0.0f;
+    if (i + 1 < rows && (opened >> (i + 1) & 1)) following = 0.0f;
     const bool meetsNothing = (opened >> i & 1) || (opensSlice && row == 0);
     if (row < in.length)
       to[static_cast<int64_t>(row) * pitch + column] = meetsNothing ? 0.0f : sums[i] + following;

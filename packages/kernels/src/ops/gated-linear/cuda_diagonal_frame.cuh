@@ -1,6 +1,7 @@
 #pragma once
 
-#include "cuda/warpgroup.cuh"
+#include "cuda/bulk_copy.cuh"
+#include "cuda/warpgroup_narrow.cuh"
 #include "cuda_diagonal_inside.cuh"
 #include "cuda_sweep.h"
 
@@ -8,23 +9,34 @@
 
 namespace longscan {
 
-/// Shared memory. When the values have been read, in their place for each warpgroup what its products inside
-/// the chunk read, then what it hands to the decay's gradient; and dA.
-struct GradientLayout {
-  static constexpr int tile = Tile<64>::bytes;
-  static constexpr int gates = 2 * tile;  // behind Q and K
-  static constexpr int totals = gates + Gates::bytes;
-  static constexpr int behind = totals + 4 * subChunks * KB;
-  static constexpr int ends = behind + 4 * 4 * KB;
-  static constexpr int values = ends + 4 * 8 * KB;  // for each stage 64 channels of dO and v, of S and D
-  static constexpr int stage = 4 * tile;
-  static constexpr int exchanged = values, scores = exchanged + 2 * FloatTile<64>::bytes;
-  static_assert(values % 1024 == 0 && FloatTile<64>::bytes % 1024 == 0, "tiles are aligned to 1024 bytes");
-  static_assert(FloatTile<64>::bytes >= 2 * tile, "operands in two terms fit where gradients go later");
+constexpr int gradientThreads = 512;
+/// Rows of a channel that a thread adds up.
+constexpr int gradientRows = tileTokens * KB / gradientThreads;
 
+/// Shared memory. When the values have been read, in their place for the queries' gradient and for the keys'
+/// what products inside the chunk read, or sums of those by sub-chunks and dA; then what is handed to the
+/// decay's gradient.
+struct GradientLayout {
+  static constexpr int tile = Tile<64>::bytes, floats = FloatTile<64>::bytes;
+  static constexpr int gates = 2 * tile;  // behind Q and K
+  static constexpr int totals = gates + floats;
+  static constexpr int behind = totals + 4 * gradientThreads;
+  static constexpr int ends = behind + 4 * 4 * KB;
+  static constexpr int values = ends + 4 * gradientThreads / 32 * KB;
+  static constexpr int stage = 4 * tile;  // 64 channels of dO and v, of S and D
+  // dA in two terms; of queries and of keys the other operand in two terms, and in the same place what is
+  // exchanged. Without products of whole chunks dA reaches further.
+  static constexpr int terms = values, ofQueries = terms + 2 * tile, ofKeys = ofQueries + 3 * tile;
+  static constexpr int scores = values, queriesExchanged = ofKeys - floats, keysExchanged = ofKeys;
+  static_assert(values % 1024 == 0 && floats % 1024 == 0, "tiles are aligned to 1024 bytes");
+  static_assert(queriesExchanged >= ofQueries && queriesExchanged >= scores + floats,
+                "each in its own place");
+  static_assert(keysExchanged + floats <= values + 2 * stage, "two stages leave room for all of it");
+  static constexpr int arrivals = values + 2 * stage;
+
+  /// With one stage there is no room for products of the whole chunk.
   static constexpr int bytes(int stages) {
-    const int after = scores + FloatTile<64>::bytes, before = values + stages * stage;
-    return after > before ? after : before;
+    return stages == 2 ? arrivals + 2 * static_cast<int>(sizeof(ArrivalBarrier)) : keysExchanged + floats;
   }
 };
 
@@ -36,15 +48,14 @@ struct Block {
   int64_t imageOf;  // the chunk's number among those of all heads
 
   __device__ explicit Block(const DiagonalCall& call) {
-    const int tiles = (call.K + KB - 1) / KB;
-    const int64_t numChunks = (call.T + tileTokens - 1) / tileTokens;
-    int64_t number = blockIdx.x;
-    keyBlock = static_cast<int>(number % tiles);
-    number /= tiles;
-    h = number % call.H;
-    number /= call.H;
-    chunk = number % numChunks;
-    b = number / numChunks;
+    // Of 32 bits: longer numbers are divided in hundreds of instructions.
+    const unsigned tiles = (call.K + KB - 1) / KB, heads = call.H;
+    const unsigned numChunks = static_cast<unsigned>((call.T + tileTokens - 1) / tileTokens);
+    const unsigned row = blockIdx.x / tiles, chunks = row / heads;
+    keyBlock = blockIdx.x % tiles;
+    h = row % heads;
+    chunk = call.B == 1 ? chunks : chunks % numChunks;
+    b = call.B == 1 ? 0 : chunks / numChunks;
     imageOf = (b * call.H + h) * numChunks + chunk;
     first = chunk * tileTokens;
     length = static_cast<int>(min(static_cast<int64_t>(tileTokens), call.T - first));
@@ -56,23 +67,17 @@ struct Block {
     return ((b * call.T + first) * call.H + h) * call.K + channel();
   }
   __device__ int64_t sharedPlace(const DiagonalCall& call) const {
-    return ((b * call.T + first) * call.G + h / (call.H / call.G)) * call.K;
+    return ((b * call.T + first) * call.G + static_cast<int>(h) / (call.H / call.G)) * call.K;
   }
   __device__ int64_t valuePlace(const DiagonalCall& call) const {
     return ((b * call.T + first) * call.H + h) * call.V;
   }
 };
 
-/// 64 x 64 numbers as they lie in an image.
-__device__ inline void fillImage(uint32_t to, const unsigned char* from) {
-#pragma unroll
-  for (int i = 0; i < Tile<64>::bytes; i += 16 * diagonalThreads)
-    copyAsync16(to + i + 16 * threadIdx.x, from + i + 16 * threadIdx.x, true);
-}
-
-/// A warpgroup's sums: rows of tokens, 64 key channels.
+/// A warpgroup's sums: rows of tokens, 32 key channels of the gradient of queries or of keys.
 struct GradientPlace {
-  int lane, warp, row0, group, pairOf;
+  int lane, warp, row0, group, pairOf, half;
+  int quarter;  // of the columns of dA
   bool ofQuery;
 
   __device__ GradientPlace()
@@ -81,8 +86,22 @@ struct GradientPlace {
         row0(subChunk * warp),
         group(lane >> 2),
         pairOf(2 * (lane & 3)),
-        ofQuery(warpgroupNumber() == 0) {}
+        half(warpgroupNumber() & 1),
+        quarter(warpgroupNumber()),
+        ofQuery(warpgroupNumber() < 2) {}
   __device__ int row(int h) const { return row0 + group + 8 * h; }
+  __device__ int column(int n) const { return 32 * half + 8 * n + pairOf; }
+  /// The same, as far as the compiler knows another: it is not to keep addresses from before, for which there
+  /// are no registers.
+  __device__ GradientPlace anew() const {
+    GradientPlace place = *this;
+    asm volatile("" : "+r"(place.group), "+r"(place.warp));
+    return place;
+  }
+  /// Waits for the other warpgroup with the same gradient.
+  __device__ void joinSide() const { joinBarrier(ofQuery ? 1 : 2, gradientThreads / 2); }
+  /// Of dA.
+  __device__ int keyOf(int n) const { return 16 * quarter + 8 * n + pairOf; }
 };
 
 }  // namespace longscan

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "cuda/warpgroup_narrow.cuh"
 #include "cuda_diagonal.cuh"
 
 // What tokens of one chunk give each other's gradients.
@@ -116,13 +117,6 @@ __device__ inline void addDecayed(WarpSums& to, const WarpSums& sum, const Chunk
       to[n][2 * h + 1] += sum[n][2 * h + 1] * exp2Decay(sign * (here.y - start.y));
     }
   }
-}
-
-__device__ inline void clear(WarpSums& sum) {
-#pragma unroll
-  for (int n = 0; n < warpTiles; n++)
-#pragma unroll
-    for (int i = 0; i < 4; i++) sum[n][i] = 0.0f;
 }
 
 /// What `steep` tokens and those of their sub-chunk give each other's queries or keys, pair by pair in f32.

@@ -1,4 +1,4 @@
-#include "cuda/warpgroup.cuh"
+#include "cuda/warpgroup_narrow.cuh"
 #include "cuda_diagonal_scores.cuh"
 
 namespace longscan {
@@ -8,16 +8,15 @@ namespace {
 /// Channels of queries, keys and gates that are worked on at a time.
 constexpr int panel = 64;
 
-/// Shared memory: stages of a panel's Q, K and gates, then what rounding takes off decayed queries and keys.
+/// Shared memory of a block: a panel's Q and K, what rounding takes off them when they are decayed, and its
+/// gates. Other panels wait: that several blocks share a multiprocessor hides more than a second panel here
+/// would.
 struct PrepareLayout {
   static constexpr int tile = Tile<panel>::bytes;
-  static constexpr int gates = 2 * tile, stage = gates + FloatTile<panel>::bytes;
-  static constexpr int rest = 2 * stage;
-  static constexpr int totals = rest + 2 * tile;
+  static constexpr int rest = 2 * tile, gates = 4 * tile;
+  static constexpr int totals = gates + FloatTile<panel>::bytes;
   static constexpr int masks = totals + 4 * subChunks * panel;
   static constexpr int bytes = masks + 16;
-  static constexpr int exchanged = rest;  // sums of the other warpgroup, f32, after the products
-  static_assert(stage % 1024 == 0, "tiles are aligned to 1024 bytes");
 };
 
 /// 8 x 8 pairs of bytes, of which a lane has two neighbours in row lane / 4, with rows and columns exchanged.
@@ -31,7 +30,7 @@ __device__ uint32_t transposeMatrix(uint32_t x) {
 struct Scores {
   __nv_bfloat16* to;
   int terms;
-  bool backwardOrder;
+  bool transposed;
 
   /// Those of 8 tokens from `row` with 8 keys from `column`, as products leave them. All lanes of a warp
   /// together.
@@ -39,11 +38,10 @@ struct Scores {
     const int group = lane >> 2, pairOf = 2 * (lane & 3);
     uint32_t both = pack(near, far), rest = pack(near - lowHalf(both), far - highHalf(both));
     int place = (row + group) * 64 + column + pairOf;
-    if (backwardOrder) {
-      // The lane gets two tokens' scores with one key, the later first.
-      both = __byte_perm(transposeMatrix(both), 0, 0x1032);
-      rest = __byte_perm(transposeMatrix(rest), 0, 0x1032);
-      place = (63 - column - group) * 64 + 62 - row - pairOf;
+    if (transposed) {
+      both = transposeMatrix(both);
+      rest = transposeMatrix(rest);
+      place = (column + group) * 64 + row + pairOf;
     }
     *reinterpret_cast<uint32_t*>(to + place) = both;
     if (terms == 2) *reinterpret_cast<uint32_t*>(to + 64 * 64 + place) = rest;
@@ -91,7 +89,7 @@ __device__ void storeEight(__nv_bfloat16* to, uint4 x) {
 /// terms, queries decayed since and keys scaled up from the start of their document in the chunk. In `masks`
 /// one bit for each token that decays by more than 2^-96 since then.
 __device__ void decayPanel(const DiagonalCall& call, const Panel& in, uint64_t starts, int64_t place,
-                           int64_t pitch, int length, unsigned* masks) {
+                           int pitch, int length, unsigned* masks) {
   const int unit = threadIdx.x % 8, column = in.channel + 8 * unit;
 #pragma unroll 1
   for (int i = 0; i < 2; i++) {
@@ -116,7 +114,7 @@ __device__ void decayPanel(const DiagonalCall& call, const Panel& in, uint64_t s
     if (steep) atomicOr(&masks[i], 1u << (row & 31));
     uint4 rounded, rest;
     const bool exists = row < length && column < call.K;
-    const int64_t to = place + row * pitch + column;
+    const int64_t to = place + static_cast<int64_t>(row) * pitch + column;
     roundEight(q, rounded, rest);
     storeShared16(in.Q.base + at, rounded);
     storeShared16(in.restOfQ.base + at, rest);
@@ -131,45 +129,28 @@ __device__ void decayPanel(const DiagonalCall& call, const Panel& in, uint64_t s
   }
 }
 
-/// Adds the products of the panel's queries and keys, half of the channels for each warpgroup.
-__device__ void addScores(Sums& sum, const Panel& in, int part) {
+/// Adds the products of the panel's queries and keys, of half of the keys for each warpgroup.
+__device__ void addScores(OwnScores& sum, const Panel& in, int part) {
   publishToProducts();
   __syncthreads();
   beginProducts();
 #pragma unroll
-  for (int step = 0; step < 2; step++) {
-    const int k = 2 * part + step;
-    multiply<StoredB::rows>(sum, in.Q, k, in.K, k);
-    multiply<StoredB::rows>(sum, in.restOfQ, k, in.K, k);
-    multiply<StoredB::rows>(sum, in.Q, k, in.restOfK, k);
+  for (int step = 0; step < 4; step++) {
+    multiplyAlternate(sum, in.Q, in.K, step, part);
+    multiplyAlternate(sum, in.restOfQ, in.K, step, part);
+    multiplyAlternate(sum, in.Q, in.restOfK, step, part);
   }
   commitProducts();
   waitForProducts<0>();
 }
 
-/// Of the sums of both warpgroups, each gets every second eight columns.
-__device__ void shareScores(OwnScores& own, const Sums& sum, FloatTile<panel / 2, 0> exchanged, int part) {
-  // A thread meets the one of the other warpgroup that has the same places.
-  float4* const to = reinterpret_cast<float4*>(exchanged.base) + (threadIdx.x & 127);
-  const auto half = [&](int n, int which) { return which == 0 ? n : 4 + n; };
-#pragma unroll
-  for (int n = 0; n < 4; n++) {
-    const float(&given)[4] = sum[2 * n];
-    const float(&other)[4] = sum[2 * n + 1];
-    to[half(n, part) * 128] = part == 0 ? make_float4(other[0], other[1], other[2], other[3])
-                                        : make_float4(given[0], given[1], given[2], given[3]);
-  }
-  __syncthreads();
-#pragma unroll
-  for (int n = 0; n < 4; n++) {
-    const float4 more = to[half(n, 1 - part) * 128];
-    const float others[4] = {more.x, more.y, more.z, more.w};
-#pragma unroll
-    for (int i = 0; i < 4; i++) own[n][i] = (part == 0 ? sum[2 * n][i] : sum[2 * n + 1][i]) + others[i];
-  }
-}
+#if __CUDA_ARCH__ >= 900
+constexpr int prepareBlocks = 4;
+#else
+constexpr int prepareBlocks = 1;
+#endif
 
-__global__ void __launch_bounds__(diagonalThreads, 2)
+__global__ void __launch_bounds__(diagonalThreads, prepareBlocks)
     prepareKernel(const __grid_constant__ DiagonalCall call) {
   using Layout = PrepareLayout;
   extern __shared__ __align__(1024) unsigned char shared[];
@@ -178,79 +159,77 @@ __global__ void __launch_bounds__(diagonalThreads, 2)
   unsigned* const masks = reinterpret_cast<unsigned*>(shared + Layout::masks);
 
   const int lane = threadIdx.x & 31, part = warpgroupNumber();
-  const int row0 = subChunk * __shfl_sync(~0u, static_cast<int>(threadIdx.x >> 5 & 3), 0);
   // Blocks that run at a time have all heads of some chunks: they read whole rows of memory.
-  const int64_t numChunks = (call.T + tileTokens - 1) / tileTokens;
-  const int64_t h = blockIdx.x % call.H, chunk = blockIdx.x / call.H % numChunks;
-  const int64_t b = blockIdx.x / call.H / numChunks, bh = b * call.H + h;
-  const int64_t first = chunk * tileTokens, pitch = static_cast<int64_t>(call.H) * call.K;
-  const int64_t head = b * call.T * pitch + h * call.K;
-  const int64_t sharedPitch = static_cast<int64_t>(call.G) * call.K;
-  const int64_t sharedHead = b * call.T * sharedPitch + h / (call.H / call.G) * call.K;
+  const auto numChunks = static_cast<unsigned>((call.T + tileTokens - 1) / tileTokens);
+  const unsigned heads = call.H, chunks = blockIdx.x / heads;
+  const unsigned h = blockIdx.x % heads, chunk = chunks % numChunks;
+  const int64_t b = chunks / numChunks;
+  const unsigned ofAllHeads = (static_cast<unsigned>(b) * heads + h) * numChunks + chunk;
+  const int64_t first = static_cast<int64_t>(chunk) * tileTokens;
+  const int pitch = call.H * call.K, sharedPitch = call.G * call.K;
+  const int64_t place = (b * call.T + first) * pitch + h * call.K;
+  const int64_t sharedPlace =
+      (b * call.T + first) * sharedPitch + static_cast<int>(h) / (call.H / call.G) * call.K;
   const int length = static_cast<int>(min(static_cast<int64_t>(tileTokens), call.T - first));
-  const TileRows rows{first, 0, length, false};
-  const int panels = (call.K + panel - 1) / panel;
+  const TileRows rows{0, 0, length, false};
 
   const auto panelOf = [&](int number) {
-    const int stage = number % 2 * Layout::stage;
-    return Panel{{base + stage},
-                 {base + stage + Layout::tile},
+    return Panel{{base},
+                 {base + Layout::tile},
                  {base + Layout::rest},
                  {base + Layout::rest + Layout::tile},
-                 {reinterpret_cast<float*>(shared + stage + Layout::gates)},
+                 {reinterpret_cast<float*>(shared + Layout::gates)},
                  number * panel};
   };
   const auto fill = [&](int number) {
     const Panel to = panelOf(number);
-    if (number < panels) {
-      fillTile<panel, diagonalThreads>(to.Q, call.q + sharedHead, sharedPitch, to.channel, call.K, rows);
-      fillTile<panel, diagonalThreads>(to.K, call.k + sharedHead, sharedPitch, to.channel, call.K, rows);
-      fillGates(to.c, call.g + head + first * pitch, pitch, to.channel, call.K, length);
-    }
+    fillTile<panel, diagonalThreads>(to.Q, call.q + sharedPlace, sharedPitch, to.channel, call.K, rows);
+    fillTile<panel, diagonalThreads>(to.K, call.k + sharedPlace, sharedPitch, to.channel, call.K, rows);
+    fillGates<diagonalThreads>(to.c, call.g + place, pitch, to.channel, call.K, length);
     commitCopies();
   };
-  fill(0);
-  fill(1);
   if (threadIdx.x < 2) masks[threadIdx.x] = 0;
   const uint64_t starts =
       documentStarts(call.resets ? call.resets + b * call.T : nullptr, first, length, lane);
-  // The chunk's first piece is what a state passes through; if a document starts at once, nothing does.
-  const int firstEnd = documentEnd(starts, 0, length);
 
-  Sums sum;
-  clear(sum);
-#pragma unroll 1
-  for (int number = 0; number < panels; number++) {
-    const Panel in = panelOf(number);
-    waitForCopies<1>();
-    __syncthreads();
-    sumGates(in.c, starts, totals);
-    if (threadIdx.x < panel && in.channel + threadIdx.x < call.K)
-      call.gamma[(bh * numChunks + chunk) * call.K + in.channel + threadIdx.x] =
-          exp2Decay(in.c.at(firstEnd - 1, threadIdx.x));
-    decayPanel(call, in, starts, head + first * pitch, pitch, length, masks);
-    addScores(sum, in, part);
-    __syncthreads();
-    fill(number + 2);
-  }
   OwnScores scored;
-  shareScores(scored, sum, {reinterpret_cast<float*>(shared + Layout::exchanged)}, part);
+  clear(scored);
+#pragma unroll 1
+  for (int number = 0; number * panel < call.K; number++) {
+    const Panel in = panelOf(number);
+    fill(number);
+    waitForCopies<0>();
+    __syncthreads();
+    sumGates<diagonalThreads>(in.c, starts, totals);
+    // The chunk's first piece is what a state passes through; if a document starts at once, nothing does.
+    const int firstEnd = documentEnd(starts, 0, length);
+    if (threadIdx.x < panel && in.channel + threadIdx.x < call.K)
+      call.gamma[static_cast<int64_t>(ofAllHeads) * call.K + in.channel + threadIdx.x] =
+          exp2Decay(in.c.at(firstEnd - 1, threadIdx.x));
+    decayPanel(call, in, starts, place, pitch, length, masks);
+    addScores(scored, in, part);
+    __syncthreads();
+  }
 
+  const int row0 = subChunk * __shfl_sync(~0u, static_cast<int>(threadIdx.x >> 5 & 3), 0);
   // Of both warpgroups alike: tokens for which keys cannot be scaled up that far.
-  const uint64_t steep = masks[0] | static_cast<uint64_t>(masks[1]) << 32;
-  if (steep != 0) {
-    SteepScores again(starts, steep, row0, part, lane);
+  const auto steep = [&] { return masks[0] | static_cast<uint64_t>(masks[1]) << 32; };
+  if (steep() != 0) {
+    // Those of the other tokens wait where what rounding takes off is not needed any more.
+    float4* const kept = reinterpret_cast<float4*>(shared + Layout::rest) + threadIdx.x;
+#pragma unroll
+    for (int n = 0; n < 4; n++)
+      kept[n * diagonalThreads] = make_float4(scored[n][0], scored[n][1], scored[n][2], scored[n][3]);
+    SteepScores again(starts, row0, part, lane);
 #pragma unroll 1
     for (int pass = 0; pass < 2; pass++) {
-      waitForCopies<0>();
-      __syncthreads();
 #pragma unroll 1
-      for (int number = 0; number < panels; number++) {
+      for (int number = 0; number * panel < call.K; number++) {
         fill(number);
         waitForCopies<0>();
         __syncthreads();
         const Panel in = panelOf(number);
-        sumGates(in.c, starts, totals);
+        sumGates<diagonalThreads>(in.c, starts, totals);
         if (pass == 0)
           again.look(in.c);
         else
@@ -258,10 +237,18 @@ __global__ void __launch_bounds__(diagonalThreads, 2)
         __syncthreads();
       }
     }
-    again.replace(scored, call.scale);
+#pragma unroll
+    for (int n = 0; n < 4; n++) {
+      const float4 own = kept[n * diagonalThreads];
+      scored[n][0] = own.x;
+      scored[n][1] = own.y;
+      scored[n][2] = own.z;
+      scored[n][3] = own.w;
+    }
+    again.replace(scored, steep(), call.scale);
   }
-  const Scores scores{call.scores + (bh * numChunks + chunk) * call.scoreTerms * (64 * 64), call.scoreTerms,
-                      call.backwardOrder};
+  const Scores scores{call.scores + static_cast<int64_t>(ofAllHeads) * call.scoreTerms * (64 * 64),
+                      call.scoreTerms, call.transposed};
   scores.store(scored, starts, row0, part, lane);
 }
 

@@ -9,27 +9,21 @@ namespace longscan {
 /// Of a warp: rows row0 + group + 8 h, columns 16 n + 8 part + pairOf + {0, 1}, [n][2 h + i].
 using OwnScores = float[4][4];
 
-/// Scores of the tokens in `replaced`, by sub-chunks of 16 tokens: products of queries decayed since the
+/// Scores of some tokens, by sub-chunks of 16 tokens: products of queries decayed since the
 /// sub-chunk's start and keys decayed up to it, or scaled up from it, in tf32; and pair by pair in f32 those
 /// inside a sub-chunk of tokens that are too steep for that. Channels come by 64: first `look`s at all of
 /// them, then `add`s all.
 class SteepScores {
   static constexpr int width = 64;
-  uint64_t starts, replaced;
+  uint64_t starts;
   int row0, part, lane, group, pairOf;
   unsigned steep = 0;
   OwnScores products = {};
   float pairs[4] = {};  // of the own sub-chunk
 
  public:
-  __device__ SteepScores(uint64_t starts, uint64_t replaced, int row0, int part, int lane)
-      : starts(starts),
-        replaced(replaced),
-        row0(row0),
-        part(part),
-        lane(lane),
-        group(lane >> 2),
-        pairOf(2 * (lane & 3)) {}
+  __device__ SteepScores(uint64_t starts, int row0, int part, int lane)
+      : starts(starts), row0(row0), part(part), lane(lane), group(lane >> 2), pairOf(2 * (lane & 3)) {}
 
   __device__ void look(FloatTile<width> c) { steep |= steepTokens(c, starts, row0, lane); }
 
@@ -38,7 +32,8 @@ class SteepScores {
     if (steep != 0) addPairs(Q, K, c);
   }
 
-  __device__ void replace(OwnScores& scores, float scale) const {
+  /// Those of the tokens in `replaced`.
+  __device__ void replace(OwnScores& scores, uint64_t replaced, float scale) const {
 #pragma unroll
     for (int n = 0; n < 4; n++)
 #pragma unroll

@@ -1,59 +1,58 @@
 #pragma once
 
-#include "cuda_sweep_output.cuh"
+#include "cuda/warpgroup_wide.cuh"
+#include "cuda_sweep_hold.cuh"
 
 namespace longscan {
 
 /// What the other warps do: a chunk after the other, from the state that enters the segment to the one that
 /// leaves it.
 template <int DC, int DO, SweepDecay kind, bool summary>
-class Sweep : SweepOutput<DC, DO, kind, summary> {
-  using Output = SweepOutput<DC, DO, kind, summary>;
-  using typename Output::Frame;
+class Sweep : SweepHold<DC, DO, kind, summary> {
+  using Hold = SweepHold<DC, DO, kind, summary>;
+  using typename Hold::Frame;
+  using typename Hold::Output;
+  using typename Hold::SegmentFactor;
   using typename Output::Partner;
   using Layout = typename Frame::Layout;
   using Frame::at;
-  using Frame::base;
-  using Frame::bh;
   using Frame::call;
   using Frame::decays;
   using Frame::emptied;
   using Frame::endChunk;
-  using Frame::filled;
   using Frame::firstChunk;
-  using Frame::h;
   using Frame::keptOf;
-  using Frame::keys;
   using Frame::lateEmptied;
   using Frame::lateFilled;
-  using Frame::ownChannel;
   using Frame::panels;
-  using Frame::pieceOf;
   using Frame::scalar;
   using Frame::scores;
-  using Frame::segment;
   using Frame::stageAfter;
   using Frame::task;
   using Frame::threads;
-  using Frame::tile;
-  using Frame::tiles;
   using Frame::X;
   using Frame::Y;
   using Frame::Z;
+  using Hold::arriveOfWarp;
+  using Hold::enter;
+  using Hold::forget;
+  using Hold::joinWarpgroup;
+  using Hold::keep;
+  using Hold::leave;
+  using Hold::nextPiece;
+  using Hold::publish;
+  using Hold::state;
   using Output::awaitImage;
-  using Output::hasImages;
   using Output::loadPartner;
   using Output::published;
   using Output::storeEnd;
   using Output::storeImage;
   using Output::storeRows;
 
-  SweepState<DC> state;
-  int rounds = 0;  // through the stages
   int pieces = 0;  // so far, where Y comes late
 
  public:
-  __device__ explicit Sweep(const Frame& frame) : Output(frame) {}
+  __device__ explicit Sweep(const Frame& frame) : Hold(frame) {}
 
   __device__ void compute() {
     SegmentFactor factor;
@@ -74,104 +73,16 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
         piece = nextPiece(stage);
         if (call.stages > 1) arriveOfWarp(emptied(ownStage));
       } else {
-        read(piece, stage, factor, products);
+        if constexpr (scalar)
+          read(piece, stage, factor, products);
+        else
+          readDecayed(piece, stage);
       }
     }
     leave(factor);
   }
 
  private:
-  /// A summary's M: of a scalar its log2, else that of channels threadIdx.x and threadIdx.x + threads.
-  struct SegmentFactor {
-    float log2 = 0.0f, channel[2] = {1.0f, 1.0f};
-    bool reset = false;
-  };
-
-  /// Waits for a stage to be filled.
-  __device__ Piece nextPiece(int stage) {
-    awaitArrivals(filled(stage), rounds);
-    if (stage + 1 == call.stages) rounds++;
-    publishToProducts();
-    return unpackPiece(*pieceOf(stage));
-  }
-
-  __device__ void arriveOfWarp(uint32_t barrier) const {
-    __syncwarp();
-    if (at.lane == 0) arrive(barrier);
-  }
-
-  __device__ void joinWarpgroup() const { joinBarrier(1 + at.warpgroup, 128); }
-
-  /// visit(element, that of the next contracted channel, the place of the former in a stored state), of those
-  /// that exist.
-  template <typename Visit>
-  __device__ void eachStored(Visit&& visit) {
-    const int rowStride = task.freeIsKey ? 1 : keys, columnStride = task.freeIsKey ? keys : 1;
-    const int row0 = ownChannel() + at.row0 + at.group;
-    state.eachPair([&](float& x, float& y, bool isLower, int column0) {
-      const int row = row0 + (isLower ? 8 : 0), column = column0 + at.pairOf;
-      if (row < call.free && column < call.contracted) visit(x, y, row * rowStride + column * columnStride);
-    });
-  }
-
-  /// Neighbours lie side by side where the contracted channels are the keys.
-  __device__ void loadState(const float* from) {
-    state.clear();
-    if (task.freeIsKey)
-      eachStored([&](float& x, float& y, int place) {
-        x = from[place];
-        y = from[place + keys];
-      });
-    else
-      eachStored([&](float& x, float& y, int place) {
-        const float2 both = *reinterpret_cast<const float2*>(from + place);
-        x = both.x;
-        y = both.y;
-      });
-  }
-
-  __device__ void storeState(float* to, float scale) {
-    if (task.freeIsKey)
-      eachStored([&](float& x, float& y, int place) {
-        to[place] = x * scale;
-        to[place + keys] = y * scale;
-      });
-    else
-      eachStored([&](float& x, float& y, int place) {
-        *reinterpret_cast<float2*>(to + place) = make_float2(x * scale, y * scale);
-      });
-  }
-
-  /// P for the next products; and kept, if it is what `chunk` begins with (-1: it begins none).
-  __device__ void publish(int chunk) const {
-    Tile<64> to[panels];
-#pragma unroll
-    for (int p = 0; p < panels; p++) to[p] = published(p);
-    const bool kept = scalar && !summary && task.kept != nullptr && chunk >= 0;
-    state.publish(to, kept ? keptOf(task.kept, chunk) : nullptr, threads, at);
-  }
-
-  __device__ void enter(int first) {
-    if (summary && task.states == nullptr) {
-      state.clear();
-      return;
-    }
-    loadState(task.states + (bh * call.numSegments + segment) * call.stateStride);
-    if constexpr (summary) return;
-    publish(first);
-    joinWarpgroup();
-    if (hasImages && task.images != nullptr) storeImage(first);
-  }
-
-  /// A summary's state before a chunk.
-  __device__ void keep(int chunk) const {
-    awaitImage();
-    joinWarpgroup();
-    publish(-1);
-    joinWarpgroup();
-    storeImage(chunk);
-  }
-
   __device__ RowDecays rowDecays(int stage) const {
     if (!scalar || call.g == nullptr) return {decays(stage), 0.0f, false};
     return {decays(stage), loadSharedFloat(decays(stage) + 4 * 64), true};
@@ -179,17 +90,57 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
 
   __device__ void summarize(const Piece& piece, int stage, SegmentFactor& factor) {
     const RowDecays rows = rowDecays(stage);
+    if constexpr (!scalar) {
+      summarizeDecayed(piece, stage, factor);
+      return;
+    }
     if (task.images != nullptr && piece.opensChunk) keep(piece.chunk);
     if (piece.fresh && !task.backward) state.clear();
-    decay(piece, stage, rows, factor);
-    MmaA z[4][scalar ? 2 : 1];
+    decay(piece, rows, factor);
+    MmaA z[4][2];
 #pragma unroll
     for (int k = 0; k < 4; k++) loadDecayed(z[k], Z(stage), k, rows, at);
     addTokens(z, stage);
-    if constexpr (!scalar)
-      if (task.yRest.data) addRest(z, stage);
     waitForProducts<0>();
     if (piece.fresh && task.backward) state.clear();
+  }
+
+  /// The same of kind `contracted`.
+  __device__ void summarizeDecayed(const Piece& piece, int stage, SegmentFactor& factor) {
+    if (task.images != nullptr && piece.opensChunk) keep(piece.chunk);
+    if (piece.fresh && !task.backward) state.clear();
+    noteFactor(piece, stage, factor);
+    decay(piece, stage);
+    MmaA z[4];
+    loadTokens(z, stage);
+    addPanels(z, stage);
+    if (task.yRest.data) {
+      beginProducts();
+#pragma unroll
+      for (int p = 0; p < panels; p++)
+#pragma unroll
+        for (int k = 0; k < 4; k++) multiply<StoredB::columns>(state.P[p], z[k], X(stage, p), k);
+      commitProducts();
+    }
+    waitForProducts<0>();
+    if (piece.fresh && task.backward) state.clear();
+  }
+
+  /// z^T of all tokens.
+  __device__ void loadTokens(MmaA (&z)[4], int stage) const {
+#pragma unroll
+    for (int k = 0; k < 4; k++) z[k] = loadATransposed(Z(stage), 16 * k, at.row0, at.lane);
+  }
+
+  /// P += the chunk's tokens, in the background, a group for each panel.
+  __device__ void addPanels(const MmaA (&z)[4], int stage) {
+#pragma unroll
+    for (int p = 0; p < panels; p++) {
+      beginProducts();
+#pragma unroll
+      for (int k = 0; k < 4; k++) multiply<StoredB::columns>(state.P[p], z[k], Y(stage, p), k);
+      commitProducts();
+    }
   }
 
   /// Whether products are under way during the piece before: not where the state takes the registers for
@@ -206,67 +157,56 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
     commitProducts();
   }
 
-  /// The output of one piece, and P after it. The next takes the places of `piece` and `stage`, and with
-  /// `scoresEarly` of `products`, which need no state.
-  __device__ void read(Piece& piece, int& stage, SegmentFactor& factor, Sums& products) {
-    const Piece own = piece;
-    if (own.fresh && !task.backward) forget();
-    const RowDecays rows = rowDecays(stage);
-    const bool meets = scalar && task.keptForward != nullptr && own.opensChunk;
-    const uint4* const met = keptOf(const_cast<uint4*>(task.keptForward), own.chunk);
-
-    Sums out;
-    if (scalar && !scoresEarly) startScores(products, stage);
+  /// out = x P of all rows, in the background.
+  __device__ void startOutput(Sums& out, int stage) const {
     beginProducts();
     multiply<StoredB::rows, false>(out, X(stage, 0), 0, published(0), 0);
 #pragma unroll
     for (int k = 1; k < DC / 16; k++)
       multiply<StoredB::rows>(out, X(stage, k / 4), k % 4, published(k / 4), k % 4);
     commitProducts();
+  }
+
+  /// What P is before: the next chunk of the segment, or -1.
+  __device__ int chunkAfter(const Piece& own) const {
+    return own.closesChunk && !own.closesWalk ? own.chunk + (task.backward ? -1 : 1) : -1;
+  }
+
+  /// The output of one piece, and P after it. The next takes the places of `piece` and `stage`, and with
+  /// `scoresEarly` of `products`, which need no state.
+  __device__ void read(Piece& piece, int& stage, SegmentFactor& factor, Sums& products) {
+    const Piece own = piece;
+    if (own.fresh && !task.backward) forget();
+    const RowDecays rows = rowDecays(stage);
+    const bool meets = task.keptForward != nullptr && own.opensChunk;
+    const uint4* const met = keptOf(const_cast<uint4*>(task.keptForward), own.chunk);
+
+    Sums out;
+    if (!scoresEarly) startScores(products, stage);
+    startOutput(out, stage);
 
     MmaA z[4][1], within[4];
-    if constexpr (scalar) {
-      if (!scoresEarly) waitForProducts<1>();
-      decayScores(products, rows, at);
+    if (!scoresEarly) waitForProducts<1>();
+    decayScores(products, rows, at);
 #pragma unroll
-      for (int k = 0; k < 4; k++) within[k] = operandA(products, k);
-    }
+    for (int k = 0; k < 4; k++) within[k] = operandA(products, k);
     typename SweepState<DC>::Kept kept;
-    if constexpr (scalar)
-      if (meets) state.loadKept(kept, met, threads);
+    if (meets) state.loadKept(kept, met, threads);
     Partner partner;
-    if constexpr (scalar)
-      if (task.partner.data != nullptr) loadPartner(partner, own);
+    if (task.partner.data != nullptr) loadPartner(partner, own);
     waitForProducts<0>();
     float2 meeting = make_float2(0.0f, 0.0f);
-    if constexpr (scalar)
-      if (meets) meeting = state.multiplyKept(kept, met, threads);
+    if (meets) meeting = state.multiplyKept(kept, met, threads);
 #pragma unroll
     for (int k = 0; k < 4; k++) loadDecayed(z[k], Z(stage), k, rows, at);
-    decay(own, stage, rows, factor);
+    decay(own, rows, factor);
     if (rows.any) decayRows(out, rows);
-    if constexpr (scalar)
-      if (meets) storeEnd(own, rows, meeting, out, partner);
-    if constexpr (kind == SweepDecay::contracted)
-      if (task.scoreTerms == 2) {
-        addScored(out, stage, 1);
-        waitForProducts<0>();
-      }
+    if (meets) storeEnd(own, rows, meeting, out, partner);
 
-    if constexpr (kind == SweepDecay::contracted) {
-      addScored(out, stage, 0);
-    } else {
-      beginProducts();
-      if constexpr (scalar) {
+    beginProducts();
 #pragma unroll
-        for (int k = 0; k < 4; k++) multiply<StoredB::columns>(out, within[k], Z(stage), k);
-      }
-      commitProducts();
-    }
-    if constexpr (Layout::lateY) {
-      awaitArrivals(lateFilled(), pieces++);
-      publishToProducts();
-    }
+    for (int k = 0; k < 4; k++) multiply<StoredB::columns>(out, within[k], Z(stage), k);
+    commitProducts();
     addTokens(z, stage);
 
     const int ownStage = stage;
@@ -286,16 +226,77 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
     storeRows(out, own, partner);
     waitForProducts<0>();
     if (call.stages > 1) arriveOfWarp(emptied(ownStage));
-    if constexpr (Layout::lateY) arriveOfWarp(lateEmptied());
     if (own.fresh && task.backward) state.clear();
     // The other warps of this warpgroup have read the P that is replaced.
+    joinWarpgroup();
+    publish(chunkAfter(own));
+    joinWarpgroup();
+  }
+
+  /// The same of kind `contracted`, whose scores and decays are ready: after P has decayed no product waits
+  /// for another, and P is published panel by panel as the last of them end.
+  __device__ void readDecayed(Piece& piece, int& stage) {
+    const Piece own = piece;
+    if (own.fresh && !task.backward) forget();
+    Sums out;
+    startOutput(out, stage);
+    MmaA z[4];
+    loadTokens(z, stage);
+    waitForProducts<0>();
+    decay(own, stage);
+    if (task.scoreTerms == 2) addScored(out, stage, 1);
+    addScored(out, stage, 0);
+    if constexpr (Layout::lateY) {
+      awaitArrivals(lateFilled(), pieces++);
+      publishToProducts();
+    }
+    addPanels(z, stage);
+
+    const int ownStage = stage;
+    stage = stageAfter(stage);
+    if (call.stages == 1) {
+      waitForProducts<0>();
+      arriveOfWarp(emptied(ownStage));
+    }
+    piece = nextPiece(stage);
+    waitForProducts<panels>();
+    settle(out);
+    storeRows(out, own, {});
     awaitImage();
+    // The other warps of this warpgroup have read the P that is replaced.
     joinWarpgroup();
-    // What P is before the next chunk of the segment.
-    const int next = own.closesChunk && !own.closesWalk ? own.chunk + (task.backward ? -1 : 1) : -1;
-    publish(next);
+    if (own.fresh && task.backward) {
+      waitForProducts<0>();
+      state.clear();
+      publish(-1);
+    } else {
+      publishInTurn<0>();
+    }
+    release(ownStage);
+    settle(state.P[panels - 1]);
+    state.publishPanel(panels - 1, published(panels - 1), nullptr, threads, at);
+    publishToProducts();
     joinWarpgroup();
-    if (hasImages && task.images != nullptr && next >= 0) storeImage(next);
+    const int next = chunkAfter(own);
+    if (task.images != nullptr && next >= 0) storeImage(next);
+  }
+
+  /// P from panel p on but the last, each when its products have ended.
+  template <int p>
+  __device__ void publishInTurn() {
+    waitForProducts<panels - 1 - p>();
+    if constexpr (p + 1 < panels) {
+      settle(state.P[p]);
+      state.publishPanel(p, published(p), nullptr, threads, at);
+      publishInTurn<p + 1>();
+    }
+  }
+
+  /// All products have ended.
+  __device__ void release(int stage) const {
+    waitForProducts<0>();  // none is left; of branches the compiler does not know
+    if (call.stages > 1) arriveOfWarp(emptied(stage));
+    if constexpr (Layout::lateY) arriveOfWarp(lateEmptied());
   }
 
   __device__ void decayRows(Sums& out, const RowDecays& rows) const {
@@ -322,16 +323,6 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
     commitProducts();
   }
 
-  /// P += z_s (what rounding took off y_s)^T, in the background.
-  __device__ void addRest(const MmaA (&z)[4][1], int stage) {
-    beginProducts();
-#pragma unroll
-    for (int k = 0; k < 4; k++)
-#pragma unroll
-      for (int p = 0; p < panels; p++) multiply<StoredB::columns>(state.P[p], z[k][0], X(stage, p), k);
-    commitProducts();
-  }
-
   /// out += scores z, in the background.
   __device__ void addScored(Sums& out, int stage, int term) const {
     beginProducts();
@@ -340,56 +331,34 @@ class Sweep : SweepOutput<DC, DO, kind, summary> {
     commitProducts();
   }
 
-  /// P = 0, for products too.
-  __device__ void forget() {
-    state.clear();
-    awaitImage();
-    joinWarpgroup();
-    publish(-1);
-    joinWarpgroup();
-  }
-
-  /// P = gamma P.
-  __device__ void decay(const Piece& piece, int stage, const RowDecays& rows, SegmentFactor& factor) {
+  /// P = gamma P, of kind `scalar`.
+  __device__ void decay(const Piece& piece, const RowDecays& rows, SegmentFactor& factor) {
     factor.reset = factor.reset || piece.fresh;
-    if constexpr (scalar) {
-      if (!rows.any) return;
-      factor.log2 += rows.total;
-      const float gamma = exp2Approx(rows.total);
-      state.each(at, [&](float& value, int, int) { value *= gamma; });
-    } else {
-      // `gamma` is that of the chunk's first piece. One with a document start meets no older state.
-      if (piece.fresh) return;
-      const uint32_t gamma = decays(stage);
-      if constexpr (summary) {
-        if (threadIdx.x < DC) factor.channel[0] *= loadSharedFloat(gamma + 4 * threadIdx.x);
-        if (DC > threads) factor.channel[1] *= loadSharedFloat(gamma + 4 * (threadIdx.x + threads));
-      }
-      float2 both;
-      state.eachPair([&](float& x, float& y, bool isLower, int column) {
-        if (!isLower) both = loadSharedFloat2(gamma + 4 * (column + at.pairOf));
-        x *= both.x;
-        y *= both.y;
-      });
-    }
+    if (!rows.any) return;
+    factor.log2 += rows.total;
+    const float gamma = exp2Approx(rows.total);
+    state.each(at, [&](float& value, int, int) { value *= gamma; });
   }
 
-  __device__ void leave(const SegmentFactor& factor) {
-    awaitImage();
-    if constexpr (summary) {
-      if (task.last == nullptr) return;
-      const int64_t place = bh * call.numSegments + segment;
-      storeState(task.last + place * call.stateStride, 1.0f);
-      if (tile != 0) return;
-      if (threadIdx.x == 0) task.reset[place] = factor.reset;
-      if (scalar && threadIdx.x == 0) task.factor[place] = exp2Approx(factor.log2);
-      if (!scalar && threadIdx.x < keys) task.factor[place * keys + threadIdx.x] = factor.channel[0];
-      if (!scalar && threadIdx.x + threads < keys)
-        task.factor[place * keys + threadIdx.x + threads] = factor.channel[1];
-    } else {
-      if (task.last == nullptr || segment != (task.backward ? 0 : call.numSegments - 1)) return;
-      storeState(task.last + bh * call.stateStride, task.lastScale);
-    }
+  /// The same of kind `contracted`. `gamma` is that of the chunk's first piece. One with a document start
+  /// meets no older state.
+  __device__ void decay(const Piece& piece, int stage) {
+    if (piece.fresh) return;
+    const uint32_t gamma = decays(stage);
+    float2 both;
+    state.eachPair([&](float& x, float& y, bool isLower, int column) {
+      if (!isLower) both = loadSharedFloat2(gamma + 4 * (column + at.pairOf));
+      x *= both.x;
+      y *= both.y;
+    });
+  }
+
+  __device__ void noteFactor(const Piece& piece, int stage, SegmentFactor& factor) const {
+    factor.reset = factor.reset || piece.fresh;
+    if (piece.fresh) return;
+    const uint32_t gamma = decays(stage);
+    if (threadIdx.x < DC) factor.channel[0] *= loadSharedFloat(gamma + 4 * threadIdx.x);
+    if (DC > threads) factor.channel[1] *= loadSharedFloat(gamma + 4 * (threadIdx.x + threads));
   }
 };
 

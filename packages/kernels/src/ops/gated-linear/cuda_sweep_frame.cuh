@@ -1,5 +1,6 @@
 #pragma once
 
+#include "cuda_sweep_maps.h"
 #include "cuda_sweep_parts.cuh"
 #include "cuda_transfer.cuh"
 
@@ -48,8 +49,13 @@ class SweepFrame {
   static constexpr int panels = DC / 64;
   using Layout = SweepLayout<DC, DO, kind, summary>;
 
-  __device__ SweepFrame(const SweepCall& call, unsigned char* shared)
-      : call(call), task(call.tasks[blockIdx.y]), shared(shared), base(sharedAddress(shared)) {
+  __device__ SweepFrame(const SweepCall& call, const SweepMaps& maps, unsigned char* shared)
+      : call(call),
+        task(call.tasks[blockIdx.y]),
+        maps(maps.tasks[blockIdx.y]),
+        mapped(maps.usable),
+        shared(shared),
+        base(sharedAddress(shared)) {
     tiles = (call.free + DO - 1) / DO;
     tile = blockIdx.x % tiles;
     segment = blockIdx.x / tiles % call.numSegments;
@@ -67,14 +73,20 @@ class SweepFrame {
       initArrivals(filled(stage), 32 * loaders + 1);
       initArrivals(emptied(stage), threads / 32);
     }
-    if (!Layout::lateY) return;
-    initArrivals(filled(Layout::maxStages), 32);
-    initArrivals(emptied(Layout::maxStages), threads / 32);
+    if (Layout::lateY) {
+      initArrivals(filled(Layout::maxStages), 32);
+      initArrivals(emptied(Layout::maxStages), threads / 32);
+    }
+#if __CUDA_ARCH__ >= 900
+    publishArrivals();
+#endif
   }
 
  protected:
   const SweepCall& call;
   const SweepTask& task;
+  const TaskMaps& maps;
+  const bool mapped;
   unsigned char* const shared;
   const uint32_t base;
   const Lane at;
@@ -84,29 +96,55 @@ class SweepFrame {
   __device__ Tile<64> tileAt(int stage, int part, int panel) const {
     return {base + stage * call.stageBytes + part + panel * Layout::panel};
   }
-  __device__ Tile<64> Z(int stage) const { return tileAt(stage, 0, at.warpgroup); }
+  __device__ Tile<64> Z(int stage) const {
+    return tileAt(stage, 0, at.warpgroup);
+  }
   /// P in bf16, of all warpgroups.
-  __device__ uint32_t stateBase() const { return base + call.stages * call.stageBytes; }
+  __device__ uint32_t stateBase() const {
+    return base + call.stages * call.stageBytes;
+  }
   __device__ Tile<64> Y(int stage, int panel) const {
     if (!Layout::lateY) return tileAt(stage, Layout::Y, panel);
     return {stateBase() + Layout::state + panel * Layout::panel};
   }
-  __device__ Tile<64> X(int stage, int panel) const { return tileAt(stage, Layout::X, panel); }
-  __device__ Tile<64> scores(int stage, int term) const { return tileAt(stage, Layout::scores, term); }
-  __device__ uint32_t decays(int stage) const { return base + stage * call.stageBytes + Layout::decays; }
+  __device__ Tile<64> X(int stage, int panel) const {
+    return tileAt(stage, Layout::X, panel);
+  }
+  __device__ Tile<64> scores(int stage, int term) const {
+    return tileAt(stage, Layout::scores, term);
+  }
+  __device__ uint32_t decays(int stage) const {
+    return base + stage * call.stageBytes + Layout::decays;
+  }
   __device__ int2* pieceOf(int stage) const {
     return reinterpret_cast<int2*>(shared + (controlOf(stage) - base));
   }
   /// The warpgroup's first free channel, and how many there are from it on.
-  __device__ int ownChannel() const { return tile * DO + 64 * at.warpgroup; }
-  __device__ int ownChannels() const { return call.free - ownChannel(); }
-  __device__ int64_t chunkOf(const Piece& piece) const { return bh * numChunks + piece.chunk; }
+  __device__ int ownChannel() const {
+    return tile * DO + 64 * at.warpgroup;
+  }
+  __device__ int ownChannels() const {
+    return call.free - ownChannel();
+  }
+  __device__ int64_t chunkOf(const Piece& piece) const {
+    return bh * numChunks + piece.chunk;
+  }
+  /// Whether tokens of a chunk are taken from the last to the first: sums of scalar decays follow their
+  /// order.
+  __device__ bool isReversed() const {
+    return scalar && task.backward;
+  }
+  /// Which of them is the present head's.
+  __device__ int headIn(const SweepRows& rows) const {
+    return rows.heads == call.H ? h : h / (call.H / rows.heads);
+  }
   /// Where the present head's first token lies in `rows`.
   __device__ int64_t headOf(const SweepRows& rows) const {
-    const int head = rows.heads == call.H ? h : h / (call.H / rows.heads);
-    return (b * call.T * rows.heads + head) * rows.channels;
+    return (b * call.T * rows.heads + headIn(rows)) * rows.channels;
   }
-  __device__ static int pitchOf(const SweepRows& rows) { return rows.heads * rows.channels; }
+  __device__ static int pitchOf(const SweepRows& rows) {
+    return rows.heads * rows.channels;
+  }
 
   __device__ uint4* keptOf(uint4* kept, int chunk) const {
     return kept + ((bh * numChunks + chunk) * tiles + tile) * (SweepState<DC>::keptUnits * threads) +
@@ -117,14 +155,28 @@ class SweepFrame {
     return Layout::controlInStage ? decays(stage) + 4 * Layout::numDecays
                                   : base + call.controlAt + stage * Layout::control;
   }
-  __device__ uint32_t filled(int stage) const { return controlOf(stage) + Layout::filled; }
-  __device__ uint32_t emptied(int stage) const { return controlOf(stage) + Layout::emptied; }
+  __device__ uint32_t filled(int stage) const {
+    return controlOf(stage) + Layout::filled;
+  }
+  __device__ uint32_t emptied(int stage) const {
+    return controlOf(stage) + Layout::emptied;
+  }
   /// Of a late Y.
-  __device__ uint32_t lateFilled() const { return filled(Layout::maxStages); }
-  __device__ uint32_t lateEmptied() const { return emptied(Layout::maxStages); }
-  __device__ int stageAfter(int stage) const { return stage + 1 == call.stages ? 0 : stage + 1; }
-  __device__ int firstChunk() const { return segment * call.chunksPerSegment; }
-  __device__ int endChunk() const { return min(firstChunk() + call.chunksPerSegment, numChunks); }
+  __device__ uint32_t lateFilled() const {
+    return filled(Layout::maxStages);
+  }
+  __device__ uint32_t lateEmptied() const {
+    return emptied(Layout::maxStages);
+  }
+  __device__ int stageAfter(int stage) const {
+    return stage + 1 == call.stages ? 0 : stage + 1;
+  }
+  __device__ int firstChunk() const {
+    return segment * call.chunksPerSegment;
+  }
+  __device__ int endChunk() const {
+    return min(firstChunk() + call.chunksPerSegment, numChunks);
+  }
 };
 
 }  // namespace longscan

@@ -10,9 +10,9 @@ constexpr int launchedThreads =
     SweepFrame<DC, DO, kind, summary>::threads + 32 * SweepFrame<DC, DO, kind, summary>::loaders;
 
 template <int DC, int DO, SweepDecay kind, bool summary>
-__device__ void runSweep(const SweepCall& call, unsigned char* shared) {
+__device__ void runSweep(const SweepCall& call, const SweepMaps& maps, unsigned char* shared) {
   using Frame = SweepFrame<DC, DO, kind, summary>;
-  const Frame frame(call, shared);
+  const Frame frame(call, maps, shared);
   frame.initBarriers();
   __syncthreads();
   if (threadIdx.x >= Frame::threads) {
@@ -28,13 +28,13 @@ __device__ void runSweep(const SweepCall& call, unsigned char* shared) {
 /// starts in it.
 template <int DC, int DO, SweepDecay kind, bool summary>
 __global__ void __launch_bounds__(launchedThreads<DC, DO, kind, summary>, residentBlocks(DC, DO))
-    sweepKernel(const __grid_constant__ SweepCall call) {
+    sweepKernel(const __grid_constant__ SweepCall call, const __grid_constant__ SweepMaps maps) {
   extern __shared__ __align__(1024) unsigned char shared[];
   // Wide ones of 256 contracted channels are for devices where a warpgroup can have more registers.
 #if __CUDA_ARCH__ < 900
   if constexpr (DC == 256 && DO == 128) return;
 #endif
-  runSweep<DC, DO, kind, summary>(call, shared);
+  runSweep<DC, DO, kind, summary>(call, maps, shared);
 }
 
 /// As many stages, up to three, as a multiprocessor has room for; `bytes` by their number.
@@ -74,10 +74,12 @@ cudaError_t launchSweepKernel(SweepCall call, cudaStream_t stream) {
   if (error == cudaSuccess)
     error = cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
                                  cudaSharedmemCarveoutMaxShared);
+  SweepMaps maps{};
+  if (error == cudaSuccess) error = makeSweepMaps(call, maps);
   if (error != cudaSuccess) return error;
   const int64_t blocks = call.B * call.H * call.numSegments * ((call.free + DO - 1) / DO);
   kernel<<<dim3(static_cast<unsigned>(blocks), call.numTasks), launchedThreads<DC, DO, kind, summary>, bytes,
-           stream>>>(call);
+           stream>>>(call, maps);
   return cudaGetLastError();
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "cuda/bulk_copy.cuh"
 #include "cuda_sweep_frame.cuh"
 
 namespace longscan {
@@ -19,12 +20,16 @@ class SweepLoader : SweepFrame<DC, DO, kind, summary> {
   using Frame::filled;
   using Frame::firstChunk;
   using Frame::h;
+  using Frame::headIn;
   using Frame::headOf;
+  using Frame::isReversed;
   using Frame::keptOf;
   using Frame::keys;
   using Frame::lateEmptied;
   using Frame::lateFilled;
   using Frame::loaders;
+  using Frame::mapped;
+  using Frame::maps;
   using Frame::panels;
   using Frame::pieceOf;
   using Frame::pitchOf;
@@ -79,32 +84,49 @@ class SweepLoader : SweepFrame<DC, DO, kind, summary> {
  private:
   /// Part 0: decays; 1: X; 2: Y; 3: Z.
   __device__ void fill(int part, const Piece& piece, float2 gates, int stage) {
-    const TileRows tokens = tokensOf(piece);
-    if (part == 0) fillDecays(piece, tokens, gates, stage);
+    if (part == 0) fillDecays(piece, gates, stage);
     if constexpr (!summary)
-      if (part == 1) fillRows<panels>(X(stage, 0), task.x, 0, call.contracted, tokens);
+      if (part == 1) fillRows<panels>(X(stage, 0), task.x, maps.x, 0, call.contracted, piece, filled(stage));
     if constexpr (summary && kind == SweepDecay::contracted)
-      if (part == 1 && task.yRest.data) fillRows<panels>(X(stage, 0), task.yRest, 0, call.contracted, tokens);
+      if (part == 1 && task.yRest.data)
+        fillRows<panels>(X(stage, 0), task.yRest, maps.x, 0, call.contracted, piece, filled(stage));
     if constexpr (!Layout::lateY)
-      if (part == 2) fillRows<panels>(Y(stage, 0), task.y, 0, call.contracted, tokens);
-    if (part == 3) fillRows<DO / 64>(tileAt(stage, 0, 0), task.z, tile * DO, call.free, tokens);
+      if (part == 2) fillRows<panels>(Y(stage, 0), task.y, maps.y, 0, call.contracted, piece, filled(stage));
+    if (part == 3)
+      fillRows<DO / 64>(tileAt(stage, 0, 0), task.z, maps.z, tile * DO, call.free, piece, filled(stage));
   }
 
   /// Y where there is one place for it.
   __device__ void fillLate(const Piece& piece, int number) {
     if (number > 0) awaitArrivals(lateEmptied(), number - 1);
-    fillRows<panels>(Y(0, 0), task.y, 0, call.contracted, tokensOf(piece));
+    fillRows<panels>(Y(0, 0), task.y, maps.y, 0, call.contracted, piece, lateFilled());
     arriveWhenCopied(lateFilled());
   }
 
-  /// `count` panels from column `first` of `width` on.
+  /// Whether the copy engine may fill tiles: it knows no documents.
+  __device__ bool isWhole(const Piece& piece) const {
+    return !scalar && mapped && piece.opensChunk && piece.closesChunk;
+  }
+
+  /// `count` panels from column `first` of `width` on, of which `arrival` is to know.
   template <int count>
-  __device__ void fillRows(Tile<64> to, const SweepRows& rows, int first, int width, const TileRows& tokens) {
-    fillPanels<count>(to.base, rows.data + headOf(rows) + first, pitchOf(rows), width - first, tokens);
+  __device__ void fillRows(Tile<64> to, const SweepRows& rows, const CUtensorMap& map, int first, int width,
+                           const Piece& piece, uint32_t arrival) {
+    if (!isWhole(piece)) {
+      fillPanels<count>(to.base, rows.data + headOf(rows) + first, pitchOf(rows), width - first,
+                        tokensOf(piece));
+      return;
+    }
+    if (at.lane != 0) return;
+    expectBytes(arrival, count * Layout::panel);
+#pragma unroll
+    for (int p = 0; p < count; p++)
+      copyBox(to.base + p * Layout::panel, map, arrival, first + 64 * p, headIn(rows),
+              piece.chunk * chunkTokens, b);
   }
 
   __device__ TileRows tokensOf(const Piece& piece) const {
-    return {static_cast<int64_t>(piece.chunk) * chunkTokens, piece.low, piece.high, task.backward};
+    return {static_cast<int64_t>(piece.chunk) * chunkTokens, piece.low, piece.high, isReversed()};
   }
 
   /// A scalar decay of the lane's two rows of the walk's next piece: asked for before it is needed.
@@ -121,8 +143,8 @@ class SweepLoader : SweepFrame<DC, DO, kind, summary> {
     return make_float2(own[0], own[1]);
   }
 
-  __device__ void fillDecays(const Piece& piece, const TileRows& tokens, float2 gates, int stage) {
-    if constexpr (!summary && kind != SweepDecay::contracted) prefetch(piece, tokens);
+  __device__ void fillDecays(const Piece& piece, float2 gates, int stage) {
+    if constexpr (!summary && kind != SweepDecay::contracted) prefetch(piece, tokensOf(piece));
     const uint32_t to = decays(stage);
     if constexpr (scalar) {
       if (call.g == nullptr) return;
@@ -131,13 +153,25 @@ class SweepLoader : SweepFrame<DC, DO, kind, summary> {
     } else {
       const float* from = task.gamma + chunkOf(piece) * keys;
       for (int i = 4 * at.lane; i < Layout::numDecays; i += 128) copyAsync16(to + 4 * i, from + i, i < keys);
-      if constexpr (kind == SweepDecay::contracted && !summary) {
-        const __nv_bfloat16* scored = task.scores + chunkOf(piece) * task.scoreTerms * (64 * 64);
-#pragma unroll 8
-        for (int i = at.lane; i < task.scoreTerms * 64 * 8; i += 32)
-          copyAsync16(scores(stage, i / 512).address(i / 8 % 64, i % 8), scored + i * 8, true);
-      }
+      if constexpr (!summary) fillScores(piece, stage);
     }
+  }
+
+  __device__ void fillScores(const Piece& piece, int stage) {
+    const int64_t first = chunkOf(piece) * task.scoreTerms;
+    if (mapped) {
+      if (at.lane != 0) return;
+      expectBytes(filled(stage), task.scoreTerms * Layout::panel);
+#pragma unroll 1
+      for (int term = 0; term < task.scoreTerms; term++)
+        copyBox(scores(stage, term).base, maps.scores, filled(stage), 0, 0, 0,
+                static_cast<int>(first) + term);
+      return;
+    }
+    const __nv_bfloat16* from = task.scores + first * (64 * 64);
+#pragma unroll 8
+    for (int i = at.lane; i < task.scoreTerms * 64 * 8; i += 32)
+      copyAsync16(scores(stage, i / 512).address(i / 8 % 64, i % 8), from + i * 8, true);
   }
 
   /// What is read straight to registers, a chunk or two later: from the L2 cache by then.

@@ -22,6 +22,7 @@ class SweepOutput : public SweepFrame<DC, DO, kind, summary> {
   using Frame::decays;
   using Frame::h;
   using Frame::headOf;
+  using Frame::isReversed;
   using Frame::numChunks;
   using Frame::ownChannel;
   using Frame::ownChannels;
@@ -92,8 +93,9 @@ class SweepOutput : public SweepFrame<DC, DO, kind, summary> {
     __device__ Rows(const SweepOutput& sweep, const Piece& piece)
         : low(piece.low), high(piece.high), first(static_cast<int64_t>(piece.chunk) * chunkTokens) {
       const int row = sweep.at.row0 + sweep.at.group;
-      direction = sweep.task.backward ? -8 : 8;
-      offset = sweep.task.backward ? 63 - row : row;
+      const bool reversed = sweep.isReversed();
+      direction = reversed ? -8 : 8;
+      offset = reversed ? 63 - row : row;
     }
     __device__ bool has(int i) const {
       return static_cast<unsigned>(offset + direction * i - low) < static_cast<unsigned>(high - low);

@@ -87,15 +87,17 @@ struct SweepState {
   /// P in bf16 for products to read, rows of contracted channels; and to `kept`, if not null.
   __device__ void publish(const Tile<64> (&to)[panels], uint4* kept, int threads, const Lane& at) const {
 #pragma unroll
-    for (int p = 0; p < panels; p++)
-#pragma unroll
-      for (int k = 0; k < 4; k++) {
-        const MmaA both = operandA(P[p], k);
-        storeOperandA(to[p], at.row0, k, both, at.lane);
-        if (kept != nullptr)
-          storeGlobal(kept + (4 * p + k) * threads, both.x[0], both.x[1], both.x[2], both.x[3]);
-      }
+    for (int p = 0; p < panels; p++) publishPanel(p, to[p], kept, threads, at);
     publishToProducts();
+  }
+  __device__ void publishPanel(int p, Tile<64> to, uint4* kept, int threads, const Lane& at) const {
+#pragma unroll
+    for (int k = 0; k < 4; k++) {
+      const MmaA both = operandA(P[p], k);
+      storeOperandA(to, at.row0, k, both, at.lane);
+      if (kept != nullptr)
+        storeGlobal(kept + (4 * p + k) * threads, both.x[0], both.x[1], both.x[2], both.x[3]);
+    }
   }
 
   /// A kept state, as far as registers go: asked for before it is needed.

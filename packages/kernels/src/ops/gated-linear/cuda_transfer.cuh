@@ -42,6 +42,14 @@ __device__ inline void awaitArrivals(uint32_t barrier, int phase) {
 #undef LONGSCAN_WAIT
 }
 
+/// The present phase is not complete before so many more bytes of bulk copies are there.
+__device__ inline void expectBytes(uint32_t barrier, int bytes) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("mbarrier.expect_tx.relaxed.cta.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(bytes)
+               : "memory");
+#endif
+}
+
 /// Copies contiguous bytes to shared memory and arrives when they are there.
 __device__ inline void copyBulk(uint32_t to, const void* from, int bytes, uint32_t barrier) {
   asm volatile("{ .reg .b64 phase; mbarrier.arrive.expect_tx.shared.b64 phase, [%0], %1; }" ::"r"(barrier),

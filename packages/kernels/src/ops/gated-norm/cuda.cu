@@ -154,7 +154,7 @@ int longscanGatedNormForward(const LongscanGatedNorm* call, void* y, float* rstd
     using Layout = decltype(layout);
     const HeldRows rows{call->rows, 1, call->cols};
     const HeldRowsBlock<Layout> block(rows);
-    forwardKernel<Layout, isSilu.value><<<block.grid(rows, block.shares(rows)), block.size, 0, stream>>>(
+    forwardKernel<Layout, isSilu.value><<<block.grid(rows, block.steps(rows)), block.size, 0, stream>>>(
         rows, static_cast<int>(block.groupsAtOnce), *call, static_cast<typename Layout::Element*>(y), rstd);
     return cudaGetLastError();
   });

@@ -161,7 +161,8 @@ int longscanRmsNormForward(const LongscanRmsNorm* call, const LongscanRmsNormFor
       const HeldRows rows{call->rows, 1, call->cols};
       const HeldRowsBlock<Layout> block(rows);
       const auto kernel = io->branch ? forwardKernel<Layout, true> : forwardKernel<Layout, false>;
-      kernel<<<block.grid(rows, block.shares(rows)), block.size, 0, stream>>>(
+      const bool byStep = io->branch || block.size.y > 1;
+      kernel<<<block.grid(rows, byStep ? block.steps(rows) : block.shares(rows)), block.size, 0, stream>>>(
           rows, static_cast<int>(block.groupsAtOnce), *call, *io);
       return cudaGetLastError();
     });

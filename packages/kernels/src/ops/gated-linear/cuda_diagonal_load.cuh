@@ -1,0 +1,128 @@
+#pragma once
+
+#include "cuda_diagonal_frame.cuh"
+
+// How a block of the gradient gets what it reads.
+
+namespace longscan {
+
+struct GradientMaps {
+  CUtensorMap q, k, v, dO;
+};
+
+/// Fills Q, K and the gates, and stages of 64 channels of the values with what meets them: tiles of dO, v, S
+/// and D. `mapped`: by the copy engine, which one thread asks and which also knows where tensors end; else by
+/// all threads. For each of them copying took as many instructions as computing.
+template <bool mapped>
+class GradientLoader {
+  using Layout = GradientLayout;
+  const DiagonalGradientCall& task;
+  const GradientMaps& maps;
+  const Block& block;
+  const Chunk& in;
+  ArrivalBarrier* const arrivals;
+  const uint32_t stages;
+
+ public:
+  __device__ GradientLoader(const DiagonalGradientCall& task, const GradientMaps& maps, const Block& block,
+                            const Chunk& in, unsigned char* shared)
+      : task(task),
+        maps(maps),
+        block(block),
+        in(in),
+        arrivals(reinterpret_cast<ArrivalBarrier*>(shared + Layout::arrivals)),
+        stages(sharedAddress(shared) + Layout::values) {}
+
+  __device__ int numStages() const { return mapped ? 2 : task.stages; }
+  __device__ int numValues() const { return (task.call.V + 63) / 64; }
+  __device__ Tile<64> tile(int values, int which) const {
+    const int stage = mapped ? values & 1 : values % task.stages;
+    return {stages + stage * Layout::stage + which * Layout::tile};
+  }
+
+  /// Returns when the gates are there, for all threads.
+  __device__ void begin() const {
+    if (mapped && threadIdx.x == 0) {
+      arrivals[0].init(1);
+      arrivals[1].init(1);
+      publishBarriers();
+    }
+    const DiagonalCall& call = task.call;
+    fillGates<gradientThreads>(in.c, call.g + block.place(call) - block.channel(), call.H * call.K,
+                               block.channel(), call.K, block.length);
+    if (!mapped) {
+      fillRows(in.Q, call.q + block.sharedPlace(call), call.G * call.K, block.channel(), call.K);
+      fillRows(in.K, call.k + block.sharedPlace(call), call.G * call.K, block.channel(), call.K);
+    }
+    fill(0);
+    if (numStages() == 2) fill(1);
+    if (!mapped && numStages() == 2)
+      waitForCopies<1>();
+    else
+      waitForCopies<0>();
+    __syncthreads();
+  }
+
+  /// Starts to fill a stage, if there are such values. Nobody reads it any more.
+  __device__ void fill(int values) const {
+    if (values < numValues()) {
+      if constexpr (mapped) {
+        if (threadIdx.x == 0) ask(values);
+      } else {
+        copy(values);
+      }
+    }
+    commitCopies();
+  }
+
+  /// Until a stage is filled, for products too.
+  __device__ void await(int values) const {
+    if constexpr (mapped) {
+      arrivals[values & 1].wait(values >> 1);
+    } else {
+      if (task.stages == 2)
+        waitForCopies<1>();
+      else
+        waitForCopies<0>();
+      publishToProducts();
+      __syncthreads();
+    }
+  }
+
+ private:
+  __device__ const unsigned char* imageOf(const unsigned char* images, int values) const {
+    return images + imageOffset(task.call.K, task.call.V, block.imageOf, values, block.keyBlock);
+  }
+
+  __device__ void ask(int values) const {
+    ArrivalBarrier& arrival = arrivals[values & 1];
+    const int wanted = 3 + (task.dk != nullptr) + (values == 0 ? 2 : 0);
+    arrival.arriveExpecting(wanted * Layout::tile);
+    const int h = static_cast<int>(block.h), b = static_cast<int>(block.b);
+    const int token = static_cast<int>(block.first), group = h / (task.call.H / task.call.G);
+    copyBox(tile(values, 0).base, maps.dO, arrival, 64 * values, h, token, b);
+    copyBox(tile(values, 1).base, maps.v, arrival, 64 * values, h, token, b);
+    copyRun(tile(values, 2).base, imageOf(task.states, values), Layout::tile, arrival);
+    if (task.dk) copyRun(tile(values, 3).base, imageOf(task.adjoints, values), Layout::tile, arrival);
+    if (values > 0) return;
+    copyBox(in.Q.base, maps.q, arrival, block.channel(), group, token, b);
+    copyBox(in.K.base, maps.k, arrival, block.channel(), group, token, b);
+  }
+
+  __device__ void fillRows(Tile<64> to, const __nv_bfloat16* from, int pitch, int column, int width) const {
+    fillTile<64, gradientThreads>(to, from, pitch, column, width, {0, 0, block.length, false});
+  }
+
+  __device__ void copy(int values) const {
+    const DiagonalCall& call = task.call;
+    const int pitch = call.H * call.V;
+    fillRows(tile(values, 0), task.dO + block.valuePlace(call), pitch, 64 * values, call.V);
+    fillRows(tile(values, 1), task.v + block.valuePlace(call), pitch, 64 * values, call.V);
+    static_assert(Layout::tile == 16 * gradientThreads, "of an image, one copy a thread");
+    const int at = 16 * threadIdx.x;
+    copyAsync16(tile(values, 2).base + at, imageOf(task.states, values) + at, true);
+    if (task.dk) copyAsync16(tile(values, 3).base + at, imageOf(task.adjoints, values) + at, true);
+  }
+};
+
+}  // namespace longscan
