@@ -14,8 +14,10 @@ interface GpuRates {
   readonly assumptions: string;
 }
 
-/** By the beginning of their names, what is limited by products. */
-const products = ['linearForward', 'linearInputGradient', 'linearWeightGradient', 'crossEntropyForward'];
+/** What is limited by products. */
+const products = ['linear', 'linearPair']
+  .flatMap((op) => [`${op}Forward`, `${op}InputGradient`, `${op}WeightGradient`])
+  .concat('crossEntropyForward');
 
 function gpu({
   name,
