@@ -1,5 +1,5 @@
 import type { OpCost } from './compute-costs.js';
-import type { CostsWithOrigin } from './load-compute.js';
+import type { CostsWithOrigin } from './costs-with-origin.js';
 
 /**
  * A rank with one thread on a virtual machine with 2 cores of an AMD EPYC, f32: written by `longscan bench step --save`

@@ -4,6 +4,7 @@ import { suggest } from '../spec/edit-distance.js';
 import { readSettingsFile } from '../spec/read-settings-file.js';
 import type { ComputeCosts } from './compute-costs.js';
 import { computeFileSchema } from './compute-file.js';
+import type { CostsWithOrigin } from './costs-with-origin.js';
 import { isPreset, presetNames, presets } from './presets.js';
 
 /**
@@ -28,15 +29,6 @@ export function loadCompute(nameOrPath: string, here: Machine = thisMachine()): 
     fix: suggest(nameOrPath, presetNames),
     exitCode: 2,
   });
-}
-
-/** Costs, and where they come from. */
-export interface CostsWithOrigin extends Omit<ComputeCosts, 'notes'> {
-  readonly measured?:
-    | { readonly date: string; readonly machine: Machine & { readonly device: string } }
-    | undefined;
-  /** Of costs that were not measured as they are. */
-  readonly assumptions?: string;
 }
 
 const remedy = 'measure yours with "longscan bench step JOB --save compute.json"';

@@ -1,6 +1,6 @@
 import type { OpCost } from './compute-costs.js';
+import type { CostsWithOrigin } from './costs-with-origin.js';
 import { cpu } from './cpu-preset.js';
-import type { CostsWithOrigin } from './load-compute.js';
 
 /** Rates of a GPU's kernels as they are in a training step. */
 interface GpuRates {

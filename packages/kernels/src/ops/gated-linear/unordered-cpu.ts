@@ -3,7 +3,7 @@ import type { Tensor } from '../../tensor.js';
 import { fill } from '../pointwise/index.js';
 import { perHead } from './groups.js';
 import './native.js';
-import type { UnorderedParts } from './unordered.js';
+import type { UnorderedParts } from './unordered-parts.js';
 
 /** The numbers of `Decay::identity` and of `Axis` in gated_linear.h. */
 const identity = 0;

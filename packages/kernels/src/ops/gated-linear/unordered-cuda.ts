@@ -4,7 +4,7 @@ import { axpy } from '../add/index.js';
 import { castTo } from '../pointwise/cast.js';
 import { perHead } from './groups.js';
 import './native.js';
-import type { UnorderedParts } from './unordered.js';
+import type { UnorderedParts } from './unordered-parts.js';
 
 /** By matrix products, a head each, with sums in f32. */
 export const unorderedOnGpu: UnorderedParts = {

@@ -3,22 +3,13 @@ import { expectShape, type Tensor } from '../../tensor.js';
 import { sumOfGroup } from './groups.js';
 import { unorderedOnCpu } from './unordered-cpu.js';
 import { unorderedOnGpu } from './unordered-cuda.js';
+import type { UnorderedParts } from './unordered-parts.js';
 
 /** Keys [B, T, G, K] and values [B, T, H, V], G groups of H / G heads in succession. */
 type WriteInputs = { readonly k: Tensor; readonly v: Tensor };
 
 /** Queries [B, T, G, K] and a state [B, H, V, K]. */
 type ReadInputs = { readonly q: Tensor; readonly state: Tensor };
-
-/** The three products of tokens in any order with a state [B, H, V, K]. */
-export interface UnorderedParts {
-  /** `factor · Σ_t v_t k_tᵀ`, of k [B, T, G, K] and v [B, T, H, V]. */
-  outerSum(call: ForwardCall, k: Tensor, v: Tensor, factor: number): Tensor;
-  /** `factor · S q_t`, [B, T, H, V] of q [B, T, G, K]. */
-  readByKeys(call: ForwardCall, q: Tensor, state: Tensor, factor: number): Tensor;
-  /** `factor · Sᵀ v_t`, [B, T, H, K] of v [B, T, H, V]; `k`: any tensor [B, T, G, K]. */
-  readByValues(call: ForwardCall, v: Tensor, k: Tensor, state: Tensor, factor: number): Tensor;
-}
 
 /** All that the tokens of a slice write, whatever their order: Σ_t v_t k_tᵀ as a state [B, H, V, K], on GPUs in f32. */
 export const writtenByAll: (inputs: WriteInputs) => Tensor = (inputs) => writeOp(inputs, {});
