@@ -11,18 +11,8 @@ const program = fileURLToPath(new URL('./testing/nccl-rank-process.js', import.m
 /** For the start of the processes, of CUDA and of NCCL in each. */
 const patienceMs = 60_000;
 
-async function withRanks(
-  size: number,
-  orders: NcclRankOrders,
-  body: (ranks: GpuRanks) => Promise<unknown>,
-): Promise<void> {
-  const ranks = await GpuRanks.start(program, size, { ...orders }, patienceMs);
-  try {
-    await body(ranks);
-  } finally {
-    ranks.kill();
-  }
-}
+const withRanks = (size: number, orders: NcclRankOrders, body: (ranks: GpuRanks) => Promise<unknown>) =>
+  GpuRanks.run({ program, size, orders, patienceMs }, body);
 
 for (const size of [2, 4]) {
   testOnGpu(`NCCL ~> every collective, ${size} ranks on a GPU`, () =>

@@ -11,23 +11,11 @@ const program = fileURLToPath(new URL('./testing/chain-rank-process.js', import.
 /** For the start of the processes, of CUDA and of NCCL in each. */
 const patienceMs = 90_000;
 
-async function withRanks(
-  size: number,
-  orders: ChainRankOrders,
-  body: (ranks: GpuRanks) => Promise<unknown>,
-): Promise<void> {
-  const ranks = await GpuRanks.start(
-    program,
-    size,
-    { kernels: true, peerMemory: 'required', ...orders },
-    patienceMs,
+const withRanks = (size: number, orders: ChainRankOrders, body: (ranks: GpuRanks) => Promise<unknown>) =>
+  GpuRanks.run(
+    { program, size, orders: { kernels: true, peerMemory: 'required', ...orders }, patienceMs },
+    body,
   );
-  try {
-    await body(ranks);
-  } finally {
-    ranks.kill();
-  }
-}
 
 for (const size of [2, 4]) {
   testOnGpu(`chains ~> the bits of those by messages, every kind, ${size} ranks on a GPU`, () =>

@@ -4,10 +4,17 @@ import type { GpuRankNews, GpuRankPlace } from './gpu-rank.js';
 
 type Timed<News> = News & { readonly atMs: number };
 
-/**
- * Ranks in processes of their own, which share the GPUs that there are: `program` calls `runGpuRank`. All are killed when
- * `patienceMs` have passed.
- */
+export interface GpuRanksOptions {
+  /** Calls `runGpuRank`. */
+  readonly program: string;
+  readonly size: number;
+  /** What `program` is told beside its place. */
+  readonly orders: object;
+  /** All ranks are killed when so much has passed. */
+  readonly patienceMs: number;
+}
+
+/** Ranks in processes of their own, which share the GPUs that there are. */
 export class GpuRanks {
   private readonly news: Timed<GpuRankNews>[][];
   private readonly looks = new Set<() => void>();
@@ -31,12 +38,11 @@ export class GpuRanks {
     });
   }
 
-  static async start(
-    program: string,
-    size: number,
-    orders: Readonly<Record<string, unknown>>,
-    patienceMs: number,
-  ): Promise<GpuRanks> {
+  /** Starts the ranks for `body`; none is left after it. */
+  static async run(
+    { program, size, orders, patienceMs }: GpuRanksOptions,
+    body: (ranks: GpuRanks) => Promise<unknown>,
+  ): Promise<void> {
     const children = Array.from({ length: size }, (_, rank) => {
       // NCCL refuses ranks that share a GPU unless it takes them for ranks of other hosts.
       const env = { ...process.env, NCCL_HOSTID: `test-${process.pid}-${rank}` };
@@ -48,11 +54,10 @@ export class GpuRanks {
       children.forEach((child, rank) => {
         child.send({ ...orders, rank, size, id: first!.id } satisfies GpuRankPlace);
       });
-    } catch (error) {
+      await body(ranks);
+    } finally {
       ranks.kill();
-      throw error;
     }
-    return ranks;
   }
 
   /** The first news of this kind from a rank; rejects if a failure, or the end of the process, comes instead. */
@@ -93,7 +98,7 @@ export class GpuRanks {
     return performance.now();
   }
 
-  kill(): void {
+  private kill(): void {
     clearTimeout(this.timer);
     for (const child of this.children) child.kill('SIGKILL');
   }

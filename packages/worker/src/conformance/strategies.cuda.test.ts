@@ -12,17 +12,15 @@ const program = fileURLToPath(new URL('./testing/scan-rank-process.js', import.m
 for (const size of [2, 4]) {
   for (const peerMemory of ['off', 'required'] as const) {
     const carriers = peerMemory === 'off' ? 'NCCL' : 'NCCL and mapped memory';
-    testOnGpu(`strategies over ${carriers} ~> ${size} ranks`, async () => {
-      const ranks = await GpuRanks.start(program, size, { kernels: true, peerMemory }, 120_000);
-      try {
+    const orders = { kernels: true, peerMemory };
+    testOnGpu(`strategies over ${carriers} ~> ${size} ranks`, () =>
+      GpuRanks.run({ program, size, orders, patienceMs: 120_000 }, async (ranks) => {
         for (const [rank, { result }] of (await ranks.all('done')).entries()) {
           const failed = (result as CheckResult[]).filter(({ passed }) => !passed);
           assert.equal(failed, [], `rank ${rank}`);
         }
-      } finally {
-        ranks.kill();
-      }
-    });
+      }),
+    );
   }
 }
 
