@@ -11,8 +11,9 @@ struct DeltaLane {
   int group;   // row, and row + 8
   int pairOf;  // column, and column + 1
 
-  __device__ DeltaLane()
-      : lane(threadIdx.x & 31), warp(threadIdx.x >> 5), group(lane >> 2), pairOf(2 * (lane & 3)) {}
+  __device__ explicit DeltaLane(uint32_t thread)
+      : lane(thread & 31), warp(thread >> 5), group(lane >> 2), pairOf(2 * (lane & 3)) {}
+  __device__ DeltaLane() : DeltaLane(threadIdx.x) {}
 };
 
 __device__ inline float exp2Fast(float x) {

@@ -9,7 +9,12 @@ namespace longscan {
 namespace {
 
 /// Of a warpgroup, which has chunks of its own. A block has as many of them as its memory is enough for.
-constexpr int prepareThreads = 128, maxGroups = 4;
+constexpr int prepareThreads = 128;
+#ifndef SMALL_GROUPS
+#define SMALL_GROUPS 6
+#endif
+template <int KP>
+constexpr int maxGroups = KP <= 64 ? SMALL_GROUPS : 4;
 
 template <int KP>
 struct PrepareLayout {
@@ -193,7 +198,7 @@ __device__ void prepareChunk(const DeltaPrepareCall& call, unsigned char* shared
 }
 
 template <int KP>
-__global__ void __launch_bounds__(prepareThreads* maxGroups, 1)
+__global__ void __launch_bounds__(prepareThreads* maxGroups<KP>, 1)
     prepareKernel(const __grid_constant__ DeltaPrepareCall call,
                   const __grid_constant__ DeltaPrepareTasks tasks) {
   extern __shared__ __align__(128) unsigned char shared[];
@@ -216,7 +221,7 @@ constexpr float timeRatio = 0.3f;
 
 template <int KP>
 cudaError_t launch(const DeltaPrepareCall& call, const DeltaDevice& device, cudaStream_t stream) {
-  const int groups = min(maxGroups, device.sharedBytes / PrepareLayout<KP>::bytes);
+  const int groups = min(maxGroups<KP>, device.sharedBytes / PrepareLayout<KP>::bytes);
   const int bytes = groups * PrepareLayout<KP>::bytes;
   const auto kernel = prepareKernel<KP>;
   cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
