@@ -116,16 +116,22 @@ struct DiagonalGradientBlock {
     return make_float2(lowHalf(both), highHalf(both));
   }
 
+  /// Of the row of places [n][j] of a thread's sums.
+  __device__ float2 ownPairOf(Tile<64> tile, int n, int j) const {
+    const uint32_t first = tile.address(row0 + at.group, 0) + 2 * at.pairOf;
+    const uint32_t both = loadShared((first ^ n << 4) + 4 * j * Tile<64>::pitch);
+    return make_float2(lowHalf(both), highHalf(both));
+  }
+
   /// visit(row, n, j, c) for the places [n][j] and [n][j + 1] of a thread's sums.
   template <typename Visit>
   __device__ void eachPair(Visit&& visit) const {
+    const float* const sums = &c().at(row0 + at.group, 0);
 #pragma unroll
     for (int n = 0; n < 8; n++)
 #pragma unroll
-      for (int j = 0; j < 4; j += 2) {
-        const int row = row0 + at.group + 4 * j;
-        visit(row, n, j, pairOf(&c().at(row, 0), n));
-      }
+      for (int j = 0; j < 4; j += 2)
+        visit(row0 + at.group + 4 * j, n, j, pairOf(sums + 4 * j * PairPanel::pitch, n));
   }
 
   /// Each column times factorOf(n), a thread's pair.

@@ -12,7 +12,7 @@ class DiagonalGradient : DiagonalSubChunks<reads> {
   using Tokens::at, Tokens::b, Tokens::call, Tokens::channel, Tokens::chunk, Tokens::erase, Tokens::h,
       Tokens::K, Tokens::Q, Tokens::query, Tokens::row0, Tokens::write;
   using Tokens::betaOf, Tokens::eachPair, Tokens::floats, Tokens::meetsAdjoint, Tokens::meetsState,
-      Tokens::pairOf, Tokens::rowsOf;
+      Tokens::ownPairOf, Tokens::rowsOf;
   enum Barrier { writeGradientsThere = 1 };
 
  public:
@@ -42,7 +42,7 @@ class DiagonalGradient : DiagonalSubChunks<reads> {
       storeGradient(rowsOf(piece), query, call.dq);
       joinBarrier(writeGradientsThere, diagonalThreads);
       eachPair([&](int row, int n, int j, float2) {
-        const float2 q = pairOf(Q, row, n), k = pairOf(K, row, n),
+        const float2 q = ownPairOf(Q, n, j), k = ownPairOf(K, n, j),
                      written = writeGradients.pairAt(row, 8 * n + at.pairOf);
         changes.pairAt(row, 8 * n + at.pairOf) =
             make_float2(q.x * query[n][j] + k.x * (erase[n][j] - written.x),
@@ -66,8 +66,8 @@ class DiagonalGradient : DiagonalSubChunks<reads> {
   /// more.)
   __device__ void storeBetaGradients(const TileRows& rows) const {
     float dots[2] = {};
-    eachPair([&](int row, int n, int j, float2) {
-      const float2 k = pairOf(K, row, n);
+    eachPair([&](int, int n, int j, float2) {
+      const float2 k = ownPairOf(K, n, j);
       dots[j / 2] += k.x * write[n][j] + k.y * write[n][j + 1];
     });
 #pragma unroll
@@ -123,17 +123,18 @@ class DiagonalGradient : DiagonalSubChunks<reads> {
       if (meetsState(piece)) later += floats(Layout::gamma)[column] * product;
     }
     if (channel + column >= call.K) return;
-    const int64_t pitch = static_cast<int64_t>(call.H) * call.K;
+    const int pitch = call.H * call.K;
     const int64_t token = b * call.T + static_cast<int64_t>(chunk) * tileTokens + first;
-    float* const to = call.dg + token * pitch + h * call.K + channel + column;
+    float* to = call.dg + token * pitch + h * call.K + channel + column;
+    const auto has = [&](int row) {
+      return static_cast<unsigned>(row - piece.low) < static_cast<unsigned>(piece.high - piece.low);
+    };
 #pragma unroll
-    for (int i = 0; i < subTokens; i++) {
-      const int row = first + i;
-      if (row < piece.low || row >= piece.high) continue;
-      const bool meetsNothing =
-          row == piece.low && (piece.fresh || (call.fromZero && chunk == 0 && row == 0));
-      to[i * pitch] = meetsNothing ? 0.0f : sums[i] + later;
-    }
+    for (int i = 0; i < subTokens; i++, to += pitch)
+      if (has(first + i)) *to = sums[i] + later;
+    // The first token's decay may meet nothing.
+    const bool meetsNothing = piece.fresh || (call.fromZero && chunk == 0 && piece.low == 0);
+    if (meetsNothing && piece.low / subTokens == quarter) to[(piece.low - first - subTokens) * pitch] = 0.0f;
   }
 };
 

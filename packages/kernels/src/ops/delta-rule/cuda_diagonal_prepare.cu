@@ -58,9 +58,10 @@ class DiagonalPrepare {
   unsigned char* const shared;
   const uint32_t base;
   const int pair;       // of warpgroups, in the block
-  const int chunk, bh;
-  const int64_t place;  // of the chunk's first token in [B, T, H, K]
-  int low, high;        // the piece's tokens in the chunk
+  const int b, chunk;
+  const int index;       // of the chunk among all heads' chunks
+  const uint32_t first;  // token of the head in [B, T, H]
+  int low, high;         // the piece's tokens in the chunk
 
  public:
   /// `shared`: of the pair.
@@ -70,19 +71,19 @@ class DiagonalPrepare {
         shared(shared),
         base(sharedAddress(shared)),
         pair(pair),
+        b(bh / call.H),
         chunk(chunk),
-        bh(bh),
-        place(tokenOf(0) * call.K) {}
+        index(bh * numChunks() + chunk),
+        first((b * static_cast<uint32_t>(call.T) + chunk * tileTokens) * call.H + bh % call.H) {}
 
   /// Barriers of a pair: of all its threads, and of either warpgroup.
   static constexpr int barriers = 3;
 
   __device__ void run() {
-    const int length =
-        static_cast<int>(min(static_cast<int64_t>(tileTokens), call.T - static_cast<int64_t>(chunk) * tileTokens));
+    const int length = min(tileTokens, static_cast<int>(call.T - static_cast<int64_t>(chunk) * tileTokens));
     for (high = 0; high < length;) {
       const Piece piece =
-          pieceFrom(call.resets ? call.resets + anew(bh) / call.H * call.T : nullptr, call.T, chunk, high);
+          pieceFrom(call.resets ? call.resets + b * call.T : nullptr, call.T, chunk, high);
       low = piece.low;
       high = piece.high;
       loadBeta();
@@ -104,22 +105,16 @@ class DiagonalPrepare {
         multiplyKeys();
       meet();
     }
-    if (ofQueries && call.to.prepared != nullptr && threadAnew() == 0) countPart(call.to.prepared + index());
+    if (ofQueries && call.to.prepared != nullptr && threadAnew() == 0) countPart(call.to.prepared + index);
   }
 
  private:
   __device__ bool has(int row) const {
     return static_cast<unsigned>(row - low) < static_cast<unsigned>(high - low);
   }
-  /// Of the chunk among all heads' chunks.
-  __device__ int64_t index() const {
-    return static_cast<int64_t>(anew(bh)) * static_cast<int>((call.T + tileTokens - 1) / tileTokens) + chunk;
-  }
-  /// Of the head's token in [B, T, H].
-  __device__ int64_t tokenOf(int row) const {
-    const int head = anew(bh);
-    return (head / call.H * call.T + static_cast<int64_t>(chunk) * tileTokens + row) * call.H + head % call.H;
-  }
+  __device__ int numChunks() const { return static_cast<int>((call.T + tileTokens - 1) / tileTokens); }
+  /// Of the chunk's first token in [B, T, H, width].
+  __device__ int64_t placeOf(int width) const { return static_cast<int64_t>(first) * width; }
   /// From token to token.
   __device__ int pitch() const { return call.H * call.K; }
   __device__ void meet() const { joinBarrier(1 + barriers * pair, diagonalThreads); }
@@ -143,8 +138,8 @@ class DiagonalPrepare {
     if (!ofQueries || row >= tileTokens) return;
     float beta = 0.0f;
     if (has(row)) {
-      beta = call.beta ? usableBeta(call.beta[tokenOf(row)]) : 1.0f;
-      call.to.outOf[index() * tileTokens + row] = beta;
+      beta = call.beta ? usableBeta(call.beta[first + static_cast<int64_t>(row) * call.H]) : 1.0f;
+      call.to.outOf[static_cast<int64_t>(index) * tileTokens + row] = beta;
     }
     floats(Layout::beta)[row] = beta;
   }
@@ -152,6 +147,7 @@ class DiagonalPrepare {
   /// Starts to fill the tiles of a panel.
   __device__ void fillPanel(int channel) const {
     const int thread = threadAnew();
+    const int64_t place = placeOf(call.K);
 #pragma unroll
     for (int i = 0; i < 2; i++) {
       const int row = thread / 8 + 32 * i, column = channel + thread % 8 * 8;
@@ -211,7 +207,7 @@ class DiagonalPrepare {
   __device__ void storeGamma(int channel) const {
     const int thread = threadAnew();
     if (thread < 64 && channel + thread < call.K)
-      call.to.gamma[index() * call.K + channel + thread] = exp2Fast(subs().starts(numSubs)[thread]);
+      call.to.gamma[static_cast<int64_t>(index) * call.K + channel + thread] = exp2Fast(subs().starts(numSubs)[thread]);
   }
 
   /// Keys as products read them, 2^-c K, and as the sweeps do, 2^(c_C - c) K.
@@ -237,7 +233,7 @@ class DiagonalPrepare {
       }
       backKeys().storeFour(row, own, k);
       if (has(row) && channel + own < call.K)
-        *reinterpret_cast<uint2*>(call.to.writeKeys + place + row * pitch() + channel + own) = packFour(write);
+        *reinterpret_cast<uint2*>(call.to.writeKeys + placeOf(call.K) + row * pitch() + channel + own) = packFour(write);
     }
   }
 
@@ -283,7 +279,7 @@ class DiagonalPrepare {
     for (int i = 0; i < 4; i++) {
       const int row = row0(at) + at.lane / 8 + 4 * i;
       if (has(row) && channel + 8 * unit < call.K)
-        *reinterpret_cast<uint4*>(call.to.queries + place + row * pitch() + channel + 8 * unit) =
+        *reinterpret_cast<uint4*>(call.to.queries + placeOf(call.K) + row * pitch() + channel + 8 * unit) =
             loadShared16(Q().address(row, unit));
     }
   }
@@ -327,13 +323,13 @@ class DiagonalPrepare {
       const uint2 four = packFour(lower);
       storeShared(tile(Layout::inverse), row, column, four);
       if (has(row))
-        *reinterpret_cast<uint2*>(call.to.inverse + (index() * tileTokens + row) * 64 + column) = four;
+        *reinterpret_cast<uint2*>(call.to.inverse + (static_cast<int64_t>(index) * tileTokens + row) * 64 + column) = four;
     }
   }
 
   /// As many values as there is room for.
   __device__ void fillValues(int column) const {
-    const __nv_bfloat16* const from = call.v + tokenOf(0) * call.V;
+    const __nv_bfloat16* const from = call.v + placeOf(call.V);
 #pragma unroll 1
     for (int i = 0; i < Layout::valueTiles && column + 64 * i < call.V; i++)
       fillTile<64, 128>(tile(Layout::values + i * Tile<64>::bytes),
@@ -392,7 +388,7 @@ class DiagonalPrepare {
         transposeQuad(packed, at.lane);
         const int column = column0 + 8 * (n + (at.lane & 3));
         if (has(row) && column < width)
-          *reinterpret_cast<uint4*>(to + (index() * tileTokens + row) * width + column) =
+          *reinterpret_cast<uint4*>(to + (static_cast<int64_t>(index) * tileTokens + row) * width + column) =
               make_uint4(packed[0], packed[1], packed[2], packed[3]);
       }
     }

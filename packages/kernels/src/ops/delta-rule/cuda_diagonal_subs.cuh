@@ -131,7 +131,7 @@ class DiagonalSubChunks : protected DiagonalTokens<reads> {
 #pragma unroll 1
     for (int token = row0; token < row0 + subTokens; token++) {
       const float beta = betaOf(token);
-      eachSubPair([&](int row, int n, int j, float2 sum, float2) {
+      eachPair([&](int row, int n, int j, float2 sum) {
         const float ofScore = token <= row ? call.scale * beta * weights().at(row, token) : 0.0f;
         const float ofProduct = token < row ? beta * weights().at(token, row) : 0.0f;
         const float2 start = pairOf(&c().at(token, 0), n), key = pairOf(K, token, n);
@@ -184,7 +184,7 @@ class DiagonalSubChunks : protected DiagonalTokens<reads> {
     if (!deep) return;
 #pragma unroll 1
     for (int token = row0; token < row0 + subTokens; token++)
-      eachSubPair([&](int row, int n, int j, float2 sum, float2) {
+      eachPair([&](int row, int n, int j, float2 sum) {
         const float beta = betaOf(row);
         const float ofScore = token >= row ? call.scale * beta * weights().at(token, row) : 0.0f;
         const float ofProduct = token > row ? beta * weights().at(row, token) : 0.0f;

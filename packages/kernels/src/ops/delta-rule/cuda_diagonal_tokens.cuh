@@ -15,7 +15,8 @@ class DiagonalTokens : protected DiagonalValues<reads> {
   using typename Values::Layout;
   using Values::at, Values::c, Values::call, Values::erase, Values::K, Values::Q, Values::query, Values::row0,
       Values::subs, Values::write;
-  using Values::betaOf, Values::eachPair, Values::floats, Values::meetsAdjoint, Values::pairOf,
+  using Values::betaOf, Values::eachPair, Values::floats, Values::meetsAdjoint, Values::ownPairOf,
+      Values::pairOf,
       Values::scaleColumns, Values::split, Values::tile;
 
   using Values::Values;
@@ -73,7 +74,7 @@ class DiagonalTokens : protected DiagonalValues<reads> {
   __device__ void storeBehind() const {
     float sums[16] = {};
     eachPair([&](int row, int n, int j, float2 sum) {
-      const float2 key = pairOf(K, row, n), end = pairOf(subs().starts(numSubs), n);
+      const float2 key = ownPairOf(K, n, j), end = pairOf(subs().starts(numSubs), n);
       const float beta = betaOf(row);
       sums[2 * n] += beta * key.x * exp2Fast(end.x - sum.x) * write[n][j];
       sums[2 * n + 1] += beta * key.y * exp2Fast(end.y - sum.y) * write[n][j + 1];
