@@ -35,19 +35,6 @@ struct DiagonalPrepareLayout {
   static_assert(values + valueTiles * Tile<64>::bytes <= gates, "values beside the products");
 };
 
-/// The calling thread's number in its pair of warpgroups, and any other number, anew: what is reckoned from
-/// them would otherwise be kept in registers from one end of the kernel to the other.
-__device__ inline int threadAnew() {
-  int thread;
-  asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
-  return thread;
-}
-template <typename Number>
-__device__ inline Number anew(Number x) {
-  asm volatile("" : "+r"(x));
-  return x;
-}
-
 /// One of two warpgroups that prepare a chunk of a head, piece by piece, its channels in panels of 64: the first
 /// one, `ofQueries`, has these and the values, the second one the erase keys and the inverse.
 template <bool ofQueries>

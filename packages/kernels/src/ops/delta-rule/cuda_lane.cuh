@@ -16,6 +16,19 @@ struct DeltaLane {
   __device__ DeltaLane() : DeltaLane(threadIdx.x) {}
 };
 
+/// threadIdx.x, and any other number, anew: what is reckoned from them would otherwise be kept in registers from
+/// one end of a kernel to the other.
+__device__ inline int threadAnew() {
+  int thread;
+  asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
+  return thread;
+}
+template <typename Number>
+__device__ inline Number anew(Number x) {
+  asm volatile("" : "+r"(x));
+  return x;
+}
+
 __device__ inline float exp2Fast(float x) {
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
