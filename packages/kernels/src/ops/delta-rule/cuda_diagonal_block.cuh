@@ -10,14 +10,6 @@ namespace {
 
 using KeyPanel = FloatPanel<68>;
 
-/// Whose gradients a warpgroup of a block has.
-enum class DiagonalRole { queries, eraseKeys, writeKeys };
-constexpr int gradientThreads = 3 * 128;
-/// Of the first two warpgroups, which have the gates and all tokens' decays.
-constexpr int gateBarrier = 1;
-/// All join it or announce what is in panels.
-constexpr int exchangeBarrier = 2;
-
 /// Numbers in two bf16 terms, which together have 16 bits.
 struct SplitTile {
   static constexpr int bytes = 2 * Tile<64>::bytes;
@@ -32,14 +24,13 @@ struct SplitTile {
   }
 };
 
-/// 128 channels of V of what is per token at a time, 64 of the states. Decayed tokens and the
+/// 64 channels of V at a time: two stages of what is per token, one of the states. Decayed tokens and the
 /// gradients of scores take their place afterwards, and then what dg is a sum of.
 struct DiagonalGradientLayout {
   static constexpr int panel = Tile<64>::bytes;
   static constexpr int states = 0;  // S, D
   static constexpr int tokens = 2 * panel;
   static constexpr int tokensBytes = 3 * panel;  // dO, dv, N
-  __host__ __device__ static constexpr int tokensOf(int value) { return tokens + value / 64 % 2 * tokensBytes; }
 
   // Of a mild chunk.
   static constexpr int scoreWeights = 0;

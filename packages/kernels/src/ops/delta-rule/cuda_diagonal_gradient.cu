@@ -5,26 +5,30 @@ namespace longscan {
 namespace {
 
 /// One block: a chunk of a head, 64 channels of K.
-template <DiagonalRole role>
-class DiagonalGradient : DiagonalSubChunks<role> {
-  using Tokens = DiagonalSubChunks<role>;
+template <bool reads>
+class DiagonalGradient : DiagonalSubChunks<reads> {
+  using Tokens = DiagonalSubChunks<reads>;
   using typename Tokens::Layout;
-  using Tokens::at, Tokens::b, Tokens::call, Tokens::channel, Tokens::chunk, Tokens::found, Tokens::h,
-      Tokens::K, Tokens::ofQueries, Tokens::Q, Tokens::reads, Tokens::row0;
+  using Tokens::at, Tokens::b, Tokens::call, Tokens::channel, Tokens::chunk, Tokens::erase, Tokens::h,
+      Tokens::K, Tokens::Q, Tokens::query, Tokens::row0, Tokens::write;
   using Tokens::betaOf, Tokens::eachPair, Tokens::floats, Tokens::meetsAdjoint, Tokens::meetsState,
       Tokens::ownPairOf, Tokens::rowsOf;
+  enum Barrier { writeGradientsThere = 1 };
 
  public:
   using Tokens::Tokens;
 
   __device__ void run() {
     if (chunk < 0) return;
-    if (call.finished != nullptr) waitForParts(call.finished + Tokens::index(), deltaPartsOfChunk(call.V));
     for (int low = 0, closed = false; !closed;) {
       const Piece piece = pieceFrom(call.resets ? call.resets + b * call.T : nullptr, call.T, chunk, low);
       low = piece.high;
       closed = piece.closesChunk;
-      if (Tokens::multiplyValues(piece))
+      const auto waitForAdjoint = [&] {
+        if (call.finished != nullptr)
+          waitForParts(call.finished + Tokens::index(), deltaPartsOfChunk(call.V));
+      };
+      if (Tokens::multiplyValues(piece, waitForAdjoint))
         Tokens::addTokens(piece);
       else
         Tokens::addTokensBySubs(piece);
@@ -35,33 +39,27 @@ class DiagonalGradient : DiagonalSubChunks<role> {
   }
 
  private:
-  /// What queries and written keys leave for dg and dk, erase keys take up.
   __device__ void store(const Piece& piece) {
-    const PairPanel written{floats(Layout::writeGradients)}, changes{floats(Layout::changes)};
-    if constexpr (ofQueries) {
+    const PairPanel writeGradients{floats(Layout::writeGradients)}, changes{floats(Layout::changes)};
+    if constexpr (reads) {
+      storeGradient(rowsOf(piece), query, call.dq);
+      joinBarrier(writeGradientsThere, diagonalThreads);
       eachPair([&](int row, int n, int j, float2) {
-        const float2 q = ownPairOf(Q, n, j);
-        changes.pairAt(row, 8 * n + at.pairOf) = make_float2(q.x * found[n][j], q.y * found[n][j + 1]);
+        const float2 q = ownPairOf(Q, n, j), k = ownPairOf(K, n, j),
+                     written = writeGradients.pairAt(row, 8 * n + at.pairOf);
+        changes.pairAt(row, 8 * n + at.pairOf) =
+            make_float2(q.x * query[n][j] + k.x * (erase[n][j] - written.x),
+                        q.y * query[n][j + 1] + k.y * (erase[n][j + 1] - written.y));
+        erase[n][j] += written.x;
+        erase[n][j + 1] += written.y;
       });
-      announceAtBarrier(exchangeBarrier, gradientThreads);
-      storeGradient(rowsOf(piece), call.dq);
-    } else if constexpr (!reads) {
-      eachPair([&](int row, int n, int j, float2) {
-        written.pairAt(row, 8 * n + at.pairOf) = make_float2(found[n][j], found[n][j + 1]);
-      });
-      announceAtBarrier(exchangeBarrier, gradientThreads);
-      if (call.dbeta != nullptr) storeBetaGradients(rowsOf(piece));
+      storeGradient(rowsOf(piece), erase, call.dk);
     } else {
-      joinBarrier(exchangeBarrier, gradientThreads);
       eachPair([&](int row, int n, int j, float2) {
-        const float2 k = ownPairOf(K, n, j), write = written.pairAt(row, 8 * n + at.pairOf);
-        float2& change = changes.pairAt(row, 8 * n + at.pairOf);
-        change.x += k.x * (found[n][j] - write.x);
-        change.y += k.y * (found[n][j + 1] - write.y);
-        found[n][j] += write.x;
-        found[n][j + 1] += write.y;
+        writeGradients.pairAt(row, 8 * n + at.pairOf) = make_float2(write[n][j], write[n][j + 1]);
       });
-      storeGradient(rowsOf(piece), call.dk);
+      announceAtBarrier(writeGradientsThere, diagonalThreads);
+      if (call.dbeta != nullptr) storeBetaGradients(rowsOf(piece));
     }
     __syncthreads();
     storeGateGradients(piece, changes);
@@ -73,7 +71,7 @@ class DiagonalGradient : DiagonalSubChunks<role> {
     float dots[2] = {};
     eachPair([&](int, int n, int j, float2) {
       const float2 k = ownPairOf(K, n, j);
-      dots[j / 2] += k.x * found[n][j] + k.y * found[n][j + 1];
+      dots[j / 2] += k.x * write[n][j] + k.y * write[n][j + 1];
     });
 #pragma unroll
     for (int i = 0; i < 2; i++) {
@@ -86,7 +84,7 @@ class DiagonalGradient : DiagonalSubChunks<role> {
     }
   }
 
-  __device__ void storeGradient(const TileRows& rows, __nv_bfloat16* to) const {
+  __device__ void storeGradient(const TileRows& rows, const Sums& gradient, __nv_bfloat16* to) const {
     const int64_t pitch = static_cast<int64_t>(call.H) * call.K;
     const int64_t head = b * call.T * pitch + h * call.K;
 #pragma unroll
@@ -96,7 +94,7 @@ class DiagonalGradient : DiagonalSubChunks<role> {
       for (int n = 0; n < 8; n += 4) {
         uint32_t packed[4];
 #pragma unroll
-        for (int j = 0; j < 4; j++) packed[j] = pack(found[n + j][2 * i], found[n + j][2 * i + 1]);
+        for (int j = 0; j < 4; j++) packed[j] = pack(gradient[n + j][2 * i], gradient[n + j][2 * i + 1]);
         transposeQuad(packed, at.lane);
         const int column = channel + 8 * n + 8 * (at.lane & 3);
         if (rows.has(row) && column < call.K)
@@ -106,9 +104,8 @@ class DiagonalGradient : DiagonalSubChunks<role> {
     }
   }
 
-  /// A thread of the first two warpgroups has a quarter of the tokens of one channel.
+  /// A thread has a quarter of the tokens of one channel.
   __device__ void storeGateGradients(const Piece& piece, PairPanel changes) const {
-    if (!reads) return;
     const int column = threadIdx.x % 64, quarter = threadIdx.x / 64, first = subTokens * quarter;
     float sums[subTokens], sum = 0.0f;
 #pragma unroll
@@ -117,7 +114,7 @@ class DiagonalGradient : DiagonalSubChunks<role> {
       sums[i] = sum;
     }
     floats(Layout::quarters)[64 * quarter + column] = sum;
-    joinBarrier(gateBarrier, diagonalThreads);
+    __syncthreads();
     float later = 0.0f, product = 0.0f;
     for (int i = quarter + 1; i < numSubs; i++) later += floats(Layout::quarters)[64 * i + column];
     if (meetsAdjoint(piece)) {
@@ -145,17 +142,13 @@ class DiagonalGradient : DiagonalSubChunks<role> {
 };
 
 // Two of them fit into a Hopper multiprocessor's memory, elsewhere one.
-__global__ void __launch_bounds__(gradientThreads, LONGSCAN_WGMMA ? 2 : 1)
+__global__ void __launch_bounds__(diagonalThreads, LONGSCAN_WGMMA ? 2 : 1)
     diagonalGradientKernel(const __grid_constant__ DeltaDiagonalGradientCall call) {
   extern __shared__ __align__(1024) unsigned char shared[];
-  const int group = warpgroupNumber();
-  if (group == 0) {
-    DiagonalGradient<DiagonalRole::queries>(call, shared).run();
-  } else if (group == 1) {
-    DiagonalGradient<DiagonalRole::eraseKeys>(call, shared).run();
-  } else {
-    DiagonalGradient<DiagonalRole::writeKeys>(call, shared).run();
-  }
+  if (warpgroupNumber() == 0)
+    DiagonalGradient<true>(call, shared).run();
+  else
+    DiagonalGradient<false>(call, shared).run();
   if (call.finished != nullptr && blockIdx.y + 1 == gridDim.y && blockIdx.z + 1 == gridDim.z)
     waitForKernelBefore();
 }
@@ -174,8 +167,8 @@ cudaError_t launchDeltaDiagonalGradient(const DeltaDiagonalGradientCall& call, c
   const dim3 grid(static_cast<unsigned>(call.B * call.H * parts), static_cast<unsigned>(min(chunks, layer)),
                   static_cast<unsigned>((chunks + layer - 1) / layer));
   if (call.finished != nullptr)
-    return launchBeside(diagonalGradientKernel, grid, gradientThreads, bytes, stream, call);
-  diagonalGradientKernel<<<grid, gradientThreads, bytes, stream>>>(call);
+    return launchBeside(diagonalGradientKernel, grid, diagonalThreads, bytes, stream, call);
+  diagonalGradientKernel<<<grid, diagonalThreads, bytes, stream>>>(call);
   return cudaGetLastError();
 }
 

@@ -7,14 +7,14 @@ namespace longscan {
 namespace {
 
 /// What the tokens of a chunk give each other that decays too far for two factors, by sub-chunks.
-template <DiagonalRole role>
-class DiagonalSubChunks : protected DiagonalTokens<role> {
-  using Tokens = DiagonalTokens<role>;
+template <bool reads>
+class DiagonalSubChunks : protected DiagonalTokens<reads> {
+  using Tokens = DiagonalTokens<reads>;
 
  protected:
   using typename Tokens::Layout;
-  using Tokens::at, Tokens::c, Tokens::call, Tokens::found, Tokens::K, Tokens::ofQueries, Tokens::Q,
-      Tokens::reads, Tokens::row0, Tokens::subs;
+  using Tokens::at, Tokens::c, Tokens::call, Tokens::erase, Tokens::K, Tokens::Q, Tokens::query, Tokens::row0,
+      Tokens::subs, Tokens::write;
   using Tokens::betaOf, Tokens::eachPair, Tokens::floats, Tokens::meetsAdjoint, Tokens::pairOf,
       Tokens::scaleColumns;
 
@@ -22,15 +22,12 @@ class DiagonalSubChunks : protected DiagonalTokens<role> {
 
   /// As `addTokens`.
   __device__ void addTokensBySubs(const Piece& piece) {
-    if (reads)
-      decayTokens();
-    else if (meetsAdjoint(piece))
-      Tokens::storeBehind();
+    decayTokens();
     __syncthreads();
     if constexpr (reads)
       readEarlier();
     else
-      readLater();
+      readLater(piece);
   }
 
  private:
@@ -90,59 +87,72 @@ class DiagonalSubChunks : protected DiagonalTokens<role> {
     }
   }
 
-  /// Of the warp's rows and `token` of an earlier sub-chunk, or of their own.
-  __device__ float weightOf(int row, int token) const {
-    if (ofQueries) return token <= row ? weights().at(row, token) : 0.0f;
-    return token < row ? weights().at(token, row) : 0.0f;
-  }
-
   /// What queries and erase keys get from the state and from earlier keys: sub-chunk by sub-chunk, what there
   /// is so far decays to its end and its keys are added.
   __device__ void readEarlier() {
     const bool deep = isDeep();
-    const float sign = ofQueries ? call.scale : -1.0f;
 #pragma unroll 1
     for (int other = 0; other <= sub(); other++) {
       if (other == sub() && deep) break;
-      decayBy(found, other);
+      decayBy(query, other);
+      decayBy(erase, other);
 #pragma unroll
       for (int step = 0; step < 2; step++) {
         const int token = subTokens * other + 8 * step + at.pairOf;
-        uint32_t weight[4];
+        uint32_t ofScores[4], ofProducts[4];
 #pragma unroll
-        for (int i = 0; i < 4; i++)
-          weight[i] = __float_as_uint(weightOf(row0 + at.group + 8 * (i & 1), token + (i >> 1)));
+        for (int i = 0; i < 2; i++) {
+          const int row = row0 + at.group + 8 * i;
+          const uint2 pair = weights().pairBitsAt(row, token);
+          ofScores[i] = token <= row ? pair.x : 0;
+          ofScores[i + 2] = token + 1 <= row ? pair.y : 0;
+          ofProducts[i] = token < row ? weights().bitsAt(token, row) : 0;
+          ofProducts[i + 2] = token + 1 < row ? weights().bitsAt(token + 1, row) : 0;
+        }
 #pragma unroll
-        for (int n = 0; n < 8; n++)
-          mmaTf32(found[n], weight, endKeys().bitsAt(token, 8 * n + at.group),
-                  endKeys().bitsAt(token + 1, 8 * n + at.group));
+        for (int n = 0; n < 8; n++) {
+          const uint32_t near = endKeys().bitsAt(token, 8 * n + at.group),
+                         far = endKeys().bitsAt(token + 1, 8 * n + at.group);
+          mmaTf32(query[n], ofScores, near, far);
+          mmaTf32(erase[n], ofProducts, near, far);
+        }
       }
     }
     // From the end of the sub-chunk back to the row, or on to it from the start.
     eachSubPair([&](int, int n, int j, float2 sum, float2 total) {
-      found[n][j] *= sign * exp2Fast(deep ? sum.x : sum.x - total.x);
-      found[n][j + 1] *= sign * exp2Fast(deep ? sum.y : sum.y - total.y);
+      const float near = exp2Fast(deep ? sum.x : sum.x - total.x),
+                  far = exp2Fast(deep ? sum.y : sum.y - total.y);
+      query[n][j] *= call.scale * near;
+      query[n][j + 1] *= call.scale * far;
+      erase[n][j] *= -near;
+      erase[n][j + 1] *= -far;
     });
     if (!deep) return;
 #pragma unroll 1
     for (int token = row0; token < row0 + subTokens; token++) {
       const float beta = betaOf(token);
       eachPair([&](int row, int n, int j, float2 sum) {
-        const float weight = sign * beta * weightOf(row, token);
+        const float ofScore = token <= row ? call.scale * beta * weights().at(row, token) : 0.0f;
+        const float ofProduct = token < row ? beta * weights().at(token, row) : 0.0f;
         const float2 start = pairOf(&c().at(token, 0), n), key = pairOf(K, token, n);
-        found[n][j] += weight * key.x * exp2Fast(fminf(sum.x - start.x, 0.0f));
-        found[n][j + 1] += weight * key.y * exp2Fast(fminf(sum.y - start.y, 0.0f));
+        const float near = key.x * exp2Fast(fminf(sum.x - start.x, 0.0f)),
+                    far = key.y * exp2Fast(fminf(sum.y - start.y, 0.0f));
+        query[n][j] += ofScore * near;
+        query[n][j + 1] += ofScore * far;
+        erase[n][j] -= ofProduct * near;
+        erase[n][j + 1] -= ofProduct * far;
       });
     }
   }
 
   /// What written keys get from the adjoint and from later queries and erase keys, likewise against time.
-  __device__ void readLater() {
+  __device__ void readLater(const Piece& piece) {
+    if (meetsAdjoint(piece)) this->storeBehind();
     const bool deep = isDeep();
 #pragma unroll 1
     for (int other = numSubs - 1; other >= sub(); other--) {
       if (other == sub() && deep) break;
-      decayBy(found, other);
+      decayBy(write, other);
 #pragma unroll
       for (int step = 0; step < 2; step++) {
         const int token = subTokens * other + 8 * step + at.pairOf;
@@ -159,17 +169,17 @@ class DiagonalSubChunks : protected DiagonalTokens<role> {
 #pragma unroll
         for (int n = 0; n < 8; n++) {
           const int column = 8 * n + at.group;
-          mmaTf32(found[n], ofScores, intoQueries().bitsAt(token, column),
+          mmaTf32(write[n], ofScores, intoQueries().bitsAt(token, column),
                   intoQueries().bitsAt(token + 1, column));
-          mmaTf32(found[n], ofProducts, intoKeys().bitsAt(token, column),
+          mmaTf32(write[n], ofProducts, intoKeys().bitsAt(token, column),
                   intoKeys().bitsAt(token + 1, column));
         }
       }
     }
     eachSubPair([&](int row, int n, int j, float2 sum, float2 total) {
       const float beta = betaOf(row);
-      found[n][j] *= beta * exp2Fast(deep ? total.x - sum.x : -sum.x);
-      found[n][j + 1] *= beta * exp2Fast(deep ? total.y - sum.y : -sum.y);
+      write[n][j] *= beta * exp2Fast(deep ? total.x - sum.x : -sum.x);
+      write[n][j + 1] *= beta * exp2Fast(deep ? total.y - sum.y : -sum.y);
     });
     if (!deep) return;
 #pragma unroll 1
@@ -180,8 +190,8 @@ class DiagonalSubChunks : protected DiagonalTokens<role> {
         const float ofProduct = token > row ? beta * weights().at(row, token) : 0.0f;
         const float2 end = pairOf(&c().at(token, 0), n);
         const float2 query = pairOf(Q, token, n), key = pairOf(K, token, n);
-        found[n][j] += (ofScore * query.x - ofProduct * key.x) * exp2Fast(fminf(end.x - sum.x, 0.0f));
-        found[n][j + 1] += (ofScore * query.y - ofProduct * key.y) * exp2Fast(fminf(end.y - sum.y, 0.0f));
+        write[n][j] += (ofScore * query.x - ofProduct * key.x) * exp2Fast(fminf(end.x - sum.x, 0.0f));
+        write[n][j + 1] += (ofScore * query.y - ofProduct * key.y) * exp2Fast(fminf(end.y - sum.y, 0.0f));
       });
   }
 };

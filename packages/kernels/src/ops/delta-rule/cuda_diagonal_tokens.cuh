@@ -7,63 +7,65 @@ namespace longscan {
 namespace {
 
 /// What the tokens of a mild chunk give each other, beside what they get from the states.
-template <DiagonalRole role>
-class DiagonalTokens : protected DiagonalValues<role> {
-  using Values = DiagonalValues<role>;
+template <bool reads>
+class DiagonalTokens : protected DiagonalValues<reads> {
+  using Values = DiagonalValues<reads>;
 
  protected:
   using typename Values::Layout;
-  using Values::at, Values::c, Values::call, Values::found, Values::K, Values::ofQueries, Values::Q,
-      Values::reads, Values::row0, Values::subs;
+  using Values::at, Values::c, Values::call, Values::erase, Values::K, Values::Q, Values::query, Values::row0,
+      Values::subs, Values::write;
   using Values::betaOf, Values::eachPair, Values::floats, Values::meetsAdjoint, Values::ownPairOf,
-      Values::pairOf, Values::scaleColumns, Values::split, Values::tile;
+      Values::pairOf,
+      Values::scaleColumns, Values::split, Values::tile;
 
   using Values::Values;
 
-  /// From the products with states to gradients. Two warpgroups decay the tokens, while the third has what
-  /// comes from behind the chunk.
+  /// From the products with states to the gradients of queries and erase keys, or of written keys.
   __device__ void addTokens(const Piece& piece) {
+    decayTokens();
+    publishToProducts();
+    __syncthreads();
+    const Tile<64> scores = tile(Layout::scoreWeights), products = tile(Layout::productWeights);
     if constexpr (reads) {
-      decayTokens();
-      publishToProducts();
-      __syncthreads();
-      const Tile<64> weights = tile(ofQueries ? Layout::scoreWeights : Layout::productWeights);
       const SplitTile keys = split(Layout::backKeys);
       beginProducts();
 #pragma unroll
       for (int k = 0; k < 4; k++) {
-        multiply<StoredB::columns>(found, weights, k, keys.high, k);
-        multiply<StoredB::columns>(found, weights, k, keys.low, k);
+        multiply<StoredB::columns>(query, scores, k, keys.high, k);
+        multiply<StoredB::columns>(query, scores, k, keys.low, k);
+        multiply<StoredB::columns>(erase, products, k, keys.high, k);
+        multiply<StoredB::columns>(erase, products, k, keys.low, k);
       }
       commitProducts();
       waitForProducts<0>();
-      const float sign = ofQueries ? call.scale : -1.0f;
       eachPair([&](int, int n, int j, float2 sum) {
-        found[n][j] *= sign * exp2Fast(sum.x);
-        found[n][j + 1] *= sign * exp2Fast(sum.y);
+        const float near = exp2Fast(sum.x), far = exp2Fast(sum.y);
+        query[n][j] *= call.scale * near;
+        query[n][j + 1] *= call.scale * far;
+        erase[n][j] *= -near;
+        erase[n][j + 1] *= -far;
       });
     } else {
       if (meetsAdjoint(piece)) {
         storeBehind();
-        scaleColumns(found, [&](int n) { return pairOf(floats(Layout::gamma), n); });
+        scaleColumns(write, [&](int n) { return pairOf(floats(Layout::gamma), n); });
       }
-      __syncthreads();
-      const Tile<64> scores = tile(Layout::scoreWeights), products = tile(Layout::productWeights);
       const SplitTile queries = split(Layout::onQueries), keys = split(Layout::onKeys);
       beginProducts();
 #pragma unroll
       for (int k = 0; k < 4; k++) {
-        multiplyTransposed(found, scores, k, queries.high, k);
-        multiplyTransposed(found, scores, k, queries.low, k);
-        multiplyTransposed(found, products, k, keys.high, k);
-        multiplyTransposed(found, products, k, keys.low, k);
+        multiplyTransposed(write, scores, k, queries.high, k);
+        multiplyTransposed(write, scores, k, queries.low, k);
+        multiplyTransposed(write, products, k, keys.high, k);
+        multiplyTransposed(write, products, k, keys.low, k);
       }
       commitProducts();
       waitForProducts<0>();
       eachPair([&](int row, int n, int j, float2 sum) {
         const float beta = betaOf(row);
-        found[n][j] *= beta * exp2Fast(-sum.x);
-        found[n][j + 1] *= beta * exp2Fast(-sum.y);
+        write[n][j] *= beta * exp2Fast(-sum.x);
+        write[n][j + 1] *= beta * exp2Fast(-sum.y);
       });
     }
   }
@@ -74,8 +76,8 @@ class DiagonalTokens : protected DiagonalValues<role> {
     eachPair([&](int row, int n, int j, float2 sum) {
       const float2 key = ownPairOf(K, n, j), end = pairOf(subs().starts(numSubs), n);
       const float beta = betaOf(row);
-      sums[2 * n] += beta * key.x * exp2Fast(end.x - sum.x) * found[n][j];
-      sums[2 * n + 1] += beta * key.y * exp2Fast(end.y - sum.y) * found[n][j + 1];
+      sums[2 * n] += beta * key.x * exp2Fast(end.x - sum.x) * write[n][j];
+      sums[2 * n + 1] += beta * key.y * exp2Fast(end.y - sum.y) * write[n][j + 1];
     });
     addOverGroups<8, 16>(sums);
     // Of 16 numbers, lanes 4 group and further have the two of n = group.
