@@ -1,4 +1,4 @@
-import type { Communicator, Device, DType, Tensor } from '@longscan/kernels';
+import type { Communicator, Device, DType, Tensor, TransitionKind } from '@longscan/kernels';
 import type { Segment } from './state/segment.js';
 
 /** `forward` carries states from the first rank to the last; `reverse` their gradients back. */
@@ -12,6 +12,8 @@ export interface SegmentBytes {
   readonly rows: number;
   /** Segments that a rank holds, each of these bytes; more than 1 in deterministic mode only. */
   readonly units?: number;
+  /** Class of M; left out: any but dense. */
+  readonly kind?: TransitionKind;
 }
 
 /** What a link between neighbouring ranks costs; latency and per-message gap kept apart. */
@@ -21,8 +23,25 @@ export interface LinkCost {
   readonly bandwidthBytesPerS: number;
 }
 
+/**
+ * What a chain through memory that neighbours have mapped costs: one kernel on each rank, which hands a state on in blocks that
+ * follow each other (`chain-link.ts`).
+ */
+export interface ChainLinkCost {
+  /** Of the kernel on a rank; ranks launch theirs beside each other. */
+  readonly launchS: number;
+  /** Of a hop, from the block's arrival on a rank to its arrival on the next one, without its bytes. */
+  readonly latencyS: number;
+  /** Of a hop: all lanes of a rank together. */
+  readonly bandwidthBytesPerS: number;
+  /** What the kernel reaches where M is dense; left out: not known, and not counted. */
+  readonly denseFlopsPerS?: number | undefined;
+}
+
 /** The links of a group of ranks. */
 export interface FabricCost extends LinkCost {
+  /** Chains between GPUs of one host that go through mapped memory. Left out: they are messages. */
+  readonly chains?: ChainLinkCost | undefined;
   /** Where ranks share nodes: links between nodes, the others being those inside. Left out: all ranks share one. */
   readonly nodes?: { readonly ranksPerNode: number; readonly between: LinkCost };
 }

@@ -48,7 +48,8 @@ export class Network {
   send(now: number, channel: string, sent: SimulatedMessage, sender: Transfers): void {
     const { peer, bytes, inKernel = false } = sent;
     const links = inKernel ? this.kernelLinks : this.links;
-    const message = new Message(this, sender, peer, bytes, linkBetween(links, sender.rank, peer));
+    const link = sent.link ?? linkBetween(links, sender.rank, peer);
+    const message = new Message(this, sender, peer, bytes, link);
     const queue = this.queueOf(channel, sender.rank, peer);
     const first = queue[0];
     if (first?.receiver) {

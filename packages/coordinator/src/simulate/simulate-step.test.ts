@@ -1,4 +1,4 @@
-import { chainSeconds, recordSchedules, type Schedule } from '@longscan/worker';
+import { messageChainSeconds, recordSchedules, type Schedule } from '@longscan/worker';
 import type { Plan } from '@longscan/worker/protocol';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -78,7 +78,10 @@ test("scans with nothing to calculate ~> the strategies' own formulas, and their
         const ratio = seconds / 2 / formula.seconds;
         const blocks = name === 'all-scan' ? plan.scans[0]!.blocks : 1;
         if (name === 'ring' || name === 'all-scan') {
-          assert.ok(near(seconds, 2 * chainSeconds(sp, bytes.state, blocks, links)), `${what}: ${seconds} s`);
+          assert.ok(
+            near(seconds, 2 * messageChainSeconds(sp, bytes.state, blocks, links)),
+            `${what}: ${seconds} s`,
+          );
         } else if (name === 'doubling-scan' && !hasNodes && Number.isInteger(Math.log2(sp))) {
           // The formula has M in every round; the way to the last rank does without in some.
           assert.ok(ratio < 1 + 1e-9 && ratio > 0.99, `${what}: ${ratio} of the formula`);

@@ -1,10 +1,4 @@
-import {
-  type Device,
-  empty,
-  NativeCommunicator,
-  openShapeDevice,
-  type TransitionKind,
-} from '@longscan/kernels';
+import { type Device, empty, openShapeDevice, type TransitionKind } from '@longscan/kernels';
 import { loadStrategy } from '../load-strategy.js';
 import type { RecurrenceTrace } from '../protocol/plan.js';
 import { type Segment, withUnits } from '../state/segment.js';
@@ -12,6 +6,7 @@ import type { Direction, Strategy, StrategyOptions } from '../strategy.js';
 import { numberedEntries } from './numbered-entries.js';
 import { Recorder } from './recorder.js';
 import type { Schedule } from './schedule.js';
+import { shapeGroup } from './shape-group.js';
 
 /** What is scanned: one recurrence call of a plan. `numHeads` left out: as many as M says, and documents are not packed. */
 export type ScannedState = Pick<RecurrenceTrace, 'kind' | 'stateBytes' | 'stateRows' | 'transitionBytes'> &
@@ -33,21 +28,31 @@ export async function recordScan(
   return recordStrategyScan(await loadStrategy(strategy), state, size, options);
 }
 
+export interface RecordScanOptions {
+  /** Default: forward. */
+  readonly direction?: Direction;
+  /** Segments that a rank holds; default: 1. */
+  readonly units?: number;
+  /** Whether chains go through mapped memory; default: as messages. */
+  readonly isMapped?: boolean;
+}
+
 /**
- * The same of a strategy that is there, in either direction. `units`: segments that a rank holds. The last entry of a
- * schedule lets the compute stream wait for the state.
+ * The same of a strategy that is there, in either direction. The last entry of a schedule lets the compute stream wait for the
+ * state.
  */
 export function recordStrategyScan(
   { start }: Pick<Strategy, 'start'>,
   state: ScannedState,
   size: number,
   options: StrategyOptions,
-  { direction = 'forward', units = 1 }: { direction?: Direction; units?: number } = {},
+  { direction = 'forward', units = 1, isMapped = false }: RecordScanOptions = {},
 ): Schedule[] {
   return Array.from({ length: size }, (_, rank) => {
     const recorder = new Recorder(() => device.flops);
     const device = openShapeDevice({ observe: recorder.observe });
-    const group = new NativeCommunicator(device.createStream('sp', { urgent: true }), rank, size, 0);
+    const stream = device.createStream('sp', { urgent: true });
+    const group = shapeGroup(stream, { rank, size, isMapped });
     device.scope(() => {
       const local = withUnits(Array.from({ length: units }, () => segmentOf(state, device, direction)));
       start(local, group, direction, options).wait();

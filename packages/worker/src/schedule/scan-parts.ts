@@ -1,8 +1,9 @@
-import { type Communicator, NativeCommunicator, Tensor } from '@longscan/kernels';
+import { type Communicator, Tensor } from '@longscan/kernels';
 import type { Segment } from '../state/segment.js';
 import type { Direction, Strategy, StrategyOptions } from '../strategy.js';
 import type { Recorder } from './recorder.js';
 import type { ScheduleEntry } from './schedule.js';
+import { shapeGroup } from './shape-group.js';
 
 /** What one rank enqueues where a scan starts, and where its compute stream waits for it. */
 export interface ScanEntries {
@@ -67,17 +68,10 @@ export class ScanParts {
     const key = JSON.stringify([strategy.name, direction, options, local], shapesOf);
     let byRank = this.known.get(key);
     if (byRank === undefined) {
+      const { stream, size, chain } = group;
+      const groupOf = (rank: number) => shapeGroup(stream, { rank, size, isMapped: chain !== undefined });
       byRank = new Map(
-        this.ranks.map((rank) => [
-          rank,
-          this.run(
-            strategy,
-            local,
-            new NativeCommunicator(group.stream, rank, group.size, 0),
-            direction,
-            options,
-          ),
-        ]),
+        this.ranks.map((rank) => [rank, this.run(strategy, local, groupOf(rank), direction, options)]),
       );
       this.known.set(key, byRank);
     }
