@@ -43,10 +43,10 @@ const chainsOfVm: ChainLinkCost = {
 };
 
 /**
- * The same between GPUs of a host that is no virtual machine. ASSUMED: hop, bandwidth and dense M as measured there, a launch of 5 µs,
- * which is what the gap of its messages assumes.
+ * The same between GPUs of a host that is no virtual machine. ASSUMED: hop, bandwidth and dense M as measured there; a launch of 3 µs,
+ * what every op takes under the compute preset `h200`.
  */
-const chainsOfHopper: ChainLinkCost = { ...chainsOfVm, launchS: nvlink4.gapS };
+const chainsOfHopper: ChainLinkCost = { ...chainsOfVm, launchS: 3e-6 };
 
 const hopperNodes = { ranksPerNode: 8, between: net400 };
 

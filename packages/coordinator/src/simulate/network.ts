@@ -80,6 +80,8 @@ export class Network {
 
   /** Lets the last byte of a message into its receiver; gives the time at which it has taken all of it. */
   take(now: number, { to, link, bytes }: Message): number {
+    // A word between kernels slips in beside whatever else is arriving.
+    if (bytes === 0 && link.gapS === 0) return now;
     const seconds = bytes / link.bandwidthBytesPerS;
     const free = this.incomingFree[to]!;
     const arrival = Math.max(now, free + seconds);
