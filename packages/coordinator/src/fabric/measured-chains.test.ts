@@ -63,8 +63,8 @@ test('h200-vm ~> the parameters are those that the measured rows are fitted by',
   // Of two ranks: a launch and a hop, and the bytes.
   const errorOf = (constantS: number, byteS: number) =>
     measured
-      .flatMap(([bytes, , ...us]) =>
-        us.slice(0, 2).map((each) => (constantS + bytes * byteS) / (1e-6 * each) - 1),
+      .flatMap(({ bytes, medians }) =>
+        Object.values(medians).map((us) => (constantS + bytes * byteS) / (1e-6 * us) - 1),
       )
       .reduce((sum, error) => sum + error ** 2, 0);
   const [constantS, byteS] = [launchS + latencyS, 1 / bandwidthBytesPerS];
