@@ -35,7 +35,7 @@ const net400: LinkCost = { latencyS: 15e-6, gapS: 5e-6, bandwidthBytesPerS: 48e9
  * Chains through mapped memory between two H200 of a virtual machine, fitted to docs/benchmarks/gpu-chains_h200_2026-11.md as
  * `bench collectives` would: 22.8 µs beside the bytes, 174 GB/s. Two ranks do not tell the launch from the hop. A hop took 4.2 µs
  * more with each rank where ranks were streams of one GPU, a table of the same page; the rest is taken for the launch. There, too, M
- * of 16 heads of 128 x 128 cost a rank 84 µs at worst, beside others on its GPU: what it takes alone was not measured.
+ * of 16 heads of 128 x 128 cost a rank 82 µs at worst, beside others on its GPU: what it takes alone was not measured.
  */
 const chainsOfVm: ChainLinkCost = {
   ...{ launchS: 18.6e-6, latencyS: 4.2e-6, bandwidthBytesPerS: 174e9 },
