@@ -102,6 +102,11 @@ export interface Strategy {
   readonly keepsUnits?: true;
   /** Needs nodes of equally many ranks: the planner refuses it where the ranks of a sequence do not fill theirs. */
   readonly needsWholeNodes?: true;
+  /**
+   * From its third rank on, in the order of a scan, each rank enqueues what the one before it does and one op more often, at one place: as
+   * where everybody folds what came before. Those of thousands of ranks are then not recorded one by one.
+   */
+  readonly folds?: true;
   /** Only enqueues: once it has returned, the scan finishes even while JavaScript is blocked. */
   start(local: Segment, group: Communicator, direction: Direction, options: StrategyOptions): PendingState;
   /** For recurrences that no segment describes (`opaque`): slice after slice. Left out: the strategy refuses them. */

@@ -70,7 +70,11 @@ function programOf(
   const groups = groupsOf(rank, options.mesh);
   const numEvents = entries.reduce((count, { kind }) => count + Number(kind === 'record'), 0);
   const host = streams.length;
-  const enqueueS = (options.enqueueS ?? 0) * entries.length;
+  const numCalls = entries.reduce(
+    (count, entry) => count + (entry.kind === 'op' ? (entry.times ?? 1) : 1),
+    0,
+  );
+  const enqueueS = (options.enqueueS ?? 0) * numCalls;
   const builder = new ProgramBuilder([...streams, 'host'], shared);
   // The scans of all layers that are alike are one recording, so that one exchange stands in a program many times.
   const exchanges = new Map<ExchangeEntry, Instruction>();
@@ -99,7 +103,7 @@ function programOf(
       const { stream } = entry;
       switch (entry.kind) {
         case 'op':
-          builder.busy(stream, options.secondsOf(entry));
+          builder.busy(stream, (entry.times ?? 1) * options.secondsOf(entry));
           break;
         case 'record':
           recorded.add(entry.event);

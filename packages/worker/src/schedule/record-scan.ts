@@ -3,6 +3,7 @@ import { loadStrategy } from '../load-strategy.js';
 import type { RecurrenceTrace } from '../protocol/plan.js';
 import { type Segment, withUnits } from '../state/segment.js';
 import type { Direction, Strategy, StrategyOptions } from '../strategy.js';
+import { recordRanks } from './folded-ranks.js';
 import { numberedEntries } from './numbered-entries.js';
 import { Recorder } from './recorder.js';
 import type { Schedule } from './schedule.js';
@@ -42,24 +43,30 @@ export interface RecordScanOptions {
  * state.
  */
 export function recordStrategyScan(
-  { start }: Pick<Strategy, 'start'>,
+  strategy: Pick<Strategy, 'start' | 'folds'>,
   state: ScannedState,
   size: number,
   options: StrategyOptions,
   { direction = 'forward', units = 1, isMapped = false }: RecordScanOptions = {},
 ): Schedule[] {
-  return Array.from({ length: size }, (_, rank) => {
+  let streams: readonly string[] = [];
+  const record = (rank: number) => {
     const recorder = new Recorder(() => device.flops);
     const device = openShapeDevice({ observe: recorder.observe });
     const stream = device.createStream('sp', { urgent: true });
     const group = shapeGroup(stream, { rank, size, isMapped });
     device.scope(() => {
       const local = withUnits(Array.from({ length: units }, () => segmentOf(state, device, direction)));
-      start(local, group, direction, options).wait();
+      strategy.start(local, group, direction, options).wait();
     });
-    const entries = numberedEntries([{ entries: recorder.take(), scope: 0 }], []);
-    return { streams: recorder.streams, entries };
-  });
+    streams = recorder.streams;
+    return { entries: numberedEntries([{ entries: recorder.take(), scope: 0 }], []) };
+  };
+  const ranks = Array.from({ length: size }, (_, rank) => rank);
+  return recordRanks(ranks, { strategy, size, direction }, record).map(({ entries }) => ({
+    streams,
+    entries,
+  }));
 }
 
 function segmentOf(

@@ -1,15 +1,13 @@
 import { type Communicator, Tensor } from '@longscan/kernels';
 import type { Segment } from '../state/segment.js';
 import type { Direction, Strategy, StrategyOptions } from '../strategy.js';
+import { recordRanks } from './folded-ranks.js';
 import type { Recorder } from './recorder.js';
 import type { ScheduleEntry } from './schedule.js';
 import { shapeGroup } from './shape-group.js';
 
 /** What one rank enqueues where a scan starts, and where its compute stream waits for it. */
-export interface ScanEntries {
-  readonly start: readonly ScheduleEntry[];
-  readonly wait: readonly ScheduleEntry[];
-}
+export type ScanEntries = Readonly<Record<'start' | 'wait', readonly ScheduleEntry[]>>;
 
 /** A place in a step where ranks differ: a scan, by rank of the sequence. */
 export interface ScanPart {
@@ -70,9 +68,10 @@ export class ScanParts {
     if (byRank === undefined) {
       const { stream, size, chain } = group;
       const groupOf = (rank: number) => shapeGroup(stream, { rank, size, isMapped: chain !== undefined });
-      byRank = new Map(
-        this.ranks.map((rank) => [rank, this.run(strategy, local, groupOf(rank), direction, options)]),
+      const all = recordRanks(this.ranks, { strategy, size, direction }, (rank) =>
+        this.run(strategy, local, groupOf(rank), direction, options),
       );
+      byRank = new Map(this.ranks.map((rank, i) => [rank, all[i]!]));
       this.known.set(key, byRank);
     }
     return byRank;

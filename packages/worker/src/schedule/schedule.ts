@@ -18,6 +18,8 @@ export interface OpEntry {
   /** Of all tensors that it reads or writes, each counted once. */
   readonly bytes: number;
   readonly flops: number;
+  /** Calls that follow each other, each with these bytes and FLOPs; left out: one. */
+  readonly times?: number;
 }
 
 /** A point on a stream that others can wait for. */
