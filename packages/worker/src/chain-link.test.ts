@@ -25,13 +25,32 @@ test('time ~> all launch at once, the first blocks cross every link, the others 
 
 test('time ~> a dense M is applied by ranks that neither begin nor end a chain', () => {
   const chain = mappedChain({ ...state(MiB), kind: 'dense' })!;
-  assert.is(chain.lanes, 32);
-  assert.is(chain.stepFlops, 2 * (MiB / 4) * 128);
-  const dense = { ...link, denseFlopsPerS: chain.stepFlops / 50 };
+  assert.equal(chain.blocks, [MiB], '32 lanes');
+  assert.is(MiB * chain.flopsPerByte, 2 * (MiB / 4) * 128);
+  const dense = { ...link, denseFlopsPerS: (MiB * chain.flopsPerByte) / 50 };
   near(mappedChainSeconds(2, chain, dense), 1000 + (100 + 4));
   near(mappedChainSeconds(4, chain, dense), 1000 + 3 * (100 + 4) + 2 * 50);
   near(mappedChainSeconds(4, chain, link), 1000 + 3 * (100 + 4));
-  assert.is(mappedChain(state(MiB))!.stepFlops, 0);
+  assert.is(mappedChain(state(MiB))!.flopsPerByte, 0);
+});
+
+test('blocks ~> of all lanes together, what is left in the last one; a larger state takes no less', () => {
+  assert.equal(mappedChain(state(MiB + 512))!.blocks, [MiB / 2, MiB / 2, 512]);
+  assert.equal(mappedChain({ state: 4 * 50 * 5000, rows: 50 })!.blocks, [320_000, 320_000, 320_000, 40_000]);
+  for (const kind of ['identity', 'dense'] as const) {
+    let before = 0;
+    for (let rows = 1; rows < 9000; rows += 7) {
+      const chain = mappedChain({ state: 512 * rows, rows, kind })!;
+      assert.is(
+        chain.blocks.reduce((sum, bytes) => sum + bytes, 0),
+        512 * rows,
+      );
+      assert.ok(chain.blocks.every((bytes) => bytes > 0));
+      const seconds = mappedChainSeconds(8, chain, { ...link, denseFlopsPerS: 1e9 });
+      assert.ok(seconds >= before, `${rows} rows, ${kind}: ${seconds} after ${before}`);
+      before = seconds;
+    }
+  }
 });
 
 test('carrier ~> messages without a link, unit by unit, and for rows that are longer than a block', () => {

@@ -56,10 +56,12 @@ test('fit ~> noise shows in the residuals, and no parameter is below zero for it
   }
 });
 
-test('fit ~> no link where sizes tell no bandwidth, and none of nothing', () => {
+test('fit ~> no link where times tell no bandwidth, or nothing else, and none of nothing', () => {
   assert.is(fitChains([]), null);
   const falling = timesOf(link).map((one) => ({ ...one, seconds: 1e-3 / one.bytes }));
   assert.is(fitChains(falling), null, 'large states that are faster than small ones');
+  const rising = timesOf(link).map((one) => ({ ...one, seconds: 1e-12 * one.bytes ** 1.2 }));
+  assert.is(fitChains(rising), null, 'times that say that a small state takes none');
 });
 
 test('a run ~> one chain, and then a launch and its bytes for each further one', () => {

@@ -1,9 +1,9 @@
 import {
+  blockSeconds,
   type ChainLinkCost,
   type MappedChain,
   mappedChain,
   mappedChainSeconds,
-  stepSeconds,
 } from '@longscan/worker';
 import { nonNegativeFit } from '../compute/non-negative-fit.js';
 import type { LinkFit } from './fabric-file.js';
@@ -32,8 +32,8 @@ export interface FittedChains extends LinkFit {
 export function chainRunSeconds(timed: Omit<TimedChain, 'seconds'>, link: ChainLinkCost): number {
   const { numRanks, runLength } = timed;
   const chain = chainOf(timed);
-  const { handOnS, applyS } = stepSeconds(chain, link);
-  const held = chain.blocksPerLane * (handOnS + (numRanks > 2 ? applyS : 0));
+  const { handOnS, applyS } = blockSeconds(timed.bytes, chain, link);
+  const held = handOnS + (numRanks > 2 ? applyS : 0);
   const first = mappedChainSeconds(numRanks, chain, link);
   return (first + (runLength - 1) * (link.launchS + held)) / runLength;
 }
@@ -49,7 +49,7 @@ const free: ChainLinkCost = { launchS: 0, latencyS: 0, bandwidthBytesPerS: Numbe
 
 /**
  * The link that explains chains best, by least squares on relative errors with no parameter below zero; what dense M cost only where a
- * rank between two others had one. Null where sizes tell no bandwidth.
+ * rank between two others had one. Null where the times tell no bandwidth, or nothing but that.
  */
 export function fitChains(timed: readonly TimedChain[]): FittedChains | null {
   const alone: readonly ChainLinkCost[] = [
@@ -63,7 +63,7 @@ export function fitChains(timed: readonly TimedChain[]): FittedChains | null {
     rows,
     rows.map(() => 1),
   );
-  if (!(secondsPerByte > 0)) return null;
+  if (!(secondsPerByte > 0 && launchS + latencyS > 0)) return null;
   const link: ChainLinkCost = {
     ...{ launchS, latencyS, bandwidthBytesPerS: 1 / secondsPerByte },
     ...(secondsPerFlop > 0 && { denseFlopsPerS: 1 / secondsPerFlop }),

@@ -42,8 +42,7 @@ function run(ranks: readonly (readonly ScheduleEntry[])[], secondsOf: (name: str
 }
 
 const near = (found: number, expected: number, what: string) =>
-  // Blocks have whole bytes.
-  assert.ok(Math.abs(found / expected - 1) < 1e-8, `${what}: ${found} s, not ${expected}`);
+  assert.ok(Math.abs(found / expected - 1) < 1e-9, `${what}: ${found} s, not ${expected}`);
 
 test('chain ~> what the formula says, both ways, dense or not; every rank but the last sends the state', () => {
   for (const numRanks of [2, 3, 4, 8]) {

@@ -1,10 +1,10 @@
 import {
+  blockSeconds,
   type ChainEntry,
   type ChainLinkCost,
   type LinkCost,
   mappedChain,
   peerSlots,
-  stepSeconds,
 } from '@longscan/worker';
 import type { SimulatedMessage } from './program.js';
 
@@ -31,26 +31,26 @@ export function chainSteps(
   const { step, bytes, rows, isDense } = entry;
   const chain = mappedChain({ state: bytes, rows, kind: isDense ? 'dense' : 'identity' });
   if (chain === null) throw new TypeError('a state in a chain that it does not fit');
-  const { blocksPerLane } = chain;
+  const { blocks } = chain;
   const neighbour = (peer: number) => (peer >= 0 && peer < size ? peer : null);
   const [prev, next] = [neighbour(rank - step), neighbour(rank + step)];
   const over: LinkCost = { latencyS: link.latencyS, gapS: 0, bandwidthBytesPerS: link.bandwidthBytesPerS };
-  const isBlock = (i: number) => i >= 0 && i < blocksPerLane;
-  const start = (i: number) => Math.floor((bytes * i) / blocksPerLane);
-  const message = (peer: number | null, bytes: number, isThere: boolean): SimulatedMessage[] =>
-    peer === null || !isThere ? [] : [{ peer, bytes, link: over }];
+  const isBlock = (i: number) => i >= 0 && i < blocks.length;
+  const message = (peer: number | null, length: number, isThere: boolean): SimulatedMessage[] =>
+    peer === null || !isThere ? [] : [{ peer, bytes: length, link: over }];
   /** Block i, to or from a rank; and that it was read, if its slot is needed again. */
-  const block = (peer: number | null, i: number) => message(peer, start(i + 1) - start(i), isBlock(i));
+  const block = (peer: number | null, i: number) => message(peer, blocks[i] ?? 0, isBlock(i));
   const wasRead = (peer: number | null, i: number) => message(peer, 0, isBlock(i) && isBlock(i + peerSlots));
-  const applyS = prev === null || next === null ? 0 : stepSeconds(chain, link).applyS;
+  const applies = prev !== null && next !== null;
   const steps: ChainStep[] = [{ kind: 'busy', seconds: link.launchS }];
-  for (let i = 0; i <= blocksPerLane; i++) {
+  for (let i = 0; i <= blocks.length; i++) {
     steps.push({
       kind: 'exchange',
       sends: [...block(next, i - 1), ...wasRead(prev, i - 1)],
       recvs: [...block(prev, i), ...wasRead(next, i - peerSlots)],
     });
-    if (isBlock(i)) steps.push({ kind: 'busy', seconds: applyS });
+    if (applies && isBlock(i))
+      steps.push({ kind: 'busy', seconds: blockSeconds(blocks[i]!, chain, link).applyS });
   }
   return steps.filter((one) =>
     one.kind === 'busy' ? one.seconds > 0 : one.sends.length + one.recvs.length > 0,

@@ -48,7 +48,8 @@ test('cut ~> lanes by size and kind, and as many blocks as the longest lane has'
     [50, 5000, false, 16, 4],
   ] as const) {
     const cut = chainCut({ numRows, rowLength, isDense });
-    assert.equal(cut, { lanes, blocksPerLane }, `${numRows} rows of ${rowLength}`);
+    const rowsPerBlock = Math.floor(peerSlotFloats / rowLength);
+    assert.equal(cut, { lanes, rowsPerBlock, blocksPerLane }, `${numRows} rows of ${rowLength}`);
     assert.is(blocksOfLongestLane(numRows, lanes, rowLength), blocksPerLane);
   }
 });

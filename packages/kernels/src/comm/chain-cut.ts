@@ -17,6 +17,8 @@ export interface CutState {
 export interface ChainCut {
   /** Blocks of threads, each with a chain of its own. */
   readonly lanes: number;
+  /** Of a block, but for the last one of a lane. */
+  readonly rowsPerBlock: number;
   /** Blocks that the longest lane hands on one after the other. */
   readonly blocksPerLane: number;
 }
@@ -28,7 +30,7 @@ export function chainCut({ numRows, rowLength, isDense }: CutState): ChainCut {
   const most = takesLong ? peerLanes : peerLanes / 2;
   const lanes = Math.min(Math.ceil(floats / (peerSlotFloats / 2)), most, numRows);
   const rowsPerBlock = Math.floor(peerSlotFloats / rowLength);
-  return { lanes, blocksPerLane: Math.ceil(Math.ceil(numRows / lanes) / rowsPerBlock) };
+  return { lanes, rowsPerBlock, blocksPerLane: Math.ceil(Math.ceil(numRows / lanes) / rowsPerBlock) };
 }
 
 /** Whether a state may go through mapped memory at all: else as messages, on every rank. */
