@@ -71,22 +71,31 @@ test('chains that follow each other ~> each rank goes on as soon as its own part
   const chains = Array.from({ length: 10 }, () => chainOf(MiB));
   const { seconds } = run(Array.from({ length: numRanks }, () => chains));
   const one = mappedChainSeconds(numRanks, mappedChain({ state: MiB, rows: 2048 })!, link);
-  near(seconds, one + 9 * (link.launchS + MiB / link.bandwidthBytesPerS), 'a run');
+  near(seconds, one + (9 * MiB) / link.bandwidthBytesPerS, 'a run');
 });
 
 const work: ScheduleEntry = { kind: 'op', stream: 1, name: 'work', bytes: 0, flops: 0 };
 const workS = 1e-3;
 
-test('a late receiver ~> four blocks of a lane go ahead of it, and the sender waits with the others', () => {
-  const endOfSender = (bytes: number) => {
-    const { spans } = run([[chainOf(bytes)], [work, chainOf(bytes)]], (name) =>
-      name === 'work' ? workS : 0,
+test('a late receiver ~> finds the state there, of which four blocks of a lane have gone ahead', () => {
+  const endsOf = (bytes: number, late: number, numRanks: number) => {
+    const ranks = Array.from({ length: numRanks }, (_, rank) =>
+      rank === late ? [work, chainOf(bytes)] : [chainOf(bytes)],
     );
-    return Math.max(...spans.filter(({ rank }) => rank === 0).map(({ endS }) => endS));
+    const { spans } = run(ranks, () => workS);
+    return (rank: number) => Math.max(...spans.filter((span) => span.rank === rank).map(({ endS }) => endS));
   };
+  const leaving = (bytes: number) => bytes / link.bandwidthBytesPerS;
   // Four blocks a lane: all of them are under way.
-  near(endOfSender(4 * MiB), link.launchS + (4 * MiB) / link.bandwidthBytesPerS, 'as many as slots');
-  assert.ok(endOfSender(8 * MiB) > workS, 'more than slots');
+  const small = endsOf(4 * MiB, 1, 2);
+  near(small(0), leaving(4 * MiB), 'the sender of as many as there are slots');
+  near(small(1), workS, 'who is late has nothing to wait for');
+  const { launchS, latencyS } = link;
+  const middle = launchS + latencyS + leaving(MiB) + leaving(4 * MiB);
+  near(endsOf(4 * MiB, 2, 3)(1), middle, 'the same of a rank in the middle');
+  assert.ok(endsOf(8 * MiB, 2, 3)(1) > workS, 'more than slots: it waits with the others');
+  // While it launches the first rank writes nothing: as much more than four blocks is on its way when those are written.
+  assert.ok(endsOf(16 * MiB, 1, 2)(0) > workS);
 });
 
 test('a chain holds its stream, and the port while its bytes leave', () => {
@@ -100,13 +109,13 @@ test('a chain holds its stream, and the port while its bytes leave', () => {
       [chainOf(bytes), { ...work, stream: 2 }, behind],
       [chainOf(bytes), arriving],
     ],
-    () => link.launchS + leaving / 8,
+    () => leaving / 8,
   );
   const arrival = Math.max(
     ...spans.filter(({ rank, stream }) => rank === 1 && stream === 'world').map(({ endS }) => endS),
   );
   // In the middle of the first block, so that it leaves behind the one after that at the latest.
-  const alone = link.launchS + leaving / 8 + fabric.latencyS + 400 / fabric.bandwidthBytesPerS;
+  const alone = leaving / 8 + fabric.latencyS + 400 / fabric.bandwidthBytesPerS;
   assert.ok(arrival > alone + leaving / 16 && arrival < alone + leaving, `${arrival} s, alone ${alone}`);
   const chain = spans.filter(({ rank, stream }) => rank === 1 && stream === 'sp');
   near(
