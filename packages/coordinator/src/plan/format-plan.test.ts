@@ -28,7 +28,6 @@ function planWith(uses: readonly string[]): Plan {
       parameterBytes: 4_938_268,
       gradientBytes: 4_938_268,
       optimizerBytes: 9_876_536,
-      workingBytes: 0,
       activationBytes: 2 ** 30,
       communicationBytes: 2 ** 20,
       peakBytes: 2 ** 31,

@@ -42,7 +42,6 @@ function linkRows({ fabric, mesh }: Plan): string[][] {
 function rankRows({ perRank }: Plan): string[][] {
   return [
     ['parameters', `${formatCount(perRank.numParameters)} (${formatBytes(perRank.parameterBytes)})`],
-    ...(perRank.workingBytes > 0 ? [['bf16 copies', formatBytes(perRank.workingBytes)]] : []),
     ['gradients', formatBytes(perRank.gradientBytes)],
     ['optimizer', formatBytes(perRank.optimizerBytes)],
     ['activations', formatBytes(perRank.activationBytes)],

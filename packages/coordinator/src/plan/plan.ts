@@ -75,12 +75,12 @@ export function plan(inputs: PlanInputs): Plan {
 }
 
 /** What a rank holds between two steps, before any was taken. */
-function restingMemory({ numParameters, workingBytes }: ModelTrace, numShards: number) {
+function restingMemory({ numParameters }: ModelTrace, numShards: number) {
   const parameterBytes = numParameters * bytesPerF32;
   const optimizerBytes = Math.ceil((numMoments * parameterBytes) / numShards);
-  const bytes = 2 * parameterBytes + optimizerBytes + workingBytes;
+  const bytes = 2 * parameterBytes + optimizerBytes;
   return {
-    ...{ numParameters, parameterBytes, gradientBytes: parameterBytes, optimizerBytes, workingBytes },
+    ...{ numParameters, parameterBytes, gradientBytes: parameterBytes, optimizerBytes },
     ...{ activationBytes: 0, communicationBytes: 0, peakBytes: bytes, reservedBytes: bytes },
   };
 }

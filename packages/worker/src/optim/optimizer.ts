@@ -2,6 +2,7 @@ import {
   adamw,
   clipFactor,
   fromArray,
+  type Halves,
   type Stream,
   sumOfSquares,
   type Tensor,
@@ -14,12 +15,10 @@ import { type Shard, wholeShard } from './shard.js';
 
 /** Parameters, or parts of them, that lie side by side in this rank's shard and are updated alike; views of flat buffers. */
 interface Slot {
-  readonly parameter: Tensor;
+  readonly parameter: Tensor | Halves;
   readonly gradient: Tensor;
   readonly m: Tensor;
   readonly v: Tensor;
-  /** Gets the new values, rounded; null: none is held. */
-  readonly working: Tensor | null;
   readonly weightDecay: number;
   /** Whose parameters they are, see `ParameterSpec.block`. */
   readonly block: number;
@@ -61,9 +60,9 @@ export class Optimizer {
     private readonly spec: JobSpec['optimizer'],
     readonly shard: Shard = wholeShard,
   ) {
-    const { device, dtype, values, gradients } = parameters;
+    const { device, dtype, values, gradients, halves } = parameters;
     this.lastClip = fromArray(device, [1, 0, 1], [3], 'f64');
-    const size = [values.size / shard.count];
+    const size = [parameters.size / shard.count];
     const [m, v] = [zeros(device, size, dtype), zeros(device, size, dtype)];
     this.moments = { m, v };
     const first = shard.index * size[0]!;
@@ -72,11 +71,12 @@ export class Optimizer {
     this.slots = this.runs().map(({ begin, end, isRounded, weightDecay, block }) => {
       const [length, inShard] = [[end - begin], begin - first];
       return {
-        parameter: values.view(length, begin),
+        parameter: isRounded
+          ? { high: halves!.high.view(length, begin), low: halves!.low.view(length, begin) }
+          : values.view(length, begin),
         gradient: gradients.view(length, begin),
         m: m.view(length, inShard),
         v: v.view(length, inShard),
-        working: isRounded ? parameters.working!.view(length, begin) : null,
         weightDecay,
         block,
       };
@@ -85,7 +85,7 @@ export class Optimizer {
 
   /** The parts of parameters that lie in the shard. */
   ranges(): ShardRange[] {
-    const size = this.parameters.values.size / this.shard.count;
+    const size = this.parameters.size / this.shard.count;
     const begin = this.shard.index * size;
     return this.parameters.layout().flatMap(({ offset, ...spec }) => {
       const start = Math.max(offset, begin);
@@ -97,13 +97,13 @@ export class Optimizer {
 
   /** Elements [begin, end) of the flat buffers that one call can update: neighbours that differ in nothing, with padding. */
   private runs(): Run[] {
-    const { numUnrounded, working } = this.parameters;
+    const { numUnrounded, halves } = this.parameters;
     const runs: Run[] = [];
     for (const { spec, start, length } of this.ranges().sort((a, b) => a.start - b.start)) {
-      const isRounded = working !== null && start >= numUnrounded;
+      const isRounded = start >= numUnrounded;
       const weightDecay = this.decayOf(spec);
-      // What is not rounded beside copies that are is small and lies together.
-      const block = working === null || isRounded ? (spec.block ?? beforeAll) : beforeAll;
+      // What is not rounded beside what is is small and lies together.
+      const block = halves === null || isRounded ? (spec.block ?? beforeAll) : beforeAll;
       const run = { begin: start, end: start + length, isRounded, weightDecay, block };
       const last = runs.at(-1);
       const isLike =

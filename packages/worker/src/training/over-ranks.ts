@@ -34,14 +34,14 @@ export function squaredNorm({ mesh: { world }, optimizer }: Training): Tensor {
 export function gatherParameters(training: Training): void {
   const { mesh, parameters, optimizer } = training;
   const { world } = mesh;
-  const { values, working } = parameters;
+  const { values, halves } = parameters;
   if (world === null || optimizer.shard.count === 1) return;
   after(world, values, () => {
-    if (working === null) {
+    if (halves === null) {
       world.allGather(optimizer.shardOf(values), values);
       return;
     }
-    world.allGather(optimizer.shardOf(working), working);
+    world.allGather(optimizer.shardOf(halves.high), halves.high);
     for (const { begin, end, owner } of unroundedParts(training)) {
       world.broadcast(values.view([end - begin], begin), owner);
     }
@@ -49,18 +49,19 @@ export function gatherParameters(training: Training): void {
 }
 
 /**
- * Before a checkpoint: where ranks have exchanged rounded values only, everybody gets those of the other shards. Every
- * rank calls this at the same place between two steps.
+ * Before a checkpoint: where ranks have exchanged rounded values only, everybody gets the lower halves of the other shards.
+ * Every rank calls this at the same place between two steps.
  */
 export function gatherValues({ mesh: { world }, parameters, optimizer }: Training): void {
-  if (world === null || optimizer.shard.count === 1 || parameters.working === null) return;
-  const { values } = parameters;
-  after(world, values, () => world.allGather(optimizer.shardOf(values), values));
+  const { halves } = parameters;
+  if (world === null || optimizer.shard.count === 1 || halves === null) return;
+  const { low } = halves;
+  after(world, low, () => world.allGather(optimizer.shardOf(low), low));
 }
 
 /** Elements that ops see as they are, by the rank that updates them: the few before the rounded ones. */
-function unroundedParts({ parameters: { numUnrounded, values }, optimizer: { shard } }: Training) {
-  const size = values.size / shard.count;
+function unroundedParts({ parameters: { numUnrounded, size: total }, optimizer: { shard } }: Training) {
+  const size = total / shard.count;
   return Array.from({ length: Math.ceil(numUnrounded / size) }, (_, owner) => ({
     owner,
     begin: owner * size,
