@@ -23,6 +23,7 @@ function planWith(uses: readonly string[]): Plan {
     attentionStrategy: 'kv-all-gather',
     scans: uses.map(() => ({ strategy: 'all-scan', blocks: 2, ranksPerNode: 1 })),
     ranksPerNode: 1,
+    gradientBucketBytes: 2 ** 20,
     perRank: {
       numParameters: 1_234_567,
       parameterBytes: 4_938_268,

@@ -2,15 +2,18 @@ import {
   axpy,
   type Device,
   type DType,
+  dtypeBytes,
   type Event,
   empty,
   fill,
   fromArray,
   LongscanError,
+  type Tape,
   type Tensor,
 } from '@longscan/kernels';
 import type { LayerPlace, ParameterDeclarer } from '../layer.js';
 import type { JobSpec } from '../protocol/job-spec.js';
+import { type GradientBucket, planBuckets } from './gradient-buckets.js';
 import { initialise, type ParameterSpec } from './init.js';
 
 /** What ops compute in. */
@@ -65,10 +68,15 @@ export interface ParameterOptions {
   readonly numShards?: number;
   /** `bf16`: parameters that a model declares as rounded have a working copy in it. Default: `f32`, no copies. */
   readonly precision?: Precision;
+  /** What a bucket of gradients has at least; null, the default: all of them are one. */
+  readonly bucketBytes?: number | null;
 }
 
+/** Is told that a backward pass is through a block, but for what its tape has put off. */
+export type BlockPassed = (block: number, tape: Tape) => void;
+
 /**
- * All parameters of a model and their gradients, each kind in one flat buffer: one collective reduces every gradient,
+ * All parameters of a model and their gradients, each kind in one flat buffer: a collective reduces any run of gradients,
  * one pass takes their norm. Padding is zero in both and stays so.
  *
  * Values are what the optimizer updates and a checkpoint holds. Under `precision: 'bf16'` ops see the matrices among them
@@ -83,17 +91,20 @@ export class Parameters implements TensorSource {
   readonly working: Tensor | null;
   /** Elements of the buffers before the first rounded one: ops see their values. */
   readonly numUnrounded: number;
+  /** Gradients that are summed over ranks at once, in the order in which a backward pass makes them final. */
+  readonly buckets: readonly GradientBucket[];
   /** The values by name, in the order of declaration. */
   readonly byName: ReadonlyMap<string, Tensor>;
   /** Updates under way on another stream than that of the ops, by the block that waits for them. */
   private readonly updates = new Map<number, Event>();
+  private blockPassed: BlockPassed | null = null;
   private readonly places: readonly ParameterPlace[];
   private readonly forOps: ReadonlyMap<string, Tensor>;
 
   constructor(
     readonly device: Device,
     readonly specs: readonly ParameterSpec[],
-    { numExtra = 0, dtype = 'f32', numShards = 1, precision = 'f32' }: ParameterOptions = {},
+    { numExtra = 0, dtype = 'f32', numShards = 1, precision = 'f32', bucketBytes = null }: ParameterOptions = {},
   ) {
     this.numExtra = numExtra;
     this.dtype = dtype;
@@ -101,7 +112,10 @@ export class Parameters implements TensorSource {
     const { places, numUnrounded, used } = layOut(specs, isRounded);
     this.places = places;
     this.numUnrounded = numUnrounded;
-    const total = Math.ceil(used / (numShards * alignment)) * numShards * alignment;
+    const multiple = numShards * alignment;
+    const total = Math.ceil(used / multiple) * multiple;
+    const least = bucketBytes === null ? Number.POSITIVE_INFINITY : bucketBytes / dtypeBytes[dtype];
+    this.buckets = planBuckets(places, { total, least, multiple, beforeAll });
     this.values = empty(device, [total], dtype);
     this.gradients = empty(device, [total + numExtra], dtype);
     this.working = precision === 'bf16' ? empty(device, [total], 'bf16') : null;
@@ -142,9 +156,14 @@ export class Parameters implements TensorSource {
     this.updates.set(block, done);
   }
 
-  /** Lets the compute stream wait until the parameters of a block are up to date. */
+  /**
+   * Lets the compute stream wait until the parameters of a block are up to date, and notes the place on a tape whose backward pass is
+   * watched.
+   */
   beforeBlock(block: number): void {
-    const { compute } = this.device;
+    const { compute, tape } = this.device;
+    const { blockPassed } = this;
+    if (tape !== null && blockPassed !== null) tape.notePoint(() => blockPassed(block, tape));
     compute.between(() => {
       const update = this.updates.get(block);
       if (update === undefined) return;
@@ -173,9 +192,22 @@ export class Parameters implements TensorSource {
     }
   }
 
-  /** After them: what none of them has reached has a gradient of zero. */
+  /** The backward pass of what is recorded from now on is the last one of the step, and tells `passed` how far it has come. */
+  watchBackward(passed: BlockPassed): void {
+    this.blockPassed = passed;
+  }
+
+  /** After the backward passes: what none of them has reached has a gradient of zero. */
   finishGradients(): void {
-    for (const tensor of this.forOps.values()) {
+    this.blockPassed = null;
+    this.finishBucket({ begin: 0, end: this.values.size });
+  }
+
+  /** The same of the parameters in a bucket, once they are final. */
+  finishBucket({ begin, end }: Pick<GradientBucket, 'begin' | 'end'>): void {
+    for (const { name, offset, shape } of this.places) {
+      if (offset >= end || offset + product(shape) <= begin) continue;
+      const tensor = this.forOps.get(name)!;
       if (!tensor.isGradientStale) continue;
       tensor.isGradientStale = false;
       fill(tensor.gradient!, 0);
