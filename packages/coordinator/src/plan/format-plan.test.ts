@@ -79,7 +79,7 @@ test('a plan as people see it', () => {
     'sequence     1024 tokens in 2 slices of 512',
     'each rank    1 sequences a step',
     'parameters   1.23M (4.7 MiB)',
-    'gradients    4.7 MiB',
+    'gradients    4.7 MiB, summed over ranks in buckets of 1.0 MiB or more',
     'optimizer    9.4 MiB',
     'activations  1.0 GiB',
     'messages     1.0 MiB',
