@@ -84,7 +84,9 @@ async function benchSteps(
   return {
     coreMs: (user + system) / 1000 / numSteps,
     processBytes: 1024 * process.resourceUsage().maxRSS,
-    ...{ laps: times.map(({ ms }) => ms), spExposedMs: times.map(({ spExposedMs }) => spExposedMs) },
+    laps: times.map(({ ms }) => ms),
+    spExposedMs: times.map(({ spExposedMs }) => spExposedMs),
+    gradientExposedMs: times.map(({ gradientExposedMs }) => gradientExposedMs),
     ...{ peakBytes, reservedBytes, loss: result.loss },
     spBytesSent: result.spBytesSentForward + result.spBytesSentBackward,
     numParameters: parameters.numParameters,
@@ -96,14 +98,13 @@ async function benchSteps(
 }
 
 /** From the end of one step to that of the next. */
-interface Lap {
+interface Lap extends Omit<StepTimes, 'traced'> {
   readonly ms: number;
-  readonly spExposedMs: number;
 }
 
 async function lapOf(lapMs: Promise<number>, times: Promise<StepTimes>): Promise<Lap> {
-  const [ms, { spExposedMs }] = await Promise.all([lapMs, times]);
-  return { ms, spExposedMs };
+  const [ms, { traced: _, ...exposed }] = await Promise.all([lapMs, times]);
+  return { ms, ...exposed };
 }
 
 interface StepProfile {
