@@ -8,7 +8,7 @@ import { planOf, type RankContext } from '../rank-context.js';
 import { RunTrace } from '../trace/run-trace.js';
 import type { StepTimes } from '../trace/step-tracer.js';
 import { modelFlopsPerToken } from '../training/model-flops.js';
-import { closeTraining, openTraining } from '../training/open-training.js';
+import { closeTraining, leaveRanks, openTraining } from '../training/open-training.js';
 import { explainShortage } from '../training/out-of-memory.js';
 import {
   assertFinite,
@@ -78,6 +78,7 @@ async function benchSteps(
   const { peakBytes, reservedBytes } = device.memory();
   const profiles: StepProfile[] = [];
   for (let i = 0; i < numProfiled; i++) profiles.push(await profileStep(training, steps));
+  await leaveRanks(training);
   const { result, beside } = profiles.at(-1)!;
   const profile = medianProfile(profiles.map((one) => one.profile));
   const times = await Promise.all(laps);

@@ -104,7 +104,13 @@ export class Parameters implements TensorSource {
   constructor(
     readonly device: Device,
     readonly specs: readonly ParameterSpec[],
-    { numExtra = 0, dtype = 'f32', numShards = 1, precision = 'f32', bucketBytes = null }: ParameterOptions = {},
+    {
+      numExtra = 0,
+      dtype = 'f32',
+      numShards = 1,
+      precision = 'f32',
+      bucketBytes = null,
+    }: ParameterOptions = {},
   ) {
     this.numExtra = numExtra;
     this.dtype = dtype;
@@ -156,6 +162,11 @@ export class Parameters implements TensorSource {
     this.updates.set(block, done);
   }
 
+  /** The same of elements [begin, end) of the flat buffers; later events of a block are those of one stream. */
+  noteUpdates({ begin, end }: Pick<GradientBucket, 'begin' | 'end'>, done: Event): void {
+    for (const { block = beforeAll } of this.placesIn(begin, end)) this.noteUpdate(block, done);
+  }
+
   /**
    * Lets the compute stream wait until the parameters of a block are up to date, and notes the place on a tape whose backward pass is
    * watched.
@@ -205,13 +216,17 @@ export class Parameters implements TensorSource {
 
   /** The same of the parameters in a bucket, once they are final. */
   finishBucket({ begin, end }: Pick<GradientBucket, 'begin' | 'end'>): void {
-    for (const { name, offset, shape } of this.places) {
-      if (offset >= end || offset + product(shape) <= begin) continue;
+    for (const { name } of this.placesIn(begin, end)) {
       const tensor = this.forOps.get(name)!;
       if (!tensor.isGradientStale) continue;
       tensor.isGradientStale = false;
       fill(tensor.gradient!, 0);
     }
+  }
+
+  /** The parameters of which some elements lie in [begin, end). */
+  private placesIn(begin: number, end: number): ParameterPlace[] {
+    return this.places.filter(({ offset, shape }) => offset < end && offset + product(shape) > begin);
   }
 
   /** Sets every parameter to its initial value: a function of seed and name, the same on every rank. */

@@ -53,17 +53,26 @@ export function squaredNorm({ mesh: { world }, optimizer }: Training): Tensor {
   return sum;
 }
 
-/** After the ranks have updated their shards of the parameters: everybody gets all that ops see of them. */
+/**
+ * After the ranks have updated their shards of the parameters: everybody gets all that ops see of them, beside what comes next,
+ * in the order in which a forward pass reads it. That waits for each part where it begins with its block.
+ */
 export function gatherParameters(training: Training): void {
-  const { mesh, parameters, optimizer } = training;
+  const { mesh, parameters, optimizer, device } = training;
   const { world } = mesh;
-  const { values, working } = parameters;
+  const { values, working, buckets } = parameters;
   if (world === null || optimizer.shard.count === 1) return;
-  after(world, values, () => {
-    gatherParts(training, world, working ?? values);
-    if (working === null) return;
-    for (const { owner, ...range } of unroundedParts(training)) world.broadcast(cut(values, range), owner);
-  });
+  world.stream.wait(device.compute.record());
+  if (working !== null) {
+    for (const { owner, ...range } of unroundedParts(training)) {
+      world.broadcast(cut(values, range), owner);
+      parameters.noteUpdates(range, world.stream.record());
+    }
+  }
+  for (const bucket of [...buckets].reverse()) {
+    gatherParts(training, world, working ?? values, bucket);
+    parameters.noteUpdates(bucket, world.stream.record());
+  }
 }
 
 /**
@@ -75,14 +84,14 @@ export function gatherValues(training: Training): void {
   const { world } = mesh;
   if (world === null || optimizer.shard.count === 1 || parameters.working === null) return;
   const { values } = parameters;
-  after(world, values, () => gatherParts(training, world, values));
+  after(world, values, () => {
+    for (const bucket of parameters.buckets) gatherParts(training, world, values, bucket);
+  });
 }
 
-/** Of every bucket of a flat buffer, everybody gets the parts of the others. */
-function gatherParts({ parameters, optimizer }: Training, world: Communicator, flat: Tensor): void {
-  for (const bucket of parameters.buckets) {
-    world.allGather(cut(flat, partOfBucket(bucket, optimizer.shard)), cut(flat, bucket));
-  }
+/** Of a bucket of a flat buffer, everybody gets the parts of the others. */
+function gatherParts({ optimizer }: Training, world: Communicator, flat: Tensor, bucket: Range): void {
+  world.allGather(cut(flat, partOfBucket(bucket, optimizer.shard)), cut(flat, bucket));
 }
 
 /** Elements that ops see as they are, by the rank that updates them: the few before the rounded ones. */
