@@ -23,6 +23,7 @@ function planWith(uses: readonly string[]): Plan {
     attentionStrategy: 'kv-all-gather',
     scans: uses.map(() => ({ strategy: 'all-scan', blocks: 2, ranksPerNode: 1 })),
     ranksPerNode: 1,
+    gradientBucketBytes: 2 ** 20,
     perRank: {
       numParameters: 1_234_567,
       parameterBytes: 4_938_268,
@@ -77,7 +78,7 @@ test('a plan as people see it', () => {
     'sequence     1024 tokens in 2 slices of 512',
     'each rank    1 sequences a step',
     'parameters   1.23M (4.7 MiB)',
-    'gradients    4.7 MiB',
+    'gradients    4.7 MiB, summed over ranks in buckets of 1.0 MiB or more',
     'optimizer    9.4 MiB',
     'activations  1.0 GiB',
     'messages     1.0 MiB',

@@ -39,10 +39,11 @@ function linkRows({ fabric, mesh }: Plan): string[][] {
   return [['links', `${fabric.name}: ${describeLink(fabric)}${between ?? ''}`]];
 }
 
-function rankRows({ perRank }: Plan): string[][] {
+function rankRows(plan: Plan): string[][] {
+  const { perRank } = plan;
   return [
     ['parameters', `${formatCount(perRank.numParameters)} (${formatBytes(perRank.parameterBytes)})`],
-    ['gradients', formatBytes(perRank.gradientBytes)],
+    ['gradients', `${formatBytes(perRank.gradientBytes)}${describeBuckets(plan)}`],
     ['optimizer', formatBytes(perRank.optimizerBytes)],
     ['activations', formatBytes(perRank.activationBytes)],
     ...(perRank.communicationBytes > 0 ? [['messages', formatBytes(perRank.communicationBytes)]] : []),
@@ -50,6 +51,12 @@ function rankRows({ perRank }: Plan): string[][] {
     ['states', formatBytes(perRank.stateBytes)],
     ['arithmetic', `${formatCount(perRank.flopsPerStep)} FLOP a step`],
   ];
+}
+
+/** Whether they are summed over ranks piece by piece. */
+function describeBuckets({ gradientBucketBytes: bytes, perRank }: Plan): string {
+  if (bytes === null || bytes >= perRank.gradientBytes) return '';
+  return `, summed over ranks in buckets of ${formatBytes(bytes)} or more`;
 }
 
 function strategyRows({ modelled, strategy }: Plan): string[][] {

@@ -4,6 +4,7 @@ import { formatBytes, formatSeconds } from '../format.js';
 import type { AttentionPlan } from './attention.js';
 import { canonicalSegments } from './canonical-units.js';
 import { describeLayerRange, describeScan } from './describe-scans.js';
+import { gradientBucketBytes } from './gradient-buckets.js';
 import type { LayerWork } from './layer-scans.js';
 import type { Layout } from './layout.js';
 import { modelStep } from './model-time.js';
@@ -56,6 +57,7 @@ export function plan(inputs: PlanInputs): Plan {
     scans,
     attentionStrategy: attention.strategy,
     ranksPerNode,
+    gradientBucketBytes: gradientBucketBytes(jobSpec, layout.mesh, trace.numParameters * bytesPerF32, fabric),
     perRank: {
       ...restingMemory(trace, optimizerShards(jobSpec, layout)),
       stateBytes: trace.recurrences.reduce((sum, recurrence) => sum + recurrence.stateBytes, 0),

@@ -59,6 +59,7 @@ export function fakePlan({ numRanks, steps, launch = {} }: Omit<FakeJob, 'runDir
     scans: [],
     attentionStrategy: 'kv-all-gather',
     ranksPerNode: numRanks,
+    gradientBucketBytes: null,
     perRank: {
       numParameters: 0,
       parameterBytes: 0,

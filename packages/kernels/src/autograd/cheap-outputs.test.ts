@@ -277,6 +277,26 @@ function tapeOf(device: Device): Tape {
   return device.tape!;
 }
 
+test('nothing waits beyond a point of the backward pass', () =>
+  withDevice(async (device) => {
+    const { runs, double } = remade();
+    const [x, w] = [leaf(device, 1, [T, D]), leaf(device, 2, [8, D])];
+    let atPoint: Promise<ArrayLike<number>> | null = null;
+    const { result, tape } = device.record(() =>
+      device.scope(() => {
+        const y = double(x);
+        tapeOf(device).notePoint(() => {
+          atPoint = w.gradient!.read();
+        });
+        return project(y, w);
+      }),
+    );
+    tape.backward([result], [fromArray(device, randomNormal(T * 8, 4), [T, 8], 'f64')]);
+    assert.equal(await atPoint!, await w.gradient!.read());
+    assert.ok((await w.gradient!.read()).some((value) => value !== 0));
+    assert.equal(runs, { forward: 2, backward: 0 });
+  }));
+
 test('a tape that is cleared while something waits holds nothing', () =>
   withDevice(async (device) => {
     const { double } = remade();

@@ -97,6 +97,11 @@ export class CheapOutputs {
     return true;
   }
 
+  /** Everything that somebody waits for is there. */
+  makeAwaited(): void {
+    for (const { output, waiting } of this.entries.values()) if (waiting.length > 0) this.makeOne(output);
+  }
+
   /**
    * Before the backward rule of the op that made `output`: where the rule is to write it, if anybody waits for it. It may be
    * the memory of `gradient`, the output's own, if nobody else holds that (`isExclusive`).

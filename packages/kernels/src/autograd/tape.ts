@@ -27,6 +27,8 @@ export interface TapeNode {
 
 interface RecordedNode extends TapeNode {
   readonly hold: Hold;
+  /** Runs when the backward pass is through all that was recorded later. */
+  readonly passed?: () => void;
 }
 
 /** Work that nothing later in the backward pass waits for, and the tensors that it reads. */
@@ -83,6 +85,15 @@ export class Tape {
   }
 
   /**
+   * Runs `passed` on the host when the backward pass has enqueued all that belongs to what is recorded from here on, but for
+   * what it has put off: see `afterDeferred`.
+   */
+  notePoint(passed: () => void): void {
+    const hold = this.cheapOutputs.hold([]);
+    this.nodes.push({ name: 'point', inputs: [], outputs: [], saved: [], hold, passed, backward: () => [] });
+  }
+
+  /**
    * Puts off work that only writes parameter gradients until `flushDeferred`: a recurrence calls that while its scan
    * is under way, so that communication has something to hide behind. Runs it now if no such node is left; in any case not
    * before all that it reads is there.
@@ -102,7 +113,13 @@ export class Tape {
     this.cheapOutputs.makeAll(tensors);
   }
 
-  /** The same for what is added to a parameter's gradient. */
+  /** Runs `run` behind all that is put off so far: now, if nothing is. */
+  afterDeferred(run: () => void): void {
+    if (this.deferred.length === 0) this.device.scope(run);
+    else this.deferred.push({ tensors: [], run });
+  }
+
+  /** The same as `defer` for what is added to a parameter's gradient. */
   deferGradient(
     parameter: Tensor,
     reads: readonly Tensor[],
@@ -201,6 +218,13 @@ export class Tape {
     if (remade !== null) this.cheapOutputs.finishRemaking(node.cheap!.output, remade);
     if (node.cheap !== undefined) this.cheapOutputs.drop(node.cheap.output);
     if (this.device.units !== null) for (const parameter of parametersOf(node)) this.settle(parameter);
+    if (node.passed !== undefined) this.reachPoint(node.passed);
+  }
+
+  private reachPoint(passed: () => void): void {
+    // What would come by itself further back is wanted by gradients of what lies behind the point.
+    this.cheapOutputs.makeAwaited();
+    passed();
   }
 
   private startRemaking({ cheap }: RecordedNode): Tensor | null {

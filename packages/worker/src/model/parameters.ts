@@ -1,6 +1,7 @@
 import {
   type Device,
   type DType,
+  dtypeBytes,
   type Event,
   empty,
   fill,
@@ -10,10 +11,12 @@ import {
   joinHalves,
   LongscanError,
   splitHalves,
+  type Tape,
   type Tensor,
 } from '@longscan/kernels';
 import type { LayerPlace, ParameterDeclarer } from '../layer.js';
 import type { JobSpec } from '../protocol/job-spec.js';
+import { type GradientBucket, planBuckets } from './gradient-buckets.js';
 import { initialise, type ParameterSpec } from './init.js';
 
 /** What ops compute in. */
@@ -68,10 +71,15 @@ export interface ParameterOptions {
   readonly numShards?: number;
   /** `bf16`: ops see parameters that a model declares as rounded in it. Default: `f32`, all as they are. */
   readonly precision?: Precision;
+  /** What a bucket of gradients has at least; null, the default: all of them are one. */
+  readonly bucketBytes?: number | null;
 }
 
+/** Is told that a backward pass is through a block, but for what its tape has put off. */
+export type BlockPassed = (block: number, tape: Tape) => void;
+
 /**
- * All parameters of a model and their gradients, each kind in one flat buffer: one collective reduces every gradient,
+ * All parameters of a model and their gradients, each kind in one flat buffer: a collective reduces any run of gradients,
  * one pass takes their norm. Padding is zero in both and stays so.
  *
  * Values are f32, which the optimizer updates and a checkpoint holds. Under `precision: 'bf16'` the matrices among them lie in
@@ -89,23 +97,35 @@ export class Parameters implements TensorSource {
   readonly halves: Halves | null;
   /** Elements before the first rounded one. */
   readonly numUnrounded: number;
+  /** Gradients that are summed over ranks at once, in the order in which a backward pass makes them final. */
+  readonly buckets: readonly GradientBucket[];
   /** As ops see them, in the order of declaration. */
   readonly byName: ReadonlyMap<string, Tensor>;
   /** Updates under way on another stream than that of the ops, by the block that waits for them. */
   private readonly updates = new Map<number, Event>();
+  private blockPassed: BlockPassed | null = null;
   private readonly places: readonly ParameterPlace[];
 
   constructor(
     readonly device: Device,
     readonly specs: readonly ParameterSpec[],
-    { numExtra = 0, dtype = 'f32', numShards = 1, precision = 'f32' }: ParameterOptions = {},
+    {
+      numExtra = 0,
+      dtype = 'f32',
+      numShards = 1,
+      precision = 'f32',
+      bucketBytes = null,
+    }: ParameterOptions = {},
   ) {
     this.numExtra = numExtra;
     this.dtype = dtype;
     const isRounded = (spec: ParameterSpec) => precision === 'bf16' && spec.isRounded === true;
     const { places, numUnrounded, used } = layOut(specs, isRounded);
     this.places = places;
-    const total = Math.ceil(used / (numShards * alignment)) * numShards * alignment;
+    const multiple = numShards * alignment;
+    const total = Math.ceil(used / multiple) * multiple;
+    const least = bucketBytes === null ? Number.POSITIVE_INFINITY : bucketBytes / dtypeBytes[dtype];
+    this.buckets = planBuckets(places, { total, least, multiple, beforeAll });
     this.size = total;
     const inHalves = precision === 'bf16';
     this.numUnrounded = inHalves ? numUnrounded : total;
@@ -147,9 +167,19 @@ export class Parameters implements TensorSource {
     this.updates.set(block, done);
   }
 
-  /** Lets the compute stream wait until the parameters of a block are up to date. */
+  /** The same of elements [begin, end) of the flat buffers; later events of a block are those of one stream. */
+  noteUpdates({ begin, end }: Pick<GradientBucket, 'begin' | 'end'>, done: Event): void {
+    for (const { block = beforeAll } of this.placesIn(begin, end)) this.noteUpdate(block, done);
+  }
+
+  /**
+   * Lets the compute stream wait until the parameters of a block are up to date, and notes the place on a tape whose backward pass is
+   * watched.
+   */
   beforeBlock(block: number): void {
-    const { compute } = this.device;
+    const { compute, tape } = this.device;
+    const { blockPassed } = this;
+    if (tape !== null && blockPassed !== null) tape.notePoint(() => blockPassed(block, tape));
     compute.between(() => {
       const update = this.updates.get(block);
       if (update === undefined) return;
@@ -178,13 +208,30 @@ export class Parameters implements TensorSource {
     }
   }
 
-  /** After them: what none of them has reached has a gradient of zero. */
+  /** The backward pass of what is recorded from now on is the last one of the step, and tells `passed` how far it has come. */
+  watchBackward(passed: BlockPassed): void {
+    this.blockPassed = passed;
+  }
+
+  /** After the backward passes: what none of them has reached has a gradient of zero. */
   finishGradients(): void {
-    for (const tensor of this.byName.values()) {
+    this.blockPassed = null;
+    this.finishBucket({ begin: 0, end: this.size });
+  }
+
+  /** The same of the parameters in a bucket, once they are final. */
+  finishBucket({ begin, end }: Pick<GradientBucket, 'begin' | 'end'>): void {
+    for (const { name } of this.placesIn(begin, end)) {
+      const tensor = this.byName.get(name)!;
       if (!tensor.isGradientStale) continue;
       tensor.isGradientStale = false;
       fill(tensor.gradient!, 0);
     }
+  }
+
+  /** The parameters of which some elements lie in [begin, end). */
+  private placesIn(begin: number, end: number): ParameterPlace[] {
+    return this.places.filter(({ offset, shape }) => offset < end && offset + product(shape) > begin);
   }
 
   /** Sets every parameter to its initial value: a function of seed and name, the same on every rank. */

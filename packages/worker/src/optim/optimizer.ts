@@ -1,5 +1,6 @@
 import {
   adamw,
+  axpy,
   clipFactor,
   fromArray,
   type Halves,
@@ -11,7 +12,7 @@ import {
 import type { ParameterSpec } from '../model/init.js';
 import { beforeAll, type Parameters } from '../model/parameters.js';
 import type { JobSpec } from '../protocol/job-spec.js';
-import { type Shard, wholeShard } from './shard.js';
+import { piecesOfShard, type Shard, type ShardPiece, wholeShard } from './shard.js';
 
 /** Parameters, or parts of them, that lie side by side in this rank's shard and are updated alike; views of flat buffers. */
 interface Slot {
@@ -38,6 +39,7 @@ export interface ShardRange {
 interface Run {
   readonly begin: number;
   end: number;
+  readonly inShard: number;
   readonly isRounded: boolean;
   readonly weightDecay: number;
   readonly block: number;
@@ -49,6 +51,8 @@ export class Optimizer {
   readonly moments: { readonly m: Tensor; readonly v: Tensor };
   /** Where parameters are updated: on a GPU aside, so that a block's forward pass hides the update of those after it. */
   readonly stream: Stream;
+  /** Of the flat buffers, what belongs to the shard, in their order. */
+  readonly pieces: readonly ShardPiece[];
   /** In the order in which a forward pass reads them. */
   private readonly slots: readonly Slot[];
   /** What was decided in the step before: after one that diverged nothing is updated any more. */
@@ -65,11 +69,11 @@ export class Optimizer {
     const size = [parameters.size / shard.count];
     const [m, v] = [zeros(device, size, dtype), zeros(device, size, dtype)];
     this.moments = { m, v };
-    const first = shard.index * size[0]!;
+    this.pieces = piecesOfShard(parameters.buckets, shard);
     const isAside = device.isGpu && shard.count === 1;
     this.stream = isAside ? device.createStream('optimizer') : device.compute;
-    this.slots = this.runs().map(({ begin, end, isRounded, weightDecay, block }) => {
-      const [length, inShard] = [[end - begin], begin - first];
+    this.slots = this.runs().map(({ begin, end, inShard, isRounded, weightDecay, block }) => {
+      const length = [end - begin];
       return {
         parameter: isRounded
           ? { high: halves!.high.view(length, begin), low: halves!.low.view(length, begin) }
@@ -85,13 +89,15 @@ export class Optimizer {
 
   /** The parts of parameters that lie in the shard. */
   ranges(): ShardRange[] {
-    const size = this.parameters.size / this.shard.count;
-    const begin = this.shard.index * size;
     return this.parameters.layout().flatMap(({ offset, ...spec }) => {
-      const start = Math.max(offset, begin);
-      const end = Math.min(offset + spec.shape.reduce((a, b) => a * b, 1), begin + size);
-      if (start >= end) return [];
-      return [{ spec, start, length: end - start, inParameter: start - offset, inShard: start - begin }];
+      const size = spec.shape.reduce((a, b) => a * b, 1);
+      return this.pieces.flatMap((piece) => {
+        const start = Math.max(offset, piece.begin);
+        const length = Math.min(offset + size, piece.end) - start;
+        if (length <= 0) return [];
+        const inShard = piece.inShard + start - piece.begin;
+        return [{ spec, start, length, inParameter: start - offset, inShard }];
+      });
     });
   }
 
@@ -99,15 +105,19 @@ export class Optimizer {
   private runs(): Run[] {
     const { numUnrounded, halves } = this.parameters;
     const runs: Run[] = [];
-    for (const { spec, start, length } of this.ranges().sort((a, b) => a.start - b.start)) {
+    for (const { spec, start, length, inShard } of this.ranges().sort((a, b) => a.start - b.start)) {
       const isRounded = start >= numUnrounded;
       const weightDecay = this.decayOf(spec);
       // What is not rounded beside what is is small and lies together.
       const block = halves === null || isRounded ? (spec.block ?? beforeAll) : beforeAll;
-      const run = { begin: start, end: start + length, isRounded, weightDecay, block };
+      const run = { begin: start, end: start + length, inShard, isRounded, weightDecay, block };
       const last = runs.at(-1);
       const isLike =
-        last?.isRounded === isRounded && last.weightDecay === weightDecay && last.block === block;
+        last?.isRounded === isRounded &&
+        last.weightDecay === weightDecay &&
+        last.block === block &&
+        // Of the same piece of the shard.
+        inShard - last.inShard === start - last.begin;
       if (isLike) last.end = run.end;
       else runs.push(run);
     }
@@ -119,15 +129,13 @@ export class Optimizer {
     return weightDecay && !isSpared ? this.spec.weightDecay : 0;
   }
 
-  /** The shard of the parameters, or of their gradients. */
-  shardOf(flat: Tensor): Tensor {
-    const { size } = this.moments.m;
-    return flat.view([size], this.shard.index * size);
-  }
-
   /** The shard's part of the squared gradient norm, [1] in f64. */
   sumOfSquares(): Tensor {
-    return sumOfSquares(this.shardOf(this.parameters.gradients));
+    const { gradients } = this.parameters;
+    const sums = this.pieces.map(({ begin, end }) => sumOfSquares(gradients.view([end - begin], begin)));
+    const [total, ...others] = sums;
+    for (const sum of others) axpy(1, sum, total!);
+    return total!;
   }
 
   /**

@@ -18,6 +18,7 @@ import {
 import type { ParameterSpec } from '../model/init.js';
 import type { Parameters } from '../model/parameters.js';
 import type { Optimizer } from '../optim/optimizer.js';
+import { piecesOfShard, type ShardPiece } from '../optim/shard.js';
 import type { Carry } from '../sequence/carry.js';
 
 /** Names of carried states, which lie beside the moments: only going on with a training needs them. */
@@ -37,9 +38,17 @@ export function checkpointContent(
     entries.set(name, { dtype: 'f32', shape, data: () => valuesIn(parameters, name) });
   }
   const moments = new Map<string, TensorEntry>();
+  const pieces = shards
+    .flatMap((shard, index) =>
+      piecesOfShard(parameters.buckets, { index, count: shards.length }).map((piece) => ({
+        ...piece,
+        shard,
+      })),
+    )
+    .sort((a, b) => a.begin - b.begin);
   for (const { name, shape, offset } of parameters.layout()) {
     for (const moment of ['m', 'v'] as const) {
-      const parts = shards.map((shard) => shard[moment]);
+      const parts = pieces.map(({ shard, ...piece }) => ({ ...piece, moment: shard[moment] }));
       moments.set(`${name}.${moment}`, entryOfParts(parts, shape, offset));
     }
   }
@@ -141,8 +150,13 @@ function entryOf(tensor: Tensor): TensorEntry {
   return { dtype: 'f32', shape: tensor.shape, data: () => bytesOf(tensor) };
 }
 
-/** A tensor of elements from `offset` on of equal parts that follow one another. */
-function entryOfParts(parts: readonly Tensor[], shape: readonly number[], offset: number): TensorEntry {
+/** A piece of the flat buffers with the moments of the shard that holds it. */
+interface MomentPiece extends ShardPiece {
+  readonly moment: Tensor;
+}
+
+/** A tensor of elements from `offset` on of what `parts`, in their order, are all of. */
+function entryOfParts(parts: readonly MomentPiece[], shape: readonly number[], offset: number): TensorEntry {
   const size = shape.reduce((a, b) => a * b, 1);
   return {
     dtype: 'f32',
@@ -157,12 +171,11 @@ function entryOfParts(parts: readonly Tensor[], shape: readonly number[], offset
 }
 
 /** Views of elements `[begin, begin + size)`. */
-function cutFrom(parts: readonly Tensor[], begin: number, size: number): Tensor[] {
-  return parts.flatMap((part, i) => {
-    const partBegin = i * part.size;
-    const first = Math.max(begin - partBegin, 0);
-    const end = Math.min(begin + size - partBegin, part.size);
-    return first < end ? [part.view([end - first], first)] : [];
+function cutFrom(parts: readonly MomentPiece[], begin: number, size: number): Tensor[] {
+  return parts.flatMap((part) => {
+    const first = Math.max(begin, part.begin);
+    const length = Math.min(begin + size, part.end) - first;
+    return length > 0 ? [part.moment.view([length], part.inShard + first - part.begin)] : [];
   });
 }
 
