@@ -6,7 +6,6 @@ namespace longscan {
 
 namespace {
 
-/// Either way on a CPU: too seldom for kernels by instruction set.
 constexpr int64_t workPerElement = 4;
 
 void checkHalves(const Args& args, const TensorRef& values, const TensorRef& high, const TensorRef& low) {
@@ -33,9 +32,8 @@ Napi::Value bindHalvesJoin(Args& args) {
   }
   ThreadPool& pool = stream.context().pool();
   args.enqueue([=, &pool] {
-    parallelFor(pool, count, workPerElement, [=](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; i++) to[i] = joined(upper[i], lower[i]);
-    });
+    parallelFor(pool, count, workPerElement,
+                [=](int64_t begin, int64_t end) { joinHalves(upper, lower, to, begin, end); });
   });
   return args.env().Undefined();
 }
@@ -56,13 +54,8 @@ Napi::Value bindHalvesSplit(Args& args) {
   }
   ThreadPool& pool = stream.context().pool();
   args.enqueue([=, &pool] {
-    parallelFor(pool, count, workPerElement, [=](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; i++) {
-        const HalvesOfFloat halves(from[i]);
-        upper[i] = halves.high;
-        lower[i] = halves.low;
-      }
-    });
+    parallelFor(pool, count, workPerElement,
+                [=](int64_t begin, int64_t end) { splitHalves(from, upper, lower, begin, end); });
   });
   return args.env().Undefined();
 }
