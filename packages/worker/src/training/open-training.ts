@@ -24,6 +24,12 @@ export async function openTraining(context: RankContext, plan: Plan): Promise<Tr
   }
 }
 
+/** Waits until this rank needs nothing of the others any more: they may then end without it. */
+export async function leaveRanks({ parameters, device }: Training): Promise<void> {
+  parameters.awaitUpdates();
+  await device.compute.sync();
+}
+
 /** Ends connections, threads and memory of a training. */
 export function closeTraining({ mesh, device }: Training): void {
   mesh.close();
