@@ -54,6 +54,8 @@ export class Optimizer {
   readonly stream: Stream;
   /** Of the flat buffers, what belongs to the shard, in their order. */
   readonly pieces: readonly ShardPiece[];
+  /** Whether a step has been enqueued. */
+  hasStepped = false;
   /** In the order in which a forward pass reads them. */
   private readonly slots: readonly Slot[];
   /** What was decided in the step before: after one that diverged nothing is updated any more. */
@@ -157,6 +159,7 @@ export class Optimizer {
   step(step: number, learningRate: number, clip: Tensor): void {
     const [beta1, beta2] = this.spec.betas;
     const { stream, parameters } = this;
+    this.hasStepped = true;
     stream.wait(parameters.device.compute.record());
     for (const { weightDecay, block, ...tensors } of this.slots) {
       const options = { learningRate, beta1, beta2, eps: this.spec.eps, weightDecay, step };
