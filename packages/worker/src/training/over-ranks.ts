@@ -43,11 +43,11 @@ export function finishSums(training: Training): void {
   });
 }
 
-/** Squared norm of the whole gradient, [1] in f64. */
-export function squaredNorm({ mesh: { world }, optimizer }: Training): Tensor {
-  const sum = optimizer.sumOfSquares();
-  if (optimizer.shard.count > 1) sumOverRanks(world, sum);
-  return sum;
+/** Squared norms of the parts of the whole gradient, [n] in f64. */
+export function squaredNorms({ mesh: { world }, optimizer }: Training): Tensor {
+  const sums = optimizer.sumOfSquares();
+  if (optimizer.shard.count > 1) sumOverRanks(world, sums);
+  return sums;
 }
 
 /**
