@@ -1,5 +1,6 @@
 #include "../../cuda/bulk_copy.cuh"
 #include "../../cuda/tensor_map.h"
+#include "../../cuda/warp_arrival.cuh"
 #include "../../cuda/warpgroup_wide.cuh"
 #include "cuda_clean_rows.cuh"
 #include "cuda_forward.h"
@@ -56,8 +57,8 @@ struct ForwardShared {
       for (int stage = 0; stage < Shape::stages; stage++) {
         keys[stage].init(1);
         values[stage].init(1);
-        keysRead[stage].init(4 * Shape::warpgroups);
-        valuesRead[stage].init(4 * Shape::warpgroups);
+        keysRead[stage].init(4 * Shape::warpgroups * arrivalsOfWarp);
+        valuesRead[stage].init(4 * Shape::warpgroups * arrivalsOfWarp);
       }
       publishBarriers();
       first = innerEnd = static_cast<int>(c.S);
@@ -229,7 +230,7 @@ struct ForwardWarpgroup {
   }
 
   __device__ void release(ArrivalBarrier& barrier) {
-    if (lane == 0) barrier.arrive();
+    if (arrivesForWarp()) barrier.arrive();
   }
 
   /// Made anew where it is used, to keep the registers between.
