@@ -122,7 +122,7 @@ struct BackwardShared {
     keys.init(128);
     rawQueries.init(1);
     for (int stage = 0; stage < Shape::stages; stage++) {
-      queries[stage].init(1);
+      queries[stage].init(2 * arrivalsOfWarp);
       queriesRead[stage].init(4 * Shape::warpgroups * arrivalsOfWarp);
     }
     for (ArrivalBarrier& part : partsRead) part.init(1);

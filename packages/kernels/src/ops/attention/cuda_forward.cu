@@ -56,7 +56,7 @@ struct ForwardShared {
       rawValues.init(1);
       for (int stage = 0; stage < Shape::stages; stage++) {
         keys[stage].init(1);
-        values[stage].init(1);
+        values[stage].init(4 * arrivalsOfWarp);
         keysRead[stage].init(4 * Shape::warpgroups * arrivalsOfWarp);
         valuesRead[stage].init(4 * Shape::warpgroups * arrivalsOfWarp);
       }
@@ -123,6 +123,7 @@ __device__ void loadKeyTiles(const ForwardCall& f, ForwardShared<D>& shared, For
       if (i >= Shape::stages) shared.valuesRead[stage].wait(i / Shape::stages - 1);
       ArrivalBarrier& arrival = isEdge ? shared.rawValues : shared.values[stage];
       arrival.arriveExpecting(Shape::keyBytes);
+      if (!isEdge) arrival.arrive(4 * arrivalsOfWarp - 1);  // for all of the loading warps
       for (int p = 0; p < Shape::panels; p++)
         copyBox(tiles.values(stage) + p * Shape::keyPanel, f.v, arrival, 64 * p, g, key0, shared.b);
     }
@@ -133,7 +134,7 @@ __device__ void loadKeyTiles(const ForwardCall& f, ForwardShared<D>& shared, For
     if (thread % 32 == 0) shared.badValues[stage][thread / 32] = bad;
     publishToProducts();
     joinBarrier(8, 128);
-    if (thread == 0) shared.values[stage].arrive();
+    if (arrivesForWarp()) shared.values[stage].arrive();
   }
 }
 
