@@ -94,11 +94,11 @@ struct GradientBlock {
   __device__ void initBarriers() const {
     for (int i = 0; i < 2; i++) {
       stageFull(i).init(1);
-      stageFree(i).init(4 * panels);
+      stageFree(i).init(4 * panels * arrivalsOfWarp);
     }
     for (int i = 0; i < Layout::pieceSlots; i++) {
       pieceFull(i).init(1);
-      pieceFree(i).init(4 * panels);
+      pieceFree(i).init(4 * panels * arrivalsOfWarp);
     }
     publishBarriers();
   }
