@@ -143,12 +143,13 @@ class DiagonalGradient : DiagonalSubChunks<reads> {
 
 // Two of them fit into a Hopper multiprocessor's memory, elsewhere one.
 __global__ void __launch_bounds__(diagonalThreads, LONGSCAN_WGMMA ? 2 : 1)
-    diagonalGradientKernel(const __grid_constant__ DeltaDiagonalGradientCall call) {
+    diagonalGradientKernel(const __grid_constant__ DeltaDiagonalGradientCall call,
+                           const __grid_constant__ GradientMaps maps) {
   extern __shared__ __align__(1024) unsigned char shared[];
   if (warpgroupNumber() == 0)
-    DiagonalGradient<true>(call, shared).run();
+    DiagonalGradient<true>(call, maps, shared).run();
   else
-    DiagonalGradient<false>(call, shared).run();
+    DiagonalGradient<false>(call, maps, shared).run();
   if (call.finished != nullptr && blockIdx.y + 1 == gridDim.y && blockIdx.z + 1 == gridDim.z)
     waitForKernelBefore();
 }
@@ -157,9 +158,11 @@ __global__ void __launch_bounds__(diagonalThreads, LONGSCAN_WGMMA ? 2 : 1)
 
 cudaError_t launchDeltaDiagonalGradient(const DeltaDiagonalGradientCall& call, cudaStream_t stream) {
   constexpr int bytes = DiagonalGradientLayout::bytes;
-  const cudaError_t error =
+  cudaError_t error =
       cudaFuncSetAttribute(diagonalGradientKernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error != cudaSuccess) return error;
+  GradientMaps maps{};
+  if ((error = makeGradientMaps(call, maps)) != cudaSuccess) return error;
   // The last chunks first, all heads of a chunk together, as the sweep finishes them. Blocks of one chunk and
   // head side by side: they read the same tokens.
   constexpr int64_t layer = DiagonalGradientBlock::chunksOfLayer;
@@ -167,8 +170,8 @@ cudaError_t launchDeltaDiagonalGradient(const DeltaDiagonalGradientCall& call, c
   const dim3 grid(static_cast<unsigned>(call.B * call.H * parts), static_cast<unsigned>(min(chunks, layer)),
                   static_cast<unsigned>((chunks + layer - 1) / layer));
   if (call.finished != nullptr)
-    return launchBeside(diagonalGradientKernel, grid, diagonalThreads, bytes, stream, call);
-  diagonalGradientKernel<<<grid, diagonalThreads, bytes, stream>>>(call);
+    return launchBeside(diagonalGradientKernel, grid, diagonalThreads, bytes, stream, call, maps);
+  diagonalGradientKernel<<<grid, diagonalThreads, bytes, stream>>>(call, maps);
   return cudaGetLastError();
 }
 
