@@ -112,18 +112,6 @@ __device__ inline void announceAtBarrier(int number, int threads) {
   asm volatile("bar.arrive %0, %1;" ::"r"(number), "r"(threads) : "memory");
 }
 
-/// Joins a barrier; whether all its threads say `mine`.
-__device__ inline bool joinBarrierIfAll(int number, int threads, bool mine) {
-  int all;
-  asm volatile(
-      "{ .reg .pred mine, all; setp.ne.s32 mine, %1, 0; bar.red.and.pred all, %2, %3, mine; "
-      "selp.s32 %0, 1, 0, all; }"
-      : "=r"(all)
-      : "r"(static_cast<int>(mine)), "r"(number), "r"(threads)
-      : "memory");
-  return all != 0;
-}
-
 /// How B is stored: B[k, n] = tile[n][k] (`rows`, a product of rows with rows) or tile[k][n] (`columns`).
 enum class StoredB { rows, columns };
 

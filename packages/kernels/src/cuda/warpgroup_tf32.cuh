@@ -5,13 +5,13 @@
 // Products in tf32 of 64 x 64 numbers by a warpgroup, where bf16 is too coarse; sums as in warpgroup.cuh. The
 // first operand comes from registers, the second from shared memory, row by row: B[k, n] = panel[n][k].
 //
-// Operands are f32, of which the tensor cores leave out the last 13 bits. That is free of instructions, and as
-// good as rounding when sums are multiplied by `tf32Kept` afterwards.
+// Operands are f32, of which the tensor cores leave out the last 13 bits. That is free of instructions, and
+// as good as rounding when sums are multiplied by `tf32Kept` afterwards.
 
 namespace longscan {
 
-/// One over what is left of a product of two such numbers on average: of each, 2^-11 is lost where the mantissa
-/// is 1, 2^-12 where it is 2, 2^-12 / ln 2 over all.
+/// One over what is left of a product of two such numbers on average: of each, 2^-11 is lost where the
+/// mantissa is 1, 2^-12 where it is 2, 2^-12 / ln 2 over all.
 constexpr float tf32Kept = 1.0f + 2.0f * 0.7213f / 2048.0f;
 
 /// f32 [64, 64] in shared memory: two halves of 32 columns as wgmma's 128-byte exchange

@@ -3,12 +3,12 @@
 #include "cuda/warpgroup.cuh"
 #include "cuda_lane.cuh"
 
-// A diagonal gate inside a chunk of 64 tokens, with c the sums of log2 decays from the piece's start up to and
-// with a token. From token j to a later i the decay is 2^c_i 2^-c_j, as long as `mildest` holds both. A chunk
-// that decays further in some channel is taken by sub-chunks of 16, whose sums begin anew: from token j to i
-// of another sub-chunk the decay is that from j to its sub-chunk's end, then those of the sub-chunks between,
-// then that from its own start to i, factors of at most one whatever the gates are; inside a sub-chunk it is
-// two factors again as long as `deepest` holds both, else 2^(c_i - c_j) pair by pair.
+// A diagonal gate inside a chunk of 64 tokens, with c the sums of log2 decays from the piece's start up to
+// and with a token. From token j to a later i the decay is 2^c_i 2^-c_j, as long as `mildest` holds both. A
+// chunk that decays further in some channel is taken by sub-chunks of 16, whose sums begin anew: from token j
+// to i of another sub-chunk the decay is that from j to its sub-chunk's end, then those of the sub-chunks
+// between, then that from its own start to i, factors of at most one whatever the gates are; inside a
+// sub-chunk it is two factors again as long as `deepest` holds both, else 2^(c_i - c_j) pair by pair.
 
 namespace longscan {
 
@@ -59,6 +59,18 @@ __device__ inline void fillGates(PairPanel c, const float* from, int64_t pitch, 
     copyAsync16(sharedAddress(&c.at(row, column)),
                 valid ? from + (rows.first + row) * pitch + channel + column : from, valid);
   }
+}
+
+/// Joins a barrier; whether all its threads say `mine`.
+__device__ inline bool joinBarrierIfAll(int number, int threads, bool mine) {
+  int all;
+  asm volatile(
+      "{ .reg .pred mine, all; setp.ne.s32 mine, %1, 0; bar.red.and.pred all, %2, %3, mine; "
+      "selp.s32 %0, 1, 0, all; }"
+      : "=r"(all)
+      : "r"(static_cast<int>(mine)), "r"(number), "r"(threads)
+      : "memory");
+  return all != 0;
 }
 
 /// Gates in `c` become sums in log2; a thread has one channel of a sub-chunk. Whether all channels of the

@@ -100,13 +100,12 @@ struct DiagonalGradientBlock {
   __device__ SubDecays subs() const { return {floats(Layout::subs)}; }
   __device__ SplitTile split(int offset) const { return {tile(offset), tile(offset + Layout::panel)}; }
 
-  /// Of the copy engine, which loads a whole chunk: of either stage of tokens, of states, of queries and keys.
+  /// Of the copy engine, which loads a whole chunk: of either stage of tokens, of states, of queries and
+  /// keys.
   __device__ SweepBarrier tokensFull(int stage) const { return barrier(stage); }
   __device__ SweepBarrier statesFull() const { return barrier(2); }
   __device__ SweepBarrier keysFull() const { return barrier(3); }
-  __device__ SweepBarrier barrier(int i) const {
-    return {base + Layout::barriers + i * SweepBarrier::bytes};
-  }
+  __device__ SweepBarrier barrier(int i) const { return {base + Layout::barriers + i * SweepBarrier::bytes}; }
   __device__ bool isWhole(const Piece& piece) const {
     return LONGSCAN_COPY_ENGINE && maps.usable && piece.low == 0 && piece.high == tileTokens;
   }

@@ -8,11 +8,11 @@ namespace {
 template <bool reads>
 class DiagonalGradient : DiagonalSubChunks<reads> {
   using Tokens = DiagonalSubChunks<reads>;
-  using typename Tokens::Layout;
   using Tokens::at, Tokens::b, Tokens::call, Tokens::channel, Tokens::chunk, Tokens::erase, Tokens::h,
       Tokens::K, Tokens::Q, Tokens::query, Tokens::row0, Tokens::write;
   using Tokens::betaOf, Tokens::eachPair, Tokens::floats, Tokens::meetsAdjoint, Tokens::meetsState,
       Tokens::ownPairOf, Tokens::rowsOf;
+  using typename Tokens::Layout;
   enum Barrier { writeGradientsThere = 1 };
 
  public:
@@ -125,19 +125,33 @@ class DiagonalGradient : DiagonalSubChunks<reads> {
       }
       if (meetsState(piece)) later += floats(Layout::gamma)[column] * product;
     }
+    // The first token's decay may meet nothing.
+    const bool meetsNothing = piece.fresh || (call.fromZero && chunk == 0 && piece.low == 0);
+    const int64_t pitch = static_cast<int64_t>(call.H) * call.K;
+    float* const to =
+        call.dg + (b * call.T + static_cast<int64_t>(chunk) * tileTokens) * pitch + h * call.K + channel;
+    if (Tokens::isWhole(piece)) {
+#pragma unroll
+      for (int i = 0; i < subTokens; i++) changes.at(first + i, column) = sums[i] + later;
+      if (meetsNothing && quarter == 0) changes.at(0, column) = 0.0f;
+      publishToProducts();  // and to the copy engine
+      __syncthreads();
+      if (threadIdx.x < tileTokens) {
+        const int row = threadIdx.x;
+        storeRun(to + row * pitch, sharedAddress(&changes.at(row, 0)), 64 * sizeof(float));
+        commitRuns();
+        waitUntilRunsAreRead();
+      }
+      return;
+    }
     if (channel + column >= call.K) return;
-    const int pitch = call.H * call.K;
-    const int64_t token = b * call.T + static_cast<int64_t>(chunk) * tileTokens + first;
-    float* to = call.dg + token * pitch + h * call.K + channel + column;
     const auto has = [&](int row) {
       return static_cast<unsigned>(row - piece.low) < static_cast<unsigned>(piece.high - piece.low);
     };
 #pragma unroll
-    for (int i = 0; i < subTokens; i++, to += pitch)
-      if (has(first + i)) *to = sums[i] + later;
-    // The first token's decay may meet nothing.
-    const bool meetsNothing = piece.fresh || (call.fromZero && chunk == 0 && piece.low == 0);
-    if (meetsNothing && piece.low / subTokens == quarter) to[(piece.low - first - subTokens) * pitch] = 0.0f;
+    for (int i = 0; i < subTokens; i++)
+      if (has(first + i)) to[(first + i) * pitch + column] = sums[i] + later;
+    if (meetsNothing && piece.low / subTokens == quarter) to[piece.low * pitch + column] = 0.0f;
   }
 };
 

@@ -50,7 +50,9 @@ class SteepChannels {
   }
 
  private:
-  __device__ int row(int i) const { return row0 + at.group + 8 * i; }
+  __device__ int row(int i) const {
+    return row0 + at.group + 8 * i;
+  }
   __device__ float2 startOf(int sub, int column) const {
     return *reinterpret_cast<const float2*>(subs.starts(sub) + column);
   }

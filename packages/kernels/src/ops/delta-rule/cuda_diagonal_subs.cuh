@@ -12,11 +12,11 @@ class DiagonalSubChunks : protected DiagonalTokens<reads> {
   using Tokens = DiagonalTokens<reads>;
 
  protected:
-  using typename Tokens::Layout;
   using Tokens::at, Tokens::c, Tokens::call, Tokens::erase, Tokens::K, Tokens::Q, Tokens::query, Tokens::row0,
       Tokens::subs, Tokens::write;
   using Tokens::betaOf, Tokens::eachPair, Tokens::floats, Tokens::meetsAdjoint, Tokens::pairOf,
       Tokens::scaleColumns;
+  using typename Tokens::Layout;
 
   using Tokens::Tokens;
 

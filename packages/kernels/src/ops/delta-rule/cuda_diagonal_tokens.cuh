@@ -16,8 +16,7 @@ class DiagonalTokens : protected DiagonalValues<reads> {
   using Values::at, Values::c, Values::call, Values::erase, Values::K, Values::Q, Values::query, Values::row0,
       Values::subs, Values::write;
   using Values::betaOf, Values::eachPair, Values::floats, Values::meetsAdjoint, Values::ownPairOf,
-      Values::pairOf,
-      Values::scaleColumns, Values::split, Values::tile;
+      Values::pairOf, Values::scaleColumns, Values::split, Values::tile;
 
   using Values::Values;
 
@@ -86,7 +85,8 @@ class DiagonalTokens : protected DiagonalValues<reads> {
   }
 
  private:
-  /// Adds up 2 `half` numbers over lanes `distance` apart, each of which is left with half of them, and so on.
+  /// Adds up 2 `half` numbers over lanes `distance` apart, each of which is left with half of them, and so
+  /// on.
   template <int half, int distance>
   __device__ void addOverGroups(float (&x)[16]) const {
     const bool upper = at.lane & distance;

@@ -17,8 +17,8 @@ class DiagonalValues : protected DiagonalGradientBlock {
 
   using DiagonalGradientBlock::DiagonalGradientBlock;
 
-  /// All products that run over V, behind the sums of gates; whether the chunk is mild. waitForAdjoint(): until
-  /// the sweep beside has left dv and D of the chunk.
+  /// All products that run over V, behind the sums of gates; whether the chunk is mild. waitForAdjoint():
+  /// until the sweep beside has left dv and D of the chunk.
   template <typename Wait>
   __device__ bool multiplyValues(const Piece& piece, Wait&& waitForAdjoint) {
     const bool state = meetsState(piece), adjoint = meetsAdjoint(piece);
@@ -163,8 +163,8 @@ class DiagonalValues : protected DiagonalGradientBlock {
   __device__ void fillOutputTokens(const Piece& piece, int stage, int value) const {
     const int offset = Layout::tokens + stage * Layout::tokensBytes, pitch = call.H * call.V;
     const TileRows rows = rowsOf(piece);
-    fillTile<64, diagonalThreads>(tile(offset), call.dO + b * call.T * pitch + h * call.V, pitch, value, call.V,
-                                  rows);
+    fillTile<64, diagonalThreads>(tile(offset), call.dO + b * call.T * pitch + h * call.V, pitch, value,
+                                  call.V, rows);
     fillTile<64, diagonalThreads>(tile(offset + 2 * Layout::panel),
                                   call.corrections + (index() - chunk) * tileTokens * call.V, call.V, value,
                                   call.V, rows);

@@ -296,7 +296,7 @@ class Gradient {
 };
 
 template <int panels>
-__global__ void __launch_bounds__(128 * (panels + 1), LONGSCAN_WGMMA && panels == 1 ? 2 : 1)
+__global__ void __launch_bounds__(128 * (panels + 1), LONGSCAN_WGMMA&& panels == 1 ? 2 : 1)
     gradientKernel(const __grid_constant__ DeltaGradientCall call, const __grid_constant__ GradientMaps maps,
                    int chunksPerBlock) {
   extern __shared__ __align__(1024) unsigned char shared[];

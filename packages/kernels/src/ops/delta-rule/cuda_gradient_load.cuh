@@ -9,8 +9,8 @@
 
 namespace longscan {
 
-/// Two stages of 64 channels of V, queries and keys of a piece or two, and the products of the present piece. A
-/// block of one panel is half a multiprocessor's: it has the next piece's queries and keys later, and its
+/// Two stages of 64 channels of V, queries and keys of a piece or two, and the products of the present piece.
+/// A block of one panel is half a multiprocessor's: it has the next piece's queries and keys later, and its
 /// products lie where the piece's last dO and dv were.
 template <int panels>
 struct GradientLayout {
@@ -37,8 +37,8 @@ struct GradientLayout {
   static constexpr int barriers = records + 2 * 16;
   static constexpr int bytes = barriers + 8 * SweepBarrier::bytes;
 
-  /// Of a piece whose last stage is that one: the gradients of scores, and a panel further those of products of
-  /// keys.
+  /// Of a piece whose last stage is that one: the gradients of scores, and a panel further those of products
+  /// of keys.
   __device__ static constexpr int ofScores(int lastStage) {
     return ownProducts ? products : lastStage * stage + dO;
   }

@@ -16,8 +16,8 @@ struct DeltaLane {
   __device__ DeltaLane() : DeltaLane(threadIdx.x) {}
 };
 
-/// threadIdx.x, and any other number, anew: what is reckoned from them would otherwise be kept in registers from
-/// one end of a kernel to the other.
+/// threadIdx.x, and any other number, anew: what is reckoned from them would otherwise be kept in registers
+/// from one end of a kernel to the other.
 __device__ inline int threadAnew() {
   int thread;
   asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));

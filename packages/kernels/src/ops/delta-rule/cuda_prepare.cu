@@ -140,8 +140,10 @@ __device__ void prepareChunk(const DeltaPrepareCall& call, unsigned char* shared
     low = piece.high;
     closed = piece.closesChunk;
     const TileRows rows{0, piece.low, piece.high, false};
-    fillTile<KP, prepareThreads>(Q, call.q + static_cast<int64_t>(firstToken) * call.K, pitch, 0, call.K, rows);
-    fillTile<KP, prepareThreads>(K, call.k + static_cast<int64_t>(firstToken) * call.K, pitch, 0, call.K, rows);
+    fillTile<KP, prepareThreads>(Q, call.q + static_cast<int64_t>(firstToken) * call.K, pitch, 0, call.K,
+                                 rows);
+    fillTile<KP, prepareThreads>(K, call.k + static_cast<int64_t>(firstToken) * call.K, pitch, 0, call.K,
+                                 rows);
     commitCopies();
     if (threadIdx.x < 64) {
       const int row = threadIdx.x;
@@ -161,7 +163,8 @@ __device__ void prepareChunk(const DeltaPrepareCall& call, unsigned char* shared
     meet();
     // The queries have been read: values take their place.
     const auto fillValues = [&](int column) {
-      fillTile<KP, prepareThreads>(Q, call.v + static_cast<int64_t>(firstToken) * call.V, pitchV, column, call.V, rows);
+      fillTile<KP, prepareThreads>(Q, call.v + static_cast<int64_t>(firstToken) * call.V, pitchV, column,
+                                   call.V, rows);
       commitCopies();
     };
     fillValues(0);
@@ -185,8 +188,8 @@ __device__ void prepareChunk(const DeltaPrepareCall& call, unsigned char* shared
     for (int column = 0; column < call.V; column += KP) {
       waitForCopies<0>();
       meet();
-      storeProduct(square, Q, call.to.u + static_cast<int64_t>(firstRow) * call.V + column, call.V, call.V - column, piece, at,
-                   [](int) { return 1.0f; });
+      storeProduct(square, Q, call.to.u + static_cast<int64_t>(firstRow) * call.V + column, call.V,
+                   call.V - column, piece, at, [](int) { return 1.0f; });
       meet();
       if (column + KP < call.V) fillValues(column + KP);
     }
