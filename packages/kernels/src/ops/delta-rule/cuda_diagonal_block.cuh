@@ -3,8 +3,6 @@
 #include "cuda/dependent.cuh"
 #include "cuda_diagonal.cuh"
 #include "cuda_diagonal_gradient.h"
-#include "cuda_gradient_maps.h"
-#include "cuda_sweep_bulk.cuh"
 
 namespace longscan {
 
@@ -59,8 +57,7 @@ struct DiagonalGradientLayout {
   static constexpr int behind = products + 4 * 64 * 4;
   static constexpr int gamma = behind + 4 * 64 * 4;
   static constexpr int beta = gamma + 64 * 4;
-  static constexpr int barriers = beta + 64 * 4;
-  static constexpr int bytes = barriers + 4 * SweepBarrier::bytes;
+  static constexpr int bytes = beta + 64 * 4;
   static_assert(tokens + 2 * tokensBytes <= queries, "stages lie where decayed tokens will");
   static_assert(onKeys + SplitTile::bytes <= queries, "of either kind of chunk");
   static_assert(queries % 1024 == 0, "tiles");
@@ -72,17 +69,14 @@ struct DiagonalGradientBlock {
   static constexpr int chunksOfLayer = 1 << 15;
 
   const DeltaDiagonalGradientCall& call;
-  const GradientMaps& maps;
   unsigned char* const shared;
   const uint32_t base;
   const DeltaLane at;
   const int row0, chunk, channel, bh, b, h;
   const Tile<64> Q, K;
 
-  __device__ DiagonalGradientBlock(const DeltaDiagonalGradientCall& call, const GradientMaps& maps,
-                                   unsigned char* shared)
+  __device__ DiagonalGradientBlock(const DeltaDiagonalGradientCall& call, unsigned char* shared)
       : call(call),
-        maps(maps),
         shared(shared),
         base(sharedAddress(shared)),
         row0(subTokens * (at.warp % 4)),
@@ -99,16 +93,6 @@ struct DiagonalGradientBlock {
   __device__ PairPanel c() const { return {floats(Layout::gates)}; }
   __device__ SubDecays subs() const { return {floats(Layout::subs)}; }
   __device__ SplitTile split(int offset) const { return {tile(offset), tile(offset + Layout::panel)}; }
-
-  /// Of the copy engine, which loads a whole chunk: of either stage of tokens, of states, of queries and
-  /// keys.
-  __device__ SweepBarrier tokensFull(int stage) const { return barrier(stage); }
-  __device__ SweepBarrier statesFull() const { return barrier(2); }
-  __device__ SweepBarrier keysFull() const { return barrier(3); }
-  __device__ SweepBarrier barrier(int i) const { return {base + Layout::barriers + i * SweepBarrier::bytes}; }
-  __device__ bool isWhole(const Piece& piece) const {
-    return LONGSCAN_COPY_ENGINE && maps.usable && piece.low == 0 && piece.high == tileTokens;
-  }
 
   // What a document's first token meets is nothing; what lies behind a piece that ends its chunk is D.
   __device__ static bool meetsState(const Piece& piece) { return !piece.fresh; }

@@ -125,45 +125,30 @@ class DiagonalGradient : DiagonalSubChunks<reads> {
       }
       if (meetsState(piece)) later += floats(Layout::gamma)[column] * product;
     }
-    // The first token's decay may meet nothing.
-    const bool meetsNothing = piece.fresh || (call.fromZero && chunk == 0 && piece.low == 0);
-    const int64_t pitch = static_cast<int64_t>(call.H) * call.K;
-    float* const to =
-        call.dg + (b * call.T + static_cast<int64_t>(chunk) * tileTokens) * pitch + h * call.K + channel;
-    if (Tokens::isWhole(piece)) {
-#pragma unroll
-      for (int i = 0; i < subTokens; i++) changes.at(first + i, column) = sums[i] + later;
-      if (meetsNothing && quarter == 0) changes.at(0, column) = 0.0f;
-      publishToProducts();  // and to the copy engine
-      __syncthreads();
-      if (threadIdx.x < tileTokens) {
-        const int row = threadIdx.x;
-        storeRun(to + row * pitch, sharedAddress(&changes.at(row, 0)), 64 * sizeof(float));
-        commitRuns();
-        waitUntilRunsAreRead();
-      }
-      return;
-    }
     if (channel + column >= call.K) return;
+    const int pitch = call.H * call.K;
+    const int64_t token = b * call.T + static_cast<int64_t>(chunk) * tileTokens + first;
+    float* to = call.dg + token * pitch + h * call.K + channel + column;
     const auto has = [&](int row) {
       return static_cast<unsigned>(row - piece.low) < static_cast<unsigned>(piece.high - piece.low);
     };
 #pragma unroll
-    for (int i = 0; i < subTokens; i++)
-      if (has(first + i)) to[(first + i) * pitch + column] = sums[i] + later;
-    if (meetsNothing && piece.low / subTokens == quarter) to[piece.low * pitch + column] = 0.0f;
+    for (int i = 0; i < subTokens; i++, to += pitch)
+      if (has(first + i)) *to = sums[i] + later;
+    // The first token's decay may meet nothing.
+    const bool meetsNothing = piece.fresh || (call.fromZero && chunk == 0 && piece.low == 0);
+    if (meetsNothing && piece.low / subTokens == quarter) to[(piece.low - first - subTokens) * pitch] = 0.0f;
   }
 };
 
 // Two of them fit into a Hopper multiprocessor's memory, elsewhere one.
 __global__ void __launch_bounds__(diagonalThreads, LONGSCAN_WGMMA ? 2 : 1)
-    diagonalGradientKernel(const __grid_constant__ DeltaDiagonalGradientCall call,
-                           const __grid_constant__ GradientMaps maps) {
+    diagonalGradientKernel(const __grid_constant__ DeltaDiagonalGradientCall call) {
   extern __shared__ __align__(1024) unsigned char shared[];
   if (warpgroupNumber() == 0)
-    DiagonalGradient<true>(call, maps, shared).run();
+    DiagonalGradient<true>(call, shared).run();
   else
-    DiagonalGradient<false>(call, maps, shared).run();
+    DiagonalGradient<false>(call, shared).run();
   if (call.finished != nullptr && blockIdx.y + 1 == gridDim.y && blockIdx.z + 1 == gridDim.z)
     waitForKernelBefore();
 }
@@ -172,11 +157,9 @@ __global__ void __launch_bounds__(diagonalThreads, LONGSCAN_WGMMA ? 2 : 1)
 
 cudaError_t launchDeltaDiagonalGradient(const DeltaDiagonalGradientCall& call, cudaStream_t stream) {
   constexpr int bytes = DiagonalGradientLayout::bytes;
-  cudaError_t error =
+  const cudaError_t error =
       cudaFuncSetAttribute(diagonalGradientKernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error != cudaSuccess) return error;
-  GradientMaps maps{};
-  if ((error = makeGradientMaps(call, maps)) != cudaSuccess) return error;
   // The last chunks first, all heads of a chunk together, as the sweep finishes them. Blocks of one chunk and
   // head side by side: they read the same tokens.
   constexpr int64_t layer = DiagonalGradientBlock::chunksOfLayer;
@@ -184,8 +167,8 @@ cudaError_t launchDeltaDiagonalGradient(const DeltaDiagonalGradientCall& call, c
   const dim3 grid(static_cast<unsigned>(call.B * call.H * parts), static_cast<unsigned>(min(chunks, layer)),
                   static_cast<unsigned>((chunks + layer - 1) / layer));
   if (call.finished != nullptr)
-    return launchBeside(diagonalGradientKernel, grid, diagonalThreads, bytes, stream, call, maps);
-  diagonalGradientKernel<<<grid, diagonalThreads, bytes, stream>>>(call, maps);
+    return launchBeside(diagonalGradientKernel, grid, diagonalThreads, bytes, stream, call);
+  diagonalGradientKernel<<<grid, diagonalThreads, bytes, stream>>>(call);
   return cudaGetLastError();
 }
 

@@ -22,18 +22,19 @@ class DiagonalValues : protected DiagonalGradientBlock {
   template <typename Wait>
   __device__ bool multiplyValues(const Piece& piece, Wait&& waitForAdjoint) {
     const bool state = meetsState(piece), adjoint = meetsAdjoint(piece);
-    const bool whole = isWhole(piece);
     fillPieceGates(piece);
     commitCopies();
-    if (whole)
-      copyChunk(piece, waitForAdjoint);
-    else
-      fillChunk(piece, waitForAdjoint);
+    fillOutputTokens(piece, 0, 0);
+    if (state) fillState(Layout::states, call.states, 0);
+    waitForAdjoint();
+    fillGradients(piece, 0, 0);
+    if (adjoint) fillState(Layout::states + Layout::panel, call.adjoints, 0);
+    commitCopies();
+    fillPieceTokens(piece);
+    if (64 < call.V) fillTokens(piece, 1, 64);
+    commitCopies();
     prefetchStates(piece, 64);
-    if (whole)
-      waitForCopies<0>();
-    else
-      waitForCopies<2>();
+    waitForCopies<2>();
     __syncthreads();
     const bool mild = sumGates(
         c(), subs(), threadIdx.x, [] { __syncthreads(); }, [](bool x) { return __syncthreads_and(x) != 0; });
@@ -48,25 +49,15 @@ class DiagonalValues : protected DiagonalGradientBlock {
     }
     float product[8] = {};
     for (int value = 0, stage = 0; value < call.V; value += 64, stage ^= 1) {
-      if (value > 0 && whole) {
-        if (threadIdx.x == 0) {
-          copyStates(piece, value);
-          if (value + 64 < call.V) copyTokens(stage ^ 1, value + 64);
-        }
-      } else if (value > 0) {
+      if (value > 0) {
         fillStates(piece, value);
         commitCopies();
         if (value + 64 < call.V) fillTokens(piece, stage ^ 1, value + 64);
         commitCopies();
       }
-      if (whole) {
-        tokensFull(stage).wait(value / 128 & 1);
-        statesFull().wait(value / 64 & 1);
-      } else {
-        waitForCopies<1>();
-        publishToProducts();
-        __syncthreads();
-      }
+      waitForCopies<1>();
+      publishToProducts();
+      __syncthreads();
       const int offset = Layout::tokens + stage * Layout::tokensBytes;
       const Tile<64> dO = tile(offset), Z = tile(offset + Layout::panel),
                      N = tile(offset + 2 * Layout::panel);
@@ -84,7 +75,7 @@ class DiagonalValues : protected DiagonalGradientBlock {
       commitProducts();
       if (!reads && state && adjoint) addStateProducts(product, S, D);
       waitForProducts<0>();
-      if (value + 64 >= call.V) waitForKeys(whole);
+      if (value + 64 >= call.V) waitForCopies<0>();  // queries and keys
       __syncthreads();
     }
     if (!reads) storeStateProducts(product);
@@ -96,64 +87,6 @@ class DiagonalValues : protected DiagonalGradientBlock {
   }
 
  private:
-  /// Starts to load a chunk's values and its queries and keys; one thread, which others wait for by barriers.
-  template <typename Wait>
-  __device__ void copyChunk(const Piece& piece, Wait&& waitForAdjoint) const {
-    if (threadIdx.x != 0) return;
-    for (int i = 0; i < 4; i++) barrier(i).init(1);
-    publishBarriers();
-    arriveExpecting(keysFull(), 2 * Layout::panel);
-    const int token = chunk * tileTokens;
-    copyBox(Q.base, maps.q, keysFull().address, channel, h, token, b);
-    copyBox(K.base, maps.k, keysFull().address, channel, h, token, b);
-    waitForAdjoint();
-    passCountsToCopies();
-    copyTokens(0, 0);
-    copyStates(piece, 0);
-    if (64 < call.V) copyTokens(1, 64);
-  }
-
-  __device__ void copyTokens(int stage, int value) const {
-    const SweepBarrier full = tokensFull(stage);
-    const uint32_t to = base + Layout::tokens + stage * Layout::tokensBytes;
-    const int token = chunk * tileTokens;
-    arriveExpecting(full, Layout::tokensBytes);
-    copyBox(to, maps.dO, full.address, value, h, token, b);
-    copyBox(to + Layout::panel, maps.dv, full.address, value, h, token, b);
-    copyBox(to + 2 * Layout::panel, maps.corrections, full.address, value, 0, token, bh);
-  }
-
-  __device__ void copyStates(const Piece& piece, int value) const {
-    const SweepBarrier full = statesFull();
-    const bool state = meetsState(piece), adjoint = meetsAdjoint(piece);
-    const int place = static_cast<int>(index());
-    arriveExpecting(full, Layout::panel * (state + adjoint));
-    if (state) copyBox(base + Layout::states, maps.states, full.address, channel, 0, value, place);
-    if (adjoint)
-      copyBox(base + Layout::states + Layout::panel, maps.adjoints, full.address, channel, 0, value, place);
-  }
-
-  __device__ void waitForKeys(bool whole) const {
-    if (whole)
-      keysFull().wait(0);
-    else
-      waitForCopies<0>();
-  }
-
-  /// The same of a part of a chunk, by all threads.
-  template <typename Wait>
-  __device__ void fillChunk(const Piece& piece, Wait&& waitForAdjoint) const {
-    fillOutputTokens(piece, 0, 0);
-    if (meetsState(piece)) fillState(Layout::states, call.states, 0);
-    waitForAdjoint();
-    fillGradients(piece, 0, 0);
-    if (meetsAdjoint(piece)) fillState(Layout::states + Layout::panel, call.adjoints, 0);
-    commitCopies();
-    fillPieceTokens(piece);
-    if (64 < call.V) fillTokens(piece, 1, 64);
-    commitCopies();
-  }
-
   __device__ void fillTokens(const Piece& piece, int stage, int value) const {
     fillOutputTokens(piece, stage, value);
     fillGradients(piece, stage, value);

@@ -4,10 +4,16 @@
 #include "cuda/pieces.cuh"
 #include "cuda/warpgroup.cuh"
 #include "cuda_gradient.h"
-#include "cuda_gradient_maps.h"
 #include "cuda_sweep_bulk.cuh"
 
 namespace longscan {
+
+/// How the copy engine finds the gradients' operands: boxes of 64 rows and 64 columns.
+struct GradientMaps {
+  CUtensorMap dO, dv, corrections, states, adjoints, q, k;
+  /// Whether there are maps: on devices with a copy engine, where head sizes are whole boxes.
+  bool usable;
+};
 
 /// Two stages of 64 channels of V, queries and keys of a piece or two, and the products of the present piece.
 /// A block of one panel is half a multiprocessor's: it has the next piece's queries and keys later, and its
