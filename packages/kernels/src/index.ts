@@ -98,6 +98,7 @@ export {
 } from './ops/gated-linear/index.js';
 export { type GateActivation, type GatedNormInputs, gatedNorm } from './ops/gated-norm/index.js';
 export { type Clip, clipFactor, readClip, sumOfSquares } from './ops/grad-norm/index.js';
+export { type Halves, joinHalves, splitHalves } from './ops/halves/index.js';
 export { layerNorm } from './ops/layer-norm/index.js';
 export { type GemmInfo, gemmInfo, linear } from './ops/linear/index.js';
 export { type LtiScanInputs, type LtiSignal, ltiScan } from './ops/lti-scan/index.js';

@@ -48,11 +48,11 @@ function chainRows({ chains, fabric }: Plan): string[][] {
   return [['chains', `mapped memory: ${chains.reason}${link ?? ''}`]];
 }
 
-function rankRows({ perRank }: Plan): string[][] {
+function rankRows(plan: Plan): string[][] {
+  const { perRank } = plan;
   return [
     ['parameters', `${formatCount(perRank.numParameters)} (${formatBytes(perRank.parameterBytes)})`],
-    ...(perRank.workingBytes > 0 ? [['bf16 copies', formatBytes(perRank.workingBytes)]] : []),
-    ['gradients', formatBytes(perRank.gradientBytes)],
+    ['gradients', `${formatBytes(perRank.gradientBytes)}${describeBuckets(plan)}`],
     ['optimizer', formatBytes(perRank.optimizerBytes)],
     ['activations', formatBytes(perRank.activationBytes)],
     ...(perRank.communicationBytes > 0 ? [['messages', formatBytes(perRank.communicationBytes)]] : []),
@@ -60,6 +60,12 @@ function rankRows({ perRank }: Plan): string[][] {
     ['states', formatBytes(perRank.stateBytes)],
     ['arithmetic', `${formatCount(perRank.flopsPerStep)} FLOP a step`],
   ];
+}
+
+/** Whether they are summed over ranks piece by piece. */
+function describeBuckets({ gradientBucketBytes: bytes, perRank }: Plan): string {
+  if (bytes === null || bytes >= perRank.gradientBytes) return '';
+  return `, summed over ranks in buckets of ${formatBytes(bytes)} or more`;
 }
 
 function strategyRows({ modelled, strategy }: Plan): string[][] {

@@ -151,6 +151,24 @@ test('faster links ~> no slower step, whatever is calculated', async () => {
   }
 });
 
+test('gradients in buckets ~> what a step waits for their sums is that of the last ones', async () => {
+  // Replicas, which all have as much to do.
+  const job = ['model.numLayers=6', 'parallel.dp=2', 'data.batchSize=2'];
+  const stepOf = async (bucket: string) => {
+    const plan = await planOf(1, 'ring', [...job, `parallel.gradientBucket=${bucket}`]);
+    const compute = { ...even, other: { ...even.other, launchS: 50e-6 } };
+    return simulateSchedules(await recordSchedules(plan), plan, { fabric: wire, compute });
+  };
+  const [whole, cut] = [await stepOf('1GiB'), await stepOf('64KiB')];
+  for (const [rank, { bytesSent }] of cut.ranks.entries()) {
+    const ratio = bytesSent / whole.ranks[rank]!.bytesSent;
+    assert.ok(Math.abs(ratio - 1) < 1e-3, `rank ${rank} sends ${ratio} times as much`);
+  }
+  const share = cut.exposedGradientS / whole.exposedGradientS;
+  assert.ok(share > 0 && share < 0.5, `${share} of what is exposed at the end`);
+  assert.ok(cut.seconds < whole.seconds);
+});
+
 test('one rank ~> the sum of its ops; ranks that take turns on one core ~> those of all', async () => {
   const costs: ComputeCosts = { ...even, ranksAtOnce: 1 };
   const fabric: Fabric = { ...wire, latencyS: 0, gapS: 0, bandwidthBytesPerS: 1e30 };

@@ -65,8 +65,6 @@ export interface LayerTrace {
 /** What a model needs on one rank, read from a trace of the layers' own code with shape-only tensors. */
 export interface ModelTrace {
   readonly numParameters: number;
-  /** Bytes of rounded copies of parameters. */
-  readonly workingBytes: number;
   /** Bytes that the forward pass keeps for the backward pass. */
   readonly activationBytes: number;
   /** Floating-point operations per token, forward and backward. */
@@ -103,8 +101,8 @@ export const rankCostSchema = z.strictObject({
   parameterBytes: count,
   gradientBytes: count,
   optimizerBytes: count,
-  /** Rounded copies of the parameters that products read, under bf16. */
-  workingBytes: count.default(0),
+  /** Of earlier versions: rounded copies of the parameters, which were held beside them. */
+  workingBytes: count.optional(),
   /** Of the peak: what the forward pass keeps, gradients of it, and what ops work with. */
   activationBytes: count,
   /** Of the peak: buffers of messages and collectives, and what they brought. */
@@ -221,6 +219,8 @@ export const planSchema = z.strictObject({
   attentionStrategy: z.string(),
   /** Neighbouring ranks that share a node, at most sp. */
   ranksPerNode: z.int().min(1),
+  /** Gradients are summed over ranks as soon as so many are final; null: all at once, when the backward pass is over. */
+  gradientBucketBytes: z.number().gt(0).nullable().default(null),
   perRank: rankCostSchema,
   /** Left out: a plan of a longscan that did not say. */
   fabric: planFabricSchema.optional(),

@@ -103,6 +103,7 @@ async function expectReal(plan: Plan): Promise<void> {
   }
 }
 
+const inBuckets = { gradientBucket: '1KiB' };
 const sp = (ranks: number, more: object = {}) => ({ parallel: { sp: ranks, ...more } });
 
 const cases: readonly [title: string, plan: () => Plan][] = [
@@ -118,6 +119,10 @@ const cases: readonly [title: string, plan: () => Plan][] = [
     () => plainPlan(jobOf(['slstm', 'gla'], sp(3)), { strategy: 'ring' }),
   ],
   ['replicas, sharded optimizer', () => plainPlan(jobOf(['rwkv7', 'h3'], sp(2, { dp: 2, zero: 1 })))],
+  ...[sp(3), sp(1, { dp: 2 }), sp(2, { dp: 2, zero: 1 })].map(({ parallel }): [string, () => Plan] => [
+    `gradients summed in buckets, ${JSON.stringify(parallel)}`,
+    () => plainPlan(jobOf(['rwkv7', 'softmax-attention', 'h3'], { parallel: { ...parallel, ...inBuckets } })),
+  ]),
   ['recomputed blocks', () => plainPlan(jobOf(['gla', 'mamba2'], { ...sp(2), model: { recompute: true } }))],
   [
     'cheap outputs made again',
@@ -174,6 +179,10 @@ const manyRanks: readonly [title: string, job: (ranks: Readonly<Record<string, u
   ['looks back over short convolutions', (ranks) => jobOf(['mamba2', 'gated-deltanet'], longer(ranks))],
   ['carried memory', (ranks) => jobOf(['gla'], longer(ranks, { data: { carry: true } }))],
   ['sharded optimizer', (ranks) => jobOf(['gla', 'hgrn2'], longer({ ...ranks, zero: 1 }))],
+  [
+    'gradients in buckets, sharded optimizer',
+    (ranks) => jobOf(['gla', 'gated-deltanet'], longer({ ...ranks, ...inBuckets, zero: 1 })),
+  ],
   ['updates beside the next step', (ranks) => jobOf(['gla'], longer(ranks, { device: { kind: 'cuda' } }))],
   ['softmax attention', (ranks) => jobOf(['gla', 'softmax-attention'], longer(ranks))],
   ['masked objective', (ranks) => jobOf(['gla'], longer(ranks, { model: { objective: 'masked' } }))],

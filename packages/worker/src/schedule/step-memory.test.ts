@@ -88,6 +88,9 @@ const cases: Readonly<Record<string, Plan>> = {
   'slices handed on one after the other': plainPlan(jobOf(['slstm', 'gla'], on(3)), { strategy: 'ring' }),
   replicas: plainPlan(jobOf(mixed, on(2, { dp: 2 }))),
   'sharded optimizer': plainPlan(jobOf(mixed, on(2, { dp: 2, zero: 1 }))),
+  'gradients in buckets, sharded optimizer': plainPlan(
+    jobOf(mixed, on(2, { dp: 2, zero: 1, gradientBucket: '16KiB' })),
+  ),
   'cheap outputs made again': plainPlan(jobOf(mixed, { ...on(2), model: { recompute: 'cheap' } })),
   'recomputed blocks': plainPlan(jobOf(mixed, { ...on(2), model: { recompute: true } })),
   'time slices': plainPlan(jobOf(mixed, { model: { timeSlice: 96 } })),
