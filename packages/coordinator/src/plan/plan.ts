@@ -1,4 +1,11 @@
-import type { JobSpec, ModelledScans, ModelledStrategy, ModelTrace, Plan } from '@longscan/worker/protocol';
+import type {
+  ChainPlan,
+  JobSpec,
+  ModelledScans,
+  ModelledStrategy,
+  ModelTrace,
+  Plan,
+} from '@longscan/worker/protocol';
 import type { Fabric } from '../fabric/fabric.js';
 import { formatBytes, formatSeconds } from '../format.js';
 import type { AttentionPlan } from './attention.js';
@@ -22,6 +29,8 @@ export interface PlanInputs {
   readonly strategies: readonly StrategyCost[];
   readonly attention: AttentionPlan;
   readonly fabric: Fabric;
+  /** How chains go, which `fabric` is in keeping with (`withCarrier`); null or left out: as messages, like all else. */
+  readonly chains?: ChainPlan | null;
   /** Default: by the strategies' formulas. */
   readonly timeScans?: TimeScans;
   /** What a layer computes beside its scans; left out: not known. */
@@ -63,6 +72,7 @@ export function plan(inputs: PlanInputs): Plan {
       stateBytes: trace.recurrences.reduce((sum, recurrence) => sum + recurrence.stateBytes, 0),
       flopsPerStep: trace.flopsPerToken * tokensPerRank,
     },
+    ...(inputs.chains && { chains: inputs.chains }),
     modelledScans: tables,
     modelled,
     modelledAttention: [...attention.modelled],

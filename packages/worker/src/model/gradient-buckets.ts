@@ -1,9 +1,13 @@
 import type { ParameterPlace } from './parameters.js';
 
-/** Elements [begin, end) of a model's flat buffers whose gradients are summed over ranks at once. */
-export interface GradientBucket {
+/** Elements [begin, end) of a model's flat buffers. */
+export interface FlatRange {
   readonly begin: number;
   readonly end: number;
+}
+
+/** Those whose gradients are summed over ranks at once. */
+export interface GradientBucket extends FlatRange {
   /** They are final when the backward pass is through this block (see `ParameterSpec.block`). */
   readonly finalAfter: number;
 }

@@ -101,6 +101,23 @@ test('gradients ~> what no op has reached is zero after a step, whatever it was'
   device.close();
 });
 
+test('gradients ~> what a bucket has is finished by itself, the rest later', async () => {
+  const device = openCpuDevice();
+  const parameters = new Parameters(device, specs, { bucketBytes: 1 });
+  assert.is(parameters.buckets.length, 2);
+  const [last] = parameters.buckets;
+  fill(parameters.gradients, 7);
+  parameters.startGradients();
+  parameters.finishBucket(last!);
+  const valuesOf = async (name: string) => [...new Set(await parameters.byName.get(name)!.gradient!.read())];
+  for (const name of ['layers.0.norm', 'layers.0.q', 'layers.0.a_log'])
+    assert.equal(await valuesOf(name), [0]);
+  assert.equal(await valuesOf('embedding'), [7]);
+  parameters.finishGradients();
+  assert.equal(await valuesOf('embedding'), [0]);
+  device.close();
+});
+
 test('updates on another stream ~> a block waits for its own, and not for those after it', async () => {
   const device = openCpuDevice();
   const parameters = new Parameters(device, specs);

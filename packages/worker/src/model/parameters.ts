@@ -16,7 +16,7 @@ import {
 } from '@longscan/kernels';
 import type { LayerPlace, ParameterDeclarer } from '../layer.js';
 import type { JobSpec } from '../protocol/job-spec.js';
-import { type GradientBucket, planBuckets } from './gradient-buckets.js';
+import { type FlatRange, type GradientBucket, planBuckets } from './gradient-buckets.js';
 import { initialise, type ParameterSpec } from './init.js';
 
 /** What ops compute in. */
@@ -168,7 +168,7 @@ export class Parameters implements TensorSource {
   }
 
   /** The same of elements [begin, end) of the flat buffers; later events of a block are those of one stream. */
-  noteUpdates({ begin, end }: Pick<GradientBucket, 'begin' | 'end'>, done: Event): void {
+  noteUpdates({ begin, end }: FlatRange, done: Event): void {
     for (const { block = beforeAll } of this.placesIn(begin, end)) this.noteUpdate(block, done);
   }
 
@@ -220,7 +220,7 @@ export class Parameters implements TensorSource {
   }
 
   /** The same of the parameters in a bucket, once they are final. */
-  finishBucket({ begin, end }: Pick<GradientBucket, 'begin' | 'end'>): void {
+  finishBucket({ begin, end }: FlatRange): void {
     for (const { name } of this.placesIn(begin, end)) {
       const tensor = this.byName.get(name)!;
       if (!tensor.isGradientStale) continue;

@@ -1,6 +1,5 @@
 import {
   adamw,
-  axpy,
   clipFactor,
   fromArray,
   type Halves,
@@ -53,6 +52,8 @@ export class Optimizer {
   readonly stream: Stream;
   /** Of the flat buffers, what belongs to the shard, in their order. */
   readonly pieces: readonly ShardPiece[];
+  /** Whether a step has been enqueued. */
+  hasStepped = false;
   /** In the order in which a forward pass reads them. */
   private readonly slots: readonly Slot[];
   /** What was decided in the step before: after one that diverged nothing is updated any more. */
@@ -129,22 +130,24 @@ export class Optimizer {
     return weightDecay && !isSpared ? this.spec.weightDecay : 0;
   }
 
-  /** The shard's part of the squared gradient norm, [1] in f64. */
+  /** The squared norm of the gradient of each of the shard's pieces, [n] in f64: as many on all ranks. */
   sumOfSquares(): Tensor {
     const { gradients } = this.parameters;
-    const sums = this.pieces.map(({ begin, end }) => sumOfSquares(gradients.view([end - begin], begin)));
-    const [total, ...others] = sums;
-    for (const sum of others) axpy(1, sum, total!);
-    return total!;
+    const [first, ...others] = this.pieces.map(({ begin, end }) => gradients.view([end - begin], begin));
+    return sumOfSquares(first!, ...others);
   }
 
   /**
-   * Decides on the stream by how much the gradients are scaled, from the squared norm of all shards; see `readClip`. After a
+   * Decides on the stream by how much the gradients are scaled, from the squared norms of all shards; see `readClip`. After a
    * norm that is not finite all later ones count as such: nobody may have looked at it yet.
    */
-  clip(squaredNorm: Tensor): Tensor {
+  clip(squaredNorms: Tensor): Tensor {
     const { clipNorm } = this.spec;
-    const clip = clipFactor(squaredNorm, clipNorm === 0 ? Number.POSITIVE_INFINITY : clipNorm, this.lastClip);
+    const clip = clipFactor(
+      squaredNorms,
+      clipNorm === 0 ? Number.POSITIVE_INFINITY : clipNorm,
+      this.lastClip,
+    );
     this.lastClip.release();
     this.lastClip = clip.retain();
     return clip;
@@ -157,6 +160,7 @@ export class Optimizer {
   step(step: number, learningRate: number, clip: Tensor): void {
     const [beta1, beta2] = this.spec.betas;
     const { stream, parameters } = this;
+    this.hasStepped = true;
     stream.wait(parameters.device.compute.record());
     for (const { weightDecay, block, ...tensors } of this.slots) {
       const options = { learningRate, beta1, beta2, eps: this.spec.eps, weightDecay, step };

@@ -1,4 +1,4 @@
-import type { GradientBucket } from '../model/gradient-buckets.js';
+import type { FlatRange, GradientBucket } from '../model/gradient-buckets.js';
 import type { JobSpec } from '../protocol/job-spec.js';
 
 /**
@@ -11,10 +11,8 @@ export interface Shard {
   readonly count: number;
 }
 
-/** Elements [begin, end) of the flat buffers that belong to a shard. */
-export interface ShardPiece {
-  readonly begin: number;
-  readonly end: number;
+/** Elements that belong to a shard. */
+export interface ShardPiece extends FlatRange {
   /** The first of them in the shard, whose pieces follow one another. */
   readonly inShard: number;
 }
@@ -28,7 +26,7 @@ export function shardOfRank({ sp, dp, zero }: JobSpec['parallel'], rank: number)
 }
 
 /** The part of a bucket, which can be cut into `count`, that belongs to the shard. */
-export function partOfBucket({ begin, end }: Pick<GradientBucket, 'begin' | 'end'>, { index, count }: Shard) {
+export function partOfBucket({ begin, end }: FlatRange, { index, count }: Shard): FlatRange {
   const size = (end - begin) / count;
   return { begin: begin + index * size, end: begin + (index + 1) * size };
 }

@@ -122,11 +122,20 @@ const linkSchema = z.strictObject({
   bandwidthBytesPerS: z.number().gt(0),
 });
 
+const chainLinkSchema = z.strictObject({
+  launchS: z.number().min(0),
+  latencyS: z.number().min(0),
+  bandwidthBytesPerS: z.number().gt(0),
+  denseFlopsPerS: z.number().gt(0).optional(),
+});
+
 /** The links that a plan was made for. */
 export const planFabricSchema = linkSchema.extend({
   name: z.string(),
   /** Left out: all links are alike. */
   nodes: z.strictObject({ ranksPerNode: z.int().min(1), between: linkSchema }).optional(),
+  /** Of chains through mapped memory; left out: nobody knows. */
+  chains: chainLinkSchema.optional(),
   /** What whoever relies on these numbers has to know. */
   notes: z.array(z.string()).readonly().optional(),
   /** Of links that were measured for this plan: how far the fit is from the times that it was made of. */
@@ -139,6 +148,13 @@ export const planFabricSchema = linkSchema.extend({
       worstRelativeError: z.number().min(0),
     })
     .optional(),
+});
+
+/** How chains over the ranks of a sequence are expected to go: the ranks find out for themselves when they connect. */
+export const chainPlanSchema = z.strictObject({
+  carrier: z.enum(['mapped-memory', 'messages']),
+  /** A sentence without its full stop. */
+  reason: z.string(),
 });
 
 /** How the states of one layer cross ranks. */
@@ -208,6 +224,8 @@ export const planSchema = z.strictObject({
   perRank: rankCostSchema,
   /** Left out: a plan of a longscan that did not say. */
   fabric: planFabricSchema.optional(),
+  /** Left out: there is nothing but messages, or nobody to send any. */
+  chains: chainPlanSchema.optional(),
   /** By kind of layer: what the choices were made of. */
   modelledScans: z.array(modelledScansSchema),
   /** Fastest first. */
@@ -218,6 +236,7 @@ export const planSchema = z.strictObject({
   notes: z.array(z.string()),
 });
 
+export type ChainPlan = z.infer<typeof chainPlanSchema>;
 export type PlanFabric = z.infer<typeof planFabricSchema>;
 export type Mesh = z.infer<typeof meshSchema>;
 export type ScanChoice = z.infer<typeof scanChoiceSchema>;

@@ -1,4 +1,4 @@
-import type { NativeObserver } from '@longscan/kernels';
+import type { LongscanError, NativeObserver } from '@longscan/kernels';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { progressWord } from '../control/progress.js';
@@ -181,6 +181,31 @@ for (const parallel of [{ sp: 2 }, { dp: 2 }, { sp: 2, dp: 2, zero: 1 }]) {
     }
   });
 }
+
+test('gradient sums ~> a peer that dies with a sum under way ends the step of the others', async () => {
+  const plan = plainPlan(blocksOf({ dp: 2 }));
+  const ranks = await openPlannedRanks(plan);
+  try {
+    const words = new Int32Array(new SharedArrayBuffer(64));
+    ranks[0]!.mesh.world!.attachProgress(words, progressWord.collective);
+    // The second rank comes to no sum.
+    const open = ranks[1]!.device.compute.closeGate();
+    const [first, second] = ranks.map((training, rank) =>
+      trainStep(training, blankBatches(plan, rank, true), 1, 1e-3, { stop: false, save: false }),
+    );
+    second!.catch(() => undefined);
+    await begun(words);
+    ranks[1]!.mesh.world!.abort('it was killed');
+    open();
+    const error = await first!.then(
+      () => assert.unreachable('the step ended well'),
+      (reason: LongscanError) => reason,
+    );
+    assert.is((error as LongscanError).code, 'E-COMM-PEER');
+  } finally {
+    for (const { device } of ranks) device.close();
+  }
+});
 
 test('gradient sums ~> of several micro-batches only the last has any', async () => {
   const job = blocksOf({ dp: 2 });

@@ -25,21 +25,28 @@ export class GradientSums {
 
   private constructor(private readonly training: Training) {}
 
-  /** Of the next step. Null: gradients are summed at its end. */
+  /** Of the next step. Null: all gradients are summed at its end. */
   static of(training: Training): GradientSums | null {
     const { mesh, device, parameters } = training;
     if (mesh.world === null || device.units !== null || parameters.buckets.length === 1) return null;
     return new GradientSums(training);
   }
 
-  /** What is recorded next is the last backward pass. */
+  /**
+   * What is recorded next is the last backward pass. Beside the first one on a GPU no sum runs: kernels are loaded then, which may
+   * wait for all that the GPU does, and a sum waits for other ranks.
+   */
   watch(): void {
-    this.training.parameters.watchBackward((block, tape) => this.pass(block, tape));
+    const { device, optimizer, parameters } = this.training;
+    if (device.kind === 'cuda' && !optimizer.hasStepped) return;
+    parameters.watchBackward((block, tape) => this.pass(block, tape));
   }
 
   /** The backward pass is over. */
   finish(): void {
     this.startPassed();
+    const { buckets } = this.training.parameters;
+    while (this.numPassed < buckets.length - 1) this.startNow(buckets[this.numPassed++]!);
   }
 
   private pass(block: number, tape: Tape): void {
@@ -53,7 +60,7 @@ export class GradientSums {
       if (sequence === null) {
         // Nothing is put off, since nothing waits for other ranks.
         parameters.finishBucket(bucket);
-        device.compute.between(() => sumBucket(this.training, bucket, device.compute.record()));
+        this.startNow(bucket);
         continue;
       }
       const passed: PassedBucket = { bucket, final: null };
@@ -63,6 +70,12 @@ export class GradientSums {
         passed.final = device.compute.record();
       });
     }
+  }
+
+  /** After all that is enqueued. */
+  private startNow(bucket: GradientBucket): void {
+    const { compute } = this.training.device;
+    compute.between(() => sumBucket(this.training, bucket, compute.record()));
   }
 
   /** In their order; what they wait for has been enqueued. */

@@ -1,10 +1,7 @@
 import type { Communicator, Event, Tensor } from '@longscan/kernels';
-import type { GradientBucket } from '../model/gradient-buckets.js';
+import type { FlatRange, GradientBucket } from '../model/gradient-buckets.js';
 import { partOfBucket } from '../optim/shard.js';
 import type { Training } from './train-step.js';
-
-/** Elements [begin, end) of flat buffers. */
-type Range = Pick<GradientBucket, 'begin' | 'end'>;
 
 /** `tensor` = its sum over ranks; null: there is one. */
 export function sumOverRanks(world: Communicator | null, tensor: Tensor): void {
@@ -46,11 +43,11 @@ export function finishSums(training: Training): void {
   });
 }
 
-/** Squared norm of the whole gradient, [1] in f64. */
-export function squaredNorm({ mesh: { world }, optimizer }: Training): Tensor {
-  const sum = optimizer.sumOfSquares();
-  if (optimizer.shard.count > 1) sumOverRanks(world, sum);
-  return sum;
+/** Squared norms of the parts of the whole gradient, [n] in f64. */
+export function squaredNorms({ mesh: { world }, optimizer }: Training): Tensor {
+  const sums = optimizer.sumOfSquares();
+  if (optimizer.shard.count > 1) sumOverRanks(world, sums);
+  return sums;
 }
 
 /**
@@ -90,7 +87,7 @@ export function gatherValues(training: Training): void {
 }
 
 /** Of a bucket of a flat buffer, everybody gets the parts of the others. */
-function gatherParts({ optimizer }: Training, world: Communicator, flat: Tensor, bucket: Range): void {
+function gatherParts({ optimizer }: Training, world: Communicator, flat: Tensor, bucket: FlatRange): void {
   world.allGather(cut(flat, partOfBucket(bucket, optimizer.shard)), cut(flat, bucket));
 }
 
@@ -104,7 +101,7 @@ function unroundedParts({ parameters: { numUnrounded, buckets }, optimizer: { sh
   );
 }
 
-function cut(flat: Tensor, { begin, end }: Range): Tensor {
+function cut(flat: Tensor, { begin, end }: FlatRange): Tensor {
   return flat.view([end - begin], begin);
 }
 

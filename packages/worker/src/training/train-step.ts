@@ -17,7 +17,7 @@ import type { Carry } from '../sequence/carry.js';
 import type { ModelGroup } from '../sequence/sequence-group.js';
 import { lossOverTimeSlices } from '../sequence/time-slices.js';
 import { forward, slicePass } from './forward.js';
-import { finishSums, gatherParameters, squaredNorm, sumOverRanks } from './over-ranks.js';
+import { finishSums, gatherParameters, squaredNorms, sumOverRanks } from './over-ranks.js';
 import type { PassGraphs } from './pass-graphs.js';
 import { extraLoss, runPasses, runUploadedPasses } from './passes.js';
 import { SequenceSums, sequencesOf, validateSequences } from './sequence-sums.js';
@@ -96,7 +96,7 @@ export function trainStep(
     if (sums !== null) sums.finish();
     else finishSums(training);
     device.compute.mark('update');
-    const clip = optimizer.clip(squaredNorm(training));
+    const clip = optimizer.clip(squaredNorms(training));
     optimizer.step(step, learningRate, clip);
     gatherParameters(training);
     return { clip, bytes, extra: parameters.extra() };
