@@ -15,9 +15,9 @@ interface GpuRates {
 }
 
 /** What is limited by products. */
-const products = ['linear', 'linearPair']
+const products = ['linear', 'linearJoined']
   .flatMap((op) => [`${op}Forward`, `${op}InputGradient`, `${op}WeightGradient`])
-  .concat('crossEntropyForward');
+  .concat('linearBatchForward', 'crossEntropyForward');
 
 function gpu({
   name,

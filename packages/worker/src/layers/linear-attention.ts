@@ -4,7 +4,7 @@ import { type HeadOutput, headOutput } from '../layer-parts/head-output.js';
 import { expectPairs, headSize } from '../layer-parts/head-size.js';
 import { expectPositive } from '../layer-parts/layer-options.js';
 import { normalizedLinear, rotatedLinear } from '../layer-parts/normalized-linear.js';
-import { headsProjection } from '../layer-parts/projections.js';
+import { projectedLinear } from '../layer-parts/projected-linear.js';
 
 const op = gatedLinear('identity');
 
@@ -29,16 +29,27 @@ export default defineLayer({
     const K = headSize('linear-attention', 'expandK', config.expandK, param.dModel, H);
     if (config.rotary) expectPairs('linear-attention', 'expandK', K);
     const V = headSize('linear-attention', 'expandV', config.expandV, param.dModel, H);
-    const query = headsProjection(param, 'q', H, K);
-    const key = headsProjection(param, 'k', H, K);
-    const value = headsProjection(param, 'v', H, V);
+    const weights = {
+      query: param.projection('q', H * K, param.dModel),
+      key: param.projection('k', H * K, param.dModel),
+      value: param.projection('v', H * V, param.dModel),
+    };
     const output = config.outputNorm
       ? headOutput(param, { numHeads: H, size: V, normEps, gate: null })
       : plainOutput(param, H * V);
     const feature = (x: Tensor) => (featureMap === 'elu+1' ? activation('elu+1', x) : x);
 
+    const isPlain = featureMap === 'identity' && !normalize && !config.rotary;
+
     return (x, context) => {
-      const inputs = { q: feature(query(x)), k: feature(key(x)), v: value(x) };
+      if (isPlain) return output(x, () => projectedLinear(x, weights, H, context));
+      const heads = (weight: Tensor, size: number) =>
+        reshape(linear({ x, weight, bias: null }), [x.dim(0), x.dim(1), H, size]);
+      const inputs = {
+        q: feature(heads(weights.query, K)),
+        k: feature(heads(weights.key, K)),
+        v: heads(weights.value, V),
+      };
       const positions = config.rotary ? context.positions(x) : null;
       const turn = (rows: Tensor) => (positions ? rotary(rows, positions, { theta: ropeTheta }) : rows);
       const normalized = () =>

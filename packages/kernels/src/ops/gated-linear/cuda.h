@@ -36,6 +36,8 @@ struct LongscanGatedLinear {
   int32_t decay;          // LongscanDecay
   int32_t type;           // LongscanType of q, k, v, o and their gradients
   int32_t decayOnValues;  // 1: the decay acts on the values, else 0
+  int32_t joined;         // 1: q, k and v are parts of one [B, T, 3, H, K], and so are dq, dk and dv; of bf16,
+                          // G = H and V = K up to 256, without a bonus or a diagonal decay
   float scale;            // not 0
   const void* q;          // [B, T, G, K]
   const void* k;          // [B, T, G, K]

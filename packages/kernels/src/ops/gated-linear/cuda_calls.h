@@ -10,7 +10,16 @@ namespace longscan {
 using Call = LongscanGatedLinear;
 
 inline SweepRows rowsOf(const void* data, int heads, int channels) {
-  return {static_cast<const Bf16*>(data), heads, channels};
+  return {static_cast<const Bf16*>(data), heads, channels, heads * channels};
+}
+
+/// Elements from a token to the next of q, k and v, or of their gradients, where they are joined.
+inline int joinedPitch(const Call& call) {
+  return 3 * call.H * call.K;
+}
+/// Of one of the gradients, with so many channels.
+inline int gradientPitch(const Call& call, int channels) {
+  return call.joined ? joinedPitch(call) : call.H * channels;
 }
 
 /// The tensors that the sweeps read.
@@ -24,7 +33,10 @@ struct Inputs {
         k(rowsOf(call.k, call.G, call.K)),
         v(rowsOf(call.v, call.H, call.V)),
         decayedQuery(decayed.query ? rowsOf(decayed.query, call.H, call.K) : q),
-        decayedKey(decayed.key ? rowsOf(decayed.key, call.H, call.K) : k) {}
+        decayedKey(decayed.key ? rowsOf(decayed.key, call.H, call.K) : k) {
+    if (!call.joined) return;
+    for (SweepRows* rows : {&q, &k, &v, &decayedQuery, &decayedKey}) rows->pitch = joinedPitch(call);
+  }
 };
 
 inline SweepCall sweepOf(const Call& call, const Plan& plan, bool freeIsKey) {

@@ -76,8 +76,7 @@ class ReverseLoader : ReverseFrame<DK, DV> {
     const TileRows tokens{first, piece.low, piece.high, false};
     const auto panels = [&](auto count, int part, const SweepRows& rows) {
       fillPanels<decltype(count)::value>(tileAt(stage, part, 0).base,
-                                         rows.data + headOf(rows.heads, rows.channels),
-                                         rows.heads * rows.channels, rows.channels, tokens);
+                                         rows.data + headOf(rows), rows.pitch, rows.channels, tokens);
     };
     constexpr std::integral_constant<int, DK / 64> ofKeys{};
     constexpr std::integral_constant<int, DV / 64> ofValues{};

@@ -4,7 +4,7 @@ import { type Device, openCpuDevice } from '../../device.js';
 import { fromArray, type Tensor } from '../../tensor.js';
 import { failureOf, withFakeGpu } from '../../testing/fake-gpu.js';
 import { randomNormal } from '../../testing/index.js';
-import { linearPair } from './pair.js';
+import { linearJoined } from './joined.js';
 
 // Over a cuBLASLt that multiplies by the definition. On a GPU: swiglu/projected.cuda.test.ts.
 
@@ -48,7 +48,7 @@ async function check(device: Device, gap: number, stale: readonly [boolean, bool
   }) as [Tensor, Tensor];
   const input = fromArray(device, x, [rows, numIn]);
   input.requiresGrad = true;
-  const { result, tape } = device.record(() => linearPair({ x: input, first, second }));
+  const { result, tape } = device.record(() => linearJoined({ x: input, first, second, third: null }));
   const [dx] = tape.backward([result], [fromArray(device, seed, [rows, 2 * numOut])], [input]);
 
   // Row c of [first; second].
@@ -81,12 +81,12 @@ for (const gap of [0, 4]) {
     [true, false],
     [false, true],
   ] as const) {
-    test(`linear pair ~> weights ${gap} elements apart, stale: ${stale.join(', ')}`, () =>
+    test(`linear joined ~> weights ${gap} elements apart, stale: ${stale.join(', ')}`, () =>
       withFakeGpu({ kernels: true }, (device) => check(device, gap, stale)));
   }
 }
 
-test('linear pair ~> weights that are no parameters get gradients of their own', () =>
+test('linear joined ~> weights that are no parameters get gradients of their own', () =>
   withFakeGpu({ kernels: true }, async (device) => {
     const leaf = (values: Float64Array, shape: readonly number[]) => {
       const tensor = fromArray(device, values, shape);
@@ -98,7 +98,9 @@ test('linear pair ~> weights that are no parameters get gradients of their own',
       leaf(randomNormal(size, 4), [numOut, numIn]),
       leaf(randomNormal(size, 5), [numOut, numIn]),
     ];
-    const { result, tape } = device.record(() => linearPair({ x: input!, first: first!, second: second! }));
+    const { result, tape } = device.record(() =>
+      linearJoined({ x: input!, first: first!, second: second!, third: null }),
+    );
     const seeds = [fromArray(device, seed, [rows, 2 * numOut])];
     const found = tape.backward([result], seeds, [first!, second!]);
     for (const which of [0, 1]) {
@@ -111,12 +113,12 @@ test('linear pair ~> weights that are no parameters get gradients of their own',
     }
   }));
 
-test('linear pair ~> a CPU is refused', async () => {
+test('linear joined ~> a CPU is refused', async () => {
   const device = openCpuDevice();
   const weight = fromArray(device, randomNormal(size, 4), [numOut, numIn]);
   const input = fromArray(device, x, [rows, numIn]);
-  const { message } = failureOf(() => linearPair({ x: input, first: weight, second: weight }));
-  assert.match(message, /linearPairForward.*only GPUs multiply by two weights at once/);
+  const { message } = failureOf(() => linearJoined({ x: input, first: weight, second: weight, third: null }));
+  assert.match(message, /linearJoinedForward.*only GPUs multiply by several weights at once/);
   await device.close();
 });
 
