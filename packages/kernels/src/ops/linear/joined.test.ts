@@ -11,7 +11,14 @@ import { linearJoined } from './joined.js';
 const [rows, numIn, numOut] = [5, 3, 4];
 const size = numOut * numIn;
 const x = randomNormal(rows * numIn, 1);
-const seed = randomNormal(rows * 2 * numOut, 2);
+const seedFor = (count: number) => randomNormal(rows * count * numOut, 2);
+const names = ['first', 'second', 'third'] as const;
+
+/** The inputs of the op: x and two or three weights. */
+function inputsOf(input: Tensor, weights: readonly Tensor[]) {
+  const [first, second, third = null] = weights as readonly [Tensor, Tensor, Tensor?];
+  return { x: input, first, second, third };
+}
 
 /** Sums over `depth` of what `term` gives for each place of a matrix. */
 const sums = (
@@ -33,45 +40,48 @@ function expectNear(what: string, found: Float64Array, expected: Float64Array): 
   });
 }
 
-/** Two parameters `gap` elements apart, whose gradients are 1 before and are written over where they are stale. */
-async function check(device: Device, gap: number, stale: readonly [boolean, boolean]): Promise<void> {
-  const weights = randomNormal(2 * size + gap, 3);
-  const values = fromArray(device, weights, [weights.length]);
-  const gradients = fromArray(device, new Float64Array(weights.length).fill(1), [weights.length]);
-  const [first, second] = stale.map((isStale, which) => {
-    const begin = which * (size + gap);
-    const parameter = values.view([numOut, numIn], begin);
+/** Parameters `gap` elements apart, whose gradients are 1 before and are written over where they are stale. */
+async function check(device: Device, gap: number, stale: readonly boolean[]): Promise<void> {
+  const count = stale.length;
+  const [step, columns] = [size + gap, count * numOut];
+  const numbers = randomNormal(count * step, 3);
+  const values = fromArray(device, numbers, [numbers.length]);
+  const gradients = fromArray(device, new Float64Array(numbers.length).fill(1), [numbers.length]);
+  const weights = stale.map((isStale, which) => {
+    const parameter = values.view([numOut, numIn], which * step);
     parameter.requiresGrad = true;
-    parameter.gradient = gradients.view([numOut, numIn], begin);
+    parameter.gradient = gradients.view([numOut, numIn], which * step);
     parameter.isGradientStale = isStale;
     return parameter;
-  }) as [Tensor, Tensor];
+  });
   const input = fromArray(device, x, [rows, numIn]);
   input.requiresGrad = true;
-  const { result, tape } = device.record(() => linearJoined({ x: input, first, second, third: null }));
-  const [dx] = tape.backward([result], [fromArray(device, seed, [rows, 2 * numOut])], [input]);
+  const { result, tape } = device.record(() => linearJoined(inputsOf(input, weights)));
+  const seed = seedFor(count);
+  const [dx] = tape.backward([result], [fromArray(device, seed, [rows, columns])], [input]);
 
-  // Row c of [first; second].
-  const weightAt = (c: number, k: number) => weights[c * numIn + k + (c < numOut ? 0 : gap)]!;
+  // Row c of the weights, one below the other.
+  const weightAt = (c: number, k: number) =>
+    numbers[Math.floor(c / numOut) * step + (c % numOut) * numIn + k]!;
   expectNear(
     'output',
     await result.readNumbers(),
-    sums(rows, 2 * numOut, numIn, (row, c, k) => x[row * numIn + k]! * weightAt(c, k)),
+    sums(rows, columns, numIn, (row, c, k) => x[row * numIn + k]! * weightAt(c, k)),
   );
   expectNear(
     'gradient of x',
     await dx!.readNumbers(),
-    sums(rows, numIn, 2 * numOut, (row, k, c) => seed[row * 2 * numOut + c]! * weightAt(c, k)),
+    sums(rows, numIn, columns, (row, k, c) => seed[row * columns + c]! * weightAt(c, k)),
   );
-  const dw = sums(2 * numOut, numIn, rows, (c, k, row) => seed[row * 2 * numOut + c]! * x[row * numIn + k]!);
-  const expected = new Float64Array(weights.length).fill(1);
+  const dw = sums(columns, numIn, rows, (c, k, row) => seed[row * columns + c]! * x[row * numIn + k]!);
+  const expected = new Float64Array(numbers.length).fill(1);
   stale.forEach((isStale, which) => {
     for (let i = 0; i < size; i++) {
-      expected[which * (size + gap) + i] = dw[which * size + i]! + (isStale ? 0 : 1);
+      expected[which * step + i] = dw[which * size + i]! + (isStale ? 0 : 1);
     }
   });
   expectNear('gradients of the weights', await gradients.readNumbers(), expected);
-  assert.equal([first.isGradientStale, second.isGradientStale], [false, false]);
+  assert.ok(weights.every(({ isGradientStale }) => !isGradientStale));
 }
 
 for (const gap of [0, 4]) {
@@ -80,44 +90,43 @@ for (const gap of [0, 4]) {
     [false, false],
     [true, false],
     [false, true],
-  ] as const) {
+    [true, true, true],
+    [false, true, false],
+  ]) {
     test(`linear joined ~> weights ${gap} elements apart, stale: ${stale.join(', ')}`, () =>
       withFakeGpu({ kernels: true }, (device) => check(device, gap, stale)));
   }
 }
 
-test('linear joined ~> weights that are no parameters get gradients of their own', () =>
-  withFakeGpu({ kernels: true }, async (device) => {
-    const leaf = (values: Float64Array, shape: readonly number[]) => {
-      const tensor = fromArray(device, values, shape);
-      tensor.requiresGrad = true;
-      return tensor;
-    };
-    const [input, first, second] = [
-      leaf(x, [rows, numIn]),
-      leaf(randomNormal(size, 4), [numOut, numIn]),
-      leaf(randomNormal(size, 5), [numOut, numIn]),
-    ];
-    const { result, tape } = device.record(() =>
-      linearJoined({ x: input!, first: first!, second: second!, third: null }),
-    );
-    const seeds = [fromArray(device, seed, [rows, 2 * numOut])];
-    const found = tape.backward([result], seeds, [first!, second!]);
-    for (const which of [0, 1]) {
-      const at = (row: number, c: number) => seed[row * 2 * numOut + which * numOut + c]!;
-      expectNear(
-        `gradient ${which}`,
-        await found[which]!.readNumbers(),
-        sums(numOut, numIn, rows, (c, k, row) => at(row, c) * x[row * numIn + k]!),
-      );
-    }
-  }));
+for (const count of [2, 3]) {
+  test(`linear joined ~> ${count} weights that are no parameters get gradients of their own`, () =>
+    withFakeGpu({ kernels: true }, async (device) => {
+      const leaf = (values: Float64Array, shape: readonly number[]) => {
+        const tensor = fromArray(device, values, shape);
+        tensor.requiresGrad = true;
+        return tensor;
+      };
+      const input = leaf(x, [rows, numIn]);
+      const weights = names.slice(0, count).map((_, i) => leaf(randomNormal(size, 4 + i), [numOut, numIn]));
+      const { result, tape } = device.record(() => linearJoined(inputsOf(input, weights)));
+      const seed = seedFor(count);
+      const found = tape.backward([result], [fromArray(device, seed, [rows, count * numOut])], weights);
+      for (const [which, gradient] of found.entries()) {
+        const at = (row: number, c: number) => seed[(row * count + which) * numOut + c]!;
+        expectNear(
+          `gradient ${names[which]}`,
+          await gradient!.readNumbers(),
+          sums(numOut, numIn, rows, (c, k, row) => at(row, c) * x[row * numIn + k]!),
+        );
+      }
+    }));
+}
 
 test('linear joined ~> a CPU is refused', async () => {
   const device = openCpuDevice();
   const weight = fromArray(device, randomNormal(size, 4), [numOut, numIn]);
   const input = fromArray(device, x, [rows, numIn]);
-  const { message } = failureOf(() => linearJoined({ x: input, first: weight, second: weight, third: null }));
+  const { message } = failureOf(() => linearJoined(inputsOf(input, [weight, weight])));
   assert.match(message, /linearJoinedForward.*only GPUs multiply by several weights at once/);
   await device.close();
 });
