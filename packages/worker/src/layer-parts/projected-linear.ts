@@ -30,10 +30,10 @@ export function projectedLinear(
   context: LayerContext,
 ): Tensor {
   const [B, T] = x.shape as [number, number, number];
-  const K = query.dim(0) / numHeads;
-  if (areJoinable([query, key, value]) && takesJoinedHeads(x, K)) {
+  const [K, V] = [query.dim(0) / numHeads, value.dim(0) / numHeads];
+  if (areJoinable([query, key, value]) && takesJoinedHeads(x, K, V)) {
     const qkv = linearJoined({ x, first: query, second: key, third: value });
-    return context.recurrence(joinedGatedLinear, { qkv: reshape(qkv, [B, T, 3, numHeads, K]) });
+    return context.recurrence(joinedGatedLinear, { qkv: reshape(qkv, [B, T, 2 + V / K, numHeads, K]) });
   }
   const project = (weight: Tensor) =>
     reshape(linear({ x, weight, bias: null }), [B, T, numHeads, weight.dim(0) / numHeads]);

@@ -8,7 +8,7 @@ namespace longscan {
 namespace {
 
 /// The arguments that every function here begins with, and what they are to the kernels. Queries, keys and
-/// values that are parts of one tensor [B, T, 3, H, K] are given as that tensor, three times, and so are their
+/// values that are joined, [B, T, 2 + V / K, H, K], are given as that tensor, three times, and so are their
 /// gradients.
 struct Common {
   TensorRef q, k, v, g, bonus, resets;
@@ -28,12 +28,13 @@ struct Common {
     resets = args.optionalTensor("resets");
     call.joined = q.numDims == 5;
     if (call.joined) {
-      args.check(q.data == k.data && q.data == v.data && v.numDims == 5 && v.dim(2) == 3,
-                 "q, k and v are not one tensor [B, T, 3, H, K]");
+      args.check(q.data == k.data && q.data == v.data && v.numDims == 5 && v.dim(2) > 2,
+                 "q, k and v are not one tensor [B, T, 2 + V / K, H, K]");
     } else {
       args.check(q.numDims == 4 && v.numDims == 4, "q and v have 4 dims");
     }
-    const int64_t B = v.dim(0), T = v.dim(1), H = v.dim(-2), V = v.dim(-1), G = q.dim(-2), K = q.dim(-1);
+    const int64_t B = v.dim(0), T = v.dim(1), H = v.dim(-2), G = q.dim(-2), K = q.dim(-1);
+    const int64_t V = call.joined ? (v.dim(2) - 2) * K : v.dim(-1);
     args.check(q.dim(0) == B && q.dim(1) == T && G >= 1 && H % G == 0, "q and v do not fit");
     args.checkSameType(q, v);
     args.checkSize(k, q, q.numElements, "k");
@@ -83,8 +84,8 @@ struct Common {
   }
   /// The gradient of q (0), k (1) or v (2), each head's share of it, of so many channels.
   void* gradient(Args& args, const char* name, int which, int64_t channels) const {
-    const int64_t size = call.B * call.T * call.H * channels;
-    return part(typedArgument(args, name, q, call.joined ? 3 * size : size), which);
+    const int64_t size = call.joined ? q.numElements : call.B * call.T * call.H * channels;
+    return part(typedArgument(args, name, q, size), which);
   }
 
  private:

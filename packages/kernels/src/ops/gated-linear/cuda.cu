@@ -9,7 +9,7 @@ namespace longscan {
 namespace {
 
 bool joinedSupported(const Call& call) {
-  return call.G == call.H && call.V == call.K && call.V <= mostContracted && !call.decayOnValues &&
+  return call.G == call.H && call.V <= mostContracted && !call.decayOnValues &&
          call.decay != longscanDecayDiagonal && call.type == longscanBf16 && call.bonus == nullptr;
 }
 

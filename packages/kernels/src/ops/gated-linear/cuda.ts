@@ -13,7 +13,7 @@ interface Kind {
   readonly code: number;
   /** Of queries with K channels. */
   readonly scaleOf: (q: Tensor) => number;
-  /** q, k and v are one tensor [B, T, 3, H, K], three times, and so are their gradients. Default: false. */
+  /** q, k and v are one tensor [B, T, 2 + V / K, H, K], three times, and so are their gradients. Default: false. */
   readonly areJoined?: boolean;
   readonly decayOn: 'key' | 'value';
   readonly stateShape: (inputs: GatedLinearInputs) => readonly number[];
@@ -58,8 +58,8 @@ export function cudaParts(kind: Kind): RecurrenceParts<GatedLinearInputs> {
   };
   const outputShape = (inputs: GatedLinearInputs): readonly number[] => {
     if (!areJoined) return inputs.v.shape;
-    const [B, T, , H, V] = inputs.v.shape as [number, number, number, number, number];
-    return [B, T, H, V];
+    const [B, H, V] = stateShape(inputs) as [number, number, number];
+    return [B, inputs.v.dim(1), H, V];
   };
   const bytesFor = (call: ForwardCall, slice: GatedLinearCudaArguments, which: keyof typeof memory): Tensor =>
     call.empty([call.native.gatedLinearCudaBytes(...slice, memory[which]) / 4]);

@@ -15,7 +15,7 @@ inline SweepRows rowsOf(const void* data, int heads, int channels) {
 
 /// Elements from a token to the next of q, k and v, or of their gradients, where they are joined.
 inline int joinedPitch(const Call& call) {
-  return 3 * call.H * call.K;
+  return call.H * (2 * call.K + call.V);
 }
 /// Of one of the gradients, with so many channels.
 inline int gradientPitch(const Call& call, int channels) {

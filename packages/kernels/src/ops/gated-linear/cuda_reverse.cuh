@@ -226,8 +226,8 @@ class Reverse : ReverseFrame<DK, DV> {
         transposeQuad(packed, at.lane);
         const int inside = 32 * half + 8 * (at.lane & 3);
         if (exists && channel + inside < channels)
-          storeGlobal(to + static_cast<int64_t>(8 * i) * pitch + inside, packed[0], packed[1],
-                      packed[2], packed[3]);
+          storeGlobal(to + static_cast<int64_t>(8 * i) * pitch + inside, packed[0], packed[1], packed[2],
+                      packed[3]);
       }
     }
   }

@@ -184,8 +184,7 @@ class SweepLoader : SweepFrame<DC, DO, kind, summary> {
     }
     if (!scalar || task.partner.data == nullptr) return;
     constexpr int lines = DO / 64;  // of 64 channels, in a row
-    const __nv_bfloat16* from =
-        task.partner.data + headOf(task.partner) + tokens.first * task.partner.pitch;
+    const __nv_bfloat16* from = task.partner.data + headOf(task.partner) + tokens.first * task.partner.pitch;
 #pragma unroll
     for (int i = at.lane; i < 64 * lines; i += 32) {
       const int offset = tokens.offsetOf(i / lines), channel = tile * DO + 64 * (i % lines);

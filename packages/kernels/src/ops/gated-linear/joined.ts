@@ -10,13 +10,13 @@ import { type GatedLinearInputs, gatedLinear } from './index.js';
 import { readByAll, writtenByAll } from './unordered.js';
 
 export interface JoinedHeads extends RecurrenceInputs {
-  /** [B, T, 3, H, K]: queries, keys and values, as one product that gives all three leaves them in rows. */
+  /** [B, T, 2 + V / K, H, K]: rows of queries, keys and values, as one product that gives all three leaves them. */
   readonly qkv: Tensor;
 }
 
-/** Whether this device has kernels for q, k and v of x's type side by side, in heads of `size`. */
-export function takesJoinedHeads({ device, dtype }: Tensor, size: number): boolean {
-  const isTaken = dtype === 'bf16' && size % 8 === 0 && size <= 256;
+/** Whether this device has kernels for joined q and k of x's type, in heads of K channels, and v, in heads of V. */
+export function takesJoinedHeads({ device, dtype }: Tensor, K: number, V: number): boolean {
+  const isTaken = dtype === 'bf16' && K % 8 === 0 && V % K === 0 && V <= 256;
   return device.kind === 'cuda' && device.units === null && isTaken;
 }
 
@@ -24,9 +24,10 @@ const name = 'gated-linear (identity, joined)';
 const op = gatedLinear('identity');
 const scaleOf = (qkv: Tensor): number => qkv.dim(-1) ** -0.5;
 
-function stateShape(qkv: Tensor): readonly [number, number, number, number] {
-  expectShape(name, 'qkv', qkv, [-1, -1, 3, -1, -1]);
-  return [qkv.dim(0), qkv.dim(3), qkv.dim(4), qkv.dim(4)];
+function stateShape(qkv: Tensor): readonly [B: number, H: number, V: number, K: number] {
+  expectShape(name, 'qkv', qkv, [-1, -1, -1, -1, -1]);
+  const [B, , parts, H, K] = qkv.shape as [number, number, number, number, number];
+  return [B, H, (parts - 2) * K, K];
 }
 
 /** The parts of `gatedLinear` for joined heads: how they take these, and what is made of the gradients that they give. */
@@ -66,26 +67,40 @@ const onGpu = adapted(
 /** Elsewhere copies. */
 const elsewhere = adapted(
   op,
-  (call, qkv) => {
-    const [B, T, , H, K] = qkv.shape as [number, number, number, number, number];
-    const rows = cut(call, qkv.view([B, T, 3 * H * K]), [H * K, H * K, H * K]);
-    const [q, k, v] = rows.map((row) => row.view([B, T, H, K])) as [Tensor, Tensor, Tensor];
-    return { q, k, v, g: null };
-  },
+  (call, qkv) => ({ ...inHeads(cut(call, inRows(qkv), widths(qkv)), qkv, view), g: null }),
   (call, { q, k, v }, shape) => {
     const rows = [q!, k!, v!].map((x) => x.view([x.dim(0), x.dim(1), x.dim(2) * x.dim(3)]));
-    const sizes = rows.map((row) => row.dim(2));
-    return join(call, rows, sizes).view(shape);
+    return join(
+      call,
+      rows,
+      rows.map((row) => row.dim(2)),
+    ).view(shape);
   },
 );
 
-/** Differentiable. */
-function apart(qkv: Tensor): { q: Tensor; k: Tensor; v: Tensor } {
-  const [B, T, , H, K] = qkv.shape as [number, number, number, number, number];
-  const rows = splitLast(reshape(qkv, [B, T, 3 * H * K]), [H * K, H * K, H * K]);
-  const [q, k, v] = rows.map((row) => reshape(row, [B, T, H, K])) as [Tensor, Tensor, Tensor];
-  return { q, k, v };
+const view = (x: Tensor, shape: readonly number[]): Tensor => x.view(shape);
+const inRows = (qkv: Tensor, shaped = view): Tensor =>
+  shaped(qkv, [qkv.dim(0), qkv.dim(1), qkv.size / (qkv.dim(0) * qkv.dim(1))]);
+
+/** Of q, k and v in a row. */
+function widths(qkv: Tensor): number[] {
+  const [, H, V, K] = stateShape(qkv);
+  return [H * K, H * K, H * V];
 }
+
+function inHeads(
+  rows: readonly Tensor[],
+  qkv: Tensor,
+  shaped: typeof view,
+): { q: Tensor; k: Tensor; v: Tensor } {
+  const [B, H, V, K] = stateShape(qkv);
+  const T = qkv.dim(1);
+  const [q, k, v] = rows as readonly [Tensor, Tensor, Tensor];
+  return { q: shaped(q, [B, T, H, K]), k: shaped(k, [B, T, H, K]), v: shaped(v, [B, T, H, V]) };
+}
+
+/** q, k and v by themselves, differentiable. */
+const apart = (qkv: Tensor) => inHeads(splitLast(inRows(qkv, reshape), widths(qkv)), qkv, reshape);
 
 /**
  * `gatedLinear('identity')` of queries, keys and values that lie side by side: on a GPU that `takesJoinedHeads` they come from
@@ -103,15 +118,16 @@ export const joinedGatedLinear: RecurrenceOp<JoinedHeads> = {
   ...partsByDevice(elsewhere, onGpu),
 
   reference({ qkv }, resets, h0) {
-    const [B, T, , H, K] = qkv!.shape as [number, number, number, number, number];
-    const size = H * K;
-    const take = (which: number) => ({
-      values: Float64Array.from({ length: B * T * size }, (_, i) => {
-        const token = Math.floor(i / size);
-        return qkv!.values[(token * 3 + which) * size + (i % size)]!;
-      }),
-      shape: [B, T, H, K],
+    const { values, shape } = qkv!;
+    const [B, T, parts, H, K] = shape as [number, number, number, number, number];
+    const [pitch, V] = [parts * H * K, (parts - 2) * K];
+    const take = (first: number, size: number) => ({
+      values: Float64Array.from(
+        { length: B * T * H * size },
+        (_, i) => values[Math.floor(i / (H * size)) * pitch + first + (i % (H * size))]!,
+      ),
+      shape: [B, T, H, size],
     });
-    return op.reference({ q: take(0), k: take(1), v: take(2), g: null }, resets, h0);
+    return op.reference({ q: take(0, K), k: take(H * K, K), v: take(2 * H * K, V), g: null }, resets, h0);
   },
 };

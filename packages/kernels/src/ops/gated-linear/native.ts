@@ -1,4 +1,4 @@
-/** What every function for GPUs begins with; q, k and v can be one tensor [B, T, 3, H, K], three times. */
+/** What every function for GPUs begins with; q, k and v can be one tensor [B, T, 2 + V / K, H, K], three times. */
 export type GatedLinearCudaArguments = readonly [
   stream: number,
   decay: number,

@@ -6,14 +6,14 @@ import './native.js';
 interface LinearJoinedInputs extends Record<string, Tensor | null> {
   /** [..., numIn] */
   readonly x: Tensor;
-  /** [numOut, numIn] all of them; all parameters, or none */
+  /** [.., numIn] all of them; all parameters, or none */
   readonly first: Tensor;
   readonly second: Tensor;
   readonly third: Tensor | null;
 }
 
 /**
- * `x firstᵀ`, `x secondᵀ` and, unless it is null, `x thirdᵀ` side by side in rows: [..., numIn] to [..., 2 or 3 numOut]. On a
+ * `x firstᵀ`, `x secondᵀ` and, unless it is null, `x thirdᵀ` side by side in rows: [..., numIn] to [..., Σ numOut]. On a
  * GPU only, without units. Weights that follow each other in memory, as parameters declared one after the other do, are
  * multiplied as one matrix: there are fewer launches, and the gradient of x is one sum instead of several that are added.
  */
@@ -23,7 +23,7 @@ export const linearJoined: (inputs: LinearJoinedInputs) => Tensor = (inputs) => 
 export function areJoinable([first, ...others]: readonly Tensor[]): boolean {
   return others.every(
     ({ shape, dtype, requiresGrad, gradient }) =>
-      shape.join() === first!.shape.join() &&
+      shape[1] === first!.shape[1] &&
       dtype === first!.dtype &&
       requiresGrad === first!.requiresGrad &&
       (gradient === null) === (first!.gradient === null),
@@ -33,10 +33,12 @@ export function areJoinable([first, ...others]: readonly Tensor[]): boolean {
 const linearJoinedOp = defineOp<LinearJoinedInputs>({
   name: 'linear-joined',
   forward(call, { x, first, second, third }) {
-    expectShape('linear-joined', 'first', first, [-1, x.dim(-1)]);
-    expectShape('linear-joined', 'second', second, first.shape);
-    if (third !== null) expectShape('linear-joined', 'third', third, first.shape);
-    const numOut = (third === null ? 2 : 3) * first.dim(0);
+    let numOut = 0;
+    for (const [name, weight] of Object.entries({ first, second, third })) {
+      if (weight === null) continue;
+      expectShape('linear-joined', name, weight, [-1, x.dim(-1)]);
+      numOut += weight.dim(0);
+    }
     const output = call.empty([...x.shape.slice(0, -1), numOut], x.dtype);
     call.native.linearJoinedForward(call.stream, x.id, first.id, second.id, third?.id ?? null, output.id);
     call.device.flops += 2 * x.size * numOut;

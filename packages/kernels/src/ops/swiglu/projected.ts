@@ -15,7 +15,13 @@ export function projectedSwiglu({ x, gate, up }: { x: Tensor; gate: Tensor; up: 
 /** A GPU's kernels take rows of whole packs, and two weights that are differentiated alike. */
 function goAsPair({ device }: Tensor, gate: Tensor, up: Tensor): boolean {
   const rowBytes = gate.bytes / gate.dim(1);
-  return device.isGpu && device.units === null && rowBytes % 16 === 0 && areJoinable([gate, up]);
+  return (
+    device.isGpu &&
+    device.units === null &&
+    rowBytes % 16 === 0 &&
+    areJoinable([gate, up]) &&
+    gate.dim(0) === up.dim(0)
+  );
 }
 
 /** Of gate and up side by side in rows: [..., 2 hidden] to [..., hidden]. */
