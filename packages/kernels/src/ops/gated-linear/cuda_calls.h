@@ -13,13 +13,12 @@ inline SweepRows rowsOf(const void* data, int heads, int channels) {
   return {static_cast<const Bf16*>(data), heads, channels, heads * channels};
 }
 
-/// Elements from a token to the next of q, k and v, or of their gradients, where they are joined.
-inline int joinedPitch(const Call& call) {
-  return call.H * (2 * call.K + call.V);
+/// Elements from a token to the next of q, k or v with so many heads and channels, and of its gradient.
+inline int pitchOf(const Call& call, int heads, int channels) {
+  return call.joined ? call.H * (2 * call.K + call.V) : heads * channels;
 }
-/// Of one of the gradients, with so many channels.
-inline int gradientPitch(const Call& call, int channels) {
-  return call.joined ? joinedPitch(call) : call.H * channels;
+inline SweepRows inputRowsOf(const Call& call, const void* data, int heads, int channels) {
+  return {static_cast<const Bf16*>(data), heads, channels, pitchOf(call, heads, channels)};
 }
 
 /// The tensors that the sweeps read.
@@ -29,14 +28,11 @@ struct Inputs {
   SweepRows decayedQuery, decayedKey;
 
   Inputs(const Call& call, const Decayed& decayed)
-      : q(rowsOf(call.q, call.G, call.K)),
-        k(rowsOf(call.k, call.G, call.K)),
-        v(rowsOf(call.v, call.H, call.V)),
+      : q(inputRowsOf(call, call.q, call.G, call.K)),
+        k(inputRowsOf(call, call.k, call.G, call.K)),
+        v(inputRowsOf(call, call.v, call.H, call.V)),
         decayedQuery(decayed.query ? rowsOf(decayed.query, call.H, call.K) : q),
-        decayedKey(decayed.key ? rowsOf(decayed.key, call.H, call.K) : k) {
-    if (!call.joined) return;
-    for (SweepRows* rows : {&q, &k, &v, &decayedQuery, &decayedKey}) rows->pitch = joinedPitch(call);
-  }
+        decayedKey(decayed.key ? rowsOf(decayed.key, call.H, call.K) : k) {}
 };
 
 inline SweepCall sweepOf(const Call& call, const Plan& plan, bool freeIsKey) {
