@@ -8,34 +8,46 @@ import {
   type Tensor,
   takesJoinedHeads,
 } from '@longscan/kernels';
-import type { LayerContext } from '../layer.js';
+import type { LayerContext, ParameterDeclarer } from '../layer.js';
 
-const op = gatedLinear('identity');
-
-/** Weights of queries and keys [H·K, D] and of values [H·V, D]. */
-export interface LinearProjections {
-  readonly query: Tensor;
-  readonly key: Tensor;
-  readonly value: Tensor;
+export interface LinearHeads {
+  readonly numHeads: number;
+  /** Channels of a head's queries and keys, and of its values. */
+  readonly K: number;
+  readonly V: number;
 }
 
+/** x [B, T, D] and log decays g, as of `gatedLinear`, to [B, T, H, V]; `meanwhile` runs while states travel. */
+export type ProjectedLinear = (
+  x: Tensor,
+  g: Tensor | null,
+  context: LayerContext,
+  meanwhile?: () => void,
+) => Tensor;
+
 /**
- * Linear attention on projections as they are, o_t = Σ_s (q_t·k_s) v_s / √K: x [B, T, D] to [B, T, H, V]. On a GPU, with K = V,
- * q, k and v are one product, and stay side by side.
+ * `gatedLinear` of the projections `q`, `k` and `v` as they are. On a GPU they are one product where they are parameters one
+ * after the other, stay side by side, and so do their gradients.
  */
 export function projectedLinear(
-  x: Tensor,
-  { query, key, value }: LinearProjections,
-  numHeads: number,
-  context: LayerContext,
-): Tensor {
-  const [B, T] = x.shape as [number, number, number];
-  const [K, V] = [query.dim(0) / numHeads, value.dim(0) / numHeads];
-  if (areJoinable([query, key, value]) && takesJoinedHeads(x, K, V)) {
-    const qkv = linearJoined({ x, first: query, second: key, third: value });
-    return context.recurrence(joinedGatedLinear, { qkv: reshape(qkv, [B, T, 2 + V / K, numHeads, K]) });
-  }
-  const project = (weight: Tensor) =>
-    reshape(linear({ x, weight, bias: null }), [B, T, numHeads, weight.dim(0) / numHeads]);
-  return context.recurrence(op, { q: project(query), k: project(key), v: project(value), g: null });
+  param: ParameterDeclarer,
+  decay: 'identity' | 'diagonal',
+  { numHeads: H, K, V }: LinearHeads,
+): ProjectedLinear {
+  const [op, joinedOp] = [gatedLinear(decay), joinedGatedLinear(decay)];
+  const first = param.projection('q', H * K, param.dModel);
+  const second = param.projection('k', H * K, param.dModel);
+  const third = param.projection('v', H * V, param.dModel);
+  return (x, g, context, meanwhile) => {
+    const [B, T] = x.shape as [number, number, number];
+    if (areJoinable([first, second, third]) && takesJoinedHeads(x, decay, K, V)) {
+      const rows = linearJoined({ x, first, second, third });
+      const qkv = reshape(rows, [B, T, 2 + V / K, H, K]);
+      return context.recurrence(joinedOp, { qkv, g }, meanwhile);
+    }
+    const project = (weight: Tensor, size: number) =>
+      reshape(linear({ x, weight, bias: null }), [B, T, H, size]);
+    const inputs = { q: project(first, K), k: project(second, K), v: project(third, V), g };
+    return context.recurrence(op, inputs, meanwhile);
+  };
 }

@@ -1,10 +1,11 @@
 import { activation, gatedLinear, linear, reshape, rotary, type Tensor } from '@longscan/kernels';
-import { defineLayer, type ParameterDeclarer } from '../layer.js';
+import { defineLayer, type LayerContext, type ParameterDeclarer } from '../layer.js';
 import { type HeadOutput, headOutput } from '../layer-parts/head-output.js';
 import { expectPairs, headSize } from '../layer-parts/head-size.js';
 import { expectPositive } from '../layer-parts/layer-options.js';
 import { normalizedLinear, rotatedLinear } from '../layer-parts/normalized-linear.js';
-import { projectedLinear } from '../layer-parts/projected-linear.js';
+import { type LinearHeads, projectedLinear } from '../layer-parts/projected-linear.js';
+import { headsProjection } from '../layer-parts/projections.js';
 
 const op = gatedLinear('identity');
 
@@ -29,39 +30,47 @@ export default defineLayer({
     const K = headSize('linear-attention', 'expandK', config.expandK, param.dModel, H);
     if (config.rotary) expectPairs('linear-attention', 'expandK', K);
     const V = headSize('linear-attention', 'expandV', config.expandV, param.dModel, H);
-    const weights = {
-      query: param.projection('q', H * K, param.dModel),
-      key: param.projection('k', H * K, param.dModel),
-      value: param.projection('v', H * V, param.dModel),
-    };
+    const heads = { numHeads: H, K, V };
+    const isPlain = featureMap === 'identity' && !normalize && !config.rotary;
+    const plain = isPlain ? projectedLinear(param, 'identity', heads) : null;
+    const mapped = isPlain ? null : mappedLinear(param, heads, config);
     const output = config.outputNorm
       ? headOutput(param, { numHeads: H, size: V, normEps, gate: null })
       : plainOutput(param, H * V);
-    const feature = (x: Tensor) => (featureMap === 'elu+1' ? activation('elu+1', x) : x);
-
-    const isPlain = featureMap === 'identity' && !normalize && !config.rotary;
-
-    return (x, context) => {
-      if (isPlain) return output(x, () => projectedLinear(x, weights, H, context));
-      const heads = (weight: Tensor, size: number) =>
-        reshape(linear({ x, weight, bias: null }), [x.dim(0), x.dim(1), H, size]);
-      const inputs = {
-        q: feature(heads(weights.query, K)),
-        k: feature(heads(weights.key, K)),
-        v: heads(weights.value, V),
-      };
-      const positions = config.rotary ? context.positions(x) : null;
-      const turn = (rows: Tensor) => (positions ? rotary(rows, positions, { theta: ropeTheta }) : rows);
-      const normalized = () =>
-        positions
-          ? rotatedLinear(inputs, turn, normalizerEps, context)
-          : normalizedLinear(inputs, normalizerEps, context);
-      const plain = () =>
-        context.recurrence(op, { q: turn(inputs.q), k: turn(inputs.k), v: inputs.v, g: null });
-      return output(x, normalize ? normalized : plain);
-    };
+    return (x, context) => output(x, () => (plain === null ? mapped!(x, context) : plain(x, null, context)));
   },
 });
+
+interface Mapping {
+  readonly featureMap: string;
+  readonly normalize: boolean;
+  readonly normalizerEps: number;
+  readonly rotary: boolean;
+  readonly ropeTheta: number;
+}
+
+/** With features, positions or a normaliser between the projections and the recurrence. */
+function mappedLinear(
+  param: ParameterDeclarer,
+  { numHeads: H, K, V }: LinearHeads,
+  { featureMap, normalize, normalizerEps, rotary: isTurned, ropeTheta }: Mapping,
+): (x: Tensor, context: LayerContext) => Tensor {
+  const query = headsProjection(param, 'q', H, K);
+  const key = headsProjection(param, 'k', H, K);
+  const value = headsProjection(param, 'v', H, V);
+  const feature = (x: Tensor) => (featureMap === 'elu+1' ? activation('elu+1', x) : x);
+  return (x, context) => {
+    const inputs = { q: feature(query(x)), k: feature(key(x)), v: value(x) };
+    const positions = isTurned ? context.positions(x) : null;
+    const turn = (rows: Tensor) => (positions ? rotary(rows, positions, { theta: ropeTheta }) : rows);
+    if (!normalize) {
+      return context.recurrence(op, { q: turn(inputs.q), k: turn(inputs.k), v: inputs.v, g: null });
+    }
+    return positions
+      ? rotatedLinear(inputs, turn, normalizerEps, context)
+      : normalizedLinear(inputs, normalizerEps, context);
+  };
+}
 
 /** The projection alone: a recurrence's output [B, T, H, V] to [B, T, D]. */
 function plainOutput(param: ParameterDeclarer, size: number): HeadOutput {

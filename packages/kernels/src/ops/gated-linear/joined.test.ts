@@ -1,21 +1,16 @@
 import { test } from 'uvu';
-import { checkRecurrence, randomNormal } from '../../testing/index.js';
-import { joinedGatedLinear } from './joined.js';
+import { checkRecurrence } from '../../testing/index.js';
+import { joinedProblem } from './problem.js';
 
-for (const [B, T, H, K, V] of [
-  [1, 1, 1, 8, 8],
-  [2, 21, 2, 8, 16],
-  [1, 70, 1, 12, 12],
-] as const) {
-  const parts = 2 + V / K;
-  test(`joined heads B=${B} T=${T} H=${H} K=${K} V=${V} ~> as of q, k and v apart`, () =>
-    checkRecurrence({
-      name: `${joinedGatedLinear.name} B=${B} T=${T} H=${H} K=${K} V=${V}`,
-      op: joinedGatedLinear,
-      inputs: {
-        qkv: { values: randomNormal(B * T * parts * H * K, 1), shape: [B, T, parts, H, K], role: 'token' },
-      },
-    }));
+for (const decay of ['identity', 'diagonal'] as const) {
+  for (const [i, shape] of [
+    { B: 1, T: 1, H: 1, K: 8, V: 8 },
+    { B: 2, T: 21, H: 2, K: 8, V: 16, starts: [3, 9] },
+    { B: 1, T: 70, H: 1, K: 12, V: 12 },
+  ].entries()) {
+    const check = joinedProblem(decay, { ...shape, gates: [-0.5, 0] }, i);
+    test(`${check.name} ~> as of q, k and v apart`, () => checkRecurrence(check));
+  }
 }
 
 test.run();
