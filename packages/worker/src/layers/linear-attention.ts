@@ -1,10 +1,10 @@
 import { activation, gatedLinear, linear, reshape, rotary, type Tensor } from '@longscan/kernels';
-import { defineLayer, type LayerContext, type ParameterDeclarer } from '../layer.js';
+import { defineLayer, type ParameterDeclarer } from '../layer.js';
 import { type HeadOutput, headOutput } from '../layer-parts/head-output.js';
 import { expectPairs, headSize } from '../layer-parts/head-size.js';
 import { expectPositive } from '../layer-parts/layer-options.js';
 import { normalizedLinear, rotatedLinear } from '../layer-parts/normalized-linear.js';
-import { type LinearHeads, projectedLinear } from '../layer-parts/projected-linear.js';
+import { type LinearHeads, type ProjectedLinear, projectedLinear } from '../layer-parts/projected-linear.js';
 import { headsProjection } from '../layer-parts/projections.js';
 
 const op = gatedLinear('identity');
@@ -32,12 +32,11 @@ export default defineLayer({
     const V = headSize('linear-attention', 'expandV', config.expandV, param.dModel, H);
     const heads = { numHeads: H, K, V };
     const isPlain = featureMap === 'identity' && !normalize && !config.rotary;
-    const plain = isPlain ? projectedLinear(param, 'identity', heads) : null;
-    const mapped = isPlain ? null : mappedLinear(param, heads, config);
+    const recur = isPlain ? projectedLinear(param, 'identity', heads) : mappedLinear(param, heads, config);
     const output = config.outputNorm
       ? headOutput(param, { numHeads: H, size: V, normEps, gate: null })
       : plainOutput(param, H * V);
-    return (x, context) => output(x, () => (plain === null ? mapped!(x, context) : plain(x, null, context)));
+    return (x, context) => output(x, (meanwhile) => recur(x, null, context, meanwhile));
   },
 });
 
@@ -54,12 +53,12 @@ function mappedLinear(
   param: ParameterDeclarer,
   { numHeads: H, K, V }: LinearHeads,
   { featureMap, normalize, normalizerEps, rotary: isTurned, ropeTheta }: Mapping,
-): (x: Tensor, context: LayerContext) => Tensor {
+): ProjectedLinear {
   const query = headsProjection(param, 'q', H, K);
   const key = headsProjection(param, 'k', H, K);
   const value = headsProjection(param, 'v', H, V);
   const feature = (x: Tensor) => (featureMap === 'elu+1' ? activation('elu+1', x) : x);
-  return (x, context) => {
+  return (x, _g, context) => {
     const inputs = { q: feature(query(x)), k: feature(key(x)), v: value(x) };
     const positions = isTurned ? context.positions(x) : null;
     const turn = (rows: Tensor) => (positions ? rotary(rows, positions, { theta: ropeTheta }) : rows);
