@@ -100,7 +100,6 @@ export { type GateActivation, type GatedNormInputs, gatedNorm } from './ops/gate
 export { type Clip, clipFactor, readClip, sumOfSquares } from './ops/grad-norm/index.js';
 export { layerNorm } from './ops/layer-norm/index.js';
 
-export { linearEach } from './ops/linear/each.js';
 export { type GemmInfo, gemmInfo, linear } from './ops/linear/index.js';
 export { areJoinable, linearJoined } from './ops/linear/joined.js';
 export { type LtiScanInputs, type LtiSignal, ltiScan } from './ops/lti-scan/index.js';

@@ -4,7 +4,6 @@
 
 #include "../../addon/args.h"
 #include "../../core/onednn.h"
-#include "bind_batch.h"
 #include "bind_joined.h"
 #include "cuda.h"
 #include "gemm.h"
@@ -177,7 +176,6 @@ void register_linear(Registry& registry) {
   registry.add("linearForward", 5, bindLinearForward);
   registry.add("linearInputGradient", 5, bindLinearInputGradient);
   registry.add("linearWeightGradient", 5, bindLinearWeightGradient);
-  registry.add("linearBatchForward", 6, bindLinearBatchForward);
   registry.add("linearJoinedForward", 6, bindLinearJoinedForward);
   registry.add("linearJoinedInputGradient", 7, bindLinearJoinedInputGradient);
   registry.add("linearJoinedWeightGradient", 9, bindLinearJoinedWeightGradient);

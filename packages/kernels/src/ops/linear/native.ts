@@ -6,15 +6,6 @@ declare module '../../native.js' {
     linearInputGradient(stream: number, dy: number, weight: number, dx: number, accumulate: boolean): void;
     /** dw = dyᵀ x, or dw += dyᵀ x; of bf16 dy and x into f32 too, on a GPU */
     linearWeightGradient(stream: number, dy: number, x: number, dw: number, accumulate: boolean): void;
-    /** y [2 or 3, rows, out]: x Firstᵀ, x Secondᵀ and, unless it is null, x Thirdᵀ, one behind the other; on a GPU only */
-    linearBatchForward(
-      stream: number,
-      x: number,
-      first: number,
-      second: number,
-      third: number | null,
-      y: number,
-    ): void;
     /** y = [x Firstᵀ, x Secondᵀ, x Thirdᵀ], side by side in its rows, a null weight left out; this and the next two on a GPU only */
     linearJoinedForward(
       stream: number,

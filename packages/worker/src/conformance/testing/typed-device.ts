@@ -32,7 +32,6 @@ const alike: Readonly<Record<string, readonly number[]>> = {
   linearForward: [0, 1],
   linearInputGradient: [0, 1, 2],
   linearWeightGradient: [0, 1],
-  linearBatchForward: [0, 1, 2],
   linearJoinedForward: [0, 1, 2],
   linearJoinedInputGradient: [0, 1, 2, 3],
   linearJoinedWeightGradient: [0, 1],
