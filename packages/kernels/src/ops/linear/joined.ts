@@ -32,6 +32,7 @@ export function areJoinable([first, ...others]: readonly Tensor[]): boolean {
 
 const linearJoinedOp = defineOp<LinearJoinedInputs>({
   name: 'linear-joined',
+  late: ['x'],
   forward(call, { x, first, second, third }) {
     let numOut = 0;
     for (const [name, weight] of Object.entries({ first, second, third })) {
