@@ -54,6 +54,7 @@ SweepTask queryGradientTask(const Call& call, const Plan& plan, const LongscanGa
   task.y = inputs.v;
   task.z = inputs.k;
   task.out = static_cast<Bf16*>(io.dq);
+  task.outPitch = pitchOf(call, call.H, call.K);
   task.states = io.states;
   task.freeIsKey = true;
   if (!plan.hasGradient) return task;
@@ -72,6 +73,7 @@ SweepTask keyGradientTask(const Call& call, const Plan& plan, const LongscanGate
   task.y = rowsOf(io.dO, call.H, call.V);
   task.z = inputs.q;
   task.out = static_cast<Bf16*>(io.dk);
+  task.outPitch = pitchOf(call, call.H, call.K);
   task.states = work.adjoints;
   task.freeIsKey = true;
   task.backward = true;
@@ -94,6 +96,7 @@ SweepTask valueGradientTask(const Call& call, const Plan& plan, const LongscanGa
   task.scoreTerms = BackwardWorkspace::scoreTerms;
   task.gamma = work.decayed.gamma;
   task.out = static_cast<Bf16*>(io.dv);
+  task.outPitch = pitchOf(call, call.H, call.V);
   task.states = work.adjoints;
   task.images = work.adjointImages;
   task.backward = true;
@@ -182,6 +185,8 @@ cudaError_t sweepAtOnce(const Call& call, const Plan& plan, const LongscanGatedL
   reverse.dq = static_cast<Bf16*>(io.dq);
   reverse.dk = static_cast<Bf16*>(io.dk);
   reverse.dv = static_cast<Bf16*>(io.dv);
+  reverse.keyPitch = pitchOf(call, call.H, call.K);
+  reverse.valuePitch = pitchOf(call, call.H, call.V);
   reverse.dg = plan.hasGradient ? io.dg : nullptr;
   reverse.fromZero = io.fromZero != 0;
   reverse.dh0 = plan.numSegments > 1 ? nullptr : io.dh0;

@@ -33,6 +33,7 @@ cudaError_t outputOf(const Call& call, const Plan& plan, const Decayed& decayed,
   task.scoreTerms = 1;
   task.gamma = decayed.gamma;
   task.out = static_cast<Bf16*>(o);
+  task.outPitch = call.H * call.V;
   task.states = states;
   task.last = plan.numSegments > 1 ? nullptr : ht;
   task.lastScale = 1.0f;
