@@ -65,7 +65,6 @@ export function fakePlan({ numRanks, steps, launch = {} }: Omit<FakeJob, 'runDir
       parameterBytes: 0,
       gradientBytes: 0,
       optimizerBytes: 0,
-      workingBytes: 0,
       activationBytes: 0,
       communicationBytes: 0,
       peakBytes: 0,

@@ -2,6 +2,7 @@ import {
   adamw,
   clipFactor,
   fromArray,
+  type Halves,
   type Stream,
   sumOfSquares,
   type Tensor,
@@ -14,12 +15,10 @@ import { piecesOfShard, type Shard, type ShardPiece, wholeShard } from './shard.
 
 /** Parameters, or parts of them, that lie side by side in this rank's shard and are updated alike; views of flat buffers. */
 interface Slot {
-  readonly parameter: Tensor;
+  readonly parameter: Tensor | Halves;
   readonly gradient: Tensor;
   readonly m: Tensor;
   readonly v: Tensor;
-  /** Gets the new values, rounded; null: none is held. */
-  readonly working: Tensor | null;
   readonly weightDecay: number;
   /** Whose parameters they are, see `ParameterSpec.block`. */
   readonly block: number;
@@ -66,9 +65,9 @@ export class Optimizer {
     private readonly spec: JobSpec['optimizer'],
     readonly shard: Shard = wholeShard,
   ) {
-    const { device, dtype, values, gradients } = parameters;
+    const { device, dtype, values, gradients, halves } = parameters;
     this.lastClip = fromArray(device, [1, 0, 1], [3], 'f64');
-    const size = [values.size / shard.count];
+    const size = [parameters.size / shard.count];
     const [m, v] = [zeros(device, size, dtype), zeros(device, size, dtype)];
     this.moments = { m, v };
     this.pieces = piecesOfShard(parameters.buckets, shard);
@@ -77,11 +76,12 @@ export class Optimizer {
     this.slots = this.runs().map(({ begin, end, inShard, isRounded, weightDecay, block }) => {
       const length = [end - begin];
       return {
-        parameter: values.view(length, begin),
+        parameter: isRounded
+          ? { high: halves!.high.view(length, begin), low: halves!.low.view(length, begin) }
+          : values.view(length, begin),
         gradient: gradients.view(length, begin),
         m: m.view(length, inShard),
         v: v.view(length, inShard),
-        working: isRounded ? parameters.working!.view(length, begin) : null,
         weightDecay,
         block,
       };
@@ -104,13 +104,13 @@ export class Optimizer {
 
   /** Elements [begin, end) of the flat buffers that one call can update: neighbours that differ in nothing, with padding. */
   private runs(): Run[] {
-    const { numUnrounded, working } = this.parameters;
+    const { numUnrounded, halves } = this.parameters;
     const runs: Run[] = [];
     for (const { spec, start, length, inShard } of this.ranges().sort((a, b) => a.start - b.start)) {
-      const isRounded = working !== null && start >= numUnrounded;
+      const isRounded = start >= numUnrounded;
       const weightDecay = this.decayOf(spec);
-      // What is not rounded beside copies that are is small and lies together.
-      const block = working === null || isRounded ? (spec.block ?? beforeAll) : beforeAll;
+      // What is not rounded beside what is is small and lies together.
+      const block = halves === null || isRounded ? (spec.block ?? beforeAll) : beforeAll;
       const run = { begin: start, end: start + length, inShard, isRounded, weightDecay, block };
       const last = runs.at(-1);
       const isLike =

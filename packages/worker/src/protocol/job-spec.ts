@@ -229,11 +229,7 @@ const deviceKeys = {
    * What a rank may have, as `80GiB`; a job that needs more is refused. `auto`: on CPUs an equal part of what the host has
    * available, on GPUs what the GPU has, which the planner knows where `parallel.fabric` names its kind.
    */
-  memory: z
-    .string()
-    .regex(memoryPattern)
-    .describe(memoryForm)
-    .default('auto'),
+  memory: z.string().regex(memoryPattern).describe(memoryForm).default('auto'),
   /** Where there are more ranks than GPUs, several take turns on one, for tries; ranks always share a CPU. */
   share: z.boolean().default(false),
   /** On GPUs: passes of steps whose shapes recur are recorded once and launched as CUDA graphs. */

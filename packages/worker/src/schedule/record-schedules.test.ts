@@ -191,6 +191,13 @@ function longer(parallel: Readonly<Record<string, unknown>>, { data, ...sections
   return { parallel, ...sections, data: { sequenceLength: 16 * 120, batchSize: 2, ...data } };
 }
 
+/** Each call of an op by itself. */
+function calls(entry: ScheduleEntry): ScheduleEntry[] {
+  if (entry.kind !== 'op') return [entry];
+  const { times = 1, ...call } = entry;
+  return Array.from({ length: times }, () => call);
+}
+
 for (const [title, job] of manyRanks) {
   test(`schedules ~> shared by many ranks as each by itself: ${title}`, async () => {
     for (const [strategy, parallel] of [
@@ -208,11 +215,45 @@ for (const [title, job] of manyRanks) {
       assert.is(shared.length, plan.mesh.numRanks);
       for (const [rank, { streams, entries }] of shared.entries()) {
         assert.equal(streams, alone[rank]!.streams);
-        assert.equal(entries, alone[rank]!.entries, `${strategy}, rank ${rank}`);
+        assert.equal(entries.flatMap(calls), alone[rank]!.entries, `${strategy}, rank ${rank}`);
       }
     }
   });
 }
+
+test('schedules ~> chains through mapped memory: one of a state and direction on every rank, shared or not', async () => {
+  const carrier = { chains: { carrier: 'mapped-memory', reason: 'one host' } } as const;
+  for (const [strategy, parallel] of [
+    ['all-scan', { sp: 5, dp: 2 }],
+    ['ring', { sp: 12 }],
+  ] as const) {
+    const plan: Plan = {
+      ...plainPlan(jobOf(['gla', 'gated-deltanet'], longer(parallel)), { strategy }),
+      ...carrier,
+    };
+    const units = await loadUnits(plan);
+    const [alone, shared] = [await recordInFull(plan, units), await recordShared(plan, units)];
+    for (const [rank, { entries, streams }] of shared.entries()) {
+      assert.equal(entries, alone[rank]!.entries, `${strategy}, rank ${rank}`);
+      const chains = entries.flatMap((entry) => (entry.kind === 'chain' ? [entry] : []));
+      assert.equal(
+        chains.map(({ step, isDense, group, stream }) => [step, isDense, group, streams[stream]]),
+        [
+          [1, false, 'sp', 'sp'],
+          [1, true, 'sp', 'sp'],
+          [-1, true, 'sp', 'sp'],
+          [-1, false, 'sp', 'sp'],
+        ],
+      );
+    }
+  }
+  const gathered: Plan = { ...plainPlan(jobOf(['gla'], sp(3)), { strategy: 'all-gather' }), ...carrier };
+  for (const { entries } of await recordSchedules(gathered))
+    assert.not(
+      entries.some(({ kind }) => kind === 'chain'),
+      'other strategies send messages',
+    );
+});
 
 test('schedules ~> a job for a GPU updates parameters beside the next step', async () => {
   const job = jobOf(['gla', 'gla'], { device: { kind: 'cuda' } });

@@ -116,4 +116,13 @@ for (const [title, plan] of Object.entries(cases)) {
   });
 }
 
+test('memory ~> a chain through mapped memory needs no state to send from', async () => {
+  const plan = cases['ring, 4 ranks']!;
+  const chains = { carrier: 'mapped-memory', reason: 'one host' } as const;
+  const [messages, mapped] = [await traceMemory(plan), await traceMemory({ ...plan, chains })];
+  assert.ok(mapped.communicationBytes > 0, 'what enters is there');
+  assert.ok(mapped.communicationBytes < messages.communicationBytes);
+  assert.ok(mapped.peakBytes <= messages.peakBytes);
+});
+
 test.run();

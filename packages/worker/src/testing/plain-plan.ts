@@ -8,7 +8,7 @@ export interface PlainPlanOptions {
 }
 
 const nothing = {
-  ...{ numParameters: 0, parameterBytes: 0, gradientBytes: 0, optimizerBytes: 0, workingBytes: 0 },
+  ...{ numParameters: 0, parameterBytes: 0, gradientBytes: 0, optimizerBytes: 0 },
   ...{
     activationBytes: 0,
     communicationBytes: 0,

@@ -57,32 +57,32 @@ export function squaredNorms({ mesh: { world }, optimizer }: Training): Tensor {
 export function gatherParameters(training: Training): void {
   const { mesh, parameters, optimizer, device } = training;
   const { world } = mesh;
-  const { values, working, buckets } = parameters;
+  const { values, halves, buckets } = parameters;
   if (world === null || optimizer.shard.count === 1) return;
   world.stream.wait(device.compute.record());
-  if (working !== null) {
+  if (halves !== null) {
     for (const { owner, ...range } of unroundedParts(training)) {
       world.broadcast(cut(values, range), owner);
       parameters.noteUpdates(range, world.stream.record());
     }
   }
   for (const bucket of [...buckets].reverse()) {
-    gatherParts(training, world, working ?? values, bucket);
+    gatherParts(training, world, halves?.high ?? values, bucket);
     parameters.noteUpdates(bucket, world.stream.record());
   }
 }
 
 /**
- * Before a checkpoint: where ranks have exchanged rounded values only, everybody gets those of the other shards. Every
- * rank calls this at the same place between two steps.
+ * Before a checkpoint: where ranks have exchanged rounded values only, everybody gets the lower halves of the other shards.
+ * Every rank calls this at the same place between two steps.
  */
 export function gatherValues(training: Training): void {
   const { mesh, parameters, optimizer } = training;
   const { world } = mesh;
-  if (world === null || optimizer.shard.count === 1 || parameters.working === null) return;
-  const { values } = parameters;
-  after(world, values, () => {
-    for (const bucket of parameters.buckets) gatherParts(training, world, values, bucket);
+  if (world === null || optimizer.shard.count === 1 || parameters.halves === null) return;
+  const { low } = parameters.halves;
+  after(world, low, () => {
+    for (const bucket of parameters.buckets) gatherParts(training, world, low, bucket);
   });
 }
 

@@ -1,4 +1,13 @@
-import { type Device, empty, type HostArray, hostArray, LongscanError, type Tensor } from '@longscan/kernels';
+import {
+  type Device,
+  type DType,
+  dtypeBytes,
+  empty,
+  type HostArray,
+  hostArray,
+  LongscanError,
+  type Tensor,
+} from '@longscan/kernels';
 import {
   type CheckpointContent,
   checkSignature,
@@ -6,6 +15,7 @@ import {
   type SafetensorsFile,
   type TensorEntry,
 } from '../checkpoint/index.js';
+import type { ParameterSpec } from '../model/init.js';
 import type { Parameters } from '../model/parameters.js';
 import type { Optimizer } from '../optim/optimizer.js';
 import { piecesOfShard, type ShardPiece } from '../optim/shard.js';
@@ -24,11 +34,16 @@ export function checkpointContent(
   carry: Carry | null,
 ): CheckpointContent {
   const entries = new Map<string, TensorEntry>();
-  for (const [name, tensor] of parameters.byName) entries.set(name, entryOf(tensor));
+  for (const { name, shape } of parameters.specs) {
+    entries.set(name, { dtype: 'f32', shape, data: () => valuesIn(parameters, name) });
+  }
   const moments = new Map<string, TensorEntry>();
   const pieces = shards
     .flatMap((shard, index) =>
-      piecesOfShard(parameters.buckets, { index, count: shards.length }).map((piece) => ({ ...piece, shard })),
+      piecesOfShard(parameters.buckets, { index, count: shards.length }).map((piece) => ({
+        ...piece,
+        shard,
+      })),
     )
     .sort((a, b) => a.begin - b.begin);
   for (const { name, shape, offset } of parameters.layout()) {
@@ -55,8 +70,9 @@ export async function restore(
   try {
     const signature = parameters.specs.map(({ name, shape }) => ({ name, dtype: 'f32', shape: [...shape] }));
     checkSignature(checkpoint.manifest, dir, signature);
-    for (const [name, tensor] of parameters.byName) await load(checkpoint.parameters, name, tensor);
-    parameters.round();
+    for (const spec of parameters.specs) {
+      parameters.write(spec.name, await read(checkpoint.parameters, spec.name, valueType(parameters, spec)));
+    }
     if (optimizer !== null) await loadMoments(checkpoint.optimizer, parameters, optimizer);
     if (carry !== null) await loadCarried(checkpoint.optimizer, parameters.device, carry);
     return checkpoint.manifest.step;
@@ -74,7 +90,7 @@ async function loadMoments(
   for (const { spec, inParameter, inShard, length } of optimizer.ranges()) {
     const { name } = spec;
     for (const moment of ['m', 'v'] as const) {
-      const values = await read(file, `${name}.${moment}`, parameters.byName.get(name)!);
+      const values = await read(file, `${name}.${moment}`, valueType(parameters, spec));
       const part = optimizer.moments[moment].view([length], inShard);
       part.write(values.subarray(inParameter, inParameter + length));
       part.release();
@@ -95,20 +111,39 @@ async function load(file: SafetensorsFile, name: string, tensor: Tensor): Promis
   tensor.write(await read(file, name, tensor));
 }
 
-/** The values of `name`, which has the size and dtype of `like`. */
-async function read(file: SafetensorsFile, name: string, like: Tensor): Promise<HostArray> {
+/** Of a tensor that a file holds. */
+interface ValueType {
+  readonly size: number;
+  readonly dtype: DType;
+}
+
+function valueType({ dtype }: Parameters, { shape }: ParameterSpec): ValueType {
+  return { size: shape.reduce((a, b) => a * b, 1), dtype };
+}
+
+/** The values of `name`. */
+async function read(file: SafetensorsFile, name: string, { size, dtype }: ValueType): Promise<HostArray> {
   const bytes = await file.read(name);
-  if (bytes.length !== like.bytes) {
+  if (bytes.length !== size * dtypeBytes[dtype]) {
     throw new LongscanError({
       code: 'E-CKPT-MODEL',
       where: `${file.path}, ${name}`,
       found: `${bytes.length} bytes`,
-      expected: `${like.bytes}`,
+      expected: `${size * dtypeBytes[dtype]}`,
       exitCode: 4,
     });
   }
   // A copy, since a Buffer's memory need not be aligned for the typed array.
-  return hostArray(like.dtype, Uint8Array.from(bytes).buffer);
+  return hostArray(dtype, Uint8Array.from(bytes).buffer);
+}
+
+async function valuesIn(parameters: Parameters, name: string): Promise<Uint8Array> {
+  const values = parameters.valuesOf(name);
+  try {
+    return await bytesOf(values);
+  } finally {
+    values.release();
+  }
 }
 
 function entryOf(tensor: Tensor): TensorEntry {

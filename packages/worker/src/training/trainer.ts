@@ -1,3 +1,4 @@
+import { dtypeBytes } from '@longscan/kernels';
 import { peakFlopsOf } from '../bench/peak-flops.js';
 import { saveCheckpoint } from '../checkpoint/index.js';
 import { enterPhase, enterStep } from '../control/progress.js';
@@ -238,7 +239,7 @@ class Trainer {
       m.release();
       v.release();
     }
-    const bytes = 3 * parameters.values.bytes;
+    const bytes = 3 * parameters.size * dtypeBytes[parameters.dtype];
     const saveMs = performance.now() - start;
     control.report({
       type: 'checkpoint',
