@@ -22,7 +22,7 @@ cudaError_t prepareForward(const Call& call, const Plan& plan, const ForwardWork
 }
 
 cudaError_t outputOf(const Call& call, const Plan& plan, const Decayed& decayed, const float* states, void* o,
-                     float* ht, cudaStream_t stream) {
+                     float* last, cudaStream_t stream) {
   const Inputs inputs(call, decayed);
   SweepCall sweep = sweepOf(call, plan, false);
   SweepTask& task = sweep.tasks[0];
@@ -34,7 +34,7 @@ cudaError_t outputOf(const Call& call, const Plan& plan, const Decayed& decayed,
   task.gamma = decayed.gamma;
   task.out = static_cast<Bf16*>(o);
   task.states = states;
-  task.last = plan.numSegments > 1 ? nullptr : ht;
+  task.last = plan.numSegments > 1 ? nullptr : last;
   task.lastScale = 1.0f;
   return launchSweep(sweep, stream);
 }
@@ -43,8 +43,12 @@ cudaError_t forward(const Call& call, const LongscanGatedLinearForward& io, cuda
   const Plan plan(call);
   const ForwardWorkspace work(call, plan, io.workspace);
   if (!io.prepared) LONGSCAN_TRY(prepareForward(call, plan, work, segmentsOf(plan), stream));
-  LONGSCAN_TRY(combine(call, plan, work.summaries, io.h0, 1.0f, false, io.states, io.ht, stream));
-  return outputOf(call, plan, work.decayed, io.states, io.o, io.ht, stream);
+  float* const last = plan.retraces ? io.states + plan.statesSize() : nullptr;
+  LONGSCAN_TRY(combine(call, plan, work.summaries, io.h0, 1.0f, false, io.states, io.ht, last, stream));
+  LONGSCAN_TRY(outputOf(call, plan, work.decayed, io.states, io.o, last ? last : io.ht, stream));
+  if (plan.numSegments > 1 || last == nullptr || io.ht == nullptr) return cudaSuccess;
+  return cudaMemcpyAsync(io.ht, last, sizeof(float) * plan.heads * plan.stateSize, cudaMemcpyDeviceToDevice,
+                         stream);
 }
 
 cudaError_t summarize(const Call& call, const LongscanGatedLinearSummary& io, cudaStream_t stream) {
