@@ -1,4 +1,5 @@
 #include "cuda_calls.h"
+#include "cuda_trace.h"
 
 namespace longscan {
 
@@ -39,14 +40,37 @@ cudaError_t outputOf(const Call& call, const Plan& plan, const Decayed& decayed,
   return launchSweep(sweep, stream);
 }
 
+/// The same where there is neither decay nor document; `last` is always wanted.
+static cudaError_t trace(const Call& call, const Plan& plan, const LongscanGatedLinearForward& io,
+                         float* last, cudaStream_t stream) {
+  TraceCall trace{};
+  trace.B = call.B;
+  trace.T = call.T;
+  trace.H = call.H;
+  trace.G = call.G;
+  trace.K = call.K;
+  trace.V = call.V;
+  trace.scale = call.scale;
+  trace.numSegments = plan.numSegments;
+  trace.chunksPerSegment = plan.chunksPerSegment;
+  trace.q = static_cast<const Bf16*>(call.q);
+  trace.k = static_cast<const Bf16*>(call.k);
+  trace.v = static_cast<const Bf16*>(call.v);
+  trace.states = io.states;
+  trace.last = plan.numSegments > 1 ? nullptr : last;
+  trace.o = static_cast<Bf16*>(io.o);
+  return launchTrace(trace, stream);
+}
+
 cudaError_t forward(const Call& call, const LongscanGatedLinearForward& io, cudaStream_t stream) {
   const Plan plan(call);
   const ForwardWorkspace work(call, plan, io.workspace);
   if (!io.prepared) LONGSCAN_TRY(prepareForward(call, plan, work, segmentsOf(plan), stream));
   float* const last = plan.retraces ? io.states + plan.statesSize() : nullptr;
   LONGSCAN_TRY(combine(call, plan, work.summaries, io.h0, 1.0f, false, io.states, io.ht, last, stream));
-  LONGSCAN_TRY(outputOf(call, plan, work.decayed, io.states, io.o, last ? last : io.ht, stream));
-  if (plan.numSegments > 1 || last == nullptr || io.ht == nullptr) return cudaSuccess;
+  if (!plan.retraces) return outputOf(call, plan, work.decayed, io.states, io.o, io.ht, stream);
+  LONGSCAN_TRY(trace(call, plan, io, last, stream));
+  if (plan.numSegments > 1 || io.ht == nullptr) return cudaSuccess;
   return cudaMemcpyAsync(io.ht, last, sizeof(float) * plan.heads * plan.stateSize, cudaMemcpyDeviceToDevice,
                          stream);
 }

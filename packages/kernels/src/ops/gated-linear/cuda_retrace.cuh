@@ -1,6 +1,6 @@
 #pragma once
 
-#include "cuda/warpgroup_wide.cuh"
+#include "cuda_held_state.cuh"
 #include "cuda_retrace_frame.cuh"
 #include "cuda_store_rows.cuh"
 
@@ -36,10 +36,11 @@ class Retrace : RetraceFrame<DK, DV> {
 
   const Lane at;
   const int own;  // which 64 values
-  SweepState<DK> P;
+  HeldState<DK> P;
 
  public:
-  __device__ explicit Retrace(const Frame& frame) : Frame(frame), own(at.warpgroup % warpgroups) {}
+  __device__ explicit Retrace(const Frame& frame)
+      : Frame(frame), own(at.warpgroup % warpgroups), P(at, own) {}
 
   __device__ void compute() {
     if (at.warpgroup < warpgroups)
@@ -70,47 +71,11 @@ class Retrace : RetraceFrame<DK, DV> {
     if (at.lane == 0) arrive(barrier);
   }
 
-  /// visit(element, that of the next key, the place of both in [V, K]), of those that exist.
-  template <typename Visit>
-  __device__ void eachStored(Visit&& visit) {
-    const int row0 = 64 * own + at.row0 + at.group;
-    P.eachPair([&](float& x, float& y, bool isLower, int column0) {
-      const int row = row0 + (isLower ? 8 : 0), column = column0 + at.pairOf;
-      if (row < call.V && column < call.K) visit(x, y, row * call.K + column);
-    });
-  }
-
-  __device__ void load(const float* from) {
-    P.clear();
-    eachStored([&](float& x, float& y, int place) {
-      const float2 both = *reinterpret_cast<const float2*>(from + place);
-      x = both.x;
-      y = both.y;
-    });
-  }
-
   /// P for products, when round `round`'s predecessor has been read by all.
   __device__ void publish(Which which, int round) const {
     if (round > 0) awaitArrivals(Frame::read(which), round - 1);
-    Tile<64> to[keyPanels];
-#pragma unroll
-    for (int p = 0; p < keyPanels; p++) to[p] = stored(which, own, p);
-    P.publish(to, nullptr, 0, at);
+    P.publish(stored(which, own, 0));
     arriveOfWarp(published(which));
-  }
-
-  /// sum = rows of `a` times rows of `b`, of `panels` panels each.
-  template <int panels>
-  __device__ static void multiplyRows(Sums& sum, Tile<64> a, Tile<64> b) {
-#pragma unroll
-    for (int k = 0; k < 4 * panels; k++) {
-      const uint64_t left = rowsOperand(a.base, k, Layout::panel);
-      const uint64_t right = rowsOperand(b.base, k, Layout::panel);
-      if (k == 0)
-        multiplyTiles<StoredB::rows, false>(sum, left, right);
-      else
-        multiplyTiles<StoredB::rows, true>(sum, left, right);
-    }
   }
 
   /// sum = rows of `a`, DV wide, times 64 keys of D or S.
@@ -135,18 +100,6 @@ class Retrace : RetraceFrame<DK, DV> {
                                                           productOperand<StoredB::columns>(z.base, k));
   }
 
-  /// P += or -= sum_t z_t^T y_t of the chunk, in the background.
-  template <int sign>
-  __device__ void addTokens(Tile<64> z, Tile<64> y) {
-    beginProducts();
-#pragma unroll
-    for (int k = 0; k < 4; k++)
-#pragma unroll
-      for (int p = 0; p < keyPanels; p++)
-        multiplyTransposed<true, sign>(P.P[p], z, k, Tile<64>{y.base + p * Layout::panel}, k);
-    commitProducts();
-  }
-
   /// 64 channels from `channel` on of `channels`.
   __device__ void store(const Sums& sum, __nv_bfloat16* out, int channels, int channel, int chunk) const {
     const int64_t first = b * call.T + static_cast<int64_t>(chunk) * chunkTokens;
@@ -159,7 +112,7 @@ class Retrace : RetraceFrame<DK, DV> {
 
   /// D with what it makes: dv and dk.
   __device__ void followAdjoint() {
-    load(call.adjoints + (bh * call.numSegments + segment) * int64_t{call.K} * call.V);
+    P.load(call.adjoints + (bh * call.numSegments + segment) * int64_t{call.K} * call.V, call.V, call.K);
     publish(adjoint, 0);
     for (int chunk = endChunk - 1, round = 0; chunk >= firstChunk; chunk--, round++) {
       const int stage = round % retraceStages;
@@ -173,7 +126,7 @@ class Retrace : RetraceFrame<DK, DV> {
       beginProducts();
       addScored<StoredB::columns>(out, keyScores(stage), dO(stage, own));
       commitProducts();
-      addTokens<1>(dO(stage, own), Q(stage, 0));
+      P.template addTokens<1>(dO(stage, own), Q(stage, 0));
       waitForProducts<1>();
       settle(out);
       store(out, call.dv, call.V, 64 * own, chunk);
@@ -192,14 +145,11 @@ class Retrace : RetraceFrame<DK, DV> {
         }
         store(out, call.dk, call.K, 64 * panel, chunk);
       }
-      settleState();
+      P.settle();
       if (chunk > firstChunk) publish(adjoint, round + 1);
     }
     if (call.dh0 == nullptr || segment != 0) return;
-    float* to = call.dh0 + bh * int64_t{call.K} * call.V;
-    eachStored([&](float& x, float& y, int place) {
-      *reinterpret_cast<float2*>(to + place) = make_float2(x * call.scale, y * call.scale);
-    });
+    P.store(call.dh0 + bh * call.K * call.V, call.V, call.K, call.scale);
   }
 
   /// S as it enters this segment, or one further on.
@@ -209,7 +159,8 @@ class Retrace : RetraceFrame<DK, DV> {
 
   /// S with what it makes: the scores, for all, and dq.
   __device__ void followState() {
-    load(segment + 1 < call.numSegments ? entered(1) : call.lastStates + bh * call.K * call.V);
+    P.load(segment + 1 < call.numSegments ? entered(1) : call.lastStates + bh * call.K * call.V, call.V,
+           call.K);
     const bool loads = at.warpgroup == warpgroups && at.row0 == 0;
     if (loads) Frame::fill(endChunk - 1, 0);
     for (int chunk = endChunk - 1, round = 0; chunk >= firstChunk; chunk--, round++) {
@@ -217,7 +168,7 @@ class Retrace : RetraceFrame<DK, DV> {
       awaitArrivals(filled(stage), round / retraceStages);
       Sums out;
       startScores(out, stage, own == 0);
-      addTokens<-1>(V(stage, own), K(stage, 0));
+      P.template addTokens<-1>(V(stage, own), K(stage, 0));
       waitForProducts<1>();
       storeScores(out, own == 0 ? valueScores(stage) : keyScores(stage));
       if (warpgroups == 1) {
@@ -228,8 +179,8 @@ class Retrace : RetraceFrame<DK, DV> {
       publishToProducts();
       arriveOfWarp(scored(stage));
       waitForProducts<0>();
-      settleState();
-      if (chunk == firstChunk) load(entered(0));
+      P.settle();
+      if (chunk == firstChunk) P.load(entered(0), call.V, call.K);
       publish(state, round);
       awaitArrivals(scored(stage), round / retraceStages);
       awaitArrivals(published(state), round);
@@ -272,14 +223,9 @@ class Retrace : RetraceFrame<DK, DV> {
   /// Those with earlier tokens and themselves.
   __device__ void storeScores(Sums& sum, Tile<64> to) const {
     settle(sum);
-    decayScores(sum, RowDecays{0, 0.0f, false}, at);
+    forgetLater(sum, at);
 #pragma unroll
     for (int k = 0; k < 4; k++) storeOperandA(to, at.row0, k, operandA(sum, k), at.lane);
-  }
-
-  __device__ void settleState() {
-#pragma unroll
-    for (int p = 0; p < keyPanels; p++) settle(P.P[p]);
   }
 };
 

@@ -1,0 +1,244 @@
+#include "cuda_trace.h"
+
+#include "cuda/bulk_copy.cuh"
+#include "cuda/tensor_map.h"
+#include "cuda_held_state.cuh"
+#include "cuda_store_rows.cuh"
+#include "cuda_transfer.cuh"
+
+namespace longscan {
+
+namespace {
+
+constexpr int traceStages = 3;
+
+/// How the copy engine finds the inputs.
+struct TraceMaps {
+  CUtensorMap q, k, v;
+};
+
+/// Shared memory: S^T twice, tiles of 64 values and 64 keys, so that a new one is written while the one
+/// before may still be read; and the stages of inputs.
+template <int DK, int DV>
+struct TraceLayout {
+  static constexpr int panel = Tile<64>::bytes;
+  static constexpr int state = DK / 64 * DV / 64 * panel;
+  static constexpr int stages = 2 * state;
+  // In a stage, behind Q:
+  static constexpr int K = DK / 64 * panel;
+  static constexpr int V = K + DK / 64 * panel;
+  static constexpr int stage = V + DV / 64 * panel;
+  static constexpr int filled = stages + traceStages * stage;
+  static constexpr int emptied = filled + 8 * traceStages;
+  static constexpr int bytes = emptied + 8 * traceStages;
+  /// Warpgroups that compute; one more warp loads.
+  static constexpr int warpgroups = DV / 64, threads = 128 * warpgroups;
+};
+
+#if LONGSCAN_WGMMA
+
+/// A segment of a head. A warpgroup has S^T for 64 values, and makes their outputs.
+template <int DK, int DV>
+class Trace {
+  using Layout = TraceLayout<DK, DV>;
+  static constexpr int keyPanels = DK / 64;
+
+  const TraceCall& call;
+  const uint32_t base;
+  const Lane at;
+  int segment, b, h, firstChunk, endChunk;
+  int64_t bh;
+
+ public:
+  __device__ Trace(const TraceCall& call, uint32_t base) : call(call), base(base) {
+    segment = blockIdx.x % call.numSegments;
+    bh = blockIdx.x / call.numSegments;
+    b = static_cast<int>(bh / call.H);
+    h = static_cast<int>(bh % call.H);
+    const int numChunks = static_cast<int>((call.T + chunkTokens - 1) / chunkTokens);
+    firstChunk = segment * call.chunksPerSegment;
+    endChunk = min(firstChunk + call.chunksPerSegment, numChunks);
+  }
+
+  __device__ void initBarriers() const {
+    if (threadIdx.x == 0) {
+      for (int stage = 0; stage < traceStages; stage++) {
+        initArrivals(filled(stage), 1);
+        initArrivals(emptied(stage), 4 * Layout::warpgroups);
+      }
+      publishArrivals();
+    }
+    __syncthreads();
+  }
+
+  /// One thread loads, as many chunks ahead as there are stages.
+  __device__ void load(const TraceMaps& maps) const {
+    const int group = h / (call.H / call.G);
+    for (int chunk = firstChunk, stage = 0, round = 0; chunk < endChunk; chunk++) {
+      if (round > 0) awaitArrivals(emptied(stage), round - 1);
+      expectBytes(filled(stage), Layout::stage);
+      copyPanels<keyPanels>(Q(stage), maps.q, group, chunk, stage);
+      copyPanels<keyPanels>(K(stage), maps.k, group, chunk, stage);
+      copyPanels<DV / 64>(V(stage, 0), maps.v, h, chunk, stage);
+      arrive(filled(stage));
+      advance(stage, round);
+    }
+  }
+
+  __device__ void compute() const {
+    const int own = at.warpgroup;
+    HeldState<DK> S(at, own);
+    S.load(call.states + (bh * call.numSegments + segment) * call.K * call.V, call.V, call.K);
+    S.publish(stored(0));
+    int stage = 0, round = 0;
+    Sums out, scores;
+    awaitArrivals(filled(0), 0);
+    startScores(scores, 0);
+    for (int chunk = firstChunk, copy = 0; chunk < endChunk; chunk++, copy ^= 1) {
+      waitForProducts<0>();
+      settle(scores);
+      forgetLater(scores, at);
+      MmaA within[4];
+#pragma unroll
+      for (int k = 0; k < 4; k++) within[k] = operandA(scores, k);
+      // All warps of the warpgroup have published S, and read what it is published over next.
+      joinBarrier(1 + own, 128);
+      beginProducts();
+      multiplyState(out, stage, copy);
+#pragma unroll
+      for (int k = 0; k < 4; k++)
+        multiplyTile<StoredB::columns>(out, within[k],
+                                       productOperand<StoredB::columns>(V(stage, own).base, k));
+      commitProducts();
+      S.template addTokens<1>(V(stage, own), K(stage));
+      waitForProducts<1>();
+      settle(out);
+      const int before = stage;
+      advance(stage, round);
+      store(out, own, chunk);
+      waitForProducts<0>();
+      __syncwarp();
+      if (at.lane == 0) arrive(emptied(before));
+      // At the end of the segment, of what is not used.
+      if (chunk + 1 < endChunk) awaitArrivals(filled(stage), round);
+      startScores(scores, stage);
+      S.settle();
+      S.publish(stored(copy ^ 1));
+    }
+    waitForProducts<0>();
+    if (call.last != nullptr && segment + 1 == call.numSegments) {
+      S.settle();
+      S.store(call.last + bh * call.K * call.V, call.V, call.K, 1.0f);
+    }
+  }
+
+ private:
+  __device__ Tile<64> tileAt(int stage, int part) const {
+    return {base + Layout::stages + stage * Layout::stage + part};
+  }
+  __device__ Tile<64> Q(int stage) const {
+    return tileAt(stage, 0);
+  }
+  __device__ Tile<64> K(int stage) const {
+    return tileAt(stage, Layout::K);
+  }
+  __device__ Tile<64> V(int stage, int panel) const {
+    return tileAt(stage, Layout::V + panel * Layout::panel);
+  }
+  /// The warpgroup's part of one of S's two places.
+  __device__ Tile<64> stored(int copy) const {
+    return {base + copy * Layout::state + at.warpgroup * keyPanels * Layout::panel};
+  }
+  __device__ uint32_t filled(int stage) const {
+    return base + Layout::filled + 8 * stage;
+  }
+  __device__ uint32_t emptied(int stage) const {
+    return base + Layout::emptied + 8 * stage;
+  }
+
+  __device__ static void advance(int& stage, int& round) {
+    if (++stage < traceStages) return;
+    stage = 0;
+    round++;
+  }
+
+  template <int panels>
+  __device__ void copyPanels(Tile<64> to, const CUtensorMap& map, int head, int chunk, int stage) const {
+#pragma unroll
+    for (int p = 0; p < panels; p++)
+      copyBox(to.base + p * Layout::panel, map, filled(stage), 64 * p, head, chunk * chunkTokens, b);
+  }
+
+  /// Products of all queries with all keys, in the background.
+  __device__ void startScores(Sums& scores, int stage) const {
+    beginProducts();
+    multiplyRows<keyPanels>(scores, Q(stage), K(stage));
+    commitProducts();
+  }
+
+  /// out = Q S.
+  __device__ void multiplyState(Sums& out, int stage, int copy) const {
+    multiplyRows<keyPanels>(out, Q(stage), stored(copy));
+  }
+
+  __device__ void store(const Sums& out, int own, int chunk) const {
+    const int64_t first = b * call.T + static_cast<int64_t>(chunk) * chunkTokens;
+    const int pitch = call.H * call.V, row = at.row0 + at.group;
+    const int rows = static_cast<int>(min((b + 1) * call.T - first, int64_t{chunkTokens}));
+    storeRows(out, call.o + (first * call.H + h) * call.V + 64 * own, row * pitch, 8 * pitch, row < rows,
+              row + 8 < rows, call.V - 64 * own, call.scale, at);
+  }
+};
+
+#endif
+
+/// For Hopper.
+template <int DK, int DV>
+__global__ void __launch_bounds__(TraceLayout<DK, DV>::threads + 32, residentBlocks(DK, DV))
+    traceKernel(const __grid_constant__ TraceCall call, const __grid_constant__ TraceMaps maps) {
+#if LONGSCAN_WGMMA
+  extern __shared__ __align__(1024) unsigned char shared[];
+  const Trace<DK, DV> trace(call, sharedAddress(shared));
+  trace.initBarriers();
+  if (threadIdx.x < TraceLayout<DK, DV>::threads)
+    trace.compute();
+  else if (threadIdx.x == TraceLayout<DK, DV>::threads)
+    trace.load(maps);
+#endif
+}
+
+cudaError_t makeMaps(const TraceCall& call, TraceMaps& maps) {
+  const auto map = [&](CUtensorMap& to, const void* data, int heads, int channels) {
+    return mapTensor(to, {data, call.B, call.T, heads, channels}, 64, chunkTokens);
+  };
+  cudaError_t error = map(maps.q, call.q, call.G, call.K);
+  if (error == cudaSuccess) error = map(maps.k, call.k, call.G, call.K);
+  if (error == cudaSuccess) error = map(maps.v, call.v, call.H, call.V);
+  return error;
+}
+
+template <int DK, int DV>
+cudaError_t launch(const TraceCall& call, cudaStream_t stream) {
+  using Layout = TraceLayout<DK, DV>;
+  const auto kernel = traceKernel<DK, DV>;
+  TraceMaps maps{};
+  cudaError_t error = makeMaps(call, maps);
+  if (error == cudaSuccess)
+    error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, Layout::bytes);
+  if (error == cudaSuccess)
+    error = cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+                                 cudaSharedmemCarveoutMaxShared);
+  if (error != cudaSuccess) return error;
+  const int64_t blocks = call.B * call.H * call.numSegments;
+  kernel<<<static_cast<unsigned>(blocks), Layout::threads + 32, Layout::bytes, stream>>>(call, maps);
+  return cudaGetLastError();
+}
+
+}  // namespace
+
+cudaError_t launchTrace(const TraceCall& call, cudaStream_t stream) {
+  if (call.K <= 64) return launch<64, 64>(call, stream);
+  return call.V <= 64 ? launch<128, 64>(call, stream) : launch<128, 128>(call, stream);
+}
+
+}  // namespace longscan
