@@ -159,10 +159,10 @@ class Retrace : RetraceFrame<DK, DV> {
 
   /// S with what it makes: the scores, for all, and dq.
   __device__ void followState() {
-    P.load(segment + 1 < call.numSegments ? entered(1) : call.lastStates + bh * call.K * call.V, call.V,
-           call.K);
     const bool loads = at.warpgroup == warpgroups && at.row0 == 0;
     if (loads) Frame::fill(endChunk - 1, 0);
+    P.load(segment + 1 < call.numSegments ? entered(1) : call.lastStates + bh * call.K * call.V, call.V,
+           call.K);
     for (int chunk = endChunk - 1, round = 0; chunk >= firstChunk; chunk--, round++) {
       const int stage = round % retraceStages;
       awaitArrivals(filled(stage), round / retraceStages);
