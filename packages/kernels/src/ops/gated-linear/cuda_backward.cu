@@ -10,11 +10,10 @@ namespace {
 #define LONGSCAN_TRY(expression) \
   if (const cudaError_t error = (expression)) return error
 
-SweepTask adjointSummaryTask(const Call& call, const Plan& plan, const BackwardWorkspace& work,
-                             const void* dO) {
+SweepTask adjointSummaryTask(const Call& call, const BackwardWorkspace& work, const void* dO) {
   const Inputs inputs(call, work.decayed);
   return summaryTask(work.summaries, inputs.decayedQuery, rowsOf(dO, call.H, call.V), work.decayed.gamma,
-                     !plan.retraces);
+                     true);
 }
 
 cudaError_t prepareBackward(const Call& call, const Plan& plan, const BackwardWorkspace& work, const void* dO,
@@ -27,7 +26,7 @@ cudaError_t prepareBackward(const Call& call, const Plan& plan, const BackwardWo
   }
   if (how != Summarize::forSlices) return cudaSuccess;
   SweepCall sweep = sweepOf(call, plan, false);
-  sweep.tasks[0] = adjointSummaryTask(call, plan, work, dO);
+  sweep.tasks[0] = adjointSummaryTask(call, work, dO);
   sweep.tasks[0].yRest = rest;
   return launchSummary(sweep, stream);
 }
@@ -41,7 +40,7 @@ cudaError_t summarizeStates(const Call& call, const Plan& plan, const LongscanGa
   if (work.stateImages)
     sweep.tasks[sweep.numTasks++] = imagesTask(call, work.decayed, io.states, work.stateImages);
   if (!io.prepared && plan.numSegments > 1)
-    sweep.tasks[sweep.numTasks++] = adjointSummaryTask(call, plan, work, io.dO);
+    sweep.tasks[sweep.numTasks++] = adjointSummaryTask(call, work, io.dO);
   if (sweep.numTasks > 0) LONGSCAN_TRY(launchSummary(sweep, stream));
   return combine(call, plan, work.summaries, io.dht, 1.0f / adjointScale(call, plan), true, work.adjoints,
                  io.dh0, nullptr, stream);

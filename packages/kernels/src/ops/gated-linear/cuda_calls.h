@@ -83,9 +83,7 @@ inline float adjointScale(const Call& call, const Plan& plan) {
   return plan.diagonal ? 1.0f : call.scale;
 }
 
-/// What each segment makes of a zero state: `y` and `z` are k and v, or against time q and dO. Where all
-/// tokens count alike their order is free: then against that of the sweep that follows, which finds in the L2
-/// cache what was read last.
+/// What each segment makes of a zero state: `y` and `z` are k and v, or against time q and dO.
 inline SweepTask summaryTask(const Summaries& to, SweepRows y, SweepRows z, const float* gamma,
                              bool backward) {
   SweepTask task{};

@@ -35,8 +35,10 @@ struct HeldState : SweepState<DK> {
     });
   }
 
-  /// In bf16, to tiles of 64 keys one after the other.
+  /// In bf16, to tiles of 64 keys one after the other. The compiler is not to keep all addresses inside them
+  /// in registers from chunk to chunk: it has none to spare.
   __device__ void publish(Tile<64> first) const {
+    asm volatile("" : "+r"(first.base));
     Tile<64> to[panels];
 #pragma unroll
     for (int p = 0; p < panels; p++) to[p] = {first.base + p * Tile<64>::bytes};

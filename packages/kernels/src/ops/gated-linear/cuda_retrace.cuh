@@ -112,7 +112,10 @@ class Retrace : RetraceFrame<DK, DV> {
 
   /// D with what it makes: dv and dk.
   __device__ void followAdjoint() {
-    P.load(call.adjoints + (bh * call.numSegments + segment) * int64_t{call.K} * call.V, call.V, call.K);
+    const bool loads = at.warpgroup == 0 && at.row0 == 0;
+    for (int stage = 0; loads && stage < retraceStages && endChunk - stage > firstChunk; stage++)
+      Frame::fill(endChunk - 1 - stage, stage);
+    P.load(call.adjoints + stateAt(bh * call.numSegments + segment), call.V, call.K);
     publish(adjoint, 0);
     for (int chunk = endChunk - 1, round = 0; chunk >= firstChunk; chunk--, round++) {
       const int stage = round % retraceStages;
@@ -142,27 +145,34 @@ class Retrace : RetraceFrame<DK, DV> {
         if (i + 1 == ownPanels) {
           arriveOfWarp(emptied(stage));
           arriveOfWarp(Frame::read(adjoint));
+          P.settle();
+          // Before outputs are stored: what publishes D would wait until they have arrived.
+          if (chunk > firstChunk) publish(adjoint, round + 1);
+          if (loads && chunk - retraceStages >= firstChunk) {
+            awaitArrivals(emptied(stage), round / retraceStages);
+            Frame::fill(chunk - retraceStages, stage);
+          }
         }
         store(out, call.dk, call.K, 64 * panel, chunk);
       }
-      P.settle();
-      if (chunk > firstChunk) publish(adjoint, round + 1);
     }
     if (call.dh0 == nullptr || segment != 0) return;
-    P.store(call.dh0 + bh * call.K * call.V, call.V, call.K, call.scale);
+    P.store(call.dh0 + stateAt(bh), call.V, call.K, call.scale);
+  }
+
+  /// Where a state of [.., V, K] begins.
+  __device__ int64_t stateAt(int number) const {
+    return int64_t{number} * (call.K * call.V);
   }
 
   /// S as it enters this segment, or one further on.
   __device__ const float* entered(int further) const {
-    return call.states + (bh * call.numSegments + segment + further) * call.K * call.V;
+    return call.states + stateAt(bh * call.numSegments + segment + further);
   }
 
   /// S with what it makes: the scores, for all, and dq.
   __device__ void followState() {
-    const bool loads = at.warpgroup == warpgroups && at.row0 == 0;
-    if (loads) Frame::fill(endChunk - 1, 0);
-    P.load(segment + 1 < call.numSegments ? entered(1) : call.lastStates + bh * call.K * call.V, call.V,
-           call.K);
+    P.load(segment + 1 < call.numSegments ? entered(1) : call.lastStates + stateAt(bh), call.V, call.K);
     for (int chunk = endChunk - 1, round = 0; chunk >= firstChunk; chunk--, round++) {
       const int stage = round % retraceStages;
       awaitArrivals(filled(stage), round / retraceStages);
@@ -191,11 +201,6 @@ class Retrace : RetraceFrame<DK, DV> {
         multiplyState(out, dO(stage, 0), stored(state, 0, panel));
         addScored<StoredB::rows>(out, valueScores(stage), K(stage, panel));
         commitProducts();
-        if (i == 0 && loads && chunk > firstChunk) {
-          const int next = (round + 1) % retraceStages;
-          if (round > 0) awaitArrivals(emptied(next), (round - 1) / retraceStages);
-          Frame::fill(chunk - 1, next);
-        }
         waitForProducts<0>();
         settle(out);
         if (i + 1 == ownPanels) {

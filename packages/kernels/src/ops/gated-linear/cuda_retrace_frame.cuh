@@ -58,10 +58,10 @@ class RetraceFrame {
 
   __device__ RetraceFrame(const RetraceCall& call, const RetraceMaps& maps, unsigned char* shared)
       : call(call), maps(maps), base(sharedAddress(shared)) {
-    segment = blockIdx.x % call.numSegments;
-    bh = blockIdx.x / call.numSegments;
-    b = static_cast<int>(bh / call.H);
-    h = static_cast<int>(bh % call.H);
+    segment = static_cast<int>(blockIdx.x) % call.numSegments;
+    bh = static_cast<int>(blockIdx.x) / call.numSegments;
+    b = bh / call.H;
+    h = bh % call.H;
     group = h / (call.H / call.G);
     const int numChunks = static_cast<int>((call.T + chunkTokens - 1) / chunkTokens);
     firstChunk = segment * call.chunksPerSegment;
@@ -72,9 +72,8 @@ class RetraceFrame {
   const RetraceCall& call;
   const RetraceMaps& maps;
   const uint32_t base;
-  int segment, b, h, firstChunk, endChunk;
+  int segment, bh, b, h, firstChunk, endChunk;
   int group;  // of heads that share q and k
-  int64_t bh;
 
   /// A panel of a stage: Q, or further on as the layout says.
   __device__ Tile<64> tileAt(int stage, int part, int panel) const {

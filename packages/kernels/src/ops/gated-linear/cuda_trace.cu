@@ -46,15 +46,14 @@ class Trace {
   const TraceCall& call;
   const uint32_t base;
   const Lane at;
-  int segment, b, h, firstChunk, endChunk;
-  int64_t bh;
+  int segment, bh, b, h, firstChunk, endChunk;
 
  public:
   __device__ Trace(const TraceCall& call, uint32_t base) : call(call), base(base) {
-    segment = blockIdx.x % call.numSegments;
-    bh = blockIdx.x / call.numSegments;
-    b = static_cast<int>(bh / call.H);
-    h = static_cast<int>(bh % call.H);
+    segment = static_cast<int>(blockIdx.x) % call.numSegments;
+    bh = static_cast<int>(blockIdx.x) / call.numSegments;
+    b = bh / call.H;
+    h = bh % call.H;
     const int numChunks = static_cast<int>((call.T + chunkTokens - 1) / chunkTokens);
     firstChunk = segment * call.chunksPerSegment;
     endChunk = min(firstChunk + call.chunksPerSegment, numChunks);
@@ -88,7 +87,7 @@ class Trace {
   __device__ void compute() const {
     const int own = at.warpgroup;
     HeldState<DK> S(at, own);
-    S.load(call.states + (bh * call.numSegments + segment) * call.K * call.V, call.V, call.K);
+    S.load(call.states + int64_t{bh * call.numSegments + segment} * (call.K * call.V), call.V, call.K);
     S.publish(stored(0));
     int stage = 0, round = 0;
     Sums out, scores;
@@ -111,24 +110,23 @@ class Trace {
                                        productOperand<StoredB::columns>(V(stage, own).base, k));
       commitProducts();
       S.template addTokens<1>(V(stage, own), K(stage));
-      waitForProducts<1>();
-      settle(out);
-      const int before = stage;
-      advance(stage, round);
-      store(out, own, chunk);
       waitForProducts<0>();
+      settle(out);
+      S.settle();
       __syncwarp();
-      if (at.lane == 0) arrive(emptied(before));
+      if (at.lane == 0) arrive(emptied(stage));
+      advance(stage, round);
+      // Outputs are stored last: what publishes S would wait until they have arrived.
+      S.publish(stored(copy ^ 1));
       // At the end of the segment, of what is not used.
       if (chunk + 1 < endChunk) awaitArrivals(filled(stage), round);
       startScores(scores, stage);
-      S.settle();
-      S.publish(stored(copy ^ 1));
+      store(out, own, chunk);
     }
     waitForProducts<0>();
     if (call.last != nullptr && segment + 1 == call.numSegments) {
       S.settle();
-      S.store(call.last + bh * call.K * call.V, call.V, call.K, 1.0f);
+      S.store(call.last + int64_t{bh} * (call.K * call.V), call.V, call.K, 1.0f);
     }
   }
 
