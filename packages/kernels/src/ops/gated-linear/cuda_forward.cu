@@ -40,7 +40,7 @@ cudaError_t outputOf(const Call& call, const Plan& plan, const Decayed& decayed,
   return launchSweep(sweep, stream);
 }
 
-/// The same where there is neither decay nor document; `last` is always wanted.
+/// The same of a scalar decay or none where there are no documents.
 static cudaError_t trace(const Call& call, const Plan& plan, const LongscanGatedLinearForward& io,
                          float* last, cudaStream_t stream) {
   TraceCall trace{};
@@ -56,6 +56,8 @@ static cudaError_t trace(const Call& call, const Plan& plan, const LongscanGated
   trace.q = static_cast<const Bf16*>(call.q);
   trace.k = static_cast<const Bf16*>(call.k);
   trace.v = static_cast<const Bf16*>(call.v);
+  trace.g = call.g;
+  trace.gatePerToken = call.decay == longscanDecayScalar;
   trace.states = io.states;
   trace.last = plan.numSegments > 1 ? nullptr : last;
   trace.o = static_cast<Bf16*>(io.o);
@@ -66,12 +68,12 @@ cudaError_t forward(const Call& call, const LongscanGatedLinearForward& io, cuda
   const Plan plan(call);
   const ForwardWorkspace work(call, plan, io.workspace);
   if (!io.prepared) LONGSCAN_TRY(prepareForward(call, plan, work, segmentsOf(plan), stream));
-  float* const last = plan.retraces ? io.states + plan.statesSize() : nullptr;
-  LONGSCAN_TRY(combine(call, plan, work.summaries, io.h0, 1.0f, false, io.states, io.ht, last, stream));
-  if (!plan.retraces) return outputOf(call, plan, work.decayed, io.states, io.o, io.ht, stream);
-  LONGSCAN_TRY(trace(call, plan, io, last, stream));
-  if (plan.numSegments > 1 || io.ht == nullptr) return cudaSuccess;
-  return cudaMemcpyAsync(io.ht, last, sizeof(float) * plan.heads * plan.stateSize, cudaMemcpyDeviceToDevice,
+  float* const kept = plan.retraces ? io.states + plan.statesSize() : nullptr;
+  LONGSCAN_TRY(combine(call, plan, work.summaries, io.h0, 1.0f, false, io.states, io.ht, kept, stream));
+  if (!plan.traces) return outputOf(call, plan, work.decayed, io.states, io.o, io.ht, stream);
+  LONGSCAN_TRY(trace(call, plan, io, kept ? kept : io.ht, stream));
+  if (plan.numSegments > 1 || kept == nullptr || io.ht == nullptr) return cudaSuccess;
+  return cudaMemcpyAsync(io.ht, kept, sizeof(float) * plan.heads * plan.stateSize, cudaMemcpyDeviceToDevice,
                          stream);
 }
 

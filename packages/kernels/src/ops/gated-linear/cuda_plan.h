@@ -8,6 +8,7 @@
 #include "cuda_retrace.h"
 #include "cuda_reverse.h"
 #include "cuda_sweep.h"
+#include "cuda_trace.h"
 
 // How a call is cut, and what its workspaces hold.
 
@@ -26,6 +27,7 @@ struct Plan {
   int numChunks, chunksPerSegment, numSegments;
   int64_t heads, stateSize;
   bool diagonal, hasGradient;
+  bool traces;    // outputs come from a sweep that knows no documents
   bool atOnce;    // one sweep gives all gradients
   bool retraces;  // and takes the states back from the last one
   int valueTile;  // where values are the free axis: SweepCall::freeTile
@@ -36,9 +38,9 @@ struct Plan {
         stateSize(int64_t{call.K} * call.V),
         diagonal(call.decay == longscanDecayDiagonal),
         hasGradient(diagonal || call.decay == longscanDecayScalar),
+        traces(!diagonal && call.resets == nullptr && traceFits(call.K, call.V)),
         atOnce(!diagonal && reverseSweepFits(call.K, call.V)),
-        retraces(call.decay == longscanDecayIdentity && call.resets == nullptr &&
-                 retraceFits(call.K, call.V)),
+        retraces(traces && call.decay == longscanDecayIdentity && retraceFits(call.K, call.V)),
         valueTile(freeTile(call.K, call.V, diagonal && wideSweepFits())) {
     const int64_t room = wantedMultiprocessors * residentBlocks(call.K, call.V);
     const int64_t segments = room / (heads * ((call.V + valueTile - 1) / valueTile));

@@ -30,7 +30,9 @@ struct TraceLayout {
   static constexpr int stage = V + DV / 64 * panel;
   static constexpr int filled = stages + traceStages * stage;
   static constexpr int emptied = filled + 8 * traceStages;
-  static constexpr int bytes = emptied + 8 * traceStages;
+  /// Of each stage, 64 sums of log2 decays.
+  static constexpr int decays = emptied + 8 * traceStages;
+  static constexpr int bytes = decays + traceStages * 64 * 4;
   /// Warpgroups that compute; one more warp loads.
   static constexpr int warpgroups = DV / 64, threads = 128 * warpgroups;
 };
@@ -38,7 +40,7 @@ struct TraceLayout {
 #if LONGSCAN_WGMMA
 
 /// A segment of a head. A warpgroup has S^T for 64 values, and makes their outputs.
-template <int DK, int DV>
+template <int DK, int DV, bool decays>
 class Trace {
   using Layout = TraceLayout<DK, DV>;
   static constexpr int keyPanels = DK / 64;
@@ -70,16 +72,23 @@ class Trace {
     __syncthreads();
   }
 
-  /// One thread loads, as many chunks ahead as there are stages.
+  /// One warp loads, as many chunks ahead as there are stages.
   __device__ void load(const TraceMaps& maps) const {
     const int group = h / (call.H / call.G);
+    float2 gates = gatesOf(firstChunk);
     for (int chunk = firstChunk, stage = 0, round = 0; chunk < endChunk; chunk++) {
+      const float2 next = gatesOf(chunk + 1);
       if (round > 0) awaitArrivals(emptied(stage), round - 1);
-      expectBytes(filled(stage), Layout::stage);
-      copyPanels<keyPanels>(Q(stage), maps.q, group, chunk, stage);
-      copyPanels<keyPanels>(K(stage), maps.k, group, chunk, stage);
-      copyPanels<DV / 64>(V(stage, 0), maps.v, h, chunk, stage);
-      arrive(filled(stage));
+      if (at.lane == 0) {
+        expectBytes(filled(stage), Layout::stage);
+        copyPanels<keyPanels>(Q(stage), maps.q, group, chunk, stage);
+        copyPanels<keyPanels>(K(stage), maps.k, group, chunk, stage);
+        copyPanels<DV / 64>(V(stage, 0), maps.v, h, chunk, stage);
+      }
+      if (decays) sumLogDecays(gates.x, gates.y, sums(stage), false, at.lane);
+      __syncwarp();
+      if (at.lane == 0) arrive(filled(stage));
+      gates = next;
       advance(stage, round);
     }
   }
@@ -96,20 +105,32 @@ class Trace {
     for (int chunk = firstChunk, copy = 0; chunk < endChunk; chunk++, copy ^= 1) {
       waitForProducts<0>();
       settle(scores);
-      forgetLater(scores, at);
+      const RowDecays rows{sums(stage), decays ? loadSharedFloat(sums(stage) + 4 * 63) : 0.0f, decays};
+      decayScores(scores, rows, at);
       MmaA within[4];
 #pragma unroll
       for (int k = 0; k < 4; k++) within[k] = operandA(scores, k);
       // All warps of the warpgroup have published S, and read what it is published over next.
       joinBarrier(1 + own, 128);
       beginProducts();
-      multiplyState(out, stage, copy);
+      multiplyRows<keyPanels>(out, Q(stage), stored(copy));
+      if (decays) {
+        commitProducts();
+        decay(S, rows);
+        waitForProducts<0>();
+        settle(out);
+        scaleRows(out, rows.upTo(at.row0 + at.group), rows.upTo(at.row0 + at.group + 8));
+        beginProducts();
+      }
 #pragma unroll
       for (int k = 0; k < 4; k++)
         multiplyTile<StoredB::columns>(out, within[k],
                                        productOperand<StoredB::columns>(V(stage, own).base, k));
       commitProducts();
-      S.template addTokens<1>(V(stage, own), K(stage));
+      if (decays)
+        addDecayed(S, V(stage, own), K(stage), rows);
+      else
+        S.template addTokens<1>(V(stage, own), K(stage));
       waitForProducts<0>();
       settle(out);
       S.settle();
@@ -154,6 +175,55 @@ class Trace {
     return base + Layout::emptied + 8 * stage;
   }
 
+  __device__ uint32_t sums(int stage) const {
+    return base + Layout::decays + 256 * stage;
+  }
+
+  /// The lane's two log decays of a chunk: asked for before they are needed.
+  __device__ float2 gatesOf(int chunk) const {
+    float own[2] = {0.0f, 0.0f};
+    if (!decays || chunk >= endChunk) return make_float2(0.0f, 0.0f);
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+      const int64_t token = static_cast<int64_t>(chunk) * chunkTokens + 2 * at.lane + i;
+      if (token < call.T) own[i] = call.g[call.gatePerToken ? (b * call.T + token) * call.H + h : h];
+    }
+    return make_float2(own[0], own[1]);
+  }
+
+  __device__ void decay(HeldState<DK>& S, const RowDecays& rows) const {
+    const float gamma = exp2Approx(rows.total);
+    S.eachPair([&](float& x, float& y, bool, int) {
+      x *= gamma;
+      y *= gamma;
+    });
+  }
+
+  /// S += sum_t (decay after t) v_t^T k_t, in the background; S has decayed.
+  __device__ void addDecayed(HeldState<DK>& S, Tile<64> v, Tile<64> k, const RowDecays& rows) const {
+    MmaA decayed[4][1];
+#pragma unroll
+    for (int step = 0; step < 4; step++) loadDecayed(decayed[step], v, step, rows, at);
+    beginProducts();
+#pragma unroll
+    for (int step = 0; step < 4; step++)
+#pragma unroll
+      for (int p = 0; p < keyPanels; p++)
+        multiplyTile<StoredB::columns>(S.P[p], decayed[step][0],
+                                       productOperand<StoredB::columns>(k.base + p * Layout::panel, step));
+    commitProducts();
+  }
+
+  __device__ static void scaleRows(Sums& sum, float upper, float lower) {
+#pragma unroll
+    for (int n = 0; n < 8; n++) {
+      sum[n][0] *= upper;
+      sum[n][1] *= upper;
+      sum[n][2] *= lower;
+      sum[n][3] *= lower;
+    }
+  }
+
   __device__ static void advance(int& stage, int& round) {
     if (++stage < traceStages) return;
     stage = 0;
@@ -174,11 +244,6 @@ class Trace {
     commitProducts();
   }
 
-  /// out = Q S.
-  __device__ void multiplyState(Sums& out, int stage, int copy) const {
-    multiplyRows<keyPanels>(out, Q(stage), stored(copy));
-  }
-
   __device__ void store(const Sums& out, int own, int chunk) const {
     const int64_t first = b * call.T + static_cast<int64_t>(chunk) * chunkTokens;
     const int pitch = call.H * call.V, row = at.row0 + at.group;
@@ -191,16 +256,16 @@ class Trace {
 #endif
 
 /// For Hopper.
-template <int DK, int DV>
+template <int DK, int DV, bool decays>
 __global__ void __launch_bounds__(TraceLayout<DK, DV>::threads + 32, residentBlocks(DK, DV))
     traceKernel(const __grid_constant__ TraceCall call, const __grid_constant__ TraceMaps maps) {
 #if LONGSCAN_WGMMA
   extern __shared__ __align__(1024) unsigned char shared[];
-  const Trace<DK, DV> trace(call, sharedAddress(shared));
+  const Trace<DK, DV, decays> trace(call, sharedAddress(shared));
   trace.initBarriers();
   if (threadIdx.x < TraceLayout<DK, DV>::threads)
     trace.compute();
-  else if (threadIdx.x == TraceLayout<DK, DV>::threads)
+  else
     trace.load(maps);
 #endif
 }
@@ -218,7 +283,7 @@ cudaError_t makeMaps(const TraceCall& call, TraceMaps& maps) {
 template <int DK, int DV>
 cudaError_t launch(const TraceCall& call, cudaStream_t stream) {
   using Layout = TraceLayout<DK, DV>;
-  const auto kernel = traceKernel<DK, DV>;
+  const auto kernel = call.g ? traceKernel<DK, DV, true> : traceKernel<DK, DV, false>;
   TraceMaps maps{};
   cudaError_t error = makeMaps(call, maps);
   if (error == cudaSuccess)
@@ -233,6 +298,15 @@ cudaError_t launch(const TraceCall& call, cudaStream_t stream) {
 }
 
 }  // namespace
+
+bool traceFits(int K, int V) {
+  if (K > 128 || V > 128 || (K <= 64 && V > 64) || !canMapTensors()) return false;
+  int device = 0, major = 0, perBlock = 0;
+  return cudaGetDevice(&device) == cudaSuccess &&
+         cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess &&
+         cudaDeviceGetAttribute(&perBlock, cudaDevAttrMaxSharedMemoryPerBlockOptin, device) == cudaSuccess &&
+         major == 9 && perBlock >= TraceLayout<128, 128>::bytes;
+}
 
 cudaError_t launchTrace(const TraceCall& call, cudaStream_t stream) {
   if (call.K <= 64) return launch<64, 64>(call, stream);
