@@ -42,8 +42,8 @@ cudaError_t launch(const RetraceCall& call, cudaStream_t stream) {
     error = cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
                                  cudaSharedmemCarveoutMaxShared);
   if (error != cudaSuccess) return error;
-  const int64_t blocks = call.B * call.H * call.numSegments;
-  kernel<<<static_cast<unsigned>(blocks), RetraceFrame<DK, DV>::threads, bytes, stream>>>(call, maps);
+  kernel<<<dim3(static_cast<unsigned>(call.B), call.H, call.numSegments), RetraceFrame<DK, DV>::threads,
+           bytes, stream>>>(call, maps);
   return cudaGetLastError();
 }
 

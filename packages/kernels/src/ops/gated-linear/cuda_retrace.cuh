@@ -78,16 +78,16 @@ class Retrace : RetraceFrame<DK, DV> {
     arriveOfWarp(published(which));
   }
 
-  /// sum = rows of `a`, DV wide, times 64 keys of D or S.
+  /// sum = rows of `a`, DV wide, times 64 keys of D or S. A loop: all its operands at once would be kept from
+  /// chunk to chunk in registers, of which there are none to spare.
   __device__ static void multiplyState(Sums& sum, Tile<64> a, Tile<64> ofKeys) {
-#pragma unroll
-    for (int k = 0; k < 4 * valuePanels; k++) {
+    multiplyTiles<StoredB::columns, false>(sum, rowsOperand(a.base, 0, Layout::panel),
+                                           productOperand<StoredB::columns>(ofKeys.base, 0));
+#pragma unroll 1
+    for (int k = 1; k < 4 * valuePanels; k++) {
       const Tile<64> right{ofKeys.base + k / 4 * keyPanels * Layout::panel};
-      const uint64_t left = rowsOperand(a.base, k, Layout::panel);
-      if (k == 0)
-        multiplyTiles<StoredB::columns, false>(sum, left, productOperand<StoredB::columns>(right.base, 0));
-      else
-        multiplyTiles<StoredB::columns, true>(sum, left, productOperand<StoredB::columns>(right.base, k % 4));
+      multiplyTiles<StoredB::columns, true>(sum, rowsOperand(a.base, k, Layout::panel),
+                                            productOperand<StoredB::columns>(right.base, k % 4));
     }
   }
 
@@ -173,42 +173,48 @@ class Retrace : RetraceFrame<DK, DV> {
   /// S with what it makes: the scores, for all, and dq.
   __device__ void followState() {
     P.load(segment + 1 < call.numSegments ? entered(1) : call.lastStates + stateAt(bh), call.V, call.K);
-    for (int chunk = endChunk - 1, round = 0; chunk >= firstChunk; chunk--, round++) {
-      const int stage = round % retraceStages;
-      awaitArrivals(filled(stage), round / retraceStages);
-      Sums out;
-      startScores(out, stage, own == 0);
-      P.template addTokens<-1>(V(stage, own), K(stage, 0));
-      waitForProducts<1>();
-      storeScores(out, own == 0 ? valueScores(stage) : keyScores(stage));
-      if (warpgroups == 1) {
-        startScores(out, stage, false);
-        waitForProducts<0>();
-        storeScores(out, keyScores(stage));
-      }
-      publishToProducts();
-      arriveOfWarp(scored(stage));
+    int round = 0;
+    for (int chunk = endChunk - 1; chunk > firstChunk; chunk--, round++) takeBack<true>(chunk, round);
+    P.load(entered(0), call.V, call.K);
+    takeBack<false>(firstChunk, round);
+  }
+
+  /// A chunk of it. S before the segment's first one is known.
+  template <bool hasMore>
+  __device__ void takeBack(int chunk, int round) {
+    const int stage = round % retraceStages;
+    awaitArrivals(filled(stage), round / retraceStages);
+    Sums out;
+    startScores(out, stage, own == 0);
+    if (hasMore) P.template addTokens<-1>(V(stage, own), K(stage, 0));
+    waitForProducts<hasMore ? 1 : 0>();
+    storeScores(out, own == 0 ? valueScores(stage) : keyScores(stage));
+    if (warpgroups == 1) {
+      startScores(out, stage, false);
       waitForProducts<0>();
-      P.settle();
-      if (chunk == firstChunk) P.load(entered(0), call.V, call.K);
-      publish(state, round);
-      awaitArrivals(scored(stage), round / retraceStages);
-      awaitArrivals(published(state), round);
+      storeScores(out, keyScores(stage));
+    }
+    publishToProducts();
+    arriveOfWarp(scored(stage));
+    waitForProducts<0>();
+    P.settle();
+    publish(state, round);
+    awaitArrivals(scored(stage), round / retraceStages);
+    awaitArrivals(published(state), round);
 #pragma unroll
-      for (int i = 0; i < ownPanels; i++) {
-        const int panel = i * warpgroups + own;
-        beginProducts();
-        multiplyState(out, dO(stage, 0), stored(state, 0, panel));
-        addScored<StoredB::rows>(out, valueScores(stage), K(stage, panel));
-        commitProducts();
-        waitForProducts<0>();
-        settle(out);
-        if (i + 1 == ownPanels) {
-          arriveOfWarp(emptied(stage));
-          arriveOfWarp(Frame::read(state));
-        }
-        store(out, call.dq, call.K, 64 * panel, chunk);
+    for (int i = 0; i < ownPanels; i++) {
+      const int panel = i * warpgroups + own;
+      beginProducts();
+      multiplyState(out, dO(stage, 0), stored(state, 0, panel));
+      addScored<StoredB::rows>(out, valueScores(stage), K(stage, panel));
+      commitProducts();
+      waitForProducts<0>();
+      settle(out);
+      if (i + 1 == ownPanels) {
+        arriveOfWarp(emptied(stage));
+        arriveOfWarp(Frame::read(state));
       }
+      store(out, call.dq, call.K, 64 * panel, chunk);
     }
   }
 

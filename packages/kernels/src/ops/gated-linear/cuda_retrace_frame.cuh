@@ -58,11 +58,12 @@ class RetraceFrame {
 
   __device__ RetraceFrame(const RetraceCall& call, const RetraceMaps& maps, unsigned char* shared)
       : call(call), maps(maps), base(sharedAddress(shared)) {
-    segment = static_cast<int>(blockIdx.x) % call.numSegments;
-    bh = static_cast<int>(blockIdx.x) / call.numSegments;
-    b = bh / call.H;
-    h = bh % call.H;
-    group = h / (call.H / call.G);
+    // As they come, not as parts of one number: what a division gives is not known to be the same for all.
+    b = static_cast<int>(blockIdx.x);
+    h = static_cast<int>(blockIdx.y);
+    segment = static_cast<int>(blockIdx.z);
+    bh = b * call.H + h;
+    group = __shfl_sync(~0u, h / (call.H / call.G), 0);
     const int numChunks = static_cast<int>((call.T + chunkTokens - 1) / chunkTokens);
     firstChunk = segment * call.chunksPerSegment;
     endChunk = min(firstChunk + call.chunksPerSegment, numChunks);

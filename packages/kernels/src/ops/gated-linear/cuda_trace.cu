@@ -52,10 +52,11 @@ class Trace {
 
  public:
   __device__ Trace(const TraceCall& call, uint32_t base) : call(call), base(base) {
-    segment = static_cast<int>(blockIdx.x) % call.numSegments;
-    bh = static_cast<int>(blockIdx.x) / call.numSegments;
-    b = bh / call.H;
-    h = bh % call.H;
+    // As they come, not as parts of one number: what a division gives is not known to be the same for all.
+    b = static_cast<int>(blockIdx.x);
+    h = static_cast<int>(blockIdx.y);
+    segment = static_cast<int>(blockIdx.z);
+    bh = b * call.H + h;
     const int numChunks = static_cast<int>((call.T + chunkTokens - 1) / chunkTokens);
     firstChunk = segment * call.chunksPerSegment;
     endChunk = min(firstChunk + call.chunksPerSegment, numChunks);
@@ -292,8 +293,8 @@ cudaError_t launch(const TraceCall& call, cudaStream_t stream) {
     error = cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
                                  cudaSharedmemCarveoutMaxShared);
   if (error != cudaSuccess) return error;
-  const int64_t blocks = call.B * call.H * call.numSegments;
-  kernel<<<static_cast<unsigned>(blocks), Layout::threads + 32, Layout::bytes, stream>>>(call, maps);
+  kernel<<<dim3(static_cast<unsigned>(call.B), call.H, call.numSegments), Layout::threads + 32, Layout::bytes,
+           stream>>>(call, maps);
   return cudaGetLastError();
 }
 
