@@ -67,8 +67,7 @@ class Retrace : RetraceFrame<DK, DV> {
   }
 
   __device__ void arriveOfWarp(uint32_t barrier) const {
-    __syncwarp();
-    if (at.lane == 0) arrive(barrier);
+    if (arrivesForWarp()) arrive(barrier);
   }
 
   /// P for products, when round `round`'s predecessor has been read by all.

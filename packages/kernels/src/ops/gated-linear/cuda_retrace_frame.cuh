@@ -1,6 +1,7 @@
 #pragma once
 
 #include "cuda/bulk_copy.cuh"
+#include "cuda/warp_arrival.cuh"
 #include "cuda_retrace.h"
 #include "cuda_sweep_parts.cuh"
 #include "cuda_transfer.cuh"
@@ -46,7 +47,7 @@ class RetraceFrame {
   __device__ static void initBarriers(unsigned char* shared) {
     if (threadIdx.x != 0) return;
     const uint32_t first = sharedAddress(shared) + Layout::barriers;
-    constexpr int warps = 4 * warpgroups;
+    constexpr int warps = 4 * warpgroups * arrivalsOfWarp;
     for (int stage = 0; stage < retraceStages; stage++) {
       initArrivals(first + 8 * stage, 1);
       initArrivals(first + 8 * (retraceStages + stage), 2 * warps);

@@ -2,6 +2,7 @@
 
 #include "cuda/bulk_copy.cuh"
 #include "cuda/tensor_map.h"
+#include "cuda/warp_arrival.cuh"
 #include "cuda_held_state.cuh"
 #include "cuda_store_rows.cuh"
 #include "cuda_transfer.cuh"
@@ -65,8 +66,8 @@ class Trace {
   __device__ void initBarriers() const {
     if (threadIdx.x == 0) {
       for (int stage = 0; stage < traceStages; stage++) {
-        initArrivals(filled(stage), 1);
-        initArrivals(emptied(stage), 4 * Layout::warpgroups);
+        initArrivals(filled(stage), arrivalsOfWarp);
+        initArrivals(emptied(stage), 4 * Layout::warpgroups * arrivalsOfWarp);
       }
       publishArrivals();
     }
@@ -87,8 +88,7 @@ class Trace {
         copyPanels<DV / 64>(V(stage, 0), maps.v, h, chunk, stage);
       }
       if (decays) sumLogDecays(gates.x, gates.y, sums(stage), false, at.lane);
-      __syncwarp();
-      if (at.lane == 0) arrive(filled(stage));
+      if (arrivesForWarp()) arrive(filled(stage));
       gates = next;
       advance(stage, round);
     }
@@ -135,8 +135,7 @@ class Trace {
       waitForProducts<0>();
       settle(out);
       S.settle();
-      __syncwarp();
-      if (at.lane == 0) arrive(emptied(stage));
+      if (arrivesForWarp()) arrive(emptied(stage));
       advance(stage, round);
       // Outputs are stored last: what publishes S would wait until they have arrived.
       S.publish(stored(copy ^ 1));
