@@ -39,7 +39,8 @@ size_t longscanGatedLinearStatesBytes(const LongscanGatedLinear* call) {
   if (call->decayOnValues) return valuesStatesBytes(*call);
   if (!chunkwise(*call)) return generalStatesBytes(*call);
   const Plan plan(*call);
-  return sizeof(float) * plan.heads * plan.numSegments * plan.stateSize;
+  const int64_t last = plan.retraces ? plan.heads * plan.stateSize : 0;
+  return sizeof(float) * (plan.statesSize() + last);
 }
 
 size_t longscanGatedLinearWorkspaceBytes(const LongscanGatedLinear* call) {

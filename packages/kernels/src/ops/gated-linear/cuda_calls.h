@@ -118,9 +118,10 @@ inline SweepTask imagesTask(const Call& call, const Decayed& decayed, const floa
   return task;
 }
 
-/// The states that enter the segments, and the one that leaves the slice if it is cut at all.
+/// The states that enter the segments, and the one that leaves the slice if it is cut at all: scaled as it
+/// came (`outgoing`) and as it is (`last`), each if not null.
 inline cudaError_t combine(const Call& call, const Plan& plan, const Summaries& from, const float* incoming,
-                           float incomingScale, bool backward, float* states, float* outgoing,
+                           float incomingScale, bool backward, float* states, float* outgoing, float* last,
                            cudaStream_t stream) {
   CombineCall fold = combineOf(call, plan, from, backward);
   const bool cut = plan.numSegments > 1;
@@ -130,6 +131,7 @@ inline cudaError_t combine(const Call& call, const Plan& plan, const Summaries& 
   fold.outgoingScale = 1.0f / incomingScale;
   fold.states = states;
   fold.outgoing = cut ? outgoing : nullptr;
+  fold.last = cut ? last : nullptr;
   return launchCombine(fold, stream);
 }
 
@@ -142,7 +144,7 @@ cudaError_t prepareForward(const Call& call, const Plan& plan, const ForwardWork
                            cudaStream_t stream);
 /// o, and the last state if the slice is not cut, from the states that enter the segments.
 cudaError_t outputOf(const Call& call, const Plan& plan, const Decayed& decayed, const float* states, void* o,
-                     float* ht, cudaStream_t stream);
+                     float* last, cudaStream_t stream);
 
 cudaError_t forward(const Call& call, const LongscanGatedLinearForward& io, cudaStream_t stream);
 cudaError_t backward(const Call& call, const LongscanGatedLinearBackward& io, cudaStream_t stream);

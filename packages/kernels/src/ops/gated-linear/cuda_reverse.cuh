@@ -347,7 +347,7 @@ class Reverse : ReverseFrame<DK, DV> {
           dots.x += share.x;
           dots.y += share.y;
         }
-        storeRows(out, call.dq, call.keyPitch, call.K, 64 * panel, piece);
+        if (!last) storeRows(out, call.dq, call.keyPitch, call.K, 64 * panel, piece);
       }
     }
     if (differentiates) storeShares(dots, end, stage);
@@ -356,6 +356,12 @@ class Reverse : ReverseFrame<DK, DV> {
     if (piece.fresh) D.clear();
     awaitArrivals(adjointRead(), round);
     publish();
+    // After that: what publishes D would wait until outputs have arrived.
+    constexpr int lastPanel = (ownPanels - 1) * warpgroups;
+    if (keyPanels % warpgroups == 0)
+      storeRows(out, call.dq, call.keyPitch, call.K, 64 * (lastPanel + at.warpgroup), piece);
+    else if (at.warpgroup < keyPanels)
+      storeRows(out, call.dq, call.keyPitch, call.K, 0, piece);
   }
 
   /// For the warp that writes the decay's gradient.
