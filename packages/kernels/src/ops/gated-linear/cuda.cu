@@ -37,6 +37,13 @@ size_t longscanGatedLinearStatesBytes(const LongscanGatedLinear* call) {
   return sizeof(float) * plan.heads * plan.numSegments * plan.stateSize;
 }
 
+size_t longscanGatedLinearDecayedBytes(const LongscanGatedLinear* call) {
+  if (!supported(*call) || call->decayOnValues || !chunkwise(*call)) return 0;
+  WorkspaceParts parts(nullptr);
+  Decayed(*call, Plan(*call), Decayed::mostTerms, parts);
+  return parts.used();
+}
+
 size_t longscanGatedLinearWorkspaceBytes(const LongscanGatedLinear* call) {
   if (!supported(*call)) return 0;
   if (call->decayOnValues) return valuesWorkspaceBytes(*call);

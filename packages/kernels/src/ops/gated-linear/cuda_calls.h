@@ -47,7 +47,7 @@ inline SweepCall sweepOf(const Call& call, const Plan& plan, bool freeIsKey) {
   return sweep;
 }
 
-inline DiagonalCall diagonalOf(const Call& call, const Decayed& to, int scoreTerms, bool transposed) {
+inline DiagonalCall diagonalOf(const Call& call, const Decayed& to) {
   DiagonalCall diagonal{};
   diagonal.B = call.B;
   diagonal.T = call.T;
@@ -60,12 +60,11 @@ inline DiagonalCall diagonalOf(const Call& call, const Decayed& to, int scoreTer
   diagonal.k = static_cast<const Bf16*>(call.k);
   diagonal.g = call.g;
   diagonal.resets = call.resets;
-  diagonal.transposed = transposed;
   diagonal.decayedQuery = to.query;
   diagonal.decayedKey = to.key;
   diagonal.gamma = to.gamma;
   diagonal.scores = to.scores;
-  diagonal.scoreTerms = scoreTerms;
+  diagonal.scoreTerms = to.scoreTerms;
   return diagonal;
 }
 

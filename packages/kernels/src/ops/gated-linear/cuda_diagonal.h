@@ -9,7 +9,7 @@ struct __nv_bfloat16;
 namespace longscan {
 
 /// What a diagonal decay does inside chunks, before the sweeps: queries and keys decayed from and to the ends
-/// of their piece of the chunk, and the scores inside it. `transposed`: of the scores, [key][query].
+/// of their piece of the chunk, and the scores inside it.
 struct DiagonalCall {
   int64_t B, T;
   int H, G, K, V;  // H / G heads in succession share q and k
@@ -18,13 +18,12 @@ struct DiagonalCall {
   const __nv_bfloat16* k;  // [B, T, G, K]
   const float* g;          // [B, T, H, K], log decay <= 0
   const int32_t* resets;   // [B, T] or null
-  bool transposed;
   __nv_bfloat16*
       decayedQuery;  // [B, T, H, K]: scale * q_t decayed by what lies between the piece's start and t, t too
   __nv_bfloat16* decayedKey;           // [B, T, H, K]: k_t decayed by what follows it in the piece
   __nv_bfloat16 *queryRest, *keyRest;  // what rounding takes off them, or null: not wanted
   float* gamma;                        // [B, H, chunks, K]: the decay of the chunk's first piece
-  __nv_bfloat16* scores;               // [B, H, chunks, scoreTerms, 64, 64]
+  __nv_bfloat16* scores;               // [scoreTerms, B, H, chunks, 64, 64], [key][query] of a chunk
   int scoreTerms;                      // 2: the second are what rounding takes off the first
 };
 

@@ -323,11 +323,16 @@ class Sweep : SweepHold<DC, DO, kind, summary> {
     commitProducts();
   }
 
-  /// out += scores z, in the background.
+  /// out += scores z, or with time, whose rows are queries, their transpose: in the background.
   __device__ void addScored(Sums& out, int stage, int term) const {
     beginProducts();
+    if (task.backward) {
 #pragma unroll
-    for (int k = 0; k < 4; k++) multiply<StoredB::columns>(out, scores(stage, term), k, Z(stage), k);
+      for (int k = 0; k < 4; k++) multiply<StoredB::columns>(out, scores(stage, term), k, Z(stage), k);
+    } else {
+#pragma unroll
+      for (int k = 0; k < 4; k++) multiplyTransposed(out, scores(stage, term), k, Z(stage), k);
+    }
     commitProducts();
   }
 

@@ -41,7 +41,7 @@ struct SweepTask {
   bool backward;   // against time
 
   const __nv_bfloat16*
-      scores;          // `contracted`: [B, H, chunks, terms, 64, 64], rows of out and z, in time's order
+      scores;          // `contracted`: [terms, B, H, chunks, 64, 64], [key][query], in time's order
   int scoreTerms;      // 1 or 2: scores are the sums of as many bf16 numbers
   const float* gamma;  // `contracted`: [B, H, chunks, K], the chunk's decay up to its first reset
 

@@ -30,6 +30,7 @@ class SweepLoader : SweepFrame<DC, DO, kind, summary> {
   using Frame::loaders;
   using Frame::mapped;
   using Frame::maps;
+  using Frame::numChunks;
   using Frame::panels;
   using Frame::pieceOf;
   using Frame::pitchOf;
@@ -158,20 +159,23 @@ class SweepLoader : SweepFrame<DC, DO, kind, summary> {
   }
 
   __device__ void fillScores(const Piece& piece, int stage) {
-    const int64_t first = chunkOf(piece) * task.scoreTerms;
+    const int64_t allChunks = call.B * call.H * numChunks;
     if (mapped) {
       if (at.lane != 0) return;
       expectBytes(filled(stage), task.scoreTerms * Layout::panel);
 #pragma unroll 1
       for (int term = 0; term < task.scoreTerms; term++)
         copyBox(scores(stage, term).base, maps.scores, filled(stage), 0, 0, 0,
-                static_cast<int>(first) + term);
+                static_cast<int>(chunkOf(piece) + term * allChunks));
       return;
     }
-    const __nv_bfloat16* from = task.scores + first * (64 * 64);
+#pragma unroll 1
+    for (int term = 0; term < task.scoreTerms; term++) {
+      const __nv_bfloat16* from = task.scores + (chunkOf(piece) + term * allChunks) * (64 * 64);
 #pragma unroll 8
-    for (int i = at.lane; i < task.scoreTerms * 64 * 8; i += 32)
-      copyAsync16(scores(stage, i / 512).address(i / 8 % 64, i % 8), from + i * 8, true);
+      for (int i = at.lane; i < 64 * 8; i += 32)
+        copyAsync16(scores(stage, term).address(i / 8, i % 8), from + i * 8, true);
+    }
   }
 
   /// What is read straight to registers, a chunk or two later: from the L2 cache by then.
