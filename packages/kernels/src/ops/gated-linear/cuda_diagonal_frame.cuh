@@ -22,11 +22,12 @@ struct GradientLayout {
   static constexpr int totals = gates + floats;
   static constexpr int behind = totals + 4 * gradientThreads;
   static constexpr int ends = behind + 4 * 4 * KB;
-  static constexpr int values = ends + 4 * gradientThreads / 32 * KB;
+  static constexpr int values = ends + 4 * 4 * KB;
   static constexpr int stage = 4 * tile;  // 64 channels of dO and v, of S and D
-  // dA in two terms; of queries and of keys the other operand in two terms, and in the same place what is
-  // exchanged. Without products of whole chunks dA reaches further.
-  static constexpr int terms = values, ofQueries = terms + 2 * tile, ofKeys = ofQueries + 3 * tile;
+  // dA in two terms, then rows of dq and dk; of queries and of keys the other operand in two terms, and in
+  // the same place what is exchanged. Without products of whole chunks dA reaches further.
+  static constexpr int terms = values, rows = values, ofQueries = terms + 2 * tile,
+                       ofKeys = ofQueries + 3 * tile;
   static constexpr int scores = values, queriesExchanged = ofKeys - floats, keysExchanged = ofKeys;
   static_assert(values % 1024 == 0 && floats % 1024 == 0, "tiles are aligned to 1024 bytes");
   static_assert(queriesExchanged >= ofQueries && queriesExchanged >= scores + floats,

@@ -11,14 +11,14 @@ struct TwoTerms {
   Tile<64> rounded, rest;
 };
 
-/// dA of one document, [query][key]. No query has a share of later keys.
-__device__ void storeTerms(const QuarterSums& scores, TwoTerms to, const GradientPlace& at) {
+/// dA of one document, [query][key], scaled. No query has a share of later keys.
+__device__ void storeTerms(const QuarterSums& scores, TwoTerms to, float scale, const GradientPlace& at) {
   MmaA rounded, rest;
 #pragma unroll
   for (int i = 0; i < 4; i++) {
     const int ahead = at.keyOf(i / 2) - at.row(i % 2);
-    const float near = ahead <= 0 ? scores[i / 2][i % 2 * 2] : 0.0f;
-    const float far = ahead < 0 ? scores[i / 2][i % 2 * 2 + 1] : 0.0f;
+    const float near = ahead <= 0 ? scale * scores[i / 2][i % 2 * 2] : 0.0f;
+    const float far = ahead < 0 ? scale * scores[i / 2][i % 2 * 2 + 1] : 0.0f;
     rounded.x[i] = pack(near, far);
     rest.x[i] = pack(near - lowHalf(rounded.x[i]), far - highHalf(rounded.x[i]));
   }
@@ -28,27 +28,24 @@ __device__ void storeTerms(const QuarterSums& scores, TwoTerms to, const Gradien
 
 /// Keys scaled up from the chunk's start on, for the queries' gradient; for the keys' queries from its end
 /// back.
-__device__ void storeScaledUp(TwoTerms to, const Chunk& in, float scale, const GradientPlace& at) {
-  const Tile<64> other = at.ofQuery ? in.K : in.Q;
+template <bool ofQuery>
+__device__ void storeScaledUp(TwoTerms to, const Chunk& in) {
+  const Tile<64> other = ofQuery ? in.K : in.Q;
   const int unit = threadIdx.x % 8;
   float end[8];
-  in.c.loadEight(end, tileTokens - 1, 8 * unit);
-#pragma unroll
-  for (int i = 0; i < 8; i++) end[i] = at.ofQuery ? 0.0f : end[i];
+  if (!ofQuery) in.c.loadEight(end, tileTokens - 1, 8 * unit);
 #pragma unroll
   for (int step = 0; step < 2; step++) {
     const int row = threadIdx.x % 256 / 8 + 32 * step;
     const uint4 both = loadShared16(other.address(row, unit));
     const uint32_t values[4] = {both.x, both.y, both.z, both.w};
     uint32_t rounded[4], rest[4];
-    float c[8];
-    in.c.loadEight(c, row, 8 * unit);
+    float here[8];
+    in.c.loadEight(here, row, 8 * unit);
 #pragma unroll
     for (int n = 0; n < 4; n++) {
-      const float2 here = make_float2(c[2 * n], c[2 * n + 1]);
-      const float sign = at.ofQuery ? -1.0f : 1.0f, factor = at.ofQuery ? 1.0f : scale;
-      const float near = lowHalf(values[n]) * (factor * exp2Decay(sign * (here.x - end[2 * n])));
-      const float far = highHalf(values[n]) * (factor * exp2Decay(sign * (here.y - end[2 * n + 1])));
+      const auto decay = [&](int i) { return exp2Decay(ofQuery ? -here[i] : here[i] - end[i]); };
+      const float near = lowHalf(values[n]) * decay(2 * n), far = highHalf(values[n]) * decay(2 * n + 1);
       rounded[n] = pack(near, far);
       rest[n] = pack(near - lowHalf(rounded[n]), far - highHalf(rounded[n]));
     }
@@ -79,8 +76,11 @@ __device__ void findInsideMild(NarrowSums& sum, const QuarterSums& scores, const
   constexpr int bytes = Tile<64>::bytes;
   const uint32_t own = base + (at.ofQuery ? Layout::ofQueries : Layout::ofKeys);
   const TwoTerms dA{{base + Layout::terms}, {base + Layout::terms + bytes}}, other{{own}, {own + bytes}};
-  storeTerms(scores, dA, at);
-  storeScaledUp(other, in, scale, at);
+  storeTerms(scores, dA, scale, at);
+  if (at.ofQuery)
+    storeScaledUp<true>(other, in);
+  else
+    storeScaledUp<false>(other, in);
   publishToProducts();
   __syncthreads();
   clear(sum);
@@ -160,7 +160,7 @@ __global__ void __launch_bounds__(gradientThreads, mapped ? gradientBlocks : 1)
   NarrowSums sum;
   clear(scores);
   clear(sum);
-  float ends[8] = {};
+  EndSums ends;
   const int numValues = loader.numValues();
 #pragma unroll 1
   for (int values = 0; values < numValues; values++) {
@@ -176,13 +176,13 @@ __global__ void __launch_bounds__(gradientThreads, mapped ? gradientBlocks : 1)
       multiplyColumns<StoredB::rows>(sum, own, met, k, at.half);
     }
     commitProducts();
-    if (meets) addEnds(ends, state, adjoint);
+    if (meets) ends.add(state, adjoint, at.lane);
     waitForProducts<0>();
     if (values + loader.numStages() < numValues) __syncthreads();
     loader.fill(values + loader.numStages());
   }
   float* const toEnds = reinterpret_cast<float*>(shared + Layout::ends);
-  storeEnds(ends, toEnds);
+  ends.store(toEnds, at.lane);
   const bool isMild = __syncthreads_and(loader.numStages() == 2 && starts == 0 &&
                                         in.c.at(tileTokens - 1, threadIdx.x % KB) >= -mostScaledUp);
 
@@ -194,8 +194,12 @@ __global__ void __launch_bounds__(gradientThreads, mapped ? gradientBlocks : 1)
     NarrowSums inside;
     findInsideMild(inside, scores, in, base, call.scale, at);
     if (computes) {
-      closeMild(sum, inside, behind, exchanged, in, call.scale, at.anew());
-      if (!at.ofQuery) storeBehind(behind, toBehind, at.anew());
+      if (at.ofQuery) {
+        closeMild<true>(sum, inside, behind, exchanged, in, call.scale, at.anew());
+      } else {
+        closeMild<false>(sum, inside, behind, exchanged, in, call.scale, at.anew());
+        storeBehind(behind, toBehind, at.anew());
+      }
     }
   } else {
     storeScores(scores, in, call.scale, at.anew());
@@ -210,13 +214,24 @@ __global__ void __launch_bounds__(gradientThreads, mapped ? gradientBlocks : 1)
     }
   }
   const int pitch = call.H * call.K, channels = call.K - block.channel();
-  if (computes)
+  if (!mapped && computes)
     storeRows(sum, (at.ofQuery ? task.dq : task.dk) + block.place(call), pitch, block.length, channels,
               at.anew());
-  if (task.dk == nullptr) return;
   __syncthreads();
-  storeDecayGradient(task.dg + block.place(call), pitch, channels, in, shared,
-                     task.fromZero && block.chunk == 0);
+  if (mapped && computes) {
+    stageRows(sum, {base + Layout::rows + (at.ofQuery ? 0 : Layout::tile)}, at.anew());
+    publishToProducts();
+  }
+  if (task.dk != nullptr) {
+    const DecayGradient decays(in, shared);
+    __syncthreads();
+    loader.storeStaged(base + Layout::rows);
+    decays.store(task.dg + block.place(call), pitch, channels, task.fromZero && block.chunk == 0);
+  } else {
+    __syncthreads();
+    loader.storeStaged(base + Layout::rows);
+  }
+  waitUntilRunsAreRead();
 }
 
 /// As many stages as leave room for two blocks.
@@ -239,8 +254,11 @@ cudaError_t makeMaps(const DiagonalGradientCall& task, GradientMaps& maps) {
       {maps.k, {call.k, call.B, call.T, call.G, call.K}},
       {maps.v, {task.v, call.B, call.T, call.H, call.V}},
       {maps.dO, {task.dO, call.B, call.T, call.H, call.V}},
+      {maps.dq, {task.dq, call.B, call.T, call.H, call.K}},
+      {maps.dk, {task.dk, call.B, call.T, call.H, call.K}},
   };
   for (const auto& one : wanted) {
+    if (one.tensor.data == nullptr) continue;
     const cudaError_t error = mapTensor(one.map, one.tensor, 64, tileTokens);
     if (error != cudaSuccess) return error;
   }

@@ -2,12 +2,12 @@
 
 #include "cuda_diagonal_frame.cuh"
 
-// How a block of the gradient gets what it reads.
+// How a block of the gradient gets what it reads, and gives back rows.
 
 namespace longscan {
 
 struct GradientMaps {
-  CUtensorMap q, k, v, dO;
+  CUtensorMap q, k, v, dO, dq, dk;
 };
 
 /// Fills Q, K and the gates, and stages of 64 channels of the values with what meets them: tiles of dO, v, S
@@ -87,6 +87,16 @@ class GradientLoader {
       publishToProducts();
       __syncthreads();
     }
+  }
+
+  /// `mapped`: starts to store dq, and dk if it is wanted, from two tiles that all threads have published.
+  __device__ void storeStaged(uint32_t rows) const {
+    if (!mapped || threadIdx.x != 0) return;
+    const int h = static_cast<int>(block.h), b = static_cast<int>(block.b);
+    const int token = static_cast<int>(block.first);
+    storeBox(maps.dq, rows, block.channel(), h, token, b);
+    if (task.dk) storeBox(maps.dk, rows + Layout::tile, block.channel(), h, token, b);
+    commitRuns();
   }
 
  private:
