@@ -41,7 +41,11 @@ struct DiagonalGradientCall {
   __nv_bfloat16* dq;              // [B, T, H, K]
   __nv_bfloat16* dk;              // [B, T, H, K]; null: only dq is wanted; adjoints and dg are not used
   float* dg;                      // [B, T, H, K]
-  int stages;                     // of values in shared memory; set by launchDiagonalGradient
+  // Set by launchDiagonalGradient: stages of values in shared memory, the chunk of all rows that blocks begin
+  // with, and whether two blocks of a chunk are a cluster, for which values are read once.
+  int stages;
+  unsigned firstChunk;
+  bool paired;
 };
 
 cudaError_t launchDiagonalGradient(const DiagonalGradientCall& call, cudaStream_t stream);

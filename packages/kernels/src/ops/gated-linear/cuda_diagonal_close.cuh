@@ -11,14 +11,22 @@ namespace longscan {
 /// quarter. Products give every pair of channels; a lane in four keeps those of two channels with themselves.
 class EndSums {
   float sums[2][4] = {};
+  uint32_t offset;  // of the lane's row in either tile
 
   __device__ static int quarter() { return threadIdx.x >> 7; }
   __device__ static int firstKey() { return 16 * (threadIdx.x >> 5 & 3); }
 
  public:
-  __device__ void add(Tile<64> S, Tile<64> D, int lane) {
-    mma(sums[0], sums[1], loadATransposed(S, 16 * quarter(), firstKey(), lane),
-        loadB(D, 16 * quarter(), firstKey(), lane));
+  __device__ explicit EndSums(int lane)
+      : offset(Tile<64>{0}.fragment(16 * quarter(), firstKey(), (lane & 7) + ((lane >> 4) << 3),
+                                    lane >> 3 & 1)) {}
+
+  __device__ void add(Tile<64> S, Tile<64> D) {
+    MmaA s, d;  // both with channels as rows; for a product's second operand two parts change places
+    loadMatricesTransposed(s.x, S.base + offset);
+    loadMatricesTransposed(d.x, D.base + offset);
+    mma(sums[0], s, d.x[0], d.x[2]);
+    mma(sums[1], s, d.x[1], d.x[3]);
   }
 
   __device__ void store(float* ends, int lane) const {

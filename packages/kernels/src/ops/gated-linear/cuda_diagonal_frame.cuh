@@ -37,41 +37,58 @@ struct GradientLayout {
 
   /// With one stage there is no room for products of the whole chunk.
   static constexpr int bytes(int stages) {
-    return stages == 2 ? arrivals + 2 * static_cast<int>(sizeof(ArrivalBarrier)) : keysExchanged + floats;
+    return stages == 2 ? arrivals + 4 * static_cast<int>(sizeof(ArrivalBarrier)) : keysExchanged + floats;
   }
 };
 
 /// A chunk of one head and KB of its key channels. Blocks that run at a time have all heads of some chunks:
 /// they read whole rows of memory.
 struct Block {
-  int64_t chunk, b, h, first;
-  int keyBlock, length;
-  int64_t imageOf;  // the chunk's number among those of all heads
+  int chunk, b;
 
-  __device__ explicit Block(const DiagonalCall& call) {
-    // Of 32 bits: longer numbers are divided in hundreds of instructions.
-    const unsigned tiles = (call.K + KB - 1) / KB, heads = call.H;
-    const unsigned numChunks = static_cast<unsigned>((call.T + tileTokens - 1) / tileTokens);
-    const unsigned row = blockIdx.x / tiles, chunks = row / heads;
-    keyBlock = blockIdx.x % tiles;
-    h = row % heads;
-    chunk = call.B == 1 ? chunks : chunks % numChunks;
-    b = call.B == 1 ? 0 : chunks / numChunks;
-    imageOf = (b * call.H + h) * numChunks + chunk;
-    first = chunk * tileTokens;
-    length = static_cast<int>(min(static_cast<int64_t>(tileTokens), call.T - first));
+  __device__ explicit Block(const DiagonalGradientCall& task) : b(0) {
+    const DiagonalCall& call = task.call;
+    chunk = task.firstChunk + blockIdx.z;
+    if (call.B > 1) {
+      const int numChunks = chunksOf(call);
+      b = chunk / numChunks;
+      chunk -= b * numChunks;
+    }
   }
-  __device__ int channel() const { return keyBlock * KB; }
+  __device__ static int h() { return blockIdx.y; }
+  __device__ static int keyBlock() { return blockIdx.x; }
+  __device__ static int chunksOf(const DiagonalCall& call) {
+    return static_cast<int>((call.T + tileTokens - 1) / tileTokens);
+  }
+  /// The same, as far as the compiler knows another: it is not to keep what follows from it in registers.
+  __device__ Block anew() const {
+    Block block = *this;
+    asm volatile("" : "+r"(block.chunk));
+    return block;
+  }
+  __device__ int64_t first() const { return static_cast<int64_t>(chunk) * tileTokens; }
+  __device__ int length(const DiagonalCall& call) const {
+    return static_cast<int>(min(static_cast<int64_t>(tileTokens), call.T - first()));
+  }
+  __device__ int channel() const { return keyBlock() * KB; }
+  /// The chunk's number among those of all heads.
+  __device__ int64_t imageOf(const DiagonalCall& call) const {
+    return (static_cast<int64_t>(b) * call.H + h()) * chunksOf(call) + chunk;
+  }
+  /// Of the heads that share queries and keys.
+  __device__ int group(const DiagonalCall& call) const {
+    return call.G == call.H ? h() : h() / (call.H / call.G);
+  }
   /// Where row 0 of [B, T, H, K] has the block's first channel, of [B, T, G, K] the head's, of [B, T, H, V]
   /// too.
   __device__ int64_t place(const DiagonalCall& call) const {
-    return ((b * call.T + first) * call.H + h) * call.K + channel();
+    return ((b * call.T + first()) * call.H + h()) * call.K + channel();
   }
   __device__ int64_t sharedPlace(const DiagonalCall& call) const {
-    return ((b * call.T + first) * call.G + static_cast<int>(h) / (call.H / call.G)) * call.K;
+    return ((b * call.T + first()) * call.G + group(call)) * call.K;
   }
   __device__ int64_t valuePlace(const DiagonalCall& call) const {
-    return ((b * call.T + first) * call.H + h) * call.V;
+    return ((b * call.T + first()) * call.H + h()) * call.V;
   }
 };
 

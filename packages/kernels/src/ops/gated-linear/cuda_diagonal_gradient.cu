@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "cuda/tensor_map.h"
 #include "cuda_diagonal_close.cuh"
 #include "cuda_diagonal_load.cuh"
@@ -143,13 +145,13 @@ __global__ void __launch_bounds__(gradientThreads, mapped ? gradientBlocks : 1)
   const DiagonalCall& call = task.call;
   extern __shared__ __align__(1024) unsigned char shared[];
   const uint32_t base = sharedAddress(shared);
-  const Block block(call);
+  const Block block(task);
   const GradientPlace at;
-  const uint64_t starts = documentStarts(call.resets ? call.resets + block.b * call.T : nullptr, block.first,
-                                         block.length, at.lane);
+  const uint64_t starts = documentStarts(call.resets ? call.resets + block.b * call.T : nullptr,
+                                         block.first(), block.length(call), at.lane);
   const auto floatsAt = [&](int place) { return FloatTile<64>{reinterpret_cast<float*>(shared + place)}; };
-  const Chunk in{{base}, {base + Layout::tile}, floatsAt(Layout::gates), floatsAt(Layout::scores),
-                 starts, block.length};
+  Chunk in{{base}, {base + Layout::tile}, floatsAt(Layout::gates), floatsAt(Layout::scores),
+           starts, block.length(call)};
   const GradientLoader<mapped> loader(task, maps, block, in, shared);
   loader.begin();
   sumGates<gradientThreads>(in.c, starts, reinterpret_cast<float*>(shared + Layout::totals));
@@ -160,26 +162,35 @@ __global__ void __launch_bounds__(gradientThreads, mapped ? gradientBlocks : 1)
   NarrowSums sum;
   clear(scores);
   clear(sum);
-  EndSums ends;
+  EndSums ends(at.lane);
   const int numValues = loader.numValues();
-#pragma unroll 1
-  for (int values = 0; values < numValues; values++) {
+  const auto addValues = [&](int values, int stage) {
     loader.await(values);
-    const Tile<64> dO = loader.tile(values, 0), v = loader.tile(values, 1), state = loader.tile(values, 2),
-                   adjoint = loader.tile(values, 3);
-    // Without adjoints the keys' sums are of no use.
-    const Tile<64> own = at.ofQuery ? dO : v, met = at.ofQuery ? state : adjoint;
-    beginProducts();
+    const Tile<64> dO = loader.tile(stage, 0), v = loader.tile(stage, 1), state = loader.tile(stage, 2),
+                   adjoint = loader.tile(stage, 3);
+    const auto multiply = [&](Tile<64> own, Tile<64> met) {
+      beginProducts();
 #pragma unroll
-    for (int k = 0; k < 4; k++) {
-      multiplyRows(scores, dO, v, k, at.quarter);
-      multiplyColumns<StoredB::rows>(sum, own, met, k, at.half);
-    }
-    commitProducts();
-    if (meets) ends.add(state, adjoint, at.lane);
+      for (int k = 0; k < 4; k++) {
+        multiplyRows(scores, dO, v, k, at.quarter);
+        multiplyColumns<StoredB::rows>(sum, own, met, k, at.half);
+      }
+      commitProducts();
+    };
+    // Without adjoints the keys' sums are of no use.
+    if (at.ofQuery)
+      multiply(dO, state);
+    else
+      multiply(v, adjoint);
+    if (meets) ends.add(state, adjoint);
     waitForProducts<0>();
-    if (values + loader.numStages() < numValues) __syncthreads();
-    loader.fill(values + loader.numStages());
+    loader.refill(values);
+  };
+  // By pairs: where a stage lies is then known to the compiler.
+#pragma unroll 1
+  for (int values = 0; values < numValues; values += 2) {
+    addValues(values, 0);
+    if (values + 1 < numValues) addValues(values + 1, loader.numStages() - 1);
   }
   float* const toEnds = reinterpret_cast<float*>(shared + Layout::ends);
   ends.store(toEnds, at.lane);
@@ -202,6 +213,7 @@ __global__ void __launch_bounds__(gradientThreads, mapped ? gradientBlocks : 1)
       }
     }
   } else {
+    in.length = block.anew().length(call);
     storeScores(scores, in, call.scale, at.anew());
     if (computes) {
       closeOuter(sum, behind, exchanged, in, call.scale, at.anew());
@@ -210,12 +222,14 @@ __global__ void __launch_bounds__(gradientThreads, mapped ? gradientBlocks : 1)
     __syncthreads();
     if (computes) {
       addInside(exchanged, in, at.anew());
+      in.length = block.anew().length(call);
       takeGradients(sum, exchanged, in, at.anew());
     }
   }
+  in.length = block.anew().length(call);
   const int pitch = call.H * call.K, channels = call.K - block.channel();
   if (!mapped && computes)
-    storeRows(sum, (at.ofQuery ? task.dq : task.dk) + block.place(call), pitch, block.length, channels,
+    storeRows(sum, (at.ofQuery ? task.dq : task.dk) + block.place(call), pitch, in.length, channels,
               at.anew());
   __syncthreads();
   if (mapped && computes) {
@@ -266,7 +280,7 @@ cudaError_t makeMaps(const DiagonalGradientCall& task, GradientMaps& maps) {
 }
 
 template <bool mapped>
-cudaError_t launch(const DiagonalGradientCall& task, const GradientMaps& maps, cudaStream_t stream) {
+cudaError_t launch(DiagonalGradientCall task, const GradientMaps& maps, cudaStream_t stream) {
   const int bytes = GradientLayout::bytes(task.stages);
   const auto kernel = gradientKernel<mapped>;
   cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
@@ -275,9 +289,25 @@ cudaError_t launch(const DiagonalGradientCall& task, const GradientMaps& maps, c
                                  cudaSharedmemCarveoutMaxShared);
   if (error != cudaSuccess) return error;
   const DiagonalCall& call = task.call;
-  const int64_t blocks = (call.T + tileTokens - 1) / tileTokens * ((call.K + KB - 1) / KB);
-  kernel<<<static_cast<unsigned>(blocks * call.B * call.H), gradientThreads, bytes, stream>>>(task, maps);
-  return cudaGetLastError();
+  const unsigned tiles = (call.K + KB - 1) / KB;
+  task.paired = mapped && tiles % 2 == 0;
+  cudaLaunchAttribute cluster{};
+  cluster.id = cudaLaunchAttributeClusterDimension;
+  cluster.val.clusterDim = {2, 1, 1};
+  cudaLaunchConfig_t config{};
+  config.blockDim = gradientThreads;
+  config.dynamicSmemBytes = bytes;
+  config.stream = stream;
+  config.attrs = &cluster;
+  config.numAttrs = task.paired ? 1 : 0;
+  constexpr int64_t mostAtOnce = 65535;  // blocks along z
+  const int64_t chunks = call.B * ((call.T + tileTokens - 1) / tileTokens);
+  for (int64_t first = 0; first < chunks && error == cudaSuccess; first += mostAtOnce) {
+    task.firstChunk = static_cast<unsigned>(first);
+    config.gridDim = dim3(tiles, call.H, static_cast<unsigned>(std::min(mostAtOnce, chunks - first)));
+    error = cudaLaunchKernelEx(&config, kernel, task, maps);
+  }
+  return error;
 }
 
 }  // namespace
