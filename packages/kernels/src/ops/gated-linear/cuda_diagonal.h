@@ -41,6 +41,8 @@ struct DiagonalGradientCall {
   __nv_bfloat16* dq;              // [B, T, H, K]
   __nv_bfloat16* dk;              // [B, T, H, K]; null: only dq is wanted; adjoints and dg are not used
   float* dg;                      // [B, T, H, K]
+  /// How the adjoints were written, each segment from its end on: what came last is read first.
+  int numSegments, chunksPerSegment;
   // Set by launchDiagonalGradient: stages of values in shared memory, the chunk of all rows that blocks begin
   // with, and whether two blocks of a chunk are a cluster, for which values are read once.
   int stages;

@@ -48,12 +48,14 @@ struct Block {
 
   __device__ explicit Block(const DiagonalGradientCall& task) : b(0) {
     const DiagonalCall& call = task.call;
-    chunk = task.firstChunk + blockIdx.z;
+    int number = task.firstChunk + blockIdx.z;
     if (call.B > 1) {
-      const int numChunks = chunksOf(call);
-      b = chunk / numChunks;
-      chunk -= b * numChunks;
+      const int ofRow = task.numSegments * task.chunksPerSegment;
+      b = number / ofRow;
+      number -= b * ofRow;
     }
+    const int inside = number / task.numSegments;
+    chunk = (number - inside * task.numSegments) * task.chunksPerSegment + inside;
   }
   __device__ static int h() { return blockIdx.y; }
   __device__ static int keyBlock() { return blockIdx.x; }

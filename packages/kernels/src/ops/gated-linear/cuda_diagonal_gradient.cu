@@ -146,6 +146,7 @@ __global__ void __launch_bounds__(gradientThreads, mapped ? gradientBlocks : 1)
   extern __shared__ __align__(1024) unsigned char shared[];
   const uint32_t base = sharedAddress(shared);
   const Block block(task);
+  if (block.first() >= call.T) return;  // of the last segment, which may be shorter
   const GradientPlace at;
   const uint64_t starts = documentStarts(call.resets ? call.resets + block.b * call.T : nullptr,
                                          block.first(), block.length(call), at.lane);
@@ -301,7 +302,7 @@ cudaError_t launch(DiagonalGradientCall task, const GradientMaps& maps, cudaStre
   config.attrs = &cluster;
   config.numAttrs = task.paired ? 1 : 0;
   constexpr int64_t mostAtOnce = 65535;  // blocks along z
-  const int64_t chunks = call.B * ((call.T + tileTokens - 1) / tileTokens);
+  const int64_t chunks = call.B * task.numSegments * task.chunksPerSegment;
   for (int64_t first = 0; first < chunks && error == cudaSuccess; first += mostAtOnce) {
     task.firstChunk = static_cast<unsigned>(first);
     config.gridDim = dim3(tiles, call.H, static_cast<unsigned>(std::min(mostAtOnce, chunks - first)));
