@@ -31,17 +31,6 @@ struct ArrivalBarrier {
     asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(address()) : "memory");
 #endif
   }
-  /// Arrives at the barrier that lies at the same place in the block of rank `rank` of the cluster.
-  __device__ void arriveAt(int rank) {
-#if __CUDA_ARCH__ >= 900
-    asm volatile(
-        "{ .reg .b32 there;\n"
-        "mapa.shared::cluster.u32 there, %0, %1;\n"
-        "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [there]; }" ::"r"(address()),
-        "r"(rank)
-        : "memory");
-#endif
-  }
   /// Arrives, and says how many bytes of copies belong to this phase.
   __device__ void arriveExpecting(uint32_t bytes) {
 #if __CUDA_ARCH__ >= 900
@@ -59,31 +48,7 @@ struct ArrivalBarrier {
         : "memory");
 #endif
   }
-  /// The same of arrivals from another block.
-  __device__ void waitForCluster(int phase) {
-#if __CUDA_ARCH__ >= 900
-    asm volatile(
-        "{ .reg .pred done;\n"
-        "again: mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%0], %1;\n"
-        "@!done bra again; }" ::"r"(address()),
-        "r"(phase & 1)
-        : "memory");
-#endif
-  }
 };
-
-/// Two blocks of a cluster, whose ranks are 0 and 1. All threads of both say that they have come so far, and
-/// wait until all have.
-__device__ inline void announceToCluster() {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
-#endif
-}
-__device__ inline void awaitCluster() {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
-#endif
-}
 
 /// Makes freshly initialised barriers known to the copies.
 __device__ inline void publishBarriers() {
@@ -102,18 +67,6 @@ __device__ inline void copyBox(uint32_t to, const CUtensorMap& map, uint32_t arr
       "%5, "
       "%6}], [%2];" ::"r"(to),
       "l"(&map), "r"(arrival), "r"(column), "r"(head), "r"(row), "r"(batch)
-      : "memory");
-#endif
-}
-
-/// The same to that place in both blocks of a pair, each of whose barriers counts its bytes.
-__device__ inline void copyBoxToPair(uint32_t to, const CUtensorMap& map, uint32_t arrival, int column,
-                                     int head, int row, int batch) {
-#if __CUDA_ARCH__ >= 900
-  asm volatile(
-      "cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster "
-      "[%0], [%1, {%3, %4, %5, %6}], [%2], %7;" ::"r"(to),
-      "l"(&map), "r"(arrival), "r"(column), "r"(head), "r"(row), "r"(batch), "h"(static_cast<uint16_t>(3))
       : "memory");
 #endif
 }

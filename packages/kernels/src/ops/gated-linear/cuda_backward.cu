@@ -136,8 +136,6 @@ cudaError_t differentiateDiagonalDecay(const Call& call, const Plan& plan,
   gradient.dq = static_cast<Bf16*>(io.dq);
   gradient.dk = static_cast<Bf16*>(io.dk);
   gradient.dg = io.dg;
-  gradient.numSegments = plan.numSegments;
-  gradient.chunksPerSegment = plan.chunksPerSegment;
   return launchDiagonalGradient(gradient, stream);
 }
 

@@ -41,13 +41,10 @@ struct DiagonalGradientCall {
   __nv_bfloat16* dq;              // [B, T, H, K]
   __nv_bfloat16* dk;              // [B, T, H, K]; null: only dq is wanted; adjoints and dg are not used
   float* dg;                      // [B, T, H, K]
-  /// How the adjoints were written, each segment from its end on: what came last is read first.
-  int numSegments, chunksPerSegment;
-  // Set by launchDiagonalGradient: stages of values in shared memory, the chunk of all rows that blocks begin
-  // with, and whether two blocks of a chunk are a cluster, for which values are read once.
+  // Set by launchDiagonalGradient: stages of values in shared memory, and the chunk of all rows that blocks
+  // begin with.
   int stages;
   unsigned firstChunk;
-  bool paired;
 };
 
 cudaError_t launchDiagonalGradient(const DiagonalGradientCall& call, cudaStream_t stream);

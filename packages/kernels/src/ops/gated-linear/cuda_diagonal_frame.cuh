@@ -37,7 +37,7 @@ struct GradientLayout {
 
   /// With one stage there is no room for products of the whole chunk.
   static constexpr int bytes(int stages) {
-    return stages == 2 ? arrivals + 4 * static_cast<int>(sizeof(ArrivalBarrier)) : keysExchanged + floats;
+    return stages == 2 ? arrivals + 2 * static_cast<int>(sizeof(ArrivalBarrier)) : keysExchanged + floats;
   }
 };
 
@@ -48,18 +48,16 @@ struct Block {
 
   __device__ explicit Block(const DiagonalGradientCall& task) : b(0) {
     const DiagonalCall& call = task.call;
-    int number = task.firstChunk + blockIdx.z;
+    chunk = task.firstChunk + blockIdx.z;
     if (call.B > 1) {
-      const int ofRow = task.numSegments * task.chunksPerSegment;
-      b = number / ofRow;
-      number -= b * ofRow;
+      const int numChunks = chunksOf(call);
+      b = chunk / numChunks;
+      chunk -= b * numChunks;
     }
-    const int inside = number / task.numSegments;
-    chunk = (number - inside * task.numSegments) * task.chunksPerSegment + inside;
   }
   __device__ static int h() { return blockIdx.y; }
   __device__ static int keyBlock() { return blockIdx.x; }
-  __device__ static int chunksOf(const DiagonalCall& call) {
+  __host__ __device__ static int chunksOf(const DiagonalCall& call) {
     return static_cast<int>((call.T + tileTokens - 1) / tileTokens);
   }
   /// The same, as far as the compiler knows another: it is not to keep what follows from it in registers.

@@ -109,9 +109,16 @@ __device__ void storeScores(const QuarterSums& scores, const Chunk& in, float sc
     }
 }
 
-/// What tokens give each other, of any documents and decays, by sub-chunks of 16 tokens: added to `gradient`.
-/// A thread meets only its own numbers there.
-__device__ void addInside(FloatTile<64> gradient, const Chunk& in, const GradientPlace& at) {
+/// Where the numbers of a side are exchanged, in a form that the compiler does not keep in a register.
+__device__ FloatTile<64> exchangedOf(unsigned char* shared, const GradientPlace& at) {
+  int place = at.ofQuery ? GradientLayout::queriesExchanged : GradientLayout::keysExchanged;
+  asm volatile("" : "+r"(place));
+  return {reinterpret_cast<float*>(shared + place)};
+}
+
+/// What tokens give each other, of any documents and decays, by sub-chunks of 16 tokens: added to what is
+/// exchanged. A thread meets only its own numbers there.
+__device__ void addInside(unsigned char* shared, const Chunk& in, const GradientPlace& at) {
   const unsigned steep = steepTokens(in.c, in.starts, at.row0, at.lane);
 #pragma unroll 1
   for (int block = 0; block < 2; block++) {
@@ -121,6 +128,7 @@ __device__ void addInside(FloatTile<64> gradient, const Chunk& in, const Gradien
       queriesInside(sum, in, steep, place);
     else
       keysInside(sum, in, steep, place);
+    const FloatTile<64> gradient = exchangedOf(shared, at);
 #pragma unroll
     for (int n = 0; n < warpTiles; n++)
 #pragma unroll
@@ -146,7 +154,6 @@ __global__ void __launch_bounds__(gradientThreads, mapped ? gradientBlocks : 1)
   extern __shared__ __align__(1024) unsigned char shared[];
   const uint32_t base = sharedAddress(shared);
   const Block block(task);
-  if (block.first() >= call.T) return;  // of the last segment, which may be shorter
   const GradientPlace at;
   const uint64_t starts = documentStarts(call.resets ? call.resets + block.b * call.T : nullptr,
                                          block.first(), block.length(call), at.lane);
@@ -199,7 +206,6 @@ __global__ void __launch_bounds__(gradientThreads, mapped ? gradientBlocks : 1)
                                         in.c.at(tileTokens - 1, threadIdx.x % KB) >= -mostScaledUp);
 
   addUpEnds(toEnds);
-  const FloatTile<64> exchanged = floatsAt(at.ofQuery ? Layout::queriesExchanged : Layout::keysExchanged);
   float* const toBehind = reinterpret_cast<float*>(shared + Layout::behind);
   float behind[8];
   if (isMild) {
@@ -207,9 +213,9 @@ __global__ void __launch_bounds__(gradientThreads, mapped ? gradientBlocks : 1)
     findInsideMild(inside, scores, in, base, call.scale, at);
     if (computes) {
       if (at.ofQuery) {
-        closeMild<true>(sum, inside, behind, exchanged, in, call.scale, at.anew());
+        closeMild<true>(sum, inside, behind, floatsAt(Layout::queriesExchanged), in, call.scale, at.anew());
       } else {
-        closeMild<false>(sum, inside, behind, exchanged, in, call.scale, at.anew());
+        closeMild<false>(sum, inside, behind, floatsAt(Layout::keysExchanged), in, call.scale, at.anew());
         storeBehind(behind, toBehind, at.anew());
       }
     }
@@ -217,14 +223,14 @@ __global__ void __launch_bounds__(gradientThreads, mapped ? gradientBlocks : 1)
     in.length = block.anew().length(call);
     storeScores(scores, in, call.scale, at.anew());
     if (computes) {
-      closeOuter(sum, behind, exchanged, in, call.scale, at.anew());
+      closeOuter(sum, behind, exchangedOf(shared, at), in, call.scale, at.anew());
       if (!at.ofQuery) storeBehind(behind, toBehind, at.anew());
     }
     __syncthreads();
     if (computes) {
-      addInside(exchanged, in, at.anew());
+      addInside(shared, in, at.anew());
       in.length = block.anew().length(call);
-      takeGradients(sum, exchanged, in, at.anew());
+      takeGradients(sum, exchangedOf(shared, at), in, at.anew());
     }
   }
   in.length = block.anew().length(call);
@@ -291,22 +297,13 @@ cudaError_t launch(DiagonalGradientCall task, const GradientMaps& maps, cudaStre
   if (error != cudaSuccess) return error;
   const DiagonalCall& call = task.call;
   const unsigned tiles = (call.K + KB - 1) / KB;
-  task.paired = mapped && tiles % 2 == 0;
-  cudaLaunchAttribute cluster{};
-  cluster.id = cudaLaunchAttributeClusterDimension;
-  cluster.val.clusterDim = {2, 1, 1};
-  cudaLaunchConfig_t config{};
-  config.blockDim = gradientThreads;
-  config.dynamicSmemBytes = bytes;
-  config.stream = stream;
-  config.attrs = &cluster;
-  config.numAttrs = task.paired ? 1 : 0;
   constexpr int64_t mostAtOnce = 65535;  // blocks along z
-  const int64_t chunks = call.B * task.numSegments * task.chunksPerSegment;
+  const int64_t chunks = call.B * Block::chunksOf(call);
   for (int64_t first = 0; first < chunks && error == cudaSuccess; first += mostAtOnce) {
     task.firstChunk = static_cast<unsigned>(first);
-    config.gridDim = dim3(tiles, call.H, static_cast<unsigned>(std::min(mostAtOnce, chunks - first)));
-    error = cudaLaunchKernelEx(&config, kernel, task, maps);
+    const dim3 grid(tiles, call.H, static_cast<unsigned>(std::min(mostAtOnce, chunks - first)));
+    kernel<<<grid, gradientThreads, bytes, stream>>>(task, maps);
+    error = cudaGetLastError();
   }
   return error;
 }

@@ -42,14 +42,10 @@ class GradientLoader {
   /// Returns when the gates are there, for all threads.
   __device__ void begin() const {
     if (mapped && threadIdx.x == 0) {
-      for (int stage = 0; stage < 2; stage++) {
-        arrivals[stage].init(1);
-        emptied(stage).init(1);
-      }
+      arrivals[0].init(1);
+      arrivals[1].init(1);
       publishBarriers();
     }
-    // Before one block copies to both, both have barriers.
-    if (mapped && task.paired) announceToCluster();
     const DiagonalCall& call = task.call;
     fillGates<gradientThreads>(in.c, call.g + block.place(call) - block.channel(), call.H * call.K,
                                block.channel(), call.K, in.length);
@@ -57,7 +53,6 @@ class GradientLoader {
       fillRows(in.Q, call.q + block.sharedPlace(call), call.G * call.K, block.channel(), call.K);
       fillRows(in.K, call.k + block.sharedPlace(call), call.G * call.K, block.channel(), call.K);
     }
-    if (mapped && task.paired) awaitCluster();
     fill(0);
     if (numStages() == 2) fill(1);
     if (!mapped && numStages() == 2)
@@ -70,13 +65,7 @@ class GradientLoader {
   /// Starts to fill the stage of `values` anew, if there are more. All threads together.
   __device__ void refill(int values) const {
     const int next = values + numStages();
-    if (next < numValues()) {
-      __syncthreads();
-      if (mapped && task.paired && threadIdx.x == 0) {
-        emptied(values & 1).arriveAt((block.keyBlock() & 1) ^ 1);
-        emptied(values & 1).waitForCluster(values >> 1);
-      }
-    }
+    if (next < numValues()) __syncthreads();
     fill(next);
   }
 
@@ -116,9 +105,6 @@ class GradientLoader {
   }
 
  private:
-  /// Of a pair: the other block has read a stage.
-  __device__ ArrivalBarrier& emptied(int stage) const { return arrivals[2 + stage]; }
-
   /// Of 64 values, from a tensor of images.
   __device__ const unsigned char* imageOf(const unsigned char* images, int values, const Block& of) const {
     return images + imageOffset(task.call.K, task.call.V, of.imageOf(task.call), values, of.keyBlock());
@@ -130,13 +116,8 @@ class GradientLoader {
     ArrivalBarrier& arrival = arrivals[stage];
     const int wanted = 3 + (task.dk != nullptr) + (values == 0 ? 2 : 0);
     arrival.arriveExpecting(wanted * Layout::tile);
-    if (task.paired) {
-      const bool second = of.keyBlock() & 1;
-      copyBoxToPair(tile(stage, second).base, second ? maps.v : maps.dO, arrival, 64 * values, h, token, b);
-    } else {
-      copyBox(tile(stage, 0).base, maps.dO, arrival, 64 * values, h, token, b);
-      copyBox(tile(stage, 1).base, maps.v, arrival, 64 * values, h, token, b);
-    }
+    copyBox(tile(stage, 0).base, maps.dO, arrival, 64 * values, h, token, b);
+    copyBox(tile(stage, 1).base, maps.v, arrival, 64 * values, h, token, b);
     copyRun(tile(stage, 2).base, imageOf(task.states, values, of), Layout::tile, arrival);
     if (task.dk) copyRun(tile(stage, 3).base, imageOf(task.adjoints, values, of), Layout::tile, arrival);
     if (values > 0) return;

@@ -19,13 +19,6 @@ struct PrepareLayout {
   static constexpr int bytes = masks + 16;
 };
 
-/// 8 x 8 pairs of bytes, of which a lane has two neighbours in row lane / 4, with rows and columns exchanged.
-__device__ uint32_t transposeMatrix(uint32_t x) {
-  uint32_t y;
-  asm("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(y) : "r"(x));
-  return y;
-}
-
 /// Where the scores of one chunk go, [key][query], and what rounding takes off them, or null.
 struct Scores {
   __nv_bfloat16 *to, *rest;

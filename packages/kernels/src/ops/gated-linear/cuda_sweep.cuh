@@ -45,11 +45,12 @@ class Sweep : SweepHold<DC, DO, kind, summary> {
   using Output::awaitImage;
   using Output::loadPartner;
   using Output::published;
+  using Output::storeColumns;
   using Output::storeEnd;
   using Output::storeImage;
   using Output::storeRows;
 
-  int pieces = 0;  // so far, where Y comes late
+  int latePlace = 0, lateRounds = 0;  // where Y comes late
 
  public:
   __device__ explicit Sweep(const Frame& frame) : Hold(frame) {}
@@ -75,8 +76,10 @@ class Sweep : SweepHold<DC, DO, kind, summary> {
       } else {
         if constexpr (scalar)
           read(piece, stage, factor, products);
+        else if (task.backward)
+          readDecayed<true>(piece, stage);
         else
-          readDecayed(piece, stage);
+          readDecayed<false>(piece, stage);
       }
     }
     leave(factor);
@@ -133,12 +136,12 @@ class Sweep : SweepHold<DC, DO, kind, summary> {
   }
 
   /// P += the chunk's tokens, in the background, a group for each panel.
-  __device__ void addPanels(const MmaA (&z)[4], int stage) {
+  __device__ void addPanels(const MmaA (&z)[4], int place) {
 #pragma unroll
     for (int p = 0; p < panels; p++) {
       beginProducts();
 #pragma unroll
-      for (int k = 0; k < 4; k++) multiply<StoredB::columns>(state.P[p], z[k], Y(stage, p), k);
+      for (int k = 0; k < 4; k++) multiply<StoredB::columns>(state.P[p], z[k], Y(place, p), k);
       commitProducts();
     }
   }
@@ -233,70 +236,80 @@ class Sweep : SweepHold<DC, DO, kind, summary> {
     joinWarpgroup();
   }
 
-  /// The same of kind `contracted`, whose scores and decays are ready: after P has decayed no product waits
-  /// for another, and P is published panel by panel as the last of them end.
+  /// The same of kind `contracted`, whose scores and decays are ready. Outputs are products with P^T and z^T,
+  /// both in registers: [free channels][tokens]. P is rounded panel by panel, and decays while products with
+  /// what it was go on; warpgroups wait for nothing but their inputs.
+  /// Against time the adjoint after every chunk is wanted as an image, and scores have two terms.
+  template <bool backward>
   __device__ void readDecayed(Piece& piece, int& stage) {
     const Piece own = piece;
-    if (own.fresh && !task.backward) forget();
+    if (own.fresh && !backward) clearInBranch();
+    const bool hasImage = backward && own.opensChunk;
+    if (hasImage) {
+      awaitImage();
+      joinWarpgroup();
+    }
     Sums out;
-    startOutput(out, stage);
+    multiplyPanels<backward, 0>(out, stage);
+    if (hasImage) {
+      publishToProducts();
+      joinWarpgroup();
+      storeImage(own.chunk);
+    }
     MmaA z[4];
     loadTokens(z, stage);
-    waitForProducts<0>();
-    decay(own, stage);
-    if (task.scoreTerms == 2) addScored(out, stage, 1);
-    addScored(out, stage, 0);
+    addScored<backward>(out, z, stage);
+    int place = stage;
     if constexpr (Layout::lateY) {
-      awaitArrivals(lateFilled(), pieces++);
+      place = latePlace;
+      awaitArrivals(lateFilled(place), lateRounds);
       publishToProducts();
     }
-    addPanels(z, stage);
-
-    const int ownStage = stage;
-    stage = stageAfter(stage);
-    if (call.stages == 1) {
-      waitForProducts<0>();
-      arriveOfWarp(emptied(ownStage));
-    }
-    piece = nextPiece(stage);
+    addPanels(z, place);
     waitForProducts<panels>();
     settle(out);
-    storeRows(out, own, {});
-    awaitImage();
-    // The other warps of this warpgroup have read the P that is replaced.
-    joinWarpgroup();
-    if (own.fresh && task.backward) {
-      waitForProducts<0>();
-      state.clear();
-      publish(-1);
-    } else {
-      publishInTurn<0>();
-    }
-    release(ownStage);
-    settle(state.P[panels - 1]);
-    state.publishPanel(panels - 1, published(panels - 1), nullptr, threads, at);
+    // The warp's own z is in registers: its place is free.
+    storeColumns(out, own, Z(stage));
     publishToProducts();
-    joinWarpgroup();
-    const int next = chunkAfter(own);
-    if (task.images != nullptr && next >= 0) storeImage(next);
-  }
-
-  /// P from panel p on but the last, each when its products have ended.
-  template <int p>
-  __device__ void publishInTurn() {
-    waitForProducts<panels - 1 - p>();
-    if constexpr (p + 1 < panels) {
-      settle(state.P[p]);
-      state.publishPanel(p, published(p), nullptr, threads, at);
-      publishInTurn<p + 1>();
+    waitForProducts<0>();
+    arriveOfWarp(emptied(stage));
+    if constexpr (Layout::lateY) {
+      arriveOfWarp(lateEmptied(place));
+      if (++latePlace == call.latePlaces) latePlace = 0, lateRounds++;
     }
+    if (own.fresh && backward) clearInBranch();
+    stage = stageAfter(stage);
+    piece = nextPiece(stage);
   }
 
-  /// All products have ended.
-  __device__ void release(int stage) const {
-    waitForProducts<0>();  // none is left; of branches the compiler does not know
-    if (call.stages > 1) arriveOfWarp(emptied(stage));
-    if constexpr (Layout::lateY) arriveOfWarp(lateEmptied());
+  /// P = 0, rarely: the compiler is not to select each number instead.
+  __device__ void clearInBranch() {
+    state.clear();
+#pragma unroll
+    for (int p = 0; p < panels; p++) settle(state.P[p]);
+  }
+
+  /// out = P^T x^T, P's panel p and those after it; they decay, and as they were go where images are made.
+  template <bool publishes, int p>
+  __device__ void multiplyPanels(Sums& out, int stage) {
+    MmaA rounded[4];
+#pragma unroll
+    for (int k = 0; k < 4; k++) rounded[k] = operandA(state.P[p], k);
+    beginProducts();
+#pragma unroll
+    for (int k = 0; k < 4; k++)
+      if (p == 0 && k == 0)
+        multiply<StoredB::rows, false>(out, rounded[k], X(stage, p), k);
+      else
+        multiply<StoredB::rows>(out, rounded[k], X(stage, p), k);
+    commitProducts();
+    if (publishes) {
+#pragma unroll
+      for (int k = 0; k < 4; k++) storeOperandA(published(p), at.row0, k, rounded[k], at.lane);
+    }
+    decayPanel(p, stage);
+    waitForProducts<0>();
+    if constexpr (p + 1 < panels) multiplyPanels<publishes, p + 1>(out, stage);
   }
 
   __device__ void decayRows(Sums& out, const RowDecays& rows) const {
@@ -323,16 +336,16 @@ class Sweep : SweepHold<DC, DO, kind, summary> {
     commitProducts();
   }
 
-  /// out += scores z, or with time, whose rows are queries, their transpose: in the background.
-  __device__ void addScored(Sums& out, int stage, int term) const {
+  /// out += z^T times scores of [token][query] with time, or of [token][key], in two terms: in the
+  /// background.
+  template <bool backward>
+  __device__ void addScored(Sums& out, const MmaA (&z)[4], int stage) const {
     beginProducts();
-    if (task.backward) {
 #pragma unroll
-      for (int k = 0; k < 4; k++) multiply<StoredB::columns>(out, scores(stage, term), k, Z(stage), k);
-    } else {
+    for (int term = backward; term >= 0; term--)
 #pragma unroll
-      for (int k = 0; k < 4; k++) multiplyTransposed(out, scores(stage, term), k, Z(stage), k);
-    }
+      for (int k = 0; k < 4; k++)
+        multiply<backward ? StoredB::rows : StoredB::columns>(out, z[k], scores(stage, term), k);
     commitProducts();
   }
 
@@ -349,13 +362,18 @@ class Sweep : SweepHold<DC, DO, kind, summary> {
   /// meets no older state.
   __device__ void decay(const Piece& piece, int stage) {
     if (piece.fresh) return;
-    const uint32_t gamma = decays(stage);
-    float2 both;
-    state.eachPair([&](float& x, float& y, bool isLower, int column) {
-      if (!isLower) both = loadSharedFloat2(gamma + 4 * (column + at.pairOf));
-      x *= both.x;
-      y *= both.y;
-    });
+#pragma unroll
+    for (int p = 0; p < panels; p++) decayPanel(p, stage);
+  }
+
+  __device__ void decayPanel(int p, int stage) {
+    const uint32_t gamma = decays(stage) + 4 * (64 * p + at.pairOf);
+#pragma unroll
+    for (int n = 0; n < 8; n++) {
+      const float2 both = loadSharedFloat2(gamma + 32 * n);
+#pragma unroll
+      for (int i = 0; i < 4; i++) state.P[p][n][i] *= i % 2 == 0 ? both.x : both.y;
+    }
   }
 
   __device__ void noteFactor(const Piece& piece, int stage, SegmentFactor& factor) const {

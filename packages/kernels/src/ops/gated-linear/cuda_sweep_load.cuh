@@ -99,9 +99,10 @@ class SweepLoader : SweepFrame<DC, DO, kind, summary> {
 
   /// Y where there is one place for it.
   __device__ void fillLate(const Piece& piece, int number) {
-    if (number > 0) awaitArrivals(lateEmptied(), number - 1);
-    fillRows<panels>(Y(0, 0), task.y, maps.y, 0, call.contracted, piece, lateFilled());
-    arriveWhenCopied(lateFilled());
+    const int round = number / call.latePlaces, place = number - round * call.latePlaces;
+    if (round > 0) awaitArrivals(lateEmptied(place), round - 1);
+    fillRows<panels>(Y(place, 0), task.y, maps.y, 0, call.contracted, piece, lateFilled(place));
+    arriveWhenCopied(lateFilled(place));
   }
 
   /// Whether the copy engine may fill tiles: it knows no documents.
@@ -153,7 +154,12 @@ class SweepLoader : SweepFrame<DC, DO, kind, summary> {
       if (at.lane == 0) storeShared(to + 4 * 64, total);
     } else {
       const float* from = task.gamma + chunkOf(piece) * keys;
-      for (int i = 4 * at.lane; i < Layout::numDecays; i += 128) copyAsync16(to + 4 * i, from + i, i < keys);
+      // After a document's start no state is met: an older one's decay may be no number.
+      for (int i = 4 * at.lane; i < Layout::numDecays; i += 128)
+        if (piece.fresh)
+          for (int j = 0; j < 4; j++) storeShared(to + 4 * (i + j), 1.0f);
+        else
+          copyAsync16(to + 4 * i, from + i, i < keys);
       if constexpr (!summary) fillScores(piece, stage);
     }
   }

@@ -60,8 +60,6 @@ cudaError_t readAlongValues(const Call& usual, const Plan& plan, const ForwardWo
   gradient.dO = static_cast<const Bf16*>(by);
   gradient.states = read.images;
   gradient.dq = static_cast<Bf16*>(out);
-  gradient.numSegments = plan.numSegments;
-  gradient.chunksPerSegment = plan.chunksPerSegment;
   return launchDiagonalGradient(gradient, stream);
 }
 
