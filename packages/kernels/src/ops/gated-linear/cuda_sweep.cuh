@@ -67,7 +67,10 @@ class Sweep : SweepHold<DC, DO, kind, summary> {
     }
     while (piece.chunk >= 0) {
       if constexpr (summary) {
-        summarize(piece, stage, factor);
+        if constexpr (scalar)
+          summarize(piece, stage, factor);
+        else
+          summarizeDecayed(piece, stage, factor);
         const int ownStage = stage;
         stage = stageAfter(stage);
         if (call.stages == 1) arriveOfWarp(emptied(ownStage));
@@ -93,10 +96,6 @@ class Sweep : SweepHold<DC, DO, kind, summary> {
 
   __device__ void summarize(const Piece& piece, int stage, SegmentFactor& factor) {
     const RowDecays rows = rowDecays(stage);
-    if constexpr (!scalar) {
-      summarizeDecayed(piece, stage, factor);
-      return;
-    }
     if (task.images != nullptr && piece.opensChunk) keep(piece.chunk);
     if (piece.fresh && !task.backward) state.clear();
     decay(piece, rows, factor);
@@ -108,12 +107,45 @@ class Sweep : SweepHold<DC, DO, kind, summary> {
     if (piece.fresh && task.backward) state.clear();
   }
 
-  /// The same of kind `contracted`.
+  /// The same of kind `contracted`. Panels of P do not meet: while one is multiplied, the next is rounded and
+  /// decays.
   __device__ void summarizeDecayed(const Piece& piece, int stage, SegmentFactor& factor) {
-    if (task.images != nullptr && piece.opensChunk) keep(piece.chunk);
-    if (piece.fresh && !task.backward) state.clear();
     noteFactor(piece, stage, factor);
-    decay(piece, stage);
+    if (piece.fresh || task.yRest.data != nullptr || (task.images != nullptr && !piece.opensChunk)) {
+      summarizeAlone(piece, stage);
+      return;
+    }
+    MmaA z[4];
+    loadTokens(z, stage);
+    if (task.images != nullptr) {
+      awaitImage();
+      joinWarpgroup();
+      summarizePanels<true, 0>(z, stage);
+      publishToProducts();
+      joinWarpgroup();
+      storeImage(piece.chunk);
+    } else {
+      summarizePanels<false, 0>(z, stage);
+    }
+    waitForProducts<0>();
+  }
+
+  /// P's panel p and those after it; the last one's products go on.
+  template <bool publishes, int p>
+  __device__ void summarizePanels(const MmaA (&z)[4], int stage) {
+    if (publishes) state.publishPanel(p, published(p), nullptr, threads, at);
+    decayPanel(p, stage);
+    waitForProducts<0>();
+    addPanel(p, z, stage);
+    if constexpr (p + 1 < panels) summarizePanels<publishes, p + 1>(z, stage);
+  }
+
+  /// Of a piece of a chunk, or with a second term.
+  __device__ void summarizeAlone(const Piece& piece, int stage) {
+    if (task.images != nullptr && piece.opensChunk) keep(piece.chunk);
+    if (piece.fresh && !task.backward) clearInBranch();
+#pragma unroll
+    for (int p = 0; p < panels; p++) decayPanel(p, stage);
     MmaA z[4];
     loadTokens(z, stage);
     addPanels(z, stage);
@@ -126,7 +158,7 @@ class Sweep : SweepHold<DC, DO, kind, summary> {
       commitProducts();
     }
     waitForProducts<0>();
-    if (piece.fresh && task.backward) state.clear();
+    if (piece.fresh && task.backward) clearInBranch();
   }
 
   /// z^T of all tokens.
@@ -138,12 +170,13 @@ class Sweep : SweepHold<DC, DO, kind, summary> {
   /// P += the chunk's tokens, in the background, a group for each panel.
   __device__ void addPanels(const MmaA (&z)[4], int place) {
 #pragma unroll
-    for (int p = 0; p < panels; p++) {
-      beginProducts();
+    for (int p = 0; p < panels; p++) addPanel(p, z, place);
+  }
+  __device__ void addPanel(int p, const MmaA (&z)[4], int place) {
+    beginProducts();
 #pragma unroll
-      for (int k = 0; k < 4; k++) multiply<StoredB::columns>(state.P[p], z[k], Y(place, p), k);
-      commitProducts();
-    }
+    for (int k = 0; k < 4; k++) multiply<StoredB::columns>(state.P[p], z[k], Y(place, p), k);
+    commitProducts();
   }
 
   /// Whether products are under way during the piece before: not where the state takes the registers for
@@ -358,14 +391,8 @@ class Sweep : SweepHold<DC, DO, kind, summary> {
     state.each(at, [&](float& value, int, int) { value *= gamma; });
   }
 
-  /// The same of kind `contracted`. `gamma` is that of the chunk's first piece. One with a document start
-  /// meets no older state.
-  __device__ void decay(const Piece& piece, int stage) {
-    if (piece.fresh) return;
-#pragma unroll
-    for (int p = 0; p < panels; p++) decayPanel(p, stage);
-  }
-
+  /// The same of kind `contracted` and one panel. `gamma` is that of the chunk's first piece; in one with a
+  /// document start, which meets no older state, it is 1.
   __device__ void decayPanel(int p, int stage) {
     const uint32_t gamma = decays(stage) + 4 * (64 * p + at.pairOf);
 #pragma unroll
