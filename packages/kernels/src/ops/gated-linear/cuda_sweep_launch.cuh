@@ -1,6 +1,9 @@
 #pragma once
 
+#include <type_traits>
+
 #include "cuda_sweep.cuh"
+#include "cuda_sweep_decayed.cuh"
 #include "cuda_sweep_load.cuh"
 
 namespace longscan {
@@ -20,7 +23,8 @@ __device__ void runSweep(const SweepCall& call, const SweepMaps& maps, unsigned 
     SweepLoader<DC, DO, kind, summary>(frame).load();
   } else {
     if (Frame::givesRegisters) growRegisters<DO == 128 ? 216 : 184>();
-    Sweep<DC, DO, kind, summary>(frame).compute();
+    using Computes = std::conditional_t<Frame::scalar, Sweep<DC, DO, summary>, DecayedSweep<DC, DO, summary>>;
+    Computes(frame).compute();
   }
 }
 
