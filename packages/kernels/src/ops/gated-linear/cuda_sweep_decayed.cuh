@@ -19,6 +19,7 @@ class DecayedSweep : SweepHold<DC, DO, SweepDecay::contracted, summary> {
   using Frame::emptied;
   using Frame::endChunk;
   using Frame::firstChunk;
+  using Frame::isWhole;
   using Frame::lateEmptied;
   using Frame::lateFilled;
   using Frame::panels;
@@ -40,6 +41,7 @@ class DecayedSweep : SweepHold<DC, DO, SweepDecay::contracted, summary> {
   using Output::published;
   using Output::storeColumns;
   using Output::storeImage;
+  using Output::takeColumns;
 
   int latePlace = 0, lateRounds = 0;  // where Y comes late
 
@@ -165,13 +167,13 @@ class DecayedSweep : SweepHold<DC, DO, SweepDecay::contracted, summary> {
     if constexpr (Layout::lateY) {
       place = latePlace;
       awaitArrivals(lateFilled(place), lateRounds);
-      publishToProducts();
+      if (!isWhole(own)) publishToProducts();
     }
     addPanels(z, place);
     waitForProducts<panels>();
     settle(out);
-    // The warp's own z is in registers: its place is free.
-    storeColumns(out, own, Z(stage));
+    typename Output::Columns columns;
+    takeColumns(columns, out, Z(stage));  // the warp's own z is in registers: its place is free
     publishToProducts();
     waitForProducts<0>();
     arriveOfWarp(emptied(stage));
@@ -182,6 +184,8 @@ class DecayedSweep : SweepHold<DC, DO, SweepDecay::contracted, summary> {
     if (own.fresh && backward) clearInBranch();
     stage = stageAfter(stage);
     piece = nextPiece(stage);
+    // After that: what publishes to products would wait until outputs have arrived.
+    storeColumns(columns, own);
   }
 
   /// P = 0, rarely: the compiler is not to select each number instead.
