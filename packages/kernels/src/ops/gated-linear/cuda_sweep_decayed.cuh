@@ -19,7 +19,6 @@ class DecayedSweep : SweepHold<DC, DO, SweepDecay::contracted, summary> {
   using Frame::emptied;
   using Frame::endChunk;
   using Frame::firstChunk;
-  using Frame::isWhole;
   using Frame::lateEmptied;
   using Frame::lateFilled;
   using Frame::panels;
@@ -41,7 +40,6 @@ class DecayedSweep : SweepHold<DC, DO, SweepDecay::contracted, summary> {
   using Output::published;
   using Output::storeColumns;
   using Output::storeImage;
-  using Output::takeColumns;
 
   int latePlace = 0, lateRounds = 0;  // where Y comes late
 
@@ -167,13 +165,13 @@ class DecayedSweep : SweepHold<DC, DO, SweepDecay::contracted, summary> {
     if constexpr (Layout::lateY) {
       place = latePlace;
       awaitArrivals(lateFilled(place), lateRounds);
-      if (!isWhole(own)) publishToProducts();
+      publishToProducts();
     }
     addPanels(z, place);
     waitForProducts<panels>();
     settle(out);
-    typename Output::Columns columns;
-    takeColumns(columns, out, Z(stage));  // the warp's own z is in registers: its place is free
+    // The warp's own z is in registers: its place is free.
+    storeColumns(out, own, Z(stage));
     publishToProducts();
     waitForProducts<0>();
     arriveOfWarp(emptied(stage));
@@ -184,8 +182,6 @@ class DecayedSweep : SweepHold<DC, DO, SweepDecay::contracted, summary> {
     if (own.fresh && backward) clearInBranch();
     stage = stageAfter(stage);
     piece = nextPiece(stage);
-    // After that: what publishes to products would wait until outputs have arrived.
-    storeColumns(columns, own);
   }
 
   /// P = 0, rarely: the compiler is not to select each number instead.

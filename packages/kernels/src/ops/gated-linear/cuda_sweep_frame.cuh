@@ -142,10 +142,6 @@ class SweepFrame {
   __device__ bool isReversed() const {
     return scalar && task.backward;
   }
-  /// Whether the copy engine fills tiles, which knows no documents.
-  __device__ bool isWhole(const Piece& piece) const {
-    return !scalar && mapped && piece.opensChunk && piece.closesChunk;
-  }
   /// Which of them is the present head's.
   __device__ int headIn(const SweepRows& rows) const {
     return rows.heads == call.H ? h : h / (call.H / rows.heads);

@@ -19,7 +19,6 @@ class SweepHold : public SweepOutput<DC, DO, kind, summary> {
   using Frame::bh;
   using Frame::call;
   using Frame::filled;
-  using Frame::isWhole;
   using Frame::keptOf;
   using Frame::keys;
   using Frame::ownChannel;
@@ -47,11 +46,10 @@ class SweepHold : public SweepOutput<DC, DO, kind, summary> {
   __device__ Piece nextPiece(int stage) {
     awaitArrivals(filled(stage), rounds);
     if (stage + 1 == call.stages) rounds++;
+    publishToProducts();
     const int2 packed = *pieceOf(stage);
     // The same for all lanes, as the compiler is to know: products must not lie in branches of some.
-    const Piece piece = unpackPiece(make_int2(__shfl_sync(~0u, packed.x, 0), __shfl_sync(~0u, packed.y, 0)));
-    if (!isWhole(piece)) publishToProducts();
-    return piece;
+    return unpackPiece(make_int2(__shfl_sync(~0u, packed.x, 0), __shfl_sync(~0u, packed.y, 0)));
   }
 
   __device__ void arriveOfWarp(uint32_t barrier) const {

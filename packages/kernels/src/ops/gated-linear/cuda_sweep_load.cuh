@@ -23,7 +23,6 @@ class SweepLoader : SweepFrame<DC, DO, kind, summary> {
   using Frame::headIn;
   using Frame::headOf;
   using Frame::isReversed;
-  using Frame::isWhole;
   using Frame::keptOf;
   using Frame::keys;
   using Frame::lateEmptied;
@@ -104,6 +103,11 @@ class SweepLoader : SweepFrame<DC, DO, kind, summary> {
     if (round > 0) awaitArrivals(lateEmptied(place), round - 1);
     fillRows<panels>(Y(place, 0), task.y, maps.y, 0, call.contracted, piece, lateFilled(place));
     arriveWhenCopied(lateFilled(place));
+  }
+
+  /// Whether the copy engine may fill tiles: it knows no documents.
+  __device__ bool isWhole(const Piece& piece) const {
+    return !scalar && mapped && piece.opensChunk && piece.closesChunk;
   }
 
   /// `count` panels from column `first` of `width` on, of which `arrival` is to know.

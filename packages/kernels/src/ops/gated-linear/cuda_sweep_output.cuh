@@ -157,37 +157,26 @@ class SweepOutput : public SweepFrame<DC, DO, kind, summary> {
     }
   }
 
-  /// Eight channels of four tokens.
-  using Columns = uint4[4];
-
-  /// Token `i` of a lane's: every second one in an access, for they lie in different banks.
-  __device__ int tokenOf(int i) const {
-    return 32 * (i / 2) + (at.lane & 30) + i % 2;
-  }
-
-  /// From [free channels][tokens]. Each warp takes its channels through their columns of `staged`, which are
-  /// its own.
-  __device__ void takeColumns(Columns& to, const Sums& out, Tile<64> staged) const {
+  /// Of [free channels][tokens], to rows of tokens. Each warp takes its channels through their columns of
+  /// `staged`, which are its own.
+  __device__ void storeColumns(const Sums& out, const Piece& piece, Tile<64> staged) const {
 #pragma unroll
     for (int step = 0; step < 4; step++)
       storeATransposed(staged, 16 * step, at.row0, operandA(out, step), at.lane);
     __syncwarp();
-#pragma unroll
-    for (int i = 0; i < 4; i++) to[i] = loadShared16(staged.address(tokenOf(i), at.row0 / 8 + (at.lane & 1)));
-  }
-
-  __device__ void storeColumns(const Columns& columns, const Piece& piece) const {
-    const int channel = at.row0 + 8 * (at.lane & 1), pitch = call.H * call.free;
+    const int channel = at.row0 + 8 * (at.lane & 1);
     if (channel >= ownChannels()) return;
+    const int pitch = call.H * call.free;
     __nv_bfloat16* const to = task.out +
                               (b * call.T + static_cast<int64_t>(piece.chunk) * chunkTokens) * pitch +
                               h * call.free + ownChannel() + channel;
 #pragma unroll
     for (int i = 0; i < 4; i++) {
-      const int token = tokenOf(i);
+      // Every second row in one access: they lie in different banks.
+      const int token = 32 * (i / 2) + (at.lane & 30) + i % 2;
+      const uint4 row = loadShared16(staged.address(token, channel / 8));
       if (token >= piece.low && token < piece.high)
-        storeGlobal(to + static_cast<int64_t>(token) * pitch, columns[i].x, columns[i].y, columns[i].z,
-                    columns[i].w);
+        storeGlobal(to + static_cast<int64_t>(token) * pitch, row.x, row.y, row.z, row.w);
     }
   }
 
