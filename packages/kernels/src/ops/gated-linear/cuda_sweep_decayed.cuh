@@ -67,40 +67,9 @@ class DecayedSweep : SweepHold<DC, DO, SweepDecay::contracted, summary> {
   }
 
  private:
-  /// P after one piece. Its panels do not meet: while one is multiplied, the next is rounded and decays.
+  /// P after one piece.
   __device__ void summarize(const Piece& piece, int stage, SegmentFactor& factor) {
     noteFactor(piece, stage, factor);
-    if (piece.fresh || task.yRest.data != nullptr || (task.images != nullptr && !piece.opensChunk)) {
-      summarizeAlone(piece, stage);
-      return;
-    }
-    MmaA z[4];
-    loadTokens(z, stage);
-    if (task.images != nullptr) {
-      awaitImage();
-      joinWarpgroup();
-      summarizePanels<true, 0>(z, stage);
-      publishToProducts();
-      joinWarpgroup();
-      storeImage(piece.chunk);
-    } else {
-      summarizePanels<false, 0>(z, stage);
-    }
-    waitForProducts<0>();
-  }
-
-  /// P's panel p and those after it; the last one's products go on.
-  template <bool publishes, int p>
-  __device__ void summarizePanels(const MmaA (&z)[4], int stage) {
-    if (publishes) state.publishPanel(p, published(p), nullptr, threads, at);
-    decayPanel(p, stage);
-    waitForProducts<0>();
-    addPanel(p, z, stage);
-    if constexpr (p + 1 < panels) summarizePanels<publishes, p + 1>(z, stage);
-  }
-
-  /// Of a piece of a chunk, or with a second term.
-  __device__ void summarizeAlone(const Piece& piece, int stage) {
     if (task.images != nullptr && piece.opensChunk) keep(piece.chunk);
     if (piece.fresh && !task.backward) clearInBranch();
 #pragma unroll
@@ -129,13 +98,12 @@ class DecayedSweep : SweepHold<DC, DO, SweepDecay::contracted, summary> {
   /// P += the chunk's tokens, in the background, a group for each panel.
   __device__ void addPanels(const MmaA (&z)[4], int place) {
 #pragma unroll
-    for (int p = 0; p < panels; p++) addPanel(p, z, place);
-  }
-  __device__ void addPanel(int p, const MmaA (&z)[4], int place) {
-    beginProducts();
+    for (int p = 0; p < panels; p++) {
+      beginProducts();
 #pragma unroll
-    for (int k = 0; k < 4; k++) multiply<StoredB::columns>(state.P[p], z[k], Y(place, p), k);
-    commitProducts();
+      for (int k = 0; k < 4; k++) multiply<StoredB::columns>(state.P[p], z[k], Y(place, p), k);
+      commitProducts();
+    }
   }
 
   /// The output of one piece, and P after it; the next takes the places of `piece` and `stage`. Outputs are
