@@ -47,7 +47,9 @@ class SweepHold : public SweepOutput<DC, DO, kind, summary> {
     awaitArrivals(filled(stage), rounds);
     if (stage + 1 == call.stages) rounds++;
     publishToProducts();
-    return unpackPiece(*pieceOf(stage));
+    const int2 packed = *pieceOf(stage);
+    // The same for all lanes, as the compiler is to know: products must not lie in branches of some.
+    return unpackPiece(make_int2(__shfl_sync(~0u, packed.x, 0), __shfl_sync(~0u, packed.y, 0)));
   }
 
   __device__ void arriveOfWarp(uint32_t barrier) const {
@@ -111,10 +113,9 @@ class SweepHold : public SweepOutput<DC, DO, kind, summary> {
       return;
     }
     loadState(task.states + (bh * call.numSegments + segment) * call.stateStride);
-    if constexpr (summary) return;
+    if constexpr (summary || !scalar) return;
     publish(first);
     joinWarpgroup();
-    if (hasImages && task.images != nullptr) storeImage(first);
   }
 
   /// A summary's state before a chunk.
