@@ -45,15 +45,19 @@ struct HeldState : SweepState<DK> {
     SweepState<DK>::publish(to, nullptr, 0, at);
   }
 
-  /// P += or -= sum_t z_t^T y_t of a chunk, in the background; z of the own values.
+  /// P += or -= sum_t z_t^T y_t of a chunk, in the background; z of the own values. Of 128 keys both panels
+  /// in one product, which reads z once: shared memory is what the sweeps without decay are short of.
   template <int sign>
   __device__ void addTokens(Tile<64> z, Tile<64> y) {
     beginProducts();
 #pragma unroll
     for (int k = 0; k < 4; k++)
-#pragma unroll
-      for (int p = 0; p < panels; p++)
-        multiplyTransposed<true, sign>(P[p], z, k, Tile<64>{y.base + p * Tile<64>::bytes}, k);
+      if constexpr (panels == 2)
+        multiplyTiles<StoredB::columns, true, StoredB::columns, sign>(
+            reinterpret_cast<WideSums&>(P), productOperand<StoredB::columns>(z.base, k),
+            columnsOperand(y.base, k, Tile<64>::bytes));
+      else
+        multiplyTransposed<true, sign>(P[0], z, k, y, k);
     commitProducts();
   }
 
