@@ -25,6 +25,7 @@ cudaError_t prepareBackward(const Call& call, const Plan& plan, const BackwardWo
     LONGSCAN_TRY(launchDiagonalPrepare(diagonal, stream));
   }
   if (how != Summarize::forSlices) return cudaSuccess;
+  if (plan.traces) return sumSegments(call, plan, work.summaries, call.q, dO, true, stream);
   SweepCall sweep = sweepOf(call, plan, false);
   sweep.tasks[0] = adjointSummaryTask(call, work, dO);
   sweep.tasks[0].yRest = rest;
@@ -39,9 +40,10 @@ cudaError_t summarizeStates(const Call& call, const Plan& plan, const LongscanGa
   sweep.numTasks = 0;
   if (work.stateImages)
     sweep.tasks[sweep.numTasks++] = imagesTask(call, work.decayed, io.states, work.stateImages);
-  if (!io.prepared && plan.numSegments > 1)
-    sweep.tasks[sweep.numTasks++] = adjointSummaryTask(call, work, io.dO);
+  const bool sums = !io.prepared && plan.numSegments > 1;
+  if (sums && !plan.traces) sweep.tasks[sweep.numTasks++] = adjointSummaryTask(call, work, io.dO);
   if (sweep.numTasks > 0) LONGSCAN_TRY(launchSummary(sweep, stream));
+  if (sums && plan.traces) LONGSCAN_TRY(sumSegments(call, plan, work.summaries, call.q, io.dO, true, stream));
   return combine(call, plan, work.summaries, io.dht, 1.0f / adjointScale(call, plan), true, work.adjoints,
                  io.dh0, nullptr, stream);
 }

@@ -61,6 +61,22 @@ struct HeldState : SweepState<DK> {
     commitProducts();
   }
 
+  /// P += z^T y of tokens [16 k, 16 k + 16), in the background; z^T of the own values from registers.
+  __device__ void addProduct(const MmaA& z, Tile<64> y, int k) {
+    if constexpr (panels == 2)
+      multiplyTile<StoredB::columns>(reinterpret_cast<WideSums&>(P), z,
+                                     columnsOperand(y.base, k, Tile<64>::bytes));
+    else
+      multiplyTile<StoredB::columns>(P[0], z, productOperand<StoredB::columns>(y.base, k));
+  }
+
+  __device__ void scale(float factor) {
+    this->eachPair([&](float& x, float& y, bool, int) {
+      x *= factor;
+      y *= factor;
+    });
+  }
+
   __device__ void settle() {
 #pragma unroll
     for (int p = 0; p < panels; p++) longscan::settle(P[p]);
