@@ -57,6 +57,7 @@ SweepTask queryGradientTask(const Call& call, const Plan& plan, const LongscanGa
   task.y = inputs.v;
   task.z = inputs.k;
   task.out = static_cast<Bf16*>(io.dq);
+  task.outPitch = pitchOf(call, call.H, call.K);
   task.states = io.states;
   task.freeIsKey = true;
   if (!plan.hasGradient) return task;
@@ -75,6 +76,7 @@ SweepTask keyGradientTask(const Call& call, const Plan& plan, const LongscanGate
   task.y = rowsOf(io.dO, call.H, call.V);
   task.z = inputs.q;
   task.out = static_cast<Bf16*>(io.dk);
+  task.outPitch = pitchOf(call, call.H, call.K);
   task.states = work.adjoints;
   task.freeIsKey = true;
   task.backward = true;
@@ -97,6 +99,7 @@ SweepTask valueGradientTask(const Call& call, const Plan& plan, const LongscanGa
   task.scoreTerms = BackwardWorkspace::scoreTerms;
   task.gamma = work.decayed.gamma;
   task.out = static_cast<Bf16*>(io.dv);
+  task.outPitch = pitchOf(call, call.H, call.V);
   task.states = work.adjoints;
   task.images = work.adjointImages;
   task.backward = true;
@@ -185,6 +188,8 @@ cudaError_t sweepAtOnce(const Call& call, const Plan& plan, const LongscanGatedL
   reverse.dq = static_cast<Bf16*>(io.dq);
   reverse.dk = static_cast<Bf16*>(io.dk);
   reverse.dv = static_cast<Bf16*>(io.dv);
+  reverse.keyPitch = pitchOf(call, call.H, call.K);
+  reverse.valuePitch = pitchOf(call, call.H, call.V);
   reverse.dg = plan.hasGradient ? io.dg : nullptr;
   reverse.fromZero = io.fromZero != 0;
   reverse.dh0 = plan.numSegments > 1 ? nullptr : io.dh0;
@@ -194,6 +199,7 @@ cudaError_t sweepAtOnce(const Call& call, const Plan& plan, const LongscanGatedL
 /// The same, the states taken back from the last one.
 cudaError_t retrace(const Call& call, const Plan& plan, const LongscanGatedLinearBackward& io,
                     const BackwardWorkspace& work, cudaStream_t stream) {
+  const Inputs inputs(call, work.decayed);
   RetraceCall retrace{};
   retrace.B = call.B;
   retrace.T = call.T;
@@ -204,16 +210,18 @@ cudaError_t retrace(const Call& call, const Plan& plan, const LongscanGatedLinea
   retrace.scale = call.scale;
   retrace.numSegments = plan.numSegments;
   retrace.chunksPerSegment = plan.chunksPerSegment;
-  retrace.q = static_cast<const Bf16*>(call.q);
-  retrace.k = static_cast<const Bf16*>(call.k);
-  retrace.v = static_cast<const Bf16*>(call.v);
-  retrace.dO = static_cast<const Bf16*>(io.dO);
+  retrace.q = inputs.q;
+  retrace.k = inputs.k;
+  retrace.v = inputs.v;
+  retrace.dO = rowsOf(io.dO, call.H, call.V);
   retrace.states = io.states;
   retrace.lastStates = io.states + plan.statesSize();
   retrace.adjoints = work.adjoints;
   retrace.dq = static_cast<Bf16*>(io.dq);
   retrace.dk = static_cast<Bf16*>(io.dk);
   retrace.dv = static_cast<Bf16*>(io.dv);
+  retrace.keyPitch = pitchOf(call, call.H, call.K);
+  retrace.valuePitch = pitchOf(call, call.H, call.V);
   retrace.dh0 = plan.numSegments > 1 ? nullptr : io.dh0;
   return launchRetrace(retrace, stream);
 }

@@ -11,7 +11,15 @@ namespace longscan {
 using Call = LongscanGatedLinear;
 
 inline SweepRows rowsOf(const void* data, int heads, int channels) {
-  return {static_cast<const Bf16*>(data), heads, channels};
+  return {static_cast<const Bf16*>(data), heads, channels, heads * channels};
+}
+
+/// Elements from a token to the next of q, k or v with so many heads and channels, and of its gradient.
+inline int pitchOf(const Call& call, int heads, int channels) {
+  return call.joined ? call.H * (2 * call.K + call.V) : heads * channels;
+}
+inline SweepRows inputRowsOf(const Call& call, const void* data, int heads, int channels) {
+  return {static_cast<const Bf16*>(data), heads, channels, pitchOf(call, heads, channels)};
 }
 
 /// The tensors that the sweeps read.
@@ -21,9 +29,9 @@ struct Inputs {
   SweepRows decayedQuery, decayedKey;
 
   Inputs(const Call& call, const Decayed& decayed)
-      : q(rowsOf(call.q, call.G, call.K)),
-        k(rowsOf(call.k, call.G, call.K)),
-        v(rowsOf(call.v, call.H, call.V)),
+      : q(inputRowsOf(call, call.q, call.G, call.K)),
+        k(inputRowsOf(call, call.k, call.G, call.K)),
+        v(inputRowsOf(call, call.v, call.H, call.V)),
         decayedQuery(decayed.query ? rowsOf(decayed.query, call.H, call.K) : q),
         decayedKey(decayed.key ? rowsOf(decayed.key, call.H, call.K) : k) {}
 };

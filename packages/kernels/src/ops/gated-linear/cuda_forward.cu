@@ -35,6 +35,7 @@ cudaError_t outputOf(const Call& call, const Plan& plan, const Decayed& decayed,
   task.scoreTerms = 1;
   task.gamma = decayed.gamma;
   task.out = static_cast<Bf16*>(o);
+  task.outPitch = call.H * call.V;
   task.states = states;
   task.last = plan.numSegments > 1 ? nullptr : last;
   task.lastScale = 1.0f;
@@ -42,8 +43,9 @@ cudaError_t outputOf(const Call& call, const Plan& plan, const Decayed& decayed,
 }
 
 /// The same of a scalar decay or none where there are no documents.
-static cudaError_t trace(const Call& call, const Plan& plan, const LongscanGatedLinearForward& io,
-                         float* last, cudaStream_t stream) {
+static cudaError_t trace(const Call& call, const Plan& plan, const ForwardWorkspace& work,
+                         const LongscanGatedLinearForward& io, float* last, cudaStream_t stream) {
+  const Inputs inputs(call, work.decayed);
   TraceCall trace{};
   trace.B = call.B;
   trace.T = call.T;
@@ -54,9 +56,9 @@ static cudaError_t trace(const Call& call, const Plan& plan, const LongscanGated
   trace.scale = call.scale;
   trace.numSegments = plan.numSegments;
   trace.chunksPerSegment = plan.chunksPerSegment;
-  trace.q = static_cast<const Bf16*>(call.q);
-  trace.k = static_cast<const Bf16*>(call.k);
-  trace.v = static_cast<const Bf16*>(call.v);
+  trace.q = inputs.q;
+  trace.k = inputs.k;
+  trace.v = inputs.v;
   trace.g = call.g;
   trace.gatePerToken = call.decay == longscanDecayScalar;
   trace.states = io.states;
@@ -72,7 +74,7 @@ cudaError_t forward(const Call& call, const LongscanGatedLinearForward& io, cuda
   float* const kept = plan.retraces ? io.states + plan.statesSize() : nullptr;
   LONGSCAN_TRY(combine(call, plan, work.summaries, io.h0, 1.0f, false, io.states, io.ht, kept, stream));
   if (!plan.traces) return outputOf(call, plan, work.decayed, io.states, io.o, io.ht, stream);
-  LONGSCAN_TRY(trace(call, plan, io, kept ? kept : io.ht, stream));
+  LONGSCAN_TRY(trace(call, plan, work, io, kept ? kept : io.ht, stream));
   if (plan.numSegments > 1 || kept == nullptr || io.ht == nullptr) return cudaSuccess;
   return cudaMemcpyAsync(io.ht, kept, sizeof(float) * plan.heads * plan.stateSize, cudaMemcpyDeviceToDevice,
                          stream);

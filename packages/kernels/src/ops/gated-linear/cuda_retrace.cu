@@ -20,13 +20,13 @@ __global__ void __launch_bounds__(RetraceFrame<DK, DV>::threads, residentBlocks(
 }
 
 cudaError_t makeMaps(const RetraceCall& call, RetraceMaps& maps) {
-  const auto map = [&](CUtensorMap& to, const void* data, int heads, int channels) {
-    return mapTensor(to, {data, call.B, call.T, heads, channels}, 64, chunkTokens);
+  const auto map = [&](CUtensorMap& to, const SweepRows& rows) {
+    return mapTensor(to, {rows.data, call.B, call.T, rows.heads, rows.channels, rows.pitch}, 64, chunkTokens);
   };
-  cudaError_t error = map(maps.q, call.q, call.G, call.K);
-  if (error == cudaSuccess) error = map(maps.k, call.k, call.G, call.K);
-  if (error == cudaSuccess) error = map(maps.v, call.v, call.H, call.V);
-  if (error == cudaSuccess) error = map(maps.dO, call.dO, call.H, call.V);
+  cudaError_t error = map(maps.q, call.q);
+  if (error == cudaSuccess) error = map(maps.k, call.k);
+  if (error == cudaSuccess) error = map(maps.v, call.v);
+  if (error == cudaSuccess) error = map(maps.dO, call.dO);
   return error;
 }
 

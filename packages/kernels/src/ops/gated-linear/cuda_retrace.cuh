@@ -100,12 +100,12 @@ class Retrace : RetraceFrame<DK, DV> {
   }
 
   /// 64 channels from `channel` on of `channels`.
-  __device__ void store(const Sums& sum, __nv_bfloat16* out, int channels, int channel, int chunk) const {
+  __device__ void store(const Sums& sum, __nv_bfloat16* out, int pitch, int channels, int channel,
+                        int chunk) const {
     const int64_t first = b * call.T + static_cast<int64_t>(chunk) * chunkTokens;
-    const int pitch = call.H * channels;
     const int row = at.row0 + at.group;
     const int rows = static_cast<int>(min((b + 1) * call.T - first, int64_t{chunkTokens}));
-    storeRows(sum, out + (first * call.H + h) * channels + channel, row * pitch, 8 * pitch, row < rows,
+    storeRows(sum, out + first * pitch + h * channels + channel, row * pitch, 8 * pitch, row < rows,
               row + 8 < rows, channels - channel, call.scale, at);
   }
 
@@ -131,7 +131,7 @@ class Retrace : RetraceFrame<DK, DV> {
       P.template addTokens<1>(dO(stage, own), Q(stage, 0));
       waitForProducts<1>();
       settle(out);
-      store(out, call.dv, call.V, 64 * own, chunk);
+      store(out, call.dv, call.valuePitch, call.V, 64 * own, chunk);
 #pragma unroll
       for (int i = 0; i < ownPanels; i++) {
         const int panel = i * warpgroups + own;
@@ -152,7 +152,7 @@ class Retrace : RetraceFrame<DK, DV> {
             Frame::fill(chunk - retraceStages, stage);
           }
         }
-        store(out, call.dk, call.K, 64 * panel, chunk);
+        store(out, call.dk, call.keyPitch, call.K, 64 * panel, chunk);
       }
     }
     if (call.dh0 == nullptr || segment != 0) return;
@@ -213,7 +213,7 @@ class Retrace : RetraceFrame<DK, DV> {
         arriveOfWarp(emptied(stage));
         arriveOfWarp(Frame::read(state));
       }
-      store(out, call.dq, call.K, 64 * panel, chunk);
+      store(out, call.dq, call.keyPitch, call.K, 64 * panel, chunk);
     }
   }
 

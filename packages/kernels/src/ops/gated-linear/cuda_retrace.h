@@ -19,14 +19,14 @@ struct RetraceCall {
   int H, G, K, V;
   float scale;
   int numSegments, chunksPerSegment;
-  const __nv_bfloat16 *q, *k;   // [B, T, G, K]
-  const __nv_bfloat16 *v, *dO;  // [B, T, H, V]
-  const float* states;          // [B, H, segments, V, K]: S as it enters each segment
-  const float* lastStates;      // [B, H, V, K]: S after the last segment
-  const float* adjoints;        // [B, H, segments, V, K]: D / scale as it enters each segment, against time
-  __nv_bfloat16 *dq, *dk;       // [B, T, H, K]
-  __nv_bfloat16* dv;            // [B, T, H, V]
-  float* dh0;                   // [B, H, V, K] or null
+  SweepRows q, k, v, dO;
+  const float* states;       // [B, H, segments, V, K]: S as it enters each segment
+  const float* lastStates;   // [B, H, V, K]: S after the last segment
+  const float* adjoints;     // [B, H, segments, V, K]: D / scale as it enters each segment, against time
+  __nv_bfloat16 *dq, *dk;    // [B, T, H, K]
+  __nv_bfloat16* dv;         // [B, T, H, V]
+  int keyPitch, valuePitch;  // elements from a token of dq and dk, and of dv, to the next
+  float* dh0;                // [B, H, V, K] or null
 };
 
 /// Chunks over which S is taken back at most. Each product adds an error of f32's last bit of S: after so

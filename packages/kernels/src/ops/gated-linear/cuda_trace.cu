@@ -235,12 +235,12 @@ __global__ void __launch_bounds__(TraceLayout<DK, DV>::threads + 32, residentBlo
 }
 
 cudaError_t makeMaps(const TraceCall& call, TraceMaps& maps) {
-  const auto map = [&](CUtensorMap& to, const void* data, int heads, int channels) {
-    return mapTensor(to, {data, call.B, call.T, heads, channels}, 64, chunkTokens);
+  const auto map = [&](CUtensorMap& to, const SweepRows& rows) {
+    return mapTensor(to, {rows.data, call.B, call.T, rows.heads, rows.channels, rows.pitch}, 64, chunkTokens);
   };
-  cudaError_t error = map(maps.q, call.q, call.G, call.K);
-  if (error == cudaSuccess) error = map(maps.k, call.k, call.G, call.K);
-  if (error == cudaSuccess) error = map(maps.v, call.v, call.H, call.V);
+  cudaError_t error = map(maps.q, call.q);
+  if (error == cudaSuccess) error = map(maps.k, call.k);
+  if (error == cudaSuccess) error = map(maps.v, call.v);
   return error;
 }
 

@@ -16,9 +16,8 @@ struct TraceCall {
   int H, G, K, V;
   float scale;
   int numSegments, chunksPerSegment;
-  const __nv_bfloat16 *q, *k;  // [B, T, G, K]
-  const __nv_bfloat16* v;      // [B, T, H, V]
-  const float* g;              // [B, T, H] if `gatePerToken`, else [H]; null: none
+  SweepRows q, k, v;
+  const float* g;  // [B, T, H] if `gatePerToken`, else [H]; null: none
   bool gatePerToken;
   const float* states;  // [B, H, segments, V, K]: S as it enters each segment
   float* last;          // [B, H, V, K]: S after the last segment, or null
