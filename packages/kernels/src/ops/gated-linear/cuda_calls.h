@@ -107,8 +107,8 @@ inline SweepTask summaryTask(const Summaries& to, SweepRows y, SweepRows z, cons
 }
 
 /// The same of a slice without documents and of a scalar decay or none.
-inline cudaError_t sumSegments(const Call& call, const Plan& plan, const Summaries& to, const void* y,
-                               const void* z, bool backward, cudaStream_t stream) {
+inline cudaError_t sumSegments(const Call& call, const Plan& plan, const Summaries& to, SweepRows y,
+                               SweepRows z, bool backward, cudaStream_t stream) {
   SegmentSumCall sum{};
   sum.B = call.B;
   sum.T = call.T;
@@ -119,8 +119,8 @@ inline cudaError_t sumSegments(const Call& call, const Plan& plan, const Summari
   sum.numSegments = plan.numSegments;
   sum.chunksPerSegment = plan.chunksPerSegment;
   sum.backward = backward;
-  sum.y = static_cast<const Bf16*>(y);
-  sum.z = static_cast<const Bf16*>(z);
+  sum.y = y;
+  sum.z = z;
   sum.g = call.g;
   sum.gatePerToken = call.decay == longscanDecayScalar;
   sum.states = to.states;

@@ -173,9 +173,11 @@ cudaError_t launch(const SegmentSumCall& call, cudaStream_t stream) {
   using Layout = SegmentSumLayout<DK, DV>;
   const auto kernel = call.g ? segmentSumKernel<DK, DV, true> : segmentSumKernel<DK, DV, false>;
   SegmentSumMaps maps{};
-  cudaError_t error = mapTensor(maps.y, {call.y, call.B, call.T, call.G, call.K}, 64, chunkTokens);
-  if (error == cudaSuccess)
-    error = mapTensor(maps.z, {call.z, call.B, call.T, call.H, call.V}, 64, chunkTokens);
+  const auto map = [&](CUtensorMap& to, const SweepRows& rows) {
+    return mapTensor(to, {rows.data, call.B, call.T, rows.heads, rows.channels, rows.pitch}, 64, chunkTokens);
+  };
+  cudaError_t error = map(maps.y, call.y);
+  if (error == cudaSuccess) error = map(maps.z, call.z);
   if (error == cudaSuccess)
     error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, Layout::bytes);
   if (error == cudaSuccess)

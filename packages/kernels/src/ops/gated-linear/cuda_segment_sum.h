@@ -15,10 +15,9 @@ struct SegmentSumCall {
   int64_t B, T;
   int H, G, K, V;
   int numSegments, chunksPerSegment;
-  bool backward;           // against time
-  const __nv_bfloat16* y;  // [B, T, G, K]
-  const __nv_bfloat16* z;  // [B, T, H, V]
-  const float* g;          // [B, T, H] if `gatePerToken`, else [H]; null: none
+  bool backward;   // against time
+  SweepRows y, z;  // of K and of V channels
+  const float* g;  // [B, T, H] if `gatePerToken`, else [H]; null: none
   bool gatePerToken;
   float* states;  // [B, H, segments, V, K]
   float* factor;  // [B, H, segments]: e^c
