@@ -85,6 +85,17 @@ __device__ inline void copyBoxElected(bool elected, uint32_t to, const CUtensorM
 #endif
 }
 
+/// Arrives, and says how many bytes of copies belong to this phase.
+__device__ inline void arriveExpectingElected(bool elected, uint32_t arrival, uint32_t bytes) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile(
+      "{ .reg .pred elected; setp.ne.s32 elected, %2, 0;\n"
+      "@elected mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1; }" ::"r"(arrival),
+      "r"(bytes), "r"(static_cast<int>(elected))
+      : "memory");
+#endif
+}
+
 /// `bytes`, a multiple of 16, between places aligned to as much.
 __device__ inline void copyRun(uint32_t to, const void* from, uint32_t bytes, uint32_t arrival) {
 #if __CUDA_ARCH__ >= 900

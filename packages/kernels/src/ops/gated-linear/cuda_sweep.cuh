@@ -164,18 +164,19 @@ class Sweep : SweepHold<DC, DO, SweepDecay::scalar, summary> {
     if constexpr (scoresEarly) {
       // At the end of the walk, of rows that are not used.
       startScores(products, stage);
-      waitForProducts<2>();
-    } else {
       waitForProducts<1>();
+    } else {
+      waitForProducts<0>();
     }
-    storeRows(out, own, partner);
-    waitForProducts<0>();
     if (call.stages > 1) arriveOfWarp(emptied(ownStage));
     if (own.fresh && task.backward) state.clear();
     // The other warps of this warpgroup have read the P that is replaced.
     joinWarpgroup();
     publish(chunkAfter(own));
     joinWarpgroup();
+    // After that: what publishes P would wait until outputs have arrived.
+    storeRows(out, own, partner);
+    waitForProducts<0>();
   }
 
   __device__ void decayRows(Sums& out, const RowDecays& rows) const {
