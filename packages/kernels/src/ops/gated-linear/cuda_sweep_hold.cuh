@@ -47,9 +47,7 @@ class SweepHold : public SweepOutput<DC, DO, kind, summary> {
     awaitArrivals(filled(stage), rounds);
     if (stage + 1 == call.stages) rounds++;
     publishToProducts();
-    const int2 packed = *pieceOf(stage);
-    // The same for all lanes, as the compiler is to know: products must not lie in branches of some.
-    return unpackPiece(make_int2(__shfl_sync(~0u, packed.x, 0), __shfl_sync(~0u, packed.y, 0)));
+    return pieceOfWarp(*pieceOf(stage));  // products must not lie in branches of some lanes
   }
 
   __device__ void arriveOfWarp(uint32_t barrier) const {

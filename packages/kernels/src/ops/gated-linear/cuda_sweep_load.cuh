@@ -60,10 +60,12 @@ class SweepLoader : SweepFrame<DC, DO, kind, summary> {
       if (more) next.advance();
       const float2 nextGates = gatesOf(next);
       if (round > 0) awaitArrivals(emptied(stage), round - 1);
+      // Else addresses of boxes would be told apart by lanes, at several times the cost of a box.
+      const Piece own = pieceOfWarp(packPiece(walk.piece()));
       if (more) {
 #pragma unroll
         for (int part = 0; part < 4; part++)
-          if (part % loaders == warp) fill(part, walk.piece(), gates, stage);
+          if (part % loaders == warp) fill(part, own, gates, stage);
       }
       if (warp == 0) {
         if (at.lane == 0) *pieceOf(stage) = more ? packPiece(walk.piece()) : make_int2(-1, 0);
@@ -73,7 +75,7 @@ class SweepLoader : SweepFrame<DC, DO, kind, summary> {
       arriveWhenCopied(filled(stage));
       if (!more) return;
       if constexpr (Layout::lateY)
-        if (warp == 2) fillLate(walk.piece(), pieces++);
+        if (warp == 2) fillLate(own, pieces++);
       walk = next;
       gates = nextGates;
       stage = stageAfter(stage);
@@ -118,12 +120,14 @@ class SweepLoader : SweepFrame<DC, DO, kind, summary> {
                         tokensOf(piece));
       return;
     }
-    if (at.lane != 0) return;
-    expectBytes(arrival, count * Layout::panel);
+    const bool elected = at.lane == 0;
+    if (elected) expectBytes(arrival, count * Layout::panel);
+    __syncwarp();
+    const int head = headIn(rows);
 #pragma unroll
     for (int p = 0; p < count; p++)
-      copyBox(to.base + p * Layout::panel, map, arrival, first + 64 * p, headIn(rows),
-              piece.chunk * chunkTokens, b);
+      copyBoxElected(elected, to.base + p * Layout::panel, map, arrival, first + 64 * p, head,
+                     piece.chunk * chunkTokens, b);
   }
 
   __device__ TileRows tokensOf(const Piece& piece) const {
