@@ -10,7 +10,7 @@ namespace longscan {
 /// wait for each other, and everything else goes on under them.
 template <int KN, bool backward, bool diagonal>
 class SweepChain {
-  using Block = SweepBlock<KN, backward, diagonal>;
+  using Block = SweepBlock<KN, backward, diagonal, narrowValues>;
 
   /// A first operand [64, K] or its transpose: in registers, where there are enough of them, since products
   /// this narrow would otherwise wait for shared memory.

@@ -9,9 +9,9 @@ namespace longscan {
 
 /// The warpgroup that stores what other kernels need of each chunk: the state before it and N, or the adjoint
 /// behind it.
-template <int KN, bool backward, bool diagonal>
+template <int KN, bool backward, bool diagonal, int width>
 class SweepKeeper {
-  using Block = SweepBlock<KN, backward, diagonal>;
+  using Block = SweepBlock<KN, backward, diagonal, width>;
 
   const Block& block;
   const DeltaSweepCall& call;
@@ -54,7 +54,8 @@ class SweepKeeper {
   /// For the kernel beside, which may read the chunk then. Whoever waits for it is not in this block.
   __device__ void count(int chunk) const {
     __syncwarp();
-    if (chunk >= 0 && at.lane == 0) countPart(call.finished + block.bh * block.numChunks + chunk);
+    if (chunk >= 0 && at.lane == 0)
+      countParts(call.finished + block.bh * block.numChunks + chunk, call.V - block.value > 32 ? width / 32 : 1);
   }
 
   __device__ void storeState(const Piece& piece, int shown) const {
@@ -62,14 +63,14 @@ class SweepKeeper {
                               ((block.bh * block.numChunks + piece.chunk) * call.V + block.value) * call.K;
 #pragma unroll
     for (int panel = 0; panel < KN; panel++)
-      storeChannels(block.stateTile(shown, panel), to + 64 * panel, call.V - block.value, call.K - 64 * panel,
-                    call.K, threadIdx.x % 128);
+      storeChannels<width>(block.stateTile(shown, panel), to + 64 * panel, call.V - block.value,
+                           call.K - 64 * panel, call.K, threadIdx.x % 128);
   }
 
   /// N, where U was.
   __device__ void storeTokens(const Piece& piece, int shown) const {
     const int64_t first = (block.bh * block.numChunks + piece.chunk) * tileTokens;
-    storeColumns(block.tokensTile(shown), 16 * (at.warp % 4), call.V - block.value, at, [&](int row) {
+    storeColumns<width>(block.tokensTile(shown), 16 * (at.warp % 4), call.V - block.value, at, [&](int row) {
       return row >= piece.low && row < piece.high ? call.chunks.u + (first + row) * call.V + block.value
                                                   : nullptr;
     });

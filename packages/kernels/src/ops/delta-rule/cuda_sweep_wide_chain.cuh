@@ -1,0 +1,269 @@
+#pragma once
+
+#include "cuda_lane.cuh"
+#include "cuda_sweep_layout.cuh"
+#include "cuda_sweep_wide_products.cuh"
+
+namespace longscan {
+
+template <int KN, bool backward, bool diagonal>
+class SweepWideChain;
+
+#if LONGSCAN_WGMMA
+
+/// The warpgroup that every chunk waits for, on Hopper, with 64 channels of V. The state, transposed, lies in
+/// the sums of its products, [64 of V, 64 of K] each; rounded, it is the first operand of the next product
+/// where it lies, and so is N. So nothing of the chain goes through shared memory, and its warps meet nowhere
+/// but in the products.
+template <int KN, bool backward, bool diagonal>
+class SweepWideChain {
+  using Block = SweepBlock<KN, backward, diagonal, wideValues>;
+
+  const Block& block;
+  const DeltaSweepCall& call;
+  const DeltaLane at;
+  const int row0;
+  Sums state[KN];
+  MmaA rounded[KN][4];
+  RingPlace operand, part;
+
+ public:
+  __device__ explicit SweepWideChain(const Block& block)
+      : block(block), call(block.call), row0(16 * (at.warp % 4)) {}
+
+  __device__ void run() {
+    eachElement(backward ? call.dht : call.h0,
+                [](float& element, const float& incoming) { element = incoming; });
+    if constexpr (backward)
+      runBack();
+    else
+      runForth();
+  }
+
+ private:
+  /// N^T = U^T - S^T W^T, S^T = gamma S^T + (outOf N)^T K.
+  __device__ void runForth() {
+    Sums n;
+    block.partFull(0).wait(0);
+    SweepPiece piece = block.piece(0);
+    if (piece.piece.fresh) forget();
+    loadTransposed(n, block.values(0));
+    block.operandFull(0).wait(0);
+    seeCopies(piece);
+    multiplyState<true, true>(n, 0, false, piece.piece, false);
+    waitForProducts<0>();
+    settle(n);
+    for (int i = 0;; i++) {
+      const int shown = i & 1;
+      const RingPlace ofKeys = next(1);
+      block.release(block.operandFree(operand.slot));
+      MmaA written[4], corrections[4];
+      holdSums(corrections, n);
+      scaleColumns(n, block.outOf(part.slot));
+      holdSums(written, n);
+      block.operandFull(ofKeys.slot).wait(ofKeys.round);
+      seeCopies(piece);
+      addToState<false>(written, ofKeys.slot);
+      showTokens(corrections, shown);
+      block.release(block.partFree(part.slot));
+
+      const bool last = piece.last, forgets = piece.nextFresh;
+      if (!last) {
+        operand = next(Block::Layout::operandsPerPiece);
+        part = part.ahead(1, block.rings.parts);
+        block.partFull(part.slot).wait(part.round);
+        piece = block.piece(part.slot);
+        loadTransposed(n, block.values(part.slot));
+        block.operandFull(operand.slot).wait(operand.round);
+        seeCopies(piece);
+      }
+      block.shownFree(shown ^ 1).wait(((i + 1) / 2 & 1) ^ 1);
+      // What products begin after the last piece is for nothing: a branch would make all of them wait.
+      multiplyState<true, true>(n, shown ^ 1, forgets, piece.piece, last);
+      block.release(block.operandFree(ofKeys.slot));
+      waitForProducts<0>();
+      settle(n);
+      if (last) break;
+    }
+  }
+
+  /// dN^T = dO^T P + outOf (D^T K^T), D^T = gamma D^T + (into dO)^T Q - dN^T W. The state here is the adjoint.
+  __device__ void runBack() {
+    Sums dn;
+    block.partFull(0).wait(0);
+    SweepPiece piece = block.piece(0);
+    block.operandFull(0).wait(0);
+    seeCopies(piece);
+    multiplyState<false, false>(dn, 0, false, piece.piece, false);
+    addOutputs(dn, piece);
+    for (int i = 0;; i++) {
+      const int shown = i & 1;
+      const RingPlace ofQueries = next(1), ofW = next(2);
+      block.release(block.operandFree(operand.slot));
+      block.release(block.operandFree(ofQueries.slot));
+      block.release(block.partFree(part.slot));
+      MmaA adjoint[4];
+      holdSums(adjoint, dn);
+      block.operandFull(ofW.slot).wait(ofW.round);
+      seeCopies(piece);
+      addToState<true>(adjoint, ofW.slot);
+      showTokens(adjoint, shown);
+
+      const bool last = piece.last, forgets = piece.piece.fresh;
+      if (!last) {
+        operand = next(Block::Layout::operandsPerPiece);
+        part = part.ahead(1, block.rings.parts);
+        block.partFull(part.slot).wait(part.round);
+        piece = block.piece(part.slot);
+        block.operandFull(operand.slot).wait(operand.round);
+        seeCopies(piece);
+      }
+      block.shownFree(shown ^ 1).wait(((i + 1) / 2 & 1) ^ 1);
+      // What products begin after the last piece is for nothing: a branch would make all of them wait.
+      multiplyState<false, false>(dn, shown ^ 1, forgets, piece.piece, last);
+      block.release(block.operandFree(ofW.slot));
+      addOutputs(dn, piece);
+      if (last) break;
+    }
+  }
+
+  /// Starts sum = sum - S^T X^T (`negative`, `adds`) or S^T X^T, X the operand at `operand`, panel by panel as
+  /// the state's own products end, and shows the rounded state. Then the state decays by `piece`, or leaves
+  /// after the last one.
+  template <bool negative, bool adds, int panel = 0>
+  __device__ void multiplyState(Sums& sum, int shown, bool forgets, const Piece& piece, bool last) {
+    waitForProducts<KN - 1>();
+    settle(state[panel]);
+    if (forgets) clear(state[panel]);
+    holdSums(rounded[panel], state[panel]);
+    const Tile<64> x = block.operandTile(operand.slot, panel);
+    beginProducts();
+    multiplyHeld<StoredB::rows, negative, adds || panel != 0>(sum, rounded[panel][0], x, 0);
+#pragma unroll
+    for (int k = 1; k < 4; k++) multiplyHeld<StoredB::rows, negative>(sum, rounded[panel][k], x, k);
+    commitProducts();
+    show(rounded[panel], block.stateTile(shown, panel));
+    if constexpr (panel + 1 < KN) {
+      multiplyState<negative, adds, panel + 1>(sum, shown, forgets, piece, last);
+    } else {
+      publishToProducts();
+      arriveAsWarp(block.stateReady(shown));
+      if (last)
+        leaveState();
+      else
+        decayState(piece);
+    }
+  }
+
+  /// Starts S^T += A X, or -=, A [64 of V, 64 tokens].
+  template <bool negative>
+  __device__ void addToState(const MmaA (&a)[4], int slot) {
+    beginProducts();
+#pragma unroll
+    for (int panel = 0; panel < KN; panel++) {
+#pragma unroll
+      for (int k = 0; k < 4; k++)
+        multiplyHeld<StoredB::columns, negative>(state[panel], a[k], block.operandTile(slot, panel), k);
+      commitProducts();
+    }
+  }
+
+  /// What a piece's outputs give to dN and to the adjoint, and the decay of dN's other part, whose product is
+  /// under way.
+  __device__ void addOutputs(Sums& dn, const SweepPiece& piece) {
+    const RingPlace ofQueries = next(1);
+    MmaA outputs[4], into[4];
+#pragma unroll
+    for (int k = 0; k < 4; k++) {
+      outputs[k] = holdColumns(block.values(part.slot), k);
+      into[k] = diagonal ? outputs[k] : scaleContracted(outputs[k], block.into(part.slot), k, call.scale);
+    }
+    block.operandFull(ofQueries.slot).wait(ofQueries.round);
+    seeCopies(piece);
+    addToState<false>(into, ofQueries.slot);
+    waitForProducts<KN>();
+    settle(dn);
+    scaleColumns(dn, block.outOf(part.slot));
+    beginProducts();
+#pragma unroll
+    for (int k = 0; k < 4; k++)
+      multiplyHeld<StoredB::columns>(dn, outputs[k], block.scores(part.slot), k);
+    commitProducts();
+    waitForProducts<0>();
+    settle(dn);
+#pragma unroll
+    for (int panel = 0; panel < KN; panel++) settle(state[panel]);
+  }
+
+  __device__ static void holdSums(MmaA (&a)[4], const Sums& sum) {
+#pragma unroll
+    for (int k = 0; k < 4; k++) a[k] = operandOf(sum, k);
+  }
+
+  /// What warps have copied, products are to see.
+  __device__ void seeCopies(const SweepPiece& piece) const {
+    if (!block.isWhole(piece.piece)) publishToProducts();
+  }
+
+  __device__ void show(const MmaA (&a)[4], Tile<64> tile) const {
+#pragma unroll
+    for (int k = 0; k < 4; k++) storeOperandA(tile, row0, k, a[k], at.lane);
+  }
+
+  __device__ void showTokens(const MmaA (&a)[4], int shown) const {
+    show(a, block.tokensTile(shown));
+    publishToProducts();
+    arriveAsWarp(block.tokensReady(shown));
+  }
+
+  __device__ RingPlace next(int by) const { return operand.ahead(by, block.rings.operands); }
+
+  __device__ void forget() {
+#pragma unroll
+    for (int panel = 0; panel < KN; panel++) clear(state[panel]);
+  }
+
+  __device__ void leaveState() {
+    float* const outgoing = backward ? call.dh0 : call.ht;
+    if (outgoing != nullptr) eachElement(outgoing, [](float& element, float& to) { to = element; });
+  }
+
+  __device__ void decayState(const Piece& piece) {
+    if constexpr (diagonal) {
+      // `gamma` is that of the chunk's first piece. One with a document start meets no older state.
+      if (piece.fresh) return;
+#pragma unroll
+      for (int panel = 0; panel < KN; panel++)
+        scaleColumns(state[panel], block.gamma(part.slot) + 64 * panel);
+    } else {
+      const float gamma = block.into(part.slot)[piece.high - 1];
+#pragma unroll
+      for (int panel = 0; panel < KN; panel++)
+#pragma unroll
+        for (int i = 0; i < 32; i++) state[panel][i / 4][i % 4] *= gamma;
+    }
+  }
+
+  /// visit(element, its place in a state [V, K]) for what the thread has of the state; zero where there is
+  /// none.
+  template <typename Place, typename Visit>
+  __device__ void eachElement(Place* states, Visit&& visit) {
+    if (states == nullptr) return forget();
+#pragma unroll
+    for (int panel = 0; panel < KN; panel++)
+#pragma unroll
+      for (int i = 0; i < 32; i++) {
+        float& element = state[panel][i / 4][i % 4];
+        const int channel = 64 * panel + 8 * (i / 4) + at.pairOf + i % 2;
+        const int v = block.value + row0 + at.group + 8 * (i % 4 / 2);
+        if (channel < call.K && v < call.V)
+          visit(element, states[(block.bh * call.V + v) * call.K + channel]);
+        else
+          element = 0.0f;
+      }
+  }
+};
+
+#endif
+
+}  // namespace longscan

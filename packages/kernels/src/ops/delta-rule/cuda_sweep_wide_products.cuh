@@ -1,0 +1,92 @@
+#pragma once
+
+#include "cuda/warpgroup_wide.cuh"
+
+// Products of a sweep's chain on Hopper with 64 channels of V as rows: the first operand in registers, where the
+// sums of the product before it left it, the second one as it was loaded.
+
+namespace longscan {
+
+/// Each column of sums times its factor: [64] in shared memory.
+__device__ inline void scaleColumns(Sums& sum, const float* factors) {
+  const float* const own = factors + 2 * (threadIdx.x & 3);
+#pragma unroll
+  for (int n = 0; n < 8; n++) {
+    const float2 factor = *reinterpret_cast<const float2*>(own + 8 * n);
+#pragma unroll
+    for (int i = 0; i < 4; i++) sum[n][i] *= i % 2 == 0 ? factor.x : factor.y;
+  }
+}
+
+/// Each of a first operand's contracted numbers, [16 step, 16 step + 16), times its factor.
+__device__ inline MmaA scaleContracted(const MmaA& a, const float* factors, int step, float scale) {
+  MmaA scaled;
+#pragma unroll
+  for (int half = 0; half < 2; half++) {
+    const float2 factor =
+        *reinterpret_cast<const float2*>(factors + 16 * step + 8 * half + 2 * (threadIdx.x & 3));
+#pragma unroll
+    for (int i = 2 * half; i < 2 * half + 2; i++)
+      scaled.x[i] = pack(lowHalf(a.x[i]) * (scale * factor.x), highHalf(a.x[i]) * (scale * factor.y));
+  }
+  return scaled;
+}
+
+/// The calling warp's columns of a tile [64, 64] as rows of a first operand: A[m, k] = tile[16 step + k][m].
+__device__ inline MmaA holdColumns(Tile<64> tile, int step) {
+  return loadATransposed(tile, 16 * step, 16 * (threadIdx.x >> 5 & 3), threadIdx.x & 31);
+}
+
+/// A tile of [token, channel] as sums of [channel, token] would lie.
+__device__ inline void loadTransposed(Sums& sum, Tile<64> from) {
+#pragma unroll
+  for (int step = 0; step < 4; step++) {
+    const MmaA a = holdColumns(from, step);
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+      float* const to = &sum[2 * step + i / 2][i % 2 * 2];
+      to[0] = lowHalf(a.x[i]);
+      to[1] = highHalf(a.x[i]);
+    }
+  }
+}
+
+#if LONGSCAN_WGMMA
+
+#define LONGSCAN_SUMS(how, sum, n) how(sum[n][0]), how(sum[n][1]), how(sum[n][2]), how(sum[n][3])
+#define LONGSCAN_ALL_SUMS(how, sum)                                                                       \
+  LONGSCAN_SUMS(how, sum, 0), LONGSCAN_SUMS(how, sum, 1), LONGSCAN_SUMS(how, sum, 2),                     \
+      LONGSCAN_SUMS(how, sum, 3), LONGSCAN_SUMS(how, sum, 4), LONGSCAN_SUMS(how, sum, 5),                 \
+      LONGSCAN_SUMS(how, sum, 6), LONGSCAN_SUMS(how, sum, 7)
+#define LONGSCAN_WGMMA_HELD(adds)                                                                            \
+  "{ .reg .pred adds; setp.ne.u32 adds, " adds                                                               \
+  ", 0; "                                                                                                    \
+  "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14," \
+  "%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31}, {%32,%33,%34,%35}, %36, adds, %37," \
+  " 1, %38; }"
+
+/// sum = A B over 16 numbers, added to what it was if `adds`, taken from it if `negative`: B[k, n] =
+/// b[n][16 step + k] (`rows`) or b[16 step + k][n] (`columns`). A must stay as it is until the product is
+/// waited for.
+template <StoredB storedB, bool negative = false, bool adds = true>
+__device__ inline void multiplyHeld(Sums& sum, const MmaA& a, Tile<64> b, int step) {
+  constexpr int sign = negative ? -1 : 1, isColumns = storedB == StoredB::columns;
+  if constexpr (adds)
+    asm volatile(LONGSCAN_WGMMA_HELD("1")
+                 : LONGSCAN_ALL_SUMS("+f", sum)
+                 : "r"(a.x[0]), "r"(a.x[1]), "r"(a.x[2]), "r"(a.x[3]),
+                   "l"(productOperand<storedB>(b.base, step)), "n"(sign), "n"(isColumns));
+  else
+    asm volatile(LONGSCAN_WGMMA_HELD("0")
+                 : LONGSCAN_ALL_SUMS("=f", sum)
+                 : "r"(a.x[0]), "r"(a.x[1]), "r"(a.x[2]), "r"(a.x[3]),
+                   "l"(productOperand<storedB>(b.base, step)), "n"(sign), "n"(isColumns));
+}
+
+#undef LONGSCAN_SUMS
+#undef LONGSCAN_ALL_SUMS
+#undef LONGSCAN_WGMMA_HELD
+
+#endif
+
+}  // namespace longscan
