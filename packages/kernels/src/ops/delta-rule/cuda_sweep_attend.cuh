@@ -59,7 +59,7 @@ class SweepAttendant {
     clear(o);
     block.operandFull(queries.slot).wait(queries.round);
     block.stateReady(shown).wait(round);
-    publishToProducts();
+    block.seeCopies(next);
     beginProducts();
 #pragma unroll
     for (int panel = 0; panel < KN; panel++)
@@ -88,7 +88,7 @@ class SweepAttendant {
   __device__ void attendGradient(const Piece& next, int shown, int slot) {
     ValueSums dv;
     clear(dv);
-    publishToProducts();
+    block.seeCopies(next);
     beginProducts();
 #pragma unroll
     for (int k = 0; k < 4; k++)

@@ -112,6 +112,11 @@ class SweepBlock {
     return LONGSCAN_COPY_ENGINE && maps.usable && piece.low == 0 && piece.high == tileTokens;
   }
 
+  /// What warps have copied of a piece, the calling thread's products are to see.
+  __device__ void seeCopies(const Piece& piece) const {
+    if (!isWhole(piece)) publishToProducts();
+  }
+
   /// The barrier where the attendants announce that their last rows are stored.
   static constexpr int rowsStored = 4;
 

@@ -49,7 +49,7 @@ class SweepWideChain {
     if (piece.piece.fresh) forget();
     loadTransposed(n, block.values(0));
     block.operandFull(0).wait(0);
-    seeCopies(piece);
+    block.seeCopies(piece.piece);
     multiplyState<true, true>(n, 0, false, piece.piece, false);
     waitForProducts<0>();
     settle(n);
@@ -62,7 +62,7 @@ class SweepWideChain {
       scaleColumns(n, block.outOf(part.slot));
       holdSums(written, n);
       block.operandFull(ofKeys.slot).wait(ofKeys.round);
-      seeCopies(piece);
+      block.seeCopies(piece.piece);
       addToState<false>(written, ofKeys.slot);
       showTokens(corrections, shown);
       block.release(block.partFree(part.slot));
@@ -75,7 +75,7 @@ class SweepWideChain {
         piece = block.piece(part.slot);
         loadTransposed(n, block.values(part.slot));
         block.operandFull(operand.slot).wait(operand.round);
-        seeCopies(piece);
+        block.seeCopies(piece.piece);
       }
       block.shownFree(shown ^ 1).wait(((i + 1) / 2 & 1) ^ 1);
       // What products begin after the last piece is for nothing: a branch would make all of them wait.
@@ -93,7 +93,7 @@ class SweepWideChain {
     block.partFull(0).wait(0);
     SweepPiece piece = block.piece(0);
     block.operandFull(0).wait(0);
-    seeCopies(piece);
+    block.seeCopies(piece.piece);
     multiplyState<false, false>(dn, 0, false, piece.piece, false);
     addOutputs(dn, piece);
     for (int i = 0;; i++) {
@@ -105,7 +105,7 @@ class SweepWideChain {
       MmaA adjoint[4];
       holdSums(adjoint, dn);
       block.operandFull(ofW.slot).wait(ofW.round);
-      seeCopies(piece);
+      block.seeCopies(piece.piece);
       addToState<true>(adjoint, ofW.slot);
       showTokens(adjoint, shown);
 
@@ -116,7 +116,7 @@ class SweepWideChain {
         block.partFull(part.slot).wait(part.round);
         piece = block.piece(part.slot);
         block.operandFull(operand.slot).wait(operand.round);
-        seeCopies(piece);
+        block.seeCopies(piece.piece);
       }
       block.shownFree(shown ^ 1).wait(((i + 1) / 2 & 1) ^ 1);
       // What products begin after the last piece is for nothing: a branch would make all of them wait.
@@ -179,7 +179,7 @@ class SweepWideChain {
       into[k] = diagonal ? outputs[k] : scaleContracted(outputs[k], block.into(part.slot), k, call.scale);
     }
     block.operandFull(ofQueries.slot).wait(ofQueries.round);
-    seeCopies(piece);
+    block.seeCopies(piece.piece);
     addToState<false>(into, ofQueries.slot);
     waitForProducts<KN>();
     settle(dn);
@@ -198,11 +198,6 @@ class SweepWideChain {
   __device__ static void holdSums(MmaA (&a)[4], const Sums& sum) {
 #pragma unroll
     for (int k = 0; k < 4; k++) a[k] = operandOf(sum, k);
-  }
-
-  /// What warps have copied, products are to see.
-  __device__ void seeCopies(const SweepPiece& piece) const {
-    if (!block.isWhole(piece.piece)) publishToProducts();
   }
 
   __device__ void show(const MmaA (&a)[4], Tile<64> tile) const {
