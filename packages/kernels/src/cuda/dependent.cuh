@@ -25,8 +25,8 @@ __device__ inline void waitForKernelBefore() {
 #endif
 }
 
-/// Counts so many more parts as done: what the calling thread wrote before, or has met at a barrier, is seen by
-/// whoever sees the count.
+/// Counts so many more parts as done: what the calling thread wrote before, or has met at a barrier, is seen
+/// by whoever sees the count.
 __device__ inline void countParts(int32_t* counter, int parts) {
 #if __CUDA_ARCH__ >= 900
   asm volatile("red.release.gpu.global.add.s32 [%0], %1;" ::"l"(counter), "r"(parts) : "memory");

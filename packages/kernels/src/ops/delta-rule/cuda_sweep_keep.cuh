@@ -55,7 +55,8 @@ class SweepKeeper {
   __device__ void count(int chunk) const {
     __syncwarp();
     if (chunk >= 0 && at.lane == 0)
-      countParts(call.finished + block.bh * block.numChunks + chunk, call.V - block.value > 32 ? width / 32 : 1);
+      countParts(call.finished + block.bh * block.numChunks + chunk,
+                 call.V - block.value > 32 ? width / 32 : 1);
   }
 
   __device__ void storeState(const Piece& piece, int shown) const {

@@ -19,8 +19,8 @@ struct DeltaSweepLayout {
   static constexpr int operandsPerPiece = 3;
   static constexpr int operand = KN * panel;
 
-  // Of a piece's part: P, Y, u or dO (then, of a narrow block, what the adjoint state takes of it, transposed,
-  // and dO transposed), rows' factors, channels' decays, the piece.
+  // Of a piece's part: P, Y, u or dO (then, of a narrow block, what the adjoint state takes of it,
+  // transposed, and dO transposed), rows' factors, channels' decays, the piece.
   static constexpr int scores = 0;
   static constexpr int inverse = scores + panel;
   static constexpr int values = inverse + (backward ? panel : 0);

@@ -109,8 +109,7 @@ class SweepLoader {
     const uint32_t factors = block.part(slot) + Layout::factors, gamma = block.part(slot) + Layout::gamma;
     if (electLane()) *block.record(slot) = piece.packed();
     // Channels that are not there, which the copy engine leaves out: their zeros are multiplied all the same.
-    for (int i = call.K + lane; diagonal && whole && i < 64 * KN; i += 32)
-      storeShared(gamma + 4 * i, 0.0f);
+    for (int i = call.K + lane; diagonal && whole && i < 64 * KN; i += 32) storeShared(gamma + 4 * i, 0.0f);
     __syncwarp();
     const float* const into = call.chunks.into + headRows + rows.first;
     const float* const outOf = call.chunks.outOf + headRows + rows.first;

@@ -87,7 +87,8 @@ class SweepWideChain {
     }
   }
 
-  /// dN^T = dO^T P + outOf (D^T K^T), D^T = gamma D^T + (into dO)^T Q - dN^T W. The state here is the adjoint.
+  /// dN^T = dO^T P + outOf (D^T K^T), D^T = gamma D^T + (into dO)^T Q - dN^T W. The state here is the
+  /// adjoint.
   __device__ void runBack() {
     Sums dn;
     block.partFull(0).wait(0);
@@ -127,9 +128,9 @@ class SweepWideChain {
     }
   }
 
-  /// Starts sum = sum - S^T X^T (`negative`, `adds`) or S^T X^T, X the operand at `operand`, panel by panel as
-  /// the state's own products end, and shows the rounded state. Then the state decays by `piece`, or leaves
-  /// after the last one.
+  /// Starts sum = sum - S^T X^T (`negative`, `adds`) or S^T X^T, X the operand at `operand`, panel by panel
+  /// as the state's own products end, and shows the rounded state. Then the state decays by `piece`, or
+  /// leaves after the last one.
   template <bool negative, bool adds, int panel = 0>
   __device__ void multiplyState(Sums& sum, int shown, bool forgets, const Piece& piece, bool last) {
     waitForProducts<KN - 1>();
@@ -186,8 +187,7 @@ class SweepWideChain {
     scaleColumns(dn, block.outOf(part.slot));
     beginProducts();
 #pragma unroll
-    for (int k = 0; k < 4; k++)
-      multiplyHeld<StoredB::columns>(dn, outputs[k], block.scores(part.slot), k);
+    for (int k = 0; k < 4; k++) multiplyHeld<StoredB::columns>(dn, outputs[k], block.scores(part.slot), k);
     commitProducts();
     waitForProducts<0>();
     settle(dn);
@@ -211,7 +211,9 @@ class SweepWideChain {
     arriveAsWarp(block.tokensReady(shown));
   }
 
-  __device__ RingPlace next(int by) const { return operand.ahead(by, block.rings.operands); }
+  __device__ RingPlace next(int by) const {
+    return operand.ahead(by, block.rings.operands);
+  }
 
   __device__ void forget() {
 #pragma unroll

@@ -2,8 +2,8 @@
 
 #include "cuda/warpgroup_wide.cuh"
 
-// Products of a sweep's chain on Hopper with 64 channels of V as rows: the first operand in registers, where the
-// sums of the product before it left it, the second one as it was loaded.
+// Products of a sweep's chain on Hopper with 64 channels of V as rows: the first operand in registers, where
+// the sums of the product before it left it, the second one as it was loaded.
 
 namespace longscan {
 
@@ -54,9 +54,9 @@ __device__ inline void loadTransposed(Sums& sum, Tile<64> from) {
 #if LONGSCAN_WGMMA
 
 #define LONGSCAN_SUMS(how, sum, n) how(sum[n][0]), how(sum[n][1]), how(sum[n][2]), how(sum[n][3])
-#define LONGSCAN_ALL_SUMS(how, sum)                                                                       \
-  LONGSCAN_SUMS(how, sum, 0), LONGSCAN_SUMS(how, sum, 1), LONGSCAN_SUMS(how, sum, 2),                     \
-      LONGSCAN_SUMS(how, sum, 3), LONGSCAN_SUMS(how, sum, 4), LONGSCAN_SUMS(how, sum, 5),                 \
+#define LONGSCAN_ALL_SUMS(how, sum)                                                       \
+  LONGSCAN_SUMS(how, sum, 0), LONGSCAN_SUMS(how, sum, 1), LONGSCAN_SUMS(how, sum, 2),     \
+      LONGSCAN_SUMS(how, sum, 3), LONGSCAN_SUMS(how, sum, 4), LONGSCAN_SUMS(how, sum, 5), \
       LONGSCAN_SUMS(how, sum, 6), LONGSCAN_SUMS(how, sum, 7)
 #define LONGSCAN_WGMMA_HELD(adds)                                                                            \
   "{ .reg .pred adds; setp.ne.u32 adds, " adds                                                               \
