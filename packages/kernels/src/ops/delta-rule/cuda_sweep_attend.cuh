@@ -30,8 +30,7 @@ class SweepAttendant {
     bool last = false;
     if constexpr (turnsOutput) turnOutput();
     for (int i = 0; !last; i++) {
-      const int shown = i & 1;
-      const uint32_t round = i / 2 & 1;
+      const RingPlace shown = Block::shownAt(i);
       const RingPlace own = part;
       block.partFull(own.slot).wait(own.round);
       const SweepPiece next = block.piece(own.slot);
@@ -40,10 +39,10 @@ class SweepAttendant {
       if constexpr (backward) {
         if constexpr (turnsOutput)
           if (!last) turnOutput();
-        block.tokensReady(shown).wait(round);
-        attendGradient(next.piece, shown, own.slot);
+        block.tokensReady(shown.slot).wait(shown.round);
+        attendGradient(next.piece, shown.slot, own.slot);
       } else {
-        attendOutput(next.piece, shown, round, own.slot);
+        attendOutput(next.piece, shown.slot, shown.round, own.slot);
         operand = operand.ahead(Block::Layout::operandsPerPiece, block.rings.operands);
       }
     }

@@ -25,8 +25,7 @@ class SweepKeeper {
     bool last = false;
     int behind = -1;  // the chunk that the piece before has finished, if it has
     for (int i = 0; !last; i++) {
-      const int shown = i & 1;
-      const uint32_t round = i / 2 & 1;
+      const auto [shown, round] = Block::shownAt(i);
       block.partFull(part.slot).wait(part.round);
       const SweepPiece next = block.piece(part.slot);
       block.release(block.partFree(part.slot));

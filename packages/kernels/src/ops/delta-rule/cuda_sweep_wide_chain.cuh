@@ -24,7 +24,9 @@ class SweepWideChain {
   const DeltaLane at;
   const int row0;
   Sums state[KN];
-  MmaA rounded[KN][4];
+  /// Of the state, two panels at a time.
+  static constexpr int held = KN < 2 ? 1 : 2;
+  MmaA rounded[held][4];
   RingPlace operand, part;
 
  public:
@@ -54,7 +56,6 @@ class SweepWideChain {
     waitForProducts<0>();
     settle(n);
     for (int i = 0;; i++) {
-      const int shown = i & 1;
       const RingPlace ofKeys = next(1);
       block.release(block.operandFree(operand.slot));
       MmaA written[4], corrections[4];
@@ -64,7 +65,7 @@ class SweepWideChain {
       block.operandFull(ofKeys.slot).wait(ofKeys.round);
       block.seeCopies(piece.piece);
       addToState<false>(written, ofKeys.slot);
-      showTokens(corrections, shown);
+      showTokens(corrections, Block::shownAt(i).slot);
       block.release(block.partFree(part.slot));
 
       const bool last = piece.last, forgets = piece.nextFresh;
@@ -77,9 +78,10 @@ class SweepWideChain {
         block.operandFull(operand.slot).wait(operand.round);
         block.seeCopies(piece.piece);
       }
-      block.shownFree(shown ^ 1).wait(((i + 1) / 2 & 1) ^ 1);
+      const RingPlace shown = Block::shownAt(i + 1);
+      block.waitUntilFree(shown);
       // What products begin after the last piece is for nothing: a branch would make all of them wait.
-      multiplyState<true, true>(n, shown ^ 1, forgets, piece.piece, last);
+      multiplyState<true, true>(n, shown.slot, forgets, piece.piece, last);
       block.release(block.operandFree(ofKeys.slot));
       waitForProducts<0>();
       settle(n);
@@ -98,7 +100,6 @@ class SweepWideChain {
     multiplyState<false, false>(dn, 0, false, piece.piece, false);
     addOutputs(dn, piece);
     for (int i = 0;; i++) {
-      const int shown = i & 1;
       const RingPlace ofQueries = next(1), ofW = next(2);
       block.release(block.operandFree(operand.slot));
       block.release(block.operandFree(ofQueries.slot));
@@ -108,7 +109,7 @@ class SweepWideChain {
       block.operandFull(ofW.slot).wait(ofW.round);
       block.seeCopies(piece.piece);
       addToState<true>(adjoint, ofW.slot);
-      showTokens(adjoint, shown);
+      showTokens(adjoint, Block::shownAt(i).slot);
 
       const bool last = piece.last, forgets = piece.piece.fresh;
       if (!last) {
@@ -119,9 +120,10 @@ class SweepWideChain {
         block.operandFull(operand.slot).wait(operand.round);
         block.seeCopies(piece.piece);
       }
-      block.shownFree(shown ^ 1).wait(((i + 1) / 2 & 1) ^ 1);
+      const RingPlace shown = Block::shownAt(i + 1);
+      block.waitUntilFree(shown);
       // What products begin after the last piece is for nothing: a branch would make all of them wait.
-      multiplyState<false, false>(dn, shown ^ 1, forgets, piece.piece, last);
+      multiplyState<false, false>(dn, shown.slot, forgets, piece.piece, last);
       block.release(block.operandFree(ofW.slot));
       addOutputs(dn, piece);
       if (last) break;
@@ -133,17 +135,19 @@ class SweepWideChain {
   /// leaves after the last one.
   template <bool negative, bool adds, int panel = 0>
   __device__ void multiplyState(Sums& sum, int shown, bool forgets, const Piece& piece, bool last) {
-    waitForProducts<KN - 1>();
+    // The state's products of this panel, and those that read what is held where the panel goes.
+    waitForProducts<(panel < held ? KN : held) - 1>();
     settle(state[panel]);
     if (forgets) clear(state[panel]);
-    holdSums(rounded[panel], state[panel]);
+    MmaA(&own)[4] = rounded[panel % held];
+    holdSums(own, state[panel]);
     const Tile<64> x = block.operandTile(operand.slot, panel);
     beginProducts();
-    multiplyHeld<StoredB::rows, negative, adds || panel != 0>(sum, rounded[panel][0], x, 0);
+    multiplyHeld<StoredB::rows, negative, adds || panel != 0>(sum, own[0], x, 0);
 #pragma unroll
-    for (int k = 1; k < 4; k++) multiplyHeld<StoredB::rows, negative>(sum, rounded[panel][k], x, k);
+    for (int k = 1; k < 4; k++) multiplyHeld<StoredB::rows, negative>(sum, own[k], x, k);
     commitProducts();
-    show(rounded[panel], block.stateTile(shown, panel));
+    show(own, block.stateTile(shown, panel));
     if constexpr (panel + 1 < KN) {
       multiplyState<negative, adds, panel + 1>(sum, shown, forgets, piece, last);
     } else {
@@ -176,8 +180,8 @@ class SweepWideChain {
     MmaA outputs[4], into[4];
 #pragma unroll
     for (int k = 0; k < 4; k++) {
-      outputs[k] = holdColumns(block.values(part.slot), k);
-      into[k] = diagonal ? outputs[k] : scaleContracted(outputs[k], block.into(part.slot), k, call.scale);
+      into[k] = holdColumns(block.values(part.slot), k);
+      if (!diagonal) into[k] = scaleContracted(into[k], block.into(part.slot), k, call.scale);
     }
     block.operandFull(ofQueries.slot).wait(ofQueries.round);
     block.seeCopies(piece.piece);
@@ -185,6 +189,8 @@ class SweepWideChain {
     waitForProducts<KN>();
     settle(dn);
     scaleColumns(dn, block.outOf(part.slot));
+#pragma unroll
+    for (int k = 0; k < 4; k++) outputs[k] = holdColumns(block.values(part.slot), k);
     beginProducts();
 #pragma unroll
     for (int k = 0; k < 4; k++) multiplyHeld<StoredB::columns>(dn, outputs[k], block.scores(part.slot), k);
