@@ -53,18 +53,20 @@ class SweepWideChain {
     block.operandFull(0).wait(0);
     block.seeCopies(piece.piece);
     multiplyState<true, true>(n, 0, false, piece.piece, false);
+    ColumnFactors outOf;
+    outOf.take(block.outOf(0));
     waitForProducts<0>();
     settle(n);
     for (int i = 0;; i++) {
       const RingPlace ofKeys = next(1);
       block.release(block.operandFree(operand.slot));
       MmaA written[4], corrections[4];
-      holdSums(corrections, n);
-      scaleColumns(n, block.outOf(part.slot));
-      holdSums(written, n);
+#pragma unroll
+      for (int k = 0; k < 4; k++) written[k] = scaledOperand(n, k, outOf);
       block.operandFull(ofKeys.slot).wait(ofKeys.round);
       block.seeCopies(piece.piece);
       addToState<false>(written, ofKeys.slot);
+      holdSums(corrections, n);
       showTokens(corrections, Block::shownAt(i).slot);
       block.release(block.partFree(part.slot));
 
@@ -83,6 +85,7 @@ class SweepWideChain {
       // What products begin after the last piece is for nothing: a branch would make all of them wait.
       multiplyState<true, true>(n, shown.slot, forgets, piece.piece, last);
       block.release(block.operandFree(ofKeys.slot));
+      outOf.take(block.outOf(part.slot));
       waitForProducts<0>();
       settle(n);
       if (last) break;
@@ -186,9 +189,11 @@ class SweepWideChain {
     block.operandFull(ofQueries.slot).wait(ofQueries.round);
     block.seeCopies(piece.piece);
     addToState<false>(into, ofQueries.slot);
+    ColumnFactors outOf;
+    outOf.take(block.outOf(part.slot));
     waitForProducts<KN>();
     settle(dn);
-    scaleColumns(dn, block.outOf(part.slot));
+    scaleColumns(dn, outOf);
 #pragma unroll
     for (int k = 0; k < 4; k++) outputs[k] = holdColumns(block.values(part.slot), k);
     beginProducts();
@@ -236,8 +241,11 @@ class SweepWideChain {
       // `gamma` is that of the chunk's first piece. One with a document start meets no older state.
       if (piece.fresh) return;
 #pragma unroll
-      for (int panel = 0; panel < KN; panel++)
-        scaleColumns(state[panel], block.gamma(part.slot) + 64 * panel);
+      for (int panel = 0; panel < KN; panel++) {
+        ColumnFactors gamma;
+        gamma.take(block.gamma(part.slot) + 64 * panel);
+        scaleColumns(state[panel], gamma);
+      }
     } else {
       const float gamma = block.into(part.slot)[piece.high - 1];
 #pragma unroll

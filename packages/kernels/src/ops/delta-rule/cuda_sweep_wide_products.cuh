@@ -7,15 +7,35 @@
 
 namespace longscan {
 
-/// Each column of sums times its factor: [64] in shared memory.
-__device__ inline void scaleColumns(Sums& sum, const float* factors) {
-  const float* const own = factors + 2 * (threadIdx.x & 3);
+/// What a thread has of 64 factors, one for each column of sums.
+struct ColumnFactors {
+  float2 of[8];
+
+  /// From shared memory.
+  __device__ void take(const float* factors) {
+    const float* const own = factors + 2 * (threadIdx.x & 3);
 #pragma unroll
-  for (int n = 0; n < 8; n++) {
-    const float2 factor = *reinterpret_cast<const float2*>(own + 8 * n);
-#pragma unroll
-    for (int i = 0; i < 4; i++) sum[n][i] *= i % 2 == 0 ? factor.x : factor.y;
+    for (int n = 0; n < 8; n++) of[n] = *reinterpret_cast<const float2*>(own + 8 * n);
   }
+};
+
+/// Each column of sums times its factor.
+__device__ inline void scaleColumns(Sums& sum, const ColumnFactors& factors) {
+#pragma unroll
+  for (int n = 0; n < 8; n++)
+#pragma unroll
+    for (int i = 0; i < 4; i++) sum[n][i] *= i % 2 == 0 ? factors.of[n].x : factors.of[n].y;
+}
+
+/// The same of columns [16 step, 16 step + 16) as a first operand, rounded.
+__device__ inline MmaA scaledOperand(const Sums& sum, int step, const ColumnFactors& factors) {
+  MmaA a;
+#pragma unroll
+  for (int i = 0; i < 4; i++) {
+    const int n = 2 * step + i / 2;
+    a.x[i] = pack(sum[n][i % 2 * 2] * factors.of[n].x, sum[n][i % 2 * 2 + 1] * factors.of[n].y);
+  }
+  return a;
 }
 
 /// Each of a first operand's contracted numbers, [16 step, 16 step + 16), times its factor.
