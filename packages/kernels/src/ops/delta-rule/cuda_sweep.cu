@@ -44,13 +44,13 @@ __global__ void __launch_bounds__(sweepThreads, 1)
   }
 }
 
-/// Channels of V a block.
-int sweepWidth(const DeltaDevice& device, int V) {
-  return device.sharesTime && V > narrowValues ? wideValues : narrowValues;
+/// Channels of V a block. For K > 128 a wide chain would need more registers than there are.
+int sweepWidth(const DeltaDevice& device, int K, int V) {
+  return device.sharesTime && K <= 128 && V > narrowValues ? wideValues : narrowValues;
 }
 
-int64_t blocksOf(const DeltaDevice& device, int64_t heads, int V) {
-  const int width = sweepWidth(device, V);
+int64_t blocksOf(const DeltaDevice& device, int64_t heads, int K, int V) {
+  const int width = sweepWidth(device, K, V);
   return heads * ((V + width - 1) / width);
 }
 
@@ -65,7 +65,7 @@ cudaError_t launchOf(const DeltaSweepCall& call, const DeltaDevice& device, cuda
   const int bytes = device.sharedBytes;
   error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error != cudaSuccess) return error;
-  const auto blocks = static_cast<unsigned>(blocksOf(device, call.B * call.H, call.V));
+  const auto blocks = static_cast<unsigned>(blocksOf(device, call.B * call.H, call.K, call.V));
   const SweepRings rings = ringsOf<KN, backward, width>(bytes);
   if (!backward && call.chunks.prepared != nullptr)
     return launchBeside(kernel, blocks, sweepThreads, bytes, stream, call, maps, rings);
@@ -73,21 +73,17 @@ cudaError_t launchOf(const DeltaSweepCall& call, const DeltaDevice& device, cuda
   return cudaGetLastError();
 }
 
-template <int KN, bool backward, bool diagonal>
-cudaError_t launchOf(const DeltaSweepCall& call, cudaStream_t stream) {
+template <bool backward, bool diagonal>
+cudaError_t launch(const DeltaSweepCall& call, cudaStream_t stream) {
   DeltaDevice device;
   const cudaError_t error = deltaDevice(device);
   if (error != cudaSuccess) return error;
-  return sweepWidth(device, call.V) == wideValues
-             ? launchOf<KN, backward, diagonal, wideValues>(call, device, stream)
-             : launchOf<KN, backward, diagonal, narrowValues>(call, device, stream);
-}
-
-template <bool backward, bool diagonal>
-cudaError_t launch(const DeltaSweepCall& call, cudaStream_t stream) {
-  if (call.K <= 64) return launchOf<1, backward, diagonal>(call, stream);
-  return call.K <= 128 ? launchOf<2, backward, diagonal>(call, stream)
-                       : launchOf<4, backward, diagonal>(call, stream);
+  if (sweepWidth(device, call.K, call.V) == wideValues)
+    return call.K <= 64 ? launchOf<1, backward, diagonal, wideValues>(call, device, stream)
+                        : launchOf<2, backward, diagonal, wideValues>(call, device, stream);
+  if (call.K <= 64) return launchOf<1, backward, diagonal, narrowValues>(call, device, stream);
+  return call.K <= 128 ? launchOf<2, backward, diagonal, narrowValues>(call, device, stream)
+                       : launchOf<4, backward, diagonal, narrowValues>(call, device, stream);
 }
 
 }  // namespace
@@ -105,8 +101,8 @@ cudaError_t deltaDevice(DeltaDevice& device) {
   return error;
 }
 
-int deltaSweepLeaves(const DeltaDevice& device, int64_t heads, int V) {
-  const int64_t idle = device.multiprocessors - blocksOf(device, heads, V);
+int deltaSweepLeaves(const DeltaDevice& device, int64_t heads, int K, int V) {
+  const int64_t idle = device.multiprocessors - blocksOf(device, heads, K, V);
   // With fewer, what runs beside the sweep would take longer than the sweep.
   return device.sharesTime && idle >= device.multiprocessors / 3 ? static_cast<int>(idle) : 0;
 }

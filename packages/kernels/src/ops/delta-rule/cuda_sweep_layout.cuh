@@ -30,12 +30,11 @@ struct DeltaSweepLayout {
   static constexpr int record = gamma + KN * 64 * 4;
   static constexpr int part = (record + 16 + 1023) / 1024 * 1024;
 
-  // The state and N or dN, twice where there is room, of a narrow block N with the rows' factors.
+  // The state and N or dN twice, of a narrow block N with the rows' factors.
   static constexpr int channels = 2 * tileTokens * width;
   static constexpr int state = KN * channels;
-  static constexpr int shown = KN * width > 128 ? 1 : 2;
-  static constexpr int tokens = shown * state;
-  static constexpr int written = tokens + shown * channels;
+  static constexpr int tokens = 2 * state;
+  static constexpr int written = tokens + 2 * channels;
   static constexpr int barriers = written + (backward || wide ? 0 : channels);
   static constexpr int fixed = barriers + 1024;
 
@@ -153,9 +152,7 @@ class SweepBlock {
   }
 
   /// Where piece `i` is shown, and how often that place was used before, modulo 2.
-  __device__ static RingPlace shownAt(int i) {
-    return {i % Layout::shown, static_cast<uint32_t>(i / Layout::shown & 1)};
-  }
+  __device__ static RingPlace shownAt(int i) { return {i % 2, static_cast<uint32_t>(i / 2 & 1)}; }
   /// Waits until nobody reads what was shown where piece `i` comes.
   __device__ void waitUntilFree(RingPlace shown) const { shownFree(shown.slot).wait(shown.round ^ 1); }
 

@@ -24,9 +24,7 @@ class SweepWideChain {
   const DeltaLane at;
   const int row0;
   Sums state[KN];
-  /// Of the state, two panels at a time.
-  static constexpr int held = KN < 2 ? 1 : 2;
-  MmaA rounded[held][4];
+  MmaA rounded[KN][4];
   RingPlace operand, part;
 
  public:
@@ -138,19 +136,17 @@ class SweepWideChain {
   /// leaves after the last one.
   template <bool negative, bool adds, int panel = 0>
   __device__ void multiplyState(Sums& sum, int shown, bool forgets, const Piece& piece, bool last) {
-    // The state's products of this panel, and those that read what is held where the panel goes.
-    waitForProducts<(panel < held ? KN : held) - 1>();
+    waitForProducts<KN - 1>();
     settle(state[panel]);
     if (forgets) clear(state[panel]);
-    MmaA(&own)[4] = rounded[panel % held];
-    holdSums(own, state[panel]);
+    holdSums(rounded[panel], state[panel]);
     const Tile<64> x = block.operandTile(operand.slot, panel);
     beginProducts();
-    multiplyHeld<StoredB::rows, negative, adds || panel != 0>(sum, own[0], x, 0);
+    multiplyHeld<StoredB::rows, negative, adds || panel != 0>(sum, rounded[panel][0], x, 0);
 #pragma unroll
-    for (int k = 1; k < 4; k++) multiplyHeld<StoredB::rows, negative>(sum, own[k], x, k);
+    for (int k = 1; k < 4; k++) multiplyHeld<StoredB::rows, negative>(sum, rounded[panel][k], x, k);
     commitProducts();
-    show(own, block.stateTile(shown, panel));
+    show(rounded[panel], block.stateTile(shown, panel));
     if constexpr (panel + 1 < KN) {
       multiplyState<negative, adds, panel + 1>(sum, shown, forgets, piece, last);
     } else {
