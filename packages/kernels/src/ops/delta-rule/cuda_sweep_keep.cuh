@@ -37,15 +37,18 @@ class SweepKeeper {
         block.tokensReady(shown).wait(round);
         storeTokens(next.piece, shown);
       }
+      waitUntilRunsAreRead();
       arriveAsWarp(block.shownFree(shown));
       if (!backward || call.finished == nullptr) continue;
       // The attendants store a piece's rows before they are through with the next piece.
       block.shownFree(shown).wait(round);
+      waitForRuns<1>();
       count(behind);
       behind = next.piece.closesChunk ? next.piece.chunk : -1;
     }
     if (!backward) return;
     joinBarrier(block.rowsStored, 256);
+    waitForRuns<0>();
     if (call.finished != nullptr) count(behind);
   }
 
@@ -58,9 +61,22 @@ class SweepKeeper {
                  call.V - block.value > 32 ? width / 32 : 1);
   }
 
+  /// Of a wide block's, by the copy engine.
   __device__ void storeState(const Piece& piece, int shown) const {
-    __nv_bfloat16* const to = (backward ? call.adjoints : call.states) +
-                              ((block.bh * block.numChunks + piece.chunk) * call.V + block.value) * call.K;
+    const int64_t chunk = block.bh * block.numChunks + piece.chunk;
+    if (LONGSCAN_COPY_ENGINE && width == wideValues && block.maps.usable) {
+      if (at.warp % 4 == 0 && electLane()) {
+#pragma unroll
+        for (int panel = 0; panel < KN; panel++)
+          storeBox(block.maps.states, block.stateTile(shown, panel).base, 64 * panel, 0, block.value,
+                   static_cast<int>(chunk));
+        commitRuns();
+      }
+      __syncwarp();
+      return;
+    }
+    __nv_bfloat16* const to =
+        (backward ? call.adjoints : call.states) + (chunk * call.V + block.value) * call.K;
 #pragma unroll
     for (int panel = 0; panel < KN; panel++)
       storeChannels<width>(block.stateTile(shown, panel), to + 64 * panel, call.V - block.value,

@@ -25,6 +25,9 @@ cudaError_t makeSweepMaps(const DeltaSweepCall& call, bool backward, int width, 
       {maps.w, ofRows(chunks.w, call.K), 64},
       {maps.scores, ofRows(chunks.scores, 64), 64},
       {maps.inverse, ofRows(chunks.inverse, 64), 64},
+      {maps.states,
+       {backward ? call.adjoints : call.states, heads * (rows / tileTokens), call.V, 1, call.K},
+       64},
       {maps.values, backward ? ofTokens(call.dO, call.V) : ofRows(chunks.u, call.V), width},
   };
   for (const auto& one : wanted) {
