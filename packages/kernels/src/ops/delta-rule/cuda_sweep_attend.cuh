@@ -58,7 +58,7 @@ class SweepAttendant {
     clear(o);
     block.operandFull(queries.slot).wait(queries.round);
     block.stateReady(shown).wait(round);
-    block.seeCopies(next);
+    publishToProducts();
     beginProducts();
 #pragma unroll
     for (int panel = 0; panel < KN; panel++)
@@ -75,6 +75,7 @@ class SweepAttendant {
     block.release(block.operandFree(queries.slot));
     if (!diagonal) scaleRows(o, near, far);
     block.tokensReady(shown).wait(round);
+    publishToProducts();
     beginProducts();
 #pragma unroll
     for (int k = 0; k < 4; k++)
@@ -87,7 +88,7 @@ class SweepAttendant {
   __device__ void attendGradient(const Piece& next, int shown, int slot) {
     ValueSums dv;
     clear(dv);
-    block.seeCopies(next);
+    publishToProducts();
     beginProducts();
 #pragma unroll
     for (int k = 0; k < 4; k++)

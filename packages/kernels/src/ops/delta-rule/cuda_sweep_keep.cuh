@@ -66,6 +66,7 @@ class SweepKeeper {
     const int64_t chunk = block.bh * block.numChunks + piece.chunk;
     if (LONGSCAN_COPY_ENGINE && width == wideValues && block.maps.usable) {
       if (at.warp % 4 == 0 && electLane()) {
+        publishToProducts();
 #pragma unroll
         for (int panel = 0; panel < KN; panel++)
           storeBox(block.maps.states, block.stateTile(shown, panel).base, 64 * panel, 0, block.value,

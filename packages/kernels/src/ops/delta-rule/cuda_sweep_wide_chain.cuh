@@ -34,10 +34,14 @@ class SweepWideChain {
   __device__ void run() {
     eachElement(backward ? call.dht : call.h0,
                 [](float& element, const float& incoming) { element = incoming; });
+    bool forgets = false;
     if constexpr (backward)
-      runBack();
+      forgets = runBack();
     else
       runForth();
+    float* const outgoing = backward ? call.dh0 : call.ht;
+    if (outgoing != nullptr)
+      eachElement(outgoing, [=](float& element, float& to) { to = forgets ? 0.0f : element; });
   }
 
  private:
@@ -53,17 +57,16 @@ class SweepWideChain {
     multiplyState<true, true>(n, 0, false, piece.piece, false);
     ColumnFactors outOf;
     outOf.take(block.outOf(0));
+    waitForKeys(piece);
     waitForProducts<0>();
     settle(n);
     for (int i = 0;; i++) {
       const RingPlace ofKeys = next(1);
-      block.release(block.operandFree(operand.slot));
       MmaA written[4], corrections[4];
 #pragma unroll
       for (int k = 0; k < 4; k++) written[k] = scaledOperand(n, k, outOf);
-      block.operandFull(ofKeys.slot).wait(ofKeys.round);
-      block.seeCopies(piece.piece);
       addToState<false>(written, ofKeys.slot);
+      block.release(block.operandFree(operand.slot));
       holdSums(corrections, n);
       showTokens(corrections, Block::shownAt(i).slot);
       block.release(block.partFree(part.slot));
@@ -84,33 +87,34 @@ class SweepWideChain {
       multiplyState<true, true>(n, shown.slot, forgets, piece.piece, last);
       block.release(block.operandFree(ofKeys.slot));
       outOf.take(block.outOf(part.slot));
+      waitForKeys(piece);
       waitForProducts<0>();
       settle(n);
-      if (last) break;
+      if (last) return;
     }
   }
 
   /// dN^T = dO^T P + outOf (D^T K^T), D^T = gamma D^T + (into dO)^T Q - dN^T W. The state here is the
   /// adjoint.
-  __device__ void runBack() {
+  __device__ bool runBack() {
     Sums dn;
     block.partFull(0).wait(0);
     SweepPiece piece = block.piece(0);
     block.operandFull(0).wait(0);
     block.seeCopies(piece.piece);
     multiplyState<false, false>(dn, 0, false, piece.piece, false);
-    addOutputs(dn, piece);
+    addOutputs(dn, piece, false);
     for (int i = 0;; i++) {
       const RingPlace ofQueries = next(1), ofW = next(2);
-      block.release(block.operandFree(operand.slot));
-      block.release(block.operandFree(ofQueries.slot));
-      block.release(block.partFree(part.slot));
       MmaA adjoint[4];
       holdSums(adjoint, dn);
       block.operandFull(ofW.slot).wait(ofW.round);
       block.seeCopies(piece.piece);
       addToState<true>(adjoint, ofW.slot);
       showTokens(adjoint, Block::shownAt(i).slot);
+      block.release(block.operandFree(operand.slot));
+      block.release(block.operandFree(ofQueries.slot));
+      block.release(block.partFree(part.slot));
 
       const bool last = piece.last, forgets = piece.piece.fresh;
       if (!last) {
@@ -126,8 +130,8 @@ class SweepWideChain {
       // What products begin after the last piece is for nothing: a branch would make all of them wait.
       multiplyState<false, false>(dn, shown.slot, forgets, piece.piece, last);
       block.release(block.operandFree(ofW.slot));
-      addOutputs(dn, piece);
-      if (last) break;
+      addOutputs(dn, piece, last);
+      if (last) return forgets;
     }
   }
 
@@ -138,7 +142,7 @@ class SweepWideChain {
   __device__ void multiplyState(Sums& sum, int shown, bool forgets, const Piece& piece, bool last) {
     waitForProducts<KN - 1>();
     settle(state[panel]);
-    if (forgets) clear(state[panel]);
+    clearIf(state[panel], forgets);
     holdSums(rounded[panel], state[panel]);
     const Tile<64> x = block.operandTile(operand.slot, panel);
     beginProducts();
@@ -150,12 +154,8 @@ class SweepWideChain {
     if constexpr (panel + 1 < KN) {
       multiplyState<negative, adds, panel + 1>(sum, shown, forgets, piece, last);
     } else {
-      publishToProducts();
       arriveAsWarp(block.stateReady(shown));
-      if (last)
-        leaveState();
-      else
-        decayState(piece);
+      decayState(piece, last);
     }
   }
 
@@ -174,13 +174,15 @@ class SweepWideChain {
 
   /// What a piece's outputs give to dN and to the adjoint, and the decay of dN's other part, whose product is
   /// under way.
-  __device__ void addOutputs(Sums& dn, const SweepPiece& piece) {
+  __device__ void addOutputs(Sums& dn, const SweepPiece& piece, bool last) {
     const RingPlace ofQueries = next(1);
     MmaA outputs[4], into[4];
 #pragma unroll
     for (int k = 0; k < 4; k++) {
       into[k] = holdColumns(block.values(part.slot), k);
       if (!diagonal) into[k] = scaleContracted(into[k], block.into(part.slot), k, call.scale);
+#pragma unroll
+      for (int i = 0; i < 4; i++) into[k].x[i] = last ? 0 : into[k].x[i];
     }
     block.operandFull(ofQueries.slot).wait(ofQueries.round);
     block.seeCopies(piece.piece);
@@ -214,8 +216,13 @@ class SweepWideChain {
 
   __device__ void showTokens(const MmaA (&a)[4], int shown) const {
     show(a, block.tokensTile(shown));
-    publishToProducts();
     arriveAsWarp(block.tokensReady(shown));
+  }
+
+  __device__ void waitForKeys(const SweepPiece& piece) const {
+    const RingPlace ofKeys = next(1);
+    block.operandFull(ofKeys.slot).wait(ofKeys.round);
+    block.seeCopies(piece.piece);
   }
 
   __device__ RingPlace next(int by) const {
@@ -227,23 +234,21 @@ class SweepWideChain {
     for (int panel = 0; panel < KN; panel++) clear(state[panel]);
   }
 
-  __device__ void leaveState() {
-    float* const outgoing = backward ? call.dh0 : call.ht;
-    if (outgoing != nullptr) eachElement(outgoing, [](float& element, float& to) { to = element; });
-  }
-
-  __device__ void decayState(const Piece& piece) {
+  /// Not after the last piece, which the state leaves as it is.
+  __device__ void decayState(const Piece& piece, bool last) {
     if constexpr (diagonal) {
       // `gamma` is that of the chunk's first piece. One with a document start meets no older state.
-      if (piece.fresh) return;
+      const bool stays = piece.fresh || last;
 #pragma unroll
       for (int panel = 0; panel < KN; panel++) {
         ColumnFactors gamma;
         gamma.take(block.gamma(part.slot) + 64 * panel);
+#pragma unroll
+        for (int n = 0; n < 8; n++) gamma.of[n] = stays ? make_float2(1.0f, 1.0f) : gamma.of[n];
         scaleColumns(state[panel], gamma);
       }
     } else {
-      const float gamma = block.into(part.slot)[piece.high - 1];
+      const float gamma = last ? 1.0f : block.into(part.slot)[piece.high - 1];
 #pragma unroll
       for (int panel = 0; panel < KN; panel++)
 #pragma unroll

@@ -78,6 +78,24 @@ __device__ inline void loadTransposed(Sums& sum, Tile<64> from) {
   LONGSCAN_SUMS(how, sum, 0), LONGSCAN_SUMS(how, sum, 1), LONGSCAN_SUMS(how, sum, 2),     \
       LONGSCAN_SUMS(how, sum, 3), LONGSCAN_SUMS(how, sum, 4), LONGSCAN_SUMS(how, sum, 5), \
       LONGSCAN_SUMS(how, sum, 6), LONGSCAN_SUMS(how, sum, 7)
+/// In place: to the compiler, sums after an ordinary branch would be others than before.
+__device__ inline void clearIf(Sums& sum, bool clears) {
+  asm volatile(
+      "{ .reg .pred keeps; setp.eq.u32 keeps, %32, 0; @keeps bra kept;\n"
+      "mov.f32 %0, 0f00000000; mov.f32 %1, 0f00000000; mov.f32 %2, 0f00000000; mov.f32 %3, 0f00000000;\n"
+      "mov.f32 %4, 0f00000000; mov.f32 %5, 0f00000000; mov.f32 %6, 0f00000000; mov.f32 %7, 0f00000000;\n"
+      "mov.f32 %8, 0f00000000; mov.f32 %9, 0f00000000; mov.f32 %10, 0f00000000; mov.f32 %11, 0f00000000;\n"
+      "mov.f32 %12, 0f00000000; mov.f32 %13, 0f00000000; mov.f32 %14, 0f00000000; mov.f32 %15, 0f00000000;\n"
+      "mov.f32 %16, 0f00000000; mov.f32 %17, 0f00000000; mov.f32 %18, 0f00000000; mov.f32 %19, 0f00000000;\n"
+      "mov.f32 %20, 0f00000000; mov.f32 %21, 0f00000000; mov.f32 %22, 0f00000000; mov.f32 %23, 0f00000000;\n"
+      "mov.f32 %24, 0f00000000; mov.f32 %25, 0f00000000; mov.f32 %26, 0f00000000; mov.f32 %27, 0f00000000;\n"
+      "mov.f32 %28, 0f00000000; mov.f32 %29, 0f00000000; mov.f32 %30, 0f00000000; mov.f32 %31, 0f00000000;\n"
+      "kept: }"
+      : LONGSCAN_ALL_SUMS("+f", sum)
+      : "r"(static_cast<uint32_t>(clears))
+      : "memory");
+}
+
 #define LONGSCAN_WGMMA_HELD(adds)                                                                            \
   "{ .reg .pred adds; setp.ne.u32 adds, " adds                                                               \
   ", 0; "                                                                                                    \
