@@ -6,10 +6,10 @@ from kernel_calls import ELEMENTS, address, structure
 
 NormCall = structure('NormCall', i64='rows cols', i32='type', f32='eps', pointer='weight')
 NormForward = structure('NormForward', pointer='x branch stream y rstd')
-NormBackward = structure('NormBackward', pointer='dy x rstd dStream dx dWeight', i64='shares')
+NormBackward = structure('NormBackward', pointer='dy x rstd dStream dx y dWeight', i64='shares')
 GatedCall = structure('GatedCall', i64='rows cols', i32='type isSilu', f32='eps', pointer='x gate weight')
-GatedBackward = structure('GatedBackward', pointer='dy rstd dx dGate dWeight', i64='shares')
-SwigluCall = structure('SwigluCall', i64='count', i32='isBf16', pointer='gate up')
+GatedBackward = structure('GatedBackward', pointer='dy rstd dx dGate y dWeight', i64='shares')
+SwigluCall = structure('SwigluCall', i64='count', i32='isBf16', pointer='gate up', i64_='columns')
 SumRows = structure('SumRows', i64='rows cols', i32='isBf16 targetIsBf16 accumulate', pointer='x target workspace')
 
 
@@ -44,14 +44,14 @@ class Norm:
         self.library.run('longscanRmsNormForward', call, io)
         return y, stream, rstd
 
-    def backward(self, dy, x, weight, rstd, d_stream, shares=None):
-        """dx and the weight's gradient; `shares`: parts that it is added up from."""
+    def backward(self, dy, x, weight, rstd, d_stream, shares=None, y=None):
+        """dx and the weight's gradient; `shares`: parts that it is added up from; y, if given, is written once more."""
         call = NormCall(*x.shape, ELEMENTS[x.dtype], 0, address(weight))
         dx, parts = self.library.empty(x.shape, x.dtype), None
         if weight is not None:
             parts = self.library.empty((shares or num_shares(x.shape[0]), x.shape[1]))
-        io = NormBackward(address(dy), address(x), address(rstd), address(d_stream), address(dx), address(parts),
-                          0 if parts is None else parts.shape[0])
+        io = NormBackward(address(dy), address(x), address(rstd), address(d_stream), address(dx), address(y),
+                          address(parts), 0 if parts is None else parts.shape[0])
         self.library.run('longscanRmsNormBackward', call, io)
         return dx, None if parts is None else sum_rows(self.library, parts)
 
@@ -70,10 +70,11 @@ class GatedNorm:
         self.library.run('longscanGatedNormForward', self.call(x, gate, weight, eps), y, rstd)
         return y, rstd
 
-    def backward(self, dy, x, gate, weight, rstd, shares=None):
+    def backward(self, dy, x, gate, weight, rstd, shares=None, y=None):
         dx, d_gate = self.library.empty(x.shape, x.dtype), self.library.empty(x.shape, x.dtype)
         parts = self.library.empty((shares or num_shares(x.shape[0]), x.shape[1]))
-        io = GatedBackward(address(dy), address(rstd), address(dx), address(d_gate), address(parts), parts.shape[0])
+        io = GatedBackward(address(dy), address(rstd), address(dx), address(d_gate), address(y), address(parts),
+                           parts.shape[0])
         self.library.run('longscanGatedNormBackward', self.call(x, gate, weight, 0), io)
         return dx, d_gate, sum_rows(self.library, parts)
 
@@ -83,16 +84,16 @@ class Swiglu:
         self.library = library
 
     def call(self, gate, up):
-        return SwigluCall(gate.numel(), gate.dtype == torch.bfloat16, address(gate), address(up))
+        return SwigluCall(gate.numel(), gate.dtype == torch.bfloat16, address(gate), address(up), 0)
 
     def forward(self, gate, up):
         y = self.library.empty(gate.shape, gate.dtype)
         self.library.run('longscanSwigluForward', self.call(gate, up), y)
         return y
 
-    def backward(self, dy, gate, up):
+    def backward(self, dy, gate, up, y=None):
         d_gate, d_up = self.library.empty(gate.shape, gate.dtype), self.library.empty(gate.shape, gate.dtype)
-        self.library.run('longscanSwigluBackward', self.call(gate, up), dy, d_gate, d_up)
+        self.library.run('longscanSwigluBackward', self.call(gate, up), dy, d_gate, d_up, y)
         return d_gate, d_up
 
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the checks' calls under compute-sanitizer: memcheck (bad accesses) and racecheck (races in shared memory).
-# usage: scripts/cuda/sanitize.sh LIBRARY.so [LOGS [CHECK…]]     CHECK: gated_linear for check_gated_linear.py; default: all
+# usage: scripts/cuda/sanitize.sh LIBRARY.so [LOGS [CHECK…]]     CHECK: gated_linear for check_gated_linear.py, or only one
+# part of it, gated_linear:diagonal; default: all. Racecheck wants a library of LONGSCAN_RACECHECK=1 scripts/cuda/build.sh.
 # SECONDS_EACH (default 120) is the time limit of one run, TOOLS (default "memcheck racecheck") what is run, PARALLEL
 # (default 2) how many at once. Prints a table; LOGS keeps what was found. Status 1 if anything was found, or a run broke off.
 set -euo pipefail
@@ -18,10 +19,11 @@ if [[ $# -eq 0 ]]; then set -- $(ls check_*.py | sed 's/^check_//; s/\.py$//'); 
 
 # run_one TOOL CHECK: writes LOGS/CHECK.TOOL.log, and the row of the table to LOGS/CHECK.TOOL.row.
 run_one() {
-  local log=$logs/$2.$1.log start=$SECONDS status=0 result
+  local log=$logs/$2.$1.log start=$SECONDS status=0 part='' result
+  if [[ $2 == *:* ]]; then part=${2#*:}; fi
   # Only our kernels: what PyTorch launches is not watched.
   timeout -k 5 "$SECONDS_EACH" compute-sanitizer --tool "$1" --kernel-name kns=longscan --print-limit 20 \
-    python3 "check_$2.py" "$library" --calls-only >"$log" 2>&1 &
+    python3 "check_${2%%:*}.py" "$library" --calls-only ${part:+"$part"} >"$log" 2>&1 &
   echo $! >"$logs/$2.$1.group"
   wait $! || status=$?
   rm "$logs/$2.$1.group"

@@ -22,6 +22,7 @@ def structure(**kinds):
 
 
 Adamw = structure(beta1=f32, beta2=f32, rest1=f32, rest2=f32, rate=f32, correction2=f32, eps=f32, decay=f32)
+AdamwParameter = structure(whole=pointer, high=pointer, low=pointer)
 Embedding = structure(tokens=pointer, numTokens=i64, vocab=i64, dim=i64)
 Rotary = structure(rows=i64, H=i64, K=i64, theta=f64, sign=f64, step=i64, positions=pointer)
 Broadcast = structure(outer=i64, middle=i64, inner=i64)
@@ -72,13 +73,14 @@ def time_optimizer():
     time('sum of squares, 1.36e9', 4 * n,
          lambda: call('longscanSumOfSquares', at(gradient), i64(n), at(sums), at(total)))
     parameter, m, v = gradient.clone(), torch.zeros_like(gradient), torch.zeros_like(gradient)
-    working = torch.empty(n, dtype=torch.bfloat16, device='cuda')
+    high, low = (torch.zeros(n, dtype=torch.bfloat16, device='cuda') for _ in range(2))
     clip = torch.tensor([0.5, 1.0, 1.0], dtype=torch.float64, device='cuda')
     step = Adamw(0.9, 0.95, 0.1, 0.05, 1e-3, 1.1, 1e-8, 1e-4)
-    for label, copy, each in (('adamw, 1.36e9, working copy', working, 30), ('adamw, 1.36e9', None, 28)):
-        time(label, each * n, lambda: call('longscanAdamw', ctypes.byref(step), at(parameter), at(gradient), at(m), at(v),
-                                           at(clip), at(copy), i64(n)))
-    del parameter, m, v, working, gradient
+    for label, places in (('in halves', (None, high, low)), ('whole', (parameter, None, None))):
+        where = AdamwParameter(*map(at, places))
+        time(f'adamw, 1.36e9, {label}', 28 * n,
+             lambda: call('longscanAdamw', ctypes.byref(step), ctypes.byref(where), at(gradient), at(m), at(v), at(clip), i64(n)))
+    del parameter, m, v, high, low, gradient
     for dtype, each in ((torch.float32, 28), (torch.bfloat16, 14)):
         parameters = [torch.nn.Parameter(torch.zeros(n // 64, dtype=dtype, device='cuda')) for _ in range(64)]
         for one in parameters:

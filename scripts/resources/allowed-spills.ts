@@ -33,6 +33,11 @@ export const allowedSpills: readonly AllowedSpill[] = [
   },
   {
     ...{ file: 'ops/rms-norm/cuda.cu', kernel: 'backwardKernel<RowLayout<float, 4, 8>, true>' },
+    ...{ architecture: 'sm_90a', bytes: 8 },
+    reason: 'two registers of f32 rows; training is in bf16',
+  },
+  {
+    ...{ file: 'ops/gated-norm/cuda.cu', kernel: 'backwardKernel<RowLayout<float, 4, 8>, true>' },
     ...{ architecture: 'sm_90a', bytes: 4 },
     reason: 'one register of f32 rows; training is in bf16',
   },
@@ -49,7 +54,6 @@ export const allowedSpills: readonly AllowedSpill[] = [
     ['ops/gated-linear/cuda_sweep_contracted.cu', 'sweepKernel', 136],
     ['ops/delta-rule/cuda_sweep.cu', 'sweepKernel', 152],
     ['ops/gated-linear/cuda_sweep_free.cu', 'sweepKernel', 48],
-    ['ops/gated-norm/cuda.cu', 'backwardKernel<RowLayout<float, 4, 8>, true>', 8],
     ['ops/rms-norm/cuda.cu', 'forwardKernel<RowLayout<__nv_bfloat16, 8, 1>, true>', 46],
     ['ops/transition/cuda.cu', 'denseKernel', 16],
   ].map(

@@ -9,6 +9,7 @@ const opTimeSchema = z.object({ count: z.number(), ms: z.number(), bytes: z.numb
 const rankResultSchema = z.object({
   laps: z.array(z.number()).min(1),
   spExposedMs: z.array(z.number()),
+  gradientExposedMs: z.array(z.number()),
   spBytesSent: z.number(),
   ...{ loss: z.number(), numParameters: z.number(), flopsPerToken: z.number() },
   ...{ peakBytes: z.number(), reservedBytes: z.number(), processBytes: z.number() },
@@ -59,6 +60,8 @@ export interface StepRow {
    * ranks.
    */
   readonly spExposedMs: readonly number[];
+  /** The same for sums over all ranks: gradients, and what is gathered after an update. */
+  readonly gradientExposedMs: readonly number[];
   /** Of a step, all ranks together, both directions, counted where the bytes are sent. */
   readonly spBytesSent: number;
   /** Of all ranks together. */
@@ -112,6 +115,9 @@ export function stepRow(
     ...{ numWarmUps, numSteps: laps.length, laps, medianMs: at(0.5), lowMs: at(0.05), highMs: at(0.95) },
     coreMs: first.coreMs,
     spExposedMs: laps.map((_, i) => Math.max(...ranks.map(({ spExposedMs }) => spExposedMs[i]!))),
+    gradientExposedMs: laps.map((_, i) =>
+      Math.max(...ranks.map(({ gradientExposedMs }) => gradientExposedMs[i]!)),
+    ),
     spBytesSent: ranks.reduce((sum, { spBytesSent }) => sum + spBytesSent, 0),
     tokensPerSecond: tokens * perSecond,
     ...{ peakFlops: first.peakFlops, flopsByParameters, flopsByModel },
@@ -176,7 +182,15 @@ export function formatStepRow(row: StepRow): string {
       ["MFU, model's own", mfu(row.mfuByModel, row.flopsByModel, row.peakFlops)],
       ['memory', `${formatBytes(row.peakBytes)} at most in use, ${formatBytes(row.reservedBytes)} taken`],
       ['process', `${formatBytes(row.processBytes)} at most in the host's memory`],
-      ...(mesh.sp === 1 ? [] : [['exposed communication', formatExposed(row)]]),
+      ...(mesh.sp === 1
+        ? []
+        : [
+            [
+              'exposed communication',
+              `${formatExposed(row, row.spExposedMs)}; ${formatBytes(row.spBytesSent)} sent`,
+            ],
+          ]),
+      ...(mesh.numRanks === 1 ? [] : [['waiting for gradients', formatExposed(row, row.gradientExposedMs)]]),
       ['loss', row.loss.toPrecision(6)],
     ]),
     '',
@@ -196,9 +210,9 @@ export function formatStepRow(row: StepRow): string {
   return lines.join('\n');
 }
 
-function formatExposed({ spExposedMs, medianMs, spBytesSent }: StepRow): string {
-  const median = quantileOf(spExposedMs, 0.5);
-  return `${ms(median)} ms a step (${percent(median / medianMs)}); ${formatBytes(spBytesSent)} sent`;
+function formatExposed({ medianMs }: StepRow, exposedMs: readonly number[]): string {
+  const median = quantileOf(exposedMs, 0.5);
+  return `${ms(median)} ms a step (${percent(median / medianMs)})`;
 }
 
 /** Each with its share of `wholeMs`, what its tensors hold, and the rate at which that passed. */

@@ -117,6 +117,15 @@ export class Device {
     return result;
   }
 
+  /** Releases a tensor of the innermost scope before the scope ends, for whoever made it and reads it no more. */
+  letGo(tensor: Tensor): void {
+    const made = this.scopes.at(-1);
+    const place = made?.lastIndexOf(tensor) ?? -1;
+    if (place >= 0) made!.splice(place, 1);
+    else if (made !== undefined) throw new RangeError('the tensor is not of the innermost scope');
+    tensor.release();
+  }
+
   /** Runs `body` with a tape, for training; returns its result and the tape, which still holds what it saved. */
   record<T>(body: () => T): { result: T; tape: Tape } {
     const before = this.tape;

@@ -16,6 +16,7 @@ export { reshape } from './autograd/reshape.js';
 export { type RecurrenceState, runRecurrence } from './autograd/run-recurrence.js';
 export { Tape, type TapeNode } from './autograd/tape.js';
 export { TokenUnits } from './autograd/token-units.js';
+export { type ChainCut, type CutState, chainCut, fitsChain, peerSlots } from './comm/chain-cut.js';
 export { type Communicator, type Message, NativeCommunicator } from './comm/communicator.js';
 export { createInProcessGroup } from './comm/in-process.js';
 export {
@@ -25,7 +26,7 @@ export {
   type NcclInfo,
   openNccl,
 } from './comm/nccl.js';
-export { type PeerMemory, peerMemoryFromEnv } from './comm/peer-memory.js';
+export { PeerCommunicator, type PeerMemory, peerMemoryFromEnv } from './comm/peer-memory.js';
 export { connectTcp, type Listener, openListener, type TcpGroupOptions } from './comm/tcp.js';
 export {
   type CpuDeviceOptions,
@@ -97,6 +98,7 @@ export {
 } from './ops/gated-linear/index.js';
 export { type GateActivation, type GatedNormInputs, gatedNorm } from './ops/gated-norm/index.js';
 export { type Clip, clipFactor, readClip, sumOfSquares } from './ops/grad-norm/index.js';
+export { type Halves, joinHalves, splitHalves } from './ops/halves/index.js';
 export { layerNorm } from './ops/layer-norm/index.js';
 export { type GemmInfo, gemmInfo, linear } from './ops/linear/index.js';
 export { type LtiScanInputs, type LtiSignal, ltiScan } from './ops/lti-scan/index.js';
@@ -132,6 +134,7 @@ export { type TokenShiftInputs, tokenShift } from './ops/token-shift/index.js';
 export {
   applyTransition,
   composeTransitions,
+  denseTransitionCode,
   type RowRange,
   transitionWireElements,
 } from './ops/transition/index.js';

@@ -114,9 +114,11 @@ export class ShapeAllocator {
   }
 }
 
-/** Eight classes per power of two, as `roundedSize` of core/allocator.cc; a test compares them. */
+const largestStep = 2 ** 21;
+
+/** As `roundedSize` of core/allocator.cc; a test compares them. */
 function roundedSize(bytes: number): number {
   const wanted = Math.max(bytes, 64);
-  const step = Math.max(64, 2 ** (Math.floor(Math.log2(wanted)) - 3));
+  const step = Math.min(Math.max(64, 2 ** (Math.floor(Math.log2(wanted)) - 3)), largestStep);
   return Math.ceil(wanted / step) * step;
 }

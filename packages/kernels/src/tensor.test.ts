@@ -149,6 +149,23 @@ test('a scope frees what it does not return', () =>
     assert.equal([...(await kept.list[0]!.read())], [2]);
   }));
 
+test('a tensor of a scope can be let go of before the scope ends', () =>
+  withDevice(async (device) => {
+    const before = device.memory().numTensors;
+    const outside = fromArray(device, [1], [1]);
+    device.scope(() => {
+      const [a, kept] = [fromArray(device, [1], [1]), fromArray(device, [2], [1])];
+      kept.retain();
+      device.letGo(a);
+      device.letGo(kept);
+      assert.ok(a.isReleased && !kept.isReleased);
+      device.scope(() => assert.throws(() => device.letGo(outside), RangeError));
+      kept.release();
+    });
+    device.letGo(outside);
+    assert.is(device.memory().numTensors, before);
+  }));
+
 test('a scope that throws frees everything and hands the error on', () =>
   withDevice((device) => {
     const before = device.memory();

@@ -63,6 +63,11 @@ export class Tensor {
     return this.numReferences <= 0;
   }
 
+  /** Whether whoever holds it is the only one, of this tensor and not of its memory, which views share. */
+  get isHeldOnce(): boolean {
+    return this.numReferences === 1;
+  }
+
   retain(): this {
     this.numReferences++;
     return this;

@@ -1,4 +1,12 @@
-import { type Communicator, empty, type Message, type RowRange, type Tensor } from '@longscan/kernels';
+import {
+  type Communicator,
+  empty,
+  fitsChain,
+  type Message,
+  type RowRange,
+  type Tensor,
+} from '@longscan/kernels';
+import { mappedChainSeconds, mappedOn } from './chain-link.js';
 import { chainLinks, slowestLink } from './fabric.js';
 import { applySegment, cutRows, numRows, rowsOf, type Segment, stateFromNothing } from './state/segment.js';
 import {
@@ -27,7 +35,8 @@ export function startChain(
   const { stream } = group;
   stream.wait(device.compute.record());
   const incoming = prev === null ? null : empty(device, shape, dtype, stream);
-  if (group.chain !== undefined && local.units === undefined) {
+  const fits = local.units === undefined && fitsChain({ rowLength: local.state.dim(-1) });
+  if (group.chain !== undefined && fits) {
     group.chain(local, incoming, direction === 'forward' ? 1 : -1);
   } else {
     passBlocks(local, incoming, group, direction, numBlocks);
@@ -90,11 +99,24 @@ export function startSerial(group: Communicator, direction: Direction): SerialTu
   };
 }
 
+/** Time of a chain of P ranks: through mapped memory, whatever `numBlocks` says, or in so many messages. */
+export function chainSeconds(
+  worldSize: number,
+  bytes: SegmentBytes,
+  numBlocks: number,
+  fabric: FabricCost,
+): number {
+  const mapped = mappedOn(bytes, fabric);
+  return mapped === null
+    ? messageChainSeconds(worldSize, bytes.state, numBlocks, fabric)
+    : mappedChainSeconds(worldSize, mapped.chain, mapped.link);
+}
+
 /**
- * Time of a chain of P ranks in `numBlocks` blocks: the first block crosses P - 1 links, the others follow it one gap
+ * Time of a chain of P ranks in `numBlocks` messages: the first block crosses P - 1 links, the others follow it one gap
  * or one block's transfer of the slowest of them apart, whichever is longer.
  */
-export function chainSeconds(
+export function messageChainSeconds(
   worldSize: number,
   bytes: number,
   numBlocks: number,

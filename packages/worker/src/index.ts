@@ -1,3 +1,4 @@
+export { chainCut, type PeerMemory, peerMemoryFromEnv, peerSlots } from '@longscan/kernels';
 export {
   type AttentionCall,
   type AttentionCost,
@@ -6,7 +7,8 @@ export {
   defineAttentionStrategy,
   type PlaceOnRanks,
 } from './attention-strategy.js';
-export { chainSeconds } from './chain.js';
+export { messageChainSeconds } from './chain.js';
+export { blockSeconds, type MappedChain, mappedChain, mappedChainSeconds } from './chain-link.js';
 export { slowestLink } from './fabric.js';
 export {
   type ConvolutionOptions,
@@ -24,9 +26,15 @@ export { hasAttention } from './model/has-attention.js';
 export { objectivesOf } from './model/objectives.js';
 export { type TraceSizes, traceModel } from './model/trace.js';
 export { type LayerOps, recordLayerOps } from './schedule/record-layer-ops.js';
-export { recordScan, recordStrategyScan, type ScannedState } from './schedule/record-scan.js';
+export {
+  type RecordScanOptions,
+  recordScan,
+  recordStrategyScan,
+  type ScannedState,
+} from './schedule/record-scan.js';
 export { type RecordOptions, recordSchedules } from './schedule/record-schedules.js';
 export type {
+  ChainEntry,
   CollectiveEntry,
   ExchangeEntry,
   GroupName,
@@ -42,6 +50,7 @@ export { cutSequence, pieceLength, type SliceSizes, sliceLength } from './slice-
 export { type StepDefinition, stepwise } from './stepwise.js';
 export {
   blockCounts,
+  type ChainLinkCost,
   type Direction,
   defineStrategy,
   type FabricCost,

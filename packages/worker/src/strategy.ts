@@ -1,4 +1,4 @@
-import type { Communicator, Device, DType, Tensor } from '@longscan/kernels';
+import type { Communicator, Device, DType, Tensor, TransitionKind } from '@longscan/kernels';
 import type { Segment } from './state/segment.js';
 
 /** `forward` carries states from the first rank to the last; `reverse` their gradients back. */
@@ -12,6 +12,8 @@ export interface SegmentBytes {
   readonly rows: number;
   /** Segments that a rank holds, each of these bytes; more than 1 in deterministic mode only. */
   readonly units?: number;
+  /** Class of M; left out: any but dense. */
+  readonly kind?: TransitionKind;
 }
 
 /** What a link between neighbouring ranks costs; latency and per-message gap kept apart. */
@@ -21,8 +23,25 @@ export interface LinkCost {
   readonly bandwidthBytesPerS: number;
 }
 
+/**
+ * What a chain through memory that neighbours have mapped costs: one kernel on each rank, which hands a state on in blocks that
+ * follow each other (`chain-link.ts`).
+ */
+export interface ChainLinkCost {
+  /** Of the kernel on a rank; ranks launch theirs beside each other. */
+  readonly launchS: number;
+  /** Of a hop, from the block's arrival on a rank to its arrival on the next one, without its bytes. */
+  readonly latencyS: number;
+  /** Of a hop: all lanes of a rank together. */
+  readonly bandwidthBytesPerS: number;
+  /** What the kernel reaches where M is dense; left out: not known, and not counted. */
+  readonly denseFlopsPerS?: number | undefined;
+}
+
 /** The links of a group of ranks. */
 export interface FabricCost extends LinkCost {
+  /** Chains between GPUs of one host that go through mapped memory. Left out: they are messages. */
+  readonly chains?: ChainLinkCost | undefined;
   /** Where ranks share nodes: links between nodes, the others being those inside. Left out: all ranks share one. */
   readonly nodes?: { readonly ranksPerNode: number; readonly between: LinkCost };
 }
@@ -83,6 +102,11 @@ export interface Strategy {
   readonly keepsUnits?: true;
   /** Needs nodes of equally many ranks: the planner refuses it where the ranks of a sequence do not fill theirs. */
   readonly needsWholeNodes?: true;
+  /**
+   * From its third rank on, in the order of a scan, each rank enqueues what the one before it does and one op more often, at one place: as
+   * where everybody folds what came before. Those of thousands of ranks are then not recorded one by one.
+   */
+  readonly folds?: true;
   /** Only enqueues: once it has returned, the scan finishes even while JavaScript is blocked. */
   start(local: Segment, group: Communicator, direction: Direction, options: StrategyOptions): PendingState;
   /** For recurrences that no segment describes (`opaque`): slice after slice. Left out: the strategy refuses them. */

@@ -13,6 +13,8 @@ export function busFactor(op: CollectiveCase['op'], numRanks: number): number {
       return (2 * (numRanks - 1)) / numRanks;
     case 'send-recv':
     case 'burst':
+    case 'chain':
+    case 'chain-run':
     case 'scan':
       return 1;
   }

@@ -1,5 +1,5 @@
-import { describeLink } from '../fabric/describe-link.js';
-import type { FittedLink } from '../fabric/fit-link.js';
+import { describeChainLink, describeLink } from '../fabric/describe-link.js';
+import type { LinkFit } from '../fabric/fabric-file.js';
 import { formatBytes, formatSeconds, formatTable } from '../format.js';
 import { handOverRow } from './hand-over.js';
 import type { Measured, PredictedRow } from './measured.js';
@@ -27,8 +27,15 @@ export function formatCollectives(measured: Measured): string {
     ...(fit === null
       ? ['no fit: these sizes and times tell no latency, gap and bandwidth above zero']
       : [
-          ...formatLink(fit.between === null ? 'links' : 'links inside a node', fit.inside),
-          ...(fit.between === null ? [] : formatLink('links between nodes', fit.between)),
+          ...formatFit(
+            fit.between === null ? 'links' : 'links inside a node',
+            describeLink(fit.inside.link),
+            fit.inside,
+          ),
+          ...(fit.between === null
+            ? []
+            : formatFit('links between nodes', describeLink(fit.between.link), fit.between)),
+          ...formatChains(measured),
           ...formatHandOver(measured),
           ...formatPredictions(byKind),
         ]),
@@ -65,16 +72,28 @@ function cellsOf(row: PredictedRow): string[] {
   ];
 }
 
-function formatLink(
+function formatFit(
   what: string,
-  { link, residuals, meanRelativeError, worstRelativeError }: FittedLink,
+  link: string,
+  { residuals, meanRelativeError, worstRelativeError }: LinkFit,
 ): string[] {
   const worst = residuals.find(({ relativeError }) => Math.abs(relativeError) === worstRelativeError)!;
-  const size = `${formatBytes(worst.bytes)}, ${worst.kind === 'gap' ? 'burst' : 'send-recv'}`;
+  const size = `${formatBytes(worst.bytes)}, ${opOf[worst.kind]}`;
   return [
-    `${what}: ${describeLink(link)}`,
+    `${what}: ${link}`,
     `  off by ${percent(meanRelativeError)} on average, by ${percent(worstRelativeError)} at worst (${size})`,
   ];
+}
+
+/** The operation that a point of a fit is of. */
+const opOf = { latency: 'send-recv', gap: 'burst', chain: 'chain', 'chain-run': 'chain-run' } as const;
+
+function formatChains({ rows, fit }: Measured): string[] {
+  if (!rows.some(({ op }) => op === 'chain')) return [];
+  const { chains } = fit!;
+  return chains === null
+    ? ['chains through mapped memory: no fit, these sizes and times tell no bandwidth above zero']
+    : formatFit('chains through mapped memory', describeChainLink(chains.link), chains);
 }
 
 function formatHandOver({ rows, handOverS }: Measured): string[] {

@@ -7,9 +7,10 @@ const numHalvings = 30;
 
 /**
  * The measurement that tells what handing a message over costs: the chain of the smallest state, which is nothing but messages
- * that each wait for the one before.
+ * that each wait for the one before. Undefined also where chains are no messages.
  */
 export function handOverRow<Row extends CollectiveRow>(rows: readonly Row[]): Row | undefined {
+  if (rows.some(({ op }) => op === 'chain')) return undefined;
   const chains = rows.filter(({ strategy }) => strategy === 'ring');
   return chains.sort((a, b) => a.bytes - b.bytes)[0];
 }

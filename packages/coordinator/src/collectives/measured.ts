@@ -31,6 +31,9 @@ export interface Measured {
   readonly versions: Readonly<Record<string, string>>;
 }
 
+/** Operations that links are fitted to. */
+const fittedOps: ReadonlySet<string> = new Set(['send-recv', 'burst', 'chain', 'chain-run']);
+
 /** What the ranks of a group, in its order, have measured. */
 export async function measuredRows(
   results: readonly CollectivesResult[],
@@ -42,12 +45,15 @@ export async function measuredRows(
   const ranks = fit && predictionMachine(costOf(fit), engineOf(jobSpec), costsHere(jobSpec));
   const handOverS = ranks && handOverSeconds(rows, ranks, strategies);
   const chain = handOverRow(rows);
+  // Chains that tell no link are no messages either.
+  const isUntold = fit?.chains === null && rows.some(({ op }) => op === 'chain');
   const { machine, versions } = results[0]!;
   return {
     rows: rows.map((row) => ({
       ...row,
-      predictedS: ranks && predictSeconds(row, ranks, strategies, handOverS),
-      isFitted: row.op === 'send-recv' || row.op === 'burst' || row === chain,
+      predictedS:
+        isUntold && row.op === 'scan' ? null : ranks && predictSeconds(row, ranks, strategies, handOverS),
+      isFitted: fittedOps.has(row.op) || row === chain,
     })),
     ...{ fit, handOverS, numRanks: results.length, engine: jobSpec.device.engine, machine },
     versions: { longscan: packageVersion(), node: process.versions.node, ...versions },
@@ -63,19 +69,24 @@ function costsHere(jobSpec: JobSpec): ComputeCosts {
 /** @throws LongscanError E-BENCH-FIT if the measurements tell no links */
 export function fabricFileOf({ rows, fit, numRanks, engine, machine, versions }: Measured): FabricFile {
   if (fit === null) throw noFit();
-  const { inside, between, ranksPerNode } = fit;
+  const { inside, between, chains, ranksPerNode } = fit;
   const here = thisMachine();
-  const withoutLink = ({ link: _, ...rest }: typeof inside) => rest;
+  const withoutLink = <Fit extends { readonly link: unknown }>({ link: _, ...rest }: Fit) => rest;
   return {
     schema: fabricFileVersion,
     name: `${engine} between ${numRanks} ranks on ${here.cpu}`,
     link: inside.link,
     ...(between === null ? {} : { nodes: { ranksPerNode, between: between.link } }),
+    ...(chains === null ? {} : { chains: chains.link }),
     measured: {
       date: new Date().toISOString(),
       machine: { ...here, device: machine.device === 'cuda' ? String(machine.name) : 'cpu' },
       ...{ engine, versions: { ...versions }, numRanks },
-      fit: { inside: withoutLink(inside), ...(between === null ? {} : { between: withoutLink(between) }) },
+      fit: {
+        inside: withoutLink(inside),
+        ...(between === null ? {} : { between: withoutLink(between) }),
+        ...(chains === null ? {} : { chains: withoutLink(chains) }),
+      },
       points: rows.map((row) => ({ ...row })),
     },
   };

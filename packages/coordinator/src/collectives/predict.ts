@@ -2,6 +2,7 @@ import type { CollectiveEntry, FabricCost, Schedule } from '@longscan/worker';
 import { burstLength } from '@longscan/worker/protocol';
 import type { ComputeCosts } from '../compute/compute-costs.js';
 import { opSeconds } from '../compute/op-seconds.js';
+import { chainRunSeconds } from '../fabric/fit-chains.js';
 import { messageSeconds } from '../fabric/fit-link.js';
 import { noWork } from '../plan/layer-scans.js';
 import { countingOverheads } from '../plan/scan-machine.js';
@@ -10,6 +11,7 @@ import type { StrategyCost } from '../plan/strategies.js';
 import { machineOf } from '../simulate/machine.js';
 import { programsOf } from '../simulate/programs-of.js';
 import { simulate } from '../simulate/simulate.js';
+import { timedChain } from './fit-fabric.js';
 import type { CollectiveRow } from './rows.js';
 
 /** What scans are simulated on, with the links as they were fitted. */
@@ -45,6 +47,9 @@ export function predictSeconds(
       return messageSeconds(linkOf(row, machine.links), bytes);
     case 'burst':
       return messageSeconds(linkOf(row, machine.links), bytes, burstLength);
+    case 'chain':
+    case 'chain-run':
+      return chainPrediction(row, machine.links);
     case 'all-gather':
       return collectiveSeconds('allGather', bytes / numRanks, numRanks, machine);
     case 'reduce-scatter':
@@ -62,6 +67,12 @@ export function predictSeconds(
 
 function linkOf({ link }: CollectiveRow, fabric: FabricCost) {
   return link === 'between' ? (fabric.nodes?.between ?? fabric) : fabric;
+}
+
+/** Null where chains were measured that tell no link. */
+function chainPrediction(row: CollectiveRow, { chains }: FabricCost): number | null {
+  const [timed] = timedChain(row);
+  return timed === undefined || chains === undefined ? null : chainRunSeconds(timed, chains);
 }
 
 function collectiveSeconds(

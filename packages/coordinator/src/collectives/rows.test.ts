@@ -1,12 +1,15 @@
+import { mappedChain, mappedChainSeconds } from '@longscan/worker';
 import { burstLength, type CollectiveCase, type CollectivesResult } from '@longscan/worker/protocol';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { ComputeCosts } from '../compute/compute-costs.js';
 import { fabricFileSchema } from '../fabric/fabric-file.js';
+import { chainRunSeconds } from '../fabric/fit-chains.js';
 import { messageSeconds } from '../fabric/fit-link.js';
 import { loadStrategies } from '../plan/strategies.js';
 import { busFactor } from './bandwidth.js';
 import { costOf, fitFabric } from './fit-fabric.js';
+import { formatCollectives } from './format.js';
 import { handOverRow, handOverSeconds } from './hand-over.js';
 import { fabricFileOf, measuredRows } from './measured.js';
 import { predictionMachine, predictSeconds } from './predict.js';
@@ -158,6 +161,65 @@ test('predictions ~> ranks that share cores copy messages in turns; M of every c
     const what = { ...scan('doubling-scan', 1024), transition, transitionBytes };
     assert.ok(apart.predict(what) > 2e-5, transition);
   }
+});
+
+test('chains of their own ~> fitted, written, and what scans are predicted by; no message hands them over', async () => {
+  const cost = { launchS: 2e-5, latencyS: 4e-6, bandwidthBytesPerS: 1e11 };
+  const alone = { link: null, strategy: null, blocks: null, ranksPerNode: null } as const;
+  const identity = { transition: 'identity', transitionBytes: 0 } as const;
+  const rowsOf = (bytes: number) => Math.ceil(bytes / 512);
+  const chains = (['chain', 'chain-run'] as const).flatMap((op) =>
+    sizes.map((bytes): [CollectiveCase, ...(number[] | null)[]] => {
+      const what = { bytes, rows: rowsOf(bytes), isDense: false, numRanks: 4 };
+      const seconds = chainRunSeconds({ ...what, runLength: op === 'chain' ? 1 : burstLength }, cost);
+      return [{ op, bytes, ...alone, ...identity, stateRows: rowsOf(bytes) }, [seconds], null, null, null];
+    }),
+  );
+  const ring: CollectiveCase = { ...scan('ring', 2 ** 20), ...identity, stateRows: 2048 };
+  const results = resultsOf([...messagesOver('inside', link), ...chains, [ring, [1e-3], null, null, null]]);
+  const plan = {
+    ranksPerNode: 4,
+    jobSpec: { device: { kind: 'cuda', engine: 'nccl' }, parallel: {} },
+  } as Parameters<typeof measuredRows>[1];
+  const measured = await measuredRows(results, plan);
+  for (const key of ['launchS', 'latencyS', 'bandwidthBytesPerS'] as const)
+    near(measured.fit!.chains!.link[key], cost[key], 1e-6);
+  for (const { op, predictedS, medianS, isFitted } of measured.rows) {
+    if (op !== 'scan') near(predictedS!, medianS, 1e-6);
+    assert.is(isFitted, op !== 'scan');
+  }
+  // Both ways, by the kernels of all ranks: not a message among them.
+  near(
+    measured.rows.at(-1)!.predictedS!,
+    mappedChainSeconds(4, mappedChain({ state: 2 ** 20, rows: 2048 })!, cost),
+    1e-6,
+  );
+  assert.is(measured.handOverS, null);
+  assert.match(
+    formatCollectives(measured),
+    /\nchains through mapped memory: launch 20\.0 us, hop 4\.00 us, bandwidth 100 GB\/s\n {2}off by /,
+  );
+  const file = fabricFileSchema.parse(JSON.parse(JSON.stringify(fabricFileOf(measured))));
+  assert.equal(file.chains, measured.fit!.chains!.link);
+  assert.is(file.measured?.fit.chains?.residuals.length, 6);
+
+  const untold = results.map((result) => ({
+    ...result,
+    cases: result.cases.filter(({ op, bytes }) => !op.startsWith('chain') || bytes === 8),
+  }));
+  const without = await measuredRows(
+    untold.map((result) => ({
+      ...result,
+      cases: result.cases.map((one) =>
+        one.op === 'chain' ? { ...one, samplesS: one.samplesS && [1e-9] } : one,
+      ),
+    })),
+    plan,
+  );
+  assert.is(without.fit!.chains, null);
+  assert.is(without.rows.at(-1)!.predictedS, null, 'a scan of chains of which nothing is known');
+  assert.match(formatCollectives(without), /chains through mapped memory: no fit/);
+  assert.is(fabricFileOf(without).chains, undefined);
 });
 
 test('hand-over ~> what makes the chain of the smallest state take its time, found again from it alone', async () => {

@@ -124,9 +124,14 @@ test('bench step --trace: a file a rank and all of them in one, as of a training
     const [row] = JSON.parse(stdout) as [StepRow];
     // The second step is the first of those that are timed.
     for (const step of [2, 3]) {
-      const sums = [0, 1].map((rank) => exposedMsOf(trace, rank, step));
-      const reported = row.spExposedMs[step - 2]!;
-      assert.ok(Math.abs(Math.max(...sums) - reported) < 1e-4, `step ${step}: ${sums} and ${reported}`);
+      for (const [group, exposedMs] of [
+        ['sp', row.spExposedMs],
+        ['world', row.gradientExposedMs],
+      ] as const) {
+        const sums = [0, 1].map((rank) => exposedMsOf(trace, rank, step, group));
+        const reported = exposedMs[step - 2]!;
+        assert.ok(Math.abs(Math.max(...sums) - reported) < 1e-4, `step ${step}: ${sums} and ${reported}`);
+      }
     }
     assert.is(traced(1).status, 0);
     assert.equal(readdirSync(join(out, 'traces')), ['rank-0.json'], 'none of an earlier one');

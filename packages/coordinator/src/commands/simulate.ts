@@ -50,6 +50,7 @@ export default defineCommand({
     const { fabricOf, refuseProbe } = await import('../fabric/load-fabric.js');
     const { formatCurve, formatCrossings } = await import('../simulate/report.js');
     const { crossingsOf } = await import('../simulate/crossings.js');
+    const { CurveLine } = await import('../simulate/curve-line.js');
     const overrides = [
       ...args.set,
       ...(args.fabric === undefined ? [] : [`parallel.fabric=${absolute(args.fabric)}`]),
@@ -60,15 +61,18 @@ export default defineCommand({
     refuseProbe(jobSpec);
     const compute = loadCompute(args.compute ?? (jobSpec.device.kind === 'cuda' ? 'h200' : 'cpu'));
     const fabric = fabricOf(jobSpec);
+    const line = new CurveLine(args.json ? null : terminal.stderr);
     const { rows, notes, crossings, state } = await withBundleFiles(
       await bundleLayers(jobSpec.model.layers),
       async (modules) => {
         const request = { job, mode, sps: sp, strategies, overrides, modules };
         const skipsUnable = args.strategy === 'all';
-        const curve = await simulateCurve({ ...request, skipsUnable }, { fabric, compute });
+        const costs = { fabric, compute };
+        const curve = await simulateCurve({ ...request, skipsUnable }, costs, (stage) => line.show(stage));
+        line.showCrossings();
         return { ...curve, ...(await crossingsOf(jobSpec, fabric, modules)) };
       },
-    );
+    ).finally(() => line.clear());
     const found = state === null ? [] : formatCrossings(crossings, state.stateBytes, fabric.name);
     const short = rows.flatMap(({ sp, strategy, shortage }) =>
       shortage === null ? [] : [`sp = ${sp}, ${strategy}: ${shortage}`],

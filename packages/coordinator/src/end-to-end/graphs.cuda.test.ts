@@ -57,6 +57,12 @@ testOnGpu(
   },
 );
 
+testOnGpu('gradients summed in buckets between the pieces of a graph ~> the same bits', async () => {
+  const dp = { 'parallel.sp': 1, 'parallel.dp': 2, 'data.batchSize': 4, 'parallel.gradientBucket': '8KiB' };
+  await expectSame('buckets', { ...dp, 'data.accumulate': 2 });
+  await expectSame('buckets-sharded', { ...dp, 'parallel.zero': 1 });
+});
+
 testOnGpu('a timeline is of kernels, and its job goes on the same', async () => {
   await expectSame('traced', { 'job.trace': '5-7' });
 });

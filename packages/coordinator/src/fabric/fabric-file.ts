@@ -13,10 +13,26 @@ const linkSchema = z.strictObject(
   { error: table },
 );
 
-/** A point that a link was fitted to: time of one message, half of its way there and back or one of a burst. */
+/** Chains through mapped memory: see `ChainLinkCost`. */
+const chainLinkSchema = z.strictObject(
+  {
+    launchS: nonNegative,
+    latencyS: nonNegative,
+    bandwidthBytesPerS: positive,
+    denseFlopsPerS: positive.optional(),
+  },
+  { error: table },
+);
+
+const residualKinds = ['latency', 'gap', 'chain', 'chain-run'] as const;
+
+/**
+ * A point that a link was fitted to. `latency` and `gap`: time of one message, half of its way there and back or one of a burst;
+ * `chain` and `chain-run`: the same of chains through mapped memory.
+ */
 const residualSchema = z.strictObject(
   {
-    kind: z.enum(['latency', 'gap'], '"latency" or "gap"'),
+    kind: z.enum(residualKinds, `one of ${residualKinds.join(', ')}`),
     bytes: nonNegative,
     measuredS: positive,
     fittedS: positive,
@@ -48,7 +64,10 @@ const measuredSchema = z.strictObject(
     engine: text,
     versions: z.record(z.string(), text, table),
     numRanks: atLeastTwo,
-    fit: z.strictObject({ inside: linkFitSchema, between: linkFitSchema.optional() }, { error: table }),
+    fit: z.strictObject(
+      { inside: linkFitSchema, between: linkFitSchema.optional(), chains: linkFitSchema.optional() },
+      { error: table },
+    ),
     /** Rows of `bench collectives`. */
     points: z.array(z.record(z.string(), z.unknown(), table), 'a list'),
   },
@@ -66,6 +85,8 @@ export const fabricFileSchema = z.strictObject(
     /** Between ranks of a node; of all ranks where there are no nodes. */
     link: linkSchema,
     nodes: z.strictObject({ ranksPerNode: count, between: linkSchema }, { error: table }).optional(),
+    /** Between GPUs of one host that map each other's memory. Left out: chains are counted as messages. */
+    chains: chainLinkSchema.optional(),
     measured: measuredSchema.optional(),
   },
   { error: table },

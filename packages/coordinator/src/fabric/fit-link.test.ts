@@ -1,4 +1,4 @@
-import { chainSeconds, type LinkCost } from '@longscan/worker';
+import { type LinkCost, messageChainSeconds } from '@longscan/worker';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { fitLink, messageSeconds, type TimedMessage } from './fit-link.js';
@@ -102,7 +102,7 @@ test('fit ~> a run is a chain of two ranks', () => {
   assert.is(5 * messageSeconds(link, 2, 5), 10 + 2 + 4 * 3);
   assert.is(5 * messageSeconds(link, 4, 5), 10 + 4 + 4 * 4);
   for (const bytes of [2, 4])
-    assert.is(5 * messageSeconds(link, bytes, 5), chainSeconds(2, 5 * bytes, 5, link));
+    assert.is(5 * messageSeconds(link, bytes, 5), messageChainSeconds(2, 5 * bytes, 5, link));
 });
 
 test('least squares ~> exact systems, and none where a column is no news', () => {

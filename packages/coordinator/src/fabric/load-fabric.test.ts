@@ -106,6 +106,33 @@ test('fabric files ~> links and nodes; what was not measured here is said', () =
   assert.is(load(toml, 'fabric.toml').bandwidthBytesPerS, 1e9);
 });
 
+test('fabric files ~> chains through mapped memory where the file has them, and none of an older file', () => {
+  const chains = { launchS: 2e-5, latencyS: 0, bandwidthBytesPerS: 1e11 };
+  assert.equal(load({ ...file, chains }).chains, chains);
+  assert.is(load({ ...file, chains: { ...chains, denseFlopsPerS: 1e12 } }).chains?.denseFlopsPerS, 1e12);
+  assert.is('chains' in load(file), false);
+  const fit = { meanRelativeError: 0, worstRelativeError: 0, residuals: [] };
+  const fits = { ...measured, fit: { ...measured.fit, chains: fit } };
+  assert.equal(load({ ...file, chains, measured: fits }).notes, []);
+  const toml =
+    'schema = 1\nname = "mine"\n[link]\nlatencyS = 1e-5\ngapS = 5e-6\nbandwidthBytesPerS = 1e9\n' +
+    '[chains]\nlaunchS = -1\nbandwidthBytesPerS = 0\nlatency = 3\ndenseFlopsPerS = "fast"\n';
+  const lines = errorOf(() => load(toml, 'fabric.toml')).message.split('\n');
+  const expected = [
+    /:8:11 chains\.launchS: -1, expected a finite number >= 0$/,
+    /:7:1 chains\.latencyS: missing, expected a finite number >= 0$/,
+    /:9:22 chains\.bandwidthBytesPerS: 0, expected a finite number > 0$/,
+    /:11:18 chains\.denseFlopsPerS: "fast" \(a string\), expected a finite number > 0$/,
+    /:10:1 chains\.latency: unknown key\. Fix: did you mean latencyS\?$/,
+  ];
+  assert.is(lines.length, expected.length, lines.join('\n'));
+  for (const [i, pattern] of expected.entries()) assert.match(lines[i]!, pattern);
+  assert.match(
+    errorOf(() => load({ ...file, chains: 'fast' })).message,
+    /chains: "fast" \(a string\), expected a table of settings$/,
+  );
+});
+
 test('fabric files ~> every bad number is told, each with its line and key path', () => {
   const text = `{
   "schema": 1,

@@ -16,9 +16,9 @@ export function isFabricPath(fabric: string): boolean {
  */
 export function loadFabric(nameOrPath: string, here: Machine = thisMachine()): Fabric {
   if (isFabricPath(nameOrPath)) {
-    const { name, link, nodes, measured } = readFabricFile(nameOrPath);
+    const { name, link, nodes, chains, measured } = readFabricFile(nameOrPath);
     const notes = originNotes(name, measured && { ...measured.machine, date: measured.date }, here);
-    return { name, ...link, ...(nodes && { nodes }), notes };
+    return { name, ...link, ...(nodes && { nodes }), ...(chains && { chains }), notes };
   }
   if (!isPreset(nameOrPath)) throw unknownPreset(nameOrPath);
   const { name, link, measuredOn, ...rest } = presets[nameOrPath];

@@ -1,4 +1,4 @@
-import type { LinkCost } from '@longscan/worker';
+import type { ChainLinkCost, LinkCost } from '@longscan/worker';
 import type { Machine } from './machine.js';
 
 /** Links that longscan knows without a file. */
@@ -6,6 +6,8 @@ export interface FabricPreset {
   readonly name: string;
   readonly link: LinkCost;
   readonly nodes?: { readonly ranksPerNode: number; readonly between: LinkCost };
+  /** Between GPUs of one host; what `measuredOn` is null for is assumed of these too. */
+  readonly chains?: ChainLinkCost;
   /** Null: assumed from data sheets and others' measurements, not measured by us. */
   readonly measuredOn: Machine | null;
 }
@@ -29,6 +31,23 @@ const nvlink4: LinkCost = { latencyS: 10e-6, gapS: 5e-6, bandwidthBytesPerS: 370
  */
 const net400: LinkCost = { latencyS: 15e-6, gapS: 5e-6, bandwidthBytesPerS: 48e9 };
 
+/**
+ * Chains through mapped memory between two H200 of a virtual machine, fitted to docs/benchmarks/gpu-chains_h200_2026-11.md as
+ * `bench collectives` would: 22.8 µs beside the bytes, 174 GB/s. Two ranks do not tell the launch from the hop. A hop took 4.2 µs
+ * more with each rank where ranks were streams of one GPU, a table of the same page; the rest is taken for the launch. There, too, M
+ * of 16 heads of 128 x 128 cost a rank 82 µs at worst, beside others on its GPU: what it takes alone was not measured.
+ */
+const chainsOfVm: ChainLinkCost = {
+  ...{ launchS: 18.6e-6, latencyS: 4.2e-6, bandwidthBytesPerS: 174e9 },
+  denseFlopsPerS: 0.8e12,
+};
+
+/**
+ * The same between GPUs of a host that is no virtual machine. ASSUMED: hop, bandwidth and dense M as measured there; a launch of 3 µs,
+ * what every op takes under the compute preset `h200`.
+ */
+const chainsOfHopper: ChainLinkCost = { ...chainsOfVm, launchS: 3e-6 };
+
 const hopperNodes = { ranksPerNode: 8, between: net400 };
 
 /** By the name that jobs and `--fabric` call them. */
@@ -51,17 +70,20 @@ export const presets = {
   'h200-vm': {
     name: 'two H200 of a virtual machine, NVLink (measured)',
     link: { latencyS: 80.1e-6, gapS: 82.7e-6, bandwidthBytesPerS: 221e9 },
+    chains: chainsOfVm,
     measuredOn: { host: null, cpu: 'Intel Xeon, virtual', cores: 32 },
   },
   h100: {
     name: 'hosts of 8 H100, 400 Gb/s a GPU between them (assumed)',
     link: nvlink4,
+    chains: chainsOfHopper,
     nodes: hopperNodes,
     measuredOn: null,
   },
   h200: {
     name: 'hosts of 8 H200, 400 Gb/s a GPU between them (assumed)',
     link: nvlink4,
+    chains: chainsOfHopper,
     nodes: hopperNodes,
     measuredOn: null,
   },

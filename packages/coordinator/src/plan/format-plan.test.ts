@@ -23,12 +23,12 @@ function planWith(uses: readonly string[]): Plan {
     attentionStrategy: 'kv-all-gather',
     scans: uses.map(() => ({ strategy: 'all-scan', blocks: 2, ranksPerNode: 1 })),
     ranksPerNode: 1,
+    gradientBucketBytes: 2 ** 20,
     perRank: {
       numParameters: 1_234_567,
       parameterBytes: 4_938_268,
       gradientBytes: 4_938_268,
       optimizerBytes: 9_876_536,
-      workingBytes: 0,
       activationBytes: 2 ** 30,
       communicationBytes: 2 ** 20,
       peakBytes: 2 ** 31,
@@ -78,7 +78,7 @@ test('a plan as people see it', () => {
     'sequence     1024 tokens in 2 slices of 512',
     'each rank    1 sequences a step',
     'parameters   1.23M (4.7 MiB)',
-    'gradients    4.7 MiB',
+    'gradients    4.7 MiB, summed over ranks in buckets of 1.0 MiB or more',
     'optimizer    9.4 MiB',
     'activations  1.0 GiB',
     'messages     1.0 MiB',
@@ -96,6 +96,30 @@ test('a plan as people see it', () => {
     'ring                          2.00 ms  >= 1.00 ms     8.0 KiB',
     '',
     'note: something worth telling',
+  ]);
+});
+
+test('chains are said to be what carries them, and why', () => {
+  const chains = { launchS: 2e-5, latencyS: 4e-6, bandwidthBytesPerS: 1e11 };
+  const fabric = { name: 'wires', latencyS: 1e-5, gapS: 1e-5, bandwidthBytesPerS: 1e9, chains };
+  const lines = (plan: Partial<Plan>) =>
+    formatPlan({ ...planWith(['gla']), ...plan })
+      .split('\n')
+      .filter((line) => /^(links|chains) /.test(line));
+  const links = 'links        wires: latency 10.0 us, gap 10.0 us, bandwidth 1.00 GB/s';
+  assert.equal(lines({ fabric }), [links]);
+  assert.equal(lines({ fabric, chains: { carrier: 'mapped-memory', reason: 'one host' } }), [
+    links,
+    'chains       mapped memory: one host; launch 20.0 us, hop 4.00 us, bandwidth 100 GB/s',
+  ]);
+  const dense = { ...fabric, chains: { ...chains, denseFlopsPerS: 8e11 } };
+  assert.match(
+    lines({ fabric: dense, chains: { carrier: 'mapped-memory', reason: 'one host' } })[1]!,
+    /GB\/s, dense M at 0\.800 TFLOP\/s$/,
+  );
+  assert.equal(lines({ fabric, chains: { carrier: 'messages', reason: 'switched off' } }), [
+    links,
+    'chains       messages: switched off',
   ]);
 });
 

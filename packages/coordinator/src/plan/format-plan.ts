@@ -1,5 +1,5 @@
 import type { ModelledScans, ModelledStrategy, Plan } from '@longscan/worker/protocol';
-import { describeLink } from '../fabric/describe-link.js';
+import { describeChainLink, describeLink } from '../fabric/describe-link.js';
 import { formatBytes, formatCount, formatSeconds, formatTable } from '../format.js';
 import { describeLayerRange, describeScan } from './describe-scans.js';
 
@@ -33,17 +33,26 @@ function shapeRows(plan: Plan): string[][] {
 }
 
 /** Nothing on one rank. */
-function linkRows({ fabric, mesh }: Plan): string[][] {
+function linkRows(plan: Plan): string[][] {
+  const { fabric, mesh } = plan;
   if (fabric === undefined || mesh.numRanks === 1) return [];
   const between = fabric.nodes && `; between nodes ${describeLink(fabric.nodes.between)}`;
-  return [['links', `${fabric.name}: ${describeLink(fabric)}${between ?? ''}`]];
+  return [['links', `${fabric.name}: ${describeLink(fabric)}${between ?? ''}`], ...chainRows(plan)];
 }
 
-function rankRows({ perRank }: Plan): string[][] {
+/** Nothing where there is nothing but messages. */
+function chainRows({ chains, fabric }: Plan): string[][] {
+  if (chains === undefined) return [];
+  if (chains.carrier === 'messages') return [['chains', `messages: ${chains.reason}`]];
+  const link = fabric?.chains && `; ${describeChainLink(fabric.chains)}`;
+  return [['chains', `mapped memory: ${chains.reason}${link ?? ''}`]];
+}
+
+function rankRows(plan: Plan): string[][] {
+  const { perRank } = plan;
   return [
     ['parameters', `${formatCount(perRank.numParameters)} (${formatBytes(perRank.parameterBytes)})`],
-    ...(perRank.workingBytes > 0 ? [['bf16 copies', formatBytes(perRank.workingBytes)]] : []),
-    ['gradients', formatBytes(perRank.gradientBytes)],
+    ['gradients', `${formatBytes(perRank.gradientBytes)}${describeBuckets(plan)}`],
     ['optimizer', formatBytes(perRank.optimizerBytes)],
     ['activations', formatBytes(perRank.activationBytes)],
     ...(perRank.communicationBytes > 0 ? [['messages', formatBytes(perRank.communicationBytes)]] : []),
@@ -51,6 +60,12 @@ function rankRows({ perRank }: Plan): string[][] {
     ['states', formatBytes(perRank.stateBytes)],
     ['arithmetic', `${formatCount(perRank.flopsPerStep)} FLOP a step`],
   ];
+}
+
+/** Whether they are summed over ranks piece by piece. */
+function describeBuckets({ gradientBucketBytes: bytes, perRank }: Plan): string {
+  if (bytes === null || bytes >= perRank.gradientBytes) return '';
+  return `, summed over ranks in buckets of ${formatBytes(bytes)} or more`;
 }
 
 function strategyRows({ modelled, strategy }: Plan): string[][] {

@@ -55,8 +55,8 @@ function leastBeside(a: LayerWork, b: LayerWork): LayerWork {
 
 /** What a recurrence sends, as strategies count it. */
 export function segmentBytes(
-  { stateBytes, transitionBytes, stateRows }: RecurrenceTrace,
+  { stateBytes, transitionBytes, stateRows, kind }: RecurrenceTrace,
   units: number,
 ): SegmentBytes {
-  return { state: stateBytes, transition: transitionBytes, rows: stateRows, units };
+  return { state: stateBytes, transition: transitionBytes, rows: stateRows, units, kind };
 }

@@ -7,6 +7,8 @@ import { fabricOf } from '../fabric/load-fabric.js';
 import { engineOf } from '../simulate/engine.js';
 import { machineOf } from '../simulate/machine.js';
 import { planAttention } from './attention.js';
+import { canonicalSegments } from './canonical-units.js';
+import { chainCarrier, withCarrier } from './chain-carrier.js';
 import { checkCarry } from './check-carry.js';
 import { checkLayers } from './check-layers.js';
 import { checkObjective } from './check-objective.js';
@@ -27,7 +29,7 @@ import { strategiesFor } from './strategy-rules.js';
  * @param layerModules Bundled module of each layer file outside the packages, by the file's path.
  * @param links Between ranks; default: those that the job names.
  * @throws LongscanError E-SHAPE (layout, or a layer whose sizes do not fit), E-STRATEGY (a layer that the strategy
- * cannot run), E-CARRY (data.carry where it cannot be), E-PLUGIN, and what `fabricOf` throws
+ * cannot run), E-CARRY (data.carry where it cannot be), E-PLUGIN, and what `fabricOf` and `chainCarrier` throw
  */
 export async function planJob(
   jobSpec: JobSpec,
@@ -95,7 +97,9 @@ async function inputsOf(
     modules: layerModules,
   };
   const calls = await traceModel(jobSpec, sizes);
-  const fabric = withNodes(links, jobSpec);
+  const units = (canonicalSegments(jobSpec) ?? sp) / sp;
+  const chains = chainCarrier(jobSpec, links, units);
+  const fabric = withCarrier(withNodes(links, jobSpec), chains);
   const strategies = strategiesFor(jobSpec, await loadStrategies(), links);
   checkObjective(jobSpec, calls);
   checkLayers(jobSpec, layout, calls, strategies);
@@ -109,5 +113,5 @@ async function inputsOf(
           ...sizes,
           attention: installed.find(({ name }) => name === attention.strategy),
         });
-  return { jobSpec, layout, trace, strategies, attention, fabric };
+  return { jobSpec, layout, trace, strategies, attention, fabric, chains };
 }

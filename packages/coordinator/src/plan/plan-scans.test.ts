@@ -3,6 +3,7 @@ import { jobSpecSchema, type RecurrenceTrace } from '@longscan/worker/protocol';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Fabric } from '../fabric/fabric.js';
+import { loadFabric } from '../fabric/load-fabric.js';
 import type { LayerWork } from './layer-scans.js';
 import { planScans } from './plan-scans.js';
 import { timeByFormula } from './scan-time.js';
@@ -155,13 +156,39 @@ test('choice ~> what the job sets is followed', () => {
   assert.is(tiny.scans[0]!.blocks, 1, 'two ranks have nothing to pipeline');
 });
 
+test('choice ~> chains through mapped memory win where as messages they lose, with no blocks to choose', () => {
+  const { chains, ...messages } = loadFabric('h200-vm');
+  const mapped: Fabric = { ...messages, ...(chains && { chains }) };
+  for (const sp of [4, 8]) {
+    const at = (links: Fabric) => chosen([scanned(0, 'identity', MiB)], { sp, fabric: links });
+    assert.is(at(messages).strategy, 'doubling-scan');
+    const { strategy, scans, tables } = at(mapped);
+    assert.is(strategy, 'all-scan');
+    assert.equal(scans, [{ strategy: 'all-scan', blocks: 1, ranksPerNode: sp }]);
+    const [first, second] = tables[0]!.candidates;
+    assert.equal([first!.strategy, second!.strategy], ['all-scan', 'ring']);
+    assert.is(first!.seconds, second!.seconds, 'they are the same thing');
+  }
+  const asked = chosen([scanned(0, 'identity', MiB)], {
+    ...{ sp: 4, fabric: mapped, parallel: { strategy: 'all-scan', blocks: 8 } },
+  });
+  assert.is(asked.scans[0]!.blocks, 8, 'what a job sets is followed, though it makes no difference');
+});
+
 test('formula ~> hardly more than the simulation of the same messages, so that none is left out for it', () => {
   // Formulas have M in every round of the doubling scan, and a latency for every block of a ring, pieces or not. Of other numbers of ranks, some rounds of the doubling scan do not wait for the one before.
-  for (const sp of [2, 8]) {
+  const mapped = loadFabric('h200-vm');
+  for (const [sp, links] of [
+    [2, fabric],
+    [8, fabric],
+    [2, mapped],
+    [8, mapped],
+  ] as const) {
     for (const kind of ['diagonal', 'dense', 'identity'] as const) {
       for (const size of [16 * KiB, MiB]) {
         const tables = [true, false].map(
-          (byFormula) => chosen([scanned(0, kind, size)], { sp, byFormula }).tables[0]!.candidates,
+          (byFormula) =>
+            chosen([scanned(0, kind, size)], { sp, fabric: links, byFormula }).tables[0]!.candidates,
         );
         for (const bound of tables[0]!) {
           const found = tables[1]!.find(

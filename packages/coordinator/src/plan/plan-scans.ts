@@ -48,7 +48,7 @@ export function planScans(inputs: ScanInputs): ScanPlan {
   const { job, strategies, fabric, ranksPerNode, timeScans } = inputs;
   const { sp, strategy: asked } = job.parallel;
   const alike = layerScans(inputs.trace, inputs.units, inputs.workOf);
-  const candidates = scanCandidates(strategies, job, ranksPerNode);
+  const candidates = scanCandidates(strategies, job, ranksPerNode, fabric.chains !== undefined);
   const kinds = alike.map((scans): ScansOfKind => {
     const ranked = rankScans(scans, candidates, { sp, fabric, timeScans });
     const isAsked = ({ strategy: { name } }: ModelledScan) => asked === 'auto' || name === asked;

@@ -50,7 +50,6 @@ const fabric: Fabric = { name: 'test link', latencyS: 27e-6, gapS: 8e-6, bandwid
 
 const trace: ModelTrace = {
   numParameters: 1000,
-  workingBytes: 0,
   activationBytes: 5000,
   flopsPerToken: 6000,
   recurrences: [
@@ -230,7 +229,6 @@ test('memory and arithmetic of one rank', () => {
     parameterBytes: 4000,
     gradientBytes: 4000,
     optimizerBytes: 8000,
-    workingBytes: 0,
     activationBytes: 0,
     communicationBytes: 0,
     peakBytes: 16_000,

@@ -1,9 +1,17 @@
-import type { JobSpec, ModelledScans, ModelledStrategy, ModelTrace, Plan } from '@longscan/worker/protocol';
+import type {
+  ChainPlan,
+  JobSpec,
+  ModelledScans,
+  ModelledStrategy,
+  ModelTrace,
+  Plan,
+} from '@longscan/worker/protocol';
 import type { Fabric } from '../fabric/fabric.js';
 import { formatBytes, formatSeconds } from '../format.js';
 import type { AttentionPlan } from './attention.js';
 import { canonicalSegments } from './canonical-units.js';
 import { describeLayerRange, describeScan } from './describe-scans.js';
+import { gradientBucketBytes } from './gradient-buckets.js';
 import type { LayerWork } from './layer-scans.js';
 import type { Layout } from './layout.js';
 import { modelStep } from './model-time.js';
@@ -21,6 +29,8 @@ export interface PlanInputs {
   readonly strategies: readonly StrategyCost[];
   readonly attention: AttentionPlan;
   readonly fabric: Fabric;
+  /** How chains go, which `fabric` is in keeping with (`withCarrier`); null or left out: as messages, like all else. */
+  readonly chains?: ChainPlan | null;
   /** Default: by the strategies' formulas. */
   readonly timeScans?: TimeScans;
   /** What a layer computes beside its scans; left out: not known. */
@@ -56,11 +66,13 @@ export function plan(inputs: PlanInputs): Plan {
     scans,
     attentionStrategy: attention.strategy,
     ranksPerNode,
+    gradientBucketBytes: gradientBucketBytes(jobSpec, layout.mesh, trace.numParameters * bytesPerF32, fabric),
     perRank: {
       ...restingMemory(trace, optimizerShards(jobSpec, layout)),
       stateBytes: trace.recurrences.reduce((sum, recurrence) => sum + recurrence.stateBytes, 0),
       flopsPerStep: trace.flopsPerToken * tokensPerRank,
     },
+    ...(inputs.chains && { chains: inputs.chains }),
     modelledScans: tables,
     modelled,
     modelledAttention: [...attention.modelled],
@@ -75,12 +87,12 @@ export function plan(inputs: PlanInputs): Plan {
 }
 
 /** What a rank holds between two steps, before any was taken. */
-function restingMemory({ numParameters, workingBytes }: ModelTrace, numShards: number) {
+function restingMemory({ numParameters }: ModelTrace, numShards: number) {
   const parameterBytes = numParameters * bytesPerF32;
   const optimizerBytes = Math.ceil((numMoments * parameterBytes) / numShards);
-  const bytes = 2 * parameterBytes + optimizerBytes + workingBytes;
+  const bytes = 2 * parameterBytes + optimizerBytes;
   return {
-    ...{ numParameters, parameterBytes, gradientBytes: parameterBytes, optimizerBytes, workingBytes },
+    ...{ numParameters, parameterBytes, gradientBytes: parameterBytes, optimizerBytes },
     ...{ activationBytes: 0, communicationBytes: 0, peakBytes: bytes, reservedBytes: bytes },
   };
 }

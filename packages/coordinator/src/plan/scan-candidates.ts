@@ -10,12 +10,13 @@ export interface ScanCandidate {
 
 /**
  * Every strategy with every option that makes a difference to it, or with those that the job sets, whichever strategy it asks for.
- * `ranksPerNode`: neighbouring ranks of a sequence that do share a node.
+ * `ranksPerNode`: neighbouring ranks of a sequence that do share a node; `chainsAreMapped`: chains cut the state as suits them.
  */
 export function scanCandidates(
   strategies: readonly StrategyCost[],
   { parallel }: Pick<JobSpec, 'parallel'>,
   ranksPerNode: number,
+  chainsAreMapped = false,
 ): ScanCandidate[] {
   const { sp, strategy: asked, blocks, ranksPerNode: askedSize } = parallel;
   const usual = { blocks: 1, ranksPerNode };
@@ -23,7 +24,7 @@ export function scanCandidates(
     if (strategy.takes === 'blocks') {
       // One block is what another strategy does, unless the job asks for this one.
       const tried = blockCounts.filter((count) => count > 1 || asked === strategy.name);
-      const counts = blocks === 'auto' ? tried : [blocks];
+      const counts = blocks === 'auto' ? (chainsAreMapped ? [1] : tried) : [blocks];
       return counts.map((count) => ({ strategy, options: { ...usual, blocks: count } }));
     }
     if (strategy.takes === 'ranksPerNode') {

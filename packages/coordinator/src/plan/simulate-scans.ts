@@ -22,11 +22,12 @@ const mostLayers = 4;
  */
 export function timeBySimulation(sp: number, machine: ScanMachine): TimeScans {
   const formula = timeByFormula(sp, { name: 'links', ...machine.fabric });
+  const isMapped = machine.fabric.chains !== undefined;
   return (candidate, scans) => {
     // Nothing is known of what a recurrence without a segment does to a state: it has no scan to record.
     if (scans.recurrences.some(({ kind }) => kind === 'opaque')) return formula(candidate, scans);
     const numLayers = Math.min(mostLayers, scans.layers.length);
-    const recorded = recordLayer(candidate, scans, sp);
+    const recorded = recordLayer(candidate, scans, sp, isMapped);
     const run = (schedules: readonly Schedule[]) =>
       simulate(programsOf(schedules, optionsOf(sp, machine)), machine).seconds;
     const seconds = run(stepsOf(recorded, 1, null));
@@ -45,10 +46,15 @@ export function timeBySimulation(sp: number, machine: ScanMachine): TimeScans {
 /** By direction and recurrence, what each rank enqueues. */
 type RecordedLayer = Readonly<Record<'forward' | 'reverse', readonly (readonly Schedule[])[]>>;
 
-function recordLayer({ strategy, options }: ScanCandidate, scans: LayerScans, sp: number): RecordedLayer {
+function recordLayer(
+  { strategy, options }: ScanCandidate,
+  { recurrences, units }: LayerScans,
+  sp: number,
+  isMapped: boolean,
+): RecordedLayer {
   const record = (direction: 'forward' | 'reverse') =>
-    scans.recurrences.map((recurrence) =>
-      recordStrategyScan(strategy, recurrence, sp, options, { direction, units: scans.units }),
+    recurrences.map((recurrence) =>
+      recordStrategyScan(strategy, recurrence, sp, options, { direction, units, isMapped }),
     );
   return { forward: record('forward'), reverse: record('reverse') };
 }

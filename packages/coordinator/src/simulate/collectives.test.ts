@@ -1,4 +1,4 @@
-import { chainSeconds, type FabricCost, type LinkCost } from '@longscan/worker';
+import { type FabricCost, type LinkCost, messageChainSeconds } from '@longscan/worker';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type Collective, type Exchanges, exchangesOf, methodOf } from './collectives.js';
@@ -151,7 +151,7 @@ test('chains in blocks ~> the closed formula', () => {
           ),
         );
         const { seconds } = simulate(programs, onLink(link));
-        const expected = chainSeconds(numRanks, bytes, numBlocks, link);
+        const expected = messageChainSeconds(numRanks, bytes, numBlocks, link);
         assert.ok(
           Math.abs(seconds / expected - 1) < 1e-9,
           `${numRanks} ranks, ${numBlocks} blocks: ${seconds}, not ${expected}`,

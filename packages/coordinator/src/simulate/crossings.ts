@@ -1,6 +1,7 @@
 import { traceModel } from '@longscan/worker';
 import { type JobSpec, jobSpecSchema, type RecurrenceTrace } from '@longscan/worker/protocol';
 import type { Fabric } from '../fabric/fabric.js';
+import { chainCarrier, withCarrier } from '../plan/chain-carrier.js';
 import { type ModelledScan, rankScans } from '../plan/choose-scan.js';
 import { noWork } from '../plan/layer-scans.js';
 import { nodeSize, withNodes } from '../plan/nodes.js';
@@ -69,7 +70,7 @@ function rankAlone(
   { fabric: all, engine }: CrossingMachine,
 ): ModelledScan[] {
   const job = { parallel: jobSpecSchema.shape.parallel.parse({ sp }) };
-  const fabric = withNodes(all, job);
+  const fabric = withCarrier(withNodes(all, job), chainCarrier({ ...job, device: { engine } }, all));
   const timeScans = timeBySimulation(sp, {
     ...{ fabric, engine, secondsOf: () => 0 },
     ...{ ranksAtOnce: null, slowdown: [1], coresPerMessage: 0 },

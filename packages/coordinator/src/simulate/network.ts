@@ -48,7 +48,8 @@ export class Network {
   send(now: number, channel: string, sent: SimulatedMessage, sender: Transfers): void {
     const { peer, bytes, inKernel = false } = sent;
     const links = inKernel ? this.kernelLinks : this.links;
-    const message = new Message(this, sender, peer, bytes, linkBetween(links, sender.rank, peer));
+    const link = sent.link ?? linkBetween(links, sender.rank, peer);
+    const message = new Message(this, sender, peer, bytes, link);
     const queue = this.queueOf(channel, sender.rank, peer);
     const first = queue[0];
     if (first?.receiver) {
@@ -79,6 +80,8 @@ export class Network {
 
   /** Lets the last byte of a message into its receiver; gives the time at which it has taken all of it. */
   take(now: number, { to, link, bytes }: Message): number {
+    // A word between kernels slips in beside whatever else is arriving.
+    if (bytes === 0 && link.gapS === 0) return now;
     const seconds = bytes / link.bandwidthBytesPerS;
     const free = this.incomingFree[to]!;
     const arrival = Math.max(now, free + seconds);

@@ -1,3 +1,5 @@
+import type { LinkCost } from '@longscan/worker';
+
 /** Computation of known length. */
 export interface BusyInstruction {
   readonly kind: 'busy';
@@ -23,6 +25,8 @@ export interface SimulatedMessage {
   readonly bytes: number;
   /** Of a send: part of a collective that is one kernel, on links as `collectiveLinks` has them. Default: false. */
   readonly inKernel?: boolean;
+  /** Of a send: what it goes over in place of the link between the two. Default: that. */
+  readonly link?: LinkCost;
 }
 
 /**

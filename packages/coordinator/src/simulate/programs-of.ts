@@ -1,4 +1,5 @@
 import {
+  type ChainEntry,
   type CollectiveEntry,
   type ExchangeEntry,
   type FabricCost,
@@ -8,10 +9,17 @@ import {
   slowestLink,
 } from '@longscan/worker';
 import type { Mesh } from '@longscan/worker/protocol';
+import { chainSteps } from './chain.js';
 import { exchangesOf, type Method, methodOf } from './collectives.js';
 import { collectiveLinks, type Engine } from './engine.js';
 import { bytesSentIn, meetingSeconds, numMessages } from './meeting-seconds.js';
-import type { Instruction, Program, SimulatedMessage } from './program.js';
+import type {
+  BusyInstruction,
+  ExchangeInstruction,
+  Instruction,
+  Program,
+  SimulatedMessage,
+} from './program.js';
 import { ProgramBuilder, SharedComputations } from './program-builder.js';
 
 /** What turns a schedule into a program. */
@@ -62,7 +70,11 @@ function programOf(
   const groups = groupsOf(rank, options.mesh);
   const numEvents = entries.reduce((count, { kind }) => count + Number(kind === 'record'), 0);
   const host = streams.length;
-  const enqueueS = (options.enqueueS ?? 0) * entries.length;
+  const numCalls = entries.reduce(
+    (count, entry) => count + (entry.kind === 'op' ? (entry.times ?? 1) : 1),
+    0,
+  );
+  const enqueueS = (options.enqueueS ?? 0) * numCalls;
   const builder = new ProgramBuilder([...streams, 'host'], shared);
   // The scans of all layers that are alike are one recording, so that one exchange stands in a program many times.
   const exchanges = new Map<ExchangeEntry, Instruction>();
@@ -74,6 +86,15 @@ function programOf(
     }
     return made;
   };
+  const chains = new Map<ChainEntry, readonly (BusyInstruction | ExchangeInstruction)[]>();
+  const chainFor = (entry: ChainEntry) => {
+    let made = chains.get(entry);
+    if (made === undefined) {
+      made = chain(entry, groups[entry.group], options.fabric);
+      chains.set(entry, made);
+    }
+    return made;
+  };
   for (let step = 0; step < (options.numSteps ?? 1); step++) {
     const recorded = new Set<number>();
     // All at once: it is far ahead of the streams, and only the cores that it takes from them count.
@@ -82,7 +103,7 @@ function programOf(
       const { stream } = entry;
       switch (entry.kind) {
         case 'op':
-          builder.busy(stream, options.secondsOf(entry));
+          builder.busy(stream, (entry.times ?? 1) * options.secondsOf(entry));
           break;
         case 'record':
           recorded.add(entry.event);
@@ -96,6 +117,12 @@ function programOf(
         }
         case 'exchange':
           builder.push(stream, exchangeFor(entry));
+          break;
+        case 'chain':
+          for (const each of chainFor(entry)) {
+            if (each.kind === 'busy') builder.busy(stream, each.seconds);
+            else builder.push(stream, each);
+          }
           break;
         case 'collective':
           for (const each of collective(entry, groups[entry.group], options)) builder.push(stream, each);
@@ -131,11 +158,21 @@ function collective(entry: CollectiveEntry, group: Group, { engine, fabric }: Pr
   return exchangesOf(entry, { rank, size }, method).map((messages) => exchange(group, messages));
 }
 
+function chain(
+  entry: ChainEntry,
+  group: Group,
+  { chains: link }: FabricCost,
+): (BusyInstruction | ExchangeInstruction)[] {
+  if (link === undefined)
+    throw new TypeError('a chain through mapped memory on links that say nothing of it');
+  return chainSteps(entry, group, link).map((each) => (each.kind === 'busy' ? each : exchange(group, each)));
+}
+
 /** `messages` are those of ranks of the group. */
 function exchange(
   { channel, first }: Group,
   { sends, recvs }: { readonly [way in 'sends' | 'recvs']: readonly SimulatedMessage[] },
-): Instruction {
+): ExchangeInstruction {
   const ofJob = (messages: readonly SimulatedMessage[]) =>
     messages.map((message) => ({ ...message, peer: first + message.peer }));
   return { kind: 'exchange', channel, sends: ofJob(sends), recvs: ofJob(recvs) };

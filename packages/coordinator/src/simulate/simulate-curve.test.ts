@@ -8,7 +8,7 @@ import { lineChart } from '../plots/line-chart.js';
 import { linesOf, markersOf, textsOf } from '../plots/testing/read-svg.js';
 import { findCrossings } from './crossings.js';
 import { curveCharts, formatCrossings, formatCurve } from './report.js';
-import { simulateCurve } from './simulate-curve.js';
+import { type CurveStage, simulateCurve } from './simulate-curve.js';
 
 const compute: ComputeCosts = {
   name: 'a machine',
@@ -77,7 +77,16 @@ test('points whose ranks cannot have the memory ~> simulated, but marked; crosse
 });
 
 test('curves ~> a row for each size and strategy, efficiency from the smallest size on', async () => {
-  const { rows } = await simulateCurve(request, { fabric, compute });
+  const stages: CurveStage[] = [];
+  const { rows } = await simulateCurve(request, { fabric, compute }, (stage) => stages.push(stage));
+  const all = request.sps.flatMap((sp) => request.strategies.map((strategy) => ({ sp, strategy })));
+  assert.equal(
+    stages,
+    (['planning', 'simulating'] as const).flatMap((stage) =>
+      all.map((one, i) => ({ stage, point: i + 1, numPoints: all.length, ...one })),
+    ),
+    'in the order in which they are done',
+  );
   assert.equal(
     rows.map(({ sp, strategy }) => `${sp} ${strategy}`),
     ['1 ring', '1 all-gather', '2 ring', '2 all-gather', '4 ring', '4 all-gather'],

@@ -22,6 +22,16 @@ export interface CurveRequest {
   readonly modules: Readonly<Record<string, string>>;
 }
 
+/** What is done next of a curve's points: each is planned, then each is simulated. */
+export interface CurveStage {
+  readonly stage: 'planning' | 'simulating';
+  /** From 1. */
+  readonly point: number;
+  readonly numPoints: number;
+  readonly sp: number;
+  readonly strategy: string;
+}
+
 /** One point of a modelled curve. */
 export interface SimulatedRow {
   readonly modelled: true;
@@ -65,15 +75,20 @@ export interface SimulatedCurve {
 }
 
 /**
- * Plans all points, then simulates each.
+ * Plans all points, then simulates each. `onStage` is told of each before it begins.
  *
  * @throws LongscanError or JobErrors with what is wrong at any point, each named by it
  */
-export async function simulateCurve(request: CurveRequest, costs: StepCosts): Promise<SimulatedCurve> {
-  const { points, notes } = await planPoints(request);
+export async function simulateCurve(
+  request: CurveRequest,
+  costs: StepCosts,
+  onStage: (stage: CurveStage) => void = () => {},
+): Promise<SimulatedCurve> {
+  const { points, notes } = await planPoints(request, onStage);
   const rows: SimulatedRow[] = [];
   const firstOf = new Map<string, number>();
-  for (const { plan, sp, strategy } of points) {
+  for (const [i, { plan, sp, strategy }] of points.entries()) {
+    onStage({ stage: 'simulating', point: i + 1, numPoints: points.length, sp, strategy });
     const { seconds, exposedS, exposedGradientS, ranks } = await simulateStep(plan, costs, request.modules);
     const { sequenceLength, batchSize } = plan.jobSpec.data;
     const { numRanks } = plan.mesh;
@@ -105,16 +120,22 @@ function nameOf(asked: string, plan: Plan): string {
   return asked === 'auto' ? `auto: ${plan.strategy}` : asked;
 }
 
-async function planPoints(request: CurveRequest): Promise<{ points: PlannedPoint[]; notes: string[] }> {
+async function planPoints(
+  request: CurveRequest,
+  onStage: (stage: CurveStage) => void,
+): Promise<{ points: PlannedPoint[]; notes: string[] }> {
   const { job, mode, sps, strategies, skipsUnable, overrides, modules } = request;
   const { jobSpec } = await loadJob(job, { overrides: [...overrides, 'parallel.sp=1'], readsText: false });
   const { sequenceLength, batchSize } = jobSpec.data;
   const problems = new ProblemList();
   const points: PlannedPoint[] = [];
   const notes: string[] = [];
+  const numPoints = sps.length * strategies.length;
+  let numBegun = 0;
   for (const point of curvePoints(mode, sps, [sequenceLength], batchSize)) {
     const { sp } = point;
     for (const strategy of strategies) {
+      onStage({ stage: 'planning', point: ++numBegun, numPoints, sp, strategy });
       try {
         const { jobSpec: own } = await loadJob(job, {
           overrides: [

@@ -1,10 +1,11 @@
-import { chainSeconds, recordSchedules, type Schedule } from '@longscan/worker';
+import { messageChainSeconds, recordSchedules, type Schedule } from '@longscan/worker';
 import type { Plan } from '@longscan/worker/protocol';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { ComputeCosts, OpCost } from '../compute/compute-costs.js';
 import { opSeconds } from '../compute/op-seconds.js';
 import type { Fabric } from '../fabric/fabric.js';
+import { linksOf } from '../fabric/load-fabric.js';
 import { planJob } from '../plan/index.js';
 import { withNodes } from '../plan/nodes.js';
 import { loadStrategies } from '../plan/strategies.js';
@@ -41,7 +42,9 @@ function scansOf(schedules: readonly Schedule[]): Schedule[] {
   return schedules.map(({ streams, entries }) => ({
     streams,
     entries: entries.filter(
-      (entry) => (entry.kind === 'exchange' || entry.kind === 'collective') && entry.group === 'sp',
+      (entry) =>
+        (entry.kind === 'exchange' || entry.kind === 'collective' || entry.kind === 'chain') &&
+        entry.group === 'sp',
     ),
   }));
 }
@@ -78,7 +81,10 @@ test("scans with nothing to calculate ~> the strategies' own formulas, and their
         const ratio = seconds / 2 / formula.seconds;
         const blocks = name === 'all-scan' ? plan.scans[0]!.blocks : 1;
         if (name === 'ring' || name === 'all-scan') {
-          assert.ok(near(seconds, 2 * chainSeconds(sp, bytes.state, blocks, links)), `${what}: ${seconds} s`);
+          assert.ok(
+            near(seconds, 2 * messageChainSeconds(sp, bytes.state, blocks, links)),
+            `${what}: ${seconds} s`,
+          );
         } else if (name === 'doubling-scan' && !hasNodes && Number.isInteger(Math.log2(sp))) {
           // The formula has M in every round; the way to the last rank does without in some.
           assert.ok(ratio < 1 + 1e-9 && ratio > 0.99, `${what}: ${ratio} of the formula`);
@@ -88,6 +94,46 @@ test("scans with nothing to calculate ~> the strategies' own formulas, and their
         }
       }
     }
+  }
+});
+
+test('a plan for GPUs of one host ~> chains through mapped memory, in its step too; messages where they are off', async () => {
+  const strategies = await loadStrategies();
+  const gpus = ['device.kind=cuda', 'parallel.fabric=h200-vm'];
+  const before = process.env.LONGSCAN_PEER_MEMORY;
+  try {
+    for (const name of ['ring', 'all-scan', 'doubling-scan']) {
+      const stepOf = async (word: string) => {
+        process.env.LONGSCAN_PEER_MEMORY = word;
+        const plan = await planOf(4, name, gpus);
+        const fabric = linksOf(plan);
+        const schedules = scansOf(await recordSchedules(plan));
+        const { seconds, ranks } = simulateSchedules(schedules, plan, { fabric, compute: instant });
+        const sent = ranks.map(({ bytesSent }) => bytesSent);
+        return { plan, fabric, seconds, sent, entries: schedules.flatMap(({ entries }) => entries) };
+      };
+      const [mapped, messages] = [await stepOf('allowed'), await stepOf('off')];
+      assert.equal(
+        [mapped.plan.chains?.carrier, messages.plan.chains?.carrier],
+        ['mapped-memory', 'messages'],
+      );
+      assert.equal(mapped.sent, messages.sent, 'the same bytes');
+      assert.not(messages.entries.some(({ kind }) => kind === 'chain'));
+      const isChain = name !== 'doubling-scan';
+      assert.is(
+        mapped.entries.some(({ kind }) => kind === 'exchange'),
+        !isChain,
+      );
+      const { seconds } = strategies.find((one) => one.name === name)!.cost(4, bytes, mapped.fabric);
+      if (isChain)
+        assert.ok(near(mapped.seconds, 2 * seconds), `${name}: ${mapped.seconds} s, not twice ${seconds}`);
+      else assert.is(mapped.seconds, messages.seconds);
+      const time = (plan: Plan) => plan.modelled.find(({ strategy }) => strategy === name)!.seconds;
+      assert.is(time(mapped.plan) < time(messages.plan), isChain);
+    }
+  } finally {
+    if (before === undefined) delete process.env.LONGSCAN_PEER_MEMORY;
+    else process.env.LONGSCAN_PEER_MEMORY = before;
   }
 });
 
@@ -103,6 +149,24 @@ test('faster links ~> no slower step, whatever is calculated', async () => {
       for (let i = 1; i < times.length; i++) assert.ok(times[i]! <= times[i - 1]!, `${name}: ${times}`);
     assert.ok(latencies[0]! > latencies[3]!);
   }
+});
+
+test('gradients in buckets ~> what a step waits for their sums is that of the last ones', async () => {
+  // Replicas, which all have as much to do.
+  const job = ['model.numLayers=6', 'parallel.dp=2', 'data.batchSize=2'];
+  const stepOf = async (bucket: string) => {
+    const plan = await planOf(1, 'ring', [...job, `parallel.gradientBucket=${bucket}`]);
+    const compute = { ...even, other: { ...even.other, launchS: 50e-6 } };
+    return simulateSchedules(await recordSchedules(plan), plan, { fabric: wire, compute });
+  };
+  const [whole, cut] = [await stepOf('1GiB'), await stepOf('64KiB')];
+  for (const [rank, { bytesSent }] of cut.ranks.entries()) {
+    const ratio = bytesSent / whole.ranks[rank]!.bytesSent;
+    assert.ok(Math.abs(ratio - 1) < 1e-3, `rank ${rank} sends ${ratio} times as much`);
+  }
+  const share = cut.exposedGradientS / whole.exposedGradientS;
+  assert.ok(share > 0 && share < 0.5, `${share} of what is exposed at the end`);
+  assert.ok(cut.seconds < whole.seconds);
 });
 
 test('one rank ~> the sum of its ops; ranks that take turns on one core ~> those of all', async () => {

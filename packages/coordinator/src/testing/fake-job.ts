@@ -59,12 +59,12 @@ export function fakePlan({ numRanks, steps, launch = {} }: Omit<FakeJob, 'runDir
     scans: [],
     attentionStrategy: 'kv-all-gather',
     ranksPerNode: numRanks,
+    gradientBucketBytes: null,
     perRank: {
       numParameters: 0,
       parameterBytes: 0,
       gradientBytes: 0,
       optimizerBytes: 0,
-      workingBytes: 0,
       activationBytes: 0,
       communicationBytes: 0,
       peakBytes: 0,

@@ -3,12 +3,13 @@ import * as assert from 'uvu/assert';
 import { type Device, openCpuDevice } from '../device.js';
 import { add } from '../ops/add/index.js';
 import { linear } from '../ops/linear/index.js';
-import { scale } from '../ops/pointwise/index.js';
+import { mul, scale } from '../ops/pointwise/index.js';
 import { residualNorm, rmsNorm } from '../ops/rms-norm/index.js';
 import { fromArray, type Tensor, zeros } from '../tensor.js';
 import { randomNormal } from '../testing/index.js';
 import { defineOp } from './define-op.js';
 import { reshape } from './reshape.js';
+import type { Tape } from './tape.js';
 
 const [T, D] = [64, 32];
 const bytes = T * D * 8;
@@ -152,6 +153,174 @@ test('of an op with two outputs one is kept, and the other made from it', () =>
     fused.gradients.forEach((value, i) => {
       assert.ok(Math.abs(value - apart.gradients[i]!) < 1e-12);
     });
+  }));
+
+/** 2 x, whose backward rule can write it again: how often each way was taken. */
+function remade() {
+  const runs = { forward: 0, backward: 0 };
+  const op = defineOp<{ x: Tensor }>({
+    name: 'remade',
+    isCheap: true,
+    comesWith: 'gradients',
+    forward(call, { x }) {
+      runs.forward++;
+      const output = call.empty(x.shape, x.dtype);
+      call.native.affine(call.stream, 2, 0, x.id, output.id);
+      return { output, save: { x } };
+    },
+    backward(call, { x }, dy) {
+      const dx = scale(dy, 2);
+      if (call.remade !== null) {
+        runs.backward++;
+        call.native.affine(call.stream, 2, 0, x!.id, call.remade.id);
+      }
+      return { x: dx };
+    },
+  });
+  return { runs, double: (x: Tensor) => op({ x }, {}) };
+}
+
+/** Gradients of x, v and w of two readers of 2 x, and how it was computed. */
+async function runReaders(
+  remakes: boolean,
+  readers: (y: Tensor, v: Tensor, w: Tensor) => Tensor,
+  freeze: (w: Tensor) => void = () => undefined,
+) {
+  const found = { forward: 0, backward: 0, gradients: [] as number[][], leftBehind: 0, held: 0 };
+  await withDevice(async (device) => {
+    device.remakesCheapOutputs = remakes;
+    const { runs, double } = remade();
+    const [x, v, w] = [leaf(device, 1, [T, D]), leaf(device, 2, [8, D]), leaf(device, 3, [8, D])];
+    freeze(w);
+    const seed = fromArray(device, randomNormal(T * 8, 4), [T, 8], 'f64');
+    const before = device.memory();
+    const { result, tape } = device.record(() => device.scope(() => readers(double(x), v, w)));
+    found.held = device.memory().inUseBytes - before.inUseBytes - result.bytes;
+    const [dw] = tape.backward([result], [seed], w.gradient === null ? [w] : []);
+    result.release();
+    Object.assign(found, runs);
+    const gradients = [x.gradient!, v.gradient!, dw ?? w.gradient!];
+    found.gradients = await Promise.all(gradients.map(async (tensor) => [...(await tensor.read())]));
+    dw?.release();
+    found.leftBehind = device.memory().numTensors - before.numTensors;
+  });
+  return found;
+}
+
+const project = (x: Tensor, weight: Tensor) => linear({ x, weight, bias: null });
+const readers: Readonly<Record<string, (y: Tensor, v: Tensor, w: Tensor) => Tensor>> = {
+  'two projections': (y, v, w) => add({ a: project(y, v), b: project(y, w) }),
+  'a projection of a view beside one of it': (y, v, w) =>
+    add({ a: project(reshape(reshape(y, [2, T / 2, D]), [T, D]), v), b: project(y, w) }),
+  'a projection beside an op that needs it at once': (y, v, w) =>
+    add({ a: project(y, v), b: project(mul({ a: y, b: y }), w) }),
+  'an op that needs it at once beside a projection': (y, v, w) =>
+    add({ a: project(mul({ a: y, b: y }), v), b: project(y, w) }),
+};
+
+for (const [name, read] of Object.entries(readers)) {
+  test(`an output that comes with gradients, read by ${name} ~> the same bits`, async () => {
+    const [kept, again] = [await runReaders(false, read), await runReaders(true, read)];
+    assert.equal(again.gradients, kept.gradients);
+    const isWaitedFor = !name.includes('at once');
+    assert.equal([kept.forward, kept.backward], [1, 0]);
+    assert.equal([again.forward, again.backward], isWaitedFor ? [1, 1] : [2, 0]);
+    assert.ok(again.held < kept.held);
+    assert.equal([kept.leftBehind, again.leftBehind], [0, 0]);
+  });
+}
+
+test('the gradient of a weight that is no parameter does not wait for what comes with gradients', async () => {
+  const both = readers['two projections']!;
+  const freeze = (w: Tensor) => {
+    w.gradient = null;
+  };
+  const [kept, again] = [await runReaders(false, both, freeze), await runReaders(true, both, freeze)];
+  assert.equal(again.gradients, kept.gradients);
+  assert.equal([again.forward, again.backward], [2, 0]);
+});
+
+test('what waits for an output and for a scan runs once both are there', () =>
+  withDevice(async (device) => {
+    const { runs, double } = remade();
+    const [x, w] = [leaf(device, 1, [T, D]), leaf(device, 2, [8, D])];
+    const order: string[] = [];
+    const { result, tape } = device.record(() =>
+      device.scope(() => {
+        const through = x.view(x.shape);
+        tapeOf(device).record({
+          name: 'scan',
+          inputs: [x],
+          outputs: [through],
+          saved: [],
+          flushes: true,
+          backward: ([gradient]) => {
+            order.push(`scan, ${runs.backward} written`);
+            const before = device.memory().inUseBytes;
+            tapeOf(device).flushDeferred();
+            order.push(device.memory().inUseBytes < before ? 'flushed' : 'nothing to flush');
+            return [gradient!];
+          },
+        });
+        return project(double(through), w);
+      }),
+    );
+    device.tape = tape;
+    tape.backward([result], [fromArray(device, randomNormal(T * 8, 4), [T, 8], 'f64')]);
+    device.tape = null;
+    assert.equal(order, ['scan, 1 written', 'flushed']);
+    assert.ok((await w.gradient!.read()).some((value) => value !== 0));
+    assert.is(runs.forward, 1);
+  }));
+
+function tapeOf(device: Device): Tape {
+  return device.tape!;
+}
+
+test('nothing waits beyond a point of the backward pass', () =>
+  withDevice(async (device) => {
+    const { runs, double } = remade();
+    const [x, w] = [leaf(device, 1, [T, D]), leaf(device, 2, [8, D])];
+    let atPoint: Promise<ArrayLike<number>> | null = null;
+    const { result, tape } = device.record(() =>
+      device.scope(() => {
+        const y = double(x);
+        tapeOf(device).notePoint(() => {
+          atPoint = w.gradient!.read();
+        });
+        return project(y, w);
+      }),
+    );
+    tape.backward([result], [fromArray(device, randomNormal(T * 8, 4), [T, 8], 'f64')]);
+    assert.equal(await atPoint!, await w.gradient!.read());
+    assert.ok((await w.gradient!.read()).some((value) => value !== 0));
+    assert.equal(runs, { forward: 2, backward: 0 });
+  }));
+
+test('a tape that is cleared while something waits holds nothing', () =>
+  withDevice(async (device) => {
+    const { double } = remade();
+    const [x, w] = [leaf(device, 1, [T, D]), leaf(device, 2, [8, D])];
+    const fails = defineOp<{ x: Tensor }>({
+      name: 'fails',
+      forward: (call, { x }) => ({ output: call.empty(x.shape, x.dtype), save: {} }),
+      backward() {
+        throw new RangeError('on purpose');
+      },
+    });
+    const seed = fromArray(device, randomNormal(T * 8, 4), [T, 8], 'f64');
+    const before = device.memory().numTensors;
+    const { result, tape } = device.record(() =>
+      device.scope(() => {
+        const y = double(x);
+        // Visited after the projection, before the op that makes y.
+        const other = fails({ x: y }, {});
+        return add({ a: project(other, w), b: project(y, w) });
+      }),
+    );
+    assert.throws(() => tape.backward([result], [seed]), /on purpose/);
+    result.release();
+    assert.is(device.memory().numTensors, before);
   }));
 
 test('what no gradient reaches is not made', () =>

@@ -19,6 +19,8 @@ interface OpTraits {
    * no data and runs over all units at once.
    */
   readonly units?: 'each' | 'sum' | 'all';
+  /** Names of what is saved that the backward rule reads for gradients of weights alone, by `weightGradient`. */
+  readonly late?: readonly string[];
 }
 
 /** Gradients by input name; left out or null: none (or already accumulated). */
@@ -28,6 +30,8 @@ type InputGradients<I> = { readonly [K in keyof I]?: Tensor | null };
 export interface OpDefinition<I extends OpInputs, A, S extends OpInputs> extends OpTraits {
   /** The output costs less to compute again, by `forward` from the same inputs, than to keep for those who read it. */
   readonly isCheap?: boolean;
+  /** Of a cheap output, see `CheapOutput`: `gradients` where the backward rule writes it to `BackwardCall.remade`. */
+  readonly comesWith?: CheapOutput['comesWith'];
   /** Checks shapes, enqueues, and says what the backward rule needs. */
   forward(call: ForwardCall, inputs: I, attributes: A): { readonly output: Tensor; readonly save: S };
   backward(call: BackwardCall<I>, saved: S, gradient: Tensor, attributes: A): InputGradients<I>;
@@ -54,10 +58,11 @@ export interface SeveralOutputsDefinition<I extends OpInputs, A, S extends OpInp
 export function defineOp<I extends OpInputs, A = Record<never, never>, S extends OpInputs = OpInputs>(
   definition: OpDefinition<I, A, S>,
 ): (inputs: I, attributes: A) => Tensor {
-  const { name, units, isCheap } = definition;
+  const { name, units, late, isCheap, comesWith } = definition;
   const op = defineOpOfSeveral<I, A, S>({
     name,
     ...(units && { units }),
+    ...(late && { late }),
     forward(call, inputs, attributes) {
       const { output, save } = definition.forward(call, inputs, attributes);
       return { outputs: [output], save };
@@ -68,6 +73,7 @@ export function defineOp<I extends OpInputs, A = Record<never, never>, S extends
       cheap: (inputs, [output], attributes) => ({
         output: output!,
         reads: tensorsIn(inputs),
+        ...(comesWith && { comesWith }),
         make: () => definition.forward(forwardCall(output!.device), inputs, attributes).output,
       }),
     }),
@@ -96,12 +102,13 @@ export function defineOpOfSeveral<
       outputs,
       ...(definition.cheap && { cheap: definition.cheap(inputs, outputs, attributes) }),
       saved: tensorsIn(save),
-      backward: (gradients) => {
+      late: tensorsIn(Object.fromEntries((definition.late ?? []).map((name) => [name, save[name] ?? null]))),
+      backward: (gradients, remade) => {
         const call = backwardCall<I>(
           forwardCall(device),
           inputs,
           (...parameter) => tape.deferGradient(...parameter),
-          tape.sums,
+          { sums: tape.sums, remade, ready: (reads) => tape.ready(reads) },
         );
         const results = definition.backward(call, save, gradients, attributes);
         return presentNames(inputs).map((name) => results[name] ?? null);

@@ -19,6 +19,11 @@ export interface BackwardCall<I> extends ForwardCall {
   /** Which inputs want a gradient; work for the others can be left out. */
   readonly needs: Readonly<Record<keyof I, boolean>>;
   /**
+   * Where the rule of an op that says so (`comesWith: 'gradients'`) writes the op's cheap output again, which may be the
+   * memory of that output's gradient; null: nobody wants it.
+   */
+  readonly remade: Tensor | null;
+  /**
    * The gradient of a weight. For a parameter `write(target, accumulate)` is put off until a scan is under way and adds to
    * the parameter's gradient, or begins it (null is returned); otherwise it runs now with `write(fresh, false)`.
    * `reads`: the tensors that `write` uses.
@@ -47,6 +52,14 @@ type Defer = (
   write: (target: Tensor, accumulate: boolean) => void,
 ) => void;
 
+/** What a tape does for a backward rule beside that. */
+export interface CallOnTape {
+  readonly sums: GradientSums;
+  readonly remade: Tensor | null;
+  /** Makes what may not be there yet. */
+  ready(reads: readonly Tensor[]): void;
+}
+
 /** Where gradients of tensors that several ops read are added up. */
 export interface GradientSums {
   /** What may be added to in place; null: there is nothing yet, or others hold it too. */
@@ -55,17 +68,22 @@ export interface GradientSums {
   noteFresh(gradient: Tensor): void;
 }
 
-const noSums: GradientSums = { find: () => null, noteFresh: () => undefined };
+const noTape: CallOnTape = {
+  sums: { find: () => null, noteFresh: () => undefined },
+  remade: null,
+  ready: () => undefined,
+};
 
 /** A backward rule's call; `defer` takes what adds to a parameter's gradient. */
 export function backwardCall<I extends OpInputs>(
   call: ForwardCall,
   inputs: I,
   defer: Defer,
-  sums: GradientSums = noSums,
+  { sums, remade, ready }: CallOnTape = noTape,
 ): BackwardCall<I> {
   return {
     ...call,
+    remade,
     needs: needsOf(inputs),
     inputGradient(name, shape, write) {
       const input = inputs[name]!;
@@ -81,6 +99,7 @@ export function backwardCall<I extends OpInputs>(
     },
     weightGradient(weight, reads, write) {
       if (weight.gradient === null) {
+        ready(reads);
         const target = call.empty(weight.shape, weight.dtype);
         write(target, false);
         return target;

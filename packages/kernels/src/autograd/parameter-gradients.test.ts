@@ -66,6 +66,46 @@ for (const flushes of [true, false]) {
     }));
 }
 
+test('a point is told when the backward pass is through what was recorded after it; what follows deferred work waits for that', () =>
+  withDevice(async (device) => {
+    const weight = parameter(device, [1, 2], [0, 0]);
+    const source = parameter(device, [3, 4], [0, 0]);
+    const events: string[] = [];
+    const seen: Promise<ArrayLike<number>>[] = [];
+    const pointAt = (name: string) => {
+      const tape = device.tape!;
+      tape.notePoint(() => {
+        events.push(name);
+        tape.afterDeferred(() => {
+          events.push(`${name}, with its gradients`);
+          seen.push(snapshot(weight));
+        });
+      });
+    };
+    const { result, tape } = device.record(() =>
+      device.scope(() => {
+        pointAt('first');
+        const flushing = watched(source, weight, true, []);
+        pointAt('second');
+        const output = linear({ x: flushing, weight, bias: null });
+        pointAt('third');
+        return output;
+      }),
+    );
+    tape.backward([result], [one(device)]);
+    assert.equal(events, [
+      ...['third', 'third, with its gradients'],
+      ...['second', 'second, with its gradients'],
+      ...['first', 'first, with its gradients'],
+    ]);
+    const values = (await Promise.all(seen)).map((read) => [...Array.from(read)]);
+    assert.equal(values, [
+      [0, 0],
+      [3, 4],
+      [3, 4],
+    ]);
+  }));
+
 test('a stale gradient is written over once, deferred or not, by whatever op comes first', () =>
   withDevice(async (device) => {
     const x = fromArray(device, [3, 4], [1, 2]);

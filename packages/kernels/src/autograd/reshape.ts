@@ -23,6 +23,7 @@ export function reshape(x: Tensor, shape: readonly number[]): Tensor {
 const reshapeOp = defineOp<{ x: Tensor }, { from: readonly number[]; to: readonly number[] }>({
   name: 'reshape',
   isCheap: true,
+  comesWith: 'view',
   units: 'all',
   forward: (_call, { x }, { to }) => ({ output: x.view(to), save: {} }),
   backward: (_call, _saved, gradient, { from }) => ({ x: gradient.view(from) }),

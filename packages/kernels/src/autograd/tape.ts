@@ -12,19 +12,23 @@ export interface TapeNode {
   readonly outputs: readonly Tensor[];
   /** There when this node's backward runs. */
   readonly saved: readonly Tensor[];
+  /** Those of them that only the work reads which its backward puts off (`defer`): there when that runs. Default: none. */
+  readonly late?: readonly Tensor[];
   /** One of the outputs that need not be kept for those who read it, see `Device.remakesCheapOutputs`. */
   readonly cheap?: CheapOutput;
   /** Its rule calls `flushDeferred` while it waits for other ranks. */
   readonly flushes?: boolean;
   /**
    * Gradients of the inputs, in their order, from those of the outputs (null: none reaches it). A gradient that was
-   * already accumulated (a deferred weight gradient) is returned as null.
+   * already accumulated (a deferred weight gradient) is returned as null. `remade`: where the cheap output is written again.
    */
-  backward(gradients: readonly (Tensor | null)[]): readonly (Tensor | null)[];
+  backward(gradients: readonly (Tensor | null)[], remade: Tensor | null): readonly (Tensor | null)[];
 }
 
 interface RecordedNode extends TapeNode {
   readonly hold: Hold;
+  /** Runs when the backward pass is through all that was recorded later. */
+  readonly passed?: () => void;
 }
 
 /** Work that nothing later in the backward pass waits for, and the tensors that it reads. */
@@ -70,7 +74,7 @@ export class Tape {
   }
 
   record(node: TapeNode): void {
-    const hold = this.cheapOutputs.hold(node.saved);
+    const hold = this.cheapOutputs.hold(node.saved, node.late);
     if (node.cheap !== undefined && this.device.remakesCheapOutputs) this.cheapOutputs.add(node.cheap);
     for (const output of node.outputs) output.requiresGrad = true;
     if (this.device.units !== null) {
@@ -81,10 +85,21 @@ export class Tape {
   }
 
   /**
+   * Runs `passed` on the host when the backward pass has enqueued all that belongs to what is recorded from here on, but for
+   * what it has put off: see `afterDeferred`.
+   */
+  notePoint(passed: () => void): void {
+    const hold = this.cheapOutputs.hold([]);
+    this.nodes.push({ name: 'point', inputs: [], outputs: [], saved: [], hold, passed, backward: () => [] });
+  }
+
+  /**
    * Puts off work that only writes parameter gradients until `flushDeferred`: a recurrence calls that while its scan
-   * is under way, so that communication has something to hide behind. Runs it now if no such node is left.
+   * is under way, so that communication has something to hide behind. Runs it now if no such node is left; in any case not
+   * before all that it reads is there.
    */
   defer(tensors: readonly Tensor[], run: () => void): void {
+    if (this.cheapOutputs.putOff(tensors, () => this.defer(tensors, run))) return;
     if (this.numFlushing === 0) {
       this.device.scope(run);
       return;
@@ -93,7 +108,18 @@ export class Tape {
     this.deferred.push({ tensors, run });
   }
 
-  /** The same for what is added to a parameter's gradient. */
+  /** For a rule that does not put off what it said it would. */
+  ready(tensors: readonly Tensor[]): void {
+    this.cheapOutputs.makeAll(tensors);
+  }
+
+  /** Runs `run` behind all that is put off so far: now, if nothing is. */
+  afterDeferred(run: () => void): void {
+    if (this.deferred.length === 0) this.device.scope(run);
+    else this.deferred.push({ tensors: [], run });
+  }
+
+  /** The same as `defer` for what is added to a parameter's gradient. */
   deferGradient(
     parameter: Tensor,
     reads: readonly Tensor[],
@@ -171,11 +197,12 @@ export class Tape {
   private visit(node: RecordedNode): void {
     if (node.flushes) this.numFlushing--;
     const gradients = node.outputs.map((output) => this.gradients.get(output) ?? null);
+    const remade = this.startRemaking(node);
     // From here on the rule may hand them on.
     for (const gradient of gradients) if (gradient !== null) this.exclusive.delete(gradient);
     if (gradients.some((gradient) => gradient !== null)) {
       this.cheapOutputs.make(node.hold);
-      const results = node.backward(gradients);
+      const results = node.backward(gradients, remade);
       node.inputs.forEach((input, i) => {
         const gradient = results[i] ?? null;
         if (gradient === null || !input.requiresGrad) return;
@@ -188,8 +215,23 @@ export class Tape {
       this.gradients.delete(output);
     }
     node.hold.release();
+    if (remade !== null) this.cheapOutputs.finishRemaking(node.cheap!.output, remade);
     if (node.cheap !== undefined) this.cheapOutputs.drop(node.cheap.output);
     if (this.device.units !== null) for (const parameter of parametersOf(node)) this.settle(parameter);
+    if (node.passed !== undefined) this.reachPoint(node.passed);
+  }
+
+  private reachPoint(passed: () => void): void {
+    // What would come by itself further back is wanted by gradients of what lies behind the point.
+    this.cheapOutputs.makeAwaited();
+    passed();
+  }
+
+  private startRemaking({ cheap }: RecordedNode): Tensor | null {
+    if (cheap === undefined) return null;
+    const gradient = this.gradients.get(cheap.output) ?? null;
+    const isExclusive = gradient !== null && this.exclusive.has(gradient);
+    return this.cheapOutputs.startRemaking(cheap.output, gradient, isExclusive);
   }
 
   private usesOf(parameter: Tensor): ParameterUses {

@@ -49,7 +49,7 @@ export interface Communicator {
   /**
    * A state's way through the segments of all ranks in one launch on each, up the ranks (`step` 1) or down (-1): `incoming`
    * [B, H, R, N] takes what enters this rank (null where the chain begins), M S + E is handed on. f32, `segment` without
-   * units. Left out: chains go message by message.
+   * units, in rows that `fitsChain` takes. Left out: chains go message by message.
    */
   chain?(segment: SegmentSummary, incoming: Tensor | null, step: 1 | -1): void;
 

@@ -11,10 +11,15 @@ namespace longscan {
 
 namespace {
 
-// Eight classes per power of two: at most 12.5 % is lost, and blocks of similar size serve each other.
+/// What a GPU maps memory by.
+constexpr size_t largestStep = size_t{1} << 21;
+
+// Eight classes per power of two, up to 16 MiB: at most 12.5 % is lost, and blocks of similar size serve each
+// other. Of the large ones, such as all parameters, as much would be gigabytes.
 size_t roundedSize(size_t bytes) {
   bytes = std::max<size_t>(bytes, 64);
-  const size_t step = std::max<size_t>(64, size_t{1} << (63 - __builtin_clzll(bytes) - 3));
+  const size_t step =
+      std::min(std::max<size_t>(64, size_t{1} << (63 - __builtin_clzll(bytes) - 3)), largestStep);
   return (bytes + step - 1) / step * step;
 }
 

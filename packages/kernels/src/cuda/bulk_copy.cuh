@@ -26,9 +26,9 @@ struct ArrivalBarrier {
     asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(address()), "r"(arrivals) : "memory");
 #endif
   }
-  __device__ void arrive() {
+  __device__ void arrive(int times = 1) {
 #if __CUDA_ARCH__ >= 900
-    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(address()) : "memory");
+    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0], %1;" ::"r"(address()), "r"(times) : "memory");
 #endif
   }
   /// Arrives, and says how many bytes of copies belong to this phase.

@@ -10,6 +10,7 @@ export { checkOp, type OpCheck } from './check-op.js';
 export { checkOpOnGpu, eitherWay } from './check-op-on-gpu.js';
 export { checkRecurrence, type RecurrenceCheck, type RecurrenceInput } from './check-recurrence.js';
 export { checkRecurrenceOnGpu, type GpuTypes } from './check-recurrence-on-gpu.js';
+export { checkRemade, type RemadeCheck } from './check-remade.js';
 export { expectClose, relativeRms } from './compare.js';
 export { documentStarts } from './document-starts.js';
 export { fakeDriver, fakeKernels, fakeNccl, withFakeGpu } from './fake-gpu.js';

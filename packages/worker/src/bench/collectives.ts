@@ -8,6 +8,7 @@ import type { CollectiveTimes } from '../protocol/collectives.js';
 import type { RankContext } from '../rank-context.js';
 import type { Strategy } from '../strategy.js';
 import { CaseTimes } from './collectives/case-times.js';
+import { chainCase, chainRunCase } from './collectives/chains.js';
 import type { MeasuredCase } from './collectives/measured-case.js';
 import { burstCase, pairsOf, sendRecvCase } from './collectives/messages.js';
 import { reportOnGroup } from './collectives/on-group.js';
@@ -86,6 +87,10 @@ async function* measureSize(
     yield await measure(verb(group, bytes));
   const problem = scanProblem(group, transition, bytes);
   try {
+    if (group.chain !== undefined) {
+      yield await measure(chainCase(group, problem));
+      yield await measure(chainRunCase(group, problem));
+    }
     for (const strategy of strategies) {
       for (const ways of optionsFor(strategy, group, problem.rows))
         yield await measure(scanCase(group, strategy, ways, problem));

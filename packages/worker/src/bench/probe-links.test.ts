@@ -2,6 +2,7 @@ import { type Communicator, createInProcessGroup, openCpuDevice, type Tensor } f
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type CollectiveTimes, collectivesResultSchema } from '../protocol/collectives.js';
+import { withChains } from '../testing/with-chains.js';
 import { type ProbeOptions, probedSizes, probeGroup } from './probe-links.js';
 
 /** The same probe on all ranks of a group in this process, with the links that each rank sees; null: as they are. */
@@ -9,6 +10,7 @@ async function probe(
   numRanks: number,
   options: ProbeOptions,
   linkOf: (rank: number) => { latencyS: number; byteS: number } | null = () => null,
+  hasChains = false,
 ): Promise<CollectiveTimes[][]> {
   const devices = Array.from({ length: numRanks }, () => openCpuDevice({ poison: true }));
   const group = createInProcessGroup(devices, { timeoutMs: 60_000 });
@@ -16,7 +18,8 @@ async function probe(
     return await Promise.all(
       group.map(async (communicator, rank): Promise<CollectiveTimes[]> => {
         const link = linkOf(rank);
-        const seen = link === null ? communicator : withClock(communicator, link);
+        const group = hasChains ? withChains(communicator) : communicator;
+        const seen = link === null ? group : withClock(group, link);
         const cases = await probeGroup(seen, options);
         assert.is(devices[rank]!.memory().inUseBytes, 0, `rank ${rank} holds memory`);
         return cases;
@@ -75,6 +78,19 @@ for (const [numRanks, ranksPerNode] of [
     }
   });
 }
+
+test('probe ~> chains, too, where the group has some of its own: the first rank has their times', async () => {
+  const byRank = await probe(3, { ranksPerNode: 3, caseS: 1000, sampleS: 1e-4 }, undefined, true);
+  const chains = [...allSizes('chain', 'null'), ...allSizes('chain-run', 'null')];
+  for (const [rank, cases] of byRank.entries()) {
+    collectivesResultSchema.shape.cases.parse(cases);
+    assert.equal(cases.slice(-chains.length).map(nameOf), chains);
+    for (const { samplesS, hostS } of cases.slice(-chains.length)) {
+      assert.is(samplesS?.length, rank === 0 ? 9 : undefined);
+      assert.is(hostS.length, 9);
+    }
+  }
+});
 
 test('probe ~> what takes longer is left out and sampled less, by what the slowest rank sees, the same on all ranks', async () => {
   const fast = { latencyS: 1e-5, byteS: 1e-10 };

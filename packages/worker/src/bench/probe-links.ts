@@ -2,14 +2,16 @@ import { type Communicator, empty, fromArray } from '@longscan/kernels';
 import type { CollectiveTimes } from '../protocol/collectives.js';
 import type { RankContext } from '../rank-context.js';
 import { CaseTimes } from './collectives/case-times.js';
+import { chainCase, chainRunCase } from './collectives/chains.js';
 import type { MeasuredCase } from './collectives/measured-case.js';
-import { burstCase, type Pair, pairsOf, sendRecvCase } from './collectives/messages.js';
+import { burstCase, pairsOf, sendRecvCase } from './collectives/messages.js';
 import { reportOnGroup } from './collectives/on-group.js';
 import { takeSample } from './collectives/sample.js';
+import { type ScanProblem, scanProblem } from './collectives/scans.js';
 
 /**
- * The `probe-links` task: what messages between the ranks of a sequence take, in a second or two whatever the links are, every
- * message checked.
+ * The `probe-links` task: what messages and chains between the ranks of a sequence take, in a second or two whatever the links are,
+ * every one checked.
  */
 export async function runProbeLinks(context: RankContext): Promise<void> {
   const { task } = context.assignment;
@@ -26,29 +28,50 @@ const mostCalls = 100;
 
 export interface ProbeOptions {
   readonly ranksPerNode: number;
-  /** What the bytes of a case may take, beside its latency: there are 20 cases at most. */
+  /** What the bytes of a case may take, beside its latency: there are 30 cases at most. */
   readonly caseS?: number;
   /** What a sample should take, so that small messages are timed over many. */
   readonly sampleS?: number;
 }
 
 /**
- * This rank's times of messages, alone and in runs: every rank of the group calls this with the same options. Sizes whose bytes
- * would take longer than `caseS` are left out, but for the two smallest.
+ * This rank's times of messages, alone and in runs, and of chains where the group has some of its own: every rank of the group calls
+ * this with the same options. Sizes whose bytes would take longer than `caseS` are left out, but for the two smallest.
  * @throws LongscanError E-BENCH-DATA if a value is wrong on this rank, and what the communicator throws
  */
 export async function probeGroup(group: Communicator, options: ProbeOptions): Promise<CollectiveTimes[]> {
   const times = new CaseTimes();
   for (const pair of pairsOf(group.size, options.ranksPerNode)) {
-    for (const makeCase of [sendRecvCase, burstCase]) await probeSizes(group, pair, makeCase, options, times);
+    for (const messages of [sendRecvCase, burstCase]) {
+      const makeCase: MakeCase = (bytes, numCalls) => messages(group, pair, bytes, numCalls);
+      await probeSizes(group, makeCase, options, times);
+    }
   }
+  if (group.chain !== undefined) await probeChains(group, options, times);
   return times.all;
 }
 
+async function probeChains(group: Communicator, options: ProbeOptions, times: CaseTimes): Promise<void> {
+  // What has to come out of a chain is folded by the host, which takes longer than the chains: once for each size.
+  const problems = new Map<number, ScanProblem>();
+  const problemOf = (bytes: number) => {
+    const problem = problems.get(bytes) ?? scanProblem(group, 'identity', bytes);
+    problems.set(bytes, problem);
+    return problem;
+  };
+  try {
+    for (const chains of [chainCase, chainRunCase])
+      await probeSizes(group, (bytes, numCalls) => chains(group, problemOf(bytes), numCalls), options, times);
+  } finally {
+    for (const problem of problems.values()) problem.release();
+  }
+}
+
+type MakeCase = (bytes: number, numCalls: number) => MeasuredCase;
+
 async function probeSizes(
   group: Communicator,
-  pair: Pair,
-  makeCase: typeof sendRecvCase,
+  makeCase: MakeCase,
   { caseS = 0.2, sampleS = 5e-3 }: ProbeOptions,
   times: CaseTimes,
 ): Promise<void> {
@@ -57,11 +80,11 @@ async function probeSizes(
     const [a, b] = known.slice(-2);
     const byteS = a && b ? Math.max(0, b.callS - a.callS) / (b.bytes - a.bytes) : 0;
     if ((1 + numSamples.fewest) * bytes * byteS > caseS) return;
-    const callS = await timeOfCall(group, makeCase(group, pair, bytes, 1));
+    const callS = await timeOfCall(group, makeCase(bytes, 1));
     known.push({ bytes, callS });
     const numCalls = clamp(Math.round(sampleS / callS), 1, mostCalls);
     const count = clamp(Math.floor(caseS / (numCalls * callS)), numSamples.fewest, numSamples.most);
-    const measured = makeCase(group, pair, bytes, numCalls);
+    const measured = makeCase(bytes, numCalls);
     try {
       const samples = [];
       for (let i = 0; i < count; i++) samples.push(await takeSample(group, measured));

@@ -8,7 +8,7 @@ import { planOf, type RankContext } from '../rank-context.js';
 import { RunTrace } from '../trace/run-trace.js';
 import type { StepTimes } from '../trace/step-tracer.js';
 import { modelFlopsPerToken } from '../training/model-flops.js';
-import { closeTraining, openTraining } from '../training/open-training.js';
+import { closeTraining, leaveRanks, openTraining } from '../training/open-training.js';
 import { explainShortage } from '../training/out-of-memory.js';
 import {
   assertFinite,
@@ -78,13 +78,16 @@ async function benchSteps(
   const { peakBytes, reservedBytes } = device.memory();
   const profiles: StepProfile[] = [];
   for (let i = 0; i < numProfiled; i++) profiles.push(await profileStep(training, steps));
+  await leaveRanks(training);
   const { result, beside } = profiles.at(-1)!;
   const profile = medianProfile(profiles.map((one) => one.profile));
   const times = await Promise.all(laps);
   return {
     coreMs: (user + system) / 1000 / numSteps,
     processBytes: 1024 * process.resourceUsage().maxRSS,
-    ...{ laps: times.map(({ ms }) => ms), spExposedMs: times.map(({ spExposedMs }) => spExposedMs) },
+    laps: times.map(({ ms }) => ms),
+    spExposedMs: times.map(({ spExposedMs }) => spExposedMs),
+    gradientExposedMs: times.map(({ gradientExposedMs }) => gradientExposedMs),
     ...{ peakBytes, reservedBytes, loss: result.loss },
     spBytesSent: result.spBytesSentForward + result.spBytesSentBackward,
     numParameters: parameters.numParameters,
@@ -96,14 +99,13 @@ async function benchSteps(
 }
 
 /** From the end of one step to that of the next. */
-interface Lap {
+interface Lap extends Omit<StepTimes, 'traced'> {
   readonly ms: number;
-  readonly spExposedMs: number;
 }
 
 async function lapOf(lapMs: Promise<number>, times: Promise<StepTimes>): Promise<Lap> {
-  const [ms, { spExposedMs }] = await Promise.all([lapMs, times]);
-  return { ms, spExposedMs };
+  const [ms, { traced: _, ...exposed }] = await Promise.all([lapMs, times]);
+  return { ms, ...exposed };
 }
 
 interface StepProfile {

@@ -80,7 +80,7 @@ import { chainCost, chainSeconds, startChain } from ${chain};
 import { defineStrategy } from ${worker};
 export default defineStrategy({
   name: 'sample', paper: 'https://arxiv.org/abs/2404.02882',
-  cost: (worldSize, bytes, link) => chainCost(worldSize, bytes, chainSeconds(worldSize, bytes.state, 2, link)),
+  cost: (worldSize, bytes, link) => chainCost(worldSize, bytes, chainSeconds(worldSize, bytes, 2, link)),
   start: (local, group, direction) => startChain(local, group, direction, 2),
 });`;
 

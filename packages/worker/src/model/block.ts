@@ -21,8 +21,11 @@ export function createBlock(mixer: LayerFunction, mlp: number, param: ParameterD
   const mixerNorm = param.tensor('norm.mixer', [param.dModel], { constant: 1 });
   const feedForward = mlp === 0 ? null : createMlp(mlp, param);
   return ({ stream: x, branch }, context) => {
-    const { stream, normed } = residualNorm({ x, branch, weight: mixerNorm }, normEps);
-    const mixed = { stream, branch: mixer(normed, context) };
+    // What the mixer leaves is gone before the rest of the block takes memory.
+    const mixed = x.device.scope(() => {
+      const { stream, normed } = residualNorm({ x, branch, weight: mixerNorm }, normEps);
+      return { stream, branch: mixer(normed, context) };
+    });
     return feedForward === null ? mixed : feedForward(mixed);
   };
 }

@@ -64,6 +64,9 @@ export function createModel(
         source.beforeBlock?.(index);
         const before = x;
         x = device.scope(() => run(block, before, contexts, { index, shared }));
+        // The block's own stream is their sum: what its backward pass needs of them the tape holds.
+        device.letGo(before.stream);
+        if (before.branch !== null) device.letGo(before.branch);
       });
       shared.release();
       source.beforeBlock?.(blocks.length);

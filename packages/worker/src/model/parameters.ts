@@ -1,16 +1,22 @@
 import {
-  axpy,
   type Device,
   type DType,
+  dtypeBytes,
   type Event,
   empty,
   fill,
   fromArray,
+  type Halves,
+  type HostArray,
+  joinHalves,
   LongscanError,
+  splitHalves,
+  type Tape,
   type Tensor,
 } from '@longscan/kernels';
 import type { LayerPlace, ParameterDeclarer } from '../layer.js';
 import type { JobSpec } from '../protocol/job-spec.js';
+import { type FlatRange, type GradientBucket, planBuckets } from './gradient-buckets.js';
 import { initialise, type ParameterSpec } from './init.js';
 
 /** What ops compute in. */
@@ -63,58 +69,77 @@ export interface ParameterOptions {
   readonly dtype?: DType;
   /** Equal parts that all buffers can be cut into; default: 1. */
   readonly numShards?: number;
-  /** `bf16`: parameters that a model declares as rounded have a working copy in it. Default: `f32`, no copies. */
+  /** `bf16`: ops see parameters that a model declares as rounded in it. Default: `f32`, all as they are. */
   readonly precision?: Precision;
+  /** What a bucket of gradients has at least; null, the default: all of them are one. */
+  readonly bucketBytes?: number | null;
 }
 
+/** Is told that a backward pass is through a block, but for what its tape has put off. */
+export type BlockPassed = (block: number, tape: Tape) => void;
+
 /**
- * All parameters of a model and their gradients, each kind in one flat buffer: one collective reduces every gradient,
+ * All parameters of a model and their gradients, each kind in one flat buffer: a collective reduces any run of gradients,
  * one pass takes their norm. Padding is zero in both and stays so.
  *
- * Values are what the optimizer updates and a checkpoint holds. Under `precision: 'bf16'` ops see the matrices among them
- * as a third buffer has them, rounded; gradients are those of the values all the same.
+ * Values are f32, which the optimizer updates and a checkpoint holds. Under `precision: 'bf16'` the matrices among them lie in
+ * two halves, and ops see the upper ones: the values rounded. Gradients are those of the values all the same.
  */
 export class Parameters implements TensorSource {
   readonly dtype: DType;
   readonly numExtra: number;
+  /** Elements that all parameters take with their padding. */
+  readonly size: number;
+  /** The values of those that ops see as they are: all, or the first `numUnrounded`. */
   readonly values: Tensor;
   readonly gradients: Tensor;
-  /** Rounded values, in the places of the values; null: ops see these themselves. */
-  readonly working: Tensor | null;
-  /** Elements of the buffers before the first rounded one: ops see their values. */
+  /** Of `size`, the values behind `numUnrounded`; null: none are rounded. */
+  readonly halves: Halves | null;
+  /** Elements before the first rounded one. */
   readonly numUnrounded: number;
-  /** The values by name, in the order of declaration. */
+  /** Gradients that are summed over ranks at once, in the order in which a backward pass makes them final. */
+  readonly buckets: readonly GradientBucket[];
+  /** As ops see them, in the order of declaration. */
   readonly byName: ReadonlyMap<string, Tensor>;
   /** Updates under way on another stream than that of the ops, by the block that waits for them. */
   private readonly updates = new Map<number, Event>();
+  private blockPassed: BlockPassed | null = null;
   private readonly places: readonly ParameterPlace[];
-  private readonly forOps: ReadonlyMap<string, Tensor>;
 
   constructor(
     readonly device: Device,
     readonly specs: readonly ParameterSpec[],
-    { numExtra = 0, dtype = 'f32', numShards = 1, precision = 'f32' }: ParameterOptions = {},
+    {
+      numExtra = 0,
+      dtype = 'f32',
+      numShards = 1,
+      precision = 'f32',
+      bucketBytes = null,
+    }: ParameterOptions = {},
   ) {
     this.numExtra = numExtra;
     this.dtype = dtype;
     const isRounded = (spec: ParameterSpec) => precision === 'bf16' && spec.isRounded === true;
     const { places, numUnrounded, used } = layOut(specs, isRounded);
     this.places = places;
-    this.numUnrounded = numUnrounded;
-    const total = Math.ceil(used / (numShards * alignment)) * numShards * alignment;
-    this.values = empty(device, [total], dtype);
+    const multiple = numShards * alignment;
+    const total = Math.ceil(used / multiple) * multiple;
+    const least = bucketBytes === null ? Number.POSITIVE_INFINITY : bucketBytes / dtypeBytes[dtype];
+    this.buckets = planBuckets(places, { total, least, multiple, beforeAll });
+    this.size = total;
+    const inHalves = precision === 'bf16';
+    this.numUnrounded = inHalves ? numUnrounded : total;
+    this.values = empty(device, [this.numUnrounded], dtype);
     this.gradients = empty(device, [total + numExtra], dtype);
-    this.working = precision === 'bf16' ? empty(device, [total], 'bf16') : null;
-    for (const buffer of [this.values, this.gradients, this.working]) if (buffer !== null) fill(buffer, 0);
-    const gradientOf = ({ shape, offset }: ParameterPlace) => this.gradients.view(shape, offset);
-    const views = places.map((place): [string, Tensor] => {
-      return [place.name, asParameter(this.values.view(place.shape, place.offset), gradientOf(place))];
-    });
-    this.byName = new Map(views);
-    this.forOps = new Map(
-      places.map((place, i): [string, Tensor] => {
-        if (!isRounded(place)) return views[i]!;
-        return [place.name, asParameter(this.working!.view(place.shape, place.offset), gradientOf(place))];
+    const half = () => empty(device, [total], 'bf16');
+    this.halves = inHalves ? { high: half(), low: half() } : null;
+    const { high, low } = this.halves ?? { high: null, low: null };
+    for (const buffer of [this.values, this.gradients, high, low]) if (buffer !== null) fill(buffer, 0);
+    this.byName = new Map(
+      places.map((place): [string, Tensor] => {
+        const { name, shape, offset } = place;
+        const buffer = isRounded(place) ? high! : this.values;
+        return [name, asParameter(buffer.view(shape, offset), this.gradients.view(shape, offset))];
       }),
     );
   }
@@ -130,11 +155,11 @@ export class Parameters implements TensorSource {
 
   /** The gradients proper, without the extra elements. */
   gradientsOnly(): Tensor {
-    return this.gradients.view(this.values.shape);
+    return this.gradients.view([this.size]);
   }
 
   extra(): Tensor {
-    return this.gradients.view([this.numExtra], this.values.size);
+    return this.gradients.view([this.numExtra], this.size);
   }
 
   /** Says that parameters of a block are being updated until `done`; their gradients are being read until then, too. */
@@ -142,9 +167,19 @@ export class Parameters implements TensorSource {
     this.updates.set(block, done);
   }
 
-  /** Lets the compute stream wait until the parameters of a block are up to date. */
+  /** The same of elements [begin, end) of the flat buffers; later events of a block are those of one stream. */
+  noteUpdates({ begin, end }: FlatRange, done: Event): void {
+    for (const { block = beforeAll } of this.placesIn(begin, end)) this.noteUpdate(block, done);
+  }
+
+  /**
+   * Lets the compute stream wait until the parameters of a block are up to date, and notes the place on a tape whose backward pass is
+   * watched.
+   */
   beforeBlock(block: number): void {
-    const { compute } = this.device;
+    const { compute, tape } = this.device;
+    const { blockPassed } = this;
+    if (tape !== null && blockPassed !== null) tape.notePoint(() => blockPassed(block, tape));
     compute.between(() => {
       const update = this.updates.get(block);
       if (update === undefined) return;
@@ -167,37 +202,81 @@ export class Parameters implements TensorSource {
     }
     fill(this.extra(), 0);
     for (const { name, isSharedInParts } of this.places) {
-      const tensor = this.forOps.get(name)!;
+      const tensor = this.byName.get(name)!;
       if (isSharedInParts) fill(tensor.gradient!, 0);
       else tensor.isGradientStale = true;
     }
   }
 
-  /** After them: what none of them has reached has a gradient of zero. */
+  /** The backward pass of what is recorded from now on is the last one of the step, and tells `passed` how far it has come. */
+  watchBackward(passed: BlockPassed): void {
+    this.blockPassed = passed;
+  }
+
+  /** After the backward passes: what none of them has reached has a gradient of zero. */
   finishGradients(): void {
-    for (const tensor of this.forOps.values()) {
+    this.blockPassed = null;
+    this.finishBucket({ begin: 0, end: this.size });
+  }
+
+  /** The same of the parameters in a bucket, once they are final. */
+  finishBucket({ begin, end }: FlatRange): void {
+    for (const { name } of this.placesIn(begin, end)) {
+      const tensor = this.byName.get(name)!;
       if (!tensor.isGradientStale) continue;
       tensor.isGradientStale = false;
       fill(tensor.gradient!, 0);
     }
   }
 
-  /** Sets every parameter to its initial value: a function of seed and name, the same on every rank. */
-  initialise(seed: number): void {
-    for (const spec of this.specs) initialise(this.byName.get(spec.name)!, spec, seed);
-    this.round();
+  /** The parameters of which some elements lie in [begin, end). */
+  private placesIn(begin: number, end: number): ParameterPlace[] {
+    return this.places.filter(({ offset, shape }) => offset < end && offset + product(shape) > begin);
   }
 
-  /** Makes the working copy that of the values, after somebody has written these. */
-  round(): void {
-    if (this.working === null) return;
-    fill(this.working, 0);
-    axpy(1, this.values, this.working);
+  /** Sets every parameter to its initial value: a function of seed and name, the same on every rank. */
+  initialise(seed: number): void {
+    for (const spec of this.specs) this.change(spec.name, (values) => initialise(values, spec, seed));
+  }
+
+  /** The values of a parameter, of its shape, to be released; they may be the parameter itself. */
+  valuesOf(name: string): Tensor {
+    const halves = this.halvesOf(name);
+    if (halves === null) return this.byName.get(name)!.retain();
+    const values = joinHalves(halves);
+    releaseBoth(halves);
+    return values;
+  }
+
+  /** Sets the values of a parameter; `values` are copied before this returns. */
+  write(name: string, values: HostArray): void {
+    this.change(name, (tensor) => tensor.write(values));
+  }
+
+  /** Lets `write` set the values of a parameter, of which it sees none. */
+  private change(name: string, write: (values: Tensor) => void): void {
+    const halves = this.halvesOf(name);
+    if (halves === null) {
+      write(this.byName.get(name)!);
+      return;
+    }
+    const values = empty(this.device, halves.high.shape);
+    write(values);
+    splitHalves(values, halves);
+    values.release();
+    releaseBoth(halves);
+  }
+
+  /** Views of a parameter's halves, to be released; null: it is not in halves. */
+  private halvesOf(name: string): Halves | null {
+    const { offset, shape } = this.places.find((place) => place.name === name)!;
+    if (this.halves === null || offset < this.numUnrounded) return null;
+    return { high: this.halves.high.view(shape, offset), low: this.halves.low.view(shape, offset) };
   }
 
   /** @throws LongscanError E-PLUGIN for what was not declared before: a layer must declare the same at every call. */
   parameter({ name, shape }: ParameterSpec): Tensor {
-    const tensor = this.forOps.get(name);
+    const tensor = this.byName.get(name);
     if (tensor !== undefined && tensor.shape.join() === shape.join()) return tensor;
     throw new LongscanError({
       code: 'E-PLUGIN',
@@ -254,6 +333,11 @@ function layOut(specs: readonly ParameterSpec[], isRounded: (spec: ParameterSpec
   }
   const places = specs.map((spec): ParameterPlace => ({ ...spec, offset: offsets.get(spec)! }));
   return { places, numUnrounded, used: next };
+}
+
+function releaseBoth({ high, low }: Halves): void {
+  high.release();
+  low.release();
 }
 
 function asParameter(value: Tensor, gradient: Tensor): Tensor {

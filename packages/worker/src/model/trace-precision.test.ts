@@ -14,15 +14,12 @@ function specOf(precision: 'f32' | 'bf16', use: string) {
 }
 
 for (const use of ['gla', 'linear-attention', 'gated-deltanet', 'softmax-attention']) {
-  test(`${use} ~> in bf16 half the activations, a copy of the matrices, and the same work`, async () => {
+  test(`${use} ~> in bf16 half the activations, and the same work`, async () => {
     const [single, rounded] = [
       await traceModel(specOf('f32', use), sizes),
       await traceModel(specOf('bf16', use), sizes),
     ];
     assert.is(rounded.numParameters, single.numParameters);
-    assert.is(single.workingBytes, 0);
-    const copies = rounded.workingBytes / (2 * rounded.numParameters);
-    assert.ok(copies >= 1 && copies < 1.01, `copies of ${copies} of the parameters`);
     // Log decays, gates and statistics stay f32.
     const kept = rounded.activationBytes / single.activationBytes;
     assert.ok(kept > 0.45 && kept < 0.75, `${kept} of the activations`);

@@ -97,7 +97,6 @@ function traceLayers(
   const activationBytes = traceStep({ device, model, shape: [B, T], contextsOf }) - atRest;
   return {
     numParameters: parameters.numParameters,
-    workingBytes: parameters.working?.bytes ?? 0,
     activationBytes,
     flopsPerToken: device.flops / (B * T),
     recurrences,

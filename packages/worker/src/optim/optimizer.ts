@@ -2,6 +2,7 @@ import {
   adamw,
   clipFactor,
   fromArray,
+  type Halves,
   type Stream,
   sumOfSquares,
   type Tensor,
@@ -10,16 +11,14 @@ import {
 import type { ParameterSpec } from '../model/init.js';
 import { beforeAll, type Parameters } from '../model/parameters.js';
 import type { JobSpec } from '../protocol/job-spec.js';
-import { type Shard, wholeShard } from './shard.js';
+import { piecesOfShard, type Shard, type ShardPiece, wholeShard } from './shard.js';
 
 /** Parameters, or parts of them, that lie side by side in this rank's shard and are updated alike; views of flat buffers. */
 interface Slot {
-  readonly parameter: Tensor;
+  readonly parameter: Tensor | Halves;
   readonly gradient: Tensor;
   readonly m: Tensor;
   readonly v: Tensor;
-  /** Gets the new values, rounded; null: none is held. */
-  readonly working: Tensor | null;
   readonly weightDecay: number;
   /** Whose parameters they are, see `ParameterSpec.block`. */
   readonly block: number;
@@ -39,6 +38,7 @@ export interface ShardRange {
 interface Run {
   readonly begin: number;
   end: number;
+  readonly inShard: number;
   readonly isRounded: boolean;
   readonly weightDecay: number;
   readonly block: number;
@@ -50,6 +50,10 @@ export class Optimizer {
   readonly moments: { readonly m: Tensor; readonly v: Tensor };
   /** Where parameters are updated: on a GPU aside, so that a block's forward pass hides the update of those after it. */
   readonly stream: Stream;
+  /** Of the flat buffers, what belongs to the shard, in their order. */
+  readonly pieces: readonly ShardPiece[];
+  /** Whether a step has been enqueued. */
+  hasStepped = false;
   /** In the order in which a forward pass reads them. */
   private readonly slots: readonly Slot[];
   /** What was decided in the step before: after one that diverged nothing is updated any more. */
@@ -61,22 +65,23 @@ export class Optimizer {
     private readonly spec: JobSpec['optimizer'],
     readonly shard: Shard = wholeShard,
   ) {
-    const { device, dtype, values, gradients } = parameters;
+    const { device, dtype, values, gradients, halves } = parameters;
     this.lastClip = fromArray(device, [1, 0, 1], [3], 'f64');
-    const size = [values.size / shard.count];
+    const size = [parameters.size / shard.count];
     const [m, v] = [zeros(device, size, dtype), zeros(device, size, dtype)];
     this.moments = { m, v };
-    const first = shard.index * size[0]!;
+    this.pieces = piecesOfShard(parameters.buckets, shard);
     const isAside = device.isGpu && shard.count === 1;
     this.stream = isAside ? device.createStream('optimizer') : device.compute;
-    this.slots = this.runs().map(({ begin, end, isRounded, weightDecay, block }) => {
-      const [length, inShard] = [[end - begin], begin - first];
+    this.slots = this.runs().map(({ begin, end, inShard, isRounded, weightDecay, block }) => {
+      const length = [end - begin];
       return {
-        parameter: values.view(length, begin),
+        parameter: isRounded
+          ? { high: halves!.high.view(length, begin), low: halves!.low.view(length, begin) }
+          : values.view(length, begin),
         gradient: gradients.view(length, begin),
         m: m.view(length, inShard),
         v: v.view(length, inShard),
-        working: isRounded ? parameters.working!.view(length, begin) : null,
         weightDecay,
         block,
       };
@@ -85,29 +90,35 @@ export class Optimizer {
 
   /** The parts of parameters that lie in the shard. */
   ranges(): ShardRange[] {
-    const size = this.parameters.values.size / this.shard.count;
-    const begin = this.shard.index * size;
     return this.parameters.layout().flatMap(({ offset, ...spec }) => {
-      const start = Math.max(offset, begin);
-      const end = Math.min(offset + spec.shape.reduce((a, b) => a * b, 1), begin + size);
-      if (start >= end) return [];
-      return [{ spec, start, length: end - start, inParameter: start - offset, inShard: start - begin }];
+      const size = spec.shape.reduce((a, b) => a * b, 1);
+      return this.pieces.flatMap((piece) => {
+        const start = Math.max(offset, piece.begin);
+        const length = Math.min(offset + size, piece.end) - start;
+        if (length <= 0) return [];
+        const inShard = piece.inShard + start - piece.begin;
+        return [{ spec, start, length, inParameter: start - offset, inShard }];
+      });
     });
   }
 
   /** Elements [begin, end) of the flat buffers that one call can update: neighbours that differ in nothing, with padding. */
   private runs(): Run[] {
-    const { numUnrounded, working } = this.parameters;
+    const { numUnrounded, halves } = this.parameters;
     const runs: Run[] = [];
-    for (const { spec, start, length } of this.ranges().sort((a, b) => a.start - b.start)) {
-      const isRounded = working !== null && start >= numUnrounded;
+    for (const { spec, start, length, inShard } of this.ranges().sort((a, b) => a.start - b.start)) {
+      const isRounded = start >= numUnrounded;
       const weightDecay = this.decayOf(spec);
-      // What is not rounded beside copies that are is small and lies together.
-      const block = working === null || isRounded ? (spec.block ?? beforeAll) : beforeAll;
-      const run = { begin: start, end: start + length, isRounded, weightDecay, block };
+      // What is not rounded beside what is is small and lies together.
+      const block = halves === null || isRounded ? (spec.block ?? beforeAll) : beforeAll;
+      const run = { begin: start, end: start + length, inShard, isRounded, weightDecay, block };
       const last = runs.at(-1);
       const isLike =
-        last?.isRounded === isRounded && last.weightDecay === weightDecay && last.block === block;
+        last?.isRounded === isRounded &&
+        last.weightDecay === weightDecay &&
+        last.block === block &&
+        // Of the same piece of the shard.
+        inShard - last.inShard === start - last.begin;
       if (isLike) last.end = run.end;
       else runs.push(run);
     }
@@ -119,24 +130,24 @@ export class Optimizer {
     return weightDecay && !isSpared ? this.spec.weightDecay : 0;
   }
 
-  /** The shard of the parameters, or of their gradients. */
-  shardOf(flat: Tensor): Tensor {
-    const { size } = this.moments.m;
-    return flat.view([size], this.shard.index * size);
-  }
-
-  /** The shard's part of the squared gradient norm, [1] in f64. */
+  /** The squared norm of the gradient of each of the shard's pieces, [n] in f64: as many on all ranks. */
   sumOfSquares(): Tensor {
-    return sumOfSquares(this.shardOf(this.parameters.gradients));
+    const { gradients } = this.parameters;
+    const [first, ...others] = this.pieces.map(({ begin, end }) => gradients.view([end - begin], begin));
+    return sumOfSquares(first!, ...others);
   }
 
   /**
-   * Decides on the stream by how much the gradients are scaled, from the squared norm of all shards; see `readClip`. After a
+   * Decides on the stream by how much the gradients are scaled, from the squared norms of all shards; see `readClip`. After a
    * norm that is not finite all later ones count as such: nobody may have looked at it yet.
    */
-  clip(squaredNorm: Tensor): Tensor {
+  clip(squaredNorms: Tensor): Tensor {
     const { clipNorm } = this.spec;
-    const clip = clipFactor(squaredNorm, clipNorm === 0 ? Number.POSITIVE_INFINITY : clipNorm, this.lastClip);
+    const clip = clipFactor(
+      squaredNorms,
+      clipNorm === 0 ? Number.POSITIVE_INFINITY : clipNorm,
+      this.lastClip,
+    );
     this.lastClip.release();
     this.lastClip = clip.retain();
     return clip;
@@ -149,6 +160,7 @@ export class Optimizer {
   step(step: number, learningRate: number, clip: Tensor): void {
     const [beta1, beta2] = this.spec.betas;
     const { stream, parameters } = this;
+    this.hasStepped = true;
     stream.wait(parameters.device.compute.record());
     for (const { weightDecay, block, ...tensors } of this.slots) {
       const options = { learningRate, beta1, beta2, eps: this.spec.eps, weightDecay, step };

@@ -2,11 +2,14 @@ import { z } from 'zod';
 
 /**
  * What `bench collectives` measures. `send-recv`: one message, half of its way there and back; `burst`: one of a
- * run of `burstLength`, half of a run there and one back; `scan`: a whole strategy, half of a forward scan and the reverse one after it.
+ * run of `burstLength`, half of a run there and one back; `chain` and `chain-run`: the same of a state's way along all ranks where a
+ * group has chains of its own; `scan`: a whole strategy, half of a forward scan and the reverse one after it.
  */
 export const collectiveOps = [
   'send-recv',
   'burst',
+  'chain',
+  'chain-run',
   'all-gather',
   'reduce-scatter',
   'all-reduce',
@@ -31,10 +34,11 @@ export const collectiveCaseSchema = z.strictObject({
   bytes: z.int().min(1),
   /** Of a message: whether it stays in a node. */
   link: z.enum(['inside', 'between']).nullable(),
-  /** The rest is of scans. */
+  /** Of scans, as blocks and nodes are. */
   strategy: z.string().nullable(),
   blocks: z.int().min(1).nullable(),
   ranksPerNode: z.int().min(1).nullable(),
+  /** Of scans and chains, as all that follows. */
   transition: z.enum(measuredTransitions).nullable(),
   /** Of M, as sent where it travels. */
   transitionBytes: z.int().min(0).nullable(),

@@ -63,6 +63,7 @@ export {
 export { isStepRow, type MetricsRow, type PerRankStep, type StepRow, type ValidationRow } from './metrics.js';
 export {
   type AttentionTrace,
+  type ChainPlan,
   type FetchTrace,
   type HaloTrace,
   type LayerTrace,

@@ -134,6 +134,18 @@ export const dataSection = z.strictObject({
   baseline: z.enum(['none', 'bigram']).default('none'),
 });
 
+/** A size in bytes, with its unit. */
+const memoryPattern = /^(?:auto|(\d+(?:\.\d+)?) ?(B|KiB|MiB|GiB|TiB))$/;
+const memoryForm = '"auto", or a number with B, KiB, MiB, GiB or TiB, as "80GiB"';
+const memoryUnits = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
+
+/** Bytes of a size as `device.memory` and `parallel.gradientBucket` have it; null: `auto`. */
+export function parseMemory(text: string): number | null {
+  const [, number, unit] = memoryPattern.exec(text) ?? [];
+  if (number === undefined) return null;
+  return Number(number) * 1024 ** memoryUnits.indexOf(unit as (typeof memoryUnits)[number]);
+}
+
 export const parallelSection = z.strictObject({
   /** Ranks that one sequence is cut over. */
   sp: count.max(65_536).default(1),
@@ -155,6 +167,11 @@ export const parallelSection = z.strictObject({
   ranksPerNode: z.union([count.max(65_536), z.literal('auto')]).default('auto'),
   /** ZeRO stage: what is sharded over dp x sp. */
   zero: z.int().min(0).max(3).default(0),
+  /**
+   * Gradients are summed over ranks beside the backward pass, as soon as so many are final, from the last block to the first;
+   * more than there are: all at its end. `auto` is the planner's choice, by what links cost.
+   */
+  gradientBucket: z.string().regex(memoryPattern).describe(memoryForm).default('auto'),
 });
 
 export const optimizerSection = z.strictObject({
@@ -204,17 +221,6 @@ export const launchSection = z.strictObject({
   stopTimeoutMs: milliseconds.default(90_000),
 });
 
-/** A size in bytes, with its unit. */
-const memoryPattern = /^(?:auto|(\d+(?:\.\d+)?) ?(B|KiB|MiB|GiB|TiB))$/;
-const memoryUnits = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
-
-/** Bytes of a size as `device.memory` has it; null: `auto`. */
-export function parseMemory(text: string): number | null {
-  const [, number, unit] = memoryPattern.exec(text) ?? [];
-  if (number === undefined) return null;
-  return Number(number) * 1024 ** memoryUnits.indexOf(unit as (typeof memoryUnits)[number]);
-}
-
 const deviceKeys = {
   kind: z.enum(['cpu', 'cuda']).default('cpu'),
   /** Compute threads per rank; `auto` divides this machine's cores by its ranks. */
@@ -223,11 +229,7 @@ const deviceKeys = {
    * What a rank may have, as `80GiB`; a job that needs more is refused. `auto`: on CPUs an equal part of what the host has
    * available, on GPUs what the GPU has, which the planner knows where `parallel.fabric` names its kind.
    */
-  memory: z
-    .string()
-    .regex(memoryPattern)
-    .describe('"auto", or a number with B, KiB, MiB, GiB or TiB, as "80GiB"')
-    .default('auto'),
+  memory: z.string().regex(memoryPattern).describe(memoryForm).default('auto'),
   /** Where there are more ranks than GPUs, several take turns on one, for tries; ranks always share a CPU. */
   share: z.boolean().default(false),
   /** On GPUs: passes of steps whose shapes recur are recorded once and launched as CUDA graphs. */
@@ -297,4 +299,5 @@ export const resumableKeys: readonly string[] = [
   'parallel.fabric',
   'parallel.ranksPerNode',
   'parallel.zero',
+  'parallel.gradientBucket',
 ];

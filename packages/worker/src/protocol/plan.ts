@@ -65,8 +65,6 @@ export interface LayerTrace {
 /** What a model needs on one rank, read from a trace of the layers' own code with shape-only tensors. */
 export interface ModelTrace {
   readonly numParameters: number;
-  /** Bytes of rounded copies of parameters. */
-  readonly workingBytes: number;
   /** Bytes that the forward pass keeps for the backward pass. */
   readonly activationBytes: number;
   /** Floating-point operations per token, forward and backward. */
@@ -103,8 +101,8 @@ export const rankCostSchema = z.strictObject({
   parameterBytes: count,
   gradientBytes: count,
   optimizerBytes: count,
-  /** Rounded copies of the parameters that products read, under bf16. */
-  workingBytes: count.default(0),
+  /** Of earlier versions: rounded copies of the parameters, which were held beside them. */
+  workingBytes: count.optional(),
   /** Of the peak: what the forward pass keeps, gradients of it, and what ops work with. */
   activationBytes: count,
   /** Of the peak: buffers of messages and collectives, and what they brought. */
@@ -124,11 +122,20 @@ const linkSchema = z.strictObject({
   bandwidthBytesPerS: z.number().gt(0),
 });
 
+const chainLinkSchema = z.strictObject({
+  launchS: z.number().min(0),
+  latencyS: z.number().min(0),
+  bandwidthBytesPerS: z.number().gt(0),
+  denseFlopsPerS: z.number().gt(0).optional(),
+});
+
 /** The links that a plan was made for. */
 export const planFabricSchema = linkSchema.extend({
   name: z.string(),
   /** Left out: all links are alike. */
   nodes: z.strictObject({ ranksPerNode: z.int().min(1), between: linkSchema }).optional(),
+  /** Of chains through mapped memory; left out: nobody knows. */
+  chains: chainLinkSchema.optional(),
   /** What whoever relies on these numbers has to know. */
   notes: z.array(z.string()).readonly().optional(),
   /** Of links that were measured for this plan: how far the fit is from the times that it was made of. */
@@ -141,6 +148,13 @@ export const planFabricSchema = linkSchema.extend({
       worstRelativeError: z.number().min(0),
     })
     .optional(),
+});
+
+/** How chains over the ranks of a sequence are expected to go: the ranks find out for themselves when they connect. */
+export const chainPlanSchema = z.strictObject({
+  carrier: z.enum(['mapped-memory', 'messages']),
+  /** A sentence without its full stop. */
+  reason: z.string(),
 });
 
 /** How the states of one layer cross ranks. */
@@ -205,9 +219,13 @@ export const planSchema = z.strictObject({
   attentionStrategy: z.string(),
   /** Neighbouring ranks that share a node, at most sp. */
   ranksPerNode: z.int().min(1),
+  /** Gradients are summed over ranks as soon as so many are final; null: all at once, when the backward pass is over. */
+  gradientBucketBytes: z.number().gt(0).nullable().default(null),
   perRank: rankCostSchema,
   /** Left out: a plan of a longscan that did not say. */
   fabric: planFabricSchema.optional(),
+  /** Left out: there is nothing but messages, or nobody to send any. */
+  chains: chainPlanSchema.optional(),
   /** By kind of layer: what the choices were made of. */
   modelledScans: z.array(modelledScansSchema),
   /** Fastest first. */
@@ -218,6 +236,7 @@ export const planSchema = z.strictObject({
   notes: z.array(z.string()),
 });
 
+export type ChainPlan = z.infer<typeof chainPlanSchema>;
 export type PlanFabric = z.infer<typeof planFabricSchema>;
 export type Mesh = z.infer<typeof meshSchema>;
 export type ScanChoice = z.infer<typeof scanChoiceSchema>;

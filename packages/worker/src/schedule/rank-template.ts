@@ -14,6 +14,9 @@ type Part =
   | ScanPart
   | { readonly kind: 'update' };
 
+/** The scope of an update's events, which nothing else waits for. */
+const ofUpdate = -1;
+
 /**
  * A step of one rank of a sequence that stands for others, who differ from it in scans, where a strategy gives each another
  * part, and in the update of a sharded optimizer: those are run for every one of them, by the same code on the same shapes.
@@ -97,7 +100,7 @@ export class RankTemplate {
     };
     const pieces = this.parts.map((part) => ({
       entries: entriesAt(part),
-      scope: part.kind === 'scan' ? part.scan : wholeStep,
+      scope: part.kind === 'scan' ? part.scan : part.kind === 'update' ? ofUpdate : wholeStep,
     }));
     return numberedEntries(pieces, this.before);
   }

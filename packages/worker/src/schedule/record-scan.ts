@@ -1,17 +1,13 @@
-import {
-  type Device,
-  empty,
-  NativeCommunicator,
-  openShapeDevice,
-  type TransitionKind,
-} from '@longscan/kernels';
+import { type Device, empty, openShapeDevice, type TransitionKind } from '@longscan/kernels';
 import { loadStrategy } from '../load-strategy.js';
 import type { RecurrenceTrace } from '../protocol/plan.js';
 import { type Segment, withUnits } from '../state/segment.js';
 import type { Direction, Strategy, StrategyOptions } from '../strategy.js';
+import { recordRanks } from './folded-ranks.js';
 import { numberedEntries } from './numbered-entries.js';
 import { Recorder } from './recorder.js';
 import type { Schedule } from './schedule.js';
+import { shapeGroup } from './shape-group.js';
 
 /** What is scanned: one recurrence call of a plan. `numHeads` left out: as many as M says, and documents are not packed. */
 export type ScannedState = Pick<RecurrenceTrace, 'kind' | 'stateBytes' | 'stateRows' | 'transitionBytes'> &
@@ -33,28 +29,44 @@ export async function recordScan(
   return recordStrategyScan(await loadStrategy(strategy), state, size, options);
 }
 
+export interface RecordScanOptions {
+  /** Default: forward. */
+  readonly direction?: Direction;
+  /** Segments that a rank holds; default: 1. */
+  readonly units?: number;
+  /** Whether chains go through mapped memory; default: as messages. */
+  readonly isMapped?: boolean;
+}
+
 /**
- * The same of a strategy that is there, in either direction. `units`: segments that a rank holds. The last entry of a
- * schedule lets the compute stream wait for the state.
+ * The same of a strategy that is there, in either direction. The last entry of a schedule lets the compute stream wait for the
+ * state.
  */
 export function recordStrategyScan(
-  { start }: Pick<Strategy, 'start'>,
+  strategy: Pick<Strategy, 'start' | 'folds'>,
   state: ScannedState,
   size: number,
   options: StrategyOptions,
-  { direction = 'forward', units = 1 }: { direction?: Direction; units?: number } = {},
+  { direction = 'forward', units = 1, isMapped = false }: RecordScanOptions = {},
 ): Schedule[] {
-  return Array.from({ length: size }, (_, rank) => {
+  let streams: readonly string[] = [];
+  const record = (rank: number) => {
     const recorder = new Recorder(() => device.flops);
     const device = openShapeDevice({ observe: recorder.observe });
-    const group = new NativeCommunicator(device.createStream('sp', { urgent: true }), rank, size, 0);
+    const stream = device.createStream('sp', { urgent: true });
+    const group = shapeGroup(stream, { rank, size, isMapped });
     device.scope(() => {
       const local = withUnits(Array.from({ length: units }, () => segmentOf(state, device, direction)));
-      start(local, group, direction, options).wait();
+      strategy.start(local, group, direction, options).wait();
     });
-    const entries = numberedEntries([{ entries: recorder.take(), scope: 0 }], []);
-    return { streams: recorder.streams, entries };
-  });
+    streams = recorder.streams;
+    return { entries: numberedEntries([{ entries: recorder.take(), scope: 0 }], []) };
+  };
+  const ranks = Array.from({ length: size }, (_, rank) => rank);
+  return recordRanks(ranks, { strategy, size, direction }, record).map(({ entries }) => ({
+    streams,
+    entries,
+  }));
 }
 
 function segmentOf(

@@ -102,6 +102,7 @@ async function expectReal(plan: Plan): Promise<void> {
   }
 }
 
+const inBuckets = { gradientBucket: '1KiB' };
 const sp = (ranks: number, more: object = {}) => ({ parallel: { sp: ranks, ...more } });
 
 const cases: readonly [title: string, plan: () => Plan][] = [
@@ -117,6 +118,10 @@ const cases: readonly [title: string, plan: () => Plan][] = [
     () => plainPlan(jobOf(['slstm', 'gla'], sp(3)), { strategy: 'ring' }),
   ],
   ['replicas, sharded optimizer', () => plainPlan(jobOf(['rwkv7', 'h3'], sp(2, { dp: 2, zero: 1 })))],
+  ...[sp(3), sp(1, { dp: 2 }), sp(2, { dp: 2, zero: 1 })].map(({ parallel }): [string, () => Plan] => [
+    `gradients summed in buckets, ${JSON.stringify(parallel)}`,
+    () => plainPlan(jobOf(['rwkv7', 'softmax-attention', 'h3'], { parallel: { ...parallel, ...inBuckets } })),
+  ]),
   ['recomputed blocks', () => plainPlan(jobOf(['gla', 'mamba2'], { ...sp(2), model: { recompute: true } }))],
   [
     'cheap outputs made again',
@@ -173,6 +178,10 @@ const manyRanks: readonly [title: string, job: (ranks: Readonly<Record<string, u
   ['looks back over short convolutions', (ranks) => jobOf(['mamba2', 'gated-deltanet'], longer(ranks))],
   ['carried memory', (ranks) => jobOf(['gla'], longer(ranks, { data: { carry: true } }))],
   ['sharded optimizer', (ranks) => jobOf(['gla', 'hgrn2'], longer({ ...ranks, zero: 1 }))],
+  [
+    'gradients in buckets, sharded optimizer',
+    (ranks) => jobOf(['gla', 'gated-deltanet'], longer({ ...ranks, ...inBuckets, zero: 1 })),
+  ],
   ['updates beside the next step', (ranks) => jobOf(['gla'], longer(ranks, { device: { kind: 'cuda' } }))],
   ['softmax attention', (ranks) => jobOf(['gla', 'softmax-attention'], longer(ranks))],
   ['masked objective', (ranks) => jobOf(['gla'], longer(ranks, { model: { objective: 'masked' } }))],
@@ -180,6 +189,13 @@ const manyRanks: readonly [title: string, job: (ranks: Readonly<Record<string, u
 
 function longer(parallel: Readonly<Record<string, unknown>>, { data, ...sections }: Sections = {}): Sections {
   return { parallel, ...sections, data: { sequenceLength: 16 * 120, batchSize: 2, ...data } };
+}
+
+/** Each call of an op by itself. */
+function calls(entry: ScheduleEntry): ScheduleEntry[] {
+  if (entry.kind !== 'op') return [entry];
+  const { times = 1, ...call } = entry;
+  return Array.from({ length: times }, () => call);
 }
 
 for (const [title, job] of manyRanks) {
@@ -199,11 +215,45 @@ for (const [title, job] of manyRanks) {
       assert.is(shared.length, plan.mesh.numRanks);
       for (const [rank, { streams, entries }] of shared.entries()) {
         assert.equal(streams, alone[rank]!.streams);
-        assert.equal(entries, alone[rank]!.entries, `${strategy}, rank ${rank}`);
+        assert.equal(entries.flatMap(calls), alone[rank]!.entries, `${strategy}, rank ${rank}`);
       }
     }
   });
 }
+
+test('schedules ~> chains through mapped memory: one of a state and direction on every rank, shared or not', async () => {
+  const carrier = { chains: { carrier: 'mapped-memory', reason: 'one host' } } as const;
+  for (const [strategy, parallel] of [
+    ['all-scan', { sp: 5, dp: 2 }],
+    ['ring', { sp: 12 }],
+  ] as const) {
+    const plan: Plan = {
+      ...plainPlan(jobOf(['gla', 'gated-deltanet'], longer(parallel)), { strategy }),
+      ...carrier,
+    };
+    const units = await loadUnits(plan);
+    const [alone, shared] = [await recordInFull(plan, units), await recordShared(plan, units)];
+    for (const [rank, { entries, streams }] of shared.entries()) {
+      assert.equal(entries, alone[rank]!.entries, `${strategy}, rank ${rank}`);
+      const chains = entries.flatMap((entry) => (entry.kind === 'chain' ? [entry] : []));
+      assert.equal(
+        chains.map(({ step, isDense, group, stream }) => [step, isDense, group, streams[stream]]),
+        [
+          [1, false, 'sp', 'sp'],
+          [1, true, 'sp', 'sp'],
+          [-1, true, 'sp', 'sp'],
+          [-1, false, 'sp', 'sp'],
+        ],
+      );
+    }
+  }
+  const gathered: Plan = { ...plainPlan(jobOf(['gla'], sp(3)), { strategy: 'all-gather' }), ...carrier };
+  for (const { entries } of await recordSchedules(gathered))
+    assert.not(
+      entries.some(({ kind }) => kind === 'chain'),
+      'other strategies send messages',
+    );
+});
 
 test('schedules ~> a job for a GPU updates parameters beside the next step', async () => {
   const job = jobOf(['gla', 'gla'], { device: { kind: 'cuda' } });

@@ -1,5 +1,18 @@
-import { type DType, dtypeBytes, dtypeCodes, type NativeObserver } from '@longscan/kernels';
-import type { CollectiveEntry, GroupName, OpEntry, ScheduledMessage, ScheduleEntry } from './schedule.js';
+import {
+  type DType,
+  denseTransitionCode,
+  dtypeBytes,
+  dtypeCodes,
+  type NativeObserver,
+} from '@longscan/kernels';
+import type {
+  ChainEntry,
+  CollectiveEntry,
+  GroupName,
+  OpEntry,
+  ScheduledMessage,
+  ScheduleEntry,
+} from './schedule.js';
 
 const bytesByCode = new Map(
   Object.entries(dtypeCodes).map(([dtype, code]) => [code, dtypeBytes[dtype as DType]]),
@@ -11,10 +24,11 @@ const onHost: ReadonlySet<string> = new Set([
   ...['commInProcessGroup', 'commBytesSent', 'commClose'],
 ]);
 
-/** Bytes of a tensor, in all and of one number. */
+/** Bytes of a tensor, in all and of one number, and what its last dimension has. */
 interface TensorBytes {
   readonly all: number;
   readonly each: number;
+  readonly rowLength: number;
 }
 
 /** The arguments of `commExchange` in `Native`. */
@@ -25,6 +39,20 @@ type ExchangeArgs = readonly [
   sendPeers: readonly number[],
   receives: readonly number[],
   receivePeers: readonly number[],
+];
+
+/** The arguments of `commChain` in `Native`. */
+type ChainArgs = readonly [
+  stream: number,
+  communicator: number,
+  kind: number,
+  transposed: number,
+  factor: number | null,
+  rates: number | null,
+  reset: number | null,
+  E: number,
+  incoming: number | null,
+  step: 1 | -1,
 ];
 
 /**
@@ -111,6 +139,9 @@ export class Recorder {
         });
         return;
       }
+      case 'commChain':
+        this.entries.push(this.chainOf(stream, args as ChainArgs));
+        return;
       case 'commAllGather':
       case 'commReduceScatter':
       case 'commAllReduce':
@@ -123,6 +154,15 @@ export class Recorder {
       default:
         this.noteOp(stream, name, args);
     }
+  }
+
+  private chainOf(stream: number, args: ChainArgs): ChainEntry {
+    const [, , code, , , , , E, , step] = args;
+    const { all: bytes, each, rowLength } = this.tensors.get(E)!;
+    return {
+      ...{ kind: 'chain', stream, group: this.groupOf(stream), step, bytes },
+      ...{ rows: bytes / each / rowLength, isDense: code === denseTransitionCode },
+    };
   }
 
   private noteOp(stream: number, name: string, args: readonly unknown[]): void {
@@ -146,7 +186,8 @@ export class Recorder {
   }
 
   private noteTensor(id: number, shape: readonly number[], each: number): void {
-    this.tensors.set(id, { all: shape.reduce((product, dim) => product * dim, each), each });
+    const all = shape.reduce((product, dim) => product * dim, each);
+    this.tensors.set(id, { all, each, rowLength: shape.at(-1) ?? 1 });
   }
 
   private bytesOf(tensor: unknown): number {

@@ -1,14 +1,13 @@
-import { type Communicator, NativeCommunicator, Tensor } from '@longscan/kernels';
+import { type Communicator, Tensor } from '@longscan/kernels';
 import type { Segment } from '../state/segment.js';
 import type { Direction, Strategy, StrategyOptions } from '../strategy.js';
+import { recordRanks } from './folded-ranks.js';
 import type { Recorder } from './recorder.js';
 import type { ScheduleEntry } from './schedule.js';
+import { shapeGroup } from './shape-group.js';
 
 /** What one rank enqueues where a scan starts, and where its compute stream waits for it. */
-export interface ScanEntries {
-  readonly start: readonly ScheduleEntry[];
-  readonly wait: readonly ScheduleEntry[];
-}
+export type ScanEntries = Readonly<Record<'start' | 'wait', readonly ScheduleEntry[]>>;
 
 /** A place in a step where ranks differ: a scan, by rank of the sequence. */
 export interface ScanPart {
@@ -67,18 +66,12 @@ export class ScanParts {
     const key = JSON.stringify([strategy.name, direction, options, local], shapesOf);
     let byRank = this.known.get(key);
     if (byRank === undefined) {
-      byRank = new Map(
-        this.ranks.map((rank) => [
-          rank,
-          this.run(
-            strategy,
-            local,
-            new NativeCommunicator(group.stream, rank, group.size, 0),
-            direction,
-            options,
-          ),
-        ]),
+      const { stream, size, chain } = group;
+      const groupOf = (rank: number) => shapeGroup(stream, { rank, size, isMapped: chain !== undefined });
+      const all = recordRanks(this.ranks, { strategy, size, direction }, (rank) =>
+        this.run(strategy, local, groupOf(rank), direction, options),
       );
+      byRank = new Map(this.ranks.map((rank, i) => [rank, all[i]!]));
       this.known.set(key, byRank);
     }
     return byRank;

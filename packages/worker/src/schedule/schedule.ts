@@ -18,6 +18,8 @@ export interface OpEntry {
   /** Of all tensors that it reads or writes, each counted once. */
   readonly bytes: number;
   readonly flops: number;
+  /** Calls that follow each other, each with these bytes and FLOPs; left out: one. */
+  readonly times?: number;
 }
 
 /** A point on a stream that others can wait for. */
@@ -47,6 +49,24 @@ export interface ExchangeEntry {
   readonly recvs: readonly ScheduledMessage[];
 }
 
+/**
+ * A state's way along all ranks of a group as one kernel on each, through mapped memory: every rank has one at the same place,
+ * which waits for the state, hands M S + E on and is over when it has.
+ */
+export interface ChainEntry {
+  readonly kind: 'chain';
+  readonly stream: number;
+  readonly group: GroupName;
+  /** Up the ranks, or down. */
+  readonly step: 1 | -1;
+  /** Of the state. */
+  readonly bytes: number;
+  /** Between which it is cut. */
+  readonly rows: number;
+  /** Whether M is dense, which takes longer to apply and is cut otherwise. */
+  readonly isDense: boolean;
+}
+
 /** A collective of a whole group; every rank of it has one at the same place. */
 export interface CollectiveEntry {
   readonly kind: 'collective';
@@ -57,7 +77,7 @@ export interface CollectiveEntry {
   readonly bytes: number;
 }
 
-export type ScheduleEntry = OpEntry | RecordEntry | WaitEntry | ExchangeEntry | CollectiveEntry;
+export type ScheduleEntry = OpEntry | RecordEntry | WaitEntry | ExchangeEntry | ChainEntry | CollectiveEntry;
 
 /** What one rank enqueues in one training step, in the order of its host. */
 export interface Schedule {

@@ -1,10 +1,11 @@
-import { type Device, NativeCommunicator, type ShapeDevice } from '@longscan/kernels';
+import type { Device, ShapeDevice } from '@longscan/kernels';
 import type { Batch } from '../data/index.js';
 import type { RankMesh } from '../mesh.js';
 import type { Plan } from '../protocol/plan.js';
 import { assembleTraining, type PlannedUnits } from '../training/assemble-training.js';
 import { type Training, trainStep } from '../training/train-step.js';
 import { blankBatches } from './blank-batches.js';
+import { type ShapePlace, shapeGroup } from './shape-group.js';
 
 /** One rank of a plan on a shape device: its own steps, with nobody at the other ends. */
 export class ShapeRank {
@@ -41,9 +42,10 @@ export class ShapeRank {
 }
 
 /** Groups as `connectMesh` opens them, with nobody at the other ends. */
-function unconnectedMesh(device: Device, { mesh: { sp, numRanks } }: Plan, rank: number): RankMesh {
-  const open = (axis: string, place: number, size: number, id: number) =>
-    size === 1 ? null : new NativeCommunicator(device.createStream(axis, { urgent: true }), place, size, id);
-  const world = open('world', rank, numRanks, 0);
-  return { world, sp: open('sp', rank % sp, sp, 1), close() {} };
+function unconnectedMesh(device: Device, { mesh: { sp, numRanks }, chains }: Plan, rank: number): RankMesh {
+  const open = (axis: string, place: ShapePlace, id: number) =>
+    place.size === 1 ? null : shapeGroup(device.createStream(axis, { urgent: true }), place, id);
+  const world = open('world', { rank, size: numRanks, isMapped: false }, 0);
+  const isMapped = chains?.carrier === 'mapped-memory';
+  return { world, sp: open('sp', { rank: rank % sp, size: sp, isMapped }, 1), close() {} };
 }

@@ -88,6 +88,9 @@ const cases: Readonly<Record<string, Plan>> = {
   'slices handed on one after the other': plainPlan(jobOf(['slstm', 'gla'], on(3)), { strategy: 'ring' }),
   replicas: plainPlan(jobOf(mixed, on(2, { dp: 2 }))),
   'sharded optimizer': plainPlan(jobOf(mixed, on(2, { dp: 2, zero: 1 }))),
+  'gradients in buckets, sharded optimizer': plainPlan(
+    jobOf(mixed, on(2, { dp: 2, zero: 1, gradientBucket: '16KiB' })),
+  ),
   'cheap outputs made again': plainPlan(jobOf(mixed, { ...on(2), model: { recompute: 'cheap' } })),
   'recomputed blocks': plainPlan(jobOf(mixed, { ...on(2), model: { recompute: true } })),
   'time slices': plainPlan(jobOf(mixed, { model: { timeSlice: 96 } })),
@@ -112,5 +115,14 @@ for (const [title, plan] of Object.entries(cases)) {
     assert.equal({ peakBytes, reservedBytes }, await measured(plan));
   });
 }
+
+test('memory ~> a chain through mapped memory needs no state to send from', async () => {
+  const plan = cases['ring, 4 ranks']!;
+  const chains = { carrier: 'mapped-memory', reason: 'one host' } as const;
+  const [messages, mapped] = [await traceMemory(plan), await traceMemory({ ...plan, chains })];
+  assert.ok(mapped.communicationBytes > 0, 'what enters is there');
+  assert.ok(mapped.communicationBytes < messages.communicationBytes);
+  assert.ok(mapped.peakBytes <= messages.peakBytes);
+});
 
 test.run();

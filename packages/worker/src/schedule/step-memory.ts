@@ -68,8 +68,8 @@ async function traceRank(
 /** A plan that says what its ranks hold when they train. */
 export async function withMemory(plan: Plan, options: TraceMemoryOptions = {}): Promise<Plan> {
   const memory = await traceMemory(plan, options);
-  const { parameterBytes, gradientBytes, optimizerBytes, workingBytes } = plan.perRank;
-  const others = parameterBytes + gradientBytes + optimizerBytes + workingBytes + memory.communicationBytes;
+  const { parameterBytes, gradientBytes, optimizerBytes } = plan.perRank;
+  const others = parameterBytes + gradientBytes + optimizerBytes + memory.communicationBytes;
   const activationBytes = Math.max(0, memory.peakBytes - others);
   return { ...plan, perRank: { ...plan.perRank, ...memory, activationBytes } };
 }

@@ -22,8 +22,14 @@ export interface SlicePass<S> {
  * sweep from the first slice to the last keeps nothing but what crosses the borders; one from the last to the first runs each
  * slice again from there, with a tape, and differentiates it, given the gradient of what it leaves. Parameter gradients add
  * up. What is kept beside one slice's activations are the states and halos of each border, whatever lies between two.
+ * `beforeLast` is called before the last backward pass, that of the first slice, is recorded.
  */
-export function trainOverTimeSlices<S>(device: Device, slices: readonly S[], pass: SlicePass<S>): void {
+export function trainOverTimeSlices<S>(
+  device: Device,
+  slices: readonly S[],
+  pass: SlicePass<S>,
+  beforeLast: () => void = () => undefined,
+): void {
   device.compute.mark('forward');
   const borders = [new Border()];
   device.compute.mark('forward');
@@ -37,6 +43,7 @@ export function trainOverTimeSlices<S>(device: Device, slices: readonly S[], pas
   for (const [i, slice] of [...slices.entries()].reverse()) {
     const entering = borders[i]!;
     const outgoing = adjoint;
+    if (i === 0) beforeLast();
     adjoint = device.scope(() => backward(device, slice, entering, outgoing, pass));
     entering.release();
     outgoing.release();

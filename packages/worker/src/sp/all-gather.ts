@@ -27,6 +27,7 @@ export default defineStrategy({
     };
   },
   keepsUnits: true,
+  folds: true,
   start: startAllGather,
 });
 

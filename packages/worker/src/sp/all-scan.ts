@@ -9,7 +9,7 @@ export default defineStrategy({
   name: 'all-scan',
   paper: 'https://arxiv.org/abs/2507.01004',
   cost: (worldSize, bytes, fabric, options) => {
-    const inBlocks = (blocks: number) => chainSeconds(worldSize, bytes.state, blocks, fabric);
+    const inBlocks = (blocks: number) => chainSeconds(worldSize, bytes, blocks, fabric);
     const tried = options === undefined ? blockCounts : [options.blocks];
     return chainCost(worldSize, bytes, Math.min(...tried.map(inBlocks)));
   },

@@ -5,8 +5,7 @@ import { defineStrategy } from '../strategy.js';
 export default defineStrategy({
   name: 'ring',
   paper: 'https://arxiv.org/abs/2404.02882',
-  cost: (worldSize, bytes, fabric) =>
-    chainCost(worldSize, bytes, chainSeconds(worldSize, bytes.state, 1, fabric)),
+  cost: (worldSize, bytes, fabric) => chainCost(worldSize, bytes, chainSeconds(worldSize, bytes, 1, fabric)),
   keepsUnits: true,
   start: (local, group, direction) => startChain(local, group, direction, 1),
   serial: startSerial,

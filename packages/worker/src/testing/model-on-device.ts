@@ -29,10 +29,11 @@ export async function modelGradients(
   const parameters = new Parameters(device, parameterSpecs(spec, layers), { precision });
   if (values.size === 0) {
     parameters.initialise(7);
-    for (const [name, tensor] of parameters.byName) values.set(name, (await tensor.read()) as Float32Array);
+    for (const { name } of parameters.specs) {
+      values.set(name, (await parameters.valuesOf(name).read()) as Float32Array);
+    }
   }
-  for (const [name, tensor] of parameters.byName) tensor.write(values.get(name)!);
-  parameters.round();
+  for (const { name } of parameters.specs) parameters.write(name, values.get(name)!);
   const model = createModel(spec, layers, parameters);
   const next = randomSource(3);
   const shape = [numSequences, numTokens] as const;

@@ -1,5 +1,5 @@
 import { usualNode } from '../conformance/rank-set.js';
-import type { JobSpec } from '../protocol/job-spec.js';
+import { type JobSpec, parseMemory } from '../protocol/job-spec.js';
 import type { Plan } from '../protocol/plan.js';
 
 export interface PlainPlanOptions {
@@ -8,7 +8,7 @@ export interface PlainPlanOptions {
 }
 
 const nothing = {
-  ...{ numParameters: 0, parameterBytes: 0, gradientBytes: 0, optimizerBytes: 0, workingBytes: 0 },
+  ...{ numParameters: 0, parameterBytes: 0, gradientBytes: 0, optimizerBytes: 0 },
   ...{
     activationBytes: 0,
     communicationBytes: 0,
@@ -39,6 +39,7 @@ export function plainPlan(
       sp === 1 ? [] : jobSpec.model.layers.map(() => ({ strategy, blocks: 3, ranksPerNode: usualNode(sp) })),
     attentionStrategy: attention,
     ranksPerNode: usualNode(sp),
+    gradientBucketBytes: parseMemory(jobSpec.parallel.gradientBucket),
     perRank: nothing,
     modelledScans: [],
     modelled: [],

@@ -82,13 +82,13 @@ function checkArrows(events: readonly ChromeEvent[]): number {
 }
 
 /** For how long the compute stream of a rank stood still for sequence-parallel communication in a step, by its spans. */
-export function exposedMsOf({ spans }: CheckedTrace, rank: number, step: number): number {
+export function exposedMsOf({ spans }: CheckedTrace, rank: number, step: number, group = 'sp'): number {
   const waits = spans.filter(
     (span) =>
       span.rank === rank &&
       span.step === step &&
       span.thread === 'compute' &&
-      `${span.args.waitsFor}`.startsWith('sp'),
+      `${span.args.waitsFor}`.startsWith(group),
   );
   return waits.reduce((sum, { beginUs, endUs }) => sum + (endUs - beginUs) / 1000, 0);
 }

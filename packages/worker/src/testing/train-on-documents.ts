@@ -70,6 +70,7 @@ export async function trainOnDocuments(spec: JobSpec, training: DocumentTraining
       );
       steps.push((await Promise.all(all))[0]!);
     }
+    for (const { parameters } of ranks) parameters.awaitUpdates();
     const { parameters } = ranks[0]!;
     const gradients = await parameters.gradientsOnly().readNumbers();
     const weights = await Promise.all(ranks.map((rank) => rank.parameters.values.readNumbers()));

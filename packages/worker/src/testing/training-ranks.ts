@@ -14,7 +14,7 @@ import { createModel, parameterSpecs } from '../model/model.js';
 import { Parameters } from '../model/parameters.js';
 import { Optimizer } from '../optim/optimizer.js';
 import { shardOfRank } from '../optim/shard.js';
-import type { JobSpec } from '../protocol/job-spec.js';
+import { type JobSpec, parseMemory } from '../protocol/job-spec.js';
 import { Carry } from '../sequence/carry.js';
 import { slicesOf } from '../sequence/sequence-group.js';
 import { numExtra, type Training } from '../training/train-step.js';
@@ -73,7 +73,11 @@ export async function openTrainingRanks(spec: JobSpec, options: TrainingRanksOpt
     if (segments !== undefined) device.units = new TokenUnits(segments / sp);
     const shard = shardOfRank({ ...spec.parallel, sp, dp }, rank);
     const specs = parameterSpecs(spec.model, layers);
-    const parameters = new Parameters(device, specs, { numExtra, dtype, numShards: shard.count });
+    const bucketBytes = parseMemory(spec.parallel.gradientBucket);
+    const parameters = new Parameters(device, specs, {
+      ...{ numExtra, dtype, bucketBytes },
+      numShards: shard.count,
+    });
     parameters.initialise(7);
     const communicator = communicators[rank] ?? null;
     return {

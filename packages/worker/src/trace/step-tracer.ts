@@ -1,4 +1,4 @@
-import type { Stream, StreamTrace } from '@longscan/kernels';
+import type { Communicator, Stream, StreamTrace } from '@longscan/kernels';
 import type { TraceWindow } from '../protocol/trace-window.js';
 import type { Training } from '../training/train-step.js';
 
@@ -30,6 +30,8 @@ export interface TracedStep {
 export interface StepTimes {
   /** For how long the compute stream stood still for sequence-parallel communication. */
   readonly spExposedMs: number;
+  /** The same for sums over all ranks, and what is gathered from them. */
+  readonly gradientExposedMs: number;
   /** Null: the step is not in the window. */
   readonly traced: TracedStep | null;
 }
@@ -52,8 +54,7 @@ export function streamsOf({ device, mesh, optimizer }: Omit<Training, 'model'>):
 }
 
 /**
- * Takes the times of steps: of the waits for sequence-parallel communication in all of them, of everything in those of the
- * window. Both come from the same events.
+ * Takes the times of steps: of the waits for communication in all of them, of everything in those of the window. Both come from the same events.
  */
 export class StepTracer {
   constructor(
@@ -69,16 +70,22 @@ export class StepTracer {
   /** The next step begins; what is enqueued from here on belongs to it. */
   begin(number: number): StepTracing {
     const { device, mesh } = this.training;
-    const exposedMs = (trace: StreamTrace) => (mesh.sp && trace.waitsMs[mesh.sp.stream.id]) ?? 0;
-    if (this.isTraced(number)) return this.beginTraced(number, exposedMs);
-    const end = mesh.sp && device.compute.trace({ ops: false });
+    if (this.isTraced(number)) return this.beginTraced(number);
+    const end = mesh.world && device.compute.trace({ ops: false });
     return {
       enterHost: () => undefined,
-      end: async () => ({ spExposedMs: end === null ? 0 : exposedMs(await end()), traced: null }),
+      end: async () => ({ ...this.exposed(await end?.()), traced: null }),
     };
   }
 
-  private beginTraced(number: number, exposedMs: (trace: StreamTrace) => number): StepTracing {
+  /** Of a trace of the compute stream; undefined: there is one rank. */
+  private exposed(trace: StreamTrace | undefined): Omit<StepTimes, 'traced'> {
+    const { sp, world } = this.training.mesh;
+    const msOf = (group: Communicator | null) => (group && trace?.waitsMs[group.stream.id]) ?? 0;
+    return { spExposedMs: msOf(sp), gradientExposedMs: msOf(world) };
+  }
+
+  private beginTraced(number: number): StepTracing {
     const host: HostSpan[] = [];
     let current: { readonly name: string; readonly beginUs: number } | null = null;
     const leaveHost = () => {
@@ -100,7 +107,7 @@ export class StepTracer {
           trace: await end(),
         }));
         const streams = await Promise.all(pending);
-        return { spExposedMs: exposedMs(streams[0]!.trace), traced: { number, host, streams } };
+        return { ...this.exposed(streams[0]!.trace), traced: { number, host, streams } };
       },
     };
   }

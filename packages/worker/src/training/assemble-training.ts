@@ -51,6 +51,7 @@ export function assembleTraining(
     numExtra,
     numShards: shard.count,
     precision: modelSpec.precision,
+    bucketBytes: plan.gradientBucketBytes,
   });
   const model = createModel(modelSpec, layers, parameters);
   const optimizer = new Optimizer(parameters, optimizerSpec, shard);

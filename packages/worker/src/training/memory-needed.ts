@@ -21,7 +21,6 @@ export function neededBytes({ jobSpec, perRank }: Plan): number {
 export function describePeak({ perRank }: Plan): string {
   const parts = [
     ['parameters', perRank.parameterBytes],
-    ['their bf16 copies', perRank.workingBytes],
     ['gradients', perRank.gradientBytes],
     ['optimizer', perRank.optimizerBytes],
     ['activations', perRank.activationBytes],

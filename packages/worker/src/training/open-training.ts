@@ -16,12 +16,20 @@ export async function openTraining(context: RankContext, plan: Plan): Promise<Tr
     context.log(describeDevice(device));
     const mesh = await connectMesh(context, device);
     const training = assembleTraining(device, mesh, plan, units, context.env.rank);
+    const { length: numBuckets } = training.parameters.buckets;
+    if (numBuckets > 1) context.log(`gradients are summed over ranks in ${numBuckets} buckets`);
     return { ...training, graphs: openPassGraphs(training, jobSpec.device, context.log) };
   } catch (error) {
     const shown = await explainShortage(error, plan, device, context.assignment.layerModules);
     device.close();
     throw shown;
   }
+}
+
+/** Waits until this rank needs nothing of the others any more: they may then end without it. */
+export async function leaveRanks({ parameters, device }: Training): Promise<void> {
+  parameters.awaitUpdates();
+  await device.compute.sync();
 }
 
 /** Ends connections, threads and memory of a training. */

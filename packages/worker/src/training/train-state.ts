@@ -1,4 +1,13 @@
-import { type Device, empty, type HostArray, hostArray, LongscanError, type Tensor } from '@longscan/kernels';
+import {
+  type Device,
+  type DType,
+  dtypeBytes,
+  empty,
+  type HostArray,
+  hostArray,
+  LongscanError,
+  type Tensor,
+} from '@longscan/kernels';
 import {
   type CheckpointContent,
   checkSignature,
@@ -6,8 +15,10 @@ import {
   type SafetensorsFile,
   type TensorEntry,
 } from '../checkpoint/index.js';
+import type { ParameterSpec } from '../model/init.js';
 import type { Parameters } from '../model/parameters.js';
 import type { Optimizer } from '../optim/optimizer.js';
+import { piecesOfShard, type ShardPiece } from '../optim/shard.js';
 import type { Carry } from '../sequence/carry.js';
 
 /** Names of carried states, which lie beside the moments: only going on with a training needs them. */
@@ -23,11 +34,21 @@ export function checkpointContent(
   carry: Carry | null,
 ): CheckpointContent {
   const entries = new Map<string, TensorEntry>();
-  for (const [name, tensor] of parameters.byName) entries.set(name, entryOf(tensor));
+  for (const { name, shape } of parameters.specs) {
+    entries.set(name, { dtype: 'f32', shape, data: () => valuesIn(parameters, name) });
+  }
   const moments = new Map<string, TensorEntry>();
+  const pieces = shards
+    .flatMap((shard, index) =>
+      piecesOfShard(parameters.buckets, { index, count: shards.length }).map((piece) => ({
+        ...piece,
+        shard,
+      })),
+    )
+    .sort((a, b) => a.begin - b.begin);
   for (const { name, shape, offset } of parameters.layout()) {
     for (const moment of ['m', 'v'] as const) {
-      const parts = shards.map((shard) => shard[moment]);
+      const parts = pieces.map(({ shard, ...piece }) => ({ ...piece, moment: shard[moment] }));
       moments.set(`${name}.${moment}`, entryOfParts(parts, shape, offset));
     }
   }
@@ -49,8 +70,9 @@ export async function restore(
   try {
     const signature = parameters.specs.map(({ name, shape }) => ({ name, dtype: 'f32', shape: [...shape] }));
     checkSignature(checkpoint.manifest, dir, signature);
-    for (const [name, tensor] of parameters.byName) await load(checkpoint.parameters, name, tensor);
-    parameters.round();
+    for (const spec of parameters.specs) {
+      parameters.write(spec.name, await read(checkpoint.parameters, spec.name, valueType(parameters, spec)));
+    }
     if (optimizer !== null) await loadMoments(checkpoint.optimizer, parameters, optimizer);
     if (carry !== null) await loadCarried(checkpoint.optimizer, parameters.device, carry);
     return checkpoint.manifest.step;
@@ -68,7 +90,7 @@ async function loadMoments(
   for (const { spec, inParameter, inShard, length } of optimizer.ranges()) {
     const { name } = spec;
     for (const moment of ['m', 'v'] as const) {
-      const values = await read(file, `${name}.${moment}`, parameters.byName.get(name)!);
+      const values = await read(file, `${name}.${moment}`, valueType(parameters, spec));
       const part = optimizer.moments[moment].view([length], inShard);
       part.write(values.subarray(inParameter, inParameter + length));
       part.release();
@@ -89,28 +111,52 @@ async function load(file: SafetensorsFile, name: string, tensor: Tensor): Promis
   tensor.write(await read(file, name, tensor));
 }
 
-/** The values of `name`, which has the size and dtype of `like`. */
-async function read(file: SafetensorsFile, name: string, like: Tensor): Promise<HostArray> {
+/** Of a tensor that a file holds. */
+interface ValueType {
+  readonly size: number;
+  readonly dtype: DType;
+}
+
+function valueType({ dtype }: Parameters, { shape }: ParameterSpec): ValueType {
+  return { size: shape.reduce((a, b) => a * b, 1), dtype };
+}
+
+/** The values of `name`. */
+async function read(file: SafetensorsFile, name: string, { size, dtype }: ValueType): Promise<HostArray> {
   const bytes = await file.read(name);
-  if (bytes.length !== like.bytes) {
+  if (bytes.length !== size * dtypeBytes[dtype]) {
     throw new LongscanError({
       code: 'E-CKPT-MODEL',
       where: `${file.path}, ${name}`,
       found: `${bytes.length} bytes`,
-      expected: `${like.bytes}`,
+      expected: `${size * dtypeBytes[dtype]}`,
       exitCode: 4,
     });
   }
   // A copy, since a Buffer's memory need not be aligned for the typed array.
-  return hostArray(like.dtype, Uint8Array.from(bytes).buffer);
+  return hostArray(dtype, Uint8Array.from(bytes).buffer);
+}
+
+async function valuesIn(parameters: Parameters, name: string): Promise<Uint8Array> {
+  const values = parameters.valuesOf(name);
+  try {
+    return await bytesOf(values);
+  } finally {
+    values.release();
+  }
 }
 
 function entryOf(tensor: Tensor): TensorEntry {
   return { dtype: 'f32', shape: tensor.shape, data: () => bytesOf(tensor) };
 }
 
-/** A tensor of elements from `offset` on of equal parts that follow one another. */
-function entryOfParts(parts: readonly Tensor[], shape: readonly number[], offset: number): TensorEntry {
+/** A piece of the flat buffers with the moments of the shard that holds it. */
+interface MomentPiece extends ShardPiece {
+  readonly moment: Tensor;
+}
+
+/** A tensor of elements from `offset` on of what `parts`, in their order, are all of. */
+function entryOfParts(parts: readonly MomentPiece[], shape: readonly number[], offset: number): TensorEntry {
   const size = shape.reduce((a, b) => a * b, 1);
   return {
     dtype: 'f32',
@@ -125,12 +171,11 @@ function entryOfParts(parts: readonly Tensor[], shape: readonly number[], offset
 }
 
 /** Views of elements `[begin, begin + size)`. */
-function cutFrom(parts: readonly Tensor[], begin: number, size: number): Tensor[] {
-  return parts.flatMap((part, i) => {
-    const partBegin = i * part.size;
-    const first = Math.max(begin - partBegin, 0);
-    const end = Math.min(begin + size - partBegin, part.size);
-    return first < end ? [part.view([end - first], first)] : [];
+function cutFrom(parts: readonly MomentPiece[], begin: number, size: number): Tensor[] {
+  return parts.flatMap((part) => {
+    const first = Math.max(begin, part.begin);
+    const length = Math.min(begin + size, part.end) - first;
+    return length > 0 ? [part.moment.view([length], part.inShard + first - part.begin)] : [];
   });
 }
 

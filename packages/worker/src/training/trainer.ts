@@ -1,3 +1,4 @@
+import { dtypeBytes } from '@longscan/kernels';
 import { peakFlopsOf } from '../bench/peak-flops.js';
 import { saveCheckpoint } from '../checkpoint/index.js';
 import { enterPhase, enterStep } from '../control/progress.js';
@@ -10,7 +11,7 @@ import { RunTrace } from '../trace/run-trace.js';
 import type { StepTimes } from '../trace/step-tracer.js';
 import { gatherMoments } from './gather-moments.js';
 import { flopsPerRank, modelFlopsPerToken } from './model-flops.js';
-import { closeTraining, openTraining } from './open-training.js';
+import { closeTraining, leaveRanks, openTraining } from './open-training.js';
 import { explainShortage } from './out-of-memory.js';
 import { gatherValues } from './over-ranks.js';
 import { checkpointContent, restore } from './train-state.js';
@@ -103,6 +104,7 @@ class Trainer {
     const stopped = this.step < steps;
     if (!stopped || this.agreed?.save) await this.save();
     if (!stopped) await this.validate();
+    await leaveRanks(this.training);
     enterPhase(this.context.progress, 'finished');
     this.logOpTimes();
     return { step: this.step, validationLoss: this.validationLoss, checkpoint: this.lastCheckpoint };
@@ -168,7 +170,13 @@ class Trainer {
     const { spExposedMs, traced } = await step.times;
     this.report(step, result, this.lastResultMs - before, spExposedMs);
     if (traced !== null) this.trace.write(traced);
-    assertFinite(step.number, result);
+    try {
+      assertFinite(step.number, result);
+    } catch (error) {
+      // The others come to the same end, and are to tell it by its name.
+      await leaveRanks(this.training);
+      throw error;
+    }
     this.step = step.number;
     if (result.stop) this.agreed = { stop: true, save: result.save && this.agreed?.save !== false };
   }
@@ -231,7 +239,7 @@ class Trainer {
       m.release();
       v.release();
     }
-    const bytes = 3 * parameters.values.bytes;
+    const bytes = 3 * parameters.size * dtypeBytes[parameters.dtype];
     const saveMs = performance.now() - start;
     control.report({
       type: 'checkpoint',

@@ -14,7 +14,7 @@ async function train(device: Device, size: number, dtype: DType, maxNorm: number
   for (let step = 1; step <= numSteps; step++) {
     const gradient = fromArray(device, gradientOf(size, step), [size], dtype);
     adamw(
-      { parameter, gradient, m, v, clip: clipFactor(sumOfSquares(gradient), maxNorm), working: null },
+      { parameter, gradient, m, v, clip: clipFactor(sumOfSquares(gradient), maxNorm) },
       { ...options, step },
     );
   }
@@ -56,7 +56,7 @@ test('a gradient that is not finite changes nothing', async () => {
       ].map((values) => fromArray(device, values, [2])) as [Tensor, Tensor, Tensor];
       const gradient = fromArray(device, [1, bad], [2]);
       const clip = clipFactor(sumOfSquares(gradient), 1);
-      adamw({ parameter, gradient, m, v, clip, working: null }, { ...options, step: 1 });
+      adamw({ parameter, gradient, m, v, clip }, { ...options, step: 1 });
       assert.equal([...(await parameter.read())], [1, 2]);
       assert.equal([...(await m.read())], [3, 4]);
       assert.equal([...(await v.read())], [5, 6]);

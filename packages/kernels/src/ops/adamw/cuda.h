@@ -19,11 +19,17 @@ struct LongscanAdamw {
   float decay;  // learning rate * weight decay
 };
 
-/// `count` numbers each of f32 parameter, m and v, in place, from f32 gradients; with them, rounded to bf16,
-/// the working copy, unless that is null. clip: f64 [3], a factor, a norm, and 1 if anything is to be
-/// changed.
-int longscanAdamw(const struct LongscanAdamw* step, float* parameter, const float* gradient, float* m,
-                  float* v, const double* clip, void* working, int64_t count, struct CUstream_st* stream);
+/// Where the numbers are that a step changes.
+struct LongscanAdamwParameter {
+  float* whole;          // or null, and then
+  uint16_t *high, *low;  // in halves, as of longscanHalvesSplit
+};
+
+/// `count` numbers each of f32 parameter, m and v, in place, from f32 gradients. clip: f64 [3], a factor, a
+/// norm, and 1 if anything is to be changed.
+int longscanAdamw(const struct LongscanAdamw* step, const struct LongscanAdamwParameter* parameter,
+                  const float* gradient, float* m, float* v, const double* clip, int64_t count,
+                  struct CUstream_st* stream);
 
 #ifdef __cplusplus
 }

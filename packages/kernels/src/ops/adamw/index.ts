@@ -1,5 +1,6 @@
 import type { Stream } from '../../stream.js';
 import { expectShape, type Tensor } from '../../tensor.js';
+import type { Halves } from '../halves/index.js';
 import './native.js';
 
 export interface AdamwOptions {
@@ -15,41 +16,41 @@ export interface AdamwOptions {
 
 /** Flat buffers of the same shape and type (on a GPU f32), and the decision of `clipFactor`. */
 export interface AdamwTensors {
-  readonly parameter: Tensor;
+  /** On a GPU it may be in halves. */
+  readonly parameter: Tensor | Halves;
   readonly gradient: Tensor;
   /** Running means of the gradient and of its square. */
   readonly m: Tensor;
   readonly v: Tensor;
   /** [3], f64 */
   readonly clip: Tensor;
-  /** Gets the new parameter, rounded, in the same pass: bf16, on a GPU only; null: none is held. */
-  readonly working: Tensor | null;
 }
 
 /**
- * One AdamW step (https://arxiv.org/abs/1711.05101) in place on parameter, m and v, and a rounded copy. The gradient is read as
+ * One AdamW step (https://arxiv.org/abs/1711.05101) in place on parameter, m and v. The gradient is read as
  * `clip.factor · gradient`; where clip says that its norm is not finite, nothing is changed. On `stream`, which has to be in
  * order with whoever makes these tensors and reads them.
  */
 export function adamw(
   tensors: AdamwTensors,
   options: AdamwOptions,
-  stream: Stream = tensors.parameter.device.compute,
+  stream: Stream = tensors.gradient.device.compute,
 ): void {
-  const { parameter, gradient, m, v, clip, working } = tensors;
-  for (const [name, tensor] of Object.entries({ gradient, m, v })) {
-    expectShape('adamw', name, tensor, parameter.shape);
+  const { parameter, gradient, m, v, clip } = tensors;
+  const halves = 'high' in parameter ? parameter : { high: parameter, low: null };
+  const { high, low } = halves;
+  for (const [name, tensor] of Object.entries({ gradient, m, v, ...(low && { low }) })) {
+    expectShape('adamw', name, tensor, high.shape);
   }
-  if (working !== null) expectShape('adamw', 'working', working, parameter.shape);
-  const { native } = parameter.device;
+  const { native } = gradient.device;
   native.adamwUpdate(
     stream.id,
-    parameter.id,
+    high.id,
+    low?.id ?? null,
     gradient.id,
     m.id,
     v.id,
     clip.id,
-    working?.id ?? null,
     options.learningRate,
     options.beta1,
     options.beta2,
@@ -57,5 +58,5 @@ export function adamw(
     options.weightDecay,
     options.step,
   );
-  parameter.device.flops += 14 * parameter.size;
+  gradient.device.flops += 14 * gradient.size;
 }

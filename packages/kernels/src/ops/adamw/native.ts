@@ -2,16 +2,16 @@ declare module '../../native.js' {
   interface Native {
     /**
      * One step in place on parameter, m and v, unless clip [3] (of clipFactor) says that the norm is not finite; on a GPU
-     * in f32, and working = parameter, rounded to bf16
+     * in f32. Unless low is null, on a GPU only, parameter is the upper half of it and low the other, as of halvesSplit
      */
     adamwUpdate(
       stream: number,
       parameter: number,
+      low: number | null,
       gradient: number,
       m: number,
       v: number,
       clip: number,
-      working: number | null,
       learningRate: number,
       beta1: number,
       beta2: number,

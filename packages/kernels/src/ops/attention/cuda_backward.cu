@@ -126,7 +126,7 @@ struct BackwardWarpgroup {
       waitForProducts<0>();
       settle(dk);
       settle(dv);
-      if (lane == 0) shared.queriesRead[stage].arrive();
+      if (arrivesForWarp()) shared.queriesRead[stage].arrive();
     }
     store(shared.work);
   }

@@ -49,6 +49,7 @@ __device__ void loadQueries(const BackwardCall& f, BackwardShared<D>& shared, Ba
       shared.steps[stage] = isEdge ? Step::edge : Step::full;
       ArrivalBarrier& arrival = isEdge ? shared.rawQueries : shared.queries[stage];
       arrival.arriveExpecting(2 * Shape::queryBytes + Shape::queries * rowBytes);
+      if (!isEdge) arrival.arrive(2 * arrivalsOfWarp - 1);  // for both warps
       for (int p = 0; p < Shape::panels; p++) {
         copyBox(tiles.queries(stage) + p * Shape::queryPanel, f.q, arrival, 64 * p, h, query0, work.b);
         copyBox(tiles.dO(stage) + p * Shape::queryPanel, f.dO, arrival, 64 * p, h, query0, work.b);
@@ -71,13 +72,13 @@ __device__ void loadQueries(const BackwardCall& f, BackwardShared<D>& shared, Ba
     }
     publishToProducts();
     joinBarrier(8, 64);
-    if (starts) shared.queries[stage].arrive();
+    if (arrivesForWarp()) shared.queries[stage].arrive();
   });
   if (!starts) return;
   const int stage = numSteps % Shape::stages;
   if (numSteps >= Shape::stages) shared.queriesRead[stage].wait(numSteps / Shape::stages - 1);
   shared.steps[stage] = Step::none;
-  shared.queries[stage].arrive();
+  shared.queries[stage].arrive(2 * arrivalsOfWarp);
 }
 
 __device__ inline int loadAcquire(const int* from) {

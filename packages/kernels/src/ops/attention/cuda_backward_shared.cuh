@@ -2,6 +2,7 @@
 
 #include "../../cuda/bulk_copy.cuh"
 #include "../../cuda/tensor_map.h"
+#include "../../cuda/warp_arrival.cuh"
 #include "../../cuda/warpgroup_wide.cuh"
 #include "cuda_backward.h"
 #include "cuda_online_softmax.cuh"
@@ -121,8 +122,8 @@ struct BackwardShared {
     keys.init(128);
     rawQueries.init(1);
     for (int stage = 0; stage < Shape::stages; stage++) {
-      queries[stage].init(1);
-      queriesRead[stage].init(4 * Shape::warpgroups);
+      queries[stage].init(2 * arrivalsOfWarp);
+      queriesRead[stage].init(4 * Shape::warpgroups * arrivalsOfWarp);
     }
     for (ArrivalBarrier& part : partsRead) part.init(1);
     publishBarriers();

@@ -1,5 +1,6 @@
 #include "../../cuda/bulk_copy.cuh"
 #include "../../cuda/tensor_map.h"
+#include "../../cuda/warp_arrival.cuh"
 #include "../../cuda/warpgroup_wide.cuh"
 #include "cuda_clean_rows.cuh"
 #include "cuda_forward.h"
@@ -55,9 +56,9 @@ struct ForwardShared {
       rawValues.init(1);
       for (int stage = 0; stage < Shape::stages; stage++) {
         keys[stage].init(1);
-        values[stage].init(1);
-        keysRead[stage].init(4 * Shape::warpgroups);
-        valuesRead[stage].init(4 * Shape::warpgroups);
+        values[stage].init(4 * arrivalsOfWarp);
+        keysRead[stage].init(4 * Shape::warpgroups * arrivalsOfWarp);
+        valuesRead[stage].init(4 * Shape::warpgroups * arrivalsOfWarp);
       }
       publishBarriers();
       first = innerEnd = static_cast<int>(c.S);
@@ -122,6 +123,7 @@ __device__ void loadKeyTiles(const ForwardCall& f, ForwardShared<D>& shared, For
       if (i >= Shape::stages) shared.valuesRead[stage].wait(i / Shape::stages - 1);
       ArrivalBarrier& arrival = isEdge ? shared.rawValues : shared.values[stage];
       arrival.arriveExpecting(Shape::keyBytes);
+      if (!isEdge) arrival.arrive(4 * arrivalsOfWarp - 1);  // for all of the loading warps
       for (int p = 0; p < Shape::panels; p++)
         copyBox(tiles.values(stage) + p * Shape::keyPanel, f.v, arrival, 64 * p, g, key0, shared.b);
     }
@@ -132,7 +134,7 @@ __device__ void loadKeyTiles(const ForwardCall& f, ForwardShared<D>& shared, For
     if (thread % 32 == 0) shared.badValues[stage][thread / 32] = bad;
     publishToProducts();
     joinBarrier(8, 128);
-    if (thread == 0) shared.values[stage].arrive();
+    if (arrivesForWarp()) shared.values[stage].arrive();
   }
 }
 
@@ -229,7 +231,7 @@ struct ForwardWarpgroup {
   }
 
   __device__ void release(ArrivalBarrier& barrier) {
-    if (lane == 0) barrier.arrive();
+    if (arrivesForWarp()) barrier.arrive();
   }
 
   /// Made anew where it is used, to keep the registers between.

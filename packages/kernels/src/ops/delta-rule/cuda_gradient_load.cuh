@@ -85,8 +85,8 @@ struct GradientBlock {
     for (int i = 0; i < 2; i++) {
       stageFull(i).init(1);
       pieceFull(i).init(1);
-      stageFree(i).init(4 * panels);
-      pieceFree(i).init(4 * panels);
+      stageFree(i).init(4 * panels * arrivalsOfWarp);
+      pieceFree(i).init(4 * panels * arrivalsOfWarp);
     }
     publishBarriers();
   }

@@ -136,17 +136,17 @@ class SweepBlock {
   __device__ void initBarriers() const {
     for (int i = 0; i < rings.operands; i++) {
       operandFull(i).init(1);
-      operandFree(i).init(4);
+      operandFree(i).init(4 * arrivalsOfWarp);
     }
     for (int i = 0; i < rings.parts; i++) {
       partFull(i).init(1);
-      partFree(i).init(12);
-      outputsReady(i).init(4);
+      partFree(i).init(12 * arrivalsOfWarp);
+      outputsReady(i).init(4 * arrivalsOfWarp);
     }
     for (int i = 0; i < 2; i++) {
-      stateReady(i).init(4);
-      tokensReady(i).init(4);
-      shownFree(i).init(8);
+      stateReady(i).init(4 * arrivalsOfWarp);
+      tokensReady(i).init(4 * arrivalsOfWarp);
+      shownFree(i).init(8 * arrivalsOfWarp);
     }
     publishBarriers();
   }
@@ -157,10 +157,7 @@ class SweepBlock {
   __device__ void waitUntilFree(RingPlace shown) const { shownFree(shown.slot).wait(shown.round ^ 1); }
 
   /// The calling warp needs a ring's slot no more: whoever copies to it hears of it.
-  __device__ void release(SweepBarrier free) const {
-    __syncwarp();
-    if ((threadIdx.x & 31) == 0) free.arrive();
-  }
+  __device__ void release(SweepBarrier free) const { arriveAsWarp(free); }
 
   __device__ uint32_t operand(int slot) const { return base + Layout::fixed + slot * Layout::operand; }
   __device__ Tile<64> operandTile(int slot, int panel) const {

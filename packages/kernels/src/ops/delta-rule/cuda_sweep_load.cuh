@@ -164,7 +164,8 @@ class SweepLoader {
 
   __device__ void finish(SweepBarrier full) const {
     full.expectCopies();
-    arriveAsWarp(full);
+    __syncwarp();
+    if (lane == 0) full.arrive();
   }
 };
 

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "cuda/tile.cuh"
+#include "cuda/warp_arrival.cuh"
 
 // How the parts of a sweep's block wait for each other: barriers in shared memory, and rings of what is
 // loaded ahead.
@@ -50,8 +51,7 @@ struct SweepBarrier {
 
 /// The calling warp has come so far; its reads and, where products are to see them, its writes are done.
 __device__ inline void arriveAsWarp(SweepBarrier barrier) {
-  __syncwarp();
-  if ((threadIdx.x & 31) == 0) barrier.arrive();
+  if (arrivesForWarp()) barrier.arrive();
 }
 
 /// Where somebody is in a ring, and how often he went round, modulo 2.

@@ -67,8 +67,7 @@ class Reverse : ReverseFrame<DK, DV> {
   __device__ Tile<64> laterKeys() const { return Frame::scores(1); }
 
   __device__ void arriveOfWarp(uint32_t barrier) const {
-    __syncwarp();
-    if (at.lane == 0) arrive(barrier);
+    if (arrivesForWarp()) arrive(barrier);
   }
   __device__ void joinWarpgroup() const { joinBarrier(1 + at.warpgroup, 128); }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "../../cuda/warp_arrival.cuh"
 #include "cuda_reverse.h"
 #include "cuda_sweep_parts.cuh"
 #include "cuda_transfer.cuh"
@@ -47,10 +48,11 @@ class ReverseFrame {
     const uint32_t first = sharedAddress(shared) + Layout::barriers;
     for (int stage = 0; stage < reverseStages; stage++) {
       initArrivals(first + 8 * stage, loaders + 1);
-      initArrivals(first + 8 * (reverseStages + stage), Layout::warps);
+      initArrivals(first + 8 * (reverseStages + stage), Layout::warps * arrivalsOfWarp);
     }
     initArrivals(first + 8 * (2 * reverseStages), 1);
-    for (int i = 1; i < 4; i++) initArrivals(first + 8 * (2 * reverseStages + i), Layout::warps);
+    for (int i = 1; i < 4; i++)
+      initArrivals(first + 8 * (2 * reverseStages + i), Layout::warps * arrivalsOfWarp);
     publishArrivals();
   }
 

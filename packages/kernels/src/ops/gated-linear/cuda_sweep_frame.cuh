@@ -1,5 +1,6 @@
 #pragma once
 
+#include "../../cuda/warp_arrival.cuh"
 #include "cuda_sweep_maps.h"
 #include "cuda_sweep_parts.cuh"
 #include "cuda_transfer.cuh"
@@ -71,11 +72,11 @@ class SweepFrame {
     if (threadIdx.x != 0) return;
     for (int stage = 0; stage < call.stages; stage++) {
       initArrivals(filled(stage), 32 * loaders + 1);
-      initArrivals(emptied(stage), threads / 32);
+      initArrivals(emptied(stage), threads / 32 * arrivalsOfWarp);
     }
     if (Layout::lateY) {
       initArrivals(filled(Layout::maxStages), 32);
-      initArrivals(emptied(Layout::maxStages), threads / 32);
+      initArrivals(emptied(Layout::maxStages), threads / 32 * arrivalsOfWarp);
     }
 #if __CUDA_ARCH__ >= 900
     publishArrivals();

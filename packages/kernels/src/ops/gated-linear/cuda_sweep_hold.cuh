@@ -51,8 +51,7 @@ class SweepHold : public SweepOutput<DC, DO, kind, summary> {
   }
 
   __device__ void arriveOfWarp(uint32_t barrier) const {
-    __syncwarp();
-    if (at.lane == 0) arrive(barrier);
+    if (arrivesForWarp()) arrive(barrier);
   }
 
   __device__ void joinWarpgroup() const { joinBarrier(1 + at.warpgroup, 128); }

@@ -71,12 +71,18 @@ Napi::Value bindGatedNormBackward(Args& args) {
   const TensorRef dx = args.sizedTensor("dx", common.x, common.x.numElements);
   const TensorRef dGate = args.sizedTensor("dGate", common.x, common.x.numElements);
   const TensorRef dwBlocks = args.optionalTensor("dwBlocks");
+  const TensorRef y = args.optionalSizedTensor("y", common.x, common.x.numElements);
   common.checkStatistics(args, rstd, rows, "rstd");
   if (args.onGpu()) {
     const LongscanGatedNorm call = common.onGpu(args, 0);
-    for (const TensorRef& tensor : {dy, dx, dGate}) checkAligned(args, tensor);
-    const LongscanGatedNormBackward io{dy.data,    rstd.as<float>(),     dx.data,
-                                       dGate.data, dwBlocks.as<float>(), checkShares(args, dwBlocks, cols)};
+    for (const TensorRef& tensor : {dy, dx, dGate, y}) checkAligned(args, tensor);
+    const LongscanGatedNormBackward io{dy.data,
+                                       rstd.as<float>(),
+                                       dx.data,
+                                       dGate.data,
+                                       y.data,
+                                       dwBlocks.as<float>(),
+                                       checkShares(args, dwBlocks, cols)};
     const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanGatedNormBackward);
     args.enqueueLaunch([=](CUstream_st* stream) { return kernel(&call, &io, stream); });
     return args.env().Undefined();
@@ -86,7 +92,7 @@ Napi::Value bindGatedNormBackward(Args& args) {
   args.enqueueRanges(
       dy.dtype, numBlocks, 20 * cols * gatedNormBlockRows, [=](auto zero, int64_t begin, int64_t end) {
         using T = decltype(zero);
-        const GatedNormGradients<T> io{dy.as<T>(), dx.as<T>(), dGate.as<T>(), dwBlocks.as<T>()};
+        const GatedNormGradients<T> io{dy.as<T>(), dx.as<T>(), dGate.as<T>(), dwBlocks.as<T>(), y.as<T>()};
         gatedNormBackward(common.onCpu<T>(rstd, 0), io, begin, end);
       });
   return args.env().Undefined();
@@ -96,7 +102,7 @@ Napi::Value bindGatedNormBackward(Args& args) {
 
 void register_gated_norm(Registry& registry) {
   registry.add("gatedNormForward", 8, bindGatedNormForward);
-  registry.add("gatedNormBackward", 10, bindGatedNormBackward);
+  registry.add("gatedNormBackward", 11, bindGatedNormBackward);
 }
 
 }  // namespace longscan

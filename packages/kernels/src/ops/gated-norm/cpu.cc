@@ -44,7 +44,8 @@ static inline void forwardRows(const GatedNorm<T>& call, T* y, int64_t begin, in
 /// With n = x * rstd, a = act(gate) and g = dy * a * weight: dx = rstd * (g - n * mean(g * n)),
 /// dGate = dy * n * weight * a', dw += dy * a * n. Between the two walks over a row dx holds dy * a.
 template <bool isSilu, typename T>
-static inline void backwardRow(const GatedNorm<T>& call, const T* dy, int64_t row, T* dx, T* dGate, T* dw) {
+static inline void backwardRow(const GatedNorm<T>& call, const T* dy, int64_t row, T* dx, T* dGate, T* dw,
+                               T* y) {
   using V = Vec<T>;
   const int64_t cols = call.cols;
   const T* x = call.x + row * cols;
@@ -60,6 +61,7 @@ static inline void backwardRow(const GatedNorm<T>& call, const T* dy, int64_t ro
     const V gated = gradient * act.value;
     storeUpTo(gated, dx + i, count);
     storeUpTo(gradient * normed * weights * act.slope, dGate + i, count);
+    if (y != nullptr) storeUpTo(normed * weights * act.value, y + i, count);
     return gated * weights * normed;
   });
   const V shift = V::set(dot / static_cast<T>(cols));
@@ -82,8 +84,10 @@ static inline void backwardBlocks(const GatedNorm<T>& call, const GatedNormGradi
     if (dw != nullptr) {
       for (int64_t i = 0; i < cols; i++) dw[i] = T(0);
     }
-    for (int64_t row = first; row < last; row++)
-      backwardRow<isSilu>(call, io.dy + row * cols, row, io.dx + row * cols, io.dGate + row * cols, dw);
+    for (int64_t row = first; row < last; row++) {
+      T* y = io.y == nullptr ? nullptr : io.y + row * cols;
+      backwardRow<isSilu>(call, io.dy + row * cols, row, io.dx + row * cols, io.dGate + row * cols, dw, y);
+    }
   }
 }
 

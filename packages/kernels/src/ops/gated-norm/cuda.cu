@@ -121,11 +121,14 @@ __global__ void __launch_bounds__(Layout::threads, 512 / Layout::threads)
           const GateValue<isSilu> act(gate[r][at]);
           const float normed = x[r][at] * rstd[r], gated = dy[r][at] * act.value;
           dWeights[at] += gated * normed;
+          const float y = normed * weight[i] * act.value;  // as the forward pass rounds it
           gate[r].set(at, dy[r][at] * normed * weight[i] * act.slope);
           x[r].set(at, rstd[r] * (gated * weight[i]) - x[r][at] * shift);
+          dy[r].set(at, y);
         }
         thread.storePart(static_cast<Element*>(io.dx), p, row, x[r]);
         thread.storePart(static_cast<Element*>(io.dGate), p, row, gate[r]);
+        if (io.y != nullptr) thread.storePart(static_cast<Element*>(io.y), p, row, dy[r]);
       }
     }
   }

@@ -31,6 +31,7 @@ struct LongscanGatedNormBackward {
   const float* rstd;  // [rows]
   void* dx;           // [rows, cols]
   void* dGate;        // [rows, cols]
+  void* y;            // [rows, cols], the output once more, or null: not wanted; may be dy
   float* dWeight;     // [shares, cols], whose sum is the weight's gradient, or null: not wanted
   int64_t shares;     // 1 to 65535: so many parts of equal size the rows are cut into
 };

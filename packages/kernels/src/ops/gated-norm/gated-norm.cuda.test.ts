@@ -1,8 +1,9 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Device } from '../../device.js';
+import type { Tensor } from '../../tensor.js';
 import { testOnGpu } from '../../testing/gpu.js';
-import { checkOpOnGpu, fromNumbers, randomNormal } from '../../testing/index.js';
+import { checkOpOnGpu, checkRemade, fromNumbers, randomNormal } from '../../testing/index.js';
 import { wide } from '../pointwise/index.js';
 import { gatedNorm } from './index.js';
 import { gatedNormReference } from './reference.js';
@@ -49,6 +50,28 @@ async function results(device: Device): Promise<Float64Array[]> {
   const { result, tape } = device.record(() => gatedNorm({ x, weight, gate }, 'silu'));
   const gradients = tape.backward([result], [given(4)], [x, gate]);
   return Promise.all([result, ...gradients, weight.gradient].map((tensor) => tensor!.readNumbers()));
+}
+
+for (const dtype of ['f32', 'bf16'] as const) {
+  testOnGpu(
+    `gated-norm in ${dtype} ~> its backward pass writes the output once more, with the same bits`,
+    async (device) => {
+      for (const [rows, cols] of [
+        [63, 7],
+        [700, 128],
+        [130, 512],
+        [7, 4096],
+        [3, 8200],
+      ] as const) {
+        for (const activation of ['silu', 'sigmoid'] as const) {
+          const shapes = { x: [rows, cols], weight: [cols], gate: [rows, cols] };
+          const op = ({ x, weight, gate }: Record<string, Tensor>) =>
+            gatedNorm({ x: x!, weight: weight!, gate: gate! }, activation);
+          await checkRemade(device, { shapes, dtype, op });
+        }
+      }
+    },
+  );
 }
 
 testOnGpu('gated-norm ~> twice the same bits', async (device) => {

@@ -1,8 +1,8 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { openCpuDevice } from '../../device.js';
-import { empty, fromArray } from '../../tensor.js';
-import { checkOp, randomNormal } from '../../testing/index.js';
+import { empty, fromArray, type Tensor } from '../../tensor.js';
+import { checkOp, checkRemade, randomNormal } from '../../testing/index.js';
 import { gatedNorm } from './index.js';
 import { gatedNormReference } from './reference.js';
 
@@ -51,6 +51,19 @@ test('a gate or a weight of another shape is refused', () => {
   const [x, weight] = [empty(device, [2, 3, 4]), empty(device, [4])];
   assert.throws(() => gatedNorm({ x, weight: empty(device, [3]), gate: x }, 'silu'), /E-SHAPE.*gated-norm/s);
   assert.throws(() => gatedNorm({ x, weight, gate: empty(device, [2, 12]) }, 'silu'), /E-SHAPE.*gated-norm/s);
+  device.close();
+});
+
+test('its backward pass writes the output once more, with the same bits', async () => {
+  const device = openCpuDevice({ poison: true });
+  const shapes = { x: [70, 33], weight: [33], gate: [70, 33] };
+  for (const activation of ['silu', 'sigmoid'] as const) {
+    for (const dtype of ['f32', 'f64'] as const) {
+      const op = ({ x, weight, gate }: Readonly<Record<string, Tensor>>) =>
+        gatedNorm({ x: x!, weight: weight!, gate: gate! }, activation);
+      await checkRemade(device, { shapes, dtype, op });
+    }
+  }
   device.close();
 });
 

@@ -26,6 +26,7 @@ struct GatedNormGradients {
   T* dx;        // [rows, cols]
   T* dGate;     // [rows, cols]
   T* dwBlocks;  // [blocks, cols], or null: not wanted
+  T* y;         // [rows, cols], as the forward pass gave it, or null: not wanted; may be dy
 };
 }  // namespace longscan
 

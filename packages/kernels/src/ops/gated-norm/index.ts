@@ -26,6 +26,7 @@ export function gatedNorm(inputs: GatedNormInputs, activation: GateActivation, e
 const gatedNormOp = defineOp<GatedNormInputs, { activation: GateActivation; eps: number }>({
   name: 'gated-norm',
   isCheap: true,
+  comesWith: 'gradients',
   forward(call, { x, weight, gate }, { activation, eps }) {
     expectShape('gated-norm', 'weight', weight, [x.dim(-1)]);
     expectShape('gated-norm', 'gate', gate, x.shape);
@@ -55,6 +56,7 @@ const gatedNormOp = defineOp<GatedNormInputs, { activation: GateActivation; eps:
       dx.id,
       dGate.id,
       blocks?.id ?? null,
+      call.remade?.id ?? null,
     );
     call.device.flops += 20 * x.size;
     const dw =

@@ -13,7 +13,7 @@ declare module '../../native.js' {
     ): void;
     /**
      * dx, dGate, and unless null the weight's gradient by blocks of rows, dwBlocks [blocks, cols]: of 64 rows on a CPU, on
-     * a GPU as many of equal size as it has
+     * a GPU as many of equal size as it has; and y again, unless null: it may be dy
      */
     gatedNormBackward(
       stream: number,
@@ -26,6 +26,7 @@ declare module '../../native.js' {
       dx: number,
       dGate: number,
       dwBlocks: number | null,
+      y: number | null,
     ): void;
   }
 }

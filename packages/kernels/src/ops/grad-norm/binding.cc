@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <vector>
 
 #include "../../addon/args.h"
@@ -51,23 +52,25 @@ Napi::Value bindSumOfSquares(Args& args) {
 
 Napi::Value bindClipFactor(Args& args) {
   args.stream();
-  const TensorRef sum = args.tensor("sum", DType::f64);
+  const TensorRef sums = args.tensor("sums", DType::f64);
   const double maxNorm = args.number("maxNorm");
   const TensorRef previous = args.optionalTensor("previous");
   const TensorRef clip = args.tensor("clip", DType::f64);
   args.check(maxNorm > 0, "maxNorm is not above zero");
-  args.check(sum.numElements == 1 && clip.numElements == 3, "sum is not [1] or clip not [3]");
+  args.check(clip.numElements == 3, "clip is not [3]");
   args.check(!previous || (previous.dtype == DType::f64 && previous.numElements == 3),
              "previous is not f64 [3]");
   if (args.onGpu()) {
     const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanClipFactor);
     args.enqueueLaunch([=](CUstream_st* stream) {
-      return kernel(sum.as<double>(), maxNorm, previous.as<double>(), clip.as<double>(), stream);
+      return kernel(sums.as<double>(), sums.numElements, maxNorm, previous.as<double>(), clip.as<double>(),
+                    stream);
     });
     return args.env().Undefined();
   }
   args.enqueue([=] {
-    const double norm = std::sqrt(*sum.as<double>());
+    const auto* const terms = sums.as<double>();
+    const double norm = std::sqrt(std::accumulate(terms, terms + sums.numElements, 0.0));
     const bool applies = std::isfinite(norm) && (!previous || previous.as<double>()[2] == 1);
     auto* out = clip.as<double>();
     out[0] = applies ? std::min(1.0, maxNorm / (norm + 1e-6)) : 0.0;

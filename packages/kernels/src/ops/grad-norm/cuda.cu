@@ -62,8 +62,11 @@ __global__ void __launch_bounds__(finalThreads) sumKernel(const double* sums, in
   if (threadIdx.x == 0) *sum = share;
 }
 
-__global__ void clipKernel(const double* sum, double maxNorm, const double* previous, double* clip) {
-  const double norm = sqrt(*sum);
+__global__ void clipKernel(const double* sums, int64_t count, double maxNorm, const double* previous,
+                           double* clip) {
+  double sum = 0;
+  for (int64_t i = 0; i < count; i++) sum += sums[i];
+  const double norm = sqrt(sum);
   const bool applies = isfinite(norm) && (previous == nullptr || previous[2] == 1.0);
   clip[0] = applies ? fmin(1.0, maxNorm / (norm + 1e-6)) : 0.0;
   clip[1] = norm;
@@ -95,8 +98,8 @@ int longscanSumOfSquares(const float* x, int64_t count, void* workspace, double*
   return cudaGetLastError();
 }
 
-int longscanClipFactor(const double* sum, double maxNorm, const double* previous, double* clip,
-                       CUstream_st* stream) {
-  clipKernel<<<1, 1, 0, stream>>>(sum, maxNorm, previous, clip);
+int longscanClipFactor(const double* sums, int64_t count, double maxNorm, const double* previous,
+                       double* clip, CUstream_st* stream) {
+  clipKernel<<<1, 1, 0, stream>>>(sums, count, maxNorm, previous, clip);
   return cudaGetLastError();
 }

@@ -32,6 +32,15 @@ for (const size of [0, 1, 63, 65_537, 400_003, 1_000_003]) {
   }
 }
 
+testOnGpu('gradients in several buffers have one norm', async (device) => {
+  const values = Float32Array.from(randomNormal(300_000, 1));
+  const whole = fromArray(device, values, [300_000]);
+  const parts = [0, 100_000, 200_001].map((begin, i) => whole.view([[100_000, 100_001, 99_999][i]!], begin));
+  const clip = await readClip(clipFactor(sumOfSquares(parts[0]!, parts[1]!, parts[2]!), 10));
+  const expected = clipReference(values, 10);
+  assert.ok(Math.abs(clip.norm / expected.norm - 1) <= 1e-13, `${clip.norm} ${expected.norm}`);
+});
+
 testOnGpu('a NaN or infinite gradient is told, and holds for the steps after it', async (device) => {
   for (const bad of [Number.NaN, Number.POSITIVE_INFINITY]) {
     const values = Float32Array.from(randomNormal(70_000, 1));

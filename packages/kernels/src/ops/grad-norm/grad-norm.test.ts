@@ -44,6 +44,13 @@ for (const size of [0, 1, 63, 65_537, 400_003]) {
   });
 }
 
+test('gradients in several buffers have one norm', async () => {
+  const device = openCpuDevice({ poison: true });
+  const [first, second] = [fromArray(device, [3, 0, 4], [3]), fromArray(device, [12], [1])];
+  assert.is((await readClip(clipFactor(sumOfSquares(first, second), 1))).norm, 13);
+  device.close();
+});
+
 test('the norm has the same bits for every number of threads', async () => {
   const values = randomNormal(1_000_003, 1);
   const alone = await clipOf(values, 1);

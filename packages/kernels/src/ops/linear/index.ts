@@ -24,6 +24,7 @@ export const linear: (inputs: LinearInputs) => Tensor = (inputs) => linearOp(inp
 
 const linearOp = defineOp<LinearInputs>({
   name: 'linear',
+  late: ['x'],
   forward(call, { x, weight, bias }) {
     expectShape('linear', 'weight', weight, [-1, x.dim(-1)]);
     const numOut = weight.dim(0);

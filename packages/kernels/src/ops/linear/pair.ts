@@ -20,6 +20,7 @@ export const linearPair: (inputs: LinearPairInputs) => Tensor = (inputs) => line
 
 const linearPairOp = defineOp<LinearPairInputs>({
   name: 'linear-pair',
+  late: ['x'],
   forward(call, { x, first, second }) {
     expectShape('linear-pair', 'first', first, [-1, x.dim(-1)]);
     expectShape('linear-pair', 'second', second, first.shape);

@@ -65,15 +65,16 @@ Napi::Value bindRmsNormBackward(Args& args) {
   const TensorRef dSum = args.optionalSizedTensor("dSum", x, x.numElements);
   const TensorRef dx = args.sizedTensor("dx", x, x.numElements);
   const TensorRef dwBlocks = args.optionalTensor("dwBlocks");
+  const TensorRef y = args.optionalSizedTensor("y", x, x.numElements);
   checkRows(args, x, weight, rstd);
   args.check(!dwBlocks || weight, "no weight for dwBlocks");
   const int64_t cols = x.dim(-1);
   if (args.onGpu()) {
     const LongscanRmsNorm call = onGpu(args, x, weight, 0);
     const int64_t shares = checkShares(args, dwBlocks, cols);
-    for (const TensorRef& tensor : {dy, x, dSum, dx}) checkAligned(args, tensor);
-    const LongscanRmsNormBackward io{
-        dy.data, x.data, rstd.as<float>(), dSum.data, dx.data, dwBlocks.as<float>(), shares};
+    for (const TensorRef& tensor : {dy, x, dSum, dx, y}) checkAligned(args, tensor);
+    const LongscanRmsNormBackward io{dy.data, x.data, rstd.as<float>(),     dSum.data,
+                                     dx.data, y.data, dwBlocks.as<float>(), shares};
     const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanRmsNormBackward);
     args.enqueueLaunch([=](CUstream_st* stream) { return kernel(&call, &io, stream); });
     return args.env().Undefined();
@@ -83,9 +84,9 @@ Napi::Value bindRmsNormBackward(Args& args) {
   args.enqueueRanges(x.dtype, numBlocks, 4 * cols * rmsNormBlockRows,
                      [=](auto zero, int64_t begin, int64_t end) {
                        using T = decltype(zero);
-                       const RmsNormBackward<T> call{dy.as<T>(),       x.as<T>(),    weight.as<T>(),
-                                                     rstd.as<T>(),     dSum.as<T>(), dx.as<T>(),
-                                                     dwBlocks.as<T>(), x.numRows(),  cols};
+                       const RmsNormBackward<T> call{dy.as<T>(),   x.as<T>(),  weight.as<T>(),   rstd.as<T>(),
+                                                     dSum.as<T>(), dx.as<T>(), dwBlocks.as<T>(), y.as<T>(),
+                                                     x.numRows(),  cols};
                        rmsNormBackward(call, begin, end);
                      });
   return args.env().Undefined();
@@ -95,7 +96,7 @@ Napi::Value bindRmsNormBackward(Args& args) {
 
 void register_rms_norm(Registry& registry) {
   registry.add("rmsNormForward", 8, bindRmsNormForward);
-  registry.add("rmsNormBackward", 8, bindRmsNormBackward);
+  registry.add("rmsNormBackward", 9, bindRmsNormBackward);
 }
 
 }  // namespace longscan

@@ -12,6 +12,11 @@ static inline Vec<T> weightsAt(const T* weight, int64_t i, int count) {
 }
 
 template <bool isWeighted, typename T>
+static inline void writeRow(const T* x, T scale, const T* weight, T* y, int64_t cols) {
+  for (int64_t i = 0; i < cols; i++) y[i] = isWeighted ? x[i] * scale * weight[i] : x[i] * scale;
+}
+
+template <bool isWeighted, typename T>
 static inline void forwardRows(const RmsNormForward<T>& call, int64_t begin, int64_t end) {
   using V = Vec<T>;
   const int64_t cols = call.cols;
@@ -36,8 +41,7 @@ static inline void forwardRows(const RmsNormForward<T>& call, int64_t begin, int
     }
     const T scale = T(1) / std::sqrt(squares / divisor + call.eps);
     call.rstd[row] = scale;
-    T* y = call.y + row * cols;
-    for (int64_t i = 0; i < cols; i++) y[i] = isWeighted ? x[i] * scale * call.weight[i] : x[i] * scale;
+    writeRow<isWeighted>(x, scale, call.weight, call.y + row * cols, cols);
   }
 }
 
@@ -74,6 +78,7 @@ static inline void backwardBlocks(const RmsNormBackward<T>& call, int64_t begin,
         storeUpTo(change, dx + i, count);
         if (dw != nullptr) storeUpTo(loadUpTo(dw + i, count) + gradient * (value * rowScale), dw + i, count);
       });
+      if (call.y != nullptr) writeRow<isWeighted>(x, scale, weight, call.y + row * cols, cols);
     }
   }
 }

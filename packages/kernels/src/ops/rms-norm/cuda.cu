@@ -126,10 +126,13 @@ __global__ void __launch_bounds__(Layout::threads, 512 / Layout::threads)
           dWeights[at] += dy[r][at] * (x[r][at] * rstd);
           float dx = rstd * (dy[r][at] * weight[i]) - x[r][at] * shift;
           if constexpr (isResidual) dx += rows.dStream[r][at];
+          // As the forward pass rounds it.
+          dy[r].set(at, x[r][at] * rstd * weight[i]);
           x[r].set(at, dx);
         }
       }
       thread.store(static_cast<Element*>(io.dx), thread.row(first, r), x[r]);
+      if (io.y != nullptr) thread.store(static_cast<Element*>(io.y), thread.row(first, r), dy[r]);
     }
   });
   if (io.dWeight != nullptr) thread.storeShare(dWeights, io.dWeight);

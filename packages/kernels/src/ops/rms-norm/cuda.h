@@ -37,6 +37,7 @@ struct LongscanRmsNormBackward {
   const float* rstd;    // [rows]
   const void* dStream;  // [rows, cols], added to the norm's gradient, or null
   void* dx;             // [rows, cols]
+  void* y;              // [rows, cols], the norm's output once more, or null: not wanted; may be dy
   float* dWeight;       // [shares, cols], whose sum is the weight's gradient, or null: not wanted
   int64_t shares;       // 1 to 65535: so many parts of equal size the rows are cut into
 };

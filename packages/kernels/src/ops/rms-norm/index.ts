@@ -4,6 +4,7 @@ import {
   defineOpOfSeveral,
   type ForwardCall,
   forwardCall,
+  type OpInputs,
 } from '../../autograd/define-op.js';
 import { expectShape, type Tensor } from '../../tensor.js';
 import { expectTypes, wideType } from '../../types-of.js';
@@ -44,6 +45,7 @@ export function residualNorm(inputs: ResidualNormInputs, eps = 1e-6): { stream: 
 const rmsNormOp = defineOp<{ x: Tensor; weight: Tensor }, { eps: number }>({
   name: 'rms-norm',
   isCheap: true,
+  comesWith: 'gradients',
   forward(call, { x, weight }, { eps }) {
     expectShape('rms-norm', 'weight', weight, [x.dim(-1)]);
     expectTypes('rms-norm', { weight }, wideType(x.dtype));
@@ -57,6 +59,7 @@ const rmsNormOp = defineOp<{ x: Tensor; weight: Tensor }, { eps: number }>({
 const l2NormOp = defineOp<{ x: Tensor }, { eps: number }>({
   name: 'l2-norm',
   isCheap: true,
+  comesWith: 'gradients',
   forward(call, { x }, { eps }) {
     const { y, rstd } = forward(call, { x, branch: null, weight: null, sum: null }, eps);
     return { output: y, save: { x, rstd } };
@@ -81,6 +84,7 @@ const residualNormOp = defineOpOfSeveral<ResidualNormInputs, { eps: number }>({
   cheap: ({ weight }, [stream, normed], { eps }) => ({
     output: normed!,
     reads: [stream!, weight],
+    comesWith: 'gradients',
     make: () => forward(forwardCall(normed!.device), { x: stream!, branch: null, weight, sum: null }, eps).y,
   }),
   backward(call, saved, gradients) {
@@ -130,7 +134,7 @@ interface BackwardTensors {
 
 /** The gradient of what was normed; the weight's by blocks of rows goes to `dwBlocks`. */
 function backward(
-  call: ForwardCall,
+  call: BackwardCall<OpInputs>,
   { dy, x, rstd, dSum }: BackwardTensors,
   weight: Tensor | null,
   dwBlocks: Tensor | null,
@@ -145,6 +149,7 @@ function backward(
     dSum?.id ?? null,
     dx.id,
     dwBlocks?.id ?? null,
+    call.remade?.id ?? null,
   );
   call.device.flops += (dSum === null ? 10 : 11) * x.size;
   return dx;

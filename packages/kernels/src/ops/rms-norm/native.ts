@@ -16,7 +16,7 @@ declare module '../../native.js' {
     ): void;
     /**
      * dx, plus dSum unless null; and unless null the weight's gradient by blocks of rows, dwBlocks [blocks, cols]: of 64
-     * rows on a CPU, on a GPU as many of equal size as it has
+     * rows on a CPU, on a GPU as many of equal size as it has; and y again, unless null: it may be dy
      */
     rmsNormBackward(
       stream: number,
@@ -27,6 +27,7 @@ declare module '../../native.js' {
       dSum: number | null,
       dx: number,
       dwBlocks: number | null,
+      y: number | null,
     ): void;
   }
 }

@@ -33,7 +33,7 @@ for (const [rows, cols] of [
       native.rmsNormForward(compute.id, x!.id, null, weight.id, 1e-6, null, y!.id, rstd.id),
     ),
     backward: repeated(() =>
-      native.rmsNormBackward(compute.id, dy!.id, x!.id, weight.id, rstd.id, null, dx!.id, blocks.id),
+      native.rmsNormBackward(compute.id, dy!.id, x!.id, weight.id, rstd.id, null, dx!.id, blocks.id, null),
     ),
   });
   // Tensors of [rows, cols] that each reads and writes.

@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert';
 import type { Device } from '../../device.js';
 import { empty, type Tensor } from '../../tensor.js';
 import { testOnGpu } from '../../testing/gpu.js';
-import { checkOpOnGpu, fromNumbers, randomNormal } from '../../testing/index.js';
+import { checkOpOnGpu, checkRemade, fromNumbers, randomNormal } from '../../testing/index.js';
 import { wide } from '../pointwise/index.js';
 import { l2Norm, residualNorm, rmsNorm } from './index.js';
 import { l2NormReference, residualNormReference, rmsNormReference } from './reference.js';
@@ -26,6 +26,8 @@ const shapes: readonly (readonly [number, number])[] = [
   [5, 8192],
   [3, 16384],
 ];
+
+type Tensors = Readonly<Record<string, Tensor>>;
 
 for (const [rows, cols] of shapes) {
   const shape = [rows, cols];
@@ -93,5 +95,25 @@ testOnGpu('no kernel for rows that are too long, nor for a weight in bf16', asyn
   const halves = [empty(device, [2, 8], 'bf16'), empty(device, [8], 'bf16')] as const;
   assert.throws(() => rmsNorm({ x: halves[0], weight: halves[1] }), /E-DTYPE.*weight is bf16.*f32/s);
 });
+
+for (const dtype of ['f32', 'bf16'] as const) {
+  testOnGpu(
+    `norms in ${dtype} ~> their backward pass writes the output once more, with the same bits`,
+    async (device) => {
+      for (const [rows, cols] of shapes) {
+        const [x, weight] = [[rows, cols], [cols]];
+        const ops = {
+          rms: { shapes: { x, weight }, op: (t: Tensors) => rmsNorm({ x: t.x!, weight: t.weight! }) },
+          l2: { shapes: { x }, op: (t: Tensors) => l2Norm(t.x!) },
+          residual: {
+            shapes: { x, branch: x, weight },
+            op: (t: Tensors) => residualNorm({ x: t.x!, branch: t.branch!, weight: t.weight! }).normed,
+          },
+        };
+        for (const one of Object.values(ops)) await checkRemade(device, { ...one, dtype });
+      }
+    },
+  );
+}
 
 test.run();

@@ -1,8 +1,8 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { openCpuDevice } from '../../device.js';
-import { fromArray } from '../../tensor.js';
-import { checkOp, randomNormal } from '../../testing/index.js';
+import { fromArray, type Tensor } from '../../tensor.js';
+import { checkOp, checkRemade, randomNormal } from '../../testing/index.js';
 import { l2Norm, residualNorm, rmsNorm } from './index.js';
 import { l2NormReference, residualNormReference, rmsNormReference } from './reference.js';
 
@@ -111,6 +111,24 @@ for (const [rows, cols] of [
 test('l2-norm of a row of zeros is zero', async () => {
   const device = openCpuDevice({ poison: true });
   assert.equal([...(await l2Norm(fromArray(device, [0, 0, 3, 4], [2, 2])).read())].slice(0, 2), [0, 0]);
+  device.close();
+});
+
+test('norms ~> their backward pass writes the output once more, with the same bits', async () => {
+  const device = openCpuDevice({ poison: true });
+  const [x, weight] = [[70, 33], [33]];
+  type Tensors = Readonly<Record<string, Tensor>>;
+  const ops = {
+    rms: { shapes: { x, weight }, op: (t: Tensors) => rmsNorm({ x: t.x!, weight: t.weight! }) },
+    l2: { shapes: { x }, op: (t: Tensors) => l2Norm(t.x!) },
+    residual: {
+      shapes: { x, branch: x, weight },
+      op: (t: Tensors) => residualNorm({ x: t.x!, branch: t.branch!, weight: t.weight! }).normed,
+    },
+  };
+  for (const dtype of ['f32', 'f64'] as const) {
+    for (const one of Object.values(ops)) await checkRemade(device, { ...one, dtype });
+  }
   device.close();
 });
 

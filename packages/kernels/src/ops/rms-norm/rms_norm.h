@@ -30,6 +30,7 @@ struct RmsNormBackward {
   const T* dSum;    // [rows, cols], added to the norm's gradient, or null
   T* dx;            // [rows, cols]
   T* dwBlocks;      // [blocks, cols], or null: not wanted
+  T* y;             // [rows, cols], as the forward pass gave it, or null: not wanted; may be dy
   int64_t rows, cols;
 };
 }  // namespace longscan

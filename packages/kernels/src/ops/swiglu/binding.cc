@@ -45,18 +45,20 @@ Napi::Value bindSwigluBackward(Args& args) {
   const TensorRef up = args.tensor("up");
   const TensorRef dgate = args.tensor("dgate");
   const TensorRef dup = args.tensor("dup");
+  const TensorRef y = args.optionalSizedTensor("y", dy, dy.numElements);
   checkAlike(args, dy, {gate, up, dgate, dup});
   if (args.onGpu()) {
-    for (const TensorRef& tensor : {dy, gate, up, dgate, dup}) checkAligned(args, tensor);
+    for (const TensorRef& tensor : {dy, gate, up, dgate, dup, y}) checkAligned(args, tensor);
     const LongscanSwiglu call{dy.numElements, isBf16(args, dy), gate.data, up.data, 0};
     const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanSwigluBackward);
     args.enqueueLaunch(
-        [=](CUstream_st* stream) { return kernel(&call, dy.data, dgate.data, dup.data, stream); });
+        [=](CUstream_st* stream) { return kernel(&call, dy.data, dgate.data, dup.data, y.data, stream); });
     return args.env().Undefined();
   }
   args.enqueueRanges(dy.dtype, dy.numElements, workPerElement, [=](auto zero, int64_t begin, int64_t end) {
     using T = decltype(zero);
-    swigluBackward(dy.as<T>(), gate.as<T>(), up.as<T>(), dgate.as<T>(), dup.as<T>(), begin, end);
+    const SwigluGradients<T> to{dgate.as<T>(), dup.as<T>(), y.as<T>()};
+    swigluBackward(dy.as<T>(), gate.as<T>(), up.as<T>(), to, begin, end);
   });
   return args.env().Undefined();
 }
@@ -90,11 +92,14 @@ Napi::Value bindSwigluPairBackward(Args& args) {
   const TensorRef dy = args.tensor("dy");
   const TensorRef pair = args.tensor("pair");
   const TensorRef dpair = args.tensor("dpair");
+  const TensorRef y = args.optionalSizedTensor("y", dy, dy.numElements);
+  checkAligned(args, y);
   const LongscanSwiglu call = callOfRows(args, pair, dy);
   const LongscanSwiglu gradients = callOfRows(args, dpair, dy);
   const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanSwigluBackward);
   args.enqueueLaunch([=](CUstream_st* stream) {
-    return kernel(&call, dy.data, const_cast<void*>(gradients.gate), const_cast<void*>(gradients.up), stream);
+    return kernel(&call, dy.data, const_cast<void*>(gradients.gate), const_cast<void*>(gradients.up), y.data,
+                  stream);
   });
   return args.env().Undefined();
 }
@@ -103,9 +108,9 @@ Napi::Value bindSwigluPairBackward(Args& args) {
 
 void register_swiglu(Registry& registry) {
   registry.add("swigluForward", 4, bindSwigluForward);
-  registry.add("swigluBackward", 6, bindSwigluBackward);
+  registry.add("swigluBackward", 7, bindSwigluBackward);
   registry.add("swigluPairForward", 3, bindSwigluPairForward);
-  registry.add("swigluPairBackward", 4, bindSwigluPairBackward);
+  registry.add("swigluPairBackward", 5, bindSwigluPairBackward);
 }
 
 }  // namespace longscan

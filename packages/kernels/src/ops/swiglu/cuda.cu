@@ -40,6 +40,23 @@ struct Backward {
   }
 };
 
+/// And what the forward pass gave.
+template <typename Element>
+struct BackwardAndForward {
+  static constexpr int numInputs = 3, numOutputs = 3;
+  const Element* inputs[numInputs];  // dy, gate, up
+  Element* outputs[numOutputs];      // dgate, dup, y
+  static constexpr __device__ bool readsRows(int input) { return input > 0; }
+  static constexpr __device__ bool writesRows(int output) { return output < 2; }
+
+  static __device__ void apply(const float (&in)[numInputs], float (&out)[numOutputs]) {
+    const SigmoidPair s(in[1]);
+    out[0] = in[0] * in[2] * s.plus * (1.0f + in[1] * s.minus);
+    out[1] = in[0] * in[1] * s.plus;
+    out[2] = in[1] * s.plus * in[2];
+  }
+};
+
 template <typename Element, int width, typename Pass>
 __device__ void applyPack(const Pack<Element, width> (&in)[Pass::numInputs],
                           Pack<Element, width> (&out)[Pass::numOutputs]) {
@@ -127,13 +144,18 @@ int longscanSwigluForward(const LongscanSwiglu* call, void* y, CUstream_st* stre
   });
 }
 
-int longscanSwigluBackward(const LongscanSwiglu* call, const void* dy, void* dgate, void* dup,
+int longscanSwigluBackward(const LongscanSwiglu* call, const void* dy, void* dgate, void* dup, void* y,
                            CUstream_st* stream) {
   return withElement(call->isBf16, [=](auto* none) {
     using Element = std::remove_pointer_t<decltype(none)>;
     const auto from = [](const void* array) { return static_cast<const Element*>(array); };
-    const Backward<Element> pass{{from(dy), from(call->gate), from(call->up)},
-                                 {static_cast<Element*>(dgate), static_cast<Element*>(dup)}};
+    const auto to = [](void* array) { return static_cast<Element*>(array); };
+    if (y == nullptr) {
+      const Backward<Element> pass{{from(dy), from(call->gate), from(call->up)}, {to(dgate), to(dup)}};
+      return launch<Element>(*call, pass, stream);
+    }
+    const BackwardAndForward<Element> pass{{from(dy), from(call->gate), from(call->up)},
+                                           {to(dgate), to(dup), to(y)}};
     return launch<Element>(*call, pass, stream);
   });
 }

@@ -22,7 +22,8 @@ struct LongscanSwiglu {
 
 /// y = silu(gate) up
 int longscanSwigluForward(const struct LongscanSwiglu* call, void* y, struct CUstream_st* stream);
-int longscanSwigluBackward(const struct LongscanSwiglu* call, const void* dy, void* dgate, void* dup,
+/// The gradients, which may be gate and up, and unless null y again, which may be dy.
+int longscanSwigluBackward(const struct LongscanSwiglu* call, const void* dy, void* dgate, void* dup, void* y,
                            struct CUstream_st* stream);
 
 #ifdef __cplusplus

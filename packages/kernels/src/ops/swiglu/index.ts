@@ -8,6 +8,7 @@ export const swiglu: (inputs: { gate: Tensor; up: Tensor }) => Tensor = (inputs)
 const swigluOp = defineOp<{ gate: Tensor; up: Tensor }>({
   name: 'swiglu',
   isCheap: true,
+  comesWith: 'gradients',
   forward(call, { gate, up }) {
     expectShape('swiglu', 'up', up, gate.shape);
     const output = call.empty(gate.shape, gate.dtype);
@@ -19,7 +20,9 @@ const swigluOp = defineOp<{ gate: Tensor; up: Tensor }>({
     const [gate, up] = [saved.gate!, saved.up!];
     const dgate = call.empty(dy.shape, dy.dtype);
     const dup = call.empty(dy.shape, dy.dtype);
-    call.native.swigluBackward(call.stream, dy.id, gate.id, up.id, dgate.id, dup.id);
+    call.native.swigluBackward(
+      ...([call.stream, dy.id, gate.id, up.id, dgate.id, dup.id, call.remade?.id ?? null] as const),
+    );
     call.device.flops += 10 * dy.size;
     return { gate: dgate, up: dup };
   },

@@ -26,6 +26,7 @@ function goAsPair({ device }: Tensor, gate: Tensor, up: Tensor): boolean {
 const swigluPairOp = defineOp<{ pair: Tensor }>({
   name: 'swiglu-pair',
   isCheap: true,
+  comesWith: 'gradients',
   forward(call, { pair }) {
     const output = call.empty([...pair.shape.slice(0, -1), pair.dim(-1) / 2], pair.dtype);
     call.native.swigluPairForward(call.stream, pair.id, output.id);
@@ -34,8 +35,9 @@ const swigluPairOp = defineOp<{ pair: Tensor }>({
   },
   backward(call, saved, dy) {
     const pair = saved.pair!;
-    const dpair = call.empty(pair.shape, pair.dtype);
-    call.native.swigluPairBackward(call.stream, dy.id, pair.id, dpair.id);
+    // Nothing else reads the pair, nor will: its gradient takes its place.
+    const dpair = pair.isHeldOnce ? pair.view(pair.shape) : call.empty(pair.shape, pair.dtype);
+    call.native.swigluPairBackward(call.stream, dy.id, pair.id, dpair.id, call.remade?.id ?? null);
     call.device.flops += 10 * dy.size;
     return { pair: dpair };
   },

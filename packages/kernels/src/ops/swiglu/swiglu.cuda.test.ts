@@ -1,9 +1,10 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { fromArray } from '../../tensor.js';
+import { fromArray, type Tensor } from '../../tensor.js';
 import { testOnGpu } from '../../testing/gpu.js';
-import { checkOpOnGpu, randomNormal } from '../../testing/index.js';
+import { checkOpOnGpu, checkRemade, fromNumbers, randomNormal } from '../../testing/index.js';
 import { swiglu } from './index.js';
+import { projectedSwiglu } from './projected.js';
 import { swigluReference } from './reference.js';
 
 for (const size of [1, 63, 4096, 50_001, 1_000_004]) {
@@ -37,5 +38,24 @@ testOnGpu('swiglu at the extremes; NaN stays NaN', async (device) => {
     assert.ok(isRight, `silu(${gates[i]}) = ${value}, not ${exact}`);
   });
 });
+
+for (const dtype of ['f32', 'bf16'] as const) {
+  testOnGpu(
+    `swiglu in ${dtype} ~> its backward pass writes the product once more, with the same bits`,
+    async (device) => {
+      for (const columns of [40, 1032]) {
+        const shapes = { gate: [37, columns], up: [37, columns] };
+        await checkRemade(device, { shapes, dtype, op: ({ gate, up }) => swiglu({ gate: gate!, up: up! }) });
+        // Side by side in both runs, as parameters are: products are cut up by where weights lie.
+        const weights = fromNumbers(device, randomNormal(128 * columns, 9), [2 * columns, 64], dtype);
+        const op = ({ x }: Record<string, Tensor>) => {
+          const [gate, up] = [0, 1].map((i) => weights.view([columns, 64], i * columns * 64));
+          return projectedSwiglu({ x: x!, gate: gate!, up: up! });
+        };
+        await checkRemade(device, { shapes: { x: [37, 64] }, dtype, op });
+      }
+    },
+  );
+}
 
 test.run();

@@ -1,5 +1,6 @@
 import { test } from 'uvu';
-import { checkOp, randomNormal } from '../../testing/index.js';
+import { openCpuDevice } from '../../device.js';
+import { checkOp, checkRemade, randomNormal } from '../../testing/index.js';
 import { swiglu } from './index.js';
 import { swigluReference } from './reference.js';
 
@@ -16,5 +17,14 @@ for (const size of [1, 63, 1000, 50_001]) {
     });
   });
 }
+
+test('swiglu ~> its backward pass writes the product once more, with the same bits', async () => {
+  const device = openCpuDevice({ poison: true });
+  const shapes = { gate: [37, 45], up: [37, 45] };
+  for (const dtype of ['f32', 'f64'] as const) {
+    await checkRemade(device, { shapes, dtype, op: ({ gate, up }) => swiglu({ gate: gate!, up: up! }) });
+  }
+  device.close();
+});
 
 test.run();

@@ -23,6 +23,9 @@ const transitionCodes: Readonly<Record<Exclude<TransitionKind, 'opaque'>, number
   'log-max': 6,
 };
 
+/** Of a dense M among the numbers that native functions take. */
+export const denseTransitionCode = transitionCodes.dense;
+
 /** Elements of M that travel, per head with rows of `N` numbers: what its factor has, unless the length tells it. */
 export function transitionWireElements(kind: TransitionKind, N: number): number {
   const perHead: Readonly<Record<TransitionKind, number>> = {

@@ -8,6 +8,7 @@ import {
   measuredTransitions,
 } from '../../protocol/collectives.js';
 import { defineStrategy, type Strategy } from '../../strategy.js';
+import { withChains } from '../../testing/with-chains.js';
 import { type MeasureOptions, measureGroup } from '../collectives.js';
 import { firstDifference } from './expect-values.js';
 import { pairsOf } from './messages.js';
@@ -96,6 +97,57 @@ test('bench collectives ~> scans of every class of M', async () => {
     const bytes = { scalar: 4, diagonal: 64, dense: 1024 }[transition as string];
     assert.equal(new Set(cases!.map((one) => one.transitionBytes)), new Set([null, bytes]));
   }
+});
+
+for (const numRanks of [2, 3]) {
+  test(`bench collectives ~> chains of their own, alone and in runs, and no blocks to choose: ${numRanks} ranks`, async () => {
+    const byRank = await measure(numRanks, { sizes: [8, 1024], transition: 'diagonal' }, (group) =>
+      withChains(group),
+    );
+    const [first, ...others] = byRank;
+    const names = first!.map(nameOf);
+    for (const name of [
+      'chain 8',
+      'chain-run 8',
+      'chain 1024',
+      'chain-run 1024',
+      'scan 1024 all-scan 1 blocks',
+    ])
+      assert.ok(
+        names.some((one) => one.startsWith(name)),
+        `${name} of ${names.join('; ')}`,
+      );
+    assert.not(names.some((name) => name.startsWith('scan 1024 all-scan 2')));
+    for (const { op, samplesS, transition, transitionBytes, stateRows } of first!) {
+      if (op !== 'chain' && op !== 'chain-run') continue;
+      assert.is(samplesS?.length, 2);
+      assert.is(transition, 'diagonal');
+      assert.ok(transitionBytes! > 0 && stateRows! > 0);
+    }
+    for (const cases of others) {
+      collectivesResultSchema.shape.cases.parse(cases);
+      assert.equal(cases.map(nameOf), names);
+    }
+  });
+}
+
+test('bench collectives ~> a chain that brings a wrong value is an error, not a row', async () => {
+  const spoilt = (group: Communicator) =>
+    withChains(group, (state) => {
+      const wrong = state.view([1], state.size - 1);
+      wrong.device.native.fill(group.stream.id, wrong.id, 1000.5);
+      wrong.release();
+    });
+  const error = await measure(3, { sizes: [64], strategies: [] }, (group) =>
+    group.rank === 2 ? spoilt(group) : withChains(group),
+  ).then(
+    () => assert.unreachable('it gave rows'),
+    (reason: Error) => reason,
+  );
+  assert.match(
+    (error as Error).message,
+    /E-BENCH-DATA\] chain, 64 bytes, on rank 2 of 3, forward: element 15 is 1000\.5/,
+  );
 });
 
 test('bench collectives ~> between nodes, messages of both kinds; rounds add samples to the same cases', async () => {

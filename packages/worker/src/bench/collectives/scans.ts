@@ -1,10 +1,10 @@
-import { type Communicator, fill, type Tensor } from '@longscan/kernels';
-import type { CollectiveCase, MeasuredTransition } from '../../protocol/collectives.js';
+import type { Communicator } from '@longscan/kernels';
+import type { MeasuredTransition } from '../../protocol/collectives.js';
 import type { Segment } from '../../state/segment.js';
 import { blockCounts, type Strategy, type StrategyOptions } from '../../strategy.js';
-import { expectValues } from './expect-values.js';
-import { callsFor, describeCase, type MeasuredCase } from './measured-case.js';
+import { callsFor, type MeasuredCase } from './measured-case.js';
 import { foldedState, stateShape, transitionBytes, uploadSegment } from './scan-data.js';
+import { upAndDown } from './up-and-down.js';
 
 /** A call is two scans, each of many messages. */
 const mostCalls = 25;
@@ -60,55 +60,16 @@ export function optionsFor(
     .map((ranksPerNode) => ({ ...whole, ranksPerNode }));
 }
 
-/**
- * A forward scan, then the reverse one: the last rank begins that when it has its state, so that the first rank, where both
- * begin and end, sees the time of two scans without any clocks to compare.
- */
+/** A whole strategy, as a training step has its scans: forward, then in reverse. */
 export function scanCase(
   group: Communicator,
-  strategy: Strategy,
+  { name, start }: Strategy,
   options: Required<StrategyOptions>,
   problem: ScanProblem,
 ): MeasuredCase {
-  const { device } = group.stream;
-  const { bytes, transition, rows, expected } = problem;
-  const what: CollectiveCase = {
-    ...{ op: 'scan', bytes, link: null, strategy: strategy.name, ...options },
-    ...{ transition, transitionBytes: problem.transitionBytes, stateRows: rows },
-  };
-  const numCalls = callsFor(bytes, mostCalls);
-  let entered: readonly (Tensor | null)[] = [];
-  const forget = () => {
-    for (const tensor of entered) {
-      if (tensor === null) continue;
-      // The next scan may get the same memory: right values in it would hide that it writes none.
-      fill(tensor, Number.NaN);
-      tensor.release();
-    }
-    entered = [];
-  };
-  return {
-    ...{ what, numCalls, numOps: 2 * numCalls, isTimed: group.rank === 0 },
-    prepare: forget,
-    enqueue(start) {
-      start();
-      for (let i = 0; i < numCalls; i++) {
-        const there = device.scope(() => {
-          const forward = strategy.start(problem.forward, group, 'forward', options);
-          const reverse = strategy.start(problem.reverse, group, 'reverse', options);
-          return i < numCalls - 1 ? [] : [forward.wait(), reverse.wait()];
-        });
-        if (i === numCalls - 1) entered = there;
-      }
-    },
-    async check() {
-      for (const [i, direction] of (['forward', 'reverse'] as const).entries()) {
-        const [tensor, wanted] = [entered[i] ?? null, expected[i] ?? null];
-        const where = `${describeCase(what, group)}, ${direction}`;
-        if (tensor !== null && wanted !== null) await expectValues(where, tensor, group.stream, wanted);
-        else if (tensor !== wanted) throw new TypeError(`${where}: a state belongs where the scan has begun`);
-      }
-    },
-    release: forget,
-  };
+  const ways = { op: 'scan', strategy: name, ...options } as const;
+  const counts = { numScans: 1, numCalls: callsFor(problem.bytes, mostCalls) };
+  return upAndDown(group, problem, ways, counts, (local, direction) =>
+    start(local, group, direction, options),
+  );
 }

@@ -81,8 +81,7 @@ function ring(start: Start): Strategy {
   return defineStrategy({
     name: 'broken',
     paper: 'https://arxiv.org/abs/2404.02882',
-    cost: (worldSize, bytes, link) =>
-      chainCost(worldSize, bytes, chainSeconds(worldSize, bytes.state, 1, link)),
+    cost: (worldSize, bytes, link) => chainCost(worldSize, bytes, chainSeconds(worldSize, bytes, 1, link)),
     start,
   });
 }
