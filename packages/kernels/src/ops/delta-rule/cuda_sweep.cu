@@ -22,6 +22,7 @@ __global__ void __launch_bounds__(sweepThreads, 1)
     const SweepBlock<KN, backward, diagonal, width> block(call, maps, rings, shared);
     if (backward) letNextKernelBegin();
     if (threadIdx.x == 0) block.initBarriers();
+    if constexpr (width == wideValues && !backward) block.fillIdentity();
     __syncthreads();
     const int group = warpgroupNumber();
     if (group == 0) {

@@ -30,12 +30,13 @@ struct DeltaSweepLayout {
   static constexpr int record = gamma + KN * 64 * 4;
   static constexpr int part = (record + 16 + 1023) / 1024 * 1024;
 
-  // The state and N or dN twice, of a narrow block N with the rows' factors.
+  // The state and N or dN twice; forwards, of a narrow block N with the rows' factors, of a wide one the
+  // identity.
   static constexpr int channels = 2 * tileTokens * width;
   static constexpr int state = KN * channels;
   static constexpr int tokens = 2 * state;
   static constexpr int written = tokens + 2 * channels;
-  static constexpr int barriers = written + (backward || wide ? 0 : channels);
+  static constexpr int barriers = written + (backward ? 0 : channels);
   static constexpr int fixed = barriers + 1024;
 
   static constexpr int maxOperands = 12, maxParts = wide ? 3 : 4;
@@ -188,13 +189,29 @@ class SweepBlock {
     return {base + Layout::tokens + shown * Layout::channels};
   }
   __device__ Tile<64> writtenTile() const { return {base + Layout::written}; }
+  __device__ Tile<64> identity() const { return {base + Layout::written}; }
+
+  /// All threads, which meet afterwards.
+  __device__ void fillIdentity() const {
+    const int row = threadIdx.x / 8, unit = threadIdx.x % 8;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+      const uint32_t one = row % 2 == 0 ? 0x3f80u : 0x3f800000u;
+      storeShared(identity().address(row, unit) + 4 * i, row / 2 == 4 * unit + i ? one : 0u);
+    }
+    publishToProducts();
+  }
 
  private:
-  __device__ SweepBarrier barrier(int i) const { return {base + Layout::barriers + i * SweepBarrier::bytes}; }
+  __device__ SweepBarrier barrier(int i) const {
+    return {base + Layout::barriers + i * SweepBarrier::bytes};
+  }
   __device__ int partOffset(int slot) const {
     return Layout::fixed + rings.operands * Layout::operand + slot * Layout::part;
   }
-  __device__ const float* floats(int offset) const { return reinterpret_cast<const float*>(shared + offset); }
+  __device__ const float* floats(int offset) const {
+    return reinterpret_cast<const float*>(shared + offset);
+  }
 };
 
 }  // namespace longscan

@@ -51,9 +51,9 @@ class SweepWideChain {
     block.partFull(0).wait(0);
     SweepPiece piece = block.piece(0);
     if (piece.piece.fresh) forget();
-    loadTransposed(n, block.values(0));
     block.operandFull(0).wait(0);
     block.seeCopies(piece.piece);
+    takeValues(n);
     multiplyState<true, true>(n, 0, false, piece.piece, false);
     ColumnFactors outOf;
     outOf.take(block.outOf(0));
@@ -71,19 +71,12 @@ class SweepWideChain {
       showTokens(corrections, Block::shownAt(i).slot);
       block.release(block.partFree(part.slot));
 
+      // What follows the last piece is that piece's once more, and its products are for nothing: a branch
+      // would make all of them wait.
       const bool last = piece.last, forgets = piece.nextFresh;
-      if (!last) {
-        operand = next(Block::Layout::operandsPerPiece);
-        part = part.ahead(1, block.rings.parts);
-        block.partFull(part.slot).wait(part.round);
-        piece = block.piece(part.slot);
-        loadTransposed(n, block.values(part.slot));
-        block.operandFull(operand.slot).wait(operand.round);
-        block.seeCopies(piece.piece);
-      }
       const RingPlace shown = Block::shownAt(i + 1);
-      block.waitUntilFree(shown);
-      // What products begin after the last piece is for nothing: a branch would make all of them wait.
+      piece = takeNext(last, shown);
+      takeValues(n);
       multiplyState<true, true>(n, shown.slot, forgets, piece.piece, last);
       block.release(block.operandFree(ofKeys.slot));
       outOf.take(block.outOf(part.slot));
@@ -117,17 +110,8 @@ class SweepWideChain {
       block.release(block.partFree(part.slot));
 
       const bool last = piece.last, forgets = piece.piece.fresh;
-      if (!last) {
-        operand = next(Block::Layout::operandsPerPiece);
-        part = part.ahead(1, block.rings.parts);
-        block.partFull(part.slot).wait(part.round);
-        piece = block.piece(part.slot);
-        block.operandFull(operand.slot).wait(operand.round);
-        block.seeCopies(piece.piece);
-      }
       const RingPlace shown = Block::shownAt(i + 1);
-      block.waitUntilFree(shown);
-      // What products begin after the last piece is for nothing: a branch would make all of them wait.
+      piece = takeNext(last, shown);
       multiplyState<false, false>(dn, shown.slot, forgets, piece.piece, last);
       block.release(block.operandFree(ofW.slot));
       addOutputs(dn, piece, last);
@@ -135,12 +119,43 @@ class SweepWideChain {
     }
   }
 
+  /// To the next piece, unless this is the last one; its part and first operand are there then, and nobody
+  /// reads what was shown before where it will be. Of barriers the chain asks for all first: an answer takes
+  /// long.
+  __device__ SweepPiece takeNext(bool last, RingPlace shown) {
+    if (!last) {
+      operand = next(Block::Layout::operandsPerPiece);
+      part = part.ahead(1, block.rings.parts);
+    }
+    const SweepBarrier partFull = block.partFull(part.slot), operandFull = block.operandFull(operand.slot);
+    const bool isPart = partFull.isOver(part.round), isOperand = operandFull.isOver(operand.round);
+    block.waitUntilFree(shown);
+    if (!isPart) partFull.wait(part.round);
+    if (!isOperand) operandFull.wait(operand.round);
+    const SweepPiece piece = block.piece(part.slot);
+    block.seeCopies(piece.piece);
+    return piece;
+  }
+
+  /// Starts n = U^T.
+  __device__ void takeValues(Sums& n) {
+    const Tile<64> identity = block.identity(), values = block.values(part.slot);
+    beginProducts();
+    multiplyTiles<StoredB::rows, false>(n, productOperand<StoredB::rows>(identity.base, 0),
+                                        productOperand<StoredB::rows>(values.base, 0));
+#pragma unroll
+    for (int k = 1; k < 4; k++)
+      multiplyTiles<StoredB::rows, true>(n, productOperand<StoredB::rows>(identity.base, k),
+                                         productOperand<StoredB::rows>(values.base, k));
+    commitProducts();
+  }
+
   /// Starts sum = sum - S^T X^T (`negative`, `adds`) or S^T X^T, X the operand at `operand`, panel by panel
   /// as the state's own products end, and shows the rounded state. Then the state decays by `piece`, or
   /// leaves after the last one.
   template <bool negative, bool adds, int panel = 0>
   __device__ void multiplyState(Sums& sum, int shown, bool forgets, const Piece& piece, bool last) {
-    waitForProducts<KN - 1>();
+    waitForProducts<KN - (adds ? 0 : 1)>();
     settle(state[panel]);
     clearIf(state[panel], forgets);
     holdSums(rounded[panel], state[panel]);

@@ -57,20 +57,6 @@ __device__ inline MmaA holdColumns(Tile<64> tile, int step) {
   return loadATransposed(tile, 16 * step, 16 * (threadIdx.x >> 5 & 3), threadIdx.x & 31);
 }
 
-/// A tile of [token, channel] as sums of [channel, token] would lie.
-__device__ inline void loadTransposed(Sums& sum, Tile<64> from) {
-#pragma unroll
-  for (int step = 0; step < 4; step++) {
-    const MmaA a = holdColumns(from, step);
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-      float* const to = &sum[2 * step + i / 2][i % 2 * 2];
-      to[0] = lowHalf(a.x[i]);
-      to[1] = highHalf(a.x[i]);
-    }
-  }
-}
-
 #if LONGSCAN_WGMMA
 
 #define LONGSCAN_SUMS(how, sum, n) how(sum[n][0]), how(sum[n][1]), how(sum[n][2]), how(sum[n][3])
