@@ -45,9 +45,9 @@ __global__ void __launch_bounds__(sweepThreads, 1)
   }
 }
 
-/// Channels of V a block. For K > 128 a wide chain would need more registers than there are.
+/// Channels of V a block. With K > 64 a wide chain takes longer for a chunk than a narrow one.
 int sweepWidth(const DeltaDevice& device, int K, int V) {
-  return device.sharesTime && K <= 128 && V > narrowValues ? wideValues : narrowValues;
+  return device.sharesTime && K <= 64 && V > narrowValues ? wideValues : narrowValues;
 }
 
 int64_t blocksOf(const DeltaDevice& device, int64_t heads, int K, int V) {
@@ -80,8 +80,7 @@ cudaError_t launch(const DeltaSweepCall& call, cudaStream_t stream) {
   const cudaError_t error = deltaDevice(device);
   if (error != cudaSuccess) return error;
   if (sweepWidth(device, call.K, call.V) == wideValues)
-    return call.K <= 64 ? launchOf<1, backward, diagonal, wideValues>(call, device, stream)
-                        : launchOf<2, backward, diagonal, wideValues>(call, device, stream);
+    return launchOf<1, backward, diagonal, wideValues>(call, device, stream);
   if (call.K <= 64) return launchOf<1, backward, diagonal, narrowValues>(call, device, stream);
   return call.K <= 128 ? launchOf<2, backward, diagonal, narrowValues>(call, device, stream)
                        : launchOf<4, backward, diagonal, narrowValues>(call, device, stream);

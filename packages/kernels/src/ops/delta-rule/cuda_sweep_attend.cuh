@@ -75,7 +75,7 @@ class SweepAttendant {
     block.release(block.operandFree(queries.slot));
     if (!diagonal) scaleRows(o, near, far);
     block.tokensReady(shown).wait(round);
-    publishToProducts();
+    if (width == wideValues) publishToProducts();  // a narrow chain has done it
     beginProducts();
 #pragma unroll
     for (int k = 0; k < 4; k++)
