@@ -148,6 +148,34 @@ def check_summary(label, decay, inputs, bonus, dO, resets, summary):
                    dict(E=2e-5, M=2e-4, G=2e-5)) & torch.equal(reset, bits)
 
 
+def check_retraced(kernels, mean):
+    """A long slice without decay, whose state the backward pass takes back chunk by chunk: errors of the whole, and of
+    the first tokens' dq by themselves, where what is left of the state is smallest. `mean`: of the inputs."""
+    B, T, H, K, V, C = 1, 8300, 140, 64, 64, 64
+    draw = lambda *shape: (torch.randn(shape, device='cuda') + mean).bfloat16()
+    q, k, v, dO = draw(B, T, H, K), draw(B, T, H, K), draw(B, T, H, V), draw(B, T, H, V)
+
+    def ours():
+        o, _, states = kernels.forward('identity', q, k, v, None)
+        return [o, *kernels.backward('identity', q, k, v, None, states, dO)[:3]]
+
+    def chunks(x):
+        x = torch.nn.functional.pad(x[0].double().transpose(0, 1), (0, 0, 0, -T % C))
+        return x.reshape(H, -1, C, x.shape[-1])
+
+    qs, ks, vs, gs = map(chunks, (q, k, v, dO))
+    written, read = ks.transpose(2, 3) @ vs, qs.transpose(2, 3) @ gs
+    S, D = written.cumsum(1) - written, read.flip(1).cumsum(1).flip(1) - read
+    keys, values = torch.tril(qs @ ks.transpose(2, 3)), torch.tril(gs @ vs.transpose(2, 3))
+    exact = [qs @ S + keys @ vs, gs @ S.transpose(2, 3) + values @ ks,
+             vs @ D.transpose(2, 3) + values.transpose(2, 3) @ qs, ks @ D + keys.transpose(2, 3) @ gs]
+    exact = [K**-0.5 * x.reshape(H, -1, x.shape[-1])[:, :T].transpose(0, 1)[None] for x in exact]
+    found, again = ours(), ours()
+    bounds = dict.fromkeys(('o', 'dq', 'dk', 'dv', 'first'), 8e-3)
+    found, again, exact = (x + [x[1][:, :64]] for x in (found, again, exact))
+    return compare(f'identity  B{B} T{T} H{H} K{K} V{V} mean {mean}', found, again, exact, bounds)
+
+
 def check_isolation(kernels, decay):
     """A document of NaN leaves the next one's bits as they are."""
     B, T, H, K, V, split = 1, 200, 2, 64, 64, 83
@@ -186,6 +214,8 @@ def main():
     for decay in (name for name in parts if name != 'bonus'):
         if not calls_only:
             results.append(check_isolation(kernels, decay))
+        if decay == 'identity' and not calls_only:
+            results += [check_retraced(kernels, mean) for mean in (0, 1)]
         for i, case in enumerate(cases_of(decay, cases)):
             results.append(check(kernels, decay, case, i % 2 == 1, calls_only))
             if case[1] <= 350:

@@ -17,7 +17,7 @@ def pointers(*names):
     return [(name, pointer) for name in names]
 
 
-Call = structure('Call', ('B', i64), ('T', i64), *[(name, i32) for name in ('H', 'G', 'K', 'V', 'decay', 'type', 'decay_on_values')],
+Call = structure('Call', ('B', i64), ('T', i64), *[(name, i32) for name in ('H', 'G', 'K', 'V', 'decay', 'type', 'decay_on_values', 'joined')],
                  ('scale', ctypes.c_float), *pointers('q', 'k', 'v', 'g', 'bonus', 'resets'))
 Forward = structure('Forward', *pointers('h0', 'o', 'ht', 'states', 'workspace'), ('prepared', i32))
 Backward = structure('Backward', *pointers('dO', 'states'), ('from_zero', i32),
@@ -52,11 +52,11 @@ class GatedLinear:
         if error != 0:
             raise RuntimeError(f'{name}: CUDA error {error}')
 
-    def _call(self, decay, q, k, v, g, resets=None, scale=None, bonus=None):
+    def _call(self, decay, q, k, v, g, resets=None, scale=None, bonus=None, joined=False):
         B, T, G, K = q.shape
         H, V = v.shape[2:]
         kind = dict([(torch.bfloat16, 0), (torch.float32, 1)])[q.dtype]
-        return Call(B, T, H, G, K, V, DECAYS[decay], kind, decay == 'values', scale or K**-0.5, *map(address, (q, k, v, g, bonus, resets)))
+        return Call(B, T, H, G, K, V, DECAYS[decay], kind, decay == 'values', joined, scale or K**-0.5, *map(address, (q, k, v, g, bonus, resets)))
 
     def _state(self, call):
         sizes = (call.K, call.V) if call.decay_on_values else (call.V, call.K)

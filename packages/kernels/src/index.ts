@@ -96,11 +96,14 @@ export {
   type GatedLinearOptions,
   gatedLinear,
 } from './ops/gated-linear/index.js';
+export { joinedGatedLinear, takesJoinedHeads } from './ops/gated-linear/joined.js';
 export { type GateActivation, type GatedNormInputs, gatedNorm } from './ops/gated-norm/index.js';
 export { type Clip, clipFactor, readClip, sumOfSquares } from './ops/grad-norm/index.js';
 export { type Halves, joinHalves, splitHalves } from './ops/halves/index.js';
 export { layerNorm } from './ops/layer-norm/index.js';
+
 export { type GemmInfo, gemmInfo, linear } from './ops/linear/index.js';
+export { areJoinable, linearJoined } from './ops/linear/joined.js';
 export { type LtiScanInputs, type LtiSignal, ltiScan } from './ops/lti-scan/index.js';
 export { type MesaInputs, mesa } from './ops/mesa/index.js';
 export { type MlstmInputs, mlstm } from './ops/mlstm/index.js';

@@ -103,8 +103,8 @@ export interface Strategy {
   /** Needs nodes of equally many ranks: the planner refuses it where the ranks of a sequence do not fill theirs. */
   readonly needsWholeNodes?: true;
   /**
-   * From its third rank on, in the order of a scan, each rank enqueues what the one before it does and one op more often, at one place: as
-   * where everybody folds what came before. Those of thousands of ranks are then not recorded one by one.
+   * From its third rank on, in the order of a scan, each rank enqueues what the one before it does, and one op so many times more: as where
+   * everybody folds what came before. Of thousands of ranks then few are recorded, and conformance holds those against the others.
    */
   readonly folds?: true;
   /** Only enqueues: once it has returned, the scan finishes even while JavaScript is blocked. */

@@ -15,7 +15,7 @@ interface GpuRates {
 }
 
 /** What is limited by products. */
-const products = ['linear', 'linearPair']
+const products = ['linear', 'linearJoined']
   .flatMap((op) => [`${op}Forward`, `${op}InputGradient`, `${op}WeightGradient`])
   .concat('crossEntropyForward');
 

@@ -83,6 +83,31 @@ __device__ inline void storeBox(const CUtensorMap& map, uint32_t from, int colum
 #endif
 }
 
+/// The same by a whole warp, of which one thread is `elected`: no branch, after which the compiler would not
+/// know any more that addresses are the same for all.
+__device__ inline void copyBoxElected(bool elected, uint32_t to, const CUtensorMap& map, uint32_t arrival,
+                                      int column, int head, int row, int batch) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile(
+      "{ .reg .pred elected; setp.ne.s32 elected, %7, 0;\n"
+      "@elected cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, "
+      "{%3, %4, %5, %6}], [%2]; }" ::"r"(to),
+      "l"(&map), "r"(arrival), "r"(column), "r"(head), "r"(row), "r"(batch), "r"(static_cast<int>(elected))
+      : "memory");
+#endif
+}
+
+/// Arrives, and says how many bytes of copies belong to this phase.
+__device__ inline void arriveExpectingElected(bool elected, uint32_t arrival, uint32_t bytes) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile(
+      "{ .reg .pred elected; setp.ne.s32 elected, %2, 0;\n"
+      "@elected mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1; }" ::"r"(arrival),
+      "r"(bytes), "r"(static_cast<int>(elected))
+      : "memory");
+#endif
+}
+
 /// `bytes`, a multiple of 16, between places aligned to as much.
 __device__ inline void copyRun(uint32_t to, const void* from, uint32_t bytes, uint32_t arrival) {
 #if __CUDA_ARCH__ >= 900

@@ -44,6 +44,7 @@ __global__ void combineKernel(const CombineCall call) {
     for (int x = 0; x < width; x++)
       state.x[x] = reset ? entered.x[x] : factor.x[x] * state.x[x] + entered.x[x];
   }
+  if (call.last) storePack(call.last + at, state);
   if (call.outgoing == nullptr) return;
 #pragma unroll
   for (float& x : state.x) x *= call.outgoingScale;

@@ -21,6 +21,7 @@ struct CombineCall {
   float incomingScale, outgoingScale;
   float* states;    // [heads, segments, V, K] or null
   float* outgoing;  // [heads, V, K] or null
+  float* last;      // the same without `outgoingScale`, or null
 };
 
 cudaError_t launchCombine(const CombineCall& call, cudaStream_t stream);

@@ -31,7 +31,8 @@ bool canMapTensors() {
 cudaError_t mapTensor(CUtensorMap& map, const MappedTensor& from, int boxColumns, int boxTokens) {
   const cuuint64_t sizes[] = {static_cast<cuuint64_t>(from.columns), static_cast<cuuint64_t>(from.heads),
                               static_cast<cuuint64_t>(from.tokens), static_cast<cuuint64_t>(from.batches)};
-  const cuuint64_t pitches[] = {2 * sizes[0], 2 * sizes[0] * sizes[1], 2 * sizes[0] * sizes[1] * sizes[2]};
+  const auto pitch = static_cast<cuuint64_t>(from.pitch);
+  const cuuint64_t pitches[] = {2 * sizes[0], 2 * pitch, 2 * pitch * sizes[2]};
   const cuuint32_t box[] = {static_cast<cuuint32_t>(boxColumns), 1, static_cast<cuuint32_t>(boxTokens), 1};
   const cuuint32_t steps[] = {1, 1, 1, 1};
   const Encode encode = encoder();

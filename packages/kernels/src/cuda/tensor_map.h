@@ -11,6 +11,7 @@ namespace longscan {
 struct MappedTensor {
   const void* data;
   int64_t batches, tokens, heads, columns;
+  int64_t pitch = heads * columns;  // elements from a token to the next
 };
 
 /// Whether the device has a copy engine, to which its driver can describe tensors.

@@ -145,13 +145,14 @@ __device__ inline void multiply(Sums& sum, Tile<64> a, int stepA, Tile<64> b, in
                  "l"(productOperand<stored>(b.base, stepB)), "n"(stored == StoredB::columns), "n"(adds));
 }
 
-/// The same with A stored the other way: A[m, k] = a[16 stepA + k][m], and B[k, n] = b[16 stepB + k][n].
-template <bool adds = true>
+/// The same with A stored the other way: A[m, k] = a[16 stepA + k][m], and B[k, n] = b[16 stepB + k][n]. With
+/// a `sign` of -1 the product is taken off.
+template <bool adds = true, int sign = 1>
 __device__ inline void multiplyTransposed(Sums& sum, Tile<64> a, int stepA, Tile<64> b, int stepB) {
-  asm volatile(LONGSCAN_WGMMA_64("%34") "%32, %33, adds, 1, 1, 1, 1; }"
+  asm volatile(LONGSCAN_WGMMA_64("%34") "%32, %33, adds, %35, 1, 1, 1; }"
                : LONGSCAN_ALL_SUMS(sum)
                : "l"(productOperand<StoredB::columns>(a.base, stepA)),
-                 "l"(productOperand<StoredB::columns>(b.base, stepB)), "n"(adds));
+                 "l"(productOperand<StoredB::columns>(b.base, stepB)), "n"(adds), "n"(sign));
 }
 
 template <StoredB stored>
@@ -184,10 +185,12 @@ __device__ inline void multiply(Sums& sum, Tile<64> a, int stepA, Tile<64> b, in
   multiply<stored>(sum, loadA(a, (threadIdx.x >> 5 & 3) * 16, 16 * stepA, threadIdx.x & 31), b, stepB);
 }
 
-template <bool adds = true>
+template <bool adds = true, int sign = 1>
 __device__ inline void multiplyTransposed(Sums& sum, Tile<64> a, int stepA, Tile<64> b, int stepB) {
   if (!adds) clear(sum);
-  const MmaA rows = loadATransposed(a, 16 * stepA, (threadIdx.x >> 5 & 3) * 16, threadIdx.x & 31);
+  MmaA rows = loadATransposed(a, 16 * stepA, (threadIdx.x >> 5 & 3) * 16, threadIdx.x & 31);
+#pragma unroll
+  for (int i = 0; sign < 0 && i < 4; i++) rows.x[i] ^= 0x80008000;
   multiply<StoredB::columns>(sum, rows, b, stepB);
 }
 

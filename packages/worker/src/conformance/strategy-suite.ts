@@ -4,6 +4,7 @@ import { asynchronyChecks } from './strategy/asynchrony.js';
 import { costChecks } from './strategy/cost.js';
 import { exactnessChecks } from './strategy/exactness.js';
 import { failureChecks } from './strategy/failures.js';
+import { foldChecks } from './strategy/folds.js';
 import { unitChecks } from './strategy/units.js';
 
 /** One, powers of two, and what is neither. */
@@ -18,6 +19,7 @@ export function strategyChecks(strategy: Strategy): Check[] {
     ...failureChecks(strategy),
     ...costChecks(strategy),
     ...unitChecks(strategy),
+    ...foldChecks(strategy),
   ];
 }
 

@@ -1,12 +1,11 @@
-import { activation, gatedLinear, reshape } from '@longscan/kernels';
+import { activation, reshape } from '@longscan/kernels';
 import { defineLayer } from '../layer.js';
 import { headOutput } from '../layer-parts/head-output.js';
 import { headSize } from '../layer-parts/head-size.js';
 import { expectCount, expectPositive } from '../layer-parts/layer-options.js';
 import { lowRank } from '../layer-parts/low-rank.js';
-import { headsProjection, projection } from '../layer-parts/projections.js';
-
-const op = gatedLinear('diagonal');
+import { projectedLinear } from '../layer-parts/projected-linear.js';
+import { projection } from '../layer-parts/projections.js';
 
 /**
  * Gated Linear Attention: S_t = diag(a_t) S_{t-1} + k_t v_tᵀ with a_t = σ(x W_1 W_2 + b)^(1/τ) per key channel
@@ -25,18 +24,15 @@ export default defineLayer({
     expectPositive('gla', { gateNormalizer, normEps });
     const K = headSize('gla', 'expandK', config.expandK, param.dModel, H);
     const V = headSize('gla', 'expandV', config.expandV, param.dModel, H);
-    const query = headsProjection(param, 'q', H, K);
-    const key = headsProjection(param, 'k', H, K);
-    const value = headsProjection(param, 'v', H, V);
+    const recur = projectedLinear(param, 'diagonal', { numHeads: H, K, V });
     const forget = lowRank(param, 'gate', { out: H * K, rank: gateRank, bias: { constant: 0 } });
     const gate = projection(param, 'g', H * V);
     const output = headOutput(param, { numHeads: H, size: V, normEps, gate });
 
     return (x, context) => {
-      const [q, k, v] = [query(x), key(x), value(x)];
-      const logits = reshape(forget(x), k.shape);
+      const logits = reshape(forget(x), [x.dim(0), x.dim(1), H, K]);
       const g = activation('log-sigmoid', logits, 1 / gateNormalizer, { wide: true }); // log decay, <= 0
-      return output(x, (meanwhile) => context.recurrence(op, { q, k, v, g }, meanwhile));
+      return output(x, (meanwhile) => recur(x, g, context, meanwhile));
     };
   },
 });

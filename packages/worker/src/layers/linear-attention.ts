@@ -4,6 +4,7 @@ import { type HeadOutput, headOutput } from '../layer-parts/head-output.js';
 import { expectPairs, headSize } from '../layer-parts/head-size.js';
 import { expectPositive } from '../layer-parts/layer-options.js';
 import { normalizedLinear, rotatedLinear } from '../layer-parts/normalized-linear.js';
+import { type LinearHeads, type ProjectedLinear, projectedLinear } from '../layer-parts/projected-linear.js';
 import { headsProjection } from '../layer-parts/projections.js';
 
 const op = gatedLinear('identity');
@@ -29,28 +30,46 @@ export default defineLayer({
     const K = headSize('linear-attention', 'expandK', config.expandK, param.dModel, H);
     if (config.rotary) expectPairs('linear-attention', 'expandK', K);
     const V = headSize('linear-attention', 'expandV', config.expandV, param.dModel, H);
-    const query = headsProjection(param, 'q', H, K);
-    const key = headsProjection(param, 'k', H, K);
-    const value = headsProjection(param, 'v', H, V);
+    const heads = { numHeads: H, K, V };
+    const isPlain = featureMap === 'identity' && !normalize && !config.rotary;
+    const recur = isPlain ? projectedLinear(param, 'identity', heads) : mappedLinear(param, heads, config);
     const output = config.outputNorm
       ? headOutput(param, { numHeads: H, size: V, normEps, gate: null })
       : plainOutput(param, H * V);
-    const feature = (x: Tensor) => (featureMap === 'elu+1' ? activation('elu+1', x) : x);
-
-    return (x, context) => {
-      const inputs = { q: feature(query(x)), k: feature(key(x)), v: value(x) };
-      const positions = config.rotary ? context.positions(x) : null;
-      const turn = (rows: Tensor) => (positions ? rotary(rows, positions, { theta: ropeTheta }) : rows);
-      const normalized = () =>
-        positions
-          ? rotatedLinear(inputs, turn, normalizerEps, context)
-          : normalizedLinear(inputs, normalizerEps, context);
-      const plain = () =>
-        context.recurrence(op, { q: turn(inputs.q), k: turn(inputs.k), v: inputs.v, g: null });
-      return output(x, normalize ? normalized : plain);
-    };
+    return (x, context) => output(x, (meanwhile) => recur(x, null, context, meanwhile));
   },
 });
+
+interface Mapping {
+  readonly featureMap: string;
+  readonly normalize: boolean;
+  readonly normalizerEps: number;
+  readonly rotary: boolean;
+  readonly ropeTheta: number;
+}
+
+/** With features, positions or a normaliser between the projections and the recurrence. */
+function mappedLinear(
+  param: ParameterDeclarer,
+  { numHeads: H, K, V }: LinearHeads,
+  { featureMap, normalize, normalizerEps, rotary: isTurned, ropeTheta }: Mapping,
+): ProjectedLinear {
+  const query = headsProjection(param, 'q', H, K);
+  const key = headsProjection(param, 'k', H, K);
+  const value = headsProjection(param, 'v', H, V);
+  const feature = (x: Tensor) => (featureMap === 'elu+1' ? activation('elu+1', x) : x);
+  return (x, _g, context) => {
+    const inputs = { q: feature(query(x)), k: feature(key(x)), v: value(x) };
+    const positions = isTurned ? context.positions(x) : null;
+    const turn = (rows: Tensor) => (positions ? rotary(rows, positions, { theta: ropeTheta }) : rows);
+    if (!normalize) {
+      return context.recurrence(op, { q: turn(inputs.q), k: turn(inputs.k), v: inputs.v, g: null });
+    }
+    return positions
+      ? rotatedLinear(inputs, turn, normalizerEps, context)
+      : normalizedLinear(inputs, normalizerEps, context);
+  };
+}
 
 /** The projection alone: a recurrence's output [B, T, H, V] to [B, T, D]. */
 function plainOutput(param: ParameterDeclarer, size: number): HeadOutput {

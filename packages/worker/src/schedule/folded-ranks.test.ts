@@ -4,44 +4,11 @@ import allGather from '../sp/all-gather.js';
 import doublingScan from '../sp/doubling-scan.js';
 import { recordRanks } from './folded-ranks.js';
 import { recordStrategyScan, type ScannedState } from './record-scan.js';
-import type { OpEntry, Schedule, ScheduleEntry } from './schedule.js';
+import type { OpEntry, ScheduleEntry } from './schedule.js';
 
 const state = (kind: ScannedState['kind'], transitionBytes: number): ScannedState => ({
   ...{ kind, stateBytes: 4 * 4 * 64 * 64, stateRows: 256, numHeads: 4, transitionBytes },
 });
-
-/** Each call by itself, as it is recorded. */
-const unfold = (entries: readonly ScheduleEntry[]): ScheduleEntry[] =>
-  entries.flatMap((entry): ScheduleEntry[] => {
-    if (entry.kind !== 'op') return [entry];
-    const { times = 1, ...call } = entry;
-    return Array.from({ length: times }, () => call);
-  });
-const unfolded = (schedules: readonly Schedule[]) =>
-  schedules.map(({ streams, entries }) => ({ streams, entries: unfold(entries) }));
-
-for (const size of [1, 2, 4, 5, 12]) {
-  test(`folds ~> what each of ${size} ranks records by itself, both ways, of every kind of M, unit by unit too`, () => {
-    for (const direction of ['forward', 'reverse'] as const) {
-      for (const scanned of [
-        state('identity', 0),
-        state('diagonal', 1024),
-        state('dense', 4 * 4 * 64 * 64),
-      ]) {
-        for (const units of [1, 2]) {
-          const of = (strategy: Parameters<typeof recordStrategyScan>[0]) =>
-            recordStrategyScan(strategy, scanned, size, { blocks: 1 }, { direction, units });
-          const { folds: _, ...oneByOne } = allGather;
-          assert.equal(
-            unfolded(of(allGather)),
-            of(oneByOne),
-            `${direction}, ${scanned.kind}, ${units} units`,
-          );
-        }
-      }
-    }
-  });
-}
 
 test('folds ~> thousands of ranks by four of them', () => {
   let numRecorded = 0;

@@ -11,6 +11,7 @@ import { numberedEntries } from './numbered-entries.js';
 import { recordInFull, recordSchedules, recordShared } from './record-schedules.js';
 import { Recorder } from './recorder.js';
 import type { Schedule, ScheduleEntry } from './schedule.js';
+import { singleCalls } from './single-calls.js';
 
 /** Steps of which the last one is looked at: as many as make a step with memory of two earlier ones. */
 const numSteps = 3;
@@ -191,13 +192,6 @@ function longer(parallel: Readonly<Record<string, unknown>>, { data, ...sections
   return { parallel, ...sections, data: { sequenceLength: 16 * 120, batchSize: 2, ...data } };
 }
 
-/** Each call of an op by itself. */
-function calls(entry: ScheduleEntry): ScheduleEntry[] {
-  if (entry.kind !== 'op') return [entry];
-  const { times = 1, ...call } = entry;
-  return Array.from({ length: times }, () => call);
-}
-
 for (const [title, job] of manyRanks) {
   test(`schedules ~> shared by many ranks as each by itself: ${title}`, async () => {
     for (const [strategy, parallel] of [
@@ -215,7 +209,7 @@ for (const [title, job] of manyRanks) {
       assert.is(shared.length, plan.mesh.numRanks);
       for (const [rank, { streams, entries }] of shared.entries()) {
         assert.equal(streams, alone[rank]!.streams);
-        assert.equal(entries.flatMap(calls), alone[rank]!.entries, `${strategy}, rank ${rank}`);
+        assert.equal(singleCalls(entries), alone[rank]!.entries, `${strategy}, rank ${rank}`);
       }
     }
   });

@@ -11,7 +11,7 @@ import { defineLayer, type Layer } from '../layer.js';
 import { loadAttentionStrategy, loadStrategy } from '../load-strategy.js';
 import { type LoadedLayer, loadLayers } from '../model/load-layers.js';
 import { createModel, parameterSpecs } from '../model/model.js';
-import { Parameters } from '../model/parameters.js';
+import { Parameters, type Precision } from '../model/parameters.js';
 import { Optimizer } from '../optim/optimizer.js';
 import { shardOfRank } from '../optim/shard.js';
 import { type JobSpec, parseMemory } from '../protocol/job-spec.js';
@@ -39,6 +39,8 @@ export interface TrainingRanksOptions {
   /** Default: `kv-all-gather`. */
   readonly attention?: string;
   readonly dtype?: DType;
+  /** Default: `f32`; CPUs can hold parameters in others, not train them. */
+  readonly precision?: Precision;
   /** Replicas; default 1. */
   readonly dp?: number;
   /** Compute threads of a rank; default 1. */
@@ -52,7 +54,7 @@ export interface TrainingRanksOptions {
  * is sharded if the job says so.
  */
 export async function openTrainingRanks(spec: JobSpec, options: TrainingRanksOptions): Promise<Training[]> {
-  const { lengths, dtype = 'f32', dp = 1, threads = 1, segments } = options;
+  const { lengths, dtype = 'f32', precision = 'f32', dp = 1, threads = 1, segments } = options;
   const sp = lengths.length;
   const layers: LoadedLayer[] = [
     ...(await loadLayers(spec.model)),
@@ -75,7 +77,7 @@ export async function openTrainingRanks(spec: JobSpec, options: TrainingRanksOpt
     const specs = parameterSpecs(spec.model, layers);
     const bucketBytes = parseMemory(spec.parallel.gradientBucket);
     const parameters = new Parameters(device, specs, {
-      ...{ numExtra, dtype, bucketBytes },
+      ...{ numExtra, dtype, precision, bucketBytes },
       numShards: shard.count,
     });
     parameters.initialise(7);

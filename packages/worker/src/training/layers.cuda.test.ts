@@ -18,14 +18,17 @@ const layers = await importUnits<Layer>(new URL('../layers/', import.meta.url));
 const numTokens = 144;
 /** Of each gradient to that of the CPU. */
 const f32Tolerance = 2e-3;
+type Options = Readonly<Record<string, number | string | boolean>>;
 /** ReBased's normaliser of the first token is a square, here 8e-5, which features of size 1 add up to: 1 % of it would be rounding. */
-const options: Readonly<Record<string, Readonly<Record<string, number>>>> = { rebased: { normalizerEps: 1 } };
+const options: Readonly<Record<string, Options>> = { rebased: { normalizerEps: 1 } };
+/** What kernels take as it is projected. */
+const plainLinear: Options = { featureMap: 'identity', normalize: false, outputNorm: true };
 /** Of all gradients together in bf16, or so many times what rounding the weights alone does to them on the CPU. */
 const [bf16Tolerance, roundings] = [0.1, 6];
 
-function modelOf(use: string): JobSpec['model'] {
+function modelOf(use: string, options: Options): JobSpec['model'] {
   const model = { dModel: 128, numLayers: 2, numHeads: 2, vocabSize: 96, mlp: 128, tieEmbeddings: false };
-  const layers = [0, 1].map(() => ({ use, options: options[use] ?? {}, file: null }));
+  const layers = [0, 1].map(() => ({ use, options, file: null }));
   return jobSpecSchema.parse({ model: { ...model, layers }, data: { path: 'unused' } }).model;
 }
 
@@ -38,8 +41,8 @@ async function onCpu(spec: JobSpec['model'], values: Map<string, Float32Array>):
   }
 }
 
-async function checkLayer(device: Device, name: string): Promise<void> {
-  const spec = modelOf(name);
+async function checkLayer(device: Device, name: string, options: Options): Promise<void> {
+  const spec = modelOf(name, options);
   const values = new Map<string, Float32Array>();
   const expected = await onCpu(spec, values);
   const single = await modelGradients(device, spec, 'f32', values, numTokens);
@@ -66,9 +69,11 @@ async function checkLayer(device: Device, name: string): Promise<void> {
   assert.ok(error < allowed, `bf16 gradients differ by ${error}, relative; allowed ${allowed}`);
 }
 
-for (const name of [...layers.keys()].sort()) {
-  testOnGpu(`${name} ~> loss and gradients on the GPU are those of the CPU`, (device) =>
-    checkLayer(device, name),
+const cases = [...layers.keys()].map((name): [string, Options] => [name, options[name] ?? {}]);
+for (const [name, chosen] of [...cases, ['linear-attention', plainLinear] as const].sort()) {
+  const shown = Object.keys(chosen).length > 0 ? ` ${JSON.stringify(chosen)}` : '';
+  testOnGpu(`${name}${shown} ~> loss and gradients on the GPU are those of the CPU`, (device) =>
+    checkLayer(device, name, chosen),
   );
 }
 

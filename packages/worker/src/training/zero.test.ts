@@ -1,9 +1,11 @@
+import { randomNormal } from '@longscan/kernels/testing';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type JobSpec, jobSpecSchema } from '../protocol/job-spec.js';
 import { textOf } from '../testing/documents.js';
 import { trainOnDocuments } from '../testing/train-on-documents.js';
 import { openTrainingRanks } from '../testing/training-ranks.js';
+import { gatherParameters, gatherValues } from './over-ranks.js';
 
 const text = textOf([50, 120, 7, 300]);
 const windows = [0, 96, 192, 288].map((start) => ({ start, numTokens: 96 }));
@@ -69,5 +71,48 @@ test('zero ~> a rank holds its share of the moments', async () => {
   assert.equal([...names], [...ranks[0]!.parameters.byName.keys()], 'nobody is left out');
   for (const { device } of [...ranks, ...whole]) device.close();
 });
+
+for (const gradientBucket of ['0B', '1KiB']) {
+  test(`zero, bf16, buckets of ${gradientBucket} ~> after a step everybody sees all, and before a checkpoint has all of it`, async () => {
+    const spec = specOf(1, 0);
+    const job = { ...spec, parallel: { ...spec.parallel, gradientBucket } };
+    const lengths = [32, 32, 32];
+    const ranks = await openTrainingRanks(job, { lengths, strategy: 'ring', precision: 'bf16' });
+    const names = ranks[0]!.parameters.specs.map(({ name }) => name);
+    const written = ranks.map(({ parameters }, rank) =>
+      parameters.specs.map(({ name, shape }, i) => {
+        const size = shape.reduce((a, b) => a * b, 1);
+        const values = Float32Array.from(randomNormal(size, 100 * rank + i));
+        parameters.write(name, values);
+        return values;
+      }),
+    );
+    /** What the rank that updates it has written. */
+    const expected = written[0]!.map((values) => new Float32Array(values.length));
+    ranks.forEach(({ optimizer }, rank) => {
+      for (const { spec, inParameter, length } of optimizer.ranges()) {
+        const i = names.indexOf(spec.name);
+        expected[i]!.set(written[rank]![i]!.subarray(inParameter, inParameter + length), inParameter);
+      }
+    });
+    for (const rank of ranks) gatherParameters(rank);
+    for (const { parameters } of ranks) {
+      parameters.awaitUpdates();
+      for (const [i, name] of names.entries()) {
+        const seen = await parameters.byName.get(name)!.readNumbers();
+        expected[i]!.forEach((value, at) => {
+          assert.ok(Math.abs(seen[at]! - value) <= 2 ** -8 * Math.abs(value), `${name} ${at}`);
+        });
+      }
+    }
+    for (const rank of ranks) gatherValues(rank);
+    for (const { parameters, device } of ranks) {
+      for (const [i, name] of names.entries()) {
+        assert.equal(await parameters.valuesOf(name).read(), expected[i], name);
+      }
+      device.close();
+    }
+  });
+}
 
 test.run();

@@ -9,14 +9,16 @@ namespace longscan {
 namespace {
 
 constexpr int threads = convThreads, atOnce = convTokens;
-/// On a multiprocessor; threads then have 128 registers, or 255.
-constexpr int blocksAtOnce(int most) {
-  return most <= 4 ? 4 : 2;
-}
+/// On a multiprocessor; threads then have 80 registers, 128 or 255. bf16 takes few of them where threads have
+/// few channels.
+template <typename Element, int width, int most>
+constexpr int blocksAtOnce = most > 4                       ? 2
+                             : width * sizeof(Element) <= 8 ? 6
+                                                            : 4;
 
 /// A thread goes through its run with time.
 template <typename Element, int width, int most, bool isNormed>
-__global__ void __launch_bounds__(threads, blocksAtOnce(most))
+__global__ void __launch_bounds__(threads, blocksAtOnce<Element, width, most>)
     forwardKernel(const Conv<Element> conv, Element* y) {
   constexpr int back = most - 1;
   /// Tokens whose squares a head's threads add up together, as registers allow.
@@ -104,7 +106,8 @@ __global__ void __launch_bounds__(threads, blocksAtOnce(most))
 
 template <typename Element, int width, int most, bool isNormed>
 cudaError_t launch(const LongscanCausalConv& call, void* y, cudaStream_t stream) {
-  const Conv<Element> conv(call, convLanes(call, width), convRunTokens(call, width, blocksAtOnce(most)));
+  const Conv<Element> conv(call, convLanes(call, width),
+                           convRunTokens(call, width, blocksAtOnce<Element, width, most>));
   const ConvGrid blocks(conv);
   const auto kernel = forwardKernel<Element, width, most, isNormed>;
   constexpr int bytes = ConvRing<Element, width, 1, false>::bytes;
@@ -124,11 +127,13 @@ cudaError_t launch(const LongscanCausalConv& call, void* y, cudaStream_t stream)
                      : launch<Element, width, more, false>(call, y, stream);
 }
 
-/// Packs of 16 bytes where rows, and heads that are scaled, are of such.
+/// Packs of 16 bytes where rows, and heads that are scaled, are of such; but up to four taps without heads
+/// leave registers for more threads with smaller packs, which keep more on its way.
 template <typename Element>
 cudaError_t launch(const LongscanCausalConv& call, void* y, cudaStream_t stream) {
   constexpr int widest = 16 / sizeof(Element);
-  if (call.D % widest == 0 && call.headSize % widest == 0) return launch<Element, widest>(call, y, stream);
+  const bool isOfPacks = call.D % widest == 0 && call.headSize % widest == 0;
+  if (isOfPacks && (call.headSize != 0 || call.W > 4)) return launch<Element, widest>(call, y, stream);
   return convWidthOf(call) == 1 ? launch<Element, 1>(call, y, stream)
                                 : launch<Element, convWidth>(call, y, stream);
 }

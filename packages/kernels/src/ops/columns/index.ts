@@ -54,7 +54,8 @@ export function concatLast(parts: readonly Tensor[]): Tensor {
   return whole;
 }
 
-function cut(call: ForwardCall, x: Tensor, sizes: readonly number[]): Tensor[] {
+/** `splitLast` without its gradient. */
+export function cut(call: ForwardCall, x: Tensor, sizes: readonly number[]): Tensor[] {
   let from = 0;
   return sizes.map((size) => {
     const part = call.empty([...x.shape.slice(0, -1), size], x.dtype);
@@ -64,8 +65,8 @@ function cut(call: ForwardCall, x: Tensor, sizes: readonly number[]): Tensor[] {
   });
 }
 
-/** The parts side by side; null: zeros. At least one is there. */
-function join(call: ForwardCall, parts: readonly (Tensor | null)[], sizes: readonly number[]): Tensor {
+/** `concatLast` without its gradient; null: zeros. At least one part is there. */
+export function join(call: ForwardCall, parts: readonly (Tensor | null)[], sizes: readonly number[]): Tensor {
   const present = parts.find((part) => part !== null)!;
   const width = sizes.reduce((sum, size) => sum + size, 0);
   const whole = call.empty([...present.shape.slice(0, -1), width], present.dtype);

@@ -7,7 +7,9 @@ namespace longscan {
 
 namespace {
 
-/// The arguments that every function here begins with, and what they are to the kernels.
+/// The arguments that every function here begins with, and what they are to the kernels. Queries, keys and
+/// values that are joined, [B, T, 2 + V / K, H, K], are given as that tensor, three times, and so are their
+/// gradients.
 struct Common {
   TensorRef q, k, v, g, bonus, resets;
   int64_t decaying;  // channels of the axis on which the decay acts
@@ -24,8 +26,15 @@ struct Common {
     g = args.optionalTensor("g");
     bonus = args.optionalTensor("bonus");
     resets = args.optionalTensor("resets");
-    args.check(q.numDims == 4 && v.numDims == 4, "q and v have 4 dims");
-    const int64_t B = v.dim(0), T = v.dim(1), H = v.dim(2), V = v.dim(3), G = q.dim(2), K = q.dim(3);
+    call.joined = q.numDims == 5;
+    if (call.joined) {
+      args.check(q.data == k.data && q.data == v.data && v.numDims == 5 && v.dim(2) > 2,
+                 "q, k and v are not one tensor [B, T, 2 + V / K, H, K]");
+    } else {
+      args.check(q.numDims == 4 && v.numDims == 4, "q and v have 4 dims");
+    }
+    const int64_t B = v.dim(0), T = v.dim(1), H = v.dim(-2), G = q.dim(-2), K = q.dim(-1);
+    const int64_t V = call.joined ? (v.dim(2) - 2) * K : v.dim(-1);
     args.check(q.dim(0) == B && q.dim(1) == T && G >= 1 && H % G == 0, "q and v do not fit");
     args.checkSameType(q, v);
     args.checkSize(k, q, q.numElements, "k");
@@ -43,13 +52,14 @@ struct Common {
     call.H = static_cast<int32_t>(H), call.G = static_cast<int32_t>(G);
     call.K = static_cast<int32_t>(K), call.V = static_cast<int32_t>(V);
     call.type = isBf16(args, q) ? longscanBf16 : longscanF32;
-    call.q = q.data, call.k = k.data, call.v = v.data;
+    call.q = part(q.data, 0), call.k = part(k.data, 1), call.v = part(v.data, 2);
     call.g = g.as<float>();
     call.bonus = bonus.as<float>();
     call.resets = resets.as<int32_t>();
   }
 
   int64_t stateSize() const { return call.B * call.H * call.K * call.V; }
+  int64_t outputSize() const { return call.B * call.T * call.H * call.V; }
   int64_t factorSize() const {
     return call.B * call.H * (call.decay == longscanDecayDiagonal ? decaying : 1);
   }
@@ -72,9 +82,20 @@ struct Common {
     Count* count = LONGSCAN_CUDA_FUNCTION(args, longscanGatedLinearStatesBytes);
     return f32Argument(args, "states", static_cast<int64_t>(bytes(args, count) / sizeof(float)));
   }
+  /// The gradient of q (0), k (1) or v (2), each head's share of it, of so many channels.
+  void* gradient(Args& args, const char* name, int which, int64_t channels) const {
+    const int64_t size = call.joined ? q.numElements : call.B * call.T * call.H * channels;
+    return part(typedArgument(args, name, q, size), which);
+  }
 
  private:
   static constexpr int64_t limit = 1 << 24;
+
+  /// Where q (0), k (1) or v (2) begins in the tensor that was given for it.
+  void* part(void* given, int which) const {
+    if (!call.joined) return given;
+    return static_cast<char*>(given) + which * int64_t{call.H} * call.K * dtypeBytes(q.dtype);
+  }
 };
 
 Napi::Value bindBytes(Args& args) {
@@ -96,7 +117,7 @@ Napi::Value bindForward(Args& args) {
   const WorkspaceArgument workspace(args, common.bytes(args, count));
   LongscanGatedLinearForward io{};
   io.h0 = optionalF32Argument(args, "h0", common.stateSize());
-  io.o = typedArgument(args, "o", common.q, common.v.numElements);
+  io.o = typedArgument(args, "o", common.q, common.outputSize());
   io.ht = optionalF32Argument(args, "ht", common.stateSize());
   io.states = common.states(args);
   io.workspace = workspace.data;
@@ -111,15 +132,14 @@ Napi::Value bindBackward(Args& args) {
   Common::Count* count = LONGSCAN_CUDA_FUNCTION(args, longscanGatedLinearBackwardWorkspaceBytes);
   const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanGatedLinearBackward);
   const WorkspaceArgument workspace(args, common.bytes(args, count));
-  const int64_t channels = call.B * call.T * call.H * call.K;
   LongscanGatedLinearBackward io{};
-  io.dO = typedArgument(args, "dO", common.q, common.v.numElements);
+  io.dO = typedArgument(args, "dO", common.q, common.outputSize());
   io.states = common.states(args);
   io.fromZero = args.flag("fromZero");
   io.dht = optionalF32Argument(args, "dht", common.stateSize());
-  io.dq = typedArgument(args, "dq", common.q, channels);
-  io.dk = typedArgument(args, "dk", common.q, channels);
-  io.dv = typedArgument(args, "dv", common.q, common.v.numElements);
+  io.dq = common.gradient(args, "dq", 0, call.K);
+  io.dk = common.gradient(args, "dk", 1, call.K);
+  io.dv = common.gradient(args, "dv", 2, call.V);
   io.dg = optionalF32Argument(args, "dg", common.g.numElements);
   io.dbonus = optionalF32Argument(args, "dbonus", call.B * call.H * call.K);
   io.dh0 = optionalF32Argument(args, "dh0", common.stateSize());
@@ -150,7 +170,7 @@ Napi::Value bindSummarizeBackward(Args& args) {
   const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanGatedLinearSummarizeBackward);
   LongscanGatedLinearSummaryBackward io{};
   io.workspace = WorkspaceArgument(args, common.bytes(args, count)).data;
-  io.dO = typedArgument(args, "dO", common.q, common.v.numElements);
+  io.dO = typedArgument(args, "dO", common.q, common.outputSize());
   io.adjoint = f32Argument(args, "adjoint", common.stateSize());
   args.enqueueLaunch([=, call = common.call](CUstream_st* stream) { return kernel(&call, &io, stream); });
   return args.env().Undefined();

@@ -8,13 +8,18 @@ namespace longscan {
 
 namespace {
 
+bool joinedSupported(const Call& call) {
+  return call.G == call.H && call.V <= mostContracted && !call.decayOnValues &&
+         call.decay != longscanDecayDiagonal && call.type == longscanBf16 && call.bonus == nullptr;
+}
+
 bool supported(const Call& call) {
   const auto headSize = [](int size, int most) { return size > 0 && size <= most && size % 8 == 0; };
   const int decaying = call.decayOnValues ? call.V : call.K, other = call.decayOnValues ? call.K : call.V;
   return call.B > 0 && call.T > 0 && call.H > 0 && call.G > 0 && call.H % call.G == 0 &&
          !(call.decayOnValues && (call.G != call.H || call.bonus)) && headSize(decaying, 256) &&
          headSize(other, 512) && call.decay >= 0 && call.decay <= longscanDecayDiagonal &&
-         (call.type == longscanBf16 || call.type == longscanF32);
+         (call.type == longscanBf16 || call.type == longscanF32) && (!call.joined || joinedSupported(call));
 }
 
 /// Whether the chunkwise kernels know the call.
@@ -34,7 +39,8 @@ size_t longscanGatedLinearStatesBytes(const LongscanGatedLinear* call) {
   if (call->decayOnValues) return valuesStatesBytes(*call);
   if (!chunkwise(*call)) return generalStatesBytes(*call);
   const Plan plan(*call);
-  return sizeof(float) * plan.heads * plan.numSegments * plan.stateSize;
+  const int64_t last = plan.retraces ? plan.heads * plan.stateSize : 0;
+  return sizeof(float) * (plan.statesSize() + last);
 }
 
 size_t longscanGatedLinearWorkspaceBytes(const LongscanGatedLinear* call) {

@@ -13,6 +13,8 @@ interface Kind {
   readonly code: number;
   /** Of queries with K channels. */
   readonly scaleOf: (q: Tensor) => number;
+  /** q, k and v are one tensor [B, T, 2 + V / K, H, K], three times, and so are their gradients. Default: false. */
+  readonly areJoined?: boolean;
   readonly decayOn: 'key' | 'value';
   readonly stateShape: (inputs: GatedLinearInputs) => readonly number[];
 }
@@ -37,7 +39,7 @@ interface Prepared extends Kept {
  * between others its summary comes first, whose workspace the sweep goes on from.
  */
 export function cudaParts(kind: Kind): RecurrenceParts<GatedLinearInputs> {
-  const { decay, code, decayOn, scaleOf, stateShape } = kind;
+  const { decay, code, decayOn, scaleOf, areJoined = false, stateShape } = kind;
   const hasGradient = decay === 'scalar' || decay === 'diagonal';
 
   const common = (
@@ -50,9 +52,14 @@ export function cudaParts(kind: Kind): RecurrenceParts<GatedLinearInputs> {
     return [call.stream, code, decayOn === 'value', scaleOf(q), q.id, k.id, v.id, ...optional];
   };
   /** FLOPs of `perToken` products with the K × V state and `intra` products inside a chunk of 64 tokens. */
-  const count = (call: ForwardCall, { q, v }: GatedLinearInputs, perToken: number, intra: number): void => {
-    const [K, V] = [q.dim(3), v.dim(3)];
-    call.device.flops += (v.size / V) * (2 * perToken * K * V + intra * 64 * (K + V));
+  const count = (call: ForwardCall, inputs: GatedLinearInputs, perToken: number, intra: number): void => {
+    const [B, H, R, N] = stateShape(inputs) as [number, number, number, number];
+    call.device.flops += B * inputs.q.dim(1) * H * (2 * perToken * R * N + intra * 64 * (R + N));
+  };
+  const outputShape = (inputs: GatedLinearInputs): readonly number[] => {
+    if (!areJoined) return inputs.v.shape;
+    const [B, H, V] = stateShape(inputs) as [number, number, number];
+    return [B, inputs.v.dim(1), H, V];
   };
   const bytesFor = (call: ForwardCall, slice: GatedLinearCudaArguments, which: keyof typeof memory): Tensor =>
     call.empty([call.native.gatedLinearCudaBytes(...slice, memory[which]) / 4]);
@@ -67,7 +74,7 @@ export function cudaParts(kind: Kind): RecurrenceParts<GatedLinearInputs> {
   ) => {
     const slice = common(call, inputs, resets);
     const states = bytesFor(call, slice, 'states');
-    const output = call.empty(inputs.v.shape, inputs.v.dtype);
+    const output = call.empty(outputShape(inputs), inputs.v.dtype);
     const [h0Id, finalId] = [h0?.id ?? null, finalState?.id ?? null];
     call.native.gatedLinearCudaForward(...slice, workspace?.id ?? null, h0Id, output.id, finalId, states.id);
     count(call, inputs, 2, 1);
@@ -117,9 +124,10 @@ export function cudaParts(kind: Kind): RecurrenceParts<GatedLinearInputs> {
 
     finishBackward(call, inputs, resets, record, prepared, outputGradient, outgoingAdjoint, wantIncoming) {
       const { q, k, v, g, u } = inputs;
-      const [B, H, K] = [q.dim(0), v.dim(2), q.dim(3)];
-      const [dq, dk] = [call.empty(perHead(q, H), q.dtype), call.empty(perHead(k, H), k.dtype)];
+      const [B, H, K] = [q.dim(0), v.dim(-2), q.dim(-1)];
       const dv = call.empty(v.shape, v.dtype);
+      const ofHeads = (x: Tensor) => (areJoined ? dv : call.empty(perHead(x, H), x.dtype));
+      const [dq, dk] = [ofHeads(q), ofHeads(k)];
       const dg = g !== null && hasGradient ? call.empty(g.shape) : null;
       const shares = u ? call.empty([B, H * K]) : null;
       const incoming = wantIncoming ? call.empty(stateShape(inputs)) : null;

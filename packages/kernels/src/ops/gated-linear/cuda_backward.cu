@@ -1,5 +1,6 @@
 #include "cuda_calls.h"
 #include "cuda_decay_gradient.h"
+#include "cuda_retrace.h"
 #include "cuda_reverse.h"
 
 namespace longscan {
@@ -42,7 +43,7 @@ cudaError_t summarizeStates(const Call& call, const Plan& plan, const LongscanGa
     sweep.tasks[sweep.numTasks++] = adjointSummaryTask(call, work, io.dO);
   if (sweep.numTasks > 0) LONGSCAN_TRY(launchSummary(sweep, stream));
   return combine(call, plan, work.summaries, io.dht, 1.0f / adjointScale(call, plan), true, work.adjoints,
-                 io.dh0, stream);
+                 io.dh0, nullptr, stream);
 }
 
 /// dq of a scalar decay: with time, from the forward states.
@@ -54,6 +55,7 @@ SweepTask queryGradientTask(const Call& call, const Plan& plan, const LongscanGa
   task.y = inputs.v;
   task.z = inputs.k;
   task.out = static_cast<Bf16*>(io.dq);
+  task.outPitch = pitchOf(call, call.H, call.K);
   task.states = io.states;
   task.freeIsKey = true;
   if (!plan.hasGradient) return task;
@@ -72,6 +74,7 @@ SweepTask keyGradientTask(const Call& call, const Plan& plan, const LongscanGate
   task.y = rowsOf(io.dO, call.H, call.V);
   task.z = inputs.q;
   task.out = static_cast<Bf16*>(io.dk);
+  task.outPitch = pitchOf(call, call.H, call.K);
   task.states = work.adjoints;
   task.freeIsKey = true;
   task.backward = true;
@@ -94,6 +97,7 @@ SweepTask valueGradientTask(const Call& call, const Plan& plan, const LongscanGa
   task.scoreTerms = BackwardWorkspace::scoreTerms;
   task.gamma = work.decayed.gamma;
   task.out = static_cast<Bf16*>(io.dv);
+  task.outPitch = pitchOf(call, call.H, call.V);
   task.states = work.adjoints;
   task.images = work.adjointImages;
   task.backward = true;
@@ -182,10 +186,42 @@ cudaError_t sweepAtOnce(const Call& call, const Plan& plan, const LongscanGatedL
   reverse.dq = static_cast<Bf16*>(io.dq);
   reverse.dk = static_cast<Bf16*>(io.dk);
   reverse.dv = static_cast<Bf16*>(io.dv);
+  reverse.keyPitch = pitchOf(call, call.H, call.K);
+  reverse.valuePitch = pitchOf(call, call.H, call.V);
   reverse.dg = plan.hasGradient ? io.dg : nullptr;
   reverse.fromZero = io.fromZero != 0;
   reverse.dh0 = plan.numSegments > 1 ? nullptr : io.dh0;
   return launchReverse(reverse, stream);
+}
+
+/// The same, the states taken back from the last one.
+cudaError_t retrace(const Call& call, const Plan& plan, const LongscanGatedLinearBackward& io,
+                    const BackwardWorkspace& work, cudaStream_t stream) {
+  const Inputs inputs(call, work.decayed);
+  RetraceCall retrace{};
+  retrace.B = call.B;
+  retrace.T = call.T;
+  retrace.H = call.H;
+  retrace.G = call.G;
+  retrace.K = call.K;
+  retrace.V = call.V;
+  retrace.scale = call.scale;
+  retrace.numSegments = plan.numSegments;
+  retrace.chunksPerSegment = plan.chunksPerSegment;
+  retrace.q = inputs.q;
+  retrace.k = inputs.k;
+  retrace.v = inputs.v;
+  retrace.dO = rowsOf(io.dO, call.H, call.V);
+  retrace.states = io.states;
+  retrace.lastStates = io.states + plan.statesSize();
+  retrace.adjoints = work.adjoints;
+  retrace.dq = static_cast<Bf16*>(io.dq);
+  retrace.dk = static_cast<Bf16*>(io.dk);
+  retrace.dv = static_cast<Bf16*>(io.dv);
+  retrace.keyPitch = pitchOf(call, call.H, call.K);
+  retrace.valuePitch = pitchOf(call, call.H, call.V);
+  retrace.dh0 = plan.numSegments > 1 ? nullptr : io.dh0;
+  return launchRetrace(retrace, stream);
 }
 
 }  // namespace
@@ -195,6 +231,7 @@ cudaError_t backward(const Call& call, const LongscanGatedLinearBackward& io, cu
   const BackwardWorkspace work(call, plan, io.workspace);
   if (!io.prepared) LONGSCAN_TRY(prepareBackward(call, plan, work, io.dO, segmentsOf(plan), stream));
   LONGSCAN_TRY(summarizeStates(call, plan, io, work, stream));
+  if (plan.retraces) return retrace(call, plan, io, work, stream);
   if (plan.atOnce) return sweepAtOnce(call, plan, io, work, stream);
   if (plan.diagonal) return differentiateDiagonalDecay(call, plan, io, work, stream);
   LONGSCAN_TRY(sweepBackward(call, plan, io, work, stream));

@@ -10,7 +10,15 @@ namespace longscan {
 using Call = LongscanGatedLinear;
 
 inline SweepRows rowsOf(const void* data, int heads, int channels) {
-  return {static_cast<const Bf16*>(data), heads, channels};
+  return {static_cast<const Bf16*>(data), heads, channels, heads * channels};
+}
+
+/// Elements from a token to the next of q, k or v with so many heads and channels, and of its gradient.
+inline int pitchOf(const Call& call, int heads, int channels) {
+  return call.joined ? call.H * (2 * call.K + call.V) : heads * channels;
+}
+inline SweepRows inputRowsOf(const Call& call, const void* data, int heads, int channels) {
+  return {static_cast<const Bf16*>(data), heads, channels, pitchOf(call, heads, channels)};
 }
 
 /// The tensors that the sweeps read.
@@ -20,9 +28,9 @@ struct Inputs {
   SweepRows decayedQuery, decayedKey;
 
   Inputs(const Call& call, const Decayed& decayed)
-      : q(rowsOf(call.q, call.G, call.K)),
-        k(rowsOf(call.k, call.G, call.K)),
-        v(rowsOf(call.v, call.H, call.V)),
+      : q(inputRowsOf(call, call.q, call.G, call.K)),
+        k(inputRowsOf(call, call.k, call.G, call.K)),
+        v(inputRowsOf(call, call.v, call.H, call.V)),
         decayedQuery(decayed.query ? rowsOf(decayed.query, call.H, call.K) : q),
         decayedKey(decayed.key ? rowsOf(decayed.key, call.H, call.K) : k) {}
 };
@@ -110,9 +118,10 @@ inline SweepTask imagesTask(const Call& call, const Decayed& decayed, const floa
   return task;
 }
 
-/// The states that enter the segments, and the one that leaves the slice if it is cut at all.
+/// The states that enter the segments, and the one that leaves the slice if it is cut at all: scaled as it
+/// came (`outgoing`) and as it is (`last`), each if not null.
 inline cudaError_t combine(const Call& call, const Plan& plan, const Summaries& from, const float* incoming,
-                           float incomingScale, bool backward, float* states, float* outgoing,
+                           float incomingScale, bool backward, float* states, float* outgoing, float* last,
                            cudaStream_t stream) {
   CombineCall fold = combineOf(call, plan, from, backward);
   const bool cut = plan.numSegments > 1;
@@ -122,6 +131,7 @@ inline cudaError_t combine(const Call& call, const Plan& plan, const Summaries& 
   fold.outgoingScale = 1.0f / incomingScale;
   fold.states = states;
   fold.outgoing = cut ? outgoing : nullptr;
+  fold.last = cut ? last : nullptr;
   return launchCombine(fold, stream);
 }
 
@@ -134,7 +144,7 @@ cudaError_t prepareForward(const Call& call, const Plan& plan, const ForwardWork
                            cudaStream_t stream);
 /// o, and the last state if the slice is not cut, from the states that enter the segments.
 cudaError_t outputOf(const Call& call, const Plan& plan, const Decayed& decayed, const float* states, void* o,
-                     float* ht, cudaStream_t stream);
+                     float* last, cudaStream_t stream);
 
 cudaError_t forward(const Call& call, const LongscanGatedLinearForward& io, cudaStream_t stream);
 cudaError_t backward(const Call& call, const LongscanGatedLinearBackward& io, cudaStream_t stream);

@@ -1,4 +1,5 @@
 #include "cuda_calls.h"
+#include "cuda_trace.h"
 
 namespace longscan {
 
@@ -22,7 +23,7 @@ cudaError_t prepareForward(const Call& call, const Plan& plan, const ForwardWork
 }
 
 cudaError_t outputOf(const Call& call, const Plan& plan, const Decayed& decayed, const float* states, void* o,
-                     float* ht, cudaStream_t stream) {
+                     float* last, cudaStream_t stream) {
   const Inputs inputs(call, decayed);
   SweepCall sweep = sweepOf(call, plan, false);
   SweepTask& task = sweep.tasks[0];
@@ -33,18 +34,49 @@ cudaError_t outputOf(const Call& call, const Plan& plan, const Decayed& decayed,
   task.scoreTerms = 1;
   task.gamma = decayed.gamma;
   task.out = static_cast<Bf16*>(o);
+  task.outPitch = call.H * call.V;
   task.states = states;
-  task.last = plan.numSegments > 1 ? nullptr : ht;
+  task.last = plan.numSegments > 1 ? nullptr : last;
   task.lastScale = 1.0f;
   return launchSweep(sweep, stream);
+}
+
+/// The same of a scalar decay or none where there are no documents.
+static cudaError_t trace(const Call& call, const Plan& plan, const ForwardWorkspace& work,
+                         const LongscanGatedLinearForward& io, float* last, cudaStream_t stream) {
+  const Inputs inputs(call, work.decayed);
+  TraceCall trace{};
+  trace.B = call.B;
+  trace.T = call.T;
+  trace.H = call.H;
+  trace.G = call.G;
+  trace.K = call.K;
+  trace.V = call.V;
+  trace.scale = call.scale;
+  trace.numSegments = plan.numSegments;
+  trace.chunksPerSegment = plan.chunksPerSegment;
+  trace.q = inputs.q;
+  trace.k = inputs.k;
+  trace.v = inputs.v;
+  trace.g = call.g;
+  trace.gatePerToken = call.decay == longscanDecayScalar;
+  trace.states = io.states;
+  trace.last = plan.numSegments > 1 ? nullptr : last;
+  trace.o = static_cast<Bf16*>(io.o);
+  return launchTrace(trace, stream);
 }
 
 cudaError_t forward(const Call& call, const LongscanGatedLinearForward& io, cudaStream_t stream) {
   const Plan plan(call);
   const ForwardWorkspace work(call, plan, io.workspace);
   if (!io.prepared) LONGSCAN_TRY(prepareForward(call, plan, work, segmentsOf(plan), stream));
-  LONGSCAN_TRY(combine(call, plan, work.summaries, io.h0, 1.0f, false, io.states, io.ht, stream));
-  return outputOf(call, plan, work.decayed, io.states, io.o, io.ht, stream);
+  float* const kept = plan.retraces ? io.states + plan.statesSize() : nullptr;
+  LONGSCAN_TRY(combine(call, plan, work.summaries, io.h0, 1.0f, false, io.states, io.ht, kept, stream));
+  if (!plan.traces) return outputOf(call, plan, work.decayed, io.states, io.o, io.ht, stream);
+  LONGSCAN_TRY(trace(call, plan, work, io, kept ? kept : io.ht, stream));
+  if (plan.numSegments > 1 || kept == nullptr || io.ht == nullptr) return cudaSuccess;
+  return cudaMemcpyAsync(io.ht, kept, sizeof(float) * plan.heads * plan.stateSize, cudaMemcpyDeviceToDevice,
+                         stream);
 }
 
 cudaError_t summarize(const Call& call, const LongscanGatedLinearSummary& io, cudaStream_t stream) {

@@ -5,8 +5,10 @@
 #include "cuda.h"
 #include "cuda/combine.h"
 #include "cuda/workspace_parts.h"
+#include "cuda_retrace.h"
 #include "cuda_reverse.h"
 #include "cuda_sweep.h"
+#include "cuda_trace.h"
 
 // How a call is cut, and what its workspaces hold.
 
@@ -25,7 +27,9 @@ struct Plan {
   int numChunks, chunksPerSegment, numSegments;
   int64_t heads, stateSize;
   bool diagonal, hasGradient;
+  bool traces;    // outputs come from a sweep that knows no documents
   bool atOnce;    // one sweep gives all gradients
+  bool retraces;  // and takes the states back from the last one
   int valueTile;  // where values are the free axis: SweepCall::freeTile
 
   explicit Plan(const LongscanGatedLinear& call)
@@ -34,14 +38,23 @@ struct Plan {
         stateSize(int64_t{call.K} * call.V),
         diagonal(call.decay == longscanDecayDiagonal),
         hasGradient(diagonal || call.decay == longscanDecayScalar),
+        traces(!diagonal && call.resets == nullptr && traceFits(call.K, call.V)),
         atOnce(!diagonal && reverseSweepFits(call.K, call.V)),
+        retraces(traces && call.decay == longscanDecayIdentity && retraceFits(call.K, call.V)),
         valueTile(freeTile(call.K, call.V, diagonal && wideSweepFits())) {
     const int64_t room = wantedMultiprocessors * residentBlocks(call.K, call.V);
     const int64_t segments = room / (heads * ((call.V + valueTile - 1) / valueTile));
     chunksPerSegment = static_cast<int>(segments > 1 ? (numChunks + segments - 1) / segments : numChunks);
     if (chunksPerSegment < fewestChunks) chunksPerSegment = fewestChunks;
+    if (retraces && chunksPerSegment > mostRetraced) {
+      const int wanted = (numChunks + mostRetraced - 1) / mostRetraced;
+      chunksPerSegment = (numChunks + wanted - 1) / wanted;
+    }
     numSegments = (numChunks + chunksPerSegment - 1) / chunksPerSegment;
   }
+
+  /// Of all states that enter segments.
+  int64_t statesSize() const { return heads * numSegments * stateSize; }
 };
 
 /// Of a diagonal decay, inside chunks.
@@ -101,6 +114,7 @@ struct BackwardWorkspace {
         summaries(call, plan, parts),
         adjoints(parts.take<float>(plan.heads * plan.numSegments * plan.stateSize)) {
     const int64_t chunks = plan.heads * plan.numChunks;
+    if (plan.retraces) return;
     if (plan.atOnce || plan.diagonal)
       stateImages = parts.take<unsigned char>(chunks * imageBytes(call.K, call.V));
     if (plan.diagonal) {

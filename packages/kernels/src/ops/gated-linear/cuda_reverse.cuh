@@ -18,7 +18,7 @@ class Reverse : ReverseFrame<DK, DV> {
   using Frame::emptied;
   using Frame::endChunk;
   using Frame::filled;
-  using Frame::headOf;
+  using Frame::h;
   using Frame::meetsState;
   using Frame::pieceOf;
   using Frame::scoresRead;
@@ -204,11 +204,11 @@ class Reverse : ReverseFrame<DK, DV> {
   }
 
   /// 64 channels from `channel` on of `channels`, scaled.
-  __device__ void storeRows(const Sums& sum, __nv_bfloat16* out, int channels, int channel,
+  __device__ void storeRows(const Sums& sum, __nv_bfloat16* out, int pitch, int channels, int channel,
                             const Piece& piece) const {
     const int row = at.row0 + at.group;
-    __nv_bfloat16* to = out + headOf(call.H, channels) + channel +
-                        (static_cast<int64_t>(piece.chunk) * chunkTokens + row) * call.H * channels;
+    __nv_bfloat16* to = out + h * channels + channel +
+                        (b * call.T + static_cast<int64_t>(piece.chunk) * chunkTokens + row) * pitch;
 #pragma unroll
     for (int i = 0; i < 2; i++) {
       const bool exists = row + 8 * i >= piece.low && row + 8 * i < piece.high;
@@ -225,8 +225,8 @@ class Reverse : ReverseFrame<DK, DV> {
         transposeQuad(packed, at.lane);
         const int inside = 32 * half + 8 * (at.lane & 3);
         if (exists && channel + inside < channels)
-          storeGlobal(to + static_cast<int64_t>(8 * i) * call.H * channels + inside, packed[0], packed[1],
-                      packed[2], packed[3]);
+          storeGlobal(to + static_cast<int64_t>(8 * i) * pitch + inside, packed[0], packed[1], packed[2],
+                      packed[3]);
       }
     }
   }
@@ -298,7 +298,7 @@ class Reverse : ReverseFrame<DK, DV> {
       multiplyState(other, V(stage, 0), adjointOf(0, panel));
       if (p == 0) {
         waitForProducts<1>();
-        storeRows(out, call.dv, call.V, 64 * at.warpgroup, piece);
+        storeRows(out, call.dv, call.valuePitch, call.V, 64 * at.warpgroup, piece);
       }
       waitForProducts<0>();
       if (last) arriveOfWarp(adjointRead());
@@ -324,7 +324,7 @@ class Reverse : ReverseFrame<DK, DV> {
           dots.x -= share.x;
           dots.y -= share.y;
         }
-        storeRows(other, call.dk, call.K, 64 * panel, piece);
+        storeRows(other, call.dk, call.keyPitch, call.K, 64 * panel, piece);
       }
       waitForProducts<0>();
       if (last && meets) {
@@ -347,7 +347,7 @@ class Reverse : ReverseFrame<DK, DV> {
           dots.x += share.x;
           dots.y += share.y;
         }
-        storeRows(out, call.dq, call.K, 64 * panel, piece);
+        if (!last) storeRows(out, call.dq, call.keyPitch, call.K, 64 * panel, piece);
       }
     }
     if (differentiates) storeShares(dots, end, stage);
@@ -356,6 +356,12 @@ class Reverse : ReverseFrame<DK, DV> {
     if (piece.fresh) D.clear();
     awaitArrivals(adjointRead(), round);
     publish();
+    // After that: what publishes D would wait until outputs have arrived.
+    constexpr int lastPanel = (ownPanels - 1) * warpgroups;
+    if (keyPanels % warpgroups == 0)
+      storeRows(out, call.dq, call.keyPitch, call.K, 64 * (lastPanel + at.warpgroup), piece);
+    else if (at.warpgroup < keyPanels)
+      storeRows(out, call.dq, call.keyPitch, call.K, 0, piece);
   }
 
   /// For the warp that writes the decay's gradient.

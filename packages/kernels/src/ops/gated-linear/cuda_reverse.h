@@ -27,6 +27,7 @@ struct ReverseCall {
   const float* adjoints;      // [B, H, segments, V, K]: D / scale as it enters each segment, against time
   __nv_bfloat16 *dq, *dk;     // [B, T, H, K]
   __nv_bfloat16* dv;          // [B, T, H, V]
+  int keyPitch, valuePitch;   // elements from a token of dq and dk, and of dv, to the next
   float* dg;                  // [B, T, H], or null
   bool fromZero;              // no state entered the slice: the first token's decay meets nothing
   float* dh0;                 // [B, H, V, K] or null

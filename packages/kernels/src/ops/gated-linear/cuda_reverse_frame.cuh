@@ -100,10 +100,10 @@ class ReverseFrame {
 
   /// Whether S enters the piece.
   __device__ static bool meetsState(const Piece& piece) { return piece.low == 0 && !piece.fresh; }
-  /// Where the present head's first token lies in rows of `heads` heads and `channels` channels.
-  __device__ int64_t headOf(int heads, int channels) const {
-    const int head = heads == call.H ? h : h / (call.H / heads);
-    return (b * call.T * heads + head) * channels;
+  /// Where the present head's first token lies in `rows`.
+  __device__ int64_t headOf(const SweepRows& rows) const {
+    const int head = rows.heads == call.H ? h : h / (call.H / rows.heads);
+    return b * call.T * rows.pitch + head * rows.channels;
   }
 };
 

@@ -75,9 +75,8 @@ class ReverseLoader : ReverseFrame<DK, DV> {
     const int64_t first = static_cast<int64_t>(piece.chunk) * chunkTokens;
     const TileRows tokens{first, piece.low, piece.high, false};
     const auto panels = [&](auto count, int part, const SweepRows& rows) {
-      fillPanels<decltype(count)::value>(tileAt(stage, part, 0).base,
-                                         rows.data + headOf(rows.heads, rows.channels),
-                                         rows.heads * rows.channels, rows.channels, tokens);
+      fillPanels<decltype(count)::value>(tileAt(stage, part, 0).base, rows.data + headOf(rows), rows.pitch,
+                                         rows.channels, tokens);
     };
     constexpr std::integral_constant<int, DK / 64> ofKeys{};
     constexpr std::integral_constant<int, DV / 64> ofValues{};

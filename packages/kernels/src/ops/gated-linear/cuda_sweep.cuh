@@ -219,18 +219,19 @@ class Sweep : SweepHold<DC, DO, kind, summary> {
     if constexpr (scoresEarly) {
       // At the end of the walk, of rows that are not used.
       startScores(products, stage);
-      waitForProducts<2>();
-    } else {
       waitForProducts<1>();
+    } else {
+      waitForProducts<0>();
     }
-    storeRows(out, own, partner);
-    waitForProducts<0>();
     if (call.stages > 1) arriveOfWarp(emptied(ownStage));
     if (own.fresh && task.backward) state.clear();
     // The other warps of this warpgroup have read the P that is replaced.
     joinWarpgroup();
     publish(chunkAfter(own));
     joinWarpgroup();
+    // After that: what publishes P would wait until outputs have arrived.
+    storeRows(out, own, partner);
+    waitForProducts<0>();
   }
 
   /// The same of kind `contracted`, whose scores and decays are ready: after P has decayed no product waits
@@ -261,7 +262,6 @@ class Sweep : SweepHold<DC, DO, kind, summary> {
     piece = nextPiece(stage);
     waitForProducts<panels>();
     settle(out);
-    storeRows(out, own, {});
     awaitImage();
     // The other warps of this warpgroup have read the P that is replaced.
     joinWarpgroup();
@@ -279,6 +279,8 @@ class Sweep : SweepHold<DC, DO, kind, summary> {
     joinWarpgroup();
     const int next = chunkAfter(own);
     if (task.images != nullptr && next >= 0) storeImage(next);
+    // After that: what publishes P would wait until outputs have arrived.
+    storeRows(out, own, {});
   }
 
   /// P from panel p on but the last, each when its products have ended.

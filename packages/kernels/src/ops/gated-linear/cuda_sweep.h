@@ -19,6 +19,7 @@ enum class SweepDecay : int {
 struct SweepRows {
   const __nv_bfloat16* data;
   int heads, channels;
+  int pitch;  // elements from a token to the next: heads * channels, or more
 };
 
 /// One reading of the recurrence: out_t = scale * (e^{c_t} P^T x_t + sum over earlier s of the chunk, and t
@@ -32,6 +33,7 @@ struct SweepTask {
   SweepRows yRest;      // a summary's of kind `contracted`: what rounding has taken off y; data null: nothing
   SweepRows z;          // free channels
   __nv_bfloat16* out;   // [B, T, H, free]
+  int outPitch;         // elements from a token of `out` to the next
   const float* states;  // [B, H, segments, .., V, K]: P (or its transpose) as it enters each segment; of a
                         // summary null: zero
   float* last;  // [B, H, V, K]: P after the last segment, times `lastScale`; or null. A summary: of each

@@ -141,10 +141,7 @@ class SweepFrame {
   }
   /// Where the present head's first token lies in `rows`.
   __device__ int64_t headOf(const SweepRows& rows) const {
-    return (b * call.T * rows.heads + headIn(rows)) * rows.channels;
-  }
-  __device__ static int pitchOf(const SweepRows& rows) {
-    return rows.heads * rows.channels;
+    return b * call.T * rows.pitch + headIn(rows) * rows.channels;
   }
 
   __device__ uint4* keptOf(uint4* kept, int chunk) const {

@@ -32,7 +32,6 @@ class SweepLoader : SweepFrame<DC, DO, kind, summary> {
   using Frame::maps;
   using Frame::panels;
   using Frame::pieceOf;
-  using Frame::pitchOf;
   using Frame::scalar;
   using Frame::scores;
   using Frame::stageAfter;
@@ -113,7 +112,7 @@ class SweepLoader : SweepFrame<DC, DO, kind, summary> {
   __device__ void fillRows(Tile<64> to, const SweepRows& rows, const CUtensorMap& map, int first, int width,
                            const Piece& piece, uint32_t arrival) {
     if (!isWhole(piece)) {
-      fillPanels<count>(to.base, rows.data + headOf(rows) + first, pitchOf(rows), width - first,
+      fillPanels<count>(to.base, rows.data + headOf(rows) + first, rows.pitch, width - first,
                         tokensOf(piece));
       return;
     }
@@ -185,13 +184,12 @@ class SweepLoader : SweepFrame<DC, DO, kind, summary> {
     }
     if (!scalar || task.partner.data == nullptr) return;
     constexpr int lines = DO / 64;  // of 64 channels, in a row
-    const __nv_bfloat16* from =
-        task.partner.data + headOf(task.partner) + tokens.first * pitchOf(task.partner);
+    const __nv_bfloat16* from = task.partner.data + headOf(task.partner) + tokens.first * task.partner.pitch;
 #pragma unroll
     for (int i = at.lane; i < 64 * lines; i += 32) {
       const int offset = tokens.offsetOf(i / lines), channel = tile * DO + 64 * (i % lines);
       if (tokens.has(offset) && channel < call.free)
-        asm volatile("prefetch.global.L2 [%0];" ::"l"(from + offset * pitchOf(task.partner) + channel));
+        asm volatile("prefetch.global.L2 [%0];" ::"l"(from + offset * task.partner.pitch + channel));
     }
   }
 };

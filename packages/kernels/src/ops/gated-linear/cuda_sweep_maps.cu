@@ -9,7 +9,7 @@ cudaError_t makeSweepMaps(const SweepCall& call, SweepMaps& maps) {
     return tensor.data == nullptr ? cudaSuccess : mapTensor(to, tensor, 64, chunkTokens);
   };
   const auto ofTokens = [&](const SweepRows& rows) {
-    return MappedTensor{rows.data, call.B, call.T, rows.heads, rows.channels};
+    return MappedTensor{rows.data, call.B, call.T, rows.heads, rows.channels, rows.pitch};
   };
   const int64_t chunks = call.B * call.H * ((call.T + chunkTokens - 1) / chunkTokens);
   for (int i = 0; i < call.numTasks; i++) {

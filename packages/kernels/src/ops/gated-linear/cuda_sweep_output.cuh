@@ -27,7 +27,6 @@ class SweepOutput : public SweepFrame<DC, DO, kind, summary> {
   using Frame::ownChannel;
   using Frame::ownChannels;
   using Frame::panels;
-  using Frame::pitchOf;
   using Frame::stateBase;
   using Frame::task;
   using Frame::tile;
@@ -80,7 +79,7 @@ class SweepOutput : public SweepFrame<DC, DO, kind, summary> {
         const int channel = 32 * half + 8 * (at.lane & 3);
         const bool exists = rows.has(i) && channel < ownChannels();
         to[i][half] = loadEarly(task.partner.data + headOf(task.partner) +
-                                    rows.token(i) * pitchOf(task.partner) + ownChannel() + channel,
+                                    rows.token(i) * task.partner.pitch + ownChannel() + channel,
                                 exists);
       }
   }
@@ -135,7 +134,7 @@ class SweepOutput : public SweepFrame<DC, DO, kind, summary> {
     const Rows rows(*this, piece);
 #pragma unroll
     for (int i = 0; i < 2; i++) {
-      const int64_t place = ((b * call.T + rows.token(i)) * call.H + h) * call.free + ownChannel();
+      const int64_t place = (b * call.T + rows.token(i)) * task.outPitch + h * call.free + ownChannel();
       const float scale = scalar ? call.scale : 1.0f;
       if constexpr (scalar)
         if (task.partner.data != nullptr) storeDot(scale * dot(out, partner, i), rows, i);

@@ -95,7 +95,7 @@ cudaError_t valuesForward(const Call& call, const LongscanGatedLinearForward& io
   const ForwardWorkspace work(usual, plan, io.workspace);
   const ReadWorkspace read(usual, plan, behind(work, io.workspace));
   if (!io.prepared) LONGSCAN_TRY(prepareForward(usual, plan, work, segmentsOf(plan), stream));
-  LONGSCAN_TRY(combine(usual, plan, work.summaries, io.h0, 1.0f, false, io.states, io.ht, stream));
+  LONGSCAN_TRY(combine(usual, plan, work.summaries, io.h0, 1.0f, false, io.states, io.ht, nullptr, stream));
   return readAlongValues(usual, plan, work, read, call.q, io.states, io.o, io.ht, stream);
 }
 

@@ -14,7 +14,7 @@ import { readByAll, writtenByAll } from './unordered.js';
 export type DecayKind = 'identity' | 'fixed-scalar' | 'scalar' | 'diagonal';
 
 /** The numbers of `Decay` in gated_linear.h. */
-const decayCodes: Readonly<Record<DecayKind, number>> = {
+export const decayCodes: Readonly<Record<DecayKind, number>> = {
   identity: 0,
   'fixed-scalar': 1,
   scalar: 2,

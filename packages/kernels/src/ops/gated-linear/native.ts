@@ -1,4 +1,4 @@
-/** What every function for GPUs begins with. */
+/** What every function for GPUs begins with; q, k and v can be one tensor [B, T, 2 + V / K, H, K], three times. */
 export type GatedLinearCudaArguments = readonly [
   stream: number,
   decay: number,
@@ -103,7 +103,7 @@ declare module '../../native.js' {
         states: number,
       ]
     ): void;
-    /** On GPUs: every gradient; those of queries and keys head by head. */
+    /** On GPUs: every gradient; those of queries and keys head by head; dq, dk and dv are one tensor where q, k and v are. */
     gatedLinearCudaBackward(
       ...args: [
         ...common: GatedLinearCudaArguments,

@@ -1,6 +1,7 @@
 import type { RecurrenceOp } from '../../recurrence-op.js';
 import { type RecurrenceCheck, randomNormal, randomUniform } from '../../testing/index.js';
 import { type DecayKind, type GatedLinearInputs, gatedLinear } from './index.js';
+import { type JoinedHeads, joinedGatedLinear } from './joined.js';
 
 // What the tests of this op, on CPU and GPU, are made of.
 
@@ -42,6 +43,23 @@ export function problem(kind: Kind, shape: Case, seed: number): RecurrenceCheck<
       g: kind.decay === 'identity' ? null : g,
       ...(kind.read && { u: normal([H, K], 6 + seed, 'shared') }),
     },
+    resets: resetsOf(shape),
+  };
+}
+
+/** The same of joined heads. */
+export function joinedProblem(
+  decay: 'identity' | 'diagonal',
+  shape: Case,
+  seed: number,
+): RecurrenceCheck<JoinedHeads> {
+  const { B, T, H, K, V, starts } = shape;
+  const apart = problem({ decay }, shape, seed);
+  const op = joinedGatedLinear(decay);
+  return {
+    name: `${op.name} B=${B} T=${T} H=${H} K=${K} V=${V}${starts ? ', packed' : ''}`,
+    op,
+    inputs: { qkv: normal([B, T, 2 + V / K, H, K], 1 + seed), g: apart.inputs.g },
     resets: resetsOf(shape),
   };
 }

@@ -4,7 +4,7 @@
 
 #include "../../addon/args.h"
 #include "../../core/onednn.h"
-#include "bind_pair.h"
+#include "bind_joined.h"
 #include "cuda.h"
 #include "gemm.h"
 #include "linear.h"
@@ -176,9 +176,9 @@ void register_linear(Registry& registry) {
   registry.add("linearForward", 5, bindLinearForward);
   registry.add("linearInputGradient", 5, bindLinearInputGradient);
   registry.add("linearWeightGradient", 5, bindLinearWeightGradient);
-  registry.add("linearPairForward", 5, bindLinearPairForward);
-  registry.add("linearPairInputGradient", 6, bindLinearPairInputGradient);
-  registry.add("linearPairWeightGradient", 7, bindLinearPairWeightGradient);
+  registry.add("linearJoinedForward", 6, bindLinearJoinedForward);
+  registry.add("linearJoinedInputGradient", 7, bindLinearJoinedInputGradient);
+  registry.add("linearJoinedWeightGradient", 9, bindLinearJoinedWeightGradient);
   registry.add("gemmInfo", 1, bindGemmInfo);
   registry.add("gemmProbe", 7, bindGemmProbe);
 }

@@ -6,26 +6,36 @@ declare module '../../native.js' {
     linearInputGradient(stream: number, dy: number, weight: number, dx: number, accumulate: boolean): void;
     /** dw = dyᵀ x, or dw += dyᵀ x; of bf16 dy and x into f32 too, on a GPU */
     linearWeightGradient(stream: number, dy: number, x: number, dw: number, accumulate: boolean): void;
-    /** y = [x Firstᵀ, x Secondᵀ], side by side in its rows; this and the next two on a GPU only */
-    linearPairForward(stream: number, x: number, first: number, second: number, y: number): void;
-    /** dx = dy [First; Second], or dx += that */
-    linearPairInputGradient(
+    /** y = [x Firstᵀ, x Secondᵀ, x Thirdᵀ], side by side in its rows, a null weight left out; this and the next two on a GPU only */
+    linearJoinedForward(
+      stream: number,
+      x: number,
+      first: number,
+      second: number,
+      third: number | null,
+      y: number,
+    ): void;
+    /** dx = dy [First; Second; Third], or dx += that */
+    linearJoinedInputGradient(
       stream: number,
       dy: number,
       first: number,
       second: number,
+      third: number | null,
       dx: number,
       accumulate: boolean,
     ): void;
-    /** [dFirst; dSecond] = dyᵀ x, or each += its part */
-    linearPairWeightGradient(
+    /** [dFirst; dSecond; dThird] = dyᵀ x, or each += its part */
+    linearJoinedWeightGradient(
       stream: number,
       dy: number,
       x: number,
       dFirst: number,
       dSecond: number,
+      dThird: number | null,
       accumulateFirst: boolean,
       accumulateSecond: boolean,
+      accumulateThird: boolean,
     ): void;
     gemmInfo(stream: number): GemmInfo;
     /** Seconds that oneDNN takes for `numCalls` f32 products of its own, on this thread: for benchmarks */

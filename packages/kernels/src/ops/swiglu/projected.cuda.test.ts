@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert';
 import type { Device } from '../../device.js';
 import { fromArray, type Tensor, zeros } from '../../tensor.js';
 import { testOnGpu } from '../../testing/gpu.js';
-import { checkOpOnGpu, randomNormal } from '../../testing/index.js';
+import { checkOpOnGpu, fromNumbers, randomNormal } from '../../testing/index.js';
 import { linear } from '../linear/index.js';
 import { swiglu } from './index.js';
 import { projectedSwiglu } from './projected.js';
@@ -42,10 +42,19 @@ for (const sizes of [
 
 const [rows, numIn, hidden] = [200, 64, 96];
 
-/** Two parameters with `gap` elements between them, whose gradients begin at 1 and are stale or not; two passes over them. */
-async function train(device: Device, op: typeof projectedSwiglu, gap: number, stale: readonly boolean[]) {
+interface Parameters {
+  readonly dtype: 'f32' | 'bf16';
+  /** Elements between the two of them. */
+  readonly gap: number;
+  readonly stale: readonly boolean[];
+}
+
+/** Two parameters whose f32 gradients begin at 1 and are stale or not; two passes over them. */
+async function train(device: Device, op: typeof projectedSwiglu, { dtype, gap, stale }: Parameters) {
   const size = hidden * numIn;
-  const values = fromArray(device, randomNormal(2 * size + gap, 5, 0.1), [2 * size + gap]);
+  const given = (count: number, seed: number, shape: readonly number[], scale = 1) =>
+    fromNumbers(device, randomNormal(count, seed, scale), shape, dtype);
+  const values = given(2 * size + gap, 5, [2 * size + gap], 0.1);
   const gradients = fromArray(device, new Float64Array(2 * size + gap).fill(1), [2 * size + gap]);
   const [gate, up] = [0, 1].map((which) => {
     const parameter = values.view([hidden, numIn], which * (size + gap));
@@ -54,9 +63,9 @@ async function train(device: Device, op: typeof projectedSwiglu, gap: number, st
     parameter.isGradientStale = stale[which]!;
     return parameter;
   }) as [Tensor, Tensor];
-  const x = fromArray(device, randomNormal(rows * numIn, 6), [rows, numIn]);
+  const x = given(rows * numIn, 6, [rows, numIn]);
   x.requiresGrad = true;
-  const seed = fromArray(device, randomNormal(rows * hidden, 7), [rows, hidden]);
+  const seed = given(rows * hidden, 7, [rows, hidden]);
   const found: Float64Array[] = [];
   for (let pass = 0; pass < 2; pass++) {
     const { result, tape } = device.record(() => op({ x, gate, up }));
@@ -71,28 +80,32 @@ const apart: typeof projectedSwiglu = ({ x, gate, up }) => {
   return swiglu({ gate: project(gate), up: project(up) });
 };
 
-for (const gap of [0, 16]) {
-  for (const stale of [
-    [true, true],
-    [false, false],
-    [true, false],
-  ]) {
-    testOnGpu(
-      `parameters ${gap} elements apart, gradients stale: ${stale} ~> as of two projections`,
-      async (device) => {
-        const expected = await train(device, apart, gap, stale);
-        const found = await train(device, projectedSwiglu, gap, stale);
-        found.forEach((numbers, i) => {
-          numbers.forEach((value, at) => {
-            const exact = expected[i]![at]!;
-            assert.ok(
-              Math.abs(value - exact) < 1e-4 * (1 + Math.abs(exact)),
-              `${i}, ${at}: ${value}, ${exact}`,
-            );
+for (const dtype of ['f32', 'bf16'] as const) {
+  // The gradient of x is rounded once or twice.
+  const tolerance = dtype === 'f32' ? 1e-4 : 2 ** -6;
+  for (const gap of [0, 16]) {
+    for (const stale of [
+      [true, true],
+      [false, false],
+      [true, false],
+    ]) {
+      testOnGpu(
+        `${dtype} parameters ${gap} elements apart, gradients stale: ${stale} ~> as of two projections`,
+        async (device) => {
+          const expected = await train(device, apart, { dtype, gap, stale });
+          const found = await train(device, projectedSwiglu, { dtype, gap, stale });
+          found.forEach((numbers, i) => {
+            numbers.forEach((value, at) => {
+              const exact = expected[i]![at]!;
+              assert.ok(
+                Math.abs(value - exact) < tolerance * (1 + Math.abs(exact)),
+                `${i}, ${at}: ${value}, ${exact}`,
+              );
+            });
           });
-        });
-      },
-    );
+        },
+      );
+    }
   }
 }
 

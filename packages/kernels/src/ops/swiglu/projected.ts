@@ -1,12 +1,13 @@
 import { defineOp } from '../../autograd/define-op.js';
 import type { Tensor } from '../../tensor.js';
 import { linear } from '../linear/index.js';
-import { linearPair } from '../linear/pair.js';
+import { areJoinable, linearJoined } from '../linear/joined.js';
 import { swiglu } from './index.js';
 
 /** The gated half of Llama's MLP: `silu(x gateᵀ) · (x upᵀ)`, [..., numIn] to [..., hidden]; weights [hidden, numIn]. */
 export function projectedSwiglu({ x, gate, up }: { x: Tensor; gate: Tensor; up: Tensor }): Tensor {
-  if (goAsPair(x, gate, up)) return swigluPairOp({ pair: linearPair({ x, first: gate, second: up }) }, {});
+  if (goAsPair(x, gate, up))
+    return swigluPairOp({ pair: linearJoined({ x, first: gate, second: up, third: null }) }, {});
   const project = (weight: Tensor) => linear({ x, weight, bias: null });
   return swiglu({ gate: project(gate), up: project(up) });
 }
@@ -14,12 +15,13 @@ export function projectedSwiglu({ x, gate, up }: { x: Tensor; gate: Tensor; up: 
 /** A GPU's kernels take rows of whole packs, and two weights that are differentiated alike. */
 function goAsPair({ device }: Tensor, gate: Tensor, up: Tensor): boolean {
   const rowBytes = gate.bytes / gate.dim(1);
-  const areAlike =
-    gate.shape.join() === up.shape.join() &&
-    gate.dtype === up.dtype &&
-    gate.requiresGrad === up.requiresGrad &&
-    (gate.gradient === null) === (up.gradient === null);
-  return device.isGpu && device.units === null && rowBytes % 16 === 0 && areAlike;
+  return (
+    device.isGpu &&
+    device.units === null &&
+    rowBytes % 16 === 0 &&
+    areJoinable([gate, up]) &&
+    gate.dim(0) === up.dim(0)
+  );
 }
 
 /** Of gate and up side by side in rows: [..., 2 hidden] to [..., hidden]. */

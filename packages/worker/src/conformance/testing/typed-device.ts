@@ -32,9 +32,9 @@ const alike: Readonly<Record<string, readonly number[]>> = {
   linearForward: [0, 1],
   linearInputGradient: [0, 1, 2],
   linearWeightGradient: [0, 1],
-  linearPairForward: [0, 1, 2],
-  linearPairInputGradient: [0, 1, 2, 3],
-  linearPairWeightGradient: [0, 1],
+  linearJoinedForward: [0, 1, 2],
+  linearJoinedInputGradient: [0, 1, 2, 3],
+  linearJoinedWeightGradient: [0, 1],
   rmsNormForward: [0],
   gatedNormForward: [0, 1, 3],
 };

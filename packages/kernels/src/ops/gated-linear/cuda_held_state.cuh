@@ -1,0 +1,98 @@
+#pragma once
+
+#include "cuda/warpgroup_wide.cuh"
+#include "cuda_sweep_parts.cuh"
+
+#if LONGSCAN_WGMMA
+
+namespace longscan {
+
+/// A state (or adjoint) without decay, as a warpgroup has it in the accumulators of its products: P^T for 64
+/// values, `own` times 64 and on, and what products read of it in shared memory.
+template <int DK>
+struct HeldState : SweepState<DK> {
+  static constexpr int panels = DK / 64;
+  using SweepState<DK>::P;
+
+  const Lane at;
+  const int own;
+
+  __device__ HeldState(const Lane& at, int own) : at(at), own(own) {}
+
+  /// From [V, K].
+  __device__ void load(const float* from, int V, int K) {
+    this->clear();
+    each(V, K, [&](float& x, float& y, int place) {
+      const float2 both = *reinterpret_cast<const float2*>(from + place);
+      x = both.x;
+      y = both.y;
+    });
+  }
+
+  __device__ void store(float* to, int V, int K, float scale) {
+    each(V, K, [&](float& x, float& y, int place) {
+      *reinterpret_cast<float2*>(to + place) = make_float2(x * scale, y * scale);
+    });
+  }
+
+  /// In bf16, to tiles of 64 keys one after the other. The compiler is not to keep all addresses inside them
+  /// in registers from chunk to chunk: it has none to spare.
+  __device__ void publish(Tile<64> first) const {
+    asm volatile("" : "+r"(first.base));
+    Tile<64> to[panels];
+#pragma unroll
+    for (int p = 0; p < panels; p++) to[p] = {first.base + p * Tile<64>::bytes};
+    SweepState<DK>::publish(to, nullptr, 0, at);
+  }
+
+  /// P += or -= sum_t z_t^T y_t of a chunk, in the background; z of the own values.
+  template <int sign>
+  __device__ void addTokens(Tile<64> z, Tile<64> y) {
+    beginProducts();
+#pragma unroll
+    for (int k = 0; k < 4; k++)
+#pragma unroll
+      for (int p = 0; p < panels; p++)
+        multiplyTransposed<true, sign>(P[p], z, k, Tile<64>{y.base + p * Tile<64>::bytes}, k);
+    commitProducts();
+  }
+
+  __device__ void settle() {
+#pragma unroll
+    for (int p = 0; p < panels; p++) longscan::settle(P[p]);
+  }
+
+ private:
+  /// visit(element, that of the next key, the place of both in [V, K]), of those that exist.
+  template <typename Visit>
+  __device__ void each(int V, int K, Visit&& visit) {
+    const int row0 = 64 * own + at.row0 + at.group;
+    this->eachPair([&](float& x, float& y, bool isLower, int column0) {
+      const int row = row0 + (isLower ? 8 : 0), column = column0 + at.pairOf;
+      if (row < V && column < K) visit(x, y, row * K + column);
+    });
+  }
+};
+
+/// sum = rows of `a` times rows of `b`, of `panels` panels each.
+template <int panels>
+__device__ inline void multiplyRows(Sums& sum, Tile<64> a, Tile<64> b) {
+#pragma unroll
+  for (int k = 0; k < 4 * panels; k++) {
+    const uint64_t left = rowsOperand(a.base, k, Tile<64>::bytes);
+    const uint64_t right = rowsOperand(b.base, k, Tile<64>::bytes);
+    if (k == 0)
+      multiplyTiles<StoredB::rows, false>(sum, left, right);
+    else
+      multiplyTiles<StoredB::rows, true>(sum, left, right);
+  }
+}
+
+/// What remains are products of tokens with earlier ones and themselves.
+__device__ inline void forgetLater(Sums& scores, const Lane& at) {
+  decayScores(scores, RowDecays{0, 0.0f, false}, at);
+}
+
+}  // namespace longscan
+
+#endif
