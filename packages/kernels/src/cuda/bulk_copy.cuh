@@ -71,8 +71,8 @@ __device__ inline void copyBox(uint32_t to, const CUtensorMap& map, uint32_t arr
 #endif
 }
 
-/// The same from shared memory to the tensor, but for what lies outside of it; belongs to the calling thread's
-/// group of runs.
+/// The same from shared memory to the tensor, but for what lies outside of it; belongs to the calling
+/// thread's group of runs.
 __device__ inline void storeBox(const CUtensorMap& map, uint32_t from, int column, int head, int row,
                                 int batch) {
 #if __CUDA_ARCH__ >= 900
