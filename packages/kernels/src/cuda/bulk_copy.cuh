@@ -118,17 +118,6 @@ __device__ inline void copyRun(uint32_t to, const void* from, uint32_t bytes, ui
 #endif
 }
 
-/// The same the other way; nothing outside of the tensor is written.
-__device__ inline void storeBox(const CUtensorMap& map, uint32_t from, int column, int head, int row,
-                                int batch) {
-#if __CUDA_ARCH__ >= 900
-  asm volatile(
-      "cp.async.bulk.tensor.4d.global.shared::cta.tile.bulk_group [%0, {%2, %3, %4, %5}], [%1];" ::"l"(&map),
-      "r"(from), "r"(column), "r"(head), "r"(row), "r"(batch)
-      : "memory");
-#endif
-}
-
 /// From shared memory to global memory.
 __device__ inline void storeRun(float* to, uint32_t from, uint32_t bytes) {
 #if __CUDA_ARCH__ >= 900
