@@ -26,8 +26,9 @@ cudaError_t sumAdjoints(const Call& call, const Plan& plan, const BackwardWorksp
 cudaError_t prepareBackward(const Call& call, const Plan& plan, const BackwardWorkspace& work, const void* dO,
                             Summarize how, cudaStream_t stream) {
   const SweepRows rest = restOf(call, plan, work.decayed, how);
-  if (plan.diagonal) {
-    DiagonalCall diagonal = diagonalOf(call, work.decayed, BackwardWorkspace::scoreTerms, true);
+  // The forward pass has left what segments need; slices want what rounding takes off it too.
+  if (plan.diagonal && (call.decayed == nullptr || rest.data != nullptr)) {
+    DiagonalCall diagonal = diagonalOf(call, work.decayed);
     diagonal.queryRest = const_cast<Bf16*>(rest.data);
     LONGSCAN_TRY(launchDiagonalPrepare(diagonal, stream));
   }
@@ -103,7 +104,7 @@ SweepTask valueGradientTask(const Call& call, const Plan& plan, const LongscanGa
   task.y = inputs.decayedQuery;
   task.z = rowsOf(io.dO, call.H, call.V);
   task.scores = work.decayed.scores;
-  task.scoreTerms = BackwardWorkspace::scoreTerms;
+  task.scoreTerms = work.decayed.scoreTerms;
   task.gamma = work.decayed.gamma;
   task.out = static_cast<Bf16*>(io.dv);
   task.outPitch = pitchOf(call, call.H, call.V);
@@ -139,8 +140,10 @@ cudaError_t differentiateDiagonalDecay(const Call& call, const Plan& plan,
   ofValue.tasks[0] = valueGradientTask(call, plan, io, work);
   LONGSCAN_TRY(launchSweep(ofValue, stream));
   DiagonalGradientCall gradient{};
-  gradient.call = diagonalOf(call, work.decayed, BackwardWorkspace::scoreTerms, true);
+  gradient.call = diagonalOf(call, work.decayed);
   gradient.v = static_cast<const Bf16*>(call.v);
+  gradient.valuePitch = pitchOf(call, call.H, call.V);
+  gradient.gradientPitch = pitchOf(call, call.H, call.K);
   gradient.dO = static_cast<const Bf16*>(io.dO);
   gradient.states = work.stateImages;
   gradient.adjoints = work.adjointImages;

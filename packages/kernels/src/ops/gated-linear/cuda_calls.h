@@ -56,7 +56,7 @@ inline SweepCall sweepOf(const Call& call, const Plan& plan, bool freeIsKey) {
   return sweep;
 }
 
-inline DiagonalCall diagonalOf(const Call& call, const Decayed& to, int scoreTerms, bool transposed) {
+inline DiagonalCall diagonalOf(const Call& call, const Decayed& to) {
   DiagonalCall diagonal{};
   diagonal.B = call.B;
   diagonal.T = call.T;
@@ -67,14 +67,14 @@ inline DiagonalCall diagonalOf(const Call& call, const Decayed& to, int scoreTer
   diagonal.scale = call.scale;
   diagonal.q = static_cast<const Bf16*>(call.q);
   diagonal.k = static_cast<const Bf16*>(call.k);
+  diagonal.inputPitch = pitchOf(call, call.G, call.K);
   diagonal.g = call.g;
   diagonal.resets = call.resets;
-  diagonal.transposed = transposed;
   diagonal.decayedQuery = to.query;
   diagonal.decayedKey = to.key;
   diagonal.gamma = to.gamma;
   diagonal.scores = to.scores;
-  diagonal.scoreTerms = scoreTerms;
+  diagonal.scoreTerms = to.scoreTerms;
   return diagonal;
 }
 

@@ -10,7 +10,7 @@ cudaError_t prepareForward(const Call& call, const Plan& plan, const ForwardWork
                            cudaStream_t stream) {
   const SweepRows rest = restOf(call, plan, work.decayed, how);
   if (plan.diagonal) {
-    DiagonalCall diagonal = diagonalOf(call, work.decayed, 1, false);
+    DiagonalCall diagonal = diagonalOf(call, work.decayed);
     diagonal.keyRest = const_cast<Bf16*>(rest.data);
     LONGSCAN_TRY(launchDiagonalPrepare(diagonal, stream));
   }
