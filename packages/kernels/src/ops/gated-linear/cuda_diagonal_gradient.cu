@@ -120,7 +120,7 @@ __device__ FloatTile<64> exchangedOf(unsigned char* shared, const GradientPlace&
 /// exchanged. A thread meets only its own numbers there.
 __device__ void addInside(unsigned char* shared, const Chunk& in, const GradientPlace& at) {
   const unsigned steep = steepTokens(in.c, in.starts, at.row0, at.lane);
-#pragma unroll
+#pragma unroll 1
   for (int block = 0; block < 2; block++) {
     const WarpPlace place(2 * at.half + block);
     WarpSums sum = {};
@@ -155,16 +155,14 @@ __global__ void __launch_bounds__(gradientThreads, mapped ? gradientBlocks : 1)
   const uint32_t base = sharedAddress(shared);
   const Block block(task);
   const GradientPlace at;
-  const auto startsOf = [&](const Block& of) {
-    return documentStarts(call.resets ? call.resets + of.b * call.T : nullptr, of.first(), of.length(call),
-                          at.lane);
-  };
-  const uint64_t starts = startsOf(block);
+  const uint64_t starts = documentStarts(call.resets ? call.resets + block.b * call.T : nullptr,
+                                         block.first(), block.length(call), at.lane);
   const auto floatsAt = [&](int place) { return FloatTile<64>{reinterpret_cast<float*>(shared + place)}; };
   Chunk in{{base}, {base + Layout::tile}, floatsAt(Layout::gates), floatsAt(Layout::scores),
            starts, block.length(call)};
   const GradientLoader<mapped> loader(task, maps, block, in, shared);
   loader.begin();
+  sumGates<gradientThreads>(in.c, starts, reinterpret_cast<float*>(shared + Layout::totals));
 
   // A quarter of dO v^T; of queries S dO, of keys D v.
   const bool computes = at.ofQuery || task.dk != nullptr, meets = task.dk != nullptr && starts == 0;
@@ -193,19 +191,14 @@ __global__ void __launch_bounds__(gradientThreads, mapped ? gradientBlocks : 1)
     else
       multiply(v, adjoint);
     if (meets) ends.add(state, adjoint);
-    if (values == 0) {
-      loader.awaitGates();
-      sumGates<gradientThreads>(in.c, starts, reinterpret_cast<float*>(shared + Layout::totals));
-    }
     waitForProducts<0>();
     loader.refill(values);
   };
-  // Gates are summed under the first products. Then by pairs: where a stage lies is known to the compiler.
-  addValues(0, 0);
+  // By pairs: where a stage lies is then known to the compiler.
 #pragma unroll 1
-  for (int values = 1; values < numValues; values += 2) {
-    addValues(values, loader.numStages() - 1);
-    if (values + 1 < numValues) addValues(values + 1, 0);
+  for (int values = 0; values < numValues; values += 2) {
+    addValues(values, 0);
+    if (values + 1 < numValues) addValues(values + 1, loader.numStages() - 1);
   }
   float* const toEnds = reinterpret_cast<float*>(shared + Layout::ends);
   ends.store(toEnds, at.lane);
@@ -241,7 +234,6 @@ __global__ void __launch_bounds__(gradientThreads, mapped ? gradientBlocks : 1)
     }
   }
   in.length = block.anew().length(call);
-  in.starts = isMild ? 0 : startsOf(block.anew());
   const int pitch = call.H * call.K, channels = call.K - block.channel();
   if (!mapped && computes)
     storeRows(sum, (at.ofQuery ? task.dq : task.dk) + block.gradientPlace(task), task.gradientPitch,

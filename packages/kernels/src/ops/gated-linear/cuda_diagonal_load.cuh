@@ -39,7 +39,7 @@ class GradientLoader {
     return {stages + stage * Layout::stage + which * Layout::tile};
   }
 
-  /// Starts to fill everything.
+  /// Returns when the gates are there, for all threads.
   __device__ void begin() const {
     if (mapped && threadIdx.x == 0) {
       arrivals[0].init(1);
@@ -53,14 +53,12 @@ class GradientLoader {
       fillRows(in.Q, call.q + block.sharedPlace(call), call.inputPitch, block.channel(), call.K);
       fillRows(in.K, call.k + block.sharedPlace(call), call.inputPitch, block.channel(), call.K);
     }
-    __syncthreads();  // the barriers are known
     fill(0);
     if (numStages() == 2) fill(1);
-  }
-
-  /// Until the gates are there, for all threads. Without a copy engine they come with the first stage.
-  __device__ void awaitGates() const {
-    if (mapped) waitForCopies<0>();
+    if (!mapped && numStages() == 2)
+      waitForCopies<1>();
+    else
+      waitForCopies<0>();
     __syncthreads();
   }
 
