@@ -75,7 +75,7 @@ cudaError_t deltaDiagonalForward(const Call& call, const LongscanDeltaRuleForwar
   DeltaDevice device;
   cudaError_t error = deltaDevice(device);
   if (error != cudaSuccess) return error;
-  if (deltaSweepLeaves(device, call.B * call.H, call.V) == 0) kept.chunks.prepared = nullptr;
+  if (deltaSweepLeaves(device, call.B * call.H, call.K, call.V) == 0) kept.chunks.prepared = nullptr;
   error =
       launchDeltaDiagonalPrepare({call.B, call.T, call.H, call.K, call.V, call.scale, bf16(call.q),
                                   bf16(call.k), bf16(call.v), call.beta, call.g, call.resets, kept.chunks},

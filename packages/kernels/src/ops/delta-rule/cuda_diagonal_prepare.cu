@@ -204,7 +204,7 @@ cudaError_t launchDeltaDiagonalPrepare(const DeltaDiagonalPrepareCall& call, con
   const int blocks =
       static_cast<int>(min((chunks + pairs - 1) / pairs, static_cast<int64_t>(device.multiprocessors)));
   const DeltaPrepareTasks tasks =
-      prepareTasks(device, heads, call.T, call.V, call.to.prepared, blocks, timeRatio);
+      prepareTasks(device, heads, call.T, call.K, call.V, call.to.prepared, blocks, timeRatio);
   diagonalPrepareKernel<<<blocks, dim3(diagonalThreads, pairs), bytes, stream>>>(call, tasks);
   return cudaGetLastError();
 }

@@ -232,7 +232,7 @@ cudaError_t launch(const DeltaPrepareCall& call, const DeltaDevice& device, cuda
   const int blocks =
       static_cast<int>(min((chunks + groups - 1) / groups, static_cast<int64_t>(device.multiprocessors)));
   const DeltaPrepareTasks tasks =
-      prepareTasks(device, heads, call.T, call.V, call.to.prepared, blocks, timeRatio);
+      prepareTasks(device, heads, call.T, call.K, call.V, call.to.prepared, blocks, timeRatio);
   kernel<<<blocks, dim3(prepareThreads, groups), bytes, stream>>>(call, tasks);
   return cudaGetLastError();
 }
