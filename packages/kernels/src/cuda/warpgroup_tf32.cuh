@@ -4,17 +4,10 @@
 
 // Products in tf32 of 64 x 64 numbers by a warpgroup, where bf16 is too coarse; sums as in warpgroup.cuh. The
 // first operand comes from registers, the second from shared memory, row by row: B[k, n] = panel[n][k].
-//
-// Operands are f32, of which the tensor cores leave out the last 13 bits. That is free of instructions, and
-// as good as rounding when sums are multiplied by `tf32Kept` afterwards.
 
 namespace longscan {
 
-/// One over what is left of a product of two such numbers on average: of each, 2^-11 is lost where the
-/// mantissa is 1, 2^-12 where it is 2, 2^-12 / ln 2 over all.
-constexpr float tf32Kept = 1.0f + 2.0f * 0.7213f / 2048.0f;
-
-/// f32 [64, 64] in shared memory: two halves of 32 columns as wgmma's 128-byte exchange
+/// f32 [64, 64], rounded to tf32, in shared memory: two halves of 32 columns as wgmma's 128-byte exchange
 /// pattern, aligned to 1024 bytes. Of eight neighbours the even columns come first: a thread's pair of
 /// columns 2 (lane % 4) and the next is then what it holds of a first operand.
 struct Tf32Panel {
@@ -28,15 +21,16 @@ struct Tf32Panel {
     return base + column / 32 * halfBytes + row * 128 + ((unit ^ (row & 7)) << 4);
   }
 
-  /// Columns [column, column + 4) of a row.
+  /// Columns [column, column + 4) of a row, rounded.
   __device__ void storeFour(int row, int column, const float (&x)[4]) const {
     const uint32_t even = address(row, column, false) + column % 8 * 2;
-    storeShared(even, make_float2(x[0], x[2]));
-    storeShared(even ^ 16, make_float2(x[1], x[3]));
+    const auto rounded = [](float number) { return __uint_as_float(roundToTf32(number)); };
+    storeShared(even, make_float2(rounded(x[0]), rounded(x[2])));
+    storeShared(even ^ 16, make_float2(rounded(x[1]), rounded(x[3])));
   }
 };
 
-/// What a thread has of a first operand over eight columns: rows lane/4 and lane/4 + 8 of its warp's
+/// What a thread has of a first operand over eight columns, rounded: rows lane/4 and lane/4 + 8 of its warp's
 /// 16, columns 2 (lane % 4) and the next.
 using Tf32A = uint32_t[4];
 

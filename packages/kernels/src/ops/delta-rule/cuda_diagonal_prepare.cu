@@ -56,7 +56,7 @@ class DiagonalPrepare : DiagonalPanels<ofQueries> {
 #pragma unroll
       for (int i = 0; i < 4; i++) {
         const int row = row0(at) + at.group + 8 * (i / 2), column = 8 * n + at.pairOf + i % 2;
-        scores[n][i] = column <= row ? tf32Kept * call.scale * beta[column] * scores[n][i] : 0.0f;
+        scores[n][i] = column <= row ? call.scale * beta[column] * scores[n][i] : 0.0f;
       }
     storeRows(scores, call.to.scores, 0, 64);
   }
@@ -71,8 +71,8 @@ class DiagonalPrepare : DiagonalPanels<ofQueries> {
       for (int i = 0; i < 2; i++) {
         const int row = row0(at) + at.group + 8 * i, column = 8 * n + at.pairOf;
         square.pairAt(row, column) =
-            make_float2(column < row ? tf32Kept * beta[column] * products[n][2 * i] : 0.0f,
-                        column + 1 < row ? tf32Kept * beta[column + 1] * products[n][2 * i + 1] : 0.0f);
+            make_float2(column < row ? beta[column] * products[n][2 * i] : 0.0f,
+                        column + 1 < row ? beta[column + 1] * products[n][2 * i + 1] : 0.0f);
       }
     meetWarpgroup();
     invertUnitLower(square, at.warp - 4, at.lane, ofWarpgroup());

@@ -34,7 +34,7 @@ class SteepChannels {
       loadFour(end, subs.starts(sub + 1) + column);
 #pragma unroll
       for (int i = 0; i < 4; i++) k[i] *= exp2Fast(fminf(end[i] - sum[i], 0.0f));
-      *reinterpret_cast<float4*>(&endKeys.at(row, column)) = make_float4(k[0], k[1], k[2], k[3]);
+      storeFour(&endKeys.at(row, column), k);
     }
   }
 
@@ -64,14 +64,15 @@ class SteepChannels {
   /// Eight channels, of which the thread has a pair.
   __device__ void addUnit(Sums& scores, PairPanel endKeys, int column) const {
     const float2 start = startOf(sub, column);
-    uint32_t a[4], own[4];
+    float a[4];
+    uint32_t own[4];
 #pragma unroll
     for (int i = 0; i < 2; i++) {
       const float2 x = pairOf(X, row(i), column), sum = c.pairAt(row(i), column);
       a[i] = of(x.x, sum.x, start.x);
       a[i + 2] = of(x.y, sum.y, start.y);
-      own[i] = sum.x - start.x >= deepest ? a[i] : 0;
-      own[i + 2] = sum.y - start.y >= deepest ? a[i + 2] : 0;
+      own[i] = sum.x - start.x >= deepest ? roundToTf32(a[i]) : 0;
+      own[i + 2] = sum.y - start.y >= deepest ? roundToTf32(a[i + 2]) : 0;
     }
 #pragma unroll
     for (int other = numSubs - 1; other >= 0; other--) {
@@ -79,28 +80,29 @@ class SteepChannels {
       if (other + 1 < sub) {
         const float2 from = startOf(other + 1, column), to = startOf(other + 2, column);
 #pragma unroll
-        for (int i = 0; i < 4; i++)
-          a[i] = __float_as_uint(__uint_as_float(a[i]) * exp2Fast(i < 2 ? to.x - from.x : to.y - from.y));
+        for (int i = 0; i < 4; i++) a[i] *= exp2Fast(i < 2 ? to.x - from.x : to.y - from.y);
       }
+      const uint32_t rounded[4] = {roundToTf32(a[0]), roundToTf32(a[1]), roundToTf32(a[2]),
+                                   roundToTf32(a[3])};
 #pragma unroll
       for (int n = 0; n < 2; n++) {
         const int key = subTokens * other + 8 * n + at.group;
         if (other < sub) {
           const uint2 end = endKeys.pairBitsAt(key, column);
-          mmaTf32(scores[2 * other + n], a, end.x, end.y);
+          mmaTf32(scores[2 * other + n], rounded, end.x, end.y);
         } else {
           const float2 both = pairOf(K, key, column), sum = c.pairAt(key, column);
           mmaTf32(scores[2 * other + n], own,
-                  __float_as_uint(both.x * exp2Fast(fminf(start.x - sum.x, -deepest))),
-                  __float_as_uint(both.y * exp2Fast(fminf(start.y - sum.y, -deepest))));
+                  roundToTf32(both.x * exp2Fast(fminf(start.x - sum.x, -deepest))),
+                  roundToTf32(both.y * exp2Fast(fminf(start.y - sum.y, -deepest))));
         }
       }
     }
   }
 
   /// A steep channel of a row, decayed from its sub-chunk's start.
-  __device__ static uint32_t of(float x, float sum, float start) {
-    return sum >= mildest ? 0 : __float_as_uint(x * exp2Fast(sum - start));
+  __device__ static float of(float x, float sum, float start) {
+    return sum >= mildest ? 0.0f : x * exp2Fast(sum - start);
   }
 
   /// Inside the sub-chunk, channels that decay too far for two factors even there, in f32. What is above the
@@ -126,7 +128,7 @@ class SteepChannels {
     for (int n = 0; n < 8; n++)
 #pragma unroll
       for (int i = 0; i < 4; i++)
-        if (n / 2 == sub) scores[n][i] += found[n % 2][i] / tf32Kept;
+        if (n / 2 == sub) scores[n][i] += found[n % 2][i];
   }
 
   __device__ static float numberAt(Tile<64> tile, int row, int column) {
