@@ -71,7 +71,18 @@ __device__ inline void copyBox(uint32_t to, const CUtensorMap& map, uint32_t arr
 #endif
 }
 
-/// The same by a whole warp, of which one thread is `elected`: no branch, after which the compiler would not
+/// The other way, nothing outside of the tensor is written; belongs to the calling thread's group of runs.
+__device__ inline void storeBox(const CUtensorMap& map, uint32_t from, int column, int head, int row,
+                                int batch) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile(
+      "cp.async.bulk.tensor.4d.global.shared::cta.bulk_group [%0, {%2, %3, %4, %5}], [%1];" ::"l"(&map),
+      "r"(from), "r"(column), "r"(head), "r"(row), "r"(batch)
+      : "memory");
+#endif
+}
+
+/// `copyBox` by a whole warp, of which one thread is `elected`: no branch, after which the compiler would not
 /// know any more that addresses are the same for all.
 __device__ inline void copyBoxElected(bool elected, uint32_t to, const CUtensorMap& map, uint32_t arrival,
                                       int column, int head, int row, int batch) {
@@ -106,17 +117,6 @@ __device__ inline void copyRun(uint32_t to, const void* from, uint32_t bytes, ui
 #endif
 }
 
-/// The same the other way; nothing outside of the tensor is written.
-__device__ inline void storeBox(const CUtensorMap& map, uint32_t from, int column, int head, int row,
-                                int batch) {
-#if __CUDA_ARCH__ >= 900
-  asm volatile(
-      "cp.async.bulk.tensor.4d.global.shared::cta.tile.bulk_group [%0, {%2, %3, %4, %5}], [%1];" ::"l"(&map),
-      "r"(from), "r"(column), "r"(head), "r"(row), "r"(batch)
-      : "memory");
-#endif
-}
-
 /// From shared memory to global memory.
 __device__ inline void storeRun(float* to, uint32_t from, uint32_t bytes) {
 #if __CUDA_ARCH__ >= 900
@@ -146,10 +146,11 @@ __device__ inline void waitUntilRunsAreRead() {
   asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory");
 #endif
 }
-/// Waits until they are in global memory.
+/// Waits until they are in global memory, all but the last `pending` groups.
+template <int pending = 0>
 __device__ inline void waitForRuns() {
 #if __CUDA_ARCH__ >= 900
-  asm volatile("cp.async.bulk.wait_group 0;" ::: "memory");
+  asm volatile("cp.async.bulk.wait_group %0;" ::"n"(pending) : "memory");
 #endif
 }
 

@@ -25,12 +25,15 @@ __device__ inline void waitForKernelBefore() {
 #endif
 }
 
-/// Counts one more part as done: what the calling thread wrote before, or has met at a barrier, is seen by
-/// whoever sees the count.
-__device__ inline void countPart(int32_t* counter) {
+/// Counts so many more parts as done: what the calling thread wrote before, or has met at a barrier, is seen
+/// by whoever sees the count.
+__device__ inline void countParts(int32_t* counter, int parts) {
 #if __CUDA_ARCH__ >= 900
-  asm volatile("red.release.gpu.global.add.s32 [%0], 1;" ::"l"(counter) : "memory");
+  asm volatile("red.release.gpu.global.add.s32 [%0], %1;" ::"l"(counter), "r"(parts) : "memory");
 #endif
+}
+__device__ inline void countPart(int32_t* counter) {
+  countParts(counter, 1);
 }
 
 __device__ inline int32_t countedParts(const int32_t* counter) {

@@ -81,7 +81,7 @@ cudaError_t forward(const Call& call, const LongscanDeltaRuleForward& io, cudaSt
   DeltaDevice device;
   cudaError_t error = deltaDevice(device);
   if (error != cudaSuccess) return error;
-  if (deltaSweepLeaves(device, call.B * call.H, call.V) == 0) kept.chunks.prepared = nullptr;
+  if (deltaSweepLeaves(device, call.B * call.H, call.K, call.V) == 0) kept.chunks.prepared = nullptr;
   error = launchDeltaPrepare({call.B, call.T, call.H, call.K, call.V, call.scale, bf16(call.q), bf16(call.k),
                               bf16(call.v), call.beta, call.g, call.resets, kept.chunks},
                              device, stream);

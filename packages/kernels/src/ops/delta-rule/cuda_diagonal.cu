@@ -42,6 +42,7 @@ struct Kept {
     chunks.u = arena.take<Bf16>(rows * call.V);
     states = arena.take<Bf16>(statesSizeOf(call));
     chunks.gamma = arena.take<float>(heads * numChunksOf(call) * call.K);
+    chunks.prepared = arena.take<int32_t>(numDeltaCounts(heads, call.T));
   }
 };
 
@@ -70,11 +71,15 @@ size_t deltaDiagonalWorkspaceBytes(const Call& call) {
 }
 
 cudaError_t deltaDiagonalForward(const Call& call, const LongscanDeltaRuleForward& io, cudaStream_t stream) {
-  const Kept kept(call, io.kept);
-  const cudaError_t error =
+  Kept kept(call, io.kept);
+  DeltaDevice device;
+  cudaError_t error = deltaDevice(device);
+  if (error != cudaSuccess) return error;
+  if (deltaSweepLeaves(device, call.B * call.H, call.K, call.V) == 0) kept.chunks.prepared = nullptr;
+  error =
       launchDeltaDiagonalPrepare({call.B, call.T, call.H, call.K, call.V, call.scale, bf16(call.q),
                                   bf16(call.k), bf16(call.v), call.beta, call.g, call.resets, kept.chunks},
-                                 stream);
+                                 device, stream);
   if (error != cudaSuccess) return error;
   DeltaSweepCall sweep = sweepOf(call, kept.chunks);
   sweep.h0 = io.h0;

@@ -3,18 +3,20 @@
 #include "cuda/warpgroup.cuh"
 #include "cuda_lane.cuh"
 
-// A diagonal gate inside a chunk of 64 tokens. Sub-chunks of 16: c are the sums of log2 decays from a
-// sub-chunk's start up to and with a token, `total` those of a whole sub-chunk. From token j to a later i of
-// another sub-chunk the decay is 2^(total - c_j), then 2^total of the sub-chunks between, then 2^c_i: factors
-// of at most one, whatever the gates are. Inside a sub-chunk it is 2^c_i 2^-c_j as long as `deepest` holds
-// both, else 2^(c_i - c_j) pair by pair.
+// A diagonal gate inside a chunk of 64 tokens, with c the sums of log2 decays from the piece's start up to
+// and with a token. From token j to a later i the decay is 2^c_i 2^-c_j, as long as `mildest` holds both. A
+// chunk that decays further in some channel is taken by sub-chunks of 16, whose sums begin anew: from token j
+// to i of another sub-chunk the decay is that from j to its sub-chunk's end, then those of the sub-chunks
+// between, then that from its own start to i, factors of at most one whatever the gates are; inside a
+// sub-chunk it is two factors again as long as `deepest` holds both, else 2^(c_i - c_j) pair by pair.
 
 namespace longscan {
 
 constexpr int subTokens = 16;
 constexpr int numSubs = tileTokens / subTokens;
 constexpr int diagonalThreads = 256;  // two warpgroups
-/// A product of two factors 2^80 and 2^-80 with numbers of ordinary size is far from both ends of f32.
+/// Products of two factors 2^96 and 2^-96 with numbers of ordinary size are far from both ends of f32.
+constexpr float mildest = -96.0f;
 constexpr float deepest = -80.0f;
 
 /// f32 [64, 64] in shared memory. With a pitch of 72 the rows lane/4 and pairs 2 * (lane % 4) of a fragment
@@ -36,17 +38,15 @@ struct FloatPanel {
 };
 using PairPanel = FloatPanel<72>;
 
-/// Per sub-chunk and channel, [numSubs, 64] each.
+/// Sums of log2 decays by sub-chunk and channel, [.., 64].
 struct SubDecays {
-  static constexpr int bytes = 4 * numSubs * 64 * 4;
+  static constexpr int bytes = (2 * numSubs + 1) * 64 * 4;
   float* base;
 
+  /// Of a sub-chunk.
   __device__ float* totals(int sub) const { return base + 64 * sub; }
-  /// 2^total
-  __device__ float* decays(int sub) const { return base + 64 * (numSubs + sub); }
-  /// The decay of the sub-chunks before, and of those after.
-  __device__ float* before(int sub) const { return base + 64 * (2 * numSubs + sub); }
-  __device__ float* after(int sub) const { return base + 64 * (3 * numSubs + sub); }
+  /// Of those before it; of `numSubs`, of all.
+  __device__ float* starts(int sub) const { return base + 64 * (numSubs + sub); }
 };
 
 /// Starts to fill `c` with the gates of a piece, 64 channels from `channel` on of [T, .., K].
@@ -61,43 +61,43 @@ __device__ inline void fillGates(PairPanel c, const float* from, int64_t pitch, 
   }
 }
 
-/// Gates in `c` become sums in log2; a thread has one channel of a sub-chunk. Needs a barrier before
-/// `fillDecays`.
-__device__ inline void sumSubGates(PairPanel c, SubDecays subs) {
-  static_assert(diagonalThreads == 64 * numSubs, "a channel of a sub-chunk each");
-  constexpr float log2e = 1.4426950408889634f;
-  const int channel = threadIdx.x % 64, sub = threadIdx.x / 64;
-  constexpr int atOnce = 8;  // loads, before the first store might change what is loaded
-  float sum = 0.0f;
-#pragma unroll
-  for (int row0 = subTokens * sub; row0 < subTokens * (sub + 1); row0 += atOnce) {
-    float gates[atOnce];
-#pragma unroll
-    for (int i = 0; i < atOnce; i++) gates[i] = c.at(row0 + i, channel);
-#pragma unroll
-    for (int i = 0; i < atOnce; i++) {
-      sum += gates[i] * log2e;
-      c.at(row0 + i, channel) = sum;
-    }
-  }
-  subs.totals(sub)[channel] = sum;
+/// Joins a barrier; whether all its threads say `mine`.
+__device__ inline bool joinBarrierIfAll(int number, int threads, bool mine) {
+  int all;
+  asm volatile(
+      "{ .reg .pred mine, all; setp.ne.s32 mine, %1, 0; bar.red.and.pred all, %2, %3, mine; "
+      "selp.s32 %0, 1, 0, all; }"
+      : "=r"(all)
+      : "r"(static_cast<int>(mine)), "r"(number), "r"(threads)
+      : "memory");
+  return all != 0;
 }
 
-/// The rest of `subs` from the totals. Returns the decay of the whole chunk, of channel `threadIdx.x` % 64.
-__device__ inline float fillDecays(SubDecays subs) {
-  const int channel = threadIdx.x % 64, own = threadIdx.x / 64;
-  float before = 0.0f, after = 0.0f, total = 0.0f;
+/// Gates in `c` become sums in log2; a thread has one channel of a sub-chunk. Whether all channels of the
+/// chunk are mild. meet(): a barrier of these threads; meetIfAll(x): one that tells whether all say x.
+template <typename Meet, typename MeetIfAll>
+__device__ inline bool sumGates(PairPanel c, SubDecays subs, int thread, Meet&& meet, MeetIfAll&& meetIfAll) {
+  static_assert(diagonalThreads == 64 * numSubs, "a channel of a sub-chunk each");
+  constexpr float log2e = 1.4426950408889634f;
+  const int channel = thread % 64, own = thread / 64;
+  float sums[subTokens], sum = 0.0f;
+#pragma unroll
+  for (int i = 0; i < subTokens; i++) sums[i] = c.at(subTokens * own + i, channel);
+#pragma unroll
+  for (int i = 0; i < subTokens; i++) sums[i] = sum += sums[i] * log2e;
+  subs.totals(own)[channel] = sum;
+  meet();
+  float before = 0.0f, all = 0.0f;
 #pragma unroll
   for (int sub = 0; sub < numSubs; sub++) {
-    const float one = subs.totals(sub)[channel];
-    if (sub < own) before += one;
-    if (sub == own) total = one;
-    if (sub > own) after += one;
+    if (sub == own) before = all;
+    all += subs.totals(sub)[channel];
   }
-  subs.decays(own)[channel] = exp2Fast(total);
-  subs.before(own)[channel] = exp2Fast(before);
-  subs.after(own)[channel] = exp2Fast(after);
-  return exp2Fast(before + total + after);
+#pragma unroll
+  for (int i = 0; i < subTokens; i++) c.at(subTokens * own + i, channel) = before + sums[i];
+  subs.starts(own)[channel] = before;
+  if (own == 0) subs.starts(numSubs)[channel] = all;
+  return meetIfAll(all >= mildest);
 }
 
 /// Four neighbours of a row in f32, from f32 or bf16.

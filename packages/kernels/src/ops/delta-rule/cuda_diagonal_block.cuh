@@ -10,6 +10,20 @@ namespace {
 
 using KeyPanel = FloatPanel<68>;
 
+/// Numbers in two bf16 terms, which together have 16 bits.
+struct SplitTile {
+  static constexpr int bytes = 2 * Tile<64>::bytes;
+  Tile<64> high, low;
+
+  __device__ void storeFour(int row, int column, const float (&x)[4]) const {
+    const uint2 rounded = packFour(x);
+    const float rest[4] = {x[0] - lowHalf(rounded.x), x[1] - highHalf(rounded.x), x[2] - lowHalf(rounded.y),
+                           x[3] - highHalf(rounded.y)};
+    storeShared(high, row, column, rounded);
+    storeShared(low, row, column, packFour(rest));
+  }
+};
+
 /// 64 channels of V at a time: two stages of what is per token, one of the states. Decayed tokens and the
 /// gradients of scores take their place afterwards, and then what dg is a sum of.
 struct DiagonalGradientLayout {
@@ -17,13 +31,24 @@ struct DiagonalGradientLayout {
   static constexpr int states = 0;  // S, D
   static constexpr int tokens = 2 * panel;
   static constexpr int tokensBytes = 3 * panel;  // dO, dv, N
+
+  // Of a mild chunk.
+  static constexpr int scoreWeights = 0;
+  static constexpr int productWeights = panel;
+  static constexpr int backKeys = 2 * panel;
+  static constexpr int onQueries = backKeys + SplitTile::bytes;
+  static constexpr int onKeys = onQueries + SplitTile::bytes;
+
+  // Of one that is taken by sub-chunks.
   static constexpr int endKeys = 0;
   static constexpr int intoQueries = endKeys + KeyPanel::bytes;
   static constexpr int intoKeys = intoQueries + KeyPanel::bytes;
   static constexpr int weights = intoKeys + KeyPanel::bytes;
-  static constexpr int writeGradients = endKeys;
-  static constexpr int changes = intoQueries;
-  static constexpr int quarters = intoKeys;
+
+  static constexpr int writeGradients = 0;
+  static constexpr int changes = PairPanel::bytes;
+  static constexpr int quarters = changes + PairPanel::bytes;
+
   static constexpr int queries = weights + KeyPanel::bytes;
   static constexpr int keys = queries + panel;
   static constexpr int gates = keys + panel;
@@ -34,6 +59,8 @@ struct DiagonalGradientLayout {
   static constexpr int beta = gamma + 64 * 4;
   static constexpr int bytes = beta + 64 * 4;
   static_assert(tokens + 2 * tokensBytes <= queries, "stages lie where decayed tokens will");
+  static_assert(onKeys + SplitTile::bytes <= queries, "of either kind of chunk");
+  static_assert(queries % 1024 == 0, "tiles");
 };
 
 /// Where things are in a block: a chunk of a head, 64 channels of K. A warp has one sub-chunk's rows.
@@ -65,11 +92,7 @@ struct DiagonalGradientBlock {
   __device__ Tile<64> tile(int offset) const { return {base + offset}; }
   __device__ PairPanel c() const { return {floats(Layout::gates)}; }
   __device__ SubDecays subs() const { return {floats(Layout::subs)}; }
-  __device__ KeyPanel endKeys() const { return {floats(Layout::endKeys)}; }
-  __device__ KeyPanel intoQueries() const { return {floats(Layout::intoQueries)}; }
-  __device__ KeyPanel intoKeys() const { return {floats(Layout::intoKeys)}; }
-  /// The gradients of scores below the diagonal and on it, those of products of keys, transposed, above it.
-  __device__ KeyPanel weights() const { return {floats(Layout::weights)}; }
+  __device__ SplitTile split(int offset) const { return {tile(offset), tile(offset + Layout::panel)}; }
 
   // What a document's first token meets is nothing; what lies behind a piece that ends its chunk is D.
   __device__ static bool meetsState(const Piece& piece) { return !piece.fresh; }
@@ -84,12 +107,6 @@ struct DiagonalGradientBlock {
   /// Of the chunk among all heads' chunks.
   __device__ int64_t index() const { return bh * ((call.T + tileTokens - 1) / tileTokens) + chunk; }
 
-  /// Whether some channel decays so far in the warp's sub-chunk that its pairs are taken one by one.
-  __device__ bool isDeep() const {
-    const float2 total = *reinterpret_cast<const float2*>(subs().totals(sub()) + 2 * at.lane);
-    return __any_sync(~0u, fminf(total.x, total.y) < deepest);
-  }
-
   /// A thread's channels 8 n + pairOf and the next of a row in shared memory.
   __device__ float2 pairOf(const float* row, int n) const {
     return *reinterpret_cast<const float2*>(row + 8 * n + at.pairOf);
@@ -99,25 +116,30 @@ struct DiagonalGradientBlock {
     return make_float2(lowHalf(both), highHalf(both));
   }
 
-  /// visit(row, n, j, c, total) for the places [n][j] and [n][j + 1] of a thread's sums.
-  template <typename Visit>
-  __device__ void eachPair(Visit&& visit) const {
-#pragma unroll
-    for (int n = 0; n < 8; n++) {
-      const float2 total = pairOf(subs().totals(sub()), n);
-#pragma unroll
-      for (int j = 0; j < 4; j += 2) {
-        const int row = row0 + at.group + 4 * j;
-        visit(row, n, j, pairOf(&c().at(row, 0), n), total);
-      }
-    }
+  /// Of the row of places [n][j] of a thread's sums.
+  __device__ float2 ownPairOf(Tile<64> tile, int n, int j) const {
+    const uint32_t first = tile.address(row0 + at.group, 0) + 2 * at.pairOf;
+    const uint32_t both = loadShared((first ^ n << 4) + 4 * j * Tile<64>::pitch);
+    return make_float2(lowHalf(both), highHalf(both));
   }
 
-  /// Each column times factor[column].
-  __device__ void scaleColumns(Sums& sum, const float* factor) const {
+  /// visit(row, n, j, c) for the places [n][j] and [n][j + 1] of a thread's sums.
+  template <typename Visit>
+  __device__ void eachPair(Visit&& visit) const {
+    const float* const sums = &c().at(row0 + at.group, 0);
+#pragma unroll
+    for (int n = 0; n < 8; n++)
+#pragma unroll
+      for (int j = 0; j < 4; j += 2)
+        visit(row0 + at.group + 4 * j, n, j, pairOf(sums + 4 * j * PairPanel::pitch, n));
+  }
+
+  /// Each column times factorOf(n), a thread's pair.
+  template <typename FactorOf>
+  __device__ static void scaleColumns(Sums& sum, FactorOf&& factorOf) {
 #pragma unroll
     for (int n = 0; n < 8; n++) {
-      const float2 f = pairOf(factor, n);
+      const float2 f = factorOf(n);
 #pragma unroll
       for (int j = 0; j < 4; j++) sum[n][j] *= j % 2 ? f.y : f.x;
     }

@@ -1,4 +1,4 @@
-#include "cuda_diagonal_values.cuh"
+#include "cuda_diagonal_subs.cuh"
 
 namespace longscan {
 
@@ -6,34 +6,32 @@ namespace {
 
 /// One block: a chunk of a head, 64 channels of K.
 template <bool reads>
-class DiagonalGradient : DiagonalValues<reads> {
-  using Values = DiagonalValues<reads>;
-  using typename Values::Layout;
-  using Values::at, Values::b, Values::c, Values::call, Values::channel, Values::chunk, Values::endKeys,
-      Values::erase, Values::h, Values::intoKeys, Values::intoQueries, Values::K, Values::Q, Values::query,
-      Values::row0, Values::subs, Values::weights, Values::write;
-  using Values::betaOf, Values::eachPair, Values::floats, Values::isDeep, Values::meetsAdjoint,
-      Values::meetsState, Values::pairOf, Values::rowsOf, Values::scaleColumns, Values::sub;
+class DiagonalGradient : DiagonalSubChunks<reads> {
+  using Tokens = DiagonalSubChunks<reads>;
+  using Tokens::at, Tokens::b, Tokens::call, Tokens::channel, Tokens::chunk, Tokens::erase, Tokens::h,
+      Tokens::K, Tokens::Q, Tokens::query, Tokens::row0, Tokens::write;
+  using Tokens::betaOf, Tokens::eachPair, Tokens::floats, Tokens::meetsAdjoint, Tokens::meetsState,
+      Tokens::ownPairOf, Tokens::rowsOf;
+  using typename Tokens::Layout;
   enum Barrier { writeGradientsThere = 1 };
 
  public:
-  using Values::Values;
+  using Tokens::Tokens;
 
   __device__ void run() {
     if (chunk < 0) return;
-    if (call.finished != nullptr) waitForParts(call.finished + Values::index(), deltaPartsOfChunk(call.V));
     for (int low = 0, closed = false; !closed;) {
       const Piece piece = pieceFrom(call.resets ? call.resets + b * call.T : nullptr, call.T, chunk, low);
       low = piece.high;
       closed = piece.closesChunk;
-      Values::multiplyValues(piece);
-      __syncthreads();
-      decayTokens();
-      __syncthreads();
-      if constexpr (reads)
-        readEarlier();
+      const auto waitForAdjoint = [&] {
+        if (call.finished != nullptr)
+          waitForParts(call.finished + Tokens::index(), deltaPartsOfChunk(call.V));
+      };
+      if (Tokens::multiplyValues(piece, waitForAdjoint))
+        Tokens::addTokens(piece);
       else
-        readLater(piece);
+        Tokens::addTokensBySubs(piece);
       __syncthreads();
       store(piece);
       __syncthreads();
@@ -41,166 +39,13 @@ class DiagonalGradient : DiagonalValues<reads> {
   }
 
  private:
-  /// Tokens as the other sub-chunks meet them, with what their weights are to be multiplied by.
-  __device__ void decayTokens() const {
-    const int own = threadIdx.x % 16 * 4;
-#pragma unroll
-    for (int sub = 0; sub < numSubs; sub++) {
-      const int row = subTokens * sub + threadIdx.x / 16;
-      const float beta = betaOf(row);
-      float q[4], k[4], sum[4], end[4];
-      loadFour(q, Q, row, own);
-      loadFour(k, K, row, own);
-      loadFour(sum, &c().at(row, own));
-      loadFour(end, subs().totals(sub) + own);
-#pragma unroll
-      for (int i = 0; i < 4; i++) {
-        const float into = exp2Fast(sum[i]);
-        end[i] = beta * k[i] * exp2Fast(end[i] - sum[i]);
-        q[i] *= call.scale * into;
-        k[i] *= -into;
-      }
-      storeFour(&endKeys().at(row, own), end);
-      storeFour(&intoQueries().at(row, own), q);
-      storeFour(&intoKeys().at(row, own), k);
-    }
-  }
-
-  /// What queries and erase keys get from the state and from earlier keys: sub-chunk by sub-chunk, what there
-  /// is so far decays to its end and its keys are added.
-  __device__ void readEarlier() {
-    const bool deep = isDeep();
-#pragma unroll 1
-    for (int other = 0; other <= sub(); other++) {
-      if (other == sub() && deep) break;
-      scaleColumns(query, subs().decays(other));
-      scaleColumns(erase, subs().decays(other));
-#pragma unroll
-      for (int step = 0; step < 2; step++) {
-        const int token = subTokens * other + 8 * step + at.pairOf;
-        uint32_t ofScores[4], ofProducts[4];
-#pragma unroll
-        for (int i = 0; i < 2; i++) {
-          const int row = row0 + at.group + 8 * i;
-          const uint2 pair = weights().pairBitsAt(row, token);
-          ofScores[i] = token <= row ? pair.x : 0;
-          ofScores[i + 2] = token + 1 <= row ? pair.y : 0;
-          ofProducts[i] = token < row ? weights().bitsAt(token, row) : 0;
-          ofProducts[i + 2] = token + 1 < row ? weights().bitsAt(token + 1, row) : 0;
-        }
-#pragma unroll
-        for (int n = 0; n < 8; n++) {
-          const uint32_t near = endKeys().bitsAt(token, 8 * n + at.group),
-                         far = endKeys().bitsAt(token + 1, 8 * n + at.group);
-          mmaTf32(query[n], ofScores, near, far);
-          mmaTf32(erase[n], ofProducts, near, far);
-        }
-      }
-    }
-    // From the end of the sub-chunk back to the row, or on to it from the start.
-    eachPair([&](int, int n, int j, float2 sum, float2 total) {
-      const float near = exp2Fast(deep ? sum.x : sum.x - total.x),
-                  far = exp2Fast(deep ? sum.y : sum.y - total.y);
-      query[n][j] *= call.scale * near;
-      query[n][j + 1] *= call.scale * far;
-      erase[n][j] *= -near;
-      erase[n][j + 1] *= -far;
-    });
-    if (!deep) return;
-#pragma unroll 1
-    for (int token = row0; token < row0 + subTokens; token++) {
-      const float beta = betaOf(token);
-      eachPair([&](int row, int n, int j, float2 sum, float2) {
-        const float ofScore = token <= row ? call.scale * beta * weights().at(row, token) : 0.0f;
-        const float ofProduct = token < row ? beta * weights().at(token, row) : 0.0f;
-        const float2 start = pairOf(&c().at(token, 0), n), key = pairOf(K, token, n);
-        const float near = key.x * exp2Fast(fminf(sum.x - start.x, 0.0f)),
-                    far = key.y * exp2Fast(fminf(sum.y - start.y, 0.0f));
-        query[n][j] += ofScore * near;
-        query[n][j + 1] += ofScore * far;
-        erase[n][j] -= ofProduct * near;
-        erase[n][j + 1] -= ofProduct * far;
-      });
-    }
-  }
-
-  /// What written keys get from the adjoint and from later queries and erase keys, likewise against time.
-  __device__ void readLater(const Piece& piece) {
-    if (meetsAdjoint(piece)) storeBehind();
-    const bool deep = isDeep();
-#pragma unroll 1
-    for (int other = numSubs - 1; other >= sub(); other--) {
-      if (other == sub() && deep) break;
-      scaleColumns(write, subs().decays(other));
-#pragma unroll
-      for (int step = 0; step < 2; step++) {
-        const int token = subTokens * other + 8 * step + at.pairOf;
-        uint32_t ofScores[4], ofProducts[4];
-#pragma unroll
-        for (int i = 0; i < 2; i++) {
-          const int row = row0 + at.group + 8 * i;
-          const uint2 pair = weights().pairBitsAt(row, token);
-          ofProducts[i] = token > row ? pair.x : 0;
-          ofProducts[i + 2] = token + 1 > row ? pair.y : 0;
-          ofScores[i] = token >= row ? weights().bitsAt(token, row) : 0;
-          ofScores[i + 2] = token + 1 >= row ? weights().bitsAt(token + 1, row) : 0;
-        }
-#pragma unroll
-        for (int n = 0; n < 8; n++) {
-          const int column = 8 * n + at.group;
-          mmaTf32(write[n], ofScores, intoQueries().bitsAt(token, column),
-                  intoQueries().bitsAt(token + 1, column));
-          mmaTf32(write[n], ofProducts, intoKeys().bitsAt(token, column),
-                  intoKeys().bitsAt(token + 1, column));
-        }
-      }
-    }
-    eachPair([&](int row, int n, int j, float2 sum, float2 total) {
-      const float beta = betaOf(row);
-      write[n][j] *= beta * exp2Fast(deep ? total.x - sum.x : -sum.x);
-      write[n][j + 1] *= beta * exp2Fast(deep ? total.y - sum.y : -sum.y);
-    });
-    if (!deep) return;
-#pragma unroll 1
-    for (int token = row0; token < row0 + subTokens; token++)
-      eachPair([&](int row, int n, int j, float2 sum, float2) {
-        const float beta = betaOf(row);
-        const float ofScore = token >= row ? call.scale * beta * weights().at(token, row) : 0.0f;
-        const float ofProduct = token > row ? beta * weights().at(row, token) : 0.0f;
-        const float2 end = pairOf(&c().at(token, 0), n);
-        const float2 query = pairOf(Q, token, n), key = pairOf(K, token, n);
-        write[n][j] += (ofScore * query.x - ofProduct * key.x) * exp2Fast(fminf(end.x - sum.x, 0.0f));
-        write[n][j + 1] += (ofScore * query.y - ofProduct * key.y) * exp2Fast(fminf(end.y - sum.y, 0.0f));
-      });
-  }
-
-  /// Shares of what the chunk's keys get from behind it, as a part of dg: sum_j k_j o dk_j.
-  __device__ void storeBehind() const {
-    float sums[16] = {};
-    eachPair([&](int row, int n, int j, float2 sum, float2 total) {
-      const float2 key = pairOf(K, row, n), after = pairOf(subs().after(sub()), n);
-      const float beta = betaOf(row);
-      sums[2 * n] += beta * key.x * exp2Fast(total.x - sum.x) * after.x * write[n][j];
-      sums[2 * n + 1] += beta * key.y * exp2Fast(total.y - sum.y) * after.y * write[n][j + 1];
-    });
-#pragma unroll
-    for (int i = 0; i < 16; i++)
-#pragma unroll
-      for (int distance = 4; distance < 32; distance *= 2) sums[i] += __shfl_xor_sync(~0u, sums[i], distance);
-    if (at.group != 0) return;
-    float* const to = floats(Layout::behind) + 64 * sub() + at.pairOf;
-#pragma unroll
-    for (int n = 0; n < 8; n++)
-      *reinterpret_cast<float2*>(to + 8 * n) = make_float2(sums[2 * n], sums[2 * n + 1]);
-  }
-
   __device__ void store(const Piece& piece) {
-    const KeyPanel writeGradients{floats(Layout::writeGradients)}, changes{floats(Layout::changes)};
+    const PairPanel writeGradients{floats(Layout::writeGradients)}, changes{floats(Layout::changes)};
     if constexpr (reads) {
       storeGradient(rowsOf(piece), query, call.dq);
       joinBarrier(writeGradientsThere, diagonalThreads);
-      eachPair([&](int row, int n, int j, float2, float2) {
-        const float2 q = pairOf(Q, row, n), k = pairOf(K, row, n),
+      eachPair([&](int row, int n, int j, float2) {
+        const float2 q = ownPairOf(Q, n, j), k = ownPairOf(K, n, j),
                      written = writeGradients.pairAt(row, 8 * n + at.pairOf);
         changes.pairAt(row, 8 * n + at.pairOf) =
             make_float2(q.x * query[n][j] + k.x * (erase[n][j] - written.x),
@@ -210,7 +55,7 @@ class DiagonalGradient : DiagonalValues<reads> {
       });
       storeGradient(rowsOf(piece), erase, call.dk);
     } else {
-      eachPair([&](int row, int n, int j, float2, float2) {
+      eachPair([&](int row, int n, int j, float2) {
         writeGradients.pairAt(row, 8 * n + at.pairOf) = make_float2(write[n][j], write[n][j + 1]);
       });
       announceAtBarrier(writeGradientsThere, diagonalThreads);
@@ -224,8 +69,8 @@ class DiagonalGradient : DiagonalValues<reads> {
   /// more.)
   __device__ void storeBetaGradients(const TileRows& rows) const {
     float dots[2] = {};
-    eachPair([&](int row, int n, int j, float2, float2) {
-      const float2 k = pairOf(K, row, n);
+    eachPair([&](int, int n, int j, float2) {
+      const float2 k = ownPairOf(K, n, j);
       dots[j / 2] += k.x * write[n][j] + k.y * write[n][j + 1];
     });
 #pragma unroll
@@ -260,7 +105,7 @@ class DiagonalGradient : DiagonalValues<reads> {
   }
 
   /// A thread has a quarter of the tokens of one channel.
-  __device__ void storeGateGradients(const Piece& piece, KeyPanel changes) const {
+  __device__ void storeGateGradients(const Piece& piece, PairPanel changes) const {
     const int column = threadIdx.x % 64, quarter = threadIdx.x / 64, first = subTokens * quarter;
     float sums[subTokens], sum = 0.0f;
 #pragma unroll
@@ -281,17 +126,18 @@ class DiagonalGradient : DiagonalValues<reads> {
       if (meetsState(piece)) later += floats(Layout::gamma)[column] * product;
     }
     if (channel + column >= call.K) return;
-    const int64_t pitch = static_cast<int64_t>(call.H) * call.K;
+    const int pitch = call.H * call.K;
     const int64_t token = b * call.T + static_cast<int64_t>(chunk) * tileTokens + first;
-    float* const to = call.dg + token * pitch + h * call.K + channel + column;
+    float* to = call.dg + token * pitch + h * call.K + channel + column;
+    const auto has = [&](int row) {
+      return static_cast<unsigned>(row - piece.low) < static_cast<unsigned>(piece.high - piece.low);
+    };
 #pragma unroll
-    for (int i = 0; i < subTokens; i++) {
-      const int row = first + i;
-      if (row < piece.low || row >= piece.high) continue;
-      const bool meetsNothing =
-          row == piece.low && (piece.fresh || (call.fromZero && chunk == 0 && row == 0));
-      to[i * pitch] = meetsNothing ? 0.0f : sums[i] + later;
-    }
+    for (int i = 0; i < subTokens; i++, to += pitch)
+      if (has(first + i)) *to = sums[i] + later;
+    // The first token's decay may meet nothing.
+    const bool meetsNothing = piece.fresh || (call.fromZero && chunk == 0 && piece.low == 0);
+    if (meetsNothing && piece.low / subTokens == quarter) to[(piece.low - first - subTokens) * pitch] = 0.0f;
   }
 };
 

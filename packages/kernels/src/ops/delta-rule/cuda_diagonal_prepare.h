@@ -18,6 +18,8 @@ struct DeltaDiagonalPrepareCall {
   DeltaChunks to;          // all but `into`
 };
 
-cudaError_t launchDeltaDiagonalPrepare(const DeltaDiagonalPrepareCall& call, cudaStream_t stream);
+/// Clears `to.prepared` first.
+cudaError_t launchDeltaDiagonalPrepare(const DeltaDiagonalPrepareCall& call, const DeltaDevice& device,
+                                       cudaStream_t stream);
 
 }  // namespace longscan

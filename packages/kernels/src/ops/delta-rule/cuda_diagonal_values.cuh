@@ -2,6 +2,7 @@
 
 #include "cuda_diagonal_block.cuh"
 #include "cuda_prepare.h"
+#include "cuda_sweep_parts.cuh"
 
 namespace longscan {
 
@@ -16,14 +17,28 @@ class DiagonalValues : protected DiagonalGradientBlock {
 
   using DiagonalGradientBlock::DiagonalGradientBlock;
 
-  /// All products that run over V, and the sums of gates under them.
-  __device__ void multiplyValues(const Piece& piece) {
+  /// All products that run over V, behind the sums of gates; whether the chunk is mild. waitForAdjoint():
+  /// until the sweep beside has left dv and D of the chunk.
+  template <typename Wait>
+  __device__ bool multiplyValues(const Piece& piece, Wait&& waitForAdjoint) {
     const bool state = meetsState(piece), adjoint = meetsAdjoint(piece);
-    fillPiece(piece);
-    fillTokens(piece, 0, 0);
-    fillStates(piece, 0);
+    fillPieceGates(piece);
+    commitCopies();
+    fillOutputTokens(piece, 0, 0);
+    if (state) fillState(Layout::states, call.states, 0);
+    waitForAdjoint();
+    fillGradients(piece, 0, 0);
+    if (adjoint) fillState(Layout::states + Layout::panel, call.adjoints, 0);
+    commitCopies();
+    fillPieceTokens(piece);
+    if (64 < call.V) fillTokens(piece, 1, 64);
     commitCopies();
     prefetchStates(piece, 64);
+    waitForCopies<2>();
+    __syncthreads();
+    const bool mild = sumGates(
+        c(), subs(), threadIdx.x, [] { __syncthreads(); }, [](bool x) { return __syncthreads_and(x) != 0; });
+    if (threadIdx.x < 64) floats(Layout::gamma)[threadIdx.x] = exp2Fast(subs().starts(numSubs)[threadIdx.x]);
     Sums weight;  // of scores, or of products of keys
     clear(weight);
     if constexpr (reads) {
@@ -34,10 +49,12 @@ class DiagonalValues : protected DiagonalGradientBlock {
     }
     float product[8] = {};
     for (int value = 0, stage = 0; value < call.V; value += 64, stage ^= 1) {
-      if (value > 0) fillStates(piece, value);
-      commitCopies();
-      if (value + 64 < call.V) fillTokens(piece, stage ^ 1, value + 64);
-      commitCopies();
+      if (value > 0) {
+        fillStates(piece, value);
+        commitCopies();
+        if (value + 64 < call.V) fillTokens(piece, stage ^ 1, value + 64);
+        commitCopies();
+      }
       waitForCopies<1>();
       publishToProducts();
       __syncthreads();
@@ -57,38 +74,50 @@ class DiagonalValues : protected DiagonalGradientBlock {
       }
       commitProducts();
       if (!reads && state && adjoint) addStateProducts(product, S, D);
-      if (value == 0) sumSubGates(c(), subs());
       waitForProducts<0>();
+      if (value + 64 >= call.V) waitForCopies<0>();  // queries and keys
       __syncthreads();
     }
-    const float gamma = fillDecays(subs());
-    if (threadIdx.x < 64) floats(Layout::gamma)[threadIdx.x] = gamma;
     if (!reads) storeStateProducts(product);
-    storeWeights(weight);
+    if (mild)
+      storeWeights(weight);
+    else
+      storeWeightsOfSubs(weight);
+    return mild;
   }
 
  private:
   __device__ void fillTokens(const Piece& piece, int stage, int value) const {
-    const int offset = Layout::tokens + stage * Layout::tokensBytes;
-    const int pitch = call.H * call.V;
-    const int64_t head = b * call.T * pitch + h * call.V;
+    fillOutputTokens(piece, stage, value);
+    fillGradients(piece, stage, value);
+  }
+
+  /// dO and N, which are there from the start.
+  __device__ void fillOutputTokens(const Piece& piece, int stage, int value) const {
+    const int offset = Layout::tokens + stage * Layout::tokensBytes, pitch = call.H * call.V;
     const TileRows rows = rowsOf(piece);
-    fillTile<64, diagonalThreads>(tile(offset), call.dO + head, pitch, value, call.V, rows);
-    fillTile<64, diagonalThreads>(tile(offset + Layout::panel), call.dv + head, pitch, value, call.V, rows);
-    const int64_t headRows = (index() - chunk) * tileTokens;
-    fillTile<64, diagonalThreads>(tile(offset + 2 * Layout::panel), call.corrections + headRows * call.V,
-                                  call.V, value, call.V, rows);
+    fillTile<64, diagonalThreads>(tile(offset), call.dO + b * call.T * pitch + h * call.V, pitch, value,
+                                  call.V, rows);
+    fillTile<64, diagonalThreads>(tile(offset + 2 * Layout::panel),
+                                  call.corrections + (index() - chunk) * tileTokens * call.V, call.V, value,
+                                  call.V, rows);
+  }
+
+  __device__ void fillGradients(const Piece& piece, int stage, int value) const {
+    const int pitch = call.H * call.V;
+    fillTile<64, diagonalThreads>(tile(Layout::tokens + stage * Layout::tokensBytes + Layout::panel),
+                                  call.dv + b * call.T * pitch + h * call.V, pitch, value, call.V,
+                                  rowsOf(piece));
   }
 
   __device__ void fillStates(const Piece& piece, int value) const {
-    const TileRows values{value, 0, min(64, call.V - value), false};
-    const int64_t place = index() * call.V * call.K;
-    if (meetsState(piece))
-      fillTile<64, diagonalThreads>(tile(Layout::states), call.states + place, call.K, channel, call.K,
-                                    values);
-    if (meetsAdjoint(piece))
-      fillTile<64, diagonalThreads>(tile(Layout::states + Layout::panel), call.adjoints + place, call.K,
-                                    channel, call.K, values);
+    if (meetsState(piece)) fillState(Layout::states, call.states, value);
+    if (meetsAdjoint(piece)) fillState(Layout::states + Layout::panel, call.adjoints, value);
+  }
+
+  __device__ void fillState(int offset, const __nv_bfloat16* from, int value) const {
+    fillTile<64, diagonalThreads>(tile(offset), from + index() * call.V * call.K, call.K, channel, call.K,
+                                  {value, 0, min(64, call.V - value), false});
   }
 
   /// Asks for the states' rows from `value` on, which are loaded when those before are used up.
@@ -100,13 +129,18 @@ class DiagonalValues : protected DiagonalGradientBlock {
       asm volatile("prefetch.global.L2 [%0];" ::"l"(states + (index() * call.V + row) * call.K + channel));
   }
 
-  __device__ void fillPiece(const Piece& piece) const {
+  /// Of the head in [B, T, H, K].
+  __device__ int64_t head() const { return b * call.T * call.H * call.K + h * call.K; }
+
+  __device__ void fillPieceTokens(const Piece& piece) const {
     const int pitch = call.H * call.K;
-    const int64_t head = b * call.T * pitch + h * call.K;
+    fillTile<64, diagonalThreads>(Q, call.q + head(), pitch, channel, call.K, rowsOf(piece));
+    fillTile<64, diagonalThreads>(K, call.k + head(), pitch, channel, call.K, rowsOf(piece));
+  }
+
+  __device__ void fillPieceGates(const Piece& piece) const {
     const TileRows rows = rowsOf(piece);
-    fillTile<64, diagonalThreads>(Q, call.q + head, pitch, channel, call.K, rows);
-    fillTile<64, diagonalThreads>(K, call.k + head, pitch, channel, call.K, rows);
-    fillGates(c(), call.g + head, pitch, channel, call.K, rows);
+    fillGates(c(), call.g + head(), call.H * call.K, channel, call.K, rows);
     if (threadIdx.x >= 64) return;
     const int row = threadIdx.x;
     const int64_t token = (b * call.T + rows.first + row) * call.H + h;
@@ -124,15 +158,13 @@ class DiagonalValues : protected DiagonalGradientBlock {
   __device__ static void addStateProducts(float (&product)[8], Tile<64> S, Tile<64> D) {
 #pragma unroll
     for (int i = 0; i < 4; i++) {
-      const int row = threadIdx.x % 128 / 8 + 16 * i;
+      const int row = threadIdx.x % 128 / 8 + 16 * i, unit = threadIdx.x % 8;
+      const uint4 s = loadShared16(S.address(row, unit)), d = loadShared16(D.address(row, unit));
+      const uint32_t left[4] = {s.x, s.y, s.z, s.w}, right[4] = {d.x, d.y, d.z, d.w};
 #pragma unroll
-      for (int half = 0; half < 2; half++) {
-        const int column = threadIdx.x % 8 * 8 + 4 * half;
-        float s[4], d[4];
-        loadFour(s, S, row, column);
-        loadFour(d, D, row, column);
-#pragma unroll
-        for (int j = 0; j < 4; j++) product[4 * half + j] += s[j] * d[j];
+      for (int j = 0; j < 4; j++) {
+        product[2 * j] += lowHalf(left[j]) * lowHalf(right[j]);
+        product[2 * j + 1] += highHalf(left[j]) * highHalf(right[j]);
       }
     }
   }
@@ -149,15 +181,33 @@ class DiagonalValues : protected DiagonalGradientBlock {
     for (int j = 0; j < 8; j++) to[j] = product[j];
   }
 
-  __device__ void storeWeights(const Sums& weight) const {
+  /// Rounded to bf16, the same number for a query or an erase key as for the written key that it meets: what
+  /// dg is, their difference, is not rounded by it.
+  __device__ void storeWeights(Sums& weight) const {
+#pragma unroll
+    for (int n = 0; n < 8; n++)
+#pragma unroll
+      for (int j = 0; j < 4; j++) {
+        const int row = row0 + at.group + 8 * (j / 2), column = 8 * n + at.pairOf + j % 2;
+        if (reads ? column > row : column >= row) weight[n][j] = 0.0f;
+      }
+#pragma unroll
+    for (int k = 0; k < 4; k++)
+      storeOperandA(tile(reads ? Layout::scoreWeights : Layout::productWeights), row0, k, operandA(weight, k),
+                    at.lane);
+  }
+
+  /// In tf32, those of scores on and below the diagonal, those of products of keys, transposed, above it.
+  __device__ void storeWeightsOfSubs(const Sums& weight) const {
+    const KeyPanel to{floats(Layout::weights)};
 #pragma unroll
     for (int n = 0; n < 8; n++)
 #pragma unroll
       for (int j = 0; j < 4; j++) {
         const int row = row0 + at.group + 8 * (j / 2), column = 8 * n + at.pairOf + j % 2;
         const float rounded = __uint_as_float(roundToTf32(weight[n][j]));
-        if (reads && column <= row) weights().at(row, column) = rounded;
-        if (!reads && column < row) weights().at(column, row) = rounded;
+        if (reads && column <= row) to.at(row, column) = rounded;
+        if (!reads && column < row) to.at(column, row) = rounded;
       }
   }
 };

@@ -45,19 +45,22 @@ class Gradient {
       float product = 0.0f;  // a thread's share of <S, D>
       Piece piece;
       clearSums();
+      int lastStage = 0;
       for (int value = 0; value < call.V; value += 64) {
         block.stageFull(stage.slot).wait(stage.round);
         publishToProducts();
         piece = unpackPiece(*block.record(stage.slot));
         product += addValues(piece, stage.slot);
-        arriveAsWarp(block.stageFree(stage.slot));
+        lastStage = stage.slot;
+        if (Layout::ownProducts || value + 64 < call.V) arriveAsWarp(block.stageFree(lastStage));
         stage = stage.ahead(1, 2);
       }
       last = piece.closesWalk;
       block.pieceFull(ofPiece.slot).wait(ofPiece.round);
-      finish(piece, Layout::pieces + ofPiece.slot * Layout::pieceBytes, product);
+      finish(piece, Layout::pieces + ofPiece.slot * Layout::pieceBytes, Layout::ofScores(lastStage), product);
+      if (!Layout::ownProducts) arriveAsWarp(block.stageFree(lastStage));
       arriveAsWarp(block.pieceFree(ofPiece.slot));
-      ofPiece = ofPiece.ahead(1, 2);
+      ofPiece = ofPiece.ahead(1, Layout::pieceSlots);
     }
   }
 
@@ -76,7 +79,7 @@ class Gradient {
     if (hasBoth) clear(ofProducts);
   }
   /// Z N^T.
-  __device__ Sums& products() { return hasBoth ? ofProducts : ofScores; }
+  __device__ Sums& keyProducts() { return hasBoth ? ofProducts : ofScores; }
 
   /// sum += A B over 64 channels of V.
   template <StoredB stored>
@@ -111,8 +114,8 @@ class Gradient {
     return product;
   }
 
-  /// `offset`: of the piece's queries, keys and gates.
-  __device__ void finish(const Piece& piece, int offset, float product) {
+  /// `offset`: of the piece's queries, keys and gates; `products`: of what the tokens give each other.
+  __device__ void finish(const Piece& piece, int offset, int products, float product) {
     const TileRows rows = rowsOf(piece);
     float* const gates = floats(offset + Layout::gates);
     float* const sums = floats(Layout::sums) + 64 * warp;
@@ -127,11 +130,11 @@ class Gradient {
     };
     joinBarrier(3, threads);  // of the piece before, the products have been read
     if (hasBoth || group == 0)
-      storeProducts(ofScores, tile(Layout::ofScores), [&](int row, int column, float sum) {
+      storeProducts(ofScores, tile(products), [&](int row, int column, float sum) {
         return column <= row ? call.scale * beta(column) * exp2Fast(sums[row] - sums[column]) * sum : 0.0f;
       });
     if (hasBoth || group == 1)
-      storeProducts(products(), tile(Layout::ofProducts), [&](int row, int column, float sum) {
+      storeProducts(keyProducts(), tile(products + Layout::panel), [&](int row, int column, float sum) {
         if (column == row) floats(Layout::written)[64 * panels + row] = sum;
         return column < row ? -beta(column) * exp2Fast(sums[row] - sums[column]) * sum : 0.0f;
       });
@@ -155,7 +158,7 @@ class Gradient {
     const float end = exp2Fast(last) * product + dotRow(write, K, 0) + dotRow(write, K, 1);
     publishToProducts();
     joinBarrier(3, threads);
-    addTokens(Q, K);
+    addTokens(Q, K, tile(products), tile(products + Layout::panel));
     storeDots(rows, Q, K);
     if (call.dbeta != nullptr) {
       joinBarrier(3, threads);
@@ -179,8 +182,7 @@ class Gradient {
   }
 
   /// What the tokens of the piece give each other.
-  __device__ void addTokens(Tile<64> Q, Tile<64> K) {
-    const Tile<64> scores = tile(Layout::ofScores), products = tile(Layout::ofProducts);
+  __device__ void addTokens(Tile<64> Q, Tile<64> K, Tile<64> scores, Tile<64> products) {
     MmaA sBack[4], pBack[4];
 #pragma unroll
     for (int k = 0; k < 4; k++) {
@@ -294,7 +296,7 @@ class Gradient {
 };
 
 template <int panels>
-__global__ void __launch_bounds__(128 * (panels + 1), 1)
+__global__ void __launch_bounds__(128 * (panels + 1), LONGSCAN_WGMMA&& panels == 1 ? 2 : 1)
     gradientKernel(const __grid_constant__ DeltaGradientCall call, const __grid_constant__ GradientMaps maps,
                    int chunksPerBlock) {
   extern __shared__ __align__(1024) unsigned char shared[];
@@ -302,10 +304,10 @@ __global__ void __launch_bounds__(128 * (panels + 1), 1)
   if (threadIdx.x == 0) block.initBarriers();
   __syncthreads();
   if (warpgroupNumber() == 0) {
-    if (panels == 2) shrinkRegisters<64>();
+    shrinkRegisters<panels == 1 ? 56 : 64>();
     GradientLoader<panels>(block).run();
   } else {
-    if (panels == 2) growRegisters<216>();
+    growRegisters<panels == 1 ? 200 : 216>();
     Gradient<panels>(block).run();
   }
 }

@@ -15,7 +15,9 @@ struct GradientMaps {
   bool usable;
 };
 
-/// Two stages of 64 channels of V, two pieces' queries and keys, and the products of the present piece.
+/// Two stages of 64 channels of V, queries and keys of a piece or two, and the products of the present piece.
+/// A block of one panel is half a multiprocessor's: it has the next piece's queries and keys later, and its
+/// products lie where the piece's last dO and dv were.
 template <int panels>
 struct GradientLayout {
   static constexpr int panel = Tile<64>::bytes;
@@ -31,14 +33,22 @@ struct GradientLayout {
   static constexpr int gates = 2 * panels * panel;
   static constexpr int beta = gates + 64 * 4;
   static constexpr int pieceBytes = gates + 1024;
-  static constexpr int ofScores = pieces + 2 * pieceBytes;
-  static constexpr int ofProducts = ofScores + panel;
-  static constexpr int sums = ofProducts + panel;  // a copy for each warp
+  static constexpr int pieceSlots = panels == 1 ? 1 : 2;
+  static constexpr bool ownProducts = panels > 1;
+  static constexpr int products = pieces + pieceSlots * pieceBytes;
+  static constexpr int sums = products + (ownProducts ? 2 * panel : 0);  // a copy for each warp
   static constexpr int shares = sums + 4 * panels * 64 * 4;
   static constexpr int written = shares + 4 * panels * 4;          // by panel and row; then Z . N
   static constexpr int records = written + (panels + 1) * 64 * 4;  // whose piece a stage is
   static constexpr int barriers = records + 2 * 16;
   static constexpr int bytes = barriers + 8 * SweepBarrier::bytes;
+
+  /// Of a piece whose last stage is that one: the gradients of scores, and a panel further those of products
+  /// of keys.
+  __device__ static constexpr int ofScores(int lastStage) {
+    return ownProducts ? products : lastStage * stage + dO;
+  }
+  static_assert(dv == dO + panel, "one after the other");
 };
 
 /// What the warpgroups of a block have in common.
@@ -74,7 +84,7 @@ struct GradientBlock {
     return PieceWalk(call.resets ? call.resets + b * call.T : nullptr, call.T, begin, end, true);
   }
 
-  /// Of the two stages, and of the two pieces' queries and keys.
+  /// Of the two stages, and of the pieces' queries and keys.
   __device__ SweepBarrier stageFull(int i) const { return barrier(i); }
   __device__ SweepBarrier stageFree(int i) const { return barrier(2 + i); }
   __device__ SweepBarrier pieceFull(int i) const { return barrier(4 + i); }
@@ -84,8 +94,10 @@ struct GradientBlock {
   __device__ void initBarriers() const {
     for (int i = 0; i < 2; i++) {
       stageFull(i).init(1);
-      pieceFull(i).init(1);
       stageFree(i).init(4 * panels * arrivalsOfWarp);
+    }
+    for (int i = 0; i < Layout::pieceSlots; i++) {
+      pieceFull(i).init(1);
       pieceFree(i).init(4 * panels * arrivalsOfWarp);
     }
     publishBarriers();
@@ -244,7 +256,7 @@ class GradientLoader {
       }
       announce(full, 0);
     }
-    ofPiece = ofPiece.ahead(1, 2);
+    ofPiece = ofPiece.ahead(1, Layout::pieceSlots);
   }
 };
 

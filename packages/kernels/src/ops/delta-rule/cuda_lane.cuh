@@ -11,9 +11,23 @@ struct DeltaLane {
   int group;   // row, and row + 8
   int pairOf;  // column, and column + 1
 
-  __device__ DeltaLane()
-      : lane(threadIdx.x & 31), warp(threadIdx.x >> 5), group(lane >> 2), pairOf(2 * (lane & 3)) {}
+  __device__ explicit DeltaLane(uint32_t thread)
+      : lane(thread & 31), warp(thread >> 5), group(lane >> 2), pairOf(2 * (lane & 3)) {}
+  __device__ DeltaLane() : DeltaLane(threadIdx.x) {}
 };
+
+/// threadIdx.x, and any other number, anew: what is reckoned from them would otherwise be kept in registers
+/// from one end of a kernel to the other.
+__device__ inline int threadAnew() {
+  int thread;
+  asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
+  return thread;
+}
+template <typename Number>
+__device__ inline Number anew(Number x) {
+  asm volatile("" : "+r"(x));
+  return x;
+}
 
 __device__ inline float exp2Fast(float x) {
   float y;

@@ -9,7 +9,9 @@ namespace longscan {
 namespace {
 
 /// Of a warpgroup, which has chunks of its own. A block has as many of them as its memory is enough for.
-constexpr int prepareThreads = 128, maxGroups = 4;
+constexpr int prepareThreads = 128;
+template <int KP>
+constexpr int maxGroups = KP <= 64 ? 5 : 4;
 
 template <int KP>
 struct PrepareLayout {
@@ -128,22 +130,24 @@ __device__ void prepareChunk(const DeltaPrepareCall& call, unsigned char* shared
   const int b = bh / call.H, h = bh % call.H;
   const int numChunks = static_cast<int>((call.T + tileTokens - 1) / tileTokens);
   const int pitch = call.H * call.K;
-  const int64_t head = b * call.T * pitch + h * call.K;
   const int pitchV = call.H * call.V;
-  const int64_t headV = b * call.T * pitchV + h * call.V;
-  const int64_t firstRow = static_cast<int64_t>(bh * numChunks + chunk) * tileTokens;
+  // Of the head, in [B, T, H]; and among all heads' rows.
+  const uint32_t firstToken = (b * static_cast<uint32_t>(call.T) + chunk * tileTokens) * call.H + h;
+  const uint32_t firstRow = static_cast<uint32_t>(bh * numChunks + chunk) * tileTokens;
 
   for (int low = 0, closed = false; !closed;) {
     const Piece piece = pieceFrom(call.resets ? call.resets + b * call.T : nullptr, call.T, chunk, low);
     low = piece.high;
     closed = piece.closesChunk;
-    const TileRows rows{static_cast<int64_t>(chunk) * tileTokens, piece.low, piece.high, false};
-    fillTile<KP, prepareThreads>(Q, call.q + head, pitch, 0, call.K, rows);
-    fillTile<KP, prepareThreads>(K, call.k + head, pitch, 0, call.K, rows);
+    const TileRows rows{0, piece.low, piece.high, false};
+    fillTile<KP, prepareThreads>(Q, call.q + static_cast<int64_t>(firstToken) * call.K, pitch, 0, call.K,
+                                 rows);
+    fillTile<KP, prepareThreads>(K, call.k + static_cast<int64_t>(firstToken) * call.K, pitch, 0, call.K,
+                                 rows);
     commitCopies();
     if (threadIdx.x < 64) {
       const int row = threadIdx.x;
-      const int64_t token = (b * call.T + rows.first + row) * call.H + h;
+      const int64_t token = firstToken + static_cast<int64_t>(row) * call.H;
       gates[row] = call.g != nullptr && rows.has(row) ? call.g[token] : 0.0f;
       beta[row] = !rows.has(row) ? 0.0f : call.beta ? usableBeta(call.beta[token]) : 1.0f;
     }
@@ -159,11 +163,12 @@ __device__ void prepareChunk(const DeltaPrepareCall& call, unsigned char* shared
     meet();
     // The queries have been read: values take their place.
     const auto fillValues = [&](int column) {
-      fillTile<KP, prepareThreads>(Q, call.v + headV, pitchV, column, call.V, rows);
+      fillTile<KP, prepareThreads>(Q, call.v + static_cast<int64_t>(firstToken) * call.V, pitchV, column,
+                                   call.V, rows);
       commitCopies();
     };
     fillValues(0);
-    storeLower(square, call.to.scores + firstRow * 64, piece);
+    storeLower(square, call.to.scores + static_cast<int64_t>(firstRow) * 64, piece);
     meet();
     eachScore(K, K, at.warp, at, [&](int row, int column, float near, float far) {
       square.pairAt(row, column) =
@@ -177,14 +182,14 @@ __device__ void prepareChunk(const DeltaPrepareCall& call, unsigned char* shared
     }
     meet();
     invertUnitLower(square, at.warp, at.lane, barrier);
-    storeLower(square, call.to.inverse + firstRow * 64, piece);
-    storeProduct(square, K, call.to.w + firstRow * call.K, call.K, call.K, piece, at,
+    storeLower(square, call.to.inverse + static_cast<int64_t>(firstRow) * 64, piece);
+    storeProduct(square, K, call.to.w + static_cast<int64_t>(firstRow) * call.K, call.K, call.K, piece, at,
                  [&](int row) { return exp2Fast(sums[row]); });
     for (int column = 0; column < call.V; column += KP) {
       waitForCopies<0>();
       meet();
-      storeProduct(square, Q, call.to.u + firstRow * call.V + column, call.V, call.V - column, piece, at,
-                   [](int) { return 1.0f; });
+      storeProduct(square, Q, call.to.u + static_cast<int64_t>(firstRow) * call.V + column, call.V,
+                   call.V - column, piece, at, [](int) { return 1.0f; });
       meet();
       if (column + KP < call.V) fillValues(column + KP);
     }
@@ -193,7 +198,7 @@ __device__ void prepareChunk(const DeltaPrepareCall& call, unsigned char* shared
 }
 
 template <int KP>
-__global__ void __launch_bounds__(prepareThreads* maxGroups, 1)
+__global__ void __launch_bounds__(prepareThreads* maxGroups<KP>, 1)
     prepareKernel(const __grid_constant__ DeltaPrepareCall call,
                   const __grid_constant__ DeltaPrepareTasks tasks) {
   extern __shared__ __align__(128) unsigned char shared[];
@@ -205,7 +210,7 @@ __global__ void __launch_bounds__(prepareThreads* maxGroups, 1)
   meet();
   while (!walk.done()) {
     const int heads = static_cast<int>(call.B) * call.H;
-    prepareChunk<KP>(call, own, *walk.task / heads, *walk.task % heads);
+    prepareChunk<KP>(call, own, anew(*walk.task / heads), *walk.task % heads);
     if (threadIdx.x == 0) walk.advance(gridDim.x * blockDim.y);
     meet();
   }
@@ -216,7 +221,7 @@ constexpr float timeRatio = 0.3f;
 
 template <int KP>
 cudaError_t launch(const DeltaPrepareCall& call, const DeltaDevice& device, cudaStream_t stream) {
-  const int groups = min(maxGroups, device.sharedBytes / PrepareLayout<KP>::bytes);
+  const int groups = min(maxGroups<KP>, device.sharedBytes / PrepareLayout<KP>::bytes);
   const int bytes = groups * PrepareLayout<KP>::bytes;
   const auto kernel = prepareKernel<KP>;
   cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
@@ -227,7 +232,7 @@ cudaError_t launch(const DeltaPrepareCall& call, const DeltaDevice& device, cuda
   const int blocks =
       static_cast<int>(min((chunks + groups - 1) / groups, static_cast<int64_t>(device.multiprocessors)));
   const DeltaPrepareTasks tasks =
-      prepareTasks(device, heads, call.T, call.V, call.to.prepared, blocks, timeRatio);
+      prepareTasks(device, heads, call.T, call.K, call.V, call.to.prepared, blocks, timeRatio);
   kernel<<<blocks, dim3(prepareThreads, groups), bytes, stream>>>(call, tasks);
   return cudaGetLastError();
 }

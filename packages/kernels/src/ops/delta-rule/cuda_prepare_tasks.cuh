@@ -40,11 +40,11 @@ struct PrepareWalk {
 /// `blocks`: how many prepare, at most one to a multiprocessor. `timeRatio`: what one head's chunk takes a
 /// sweep's block, in what preparing it takes a multiprocessor. So the sweep begins when what is left to
 /// prepare takes as long as the sweep.
-inline DeltaPrepareTasks prepareTasks(const DeltaDevice& device, int64_t heads, int64_t T, int V,
+inline DeltaPrepareTasks prepareTasks(const DeltaDevice& device, int64_t heads, int64_t T, int K, int V,
                                       int32_t* prepared, int blocks, float timeRatio) {
   const int count = static_cast<int>((T + tileTokens - 1) / tileTokens * heads);
   if (prepared == nullptr) return {count, nullptr, 0, 0};
-  const int idle = deltaSweepLeaves(device, heads, V);
+  const int idle = deltaSweepLeaves(device, heads, K, V);
   const float before = 1.0f - timeRatio * idle / heads;
   return {count, prepared + count, blocks > idle ? blocks - idle : 0,
           before > 0.0f ? static_cast<int>(before * count) : 0};

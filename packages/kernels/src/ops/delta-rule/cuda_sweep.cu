@@ -3,56 +3,71 @@
 #include "cuda_sweep_chain.cuh"
 #include "cuda_sweep_keep.cuh"
 #include "cuda_sweep_load.cuh"
+#include "cuda_sweep_wide_chain.cuh"
 
 namespace longscan {
 
 namespace {
 
-template <int KN, bool backward, bool diagonal>
+/// Of the wide chain the compiler sees nothing but on Hopper.
+template <int width>
+constexpr bool isBuilt = width == narrowValues || LONGSCAN_WGMMA;
+
+template <int KN, bool backward, bool diagonal, int width>
 __global__ void __launch_bounds__(sweepThreads, 1)
     sweepKernel(const __grid_constant__ DeltaSweepCall call, const __grid_constant__ SweepMaps maps,
                 SweepRings rings) {
-  extern __shared__ __align__(1024) unsigned char shared[];
-  const SweepBlock<KN, backward, diagonal> block(call, maps, rings, shared);
-  if (backward) letNextKernelBegin();
-  if (threadIdx.x == 0) block.initBarriers();
-  __syncthreads();
-  const int group = warpgroupNumber();
-  if (group == 0) {
-    growRegisters<208>();
-    SweepChain<KN, backward, diagonal>(block).run();
-  } else if (group == 1) {
-    shrinkRegisters<120>();
-    SweepAttendant<KN, backward, diagonal>(block).run();
-  } else if (group == 2) {
-    shrinkRegisters<72>();
-    SweepLoader<KN, backward, diagonal>(block).run();
-  } else {
-    shrinkRegisters<72>();
-    SweepKeeper<KN, backward, diagonal>(block).run();
+  if constexpr (isBuilt<width>) {
+    extern __shared__ __align__(1024) unsigned char shared[];
+    const SweepBlock<KN, backward, diagonal, width> block(call, maps, rings, shared);
+    if (backward) letNextKernelBegin();
+    if (threadIdx.x == 0) block.initBarriers();
+    if constexpr (width == wideValues && !backward) block.fillIdentity();
+    __syncthreads();
+    const int group = warpgroupNumber();
+    if (group == 0) {
+      growRegisters<240>();
+      if constexpr (width == wideValues)
+        SweepWideChain<KN, backward, diagonal>(block).run();
+      else
+        SweepChain<KN, backward, diagonal>(block).run();
+    } else if (group == 1) {
+      shrinkRegisters<120>();
+      SweepAttendant<KN, backward, diagonal, width>(block).run();
+    } else if (group == 2) {
+      shrinkRegisters<72>();
+      SweepLoader<KN, backward, diagonal, width>(block).run();
+    } else {
+      shrinkRegisters<72>();
+      SweepKeeper<KN, backward, diagonal, width>(block).run();
+    }
+    if (!backward && call.chunks.prepared != nullptr) waitForKernelBefore();
   }
-  if (!backward && call.chunks.prepared != nullptr) waitForKernelBefore();
 }
 
-int64_t blocksOf(int64_t heads, int V) {
-  return heads * ((V + sweepValues - 1) / sweepValues);
+/// Channels of V a block. With K > 64 a wide chain takes longer for a chunk than a narrow one.
+int sweepWidth(const DeltaDevice& device, int K, int V) {
+  return device.sharesTime && K <= 64 && V > narrowValues ? wideValues : narrowValues;
 }
 
-template <int KN, bool backward, bool diagonal>
-cudaError_t launchOf(const DeltaSweepCall& call, cudaStream_t stream) {
-  DeltaDevice device;
-  cudaError_t error = deltaDevice(device);
-  if (error != cudaSuccess) return error;
+int64_t blocksOf(const DeltaDevice& device, int64_t heads, int K, int V) {
+  const int width = sweepWidth(device, K, V);
+  return heads * ((V + width - 1) / width);
+}
+
+template <int KN, bool backward, bool diagonal, int width>
+cudaError_t launchOf(const DeltaSweepCall& call, const DeltaDevice& device, cudaStream_t stream) {
   SweepMaps maps{};
-  if ((error = makeSweepMaps(call, backward, maps)) != cudaSuccess) return error;
-  const auto kernel = sweepKernel<KN, backward, diagonal>;
+  cudaError_t error = makeSweepMaps(call, backward, width, maps);
+  if (error != cudaSuccess) return error;
+  const auto kernel = sweepKernel<KN, backward, diagonal, width>;
   if (backward && (error = clearDeltaCounts(call.finished, call.B * call.H, call.T, stream)) != cudaSuccess)
     return error;
   const int bytes = device.sharedBytes;
   error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error != cudaSuccess) return error;
-  const auto blocks = static_cast<unsigned>(blocksOf(call.B * call.H, call.V));
-  const SweepRings rings = ringsOf<KN, backward>(bytes);
+  const auto blocks = static_cast<unsigned>(blocksOf(device, call.B * call.H, call.K, call.V));
+  const SweepRings rings = ringsOf<KN, backward, width>(bytes);
   if (!backward && call.chunks.prepared != nullptr)
     return launchBeside(kernel, blocks, sweepThreads, bytes, stream, call, maps, rings);
   kernel<<<blocks, sweepThreads, bytes, stream>>>(call, maps, rings);
@@ -61,9 +76,14 @@ cudaError_t launchOf(const DeltaSweepCall& call, cudaStream_t stream) {
 
 template <bool backward, bool diagonal>
 cudaError_t launch(const DeltaSweepCall& call, cudaStream_t stream) {
-  if (call.K <= 64) return launchOf<1, backward, diagonal>(call, stream);
-  return call.K <= 128 ? launchOf<2, backward, diagonal>(call, stream)
-                       : launchOf<4, backward, diagonal>(call, stream);
+  DeltaDevice device;
+  const cudaError_t error = deltaDevice(device);
+  if (error != cudaSuccess) return error;
+  if (sweepWidth(device, call.K, call.V) == wideValues)
+    return launchOf<1, backward, diagonal, wideValues>(call, device, stream);
+  if (call.K <= 64) return launchOf<1, backward, diagonal, narrowValues>(call, device, stream);
+  return call.K <= 128 ? launchOf<2, backward, diagonal, narrowValues>(call, device, stream)
+                       : launchOf<4, backward, diagonal, narrowValues>(call, device, stream);
 }
 
 }  // namespace
@@ -81,8 +101,8 @@ cudaError_t deltaDevice(DeltaDevice& device) {
   return error;
 }
 
-int deltaSweepLeaves(const DeltaDevice& device, int64_t heads, int V) {
-  const int64_t idle = device.multiprocessors - blocksOf(heads, V);
+int deltaSweepLeaves(const DeltaDevice& device, int64_t heads, int K, int V) {
+  const int64_t idle = device.multiprocessors - blocksOf(device, heads, K, V);
   // With fewer, what runs beside the sweep would take longer than the sweep.
   return device.sharesTime && idle >= device.multiprocessors / 3 ? static_cast<int>(idle) : 0;
 }
@@ -91,9 +111,9 @@ bool deltaSweepsFit(int K) {
   DeltaDevice device;
   if (deltaDevice(device) != cudaSuccess) return false;
   const int bytes = device.sharedBytes;
-  const SweepRings rings = K <= 64    ? ringsOf<1, true>(bytes)
-                           : K <= 128 ? ringsOf<2, true>(bytes)
-                                      : ringsOf<4, true>(bytes);
+  const SweepRings rings = K <= 64    ? ringsOf<1, true, narrowValues>(bytes)
+                           : K <= 128 ? ringsOf<2, true, narrowValues>(bytes)
+                                      : ringsOf<4, true, narrowValues>(bytes);
   return rings.operands > 0;
 }
 

@@ -71,7 +71,7 @@ struct DeltaDevice {
 cudaError_t deltaDevice(DeltaDevice& device);
 
 /// How many multiprocessors a sweep leaves to a kernel beside it; 0 where it is to run alone.
-int deltaSweepLeaves(const DeltaDevice& device, int64_t heads, int V);
+int deltaSweepLeaves(const DeltaDevice& device, int64_t heads, int K, int V);
 
 /// Of `prepared` or `finished`.
 inline int64_t numDeltaCounts(int64_t heads, int64_t T) {

@@ -6,9 +6,12 @@
 namespace longscan {
 
 /// The warpgroup that does what nobody waits for: the output, or dv.
-template <int KN, bool backward, bool diagonal>
+template <int KN, bool backward, bool diagonal, int width>
 class SweepAttendant {
-  using Block = SweepBlock<KN, backward, diagonal>;
+  using Block = SweepBlock<KN, backward, diagonal, width>;
+  using ValueSums = float[width / 8][4];
+  /// A narrow chain takes dO transposed from shared memory.
+  static constexpr bool turnsOutput = backward && width == narrowValues;
 
   const Block& block;
   const DeltaSweepCall& call;
@@ -16,7 +19,7 @@ class SweepAttendant {
   const int row0;
   RingPlace operand, part;
   /// Rows of the piece before, which are stored under the products of this one.
-  uint32_t packed[2][4] = {};
+  uint32_t packed[2][width / 8] = {};
   Piece piece{};
 
  public:
@@ -25,21 +28,21 @@ class SweepAttendant {
 
   __device__ void run() {
     bool last = false;
-    if (backward) turnOutput();
+    if constexpr (turnsOutput) turnOutput();
     for (int i = 0; !last; i++) {
-      const int shown = i & 1;
-      const uint32_t round = i / 2 & 1;
+      const RingPlace shown = Block::shownAt(i);
       const RingPlace own = part;
       block.partFull(own.slot).wait(own.round);
       const SweepPiece next = block.piece(own.slot);
       last = next.last;
       part = own.ahead(1, block.rings.parts);
       if constexpr (backward) {
-        if (!last) turnOutput();
-        block.tokensReady(shown).wait(round);
-        attendGradient(next.piece, shown, own.slot);
+        if constexpr (turnsOutput)
+          if (!last) turnOutput();
+        block.tokensReady(shown.slot).wait(shown.round);
+        attendGradient(next.piece, shown.slot, own.slot);
       } else {
-        attendOutput(next.piece, shown, round, own.slot);
+        attendOutput(next.piece, shown.slot, shown.round, own.slot);
         operand = operand.ahead(Block::Layout::operandsPerPiece, block.rings.operands);
       }
     }
@@ -51,7 +54,7 @@ class SweepAttendant {
   /// o = scale * into Q S + P N
   __device__ void attendOutput(const Piece& next, int shown, uint32_t round, int slot) {
     const RingPlace queries = operand.ahead(2, block.rings.operands);
-    NarrowSums o;
+    ValueSums o;
     clear(o);
     block.operandFull(queries.slot).wait(queries.round);
     block.stateReady(shown).wait(round);
@@ -72,6 +75,7 @@ class SweepAttendant {
     block.release(block.operandFree(queries.slot));
     if (!diagonal) scaleRows(o, near, far);
     block.tokensReady(shown).wait(round);
+    if (width == wideValues) publishToProducts();  // a narrow chain has done it
     beginProducts();
 #pragma unroll
     for (int k = 0; k < 4; k++)
@@ -82,7 +86,7 @@ class SweepAttendant {
 
   /// dv = Y^T dN
   __device__ void attendGradient(const Piece& next, int shown, int slot) {
-    NarrowSums dv;
+    ValueSums dv;
     clear(dv);
     publishToProducts();
     beginProducts();
@@ -95,7 +99,7 @@ class SweepAttendant {
   }
 
   /// Waits for the last products of a piece, whose rows are stored later.
-  __device__ void finish(NarrowSums& found, const Piece& next, int shown, int slot) {
+  __device__ void finish(ValueSums& found, const Piece& next, int shown, int slot) {
     waitForProducts<0>();
     settle(found);
     arriveAsWarp(block.shownFree(shown));
@@ -103,7 +107,7 @@ class SweepAttendant {
 #pragma unroll
     for (int i = 0; i < 2; i++)
 #pragma unroll
-      for (int n = 0; n < 4; n++) packed[i][n] = pack(found[n][2 * i], found[n][2 * i + 1]);
+      for (int n = 0; n < width / 8; n++) packed[i][n] = pack(found[n][2 * i], found[n][2 * i + 1]);
     piece = next;
   }
 
@@ -133,14 +137,17 @@ class SweepAttendant {
   /// A quad's lanes exchange columns, so that each stores 16 bytes.
   __device__ void storeRows() {
     __nv_bfloat16* const tensor = backward ? call.dv : call.o;
-    const int column = 8 * (at.lane & 3);
 #pragma unroll
     for (int i = 0; i < 2; i++) {
       __nv_bfloat16* const to = placeOf(tensor, piece, row0 + at.group + 8 * i);
-      transposeQuad(packed[i], at.lane);
-      if (to != nullptr && column < call.V - block.value)
-        *reinterpret_cast<uint4*>(to + column) =
-            make_uint4(packed[i][0], packed[i][1], packed[i][2], packed[i][3]);
+#pragma unroll
+      for (int n = 0; n < width / 8; n += 4) {
+        uint32_t unit[4] = {packed[i][n], packed[i][n + 1], packed[i][n + 2], packed[i][n + 3]};
+        transposeQuad(unit, at.lane);
+        const int column = 8 * (n + (at.lane & 3));
+        if (to != nullptr && column < call.V - block.value)
+          *reinterpret_cast<uint4*>(to + column) = make_uint4(unit[0], unit[1], unit[2], unit[3]);
+      }
     }
   }
 };

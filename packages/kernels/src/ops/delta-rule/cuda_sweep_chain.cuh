@@ -10,7 +10,7 @@ namespace longscan {
 /// wait for each other, and everything else goes on under them.
 template <int KN, bool backward, bool diagonal>
 class SweepChain {
-  using Block = SweepBlock<KN, backward, diagonal>;
+  using Block = SweepBlock<KN, backward, diagonal, narrowValues>;
 
   /// A first operand [64, K] or its transpose: in registers, where there are enough of them, since products
   /// this narrow would otherwise wait for shared memory.
@@ -129,7 +129,7 @@ class SweepChain {
         block.operandFull(operand.slot).wait(operand.round);
         w.template take<StoredB::rows>(block, operand.slot);
       }
-      block.shownFree(shown ^ 1).wait(((i + 1) / 2 & 1) ^ 1);
+      block.waitUntilFree(Block::shownAt(i + 1));
       finishState<0>(shown ^ 1, forgets);
       if (last) break;
       meet();
@@ -219,7 +219,7 @@ class SweepChain {
         block.operandFull(operand.slot).wait(operand.round);
         keys.template take<StoredB::rows>(block, operand.slot);
       }
-      block.shownFree(shown ^ 1).wait(((i + 1) / 2 & 1) ^ 1);
+      block.waitUntilFree(Block::shownAt(i + 1));
       finishState<1>(shown ^ 1, forgets);
       // Under way over the loop's end, the compiler would have every product of the kernel wait for the one
       // before.

@@ -9,9 +9,9 @@ namespace longscan {
 
 /// The warpgroup that stores what other kernels need of each chunk: the state before it and N, or the adjoint
 /// behind it.
-template <int KN, bool backward, bool diagonal>
+template <int KN, bool backward, bool diagonal, int width>
 class SweepKeeper {
-  using Block = SweepBlock<KN, backward, diagonal>;
+  using Block = SweepBlock<KN, backward, diagonal, width>;
 
   const Block& block;
   const DeltaSweepCall& call;
@@ -25,8 +25,7 @@ class SweepKeeper {
     bool last = false;
     int behind = -1;  // the chunk that the piece before has finished, if it has
     for (int i = 0; !last; i++) {
-      const int shown = i & 1;
-      const uint32_t round = i / 2 & 1;
+      const auto [shown, round] = Block::shownAt(i);
       block.partFull(part.slot).wait(part.round);
       const SweepPiece next = block.piece(part.slot);
       block.release(block.partFree(part.slot));
@@ -38,15 +37,18 @@ class SweepKeeper {
         block.tokensReady(shown).wait(round);
         storeTokens(next.piece, shown);
       }
+      waitUntilRunsAreRead();
       arriveAsWarp(block.shownFree(shown));
       if (!backward || call.finished == nullptr) continue;
       // The attendants store a piece's rows before they are through with the next piece.
       block.shownFree(shown).wait(round);
+      waitForRuns<1>();
       count(behind);
       behind = next.piece.closesChunk ? next.piece.chunk : -1;
     }
     if (!backward) return;
     joinBarrier(block.rowsStored, 256);
+    waitForRuns<0>();
     if (call.finished != nullptr) count(behind);
   }
 
@@ -54,22 +56,38 @@ class SweepKeeper {
   /// For the kernel beside, which may read the chunk then. Whoever waits for it is not in this block.
   __device__ void count(int chunk) const {
     __syncwarp();
-    if (chunk >= 0 && at.lane == 0) countPart(call.finished + block.bh * block.numChunks + chunk);
+    if (chunk >= 0 && at.lane == 0)
+      countParts(call.finished + block.bh * block.numChunks + chunk,
+                 call.V - block.value > 32 ? width / 32 : 1);
   }
 
+  /// Of a wide block's, by the copy engine.
   __device__ void storeState(const Piece& piece, int shown) const {
-    __nv_bfloat16* const to = (backward ? call.adjoints : call.states) +
-                              ((block.bh * block.numChunks + piece.chunk) * call.V + block.value) * call.K;
+    const int64_t chunk = block.bh * block.numChunks + piece.chunk;
+    if (LONGSCAN_COPY_ENGINE && width == wideValues && block.maps.usable) {
+      if (at.warp % 4 == 0 && electLane()) {
+        publishToProducts();
+#pragma unroll
+        for (int panel = 0; panel < KN; panel++)
+          storeBox(block.maps.states, block.stateTile(shown, panel).base, 64 * panel, 0, block.value,
+                   static_cast<int>(chunk));
+        commitRuns();
+      }
+      __syncwarp();
+      return;
+    }
+    __nv_bfloat16* const to =
+        (backward ? call.adjoints : call.states) + (chunk * call.V + block.value) * call.K;
 #pragma unroll
     for (int panel = 0; panel < KN; panel++)
-      storeChannels(block.stateTile(shown, panel), to + 64 * panel, call.V - block.value, call.K - 64 * panel,
-                    call.K, threadIdx.x % 128);
+      storeChannels<width>(block.stateTile(shown, panel), to + 64 * panel, call.V - block.value,
+                           call.K - 64 * panel, call.K, threadIdx.x % 128);
   }
 
   /// N, where U was.
   __device__ void storeTokens(const Piece& piece, int shown) const {
     const int64_t first = (block.bh * block.numChunks + piece.chunk) * tileTokens;
-    storeColumns(block.tokensTile(shown), 16 * (at.warp % 4), call.V - block.value, at, [&](int row) {
+    storeColumns<width>(block.tokensTile(shown), 16 * (at.warp % 4), call.V - block.value, at, [&](int row) {
       return row >= piece.low && row < piece.high ? call.chunks.u + (first + row) * call.V + block.value
                                                   : nullptr;
     });

@@ -12,31 +12,34 @@ constexpr int sweepThreads = 4 * 128;
 /// A block's shared memory. Two rings are loaded ahead: of operands [64, K] (W, the keys, the queries, as the
 /// chain uses them up), and of what else there is of a piece. Then what the chain and the attendants hand
 /// each other.
-template <int KN, bool backward>
+template <int KN, bool backward, int width>
 struct DeltaSweepLayout {
+  static constexpr bool wide = width == wideValues;
   static constexpr int panel = Tile<64>::bytes;
   static constexpr int operandsPerPiece = 3;
   static constexpr int operand = KN * panel;
 
-  // Of a piece's part: P, Y, u or dO (then what the adjoint state takes of it, transposed), dO transposed,
-  // rows' factors, channels' decays, the piece.
+  // Of a piece's part: P, Y, u or dO (then, of a narrow block, what the adjoint state takes of it,
+  // transposed, and dO transposed), rows' factors, channels' decays, the piece.
   static constexpr int scores = 0;
   static constexpr int inverse = scores + panel;
   static constexpr int values = inverse + (backward ? panel : 0);
-  static constexpr int outputs = values + ValueTile::bytes;
-  static constexpr int factors = outputs + (backward ? channelTileBytes : 0);
+  static constexpr int outputs = values + 2 * tileTokens * width;
+  static constexpr int factors = outputs + (backward && !wide ? channelTileBytes : 0);
   static constexpr int gamma = factors + 2 * 64 * 4;
   static constexpr int record = gamma + KN * 64 * 4;
   static constexpr int part = (record + 16 + 1023) / 1024 * 1024;
 
-  // The state twice, N or dN twice, N with the rows' factors.
-  static constexpr int state = KN * channelTileBytes;
+  // The state and N or dN twice; forwards, of a narrow block N with the rows' factors, of a wide one the
+  // identity.
+  static constexpr int channels = 2 * tileTokens * width;
+  static constexpr int state = KN * channels;
   static constexpr int tokens = 2 * state;
-  static constexpr int written = tokens + 2 * channelTileBytes;
-  static constexpr int barriers = written + (backward ? 0 : channelTileBytes);
+  static constexpr int written = tokens + 2 * channels;
+  static constexpr int barriers = written + (backward ? 0 : channels);
   static constexpr int fixed = barriers + 1024;
 
-  static constexpr int maxOperands = 12, maxParts = 4;
+  static constexpr int maxOperands = 12, maxParts = wide ? 3 : 4;
   static constexpr int bytes(int operands, int parts) { return fixed + operands * operand + parts * part; }
 };
 
@@ -46,9 +49,9 @@ struct SweepRings {
 };
 
 /// The longest rings that fit; none if nothing does.
-template <int KN, bool backward>
+template <int KN, bool backward, int width>
 inline SweepRings ringsOf(int sharedBytes) {
-  using Layout = DeltaSweepLayout<KN, backward>;
+  using Layout = DeltaSweepLayout<KN, backward, width>;
   SweepRings rings{Layout::operandsPerPiece + 1, 2};
   if (Layout::bytes(rings.operands, rings.parts) > sharedBytes) return {0, 0};
   const auto fits = [&](int operands, int parts) { return Layout::bytes(operands, parts) <= sharedBytes; };
@@ -75,10 +78,11 @@ struct SweepPiece {
 };
 
 /// What the parts of a block have in common: whose block it is and where its memory lies.
-template <int KN, bool backward, bool diagonal>
+template <int KN, bool backward, bool diagonal, int width>
 class SweepBlock {
  public:
-  using Layout = DeltaSweepLayout<KN, backward>;
+  using Layout = DeltaSweepLayout<KN, backward, width>;
+  using Values = ValueTile<width>;
 
   const DeltaSweepCall& call;
   const SweepMaps& maps;
@@ -97,11 +101,21 @@ class SweepBlock {
         shared(shared),
         base(sharedAddress(shared)),
         numChunks(static_cast<int>((call.T + tileTokens - 1) / tileTokens)) {
-    const int tiles = (call.V + sweepValues - 1) / sweepValues;
-    value = blockIdx.x % tiles * sweepValues;
+    const int tiles = (call.V + width - 1) / width;
+    value = blockIdx.x % tiles * width;
     bh = blockIdx.x / tiles;
     b = static_cast<int>(bh / call.H);
     h = static_cast<int>(bh % call.H);
+  }
+
+  /// The copy engine takes whole chunks; of others, warps copy the piece's rows and zeros.
+  __device__ bool isWhole(const Piece& piece) const {
+    return LONGSCAN_COPY_ENGINE && maps.usable && piece.low == 0 && piece.high == tileTokens;
+  }
+
+  /// What warps have copied of a piece, the calling thread's products are to see.
+  __device__ void seeCopies(const Piece& piece) const {
+    if (!isWhole(piece)) publishToProducts();
   }
 
   /// The barrier where the attendants announce that their last rows are stored.
@@ -138,6 +152,11 @@ class SweepBlock {
     publishBarriers();
   }
 
+  /// Where piece `i` is shown, and how often that place was used before, modulo 2.
+  __device__ static RingPlace shownAt(int i) { return {i % 2, static_cast<uint32_t>(i / 2 & 1)}; }
+  /// Waits until nobody reads what was shown where piece `i` comes.
+  __device__ void waitUntilFree(RingPlace shown) const { shownFree(shown.slot).wait(shown.round ^ 1); }
+
   /// The calling warp needs a ring's slot no more: whoever copies to it hears of it.
   __device__ void release(SweepBarrier free) const { arriveAsWarp(free); }
 
@@ -148,8 +167,8 @@ class SweepBlock {
   __device__ uint32_t part(int slot) const { return base + partOffset(slot); }
   __device__ Tile<64> scores(int slot) const { return {part(slot) + Layout::scores}; }
   __device__ Tile<64> inverse(int slot) const { return {part(slot) + Layout::inverse}; }
-  __device__ ValueTile values(int slot) const { return {part(slot) + Layout::values}; }
-  /// Of the adjoint: dO transposed, and scale * into dO in the place where dO was.
+  __device__ Values values(int slot) const { return {part(slot) + Layout::values}; }
+  /// Of a narrow block's adjoint: dO transposed, and scale * into dO in the place where dO was.
   __device__ Tile<64> outputs(int slot) const { return {part(slot) + Layout::outputs}; }
   __device__ Tile<64> writes(int slot) const { return {part(slot) + Layout::values}; }
   __device__ const float* into(int slot) const { return floats(partOffset(slot) + Layout::factors); }
@@ -163,20 +182,36 @@ class SweepBlock {
   }
 
   __device__ Tile<64> stateTile(int shown, int panel) const {
-    return {base + shown * Layout::state + panel * channelTileBytes};
+    return {base + shown * Layout::state + panel * Layout::channels};
   }
   /// N or dN, transposed.
   __device__ Tile<64> tokensTile(int shown) const {
-    return {base + Layout::tokens + shown * channelTileBytes};
+    return {base + Layout::tokens + shown * Layout::channels};
   }
   __device__ Tile<64> writtenTile() const { return {base + Layout::written}; }
+  __device__ Tile<64> identity() const { return {base + Layout::written}; }
+
+  /// All threads, which meet afterwards.
+  __device__ void fillIdentity() const {
+    const int row = threadIdx.x / 8, unit = threadIdx.x % 8;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+      const uint32_t one = row % 2 == 0 ? 0x3f80u : 0x3f800000u;
+      storeShared(identity().address(row, unit) + 4 * i, row / 2 == 4 * unit + i ? one : 0u);
+    }
+    publishToProducts();
+  }
 
  private:
-  __device__ SweepBarrier barrier(int i) const { return {base + Layout::barriers + i * SweepBarrier::bytes}; }
+  __device__ SweepBarrier barrier(int i) const {
+    return {base + Layout::barriers + i * SweepBarrier::bytes};
+  }
   __device__ int partOffset(int slot) const {
     return Layout::fixed + rings.operands * Layout::operand + slot * Layout::part;
   }
-  __device__ const float* floats(int offset) const { return reinterpret_cast<const float*>(shared + offset); }
+  __device__ const float* floats(int offset) const {
+    return reinterpret_cast<const float*>(shared + offset);
+  }
 };
 
 }  // namespace longscan

@@ -6,9 +6,9 @@
 namespace longscan {
 
 /// The warpgroup that fills the rings, piece by piece.
-template <int KN, bool backward, bool diagonal>
+template <int KN, bool backward, bool diagonal, int width>
 class SweepLoader {
-  using Block = SweepBlock<KN, backward, diagonal>;
+  using Block = SweepBlock<KN, backward, diagonal, width>;
   using Layout = typename Block::Layout;
 
   const Block& block;
@@ -17,7 +17,8 @@ class SweepLoader {
   const int pitchK, pitchV;
   const int64_t headK, headV, headRows;
   RingPlace operand, part;
-  int prepared = 0;  // chunks that are known to be
+  int prepared = 0;    // chunks that are known to be
+  bool whole = false;  // whether the copy engine takes the piece
 
  public:
   __device__ explicit SweepLoader(const Block& block)
@@ -47,6 +48,7 @@ class SweepLoader {
       piece.nextFresh = !piece.last && walk.piece().fresh;
       const TileRows rows{static_cast<int64_t>(piece.piece.chunk) * tileTokens, piece.piece.low,
                           piece.piece.high, false};
+      whole = block.isWhole(piece.piece);
       waitUntilPrepared(piece.piece.chunk);
       // So that no warp is a round of the ring ahead of another, whose slots it takes for its own then.
       joinBarrier(3, 32 * (1 + Layout::operandsPerPiece));
@@ -76,10 +78,6 @@ class SweepLoader {
     passCountsToCopies();
   }
 
-  /// The copy engine takes whole chunks; of others, the warp copies the piece's rows and zeros.
-  __device__ bool isWhole(const TileRows& rows) const {
-    return LONGSCAN_COPY_ENGINE && block.maps.usable && rows.low == 0 && rows.high == tileTokens;
-  }
   __device__ int token(const TileRows& rows) const { return static_cast<int>(rows.first); }
 
   /// `from`: the first row of the block's head; `head` and `batch` where it lies in `map`.
@@ -88,7 +86,7 @@ class SweepLoader {
     block.operandFree(operand.slot).wait(operand.round ^ 1);
     const SweepBarrier full = block.operandFull(operand.slot);
     const uint32_t to = block.operand(operand.slot);
-    if (isWhole(rows)) {
+    if (whole) {
       if (electLane()) {
         arriveExpecting(full, Layout::operand);
 #pragma unroll
@@ -111,16 +109,14 @@ class SweepLoader {
     const uint32_t factors = block.part(slot) + Layout::factors, gamma = block.part(slot) + Layout::gamma;
     if (electLane()) *block.record(slot) = piece.packed();
     // Channels that are not there, which the copy engine leaves out: their zeros are multiplied all the same.
-    for (int i = call.K + lane; diagonal && isWhole(rows) && i < 64 * KN; i += 32)
-      storeShared(gamma + 4 * i, 0.0f);
+    for (int i = call.K + lane; diagonal && whole && i < 64 * KN; i += 32) storeShared(gamma + 4 * i, 0.0f);
     __syncwarp();
     const float* const into = call.chunks.into + headRows + rows.first;
     const float* const outOf = call.chunks.outOf + headRows + rows.first;
     const float* const decays = call.chunks.gamma + (block.bh * block.numChunks + piece.piece.chunk) * call.K;
-    if (isWhole(rows)) {
+    if (whole) {
       if (electLane()) {
-        arriveExpecting(
-            full, Layout::factors - (backward ? channelTileBytes : 0) + (diagonal ? 256 + 4 * call.K : 512));
+        arriveExpecting(full, Layout::outputs + (diagonal ? 256 + 4 * call.K : 512));
         copyBox(block.scores(slot).base, block.maps.scores, full.address, 0, 0, token(rows), block.bh);
         if (backward)
           copyBox(block.inverse(slot).base, block.maps.inverse, full.address, 0, 0, token(rows), block.bh);

@@ -4,7 +4,7 @@
 
 namespace longscan {
 
-cudaError_t makeSweepMaps(const DeltaSweepCall& call, bool backward, SweepMaps& maps) {
+cudaError_t makeSweepMaps(const DeltaSweepCall& call, bool backward, int width, SweepMaps& maps) {
   maps.usable = call.K % 64 == 0 && call.V % 32 == 0 && canMapTensors();
   if (!maps.usable) return cudaSuccess;
   const int64_t heads = call.B * call.H, rows = (call.T + tileTokens - 1) / tileTokens * tileTokens;
@@ -25,7 +25,10 @@ cudaError_t makeSweepMaps(const DeltaSweepCall& call, bool backward, SweepMaps& 
       {maps.w, ofRows(chunks.w, call.K), 64},
       {maps.scores, ofRows(chunks.scores, 64), 64},
       {maps.inverse, ofRows(chunks.inverse, 64), 64},
-      {maps.values, backward ? ofTokens(call.dO, call.V) : ofRows(chunks.u, call.V), 32},
+      {maps.states,
+       {backward ? call.adjoints : call.states, heads * (rows / tileTokens), call.V, 1, call.K},
+       64},
+      {maps.values, backward ? ofTokens(call.dO, call.V) : ofRows(chunks.u, call.V), width},
   };
   for (const auto& one : wanted) {
     const cudaError_t error = mapTensor(one.map, one.tensor, one.columns, tileTokens);

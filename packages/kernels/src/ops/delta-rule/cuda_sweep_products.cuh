@@ -1,6 +1,8 @@
 #pragma once
 
-#include "cuda/warpgroup.cuh"
+#include <type_traits>
+
+#include "cuda/warpgroup_wide.cuh"
 
 // Products of a sweep: 64 rows by the 32 channels of V that a block works on, by one warpgroup, both operands
 // in shared memory. As in cuda/warpgroup.cuh by wgmma on Hopper, and by mma.sync with the same numbers in the
@@ -8,22 +10,27 @@
 
 namespace longscan {
 
-constexpr int sweepValues = 32;  // channels of V that a block works on
+/// Channels of V that a block works on.
+constexpr int narrowValues = 32, wideValues = 64;
 
 /// Sums of [64, 32] over a warpgroup: warp w has rows [16 w, 16 w + 16), sum[n] columns [8 n, 8 n + 8) of
 /// them as in mma.cuh.
-using NarrowSums = float[sweepValues / 8][4];
+using NarrowSums = float[narrowValues / 8][4];
 
 /// [64, 32] bf16 in shared memory: rows of 64 bytes, whose 16-byte units are exchanged by half the row's
 /// number (wgmma's 64-byte pattern). Aligned to 512 bytes.
-struct ValueTile {
-  static constexpr int bytes = tileTokens * 2 * sweepValues;
+struct NarrowTile {
+  static constexpr int bytes = tileTokens * 2 * narrowValues;
   uint32_t base;
 
   __device__ uint32_t address(int row, int unit) const {
-    return base + row * 2 * sweepValues + ((unit ^ (row >> 1 & 3)) << 4);
+    return base + row * 2 * narrowValues + ((unit ^ (row >> 1 & 3)) << 4);
   }
 };
+
+/// [64, width] of V.
+template <int width>
+using ValueTile = std::conditional_t<width == wideValues, Tile<64>, NarrowTile>;
 
 /// 32 rows of a Tile<64>: [32, 64], a row for each channel of V.
 constexpr int channelTileBytes = Tile<64>::bytes / 2;
@@ -39,15 +46,10 @@ __device__ inline void scale(NarrowSums& sum, float factor) {
 }
 
 /// Each of a thread's two rows times its factor.
-__device__ inline void scaleRows(NarrowSums& sum, float near, float far) {
+template <int columns>
+__device__ inline void scaleRows(float (&sum)[columns][4], float near, float far) {
 #pragma unroll
-  for (int i = 0; i < 16; i++) sum[i / 4][i % 4] *= i % 4 < 2 ? near : far;
-}
-
-/// After waiting for products: what the compiler does with their sums, it does from here on.
-__device__ inline void settle(NarrowSums& sum) {
-#pragma unroll
-  for (int i = 0; i < 16; i++) asm volatile("" : "+f"(sum[i / 4][i % 4])::"memory");
+  for (int i = 0; i < 4 * columns; i++) sum[i / 4][i % 4] *= i % 4 < 2 ? near : far;
 }
 
 /// The calling warp's rows of A for a product: A[m, k] = a[m][16 step + k] (`rows`) or a[16 step + k][m].
@@ -59,6 +61,13 @@ __device__ inline MmaA holdA(Tile<64> a, int step) {
 }
 
 #if LONGSCAN_WGMMA
+
+/// The same product as below of a block with 64 channels, `b` of 64 rows.
+template <StoredB stored>
+__device__ inline void multiplyChannels(Sums& sum, Tile<64> a, Tile<64> b, int step) {
+  multiplyTiles<StoredB::rows, true, stored>(sum, productOperand<stored>(a.base, step),
+                                             productOperand<StoredB::rows>(b.base, step));
+}
 
 #define LONGSCAN_NARROW_SUMS(sum)                                                                           \
   "+f"(sum[0][0]), "+f"(sum[0][1]), "+f"(sum[0][2]), "+f"(sum[0][3]), "+f"(sum[1][0]), "+f"(sum[1][1]),     \
@@ -135,7 +144,7 @@ __device__ inline void storeTransposed(const NarrowSums& sum, Tile<64> to) {
 }
 
 /// A tile of values as sums would lie.
-__device__ inline void loadValues(NarrowSums& sum, ValueTile from) {
+__device__ inline void loadValues(NarrowSums& sum, NarrowTile from) {
   const int row0 = 16 * (threadIdx.x >> 5 & 3), lane = threadIdx.x & 31;
 #pragma unroll
   for (int n = 0; n < 4; n += 2) {

@@ -32,20 +32,25 @@ struct SweepBarrier {
 
   /// Waits for the phase of this parity; of a fresh barrier the phase of parity 1 is over.
   __device__ void wait(uint32_t parity) const {
+    while (!isOver(parity)) {
+    }
+  }
+
+  /// Whether the phase of this parity is over, perhaps after some waiting.
+  __device__ bool isOver(uint32_t parity) const {
     uint32_t done;
-    do {
 #if __CUDA_ARCH__ >= 900
-      asm volatile("{ .reg .pred p; mbarrier.try_wait.parity.shared.b64 p, [%1], %2; selp.u32 %0, 1, 0, p; }"
-                   : "=r"(done)
-                   : "r"(address), "r"(parity)
-                   : "memory");
+    asm volatile("{ .reg .pred p; mbarrier.try_wait.parity.shared.b64 p, [%1], %2; selp.u32 %0, 1, 0, p; }"
+                 : "=r"(done)
+                 : "r"(address), "r"(parity)
+                 : "memory");
 #else
-      asm volatile("{ .reg .pred p; mbarrier.test_wait.parity.shared.b64 p, [%1], %2; selp.u32 %0, 1, 0, p; }"
-                   : "=r"(done)
-                   : "r"(address), "r"(parity)
-                   : "memory");
+    asm volatile("{ .reg .pred p; mbarrier.test_wait.parity.shared.b64 p, [%1], %2; selp.u32 %0, 1, 0, p; }"
+                 : "=r"(done)
+                 : "r"(address), "r"(parity)
+                 : "memory");
 #endif
-    } while (done == 0);
+    return done != 0;
   }
 };
 

@@ -16,6 +16,13 @@ SweepTask adjointSummaryTask(const Call& call, const BackwardWorkspace& work, co
                      true);
 }
 
+/// The same of a slice without documents.
+cudaError_t sumAdjoints(const Call& call, const Plan& plan, const BackwardWorkspace& work, const void* dO,
+                        cudaStream_t stream) {
+  const Inputs inputs(call, work.decayed);
+  return sumSegments(call, plan, work.summaries, inputs.q, rowsOf(dO, call.H, call.V), true, stream);
+}
+
 cudaError_t prepareBackward(const Call& call, const Plan& plan, const BackwardWorkspace& work, const void* dO,
                             Summarize how, cudaStream_t stream) {
   const SweepRows rest = restOf(call, plan, work.decayed, how);
@@ -26,6 +33,7 @@ cudaError_t prepareBackward(const Call& call, const Plan& plan, const BackwardWo
     LONGSCAN_TRY(launchDiagonalPrepare(diagonal, stream));
   }
   if (how != Summarize::forSlices) return cudaSuccess;
+  if (plan.traces) return sumAdjoints(call, plan, work, dO, stream);
   SweepCall sweep = sweepOf(call, plan, false);
   sweep.tasks[0] = adjointSummaryTask(call, work, dO);
   sweep.tasks[0].yRest = rest;
@@ -40,9 +48,10 @@ cudaError_t summarizeStates(const Call& call, const Plan& plan, const LongscanGa
   sweep.numTasks = 0;
   if (work.stateImages)
     sweep.tasks[sweep.numTasks++] = imagesTask(call, work.decayed, io.states, work.stateImages);
-  if (!io.prepared && plan.numSegments > 1)
-    sweep.tasks[sweep.numTasks++] = adjointSummaryTask(call, work, io.dO);
+  const bool sums = !io.prepared && plan.numSegments > 1;
+  if (sums && !plan.traces) sweep.tasks[sweep.numTasks++] = adjointSummaryTask(call, work, io.dO);
   if (sweep.numTasks > 0) LONGSCAN_TRY(launchSummary(sweep, stream));
+  if (sums && plan.traces) LONGSCAN_TRY(sumAdjoints(call, plan, work, io.dO, stream));
   return combine(call, plan, work.summaries, io.dht, 1.0f / adjointScale(call, plan), true, work.adjoints,
                  io.dh0, nullptr, stream);
 }
@@ -133,6 +142,8 @@ cudaError_t differentiateDiagonalDecay(const Call& call, const Plan& plan,
   DiagonalGradientCall gradient{};
   gradient.call = diagonalOf(call, work.decayed);
   gradient.v = static_cast<const Bf16*>(call.v);
+  gradient.valuePitch = pitchOf(call, call.H, call.V);
+  gradient.gradientPitch = pitchOf(call, call.H, call.K);
   gradient.dO = static_cast<const Bf16*>(io.dO);
   gradient.states = work.stateImages;
   gradient.adjoints = work.adjointImages;

@@ -16,6 +16,7 @@ cudaError_t prepareForward(const Call& call, const Plan& plan, const ForwardWork
   }
   if (how == Summarize::no) return cudaSuccess;
   const Inputs inputs(call, work.decayed);
+  if (plan.traces) return sumSegments(call, plan, work.summaries, inputs.k, inputs.v, false, stream);
   SweepCall sweep = sweepOf(call, plan, false);
   sweep.tasks[0] = summaryTask(work.summaries, inputs.decayedKey, inputs.v, work.decayed.gamma, false);
   sweep.tasks[0].yRest = rest;
