@@ -98,8 +98,8 @@ class DiagonalGradient : DiagonalSubChunks<reads> {
         transposeQuad(packed, at.lane);
         const int column = channel + 8 * n + 8 * (at.lane & 3);
         if (rows.has(row) && column < call.K)
-          *reinterpret_cast<uint4*>(to + head + (rows.first + row) * pitch + column) =
-              make_uint4(packed[0], packed[1], packed[2], packed[3]);
+          __stcs(reinterpret_cast<uint4*>(to + head + (rows.first + row) * pitch + column),
+                 make_uint4(packed[0], packed[1], packed[2], packed[3]));
       }
     }
   }
@@ -134,7 +134,7 @@ class DiagonalGradient : DiagonalSubChunks<reads> {
     };
 #pragma unroll
     for (int i = 0; i < subTokens; i++, to += pitch)
-      if (has(first + i)) *to = sums[i] + later;
+      if (has(first + i)) __stcs(to, sums[i] + later);
     // The first token's decay may meet nothing.
     const bool meetsNothing = piece.fresh || (call.fromZero && chunk == 0 && piece.low == 0);
     if (meetsNothing && piece.low / subTokens == quarter) to[(piece.low - first - subTokens) * pitch] = 0.0f;

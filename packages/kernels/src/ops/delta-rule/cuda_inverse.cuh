@@ -87,16 +87,17 @@ __device__ inline void invertDiagonalBlock(FloatSquare a, int first, int lane) {
   float x[16];
 #pragma unroll
   for (int i = 0; i < 16; i++) {
-    float sum = i == column ? 1.0f : 0.0f;
+    // Four sums, since each addition waits for the one before.
+    float sums[4] = {i == column ? 1.0f : 0.0f};
 #pragma unroll
     for (int k = 0; k < i; k += 4) {
       const float4 row = *reinterpret_cast<const float4*>(&a.at(first + i, first + k));
-      sum -= row.x * x[k];
-      if (k + 1 < i) sum -= row.y * x[k + 1];
-      if (k + 2 < i) sum -= row.z * x[k + 2];
-      if (k + 3 < i) sum -= row.w * x[k + 3];
+      sums[0] -= row.x * x[k];
+      if (k + 1 < i) sums[1] -= row.y * x[k + 1];
+      if (k + 2 < i) sums[2] -= row.z * x[k + 2];
+      if (k + 3 < i) sums[3] -= row.w * x[k + 3];
     }
-    x[i] = sum;
+    x[i] = (sums[0] + sums[1]) + (sums[2] + sums[3]);
   }
   __syncwarp();
 #pragma unroll
