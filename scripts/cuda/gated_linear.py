@@ -18,7 +18,7 @@ def pointers(*names):
 
 
 Call = structure('Call', ('B', i64), ('T', i64), *[(name, i32) for name in ('H', 'G', 'K', 'V', 'decay', 'type', 'decay_on_values', 'joined')],
-                 ('scale', ctypes.c_float), *pointers('q', 'k', 'v', 'g', 'bonus', 'resets'))
+                 ('scale', ctypes.c_float), *pointers('q', 'k', 'v', 'g', 'bonus', 'resets', 'decayed'))
 Forward = structure('Forward', *pointers('h0', 'o', 'ht', 'states', 'workspace'), ('prepared', i32))
 Backward = structure('Backward', *pointers('dO', 'states'), ('from_zero', i32),
                      *pointers('dht', 'dq', 'dk', 'dv', 'dg', 'dbonus', 'dh0', 'workspace'), ('prepared', i32))
@@ -35,7 +35,7 @@ class GatedLinear:
 
     def __init__(self, library, poison=False):
         self.library = ctypes.CDLL(library)
-        for name in ('StatesBytes', 'WorkspaceBytes', 'BackwardWorkspaceBytes'):
+        for name in ('StatesBytes', 'DecayedBytes', 'WorkspaceBytes', 'BackwardWorkspaceBytes'):
             getattr(self.library, 'longscanGatedLinear' + name).restype = ctypes.c_size_t
         self.poison = poison
 
@@ -66,19 +66,26 @@ class GatedLinear:
         return self._empty(self._bytes(name, call) // 4, torch.float32)
 
     def forward(self, decay, q, k, v, g, resets=None, h0=None, want_state=True, scale=None, bonus=None, workspace=None):
-        """Returns o, ht (or None) and the states kept for `backward`. `workspace`: of `summarize`, or None."""
+        """Returns o, ht (or None) and what is kept for `backward`. `workspace`: of `summarize`, or None; then what decays make of
+        the inputs is not kept."""
         call = self._call(decay, q, k, v, g, resets, scale, bonus)
         o = self._empty(v.shape, v.dtype)
         ht = self._state(call) if want_state else None
         states = self._memory('StatesBytes', call)
+        decayed = None
+        if workspace is None and self._bytes('DecayedBytes', call) > 0:
+            decayed = self._memory('DecayedBytes', call)
+            call.decayed = address(decayed)
         memory = self._memory('WorkspaceBytes', call) if workspace is None else workspace
         self._run('Forward', call, Forward(*map(address, (h0, o, ht, states, memory)), workspace is not None))
-        return o, ht, states
+        return o, ht, (states, decayed)
 
-    def backward(self, decay, q, k, v, g, states, dO, resets=None, h0=None, dht=None, scale=None, bonus=None,
+    def backward(self, decay, q, k, v, g, kept, dO, resets=None, h0=None, dht=None, scale=None, bonus=None,
                  workspace=None):
         """Returns dq, dk (each head's share), dv, dg (or None), dh0 (or None), and with a bonus its gradient."""
         call = self._call(decay, q, k, v, g, resets, scale, bonus)
+        states, decayed = kept
+        call.decayed = address(decayed)
         gradients = [self._empty((*v.shape[:3], call.K), q.dtype) for _ in range(2)] + [self._empty(v.shape, v.dtype)]
         gradients.append(self._empty(g.shape, torch.float32) if decay in ('scalar', 'diagonal', 'values') else None)
         dbonus = None if bonus is None else self._empty((call.B, call.H, call.K), torch.float32)

@@ -7,7 +7,7 @@ export function describeLink({ latencyS, gapS, bandwidthBytesPerS }: LinkCost): 
   return `latency ${formatSeconds(latencyS)}, gap ${formatSeconds(gapS)}, bandwidth ${bandwidth}`;
 }
 
-/** `launch 18.6 us, hop 4.20 us, bandwidth 174 GB/s` */
+/** `launch 17.9 us, hop 4.20 us, bandwidth 207 GB/s` */
 export function describeChainLink(link: ChainLinkCost): string {
   const { launchS, latencyS, bandwidthBytesPerS, denseFlopsPerS } = link;
   const dense =

@@ -58,19 +58,27 @@ test('fit ~> noise shows in the residuals, and no parameter is below zero for it
 
 test('fit ~> no link where times tell no bandwidth, or nothing else, and none of nothing', () => {
   assert.is(fitChains([]), null);
-  const falling = timesOf(link).map((one) => ({ ...one, seconds: 1e-3 / one.bytes }));
+  const falling = timesOf(link).map((one, i) => ({ ...one, seconds: (20 - (i % sizes.length)) * 1e-6 }));
   assert.is(fitChains(falling), null, 'large states that are faster than small ones');
-  const rising = timesOf(link).map((one) => ({ ...one, seconds: 1e-12 * one.bytes ** 1.2 }));
+  const rising = timesOf(link)
+    .filter(({ runLength }) => runLength === 1)
+    .map((one) => ({ ...one, seconds: 1e-12 * one.bytes ** 1.2 }));
   assert.is(fitChains(rising), null, 'times that say that a small state takes none');
 });
 
-test('a run ~> one chain, and then a launch and its bytes for each further one', () => {
+test('a run ~> one chain, and then a launch for each further one, or its bytes where they take longer', () => {
   const chain = mappedChain({ state: 2 ** 20, rows: 2048 })!;
   const what = { bytes: 2 ** 20, rows: 2048, isDense: false, numRanks: 4 };
   near(chainRunSeconds({ ...what, runLength: 1 }, link), mappedChainSeconds(4, chain, link), 1e-12);
   near(
     5 * chainRunSeconds({ ...what, runLength: 5 }, link),
-    mappedChainSeconds(4, chain, link) + 4 * (18e-6 + 2 ** 20 / 174e9),
+    mappedChainSeconds(4, chain, link) + 4 * 18e-6,
+    1e-12,
+  );
+  const slow = { ...link, bandwidthBytesPerS: 10e9 };
+  near(
+    5 * chainRunSeconds({ ...what, runLength: 5 }, slow),
+    mappedChainSeconds(4, chain, slow) + (4 * 2 ** 20) / 10e9,
     1e-12,
   );
 });

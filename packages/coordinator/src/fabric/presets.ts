@@ -32,13 +32,14 @@ const nvlink4: LinkCost = { latencyS: 10e-6, gapS: 5e-6, bandwidthBytesPerS: 370
 const net400: LinkCost = { latencyS: 15e-6, gapS: 5e-6, bandwidthBytesPerS: 48e9 };
 
 /**
- * Chains through mapped memory between two H200 of a virtual machine, fitted to docs/benchmarks/gpu-chains_h200_2026-11.md as
- * `bench collectives` would: 22.8 µs beside the bytes, 174 GB/s. Two ranks do not tell the launch from the hop. A hop took 4.2 µs
- * more with each rank where ranks were streams of one GPU, a table of the same page; the rest is taken for the launch. There, too, M
+ * Chains through mapped memory between two H200 of a virtual machine, as `bench collectives` fitted two runs of it in
+ * docs/benchmarks/gpu-chains_h200_2026-11.md: 22.1 µs beside the bytes, 207 GB/s. Of two ranks the hop hides behind the launch, and the
+ * fit has none. It took 4.2 µs with each further rank where ranks were streams of one GPU, a table of the same page: so much of the
+ * 22.1 µs is taken for it. There, too, M
  * of 16 heads of 128 x 128 cost a rank 82 µs at worst, beside others on its GPU: what it takes alone was not measured.
  */
 const chainsOfVm: ChainLinkCost = {
-  ...{ launchS: 18.6e-6, latencyS: 4.2e-6, bandwidthBytesPerS: 174e9 },
+  ...{ launchS: 17.9e-6, latencyS: 4.2e-6, bandwidthBytesPerS: 207e9 },
   denseFlopsPerS: 0.8e12,
 };
 

@@ -71,8 +71,7 @@ __device__ inline void copyBox(uint32_t to, const CUtensorMap& map, uint32_t arr
 #endif
 }
 
-/// The same from shared memory to the tensor, but for what lies outside of it; belongs to the calling
-/// thread's group of runs.
+/// The other way, nothing outside of the tensor is written; belongs to the calling thread's group of runs.
 __device__ inline void storeBox(const CUtensorMap& map, uint32_t from, int column, int head, int row,
                                 int batch) {
 #if __CUDA_ARCH__ >= 900
@@ -83,7 +82,7 @@ __device__ inline void storeBox(const CUtensorMap& map, uint32_t from, int colum
 #endif
 }
 
-/// The same by a whole warp, of which one thread is `elected`: no branch, after which the compiler would not
+/// `copyBox` by a whole warp, of which one thread is `elected`: no branch, after which the compiler would not
 /// know any more that addresses are the same for all.
 __device__ inline void copyBoxElected(bool elected, uint32_t to, const CUtensorMap& map, uint32_t arrival,
                                       int column, int head, int row, int batch) {

@@ -98,6 +98,13 @@ __device__ inline uint32_t pack(float low, float high) {
   return reinterpret_cast<const uint32_t&>(both);
 }
 
+/// 8 x 8 pairs of bytes, of which a lane has two neighbours in row lane / 4, with rows and columns exchanged.
+__device__ inline uint32_t transposeMatrix(uint32_t x) {
+  uint32_t y;
+  asm("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(y) : "r"(x));
+  return y;
+}
+
 /// Exchanges values among the four lanes of a quad: value i of lane l becomes value l of lane i.
 __device__ inline void transposeQuad(uint32_t (&value)[4], int lane) {
 #pragma unroll

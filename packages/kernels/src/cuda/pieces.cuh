@@ -29,6 +29,11 @@ __device__ inline Piece unpackPiece(int2 packed) {
   return {packed.x, packed.y & 255, packed.y >> 8 & 255, bit(16), bit(17), bit(18), bit(19)};
 }
 
+/// The first lane's, in a form that the compiler knows to be the same for a whole warp.
+__device__ inline Piece pieceOfWarp(int2 packed) {
+  return unpackPiece(make_int2(__shfl_sync(~0u, packed.x, 0), __shfl_sync(~0u, packed.y, 0)));
+}
+
 /// Bit i: a document starts at token `first` + i. All lanes of a warp call it together.
 __device__ inline uint64_t documentStarts(const int32_t* resets, int64_t first, int count, int lane) {
   if (resets == nullptr) return 0;
@@ -70,6 +75,10 @@ class PieceWalk {
     const int64_t first = static_cast<int64_t>(chunk) * tileTokens;
     length_ = static_cast<int>(min(static_cast<int64_t>(tileTokens), T_ - first));
     starts_ = documentStarts(resets_, first, length_, threadIdx.x & 31);
+    if (starts_ == 0) {  // most of them, and what a warp that loads has time for
+      piece_ = {chunk, 0, length_, false, true, true, chunk == (backward_ ? begin_ : end_ - 1)};
+      return;
+    }
     piece_.chunk = chunk;
     piece_.opensChunk = true;
     if (backward_)

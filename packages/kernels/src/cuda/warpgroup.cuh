@@ -155,12 +155,12 @@ __device__ inline void multiplyTransposed(Sums& sum, Tile<64> a, int stepA, Tile
                  "l"(productOperand<StoredB::columns>(b.base, stepB)), "n"(adds), "n"(sign));
 }
 
-template <StoredB stored>
+template <StoredB stored, bool adds = true>
 __device__ inline void multiply(Sums& sum, const MmaA& a, Tile<64> b, int stepB) {
-  asm volatile(LONGSCAN_WGMMA_64("1") "{%32,%33,%34,%35}, %36, adds, 1, 1, %37; }"
+  asm volatile(LONGSCAN_WGMMA_64("%38") "{%32,%33,%34,%35}, %36, adds, 1, 1, %37; }"
                : LONGSCAN_ALL_SUMS(sum)
                : "r"(a.x[0]), "r"(a.x[1]), "r"(a.x[2]), "r"(a.x[3]),
-                 "l"(productOperand<stored>(b.base, stepB)), "n"(stored == StoredB::columns));
+                 "l"(productOperand<stored>(b.base, stepB)), "n"(stored == StoredB::columns), "n"(adds));
 }
 
 #undef LONGSCAN_SUMS
@@ -169,9 +169,10 @@ __device__ inline void multiply(Sums& sum, const MmaA& a, Tile<64> b, int stepB)
 
 #else
 
-template <StoredB stored>
+template <StoredB stored, bool adds = true>
 __device__ inline void multiply(Sums& sum, const MmaA& a, Tile<64> b, int stepB) {
   const int lane = threadIdx.x & 31;
+  if (!adds) clear(sum);
 #pragma unroll
   for (int n = 0; n < 8; n += 2)
     mma(sum[n], sum[n + 1], a,
@@ -214,6 +215,21 @@ __device__ inline void storeOperandA(Tile<64> tile, int row, int step, const Mma
 #pragma unroll
   for (int i = 0; i < 4; i++)
     storeShared(tile.address(row + (lane >> 2) + (i & 1) * 8, 2 * step + (i >> 1)) + 4 * (lane & 3), a.x[i]);
+#endif
+}
+
+/// tile[row + k][column + m] = A[m, k], 16 x 16: as `loadATransposed` loads it.
+__device__ inline void storeATransposed(Tile<64> tile, int row, int column, const MmaA& a, int lane) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1,%2,%3,%4};" ::"r"(
+                   tile.fragment(row, column, (lane & 7) + ((lane >> 4) << 3), lane >> 3 & 1)),
+               "r"(a.x[0]), "r"(a.x[1]), "r"(a.x[2]), "r"(a.x[3])
+               : "memory");
+#else
+#pragma unroll
+  for (int i = 0; i < 4; i++)
+    storeShared(tile.address(row + (lane >> 2) + (i >> 1) * 8, column / 8 + (i & 1)) + 4 * (lane & 3),
+                transposeMatrix(a.x[i]));
 #endif
 }
 

@@ -90,17 +90,17 @@ __device__ inline void multiplyTiles(Sums& sum, uint64_t a, uint64_t b) {
                  : LONGSCAN_SUMS_8("=f", sum, 0)
                  : "l"(a), "l"(b), "n"(aIsColumns), "n"(bIsColumns));
 }
-template <StoredB storedB, bool adds>
+template <StoredB storedB, bool adds, StoredB storedA = StoredB::rows, int sign = 1>
 __device__ inline void multiplyTiles(WideSums& sum, uint64_t a, uint64_t b) {
-  constexpr int bIsColumns = storedB == StoredB::columns;
+  constexpr int aIsColumns = storedA == StoredB::columns, bIsColumns = storedB == StoredB::columns;
   if constexpr (adds)
-    asm volatile(LONGSCAN_WGMMA_N("128", "1") LONGSCAN_LIST_64 "}, %64, %65, adds, 1, 1, 0, %66; }"
+    asm volatile(LONGSCAN_WGMMA_N("128", "1") LONGSCAN_LIST_64 "}, %64, %65, adds, %68, 1, %66, %67; }"
                  : LONGSCAN_SUMS_8("+f", sum, 0), LONGSCAN_SUMS_8("+f", sum, 8)
-                 : "l"(a), "l"(b), "n"(bIsColumns));
+                 : "l"(a), "l"(b), "n"(aIsColumns), "n"(bIsColumns), "n"(sign));
   else
-    asm volatile(LONGSCAN_WGMMA_N("128", "0") LONGSCAN_LIST_64 "}, %64, %65, adds, 1, 1, 0, %66; }"
+    asm volatile(LONGSCAN_WGMMA_N("128", "0") LONGSCAN_LIST_64 "}, %64, %65, adds, %68, 1, %66, %67; }"
                  : LONGSCAN_SUMS_8("=f", sum, 0), LONGSCAN_SUMS_8("=f", sum, 8)
-                 : "l"(a), "l"(b), "n"(bIsColumns));
+                 : "l"(a), "l"(b), "n"(aIsColumns), "n"(bIsColumns), "n"(sign));
 }
 
 /// sum += A B, A from registers.

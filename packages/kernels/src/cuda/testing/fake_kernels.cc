@@ -75,6 +75,9 @@ int longscanSumRows(const LongscanSumRows* call, CUstream_st* stream) {
 size_t longscanGatedLinearStatesBytes(const LongscanGatedLinear* call) {
   return bytesOf(call);
 }
+size_t longscanGatedLinearDecayedBytes(const LongscanGatedLinear*) {
+  return 0;
+}
 size_t longscanGatedLinearWorkspaceBytes(const LongscanGatedLinear* call) {
   return bytesOf(call);
 }

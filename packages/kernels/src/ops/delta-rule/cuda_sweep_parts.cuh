@@ -7,14 +7,6 @@
 
 namespace longscan {
 
-__device__ inline uint4 loadShared16(uint32_t address) {
-  uint4 value;
-  asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];"
-               : "=r"(value.x), "=r"(value.y), "=r"(value.z), "=r"(value.w)
-               : "r"(address));
-  return value;
-}
-
 /// The columns of the first `width` rows of a tile, 16 of them a warp, as rows of bf16 memory. place(column)
 /// is where a row begins, or null.
 template <int width, typename Place>

@@ -11,7 +11,7 @@ namespace {
 /// values that are joined, [B, T, 2 + V / K, H, K], are given as that tensor, three times, and so are their
 /// gradients.
 struct Common {
-  TensorRef q, k, v, g, bonus, resets;
+  TensorRef q, k, v, g, bonus, resets, decayed;
   int64_t decaying;  // channels of the axis on which the decay acts
   LongscanGatedLinear call{};
 
@@ -26,6 +26,7 @@ struct Common {
     g = args.optionalTensor("g");
     bonus = args.optionalTensor("bonus");
     resets = args.optionalTensor("resets");
+    decayed = args.optionalTensor("decayed");
     call.joined = q.numDims == 5;
     if (call.joined) {
       args.check(q.data == k.data && q.data == v.data && v.numDims == 5 && v.dim(2) > 2,
@@ -47,7 +48,7 @@ struct Common {
     checkF32(args, g, gates[call.decay], "g");
     checkF32(args, bonus, bonus ? H * K : 0, "bonus");
     args.checkResets(resets, B, T);
-    for (const TensorRef& tensor : {q, k, v, g, bonus, resets}) checkAligned(args, tensor);
+    for (const TensorRef& tensor : {q, k, v, g, bonus, resets, decayed}) checkAligned(args, tensor);
     call.B = B, call.T = T;
     call.H = static_cast<int32_t>(H), call.G = static_cast<int32_t>(G);
     call.K = static_cast<int32_t>(K), call.V = static_cast<int32_t>(V);
@@ -56,6 +57,10 @@ struct Common {
     call.g = g.as<float>();
     call.bonus = bonus.as<float>();
     call.resets = resets.as<int32_t>();
+    if (!decayed) return;
+    const size_t bytes = LONGSCAN_CUDA_FUNCTION(args, longscanGatedLinearDecayedBytes)(&call);
+    args.check(decayed.bytes() == bytes, "decayed is not of " + std::to_string(bytes) + " bytes");
+    call.decayed = decayed.data;
   }
 
   int64_t stateSize() const { return call.B * call.H * call.K * call.V; }
@@ -101,13 +106,15 @@ struct Common {
 Napi::Value bindBytes(Args& args) {
   const Common common(args);
   const int64_t which = args.integer("which");
-  args.check(which >= 0 && which <= 2, "which is not 0, 1 or 2");
+  args.check(which >= 0 && which <= 3, "which is not 0, 1, 2 or 3");
   Common::Count* const counts[] = {
       LONGSCAN_CUDA_FUNCTION(args, longscanGatedLinearStatesBytes),
       LONGSCAN_CUDA_FUNCTION(args, longscanGatedLinearWorkspaceBytes),
       LONGSCAN_CUDA_FUNCTION(args, longscanGatedLinearBackwardWorkspaceBytes),
+      LONGSCAN_CUDA_FUNCTION(args, longscanGatedLinearDecayedBytes),
   };
-  return Napi::Number::New(args.env(), static_cast<double>(common.bytes(args, counts[which])));
+  const size_t bytes = which == 3 ? counts[which](&common.call) : common.bytes(args, counts[which]);
+  return Napi::Number::New(args.env(), static_cast<double>(bytes));
 }
 
 Napi::Value bindForward(Args& args) {
@@ -179,11 +186,11 @@ Napi::Value bindSummarizeBackward(Args& args) {
 }  // namespace
 
 void registerGatedLinearCuda(Registry& registry) {
-  registry.add("gatedLinearCudaBytes", 11, bindBytes);
-  registry.add("gatedLinearCudaForward", 15, bindForward);
-  registry.add("gatedLinearCudaBackward", 21, bindBackward);
-  registry.add("gatedLinearCudaSummarize", 14, bindSummarize);
-  registry.add("gatedLinearCudaSummarizeBackward", 13, bindSummarizeBackward);
+  registry.add("gatedLinearCudaBytes", 12, bindBytes);
+  registry.add("gatedLinearCudaForward", 16, bindForward);
+  registry.add("gatedLinearCudaBackward", 22, bindBackward);
+  registry.add("gatedLinearCudaSummarize", 15, bindSummarize);
+  registry.add("gatedLinearCudaSummarizeBackward", 14, bindSummarizeBackward);
 }
 
 }  // namespace longscan

@@ -8,9 +8,14 @@ namespace longscan {
 
 namespace {
 
+/// Whether the chunkwise kernels know the call.
+bool chunkwise(const Call& call) {
+  return call.type == longscanBf16 && call.bonus == nullptr &&
+         (call.V <= mostContracted || call.decay == longscanDecayDiagonal);
+}
+
 bool joinedSupported(const Call& call) {
-  return call.G == call.H && call.V <= mostContracted && !call.decayOnValues &&
-         call.decay != longscanDecayDiagonal && call.type == longscanBf16 && call.bonus == nullptr;
+  return call.G == call.H && !call.decayOnValues && chunkwise(call);
 }
 
 bool supported(const Call& call) {
@@ -20,12 +25,6 @@ bool supported(const Call& call) {
          !(call.decayOnValues && (call.G != call.H || call.bonus)) && headSize(decaying, 256) &&
          headSize(other, 512) && call.decay >= 0 && call.decay <= longscanDecayDiagonal &&
          (call.type == longscanBf16 || call.type == longscanF32) && (!call.joined || joinedSupported(call));
-}
-
-/// Whether the chunkwise kernels know the call.
-bool chunkwise(const Call& call) {
-  return call.type == longscanBf16 && call.bonus == nullptr &&
-         (call.V <= mostContracted || call.decay == longscanDecayDiagonal);
 }
 
 }  // namespace
@@ -41,6 +40,13 @@ size_t longscanGatedLinearStatesBytes(const LongscanGatedLinear* call) {
   const Plan plan(*call);
   const int64_t last = plan.retraces ? plan.heads * plan.stateSize : 0;
   return sizeof(float) * (plan.statesSize() + last);
+}
+
+size_t longscanGatedLinearDecayedBytes(const LongscanGatedLinear* call) {
+  if (!supported(*call) || call->decayOnValues || !chunkwise(*call)) return 0;
+  WorkspaceParts parts(nullptr);
+  Decayed(*call, Plan(*call), Decayed::mostTerms, parts);
+  return parts.used();
 }
 
 size_t longscanGatedLinearWorkspaceBytes(const LongscanGatedLinear* call) {

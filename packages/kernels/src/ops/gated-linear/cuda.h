@@ -8,9 +8,9 @@
 // enqueue on the stream and allocate nothing. They return 0, or a cudaError_t. All memory is the device's,
 // row-major, aligned to 16 bytes; states are f32, transposed, [B, H, V, K].
 //
-// A slice alone: Forward, then Backward. Between other slices of the sequence: Summarize and
-// SummarizeBackward say what the slice does to a state and to an adjoint; what they leave in their workspace
-// spares Forward and Backward that work (`prepared`).
+// A slice alone: Forward, then Backward; with `decayed` they share what a diagonal decay makes of the inputs.
+// Between other slices of the sequence: Summarize and SummarizeBackward say what the slice does to a state
+// and to an adjoint; what they leave in their workspace spares Forward and Backward that work (`prepared`).
 
 #ifdef __cplusplus
 extern "C" {
@@ -36,16 +36,19 @@ struct LongscanGatedLinear {
   int32_t decay;          // LongscanDecay
   int32_t type;           // LongscanType of q, k, v, o and their gradients
   int32_t decayOnValues;  // 1: the decay acts on the values, else 0
-  int32_t joined;      // 1: tokens of q, k and v lie side by side in rows of H (2 K + V) numbers, and so do
-                       // those of dq, dk and dv; of bf16, G = H, V up to 256, without a bonus or a
-                       // diagonal decay
-  float scale;         // not 0
-  const void* q;       // [B, T, G, K]
-  const void* k;       // [B, T, G, K]
-  const void* v;       // [B, T, H, V]
-  const float* g;      // log decay, finite, <= 0
-  const float* bonus;  // [H, K]: o_t = scale * (S_{t-1} + diag(bonus) k_t v_t^T)^T q_t; or null
+  int32_t joined;         // 1: tokens of q, k and v lie side by side in rows of H (2 K + V) numbers, and so
+                          // do those of dq, dk and dv; of bf16, G = H, V up to 256 unless the decay is
+                          // diagonal, without a bonus
+  float scale;            // not 0
+  const void* q;          // [B, T, G, K]
+  const void* k;          // [B, T, G, K]
+  const void* v;          // [B, T, H, V]
+  const float* g;         // log decay, finite, <= 0
+  const float* bonus;     // [H, K]: o_t = scale * (S_{t-1} + diag(bonus) k_t v_t^T)^T q_t; or null
   const int32_t* resets;  // [B, T], 1 where a document starts (the state is forgotten first), or null
+  // What the passes need of the inputs alone: longscanGatedLinearDecayedBytes(), written by the forward pass
+  // for the backward pass. Null: each makes it in its workspace.
+  void* decayed;
 };
 
 struct LongscanGatedLinearForward {
@@ -90,6 +93,8 @@ struct LongscanGatedLinearSummaryBackward {
 
 /// 0 where the call is not supported: head sizes, decay, or no tokens.
 size_t longscanGatedLinearStatesBytes(const struct LongscanGatedLinear* call);
+/// 0 too where nothing is shared: decays other than diagonal ones of keys, f32, a bonus.
+size_t longscanGatedLinearDecayedBytes(const struct LongscanGatedLinear* call);
 size_t longscanGatedLinearWorkspaceBytes(const struct LongscanGatedLinear* call);
 size_t longscanGatedLinearBackwardWorkspaceBytes(const struct LongscanGatedLinear* call);
 

@@ -24,6 +24,7 @@ const memory = {
   states: 0,
   forward: 1,
   backward: 2,
+  decayed: 3,
 } as const;
 
 /** What the summary of a slice leaves. */
@@ -35,7 +36,8 @@ interface Prepared extends Kept {
 }
 
 /**
- * The recurrence on a GPU: inputs in bf16 or f32, gates and states in f32. A slice alone is one sweep;
+ * The recurrence on a GPU: inputs in bf16 or f32, gates and states in f32. A slice alone is one sweep, and keeps what a
+ * diagonal decay makes of its inputs for the backward pass (5 to 7 tensors like k are read and written to make it again);
  * between others its summary comes first, whose workspace the sweep goes on from.
  */
 export function cudaParts(kind: Kind): RecurrenceParts<GatedLinearInputs> {
@@ -46,9 +48,10 @@ export function cudaParts(kind: Kind): RecurrenceParts<GatedLinearInputs> {
     call: ForwardCall,
     inputs: GatedLinearInputs,
     resets: Tensor | null,
+    decayed: Tensor | null = null,
   ): GatedLinearCudaArguments => {
     const { q, k, v, g, u } = inputs;
-    const optional = [g?.id ?? null, u?.id ?? null, resets?.id ?? null] as const;
+    const optional = [g?.id ?? null, u?.id ?? null, resets?.id ?? null, decayed?.id ?? null] as const;
     return [call.stream, code, decayOn === 'value', scaleOf(q), q.id, k.id, v.id, ...optional];
   };
   /** FLOPs of `perToken` products with the K × V state and `intra` products inside a chunk of 64 tokens. */
@@ -63,6 +66,10 @@ export function cudaParts(kind: Kind): RecurrenceParts<GatedLinearInputs> {
   };
   const bytesFor = (call: ForwardCall, slice: GatedLinearCudaArguments, which: keyof typeof memory): Tensor =>
     call.empty([call.native.gatedLinearCudaBytes(...slice, memory[which]) / 4]);
+  const roomForDecayed = (call: ForwardCall, slice: GatedLinearCudaArguments): Tensor | null => {
+    const bytes = call.native.gatedLinearCudaBytes(...slice, memory.decayed);
+    return bytes > 0 ? call.empty([bytes / 4]) : null;
+  };
 
   const sweep = (
     call: ForwardCall,
@@ -72,13 +79,14 @@ export function cudaParts(kind: Kind): RecurrenceParts<GatedLinearInputs> {
     h0: Tensor | null,
     finalState: Tensor | null,
   ) => {
-    const slice = common(call, inputs, resets);
+    const decayed = workspace ? null : roomForDecayed(call, common(call, inputs, resets));
+    const slice = common(call, inputs, resets, decayed);
     const states = bytesFor(call, slice, 'states');
     const output = call.empty(outputShape(inputs), inputs.v.dtype);
     const [h0Id, finalId] = [h0?.id ?? null, finalState?.id ?? null];
     call.native.gatedLinearCudaForward(...slice, workspace?.id ?? null, h0Id, output.id, finalId, states.id);
     count(call, inputs, 2, 1);
-    return { output, kept: { states } };
+    return { output, kept: { states, decayed } };
   };
 
   return {
@@ -109,8 +117,8 @@ export function cudaParts(kind: Kind): RecurrenceParts<GatedLinearInputs> {
       return sweep(call, inputs, resets, (prepared as Prepared).workspace, incoming, null);
     },
 
-    summarizeBackward(call, inputs, resets, _record, summary, outputGradient) {
-      const slice = common(call, inputs, resets);
+    summarizeBackward(call, inputs, resets, record, summary, outputGradient) {
+      const slice = common(call, inputs, resets, record.kept.decayed);
       const workspace = bytesFor(call, slice, 'backward');
       const adjoint = call.empty(stateShape(inputs));
       call.native.gatedLinearCudaSummarizeBackward(...slice, workspace.id, outputGradient.id, adjoint.id);
@@ -132,7 +140,7 @@ export function cudaParts(kind: Kind): RecurrenceParts<GatedLinearInputs> {
       const shares = u ? call.empty([B, H * K]) : null;
       const incoming = wantIncoming ? call.empty(stateShape(inputs)) : null;
       call.native.gatedLinearCudaBackward(
-        ...common(call, inputs, resets),
+        ...common(call, inputs, resets, record.kept.decayed),
         prepared.workspace?.id ?? null,
         outputGradient.id,
         record.kept.states!.id,

@@ -16,15 +16,24 @@ SweepTask adjointSummaryTask(const Call& call, const BackwardWorkspace& work, co
                      true);
 }
 
+/// The same of a slice without documents.
+cudaError_t sumAdjoints(const Call& call, const Plan& plan, const BackwardWorkspace& work, const void* dO,
+                        cudaStream_t stream) {
+  const Inputs inputs(call, work.decayed);
+  return sumSegments(call, plan, work.summaries, inputs.q, rowsOf(dO, call.H, call.V), true, stream);
+}
+
 cudaError_t prepareBackward(const Call& call, const Plan& plan, const BackwardWorkspace& work, const void* dO,
                             Summarize how, cudaStream_t stream) {
   const SweepRows rest = restOf(call, plan, work.decayed, how);
-  if (plan.diagonal) {
-    DiagonalCall diagonal = diagonalOf(call, work.decayed, BackwardWorkspace::scoreTerms, true);
+  // The forward pass has left what segments need; slices want what rounding takes off it too.
+  if (plan.diagonal && (call.decayed == nullptr || rest.data != nullptr)) {
+    DiagonalCall diagonal = diagonalOf(call, work.decayed);
     diagonal.queryRest = const_cast<Bf16*>(rest.data);
     LONGSCAN_TRY(launchDiagonalPrepare(diagonal, stream));
   }
   if (how != Summarize::forSlices) return cudaSuccess;
+  if (plan.traces) return sumAdjoints(call, plan, work, dO, stream);
   SweepCall sweep = sweepOf(call, plan, false);
   sweep.tasks[0] = adjointSummaryTask(call, work, dO);
   sweep.tasks[0].yRest = rest;
@@ -39,9 +48,10 @@ cudaError_t summarizeStates(const Call& call, const Plan& plan, const LongscanGa
   sweep.numTasks = 0;
   if (work.stateImages)
     sweep.tasks[sweep.numTasks++] = imagesTask(call, work.decayed, io.states, work.stateImages);
-  if (!io.prepared && plan.numSegments > 1)
-    sweep.tasks[sweep.numTasks++] = adjointSummaryTask(call, work, io.dO);
+  const bool sums = !io.prepared && plan.numSegments > 1;
+  if (sums && !plan.traces) sweep.tasks[sweep.numTasks++] = adjointSummaryTask(call, work, io.dO);
   if (sweep.numTasks > 0) LONGSCAN_TRY(launchSummary(sweep, stream));
+  if (sums && plan.traces) LONGSCAN_TRY(sumAdjoints(call, plan, work, io.dO, stream));
   return combine(call, plan, work.summaries, io.dht, 1.0f / adjointScale(call, plan), true, work.adjoints,
                  io.dh0, nullptr, stream);
 }
@@ -94,7 +104,7 @@ SweepTask valueGradientTask(const Call& call, const Plan& plan, const LongscanGa
   task.y = inputs.decayedQuery;
   task.z = rowsOf(io.dO, call.H, call.V);
   task.scores = work.decayed.scores;
-  task.scoreTerms = BackwardWorkspace::scoreTerms;
+  task.scoreTerms = work.decayed.scoreTerms;
   task.gamma = work.decayed.gamma;
   task.out = static_cast<Bf16*>(io.dv);
   task.outPitch = pitchOf(call, call.H, call.V);
@@ -130,8 +140,10 @@ cudaError_t differentiateDiagonalDecay(const Call& call, const Plan& plan,
   ofValue.tasks[0] = valueGradientTask(call, plan, io, work);
   LONGSCAN_TRY(launchSweep(ofValue, stream));
   DiagonalGradientCall gradient{};
-  gradient.call = diagonalOf(call, work.decayed, BackwardWorkspace::scoreTerms, true);
+  gradient.call = diagonalOf(call, work.decayed);
   gradient.v = static_cast<const Bf16*>(call.v);
+  gradient.valuePitch = pitchOf(call, call.H, call.V);
+  gradient.gradientPitch = pitchOf(call, call.H, call.K);
   gradient.dO = static_cast<const Bf16*>(io.dO);
   gradient.states = work.stateImages;
   gradient.adjoints = work.adjointImages;

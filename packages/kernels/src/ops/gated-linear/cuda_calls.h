@@ -2,6 +2,7 @@
 
 #include "cuda_diagonal.h"
 #include "cuda_plan.h"
+#include "cuda_segment_sum.h"
 
 // From a call to those of the chunkwise kernels, and what its two passes have in common.
 
@@ -55,7 +56,7 @@ inline SweepCall sweepOf(const Call& call, const Plan& plan, bool freeIsKey) {
   return sweep;
 }
 
-inline DiagonalCall diagonalOf(const Call& call, const Decayed& to, int scoreTerms, bool transposed) {
+inline DiagonalCall diagonalOf(const Call& call, const Decayed& to) {
   DiagonalCall diagonal{};
   diagonal.B = call.B;
   diagonal.T = call.T;
@@ -66,14 +67,14 @@ inline DiagonalCall diagonalOf(const Call& call, const Decayed& to, int scoreTer
   diagonal.scale = call.scale;
   diagonal.q = static_cast<const Bf16*>(call.q);
   diagonal.k = static_cast<const Bf16*>(call.k);
+  diagonal.inputPitch = pitchOf(call, call.G, call.K);
   diagonal.g = call.g;
   diagonal.resets = call.resets;
-  diagonal.transposed = transposed;
   diagonal.decayedQuery = to.query;
   diagonal.decayedKey = to.key;
   diagonal.gamma = to.gamma;
   diagonal.scores = to.scores;
-  diagonal.scoreTerms = scoreTerms;
+  diagonal.scoreTerms = to.scoreTerms;
   return diagonal;
 }
 
@@ -103,6 +104,29 @@ inline SweepTask summaryTask(const Summaries& to, SweepRows y, SweepRows z, cons
   task.factor = to.factor;
   task.reset = to.reset;
   return task;
+}
+
+/// The same of a slice without documents and of a scalar decay or none.
+inline cudaError_t sumSegments(const Call& call, const Plan& plan, const Summaries& to, SweepRows y,
+                               SweepRows z, bool backward, cudaStream_t stream) {
+  SegmentSumCall sum{};
+  sum.B = call.B;
+  sum.T = call.T;
+  sum.H = call.H;
+  sum.G = call.G;
+  sum.K = call.K;
+  sum.V = call.V;
+  sum.numSegments = plan.numSegments;
+  sum.chunksPerSegment = plan.chunksPerSegment;
+  sum.backward = backward;
+  sum.y = y;
+  sum.z = z;
+  sum.g = call.g;
+  sum.gatePerToken = call.decay == longscanDecayScalar;
+  sum.states = to.states;
+  sum.factor = to.factor;
+  sum.reset = to.reset;
+  return launchSegmentSum(sum, stream);
 }
 
 /// The states before every chunk, from those that enter the segments.

@@ -140,20 +140,6 @@ __device__ unsigned steepTokens(FloatTile<KB, pad> c, uint64_t starts, int row0,
   return mask;
 }
 
-__device__ inline uint4 loadShared16(uint32_t address) {
-  uint4 value;
-  asm volatile("ld.shared.v4.b32 {%0,%1,%2,%3}, [%4];"
-               : "=r"(value.x), "=r"(value.y), "=r"(value.z), "=r"(value.w)
-               : "r"(address));
-  return value;
-}
-
-__device__ inline void storeShared16(uint32_t address, uint4 value) {
-  asm volatile("st.shared.v4.b32 [%0], {%1,%2,%3,%4};" ::"r"(address), "r"(value.x), "r"(value.y),
-               "r"(value.z), "r"(value.w)
-               : "memory");
-}
-
 /// Channels `column`, which is even, and the next of one row.
 template <int D>
 __device__ float2 loadPair(Tile<D> tile, int row, int column) {

@@ -1,42 +1,49 @@
 #pragma once
 
+#include "cuda/warpgroup_wide.cuh"
 #include "cuda_diagonal_frame.cuh"
 
 // From a block's sums to the gradients of its queries, keys and decays.
 
 namespace longscan {
 
-/// Adds S times D, element by element, to the sums of the thread's eight key channels.
-__device__ inline void addEnds(float (&sum)[8], Tile<64> S, Tile<64> D) {
-  const int row = threadIdx.x / 8, unit = threadIdx.x % 8;
-  const uint4 s = loadShared16(S.address(row, unit)), d = loadShared16(D.address(row, unit));
-  const uint32_t left[4] = {s.x, s.y, s.z, s.w}, right[4] = {d.x, d.y, d.z, d.w};
-#pragma unroll
-  for (int n = 0; n < 4; n++) {
-    sum[2 * n] += lowHalf(left[n]) * lowHalf(right[n]);
-    sum[2 * n + 1] += highHalf(left[n]) * highHalf(right[n]);
-  }
-}
+/// A warp's share of S times D, element by element, summed over values: 16 key channels, and of the values a
+/// quarter. Products give every pair of channels; a lane in four keeps those of two channels with themselves.
+class EndSums {
+  float sums[2][4] = {};
+  uint32_t offset;  // of the lane's row in either tile
 
-/// A warp's share of them.
-__device__ inline void storeEnds(float (&sum)[8], float* ends) {
-#pragma unroll
-  for (int i = 0; i < 8; i++) {
-    sum[i] += __shfl_xor_sync(~0u, sum[i], 8);
-    sum[i] += __shfl_xor_sync(~0u, sum[i], 16);
-  }
-  const int lane = threadIdx.x & 31;
-  if (lane >= 8) return;
-#pragma unroll
-  for (int i = 0; i < 8; i++) ends[(threadIdx.x >> 5) * KB + 8 * lane + i] = sum[i];
-}
+  __device__ static int quarter() { return threadIdx.x >> 7; }
+  __device__ static int firstKey() { return 16 * (threadIdx.x >> 5 & 3); }
 
-/// Of all warps, in the first one's place. A thread of the first KB has a channel.
+ public:
+  __device__ explicit EndSums(int lane)
+      : offset(Tile<64>{0}.fragment(16 * quarter(), firstKey(), (lane & 7) + ((lane >> 4) << 3),
+                                    lane >> 3 & 1)) {}
+
+  __device__ void add(Tile<64> S, Tile<64> D) {
+    MmaA s, d;  // both with channels as rows; for a product's second operand two parts change places
+    loadMatricesTransposed(s.x, S.base + offset);
+    loadMatricesTransposed(d.x, D.base + offset);
+    mma(sums[0], s, d.x[0], d.x[2]);
+    mma(sums[1], s, d.x[1], d.x[3]);
+  }
+
+  __device__ void store(float* ends, int lane) const {
+    const int key = lane >> 2;
+    if ((lane & 3) != key >> 1) return;
+    float* const to = ends + quarter() * KB + firstKey() + key;
+    to[0] = key & 1 ? sums[0][1] : sums[0][0];
+    to[8] = key & 1 ? sums[1][3] : sums[1][2];
+  }
+};
+
+/// Of all values, in the first quarter's place. A thread of the first KB has a channel.
 __device__ inline void addUpEnds(float* ends) {
   if (threadIdx.x >= KB) return;
   float sum = 0.0f;
 #pragma unroll
-  for (int warp = 0; warp < gradientThreads / 32; warp++) sum += ends[warp * KB + threadIdx.x];
+  for (int quarter = 0; quarter < 4; quarter++) sum += ends[quarter * KB + threadIdx.x];
   ends[threadIdx.x] = sum;
 }
 
@@ -80,32 +87,43 @@ __device__ inline void storeRows(const NarrowSums& sum, __nv_bfloat16* to, int p
   }
 }
 
+/// The same to a tile.
+__device__ inline void stageRows(const NarrowSums& sum, Tile<64> to, const GradientPlace& at) {
+#pragma unroll
+  for (int step = 0; step < 2; step++)
+    storeOperandA(to, at.row0, 2 * at.half + step, operandOf(sum, step), at.lane);
+}
+
 /// Makes dq or dk of `outer`, what comes from outside of the chunk, and `inner`, what its tokens give each
 /// other: all but the decay from the chunk's start, or up to its end. Leaves q dq or k dk in `exchanged`, and
-/// in `behind` sums over rows of k times what keys get from outside.
+/// of keys in `behind` sums over rows of k times what they get from outside.
+template <bool ofQuery>
 __device__ inline void closeMild(NarrowSums& outer, const NarrowSums& inner, float (&behind)[8],
                                  FloatTile<64> exchanged, const Chunk& in, float scale,
                                  const GradientPlace& at) {
-  const Tile<64> own = at.ofQuery ? in.Q : in.K;
-  const float sign = at.ofQuery ? 1.0f : -1.0f, factor = at.ofQuery ? scale : 1.0f;
 #pragma unroll
   for (int n = 0; n < 4; n++) {
     const int column = at.column(n);
-    const float2 end = in.c.pairAt(tileTokens - 1, column);
-    const float2 border = at.ofQuery ? make_float2(0.0f, 0.0f) : end;
+    float2 end;
+    if (!ofQuery) end = in.c.pairAt(tileTokens - 1, column);
     behind[2 * n] = behind[2 * n + 1] = 0.0f;
 #pragma unroll
     for (int h = 0; h < 2; h++) {
-      const float2 here = in.c.pairAt(at.row(h), column), x = loadPair(own, at.row(h), column);
-      const float near = factor * exp2Decay(sign * here.x + border.x);
-      const float far = factor * exp2Decay(sign * here.y + border.y);
+      const float2 here = in.c.pairAt(at.row(h), column);
+      const float2 x = loadPair(ofQuery ? in.Q : in.K, at.row(h), column);
       float* const found = &outer[n][2 * h];
-      found[0] *= near;
-      found[1] *= far;
-      behind[2 * n] += x.x * found[0];
-      behind[2 * n + 1] += x.y * found[1];
-      found[0] += near * inner[n][2 * h];
-      found[1] += far * inner[n][2 * h + 1];
+      if (ofQuery) {
+        found[0] = exp2Decay(here.x) * (scale * found[0] + inner[n][2 * h]);
+        found[1] = exp2Decay(here.y) * (scale * found[1] + inner[n][2 * h + 1]);
+      } else {
+        const float near = exp2Decay(end.x - here.x), far = exp2Decay(end.y - here.y);
+        found[0] *= near;
+        found[1] *= far;
+        behind[2 * n] += x.x * found[0];
+        behind[2 * n + 1] += x.y * found[1];
+        found[0] += near * inner[n][2 * h];
+        found[1] += far * inner[n][2 * h + 1];
+      }
       exchanged.pairAt(at.row(h), column) = make_float2(x.x * found[0], x.y * found[1]);
     }
   }
@@ -158,49 +176,70 @@ __device__ inline void takeGradients(NarrowSums& sum, FloatTile<64> exchanged, c
 /// dlog a_t = the sum of q_s dq_s - k_s dk_s from t to the document's end or the chunk's, there plus what
 /// goes on behind it: `ends`, and what its last document's keys got from there. (In f32 the latter and its
 /// share of the sum cancel; the state after the chunk in the place of both would not be rounded as they are.)
-/// A thread has some rows of one channel. `opensSlice`: no state comes before the first token.
-__device__ inline void storeDecayGradient(float* to, int pitch, int channels, const Chunk& in,
-                                          unsigned char* shared, bool opensSlice) {
+/// A thread has some rows of one channel.
+class DecayGradient {
   using Layout = GradientLayout;
-  const FloatTile<64> ofQueries{reinterpret_cast<float*>(shared + Layout::queriesExchanged)};
-  const FloatTile<64> ofKeys{reinterpret_cast<float*>(shared + Layout::keysExchanged)};
-  float* const leading = reinterpret_cast<float*>(shared + Layout::totals);
-  const float* const behind = reinterpret_cast<const float*>(shared + Layout::behind);
-  const float* const ends = reinterpret_cast<const float*>(shared + Layout::ends);
-  constexpr int rows = gradientRows, parts = gradientThreads / KB;
-  constexpr unsigned allRows = (1u << rows) - 1;
-  const int column = threadIdx.x % KB, part = threadIdx.x / KB, row0 = part * rows;
-  const unsigned opened = static_cast<unsigned>(in.starts >> row0) & allRows;
+  static constexpr int rows = gradientRows, parts = gradientThreads / KB;
+  static constexpr unsigned allRows = (1u << rows) - 1;
+  const Chunk& in;
+  unsigned char* const shared;
+  const int column = threadIdx.x % KB, part = threadIdx.x / KB;
+  const unsigned opened;  // rows in which documents start
+  float sums[rows];
 
-  float sums[rows], sum = 0.0f;
-#pragma unroll
-  for (int i = rows - 1; i >= 0; i--) {
-    if (i + 1 < rows && (opened >> (i + 1) & 1)) sum = 0.0f;
-    sum += ofQueries.at(row0 + i, column) - ofKeys.at(row0 + i, column);
-    sums[i] = sum;
-  }
-  leading[threadIdx.x] = opened & 1 ? 0.0f : sum;
-  __syncthreads();
+  __device__ float* floatsAt(int place) const { return reinterpret_cast<float*>(shared + place); }
 
-  float following = 0.0f;
+ public:
+  /// Adds up the thread's rows; what others need of it is there after a barrier.
+  __device__ DecayGradient(const Chunk& in, unsigned char* shared)
+      : in(in), shared(shared), opened(static_cast<unsigned>(in.starts >> part * rows) & allRows) {
+    const FloatTile<64> ofQueries{floatsAt(Layout::queriesExchanged)},
+        ofKeys{floatsAt(Layout::keysExchanged)};
+    float sum = 0.0f;
 #pragma unroll
-  for (int warp = 0; warp < 4; warp++) following += behind[warp * KB + column];
-  following += exp2Decay(in.c.at(tileTokens - 1, column)) * ends[column];
-#pragma unroll
-  for (int other = parts - 1; other > 0; other--) {
-    if (other <= part) break;
-    const bool goesOn = (in.starts >> (other * rows) & allRows) == 0;
-    following = leading[other * KB + column] + (goesOn ? following : 0.0f);
+    for (int i = rows - 1; i >= 0; i--) {
+      if (i + 1 < rows && (opened >> (i + 1) & 1)) sum = 0.0f;
+      sum += ofQueries.at(part * rows + i, column) - ofKeys.at(part * rows + i, column);
+      sums[i] = sum;
+    }
+    floatsAt(Layout::totals)[threadIdx.x] = opened & 1 ? 0.0f : sum;
   }
-  if (column >= channels) return;
+
+  /// To rows of dg. `opensSlice`: no state comes before the first token.
+  __device__ void store(float* to, int pitch, int channels, bool opensSlice) const {
+    float following = fromBehind();
+    if (column >= channels) return;
+    to += static_cast<int64_t>(part * rows) * pitch + column;
+    if (in.starts == 0 && in.length == tileTokens && !opensSlice) {
 #pragma unroll
-  for (int i = rows - 1; i >= 0; i--) {
-    const int row = row0 + i;
-    if (i + 1 < rows && (opened >> (i + 1) & 1)) following = 0.0f;
-    const bool meetsNothing = (opened >> i & 1) || (opensSlice && row == 0);
-    if (row < in.length)
-      to[static_cast<int64_t>(row) * pitch + column] = meetsNothing ? 0.0f : sums[i] + following;
+      for (int i = 0; i < rows; i++) to[i * pitch] = sums[i] + following;
+      return;
+    }
+#pragma unroll
+    for (int i = rows - 1; i >= 0; i--) {
+      const int row = part * rows + i;
+      if (i + 1 < rows && (opened >> (i + 1) & 1)) following = 0.0f;
+      const bool meetsNothing = (opened >> i & 1) || (opensSlice && row == 0);
+      if (row < in.length) to[i * pitch] = meetsNothing ? 0.0f : sums[i] + following;
+    }
   }
-}
+
+ private:
+  /// What goes on behind the thread's rows.
+  __device__ float fromBehind() const {
+    const float* const behind = floatsAt(Layout::behind);
+    float following = 0.0f;
+#pragma unroll
+    for (int warp = 0; warp < 4; warp++) following += behind[warp * KB + column];
+    following += exp2Decay(in.c.at(tileTokens - 1, column)) * floatsAt(Layout::ends)[column];
+#pragma unroll
+    for (int other = parts - 1; other > 0; other--) {
+      if (other <= part) break;
+      const bool goesOn = (in.starts >> (other * rows) & allRows) == 0;
+      following = floatsAt(Layout::totals)[other * KB + column] + (goesOn ? following : 0.0f);
+    }
+    return following;
+  }
+};
 
 }  // namespace longscan

@@ -22,11 +22,12 @@ struct GradientLayout {
   static constexpr int totals = gates + floats;
   static constexpr int behind = totals + 4 * gradientThreads;
   static constexpr int ends = behind + 4 * 4 * KB;
-  static constexpr int values = ends + 4 * gradientThreads / 32 * KB;
+  static constexpr int values = ends + 4 * 4 * KB;
   static constexpr int stage = 4 * tile;  // 64 channels of dO and v, of S and D
-  // dA in two terms; of queries and of keys the other operand in two terms, and in the same place what is
-  // exchanged. Without products of whole chunks dA reaches further.
-  static constexpr int terms = values, ofQueries = terms + 2 * tile, ofKeys = ofQueries + 3 * tile;
+  // dA in two terms, then rows of dq and dk; of queries and of keys the other operand in two terms, and in
+  // the same place what is exchanged. Without products of whole chunks dA reaches further.
+  static constexpr int terms = values, rows = values, ofQueries = terms + 2 * tile,
+                       ofKeys = ofQueries + 3 * tile;
   static constexpr int scores = values, queriesExchanged = ofKeys - floats, keysExchanged = ofKeys;
   static_assert(values % 1024 == 0 && floats % 1024 == 0, "tiles are aligned to 1024 bytes");
   static_assert(queriesExchanged >= ofQueries && queriesExchanged >= scores + floats,
@@ -43,34 +44,54 @@ struct GradientLayout {
 /// A chunk of one head and KB of its key channels. Blocks that run at a time have all heads of some chunks:
 /// they read whole rows of memory.
 struct Block {
-  int64_t chunk, b, h, first;
-  int keyBlock, length;
-  int64_t imageOf;  // the chunk's number among those of all heads
+  int chunk, b;
 
-  __device__ explicit Block(const DiagonalCall& call) {
-    // Of 32 bits: longer numbers are divided in hundreds of instructions.
-    const unsigned tiles = (call.K + KB - 1) / KB, heads = call.H;
-    const unsigned numChunks = static_cast<unsigned>((call.T + tileTokens - 1) / tileTokens);
-    const unsigned row = blockIdx.x / tiles, chunks = row / heads;
-    keyBlock = blockIdx.x % tiles;
-    h = row % heads;
-    chunk = call.B == 1 ? chunks : chunks % numChunks;
-    b = call.B == 1 ? 0 : chunks / numChunks;
-    imageOf = (b * call.H + h) * numChunks + chunk;
-    first = chunk * tileTokens;
-    length = static_cast<int>(min(static_cast<int64_t>(tileTokens), call.T - first));
+  __device__ explicit Block(const DiagonalGradientCall& task) : b(0) {
+    const DiagonalCall& call = task.call;
+    chunk = task.firstChunk + blockIdx.z;
+    if (call.B > 1) {
+      const int numChunks = chunksOf(call);
+      b = chunk / numChunks;
+      chunk -= b * numChunks;
+    }
   }
-  __device__ int channel() const { return keyBlock * KB; }
-  /// Where row 0 of [B, T, H, K] has the block's first channel, of [B, T, G, K] the head's, of [B, T, H, V]
-  /// too.
+  __device__ static int h() { return blockIdx.y; }
+  __device__ static int keyBlock() { return blockIdx.x; }
+  __host__ __device__ static int chunksOf(const DiagonalCall& call) {
+    return static_cast<int>((call.T + tileTokens - 1) / tileTokens);
+  }
+  /// The same, as far as the compiler knows another: it is not to keep what follows from it in registers.
+  __device__ Block anew() const {
+    Block block = *this;
+    asm volatile("" : "+r"(block.chunk));
+    return block;
+  }
+  __device__ int64_t first() const { return static_cast<int64_t>(chunk) * tileTokens; }
+  __device__ int length(const DiagonalCall& call) const {
+    return static_cast<int>(min(static_cast<int64_t>(tileTokens), call.T - first()));
+  }
+  __device__ int channel() const { return keyBlock() * KB; }
+  /// The chunk's number among those of all heads.
+  __device__ int64_t imageOf(const DiagonalCall& call) const {
+    return (static_cast<int64_t>(b) * call.H + h()) * chunksOf(call) + chunk;
+  }
+  /// Of the heads that share queries and keys.
+  __device__ int group(const DiagonalCall& call) const {
+    return call.G == call.H ? h() : h() / (call.H / call.G);
+  }
+  /// Where row 0 of [B, T, H, K] has the block's first channel, of q and k the head's, of v or dO, with
+  /// tokens `pitch` apart, too, and of dq and dk the block's.
   __device__ int64_t place(const DiagonalCall& call) const {
-    return ((b * call.T + first) * call.H + h) * call.K + channel();
+    return ((b * call.T + first()) * call.H + h()) * call.K + channel();
   }
   __device__ int64_t sharedPlace(const DiagonalCall& call) const {
-    return ((b * call.T + first) * call.G + static_cast<int>(h) / (call.H / call.G)) * call.K;
+    return (b * call.T + first()) * call.inputPitch + group(call) * call.K;
   }
-  __device__ int64_t valuePlace(const DiagonalCall& call) const {
-    return ((b * call.T + first) * call.H + h) * call.V;
+  __device__ int64_t gradientPlace(const DiagonalGradientCall& task) const {
+    return (b * task.call.T + first()) * task.gradientPitch + h() * task.call.K + channel();
+  }
+  __device__ int64_t valuePlace(const DiagonalCall& call, int pitch) const {
+    return (b * call.T + first()) * pitch + h() * call.V;
   }
 };
 

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "cuda/tensor_map.h"
 #include "cuda_diagonal_close.cuh"
 #include "cuda_diagonal_load.cuh"
@@ -11,14 +13,14 @@ struct TwoTerms {
   Tile<64> rounded, rest;
 };
 
-/// dA of one document, [query][key]. No query has a share of later keys.
-__device__ void storeTerms(const QuarterSums& scores, TwoTerms to, const GradientPlace& at) {
+/// dA of one document, [query][key], scaled. No query has a share of later keys.
+__device__ void storeTerms(const QuarterSums& scores, TwoTerms to, float scale, const GradientPlace& at) {
   MmaA rounded, rest;
 #pragma unroll
   for (int i = 0; i < 4; i++) {
     const int ahead = at.keyOf(i / 2) - at.row(i % 2);
-    const float near = ahead <= 0 ? scores[i / 2][i % 2 * 2] : 0.0f;
-    const float far = ahead < 0 ? scores[i / 2][i % 2 * 2 + 1] : 0.0f;
+    const float near = ahead <= 0 ? scale * scores[i / 2][i % 2 * 2] : 0.0f;
+    const float far = ahead < 0 ? scale * scores[i / 2][i % 2 * 2 + 1] : 0.0f;
     rounded.x[i] = pack(near, far);
     rest.x[i] = pack(near - lowHalf(rounded.x[i]), far - highHalf(rounded.x[i]));
   }
@@ -28,27 +30,24 @@ __device__ void storeTerms(const QuarterSums& scores, TwoTerms to, const Gradien
 
 /// Keys scaled up from the chunk's start on, for the queries' gradient; for the keys' queries from its end
 /// back.
-__device__ void storeScaledUp(TwoTerms to, const Chunk& in, float scale, const GradientPlace& at) {
-  const Tile<64> other = at.ofQuery ? in.K : in.Q;
+template <bool ofQuery>
+__device__ void storeScaledUp(TwoTerms to, const Chunk& in) {
+  const Tile<64> other = ofQuery ? in.K : in.Q;
   const int unit = threadIdx.x % 8;
   float end[8];
-  in.c.loadEight(end, tileTokens - 1, 8 * unit);
-#pragma unroll
-  for (int i = 0; i < 8; i++) end[i] = at.ofQuery ? 0.0f : end[i];
+  if (!ofQuery) in.c.loadEight(end, tileTokens - 1, 8 * unit);
 #pragma unroll
   for (int step = 0; step < 2; step++) {
     const int row = threadIdx.x % 256 / 8 + 32 * step;
     const uint4 both = loadShared16(other.address(row, unit));
     const uint32_t values[4] = {both.x, both.y, both.z, both.w};
     uint32_t rounded[4], rest[4];
-    float c[8];
-    in.c.loadEight(c, row, 8 * unit);
+    float here[8];
+    in.c.loadEight(here, row, 8 * unit);
 #pragma unroll
     for (int n = 0; n < 4; n++) {
-      const float2 here = make_float2(c[2 * n], c[2 * n + 1]);
-      const float sign = at.ofQuery ? -1.0f : 1.0f, factor = at.ofQuery ? 1.0f : scale;
-      const float near = lowHalf(values[n]) * (factor * exp2Decay(sign * (here.x - end[2 * n])));
-      const float far = highHalf(values[n]) * (factor * exp2Decay(sign * (here.y - end[2 * n + 1])));
+      const auto decay = [&](int i) { return exp2Decay(ofQuery ? -here[i] : here[i] - end[i]); };
+      const float near = lowHalf(values[n]) * decay(2 * n), far = highHalf(values[n]) * decay(2 * n + 1);
       rounded[n] = pack(near, far);
       rest[n] = pack(near - lowHalf(rounded[n]), far - highHalf(rounded[n]));
     }
@@ -79,8 +78,11 @@ __device__ void findInsideMild(NarrowSums& sum, const QuarterSums& scores, const
   constexpr int bytes = Tile<64>::bytes;
   const uint32_t own = base + (at.ofQuery ? Layout::ofQueries : Layout::ofKeys);
   const TwoTerms dA{{base + Layout::terms}, {base + Layout::terms + bytes}}, other{{own}, {own + bytes}};
-  storeTerms(scores, dA, at);
-  storeScaledUp(other, in, scale, at);
+  storeTerms(scores, dA, scale, at);
+  if (at.ofQuery)
+    storeScaledUp<true>(other, in);
+  else
+    storeScaledUp<false>(other, in);
   publishToProducts();
   __syncthreads();
   clear(sum);
@@ -107,9 +109,16 @@ __device__ void storeScores(const QuarterSums& scores, const Chunk& in, float sc
     }
 }
 
-/// What tokens give each other, of any documents and decays, by sub-chunks of 16 tokens: added to `gradient`.
-/// A thread meets only its own numbers there.
-__device__ void addInside(FloatTile<64> gradient, const Chunk& in, const GradientPlace& at) {
+/// Where the numbers of a side are exchanged, in a form that the compiler does not keep in a register.
+__device__ FloatTile<64> exchangedOf(unsigned char* shared, const GradientPlace& at) {
+  int place = at.ofQuery ? GradientLayout::queriesExchanged : GradientLayout::keysExchanged;
+  asm volatile("" : "+r"(place));
+  return {reinterpret_cast<float*>(shared + place)};
+}
+
+/// What tokens give each other, of any documents and decays, by sub-chunks of 16 tokens: added to what is
+/// exchanged. A thread meets only its own numbers there.
+__device__ void addInside(unsigned char* shared, const Chunk& in, const GradientPlace& at) {
   const unsigned steep = steepTokens(in.c, in.starts, at.row0, at.lane);
 #pragma unroll 1
   for (int block = 0; block < 2; block++) {
@@ -119,6 +128,7 @@ __device__ void addInside(FloatTile<64> gradient, const Chunk& in, const Gradien
       queriesInside(sum, in, steep, place);
     else
       keysInside(sum, in, steep, place);
+    const FloatTile<64> gradient = exchangedOf(shared, at);
 #pragma unroll
     for (int n = 0; n < warpTiles; n++)
 #pragma unroll
@@ -143,13 +153,13 @@ __global__ void __launch_bounds__(gradientThreads, mapped ? gradientBlocks : 1)
   const DiagonalCall& call = task.call;
   extern __shared__ __align__(1024) unsigned char shared[];
   const uint32_t base = sharedAddress(shared);
-  const Block block(call);
+  const Block block(task);
   const GradientPlace at;
-  const uint64_t starts = documentStarts(call.resets ? call.resets + block.b * call.T : nullptr, block.first,
-                                         block.length, at.lane);
+  const uint64_t starts = documentStarts(call.resets ? call.resets + block.b * call.T : nullptr,
+                                         block.first(), block.length(call), at.lane);
   const auto floatsAt = [&](int place) { return FloatTile<64>{reinterpret_cast<float*>(shared + place)}; };
-  const Chunk in{{base}, {base + Layout::tile}, floatsAt(Layout::gates), floatsAt(Layout::scores),
-                 starts, block.length};
+  Chunk in{{base}, {base + Layout::tile}, floatsAt(Layout::gates), floatsAt(Layout::scores),
+           starts, block.length(call)};
   const GradientLoader<mapped> loader(task, maps, block, in, shared);
   loader.begin();
   sumGates<gradientThreads>(in.c, starts, reinterpret_cast<float*>(shared + Layout::totals));
@@ -160,63 +170,89 @@ __global__ void __launch_bounds__(gradientThreads, mapped ? gradientBlocks : 1)
   NarrowSums sum;
   clear(scores);
   clear(sum);
-  float ends[8] = {};
+  EndSums ends(at.lane);
   const int numValues = loader.numValues();
-#pragma unroll 1
-  for (int values = 0; values < numValues; values++) {
+  const auto addValues = [&](int values, int stage) {
     loader.await(values);
-    const Tile<64> dO = loader.tile(values, 0), v = loader.tile(values, 1), state = loader.tile(values, 2),
-                   adjoint = loader.tile(values, 3);
-    // Without adjoints the keys' sums are of no use.
-    const Tile<64> own = at.ofQuery ? dO : v, met = at.ofQuery ? state : adjoint;
-    beginProducts();
+    const Tile<64> dO = loader.tile(stage, 0), v = loader.tile(stage, 1), state = loader.tile(stage, 2),
+                   adjoint = loader.tile(stage, 3);
+    const auto multiply = [&](Tile<64> own, Tile<64> met) {
+      beginProducts();
 #pragma unroll
-    for (int k = 0; k < 4; k++) {
-      multiplyRows(scores, dO, v, k, at.quarter);
-      multiplyColumns<StoredB::rows>(sum, own, met, k, at.half);
-    }
-    commitProducts();
-    if (meets) addEnds(ends, state, adjoint);
+      for (int k = 0; k < 4; k++) {
+        multiplyRows(scores, dO, v, k, at.quarter);
+        multiplyColumns<StoredB::rows>(sum, own, met, k, at.half);
+      }
+      commitProducts();
+    };
+    // Without adjoints the keys' sums are of no use.
+    if (at.ofQuery)
+      multiply(dO, state);
+    else
+      multiply(v, adjoint);
+    if (meets) ends.add(state, adjoint);
     waitForProducts<0>();
-    if (values + loader.numStages() < numValues) __syncthreads();
-    loader.fill(values + loader.numStages());
+    loader.refill(values);
+  };
+  // By pairs: where a stage lies is then known to the compiler.
+#pragma unroll 1
+  for (int values = 0; values < numValues; values += 2) {
+    addValues(values, 0);
+    if (values + 1 < numValues) addValues(values + 1, loader.numStages() - 1);
   }
   float* const toEnds = reinterpret_cast<float*>(shared + Layout::ends);
-  storeEnds(ends, toEnds);
+  ends.store(toEnds, at.lane);
   const bool isMild = __syncthreads_and(loader.numStages() == 2 && starts == 0 &&
                                         in.c.at(tileTokens - 1, threadIdx.x % KB) >= -mostScaledUp);
 
   addUpEnds(toEnds);
-  const FloatTile<64> exchanged = floatsAt(at.ofQuery ? Layout::queriesExchanged : Layout::keysExchanged);
   float* const toBehind = reinterpret_cast<float*>(shared + Layout::behind);
   float behind[8];
   if (isMild) {
     NarrowSums inside;
     findInsideMild(inside, scores, in, base, call.scale, at);
     if (computes) {
-      closeMild(sum, inside, behind, exchanged, in, call.scale, at.anew());
-      if (!at.ofQuery) storeBehind(behind, toBehind, at.anew());
+      if (at.ofQuery) {
+        closeMild<true>(sum, inside, behind, floatsAt(Layout::queriesExchanged), in, call.scale, at.anew());
+      } else {
+        closeMild<false>(sum, inside, behind, floatsAt(Layout::keysExchanged), in, call.scale, at.anew());
+        storeBehind(behind, toBehind, at.anew());
+      }
     }
   } else {
+    in.length = block.anew().length(call);
     storeScores(scores, in, call.scale, at.anew());
     if (computes) {
-      closeOuter(sum, behind, exchanged, in, call.scale, at.anew());
+      closeOuter(sum, behind, exchangedOf(shared, at), in, call.scale, at.anew());
       if (!at.ofQuery) storeBehind(behind, toBehind, at.anew());
     }
     __syncthreads();
     if (computes) {
-      addInside(exchanged, in, at.anew());
-      takeGradients(sum, exchanged, in, at.anew());
+      addInside(shared, in, at.anew());
+      in.length = block.anew().length(call);
+      takeGradients(sum, exchangedOf(shared, at), in, at.anew());
     }
   }
+  in.length = block.anew().length(call);
   const int pitch = call.H * call.K, channels = call.K - block.channel();
-  if (computes)
-    storeRows(sum, (at.ofQuery ? task.dq : task.dk) + block.place(call), pitch, block.length, channels,
-              at.anew());
-  if (task.dk == nullptr) return;
+  if (!mapped && computes)
+    storeRows(sum, (at.ofQuery ? task.dq : task.dk) + block.gradientPlace(task), task.gradientPitch,
+              in.length, channels, at.anew());
   __syncthreads();
-  storeDecayGradient(task.dg + block.place(call), pitch, channels, in, shared,
-                     task.fromZero && block.chunk == 0);
+  if (mapped && computes) {
+    stageRows(sum, {base + Layout::rows + (at.ofQuery ? 0 : Layout::tile)}, at.anew());
+    publishToProducts();
+  }
+  if (task.dk != nullptr) {
+    const DecayGradient decays(in, shared);
+    __syncthreads();
+    loader.storeStaged(base + Layout::rows);
+    decays.store(task.dg + block.place(call), pitch, channels, task.fromZero && block.chunk == 0);
+  } else {
+    __syncthreads();
+    loader.storeStaged(base + Layout::rows);
+  }
+  waitUntilRunsAreRead();
 }
 
 /// As many stages as leave room for two blocks.
@@ -235,12 +271,15 @@ cudaError_t makeMaps(const DiagonalGradientCall& task, GradientMaps& maps) {
     CUtensorMap& map;
     MappedTensor tensor;
   } wanted[] = {
-      {maps.q, {call.q, call.B, call.T, call.G, call.K}},
-      {maps.k, {call.k, call.B, call.T, call.G, call.K}},
-      {maps.v, {task.v, call.B, call.T, call.H, call.V}},
+      {maps.q, {call.q, call.B, call.T, call.G, call.K, call.inputPitch}},
+      {maps.k, {call.k, call.B, call.T, call.G, call.K, call.inputPitch}},
+      {maps.v, {task.v, call.B, call.T, call.H, call.V, task.valuePitch}},
       {maps.dO, {task.dO, call.B, call.T, call.H, call.V}},
+      {maps.dq, {task.dq, call.B, call.T, call.H, call.K, task.gradientPitch}},
+      {maps.dk, {task.dk, call.B, call.T, call.H, call.K, task.gradientPitch}},
   };
   for (const auto& one : wanted) {
+    if (one.tensor.data == nullptr) continue;
     const cudaError_t error = mapTensor(one.map, one.tensor, 64, tileTokens);
     if (error != cudaSuccess) return error;
   }
@@ -248,7 +287,7 @@ cudaError_t makeMaps(const DiagonalGradientCall& task, GradientMaps& maps) {
 }
 
 template <bool mapped>
-cudaError_t launch(const DiagonalGradientCall& task, const GradientMaps& maps, cudaStream_t stream) {
+cudaError_t launch(DiagonalGradientCall task, const GradientMaps& maps, cudaStream_t stream) {
   const int bytes = GradientLayout::bytes(task.stages);
   const auto kernel = gradientKernel<mapped>;
   cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
@@ -257,9 +296,16 @@ cudaError_t launch(const DiagonalGradientCall& task, const GradientMaps& maps, c
                                  cudaSharedmemCarveoutMaxShared);
   if (error != cudaSuccess) return error;
   const DiagonalCall& call = task.call;
-  const int64_t blocks = (call.T + tileTokens - 1) / tileTokens * ((call.K + KB - 1) / KB);
-  kernel<<<static_cast<unsigned>(blocks * call.B * call.H), gradientThreads, bytes, stream>>>(task, maps);
-  return cudaGetLastError();
+  const unsigned tiles = (call.K + KB - 1) / KB;
+  constexpr int64_t mostAtOnce = 65535;  // blocks along z
+  const int64_t chunks = call.B * Block::chunksOf(call);
+  for (int64_t first = 0; first < chunks && error == cudaSuccess; first += mostAtOnce) {
+    task.firstChunk = static_cast<unsigned>(first);
+    const dim3 grid(tiles, call.H, static_cast<unsigned>(std::min(mostAtOnce, chunks - first)));
+    kernel<<<grid, gradientThreads, bytes, stream>>>(task, maps);
+    error = cudaGetLastError();
+  }
+  return error;
 }
 
 }  // namespace

@@ -2,12 +2,12 @@
 
 #include "cuda_diagonal_frame.cuh"
 
-// How a block of the gradient gets what it reads.
+// How a block of the gradient gets what it reads, and gives back rows.
 
 namespace longscan {
 
 struct GradientMaps {
-  CUtensorMap q, k, v, dO;
+  CUtensorMap q, k, v, dO, dq, dk;
 };
 
 /// Fills Q, K and the gates, and stages of 64 channels of the values with what meets them: tiles of dO, v, S
@@ -35,8 +35,7 @@ class GradientLoader {
 
   __device__ int numStages() const { return mapped ? 2 : task.stages; }
   __device__ int numValues() const { return (task.call.V + 63) / 64; }
-  __device__ Tile<64> tile(int values, int which) const {
-    const int stage = mapped ? values & 1 : values % task.stages;
+  __device__ Tile<64> tile(int stage, int which) const {
     return {stages + stage * Layout::stage + which * Layout::tile};
   }
 
@@ -49,10 +48,10 @@ class GradientLoader {
     }
     const DiagonalCall& call = task.call;
     fillGates<gradientThreads>(in.c, call.g + block.place(call) - block.channel(), call.H * call.K,
-                               block.channel(), call.K, block.length);
+                               block.channel(), call.K, in.length);
     if (!mapped) {
-      fillRows(in.Q, call.q + block.sharedPlace(call), call.G * call.K, block.channel(), call.K);
-      fillRows(in.K, call.k + block.sharedPlace(call), call.G * call.K, block.channel(), call.K);
+      fillRows(in.Q, call.q + block.sharedPlace(call), call.inputPitch, block.channel(), call.K);
+      fillRows(in.K, call.k + block.sharedPlace(call), call.inputPitch, block.channel(), call.K);
     }
     fill(0);
     if (numStages() == 2) fill(1);
@@ -61,6 +60,13 @@ class GradientLoader {
     else
       waitForCopies<0>();
     __syncthreads();
+  }
+
+  /// Starts to fill the stage of `values` anew, if there are more. All threads together.
+  __device__ void refill(int values) const {
+    const int next = values + numStages();
+    if (next < numValues()) __syncthreads();
+    fill(next);
   }
 
   /// Starts to fill a stage, if there are such values. Nobody reads it any more.
@@ -89,39 +95,51 @@ class GradientLoader {
     }
   }
 
+  /// `mapped`: starts to store dq, and dk if it is wanted, from two tiles that all threads have published.
+  __device__ void storeStaged(uint32_t rows) const {
+    if (!mapped || threadIdx.x != 0) return;
+    const int h = block.h(), b = block.b, token = static_cast<int>(block.first());
+    storeBox(maps.dq, rows, block.channel(), h, token, b);
+    if (task.dk) storeBox(maps.dk, rows + Layout::tile, block.channel(), h, token, b);
+    commitRuns();
+  }
+
  private:
-  __device__ const unsigned char* imageOf(const unsigned char* images, int values) const {
-    return images + imageOffset(task.call.K, task.call.V, block.imageOf, values, block.keyBlock);
+  /// Of 64 values, from a tensor of images.
+  __device__ const unsigned char* imageOf(const unsigned char* images, int values, const Block& of) const {
+    return images + imageOffset(task.call.K, task.call.V, of.imageOf(task.call), values, of.keyBlock());
   }
 
   __device__ void ask(int values) const {
-    ArrivalBarrier& arrival = arrivals[values & 1];
+    const Block of = block.anew();
+    const int stage = values & 1, h = of.h(), b = of.b, token = static_cast<int>(of.first());
+    ArrivalBarrier& arrival = arrivals[stage];
     const int wanted = 3 + (task.dk != nullptr) + (values == 0 ? 2 : 0);
     arrival.arriveExpecting(wanted * Layout::tile);
-    const int h = static_cast<int>(block.h), b = static_cast<int>(block.b);
-    const int token = static_cast<int>(block.first), group = h / (task.call.H / task.call.G);
-    copyBox(tile(values, 0).base, maps.dO, arrival, 64 * values, h, token, b);
-    copyBox(tile(values, 1).base, maps.v, arrival, 64 * values, h, token, b);
-    copyRun(tile(values, 2).base, imageOf(task.states, values), Layout::tile, arrival);
-    if (task.dk) copyRun(tile(values, 3).base, imageOf(task.adjoints, values), Layout::tile, arrival);
+    copyBox(tile(stage, 0).base, maps.dO, arrival, 64 * values, h, token, b);
+    copyBox(tile(stage, 1).base, maps.v, arrival, 64 * values, h, token, b);
+    copyRun(tile(stage, 2).base, imageOf(task.states, values, of), Layout::tile, arrival);
+    if (task.dk) copyRun(tile(stage, 3).base, imageOf(task.adjoints, values, of), Layout::tile, arrival);
     if (values > 0) return;
-    copyBox(in.Q.base, maps.q, arrival, block.channel(), group, token, b);
-    copyBox(in.K.base, maps.k, arrival, block.channel(), group, token, b);
+    const int group = of.group(task.call);
+    copyBox(in.Q.base, maps.q, arrival, of.channel(), group, token, b);
+    copyBox(in.K.base, maps.k, arrival, of.channel(), group, token, b);
   }
 
   __device__ void fillRows(Tile<64> to, const __nv_bfloat16* from, int pitch, int column, int width) const {
-    fillTile<64, gradientThreads>(to, from, pitch, column, width, {0, 0, block.length, false});
+    fillTile<64, gradientThreads>(to, from, pitch, column, width, {0, 0, in.length, false});
   }
 
   __device__ void copy(int values) const {
     const DiagonalCall& call = task.call;
-    const int pitch = call.H * call.V;
-    fillRows(tile(values, 0), task.dO + block.valuePlace(call), pitch, 64 * values, call.V);
-    fillRows(tile(values, 1), task.v + block.valuePlace(call), pitch, 64 * values, call.V);
+    const int pitch = call.H * call.V, stage = values % task.stages;
+    fillRows(tile(stage, 0), task.dO + block.valuePlace(call, pitch), pitch, 64 * values, call.V);
+    fillRows(tile(stage, 1), task.v + block.valuePlace(call, task.valuePitch), task.valuePitch, 64 * values,
+             call.V);
     static_assert(Layout::tile == 16 * gradientThreads, "of an image, one copy a thread");
     const int at = 16 * threadIdx.x;
-    copyAsync16(tile(values, 2).base + at, imageOf(task.states, values) + at, true);
-    if (task.dk) copyAsync16(tile(values, 3).base + at, imageOf(task.adjoints, values) + at, true);
+    copyAsync16(tile(stage, 2).base + at, imageOf(task.states, values, block) + at, true);
+    if (task.dk) copyAsync16(tile(stage, 3).base + at, imageOf(task.adjoints, values, block) + at, true);
   }
 };
 

@@ -19,46 +19,43 @@ struct PrepareLayout {
   static constexpr int bytes = masks + 16;
 };
 
-/// 8 x 8 pairs of bytes, of which a lane has two neighbours in row lane / 4, with rows and columns exchanged.
-__device__ uint32_t transposeMatrix(uint32_t x) {
-  uint32_t y;
-  asm("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(y) : "r"(x));
-  return y;
-}
-
-/// Where the scores of one chunk go; each is the sum of `terms` numbers.
+/// Where the scores of one chunk go, [key][query], and what rounding takes off them, or null.
 struct Scores {
-  __nv_bfloat16* to;
-  int terms;
-  bool transposed;
+  __nv_bfloat16 *to, *rest;
 
-  /// Those of 8 tokens from `row` with 8 keys from `column`, as products leave them. All lanes of a warp
-  /// together.
-  __device__ void storeTile(int row, int column, float near, float far, int lane) const {
-    const int group = lane >> 2, pairOf = 2 * (lane & 3);
-    uint32_t both = pack(near, far), rest = pack(near - lowHalf(both), far - highHalf(both));
-    int place = (row + group) * 64 + column + pairOf;
-    if (transposed) {
-      both = transposeMatrix(both);
-      rest = transposeMatrix(rest);
-      place = (column + group) * 64 + row + pairOf;
-    }
-    *reinterpret_cast<uint32_t*>(to + place) = both;
-    if (terms == 2) *reinterpret_cast<uint32_t*>(to + 64 * 64 + place) = rest;
+  /// A warp's. All its lanes together.
+  __device__ void store(const OwnScores& own, uint64_t starts, int row0, int part, int lane) const {
+    if (starts == 0)
+      storeOf<false>(own, starts, row0, part, lane);
+    else
+      storeOf<true>(own, starts, row0, part, lane);
   }
 
-  /// A warp's; selected, for in another document's row of zeros the keys of this one may be NaN.
-  __device__ void store(const OwnScores& own, uint64_t starts, int row0, int part, int lane) const {
+ private:
+  /// Selected, for in another document's row of zeros the keys of this one may be NaN. `cut`: whether
+  /// documents start in the chunk.
+  template <bool cut>
+  __device__ void storeOf(const OwnScores& own, uint64_t starts, int row0, int part, int lane) const {
+    const int group = lane >> 2, pairOf = 2 * (lane & 3);
+    const int place = (8 * part + group) * 64 + row0 + pairOf;
 #pragma unroll
     for (int n = 0; n < 4; n++)
 #pragma unroll
       for (int i = 0; i < 2; i++) {
-        const int row = row0 + (lane >> 2) + 8 * i, column = 16 * n + 8 * part + 2 * (lane & 3);
-        const bool near = column <= row && sameDocument(starts, column, row);
-        const bool far = column < row && sameDocument(starts, column + 1, row);
-        storeTile(row0 + 8 * i, 16 * n + 8 * part, near ? own[n][2 * i] : 0.0f,
-                  far ? own[n][2 * i + 1] : 0.0f, lane);
+        const int row = row0 + group + 8 * i, column = 16 * n + 8 * part + pairOf;
+        const bool near = column <= row && (!cut || sameDocument(starts, column, row));
+        const bool far = column < row && (!cut || sameDocument(starts, column + 1, row));
+        storeTile(place + 16 * 64 * n + 8 * i, near ? own[n][2 * i] : 0.0f, far ? own[n][2 * i + 1] : 0.0f);
       }
+  }
+
+  /// Those of 8 queries with 8 keys, as products leave them, to `place` and the next.
+  __device__ void storeTile(int place, float near, float far) const {
+    const uint32_t both = pack(near, far);
+    *reinterpret_cast<uint32_t*>(to + place) = transposeMatrix(both);
+    if (rest == nullptr) return;
+    const uint32_t less = pack(near - lowHalf(both), far - highHalf(both));
+    *reinterpret_cast<uint32_t*>(rest + place) = transposeMatrix(less);
   }
 };
 
@@ -166,7 +163,7 @@ __global__ void __launch_bounds__(diagonalThreads, prepareBlocks)
   const int64_t b = chunks / numChunks;
   const unsigned ofAllHeads = (static_cast<unsigned>(b) * heads + h) * numChunks + chunk;
   const int64_t first = static_cast<int64_t>(chunk) * tileTokens;
-  const int pitch = call.H * call.K, sharedPitch = call.G * call.K;
+  const int pitch = call.H * call.K, sharedPitch = call.inputPitch;
   const int64_t place = (b * call.T + first) * pitch + h * call.K;
   const int64_t sharedPlace =
       (b * call.T + first) * sharedPitch + static_cast<int>(h) / (call.H / call.G) * call.K;
@@ -247,9 +244,9 @@ __global__ void __launch_bounds__(diagonalThreads, prepareBlocks)
     }
     again.replace(scored, steep(), call.scale);
   }
-  const Scores scores{call.scores + static_cast<int64_t>(ofAllHeads) * call.scoreTerms * (64 * 64),
-                      call.scoreTerms, call.transposed};
-  scores.store(scored, starts, row0, part, lane);
+  __nv_bfloat16* const to = call.scores + static_cast<int64_t>(ofAllHeads) * (64 * 64);
+  const int64_t allScores = call.B * heads * numChunks * (64 * 64);
+  Scores{to, call.scoreTerms == 2 ? to + allScores : nullptr}.store(scored, starts, row0, part, lane);
 }
 
 }  // namespace

@@ -10,12 +10,13 @@ cudaError_t prepareForward(const Call& call, const Plan& plan, const ForwardWork
                            cudaStream_t stream) {
   const SweepRows rest = restOf(call, plan, work.decayed, how);
   if (plan.diagonal) {
-    DiagonalCall diagonal = diagonalOf(call, work.decayed, 1, false);
+    DiagonalCall diagonal = diagonalOf(call, work.decayed);
     diagonal.keyRest = const_cast<Bf16*>(rest.data);
     LONGSCAN_TRY(launchDiagonalPrepare(diagonal, stream));
   }
   if (how == Summarize::no) return cudaSuccess;
   const Inputs inputs(call, work.decayed);
+  if (plan.traces) return sumSegments(call, plan, work.summaries, inputs.k, inputs.v, false, stream);
   SweepCall sweep = sweepOf(call, plan, false);
   sweep.tasks[0] = summaryTask(work.summaries, inputs.decayedKey, inputs.v, work.decayed.gamma, false);
   sweep.tasks[0].yRest = rest;

@@ -45,16 +45,36 @@ struct HeldState : SweepState<DK> {
     SweepState<DK>::publish(to, nullptr, 0, at);
   }
 
-  /// P += or -= sum_t z_t^T y_t of a chunk, in the background; z of the own values.
+  /// P += or -= sum_t z_t^T y_t of a chunk, in the background; z of the own values. Of 128 keys both panels
+  /// in one product, which reads z once: shared memory is what the sweeps without decay are short of.
   template <int sign>
   __device__ void addTokens(Tile<64> z, Tile<64> y) {
     beginProducts();
 #pragma unroll
     for (int k = 0; k < 4; k++)
-#pragma unroll
-      for (int p = 0; p < panels; p++)
-        multiplyTransposed<true, sign>(P[p], z, k, Tile<64>{y.base + p * Tile<64>::bytes}, k);
+      if constexpr (panels == 2)
+        multiplyTiles<StoredB::columns, true, StoredB::columns, sign>(
+            reinterpret_cast<WideSums&>(P), productOperand<StoredB::columns>(z.base, k),
+            columnsOperand(y.base, k, Tile<64>::bytes));
+      else
+        multiplyTransposed<true, sign>(P[0], z, k, y, k);
     commitProducts();
+  }
+
+  /// P += z^T y of tokens [16 k, 16 k + 16), in the background; z^T of the own values from registers.
+  __device__ void addProduct(const MmaA& z, Tile<64> y, int k) {
+    if constexpr (panels == 2)
+      multiplyTile<StoredB::columns>(reinterpret_cast<WideSums&>(P), z,
+                                     columnsOperand(y.base, k, Tile<64>::bytes));
+    else
+      multiplyTile<StoredB::columns>(P[0], z, productOperand<StoredB::columns>(y.base, k));
+  }
+
+  __device__ void scale(float factor) {
+    this->eachPair([&](float& x, float& y, bool, int) {
+      x *= factor;
+      y *= factor;
+    });
   }
 
   __device__ void settle() {

@@ -59,17 +59,29 @@ struct Plan {
 
 /// Of a diagonal decay, inside chunks.
 struct Decayed {
+  /// dv reads scores of which nothing is to be seen in its own rounding.
+  static constexpr int mostTerms = 2;
+
   Bf16 *query = nullptr, *key = nullptr, *scores = nullptr;
+  int scoreTerms = 0;
   /// What rounding takes off whichever of them the slice's summary is made of.
   Bf16* rest = nullptr;
   float* gamma = nullptr;
 
-  Decayed(const LongscanGatedLinear& call, const Plan& plan, int scoreTerms, WorkspaceParts& parts) {
+  Decayed(const LongscanGatedLinear& call, const Plan& plan, int scoreTerms, WorkspaceParts& parts)
+      : scoreTerms(scoreTerms) {
     if (!plan.diagonal) return;
     query = parts.take<Bf16>(call.B * call.T * call.H * call.K);
     key = parts.take<Bf16>(call.B * call.T * call.H * call.K);
     gamma = parts.take<float>(plan.heads * plan.numChunks * call.K);
     scores = parts.take<Bf16>(plan.heads * plan.numChunks * scoreTerms * chunkTokens * chunkTokens);
+  }
+
+  /// Where the call has a place for both passes, else among `parts`.
+  static Decayed ofPass(const LongscanGatedLinear& call, const Plan& plan, int scoreTerms,
+                        WorkspaceParts& parts) {
+    WorkspaceParts shared(call.decayed);
+    return call.decayed ? Decayed(call, plan, mostTerms, shared) : Decayed(call, plan, scoreTerms, parts);
   }
 };
 
@@ -89,15 +101,12 @@ struct ForwardWorkspace {
   Decayed decayed;
   Summaries summaries;
   ForwardWorkspace(const LongscanGatedLinear& call, const Plan& plan, void* base)
-      : parts(base), decayed(call, plan, 1, parts), summaries(call, plan, parts) {
+      : parts(base), decayed(Decayed::ofPass(call, plan, 1, parts)), summaries(call, plan, parts) {
     if (plan.diagonal) decayed.rest = parts.take<Bf16>(call.B * call.T * call.H * call.K);
   }
 };
 
 struct BackwardWorkspace {
-  /// dv reads scores of which nothing is to be seen in its own rounding.
-  static constexpr int scoreTerms = 2;
-
   WorkspaceParts parts;
   Decayed decayed;
   Summaries summaries;
@@ -110,7 +119,7 @@ struct BackwardWorkspace {
 
   BackwardWorkspace(const LongscanGatedLinear& call, const Plan& plan, void* base)
       : parts(base),
-        decayed(call, plan, scoreTerms, parts),
+        decayed(Decayed::ofPass(call, plan, Decayed::mostTerms, parts)),
         summaries(call, plan, parts),
         adjoints(parts.take<float>(plan.heads * plan.numSegments * plan.stateSize)) {
     const int64_t chunks = plan.heads * plan.numChunks;

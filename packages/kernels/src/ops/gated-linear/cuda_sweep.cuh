@@ -1,20 +1,18 @@
 #pragma once
 
-#include "cuda/warpgroup_wide.cuh"
 #include "cuda_sweep_hold.cuh"
 
 namespace longscan {
 
-/// What the other warps do: a chunk after the other, from the state that enters the segment to the one that
-/// leaves it.
-template <int DC, int DO, SweepDecay kind, bool summary>
-class Sweep : SweepHold<DC, DO, kind, summary> {
-  using Hold = SweepHold<DC, DO, kind, summary>;
-  using typename Hold::Frame;
-  using typename Hold::Output;
-  using typename Hold::SegmentFactor;
-  using typename Output::Partner;
-  using Layout = typename Frame::Layout;
+/// What the other warps do of kind `scalar`: a chunk after the other, from the state that enters the segment
+/// to the one that leaves it.
+template <int DC, int DO, bool summary>
+class Sweep : SweepHold<DC, DO, SweepDecay::scalar, summary> {
+  using Hold = SweepHold<DC, DO, SweepDecay::scalar, summary>;
+  using Frame = typename Hold::Frame;
+  using Output = typename Hold::Output;
+  using SegmentFactor = typename Hold::SegmentFactor;
+  using Partner = typename Output::Partner;
   using Frame::at;
   using Frame::call;
   using Frame::decays;
@@ -22,11 +20,7 @@ class Sweep : SweepHold<DC, DO, kind, summary> {
   using Frame::endChunk;
   using Frame::firstChunk;
   using Frame::keptOf;
-  using Frame::lateEmptied;
-  using Frame::lateFilled;
   using Frame::panels;
-  using Frame::scalar;
-  using Frame::scores;
   using Frame::stageAfter;
   using Frame::task;
   using Frame::threads;
@@ -42,14 +36,10 @@ class Sweep : SweepHold<DC, DO, kind, summary> {
   using Hold::nextPiece;
   using Hold::publish;
   using Hold::state;
-  using Output::awaitImage;
   using Output::loadPartner;
   using Output::published;
   using Output::storeEnd;
-  using Output::storeImage;
   using Output::storeRows;
-
-  int pieces = 0;  // so far, where Y comes late
 
  public:
   __device__ explicit Sweep(const Frame& frame) : Hold(frame) {}
@@ -73,10 +63,7 @@ class Sweep : SweepHold<DC, DO, kind, summary> {
         piece = nextPiece(stage);
         if (call.stages > 1) arriveOfWarp(emptied(ownStage));
       } else {
-        if constexpr (scalar)
-          read(piece, stage, factor, products);
-        else
-          readDecayed(piece, stage);
+        read(piece, stage, factor, products);
       }
     }
     leave(factor);
@@ -84,16 +71,12 @@ class Sweep : SweepHold<DC, DO, kind, summary> {
 
  private:
   __device__ RowDecays rowDecays(int stage) const {
-    if (!scalar || call.g == nullptr) return {decays(stage), 0.0f, false};
+    if (call.g == nullptr) return {decays(stage), 0.0f, false};
     return {decays(stage), loadSharedFloat(decays(stage) + 4 * 64), true};
   }
 
   __device__ void summarize(const Piece& piece, int stage, SegmentFactor& factor) {
     const RowDecays rows = rowDecays(stage);
-    if constexpr (!scalar) {
-      summarizeDecayed(piece, stage, factor);
-      return;
-    }
     if (task.images != nullptr && piece.opensChunk) keep(piece.chunk);
     if (piece.fresh && !task.backward) state.clear();
     decay(piece, rows, factor);
@@ -105,47 +88,9 @@ class Sweep : SweepHold<DC, DO, kind, summary> {
     if (piece.fresh && task.backward) state.clear();
   }
 
-  /// The same of kind `contracted`.
-  __device__ void summarizeDecayed(const Piece& piece, int stage, SegmentFactor& factor) {
-    if (task.images != nullptr && piece.opensChunk) keep(piece.chunk);
-    if (piece.fresh && !task.backward) state.clear();
-    noteFactor(piece, stage, factor);
-    decay(piece, stage);
-    MmaA z[4];
-    loadTokens(z, stage);
-    addPanels(z, stage);
-    if (task.yRest.data) {
-      beginProducts();
-#pragma unroll
-      for (int p = 0; p < panels; p++)
-#pragma unroll
-        for (int k = 0; k < 4; k++) multiply<StoredB::columns>(state.P[p], z[k], X(stage, p), k);
-      commitProducts();
-    }
-    waitForProducts<0>();
-    if (piece.fresh && task.backward) state.clear();
-  }
-
-  /// z^T of all tokens.
-  __device__ void loadTokens(MmaA (&z)[4], int stage) const {
-#pragma unroll
-    for (int k = 0; k < 4; k++) z[k] = loadATransposed(Z(stage), 16 * k, at.row0, at.lane);
-  }
-
-  /// P += the chunk's tokens, in the background, a group for each panel.
-  __device__ void addPanels(const MmaA (&z)[4], int stage) {
-#pragma unroll
-    for (int p = 0; p < panels; p++) {
-      beginProducts();
-#pragma unroll
-      for (int k = 0; k < 4; k++) multiply<StoredB::columns>(state.P[p], z[k], Y(stage, p), k);
-      commitProducts();
-    }
-  }
-
   /// Whether products are under way during the piece before: not where the state takes the registers for
   /// them.
-  static constexpr bool scoresEarly = scalar && !summary && DC <= 128;
+  static constexpr bool scoresEarly = !summary && DC <= 128;
 
   /// products = x . y of all rows, in the background.
   __device__ void startScores(Sums& products, int stage) const {
@@ -234,73 +179,6 @@ class Sweep : SweepHold<DC, DO, kind, summary> {
     waitForProducts<0>();
   }
 
-  /// The same of kind `contracted`, whose scores and decays are ready: after P has decayed no product waits
-  /// for another, and P is published panel by panel as the last of them end.
-  __device__ void readDecayed(Piece& piece, int& stage) {
-    const Piece own = piece;
-    if (own.fresh && !task.backward) forget();
-    Sums out;
-    startOutput(out, stage);
-    MmaA z[4];
-    loadTokens(z, stage);
-    waitForProducts<0>();
-    decay(own, stage);
-    if (task.scoreTerms == 2) addScored(out, stage, 1);
-    addScored(out, stage, 0);
-    if constexpr (Layout::lateY) {
-      awaitArrivals(lateFilled(), pieces++);
-      publishToProducts();
-    }
-    addPanels(z, stage);
-
-    const int ownStage = stage;
-    stage = stageAfter(stage);
-    if (call.stages == 1) {
-      waitForProducts<0>();
-      arriveOfWarp(emptied(ownStage));
-    }
-    piece = nextPiece(stage);
-    waitForProducts<panels>();
-    settle(out);
-    awaitImage();
-    // The other warps of this warpgroup have read the P that is replaced.
-    joinWarpgroup();
-    if (own.fresh && task.backward) {
-      waitForProducts<0>();
-      state.clear();
-      publish(-1);
-    } else {
-      publishInTurn<0>();
-    }
-    release(ownStage);
-    settle(state.P[panels - 1]);
-    state.publishPanel(panels - 1, published(panels - 1), nullptr, threads, at);
-    publishToProducts();
-    joinWarpgroup();
-    const int next = chunkAfter(own);
-    if (task.images != nullptr && next >= 0) storeImage(next);
-    // After that: what publishes P would wait until outputs have arrived.
-    storeRows(out, own, {});
-  }
-
-  /// P from panel p on but the last, each when its products have ended.
-  template <int p>
-  __device__ void publishInTurn() {
-    waitForProducts<panels - 1 - p>();
-    if constexpr (p + 1 < panels) {
-      settle(state.P[p]);
-      state.publishPanel(p, published(p), nullptr, threads, at);
-      publishInTurn<p + 1>();
-    }
-  }
-
-  /// All products have ended.
-  __device__ void release(int stage) const {
-    waitForProducts<0>();  // none is left; of branches the compiler does not know
-    if (call.stages > 1) arriveOfWarp(emptied(stage));
-    if constexpr (Layout::lateY) arriveOfWarp(lateEmptied());
-  }
-
   __device__ void decayRows(Sums& out, const RowDecays& rows) const {
     const float upper = rows.upTo(at.row0 + at.group), lower = rows.upTo(at.row0 + at.group + 8);
 #pragma unroll
@@ -325,42 +203,13 @@ class Sweep : SweepHold<DC, DO, kind, summary> {
     commitProducts();
   }
 
-  /// out += scores z, in the background.
-  __device__ void addScored(Sums& out, int stage, int term) const {
-    beginProducts();
-#pragma unroll
-    for (int k = 0; k < 4; k++) multiply<StoredB::columns>(out, scores(stage, term), k, Z(stage), k);
-    commitProducts();
-  }
-
-  /// P = gamma P, of kind `scalar`.
+  /// P = gamma P.
   __device__ void decay(const Piece& piece, const RowDecays& rows, SegmentFactor& factor) {
     factor.reset = factor.reset || piece.fresh;
     if (!rows.any) return;
     factor.log2 += rows.total;
     const float gamma = exp2Approx(rows.total);
     state.each(at, [&](float& value, int, int) { value *= gamma; });
-  }
-
-  /// The same of kind `contracted`. `gamma` is that of the chunk's first piece. One with a document start
-  /// meets no older state.
-  __device__ void decay(const Piece& piece, int stage) {
-    if (piece.fresh) return;
-    const uint32_t gamma = decays(stage);
-    float2 both;
-    state.eachPair([&](float& x, float& y, bool isLower, int column) {
-      if (!isLower) both = loadSharedFloat2(gamma + 4 * (column + at.pairOf));
-      x *= both.x;
-      y *= both.y;
-    });
-  }
-
-  __device__ void noteFactor(const Piece& piece, int stage, SegmentFactor& factor) const {
-    factor.reset = factor.reset || piece.fresh;
-    if (piece.fresh) return;
-    const uint32_t gamma = decays(stage);
-    if (threadIdx.x < DC) factor.channel[0] *= loadSharedFloat(gamma + 4 * threadIdx.x);
-    if (DC > threads) factor.channel[1] *= loadSharedFloat(gamma + 4 * (threadIdx.x + threads));
   }
 };
 

@@ -42,10 +42,9 @@ struct SweepTask {
   bool freeIsKey;  // the free axis is K: states are P itself, not its transpose
   bool backward;   // against time
 
-  const __nv_bfloat16*
-      scores;          // `contracted`: [B, H, chunks, terms, 64, 64], rows of out and z, in time's order
-  int scoreTerms;      // 1 or 2: scores are the sums of as many bf16 numbers
-  const float* gamma;  // `contracted`: [B, H, chunks, K], the chunk's decay up to its first reset
+  const __nv_bfloat16* scores;  // `contracted`: [terms, B, H, chunks, 64, 64], [key][query], in time's order
+  int scoreTerms;               // 1 or 2: scores are the sums of as many bf16 numbers
+  const float* gamma;           // `contracted`: [B, H, chunks, K], the chunk's decay up to its first reset
 
   unsigned char* images;  // of a summary and of kind `contracted`: P before every chunk in bf16, as products
                           // read it (see `imageOffset`); or null
@@ -77,7 +76,7 @@ struct SweepCall {
   int64_t stateStride;  // from state to state: K V, or more
   int freeTile;         // channels of the free axis that one block of threads works on, see `freeTile`
   // Set by launchSweep: stages of inputs in shared memory, and where there what says how far they are begins.
-  int stages, stageBytes, controlAt;
+  int stages, stageBytes, controlAt, lateAt, latePlaces;
   int numTasks;
   SweepTask tasks[2];
 };

@@ -14,7 +14,7 @@ struct SweepLayout {
   static constexpr bool scalar = kind == SweepDecay::scalar;
   static constexpr int panel = Tile<64>::bytes;
   static constexpr int state = DO / 64 * DC / 64 * panel;
-  /// Y is used last in a chunk: while the next one's other products go on, one place for it is filled again.
+  /// Y is used last in a chunk: while the next one's other products go on, its place is filled again.
   static constexpr bool lateY = DC == 256 && DO == 128 && !summary;
   // In a stage:
   static constexpr int Y = DO / 64 * panel;
@@ -32,10 +32,14 @@ struct SweepLayout {
   static constexpr bool controlInStage = decays + 4 * numDecays + control <= X;
   static_assert(!(lateY && controlInStage), "a late Y belongs to no stage");
 
+  static constexpr int maxLate = 2;
+
   static constexpr int bytes(int numStages, int stageBytes, bool hasState) {
-    return numStages * stageBytes + (hasState ? state : 0) + (lateY ? DC / 64 * panel : 0) +
-           (controlInStage ? 0 : (maxStages + 1) * control);
+    return numStages * stageBytes + (hasState ? state : 0) + latePlaces(hasState) * DC / 64 * panel +
+           (controlInStage ? 0 : (maxStages + maxLate) * control);
   }
+  /// Places of a late Y: a second one where P's image needs none.
+  static constexpr int latePlaces(bool hasState) { return !lateY ? 0 : hasState ? 1 : maxLate; }
 };
 
 /// What all threads of a block know: a segment of a head, and DO of its free channels, 64 for each warpgroup.
@@ -75,8 +79,10 @@ class SweepFrame {
       initArrivals(emptied(stage), threads / 32 * arrivalsOfWarp);
     }
     if (Layout::lateY) {
-      initArrivals(filled(Layout::maxStages), 32);
-      initArrivals(emptied(Layout::maxStages), threads / 32 * arrivalsOfWarp);
+      for (int place = 0; place < Layout::maxLate; place++) {
+        initArrivals(lateFilled(place), 32);
+        initArrivals(lateEmptied(place), threads / 32 * arrivalsOfWarp);
+      }
     }
 #if __CUDA_ARCH__ >= 900
     publishArrivals();
@@ -104,9 +110,10 @@ class SweepFrame {
   __device__ uint32_t stateBase() const {
     return base + call.stages * call.stageBytes;
   }
-  __device__ Tile<64> Y(int stage, int panel) const {
-    if (!Layout::lateY) return tileAt(stage, Layout::Y, panel);
-    return {stateBase() + Layout::state + panel * Layout::panel};
+  /// Of a stage, or a late one's place.
+  __device__ Tile<64> Y(int place, int panel) const {
+    if (!Layout::lateY) return tileAt(place, Layout::Y, panel);
+    return {base + call.lateAt + (place * DC / 64 + panel) * Layout::panel};
   }
   __device__ Tile<64> X(int stage, int panel) const {
     return tileAt(stage, Layout::X, panel);
@@ -160,11 +167,11 @@ class SweepFrame {
     return controlOf(stage) + Layout::emptied;
   }
   /// Of a late Y.
-  __device__ uint32_t lateFilled() const {
-    return filled(Layout::maxStages);
+  __device__ uint32_t lateFilled(int place) const {
+    return filled(Layout::maxStages + place);
   }
-  __device__ uint32_t lateEmptied() const {
-    return emptied(Layout::maxStages);
+  __device__ uint32_t lateEmptied(int place) const {
+    return emptied(Layout::maxStages + place);
   }
   __device__ int stageAfter(int stage) const {
     return stage + 1 == call.stages ? 0 : stage + 1;

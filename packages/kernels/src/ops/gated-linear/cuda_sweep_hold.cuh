@@ -47,7 +47,7 @@ class SweepHold : public SweepOutput<DC, DO, kind, summary> {
     awaitArrivals(filled(stage), rounds);
     if (stage + 1 == call.stages) rounds++;
     publishToProducts();
-    return unpackPiece(*pieceOf(stage));
+    return pieceOfWarp(*pieceOf(stage));  // products must not lie in branches of some lanes
   }
 
   __device__ void arriveOfWarp(uint32_t barrier) const {
@@ -111,10 +111,9 @@ class SweepHold : public SweepOutput<DC, DO, kind, summary> {
       return;
     }
     loadState(task.states + (bh * call.numSegments + segment) * call.stateStride);
-    if constexpr (summary) return;
+    if constexpr (summary || !scalar) return;
     publish(first);
     joinWarpgroup();
-    if (hasImages && task.images != nullptr) storeImage(first);
   }
 
   /// A summary's state before a chunk.

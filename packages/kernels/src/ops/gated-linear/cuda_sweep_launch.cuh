@@ -1,6 +1,9 @@
 #pragma once
 
+#include <type_traits>
+
 #include "cuda_sweep.cuh"
+#include "cuda_sweep_decayed.cuh"
 #include "cuda_sweep_load.cuh"
 
 namespace longscan {
@@ -20,7 +23,8 @@ __device__ void runSweep(const SweepCall& call, const SweepMaps& maps, unsigned 
     SweepLoader<DC, DO, kind, summary>(frame).load();
   } else {
     if (Frame::givesRegisters) growRegisters<DO == 128 ? 216 : 184>();
-    Sweep<DC, DO, kind, summary>(frame).compute();
+    using Computes = std::conditional_t<Frame::scalar, Sweep<DC, DO, summary>, DecayedSweep<DC, DO, summary>>;
+    Computes(frame).compute();
   }
 }
 
@@ -59,8 +63,8 @@ template <int DC, int DO, SweepDecay kind, bool summary>
 cudaError_t launchSweepKernel(SweepCall call, cudaStream_t stream) {
   using Layout = SweepLayout<DC, DO, kind, summary>;
   const auto kernel = sweepKernel<DC, DO, kind, summary>;
-  bool hasX = !summary, hasState = !summary;
-  for (int i = 0; summary && i < call.numTasks; i++) {
+  bool hasX = !summary, hasState = kind == SweepDecay::scalar && !summary;
+  for (int i = 0; i < call.numTasks; i++) {
     hasX = hasX || call.tasks[i].yRest.data != nullptr;
     hasState = hasState || call.tasks[i].images != nullptr;
   }
@@ -68,7 +72,9 @@ cudaError_t launchSweepKernel(SweepCall call, cudaStream_t stream) {
   const auto bytesOf = [&](int stages) { return Layout::bytes(stages, call.stageBytes, hasState); };
   cudaError_t error = chooseStages(residentBlocks(DC, DO), call.stages, bytesOf);
   const int bytes = bytesOf(call.stages);
-  call.controlAt = bytes - (Layout::maxStages + 1) * Layout::control;  // if not in each stage
+  call.controlAt = bytes - (Layout::maxStages + Layout::maxLate) * Layout::control;  // if not in each stage
+  call.lateAt = call.stages * call.stageBytes + (hasState ? Layout::state : 0);
+  call.latePlaces = Layout::latePlaces(hasState);
   if (error == cudaSuccess)
     error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error == cudaSuccess)

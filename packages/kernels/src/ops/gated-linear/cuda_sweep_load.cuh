@@ -30,6 +30,7 @@ class SweepLoader : SweepFrame<DC, DO, kind, summary> {
   using Frame::loaders;
   using Frame::mapped;
   using Frame::maps;
+  using Frame::numChunks;
   using Frame::panels;
   using Frame::pieceOf;
   using Frame::scalar;
@@ -59,10 +60,12 @@ class SweepLoader : SweepFrame<DC, DO, kind, summary> {
       if (more) next.advance();
       const float2 nextGates = gatesOf(next);
       if (round > 0) awaitArrivals(emptied(stage), round - 1);
+      // Else addresses of boxes would be told apart by lanes, at several times the cost of a box.
+      const Piece own = pieceOfWarp(packPiece(walk.piece()));
       if (more) {
 #pragma unroll
         for (int part = 0; part < 4; part++)
-          if (part % loaders == warp) fill(part, walk.piece(), gates, stage);
+          if (part % loaders == warp) fill(part, own, gates, stage);
       }
       if (warp == 0) {
         if (at.lane == 0) *pieceOf(stage) = more ? packPiece(walk.piece()) : make_int2(-1, 0);
@@ -72,7 +75,7 @@ class SweepLoader : SweepFrame<DC, DO, kind, summary> {
       arriveWhenCopied(filled(stage));
       if (!more) return;
       if constexpr (Layout::lateY)
-        if (warp == 2) fillLate(walk.piece(), pieces++);
+        if (warp == 2) fillLate(own, pieces++);
       walk = next;
       gates = nextGates;
       stage = stageAfter(stage);
@@ -97,9 +100,10 @@ class SweepLoader : SweepFrame<DC, DO, kind, summary> {
 
   /// Y where there is one place for it.
   __device__ void fillLate(const Piece& piece, int number) {
-    if (number > 0) awaitArrivals(lateEmptied(), number - 1);
-    fillRows<panels>(Y(0, 0), task.y, maps.y, 0, call.contracted, piece, lateFilled());
-    arriveWhenCopied(lateFilled());
+    const int round = number / call.latePlaces, place = number - round * call.latePlaces;
+    if (round > 0) awaitArrivals(lateEmptied(place), round - 1);
+    fillRows<panels>(Y(place, 0), task.y, maps.y, 0, call.contracted, piece, lateFilled(place));
+    arriveWhenCopied(lateFilled(place));
   }
 
   /// Whether the copy engine may fill tiles: it knows no documents.
@@ -116,12 +120,14 @@ class SweepLoader : SweepFrame<DC, DO, kind, summary> {
                         tokensOf(piece));
       return;
     }
-    if (at.lane != 0) return;
-    expectBytes(arrival, count * Layout::panel);
+    const bool elected = at.lane == 0;
+    if (elected) expectBytes(arrival, count * Layout::panel);
+    __syncwarp();
+    const int head = headIn(rows);
 #pragma unroll
     for (int p = 0; p < count; p++)
-      copyBox(to.base + p * Layout::panel, map, arrival, first + 64 * p, headIn(rows),
-              piece.chunk * chunkTokens, b);
+      copyBoxElected(elected, to.base + p * Layout::panel, map, arrival, first + 64 * p, head,
+                     piece.chunk * chunkTokens, b);
   }
 
   __device__ TileRows tokensOf(const Piece& piece) const {
@@ -151,26 +157,34 @@ class SweepLoader : SweepFrame<DC, DO, kind, summary> {
       if (at.lane == 0) storeShared(to + 4 * 64, total);
     } else {
       const float* from = task.gamma + chunkOf(piece) * keys;
-      for (int i = 4 * at.lane; i < Layout::numDecays; i += 128) copyAsync16(to + 4 * i, from + i, i < keys);
+      // After a document's start no state is met: an older one's decay may be no number.
+      for (int i = 4 * at.lane; i < Layout::numDecays; i += 128)
+        if (piece.fresh)
+          for (int j = 0; j < 4; j++) storeShared(to + 4 * (i + j), 1.0f);
+        else
+          copyAsync16(to + 4 * i, from + i, i < keys);
       if constexpr (!summary) fillScores(piece, stage);
     }
   }
 
   __device__ void fillScores(const Piece& piece, int stage) {
-    const int64_t first = chunkOf(piece) * task.scoreTerms;
+    const int64_t allChunks = call.B * call.H * numChunks;
     if (mapped) {
       if (at.lane != 0) return;
       expectBytes(filled(stage), task.scoreTerms * Layout::panel);
 #pragma unroll 1
       for (int term = 0; term < task.scoreTerms; term++)
         copyBox(scores(stage, term).base, maps.scores, filled(stage), 0, 0, 0,
-                static_cast<int>(first) + term);
+                static_cast<int>(chunkOf(piece) + term * allChunks));
       return;
     }
-    const __nv_bfloat16* from = task.scores + first * (64 * 64);
+#pragma unroll 1
+    for (int term = 0; term < task.scoreTerms; term++) {
+      const __nv_bfloat16* from = task.scores + (chunkOf(piece) + term * allChunks) * (64 * 64);
 #pragma unroll 8
-    for (int i = at.lane; i < task.scoreTerms * 64 * 8; i += 32)
-      copyAsync16(scores(stage, i / 512).address(i / 8 % 64, i % 8), from + i * 8, true);
+      for (int i = at.lane; i < 64 * 8; i += 32)
+        copyAsync16(scores(stage, term).address(i / 8, i % 8), from + i * 8, true);
+    }
   }
 
   /// What is read straight to registers, a chunk or two later: from the L2 cache by then.

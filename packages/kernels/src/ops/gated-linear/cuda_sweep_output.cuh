@@ -156,6 +156,29 @@ class SweepOutput : public SweepFrame<DC, DO, kind, summary> {
     }
   }
 
+  /// Of [free channels][tokens], to rows of tokens. Each warp takes its channels through their columns of
+  /// `staged`, which are its own.
+  __device__ void storeColumns(const Sums& out, const Piece& piece, Tile<64> staged) const {
+#pragma unroll
+    for (int step = 0; step < 4; step++)
+      storeATransposed(staged, 16 * step, at.row0, operandA(out, step), at.lane);
+    __syncwarp();
+    const int channel = at.row0 + 8 * (at.lane & 1);
+    if (channel >= ownChannels()) return;
+    const int pitch = call.H * call.free;
+    __nv_bfloat16* const to = task.out +
+                              (b * call.T + static_cast<int64_t>(piece.chunk) * chunkTokens) * pitch +
+                              h * call.free + ownChannel() + channel;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+      // Every second row in one access: they lie in different banks.
+      const int token = 32 * (i / 2) + (at.lane & 30) + i % 2;
+      const uint4 row = loadShared16(staged.address(token, channel / 8));
+      if (token >= piece.low && token < piece.high)
+        storeGlobal(to + static_cast<int64_t>(token) * pitch, row.x, row.y, row.z, row.w);
+    }
+  }
+
   /// The warpgroup's share of a token's out . partner.
   __device__ void storeDot(float share, const Rows& rows, int i) {
     share += __shfl_xor_sync(~0u, share, 1);

@@ -4,8 +4,8 @@
 #include "cuda/tensor_map.h"
 #include "cuda/warp_arrival.cuh"
 #include "cuda_held_state.cuh"
+#include "cuda_segment_frame.cuh"
 #include "cuda_store_rows.cuh"
-#include "cuda_transfer.cuh"
 
 namespace longscan {
 
@@ -42,26 +42,13 @@ struct TraceLayout {
 
 /// A segment of a head. A warpgroup has S^T for 64 values, and makes their outputs.
 template <int DK, int DV, bool decays>
-class Trace {
+class Trace : SegmentFrame<TraceCall> {
   using Layout = TraceLayout<DK, DV>;
   static constexpr int keyPanels = DK / 64;
-
-  const TraceCall& call;
   const uint32_t base;
-  const Lane at;
-  int segment, bh, b, h, firstChunk, endChunk;
 
  public:
-  __device__ Trace(const TraceCall& call, uint32_t base) : call(call), base(base) {
-    // As they come, not as parts of one number: what a division gives is not known to be the same for all.
-    b = static_cast<int>(blockIdx.x);
-    h = static_cast<int>(blockIdx.y);
-    segment = static_cast<int>(blockIdx.z);
-    bh = b * call.H + h;
-    const int numChunks = static_cast<int>((call.T + chunkTokens - 1) / chunkTokens);
-    firstChunk = segment * call.chunksPerSegment;
-    endChunk = min(firstChunk + call.chunksPerSegment, numChunks);
-  }
+  __device__ Trace(const TraceCall& call, uint32_t base) : SegmentFrame(call), base(base) {}
 
   __device__ void initBarriers() const {
     if (threadIdx.x == 0) {
@@ -76,15 +63,16 @@ class Trace {
 
   /// One warp loads, as many chunks ahead as there are stages.
   __device__ void load(const TraceMaps& maps) const {
-    const int group = h / (call.H / call.G);
-    float2 gates = gatesOf(firstChunk);
+    float2 gates = make_float2(0.0f, 0.0f);
+    if (decays) gates = gatesOf(firstChunk);
     for (int chunk = firstChunk, stage = 0, round = 0; chunk < endChunk; chunk++) {
-      const float2 next = gatesOf(chunk + 1);
+      float2 next = make_float2(0.0f, 0.0f);
+      if (decays) next = gatesOf(chunk + 1);
       if (round > 0) awaitArrivals(emptied(stage), round - 1);
       if (at.lane == 0) {
         expectBytes(filled(stage), Layout::stage);
-        copyPanels<keyPanels>(Q(stage), maps.q, group, chunk, stage);
-        copyPanels<keyPanels>(K(stage), maps.k, group, chunk, stage);
+        copyPanels<keyPanels>(Q(stage), maps.q, group(), chunk, stage);
+        copyPanels<keyPanels>(K(stage), maps.k, group(), chunk, stage);
         copyPanels<DV / 64>(V(stage, 0), maps.v, h, chunk, stage);
       }
       if (decays) sumLogDecays(gates.x, gates.y, sums(stage), false, at.lane);
@@ -97,7 +85,7 @@ class Trace {
   __device__ void compute() const {
     const int own = at.warpgroup;
     HeldState<DK> S(at, own);
-    S.load(call.states + int64_t{bh * call.numSegments + segment} * (call.K * call.V), call.V, call.K);
+    S.load(call.states + stateAt(), call.V, call.K);
     S.publish(stored(0));
     int stage = 0, round = 0;
     Sums out, scores;
@@ -117,7 +105,7 @@ class Trace {
       multiplyRows<keyPanels>(out, Q(stage), stored(copy));
       if (decays) {
         commitProducts();
-        decay(S, rows);
+        S.scale(exp2Approx(rows.total));
         waitForProducts<0>();
         settle(out);
         scaleRows(out, rows.upTo(at.row0 + at.group), rows.upTo(at.row0 + at.group + 8));
@@ -179,26 +167,6 @@ class Trace {
     return base + Layout::decays + 256 * stage;
   }
 
-  /// The lane's two log decays of a chunk: asked for before they are needed.
-  __device__ float2 gatesOf(int chunk) const {
-    float own[2] = {0.0f, 0.0f};
-    if (!decays || chunk >= endChunk) return make_float2(0.0f, 0.0f);
-#pragma unroll
-    for (int i = 0; i < 2; i++) {
-      const int64_t token = static_cast<int64_t>(chunk) * chunkTokens + 2 * at.lane + i;
-      if (token < call.T) own[i] = call.g[call.gatePerToken ? (b * call.T + token) * call.H + h : h];
-    }
-    return make_float2(own[0], own[1]);
-  }
-
-  __device__ void decay(HeldState<DK>& S, const RowDecays& rows) const {
-    const float gamma = exp2Approx(rows.total);
-    S.eachPair([&](float& x, float& y, bool, int) {
-      x *= gamma;
-      y *= gamma;
-    });
-  }
-
   /// S += sum_t (decay after t) v_t^T k_t, in the background; S has decayed.
   __device__ void addDecayed(HeldState<DK>& S, Tile<64> v, Tile<64> k, const RowDecays& rows) const {
     MmaA decayed[4][1];
@@ -206,11 +174,7 @@ class Trace {
     for (int step = 0; step < 4; step++) loadDecayed(decayed[step], v, step, rows, at);
     beginProducts();
 #pragma unroll
-    for (int step = 0; step < 4; step++)
-#pragma unroll
-      for (int p = 0; p < keyPanels; p++)
-        multiplyTile<StoredB::columns>(S.P[p], decayed[step][0],
-                                       productOperand<StoredB::columns>(k.base + p * Layout::panel, step));
+    for (int step = 0; step < 4; step++) S.addProduct(decayed[step][0], k, step);
     commitProducts();
   }
 

@@ -19,6 +19,7 @@ Call exchanged(const Call& call, const void* queries) {
   usual.q = queries;
   usual.k = call.v;
   usual.v = call.k;
+  usual.decayed = nullptr;  // of other queries in the backward pass
   return usual;
 }
 
@@ -54,8 +55,10 @@ cudaError_t readAlongValues(const Call& usual, const Plan& plan, const ForwardWo
   task.reset = work.summaries.reset;
   LONGSCAN_TRY(launchSummary(sweep, stream));
   DiagonalGradientCall gradient{};
-  gradient.call = diagonalOf(usual, work.decayed, 1, false);
+  gradient.call = diagonalOf(usual, work.decayed);
   gradient.v = static_cast<const Bf16*>(usual.v);
+  gradient.valuePitch = pitchOf(usual, usual.H, usual.V);
+  gradient.gradientPitch = pitchOf(usual, usual.H, usual.K);
   gradient.dO = static_cast<const Bf16*>(by);
   gradient.states = read.images;
   gradient.dq = static_cast<Bf16*>(out);
@@ -113,7 +116,7 @@ cudaError_t valuesBackward(const Call& call, const LongscanGatedLinearBackward& 
   const Plan plan(usual);
   const BackwardWorkspace first(usual, plan, nullptr);
   const ForwardWorkspace output(usual, plan, behind(first, io.workspace));
-  LONGSCAN_TRY(launchDiagonalPrepare(diagonalOf(usual, output.decayed, 1, false), stream));
+  LONGSCAN_TRY(launchDiagonalPrepare(diagonalOf(usual, output.decayed), stream));
   LONGSCAN_TRY(outputOf(usual, plan, output.decayed, io.states, io.dq, nullptr, stream));
   others.dq = static_cast<char*>(io.workspace) + first.parts.used() + output.parts.used();
   return backward(usual, others, stream);

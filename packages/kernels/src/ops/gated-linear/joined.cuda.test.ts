@@ -14,13 +14,16 @@ const cases: readonly Case[] = [
   { B: 1, T: 700, H: 2, K: 64, V: 128, gates: [-1e-3, -1e-4] },
   { B: 2, T: 1100, H: 1, K: 40, V: 80, gates: [-0.05, 0] },
   { B: 1, T: 300, H: 2, K: 256, V: 256, gates: [-0.2, 0], starts: [130, 192] },
+  { B: 1, T: 300, H: 2, K: 128, V: 256, gates: [-0.2, 0] },
 ];
 
-for (const [i, shape] of cases.entries()) {
-  const check = joinedProblem('identity', shape, i);
-  testOnGpu(check.name, (device) =>
-    checkRecurrenceOnGpu(device, check, { dtype: 'bf16', typed: ['qkv'], decays: [] }),
-  );
+for (const decay of ['identity', 'diagonal'] as const) {
+  for (const [i, shape] of cases.entries()) {
+    const check = joinedProblem(decay, shape, i);
+    testOnGpu(check.name, (device) =>
+      checkRecurrenceOnGpu(device, check, { dtype: 'bf16', typed: ['qkv'], decays: ['g'] }),
+    );
+  }
 }
 
 testOnGpu('heads are taken joined in bf16 alone, in values that are whole keys', async (device) => {

@@ -10,6 +10,8 @@ export type GatedLinearCudaArguments = readonly [
   g: number | null,
   bonus: number | null,
   resets: number | null,
+  /** What both passes need of the inputs alone, written by the forward pass; null: each makes it for itself. */
+  decayed: number | null,
 ];
 
 declare module '../../native.js' {
@@ -88,7 +90,8 @@ declare module '../../native.js' {
       dh0: number | null,
     ): void;
     /**
-     * On GPUs: bytes that a slice needs, of 0 the states kept for the backward pass, 1 the forward workspace, 2 the backward one.
+     * On GPUs: bytes that a slice needs, of 0 the states kept for the backward pass, 1 the forward workspace, 2 the backward one,
+     * 3 `decayed` (0 where the passes share nothing).
      * @throws LongscanError E-CUDA-KERNEL for head sizes without a kernel
      */
     gatedLinearCudaBytes(...args: [...common: GatedLinearCudaArguments, which: number]): number;
