@@ -146,11 +146,10 @@ __device__ inline void waitUntilRunsAreRead() {
   asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory");
 #endif
 }
-/// Waits until they are in global memory, all but the last `pending` groups.
-template <int pending = 0>
+/// Waits until they are in global memory.
 __device__ inline void waitForRuns() {
 #if __CUDA_ARCH__ >= 900
-  asm volatile("cp.async.bulk.wait_group %0;" ::"n"(pending) : "memory");
+  asm volatile("cp.async.bulk.wait_group 0;" ::: "memory");
 #endif
 }
 

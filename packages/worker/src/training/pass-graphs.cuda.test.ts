@@ -116,6 +116,11 @@ for (const [name, one] of Object.entries(cases)) {
   );
 }
 
+/** Which block serves a tensor, up to a quarter larger, depends on what other streams had done by then. */
+function assertNear(bytes: number, expected: number): void {
+  assert.ok(Math.abs(bytes - expected) < expected / 1000, `${bytes} bytes, expected about ${expected}`);
+}
+
 testOnGpu('steps as graphs take no more memory with every step, and give it back', async (device) => {
   const one = cases['gated layers in bf16']!;
   const training = await openOn(device, specOf(one));
@@ -127,10 +132,12 @@ testOnGpu('steps as graphs take no more memory with every step, and give it back
   assert.ok(during.inUseBytes > before.inUseBytes);
   await train({ ...training, graphs }, one);
   const after = device.memory();
-  assert.is(after.inUseBytes, during.inUseBytes);
+  assert.is(after.numTensors, during.numTensors);
+  assertNear(after.inUseBytes, during.inUseBytes);
   assert.is(after.reservedBytes, during.reservedBytes);
   graphs.release();
-  assert.is(device.memory().inUseBytes, before.inUseBytes);
+  assertNear(device.memory().inUseBytes, before.inUseBytes);
+  assert.is(device.memory().numTensors, before.numTensors);
 });
 
 testOnGpu('after a step that diverges, steps as graphs change nothing', async (device) => {

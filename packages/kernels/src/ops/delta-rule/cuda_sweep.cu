@@ -45,13 +45,15 @@ __global__ void __launch_bounds__(sweepThreads, 1)
   }
 }
 
-/// Channels of V a block. With K > 64 a wide chain takes longer for a chunk than a narrow one.
-int sweepWidth(const DeltaDevice& device, int K, int V) {
-  return device.sharesTime && K <= 64 && V > narrowValues ? wideValues : narrowValues;
+/// Channels of V a block. A wide chain of adjoints takes about as long for a chunk as a narrow one, a wide
+/// forward chain longer with K > 64; with K > 128 a wide one has not enough registers.
+int sweepWidth(const DeltaDevice& device, bool backward, int K, int V) {
+  const bool wide = device.sharesTime && K <= (backward ? 128 : 64) && V > narrowValues;
+  return wide ? wideValues : narrowValues;
 }
 
-int64_t blocksOf(const DeltaDevice& device, int64_t heads, int K, int V) {
-  const int width = sweepWidth(device, K, V);
+int64_t blocksOf(const DeltaDevice& device, bool backward, int64_t heads, int K, int V) {
+  const int width = sweepWidth(device, backward, K, V);
   return heads * ((V + width - 1) / width);
 }
 
@@ -66,7 +68,7 @@ cudaError_t launchOf(const DeltaSweepCall& call, const DeltaDevice& device, cuda
   const int bytes = device.sharedBytes;
   error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error != cudaSuccess) return error;
-  const auto blocks = static_cast<unsigned>(blocksOf(device, call.B * call.H, call.K, call.V));
+  const auto blocks = static_cast<unsigned>(blocksOf(device, backward, call.B * call.H, call.K, call.V));
   const SweepRings rings = ringsOf<KN, backward, width>(bytes);
   if (!backward && call.chunks.prepared != nullptr)
     return launchBeside(kernel, blocks, sweepThreads, bytes, stream, call, maps, rings);
@@ -79,8 +81,11 @@ cudaError_t launch(const DeltaSweepCall& call, cudaStream_t stream) {
   DeltaDevice device;
   const cudaError_t error = deltaDevice(device);
   if (error != cudaSuccess) return error;
-  if (sweepWidth(device, call.K, call.V) == wideValues)
+  if (sweepWidth(device, backward, call.K, call.V) == wideValues) {
+    if constexpr (backward)
+      if (call.K > 64) return launchOf<2, true, diagonal, wideValues>(call, device, stream);
     return launchOf<1, backward, diagonal, wideValues>(call, device, stream);
+  }
   if (call.K <= 64) return launchOf<1, backward, diagonal, narrowValues>(call, device, stream);
   return call.K <= 128 ? launchOf<2, backward, diagonal, narrowValues>(call, device, stream)
                        : launchOf<4, backward, diagonal, narrowValues>(call, device, stream);
@@ -102,7 +107,7 @@ cudaError_t deltaDevice(DeltaDevice& device) {
 }
 
 int deltaSweepLeaves(const DeltaDevice& device, int64_t heads, int K, int V) {
-  const int64_t idle = device.multiprocessors - blocksOf(device, heads, K, V);
+  const int64_t idle = device.multiprocessors - blocksOf(device, false, heads, K, V);
   // With fewer, what runs beside the sweep would take longer than the sweep.
   return device.sharesTime && idle >= device.multiprocessors / 3 ? static_cast<int>(idle) : 0;
 }

@@ -67,7 +67,8 @@ class SweepAttendant {
         multiplyChannels<StoredB::rows>(o, block.operandTile(queries.slot, panel),
                                         block.stateTile(shown, panel), k);
     commitProducts();
-    storeRows();
+    // Of a wide block later: its second fence would wait for what is stored here.
+    if (width == narrowValues) storeRows();
     const float* const into = block.into(slot) + row0 + at.group;
     const float near = diagonal ? 1.0f : call.scale * into[0], far = diagonal ? 1.0f : call.scale * into[8];
     waitForProducts<0>();
@@ -81,6 +82,7 @@ class SweepAttendant {
     for (int k = 0; k < 4; k++)
       multiplyChannels<StoredB::rows>(o, block.scores(slot), block.tokensTile(shown), k);
     commitProducts();
+    if (width == wideValues) storeRows();
     finish(o, next, shown, slot);
   }
 

@@ -23,7 +23,8 @@ class SweepKeeper {
 
   __device__ void run() {
     bool last = false;
-    int behind = -1;  // the chunk that the piece before has finished, if it has
+    int stored = -1;  // the chunk whose state the warp has stored last
+    int behind = -1;  // the chunk that the piece before has finished, if this warp is to count it
     for (int i = 0; !last; i++) {
       const auto [shown, round] = Block::shownAt(i);
       block.partFull(part.slot).wait(part.round);
@@ -32,7 +33,12 @@ class SweepKeeper {
       part = part.ahead(1, block.rings.parts);
       last = next.last;
       block.stateReady(shown).wait(round);
-      if (next.piece.opensChunk) storeState(next.piece, shown);
+      // One warp starts the copy engine. They take turns, since the one whose turn it was will wait for the
+      // state to have arrived before it counts.
+      if (next.piece.opensChunk && (!byEngine() || at.warp % 4 == i % 4)) {
+        storeState(next.piece, shown);
+        stored = next.piece.chunk;
+      }
       if (!backward) {
         block.tokensReady(shown).wait(round);
         storeTokens(next.piece, shown);
@@ -40,32 +46,37 @@ class SweepKeeper {
       waitUntilRunsAreRead();
       arriveAsWarp(block.shownFree(shown));
       if (!backward || call.finished == nullptr) continue;
-      // The attendants store a piece's rows before they are through with the next piece.
-      block.shownFree(shown).wait(round);
-      waitForRuns<1>();
-      count(behind);
-      behind = next.piece.closesChunk ? next.piece.chunk : -1;
+      if (behind >= 0) {
+        // The attendants store a piece's rows before they are through with the next piece.
+        block.shownFree(shown).wait(round);
+        count(behind);
+      }
+      behind = next.piece.closesChunk && stored == next.piece.chunk ? stored : -1;
     }
     if (!backward) return;
     joinBarrier(block.rowsStored, 256);
-    waitForRuns<0>();
-    if (call.finished != nullptr) count(behind);
+    if (behind >= 0) count(behind);
   }
 
  private:
-  /// For the kernel beside, which may read the chunk then. Whoever waits for it is not in this block.
-  __device__ void count(int chunk) const {
-    __syncwarp();
-    if (chunk >= 0 && at.lane == 0)
-      countParts(call.finished + block.bh * block.numChunks + chunk,
-                 call.V - block.value > 32 ? width / 32 : 1);
+  /// Whether the copy engine stores states. With K > 128 forward sweeps have been faster without.
+  __device__ bool byEngine() const {
+    return LONGSCAN_COPY_ENGINE && block.maps.usable && (backward || KN <= 2);
   }
 
-  /// Of a wide block's, by the copy engine.
+  /// For the kernel beside, which may read the chunk then. Whoever waits for it is not in this block.
+  __device__ void count(int chunk) const {
+    waitForRuns();
+    const int parts = call.V - block.value > 32 ? width / 32 : 1;
+    __syncwarp();
+    if (at.lane == 0)
+      countParts(call.finished + block.bh * block.numChunks + chunk, byEngine() ? 4 * parts : parts);
+  }
+
   __device__ void storeState(const Piece& piece, int shown) const {
     const int64_t chunk = block.bh * block.numChunks + piece.chunk;
-    if (LONGSCAN_COPY_ENGINE && width == wideValues && block.maps.usable) {
-      if (at.warp % 4 == 0 && electLane()) {
+    if (byEngine()) {
+      if (electLane()) {
         publishToProducts();
 #pragma unroll
         for (int panel = 0; panel < KN; panel++)

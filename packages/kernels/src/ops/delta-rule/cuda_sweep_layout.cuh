@@ -39,7 +39,7 @@ struct DeltaSweepLayout {
   static constexpr int barriers = written + (backward ? 0 : channels);
   static constexpr int fixed = barriers + 1024;
 
-  static constexpr int maxOperands = 12, maxParts = wide ? 3 : 4;
+  static constexpr int maxOperands = 12, maxParts = 4;
   static constexpr int bytes(int operands, int parts) { return fixed + operands * operand + parts * part; }
 };
 

@@ -18,20 +18,21 @@ cudaError_t makeSweepMaps(const DeltaSweepCall& call, bool backward, int width, 
   const struct {
     CUtensorMap& map;
     MappedTensor tensor;
-    int columns;
+    int columns, rows;
   } wanted[] = {
-      {maps.keys, ofTokens(call.diagonal ? chunks.writeKeys : call.k, call.K), 64},
-      {maps.queries, ofTokens(call.diagonal ? chunks.queries : call.q, call.K), 64},
-      {maps.w, ofRows(chunks.w, call.K), 64},
-      {maps.scores, ofRows(chunks.scores, 64), 64},
-      {maps.inverse, ofRows(chunks.inverse, 64), 64},
+      {maps.keys, ofTokens(call.diagonal ? chunks.writeKeys : call.k, call.K), 64, tileTokens},
+      {maps.queries, ofTokens(call.diagonal ? chunks.queries : call.q, call.K), 64, tileTokens},
+      {maps.w, ofRows(chunks.w, call.K), 64, tileTokens},
+      {maps.scores, ofRows(chunks.scores, 64), 64, tileTokens},
+      {maps.inverse, ofRows(chunks.inverse, 64), 64, tileTokens},
       {maps.states,
        {backward ? call.adjoints : call.states, heads * (rows / tileTokens), call.V, 1, call.K},
-       64},
-      {maps.values, backward ? ofTokens(call.dO, call.V) : ofRows(chunks.u, call.V), width},
+       64,
+       width},
+      {maps.values, backward ? ofTokens(call.dO, call.V) : ofRows(chunks.u, call.V), width, tileTokens},
   };
   for (const auto& one : wanted) {
-    const cudaError_t error = mapTensor(one.map, one.tensor, one.columns, tileTokens);
+    const cudaError_t error = mapTensor(one.map, one.tensor, one.columns, one.rows);
     if (error != cudaSuccess) return error;
   }
   return cudaSuccess;

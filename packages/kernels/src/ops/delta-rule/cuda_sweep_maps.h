@@ -9,7 +9,7 @@ namespace longscan {
 /// 128-byte pattern; of a narrow block's values 64 tokens and 32 columns, in the 64-byte pattern.
 struct SweepMaps {
   CUtensorMap keys, queries, w, scores, inverse, values;
-  CUtensorMap states;  // or adjoints: boxes of 64 channels of V and 64 of K
+  CUtensorMap states;  // or adjoints: boxes of as many channels of V as a block has, and 64 of K
   /// Whether there are maps: on devices with a copy engine, where head sizes are whole boxes.
   bool usable;
 };

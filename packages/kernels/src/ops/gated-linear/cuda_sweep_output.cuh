@@ -165,7 +165,7 @@ class SweepOutput : public SweepFrame<DC, DO, kind, summary> {
     __syncwarp();
     const int channel = at.row0 + 8 * (at.lane & 1);
     if (channel >= ownChannels()) return;
-    const int pitch = call.H * call.free;
+    const int pitch = task.outPitch;
     __nv_bfloat16* const to = task.out +
                               (b * call.T + static_cast<int64_t>(piece.chunk) * chunkTokens) * pitch +
                               h * call.free + ownChannel() + channel;

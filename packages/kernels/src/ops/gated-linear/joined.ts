@@ -18,9 +18,9 @@ export interface JoinedHeads extends RecurrenceInputs {
 
 type Gradients = RecurrenceGradients<GatedLinearInputs>['gradients'];
 
-/** Whether this device has kernels for joined q and k of x's type, in heads of K channels, and v, in heads of V. */
+/** Whether joined q and k of x's type, in heads of K channels, and v, in heads of V, pay on this device: without a decay. */
 export function takesJoinedHeads({ device, dtype }: Tensor, decay: DecayKind, K: number, V: number): boolean {
-  const fits = K % 8 === 0 && K <= 256 && V % K === 0 && V <= (decay === 'diagonal' ? 512 : 256);
+  const fits = decay === 'identity' && K % 8 === 0 && V % K === 0 && V <= 256;
   return device.kind === 'cuda' && device.units === null && dtype === 'bf16' && fits;
 }
 
