@@ -117,12 +117,17 @@ export class Device {
     return result;
   }
 
-  /** Releases a tensor of the innermost scope before the scope ends, for whoever made it and reads it no more. */
+  /**
+   * Releases a tensor of the innermost scope before the scope ends, for whoever made it and reads it no more; one of another scope
+   * lives as long as that.
+   */
   letGo(tensor: Tensor): void {
     const made = this.scopes.at(-1);
-    const place = made?.lastIndexOf(tensor) ?? -1;
-    if (place >= 0) made!.splice(place, 1);
-    else if (made !== undefined) throw new RangeError('the tensor is not of the innermost scope');
+    if (made !== undefined) {
+      const place = made.lastIndexOf(tensor);
+      if (place < 0) return;
+      made.splice(place, 1);
+    }
     tensor.release();
   }
 

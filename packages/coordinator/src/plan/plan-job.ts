@@ -113,5 +113,5 @@ async function inputsOf(
           ...sizes,
           attention: installed.find(({ name }) => name === attention.strategy),
         });
-  return { jobSpec, layout, trace, strategies, attention, fabric, chains };
+  return { jobSpec, layout, trace, strategies, attention, fabric, links, chains };
 }

@@ -94,12 +94,13 @@ function planOf(
   strategies: readonly StrategyCost[] = [gather, chain],
   model = trace,
   given?: AttentionPlan,
+  links = fabric,
 ) {
   const jobSpec = jobOf(sizes);
   const layout = layOut(jobSpec);
   const nothing = { strategy: 'any', seconds: 0, bytesSentByRank: layout.slices.map(() => 0) };
   const attention = given ?? { strategy: 'any', cost: nothing, modelled: [] };
-  return plan({ jobSpec, layout, trace: model, strategies, attention, fabric });
+  return plan({ jobSpec, layout, trace: model, strategies, attention, fabric, links });
 }
 
 test('slices are contiguous, equally long and whole chunks', () => {
@@ -111,6 +112,15 @@ test('slices are contiguous, equally long and whole chunks', () => {
   assert.is(paddedLength, 1024);
   assert.is(padTokens, 0);
   assert.not.ok(notes.some((note) => note.includes('padded')));
+});
+
+test('buckets of gradients go by the links of all ranks, between nodes too', () => {
+  const large = { ...trace, numParameters: 1e9 };
+  const between = { latencyS: 27e-6, gapS: 8e-6, bandwidthBytesPerS: 1e9 };
+  const inside: Fabric = { ...fabric, bandwidthBytesPerS: 3e11 };
+  const bucketOf = (links: Fabric) =>
+    planOf({ sp: 2, dp: 2, batchSize: 2 }, undefined, large, undefined, links).gradientBucketBytes!;
+  assert.ok(bucketOf({ ...inside, nodes: { ranksPerNode: 2, between } }) < bucketOf(inside));
 });
 
 test('padding goes to the end and is told', () => {

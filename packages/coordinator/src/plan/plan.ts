@@ -29,6 +29,8 @@ export interface PlanInputs {
   readonly strategies: readonly StrategyCost[];
   readonly attention: AttentionPlan;
   readonly fabric: Fabric;
+  /** Those of the whole job, between its nodes too: gradients are summed over all ranks. */
+  readonly links: Fabric;
   /** How chains go, which `fabric` is in keeping with (`withCarrier`); null or left out: as messages, like all else. */
   readonly chains?: ChainPlan | null;
   /** Default: by the strategies' formulas. */
@@ -43,7 +45,7 @@ const numMoments = 2;
 
 /** Who does what, and what it will cost; of memory, what ranks hold between steps: `withMemory` adds the steps. Pure. */
 export function plan(inputs: PlanInputs): Plan {
-  const { jobSpec, layout, trace, strategies, attention, fabric } = inputs;
+  const { jobSpec, layout, trace, strategies, attention, fabric, links } = inputs;
   const { sp } = layout.mesh;
   const units = (canonicalSegments(jobSpec) ?? sp) / sp;
   const ranksPerNode = nodeSize(jobSpec, fabric);
@@ -66,7 +68,7 @@ export function plan(inputs: PlanInputs): Plan {
     scans,
     attentionStrategy: attention.strategy,
     ranksPerNode,
-    gradientBucketBytes: gradientBucketBytes(jobSpec, layout.mesh, trace.numParameters * bytesPerF32, fabric),
+    gradientBucketBytes: gradientBucketBytes(jobSpec, layout.mesh, trace.numParameters * bytesPerF32, links),
     perRank: {
       ...restingMemory(trace, optimizerShards(jobSpec, layout)),
       stateBytes: trace.recurrences.reduce((sum, recurrence) => sum + recurrence.stateBytes, 0),

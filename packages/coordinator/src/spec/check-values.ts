@@ -48,6 +48,15 @@ export function checkValues(
       fix: 'parallel.zero = 0, or job.deterministic = false',
     });
   }
+  if (job.job.deterministic && job.parallel.gradientBucket !== 'auto') {
+    problems.add({
+      code: 'E-CFG-VALUE',
+      where: merged.placeOf(['parallel', 'gradientBucket']),
+      found: `"${job.parallel.gradientBucket}" with job.deterministic = true, which sums all gradients at once`,
+      expected: '"auto"',
+      fix: 'leave parallel.gradientBucket out, or job.deterministic = false',
+    });
+  }
   if (job.job.deterministic && job.model.recompute === 'cheap') {
     problems.add({
       code: 'E-CFG-VALUE',

@@ -163,6 +163,9 @@ test('what deterministic mode keeps anyway is not asked for again', async () => 
   assert.equal(await errorsOf(good, ['job.deterministic=true', 'model.recompute=cheap']), [
     'error[E-CFG-VALUE] --set model.recompute: "cheap" with job.deterministic = true, which keeps every output, expected false or true. Fix: model.recompute = true, or job.deterministic = false',
   ]);
+  assert.equal(await errorsOf(good, ['job.deterministic=true', 'parallel.gradientBucket=4MiB']), [
+    'error[E-CFG-VALUE] --set parallel.gradientBucket: "4MiB" with job.deterministic = true, which sums all gradients at once, expected "auto". Fix: leave parallel.gradientBucket out, or job.deterministic = false',
+  ]);
 });
 
 test('the engine follows from the device', async () => {

@@ -8,15 +8,9 @@ import { planOf, type RankContext } from '../rank-context.js';
 import { RunTrace } from '../trace/run-trace.js';
 import type { StepTimes } from '../trace/step-tracer.js';
 import { modelFlopsPerToken } from '../training/model-flops.js';
-import { closeTraining, leaveRanks, openTraining } from '../training/open-training.js';
+import { closeTraining, leaveRanks, openTraining, refuseDiverged } from '../training/open-training.js';
 import { explainShortage } from '../training/out-of-memory.js';
-import {
-  assertFinite,
-  maxUnderWay,
-  type StepResult,
-  type Training,
-  trainStep,
-} from '../training/train-step.js';
+import { maxUnderWay, type StepResult, type Training, trainStep } from '../training/train-step.js';
 import { machineOf } from './machine.js';
 import { medianProfile } from './median-profile.js';
 import { sharesOf } from './op-categories.js';
@@ -176,10 +170,12 @@ class Steps {
     const number = ++this.number;
     enterStep(context.progress, number);
     const lr = learningRate(optimizer, Math.min(number, job.steps), job.steps);
-    const checked = trainStep(training, batches, number, lr, { stop: false, save: false }).then((result) => {
-      assertFinite(number, result);
-      return result;
-    });
+    const checked = trainStep(training, batches, number, lr, { stop: false, save: false }).then(
+      async (result) => {
+        await refuseDiverged(training, number, result);
+        return result;
+      },
+    );
     // An earlier step that fails is told first, and this one with it.
     checked.catch(() => undefined);
     return checked;

@@ -219,8 +219,10 @@ export const planSchema = z.strictObject({
   attentionStrategy: z.string(),
   /** Neighbouring ranks that share a node, at most sp. */
   ranksPerNode: z.int().min(1),
-  /** Gradients are summed over ranks as soon as so many are final; null: all at once, when the backward pass is over. */
-  gradientBucketBytes: z.number().gt(0).nullable().default(null),
+  /**
+   * Gradients are summed over ranks as soon as so many are final, 0: those of a block; null: all at once, when the backward pass is over.
+   */
+  gradientBucketBytes: z.number().min(0).nullable().default(null),
   perRank: rankCostSchema,
   /** Left out: a plan of a longscan that did not say. */
   fabric: planFabricSchema.optional(),

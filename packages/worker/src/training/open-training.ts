@@ -5,7 +5,7 @@ import type { RankContext } from '../rank-context.js';
 import { assembleTraining, loadUnits } from './assemble-training.js';
 import { explainShortage } from './out-of-memory.js';
 import { openPassGraphs } from './pass-graphs.js';
-import type { Training } from './train-step.js';
+import { assertFinite, type StepResult, type Training } from './train-step.js';
 
 /** Device, groups, model and optimizer of this rank, as the plan says; the parameters have no values yet. */
 export async function openTraining(context: RankContext, plan: Plan): Promise<Training> {
@@ -30,6 +30,19 @@ export async function openTraining(context: RankContext, plan: Plan): Promise<Tr
 export async function leaveRanks({ parameters, device }: Training): Promise<void> {
   parameters.awaitUpdates();
   await device.compute.sync();
+}
+
+/**
+ * The others come to the same end, and are to tell it by its name: so this rank first does what they wait for.
+ * @throws LongscanError E-DIVERGED
+ */
+export async function refuseDiverged(training: Training, step: number, result: StepResult): Promise<void> {
+  try {
+    assertFinite(step, result);
+  } catch (error) {
+    await leaveRanks(training);
+    throw error;
+  }
 }
 
 /** Ends connections, threads and memory of a training. */

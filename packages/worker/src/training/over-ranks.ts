@@ -81,9 +81,11 @@ export function gatherValues(training: Training): void {
   const { world } = mesh;
   if (world === null || optimizer.shard.count === 1 || parameters.halves === null) return;
   const { low } = parameters.halves;
-  after(world, low, () => {
-    for (const bucket of parameters.buckets) gatherParts(training, world, low, bucket);
-  });
+  training.device.scope(() =>
+    after(world, low, () => {
+      for (const bucket of parameters.buckets) gatherParts(training, world, low, bucket);
+    }),
+  );
 }
 
 /** Of a bucket of a flat buffer, everybody gets the parts of the others. */

@@ -116,7 +116,7 @@ for (const [name, one] of Object.entries(cases)) {
   );
 }
 
-/** Which block serves a tensor, up to a quarter larger, depends on what other streams had done by then. */
+/** Which block serves a small tensor, up to a quarter larger, depends on what other streams had done by then: some hundred bytes. */
 function assertNear(bytes: number, expected: number): void {
   assert.ok(Math.abs(bytes - expected) < expected / 1000, `${bytes} bytes, expected about ${expected}`);
 }

@@ -11,12 +11,11 @@ import { RunTrace } from '../trace/run-trace.js';
 import type { StepTimes } from '../trace/step-tracer.js';
 import { gatherMoments } from './gather-moments.js';
 import { flopsPerRank, modelFlopsPerToken } from './model-flops.js';
-import { closeTraining, leaveRanks, openTraining } from './open-training.js';
+import { closeTraining, leaveRanks, openTraining, refuseDiverged } from './open-training.js';
 import { explainShortage } from './out-of-memory.js';
 import { gatherValues } from './over-ranks.js';
 import { checkpointContent, restore } from './train-state.js';
 import {
-  assertFinite,
   maxUnderWay,
   type StepResult,
   type StopWish,
@@ -170,13 +169,7 @@ class Trainer {
     const { spExposedMs, traced } = await step.times;
     this.report(step, result, this.lastResultMs - before, spExposedMs);
     if (traced !== null) this.trace.write(traced);
-    try {
-      assertFinite(step.number, result);
-    } catch (error) {
-      // The others come to the same end, and are to tell it by its name.
-      await leaveRanks(this.training);
-      throw error;
-    }
+    await refuseDiverged(this.training, step.number, result);
     this.step = step.number;
     if (result.stop) this.agreed = { stop: true, save: result.save && this.agreed?.save !== false };
   }

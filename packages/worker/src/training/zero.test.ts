@@ -105,7 +105,12 @@ for (const gradientBucket of ['0B', '1KiB']) {
         });
       }
     }
+    const before = ranks.map(({ device }) => device.memory().numTensors);
     for (const rank of ranks) gatherValues(rank);
+    assert.equal(
+      ranks.map(({ device }) => device.memory().numTensors),
+      before,
+    );
     for (const { parameters, device } of ranks) {
       for (const [i, name] of names.entries()) {
         assert.equal(await parameters.valuesOf(name).read(), expected[i], name);

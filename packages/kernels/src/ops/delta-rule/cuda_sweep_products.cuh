@@ -4,9 +4,9 @@
 
 #include "cuda/warpgroup_wide.cuh"
 
-// Products of a sweep: 64 rows by the 32 channels of V that a block works on, by one warpgroup, both operands
-// in shared memory. As in cuda/warpgroup.cuh by wgmma on Hopper, and by mma.sync with the same numbers in the
-// same threads elsewhere.
+// Products of a sweep: 64 rows by 32 channels of V, those of a block of the narrow sweeps, by one warpgroup,
+// both operands in shared memory. As in cuda/warpgroup.cuh by wgmma on Hopper, and by mma.sync with the same
+// numbers in the same threads elsewhere.
 
 namespace longscan {
 

@@ -7,7 +7,7 @@
 
 namespace longscan {
 
-/// A state (or adjoint) without decay, as a warpgroup has it in the accumulators of its products: P^T for 64
+/// A state (or adjoint), as a warpgroup has it in the accumulators of its products: P^T for 64
 /// values, `own` times 64 and on, and what products read of it in shared memory.
 template <int DK>
 struct HeldState : SweepState<DK> {

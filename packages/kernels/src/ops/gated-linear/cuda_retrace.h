@@ -30,7 +30,9 @@ struct RetraceCall {
 };
 
 /// Chunks over which S is taken back at most. Each product adds an error of f32's last bit of S: after so
-/// many chunks of which all write the same, S before the second is right to 2e-3, half a bf16's last bit.
+/// many chunks of which all write the same, S before the second is right to 2e-3, half a bf16's last bit. The
+/// error is that of the largest S in the segment: a token that writes 1e5 times what earlier ones wrote
+/// leaves dq of those a percent off, and one that writes NaN makes it NaN.
 constexpr int mostRetraced = 128;
 
 /// Whether there is such a sweep for these head sizes on the present device.

@@ -115,7 +115,8 @@ class DecayedSweep : SweepHold<DC, DO, SweepDecay::contracted, summary> {
     const Piece own = piece;
     if (own.fresh && !backward) clearInBranch();
     const bool hasImage = backward && own.opensChunk;
-    if (hasImage) {
+    // Every piece against time publishes: what the last image is copied from must have been read.
+    if constexpr (backward) {
       awaitImage();
       joinWarpgroup();
     }
