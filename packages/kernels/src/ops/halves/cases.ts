@@ -1,4 +1,9 @@
+import * as assert from 'uvu/assert';
+import type { Device } from '../../device.js';
+import { empty, fromArray } from '../../tensor.js';
 import { randomNormal } from '../../testing/index.js';
+import { type Halves, joinHalves, splitHalves } from './index.js';
+import { halvesReference } from './reference.js';
 
 /** Numbers of every size, halfway cases of both kinds, the extremes and what is no number. */
 export function halvesCases(size: number): Float32Array {
@@ -9,4 +14,17 @@ export function halvesCases(size: number): Float32Array {
   const special = new Float32Array(Uint32Array.from(bits).buffer);
   const random = Float32Array.from(randomNormal(size, 1), (value, i) => value * 2 ** ((i % 200) - 100));
   return Float32Array.from([...special, ...random]);
+}
+
+/** Splits numbers on a device, holds both halves and what they are together against the definition, and returns the halves. */
+export async function checkHalves(device: Device, values: Float32Array): Promise<Halves> {
+  const given = fromArray(device, values, [values.length]);
+  const halves = { high: empty(device, given.shape, 'bf16'), low: empty(device, given.shape, 'bf16') };
+  splitHalves(given, halves);
+  const expected = halvesReference(values);
+  assert.equal(await halves.high.read(), expected.high);
+  assert.equal(await halves.low.read(), expected.low);
+  const found = (await joinHalves(halves).read()) as Float32Array;
+  assert.equal(new Uint32Array(found.buffer), new Uint32Array(values.buffer));
+  return halves;
 }
