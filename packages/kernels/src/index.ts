@@ -42,7 +42,7 @@ export {
 export { type ErrorParts, LongscanError } from './errors.js';
 export type { CudaInfo, MemoryStats, Native, OpTime } from './native.js';
 export type { NativeObserver } from './observed-native.js';
-export { type AdamwOptions, type AdamwTensors, adamw } from './ops/adamw/index.js';
+export { type AdamwOptions, type AdamwTensors, adamw, type MomentRounding } from './ops/adamw/index.js';
 export { add, axpy } from './ops/add/index.js';
 export {
   type AttentionGradients,
