@@ -1,14 +1,16 @@
 import {
   adamw,
   clipFactor,
+  type DType,
   fromArray,
   type Halves,
+  type RandomKey,
   type Stream,
   sumOfSquares,
   type Tensor,
   zeros,
 } from '@longscan/kernels';
-import type { ParameterSpec } from '../model/init.js';
+import { type ParameterSpec, seedWords } from '../model/init.js';
 import { beforeAll, type Parameters } from '../model/parameters.js';
 import type { JobSpec } from '../protocol/job-spec.js';
 import { piecesOfShard, type Shard, type ShardPiece, wholeShard } from './shard.js';
@@ -19,9 +21,18 @@ interface Slot {
   readonly gradient: Tensor;
   readonly m: Tensor;
   readonly v: Tensor;
+  /** Of the flat buffers, the first. */
+  readonly begin: number;
   readonly weightDecay: number;
   /** Whose parameters they are, see `ParameterSpec.block`. */
   readonly block: number;
+}
+
+export interface OptimizerOptions {
+  /** The parameters can be cut into `shard.count` parts; default: all of them. */
+  readonly shard?: Shard;
+  /** The job's, of the random numbers by which moments in bf16 are rounded; default: 0. */
+  readonly seed?: number;
 }
 
 /** Elements of one parameter that lie in a shard. */
@@ -44,9 +55,14 @@ interface Run {
   readonly block: number;
 }
 
+/** Of values in `dtype`, which is f64 for gradient checks. */
+function momentType({ moments }: JobSpec['optimizer'], dtype: DType): DType {
+  return moments === 'bf16' ? 'bf16' : dtype;
+}
+
 /** AdamW with decoupled weight decay over a shard of a model's parameters, and the clipping of their gradients. */
 export class Optimizer {
-  /** Running means of the shard's gradients and of their squares, flat. */
+  /** Running means of the shard's gradients and of their squares, flat; in bf16 if the job says so. */
   readonly moments: { readonly m: Tensor; readonly v: Tensor };
   /** Where parameters are updated: on a GPU aside, so that a block's forward pass hides the update of those after it. */
   readonly stream: Stream;
@@ -58,17 +74,23 @@ export class Optimizer {
   private readonly slots: readonly Slot[];
   /** What was decided in the step before: after one that diverged nothing is updated any more. */
   private lastClip: Tensor;
+  readonly shard: Shard;
+  /** Of the random numbers by which moments in bf16 are rounded. */
+  private readonly roundingKey: RandomKey;
 
-  /** `parameters` can be cut into `shard.count` parts. */
   constructor(
     private readonly parameters: Parameters,
     private readonly spec: JobSpec['optimizer'],
-    readonly shard: Shard = wholeShard,
+    { shard = wholeShard, seed = 0 }: OptimizerOptions = {},
   ) {
+    this.shard = shard;
+    const [low, high] = seedWords(seed, 'optimizer.moments');
+    this.roundingKey = [low, high];
     const { device, dtype, values, gradients, halves } = parameters;
     this.lastClip = fromArray(device, [1, 0, 1], [3], 'f64');
     const size = [parameters.size / shard.count];
-    const [m, v] = [zeros(device, size, dtype), zeros(device, size, dtype)];
+    const type = momentType(spec, dtype);
+    const [m, v] = [zeros(device, size, type), zeros(device, size, type)];
     this.moments = { m, v };
     this.pieces = piecesOfShard(parameters.buckets, shard);
     const isAside = device.isGpu && shard.count === 1;
@@ -82,6 +104,7 @@ export class Optimizer {
         gradient: gradients.view(length, begin),
         m: m.view(length, inShard),
         v: v.view(length, inShard),
+        begin,
         weightDecay,
         block,
       };
@@ -162,8 +185,10 @@ export class Optimizer {
     const { stream, parameters } = this;
     this.hasStepped = true;
     stream.wait(parameters.device.compute.record());
-    for (const { weightDecay, block, ...tensors } of this.slots) {
-      const options = { learningRate, beta1, beta2, eps: this.spec.eps, weightDecay, step };
+    for (const { begin, weightDecay, block, ...tensors } of this.slots) {
+      // Where an element lies in the flat buffers does not depend on who updates it.
+      const rounding = { key: this.roundingKey, firstElement: begin };
+      const options = { learningRate, beta1, beta2, eps: this.spec.eps, weightDecay, step, rounding };
       adamw({ ...tensors, clip }, options, stream);
       if (stream !== parameters.device.compute) parameters.noteUpdate(block, stream.record());
     }
