@@ -13,13 +13,13 @@ namespace {
 constexpr int64_t workPerElement = 8;
 
 struct AdamwTensors {
-  TensorRef parameter, low, gradient, m, v, clip;
+  TensorRef parameter, low, gradient, m, v, clip, squares;
 };
 
 /// Only there are parameters in halves.
 Napi::Value updateOnGpu(Args& args, const AdamwStep& step, const AdamwRounding& rounding,
                         const AdamwTensors& tensors) {
-  const auto& [parameter, low, gradient, m, v, clip] = tensors;
+  const auto& [parameter, low, gradient, m, v, clip, squares] = tensors;
   const DType type = low ? DType::bf16 : DType::f32;
   args.check(parameter.dtype == type && (!low || low.dtype == type), "parameter is neither f32 nor two bf16");
   args.check(gradient.dtype == DType::f32, "gradient is not f32");
@@ -36,8 +36,8 @@ Napi::Value updateOnGpu(Args& args, const AdamwStep& step, const AdamwRounding& 
                                      rounding.step,
                                      rounding.firstElement};
   args.enqueueLaunch([=, count = parameter.numElements, gradient = gradient.as<float>(),
-                      decision = clip.as<double>()](CUstream_st* stream) {
-    return kernel(&call, &where, &moments, gradient, decision, count, stream);
+                      decision = clip.as<double>(), parts = squares.as<double>()](CUstream_st* stream) {
+    return kernel(&call, &where, &moments, gradient, decision, parts, count, stream);
   });
   return args.env().Undefined();
 }
@@ -66,6 +66,7 @@ Napi::Value bindAdamwUpdate(Args& args) {
   tensors.m = args.tensor("m");
   tensors.v = args.tensor("v");
   tensors.clip = args.tensor("clip", DType::f64);
+  tensors.squares = args.optionalTensor("squares");
   AdamwStep step{};
   step.learningRate = args.number("learningRate");
   step.beta1 = args.number("beta1");
@@ -77,7 +78,7 @@ Napi::Value bindAdamwUpdate(Args& args) {
   rounding.key = {{static_cast<uint32_t>(args.integer("key0")), static_cast<uint32_t>(args.integer("key1"))}};
   rounding.step = static_cast<uint32_t>(number);
   rounding.firstElement = args.integer("firstElement");
-  const auto& [parameter, low, gradient, m, v, clip] = tensors;
+  const auto& [parameter, low, gradient, m, v, clip, squares] = tensors;
   for (const TensorRef& tensor : {gradient, m, v})
     args.check(tensor.numElements == parameter.numElements, "tensors differ in size");
   args.checkSameType(m, v);
@@ -85,12 +86,17 @@ Napi::Value bindAdamwUpdate(Args& args) {
   if (!isRounded) args.checkSameType(gradient, m);
   args.check(clip.numElements == 3, "clip is not [3]");
   args.check(!low || low.numElements == parameter.numElements, "low differs in size");
+  args.check(
+      !squares || (squares.dtype == DType::f64 &&
+                   squares.numElements == (parameter.numElements + elementsPerSum - 1) / elementsPerSum),
+      "squares is not f64 with a number for each 1,024 elements");
   args.check(number >= 1, "steps are counted from 1");
   args.check(rounding.firstElement >= 0, "firstElement is below zero");
   step.correction1 = 1 / (1 - std::pow(step.beta1, static_cast<double>(number)));
   step.correction2 = 1 / (1 - std::pow(step.beta2, static_cast<double>(number)));
   if (args.onGpu()) return updateOnGpu(args, step, rounding, tensors);
   args.check(!low, "only GPUs hold parameters in halves");
+  args.check(!squares, "only GPUs sum squares beside an update");
   args.checkSameType(parameter, gradient);
   if (isRounded) {
     args.check(parameter.dtype == DType::f32, "moments in bf16 are those of f32 parameters");
@@ -113,7 +119,7 @@ Napi::Value bindAdamwUpdate(Args& args) {
 }  // namespace
 
 void register_adamw(Registry& registry) {
-  registry.add("adamwUpdate", 16, bindAdamwUpdate);
+  registry.add("adamwUpdate", 17, bindAdamwUpdate);
 }
 
 }  // namespace longscan

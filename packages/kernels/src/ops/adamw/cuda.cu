@@ -1,5 +1,6 @@
 #include "cuda.h"
 
+#include "cuda/block_sum.cuh"
 #include "cuda/halves.cuh"
 #include "cuda/pack.cuh"
 #include "update.h"
@@ -16,6 +17,7 @@ constexpr int threads = 256;
 #define LONGSCAN_ADAMW_AT_ONCE 4
 #endif
 constexpr int atOnce = LONGSCAN_ADAMW_AT_ONCE;
+constexpr int64_t perBlock = threads * atOnce;
 
 struct Task {
   AdamwConstants<float> step;
@@ -24,6 +26,7 @@ struct Task {
   void *m, *v;
   AdamwRounding rounding;
   const double* clip;
+  double* squares;
   int64_t count;
 };
 
@@ -95,37 +98,55 @@ __device__ void storeMoments(const Task& task, uint16_t*, int64_t at, const Pack
   storePack<width>(static_cast<uint16_t*>(task.v) + at, second);
 }
 
-template <typename Storage, typename Moment, int width>
-__device__ void update(const Task& task, float factor, int64_t at) {
+/// Returns the sum of the gradients' squares if that is wanted; what is not finite of them is then not
+/// applied.
+template <typename Storage, typename Moment, bool takesNorm, int width>
+__device__ double update(const Task& task, float factor, int64_t at) {
   auto p = Storage::template load<width>(task.parameter, at);
   const auto gradient = loadPack<width>(task.gradient + at);
   auto m = loadMoment<width>(static_cast<const Moment*>(task.m) + at);
   auto v = loadMoment<width>(static_cast<const Moment*>(task.v) + at);
+  double squares = 0;
 #pragma unroll
-  for (int i = 0; i < width; i++) updateElement(task.step, gradient.x[i] * factor, p.x[i], m.x[i], v.x[i]);
+  for (int i = 0; i < width; i++) {
+    const float g = gradient.x[i];
+    if (takesNorm) squares = fma(static_cast<double>(g), static_cast<double>(g), squares);
+    if (!takesNorm || isfinite(g)) updateElement(task.step, g * factor, p.x[i], m.x[i], v.x[i]);
+  }
   Storage::template store<width>(task.parameter, at, p);
   storeMoments(task, static_cast<Moment*>(nullptr), at, m, v);
+  return squares;
 }
 
 /// `isAligned`: packs of `atOnce` may be read from where the arrays begin, and begin with an element whose
 /// noise is the first of its block.
-template <typename Storage, typename Moment>
+template <typename Storage, typename Moment, bool takesNorm>
 __global__ void __launch_bounds__(threads) adamwKernel(const Task task, bool isAligned) {
-  // The gradient's norm is not finite: nothing changes.
-  if (task.clip[2] != 1.0) return;
+  // A gradient's norm was not finite: nothing changes.
+  const bool applies = task.clip[2] == 1.0;
+  if (!applies && !takesNorm) return;
   const auto factor = static_cast<float>(task.clip[0]);
-  const int64_t first = (static_cast<int64_t>(blockIdx.x) * threads + threadIdx.x) * atOnce;
-  if (isAligned && first + atOnce <= task.count) {
-    update<Storage, Moment, atOnce>(task, factor, first);
-  } else {
+  const int64_t first = blockIdx.x * perBlock + threadIdx.x * atOnce;
+  double squares = 0;
+  if (applies && isAligned && first + atOnce <= task.count) {
+    squares = update<Storage, Moment, takesNorm, atOnce>(task, factor, first);
+  } else if (applies) {
     for (int64_t at = first; at < task.count && at < first + atOnce; at++)
-      update<Storage, Moment, 1>(task, factor, at);
+      squares += update<Storage, Moment, takesNorm, 1>(task, factor, at);
   }
+  if (!takesNorm) return;
+  squares = sumOfBlock<threads>(squares);
+  if (threadIdx.x == 0) task.squares[blockIdx.x] = squares;
+}
+
+template <typename Storage, typename Moment>
+auto kernelFor(bool takesNorm) {
+  return takesNorm ? adamwKernel<Storage, Moment, true> : adamwKernel<Storage, Moment, false>;
 }
 
 template <typename Storage>
-auto kernelOf(const LongscanAdamwMoments& moments) {
-  return moments.areBf16 ? adamwKernel<Storage, uint16_t> : adamwKernel<Storage, float>;
+auto kernelFor(bool isBf16, bool takesNorm) {
+  return isBf16 ? kernelFor<Storage, uint16_t>(takesNorm) : kernelFor<Storage, float>(takesNorm);
 }
 
 }  // namespace
@@ -136,7 +157,7 @@ using namespace longscan;
 
 int longscanAdamw(const LongscanAdamw* step, const LongscanAdamwParameter* parameter,
                   const LongscanAdamwMoments* moments, const float* gradient, const double* clip,
-                  int64_t count, CUstream_st* stream) {
+                  double* squares, int64_t count, CUstream_st* stream) {
   if (count == 0) return cudaSuccess;
   const AdamwRounding rounding{{{moments->key[0], moments->key[1]}}, moments->step, moments->firstElement};
   const Task task{{step->beta1, step->beta2, step->rest1, step->rest2, step->rate, step->correction2,
@@ -147,6 +168,7 @@ int longscanAdamw(const LongscanAdamw* step, const LongscanAdamwParameter* param
                   moments->v,
                   rounding,
                   clip,
+                  squares,
                   count};
   const auto address = [](const void* memory) { return reinterpret_cast<uintptr_t>(memory); };
   // Packs of what has 16 bits have half the bytes.
@@ -156,8 +178,9 @@ int longscanAdamw(const LongscanAdamw* step, const LongscanAdamwParameter* param
                               (moments->areBf16 ? 2 * momentAddresses : momentAddresses);
   const bool isAligned =
       addresses % (4 * atOnce) == 0 && (!moments->areBf16 || moments->firstElement % elementsPerNoise == 0);
-  const int64_t perBlock = threads * atOnce;
-  const auto kernel = parameter->whole == nullptr ? kernelOf<InHalves>(*moments) : kernelOf<Whole>(*moments);
+  const bool isBf16 = moments->areBf16, takesNorm = squares != nullptr;
+  const auto kernel = parameter->whole == nullptr ? kernelFor<InHalves>(isBf16, takesNorm)
+                                                  : kernelFor<Whole>(isBf16, takesNorm);
   kernel<<<static_cast<unsigned>((count + perBlock - 1) / perBlock), threads, 0, stream>>>(task, isAligned);
   return cudaGetLastError();
 }

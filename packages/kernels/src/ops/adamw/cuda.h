@@ -36,10 +36,11 @@ struct LongscanAdamwMoments {
 };
 
 /// `count` numbers each of f32 parameter, m and v, in place, from f32 gradients. clip: f64 [3], a factor, a
-/// norm, and 1 if anything is to be changed.
+/// norm, and 1 if anything is to be changed. squares: null, or f64 [count / 1024 rounded up] for the sum of
+/// the gradients' squares in parts; what of a gradient is not finite is then not applied.
 int longscanAdamw(const struct LongscanAdamw* step, const struct LongscanAdamwParameter* parameter,
                   const struct LongscanAdamwMoments* moments, const float* gradient, const double* clip,
-                  int64_t count, struct CUstream_st* stream);
+                  double* squares, int64_t count, struct CUstream_st* stream);
 
 #ifdef __cplusplus
 }

@@ -38,6 +38,16 @@ export interface AdamwTensors {
   readonly v: Tensor;
   /** [3], f64 */
   readonly clip: Tensor;
+  /**
+   * On a GPU: gets the sum of gradient² in parts, `sumParts` of f64, at no cost beside the update. A gradient is then known not
+   * to be finite only after the update, which leaves those elements as they were.
+   */
+  readonly squares?: Tensor | undefined;
+}
+
+/** Of an update of so many elements, the parts that the sum of its gradients' squares comes in. */
+export function sumParts(size: number): number {
+  return Math.ceil(size / 1024);
 }
 
 /**
@@ -53,7 +63,7 @@ export function adamw(
   options: AdamwOptions,
   stream: Stream = tensors.gradient.device.compute,
 ): void {
-  const { parameter, gradient, m, v, clip } = tensors;
+  const { parameter, gradient, m, v, clip, squares } = tensors;
   const halves = 'high' in parameter ? parameter : { high: parameter, low: null };
   const { high, low } = halves;
   for (const [name, tensor] of Object.entries({ gradient, m, v, ...(low && { low }) })) {
@@ -77,6 +87,7 @@ export function adamw(
     m.id,
     v.id,
     clip.id,
+    squares?.id ?? null,
     options.learningRate,
     options.beta1,
     options.beta2,
