@@ -12,12 +12,11 @@ namespace longscan {
 
 namespace {
 
-constexpr int threads = 256;
 #ifndef LONGSCAN_ADAMW_AT_ONCE
 #define LONGSCAN_ADAMW_AT_ONCE 4
 #endif
 constexpr int atOnce = LONGSCAN_ADAMW_AT_ONCE;
-constexpr int64_t perBlock = threads * atOnce;
+constexpr int threads = elementsPerSum / atOnce;
 
 struct Task {
   AdamwConstants<float> step;
@@ -126,7 +125,7 @@ __global__ void __launch_bounds__(threads) adamwKernel(const Task task, bool isA
   const bool applies = task.clip[2] == 1.0;
   if (!applies && !takesNorm) return;
   const auto factor = static_cast<float>(task.clip[0]);
-  const int64_t first = blockIdx.x * perBlock + threadIdx.x * atOnce;
+  const int64_t first = blockIdx.x * elementsPerSum + threadIdx.x * atOnce;
   double squares = 0;
   if (applies && isAligned && first + atOnce <= task.count) {
     squares = update<Storage, Moment, takesNorm, atOnce>(task, factor, first);
@@ -181,6 +180,7 @@ int longscanAdamw(const LongscanAdamw* step, const LongscanAdamwParameter* param
   const bool isBf16 = moments->areBf16, takesNorm = squares != nullptr;
   const auto kernel = parameter->whole == nullptr ? kernelFor<InHalves>(isBf16, takesNorm)
                                                   : kernelFor<Whole>(isBf16, takesNorm);
-  kernel<<<static_cast<unsigned>((count + perBlock - 1) / perBlock), threads, 0, stream>>>(task, isAligned);
+  kernel<<<static_cast<unsigned>((count + elementsPerSum - 1) / elementsPerSum), threads, 0, stream>>>(
+      task, isAligned);
   return cudaGetLastError();
 }

@@ -29,7 +29,7 @@ struct AdamwRounding {
 };
 
 constexpr int64_t elementsPerNoise = 4;
-/// Whose gradients' squares are one part of their sum.
+/// Whose gradients' squares are one part of their sum; `sumParts` in index.ts.
 constexpr int64_t elementsPerSum = 1024;
 
 /// For elements [4 block, 4 block + 4) of a model a word each: its lower half rounds m, its upper half v.
