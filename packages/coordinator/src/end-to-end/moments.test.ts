@@ -40,6 +40,15 @@ test('moments in bf16 ~> the bits of one optimizer when sharded, and of a run th
   }
 });
 
+test('moments in bf16, deterministic ~> the bits of one rank on two', async () => {
+  const deterministic = { ...rounded, 'job.deterministic': true, 'job.steps': 10 };
+  const [one, another] = [
+    await workshop.train('alone', deterministic),
+    await workshop.train('cut', { ...deterministic, 'parallel.sp': 2 }),
+  ];
+  expectSameBits(another.result.checkpoint, one.result.checkpoint);
+});
+
 test('moments in bf16 ~> losses near those of f32, and half of a checkpoint of moments', async () => {
   const expected = await workshop.train('f32', job);
   const found = await workshop.train('bf16', rounded);
