@@ -5,18 +5,18 @@
 #include "cuda/pack.cuh"
 #include "update.h"
 
-// Bound by memory: 28 bytes a parameter, or 20 with moments in bf16, each read and written once, 16 at a
-// time, or 8 of what has 16 bits.
+// Bound by memory: 28 bytes a parameter, or 20 with moments in bf16, each read and written once.
 
 namespace longscan {
 
 namespace {
 
-#ifndef LONGSCAN_ADAMW_AT_ONCE
-#define LONGSCAN_ADAMW_AT_ONCE 4
-#endif
-constexpr int atOnce = LONGSCAN_ADAMW_AT_ONCE;
-constexpr int threads = elementsPerSum / atOnce;
+/// Elements of a thread, so that where most has 16 bits accesses are of 16 bytes too.
+template <typename Moment>
+constexpr int atOnce = sizeof(Moment) == 2 ? 8 : 4;
+/// A block's elements are one part of the sum of squares.
+template <typename Moment>
+constexpr int threads = elementsPerSum / atOnce<Moment>;
 
 struct Task {
   AdamwConstants<float> step;
@@ -120,32 +120,38 @@ __device__ double update(const Task& task, float factor, int64_t at) {
 /// `isAligned`: packs of `atOnce` may be read from where the arrays begin, and begin with an element whose
 /// noise is the first of its block.
 template <typename Storage, typename Moment, bool takesNorm>
-__global__ void __launch_bounds__(threads) adamwKernel(const Task task, bool isAligned) {
+__global__ void __launch_bounds__(threads<Moment>) adamwKernel(const Task task, bool isAligned) {
   // A gradient's norm was not finite: nothing changes.
   const bool applies = task.clip[2] == 1.0;
   if (!applies && !takesNorm) return;
   const auto factor = static_cast<float>(task.clip[0]);
-  const int64_t first = blockIdx.x * elementsPerSum + threadIdx.x * atOnce;
+  const int64_t first = blockIdx.x * elementsPerSum + threadIdx.x * atOnce<Moment>;
   double squares = 0;
-  if (applies && isAligned && first + atOnce <= task.count) {
-    squares = update<Storage, Moment, takesNorm, atOnce>(task, factor, first);
+  if (applies && isAligned && first + atOnce<Moment> <= task.count) {
+    squares = update<Storage, Moment, takesNorm, atOnce<Moment>>(task, factor, first);
   } else if (applies) {
-    for (int64_t at = first; at < task.count && at < first + atOnce; at++)
+    for (int64_t at = first; at < task.count && at < first + atOnce<Moment>; at++)
       squares += update<Storage, Moment, takesNorm, 1>(task, factor, at);
   }
   if (!takesNorm) return;
-  squares = sumOfBlock<threads>(squares);
+  squares = sumOfBlock<threads<Moment>>(squares);
   if (threadIdx.x == 0) task.squares[blockIdx.x] = squares;
 }
 
 template <typename Storage, typename Moment>
-auto kernelFor(bool takesNorm) {
-  return takesNorm ? adamwKernel<Storage, Moment, true> : adamwKernel<Storage, Moment, false>;
-}
-
-template <typename Storage>
-auto kernelFor(bool isBf16, bool takesNorm) {
-  return isBf16 ? kernelFor<Storage, uint16_t>(takesNorm) : kernelFor<Storage, float>(takesNorm);
+void launch(const Task& task, cudaStream_t stream) {
+  const auto address = [](const void* memory) { return reinterpret_cast<uintptr_t>(memory); };
+  // Packs of what has 16 bits have half the bytes.
+  const uintptr_t moments = (address(task.m) | address(task.v)) * (sizeof(float) / sizeof(Moment));
+  const uintptr_t halves = (address(task.parameter.high) | address(task.parameter.low)) * 2;
+  const uintptr_t addresses = moments | halves | address(task.parameter.whole) | address(task.gradient);
+  const bool isAligned =
+      addresses % (sizeof(float) * atOnce<Moment>) == 0 &&
+      (sizeof(Moment) == sizeof(float) || task.rounding.firstElement % elementsPerNoise == 0);
+  const auto blocks = static_cast<unsigned>((task.count + elementsPerSum - 1) / elementsPerSum);
+  const auto kernel =
+      task.squares == nullptr ? adamwKernel<Storage, Moment, false> : adamwKernel<Storage, Moment, true>;
+  kernel<<<blocks, threads<Moment>, 0, stream>>>(task, isAligned);
 }
 
 }  // namespace
@@ -169,18 +175,11 @@ int longscanAdamw(const LongscanAdamw* step, const LongscanAdamwParameter* param
                   clip,
                   squares,
                   count};
-  const auto address = [](const void* memory) { return reinterpret_cast<uintptr_t>(memory); };
-  // Packs of what has 16 bits have half the bytes.
-  const uintptr_t momentAddresses = address(moments->m) | address(moments->v);
-  const uintptr_t halves = address(parameter->high) | address(parameter->low);
-  const uintptr_t addresses = 2 * halves | address(parameter->whole) | address(gradient) |
-                              (moments->areBf16 ? 2 * momentAddresses : momentAddresses);
-  const bool isAligned =
-      addresses % (4 * atOnce) == 0 && (!moments->areBf16 || moments->firstElement % elementsPerNoise == 0);
-  const bool isBf16 = moments->areBf16, takesNorm = squares != nullptr;
-  const auto kernel = parameter->whole == nullptr ? kernelFor<InHalves>(isBf16, takesNorm)
-                                                  : kernelFor<Whole>(isBf16, takesNorm);
-  kernel<<<static_cast<unsigned>((count + elementsPerSum - 1) / elementsPerSum), threads, 0, stream>>>(
-      task, isAligned);
+  const bool isWhole = parameter->whole != nullptr;
+  if (moments->areBf16) {
+    isWhole ? launch<Whole, uint16_t>(task, stream) : launch<InHalves, uint16_t>(task, stream);
+  } else {
+    isWhole ? launch<Whole, float>(task, stream) : launch<InHalves, float>(task, stream);
+  }
   return cudaGetLastError();
 }
