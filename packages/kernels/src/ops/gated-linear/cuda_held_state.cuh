@@ -3,8 +3,6 @@
 #include "cuda/warpgroup_wide.cuh"
 #include "cuda_sweep_parts.cuh"
 
-#if LONGSCAN_WGMMA
-
 namespace longscan {
 
 /// A state (or adjoint), as a warpgroup has it in the accumulators of its products: P^T for 64
@@ -45,6 +43,7 @@ struct HeldState : SweepState<DK> {
     SweepState<DK>::publish(to, nullptr, 0, at);
   }
 
+#if LONGSCAN_WGMMA
   /// P += or -= sum_t z_t^T y_t of a chunk, in the background; z of the own values. Of 128 keys both panels
   /// in one product, which reads z once: shared memory is what the sweeps without decay are short of.
   template <int sign>
@@ -69,6 +68,7 @@ struct HeldState : SweepState<DK> {
     else
       multiplyTile<StoredB::columns>(P[0], z, productOperand<StoredB::columns>(y.base, k));
   }
+#endif
 
   __device__ void scale(float factor) {
     this->eachPair([&](float& x, float& y, bool, int) {
@@ -94,6 +94,19 @@ struct HeldState : SweepState<DK> {
   }
 };
 
+/// Two rows of this thread's, each times a factor.
+__device__ inline void scaleRows(Sums& sum, float upper, float lower) {
+#pragma unroll
+  for (int n = 0; n < 8; n++) {
+    sum[n][0] *= upper;
+    sum[n][1] *= upper;
+    sum[n][2] *= lower;
+    sum[n][3] *= lower;
+  }
+}
+
+#if LONGSCAN_WGMMA
+
 /// sum = rows of `a` times rows of `b`, of `panels` panels each.
 template <int panels>
 __device__ inline void multiplyRows(Sums& sum, Tile<64> a, Tile<64> b) {
@@ -113,6 +126,6 @@ __device__ inline void forgetLater(Sums& scores, const Lane& at) {
   decayScores(scores, RowDecays{0, 0.0f, false}, at);
 }
 
-}  // namespace longscan
-
 #endif
+
+}  // namespace longscan

@@ -16,20 +16,24 @@ class Retrace : RetraceFrame<DK, DV> {
   using Frame = RetraceFrame<DK, DV>;
   using Layout = typename Frame::Layout;
   using Frame::b;
-  using Frame::base;
   using Frame::bh;
   using Frame::call;
+  using Frame::dO;
   using Frame::emptied;
   using Frame::endChunk;
+  using Frame::enteringAt;
   using Frame::filled;
   using Frame::firstChunk;
   using Frame::h;
+  using Frame::K;
   using Frame::published;
+  using Frame::Q;
   using Frame::scored;
   using Frame::segment;
-  using Frame::tileAt;
+  using Frame::stateAt;
+  using Frame::V;
   using Frame::warpgroups;
-  static constexpr int keyPanels = DK / 64, valuePanels = DV / 64;
+  static constexpr int keyPanels = Layout::keyPanels, valuePanels = Layout::valuePanels;
   static_assert(keyPanels % warpgroups == 0, "each warpgroup has as many keys");
   static constexpr int ownPanels = keyPanels / warpgroups;
   enum Which { adjoint, state };
@@ -50,25 +54,12 @@ class Retrace : RetraceFrame<DK, DV> {
   }
 
  private:
-  __device__ Tile<64> Q(int stage, int panel) const { return tileAt(stage, 0, panel); }
-  __device__ Tile<64> K(int stage, int panel) const { return tileAt(stage, Layout::K, panel); }
-  __device__ Tile<64> V(int stage, int panel) const { return tileAt(stage, Layout::V, panel); }
-  __device__ Tile<64> dO(int stage, int panel) const { return tileAt(stage, Layout::dO, panel); }
   __device__ Tile<64> stored(Which which, int valuePanel, int keyPanel) const {
-    return {base + (which == state ? Layout::state : Layout::adjoint) +
-            (valuePanel * keyPanels + keyPanel) * Layout::panel};
+    return this->stateTile(which == state ? Layout::state : Layout::adjoint, valuePanel, keyPanel);
   }
   /// Products of later with earlier tokens' values, and of queries with earlier keys.
-  __device__ Tile<64> valueScores(int stage) const {
-    return {base + Layout::scores + 2 * stage * Layout::panel};
-  }
-  __device__ Tile<64> keyScores(int stage) const {
-    return {base + Layout::scores + (2 * stage + 1) * Layout::panel};
-  }
-
-  __device__ void arriveOfWarp(uint32_t barrier) const {
-    if (arrivesForWarp()) arrive(barrier);
-  }
+  __device__ Tile<64> valueScores(int stage) const { return this->scoreTile(2 * stage); }
+  __device__ Tile<64> keyScores(int stage) const { return this->scoreTile(2 * stage + 1); }
 
   /// P for products, when round `round`'s predecessor has been read by all.
   __device__ void publish(Which which, int round) const {
@@ -114,7 +105,7 @@ class Retrace : RetraceFrame<DK, DV> {
     const bool loads = at.warpgroup == 0 && at.row0 == 0;
     for (int stage = 0; loads && stage < retraceStages && endChunk - stage > firstChunk; stage++)
       Frame::fill(endChunk - 1 - stage, stage);
-    P.load(call.adjoints + stateAt(bh * call.numSegments + segment), call.V, call.K);
+    P.load(call.adjoints + enteringAt(), call.V, call.K);
     publish(adjoint, 0);
     for (int chunk = endChunk - 1, round = 0; chunk >= firstChunk; chunk--, round++) {
       const int stage = round % retraceStages;
@@ -159,22 +150,13 @@ class Retrace : RetraceFrame<DK, DV> {
     P.store(call.dh0 + stateAt(bh), call.V, call.K, call.scale);
   }
 
-  /// Where a state of [.., V, K] begins.
-  __device__ int64_t stateAt(int number) const {
-    return int64_t{number} * (call.K * call.V);
-  }
-
-  /// S as it enters this segment, or one further on.
-  __device__ const float* entered(int further) const {
-    return call.states + stateAt(bh * call.numSegments + segment + further);
-  }
-
   /// S with what it makes: the scores, for all, and dq.
   __device__ void followState() {
-    P.load(segment + 1 < call.numSegments ? entered(1) : call.lastStates + stateAt(bh), call.V, call.K);
+    P.load(segment + 1 < call.numSegments ? call.states + enteringAt(1) : call.lastStates + stateAt(bh),
+           call.V, call.K);
     int round = 0;
     for (int chunk = endChunk - 1; chunk > firstChunk; chunk--, round++) takeBack<true>(chunk, round);
-    P.load(entered(0), call.V, call.K);
+    P.load(call.states + enteringAt(), call.V, call.K);
     takeBack<false>(firstChunk, round);
   }
 
