@@ -1,7 +1,7 @@
 #pragma once
 
+#include "cuda_held_state.cuh"
 #include "cuda_segments.h"
-#include "cuda_sweep_parts.cuh"
 
 // What the sweeps that give all gradients at once, Reverse and Retrace, have in shared memory.
 
@@ -43,6 +43,31 @@ struct GradientsTiles {
     return {base + part + (valuePanel * Layout::keyPanels + keyPanel) * Layout::panel};
   }
   __device__ Tile<64> scoreTile(int number) const { return {base + Layout::scores + number * Layout::panel}; }
+
+  /// dO V^T or Q K^T of all tokens of a stage, in the background.
+  __device__ void startScores(Sums& sum, int stage, bool ofValues) const {
+    constexpr int keyPanels = Layout::keyPanels, valuePanels = Layout::valuePanels;
+    beginProducts();
+    if (keyPanels == valuePanels)
+      multiplyRows<keyPanels>(sum, ofValues ? dO(stage, 0) : Q(stage, 0),
+                              ofValues ? V(stage, 0) : K(stage, 0));
+    else if (ofValues)
+      multiplyRows<valuePanels>(sum, dO(stage, 0), V(stage, 0));
+    else
+      multiplyRows<keyPanels>(sum, Q(stage, 0), K(stage, 0));
+    commitProducts();
+  }
 };
+
+/// sum += scores z, or with scores stored in `columns` scores^T z.
+template <StoredB storedScores>
+__device__ inline void addScored(Sums& sum, Tile<64> scores, Tile<64> z) {
+#pragma unroll
+  for (int k = 0; k < 4; k++)
+    if constexpr (storedScores == StoredB::columns)
+      multiplyTransposed(sum, scores, k, z, k);
+    else
+      multiply<StoredB::columns>(sum, scores, k, z, k);
+}
 
 }  // namespace longscan

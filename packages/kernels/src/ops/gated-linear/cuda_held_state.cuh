@@ -105,19 +105,16 @@ __device__ inline void scaleRows(Sums& sum, float upper, float lower) {
   }
 }
 
-#if LONGSCAN_WGMMA
-
 /// sum = rows of `a` times rows of `b`, of `panels` panels each.
 template <int panels>
 __device__ inline void multiplyRows(Sums& sum, Tile<64> a, Tile<64> b) {
 #pragma unroll
   for (int k = 0; k < 4 * panels; k++) {
-    const uint64_t left = rowsOperand(a.base, k, Tile<64>::bytes);
-    const uint64_t right = rowsOperand(b.base, k, Tile<64>::bytes);
+    const Tile<64> left{a.base + k / 4 * Tile<64>::bytes}, right{b.base + k / 4 * Tile<64>::bytes};
     if (k == 0)
-      multiplyTiles<StoredB::rows, false>(sum, left, right);
+      multiply<StoredB::rows, false>(sum, left, k, right, k);
     else
-      multiplyTiles<StoredB::rows, true>(sum, left, right);
+      multiply<StoredB::rows>(sum, left, k % 4, right, k % 4);
   }
 }
 
@@ -125,7 +122,5 @@ __device__ inline void multiplyRows(Sums& sum, Tile<64> a, Tile<64> b) {
 __device__ inline void forgetLater(Sums& scores, const Lane& at) {
   decayScores(scores, RowDecays{0, 0.0f, false}, at);
 }
-
-#endif
 
 }  // namespace longscan

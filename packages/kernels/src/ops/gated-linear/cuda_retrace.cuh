@@ -1,6 +1,5 @@
 #pragma once
 
-#include "cuda_held_state.cuh"
 #include "cuda_retrace_frame.cuh"
 #include "cuda_store_rows.cuh"
 
@@ -30,6 +29,7 @@ class Retrace : RetraceFrame<DK, DV> {
   using Frame::Q;
   using Frame::scored;
   using Frame::segment;
+  using Frame::startScores;
   using Frame::stateAt;
   using Frame::V;
   using Frame::warpgroups;
@@ -79,15 +79,6 @@ class Retrace : RetraceFrame<DK, DV> {
       multiplyTiles<StoredB::columns, true>(sum, rowsOperand(a.base, k, Layout::panel),
                                             productOperand<StoredB::columns>(right.base, k % 4));
     }
-  }
-
-  /// sum += scores z, or scores^T z.
-  template <StoredB storedScores>
-  __device__ static void addScored(Sums& sum, Tile<64> scores, Tile<64> z) {
-#pragma unroll
-    for (int k = 0; k < 4; k++)
-      multiplyTiles<StoredB::columns, true, storedScores>(sum, productOperand<storedScores>(scores.base, k),
-                                                          productOperand<StoredB::columns>(z.base, k));
   }
 
   /// 64 channels from `channel` on of `channels`.
@@ -199,20 +190,7 @@ class Retrace : RetraceFrame<DK, DV> {
     }
   }
 
-  /// Products of all tokens with all, in the background.
-  __device__ void startScores(Sums& sum, int stage, bool ofValues) const {
-    beginProducts();
-    if (keyPanels == valuePanels)
-      multiplyRows<keyPanels>(sum, ofValues ? dO(stage, 0) : Q(stage, 0),
-                              ofValues ? V(stage, 0) : K(stage, 0));
-    else if (ofValues)
-      multiplyRows<valuePanels>(sum, dO(stage, 0), V(stage, 0));
-    else
-      multiplyRows<keyPanels>(sum, Q(stage, 0), K(stage, 0));
-    commitProducts();
-  }
-
-  /// Those with earlier tokens and themselves.
+  /// Scores with earlier tokens and themselves.
   __device__ void storeScores(Sums& sum, Tile<64> to) const {
     settle(sum);
     forgetLater(sum, at);

@@ -1,6 +1,5 @@
 #pragma once
 
-#include "cuda_held_state.cuh"
 #include "cuda_reverse_frame.cuh"
 #include "cuda_store_rows.cuh"
 
@@ -29,6 +28,7 @@ class Reverse : ReverseFrame<DK, DV> {
   using Frame::scoresRead;
   using Frame::segment;
   using Frame::smallOf;
+  using Frame::startScores;
   using Frame::stateEmptied;
   using Frame::stateFilled;
   using Frame::stateTile;
@@ -88,21 +88,6 @@ class Reverse : ReverseFrame<DK, DV> {
     D.store(call.dh0 + stateAt(bh), call.V, call.K, call.scale);
   }
 
-  /// sum = rows of `a` times rows of `b`, of `panels` panels each, in the background.
-  template <int panels>
-  __device__ static void multiplyRows(Sums& sum, Tile<64> a, Tile<64> b) {
-    beginProducts();
-#pragma unroll
-    for (int k = 0; k < 4 * panels; k++) {
-      const Tile<64> left{a.base + k / 4 * Layout::panel}, right{b.base + k / 4 * Layout::panel};
-      if (k == 0)
-        multiply<StoredB::rows, false>(sum, left, k, right, k);
-      else
-        multiply<StoredB::rows>(sum, left, k % 4, right, k % 4);
-    }
-    commitProducts();
-  }
-
   /// sum = rows of `a`, DV wide, times a panel of a state, in the background.
   __device__ static void multiplyState(Sums& sum, Tile<64> a, Tile<64> state) {
     beginProducts();
@@ -116,29 +101,6 @@ class Reverse : ReverseFrame<DK, DV> {
         multiply<StoredB::columns>(sum, left, k % 4, right, k % 4);
     }
     commitProducts();
-  }
-
-  /// sum += scores^T z, in the background.
-  __device__ static void addLater(Sums& sum, Tile<64> scores, Tile<64> z) {
-#pragma unroll
-    for (int k = 0; k < 4; k++) multiplyTransposed(sum, scores, k, z, k);
-    commitProducts();
-  }
-
-  __device__ static void addEarlier(Sums& sum, Tile<64> scores, Tile<64> z) {
-#pragma unroll
-    for (int k = 0; k < 4; k++) multiply<StoredB::columns>(sum, scores, k, z, k);
-    commitProducts();
-  }
-
-  __device__ void startScores(Sums& sum, int stage, bool ofValues) const {
-    if (keyPanels == valuePanels)
-      multiplyRows<keyPanels>(sum, ofValues ? dO(stage, 0) : Q(stage, 0),
-                              ofValues ? V(stage, 0) : K(stage, 0));
-    else if (ofValues)
-      multiplyRows<valuePanels>(sum, dO(stage, 0), V(stage, 0));
-    else
-      multiplyRows<keyPanels>(sum, Q(stage, 0), K(stage, 0));
   }
 
   __device__ void storeScores(Sums& sum, const RowDecays& rows, Tile<64> to) const {
@@ -194,7 +156,9 @@ class Reverse : ReverseFrame<DK, DV> {
       storeScores(products, rows, laterValues());
     }
     startScores(products, stage, ofValues);
+    beginProducts();
     multiplyRows<keyPanels>(valueGradient, K(stage, 0), adjointOf(at.warpgroup, 0));
+    commitProducts();
     waitForProducts<1>();
     if (warpgroups > 1 && round > 0) awaitArrivals(scoresRead(), round - 1);
     storeScores(products, rows, ofValues ? laterValues() : laterKeys());
@@ -235,7 +199,8 @@ class Reverse : ReverseFrame<DK, DV> {
     const float upper = decays ? rows.after(row) : 1.0f, lower = decays ? rows.after(row + 8) : 1.0f;
     if (decays) scaleRows(out, upper, lower);
     beginProducts();
-    addLater(out, laterKeys(), dO(stage, at.warpgroup));
+    addScored<StoredB::columns>(out, laterKeys(), dO(stage, at.warpgroup));
+    commitProducts();
 
     constexpr int ownPanels = (keyPanels + warpgroups - 1) / warpgroups;
 #pragma unroll
@@ -257,7 +222,8 @@ class Reverse : ReverseFrame<DK, DV> {
         end += behind.x + behind.y;
       }
       beginProducts();
-      addLater(other, laterValues(), Q(stage, panel));
+      addScored<StoredB::columns>(other, laterValues(), Q(stage, panel));
+      commitProducts();
       if (meets) {
         if (p == 0) awaitArrivals(stateFilled(), states);
         multiplyState(out, dO(stage, 0), stateOf(0, panel));
@@ -282,7 +248,8 @@ class Reverse : ReverseFrame<DK, DV> {
       }
       if (meets && decays) scaleRows(out, rows.upTo(row), rows.upTo(row + 8));
       beginProducts();
-      addEarlier(out, laterValues(), K(stage, panel));
+      addScored<StoredB::rows>(out, laterValues(), K(stage, panel));
+      commitProducts();
       if (last) {
         update(stage, rows);
         waitForProducts<1>();
