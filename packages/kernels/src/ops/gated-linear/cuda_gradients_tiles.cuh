@@ -47,15 +47,12 @@ struct GradientsTiles {
   /// dO V^T or Q K^T of all tokens of a stage, in the background.
   __device__ void startScores(Sums& sum, int stage, bool ofValues) const {
     constexpr int keyPanels = Layout::keyPanels, valuePanels = Layout::valuePanels;
-    beginProducts();
     if (keyPanels == valuePanels)
-      multiplyRows<keyPanels>(sum, ofValues ? dO(stage, 0) : Q(stage, 0),
-                              ofValues ? V(stage, 0) : K(stage, 0));
+      startRows<keyPanels>(sum, ofValues ? dO(stage, 0) : Q(stage, 0), ofValues ? V(stage, 0) : K(stage, 0));
     else if (ofValues)
-      multiplyRows<valuePanels>(sum, dO(stage, 0), V(stage, 0));
+      startRows<valuePanels>(sum, dO(stage, 0), V(stage, 0));
     else
-      multiplyRows<keyPanels>(sum, Q(stage, 0), K(stage, 0));
-    commitProducts();
+      startRows<keyPanels>(sum, Q(stage, 0), K(stage, 0));
   }
 };
 

@@ -118,6 +118,14 @@ __device__ inline void multiplyRows(Sums& sum, Tile<64> a, Tile<64> b) {
   }
 }
 
+/// The same, begun and committed: in the background.
+template <int panels>
+__device__ inline void startRows(Sums& sum, Tile<64> a, Tile<64> b) {
+  beginProducts();
+  multiplyRows<panels>(sum, a, b);
+  commitProducts();
+}
+
 /// What remains are products of tokens with earlier ones and themselves.
 __device__ inline void forgetLater(Sums& scores, const Lane& at) {
   decayScores(scores, RowDecays{0, 0.0f, false}, at);

@@ -103,9 +103,7 @@ class Retrace : RetraceFrame<DK, DV> {
       awaitArrivals(filled(stage), round / retraceStages);
       awaitArrivals(published(adjoint), round);
       Sums out;
-      beginProducts();
-      multiplyRows<keyPanels>(out, K(stage, 0), stored(adjoint, own, 0));
-      commitProducts();
+      startRows<keyPanels>(out, K(stage, 0), stored(adjoint, own, 0));
       awaitArrivals(scored(stage), round / retraceStages);
       beginProducts();
       addScored<StoredB::columns>(out, keyScores(stage), dO(stage, own));

@@ -156,9 +156,7 @@ class Reverse : ReverseFrame<DK, DV> {
       storeScores(products, rows, laterValues());
     }
     startScores(products, stage, ofValues);
-    beginProducts();
-    multiplyRows<keyPanels>(valueGradient, K(stage, 0), adjointOf(at.warpgroup, 0));
-    commitProducts();
+    startRows<keyPanels>(valueGradient, K(stage, 0), adjointOf(at.warpgroup, 0));
     waitForProducts<1>();
     if (warpgroups > 1 && round > 0) awaitArrivals(scoresRead(), round - 1);
     storeScores(products, rows, ofValues ? laterValues() : laterKeys());

@@ -68,7 +68,7 @@ class Trace : public SegmentFrame<TraceCall, TraceLayout<DK, DV>, decays> {
     int stage = 0, round = 0;
     Sums out, scores;
     awaitArrivals(filled(0), 0);
-    startScores(scores, 0);
+    startRows<keyPanels>(scores, Q(0), K(0));
     for (int chunk = firstChunk, copy = 0; chunk < endChunk; chunk++, copy ^= 1) {
       waitForProducts<0>();
       settle(scores);
@@ -107,7 +107,7 @@ class Trace : public SegmentFrame<TraceCall, TraceLayout<DK, DV>, decays> {
       S.publish(stored(copy ^ 1));
       // At the end of the segment, of what is not used.
       if (chunk + 1 < endChunk) awaitArrivals(filled(stage), round);
-      startScores(scores, stage);
+      startRows<keyPanels>(scores, Q(stage), K(stage));
       store(out, own, chunk);
     }
     waitForProducts<0>();
@@ -143,13 +143,6 @@ class Trace : public SegmentFrame<TraceCall, TraceLayout<DK, DV>, decays> {
     beginProducts();
 #pragma unroll
     for (int step = 0; step < 4; step++) S.addProduct(decayed[step][0], k, step);
-    commitProducts();
-  }
-
-  /// Products of all queries with all keys, in the background.
-  __device__ void startScores(Sums& scores, int stage) const {
-    beginProducts();
-    multiplyRows<keyPanels>(scores, Q(stage), K(stage));
     commitProducts();
   }
 
