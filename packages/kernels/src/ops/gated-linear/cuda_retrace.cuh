@@ -87,8 +87,8 @@ class Retrace : RetraceFrame<DK, DV> {
     const int64_t first = b * call.T + static_cast<int64_t>(chunk) * chunkTokens;
     const int row = at.row0 + at.group;
     const int rows = static_cast<int>(min((b + 1) * call.T - first, int64_t{chunkTokens}));
-    storeRows(sum, out + first * pitch + h * channels + channel, row * pitch, 8 * pitch, row < rows,
-              row + 8 < rows, channels - channel, call.scale, at);
+    storeRows<transposeQuadByMasks>(sum, out + first * pitch + h * channels + channel, row * pitch, 8 * pitch,
+                                    row < rows, row + 8 < rows, channels - channel, call.scale, at);
   }
 
   /// D with what it makes: dv and dk.

@@ -141,8 +141,8 @@ class Reverse : ReverseFrame<DK, DV> {
     const int64_t first = b * call.T + static_cast<int64_t>(piece.chunk) * chunkTokens;
     const int row = at.row0 + at.group;
     const auto exists = [&](int offset) { return offset >= piece.low && offset < piece.high; };
-    storeRows(sum, out + first * pitch + h * channels + channel, row * pitch, 8 * pitch, exists(row),
-              exists(row + 8), channels - channel, call.scale, at);
+    storeRows<transposeQuad>(sum, out + first * pitch + h * channels + channel, row * pitch, 8 * pitch,
+                             exists(row), exists(row + 8), channels - channel, call.scale, at);
   }
 
   /// The products of later with earlier tokens, decayed, of both kinds; meanwhile dv = K D^T starts.

@@ -52,10 +52,9 @@ class Trace : public SegmentFrame<TraceCall, TraceLayout<DK, DV>, decays> {
   using Frame::Frame;
 
   __device__ void load(const TraceMaps& maps) const {
-    const int group = this->group();
     this->loadChunks(false, [&](int chunk, int stage) {
-      this->template copyPanels<keyPanels>(Q(stage), maps.q, group, chunk, stage);
-      this->template copyPanels<keyPanels>(K(stage), maps.k, group, chunk, stage);
+      this->template copyPanels<keyPanels>(Q(stage), maps.q, this->group(), chunk, stage);
+      this->template copyPanels<keyPanels>(K(stage), maps.k, this->group(), chunk, stage);
       this->template copyPanels<DV / 64>(V(stage, 0), maps.v, h, chunk, stage);
     });
   }
@@ -150,8 +149,8 @@ class Trace : public SegmentFrame<TraceCall, TraceLayout<DK, DV>, decays> {
     const int64_t first = b * call.T + static_cast<int64_t>(chunk) * chunkTokens;
     const int pitch = call.H * call.V, row = at.row0 + at.group;
     const int rows = static_cast<int>(min((b + 1) * call.T - first, int64_t{chunkTokens}));
-    storeRows(out, call.o + (first * call.H + h) * call.V + 64 * own, row * pitch, 8 * pitch, row < rows,
-              row + 8 < rows, call.V - 64 * own, call.scale, at);
+    storeRows<transposeQuadByMasks>(out, call.o + (first * call.H + h) * call.V + 64 * own, row * pitch,
+                                    8 * pitch, row < rows, row + 8 < rows, call.V - 64 * own, call.scale, at);
   }
 };
 
