@@ -3,7 +3,7 @@ import type { Kept } from '../../recurrence-op.js';
 import type { RecurrenceParts } from '../../recurrence-parts.js';
 import type { Tensor } from '../../tensor.js';
 import { perHead, sumOfGroup, sumOverBatch } from './groups.js';
-import type { DecayKind, GatedLinearInputs } from './index.js';
+import type { DecayKind, GatedLinearInputs } from './inputs.js';
 import type { GatedLinearCudaArguments } from './native.js';
 
 /** One kind of the recurrence. */

@@ -46,16 +46,8 @@ cudaError_t outputOf(const Call& call, const Plan& plan, const Decayed& decayed,
 static cudaError_t trace(const Call& call, const Plan& plan, const ForwardWorkspace& work,
                          const LongscanGatedLinearForward& io, float* last, cudaStream_t stream) {
   const Inputs inputs(call, work.decayed);
-  TraceCall trace{};
-  trace.B = call.B;
-  trace.T = call.T;
-  trace.H = call.H;
-  trace.G = call.G;
-  trace.K = call.K;
-  trace.V = call.V;
+  TraceCall trace = segmentedCall<TraceCall>(call, plan);
   trace.scale = call.scale;
-  trace.numSegments = plan.numSegments;
-  trace.chunksPerSegment = plan.chunksPerSegment;
   trace.q = inputs.q;
   trace.k = inputs.k;
   trace.v = inputs.v;
