@@ -84,7 +84,8 @@ struct Decayed {
   static Decayed ofBoth(const LongscanGatedLinear& call, const Plan& plan, WorkspaceParts& parts) {
     Decayed decayed(call, plan, mostTerms, parts);
     if (plan.diagonal)
-      decayed.stateImages = parts.take<unsigned char>(plan.heads * plan.numChunks * imageBytes(call.K, call.V));
+      decayed.stateImages =
+          parts.take<unsigned char>(plan.heads * plan.numChunks * imageBytes(call.K, call.V));
     return decayed;
   }
 

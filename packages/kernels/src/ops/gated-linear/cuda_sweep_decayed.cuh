@@ -112,8 +112,8 @@ class DecayedSweep : SweepHold<DC, DO, SweepDecay::contracted, summary> {
   /// The output of one piece, and P after it; the next takes the places of `piece` and `stage`. Outputs are
   /// products with P^T and z^T, both in registers: [free channels][tokens]. P is rounded panel by panel, and
   /// decays while products with what it was go on; warpgroups wait for nothing but their inputs. Against time
-  /// scores have two terms. `hasImages`: P before every chunk (against time the adjoint after it) is wanted as
-  /// an image.
+  /// scores have two terms. `hasImages`: P before every chunk (against time the adjoint after it) is wanted
+  /// as an image.
   template <bool backward, bool hasImages>
   __device__ void read(Piece& piece, int& stage) {
     const Piece own = piece;
