@@ -80,8 +80,8 @@ export function cudaParts(kind: Kind): RecurrenceParts<GatedLinearInputs> {
     h0: Tensor | null,
     finalState: Tensor | null,
   ) => {
-    // Cheap: a twelfth of the backward pass makes it again. 168 MB a layer at 32K tokens, 4 heads of 256, 512, and 537 MB of
-    // states before every chunk.
+    // Cheap: 168 MB a layer at 32K tokens, 4 heads of 256, 512, and 537 MB of states before every chunk, which a third more
+    // of this op's backward pass makes again.
     const isKept = workspace === null && call.keepsCheap;
     const decayed = isKept ? roomForDecayed(call, common(call, inputs, resets)) : null;
     const slice = common(call, inputs, resets, decayed);
