@@ -41,12 +41,12 @@ cudaError_t prepareBackward(const Call& call, const Plan& plan, const BackwardWo
 }
 
 /// What the sweeps against time start from, and in the same launch the states before every chunk where all
-/// gradients are made of them.
+/// gradients are made of them and the forward pass has left none.
 cudaError_t summarizeStates(const Call& call, const Plan& plan, const LongscanGatedLinearBackward& io,
                             const BackwardWorkspace& work, cudaStream_t stream) {
   SweepCall sweep = sweepOf(call, plan, false);
   sweep.numTasks = 0;
-  if (work.stateImages)
+  if (work.stateImages && !work.decayed.stateImages)
     sweep.tasks[sweep.numTasks++] = imagesTask(call, work.decayed, io.states, work.stateImages);
   const bool sums = !io.prepared && plan.numSegments > 1;
   if (sums && !plan.traces) sweep.tasks[sweep.numTasks++] = adjointSummaryTask(call, work, io.dO);

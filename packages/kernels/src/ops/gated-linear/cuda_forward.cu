@@ -37,6 +37,7 @@ cudaError_t outputOf(const Call& call, const Plan& plan, const Decayed& decayed,
   task.out = static_cast<Bf16*>(o);
   task.outPitch = call.H * call.V;
   task.states = states;
+  task.images = decayed.stateImages;
   task.last = plan.numSegments > 1 ? nullptr : last;
   task.lastScale = 1.0f;
   return launchSweep(sweep, stream);
