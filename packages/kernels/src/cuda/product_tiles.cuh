@@ -17,8 +17,8 @@ struct ProductTile {
   static constexpr int rows = 128, columns = 256, depth = 64;
 };
 
-/// Shared memory, in panels of 128 rows and 64 columns, 128 bytes a row in wgmma's exchange pattern. A slot is
-/// one of A and two of B; the finished tile four.
+/// Shared memory, in panels of 128 rows and 64 columns, 128 bytes a row in wgmma's exchange pattern. A slot
+/// is one of A and two of B; the finished tile four.
 struct ProductRing {
 #ifdef SLOTS
   static constexpr int slots = SLOTS;
@@ -121,8 +121,12 @@ class ProductTiles : public ProductRing {
 #endif
 
   /// 64 columns of it.
-  __device__ Tile<64> finished(int panel) const { return {base + handed + panel * panelBytes}; }
-  __device__ void awaitFinished() const { filled[slots].wait(tile); }
+  __device__ Tile<64> finished(int panel) const {
+    return {base + handed + panel * panelBytes};
+  }
+  __device__ void awaitFinished() const {
+    filled[slots].wait(tile);
+  }
   __device__ void leaveFinished() {
     if (arrivesForWarp()) emptied[slots].arrive();
     tile++;
