@@ -47,7 +47,7 @@ const gatedMlpOp = defineOp<GatedMlpInputs>({
     call.native.linearForward(call.stream, product.id, down.id, null, output.id);
     call.device.flops += 2 * x.size * 2 * hidden + 5 * product.size + 2 * product.size * down.dim(0);
     // The backward rule can write the product again beside the gradients.
-    const kept = call.device.remakesCheapOutputs ? null : product;
+    const kept = call.keepsCheap ? product : null;
     return { output, save: { x, gate, up, down, pair, product: kept } };
   },
   backward(call, saved, dy) {
