@@ -72,18 +72,21 @@ for (const gap of [0, 16]) {
     [true, false, false],
     [false, true, true],
   ]) {
-    testOnGpu(`parameters ${gap} elements apart, gradients stale: ${stale} ~> as of its parts`, async (device) => {
-      const expected = await train(device, apart, gap, stale);
-      const found = await train(device, gatedMlp, gap, stale);
-      found.forEach((numbers, i) => {
-        numbers.forEach((value, at) => {
-          const exact = expected[i]![at]!;
-          // The gradient of x is rounded once or twice.
-          const isNear = Math.abs(value - exact) < 2 ** -6 * (1 + Math.abs(exact));
-          assert.ok(isNear, `${i}, ${at}: ${value}, ${exact}`);
+    testOnGpu(
+      `parameters ${gap} elements apart, gradients stale: ${stale} ~> as of its parts`,
+      async (device) => {
+        const expected = await train(device, apart, gap, stale);
+        const found = await train(device, gatedMlp, gap, stale);
+        found.forEach((numbers, i) => {
+          numbers.forEach((value, at) => {
+            const exact = expected[i]![at]!;
+            // The gradient of x is rounded once or twice.
+            const isNear = Math.abs(value - exact) < 2 ** -6 * (1 + Math.abs(exact));
+            assert.ok(isNear, `${i}, ${at}: ${value}, ${exact}`);
+          });
         });
-      });
-    });
+      },
+    );
   }
 }
 

@@ -43,9 +43,10 @@ const gatedMlpOp = defineOp<GatedMlpInputs>({
     const pair = call.empty([...rows, 2 * hidden], x.dtype);
     const product = call.empty([...rows, hidden], x.dtype);
     call.native.linearSwigluForward(call.stream, x.id, gate.id, up.id, pair.id, product.id);
+    call.device.flops += 2 * x.size * 2 * hidden + 5 * product.size;
     const output = call.empty([...rows, down.dim(0)], x.dtype);
     call.native.linearForward(call.stream, product.id, down.id, null, output.id);
-    call.device.flops += 2 * x.size * 2 * hidden + 5 * product.size + 2 * product.size * down.dim(0);
+    call.device.flops += 2 * product.size * down.dim(0);
     // The backward rule can write the product again beside the gradients.
     const kept = call.keepsCheap ? product : null;
     return { output, save: { x, gate, up, down, pair, product: kept } };
