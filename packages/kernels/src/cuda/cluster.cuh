@@ -25,13 +25,14 @@ __device__ inline void joinCluster() {
 #endif
 }
 
-/// Arrives at the barrier of block `rank` that lies where `barrier` does in the calling thread's.
+/// Arrives at the barrier of block `rank` that lies where `barrier` does in the calling thread's. It tells
+/// that block of nothing that was written: a release for a whole cluster would be a fence for the whole GPU.
 __device__ inline void arriveInCluster(uint32_t barrier, uint32_t rank) {
 #if __CUDA_ARCH__ >= 900
   asm volatile(
       "{ .reg .b32 remote;\n"
       "mapa.shared::cluster.u32 remote, %0, %1;\n"
-      "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [remote]; }" ::"r"(barrier),
+      "mbarrier.arrive.shared::cluster.b64 _, [remote]; }" ::"r"(barrier),
       "r"(rank)
       : "memory");
 #endif

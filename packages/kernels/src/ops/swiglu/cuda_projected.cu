@@ -95,35 +95,48 @@ struct BackwardPass {
     for (int p = 0; p < 8; p++) prefetchBox(pairBoxes, column + p % 4 * 64, p / 4, row, 0);
   }
 
-  /// Four rows at once by a warp.
+  /// A warp has a few rows at once, and the next ones on their way.
   __device__ void finish(ProductTiles& tiles, int row, int column) const {
-    constexpr int atOnce = 4, warps = ProductLayout::finishingWarps;
+    constexpr int warps = ProductLayout::finishingWarps, step = rowsAtOnce * warps;
     const int warp = ProductTiles::finishingWarp(), lane = threadIdx.x & 31;
     const int own = column + lane * 8;
     const int rows = own < F ? min(ProductTile::rows, static_cast<int>(T) - row) : 0;
     const int64_t first = row * 2 * F + own;
-    for (int begin = warp; begin < ProductTile::rows; begin += atOnce * warps) {
-      Eight gates[atOnce], ups[atOnce];
+    Eight gates[rowsAtOnce], ups[rowsAtOnce];
+    load(gates, ups, first, warp, rows);
+    tiles.awaitSums();
+    for (int begin = warp; begin < rows; begin += step) {
+      Eight nextGates[rowsAtOnce], nextUps[rowsAtOnce];
+      load(nextGates, nextUps, first, begin + step, rows);
 #pragma unroll
-      for (int i = 0; i < atOnce; i++) {
-        const int r = begin + i * warps;
-        if (r >= rows) continue;
-        gates[i] = loadEight(pair + first + r * 2 * F);
-        ups[i] = loadEight(pair + first + r * 2 * F + F);
-      }
-      if (begin == warp) tiles.awaitSums();
-#pragma unroll
-      for (int i = 0; i < atOnce; i++) {
+      for (int i = 0; i < rowsAtOnce; i++) {
         const int r = begin + i * warps;
         if (r >= rows) continue;
         const Eight gradient = eightAt(tiles.panel(lane / 8), r, lane % 8);
-        storeGradients(gates[i], ups[i], gradient, first + r * 2 * F, row * F + own + r * F);
+        storeGradients(gates[i], ups[i], gradient, first + r * 2 * F, (row + r) * F + own);
+      }
+#pragma unroll
+      for (int i = 0; i < rowsAtOnce; i++) {
+        gates[i] = nextGates[i];
+        ups[i] = nextUps[i];
       }
     }
     tiles.leaveSums();
   }
 
  private:
+  static constexpr int rowsAtOnce = 3;
+
+  __device__ void load(Eight (&gates)[rowsAtOnce], Eight (&ups)[rowsAtOnce], int64_t first, int begin,
+                       int rows) const {
+#pragma unroll
+    for (int i = 0; i < rowsAtOnce; i++) {
+      const int r = begin + i * ProductLayout::finishingWarps;
+      if (r >= rows) continue;
+      gates[i] = loadEight(pair + first + r * 2 * F);
+      ups[i] = loadEight(pair + first + r * 2 * F + F);
+    }
+  }
   __device__ void storeGradients(const Eight& gate, const Eight& up, const Eight& gradient, int64_t inPair,
                                  int64_t inProduct) const {
     Eight dgate, dup, again;
