@@ -70,7 +70,8 @@ struct ForwardPass {
   }
 };
 
-/// Tiles of 256 columns of the product's gradient.
+/// Tiles of 256 columns of the product's gradient. `remakes`: the product is written again.
+template <bool remakes>
 struct BackwardPass {
   int64_t T, D, F;
   CUtensorMap dy, down, pairBoxes;
@@ -147,13 +148,33 @@ struct BackwardPass {
       const float dyLow = lowHalf(gradient.x[i]), dyHigh = highHalf(gradient.x[i]);
       dgate.x[i] = pack(low.dgate(dyLow), high.dgate(dyHigh));
       dup.x[i] = pack(low.dup(dyLow), high.dup(dyHigh));
-      again.x[i] = pack(low.product(), high.product());
+      if constexpr (remakes) again.x[i] = pack(low.product(), high.product());
     }
     storeEight(dpair + inPair, dgate);
     storeEight(dpair + inPair + F, dup);
-    if (product != nullptr) storeEight(product + inProduct, again);
+    if constexpr (remakes) storeEight(product + inProduct, again);
   }
 };
+
+template <bool remakes>
+cudaError_t launchBackward(const LongscanLinearSwiglu& call, const void* dy, const void* down, void* dpair,
+                           cudaStream_t stream) {
+  const int64_t T = call.T, D = call.D, F = call.F;
+  if (T == 0) return cudaSuccess;
+  BackwardPass<remakes> pass{T,
+                             D,
+                             F,
+                             {},
+                             {},
+                             {},
+                             static_cast<const Bf16*>(call.pair),
+                             static_cast<Bf16*>(dpair),
+                             static_cast<Bf16*>(call.product)};
+  cudaError_t error = mapTensor(pass.dy, {dy, 1, T, 1, D}, 64, ProductTile::rows);
+  if (error == cudaSuccess) error = mapTensor(pass.down, {down, 1, D, 1, F}, 64, ProductTile::depth);
+  if (error == cudaSuccess) error = mapTensor(pass.pairBoxes, {call.pair, 1, T, 2, F}, 64, ProductTile::rows);
+  return error == cudaSuccess ? launchProduct(pass, T, F, stream) : error;
+}
 
 }  // namespace
 
@@ -175,20 +196,6 @@ int longscanLinearSwigluForward(const LongscanLinearSwiglu* call, const void* x,
 
 int longscanLinearSwigluBackward(const LongscanLinearSwiglu* call, const void* dy, const void* down,
                                  void* dpair, CUstream_st* stream) {
-  const int64_t T = call->T, D = call->D, F = call->F;
-  if (T == 0) return cudaSuccess;
-  BackwardPass pass{T,
-                    D,
-                    F,
-                    {},
-                    {},
-                    {},
-                    static_cast<const Bf16*>(call->pair),
-                    static_cast<Bf16*>(dpair),
-                    static_cast<Bf16*>(call->product)};
-  cudaError_t error = mapTensor(pass.dy, {dy, 1, T, 1, D}, 64, ProductTile::rows);
-  if (error == cudaSuccess) error = mapTensor(pass.down, {down, 1, D, 1, F}, 64, ProductTile::depth);
-  if (error == cudaSuccess)
-    error = mapTensor(pass.pairBoxes, {call->pair, 1, T, 2, F}, 64, ProductTile::rows);
-  return error == cudaSuccess ? launchProduct(pass, T, F, stream) : error;
+  return call->product == nullptr ? launchBackward<false>(*call, dy, down, dpair, stream)
+                                  : launchBackward<true>(*call, dy, down, dpair, stream);
 }
