@@ -10,6 +10,9 @@ namespace longscan {
 namespace {
 
 using Bf16 = __nv_bfloat16;
+
+#if LONGSCAN_WGMMA
+
 constexpr int panelBytes = ProductLayout::panelBytes;
 
 /// Eight neighbours, bf16, in pairs: what a thread takes at once.
@@ -26,6 +29,8 @@ __device__ inline void storeEight(Bf16* to, const Eight& eight) {
   storePack<4>(reinterpret_cast<uint32_t*>(to), eight);
 }
 
+#endif
+
 /// Tiles of 128 columns of gate and the same ones of up, side by side.
 struct ForwardPass {
   int64_t T, D, F;
@@ -33,8 +38,11 @@ struct ForwardPass {
   Bf16* product;
 
   static constexpr int columns = 128;
+#if LONGSCAN_WGMMA
   static constexpr StoredB storedB = StoredB::rows;
-  __device__ int depth() const { return static_cast<int>(D); }
+  __device__ int depth() const {
+    return static_cast<int>(D);
+  }
 
   __device__ void copyOperands(const ProductTiles& tiles, int k, int row, int column) const {
     tiles.copy(0, x, k, row);
@@ -68,6 +76,7 @@ struct ForwardPass {
     if (stores) waitUntilRunsAreRead();
     tiles.leaveSums();
   }
+#endif
 };
 
 /// Tiles of 256 columns of the product's gradient. `remakes`: the product is written again.
@@ -79,8 +88,11 @@ struct BackwardPass {
   Bf16 *dpair, *product;
 
   static constexpr int columns = 256;
+#if LONGSCAN_WGMMA
   static constexpr StoredB storedB = StoredB::columns;
-  __device__ int depth() const { return static_cast<int>(D); }
+  __device__ int depth() const {
+    return static_cast<int>(D);
+  }
 
   __device__ void copyOperands(const ProductTiles& tiles, int k, int row, int column) const {
     constexpr int parts = 4 / ProductTile::blocksOfCluster;
@@ -154,6 +166,7 @@ struct BackwardPass {
     storeEight(dpair + inPair + F, dup);
     if constexpr (remakes) storeEight(product + inProduct, again);
   }
+#endif
 };
 
 template <bool remakes>
