@@ -86,7 +86,7 @@ export async function openTrainingRanks(spec: JobSpec, options: TrainingRanksOpt
       device,
       parameters,
       model: createModel(spec.model, layers, parameters),
-      optimizer: new Optimizer(parameters, spec.optimizer, shard),
+      optimizer: new Optimizer(parameters, spec.optimizer, { shard, seed: spec.job.seed }),
       mesh: { sp: communicator, world: world[rank] ?? null, close() {} },
       sequence: communicator && {
         communicator,

@@ -54,7 +54,7 @@ export function assembleTraining(
     bucketBytes: plan.gradientBucketBytes,
   });
   const model = createModel(modelSpec, layers, parameters);
-  const optimizer = new Optimizer(parameters, optimizerSpec, shard);
+  const optimizer = new Optimizer(parameters, optimizerSpec, { shard, seed: job.seed });
   const sequence = mesh.sp && {
     communicator: mesh.sp,
     scanOf: (layer: number) => scans[layer]!,

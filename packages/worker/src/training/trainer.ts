@@ -122,10 +122,14 @@ class Trainer {
       parameters.initialise(this.plan.jobSpec.job.seed);
       return;
     }
-    this.step = await restore(resumeFrom, parameters, optimizer, this.context.env.rank === 0 ? carry : null);
+    const carried = this.context.env.rank === 0 ? carry : null;
+    const { step, moments } = await restore(resumeFrom, parameters, optimizer, carried);
+    this.step = step;
     this.lastCheckpoint = resumeFrom;
     this.checkpointStep = this.step;
     this.context.log(`continues after step ${this.step} from ${resumeFrom}`);
+    const { moments: held } = this.plan.jobSpec.optimizer;
+    if (moments !== held) this.context.log(`its moments, in ${moments}, are held in ${held} from here on`);
   }
 
   /** Up to as many as may be under way, but none that would come between a step and what is to be done after it. */
@@ -232,7 +236,8 @@ class Trainer {
       m.release();
       v.release();
     }
-    const bytes = 3 * parameters.size * dtypeBytes[parameters.dtype];
+    const { m } = optimizer.moments;
+    const bytes = parameters.size * (dtypeBytes[parameters.dtype] + 2 * dtypeBytes[m.dtype]);
     const saveMs = performance.now() - start;
     control.report({
       type: 'checkpoint',
