@@ -71,15 +71,6 @@ __device__ inline void copyBox(uint32_t to, const CUtensorMap& map, uint32_t arr
 #endif
 }
 
-/// Brings a box into the L2 cache.
-__device__ inline void prefetchBox(const CUtensorMap& map, int column, int head, int row, int batch) {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("cp.async.bulk.prefetch.tensor.4d.L2.global.tile [%0, {%1, %2, %3, %4}];" ::"l"(&map),
-               "r"(column), "r"(head), "r"(row), "r"(batch)
-               : "memory");
-#endif
-}
-
 /// The other way, nothing outside of the tensor is written; belongs to the calling thread's group of runs.
 __device__ inline void storeBox(const CUtensorMap& map, uint32_t from, int column, int head, int row,
                                 int batch) {

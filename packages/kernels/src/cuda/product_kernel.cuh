@@ -37,9 +37,8 @@ __device__ void forEachTile(const TileOrder& order, int columns, Body body) {
 }
 
 /// What a `Pass` says of a product: how many of the result's `columns` a tile takes, how B is stored
-/// (`storedB`), the contracted `depth()`, by `copyOperands(tiles, k, row, column)` what a slot gets,
-/// `expectTile(row, column)`, when all of that is on its way, and `finish(tiles, row, column)` for the warps
-/// that finish, between their `awaitSums` and `leaveSums`.
+/// (`storedB`), the contracted `depth()`, by `copyOperands(tiles, k, row, column)` what a slot gets, and by
+/// `finish(tiles, row, column)` what the warps that finish do, with `awaitSums` and `leaveSums`.
 template <typename Pass>
 __global__ void __launch_bounds__(ProductLayout::threads, 1)
     productKernel(const __grid_constant__ Pass pass, const TileOrder order) {
@@ -65,7 +64,6 @@ __global__ void __launch_bounds__(ProductLayout::threads, 1)
           pass.copyOperands(tiles, i * ProductTile::depth, row, column);
           tiles.endSlot();
         }
-        pass.expectTile(row, column);
       });
     }
   }

@@ -49,7 +49,6 @@ struct ForwardPass {
     const bool isFirst = rankInCluster() == 0;
     tiles.copyForAll((isFirst ? 1 : 2) * panelBytes, isFirst ? gate : up, k, column);
   }
-  __device__ void expectTile(int, int) const {}
 
   /// Gate and up go to memory as they are; two rows of their product at once by a warp.
   __device__ void finish(ProductTiles& tiles, int row, int column) const {
@@ -83,7 +82,7 @@ struct ForwardPass {
 template <bool remakes>
 struct BackwardPass {
   int64_t T, D, F;
-  CUtensorMap dy, down, pairBoxes;
+  CUtensorMap dy, down;
   const Bf16* pair;
   Bf16 *dpair, *product;
 
@@ -103,10 +102,6 @@ struct BackwardPass {
       tiles.copyForAll(panelBytes + part * (panelBytes / 2), down, column + 64 * part, k);
     }
   }
-  /// What will be read of gate and up comes into the L2 cache.
-  __device__ void expectTile(int row, int column) const {
-    for (int p = 0; p < 8; p++) prefetchBox(pairBoxes, column + p % 4 * 64, p / 4, row, 0);
-  }
 
   /// A warp has a few rows at once, and the next ones on their way.
   __device__ void finish(ProductTiles& tiles, int row, int column) const {
@@ -116,17 +111,20 @@ struct BackwardPass {
     const int rows = own < F ? min(ProductTile::rows, static_cast<int>(T) - row) : 0;
     const int64_t first = row * 2 * F + own;
     Eight gates[rowsAtOnce], ups[rowsAtOnce];
-    if (rows > 0) load(gates, ups, first, warp, rows);
+    load(gates, ups, first, warp, rows);
     tiles.awaitSums();
     for (int begin = warp; begin < rows; begin += step) {
       Eight nextGates[rowsAtOnce], nextUps[rowsAtOnce];
       load(nextGates, nextUps, first, begin + step, rows);
 #pragma unroll
       for (int i = 0; i < rowsAtOnce; i++) {
-        const int r = min(begin + i * warps, rows - 1);
+        const int r = begin + i * warps;
+        if (r >= rows) continue;
         const Eight gradient = eightAt(tiles.panel(lane / 8), r, lane % 8);
-        storeGradients(gates[i], ups[i], gradient, first + r * 2 * F, (row + r) * F + own,
-                       begin + i * warps < rows);
+        storeGradients(gates[i], ups[i], gradient, first + r * 2 * F, (row + r) * F + own);
+      }
+#pragma unroll
+      for (int i = 0; i < rowsAtOnce; i++) {
         gates[i] = nextGates[i];
         ups[i] = nextUps[i];
       }
@@ -137,18 +135,18 @@ struct BackwardPass {
  private:
   static constexpr int rowsAtOnce = 3;
 
-  /// Instead of rows that are not there the last one, so that there are no branches around what is computed.
   __device__ void load(Eight (&gates)[rowsAtOnce], Eight (&ups)[rowsAtOnce], int64_t first, int begin,
                        int rows) const {
 #pragma unroll
     for (int i = 0; i < rowsAtOnce; i++) {
-      const int r = min(begin + i * ProductLayout::finishingWarps, rows - 1);
+      const int r = begin + i * ProductLayout::finishingWarps;
+      if (r >= rows) continue;
       gates[i] = loadEight(pair + first + r * 2 * F);
       ups[i] = loadEight(pair + first + r * 2 * F + F);
     }
   }
   __device__ void storeGradients(const Eight& gate, const Eight& up, const Eight& gradient, int64_t inPair,
-                                 int64_t inProduct, bool isThere) const {
+                                 int64_t inProduct) const {
     Eight dgate, dup, again;
 #pragma unroll
     for (int i = 0; i < 4; i++) {
@@ -159,7 +157,6 @@ struct BackwardPass {
       dup.x[i] = pack(low.dup(dyLow), high.dup(dyHigh));
       if constexpr (remakes) again.x[i] = pack(low.product(), high.product());
     }
-    if (!isThere) return;
     storeEight(dpair + inPair, dgate);
     storeEight(dpair + inPair + F, dup);
     if constexpr (remakes) storeEight(product + inProduct, again);
@@ -177,13 +174,11 @@ cudaError_t launchBackward(const LongscanLinearSwiglu& call, const void* dy, con
                              F,
                              {},
                              {},
-                             {},
                              static_cast<const Bf16*>(call.pair),
                              static_cast<Bf16*>(dpair),
                              static_cast<Bf16*>(call.product)};
   cudaError_t error = mapTensor(pass.dy, {dy, 1, T, 1, D}, 64, ProductTile::rows);
   if (error == cudaSuccess) error = mapTensor(pass.down, {down, 1, D, 1, F}, 64, ProductTile::depth);
-  if (error == cudaSuccess) error = mapTensor(pass.pairBoxes, {call.pair, 1, T, 2, F}, 64, ProductTile::rows);
   return error == cudaSuccess ? launchProduct(pass, T, F, stream) : error;
 }
 
