@@ -137,8 +137,8 @@ export { type SlstmInputs, slstm } from './ops/slstm/index.js';
 export { route, softmax } from './ops/softmax/index.js';
 export { sumRows } from './ops/sum-rows/index.js';
 export { swapAxes } from './ops/swap-axes/index.js';
+export { gatedMlp } from './ops/swiglu/gated-mlp.js';
 export { swiglu } from './ops/swiglu/index.js';
-export { projectedSwiglu } from './ops/swiglu/projected.js';
 export { type TokenShiftInputs, tokenShift } from './ops/token-shift/index.js';
 export {
   applyTransition,
