@@ -28,10 +28,22 @@ struct DeltaChunks {
   __nv_bfloat16* u;  // [B, H, rows, V]: Y V; in its place the forward sweep leaves N
 };
 
+/// What segments do to an adjoint: D before one is G + D M, D the one behind it. There M is K more channels of
+/// V, to which no output belongs and which begin as the identity.
+struct DeltaAdjointSegments {
+  float* adjoints;  // [segments, B, H, V, K]: G; or null
+  float* maps;      // [segments, B, H, K, K]: M of the first `numMaps` segments; or null
+  int numMaps;
+  int32_t* starts;  // [segments, B]: 1 where a document starts in the segment, else 0
+};
+
 /// The two recurrences over chunks, for one slice.
 ///
 /// With time: N = U - W S = Y (V - into K S), o = into Q S + P N, S = gamma S + K^T (outOf N).
 /// Against time: dN = P^T dO + outOf K D, D = gamma D + Q^T (into dO) - W^T dN, dv = Y^T dN.
+///
+/// The chunks may be cut into segments of `segmentChunks`, the last of which may have fewer. Each has blocks of
+/// its own and a state of its own to begin with; those from `firstSegment` on are swept.
 struct DeltaSweepCall {
   int64_t B, T;
   int H, K, V;
@@ -42,6 +54,7 @@ struct DeltaSweepCall {
   const __nv_bfloat16* v;  // [B, T, H, V]
   const int32_t* resets;   // [B, T] or null
   DeltaChunks chunks;
+  int segmentChunks, firstSegment, numSegments;
 
   const float* h0;        // [B, H, V, K] or null
   __nv_bfloat16* o;       // [B, T, H, V]
@@ -49,10 +62,11 @@ struct DeltaSweepCall {
   __nv_bfloat16* states;  // [B, H, chunks, V, K]: S before each chunk
 
   const __nv_bfloat16* dO;  // [B, T, H, V]
-  const float* dht;         // [B, H, V, K] or null
-  __nv_bfloat16* adjoints;  // [B, H, chunks, V, K]: D after each chunk
-  __nv_bfloat16* dv;        // [B, T, H, V]
+  const float* dht;         // [segments, B, H, V, K] or null: D behind each segment
+  __nv_bfloat16* adjoints;  // [B, H, chunks, V, K]: D after each chunk; or null
+  __nv_bfloat16* dv;        // [B, T, H, V] or null, if there are no adjoints
   float* dh0;               // [B, H, V, K] or null
+  DeltaAdjointSegments segments;  // instead of dh0
   int32_t* finished;  // [B, H, chunks]: counts `deltaPartsOfChunk(V)` when adjoints and dv are there; or null
 };
 
