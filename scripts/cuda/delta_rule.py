@@ -14,7 +14,15 @@ class Call(ctypes.Structure):
 
 
 class Forward(ctypes.Structure):
-    _fields_ = [(name, pointer) for name in ('h0', 'o', 'ht', 'kept')]
+    _fields_ = [(name, pointer) for name in ('h0', 'o', 'ht', 'kept')] + [('prepared', i32)]
+
+
+class Summary(ctypes.Structure):
+    _fields_ = [(name, pointer) for name in ('kept', 'state', 'factor', 'reset', 'segments')]
+
+
+class SummaryBackward(ctypes.Structure):
+    _fields_ = [(name, pointer) for name in ('dO', 'kept', 'segments', 'adjoint', 'workspace')]
 
 
 class Backward(ctypes.Structure):

@@ -63,6 +63,18 @@ struct Common {
     return kept.data;
   }
 
+  size_t segmentsBytes(const Args& args) const {
+    return LONGSCAN_CUDA_FUNCTION(args, longscanDeltaRuleSegmentsBytes)(&call);
+  }
+  void* segments(Args& args) const {
+    const size_t bytes = segmentsBytes(args);
+    args.check(bytes > 0, "slices are not summarized by chunks on this device");
+    const TensorRef segments = args.tensor("segments");
+    args.check(segments.bytes() >= bytes, "segments do not fit");
+    checkAligned(args, segments);
+    return segments.data;
+  }
+
  private:
   static constexpr int64_t limit = 1 << 24;
 };
@@ -80,6 +92,47 @@ Napi::Value bindForward(Args& args) {
   io.o = typedArgument(args, "o", common.q, common.v.numElements);
   io.ht = optionalF32Argument(args, "ht", common.stateSize());
   io.kept = common.kept(args);
+  io.prepared = args.flag("prepared");
+  args.enqueueLaunch([=, call = common.call](CUstream_st* stream) { return kernel(&call, &io, stream); });
+  return args.env().Undefined();
+}
+
+Napi::Value bindPrepare(Args& args) {
+  const Common common(args);
+  const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanDeltaRulePrepare);
+  void* const kept = common.kept(args);
+  args.enqueueLaunch([=, call = common.call](CUstream_st* stream) { return kernel(&call, kept, stream); });
+  return args.env().Undefined();
+}
+
+Napi::Value bindSegmentsBytes(Args& args) {
+  const Common common(args);
+  return Napi::Number::New(args.env(), static_cast<double>(common.segmentsBytes(args)));
+}
+
+Napi::Value bindSummarize(Args& args) {
+  const Common common(args);
+  const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanDeltaRuleSummarize);
+  LongscanDeltaRuleSummary io{};
+  io.kept = common.kept(args);
+  io.state = f32Argument(args, "state", common.stateSize());
+  io.factor = f32Argument(args, "factor", common.call.B * common.call.H * common.call.K * common.call.K);
+  io.reset = optionalF32Argument(args, "reset", common.call.B);
+  io.segments = common.segments(args);
+  args.enqueueLaunch([=, call = common.call](CUstream_st* stream) { return kernel(&call, &io, stream); });
+  return args.env().Undefined();
+}
+
+Napi::Value bindSummarizeBackward(Args& args) {
+  const Common common(args);
+  const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanDeltaRuleSummarizeBackward);
+  const auto workspaceBytes = LONGSCAN_CUDA_FUNCTION(args, longscanDeltaRuleSummaryBackwardBytes);
+  LongscanDeltaRuleSummaryBackward io{};
+  io.dO = typedArgument(args, "dO", common.q, common.v.numElements);
+  io.kept = common.kept(args);
+  io.segments = common.segments(args);
+  io.adjoint = f32Argument(args, "adjoint", common.stateSize());
+  io.workspace = args.workspace(workspaceBytes(&common.call));
   args.enqueueLaunch([=, call = common.call](CUstream_st* stream) { return kernel(&call, &io, stream); });
   return args.env().Undefined();
 }
@@ -109,7 +162,11 @@ Napi::Value bindBackward(Args& args) {
 
 void registerDeltaRuleCuda(Registry& registry) {
   registry.add("deltaRuleCudaKeptBytes", 9, bindKeptBytes);
-  registry.add("deltaRuleCudaForward", 13, bindForward);
+  registry.add("deltaRuleCudaForward", 14, bindForward);
+  registry.add("deltaRuleCudaPrepare", 10, bindPrepare);
+  registry.add("deltaRuleCudaSegmentsBytes", 9, bindSegmentsBytes);
+  registry.add("deltaRuleCudaSummarize", 14, bindSummarize);
+  registry.add("deltaRuleCudaSummarizeBackward", 13, bindSummarizeBackward);
   registry.add("deltaRuleCudaBackward", 19, bindBackward);
 }
 

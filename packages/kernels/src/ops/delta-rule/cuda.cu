@@ -7,6 +7,7 @@
 #include "cuda_diagonal.h"
 #include "cuda_gradient.h"
 #include "cuda_prepare.h"
+#include "cuda_summary.h"
 #include "cuda_sweep_call.h"
 
 namespace longscan {
@@ -76,16 +77,26 @@ bool supported(const Call& call) {
          deltaSweepsFit(call.K);
 }
 
+/// `counts`: so that a sweep can begin beside it.
+cudaError_t prepare(const Call& call, Kept& kept, bool counts, cudaStream_t stream) {
+  DeltaDevice device;
+  const cudaError_t error = deltaDevice(device);
+  if (error != cudaSuccess) return error;
+  if (!counts || deltaSweepLeaves(device, call.B * call.H, call.K, call.V) == 0)
+    kept.chunks.prepared = nullptr;
+  return launchDeltaPrepare({call.B, call.T, call.H, call.K, call.V, call.scale, bf16(call.q), bf16(call.k),
+                             bf16(call.v), call.beta, call.g, call.resets, kept.chunks},
+                            device, stream);
+}
+
 cudaError_t forward(const Call& call, const LongscanDeltaRuleForward& io, cudaStream_t stream) {
   Kept kept(call, io.kept);
-  DeltaDevice device;
-  cudaError_t error = deltaDevice(device);
-  if (error != cudaSuccess) return error;
-  if (deltaSweepLeaves(device, call.B * call.H, call.K, call.V) == 0) kept.chunks.prepared = nullptr;
-  error = launchDeltaPrepare({call.B, call.T, call.H, call.K, call.V, call.scale, bf16(call.q), bf16(call.k),
-                              bf16(call.v), call.beta, call.g, call.resets, kept.chunks},
-                             device, stream);
-  if (error != cudaSuccess) return error;
+  if (io.prepared) {
+    kept.chunks.prepared = nullptr;
+  } else {
+    const cudaError_t error = prepare(call, kept, true, stream);
+    if (error != cudaSuccess) return error;
+  }
   DeltaSweepCall sweep = sweepOf(call, kept.chunks);
   sweep.h0 = io.h0;
   sweep.o = static_cast<Bf16*>(io.o);
@@ -145,6 +156,12 @@ cudaError_t backward(const Call& call, const LongscanDeltaRuleBackward& io, cuda
 
 }  // namespace
 
+DeltaChunks deltaPreparedChunks(const Call& call, const void* kept) {
+  DeltaChunks chunks = isDiagonal(call) ? deltaDiagonalChunks(call, kept) : Kept(call, kept).chunks;
+  chunks.prepared = nullptr;
+  return chunks;
+}
+
 }  // namespace longscan
 
 using namespace longscan;
@@ -157,6 +174,23 @@ size_t longscanDeltaRuleKeptBytes(const LongscanDeltaRule* call) {
 size_t longscanDeltaRuleWorkspaceBytes(const LongscanDeltaRule* call) {
   if (!supported(*call)) return 0;
   return isDiagonal(*call) ? deltaDiagonalWorkspaceBytes(*call) : Workspace(*call, nullptr).arena.used();
+}
+
+size_t longscanDeltaRuleSegmentsBytes(const LongscanDeltaRule* call) {
+  return supported(*call) && deltaSummarizes() ? DeltaSegments(*call, nullptr).arena.used() : 0;
+}
+
+int longscanDeltaRulePrepare(const LongscanDeltaRule* call, void* kept, CUstream_st* stream) {
+  if (!supported(*call)) return cudaErrorInvalidValue;
+  if (isDiagonal(*call)) return deltaDiagonalPrepare(*call, kept, stream);
+  Kept parts(*call, kept);
+  return prepare(*call, parts, false, stream);
+}
+
+int longscanDeltaRuleSummarize(const LongscanDeltaRule* call, const LongscanDeltaRuleSummary* io,
+                               CUstream_st* stream) {
+  if (longscanDeltaRuleSegmentsBytes(call) == 0) return cudaErrorInvalidValue;
+  return launchDeltaSummary(*call, *io, stream);
 }
 
 int longscanDeltaRuleForward(const LongscanDeltaRule* call, const LongscanDeltaRuleForward* io,

@@ -60,6 +60,18 @@ struct Workspace {
   }
 };
 
+/// `counts`: so that a sweep can begin beside it.
+cudaError_t prepare(const Call& call, Kept& kept, bool counts, cudaStream_t stream) {
+  DeltaDevice device;
+  const cudaError_t error = deltaDevice(device);
+  if (error != cudaSuccess) return error;
+  if (!counts || deltaSweepLeaves(device, call.B * call.H, call.K, call.V) == 0)
+    kept.chunks.prepared = nullptr;
+  return launchDeltaDiagonalPrepare({call.B, call.T, call.H, call.K, call.V, call.scale, bf16(call.q),
+                                     bf16(call.k), bf16(call.v), call.beta, call.g, call.resets, kept.chunks},
+                                    device, stream);
+}
+
 }  // namespace
 
 size_t deltaDiagonalKeptBytes(const Call& call) {
@@ -70,17 +82,23 @@ size_t deltaDiagonalWorkspaceBytes(const Call& call) {
   return Workspace(call, nullptr).arena.used();
 }
 
+DeltaChunks deltaDiagonalChunks(const Call& call, const void* kept) {
+  return Kept(call, kept).chunks;
+}
+
+cudaError_t deltaDiagonalPrepare(const Call& call, void* kept, cudaStream_t stream) {
+  Kept parts(call, kept);
+  return prepare(call, parts, false, stream);
+}
+
 cudaError_t deltaDiagonalForward(const Call& call, const LongscanDeltaRuleForward& io, cudaStream_t stream) {
   Kept kept(call, io.kept);
-  DeltaDevice device;
-  cudaError_t error = deltaDevice(device);
-  if (error != cudaSuccess) return error;
-  if (deltaSweepLeaves(device, call.B * call.H, call.K, call.V) == 0) kept.chunks.prepared = nullptr;
-  error =
-      launchDeltaDiagonalPrepare({call.B, call.T, call.H, call.K, call.V, call.scale, bf16(call.q),
-                                  bf16(call.k), bf16(call.v), call.beta, call.g, call.resets, kept.chunks},
-                                 device, stream);
-  if (error != cudaSuccess) return error;
+  if (io.prepared) {
+    kept.chunks.prepared = nullptr;
+  } else {
+    const cudaError_t error = prepare(call, kept, true, stream);
+    if (error != cudaSuccess) return error;
+  }
   DeltaSweepCall sweep = sweepOf(call, kept.chunks);
   sweep.h0 = io.h0;
   sweep.o = static_cast<Bf16*>(io.o);
