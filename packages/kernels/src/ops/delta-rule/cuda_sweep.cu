@@ -21,7 +21,7 @@ __global__ void __launch_bounds__(sweepThreads, 1)
     extern __shared__ __align__(1024) unsigned char shared[];
     const SweepBlock<KN, backward, diagonal, width> block(call, maps, rings, shared);
     if (backward) letNextKernelBegin();
-    if (block.ofMap && block.segment >= call.segments.numMaps) return;
+    if (block.ofMap && block.segment >= call.effects.numMaps) return;
     if (threadIdx.x == 0) block.initBarriers();
     if constexpr (width == wideValues && !backward) block.fillIdentity();
     __syncthreads();
@@ -69,7 +69,7 @@ cudaError_t launchOf(const DeltaSweepCall& call, const DeltaDevice& device, cuda
   const int bytes = device.sharedBytes;
   error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error != cudaSuccess) return error;
-  const int tiles = sweepTiles(call.V, width) + (call.segments.maps ? sweepTiles(call.K, width) : 0);
+  const int tiles = sweepTiles(call.V, width) + (call.effects.maps ? sweepTiles(call.K, width) : 0);
   const dim3 blocks(static_cast<unsigned>(call.B * call.H * tiles), call.numSegments - call.firstSegment);
   const SweepRings rings = ringsOf<KN, backward, width>(bytes);
   if (!backward && call.chunks.prepared != nullptr)

@@ -77,11 +77,6 @@ struct SweepPiece {
   }
 };
 
-/// How many blocks share the channels of a head.
-__host__ __device__ constexpr int sweepTiles(int channels, int width) {
-  return (channels + width - 1) / width;
-}
-
 /// What the parts of a block have in common: whose block it is and where its memory lies.
 template <int KN, bool backward, bool diagonal, int width>
 class SweepBlock {
@@ -110,7 +105,7 @@ class SweepBlock {
         base(sharedAddress(shared)),
         numChunks(static_cast<int>((call.T + tileTokens - 1) / tileTokens)) {
     const int valueTiles = sweepTiles(call.V, width);
-    const int tiles = valueTiles + (call.segments.maps ? sweepTiles(call.K, width) : 0);
+    const int tiles = valueTiles + (call.effects.maps ? sweepTiles(call.K, width) : 0);
     const int tile = blockIdx.x % tiles;
     value = tile * width;
     ofMap = tile >= valueTiles;
@@ -136,8 +131,8 @@ class SweepBlock {
   }
   /// The one that it ends with, or null: nobody wants it.
   __device__ float* outgoing() const {
-    if (ofMap) return call.segments.maps + stateOf(call.K);
-    if (call.segments.adjoints != nullptr) return call.segments.adjoints + stateOf(call.V);
+    if (ofMap) return call.effects.maps + stateOf(call.K);
+    if (call.effects.adjoints != nullptr) return call.effects.adjoints + stateOf(call.V);
     float* const states = backward ? call.dh0 : call.ht;
     const bool isLast = segment == (backward ? 0 : call.firstSegment + call.numSegments - 1);
     return states == nullptr || !isLast ? nullptr : states + bh * call.V * call.K;
@@ -239,7 +234,9 @@ class SweepBlock {
 
  private:
   /// Where the segment's states of so many rows begin, among those of all.
-  __device__ int64_t stateOf(int rows) const { return (segment * call.B * call.H + bh) * rows * call.K; }
+  __device__ int64_t stateOf(int rows) const {
+    return (segment * call.B * call.H + bh) * rows * call.K;
+  }
   __device__ SweepBarrier barrier(int i) const {
     return {base + Layout::barriers + i * SweepBarrier::bytes};
   }

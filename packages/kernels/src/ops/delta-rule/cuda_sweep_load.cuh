@@ -63,8 +63,8 @@ class SweepLoader {
       else
         fillOperand(maps.queries, block.h, block.b, queries, pitchK, rows);
     }
-    if (call.segments.starts != nullptr && block.h == 0 && block.value == 0 && duty < 0 && lane == 0)
-      call.segments.starts[block.segment * call.B + block.b] = starts;
+    if (call.effects.starts != nullptr && block.value == 0 && duty < 0 && lane == 0)
+      call.effects.starts[block.segment * call.B * call.H + block.bh] = starts;
   }
 
  private:
