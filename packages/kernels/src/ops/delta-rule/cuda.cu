@@ -123,7 +123,7 @@ cudaError_t backward(const Call& call, const LongscanDeltaRuleBackward& io, cuda
   cudaError_t error = deltaDevice(device);
   if (error != cudaSuccess) return error;
   if (device.sharesTime) sweep.finished = work.finished;
-  error = launchDeltaAdjoints(sweep, work.segments, stream);
+  error = launchDeltaAdjoints(sweep, work.segments, device, stream);
   if (error != cudaSuccess) return error;
   const bool inShares = io.dbeta != nullptr && work.betaShares != nullptr;
   error = launchDeltaGradient({call.B,

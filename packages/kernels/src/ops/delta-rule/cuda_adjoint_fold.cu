@@ -10,7 +10,7 @@ constexpr int foldRows = 8, foldGroups = 4;
 /// A thread has a column of D, and of the sums over K its group's share.
 template <int KP, bool transposed>
 class Fold {
-  static constexpr int share = KP / foldGroups, atOnce = 16, ownRows = foldRows / foldGroups;
+  static constexpr int share = KP / foldGroups, atOnce = KP <= 128 ? 16 : 8, ownRows = foldRows / foldGroups;
 
   struct Shared {
     alignas(16) float adjoint[foldRows][KP];

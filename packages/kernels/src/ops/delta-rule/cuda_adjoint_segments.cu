@@ -17,9 +17,9 @@ Segments deltaAdjointSegments(int64_t heads, int64_t T, int K, int V) {
 }
 
 cudaError_t launchDeltaAdjoints(const DeltaSweepCall& sweep, const DeltaAdjointMemory& memory,
-                                cudaStream_t stream) {
+                                const DeltaDevice& device, cudaStream_t stream) {
   const Segments cut = deltaAdjointSegments(sweep.B * sweep.H, sweep.T, sweep.K, sweep.V);
-  if (cut.count == 1) return launchDeltaBackwardSweep(sweep, stream);
+  if (cut.count == 1 || !device.sharesTime) return launchDeltaBackwardSweep(sweep, stream);
   DeltaSweepCall effects = sweep, whole = sweep;
   for (DeltaSweepCall* call : {&effects, &whole}) {
     call->segmentChunks = static_cast<int>(cut.tokens / tileTokens);

@@ -29,8 +29,8 @@ struct DeltaAdjointMemory {
   }
 };
 
-/// The adjoints' sweep; of a cut one with all that comes before it.
+/// The adjoints' sweep; of a cut one, on Hopper, with all that comes before it.
 cudaError_t launchDeltaAdjoints(const DeltaSweepCall& sweep, const DeltaAdjointMemory& memory,
-                                cudaStream_t stream);
+                                const DeltaDevice& device, cudaStream_t stream);
 
 }  // namespace longscan

@@ -126,7 +126,7 @@ cudaError_t deltaDiagonalBackward(const Call& call, const LongscanDeltaRuleBackw
   cudaError_t error = deltaDevice(device);
   if (error != cudaSuccess) return error;
   if (device.sharesTime) sweep.finished = work.finished;
-  error = launchDeltaAdjoints(sweep, work.segments, stream);
+  error = launchDeltaAdjoints(sweep, work.segments, device, stream);
   if (error != cudaSuccess) return error;
   const bool inShares = io.dbeta != nullptr && deltaBetaParts(call.K) > 1;
   error = launchDeltaDiagonalGradient({call.B,

@@ -25,13 +25,10 @@ cudaError_t summarizeBackward(const LongscanDeltaRule& call, const LongscanDelta
   sweep.dO = bf16(io.dO);
   sweep.segmentChunks = static_cast<int>(segments.cut.tokens / tileTokens);
   sweep.numSegments = segments.cut.count;
-  if (segments.cut.count == 1) {
-    sweep.dh0 = io.adjoint;
-    return launchDeltaBackwardSweep(sweep, stream);
-  }
-  sweep.effects.adjoints = work.adjoints;
+  const bool isOne = segments.cut.count == 1;
+  sweep.effects.adjoints = isOne ? io.adjoint : work.adjoints;
   const cudaError_t error = launchDeltaBackwardSweep(sweep, stream);
-  if (error != cudaSuccess) return error;
+  if (error != cudaSuccess || isOne) return error;
   return launchDeltaAdjointFold({call.B, call.H, call.K, call.V, 0, segments.cut.count, nullptr,
                                  work.adjoints, segments.factors, true, segments.starts, nullptr, io.adjoint},
                                 stream);

@@ -21,7 +21,7 @@ __global__ void __launch_bounds__(sweepThreads, 1)
     extern __shared__ __align__(1024) unsigned char shared[];
     const SweepBlock<KN, backward, diagonal, width> block(call, maps, rings, shared);
     if (backward) letNextKernelBegin();
-    if (block.ofMap && block.segment >= call.effects.numMaps) return;
+    if (block.ofMap() && block.segment() >= call.effects.numMaps) return;
     if (threadIdx.x == 0) block.initBarriers();
     if constexpr (width == wideValues && !backward) block.fillIdentity();
     __syncthreads();

@@ -65,12 +65,11 @@ class SweepChain {
   /// The state is that which enters the segment; of M the identity.
   __device__ void begin() {
     const float* const incoming = block.incoming();
-    if (incoming != nullptr)
-      eachElement([&](float& element, int row, int channel) { element = incoming[row * call.K + channel]; });
-    else if (block.ofMap)
-      eachElement([](float& element, int row, int channel) { element = row == channel ? 1.0f : 0.0f; });
-    else
-      forget();
+    const bool ofMap = block.ofMap();
+    eachElement([&](float& element, int row, int channel) {
+      const float fresh = ofMap && row == channel ? 1.0f : 0.0f;
+      element = incoming != nullptr ? incoming[row * call.K + channel] : fresh;
+    });
   }
 
   /// S = gamma S + K^T (outOf N), N = U - W S.
@@ -311,8 +310,8 @@ class SweepChain {
       for (int i = 0; i < 16; i++) {
         float& element = state[panel][i / 4][i % 4];
         const int channel = 64 * panel + row0 + at.group + 8 * (i % 4 / 2);
-        const int row = block.stateRow + 8 * (i / 4) + at.pairOf + i % 2;
-        if (channel < call.K && row < block.stateRows)
+        const int row = block.stateRow() + 8 * (i / 4) + at.pairOf + i % 2;
+        if (channel < call.K && row < block.stateRows())
           visit(element, row, channel);
         else
           element = 0.0f;

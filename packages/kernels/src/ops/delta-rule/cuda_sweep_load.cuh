@@ -63,8 +63,8 @@ class SweepLoader {
       else
         fillOperand(maps.queries, block.h, block.b, queries, pitchK, rows);
     }
-    if (call.effects.starts != nullptr && block.value == 0 && duty < 0 && lane == 0)
-      call.effects.starts[block.segment * call.B * call.H + block.bh] = starts;
+    if (block.ofEffects() && call.effects.starts != nullptr && block.value == 0 && duty < 0 && lane == 0)
+      call.effects.starts[block.segment() * call.B * call.H + block.bh] = starts;
   }
 
  private:
@@ -109,7 +109,7 @@ class SweepLoader {
     const int slot = part.slot;
     const SweepBarrier full = block.partFull(slot);
     block.partFree(slot).wait(part.round ^ 1);
-    const bool gradient = backward && call.dv != nullptr;
+    const bool gradient = backward && !block.ofEffects();
     const uint32_t factors = block.part(slot) + Layout::factors, gamma = block.part(slot) + Layout::gamma;
     if (electLane()) *block.record(slot) = piece.packed();
     // Channels that are not there, which the copy engine leaves out: their zeros are multiplied all the same.

@@ -49,12 +49,11 @@ class SweepWideChain {
   /// The state is that which enters the segment; of M the identity.
   __device__ void begin() {
     const float* const incoming = block.incoming();
-    if (incoming != nullptr)
-      eachElement([&](float& element, int row, int channel) { element = incoming[row * call.K + channel]; });
-    else if (block.ofMap)
-      eachElement([](float& element, int row, int channel) { element = row == channel ? 1.0f : 0.0f; });
-    else
-      forget();
+    const bool ofMap = block.ofMap();
+    eachElement([&](float& element, int row, int channel) {
+      const float fresh = ofMap && row == channel ? 1.0f : 0.0f;
+      element = incoming != nullptr ? incoming[row * call.K + channel] : fresh;
+    });
   }
 
   /// N^T = U^T - S^T W^T, S^T = gamma S^T + (outOf N)^T K.
@@ -293,8 +292,8 @@ class SweepWideChain {
       for (int i = 0; i < 32; i++) {
         float& element = state[panel][i / 4][i % 4];
         const int channel = 64 * panel + 8 * (i / 4) + at.pairOf + i % 2;
-        const int row = block.stateRow + row0 + at.group + 8 * (i % 4 / 2);
-        if (channel < call.K && row < block.stateRows)
+        const int row = block.stateRow() + row0 + at.group + 8 * (i % 4 / 2);
+        if (channel < call.K && row < block.stateRows())
           visit(element, row, channel);
         else
           element = 0.0f;
