@@ -35,10 +35,10 @@ struct LongscanDeltaRule {
 };
 
 struct LongscanDeltaRuleForward {
-  const float* h0;  // [B, H, V, K], or null: zero
-  void* o;          // bf16 [B, T, H, V]
-  float* ht;        // [B, H, V, K], or null: not wanted
-  void* kept;       // for the backward pass: longscanDeltaRuleKeptBytes()
+  const float* h0;   // [B, H, V, K], or null: zero
+  void* o;           // bf16 [B, T, H, V]
+  float* ht;         // [B, H, V, K], or null: not wanted
+  void* kept;        // for the backward pass: longscanDeltaRuleKeptBytes()
   int32_t prepared;  // 1: longscanDeltaRulePrepare() has begun `kept`; 0: nothing has
 };
 
