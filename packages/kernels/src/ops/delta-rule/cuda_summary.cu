@@ -118,9 +118,9 @@ cudaError_t launchDeltaSummary(const LongscanDeltaRule& call, const LongscanDelt
   if (error == cudaSuccess)
     error = diagonal ? launch<true>(summary, maps, stream) : launch<false>(summary, maps, stream);
   if (error == cudaSuccess && !isOne)
-    error = launchDeltaFold({call.B * call.H, call.H, call.K, call.V, segments.cut.count, segments.states,
-                             segments.factors, segments.starts, io.state, io.factor},
-                            stream);
+    error = launchDeltaCompose({call.B * call.H, call.K, call.V, segments.cut.count, segments.states,
+                                segments.factors, segments.starts},
+                               io.state, io.factor, stream);
   if (error != cudaSuccess || io.reset == nullptr) return error;
   return launchDeltaResets(segments.starts, call.B, call.H, segments.cut.count, io.reset, stream);
 }
