@@ -4,6 +4,7 @@
 
 #include "cuda/tile.cuh"
 #include "cuda/workspace_parts.h"
+#include "cuda_adjoint_segments.h"
 #include "cuda_diagonal.h"
 #include "cuda_gradient.h"
 #include "cuda_prepare.h"
@@ -48,10 +49,14 @@ struct Workspace {
   WorkspaceParts arena;
   Bf16* adjoints;
   int32_t* finished;
+  DeltaAdjointMemory segments;
   float* betaShares = nullptr;
   float *risingDots = nullptr, *fallingDots = nullptr, *ends = nullptr;
 
-  Workspace(const Call& call, void* base) : arena(base) {
+  Workspace(const Call& call, void* base)
+      : arena(base),
+        segments(arena, deltaAdjointSegments(call.B * call.H, call.T, call.K, call.V).count, call.B * call.H,
+                 call.K, call.V) {
     const Sizes sizes(call);
     adjoints = arena.take<Bf16>(sizes.states);
     finished = arena.take<int32_t>(numDeltaCounts(sizes.heads, call.T));
@@ -118,7 +123,7 @@ cudaError_t backward(const Call& call, const LongscanDeltaRuleBackward& io, cuda
   cudaError_t error = deltaDevice(device);
   if (error != cudaSuccess) return error;
   if (device.sharesTime) sweep.finished = work.finished;
-  error = launchDeltaBackwardSweep(sweep, stream);
+  error = launchDeltaAdjoints(sweep, work.segments, stream);
   if (error != cudaSuccess) return error;
   const bool inShares = io.dbeta != nullptr && work.betaShares != nullptr;
   error = launchDeltaGradient({call.B,

@@ -113,7 +113,16 @@ function chunkwiseParts(
       return { output, kept: { kept, segments } };
     },
 
-    summarizeBackward: general.summarizeBackward,
+    summarizeBackward(call, inputs, resets, record, summary, outputGradient) {
+      const { kept, segments } = record.kept as Prepared;
+      if (segments === null)
+        return general.summarizeBackward(call, inputs, resets, record, summary, outputGradient);
+      const state = call.empty(stateShape(inputs));
+      const slice = common(call, inputs, resets);
+      call.native.deltaRuleCudaSummarizeBackward(...slice, outputGradient.id, kept.id, segments.id, state.id);
+      count(call, inputs, 3, 1);
+      return { ...summary, state, transposed: true };
+    },
     prepareBackward: general.prepareBackward,
 
     finishBackward(call, inputs, resets, record, _prepared, outputGradient, outgoingAdjoint, wantIncoming) {

@@ -4,6 +4,7 @@
 
 #include "cuda/tile.cuh"
 #include "cuda/workspace_parts.h"
+#include "cuda_adjoint_segments.h"
 #include "cuda_diagonal_gradient.h"
 #include "cuda_diagonal_prepare.h"
 #include "cuda_gradient.h"
@@ -50,9 +51,13 @@ struct Workspace {
   WorkspaceParts arena;
   Bf16* adjoints;
   int32_t* finished;
+  DeltaAdjointMemory segments;
   float* betaShares = nullptr;
 
-  Workspace(const Call& call, void* base) : arena(base) {
+  Workspace(const Call& call, void* base)
+      : arena(base),
+        segments(arena, deltaAdjointSegments(call.B * call.H, call.T, call.K, call.V).count, call.B * call.H,
+                 call.K, call.V) {
     adjoints = arena.take<Bf16>(statesSizeOf(call));
     finished = arena.take<int32_t>(numDeltaCounts(call.B * call.H, call.T));
     const int parts = deltaBetaParts(call.K);
@@ -121,7 +126,7 @@ cudaError_t deltaDiagonalBackward(const Call& call, const LongscanDeltaRuleBackw
   cudaError_t error = deltaDevice(device);
   if (error != cudaSuccess) return error;
   if (device.sharesTime) sweep.finished = work.finished;
-  error = launchDeltaBackwardSweep(sweep, stream);
+  error = launchDeltaAdjoints(sweep, work.segments, stream);
   if (error != cudaSuccess) return error;
   const bool inShares = io.dbeta != nullptr && deltaBetaParts(call.K) > 1;
   error = launchDeltaDiagonalGradient({call.B,

@@ -28,10 +28,22 @@ struct DeltaChunks {
   __nv_bfloat16* u;  // [B, H, rows, V]: Y V; in its place the forward sweep leaves N
 };
 
+/// What segments do to an adjoint: D before one is G + D M, D the one behind it. There M is K more channels
+/// of V, to which no output belongs and which begin as the identity.
+struct DeltaAdjointEffects {
+  float* adjoints;  // [segments, B, H, V, K]: G; or null
+  float* maps;      // [segments, B, H, K, K]: M of the first `numMaps` segments; or null
+  int numMaps;
+  int32_t* starts;  // [segments, B, H]: 1 where a document starts in the segment, else 0; or null
+};
+
 /// The two recurrences over chunks, for one slice.
 ///
 /// With time: N = U - W S = Y (V - into K S), o = into Q S + P N, S = gamma S + K^T (outOf N).
 /// Against time: dN = P^T dO + outOf K D, D = gamma D + Q^T (into dO) - W^T dN, dv = Y^T dN.
+///
+/// The chunks may be cut into segments of `segmentChunks`, the last of which may have fewer. Each has blocks
+/// of its own and a state of its own to begin with; those from `firstSegment` on are swept.
 struct DeltaSweepCall {
   int64_t B, T;
   int H, K, V;
@@ -42,23 +54,30 @@ struct DeltaSweepCall {
   const __nv_bfloat16* v;  // [B, T, H, V]
   const int32_t* resets;   // [B, T] or null
   DeltaChunks chunks;
+  int segmentChunks, firstSegment, numSegments;
 
   const float* h0;        // [B, H, V, K] or null
   __nv_bfloat16* o;       // [B, T, H, V]
   float* ht;              // [B, H, V, K] or null
   __nv_bfloat16* states;  // [B, H, chunks, V, K]: S before each chunk
 
-  const __nv_bfloat16* dO;  // [B, T, H, V]
-  const float* dht;         // [B, H, V, K] or null
-  __nv_bfloat16* adjoints;  // [B, H, chunks, V, K]: D after each chunk
-  __nv_bfloat16* dv;        // [B, T, H, V]
-  float* dh0;               // [B, H, V, K] or null
+  const __nv_bfloat16* dO;      // [B, T, H, V]
+  const float* dht;             // [segments, B, H, V, K] or null: D behind each segment
+  __nv_bfloat16* adjoints;      // [B, H, chunks, V, K]: D after each chunk; or null
+  __nv_bfloat16* dv;            // [B, T, H, V] or null, if there are no adjoints
+  float* dh0;                   // [B, H, V, K] or null
+  DeltaAdjointEffects effects;  // instead of dh0
   int32_t* finished;  // [B, H, chunks]: counts `deltaPartsOfChunk(V)` when adjoints and dv are there; or null
 };
 
 /// How often a chunk is counted as `finished` in all: by each of four warps for each 32 channels of V.
 __host__ __device__ constexpr int deltaPartsOfChunk(int V) {
   return 4 * ((V + 31) / 32);
+}
+
+/// How many blocks share the channels of a head.
+__host__ __device__ constexpr int sweepTiles(int channels, int width) {
+  return (channels + width - 1) / width;
 }
 
 /// What a launch has to know of the device.

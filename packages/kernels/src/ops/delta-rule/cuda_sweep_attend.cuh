@@ -27,8 +27,9 @@ class SweepAttendant {
       : block(block), call(block.call), row0(16 * (at.warp % 4)) {}
 
   __device__ void run() {
-    bool last = false;
     if constexpr (turnsOutput) turnOutput();
+    if (backward && call.dv == nullptr) return passBy();
+    bool last = false;
     for (int i = 0; !last; i++) {
       const RingPlace shown = Block::shownAt(i);
       const RingPlace own = part;
@@ -51,6 +52,22 @@ class SweepAttendant {
   }
 
  private:
+  /// Against time without dv: nothing of a piece is left to do but to turn the next one's dO.
+  __device__ void passBy() {
+    bool last = false;
+    for (int i = 0; !last; i++) {
+      const RingPlace shown = Block::shownAt(i), own = part;
+      block.partFull(own.slot).wait(own.round);
+      last = block.piece(own.slot).last;
+      part = own.ahead(1, block.rings.parts);
+      if constexpr (turnsOutput)
+        if (!last) turnOutput();
+      block.release(block.partFree(own.slot));
+      block.tokensReady(shown.slot).wait(shown.round);
+      arriveAsWarp(block.shownFree(shown.slot));
+    }
+  }
+
   /// o = scale * into Q S + P N
   __device__ void attendOutput(const Piece& next, int shown, uint32_t round, int slot) {
     const RingPlace queries = operand.ahead(2, block.rings.operands);

@@ -25,6 +25,7 @@ class SweepKeeper {
     bool last = false;
     int stored = -1;  // the chunk whose state the warp has stored last
     int behind = -1;  // the chunk that the piece before has finished, if this warp is to count it
+    const bool keepsStates = !backward || call.adjoints != nullptr;
     for (int i = 0; !last; i++) {
       const auto [shown, round] = Block::shownAt(i);
       block.partFull(part.slot).wait(part.round);
@@ -35,7 +36,7 @@ class SweepKeeper {
       block.stateReady(shown).wait(round);
       // One warp starts the copy engine. They take turns, since the one whose turn it was will wait for the
       // state to have arrived before it counts.
-      if (next.piece.opensChunk && (!byEngine() || at.warp % 4 == i % 4)) {
+      if (keepsStates && next.piece.opensChunk && (!byEngine() || at.warp % 4 == i % 4)) {
         storeState(next.piece, shown);
         stored = next.piece.chunk;
       }
@@ -53,7 +54,7 @@ class SweepKeeper {
       }
       behind = next.piece.closesChunk && stored == next.piece.chunk ? stored : -1;
     }
-    if (!backward) return;
+    if (!backward || !keepsStates) return;
     joinBarrier(block.rowsStored, 256);
     if (behind >= 0) count(behind);
   }

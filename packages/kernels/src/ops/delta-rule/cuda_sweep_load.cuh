@@ -38,13 +38,14 @@ class SweepLoader {
     const __nv_bfloat16* const keys = (diagonal ? call.chunks.writeKeys : call.k) + headK;
     const __nv_bfloat16* const queries = (diagonal ? call.chunks.queries : call.q) + headK;
     const __nv_bfloat16* const w = call.chunks.w + headRows * call.K;
-    PieceWalk walk(call.resets ? call.resets + block.b * call.T : nullptr, call.T, 0, block.numChunks,
-                   backward);
+    PieceWalk walk = block.walk();
     operand.slot = max(duty, 0);
+    bool starts = false;
     while (!walk.done()) {
       SweepPiece piece{walk.piece()};
       walk.advance();
       piece.last = walk.done();
+      starts = starts || piece.piece.fresh;
       piece.nextFresh = !piece.last && walk.piece().fresh;
       const TileRows rows{static_cast<int64_t>(piece.piece.chunk) * tileTokens, piece.piece.low,
                           piece.piece.high, false};
@@ -62,6 +63,8 @@ class SweepLoader {
       else
         fillOperand(maps.queries, block.h, block.b, queries, pitchK, rows);
     }
+    if (call.effects.starts != nullptr && block.value == 0 && duty < 0 && lane == 0)
+      call.effects.starts[block.segment * call.B * call.H + block.bh] = starts;
   }
 
  private:
@@ -106,6 +109,7 @@ class SweepLoader {
     const int slot = part.slot;
     const SweepBarrier full = block.partFull(slot);
     block.partFree(slot).wait(part.round ^ 1);
+    const bool gradient = backward && call.dv != nullptr;
     const uint32_t factors = block.part(slot) + Layout::factors, gamma = block.part(slot) + Layout::gamma;
     if (electLane()) *block.record(slot) = piece.packed();
     // Channels that are not there, which the copy engine leaves out: their zeros are multiplied all the same.
@@ -116,9 +120,10 @@ class SweepLoader {
     const float* const decays = call.chunks.gamma + (block.bh * block.numChunks + piece.piece.chunk) * call.K;
     if (whole) {
       if (electLane()) {
-        arriveExpecting(full, Layout::outputs + (diagonal ? 256 + 4 * call.K : 512));
+        const int ofTokens = Layout::outputs - (backward && !gradient ? Layout::panel : 0);
+        arriveExpecting(full, ofTokens + (diagonal ? 256 + 4 * call.K : 512));
         copyBox(block.scores(slot).base, block.maps.scores, full.address, 0, 0, token(rows), block.bh);
-        if (backward)
+        if (gradient)
           copyBox(block.inverse(slot).base, block.maps.inverse, full.address, 0, 0, token(rows), block.bh);
         copyBox(block.values(slot).base, block.maps.values, full.address, block.value, backward ? block.h : 0,
                 token(rows), backward ? block.b : block.bh);
@@ -131,8 +136,8 @@ class SweepLoader {
       __syncwarp();
     } else {
       fillRows(block.scores(slot), call.chunks.scores + headRows * 64, 64, 64, rows);
+      if (gradient) fillRows(block.inverse(slot), call.chunks.inverse + headRows * 64, 64, 64, rows);
       if (backward) {
-        fillRows(block.inverse(slot), call.chunks.inverse + headRows * 64, 64, 64, rows);
         fillRows(block.values(slot), call.dO + headV + block.value, pitchV, call.V - block.value, rows);
       } else {
         fillRows(block.values(slot), call.chunks.u + headRows * call.V + block.value, call.V,

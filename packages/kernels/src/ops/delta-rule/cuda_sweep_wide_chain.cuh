@@ -32,19 +32,31 @@ class SweepWideChain {
       : block(block), call(block.call), row0(16 * (at.warp % 4)) {}
 
   __device__ void run() {
-    eachElement(backward ? call.dht : call.h0,
-                [](float& element, const float& incoming) { element = incoming; });
+    begin();
     bool forgets = false;
     if constexpr (backward)
       forgets = runBack();
     else
       runForth();
-    float* const outgoing = backward ? call.dh0 : call.ht;
+    float* const outgoing = block.outgoing();
     if (outgoing != nullptr)
-      eachElement(outgoing, [=](float& element, float& to) { to = forgets ? 0.0f : element; });
+      eachElement([&](float& element, int row, int channel) {
+        outgoing[row * call.K + channel] = forgets ? 0.0f : element;
+      });
   }
 
  private:
+  /// The state is that which enters the segment; of M the identity.
+  __device__ void begin() {
+    const float* const incoming = block.incoming();
+    if (incoming != nullptr)
+      eachElement([&](float& element, int row, int channel) { element = incoming[row * call.K + channel]; });
+    else if (block.ofMap)
+      eachElement([](float& element, int row, int channel) { element = row == channel ? 1.0f : 0.0f; });
+    else
+      forget();
+  }
+
   /// N^T = U^T - S^T W^T, S^T = gamma S^T + (outOf N)^T K.
   __device__ void runForth() {
     Sums n;
@@ -271,20 +283,19 @@ class SweepWideChain {
     }
   }
 
-  /// visit(element, its place in a state [V, K]) for what the thread has of the state; zero where there is
+  /// visit(element, row, channel) for what the thread has of the state [stateRows, K]; zero where there is
   /// none.
-  template <typename Place, typename Visit>
-  __device__ void eachElement(Place* states, Visit&& visit) {
-    if (states == nullptr) return forget();
+  template <typename Visit>
+  __device__ void eachElement(Visit&& visit) {
 #pragma unroll
     for (int panel = 0; panel < KN; panel++)
 #pragma unroll
       for (int i = 0; i < 32; i++) {
         float& element = state[panel][i / 4][i % 4];
         const int channel = 64 * panel + 8 * (i / 4) + at.pairOf + i % 2;
-        const int v = block.value + row0 + at.group + 8 * (i % 4 / 2);
-        if (channel < call.K && v < call.V)
-          visit(element, states[(block.bh * call.V + v) * call.K + channel]);
+        const int row = block.stateRow + row0 + at.group + 8 * (i % 4 / 2);
+        if (channel < call.K && row < block.stateRows)
+          visit(element, row, channel);
         else
           element = 0.0f;
       }
