@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from delta_rule import DeltaRule, reference
 from kernel_calls import Checks, log_uniform, starts
 
-BOUNDS = dict(E=1e-2, M=1e-2, mapE=3e-5, mapM=3e-5)
+BOUNDS = dict(o=1e-2, ht=1e-2, E=1e-2, M=1e-2, mapE=3e-5, mapM=3e-5)
 
 # B, T, H, K, V, log decays from .. to, tokens where documents start
 CASES = [
@@ -32,6 +32,12 @@ CASES = [
     (2, 700, 1, 40, 72, (-0.05, -1e-4), [5, 300]),
     (1, 700, 1, 40, 72, (-0.01, -1e-4), None),
     (1, 300, 70, 128, 128, (-0.05, -1e-4), None),
+]
+# Of few heads and many tokens.
+LONG = [
+    (1, 4096, 2, 128, 128, None),
+    (2, 3000, 1, 64, 96, [1000, 1700]),
+    (1, 3000, 1, 192, 64, None),
 ]
 # Whole chunks and parts, every number of panels, one segment and several.
 SANITIZED = [
@@ -105,8 +111,9 @@ def check(checks, kernels, gate, case, calls_only):
         prepared = kernels.prepare(gate, *tensors, resets)
         return prepared, kernels.summarize(gate, *tensors, prepared, resets)
 
-    prepared, (E, M, reset, _) = ours()
+    prepared, (E, M, reset, segments) = ours()
     if calls_only:
+        kernels.forward(gate, *tensors, resets, prepared=prepared, segments=segments)
         return
     again = ours()[1]
     label = f'{gate:9} B{B} T{T} H{H} K{K} V{V} {low}..{high}{" documents" if tokens else ""}'
@@ -127,17 +134,33 @@ def check(checks, kernels, gate, case, calls_only):
         found.update(mapE=E, mapM=M), repeated.update(mapE=again[0], mapM=again[1])
     checks(label, BOUNDS, found, repeated, exact)
 
-    # A state through the summary, beside the same state through the sweep; and the sweep's own outputs.
-    h0 = torch.randn(B, H, V, K, device='cuda')
-    o, ht, _ = kernels.forward(gate, *tensors, resets, h0, prepared=prepared)
-    o_alone, ht_alone, _ = kernels.forward(gate, *tensors, resets, h0)
-    checks.add(torch.equal(o, o_alone) and torch.equal(ht, ht_alone), f'{label}: outputs from prepared chunks')
     if resets is not None:
         checks.add(torch.equal(reset, (resets != 0).any(1).float()), f'{label}: reset bits')
-    through = E.double() + h0.double() @ M.double()
+
+    # A state through the sweep of the segments, and through the summary.
+    h0 = torch.randn(B, H, V, K, device='cuda')
+    exact = dict(zip(('o', 'ht'), reference(gate, *wide, resets, h0.double())))
+    runs = []
+    for _ in range(2):
+        kept = kernels.prepare(gate, *tensors, resets)
+        cut = kernels.summarize(gate, *tensors, kept, resets)[3]
+        runs.append(dict(zip(('o', 'ht'), kernels.forward(gate, *tensors, resets, h0, prepared=kept, segments=cut))))
+    checks(f'{label}: from prepared chunks', BOUNDS, *runs, exact)
     if resets is None:
-        error = (ht.double() - through).norm() / through.norm()
-        checks.add(error < 1e-2, f'{label}: a state through the sweep differs by {error:.1e}')
+        through = E.double() + h0.double() @ M.double()
+        checks(f'{label}: by E and M', BOUNDS, dict(ht=through), dict(ht=through), dict(ht=exact['ht']))
+
+
+def check_forward(checks, kernels, gate):
+    """Outputs of few heads and many tokens, whose sweep the device cuts."""
+    for B, T, H, K, V, tokens in LONG:
+        tensors = inputs(gate, B, T, H, K, V, -1e-2, -1e-4)
+        resets, h0 = starts(tokens, B, T), torch.randn(B, H, V, K, device='cuda')
+        wide = [None if x is None else x.double() for x in tensors]
+        for start in (None, h0):
+            exact = dict(zip(('o', 'ht'), reference(gate, *wide, resets, None if start is None else start.double())))
+            runs = [dict(zip(('o', 'ht'), kernels.forward(gate, *tensors, resets, start))) for _ in range(2)]
+            checks(f'{gate:9} B{B} T{T} H{H} K{K} V{V}: a sweep in segments', BOUNDS, *runs, exact)
 
 
 def check_isolation(checks, kernels, gate):
@@ -180,6 +203,7 @@ def main():
             check(checks, kernels, gate, case, calls_only)
         if not calls_only:
             check_isolation(checks, kernels, gate)
+            check_forward(checks, kernels, gate)
             check_long(checks, kernels, gate)
     torch.cuda.synchronize()
     sys.exit(checks.finish())

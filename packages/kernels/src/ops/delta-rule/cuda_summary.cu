@@ -43,7 +43,7 @@ cudaError_t launchOf(const DeltaSummaryCall& call, const SummaryMaps& maps, int 
   const auto kernel = summaryKernel<KN, diagonal>;
   const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error != cudaSuccess) return error;
-  const int64_t blocks = call.B * call.H * call.cut.count * summaryBlocksOfHead(call.K, call.V);
+  const int64_t blocks = call.B * call.H * call.numSegments * summaryBlocksOfHead(call.K, call.V);
   kernel<<<static_cast<unsigned>(blocks), summaryThreads, bytes, stream>>>(call, maps, stages);
   return cudaGetLastError();
 }
@@ -96,33 +96,33 @@ bool deltaSummarizes() {
          major == 9;
 }
 
-cudaError_t launchDeltaSummary(const LongscanDeltaRule& call, const LongscanDeltaRuleSummary& io,
+cudaError_t launchDeltaEffects(const LongscanDeltaRule& call, const DeltaChunks& chunks,
+                               const DeltaSegments& segments, int numSegments, float* states, float* factors,
                                cudaStream_t stream) {
-  const DeltaChunks chunks = deltaPreparedChunks(call, io.kept);
-  const DeltaSegments segments(call, io.segments);
-  const bool diagonal = call.gate == longscanDeltaGateDiagonal, isOne = segments.cut.count == 1;
-  const DeltaSummaryCall summary{call.B,
-                                 call.T,
-                                 call.H,
-                                 call.K,
-                                 call.V,
-                                 diagonal ? chunks.writeKeys : bf16(call.k),
-                                 call.resets,
-                                 chunks,
-                                 segments.cut,
-                                 isOne ? io.state : segments.states,
-                                 isOne ? io.factor : segments.factors,
+  const bool diagonal = call.gate == longscanDeltaGateDiagonal;
+  const DeltaSummaryCall summary{call.B,         call.T, call.H,
+                                 call.K,         call.V, diagonal ? chunks.writeKeys : bf16(call.k),
+                                 call.resets,    chunks, static_cast<int>(segments.cut.tokens / tileTokens),
+                                 numSegments,    states, factors,
                                  segments.starts};
   SummaryMaps maps;
-  cudaError_t error = makeMaps(summary, maps);
-  if (error == cudaSuccess)
-    error = diagonal ? launch<true>(summary, maps, stream) : launch<false>(summary, maps, stream);
-  if (error == cudaSuccess && !isOne)
-    error = launchDeltaCompose({call.B * call.H, call.K, call.V, segments.cut.count, segments.states,
-                                segments.factors, segments.starts},
-                               io.state, io.factor, stream);
+  const cudaError_t error = makeMaps(summary, maps);
+  if (error != cudaSuccess) return error;
+  return diagonal ? launch<true>(summary, maps, stream) : launch<false>(summary, maps, stream);
+}
+
+cudaError_t launchDeltaSummary(const LongscanDeltaRule& call, const LongscanDeltaRuleSummary& io,
+                               cudaStream_t stream) {
+  const DeltaSegments segments(call, io.segments);
+  const int count = segments.cut.count;
+  float* const states = count == 1 ? io.state : segments.states;
+  float* const factors = count == 1 ? io.factor : segments.factors;
+  cudaError_t error =
+      launchDeltaEffects(call, deltaPreparedChunks(call, io.kept), segments, count, states, factors, stream);
+  if (error == cudaSuccess && count > 1)
+    error = launchDeltaCompose(foldOf(call, segments), io.state, io.factor, stream);
   if (error != cudaSuccess || io.reset == nullptr) return error;
-  return launchDeltaResets(segments.starts, call.B, call.H, segments.cut.count, io.reset, stream);
+  return launchDeltaResets(segments.starts, call.B, call.H, count, io.reset, stream);
 }
 
 }  // namespace longscan

@@ -1,8 +1,6 @@
 #pragma once
 
-#include <cuda_runtime.h>
-
-#include <cstdint>
+#include "cuda_summary.h"
 
 namespace longscan {
 
@@ -14,6 +12,11 @@ struct DeltaFoldInputs {
   const float* factors;   // M^T of each segment, [segments, B, H, K, K]
   const int32_t* starts;  // [segments, B, H]: 1 where the segment forgets what came before
 };
+
+inline DeltaFoldInputs foldOf(const LongscanDeltaRule& call, const DeltaSegments& segments) {
+  return {call.B * call.H, call.K,           call.V,         segments.cut.count,
+          segments.states, segments.factors, segments.starts};
+}
 
 /// What the slice does, the segments' composition: rows of E, [B, H, V, K], and M^T, [B, H, K, K], of one
 /// after the other times M^T of the next, which adds its E.

@@ -1,6 +1,5 @@
 #pragma once
 
-#include "cuda/segments.h"
 #include "cuda/tensor_map.h"
 #include "cuda_sweep_bulk.cuh"
 #include "cuda_sweep_layout.cuh"
@@ -14,7 +13,7 @@ struct DeltaSummaryCall {
   const __nv_bfloat16* keys;  // [B, T, H, K], as they are written
   const int32_t* resets;      // [B, T] or null
   DeltaChunks chunks;
-  Segments cut;
+  int segmentChunks, numSegments;
   float* states;    // E, [segments, B, H, V, K]
   float* factors;   // M^T, [segments, B, H, K, K]
   int32_t* starts;  // [segments, B, H]: whether a document starts in the segment
@@ -82,11 +81,10 @@ class SummaryBlock {
         numChunks(static_cast<int>((call.T + tileTokens - 1) / tileTokens)) {
     const int blocks = summaryBlocksOfHead(call.K, call.V);
     firstTile = static_cast<int>(blockIdx.x) % blocks * summaryGroups;
-    segment = static_cast<int>(blockIdx.x) / blocks % call.cut.count;
-    bh = blockIdx.x / (blocks * call.cut.count);
-    const int chunksEach = static_cast<int>(call.cut.tokens / tileTokens);
-    firstChunk = segment * chunksEach;
-    endChunk = min(firstChunk + chunksEach, numChunks);
+    segment = static_cast<int>(blockIdx.x) / blocks % call.numSegments;
+    bh = blockIdx.x / (blocks * call.numSegments);
+    firstChunk = segment * call.segmentChunks;
+    endChunk = min(firstChunk + call.segmentChunks, numChunks);
     b = static_cast<int>(bh / call.H);
     h = static_cast<int>(bh % call.H);
   }
