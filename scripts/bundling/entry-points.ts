@@ -38,9 +38,9 @@ const readme = `longscan for Linux x86-64 (glibc 2.36 or newer), with a Node.js 
     ./longscan bench step examples/bench/linear-1.3b.toml
     ./check-kernels                             # holds the CUDA kernels against f64 on this GPU
 
-Where Python has PyTorch, beside flash-linear-attention if that is on PYTHONPATH (scripts/peers/kernels.py --help says more):
+Where Python has PyTorch, beside flash-linear-attention if that is on PYTHONPATH (scripts/peers/bench_kernels.py --help says more):
 
-    python3 scripts/peers/kernels.py node_modules/@longscan/kernels/build/longscan_cuda.so --out .
+    python3 scripts/peers/bench_kernels.py node_modules/@longscan/kernels/build/longscan_cuda.so --out .
     ./longscan bench kernels --device cuda --beside kernels.json
     python3 scripts/peers/train_step.py --out . # whole training steps of examples/bench, in turns with the peer's
 `;

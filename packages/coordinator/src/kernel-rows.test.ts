@@ -82,7 +82,7 @@ test('bench rows ~> a file of another kind is told what is wrong with it', () =>
   for (const [content, expected] of [
     [
       '{',
-      /E-CLI-USAGE.*--beside .*kernels\.json: .*JSON.*expected kernels\.json as scripts\/peers\/kernels\.py/,
+      /E-CLI-USAGE.*--beside .*kernels\.json: .*JSON.*expected kernels\.json as scripts\/peers\/bench_kernels\.py/,
     ],
     ['{"machine":{}}', /E-CLI-USAGE.*machine\.gpu: /],
     [JSON.stringify({ machine, rows: [{ ...peerRows[0], T: 'long' }] }), /rows\.0\.T: /],

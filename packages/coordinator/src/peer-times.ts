@@ -23,7 +23,7 @@ const schema = z.object({
   ),
 });
 
-/** What `scripts/peers/kernels.py` found for other libraries. */
+/** What `scripts/peers/bench_kernels.py` found for other libraries. */
 export type PeerTimes = z.infer<typeof schema>;
 
 /** What the peer's script calls them. */
@@ -39,14 +39,14 @@ const peerOps: Readonly<Partial<Record<BenchOp, string>>> = {
   'short-convolution': 'conv',
 };
 
-/** @throws LongscanError E-CLI-USAGE if the file is not what `scripts/peers/kernels.py` writes. */
+/** @throws LongscanError E-CLI-USAGE if the file is not what `scripts/peers/bench_kernels.py` writes. */
 export function readPeerTimes(file: string): PeerTimes {
   const wrong = (found: string) =>
     new LongscanError({
       code: 'E-CLI-USAGE',
       where: `--beside ${file}`,
       found,
-      expected: 'kernels.json as scripts/peers/kernels.py writes it',
+      expected: 'kernels.json as scripts/peers/bench_kernels.py writes it',
       exitCode: 2,
     });
   let parsed: unknown;

@@ -45,7 +45,7 @@ export class Device {
    * cut as on a CPU, since the GPU's kernels themselves tell what memory they want.
    */
   standsForGpu = false;
-  /** The backward pass makes outputs of norms and activations again instead of keeping them: less memory, more work. */
+  /** The backward pass makes again what costs little, as outputs of norms and activations: less memory, more work. */
   remakesCheapOutputs = false;
   /** Floating-point operations of the ops enqueued so far (a multiply-add counts 2); each op adds its own behind its call. */
   flops = 0;

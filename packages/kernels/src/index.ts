@@ -96,7 +96,7 @@ export {
   type GatedLinearOptions,
   gatedLinear,
 } from './ops/gated-linear/index.js';
-export { joinedGatedLinear, takesJoinedHeads } from './ops/gated-linear/joined.js';
+export { joinedLinear, takesJoinedHeads } from './ops/gated-linear/joined.js';
 export { type GateActivation, type GatedNormInputs, gatedNorm } from './ops/gated-norm/index.js';
 export { type Clip, clipFactor, readClip, sumOfSquares } from './ops/grad-norm/index.js';
 export { type Halves, joinHalves, splitHalves } from './ops/halves/index.js';

@@ -8,7 +8,7 @@ export {
   type PlaceOnRanks,
 } from './attention-strategy.js';
 export { messageChainSeconds } from './chain.js';
-export { blockSeconds, type MappedChain, mappedChain, mappedChainSeconds } from './chain-link.js';
+export { blockSeconds, type MappedChain, mappedChain, mappedChainSeconds, mappedOn } from './chain-link.js';
 export { slowestLink } from './fabric.js';
 export {
   type ConvolutionOptions,

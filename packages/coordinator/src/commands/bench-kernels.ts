@@ -40,7 +40,8 @@ export default defineCommand({
     beside: {
       type: 'string',
       nargs: 1,
-      describe: 'kernels.json of scripts/peers/kernels.py: adds the times and ratios of other libraries',
+      describe:
+        'kernels.json of scripts/peers/bench_kernels.py: adds the times and ratios of other libraries',
     },
     rounds: { ...wholeNumber('--rounds', 'times that each is run', 10_000), default: '30' },
   },

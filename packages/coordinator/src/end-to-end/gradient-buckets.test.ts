@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { LongscanError } from '@longscan/worker/protocol';
 import { readTraceFile } from '@longscan/worker/testing/trace';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -88,18 +87,9 @@ test('a traced run ~> a sum for each bucket, in the same order on all ranks', as
 });
 
 test('a rank killed with sums under way ~> the job ends naming it', async () => {
-  const forever = { ...buckets, 'parallel.sp': 2, 'parallel.dp': 2, 'job.steps': 100_000 };
-  const run = await workshop.launch('killed', forever);
-  for await (const { step } of run.steps()) if (step === 3) break;
-  const log = readFileSync(join(run.dir, 'logs', 'rank-2.log'), 'utf8');
-  process.kill(Number(/process (\d+)/.exec(log)![1]), 'SIGKILL');
-  const error = await run.done.then(
-    () => assert.unreachable('the run ended well'),
-    (reason: unknown) => reason,
-  );
-  assert.instance(error, LongscanError);
-  assert.is((error as LongscanError).exitCode, 8);
-  assert.is((error as LongscanError).rank, 2);
+  const { error } = await workshop.killRank('killed', 2, { ...buckets, 'parallel.sp': 2, 'parallel.dp': 2 });
+  assert.is(error.exitCode, 8);
+  assert.is(error.rank, 2);
 });
 
 test.run();

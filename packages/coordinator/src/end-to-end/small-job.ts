@@ -1,9 +1,10 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { MetricsRow, StepRow } from '@longscan/worker/protocol';
+import { LongscanError, type MetricsRow, type StepRow } from '@longscan/worker/protocol';
 import { type LaunchOptions, launch } from '../launch.js';
 import type { Run, RunResult } from '../run.js';
+import { rankPids } from '../testing/processes.js';
 
 /** A folder of its own for a test's text, job and runs. */
 export class Workshop {
@@ -35,9 +36,42 @@ export class Workshop {
     return { run, result, steps: stepRows(run.dir) };
   }
 
+  /**
+   * Kills a rank after three steps; gives the error that the run ends with, and the ranks' process ids. The job's deadlines lie
+   * behind the test file's: a run that waits for one fails the test.
+   */
+  async killRank(
+    name: string,
+    victim: number,
+    overrides: Readonly<Record<string, unknown>> & { readonly 'parallel.sp': number },
+  ): Promise<{ error: LongscanError; pids: readonly number[] }> {
+    const run = await this.launch(name, { ...overrides, ...hours, 'job.steps': 100_000 });
+    for await (const { step } of run.steps()) if (step === 3) break;
+    const pids = rankPids(run.dir, run.plan.mesh.numRanks);
+    process.kill(pids[victim]!, 'SIGKILL');
+    return { error: await failureOf(run.done), pids };
+  }
+
   remove(): void {
     rmSync(this.dir, { recursive: true, force: true });
   }
+}
+
+const hours = {
+  'launch.heartbeatTimeoutMs': 3_600_000,
+  'launch.collectiveTimeoutMs': 7_200_000,
+  'launch.stopTimeoutMs': 3_600_000,
+};
+
+/** The error that a run ends with. */
+export async function failureOf(done: Promise<unknown>): Promise<LongscanError> {
+  try {
+    await done;
+  } catch (error) {
+    if (error instanceof LongscanError) return error;
+    throw error;
+  }
+  throw new Error('the run ended well');
 }
 
 /** All step rows of a run folder; after a resume the highest attempt of a step. */

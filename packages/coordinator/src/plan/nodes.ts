@@ -29,9 +29,18 @@ export function fillsNodes(job: NodeKeys, fabric: Pick<Fabric, 'nodes'>): boolea
 
 /** What links there are between the ranks of a sequence; between nodes of a fabric without any, they are as inside. */
 export function withNodes(fabric: Fabric, job: NodeKeys): Fabric {
-  const ranksPerNode = nodeSize(job, fabric);
+  return linking(job.parallel.sp, fabric, nodeSize(job, fabric));
+}
+
+/** The same between all ranks of the job, over which gradients are summed. */
+export function withNodesOfJob(fabric: Fabric, job: NodeKeys): Fabric {
+  const numRanks = job.parallel.sp * job.parallel.dp;
+  return linking(numRanks, fabric, ranksOfNode(job, fabric) ?? numRanks);
+}
+
+function linking(numRanks: number, fabric: Fabric, ranksPerNode: number): Fabric {
   const { nodes, ...inside } = fabric;
-  if (ranksPerNode < job.parallel.sp)
+  if (ranksPerNode < numRanks)
     return { ...inside, nodes: { ranksPerNode, between: nodes?.between ?? inside } };
   return nodes === undefined ? fabric : inside;
 }

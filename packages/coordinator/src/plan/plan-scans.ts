@@ -9,7 +9,7 @@ import type { Fabric } from '../fabric/fabric.js';
 import { type ModelledScan, rankScans } from './choose-scan.js';
 import { type LayerScans, type LayerWork, layerScans } from './layer-scans.js';
 import type { ScansOfStep } from './model-time.js';
-import { type ScanCandidate, scanCandidates } from './scan-candidates.js';
+import { type ScanCandidate, type ScansOnLinks, scanCandidates } from './scan-candidates.js';
 import type { TimeScans } from './scan-time.js';
 import type { StrategyCost } from './strategies.js';
 
@@ -48,16 +48,20 @@ export function planScans(inputs: ScanInputs): ScanPlan {
   const { job, strategies, fabric, ranksPerNode, timeScans } = inputs;
   const { sp, strategy: asked } = job.parallel;
   const alike = layerScans(inputs.trace, inputs.units, inputs.workOf);
-  const candidates = scanCandidates(strategies, job, ranksPerNode, fabric.chains !== undefined);
+  const candidatesFor = (scans: ScansOnLinks['scans']) =>
+    scanCandidates(strategies, job, { scans, fabric, ranksPerNode });
   const kinds = alike.map((scans): ScansOfKind => {
-    const ranked = rankScans(scans, candidates, { sp, fabric, timeScans });
+    const ranked = rankScans(scans, candidatesFor(scans), { sp, fabric, timeScans });
     const isAsked = ({ strategy: { name } }: ModelledScan) => asked === 'auto' || name === asked;
     const chosen = ranked.find(isAsked);
     if (chosen === undefined) throw new Error('no SP strategy is installed that can run a layer');
     return { scans, ranked, chosen };
   });
   const usual =
-    mostUsual(kinds) ?? candidates.find(({ strategy }) => asked === 'auto' || strategy.name === asked);
+    mostUsual(kinds) ??
+    candidatesFor({ recurrences: [], units: inputs.units }).find(
+      ({ strategy }) => asked === 'auto' || strategy.name === asked,
+    );
   if (usual === undefined) throw new Error('no SP strategy is installed');
   const names = new Set(kinds.map(({ chosen }) => chosen.strategy.name));
   const strategy = names.size > 1 ? mixed : usual.strategy.name;

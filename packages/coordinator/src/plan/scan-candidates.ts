@@ -1,5 +1,7 @@
-import { blockCounts, type StrategyOptions } from '@longscan/worker';
+import { blockCounts, mappedOn, type StrategyOptions } from '@longscan/worker';
 import type { JobSpec } from '@longscan/worker/protocol';
+import type { Fabric } from '../fabric/fabric.js';
+import { type LayerScans, segmentBytes } from './layer-scans.js';
 import type { StrategyCost } from './strategies.js';
 
 /** One way to run the scans of a layer. */
@@ -8,15 +10,19 @@ export interface ScanCandidate {
   readonly options: Required<StrategyOptions>;
 }
 
-/**
- * Every strategy with every option that makes a difference to it, or with those that the job sets, whichever strategy it asks for.
- * `ranksPerNode`: neighbouring ranks of a sequence that do share a node; `chainsAreMapped`: chains cut the state as suits them.
- */
+/** What candidates are for: the scans of a layer on these links. */
+export interface ScansOnLinks {
+  readonly scans: Pick<LayerScans, 'recurrences' | 'units'>;
+  readonly fabric: Fabric;
+  /** Neighbouring ranks of a sequence that do share a node. */
+  readonly ranksPerNode: number;
+}
+
+/** Every strategy with every option that makes a difference to it, or with those that the job sets, whichever strategy it asks for. */
 export function scanCandidates(
   strategies: readonly StrategyCost[],
   { parallel }: Pick<JobSpec, 'parallel'>,
-  ranksPerNode: number,
-  chainsAreMapped = false,
+  { scans, fabric, ranksPerNode }: ScansOnLinks,
 ): ScanCandidate[] {
   const { sp, strategy: asked, blocks, ranksPerNode: askedSize } = parallel;
   const usual = { blocks: 1, ranksPerNode };
@@ -24,7 +30,7 @@ export function scanCandidates(
     if (strategy.takes === 'blocks') {
       // One block is what another strategy does, unless the job asks for this one.
       const tried = blockCounts.filter((count) => count > 1 || asked === strategy.name);
-      const counts = blocks === 'auto' ? (chainsAreMapped ? [1] : tried) : [blocks];
+      const counts = blocks === 'auto' ? (areMapped(scans, fabric) ? [1] : tried) : [blocks];
       return counts.map((count) => ({ strategy, options: { ...usual, blocks: count } }));
     }
     if (strategy.takes === 'ranksPerNode') {
@@ -33,6 +39,11 @@ export function scanCandidates(
     }
     return [{ strategy, options: usual }];
   });
+}
+
+/** Whether the chains of all recurrences go through mapped memory, where they cut the state as suits them. */
+function areMapped({ recurrences, units }: ScansOnLinks['scans'], fabric: Fabric): boolean {
+  return recurrences.every((recurrence) => mappedOn(segmentBytes(recurrence, units), fabric) !== null);
 }
 
 /** Sizes of equal groups that lie in nodes, or that whole nodes lie in; between 2 and a number that a port can serve. */

@@ -3,7 +3,7 @@ import { loadCompute } from '../compute/load-compute.js';
 import { linksOf } from '../fabric/load-fabric.js';
 import { mostRanks } from '../simulate/limits.js';
 import { simulateStep } from '../simulate/simulate-step.js';
-import { withNodes } from './nodes.js';
+import { withNodesOfJob } from './nodes.js';
 
 /** How long a training step takes by the cost model. Seconds. */
 export interface StepTime {
@@ -38,7 +38,7 @@ export async function stepTime(
   const { jobSpec, mesh } = plan;
   if (mesh.numRanks > mostRanks) return null;
   const costs = loadCompute(compute ?? presetFor(jobSpec));
-  const fabric = withNodes(linksOf(plan), jobSpec);
+  const fabric = withNodesOfJob(linksOf(plan), jobSpec);
   const { seconds, ranks } = await simulateStep(plan, { fabric, compute: costs }, layerModules);
   return {
     modelled: true,

@@ -76,7 +76,7 @@ function rankAlone(
     ...{ ranksAtOnce: null, slowdown: [1], coresPerMessage: 0 },
   });
   const scans = { layers: [state.layer], recurrences: [state], units: 1, work: noWork };
-  const candidates = scanCandidates(strategies, job, nodeSize(job, fabric));
+  const candidates = scanCandidates(strategies, job, { scans, fabric, ranksPerNode: nodeSize(job, fabric) });
   return rankScans(scans, candidates, { sp, fabric, timeScans }).filter(({ isBound }) => !isBound);
 }
 

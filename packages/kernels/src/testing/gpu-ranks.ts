@@ -1,8 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import { performance } from 'node:perf_hooks';
 import type { GpuRankNews, GpuRankPlace } from './gpu-rank.js';
-
-type Timed<News> = News & { readonly atMs: number };
 
 export interface GpuRanksOptions {
   /** Calls `runGpuRank`. */
@@ -16,7 +13,7 @@ export interface GpuRanksOptions {
 
 /** Ranks in processes of their own, which share the GPUs that there are. */
 export class GpuRanks {
-  private readonly news: Timed<GpuRankNews>[][];
+  private readonly news: GpuRankNews[][];
   private readonly looks = new Set<() => void>();
   private readonly timer: NodeJS.Timeout;
 
@@ -31,7 +28,7 @@ export class GpuRanks {
     };
     children.forEach((child, rank) => {
       child.on('message', (news: GpuRankNews) => {
-        this.news[rank]!.push({ ...news, atMs: performance.now() });
+        this.news[rank]!.push(news);
         look();
       });
       child.on('exit', look);
@@ -61,10 +58,7 @@ export class GpuRanks {
   }
 
   /** The first news of this kind from a rank; rejects if a failure, or the end of the process, comes instead. */
-  next<K extends GpuRankNews['kind']>(
-    rank: number,
-    kind: K,
-  ): Promise<Timed<Extract<GpuRankNews, { kind: K }>>> {
+  next<K extends GpuRankNews['kind']>(rank: number, kind: K): Promise<Extract<GpuRankNews, { kind: K }>> {
     return new Promise((resolve, reject) => {
       const child = this.children[rank]!;
       const look = () => {
@@ -73,7 +67,7 @@ export class GpuRanks {
         const end = child.exitCode ?? child.signalCode;
         if (found === undefined && failure === undefined && end === null) return;
         this.looks.delete(look);
-        if (found !== undefined) resolve(found as Timed<Extract<GpuRankNews, { kind: K }>>);
+        if (found !== undefined) resolve(found as Extract<GpuRankNews, { kind: K }>);
         else reject(new Error(`rank ${rank} ended before "${kind}": ${failure?.message ?? end}`));
       };
       this.looks.add(look);
@@ -82,20 +76,17 @@ export class GpuRanks {
   }
 
   /** The same from all ranks. */
-  all<K extends GpuRankNews['kind']>(kind: K): Promise<Timed<Extract<GpuRankNews, { kind: K }>>[]> {
+  all<K extends GpuRankNews['kind']>(kind: K): Promise<Extract<GpuRankNews, { kind: K }>[]> {
     return Promise.all(this.children.map((_, rank) => this.next(rank, kind)));
   }
 
-  /** Gives the time at which it was sent. */
-  signal(rank: number, name: NodeJS.Signals): number {
+  signal(rank: number, name: NodeJS.Signals): void {
     this.children[rank]!.kill(name);
-    return performance.now();
   }
 
-  /** Lets a rank abort its communicator; gives the time at which it was told so. */
-  abort(rank: number): number {
+  /** Lets a rank abort its communicator. */
+  abort(rank: number): void {
     this.children[rank]!.send('abort');
-    return performance.now();
   }
 
   private kill(): void {

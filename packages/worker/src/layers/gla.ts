@@ -1,11 +1,12 @@
-import { activation, reshape } from '@longscan/kernels';
+import { activation, gatedLinear, reshape } from '@longscan/kernels';
 import { defineLayer } from '../layer.js';
 import { headOutput } from '../layer-parts/head-output.js';
 import { headSize } from '../layer-parts/head-size.js';
 import { expectCount, expectPositive } from '../layer-parts/layer-options.js';
 import { lowRank } from '../layer-parts/low-rank.js';
-import { projectedLinear } from '../layer-parts/projected-linear.js';
-import { projection } from '../layer-parts/projections.js';
+import { headsProjection, projection } from '../layer-parts/projections.js';
+
+const op = gatedLinear('diagonal');
 
 /**
  * Gated Linear Attention: S_t = diag(a_t) S_{t-1} + k_t v_tᵀ with a_t = σ(x W_1 W_2 + b)^(1/τ) per key channel
@@ -24,7 +25,9 @@ export default defineLayer({
     expectPositive('gla', { gateNormalizer, normEps });
     const K = headSize('gla', 'expandK', config.expandK, param.dModel, H);
     const V = headSize('gla', 'expandV', config.expandV, param.dModel, H);
-    const recur = projectedLinear(param, 'diagonal', { numHeads: H, K, V });
+    const query = headsProjection(param, 'q', H, K);
+    const key = headsProjection(param, 'k', H, K);
+    const value = headsProjection(param, 'v', H, V);
     const forget = lowRank(param, 'gate', { out: H * K, rank: gateRank, bias: { constant: 0 } });
     const gate = projection(param, 'g', H * V);
     const output = headOutput(param, { numHeads: H, size: V, normEps, gate });
@@ -32,7 +35,8 @@ export default defineLayer({
     return (x, context) => {
       const logits = reshape(forget(x), [x.dim(0), x.dim(1), H, K]);
       const g = activation('log-sigmoid', logits, 1 / gateNormalizer, { wide: true }); // log decay, <= 0
-      return output(x, (meanwhile) => recur(x, g, context, meanwhile));
+      const inputs = { q: query(x), k: key(x), v: value(x), g };
+      return output(x, (meanwhile) => context.recurrence(op, inputs, meanwhile));
     };
   },
 });

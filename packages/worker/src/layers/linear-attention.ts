@@ -32,11 +32,11 @@ export default defineLayer({
     const V = headSize('linear-attention', 'expandV', config.expandV, param.dModel, H);
     const heads = { numHeads: H, K, V };
     const isPlain = featureMap === 'identity' && !normalize && !config.rotary;
-    const recur = isPlain ? projectedLinear(param, 'identity', heads) : mappedLinear(param, heads, config);
+    const recur = isPlain ? projectedLinear(param, heads) : mappedLinear(param, heads, config);
     const output = config.outputNorm
       ? headOutput(param, { numHeads: H, size: V, normEps, gate: null })
       : plainOutput(param, H * V);
-    return (x, context) => output(x, (meanwhile) => recur(x, null, context, meanwhile));
+    return (x, context) => output(x, (meanwhile) => recur(x, context, meanwhile));
   },
 });
 
@@ -58,7 +58,7 @@ function mappedLinear(
   const key = headsProjection(param, 'k', H, K);
   const value = headsProjection(param, 'v', H, V);
   const feature = (x: Tensor) => (featureMap === 'elu+1' ? activation('elu+1', x) : x);
-  return (x, _g, context) => {
+  return (x, context) => {
     const inputs = { q: feature(query(x)), k: feature(key(x)), v: value(x) };
     const positions = isTurned ? context.positions(x) : null;
     const turn = (rows: Tensor) => (positions ? rotary(rows, positions, { theta: ropeTheta }) : rows);

@@ -67,9 +67,15 @@ struct Common {
     return LONGSCAN_CUDA_FUNCTION(args, longscanDeltaRuleSegmentsBytes)(&call);
   }
   void* segments(Args& args) const {
+    void* const segments = optionalSegments(args);
+    args.check(segments != nullptr, "segments are missing");
+    return segments;
+  }
+  void* optionalSegments(Args& args) const {
+    const TensorRef segments = args.optionalTensor("segments");
+    if (!segments) return nullptr;
     const size_t bytes = segmentsBytes(args);
     args.check(bytes > 0, "slices are not summarized by chunks on this device");
-    const TensorRef segments = args.tensor("segments");
     args.check(segments.bytes() >= bytes, "segments do not fit");
     checkAligned(args, segments);
     return segments.data;
@@ -93,6 +99,9 @@ Napi::Value bindForward(Args& args) {
   io.ht = optionalF32Argument(args, "ht", common.stateSize());
   io.kept = common.kept(args);
   io.prepared = args.flag("prepared");
+  io.segments = common.optionalSegments(args);
+  const size_t workspace = LONGSCAN_CUDA_FUNCTION(args, longscanDeltaRuleForwardWorkspaceBytes)(&common.call);
+  if (workspace > 0) io.workspace = args.workspace(workspace);
   args.enqueueLaunch([=, call = common.call](CUstream_st* stream) { return kernel(&call, &io, stream); });
   return args.env().Undefined();
 }
@@ -162,7 +171,7 @@ Napi::Value bindBackward(Args& args) {
 
 void registerDeltaRuleCuda(Registry& registry) {
   registry.add("deltaRuleCudaKeptBytes", 9, bindKeptBytes);
-  registry.add("deltaRuleCudaForward", 14, bindForward);
+  registry.add("deltaRuleCudaForward", 15, bindForward);
   registry.add("deltaRuleCudaPrepare", 10, bindPrepare);
   registry.add("deltaRuleCudaSegmentsBytes", 9, bindSegmentsBytes);
   registry.add("deltaRuleCudaSummarize", 14, bindSummarize);

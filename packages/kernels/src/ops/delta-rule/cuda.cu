@@ -6,6 +6,7 @@
 #include "cuda/workspace_parts.h"
 #include "cuda_adjoint_segments.h"
 #include "cuda_diagonal.h"
+#include "cuda_forward.h"
 #include "cuda_gradient.h"
 #include "cuda_prepare.h"
 #include "cuda_summary.h"
@@ -99,15 +100,12 @@ cudaError_t forward(const Call& call, const LongscanDeltaRuleForward& io, cudaSt
   if (io.prepared) {
     kept.chunks.prepared = nullptr;
   } else {
-    const cudaError_t error = prepare(call, kept, true, stream);
+    const cudaError_t error = prepare(call, kept, !deltaForwardIsCut(call), stream);
     if (error != cudaSuccess) return error;
   }
   DeltaSweepCall sweep = sweepOf(call, kept.chunks);
-  sweep.h0 = io.h0;
-  sweep.o = static_cast<Bf16*>(io.o);
-  sweep.ht = io.ht;
   sweep.states = kept.states;
-  return launchDeltaForwardSweep(sweep, stream);
+  return launchDeltaOutputs(call, io, sweep, stream);
 }
 
 cudaError_t backward(const Call& call, const LongscanDeltaRuleBackward& io, cudaStream_t stream) {
@@ -179,6 +177,10 @@ size_t longscanDeltaRuleKeptBytes(const LongscanDeltaRule* call) {
 size_t longscanDeltaRuleWorkspaceBytes(const LongscanDeltaRule* call) {
   if (!supported(*call)) return 0;
   return isDiagonal(*call) ? deltaDiagonalWorkspaceBytes(*call) : Workspace(*call, nullptr).arena.used();
+}
+
+size_t longscanDeltaRuleForwardWorkspaceBytes(const LongscanDeltaRule* call) {
+  return supported(*call) ? deltaForwardWorkspaceBytes(*call) : 0;
 }
 
 size_t longscanDeltaRuleSegmentsBytes(const LongscanDeltaRule* call) {

@@ -35,11 +35,13 @@ struct LongscanDeltaRule {
 };
 
 struct LongscanDeltaRuleForward {
-  const float* h0;  // [B, H, V, K], or null: zero
-  void* o;          // bf16 [B, T, H, V]
-  float* ht;        // [B, H, V, K], or null: not wanted
-  void* kept;       // for the backward pass: longscanDeltaRuleKeptBytes()
-  int32_t prepared;  // 1: longscanDeltaRulePrepare() has begun `kept`; 0: nothing has
+  const float* h0;       // [B, H, V, K], or null: zero
+  void* o;               // bf16 [B, T, H, V]
+  float* ht;             // [B, H, V, K], or null: not wanted
+  void* kept;            // for the backward pass: longscanDeltaRuleKeptBytes()
+  int32_t prepared;      // 1: longscanDeltaRulePrepare() has begun `kept`; 0: nothing has
+  const void* segments;  // of the summary, where there is one, or null
+  void* workspace;       // longscanDeltaRuleForwardWorkspaceBytes()
 };
 
 /// What the slice does to a state that enters it: S -> M S + E.
@@ -76,6 +78,9 @@ struct LongscanDeltaRuleBackward {
 
 /// 0 where the call is not supported: head sizes, gate, or no tokens.
 size_t longscanDeltaRuleKeptBytes(const struct LongscanDeltaRule* call);
+/// Of the forward pass; 0 where it needs none.
+size_t longscanDeltaRuleForwardWorkspaceBytes(const struct LongscanDeltaRule* call);
+/// Of the backward pass.
 size_t longscanDeltaRuleWorkspaceBytes(const struct LongscanDeltaRule* call);
 
 /// Of summaries; 0, too, on devices without wgmma (compute capability 9.0), where slices are summarized token

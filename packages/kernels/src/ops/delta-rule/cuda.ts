@@ -77,7 +77,15 @@ function chunkwiseParts(
       const kept = roomToKeep(call, slice);
       const output = call.empty(inputs.v.shape, inputs.v.dtype);
       const finalState = call.empty(stateShape(inputs));
-      call.native.deltaRuleCudaForward(...slice, h0?.id ?? null, output.id, finalState.id, kept.id, false);
+      call.native.deltaRuleCudaForward(
+        ...slice,
+        h0?.id ?? null,
+        output.id,
+        finalState.id,
+        kept.id,
+        false,
+        null,
+      );
       count(call, inputs, 3, 2);
       return { output, kept: { kept }, finalState };
     },
@@ -108,7 +116,8 @@ function chunkwiseParts(
       const { kept, segments } = prepared as Prepared;
       const slice = common(call, inputs, resets);
       const output = call.empty(inputs.v.shape, inputs.v.dtype);
-      call.native.deltaRuleCudaForward(...slice, incoming?.id ?? null, output.id, null, kept.id, true);
+      const [incomingId, segmentsId] = [incoming?.id ?? null, segments?.id ?? null];
+      call.native.deltaRuleCudaForward(...slice, incomingId, output.id, null, kept.id, true, segmentsId);
       count(call, inputs, 3, 1);
       return { output, kept: { kept, segments } };
     },

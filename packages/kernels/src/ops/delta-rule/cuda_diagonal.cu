@@ -7,6 +7,7 @@
 #include "cuda_adjoint_segments.h"
 #include "cuda_diagonal_gradient.h"
 #include "cuda_diagonal_prepare.h"
+#include "cuda_forward.h"
 #include "cuda_gradient.h"
 #include "cuda_sweep_call.h"
 
@@ -101,15 +102,12 @@ cudaError_t deltaDiagonalForward(const Call& call, const LongscanDeltaRuleForwar
   if (io.prepared) {
     kept.chunks.prepared = nullptr;
   } else {
-    const cudaError_t error = prepare(call, kept, true, stream);
+    const cudaError_t error = prepare(call, kept, !deltaForwardIsCut(call), stream);
     if (error != cudaSuccess) return error;
   }
   DeltaSweepCall sweep = sweepOf(call, kept.chunks);
-  sweep.h0 = io.h0;
-  sweep.o = static_cast<Bf16*>(io.o);
-  sweep.ht = io.ht;
   sweep.states = kept.states;
-  return launchDeltaForwardSweep(sweep, stream);
+  return launchDeltaOutputs(call, io, sweep, stream);
 }
 
 cudaError_t deltaDiagonalBackward(const Call& call, const LongscanDeltaRuleBackward& io,

@@ -108,6 +108,10 @@ cudaError_t deltaDevice(DeltaDevice& device) {
   return error;
 }
 
+int64_t deltaForwardBlocks(const DeltaDevice& device, int64_t heads, int K, int V) {
+  return blocksOf(device, false, heads, K, V);
+}
+
 int deltaSweepLeaves(const DeltaDevice& device, int64_t heads, int K, int V) {
   const int64_t idle = device.multiprocessors - blocksOf(device, false, heads, K, V);
   // With fewer, what runs beside the sweep would take longer than the sweep.

@@ -56,7 +56,7 @@ struct DeltaSweepCall {
   DeltaChunks chunks;
   int segmentChunks, firstSegment, numSegments;
 
-  const float* h0;        // [B, H, V, K] or null
+  const float* h0;        // [segments, B, H, V, K] or null: S before each segment
   __nv_bfloat16* o;       // [B, T, H, V]
   float* ht;              // [B, H, V, K] or null
   __nv_bfloat16* states;  // [B, H, chunks, V, K]: S before each chunk
@@ -88,6 +88,9 @@ struct DeltaDevice {
 };
 
 cudaError_t deltaDevice(DeltaDevice& device);
+
+/// Blocks of a forward sweep, or of each of its segments.
+int64_t deltaForwardBlocks(const DeltaDevice& device, int64_t heads, int K, int V);
 
 /// How many multiprocessors a sweep leaves to a kernel beside it; 0 where it is to run alone.
 int deltaSweepLeaves(const DeltaDevice& device, int64_t heads, int K, int V);

@@ -74,6 +74,7 @@ declare module '../../native.js' {
         ht: number | null,
         kept: number,
         prepared: boolean,
+        segments: number | null,
       ]
     ): void;
     /** On GPUs: what of `kept` needs no state. */

@@ -79,9 +79,8 @@ export function cudaParts(kind: Kind): RecurrenceParts<GatedLinearInputs> {
     h0: Tensor | null,
     finalState: Tensor | null,
   ) => {
-    // Not kept where cheap outputs are made again: 168 MB a layer at 32K tokens, 4 heads of 256, 512, for a few percent of
-    // the backward pass.
-    const isKept = workspace === null && !call.device.remakesCheapOutputs;
+    // Cheap: 168 MB a layer at 32K tokens, 4 heads of 256, 512, for a few percent of the backward pass.
+    const isKept = workspace === null && call.keepsCheap;
     const decayed = isKept ? roomForDecayed(call, common(call, inputs, resets)) : null;
     const slice = common(call, inputs, resets, decayed);
     const states = bytesFor(call, slice, 'states');

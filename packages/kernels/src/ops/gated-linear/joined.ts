@@ -6,69 +6,64 @@ import { partsByDevice, type RecurrenceParts } from '../../recurrence-parts.js';
 import { expectShape, type Tensor } from '../../tensor.js';
 import { cut, join, splitLast } from '../columns/index.js';
 import { cudaParts } from './cuda.js';
-import { type DecayKind, decayCodes, type GatedLinearInputs, gatedLinear } from './index.js';
+import { decayCodes, type GatedLinearInputs, gatedLinear } from './index.js';
 import { readByAll, writtenByAll } from './unordered.js';
 
 export interface JoinedHeads extends RecurrenceInputs {
   /** [B, T, 2 + V / K, H, K]: rows of queries, keys and values, as one product that gives all three leaves them. */
   readonly qkv: Tensor;
-  /** As of `gatedLinear`. */
-  readonly g: Tensor | null;
 }
 
 type Gradients = RecurrenceGradients<GatedLinearInputs>['gradients'];
 
-/** Whether joined q and k of x's type, in heads of K channels, and v, in heads of V, pay on this device: without a decay. */
-export function takesJoinedHeads({ device, dtype }: Tensor, decay: DecayKind, K: number, V: number): boolean {
-  const fits = decay === 'identity' && K % 8 === 0 && V % K === 0 && V <= 256;
+/** Whether joined q and k of x's type, in heads of K channels, and v, in heads of V, pay on this device. */
+export function takesJoinedHeads({ device, dtype }: Tensor, K: number, V: number): boolean {
+  const fits = K % 8 === 0 && V % K === 0 && V <= 256;
   return device.kind === 'cuda' && device.units === null && dtype === 'bf16' && fits;
 }
 
-/**
- * `gatedLinear(decay)` of queries, keys and values that lie side by side: on a GPU that `takesJoinedHeads` they come from one
- * product, and their gradients go into one.
- */
-export function joinedGatedLinear(decay: DecayKind): RecurrenceOp<JoinedHeads> {
-  const op = gatedLinear(decay);
-  const scaleOf = (qkv: Tensor) => qkv.dim(-1) ** -0.5;
-  /** Kernels that read and write rows of all three. */
-  const onGpu = adapted(
-    cudaParts({
-      ...{ decay, code: decayCodes[decay], decayOn: 'key', areJoined: true },
-      ...{ scaleOf, stateShape: ({ q }) => stateShape(q) },
-    }),
-    (_call, { qkv, g }) => ({ q: qkv, k: qkv, v: qkv, g }),
-    (_call, { v }) => v!,
-  );
-  return {
-    name: `${op.name}, joined`,
-    transition: op.transition,
-    ...(op.shared && { shared: op.shared.filter((input) => input === 'g') }),
-    stateShape: ({ qkv }) => stateShape(qkv),
-    ownReads: ({ qkv }) => ownReads(apart(qkv), scaleOf(qkv)),
-    ...(decay === 'identity' && {
-      unordered: {
-        write: ({ qkv }: JoinedHeads) => writtenByAll(apart(qkv)),
-        read: ({ qkv }: JoinedHeads, state: Tensor) => readByAll({ q: apart(qkv).q, state }, scaleOf(qkv)),
-      },
-    }),
-    ...partsByDevice(adapted(op, copiedApart, copiedTogether), onGpu),
+const op = gatedLinear('identity');
+const scaleOf = (qkv: Tensor) => qkv.dim(-1) ** -0.5;
 
-    reference({ qkv, g }, resets, h0) {
-      const { values, shape } = qkv!;
-      const [B, T, parts, H, K] = shape as [number, number, number, number, number];
-      const [pitch, V] = [parts * H * K, (parts - 2) * K];
-      const take = (first: number, size: number) => ({
-        values: Float64Array.from(
-          { length: B * T * H * size },
-          (_, i) => values[Math.floor(i / (H * size)) * pitch + first + (i % (H * size))]!,
-        ),
-        shape: [B, T, H, size],
-      });
-      return op.reference({ q: take(0, K), k: take(H * K, K), v: take(2 * H * K, V), g }, resets, h0);
-    },
-  };
-}
+/** Kernels that read and write rows of all three. */
+const onGpu = adapted(
+  cudaParts({
+    ...{ decay: 'identity', code: decayCodes.identity, decayOn: 'key', areJoined: true },
+    ...{ scaleOf, stateShape: ({ q }) => stateShape(q) },
+  }),
+  (_call, { qkv }) => ({ q: qkv, k: qkv, v: qkv, g: null }),
+  (_call, { v }) => v!,
+);
+
+/**
+ * `gatedLinear('identity')` of queries, keys and values that lie side by side: on a GPU that `takesJoinedHeads` they come from
+ * one product, and their gradients go into one.
+ */
+export const joinedLinear: RecurrenceOp<JoinedHeads> = {
+  name: `${op.name}, joined`,
+  transition: op.transition,
+  stateShape: ({ qkv }) => stateShape(qkv),
+  ownReads: ({ qkv }) => ownReads(apart(qkv), scaleOf(qkv)),
+  unordered: {
+    write: ({ qkv }) => writtenByAll(apart(qkv)),
+    read: ({ qkv }, state) => readByAll({ q: apart(qkv).q, state }, scaleOf(qkv)),
+  },
+  ...partsByDevice(adapted(op, copiedApart, copiedTogether), onGpu),
+
+  reference({ qkv }, resets, h0) {
+    const { values, shape } = qkv!;
+    const [B, T, parts, H, K] = shape as [number, number, number, number, number];
+    const [pitch, V] = [parts * H * K, (parts - 2) * K];
+    const take = (first: number, size: number) => ({
+      values: Float64Array.from(
+        { length: B * T * H * size },
+        (_, i) => values[Math.floor(i / (H * size)) * pitch + first + (i % (H * size))]!,
+      ),
+      shape: [B, T, H, size],
+    });
+    return op.reference({ q: take(0, K), k: take(H * K, K), v: take(2 * H * K, V), g: null }, resets, h0);
+  },
+};
 
 /** The parts of `gatedLinear` for joined heads: how they take these, and what is made of the gradients that they give. */
 function adapted(
@@ -85,8 +80,7 @@ function adapted(
     prepareBackward: (call, heads, ...rest) => parts.prepareBackward(call, take(call, heads), ...rest),
     finishBackward(call, heads, ...rest) {
       const { gradients, incoming } = parts.finishBackward(call, take(call, heads), ...rest);
-      const qkv = together(call, gradients, heads.qkv.shape);
-      return { gradients: { qkv, g: gradients.g ?? null }, incoming };
+      return { gradients: { qkv: together(call, gradients, heads.qkv.shape) }, incoming };
     },
   };
 }
@@ -122,8 +116,8 @@ function inHeads(
 /** Differentiable. */
 const apart = (qkv: Tensor) => inHeads(qkv, reshape, splitLast);
 
-function copiedApart(call: ForwardCall, { qkv, g }: JoinedHeads): GatedLinearInputs {
-  return { ...inHeads(qkv, viewed, (rows, sizes) => cut(call, rows, sizes)), g };
+function copiedApart(call: ForwardCall, { qkv }: JoinedHeads): GatedLinearInputs {
+  return { ...inHeads(qkv, viewed, (rows, sizes) => cut(call, rows, sizes)), g: null };
 }
 
 function copiedTogether(call: ForwardCall, { q, k, v }: Gradients, shape: readonly number[]): Tensor {

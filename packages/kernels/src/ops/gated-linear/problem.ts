@@ -1,7 +1,7 @@
 import type { RecurrenceOp } from '../../recurrence-op.js';
 import { type RecurrenceCheck, randomNormal, randomUniform } from '../../testing/index.js';
 import { type DecayKind, type GatedLinearInputs, gatedLinear } from './index.js';
-import { type JoinedHeads, joinedGatedLinear } from './joined.js';
+import { type JoinedHeads, joinedLinear } from './joined.js';
 
 // What the tests of this op, on CPU and GPU, are made of.
 
@@ -47,19 +47,13 @@ export function problem(kind: Kind, shape: Case, seed: number): RecurrenceCheck<
   };
 }
 
-/** The same of joined heads. */
-export function joinedProblem(
-  decay: 'identity' | 'diagonal',
-  shape: Case,
-  seed: number,
-): RecurrenceCheck<JoinedHeads> {
+/** The same of joined heads, without a decay. */
+export function joinedProblem(shape: Omit<Case, 'gates'>, seed: number): RecurrenceCheck<JoinedHeads> {
   const { B, T, H, K, V, starts } = shape;
-  const apart = problem({ decay }, shape, seed);
-  const op = joinedGatedLinear(decay);
   return {
-    name: `${op.name} B=${B} T=${T} H=${H} K=${K} V=${V}${starts ? ', packed' : ''}`,
-    op,
-    inputs: { qkv: normal([B, T, 2 + V / K, H, K], 1 + seed), g: apart.inputs.g },
+    name: `${joinedLinear.name} B=${B} T=${T} H=${H} K=${K} V=${V}${starts ? ', packed' : ''}`,
+    op: joinedLinear,
+    inputs: { qkv: normal([B, T, 2 + V / K, H, K], 1 + seed) },
     resets: resetsOf(shape),
   };
 }
@@ -73,7 +67,7 @@ function shapeOfGates({ decay, decayOn }: Kind, { B, T, H, K, V }: Case): number
   return decay === 'scalar' ? [B, T, H] : [B, T, H, decayOn === 'value' ? V : K];
 }
 
-function resetsOf({ B, T, starts }: Case): Int32Array | null {
+function resetsOf({ B, T, starts }: Pick<Case, 'B' | 'T' | 'starts'>): Int32Array | null {
   if (!starts) return null;
   const resets = new Int32Array(B * T);
   for (let b = 0; b < B; b++) for (const t of starts) resets[b * T + Math.min(t + b, T - 1)] = 1;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Times longscan's CUDA kernels beside flash-linear-attention's and PyTorch's in one run, and compares errors with f64.
 
-    PYTHONPATH=<flash-linear-attention checkout> python3 scripts/peers/kernels.py LIBRARY.so --out DIR [--ops gla,kda]
+    PYTHONPATH=<flash-linear-attention checkout> python3 scripts/peers/bench_kernels.py LIBRARY.so --out DIR [--ops gla,kda]
 
 LIBRARY.so: of scripts/cuda/build.sh, or the bundle's longscan_cuda.so. Prints a table of ratios; writes DIR/kernels.json,
 which `longscan bench kernels --beside` reads, and DIR/kernels.md. Where a library is missing its column is empty.
