@@ -27,7 +27,7 @@ class SummaryBackward(ctypes.Structure):
 
 
 class Backward(ctypes.Structure):
-    _fields_ = [(name, pointer) for name in ('dO', 'kept', 'h0', 'dht', 'dq', 'dk', 'dv', 'dbeta', 'dg', 'dh0',
+    _fields_ = [(name, pointer) for name in ('dO', 'kept', 'segments', 'h0', 'dht', 'dq', 'dk', 'dv', 'dbeta', 'dg', 'dh0',
                                              'workspace')]
 
 
@@ -100,12 +100,20 @@ class DeltaRule:
         self._run('Summarize', call, Summary(*map(address, (prepared, *results))))
         return results
 
-    def backward(self, gate, q, k, v, beta, g, kept, dO, resets=None, h0=None, dht=None, scale=None):
+    def summarize_backward(self, gate, q, k, v, beta, g, kept, segments, dO, resets=None, scale=None):
+        """Returns the adjoint [B, H, V, K] that leaves the slice through its own outputs."""
+        B, T, H, K = q.shape
+        call = self._call(gate, q, k, v, beta, g, resets, scale)
+        adjoint, workspace = self._empty((B, H, v.shape[3], K)), self._memory('SummaryBackwardBytes', call)
+        self._run('SummarizeBackward', call, SummaryBackward(*map(address, (dO, kept, segments, adjoint, workspace))))
+        return adjoint
+
+    def backward(self, gate, q, k, v, beta, g, kept, dO, resets=None, h0=None, dht=None, scale=None, segments=None):
         """Returns dq, dk, dv, dbeta, dg and dh0; None where there is nothing to derive by."""
         call = self._call(gate, q, k, v, beta, g, resets, scale)
         gradients = [None if x is None else self._empty(x.shape, x.dtype) for x in (q, k, v, beta, g, h0)]
         workspace = self._memory('WorkspaceBytes', call)
-        self._run('Backward', call, Backward(*map(address, (dO, kept, h0, dht, *gradients, workspace))))
+        self._run('Backward', call, Backward(*map(address, (dO, kept, segments, h0, dht, *gradients, workspace))))
         return gradients
 
 

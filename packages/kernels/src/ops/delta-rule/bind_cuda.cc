@@ -153,6 +153,7 @@ Napi::Value bindBackward(Args& args) {
   LongscanDeltaRuleBackward io{};
   io.dO = typedArgument(args, "dO", common.q, common.v.numElements);
   io.kept = common.kept(args);
+  io.segments = common.optionalSegments(args);
   io.h0 = optionalF32Argument(args, "h0", common.stateSize());
   io.dht = optionalF32Argument(args, "dht", common.stateSize());
   io.dq = typedArgument(args, "dq", common.q, common.q.numElements);
@@ -176,7 +177,7 @@ void registerDeltaRuleCuda(Registry& registry) {
   registry.add("deltaRuleCudaSegmentsBytes", 9, bindSegmentsBytes);
   registry.add("deltaRuleCudaSummarize", 14, bindSummarize);
   registry.add("deltaRuleCudaSummarizeBackward", 13, bindSummarizeBackward);
-  registry.add("deltaRuleCudaBackward", 19, bindBackward);
+  registry.add("deltaRuleCudaBackward", 20, bindBackward);
 }
 
 }  // namespace longscan

@@ -144,6 +144,7 @@ function chunkwiseParts(
         ...common(call, inputs, resets),
         outputGradient.id,
         record.kept.kept!.id,
+        record.kept.segments?.id ?? null,
         record.incoming?.id ?? null,
         outgoingAdjoint?.id ?? null,
         dq.id,

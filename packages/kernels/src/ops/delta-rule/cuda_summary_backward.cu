@@ -1,12 +1,11 @@
-#include "cuda_adjoint_fold.h"
-#include "cuda_summary.h"
+#include "cuda_summary_fold.h"
 #include "cuda_sweep_call.h"
 
 namespace longscan {
 
 namespace {
 
-/// What each segment does to an adjoint of zero; nothing of one segment.
+/// The adjoint that leaves each segment through its own outputs; nothing of one segment.
 struct Workspace {
   WorkspaceParts arena;
   float* adjoints = nullptr;
@@ -21,17 +20,15 @@ cudaError_t summarizeBackward(const LongscanDeltaRule& call, const LongscanDelta
                               cudaStream_t stream) {
   const DeltaSegments segments(call, io.segments);
   const Workspace work(call, segments, io.workspace);
+  const bool isOne = segments.cut.count == 1;
   DeltaSweepCall sweep = sweepOf(call, deltaPreparedChunks(call, io.kept));
   sweep.dO = bf16(io.dO);
   sweep.segmentChunks = static_cast<int>(segments.cut.tokens / tileTokens);
   sweep.numSegments = segments.cut.count;
-  const bool isOne = segments.cut.count == 1;
-  sweep.effects.adjoints = isOne ? io.adjoint : work.adjoints;
+  sweep.leaving = isOne ? io.adjoint : work.adjoints;
   const cudaError_t error = launchDeltaBackwardSweep(sweep, stream);
   if (error != cudaSuccess || isOne) return error;
-  return launchDeltaAdjointFold({call.B, call.H, call.K, call.V, 0, segments.cut.count, nullptr,
-                                 work.adjoints, segments.factors, true, segments.starts, nullptr, io.adjoint},
-                                stream);
+  return launchDeltaLeave(foldOf(call, segments, work.adjoints), nullptr, io.adjoint, stream);
 }
 
 }  // namespace

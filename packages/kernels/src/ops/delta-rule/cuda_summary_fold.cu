@@ -12,20 +12,26 @@ constexpr int foldRows = 16, columnsPerWarp = 16;
 struct FactorOperand {
   MmaB2 high, low;
 
-  /// B[k, n] = factor[row + k][column + n]; what lies outside is zero.
+  /// B[k, n] = factor[row + k][column + n], `transposed` factor[column + n][row + k]; what lies outside is
+  /// zero.
+  template <bool transposed>
   __device__ void load(const float* factor, int K, int row, int column, const DeltaLane& at) {
 #pragma unroll
     for (int i = 0; i < 4; i++) {
       const int k = row + at.pairOf + 8 * (i & 1), n = column + at.group + 8 * (i >> 1);
-      const bool there = k < K && n < K;  // K is even
-      const float near = there ? factor[k * K + n] : 0.0f, far = there ? factor[(k + 1) * K + n] : 0.0f;
-      high.x[i] = pack(near, far);
-      low.x[i] = pack(near - lowHalf(high.x[i]), far - highHalf(high.x[i]));
+      float2 both = make_float2(0.0f, 0.0f);
+      if (k < K && n < K)  // K is even
+        both = transposed ? *reinterpret_cast<const float2*>(factor + n * K + k)
+                          : make_float2(factor[k * K + n], factor[(k + 1) * K + n]);
+      high.x[i] = pack(both.x, both.y);
+      low.x[i] = pack(both.x - lowHalf(high.x[i]), both.y - highHalf(high.x[i]));
     }
   }
 };
 
-/// Sixteen rows of E or M^T through the segments, in a block; a warp has 16 columns of them.
+/// Sixteen rows of E or M^T through the segments, or of D against time, in a block; a warp has 16 columns of
+/// them.
+template <bool against>
 class Fold {
   const DeltaFoldInputs& segments;
   float* const shared;  // two of [16, pitch], taken in turns
@@ -66,8 +72,18 @@ class Fold {
     }
   }
 
+  __device__ void leave(float* behind, float* before) {
+    take(own(segments.numSegments - 1));
+    for (int g = segments.numSegments - 2; g >= 0; g--) {
+      if (behind != nullptr) store(behind + (g * segments.heads + bh) * rows * K);
+      if (g == 0 && before == nullptr) return;
+      pass(g, false);
+    }
+    store(before + bh * rows * K);
+  }
+
  private:
-  /// Through segment g: times its M^T, and its E is added.
+  /// Through segment g: times its M^T, against time its M, and what it has of its own is added.
   __device__ void pass(int g, bool isZero) {
     float* const before = shared + g % 2 * foldRows * pitch;
 #pragma unroll
@@ -87,7 +103,7 @@ class Fold {
         x.set(i, both.x, both.y);
       }
       FactorOperand f;
-      f.load(factor, K, k, column0, at);
+      f.load<against>(factor, K, k, column0, at);
       mma(sum[0], sum[1], x.low, f.high);
       mma(sum[0], sum[1], x.high, f.low);
       mma(sum[0], sum[1], x.high, f.high);
@@ -137,13 +153,19 @@ __host__ __device__ int tilesOf(int rows) {
 __global__ void __launch_bounds__(512)
     composeKernel(const DeltaFoldInputs segments, float* state, float* factor) {
   extern __shared__ float shared[];
-  Fold(segments, shared, tilesOf(segments.V) + tilesOf(segments.K)).compose(state, factor);
+  Fold<false>(segments, shared, tilesOf(segments.V) + tilesOf(segments.K)).compose(state, factor);
 }
 
 __global__ void __launch_bounds__(512)
     enterKernel(const DeltaFoldInputs segments, const float* incoming, float* entering) {
   extern __shared__ float shared[];
-  Fold(segments, shared, tilesOf(segments.V)).enter(incoming, entering);
+  Fold<false>(segments, shared, tilesOf(segments.V)).enter(incoming, entering);
+}
+
+__global__ void __launch_bounds__(512)
+    leaveKernel(const DeltaFoldInputs segments, float* behind, float* before) {
+  extern __shared__ float shared[];
+  Fold<true>(segments, shared, tilesOf(segments.V)).leave(behind, before);
 }
 
 template <typename... Arguments>
@@ -175,6 +197,11 @@ cudaError_t launchDeltaCompose(const DeltaFoldInputs& segments, float* state, fl
 cudaError_t launchDeltaEnter(const DeltaFoldInputs& segments, const float* incoming, float* entering,
                              cudaStream_t stream) {
   return launch(enterKernel, segments, tilesOf(segments.V), stream, incoming, entering);
+}
+
+cudaError_t launchDeltaLeave(const DeltaFoldInputs& segments, float* behind, float* before,
+                             cudaStream_t stream) {
+  return launch(leaveKernel, segments, tilesOf(segments.V), stream, behind, before);
 }
 
 cudaError_t launchDeltaResets(const int32_t* starts, int64_t B, int H, int numSegments, float* reset,

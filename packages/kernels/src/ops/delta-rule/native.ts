@@ -108,6 +108,7 @@ declare module '../../native.js' {
         ...common: DeltaRuleCudaArguments,
         dO: number,
         kept: number,
+        segments: number | null,
         h0: number | null,
         dht: number | null,
         dq: number,
