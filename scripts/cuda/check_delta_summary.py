@@ -177,10 +177,10 @@ def check_against_time(checks, kernels, gate, case, calls_only=False):
     def between():
         kept = kernels.prepare(gate, *tensors, resets)
         M, _, segments = kernels.summarize(gate, *tensors, kept, resets)[1:]
-        G = kernels.summarize_backward(gate, *tensors, kept, segments, dO, resets)
+        G, leaving = kernels.summarize_backward(gate, *tensors, kept, segments, dO, resets)
         kernels.forward(gate, *tensors, resets, h0, prepared=kept, segments=segments)
-        same = torch.equal(G, kernels.summarize_backward(gate, *tensors, kept, segments, dO, resets))
-        found = kernels.backward(gate, *tensors, kept, dO, resets, h0, dht, segments=segments)
+        same = torch.equal(G, kernels.summarize_backward(gate, *tensors, kept, segments, dO, resets)[0])
+        found = kernels.backward(gate, *tensors, kept, dO, resets, h0, dht, segments=segments, leaving=leaving)
         return dict(zip(names, found), G=G), M, same
 
     def alone():
@@ -226,7 +226,8 @@ def check_isolation(checks, kernels, gate):
     def leaving():
         *x, dO = tensors
         kept = kernels.prepare(gate, *x, resets)
-        return kernels.summarize_backward(gate, *x, kept, kernels.summarize(gate, *x, kept, resets)[3], dO, resets)
+        segments = kernels.summarize(gate, *x, kept, resets)[3]
+        return kernels.summarize_backward(gate, *x, kept, segments, dO, resets)[0]
 
     before = leaving()
     for x in tensors:

@@ -121,7 +121,7 @@ cudaError_t backward(const Call& call, const LongscanDeltaRuleBackward& io, cuda
   if (error != cudaSuccess) return error;
   if (device.sharesTime) sweep.finished = work.finished;
   const void* const effects = io.segments != nullptr ? io.segments : kept.effects;
-  error = launchDeltaAdjoints(call, sweep, effects, work.segments, stream);
+  error = launchDeltaAdjoints(call, sweep, effects, io.leaving, work.segments, stream);
   if (error != cudaSuccess) return error;
   const bool inShares = io.dbeta != nullptr && work.betaShares != nullptr;
   error = launchDeltaGradient({call.B,

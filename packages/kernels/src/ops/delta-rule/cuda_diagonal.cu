@@ -124,7 +124,7 @@ cudaError_t deltaDiagonalBackward(const Call& call, const LongscanDeltaRuleBackw
   if (error != cudaSuccess) return error;
   if (device.sharesTime) sweep.finished = work.finished;
   const void* const effects = io.segments != nullptr ? io.segments : kept.effects;
-  error = launchDeltaAdjoints(call, sweep, effects, work.segments, stream);
+  error = launchDeltaAdjoints(call, sweep, effects, io.leaving, work.segments, stream);
   if (error != cudaSuccess) return error;
   const bool inShares = io.dbeta != nullptr && deltaBetaParts(call.K) > 1;
   error = launchDeltaDiagonalGradient({call.B,

@@ -72,12 +72,13 @@ class Fold {
     }
   }
 
-  __device__ void leave(float* behind, float* before) {
-    take(own(segments.numSegments - 1));
-    for (int g = segments.numSegments - 2; g >= 0; g--) {
-      if (behind != nullptr) store(behind + (g * segments.heads + bh) * rows * K);
+  __device__ void leave(const float* outgoing, float* behind, float* before) {
+    const int last = segments.numSegments - 1;
+    take(outgoing == nullptr ? nullptr : outgoing + bh * rows * K);
+    for (int g = last; g >= 0; g--) {
+      if (g < last && behind != nullptr) store(behind + (g * segments.heads + bh) * rows * K);
       if (g == 0 && before == nullptr) return;
-      pass(g, false);
+      pass(g, g == last && outgoing == nullptr);
     }
     store(before + bh * rows * K);
   }
@@ -163,9 +164,9 @@ __global__ void __launch_bounds__(512)
 }
 
 __global__ void __launch_bounds__(512)
-    leaveKernel(const DeltaFoldInputs segments, float* behind, float* before) {
+    leaveKernel(const DeltaFoldInputs segments, const float* outgoing, float* behind, float* before) {
   extern __shared__ float shared[];
-  Fold<true>(segments, shared, tilesOf(segments.V)).leave(behind, before);
+  Fold<true>(segments, shared, tilesOf(segments.V)).leave(outgoing, behind, before);
 }
 
 template <typename... Arguments>
@@ -199,9 +200,9 @@ cudaError_t launchDeltaEnter(const DeltaFoldInputs& segments, const float* incom
   return launch(enterKernel, segments, tilesOf(segments.V), stream, incoming, entering);
 }
 
-cudaError_t launchDeltaLeave(const DeltaFoldInputs& segments, float* behind, float* before,
-                             cudaStream_t stream) {
-  return launch(leaveKernel, segments, tilesOf(segments.V), stream, behind, before);
+cudaError_t launchDeltaLeave(const DeltaFoldInputs& segments, const float* outgoing, float* behind,
+                             float* before, cudaStream_t stream) {
+  return launch(leaveKernel, segments, tilesOf(segments.V), stream, outgoing, behind, before);
 }
 
 cudaError_t launchDeltaResets(const int32_t* starts, int64_t B, int H, int numSegments, float* reset,

@@ -29,11 +29,11 @@ cudaError_t launchDeltaCompose(const DeltaFoldInputs& segments, float* state, fl
 cudaError_t launchDeltaEnter(const DeltaFoldInputs& segments, const float* incoming, float* entering,
                              cudaStream_t stream);
 
-/// Against time, from the adjoints that leave segments through their own outputs, the last one's through what
-/// is behind the slice, too: D behind each segment but the last, [segments, B, H, V, K], or null, and D
-/// before the slice, [B, H, V, K], or null.
-cudaError_t launchDeltaLeave(const DeltaFoldInputs& segments, float* behind, float* before,
-                             cudaStream_t stream);
+/// Against time: from D behind the slice, [B, H, V, K] or null: zero, that behind each segment but the last,
+/// [segments, B, H, V, K] or null, and before the slice, [B, H, V, K] or null. Of the first segment nothing
+/// is read if that is null.
+cudaError_t launchDeltaLeave(const DeltaFoldInputs& segments, const float* outgoing, float* behind,
+                             float* before, cudaStream_t stream);
 
 /// reset[b] = 1 where a segment of batch row b forgets what came before, else 0.
 cudaError_t launchDeltaResets(const int32_t* starts, int64_t B, int H, int numSegments, float* reset,
