@@ -21,7 +21,7 @@ BOUNDS.update(dq=1e-2, dk=1.2e-2, dv=1e-2, dbeta=1.2e-2, dg=2e-2, dh0=1e-2)
 
 # B, T, H, K, V, log decays from .. to, tokens where documents start
 CASES = [
-    (1, 1, 3, 64, 64, (-1, -1e-4), None),
+    (1, 1, 9, 64, 64, (-1, -1e-4), None),
     (2, 63, 3, 32, 64, (-0.5, -1e-4), None),
     (1, 600, 2, 64, 32, (-1e-3, -1e-4), None),
     (1, 129, 1, 128, 128, (-20, -1e-4), None),
