@@ -54,7 +54,7 @@ cudaError_t launchDeltaAdjoints(const LongscanDeltaRule& call, DeltaSweepCall sw
     own.dht = nullptr;
     own.firstSegment = 1;  // of the first one nothing is wanted
     own.finished = nullptr;
-    error = launchDeltaBackwardSweep(own, stream);
+    error = launchDeltaLeavingSweep(own, stream);
     leaving = memory.leaving;
   }
   if (error == cudaSuccess)

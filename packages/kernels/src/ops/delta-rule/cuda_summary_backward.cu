@@ -14,7 +14,7 @@ cudaError_t summarizeBackward(const LongscanDeltaRule& call, const LongscanDelta
   sweep.segmentChunks = static_cast<int>(segments.cut.tokens / tileTokens);
   sweep.numSegments = segments.cut.count;
   sweep.leaving = isOne ? io.adjoint : static_cast<float*>(io.leaving);
-  const cudaError_t error = launchDeltaBackwardSweep(sweep, stream);
+  const cudaError_t error = launchDeltaLeavingSweep(sweep, stream);
   if (error != cudaSuccess || isOne) return error;
   return launchDeltaLeave(foldOf(call, segments, sweep.leaving), nullptr, nullptr, io.adjoint, stream);
 }

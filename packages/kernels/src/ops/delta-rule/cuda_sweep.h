@@ -55,7 +55,7 @@ struct DeltaSweepCall {
   const __nv_bfloat16* dO;  // [B, T, H, V]
   const float* dht;         // [B, H, V, K] or null
   const float* behind;      // [segments, B, H, V, K]: D behind each segment but the last; or null: zero
-  float* leaving;           // [segments, B, H, V, K]: D before each segment, and nothing else then; or null
+  float* leaving;           // [segments, B, H, V, K]: D before each segment; or null
   __nv_bfloat16* adjoints;  // [B, H, chunks, V, K]: D after each chunk
   __nv_bfloat16* dv;        // [B, T, H, V]
   float* dh0;               // [B, H, V, K] or null
@@ -106,5 +106,7 @@ bool deltaSweepsFit(int K);
 cudaError_t launchDeltaForwardSweep(const DeltaSweepCall& call, cudaStream_t stream);
 /// Adjoints, dv and dh0.
 cudaError_t launchDeltaBackwardSweep(const DeltaSweepCall& call, cudaStream_t stream);
+/// D before each segment and nothing else. On Hopper.
+cudaError_t launchDeltaLeavingSweep(const DeltaSweepCall& call, cudaStream_t stream);
 
 }  // namespace longscan

@@ -6,9 +6,10 @@
 namespace longscan {
 
 /// The warpgroup that does what nobody waits for: the output, or dv.
-template <int KN, bool backward, bool diagonal, int width>
+template <int KN, SweepKind kind, bool diagonal, int width>
 class SweepAttendant {
-  using Block = SweepBlock<KN, backward, diagonal, width>;
+  using Block = SweepBlock<KN, kind, diagonal, width>;
+  static constexpr bool backward = Block::backward;
   using ValueSums = float[width / 8][4];
   /// A narrow chain takes dO transposed from shared memory.
   static constexpr bool turnsOutput = backward && width == narrowValues;
@@ -27,9 +28,9 @@ class SweepAttendant {
       : block(block), call(block.call), row0(16 * (at.warp % 4)) {}
 
   __device__ void run() {
-    if constexpr (turnsOutput) turnOutput();
-    if (block.onlyLeaves()) return passBy();
+    if constexpr (Block::leaves) return runLeaving();
     bool last = false;
+    if constexpr (turnsOutput) turnOutput();
     for (int i = 0; !last; i++) {
       const RingPlace shown = Block::shownAt(i);
       const RingPlace own = part;
@@ -52,20 +53,14 @@ class SweepAttendant {
   }
 
  private:
-  /// Against time without dv: nothing of a piece is left to do but to turn the next one's dO.
-  __device__ void passBy() {
-    bool last = false;
-    for (int i = 0; !last; i++) {
-      const RingPlace shown = Block::shownAt(i), own = part;
-      block.partFull(own.slot).wait(own.round);
-      last = block.piece(own.slot).last;
-      part = own.ahead(1, block.rings.parts);
-      if constexpr (turnsOutput)
-        if (!last) turnOutput();
-      block.release(block.partFree(own.slot));
-      block.tokensReady(shown.slot).wait(shown.round);
-      arriveAsWarp(block.shownFree(shown.slot));
-    }
+  /// Nothing of a piece is to be done but to turn dO, for a narrow chain.
+  __device__ void runLeaving() {
+    if constexpr (turnsOutput)
+      for (bool last = false; !last; part = part.ahead(1, block.rings.parts)) {
+        turnOutput();
+        last = block.piece(part.slot).last;
+        block.release(block.partFree(part.slot));
+      }
   }
 
   /// o = scale * into Q S + P N

@@ -9,9 +9,10 @@ namespace longscan {
 
 /// The warpgroup that stores what other kernels need of each chunk: the state before it and N, or the adjoint
 /// behind it.
-template <int KN, bool backward, bool diagonal, int width>
+template <int KN, SweepKind kind, bool diagonal, int width>
 class SweepKeeper {
-  using Block = SweepBlock<KN, backward, diagonal, width>;
+  using Block = SweepBlock<KN, kind, diagonal, width>;
+  static constexpr bool backward = Block::backward;
 
   const Block& block;
   const DeltaSweepCall& call;
@@ -22,10 +23,10 @@ class SweepKeeper {
   __device__ explicit SweepKeeper(const Block& block) : block(block), call(block.call) {}
 
   __device__ void run() {
+    if constexpr (Block::leaves) return;
     bool last = false;
     int stored = -1;  // the chunk whose state the warp has stored last
     int behind = -1;  // the chunk that the piece before has finished, if this warp is to count it
-    const bool keepsStates = !block.onlyLeaves();
     for (int i = 0; !last; i++) {
       const auto [shown, round] = Block::shownAt(i);
       block.partFull(part.slot).wait(part.round);
@@ -36,7 +37,7 @@ class SweepKeeper {
       block.stateReady(shown).wait(round);
       // One warp starts the copy engine. They take turns, since the one whose turn it was will wait for the
       // state to have arrived before it counts.
-      if (keepsStates && next.piece.opensChunk && (!byEngine() || at.warp % 4 == i % 4)) {
+      if (next.piece.opensChunk && (!byEngine() || at.warp % 4 == i % 4)) {
         storeState(next.piece, shown);
         stored = next.piece.chunk;
       }
@@ -54,7 +55,7 @@ class SweepKeeper {
       }
       behind = next.piece.closesChunk && stored == next.piece.chunk ? stored : -1;
     }
-    if (!backward || !keepsStates) return;
+    if (!backward) return;
     joinBarrier(block.rowsStored, 256);
     if (behind >= 0) count(behind);
   }

@@ -77,10 +77,14 @@ struct SweepPiece {
   }
 };
 
+/// With time, against it, and against it for nothing but the adjoint that leaves each segment.
+enum class SweepKind { forward, backward, leaving };
+
 /// What the parts of a block have in common: whose block it is and where its memory lies.
-template <int KN, bool backward, bool diagonal, int width>
+template <int KN, SweepKind kind, bool diagonal, int width>
 class SweepBlock {
  public:
+  static constexpr bool backward = kind != SweepKind::forward, leaves = kind == SweepKind::leaving;
   using Layout = DeltaSweepLayout<KN, backward, width>;
   using Values = ValueTile<width>;
 
@@ -109,8 +113,6 @@ class SweepBlock {
   }
 
   __device__ int segment() const { return call.firstSegment + blockIdx.y; }
-  /// Whether nothing is wanted but D before segments: on Hopper, elsewhere a thread has too few registers.
-  __device__ bool onlyLeaves() const { return backward && LONGSCAN_WGMMA && call.leaving != nullptr; }
 
   /// The segment's, piece by piece.
   __device__ PieceWalk walk() const {
@@ -126,7 +128,7 @@ class SweepBlock {
   }
   /// Those that leave it, or null: nobody wants them.
   __device__ float* outgoing() const {
-    if (onlyLeaves()) return ofSegment(call.leaving);
+    if (leaves) return ofSegment(call.leaving);
     if (backward) return segment() == 0 ? call.dh0 : nullptr;
     return segment() == call.numSegments - 1 ? call.ht : nullptr;
   }
@@ -164,7 +166,7 @@ class SweepBlock {
     }
     for (int i = 0; i < rings.parts; i++) {
       partFull(i).init(1);
-      partFree(i).init(12 * arrivalsOfWarp);
+      partFree(i).init((!leaves ? 12 : width == narrowValues ? 8 : 4) * arrivalsOfWarp);
       outputsReady(i).init(4 * arrivalsOfWarp);
     }
     for (int i = 0; i < 2; i++) {
@@ -178,7 +180,9 @@ class SweepBlock {
   /// Where piece `i` is shown, and how often that place was used before, modulo 2.
   __device__ static RingPlace shownAt(int i) { return {i % 2, static_cast<uint32_t>(i / 2 & 1)}; }
   /// Waits until nobody reads what was shown where piece `i` comes.
-  __device__ void waitUntilFree(RingPlace shown) const { shownFree(shown.slot).wait(shown.round ^ 1); }
+  __device__ void waitUntilFree(RingPlace shown) const {
+    if constexpr (!leaves) shownFree(shown.slot).wait(shown.round ^ 1);
+  }
 
   /// The calling warp needs a ring's slot no more: whoever copies to it hears of it.
   __device__ void release(SweepBarrier free) const { arriveAsWarp(free); }

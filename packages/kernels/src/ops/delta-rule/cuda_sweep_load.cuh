@@ -6,9 +6,10 @@
 namespace longscan {
 
 /// The warpgroup that fills the rings, piece by piece.
-template <int KN, bool backward, bool diagonal, int width>
+template <int KN, SweepKind kind, bool diagonal, int width>
 class SweepLoader {
-  using Block = SweepBlock<KN, backward, diagonal, width>;
+  using Block = SweepBlock<KN, kind, diagonal, width>;
+  static constexpr bool backward = Block::backward, takesInverse = backward && !Block::leaves;
   using Layout = typename Block::Layout;
 
   const Block& block;
@@ -105,7 +106,6 @@ class SweepLoader {
     const int slot = part.slot;
     const SweepBarrier full = block.partFull(slot);
     block.partFree(slot).wait(part.round ^ 1);
-    const bool gradient = backward && !block.onlyLeaves();
     const uint32_t factors = block.part(slot) + Layout::factors, gamma = block.part(slot) + Layout::gamma;
     if (electLane()) *block.record(slot) = piece.packed();
     // Channels that are not there, which the copy engine leaves out: their zeros are multiplied all the same.
@@ -116,10 +116,10 @@ class SweepLoader {
     const float* const decays = call.chunks.gamma + (block.bh * block.numChunks + piece.piece.chunk) * call.K;
     if (whole) {
       if (electLane()) {
-        const int ofTokens = Layout::outputs - (backward && !gradient ? Layout::panel : 0);
-        arriveExpecting(full, ofTokens + (diagonal ? 256 + 4 * call.K : 512));
+        constexpr int tiles = Layout::outputs - (Block::leaves ? Layout::panel : 0);
+        arriveExpecting(full, tiles + (diagonal ? 256 + 4 * call.K : 512));
         copyBox(block.scores(slot).base, block.maps.scores, full.address, 0, 0, token(rows), block.bh);
-        if (gradient)
+        if (takesInverse)
           copyBox(block.inverse(slot).base, block.maps.inverse, full.address, 0, 0, token(rows), block.bh);
         copyBox(block.values(slot).base, block.maps.values, full.address, block.value, backward ? block.h : 0,
                 token(rows), backward ? block.b : block.bh);
@@ -132,7 +132,7 @@ class SweepLoader {
       __syncwarp();
     } else {
       fillRows(block.scores(slot), call.chunks.scores + headRows * 64, 64, 64, rows);
-      if (gradient) fillRows(block.inverse(slot), call.chunks.inverse + headRows * 64, 64, 64, rows);
+      if (takesInverse) fillRows(block.inverse(slot), call.chunks.inverse + headRows * 64, 64, 64, rows);
       if (backward) {
         fillRows(block.values(slot), call.dO + headV + block.value, pitchV, call.V - block.value, rows);
       } else {
