@@ -1,4 +1,5 @@
-"""Holds the chunkwise summaries of ops/delta-rule's CUDA kernels against f64: what a slice does to a state, E and M.
+"""Holds the chunkwise summaries of ops/delta-rule's CUDA kernels against f64: what a slice does to a state, E and M, the
+adjoint that leaves it, G, and passes that the device cuts into segments, with and without a summary.
 
 usage: python3 check_delta_summary.py LIBRARY.so [--calls-only] [GATE ...]
 `--calls-only`: makes the calls at small shapes and compares nothing, for compute-sanitizer.
@@ -13,13 +14,14 @@ import torch
 import torch.nn.functional as F
 
 from delta_rule import DeltaRule, reference
-from kernel_calls import Checks, log_uniform, starts
+from kernel_calls import Checks, exact_leaves, gradients, log_uniform, starts
 
-BOUNDS = dict(o=1e-2, ht=1e-2, E=1e-2, M=1e-2, mapE=3e-5, mapM=3e-5)
+BOUNDS = dict(o=1e-2, ht=1e-2, E=1e-2, M=2e-2, G=1e-2, mapE=3e-5, mapM=3e-5)
+BOUNDS.update(dq=1e-2, dk=1.2e-2, dv=1e-2, dbeta=1.2e-2, dg=2e-2, dh0=1e-2)
 
 # B, T, H, K, V, log decays from .. to, tokens where documents start
 CASES = [
-    (1, 1, 3, 64, 64, (-1, -1e-4), None),
+    (1, 1, 9, 64, 64, (-1, -1e-4), None),
     (2, 63, 3, 32, 64, (-0.5, -1e-4), None),
     (1, 600, 2, 64, 32, (-1e-3, -1e-4), None),
     (1, 129, 1, 128, 128, (-20, -1e-4), None),
@@ -163,8 +165,48 @@ def check_forward(checks, kernels, gate):
             checks(f'{gate:9} B{B} T{T} H{H} K{K} V{V}: a sweep in segments', BOUNDS, *runs, exact)
 
 
+def check_against_time(checks, kernels, gate, case, calls_only=False):
+    """G of prepared chunks and of those that outputs came from, and every gradient; of a slice alone, too."""
+    B, T, H, K, V, (low, high), tokens = case
+    tensors = inputs(gate, B, T, H, K, V, low, high)
+    resets = starts(tokens, B, T)
+    dO = torch.randn(B, T, H, V, device='cuda').bfloat16()
+    h0, dht = torch.randn(B, H, V, K, device='cuda'), torch.randn(B, H, V, K, device='cuda')
+    names = ('dq', 'dk', 'dv', 'dbeta', 'dg', 'dh0')
+
+    def between():
+        kept = kernels.prepare(gate, *tensors, resets)
+        M, _, segments = kernels.summarize(gate, *tensors, kept, resets)[1:]
+        G, leaving = kernels.summarize_backward(gate, *tensors, kept, segments, dO, resets)
+        kernels.forward(gate, *tensors, resets, h0, prepared=kept, segments=segments)
+        same = torch.equal(G, kernels.summarize_backward(gate, *tensors, kept, segments, dO, resets)[0])
+        found = kernels.backward(gate, *tensors, kept, dO, resets, h0, dht, segments=segments, leaving=leaving)
+        return dict(zip(names, found), G=G), M, same
+
+    def alone():
+        kept = kernels.forward(gate, *tensors, resets, h0)[2]
+        return dict(zip(names, kernels.backward(gate, *tensors, kept, dO, resets, h0, dht)))
+
+    found, M, same = between()
+    if calls_only:
+        alone()
+        return
+    label = f'{gate:9} B{B} T{T} H{H} K{K} V{V} {low}..{high}{" documents" if tokens else ""}'
+    leaves = exact_leaves(**dict(zip(('q', 'k', 'v', 'beta', 'g', 'h0'), (*tensors, h0))))
+    results = reference(gate, *list(leaves.values())[:5], resets, leaves['h0'])
+    # The adjoint that outputs alone give; nothing enters their part of the loss but through the state.
+    own = torch.autograd.grad((results[0] * dO.double()).sum(), leaves['h0'], retain_graph=True)[0]
+    exact = gradients(results, (dO, dht), leaves)
+    checks(f'{label}: against time', BOUNDS, found, between()[0], dict(exact, G=own))
+    checks(f'{label}: alone', BOUNDS, alone(), alone(), exact)
+    checks.add(same, f'{label}: G of prepared chunks has the bits of G after the forward pass')
+    if resets is None:
+        through = found['G'].double() + dht.double() @ M.double().mT
+        checks(f'{label}: by G and M', BOUNDS, dict(dh0=through), dict(dh0=through), dict(dh0=exact['dh0']))
+
+
 def check_isolation(checks, kernels, gate):
-    """A document of NaN leaves E of the next one as it is, wherever the device cuts the slice."""
+    """A document of NaN leaves E of the next one, and G of the one before, as they are, wherever the device cuts."""
     B, T, H, K, V, split = 1, 1500, 2, 64, 64, 703
     tensors = inputs(gate, B, T, H, K, V, -1e-2, -1e-3)
     resets = starts([split], B, T)
@@ -179,6 +221,20 @@ def check_isolation(checks, kernels, gate):
     same = all(torch.equal(x, y) for x, y in zip(before, effect()))
     checks.add(same and before[1].abs().max() == 0, f'{gate:9} documents do not see each other')
 
+    tensors = (*inputs(gate, B, T, H, K, V, -1e-2, -1e-3), torch.randn(B, T, H, V, device='cuda').bfloat16())
+
+    def leaving():
+        *x, dO = tensors
+        kept = kernels.prepare(gate, *x, resets)
+        segments = kernels.summarize(gate, *x, kept, resets)[3]
+        return kernels.summarize_backward(gate, *x, kept, segments, dO, resets)[0]
+
+    before = leaving()
+    for x in tensors:
+        if x is not None:
+            x[:, split:] = float('nan')
+    checks.add(torch.equal(before, leaving()) and before.norm() > 0, f'{gate:9} nor do they against time')
+
 
 def check_long(checks, kernels, gate):
     """Thousands of tokens, many segments, errors against the map alone."""
@@ -190,8 +246,10 @@ def check_long(checks, kernels, gate):
             results += kernels.summarize(gate, *tensors, prepared)[:2]
         E, M = Prepared(prepared, gate, tensors[1], V).map()
         names = ('mapE', 'mapM')
+        # Of M less and less is left, and each chunk's products are off by 2^-18.
+        bounds = dict(BOUNDS, mapM=2**-17 * ((T + 63) // 64) ** 0.5)
         exact = dict(zip(names, (E.view(found[0].shape), M.view(found[1].shape))))
-        checks(f'{gate:9} B{B} T{T} H{H} K{K} V{V}', BOUNDS, dict(zip(names, found)), dict(zip(names, again)), exact)
+        checks(f'{gate:9} B{B} T{T} H{H} K{K} V{V}', bounds, dict(zip(names, found)), dict(zip(names, again)), exact)
 
 
 def main():
@@ -201,7 +259,10 @@ def main():
     for gate in [x for x in sys.argv[2:] if not x.startswith('--')] or ('none', 'scalar', 'diagonal'):
         for case in SANITIZED if calls_only else CASES:
             check(checks, kernels, gate, case, calls_only)
+            check_against_time(checks, kernels, gate, case, calls_only)
         if not calls_only:
+            for *shape, tokens in LONG:
+                check_against_time(checks, kernels, gate, (*shape, (-1e-2, -1e-4), tokens))
             check_isolation(checks, kernels, gate)
             check_forward(checks, kernels, gate)
             check_long(checks, kernels, gate)

@@ -23,11 +23,11 @@ class Summary(ctypes.Structure):
 
 
 class SummaryBackward(ctypes.Structure):
-    _fields_ = [(name, pointer) for name in ('dO', 'kept', 'segments', 'adjoint', 'workspace')]
+    _fields_ = [(name, pointer) for name in ('dO', 'kept', 'segments', 'adjoint', 'leaving')]
 
 
 class Backward(ctypes.Structure):
-    _fields_ = [(name, pointer) for name in ('dO', 'kept', 'h0', 'dht', 'dq', 'dk', 'dv', 'dbeta', 'dg', 'dh0',
+    _fields_ = [(name, pointer) for name in ('dO', 'kept', 'segments', 'leaving', 'h0', 'dht', 'dq', 'dk', 'dv', 'dbeta', 'dg', 'dh0',
                                              'workspace')]
 
 
@@ -100,12 +100,22 @@ class DeltaRule:
         self._run('Summarize', call, Summary(*map(address, (prepared, *results))))
         return results
 
-    def backward(self, gate, q, k, v, beta, g, kept, dO, resets=None, h0=None, dht=None, scale=None):
-        """Returns dq, dk, dv, dbeta, dg and dh0; None where there is nothing to derive by."""
+    def summarize_backward(self, gate, q, k, v, beta, g, kept, segments, dO, resets=None, scale=None):
+        """Returns the adjoint [B, H, V, K] that leaves the slice through its own outputs, and that of segments."""
+        B, T, H, K = q.shape
+        call = self._call(gate, q, k, v, beta, g, resets, scale)
+        adjoint, leaving = self._empty((B, H, v.shape[3], K)), self._memory('SummaryBackwardBytes', call)
+        self._run('SummarizeBackward', call, SummaryBackward(*map(address, (dO, kept, segments, adjoint, leaving))))
+        return adjoint, leaving
+
+    def backward(self, gate, q, k, v, beta, g, kept, dO, resets=None, h0=None, dht=None, scale=None, segments=None,
+                 leaving=None):
+        """Returns dq, dk, dv, dbeta, dg and dh0; None where there is nothing to derive by. `segments`: of `summarize`,
+        `leaving`: of `summarize_backward`."""
         call = self._call(gate, q, k, v, beta, g, resets, scale)
         gradients = [None if x is None else self._empty(x.shape, x.dtype) for x in (q, k, v, beta, g, h0)]
         workspace = self._memory('WorkspaceBytes', call)
-        self._run('Backward', call, Backward(*map(address, (dO, kept, h0, dht, *gradients, workspace))))
+        self._run('Backward', call, Backward(*map(address, (dO, kept, segments, leaving, h0, dht, *gradients, workspace))))
         return gradients
 
 

@@ -80,6 +80,12 @@ struct Common {
     checkAligned(args, segments);
     return segments.data;
   }
+  size_t leavingBytes(const Args& args) const {
+    return LONGSCAN_CUDA_FUNCTION(args, longscanDeltaRuleSummaryBackwardBytes)(&call);
+  }
+  int64_t leavingSize(const Args& args) const {
+    return static_cast<int64_t>(leavingBytes(args) / sizeof(float));
+  }
 
  private:
   static constexpr int64_t limit = 1 << 24;
@@ -119,6 +125,11 @@ Napi::Value bindSegmentsBytes(Args& args) {
   return Napi::Number::New(args.env(), static_cast<double>(common.segmentsBytes(args)));
 }
 
+Napi::Value bindSummaryBackwardBytes(Args& args) {
+  const Common common(args);
+  return Napi::Number::New(args.env(), static_cast<double>(common.leavingBytes(args)));
+}
+
 Napi::Value bindSummarize(Args& args) {
   const Common common(args);
   const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanDeltaRuleSummarize);
@@ -135,13 +146,12 @@ Napi::Value bindSummarize(Args& args) {
 Napi::Value bindSummarizeBackward(Args& args) {
   const Common common(args);
   const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanDeltaRuleSummarizeBackward);
-  const auto workspaceBytes = LONGSCAN_CUDA_FUNCTION(args, longscanDeltaRuleSummaryBackwardBytes);
   LongscanDeltaRuleSummaryBackward io{};
   io.dO = typedArgument(args, "dO", common.q, common.v.numElements);
   io.kept = common.kept(args);
   io.segments = common.segments(args);
   io.adjoint = f32Argument(args, "adjoint", common.stateSize());
-  io.workspace = args.workspace(workspaceBytes(&common.call));
+  io.leaving = f32Argument(args, "leaving", common.leavingSize(args));
   args.enqueueLaunch([=, call = common.call](CUstream_st* stream) { return kernel(&call, &io, stream); });
   return args.env().Undefined();
 }
@@ -153,6 +163,8 @@ Napi::Value bindBackward(Args& args) {
   LongscanDeltaRuleBackward io{};
   io.dO = typedArgument(args, "dO", common.q, common.v.numElements);
   io.kept = common.kept(args);
+  io.segments = common.optionalSegments(args);
+  io.leaving = optionalF32Argument(args, "leaving", common.leavingSize(args));
   io.h0 = optionalF32Argument(args, "h0", common.stateSize());
   io.dht = optionalF32Argument(args, "dht", common.stateSize());
   io.dq = typedArgument(args, "dq", common.q, common.q.numElements);
@@ -175,8 +187,9 @@ void registerDeltaRuleCuda(Registry& registry) {
   registry.add("deltaRuleCudaPrepare", 10, bindPrepare);
   registry.add("deltaRuleCudaSegmentsBytes", 9, bindSegmentsBytes);
   registry.add("deltaRuleCudaSummarize", 14, bindSummarize);
-  registry.add("deltaRuleCudaSummarizeBackward", 13, bindSummarizeBackward);
-  registry.add("deltaRuleCudaBackward", 19, bindBackward);
+  registry.add("deltaRuleCudaSummaryBackwardBytes", 9, bindSummaryBackwardBytes);
+  registry.add("deltaRuleCudaSummarizeBackward", 14, bindSummarizeBackward);
+  registry.add("deltaRuleCudaBackward", 21, bindBackward);
 }
 
 }  // namespace longscan

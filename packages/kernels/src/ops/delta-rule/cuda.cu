@@ -4,7 +4,7 @@
 
 #include "cuda/tile.cuh"
 #include "cuda/workspace_parts.h"
-#include "cuda_adjoint_segments.h"
+#include "cuda_backward.h"
 #include "cuda_diagonal.h"
 #include "cuda_forward.h"
 #include "cuda_gradient.h"
@@ -32,6 +32,7 @@ struct Kept {
   WorkspaceParts arena;
   DeltaChunks chunks;
   Bf16* states;
+  void* effects = nullptr;  // of DeltaSegments, where the forward sweep is cut
 
   Kept(const Call& call, const void* base) : arena(const_cast<void*>(base)) {
     const Sizes sizes(call);
@@ -42,6 +43,7 @@ struct Kept {
     chunks.w = arena.take<Bf16>(sizes.rows * call.K);
     chunks.u = arena.take<Bf16>(sizes.rows * call.V);
     states = arena.take<Bf16>(sizes.states);
+    if (deltaForwardIsCut(call)) effects = arena.take<char>(deltaEffectsBytes(call));
     chunks.prepared = arena.take<int32_t>(numDeltaCounts(sizes.heads, call.T));
   }
 };
@@ -50,14 +52,11 @@ struct Workspace {
   WorkspaceParts arena;
   Bf16* adjoints;
   int32_t* finished;
-  DeltaAdjointMemory segments;
+  DeltaBackwardMemory segments;
   float* betaShares = nullptr;
   float *risingDots = nullptr, *fallingDots = nullptr, *ends = nullptr;
 
-  Workspace(const Call& call, void* base)
-      : arena(base),
-        segments(arena, deltaAdjointSegments(call.B * call.H, call.T, call.K, call.V).count, call.B * call.H,
-                 call.K, call.V) {
+  Workspace(const Call& call, void* base) : arena(base), segments(call, arena) {
     const Sizes sizes(call);
     adjoints = arena.take<Bf16>(sizes.states);
     finished = arena.take<int32_t>(numDeltaCounts(sizes.heads, call.T));
@@ -105,7 +104,7 @@ cudaError_t forward(const Call& call, const LongscanDeltaRuleForward& io, cudaSt
   }
   DeltaSweepCall sweep = sweepOf(call, kept.chunks);
   sweep.states = kept.states;
-  return launchDeltaOutputs(call, io, sweep, stream);
+  return launchDeltaOutputs(call, io, sweep, kept.effects, stream);
 }
 
 cudaError_t backward(const Call& call, const LongscanDeltaRuleBackward& io, cudaStream_t stream) {
@@ -121,7 +120,8 @@ cudaError_t backward(const Call& call, const LongscanDeltaRuleBackward& io, cuda
   cudaError_t error = deltaDevice(device);
   if (error != cudaSuccess) return error;
   if (device.sharesTime) sweep.finished = work.finished;
-  error = launchDeltaAdjoints(sweep, work.segments, stream);
+  const void* const effects = io.segments != nullptr ? io.segments : kept.effects;
+  error = launchDeltaAdjoints(call, sweep, effects, io.leaving, work.segments, stream);
   if (error != cudaSuccess) return error;
   const bool inShares = io.dbeta != nullptr && work.betaShares != nullptr;
   error = launchDeltaGradient({call.B,

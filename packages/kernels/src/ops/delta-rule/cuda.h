@@ -59,21 +59,23 @@ struct LongscanDeltaRuleSummaryBackward {
   const void* kept;      // of longscanDeltaRulePrepare(), or of the forward pass
   const void* segments;  // of the summary
   float* adjoint;        // dL/dh0 through this slice's outputs alone, [B, H, V, K]
-  void* workspace;       // longscanDeltaRuleSummaryBackwardBytes()
+  void* leaving;         // for the backward pass: longscanDeltaRuleSummaryBackwardBytes()
 };
 
 struct LongscanDeltaRuleBackward {
-  const void* dO;    // bf16 [B, T, H, V]
-  const void* kept;  // of the forward pass
-  const float* h0;   // as in the forward pass
-  const float* dht;  // [B, H, V, K], or null: zero
-  void* dq;          // bf16 [B, T, H, K]
-  void* dk;          // bf16 [B, T, H, K]
-  void* dv;          // bf16 [B, T, H, V]
-  float* dbeta;      // [B, T, H], or null: not wanted
-  float* dg;         // like g; not read where there is no gate
-  float* dh0;        // [B, H, V, K], or null: not wanted
-  void* workspace;   // longscanDeltaRuleWorkspaceBytes()
+  const void* dO;        // bf16 [B, T, H, V]
+  const void* kept;      // of the forward pass
+  const void* segments;  // of the summary, where there is one, or null
+  const void* leaving;   // of the summary against time, likewise
+  const float* h0;       // as in the forward pass
+  const float* dht;      // [B, H, V, K], or null: zero
+  void* dq;              // bf16 [B, T, H, K]
+  void* dk;              // bf16 [B, T, H, K]
+  void* dv;              // bf16 [B, T, H, V]
+  float* dbeta;          // [B, T, H], or null: not wanted
+  float* dg;             // like g; not read where there is no gate
+  float* dh0;            // [B, H, V, K], or null: not wanted
+  void* workspace;       // longscanDeltaRuleWorkspaceBytes()
 };
 
 /// 0 where the call is not supported: head sizes, gate, or no tokens.

@@ -128,13 +128,18 @@ function chunkwiseParts(
         return general.summarizeBackward(call, inputs, resets, record, summary, outputGradient);
       const state = call.empty(stateShape(inputs));
       const slice = common(call, inputs, resets);
-      call.native.deltaRuleCudaSummarizeBackward(...slice, outputGradient.id, kept.id, segments.id, state.id);
+      const leaving = call.empty([call.native.deltaRuleCudaSummaryBackwardBytes(...slice) / 4]);
+      const ids = [outputGradient.id, kept.id, segments.id, state.id, leaving.id] as const;
+      call.native.deltaRuleCudaSummarizeBackward(...slice, ...ids);
       count(call, inputs, 3, 1);
-      return { ...summary, state, transposed: true };
+      return { ...summary, state, transposed: true, kept: { leaving } };
     },
-    prepareBackward: general.prepareBackward,
 
-    finishBackward(call, inputs, resets, record, _prepared, outputGradient, outgoingAdjoint, wantIncoming) {
+    prepareBackward: (_call, _inputs, _resets, _record, _outputGradient, summarized) => ({
+      leaving: summarized?.kept?.leaving ?? null,
+    }),
+
+    finishBackward(call, inputs, resets, record, prepared, outputGradient, outgoingAdjoint, wantIncoming) {
       const like = ({ shape, dtype }: Tensor) => call.empty(shape, dtype);
       const { q, k, v, beta, g } = inputs;
       const [dq, dk, dv] = [like(q), like(k), like(v)];
@@ -144,6 +149,8 @@ function chunkwiseParts(
         ...common(call, inputs, resets),
         outputGradient.id,
         record.kept.kept!.id,
+        record.kept.segments?.id ?? null,
+        prepared.leaving?.id ?? null,
         record.incoming?.id ?? null,
         outgoingAdjoint?.id ?? null,
         dq.id,

@@ -4,7 +4,7 @@
 
 #include "cuda/tile.cuh"
 #include "cuda/workspace_parts.h"
-#include "cuda_adjoint_segments.h"
+#include "cuda_backward.h"
 #include "cuda_diagonal_gradient.h"
 #include "cuda_diagonal_prepare.h"
 #include "cuda_forward.h"
@@ -31,6 +31,7 @@ struct Kept {
   WorkspaceParts arena;
   DeltaChunks chunks{};
   Bf16* states;
+  void* effects = nullptr;  // of DeltaSegments, where the forward sweep is cut
 
   Kept(const Call& call, const void* base) : arena(const_cast<void*>(base)) {
     const int64_t heads = call.B * call.H, rows = heads * numChunksOf(call) * tileTokens;
@@ -44,6 +45,7 @@ struct Kept {
     chunks.u = arena.take<Bf16>(rows * call.V);
     states = arena.take<Bf16>(statesSizeOf(call));
     chunks.gamma = arena.take<float>(heads * numChunksOf(call) * call.K);
+    if (deltaForwardIsCut(call)) effects = arena.take<char>(deltaEffectsBytes(call));
     chunks.prepared = arena.take<int32_t>(numDeltaCounts(heads, call.T));
   }
 };
@@ -52,13 +54,10 @@ struct Workspace {
   WorkspaceParts arena;
   Bf16* adjoints;
   int32_t* finished;
-  DeltaAdjointMemory segments;
+  DeltaBackwardMemory segments;
   float* betaShares = nullptr;
 
-  Workspace(const Call& call, void* base)
-      : arena(base),
-        segments(arena, deltaAdjointSegments(call.B * call.H, call.T, call.K, call.V).count, call.B * call.H,
-                 call.K, call.V) {
+  Workspace(const Call& call, void* base) : arena(base), segments(call, arena) {
     adjoints = arena.take<Bf16>(statesSizeOf(call));
     finished = arena.take<int32_t>(numDeltaCounts(call.B * call.H, call.T));
     const int parts = deltaBetaParts(call.K);
@@ -107,7 +106,7 @@ cudaError_t deltaDiagonalForward(const Call& call, const LongscanDeltaRuleForwar
   }
   DeltaSweepCall sweep = sweepOf(call, kept.chunks);
   sweep.states = kept.states;
-  return launchDeltaOutputs(call, io, sweep, stream);
+  return launchDeltaOutputs(call, io, sweep, kept.effects, stream);
 }
 
 cudaError_t deltaDiagonalBackward(const Call& call, const LongscanDeltaRuleBackward& io,
@@ -124,7 +123,8 @@ cudaError_t deltaDiagonalBackward(const Call& call, const LongscanDeltaRuleBackw
   cudaError_t error = deltaDevice(device);
   if (error != cudaSuccess) return error;
   if (device.sharesTime) sweep.finished = work.finished;
-  error = launchDeltaAdjoints(sweep, work.segments, stream);
+  const void* const effects = io.segments != nullptr ? io.segments : kept.effects;
+  error = launchDeltaAdjoints(call, sweep, effects, io.leaving, work.segments, stream);
   if (error != cudaSuccess) return error;
   const bool inShares = io.dbeta != nullptr && deltaBetaParts(call.K) > 1;
   error = launchDeltaDiagonalGradient({call.B,

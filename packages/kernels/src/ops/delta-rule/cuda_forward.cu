@@ -25,18 +25,16 @@ bool cutIsShorter(const LongscanDeltaRule& call, const Segments& cut, int64_t be
   return before + fold + ofCut < rounds(blocks) * chunks;
 }
 
-/// Room for the states that enter the segments, and for what these do where no summary has it.
+/// Room for the states that enter the segments.
 struct Workspace {
   WorkspaceParts arena;
   float* entering = nullptr;
-  void* effects = nullptr;
 
   Workspace(const LongscanDeltaRule& call, void* base) : arena(base) {
     if (!deltaSummarizes()) return;
-    const DeltaSegments segments(call, nullptr);
-    if (!cutIsShorter(call, segments.cut, 0)) return;
-    entering = arena.take<float>(segments.cut.count * call.B * call.H * call.V * call.K);
-    if (deltaForwardIsCut(call)) effects = arena.take<char>(static_cast<int64_t>(segments.arena.used()));
+    const Segments cut = deltaSegments(call);
+    if (cutIsShorter(call, cut, 0))
+      entering = arena.take<float>(cut.count * call.B * call.H * call.V * call.K);
   }
 };
 
@@ -56,21 +54,21 @@ size_t deltaForwardWorkspaceBytes(const LongscanDeltaRule& call) {
 }
 
 cudaError_t launchDeltaOutputs(const LongscanDeltaRule& call, const LongscanDeltaRuleForward& io,
-                               DeltaSweepCall sweep, cudaStream_t stream) {
+                               DeltaSweepCall sweep, void* effects, cudaStream_t stream) {
   sweep.h0 = io.h0;
   sweep.o = static_cast<__nv_bfloat16*>(io.o);
   sweep.ht = io.ht;
   const Workspace work(call, io.workspace);
-  const void* const effects = io.segments != nullptr ? io.segments : work.effects;
-  if (work.entering == nullptr || effects == nullptr) return launchDeltaForwardSweep(sweep, stream);
+  const void* const known = io.segments != nullptr ? io.segments : effects;
+  if (work.entering == nullptr || known == nullptr) return launchDeltaForwardSweep(sweep, stream);
 
-  const DeltaSegments segments(call, effects);
+  const DeltaSegments segments(call, known);
   cudaError_t error = cudaSuccess;
-  // Nobody asks what the last segment does.
   if (io.segments == nullptr)
-    error = launchDeltaEffects(call, sweep.chunks, segments, segments.cut.count - 1, segments.states,
+    error = launchDeltaEffects(call, sweep.chunks, segments, segments.cut.count, segments.states,
                                segments.factors, stream);
-  if (error == cudaSuccess) error = launchDeltaEnter(foldOf(call, segments), io.h0, work.entering, stream);
+  if (error == cudaSuccess)
+    error = launchDeltaEnter(foldOf(call, segments, segments.states), io.h0, work.entering, stream);
   if (error != cudaSuccess) return error;
   sweep.segmentChunks = static_cast<int>(segments.cut.tokens / tileTokens);
   sweep.numSegments = segments.cut.count;

@@ -14,8 +14,9 @@ bool deltaForwardIsCut(const LongscanDeltaRule& call);
 
 size_t deltaForwardWorkspaceBytes(const LongscanDeltaRule& call);
 
-/// o, ht, and what `kept` has of them; of a cut sweep with all that comes before it.
+/// o, ht, and what `kept` has of them; of a cut sweep with all that comes before it. `effects`: of
+/// DeltaSegments, where what segments do goes if no summary has it; null if the sweep is not cut.
 cudaError_t launchDeltaOutputs(const LongscanDeltaRule& call, const LongscanDeltaRuleForward& io,
-                               DeltaSweepCall sweep, cudaStream_t stream);
+                               DeltaSweepCall sweep, void* effects, cudaStream_t stream);
 
 }  // namespace longscan

@@ -120,7 +120,7 @@ cudaError_t launchDeltaSummary(const LongscanDeltaRule& call, const LongscanDelt
   cudaError_t error =
       launchDeltaEffects(call, deltaPreparedChunks(call, io.kept), segments, count, states, factors, stream);
   if (error == cudaSuccess && count > 1)
-    error = launchDeltaCompose(foldOf(call, segments), io.state, io.factor, stream);
+    error = launchDeltaCompose(foldOf(call, segments, segments.states), io.state, io.factor, stream);
   if (error != cudaSuccess || io.reset == nullptr) return error;
   return launchDeltaResets(segments.starts, call.B, call.H, count, io.reset, stream);
 }

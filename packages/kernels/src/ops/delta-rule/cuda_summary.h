@@ -11,7 +11,7 @@ namespace longscan {
 /// summarized side by side and then composed. By the shape alone.
 Segments deltaSegments(const LongscanDeltaRule& call);
 
-/// What the segments do to a state, kept for the summary against time.
+/// What the segments do to a state, kept for what goes against time.
 struct DeltaSegments {
   WorkspaceParts arena;
   Segments cut;
@@ -28,6 +28,10 @@ struct DeltaSegments {
     factors = arena.take<float>(cut.count * heads * call.K * call.K);
   }
 };
+
+inline int64_t deltaEffectsBytes(const LongscanDeltaRule& call) {
+  return static_cast<int64_t>(DeltaSegments(call, nullptr).arena.used());
+}
 
 /// What `kept` has of the chunks, whoever prepared them; all of them are there. After the forward pass N is
 /// in U's place.

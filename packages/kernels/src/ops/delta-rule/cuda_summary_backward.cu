@@ -1,40 +1,22 @@
-#include "cuda_adjoint_fold.h"
-#include "cuda_summary.h"
+#include "cuda_summary_fold.h"
 #include "cuda_sweep_call.h"
 
 namespace longscan {
 
 namespace {
 
-/// What each segment does to an adjoint of zero; nothing of one segment.
-struct Workspace {
-  WorkspaceParts arena;
-  float* adjoints = nullptr;
-
-  Workspace(const LongscanDeltaRule& call, const DeltaSegments& segments, void* base) : arena(base) {
-    if (segments.cut.count > 1)
-      adjoints = arena.take<float>(segments.cut.count * call.B * call.H * call.V * call.K);
-  }
-};
-
 cudaError_t summarizeBackward(const LongscanDeltaRule& call, const LongscanDeltaRuleSummaryBackward& io,
                               cudaStream_t stream) {
   const DeltaSegments segments(call, io.segments);
-  const Workspace work(call, segments, io.workspace);
+  const bool isOne = segments.cut.count == 1;
   DeltaSweepCall sweep = sweepOf(call, deltaPreparedChunks(call, io.kept));
   sweep.dO = bf16(io.dO);
   sweep.segmentChunks = static_cast<int>(segments.cut.tokens / tileTokens);
   sweep.numSegments = segments.cut.count;
-  if (segments.cut.count == 1) {
-    sweep.dh0 = io.adjoint;
-    return launchDeltaBackwardSweep(sweep, stream);
-  }
-  sweep.effects.adjoints = work.adjoints;
+  sweep.leaving = isOne ? io.adjoint : static_cast<float*>(io.leaving);
   const cudaError_t error = launchDeltaBackwardSweep(sweep, stream);
-  if (error != cudaSuccess) return error;
-  return launchDeltaAdjointFold({call.B, call.H, call.K, call.V, 0, segments.cut.count, nullptr,
-                                 work.adjoints, segments.factors, true, segments.starts, nullptr, io.adjoint},
-                                stream);
+  if (error != cudaSuccess || isOne) return error;
+  return launchDeltaLeave(foldOf(call, segments, sweep.leaving), nullptr, nullptr, io.adjoint, stream);
 }
 
 }  // namespace
@@ -45,8 +27,7 @@ using namespace longscan;
 
 size_t longscanDeltaRuleSummaryBackwardBytes(const LongscanDeltaRule* call) {
   if (longscanDeltaRuleSegmentsBytes(call) == 0) return 0;
-  // Never none: that would be no support.
-  return Workspace(*call, DeltaSegments(*call, nullptr), nullptr).arena.used() + 16;
+  return sizeof(float) * deltaSegments(*call).count * call->B * call->H * call->V * call->K;
 }
 
 int longscanDeltaRuleSummarizeBackward(const LongscanDeltaRule* call,

@@ -7,7 +7,8 @@ namespace longscan {
 namespace {
 
 constexpr int foldRows = 16, columnsPerWarp = 16;
-/// M^T of the segments is loaded ahead by so many slices of 16 rows.
+/// M^T of the segments is loaded ahead by so many slices of 16 contracted numbers: of rows, or against time
+/// of columns.
 constexpr int slicesAhead = 8;
 
 /// A block's rows of 16 numbers or more in shared memory; the pad spreads the rows of a fragment over the
@@ -15,25 +16,34 @@ constexpr int slicesAhead = 8;
 __host__ __device__ constexpr int foldPitch(int K) {
   return (K + 15) / 16 * 16 + 4;
 }
+constexpr int columnsPitch = 16 + 4;
+__host__ __device__ constexpr int sliceSize(int K) {
+  const int rows = 16 * foldPitch(K), columns = (K + 15) / 16 * 16 * columnsPitch;
+  return rows > columns ? rows : columns;
+}
 __host__ __device__ constexpr int foldBytes(int K) {
-  return (2 * foldRows + slicesAhead * 16) * foldPitch(K) * static_cast<int>(sizeof(float));
+  return (2 * foldRows * foldPitch(K) + slicesAhead * sliceSize(K)) * static_cast<int>(sizeof(float));
 }
 
-/// Sixteen rows of E or M^T through the segments, in a block; a warp has 16 columns of them.
+/// Sixteen rows of E or M^T through the segments, or of D against time, in a block; a warp has 16 columns of
+/// them.
+template <bool against>
 class Fold {
   const DeltaFoldInputs& segments;
-  float* const shared;  // the rows, twice [16, pitch] in turns; then the ring of slices [16, pitch]
+  float* const shared;  // the rows, twice [16, pitch] in turns; then the ring of slices
   const DeltaLane at;
   const int K, pitch, numSlices, tilesOfState, tile, column0;
   const bool isFactor;
   const int row0, rows;
   const int64_t bh;
-  int first = 0;      // the first segment that is passed
+  int first = 0;      // the segment that is passed first
   int passed = 0;     // slices
   int numWanted = 0;  // slices in all
-  // A thread's part of the rows and of the next segment's E, as of two accumulators side by side; whether a
-  // document starts in that segment.
-  float sum[2][4], entered[2][4];
+  // As of two accumulators side by side, a thread's part of the rows.
+  using Sums = float[2][4];
+  Sums sum;
+  // What the next segment has of its own, and whether a document starts in it.
+  Sums entered;
   bool starts;
 
  public:
@@ -52,7 +62,7 @@ class Fold {
         bh(blockIdx.x / tiles) {}
 
   __device__ void compose(float* state, float* factor) {
-    begin(1, segments.numSegments);
+    begin(1, segments.numSegments - 1);
     take(sum, own(0));
     for (int g = 1; g < segments.numSegments; g++) pass(g, false);
     store((isFactor ? factor : state) + bh * rows * K);
@@ -68,16 +78,28 @@ class Fold {
     }
   }
 
+  __device__ void leave(const float* outgoing, float* behind, float* before) {
+    const int last = segments.numSegments - 1;
+    begin(last, before == nullptr ? last : last + 1);
+    take(sum, outgoing == nullptr ? nullptr : outgoing + bh * rows * K);
+    for (int g = last; g >= 0; g--) {
+      if (g < last && behind != nullptr) store(behind + (g * segments.heads + bh) * rows * K);
+      if (g == 0 && before == nullptr) return;
+      pass(g, g == last && outgoing == nullptr);
+    }
+    store(before + bh * rows * K);
+  }
+
  private:
-  /// Starts to load what segments [first, end) do.
-  __device__ void begin(int from, int end) {
+  /// Starts to load what `count` segments do, from `from` on.
+  __device__ void begin(int from, int count) {
     first = from;
-    numWanted = (end - from) * numSlices;
+    numWanted = count * numSlices;
     for (int slice = 0; slice < slicesAhead - 1; slice++) load(slice);
     takeNext(from);
   }
 
-  /// Through segment g: times its M^T, and its E is added.
+  /// Through segment g: times its M^T, against time its M, and what it has of its own is added.
   __device__ void pass(int g, bool isZero) {
     float* const before = shared + g % 2 * foldRows * pitch;
 #pragma unroll
@@ -87,13 +109,18 @@ class Fold {
 #pragma unroll
     for (int i = 0; i < 8; i++) sum[i / 4][i % 4] = entered[i / 4][i % 4];
     const bool forgets = isZero || starts;
-    if (passed + numSlices < numWanted) takeNext(g + 1);
+    if (passed + numSlices < numWanted) takeNext(against ? g - 1 : g + 1);
+    Sums sums[3] = {};
     for (int slice = 0; slice < numSlices; slice++, passed++) {
       waitForCopies<slicesAhead - 2>();
       __syncthreads();
       load(passed + slicesAhead - 1);
-      if (!forgets) multiply(before, slice, sliceAt(passed));
+      multiply(sums, before, slice, sliceAt(passed));
     }
+    if (forgets) return;
+#pragma unroll
+    for (int i = 0; i < 8; i++)
+      sum[i / 4][i % 4] += sums[0][i / 4][i % 4] + (sums[1][i / 4][i % 4] + sums[2][i / 4][i % 4]);
   }
 
   __device__ void takeNext(int g) {
@@ -101,38 +128,41 @@ class Fold {
     starts = segments.starts[g * segments.heads + bh] != 0;
   }
 
-  /// 16 of the contracted numbers; products of two bf16 terms each, but for that of the small ones.
-  __device__ void multiply(const float* before, int slice, const float* factor) {
+  /// 16 of the contracted numbers; both factors in two bf16 terms, but for the product of the small ones.
+  __device__ void multiply(Sums (&sums)[3], const float* before, int slice, const float* factor) const {
     SplitA x;
     MmaB2 high, low;
 #pragma unroll
     for (int i = 0; i < 4; i++) {
       const float2 both = *reinterpret_cast<const float2*>(before + place(i, 16 * slice));
       x.set(i, both.x, both.y);
-      const float* const f = factor + (at.pairOf + 8 * (i & 1)) * pitch + column0 + at.group + 8 * (i >> 1);
-      const float near = f[0], far = f[pitch];
-      high.x[i] = pack(near, far);
-      low.x[i] = pack(near - lowHalf(high.x[i]), far - highHalf(high.x[i]));
+      const int k = at.pairOf + 8 * (i & 1), n = column0 + at.group + 8 * (i >> 1);
+      const float2 f = against ? *reinterpret_cast<const float2*>(factor + n * columnsPitch + k)
+                               : make_float2(factor[k * pitch + n], factor[(k + 1) * pitch + n]);
+      high.x[i] = pack(f.x, f.y);
+      low.x[i] = pack(f.x - lowHalf(high.x[i]), f.y - highHalf(high.x[i]));
     }
-    mma(sum[0], sum[1], x.low, high);
-    mma(sum[0], sum[1], x.high, low);
-    mma(sum[0], sum[1], x.high, high);
+    mma(sums[0][0], sums[0][1], x.high, high);
+    mma(sums[1][0], sums[1][1], x.low, high);
+    mma(sums[2][0], sums[2][1], x.high, low);
   }
 
   __device__ float* sliceAt(int slice) const {
-    return shared + (2 * foldRows + slice % slicesAhead * 16) * pitch;
+    return shared + 2 * foldRows * pitch + slice % slicesAhead * sliceSize(K);
   }
 
   /// Starts to load a slice, if it is wanted; what is not there becomes zeros.
   __device__ void load(int slice) const {
     if (slice < numWanted) {
-      const int g = first + slice / numSlices, k0 = slice % numSlices * 16, units = numSlices * 4;
+      const int passing = slice / numSlices, g = against ? first - passing : first + passing;
+      const int k0 = slice % numSlices * 16;
       const float* const from = segments.factors + (g * segments.heads + bh) * K * K;
       const uint32_t to = sharedAddress(sliceAt(slice));
-      for (int i = threadIdx.x; i < 16 * units; i += blockDim.x) {
-        const int row = i / units, column = i % units * 4;
-        copyAsync16(to + (row * pitch + column) * 4, from + (k0 + row) * K + column,
-                    k0 + row < K && column < K);
+      for (int i = threadIdx.x; i < 64 * numSlices; i += blockDim.x) {
+        const int row = against ? i / 4 : k0 + i / (4 * numSlices);
+        const int column = against ? k0 + i % 4 * 4 : i % (4 * numSlices) * 4;
+        const int place = against ? row * columnsPitch + column - k0 : (row - k0) * pitch + column;
+        copyAsync16(to + 4 * place, from + row * K + column, row < K && column < K);
       }
     }
     commitCopies();
@@ -149,7 +179,7 @@ class Fold {
 
   /// visit(place in the head's [rows, K], or -1; both numbers there)
   template <typename Visit>
-  __device__ void each(float (&numbers)[2][4], Visit&& visit) const {
+  __device__ void each(Sums& numbers, Visit&& visit) const {
 #pragma unroll
     for (int i = 0; i < 4; i++) {
       const int row = row0 + at.group + 8 * (i & 1), column = column0 + at.pairOf + 8 * (i >> 1);
@@ -159,7 +189,7 @@ class Fold {
   }
 
   /// Null: zeros.
-  __device__ void take(float (&numbers)[2][4], const float* from) const {
+  __device__ void take(Sums& numbers, const float* from) const {
     each(numbers, [&](int at, float& near, float& far) {
       const float2 both =
           at < 0 || from == nullptr ? make_float2(0.0f, 0.0f) : *reinterpret_cast<const float2*>(from + at);
@@ -181,13 +211,19 @@ __host__ __device__ int tilesOf(int rows) {
 __global__ void __launch_bounds__(512)
     composeKernel(const DeltaFoldInputs segments, float* state, float* factor) {
   extern __shared__ __align__(16) float shared[];
-  Fold(segments, shared, tilesOf(segments.V) + tilesOf(segments.K)).compose(state, factor);
+  Fold<false>(segments, shared, tilesOf(segments.V) + tilesOf(segments.K)).compose(state, factor);
 }
 
 __global__ void __launch_bounds__(512)
     enterKernel(const DeltaFoldInputs segments, const float* incoming, float* entering) {
   extern __shared__ __align__(16) float shared[];
-  Fold(segments, shared, tilesOf(segments.V)).enter(incoming, entering);
+  Fold<false>(segments, shared, tilesOf(segments.V)).enter(incoming, entering);
+}
+
+__global__ void __launch_bounds__(512)
+    leaveKernel(const DeltaFoldInputs segments, const float* outgoing, float* behind, float* before) {
+  extern __shared__ __align__(16) float shared[];
+  Fold<true>(segments, shared, tilesOf(segments.V)).leave(outgoing, behind, before);
 }
 
 template <typename... Arguments>
@@ -220,6 +256,11 @@ cudaError_t launchDeltaCompose(const DeltaFoldInputs& segments, float* state, fl
 cudaError_t launchDeltaEnter(const DeltaFoldInputs& segments, const float* incoming, float* entering,
                              cudaStream_t stream) {
   return launch(enterKernel, segments, tilesOf(segments.V), stream, incoming, entering);
+}
+
+cudaError_t launchDeltaLeave(const DeltaFoldInputs& segments, const float* outgoing, float* behind,
+                             float* before, cudaStream_t stream) {
+  return launch(leaveKernel, segments, tilesOf(segments.V), stream, outgoing, behind, before);
 }
 
 cudaError_t launchDeltaResets(const int32_t* starts, int64_t B, int H, int numSegments, float* reset,

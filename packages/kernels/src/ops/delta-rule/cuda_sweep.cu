@@ -21,7 +21,6 @@ __global__ void __launch_bounds__(sweepThreads, 1)
     extern __shared__ __align__(1024) unsigned char shared[];
     const SweepBlock<KN, backward, diagonal, width> block(call, maps, rings, shared);
     if (backward) letNextKernelBegin();
-    if (block.ofMap && block.segment >= call.effects.numMaps) return;
     if (threadIdx.x == 0) block.initBarriers();
     if constexpr (width == wideValues && !backward) block.fillIdentity();
     __syncthreads();
@@ -69,8 +68,8 @@ cudaError_t launchOf(const DeltaSweepCall& call, const DeltaDevice& device, cuda
   const int bytes = device.sharedBytes;
   error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error != cudaSuccess) return error;
-  const int tiles = sweepTiles(call.V, width) + (call.effects.maps ? sweepTiles(call.K, width) : 0);
-  const dim3 blocks(static_cast<unsigned>(call.B * call.H * tiles), call.numSegments - call.firstSegment);
+  const dim3 blocks(static_cast<unsigned>(blocksOf(device, backward, call.B * call.H, call.K, call.V)),
+                    call.numSegments - call.firstSegment);
   const SweepRings rings = ringsOf<KN, backward, width>(bytes);
   if (!backward && call.chunks.prepared != nullptr)
     return launchBeside(kernel, blocks, sweepThreads, bytes, stream, call, maps, rings);
@@ -110,6 +109,10 @@ cudaError_t deltaDevice(DeltaDevice& device) {
 
 int64_t deltaForwardBlocks(const DeltaDevice& device, int64_t heads, int K, int V) {
   return blocksOf(device, false, heads, K, V);
+}
+
+int64_t deltaBackwardBlocks(const DeltaDevice& device, int64_t heads, int K, int V) {
+  return blocksOf(device, true, heads, K, V);
 }
 
 int deltaSweepLeaves(const DeltaDevice& device, int64_t heads, int K, int V) {

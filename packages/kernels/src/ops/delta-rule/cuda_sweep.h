@@ -28,15 +28,6 @@ struct DeltaChunks {
   __nv_bfloat16* u;  // [B, H, rows, V]: Y V; in its place the forward sweep leaves N
 };
 
-/// What segments do to an adjoint: D before one is G + D M, D the one behind it. There M is K more channels
-/// of V, to which no output belongs and which begin as the identity.
-struct DeltaAdjointEffects {
-  float* adjoints;  // [segments, B, H, V, K]: G; or null
-  float* maps;      // [segments, B, H, K, K]: M of the first `numMaps` segments; or null
-  int numMaps;
-  int32_t* starts;  // [segments, B, H]: 1 where a document starts in the segment, else 0; or null
-};
-
 /// The two recurrences over chunks, for one slice.
 ///
 /// With time: N = U - W S = Y (V - into K S), o = into Q S + P N, S = gamma S + K^T (outOf N).
@@ -61,12 +52,13 @@ struct DeltaSweepCall {
   float* ht;              // [B, H, V, K] or null
   __nv_bfloat16* states;  // [B, H, chunks, V, K]: S before each chunk
 
-  const __nv_bfloat16* dO;      // [B, T, H, V]
-  const float* dht;             // [segments, B, H, V, K] or null: D behind each segment
-  __nv_bfloat16* adjoints;      // [B, H, chunks, V, K]: D after each chunk; or null
-  __nv_bfloat16* dv;            // [B, T, H, V] or null, if there are no adjoints
-  float* dh0;                   // [B, H, V, K] or null
-  DeltaAdjointEffects effects;  // instead of dh0
+  const __nv_bfloat16* dO;  // [B, T, H, V]
+  const float* dht;         // [B, H, V, K] or null
+  const float* behind;      // [segments, B, H, V, K]: D behind each segment but the last; or null: zero
+  float* leaving;           // [segments, B, H, V, K]: D before each segment, and nothing else then; or null
+  __nv_bfloat16* adjoints;  // [B, H, chunks, V, K]: D after each chunk
+  __nv_bfloat16* dv;        // [B, T, H, V]
+  float* dh0;               // [B, H, V, K] or null
   int32_t* finished;  // [B, H, chunks]: counts `deltaPartsOfChunk(V)` when adjoints and dv are there; or null
 };
 
@@ -89,8 +81,9 @@ struct DeltaDevice {
 
 cudaError_t deltaDevice(DeltaDevice& device);
 
-/// Blocks of a forward sweep, or of each of its segments.
+/// Blocks of a sweep, or of each of its segments.
 int64_t deltaForwardBlocks(const DeltaDevice& device, int64_t heads, int K, int V);
+int64_t deltaBackwardBlocks(const DeltaDevice& device, int64_t heads, int K, int V);
 
 /// How many multiprocessors a sweep leaves to a kernel beside it; 0 where it is to run alone.
 int deltaSweepLeaves(const DeltaDevice& device, int64_t heads, int K, int V);

@@ -28,7 +28,7 @@ class SweepAttendant {
 
   __device__ void run() {
     if constexpr (turnsOutput) turnOutput();
-    if (backward && call.dv == nullptr) return passBy();
+    if (block.onlyLeaves()) return passBy();
     bool last = false;
     for (int i = 0; !last; i++) {
       const RingPlace shown = Block::shownAt(i);

@@ -51,28 +51,16 @@ class SweepChain {
       : block(block), call(block.call), row0(16 * (at.warp % 4)) {}
 
   __device__ void run() {
-    begin();
+    eachElement(block.incoming(), [](float& element, const float& incoming) { element = incoming; });
     if constexpr (backward)
       runBack();
     else
       runForth();
     float* const outgoing = block.outgoing();
-    if (outgoing != nullptr)
-      eachElement([&](float& element, int row, int channel) { outgoing[row * call.K + channel] = element; });
+    if (outgoing != nullptr) eachElement(outgoing, [](float& element, float& to) { to = element; });
   }
 
  private:
-  /// The state is that which enters the segment; of M the identity.
-  __device__ void begin() {
-    const float* const incoming = block.incoming();
-    if (incoming != nullptr)
-      eachElement([&](float& element, int row, int channel) { element = incoming[row * call.K + channel]; });
-    else if (block.ofMap)
-      eachElement([](float& element, int row, int channel) { element = row == channel ? 1.0f : 0.0f; });
-    else
-      forget();
-  }
-
   /// S = gamma S + K^T (outOf N), N = U - W S.
   __device__ void runForth() {
     NarrowSums n;
@@ -301,19 +289,20 @@ class SweepChain {
     }
   }
 
-  /// visit(element, row, channel) for what the thread has of the state [stateRows, K]; zero where there is
+  /// visit(element, its place in a state [V, K]) for what the thread has of the state; zero where there is
   /// none.
-  template <typename Visit>
-  __device__ void eachElement(Visit&& visit) {
+  template <typename Place, typename Visit>
+  __device__ void eachElement(Place* states, Visit&& visit) {
+    if (states == nullptr) return forget();
 #pragma unroll
     for (int panel = 0; panel < KN; panel++)
 #pragma unroll
       for (int i = 0; i < 16; i++) {
         float& element = state[panel][i / 4][i % 4];
         const int channel = 64 * panel + row0 + at.group + 8 * (i % 4 / 2);
-        const int row = block.stateRow + 8 * (i / 4) + at.pairOf + i % 2;
-        if (channel < call.K && row < block.stateRows)
-          visit(element, row, channel);
+        const int v = block.value + 8 * (i / 4) + at.pairOf + i % 2;
+        if (channel < call.K && v < call.V)
+          visit(element, states[(block.bh * call.V + v) * call.K + channel]);
         else
           element = 0.0f;
       }

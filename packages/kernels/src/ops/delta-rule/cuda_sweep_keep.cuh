@@ -25,7 +25,7 @@ class SweepKeeper {
     bool last = false;
     int stored = -1;  // the chunk whose state the warp has stored last
     int behind = -1;  // the chunk that the piece before has finished, if this warp is to count it
-    const bool keepsStates = !backward || call.adjoints != nullptr;
+    const bool keepsStates = !block.onlyLeaves();
     for (int i = 0; !last; i++) {
       const auto [shown, round] = Block::shownAt(i);
       block.partFull(part.slot).wait(part.round);

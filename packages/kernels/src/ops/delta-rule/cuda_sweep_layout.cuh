@@ -89,11 +89,8 @@ class SweepBlock {
   const SweepRings rings;
   unsigned char* const shared;
   const uint32_t base;
-  int value;     // the first of its channels of V; from `ofMap` on those of M
-  int stateRow;  // the first of its rows in `incoming` and `outgoing`, which have `stateRows`
-  int stateRows;
-  bool ofMap;
-  int b, h, numChunks, segment;
+  int value;  // the first of its channels of V
+  int b, h, numChunks;
   int64_t bh;
 
   __device__ SweepBlock(const DeltaSweepCall& call, const SweepMaps& maps, SweepRings rings,
@@ -104,38 +101,34 @@ class SweepBlock {
         shared(shared),
         base(sharedAddress(shared)),
         numChunks(static_cast<int>((call.T + tileTokens - 1) / tileTokens)) {
-    const int valueTiles = sweepTiles(call.V, width);
-    const int tiles = valueTiles + (call.effects.maps ? sweepTiles(call.K, width) : 0);
-    const int tile = blockIdx.x % tiles;
-    value = tile * width;
-    ofMap = tile >= valueTiles;
-    stateRow = ofMap ? value - valueTiles * width : value;
-    stateRows = ofMap ? call.K : call.V;
-    segment = call.firstSegment + blockIdx.y;
+    const int tiles = sweepTiles(call.V, width);
+    value = blockIdx.x % tiles * width;
     bh = blockIdx.x / tiles;
     b = static_cast<int>(bh / call.H);
     h = static_cast<int>(bh % call.H);
   }
 
+  __device__ int segment() const { return call.firstSegment + blockIdx.y; }
+  /// Whether nothing is wanted but D before segments: on Hopper, elsewhere a thread has too few registers.
+  __device__ bool onlyLeaves() const { return backward && LONGSCAN_WGMMA && call.leaving != nullptr; }
+
   /// The segment's, piece by piece.
   __device__ PieceWalk walk() const {
-    const int begin = segment * call.segmentChunks;
+    const int begin = segment() * call.segmentChunks;
     return PieceWalk(call.resets ? call.resets + b * call.T : nullptr, call.T, begin,
                      min(begin + call.segmentChunks, numChunks), backward);
   }
 
-  /// The state that the block begins with, [stateRows, K], or null: zero.
+  /// The states [B, H, V, K] that enter the segment, or null: zero.
   __device__ const float* incoming() const {
-    const float* const states = backward ? call.dht : call.h0;
-    return states == nullptr || ofMap ? nullptr : states + stateOf(call.V);
+    if (!backward) return ofSegment(call.h0);
+    return segment() == call.numSegments - 1 ? call.dht : ofSegment(call.behind);
   }
-  /// The one that it ends with, or null: nobody wants it.
+  /// Those that leave it, or null: nobody wants them.
   __device__ float* outgoing() const {
-    if (ofMap) return call.effects.maps + stateOf(call.K);
-    if (call.effects.adjoints != nullptr) return call.effects.adjoints + stateOf(call.V);
-    float* const states = backward ? call.dh0 : call.ht;
-    const bool isLast = segment == (backward ? 0 : call.firstSegment + call.numSegments - 1);
-    return states == nullptr || !isLast ? nullptr : states + bh * call.V * call.K;
+    if (onlyLeaves()) return ofSegment(call.leaving);
+    if (backward) return segment() == 0 ? call.dh0 : nullptr;
+    return segment() == call.numSegments - 1 ? call.ht : nullptr;
   }
 
   /// The copy engine takes whole chunks; of others, warps copy the piece's rows and zeros.
@@ -233,9 +226,9 @@ class SweepBlock {
   }
 
  private:
-  /// Where the segment's states of so many rows begin, among those of all.
-  __device__ int64_t stateOf(int rows) const {
-    return (segment * call.B * call.H + bh) * rows * call.K;
+  template <typename Number>
+  __device__ Number* ofSegment(Number* states) const {
+    return states == nullptr ? nullptr : states + segment() * call.B * call.H * call.V * call.K;
   }
   __device__ SweepBarrier barrier(int i) const {
     return {base + Layout::barriers + i * SweepBarrier::bytes};

@@ -40,12 +40,10 @@ class SweepLoader {
     const __nv_bfloat16* const w = call.chunks.w + headRows * call.K;
     PieceWalk walk = block.walk();
     operand.slot = max(duty, 0);
-    bool starts = false;
     while (!walk.done()) {
       SweepPiece piece{walk.piece()};
       walk.advance();
       piece.last = walk.done();
-      starts = starts || piece.piece.fresh;
       piece.nextFresh = !piece.last && walk.piece().fresh;
       const TileRows rows{static_cast<int64_t>(piece.piece.chunk) * tileTokens, piece.piece.low,
                           piece.piece.high, false};
@@ -63,8 +61,6 @@ class SweepLoader {
       else
         fillOperand(maps.queries, block.h, block.b, queries, pitchK, rows);
     }
-    if (call.effects.starts != nullptr && block.value == 0 && duty < 0 && lane == 0)
-      call.effects.starts[block.segment * call.B * call.H + block.bh] = starts;
   }
 
  private:
@@ -109,7 +105,7 @@ class SweepLoader {
     const int slot = part.slot;
     const SweepBarrier full = block.partFull(slot);
     block.partFree(slot).wait(part.round ^ 1);
-    const bool gradient = backward && call.dv != nullptr;
+    const bool gradient = backward && !block.onlyLeaves();
     const uint32_t factors = block.part(slot) + Layout::factors, gamma = block.part(slot) + Layout::gamma;
     if (electLane()) *block.record(slot) = piece.packed();
     // Channels that are not there, which the copy engine leaves out: their zeros are multiplied all the same.

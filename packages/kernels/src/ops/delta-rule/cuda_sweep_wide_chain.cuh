@@ -32,7 +32,7 @@ class SweepWideChain {
       : block(block), call(block.call), row0(16 * (at.warp % 4)) {}
 
   __device__ void run() {
-    begin();
+    eachElement(block.incoming(), [](float& element, const float& incoming) { element = incoming; });
     bool forgets = false;
     if constexpr (backward)
       forgets = runBack();
@@ -40,23 +40,10 @@ class SweepWideChain {
       runForth();
     float* const outgoing = block.outgoing();
     if (outgoing != nullptr)
-      eachElement([&](float& element, int row, int channel) {
-        outgoing[row * call.K + channel] = forgets ? 0.0f : element;
-      });
+      eachElement(outgoing, [=](float& element, float& to) { to = forgets ? 0.0f : element; });
   }
 
  private:
-  /// The state is that which enters the segment; of M the identity.
-  __device__ void begin() {
-    const float* const incoming = block.incoming();
-    if (incoming != nullptr)
-      eachElement([&](float& element, int row, int channel) { element = incoming[row * call.K + channel]; });
-    else if (block.ofMap)
-      eachElement([](float& element, int row, int channel) { element = row == channel ? 1.0f : 0.0f; });
-    else
-      forget();
-  }
-
   /// N^T = U^T - S^T W^T, S^T = gamma S^T + (outOf N)^T K.
   __device__ void runForth() {
     Sums n;
@@ -283,19 +270,20 @@ class SweepWideChain {
     }
   }
 
-  /// visit(element, row, channel) for what the thread has of the state [stateRows, K]; zero where there is
+  /// visit(element, its place in a state [V, K]) for what the thread has of the state; zero where there is
   /// none.
-  template <typename Visit>
-  __device__ void eachElement(Visit&& visit) {
+  template <typename Place, typename Visit>
+  __device__ void eachElement(Place* states, Visit&& visit) {
+    if (states == nullptr) return forget();
 #pragma unroll
     for (int panel = 0; panel < KN; panel++)
 #pragma unroll
       for (int i = 0; i < 32; i++) {
         float& element = state[panel][i / 4][i % 4];
         const int channel = 64 * panel + 8 * (i / 4) + at.pairOf + i % 2;
-        const int row = block.stateRow + row0 + at.group + 8 * (i % 4 / 2);
-        if (channel < call.K && row < block.stateRows)
-          visit(element, row, channel);
+        const int v = block.value + row0 + at.group + 8 * (i % 4 / 2);
+        if (channel < call.K && v < call.V)
+          visit(element, states[(block.bh * call.V + v) * call.K + channel]);
         else
           element = 0.0f;
       }

@@ -42,6 +42,12 @@ const uglyCases: readonly Case[] = [
   { B: 1, T: 40, H: 1, K: 200, V: 300, gates: [-0.1, 0], starts: [30] },
 ];
 
+/** So few heads and so many tokens that a device cuts slices into segments, the whole and its parts. */
+const longCases: readonly Case[] = [
+  { B: 1, T: 4300, H: 1, K: 64, V: 64, gates: [-0.02, 0] },
+  { B: 2, T: 3000, H: 1, K: 32, V: 64, gates: [-0.02, 0], starts: [1700] },
+];
+
 const typed = ['q', 'k', 'v', 'b', 'e'];
 
 for (const [kinds, shapes] of [
@@ -58,6 +64,15 @@ for (const [kinds, shapes] of [
       }
     });
   }
+}
+
+for (const options of plainKinds) {
+  testOnGpu(`${JSON.stringify(options)} in segments`, async (device) => {
+    for (const [i, shape] of longCases.entries()) {
+      const check = problem(options, shape, 10 * i);
+      await checkRecurrenceOnGpu(device, check, { dtype: 'bf16', typed, decays: ['g'] });
+    }
+  });
 }
 
 testOnGpu('head sizes without a kernel are refused, with those that have one', async (device) => {

@@ -92,6 +92,8 @@ declare module '../../native.js' {
         segments: number,
       ]
     ): void;
+    /** On GPUs: bytes that the summary against time leaves for the backward pass. */
+    deltaRuleCudaSummaryBackwardBytes(...args: [...common: DeltaRuleCudaArguments]): number;
     /** On GPUs: dL/dh0 through this slice's outputs alone. */
     deltaRuleCudaSummarizeBackward(
       ...args: [
@@ -100,6 +102,7 @@ declare module '../../native.js' {
         kept: number,
         segments: number,
         adjoint: number,
+        leaving: number,
       ]
     ): void;
     /** On GPUs: every gradient. */
@@ -108,6 +111,8 @@ declare module '../../native.js' {
         ...common: DeltaRuleCudaArguments,
         dO: number,
         kept: number,
+        segments: number | null,
+        leaving: number | null,
         h0: number | null,
         dht: number | null,
         dq: number,
