@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from delta_rule import DeltaRule, reference
 from kernel_calls import Checks, exact_leaves, gradients, log_uniform, starts
 
-BOUNDS = dict(o=1e-2, ht=1e-2, E=1e-2, M=1e-2, G=1e-2, mapE=3e-5, mapM=3e-5)
+BOUNDS = dict(o=1e-2, ht=1e-2, E=1e-2, M=2e-2, G=1e-2, mapE=3e-5, mapM=3e-5)
 BOUNDS.update(dq=1e-2, dk=1.2e-2, dv=1e-2, dbeta=1.2e-2, dg=2e-2, dh0=1e-2)
 
 # B, T, H, K, V, log decays from .. to, tokens where documents start
@@ -246,8 +246,10 @@ def check_long(checks, kernels, gate):
             results += kernels.summarize(gate, *tensors, prepared)[:2]
         E, M = Prepared(prepared, gate, tensors[1], V).map()
         names = ('mapE', 'mapM')
+        # Of M less and less is left, and each chunk's products are off by 2^-18.
+        bounds = dict(BOUNDS, mapM=2**-17 * ((T + 63) // 64) ** 0.5)
         exact = dict(zip(names, (E.view(found[0].shape), M.view(found[1].shape))))
-        checks(f'{gate:9} B{B} T{T} H{H} K{K} V{V}', BOUNDS, dict(zip(names, found)), dict(zip(names, again)), exact)
+        checks(f'{gate:9} B{B} T{T} H{H} K{K} V{V}', bounds, dict(zip(names, found)), dict(zip(names, again)), exact)
 
 
 def main():

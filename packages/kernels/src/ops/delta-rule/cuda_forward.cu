@@ -6,6 +6,25 @@ namespace longscan {
 
 namespace {
 
+constexpr int64_t multiprocessors = 132;
+
+/// What a segment takes in a sweep, with its start.
+int64_t segmentChunks(const Segments& cut) {
+  return cut.tokens / tileTokens + 4;
+}
+
+/// Whether a sweep by segments is over first, with what else has to come before it, in what a chunk takes a
+/// sweep.
+bool cutIsShorter(const LongscanDeltaRule& call, const Segments& cut, int64_t before) {
+  DeltaDevice device;
+  if (cut.count == 1 || deltaDevice(device) != cudaSuccess) return false;
+  const int64_t chunks = (call.T + tileTokens - 1) / tileTokens;
+  const int64_t blocks = deltaForwardBlocks(device, call.B * call.H, call.K, call.V);
+  const auto rounds = [](int64_t blocks) { return (blocks + multiprocessors - 1) / multiprocessors; };
+  const int64_t fold = cut.count, ofCut = rounds(blocks * cut.count) * segmentChunks(cut);
+  return before + fold + ofCut < rounds(blocks) * chunks;
+}
+
 /// Room for the states that enter the segments.
 struct Workspace {
   WorkspaceParts arena;
@@ -13,27 +32,21 @@ struct Workspace {
 
   Workspace(const LongscanDeltaRule& call, void* base) : arena(base) {
     if (!deltaSummarizes()) return;
-    const int count = deltaSegments(call).count;
-    if (count > 1) entering = arena.take<float>(count * call.B * call.H * call.V * call.K);
+    const Segments cut = deltaSegments(call);
+    if (cutIsShorter(call, cut, 0))
+      entering = arena.take<float>(cut.count * call.B * call.H * call.V * call.K);
   }
 };
 
 }  // namespace
 
 bool deltaForwardIsCut(const LongscanDeltaRule& call) {
-  DeltaDevice device;
-  if (!deltaSummarizes() || deltaDevice(device) != cudaSuccess) return false;
+  if (!deltaSummarizes()) return false;
+  // What a chunk takes a multiprocessor to prepare, which runs beside a sweep that is not cut; and a summary.
+  constexpr int64_t prepareChunk = 5, summaryChunk = 2;
+  const int64_t chunks = call.B * call.H * ((call.T + tileTokens - 1) / tileTokens);
   const Segments cut = deltaSegments(call);
-  if (cut.count == 1) return false;
-  // In what a chunk takes the sweep: what it takes a multiprocessor to prepare one, which runs beside a sweep
-  // that is not cut, and a segment's start and its part in the fold.
-  constexpr int64_t multiprocessors = 132, prepareChunk = 3, segmentStart = 4;
-  const int64_t heads = call.B * call.H, chunks = (call.T + tileTokens - 1) / tileTokens;
-  const int64_t blocks = deltaForwardBlocks(device, heads, call.K, call.V);
-  const auto rounds = [](int64_t blocks) { return (blocks + multiprocessors - 1) / multiprocessors; };
-  const int64_t each = cut.tokens / tileTokens + segmentStart;
-  const int64_t prepare = prepareChunk * heads * chunks / multiprocessors;
-  return prepare + each + cut.count + rounds(blocks * cut.count) * each < rounds(blocks) * chunks;
+  return cutIsShorter(call, cut, prepareChunk * chunks / multiprocessors + summaryChunk * segmentChunks(cut));
 }
 
 size_t deltaForwardWorkspaceBytes(const LongscanDeltaRule& call) {

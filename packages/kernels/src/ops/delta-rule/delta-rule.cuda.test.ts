@@ -2,7 +2,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { runRecurrence } from '../../autograd/run-recurrence.js';
 import { LongscanError } from '../../errors.js';
-import { empty } from '../../tensor.js';
+import { empty, zeros } from '../../tensor.js';
 import { testOnGpu } from '../../testing/gpu.js';
 import { checkRecurrenceOnGpu } from '../../testing/index.js';
 import { type DeltaRuleOptions, deltaRule } from './index.js';
@@ -74,6 +74,16 @@ for (const options of plainKinds) {
     }
   });
 }
+
+testOnGpu('the widest heads of the chunkwise kernels do not go token by token', async (device) => {
+  const [K, V] = [256, 512];
+  const [q, v] = [zeros(device, [1, 8, 1, K], 'bf16'), zeros(device, [1, 8, 1, V], 'bf16')];
+  const inputs = { q, k: q, v, beta: null, g: null, b: null, e: null };
+  const before = device.flops;
+  runRecurrence(deltaRule(), inputs, { resets: null, h0: null });
+  // Three products with the state, and two inside a chunk, which tokens by themselves do not have.
+  assert.is(device.flops - before, 8 * (2 * 3 * K * V + 2 * 64 * (K + V)));
+});
 
 testOnGpu('head sizes without a kernel are refused, with those that have one', async (device) => {
   const x = empty(device, [1, 8, 1, 300], 'f32');
