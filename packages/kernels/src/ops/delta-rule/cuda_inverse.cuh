@@ -1,6 +1,7 @@
 #pragma once
 
 #include "cuda/warpgroup.cuh"
+#include "cuda_split.cuh"
 
 namespace longscan {
 
@@ -19,16 +20,6 @@ struct FloatSquare {
 /// Sums of a 16 x 16 block as two accumulators side by side.
 using BlockSums = float[2][4];
 
-/// x = high + low, both bf16: together 16 bits.
-struct SplitA {
-  MmaA high, low;
-
-  /// Element pairs in the operand's order.
-  __device__ void set(int i, float first, float second) {
-    high.x[i] = pack(first, second);
-    low.x[i] = pack(first - lowHalf(high.x[i]), second - highHalf(high.x[i]));
-  }
-};
 struct SplitB {
   MmaB2 high, low;
 
