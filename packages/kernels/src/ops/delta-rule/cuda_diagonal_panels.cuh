@@ -217,8 +217,8 @@ class DiagonalPanels {
         const uint32_t x = loadShared((from ^ unit << 4) + 8 * Tile<64>::pitch * i);
         const float2 sum = *reinterpret_cast<const float2*>(sums + 8 * PairPanel::pitch * i + 8 * unit);
         const float near = lowHalf(x) * exp2Fast(sum.x), far = highHalf(x) * exp2Fast(sum.y);
-        a[k][i] = mild || sum.x >= mildest ? roundToTf32(near) : 0;
-        a[k][i + 2] = mild || sum.y >= mildest ? roundToTf32(far) : 0;
+        a[k][i] = mild || sum.x >= mildest ? roundInProduct(near) : 0;
+        a[k][i + 2] = mild || sum.y >= mildest ? roundInProduct(far) : 0;
         storeShared((to ^ unit << 4) + 8 * Tile<64>::pitch * i,
                     ofQueries ? pack(call.scale * near, call.scale * far) : pack(near, far));
       }
