@@ -1,6 +1,7 @@
 #pragma once
 
 #include "cuda/warpgroup.cuh"
+#include "cuda_split.cuh"
 
 // The inverse of a lower triangle of 64 x 64 with ones on its diagonal, by four warps. With D the inverses of
 // its 16 x 16 blocks on the diagonal, and those alone by substitution in f32,
@@ -12,24 +13,17 @@
 
 namespace longscan {
 
-/// x = high + low, both bf16: together 16 bits.
-struct SplitA {
-  MmaA high, low;
-};
-
 /// Sums of a 16 x 16 block as two accumulators side by side.
 using BlockSums = float[2][4];
 
 /// Columns [16 step, 16 step + 16) of 16 rows of sums, times `sign`, as a first operand.
-template <typename Sums>
-__device__ inline SplitA splitA(const Sums& sum, int step, float sign = 1.0f) {
+template <typename Rows>
+__device__ inline SplitA splitA(const Rows& sum, int step, float sign = 1.0f) {
   SplitA a;
 #pragma unroll
   for (int i = 0; i < 4; i++) {
-    const float *const from = &sum[2 * step + (i >> 1)][2 * (i & 1)], first = sign * from[0],
-                       second = sign * from[1];
-    a.high.x[i] = pack(first, second);
-    a.low.x[i] = pack(first - lowHalf(a.high.x[i]), second - highHalf(a.high.x[i]));
+    const float* const from = &sum[2 * step + (i >> 1)][2 * (i & 1)];
+    a.set(i, sign * from[0], sign * from[1]);
   }
   return a;
 }
@@ -62,8 +56,8 @@ struct DiagonalBlock {
   float* base;
 
   /// Of 16 rows of sums, the columns [16 step, 16 step + 16).
-  template <typename Sums>
-  __device__ void store(const Sums& sum, int step, int lane) const {
+  template <typename Rows>
+  __device__ void store(const Rows& sum, int step, int lane) const {
 #pragma unroll
     for (int i = 0; i < 4; i++) {
       const int row = (lane >> 2) + (i & 1) * 8, column = 2 * (lane & 3) + (i >> 1) * 8;
