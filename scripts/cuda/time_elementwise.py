@@ -23,6 +23,7 @@ def structure(**kinds):
 
 Adamw = structure(beta1=f32, beta2=f32, rest1=f32, rest2=f32, rate=f32, correction2=f32, eps=f32, decay=f32)
 AdamwParameter = structure(whole=pointer, high=pointer, low=pointer)
+AdamwMoments = structure(m=pointer, v=pointer, areBf16=i32, key=ctypes.c_uint32 * 2, step=ctypes.c_uint32, firstElement=i64)
 Embedding = structure(tokens=pointer, numTokens=i64, vocab=i64, dim=i64)
 Rotary = structure(rows=i64, H=i64, K=i64, theta=f64, sign=f64, step=i64, positions=pointer)
 Broadcast = structure(outer=i64, middle=i64, inner=i64)
@@ -72,15 +73,26 @@ def time_optimizer():
     sums, total = workspace('longscanSumOfSquaresWorkspaceBytes', i64(n)), torch.zeros(1, dtype=torch.float64, device='cuda')
     time('sum of squares, 1.36e9', 4 * n,
          lambda: call('longscanSumOfSquares', at(gradient), i64(n), at(sums), at(total)))
-    parameter, m, v = gradient.clone(), torch.zeros_like(gradient), torch.zeros_like(gradient)
+    parameter = gradient.clone()
     high, low = (torch.zeros(n, dtype=torch.bfloat16, device='cuda') for _ in range(2))
     clip = torch.tensor([0.5, 1.0, 1.0], dtype=torch.float64, device='cuda')
+    parts = torch.empty((n + 1023) // 1024, dtype=torch.float64, device='cuda')
     step = Adamw(0.9, 0.95, 0.1, 0.05, 1e-3, 1.1, 1e-8, 1e-4)
-    for label, places in (('in halves', (None, high, low)), ('whole', (parameter, None, None))):
-        where = AdamwParameter(*map(at, places))
-        time(f'adamw, 1.36e9, {label}', 28 * n,
-             lambda: call('longscanAdamw', ctypes.byref(step), ctypes.byref(where), at(gradient), at(m), at(v), at(clip), i64(n)))
-    del parameter, m, v, high, low, gradient
+    for dtype, each in ((torch.float32, 28), (torch.bfloat16, 20)):
+        m, v = (torch.zeros(n, dtype=dtype, device='cuda') for _ in range(2))
+        moments = AdamwMoments(m.data_ptr(), v.data_ptr(), int(dtype == torch.bfloat16), (1, 2), 1, 0)
+        for label, places in (('in halves', (None, high, low)), ('whole', (parameter, None, None))):
+            where = AdamwParameter(*map(at, places))
+            for squares in (None, parts):
+                norm = ', norm' if squares is not None else ''
+                time(f'adamw, 1.36e9, {label}, moments {dtype}{norm}', each * n,
+                     lambda: call('longscanAdamw', ctypes.byref(step), ctypes.byref(where), ctypes.byref(moments), at(gradient), at(clip),
+                                  at(squares), i64(n)))
+        del m, v
+    sum_parts = workspace('longscanSumOfPartsWorkspaceBytes', i64(parts.numel()))
+    time(f'sum of {parts.numel()} parts', 8 * parts.numel(),
+         lambda: call('longscanSumOfParts', at(parts), i64(parts.numel()), at(sum_parts), at(total)))
+    del parameter, high, low, gradient
     for dtype, each in ((torch.float32, 28), (torch.bfloat16, 14)):
         parameters = [torch.nn.Parameter(torch.zeros(n // 64, dtype=dtype, device='cuda')) for _ in range(64)]
         for one in parameters:

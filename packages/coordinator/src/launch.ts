@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { type JobSpec, LongscanError, type Plan } from '@longscan/worker/protocol';
 import { isProbed } from './fabric/load-fabric.js';
 import { loadLauncher } from './launcher.js';
+import { momentsBytesPerParameter } from './plan/plan.js';
 import { keepProbe, keptProbe } from './probe/kept-probe.js';
 import { type PlanOnLinks, planOnLinks } from './probe/plan-on-links.js';
 import { JobRun, type PreparedRun, type Run } from './run.js';
@@ -152,9 +153,9 @@ function newRunFolder(name: string, given: string | undefined): string {
   return given === undefined ? createRunFolder(name, new Date()) : useRunFolder(given);
 }
 
-/** Parameters and AdamW's two moments in f32. */
-function checkpointBytes({ perRank }: Plan): number {
-  return 3 * 4 * perRank.numParameters;
+/** Parameters in f32 and AdamW's two moments as they are held. */
+function checkpointBytes({ jobSpec, perRank }: Plan): number {
+  return (4 + momentsBytesPerParameter(jobSpec)) * perRank.numParameters;
 }
 
 function hashes(bundles: readonly BundledLayer[]): Record<string, string> {

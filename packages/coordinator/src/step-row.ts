@@ -40,6 +40,8 @@ export interface StepRow {
   readonly T: number;
   readonly mesh: Plan['mesh'];
   readonly precision: 'f32' | 'bf16';
+  /** Of AdamW. */
+  readonly moments: 'f32' | 'bf16';
   readonly recompute: boolean | 'cheap';
   readonly timeSlice: number;
   readonly numParameters: number;
@@ -99,7 +101,7 @@ export function stepRow(
 ): StepRow {
   const ranks = results.map((result) => rankResultSchema.parse(result));
   const first = ranks[0]!;
-  const { model, data } = jobSpec;
+  const { model, data, optimizer } = jobSpec;
   const { laps } = first;
   const at = (quantile: number): number => quantileOf(laps, quantile);
   const tokens = data.batchSize * data.sequenceLength;
@@ -110,7 +112,8 @@ export function stepRow(
     first.peakFlops && (flops * perSecond) / (first.peakFlops * mesh.numRanks);
   return {
     ...{ job, B: data.batchSize, T: data.sequenceLength, mesh, strategy },
-    ...{ precision: model.precision, recompute: model.recompute, timeSlice: model.timeSlice },
+    ...{ precision: model.precision, moments: optimizer.moments },
+    ...{ recompute: model.recompute, timeSlice: model.timeSlice },
     ...{ numParameters: first.numParameters, numLayers: model.numLayers },
     ...{ numWarmUps, numSteps: laps.length, laps, medianMs: at(0.5), lowMs: at(0.05), highMs: at(0.95) },
     coreMs: first.coreMs,
@@ -166,10 +169,11 @@ export function formatStepRow(row: StepRow): string {
   const name =
     machine.device === 'cuda' ? String(machine.name) : `CPU (${machine.level}), ${machine.threads} threads`;
   const ranks = mesh.numRanks === 1 ? 'one rank' : `${mesh.sp} x ${mesh.dp} ranks (sp x dp, ${row.strategy})`;
+  const moments = row.moments === 'f32' ? '' : `, moments in ${row.moments}`;
   const memory =
     recomputing[String(row.recompute)] + (row.timeSlice > 0 ? `, in time slices of ${row.timeSlice}` : '');
   const lines = [
-    `${row.job ?? 'defaults'}: ${row.numLayers} layers, ${formatCount(row.numParameters)} parameters, ${row.precision}${memory}; ${row.B} x ${row.T} tokens a step`,
+    `${row.job ?? 'defaults'}: ${row.numLayers} layers, ${formatCount(row.numParameters)} parameters, ${row.precision}${moments}${memory}; ${row.B} x ${row.T} tokens a step`,
     `${name}; ${ranks}`,
     '',
     formatTable([

@@ -42,7 +42,13 @@ export {
 export { type ErrorParts, LongscanError } from './errors.js';
 export type { CudaInfo, MemoryStats, Native, OpTime } from './native.js';
 export type { NativeObserver } from './observed-native.js';
-export { type AdamwOptions, type AdamwTensors, adamw } from './ops/adamw/index.js';
+export {
+  type AdamwOptions,
+  type AdamwTensors,
+  adamw,
+  type MomentRounding,
+  sumParts,
+} from './ops/adamw/index.js';
 export { add, axpy } from './ops/add/index.js';
 export {
   type AttentionGradients,
@@ -98,7 +104,7 @@ export {
 } from './ops/gated-linear/index.js';
 export { joinedLinear, takesJoinedHeads } from './ops/gated-linear/joined.js';
 export { type GateActivation, type GatedNormInputs, gatedNorm } from './ops/gated-norm/index.js';
-export { type Clip, clipFactor, readClip, sumOfSquares } from './ops/grad-norm/index.js';
+export { type Clip, clipFactor, readClip, sumOfParts, sumOfSquares } from './ops/grad-norm/index.js';
 export { type Halves, joinHalves, splitHalves } from './ops/halves/index.js';
 export { layerNorm } from './ops/layer-norm/index.js';
 
@@ -131,8 +137,8 @@ export { type SlstmInputs, slstm } from './ops/slstm/index.js';
 export { route, softmax } from './ops/softmax/index.js';
 export { sumRows } from './ops/sum-rows/index.js';
 export { swapAxes } from './ops/swap-axes/index.js';
+export { gatedMlp } from './ops/swiglu/gated-mlp.js';
 export { swiglu } from './ops/swiglu/index.js';
-export { projectedSwiglu } from './ops/swiglu/projected.js';
 export { type TokenShiftInputs, tokenShift } from './ops/token-shift/index.js';
 export {
   applyTransition,

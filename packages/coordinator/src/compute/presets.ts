@@ -17,7 +17,7 @@ interface GpuRates {
 /** What is limited by products. */
 const products = ['linear', 'linearJoined']
   .flatMap((op) => [`${op}Forward`, `${op}InputGradient`, `${op}WeightGradient`])
-  .concat('crossEntropyForward');
+  .concat('linearSwigluForward', 'linearSwigluBackward', 'crossEntropyForward');
 
 function gpu({
   name,

@@ -22,6 +22,7 @@ interface Sizes {
   readonly strategy?: string;
   readonly blocks?: number | 'auto';
   readonly zero?: number;
+  readonly moments?: 'f32' | 'bf16';
 }
 
 function jobOf({
@@ -33,10 +34,12 @@ function jobOf({
   strategy = 'auto',
   blocks = 'auto',
   zero = 0,
+  moments = 'f32',
 }: Sizes): JobSpec {
   const job: JobFile = jobFileSchema.parse({
     data: { path: '/text', sequenceLength, batchSize },
     parallel: { sp, dp, strategy, blocks, zero },
+    optimizer: { moments },
     model: { chunk, numLayers: 2, mlp: 0 },
   });
   const { layer: _, ...model } = job.model;
@@ -252,6 +255,8 @@ test('moments are divided over all ranks where the optimizer is sharded', () => 
   const sizes = { sp: 2, dp: 3, batchSize: 3 };
   assert.is(planOf({ ...sizes, zero: 1 }).perRank.optimizerBytes, Math.ceil(8000 / 6));
   assert.is(planOf(sizes).perRank.optimizerBytes, 8000);
+  const { peakBytes, optimizerBytes } = planOf({ ...sizes, moments: 'bf16' }).perRank;
+  assert.equal([peakBytes, optimizerBytes], [12_000, 4000]);
 });
 
 test('one rank has no scans; on more, every layer has a choice', () => {

@@ -40,8 +40,6 @@ export interface PlanInputs {
 }
 
 const bytesPerF32 = 4;
-/** AdamW keeps two moments of every parameter. */
-const numMoments = 2;
 
 /** Who does what, and what it will cost; of memory, what ranks hold between steps: `withMemory` adds the steps. Pure. */
 export function plan(inputs: PlanInputs): Plan {
@@ -70,7 +68,7 @@ export function plan(inputs: PlanInputs): Plan {
     ranksPerNode,
     gradientBucketBytes: gradientBucketBytes(jobSpec, layout.mesh, trace.numParameters * bytesPerF32, links),
     perRank: {
-      ...restingMemory(trace, optimizerShards(jobSpec, layout)),
+      ...restingMemory(trace, jobSpec, layout),
       stateBytes: trace.recurrences.reduce((sum, recurrence) => sum + recurrence.stateBytes, 0),
       flopsPerStep: trace.flopsPerToken * tokensPerRank,
     },
@@ -89,14 +87,20 @@ export function plan(inputs: PlanInputs): Plan {
 }
 
 /** What a rank holds between two steps, before any was taken. */
-function restingMemory({ numParameters }: ModelTrace, numShards: number) {
+function restingMemory({ numParameters }: ModelTrace, jobSpec: JobSpec, layout: Layout) {
   const parameterBytes = numParameters * bytesPerF32;
-  const optimizerBytes = Math.ceil((numMoments * parameterBytes) / numShards);
+  const momentBytes = numParameters * momentsBytesPerParameter(jobSpec);
+  const optimizerBytes = Math.ceil(momentBytes / optimizerShards(jobSpec, layout));
   const bytes = 2 * parameterBytes + optimizerBytes;
   return {
     ...{ numParameters, parameterBytes, gradientBytes: parameterBytes, optimizerBytes },
     ...{ activationBytes: 0, communicationBytes: 0, peakBytes: bytes, reservedBytes: bytes },
   };
+}
+
+/** AdamW keeps two moments of every parameter. */
+export function momentsBytesPerParameter({ optimizer }: JobSpec): number {
+  return 2 * (optimizer.moments === 'bf16' ? 2 : bytesPerF32);
 }
 
 /** Parts that the moments are cut into: one for each rank where they are sharded. */

@@ -7,6 +7,7 @@ const synonyms: Readonly<Record<string, string>> = {
   maxlr: 'optimizer.lr',
   beta1: 'optimizer.betas',
   beta2: 'optimizer.betas',
+  momentum: 'optimizer.betas',
   wd: 'optimizer.weightDecay',
   maxnorm: 'optimizer.clipNorm',
   gradclip: 'optimizer.clipNorm',

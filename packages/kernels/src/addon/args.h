@@ -61,6 +61,8 @@ class Args {
 
   /// Whether the stream that was read is a GPU's.
   bool onGpu() const { return gpu() != nullptr; }
+  /// Whether that is of compute capability 9.0, for which some kernels are written.
+  bool onHopper() const { return onGpu() && gpu()->capability() == 90; }
   /// A function that an op's cuda.h declares, out of the library of kernels; see LONGSCAN_CUDA_FUNCTION.
   template <typename Function>
   Function* cudaFunction(const char* name) const {

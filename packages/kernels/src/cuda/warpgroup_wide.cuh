@@ -2,13 +2,14 @@
 
 #include "warpgroup.cuh"
 
-// More of wgmma's forms, on Hopper alone: products of 64 x 128 numbers, and first operands that are stored
-// transposed. Tiles are panels of 64 columns and any number of rows, 128 bytes a row, as a Tile<64> but for
-// the rows; columns from 64 on lie in the next panel, `panelBytes` further.
+// More of wgmma's forms, on Hopper alone: products of 64 x 128 and 64 x 256 numbers, and first operands that
+// are stored transposed. Tiles are panels of 64 columns and any number of rows, 128 bytes a row, as a
+// Tile<64> but for the rows; columns from 64 on lie in the next panel, `panelBytes` further.
 
 namespace longscan {
 
 using WideSums = float[16][4];
+using WidestSums = float[32][4];
 
 template <int columns>
 __device__ inline void clear(float (&sum)[columns][4]) {
@@ -74,22 +75,15 @@ __device__ inline uint64_t columnsOperand(uint32_t base, int step, uint32_t pane
   LONGSCAN_LIST_32                                                                                        \
   ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56," \
   "%57,%58,%59,%60,%61,%62,%63"
+#define LONGSCAN_LIST_128                                                                                 \
+  LONGSCAN_LIST_64                                                                                        \
+  ",%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79,%80,%81,%82,%83,%84,%85,%86,%87,%88," \
+  "%89,%90,%91,%92,%93,%94,%95,%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,"   \
+  "%111,%112,%113,%114,%115,%116,%117,%118,%119,%120,%121,%122,%123,%124,%125,%126,%127"
 
 /// sum = A B over 16 numbers, added to what it was if `adds`; both from shared memory. A `storedA` of columns
 /// is A[m, k] = tile[k][m]. Sums that start are outputs alone: nothing may set them while products are under
 /// way.
-template <StoredB storedB, bool adds, StoredB storedA = StoredB::rows>
-__device__ inline void multiplyTiles(Sums& sum, uint64_t a, uint64_t b) {
-  constexpr int aIsColumns = storedA == StoredB::columns, bIsColumns = storedB == StoredB::columns;
-  if constexpr (adds)
-    asm volatile(LONGSCAN_WGMMA_N("64", "1") LONGSCAN_LIST_32 "}, %32, %33, adds, 1, 1, %34, %35; }"
-                 : LONGSCAN_SUMS_8("+f", sum, 0)
-                 : "l"(a), "l"(b), "n"(aIsColumns), "n"(bIsColumns));
-  else
-    asm volatile(LONGSCAN_WGMMA_N("64", "0") LONGSCAN_LIST_32 "}, %32, %33, adds, 1, 1, %34, %35; }"
-                 : LONGSCAN_SUMS_8("=f", sum, 0)
-                 : "l"(a), "l"(b), "n"(aIsColumns), "n"(bIsColumns));
-}
 template <StoredB storedB, bool adds, StoredB storedA = StoredB::rows, int sign = 1>
 __device__ inline void multiplyTiles(WideSums& sum, uint64_t a, uint64_t b) {
   constexpr int aIsColumns = storedA == StoredB::columns, bIsColumns = storedB == StoredB::columns;
@@ -103,14 +97,16 @@ __device__ inline void multiplyTiles(WideSums& sum, uint64_t a, uint64_t b) {
                  : "l"(a), "l"(b), "n"(aIsColumns), "n"(bIsColumns), "n"(sign));
 }
 
-/// sum += A B, A from registers.
+/// sum = A B, both from shared memory, added to what it was if `adds`, which a loop may find out as it goes.
 template <StoredB storedB>
-__device__ inline void multiplyTile(Sums& sum, const MmaA& a, uint64_t b) {
-  asm volatile(LONGSCAN_WGMMA_N("64", "1") LONGSCAN_LIST_32 "}, {%32,%33,%34,%35}, %36, adds, 1, 1, %37; }"
-               : LONGSCAN_SUMS_8("+f", sum, 0)
-               : "r"(a.x[0]), "r"(a.x[1]), "r"(a.x[2]), "r"(a.x[3]), "l"(b),
-                 "n"(storedB == StoredB::columns));
+__device__ inline void multiplyTiles(WidestSums& sum, uint64_t a, uint64_t b, int adds) {
+  asm volatile(LONGSCAN_WGMMA_N("256", "%130") LONGSCAN_LIST_128 "}, %128, %129, adds, 1, 1, 0, %131; }"
+               : LONGSCAN_SUMS_8("+f", sum, 0), LONGSCAN_SUMS_8("+f", sum, 8), LONGSCAN_SUMS_8("+f", sum, 16),
+                 LONGSCAN_SUMS_8("+f", sum, 24)
+               : "l"(a), "l"(b), "r"(adds), "n"(storedB == StoredB::columns));
 }
+
+/// sum += A B, A from registers.
 template <StoredB storedB>
 __device__ inline void multiplyTile(WideSums& sum, const MmaA& a, uint64_t b) {
   asm volatile(LONGSCAN_WGMMA_N("128", "1") LONGSCAN_LIST_64 "}, {%64,%65,%66,%67}, %68, adds, 1, 1, %69; }"
@@ -124,6 +120,7 @@ __device__ inline void multiplyTile(WideSums& sum, const MmaA& a, uint64_t b) {
 #undef LONGSCAN_WGMMA_N
 #undef LONGSCAN_LIST_32
 #undef LONGSCAN_LIST_64
+#undef LONGSCAN_LIST_128
 
 #endif
 

@@ -13,7 +13,7 @@ const prefixes: Readonly<Record<Exclude<StepPart, 'other' | 'idle'>, string>> = 
   pointwise:
     'activation add affine axpy broadcast cast causalConv complex copy embedding featureMap fill flip gatedNorm layerNorm multiply normalize poison repeatRows rmsNorm rotary sequenceTail softmax sumRepeats sumRows swapAxes swiglu tensorWrite tokenShift where',
   loss: 'crossEntropy',
-  optimizer: 'adamw clipFactor halves sumOfSquares',
+  optimizer: 'adamw clipFactor halves sumOf',
   communication: 'comm streamWait',
 };
 

@@ -1,4 +1,4 @@
-import { add, linear, projectedSwiglu, residualNorm, type Tensor } from '@longscan/kernels';
+import { add, gatedMlp, residualNorm, type Tensor } from '@longscan/kernels';
 import type { LayerContext, LayerFunction, ParameterDeclarer } from '../layer.js';
 
 export const normEps = 1e-5;
@@ -39,7 +39,6 @@ function createMlp(hidden: number, param: ParameterDeclarer): (residual: Residua
   const wDown = param.projection('mlp.down', D, hidden);
   return ({ stream: x, branch }) => {
     const { stream, normed } = residualNorm({ x, branch, weight }, normEps);
-    const product = projectedSwiglu({ x: normed, gate: wGate, up: wUp });
-    return { stream, branch: linear({ x: product, weight: wDown, bias: null }) };
+    return { stream, branch: gatedMlp({ x: normed, gate: wGate, up: wUp, down: wDown }) };
   };
 }

@@ -32,8 +32,8 @@ export function initialise(tensor: Tensor, { name, init }: ParameterSpec, seed: 
   }
 }
 
-/** Four words that are different for every seed and name. */
-function seedWords(seed: number, name: string): [number, number, number, number] {
+/** Four words that are different for every seed of a job and name of what they are for. */
+export function seedWords(seed: number, name: string): [number, number, number, number] {
   const digest = createHash('sha256').update(`${seed}/${name}`).digest();
   return [0, 4, 8, 12].map((at) => digest.readUInt32LE(at)) as [number, number, number, number];
 }

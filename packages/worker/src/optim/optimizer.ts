@@ -1,14 +1,19 @@
 import {
   adamw,
   clipFactor,
+  type DType,
+  empty,
   fromArray,
   type Halves,
+  type RandomKey,
   type Stream,
+  sumOfParts,
   sumOfSquares,
+  sumParts,
   type Tensor,
   zeros,
 } from '@longscan/kernels';
-import type { ParameterSpec } from '../model/init.js';
+import { type ParameterSpec, seedWords } from '../model/init.js';
 import { beforeAll, type Parameters } from '../model/parameters.js';
 import type { JobSpec } from '../protocol/job-spec.js';
 import { piecesOfShard, type Shard, type ShardPiece, wholeShard } from './shard.js';
@@ -19,9 +24,20 @@ interface Slot {
   readonly gradient: Tensor;
   readonly m: Tensor;
   readonly v: Tensor;
+  /** Where the squares of its gradients are summed beside its update. */
+  readonly squares?: Tensor;
+  /** Of the flat buffers, the first. */
+  readonly begin: number;
   readonly weightDecay: number;
   /** Whose parameters they are, see `ParameterSpec.block`. */
   readonly block: number;
+}
+
+export interface OptimizerOptions {
+  /** The parameters can be cut into `shard.count` parts; default: all of them. */
+  readonly shard?: Shard;
+  /** The job's, of the random numbers by which moments in bf16 are rounded; default: 0. */
+  readonly seed?: number;
 }
 
 /** Elements of one parameter that lie in a shard. */
@@ -44,9 +60,14 @@ interface Run {
   readonly block: number;
 }
 
+/** Of values in `dtype`, which is f64 for gradient checks. */
+function momentType({ moments }: JobSpec['optimizer'], dtype: DType): DType {
+  return moments === 'bf16' ? 'bf16' : dtype;
+}
+
 /** AdamW with decoupled weight decay over a shard of a model's parameters, and the clipping of their gradients. */
 export class Optimizer {
-  /** Running means of the shard's gradients and of their squares, flat. */
+  /** Running means of the shard's gradients and of their squares, flat; in bf16 if the job says so. */
   readonly moments: { readonly m: Tensor; readonly v: Tensor };
   /** Where parameters are updated: on a GPU aside, so that a block's forward pass hides the update of those after it. */
   readonly stream: Stream;
@@ -58,30 +79,50 @@ export class Optimizer {
   private readonly slots: readonly Slot[];
   /** What was decided in the step before: after one that diverged nothing is updated any more. */
   private lastClip: Tensor;
+  /**
+   * The sum of the gradients' squares in parts, where the update takes it as it reads them: on a GPU that does not clip, so that
+   * nothing waits for the norm. Null: it is taken before.
+   */
+  private readonly squares: Tensor | null;
+  readonly shard: Shard;
+  /** Of the random numbers by which moments in bf16 are rounded. */
+  private readonly roundingKey: RandomKey;
 
-  /** `parameters` can be cut into `shard.count` parts. */
   constructor(
     private readonly parameters: Parameters,
     private readonly spec: JobSpec['optimizer'],
-    readonly shard: Shard = wholeShard,
+    { shard = wholeShard, seed = 0 }: OptimizerOptions = {},
   ) {
+    this.shard = shard;
+    const [low, high] = seedWords(seed, 'optimizer.moments');
+    this.roundingKey = [low, high];
     const { device, dtype, values, gradients, halves } = parameters;
     this.lastClip = fromArray(device, [1, 0, 1], [3], 'f64');
     const size = [parameters.size / shard.count];
-    const [m, v] = [zeros(device, size, dtype), zeros(device, size, dtype)];
+    const type = momentType(spec, dtype);
+    const [m, v] = [zeros(device, size, type), zeros(device, size, type)];
     this.moments = { m, v };
     this.pieces = piecesOfShard(parameters.buckets, shard);
     const isAside = device.isGpu && shard.count === 1;
     this.stream = isAside ? device.createStream('optimizer') : device.compute;
-    this.slots = this.runs().map(({ begin, end, inShard, isRounded, weightDecay, block }) => {
+    const runs = this.runs();
+    const partsOf = ({ begin, end }: Run) => sumParts(end - begin);
+    const numParts = runs.reduce((sum, run) => sum + partsOf(run), 0);
+    this.squares = device.isGpu && spec.clipNorm === 0 ? empty(device, [numParts], 'f64', this.stream) : null;
+    let firstPart = 0;
+    this.slots = runs.map(({ begin, end, inShard, isRounded, weightDecay, block }) => {
       const length = [end - begin];
+      const part = firstPart;
+      firstPart += sumParts(end - begin);
       return {
+        ...(this.squares && { squares: this.squares.view([firstPart - part], part) }),
         parameter: isRounded
           ? { high: halves!.high.view(length, begin), low: halves!.low.view(length, begin) }
           : values.view(length, begin),
         gradient: gradients.view(length, begin),
         m: m.view(length, inShard),
         v: v.view(length, inShard),
+        begin,
         weightDecay,
         block,
       };
@@ -130,40 +171,62 @@ export class Optimizer {
     return weightDecay && !isSpared ? this.spec.weightDecay : 0;
   }
 
+  /**
+   * Updates the shard by its gradients, scaled as the norm of all of them says; changes nothing if that is not finite. `step`
+   * counts from 1. On a GPU this goes on behind the work that is enqueued next; see `Parameters.beforeBlock`. `overRanks`: makes
+   * of a tensor its sum over all shards. Returns what was decided, `clipFactor`'s, made on `stream`.
+   *
+   * A GPU that does not clip takes the norm beside the update: what of a gradient is not finite is not applied, and nothing is
+   * from the next step on.
+   */
+  update(step: number, learningRate: number, overRanks: (sums: Tensor) => void): Tensor {
+    if (this.squares === null) {
+      const sums = this.sumOfSquares();
+      overRanks(sums);
+      const clip = this.clip(sums, this.parameters.device.compute);
+      this.step(step, learningRate, clip);
+      return clip;
+    }
+    this.step(step, learningRate, this.lastClip);
+    const sum = sumOfParts(this.squares, this.stream);
+    overRanks(sum);
+    return this.clip(sum, this.stream);
+  }
+
   /** The squared norm of the gradient of each of the shard's pieces, [n] in f64: as many on all ranks. */
-  sumOfSquares(): Tensor {
+  private sumOfSquares(): Tensor {
     const { gradients } = this.parameters;
     const [first, ...others] = this.pieces.map(({ begin, end }) => gradients.view([end - begin], begin));
     return sumOfSquares(first!, ...others);
   }
 
   /**
-   * Decides on the stream by how much the gradients are scaled, from the squared norms of all shards; see `readClip`. After a
+   * Decides on a stream by how much the gradients are scaled, from the squared norms of all shards; see `readClip`. After a
    * norm that is not finite all later ones count as such: nobody may have looked at it yet.
    */
-  clip(squaredNorms: Tensor): Tensor {
+  private clip(squaredNorms: Tensor, stream: Stream): Tensor {
     const { clipNorm } = this.spec;
     const clip = clipFactor(
       squaredNorms,
       clipNorm === 0 ? Number.POSITIVE_INFINITY : clipNorm,
       this.lastClip,
+      stream,
     );
     this.lastClip.release();
     this.lastClip = clip.retain();
     return clip;
   }
 
-  /**
-   * Updates the shard; changes nothing if `clip` found the gradient's norm not finite. `step` counts from 1. On a GPU this
-   * goes on behind the work that is enqueued next; see `Parameters.beforeBlock`.
-   */
+  /** The part of it behind `clip`: changes nothing if that found the gradient's norm not finite. */
   step(step: number, learningRate: number, clip: Tensor): void {
     const [beta1, beta2] = this.spec.betas;
     const { stream, parameters } = this;
     this.hasStepped = true;
     stream.wait(parameters.device.compute.record());
-    for (const { weightDecay, block, ...tensors } of this.slots) {
-      const options = { learningRate, beta1, beta2, eps: this.spec.eps, weightDecay, step };
+    for (const { begin, weightDecay, block, ...tensors } of this.slots) {
+      // Where an element lies in the flat buffers does not depend on who updates it.
+      const rounding = { key: this.roundingKey, firstElement: begin };
+      const options = { learningRate, beta1, beta2, eps: this.spec.eps, weightDecay, step, rounding };
       adamw({ ...tensors, clip }, options, stream);
       if (stream !== parameters.device.compute) parameters.noteUpdate(block, stream.record());
     }

@@ -183,6 +183,8 @@ export const optimizerSection = z.strictObject({
     .describe('two numbers >= 0 and < 1')
     .default([0.9, 0.95]),
   eps: z.number().gt(0).default(1e-8),
+  /** What AdamW's two moments of a parameter are held in between steps; bf16 is rounded stochastically. */
+  moments: z.enum(['f32', 'bf16']).default('f32'),
   /** Decoupled: multiplied by the learning rate, not added to the gradient. */
   weightDecay: z.number().min(0).default(0.1),
   /** Parts of parameter names (between dots) that are exempt from weight decay, beside vectors and what layers exempt. */
@@ -300,4 +302,5 @@ export const resumableKeys: readonly string[] = [
   'parallel.ranksPerNode',
   'parallel.zero',
   'parallel.gradientBucket',
+  'optimizer.moments',
 ];

@@ -113,7 +113,7 @@ export class RankTemplate {
     const { optimizer: spec, parallel } = this.plan.jobSpec;
     const { device, parameters } = training;
     const entries = device.scope(() => {
-      const optimizer = new Optimizer(parameters, spec, shardOfRank(parallel, rank));
+      const optimizer = new Optimizer(parameters, spec, { shard: shardOfRank(parallel, rank) });
       const clip = zeros(device, [3], 'f64');
       recorder.take();
       optimizer.step(1, 1, clip);

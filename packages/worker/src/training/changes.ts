@@ -21,6 +21,7 @@ export function changesOf(job: JobSpec): readonly (readonly Change[])[] {
     timeSlices(job),
     shardedOptimizer(job),
     moreRanks(job),
+    roundedMoments(job),
     lowerPrecision(job),
     smallerBatches(job),
     shorterSequences(job),
@@ -71,6 +72,12 @@ function moreRanks(job: JobSpec): Change[] {
     text: `parallel.sp = ${ranks} on ${ranks * dp} ${what} in place of ${sp * dp}`,
     jobSpec: { ...job, parallel: { ...job.parallel, sp: ranks } },
   }));
+}
+
+function roundedMoments(job: JobSpec): Change[] {
+  if (job.optimizer.moments === 'bf16') return [];
+  const optimizer = { ...job.optimizer, moments: 'bf16' as const };
+  return [{ text: 'optimizer.moments = "bf16"', jobSpec: { ...job, optimizer } }];
 }
 
 function lowerPrecision(job: JobSpec): Change[] {

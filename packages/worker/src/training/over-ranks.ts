@@ -1,7 +1,7 @@
 import type { Communicator, Event, Tensor } from '@longscan/kernels';
 import type { FlatRange, GradientBucket } from '../model/gradient-buckets.js';
 import { partOfBucket } from '../optim/shard.js';
-import type { Training } from './train-step.js';
+import type { Training } from './training.js';
 
 /** `tensor` = its sum over ranks; null: there is one. */
 export function sumOverRanks(world: Communicator | null, tensor: Tensor): void {
@@ -43,11 +43,14 @@ export function finishSums(training: Training): void {
   });
 }
 
-/** Squared norms of the parts of the whole gradient, [n] in f64. */
-export function squaredNorms({ mesh: { world }, optimizer }: Training): Tensor {
-  const sums = optimizer.sumOfSquares();
-  if (optimizer.shard.count > 1) sumOverRanks(world, sums);
-  return sums;
+/** Updates parameters; see `Optimizer.update`. */
+export function updateParameters(
+  { mesh: { world }, optimizer }: Training,
+  step: number,
+  learningRate: number,
+): Tensor {
+  const isSharded = optimizer.shard.count > 1;
+  return optimizer.update(step, learningRate, (sums) => isSharded && sumOverRanks(world, sums));
 }
 
 /**

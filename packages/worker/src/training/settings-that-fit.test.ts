@@ -30,6 +30,7 @@ test('changes ~> kind by kind, the mildest first', () => {
   ]);
   assert.is(found[4]![0], 'parallel.sp = 2 on 4 ranks in place of 2');
   assert.equal(found.slice(5), [
+    ['optimizer.moments = "bf16"'],
     [],
     ['data.batchSize = 4'],
     [512, 256, 128, 64].map((length) => `data.sequenceLength = ${length}`),
@@ -53,8 +54,9 @@ test('changes ~> none that a job refuses', () => {
   assert.equal(sliced[1], ['model.recompute = "cheap"']);
   assert.equal(sliced[4], []);
   const onGpus = textsOf(jobOf({ device: { kind: 'cuda', engine: 'nccl' } }));
-  assert.equal(onGpus[5], ['model.precision = "bf16"']);
+  assert.equal(onGpus[6], ['model.precision = "bf16"']);
   assert.is(onGpus[4]![0], 'parallel.sp = 2 on 2 GPUs in place of 1');
+  assert.equal(textsOf(jobOf({ optimizer: { moments: 'bf16' } }))[5], []);
 });
 
 /** A plan for which a rank takes 1 MiB a token that it keeps, but a quarter of that where blocks are recomputed. */
@@ -93,8 +95,9 @@ test('settings that fit ~> the same as by trying all, in few tries, whatever par
   const kind = changesOf(job).at(-1)!;
   for (const fixed of [0, 1, 5, 60, 500]) {
     for (const limit of [2, 3, 17, 64, 100, 511, 1023, 2000]) {
-      const need = ({ data, model, parallel }: JobSpec) => {
+      const need = ({ data, model, parallel, optimizer }: JobSpec) => {
         // Shorter sequences alone help.
+        if (optimizer.moments === 'bf16') return 2 ** 40;
         if (model.recompute !== false || model.timeSlice > 0 || parallel.sp > 1) return 2 ** 40;
         return processBytes + 2 ** 20 * (fixed + data.sequenceLength / 1024);
       };

@@ -45,7 +45,7 @@ for (const [saved, resumed] of [
       const content = checkpointContent(before.parameters, [before.optimizer.moments], null);
       const checkpoint = await saveCheckpoint(folder, content, sampleContext(3), { keep: 0 });
       const after = open(resumed);
-      assert.is(await restore(checkpoint, after.parameters, after.optimizer), 3);
+      assert.is((await restore(checkpoint, after.parameters, after.optimizer)).step, 3);
       for (const [i, { name }] of specs.entries()) {
         assert.equal(await after.parameters.valuesOf(name).read(), values[i], name);
       }
@@ -57,6 +57,68 @@ for (const [saved, resumed] of [
             return optimizer.moments[moment].view(shape, offset).read();
           });
           assert.equal(await found!, await expected!, `${name}.${moment}`);
+        }
+      }
+    } finally {
+      device.close();
+      rmSync(folder, { recursive: true });
+    }
+  });
+}
+
+/** Of bf16 numbers, within half a unit in the last place. */
+function expectNearest(found: Float64Array, expected: Float64Array): void {
+  for (const [i, value] of expected.entries()) {
+    const half = 2 ** (Math.floor(Math.log2(Math.abs(value))) - 8);
+    assert.ok(Math.abs(found[i]! - value) <= half, `${value}: ${found[i]}`);
+  }
+}
+
+for (const [saved, resumed] of [
+  ['bf16', 'bf16'],
+  ['bf16', 'f32'],
+  ['f32', 'bf16'],
+] as const) {
+  test(`moments in ${saved}, resumed in ${resumed} ~> the same, or the nearest of what can be held`, async () => {
+    const folder = mkdtempSync(path.join(tmpdir(), 'train-state-'));
+    const device = openCpuDevice({ poison: true });
+    const open = (moments: 'f32' | 'bf16') => {
+      const parameters = new Parameters(device, specs);
+      return { parameters, optimizer: new Optimizer(parameters, optimizerSection.parse({ moments })) };
+    };
+    try {
+      const before = open(saved);
+      before.parameters.initialise(1);
+      const { m, v } = before.optimizer.moments;
+      for (const [i, moment] of [m, v].entries()) {
+        const values = Float32Array.from(randomNormal(moment.size, 10 + i));
+        // Between two bf16 numbers, to the even one down and up; beside the middle.
+        values.set([1 + 2 ** -8, 1 + 3 * 2 ** -8, 1 + 2 ** -8 + 2 ** -20, -(1 + 2 ** -8), 0]);
+        moment.write(
+          saved === 'f32' ? values : Uint16Array.from(new Uint32Array(values.buffer), (x) => x >>> 16),
+        );
+      }
+      const content = checkpointContent(before.parameters, [before.optimizer.moments], null);
+      assert.is(content.optimizer.get('embedding.m')!.dtype, saved);
+      const context = sampleContext(3);
+      const optimizer = { ...context.jobSpec.optimizer, moments: saved };
+      const job = { ...context, jobSpec: { ...context.jobSpec, optimizer } };
+      const checkpoint = await saveCheckpoint(folder, content, job, { keep: 0 });
+      const after = open(resumed);
+      const restored = await restore(checkpoint, after.parameters, after.optimizer);
+      assert.equal(restored, { step: 3, moments: saved });
+      for (const moment of ['m', 'v'] as const) {
+        for (const [i, { offset, shape }] of before.parameters.layout().entries()) {
+          const [expected, found] = await Promise.all(
+            [before, after].map(({ optimizer: { moments } }) =>
+              moments[moment].view(shape, offset).readNumbers(),
+            ),
+          );
+          if (saved === 'f32') expectNearest(found!, expected!);
+          else assert.equal(found, expected, moment);
+          if (saved === 'f32' && i === 0) {
+            assert.equal([...found!.subarray(0, 5)], [1, 1 + 2 ** -6, 1 + 2 ** -7, -1, 0]);
+          }
         }
       }
     } finally {

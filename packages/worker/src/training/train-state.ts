@@ -19,6 +19,7 @@ import type { ParameterSpec } from '../model/init.js';
 import type { Parameters } from '../model/parameters.js';
 import type { Optimizer } from '../optim/optimizer.js';
 import { piecesOfShard, type ShardPiece } from '../optim/shard.js';
+import type { JobSpec } from '../protocol/job-spec.js';
 import type { Carry } from '../sequence/carry.js';
 
 /** Names of carried states, which lie beside the moments: only going on with a training needs them. */
@@ -56,16 +57,24 @@ export function checkpointContent(
   return { parameters: entries, optimizer: moments, trainer: {} };
 }
 
+/** What a checkpoint says of the training that it is of. */
+export interface Restored {
+  /** Done before. */
+  readonly step: number;
+  /** What its moments were held in. */
+  readonly moments: JobSpec['optimizer']['moments'];
+}
+
 /**
  * Sets parameters, and moments and carried states where they are given, to those of a committed checkpoint; verifies
- * every byte. `carry` is given on the rank where sequences begin. Returns the number of steps done. @throws LongscanError E-CKPT-*, E-ST-*
+ * every byte. `carry` is given on the rank where sequences begin. @throws LongscanError E-CKPT-*, E-ST-*
  */
 export async function restore(
   dir: string,
   parameters: Parameters,
   optimizer: Optimizer | null,
   carry: Carry | null = null,
-): Promise<number> {
+): Promise<Restored> {
   const checkpoint = await openCheckpoint(dir);
   try {
     const signature = parameters.specs.map(({ name, shape }) => ({ name, dtype: 'f32', shape: [...shape] }));
@@ -75,13 +84,14 @@ export async function restore(
     }
     if (optimizer !== null) await loadMoments(checkpoint.optimizer, parameters, optimizer);
     if (carry !== null) await loadCarried(checkpoint.optimizer, parameters.device, carry);
-    return checkpoint.manifest.step;
+    const { step, jobSpec } = checkpoint.manifest;
+    return { step, moments: jobSpec.optimizer.moments };
   } finally {
     await checkpoint.close();
   }
 }
 
-/** Of every parameter the part that lies in this rank's shard. */
+/** Of every parameter the part that lies in this rank's shard; in another type than the optimizer's if it was saved so. */
 async function loadMoments(
   file: SafetensorsFile,
   parameters: Parameters,
@@ -90,9 +100,11 @@ async function loadMoments(
   for (const { spec, inParameter, inShard, length } of optimizer.ranges()) {
     const { name } = spec;
     for (const moment of ['m', 'v'] as const) {
-      const values = await read(file, `${name}.${moment}`, valueType(parameters, spec));
+      const tensor = `${name}.${moment}`;
+      const saved = file.tensors.get(tensor)?.dtype === 'bf16' ? 'bf16' : 'f32';
+      const values = await read(file, tensor, { ...valueType(parameters, spec), dtype: saved });
       const part = optimizer.moments[moment].view([length], inShard);
-      part.write(values.subarray(inParameter, inParameter + length));
+      part.write(converted(values.subarray(inParameter, inParameter + length), part.dtype));
       part.release();
     }
   }
@@ -159,13 +171,13 @@ interface MomentPiece extends ShardPiece {
 function entryOfParts(parts: readonly MomentPiece[], shape: readonly number[], offset: number): TensorEntry {
   const size = shape.reduce((a, b) => a * b, 1);
   return {
-    dtype: 'f32',
+    dtype: parts[0]!.moment.dtype,
     shape,
     data: async () => {
       const pieces = cutFrom(parts, offset, size);
-      const bytes = await Promise.all(pieces.map(bytesOf));
+      const values = await Promise.all(pieces.map((piece) => piece.read()));
       for (const piece of pieces) piece.release();
-      return Buffer.concat(bytes);
+      return Buffer.concat(values.map(asBytes));
     },
   };
 }
@@ -182,7 +194,24 @@ function cutFrom(parts: readonly MomentPiece[], begin: number, size: number): Te
 /** As f32, which holds every bf16 number too. */
 async function bytesOf(tensor: Tensor): Promise<Uint8Array> {
   const isRounded = tensor.dtype === 'bf16';
-  const values = isRounded ? Float32Array.from(await tensor.readNumbers()) : await tensor.read();
-  const { buffer, byteOffset, byteLength } = values;
+  return asBytes(isRounded ? Float32Array.from(await tensor.readNumbers()) : await tensor.read());
+}
+
+function asBytes({ buffer, byteOffset, byteLength }: HostArray): Uint8Array {
   return new Uint8Array(buffer, byteOffset, byteLength);
+}
+
+/** f32 values or patterns of bf16, as `values` are one or the other, in the type that is asked for. */
+function converted(values: HostArray, dtype: DType): HostArray {
+  if (values instanceof Uint16Array === (dtype === 'bf16')) return values;
+  return values instanceof Uint16Array ? widened(values) : roundedToNearest(Float32Array.from(values));
+}
+
+function widened(patterns: Uint16Array): Float32Array {
+  return new Float32Array(Uint32Array.from(patterns, (pattern) => pattern * 2 ** 16).buffer);
+}
+
+/** The nearest bf16 numbers, of two as near the even one; of finite values. */
+function roundedToNearest({ buffer }: Float32Array): Uint16Array {
+  return Uint16Array.from(new Uint32Array(buffer), (bits) => (bits + 0x7fff + ((bits >>> 16) & 1)) / 2 ** 16);
 }

@@ -9,18 +9,13 @@ import {
   zeros,
 } from '@longscan/kernels';
 import { type Batch, cutInTime } from '../data/index.js';
-import type { RankMesh } from '../mesh.js';
-import type { Model } from '../model/model.js';
 import type { Parameters } from '../model/parameters.js';
-import type { Optimizer } from '../optim/optimizer.js';
-import type { Carry } from '../sequence/carry.js';
-import type { ModelGroup } from '../sequence/sequence-group.js';
 import { lossOverTimeSlices } from '../sequence/time-slices.js';
 import { forward, slicePass } from './forward.js';
-import { finishSums, gatherParameters, squaredNorms, sumOverRanks } from './over-ranks.js';
-import type { PassGraphs } from './pass-graphs.js';
+import { finishSums, gatherParameters, sumOverRanks, updateParameters } from './over-ranks.js';
 import { extraLoss, runPasses, runUploadedPasses } from './passes.js';
 import { SequenceSums, sequencesOf, validateSequences } from './sequence-sums.js';
+import type { Training } from './training.js';
 
 /** Elements behind the gradients that are summed over ranks with them: the loss, and who wants to stop, and how. */
 export const numExtra = 3;
@@ -45,21 +40,6 @@ export interface StepResult {
   readonly spBytesSentBackward: number;
 }
 
-/** Everything one training step works on. */
-export interface Training {
-  readonly device: Device;
-  readonly model: Model;
-  readonly parameters: Parameters;
-  readonly optimizer: Optimizer;
-  readonly mesh: RankMesh;
-  /** Null: this rank holds whole sequences. */
-  readonly sequence: ModelGroup | null;
-  /** Memory that goes from each step to the next; null: every sequence begins anew. */
-  readonly carry: Carry | null;
-  /** What launches the passes of steps as graphs; null: all their kernels are launched one by one. */
-  readonly graphs: PassGraphs | null;
-}
-
 /** Steps that may be under way: on a GPU the next one is enqueued before the host looks at the results of the last. */
 export const maxUnderWay = ({ isGpu }: Device): number => (isGpu ? 2 : 1);
 
@@ -74,7 +54,7 @@ export function trainStep(
   learningRate: number,
   wish: StopWish,
 ): Promise<StepResult> {
-  const { device, mesh, parameters, optimizer } = training;
+  const { device, mesh, parameters } = training;
   const batches = device.units === null ? microBatches : sequencesOf(microBatches);
   const results = device.scope(() => {
     const sums = device.units && new SequenceSums(training);
@@ -96,23 +76,22 @@ export function trainStep(
     if (sums !== null) sums.finish();
     else finishSums(training);
     device.compute.mark('update');
-    const clip = optimizer.clip(squaredNorms(training));
-    optimizer.step(step, learningRate, clip);
+    const clip = updateParameters(training, step, learningRate);
     gatherParameters(training);
     return { clip, bytes, extra: parameters.extra() };
   });
-  return resultOf(results, mesh);
+  return resultOf(results, training);
 }
 
 /** The results of a step once it is over; their reading is enqueued at once. */
 async function resultOf(
   results: Readonly<Record<'clip' | 'extra' | 'bytes', Tensor>>,
-  mesh: RankMesh,
+  { mesh, optimizer }: Training,
 ): Promise<StepResult> {
   const [clip, extra, bytes] = await Promise.all([
-    readClip(results.clip),
+    // Written on these streams, so read there.
+    readClip(results.clip, optimizer.stream),
     results.extra.readNumbers(),
-    // Written on the communicator's stream, so read there.
     results.bytes.read(mesh.sp?.stream),
   ]);
   for (const tensor of Object.values(results)) tensor.release();
@@ -131,7 +110,7 @@ async function resultOf(
 }
 
 /**
- * The same decision on every rank, since all see the same sums. The step changed no parameter.
+ * The same decision on every rank, since all see the same sums.
  * @throws LongscanError E-DIVERGED
  */
 export function assertFinite(step: number, { loss, clip }: StepResult): void {
@@ -140,7 +119,7 @@ export function assertFinite(step: number, { loss, clip }: StepResult): void {
     code: 'E-DIVERGED',
     where: `step ${step}`,
     found: `loss ${loss}, gradient norm ${clip.norm}`,
-    expected: 'finite numbers; the parameters are still those of the step before',
+    expected: 'finite numbers; no checkpoint is written from here on',
     fix: 'resume from the last checkpoint with a lower optimizer.lr or a smaller optimizer.clipNorm',
     exitCode: 5,
   });

@@ -15,14 +15,8 @@ import { closeTraining, leaveRanks, openTraining, refuseDiverged } from './open-
 import { explainShortage } from './out-of-memory.js';
 import { gatherValues } from './over-ranks.js';
 import { checkpointContent, restore } from './train-state.js';
-import {
-  maxUnderWay,
-  type StepResult,
-  type StopWish,
-  type Training,
-  trainStep,
-  validate,
-} from './train-step.js';
+import { maxUnderWay, type StepResult, type StopWish, trainStep, validate } from './train-step.js';
+import type { Training } from './training.js';
 
 /** The `train` task: this rank's part of a job, from the plan to the last checkpoint. */
 export async function runTraining(context: RankContext): Promise<void> {
@@ -122,10 +116,14 @@ class Trainer {
       parameters.initialise(this.plan.jobSpec.job.seed);
       return;
     }
-    this.step = await restore(resumeFrom, parameters, optimizer, this.context.env.rank === 0 ? carry : null);
+    const carried = this.context.env.rank === 0 ? carry : null;
+    const { step, moments } = await restore(resumeFrom, parameters, optimizer, carried);
+    this.step = step;
     this.lastCheckpoint = resumeFrom;
     this.checkpointStep = this.step;
     this.context.log(`continues after step ${this.step} from ${resumeFrom}`);
+    const { moments: held } = this.plan.jobSpec.optimizer;
+    if (moments !== held) this.context.log(`its moments, in ${moments}, are held in ${held} from here on`);
   }
 
   /** Up to as many as may be under way, but none that would come between a step and what is to be done after it. */
@@ -232,7 +230,8 @@ class Trainer {
       m.release();
       v.release();
     }
-    const bytes = 3 * parameters.size * dtypeBytes[parameters.dtype];
+    const { m } = optimizer.moments;
+    const bytes = parameters.size * (dtypeBytes[parameters.dtype] + 2 * dtypeBytes[m.dtype]);
     const saveMs = performance.now() - start;
     control.report({
       type: 'checkpoint',

@@ -1,12 +1,12 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Device } from '../../device.js';
-import { empty, fromArray, type Tensor } from '../../tensor.js';
+import { empty, fromArray, type Tensor, zeros } from '../../tensor.js';
 import { testOnGpu } from '../../testing/gpu.js';
 import { expectClose, tolerances } from '../../testing/index.js';
-import { clipFactor, sumOfSquares } from '../grad-norm/index.js';
+import { clipFactor, readClip, sumOfParts, sumOfSquares } from '../grad-norm/index.js';
 import { joinHalves, splitHalves } from '../halves/index.js';
-import { adamw } from './index.js';
+import { adamw, sumParts } from './index.js';
 import { firstParameter, gradientOf, numSteps, options, trainReference } from './problem.js';
 
 /** Parameter, m and v; `offset`: where they begin in longer buffers, whose ends are looked at too. */
@@ -80,5 +80,56 @@ testOnGpu('a gradient that is not finite changes nothing, nor do those after it'
   assert.equal(await Promise.all([parameter, m, v].map(async (x) => [...(await x.read())])), values);
   assert.equal([...(await joinHalves(halves).read())], values[0]);
 });
+
+/** m, v and parameter after a step whose gradient's norm is summed beside it or before, and that norm. */
+async function stepWithNorm(device: Device, values: Float64Array, type: 'f32' | 'bf16', isBeside: boolean) {
+  const { length: size } = values;
+  const parameter = fromArray(device, firstParameter(size), [size]);
+  const [m, v] = [zeros(device, [size], type), zeros(device, [size], type)];
+  const gradient = fromArray(device, values, [size]);
+  const rounding = { key: [1, 2], firstElement: 0 } as const;
+  const squares = isBeside ? empty(device, [sumParts(size)], 'f64') : undefined;
+  const clip = isBeside
+    ? fromArray(device, [1, 0, 1], [3], 'f64')
+    : clipFactor(sumOfSquares(gradient), Number.POSITIVE_INFINITY);
+  adamw({ parameter, gradient, m, v, clip, squares }, { ...options, step: 1, rounding });
+  const decided = squares ? clipFactor(sumOfParts(squares), Number.POSITIVE_INFINITY, clip) : clip;
+  const found = await Promise.all([parameter, m, v].map((tensor) => tensor.readNumbers()));
+  return { found, clip: await readClip(decided), decided };
+}
+
+for (const size of [1, 1023, 1025, 300_001]) {
+  for (const type of ['f32', 'bf16'] as const) {
+    testOnGpu(
+      `adamw, ${size} parameters, moments in ${type}, takes the norm beside the update`,
+      async (device) => {
+        const values = gradientOf(size, 1);
+        const before = await stepWithNorm(device, values, type, false);
+        const beside = await stepWithNorm(device, values, type, true);
+        assert.equal(beside.found, before.found);
+        assert.ok(Math.abs(beside.clip.norm / before.clip.norm - 1) < 1e-13);
+        assert.ok(beside.clip.isFinite && beside.clip.factor === 1);
+        // The last of them.
+        values[size - 1] = Number.POSITIVE_INFINITY;
+        const bad = await stepWithNorm(device, values, type, true);
+        assert.ok(!bad.clip.isFinite);
+        const untouched = [firstParameter(size).at(-1)!, 0, 0].map(Math.fround);
+        bad.found.forEach((found, i) => {
+          assert.is(found[size - 1], untouched[i], 'what is not finite is not applied');
+          assert.equal(found.subarray(0, -1), before.found[i]!.subarray(0, -1), 'the rest is');
+        });
+        // Nothing is from then on.
+        const parameter = fromArray(device, [3], [1]);
+        const [m, v] = [zeros(device, [1]), zeros(device, [1])];
+        const squares = empty(device, [1], 'f64');
+        const one = { parameter, gradient: fromArray(device, [1], [1]), m, v, clip: bad.decided, squares };
+        adamw(one, { ...options, step: 2 });
+        assert.equal([...(await parameter.read()), ...(await m.read())], [3, 0]);
+        const after = clipFactor(sumOfParts(squares), Number.POSITIVE_INFINITY, bad.decided);
+        assert.ok(!(await readClip(after)).isFinite);
+      },
+    );
+  }
+}
 
 test.run();

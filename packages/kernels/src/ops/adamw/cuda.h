@@ -25,11 +25,22 @@ struct LongscanAdamwParameter {
   uint16_t *high, *low;  // in halves, as of longscanHalvesSplit
 };
 
+/// The moments, f32 or bf16, and by which random numbers bf16 ones are rounded: those of a key, the step's
+/// number and an element's number in the model.
+struct LongscanAdamwMoments {
+  void *m, *v;
+  int32_t areBf16;
+  uint32_t key[2];
+  uint32_t step;
+  int64_t firstElement;
+};
+
 /// `count` numbers each of f32 parameter, m and v, in place, from f32 gradients. clip: f64 [3], a factor, a
-/// norm, and 1 if anything is to be changed.
+/// norm, and 1 if anything is to be changed. squares: null, or f64 [count / 1024 rounded up] for the sum of
+/// the gradients' squares in parts; what of a gradient is not finite is then not applied.
 int longscanAdamw(const struct LongscanAdamw* step, const struct LongscanAdamwParameter* parameter,
-                  const float* gradient, float* m, float* v, const double* clip, int64_t count,
-                  struct CUstream_st* stream);
+                  const struct LongscanAdamwMoments* moments, const float* gradient, const double* clip,
+                  double* squares, int64_t count, struct CUstream_st* stream);
 
 #ifdef __cplusplus
 }

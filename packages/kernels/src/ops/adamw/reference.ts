@@ -1,3 +1,5 @@
+import type { RandomKey } from '../random/index.js';
+import { philoxReference } from '../random/reference.js';
 import type { AdamwOptions } from './index.js';
 
 /** What a step changes. */
@@ -19,4 +21,18 @@ export function adamwReference(state: AdamwState, gradient: Float64Array, option
     const p = parameter[i]!;
     parameter[i] = p - learningRate * (mean / (Math.sqrt(meanSquare) + eps) + weightDecay * p);
   });
+}
+
+/** Sixteen random bits for each moment of an element of a model. */
+export function noiseReference(element: number, step: number, key: RandomKey): { m: number; v: number } {
+  const block = Math.floor(element / 4);
+  const words = philoxReference([block % 2 ** 32, Math.floor(block / 2 ** 32), step, 0], key);
+  const word = words[element % 4]!;
+  return { m: word % 2 ** 16, v: Math.floor(word / 2 ** 16) };
+}
+
+/** The pattern of the bf16 number that a finite f32 number is rounded to. */
+export function roundedReference(value: number, noise: number): number {
+  const [bits] = new Uint32Array(Float32Array.of(value).buffer);
+  return Math.floor((bits! + noise) / 2 ** 16);
 }

@@ -21,7 +21,7 @@ bool cutIsShorter(const LongscanDeltaRule& call, const Segments& cut, int64_t be
   const int64_t chunks = (call.T + tileTokens - 1) / tileTokens;
   const int64_t blocks = deltaForwardBlocks(device, call.B * call.H, call.K, call.V);
   const auto rounds = [](int64_t blocks) { return (blocks + multiprocessors - 1) / multiprocessors; };
-  const int64_t fold = cut.count, ofCut = rounds(blocks * cut.count) * segmentChunks(cut);
+  const int64_t fold = 3 * cut.count * call.K / 128, ofCut = rounds(blocks * cut.count) * segmentChunks(cut);
   return before + fold + ofCut < rounds(blocks) * chunks;
 }
 
@@ -42,11 +42,14 @@ struct Workspace {
 
 bool deltaForwardIsCut(const LongscanDeltaRule& call) {
   if (!deltaSummarizes()) return false;
-  // What a chunk takes a multiprocessor to prepare, which runs beside a sweep that is not cut; and a summary.
-  constexpr int64_t prepareChunk = 5, summaryChunk = 2;
+  // What a chunk takes a multiprocessor to prepare, beside which a sweep that is not cut begins so much
+  // later; and a summary.
+  constexpr int64_t prepareChunk = 5, sweepBegins = 20, summaryChunk = 2;
   const int64_t chunks = call.B * call.H * ((call.T + tileTokens - 1) / tileTokens);
   const Segments cut = deltaSegments(call);
-  return cutIsShorter(call, cut, prepareChunk * chunks / multiprocessors + summaryChunk * segmentChunks(cut));
+  const int64_t before =
+      prepareChunk * chunks / multiprocessors + summaryChunk * segmentChunks(cut) - sweepBegins;
+  return cutIsShorter(call, cut, before);
 }
 
 size_t deltaForwardWorkspaceBytes(const LongscanDeltaRule& call) {

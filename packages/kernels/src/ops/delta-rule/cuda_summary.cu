@@ -73,17 +73,18 @@ cudaError_t makeMaps(const DeltaSummaryCall& call, SummaryMaps& maps) {
 
 Segments deltaSegments(const LongscanDeltaRule& call) {
   constexpr int64_t multiprocessors = 132, most = 32;
-  // What starting a segment takes, in what a chunk takes; composing it takes half a chunk.
+  // What starting a segment and composing it take, in what a chunk takes.
   constexpr int64_t startChunks = 4;
+  const int64_t foldChunks = (call.K + 63) / 64;
   const int64_t blocks = call.B * call.H * summaryBlocksOfHead(call.K, call.V);
   Segments best = Segments::about(call.T, 1, tileTokens);
   int64_t least = INT64_MAX;
   for (int64_t wanted = 1; wanted <= most; wanted++) {
     const Segments cut = Segments::about(call.T, wanted, tileTokens);
     const int64_t rounds = (blocks * cut.count + multiprocessors - 1) / multiprocessors;
-    const int64_t halves = 2 * rounds * (cut.tokens / tileTokens + startChunks) + cut.count - 1;
-    if (halves >= least) continue;
-    least = halves;
+    const int64_t time = rounds * (cut.tokens / tileTokens + startChunks) + foldChunks * (cut.count - 1);
+    if (time >= least) continue;
+    least = time;
     best = cut;
   }
   return best;

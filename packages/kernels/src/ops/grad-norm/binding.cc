@@ -50,6 +50,25 @@ Napi::Value bindSumOfSquares(Args& args) {
   return args.env().Undefined();
 }
 
+Napi::Value bindSumOfParts(Args& args) {
+  args.stream();
+  const TensorRef parts = args.tensor("parts", DType::f64);
+  const TensorRef sum = args.tensor("sum", DType::f64);
+  args.check(sum.numElements == 1, "sum is not one number");
+  const int64_t count = parts.numElements;
+  if (args.onGpu()) {
+    void* const workspace =
+        args.workspace(LONGSCAN_CUDA_FUNCTION(args, longscanSumOfPartsWorkspaceBytes)(count));
+    const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanSumOfParts);
+    args.enqueueLaunch([=](CUstream_st* stream) {
+      return kernel(parts.as<double>(), count, workspace, sum.as<double>(), stream);
+    });
+    return args.env().Undefined();
+  }
+  args.enqueue([=] { *sum.as<double>() = sumTree(parts.as<double>(), count); });
+  return args.env().Undefined();
+}
+
 Napi::Value bindClipFactor(Args& args) {
   args.stream();
   const TensorRef sums = args.tensor("sums", DType::f64);
@@ -84,6 +103,7 @@ Napi::Value bindClipFactor(Args& args) {
 
 void register_grad_norm(Registry& registry) {
   registry.add("sumOfSquares", 3, bindSumOfSquares);
+  registry.add("sumOfParts", 3, bindSumOfParts);
   registry.add("clipFactor", 5, bindClipFactor);
 }
 

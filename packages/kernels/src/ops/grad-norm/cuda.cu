@@ -1,5 +1,6 @@
 #include "cuda.h"
 
+#include "cuda/block_sum.cuh"
 #include "cuda/pack.cuh"
 #include "grad_norm.h"
 
@@ -11,21 +12,7 @@ namespace {
 
 constexpr int threads = 256;
 constexpr int finalThreads = 1024;
-
-/// The same order in every run. All threads of the block call it; the sum is the first one's.
-template <int count>
-__device__ double sumOfBlock(double value) {
-  __shared__ double shares[count / 32];
-#pragma unroll
-  for (int distance = 16; distance > 0; distance /= 2) value += __shfl_xor_sync(~0u, value, distance);
-  if (threadIdx.x % 32 == 0) shares[threadIdx.x / 32] = value;
-  __syncthreads();
-  if (threadIdx.x >= 32) return 0;
-  value = threadIdx.x < count / 32 ? shares[threadIdx.x] : 0.0;
-#pragma unroll
-  for (int distance = 16; distance > 0; distance /= 2) value += __shfl_xor_sync(~0u, value, distance);
-  return value;
-}
+constexpr int64_t partsPerBlock = 8192;
 
 /// Packs of four where x begins at 16 bytes.
 template <int width>
@@ -54,6 +41,17 @@ __global__ void __launch_bounds__(threads) squaresKernel(const float* x, int64_t
   if (threadIdx.x == 0) sums[blockIdx.x] = sum;
 }
 
+/// Blocks of `partsPerBlock` numbers.
+__global__ void __launch_bounds__(threads) partsKernel(const double* parts, int64_t count, double* sums) {
+  const int64_t begin = static_cast<int64_t>(blockIdx.x) * partsPerBlock;
+  const int64_t end = min(begin + partsPerBlock, count);
+  double share = 0;
+#pragma unroll 8
+  for (int64_t i = begin + threadIdx.x; i < end; i += threads) share += parts[i];
+  share = sumOfBlock<threads>(share);
+  if (threadIdx.x == 0) sums[blockIdx.x] = share;
+}
+
 __global__ void __launch_bounds__(finalThreads) sumKernel(const double* sums, int64_t count, double* sum) {
   double share = 0;
 #pragma unroll 4
@@ -77,6 +75,10 @@ int64_t numBlocks(int64_t count) {
   return (count + gradNormBlock - 1) / gradNormBlock;
 }
 
+int64_t numPartBlocks(int64_t count) {
+  return (count + partsPerBlock - 1) / partsPerBlock;
+}
+
 }  // namespace
 
 }  // namespace longscan
@@ -94,6 +96,19 @@ int longscanSumOfSquares(const float* x, int64_t count, void* workspace, double*
     const auto kernel = reinterpret_cast<uintptr_t>(x) % 16 == 0 ? squaresKernel<4> : squaresKernel<1>;
     kernel<<<static_cast<unsigned>(blocks), threads, 0, stream>>>(x, count, sums);
   }
+  sumKernel<<<1, finalThreads, 0, stream>>>(sums, blocks, sum);
+  return cudaGetLastError();
+}
+
+size_t longscanSumOfPartsWorkspaceBytes(int64_t count) {
+  return sizeof(double) * static_cast<size_t>(numPartBlocks(count));
+}
+
+int longscanSumOfParts(const double* parts, int64_t count, void* workspace, double* sum,
+                       CUstream_st* stream) {
+  auto* const sums = static_cast<double*>(workspace);
+  const int64_t blocks = numPartBlocks(count);
+  if (blocks > 0) partsKernel<<<static_cast<unsigned>(blocks), threads, 0, stream>>>(parts, count, sums);
   sumKernel<<<1, finalThreads, 0, stream>>>(sums, blocks, sum);
   return cudaGetLastError();
 }

@@ -4,7 +4,7 @@ import type { Device } from '../../device.js';
 import { fromArray, type Tensor } from '../../tensor.js';
 import { testOnGpu } from '../../testing/gpu.js';
 import { randomNormal } from '../../testing/index.js';
-import { clipFactor, readClip, sumOfSquares } from './index.js';
+import { clipFactor, readClip, sumOfParts, sumOfSquares } from './index.js';
 import { clipReference } from './reference.js';
 
 /** `offset`: where the gradient begins in a longer buffer. */
@@ -51,7 +51,7 @@ testOnGpu('a NaN or infinite gradient is told, and holds for the steps after it'
     const wrong = await clip(before);
     values[69_999] = 0;
     const after = await clip(wrong);
-    const found = await Promise.all([before, wrong, after].map(readClip));
+    const found = await Promise.all([before, wrong, after].map((clip) => readClip(clip)));
     assert.equal(
       found.map((clip) => clip.isFinite),
       [true, false, false],
@@ -66,5 +66,16 @@ testOnGpu('gradients whose squares overflow f32 have a norm; no clipping below t
   assert.is((await clipOf(device, Float32Array.of(3, 4), 6)).factor, 1);
   assert.is((await clipOf(device, Float32Array.of(3, 4), Number.POSITIVE_INFINITY)).factor, 1);
 });
+
+for (const size of [0, 1, 8192, 100_003]) {
+  testOnGpu(`sum of ${size} parts`, async (device) => {
+    const values = randomNormal(size, 1);
+    const parts = fromArray(device, values, [size], 'f64');
+    const [found] = await sumOfParts(parts).readNumbers();
+    const expected = values.reduce((sum, value) => sum + value, 0);
+    assert.ok(Math.abs(found! - expected) <= 1e-12 * size, `${found}, expected ${expected}`);
+    assert.equal([...(await sumOfParts(parts).readNumbers())], [found], 'the same bits twice');
+  });
+}
 
 test.run();

@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert';
 import { openCpuDevice } from '../../device.js';
 import { type DType, fromArray, type Tensor } from '../../tensor.js';
 import { randomNormal } from '../../testing/index.js';
-import { clipFactor, readClip, sumOfSquares } from './index.js';
+import { clipFactor, readClip, sumOfParts, sumOfSquares } from './index.js';
 import { clipReference } from './reference.js';
 
 async function clipOf(
@@ -48,6 +48,13 @@ test('gradients in several buffers have one norm', async () => {
   const device = openCpuDevice({ poison: true });
   const [first, second] = [fromArray(device, [3, 0, 4], [3]), fromArray(device, [12], [1])];
   assert.is((await readClip(clipFactor(sumOfSquares(first, second), 1))).norm, 13);
+  device.close();
+});
+
+test('what was summed in parts has one sum', async () => {
+  const device = openCpuDevice({ poison: true });
+  assert.equal([...(await sumOfParts(fromArray(device, [3, 4, 5], [3], 'f64')).read())], [12]);
+  assert.equal([...(await sumOfParts(fromArray(device, [], [0], 'f64')).read())], [0]);
   device.close();
 });
 

@@ -1,3 +1,4 @@
+import type { Stream } from '../../stream.js';
 import { empty, type Tensor } from '../../tensor.js';
 import './native.js';
 
@@ -16,6 +17,15 @@ export function sumOfSquares(...gradients: readonly [Tensor, ...Tensor[]]): Tens
   return sums;
 }
 
+/** The sum of what `adamw` has summed in parts, f64 [n]: a tensor [1], f64. The same bits in every run. */
+export function sumOfParts(parts: Tensor, stream: Stream = parts.device.compute): Tensor {
+  const { device } = parts;
+  const sum = empty(device, [1], 'f64', stream);
+  device.native.sumOfParts(stream.id, parts.id, sum.id);
+  device.flops += parts.size;
+  return sum;
+}
+
 /**
  * Clipping by the global norm, decided on the stream without asking the host: a tensor [3], f64, that `adamw` reads. `sums`: of the
  * squares of all gradients, [n] in f64, added in their order.
@@ -24,10 +34,15 @@ export function sumOfSquares(...gradients: readonly [Tensor, ...Tensor[]]): Tens
  * `previous`: what was decided a step before. Where that found a norm that is not finite, so does this, whatever the sum: with
  * steps under way that the host has not looked at, nothing is changed from the first bad gradient on until it has.
  */
-export function clipFactor(sums: Tensor, maxNorm: number, previous: Tensor | null = null): Tensor {
+export function clipFactor(
+  sums: Tensor,
+  maxNorm: number,
+  previous: Tensor | null = null,
+  stream: Stream = sums.device.compute,
+): Tensor {
   const { device } = sums;
-  const clip = empty(device, [3], 'f64');
-  device.native.clipFactor(device.compute.id, sums.id, maxNorm, previous?.id ?? null, clip.id);
+  const clip = empty(device, [3], 'f64', stream);
+  device.native.clipFactor(stream.id, sums.id, maxNorm, previous?.id ?? null, clip.id);
   return clip;
 }
 
@@ -41,8 +56,8 @@ export interface Clip {
   readonly isFinite: boolean;
 }
 
-/** Reads `clipFactor`'s tensor to the host. */
-export async function readClip(clip: Tensor): Promise<Clip> {
-  const [factor, norm, finite] = await clip.readNumbers();
+/** Reads `clipFactor`'s tensor, which was made on `stream`, to the host. */
+export async function readClip(clip: Tensor, stream: Stream = clip.device.compute): Promise<Clip> {
+  const [factor, norm, finite] = await clip.read(stream);
   return { factor: factor!, norm: norm!, isFinite: finite === 1 };
 }

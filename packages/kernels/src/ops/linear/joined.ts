@@ -1,4 +1,4 @@
-import { defineOp } from '../../autograd/define-op.js';
+import { type BackwardCall, defineOp, type OpInputs } from '../../autograd/define-op.js';
 import { takeStale } from '../../autograd/tape.js';
 import { expectShape, type Tensor } from '../../tensor.js';
 import './native.js';
@@ -46,31 +46,49 @@ const linearJoinedOp = defineOp<LinearJoinedInputs>({
     return { output, save: { x, first, second, third } };
   },
   backward(call, saved, dy) {
-    const [x, first, second, third] = [saved.x!, saved.first!, saved.second!, saved.third ?? null];
-    const { needs, native, stream } = call;
-    const numIn = first.dim(1);
-    let dx: Tensor | null = null;
-    if (needs.x) {
-      dx = call.inputGradient('x', [...dy.shape.slice(0, -1), numIn], (target, accumulate) => {
-        const weights = [first.id, second.id, third?.id ?? null] as const;
-        native.linearJoinedInputGradient(stream, dy.id, ...weights, target.id, accumulate);
-      });
-      call.device.flops += 2 * dy.size * numIn;
-    }
-    if (!needs.first && !needs.second) return { x: dx };
-    call.device.flops += 2 * dy.size * numIn;
-    const freshFor = (weight: Tensor | null) =>
-      weight === null || weight.gradient !== null ? null : call.empty(weight.shape, weight.dtype);
-    const [dSecond, dThird] = [freshFor(second), freshFor(third)];
-    const dFirst = call.weightGradient(first, [dy, x], (target, accumulate) => {
-      const targets = [target, dSecond ?? second.gradient!, dThird ?? third?.gradient ?? null] as const;
-      const addsTo = (weight: Tensor | null, fresh: Tensor | null) =>
-        weight !== null && fresh === null && !takeStale(weight);
-      native.linearJoinedWeightGradient(
-        ...([stream, dy.id, x.id, targets[0].id, targets[1].id, targets[2]?.id ?? null] as const),
-        ...([accumulate, addsTo(second, dSecond), addsTo(third, dThird)] as const),
-      );
-    });
-    return { x: dx, first: dFirst, second: dSecond, third: dThird };
+    const weights = [saved.first!, saved.second!, saved.third ?? null] as const;
+    const { x, weights: gradients } = joinedGradients(call, { x: saved.x!, weights, dy });
+    const [first, second, third] = gradients;
+    return { x, first, second, third };
   },
 });
+
+/** Up to three weights of one x, or their gradients. */
+type Joined = readonly [Tensor | null, Tensor | null, Tensor | null];
+
+/**
+ * The gradients of x and of weights that are joined, null where there is none to hand on, for the backward rule of an op with
+ * an input `x`: from dy [..., Σ numOut], of outputs side by side.
+ */
+export function joinedGradients<I extends OpInputs & { readonly x: Tensor | null }>(
+  call: BackwardCall<I>,
+  { x, weights, dy }: { x: Tensor; weights: readonly [Tensor, Tensor, Tensor | null]; dy: Tensor },
+): { x: Tensor | null; weights: Joined } {
+  const { needs, native, stream } = call;
+  const [first, second, third] = weights;
+  const numIn = first.dim(1);
+  let dx: Tensor | null = null;
+  if (needs.x) {
+    dx = call.inputGradient('x', [...dy.shape.slice(0, -1), numIn], (target, accumulate) => {
+      const ids = [first.id, second.id, third?.id ?? null] as const;
+      native.linearJoinedInputGradient(stream, dy.id, ...ids, target.id, accumulate);
+    });
+    call.device.flops += 2 * dy.size * numIn;
+  }
+  // They are differentiated alike.
+  if (!first.requiresGrad) return { x: dx, weights: [null, null, null] };
+  call.device.flops += 2 * dy.size * numIn;
+  const freshFor = (weight: Tensor | null) =>
+    weight === null || weight.gradient !== null ? null : call.empty(weight.shape, weight.dtype);
+  const [dSecond, dThird] = [freshFor(second), freshFor(third)];
+  const dFirst = call.weightGradient(first, [dy, x], (target, accumulate) => {
+    const targets = [target, dSecond ?? second.gradient!, dThird ?? third?.gradient ?? null] as const;
+    const addsTo = (weight: Tensor | null, fresh: Tensor | null) =>
+      weight !== null && fresh === null && !takeStale(weight);
+    native.linearJoinedWeightGradient(
+      ...([stream, dy.id, x.id, targets[0].id, targets[1].id, targets[2]?.id ?? null] as const),
+      ...([accumulate, addsTo(second, dSecond), addsTo(third, dThird)] as const),
+    );
+  });
+  return { x: dx, weights: [dFirst, dSecond, dThird] };
+}

@@ -1,6 +1,7 @@
 #include <initializer_list>
 
 #include "../../addon/gpu_args.h"
+#include "bind_projected.h"
 #include "cuda.h"
 #include "swiglu.h"
 
@@ -111,6 +112,9 @@ void register_swiglu(Registry& registry) {
   registry.add("swigluBackward", 7, bindSwigluBackward);
   registry.add("swigluPairForward", 3, bindSwigluPairForward);
   registry.add("swigluPairBackward", 5, bindSwigluPairBackward);
+  registry.add("linearSwigluFits", 5, bindLinearSwigluFits);
+  registry.add("linearSwigluForward", 6, bindLinearSwigluForward);
+  registry.add("linearSwigluBackward", 6, bindLinearSwigluBackward);
 }
 
 }  // namespace longscan

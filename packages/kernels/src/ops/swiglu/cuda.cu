@@ -2,7 +2,7 @@
 
 #include "cuda/elements.cuh"
 #include "cuda/pack.cuh"
-#include "cuda/sigmoid.cuh"
+#include "cuda_formulas.cuh"
 
 namespace longscan {
 
@@ -21,7 +21,7 @@ struct Forward {
   static constexpr __device__ bool writesRows(int) { return false; }
 
   static __device__ void apply(const float (&in)[numInputs], float (&out)[numOutputs]) {
-    out[0] = in[0] * SigmoidPair(in[0]).plus * in[1];
+    out[0] = SwigluPoint(in[0], in[1]).product();
   }
 };
 
@@ -34,9 +34,9 @@ struct Backward {
   static constexpr __device__ bool writesRows(int) { return true; }
 
   static __device__ void apply(const float (&in)[numInputs], float (&out)[numOutputs]) {
-    const SigmoidPair s(in[1]);
-    out[0] = in[0] * in[2] * s.plus * (1.0f + in[1] * s.minus);
-    out[1] = in[0] * in[1] * s.plus;
+    const SwigluPoint point(in[1], in[2]);
+    out[0] = point.dgate(in[0]);
+    out[1] = point.dup(in[0]);
   }
 };
 
@@ -50,10 +50,10 @@ struct BackwardAndForward {
   static constexpr __device__ bool writesRows(int output) { return output < 2; }
 
   static __device__ void apply(const float (&in)[numInputs], float (&out)[numOutputs]) {
-    const SigmoidPair s(in[1]);
-    out[0] = in[0] * in[2] * s.plus * (1.0f + in[1] * s.minus);
-    out[1] = in[0] * in[1] * s.plus;
-    out[2] = in[1] * s.plus * in[2];
+    const SwigluPoint point(in[1], in[2]);
+    out[0] = point.dgate(in[0]);
+    out[1] = point.dup(in[0]);
+    out[2] = point.product();
   }
 };
 

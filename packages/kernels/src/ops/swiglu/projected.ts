@@ -13,7 +13,7 @@ export function projectedSwiglu({ x, gate, up }: { x: Tensor; gate: Tensor; up: 
 }
 
 /** A GPU's kernels take rows of whole packs, and two weights that are differentiated alike. */
-function goAsPair({ device }: Tensor, gate: Tensor, up: Tensor): boolean {
+export function goAsPair({ device }: Tensor, gate: Tensor, up: Tensor): boolean {
   const rowBytes = gate.bytes / gate.dim(1);
   return (
     device.isGpu &&

@@ -35,6 +35,8 @@ const alike: Readonly<Record<string, readonly number[]>> = {
   linearJoinedForward: [0, 1, 2],
   linearJoinedInputGradient: [0, 1, 2, 3],
   linearJoinedWeightGradient: [0, 1],
+  linearSwigluForward: [0, 1, 2, 3, 4],
+  linearSwigluBackward: [0, 1, 2, 3],
   rmsNormForward: [0],
   gatedNormForward: [0, 1, 3],
 };
