@@ -1,5 +1,7 @@
 #include "cuda_forward.h"
 
+#include <algorithm>
+
 #include "cuda_summary_fold.h"
 
 namespace longscan {
@@ -49,7 +51,8 @@ bool deltaForwardIsCut(const LongscanDeltaRule& call) {
   const Segments cut = deltaSegments(call);
   const int64_t before =
       prepareChunk * chunks / multiprocessors + summaryChunk * segmentChunks(cut) - sweepBegins;
-  return cutIsShorter(call, cut, before);
+  // Not below zero: where this one is cut, there is room for what enters the segments.
+  return cutIsShorter(call, cut, std::max<int64_t>(before, 0));
 }
 
 size_t deltaForwardWorkspaceBytes(const LongscanDeltaRule& call) {
