@@ -71,8 +71,7 @@ cudaError_t launchDeltaOutputs(const LongscanDeltaRule& call, const LongscanDelt
   const DeltaSegments segments(call, known);
   cudaError_t error = cudaSuccess;
   if (io.segments == nullptr)
-    error = launchDeltaEffects(call, sweep.chunks, segments, segments.cut.count, segments.states,
-                               segments.factors, stream);
+    error = launchDeltaEffects(call, sweep.chunks, segments, segments.states, segments.factors, stream);
   if (error == cudaSuccess)
     error = launchDeltaEnter(foldOf(call, segments, segments.states), io.h0, work.entering, stream);
   if (error != cudaSuccess) return error;

@@ -37,8 +37,8 @@ const uglyCases: readonly Case[] = [
 
 /** So few heads and so many tokens that a device cuts slices into segments, the whole and its parts; the widest heads. */
 const longCases: readonly Case[] = [
-  { B: 1, T: 4300, H: 1, K: 64, V: 64, gates: [-0.02, 0] },
-  { B: 2, T: 3000, H: 1, K: 32, V: 64, gates: [-0.02, 0], starts: [1700] },
+  { B: 1, T: 4300, H: 1, K: 128, V: 64, gates: [-0.02, 0] },
+  { B: 2, T: 3000, H: 1, K: 128, V: 64, gates: [-0.02, 0], starts: [1700] },
   { B: 1, T: 100, H: 1, K: 256, V: 512, gates: [-0.1, 0] },
 ];
 
