@@ -14,11 +14,20 @@ class Call(ctypes.Structure):
 
 
 class Forward(ctypes.Structure):
-    _fields_ = [(name, pointer) for name in ('h0', 'o', 'ht', 'kept')]
+    _fields_ = [(name, pointer) for name in ('h0', 'o', 'ht', 'kept')] + [('prepared', i32)]
+    _fields_ += [(name, pointer) for name in ('segments', 'workspace')]
+
+
+class Summary(ctypes.Structure):
+    _fields_ = [(name, pointer) for name in ('kept', 'state', 'factor', 'reset', 'segments')]
+
+
+class SummaryBackward(ctypes.Structure):
+    _fields_ = [(name, pointer) for name in ('dO', 'kept', 'segments', 'adjoint', 'leaving')]
 
 
 class Backward(ctypes.Structure):
-    _fields_ = [(name, pointer) for name in ('dO', 'kept', 'h0', 'dht', 'dq', 'dk', 'dv', 'dbeta', 'dg', 'dh0',
+    _fields_ = [(name, pointer) for name in ('dO', 'kept', 'segments', 'leaving', 'h0', 'dht', 'dq', 'dk', 'dv', 'dbeta', 'dg', 'dh0',
                                              'workspace')]
 
 
@@ -31,7 +40,7 @@ class DeltaRule:
 
     def __init__(self, library, poison=False):
         self.library = ctypes.CDLL(library)
-        for name in ('KeptBytes', 'WorkspaceBytes'):
+        for name in ('KeptBytes', 'ForwardWorkspaceBytes', 'WorkspaceBytes', 'SegmentsBytes', 'SummaryBackwardBytes'):
             getattr(self.library, 'longscanDeltaRule' + name).restype = ctypes.c_size_t
         self.poison = poison
 
@@ -39,8 +48,10 @@ class DeltaRule:
         fresh = torch.empty(shape, dtype=dtype, device='cuda')
         return fresh.fill_(float('nan')) if self.poison else fresh
 
-    def _memory(self, name, call):
+    def _memory(self, name, call, optional=False):
         bytes_needed = getattr(self.library, 'longscanDeltaRule' + name)(ctypes.byref(call))
+        if bytes_needed == 0 and optional:
+            return None
         if bytes_needed == 0:
             raise ValueError('this call is not supported')
         return self._empty(bytes_needed // 4)
@@ -56,23 +67,55 @@ class DeltaRule:
         B, T, H, K = q.shape
         return Call(B, T, H, K, v.shape[3], GATES[gate], scale or K**-0.5, *map(address, (q, k, v, beta, g, resets)))
 
-    def forward(self, gate, q, k, v, beta, g, resets=None, h0=None, want_state=True, scale=None):
-        """Returns o, ht (or None) and what is kept for `backward`."""
+    def forward(self, gate, q, k, v, beta, g, resets=None, h0=None, want_state=True, scale=None, prepared=None,
+                segments=None):
+        """Returns o, ht (or None) and what is kept for `backward`; `prepared`: of `prepare`, `segments` of `summarize`."""
         B, T, H, K = q.shape
         V = v.shape[3]
         call = self._call(gate, q, k, v, beta, g, resets, scale)
         o = self._empty((B, T, H, V), v.dtype)
         ht = self._empty((B, H, V, K)) if want_state else None
-        kept = self._memory('KeptBytes', call)
-        self._run('Forward', call, Forward(*map(address, (h0, o, ht, kept))))
+        kept = self._memory('KeptBytes', call) if prepared is None else prepared
+        workspace = self._memory('ForwardWorkspaceBytes', call, optional=True)
+        io = Forward(*map(address, (h0, o, ht, kept)), prepared is not None, *map(address, (segments, workspace)))
+        self._run('Forward', call, io)
         return o, ht, kept
 
-    def backward(self, gate, q, k, v, beta, g, kept, dO, resets=None, h0=None, dht=None, scale=None):
-        """Returns dq, dk, dv, dbeta, dg and dh0; None where there is nothing to derive by."""
+    def prepare(self, gate, q, k, v, beta, g, resets=None, scale=None):
+        """Returns what of `kept` needs no state."""
+        call = self._call(gate, q, k, v, beta, g, resets, scale)
+        kept = self._memory('KeptBytes', call)
+        stream = ctypes.c_void_p(torch.cuda.current_stream().cuda_stream)
+        error = self.library.longscanDeltaRulePrepare(ctypes.byref(call), pointer(address(kept)), stream)
+        if error != 0:
+            raise RuntimeError(f'Prepare: CUDA error {error}')
+        return kept
+
+    def summarize(self, gate, q, k, v, beta, g, prepared, resets=None, scale=None):
+        """Returns E [B, H, V, K], M^T [B, H, K, K], where documents start [B], and the segments."""
+        B, T, H, K = q.shape
+        call = self._call(gate, q, k, v, beta, g, resets, scale)
+        results = [self._empty((B, H, v.shape[3], K)), self._empty((B, H, K, K)), self._empty((B,))]
+        results.append(self._memory('SegmentsBytes', call))
+        self._run('Summarize', call, Summary(*map(address, (prepared, *results))))
+        return results
+
+    def summarize_backward(self, gate, q, k, v, beta, g, kept, segments, dO, resets=None, scale=None):
+        """Returns the adjoint [B, H, V, K] that leaves the slice through its own outputs, and that of segments."""
+        B, T, H, K = q.shape
+        call = self._call(gate, q, k, v, beta, g, resets, scale)
+        adjoint, leaving = self._empty((B, H, v.shape[3], K)), self._memory('SummaryBackwardBytes', call)
+        self._run('SummarizeBackward', call, SummaryBackward(*map(address, (dO, kept, segments, adjoint, leaving))))
+        return adjoint, leaving
+
+    def backward(self, gate, q, k, v, beta, g, kept, dO, resets=None, h0=None, dht=None, scale=None, segments=None,
+                 leaving=None):
+        """Returns dq, dk, dv, dbeta, dg and dh0; None where there is nothing to derive by. `segments`: of `summarize`,
+        `leaving`: of `summarize_backward`."""
         call = self._call(gate, q, k, v, beta, g, resets, scale)
         gradients = [None if x is None else self._empty(x.shape, x.dtype) for x in (q, k, v, beta, g, h0)]
         workspace = self._memory('WorkspaceBytes', call)
-        self._run('Backward', call, Backward(*map(address, (dO, kept, h0, dht, *gradients, workspace))))
+        self._run('Backward', call, Backward(*map(address, (dO, kept, segments, leaving, h0, dht, *gradients, workspace))))
         return gradients
 
 

@@ -49,22 +49,11 @@ export const allowedSpills: readonly AllowedSpill[] = [
     ...{ file: 'ops/mlstm/cuda_gradient.cu', kernel: 'gradientKernel', bytes: 64 },
     reason: 'the sums of one chunk; cost not measured',
   },
-  {
-    ...{ file: 'ops/delta-rule/cuda_diagonal_prepare.cu', kernel: 'diagonalPrepareKernel', bytes: 76 },
-    reason: 'places in tensors, once a chunk and panel; three pairs of warpgroups are worth more than two',
-  },
-  {
-    ...{ file: 'ops/delta-rule/cuda_diagonal_gradient.cu', kernel: 'diagonalGradientKernel', bytes: 20 },
-    reason: 'places in tensors, once a chunk',
-  },
-  {
-    ...{ file: 'ops/delta-rule/cuda_prepare.cu', kernel: 'prepareKernel<64>', bytes: 16 },
-    reason: 'four registers of places in tensors, once a chunk; five warpgroups are worth more than four',
-  },
   ...[
     ['ops/gated-linear/cuda_sweep_scalar.cu', 'sweepKernel', 288],
     ['ops/gated-linear/cuda_sweep_contracted.cu', 'sweepKernel', 136],
     ['ops/delta-rule/cuda_sweep.cu', 'sweepKernel', 152],
+    ['ops/delta-rule/cuda_diagonal_prepare.cu', 'diagonalPrepareKernel', 36],
     ['ops/gated-linear/cuda_sweep_free.cu', 'sweepKernel', 48],
     ['ops/rms-norm/cuda.cu', 'forwardKernel<RowLayout<__nv_bfloat16, 8, 1>, true>', 46],
     ['ops/transition/cuda.cu', 'denseKernel', 16],

@@ -6,7 +6,7 @@ import {
   openNccl,
   peerMemoryFromEnv,
 } from '@longscan/kernels';
-import type { ConnectGroup, MeshGroup } from './mesh.js';
+import type { ConnectGroup, MeshGroup } from './mesh-group.js';
 import type { Addresses, RankTable } from './protocol/messages.js';
 import type { RankContext } from './rank-context.js';
 

@@ -1,5 +1,5 @@
 import { connectTcp, type Device, openListener } from '@longscan/kernels';
-import type { ConnectGroup, MeshGroup } from './mesh.js';
+import type { ConnectGroup, MeshGroup } from './mesh-group.js';
 import type { RankContext } from './rank-context.js';
 
 /** Address of the data plane in the rank table. */

@@ -1,5 +1,6 @@
 import type { Communicator, Device } from '@longscan/kernels';
 import { progressWord } from './control/progress.js';
+import type { MeshGroup } from './mesh-group.js';
 import { ncclGroups } from './mesh-nccl.js';
 import { tcpGroups } from './mesh-tcp.js';
 import { planOf, type RankContext } from './rank-context.js';
@@ -12,19 +13,6 @@ export interface RankMesh {
   readonly world: Communicator | null;
   close(): void;
 }
-
-/** A group that this rank belongs to. */
-export interface MeshGroup {
-  /** Its name, another than those of all other groups of the job. */
-  readonly axis: string;
-  /** In the group's order; more than one. */
-  readonly ranks: readonly number[];
-  /** Whether states go from rank to rank in it. */
-  readonly hasChains: boolean;
-}
-
-/** Connects one of this rank's groups; `signal` aborts it, then and later. */
-export type ConnectGroup = (group: MeshGroup, signal: AbortSignal) => Promise<Communicator>;
 
 /**
  * Tells the other ranks of the job what they need to know of this one and connects its groups: one communicator per mesh

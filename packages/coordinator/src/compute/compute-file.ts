@@ -1,7 +1,15 @@
 import { z } from 'zod';
-import { count, finite, nonNegative, positive, table, text } from '../spec/measured-values.js';
+import {
+  count,
+  fitErrors,
+  fittedPoint,
+  nonNegative,
+  onlyVersion,
+  origin,
+  table,
+  text,
+} from '../spec/measured-values.js';
 
-/** The schema version that this longscan writes, and the only one that it reads. */
 export const computeFileVersion = 1;
 
 // Each schema's message is what an error names as expected.
@@ -20,30 +28,19 @@ const shapeSchema = z.strictObject(
     T: count,
     dModel: count,
     numLayers: count,
-    /** Median of the steps that were not profiled. */
-    measuredS: positive,
-    fittedS: positive,
-    /** fitted / measured - 1. */
-    relativeError: finite,
+    /** Measured: median of the steps that were not profiled. */
+    ...fittedPoint,
   },
   { error: table },
 );
 
 const measuredSchema = z.strictObject(
   {
-    /** ISO 8601. */
-    date: text,
-    machine: z.strictObject(
-      { host: text.nullable(), cpu: text, cores: count, device: text },
-      { error: table },
-    ),
+    ...origin,
     /** Compute threads of a rank; null on GPUs. */
     threads: count.nullable(),
     precision: text,
-    versions: z.record(z.string(), text, table),
-    /** Means and extremes of |relativeError|. */
-    meanRelativeError: nonNegative,
-    worstRelativeError: nonNegative,
+    ...fitErrors,
     shapes: z.array(shapeSchema, 'a list').min(1, 'a list that is not empty'),
   },
   { error: table },
@@ -53,10 +50,7 @@ const measuredSchema = z.strictObject(
 export const computeFileSchema = z
   .strictObject(
     {
-      schema: z.literal(
-        computeFileVersion,
-        `${computeFileVersion}, which is all that this version of longscan reads`,
-      ),
+      schema: onlyVersion(computeFileVersion),
       name: text,
       ops: z.record(z.string(), opCostSchema, table),
       other: opCostSchema,

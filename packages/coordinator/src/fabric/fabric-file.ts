@@ -1,7 +1,16 @@
 import { z } from 'zod';
-import { count, finite, nonNegative, positive, table, text } from '../spec/measured-values.js';
+import {
+  count,
+  fitErrors,
+  fittedPoint,
+  nonNegative,
+  onlyVersion,
+  origin,
+  positive,
+  table,
+  text,
+} from '../spec/measured-values.js';
 
-/** The schema version that this longscan writes, and the only one that it reads. */
 export const fabricFileVersion = 1;
 
 // Each schema's message is what an error names as expected.
@@ -34,19 +43,14 @@ const residualSchema = z.strictObject(
   {
     kind: z.enum(residualKinds, `one of ${residualKinds.join(', ')}`),
     bytes: nonNegative,
-    measuredS: positive,
-    fittedS: positive,
-    /** fitted / measured - 1. */
-    relativeError: finite,
+    ...fittedPoint,
   },
   { error: table },
 );
 
 const linkFitSchema = z.strictObject(
   {
-    /** Means and extremes of |relativeError|. */
-    meanRelativeError: nonNegative,
-    worstRelativeError: nonNegative,
+    ...fitErrors,
     residuals: z.array(residualSchema, 'a list'),
   },
   { error: table },
@@ -54,15 +58,9 @@ const linkFitSchema = z.strictObject(
 
 const measuredSchema = z.strictObject(
   {
-    /** ISO 8601. */
-    date: text,
-    machine: z.strictObject(
-      { host: text.nullable(), cpu: text, cores: count, device: text },
-      { error: table },
-    ),
+    ...origin,
     /** What carried the messages. */
     engine: text,
-    versions: z.record(z.string(), text, table),
     numRanks: atLeastTwo,
     fit: z.strictObject(
       { inside: linkFitSchema, between: linkFitSchema.optional(), chains: linkFitSchema.optional() },
@@ -77,10 +75,7 @@ const measuredSchema = z.strictObject(
 /** A fabric file: the links of a machine. Without `measured` they are somebody's assumptions. */
 export const fabricFileSchema = z.strictObject(
   {
-    schema: z.literal(
-      fabricFileVersion,
-      `${fabricFileVersion}, which is all that this version of longscan reads`,
-    ),
+    schema: onlyVersion(fabricFileVersion),
     name: text,
     /** Between ranks of a node; of all ranks where there are no nodes. */
     link: linkSchema,

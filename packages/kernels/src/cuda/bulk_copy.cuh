@@ -4,58 +4,13 @@
 
 #include <cstdint>
 
-#include "tile.cuh"
+#include "arrivals.cuh"
 
-// Hopper's copies in the background: boxes of tensors and flat runs of bytes, whose arrival a barrier in
-// shared memory counts. Elsewhere these functions do nothing, and the kernels that call them are not
+// Hopper's copies in the background: boxes of tensors and flat runs of bytes, whose arrival a barrier
+// (arrivals.cuh) counts. Elsewhere these functions do nothing, and the kernels that call them are not
 // launched.
 
 namespace longscan {
-
-/// Where threads and copies announce themselves. A wait is for the end of a phase, which the first has number
-/// 0; only its parity counts.
-struct ArrivalBarrier {
-  uint64_t state;
-
-  __device__ uint32_t address() const { return sharedAddress(&state); }
-  /// As copies take it.
-  __device__ operator uint32_t() const { return address(); }
-
-  __device__ void init(int arrivals) {
-#if __CUDA_ARCH__ >= 900
-    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(address()), "r"(arrivals) : "memory");
-#endif
-  }
-  __device__ void arrive(int times = 1) {
-#if __CUDA_ARCH__ >= 900
-    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0], %1;" ::"r"(address()), "r"(times) : "memory");
-#endif
-  }
-  /// Arrives, and says how many bytes of copies belong to this phase.
-  __device__ void arriveExpecting(uint32_t bytes) {
-#if __CUDA_ARCH__ >= 900
-    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(address()), "r"(bytes)
-                 : "memory");
-#endif
-  }
-  __device__ void wait(int phase) {
-#if __CUDA_ARCH__ >= 900
-    asm volatile(
-        "{ .reg .pred done;\n"
-        "again: mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
-        "@!done bra again; }" ::"r"(address()),
-        "r"(phase & 1)
-        : "memory");
-#endif
-  }
-};
-
-/// Makes freshly initialised barriers known to the copies.
-__device__ inline void publishBarriers() {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-#endif
-}
 
 /// One box of a tensor of [batch, rows, heads, columns] that `map` describes; what lies outside of the tensor
 /// becomes zeros. `arrival`: address of the barrier that counts its bytes.
@@ -96,17 +51,6 @@ __device__ inline void copyBoxElected(bool elected, uint32_t to, const CUtensorM
 #endif
 }
 
-/// Arrives, and says how many bytes of copies belong to this phase.
-__device__ inline void arriveExpectingElected(bool elected, uint32_t arrival, uint32_t bytes) {
-#if __CUDA_ARCH__ >= 900
-  asm volatile(
-      "{ .reg .pred elected; setp.ne.s32 elected, %2, 0;\n"
-      "@elected mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1; }" ::"r"(arrival),
-      "r"(bytes), "r"(static_cast<int>(elected))
-      : "memory");
-#endif
-}
-
 /// `bytes`, a multiple of 16, between places aligned to as much.
 __device__ inline void copyRun(uint32_t to, const void* from, uint32_t bytes, uint32_t arrival) {
 #if __CUDA_ARCH__ >= 900
@@ -118,7 +62,7 @@ __device__ inline void copyRun(uint32_t to, const void* from, uint32_t bytes, ui
 }
 
 /// From shared memory to global memory.
-__device__ inline void storeRun(float* to, uint32_t from, uint32_t bytes) {
+__device__ inline void storeRun(void* to, uint32_t from, uint32_t bytes) {
 #if __CUDA_ARCH__ >= 900
   asm volatile("cp.async.bulk.global.shared::cta.bulk_group [%0], [%1], %2;" ::"l"(to), "r"(from), "r"(bytes)
                : "memory");

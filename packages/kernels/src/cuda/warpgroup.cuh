@@ -125,47 +125,71 @@ __device__ inline uint64_t productOperand(uint32_t base, int step) {
   return static_cast<uint64_t>(eightRows | exchange128) << 32 | low;
 }
 
-#define LONGSCAN_SUMS(sum, n) "+f"(sum[n][0]), "+f"(sum[n][1]), "+f"(sum[n][2]), "+f"(sum[n][3])
-#define LONGSCAN_ALL_SUMS(sum)                                                                \
-  LONGSCAN_SUMS(sum, 0), LONGSCAN_SUMS(sum, 1), LONGSCAN_SUMS(sum, 2), LONGSCAN_SUMS(sum, 3), \
-      LONGSCAN_SUMS(sum, 4), LONGSCAN_SUMS(sum, 5), LONGSCAN_SUMS(sum, 6), LONGSCAN_SUMS(sum, 7)
+#define LONGSCAN_SUMS(how, sum, n) how(sum[n][0]), how(sum[n][1]), how(sum[n][2]), how(sum[n][3])
+#define LONGSCAN_ALL_SUMS(how, sum)                                                       \
+  LONGSCAN_SUMS(how, sum, 0), LONGSCAN_SUMS(how, sum, 1), LONGSCAN_SUMS(how, sum, 2),     \
+      LONGSCAN_SUMS(how, sum, 3), LONGSCAN_SUMS(how, sum, 4), LONGSCAN_SUMS(how, sum, 5), \
+      LONGSCAN_SUMS(how, sum, 6), LONGSCAN_SUMS(how, sum, 7)
 #define LONGSCAN_WGMMA_64(adds)                                                                      \
   "{ .reg .pred adds; setp.ne.u32 adds, " adds                                                       \
   ", 0; "                                                                                            \
   "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12," \
   "%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31}, "
 
+/// sum = A B over 16 numbers, added to what it was if `adds`; with a `sign` of -1 taken off. Both are read
+/// from shared memory, A as B is: A[m, k] = tile[m][k] (`rows`) or tile[k][m] (`columns`). Sums that start
+/// are outputs alone: nothing may set them while products are under way.
+template <StoredB storedB, bool adds, StoredB storedA = StoredB::rows, int sign = 1>
+__device__ inline void multiplyTiles(Sums& sum, uint64_t a, uint64_t b) {
+  constexpr int aIsColumns = storedA == StoredB::columns, bIsColumns = storedB == StoredB::columns;
+  if constexpr (adds)
+    asm volatile(LONGSCAN_WGMMA_64("1") "%32, %33, adds, %34, 1, %35, %36; }"
+                 : LONGSCAN_ALL_SUMS("+f", sum)
+                 : "l"(a), "l"(b), "n"(sign), "n"(aIsColumns), "n"(bIsColumns));
+  else
+    asm volatile(LONGSCAN_WGMMA_64("0") "%32, %33, adds, %34, 1, %35, %36; }"
+                 : LONGSCAN_ALL_SUMS("=f", sum)
+                 : "l"(a), "l"(b), "n"(sign), "n"(aIsColumns), "n"(bIsColumns));
+}
+
+/// The same with A from registers, where it must stay as it is until the product is waited for.
+template <StoredB storedB, bool adds = true, int sign = 1>
+__device__ inline void multiplyTile(Sums& sum, const MmaA& a, uint64_t b) {
+  constexpr int bIsColumns = storedB == StoredB::columns;
+  if constexpr (adds)
+    asm volatile(LONGSCAN_WGMMA_64("1") "{%32,%33,%34,%35}, %36, adds, %37, 1, %38; }"
+                 : LONGSCAN_ALL_SUMS("+f", sum)
+                 : "r"(a.x[0]), "r"(a.x[1]), "r"(a.x[2]), "r"(a.x[3]), "l"(b), "n"(sign), "n"(bIsColumns));
+  else
+    asm volatile(LONGSCAN_WGMMA_64("0") "{%32,%33,%34,%35}, %36, adds, %37, 1, %38; }"
+                 : LONGSCAN_ALL_SUMS("=f", sum)
+                 : "r"(a.x[0]), "r"(a.x[1]), "r"(a.x[2]), "r"(a.x[3]), "l"(b), "n"(sign), "n"(bIsColumns));
+}
+
+#undef LONGSCAN_SUMS
+#undef LONGSCAN_ALL_SUMS
+#undef LONGSCAN_WGMMA_64
+
 /// sum = A B over 16 numbers, added to what it was if `adds`: A[m, k] = a[m][16 stepA + k], B's from 16 stepB
 /// on.
 template <StoredB stored, bool adds = true>
 __device__ inline void multiply(Sums& sum, Tile<64> a, int stepA, Tile<64> b, int stepB) {
-  asm volatile(LONGSCAN_WGMMA_64("%35") "%32, %33, adds, 1, 1, 0, %34; }"
-               : LONGSCAN_ALL_SUMS(sum)
-               : "l"(productOperand<StoredB::rows>(a.base, stepA)),
-                 "l"(productOperand<stored>(b.base, stepB)), "n"(stored == StoredB::columns), "n"(adds));
+  multiplyTiles<stored, adds>(sum, productOperand<StoredB::rows>(a.base, stepA),
+                              productOperand<stored>(b.base, stepB));
 }
 
 /// The same with A stored the other way: A[m, k] = a[16 stepA + k][m], and B[k, n] = b[16 stepB + k][n]. With
 /// a `sign` of -1 the product is taken off.
 template <bool adds = true, int sign = 1>
 __device__ inline void multiplyTransposed(Sums& sum, Tile<64> a, int stepA, Tile<64> b, int stepB) {
-  asm volatile(LONGSCAN_WGMMA_64("%34") "%32, %33, adds, %35, 1, 1, 1; }"
-               : LONGSCAN_ALL_SUMS(sum)
-               : "l"(productOperand<StoredB::columns>(a.base, stepA)),
-                 "l"(productOperand<StoredB::columns>(b.base, stepB)), "n"(adds), "n"(sign));
+  multiplyTiles<StoredB::columns, adds, StoredB::columns, sign>(
+      sum, productOperand<StoredB::columns>(a.base, stepA), productOperand<StoredB::columns>(b.base, stepB));
 }
 
 template <StoredB stored, bool adds = true>
 __device__ inline void multiply(Sums& sum, const MmaA& a, Tile<64> b, int stepB) {
-  asm volatile(LONGSCAN_WGMMA_64("%38") "{%32,%33,%34,%35}, %36, adds, 1, 1, %37; }"
-               : LONGSCAN_ALL_SUMS(sum)
-               : "r"(a.x[0]), "r"(a.x[1]), "r"(a.x[2]), "r"(a.x[3]),
-                 "l"(productOperand<stored>(b.base, stepB)), "n"(stored == StoredB::columns), "n"(adds));
+  multiplyTile<stored, adds>(sum, a, productOperand<stored>(b.base, stepB));
 }
-
-#undef LONGSCAN_SUMS
-#undef LONGSCAN_ALL_SUMS
-#undef LONGSCAN_WGMMA_64
 
 #else
 

@@ -2,7 +2,7 @@
 
 #include "warpgroup.cuh"
 
-// Products of 64 x 32 and 64 x 16 numbers by a warpgroup: less accumulators than 64 x 64, for kernels that
+// Products of 64 x 32 numbers by a warpgroup: less accumulators than 64 x 64, for kernels that
 // want more warps instead. Tiles as in warpgroup.cuh.
 
 namespace longscan {
@@ -17,16 +17,6 @@ __device__ inline void clear(NarrowSums& sum) {
     for (int i = 0; i < 4; i++) sum[n][i] = 0.0f;
 }
 
-/// The same of 16 columns.
-using QuarterSums = float[2][4];
-
-__device__ inline void clear(QuarterSums& sum) {
-#pragma unroll
-  for (int n = 0; n < 2; n++)
-#pragma unroll
-    for (int i = 0; i < 4; i++) sum[n][i] = 0.0f;
-}
-
 #if LONGSCAN_WGMMA
 
 #define LONGSCAN_SUMS(sum, n) "+f"(sum[n][0]), "+f"(sum[n][1]), "+f"(sum[n][2]), "+f"(sum[n][3])
@@ -34,24 +24,12 @@ __device__ inline void clear(QuarterSums& sum) {
   "wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 {%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14," \
   "%15}, %16, %17, 1, 1, 1, %18, %19;"
 
-/// sum += A B over 16 numbers: A[m, k] = a[m][16 step + k], B[k, n] = b[16 quarter + n][16 step + k].
-__device__ inline void multiplyRows(QuarterSums& sum, Tile<64> a, Tile<64> b, int step, int quarter) {
-  asm volatile(
-      "wgmma.mma_async.sync.aligned.m64n16k16.f32.bf16.bf16 {%0,%1,%2,%3,%4,%5,%6,%7}, %8, %9, 1, 1, 1, 0, 0;"
-      : LONGSCAN_SUMS(sum, 0), LONGSCAN_SUMS(sum, 1)
-      : "l"(productOperand<StoredB::rows>(a.base, step)),
-        "l"(productOperand<StoredB::rows>(b.base + quarter * 16 * 128, step)));
-}
-
-/// sum += A B over 16 numbers: A[m, k] = a[m][16 step + k] (`rows`) or a[16 step + k][m] (`columns`), of B
-/// the 32 columns from 32 half on: B[k, n] = b[16 step + k][32 half + n].
-template <StoredB storedA>
-__device__ inline void multiplyColumns(NarrowSums& sum, Tile<64> a, Tile<64> b, int step, int half) {
+/// sum += A B over 16 numbers: A[m, k] = a[m][16 step + k], B[k, n] = b[32 half + n][16 step + k].
+__device__ inline void multiplyRows(NarrowSums& sum, Tile<64> a, Tile<64> b, int step, int half) {
   asm volatile(LONGSCAN_WGMMA_32
                : LONGSCAN_SUMS(sum, 0), LONGSCAN_SUMS(sum, 1), LONGSCAN_SUMS(sum, 2), LONGSCAN_SUMS(sum, 3)
-               : "l"(productOperand<storedA>(a.base, step)),
-                 "l"(productOperand<StoredB::columns>(b.base + half * 64, step)),
-                 "n"(storedA == StoredB::columns), "n"(1));
+               : "l"(productOperand<StoredB::rows>(a.base, step)),
+                 "l"(productOperand<StoredB::rows>(b.base + half * 32 * 128, step)), "n"(0), "n"(0));
 }
 
 /// The same as `multiplyRows` with every second eight rows of b: B[k, 8 n + i] = b[16 n + 8 half + i][16 step
@@ -71,19 +49,12 @@ __device__ inline void multiplyAlternate(NarrowSums& sum, Tile<64> a, Tile<64> b
 
 #else
 
-__device__ inline void multiplyRows(QuarterSums& sum, Tile<64> a, Tile<64> b, int step, int quarter) {
+__device__ inline void multiplyRows(NarrowSums& sum, Tile<64> a, Tile<64> b, int step, int half) {
   const int lane = threadIdx.x & 31;
-  mma(sum[0], sum[1], loadA(a, (threadIdx.x >> 5 & 3) * 16, 16 * step, lane),
-      loadBTransposed(b, 16 * quarter, 16 * step, lane));
-}
-
-template <StoredB storedA>
-__device__ inline void multiplyColumns(NarrowSums& sum, Tile<64> a, Tile<64> b, int step, int half) {
-  const int lane = threadIdx.x & 31, row0 = (threadIdx.x >> 5 & 3) * 16;
-  const MmaA rows =
-      storedA == StoredB::rows ? loadA(a, row0, 16 * step, lane) : loadATransposed(a, 16 * step, row0, lane);
+  const MmaA rows = loadA(a, (threadIdx.x >> 5 & 3) * 16, 16 * step, lane);
 #pragma unroll
-  for (int n = 0; n < 4; n += 2) mma(sum[n], sum[n + 1], rows, loadB(b, 16 * step, 32 * half + 8 * n, lane));
+  for (int n = 0; n < 4; n += 2)
+    mma(sum[n], sum[n + 1], rows, loadBTransposed(b, 32 * half + 8 * n, 16 * step, lane));
 }
 
 __device__ inline void multiplyAlternate(NarrowSums& sum, Tile<64> a, Tile<64> b, int step, int half) {

@@ -84,18 +84,6 @@ __device__ inline uint64_t columnsOperand(uint32_t base, int step, uint32_t pane
 /// sum = A B over 16 numbers, added to what it was if `adds`; both from shared memory. A `storedA` of columns
 /// is A[m, k] = tile[k][m]. Sums that start are outputs alone: nothing may set them while products are under
 /// way.
-template <StoredB storedB, bool adds, StoredB storedA = StoredB::rows>
-__device__ inline void multiplyTiles(Sums& sum, uint64_t a, uint64_t b) {
-  constexpr int aIsColumns = storedA == StoredB::columns, bIsColumns = storedB == StoredB::columns;
-  if constexpr (adds)
-    asm volatile(LONGSCAN_WGMMA_N("64", "1") LONGSCAN_LIST_32 "}, %32, %33, adds, 1, 1, %34, %35; }"
-                 : LONGSCAN_SUMS_8("+f", sum, 0)
-                 : "l"(a), "l"(b), "n"(aIsColumns), "n"(bIsColumns));
-  else
-    asm volatile(LONGSCAN_WGMMA_N("64", "0") LONGSCAN_LIST_32 "}, %32, %33, adds, 1, 1, %34, %35; }"
-                 : LONGSCAN_SUMS_8("=f", sum, 0)
-                 : "l"(a), "l"(b), "n"(aIsColumns), "n"(bIsColumns));
-}
 template <StoredB storedB, bool adds, StoredB storedA = StoredB::rows, int sign = 1>
 __device__ inline void multiplyTiles(WideSums& sum, uint64_t a, uint64_t b) {
   constexpr int aIsColumns = storedA == StoredB::columns, bIsColumns = storedB == StoredB::columns;
@@ -119,13 +107,6 @@ __device__ inline void multiplyTiles(WidestSums& sum, uint64_t a, uint64_t b, in
 }
 
 /// sum += A B, A from registers.
-template <StoredB storedB>
-__device__ inline void multiplyTile(Sums& sum, const MmaA& a, uint64_t b) {
-  asm volatile(LONGSCAN_WGMMA_N("64", "1") LONGSCAN_LIST_32 "}, {%32,%33,%34,%35}, %36, adds, 1, 1, %37; }"
-               : LONGSCAN_SUMS_8("+f", sum, 0)
-               : "r"(a.x[0]), "r"(a.x[1]), "r"(a.x[2]), "r"(a.x[3]), "l"(b),
-                 "n"(storedB == StoredB::columns));
-}
 template <StoredB storedB>
 __device__ inline void multiplyTile(WideSums& sum, const MmaA& a, uint64_t b) {
   asm volatile(LONGSCAN_WGMMA_N("128", "1") LONGSCAN_LIST_64 "}, {%64,%65,%66,%67}, %68, adds, 1, 1, %69; }"

@@ -10,7 +10,7 @@ import {
   type RecurrenceCheck,
   sizesOf,
   tensorInputs,
-} from './check-recurrence.js';
+} from './recurrence-problem.js';
 
 /**
  * What a recurrence offers to runs in both directions, against its definition: what a token reads of itself, and, where

@@ -2,10 +2,15 @@ import { isDeepStrictEqual } from 'node:util';
 import { type Device, openCpuDevice } from '../device.js';
 import type { RecurrenceInputs } from '../recurrence-op.js';
 import type { DType } from '../tensor.js';
-import { hostInputs, initialState, type RecurrenceCheck, type RecurrenceInput } from './check-recurrence.js';
 import { exactGround, expectSame, type Ground, type Results, runSliced, runWhole } from './check-slices.js';
 import { expectClose } from './compare.js';
 import { roundedTo } from './from-numbers.js';
+import {
+  hostInputs,
+  initialState,
+  type RecurrenceCheck,
+  type RecurrenceInput,
+} from './recurrence-problem.js';
 import { tolerances } from './tolerances.js';
 
 export interface GpuTypes {

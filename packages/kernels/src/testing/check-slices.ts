@@ -4,10 +4,10 @@ import { type Device, openCpuDevice } from '../device.js';
 import { applyTransition } from '../ops/transition/index.js';
 import type { ForwardRecord, RecurrenceInputs, RecurrenceOp, SegmentSummary } from '../recurrence-op.js';
 import { type DType, emptyLike, fromArray, type Tensor, zeros } from '../tensor.js';
-import { initialState, type RecurrenceCheck, type RecurrenceInput, sizesOf } from './check-recurrence.js';
 import { expectClose } from './compare.js';
 import { fromNumbers, roundedTo } from './from-numbers.js';
 import { randomNormal } from './random.js';
+import { initialState, type RecurrenceCheck, type RecurrenceInput, sizesOf } from './recurrence-problem.js';
 import { placeTokens, sliceTokens } from './slices.js';
 import { tolerances } from './tolerances.js';
 

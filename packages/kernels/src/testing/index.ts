@@ -8,7 +8,7 @@ export {
 export { checkBothWays, checkBothWaysOnGpu } from './check-both-ways.js';
 export { checkOp, type OpCheck } from './check-op.js';
 export { checkOpOnGpu, eitherWay } from './check-op-on-gpu.js';
-export { checkRecurrence, type RecurrenceCheck, type RecurrenceInput } from './check-recurrence.js';
+export { checkRecurrence } from './check-recurrence.js';
 export { checkRecurrenceOnGpu, type GpuTypes } from './check-recurrence-on-gpu.js';
 export { checkRemade, type RemadeCheck } from './check-remade.js';
 export { expectClose, relativeRms } from './compare.js';
@@ -18,5 +18,6 @@ export { fromNumbers, roundedTo } from './from-numbers.js';
 export { type GpuRankOptions, runGpuRank } from './gpu-rank.js';
 export { GpuRanks } from './gpu-ranks.js';
 export { randomNormal, randomSource, randomUniform } from './random.js';
+export type { RecurrenceCheck, RecurrenceInput } from './recurrence-problem.js';
 export { placeTokens, sliceTokens } from './slices.js';
 export { absoluteFloor, tolerances } from './tolerances.js';

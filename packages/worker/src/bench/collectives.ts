@@ -13,7 +13,8 @@ import type { MeasuredCase } from './collectives/measured-case.js';
 import { burstCase, pairsOf, sendRecvCase } from './collectives/messages.js';
 import { reportOnGroup } from './collectives/on-group.js';
 import { takeSample } from './collectives/sample.js';
-import { optionsFor, scanCase, scanProblem } from './collectives/scans.js';
+import { scanProblem } from './collectives/scan-problem.js';
+import { optionsFor, scanCase } from './collectives/scans.js';
 import { allGatherCase, allReduceCase, reduceScatterCase } from './collectives/verbs.js';
 
 type BenchTask = Extract<Task, { kind: 'bench-collectives' }>;

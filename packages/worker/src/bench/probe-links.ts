@@ -7,7 +7,7 @@ import type { MeasuredCase } from './collectives/measured-case.js';
 import { burstCase, pairsOf, sendRecvCase } from './collectives/messages.js';
 import { reportOnGroup } from './collectives/on-group.js';
 import { takeSample } from './collectives/sample.js';
-import { type ScanProblem, scanProblem } from './collectives/scans.js';
+import { type ScanProblem, scanProblem } from './collectives/scan-problem.js';
 
 /**
  * The `probe-links` task: what messages and chains between the ranks of a sequence take, in a second or two whatever the links are,

@@ -3,7 +3,8 @@ import type { Batch } from '../data/index.js';
 import type { RankMesh } from '../mesh.js';
 import type { Plan } from '../protocol/plan.js';
 import { assembleTraining, type PlannedUnits } from '../training/assemble-training.js';
-import { type Training, trainStep } from '../training/train-step.js';
+import { trainStep } from '../training/train-step.js';
+import type { Training } from '../training/training.js';
 import { blankBatches } from './blank-batches.js';
 import { type ShapePlace, shapeGroup } from './shape-group.js';
 

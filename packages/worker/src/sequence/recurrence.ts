@@ -10,6 +10,7 @@ import {
 import { stateAfter } from '../state/segment.js';
 import type { CarriedCall } from './carry.js';
 import { live, type Received } from './received.js';
+import { recordRecurrence } from './record-recurrence.js';
 import type { SequenceGroup } from './sequence-group.js';
 import { serialRecurrence } from './serial-recurrence.js';
 import { recurrenceByUnit } from './unit-recurrence.js';
@@ -90,26 +91,17 @@ function recordBackward<I extends RecurrenceInputs>(
 ): void {
   const names = (Object.keys(inputs) as (keyof I & string)[]).filter((name) => inputs[name] !== null);
   const tensors: Tensor[] = names.map((name) => inputs[name]!);
-  const { device } = output;
-  const { tape } = device;
-  if (tape === null || !tensors.some((tensor) => tensor.requiresGrad)) return;
-  const call = forwardCall(device);
+  const call = forwardCall(output.device);
   const transition = [segment.factor, segment.rates ?? null, segment.reset];
-  tape.record({
-    name: op.name,
-    flushes: true,
-    inputs: tensors,
-    outputs: [output],
-    saved: [...tensors, resets, incoming, ...transition, ...Object.values(kept)].filter(
-      (one) => one !== null,
-    ),
-    backward: ([gradient]) => {
-      const dO = gradient!;
+  recordRecurrence({
+    ...{ name: op.name, inputs: tensors, output },
+    saved: [...tensors, resets, incoming, ...transition, ...Object.values(kept)],
+    backward(dO, flush) {
       const record = { kept, incoming };
       const adjoint = op.summarizeBackward(call, inputs, resets, record, segment, dO);
       const reverse = group.strategy.start(adjoint, group.communicator, 'reverse', group.options);
       const partial = op.prepareBackward(call, inputs, resets, record, dO, adjoint);
-      tape.flushDeferred();
+      flush();
       const outgoing = reverse.wait();
       const { gradients } = op.finishBackward(call, inputs, resets, record, partial, dO, outgoing, false);
       return names.map((name) => gradients[name] ?? null);

@@ -8,6 +8,7 @@ import {
 import { refuseTransition } from '../strategy-support.js';
 import type { CarriedCall } from './carry.js';
 import type { Received } from './received.js';
+import { recordRecurrence } from './record-recurrence.js';
 import type { SequenceGroup } from './sequence-group.js';
 
 interface SerialOptions {
@@ -45,19 +46,13 @@ export function serialRecurrence<I extends RecurrenceInputs>(
   if (!received.isReplay) turn.handOn(finalState);
   carried?.leave(shape, dtype, () => finalState);
 
-  const { tape } = device;
-  if (tape === null || !tensors.some((tensor) => tensor.requiresGrad)) return output;
-  tape.record({
-    name: op.name,
-    flushes: true,
-    inputs: tensors,
-    outputs: [output],
-    saved: [...tensors, resets, incoming, ...Object.values(kept)].filter((tensor) => tensor !== null),
-    backward: ([gradient]) => {
-      const dO = gradient!;
+  recordRecurrence({
+    ...{ name: op.name, inputs: tensors, output },
+    saved: [...tensors, resets, incoming, ...Object.values(kept)],
+    backward(dO, flush) {
       const record = { kept, incoming };
       const prepared = op.prepareBackward(call, inputs, resets, record, dO);
-      tape.flushDeferred();
+      flush();
       const reverse = serial(communicator, 'reverse');
       const adjoint = reverse.receive(device, shape, dtype);
       const result = op.finishBackward(call, inputs, resets, record, prepared, dO, adjoint, true);

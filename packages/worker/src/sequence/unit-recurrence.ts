@@ -11,6 +11,7 @@ import { stateAfter, withUnits } from '../state/segment.js';
 import type { Direction, PendingState } from '../strategy.js';
 import { refuseUnits } from '../strategy-support.js';
 import type { Received } from './received.js';
+import { recordRecurrence } from './record-recurrence.js';
 import type { SequenceGroup } from './sequence-group.js';
 
 export interface UnitRecurrenceOptions {
@@ -51,22 +52,17 @@ export function recurrenceByUnit<I extends RecurrenceInputs>(
   const finished = forEach((call, u) => op.finish(call, pieces[u]!, starts[u]!, prepared[u]!, incoming[u]!));
   const output = units.joinTokens(finished.map((one) => one.output));
 
-  const { tape } = device;
-  if (tape === null || !tensors.some((tensor) => tensor.requiresGrad)) return output;
-  tape.record({
-    name: op.name,
-    flushes: true,
-    inputs: tensors,
-    outputs: [output],
+  recordRecurrence({
+    ...{ name: op.name, inputs: tensors, output },
     saved: [
       ...pieces.flatMap((piece) => Object.values(piece)),
       ...starts,
       ...incoming,
       ...segments.flatMap(({ factor, rates = null, reset }) => [factor, rates, reset]),
       ...finished.flatMap(({ kept }) => Object.values(kept)),
-    ].filter((one) => one !== null),
-    backward: ([gradient]) => {
-      const dO = units.map((unit) => units.piece(gradient!, unit));
+    ],
+    backward(gradient, flush) {
+      const dO = units.map((unit) => units.piece(gradient, unit));
       const own = units.map((u) => {
         const record = { kept: finished[u]!.kept, incoming: incoming[u]! };
         return [pieces[u]!, starts[u]!, record] as const;
@@ -75,7 +71,7 @@ export function recurrenceByUnit<I extends RecurrenceInputs>(
       const adjoints = [...summarized].reverse();
       const reverse = startScan(group, adjoints, 'reverse');
       const partial = forEach((call, u) => op.prepareBackward(call, ...own[u]!, dO[u]!, summarized[u]!));
-      tape.flushDeferred();
+      flush();
       const outgoing = foldStates(adjoints, reverse?.wait() ?? null).reverse();
       const results = forEach((call, u) =>
         op.finishBackward(call, ...own[u]!, partial[u]!, dO[u]!, outgoing[u]!, false),

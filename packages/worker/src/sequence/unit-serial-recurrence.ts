@@ -6,6 +6,7 @@ import {
   wideType,
 } from '@longscan/kernels';
 import { refuseTransition } from '../strategy-support.js';
+import { recordRecurrence } from './record-recurrence.js';
 import { cutInputs, gradientsByUnit, type UnitRecurrenceOptions } from './unit-recurrence.js';
 
 /**
@@ -40,28 +41,23 @@ export function serialRecurrenceByUnit<I extends RecurrenceInputs>(
   if (!received.isReplay) turn?.handOn(incoming.at(-1)!);
   const output = units.joinTokens(results.map((one) => one.output));
 
-  const { tape } = device;
-  if (tape === null || !tensors.some((tensor) => tensor.requiresGrad)) return output;
-  tape.record({
-    name: op.name,
-    flushes: true,
-    inputs: tensors,
-    outputs: [output],
+  recordRecurrence({
+    ...{ name: op.name, inputs: tensors, output },
     saved: [
       ...pieces.flatMap((piece) => Object.values(piece)),
       ...starts,
       ...incoming,
       ...results.flatMap(({ kept }) => Object.values(kept)),
-    ].filter((one) => one !== null),
-    backward: ([gradient]) => {
-      const dO = units.map((unit) => units.piece(gradient!, unit));
+    ],
+    backward(gradient, flush) {
+      const dO = units.map((unit) => units.piece(gradient, unit));
       const records = units.map((u) => ({ kept: results[u]!.kept, incoming: incoming[u]! }));
       const prepared = device.withoutUnits(() =>
         units
           .calls(forwardCall(device))
           .map((call, u) => op.prepareBackward(call, pieces[u]!, starts[u]!, records[u]!, dO[u]!)),
       );
-      tape.flushDeferred();
+      flush();
       const reverse = group && serial!(group.communicator, 'reverse');
       let adjoint = reverse?.receive(device, shape, dtype) ?? null;
       const calls = units.calls(forwardCall(device));

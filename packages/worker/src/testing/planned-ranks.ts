@@ -1,7 +1,7 @@
 import { createInProcessGroup, type Device, type NativeObserver, openCpuDevice } from '@longscan/kernels';
 import type { Plan } from '../protocol/plan.js';
 import { assembleTraining, loadUnits } from '../training/assemble-training.js';
-import type { Training } from '../training/train-step.js';
+import type { Training } from '../training/training.js';
 
 /** The ranks of a plan, all in this process on CPUs, with initial parameters. `observe`: is told of a rank's native calls. */
 export async function openPlannedRanks(

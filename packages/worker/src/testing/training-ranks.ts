@@ -17,7 +17,8 @@ import { shardOfRank } from '../optim/shard.js';
 import { type JobSpec, parseMemory } from '../protocol/job-spec.js';
 import { Carry } from '../sequence/carry.js';
 import { slicesOf } from '../sequence/sequence-group.js';
-import { numExtra, type Training } from '../training/train-step.js';
+import { numExtra } from '../training/train-step.js';
+import type { Training } from '../training/training.js';
 
 /** A layer that looks back over a short convolution and a token shift, so that halos are there too. */
 const lookingBack = defineLayer({

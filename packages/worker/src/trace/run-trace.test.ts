@@ -8,7 +8,8 @@ import { traceHeaderSchema } from '../protocol/trace-file.js';
 import { exposedMsOf, readTraceFile } from '../testing/trace.js';
 import { batchOf } from '../testing/train-on-text.js';
 import { openTrainingRanks } from '../testing/training-ranks.js';
-import { type Training, trainStep } from '../training/train-step.js';
+import { trainStep } from '../training/train-step.js';
+import type { Training } from '../training/training.js';
 import { RunTrace } from './run-trace.js';
 import { monotonicUs, type StepTimes } from './step-tracer.js';
 

@@ -1,5 +1,5 @@
 import { parseTraceWindow } from '../protocol/trace-window.js';
-import type { Training } from '../training/train-step.js';
+import type { Training } from '../training/training.js';
 import { ChromeEvents } from './chrome-events.js';
 import { monotonicUs, StepTracer, type StepTracing, streamsOf, type TracedStep } from './step-tracer.js';
 import { TraceFile } from './trace-file.js';

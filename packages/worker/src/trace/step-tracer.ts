@@ -1,6 +1,6 @@
 import type { Communicator, Stream, StreamTrace } from '@longscan/kernels';
 import type { TraceWindow } from '../protocol/trace-window.js';
-import type { Training } from '../training/train-step.js';
+import type { Training } from '../training/training.js';
 
 /** Single spans kept of one stream in one step; sums go on beyond. About 6 MB. */
 const maxSpans = 65_536;

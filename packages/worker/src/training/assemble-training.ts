@@ -10,7 +10,8 @@ import { shardOfRank } from '../optim/shard.js';
 import type { Plan, ScanChoice } from '../protocol/plan.js';
 import { Carry } from '../sequence/carry.js';
 import type { Scan } from '../sequence/sequence-group.js';
-import { numExtra, type Training } from './train-step.js';
+import { numExtra } from './train-step.js';
+import type { Training } from './training.js';
 
 /** The files that a plan names. */
 export interface PlannedUnits {

@@ -6,7 +6,7 @@ import { timeSliceContexts } from '../model/time-slice-contexts.js';
 import { Crossing } from '../sequence/border.js';
 import type { Carry } from '../sequence/carry.js';
 import type { SlicePass } from '../sequence/time-slices.js';
-import type { Training } from './train-step.js';
+import type { Training } from './training.js';
 import { type UploadedBatch, uploadBatch } from './uploaded-batch.js';
 
 /** What the memory of sequences goes through: from step to step, or from one time slice to the next; null: neither. */

@@ -1,7 +1,7 @@
 import type { Event, Tape } from '@longscan/kernels';
 import type { GradientBucket } from '../model/gradient-buckets.js';
 import { sumBucket } from './over-ranks.js';
-import type { Training } from './train-step.js';
+import type { Training } from './training.js';
 
 /** A bucket that the backward pass is through. */
 interface PassedBucket {

@@ -10,7 +10,8 @@ import type { SliceRange } from '../sequence/sequence-group.js';
 import type { Strategy } from '../strategy.js';
 import { textOf } from '../testing/documents.js';
 import { type RanksOfDocuments, withRanks } from '../testing/train-on-documents.js';
-import { type StepResult, type Training, trainStep, validate } from './train-step.js';
+import { type StepResult, trainStep, validate } from './train-step.js';
+import type { Training } from './training.js';
 
 const strategies = [...(await importUnits<Strategy>(new URL('../sp/', import.meta.url))).keys()];
 

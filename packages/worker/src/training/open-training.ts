@@ -5,7 +5,8 @@ import type { RankContext } from '../rank-context.js';
 import { assembleTraining, loadUnits } from './assemble-training.js';
 import { explainShortage } from './out-of-memory.js';
 import { openPassGraphs } from './pass-graphs.js';
-import { assertFinite, type StepResult, type Training } from './train-step.js';
+import { assertFinite, type StepResult } from './train-step.js';
+import type { Training } from './training.js';
 
 /** Device, groups, model and optimizer of this rank, as the plan says; the parameters have no values yet. */
 export async function openTraining(context: RankContext, plan: Plan): Promise<Training> {

@@ -1,7 +1,7 @@
 import type { Communicator, Event, Tensor } from '@longscan/kernels';
 import type { FlatRange, GradientBucket } from '../model/gradient-buckets.js';
 import { partOfBucket } from '../optim/shard.js';
-import type { Training } from './train-step.js';
+import type { Training } from './training.js';
 
 /** `tensor` = its sum over ranks; null: there is one. */
 export function sumOverRanks(world: Communicator | null, tensor: Tensor): void {

@@ -13,7 +13,8 @@ import {
   trainOnDocuments,
   withRanks,
 } from '../testing/train-on-documents.js';
-import { type Training, trainStep, validate } from './train-step.js';
+import { trainStep, validate } from './train-step.js';
+import type { Training } from './training.js';
 
 const strategies = [...(await importUnits<Strategy>(new URL('../sp/', import.meta.url))).keys()];
 

@@ -8,7 +8,8 @@ import { type JobSpec, jobSpecSchema } from '../protocol/job-spec.js';
 import { plainPlan } from '../testing/plain-plan.js';
 import { assembleTraining, loadUnits } from './assemble-training.js';
 import { PassGraphs } from './pass-graphs.js';
-import { type StepResult, type Training, trainStep } from './train-step.js';
+import { type StepResult, trainStep } from './train-step.js';
+import type { Training } from './training.js';
 
 // Steps whose passes are graphs, beside steps whose kernels are launched one by one: the same bits.
 

@@ -5,7 +5,7 @@ import * as assert from 'uvu/assert';
 import type { Batch } from '../data/index.js';
 import { Parameters } from '../model/parameters.js';
 import { openPassGraphs, type Passes, PassGraphs } from './pass-graphs.js';
-import type { Training } from './train-step.js';
+import type { Training } from './training.js';
 
 const numTokens = 4;
 

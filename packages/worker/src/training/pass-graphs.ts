@@ -1,7 +1,7 @@
 import { fromArray, type Graph, LongscanError, type Tensor } from '@longscan/kernels';
 import type { Batch } from '../data/index.js';
 import type { JobSpec } from '../protocol/job-spec.js';
-import type { Training } from './train-step.js';
+import type { Training } from './training.js';
 import { tensorsOf, type UploadedBatch, uploadBatch, uploadOver } from './uploaded-batch.js';
 
 /** Enqueues both passes over all micro-batches of a step, into gradients begun anew; `seed`: 1, the loss's gradient, [1]. */

@@ -4,7 +4,7 @@ import type { Parameters } from '../model/parameters.js';
 import { trainOverTimeSlices } from '../sequence/time-slices.js';
 import { forwardUploaded, slicePass } from './forward.js';
 import { GradientSums } from './gradient-sums.js';
-import type { Training } from './train-step.js';
+import type { Training } from './training.js';
 import { type UploadedBatch, uploadBatch } from './uploaded-batch.js';
 
 /** What the host does between passes. */

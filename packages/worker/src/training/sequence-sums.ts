@@ -1,7 +1,7 @@
 import { copy, emptyLike, fill, type Tensor, zeros } from '@longscan/kernels';
 import type { Batch } from '../data/index.js';
 import type { RankMesh } from '../mesh.js';
-import type { Training } from './train-step.js';
+import type { Training } from './training.js';
 import { treeSum } from './tree-sum.js';
 
 /**

@@ -11,7 +11,8 @@ import { createModel, parameterSpecs } from '../model/model.js';
 import { Parameters } from '../model/parameters.js';
 import { Optimizer } from '../optim/optimizer.js';
 import { type JobSpec, jobSpecSchema } from '../protocol/job-spec.js';
-import { numExtra, type Training, trainStep } from './train-step.js';
+import { numExtra, trainStep } from './train-step.js';
+import type { Training } from './training.js';
 
 // Every layer in a model on a GPU, slice by slice in time: what it gives in whole sequences.
 

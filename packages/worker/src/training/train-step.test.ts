@@ -10,7 +10,8 @@ import { Parameters } from '../model/parameters.js';
 import { Optimizer } from '../optim/optimizer.js';
 import { type JobSpec, jobSpecSchema } from '../protocol/job-spec.js';
 import { slicesOf } from '../sequence/sequence-group.js';
-import { numExtra, type StepResult, type Training, trainStep, validate } from './train-step.js';
+import { numExtra, type StepResult, trainStep, validate } from './train-step.js';
+import type { Training } from './training.js';
 
 const sequenceLength = 192;
 const names = ['gla', 'lightning', 'linear-attention'];

@@ -9,18 +9,13 @@ import {
   zeros,
 } from '@longscan/kernels';
 import { type Batch, cutInTime } from '../data/index.js';
-import type { RankMesh } from '../mesh.js';
-import type { Model } from '../model/model.js';
 import type { Parameters } from '../model/parameters.js';
-import type { Optimizer } from '../optim/optimizer.js';
-import type { Carry } from '../sequence/carry.js';
-import type { ModelGroup } from '../sequence/sequence-group.js';
 import { lossOverTimeSlices } from '../sequence/time-slices.js';
 import { forward, slicePass } from './forward.js';
 import { finishSums, gatherParameters, sumOverRanks, updateParameters } from './over-ranks.js';
-import type { PassGraphs } from './pass-graphs.js';
 import { extraLoss, runPasses, runUploadedPasses } from './passes.js';
 import { SequenceSums, sequencesOf, validateSequences } from './sequence-sums.js';
+import type { Training } from './training.js';
 
 /** Elements behind the gradients that are summed over ranks with them: the loss, and who wants to stop, and how. */
 export const numExtra = 3;
@@ -43,21 +38,6 @@ export interface StepResult {
   readonly save: boolean;
   readonly spBytesSentForward: number;
   readonly spBytesSentBackward: number;
-}
-
-/** Everything one training step works on. */
-export interface Training {
-  readonly device: Device;
-  readonly model: Model;
-  readonly parameters: Parameters;
-  readonly optimizer: Optimizer;
-  readonly mesh: RankMesh;
-  /** Null: this rank holds whole sequences. */
-  readonly sequence: ModelGroup | null;
-  /** Memory that goes from each step to the next; null: every sequence begins anew. */
-  readonly carry: Carry | null;
-  /** What launches the passes of steps as graphs; null: all their kernels are launched one by one. */
-  readonly graphs: PassGraphs | null;
 }
 
 /** Steps that may be under way: on a GPU the next one is enqueued before the host looks at the results of the last. */

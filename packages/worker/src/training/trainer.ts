@@ -15,14 +15,8 @@ import { closeTraining, leaveRanks, openTraining, refuseDiverged } from './open-
 import { explainShortage } from './out-of-memory.js';
 import { gatherValues } from './over-ranks.js';
 import { checkpointContent, restore } from './train-state.js';
-import {
-  maxUnderWay,
-  type StepResult,
-  type StopWish,
-  type Training,
-  trainStep,
-  validate,
-} from './train-step.js';
+import { maxUnderWay, type StepResult, type StopWish, trainStep, validate } from './train-step.js';
+import type { Training } from './training.js';
 
 /** The `train` task: this rank's part of a job, from the plan to the last checkpoint. */
 export async function runTraining(context: RankContext): Promise<void> {

@@ -63,6 +63,30 @@ struct Common {
     return kept.data;
   }
 
+  size_t segmentsBytes(const Args& args) const {
+    return LONGSCAN_CUDA_FUNCTION(args, longscanDeltaRuleSegmentsBytes)(&call);
+  }
+  void* segments(Args& args) const {
+    void* const segments = optionalSegments(args);
+    args.check(segments != nullptr, "segments are missing");
+    return segments;
+  }
+  void* optionalSegments(Args& args) const {
+    const TensorRef segments = args.optionalTensor("segments");
+    if (!segments) return nullptr;
+    const size_t bytes = segmentsBytes(args);
+    args.check(bytes > 0, "slices are not summarized by chunks on this device");
+    args.check(segments.bytes() >= bytes, "segments do not fit");
+    checkAligned(args, segments);
+    return segments.data;
+  }
+  size_t leavingBytes(const Args& args) const {
+    return LONGSCAN_CUDA_FUNCTION(args, longscanDeltaRuleSummaryBackwardBytes)(&call);
+  }
+  int64_t leavingSize(const Args& args) const {
+    return static_cast<int64_t>(leavingBytes(args) / sizeof(float));
+  }
+
  private:
   static constexpr int64_t limit = 1 << 24;
 };
@@ -80,6 +104,54 @@ Napi::Value bindForward(Args& args) {
   io.o = typedArgument(args, "o", common.q, common.v.numElements);
   io.ht = optionalF32Argument(args, "ht", common.stateSize());
   io.kept = common.kept(args);
+  io.prepared = args.flag("prepared");
+  io.segments = common.optionalSegments(args);
+  const size_t workspace = LONGSCAN_CUDA_FUNCTION(args, longscanDeltaRuleForwardWorkspaceBytes)(&common.call);
+  if (workspace > 0) io.workspace = args.workspace(workspace);
+  args.enqueueLaunch([=, call = common.call](CUstream_st* stream) { return kernel(&call, &io, stream); });
+  return args.env().Undefined();
+}
+
+Napi::Value bindPrepare(Args& args) {
+  const Common common(args);
+  const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanDeltaRulePrepare);
+  void* const kept = common.kept(args);
+  args.enqueueLaunch([=, call = common.call](CUstream_st* stream) { return kernel(&call, kept, stream); });
+  return args.env().Undefined();
+}
+
+Napi::Value bindSegmentsBytes(Args& args) {
+  const Common common(args);
+  return Napi::Number::New(args.env(), static_cast<double>(common.segmentsBytes(args)));
+}
+
+Napi::Value bindSummaryBackwardBytes(Args& args) {
+  const Common common(args);
+  return Napi::Number::New(args.env(), static_cast<double>(common.leavingBytes(args)));
+}
+
+Napi::Value bindSummarize(Args& args) {
+  const Common common(args);
+  const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanDeltaRuleSummarize);
+  LongscanDeltaRuleSummary io{};
+  io.kept = common.kept(args);
+  io.state = f32Argument(args, "state", common.stateSize());
+  io.factor = f32Argument(args, "factor", common.call.B * common.call.H * common.call.K * common.call.K);
+  io.reset = optionalF32Argument(args, "reset", common.call.B);
+  io.segments = common.segments(args);
+  args.enqueueLaunch([=, call = common.call](CUstream_st* stream) { return kernel(&call, &io, stream); });
+  return args.env().Undefined();
+}
+
+Napi::Value bindSummarizeBackward(Args& args) {
+  const Common common(args);
+  const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanDeltaRuleSummarizeBackward);
+  LongscanDeltaRuleSummaryBackward io{};
+  io.dO = typedArgument(args, "dO", common.q, common.v.numElements);
+  io.kept = common.kept(args);
+  io.segments = common.segments(args);
+  io.adjoint = f32Argument(args, "adjoint", common.stateSize());
+  io.leaving = f32Argument(args, "leaving", common.leavingSize(args));
   args.enqueueLaunch([=, call = common.call](CUstream_st* stream) { return kernel(&call, &io, stream); });
   return args.env().Undefined();
 }
@@ -91,6 +163,8 @@ Napi::Value bindBackward(Args& args) {
   LongscanDeltaRuleBackward io{};
   io.dO = typedArgument(args, "dO", common.q, common.v.numElements);
   io.kept = common.kept(args);
+  io.segments = common.optionalSegments(args);
+  io.leaving = optionalF32Argument(args, "leaving", common.leavingSize(args));
   io.h0 = optionalF32Argument(args, "h0", common.stateSize());
   io.dht = optionalF32Argument(args, "dht", common.stateSize());
   io.dq = typedArgument(args, "dq", common.q, common.q.numElements);
@@ -109,8 +183,13 @@ Napi::Value bindBackward(Args& args) {
 
 void registerDeltaRuleCuda(Registry& registry) {
   registry.add("deltaRuleCudaKeptBytes", 9, bindKeptBytes);
-  registry.add("deltaRuleCudaForward", 13, bindForward);
-  registry.add("deltaRuleCudaBackward", 19, bindBackward);
+  registry.add("deltaRuleCudaForward", 15, bindForward);
+  registry.add("deltaRuleCudaPrepare", 10, bindPrepare);
+  registry.add("deltaRuleCudaSegmentsBytes", 9, bindSegmentsBytes);
+  registry.add("deltaRuleCudaSummarize", 14, bindSummarize);
+  registry.add("deltaRuleCudaSummaryBackwardBytes", 9, bindSummaryBackwardBytes);
+  registry.add("deltaRuleCudaSummarizeBackward", 14, bindSummarizeBackward);
+  registry.add("deltaRuleCudaBackward", 21, bindBackward);
 }
 
 }  // namespace longscan

@@ -4,9 +4,12 @@
 
 #include "cuda/tile.cuh"
 #include "cuda/workspace_parts.h"
+#include "cuda_backward.h"
 #include "cuda_diagonal.h"
+#include "cuda_forward.h"
 #include "cuda_gradient.h"
 #include "cuda_prepare.h"
+#include "cuda_summary.h"
 #include "cuda_sweep_call.h"
 
 namespace longscan {
@@ -29,6 +32,7 @@ struct Kept {
   WorkspaceParts arena;
   DeltaChunks chunks;
   Bf16* states;
+  void* effects = nullptr;  // of DeltaSegments, where the forward sweep is cut
 
   Kept(const Call& call, const void* base) : arena(const_cast<void*>(base)) {
     const Sizes sizes(call);
@@ -39,6 +43,7 @@ struct Kept {
     chunks.w = arena.take<Bf16>(sizes.rows * call.K);
     chunks.u = arena.take<Bf16>(sizes.rows * call.V);
     states = arena.take<Bf16>(sizes.states);
+    if (deltaForwardIsCut(call)) effects = arena.take<char>(deltaEffectsBytes(call));
     chunks.prepared = arena.take<int32_t>(numDeltaCounts(sizes.heads, call.T));
   }
 };
@@ -47,10 +52,11 @@ struct Workspace {
   WorkspaceParts arena;
   Bf16* adjoints;
   int32_t* finished;
+  DeltaBackwardMemory segments;
   float* betaShares = nullptr;
   float *risingDots = nullptr, *fallingDots = nullptr, *ends = nullptr;
 
-  Workspace(const Call& call, void* base) : arena(base) {
+  Workspace(const Call& call, void* base) : arena(base), segments(call, arena) {
     const Sizes sizes(call);
     adjoints = arena.take<Bf16>(sizes.states);
     finished = arena.take<int32_t>(numDeltaCounts(sizes.heads, call.T));
@@ -76,22 +82,29 @@ bool supported(const Call& call) {
          deltaSweepsFit(call.K);
 }
 
+/// `counts`: so that a sweep can begin beside it.
+cudaError_t prepare(const Call& call, Kept& kept, bool counts, cudaStream_t stream) {
+  DeltaDevice device;
+  const cudaError_t error = deltaDevice(device);
+  if (error != cudaSuccess) return error;
+  if (!counts || deltaSweepLeaves(device, call.B * call.H, call.K, call.V) == 0)
+    kept.chunks.prepared = nullptr;
+  return launchDeltaPrepare({call.B, call.T, call.H, call.K, call.V, call.scale, bf16(call.q), bf16(call.k),
+                             bf16(call.v), call.beta, call.g, call.resets, kept.chunks},
+                            device, stream);
+}
+
 cudaError_t forward(const Call& call, const LongscanDeltaRuleForward& io, cudaStream_t stream) {
   Kept kept(call, io.kept);
-  DeltaDevice device;
-  cudaError_t error = deltaDevice(device);
-  if (error != cudaSuccess) return error;
-  if (deltaSweepLeaves(device, call.B * call.H, call.K, call.V) == 0) kept.chunks.prepared = nullptr;
-  error = launchDeltaPrepare({call.B, call.T, call.H, call.K, call.V, call.scale, bf16(call.q), bf16(call.k),
-                              bf16(call.v), call.beta, call.g, call.resets, kept.chunks},
-                             device, stream);
-  if (error != cudaSuccess) return error;
+  if (io.prepared) {
+    kept.chunks.prepared = nullptr;
+  } else {
+    const cudaError_t error = prepare(call, kept, !deltaForwardIsCut(call), stream);
+    if (error != cudaSuccess) return error;
+  }
   DeltaSweepCall sweep = sweepOf(call, kept.chunks);
-  sweep.h0 = io.h0;
-  sweep.o = static_cast<Bf16*>(io.o);
-  sweep.ht = io.ht;
   sweep.states = kept.states;
-  return launchDeltaForwardSweep(sweep, stream);
+  return launchDeltaOutputs(call, io, sweep, kept.effects, stream);
 }
 
 cudaError_t backward(const Call& call, const LongscanDeltaRuleBackward& io, cudaStream_t stream) {
@@ -107,7 +120,8 @@ cudaError_t backward(const Call& call, const LongscanDeltaRuleBackward& io, cuda
   cudaError_t error = deltaDevice(device);
   if (error != cudaSuccess) return error;
   if (device.sharesTime) sweep.finished = work.finished;
-  error = launchDeltaBackwardSweep(sweep, stream);
+  const void* const effects = io.segments != nullptr ? io.segments : kept.effects;
+  error = launchDeltaAdjoints(call, sweep, effects, io.leaving, work.segments, stream);
   if (error != cudaSuccess) return error;
   const bool inShares = io.dbeta != nullptr && work.betaShares != nullptr;
   error = launchDeltaGradient({call.B,
@@ -145,6 +159,12 @@ cudaError_t backward(const Call& call, const LongscanDeltaRuleBackward& io, cuda
 
 }  // namespace
 
+DeltaChunks deltaPreparedChunks(const Call& call, const void* kept) {
+  DeltaChunks chunks = isDiagonal(call) ? deltaDiagonalChunks(call, kept) : Kept(call, kept).chunks;
+  chunks.prepared = nullptr;
+  return chunks;
+}
+
 }  // namespace longscan
 
 using namespace longscan;
@@ -157,6 +177,27 @@ size_t longscanDeltaRuleKeptBytes(const LongscanDeltaRule* call) {
 size_t longscanDeltaRuleWorkspaceBytes(const LongscanDeltaRule* call) {
   if (!supported(*call)) return 0;
   return isDiagonal(*call) ? deltaDiagonalWorkspaceBytes(*call) : Workspace(*call, nullptr).arena.used();
+}
+
+size_t longscanDeltaRuleForwardWorkspaceBytes(const LongscanDeltaRule* call) {
+  return supported(*call) ? deltaForwardWorkspaceBytes(*call) : 0;
+}
+
+size_t longscanDeltaRuleSegmentsBytes(const LongscanDeltaRule* call) {
+  return supported(*call) && deltaSummarizes() ? DeltaSegments(*call, nullptr).arena.used() : 0;
+}
+
+int longscanDeltaRulePrepare(const LongscanDeltaRule* call, void* kept, CUstream_st* stream) {
+  if (!supported(*call)) return cudaErrorInvalidValue;
+  if (isDiagonal(*call)) return deltaDiagonalPrepare(*call, kept, stream);
+  Kept parts(*call, kept);
+  return prepare(*call, parts, false, stream);
+}
+
+int longscanDeltaRuleSummarize(const LongscanDeltaRule* call, const LongscanDeltaRuleSummary* io,
+                               CUstream_st* stream) {
+  if (longscanDeltaRuleSegmentsBytes(call) == 0) return cudaErrorInvalidValue;
+  return launchDeltaSummary(*call, *io, stream);
 }
 
 int longscanDeltaRuleForward(const LongscanDeltaRule* call, const LongscanDeltaRuleForward* io,

@@ -35,29 +35,68 @@ struct LongscanDeltaRule {
 };
 
 struct LongscanDeltaRuleForward {
-  const float* h0;  // [B, H, V, K], or null: zero
-  void* o;          // bf16 [B, T, H, V]
-  float* ht;        // [B, H, V, K], or null: not wanted
-  void* kept;       // for the backward pass: longscanDeltaRuleKeptBytes()
+  const float* h0;       // [B, H, V, K], or null: zero
+  void* o;               // bf16 [B, T, H, V]
+  float* ht;             // [B, H, V, K], or null: not wanted
+  void* kept;            // for the backward pass: longscanDeltaRuleKeptBytes()
+  int32_t prepared;      // 1: longscanDeltaRulePrepare() has begun `kept`; 0: nothing has
+  const void* segments;  // of the summary, where there is one, or null
+  void* workspace;       // longscanDeltaRuleForwardWorkspaceBytes()
+};
+
+/// What the slice does to a state that enters it: S -> M S + E.
+struct LongscanDeltaRuleSummary {
+  const void* kept;  // of longscanDeltaRulePrepare(), before the forward pass
+  float* state;      // E, [B, H, V, K]
+  float* factor;     // M^T, [B, H, K, K]; zero where a document starts in the slice
+  float* reset;      // [B], 1 where one does, else 0; or null
+  void* segments;    // for the summary against time: longscanDeltaRuleSegmentsBytes()
+};
+
+/// What it does to an adjoint, against time.
+struct LongscanDeltaRuleSummaryBackward {
+  const void* dO;        // bf16 [B, T, H, V]
+  const void* kept;      // of longscanDeltaRulePrepare(), or of the forward pass
+  const void* segments;  // of the summary
+  float* adjoint;        // dL/dh0 through this slice's outputs alone, [B, H, V, K]
+  void* leaving;         // for the backward pass: longscanDeltaRuleSummaryBackwardBytes()
 };
 
 struct LongscanDeltaRuleBackward {
-  const void* dO;    // bf16 [B, T, H, V]
-  const void* kept;  // of the forward pass
-  const float* h0;   // as in the forward pass
-  const float* dht;  // [B, H, V, K], or null: zero
-  void* dq;          // bf16 [B, T, H, K]
-  void* dk;          // bf16 [B, T, H, K]
-  void* dv;          // bf16 [B, T, H, V]
-  float* dbeta;      // [B, T, H], or null: not wanted
-  float* dg;         // like g; not read where there is no gate
-  float* dh0;        // [B, H, V, K], or null: not wanted
-  void* workspace;   // longscanDeltaRuleWorkspaceBytes()
+  const void* dO;        // bf16 [B, T, H, V]
+  const void* kept;      // of the forward pass
+  const void* segments;  // of the summary, where there is one, or null
+  const void* leaving;   // of the summary against time, likewise
+  const float* h0;       // as in the forward pass
+  const float* dht;      // [B, H, V, K], or null: zero
+  void* dq;              // bf16 [B, T, H, K]
+  void* dk;              // bf16 [B, T, H, K]
+  void* dv;              // bf16 [B, T, H, V]
+  float* dbeta;          // [B, T, H], or null: not wanted
+  float* dg;             // like g; not read where there is no gate
+  float* dh0;            // [B, H, V, K], or null: not wanted
+  void* workspace;       // longscanDeltaRuleWorkspaceBytes()
 };
 
 /// 0 where the call is not supported: head sizes, gate, or no tokens.
 size_t longscanDeltaRuleKeptBytes(const struct LongscanDeltaRule* call);
+/// Of the forward pass; 0 where it needs none.
+size_t longscanDeltaRuleForwardWorkspaceBytes(const struct LongscanDeltaRule* call);
+/// Of the backward pass.
 size_t longscanDeltaRuleWorkspaceBytes(const struct LongscanDeltaRule* call);
+
+/// Of summaries; 0, too, on devices without wgmma (compute capability 9.0), where slices are summarized token
+/// by token (cuda_general.h).
+size_t longscanDeltaRuleSegmentsBytes(const struct LongscanDeltaRule* call);
+size_t longscanDeltaRuleSummaryBackwardBytes(const struct LongscanDeltaRule* call);
+
+/// What of the forward pass needs no state, which a slice's summary and its outputs then have in common.
+int longscanDeltaRulePrepare(const struct LongscanDeltaRule* call, void* kept, struct CUstream_st* stream);
+int longscanDeltaRuleSummarize(const struct LongscanDeltaRule* call,
+                               const struct LongscanDeltaRuleSummary* io, struct CUstream_st* stream);
+int longscanDeltaRuleSummarizeBackward(const struct LongscanDeltaRule* call,
+                                       const struct LongscanDeltaRuleSummaryBackward* io,
+                                       struct CUstream_st* stream);
 
 int longscanDeltaRuleForward(const struct LongscanDeltaRule* call, const struct LongscanDeltaRuleForward* io,
                              struct CUstream_st* stream);

@@ -1,4 +1,5 @@
 import type { ForwardCall } from '../../autograd/define-op.js';
+import type { Kept } from '../../recurrence-op.js';
 import type { RecurrenceParts } from '../../recurrence-parts.js';
 import type { Tensor } from '../../tensor.js';
 import type { DeltaRuleInputs } from './index.js';
@@ -14,35 +15,44 @@ interface Kind {
   readonly stateShape: (inputs: DeltaRuleInputs) => readonly number[];
 }
 
-/** What the chunkwise kernels do of it: the slice from a state that is known. */
-type ChunkwiseParts = Pick<RecurrenceParts<DeltaRuleInputs>, 'forward' | 'finish' | 'finishBackward'>;
+/** What the chunks of a slice are by themselves, and room for its segments where the device summarizes by chunks. */
+interface Prepared extends Kept {
+  readonly kept: Tensor;
+  readonly segments: Tensor | null;
+}
 
-/**
- * The recurrence on a GPU. Chunks on the tensor cores where they apply; elsewhere, and for what a slice does to a state,
- * `general`, token by token in f32: M of thousands of tokens is a product that bf16 does not hold.
- */
+/** The recurrence on a GPU: chunks on the tensor cores where they apply, elsewhere `general`, token by token in f32. */
 export function cudaParts(
   kind: Kind,
   general: RecurrenceParts<DeltaRuleInputs>,
 ): RecurrenceParts<DeltaRuleInputs> {
-  const chunkwise = chunkwiseParts(kind);
-  const partsFor = (inputs: DeltaRuleInputs): ChunkwiseParts =>
-    isChunkwise(kind, inputs) ? chunkwise : general;
+  const chunkwise = chunkwiseParts(kind, general);
+  const partsFor = (inputs: DeltaRuleInputs) => (isChunkwise(kind, inputs) ? chunkwise : general);
   return {
-    ...general,
     forward: (call, inputs, ...rest) => partsFor(inputs).forward(call, inputs, ...rest),
+    prepare: (call, inputs, ...rest) => partsFor(inputs).prepare(call, inputs, ...rest),
+    summarize: (call, inputs, ...rest) => partsFor(inputs).summarize(call, inputs, ...rest),
     finish: (call, inputs, ...rest) => partsFor(inputs).finish(call, inputs, ...rest),
+    summarizeBackward: (call, inputs, ...rest) => partsFor(inputs).summarizeBackward(call, inputs, ...rest),
+    prepareBackward: (call, inputs, ...rest) => partsFor(inputs).prepareBackward(call, inputs, ...rest),
     finishBackward: (call, inputs, ...rest) => partsFor(inputs).finishBackward(call, inputs, ...rest),
   };
 }
 
+/** As `cuda.h` has it. */
 function isChunkwise({ isPlain }: Kind, { q, v }: DeltaRuleInputs): boolean {
-  const isHeadSize = (size: number) => size % 8 === 0 && size <= 256;
-  return isPlain && q.dtype === 'bf16' && isHeadSize(q.dim(3)) && isHeadSize(v.dim(-1));
+  const isHeadSize = (size: number, most: number) => size % 8 === 0 && size <= most;
+  return isPlain && q.dtype === 'bf16' && isHeadSize(q.dim(3), 256) && isHeadSize(v.dim(-1), 512);
 }
 
-/** Inputs in bf16, gates and states in f32, one sweep that keeps what its gradients need. */
-function chunkwiseParts({ code, scaleOf, stateShape }: Kind): ChunkwiseParts {
+/**
+ * Inputs in bf16, gates and states in f32. A slice alone is one call; between others, its chunks are prepared once for
+ * its summary and its outputs. Devices without the kernels of the summary take `general`'s.
+ */
+function chunkwiseParts(
+  { code, scaleOf, stateShape }: Kind,
+  general: RecurrenceParts<DeltaRuleInputs>,
+): RecurrenceParts<DeltaRuleInputs> {
   const common = (
     call: ForwardCall,
     inputs: DeltaRuleInputs,
@@ -58,28 +68,78 @@ function chunkwiseParts({ code, scaleOf, stateShape }: Kind): ChunkwiseParts {
     call.device.flops += (v.size / V) * (2 * perToken * K * V + intra * 64 * (K + V));
   };
 
-  const sweep = (
-    call: ForwardCall,
-    inputs: DeltaRuleInputs,
-    resets: Tensor | null,
-    h0: Tensor | null,
-    finalState: Tensor | null,
-  ) => {
-    const slice = common(call, inputs, resets);
-    const kept = call.empty([Math.ceil(call.native.deltaRuleCudaKeptBytes(...slice) / 4)]);
-    const output = call.empty(inputs.v.shape, inputs.v.dtype);
-    call.native.deltaRuleCudaForward(...slice, h0?.id ?? null, output.id, finalState?.id ?? null, kept.id);
-    count(call, inputs, 3, 2);
-    return { output, kept: { kept } };
-  };
+  const roomToKeep = (call: ForwardCall, slice: DeltaRuleCudaArguments): Tensor =>
+    call.empty([Math.ceil(call.native.deltaRuleCudaKeptBytes(...slice) / 4)]);
 
   return {
     forward(call, inputs, resets, h0) {
+      const slice = common(call, inputs, resets);
+      const kept = roomToKeep(call, slice);
+      const output = call.empty(inputs.v.shape, inputs.v.dtype);
       const finalState = call.empty(stateShape(inputs));
-      return { ...sweep(call, inputs, resets, h0, finalState), finalState };
+      call.native.deltaRuleCudaForward(
+        ...slice,
+        h0?.id ?? null,
+        output.id,
+        finalState.id,
+        kept.id,
+        false,
+        null,
+      );
+      count(call, inputs, 3, 2);
+      return { output, kept: { kept }, finalState };
     },
-    finish: (call, inputs, resets, _prepared, incoming) => sweep(call, inputs, resets, incoming, null),
-    finishBackward(call, inputs, resets, record, _prepared, outputGradient, outgoingAdjoint, wantIncoming) {
+
+    prepare(call, inputs, resets): Prepared {
+      const slice = common(call, inputs, resets);
+      const kept = roomToKeep(call, slice);
+      const bytes = call.native.deltaRuleCudaSegmentsBytes(...slice);
+      call.native.deltaRuleCudaPrepare(...slice, kept.id);
+      count(call, inputs, 0, 1);
+      return { kept, segments: bytes > 0 ? call.empty([bytes / 4]) : null };
+    },
+
+    summarize(call, inputs, resets, prepared) {
+      const { kept, segments } = prepared as Prepared;
+      if (segments === null) return general.summarize(call, inputs, resets, prepared);
+      const [B, H, V, K] = stateShape(inputs) as [number, number, number, number];
+      const state = call.empty([B, H, V, K]);
+      const factor = call.empty([B, H, K, K]);
+      const reset = resets && call.empty([B]);
+      const results = [state.id, factor.id, reset?.id ?? null] as const;
+      call.native.deltaRuleCudaSummarize(...common(call, inputs, resets), kept.id, ...results, segments.id);
+      count(call, inputs, 2 * (1 + K / V), 0);
+      return { state, kind: 'dense', factor, reset };
+    },
+
+    finish(call, inputs, resets, prepared, incoming) {
+      const { kept, segments } = prepared as Prepared;
+      const slice = common(call, inputs, resets);
+      const output = call.empty(inputs.v.shape, inputs.v.dtype);
+      const [incomingId, segmentsId] = [incoming?.id ?? null, segments?.id ?? null];
+      call.native.deltaRuleCudaForward(...slice, incomingId, output.id, null, kept.id, true, segmentsId);
+      count(call, inputs, 3, 1);
+      return { output, kept: { kept, segments } };
+    },
+
+    summarizeBackward(call, inputs, resets, record, summary, outputGradient) {
+      const { kept, segments } = record.kept as Prepared;
+      if (segments === null)
+        return general.summarizeBackward(call, inputs, resets, record, summary, outputGradient);
+      const state = call.empty(stateShape(inputs));
+      const slice = common(call, inputs, resets);
+      const leaving = call.empty([call.native.deltaRuleCudaSummaryBackwardBytes(...slice) / 4]);
+      const ids = [outputGradient.id, kept.id, segments.id, state.id, leaving.id] as const;
+      call.native.deltaRuleCudaSummarizeBackward(...slice, ...ids);
+      count(call, inputs, 3, 1);
+      return { ...summary, state, transposed: true, kept: { leaving } };
+    },
+
+    prepareBackward: (_call, _inputs, _resets, _record, _outputGradient, summarized) => ({
+      leaving: summarized?.kept?.leaving ?? null,
+    }),
+
+    finishBackward(call, inputs, resets, record, prepared, outputGradient, outgoingAdjoint, wantIncoming) {
       const like = ({ shape, dtype }: Tensor) => call.empty(shape, dtype);
       const { q, k, v, beta, g } = inputs;
       const [dq, dk, dv] = [like(q), like(k), like(v)];
@@ -89,6 +149,8 @@ function chunkwiseParts({ code, scaleOf, stateShape }: Kind): ChunkwiseParts {
         ...common(call, inputs, resets),
         outputGradient.id,
         record.kept.kept!.id,
+        record.kept.segments?.id ?? null,
+        prepared.leaving?.id ?? null,
         record.incoming?.id ?? null,
         outgoingAdjoint?.id ?? null,
         dq.id,

@@ -4,8 +4,10 @@
 
 #include "cuda/tile.cuh"
 #include "cuda/workspace_parts.h"
+#include "cuda_backward.h"
 #include "cuda_diagonal_gradient.h"
 #include "cuda_diagonal_prepare.h"
+#include "cuda_forward.h"
 #include "cuda_gradient.h"
 #include "cuda_sweep_call.h"
 
@@ -29,6 +31,7 @@ struct Kept {
   WorkspaceParts arena;
   DeltaChunks chunks{};
   Bf16* states;
+  void* effects = nullptr;  // of DeltaSegments, where the forward sweep is cut
 
   Kept(const Call& call, const void* base) : arena(const_cast<void*>(base)) {
     const int64_t heads = call.B * call.H, rows = heads * numChunksOf(call) * tileTokens;
@@ -42,6 +45,7 @@ struct Kept {
     chunks.u = arena.take<Bf16>(rows * call.V);
     states = arena.take<Bf16>(statesSizeOf(call));
     chunks.gamma = arena.take<float>(heads * numChunksOf(call) * call.K);
+    if (deltaForwardIsCut(call)) effects = arena.take<char>(deltaEffectsBytes(call));
     chunks.prepared = arena.take<int32_t>(numDeltaCounts(heads, call.T));
   }
 };
@@ -50,15 +54,28 @@ struct Workspace {
   WorkspaceParts arena;
   Bf16* adjoints;
   int32_t* finished;
+  DeltaBackwardMemory segments;
   float* betaShares = nullptr;
 
-  Workspace(const Call& call, void* base) : arena(base) {
+  Workspace(const Call& call, void* base) : arena(base), segments(call, arena) {
     adjoints = arena.take<Bf16>(statesSizeOf(call));
     finished = arena.take<int32_t>(numDeltaCounts(call.B * call.H, call.T));
     const int parts = deltaBetaParts(call.K);
     if (parts > 1) betaShares = arena.take<float>(parts * call.B * call.T * call.H);
   }
 };
+
+/// `counts`: so that a sweep can begin beside it.
+cudaError_t prepare(const Call& call, Kept& kept, bool counts, cudaStream_t stream) {
+  DeltaDevice device;
+  const cudaError_t error = deltaDevice(device);
+  if (error != cudaSuccess) return error;
+  if (!counts || deltaSweepLeaves(device, call.B * call.H, call.K, call.V) == 0)
+    kept.chunks.prepared = nullptr;
+  return launchDeltaDiagonalPrepare({call.B, call.T, call.H, call.K, call.V, call.scale, bf16(call.q),
+                                     bf16(call.k), bf16(call.v), call.beta, call.g, call.resets, kept.chunks},
+                                    device, stream);
+}
 
 }  // namespace
 
@@ -70,23 +87,26 @@ size_t deltaDiagonalWorkspaceBytes(const Call& call) {
   return Workspace(call, nullptr).arena.used();
 }
 
+DeltaChunks deltaDiagonalChunks(const Call& call, const void* kept) {
+  return Kept(call, kept).chunks;
+}
+
+cudaError_t deltaDiagonalPrepare(const Call& call, void* kept, cudaStream_t stream) {
+  Kept parts(call, kept);
+  return prepare(call, parts, false, stream);
+}
+
 cudaError_t deltaDiagonalForward(const Call& call, const LongscanDeltaRuleForward& io, cudaStream_t stream) {
   Kept kept(call, io.kept);
-  DeltaDevice device;
-  cudaError_t error = deltaDevice(device);
-  if (error != cudaSuccess) return error;
-  if (deltaSweepLeaves(device, call.B * call.H, call.K, call.V) == 0) kept.chunks.prepared = nullptr;
-  error =
-      launchDeltaDiagonalPrepare({call.B, call.T, call.H, call.K, call.V, call.scale, bf16(call.q),
-                                  bf16(call.k), bf16(call.v), call.beta, call.g, call.resets, kept.chunks},
-                                 device, stream);
-  if (error != cudaSuccess) return error;
+  if (io.prepared) {
+    kept.chunks.prepared = nullptr;
+  } else {
+    const cudaError_t error = prepare(call, kept, !deltaForwardIsCut(call), stream);
+    if (error != cudaSuccess) return error;
+  }
   DeltaSweepCall sweep = sweepOf(call, kept.chunks);
-  sweep.h0 = io.h0;
-  sweep.o = static_cast<Bf16*>(io.o);
-  sweep.ht = io.ht;
   sweep.states = kept.states;
-  return launchDeltaForwardSweep(sweep, stream);
+  return launchDeltaOutputs(call, io, sweep, kept.effects, stream);
 }
 
 cudaError_t deltaDiagonalBackward(const Call& call, const LongscanDeltaRuleBackward& io,
@@ -103,7 +123,8 @@ cudaError_t deltaDiagonalBackward(const Call& call, const LongscanDeltaRuleBackw
   cudaError_t error = deltaDevice(device);
   if (error != cudaSuccess) return error;
   if (device.sharesTime) sweep.finished = work.finished;
-  error = launchDeltaBackwardSweep(sweep, stream);
+  const void* const effects = io.segments != nullptr ? io.segments : kept.effects;
+  error = launchDeltaAdjoints(call, sweep, effects, io.leaving, work.segments, stream);
   if (error != cudaSuccess) return error;
   const bool inShares = io.dbeta != nullptr && deltaBetaParts(call.K) > 1;
   error = launchDeltaDiagonalGradient({call.B,

@@ -61,22 +61,10 @@ __device__ inline void fillGates(PairPanel c, const float* from, int64_t pitch, 
   }
 }
 
-/// Joins a barrier; whether all its threads say `mine`.
-__device__ inline bool joinBarrierIfAll(int number, int threads, bool mine) {
-  int all;
-  asm volatile(
-      "{ .reg .pred mine, all; setp.ne.s32 mine, %1, 0; bar.red.and.pred all, %2, %3, mine; "
-      "selp.s32 %0, 1, 0, all; }"
-      : "=r"(all)
-      : "r"(static_cast<int>(mine)), "r"(number), "r"(threads)
-      : "memory");
-  return all != 0;
-}
-
-/// Gates in `c` become sums in log2; a thread has one channel of a sub-chunk. Whether all channels of the
-/// chunk are mild. meet(): a barrier of these threads; meetIfAll(x): one that tells whether all say x.
-template <typename Meet, typename MeetIfAll>
-__device__ inline bool sumGates(PairPanel c, SubDecays subs, int thread, Meet&& meet, MeetIfAll&& meetIfAll) {
+/// Gates in `c` become sums in log2; a thread has one channel of a sub-chunk. meet(): a barrier of these
+/// threads.
+template <typename Meet>
+__device__ inline void sumGates(PairPanel c, SubDecays subs, int thread, Meet&& meet) {
   static_assert(diagonalThreads == 64 * numSubs, "a channel of a sub-chunk each");
   constexpr float log2e = 1.4426950408889634f;
   const int channel = thread % 64, own = thread / 64;
@@ -97,7 +85,13 @@ __device__ inline bool sumGates(PairPanel c, SubDecays subs, int thread, Meet&& 
   for (int i = 0; i < subTokens; i++) c.at(subTokens * own + i, channel) = before + sums[i];
   subs.starts(own)[channel] = before;
   if (own == 0) subs.starts(numSubs)[channel] = all;
-  return meetIfAll(all >= mildest);
+  meet();
+}
+
+/// Behind `sumGates`: whether all channels of the piece are mild. Each warp looks at all of them.
+__device__ inline bool areMild(SubDecays subs, int lane) {
+  const float2 all = reinterpret_cast<const float2*>(subs.starts(numSubs))[lane];
+  return __all_sync(~0u, all.x >= mildest && all.y >= mildest);
 }
 
 /// Four neighbours of a row in f32, from f32 or bf16.

@@ -3,6 +3,7 @@
 #include <cuda_runtime.h>
 
 #include "cuda.h"
+#include "cuda_sweep.h"
 
 namespace longscan {
 
@@ -10,6 +11,8 @@ namespace longscan {
 
 size_t deltaDiagonalKeptBytes(const LongscanDeltaRule& call);
 size_t deltaDiagonalWorkspaceBytes(const LongscanDeltaRule& call);
+DeltaChunks deltaDiagonalChunks(const LongscanDeltaRule& call, const void* kept);
+cudaError_t deltaDiagonalPrepare(const LongscanDeltaRule& call, void* kept, cudaStream_t stream);
 cudaError_t deltaDiagonalForward(const LongscanDeltaRule& call, const LongscanDeltaRuleForward& io,
                                  cudaStream_t stream);
 cudaError_t deltaDiagonalBackward(const LongscanDeltaRule& call, const LongscanDeltaRuleBackward& io,

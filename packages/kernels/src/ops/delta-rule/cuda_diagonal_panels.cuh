@@ -27,12 +27,13 @@ struct DiagonalPrepareLayout {
 
   // When all panels are through:
   static constexpr int inverse = queries;
-  static constexpr int products = gates;
+  static constexpr int square = gates;
+  static constexpr int diagonal = square + SplitSquare::bytes;
   static constexpr int values = keys;
   static constexpr int valueTiles = 3;
-  static_assert(FloatSquare::bytes <= PairPanel::bytes, "the square lies where a panel was");
+  static_assert(diagonal + 4 * DiagonalBlock::bytes <= beta, "both lie where gates and their sums were");
   static_assert(Tf32Panel::bytes <= PairPanel::bytes, "either has the place");
-  static_assert(values + valueTiles * Tile<64>::bytes <= gates, "values beside the products");
+  static_assert(values + valueTiles * Tile<64>::bytes <= gates, "values beside the square");
 };
 
 /// One of two warpgroups that take a chunk's channels in panels of 64, with two products: the first one,
@@ -45,11 +46,10 @@ class DiagonalPanels {
   const DeltaDiagonalPrepareCall& call;
   unsigned char* const shared;
   const uint32_t base;
-  const int pair;  // of warpgroups, in the block
-  const int b, chunk;
+  const int pair;        // of warpgroups, in the block
   const int index;       // of the chunk among all heads' chunks
   const uint32_t first;  // token of the head in [B, T, H]
-  int low, high;         // the piece's tokens in the chunk
+  int span;              // of tokens in the chunk, the piece's
 
  public:
   /// `shared`: of the pair.
@@ -59,25 +59,30 @@ class DiagonalPanels {
         shared(shared),
         base(sharedAddress(shared)),
         pair(pair),
-        b(bh / call.H),
-        chunk(chunk),
         index(bh * numChunks() + chunk),
-        first((b * static_cast<uint32_t>(call.T) + chunk * tileTokens) * call.H + bh % call.H) {}
+        first((bh / call.H * static_cast<uint32_t>(call.T) + chunk * tileTokens) * call.H + bh % call.H) {}
 
  protected:
   /// Barriers of a pair: of all its threads, and of either warpgroup.
   static constexpr int barriers = 3;
 
+  /// In one register.
+  __device__ static int spanOf(int low, int high) { return low | high << 8; }
+  __device__ int low() const { return span & 255; }
+  __device__ int high() const { return span >> 8; }
   __device__ bool has(int row) const {
-    return static_cast<unsigned>(row - low) < static_cast<unsigned>(high - low);
+    return static_cast<unsigned>(row - low()) < static_cast<unsigned>(high() - low());
   }
   __device__ int numChunks() const { return static_cast<int>((call.T + tileTokens - 1) / tileTokens); }
+  // Reckoned anew, since they are asked for once a piece only.
+  __device__ int64_t batch() const { return anew(index) / numChunks() / call.H; }
+  __device__ int chunk() const { return anew(index) % numChunks(); }
   /// Of the chunk's first token in [B, T, H, width].
   __device__ int64_t placeOf(int width) const { return static_cast<int64_t>(first) * width; }
   /// From token to token.
   __device__ int pitch() const { return call.H * call.K; }
-  __device__ void meet() const { joinBarrier(1 + barriers * pair, diagonalThreads); }
-  __device__ int ofWarpgroup() const { return barriers * pair + (ofQueries ? 2 : 3); }
+  __device__ void meet() const { joinBarrier(1 + barriers * anew(pair), diagonalThreads); }
+  __device__ int ofWarpgroup() const { return barriers * anew(pair) + (ofQueries ? 2 : 3); }
   __device__ void meetWarpgroup() const { joinBarrier(ofWarpgroup(), 128); }
   __device__ Tile<64> tile(int offset) const { return {base + offset}; }
   __device__ float* floats(int offset) const { return reinterpret_cast<float*>(shared + offset); }
@@ -129,11 +134,9 @@ class DiagonalPanels {
     fillPanel(channel);
     waitForCopies<0>();
     meet();
-    const bool mild = sumGates(
-        c(), subs(), threadAnew(), [&] { meet(); },
-        [&](bool x) { return joinBarrierIfAll(1 + barriers * pair, diagonalThreads, x); });
-    if (ofQueries && low == 0) storeGamma(channel);
-    if (mild) {
+    sumGates(c(), subs(), threadAnew(), [&] { meet(); });
+    if (ofQueries && low() == 0) storeGamma(channel);
+    if (areMild(subs(), threadAnew() % 32)) {
       addDecayed<true>(scores, channel);
     } else {
       const SteepChannels steep(c(), subs(), ofQueries ? Q() : K(), K(), threadAnew());
@@ -214,8 +217,8 @@ class DiagonalPanels {
         const uint32_t x = loadShared((from ^ unit << 4) + 8 * Tile<64>::pitch * i);
         const float2 sum = *reinterpret_cast<const float2*>(sums + 8 * PairPanel::pitch * i + 8 * unit);
         const float near = lowHalf(x) * exp2Fast(sum.x), far = highHalf(x) * exp2Fast(sum.y);
-        a[k][i] = mild || sum.x >= mildest ? roundToTf32(near) : 0;
-        a[k][i + 2] = mild || sum.y >= mildest ? roundToTf32(far) : 0;
+        a[k][i] = mild || sum.x >= mildest ? roundInProduct(near) : 0;
+        a[k][i + 2] = mild || sum.y >= mildest ? roundInProduct(far) : 0;
         storeShared((to ^ unit << 4) + 8 * Tile<64>::pitch * i,
                     ofQueries ? pack(call.scale * near, call.scale * far) : pack(near, far));
       }

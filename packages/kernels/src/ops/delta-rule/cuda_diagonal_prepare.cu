@@ -11,20 +11,22 @@ namespace {
 template <bool ofQueries>
 class DiagonalPrepare : DiagonalPanels<ofQueries> {
   using Panels = DiagonalPanels<ofQueries>;
-  using Panels::addPanel, Panels::b, Panels::base, Panels::call, Panels::chunk, Panels::eraseKeys,
+  using Panels::addPanel, Panels::base, Panels::batch, Panels::call, Panels::chunk, Panels::eraseKeys,
       Panels::first, Panels::floats, Panels::has, Panels::high, Panels::index, Panels::loadBeta, Panels::low,
-      Panels::meet, Panels::meetWarpgroup, Panels::ofWarpgroup, Panels::placeOf, Panels::row0, Panels::tile;
+      Panels::meet, Panels::meetWarpgroup, Panels::ofWarpgroup, Panels::placeOf, Panels::row0, Panels::span,
+      Panels::tile;
   using typename Panels::Layout;
 
  public:
   using Panels::barriers, Panels::Panels;
 
   __device__ void run() {
-    const int length = min(tileTokens, static_cast<int>(call.T - static_cast<int64_t>(chunk) * tileTokens));
-    for (high = 0; high < length;) {
-      const Piece piece = pieceFrom(call.resets ? call.resets + b * call.T : nullptr, call.T, chunk, high);
-      low = piece.low;
-      high = piece.high;
+    span = 0;
+    for (bool closed = false; !closed;) {
+      const Piece piece =
+          pieceFrom(call.resets ? call.resets + batch() * call.T : nullptr, call.T, chunk(), high());
+      closed = piece.closesChunk;
+      span = Panels::spanOf(piece.low, piece.high);
       loadBeta();
       Sums scores;  // of queries with keys, or of erase keys
       clear(scores);
@@ -34,7 +36,7 @@ class DiagonalPrepare : DiagonalPanels<ofQueries> {
         fillValues(0);
         storeScores(scores);
       } else {
-        storeInverse(scores);
+        makeInverse(scores);
       }
       publishToProducts();
       meet();
@@ -61,34 +63,35 @@ class DiagonalPrepare : DiagonalPanels<ofQueries> {
     storeRows(scores, call.to.scores, 0, 64);
   }
 
-  __device__ void storeInverse(const Sums& products) const {
-    const FloatSquare square{floats(Layout::products)};
+  __device__ void makeInverse(Sums& products) const {
     const DeltaLane at(threadAnew());
+    const int own = at.warp - 4;
     const float* const beta = floats(Layout::beta);
 #pragma unroll
     for (int n = 0; n < 8; n++)
 #pragma unroll
-      for (int i = 0; i < 2; i++) {
-        const int row = row0(at) + at.group + 8 * i, column = 8 * n + at.pairOf;
-        square.pairAt(row, column) =
-            make_float2(column < row ? beta[column] * products[n][2 * i] : 0.0f,
-                        column + 1 < row ? beta[column + 1] * products[n][2 * i + 1] : 0.0f);
-      }
-    meetWarpgroup();
-    invertUnitLower(square, at.warp - 4, at.lane, ofWarpgroup());
-    const int thread = threadAnew() % 128, column = thread % 16 * 4;
+      for (int i = 0; i < 4; i++) products[n][i] *= beta[8 * n + at.pairOf + i % 2];
+    const UnitLower lower{SplitSquare(base + Layout::square),
+                          {floats(Layout::diagonal + own * DiagonalBlock::bytes)},
+                          own,
+                          at.lane};
+    lower.store(products);
 #pragma unroll
-    for (int i = 0; i < 8; i++) {
-      const int row = 8 * i + thread / 16;
-      float lower[4];
-      loadFour(lower, &square.at(row, column));
+    for (int row = 0; row < 3; row++)
+      if (row < own) storeOperandA(tile(Layout::inverse), 16 * row, own, {}, at.lane);
+    lower.invert(ofWarpgroup(), [&](int i, const SplitA& block) {
+      storeATransposed(tile(Layout::inverse), 16 * (own + i), 16 * own, block.high, at.lane);
+    });
+  }
+
+  __device__ void storeInverse() const {
+    const int thread = threadAnew() % 128, unit = thread % 8;
 #pragma unroll
-      for (int j = 0; j < 4; j++) lower[j] = column + j <= row ? lower[j] : 0.0f;
-      const uint2 four = packFour(lower);
-      storeShared(tile(Layout::inverse), row, column, four);
+    for (int i = 0; i < 4; i++) {
+      const int row = 16 * i + thread / 8;
       if (has(row))
-        *reinterpret_cast<uint2*>(call.to.inverse + (static_cast<int64_t>(index) * tileTokens + row) * 64 +
-                                  column) = four;
+        *reinterpret_cast<uint4*>(call.to.inverse + (static_cast<int64_t>(index) * tileTokens + row) * 64 +
+                                  8 * unit) = loadShared16(tile(Layout::inverse).address(row, unit));
     }
   }
 
@@ -98,12 +101,13 @@ class DiagonalPrepare : DiagonalPanels<ofQueries> {
 #pragma unroll 1
     for (int i = 0; i < Layout::valueTiles && column + 64 * i < call.V; i++)
       fillTile<64, 128>(tile(Layout::values + i * Tile<64>::bytes), from, call.H * call.V, column + 64 * i,
-                        call.V, {0, low, high, false});
+                        call.V, {0, low(), high(), false});
     commitCopies();
   }
 
   /// W = Y (e^c K).
   __device__ void multiplyKeys() const {
+    storeInverse();
 #pragma unroll 1
     for (int channel = 0; channel < call.K; channel += 64)
       multiplyPanel(eraseKeys(channel), call.to.w, channel, call.K);
@@ -169,18 +173,20 @@ __global__ void __launch_bounds__(diagonalThreads*(LONGSCAN_WGMMA ? maxPairs : f
   extern __shared__ __align__(1024) unsigned char shared[];
   letNextKernelBegin();
   const int pair = __shfl_sync(~0u, static_cast<int>(threadIdx.y), 0);
-  unsigned char* const own = shared + pair * DiagonalPrepareLayout::bytes(call.K);
-  const auto meet = [&] { joinBarrier(1 + DiagonalPrepare<true>::barriers * pair, diagonalThreads); };
-  const PrepareWalk walk{tasks, reinterpret_cast<int*>(own + DiagonalPrepareLayout::task)};
-  if (threadIdx.x == 0) walk.begin(blockIdx.x * blockDim.y + pair);
+  const auto own = [&] { return shared + anew(pair) * DiagonalPrepareLayout::bytes(call.K); };
+  const auto walk = [&] {
+    return PrepareWalk{tasks, reinterpret_cast<int*>(own() + DiagonalPrepareLayout::task)};
+  };
+  const auto meet = [&] { joinBarrier(1 + DiagonalPrepare<true>::barriers * anew(pair), diagonalThreads); };
+  if (threadIdx.x == 0) walk().begin(blockIdx.x * blockDim.y + pair);
   meet();
-  while (!walk.done()) {
-    const int heads = static_cast<int>(call.B) * call.H;
+  while (!walk().done()) {
+    const int heads = static_cast<int>(call.B) * call.H, task = *walk().task;
     if (warpgroupNumber() == 0)
-      DiagonalPrepare<true>(call, own, pair, *walk.task / heads, *walk.task % heads).run();
+      DiagonalPrepare<true>(call, own(), pair, task / heads, task % heads).run();
     else
-      DiagonalPrepare<false>(call, own, pair, *walk.task / heads, *walk.task % heads).run();
-    if (threadIdx.x == 0) walk.advance(gridDim.x * blockDim.y);
+      DiagonalPrepare<false>(call, own(), pair, task / heads, task % heads).run();
+    if (threadIdx.x == 0) walk().advance(gridDim.x * blockDim.y);
     meet();
   }
 }

@@ -17,80 +17,77 @@ template <int KP>
 struct PrepareLayout {
   static constexpr int keys = Tile<KP>::bytes;
   static constexpr int square = keys + Tile<KP>::bytes;
-  static constexpr int gates = square + FloatSquare::bytes;
+  static constexpr int diagonal = square + SplitSquare::bytes;
+  static constexpr int gates = diagonal + 4 * DiagonalBlock::bytes;
   static constexpr int sums = gates + 64 * 4;
   static constexpr int beta = sums + 4 * 64 * 4;
   static constexpr int task = beta + 64 * 4;
   static constexpr int bytes = (task + 4 + 127) / 128 * 128;
 };
 
-/// visit(row, column, near, far) for what a thread has of rows [16 stripe, 16 stripe + 16) of X Y^T, columns
-/// up to the diagonal block.
-template <int KP, typename Visit>
-__device__ void eachScore(Tile<KP> X, Tile<KP> Y, int stripe, const DeltaLane& at, Visit&& visit) {
-  float sum[4][2][4] = {};
+/// Rows [16 stripe, 16 stripe + 16) of X Y^T times factorOf(row, column), columns up to the diagonal block;
+/// the rest is undefined.
+template <int KP, typename FactorOf>
+__device__ void multiplyRows(Sums& sum, Tile<KP> X, Tile<KP> Y, int stripe, const DeltaLane& at,
+                             FactorOf&& factorOf) {
+  clear(sum);
 #pragma unroll 2
   for (int k = 0; k < KP / 16; k++) {
     const MmaA x = loadA(X, 16 * stripe, 16 * k, at.lane);
 #pragma unroll
     for (int n = 0; n < 4; n++)
-      if (n <= stripe) mma(sum[n][0], sum[n][1], x, loadBTransposed(Y, 16 * n, 16 * k, at.lane));
+      if (n <= stripe) mma(sum[2 * n], sum[2 * n + 1], x, loadBTransposed(Y, 16 * n, 16 * k, at.lane));
   }
 #pragma unroll
-  for (int n = 0; n < 4; n++) {
-    if (n > stripe) break;
+  for (int n = 0; n < 8; n++) {
+    if (n / 2 > stripe) break;
 #pragma unroll
     for (int i = 0; i < 4; i++)
-      visit(16 * stripe + at.group + 8 * (i & 1), 16 * n + 8 * (i >> 1) + at.pairOf,
-            sum[n][i >> 1][2 * (i & 1)], sum[n][i >> 1][2 * (i & 1) + 1]);
+      sum[n][i] *= factorOf(16 * stripe + at.group + 8 * (i / 2), 8 * n + at.pairOf + i % 2);
   }
 }
 
-/// The lower triangle of a square in f32, and zeros above it, as rows [low, high) of 64 in bf16.
-__device__ void storeLower(FloatSquare from, __nv_bfloat16* to, const Piece& piece) {
-  for (int i = threadIdx.x; i < 64 * 8; i += prepareThreads) {
-    const int row = i / 8, column = i % 8 * 8;
-    if (row < piece.low || row >= piece.high) continue;
-    uint32_t packed[4];
+/// A warp's 16 rows, as first operands over 64 columns, to rows of 64 in global memory.
+__device__ void storeRows(const MmaA (&rows)[4], __nv_bfloat16* to, const Piece& piece, const DeltaLane& at) {
 #pragma unroll
-    for (int pair = 0; pair < 4; pair++) {
-      const float2 both = from.pairAt(row, column + 2 * pair);
-      packed[pair] =
-          pack(column + 2 * pair <= row ? both.x : 0.0f, column + 2 * pair + 1 <= row ? both.y : 0.0f);
+  for (int i = 0; i < 2; i++) {
+    const int row = 16 * at.warp + at.group + 8 * i;
+#pragma unroll
+    for (int n = 0; n < 4; n += 2) {
+      uint32_t packed[4] = {rows[n].x[i], rows[n].x[i + 2], rows[n + 1].x[i], rows[n + 1].x[i + 2]};
+      transposeQuad(packed, at.lane);
+      if (row >= piece.low && row < piece.high)
+        *reinterpret_cast<uint4*>(to + row * 64 + 16 * n + 8 * (at.lane & 3)) =
+            make_uint4(packed[0], packed[1], packed[2], packed[3]);
     }
-    *reinterpret_cast<uint4*>(to + row * 64 + column) =
-        make_uint4(packed[0], packed[1], packed[2], packed[3]);
   }
 }
 
-/// Rows of Y, each column times its factor, as first operand over tokens [16 k, 16 k + 16).
-__device__ inline MmaA inverseOperand(FloatSquare inverse, int row0, int k, const float2 (&factor)[2],
-                                      const DeltaLane& at) {
-  MmaA y;
+/// A warp's rows of Y, whose transpose is above the diagonal of the square, each column times its factor, as
+/// first operands over tokens [16 k, 16 k + 16).
+template <typename FactorOf>
+__device__ inline void loadInverse(MmaA (&y)[4], SplitSquare transposed, const DeltaLane& at,
+                                   FactorOf&& factorOf) {
 #pragma unroll
-  for (int i = 0; i < 4; i++) {
-    const int row = row0 + at.group + 8 * (i & 1), column = 16 * k + at.pairOf + 8 * (i >> 1);
-    const float2 both = inverse.pairAt(row, column);
-    y.x[i] = pack(column <= row ? both.x * factor[i >> 1].x : 0.0f,
-                  column + 1 <= row ? both.y * factor[i >> 1].y : 0.0f);
+  for (int k = 0; k < 4; k++) {
+    y[k] = {};
+    if (k > at.warp) continue;
+    const SplitA split = transposed.loadTransposed(k, at.warp, at.lane);
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+      const int column = 16 * k + at.pairOf + 8 * (i >> 1);
+      const uint32_t high = split.high.x[i], low = split.low.x[i];
+      y[k].x[i] = pack((lowHalf(high) + lowHalf(low)) * factorOf(column),
+                       (highHalf(high) + highHalf(low)) * factorOf(column + 1));
+    }
+    if (k == at.warp) keepLower(y[k], at.lane);
   }
-  return y;
 }
 
 /// A warp's 16 rows of Y X, X in shared memory, to rows of bf16 memory of which `width` columns are there.
-/// Row j of X counts factorOf(j) times.
-template <int KP, typename FactorOf>
-__device__ void storeProduct(FloatSquare inverse, Tile<KP> X, __nv_bfloat16* to, int pitch, int width,
-                             const Piece& piece, const DeltaLane& at, FactorOf&& factorOf) {
-  const int row0 = 16 * at.warp;
-  MmaA y[4];
-#pragma unroll
-  for (int k = 0; k < 4; k++) {
-    const int column = 16 * k + at.pairOf;
-    const float2 factor[2] = {{factorOf(column), factorOf(column + 1)},
-                              {factorOf(column + 8), factorOf(column + 9)}};
-    if (k <= at.warp) y[k] = inverseOperand(inverse, row0, k, factor, at);
-  }
+template <int KP>
+__device__ void storeProduct(const MmaA (&y)[4], Tile<KP> X, __nv_bfloat16* to, int pitch, int width,
+                             const Piece& piece, const DeltaLane& at) {
 #pragma unroll 2
   for (int column0 = 0; column0 < KP; column0 += 32) {
     if (column0 >= width) break;
@@ -107,7 +104,7 @@ __device__ void storeProduct(FloatSquare inverse, Tile<KP> X, __nv_bfloat16* to,
 #pragma unroll
       for (int n = 0; n < 4; n++) packed[n] = pack(sum[n][2 * i], sum[n][2 * i + 1]);
       transposeQuad(packed, at.lane);
-      const int row = row0 + at.group + 8 * i, column = column0 + 8 * (at.lane & 3);
+      const int row = 16 * at.warp + at.group + 8 * i, column = column0 + 8 * (at.lane & 3);
       if (row >= piece.low && row < piece.high && column < width)
         *reinterpret_cast<uint4*>(to + static_cast<int64_t>(row) * pitch + column) =
             make_uint4(packed[0], packed[1], packed[2], packed[3]);
@@ -119,10 +116,12 @@ template <int KP>
 __device__ void prepareChunk(const DeltaPrepareCall& call, unsigned char* shared, int chunk, int bh) {
   using Layout = PrepareLayout<KP>;
   const Tile<KP> Q{sharedAddress(shared)}, K{sharedAddress(shared + Layout::keys)};
-  const FloatSquare square{reinterpret_cast<float*>(shared + Layout::square)};
+  const SplitSquare square{sharedAddress(shared + Layout::square)};
   float* const gates = reinterpret_cast<float*>(shared + Layout::gates);
   float* const beta = reinterpret_cast<float*>(shared + Layout::beta);
   const DeltaLane at;
+  const UnitLower lower{
+      square, {reinterpret_cast<float*>(shared + Layout::diagonal) + 256 * at.warp}, at.warp, at.lane};
   float* const sums = reinterpret_cast<float*>(shared + Layout::sums) + 64 * at.warp;
 
   const int barrier = 1 + threadIdx.y;
@@ -140,10 +139,10 @@ __device__ void prepareChunk(const DeltaPrepareCall& call, unsigned char* shared
     low = piece.high;
     closed = piece.closesChunk;
     const TileRows rows{0, piece.low, piece.high, false};
-    fillTile<KP, prepareThreads>(Q, call.q + static_cast<int64_t>(firstToken) * call.K, pitch, 0, call.K,
-                                 rows);
-    fillTile<KP, prepareThreads>(K, call.k + static_cast<int64_t>(firstToken) * call.K, pitch, 0, call.K,
-                                 rows);
+    fillTile<KP, prepareThreads>(Q, call.q + static_cast<int64_t>(firstToken) * call.K, anew(pitch), 0,
+                                 call.K, rows);
+    fillTile<KP, prepareThreads>(K, call.k + static_cast<int64_t>(firstToken) * call.K, anew(pitch), 0,
+                                 call.K, rows);
     commitCopies();
     if (threadIdx.x < 64) {
       const int row = threadIdx.x;
@@ -155,11 +154,10 @@ __device__ void prepareChunk(const DeltaPrepareCall& call, unsigned char* shared
     meet();
     sumLogGates(gates, sums, at.lane);
 
-    const auto decay = [&](int row, int column) { return exp2Fast(sums[row] - sums[column]); };
-    eachScore(Q, K, at.warp, at, [&](int row, int column, float near, float far) {
-      square.pairAt(row, column) = make_float2(call.scale * near * beta[column] * decay(row, column),
-                                               call.scale * far * beta[column + 1] * decay(row, column + 1));
-    });
+    const auto decay = [&](int row, int column) { return beta[column] * exp2Fast(sums[row] - sums[column]); };
+    Sums scores;
+    multiplyRows(scores, Q, K, at.warp, at,
+                 [&](int row, int column) { return call.scale * decay(row, column); });
     meet();
     // The queries have been read: values take their place.
     const auto fillValues = [&](int column) {
@@ -168,28 +166,34 @@ __device__ void prepareChunk(const DeltaPrepareCall& call, unsigned char* shared
       commitCopies();
     };
     fillValues(0);
-    storeLower(square, call.to.scores + static_cast<int64_t>(firstRow) * 64, piece);
-    meet();
-    eachScore(K, K, at.warp, at, [&](int row, int column, float near, float far) {
-      square.pairAt(row, column) =
-          make_float2(column < row ? near * beta[column] * decay(row, column) : 0.0f,
-                      column + 1 < row ? far * beta[column + 1] * decay(row, column + 1) : 0.0f);
-    });
+    MmaA rounded[4];
+#pragma unroll
+    for (int k = 0; k < 4; k++) {
+      rounded[k] = k <= at.warp ? operandA(scores, k) : MmaA{};
+      if (k == at.warp) keepLower(rounded[k], at.lane);
+    }
+    storeRows(rounded, call.to.scores + static_cast<int64_t>(firstRow) * 64, piece, at);
+    multiplyRows(scores, K, K, at.warp, at, decay);
+    lower.store(scores);
     if (threadIdx.x < 64 && rows.has(threadIdx.x)) {
       const int row = threadIdx.x;
       call.to.into[firstRow + row] = exp2Fast(sums[row]);
       call.to.outOf[firstRow + row] = beta[row] * exp2Fast(sums[piece.high - 1] - sums[row]);
     }
+    lower.invert(barrier, [&](int i, const SplitA& block) {
+      if (i > 0) square.store(at.warp, at.warp + i, block, at.lane);
+    });
     meet();
-    invertUnitLower(square, at.warp, at.lane, barrier);
-    storeLower(square, call.to.inverse + static_cast<int64_t>(firstRow) * 64, piece);
-    storeProduct(square, K, call.to.w + static_cast<int64_t>(firstRow) * call.K, call.K, call.K, piece, at,
-                 [&](int row) { return exp2Fast(sums[row]); });
+    MmaA y[4];
+    loadInverse(y, square, at, [&](int row) { return exp2Fast(sums[row]); });
+    storeProduct(y, K, call.to.w + static_cast<int64_t>(firstRow) * call.K, call.K, call.K, piece, at);
+    loadInverse(y, square, at, [](int) { return 1.0f; });
+    storeRows(y, call.to.inverse + static_cast<int64_t>(firstRow) * 64, piece, at);
     for (int column = 0; column < call.V; column += KP) {
       waitForCopies<0>();
       meet();
-      storeProduct(square, Q, call.to.u + static_cast<int64_t>(firstRow) * call.V + column, call.V,
-                   call.V - column, piece, at, [](int) { return 1.0f; });
+      storeProduct(y, Q, call.to.u + static_cast<int64_t>(firstRow) * call.V + column, call.V,
+                   call.V - column, piece, at);
       meet();
       if (column + KP < call.V) fillValues(column + KP);
     }

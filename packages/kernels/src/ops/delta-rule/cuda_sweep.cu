@@ -9,39 +9,39 @@ namespace longscan {
 
 namespace {
 
-/// Of the wide chain the compiler sees nothing but on Hopper.
-template <int width>
-constexpr bool isBuilt = width == narrowValues || LONGSCAN_WGMMA;
+/// Of the wide chain, and of segments' adjoints, the compiler sees nothing but on Hopper.
+template <SweepKind kind, int width>
+constexpr bool isBuilt = (kind != SweepKind::leaving && width == narrowValues) || LONGSCAN_WGMMA;
 
-template <int KN, bool backward, bool diagonal, int width>
+template <int KN, SweepKind kind, bool diagonal, int width>
 __global__ void __launch_bounds__(sweepThreads, 1)
     sweepKernel(const __grid_constant__ DeltaSweepCall call, const __grid_constant__ SweepMaps maps,
                 SweepRings rings) {
-  if constexpr (isBuilt<width>) {
+  if constexpr (isBuilt<kind, width>) {
     extern __shared__ __align__(1024) unsigned char shared[];
-    const SweepBlock<KN, backward, diagonal, width> block(call, maps, rings, shared);
-    if (backward) letNextKernelBegin();
+    const SweepBlock<KN, kind, diagonal, width> block(call, maps, rings, shared);
+    if (kind == SweepKind::backward) letNextKernelBegin();
     if (threadIdx.x == 0) block.initBarriers();
-    if constexpr (width == wideValues && !backward) block.fillIdentity();
+    if constexpr (width == wideValues && kind == SweepKind::forward) block.fillIdentity();
     __syncthreads();
     const int group = warpgroupNumber();
     if (group == 0) {
       growRegisters<240>();
       if constexpr (width == wideValues)
-        SweepWideChain<KN, backward, diagonal>(block).run();
+        SweepWideChain<KN, kind, diagonal>(block).run();
       else
-        SweepChain<KN, backward, diagonal>(block).run();
+        SweepChain<KN, kind, diagonal>(block).run();
     } else if (group == 1) {
       shrinkRegisters<120>();
-      SweepAttendant<KN, backward, diagonal, width>(block).run();
+      SweepAttendant<KN, kind, diagonal, width>(block).run();
     } else if (group == 2) {
       shrinkRegisters<72>();
-      SweepLoader<KN, backward, diagonal, width>(block).run();
+      SweepLoader<KN, kind, diagonal, width>(block).run();
     } else {
       shrinkRegisters<72>();
-      SweepKeeper<KN, backward, diagonal, width>(block).run();
+      SweepKeeper<KN, kind, diagonal, width>(block).run();
     }
-    if (!backward && call.chunks.prepared != nullptr) waitForKernelBefore();
+    if (kind == SweepKind::forward && call.chunks.prepared != nullptr) waitForKernelBefore();
   }
 }
 
@@ -54,21 +54,23 @@ int sweepWidth(const DeltaDevice& device, bool backward, int K, int V) {
 
 int64_t blocksOf(const DeltaDevice& device, bool backward, int64_t heads, int K, int V) {
   const int width = sweepWidth(device, backward, K, V);
-  return heads * ((V + width - 1) / width);
+  return heads * sweepTiles(V, width);
 }
 
-template <int KN, bool backward, bool diagonal, int width>
+template <int KN, SweepKind kind, bool diagonal, int width>
 cudaError_t launchOf(const DeltaSweepCall& call, const DeltaDevice& device, cudaStream_t stream) {
+  constexpr bool backward = kind != SweepKind::forward;
   SweepMaps maps{};
   cudaError_t error = makeSweepMaps(call, backward, width, maps);
   if (error != cudaSuccess) return error;
-  const auto kernel = sweepKernel<KN, backward, diagonal, width>;
+  const auto kernel = sweepKernel<KN, kind, diagonal, width>;
   if (backward && (error = clearDeltaCounts(call.finished, call.B * call.H, call.T, stream)) != cudaSuccess)
     return error;
   const int bytes = device.sharedBytes;
   error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error != cudaSuccess) return error;
-  const auto blocks = static_cast<unsigned>(blocksOf(device, backward, call.B * call.H, call.K, call.V));
+  const dim3 blocks(static_cast<unsigned>(blocksOf(device, backward, call.B * call.H, call.K, call.V)),
+                    call.numSegments - call.firstSegment);
   const SweepRings rings = ringsOf<KN, backward, width>(bytes);
   if (!backward && call.chunks.prepared != nullptr)
     return launchBeside(kernel, blocks, sweepThreads, bytes, stream, call, maps, rings);
@@ -76,19 +78,20 @@ cudaError_t launchOf(const DeltaSweepCall& call, const DeltaDevice& device, cuda
   return cudaGetLastError();
 }
 
-template <bool backward, bool diagonal>
+template <SweepKind kind, bool diagonal>
 cudaError_t launch(const DeltaSweepCall& call, cudaStream_t stream) {
+  constexpr bool backward = kind != SweepKind::forward;
   DeltaDevice device;
   const cudaError_t error = deltaDevice(device);
   if (error != cudaSuccess) return error;
   if (sweepWidth(device, backward, call.K, call.V) == wideValues) {
     if constexpr (backward)
-      if (call.K > 64) return launchOf<2, true, diagonal, wideValues>(call, device, stream);
-    return launchOf<1, backward, diagonal, wideValues>(call, device, stream);
+      if (call.K > 64) return launchOf<2, kind, diagonal, wideValues>(call, device, stream);
+    return launchOf<1, kind, diagonal, wideValues>(call, device, stream);
   }
-  if (call.K <= 64) return launchOf<1, backward, diagonal, narrowValues>(call, device, stream);
-  return call.K <= 128 ? launchOf<2, backward, diagonal, narrowValues>(call, device, stream)
-                       : launchOf<4, backward, diagonal, narrowValues>(call, device, stream);
+  if (call.K <= 64) return launchOf<1, kind, diagonal, narrowValues>(call, device, stream);
+  return call.K <= 128 ? launchOf<2, kind, diagonal, narrowValues>(call, device, stream)
+                       : launchOf<4, kind, diagonal, narrowValues>(call, device, stream);
 }
 
 }  // namespace
@@ -104,6 +107,14 @@ cudaError_t deltaDevice(DeltaDevice& device) {
   ask(major, cudaDevAttrComputeCapabilityMajor);
   device.sharesTime = major >= 9;
   return error;
+}
+
+int64_t deltaForwardBlocks(const DeltaDevice& device, int64_t heads, int K, int V) {
+  return blocksOf(device, false, heads, K, V);
+}
+
+int64_t deltaBackwardBlocks(const DeltaDevice& device, int64_t heads, int K, int V) {
+  return blocksOf(device, true, heads, K, V);
 }
 
 int deltaSweepLeaves(const DeltaDevice& device, int64_t heads, int K, int V) {
@@ -123,11 +134,18 @@ bool deltaSweepsFit(int K) {
 }
 
 cudaError_t launchDeltaForwardSweep(const DeltaSweepCall& call, cudaStream_t stream) {
-  return call.diagonal ? launch<false, true>(call, stream) : launch<false, false>(call, stream);
+  return call.diagonal ? launch<SweepKind::forward, true>(call, stream)
+                       : launch<SweepKind::forward, false>(call, stream);
 }
 
 cudaError_t launchDeltaBackwardSweep(const DeltaSweepCall& call, cudaStream_t stream) {
-  return call.diagonal ? launch<true, true>(call, stream) : launch<true, false>(call, stream);
+  return call.diagonal ? launch<SweepKind::backward, true>(call, stream)
+                       : launch<SweepKind::backward, false>(call, stream);
+}
+
+cudaError_t launchDeltaLeavingSweep(const DeltaSweepCall& call, cudaStream_t stream) {
+  return call.diagonal ? launch<SweepKind::leaving, true>(call, stream)
+                       : launch<SweepKind::leaving, false>(call, stream);
 }
 
 }  // namespace longscan

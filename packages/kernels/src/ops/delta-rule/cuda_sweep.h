@@ -32,6 +32,9 @@ struct DeltaChunks {
 ///
 /// With time: N = U - W S = Y (V - into K S), o = into Q S + P N, S = gamma S + K^T (outOf N).
 /// Against time: dN = P^T dO + outOf K D, D = gamma D + Q^T (into dO) - W^T dN, dv = Y^T dN.
+///
+/// The chunks may be cut into segments of `segmentChunks`, the last of which may have fewer. Each has blocks
+/// of its own and a state of its own to begin with; those from `firstSegment` on are swept.
 struct DeltaSweepCall {
   int64_t B, T;
   int H, K, V;
@@ -42,14 +45,17 @@ struct DeltaSweepCall {
   const __nv_bfloat16* v;  // [B, T, H, V]
   const int32_t* resets;   // [B, T] or null
   DeltaChunks chunks;
+  int segmentChunks, firstSegment, numSegments;
 
-  const float* h0;        // [B, H, V, K] or null
+  const float* h0;        // [segments, B, H, V, K] or null: S before each segment
   __nv_bfloat16* o;       // [B, T, H, V]
   float* ht;              // [B, H, V, K] or null
   __nv_bfloat16* states;  // [B, H, chunks, V, K]: S before each chunk
 
   const __nv_bfloat16* dO;  // [B, T, H, V]
   const float* dht;         // [B, H, V, K] or null
+  const float* behind;      // [segments, B, H, V, K]: D behind each segment but the last; or null: zero
+  float* leaving;           // [segments, B, H, V, K]: D before each segment; or null
   __nv_bfloat16* adjoints;  // [B, H, chunks, V, K]: D after each chunk
   __nv_bfloat16* dv;        // [B, T, H, V]
   float* dh0;               // [B, H, V, K] or null
@@ -61,6 +67,11 @@ __host__ __device__ constexpr int deltaPartsOfChunk(int V) {
   return 4 * ((V + 31) / 32);
 }
 
+/// How many blocks share the channels of a head.
+__host__ __device__ constexpr int sweepTiles(int channels, int width) {
+  return (channels + width - 1) / width;
+}
+
 /// What a launch has to know of the device.
 struct DeltaDevice {
   int multiprocessors, sharedBytes;
@@ -69,6 +80,10 @@ struct DeltaDevice {
 };
 
 cudaError_t deltaDevice(DeltaDevice& device);
+
+/// Blocks of a sweep, or of each of its segments.
+int64_t deltaForwardBlocks(const DeltaDevice& device, int64_t heads, int K, int V);
+int64_t deltaBackwardBlocks(const DeltaDevice& device, int64_t heads, int K, int V);
 
 /// How many multiprocessors a sweep leaves to a kernel beside it; 0 where it is to run alone.
 int deltaSweepLeaves(const DeltaDevice& device, int64_t heads, int K, int V);
@@ -91,5 +106,7 @@ bool deltaSweepsFit(int K);
 cudaError_t launchDeltaForwardSweep(const DeltaSweepCall& call, cudaStream_t stream);
 /// Adjoints, dv and dh0.
 cudaError_t launchDeltaBackwardSweep(const DeltaSweepCall& call, cudaStream_t stream);
+/// D before each segment and nothing else. On Hopper.
+cudaError_t launchDeltaLeavingSweep(const DeltaSweepCall& call, cudaStream_t stream);
 
 }  // namespace longscan

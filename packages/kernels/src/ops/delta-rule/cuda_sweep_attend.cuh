@@ -6,9 +6,10 @@
 namespace longscan {
 
 /// The warpgroup that does what nobody waits for: the output, or dv.
-template <int KN, bool backward, bool diagonal, int width>
+template <int KN, SweepKind kind, bool diagonal, int width>
 class SweepAttendant {
-  using Block = SweepBlock<KN, backward, diagonal, width>;
+  using Block = SweepBlock<KN, kind, diagonal, width>;
+  static constexpr bool backward = Block::backward;
   using ValueSums = float[width / 8][4];
   /// A narrow chain takes dO transposed from shared memory.
   static constexpr bool turnsOutput = backward && width == narrowValues;
@@ -27,6 +28,7 @@ class SweepAttendant {
       : block(block), call(block.call), row0(16 * (at.warp % 4)) {}
 
   __device__ void run() {
+    if constexpr (Block::leaves) return runLeaving();
     bool last = false;
     if constexpr (turnsOutput) turnOutput();
     for (int i = 0; !last; i++) {
@@ -51,6 +53,16 @@ class SweepAttendant {
   }
 
  private:
+  /// Nothing of a piece is to be done but to turn dO, for a narrow chain.
+  __device__ void runLeaving() {
+    if constexpr (turnsOutput)
+      for (bool last = false; !last; part = part.ahead(1, block.rings.parts)) {
+        turnOutput();
+        last = block.piece(part.slot).last;
+        block.release(block.partFree(part.slot));
+      }
+  }
+
   /// o = scale * into Q S + P N
   __device__ void attendOutput(const Piece& next, int shown, uint32_t round, int slot) {
     const RingPlace queries = operand.ahead(2, block.rings.operands);

@@ -26,14 +26,4 @@ __device__ inline bool electLane() {
 #endif
 }
 
-/// Arrives, and has the phase wait for so many bytes of the copy engine's besides.
-__device__ inline void arriveExpecting(SweepBarrier barrier, int bytes) {
-#if LONGSCAN_COPY_ENGINE
-  asm volatile(
-      "{ .reg .b64 state; mbarrier.arrive.expect_tx.shared.b64 state, [%0], %1; }" ::"r"(barrier.address),
-      "r"(bytes)
-      : "memory");
-#endif
-}
-
 }  // namespace longscan

@@ -26,6 +26,8 @@ inline DeltaSweepCall sweepOf(const LongscanDeltaRule& call, const DeltaChunks& 
   sweep.v = bf16(call.v);
   sweep.resets = call.resets;
   sweep.chunks = chunks;
+  sweep.segmentChunks = static_cast<int>((call.T + tileTokens - 1) / tileTokens);
+  sweep.numSegments = 1;
   return sweep;
 }
 

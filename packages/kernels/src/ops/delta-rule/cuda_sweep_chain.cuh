@@ -8,9 +8,9 @@ namespace longscan {
 /// The warpgroup that every chunk waits for. The state [K, 32] lies in the sums of its products, 64 channels
 /// of K each; the next products read a rounded copy of it, transposed, in shared memory. Two products a piece
 /// wait for each other, and everything else goes on under them.
-template <int KN, bool backward, bool diagonal>
+template <int KN, SweepKind kind, bool diagonal>
 class SweepChain {
-  using Block = SweepBlock<KN, backward, diagonal, narrowValues>;
+  using Block = SweepBlock<KN, kind, diagonal, narrowValues>;
 
   /// A first operand [64, K] or its transpose: in registers, where there are enough of them, since products
   /// this narrow would otherwise wait for shared memory.
@@ -51,13 +51,12 @@ class SweepChain {
       : block(block), call(block.call), row0(16 * (at.warp % 4)) {}
 
   __device__ void run() {
-    eachElement(backward ? call.dht : call.h0,
-                [](float& element, const float& incoming) { element = incoming; });
-    if constexpr (backward)
+    eachElement(block.incoming(), [](float& element, const float& incoming) { element = incoming; });
+    if constexpr (Block::backward)
       runBack();
     else
       runForth();
-    float* const outgoing = backward ? call.dh0 : call.ht;
+    float* const outgoing = block.outgoing();
     if (outgoing != nullptr) eachElement(outgoing, [](float& element, float& to) { to = element; });
   }
 

@@ -9,9 +9,10 @@ namespace longscan {
 
 /// The warpgroup that stores what other kernels need of each chunk: the state before it and N, or the adjoint
 /// behind it.
-template <int KN, bool backward, bool diagonal, int width>
+template <int KN, SweepKind kind, bool diagonal, int width>
 class SweepKeeper {
-  using Block = SweepBlock<KN, backward, diagonal, width>;
+  using Block = SweepBlock<KN, kind, diagonal, width>;
+  static constexpr bool backward = Block::backward;
 
   const Block& block;
   const DeltaSweepCall& call;
@@ -22,6 +23,7 @@ class SweepKeeper {
   __device__ explicit SweepKeeper(const Block& block) : block(block), call(block.call) {}
 
   __device__ void run() {
+    if constexpr (Block::leaves) return;
     bool last = false;
     int stored = -1;  // the chunk whose state the warp has stored last
     int behind = -1;  // the chunk that the piece before has finished, if this warp is to count it

@@ -77,10 +77,14 @@ struct SweepPiece {
   }
 };
 
+/// With time, against it, and against it for nothing but the adjoint that leaves each segment.
+enum class SweepKind { forward, backward, leaving };
+
 /// What the parts of a block have in common: whose block it is and where its memory lies.
-template <int KN, bool backward, bool diagonal, int width>
+template <int KN, SweepKind kind, bool diagonal, int width>
 class SweepBlock {
  public:
+  static constexpr bool backward = kind != SweepKind::forward, leaves = kind == SweepKind::leaving;
   using Layout = DeltaSweepLayout<KN, backward, width>;
   using Values = ValueTile<width>;
 
@@ -101,11 +105,32 @@ class SweepBlock {
         shared(shared),
         base(sharedAddress(shared)),
         numChunks(static_cast<int>((call.T + tileTokens - 1) / tileTokens)) {
-    const int tiles = (call.V + width - 1) / width;
+    const int tiles = sweepTiles(call.V, width);
     value = blockIdx.x % tiles * width;
     bh = blockIdx.x / tiles;
     b = static_cast<int>(bh / call.H);
     h = static_cast<int>(bh % call.H);
+  }
+
+  __device__ int segment() const { return call.firstSegment + blockIdx.y; }
+
+  /// The segment's, piece by piece.
+  __device__ PieceWalk walk() const {
+    const int begin = segment() * call.segmentChunks;
+    return PieceWalk(call.resets ? call.resets + b * call.T : nullptr, call.T, begin,
+                     min(begin + call.segmentChunks, numChunks), backward);
+  }
+
+  /// The states [B, H, V, K] that enter the segment, or null: zero.
+  __device__ const float* incoming() const {
+    if (!backward) return ofSegment(call.h0);
+    return segment() == call.numSegments - 1 ? call.dht : ofSegment(call.behind);
+  }
+  /// Those that leave it, or null: nobody wants them.
+  __device__ float* outgoing() const {
+    if (leaves) return ofSegment(call.leaving);
+    if (backward) return segment() == 0 ? call.dh0 : nullptr;
+    return segment() == call.numSegments - 1 ? call.ht : nullptr;
   }
 
   /// The copy engine takes whole chunks; of others, warps copy the piece's rows and zeros.
@@ -141,7 +166,7 @@ class SweepBlock {
     }
     for (int i = 0; i < rings.parts; i++) {
       partFull(i).init(1);
-      partFree(i).init(12 * arrivalsOfWarp);
+      partFree(i).init((!leaves ? 12 : width == narrowValues ? 8 : 4) * arrivalsOfWarp);
       outputsReady(i).init(4 * arrivalsOfWarp);
     }
     for (int i = 0; i < 2; i++) {
@@ -155,7 +180,9 @@ class SweepBlock {
   /// Where piece `i` is shown, and how often that place was used before, modulo 2.
   __device__ static RingPlace shownAt(int i) { return {i % 2, static_cast<uint32_t>(i / 2 & 1)}; }
   /// Waits until nobody reads what was shown where piece `i` comes.
-  __device__ void waitUntilFree(RingPlace shown) const { shownFree(shown.slot).wait(shown.round ^ 1); }
+  __device__ void waitUntilFree(RingPlace shown) const {
+    if constexpr (!leaves) shownFree(shown.slot).wait(shown.round ^ 1);
+  }
 
   /// The calling warp needs a ring's slot no more: whoever copies to it hears of it.
   __device__ void release(SweepBarrier free) const { arriveAsWarp(free); }
@@ -203,6 +230,10 @@ class SweepBlock {
   }
 
  private:
+  template <typename Number>
+  __device__ Number* ofSegment(Number* states) const {
+    return states == nullptr ? nullptr : states + segment() * call.B * call.H * call.V * call.K;
+  }
   __device__ SweepBarrier barrier(int i) const {
     return {base + Layout::barriers + i * SweepBarrier::bytes};
   }

@@ -6,9 +6,10 @@
 namespace longscan {
 
 /// The warpgroup that fills the rings, piece by piece.
-template <int KN, bool backward, bool diagonal, int width>
+template <int KN, SweepKind kind, bool diagonal, int width>
 class SweepLoader {
-  using Block = SweepBlock<KN, backward, diagonal, width>;
+  using Block = SweepBlock<KN, kind, diagonal, width>;
+  static constexpr bool backward = Block::backward, takesInverse = backward && !Block::leaves;
   using Layout = typename Block::Layout;
 
   const Block& block;
@@ -38,8 +39,7 @@ class SweepLoader {
     const __nv_bfloat16* const keys = (diagonal ? call.chunks.writeKeys : call.k) + headK;
     const __nv_bfloat16* const queries = (diagonal ? call.chunks.queries : call.q) + headK;
     const __nv_bfloat16* const w = call.chunks.w + headRows * call.K;
-    PieceWalk walk(call.resets ? call.resets + block.b * call.T : nullptr, call.T, 0, block.numChunks,
-                   backward);
+    PieceWalk walk = block.walk();
     operand.slot = max(duty, 0);
     while (!walk.done()) {
       SweepPiece piece{walk.piece()};
@@ -116,9 +116,10 @@ class SweepLoader {
     const float* const decays = call.chunks.gamma + (block.bh * block.numChunks + piece.piece.chunk) * call.K;
     if (whole) {
       if (electLane()) {
-        arriveExpecting(full, Layout::outputs + (diagonal ? 256 + 4 * call.K : 512));
+        constexpr int tiles = Layout::outputs - (Block::leaves ? Layout::panel : 0);
+        arriveExpecting(full, tiles + (diagonal ? 256 + 4 * call.K : 512));
         copyBox(block.scores(slot).base, block.maps.scores, full.address, 0, 0, token(rows), block.bh);
-        if (backward)
+        if (takesInverse)
           copyBox(block.inverse(slot).base, block.maps.inverse, full.address, 0, 0, token(rows), block.bh);
         copyBox(block.values(slot).base, block.maps.values, full.address, block.value, backward ? block.h : 0,
                 token(rows), backward ? block.b : block.bh);
@@ -131,8 +132,8 @@ class SweepLoader {
       __syncwarp();
     } else {
       fillRows(block.scores(slot), call.chunks.scores + headRows * 64, 64, 64, rows);
+      if (takesInverse) fillRows(block.inverse(slot), call.chunks.inverse + headRows * 64, 64, 64, rows);
       if (backward) {
-        fillRows(block.inverse(slot), call.chunks.inverse + headRows * 64, 64, 64, rows);
         fillRows(block.values(slot), call.dO + headV + block.value, pitchV, call.V - block.value, rows);
       } else {
         fillRows(block.values(slot), call.chunks.u + headRows * call.V + block.value, call.V,

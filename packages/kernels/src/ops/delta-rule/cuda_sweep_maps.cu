@@ -32,6 +32,7 @@ cudaError_t makeSweepMaps(const DeltaSweepCall& call, bool backward, int width, 
       {maps.values, backward ? ofTokens(call.dO, call.V) : ofRows(chunks.u, call.V), width, tileTokens},
   };
   for (const auto& one : wanted) {
+    if (one.tensor.data == nullptr) continue;  // adjoints of a sweep that keeps none
     const cudaError_t error = mapTensor(one.map, one.tensor, one.columns, one.rows);
     if (error != cudaSuccess) return error;
   }

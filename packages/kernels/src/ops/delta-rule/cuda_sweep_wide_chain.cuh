@@ -6,7 +6,7 @@
 
 namespace longscan {
 
-template <int KN, bool backward, bool diagonal>
+template <int KN, SweepKind kind, bool diagonal>
 class SweepWideChain;
 
 #if LONGSCAN_WGMMA
@@ -15,9 +15,9 @@ class SweepWideChain;
 /// the sums of its products, [64 of V, 64 of K] each; rounded, it is the first operand of the next product
 /// where it lies, and so is N. So nothing of the chain goes through shared memory, and its warps meet nowhere
 /// but in the products.
-template <int KN, bool backward, bool diagonal>
+template <int KN, SweepKind kind, bool diagonal>
 class SweepWideChain {
-  using Block = SweepBlock<KN, backward, diagonal, wideValues>;
+  using Block = SweepBlock<KN, kind, diagonal, wideValues>;
 
   const Block& block;
   const DeltaSweepCall& call;
@@ -32,14 +32,13 @@ class SweepWideChain {
       : block(block), call(block.call), row0(16 * (at.warp % 4)) {}
 
   __device__ void run() {
-    eachElement(backward ? call.dht : call.h0,
-                [](float& element, const float& incoming) { element = incoming; });
+    eachElement(block.incoming(), [](float& element, const float& incoming) { element = incoming; });
     bool forgets = false;
-    if constexpr (backward)
+    if constexpr (Block::backward)
       forgets = runBack();
     else
       runForth();
-    float* const outgoing = backward ? call.dh0 : call.ht;
+    float* const outgoing = block.outgoing();
     if (outgoing != nullptr)
       eachElement(outgoing, [=](float& element, float& to) { to = forgets ? 0.0f : element; });
   }
@@ -165,11 +164,11 @@ class SweepWideChain {
 #pragma unroll
     for (int k = 1; k < 4; k++) multiplyHeld<StoredB::rows, negative>(sum, rounded[panel][k], x, k);
     commitProducts();
-    show(rounded[panel], block.stateTile(shown, panel));
+    if constexpr (!Block::leaves) show(rounded[panel], block.stateTile(shown, panel));
     if constexpr (panel + 1 < KN) {
       multiplyState<negative, adds, panel + 1>(sum, shown, forgets, piece, last);
     } else {
-      arriveAsWarp(block.stateReady(shown));
+      if constexpr (!Block::leaves) arriveAsWarp(block.stateReady(shown));
       decayState(piece, last);
     }
   }
@@ -230,6 +229,7 @@ class SweepWideChain {
   }
 
   __device__ void showTokens(const MmaA (&a)[4], int shown) const {
+    if constexpr (Block::leaves) return;
     show(a, block.tokensTile(shown));
     arriveAsWarp(block.tokensReady(shown));
   }

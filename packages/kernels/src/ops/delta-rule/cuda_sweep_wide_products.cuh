@@ -82,34 +82,16 @@ __device__ inline void clearIf(Sums& sum, bool clears) {
       : "memory");
 }
 
-#define LONGSCAN_WGMMA_HELD(adds)                                                                            \
-  "{ .reg .pred adds; setp.ne.u32 adds, " adds                                                               \
-  ", 0; "                                                                                                    \
-  "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14," \
-  "%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31}, {%32,%33,%34,%35}, %36, adds, %37," \
-  " 1, %38; }"
-
 /// sum = A B over 16 numbers, added to what it was if `adds`, taken from it if `negative`: B[k, n] =
 /// b[n][16 step + k] (`rows`) or b[16 step + k][n] (`columns`). A must stay as it is until the product is
 /// waited for.
 template <StoredB storedB, bool negative = false, bool adds = true>
 __device__ inline void multiplyHeld(Sums& sum, const MmaA& a, Tile<64> b, int step) {
-  constexpr int sign = negative ? -1 : 1, isColumns = storedB == StoredB::columns;
-  if constexpr (adds)
-    asm volatile(LONGSCAN_WGMMA_HELD("1")
-                 : LONGSCAN_ALL_SUMS("+f", sum)
-                 : "r"(a.x[0]), "r"(a.x[1]), "r"(a.x[2]), "r"(a.x[3]),
-                   "l"(productOperand<storedB>(b.base, step)), "n"(sign), "n"(isColumns));
-  else
-    asm volatile(LONGSCAN_WGMMA_HELD("0")
-                 : LONGSCAN_ALL_SUMS("=f", sum)
-                 : "r"(a.x[0]), "r"(a.x[1]), "r"(a.x[2]), "r"(a.x[3]),
-                   "l"(productOperand<storedB>(b.base, step)), "n"(sign), "n"(isColumns));
+  multiplyTile<storedB, adds, negative ? -1 : 1>(sum, a, productOperand<storedB>(b.base, step));
 }
 
 #undef LONGSCAN_SUMS
 #undef LONGSCAN_ALL_SUMS
-#undef LONGSCAN_WGMMA_HELD
 
 #endif
 

@@ -2,7 +2,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { runRecurrence } from '../../autograd/run-recurrence.js';
 import { LongscanError } from '../../errors.js';
-import { empty } from '../../tensor.js';
+import { empty, zeros } from '../../tensor.js';
 import { testOnGpu } from '../../testing/gpu.js';
 import { checkRecurrenceOnGpu } from '../../testing/index.js';
 import { type DeltaRuleOptions, deltaRule } from './index.js';
@@ -29,16 +29,29 @@ const cases: readonly Case[] = [
   { B: 2, T: 150, H: 1, K: 128, V: 64, gates: [-1, 0], starts: [0, 1, 2, 31, 64, 100, 147] },
 ];
 
+/** Slices of several chunks, which the device cuts into segments; the widest heads that the chunkwise kernels have. */
+const plainCases: readonly Case[] = [
+  { B: 1, T: 1500, H: 2, K: 64, V: 64, gates: [-0.02, -1e-4] },
+  { B: 2, T: 900, H: 1, K: 40, V: 72, gates: [-0.02, -1e-4], starts: [420] },
+  { B: 1, T: 200, H: 1, K: 256, V: 512, gates: [-0.1, -1e-4] },
+];
+
 /** Head sizes that only the token-by-token kernels have. */
 const uglyCases: readonly Case[] = [
   { B: 2, T: 63, H: 2, K: 5, V: 19, gates: [-0.5, 0] },
   { B: 1, T: 40, H: 1, K: 200, V: 300, gates: [-0.1, 0], starts: [30] },
 ];
 
+/** So few heads and so many tokens that a device cuts slices into segments, the whole and its parts. */
+const longCases: readonly Case[] = [
+  { B: 1, T: 4300, H: 1, K: 64, V: 64, gates: [-0.02, 0] },
+  { B: 2, T: 3000, H: 1, K: 32, V: 64, gates: [-0.02, 0], starts: [1700] },
+];
+
 const typed = ['q', 'k', 'v', 'b', 'e'];
 
 for (const [kinds, shapes] of [
-  [plainKinds, [...cases, ...uglyCases]],
+  [plainKinds, [...cases, ...plainCases, ...uglyCases]],
   [otherKinds, [cases[1]!, cases[4]!, ...uglyCases]],
 ] as const) {
   for (const options of kinds) {
@@ -52,6 +65,25 @@ for (const [kinds, shapes] of [
     });
   }
 }
+
+for (const options of plainKinds) {
+  testOnGpu(`${JSON.stringify(options)} in segments`, async (device) => {
+    for (const [i, shape] of longCases.entries()) {
+      const check = problem(options, shape, 10 * i);
+      await checkRecurrenceOnGpu(device, check, { dtype: 'bf16', typed, decays: ['g'] });
+    }
+  });
+}
+
+testOnGpu('the widest heads of the chunkwise kernels do not go token by token', async (device) => {
+  const [K, V] = [256, 512];
+  const [q, v] = [zeros(device, [1, 8, 1, K], 'bf16'), zeros(device, [1, 8, 1, V], 'bf16')];
+  const inputs = { q, k: q, v, beta: null, g: null, b: null, e: null };
+  const before = device.flops;
+  runRecurrence(deltaRule(), inputs, { resets: null, h0: null });
+  // Three products with the state, and two inside a chunk, which tokens by themselves do not have.
+  assert.is(device.flops - before, 8 * (2 * 3 * K * V + 2 * 64 * (K + V)));
+});
 
 testOnGpu('head sizes without a kernel are refused, with those that have one', async (device) => {
   const x = empty(device, [1, 8, 1, 300], 'f32');

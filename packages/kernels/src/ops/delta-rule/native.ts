@@ -73,6 +73,36 @@ declare module '../../native.js' {
         o: number,
         ht: number | null,
         kept: number,
+        prepared: boolean,
+        segments: number | null,
+      ]
+    ): void;
+    /** On GPUs: what of `kept` needs no state. */
+    deltaRuleCudaPrepare(...args: [...common: DeltaRuleCudaArguments, kept: number]): void;
+    /** On GPUs: bytes that a slice's summaries have in common; 0 where the device does not summarize by chunks. */
+    deltaRuleCudaSegmentsBytes(...args: [...common: DeltaRuleCudaArguments]): number;
+    /** On GPUs, from what is prepared: E, Mᵀ, and whether a document starts in the slice, [B]. */
+    deltaRuleCudaSummarize(
+      ...args: [
+        ...common: DeltaRuleCudaArguments,
+        kept: number,
+        state: number,
+        factor: number,
+        reset: number | null,
+        segments: number,
+      ]
+    ): void;
+    /** On GPUs: bytes that the summary against time leaves for the backward pass. */
+    deltaRuleCudaSummaryBackwardBytes(...args: [...common: DeltaRuleCudaArguments]): number;
+    /** On GPUs: dL/dh0 through this slice's outputs alone. */
+    deltaRuleCudaSummarizeBackward(
+      ...args: [
+        ...common: DeltaRuleCudaArguments,
+        dO: number,
+        kept: number,
+        segments: number,
+        adjoint: number,
+        leaving: number,
       ]
     ): void;
     /** On GPUs: every gradient. */
@@ -81,6 +111,8 @@ declare module '../../native.js' {
         ...common: DeltaRuleCudaArguments,
         dO: number,
         kept: number,
+        segments: number | null,
+        leaving: number | null,
         h0: number | null,
         dht: number | null,
         dq: number,

@@ -45,7 +45,7 @@ size_t longscanGatedLinearStatesBytes(const LongscanGatedLinear* call) {
 size_t longscanGatedLinearDecayedBytes(const LongscanGatedLinear* call) {
   if (!supported(*call) || call->decayOnValues || !chunkwise(*call)) return 0;
   WorkspaceParts parts(nullptr);
-  Decayed(*call, Plan(*call), Decayed::mostTerms, parts);
+  Decayed::ofBoth(*call, Plan(*call), parts);
   return parts.used();
 }
 

@@ -8,9 +8,10 @@
 // enqueue on the stream and allocate nothing. They return 0, or a cudaError_t. All memory is the device's,
 // row-major, aligned to 16 bytes; states are f32, transposed, [B, H, V, K].
 //
-// A slice alone: Forward, then Backward; with `decayed` they share what a diagonal decay makes of the inputs.
-// Between other slices of the sequence: Summarize and SummarizeBackward say what the slice does to a state
-// and to an adjoint; what they leave in their workspace spares Forward and Backward that work (`prepared`).
+// A slice alone: Forward, then Backward; with `decayed` they share what a diagonal decay makes of the inputs
+// and the states before every chunk. Between other slices of the sequence: Summarize and SummarizeBackward
+// say what the slice does to a state and to an adjoint; what they leave in their workspace spares Forward and
+// Backward that work (`prepared`).
 
 #ifdef __cplusplus
 extern "C" {
@@ -46,7 +47,7 @@ struct LongscanGatedLinear {
   const float* g;         // log decay, finite, <= 0
   const float* bonus;     // [H, K]: o_t = scale * (S_{t-1} + diag(bonus) k_t v_t^T)^T q_t; or null
   const int32_t* resets;  // [B, T], 1 where a document starts (the state is forgotten first), or null
-  // What the passes need of the inputs alone: longscanGatedLinearDecayedBytes(), written by the forward pass
+  // What both passes need of a diagonal decay: longscanGatedLinearDecayedBytes(), written by the forward pass
   // for the backward pass. Null: each makes it in its workspace.
   void* decayed;
 };

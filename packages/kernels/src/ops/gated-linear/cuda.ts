@@ -3,7 +3,7 @@ import type { Kept } from '../../recurrence-op.js';
 import type { RecurrenceParts } from '../../recurrence-parts.js';
 import type { Tensor } from '../../tensor.js';
 import { perHead, sumOfGroup, sumOverBatch } from './groups.js';
-import type { DecayKind, GatedLinearInputs } from './index.js';
+import type { DecayKind, GatedLinearInputs } from './inputs.js';
 import type { GatedLinearCudaArguments } from './native.js';
 
 /** One kind of the recurrence. */
@@ -37,8 +37,9 @@ interface Prepared extends Kept {
 
 /**
  * The recurrence on a GPU: inputs in bf16 or f32, gates and states in f32. A slice alone is one sweep, and keeps what a
- * diagonal decay makes of its inputs for the backward pass (5 to 7 tensors like k are read and written to make it again);
- * between others its summary comes first, whose workspace the sweep goes on from.
+ * diagonal decay makes of its inputs for the backward pass (5 to 7 tensors like k are read and written to make it again)
+ * and the states before its chunks (another sweep); between others its summary comes first, whose workspace the sweep goes
+ * on from.
  */
 export function cudaParts(kind: Kind): RecurrenceParts<GatedLinearInputs> {
   const { decay, code, decayOn, scaleOf, areJoined = false, stateShape } = kind;
@@ -79,7 +80,8 @@ export function cudaParts(kind: Kind): RecurrenceParts<GatedLinearInputs> {
     h0: Tensor | null,
     finalState: Tensor | null,
   ) => {
-    // Cheap: 168 MB a layer at 32K tokens, 4 heads of 256, 512, for a few percent of the backward pass.
+    // Cheap: 168 MB a layer at 32K tokens, 4 heads of 256, 512, and 537 MB of states before every chunk, which a third more
+    // of this op's backward pass makes again.
     const isKept = workspace === null && call.keepsCheap;
     const decayed = isKept ? roomForDecayed(call, common(call, inputs, resets)) : null;
     const slice = common(call, inputs, resets, decayed);

@@ -41,12 +41,12 @@ cudaError_t prepareBackward(const Call& call, const Plan& plan, const BackwardWo
 }
 
 /// What the sweeps against time start from, and in the same launch the states before every chunk where all
-/// gradients are made of them.
+/// gradients are made of them and the forward pass has left none.
 cudaError_t summarizeStates(const Call& call, const Plan& plan, const LongscanGatedLinearBackward& io,
                             const BackwardWorkspace& work, cudaStream_t stream) {
   SweepCall sweep = sweepOf(call, plan, false);
   sweep.numTasks = 0;
-  if (work.stateImages)
+  if (work.stateImages && !work.decayed.stateImages)
     sweep.tasks[sweep.numTasks++] = imagesTask(call, work.decayed, io.states, work.stateImages);
   const bool sums = !io.prepared && plan.numSegments > 1;
   if (sums && !plan.traces) sweep.tasks[sweep.numTasks++] = adjointSummaryTask(call, work, io.dO);
@@ -173,66 +173,45 @@ cudaError_t differentiateScalarDecay(const Call& call, const Plan& plan,
   return launchDecayGradient(gradient, stream);
 }
 
-/// All gradients in one sweep.
+/// A call of a sweep that gives all gradients at once.
+template <typename KernelCall>
+KernelCall gradientsCall(const Call& call, const Plan& plan, const LongscanGatedLinearBackward& io,
+                         const BackwardWorkspace& work) {
+  const Inputs inputs(call, work.decayed);
+  KernelCall gradients = segmentedCall<KernelCall>(call, plan);
+  gradients.scale = call.scale;
+  gradients.q = inputs.q;
+  gradients.k = inputs.k;
+  gradients.v = inputs.v;
+  gradients.dO = rowsOf(io.dO, call.H, call.V);
+  gradients.adjoints = work.adjoints;
+  gradients.dq = static_cast<Bf16*>(io.dq);
+  gradients.dk = static_cast<Bf16*>(io.dk);
+  gradients.dv = static_cast<Bf16*>(io.dv);
+  gradients.keyPitch = pitchOf(call, call.H, call.K);
+  gradients.valuePitch = pitchOf(call, call.H, call.V);
+  gradients.dh0 = plan.numSegments > 1 ? nullptr : io.dh0;
+  return gradients;
+}
+
 cudaError_t sweepAtOnce(const Call& call, const Plan& plan, const LongscanGatedLinearBackward& io,
                         const BackwardWorkspace& work, cudaStream_t stream) {
-  const Inputs inputs(call, work.decayed);
-  ReverseCall reverse{};
-  reverse.B = call.B;
-  reverse.T = call.T;
-  reverse.H = call.H;
-  reverse.K = call.K;
-  reverse.V = call.V;
-  reverse.scale = call.scale;
+  ReverseCall reverse = gradientsCall<ReverseCall>(call, plan, io, work);
   reverse.g = call.g;
   reverse.gatePerToken = call.decay == longscanDecayScalar;
   reverse.resets = call.resets;
-  reverse.numSegments = plan.numSegments;
-  reverse.chunksPerSegment = plan.chunksPerSegment;
-  reverse.q = inputs.q;
-  reverse.k = inputs.k;
-  reverse.v = inputs.v;
-  reverse.dO = rowsOf(io.dO, call.H, call.V);
   reverse.kept = work.stateImages;
-  reverse.adjoints = work.adjoints;
-  reverse.dq = static_cast<Bf16*>(io.dq);
-  reverse.dk = static_cast<Bf16*>(io.dk);
-  reverse.dv = static_cast<Bf16*>(io.dv);
-  reverse.keyPitch = pitchOf(call, call.H, call.K);
-  reverse.valuePitch = pitchOf(call, call.H, call.V);
   reverse.dg = plan.hasGradient ? io.dg : nullptr;
   reverse.fromZero = io.fromZero != 0;
-  reverse.dh0 = plan.numSegments > 1 ? nullptr : io.dh0;
   return launchReverse(reverse, stream);
 }
 
 /// The same, the states taken back from the last one.
 cudaError_t retrace(const Call& call, const Plan& plan, const LongscanGatedLinearBackward& io,
                     const BackwardWorkspace& work, cudaStream_t stream) {
-  const Inputs inputs(call, work.decayed);
-  RetraceCall retrace{};
-  retrace.B = call.B;
-  retrace.T = call.T;
-  retrace.H = call.H;
-  retrace.G = call.G;
-  retrace.K = call.K;
-  retrace.V = call.V;
-  retrace.scale = call.scale;
-  retrace.numSegments = plan.numSegments;
-  retrace.chunksPerSegment = plan.chunksPerSegment;
-  retrace.q = inputs.q;
-  retrace.k = inputs.k;
-  retrace.v = inputs.v;
-  retrace.dO = rowsOf(io.dO, call.H, call.V);
+  RetraceCall retrace = gradientsCall<RetraceCall>(call, plan, io, work);
   retrace.states = io.states;
   retrace.lastStates = io.states + plan.statesSize();
-  retrace.adjoints = work.adjoints;
-  retrace.dq = static_cast<Bf16*>(io.dq);
-  retrace.dk = static_cast<Bf16*>(io.dk);
-  retrace.dv = static_cast<Bf16*>(io.dv);
-  retrace.keyPitch = pitchOf(call, call.H, call.K);
-  retrace.valuePitch = pitchOf(call, call.H, call.V);
-  retrace.dh0 = plan.numSegments > 1 ? nullptr : io.dh0;
   return launchRetrace(retrace, stream);
 }
 

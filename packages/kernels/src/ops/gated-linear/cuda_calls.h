@@ -56,6 +56,21 @@ inline SweepCall sweepOf(const Call& call, const Plan& plan, bool freeIsKey) {
   return sweep;
 }
 
+/// A call of a kernel with a block for each segment: the sizes are set, nothing else.
+template <typename KernelCall>
+KernelCall segmentedCall(const Call& call, const Plan& plan) {
+  KernelCall segmented{};
+  segmented.B = call.B;
+  segmented.T = call.T;
+  segmented.H = call.H;
+  segmented.G = call.G;
+  segmented.K = call.K;
+  segmented.V = call.V;
+  segmented.numSegments = plan.numSegments;
+  segmented.chunksPerSegment = plan.chunksPerSegment;
+  return segmented;
+}
+
 inline DiagonalCall diagonalOf(const Call& call, const Decayed& to) {
   DiagonalCall diagonal{};
   diagonal.B = call.B;
@@ -109,15 +124,7 @@ inline SweepTask summaryTask(const Summaries& to, SweepRows y, SweepRows z, cons
 /// The same of a slice without documents and of a scalar decay or none.
 inline cudaError_t sumSegments(const Call& call, const Plan& plan, const Summaries& to, SweepRows y,
                                SweepRows z, bool backward, cudaStream_t stream) {
-  SegmentSumCall sum{};
-  sum.B = call.B;
-  sum.T = call.T;
-  sum.H = call.H;
-  sum.G = call.G;
-  sum.K = call.K;
-  sum.V = call.V;
-  sum.numSegments = plan.numSegments;
-  sum.chunksPerSegment = plan.chunksPerSegment;
+  SegmentSumCall sum = segmentedCall<SegmentSumCall>(call, plan);
   sum.backward = backward;
   sum.y = y;
   sum.z = z;

@@ -8,49 +8,49 @@
 namespace longscan {
 
 /// A warp's share of S times D, element by element, summed over values: 16 key channels, and of the values a
-/// quarter. Products give every pair of channels; a lane in four keeps those of two channels with themselves.
+/// half. Products give every pair of channels; a lane in four keeps those of two channels with themselves.
 class EndSums {
   float sums[2][4] = {};
   uint32_t offset;  // of the lane's row in either tile
 
-  __device__ static int quarter() { return threadIdx.x >> 7; }
+  __device__ static int half() { return threadIdx.x >> 7; }
   __device__ static int firstKey() { return 16 * (threadIdx.x >> 5 & 3); }
 
  public:
   __device__ explicit EndSums(int lane)
-      : offset(Tile<64>{0}.fragment(16 * quarter(), firstKey(), (lane & 7) + ((lane >> 4) << 3),
-                                    lane >> 3 & 1)) {}
+      : offset(
+            Tile<64>{0}.fragment(32 * half(), firstKey(), (lane & 7) + ((lane >> 4) << 3), lane >> 3 & 1)) {}
 
   __device__ void add(Tile<64> S, Tile<64> D) {
-    MmaA s, d;  // both with channels as rows; for a product's second operand two parts change places
-    loadMatricesTransposed(s.x, S.base + offset);
-    loadMatricesTransposed(d.x, D.base + offset);
-    mma(sums[0], s, d.x[0], d.x[2]);
-    mma(sums[1], s, d.x[1], d.x[3]);
+#pragma unroll
+    for (int step = 0; step < 2; step++) {
+      const uint32_t at = offset + step * 16 * Tile<64>::pitch;
+      MmaA s, d;  // both with channels as rows; for a product's second operand two parts change places
+      loadMatricesTransposed(s.x, S.base + at);
+      loadMatricesTransposed(d.x, D.base + at);
+      mma(sums[0], s, d.x[0], d.x[2]);
+      mma(sums[1], s, d.x[1], d.x[3]);
+    }
   }
 
   __device__ void store(float* ends, int lane) const {
     const int key = lane >> 2;
     if ((lane & 3) != key >> 1) return;
-    float* const to = ends + quarter() * KB + firstKey() + key;
+    float* const to = ends + half() * KB + firstKey() + key;
     to[0] = key & 1 ? sums[0][1] : sums[0][0];
     to[8] = key & 1 ? sums[1][3] : sums[1][2];
   }
 };
 
-/// Of all values, in the first quarter's place. A thread of the first KB has a channel.
+/// Of all values, in the first half's place. A thread of the first KB has a channel.
 __device__ inline void addUpEnds(float* ends) {
-  if (threadIdx.x >= KB) return;
-  float sum = 0.0f;
-#pragma unroll
-  for (int quarter = 0; quarter < 4; quarter++) sum += ends[quarter * KB + threadIdx.x];
-  ends[threadIdx.x] = sum;
+  if (threadIdx.x < KB) ends[threadIdx.x] += ends[KB + threadIdx.x];
 }
 
 /// Adds up 2 `half` numbers over lanes `distance` apart, each of which is left with half of them, and so on
-/// to two numbers: of eight, lanes 8 i and further have 2 i and 2 i + 1.
+/// to two numbers: of sixteen, lanes 4 i and further have 2 i and 2 i + 1.
 template <int half, int distance>
-__device__ void sumOverGroups(float (&x)[8], int lane) {
+__device__ void sumOverGroups(float (&x)[16], int lane) {
   const bool upper = lane & distance;
 #pragma unroll
   for (int i = 0; i < half; i++) {
@@ -60,49 +60,46 @@ __device__ void sumOverGroups(float (&x)[8], int lane) {
   if constexpr (half > 2) sumOverGroups<half / 2, distance / 2>(x, lane);
 }
 
-/// Adds up eight numbers over a warp's tokens, 2 n and 2 n + 1 of columns 8 n + pairOf and the next: what
+/// Adds up sixteen numbers over a warp's tokens, 2 n and 2 n + 1 of columns 8 n + pairOf and the next: what
 /// keys of the chunk's last document get from behind the chunk, times the keys.
-__device__ inline void storeBehind(float (&sums)[8], float* behind, const GradientPlace& at) {
-  sumOverGroups<4, 16>(sums, at.lane);
-  const float2 both =
-      make_float2(sums[0] + __shfl_xor_sync(~0u, sums[0], 4), sums[1] + __shfl_xor_sync(~0u, sums[1], 4));
-  if (at.lane & 4) return;
-  *reinterpret_cast<float2*>(behind + at.warp * KB + at.column(at.lane >> 3)) = both;
+__device__ inline void storeBehind(float (&sums)[16], float* behind, const GradientPlace& at) {
+  sumOverGroups<8, 16>(sums, at.lane);
+  *reinterpret_cast<float2*>(behind + at.warp * KB + at.column(at.lane >> 2)) = make_float2(sums[0], sums[1]);
 }
 
 /// The sums in bf16, to rows of dq or dk.
-__device__ inline void storeRows(const NarrowSums& sum, __nv_bfloat16* to, int pitch, int length,
-                                 int channels, const GradientPlace& at) {
+__device__ inline void storeRows(const Sums& sum, __nv_bfloat16* to, int pitch, int length, int channels,
+                                 const GradientPlace& at) {
 #pragma unroll
-  for (int h = 0; h < 2; h++) {
-    // The quad's four lanes have two channels each of four groups of eight: afterwards a lane has a group.
-    uint32_t packed[4];
+  for (int h = 0; h < 2; h++)
 #pragma unroll
-    for (int n = 0; n < 4; n++) packed[n] = pack(sum[n][2 * h], sum[n][2 * h + 1]);
-    transposeQuad(packed, at.lane);
-    const int channel = 32 * at.half + 8 * (at.lane & 3);
-    if (at.row(h) < length && channel < channels)
-      storeGlobal(to + static_cast<int64_t>(at.row(h)) * pitch + channel, packed[0], packed[1], packed[2],
-                  packed[3]);
-  }
+    for (int half = 0; half < 2; half++) {
+      // The quad's four lanes have two channels each of four groups of eight: afterwards a lane has a group.
+      uint32_t packed[4];
+#pragma unroll
+      for (int n = 0; n < 4; n++) packed[n] = pack(sum[4 * half + n][2 * h], sum[4 * half + n][2 * h + 1]);
+      transposeQuad(packed, at.lane);
+      const int channel = 32 * half + 8 * (at.lane & 3);
+      if (at.row(h) < length && channel < channels)
+        storeGlobal(to + static_cast<int64_t>(at.row(h)) * pitch + channel, packed[0], packed[1], packed[2],
+                    packed[3]);
+    }
 }
 
 /// The same to a tile.
-__device__ inline void stageRows(const NarrowSums& sum, Tile<64> to, const GradientPlace& at) {
+__device__ inline void stageRows(const Sums& sum, Tile<64> to, const GradientPlace& at) {
 #pragma unroll
-  for (int step = 0; step < 2; step++)
-    storeOperandA(to, at.row0, 2 * at.half + step, operandOf(sum, step), at.lane);
+  for (int step = 0; step < 4; step++) storeOperandA(to, at.row0, step, operandA(sum, step), at.lane);
 }
 
 /// Makes dq or dk of `outer`, what comes from outside of the chunk, and `inner`, what its tokens give each
 /// other: all but the decay from the chunk's start, or up to its end. Leaves q dq or k dk in `exchanged`, and
 /// of keys in `behind` sums over rows of k times what they get from outside.
 template <bool ofQuery>
-__device__ inline void closeMild(NarrowSums& outer, const NarrowSums& inner, float (&behind)[8],
-                                 FloatTile<64> exchanged, const Chunk& in, float scale,
-                                 const GradientPlace& at) {
+__device__ inline void closeMild(Sums& outer, const Sums& inner, float (&behind)[16], FloatTile<64> exchanged,
+                                 const Chunk& in, float scale, const GradientPlace& at) {
 #pragma unroll
-  for (int n = 0; n < 4; n++) {
+  for (int n = 0; n < 8; n++) {
     const int column = at.column(n);
     float2 end;
     if (!ofQuery) end = in.c.pairAt(tileTokens - 1, column);
@@ -130,10 +127,10 @@ __device__ inline void closeMild(NarrowSums& outer, const NarrowSums& inner, flo
 }
 
 /// Of any documents and decays, to `exchanged`: what comes from outside of the chunk; and `behind` as above.
-__device__ inline void closeOuter(const NarrowSums& sum, float (&behind)[8], FloatTile<64> exchanged,
+__device__ inline void closeOuter(const Sums& sum, float (&behind)[16], FloatTile<64> exchanged,
                                   const Chunk& in, float scale, const GradientPlace& at) {
 #pragma unroll
-  for (int i = 0; i < 8; i++) behind[i] = 0.0f;
+  for (int i = 0; i < 16; i++) behind[i] = 0.0f;
 #pragma unroll
   for (int h = 0; h < 2; h++) {
     const int row = at.row(h), last = documentEnd(in.starts, row, in.length) - 1;
@@ -141,7 +138,7 @@ __device__ inline void closeOuter(const NarrowSums& sum, float (&behind)[8], Flo
     const bool exists = row < in.length;
     const bool meets = at.ofQuery ? (in.starts & ((2ull << row) - 1)) == 0 : last == in.length - 1;
 #pragma unroll
-    for (int n = 0; n < 4; n++) {
+    for (int n = 0; n < 8; n++) {
       const int column = at.column(n);
       const float2 here = in.c.pairAt(row, column), end = in.c.pairAt(last, column);
       const float2 x = loadPair(in.K, row, column);
@@ -157,12 +154,12 @@ __device__ inline void closeOuter(const NarrowSums& sum, float (&behind)[8], Flo
 }
 
 /// From the gradients in `exchanged` to sums, and q dq or k dk in their place.
-__device__ inline void takeGradients(NarrowSums& sum, FloatTile<64> exchanged, const Chunk& in,
+__device__ inline void takeGradients(Sums& sum, FloatTile<64> exchanged, const Chunk& in,
                                      const GradientPlace& at) {
 #pragma unroll
   for (int h = 0; h < 2; h++)
 #pragma unroll
-    for (int n = 0; n < 4; n++) {
+    for (int n = 0; n < 8; n++) {
       const int row = at.row(h), column = at.column(n);
       const float2 x = loadPair(at.ofQuery ? in.Q : in.K, row, column);
       float2& place = exchanged.pairAt(row, column);

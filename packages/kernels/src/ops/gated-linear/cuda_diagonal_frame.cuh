@@ -9,7 +9,7 @@
 
 namespace longscan {
 
-constexpr int gradientThreads = 512;
+constexpr int gradientThreads = 256;
 /// Rows of a channel that a thread adds up.
 constexpr int gradientRows = tileTokens * KB / gradientThreads;
 
@@ -95,10 +95,10 @@ struct Block {
   }
 };
 
-/// A warpgroup's sums: rows of tokens, 32 key channels of the gradient of queries or of keys.
+/// A warpgroup's sums: rows of tokens, the block's key channels of the gradient of queries or of keys.
 struct GradientPlace {
-  int lane, warp, row0, group, pairOf, half;
-  int quarter;  // of the columns of dA
+  int lane, warp, row0, group, pairOf;
+  int half;  // of the columns of dA
   bool ofQuery;
 
   __device__ GradientPlace()
@@ -107,11 +107,10 @@ struct GradientPlace {
         row0(subChunk * warp),
         group(lane >> 2),
         pairOf(2 * (lane & 3)),
-        half(warpgroupNumber() & 1),
-        quarter(warpgroupNumber()),
-        ofQuery(warpgroupNumber() < 2) {}
+        half(warpgroupNumber()),
+        ofQuery(warpgroupNumber() == 0) {}
   __device__ int row(int h) const { return row0 + group + 8 * h; }
-  __device__ int column(int n) const { return 32 * half + 8 * n + pairOf; }
+  __device__ int column(int n) const { return 8 * n + pairOf; }
   /// The same, as far as the compiler knows another: it is not to keep addresses from before, for which there
   /// are no registers.
   __device__ GradientPlace anew() const {
@@ -119,10 +118,10 @@ struct GradientPlace {
     asm volatile("" : "+r"(place.group), "+r"(place.warp));
     return place;
   }
-  /// Waits for the other warpgroup with the same gradient.
+  /// Waits for the others with the same gradient.
   __device__ void joinSide() const { joinBarrier(ofQuery ? 1 : 2, gradientThreads / 2); }
   /// Of dA.
-  __device__ int keyOf(int n) const { return 16 * quarter + 8 * n + pairOf; }
+  __device__ int keyOf(int n) const { return 32 * half + 8 * n + pairOf; }
 };
 
 }  // namespace longscan

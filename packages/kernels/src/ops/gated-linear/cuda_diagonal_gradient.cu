@@ -14,18 +14,21 @@ struct TwoTerms {
 };
 
 /// dA of one document, [query][key], scaled. No query has a share of later keys.
-__device__ void storeTerms(const QuarterSums& scores, TwoTerms to, float scale, const GradientPlace& at) {
-  MmaA rounded, rest;
+__device__ void storeTerms(const NarrowSums& scores, TwoTerms to, float scale, const GradientPlace& at) {
 #pragma unroll
-  for (int i = 0; i < 4; i++) {
-    const int ahead = at.keyOf(i / 2) - at.row(i % 2);
-    const float near = ahead <= 0 ? scale * scores[i / 2][i % 2 * 2] : 0.0f;
-    const float far = ahead < 0 ? scale * scores[i / 2][i % 2 * 2 + 1] : 0.0f;
-    rounded.x[i] = pack(near, far);
-    rest.x[i] = pack(near - lowHalf(rounded.x[i]), far - highHalf(rounded.x[i]));
+  for (int step = 0; step < 2; step++) {
+    MmaA rounded, rest;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+      const int n = 2 * step + i / 2, ahead = at.keyOf(n) - at.row(i % 2);
+      const float near = ahead <= 0 ? scale * scores[n][i % 2 * 2] : 0.0f;
+      const float far = ahead < 0 ? scale * scores[n][i % 2 * 2 + 1] : 0.0f;
+      rounded.x[i] = pack(near, far);
+      rest.x[i] = pack(near - lowHalf(rounded.x[i]), far - highHalf(rounded.x[i]));
+    }
+    storeOperandA(to.rounded, at.row0, 2 * at.half + step, rounded, at.lane);
+    storeOperandA(to.rest, at.row0, 2 * at.half + step, rest, at.lane);
   }
-  storeOperandA(to.rounded, at.row0, at.quarter, rounded, at.lane);
-  storeOperandA(to.rest, at.row0, at.quarter, rest, at.lane);
 }
 
 /// Keys scaled up from the chunk's start on, for the queries' gradient; for the keys' queries from its end
@@ -37,8 +40,8 @@ __device__ void storeScaledUp(TwoTerms to, const Chunk& in) {
   float end[8];
   if (!ofQuery) in.c.loadEight(end, tileTokens - 1, 8 * unit);
 #pragma unroll
-  for (int step = 0; step < 2; step++) {
-    const int row = threadIdx.x % 256 / 8 + 32 * step;
+  for (int step = 0; step < 4; step++) {
+    const int row = threadIdx.x % 128 / 8 + 16 * step;
     const uint4 both = loadShared16(other.address(row, unit));
     const uint32_t values[4] = {both.x, both.y, both.z, both.w};
     uint32_t rounded[4], rest[4];
@@ -57,22 +60,37 @@ __device__ void storeScaledUp(TwoTerms to, const Chunk& in) {
 }
 
 template <StoredB storedA>
-__device__ void multiplyInside(NarrowSums& sum, TwoTerms dA, TwoTerms other, int half) {
+__device__ void multiplyInside(Sums& sum, TwoTerms dA, TwoTerms other, const GradientPlace& at) {
+  MmaA rounded[4], rest[4];
+#pragma unroll
+  for (int k = 0; k < 4; k++) {
+    if (storedA == StoredB::rows) {
+      rounded[k] = loadA(dA.rounded, at.row0, 16 * k, at.lane);
+      rest[k] = loadA(dA.rest, at.row0, 16 * k, at.lane);
+    } else {
+      rounded[k] = loadATransposed(dA.rounded, 16 * k, at.row0, at.lane);
+      rest[k] = loadATransposed(dA.rest, 16 * k, at.row0, at.lane);
+    }
+  }
   beginProducts();
 #pragma unroll
   for (int k = 0; k < 4; k++) {
-    multiplyColumns<storedA>(sum, dA.rounded, other.rounded, k, half);
-    multiplyColumns<storedA>(sum, dA.rest, other.rounded, k, half);
-    multiplyColumns<storedA>(sum, dA.rounded, other.rest, k, half);
+    if (k == 0)
+      multiply<StoredB::columns, false>(sum, rounded[k], other.rounded, k);
+    else
+      multiply<StoredB::columns>(sum, rounded[k], other.rounded, k);
+    multiply<StoredB::columns>(sum, rest[k], other.rounded, k);
+    multiply<StoredB::columns>(sum, rounded[k], other.rest, k);
   }
   commitProducts();
   waitForProducts<0>();
+  settle(sum);
 }
 
 /// What tokens of one document that decays mildly give each other, in products of the whole chunk. Both
 /// factors in two bf16 terms: of the two gradients' roundings the decay's gradient is the difference. All
 /// threads together. `base`: of shared memory.
-__device__ void findInsideMild(NarrowSums& sum, const QuarterSums& scores, const Chunk& in, uint32_t base,
+__device__ void findInsideMild(Sums& sum, const NarrowSums& scores, const Chunk& in, uint32_t base,
                                float scale, const GradientPlace& at) {
   using Layout = GradientLayout;
   constexpr int bytes = Tile<64>::bytes;
@@ -85,19 +103,17 @@ __device__ void findInsideMild(NarrowSums& sum, const QuarterSums& scores, const
     storeScaledUp<false>(other, in);
   publishToProducts();
   __syncthreads();
-  clear(sum);
   if (at.ofQuery)
-    multiplyInside<StoredB::rows>(sum, dA, other, at.half);
+    multiplyInside<StoredB::rows>(sum, dA, other, at);
   else
-    multiplyInside<StoredB::columns>(sum, dA, other, at.half);
+    multiplyInside<StoredB::columns>(sum, dA, other, at);
   at.joinSide();  // what products have read is written again
 }
 
 /// dA for sub-chunks.
-__device__ void storeScores(const QuarterSums& scores, const Chunk& in, float scale,
-                            const GradientPlace& at) {
+__device__ void storeScores(const NarrowSums& scores, const Chunk& in, float scale, const GradientPlace& at) {
 #pragma unroll
-  for (int n = 0; n < 2; n++)
+  for (int n = 0; n < 4; n++)
 #pragma unroll
     for (int h = 0; h < 2; h++) {
       const int row = at.row(h), column = at.keyOf(n);
@@ -121,8 +137,8 @@ __device__ FloatTile<64> exchangedOf(unsigned char* shared, const GradientPlace&
 __device__ void addInside(unsigned char* shared, const Chunk& in, const GradientPlace& at) {
   const unsigned steep = steepTokens(in.c, in.starts, at.row0, at.lane);
 #pragma unroll 1
-  for (int block = 0; block < 2; block++) {
-    const WarpPlace place(2 * at.half + block);
+  for (int block = 0; block < 4; block++) {
+    const WarpPlace place(block);
     WarpSums sum = {};
     if (at.ofQuery)
       queriesInside(sum, in, steep, place);
@@ -137,6 +153,19 @@ __device__ void addInside(unsigned char* shared, const Chunk& in, const Gradient
         to = make_float2(to.x + sum[n][2 * h], to.y + sum[n][2 * h + 1]);
       }
   }
+}
+
+/// Of 64 values, in the background: of the scores a half, and what comes from the states.
+template <bool ofQuery>
+__device__ void addProducts(NarrowSums& scores, Sums& sum, Tile<64> dO, Tile<64> v, Tile<64> met,
+                            const GradientPlace& at) {
+  beginProducts();
+#pragma unroll
+  for (int k = 0; k < 4; k++) {
+    multiplyRows(scores, dO, v, k, at.half);
+    multiply<StoredB::columns>(sum, ofQuery ? dO : v, k, met, k);
+  }
+  commitProducts();
 }
 
 #if __CUDA_ARCH__ >= 900
@@ -164,10 +193,10 @@ __global__ void __launch_bounds__(gradientThreads, mapped ? gradientBlocks : 1)
   loader.begin();
   sumGates<gradientThreads>(in.c, starts, reinterpret_cast<float*>(shared + Layout::totals));
 
-  // A quarter of dO v^T; of queries S dO, of keys D v.
+  // A half of dO v^T; of queries S dO, of keys D v.
   const bool computes = at.ofQuery || task.dk != nullptr, meets = task.dk != nullptr && starts == 0;
-  QuarterSums scores;
-  NarrowSums sum;
+  NarrowSums scores;
+  Sums sum;
   clear(scores);
   clear(sum);
   EndSums ends(at.lane);
@@ -176,22 +205,15 @@ __global__ void __launch_bounds__(gradientThreads, mapped ? gradientBlocks : 1)
     loader.await(values);
     const Tile<64> dO = loader.tile(stage, 0), v = loader.tile(stage, 1), state = loader.tile(stage, 2),
                    adjoint = loader.tile(stage, 3);
-    const auto multiply = [&](Tile<64> own, Tile<64> met) {
-      beginProducts();
-#pragma unroll
-      for (int k = 0; k < 4; k++) {
-        multiplyRows(scores, dO, v, k, at.quarter);
-        multiplyColumns<StoredB::rows>(sum, own, met, k, at.half);
-      }
-      commitProducts();
-    };
     // Without adjoints the keys' sums are of no use.
     if (at.ofQuery)
-      multiply(dO, state);
+      addProducts<true>(scores, sum, dO, v, state, at);
     else
-      multiply(v, adjoint);
+      addProducts<false>(scores, sum, dO, v, adjoint, at);
     if (meets) ends.add(state, adjoint);
     waitForProducts<0>();
+    settle(scores);
+    settle(sum);
     loader.refill(values);
   };
   // By pairs: where a stage lies is then known to the compiler.
@@ -207,9 +229,9 @@ __global__ void __launch_bounds__(gradientThreads, mapped ? gradientBlocks : 1)
 
   addUpEnds(toEnds);
   float* const toBehind = reinterpret_cast<float*>(shared + Layout::behind);
-  float behind[8];
+  float behind[16];
   if (isMild) {
-    NarrowSums inside;
+    Sums inside;
     findInsideMild(inside, scores, in, base, call.scale, at);
     if (computes) {
       if (at.ofQuery) {

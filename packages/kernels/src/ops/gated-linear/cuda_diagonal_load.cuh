@@ -136,10 +136,11 @@ class GradientLoader {
     fillRows(tile(stage, 0), task.dO + block.valuePlace(call, pitch), pitch, 64 * values, call.V);
     fillRows(tile(stage, 1), task.v + block.valuePlace(call, task.valuePitch), task.valuePitch, 64 * values,
              call.V);
-    static_assert(Layout::tile == 16 * gradientThreads, "of an image, one copy a thread");
-    const int at = 16 * threadIdx.x;
-    copyAsync16(tile(stage, 2).base + at, imageOf(task.states, values, block) + at, true);
-    if (task.dk) copyAsync16(tile(stage, 3).base + at, imageOf(task.adjoints, values, block) + at, true);
+#pragma unroll
+    for (int at = 16 * threadIdx.x; at < Layout::tile; at += 16 * gradientThreads) {
+      copyAsync16(tile(stage, 2).base + at, imageOf(task.states, values, block) + at, true);
+      if (task.dk) copyAsync16(tile(stage, 3).base + at, imageOf(task.adjoints, values, block) + at, true);
+    }
   }
 };
 

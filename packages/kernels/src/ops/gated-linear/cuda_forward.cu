@@ -37,6 +37,7 @@ cudaError_t outputOf(const Call& call, const Plan& plan, const Decayed& decayed,
   task.out = static_cast<Bf16*>(o);
   task.outPitch = call.H * call.V;
   task.states = states;
+  task.images = decayed.stateImages;
   task.last = plan.numSegments > 1 ? nullptr : last;
   task.lastScale = 1.0f;
   return launchSweep(sweep, stream);
@@ -46,16 +47,8 @@ cudaError_t outputOf(const Call& call, const Plan& plan, const Decayed& decayed,
 static cudaError_t trace(const Call& call, const Plan& plan, const ForwardWorkspace& work,
                          const LongscanGatedLinearForward& io, float* last, cudaStream_t stream) {
   const Inputs inputs(call, work.decayed);
-  TraceCall trace{};
-  trace.B = call.B;
-  trace.T = call.T;
-  trace.H = call.H;
-  trace.G = call.G;
-  trace.K = call.K;
-  trace.V = call.V;
+  TraceCall trace = segmentedCall<TraceCall>(call, plan);
   trace.scale = call.scale;
-  trace.numSegments = plan.numSegments;
-  trace.chunksPerSegment = plan.chunksPerSegment;
   trace.q = inputs.q;
   trace.k = inputs.k;
   trace.v = inputs.v;

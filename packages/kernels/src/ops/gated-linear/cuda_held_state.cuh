@@ -3,8 +3,6 @@
 #include "cuda/warpgroup_wide.cuh"
 #include "cuda_sweep_parts.cuh"
 
-#if LONGSCAN_WGMMA
-
 namespace longscan {
 
 /// A state (or adjoint), as a warpgroup has it in the accumulators of its products: P^T for 64
@@ -45,6 +43,7 @@ struct HeldState : SweepState<DK> {
     SweepState<DK>::publish(to, nullptr, 0, at);
   }
 
+#if LONGSCAN_WGMMA
   /// P += or -= sum_t z_t^T y_t of a chunk, in the background; z of the own values. Of 128 keys both panels
   /// in one product, which reads z once: shared memory is what the sweeps without decay are short of.
   template <int sign>
@@ -69,6 +68,7 @@ struct HeldState : SweepState<DK> {
     else
       multiplyTile<StoredB::columns>(P[0], z, productOperand<StoredB::columns>(y.base, k));
   }
+#endif
 
   __device__ void scale(float factor) {
     this->eachPair([&](float& x, float& y, bool, int) {
@@ -94,18 +94,36 @@ struct HeldState : SweepState<DK> {
   }
 };
 
+/// Two rows of this thread's, each times a factor.
+__device__ inline void scaleRows(Sums& sum, float upper, float lower) {
+#pragma unroll
+  for (int n = 0; n < 8; n++) {
+    sum[n][0] *= upper;
+    sum[n][1] *= upper;
+    sum[n][2] *= lower;
+    sum[n][3] *= lower;
+  }
+}
+
 /// sum = rows of `a` times rows of `b`, of `panels` panels each.
 template <int panels>
 __device__ inline void multiplyRows(Sums& sum, Tile<64> a, Tile<64> b) {
 #pragma unroll
   for (int k = 0; k < 4 * panels; k++) {
-    const uint64_t left = rowsOperand(a.base, k, Tile<64>::bytes);
-    const uint64_t right = rowsOperand(b.base, k, Tile<64>::bytes);
+    const Tile<64> left{a.base + k / 4 * Tile<64>::bytes}, right{b.base + k / 4 * Tile<64>::bytes};
     if (k == 0)
-      multiplyTiles<StoredB::rows, false>(sum, left, right);
+      multiply<StoredB::rows, false>(sum, left, k, right, k);
     else
-      multiplyTiles<StoredB::rows, true>(sum, left, right);
+      multiply<StoredB::rows>(sum, left, k % 4, right, k % 4);
   }
+}
+
+/// The same, begun and committed: in the background.
+template <int panels>
+__device__ inline void startRows(Sums& sum, Tile<64> a, Tile<64> b) {
+  beginProducts();
+  multiplyRows<panels>(sum, a, b);
+  commitProducts();
 }
 
 /// What remains are products of tokens with earlier ones and themselves.
@@ -114,5 +132,3 @@ __device__ inline void forgetLater(Sums& scores, const Lane& at) {
 }
 
 }  // namespace longscan
-
-#endif

@@ -67,6 +67,9 @@ struct Decayed {
   /// What rounding takes off whichever of them the slice's summary is made of.
   Bf16* rest = nullptr;
   float* gamma = nullptr;
+  /// S before every chunk, as products read it: what makes o leaves it for the backward pass. Null: each pass
+  /// is for itself.
+  unsigned char* stateImages = nullptr;
 
   Decayed(const LongscanGatedLinear& call, const Plan& plan, int scoreTerms, WorkspaceParts& parts)
       : scoreTerms(scoreTerms) {
@@ -77,11 +80,20 @@ struct Decayed {
     scores = parts.take<Bf16>(plan.heads * plan.numChunks * scoreTerms * chunkTokens * chunkTokens);
   }
 
+  /// What the forward pass leaves for the backward pass.
+  static Decayed ofBoth(const LongscanGatedLinear& call, const Plan& plan, WorkspaceParts& parts) {
+    Decayed decayed(call, plan, mostTerms, parts);
+    if (plan.diagonal)
+      decayed.stateImages =
+          parts.take<unsigned char>(plan.heads * plan.numChunks * imageBytes(call.K, call.V));
+    return decayed;
+  }
+
   /// Where the call has a place for both passes, else among `parts`.
   static Decayed ofPass(const LongscanGatedLinear& call, const Plan& plan, int scoreTerms,
                         WorkspaceParts& parts) {
     WorkspaceParts shared(call.decayed);
-    return call.decayed ? Decayed(call, plan, mostTerms, shared) : Decayed(call, plan, scoreTerms, parts);
+    return call.decayed ? ofBoth(call, plan, shared) : Decayed(call, plan, scoreTerms, parts);
   }
 };
 
@@ -124,7 +136,9 @@ struct BackwardWorkspace {
         adjoints(parts.take<float>(plan.heads * plan.numSegments * plan.stateSize)) {
     const int64_t chunks = plan.heads * plan.numChunks;
     if (plan.retraces) return;
-    if (plan.atOnce || plan.diagonal)
+    if (decayed.stateImages)
+      stateImages = decayed.stateImages;
+    else if (plan.atOnce || plan.diagonal)
       stateImages = parts.take<unsigned char>(chunks * imageBytes(call.K, call.V));
     if (plan.diagonal) {
       adjointImages = parts.take<unsigned char>(chunks * imageBytes(call.K, call.V));

@@ -1,6 +1,6 @@
 #include "cuda_retrace.cuh"
 
-#include "cuda/tensor_map.h"
+#include "cuda_segment_launch.cuh"
 
 namespace longscan {
 
@@ -19,43 +19,22 @@ __global__ void __launch_bounds__(RetraceFrame<DK, DV>::threads, residentBlocks(
 #endif
 }
 
-cudaError_t makeMaps(const RetraceCall& call, RetraceMaps& maps) {
-  const auto map = [&](CUtensorMap& to, const SweepRows& rows) {
-    return mapTensor(to, {rows.data, call.B, call.T, rows.heads, rows.channels, rows.pitch}, 64, chunkTokens);
-  };
-  cudaError_t error = map(maps.q, call.q);
-  if (error == cudaSuccess) error = map(maps.k, call.k);
-  if (error == cudaSuccess) error = map(maps.v, call.v);
-  if (error == cudaSuccess) error = map(maps.dO, call.dO);
-  return error;
-}
-
 template <int DK, int DV>
 cudaError_t launch(const RetraceCall& call, cudaStream_t stream) {
-  constexpr int bytes = RetraceLayout<DK, DV>::bytes;
-  const auto kernel = retraceKernel<DK, DV>;
   RetraceMaps maps{};
-  cudaError_t error = makeMaps(call, maps);
-  if (error == cudaSuccess)
-    error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
-  if (error == cudaSuccess)
-    error = cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
-                                 cudaSharedmemCarveoutMaxShared);
+  cudaError_t error = mapRows(maps.q, call, call.q);
+  if (error == cudaSuccess) error = mapRows(maps.k, call, call.k);
+  if (error == cudaSuccess) error = mapRows(maps.v, call, call.v);
+  if (error == cudaSuccess) error = mapRows(maps.dO, call, call.dO);
   if (error != cudaSuccess) return error;
-  kernel<<<dim3(static_cast<unsigned>(call.B), call.H, call.numSegments), RetraceFrame<DK, DV>::threads,
-           bytes, stream>>>(call, maps);
-  return cudaGetLastError();
+  return launchSegments(retraceKernel<DK, DV>, call, maps, RetraceFrame<DK, DV>::threads,
+                        RetraceLayout<DK, DV>::bytes, stream);
 }
 
 }  // namespace
 
 bool retraceFits(int K, int V) {
-  if (K > 128 || V > 128 || (K <= 64 && V > 64) || !canMapTensors()) return false;
-  int device = 0, major = 0, perBlock = 0;
-  return cudaGetDevice(&device) == cudaSuccess &&
-         cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess &&
-         cudaDeviceGetAttribute(&perBlock, cudaDevAttrMaxSharedMemoryPerBlockOptin, device) == cudaSuccess &&
-         major == 9 && perBlock >= RetraceLayout<128, 128>::bytes;
+  return segmentsFit(K, V, RetraceLayout<128, 128>::bytes);
 }
 
 cudaError_t launchRetrace(const RetraceCall& call, cudaStream_t stream) {

@@ -1,6 +1,5 @@
 #pragma once
 
-#include "cuda_held_state.cuh"
 #include "cuda_retrace_frame.cuh"
 #include "cuda_store_rows.cuh"
 
@@ -16,20 +15,25 @@ class Retrace : RetraceFrame<DK, DV> {
   using Frame = RetraceFrame<DK, DV>;
   using Layout = typename Frame::Layout;
   using Frame::b;
-  using Frame::base;
   using Frame::bh;
   using Frame::call;
+  using Frame::dO;
   using Frame::emptied;
   using Frame::endChunk;
+  using Frame::enteringAt;
   using Frame::filled;
   using Frame::firstChunk;
   using Frame::h;
+  using Frame::K;
   using Frame::published;
+  using Frame::Q;
   using Frame::scored;
   using Frame::segment;
-  using Frame::tileAt;
+  using Frame::startScores;
+  using Frame::stateAt;
+  using Frame::V;
   using Frame::warpgroups;
-  static constexpr int keyPanels = DK / 64, valuePanels = DV / 64;
+  static constexpr int keyPanels = Layout::keyPanels, valuePanels = Layout::valuePanels;
   static_assert(keyPanels % warpgroups == 0, "each warpgroup has as many keys");
   static constexpr int ownPanels = keyPanels / warpgroups;
   enum Which { adjoint, state };
@@ -50,25 +54,12 @@ class Retrace : RetraceFrame<DK, DV> {
   }
 
  private:
-  __device__ Tile<64> Q(int stage, int panel) const { return tileAt(stage, 0, panel); }
-  __device__ Tile<64> K(int stage, int panel) const { return tileAt(stage, Layout::K, panel); }
-  __device__ Tile<64> V(int stage, int panel) const { return tileAt(stage, Layout::V, panel); }
-  __device__ Tile<64> dO(int stage, int panel) const { return tileAt(stage, Layout::dO, panel); }
   __device__ Tile<64> stored(Which which, int valuePanel, int keyPanel) const {
-    return {base + (which == state ? Layout::state : Layout::adjoint) +
-            (valuePanel * keyPanels + keyPanel) * Layout::panel};
+    return this->stateTile(which == state ? Layout::state : Layout::adjoint, valuePanel, keyPanel);
   }
   /// Products of later with earlier tokens' values, and of queries with earlier keys.
-  __device__ Tile<64> valueScores(int stage) const {
-    return {base + Layout::scores + 2 * stage * Layout::panel};
-  }
-  __device__ Tile<64> keyScores(int stage) const {
-    return {base + Layout::scores + (2 * stage + 1) * Layout::panel};
-  }
-
-  __device__ void arriveOfWarp(uint32_t barrier) const {
-    if (arrivesForWarp()) arrive(barrier);
-  }
+  __device__ Tile<64> valueScores(int stage) const { return this->scoreTile(2 * stage); }
+  __device__ Tile<64> keyScores(int stage) const { return this->scoreTile(2 * stage + 1); }
 
   /// P for products, when round `round`'s predecessor has been read by all.
   __device__ void publish(Which which, int round) const {
@@ -90,23 +81,14 @@ class Retrace : RetraceFrame<DK, DV> {
     }
   }
 
-  /// sum += scores z, or scores^T z.
-  template <StoredB storedScores>
-  __device__ static void addScored(Sums& sum, Tile<64> scores, Tile<64> z) {
-#pragma unroll
-    for (int k = 0; k < 4; k++)
-      multiplyTiles<StoredB::columns, true, storedScores>(sum, productOperand<storedScores>(scores.base, k),
-                                                          productOperand<StoredB::columns>(z.base, k));
-  }
-
   /// 64 channels from `channel` on of `channels`.
   __device__ void store(const Sums& sum, __nv_bfloat16* out, int pitch, int channels, int channel,
                         int chunk) const {
     const int64_t first = b * call.T + static_cast<int64_t>(chunk) * chunkTokens;
     const int row = at.row0 + at.group;
     const int rows = static_cast<int>(min((b + 1) * call.T - first, int64_t{chunkTokens}));
-    storeRows(sum, out + first * pitch + h * channels + channel, row * pitch, 8 * pitch, row < rows,
-              row + 8 < rows, channels - channel, call.scale, at);
+    storeRows<transposeQuadByMasks>(sum, out + first * pitch + h * channels + channel, row * pitch, 8 * pitch,
+                                    row < rows, row + 8 < rows, channels - channel, call.scale, at);
   }
 
   /// D with what it makes: dv and dk.
@@ -114,16 +96,14 @@ class Retrace : RetraceFrame<DK, DV> {
     const bool loads = at.warpgroup == 0 && at.row0 == 0;
     for (int stage = 0; loads && stage < retraceStages && endChunk - stage > firstChunk; stage++)
       Frame::fill(endChunk - 1 - stage, stage);
-    P.load(call.adjoints + stateAt(bh * call.numSegments + segment), call.V, call.K);
+    P.load(call.adjoints + enteringAt(), call.V, call.K);
     publish(adjoint, 0);
     for (int chunk = endChunk - 1, round = 0; chunk >= firstChunk; chunk--, round++) {
       const int stage = round % retraceStages;
       awaitArrivals(filled(stage), round / retraceStages);
       awaitArrivals(published(adjoint), round);
       Sums out;
-      beginProducts();
-      multiplyRows<keyPanels>(out, K(stage, 0), stored(adjoint, own, 0));
-      commitProducts();
+      startRows<keyPanels>(out, K(stage, 0), stored(adjoint, own, 0));
       awaitArrivals(scored(stage), round / retraceStages);
       beginProducts();
       addScored<StoredB::columns>(out, keyScores(stage), dO(stage, own));
@@ -159,22 +139,13 @@ class Retrace : RetraceFrame<DK, DV> {
     P.store(call.dh0 + stateAt(bh), call.V, call.K, call.scale);
   }
 
-  /// Where a state of [.., V, K] begins.
-  __device__ int64_t stateAt(int number) const {
-    return int64_t{number} * (call.K * call.V);
-  }
-
-  /// S as it enters this segment, or one further on.
-  __device__ const float* entered(int further) const {
-    return call.states + stateAt(bh * call.numSegments + segment + further);
-  }
-
   /// S with what it makes: the scores, for all, and dq.
   __device__ void followState() {
-    P.load(segment + 1 < call.numSegments ? entered(1) : call.lastStates + stateAt(bh), call.V, call.K);
+    P.load(segment + 1 < call.numSegments ? call.states + enteringAt(1) : call.lastStates + stateAt(bh),
+           call.V, call.K);
     int round = 0;
     for (int chunk = endChunk - 1; chunk > firstChunk; chunk--, round++) takeBack<true>(chunk, round);
-    P.load(entered(0), call.V, call.K);
+    P.load(call.states + enteringAt(), call.V, call.K);
     takeBack<false>(firstChunk, round);
   }
 
@@ -217,20 +188,7 @@ class Retrace : RetraceFrame<DK, DV> {
     }
   }
 
-  /// Products of all tokens with all, in the background.
-  __device__ void startScores(Sums& sum, int stage, bool ofValues) const {
-    beginProducts();
-    if (keyPanels == valuePanels)
-      multiplyRows<keyPanels>(sum, ofValues ? dO(stage, 0) : Q(stage, 0),
-                              ofValues ? V(stage, 0) : K(stage, 0));
-    else if (ofValues)
-      multiplyRows<valuePanels>(sum, dO(stage, 0), V(stage, 0));
-    else
-      multiplyRows<keyPanels>(sum, Q(stage, 0), K(stage, 0));
-    commitProducts();
-  }
-
-  /// Those with earlier tokens and themselves.
+  /// Scores with earlier tokens and themselves.
   __device__ void storeScores(Sums& sum, Tile<64> to) const {
     settle(sum);
     forgetLater(sum, at);

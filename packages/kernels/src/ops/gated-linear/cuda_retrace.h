@@ -2,9 +2,7 @@
 
 #include <cuda_runtime.h>
 
-#include <cstdint>
-
-#include "cuda_sweep.h"
+#include "cuda_segments.h"
 
 namespace longscan {
 
@@ -14,19 +12,9 @@ namespace longscan {
 ///   dq_t = scale * (S dO_t + sum over s <= t of (dO_t . v_s) k_s)
 ///   dk_s = scale * (D v_s + sum over t >= s of (v_s . dO_t) q_t)
 ///   dv_s = scale * (D^T k_s + sum over t >= s of (k_s . q_t) dO_t)
-struct RetraceCall {
-  int64_t B, T;
-  int H, G, K, V;
-  float scale;
-  int numSegments, chunksPerSegment;
-  SweepRows q, k, v, dO;
-  const float* states;       // [B, H, segments, V, K]: S as it enters each segment
-  const float* lastStates;   // [B, H, V, K]: S after the last segment
-  const float* adjoints;     // [B, H, segments, V, K]: D / scale as it enters each segment, against time
-  __nv_bfloat16 *dq, *dk;    // [B, T, H, K]
-  __nv_bfloat16* dv;         // [B, T, H, V]
-  int keyPitch, valuePitch;  // elements from a token of dq and dk, and of dv, to the next
-  float* dh0;                // [B, H, V, K] or null
+struct RetraceCall : GradientsCall {
+  const float* states;      // [B, H, segments, V, K]: S as it enters each segment
+  const float* lastStates;  // [B, H, V, K]: S after the last segment
 };
 
 /// Chunks over which S is taken back at most. Each product adds an error of f32's last bit of S: after so

@@ -1,10 +1,9 @@
 #pragma once
 
 #include "cuda/bulk_copy.cuh"
-#include "cuda/warp_arrival.cuh"
+#include "cuda_gradients_tiles.cuh"
 #include "cuda_retrace.h"
-#include "cuda_sweep_parts.cuh"
-#include "cuda_transfer.cuh"
+#include "cuda_segment_place.cuh"
 
 namespace longscan {
 
@@ -15,28 +14,18 @@ struct RetraceMaps {
   CUtensorMap q, k, v, dO;
 };
 
-/// Shared memory of a retracing sweep. D^T and S^T: tiles of 64 values and 64 keys, keys fastest. Scores of
-/// each stage: dO V^T and Q K^T, rows the later tokens.
+/// Each stage has scores of its own.
 template <int DK, int DV>
-struct RetraceLayout {
-  static constexpr int panel = Tile<64>::bytes;
-  static constexpr int stateBytes = DK / 64 * DV / 64 * panel;
-  static constexpr int adjoint = 0;
-  static constexpr int state = adjoint + stateBytes;
-  static constexpr int scores = state + stateBytes;
-  static constexpr int stages = scores + retraceStages * 2 * panel;
-  // In a stage, behind Q:
-  static constexpr int K = DK / 64 * panel;
-  static constexpr int V = K + DK / 64 * panel;
-  static constexpr int dO = V + DV / 64 * panel;
-  static constexpr int stage = dO + DV / 64 * panel;
-  static constexpr int barriers = stages + retraceStages * stage;
+struct RetraceLayout : GradientsLayout<DK, DV> {
+  using Panels = GradientsLayout<DK, DV>;
+  static constexpr int stages = Panels::scores + retraceStages * 2 * Panels::panel;
+  static constexpr int barriers = stages + retraceStages * Panels::stage;
   static constexpr int bytes = barriers + 8 * (3 * retraceStages + 4);
 };
 
 /// What all threads of a block know: a segment of a head. One warpgroup for each 64 values has D, as many S.
 template <int DK, int DV>
-class RetraceFrame {
+class RetraceFrame : protected SegmentPlace<RetraceCall>, protected GradientsTiles<RetraceLayout<DK, DV>> {
  public:
   using Layout = RetraceLayout<DK, DV>;
   /// With D, and with S.
@@ -54,41 +43,29 @@ class RetraceFrame {
       initArrivals(first + 8 * (2 * retraceStages + stage), warps);
     }
     for (int i = 0; i < 4; i++) initArrivals(first + 8 * (3 * retraceStages + i), warps);
-    publishArrivals();
+    publishBarriers();
   }
 
   __device__ RetraceFrame(const RetraceCall& call, const RetraceMaps& maps, unsigned char* shared)
-      : call(call), maps(maps), base(sharedAddress(shared)) {
-    // As they come, not as parts of one number: what a division gives is not known to be the same for all.
-    b = static_cast<int>(blockIdx.x);
-    h = static_cast<int>(blockIdx.y);
-    segment = static_cast<int>(blockIdx.z);
-    bh = b * call.H + h;
-    group = __shfl_sync(~0u, h / (call.H / call.G), 0);
-    const int numChunks = static_cast<int>((call.T + chunkTokens - 1) / chunkTokens);
-    firstChunk = segment * call.chunksPerSegment;
-    endChunk = min(firstChunk + call.chunksPerSegment, numChunks);
-  }
+      : SegmentPlace(call),
+        Tiles{sharedAddress(shared)},
+        maps(maps),
+        // Of the warp, as the compiler cannot know of a quotient.
+        sharedHead(__shfl_sync(~0u, group(), 0)) {}
 
  protected:
-  const RetraceCall& call;
+  using Tiles = GradientsTiles<Layout>;
+  using Tiles::base;
   const RetraceMaps& maps;
-  const uint32_t base;
-  int segment, bh, b, h, firstChunk, endChunk;
-  int group;  // of heads that share q and k
-
-  /// A panel of a stage: Q, or further on as the layout says.
-  __device__ Tile<64> tileAt(int stage, int part, int panel) const {
-    return {base + Layout::stages + stage * Layout::stage + part + panel * Layout::panel};
-  }
+  const int sharedHead;  // of q and k
 
   /// One warp fills a stage.
   __device__ void fill(int chunk, int stage) const {
     arriveExpectingElected(threadIdx.x % 32 == 0, filled(stage), Layout::stage);
-    copyPanels<DK / 64>(maps.q, group, chunk, stage, 0);
-    copyPanels<DK / 64>(maps.k, group, chunk, stage, Layout::K);
-    copyPanels<DV / 64>(maps.v, h, chunk, stage, Layout::V);
-    copyPanels<DV / 64>(maps.dO, h, chunk, stage, Layout::dO);
+    copyPanels<DK / 64>(this->Q(stage, 0), maps.q, sharedHead, chunk, stage);
+    copyPanels<DK / 64>(this->K(stage, 0), maps.k, sharedHead, chunk, stage);
+    copyPanels<DV / 64>(this->V(stage, 0), maps.v, h, chunk, stage);
+    copyPanels<DV / 64>(this->dO(stage, 0), maps.dO, h, chunk, stage);
   }
 
   __device__ uint32_t barrier(int number) const { return base + Layout::barriers + 8 * number; }
@@ -102,10 +79,10 @@ class RetraceFrame {
 
  private:
   template <int panels>
-  __device__ void copyPanels(const CUtensorMap& map, int head, int chunk, int stage, int part) const {
+  __device__ void copyPanels(Tile<64> to, const CUtensorMap& map, int head, int chunk, int stage) const {
 #pragma unroll
     for (int p = 0; p < panels; p++)
-      copyBoxElected(threadIdx.x % 32 == 0, tileAt(stage, part, p).base, map, filled(stage), 64 * p, head,
+      copyBoxElected(threadIdx.x % 32 == 0, to.base + p * Layout::panel, map, filled(stage), 64 * p, head,
                      chunk * chunkTokens, b);
   }
 };

@@ -1,6 +1,7 @@
 #include "cuda_reverse.cuh"
 
 #include "cuda_reverse_load.cuh"
+#include "cuda_segment_launch.cuh"
 
 namespace longscan {
 
@@ -33,27 +34,16 @@ __global__ void __launch_bounds__(reverseThreads<DK, DV>, residentBlocks(DK, DV)
 
 template <int DK, int DV>
 cudaError_t launch(const ReverseCall& call, cudaStream_t stream) {
-  constexpr int bytes = ReverseLayout<DK, DV>::bytes;
-  const auto kernel = reverseKernel<DK, DV>;
-  cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
-  if (error == cudaSuccess)
-    error = cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
-                                 cudaSharedmemCarveoutMaxShared);
-  if (error != cudaSuccess) return error;
-  const int64_t blocks = call.B * call.H * call.numSegments;
-  kernel<<<static_cast<unsigned>(blocks), reverseThreads<DK, DV>, bytes, stream>>>(call);
-  return cudaGetLastError();
+  const dim3 grid(static_cast<unsigned>(call.B * call.H * call.numSegments));
+  return launchWithMemory(reverseKernel<DK, DV>, grid, reverseThreads<DK, DV>, ReverseLayout<DK, DV>::bytes,
+                          stream, call);
 }
 
 }  // namespace
 
 bool reverseSweepFits(int K, int V) {
-  if (K > 128 || V > 128) return false;
-  int device = 0, major = 0, perBlock = 0;
-  return cudaGetDevice(&device) == cudaSuccess &&
-         cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess &&
-         cudaDeviceGetAttribute(&perBlock, cudaDevAttrMaxSharedMemoryPerBlockOptin, device) == cudaSuccess &&
-         major >= 9 && perBlock >= ReverseLayout<128, 128>::bytes;
+  const DeviceSupport device;
+  return K <= 128 && V <= 128 && device.major >= 9 && device.sharedBytes >= ReverseLayout<128, 128>::bytes;
 }
 
 cudaError_t launchReverse(const ReverseCall& call, cudaStream_t stream) {

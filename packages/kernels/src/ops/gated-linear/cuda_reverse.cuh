@@ -1,6 +1,7 @@
 #pragma once
 
 #include "cuda_reverse_frame.cuh"
+#include "cuda_store_rows.cuh"
 
 namespace longscan {
 
@@ -15,29 +16,33 @@ class Reverse : ReverseFrame<DK, DV> {
   using Frame::b;
   using Frame::bh;
   using Frame::call;
+  using Frame::dO;
   using Frame::emptied;
   using Frame::endChunk;
   using Frame::filled;
   using Frame::h;
+  using Frame::K;
   using Frame::meetsState;
   using Frame::pieceOf;
+  using Frame::Q;
   using Frame::scoresRead;
   using Frame::segment;
   using Frame::smallOf;
+  using Frame::startScores;
   using Frame::stateEmptied;
   using Frame::stateFilled;
   using Frame::stateTile;
   using Frame::threads;
-  using Frame::tileAt;
+  using Frame::V;
   using Frame::warpgroups;
-  static constexpr int keyPanels = DK / 64, valuePanels = DV / 64;
+  static constexpr int keyPanels = Layout::keyPanels, valuePanels = Layout::valuePanels;
 
   const Lane at;
-  SweepState<DK> D;
+  HeldState<DK> D;
   int round = 0, states = 0;
 
  public:
-  __device__ explicit Reverse(const Frame& frame) : Frame(frame) {}
+  __device__ explicit Reverse(const Frame& frame) : Frame(frame), D(at, at.warpgroup) {}
 
   __device__ void compute() {
     enter();
@@ -53,74 +58,34 @@ class Reverse : ReverseFrame<DK, DV> {
   }
 
  private:
-  __device__ Tile<64> Q(int stage, int panel) const { return tileAt(stage, 0, panel); }
-  __device__ Tile<64> K(int stage, int panel) const { return tileAt(stage, Layout::K, panel); }
-  __device__ Tile<64> V(int stage, int panel) const { return tileAt(stage, Layout::V, panel); }
-  __device__ Tile<64> dO(int stage, int panel) const { return tileAt(stage, Layout::dO, panel); }
   __device__ Tile<64> adjointOf(int valuePanel, int keyPanel) const {
     return stateTile(Layout::adjoint, valuePanel, keyPanel);
   }
   __device__ Tile<64> stateOf(int valuePanel, int keyPanel) const {
     return stateTile(Layout::state, valuePanel, keyPanel);
   }
-  __device__ Tile<64> laterValues() const { return Frame::scores(0); }
-  __device__ Tile<64> laterKeys() const { return Frame::scores(1); }
+  /// Scores, decayed: dO V^T, and Q K^T.
+  __device__ Tile<64> laterValues() const { return this->scoreTile(0); }
+  __device__ Tile<64> laterKeys() const { return this->scoreTile(1); }
 
-  __device__ void arriveOfWarp(uint32_t barrier) const {
-    if (arrivesForWarp()) arrive(barrier);
-  }
   __device__ void joinWarpgroup() const { joinBarrier(1 + at.warpgroup, 128); }
 
-  /// visit(element, that of the next key, the place of both in [V, K]), of those that exist.
-  template <typename Visit>
-  __device__ void eachStored(Visit&& visit) {
-    const int row0 = 64 * at.warpgroup + at.row0 + at.group;
-    D.eachPair([&](float& x, float& y, bool isLower, int column0) {
-      const int row = row0 + (isLower ? 8 : 0), column = column0 + at.pairOf;
-      if (row < call.V && column < call.K) visit(x, y, row * call.K + column);
-    });
-  }
-
   __device__ void publish() const {
-    Tile<64> to[keyPanels];
-#pragma unroll
-    for (int p = 0; p < keyPanels; p++) to[p] = adjointOf(at.warpgroup, p);
-    D.publish(to, nullptr, 0, at);
+    D.publish(adjointOf(at.warpgroup, 0));
     joinWarpgroup();
   }
 
+  /// Where a state of [.., V, K] begins.
+  __device__ int64_t stateAt(int64_t number) const { return number * (call.K * call.V); }
+
   __device__ void enter() {
-    const float* from = call.adjoints + (bh * call.numSegments + segment) * int64_t{call.K} * call.V;
-    D.clear();
-    eachStored([&](float& x, float& y, int place) {
-      const float2 both = *reinterpret_cast<const float2*>(from + place);
-      x = both.x;
-      y = both.y;
-    });
+    D.load(call.adjoints + stateAt(bh * call.numSegments + segment), call.V, call.K);
     publish();
   }
 
   __device__ void leave() {
     if (call.dh0 == nullptr || segment != 0) return;
-    float* to = call.dh0 + bh * int64_t{call.K} * call.V;
-    eachStored([&](float& x, float& y, int place) {
-      *reinterpret_cast<float2*>(to + place) = make_float2(x * call.scale, y * call.scale);
-    });
-  }
-
-  /// sum = rows of `a` times rows of `b`, of `panels` panels each, in the background.
-  template <int panels>
-  __device__ static void multiplyRows(Sums& sum, Tile<64> a, Tile<64> b) {
-    beginProducts();
-#pragma unroll
-    for (int k = 0; k < 4 * panels; k++) {
-      const Tile<64> left{a.base + k / 4 * Layout::panel}, right{b.base + k / 4 * Layout::panel};
-      if (k == 0)
-        multiply<StoredB::rows, false>(sum, left, k, right, k);
-      else
-        multiply<StoredB::rows>(sum, left, k % 4, right, k % 4);
-    }
-    commitProducts();
+    D.store(call.dh0 + stateAt(bh), call.V, call.K, call.scale);
   }
 
   /// sum = rows of `a`, DV wide, times a panel of a state, in the background.
@@ -138,43 +103,10 @@ class Reverse : ReverseFrame<DK, DV> {
     commitProducts();
   }
 
-  /// sum += scores^T z, in the background.
-  __device__ static void addLater(Sums& sum, Tile<64> scores, Tile<64> z) {
-#pragma unroll
-    for (int k = 0; k < 4; k++) multiplyTransposed(sum, scores, k, z, k);
-    commitProducts();
-  }
-
-  __device__ static void addEarlier(Sums& sum, Tile<64> scores, Tile<64> z) {
-#pragma unroll
-    for (int k = 0; k < 4; k++) multiply<StoredB::columns>(sum, scores, k, z, k);
-    commitProducts();
-  }
-
-  __device__ void startScores(Sums& sum, int stage, bool ofValues) const {
-    if (keyPanels == valuePanels)
-      multiplyRows<keyPanels>(sum, ofValues ? dO(stage, 0) : Q(stage, 0),
-                              ofValues ? V(stage, 0) : K(stage, 0));
-    else if (ofValues)
-      multiplyRows<valuePanels>(sum, dO(stage, 0), V(stage, 0));
-    else
-      multiplyRows<keyPanels>(sum, Q(stage, 0), K(stage, 0));
-  }
-
   __device__ void storeScores(Sums& sum, const RowDecays& rows, Tile<64> to) const {
     decayScores(sum, rows, at);
 #pragma unroll
     for (int k = 0; k < 4; k++) storeOperandA(to, at.row0, k, operandA(sum, k), at.lane);
-  }
-
-  __device__ static void scaleRows(Sums& sum, float upper, float lower) {
-#pragma unroll
-    for (int n = 0; n < 8; n++) {
-      sum[n][0] *= upper;
-      sum[n][1] *= upper;
-      sum[n][2] *= lower;
-      sum[n][3] *= lower;
-    }
   }
 
   /// This thread's shares of the products of its two rows with those of a tile.
@@ -203,32 +135,14 @@ class Reverse : ReverseFrame<DK, DV> {
     return sum;
   }
 
-  /// 64 channels from `channel` on of `channels`, scaled.
-  __device__ void storeRows(const Sums& sum, __nv_bfloat16* out, int pitch, int channels, int channel,
-                            const Piece& piece) const {
+  /// 64 channels from `channel` on of `channels`.
+  __device__ void store(const Sums& sum, __nv_bfloat16* out, int pitch, int channels, int channel,
+                        const Piece& piece) const {
+    const int64_t first = b * call.T + static_cast<int64_t>(piece.chunk) * chunkTokens;
     const int row = at.row0 + at.group;
-    __nv_bfloat16* to = out + h * channels + channel +
-                        (b * call.T + static_cast<int64_t>(piece.chunk) * chunkTokens + row) * pitch;
-#pragma unroll
-    for (int i = 0; i < 2; i++) {
-      const bool exists = row + 8 * i >= piece.low && row + 8 * i < piece.high;
-#pragma unroll
-      for (int half = 0; half < 2; half++) {
-        // The quad's four lanes have two channels each of eight groups of eight: afterwards a lane has two
-        // groups.
-        uint32_t packed[4];
-#pragma unroll
-        for (int n = 0; n < 4; n++) {
-          const float* two = &sum[4 * half + n][2 * i];
-          packed[n] = pack(call.scale * two[0], call.scale * two[1]);
-        }
-        transposeQuad(packed, at.lane);
-        const int inside = 32 * half + 8 * (at.lane & 3);
-        if (exists && channel + inside < channels)
-          storeGlobal(to + static_cast<int64_t>(8 * i) * pitch + inside, packed[0], packed[1], packed[2],
-                      packed[3]);
-      }
-    }
+    const auto exists = [&](int offset) { return offset >= piece.low && offset < piece.high; };
+    storeRows<transposeQuad>(sum, out + first * pitch + h * channels + channel, row * pitch, 8 * pitch,
+                             exists(row), exists(row + 8), channels - channel, call.scale, at);
   }
 
   /// The products of later with earlier tokens, decayed, of both kinds; meanwhile dv = K D^T starts.
@@ -242,7 +156,7 @@ class Reverse : ReverseFrame<DK, DV> {
       storeScores(products, rows, laterValues());
     }
     startScores(products, stage, ofValues);
-    multiplyRows<keyPanels>(valueGradient, K(stage, 0), adjointOf(at.warpgroup, 0));
+    startRows<keyPanels>(valueGradient, K(stage, 0), adjointOf(at.warpgroup, 0));
     waitForProducts<1>();
     if (warpgroups > 1 && round > 0) awaitArrivals(scoresRead(), round - 1);
     storeScores(products, rows, ofValues ? laterValues() : laterKeys());
@@ -259,10 +173,7 @@ class Reverse : ReverseFrame<DK, DV> {
     for (int k = 0; k < 4; k++)
       z[k] = loadScaled(dO(stage, at.warpgroup), k, rows.any, at,
                         [&](int token) { return rows.pairUpTo(token); });
-    if (rows.any) {
-      const float gamma = exp2Approx(rows.total);
-      D.each(at, [&](float& value, int, int) { value *= gamma; });
-    }
+    if (rows.any) D.scale(exp2Approx(rows.total));
     beginProducts();
 #pragma unroll
     for (int k = 0; k < 4; k++)
@@ -286,7 +197,8 @@ class Reverse : ReverseFrame<DK, DV> {
     const float upper = decays ? rows.after(row) : 1.0f, lower = decays ? rows.after(row + 8) : 1.0f;
     if (decays) scaleRows(out, upper, lower);
     beginProducts();
-    addLater(out, laterKeys(), dO(stage, at.warpgroup));
+    addScored<StoredB::columns>(out, laterKeys(), dO(stage, at.warpgroup));
+    commitProducts();
 
     constexpr int ownPanels = (keyPanels + warpgroups - 1) / warpgroups;
 #pragma unroll
@@ -298,7 +210,7 @@ class Reverse : ReverseFrame<DK, DV> {
       multiplyState(other, V(stage, 0), adjointOf(0, panel));
       if (p == 0) {
         waitForProducts<1>();
-        storeRows(out, call.dv, call.valuePitch, call.V, 64 * at.warpgroup, piece);
+        store(out, call.dv, call.valuePitch, call.V, 64 * at.warpgroup, piece);
       }
       waitForProducts<0>();
       if (last) arriveOfWarp(adjointRead());
@@ -308,7 +220,8 @@ class Reverse : ReverseFrame<DK, DV> {
         end += behind.x + behind.y;
       }
       beginProducts();
-      addLater(other, laterValues(), Q(stage, panel));
+      addScored<StoredB::columns>(other, laterValues(), Q(stage, panel));
+      commitProducts();
       if (meets) {
         if (p == 0) awaitArrivals(stateFilled(), states);
         multiplyState(out, dO(stage, 0), stateOf(0, panel));
@@ -324,7 +237,7 @@ class Reverse : ReverseFrame<DK, DV> {
           dots.x -= share.x;
           dots.y -= share.y;
         }
-        storeRows(other, call.dk, call.keyPitch, call.K, 64 * panel, piece);
+        store(other, call.dk, call.keyPitch, call.K, 64 * panel, piece);
       }
       waitForProducts<0>();
       if (last && meets) {
@@ -333,7 +246,8 @@ class Reverse : ReverseFrame<DK, DV> {
       }
       if (meets && decays) scaleRows(out, rows.upTo(row), rows.upTo(row + 8));
       beginProducts();
-      addEarlier(out, laterValues(), K(stage, panel));
+      addScored<StoredB::rows>(out, laterValues(), K(stage, panel));
+      commitProducts();
       if (last) {
         update(stage, rows);
         waitForProducts<1>();
@@ -347,7 +261,7 @@ class Reverse : ReverseFrame<DK, DV> {
           dots.x += share.x;
           dots.y += share.y;
         }
-        if (!last) storeRows(out, call.dq, call.keyPitch, call.K, 64 * panel, piece);
+        if (!last) store(out, call.dq, call.keyPitch, call.K, 64 * panel, piece);
       }
     }
     if (differentiates) storeShares(dots, end, stage);
@@ -359,9 +273,9 @@ class Reverse : ReverseFrame<DK, DV> {
     // After that: what publishes D would wait until outputs have arrived.
     constexpr int lastPanel = (ownPanels - 1) * warpgroups;
     if (keyPanels % warpgroups == 0)
-      storeRows(out, call.dq, call.keyPitch, call.K, 64 * (lastPanel + at.warpgroup), piece);
+      store(out, call.dq, call.keyPitch, call.K, 64 * (lastPanel + at.warpgroup), piece);
     else if (at.warpgroup < keyPanels)
-      storeRows(out, call.dq, call.keyPitch, call.K, 0, piece);
+      store(out, call.dq, call.keyPitch, call.K, 0, piece);
   }
 
   /// For the warp that writes the decay's gradient.

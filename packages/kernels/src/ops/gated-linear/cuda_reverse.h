@@ -2,9 +2,7 @@
 
 #include <cuda_runtime.h>
 
-#include <cstdint>
-
-#include "cuda_sweep.h"
+#include "cuda_segments.h"
 
 namespace longscan {
 
@@ -14,23 +12,13 @@ namespace longscan {
 ///   dk_s = scale * (e^{c - c_s} D v_s + sum over t >= s of e^{c_t - c_s} (v_s . dO_t) q_t)
 ///   dv_s = scale * (e^{c - c_s} D^T k_s + sum over t >= s of e^{c_t - c_s} (k_s . q_t) dO_t)
 /// with log decays c_t from the start of the chunk (or document) up to and with t, c up to its end.
-struct ReverseCall {
-  int64_t B, T;
-  int H, K, V;
-  float scale;
+struct ReverseCall : GradientsCall {
   const float* g;  // [B, T, H] if `gatePerToken`, else [H]; null: none
   bool gatePerToken;
-  const int32_t* resets;  // [B, T] or null
-  int numSegments, chunksPerSegment;
-  SweepRows q, k, v, dO;
+  const int32_t* resets;      // [B, T] or null
   const unsigned char* kept;  // [B, H, chunks] images of S^T in bf16, as a summary keeps them
-  const float* adjoints;      // [B, H, segments, V, K]: D / scale as it enters each segment, against time
-  __nv_bfloat16 *dq, *dk;     // [B, T, H, K]
-  __nv_bfloat16* dv;          // [B, T, H, V]
-  int keyPitch, valuePitch;   // elements from a token of dq and dk, and of dv, to the next
   float* dg;                  // [B, T, H], or null
   bool fromZero;              // no state entered the slice: the first token's decay meets nothing
-  float* dh0;                 // [B, H, V, K] or null
 };
 
 /// Whether there is such a sweep for these head sizes on the present device.

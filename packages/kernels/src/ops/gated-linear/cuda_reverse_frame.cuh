@@ -1,43 +1,31 @@
 #pragma once
 
-#include "../../cuda/warp_arrival.cuh"
+#include "cuda_gradients_tiles.cuh"
 #include "cuda_reverse.h"
-#include "cuda_sweep_parts.cuh"
 #include "cuda_transfer.cuh"
 
 namespace longscan {
 
 constexpr int reverseStages = 2;
 
-/// Shared memory of a reverse sweep. D^T and S^T: tiles of 64 values and 64 keys, keys fastest. Scores: dO
-/// V^T and Q K^T, rows the later tokens.
 template <int DK, int DV>
-struct ReverseLayout {
-  static constexpr int panel = Tile<64>::bytes;
-  static constexpr int stateBytes = DK / 64 * DV / 64 * panel;
+struct ReverseLayout : GradientsLayout<DK, DV> {
+  using Panels = GradientsLayout<DK, DV>;
   static constexpr int warps = DV / 16;
-  static constexpr int adjoint = 0;
-  static constexpr int state = adjoint + stateBytes;
-  static constexpr int scores = state + stateBytes;
-  static constexpr int stages = scores + 2 * panel;
-  // In a stage:
-  static constexpr int K = DK / 64 * panel;
-  static constexpr int V = K + DK / 64 * panel;
-  static constexpr int dO = V + DV / 64 * panel;
-  static constexpr int stage = dO + DV / 64 * panel;
+  static constexpr int stages = Panels::scores + 2 * Panels::panel;
   // Beside the stages, of each one: log decays, shares of the decay's gradient, the piece.
   static constexpr int dots = 64 * 4;
   static constexpr int ends = dots + DV / 64 * 64 * 4;
   static constexpr int piece = ends + warps * 4;
   static constexpr int small = (piece + 8 + 15) / 16 * 16;
-  static constexpr int smalls = stages + reverseStages * stage;
+  static constexpr int smalls = stages + reverseStages * Panels::stage;
   static constexpr int barriers = smalls + reverseStages * small;
   static constexpr int bytes = barriers + 8 * (2 * reverseStages + 4);
 };
 
 /// What all threads of a block know: a segment of a head.
 template <int DK, int DV>
-class ReverseFrame {
+class ReverseFrame : protected GradientsTiles<ReverseLayout<DK, DV>> {
  public:
   using Layout = ReverseLayout<DK, DV>;
   static constexpr int warpgroups = DV / 64, threads = 128 * warpgroups, loaders = 128;
@@ -53,11 +41,11 @@ class ReverseFrame {
     initArrivals(first + 8 * (2 * reverseStages), 1);
     for (int i = 1; i < 4; i++)
       initArrivals(first + 8 * (2 * reverseStages + i), Layout::warps * arrivalsOfWarp);
-    publishArrivals();
+    publishBarriers();
   }
 
   __device__ ReverseFrame(const ReverseCall& call, unsigned char* shared)
-      : call(call), shared(shared), base(sharedAddress(shared)) {
+      : Tiles{sharedAddress(shared)}, call(call), shared(shared) {
     segment = blockIdx.x % call.numSegments;
     bh = blockIdx.x / call.numSegments;
     b = static_cast<int>(bh / call.H);
@@ -66,21 +54,13 @@ class ReverseFrame {
   }
 
  protected:
+  using Tiles = GradientsTiles<Layout>;
+  using Tiles::base;
   const ReverseCall& call;
   unsigned char* const shared;
-  const uint32_t base;
   int segment, b, h, numChunks;
   int64_t bh;
 
-  /// A panel of a stage: Q, or further on as the layout says.
-  __device__ Tile<64> tileAt(int stage, int part, int panel) const {
-    return {base + Layout::stages + stage * Layout::stage + part + panel * Layout::panel};
-  }
-  __device__ Tile<64> stateTile(int part, int valuePanel, int keyPanel) const {
-    return {base + part + (valuePanel * (DK / 64) + keyPanel) * Layout::panel};
-  }
-  /// Of dO V^T (0) or Q K^T (1), decayed.
-  __device__ Tile<64> scores(int which) const { return {base + Layout::scores + which * Layout::panel}; }
   __device__ uint32_t smallOf(int stage) const { return base + Layout::smalls + stage * Layout::small; }
   __device__ int2* pieceOf(int stage) const {
     return reinterpret_cast<int2*>(shared + Layout::smalls + stage * Layout::small + Layout::piece);

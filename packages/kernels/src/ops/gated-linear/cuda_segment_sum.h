@@ -2,19 +2,14 @@
 
 #include <cuda_runtime.h>
 
-#include <cstdint>
-
-#include "cuda_sweep.h"
+#include "cuda_segments.h"
 
 namespace longscan {
 
 /// What each segment makes of a zero state, of a recurrence with scalar decay or none and without documents:
 /// sum_t e^{c - c_t} k_t v_t^T, or against time sum_t e^{c_t} q_t dO_t^T, with log decays c_t from the
 /// segment's start up to and with t, c up to its end.
-struct SegmentSumCall {
-  int64_t B, T;
-  int H, G, K, V;
-  int numSegments, chunksPerSegment;
+struct SegmentSumCall : SegmentedCall {
   bool backward;   // against time
   SweepRows y, z;  // of K and of V channels
   const float* g;  // [B, T, H] if `gatePerToken`, else [H]; null: none

@@ -20,6 +20,8 @@ __device__ inline void transposeQuadByMasks(uint32_t (&value)[4], int lane) {
 
 /// This thread's rows of a warpgroup's sums, scaled, as bf16. The tile of 64 channels, of which `width` are
 /// there, begins at `to`, the thread's first row `offset` elements further, the other `below` that one.
+/// `transpose`: one of a quad, whichever is faster where this is called.
+template <void (&transpose)(uint32_t (&)[4], int)>
 __device__ inline void storeRows(const Sums& sum, __nv_bfloat16* to, int offset, int below, bool hasUpper,
                                  bool hasLower, int width, float scale, const Lane& at) {
 #pragma unroll
@@ -34,7 +36,7 @@ __device__ inline void storeRows(const Sums& sum, __nv_bfloat16* to, int offset,
         const float* two = &sum[4 * half + n][2 * i];
         packed[n] = pack(scale * two[0], scale * two[1]);
       }
-      transposeQuadByMasks(packed, at.lane);
+      transpose(packed, at.lane);
       const int inside = 32 * half + 8 * (at.lane & 3);
       if ((i == 0 ? hasUpper : hasLower) && inside < width)
         storeGlobal(to + (offset + i * below + inside), packed[0], packed[1], packed[2], packed[3]);

@@ -58,9 +58,11 @@ class DecayedSweep : SweepHold<DC, DO, SweepDecay::contracted, summary> {
         stage = stageAfter(stage);
         piece = nextPiece(stage);
       } else if (task.backward) {
-        read<true>(piece, stage);
+        read<true, true>(piece, stage);
+      } else if (task.images != nullptr) {
+        read<false, true>(piece, stage);
       } else {
-        read<false>(piece, stage);
+        read<false, false>(piece, stage);
       }
     }
     leave(factor);
@@ -86,6 +88,7 @@ class DecayedSweep : SweepHold<DC, DO, SweepDecay::contracted, summary> {
       commitProducts();
     }
     waitForProducts<0>();
+    settleState();
     if (piece.fresh && task.backward) clearInBranch();
   }
 
@@ -109,20 +112,20 @@ class DecayedSweep : SweepHold<DC, DO, SweepDecay::contracted, summary> {
   /// The output of one piece, and P after it; the next takes the places of `piece` and `stage`. Outputs are
   /// products with P^T and z^T, both in registers: [free channels][tokens]. P is rounded panel by panel, and
   /// decays while products with what it was go on; warpgroups wait for nothing but their inputs. Against time
-  /// the adjoint after every chunk is wanted as an image, and scores have two terms.
-  template <bool backward>
+  /// scores have two terms. `hasImages`: P before every chunk (against time the adjoint after it) is wanted
+  /// as an image.
+  template <bool backward, bool hasImages>
   __device__ void read(Piece& piece, int& stage) {
     const Piece own = piece;
     if (own.fresh && !backward) clearInBranch();
-    const bool hasImage = backward && own.opensChunk;
-    // Every piece against time publishes: what the last image is copied from must have been read.
-    if constexpr (backward) {
+    // Every piece publishes: what the last image is copied from must have been read.
+    if constexpr (hasImages) {
       awaitImage();
       joinWarpgroup();
     }
     Sums out;
-    multiplyPanels<backward, 0>(out, stage);
-    if (hasImage) {
+    multiplyPanels<hasImages, 0>(out, stage);
+    if (hasImages && own.opensChunk) {
       publishToProducts();
       joinWarpgroup();
       storeImage(own.chunk);
@@ -143,6 +146,7 @@ class DecayedSweep : SweepHold<DC, DO, SweepDecay::contracted, summary> {
     storeColumns(out, own, Z(stage));
     publishToProducts();
     waitForProducts<0>();
+    settleState();
     arriveOfWarp(emptied(stage));
     if constexpr (Layout::lateY) {
       arriveOfWarp(lateEmptied(place));
@@ -156,6 +160,11 @@ class DecayedSweep : SweepHold<DC, DO, SweepDecay::contracted, summary> {
   /// P = 0, rarely: the compiler is not to select each number instead.
   __device__ void clearInBranch() {
     state.clear();
+    settleState();
+  }
+
+  /// After a wait, or where the compiler is not to go on with what it knows of P.
+  __device__ void settleState() {
 #pragma unroll
     for (int p = 0; p < panels; p++) settle(state.P[p]);
   }

@@ -2,20 +2,15 @@
 
 #include <cuda_runtime.h>
 
-#include <cstdint>
-
-#include "cuda_sweep.h"
+#include "cuda_segments.h"
 
 namespace longscan {
 
 /// The outputs of a recurrence with scalar decay or none, and without documents:
 ///   o_t = scale * (e^{c_t} S^T q_t + sum over s <= t of the chunk of e^{c_t - c_s} (q_t . k_s) v_s)
 /// with S before the chunk and log decays c_t from its start up to and with t.
-struct TraceCall {
-  int64_t B, T;
-  int H, G, K, V;
+struct TraceCall : SegmentedCall {
   float scale;
-  int numSegments, chunksPerSegment;
   SweepRows q, k, v;
   const float* g;  // [B, T, H] if `gatePerToken`, else [H]; null: none
   bool gatePerToken;

@@ -7,7 +7,7 @@
 
 namespace longscan {
 
-/// How the state decays from one token to the next; the numbers are those of `decayCodes` in index.ts.
+/// How the state decays from one token to the next; the numbers are those of `decayCodes` in inputs.ts.
 enum class Decay : int { identity = 0, fixedScalar = 1, scalar = 2, diagonal = 3 };
 
 /// The axis of the state that a read contracts, `axisCodes` in index.ts: with a key x_t, scale * S_t^T x_t

@@ -1,44 +1,20 @@
 import type { ForwardCall } from '../../autograd/define-op.js';
 import { ownReads } from '../../own-reads.js';
-import type { Kept, RecurrenceInputs, RecurrenceOp } from '../../recurrence-op.js';
+import type { Kept, RecurrenceOp } from '../../recurrence-op.js';
 import { partsByDevice, type RecurrenceParts } from '../../recurrence-parts.js';
 import { expectShape, type Tensor } from '../../tensor.js';
 import { expectTypes, wideType } from '../../types-of.js';
 import { cudaParts } from './cuda.js';
 import { perHead, sumOfGroup, sumOverBatch } from './groups.js';
+import { type BonusLinearInputs, type DecayKind, decayCodes, type GatedLinearInputs } from './inputs.js';
 import './native.js';
 import { gatedLinearReference } from './reference.js';
 import { readByAll, writtenByAll } from './unordered.js';
 
-/** The decay a_t of S_t = a_t S_{t-1} + k_t v_tᵀ: none, fixed per head, one per token and head, one per channel. */
-export type DecayKind = 'identity' | 'fixed-scalar' | 'scalar' | 'diagonal';
-
-/** The numbers of `Decay` in gated_linear.h. */
-export const decayCodes: Readonly<Record<DecayKind, number>> = {
-  identity: 0,
-  'fixed-scalar': 1,
-  scalar: 2,
-  diagonal: 3,
-};
+export type { BonusLinearInputs, DecayKind, GatedLinearInputs } from './inputs.js';
 
 /** The numbers of `Axis` in gated_linear.h: of the state's two axes, the one that a read contracts. */
 const axisCodes = { key: 0, value: 1 } as const;
-
-export interface GatedLinearInputs extends RecurrenceInputs {
-  /** [B, T, H, K], or [B, T, G, K] for G groups of H / G heads in succession that share their queries. */
-  readonly q: Tensor;
-  /** Like q. */
-  readonly k: Tensor;
-  /** [B, T, H, V] */
-  readonly v: Tensor;
-  /** Log decay, <= 0: identity null; fixed-scalar [H]; scalar [B, T, H]; diagonal [B, T, H, K]. */
-  readonly g: Tensor | null;
-}
-
-export interface BonusLinearInputs extends GatedLinearInputs {
-  /** What a token reads of itself, [H, K]. */
-  readonly u: Tensor;
-}
 
 export interface GatedLinearOptions {
   /** Default: 1/√K. */

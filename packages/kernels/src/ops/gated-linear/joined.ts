@@ -6,7 +6,8 @@ import { partsByDevice, type RecurrenceParts } from '../../recurrence-parts.js';
 import { expectShape, type Tensor } from '../../tensor.js';
 import { cut, join, splitLast } from '../columns/index.js';
 import { cudaParts } from './cuda.js';
-import { decayCodes, type GatedLinearInputs, gatedLinear } from './index.js';
+import { gatedLinear } from './index.js';
+import { decayCodes, type GatedLinearInputs } from './inputs.js';
 import { readByAll, writtenByAll } from './unordered.js';
 
 export interface JoinedHeads extends RecurrenceInputs {

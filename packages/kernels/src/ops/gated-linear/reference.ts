@@ -1,4 +1,4 @@
-import type { DecayKind } from './index.js';
+import type { DecayKind } from './inputs.js';
 
 /** One call, row-major; its inputs as in `GatedLinearInputs`. */
 export interface GatedLinearCall {

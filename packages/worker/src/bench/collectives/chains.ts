@@ -2,7 +2,7 @@ import type { Communicator } from '@longscan/kernels';
 import { startChain } from '../../chain.js';
 import { burstLength } from '../../protocol/collectives.js';
 import { callsFor, type MeasuredCase } from './measured-case.js';
-import type { ScanProblem } from './scans.js';
+import type { ScanProblem } from './scan-problem.js';
 import { upAndDown } from './up-and-down.js';
 
 const ofNoStrategy = { strategy: null, blocks: null, ranksPerNode: null } as const;

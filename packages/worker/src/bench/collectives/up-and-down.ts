@@ -4,7 +4,7 @@ import type { Segment } from '../../state/segment.js';
 import type { Direction, PendingState } from '../../strategy.js';
 import { expectValues } from './expect-values.js';
 import { describeCase, type MeasuredCase } from './measured-case.js';
-import type { ScanProblem } from './scans.js';
+import type { ScanProblem } from './scan-problem.js';
 
 export interface ScanCounts {
   /** Forward, one behind the other, before as many in reverse. */

@@ -1,0 +1,273 @@
+"""Holds the chunkwise summaries of ops/delta-rule's CUDA kernels against f64: what a slice does to a state, E and M, the
+adjoint that leaves it, G, and passes that the device cuts into segments, with and without a summary.
+
+usage: python3 check_delta_summary.py LIBRARY.so [--calls-only] [GATE ...]
+`--calls-only`: makes the calls at small shapes and compares nothing, for compute-sanitizer.
+Errors are |x - f64| / |f64| over a whole tensor, against the recurrence (`E`, `M`: the kernels' own products are in bf16)
+and against the map that outputs are computed by (`map`: the prepared chunks in f64, whose products must not add an
+error). Exit status 1 if one is over the bound, not finite, or not the same bits when the call is made again.
+"""
+
+import sys
+
+import torch
+import torch.nn.functional as F
+
+from delta_rule import DeltaRule, reference
+from kernel_calls import Checks, exact_leaves, gradients, log_uniform, starts
+
+BOUNDS = dict(o=1e-2, ht=1e-2, E=1e-2, M=2e-2, G=1e-2, mapE=3e-5, mapM=3e-5)
+BOUNDS.update(dq=1e-2, dk=1.2e-2, dv=1e-2, dbeta=1.2e-2, dg=2e-2, dh0=1e-2)
+
+# B, T, H, K, V, log decays from .. to, tokens where documents start
+CASES = [
+    (1, 1, 9, 64, 64, (-1, -1e-4), None),
+    (2, 63, 3, 32, 64, (-0.5, -1e-4), None),
+    (1, 600, 2, 64, 32, (-1e-3, -1e-4), None),
+    (1, 129, 1, 128, 128, (-20, -1e-4), None),
+    (2, 150, 2, 64, 128, (-1, -1e-4), [0, 1, 2, 31, 64, 100, 147]),
+    (1, 900, 2, 128, 128, (-0.1, -1e-4), [350]),
+    (1, 777, 2, 128, 64, (-0.03, -1e-4), None),
+    (1, 300, 1, 256, 128, (-0.2, -1e-4), [130, 192]),
+    (1, 530, 1, 256, 512, (-0.01, -1e-4), None),
+    (1, 460, 2, 192, 264, (-0.01, -1e-4), None),
+    (2, 700, 1, 40, 72, (-0.05, -1e-4), [5, 300]),
+    (1, 700, 1, 40, 72, (-0.01, -1e-4), None),
+    (1, 300, 70, 128, 128, (-0.05, -1e-4), None),
+]
+# Of few heads and many tokens.
+LONG = [
+    (1, 4096, 2, 128, 128, None),
+    (2, 3000, 1, 64, 96, [1000, 1700]),
+    (1, 3000, 1, 192, 64, None),
+]
+# Whole chunks and parts, every number of panels, one segment and several.
+SANITIZED = [
+    (1, 150, 2, 64, 72, (-1, -1e-4), [2, 31, 64, 100]),
+    (1, 300, 1, 128, 128, (-1, -1e-4), None),
+    (1, 150, 1, 192, 264, (-1, -1e-4), [70]),
+    (1, 70, 40, 128, 128, (-1, -1e-4), None),
+]
+
+
+def inputs(gate, B, T, H, K, V, low, high):
+    q, v = (torch.randn(B, T, H, size, device='cuda').bfloat16() for size in (K, V))
+    k = F.normalize(torch.randn(B, T, H, K, device='cuda'), dim=-1).bfloat16()
+    beta = torch.rand(B, T, H, device='cuda')
+    g = None if gate == 'none' else log_uniform(low, high, *((B, T, H) if gate == 'scalar' else (B, T, H, K)))
+    return q, k, v, beta, g
+
+
+class Prepared:
+    """Parts of what `prepare` leaves, by the layout in cuda.cu and cuda_diagonal.cu, as [B * H, chunks, 64, .]."""
+
+    def __init__(self, kept, gate, k, V):
+        B, T, H, K = k.shape
+        self.kept, self.at = kept.view(torch.uint8), 0
+        heads, chunks = B * H, (T + 63) // 64
+        rows = heads * chunks * 64
+        self.take(torch.bfloat16, rows * 64), self.take(torch.bfloat16, rows * 64)
+        into = None if gate == 'diagonal' else self.take(torch.float32, rows)
+        self.out_of = self.take(torch.float32, rows).view(heads, chunks, 64, 1)
+        if gate == 'diagonal':
+            self.take(torch.bfloat16, k.numel())
+            k = self.take(torch.bfloat16, k.numel()).view(k.shape)
+        self.w = self.take(torch.bfloat16, rows * K).view(heads, chunks, 64, K)
+        self.u = self.take(torch.bfloat16, rows * V).view(heads, chunks, 64, V)
+        if gate == 'diagonal':
+            self.take(torch.bfloat16, heads * chunks * K * V)
+            self.decay = self.take(torch.float32, heads * chunks * K).view(heads, chunks, K)
+        else:
+            ends = [min(64 * (c + 1), T) - 1 for c in range(chunks)]
+            self.decay = into.view(heads, chunks * 64)[:, ends, None]
+        padded = F.pad(k.transpose(1, 2).reshape(heads, T, K), (0, 0, 0, chunks * 64 - T))
+        self.keys = padded.view(heads, chunks, 64, K)
+        self.lengths = [min(64, T - 64 * c) for c in range(chunks)]
+
+    def take(self, dtype, count):
+        size = count * torch.empty((), dtype=dtype).element_size()
+        part = self.kept[self.at:self.at + size].view(dtype)
+        self.at += (size + 255) // 256 * 256
+        return part
+
+    def map(self):
+        """E and M^T of all chunks in f64."""
+        heads, chunks, _, K = self.w.shape
+        V = self.u.shape[3]
+        state = torch.zeros(heads, K, V + K, device='cuda', dtype=torch.double)
+        state[:, :, V:] = torch.eye(K, device='cuda', dtype=torch.double)
+        for c, length in enumerate(self.lengths):
+            w, u, keys, out_of = (x[:, c, :length].double() for x in (self.w, self.u, self.keys, self.out_of))
+            n = F.pad(u, (0, K)) - w @ state
+            state = self.decay[:, c, :, None].double() * state + keys.transpose(1, 2) @ (out_of * n)
+        both = state.transpose(1, 2)
+        return both[:, :V].clone(), both[:, V:].clone()
+
+
+def check(checks, kernels, gate, case, calls_only):
+    B, T, H, K, V, (low, high), tokens = case
+    tensors = inputs(gate, B, T, H, K, V, low, high)
+    resets = starts(tokens, B, T)
+
+    def ours():
+        prepared = kernels.prepare(gate, *tensors, resets)
+        return prepared, kernels.summarize(gate, *tensors, prepared, resets)
+
+    prepared, (E, M, reset, segments) = ours()
+    if calls_only:
+        kernels.forward(gate, *tensors, resets, prepared=prepared, segments=segments)
+        return
+    again = ours()[1]
+    label = f'{gate:9} B{B} T{T} H{H} K{K} V{V} {low}..{high}{" documents" if tokens else ""}'
+    wide = [None if x is None else x.double() for x in tensors]
+    exact = dict(E=reference(gate, *wide, resets)[1])
+    identity = torch.eye(K, device='cuda', dtype=torch.double).expand(B, H, K, K)
+    nothing = torch.zeros(B, T, H, K, device='cuda', dtype=torch.double)
+    factor = reference(gate, *wide[:2], nothing, *wide[3:], resets, identity)[1]
+    # Of many strong decays nothing is left to compare.
+    if resets is not None or factor.norm() > 1e-20:
+        exact['M'] = factor
+    found, repeated = dict(E=E, M=M), dict(E=again[0], M=again[1])
+    if resets is None:
+        mapE, mapM = Prepared(prepared, gate, tensors[1], V).map()
+        exact['mapE'] = mapE.view(E.shape)
+        if 'M' in exact:
+            exact['mapM'] = mapM.view(M.shape)
+        found.update(mapE=E, mapM=M), repeated.update(mapE=again[0], mapM=again[1])
+    checks(label, BOUNDS, found, repeated, exact)
+
+    if resets is not None:
+        checks.add(torch.equal(reset, (resets != 0).any(1).float()), f'{label}: reset bits')
+
+    # A state through the sweep of the segments, and through the summary.
+    h0 = torch.randn(B, H, V, K, device='cuda')
+    exact = dict(zip(('o', 'ht'), reference(gate, *wide, resets, h0.double())))
+    runs = []
+    for _ in range(2):
+        kept = kernels.prepare(gate, *tensors, resets)
+        cut = kernels.summarize(gate, *tensors, kept, resets)[3]
+        runs.append(dict(zip(('o', 'ht'), kernels.forward(gate, *tensors, resets, h0, prepared=kept, segments=cut))))
+    checks(f'{label}: from prepared chunks', BOUNDS, *runs, exact)
+    if resets is None:
+        through = E.double() + h0.double() @ M.double()
+        checks(f'{label}: by E and M', BOUNDS, dict(ht=through), dict(ht=through), dict(ht=exact['ht']))
+
+
+def check_forward(checks, kernels, gate):
+    """Outputs of few heads and many tokens, whose sweep the device cuts."""
+    for B, T, H, K, V, tokens in LONG:
+        tensors = inputs(gate, B, T, H, K, V, -1e-2, -1e-4)
+        resets, h0 = starts(tokens, B, T), torch.randn(B, H, V, K, device='cuda')
+        wide = [None if x is None else x.double() for x in tensors]
+        for start in (None, h0):
+            exact = dict(zip(('o', 'ht'), reference(gate, *wide, resets, None if start is None else start.double())))
+            runs = [dict(zip(('o', 'ht'), kernels.forward(gate, *tensors, resets, start))) for _ in range(2)]
+            checks(f'{gate:9} B{B} T{T} H{H} K{K} V{V}: a sweep in segments', BOUNDS, *runs, exact)
+
+
+def check_against_time(checks, kernels, gate, case, calls_only=False):
+    """G of prepared chunks and of those that outputs came from, and every gradient; of a slice alone, too."""
+    B, T, H, K, V, (low, high), tokens = case
+    tensors = inputs(gate, B, T, H, K, V, low, high)
+    resets = starts(tokens, B, T)
+    dO = torch.randn(B, T, H, V, device='cuda').bfloat16()
+    h0, dht = torch.randn(B, H, V, K, device='cuda'), torch.randn(B, H, V, K, device='cuda')
+    names = ('dq', 'dk', 'dv', 'dbeta', 'dg', 'dh0')
+
+    def between():
+        kept = kernels.prepare(gate, *tensors, resets)
+        M, _, segments = kernels.summarize(gate, *tensors, kept, resets)[1:]
+        G, leaving = kernels.summarize_backward(gate, *tensors, kept, segments, dO, resets)
+        kernels.forward(gate, *tensors, resets, h0, prepared=kept, segments=segments)
+        same = torch.equal(G, kernels.summarize_backward(gate, *tensors, kept, segments, dO, resets)[0])
+        found = kernels.backward(gate, *tensors, kept, dO, resets, h0, dht, segments=segments, leaving=leaving)
+        return dict(zip(names, found), G=G), M, same
+
+    def alone():
+        kept = kernels.forward(gate, *tensors, resets, h0)[2]
+        return dict(zip(names, kernels.backward(gate, *tensors, kept, dO, resets, h0, dht)))
+
+    found, M, same = between()
+    if calls_only:
+        alone()
+        return
+    label = f'{gate:9} B{B} T{T} H{H} K{K} V{V} {low}..{high}{" documents" if tokens else ""}'
+    leaves = exact_leaves(**dict(zip(('q', 'k', 'v', 'beta', 'g', 'h0'), (*tensors, h0))))
+    results = reference(gate, *list(leaves.values())[:5], resets, leaves['h0'])
+    # The adjoint that outputs alone give; nothing enters their part of the loss but through the state.
+    own = torch.autograd.grad((results[0] * dO.double()).sum(), leaves['h0'], retain_graph=True)[0]
+    exact = gradients(results, (dO, dht), leaves)
+    checks(f'{label}: against time', BOUNDS, found, between()[0], dict(exact, G=own))
+    checks(f'{label}: alone', BOUNDS, alone(), alone(), exact)
+    checks.add(same, f'{label}: G of prepared chunks has the bits of G after the forward pass')
+    if resets is None:
+        through = found['G'].double() + dht.double() @ M.double().mT
+        checks(f'{label}: by G and M', BOUNDS, dict(dh0=through), dict(dh0=through), dict(dh0=exact['dh0']))
+
+
+def check_isolation(checks, kernels, gate):
+    """A document of NaN leaves E of the next one, and G of the one before, as they are, wherever the device cuts."""
+    B, T, H, K, V, split = 1, 1500, 2, 64, 64, 703
+    tensors = inputs(gate, B, T, H, K, V, -1e-2, -1e-3)
+    resets = starts([split], B, T)
+
+    def effect():
+        return kernels.summarize(gate, *tensors, kernels.prepare(gate, *tensors, resets), resets)[:2]
+
+    before = effect()
+    for x in tensors:
+        if x is not None:
+            x[:, :split] = float('nan')
+    same = all(torch.equal(x, y) for x, y in zip(before, effect()))
+    checks.add(same and before[1].abs().max() == 0, f'{gate:9} documents do not see each other')
+
+    tensors = (*inputs(gate, B, T, H, K, V, -1e-2, -1e-3), torch.randn(B, T, H, V, device='cuda').bfloat16())
+
+    def leaving():
+        *x, dO = tensors
+        kept = kernels.prepare(gate, *x, resets)
+        segments = kernels.summarize(gate, *x, kept, resets)[3]
+        return kernels.summarize_backward(gate, *x, kept, segments, dO, resets)[0]
+
+    before = leaving()
+    for x in tensors:
+        if x is not None:
+            x[:, split:] = float('nan')
+    checks.add(torch.equal(before, leaving()) and before.norm() > 0, f'{gate:9} nor do they against time')
+
+
+def check_long(checks, kernels, gate):
+    """Thousands of tokens, many segments, errors against the map alone."""
+    for B, T, H, K, V in ((1, 8192, 2, 128, 128), (1, 16384, 16, 128, 128), (1, 8192, 4, 64, 64), (1, 8192, 2, 256, 256)):
+        tensors = inputs(gate, B, T, H, K, V, -3e-3, -1e-4)
+        found, again = [], []
+        for results in (found, again):
+            prepared = kernels.prepare(gate, *tensors)
+            results += kernels.summarize(gate, *tensors, prepared)[:2]
+        E, M = Prepared(prepared, gate, tensors[1], V).map()
+        names = ('mapE', 'mapM')
+        # Of M less and less is left, and each chunk's products are off by 2^-18.
+        bounds = dict(BOUNDS, mapM=2**-17 * ((T + 63) // 64) ** 0.5)
+        exact = dict(zip(names, (E.view(found[0].shape), M.view(found[1].shape))))
+        checks(f'{gate:9} B{B} T{T} H{H} K{K} V{V}', bounds, dict(zip(names, found)), dict(zip(names, again)), exact)
+
+
+def main():
+    torch.manual_seed(0)
+    kernels, checks = DeltaRule(sys.argv[1], poison=True), Checks()
+    calls_only = '--calls-only' in sys.argv
+    for gate in [x for x in sys.argv[2:] if not x.startswith('--')] or ('none', 'scalar', 'diagonal'):
+        for case in SANITIZED if calls_only else CASES:
+            check(checks, kernels, gate, case, calls_only)
+            check_against_time(checks, kernels, gate, case, calls_only)
+        if not calls_only:
+            for *shape, tokens in LONG:
+                check_against_time(checks, kernels, gate, (*shape, (-1e-2, -1e-4), tokens))
+            check_isolation(checks, kernels, gate)
+            check_forward(checks, kernels, gate)
+            check_long(checks, kernels, gate)
+    torch.cuda.synchronize()
+    sys.exit(checks.finish())
+
+
+main()
