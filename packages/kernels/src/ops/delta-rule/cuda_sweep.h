@@ -15,8 +15,9 @@ struct DeltaChunks {
   __nv_bfloat16* scores;   // [B, H, rows, 64]: P, scale * q_i . k_j decayed, times beta_j, j <= i
   float* into;             // [B, H, rows]: decay from the piece's start up to and with the row
   float* outOf;            // [B, H, rows]: beta times the decay from the row to the piece's end
-  int32_t* prepared;  // [B, H, chunks]: 1 when the rest of a chunk is there, and one number more for those
-                      // who prepare; null: all is there from the start
+  int32_t* prepared;  // [B, H, chunks]: 1 when the rest of a chunk is there; one number more for those who
+                      // prepare; [B, H], how far a head's blocks of the sweep are. Null: all is there from
+                      // the start
 
   // Of a diagonal gate, which leaves `into` unused and no decay in `outOf`.
   __nv_bfloat16* queries;    // [B, T, H, K]: scale * q_t decayed from the piece's start up to and with t
@@ -89,7 +90,7 @@ int deltaSweepLeaves(const DeltaDevice& device, int64_t heads, int K, int V);
 
 /// Of `prepared` or `finished`.
 inline int64_t numDeltaCounts(int64_t heads, int64_t T) {
-  return heads * ((T + tileTokens - 1) / tileTokens) + 1;
+  return heads * ((T + tileTokens - 1) / tileTokens + 1) + 1;
 }
 
 /// Before kernels that run side by side: nothing is there. `counts` may be null.
