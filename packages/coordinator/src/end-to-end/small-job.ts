@@ -89,7 +89,6 @@ export function bytesOf(checkpoint: string, file: 'parameters' | 'optimizer'): B
   return readFileSync(join(checkpoint, `${file}.safetensors`));
 }
 
-/** A rank among many others' on one machine may be silent for longer than where it has a device for itself. */
 const jobText = `
 [job]
 name = "small"
@@ -120,9 +119,6 @@ every = 0
 
 [device]
 threads = 1
-
-[launch]
-heartbeatTimeoutMs = 60000
 `;
 
 /** Words with some order in them, the same every time. */
