@@ -8,7 +8,8 @@
 
 namespace longscan {
 
-/// Room for what a sweep needs that is cut.
+/// Room for what a sweep needs that is cut, should the call know what segments do; the shape alone does not
+/// tell.
 struct DeltaBackwardMemory {
   float *leaving = nullptr, *behind = nullptr;  // [segments, B, H, V, K]
 

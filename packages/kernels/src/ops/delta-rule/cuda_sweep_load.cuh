@@ -85,12 +85,13 @@ class SweepLoader {
   __device__ void keepTogether(int chunk) const {
     constexpr int stride = 8;  // chunks
     if (backward || call.chunks.prepared == nullptr || chunk % stride != 0) return;
-    int32_t* const steps =
-        call.chunks.prepared + call.B * call.H * static_cast<int64_t>(block.numChunks) + 1 + block.bh;
-    const int blocks = gridDim.x / static_cast<unsigned>(call.B * call.H);
     if (electLane()) {
+      const int heads = static_cast<int>(call.B) * call.H;
+      int32_t* const steps =
+          call.chunks.prepared + heads * static_cast<int64_t>(block.numChunks) + 1 + block.bh;
+      const int wanted = chunk / stride * (gridDim.x / static_cast<unsigned>(heads));
       atomicAdd(steps, 1);
-      while (*static_cast<volatile int32_t*>(steps) < chunk / stride * blocks) {
+      while (*static_cast<volatile int32_t*>(steps) < wanted) {
       }
     }
     __syncwarp();
