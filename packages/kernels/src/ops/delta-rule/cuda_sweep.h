@@ -15,8 +15,9 @@ struct DeltaChunks {
   __nv_bfloat16* scores;   // [B, H, rows, 64]: P, scale * q_i . k_j decayed, times beta_j, j <= i
   float* into;             // [B, H, rows]: decay from the piece's start up to and with the row
   float* outOf;            // [B, H, rows]: beta times the decay from the row to the piece's end
-  int32_t* prepared;  // [B, H, chunks]: 1 when the rest of a chunk is there, and one number more for those
-                      // who prepare; null: all is there from the start
+  int32_t* prepared;  // [B, H, chunks]: 1 when the rest of a chunk is there; one number more for those who
+                      // prepare; [B, H], how far a head's blocks of the sweep are. Null: all is there from
+                      // the start
 
   // Of a diagonal gate, which leaves `into` unused and no decay in `outOf`.
   __nv_bfloat16* queries;    // [B, T, H, K]: scale * q_t decayed from the piece's start up to and with t
@@ -53,8 +54,7 @@ struct DeltaSweepCall {
   __nv_bfloat16* states;  // [B, H, chunks, V, K]: S before each chunk
 
   const __nv_bfloat16* dO;  // [B, T, H, V]
-  const float* dht;         // [B, H, V, K] or null
-  const float* behind;      // [segments, B, H, V, K]: D behind each segment but the last; or null: zero
+  const float* dht;         // [segments, B, H, V, K] or null: D behind each segment
   float* leaving;           // [segments, B, H, V, K]: D before each segment; or null
   __nv_bfloat16* adjoints;  // [B, H, chunks, V, K]: D after each chunk
   __nv_bfloat16* dv;        // [B, T, H, V]
@@ -90,7 +90,7 @@ int deltaSweepLeaves(const DeltaDevice& device, int64_t heads, int K, int V);
 
 /// Of `prepared` or `finished`.
 inline int64_t numDeltaCounts(int64_t heads, int64_t T) {
-  return heads * ((T + tileTokens - 1) / tileTokens) + 1;
+  return heads * ((T + tileTokens - 1) / tileTokens + 1) + 1;
 }
 
 /// Before kernels that run side by side: nothing is there. `counts` may be null.

@@ -50,6 +50,7 @@ class SweepLoader {
                           piece.piece.high, false};
       whole = block.isWhole(piece.piece);
       waitUntilPrepared(piece.piece.chunk);
+      if (duty < 0 && piece.piece.opensChunk) keepTogether(piece.piece.chunk);
       // So that no warp is a round of the ring ahead of another, whose slots it takes for its own then.
       joinBarrier(3, 32 * (1 + Layout::operandsPerPiece));
       // In the order in which the chain uses them up: W, keys, queries, or keys, queries, W.
@@ -76,6 +77,23 @@ class SweepLoader {
     prepared = chunk + (~there == 0 ? 32 : __ffs(~there) - 1);
     __syncwarp();
     passCountsToCopies();
+  }
+
+  /// Waits for the head's other blocks, if one is more than `stride` chunks behind: what a block loads is in
+  /// the L2 cache for the others only for a while. Blocks that had drifted apart loaded more from memory, and
+  /// stayed behind those who prepare. All blocks are on the device, or will be without this one's help.
+  __device__ void keepTogether(int chunk) const {
+    constexpr int stride = 8;  // chunks
+    if (backward || call.chunks.prepared == nullptr || chunk % stride != 0) return;
+    int32_t* const steps =
+        call.chunks.prepared + call.B * call.H * static_cast<int64_t>(block.numChunks) + 1 + block.bh;
+    const int blocks = gridDim.x / static_cast<unsigned>(call.B * call.H);
+    if (electLane()) {
+      atomicAdd(steps, 1);
+      while (*static_cast<volatile int32_t*>(steps) < chunk / stride * blocks) {
+      }
+    }
+    __syncwarp();
   }
 
   __device__ int token(const TileRows& rows) const { return static_cast<int>(rows.first); }
