@@ -111,20 +111,17 @@ struct BackwardPass {
     const int rows = own < F ? min(ProductTile::rows, static_cast<int>(T) - row) : 0;
     const int64_t first = row * 2 * F + own;
     Eight gates[rowsAtOnce], ups[rowsAtOnce];
-    load(gates, ups, first, warp, rows);
+    if (rows > 0) load(gates, ups, first, warp, rows);
     tiles.awaitSums();
     for (int begin = warp; begin < rows; begin += step) {
       Eight nextGates[rowsAtOnce], nextUps[rowsAtOnce];
       load(nextGates, nextUps, first, begin + step, rows);
 #pragma unroll
       for (int i = 0; i < rowsAtOnce; i++) {
-        const int r = begin + i * warps;
-        if (r >= rows) continue;
+        const int r = min(begin + i * warps, rows - 1);
         const Eight gradient = eightAt(tiles.panel(lane / 8), r, lane % 8);
-        storeGradients(gates[i], ups[i], gradient, first + r * 2 * F, (row + r) * F + own);
-      }
-#pragma unroll
-      for (int i = 0; i < rowsAtOnce; i++) {
+        storeGradients(gates[i], ups[i], gradient, first + r * 2 * F, (row + r) * F + own,
+                       begin + i * warps < rows);
         gates[i] = nextGates[i];
         ups[i] = nextUps[i];
       }
@@ -133,20 +130,20 @@ struct BackwardPass {
   }
 
  private:
-  static constexpr int rowsAtOnce = 3;
+  static constexpr int rowsAtOnce = 2;
 
+  /// Instead of rows that are not there the last one, so that there are no branches around what is computed.
   __device__ void load(Eight (&gates)[rowsAtOnce], Eight (&ups)[rowsAtOnce], int64_t first, int begin,
                        int rows) const {
 #pragma unroll
     for (int i = 0; i < rowsAtOnce; i++) {
-      const int r = begin + i * ProductLayout::finishingWarps;
-      if (r >= rows) continue;
+      const int r = min(begin + i * ProductLayout::finishingWarps, rows - 1);
       gates[i] = loadEight(pair + first + r * 2 * F);
       ups[i] = loadEight(pair + first + r * 2 * F + F);
     }
   }
   __device__ void storeGradients(const Eight& gate, const Eight& up, const Eight& gradient, int64_t inPair,
-                                 int64_t inProduct) const {
+                                 int64_t inProduct, bool isThere) const {
     Eight dgate, dup, again;
 #pragma unroll
     for (int i = 0; i < 4; i++) {
@@ -157,6 +154,7 @@ struct BackwardPass {
       dup.x[i] = pack(low.dup(dyLow), high.dup(dyHigh));
       if constexpr (remakes) again.x[i] = pack(low.product(), high.product());
     }
+    if (!isThere) return;
     storeEight(dpair + inPair, dgate);
     storeEight(dpair + inPair + F, dup);
     if constexpr (remakes) storeEight(product + inProduct, again);

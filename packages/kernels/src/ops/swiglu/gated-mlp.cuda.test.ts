@@ -90,6 +90,29 @@ for (const gap of [0, 16]) {
   }
 }
 
+testOnGpu('on Hopper, in bf16, SwiGLU is part of the products; elsewhere it is not', async (device) => {
+  for (const [dtype, width] of [
+    ['bf16', 64],
+    ['bf16', 60],
+    ['f32', 64],
+  ] as const) {
+    const leaf = (seed: number, shape: readonly [number, number]) => {
+      const tensor = fromNumbers(device, randomNormal(shape[0] * shape[1], seed), shape, dtype);
+      tensor.requiresGrad = true;
+      return tensor;
+    };
+    const [gate, up, down] = [leaf(1, [136, width]), leaf(2, [136, width]), leaf(3, [width, 136])];
+    const x = leaf(4, [10, width]);
+    const end = device.compute.profile();
+    const { result, tape } = device.record(() => gatedMlp({ x, gate, up, down }));
+    tape.backward([result], [leaf(5, [10, width])], [x]);
+    const { ops } = await end();
+    const isExpected = device.gpu().capability === 90 && dtype === 'bf16' && width === 64;
+    for (const name of ['linearSwigluForward', 'linearSwigluBackward'])
+      assert.is(ops[name]?.count ?? 0, isExpected ? 1 : 0, `${name}, ${dtype}, ${width}`);
+  }
+});
+
 testOnGpu('the product need not be kept ~> the same gradients, to the bit', async (device) => {
   const shapes = { x: [150, numIn], gate: [hidden, numIn], up: [hidden, numIn], down: [numIn, hidden] };
   const op = ({ x, gate, up, down }: Record<string, Tensor>) =>

@@ -55,15 +55,15 @@ const gatedMlpOp = defineOp<GatedMlpInputs>({
     const { native, stream } = call;
     const [x, gate, up, down, pair] = [saved.x!, saved.gate!, saved.up!, saved.down!, saved.pair!];
     const kept = saved.product ?? null;
-    const product = kept ?? call.empty([...dy.shape.slice(0, -1), down.dim(1)], dy.dtype);
+    const remade =
+      kept === null && call.needs.down ? call.empty([...dy.shape.slice(0, -1), down.dim(1)], dy.dtype) : null;
     // Nothing else reads the pair, nor will: its gradient takes its place.
     const dpair = pair.isHeldOnce ? pair.view(pair.shape) : call.empty(pair.shape, pair.dtype);
-    native.linearSwigluBackward(
-      ...([stream, dy.id, down.id, pair.id, dpair.id, kept === null ? product.id : null] as const),
-    );
-    call.device.flops += 2 * dy.size * down.dim(1) + 10 * product.size;
+    native.linearSwigluBackward(stream, dy.id, down.id, pair.id, dpair.id, remade?.id ?? null);
+    call.device.flops += 2 * dy.size * down.dim(1) + 5 * pair.size;
     let ddown: Tensor | null = null;
-    if (call.needs.down) {
+    const product = kept ?? remade;
+    if (call.needs.down && product !== null) {
       ddown = call.weightGradient(down, [dy, product], (target, accumulate) => {
         native.linearWeightGradient(stream, dy.id, product.id, target.id, accumulate);
       });
