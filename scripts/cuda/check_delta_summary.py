@@ -39,13 +39,13 @@ CASES = [
 LONG = [
     (1, 4096, 2, 128, 128, None),
     (2, 3000, 1, 64, 96, [1000, 1700]),
-    (1, 3000, 1, 192, 64, None),
+    (1, 4200, 1, 192, 64, None),
 ]
-# Whole chunks and parts, every number of panels, one segment and several.
+# Whole chunks and parts, every number of panels, one segment and several: of the first one with a sweep that is cut alone.
 SANITIZED = [
-    (1, 150, 2, 64, 72, (-1, -1e-4), [2, 31, 64, 100]),
-    (1, 300, 1, 128, 128, (-1, -1e-4), None),
-    (1, 150, 1, 192, 264, (-1, -1e-4), [70]),
+    (1, 1000, 1, 64, 72, (-1, -1e-4), [2, 31, 64, 100, 500]),
+    (1, 1500, 1, 128, 64, (-1, -1e-4), None),
+    (1, 1600, 1, 192, 264, (-1, -1e-4), [700]),
     (1, 70, 40, 128, 128, (-1, -1e-4), None),
 ]
 
@@ -257,15 +257,16 @@ def main():
     kernels, checks = DeltaRule(sys.argv[1], poison=True), Checks()
     calls_only = '--calls-only' in sys.argv
     for gate in [x for x in sys.argv[2:] if not x.startswith('--')] or ('none', 'scalar', 'diagonal'):
-        for case in SANITIZED if calls_only else CASES:
+        cases = SANITIZED if calls_only else CASES
+        for case in cases:
             check(checks, kernels, gate, case, calls_only)
-            check_against_time(checks, kernels, gate, case, calls_only)
         if not calls_only:
-            for *shape, tokens in LONG:
-                check_against_time(checks, kernels, gate, (*shape, (-1e-2, -1e-4), tokens))
             check_isolation(checks, kernels, gate)
             check_forward(checks, kernels, gate)
             check_long(checks, kernels, gate)
+            cases = cases + [(*shape, (-1e-2, -1e-4), tokens) for *shape, tokens in LONG]
+        for case in cases:
+            check_against_time(checks, kernels, gate, case, calls_only)
     torch.cuda.synchronize()
     sys.exit(checks.finish())
 

@@ -170,6 +170,29 @@ test('a stopped rank is found by its silence', () =>
     assert.match(error.message, /rank 1: no heartbeat for \d+\.\d s, last heard of /);
   }));
 
+test('a rank whose task is done may take longer to end than a heartbeat may stay away', () =>
+  withRunDir(async (runDir) => {
+    const fault = { kind: 'linger', rank: 1, step: 0, ms: 3000 } as const;
+    const launch = { heartbeatIntervalMs: 100, heartbeatTimeoutMs: 1500 };
+    const run = await launchFake({ runDir, numRanks: 2, steps: 3, fault, launch });
+    assert.is((await run.done).step, 3);
+    assert.equal(rankPids(runDir, 2).filter(isAlive), []);
+  }));
+
+test('a rank whose task is done and that does not end is found by that', () =>
+  withRunDir(async (runDir) => {
+    const error = await failure({
+      runDir,
+      numRanks: 2,
+      steps: 3,
+      fault: { kind: 'linger', rank: 1, step: 0, ms: 3_600_000 },
+      launch: { heartbeatIntervalMs: 100, heartbeatTimeoutMs: 1500, stopTimeoutMs: 3000 },
+    });
+    assert.is(error.code, 'E-RANK-SILENT');
+    assert.is(error.rank, 1);
+    assert.match(error.message, /rank 1: its task was done \d+\.\d s ago, and its process has not ended/);
+  }));
+
 test('a rank whose main thread is blocked for ever still obeys an abort', () =>
   withRunDir(async (runDir) => {
     const fault = { kind: 'block', rank: 1, step: 2 } as const;

@@ -28,6 +28,16 @@ test('a heartbeat starts the time anew, and a forgotten rank is not missed', () 
   assert.equal(tick(monitor, 3500, 8000), ['8000: 0 for 5000']);
 });
 
+test('a rank that is borne with may be silent for longer, not for ever', () => {
+  const monitor = new HeartbeatMonitor(1000, 2000);
+  monitor.seen(0, 0);
+  monitor.seen(1, 0);
+  monitor.bearWith(1, 3000);
+  assert.equal(tick(monitor, 500, 1000), ['1000: 0 for 1000']);
+  monitor.forget(0);
+  assert.equal(tick(monitor, 1500, 3000), ['3000: 1 for 3000']);
+});
+
 test('the most silent rank comes first', () => {
   const monitor = new HeartbeatMonitor(1000, 2000);
   monitor.seen(0, 200);

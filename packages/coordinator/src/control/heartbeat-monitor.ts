@@ -8,6 +8,8 @@ export class HeartbeatMonitor {
   readonly #timeoutMs: number;
   readonly #maxTickMs: number;
   readonly #lastSeenMs = new Map<number, number>();
+  /** Of ranks whose silence may last longer. */
+  readonly #patienceMs = new Map<number, number>();
   #prevTickMs: number | null = null;
 
   /** @param maxTickMs Longest time between two calls of `silentRanks` that still counts as being awake. */
@@ -19,6 +21,11 @@ export class HeartbeatMonitor {
   /** A sign of life; starts the watch over a rank. */
   seen(rank: number, nowMs: number): void {
     this.#lastSeenMs.set(rank, nowMs);
+  }
+
+  /** From now on the rank may be silent for `patienceMs`. */
+  bearWith(rank: number, patienceMs: number): void {
+    this.#patienceMs.set(rank, patienceMs);
   }
 
   /** Ends the watch over a rank. */
@@ -38,7 +45,7 @@ export class HeartbeatMonitor {
     }
     return [...this.#lastSeenMs]
       .map(([rank, seenMs]) => ({ rank, silentMs: nowMs - seenMs }))
-      .filter(({ silentMs }) => silentMs >= this.#timeoutMs)
+      .filter(({ rank, silentMs }) => silentMs >= (this.#patienceMs.get(rank) ?? this.#timeoutMs))
       .sort((a, b) => b.silentMs - a.silentMs);
   }
 }

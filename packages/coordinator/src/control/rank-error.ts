@@ -43,6 +43,19 @@ export function silentError(rank: number, silentMs: number, doing: string): Rank
   });
 }
 
+/** A rank's task is done, and its process does not end. */
+export function lingeringError(rank: number, silentMs: number): RankError {
+  return new RankError({
+    code: 'E-RANK-SILENT',
+    where: `rank ${rank}`,
+    found: `its task was done ${(silentMs / 1000).toFixed(1)} s ago, and its process has not ended`,
+    expected: 'its end within launch.stopTimeoutMs',
+    fix: 'see what holds it: a GPU that others keep busy, or a driver that does not answer',
+    exitCode: 8,
+    rank,
+  });
+}
+
 /** A task failed and said so: the rank's own error, under its rank. */
 export function failedError(rank: number, failed: Failed): RankError {
   const { code, where, found, expected, fix, exitCode, stack } = failed;

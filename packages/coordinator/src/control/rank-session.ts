@@ -15,7 +15,7 @@ import { Rendezvous } from '../rendezvous/rendezvous.js';
 import { ControlServer } from './control-server.js';
 import { FailureJudge, isConsequence } from './failure-judge.js';
 import { HeartbeatMonitor } from './heartbeat-monitor.js';
-import { diedError, failedError, RankError, silentError } from './rank-error.js';
+import { diedError, failedError, lingeringError, RankError, silentError } from './rank-error.js';
 import { RankKeys } from './rank-keys.js';
 import { absentError, stopTimeoutError, unreadyError } from './session-errors.js';
 
@@ -228,6 +228,8 @@ export class RankSession {
         break;
       case 'done':
         record.result = body.result;
+        // Its process gives back what it holds, which on a GPU that others use takes seconds, and has no thread left that beats.
+        this.#monitor.bearWith(rank, this.#options.timeouts.stopMs);
         this.#finishIfComplete();
         break;
       case 'failed':
@@ -291,9 +293,13 @@ export class RankSession {
   #checkHeartbeats(): void {
     const [silent] = this.#monitor.silentRanks(performance.now());
     if (silent === undefined) return;
-    const { heartbeat } = this.#ranks[silent.rank]!;
+    const { heartbeat, result } = this.#ranks[silent.rank]!;
     const doing = heartbeat === null ? 'at its start' : `in step ${heartbeat.step}, phase ${heartbeat.phase}`;
-    this.#judge.add(silentError(silent.rank, silent.silentMs, doing), 'cause');
+    const error =
+      result === null
+        ? silentError(silent.rank, silent.silentMs, doing)
+        : lingeringError(silent.rank, silent.silentMs);
+    this.#judge.add(error, 'cause');
   }
 
   /** Ranks whose processes have not ended. */

@@ -15,7 +15,9 @@ export type FakeFault =
       readonly rank: number;
       readonly step: number;
     }
-  | { readonly kind: 'exit'; readonly rank: number; readonly step: number; readonly exitCode: number };
+  | { readonly kind: 'exit'; readonly rank: number; readonly step: number; readonly exitCode: number }
+  /** Its process ends so long after its task. */
+  | { readonly kind: 'linger'; readonly rank: number; readonly step: number; readonly ms: number };
 
 export interface FakeJob {
   readonly runDir: string;

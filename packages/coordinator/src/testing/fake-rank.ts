@@ -47,6 +47,7 @@ if (env.rank === 0) {
 }
 control.report({ type: 'done', result: { step, validationLoss: 1.5, checkpoint: null } });
 await control.close();
+if (fault.kind === 'linger' && fault.rank === env.rank) await delay(fault.ms);
 process.exit(0);
 
 function misbehave(now: number): void {

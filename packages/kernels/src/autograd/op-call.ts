@@ -11,7 +11,7 @@ export interface ForwardCall {
   readonly native: Native;
   /** The compute stream's number, first argument of every native call. */
   readonly stream: number;
-  /** Whether to keep for the backward pass what it could make again for little. */
+  /** Whether there will be a backward pass, and for it is kept what it could make again for little. */
   readonly keepsCheap: boolean;
   empty(shape: readonly number[], dtype?: DType): Tensor;
 }
@@ -127,7 +127,7 @@ export function forwardCall(device: Device): ForwardCall {
     device,
     native: device.native,
     stream: device.compute.id,
-    keepsCheap: !device.remakesCheapOutputs,
+    keepsCheap: device.tape !== null && !device.remakesCheapOutputs,
     empty: (shape, dtype = 'f32') => empty(device, shape, dtype),
   };
 }

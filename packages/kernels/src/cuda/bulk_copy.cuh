@@ -84,11 +84,10 @@ __device__ inline void commitRuns() {
   asm volatile("cp.async.bulk.commit_group;" ::: "memory");
 #endif
 }
-/// Waits until shared memory may be written again, but for that of the last `pending` groups.
-template <int pending = 0>
+/// Waits until shared memory may be written again.
 __device__ inline void waitUntilRunsAreRead() {
 #if __CUDA_ARCH__ >= 900
-  asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(pending) : "memory");
+  asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory");
 #endif
 }
 /// Waits until they are in global memory.

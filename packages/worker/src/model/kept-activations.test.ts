@@ -3,7 +3,8 @@ import * as assert from 'uvu/assert';
 import { jobSpecSchema } from '../protocol/job-spec.js';
 import { traceModel } from './trace.js';
 
-// What a layer keeps from its forward to its backward pass, in full; sizes are powers of two, which no allocator rounds.
+// What a layer keeps from its forward to its backward pass, in full; sizes are powers of two, which no allocator rounds,
+// but for one.
 
 const [T, D, F, H] = [2048, 128, 256, 2];
 /** Bytes of bf16 tensors [T, D], [T, F] and of a norm's f32 statistics. */
@@ -25,13 +26,24 @@ async function bytesOf(numLayers: number, use: string, options: object, recomput
   return activationBytes;
 }
 
+/** 64 tokens of a head with 32 keys, 64 values. */
+const ofChunk = 2 * (2 * 64 * 32) + 4 * 32 + 2 * (2 * 64 * 64) + 2 * 64 * 64;
+const ofChunks = rounded(H * (T / 64) * ofChunk);
+
+/** As allocators do: up to an eighth of the power of two below. */
+function rounded(bytes: number): number {
+  const step = 2 ** (Math.floor(Math.log2(bytes)) - 3);
+  return step * Math.ceil(bytes / step);
+}
+
 const plainHeads = { featureMap: 'identity', normalize: false, outputNorm: true };
 
 for (const [use, options, ofMixer] of [
   // q, k, v and the output; the output's norm.
   ['linear-attention', plainHeads, { kept: 4 * X + H * statistics, cheap: X }],
   // q, k [T, D/2], v and the output, the output's gate, decays [T, D/2] as logits, and what the narrow gate makes of x.
-  ['gla', {}, { kept: 4.5 * X + H * statistics + 2 * T * 16, cheap: X + X }],
+  // Cheap there: log decays; queries and keys as decayed, chunks' decays, scores in two terms, states before chunks.
+  ['gla', {}, { kept: 4.5 * X + H * statistics + 2 * T * 16, cheap: X + X + ofChunks }],
 ] as const) {
   for (const recompute of [false, 'cheap'] as const) {
     test(`${use}, recompute ${recompute} ~> a layer keeps what its backward pass cannot do without`, async () => {

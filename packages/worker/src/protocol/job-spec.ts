@@ -219,7 +219,7 @@ export const launchSection = z.strictObject({
   heartbeatTimeoutMs: milliseconds.default(5_000),
   /** How long a collective waits for its slowest peer. */
   collectiveTimeoutMs: milliseconds.default(120_000),
-  /** How long ranks have to finish a step and save after a stop. */
+  /** How long ranks have to finish a step and save after a stop, and their processes to end when their task is done. */
   stopTimeoutMs: milliseconds.default(90_000),
 });
 

@@ -106,6 +106,7 @@ Napi::Value bindForward(Args& args) {
   io.kept = common.kept(args);
   io.prepared = args.flag("prepared");
   io.segments = common.optionalSegments(args);
+  args.check(io.prepared || io.segments == nullptr, "segments are those of prepared chunks");
   const size_t workspace = LONGSCAN_CUDA_FUNCTION(args, longscanDeltaRuleForwardWorkspaceBytes)(&common.call);
   if (workspace > 0) io.workspace = args.workspace(workspace);
   args.enqueueLaunch([=, call = common.call](CUstream_st* stream) { return kernel(&call, &io, stream); });

@@ -30,7 +30,7 @@ struct Sizes {
 
 struct Kept {
   WorkspaceParts arena;
-  DeltaChunks chunks;
+  DeltaChunks chunks{};
   Bf16* states;
   void* effects = nullptr;  // of DeltaSegments, where the forward sweep is cut
 
@@ -202,7 +202,7 @@ int longscanDeltaRuleSummarize(const LongscanDeltaRule* call, const LongscanDelt
 
 int longscanDeltaRuleForward(const LongscanDeltaRule* call, const LongscanDeltaRuleForward* io,
                              CUstream_st* stream) {
-  if (!supported(*call)) return cudaErrorInvalidValue;
+  if (!supported(*call) || (io->segments != nullptr && !io->prepared)) return cudaErrorInvalidValue;
   return isDiagonal(*call) ? deltaDiagonalForward(*call, *io, stream) : forward(*call, *io, stream);
 }
 

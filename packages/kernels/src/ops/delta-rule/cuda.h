@@ -40,7 +40,7 @@ struct LongscanDeltaRuleForward {
   float* ht;             // [B, H, V, K], or null: not wanted
   void* kept;            // for the backward pass: longscanDeltaRuleKeptBytes()
   int32_t prepared;      // 1: longscanDeltaRulePrepare() has begun `kept`; 0: nothing has
-  const void* segments;  // of the summary, where there is one, or null
+  const void* segments;  // of the summary of what is prepared, where there is one, or null
   void* workspace;       // longscanDeltaRuleForwardWorkspaceBytes()
 };
 

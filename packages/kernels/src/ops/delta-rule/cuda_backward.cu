@@ -1,6 +1,5 @@
 #include "cuda_backward.h"
 
-#include <algorithm>
 #include <cmath>
 
 #include "cuda_summary_fold.h"
@@ -9,6 +8,20 @@ namespace longscan {
 
 namespace {
 
+constexpr double multiprocessors = 132;
+
+/// Of the gradients beside a sweep, in what a chunk takes the sweep alone: what those of a chunk take one
+/// multiprocessor, and the part of it by which both together take longer than the sweep. One H200.
+struct GradientTimes {
+  double each, beside;
+
+  GradientTimes(const LongscanDeltaRule& call, double blocks) {
+    const bool isDiagonal = call.gate == longscanDeltaGateDiagonal, isSmall = call.K <= 64;
+    each = isDiagonal ? (isSmall ? 8 : 10.8) : (isSmall ? 4.8 : 6.5);
+    beside = isSmall || 3 * blocks > multiprocessors ? 0.95 : 0.45;
+  }
+};
+
 /// Whether the segments' two sweeps, or one if it is known what leaves them, and the gradients after them
 /// take less time than one sweep with the gradients beside it.
 bool isCut(const LongscanDeltaRule& call, bool isLeavingKnown) {
@@ -16,17 +29,14 @@ bool isCut(const LongscanDeltaRule& call, bool isLeavingKnown) {
   if (!deltaSummarizes() || deltaDevice(device) != cudaSuccess) return false;
   const Segments cut = deltaSegments(call);
   if (cut.count == 1) return false;
-  // In what a chunk takes a sweep alone (one H200, K = V = 128): what it takes when no multiprocessor is
-  // idle, a segment's beginning, its part in the fold; the gradients of a chunk take one multiprocessor so
-  // long, and a sweep beside them longer by so much of their time.
-  constexpr double multiprocessors = 132, busy = 1.2, begin = 4, fold = 1, gradient = 6.5, beside = 0.45;
-  const auto heads = static_cast<double>(call.B * call.H);
+  // A chunk where no multiprocessor is idle, a segment's beginning, and its part in the fold.
+  constexpr double busy = 1.2, begin = 4, fold = 2;
+  const int64_t heads = call.B * call.H;
   const auto chunks = static_cast<double>((call.T + tileTokens - 1) / tileTokens);
-  const auto blocks = static_cast<double>(deltaBackwardBlocks(device, call.B * call.H, call.K, call.V));
-  const double rounds = std::ceil(blocks / multiprocessors);
-  const double gradients = gradient * heads * chunks / multiprocessors;
-  const double left = gradients - chunks * std::max(0.0, 1 - blocks / multiprocessors);
-  const double whole = rounds * chunks + std::max(beside * gradients, left);
+  const auto blocks = static_cast<double>(deltaBackwardBlocks(device, heads, call.K, call.V));
+  const GradientTimes times(call, blocks);
+  const double gradients = times.each * static_cast<double>(heads) * chunks / multiprocessors;
+  const double whole = std::ceil(blocks / multiprocessors) * chunks + times.beside * gradients;
   const double sweep = std::ceil(blocks * cut.count / multiprocessors) *
                        (busy * static_cast<double>(cut.tokens / tileTokens) + begin);
   return (isLeavingKnown ? 1 : 2) * sweep + fold * cut.count + gradients < whole;
@@ -61,7 +71,7 @@ cudaError_t launchDeltaAdjoints(const LongscanDeltaRule& call, DeltaSweepCall sw
     error = launchDeltaLeave(foldOf(call, segments, static_cast<const float*>(leaving)), sweep.dht,
                              memory.behind, nullptr, stream);
   if (error != cudaSuccess) return error;
-  sweep.behind = memory.behind;
+  sweep.dht = memory.behind;
   return launchDeltaBackwardSweep(sweep, stream);
 }
 

@@ -1,5 +1,7 @@
 #include "cuda_forward.h"
 
+#include <algorithm>
+
 #include "cuda_summary_fold.h"
 
 namespace longscan {
@@ -49,7 +51,8 @@ bool deltaForwardIsCut(const LongscanDeltaRule& call) {
   const Segments cut = deltaSegments(call);
   const int64_t before =
       prepareChunk * chunks / multiprocessors + summaryChunk * segmentChunks(cut) - sweepBegins;
-  return cutIsShorter(call, cut, before);
+  // Not below zero: where this one is cut, there is room for what enters the segments.
+  return cutIsShorter(call, cut, std::max<int64_t>(before, 0));
 }
 
 size_t deltaForwardWorkspaceBytes(const LongscanDeltaRule& call) {
@@ -68,8 +71,7 @@ cudaError_t launchDeltaOutputs(const LongscanDeltaRule& call, const LongscanDelt
   const DeltaSegments segments(call, known);
   cudaError_t error = cudaSuccess;
   if (io.segments == nullptr)
-    error = launchDeltaEffects(call, sweep.chunks, segments, segments.cut.count, segments.states,
-                               segments.factors, stream);
+    error = launchDeltaEffects(call, sweep.chunks, segments, segments.states, segments.factors, stream);
   if (error == cudaSuccess)
     error = launchDeltaEnter(foldOf(call, segments, segments.states), io.h0, work.entering, stream);
   if (error != cudaSuccess) return error;

@@ -98,13 +98,21 @@ bool deltaSummarizes() {
 }
 
 cudaError_t launchDeltaEffects(const LongscanDeltaRule& call, const DeltaChunks& chunks,
-                               const DeltaSegments& segments, int numSegments, float* states, float* factors,
+                               const DeltaSegments& segments, float* states, float* factors,
                                cudaStream_t stream) {
   const bool diagonal = call.gate == longscanDeltaGateDiagonal;
-  const DeltaSummaryCall summary{call.B,         call.T, call.H,
-                                 call.K,         call.V, diagonal ? chunks.writeKeys : bf16(call.k),
-                                 call.resets,    chunks, static_cast<int>(segments.cut.tokens / tileTokens),
-                                 numSegments,    states, factors,
+  const DeltaSummaryCall summary{call.B,
+                                 call.T,
+                                 call.H,
+                                 call.K,
+                                 call.V,
+                                 diagonal ? chunks.writeKeys : bf16(call.k),
+                                 call.resets,
+                                 chunks,
+                                 static_cast<int>(segments.cut.tokens / tileTokens),
+                                 segments.cut.count,
+                                 states,
+                                 factors,
                                  segments.starts};
   SummaryMaps maps;
   const cudaError_t error = makeMaps(summary, maps);
@@ -119,7 +127,7 @@ cudaError_t launchDeltaSummary(const LongscanDeltaRule& call, const LongscanDelt
   float* const states = count == 1 ? io.state : segments.states;
   float* const factors = count == 1 ? io.factor : segments.factors;
   cudaError_t error =
-      launchDeltaEffects(call, deltaPreparedChunks(call, io.kept), segments, count, states, factors, stream);
+      launchDeltaEffects(call, deltaPreparedChunks(call, io.kept), segments, states, factors, stream);
   if (error == cudaSuccess && count > 1)
     error = launchDeltaCompose(foldOf(call, segments, segments.states), io.state, io.factor, stream);
   if (error != cudaSuccess || io.reset == nullptr) return error;

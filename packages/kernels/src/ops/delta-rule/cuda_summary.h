@@ -40,9 +40,9 @@ DeltaChunks deltaPreparedChunks(const LongscanDeltaRule& call, const void* kept)
 /// Whether slices are summarized by chunks on this device.
 bool deltaSummarizes();
 
-/// What the first `numSegments` segments do to a state, to `states` and `factors` as in DeltaSegments.
+/// What the segments do to a state, to `states` and `factors` as in DeltaSegments.
 cudaError_t launchDeltaEffects(const LongscanDeltaRule& call, const DeltaChunks& chunks,
-                               const DeltaSegments& segments, int numSegments, float* states, float* factors,
+                               const DeltaSegments& segments, float* states, float* factors,
                                cudaStream_t stream);
 
 cudaError_t launchDeltaSummary(const LongscanDeltaRule& call, const LongscanDeltaRuleSummary& io,

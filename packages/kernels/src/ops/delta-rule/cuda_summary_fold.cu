@@ -71,7 +71,7 @@ class Fold {
     const int last = segments.numSegments - 1;
     take(outgoing == nullptr ? nullptr : outgoing + bh * rows * K);
     for (int g = last; g >= 0; g--) {
-      if (g < last && behind != nullptr) store(behind + (g * segments.heads + bh) * rows * K);
+      if (behind != nullptr) store(behind + (g * segments.heads + bh) * rows * K);
       if (g == 0 && before == nullptr) return;
       pass(g, g == last && outgoing == nullptr);
     }

@@ -29,9 +29,9 @@ cudaError_t launchDeltaCompose(const DeltaFoldInputs& segments, float* state, fl
 cudaError_t launchDeltaEnter(const DeltaFoldInputs& segments, const float* incoming, float* entering,
                              cudaStream_t stream);
 
-/// Against time: from D behind the slice, [B, H, V, K] or null: zero, that behind each segment but the last,
-/// [segments, B, H, V, K] or null, and before the slice, [B, H, V, K] or null. Of the first segment nothing
-/// is read if that is null.
+/// Against time: from D behind the slice, [B, H, V, K] or null: zero, that behind each segment, [segments, B,
+/// H, V, K] or null, and before the slice, [B, H, V, K] or null. Of the first segment nothing is read if that
+/// is null.
 cudaError_t launchDeltaLeave(const DeltaFoldInputs& segments, const float* outgoing, float* behind,
                              float* before, cudaStream_t stream);
 

@@ -54,8 +54,7 @@ struct DeltaSweepCall {
   __nv_bfloat16* states;  // [B, H, chunks, V, K]: S before each chunk
 
   const __nv_bfloat16* dO;  // [B, T, H, V]
-  const float* dht;         // [B, H, V, K] or null
-  const float* behind;      // [segments, B, H, V, K]: D behind each segment but the last; or null: zero
+  const float* dht;         // [segments, B, H, V, K] or null: D behind each segment
   float* leaving;           // [segments, B, H, V, K]: D before each segment; or null
   __nv_bfloat16* adjoints;  // [B, H, chunks, V, K]: D after each chunk
   __nv_bfloat16* dv;        // [B, T, H, V]

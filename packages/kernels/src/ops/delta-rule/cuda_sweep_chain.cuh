@@ -51,13 +51,16 @@ class SweepChain {
       : block(block), call(block.call), row0(16 * (at.warp % 4)) {}
 
   __device__ void run() {
-    eachElement(block.incoming(), [](float& element, const float& incoming) { element = incoming; });
+    eachElement(block.incoming(), block.state,
+                [](float& element, const float& incoming) { element = incoming; });
     if constexpr (Block::backward)
       runBack();
     else
       runForth();
     float* const outgoing = block.outgoing();
-    if (outgoing != nullptr) eachElement(outgoing, [](float& element, float& to) { to = element; });
+    if (outgoing != nullptr)
+      eachElement(outgoing, Block::leaves ? block.state : block.bh,
+                  [](float& element, float& to) { to = element; });
   }
 
  private:
@@ -289,10 +292,10 @@ class SweepChain {
     }
   }
 
-  /// visit(element, its place in a state [V, K]) for what the thread has of the state; zero where there is
-  /// none.
+  /// visit(element, its place in `states`, of which the head's has this number) for what the thread has of
+  /// the state; zero where there is none.
   template <typename Place, typename Visit>
-  __device__ void eachElement(Place* states, Visit&& visit) {
+  __device__ void eachElement(Place* states, int64_t number, Visit&& visit) {
     if (states == nullptr) return forget();
 #pragma unroll
     for (int panel = 0; panel < KN; panel++)
@@ -302,7 +305,7 @@ class SweepChain {
         const int channel = 64 * panel + row0 + at.group + 8 * (i % 4 / 2);
         const int v = block.value + 8 * (i / 4) + at.pairOf + i % 2;
         if (channel < call.K && v < call.V)
-          visit(element, states[(block.bh * call.V + v) * call.K + channel]);
+          visit(element, states[(number * call.V + v) * call.K + channel]);
         else
           element = 0.0f;
       }

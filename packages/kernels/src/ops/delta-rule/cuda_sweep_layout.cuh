@@ -96,6 +96,7 @@ class SweepBlock {
   int value;  // the first of its channels of V
   int b, h, numChunks;
   int64_t bh;
+  int64_t state;  // the number of the head's among the states of all segments
 
   __device__ SweepBlock(const DeltaSweepCall& call, const SweepMaps& maps, SweepRings rings,
                         unsigned char* shared)
@@ -110,6 +111,7 @@ class SweepBlock {
     bh = blockIdx.x / tiles;
     b = static_cast<int>(bh / call.H);
     h = static_cast<int>(bh % call.H);
+    state = segment() * call.B * call.H + bh;
   }
 
   __device__ int segment() const { return call.firstSegment + blockIdx.y; }
@@ -121,14 +123,12 @@ class SweepBlock {
                      min(begin + call.segmentChunks, numChunks), backward);
   }
 
-  /// The states [B, H, V, K] that enter the segment, or null: zero.
-  __device__ const float* incoming() const {
-    if (!backward) return ofSegment(call.h0);
-    return segment() == call.numSegments - 1 ? call.dht : ofSegment(call.behind);
-  }
-  /// Those that leave it, or null: nobody wants them.
+  /// The states that enter segments, [segments, B, H, V, K], or null: zero.
+  __device__ const float* incoming() const { return backward ? call.dht : call.h0; }
+  /// Where the state goes that leaves this one: [segments, B, H, V, K] or, of the slice's last in the sweep's
+  /// order, [B, H, V, K]. Null: nobody wants it.
   __device__ float* outgoing() const {
-    if (leaves) return ofSegment(call.leaving);
+    if (leaves) return call.leaving;
     if (backward) return segment() == 0 ? call.dh0 : nullptr;
     return segment() == call.numSegments - 1 ? call.ht : nullptr;
   }
@@ -230,10 +230,6 @@ class SweepBlock {
   }
 
  private:
-  template <typename Number>
-  __device__ Number* ofSegment(Number* states) const {
-    return states == nullptr ? nullptr : states + segment() * call.B * call.H * call.V * call.K;
-  }
   __device__ SweepBarrier barrier(int i) const {
     return {base + Layout::barriers + i * SweepBarrier::bytes};
   }

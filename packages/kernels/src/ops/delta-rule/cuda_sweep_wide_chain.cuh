@@ -32,7 +32,8 @@ class SweepWideChain {
       : block(block), call(block.call), row0(16 * (at.warp % 4)) {}
 
   __device__ void run() {
-    eachElement(block.incoming(), [](float& element, const float& incoming) { element = incoming; });
+    eachElement(block.incoming(), block.state,
+                [](float& element, const float& incoming) { element = incoming; });
     bool forgets = false;
     if constexpr (Block::backward)
       forgets = runBack();
@@ -40,7 +41,8 @@ class SweepWideChain {
       runForth();
     float* const outgoing = block.outgoing();
     if (outgoing != nullptr)
-      eachElement(outgoing, [=](float& element, float& to) { to = forgets ? 0.0f : element; });
+      eachElement(outgoing, Block::leaves ? block.state : block.bh,
+                  [=](float& element, float& to) { to = forgets ? 0.0f : element; });
   }
 
  private:
@@ -271,10 +273,10 @@ class SweepWideChain {
     }
   }
 
-  /// visit(element, its place in a state [V, K]) for what the thread has of the state; zero where there is
-  /// none.
+  /// visit(element, its place in `states`, of which the head's has this number) for what the thread has of
+  /// the state; zero where there is none.
   template <typename Place, typename Visit>
-  __device__ void eachElement(Place* states, Visit&& visit) {
+  __device__ void eachElement(Place* states, int64_t number, Visit&& visit) {
     if (states == nullptr) return forget();
 #pragma unroll
     for (int panel = 0; panel < KN; panel++)
@@ -284,7 +286,7 @@ class SweepWideChain {
         const int channel = 64 * panel + 8 * (i / 4) + at.pairOf + i % 2;
         const int v = block.value + row0 + at.group + 8 * (i % 4 / 2);
         if (channel < call.K && v < call.V)
-          visit(element, states[(block.bh * call.V + v) * call.K + channel]);
+          visit(element, states[(number * call.V + v) * call.K + channel]);
         else
           element = 0.0f;
       }

@@ -45,9 +45,8 @@ class SegmentSum : public SegmentFrame<SegmentSumCall, SegmentSumLayout<DK, DV>,
   using Frame::Frame;
 
   __device__ void load(const SegmentSumMaps& maps) const {
-    const int group = this->group();
     this->loadChunks(call.backward, [&](int chunk, int stage) {
-      this->template copyPanels<DK / 64>(Y(stage), maps.y, group, chunk, stage);
+      this->template copyPanels<DK / 64>(Y(stage), maps.y, this->group(), chunk, stage);
       this->template copyPanels<DV / 64>(Z(stage, 0), maps.z, this->h, chunk, stage);
     });
   }

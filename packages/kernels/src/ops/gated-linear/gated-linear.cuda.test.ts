@@ -6,6 +6,7 @@ import { empty } from '../../tensor.js';
 import { testOnGpu } from '../../testing/gpu.js';
 import { checkRecurrenceOnGpu } from '../../testing/index.js';
 import { gatedLinear } from './index.js';
+import { decayedBytes } from './kept-on-gpu.js';
 import { type Case, type Kind, problem } from './problem.js';
 
 const kinds: readonly Kind[] = [
@@ -36,6 +37,24 @@ for (const kind of kinds) {
       );
     }
   }
+}
+
+for (const [B, T, H, K, V] of [
+  [2, 150, 3, 40, 72],
+  [1, 64, 1, 64, 64],
+  [1, 1000, 2, 256, 512],
+] as const) {
+  testOnGpu(
+    `B=${B} T=${T} H=${H} K=${K} V=${V} ~> a diagonal decay keeps what plans count`,
+    async (device) => {
+      const [q, k] = [empty(device, [B, T, H, K], 'bf16'), empty(device, [B, T, H, K], 'bf16')];
+      const [v, g] = [empty(device, [B, T, H, V], 'bf16'), empty(device, [B, T, H, K])];
+      const decayed = 3;
+      const ids = [q.id, k.id, v.id, g.id, null, null, null] as const;
+      const bytes = device.native.gatedLinearCudaBytes(device.compute.id, 3, false, 1, ...ids, decayed);
+      assert.is(decayedBytes({ q, k, v, g }), bytes);
+    },
+  );
 }
 
 testOnGpu('head sizes without a kernel are refused, with those that have one', async (device) => {
