@@ -87,6 +87,7 @@ class DiagonalGradient : DiagonalSubChunks<reads> {
   __device__ void storeGradient(const TileRows& rows, const Sums& gradient, __nv_bfloat16* to) const {
     const int64_t pitch = static_cast<int64_t>(call.H) * call.K;
     const int64_t head = b * call.T * pitch + h * call.K;
+    const DeltaLane at(threadAnew());
 #pragma unroll
     for (int i = 0; i < 2; i++) {
       const int row = row0 + at.group + 8 * i;

@@ -36,9 +36,9 @@ class DiagonalValues : protected DiagonalGradientBlock {
     prefetchStates(piece, 64);
     waitForCopies<2>();
     __syncthreads();
-    sumGates(c(), subs(), threadIdx.x, [] { __syncthreads(); });
-    const bool mild = areMild(subs(), at.lane);
-    if (threadIdx.x < 64) floats(Layout::gamma)[threadIdx.x] = exp2Fast(subs().starts(numSubs)[threadIdx.x]);
+    sumGates(c(), subs(), threadAnew(), [] { __syncthreads(); });
+    if (const int thread = threadAnew(); thread < 64)
+      floats(Layout::gamma)[thread] = exp2Fast(subs().starts(numSubs)[thread]);
     Sums weight;  // of scores, or of products of keys
     clear(weight);
     if constexpr (reads) {
@@ -79,6 +79,7 @@ class DiagonalValues : protected DiagonalGradientBlock {
       __syncthreads();
     }
     if (!reads) storeStateProducts(product);
+    const bool mild = areMild(subs(), threadAnew() % 32);
     if (mild)
       storeWeights(weight);
     else
@@ -122,10 +123,10 @@ class DiagonalValues : protected DiagonalGradientBlock {
 
   /// Asks for the states' rows from `value` on, which are loaded when those before are used up.
   __device__ void prefetchStates(const Piece& piece, int value) const {
-    const int row = threadIdx.x % 64 + value;
-    const __nv_bfloat16* const states = threadIdx.x < 64 ? call.states : call.adjoints;
-    const bool met = threadIdx.x < 64 ? meetsState(piece) : meetsAdjoint(piece);
-    if (threadIdx.x < 128 && met && row < call.V)
+    const int thread = threadAnew(), row = thread % 64 + value;
+    const __nv_bfloat16* const states = thread < 64 ? call.states : call.adjoints;
+    const bool met = thread < 64 ? meetsState(piece) : meetsAdjoint(piece);
+    if (thread < 128 && met && row < call.V)
       asm volatile("prefetch.global.L2 [%0];" ::"l"(states + (index() * call.V + row) * call.K + channel));
   }
 
@@ -141,8 +142,8 @@ class DiagonalValues : protected DiagonalGradientBlock {
   __device__ void fillPieceGates(const Piece& piece) const {
     const TileRows rows = rowsOf(piece);
     fillGates(c(), call.g + head(), call.H * call.K, channel, call.K, rows);
-    if (threadIdx.x >= 64) return;
-    const int row = threadIdx.x;
+    const int row = threadAnew();
+    if (row >= tileTokens) return;
     const int64_t token = (b * call.T + rows.first + row) * call.H + h;
     floats(Layout::beta)[row] = !rows.has(row) ? 0.0f : call.beta ? usableBeta(call.beta[token]) : 1.0f;
   }
