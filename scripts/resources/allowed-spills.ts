@@ -49,11 +49,16 @@ export const allowedSpills: readonly AllowedSpill[] = [
     ...{ file: 'ops/mlstm/cuda_gradient.cu', kernel: 'gradientKernel', bytes: 64 },
     reason: 'the sums of one chunk; cost not measured',
   },
+  {
+    ...{ file: 'ops/delta-rule/cuda_diagonal_gradient.cu', kernel: 'diagonalGradientKernel' },
+    ...{ architecture: 'sm_90a', bytes: 12 },
+    reason: 'what a piece meets, once a chunk; asked again instead, 131,072 tokens took a tenth longer',
+  },
   ...[
     ['ops/gated-linear/cuda_sweep_scalar.cu', 'sweepKernel', 288],
     ['ops/gated-linear/cuda_sweep_contracted.cu', 'sweepKernel', 136],
     ['ops/delta-rule/cuda_sweep.cu', 'sweepKernel', 152],
-    ['ops/delta-rule/cuda_diagonal_prepare.cu', 'diagonalPrepareKernel', 36],
+    ['ops/delta-rule/cuda_diagonal_prepare.cu', 'diagonalPrepareKernel', 56],
     ['ops/gated-linear/cuda_sweep_free.cu', 'sweepKernel', 48],
     ['ops/rms-norm/cuda.cu', 'forwardKernel<RowLayout<__nv_bfloat16, 8, 1>, true>', 46],
     ['ops/transition/cuda.cu', 'denseKernel', 16],

@@ -8,7 +8,8 @@
 namespace longscan {
 
 /// As `roundToTf32` for a product in tf32, which cuts off the last 13 bits, in a third of the instructions:
-/// adds half of what they may be. What is not a number may become one.
+/// adds half of what they may be. Not a number becomes zero, so whatever has to be none afterwards needs
+/// another way there.
 __device__ inline uint32_t roundInProduct(float x) {
   return __float_as_uint(x) + (1u << 12);
 }

@@ -95,11 +95,8 @@ struct DiagonalGradientBlock {
   __device__ SplitTile split(int offset) const { return {tile(offset), tile(offset + Layout::panel)}; }
 
   // What a document's first token meets is nothing; what lies behind a piece that ends its chunk is D.
-  // Asked anew each time: as predicates they would be kept in memory from one end of the kernel to the other.
-  __device__ static bool meetsState(const Piece& piece) { return !anew(static_cast<int>(piece.fresh)); }
-  __device__ static bool meetsAdjoint(const Piece& piece) {
-    return anew(static_cast<int>(piece.closesChunk));
-  }
+  __device__ static bool meetsState(const Piece& piece) { return !piece.fresh; }
+  __device__ static bool meetsAdjoint(const Piece& piece) { return piece.closesChunk; }
   __device__ TileRows rowsOf(const Piece& piece) const {
     return {static_cast<int64_t>(chunk) * tileTokens, piece.low, piece.high, false};
   }
