@@ -85,7 +85,7 @@ class SweepChain {
           w.template multiply<StoredB::rows, true>(n, block, ofW.slot, panel, block.stateTile(shown, panel),
                                                    k);
       commitProducts();
-      arriveAsWarp(block.stateReady(shown));
+      arriveOfWarp(block.stateReady(shown));
       if (i > 0) {
         if (!Held::inRegisters) block.release(block.operandFree(usedKeys.slot));
         block.release(block.partFree(usedPart.slot));
@@ -113,7 +113,7 @@ class SweepChain {
       }
       storeTransposed(n, block.tokensTile(shown));
       publishToProducts();
-      arriveAsWarp(block.tokensReady(shown));
+      arriveOfWarp(block.tokensReady(shown));
       if (!Held::inRegisters) block.release(block.operandFree(ofW.slot));
 
       usedKeys = ofKeys;
@@ -162,7 +162,7 @@ class SweepChain {
           keys.template multiply<StoredB::rows>(dn, block, ofKeys.slot, panel, block.stateTile(shown, panel),
                                                 k);
       commitProducts();
-      arriveAsWarp(block.stateReady(shown));
+      arriveOfWarp(block.stateReady(shown));
       decayState(piece.piece);
       const float near = outOf(0), far = outOf(8);
       block.operandFull(ofQueries.slot).wait(ofQueries.round);
@@ -211,7 +211,7 @@ class SweepChain {
         commitProducts();
       }
       readOutput(ofOutput);  // of the last piece once more, for nothing: a branch would make products wait
-      arriveAsWarp(block.tokensReady(shown));
+      arriveOfWarp(block.tokensReady(shown));
       if (!Held::inRegisters) block.release(block.operandFree(ofKeys.slot));
       operand = next(Block::Layout::operandsPerPiece);
       if (!last) {
