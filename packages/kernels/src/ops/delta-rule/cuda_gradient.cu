@@ -52,14 +52,14 @@ class Gradient {
         piece = unpackPiece(*block.record(stage.slot));
         product += addValues(piece, stage.slot);
         lastStage = stage.slot;
-        if (Layout::ownProducts || value + 64 < call.V) arriveAsWarp(block.stageFree(lastStage));
+        if (Layout::ownProducts || value + 64 < call.V) arriveOfWarp(block.stageFree(lastStage));
         stage = stage.ahead(1, 2);
       }
       last = piece.closesWalk;
       block.pieceFull(ofPiece.slot).wait(ofPiece.round);
       finish(piece, Layout::pieces + ofPiece.slot * Layout::pieceBytes, Layout::ofScores(lastStage), product);
-      if (!Layout::ownProducts) arriveAsWarp(block.stageFree(lastStage));
-      arriveAsWarp(block.pieceFree(ofPiece.slot));
+      if (!Layout::ownProducts) arriveOfWarp(block.stageFree(lastStage));
+      arriveOfWarp(block.pieceFree(ofPiece.slot));
       ofPiece = ofPiece.ahead(1, Layout::pieceSlots);
     }
   }

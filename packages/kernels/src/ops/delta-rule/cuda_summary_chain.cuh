@@ -69,7 +69,7 @@ class SummaryChain {
       }
       multiplyState(n, stage.slot, forgets);
       decayState(stage.slot, piece.piece, last);
-      arriveAsWarp(block.free(used));
+      arriveOfWarp(block.free(used));
       waitForProducts<0>();
       settle(n);
       if (last) break;

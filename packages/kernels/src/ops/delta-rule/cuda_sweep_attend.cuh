@@ -116,7 +116,7 @@ class SweepAttendant {
   __device__ void finish(ValueSums& found, const Piece& next, int shown, int slot) {
     waitForProducts<0>();
     settle(found);
-    arriveAsWarp(block.shownFree(shown));
+    arriveOfWarp(block.shownFree(shown));
     block.release(block.partFree(slot));
 #pragma unroll
     for (int i = 0; i < 2; i++)
@@ -138,7 +138,7 @@ class SweepAttendant {
       storeTransposed(sum, block.writes(part.slot));
     }
     publishToProducts();
-    arriveAsWarp(block.outputsReady(part.slot));
+    arriveOfWarp(block.outputsReady(part.slot));
   }
 
   /// Where a piece's row is stored in [B, T, H, V], or null.

@@ -88,7 +88,7 @@ class SweepChain {
           w.template multiply<StoredB::rows, true>(n, block, ofW.slot, panel, block.stateTile(shown, panel),
                                                    k);
       commitProducts();
-      arriveAsWarp(block.stateReady(shown));
+      arriveOfWarp(block.stateReady(shown));
       if (i > 0) {
         if (!Held::inRegisters) block.release(block.operandFree(usedKeys.slot));
         block.release(block.partFree(usedPart.slot));
@@ -116,7 +116,7 @@ class SweepChain {
       }
       storeTransposed(n, block.tokensTile(shown));
       publishToProducts();
-      arriveAsWarp(block.tokensReady(shown));
+      arriveOfWarp(block.tokensReady(shown));
       if (!Held::inRegisters) block.release(block.operandFree(ofW.slot));
 
       usedKeys = ofKeys;
@@ -165,7 +165,7 @@ class SweepChain {
           keys.template multiply<StoredB::rows>(dn, block, ofKeys.slot, panel, block.stateTile(shown, panel),
                                                 k);
       commitProducts();
-      arriveAsWarp(block.stateReady(shown));
+      arriveOfWarp(block.stateReady(shown));
       decayState(piece.piece);
       const float near = outOf(0), far = outOf(8);
       block.operandFull(ofQueries.slot).wait(ofQueries.round);
@@ -214,7 +214,7 @@ class SweepChain {
         commitProducts();
       }
       readOutput(ofOutput);  // of the last piece once more, for nothing: a branch would make products wait
-      arriveAsWarp(block.tokensReady(shown));
+      arriveOfWarp(block.tokensReady(shown));
       if (!Held::inRegisters) block.release(block.operandFree(ofKeys.slot));
       operand = next(Block::Layout::operandsPerPiece);
       if (!last) {

@@ -46,7 +46,7 @@ class SweepKeeper {
         storeTokens(next.piece, shown);
       }
       waitUntilRunsAreRead();
-      arriveAsWarp(block.shownFree(shown));
+      arriveOfWarp(block.shownFree(shown));
       if (!backward || call.finished == nullptr) continue;
       if (behind >= 0) {
         // The attendants store a piece's rows before they are through with the next piece.

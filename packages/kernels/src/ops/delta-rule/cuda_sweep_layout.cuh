@@ -185,7 +185,7 @@ class SweepBlock {
   }
 
   /// The calling warp needs a ring's slot no more: whoever copies to it hears of it.
-  __device__ void release(SweepBarrier free) const { arriveAsWarp(free); }
+  __device__ void release(SweepBarrier free) const { arriveOfWarp(free); }
 
   __device__ uint32_t operand(int slot) const { return base + Layout::fixed + slot * Layout::operand; }
   __device__ Tile<64> operandTile(int slot, int panel) const {

@@ -11,11 +11,6 @@ namespace longscan {
 
 using SweepBarrier = BarrierAddress;
 
-/// The calling warp has come so far; its reads and, where products are to see them, its writes are done.
-__device__ inline void arriveAsWarp(SweepBarrier barrier) {
-  if (arrivesForWarp()) barrier.arrive();
-}
-
 /// Where somebody is in a ring, and how often he went round, modulo 2.
 struct RingPlace {
   int slot = 0;

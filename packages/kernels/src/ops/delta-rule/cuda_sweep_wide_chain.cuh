@@ -170,7 +170,7 @@ class SweepWideChain {
     if constexpr (panel + 1 < KN) {
       multiplyState<negative, adds, panel + 1>(sum, shown, forgets, piece, last);
     } else {
-      if constexpr (!Block::leaves) arriveAsWarp(block.stateReady(shown));
+      if constexpr (!Block::leaves) arriveOfWarp(block.stateReady(shown));
       decayState(piece, last);
     }
   }
@@ -233,7 +233,7 @@ class SweepWideChain {
   __device__ void showTokens(const MmaA (&a)[4], int shown) const {
     if constexpr (Block::leaves) return;
     show(a, block.tokensTile(shown));
-    arriveAsWarp(block.tokensReady(shown));
+    arriveOfWarp(block.tokensReady(shown));
   }
 
   __device__ void waitForKeys(const SweepPiece& piece) const {

@@ -18,7 +18,7 @@ class Reverse : ReverseFrame<DK, DV> {
   using Frame::call;
   using Frame::dO;
   using Frame::emptied;
-  using Frame::endChunk;
+  using Frame::enteringAt;
   using Frame::filled;
   using Frame::h;
   using Frame::K;
@@ -29,6 +29,7 @@ class Reverse : ReverseFrame<DK, DV> {
   using Frame::segment;
   using Frame::smallOf;
   using Frame::startScores;
+  using Frame::stateAt;
   using Frame::stateEmptied;
   using Frame::stateFilled;
   using Frame::stateTile;
@@ -75,11 +76,8 @@ class Reverse : ReverseFrame<DK, DV> {
     joinWarpgroup();
   }
 
-  /// Where a state of [.., V, K] begins.
-  __device__ int64_t stateAt(int64_t number) const { return number * (call.K * call.V); }
-
   __device__ void enter() {
-    D.load(call.adjoints + stateAt(bh * call.numSegments + segment), call.V, call.K);
+    D.load(call.adjoints + enteringAt(), call.V, call.K);
     publish();
   }
 

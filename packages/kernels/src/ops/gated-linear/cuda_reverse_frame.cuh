@@ -2,6 +2,7 @@
 
 #include "cuda_gradients_tiles.cuh"
 #include "cuda_reverse.h"
+#include "cuda_segment_place.cuh"
 #include "cuda_transfer.cuh"
 
 namespace longscan {
@@ -25,7 +26,7 @@ struct ReverseLayout : GradientsLayout<DK, DV> {
 
 /// What all threads of a block know: a segment of a head.
 template <int DK, int DV>
-class ReverseFrame : protected GradientsTiles<ReverseLayout<DK, DV>> {
+class ReverseFrame : protected SegmentPlace<ReverseCall>, protected GradientsTiles<ReverseLayout<DK, DV>> {
  public:
   using Layout = ReverseLayout<DK, DV>;
   static constexpr int warpgroups = DV / 64, threads = 128 * warpgroups, loaders = 128;
@@ -45,21 +46,15 @@ class ReverseFrame : protected GradientsTiles<ReverseLayout<DK, DV>> {
   }
 
   __device__ ReverseFrame(const ReverseCall& call, unsigned char* shared)
-      : Tiles{sharedAddress(shared)}, call(call), shared(shared) {
-    segment = blockIdx.x % call.numSegments;
-    bh = blockIdx.x / call.numSegments;
-    b = static_cast<int>(bh / call.H);
-    h = static_cast<int>(bh % call.H);
-    numChunks = static_cast<int>((call.T + chunkTokens - 1) / chunkTokens);
-  }
+      : SegmentPlace(call, blockIdx.x % call.numSegments, blockIdx.x / call.numSegments / call.H,
+                     blockIdx.x / call.numSegments % call.H),
+        Tiles{sharedAddress(shared)},
+        shared(shared) {}
 
  protected:
   using Tiles = GradientsTiles<Layout>;
   using Tiles::base;
-  const ReverseCall& call;
   unsigned char* const shared;
-  int segment, b, h, numChunks;
-  int64_t bh;
 
   __device__ uint32_t smallOf(int stage) const { return base + Layout::smalls + stage * Layout::small; }
   __device__ int2* pieceOf(int stage) const {
@@ -75,14 +70,11 @@ class ReverseFrame : protected GradientsTiles<ReverseLayout<DK, DV>> {
   __device__ uint32_t adjointRead() const { return barrier(2 * reverseStages + 2); }
   __device__ uint32_t scoresRead() const { return barrier(2 * reverseStages + 3); }
 
-  __device__ int firstChunk() const { return segment * call.chunksPerSegment; }
-  __device__ int endChunk() const { return min(firstChunk() + call.chunksPerSegment, numChunks); }
-
   /// Whether S enters the piece.
   __device__ static bool meetsState(const Piece& piece) { return piece.low == 0 && !piece.fresh; }
   /// Where the present head's first token lies in `rows`.
   __device__ int64_t headOf(const SweepRows& rows) const {
-    const int head = rows.heads == call.H ? h : h / (call.H / rows.heads);
+    const int head = rows.heads == call.H ? h : group();
     return b * call.T * rows.pitch + head * rows.channels;
   }
 };

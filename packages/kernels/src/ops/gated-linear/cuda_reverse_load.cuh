@@ -38,7 +38,7 @@ class ReverseLoader : ReverseFrame<DK, DV> {
   /// Two pieces ahead of those who compute.
   __device__ void load() {
     const int role = __shfl_sync(~0u, static_cast<int>(threadIdx.x - Frame::threads) >> 5, 0);
-    PieceWalk walk(call.resets ? call.resets + b * call.T : nullptr, call.T, firstChunk(), endChunk(), true);
+    PieceWalk walk(call.resets ? call.resets + b * call.T : nullptr, call.T, firstChunk, endChunk, true);
     Piece before{};
     int states = 0;
     for (int i = 0;; i++) {
@@ -68,7 +68,7 @@ class ReverseLoader : ReverseFrame<DK, DV> {
 
  private:
   __device__ const unsigned char* keptOf(const Piece& piece) const {
-    return call.kept + (bh * numChunks + piece.chunk) * Layout::stateBytes;
+    return call.kept + (int64_t{bh} * numChunks() + piece.chunk) * Layout::stateBytes;
   }
 
   __device__ void fill(int role, const Piece& piece, int stage) {

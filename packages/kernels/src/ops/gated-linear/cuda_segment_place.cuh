@@ -11,15 +11,19 @@ struct SegmentPlace {
   const int segment, b, h, bh;
   const int firstChunk, endChunk;
 
-  /// As blocks come, not as parts of one number: what a division gives is not known to be the same for all.
-  __device__ explicit SegmentPlace(const Call& call)
+  __device__ SegmentPlace(const Call& call, int segment, int b, int h)
       : call(call),
-        segment(static_cast<int>(blockIdx.z)),
-        b(static_cast<int>(blockIdx.x)),
-        h(static_cast<int>(blockIdx.y)),
+        segment(segment),
+        b(b),
+        h(h),
         bh(b * call.H + h),
         firstChunk(segment * call.chunksPerSegment),
-        endChunk(min(firstChunk + call.chunksPerSegment, numChunks(call))) {}
+        endChunk(min(firstChunk + call.chunksPerSegment, numChunks())) {}
+  /// As `launchSegments` numbers blocks, not as parts of one number: what a division gives is not known to be
+  /// the same for all.
+  __device__ explicit SegmentPlace(const Call& call)
+      : SegmentPlace(call, static_cast<int>(blockIdx.z), static_cast<int>(blockIdx.x),
+                     static_cast<int>(blockIdx.y)) {}
 
   /// Of the heads that share q and k.
   __device__ int group() const { return h / (call.H / call.G); }
@@ -29,11 +33,8 @@ struct SegmentPlace {
   __device__ int64_t enteringAt(int further = 0) const {
     return stateAt(bh * call.numSegments + segment + further);
   }
-
- private:
-  __device__ static int numChunks(const Call& call) {
-    return static_cast<int>((call.T + chunkTokens - 1) / chunkTokens);
-  }
+  /// Of the slice.
+  __device__ int numChunks() const { return static_cast<int>((call.T + chunkTokens - 1) / chunkTokens); }
 };
 
 }  // namespace longscan

@@ -27,7 +27,6 @@ class Sweep : SweepHold<DC, DO, SweepDecay::scalar, summary> {
   using Frame::X;
   using Frame::Y;
   using Frame::Z;
-  using Hold::arriveOfWarp;
   using Hold::enter;
   using Hold::forget;
   using Hold::joinWarpgroup;

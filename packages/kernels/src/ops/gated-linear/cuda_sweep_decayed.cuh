@@ -29,7 +29,6 @@ class DecayedSweep : SweepHold<DC, DO, SweepDecay::contracted, summary> {
   using Frame::X;
   using Frame::Y;
   using Frame::Z;
-  using Hold::arriveOfWarp;
   using Hold::enter;
   using Hold::joinWarpgroup;
   using Hold::keep;

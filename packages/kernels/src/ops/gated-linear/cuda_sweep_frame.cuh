@@ -85,7 +85,7 @@ class SweepFrame {
       }
     }
 #if __CUDA_ARCH__ >= 900
-    publishArrivals();
+    publishBarriers();
 #endif
   }
 

@@ -50,10 +50,6 @@ class SweepHold : public SweepOutput<DC, DO, kind, summary> {
     return pieceOfWarp(*pieceOf(stage));  // products must not lie in branches of some lanes
   }
 
-  __device__ void arriveOfWarp(uint32_t barrier) const {
-    if (arrivesForWarp()) arrive(barrier);
-  }
-
   __device__ void joinWarpgroup() const { joinBarrier(1 + at.warpgroup, 128); }
 
   /// visit(element, that of the next contracted channel, the place of the former in a stored state), of those

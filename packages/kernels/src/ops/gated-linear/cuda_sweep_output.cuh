@@ -47,7 +47,7 @@ class SweepOutput : public SweepFrame<DC, DO, kind, summary> {
   /// Until the image before has been read from where P is published.
   __device__ void awaitImage() const {
 #if __CUDA_ARCH__ >= 900
-    if (hasImages && task.images != nullptr && (threadIdx.x & 127) == 0) waitForBulkReads();
+    if (hasImages && task.images != nullptr && (threadIdx.x & 127) == 0) waitUntilRunsAreRead();
 #endif
   }
 

@@ -6,11 +6,6 @@
 
 namespace longscan {
 
-/// After some `initArrivals`, before a barrier of the block: bulk copies see them.
-__device__ inline void publishArrivals() {
-  publishBarriers();
-}
-
 /// Copies contiguous bytes to shared memory and arrives when they are there.
 __device__ inline void copyBulk(uint32_t to, const void* from, int bytes, uint32_t barrier) {
   arriveExpecting(barrier, bytes);
@@ -26,11 +21,6 @@ __device__ inline void prefetchBulk(const void* from, int bytes) {
 __device__ inline void storeBulk(void* to, uint32_t from, int bytes) {
   storeRun(to, from, bytes);
   commitRuns();
-}
-
-/// Until this thread's bulk stores have read shared memory.
-__device__ inline void waitForBulkReads() {
-  waitUntilRunsAreRead();
 }
 
 }  // namespace longscan
