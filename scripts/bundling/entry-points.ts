@@ -13,7 +13,7 @@ fi
 const longscan = `${prologue}exec "$here/bin/node" "$here/node_modules/@longscan/coordinator/bin/longscan.js" "$@"
 `;
 
-/** Four files at once, a process for each: most of a test's time is its f64 reference on the CPU. */
+/** Four files at once, a process with a deadline for each: most of a test's time is its f64 reference on the CPU. */
 const checkKernels = `${prologue}
 # Holds every CUDA kernel against f64 on this host's GPU, and models and jobs there against its CPU.
 # check-kernels [PATTERN]: only files whose path holds it.
@@ -22,7 +22,7 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 find "$here"/node_modules/@longscan/*/dist -name '*.cuda.test.js' | grep -F -e "\${1:-}" | sort |
   xargs -r -P 4 -n 1 sh -c '
-    if shown=$("$0" "$1" 2>&1); then verdict=passed; else verdict=failed; fi
+    if shown=$(timeout -k 10 900 "$0" "$1" 2>&1); then verdict=passed; else verdict=failed; fi
     printf "%s\\n== %s %s\\n" "$shown" "$verdict" "$1"' "$here/bin/node" | tee "$log"
 passed=$(grep -c '^== passed ' "$log")
 failed=$(grep -c '^== failed ' "$log")

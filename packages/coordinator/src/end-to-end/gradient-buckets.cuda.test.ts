@@ -46,10 +46,13 @@ testOnGpu('a traced run ~> a sum for each bucket, in one order on both ranks', a
   assert.equal(sumsOf(1), sumsOf(0));
 });
 
-testOnGpu('a rank killed with sums under way ~> the job ends naming it, before any deadline', async () => {
-  const { error } = await workshop.killRank('killed', 1, buckets);
-  assert.is(error.exitCode, 8);
-  assert.is(error.rank, 1);
-});
+testOnGpu(
+  'a rank killed with sums under way ~> the job ends naming it, its deadlines hours away',
+  async () => {
+    const { error } = await workshop.killRank('killed', 1, buckets);
+    assert.is(error.exitCode, 8);
+    assert.is(error.rank, 1);
+  },
+);
 
 test.run();

@@ -72,7 +72,7 @@ testOnGpu('dp x sp, and the optimizer sharded over both ~> the losses of one ran
   ),
 );
 
-testOnGpu('a killed rank ~> the job ends naming it, before any deadline', async () => {
+testOnGpu('a killed rank ~> the job ends naming it, its deadlines hours away', async () => {
   const { error } = await workshop.killRank('killed', 1, { ...gpu, 'parallel.sp': 3 });
   assert.is(error.exitCode, 8);
   assert.match(error.message, /rank 1 .*SIGKILL/);

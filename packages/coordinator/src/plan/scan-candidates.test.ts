@@ -57,6 +57,7 @@ test('candidates ~> blocks are nothing to choose where all chains of a layer go 
     'links without mapped memory',
   );
   assert.equal(blocks({ recurrences: [short], units: 2 }, mapped), asMessages, 'unit by unit');
+  assert.equal(blocks({ recurrences: [], units: 1 }, messages), asMessages, 'no recurrence');
   for (const recurrences of [[long], [short, long]]) {
     assert.equal(blocks({ recurrences, units: 1 }, mapped), asMessages, 'rows too long for a block');
   }

@@ -43,6 +43,7 @@ export function scanCandidates(
 
 /** Whether the chains of all recurrences go through mapped memory, where they cut the state as suits them. */
 function areMapped({ recurrences, units }: ScansOnLinks['scans'], fabric: Fabric): boolean {
+  if (fabric.chains === undefined) return false;
   return recurrences.every((recurrence) => mappedOn(segmentBytes(recurrence, units), fabric) !== null);
 }
 

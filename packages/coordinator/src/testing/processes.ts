@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** Process ids of fake ranks, from the first lines of their logs; NaN for one that has not started to speak. */
+/** Process ids of ranks, from the first lines of their logs; NaN for one that has not started to speak. */
 export function rankPids(runDir: string, numRanks: number): number[] {
   return Array.from({ length: numRanks }, (_, rank) => {
     const log = readText(join(runDir, 'logs', `rank-${rank}.log`));
