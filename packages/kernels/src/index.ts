@@ -16,6 +16,7 @@ export { reshape } from './autograd/reshape.js';
 export { type RecurrenceState, runRecurrence } from './autograd/run-recurrence.js';
 export { Tape, type TapeNode } from './autograd/tape.js';
 export { TokenUnits } from './autograd/token-units.js';
+export { nearestBf16, widenedBf16 } from './bf16.js';
 export { type ChainCut, type CutState, chainCut, fitsChain, peerSlots } from './comm/chain-cut.js';
 export { type Communicator, type Message, NativeCommunicator } from './comm/communicator.js';
 export { createInProcessGroup } from './comm/in-process.js';

@@ -1,3 +1,4 @@
+import { widenedBf16 } from './bf16.js';
 import type { Device } from './device.js';
 import { LongscanError } from './errors.js';
 import type { Stream } from './stream.js';
@@ -110,8 +111,7 @@ export class Tensor {
   async readNumbers(): Promise<Float64Array> {
     const values = await this.read();
     if (this.dtype !== 'bf16') return Float64Array.from(values);
-    const wide = new Float32Array(Uint32Array.from(values, (bits) => bits * 65536).buffer);
-    return Float64Array.from(wide);
+    return Float64Array.from(widenedBf16(values));
   }
 
   /** Overwrites the values, in stream order; `values` is copied before this returns. */

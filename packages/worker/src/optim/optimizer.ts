@@ -110,12 +110,13 @@ export class Optimizer {
     const numParts = runs.reduce((sum, run) => sum + partsOf(run), 0);
     this.squares = device.isGpu && spec.clipNorm === 0 ? empty(device, [numParts], 'f64', this.stream) : null;
     let firstPart = 0;
-    this.slots = runs.map(({ begin, end, inShard, isRounded, weightDecay, block }) => {
+    this.slots = runs.map((run) => {
+      const { begin, end, inShard, isRounded, weightDecay, block } = run;
       const length = [end - begin];
       const part = firstPart;
-      firstPart += sumParts(end - begin);
+      firstPart += partsOf(run);
       return {
-        ...(this.squares && { squares: this.squares.view([firstPart - part], part) }),
+        ...(this.squares && { squares: this.squares.view([partsOf(run)], part) }),
         parameter: isRounded
           ? { high: halves!.high.view(length, begin), low: halves!.low.view(length, begin) }
           : values.view(length, begin),

@@ -47,7 +47,7 @@ export async function settingsThatFit(jobSpec: JobSpec, search: SettingSearch): 
 /** Words for them. */
 export function adviceOf(settings: readonly Setting[]): string {
   if (settings.length === 0) {
-    return 'a smaller model, or parallel.zero = 1 over more ranks: shorter slices, of ranks or in time, smaller batches and model.recompute are not enough';
+    return 'a smaller model, or parallel.zero = 1 over more ranks: shorter slices, of ranks or in time, smaller batches, model.recompute and optimizer.moments are not enough';
   }
   const options = settings.map(({ text, bytes }) => `${text} (${describeBytes(bytes)})`).join(', or ');
   return settings.length < numWanted ? `${options}; nothing else that was tried fits` : options;

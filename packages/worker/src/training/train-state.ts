@@ -6,7 +6,9 @@ import {
   type HostArray,
   hostArray,
   LongscanError,
+  nearestBf16,
   type Tensor,
+  widenedBf16,
 } from '@longscan/kernels';
 import {
   type CheckpointContent,
@@ -204,14 +206,5 @@ function asBytes({ buffer, byteOffset, byteLength }: HostArray): Uint8Array {
 /** f32 values or patterns of bf16, as `values` are one or the other, in the type that is asked for. */
 function converted(values: HostArray, dtype: DType): HostArray {
   if (values instanceof Uint16Array === (dtype === 'bf16')) return values;
-  return values instanceof Uint16Array ? widened(values) : roundedToNearest(Float32Array.from(values));
-}
-
-function widened(patterns: Uint16Array): Float32Array {
-  return new Float32Array(Uint32Array.from(patterns, (pattern) => pattern * 2 ** 16).buffer);
-}
-
-/** The nearest bf16 numbers, of two as near the even one; of finite values. */
-function roundedToNearest({ buffer }: Float32Array): Uint16Array {
-  return Uint16Array.from(new Uint32Array(buffer), (bits) => (bits + 0x7fff + ((bits >>> 16) & 1)) / 2 ** 16);
+  return values instanceof Uint16Array ? widenedBf16(values) : nearestBf16(values);
 }

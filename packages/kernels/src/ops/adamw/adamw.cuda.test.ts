@@ -1,22 +1,34 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Device } from '../../device.js';
-import { empty, fromArray, type Tensor, zeros } from '../../tensor.js';
+import { type DType, empty, fromArray, type Tensor, zeros } from '../../tensor.js';
 import { testOnGpu } from '../../testing/gpu.js';
-import { expectClose, tolerances } from '../../testing/index.js';
+import { expectClose, fromNumbers, tolerances } from '../../testing/index.js';
 import { clipFactor, readClip, sumOfParts, sumOfSquares } from '../grad-norm/index.js';
 import { joinHalves, splitHalves } from '../halves/index.js';
 import { adamw, sumParts } from './index.js';
 import { firstParameter, gradientOf, numSteps, options, trainReference } from './problem.js';
 
-/** Parameter, m and v; `offset`: where they begin in longer buffers, whose ends are looked at too. */
+/** A longer buffer with these numbers from `offset` on, between others. */
+function paddedBy(offset: number, device: Device, values: Float64Array, dtype: DType = 'f32'): Tensor {
+  const padded = new Float64Array(values.length + 2 * offset).fill(7);
+  padded.set(values, offset);
+  return fromNumbers(device, padded, [padded.length], dtype);
+}
+
+/** What such a buffer has between its ends, which nothing may have touched. */
+async function withoutEnds(tensor: Tensor, offset: number): Promise<Float64Array> {
+  const values = await tensor.readNumbers();
+  const end = values.length - offset;
+  const outside = [...values.subarray(0, offset), ...values.subarray(end)];
+  assert.ok(outside.every((value) => value === 7));
+  return values.slice(offset, end);
+}
+
+/** Parameter, m and v; `offset`: where they begin in longer buffers. */
 async function train(device: Device, size: number, maxNorm: number, offset: number, inHalves: boolean) {
   const inside = (tensor: Tensor) => tensor.view([size], offset);
-  const buffer = (values: Float64Array) => {
-    const padded = new Float64Array(size + 2 * offset).fill(7);
-    padded.set(values, offset);
-    return fromArray(device, padded, [padded.length]);
-  };
+  const buffer = (values: Float64Array) => paddedBy(offset, device, values);
   const whole = buffer(firstParameter(size));
   const moments = [new Float64Array(size), new Float64Array(size)].map(buffer);
   const half = () => empty(device, [size + 2 * offset], 'bf16');
@@ -29,14 +41,8 @@ async function train(device: Device, size: number, maxNorm: number, offset: numb
     const clip = clipFactor(sumOfSquares(gradient), maxNorm);
     adamw({ parameter, gradient, m, v, clip }, { ...options, step });
   }
-  const found: Float64Array[] = [];
-  for (const tensor of [inHalves ? joinHalves(halves) : whole, ...moments]) {
-    const values = await tensor.readNumbers();
-    const outside = [...values.subarray(0, offset), ...values.subarray(size + offset)];
-    assert.ok(outside.every((value) => value === 7));
-    found.push(values.slice(offset, size + offset));
-  }
-  return found;
+  const changed = [inHalves ? joinHalves(halves) : whole, ...moments];
+  return Promise.all(changed.map((tensor) => withoutEnds(tensor, offset)));
 }
 
 for (const [size, offset] of [
@@ -81,52 +87,91 @@ testOnGpu('a gradient that is not finite changes nothing, nor do those after it'
   assert.equal([...(await joinHalves(halves).read())], values[0]);
 });
 
-/** m, v and parameter after a step whose gradient's norm is summed beside it or before, and that norm. */
-async function stepWithNorm(device: Device, values: Float64Array, type: 'f32' | 'bf16', isBeside: boolean) {
+/** Where the tensors of a step lie, and in what. */
+interface Placement {
+  readonly moments: 'f32' | 'bf16';
+  readonly inHalves: boolean;
+  readonly offset: number;
+  readonly firstElement: number;
+}
+
+/** Parameter, m and v after a step whose gradient's norm is summed beside it or before, and that norm. */
+async function stepWithNorm(device: Device, values: Float64Array, placement: Placement, isBeside: boolean) {
+  const { moments, inHalves, offset, firstElement } = placement;
   const { length: size } = values;
-  const parameter = fromArray(device, firstParameter(size), [size]);
-  const [m, v] = [zeros(device, [size], type), zeros(device, [size], type)];
-  const gradient = fromArray(device, values, [size]);
-  const rounding = { key: [1, 2], firstElement: 0 } as const;
-  const squares = isBeside ? empty(device, [sumParts(size)], 'f64') : undefined;
+  const padded = (inner: Float64Array, dtype: DType) => paddedBy(offset, device, inner, dtype);
+  const inside = (tensor: Tensor) => tensor.view([tensor.size - 2 * offset], offset);
+  const whole = padded(firstParameter(size), 'f32');
+  const half = () => empty(device, whole.shape, 'bf16');
+  const halves = { high: half(), low: half() };
+  splitHalves(whole, halves);
+  const [m, v] = [padded(new Float64Array(size), moments), padded(new Float64Array(size), moments)];
+  const gradient = inside(padded(values, 'f32'));
+  const parts = padded(new Float64Array(sumParts(size)), 'f64');
+  const squares = isBeside ? inside(parts) : undefined;
   const clip = isBeside
     ? fromArray(device, [1, 0, 1], [3], 'f64')
     : clipFactor(sumOfSquares(gradient), Number.POSITIVE_INFINITY);
-  adamw({ parameter, gradient, m, v, clip, squares }, { ...options, step: 1, rounding });
+  const parameter = inHalves ? { high: inside(halves.high), low: inside(halves.low) } : inside(whole);
+  const rounding = { key: [1, 2], firstElement } as const;
+  const tensors = { parameter, gradient, m: inside(m), v: inside(v), clip, squares };
+  adamw(tensors, { ...options, step: 1, rounding });
   const decided = squares ? clipFactor(sumOfParts(squares), Number.POSITIVE_INFINITY, clip) : clip;
-  const found = await Promise.all([parameter, m, v].map((tensor) => tensor.readNumbers()));
+  await withoutEnds(parts, offset);
+  const changed = [inHalves ? joinHalves(halves) : whole, m, v];
+  const found = await Promise.all(changed.map((tensor) => withoutEnds(tensor, offset)));
   return { found, clip: await readClip(decided), decided };
 }
 
-for (const size of [1, 1023, 1025, 300_001]) {
-  for (const type of ['f32', 'bf16'] as const) {
+// Packs of several elements are of aligned memory, and in bf16 of elements that begin a block of random numbers.
+const placements = [
+  { inHalves: false, offset: 0, firstElement: 0 },
+  { inHalves: false, offset: 1, firstElement: 5 },
+  { inHalves: true, offset: 16, firstElement: 64 },
+  { inHalves: true, offset: 16, firstElement: 3 },
+  { inHalves: true, offset: 3, firstElement: 4 },
+] as const;
+
+for (const [size, places] of [
+  [1, placements],
+  [1023, placements],
+  [1025, placements],
+  [20_001, placements],
+  [300_001, placements.slice(0, 1)],
+] as const) {
+  for (const moments of ['f32', 'bf16'] as const) {
     testOnGpu(
-      `adamw, ${size} parameters, moments in ${type}, takes the norm beside the update`,
+      `adamw, ${size} parameters, moments in ${moments}, takes the norm beside the update`,
       async (device) => {
         const values = gradientOf(size, 1);
-        const before = await stepWithNorm(device, values, type, false);
-        const beside = await stepWithNorm(device, values, type, true);
-        assert.equal(beside.found, before.found);
-        assert.ok(Math.abs(beside.clip.norm / before.clip.norm - 1) < 1e-13);
-        assert.ok(beside.clip.isFinite && beside.clip.factor === 1);
-        // The last of them.
-        values[size - 1] = Number.POSITIVE_INFINITY;
-        const bad = await stepWithNorm(device, values, type, true);
-        assert.ok(!bad.clip.isFinite);
-        const untouched = [firstParameter(size).at(-1)!, 0, 0].map(Math.fround);
-        bad.found.forEach((found, i) => {
-          assert.is(found[size - 1], untouched[i], 'what is not finite is not applied');
-          assert.equal(found.subarray(0, -1), before.found[i]!.subarray(0, -1), 'the rest is');
-        });
-        // Nothing is from then on.
-        const parameter = fromArray(device, [3], [1]);
-        const [m, v] = [zeros(device, [1]), zeros(device, [1])];
-        const squares = empty(device, [1], 'f64');
-        const one = { parameter, gradient: fromArray(device, [1], [1]), m, v, clip: bad.decided, squares };
-        adamw(one, { ...options, step: 2 });
-        assert.equal([...(await parameter.read()), ...(await m.read())], [3, 0]);
-        const after = clipFactor(sumOfParts(squares), Number.POSITIVE_INFINITY, bad.decided);
-        assert.ok(!(await readClip(after)).isFinite);
+        const infinite = values.with(-1, Number.POSITIVE_INFINITY);
+        for (const place of places) {
+          const placement = { ...place, moments };
+          const before = await stepWithNorm(device, values, placement, false);
+          const beside = await stepWithNorm(device, values, placement, true);
+          assert.equal(beside.found, before.found);
+          assert.ok(Math.abs(beside.clip.norm / before.clip.norm - 1) < 1e-13);
+          assert.ok(beside.clip.isFinite && beside.clip.factor === 1);
+          const atEven = { ...placement, inHalves: false, offset: 0 };
+          assert.equal(before.found, (await stepWithNorm(device, values, atEven, false)).found);
+          // The last of them.
+          const bad = await stepWithNorm(device, infinite, placement, true);
+          assert.ok(!bad.clip.isFinite);
+          const untouched = [firstParameter(size).at(-1)!, 0, 0].map(Math.fround);
+          bad.found.forEach((found, i) => {
+            assert.is(found[size - 1], untouched[i], 'what is not finite is not applied');
+            assert.equal(found.subarray(0, -1), before.found[i]!.subarray(0, -1), 'the rest is');
+          });
+          // Nothing is from then on.
+          const parameter = fromArray(device, [3], [1]);
+          const [m, v] = [zeros(device, [1]), zeros(device, [1])];
+          const squares = empty(device, [1], 'f64');
+          const one = { parameter, gradient: fromArray(device, [1], [1]), m, v, clip: bad.decided, squares };
+          adamw(one, { ...options, step: 2 });
+          assert.equal([...(await parameter.read()), ...(await m.read())], [3, 0]);
+          const after = clipFactor(sumOfParts(squares), Number.POSITIVE_INFINITY, bad.decided);
+          assert.ok(!(await readClip(after)).isFinite);
+        }
       },
     );
   }

@@ -45,9 +45,12 @@ export interface AdamwTensors {
   readonly squares?: Tensor | undefined;
 }
 
+/** A block of the kernel's (update.h); the addon refuses other numbers of parts. */
+const elementsPerSum = 1024;
+
 /** Of an update of so many elements, the parts that the sum of its gradients' squares comes in. */
 export function sumParts(size: number): number {
-  return Math.ceil(size / 1024);
+  return Math.ceil(size / elementsPerSum);
 }
 
 /**

@@ -32,7 +32,8 @@ export function sumOfParts(parts: Tensor, stream: Stream = parts.device.compute)
  * `maxNorm` Infinity: no clipping. See `readClip`.
  *
  * `previous`: what was decided a step before. Where that found a norm that is not finite, so does this, whatever the sum: with
- * steps under way that the host has not looked at, nothing is changed from the first bad gradient on until it has.
+ * steps under way that the host has not looked at, nothing is changed from the first bad gradient on until it has (from the step after
+ * it, where `adamw` sums the squares itself and is given what was decided before).
  */
 export function clipFactor(
   sums: Tensor,
@@ -52,7 +53,7 @@ export interface Clip {
   readonly factor: number;
   /** The gradient's norm before clipping. */
   readonly norm: number;
-  /** False: some gradient, of this step or one before it, is NaN or infinite, and `adamw` leaves everything as it is. */
+  /** False: some gradient, of this step or one before it, is NaN or infinite, and `adamw` that is given this leaves everything as it is. */
   readonly isFinite: boolean;
 }
 
