@@ -4,18 +4,20 @@
 
 namespace longscan {
 
+/// Multiprocessors that segments are to keep busy. Fixed, whatever device is at hand, so that the same shape
+/// is always cut in the same way and always gives the same bits.
+constexpr int64_t wantedMultiprocessors = 132;
+
 /// How one device cuts a slice's T tokens where blocks over batch rows and channels alone leave most of it
-/// idle: the segments' effects first, then their fold, then every segment from its own state. By the shape
-/// alone, never by the device at hand, so that the same shape always gives the same bits.
+/// idle: the segments' effects first, then their fold, then every segment from its own state.
 struct Segments {
   int64_t tokens;  // of each but the last; a multiple of the step
   int count;
 
   /// `blocks`: of a sweep that is not cut. `stepTokens`: those that a block takes at once.
   Segments(int64_t T, int64_t blocks, int64_t stepTokens) {
-    constexpr int64_t multiprocessors = 132;
     // A cut reads the inputs once more: below a third of the chip that is the lesser evil.
-    *this = about(T, 3 * blocks >= multiprocessors ? 1 : multiprocessors / blocks, stepTokens);
+    *this = about(T, 3 * blocks >= wantedMultiprocessors ? 1 : wantedMultiprocessors / blocks, stepTokens);
   }
 
   /// Not more than `wanted`, equally long but for the last.

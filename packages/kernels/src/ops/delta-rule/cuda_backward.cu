@@ -8,8 +8,6 @@ namespace longscan {
 
 namespace {
 
-constexpr double multiprocessors = 132;
-
 /// Of the gradients beside a sweep, in what a chunk takes the sweep alone: what those of a chunk take one
 /// multiprocessor, and the part of it by which both together take longer than the sweep. One H200.
 struct GradientTimes {
@@ -18,7 +16,7 @@ struct GradientTimes {
   GradientTimes(const LongscanDeltaRule& call, double blocks) {
     const bool isDiagonal = call.gate == longscanDeltaGateDiagonal, isSmall = call.K <= 64;
     each = isDiagonal ? (isSmall ? 8 : 10.8) : (isSmall ? 4.8 : 6.5);
-    beside = isSmall || 3 * blocks > multiprocessors ? 0.95 : 0.45;
+    beside = isSmall || 3 * blocks > wantedMultiprocessors ? 0.95 : 0.45;
   }
 };
 
@@ -35,9 +33,9 @@ bool isCut(const LongscanDeltaRule& call, bool isLeavingKnown) {
   const auto chunks = static_cast<double>((call.T + tileTokens - 1) / tileTokens);
   const auto blocks = static_cast<double>(deltaBackwardBlocks(device, heads, call.K, call.V));
   const GradientTimes times(call, blocks);
-  const double gradients = times.each * static_cast<double>(heads) * chunks / multiprocessors;
-  const double whole = std::ceil(blocks / multiprocessors) * chunks + times.beside * gradients;
-  const double sweep = std::ceil(blocks * cut.count / multiprocessors) *
+  const double gradients = times.each * static_cast<double>(heads) * chunks / wantedMultiprocessors;
+  const double whole = std::ceil(blocks / wantedMultiprocessors) * chunks + times.beside * gradients;
+  const double sweep = std::ceil(blocks * cut.count / wantedMultiprocessors) *
                        (busy * static_cast<double>(cut.tokens / tileTokens) + begin);
   return (isLeavingKnown ? 1 : 2) * sweep + fold * cut.count + gradients < whole;
 }

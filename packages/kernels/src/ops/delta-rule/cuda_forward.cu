@@ -8,8 +8,6 @@ namespace longscan {
 
 namespace {
 
-constexpr int64_t multiprocessors = 132;
-
 /// What a segment takes in a sweep, with its start.
 int64_t segmentChunks(const Segments& cut) {
   return cut.tokens / tileTokens + 4;
@@ -22,7 +20,9 @@ bool cutIsShorter(const LongscanDeltaRule& call, const Segments& cut, int64_t be
   if (cut.count == 1 || deltaDevice(device) != cudaSuccess) return false;
   const int64_t chunks = (call.T + tileTokens - 1) / tileTokens;
   const int64_t blocks = deltaForwardBlocks(device, call.B * call.H, call.K, call.V);
-  const auto rounds = [](int64_t blocks) { return (blocks + multiprocessors - 1) / multiprocessors; };
+  const auto rounds = [](int64_t blocks) {
+    return (blocks + wantedMultiprocessors - 1) / wantedMultiprocessors;
+  };
   const int64_t fold = 3 * cut.count * call.K / 128, ofCut = rounds(blocks * cut.count) * segmentChunks(cut);
   return before + fold + ofCut < rounds(blocks) * chunks;
 }
@@ -50,7 +50,7 @@ bool deltaForwardIsCut(const LongscanDeltaRule& call) {
   const int64_t chunks = call.B * call.H * ((call.T + tileTokens - 1) / tileTokens);
   const Segments cut = deltaSegments(call);
   const int64_t before =
-      prepareChunk * chunks / multiprocessors + summaryChunk * segmentChunks(cut) - sweepBegins;
+      prepareChunk * chunks / wantedMultiprocessors + summaryChunk * segmentChunks(cut) - sweepBegins;
   // Not below zero: where this one is cut, there is room for what enters the segments.
   return cutIsShorter(call, cut, std::max<int64_t>(before, 0));
 }

@@ -72,7 +72,7 @@ cudaError_t makeMaps(const DeltaSummaryCall& call, SummaryMaps& maps) {
 }  // namespace
 
 Segments deltaSegments(const LongscanDeltaRule& call) {
-  constexpr int64_t multiprocessors = 132, most = 32;
+  constexpr int64_t most = 32;
   // What starting a segment and composing it take, in what a chunk takes.
   constexpr int64_t startChunks = 4;
   const int64_t foldChunks = (call.K + 63) / 64;
@@ -81,7 +81,7 @@ Segments deltaSegments(const LongscanDeltaRule& call) {
   int64_t least = INT64_MAX;
   for (int64_t wanted = 1; wanted <= most; wanted++) {
     const Segments cut = Segments::about(call.T, wanted, tileTokens);
-    const int64_t rounds = (blocks * cut.count + multiprocessors - 1) / multiprocessors;
+    const int64_t rounds = (blocks * cut.count + wantedMultiprocessors - 1) / wantedMultiprocessors;
     const int64_t time = rounds * (cut.tokens / tileTokens + startChunks) + foldChunks * (cut.count - 1);
     if (time >= least) continue;
     least = time;

@@ -4,6 +4,7 @@
 
 #include "cuda.h"
 #include "cuda/combine.h"
+#include "cuda/segments.h"
 #include "cuda/workspace_parts.h"
 #include "cuda_retrace.h"
 #include "cuda_reverse.h"
@@ -16,9 +17,6 @@ namespace longscan {
 
 using Bf16 = __nv_bfloat16;
 
-/// Multiprocessors that segments are to keep busy when B * H alone does not. Fixed: on devices of one kind
-/// the same shape, with documents or without, is always cut in the same way.
-constexpr int64_t wantedMultiprocessors = 132;
 constexpr int fewestChunks = 4;
 /// Values that one sweep contracts.
 constexpr int mostContracted = 256;
