@@ -190,7 +190,10 @@ test('a rank whose task is done and that does not end is found by that', () =>
     });
     assert.is(error.code, 'E-RANK-SILENT');
     assert.is(error.rank, 1);
-    assert.match(error.message, /rank 1: its task was done \d+\.\d s ago, and its process has not ended/);
+    assert.match(
+      error.message,
+      /rank 1: its task was done \d+\.\d s ago, and its process has not ended, expected its end within 3000 ms/,
+    );
   }));
 
 test('a rank whose main thread is blocked for ever still obeys an abort', () =>

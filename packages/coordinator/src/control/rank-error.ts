@@ -44,12 +44,12 @@ export function silentError(rank: number, silentMs: number, doing: string): Rank
 }
 
 /** A rank's task is done, and its process does not end. */
-export function lingeringError(rank: number, silentMs: number): RankError {
+export function lingeringError(rank: number, silentMs: number, patienceMs: number): RankError {
   return new RankError({
     code: 'E-RANK-SILENT',
     where: `rank ${rank}`,
     found: `its task was done ${(silentMs / 1000).toFixed(1)} s ago, and its process has not ended`,
-    expected: 'its end within launch.stopTimeoutMs',
+    expected: `its end within ${patienceMs} ms, launch.stopTimeoutMs of a job`,
     fix: 'see what holds it: a GPU that others keep busy, or a driver that does not answer',
     exitCode: 8,
     rank,

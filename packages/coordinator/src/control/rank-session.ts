@@ -298,7 +298,7 @@ export class RankSession {
     const error =
       result === null
         ? silentError(silent.rank, silent.silentMs, doing)
-        : lingeringError(silent.rank, silent.silentMs);
+        : lingeringError(silent.rank, silent.silentMs, this.#options.timeouts.stopMs);
     this.#judge.add(error, 'cause');
   }
 
