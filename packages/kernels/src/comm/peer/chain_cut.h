@@ -2,14 +2,9 @@
 
 #include <algorithm>
 
+#include "../../cuda/on_both.h"
 #include "../../ops/transition/transition.h"
 #include "chain.h"
-
-#ifdef __CUDACC__
-#define LONGSCAN_ON_BOTH __host__ __device__
-#else
-#define LONGSCAN_ON_BOTH
-#endif
 
 namespace longscan {
 

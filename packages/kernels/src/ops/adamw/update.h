@@ -33,12 +33,12 @@ constexpr int64_t elementsPerNoise = 4;
 constexpr int64_t elementsPerSum = 1024;
 
 /// For elements [4 block, 4 block + 4) of a model a word each: its lower half rounds m, its upper half v.
-LONGSCAN_EVERYWHERE inline RandomWords roundingNoise(const AdamwRounding& rounding, int64_t block) {
+LONGSCAN_ON_BOTH inline RandomWords roundingNoise(const AdamwRounding& rounding, int64_t block) {
   const auto low = static_cast<uint32_t>(block), high = static_cast<uint32_t>(block >> 32);
   return philox({{low, high, rounding.step, 0}}, rounding.key);
 }
 
-LONGSCAN_EVERYWHERE inline float widened(uint16_t bf16) {
+LONGSCAN_ON_BOTH inline float widened(uint16_t bf16) {
   const uint32_t bits = static_cast<uint32_t>(bf16) << 16;
   float value;
   memcpy(&value, &bits, sizeof value);
@@ -47,7 +47,7 @@ LONGSCAN_EVERYWHERE inline float widened(uint16_t bf16) {
 
 /// To one of the two bf16 numbers beside it, each as probable as it is near; noise: one of 2^16 numbers. A
 /// NaN is kept as one kind, since adding to its bits can carry.
-LONGSCAN_EVERYWHERE inline uint16_t roundedByNoise(float value, uint32_t noise) {
+LONGSCAN_ON_BOTH inline uint16_t roundedByNoise(float value, uint32_t noise) {
   uint32_t bits = 0x7fc00000u;
   if (value == value) memcpy(&bits, &value, sizeof bits);
   return static_cast<uint16_t>((bits + noise) >> 16);
@@ -55,8 +55,8 @@ LONGSCAN_EVERYWHERE inline uint16_t roundedByNoise(float value, uint32_t noise) 
 
 /// Where a sum has a product, it is said which one is fused: compilers would choose, and each its own.
 template <typename T>
-LONGSCAN_EVERYWHERE inline void updateElement(const AdamwConstants<T>& step, T gradient, T& parameter, T& m,
-                                              T& v) {
+LONGSCAN_ON_BOTH inline void updateElement(const AdamwConstants<T>& step, T gradient, T& parameter, T& m,
+                                           T& v) {
   m = std::fma(step.beta1, m, step.rest1 * gradient);
   v = std::fma(step.beta2, v, step.rest2 * gradient * gradient);
   const T change = step.rate * m / (std::sqrt(v * step.correction2) + step.eps);

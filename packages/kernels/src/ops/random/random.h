@@ -4,12 +4,7 @@
 #include <cstdint>
 
 #include "../../core/cpu.h"
-
-#ifdef __CUDACC__
-#define LONGSCAN_EVERYWHERE __host__ __device__
-#else
-#define LONGSCAN_EVERYWHERE
-#endif
+#include "../../cuda/on_both.h"
 
 namespace longscan {
 
@@ -25,7 +20,7 @@ struct RandomWords {
 constexpr int64_t normalsPerBlock = 4;
 
 /// Philox4x32-10 of the counter (see README.md).
-LONGSCAN_EVERYWHERE inline RandomWords philox(const RandomWords& counter, RandomKey key) {
+LONGSCAN_ON_BOTH inline RandomWords philox(const RandomWords& counter, RandomKey key) {
   uint32_t a = counter.words[0], b = counter.words[1], c = counter.words[2], d = counter.words[3];
   for (int round = 0; round < 10; round++) {
     const uint64_t first = uint64_t{0xD2511F53} * a, second = uint64_t{0xCD9E8D57} * c;
@@ -41,8 +36,8 @@ LONGSCAN_EVERYWHERE inline RandomWords philox(const RandomWords& counter, Random
 
 /// Writes elements [4 block, 4 block + 4), those below `count`, as deviation times a normal number.
 template <typename T>
-LONGSCAN_EVERYWHERE inline void fillNormalBlock(T* y, int64_t count, RandomKey key, double deviation,
-                                                int64_t block) {
+LONGSCAN_ON_BOTH inline void fillNormalBlock(T* y, int64_t count, RandomKey key, double deviation,
+                                             int64_t block) {
   const auto low = static_cast<uint32_t>(block), high = static_cast<uint32_t>(block >> 32);
   const RandomWords random = philox({{low, high, 0, 0}}, key);
   constexpr double unit = 1.0 / 4294967296.0, turn = 6.283185307179586;
