@@ -3,7 +3,6 @@
 #include <cuda_bf16.h>
 
 #include "cuda/tile.cuh"
-#include "cuda/workspace_parts.h"
 #include "cuda_backward.h"
 #include "cuda_diagonal.h"
 #include "cuda_forward.h"
@@ -19,34 +18,7 @@ namespace {
 using Call = LongscanDeltaRule;
 using Bf16 = __nv_bfloat16;
 
-struct Sizes {
-  int64_t heads, numChunks, rows, states;
-  explicit Sizes(const Call& call)
-      : heads(call.B * call.H),
-        numChunks((call.T + tileTokens - 1) / tileTokens),
-        rows(heads * numChunks * tileTokens),
-        states(heads * numChunks * call.K * call.V) {}
-};
-
-struct Kept {
-  WorkspaceParts arena;
-  DeltaChunks chunks{};
-  Bf16* states;
-  void* effects = nullptr;  // of DeltaSegments, where the forward sweep is cut
-
-  Kept(const Call& call, const void* base) : arena(const_cast<void*>(base)) {
-    const Sizes sizes(call);
-    chunks.inverse = arena.take<Bf16>(sizes.rows * tileTokens);
-    chunks.scores = arena.take<Bf16>(sizes.rows * tileTokens);
-    chunks.into = arena.take<float>(sizes.rows);
-    chunks.outOf = arena.take<float>(sizes.rows);
-    chunks.w = arena.take<Bf16>(sizes.rows * call.K);
-    chunks.u = arena.take<Bf16>(sizes.rows * call.V);
-    states = arena.take<Bf16>(sizes.states);
-    if (deltaForwardIsCut(call)) effects = arena.take<char>(deltaEffectsBytes(call));
-    chunks.prepared = arena.take<int32_t>(numDeltaCounts(sizes.heads, call.T));
-  }
-};
+using Kept = DeltaKept<Bf16>;
 
 struct Workspace {
   WorkspaceParts arena;
@@ -57,16 +29,16 @@ struct Workspace {
   float *risingDots = nullptr, *fallingDots = nullptr, *ends = nullptr;
 
   Workspace(const Call& call, void* base) : arena(base), segments(call, arena) {
-    const Sizes sizes(call);
-    adjoints = arena.take<Bf16>(sizes.states);
-    finished = arena.take<int32_t>(numDeltaCounts(sizes.heads, call.T));
+    const int64_t heads = call.B * call.H, chunks = heads * numDeltaChunks(call.T);
+    adjoints = arena.take<Bf16>(chunks * call.K * call.V);
+    finished = arena.take<int32_t>(numDeltaCounts(heads, call.T));
     if (deltaBetaShares(call.K) > 1)
       betaShares = arena.take<float>(deltaBetaShares(call.K) * call.B * call.T * call.H);
     if (call.gate == longscanDeltaGateNone) return;
     const int parts = deltaDotParts(call.K);
-    risingDots = arena.take<float>(sizes.heads * call.T * parts);
-    fallingDots = arena.take<float>(sizes.heads * call.T * parts);
-    ends = arena.take<float>(sizes.heads * sizes.numChunks * parts);
+    risingDots = arena.take<float>(heads * call.T * parts);
+    fallingDots = arena.take<float>(heads * call.T * parts);
+    ends = arena.take<float>(chunks * parts);
   }
 };
 
@@ -83,34 +55,34 @@ bool supported(const Call& call) {
 }
 
 /// `counts`: so that a sweep can begin beside it.
-cudaError_t prepare(const Call& call, Kept& kept, bool counts, cudaStream_t stream) {
+cudaError_t prepare(const Call& call, DeltaChunks& chunks, bool counts, cudaStream_t stream) {
   DeltaDevice device;
   const cudaError_t error = deltaDevice(device);
   if (error != cudaSuccess) return error;
-  if (!counts || deltaSweepLeaves(device, call.B * call.H, call.K, call.V) == 0)
-    kept.chunks.prepared = nullptr;
+  if (!counts || deltaSweepLeaves(device, call.B * call.H, call.K, call.V) == 0) chunks.prepared = nullptr;
   return launchDeltaPrepare({call.B, call.T, call.H, call.K, call.V, call.scale, bf16(call.q), bf16(call.k),
-                             bf16(call.v), call.beta, call.g, call.resets, kept.chunks},
+                             bf16(call.v), call.beta, call.g, call.resets, chunks},
                             device, stream);
 }
 
 cudaError_t forward(const Call& call, const LongscanDeltaRuleForward& io, cudaStream_t stream) {
-  Kept kept(call, io.kept);
+  const Kept kept(call, io.kept);
+  DeltaChunks chunks = chunksOf(kept);
   if (io.prepared) {
-    kept.chunks.prepared = nullptr;
+    chunks.prepared = nullptr;
   } else {
-    const cudaError_t error = prepare(call, kept, !deltaForwardIsCut(call), stream);
+    const cudaError_t error = prepare(call, chunks, !deltaForwardIsCut(call), stream);
     if (error != cudaSuccess) return error;
   }
-  DeltaSweepCall sweep = sweepOf(call, kept.chunks);
+  DeltaSweepCall sweep = sweepOf(call, chunks);
   sweep.states = kept.states;
-  return launchDeltaOutputs(call, io, sweep, kept.effects, stream);
+  return launchDeltaOutputs(call, io, sweep, effectsOf(call, kept), stream);
 }
 
 cudaError_t backward(const Call& call, const LongscanDeltaRuleBackward& io, cudaStream_t stream) {
   const Kept kept(call, io.kept);
   const Workspace work(call, io.workspace);
-  DeltaSweepCall sweep = sweepOf(call, kept.chunks);
+  DeltaSweepCall sweep = sweepOf(call, chunksOf(kept));
   sweep.dO = bf16(io.dO);
   sweep.dht = io.dht;
   sweep.adjoints = work.adjoints;
@@ -120,7 +92,7 @@ cudaError_t backward(const Call& call, const LongscanDeltaRuleBackward& io, cuda
   cudaError_t error = deltaDevice(device);
   if (error != cudaSuccess) return error;
   if (device.sharesTime) sweep.finished = work.finished;
-  const void* const effects = io.segments != nullptr ? io.segments : kept.effects;
+  const void* const effects = io.segments != nullptr ? io.segments : effectsOf(call, kept);
   error = launchDeltaAdjoints(call, sweep, effects, io.leaving, work.segments, stream);
   if (error != cudaSuccess) return error;
   const bool inShares = io.dbeta != nullptr && work.betaShares != nullptr;
@@ -137,7 +109,7 @@ cudaError_t backward(const Call& call, const LongscanDeltaRuleBackward& io, cuda
                                call.resets,
                                bf16(io.dO),
                                bf16(io.dv),
-                               kept.chunks.u,
+                               kept.u,
                                kept.states,
                                work.adjoints,
                                sweep.finished,
@@ -160,7 +132,7 @@ cudaError_t backward(const Call& call, const LongscanDeltaRuleBackward& io, cuda
 }  // namespace
 
 DeltaChunks deltaPreparedChunks(const Call& call, const void* kept) {
-  DeltaChunks chunks = isDiagonal(call) ? deltaDiagonalChunks(call, kept) : Kept(call, kept).chunks;
+  DeltaChunks chunks = chunksOf(Kept(call, kept));
   chunks.prepared = nullptr;
   return chunks;
 }
@@ -171,7 +143,7 @@ using namespace longscan;
 
 size_t longscanDeltaRuleKeptBytes(const LongscanDeltaRule* call) {
   if (!supported(*call)) return 0;
-  return isDiagonal(*call) ? deltaDiagonalKeptBytes(*call) : Kept(*call, nullptr).arena.used();
+  return Kept(*call, nullptr).arena.used();
 }
 
 size_t longscanDeltaRuleWorkspaceBytes(const LongscanDeltaRule* call) {
@@ -190,8 +162,8 @@ size_t longscanDeltaRuleSegmentsBytes(const LongscanDeltaRule* call) {
 int longscanDeltaRulePrepare(const LongscanDeltaRule* call, void* kept, CUstream_st* stream) {
   if (!supported(*call)) return cudaErrorInvalidValue;
   if (isDiagonal(*call)) return deltaDiagonalPrepare(*call, kept, stream);
-  Kept parts(*call, kept);
-  return prepare(*call, parts, false, stream);
+  DeltaChunks chunks = chunksOf(Kept(*call, kept));
+  return prepare(*call, chunks, false, stream);
 }
 
 int longscanDeltaRuleSummarize(const LongscanDeltaRule* call, const LongscanDeltaRuleSummary* io,

@@ -3,7 +3,6 @@
 #include <cuda_bf16.h>
 
 #include "cuda/tile.cuh"
-#include "cuda/workspace_parts.h"
 #include "cuda_backward.h"
 #include "cuda_diagonal_gradient.h"
 #include "cuda_diagonal_prepare.h"
@@ -18,37 +17,7 @@ namespace {
 using Call = LongscanDeltaRule;
 using Bf16 = __nv_bfloat16;
 
-int64_t numChunksOf(const Call& call) {
-  return (call.T + tileTokens - 1) / tileTokens;
-}
-
-int64_t statesSizeOf(const Call& call) {
-  return call.B * call.H * numChunksOf(call) * call.K * call.V;
-}
-
-/// What the forward pass writes and the backward pass reads again.
-struct Kept {
-  WorkspaceParts arena;
-  DeltaChunks chunks{};
-  Bf16* states;
-  void* effects = nullptr;  // of DeltaSegments, where the forward sweep is cut
-
-  Kept(const Call& call, const void* base) : arena(const_cast<void*>(base)) {
-    const int64_t heads = call.B * call.H, rows = heads * numChunksOf(call) * tileTokens;
-    const int64_t keys = call.B * call.T * call.H * call.K;
-    chunks.inverse = arena.take<Bf16>(rows * tileTokens);
-    chunks.scores = arena.take<Bf16>(rows * tileTokens);
-    chunks.outOf = arena.take<float>(rows);
-    chunks.queries = arena.take<Bf16>(keys);
-    chunks.writeKeys = arena.take<Bf16>(keys);
-    chunks.w = arena.take<Bf16>(rows * call.K);
-    chunks.u = arena.take<Bf16>(rows * call.V);
-    states = arena.take<Bf16>(statesSizeOf(call));
-    chunks.gamma = arena.take<float>(heads * numChunksOf(call) * call.K);
-    if (deltaForwardIsCut(call)) effects = arena.take<char>(deltaEffectsBytes(call));
-    chunks.prepared = arena.take<int32_t>(numDeltaCounts(heads, call.T));
-  }
-};
+using Kept = DeltaKept<Bf16>;
 
 struct Workspace {
   WorkspaceParts arena;
@@ -58,62 +27,55 @@ struct Workspace {
   float* betaShares = nullptr;
 
   Workspace(const Call& call, void* base) : arena(base), segments(call, arena) {
-    adjoints = arena.take<Bf16>(statesSizeOf(call));
-    finished = arena.take<int32_t>(numDeltaCounts(call.B * call.H, call.T));
+    const int64_t heads = call.B * call.H;
+    adjoints = arena.take<Bf16>(heads * numDeltaChunks(call.T) * call.K * call.V);
+    finished = arena.take<int32_t>(numDeltaCounts(heads, call.T));
     const int parts = deltaBetaParts(call.K);
     if (parts > 1) betaShares = arena.take<float>(parts * call.B * call.T * call.H);
   }
 };
 
 /// `counts`: so that a sweep can begin beside it.
-cudaError_t prepare(const Call& call, Kept& kept, bool counts, cudaStream_t stream) {
+cudaError_t prepare(const Call& call, DeltaChunks& chunks, bool counts, cudaStream_t stream) {
   DeltaDevice device;
   const cudaError_t error = deltaDevice(device);
   if (error != cudaSuccess) return error;
-  if (!counts || deltaSweepLeaves(device, call.B * call.H, call.K, call.V) == 0)
-    kept.chunks.prepared = nullptr;
+  if (!counts || deltaSweepLeaves(device, call.B * call.H, call.K, call.V) == 0) chunks.prepared = nullptr;
   return launchDeltaDiagonalPrepare({call.B, call.T, call.H, call.K, call.V, call.scale, bf16(call.q),
-                                     bf16(call.k), bf16(call.v), call.beta, call.g, call.resets, kept.chunks},
+                                     bf16(call.k), bf16(call.v), call.beta, call.g, call.resets, chunks},
                                     device, stream);
 }
 
 }  // namespace
 
-size_t deltaDiagonalKeptBytes(const Call& call) {
-  return Kept(call, nullptr).arena.used();
-}
-
 size_t deltaDiagonalWorkspaceBytes(const Call& call) {
   return Workspace(call, nullptr).arena.used();
 }
 
-DeltaChunks deltaDiagonalChunks(const Call& call, const void* kept) {
-  return Kept(call, kept).chunks;
-}
-
 cudaError_t deltaDiagonalPrepare(const Call& call, void* kept, cudaStream_t stream) {
-  Kept parts(call, kept);
-  return prepare(call, parts, false, stream);
+  DeltaChunks chunks = chunksOf(Kept(call, kept));
+  return prepare(call, chunks, false, stream);
 }
 
 cudaError_t deltaDiagonalForward(const Call& call, const LongscanDeltaRuleForward& io, cudaStream_t stream) {
-  Kept kept(call, io.kept);
+  const Kept kept(call, io.kept);
+  DeltaChunks chunks = chunksOf(kept);
   if (io.prepared) {
-    kept.chunks.prepared = nullptr;
+    chunks.prepared = nullptr;
   } else {
-    const cudaError_t error = prepare(call, kept, !deltaForwardIsCut(call), stream);
+    const cudaError_t error = prepare(call, chunks, !deltaForwardIsCut(call), stream);
     if (error != cudaSuccess) return error;
   }
-  DeltaSweepCall sweep = sweepOf(call, kept.chunks);
+  DeltaSweepCall sweep = sweepOf(call, chunks);
   sweep.states = kept.states;
-  return launchDeltaOutputs(call, io, sweep, kept.effects, stream);
+  return launchDeltaOutputs(call, io, sweep, effectsOf(call, kept), stream);
 }
 
 cudaError_t deltaDiagonalBackward(const Call& call, const LongscanDeltaRuleBackward& io,
                                   cudaStream_t stream) {
   const Kept kept(call, io.kept);
   const Workspace work(call, io.workspace);
-  DeltaSweepCall sweep = sweepOf(call, kept.chunks);
+  DeltaSweepCall sweep = sweepOf(call, chunksOf(kept));
   sweep.dO = bf16(io.dO);
   sweep.dht = io.dht;
   sweep.adjoints = work.adjoints;
@@ -123,7 +85,7 @@ cudaError_t deltaDiagonalBackward(const Call& call, const LongscanDeltaRuleBackw
   cudaError_t error = deltaDevice(device);
   if (error != cudaSuccess) return error;
   if (device.sharesTime) sweep.finished = work.finished;
-  const void* const effects = io.segments != nullptr ? io.segments : kept.effects;
+  const void* const effects = io.segments != nullptr ? io.segments : effectsOf(call, kept);
   error = launchDeltaAdjoints(call, sweep, effects, io.leaving, work.segments, stream);
   if (error != cudaSuccess) return error;
   const bool inShares = io.dbeta != nullptr && deltaBetaParts(call.K) > 1;
@@ -141,7 +103,7 @@ cudaError_t deltaDiagonalBackward(const Call& call, const LongscanDeltaRuleBackw
                                        io.h0 == nullptr,
                                        bf16(io.dO),
                                        bf16(io.dv),
-                                       kept.chunks.u,
+                                       kept.u,
                                        kept.states,
                                        work.adjoints,
                                        sweep.finished,

@@ -9,9 +9,7 @@ namespace longscan {
 
 // The calls of cuda.h with a gate per channel.
 
-size_t deltaDiagonalKeptBytes(const LongscanDeltaRule& call);
 size_t deltaDiagonalWorkspaceBytes(const LongscanDeltaRule& call);
-DeltaChunks deltaDiagonalChunks(const LongscanDeltaRule& call, const void* kept);
 cudaError_t deltaDiagonalPrepare(const LongscanDeltaRule& call, void* kept, cudaStream_t stream);
 cudaError_t deltaDiagonalForward(const LongscanDeltaRule& call, const LongscanDeltaRuleForward& io,
                                  cudaStream_t stream);

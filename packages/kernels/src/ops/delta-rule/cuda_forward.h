@@ -1,5 +1,6 @@
 #pragma once
 
+#include "cuda_kept.h"
 #include "cuda_summary.h"
 #include "cuda_sweep.h"
 
@@ -12,10 +13,15 @@ namespace longscan {
 /// idle, and it is longer than what takes its place.
 bool deltaForwardIsCut(const LongscanDeltaRule& call);
 
+/// Where segments' effects go if no summary has them; null if the sweep is not cut.
+inline void* effectsOf(const LongscanDeltaRule& call, const DeltaKept<__nv_bfloat16>& kept) {
+  return deltaForwardIsCut(call) ? kept.effects : nullptr;
+}
+
 size_t deltaForwardWorkspaceBytes(const LongscanDeltaRule& call);
 
-/// o, ht, and what `kept` has of them; of a cut sweep with all that comes before it. `effects`: of
-/// DeltaSegments, where what segments do goes if no summary has it; null if the sweep is not cut.
+/// o, ht, and what `kept` has of them; of a cut sweep with all that comes before it. `effects`: as
+/// effectsOf() has them.
 cudaError_t launchDeltaOutputs(const LongscanDeltaRule& call, const LongscanDeltaRuleForward& io,
                                DeltaSweepCall sweep, void* effects, cudaStream_t stream);
 

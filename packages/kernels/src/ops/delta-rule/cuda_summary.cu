@@ -71,25 +71,6 @@ cudaError_t makeMaps(const DeltaSummaryCall& call, SummaryMaps& maps) {
 
 }  // namespace
 
-Segments deltaSegments(const LongscanDeltaRule& call) {
-  constexpr int64_t most = 32;
-  // What starting a segment and composing it take, in what a chunk takes.
-  constexpr int64_t startChunks = 4;
-  const int64_t foldChunks = (call.K + 63) / 64;
-  const int64_t blocks = call.B * call.H * summaryBlocksOfHead(call.K, call.V);
-  Segments best = Segments::about(call.T, 1, tileTokens);
-  int64_t least = INT64_MAX;
-  for (int64_t wanted = 1; wanted <= most; wanted++) {
-    const Segments cut = Segments::about(call.T, wanted, tileTokens);
-    const int64_t rounds = (blocks * cut.count + wantedMultiprocessors - 1) / wantedMultiprocessors;
-    const int64_t time = rounds * (cut.tokens / tileTokens + startChunks) + foldChunks * (cut.count - 1);
-    if (time >= least) continue;
-    least = time;
-    best = cut;
-  }
-  return best;
-}
-
 bool deltaSummarizes() {
   int device = 0, major = 0;
   return canMapTensors() && cudaGetDevice(&device) == cudaSuccess &&

@@ -24,17 +24,8 @@ struct SummaryMaps {
   CUtensorMap keys, w, values;
 };
 
-/// Two warpgroups with 64 columns of [E M] each, and one that loads for both.
-constexpr int summaryGroups = 2;
+/// `summaryGroups` warpgroups with columns, and one that loads for them.
 constexpr int summaryThreads = 128 * (summaryGroups + 1);
-
-/// A block's columns of [E M], in tiles of 64: those of V first, then those of K.
-__host__ __device__ constexpr int summaryTiles(int columns) {
-  return (columns + 63) / 64;
-}
-__host__ __device__ constexpr int summaryBlocksOfHead(int K, int V) {
-  return (summaryTiles(K) + summaryTiles(V) + summaryGroups - 1) / summaryGroups;
-}
 
 /// A block's shared memory: barriers, then a ring of stages, each with all that a piece needs.
 template <int KN>

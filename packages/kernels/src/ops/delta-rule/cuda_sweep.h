@@ -5,8 +5,11 @@
 #include <cstdint>
 
 #include "cuda/tile.cuh"
+#include "cuda_cut.h"
 
 namespace longscan {
+
+static_assert(deltaChunkTokens == tileTokens, "a chunk is a tile");
 
 /// What a slice's chunks of 64 tokens are prepared to, so that a sweep over them only multiplies. Rows are
 /// numbered by token, `rows` of them for each head: T rounded up to whole chunks.
@@ -87,11 +90,6 @@ int64_t deltaBackwardBlocks(const DeltaDevice& device, int64_t heads, int K, int
 
 /// How many multiprocessors a sweep leaves to a kernel beside it; 0 where it is to run alone.
 int deltaSweepLeaves(const DeltaDevice& device, int64_t heads, int K, int V);
-
-/// Of `prepared` or `finished`.
-inline int64_t numDeltaCounts(int64_t heads, int64_t T) {
-  return heads * ((T + tileTokens - 1) / tileTokens + 1) + 1;
-}
 
 /// Before kernels that run side by side: nothing is there. `counts` may be null.
 inline cudaError_t clearDeltaCounts(int32_t* counts, int64_t heads, int64_t T, cudaStream_t stream) {

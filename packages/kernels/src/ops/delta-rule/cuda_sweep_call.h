@@ -3,12 +3,18 @@
 #include <cuda_bf16.h>
 
 #include "cuda.h"
+#include "cuda_kept.h"
 #include "cuda_sweep.h"
 
 namespace longscan {
 
 inline const __nv_bfloat16* bf16(const void* tensor) {
   return static_cast<const __nv_bfloat16*>(tensor);
+}
+
+inline DeltaChunks chunksOf(const DeltaKept<__nv_bfloat16>& kept) {
+  return {kept.inverse, kept.scores,    kept.into,  kept.outOf, kept.prepared,
+          kept.queries, kept.writeKeys, kept.gamma, kept.w,     kept.u};
 }
 
 /// What both directions' sweeps take of a call; each adds its own inputs and outputs.
@@ -26,7 +32,7 @@ inline DeltaSweepCall sweepOf(const LongscanDeltaRule& call, const DeltaChunks& 
   sweep.v = bf16(call.v);
   sweep.resets = call.resets;
   sweep.chunks = chunks;
-  sweep.segmentChunks = static_cast<int>((call.T + tileTokens - 1) / tileTokens);
+  sweep.segmentChunks = static_cast<int>(numDeltaChunks(call.T));
   sweep.numSegments = 1;
   return sweep;
 }
