@@ -42,7 +42,7 @@ export class Device {
   units: TokenUnits | null = null;
   /**
    * On a shape device: whether its shapes are those of work on a GPU, as far as they are known without one; recurrences are
-   * cut as on a CPU, since the GPU's kernels themselves tell what memory they want, and beside that keep what those would.
+   * cut as on a CPU, since the GPU's kernels themselves tell what memory they want, and keep what those would.
    */
   standsForGpu = false;
   /** The backward pass makes again what costs little, as outputs of norms and activations: less memory, more work. */

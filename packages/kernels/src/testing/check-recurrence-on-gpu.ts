@@ -2,9 +2,10 @@ import { isDeepStrictEqual } from 'node:util';
 import { type Device, openCpuDevice } from '../device.js';
 import type { RecurrenceInputs } from '../recurrence-op.js';
 import type { DType } from '../tensor.js';
+import { checkKept } from './check-kept.js';
 import { exactGround, expectSame, type Ground, type Results, runSliced, runWhole } from './check-slices.js';
 import { expectClose } from './compare.js';
-import { roundedTo } from './from-numbers.js';
+import { fromNumbers, roundedTo } from './from-numbers.js';
 import {
   hostInputs,
   initialState,
@@ -26,7 +27,7 @@ export interface GpuTypes {
 /**
  * What a recurrence's CUDA kernels pass: output and every gradient, whole and cut into slices whose states pass through
  * `applyTransition`, are those of the f64 CPU kernels on the same inputs (which `checkRecurrence` holds against the
- * definition), and are the same bits when everything runs again.
+ * definition), and are the same bits when everything runs again. What is kept for them is as large as plans count.
  */
 export async function checkRecurrenceOnGpu<I extends RecurrenceInputs>(
   device: Device,
@@ -46,6 +47,7 @@ export async function checkRecurrenceOnGpu<I extends RecurrenceInputs>(
     expectSame(name, found, exact, ground);
     expectSameBits(`${name}, again`, await runWhole(ground, rounded), found);
     if (!types.whole) expectSame(`${name}, cut`, await runSliced(ground, rounded), exact, ground);
+    checkKept(device, check.op, (on) => inputsOn(on, rounded, ground), !types.whole);
   } finally {
     cpu.close();
   }
@@ -74,6 +76,18 @@ function roundedCheck<I extends RecurrenceInputs>(
   ]);
   const h0 = roundedTo('f32', initialState(check).values);
   return { ...check, inputs: Object.fromEntries(entries) as typeof check.inputs, h0 };
+}
+
+function inputsOn<I extends RecurrenceInputs>(
+  device: Device,
+  { inputs }: RecurrenceCheck<I>,
+  { dtypeOf }: Ground,
+): I {
+  const entries = Object.entries<RecurrenceInput | null>(inputs).map(([name, input]) => [
+    name,
+    input && fromNumbers(device, input.values, input.shape, dtypeOf(name)),
+  ]);
+  return Object.fromEntries(entries) as I;
 }
 
 function expectSameBits(name: string, found: Results, expected: Results): void {

@@ -29,6 +29,8 @@ async function bytesOf(numLayers: number, use: string, options: object, recomput
 /** 64 tokens of a head with 32 keys, 64 values. */
 const ofChunk = 2 * (2 * 64 * 32) + 4 * 32 + 2 * (2 * 64 * 64) + 2 * 64 * 64;
 const ofChunks = rounded(H * (T / 64) * ofChunk);
+/** The states before so many segments of a slice, on a GPU; K keys and 64 values a head, in f32. */
+const states = (numSegments: number, K: number) => 4 * H * numSegments * K * 64;
 
 /** As allocators do: up to an eighth of the power of two below. */
 function rounded(bytes: number): number {
@@ -39,11 +41,11 @@ function rounded(bytes: number): number {
 const plainHeads = { featureMap: 'identity', normalize: false, outputNorm: true };
 
 for (const [use, options, ofMixer] of [
-  // q, k, v and the output; the output's norm.
-  ['linear-attention', plainHeads, { kept: 4 * X + H * statistics, cheap: X }],
-  // q, k [T, D/2], v and the output, the output's gate, decays [T, D/2] as logits, and what the narrow gate makes of x.
+  // q, k, v and the output, states before 4 chunks each and behind all; the output's norm.
+  ['linear-attention', plainHeads, { kept: 4 * X + H * statistics + states(T / 256 + 1, 64), cheap: X }],
+  // q, k [T, D/2], v and the output, the output's gate, decays [T, D/2] as logits, what the narrow gate makes of x, states.
   // Cheap there: log decays; queries and keys as decayed, chunks' decays, scores in two terms, states before chunks.
-  ['gla', {}, { kept: 4.5 * X + H * statistics + 2 * T * 16, cheap: X + X + ofChunks }],
+  ['gla', {}, { kept: 4.5 * X + H * statistics + 2 * T * 16 + states(T / 256, 32), cheap: X + X + ofChunks }],
 ] as const) {
   for (const recompute of [false, 'cheap'] as const) {
     test(`${use}, recompute ${recompute} ~> a layer keeps what its backward pass cannot do without`, async () => {

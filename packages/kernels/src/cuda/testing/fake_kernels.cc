@@ -1,8 +1,10 @@
 #include <cstdlib>
 
 #include "../../ops/add/cuda.h"
+#include "../../ops/delta-rule/cuda_kept.h"
 #include "../../ops/gated-linear/cuda.h"
 #include "../../ops/linear/cuda.h"
+#include "../../ops/lti-scan/cuda_plan.h"
 #include "../../ops/sum-rows/cuda.h"
 #include "../library.h"
 #include "fake_chain.h"
@@ -12,7 +14,7 @@
 // A library of CUDA kernels without any GPU, for tests of what is said where kernels are missing, and with
 // what products of matrices need. LONGSCAN_FAKE_CUDA, as for the fake driver: "toolkit=13000 probe=209" (a
 // cudaError_t: no code for this GPU; 716: a failed kernel's context). Head sizes are refused as the real
-// kernels refuse them.
+// kernels refuse them, and what the delta rule and scans of time-invariant systems keep is as large as there.
 
 namespace {
 
@@ -89,5 +91,38 @@ int longscanGatedLinearForward(const LongscanGatedLinear*, const LongscanGatedLi
 }
 int longscanGatedLinearBackward(const LongscanGatedLinear*, const LongscanGatedLinearBackward*,
                                 CUstream_st*) {
+  return 0;
+}
+
+size_t longscanDeltaRuleKeptBytes(const LongscanDeltaRule* call) {
+  return longscan::DeltaKept<uint16_t>(*call, nullptr).arena.used();
+}
+size_t longscanDeltaRuleForwardWorkspaceBytes(const LongscanDeltaRule*) {
+  return 0;
+}
+size_t longscanDeltaRuleSegmentsBytes(const LongscanDeltaRule* call) {
+  return longscan::DeltaSegments(*call, nullptr).arena.used();
+}
+int longscanDeltaRulePrepare(const LongscanDeltaRule*, void*, CUstream_st*) {
+  return 0;
+}
+int longscanDeltaRuleSummarize(const LongscanDeltaRule*, const LongscanDeltaRuleSummary*, CUstream_st*) {
+  return 0;
+}
+int longscanDeltaRuleForward(const LongscanDeltaRule*, const LongscanDeltaRuleForward*, CUstream_st*) {
+  return 0;
+}
+
+size_t longscanLtiScanWorkspaceBytes(const LongscanLtiScan*) {
+  return 16;
+}
+size_t longscanLtiScanStatesBytes(const LongscanLtiScan* call) {
+  const longscan::LtiPlan plan(*call);
+  return sizeof(float) * call->B * plan.numSegments * plan.stateSize;
+}
+int longscanLtiScanForward(const LongscanLtiScan*, const LongscanLtiScanForward*, CUstream_st*) {
+  return 0;
+}
+int longscanLtiScanSummarize(const LongscanLtiScan*, float*, float*, CUstream_st*) {
   return 0;
 }

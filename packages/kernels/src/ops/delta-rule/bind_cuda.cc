@@ -58,7 +58,8 @@ struct Common {
   }
   void* kept(Args& args) const {
     const TensorRef kept = args.tensor("kept");
-    args.check(kept.bytes() >= keptBytes(args), "kept does not fit");
+    const size_t bytes = keptBytes(args);
+    args.check(kept.bytes() == bytes, "kept is not of " + std::to_string(bytes) + " bytes");
     checkAligned(args, kept);
     return kept.data;
   }
@@ -76,7 +77,7 @@ struct Common {
     if (!segments) return nullptr;
     const size_t bytes = segmentsBytes(args);
     args.check(bytes > 0, "slices are not summarized by chunks on this device");
-    args.check(segments.bytes() >= bytes, "segments do not fit");
+    args.check(segments.bytes() == bytes, "segments are not of " + std::to_string(bytes) + " bytes");
     checkAligned(args, segments);
     return segments.data;
   }
@@ -90,11 +91,6 @@ struct Common {
  private:
   static constexpr int64_t limit = 1 << 24;
 };
-
-Napi::Value bindKeptBytes(Args& args) {
-  const Common common(args);
-  return Napi::Number::New(args.env(), static_cast<double>(common.keptBytes(args)));
-}
 
 Napi::Value bindForward(Args& args) {
   const Common common(args);
@@ -121,9 +117,9 @@ Napi::Value bindPrepare(Args& args) {
   return args.env().Undefined();
 }
 
-Napi::Value bindSegmentsBytes(Args& args) {
+Napi::Value bindSummarizes(Args& args) {
   const Common common(args);
-  return Napi::Number::New(args.env(), static_cast<double>(common.segmentsBytes(args)));
+  return Napi::Boolean::New(args.env(), common.segmentsBytes(args) > 0);
 }
 
 Napi::Value bindSummaryBackwardBytes(Args& args) {
@@ -183,10 +179,9 @@ Napi::Value bindBackward(Args& args) {
 }  // namespace
 
 void registerDeltaRuleCuda(Registry& registry) {
-  registry.add("deltaRuleCudaKeptBytes", 9, bindKeptBytes);
   registry.add("deltaRuleCudaForward", 15, bindForward);
   registry.add("deltaRuleCudaPrepare", 10, bindPrepare);
-  registry.add("deltaRuleCudaSegmentsBytes", 9, bindSegmentsBytes);
+  registry.add("deltaRuleCudaSummarizes", 9, bindSummarizes);
   registry.add("deltaRuleCudaSummarize", 14, bindSummarize);
   registry.add("deltaRuleCudaSummaryBackwardBytes", 9, bindSummaryBackwardBytes);
   registry.add("deltaRuleCudaSummarizeBackward", 14, bindSummarizeBackward);

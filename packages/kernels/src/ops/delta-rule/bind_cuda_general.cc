@@ -89,14 +89,6 @@ void* optionalTypedArgument(Args& args, const char* name, const TensorRef& like)
   return tensor.data;
 }
 
-Napi::Value bindBytes(Args& args) {
-  const Common common(args);
-  const auto which = static_cast<int>(args.integer("which"));
-  args.check(which >= longscanDeltaGeneralKept && which <= longscanDeltaGeneralSummaryBackwardWorkspace,
-             "unknown memory");
-  return Napi::Number::New(args.env(), static_cast<double>(common.bytes(args, which)));
-}
-
 Napi::Value bindForward(Args& args) {
   const Common common(args);
   const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanDeltaGeneralForward);
@@ -160,7 +152,6 @@ Napi::Value bindSummarizeBackward(Args& args) {
 }  // namespace
 
 void registerDeltaGeneralCuda(Registry& registry) {
-  registry.add("deltaGeneralCudaBytes", 14, bindBytes);
   registry.add("deltaGeneralCudaForward", 17, bindForward);
   registry.add("deltaGeneralCudaBackward", 25, bindBackward);
   registry.add("deltaGeneralCudaSummarize", 16, bindSummarize);

@@ -1,7 +1,8 @@
 import type { ForwardCall } from '../../autograd/define-op.js';
 import type { RecurrenceParts } from '../../recurrence-parts.js';
 import type { Tensor } from '../../tensor.js';
-import type { DeltaRead, DeltaRuleInputs } from './index.js';
+import type { DeltaRead, DeltaRuleInputs } from './inputs.js';
+import { keptOfRows } from './kept-on-gpu.js';
 import type { DeltaRuleArguments } from './native.js';
 
 /** One kind of the recurrence. */
@@ -20,9 +21,6 @@ interface Kind {
   ) => void;
 }
 
-/** `longscanDeltaGeneralKept` of cuda_general.h. */
-const keptMemory = 0;
-
 /** Every kind of the recurrence on a GPU, in f32, token by token: inputs in bf16 or f32, gates, beta and states in f32. */
 export function generalCudaParts({
   read,
@@ -39,7 +37,7 @@ export function generalCudaParts({
   ) => {
     const slice = common(call, inputs, resets);
     const { q, k, v } = inputs;
-    const kept = call.empty([call.native.deltaGeneralCudaBytes(...slice, keptMemory) / 4]);
+    const kept = call.empty([keptOfRows(inputs) / 4]);
     const [B, T, H] = q.shape as [number, number, number];
     const output = call.empty([B, T, H, (read === 'key' ? v : k).dim(-1)], v.dtype);
     call.native.deltaGeneralCudaForward(...slice, h0?.id ?? null, output.id, finalState?.id ?? null, kept.id);

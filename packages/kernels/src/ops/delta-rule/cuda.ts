@@ -2,15 +2,11 @@ import type { ForwardCall } from '../../autograd/define-op.js';
 import type { Kept } from '../../recurrence-op.js';
 import type { RecurrenceParts } from '../../recurrence-parts.js';
 import type { Tensor } from '../../tensor.js';
-import type { DeltaRuleInputs } from './index.js';
+import { type DeltaRuleInputs, gateCodes } from './inputs.js';
+import { type DeltaKind, isChunkwise, keptOfChunks, keptOfSegments } from './kept-on-gpu.js';
 import type { DeltaRuleCudaArguments } from './native.js';
 
-/** One kind of the recurrence. */
-interface Kind {
-  /** The number of its gate. */
-  readonly code: number;
-  /** The key erases, queries read keys, one step a token. */
-  readonly isPlain: boolean;
+interface Kind extends DeltaKind {
   readonly scaleOf: (q: Tensor) => number;
   readonly stateShape: (inputs: DeltaRuleInputs) => readonly number[];
 }
@@ -39,18 +35,12 @@ export function cudaParts(
   };
 }
 
-/** As `cuda.h` has it. */
-function isChunkwise({ isPlain }: Kind, { q, v }: DeltaRuleInputs): boolean {
-  const isHeadSize = (size: number, most: number) => size % 8 === 0 && size <= most;
-  return isPlain && q.dtype === 'bf16' && isHeadSize(q.dim(3), 256) && isHeadSize(v.dim(-1), 512);
-}
-
 /**
  * Inputs in bf16, gates and states in f32. A slice alone is one call; between others, its chunks are prepared once for
  * its summary and its outputs. Devices without the kernels of the summary take `general`'s.
  */
 function chunkwiseParts(
-  { code, scaleOf, stateShape }: Kind,
+  { gate, scaleOf, stateShape }: Kind,
   general: RecurrenceParts<DeltaRuleInputs>,
 ): RecurrenceParts<DeltaRuleInputs> {
   const common = (
@@ -60,7 +50,7 @@ function chunkwiseParts(
   ): DeltaRuleCudaArguments => {
     const { q, k, v, beta, g } = inputs;
     const optional = [beta?.id ?? null, g?.id ?? null, resets?.id ?? null] as const;
-    return [call.stream, code, scaleOf(q), q.id, k.id, v.id, ...optional];
+    return [call.stream, gateCodes[gate], scaleOf(q), q.id, k.id, v.id, ...optional];
   };
   /** FLOPs of `perToken` products with the K × V state and `intra` products inside a chunk of 64 tokens. */
   const count = (call: ForwardCall, { q, v }: DeltaRuleInputs, perToken: number, intra: number): void => {
@@ -68,13 +58,13 @@ function chunkwiseParts(
     call.device.flops += (v.size / V) * (2 * perToken * K * V + intra * 64 * (K + V));
   };
 
-  const roomToKeep = (call: ForwardCall, slice: DeltaRuleCudaArguments): Tensor =>
-    call.empty([Math.ceil(call.native.deltaRuleCudaKeptBytes(...slice) / 4)]);
+  const roomToKeep = (call: ForwardCall, inputs: DeltaRuleInputs): Tensor =>
+    call.empty([keptOfChunks(inputs, gate === 'diagonal') / 4]);
 
   return {
     forward(call, inputs, resets, h0) {
       const slice = common(call, inputs, resets);
-      const kept = roomToKeep(call, slice);
+      const kept = roomToKeep(call, inputs);
       const output = call.empty(inputs.v.shape, inputs.v.dtype);
       const finalState = call.empty(stateShape(inputs));
       call.native.deltaRuleCudaForward(
@@ -92,11 +82,11 @@ function chunkwiseParts(
 
     prepare(call, inputs, resets): Prepared {
       const slice = common(call, inputs, resets);
-      const kept = roomToKeep(call, slice);
-      const bytes = call.native.deltaRuleCudaSegmentsBytes(...slice);
+      const kept = roomToKeep(call, inputs);
+      const isSummarized = call.native.deltaRuleCudaSummarizes(...slice);
       call.native.deltaRuleCudaPrepare(...slice, kept.id);
       count(call, inputs, 0, 1);
-      return { kept, segments: bytes > 0 ? call.empty([bytes / 4]) : null };
+      return { kept, segments: isSummarized ? call.empty([keptOfSegments(inputs) / 4]) : null };
     },
 
     summarize(call, inputs, resets, prepared) {

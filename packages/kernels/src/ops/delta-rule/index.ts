@@ -1,26 +1,26 @@
 import type { ForwardCall } from '../../autograd/define-op.js';
 import { ownReads } from '../../own-reads.js';
-import type { HostTensor, RecurrenceInputs, RecurrenceOp } from '../../recurrence-op.js';
+import type { HostTensor, RecurrenceOp } from '../../recurrence-op.js';
 import { partsByDevice } from '../../recurrence-parts.js';
 import { sweepRecurrence } from '../../sweep-recurrence.js';
 import { expectShape, type Tensor } from '../../tensor.js';
 import { expectTypes, wideType } from '../../types-of.js';
 import { cudaParts } from './cuda.js';
 import { generalCudaParts } from './cuda-general.js';
+import {
+  type DeltaErase,
+  type DeltaGate,
+  type DeltaRead,
+  type DeltaRuleInputs,
+  eraseCodes,
+  gateCodes,
+  readCodes,
+} from './inputs.js';
+import { keptOnGpu } from './kept-on-gpu.js';
 import './native.js';
 import { deltaRuleReference } from './reference.js';
 
-/** The decay a of S = a S + …: none, one per token and head, one per key channel. */
-export type DeltaGate = 'none' | 'scalar' | 'diagonal';
-/** What a row reads of the old state: `key`, k of the decayed one; `own`, b of the undecayed one; `dplr`, that, and e writes it. */
-export type DeltaErase = 'key' | 'own' | 'dplr';
-/** The axis of the state that q is contracted with. */
-export type DeltaRead = 'key' | 'value';
-
-// The numbers of the enums in delta_rule.h.
-const gateCodes: Readonly<Record<DeltaGate, number>> = { none: 0, scalar: 1, diagonal: 2 };
-const eraseCodes: Readonly<Record<DeltaErase, number>> = { key: 0, own: 1, dplr: 2 };
-const readCodes: Readonly<Record<DeltaRead, number>> = { key: 0, value: 1 };
+export type { DeltaErase, DeltaGate, DeltaRead, DeltaRuleInputs } from './inputs.js';
 
 /** Rows between two states that are kept for the backward pass; `deltaChunk` of delta_rule.h. */
 const chunkRows = 128;
@@ -33,24 +33,6 @@ export interface DeltaRuleOptions {
   readonly rowsPerToken?: number;
   /** Of the output; default 1/√(size of a query). */
   readonly scale?: number;
-}
-
-/** With n = `rowsPerToken`, of which a token's decay acts before the first and its output is taken after the last. */
-export interface DeltaRuleInputs extends RecurrenceInputs {
-  /** [B, T, H, K]; read by value [B, T, H, V] */
-  readonly q: Tensor;
-  /** [B, T, H, K], for n > 1 [B, T, n, H, K] */
-  readonly k: Tensor;
-  /** [B, T, H, V], for n > 1 [B, T, n, H, V] */
-  readonly v: Tensor;
-  /** [B, T, H], for n > 1 [B, T, n, H]: a factor of the k that is written; null: 1. */
-  readonly beta: Tensor | null;
-  /** Log decay, <= 0: scalar [B, T, H], diagonal [B, T, H, K]. */
-  readonly g: Tensor | null;
-  /** Like k: what `own` and `dplr` read. */
-  readonly b: Tensor | null;
-  /** Like k: where `dplr` writes what was read. */
-  readonly e: Tensor | null;
 }
 
 /**
@@ -195,8 +177,8 @@ export function deltaRule(options: DeltaRuleOptions = {}): RecurrenceOp<DeltaRul
   });
   const isPlain = erase === 'key' && read === 'key' && n === 1;
   const onGpu = cudaParts(
-    { code: gateCodes[gate], isPlain, scaleOf: factorOf, stateShape },
+    { gate, isPlain, scaleOf: factorOf, stateShape },
     generalCudaParts({ read, stateShape, common, count }),
   );
-  return { ...onCpu, ...partsByDevice(onCpu, onGpu) };
+  return { ...onCpu, ...partsByDevice(onCpu, onGpu, keptOnGpu({ gate, isPlain })) };
 }

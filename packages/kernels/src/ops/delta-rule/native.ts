@@ -61,11 +61,9 @@ declare module '../../native.js' {
       ]
     ): void;
     /**
-     * On GPUs: bytes that the forward pass keeps for the backward one.
+     * On GPUs: o, the state after the slice, and what the backward pass needs, as large as kept-on-gpu.ts says.
      * @throws LongscanError E-CUDA-KERNEL for head sizes without a kernel
      */
-    deltaRuleCudaKeptBytes(...args: [...common: DeltaRuleCudaArguments]): number;
-    /** On GPUs: o, the state after the slice, and what the backward pass needs. */
     deltaRuleCudaForward(
       ...args: [
         ...common: DeltaRuleCudaArguments,
@@ -79,8 +77,8 @@ declare module '../../native.js' {
     ): void;
     /** On GPUs: what of `kept` needs no state. */
     deltaRuleCudaPrepare(...args: [...common: DeltaRuleCudaArguments, kept: number]): void;
-    /** On GPUs: bytes that a slice's summaries have in common; 0 where the device does not summarize by chunks. */
-    deltaRuleCudaSegmentsBytes(...args: [...common: DeltaRuleCudaArguments]): number;
+    /** Whether the device summarizes by chunks. */
+    deltaRuleCudaSummarizes(...args: [...common: DeltaRuleCudaArguments]): boolean;
     /** On GPUs, from what is prepared: E, Mᵀ, and whether a document starts in the slice, [B]. */
     deltaRuleCudaSummarize(
       ...args: [
@@ -124,11 +122,10 @@ declare module '../../native.js' {
       ]
     ): void;
     /**
-     * On GPUs, token by token, of every kind: bytes of `which`, a number of LongscanDeltaGeneralMemory.
+     * On GPUs, token by token, of every kind: o, the state after the slice, and what the backward pass needs, as large as
+     * kept-on-gpu.ts says.
      * @throws LongscanError E-CUDA-KERNEL for head sizes without a kernel
      */
-    deltaGeneralCudaBytes(...args: [...common: DeltaRuleArguments, which: number]): number;
-    /** There: o, the state after the slice, and what the backward pass needs. */
     deltaGeneralCudaForward(
       ...args: [...common: DeltaRuleArguments, h0: number | null, o: number, ht: number | null, kept: number]
     ): void;

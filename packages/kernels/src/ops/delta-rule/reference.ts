@@ -1,4 +1,4 @@
-import type { DeltaErase, DeltaGate, DeltaRead } from './index.js';
+import type { DeltaErase, DeltaGate, DeltaRead } from './inputs.js';
 
 /** One call: n rows for each token; f64, row-major, shaped as in `DeltaRuleInputs`; h0 [B, H, V, K]. */
 export interface DeltaRuleCall {

@@ -2,11 +2,11 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { runRecurrence } from '../../autograd/run-recurrence.js';
 import { LongscanError } from '../../errors.js';
-import { empty } from '../../tensor.js';
+import { empty, zeros } from '../../tensor.js';
+import { checkKept } from '../../testing/check-kept.js';
 import { testOnGpu } from '../../testing/gpu.js';
 import { checkRecurrenceOnGpu } from '../../testing/index.js';
 import { gatedLinear } from './index.js';
-import { decayedBytes } from './kept-on-gpu.js';
 import { type Case, type Kind, problem } from './problem.js';
 
 const kinds: readonly Kind[] = [
@@ -39,22 +39,26 @@ for (const kind of kinds) {
   }
 }
 
+/** In segments of many chunks, and of as few as pay. */
 for (const [B, T, H, K, V] of [
-  [2, 150, 3, 40, 72],
-  [1, 64, 1, 64, 64],
-  [1, 1000, 2, 256, 512],
+  [1, 1000, 2, 256, 256],
+  [1, 1000, 2, 128, 512],
+  [1, 20_000, 2, 128, 128],
 ] as const) {
-  testOnGpu(
-    `B=${B} T=${T} H=${H} K=${K} V=${V} ~> a diagonal decay keeps what plans count`,
-    async (device) => {
-      const [q, k] = [empty(device, [B, T, H, K], 'bf16'), empty(device, [B, T, H, K], 'bf16')];
-      const [v, g] = [empty(device, [B, T, H, V], 'bf16'), empty(device, [B, T, H, K])];
-      const decayed = 3;
-      const ids = [q.id, k.id, v.id, g.id, null, null, null] as const;
-      const bytes = device.native.gatedLinearCudaBytes(device.compute.id, 3, false, 1, ...ids, decayed);
-      assert.is(decayedBytes({ q, k, v, g }), bytes);
-    },
-  );
+  for (const { decay, decayOn } of kinds.filter(({ decayOn }) => decayOn === undefined || V <= 256)) {
+    testOnGpu(
+      `${decay} on ${decayOn ?? 'key'}s, T=${T} H=${H} K=${K} V=${V} ~> kernels keep what plans count`,
+      async (device) => {
+        const rows = [B, T, H] as const;
+        const channels = [...rows, decayOn === 'value' ? V : K];
+        const gateShape = { identity: null, 'fixed-scalar': [H], scalar: rows, diagonal: channels }[decay];
+        checkKept(device, gatedLinear(decay, decayOn && { decayOn }), (on) => ({
+          ...{ q: zeros(on, [...rows, K], 'bf16'), k: zeros(on, [...rows, K], 'bf16') },
+          ...{ v: zeros(on, [...rows, V], 'bf16'), g: gateShape && zeros(on, gateShape) },
+        }));
+      },
+    );
+  }
 }
 
 testOnGpu('head sizes without a kernel are refused, with those that have one', async (device) => {

@@ -7,7 +7,7 @@ import { expectTypes, wideType } from '../../types-of.js';
 import { cudaParts } from './cuda.js';
 import { perHead, sumOfGroup, sumOverBatch } from './groups.js';
 import { type BonusLinearInputs, type DecayKind, decayCodes, type GatedLinearInputs } from './inputs.js';
-import { decayedBytes } from './kept-on-gpu.js';
+import { keptOnGpu } from './kept-on-gpu.js';
 import './native.js';
 import { gatedLinearReference } from './reference.js';
 import { readByAll, writtenByAll } from './unordered.js';
@@ -127,17 +127,10 @@ export function gatedLinear(
     return { output, state, factor, reset };
   };
 
-  /** On a shape device, what a GPU would keep beside. */
-  const decayedForGpu = (call: ForwardCall, inputs: GatedLinearInputs): Tensor | null => {
-    const isKept = call.device.standsForGpu && call.keepsCheap;
-    const isDecayed = decay === 'diagonal' && decayOn === 'key' && read === undefined;
-    return isKept && isDecayed && inputs.q.dtype === 'bf16' ? call.empty([decayedBytes(inputs) / 4]) : null;
-  };
-
   const onCpu: RecurrenceParts<GatedLinearInputs> = {
     forward(call, inputs, resets, h0) {
       const { output, state } = sweep(call, inputs, resets, h0);
-      return { output, finalState: state, kept: { output, decayed: decayedForGpu(call, inputs) } };
+      return { output, finalState: state, kept: { output } };
     },
 
     // One sweep gives the outputs of a zero state and the summary: on a CPU a second one would cost as much as the first.
@@ -234,7 +227,7 @@ export function gatedLinear(
             readByAll({ q: inputs.q, state }, factorOf(inputs.q)),
         },
       }),
-    ...partsByDevice(onCpu, onGpu),
+    ...partsByDevice(onCpu, onGpu, keptOnGpu({ decay, decayOn })),
 
     reference({ q, k, v, g, u }, resets, h0) {
       const [B, T, H, V] = v!.shape as [number, number, number, number];

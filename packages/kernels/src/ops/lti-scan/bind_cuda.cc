@@ -52,12 +52,6 @@ struct Common {
 
 }  // namespace
 
-Napi::Value bindLtiScanCudaStates(Args& args) {
-  args.stream();
-  const Common common(args);
-  return Napi::Number::New(args.env(), static_cast<double>(common.keptSize(args) / common.stateSize()));
-}
-
 Napi::Value bindLtiScanForwardOnGpu(Args& args) {
   Common common(args);
   LongscanLtiScanForward io{};

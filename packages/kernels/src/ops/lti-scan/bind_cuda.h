@@ -4,9 +4,6 @@
 
 namespace longscan {
 
-/// The function that only GPUs have: how the slice is cut is their kernels' business.
-Napi::Value bindLtiScanCudaStates(Args& args);
-
 /// The functions of binding.cc once the stream has been read and is a GPU's.
 Napi::Value bindLtiScanForwardOnGpu(Args& args);
 Napi::Value bindLtiScanAdjointOnGpu(Args& args);

@@ -103,7 +103,6 @@ Napi::Value bindBackward(Args& args) {
 }  // namespace
 
 void register_lti_scan(Registry& registry) {
-  registry.add("ltiScanCudaStates", 6, bindLtiScanCudaStates);
   registry.add("ltiScanForward", 11, bindForward);
   registry.add("ltiScanAdjoint", 8, bindAdjoint);
   registry.add("ltiScanBackward", 13, bindBackward);

@@ -3,6 +3,7 @@ import type { RecurrenceInputs, RecurrenceOp } from '../../recurrence-op.js';
 import { sweepRecurrence } from '../../sweep-recurrence.js';
 import { expectShape, type Tensor } from '../../tensor.js';
 import { expectTypes, wideType } from '../../types-of.js';
+import { statesOnGpu } from './kept-on-gpu.js';
 import './native.js';
 import { ltiScanReference } from './reference.js';
 
@@ -62,13 +63,11 @@ export function ltiScan(signal: LtiSignal): RecurrenceOp<LtiScanInputs> {
     forward(call, inputs, resets, h0) {
       const { u } = inputs;
       const [B, C, , size] = stateShape(inputs);
+      const T = u.dim(1);
       const output = call.empty(u.shape, u.dtype);
       const finalState = call.empty([B, C, 1, size], wideType(u.dtype));
       const head = common(call, inputs, resets);
-      const numStates =
-        call.device.kind === 'cuda'
-          ? call.native.ltiScanCudaStates(...head)
-          : Math.ceil(u.dim(1) / chunkTokens);
+      const numStates = call.device.isGpu ? statesOnGpu(B, T, C, size / 2) : Math.ceil(T / chunkTokens);
       const checkpoints = call.empty([B, numStates, C, size], wideType(u.dtype));
       call.native.ltiScanForward(...head, h0?.id ?? null, output.id, checkpoints.id, finalState.id, null);
       count(call, inputs, isComplex ? 16 : 12);

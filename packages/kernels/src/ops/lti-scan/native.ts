@@ -1,14 +1,5 @@
 declare module '../../native.js' {
   interface Native {
-    /** How many states of each batch row `checkpoints` has on a GPU. */
-    ltiScanCudaStates(
-      stream: number,
-      complex: boolean,
-      u: number,
-      logLambda: number,
-      w: number,
-      resets: number | null,
-    ): number;
     /**
      * y, the states that the backward pass starts again from (on a CPU those before every 64th token), the state after the
      * slice, λ^T; null for what is not wanted.

@@ -26,7 +26,7 @@ export interface MesaInputs extends RecurrenceInputs {
 /** Room for a solution of every token; on a GPU rows are padded to a multiple of 8. */
 function emptySolutions(call: ForwardCall, { q }: MesaInputs): Tensor {
   const [B, T, H, K] = q.shape as [number, number, number, number];
-  const columns = call.device.kind === 'cuda' ? Math.ceil(K / 8) * 8 : K;
+  const columns = call.device.isGpu ? Math.ceil(K / 8) * 8 : K;
   return call.empty([B, T, H, columns], wideType(q.dtype));
 }
 
@@ -75,8 +75,7 @@ function queryGrad(
   const [B, H, R, K] = stateShape(inputs) as [number, number, number, number];
   const dq = call.empty(q.shape, q.dtype);
   const dLambda = call.empty([B, H * K], wideType(q.dtype));
-  const onGpu = call.device.kind === 'cuda';
-  const forRest = onGpu
+  const forRest = call.device.isGpu
     ? emptySolutions(call, inputs)
     : call.empty([B, H, Math.ceil(q.dim(1) / chunk), R, K], wideType(q.dtype));
   call.native.mesaQueryGrad(

@@ -129,7 +129,7 @@ export function mlstm(options: { scale?: number } = {}): RecurrenceOp<MlstmInput
 
     prepareBackward(call, inputs, resets, { incoming }) {
       // A GPU walks over the chunks anew, with all of them side by side.
-      if (call.device.kind === 'cuda') return { checkpoints: null };
+      if (call.device.isGpu) return { checkpoints: null };
       const [B, T, H, K] = inputs.q.shape as [number, number, number, number];
       const V = inputs.v.dim(3);
       const checkpoints = call.empty([B, H, Math.ceil(T / chunk), K, V + 1], wideType(inputs.v.dtype));
