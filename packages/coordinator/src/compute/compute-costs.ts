@@ -14,6 +14,8 @@ export interface ComputeCosts {
   readonly ops: Readonly<Record<string, OpCost>>;
   /** Of functions that were never measured. */
   readonly other: OpCost;
+  /** They are a file's, saved of other jobs or by another version: what it does not have is worth telling. Default: false. */
+  readonly isSaved?: boolean;
   /** Ranks of one host that can compute at once; more of them take turns. Null: each has a device of its own. */
   readonly ranksAtOnce: number | null;
   /**

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { OpEntry, Schedule } from '@longscan/worker';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Machine } from '../fabric/machine.js';
@@ -8,6 +9,7 @@ import type { ComputeFile } from './compute-file.js';
 import { loadCompute } from './load-compute.js';
 import { opSeconds } from './op-seconds.js';
 import { presetNames } from './presets.js';
+import { unknownOps } from './unknown-ops.js';
 
 const here: Machine = { host: '0123456789ab', cpu: 'Some CPU', cores: 2 };
 const cost = { launchS: 1e-6, secondsPerByte: 1e-10, secondsPerFlop: 0 };
@@ -105,6 +107,21 @@ test('compute files ~> what is wrong, with its line and key', () => {
 
 test('presets ~> a name that is none, with what was meant', () => {
   refused(() => loadCompute('h20', here), /E-REG.*unknown compute costs "h20".*cpu, h200, h100/, /h200|h100/);
+});
+
+test('a compute file without costs of an op ~> a note names it', () => {
+  const op = (name: string, stream = 0) =>
+    ({ ...{ kind: 'op', stream, name }, bytes: 8, flops: 0 }) as OpEntry;
+  const entries = [op('copy'), op('swapAxes'), op('addTail'), op('swapAxes'), op('elsewhere', 1)];
+  const schedules = [{ streams: ['compute', 'sp'], entries }] as unknown as Schedule[];
+  const [note, ...others] = unknownOps(load(file), schedules);
+  assert.equal(others, []);
+  assert.match(note!, /^"mine" has no costs of addTail, swapAxes: they count as any other op/);
+  assert.equal(
+    unknownOps(load({ ...file, ops: { copy: cost, swapAxes: cost, addTail: cost } }), schedules),
+    [],
+  );
+  assert.equal(unknownOps(loadCompute('h200', here), schedules), []);
 });
 
 test.run();

@@ -18,7 +18,7 @@ export function loadCompute(nameOrPath: string, here: Machine = thisMachine()): 
     const file = readSettingsFile(nameOrPath, {
       ...{ schema: computeFileSchema, kind: 'a compute file', code: 'E-COMPUTE' },
     });
-    return costsOf(file, here);
+    return { ...costsOf(file, here), isSaved: true };
   }
   if (isPreset(nameOrPath)) return costsOf(presets[nameOrPath], here);
   throw new LongscanError({
@@ -31,7 +31,7 @@ export function loadCompute(nameOrPath: string, here: Machine = thisMachine()): 
   });
 }
 
-const remedy = 'measure yours with "longscan bench step JOB --save compute.json"';
+export const remedy = 'measure yours with "longscan bench step JOB --save compute.json"';
 
 function costsOf({ measured, assumptions, ...costs }: CostsWithOrigin, here: Machine): ComputeCosts {
   const { name, ops, other, ranksAtOnce, slowdown, enqueueS } = costs;

@@ -20,7 +20,7 @@ export interface StepTime {
   /** What it is based on. */
   readonly fabric: string;
   readonly compute: string;
-  /** Where that is not this machine, measured. */
+  /** Where that is not this machine, measured, or does not know all ops. */
   readonly notes: readonly string[];
 }
 
@@ -39,7 +39,7 @@ export async function stepTime(
   if (mesh.numRanks > mostRanks) return null;
   const costs = loadCompute(compute ?? presetFor(jobSpec));
   const fabric = withNodesOfJob(linksOf(plan), jobSpec);
-  const { seconds, ranks } = await simulateStep(plan, { fabric, compute: costs }, layerModules);
+  const { seconds, ranks, notes } = await simulateStep(plan, { fabric, compute: costs }, layerModules);
   return {
     modelled: true,
     stepSeconds: seconds,
@@ -47,7 +47,7 @@ export async function stepTime(
     ranks: ranks.map(({ busyS, stoodStillS: { sp = 0, world = 0 } }) => ({
       ...{ busyS, exposedS: sp, exposedGradientS: world },
     })),
-    ...{ fabric: fabric.name, compute: costs.name, notes: costs.notes ?? [] },
+    ...{ fabric: fabric.name, compute: costs.name, notes: [...(costs.notes ?? []), ...notes] },
   };
 }
 

@@ -86,10 +86,13 @@ export async function simulateCurve(
 ): Promise<SimulatedCurve> {
   const { points, notes } = await planPoints(request, onStage);
   const rows: SimulatedRow[] = [];
+  const ofSteps = new Set<string>();
   const firstOf = new Map<string, number>();
   for (const [i, { plan, sp, strategy }] of points.entries()) {
     onStage({ stage: 'simulating', point: i + 1, numPoints: points.length, sp, strategy });
-    const { seconds, exposedS, exposedGradientS, ranks } = await simulateStep(plan, costs, request.modules);
+    const step = await simulateStep(plan, costs, request.modules);
+    const { seconds, exposedS, exposedGradientS, ranks } = step;
+    for (const note of step.notes) ofSteps.add(note);
     const { sequenceLength, batchSize } = plan.jobSpec.data;
     const { numRanks } = plan.mesh;
     const tokens = sequenceLength * batchSize;
@@ -106,7 +109,7 @@ export async function simulateCurve(
       ...{ fabric: costs.fabric.name, compute: costs.compute.name },
     });
   }
-  return { rows, notes };
+  return { rows, notes: [...notes, ...ofSteps] };
 }
 
 /** What this host has available says nothing of the hosts that a job is simulated on. */

@@ -2,6 +2,7 @@ import { type OpEntry, recordSchedules, type Schedule } from '@longscan/worker';
 import type { Plan } from '@longscan/worker/protocol';
 import type { ComputeCosts } from '../compute/compute-costs.js';
 import { opSeconds } from '../compute/op-seconds.js';
+import { unknownOps } from '../compute/unknown-ops.js';
 import type { Fabric } from '../fabric/fabric.js';
 import { engineOf } from './engine.js';
 import { machineOf } from './machine.js';
@@ -15,6 +16,8 @@ export interface SimulatedStep {
   readonly exposedS: number;
   readonly exposedGradientS: number;
   readonly ranks: readonly SimulatedRank[];
+  /** Worth telling the user, one sentence each. */
+  readonly notes: readonly string[];
 }
 
 export interface StepCosts {
@@ -62,5 +65,6 @@ export function simulateSchedules(
     exposedS: mean(({ stoodStillS }) => stoodStillS.sp ?? 0),
     exposedGradientS: mean(({ stoodStillS }) => stoodStillS.world ?? 0),
     ranks,
+    notes: unknownOps(compute, schedules),
   };
 }
