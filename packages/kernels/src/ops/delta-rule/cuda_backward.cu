@@ -20,13 +20,15 @@ struct GradientTimes {
   }
 };
 
+struct IsCut {
+  bool ifKnown, ifNot;
+};
+
 /// Whether the segments' two sweeps, or one if it is known what leaves them, and the gradients after them
 /// take less time than one sweep with the gradients beside it.
-bool isCut(const LongscanDeltaRule& call, bool isLeavingKnown) {
+IsCut isCut(const LongscanDeltaRule& call, const Segments& cut) {
   DeltaDevice device;
-  if (!deltaSummarizes() || deltaDevice(device) != cudaSuccess) return false;
-  const Segments cut = deltaSegments(call);
-  if (cut.count == 1) return false;
+  if (cut.count == 1 || !deltaSummarizes() || deltaDevice(device) != cudaSuccess) return {};
   // A chunk where no multiprocessor is idle, a segment's beginning, and its part in the fold.
   constexpr double busy = 1.2, begin = 4, fold = 2;
   const int64_t heads = call.B * call.H;
@@ -37,21 +39,24 @@ bool isCut(const LongscanDeltaRule& call, bool isLeavingKnown) {
   const double whole = std::ceil(blocks / wantedMultiprocessors) * chunks + times.beside * gradients;
   const double sweep = std::ceil(blocks * cut.count / wantedMultiprocessors) *
                        (busy * static_cast<double>(cut.tokens / tileTokens) + begin);
-  return (isLeavingKnown ? 1 : 2) * sweep + fold * cut.count + gradients < whole;
+  const double rest = fold * cut.count + gradients;
+  return {sweep + rest < whole, 2 * sweep + rest < whole};
 }
 
 }  // namespace
 
 DeltaBackwardMemory::DeltaBackwardMemory(const LongscanDeltaRule& call, WorkspaceParts& arena) {
-  if (!isCut(call, true)) return;
-  const int64_t states = deltaSegments(call).count * call.B * call.H * call.V * call.K;
-  behind = arena.take<float>(states);
-  if (isCut(call, false)) leaving = arena.take<float>(states);
+  const Segments cut = deltaSegments(call);
+  const auto [ifKnown, ifNot] = isCut(call, cut);
+  const int64_t states = cut.count * call.B * call.H * call.V * call.K;
+  if (ifKnown) behind = arena.take<float>(states);
+  if (ifNot) leaving = arena.take<float>(states);
 }
 
 cudaError_t launchDeltaAdjoints(const LongscanDeltaRule& call, DeltaSweepCall sweep, const void* effects,
                                 const void* leaving, const DeltaBackwardMemory& memory, cudaStream_t stream) {
-  if (effects == nullptr || !isCut(call, leaving != nullptr)) return launchDeltaBackwardSweep(sweep, stream);
+  const bool isCut = (leaving != nullptr ? memory.behind : memory.leaving) != nullptr;
+  if (effects == nullptr || !isCut) return launchDeltaBackwardSweep(sweep, stream);
   const DeltaSegments segments(call, effects);
   sweep.segmentChunks = static_cast<int>(segments.cut.tokens / tileTokens);
   sweep.numSegments = segments.cut.count;

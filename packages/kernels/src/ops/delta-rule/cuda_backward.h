@@ -9,7 +9,7 @@
 namespace longscan {
 
 /// Room for what a sweep needs that is cut, should the call know what segments do; the shape alone does not
-/// tell.
+/// tell. `behind`: it is cut if it is known what leaves them; `leaving`: it is, too, if not.
 struct DeltaBackwardMemory {
   float *leaving = nullptr, *behind = nullptr;  // [segments, B, H, V, K]
 
