@@ -1,5 +1,6 @@
 #pragma once
 
+#include "cuda/group_sums.cuh"
 #include "cuda_diagonal_values.cuh"
 
 namespace longscan {
@@ -78,26 +79,12 @@ class DiagonalTokens : protected DiagonalValues<reads> {
       sums[2 * n] += beta * key.x * exp2Fast(end.x - sum.x) * write[n][j];
       sums[2 * n + 1] += beta * key.y * exp2Fast(end.y - sum.y) * write[n][j + 1];
     });
-    addOverGroups<8, 16>(sums);
-    // Of 16 numbers, lanes 4 group and further have the two of n = group.
+    sumOverGroups<8, 16>(sums, at.lane);  // of 16 numbers, to the two of n = group
     *reinterpret_cast<float2*>(floats(Layout::behind) + 64 * (at.warp % 4) + 8 * at.group + at.pairOf) =
         make_float2(sums[0], sums[1]);
   }
 
  private:
-  /// Adds up 2 `half` numbers over lanes `distance` apart, each of which is left with half of them, and so
-  /// on.
-  template <int half, int distance>
-  __device__ void addOverGroups(float (&x)[16]) const {
-    const bool upper = at.lane & distance;
-#pragma unroll
-    for (int i = 0; i < half; i++) {
-      const float given = upper ? x[i] : x[i + half], own = upper ? x[i + half] : x[i];
-      x[i] = own + __shfl_xor_sync(~0u, given, distance);
-    }
-    if constexpr (half > 2) addOverGroups<half / 2, distance / 2>(x);
-  }
-
   /// Keys decayed back to the piece's start, times beta; queries and erase keys decayed from there.
   __device__ void decayTokens() const {
     const SplitTile backKeys = split(Layout::backKeys), onQueries = split(Layout::onQueries),
