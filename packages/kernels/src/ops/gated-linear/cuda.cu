@@ -15,7 +15,7 @@ bool chunkwise(const Call& call) {
 }
 
 bool joinedSupported(const Call& call) {
-  return call.G == call.H && !call.decayOnValues && chunkwise(call);
+  return call.G == call.H && call.decay != longscanDecayDiagonal && !call.decayOnValues && chunkwise(call);
 }
 
 bool supported(const Call& call) {

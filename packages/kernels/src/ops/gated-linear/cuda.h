@@ -38,8 +38,8 @@ struct LongscanGatedLinear {
   int32_t type;           // LongscanType of q, k, v, o and their gradients
   int32_t decayOnValues;  // 1: the decay acts on the values, else 0
   int32_t joined;         // 1: tokens of q, k and v lie side by side in rows of H (2 K + V) numbers, and so
-                          // do those of dq, dk and dv; of bf16, G = H, V up to 256 unless the decay is
-                          // diagonal, without a bonus
+                          // do those of dq, dk and dv; of bf16, G = H, V up to 256, no diagonal decay
+                          // and no bonus
   float scale;            // not 0
   const void* q;          // [B, T, G, K]
   const void* k;          // [B, T, G, K]

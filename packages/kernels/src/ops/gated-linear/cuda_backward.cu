@@ -142,8 +142,6 @@ cudaError_t differentiateDiagonalDecay(const Call& call, const Plan& plan,
   DiagonalGradientCall gradient{};
   gradient.call = diagonalOf(call, work.decayed);
   gradient.v = static_cast<const Bf16*>(call.v);
-  gradient.valuePitch = pitchOf(call, call.H, call.V);
-  gradient.gradientPitch = pitchOf(call, call.H, call.K);
   gradient.dO = static_cast<const Bf16*>(io.dO);
   gradient.states = work.stateImages;
   gradient.adjoints = work.adjointImages;

@@ -82,7 +82,6 @@ inline DiagonalCall diagonalOf(const Call& call, const Decayed& to) {
   diagonal.scale = call.scale;
   diagonal.q = static_cast<const Bf16*>(call.q);
   diagonal.k = static_cast<const Bf16*>(call.k);
-  diagonal.inputPitch = pitchOf(call, call.G, call.K);
   diagonal.g = call.g;
   diagonal.resets = call.resets;
   diagonal.decayedQuery = to.query;

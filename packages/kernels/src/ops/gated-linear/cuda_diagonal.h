@@ -16,7 +16,6 @@ struct DiagonalCall {
   float scale;
   const __nv_bfloat16* q;  // [B, T, G, K]
   const __nv_bfloat16* k;  // [B, T, G, K]
-  int inputPitch;          // elements from a token of q and k to the next
   const float* g;          // [B, T, H, K], log decay <= 0
   const int32_t* resets;   // [B, T] or null
   __nv_bfloat16*
@@ -35,7 +34,6 @@ cudaError_t launchDiagonalPrepare(const DiagonalCall& call, cudaStream_t stream)
 struct DiagonalGradientCall {
   DiagonalCall call;              // inputs only
   const __nv_bfloat16* v;         // [B, T, H, V]
-  int valuePitch, gradientPitch;  // elements from a token of v, and of dq and dk, to the next
   const __nv_bfloat16* dO;        // [B, T, H, V]
   const unsigned char* states;    // [B, H, chunks]: SweepTask::images of S before each chunk
   const unsigned char* adjoints;  // [B, H, chunks]: of D after it

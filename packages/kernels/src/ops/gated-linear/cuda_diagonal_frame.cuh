@@ -79,19 +79,15 @@ struct Block {
   __device__ int group(const DiagonalCall& call) const {
     return call.G == call.H ? h() : h() / (call.H / call.G);
   }
-  /// Where row 0 of [B, T, H, K] has the block's first channel, of q and k the head's, of v or dO, with
-  /// tokens `pitch` apart, too, and of dq and dk the block's.
+  /// Where row 0 of [B, T, H, K] has the block's first channel, of q and k the head's, of v or dO, too.
   __device__ int64_t place(const DiagonalCall& call) const {
     return ((b * call.T + first()) * call.H + h()) * call.K + channel();
   }
   __device__ int64_t sharedPlace(const DiagonalCall& call) const {
-    return (b * call.T + first()) * call.inputPitch + group(call) * call.K;
+    return ((b * call.T + first()) * call.G + group(call)) * call.K;
   }
-  __device__ int64_t gradientPlace(const DiagonalGradientCall& task) const {
-    return (b * task.call.T + first()) * task.gradientPitch + h() * task.call.K + channel();
-  }
-  __device__ int64_t valuePlace(const DiagonalCall& call, int pitch) const {
-    return (b * call.T + first()) * pitch + h() * call.V;
+  __device__ int64_t valuePlace(const DiagonalCall& call) const {
+    return ((b * call.T + first()) * call.H + h()) * call.V;
   }
 };
 

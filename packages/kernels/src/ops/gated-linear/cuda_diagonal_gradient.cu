@@ -258,8 +258,8 @@ __global__ void __launch_bounds__(gradientThreads, mapped ? gradientBlocks : 1)
   in.length = block.anew().length(call);
   const int pitch = call.H * call.K, channels = call.K - block.channel();
   if (!mapped && computes)
-    storeRows(sum, (at.ofQuery ? task.dq : task.dk) + block.gradientPlace(task), task.gradientPitch,
-              in.length, channels, at.anew());
+    storeRows(sum, (at.ofQuery ? task.dq : task.dk) + block.place(call), pitch, in.length, channels,
+              at.anew());
   __syncthreads();
   if (mapped && computes) {
     stageRows(sum, {base + Layout::rows + (at.ofQuery ? 0 : Layout::tile)}, at.anew());
@@ -293,12 +293,12 @@ cudaError_t makeMaps(const DiagonalGradientCall& task, GradientMaps& maps) {
     CUtensorMap& map;
     MappedTensor tensor;
   } wanted[] = {
-      {maps.q, {call.q, call.B, call.T, call.G, call.K, call.inputPitch}},
-      {maps.k, {call.k, call.B, call.T, call.G, call.K, call.inputPitch}},
-      {maps.v, {task.v, call.B, call.T, call.H, call.V, task.valuePitch}},
+      {maps.q, {call.q, call.B, call.T, call.G, call.K}},
+      {maps.k, {call.k, call.B, call.T, call.G, call.K}},
+      {maps.v, {task.v, call.B, call.T, call.H, call.V}},
       {maps.dO, {task.dO, call.B, call.T, call.H, call.V}},
-      {maps.dq, {task.dq, call.B, call.T, call.H, call.K, task.gradientPitch}},
-      {maps.dk, {task.dk, call.B, call.T, call.H, call.K, task.gradientPitch}},
+      {maps.dq, {task.dq, call.B, call.T, call.H, call.K}},
+      {maps.dk, {task.dk, call.B, call.T, call.H, call.K}},
   };
   for (const auto& one : wanted) {
     if (one.tensor.data == nullptr) continue;

@@ -50,8 +50,8 @@ class GradientLoader {
     fillGates<gradientThreads>(in.c, call.g + block.place(call) - block.channel(), call.H * call.K,
                                block.channel(), call.K, in.length);
     if (!mapped) {
-      fillRows(in.Q, call.q + block.sharedPlace(call), call.inputPitch, block.channel(), call.K);
-      fillRows(in.K, call.k + block.sharedPlace(call), call.inputPitch, block.channel(), call.K);
+      fillRows(in.Q, call.q + block.sharedPlace(call), call.G * call.K, block.channel(), call.K);
+      fillRows(in.K, call.k + block.sharedPlace(call), call.G * call.K, block.channel(), call.K);
     }
     fill(0);
     if (numStages() == 2) fill(1);
@@ -133,9 +133,8 @@ class GradientLoader {
   __device__ void copy(int values) const {
     const DiagonalCall& call = task.call;
     const int pitch = call.H * call.V, stage = values % task.stages;
-    fillRows(tile(stage, 0), task.dO + block.valuePlace(call, pitch), pitch, 64 * values, call.V);
-    fillRows(tile(stage, 1), task.v + block.valuePlace(call, task.valuePitch), task.valuePitch, 64 * values,
-             call.V);
+    fillRows(tile(stage, 0), task.dO + block.valuePlace(call), pitch, 64 * values, call.V);
+    fillRows(tile(stage, 1), task.v + block.valuePlace(call), pitch, 64 * values, call.V);
 #pragma unroll
     for (int at = 16 * threadIdx.x; at < Layout::tile; at += 16 * gradientThreads) {
       copyAsync16(tile(stage, 2).base + at, imageOf(task.states, values, block) + at, true);

@@ -163,7 +163,7 @@ __global__ void __launch_bounds__(diagonalThreads, prepareBlocks)
   const int64_t b = chunks / numChunks;
   const unsigned ofAllHeads = (static_cast<unsigned>(b) * heads + h) * numChunks + chunk;
   const int64_t first = static_cast<int64_t>(chunk) * tileTokens;
-  const int pitch = call.H * call.K, sharedPitch = call.inputPitch;
+  const int pitch = call.H * call.K, sharedPitch = call.G * call.K;
   const int64_t place = (b * call.T + first) * pitch + h * call.K;
   const int64_t sharedPlace =
       (b * call.T + first) * sharedPitch + static_cast<int>(h) / (call.H / call.G) * call.K;

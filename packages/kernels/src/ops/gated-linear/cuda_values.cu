@@ -57,8 +57,6 @@ cudaError_t readAlongValues(const Call& usual, const Plan& plan, const ForwardWo
   DiagonalGradientCall gradient{};
   gradient.call = diagonalOf(usual, work.decayed);
   gradient.v = static_cast<const Bf16*>(usual.v);
-  gradient.valuePitch = pitchOf(usual, usual.H, usual.V);
-  gradient.gradientPitch = pitchOf(usual, usual.H, usual.K);
   gradient.dO = static_cast<const Bf16*>(by);
   gradient.states = read.images;
   gradient.dq = static_cast<Bf16*>(out);
