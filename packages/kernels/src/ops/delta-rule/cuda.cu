@@ -5,6 +5,7 @@
 #include "cuda/tile.cuh"
 #include "cuda_backward.h"
 #include "cuda_diagonal.h"
+#include "cuda_diagonal_prepare.h"
 #include "cuda_forward.h"
 #include "cuda_gradient.h"
 #include "cuda_prepare.h"
@@ -60,9 +61,11 @@ cudaError_t prepare(const Call& call, DeltaChunks& chunks, bool counts, cudaStre
   const cudaError_t error = deltaDevice(device);
   if (error != cudaSuccess) return error;
   if (!counts || deltaSweepLeaves(device, call.B * call.H, call.K, call.V) == 0) chunks.prepared = nullptr;
-  return launchDeltaPrepare({call.B, call.T, call.H, call.K, call.V, call.scale, bf16(call.q), bf16(call.k),
-                             bf16(call.v), call.beta, call.g, call.resets, chunks},
-                            device, stream);
+  const DeltaPrepareCall task{call.B,     call.T,       call.H,       call.K,       call.V,
+                              call.scale, bf16(call.q), bf16(call.k), bf16(call.v), call.beta,
+                              call.g,     call.resets,  chunks};
+  return isDiagonal(call) ? launchDeltaDiagonalPrepare(task, device, stream)
+                          : launchDeltaPrepare(task, device, stream);
 }
 
 cudaError_t forward(const Call& call, const LongscanDeltaRuleForward& io, cudaStream_t stream) {
@@ -161,7 +164,6 @@ size_t longscanDeltaRuleSegmentsBytes(const LongscanDeltaRule* call) {
 
 int longscanDeltaRulePrepare(const LongscanDeltaRule* call, void* kept, CUstream_st* stream) {
   if (!supported(*call)) return cudaErrorInvalidValue;
-  if (isDiagonal(*call)) return deltaDiagonalPrepare(*call, kept, stream);
   DeltaChunks chunks = chunksOf(Kept(*call, kept));
   return prepare(*call, chunks, false, stream);
 }
@@ -175,7 +177,7 @@ int longscanDeltaRuleSummarize(const LongscanDeltaRule* call, const LongscanDelt
 int longscanDeltaRuleForward(const LongscanDeltaRule* call, const LongscanDeltaRuleForward* io,
                              CUstream_st* stream) {
   if (!supported(*call) || (io->segments != nullptr && !io->prepared)) return cudaErrorInvalidValue;
-  return isDiagonal(*call) ? deltaDiagonalForward(*call, *io, stream) : forward(*call, *io, stream);
+  return forward(*call, *io, stream);
 }
 
 int longscanDeltaRuleBackward(const LongscanDeltaRule* call, const LongscanDeltaRuleBackward* io,

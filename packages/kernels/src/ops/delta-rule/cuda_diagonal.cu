@@ -5,7 +5,6 @@
 #include "cuda/tile.cuh"
 #include "cuda_backward.h"
 #include "cuda_diagonal_gradient.h"
-#include "cuda_diagonal_prepare.h"
 #include "cuda_forward.h"
 #include "cuda_gradient.h"
 #include "cuda_sweep_call.h"
@@ -35,40 +34,10 @@ struct Workspace {
   }
 };
 
-/// `counts`: so that a sweep can begin beside it.
-cudaError_t prepare(const Call& call, DeltaChunks& chunks, bool counts, cudaStream_t stream) {
-  DeltaDevice device;
-  const cudaError_t error = deltaDevice(device);
-  if (error != cudaSuccess) return error;
-  if (!counts || deltaSweepLeaves(device, call.B * call.H, call.K, call.V) == 0) chunks.prepared = nullptr;
-  return launchDeltaDiagonalPrepare({call.B, call.T, call.H, call.K, call.V, call.scale, bf16(call.q),
-                                     bf16(call.k), bf16(call.v), call.beta, call.g, call.resets, chunks},
-                                    device, stream);
-}
-
 }  // namespace
 
 size_t deltaDiagonalWorkspaceBytes(const Call& call) {
   return Workspace(call, nullptr).arena.used();
-}
-
-cudaError_t deltaDiagonalPrepare(const Call& call, void* kept, cudaStream_t stream) {
-  DeltaChunks chunks = chunksOf(Kept(call, kept));
-  return prepare(call, chunks, false, stream);
-}
-
-cudaError_t deltaDiagonalForward(const Call& call, const LongscanDeltaRuleForward& io, cudaStream_t stream) {
-  const Kept kept(call, io.kept);
-  DeltaChunks chunks = chunksOf(kept);
-  if (io.prepared) {
-    chunks.prepared = nullptr;
-  } else {
-    const cudaError_t error = prepare(call, chunks, !deltaForwardIsCut(call), stream);
-    if (error != cudaSuccess) return error;
-  }
-  DeltaSweepCall sweep = sweepOf(call, chunks);
-  sweep.states = kept.states;
-  return launchDeltaOutputs(call, io, sweep, effectsOf(call, kept), stream);
 }
 
 cudaError_t deltaDiagonalBackward(const Call& call, const LongscanDeltaRuleBackward& io,
