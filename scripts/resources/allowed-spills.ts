@@ -59,7 +59,6 @@ export const allowedSpills: readonly AllowedSpill[] = [
     ['ops/gated-linear/cuda_sweep_contracted.cu', 'sweepKernel', 136],
     ['ops/delta-rule/cuda_sweep.cu', 'sweepKernel', 152],
     ['ops/delta-rule/cuda_diagonal_prepare.cu', 'diagonalPrepareKernel', 56],
-    ['ops/gated-linear/cuda_sweep_free.cu', 'sweepKernel', 48],
     ['ops/rms-norm/cuda.cu', 'forwardKernel<RowLayout<__nv_bfloat16, 8, 1>, true>', 46],
     ['ops/transition/cuda.cu', 'denseKernel', 16],
   ].map(
