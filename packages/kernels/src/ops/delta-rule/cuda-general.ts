@@ -1,6 +1,7 @@
 import type { ForwardCall } from '../../autograd/define-op.js';
 import type { RecurrenceParts } from '../../recurrence-parts.js';
 import type { Tensor } from '../../tensor.js';
+import { emptyGradients } from './gradients.js';
 import type { DeltaRead, DeltaRuleInputs } from './inputs.js';
 import { keptOfRows } from './kept-on-gpu.js';
 import type { DeltaRuleArguments } from './native.js';
@@ -71,10 +72,7 @@ export function generalCudaParts({
     },
     prepareBackward: () => ({}),
     finishBackward(call, inputs, resets, record, _prepared, outputGradient, outgoingAdjoint, wantIncoming) {
-      const like = ({ shape, dtype }: Tensor) => call.empty(shape, dtype);
-      const { q, k, v, beta, g, b, e } = inputs;
-      const [dq, dk, dv] = [like(q), like(k), like(v)];
-      const [dbeta, dg, db, de] = [beta && like(beta), g && like(g), b && like(b), e && like(e)];
+      const { gradients, ids } = emptyGradients(call, inputs);
       const incoming = wantIncoming ? call.empty(stateShape(inputs)) : null;
       call.native.deltaGeneralCudaBackward(
         ...common(call, inputs, resets),
@@ -82,17 +80,11 @@ export function generalCudaParts({
         record.kept.kept!.id,
         record.incoming?.id ?? null,
         outgoingAdjoint?.id ?? null,
-        dq.id,
-        dk.id,
-        dv.id,
-        dbeta?.id ?? null,
-        dg?.id ?? null,
-        db?.id ?? null,
-        de?.id ?? null,
+        ...ids,
         incoming?.id ?? null,
       );
       count(call, inputs, 9, 0);
-      return { gradients: { q: dq, k: dk, v: dv, beta: dbeta, g: dg, b: db, e: de }, incoming };
+      return { gradients, incoming };
     },
   };
 }

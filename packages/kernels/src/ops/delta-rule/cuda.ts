@@ -2,6 +2,7 @@ import type { ForwardCall } from '../../autograd/define-op.js';
 import type { Kept } from '../../recurrence-op.js';
 import type { RecurrenceParts } from '../../recurrence-parts.js';
 import type { Tensor } from '../../tensor.js';
+import { emptyGradients } from './gradients.js';
 import { type DeltaRuleInputs, gateCodes } from './inputs.js';
 import { type DeltaKind, isChunkwise, keptOfChunks, keptOfSegments } from './kept-on-gpu.js';
 import type { DeltaRuleCudaArguments } from './native.js';
@@ -130,10 +131,8 @@ function chunkwiseParts(
     }),
 
     finishBackward(call, inputs, resets, record, prepared, outputGradient, outgoingAdjoint, wantIncoming) {
-      const like = ({ shape, dtype }: Tensor) => call.empty(shape, dtype);
-      const { q, k, v, beta, g } = inputs;
-      const [dq, dk, dv] = [like(q), like(k), like(v)];
-      const [dbeta, dg] = [beta && like(beta), g && like(g)];
+      const { gradients, ids } = emptyGradients(call, inputs);
+      const [dq, dk, dv, dbeta, dg] = ids;
       const incoming = wantIncoming ? call.empty(stateShape(inputs)) : null;
       call.native.deltaRuleCudaBackward(
         ...common(call, inputs, resets),
@@ -143,15 +142,11 @@ function chunkwiseParts(
         prepared.leaving?.id ?? null,
         record.incoming?.id ?? null,
         outgoingAdjoint?.id ?? null,
-        dq.id,
-        dk.id,
-        dv.id,
-        dbeta?.id ?? null,
-        dg?.id ?? null,
+        ...[dq, dk, dv, dbeta, dg],
         incoming?.id ?? null,
       );
       count(call, inputs, 9, 8);
-      return { gradients: { q: dq, k: dk, v: dv, beta: dbeta, g: dg }, incoming };
+      return { gradients, incoming };
     },
   };
 }

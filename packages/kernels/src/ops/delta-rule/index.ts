@@ -7,6 +7,7 @@ import { expectShape, type Tensor } from '../../tensor.js';
 import { expectTypes, wideType } from '../../types-of.js';
 import { cudaParts } from './cuda.js';
 import { generalCudaParts } from './cuda-general.js';
+import { emptyGradients } from './gradients.js';
 import {
   type DeltaErase,
   type DeltaGate,
@@ -132,31 +133,18 @@ export function deltaRule(options: DeltaRuleOptions = {}): RecurrenceOp<DeltaRul
     },
 
     backward(call, inputs, resets, { kept }, outputGradient, outgoingAdjoint, wantIncoming) {
-      const like = (tensor: Tensor) => call.empty(tensor.shape, tensor.dtype);
-      const likeOptional = (tensor: Tensor | null) => tensor && like(tensor);
-      const { q, k, v, beta, g, b, e } = inputs;
-      const [dq, dk, dv] = [like(q), like(k), like(v)];
-      const dbeta = likeOptional(beta);
-      const dg = likeOptional(g);
-      const db = likeOptional(b);
-      const de = likeOptional(e);
-      const incoming = wantIncoming ? call.empty(stateShape(inputs), wideType(v.dtype)) : null;
+      const { gradients, ids } = emptyGradients(call, inputs);
+      const incoming = wantIncoming ? call.empty(stateShape(inputs), wideType(inputs.v.dtype)) : null;
       call.native.deltaRuleBackward(
         ...common(call, inputs, resets),
         outputGradient.id,
         kept.checkpoints!.id,
         outgoingAdjoint?.id ?? null,
-        dq.id,
-        dk.id,
-        dv.id,
-        dbeta?.id ?? null,
-        dg?.id ?? null,
-        db?.id ?? null,
-        de?.id ?? null,
+        ...ids,
         incoming?.id ?? null,
       );
       count(call, inputs, 9, 8);
-      return { gradients: { q: dq, k: dk, v: dv, beta: dbeta, g: dg, b: db, e: de }, incoming };
+      return { gradients, incoming };
     },
 
     reference({ q, k, v, beta, g, b, e }, resets, h0) {

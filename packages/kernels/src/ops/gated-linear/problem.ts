@@ -1,5 +1,5 @@
 import type { RecurrenceOp } from '../../recurrence-op.js';
-import { type RecurrenceCheck, randomNormal, randomUniform } from '../../testing/index.js';
+import { documentStarts, type RecurrenceCheck, randomNormal, randomUniform } from '../../testing/index.js';
 import { type DecayKind, type GatedLinearInputs, gatedLinear } from './index.js';
 import { type JoinedHeads, joinedLinear } from './joined.js';
 
@@ -43,7 +43,7 @@ export function problem(kind: Kind, shape: Case, seed: number): RecurrenceCheck<
       g: kind.decay === 'identity' ? null : g,
       ...(kind.read && { u: normal([H, K], 6 + seed, 'shared') }),
     },
-    resets: resetsOf(shape),
+    resets: documentStarts(shape.B, shape.T, shape.starts),
   };
 }
 
@@ -54,7 +54,7 @@ export function joinedProblem(shape: Omit<Case, 'gates'>, seed: number): Recurre
     name: `${joinedLinear.name} B=${B} T=${T} H=${H} K=${K} V=${V}${starts ? ', packed' : ''}`,
     op: joinedLinear,
     inputs: { qkv: normal([B, T, 2 + V / K, H, K], 1 + seed) },
-    resets: resetsOf(shape),
+    resets: documentStarts(shape.B, shape.T, shape.starts),
   };
 }
 
@@ -65,13 +65,6 @@ function opOf({ decay, decayOn, read }: Kind): RecurrenceOp<GatedLinearInputs> {
 function shapeOfGates({ decay, decayOn }: Kind, { B, T, H, K, V }: Case): number[] {
   if (decay === 'fixed-scalar') return [H];
   return decay === 'scalar' ? [B, T, H] : [B, T, H, decayOn === 'value' ? V : K];
-}
-
-function resetsOf({ B, T, starts }: Pick<Case, 'B' | 'T' | 'starts'>): Int32Array | null {
-  if (!starts) return null;
-  const resets = new Int32Array(B * T);
-  for (let b = 0; b < B; b++) for (const t of starts) resets[b * T + Math.min(t + b, T - 1)] = 1;
-  return resets;
 }
 
 function normal(shape: readonly number[], seed: number, role: 'token' | 'shared' = 'token') {
