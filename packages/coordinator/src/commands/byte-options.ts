@@ -1,3 +1,5 @@
+import { numberList } from './options.js';
+
 /** Flag with one size, as `readBytes` reads it. */
 export function byteSize(flag: string, describe: string) {
   const coerce = (given: string | readonly string[]): number => {
@@ -11,22 +13,7 @@ export function byteSize(flag: string, describe: string) {
 
 /** Flag with sizes, `8,64K,2M`, each once; they come in rising order. Everything wrong is told together. */
 export function byteSizes(flag: string, describe: string) {
-  const coerce = (given: string | readonly string[]): number[] => {
-    if (typeof given !== 'string') throw new Error(`${flag} given more than once`);
-    const words = given.split(',').map((word) => word.trim());
-    const sizes = words.flatMap((word) => readBytes(word) ?? []);
-    const problems = [
-      ...words
-        .filter((word) => readBytes(word) === null)
-        .map((word) => `${JSON.stringify(word)} is not ${expected}`),
-      ...new Set(
-        sizes.filter((size, i) => sizes.indexOf(size) !== i).map((size) => `${size} is there more than once`),
-      ),
-    ];
-    if (problems.length > 0) throw new Error(`${flag} ${JSON.stringify(given)}: ${problems.join('; ')}`);
-    return sizes.sort((a, b) => a - b);
-  };
-  return { type: 'string', nargs: 1, describe, coerce } as const;
+  return numberList(flag, describe, `not ${expected}`, readBytes);
 }
 
 const smallest = 8;

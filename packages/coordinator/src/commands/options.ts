@@ -58,18 +58,29 @@ export function nonNegativeNumber(flag: string, describe: string) {
 
 /** Flag with whole numbers from 1 upwards, `1,2,4`, each once; they come in rising order. Everything wrong is told together. */
 export function sizeList(flag: string, describe: string) {
+  const read = (word: string) =>
+    /^[1-9]\d*$/.test(word) && Number.isSafeInteger(Number(word)) ? Number(word) : null;
+  return numberList(flag, describe, 'no whole number >= 1', read);
+}
+
+/** Flag with such a list of what `read` takes; a word for which that gives null is `wrong`. */
+export function numberList(
+  flag: string,
+  describe: string,
+  wrong: string,
+  read: (word: string) => number | null,
+) {
   const coerce = (given: string | readonly string[]): number[] => {
     if (typeof given !== 'string') throw new Error(`${flag} given more than once`);
     const words = given.split(',').map((word) => word.trim());
-    const isSize = (word: string) => /^[1-9]\d*$/.test(word) && Number.isSafeInteger(Number(word));
-    const wrong = words
-      .filter((word) => !isSize(word))
-      .map((word) => `${JSON.stringify(word)} is no whole number >= 1`);
-    const sizes = words.filter(isSize).map(Number);
-    const repeated = new Set(sizes.filter((size, i) => sizes.indexOf(size) !== i));
-    const problems = [...wrong, ...[...repeated].map((size) => `${size} is there more than once`)];
+    const numbers = words.flatMap((word) => read(word) ?? []);
+    const repeated = new Set(numbers.filter((number, i) => numbers.indexOf(number) !== i));
+    const problems = [
+      ...words.filter((word) => read(word) === null).map((word) => `${JSON.stringify(word)} is ${wrong}`),
+      ...[...repeated].map((number) => `${number} is there more than once`),
+    ];
     if (problems.length > 0) throw new Error(`${flag} ${JSON.stringify(given)}: ${problems.join('; ')}`);
-    return sizes.sort((a, b) => a - b);
+    return numbers.sort((a, b) => a - b);
   };
   return { type: 'string', nargs: 1, describe, coerce } as const;
 }

@@ -3,6 +3,7 @@ import { recordSchedules } from '@longscan/worker';
 import type { JobSpec, Plan } from '@longscan/worker/protocol';
 import { assumedFabric } from '../fabric/load-fabric.js';
 import { thisMachine } from '../fabric/machine.js';
+import { fitErrorsOf } from '../fit-errors.js';
 import { planJob } from '../plan/index.js';
 import { runOnRanks } from '../run-task.js';
 import { type StepRow, stepRow } from '../step-row.js';
@@ -59,7 +60,6 @@ export async function measureCompute(
       ...{ measuredS, fittedS, relativeError: fittedS / measuredS - 1 },
     };
   });
-  const errors = fitted.map(({ relativeError }) => Math.abs(relativeError));
   const machine = thisMachine();
   const device = isOnCpu ? 'cpu' : String(steps[0]!.row.machine.name);
   const file: ComputeFile = {
@@ -75,8 +75,7 @@ export async function measureCompute(
       threads: isOnCpu ? threads : null,
       precision: job.model.precision,
       versions: { longscan: packageVersion(), node: process.versions.node },
-      meanRelativeError: errors.reduce((sum, error) => sum + error, 0) / errors.length,
-      worstRelativeError: Math.max(...errors),
+      ...fitErrorsOf(fitted),
       shapes: fitted,
     },
   };

@@ -1,3 +1,5 @@
+import { solveDefinite } from '../solve-definite.js';
+
 /**
  * The x >= 0 that minimises |A x - b|², for few unknowns: the best of the solutions that leave some of them out, which is
  * exact (the one that is sought is an unconstrained solution for those of its numbers that are not 0). `rows`: those of A.
@@ -37,26 +39,12 @@ function squaredError(
 /** What is left of a column of length 1 without its part along others, below which it says nothing of its own. */
 const leastPivot = 1e-9;
 
-/** By the normal equations and Gauss's elimination; null if columns depend on each other. */
+/** By the normal equations; null if columns depend on each other. */
 function leastSquares(rows: readonly (readonly number[])[], b: readonly number[]): number[] | null {
   const n = rows[0]?.length ?? 0;
   const system = Array.from({ length: n }, (_, i) => [
     ...Array.from({ length: n }, (_, j) => rows.reduce((sum, row) => sum + row[i]! * row[j]!, 0)),
     rows.reduce((sum, row, at) => sum + row[i]! * b[at]!, 0),
   ]);
-  // The matrix is symmetric and not negative: no pivoting is needed.
-  for (let i = 0; i < n; i++) {
-    const pivot = system[i]![i]!;
-    if (pivot < leastPivot) return null;
-    for (let k = i + 1; k < n; k++) {
-      const factor = system[k]![i]! / pivot;
-      for (let j = i; j <= n; j++) system[k]![j]! -= factor * system[i]![j]!;
-    }
-  }
-  const x = new Array<number>(n).fill(0);
-  for (let i = n - 1; i >= 0; i--) {
-    const known = x.reduce((sum, value, j) => (j > i ? sum + system[i]![j]! * value : sum), 0);
-    x[i] = (system[i]![n]! - known) / system[i]![i]!;
-  }
-  return x;
+  return solveDefinite(system, leastPivot);
 }

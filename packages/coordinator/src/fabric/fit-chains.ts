@@ -6,6 +6,7 @@ import {
   mappedChainSeconds,
 } from '@longscan/worker';
 import { nonNegativeFit } from '../compute/non-negative-fit.js';
+import { fitErrorsOf } from '../fit-errors.js';
 import type { LinkFit } from './fabric-file.js';
 
 /** Time of one chain through mapped memory: alone, or one of a run of chains that follow each other. */
@@ -106,11 +107,7 @@ function withResiduals(link: ChainLinkCost, timed: readonly TimedChain[]): Fitte
     const relativeError = fittedS / one.seconds - 1;
     return { kind, bytes: one.bytes, measuredS: one.seconds, fittedS, relativeError };
   });
-  const errors = residuals.map(({ relativeError }) => Math.abs(relativeError));
-  return {
-    ...{ link, residuals, worstRelativeError: Math.max(...errors) },
-    meanRelativeError: errors.reduce((sum, error) => sum + error, 0) / errors.length,
-  };
+  return { link, residuals, ...fitErrorsOf(residuals) };
 }
 
 function squaresOf({ residuals }: FittedChains): number {

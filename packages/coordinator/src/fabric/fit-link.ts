@@ -1,4 +1,5 @@
 import type { LinkCost } from '@longscan/worker';
+import { fitErrorsOf } from '../fit-errors.js';
 import type { LinkFit } from './fabric-file.js';
 import { leastSquares } from './least-squares.js';
 
@@ -87,9 +88,5 @@ function withResiduals(
     ...lone.map((one) => residual('latency', one, 1)),
     ...runs.map((one) => residual('gap', one, runLength)),
   ];
-  const errors = residuals.map(({ relativeError }) => Math.abs(relativeError));
-  return {
-    ...{ link, residuals, worstRelativeError: Math.max(...errors) },
-    meanRelativeError: errors.reduce((sum, error) => sum + error, 0) / errors.length,
-  };
+  return { link, residuals, ...fitErrorsOf(residuals) };
 }

@@ -1,3 +1,5 @@
+import { solveDefinite } from '../solve-definite.js';
+
 /** Pivots of a system of unit diagonal below this are rounding. */
 const smallestPivot = 1e-12;
 
@@ -15,20 +17,6 @@ export function leastSquares(rows: readonly (readonly number[])[]): number[] | n
     ...scale.map((other, j) => sum((row) => row[i]! * row[j]!) / unit / other),
     sum((row) => row[i]!) / unit,
   ]);
-  // Cholesky needs no pivoting, and neither does elimination of such a matrix.
-  for (let i = 0; i < n; i++) {
-    const pivot = system[i]![i]!;
-    if (!(pivot > smallestPivot)) return null;
-    for (let k = i + 1; k < n; k++) {
-      const factor = system[k]![i]! / pivot;
-      for (let j = i; j <= n; j++) system[k]![j]! -= factor * system[i]![j]!;
-    }
-  }
-  const x = new Array<number>(n).fill(0);
-  for (let i = n - 1; i >= 0; i--) {
-    let rest = system[i]![n]!;
-    for (let j = i + 1; j < n; j++) rest -= system[i]![j]! * x[j]!;
-    x[i] = rest / system[i]![i]!;
-  }
-  return x.map((value, i) => value / scale[i]!);
+  const x = solveDefinite(system, smallestPivot);
+  return x?.map((value, i) => value / scale[i]!) ?? null;
 }
