@@ -3,6 +3,7 @@ import {
   denseTransitionCode,
   dtypeBytes,
   dtypeCodes,
+  type Native,
   type NativeObserver,
 } from '@longscan/kernels';
 import type {
@@ -31,29 +32,8 @@ interface TensorBytes {
   readonly rowLength: number;
 }
 
-/** The arguments of `commExchange` in `Native`. */
-type ExchangeArgs = readonly [
-  stream: number,
-  communicator: number,
-  sends: readonly number[],
-  sendPeers: readonly number[],
-  receives: readonly number[],
-  receivePeers: readonly number[],
-];
-
-/** The arguments of `commChain` in `Native`. */
-type ChainArgs = readonly [
-  stream: number,
-  communicator: number,
-  kind: number,
-  transposed: number,
-  factor: number | null,
-  rates: number | null,
-  reset: number | null,
-  E: number,
-  incoming: number | null,
-  step: 1 | -1,
-];
+type ExchangeArgs = Readonly<Parameters<Native['commExchange']>>;
+type ChainArgs = Readonly<Parameters<Native['commChain']>>;
 
 /**
  * Notes what a device enqueues, from the native calls that it makes. Events are numbered through all that is ever
@@ -160,7 +140,7 @@ export class Recorder {
     const [, , code, , , , , E, , step] = args;
     const { all: bytes, each, rowLength } = this.tensors.get(E)!;
     return {
-      ...{ kind: 'chain', stream, group: this.groupOf(stream), step, bytes },
+      ...{ kind: 'chain', stream, group: this.groupOf(stream), step: step === 1 ? 1 : -1, bytes },
       ...{ rows: bytes / each / rowLength, isDense: code === denseTransitionCode },
     };
   }

@@ -1,6 +1,6 @@
-import { LongscanError } from '@longscan/kernels';
 import type { AttentionStrategy } from '../../attention-strategy.js';
-import { type Check, demand } from '../check.js';
+import type { Check } from '../check.js';
+import { expectPeersFail } from '../peers-fail.js';
 import { type Engine, type RankSet, withRanks } from '../rank-set.js';
 import { type AttentionCase, rankProblem } from './attention-case.js';
 
@@ -45,16 +45,7 @@ function checkAbort(
       stream.device.compute.wait(stream.record());
     }
     ranks.communicators[aborting]!.abort('a check');
-    for (const { rank, stream } of others) {
-      const error = await stream.device.compute.sync().then(
-        () => null,
-        (reason: unknown) => reason,
-      );
-      const where = `rank ${rank} of ${numRanks}, while rank ${aborting} aborts, ${pass}`;
-      demand(error instanceof LongscanError, `${where}: ended with ${error}, expected a LongscanError`);
-      demand(error.code === 'E-COMM-PEER', `${where}: failed with ${error.code}, expected E-COMM-PEER`);
-      demand(/rank \d+ is gone/.test(error.message), `${where}: names no peer: ${error.message}`);
-    }
+    await expectPeersFail(others, numRanks, `while rank ${aborting} aborts, ${pass}`);
   };
   return withRanks(numRanks, body, { engine });
 }

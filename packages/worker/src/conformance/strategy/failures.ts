@@ -1,6 +1,7 @@
-import { type Communicator, LongscanError } from '@longscan/kernels';
+import type { Communicator } from '@longscan/kernels';
 import type { Direction, Strategy } from '../../strategy.js';
-import { type Check, demand } from '../check.js';
+import type { Check } from '../check.js';
+import { expectPeersFail } from '../peers-fail.js';
 import { withRanks } from '../rank-set.js';
 import { hostSegments, type ScanCase, upload } from './scan-case.js';
 
@@ -21,16 +22,7 @@ function checkAbort(strategy: Strategy, direction: Direction, aborting: number):
     const others = ranks.communicators.filter(({ rank }) => rank !== aborting);
     for (const communicator of others) startBeforeBarrier(strategy, communicator, direction);
     ranks.communicators[aborting]!.abort('a check');
-    for (const { rank, stream } of others) {
-      const error = await stream.device.compute.sync().then(
-        () => null,
-        (reason: unknown) => reason,
-      );
-      const where = `rank ${rank} of ${numRanks}, while rank ${aborting} aborts, ${direction}`;
-      demand(error instanceof LongscanError, `${where}: ended with ${error}, expected a LongscanError`);
-      demand(error.code === 'E-COMM-PEER', `${where}: failed with ${error.code}, expected E-COMM-PEER`);
-      demand(/rank \d+ is gone/.test(error.message), `${where}: names no peer: ${error.message}`);
-    }
+    await expectPeersFail(others, numRanks, `while rank ${aborting} aborts, ${direction}`);
   });
 }
 
