@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Compiles CUDA kernels into one shared library with a plain C interface.
 # usage: scripts/cuda/build.sh LIBRARY.so [ARCHITECTURE] [OP]   (default: 90a, 80 for Ampere; every op)
-# With LONGSCAN_RACECHECK=1, so that compute-sanitizer's racecheck can follow them (cuda/warp_arrival.cuh).
+# With LONGSCAN_RACECHECK=1, so that compute-sanitizer's racecheck can follow them (cuda/warp_arrival.cuh) and names lines.
 set -euo pipefail
 library=$(realpath -m "$1")
 architecture=${2:-90a}
@@ -12,7 +12,7 @@ objects=$(mktemp -d)
 trap 'rm -rf "$objects"' EXIT
 
 compile() {
-  "$nvcc" -std=c++17 -O3 -gencode="arch=compute_$1,code=sm_$1" -Xcompiler -fPIC ${LONGSCAN_RACECHECK:+-DLONGSCAN_RACECHECK} -Ipackages/kernels/src -c "$2" \
+  "$nvcc" -std=c++17 -O3 -gencode="arch=compute_$1,code=sm_$1" -Xcompiler -fPIC ${LONGSCAN_RACECHECK:+-DLONGSCAN_RACECHECK -lineinfo} -Ipackages/kernels/src -c "$2" \
     -o "$3/$(echo "$2" | tr / _).o"
 }
 export -f compile

@@ -1,8 +1,8 @@
 """Holds the chunkwise summaries of ops/delta-rule's CUDA kernels against f64: what a slice does to a state, E and M, the
 adjoint that leaves it, G, and passes that the device cuts into segments, with and without a summary.
 
-usage: python3 check_delta_summary.py LIBRARY.so [--calls-only] [GATE ...]
-`--calls-only`: makes the calls at small shapes and compares nothing, for compute-sanitizer.
+usage: python3 check_delta_summary.py LIBRARY.so [--calls-only] [GATE ...] [CASE ...]
+`--calls-only`: makes the calls at small shapes and compares nothing, for compute-sanitizer. CASE: numbers of cases; default: all.
 Errors are |x - f64| / |f64| over a whole tensor, against the recurrence (`E`, `M`: the kernels' own products are in bf16)
 and against the map that outputs are computed by (`map`: the prepared chunks in f64, whose products must not add an
 error). Exit status 1 if one is over the bound, not finite, or not the same bits when the call is made again.
@@ -256,8 +256,10 @@ def main():
     torch.manual_seed(0)
     kernels, checks = DeltaRule(sys.argv[1], poison=True), Checks()
     calls_only = '--calls-only' in sys.argv
-    for gate in [x for x in sys.argv[2:] if not x.startswith('--')] or ('none', 'scalar', 'diagonal'):
+    numbers = [int(x) for x in sys.argv[2:] if x.isdigit()]
+    for gate in [x for x in sys.argv[2:] if x.isalpha()] or ('none', 'scalar', 'diagonal'):
         cases = SANITIZED if calls_only else CASES
+        cases = [cases[i] for i in numbers] or cases
         for case in cases:
             check(checks, kernels, gate, case, calls_only)
         if not calls_only:

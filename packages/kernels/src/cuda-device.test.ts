@@ -121,6 +121,20 @@ test('memory is reused at once on its stream, and only after their events where 
     assert.is(device.memory().reservedBytes, before);
   }));
 
+test('exact memory: blocks of the size asked for, none of which serves twice', async () => {
+  process.env.LONGSCAN_EXACT_MEMORY = '1';
+  try {
+    await withGpu({}, (device) => {
+      empty(device, [33]).release();
+      empty(device, [33]);
+      const { reservedBytes, inUseBytes } = device.memory();
+      assert.equal([reservedBytes, inUseBytes], [2 * 132, 132]);
+    });
+  } finally {
+    delete process.env.LONGSCAN_EXACT_MEMORY;
+  }
+});
+
 test('events order streams in both directions without holding up the host', () =>
   withGpu({}, async (device) => {
     const second = device.createStream('second');

@@ -25,4 +25,9 @@ test('suggests the nearest word and nothing when none is near', () => {
   assert.is(closest('x'.repeat(100_000), ['xx']), null, 'a huge key costs nothing');
 });
 
+test('another name of ours is no slip of a third one', () => {
+  assert.is(closest('GPU', ['cpu', 'cuda']), 'cuda');
+  assert.is(closest('gpu', ['cpu']), 'cpu');
+});
+
 test.run();

@@ -23,6 +23,9 @@ export function editDistance(a: string, b: string): number {
 /** Longer words cannot be a slip of a name of ours, and the table's size is their product. */
 const maxWordLength = 64;
 
+/** Other names of what we call something, which a slip of another name of ours must not be taken for. */
+const synonyms: ReadonlyMap<string, string> = new Map([['gpu', 'cuda']]);
+
 /**
  * The candidate most like `word`, or null when none is near enough to be what was meant. Case, `_` and `-` are
  * ignored: `learning_rate` and `learningRate` are the same word.
@@ -30,9 +33,12 @@ const maxWordLength = 64;
 export function closest(word: string, candidates: Iterable<string>): string | null {
   if (word.length > maxWordLength) return null;
   const wanted = normalizeWord(word);
+  const all = [...candidates];
+  const meant = synonyms.get(wanted);
+  if (meant !== undefined && all.includes(meant)) return meant;
   let best: string | null = null;
   let bestDistance = Math.max(1, Math.floor(wanted.length / 3)) + 1;
-  for (const candidate of candidates) {
+  for (const candidate of all) {
     const distance = editDistance(wanted, normalizeWord(candidate));
     // A distance as long as the word itself means that nothing of it was kept.
     if (distance < bestDistance && distance < wanted.length) {

@@ -156,7 +156,8 @@ std::function<void()> Args::prepareGemm(const CudaGemm& gemm) const {
   for (const DType dtype : {gemm.a.dtype, gemm.c.dtype}) {
     if (dtype == DType::f32 || dtype == DType::bf16) continue;
     throw Error("E-CUDA-KERNEL",
-                std::string(function_) + ": no CUDA kernel for " + dtypeName(dtype) + ", only f32 and bf16");
+                std::string(function_) + ": no CUDA kernel for " + dtypeName(dtype) +
+                    ", only f32 and bf16. Fix: choose one of them, or the CPU (device.kind = \"cpu\")");
   }
   check(gemm.a.dtype == gemm.b.dtype && (gemm.c.dtype == gemm.a.dtype || gemm.c.dtype == DType::f32),
         std::string("a product of ") + dtypeName(gemm.a.dtype) + " and " + dtypeName(gemm.b.dtype) + " in " +

@@ -1,6 +1,7 @@
 #include "allocator.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <string>
 #include <utility>
 
@@ -23,10 +24,18 @@ size_t roundedSize(size_t bytes) {
   return (bytes + step - 1) / step * step;
 }
 
+bool exactMemoryWanted() {
+  const char* given = std::getenv("LONGSCAN_EXACT_MEMORY");
+  return given != nullptr && std::string(given) == "1";
+}
+
 }  // namespace
 
+Allocator::Allocator(std::unique_ptr<Memory> memory, bool poison)
+    : memory_(std::move(memory)), poison_(poison), exact_(exactMemoryWanted()) {}
+
 Block* Allocator::allocate(size_t bytes, Stream& home) {
-  const size_t size = roundedSize(bytes);
+  const size_t size = exact_ ? std::max<size_t>(bytes, 1) : roundedSize(bytes);
   Block* block = recording_ ? takeFrom(recording_->free[&home], size) : nullptr;
   if (block == nullptr) {
     block = take(size, home);
@@ -38,7 +47,8 @@ Block* Allocator::allocate(size_t bytes, Stream& home) {
   return block;
 }
 
-Block* Allocator::takeFrom(FreeList& list, size_t size) {
+Block* Allocator::takeFrom(FreeList& list, size_t size) const {
+  if (exact_) return nullptr;
   const auto found = list.lower_bound(size);
   if (found == list.end() || found->first > size + size / 4) return nullptr;
   Block* block = found->second;

@@ -43,7 +43,7 @@ struct RecordedMemory {
 /// JavaScript thread.
 class Allocator {
  public:
-  Allocator(std::unique_ptr<Memory> memory, bool poison) : memory_(std::move(memory)), poison_(poison) {}
+  Allocator(std::unique_ptr<Memory> memory, bool poison);
   ~Allocator();
   Allocator(const Allocator&) = delete;
   Allocator& operator=(const Allocator&) = delete;
@@ -72,7 +72,7 @@ class Allocator {
     std::unordered_map<Stream*, FreeList> free;
     std::vector<Block*> kept;
   };
-  static Block* takeFrom(FreeList& list, size_t size);
+  Block* takeFrom(FreeList& list, size_t size) const;
   Block* take(size_t size, Stream& home);
   void reclaimPending();
   void dropFree();
@@ -80,6 +80,9 @@ class Allocator {
 
   const std::unique_ptr<Memory> memory_;
   const bool poison_;
+  /// Blocks are no larger than asked for and none serves twice, so that compute-sanitizer sees what reads or
+  /// writes beside a tensor (LONGSCAN_EXACT_MEMORY=1).
+  const bool exact_;
   AllocatorStats stats_;
   std::unordered_set<Block*> blocks_;  // all of them
   std::unordered_map<Stream*, FreeList> free_;

@@ -12,7 +12,7 @@ namespace {
 
 constexpr const char* remedy =
     "Fix: run on a Linux host with an NVIDIA GPU and its driver, name the driver's libcuda.so.1 in "
-    "LONGSCAN_CUDA_DRIVER, or choose device.kind = \"cpu\"";
+    "LONGSCAN_CUDA_DRIVER, or choose the CPU: device.kind = \"cpu\" in a job, --device cpu of a bench";
 
 /// The oldest whose interface has every call above, in the forms that we declare (graphInstantiate's flags).
 constexpr int oldestVersion = 11040;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "mma.cuh"
+#include "warp_arrival.cuh"
 
 // Products of 64 x 64 numbers by a warpgroup, four warps that begin at a warp number divisible by four: on
 // Hopper (sm_90a) wgmma, which reads tiles in shared memory by itself and runs in the background; elsewhere
@@ -110,6 +111,11 @@ __device__ inline void joinBarrier(int number, int threads) {
 }
 __device__ inline void announceAtBarrier(int number, int threads) {
   asm volatile("bar.arrive %0, %1;" ::"r"(number), "r"(threads) : "memory");
+}
+/// Announces, where waiting would do no harm. In a library for racecheck it waits: after `bar.arrive` that
+/// tool may not know any more what later barriers order.
+__device__ inline void announceOrJoinBarrier(int number, int threads) {
+  isForRacecheck ? joinBarrier(number, threads) : announceAtBarrier(number, threads);
 }
 
 /// How B is stored: B[k, n] = tile[n][k] (`rows`, a product of rows with rows) or tile[k][n] (`columns`).

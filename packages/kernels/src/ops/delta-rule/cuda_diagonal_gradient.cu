@@ -58,7 +58,7 @@ class DiagonalGradient : DiagonalSubChunks<reads> {
       eachPair([&](int row, int n, int j, float2) {
         writeGradients.pairAt(row, 8 * n + at.pairOf) = make_float2(write[n][j], write[n][j + 1]);
       });
-      announceAtBarrier(writeGradientsThere, diagonalThreads);
+      announceOrJoinBarrier(writeGradientsThere, diagonalThreads);
       if (call.dbeta != nullptr) storeBetaGradients(rowsOf(piece));
     }
     __syncthreads();

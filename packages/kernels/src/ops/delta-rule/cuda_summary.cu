@@ -23,6 +23,7 @@ __global__ void __launch_bounds__(summaryThreads, 1)
   extern __shared__ __align__(1024) unsigned char shared[];
   const SummaryBlock<KN> block(call, maps, stages, shared);
   if (threadIdx.x == 0) block.initBarriers();
+  if constexpr (diagonal) block.clearAbsentDecays();
   __syncthreads();
   const int group = warpgroupNumber();
   if (group == summaryGroups) {

@@ -105,6 +105,14 @@ class SummaryBlock {
     publishBarriers();
   }
 
+  /// Factors of channels that are not there, which are multiplied all the same: no copy makes others of them.
+  /// All threads, before they meet.
+  __device__ void clearAbsentDecays() const {
+    for (int i = threadIdx.x; i < stages * 64 * KN; i += summaryThreads)
+      if (const int channel = i % (64 * KN); channel >= call.K)
+        storeShared(stage(i / (64 * KN)) + Layout::gamma + 4 * channel, 0.0f);
+  }
+
   __device__ uint32_t stage(int stage) const { return base + stageOffset(stage); }
   __device__ Tile<64> w(int stage, int panel) const {
     return {this->stage(stage) + Layout::w + panel * Layout::panel};

@@ -45,11 +45,6 @@ class SummaryLoader {
     const SweepBarrier full = block.full(slot);
     const int token = piece.piece.chunk * tileTokens;
     const int64_t row = headRows + token;
-    if (duty == 3) {
-      // Channels that are not there, which are not copied: their zeros are multiplied all the same.
-      for (int i = call.K + lane; diagonal && i < 64 * KN; i += 32) storeShared(gammaAt(slot) + 4 * i, 0.0f);
-      __syncwarp();
-    }
     if (electLane()) {
       if (duty == 0) {
         arriveExpecting(full, KN * Layout::panel);
