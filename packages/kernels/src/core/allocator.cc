@@ -27,22 +27,14 @@ size_t roundedSize(size_t bytes) {
 
 Block* Allocator::allocate(size_t bytes, Stream& home) {
   const size_t size = roundedSize(bytes);
-  Block* block = recording_ ? takeFrom(recording_->free[&home], size) : nullptr;
+  Block* block = recording_ ? recording_->take(size, home) : nullptr;
   if (block == nullptr) {
     block = take(size, home);
     stats_.inUseBytes += block->bytes;
     stats_.peakBytes = std::max(stats_.peakBytes, stats_.inUseBytes);
-    if (recording_) recording_->made.insert(block);
+    if (recording_) recording_->noteMade(block);
   }
   if (poison_) memory_->poison(block->data, block->bytes, home);
-  return block;
-}
-
-Block* Allocator::takeFrom(FreeList& list, size_t size) {
-  const auto found = list.lower_bound(size);
-  if (found == list.end() || found->first > size + size / 4) return nullptr;
-  Block* block = found->second;
-  list.erase(found);
   return block;
 }
 
@@ -64,6 +56,7 @@ Block* Allocator::take(size_t size, Stream& home) {
 
 void Allocator::touch(Block* block, Stream& stream, uint64_t ticket) {
   if (block == nullptr || block->home == &stream) return;
+  if (recording_) return recording_->touch(block, stream, ticket);
   for (auto& use : block->foreignUses) {
     if (use.stream == &stream) {
       use.ticket = ticket;
@@ -74,28 +67,21 @@ void Allocator::touch(Block* block, Stream& stream, uint64_t ticket) {
 }
 
 void Allocator::release(Block* block) {
-  if (recording_) {
-    const bool goesRound = block->foreignUses.empty() && recording_->made.count(block) > 0;
-    if (goesRound)
-      recording_->free[block->home].emplace(block->bytes, block);
-    else
-      recording_->kept.push_back(block);
-    return;
-  }
+  if (recording_) return recording_->release(block);
   stats_.inUseBytes -= block->bytes;
   pending_.push_back(block);
   reclaimPending();
 }
 
 std::shared_ptr<RecordedMemory> Allocator::endRecording() {
-  const auto recording = std::move(recording_);
-  auto memory = std::make_shared<RecordedMemory>();
-  memory->blocks = std::move(recording->kept);
-  for (const auto& [home, list] : recording->free) {
-    for (const auto& [bytes, block] : list) memory->blocks.push_back(block);
-  }
+  auto memory = std::make_shared<RecordedMemory>(recording_->finish());
+  recording_.reset();
   recorded_.push_back(memory);
   return memory;
+}
+
+void Allocator::noteRun(const RecordedMemory& memory) {
+  for (const auto& [block, stream] : memory.foreignUses) touch(block, *stream, stream->last());
 }
 
 void Allocator::giveBack(RecordedMemory& memory) {
