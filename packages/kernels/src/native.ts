@@ -44,13 +44,13 @@ export interface Native {
   traceResult(trace: number): NativeTrace;
   /** What is enqueued from here on is recorded into the graph; up to `graphEnd`, memory that is released is its own. */
   graphBegin(stream: number): number;
-  /** What follows is recorded into a piece of its own. */
+  /** What follows is recorded into a section of its own. */
   graphSplit(stream: number, graph: number): void;
   graphEnd(stream: number, graph: number): void;
   /** Whether it still has its memory, which goes to others when that is short. */
   graphIsWhole(stream: number, graph: number): boolean;
-  /** `piece` counts from 0. */
-  graphLaunch(stream: number, graph: number, piece: number): void;
+  /** `section` counts from 0. */
+  graphLaunch(stream: number, graph: number, section: number): void;
   graphRelease(stream: number, graph: number): void;
 }
 

@@ -12,7 +12,7 @@ export interface Event {
 /** Recorded work of a stream. */
 export interface Graph {
   /**
-   * Enqueues all of it, and between its pieces what they were recorded with (see `Stream.between`). False: memory was
+   * Enqueues all of it, and between its sections what they were recorded with (see `Stream.between`). False: memory was
    * short, the graph's went to others, and nothing is enqueued.
    */
   launch(): boolean;
@@ -22,7 +22,7 @@ export interface Graph {
 
 interface Recording {
   readonly graph: number;
-  /** What runs after each of the pieces but the last. */
+  /** What runs after each of the sections but the last. */
   readonly between: (() => void)[];
 }
 
@@ -72,9 +72,10 @@ export class Stream {
   }
 
   /**
-   * Records what `body` enqueues here, without running it, so that it can be launched again and again as one piece. Only
-   * on a GPU, and only work that stays there: no writes, read-backs or events. Kernels must have run before, since
-   * loading one is no such work. Memory of tensors that `body` made and released stays the graph's until others want it
+   * Records what `body` enqueues, without running it, so that it can be launched again and again by one call. Only on a GPU,
+   * and of this stream only work that stays there: no writes and no read-backs. Other streams of the device and who waits for
+   * whom are recorded too: work of theirs is enqueued anew by each launch, and events of `body` are for `body` alone. Kernels
+   * must have run before, since loading one is no such work. Memory of tensors that `body` made and released stays the graph's until others want it
    * and there is no more. The graph may be launched as long as all other tensors that `body` used are there.
    *
    * @throws LongscanError E-CUDA-GRAPH: no GPU, or `body` writes a tensor; and what `body` throws. Nothing has run then.
@@ -101,9 +102,9 @@ export class Stream {
   private launch({ graph, between }: Recording): boolean {
     const { native } = this.device;
     if (!native.graphIsWhole(this.id, graph)) return false;
-    for (let piece = 0; piece <= between.length; piece++) {
-      native.graphLaunch(this.id, graph, piece);
-      between[piece]?.();
+    for (let section = 0; section <= between.length; section++) {
+      native.graphLaunch(this.id, graph, section);
+      between[section]?.();
     }
     return true;
   }

@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { PerRankStep } from '@longscan/worker/protocol';
 import { testOnGpu } from '@longscan/worker/testing/gpu';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { listUnits } from '../units.js';
 import { bytesOf, Workshop } from './small-job.js';
 
 // Jobs whose passes are CUDA graphs, beside the same jobs kernel by kernel.
@@ -20,6 +22,8 @@ const gpu = {
 
 const logOf = (runDir: string): string => readFileSync(join(runDir, 'logs', 'rank-0.log'), 'utf8');
 
+const sentBy = (row: PerRankStep | null) => [row?.spBytesSentForward, row?.spBytesSentBackward];
+
 /** Trains the job both ways. */
 async function expectSame(name: string, overrides: Readonly<Record<string, unknown>>): Promise<void> {
   const job = { ...gpu, ...overrides };
@@ -28,7 +32,7 @@ async function expectSame(name: string, overrides: Readonly<Record<string, unkno
     workshop.train(`${name}-plain`, { ...job, 'device.graphs': false }),
   ]);
   const seen = ({ steps, result }: typeof graphs) => [
-    steps.map(({ loss, gradNorm }) => [loss, gradNorm]),
+    steps.map(({ loss, gradNorm, perRank }) => [loss, gradNorm, perRank.map(sentBy)]),
     result.validationLoss,
   ];
   assert.equal(seen(graphs), seen(plain));
@@ -67,9 +71,32 @@ testOnGpu('a timeline is of kernels, and its job goes on the same', async () => 
   await expectSame('traced', { 'job.trace': '5-7' });
 });
 
-testOnGpu('ranks that share a sequence ~> no graphs, and the log says why', async () => {
-  const { run } = await workshop.train('sp', { ...gpu, 'parallel.sp': 2, 'job.steps': 3 });
-  assert.match(logOf(run.dir), /no CUDA graphs: ranks that share a sequence/);
+// Halos, scalar, diagonal and dense transitions, an opaque recurrence.
+const mixed = {
+  'model.layers': ['gla', 'linear-attention', 'gated-deltanet', 'slstm'],
+  'model.numLayers': 4,
+};
+
+for (const strategy of listUnits('sp')) {
+  const sp = { 'parallel.sp': 2, 'parallel.ranksPerNode': 2, 'parallel.strategy': strategy, 'job.steps': 8 };
+  const layers = strategy === 'ring' ? mixed : {};
+  testOnGpu(`ranks that share a sequence, ${strategy} ~> the same bits, as many bytes sent`, () =>
+    expectSame(strategy, { ...sp, ...layers }),
+  );
+}
+
+testOnGpu('softmax layers and replicas of ranks that share a sequence ~> the same bits', async () => {
+  const job = { 'parallel.sp': 2, 'job.steps': 8 };
+  const softmax = { 'model.layers': ['gla', 'softmax-attention'], 'model.numLayers': 2 };
+  for (const unit of listUnits('attention-strategies'))
+    await expectSame(unit, { ...job, ...softmax, 'parallel.attentionStrategy': unit });
+  const buckets = {
+    'parallel.dp': 2,
+    'data.batchSize': 2,
+    'data.accumulate': 2,
+    'parallel.gradientBucket': '16KiB',
+  };
+  for (const zero of [0, 1]) await expectSame(`mesh-${zero}`, { ...job, ...buckets, 'parallel.zero': zero });
 });
 
 test.run();

@@ -133,7 +133,8 @@ uint64_t Args::enqueueAnywhere(std::function<void()> task) {
   };
   check(std::all_of(blocks_.begin(), blocks_.begin() + numBlocks_, isHere), "a tensor of another device");
   const uint64_t ticket = stream_->enqueue(function_, std::move(task), shapes_);
-  for (size_t i = 0; i < numBlocks_; i++) Allocator::touch(blocks_[i], *stream_, ticket);
+  Allocator& allocator = stream_->context().allocator();
+  for (size_t i = 0; i < numBlocks_; i++) allocator.touch(blocks_[i], *stream_, ticket);
   return ticket;
 }
 

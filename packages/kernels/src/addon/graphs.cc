@@ -17,39 +17,31 @@ std::shared_ptr<CudaGraph> graphArgument(Args& args, double* id = nullptr) {
 Napi::Value graphBegin(Args& args) {
   Stream& stream = args.stream();
   args.check(args.onGpu(), "only GPUs have graphs");
+  args.check(stream.context().recording() == nullptr, "a graph of this device is being recorded");
   const auto graph = std::make_shared<CudaGraph>(stream);
-  Allocator& allocator = stream.context().allocator();
-  args.check(!allocator.isRecording(), "a graph of this device is being recorded");
-  allocator.beginRecording();
-  stream.enqueueNote(args.function(), [graph] { graph->begin(); });
+  graph->begin();
   return Napi::Number::New(args.env(), args.data().graphs.add(graph));
 }
 
 Napi::Value graphSplit(Args& args) {
-  const auto graph = graphArgument(args);
-  graph->stream().enqueueNote(args.function(), [graph] {
-    graph->end();
-    graph->begin();
-  });
+  graphArgument(args)->split();
   return args.env().Undefined();
 }
 
 Napi::Value graphEnd(Args& args) {
-  const auto graph = graphArgument(args);
-  graph->memory = graph->stream().context().allocator().endRecording();
-  graph->stream().enqueueNote(args.function(), [graph] { graph->end(); });
+  graphArgument(args)->end();
   return args.env().Undefined();
 }
 
 Napi::Value graphIsWhole(Args& args) {
-  return Napi::Boolean::New(args.env(), !graphArgument(args)->memory->isGivenBack);
+  return Napi::Boolean::New(args.env(), !graphArgument(args)->memory()->isGivenBack);
 }
 
 Napi::Value graphLaunch(Args& args) {
   const auto graph = graphArgument(args);
-  const auto piece = static_cast<size_t>(args.integer("piece"));
-  args.check(!graph->memory->isGivenBack, "the graph's memory went to others");
-  args.enqueueAnywhere([graph, piece] { graph->launch(piece); });
+  const auto section = static_cast<size_t>(args.integer("section"));
+  args.check(!graph->memory()->isGivenBack, "the graph's memory went to others");
+  graph->launch(section);
   return args.env().Undefined();
 }
 
@@ -57,7 +49,7 @@ Napi::Value graphRelease(Args& args) {
   double id = 0;
   const auto graph = graphArgument(args, &id);
   // Reused in the order of this stream, so after the launches under way.
-  graph->stream().context().allocator().giveBack(*graph->memory);
+  graph->stream().context().allocator().giveBack(*graph->memory());
   args.enqueueAnywhere([graph] {});  // lives until those are launched
   args.data().graphs.remove(id);
   return args.env().Undefined();

@@ -24,7 +24,7 @@ Napi::Value tensorRead(Args& args) {
     if (isSmall) afterwards = [=] { std::memcpy(target, staging.get(), bytes); };
   }
   const auto promise = args.data().settle(args.env(), stream, std::move(copy), buffer, std::move(afterwards));
-  Allocator::touch(tensor.block, stream, stream.last());
+  stream.context().allocator().touch(tensor.block, stream, stream.last());
   return promise;
 }
 

@@ -33,7 +33,7 @@ std::vector<int64_t> integersArgument(Args& args, const char* name) {
 }
 
 void touchAll(const std::vector<TensorRef>& tensors, Stream& stream, uint64_t ticket) {
-  for (const TensorRef& tensor : tensors) Allocator::touch(tensor.block, stream, ticket);
+  for (const TensorRef& tensor : tensors) stream.context().allocator().touch(tensor.block, stream, ticket);
 }
 
 void checkPeers(const Args& args, const Communicator& communicator, const std::vector<int64_t>& peers) {

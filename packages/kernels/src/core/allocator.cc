@@ -36,29 +36,20 @@ Allocator::Allocator(std::unique_ptr<Memory> memory, bool poison)
 
 Block* Allocator::allocate(size_t bytes, Stream& home) {
   const size_t size = exact_ ? std::max<size_t>(bytes, 1) : roundedSize(bytes);
-  Block* block = recording_ ? takeFrom(recording_->free[&home], size) : nullptr;
+  Block* block = recording_ && !exact_ ? recording_->take(size, home) : nullptr;
   if (block == nullptr) {
     block = take(size, home);
     stats_.inUseBytes += block->bytes;
     stats_.peakBytes = std::max(stats_.peakBytes, stats_.inUseBytes);
-    if (recording_) recording_->made.insert(block);
+    if (recording_) recording_->noteMade(block);
   }
   if (poison_) memory_->poison(block->data, block->bytes, home);
   return block;
 }
 
-Block* Allocator::takeFrom(FreeList& list, size_t size) const {
-  if (exact_) return nullptr;
-  const auto found = list.lower_bound(size);
-  if (found == list.end() || found->first > size + size / 4) return nullptr;
-  Block* block = found->second;
-  list.erase(found);
-  return block;
-}
-
 Block* Allocator::take(size_t size, Stream& home) {
   reclaimPending();
-  if (Block* block = takeFrom(free_[&home], size)) return block;
+  if (Block* block = exact_ ? nullptr : takeFrom(free_[&home], size)) return block;
   void* data = memory_->map(size);
   // Nothing that is recorded ever waits.
   if (data == nullptr && !recording_) data = mapAtAnyPrice(size);
@@ -74,6 +65,7 @@ Block* Allocator::take(size_t size, Stream& home) {
 
 void Allocator::touch(Block* block, Stream& stream, uint64_t ticket) {
   if (block == nullptr || block->home == &stream) return;
+  if (recording_) return recording_->touch(block, stream, ticket);
   for (auto& use : block->foreignUses) {
     if (use.stream == &stream) {
       use.ticket = ticket;
@@ -84,28 +76,21 @@ void Allocator::touch(Block* block, Stream& stream, uint64_t ticket) {
 }
 
 void Allocator::release(Block* block) {
-  if (recording_) {
-    const bool goesRound = block->foreignUses.empty() && recording_->made.count(block) > 0;
-    if (goesRound)
-      recording_->free[block->home].emplace(block->bytes, block);
-    else
-      recording_->kept.push_back(block);
-    return;
-  }
+  if (recording_) return recording_->release(block);
   stats_.inUseBytes -= block->bytes;
   pending_.push_back(block);
   reclaimPending();
 }
 
 std::shared_ptr<RecordedMemory> Allocator::endRecording() {
-  const auto recording = std::move(recording_);
-  auto memory = std::make_shared<RecordedMemory>();
-  memory->blocks = std::move(recording->kept);
-  for (const auto& [home, list] : recording->free) {
-    for (const auto& [bytes, block] : list) memory->blocks.push_back(block);
-  }
+  auto memory = std::make_shared<RecordedMemory>(recording_->finish());
+  recording_.reset();
   recorded_.push_back(memory);
   return memory;
+}
+
+void Allocator::noteRun(const RecordedMemory& memory) {
+  for (const auto& [block, stream] : memory.foreignUses) touch(block, *stream, stream->last());
 }
 
 void Allocator::giveBack(RecordedMemory& memory) {

@@ -2,13 +2,13 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
 #include "memory.h"
+#include "recorded_memory.h"
 
 namespace longscan {
 
@@ -31,13 +31,6 @@ struct AllocatorStats {
   size_t reservedBytes = 0;
 };
 
-/// What recorded work has of memory beside what lives on: nobody else's until it is given back or memory is
-/// short; the work cannot run then any more.
-struct RecordedMemory {
-  std::vector<Block*> blocks;
-  bool isGivenBack = false;
-};
-
 /// Caching, stream-ordered allocator. A freed block is reused at once by work on its home stream, since a
 /// stream is in order; if other streams used it, only after their tickets are done. All calls are on the
 /// JavaScript thread.
@@ -52,13 +45,16 @@ class Allocator {
   Block* allocate(size_t bytes, Stream& home);
   void release(Block* block);
   /// Notes that work with this ticket on `stream` touches the block.
-  static void touch(Block* block, Stream& stream, uint64_t ticket);
+  void touch(Block* block, Stream& stream, uint64_t ticket);
 
-  /// From here to `endRecording`, work is recorded that will run again: blocks that are released go round
-  /// among that work and are its memory then. Blocks that were there before are only kept: each run reads
-  /// them anew.
-  void beginRecording() { recording_ = std::make_unique<Recording>(); }
+  /// From here to `endRecording`, work is recorded that will run again, and what is taken and released is its
+  /// memory (MemoryRecording). Tickets that `touch` is given are points of the recording meanwhile.
+  void beginRecording() { recording_ = std::make_unique<MemoryRecording>(); }
   std::shared_ptr<RecordedMemory> endRecording();
+  /// While there is one.
+  MemoryRecording& recording() { return *recording_; }
+  /// Notes that the work, or a part of it, is enqueued once more.
+  void noteRun(const RecordedMemory& memory);
   void giveBack(RecordedMemory& memory);
   bool isRecording() const { return recording_ != nullptr; }
 
@@ -66,13 +62,6 @@ class Allocator {
   void resetPeak() { stats_.peakBytes = stats_.inUseBytes; }
 
  private:
-  using FreeList = std::multimap<size_t, Block*>;
-  struct Recording {
-    std::unordered_set<Block*> made;  // since it began
-    std::unordered_map<Stream*, FreeList> free;
-    std::vector<Block*> kept;
-  };
-  Block* takeFrom(FreeList& list, size_t size) const;
   Block* take(size_t size, Stream& home);
   void reclaimPending();
   void dropFree();
@@ -85,9 +74,9 @@ class Allocator {
   const bool exact_;
   AllocatorStats stats_;
   std::unordered_set<Block*> blocks_;  // all of them
-  std::unordered_map<Stream*, FreeList> free_;
+  std::unordered_map<Stream*, FreeBlocks> free_;
   std::vector<Block*> pending_;  // freed, but another stream may still use them
-  std::unique_ptr<Recording> recording_;
+  std::unique_ptr<MemoryRecording> recording_;
   std::vector<std::weak_ptr<RecordedMemory>> recorded_;
 };
 

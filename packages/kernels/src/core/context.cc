@@ -17,6 +17,16 @@ CudaGemmEngine& Context::cudaGemm() {
   return *cudaGemm_;
 }
 
+void Context::beginRecording(CudaGraph& graph) {
+  allocator_.beginRecording();
+  recording_ = &graph;
+}
+
+std::shared_ptr<RecordedMemory> Context::endRecording() {
+  recording_ = nullptr;
+  return allocator_.endRecording();
+}
+
 void Context::fail(const StreamFailure& failure) {
   std::vector<Hook> hooks;
   {

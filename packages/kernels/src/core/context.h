@@ -14,6 +14,8 @@
 
 namespace longscan {
 
+class CudaGraph;
+
 /// Everything native that belongs to one rank on one device: its memory, its streams, its compute threads,
 /// and who must be told when one of them fails. Tests hold several in one process.
 class Context {
@@ -42,6 +44,14 @@ class Context {
   CudaGemmEngine& cudaGemm();
   bool waitsAfterEachOp() const { return waitsAfterEachOp_; }
 
+  // Of the JavaScript thread.
+  /// What is enqueued on any stream from here to `endRecording` is the graph's, and so is memory; see
+  /// Allocator.
+  void beginRecording(CudaGraph& graph);
+  std::shared_ptr<RecordedMemory> endRecording();
+  /// Null: none is recorded.
+  CudaGraph* recording() const { return recording_; }
+
   /// The first failure of any stream: every stream of the context skips what follows, and each abort hook
   /// runs (communicators wake their waiters and tell their peers). Callable from any thread.
   void fail(const StreamFailure& failure);
@@ -67,6 +77,7 @@ class Context {
   Allocator allocator_;
   ThreadPool pool_;
   std::unique_ptr<CudaGemmEngine> cudaGemm_;
+  CudaGraph* recording_ = nullptr;
   std::vector<std::unique_ptr<Stream>> streams_;
   std::mutex mutex_;
   std::vector<Hook> hooks_;

@@ -1,38 +1,70 @@
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <set>
+#include <unordered_map>
 #include <vector>
 
 #include "cuda_driver.h"
+#include "recorded_memory.h"
 #include "stream.h"
 
 namespace longscan {
 
-struct RecordedMemory;
-
-/// Work of a GPU's stream, recorded once and then launched in one piece, or in several between which the host
-/// puts other work; a piece costs the host one call. `begin` and `end`, which are called once for each piece,
-/// and then `launch` are called on the stream's thread.
-class CudaGraph {
+/// Work of a GPU's stream, recorded once and then launched as often as is wanted, together with what other
+/// streams of the context do meanwhile and with who waits for whom. CUDA records the stream's own work, in
+/// pieces: one ends wherever another stream waits for it or it for another one, and costs the host one call.
+/// Work of other streams is kept as it was enqueued, and each launch enqueues it anew: so what ranks send
+/// each other has its counters, its deadlines and its failures as without a graph. The host may put work of
+/// its own between sections. All is called on the JavaScript thread.
+class CudaGraph : public std::enable_shared_from_this<CudaGraph> {
  public:
   explicit CudaGraph(Stream& stream);
   ~CudaGraph();
   CudaGraph(const CudaGraph&) = delete;
   CudaGraph& operator=(const CudaGraph&) = delete;
 
+  /// From here to `end` all that is enqueued on streams of the context comes here.
   void begin();
+  /// Begins another section.
+  void split();
   void end();
-  /// `piece` counts from 0.
-  void launch(size_t piece);
+  /// Sections count from 0; they are launched in their order.
+  void launch(size_t section);
+
+  // While it is recorded: what streams are asked for. Points count all of it, and stand for tickets.
+  uint64_t enqueue(Stream& stream, const char* op, std::function<void()> task, const ShapeList& shapes);
+  uint64_t record(Stream& stream);
+  void wait(Stream& stream, Stream& other, uint64_t ticket);
+  /// Whether a ticket is a point of some recording.
+  static bool isPoint(uint64_t ticket) { return ticket >= firstPoint; }
 
   Stream& stream() const { return stream_; }
-  /// Of the JavaScript thread.
-  std::shared_ptr<RecordedMemory> memory;
+  const std::shared_ptr<RecordedMemory>& memory() const { return memory_; }
 
  private:
+  using Step = std::function<void()>;
+  static constexpr uint64_t firstPoint = uint64_t{1} << 52;  // JavaScript's numbers hold it
+
+  void add(Step step);
+  /// Lets launches have the piece that is being recorded, if there is anything in it.
+  void addPiece();
+  /// The same, and begins another one.
+  void endPiece();
+  /// On the stream's thread, where its recording ends.
+  void keepPiece();
+
   Stream& stream_;
   const CudaDriver& driver_;
-  std::vector<CUgraphExec_st*> pieces_;
+  std::vector<std::vector<Step>> sections_;
+  std::set<Stream*> others_;  // whose work is recorded too
+  uint64_t point_ = firstPoint;
+  std::unordered_map<uint64_t, uint64_t> tickets_;  // of the last launch, by point
+  std::shared_ptr<RecordedMemory> memory_;
+  size_t numPieces_ = 0;
+  bool pieceHasWork_ = false;
+  std::vector<CUgraphExec_st*> pieces_;  // of the stream's thread
 };
 
 }  // namespace longscan

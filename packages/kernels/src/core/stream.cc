@@ -2,6 +2,7 @@
 
 #include "context.h"
 #include "cpu.h"
+#include "cuda_graph.h"
 #include "cuda_timeline.h"
 #include "error.h"
 #include "stream_trace.h"
@@ -48,6 +49,11 @@ uint64_t Stream::push(Task task) {
 }
 
 uint64_t Stream::enqueue(const char* op, std::function<void()> task, const ShapeList& shapes) {
+  if (CudaGraph* graph = context_.recording()) return graph->enqueue(*this, op, std::move(task), shapes);
+  return enqueueAtOnce(op, std::move(task), shapes);
+}
+
+uint64_t Stream::enqueueAtOnce(const char* op, std::function<void()> task, const ShapeList& shapes) {
   return push(Task{op, shapes, std::move(task), nullptr});
 }
 
@@ -56,6 +62,8 @@ uint64_t Stream::enqueueNote(const char* name, std::function<void()> task) {
 }
 
 void Stream::enqueueWait(Stream& other, uint64_t ticket) {
+  if (CudaGraph* graph = context_.recording()) return graph->wait(*this, other, ticket);
+  if (CudaGraph::isPoint(ticket)) throw Error("E-CUDA-GRAPH", "an event of a graph, outside of it");
   const auto wait = [this, &other, ticket] { follow(other, ticket); };
   push(Task{"streamWait", {}, wait, nullptr, false, {&other, ticket}});
 }
@@ -65,6 +73,7 @@ uint64_t Stream::enqueueAlways(Then then, std::function<void()> work) {
 }
 
 uint64_t Stream::record() {
+  if (CudaGraph* graph = context_.recording()) return graph->record(*this);
   // On a GPU a mark of its own, so that whoever waits for it waits for nothing launched later.
   return timeline_ ? enqueueAlways([](const auto&) {}) : last();
 }

@@ -56,7 +56,11 @@ class Stream {
   Stream& operator=(const Stream&) = delete;
 
   /// Adds work and returns its ticket. After a failure the work is skipped (its ticket still completes).
+  /// While the context records a graph, that has the work, and tickets are points of it; so with
+  /// `enqueueWait` and `record`.
   uint64_t enqueue(const char* op, std::function<void()> task, const ShapeList& shapes = {});
+  /// The same, for graphs themselves: adds it now.
+  uint64_t enqueueAtOnce(const char* op, std::function<void()> task, const ShapeList& shapes = {});
 
   /// Adds what takes times or begins a recording: no op, counted nowhere and in no trace.
   uint64_t enqueueNote(const char* name, std::function<void()> task);

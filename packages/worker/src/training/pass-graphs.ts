@@ -1,11 +1,20 @@
-import { fromArray, type Graph, LongscanError, type Tensor } from '@longscan/kernels';
+import { fromArray, type Graph, LongscanError, type Tensor, zeros } from '@longscan/kernels';
 import type { Batch } from '../data/index.js';
 import type { JobSpec } from '../protocol/job-spec.js';
+import { numCounts } from './passes.js';
 import type { Training } from './training.js';
 import { tensorsOf, type UploadedBatch, uploadBatch, uploadOver } from './uploaded-batch.js';
 
-/** Enqueues both passes over all micro-batches of a step, into gradients begun anew; `seed`: 1, the loss's gradient, [1]. */
-export type Passes = (batches: readonly UploadedBatch[], seed: Tensor) => void;
+/** What passes are given on the device beside their batches. */
+export interface PassTensors {
+  /** 1, the loss's own gradient, [1]. */
+  readonly seed: Tensor;
+  /** f64: bytes sent to ranks of the sequence, see `countSent`. */
+  readonly sent: Tensor;
+}
+
+/** Enqueues both passes over all micro-batches of a step, into gradients begun anew. */
+export type Passes = (batches: readonly UploadedBatch[], tensors: PassTensors) => void;
 
 /** Steps of a form that run before one is recorded: kernels are loaded by then, and products have been chosen. */
 const numPlainSteps = 1;
@@ -15,14 +24,15 @@ const maxForms = 4;
 interface RecordedPasses {
   readonly graph: Graph;
   readonly batches: readonly UploadedBatch[];
-  readonly seed: Tensor;
+  readonly tensors: PassTensors;
 }
 
 /**
  * Forward and backward passes as CUDA graphs. In a step that has the form of earlier ones the host launches a graph for each
  * block of the model, in place of hundreds of kernels one by one. What a batch says is written into tensors of the graph
- * before; what a step decides anew (clipping, learning rate, whether to stop) comes after it and is no part of it. The same
- * kernels run on the same values, so the losses are those of plain steps bit for bit.
+ * before; what a step decides anew (clipping, learning rate, whether to stop) comes after it and is no part of it. What ranks
+ * send each other in the middle of the passes is enqueued between pieces of the graph, and by the same call. The same kernels
+ * run on the same values, so the losses are those of plain steps bit for bit.
  */
 export class PassGraphs {
   private readonly graphs = new Map<string, RecordedPasses>();
@@ -36,24 +46,25 @@ export class PassGraphs {
     private readonly log: (line: string) => void,
   ) {}
 
-  /** Launches the passes over such batches; false: there is no graph of them, and the caller enqueues them. */
-  launch(batches: readonly Batch[], passes: Passes): boolean {
-    if (this.training.device.compute.isProfiled) return false;
+  /** Launches the passes over such batches and gives what they count as sent; null: there is no graph of them. */
+  launch(batches: readonly Batch[], passes: Passes): Tensor | null {
+    if (this.training.device.compute.isProfiled) return null;
     const form = batches.map(formOf).join(' ');
     const recorded = this.graphs.get(form) ?? this.record(form, batches, passes);
-    if (recorded === null) return false;
+    if (recorded === null) return null;
     for (const [i, batch] of batches.entries()) uploadOver(recorded.batches[i]!, batch);
-    if (recorded.graph.launch()) return true;
+    const { sent } = recorded.tensors;
+    if (recorded.graph.launch()) return sent.view(sent.shape);
     this.release();
     this.giveUp('their memory was wanted elsewhere, and there is no more');
-    return false;
+    return null;
   }
 
   /** Gives all memory back. */
   release(): void {
-    for (const { graph, batches, seed } of this.graphs.values()) {
+    for (const { graph, batches, tensors } of this.graphs.values()) {
       graph.release();
-      releaseAll(batches, seed);
+      releaseAll(batches, tensors);
     }
     this.graphs.clear();
   }
@@ -67,16 +78,19 @@ export class PassGraphs {
     }
     const { device, parameters } = this.training;
     const uploaded = batches.map((batch) => uploadBatch(device, batch));
-    const seed = fromArray(device, [1], [1], parameters.dtype);
+    const tensors = {
+      seed: fromArray(device, [1], [1], parameters.dtype),
+      sent: zeros(device, [numCounts(batches)], 'f64'),
+    };
     // They outlive the step's scope.
-    for (const tensor of [...uploaded.flatMap(tensorsOf), seed]) tensor.retain();
+    for (const tensor of all(uploaded, tensors)) tensor.retain();
     try {
-      const graph = device.compute.capture(() => device.scope(() => passes(uploaded, seed)));
-      const recorded = { graph, batches: uploaded, seed };
+      const graph = device.compute.capture(() => device.scope(() => passes(uploaded, tensors)));
+      const recorded = { graph, batches: uploaded, tensors };
       this.graphs.set(form, recorded);
       return recorded;
     } catch (error) {
-      releaseAll(uploaded, seed);
+      releaseAll(uploaded, tensors);
       if (!(error instanceof LongscanError && refusals.includes(error.code))) throw error;
       this.giveUp(error.message);
       return null;
@@ -103,8 +117,7 @@ export function openPassGraphs(
   return null;
 }
 
-function obstacleOf({ device, sequence, carry, model }: Training): string | null {
-  if (sequence !== null) return 'ranks that share a sequence communicate in the middle of its passes';
+function obstacleOf({ device, carry, model }: Training): string | null {
   if (carry !== null) return 'memory goes from step to step (data.carry)';
   if (model.timeSlice > 0) return 'sequences are cut in time (model.timeSlice)';
   const { driverVersion } = device.gpu();
@@ -120,8 +133,12 @@ const leastDriver = 12_040;
 /** Of recordings, whose work can run without a graph all the same. */
 const refusals: readonly string[] = ['E-CUDA-GRAPH', 'E-MEMORY'];
 
-function releaseAll(batches: readonly UploadedBatch[], seed: Tensor): void {
-  for (const tensor of [...batches.flatMap(tensorsOf), seed]) tensor.release();
+function all(batches: readonly UploadedBatch[], { seed, sent }: PassTensors): Tensor[] {
+  return [...batches.flatMap(tensorsOf), seed, sent];
+}
+
+function releaseAll(batches: readonly UploadedBatch[], tensors: PassTensors): void {
+  for (const tensor of all(batches, tensors)) tensor.release();
 }
 
 /** What a graph has of a batch beside the values in its tensors. */

@@ -4,15 +4,23 @@ import type { Parameters } from '../model/parameters.js';
 import { trainOverTimeSlices } from '../sequence/time-slices.js';
 import { forwardUploaded, slicePass } from './forward.js';
 import { GradientSums } from './gradient-sums.js';
+import type { PassTensors } from './pass-graphs.js';
 import type { Training } from './training.js';
 import { type UploadedBatch, uploadBatch } from './uploaded-batch.js';
 
-/** What the host does between passes. */
-export interface BetweenPasses {
-  /** Before each micro-batch but the first. */
-  next(): void;
-  /** After the forward pass of a micro-batch and after its backward pass, where sequences lie on several ranks. */
-  after(microBatch: number, pass: 1 | 2): void;
+/** Is told of each micro-batch's forward pass (1) and of its backward pass (2) when it is enqueued. */
+type AfterPass = (microBatch: number, pass: 1 | 2) => void;
+
+/** Elements that `countSent` counts in: before the passes, after each micro-batch's forward and after its backward pass. */
+export const numCounts = (batches: readonly unknown[]): number => 1 + 2 * batches.length;
+
+/** Writes there what this rank has sent to ranks of the sequence by then. */
+function countSent({ device, mesh: { sp } }: Training, sent: Tensor): AfterPass {
+  if (sp === null) return () => undefined;
+  // Once: what is noted later follows this on the communicator's own stream.
+  sp.stream.wait(device.compute.record());
+  sp.recordBytesSent(sent, 0);
+  return (microBatch, pass) => sp.recordBytesSent(sent, 2 * microBatch + pass);
 }
 
 /** Where the passes add up the loss, among the elements of `Parameters.extra`. */
@@ -22,12 +30,18 @@ const lossOf = (parameters: Parameters): Tensor => parameters.extra().view([1], 
 
 /**
  * Both passes over the micro-batches of a step: loss and gradients of this rank, begun anew, and of the latter the sums over ranks
- * that can begin before the end.
+ * that can begin before the end. `next` comes before each micro-batch but the first; `sent` has `numCounts` elements.
  */
-export function runPasses(training: Training, batches: readonly Batch[], between: BetweenPasses): void {
+export function runPasses(
+  training: Training,
+  batches: readonly Batch[],
+  sent: Tensor,
+  next: () => void,
+): void {
   const { device, parameters, model } = training;
+  const after = countSent(training, sent);
   runSummed(training, batches, (batch, i, beforeLast) => {
-    if (i > 0) between.next();
+    if (i > 0) next();
     if (model.timeSlice > 0) {
       const slices = cutInTime(batch, model.timeSlice);
       trainOverTimeSlices(device, slices, slicePass(training, lossOf(parameters)), beforeLast);
@@ -35,15 +49,20 @@ export function runPasses(training: Training, batches: readonly Batch[], between
     }
     beforeLast();
     const seed = fromArray(device, [1], [1], parameters.dtype);
-    forwardAndBackward(training, uploadBatch(device, batch), seed, (pass) => between.after(i, pass));
+    forwardAndBackward(training, uploadBatch(device, batch), seed, (pass) => after(i, pass));
   });
 }
 
 /** The same of batches that are on the device already, without anything of the host: what a graph can hold. */
-export function runUploadedPasses(training: Training, batches: readonly UploadedBatch[], seed: Tensor): void {
-  runSummed(training, batches, (batch, _, beforeLast) => {
+export function runUploadedPasses(
+  training: Training,
+  batches: readonly UploadedBatch[],
+  { seed, sent }: PassTensors,
+): void {
+  const after = countSent(training, sent);
+  runSummed(training, batches, (batch, i, beforeLast) => {
     beforeLast();
-    forwardAndBackward(training, batch, seed, () => undefined);
+    forwardAndBackward(training, batch, seed, (pass) => after(i, pass));
   });
 }
 

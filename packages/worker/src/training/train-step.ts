@@ -13,7 +13,7 @@ import type { Parameters } from '../model/parameters.js';
 import { lossOverTimeSlices } from '../sequence/time-slices.js';
 import { forward, slicePass } from './forward.js';
 import { finishSums, gatherParameters, sumOverRanks, updateParameters } from './over-ranks.js';
-import { extraLoss, runPasses, runUploadedPasses } from './passes.js';
+import { extraLoss, numCounts, runPasses, runUploadedPasses } from './passes.js';
 import { SequenceSums, sequencesOf, validateSequences } from './sequence-sums.js';
 import type { Training } from './training.js';
 
@@ -54,22 +54,13 @@ export function trainStep(
   learningRate: number,
   wish: StopWish,
 ): Promise<StepResult> {
-  const { device, mesh, parameters } = training;
+  const { device, parameters } = training;
   const batches = device.units === null ? microBatches : sequencesOf(microBatches);
   const results = device.scope(() => {
     const sums = device.units && new SequenceSums(training);
-    // Before the step, then after each micro-batch's forward and after its backward pass.
-    const bytes = zeros(device, [1 + 2 * batches.length], 'f64');
-    // Once: what is noted later follows this on the communicator's own stream.
-    mesh.sp?.stream.wait(device.compute.record());
-    mesh.sp?.recordBytesSent(bytes, 0);
-    const { graphs } = training;
-    if (!graphs?.launch(batches, (uploaded, seed) => runUploadedPasses(training, uploaded, seed))) {
-      runPasses(training, batches, {
-        next: () => sums?.next(),
-        after: (i, pass) => mesh.sp?.recordBytesSent(bytes, 2 * i + pass),
-      });
-    }
+    const sent =
+      training.graphs?.launch(batches, (...given) => runUploadedPasses(training, ...given)) ??
+      runPlainPasses(training, batches, () => sums?.next());
     device.compute.mark('reduce');
     training.carry?.passOn();
     writeWish(parameters, wish);
@@ -78,34 +69,41 @@ export function trainStep(
     device.compute.mark('update');
     const clip = updateParameters(training, step, learningRate);
     gatherParameters(training);
-    return { clip, bytes, extra: parameters.extra() };
+    return { clip, sent, extra: parameters.extra() };
   });
   return resultOf(results, training);
 }
 
+/** Kernel by kernel; gives what they count as sent. */
+function runPlainPasses(training: Training, batches: readonly Batch[], next: () => void): Tensor {
+  const sent = zeros(training.device, [numCounts(batches)], 'f64');
+  runPasses(training, batches, sent, next);
+  return sent;
+}
+
 /** The results of a step once it is over; their reading is enqueued at once. */
 async function resultOf(
-  results: Readonly<Record<'clip' | 'extra' | 'bytes', Tensor>>,
+  results: Readonly<Record<'clip' | 'extra' | 'sent', Tensor>>,
   { mesh, optimizer }: Training,
 ): Promise<StepResult> {
-  const [clip, extra, bytes] = await Promise.all([
+  const [clip, extra, sent] = await Promise.all([
     // Written on these streams, so read there.
     readClip(results.clip, optimizer.stream),
     results.extra.readNumbers(),
-    results.bytes.read(mesh.sp?.stream),
+    results.sent.read(mesh.sp?.stream),
   ]);
   for (const tensor of Object.values(results)) tensor.release();
   // Odd differences are those of forward passes, even ones of backward passes.
-  const counts = bytes as Float64Array;
-  const sent = (pass: 0 | 1) =>
+  const counts = sent as Float64Array;
+  const sentIn = (pass: 0 | 1) =>
     counts.reduce((sum, now, i) => (i > 0 && i % 2 === pass ? sum + now - counts[i - 1]! : sum), 0);
   return {
     loss: extra[extraLoss]!,
     clip,
     stop: extra[extraStop]! > 0,
     save: extra[extraSave]! === extra[extraStop]!,
-    spBytesSentForward: sent(1),
-    spBytesSentBackward: sent(0),
+    spBytesSentForward: sentIn(1),
+    spBytesSentBackward: sentIn(0),
   };
 }
 
