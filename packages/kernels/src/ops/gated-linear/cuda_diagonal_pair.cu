@@ -68,16 +68,16 @@ class PairWork {
   const DiagonalCall& call;
   unsigned char* const shared;
   const uint32_t base;
-  const PairLoader loader;
+  const PairArrivals arrivals;
   const PairSide at;
 
  public:
-  __device__ PairWork(const DiagonalGradientCall& task, const GradientMaps& maps, unsigned char* shared)
-      : task(task), call(task.call), shared(shared), base(sharedAddress(shared)), loader(task, maps, shared) {}
+  __device__ PairWork(const DiagonalGradientCall& task, unsigned char* shared)
+      : task(task), call(task.call), shared(shared), base(sharedAddress(shared)), arrivals(shared, task.call.V) {}
 
   __device__ void run(unsigned numParts) const {
-    for (unsigned number = blockIdx.x, round = 0; number < numParts; number += gridDim.x, round++)
-      differentiate(number, round, number + gridDim.x < numParts ? number + gridDim.x : number);
+    int round = 0;
+    for (unsigned number = blockIdx.x; number < numParts; number += gridDim.x) differentiate(round++);
   }
 
  private:
@@ -99,72 +99,54 @@ class PairWork {
   /// Shares of warps of what goes through chunks: by side, warp and channel.
   __device__ float* shareOf(int kind) const { return floatsAt(Layout::shares) + kind * 4 * KB; }
 
-  __device__ void differentiate(unsigned number, int round, unsigned next) const {
-    const bool more = next != number;
-    const float gamma = loadGamma(PairPart(call, number));
+  /// Of all threads that compute.
+  __device__ static void join() { joinBarrier(3, pairThreads); }
+
+  __device__ void differentiate(int round) const {
     Sums sum, scores, across;
     clear(sum);
     clear(scores);
     if (crosses) clear(across);
     EndSums ends(at.lane, at.which);
-    multiplyValues(sum, scores, across, ends, number, round);
+    multiplyValues(sum, scores, across, ends, round);
 
-    if (threadIdx.x < 2 * KB) floatsAt(Layout::gammas)[threadIdx.x] = gamma;
-    loader.rowsFilled().wait(round);
-    waitForCopies<0>();
-    const bool isMild = __syncthreads_and(gamma >= mildestSteep && PairPart(call, number).passesOn(call, at.lane));
-    if (threadIdx.x == 0 && more) {
-      const PairPart coming(call, next);
-      loader.askValues(coming, 0);
-      loader.askValues(coming, 1);
+    arrivals.rowsFilled().wait(round);
+    const int parity = round & 1;
+    join();  // products do not read the third stage any more
+    if (*reinterpret_cast<const int*>(shared + Layout::mild + 4 * parity) == 0) {
+      arriveOfWarp(arrivals.closed());
+      arriveOfWarp(arrivals.handedOver());
+      return;
     }
-    if (isMild) {
-      float2 through, behind;
-      sumGates();
-      storeScaledUp();
-      publishToProducts();
-      __syncthreads();
-      addInside(sum, scores, across, through, behind);
-      __syncthreads();
-      close(sum);
-      storeShares(through, behind);
-      if (!crosses) ends.store(floatsAt(Layout::ends), at.lane);
-      __syncthreads();
-      if (threadIdx.x == 0) loader.storeRows(PairPart(call, number));
-    }
-    if (more) loader.copyGates(PairPart(call, next), shared);
-    if (isMild) storeDecayGradients(PairPart(call, number));
+    const float* const gammas = floatsAt(Layout::gammas + parity * 2 * 4 * KB);
+    float2 through, behind;
+    sumGates();
+    storeScaledUp();
     publishToProducts();
-    __syncthreads();
-    if (threadIdx.x == 0) {
-      waitUntilRunsAreRead();
-      if (more) loader.askRows(PairPart(call, next));
-    }
-  }
-
-  /// Of 128 threads, a channel of a chunk each.
-  __device__ float loadGamma(const PairPart& part) const {
-    const int which = threadIdx.x / KB, channel = part.channel + threadIdx.x % KB;
-    if (threadIdx.x >= 2 * KB || channel >= call.K || part.chunk + which >= Block::chunksOf(call)) return 1.0f;
-    return call.gamma[(part.imageOf(call) + which) * call.K + channel];
+    join();
+    addInside(sum, scores, across, gammas, through, behind);
+    join();
+    close(sum);
+    arriveOfWarp(arrivals.closed());
+    storeShares(through, behind);
+    if (!crosses) ends.store(floatsAt(Layout::ends), at.lane);
+    join();
+    storeDecayGradients(PairPart(*reinterpret_cast<const int4*>(shared + Layout::places + 16 * parity)), gammas);
+    publishToProducts();
+    arriveOfWarp(arrivals.handedOver());
   }
 
   /// What the states give, scores of the own chunk, and with the other chunk's.
-  __device__ void multiplyValues(Sums& sum, Sums& scores, Sums& across, EndSums& ends, unsigned number,
-                                 int round) const {
+  __device__ void multiplyValues(Sums& sum, Sums& scores, Sums& across, EndSums& ends, int round) const {
     int stage = 0;
 #pragma unroll 1
-    for (int step = 0; step < loader.steps(); step++) {
-      loader.filled(stage).wait(loader.fills(round, step, stage));
-      if (threadIdx.x == 0 && step + 2 < loader.steps()) {
-        const int freed = stage == 0 ? Layout::stages - 1 : stage - 1;
-        if (step > 0) loader.emptied(freed).wait(loader.fills(round, step - 1, freed));
-        loader.askValues(PairPart(call, number), step + 2);
-      }
-      __syncwarp();
+    for (int step = 0; step < arrivals.steps; step++) {
+      arrivals.filled(stage).wait(arrivals.fills(round, step, stage));
+      const uint32_t first = base + Layout::values + stage * Layout::stage;
+      const auto tile = [&](int number) { return Tile<64>{first + number * Layout::tile}; };
       const int side = at.ofQuery ? 0 : 2;
-      const Tile<64> own = loader.tile(stage, side + at.which), partner = loader.tile(stage, (side ^ 2) + at.which),
-                     other = loader.tile(stage, at.ofQuery ? 2 : 1), met = loader.tile(stage, at.ofQuery ? 4 : 5);
+      const Tile<64> own = tile(side + at.which), partner = tile((side ^ 2) + at.which),
+                     other = tile(at.ofQuery ? 2 : 1), met = tile(at.ofQuery ? 4 : 5);
       beginProducts();
 #pragma unroll
       for (int k = 0; k < 4; k++) {
@@ -173,12 +155,12 @@ class PairWork {
         if (crosses) multiply<StoredB::rows>(across, own, k, other, k);
       }
       commitProducts();
-      if (!crosses) ends.add(loader.tile(stage, 4), loader.tile(stage, 5));
+      if (!crosses) ends.add(tile(4), tile(5));
       waitForProducts<0>();
       settle(sum);
       settle(scores);
       if (crosses) settle(across);
-      arriveOfWarp(loader.emptied(stage));
+      arriveOfWarp(arrivals.emptied(stage));
       stage = stage + 1 == Layout::stages ? 0 : stage + 1;
     }
   }
@@ -196,13 +178,13 @@ class PairWork {
     }
     float* const totals = floatsAt(Layout::totals) + threadIdx.x / 256 * 256;
     totals[threadIdx.x % 256] = sum;
-    __syncthreads();
+    join();
     float before = 0.0f;
 #pragma unroll
     for (int other = 0; other < 3; other++) before += other < part ? totals[other * KB + column] : 0.0f;
 #pragma unroll
     for (int row = 0; row < rows; row++) c.at(part * rows + row, column) = sums[row] + before;
-    __syncthreads();
+    join();
   }
 
   __device__ void storeScaledUp() const {
@@ -249,8 +231,8 @@ class PairWork {
 
   /// From what the states give to all but the decay from the chunk's start, or up to its end. `through`: what goes
   /// through the other chunk; `behind`: what keys get from behind their chunk, both without the chunks' decays.
-  __device__ void addInside(Sums& sum, const Sums& scores, const Sums& across, float2& through,
-                            float2& behind) const {
+  __device__ void addInside(Sums& sum, const Sums& scores, const Sums& across, const float* gammas,
+                            float2& through, float2& behind) const {
     OperandTerms operand;
     if (at.ofQuery) {
 #pragma unroll
@@ -263,7 +245,7 @@ class PairWork {
       toTerms<false>(operand, across, call.scale, at);
       addProducts(sum, operand, termsOf(at.ofQuery ? 0 : 3));
       if (!at.ofQuery) behind = sumTokens(sum);
-      const float* const gamma = floatsAt(Layout::gammas) + (at.which ^ 1) * KB;
+      const float* const gamma = gammas + (at.which ^ 1) * KB;
 #pragma unroll
       for (int n = 0; n < 8; n++) {
         const float2 decay = *reinterpret_cast<const float2*>(gamma + at.column(n));
@@ -321,12 +303,11 @@ class PairWork {
   }
 
   /// What goes on behind a chunk's tokens, in a channel.
-  __device__ float following(int which, int column) const {
+  __device__ float following(const float* gammas, int which, int column) const {
     const auto sumOf = [&](int kind) {
       const float* const share = shareOf(kind) + column;
       return share[0] + share[KB] + share[2 * KB] + share[3 * KB];
     };
-    const float* const gammas = floatsAt(Layout::gammas);
     const float first = gammas[column], second = gammas[KB + column];
     const float* const ends = floatsAt(Layout::ends);
     const float both = ends[column] + ends[KB + column];
@@ -334,7 +315,7 @@ class PairWork {
                       : second * (sumOf(3) + first * (sumOf(1) + both));
   }
 
-  __device__ void storeDecayGradients(const PairPart& part) const {
+  __device__ void storeDecayGradients(const PairPart& part, const float* gammas) const {
     constexpr int rows = 16;
     const int which = threadIdx.x / 256, block = threadIdx.x % 256 / KB, column = threadIdx.x % KB;
     const ExchangedFloats changes = changesOf(which);
@@ -347,7 +328,7 @@ class PairWork {
     float* const totals = floatsAt(Layout::totals) + which * 256;
     totals[threadIdx.x % 256] = sum;
     joinBarrier(1 + which, pairThreads / 2);
-    float later = following(which, column);
+    float later = following(gammas, which, column);
 #pragma unroll
     for (int other = 3; other > 0; other--) later += other > block ? totals[other * KB + column] : 0.0f;
     if (column >= call.K - part.channel) return;
@@ -360,26 +341,26 @@ class PairWork {
   }
 };
 
-__global__ void __launch_bounds__(pairThreads, 1)
+constexpr int pairLoaders = 128;  // a warpgroup gives registers
+
+__global__ void __launch_bounds__(pairThreads + pairLoaders, 1)
     pairGradientKernel(const __grid_constant__ DiagonalGradientCall task, const __grid_constant__ GradientMaps maps,
                        unsigned numParts) {
 #if __CUDA_ARCH__ >= 900
   extern __shared__ __align__(1024) unsigned char shared[];
-  const PairLoader loader(task, maps, shared);
-  const PairPart first(task.call, blockIdx.x);
-  loader.initBarriers();
-  loader.copyGates(first, shared);
+  if (threadIdx.x == 0) PairArrivals(shared, task.call.V).init();
   __syncthreads();
-  if (threadIdx.x == 0) {
-    loader.askValues(first, 0);
-    loader.askValues(first, 1);
-    loader.askRows(first);
+  if (threadIdx.x >= pairThreads) {
+    shrinkRegisters<32>();
+    if (threadIdx.x < pairThreads + 32) PairLoader(task, maps, shared).load(numParts);
+  } else {
+    growRegisters<120>();
+    const PairSide side;
+    if (side.ofQuery == (side.which == 1))
+      PairWork<true>(task, shared).run(numParts);
+    else
+      PairWork<false>(task, shared).run(numParts);
   }
-  const PairSide side;
-  if (side.ofQuery == (side.which == 1))
-    PairWork<true>(task, maps, shared).run(numParts);
-  else
-    PairWork<false>(task, maps, shared).run(numParts);
 #endif
 }
 
@@ -396,8 +377,8 @@ cudaError_t launchPairGradient(const DiagonalGradientCall& task, const GradientM
   if (error != cudaSuccess) return error;
   const DiagonalCall& call = task.call;
   const auto parts = static_cast<unsigned>((call.K + KB - 1) / KB * call.H * call.B * PairPart::pairsOf(call));
-  pairGradientKernel<<<std::min(parts, static_cast<unsigned>(multiprocessors)), pairThreads, bytes, stream>>>(
-      task, maps, parts);
+  pairGradientKernel<<<std::min(parts, static_cast<unsigned>(multiprocessors)), pairThreads + pairLoaders, bytes,
+                       stream>>>(task, maps, parts);
   return cudaGetLastError();
 }
 

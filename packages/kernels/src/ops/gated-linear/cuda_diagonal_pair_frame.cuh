@@ -6,6 +6,7 @@
 
 namespace longscan {
 
+/// Threads that compute: a warpgroup for either gradient of either chunk. Behind them a warpgroup of which one warp loads.
 constexpr int pairThreads = 512;
 
 /// f32 [64, 64] in shared memory; groups of eight of a row are exchanged by the row's number (xor), so that rows of a
@@ -36,9 +37,10 @@ struct PairLayout {
   static constexpr int terms = values + 2 * stage;    // of each of four sides two tiles
   static constexpr int changes = terms, totals = changes + 2 * floats, shares = totals + 4 * pairThreads,
                        ends = shares + 4 * 4 * 4 * KB;
-  static constexpr int gammas = terms + 8 * tile;
-  static constexpr int arrivals = gammas + 2 * 4 * KB;
-  static constexpr int bytes = arrivals + (2 * stages + 1) * static_cast<int>(sizeof(ArrivalBarrier));
+  // Of the present part and of the next: decays of both chunks, where it is, and whether it is mild.
+  static constexpr int gammas = terms + 8 * tile, places = gammas + 2 * 2 * 4 * KB, mild = places + 2 * 16;
+  static constexpr int arrivals = mild + 16;
+  static constexpr int bytes = arrivals + (2 * stages + 3) * static_cast<int>(sizeof(ArrivalBarrier));
   static_assert(ends + 2 * 4 * KB <= gammas, "there is room for all that is handed over");
 };
 
@@ -47,6 +49,8 @@ struct PairLayout {
 struct PairPart {
   int channel, h, b, chunk;  // the earlier chunk
 
+  __device__ explicit PairPart(const int4& place) : channel(place.x), h(place.y), b(place.z), chunk(place.w) {}
+  __device__ int4 place() const { return make_int4(channel, h, b, chunk); }
   __device__ PairPart(const DiagonalCall& call, unsigned number) : b(0) {
     const unsigned keyBlocks = (call.K + KB - 1) / KB, heads = call.H;
     channel = static_cast<int>(number % keyBlocks) * KB;
@@ -118,53 +122,96 @@ struct PairSide {
   __device__ float exponent(float here, float end) const { return ofQuery ? here : end - here; }
 };
 
-/// Fills what a part reads, by the copy engine, which one thread asks, but gates, which all threads copy.
+/// What announces that parts of shared memory are filled, and may be filled again.
+class PairArrivals {
+  using Layout = PairLayout;
+  ArrivalBarrier* const arrivals;
+
+ public:
+  const int steps;  // of 64 values
+
+  __device__ PairArrivals(unsigned char* shared, int values)
+      : arrivals(reinterpret_cast<ArrivalBarrier*>(shared + Layout::arrivals)), steps((values + 63) / 64) {}
+
+  __device__ void init() const {
+    for (int stage = 0; stage < Layout::stages; stage++) {
+      filled(stage).init(1);
+      emptied(stage).init(warps);
+    }
+    rowsFilled().init(1 + 32);
+    closed().init(warps);
+    handedOver().init(warps);
+    publishBarriers();
+  }
+  __device__ ArrivalBarrier& filled(int stage) const { return arrivals[stage]; }
+  __device__ ArrivalBarrier& emptied(int stage) const { return arrivals[Layout::stages + stage]; }
+  /// Queries, keys and gates, and what is said of the part.
+  __device__ ArrivalBarrier& rowsFilled() const { return arrivals[2 * Layout::stages]; }
+  /// Gates are not needed any more, and dq and dk are in the place of Q and K.
+  __device__ ArrivalBarrier& closed() const { return arrivals[2 * Layout::stages + 1]; }
+  /// The third stage is free again.
+  __device__ ArrivalBarrier& handedOver() const { return arrivals[2 * Layout::stages + 2]; }
+  /// How often a stage had been filled before `step` of a block's part `round`.
+  __device__ int fills(int round, int step, int stage) const {
+    return round * ((steps - stage + Layout::stages - 1) / Layout::stages) + step / Layout::stages;
+  }
+
+ private:
+  static constexpr int warps = pairThreads / 32 * arrivalsOfWarp;
+};
+
+/// The warp that fills what parts read, and stores dq and dk.
 class PairLoader {
   using Layout = PairLayout;
   const DiagonalGradientCall& task;
+  const DiagonalCall& call;
   const GradientMaps& maps;
-  ArrivalBarrier* const arrivals;
+  unsigned char* const shared;
   const uint32_t base;
-  const int numValues;
+  const PairArrivals arrivals;
+  const int lane = threadIdx.x & 31;
 
  public:
   __device__ PairLoader(const DiagonalGradientCall& task, const GradientMaps& maps, unsigned char* shared)
       : task(task),
+        call(task.call),
         maps(maps),
-        arrivals(reinterpret_cast<ArrivalBarrier*>(shared + Layout::arrivals)),
+        shared(shared),
         base(sharedAddress(shared)),
-        numValues((task.call.V + 63) / 64) {}
+        arrivals(shared, task.call.V) {}
 
-  __device__ void initBarriers() const {
-    if (threadIdx.x != 0) return;
-    for (int stage = 0; stage < Layout::stages; stage++) {
-      filled(stage).init(1);
-      emptied(stage).init(pairThreads / 32 * arrivalsOfWarp);
+  __device__ void load(unsigned numParts) const {
+    int round = 0;
+    for (unsigned number = blockIdx.x; number < numParts; number += gridDim.x, round++) {
+      const PairPart part(call, number);
+      askValues(part, round, 0);
+      askValues(part, round, 1);
+      if (round > 0) {
+        arrivals.closed().wait(round - 1);
+        storeRows(round - 1);
+      }
+      fillRows(part, round);
+      if (round > 0 && arrivals.steps > 2) arrivals.handedOver().wait(round - 1);
+      for (int step = 2; step < arrivals.steps; step++) askValues(part, round, step);
     }
-    rowsFilled().init(1);
-    publishBarriers();
+    arrivals.closed().wait(round - 1);
+    storeRows(round - 1);
+    if (lane == 0) waitUntilRunsAreRead();
   }
 
-  __device__ int steps() const { return numValues; }
-  __device__ ArrivalBarrier& filled(int stage) const { return arrivals[stage]; }
-  __device__ ArrivalBarrier& emptied(int stage) const { return arrivals[Layout::stages + stage]; }
-  __device__ ArrivalBarrier& rowsFilled() const { return arrivals[2 * Layout::stages]; }
+ private:
   __device__ Tile<64> tile(int stage, int which) const {
     return {base + Layout::values + stage * Layout::stage + which * Layout::tile};
   }
-  /// How often a stage had been filled before `step` of a block's part `round`.
-  __device__ int fills(int round, int step, int stage) const {
-    return round * ((numValues - stage + Layout::stages - 1) / Layout::stages) + step / Layout::stages;
-  }
 
-  /// One thread: the values of a step. Its stage is free.
-  __device__ void askValues(const PairPart& part, int step) const {
-    if (step >= numValues) return;
-    const int stage = step % Layout::stages;
-    ArrivalBarrier& arrival = filled(stage);
+  __device__ void askValues(const PairPart& part, int round, int step) const {
+    if (step >= arrivals.steps) return;
+    const int stage = step % Layout::stages, fills = arrivals.fills(round, step, stage);
+    if (fills > 0) arrivals.emptied(stage).wait(fills - 1);
+    if (lane != 0) return;
+    ArrivalBarrier& arrival = arrivals.filled(stage);
     arrival.arriveExpecting(Layout::stage);
-    const int numChunks = Block::chunksOf(task.call);
-    const int64_t image = part.imageOf(task.call), last = image + (part.chunk + 1 < numChunks);
+    const int64_t image = part.imageOf(call), last = image + (part.chunk + 1 < Block::chunksOf(call));
 #pragma unroll
     for (int which = 0; which < 2; which++) {
       copyBox(tile(stage, which).base, maps.dO, arrival, 64 * step, part.h, part.token(which), part.b);
@@ -174,21 +221,16 @@ class PairLoader {
     copyRun(tile(stage, 5).base, imageOf(task.adjoints, part, step, last), Layout::tile, arrival);
   }
 
-  /// One thread: queries and keys.
-  __device__ void askRows(const PairPart& part) const {
-    ArrivalBarrier& arrival = rowsFilled();
-    arrival.arriveExpecting(4 * Layout::tile);
-    const int group = task.call.G == task.call.H ? part.h : part.h / (task.call.H / task.call.G);
-#pragma unroll
-    for (int which = 0; which < 2; which++) {
-      copyBox(base + 2 * which * Layout::tile, maps.q, arrival, part.channel, group, part.token(which), part.b);
-      copyBox(base + (2 * which + 1) * Layout::tile, maps.k, arrival, part.channel, group, part.token(which),
-              part.b);
-    }
+  __device__ const unsigned char* imageOf(const unsigned char* images, const PairPart& part, int step,
+                                          int64_t image) const {
+    return images + imageOffset(call.K, call.V, image, step, part.channel / KB);
   }
 
-  /// One thread starts to store dq and dk, which lie where Q and K did.
-  __device__ void storeRows(const PairPart& part) const {
+  /// dq and dk of a part before.
+  __device__ void storeRows(int round) const {
+    const int parity = round & 1;
+    if (lane != 0 || !*reinterpret_cast<const int*>(shared + Layout::mild + 4 * parity)) return;
+    const PairPart part(*reinterpret_cast<const int4*>(shared + Layout::places + 16 * parity));
 #pragma unroll
     for (int which = 0; which < 2; which++) {
       storeBox(maps.dq, base + 2 * which * Layout::tile, part.channel, part.h, part.token(which), part.b);
@@ -197,27 +239,52 @@ class PairLoader {
     commitRuns();
   }
 
-  /// All threads together, half of them a chunk.
-  __device__ void copyGates(const PairPart& part, unsigned char* shared) const {
-    const DiagonalCall& call = task.call;
-    const int which = threadIdx.x / 256, row0 = threadIdx.x % 256 / 16, column = threadIdx.x % 16 * 4;
+  /// Queries, keys, gates, decays of whole chunks, and where the part is.
+  __device__ void fillRows(const PairPart& part, int round) const {
+    const int parity = round & 1;
+    copyGates(part, 0);
+    copyGates(part, 1);
+    arriveWhenCopied(arrivals.rowsFilled());
+    const int which = lane / 16, own = part.channel + lane % 16 * 4;
+    float4 gamma = make_float4(1.0f, 1.0f, 1.0f, 1.0f);
+    bool mild = part.passesOn(call, lane);
+    if (mild && own < call.K)
+      gamma = *reinterpret_cast<const float4*>(call.gamma + (part.imageOf(call) + which) * call.K + own);
+    mild = mild && gamma.x >= mildestSteep && gamma.y >= mildestSteep && gamma.z >= mildestSteep &&
+           gamma.w >= mildestSteep;
+    mild = __all_sync(~0u, mild);
+    reinterpret_cast<float4*>(shared + Layout::gammas + parity * 2 * 4 * KB)[lane] = gamma;
+    if (lane == 0) {
+      *reinterpret_cast<int4*>(shared + Layout::places + 16 * parity) = part.place();
+      *reinterpret_cast<int*>(shared + Layout::mild + 4 * parity) = mild;
+      waitUntilRunsAreRead();
+    }
+    __syncwarp();
+    if (lane != 0) return;
+    ArrivalBarrier& arrival = arrivals.rowsFilled();
+    arrival.arriveExpecting(4 * Layout::tile);
+    const int group = call.G == call.H ? part.h : part.h / (call.H / call.G);
+#pragma unroll
+    for (int which = 0; which < 2; which++) {
+      copyBox(base + 2 * which * Layout::tile, maps.q, arrival, part.channel, group, part.token(which), part.b);
+      copyBox(base + (2 * which + 1) * Layout::tile, maps.k, arrival, part.channel, group, part.token(which),
+              part.b);
+    }
+  }
+
+  __device__ void copyGates(const PairPart& part, int which) const {
+    const int row0 = lane / 16, column = lane % 16 * 4;
     const ExchangedFloats c{reinterpret_cast<float*>(shared + Layout::gates + which * Layout::floats)};
     const int pitch = call.H * call.K, length = part.length(call, which);
     const float* source = call.g + part.place(call, which) + static_cast<int64_t>(row0) * pitch + column;
     const bool inside = part.channel + column < call.K;
-    const uint32_t to = sharedAddress(&c.at(row0, column));
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-      copyAsync16(to + i * 16 * 64 * 4, source, inside && row0 + 16 * i < length);
-      source += static_cast<int64_t>(16) * pitch;
+    const uint32_t even = sharedAddress(&c.at(row0, column)), odd = sharedAddress(&c.at(row0 + 2, column));
+#pragma unroll 8
+    for (int row = 0; row < tileTokens; row += 4) {
+      copyAsync16(even + row * 64 * 4, source, inside && row0 + row < length);
+      copyAsync16(odd + row * 64 * 4, source + 2 * pitch, inside && row0 + row + 2 < length);
+      source += static_cast<int64_t>(4) * pitch;
     }
-    commitCopies();
-  }
-
- private:
-  __device__ const unsigned char* imageOf(const unsigned char* images, const PairPart& part, int step,
-                                          int64_t image) const {
-    return images + imageOffset(task.call.K, task.call.V, image, step, part.channel / KB);
   }
 };
 
