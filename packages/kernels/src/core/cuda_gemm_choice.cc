@@ -28,12 +28,12 @@ size_t chooseCudaGemm(const std::vector<CudaGemmCandidate>& candidates, int64_t 
     });
     return found == candidates.end() ? 0 : static_cast<size_t>(found - candidates.begin());
   };
+  const bool isWellFilled = first.waves >= wellFilled * std::ceil(first.waves);
+  if (k >= longSum && isWellFilled) return 0;
   const size_t middle = find([](const auto& candidate) {
     return (candidate.tile == tile128x160 || candidate.tile == tile176x128) && candidate.waves >= manyWaves;
   });
   if (middle != 0) return middle;
-  const bool isWellFilled = first.waves >= wellFilled * std::ceil(first.waves);
-  if (k >= longSum && isWellFilled) return 0;
   return find([](const auto& candidate) { return candidate.tile == tile128x128; });
 }
 

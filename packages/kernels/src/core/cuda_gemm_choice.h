@@ -19,8 +19,9 @@ struct CudaGemmCandidate {
 ///
 /// The heuristics like tiles of 128 x 256, of which a multiprocessor holds one: nothing hides how it begins
 /// and ends, and under the power limit its rate falls most. On an H200
-/// (docs/benchmarks/gpu-products_h200_2026-11.md): many tiles of 128 x 160 or 176 x 128 are up to 28 %
-/// faster, and a few of 128 x 128 up to 9 % where sums are short or the large ones leave a wave partly empty.
+/// (docs/benchmarks/gpu-products_h200_2026-11.md): where sums are short or the large ones leave a wave partly
+/// empty, many tiles of 128 x 160 or 176 x 128 are up to 28 % faster, and a few of 128 x 128 up to 9 %. Else
+/// the large ones, which read less, cost less energy.
 size_t chooseCudaGemm(const std::vector<CudaGemmCandidate>& candidates, int64_t k);
 
 }  // namespace longscan

@@ -37,6 +37,19 @@ __device__ inline void storeBox(const CUtensorMap& map, uint32_t from, int colum
 #endif
 }
 
+/// The same for what nobody reads soon: it leaves the L2 cache before anything else does.
+__device__ inline void storeBoxOnce(const CUtensorMap& map, uint32_t from, int column, int head, int row,
+                                    int batch) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile(
+      "{ .reg .b64 policy; createpolicy.fractional.L2::evict_first.b64 policy, 1.0;\n"
+      "cp.async.bulk.tensor.4d.global.shared::cta.bulk_group.L2::cache_hint [%0, {%2, %3, %4, %5}], [%1], "
+      "policy; }" ::"l"(&map),
+      "r"(from), "r"(column), "r"(head), "r"(row), "r"(batch)
+      : "memory");
+#endif
+}
+
 /// `copyBox` by a whole warp, of which one thread is `elected`: no branch, after which the compiler would not
 /// know any more that addresses are the same for all.
 __device__ inline void copyBoxElected(bool elected, uint32_t to, const CUtensorMap& map, uint32_t arrival,

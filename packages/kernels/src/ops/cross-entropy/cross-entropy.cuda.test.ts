@@ -25,7 +25,7 @@ for (const { numTokens, vocab, dim } of [
   { numTokens: 300, vocab: 8, dim: 5 },
   { numTokens: 130, vocab: 2052, dim: 40 },
   { numTokens: 70, vocab: 9001, dim: 24 },
-  { numTokens: 1100, vocab: 70_000, dim: 8 },
+  { numTokens: 1100, vocab: 130_000, dim: 8 },
 ]) {
   testOnGpu(`cross-entropy ~> ${numTokens} tokens, ${vocab} of vocabulary, dim ${dim}`, (device) =>
     checkOpOnGpu(device, {

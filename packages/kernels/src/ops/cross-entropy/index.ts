@@ -28,8 +28,8 @@ interface Chunking {
 }
 /** About 4 MiB of f32, so that they stay in the cache. */
 const onCpu: Chunking = { elements: 2 ** 20, minRows: 128 };
-/** 256 MiB of f32: 2,048 rows of a vocabulary of 32,000. Every chunk reads the head twice and adds to its whole gradient. */
-const onGpu: Chunking = { elements: 2 ** 26, minRows: 1024 };
+/** 512 MiB of f32: 4,096 rows of a vocabulary of 32,000. Every chunk reads the head twice and adds to its whole gradient. */
+const onGpu: Chunking = { elements: 2 ** 27, minRows: 1024 };
 /** A chunk of a GPU is a multiple of this, as the tiles of a product are. */
 const tileRows = 128;
 

@@ -28,6 +28,10 @@ __device__ inline Eight loadEight(const Bf16* from) {
 __device__ inline void storeEight(Bf16* to, const Eight& eight) {
   storePack<4>(reinterpret_cast<uint32_t*>(to), eight);
 }
+/// For what nobody reads soon.
+__device__ inline void storeEightOnce(Bf16* to, const Eight& eight) {
+  __stcs(reinterpret_cast<uint4*>(to), make_uint4(eight.x[0], eight.x[1], eight.x[2], eight.x[3]));
+}
 
 #endif
 
@@ -50,13 +54,14 @@ struct ForwardPass {
     tiles.copyForAll((isFirst ? 1 : 2) * panelBytes, isFirst ? gate : up, k, column);
   }
 
-  /// Gate and up go to memory as they are; two rows of their product at once by a warp.
+  /// Gate and up go to memory as they are; two rows of their product at once by a warp. All of it is more
+  /// than the L2 cache holds, in which the weights had better stay for the tiles that follow.
   __device__ void finish(ProductTiles& tiles, int row, int column) const {
     const int warp = ProductTiles::finishingWarp(), lane = threadIdx.x & 31;
     const bool stores = warp == 0 && lane == 0;
     tiles.awaitSums();
     if (stores) {
-      for (int p = 0; p < 4; p++) storeBox(pair, tiles.panel(p).base, column + p % 2 * 64, p / 2, row, 0);
+      for (int p = 0; p < 4; p++) storeBoxOnce(pair, tiles.panel(p).base, column + p % 2 * 64, p / 2, row, 0);
       commitRuns();
     }
     const int panel = lane / 8 % 2, unit = lane % 8, own = column + panel * 64 + unit * 8;
@@ -70,7 +75,7 @@ struct ForwardPass {
       for (int i = 0; i < 4; i++)
         both.x[i] = pack(SwigluPoint(lowHalf(g.x[i]), lowHalf(u.x[i])).product(),
                          SwigluPoint(highHalf(g.x[i]), highHalf(u.x[i])).product());
-      storeEight(to + r * F, both);
+      storeEightOnce(to + r * F, both);
     }
     if (stores) waitUntilRunsAreRead();
     tiles.leaveSums();
