@@ -39,13 +39,15 @@ class Library:
             raise ValueError('this call is not supported')
         return self.empty((size + 3) // 4)
 
-    def run(self, name, call, *arguments):
-        """Tensors go as addresses, structures by reference."""
+    def run(self, name, *arguments):
+        """Tensors go as addresses, structures by reference, numbers of C as they are."""
         def passed(x):
-            return ctypes.byref(x) if isinstance(x, ctypes.Structure) else pointer(address(x))
+            if isinstance(x, ctypes.Structure):
+                return ctypes.byref(x)
+            return pointer(address(x)) if x is None or torch.is_tensor(x) else x
 
         stream = pointer(torch.cuda.current_stream().cuda_stream)
-        error = getattr(self.functions, name)(ctypes.byref(call), *map(passed, arguments), stream)
+        error = getattr(self.functions, name)(*map(passed, arguments), stream)
         if error != 0:
             raise RuntimeError(f'{name}: CUDA error {error}')
 
