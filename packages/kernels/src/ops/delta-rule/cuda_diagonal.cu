@@ -7,6 +7,7 @@
 #include "cuda_backward.h"
 #include "cuda_diagonal_gradient.h"
 #include "cuda_diagonal_prepare.h"
+#include "cuda_diagonal_whole.h"
 #include "cuda_forward.h"
 #include "cuda_gradient.h"
 #include "cuda_sweep_call.h"
@@ -54,14 +55,19 @@ struct Workspace {
   WorkspaceParts arena;
   Bf16* adjoints;
   int32_t* finished;
+  int32_t* left;  // of the chunks that are not taken whole
   DeltaBackwardMemory segments;
-  float* betaShares = nullptr;
+  bool takesWholeChunks = false;
+  float* betaShares = nullptr;  // which the kernel of whole chunks does without
 
   Workspace(const Call& call, void* base) : arena(base), segments(call, arena) {
     adjoints = arena.take<Bf16>(statesSizeOf(call));
     finished = arena.take<int32_t>(numDeltaCounts(call.B * call.H, call.T));
+    left = arena.take<int32_t>(call.B * call.H * numChunksOf(call));
     const int parts = deltaBetaParts(call.K);
-    if (parts > 1) betaShares = arena.take<float>(parts * call.B * call.T * call.H);
+    DeltaDevice device;
+    takesWholeChunks = deltaDevice(device) == cudaSuccess && deltaTakesWholeChunks(device, call.K, call.V);
+    if (parts > 1 && !takesWholeChunks) betaShares = arena.take<float>(parts * call.B * call.T * call.H);
   }
 };
 
@@ -126,30 +132,40 @@ cudaError_t deltaDiagonalBackward(const Call& call, const LongscanDeltaRuleBackw
   const void* const effects = io.segments != nullptr ? io.segments : kept.effects;
   error = launchDeltaAdjoints(call, sweep, effects, io.leaving, work.segments, stream);
   if (error != cudaSuccess) return error;
-  const bool inShares = io.dbeta != nullptr && deltaBetaParts(call.K) > 1;
-  error = launchDeltaDiagonalGradient({call.B,
-                                       call.T,
-                                       call.H,
-                                       call.K,
-                                       call.V,
-                                       call.scale,
-                                       bf16(call.q),
-                                       bf16(call.k),
-                                       call.beta,
-                                       call.g,
-                                       call.resets,
-                                       io.h0 == nullptr,
-                                       bf16(io.dO),
-                                       bf16(io.dv),
-                                       kept.chunks.u,
-                                       kept.states,
-                                       work.adjoints,
-                                       sweep.finished,
-                                       static_cast<Bf16*>(io.dq),
-                                       static_cast<Bf16*>(io.dk),
-                                       inShares ? work.betaShares : io.dbeta,
-                                       io.dg},
-                                      stream);
+  const bool inShares = io.dbeta != nullptr && work.betaShares != nullptr;
+  const DeltaDiagonalGradientCall gradient{call.B,
+                                           call.T,
+                                           call.H,
+                                           call.K,
+                                           call.V,
+                                           call.scale,
+                                           bf16(call.q),
+                                           bf16(call.k),
+                                           call.beta,
+                                           call.g,
+                                           call.resets,
+                                           io.h0 == nullptr,
+                                           bf16(io.dO),
+                                           bf16(io.dv),
+                                           kept.chunks.u,
+                                           kept.states,
+                                           work.adjoints,
+                                           sweep.finished,
+                                           static_cast<Bf16*>(io.dq),
+                                           static_cast<Bf16*>(io.dk),
+                                           inShares ? work.betaShares : io.dbeta,
+                                           work.takesWholeChunks,
+                                           io.dg};
+  if (work.takesWholeChunks) {
+    // Behind the chunks' counts, which the sweep's launch has cleared.
+    int32_t* const drawn = work.finished + call.B * call.H * numChunksOf(call);
+    error = launchDeltaWholeGradient(gradient, {drawn, work.left, kept.chunks.outOf, kept.chunks.gamma},
+                                     device, stream);
+    if (error == cudaSuccess)
+      error = launchDeltaLeftGradient(gradient, {work.left, drawn + 1}, device, stream);
+  } else {
+    error = launchDeltaDiagonalGradient(gradient, stream);
+  }
   if (error != cudaSuccess || !inShares) return error;
   const int64_t tokens = call.B * call.T * call.H;
   return launchDeltaBetaSum(work.betaShares, deltaBetaParts(call.K), tokens, io.dbeta, stream);
