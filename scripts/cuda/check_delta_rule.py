@@ -32,6 +32,10 @@ CASES = [
     (1, 520, 1, 256, 256, (-0.05, 0), None),
     (2, 700, 1, 40, 72, (-0.05, 0), [5, 300]),
     (1, 300, 40, 64, 64, (-0.5, 0), [77]),
+    # Whole chunks, mild ones beside steep ones, some with document starts.
+    (2, 333, 3, 128, 128, (-0.5, 0), [64, 70, 250]),
+    (1, 256, 3, 128, 128, (-0.05, 0), None),
+    (3, 200, 2, 128, 128, (-6, -1e-4), None),
 ]
 # Whole chunks and parts, every width of the sweeps.
 SANITIZED = [

@@ -63,10 +63,14 @@ struct DiagonalGradientLayout {
   static_assert(queries % 1024 == 0, "tiles");
 };
 
-/// Where things are in a block: a chunk of a head, 64 channels of K. A warp has one sub-chunk's rows.
+/// What a block does at a time: a chunk of a head, 64 channels of K.
+struct DiagonalGradientTask {
+  int chunk, channel, bh;
+};
+
+/// Where things are in a block. A warp has one sub-chunk's rows.
 struct DiagonalGradientBlock {
   using Layout = DiagonalGradientLayout;
-  static constexpr int chunksOfLayer = 1 << 15;
 
   const DeltaDiagonalGradientCall& call;
   unsigned char* const shared;
@@ -75,14 +79,15 @@ struct DiagonalGradientBlock {
   const int row0, chunk, channel, bh, b, h;
   const Tile<64> Q, K;
 
-  __device__ DiagonalGradientBlock(const DeltaDiagonalGradientCall& call, unsigned char* shared)
+  __device__ DiagonalGradientBlock(const DeltaDiagonalGradientCall& call, unsigned char* shared,
+                                   const DiagonalGradientTask& task)
       : call(call),
         shared(shared),
         base(sharedAddress(shared)),
         row0(subTokens * (at.warp % 4)),
-        chunk(static_cast<int>((call.T - 1) / tileTokens) - (blockIdx.z * chunksOfLayer + blockIdx.y)),
-        channel(blockIdx.x % ((call.K + 63) / 64) * 64),
-        bh(blockIdx.x / ((call.K + 63) / 64)),
+        chunk(task.chunk),
+        channel(task.channel),
+        bh(task.bh),
         b(bh / call.H),
         h(bh % call.H),
         Q{base + Layout::queries},

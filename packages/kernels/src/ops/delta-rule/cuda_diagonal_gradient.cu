@@ -19,7 +19,6 @@ class DiagonalGradient : DiagonalSubChunks<reads> {
   using Tokens::Tokens;
 
   __device__ void run() {
-    if (chunk < 0) return;
     for (int low = 0, closed = false; !closed;) {
       const Piece piece = pieceFrom(call.resets ? call.resets + b * call.T : nullptr, call.T, chunk, low);
       low = piece.high;
@@ -80,7 +79,11 @@ class DiagonalGradient : DiagonalSubChunks<reads> {
       const int row = row0 + at.group + 8 * i;
       if (at.pairOf != 0 || !rows.has(row)) continue;
       const int64_t token = b * call.T + rows.first + row;
-      call.dbeta[(channel / 64 * call.B * call.T + token) * call.H + h] = dots[i] / betaOf(row);
+      const float share = dots[i] / betaOf(row);
+      if (call.addsBeta)
+        atomicAdd(call.dbeta + token * call.H + h, share);
+      else
+        call.dbeta[(channel / 64 * call.B * call.T + token) * call.H + h] = share;
     }
   }
 
@@ -142,28 +145,63 @@ class DiagonalGradient : DiagonalSubChunks<reads> {
   }
 };
 
-// Two of them fit into a Hopper multiprocessor's memory, elsewhere one.
-__global__ void __launch_bounds__(diagonalThreads, LONGSCAN_WGMMA ? 2 : 1)
+__device__ void takeGradient(const DeltaDiagonalGradientCall& call, unsigned char* shared,
+                             const DiagonalGradientTask& task) {
+  if (warpgroupNumber() == 0)
+    DiagonalGradient<true>(call, shared, task).run();
+  else
+    DiagonalGradient<false>(call, shared, task).run();
+}
+
+// Two blocks fit into a Hopper multiprocessor's memory, elsewhere one.
+constexpr int gradientBlocks = LONGSCAN_WGMMA ? 2 : 1;
+
+/// The grid: heads by 64 channels of K, chunks, and layers of so many of them.
+constexpr int chunksOfLayer = 1 << 15;
+
+__global__ void __launch_bounds__(diagonalThreads, gradientBlocks)
     diagonalGradientKernel(const __grid_constant__ DeltaDiagonalGradientCall call) {
   extern __shared__ __align__(1024) unsigned char shared[];
-  if (warpgroupNumber() == 0)
-    DiagonalGradient<true>(call, shared).run();
-  else
-    DiagonalGradient<false>(call, shared).run();
+  const int parts = (call.K + 63) / 64;
+  const int chunk = static_cast<int>((call.T - 1) / tileTokens) - (blockIdx.z * chunksOfLayer + blockIdx.y);
+  if (chunk >= 0)
+    takeGradient(call, shared,
+                 {chunk, static_cast<int>(blockIdx.x) % parts * 64, static_cast<int>(blockIdx.x) / parts});
   if (call.finished != nullptr && blockIdx.y + 1 == gridDim.y && blockIdx.z + 1 == gridDim.z)
     waitForKernelBefore();
+}
+
+/// Of the chunks that another kernel has left. What is known of the launch in the one above is in registers
+/// here, for which there is not enough room in a chunk that decays far.
+__global__ void __launch_bounds__(diagonalThreads, gradientBlocks)
+    leftGradientKernel(const __grid_constant__ DeltaDiagonalGradientCall call,
+                       const __grid_constant__ DeltaLeftChunks left) {
+#if LONGSCAN_WGMMA
+  extern __shared__ __align__(1024) unsigned char shared[];
+  const int parts = (call.K + 63) / 64, chunks = static_cast<int>((call.T + tileTokens - 1) / tileTokens);
+#pragma unroll 1
+  for (int i = blockIdx.x; i < parts * countedParts(left.count); i += gridDim.x) {
+    const int index = __ldcg(left.chunks + i / parts);
+    takeGradient(call, shared, {index % chunks, i % parts * 64, index / chunks});
+  }
+  waitForKernelBefore();
+#endif
+}
+
+cudaError_t allowMemory(const void* kernel) {
+  return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                              DiagonalGradientLayout::bytes);
 }
 
 }  // namespace
 
 cudaError_t launchDeltaDiagonalGradient(const DeltaDiagonalGradientCall& call, cudaStream_t stream) {
   constexpr int bytes = DiagonalGradientLayout::bytes;
-  const cudaError_t error =
-      cudaFuncSetAttribute(diagonalGradientKernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+  const cudaError_t error = allowMemory(reinterpret_cast<const void*>(diagonalGradientKernel));
   if (error != cudaSuccess) return error;
   // The last chunks first, all heads of a chunk together, as the sweep finishes them. Blocks of one chunk and
   // head side by side: they read the same tokens.
-  constexpr int64_t layer = DiagonalGradientBlock::chunksOfLayer;
+  constexpr int64_t layer = chunksOfLayer;
   const int64_t chunks = (call.T + tileTokens - 1) / tileTokens, parts = (call.K + 63) / 64;
   const dim3 grid(static_cast<unsigned>(call.B * call.H * parts), static_cast<unsigned>(min(chunks, layer)),
                   static_cast<unsigned>((chunks + layer - 1) / layer));
@@ -171,6 +209,16 @@ cudaError_t launchDeltaDiagonalGradient(const DeltaDiagonalGradientCall& call, c
     return launchBeside(diagonalGradientKernel, grid, diagonalThreads, bytes, stream, call);
   diagonalGradientKernel<<<grid, diagonalThreads, bytes, stream>>>(call);
   return cudaGetLastError();
+}
+
+cudaError_t launchDeltaLeftGradient(const DeltaDiagonalGradientCall& call, const DeltaLeftChunks& left,
+                                    const DeltaDevice& device, cudaStream_t stream) {
+  const cudaError_t error = allowMemory(reinterpret_cast<const void*>(leftGradientKernel));
+  if (error != cudaSuccess) return error;
+  const int64_t tasks = call.B * call.H * ((call.T + tileTokens - 1) / tileTokens) * ((call.K + 63) / 64);
+  const dim3 grid(static_cast<unsigned>(min(tasks, static_cast<int64_t>(2 * device.multiprocessors))));
+  return launchBeside(leftGradientKernel, grid, diagonalThreads, DiagonalGradientLayout::bytes, stream, call,
+                      left);
 }
 
 }  // namespace longscan

@@ -27,6 +27,7 @@ struct DeltaDiagonalGradientCall {
   __nv_bfloat16* dq;  // [B, T, H, K]
   __nv_bfloat16* dk;  // [B, T, H, K]
   float* dbeta;       // [deltaBetaParts(K), B, T, H] or null: shares
+  bool addsBeta;      // instead of storing shares: both are added to [B, T, H], which is zero before
   float* dg;          // [B, T, H, K]
 };
 
@@ -35,6 +36,16 @@ __host__ __device__ constexpr int deltaBetaParts(int K) {
   return (K + 63) / 64;
 }
 
+/// Chunks among all heads' chunks, written by the kernel before.
+struct DeltaLeftChunks {
+  const int32_t* chunks;
+  const int32_t* count;
+};
+
 cudaError_t launchDeltaDiagonalGradient(const DeltaDiagonalGradientCall& call, cudaStream_t stream);
+
+/// The same for these chunks alone. On Hopper.
+cudaError_t launchDeltaLeftGradient(const DeltaDiagonalGradientCall& call, const DeltaLeftChunks& left,
+                                    const DeltaDevice& device, cudaStream_t stream);
 
 }  // namespace longscan

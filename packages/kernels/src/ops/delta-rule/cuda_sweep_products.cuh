@@ -69,34 +69,44 @@ __device__ inline void multiplyChannels(Sums& sum, Tile<64> a, Tile<64> b, int s
                                              productOperand<StoredB::rows>(b.base, step));
 }
 
-#define LONGSCAN_NARROW_SUMS(sum)                                                                           \
-  "+f"(sum[0][0]), "+f"(sum[0][1]), "+f"(sum[0][2]), "+f"(sum[0][3]), "+f"(sum[1][0]), "+f"(sum[1][1]),     \
-      "+f"(sum[1][2]), "+f"(sum[1][3]), "+f"(sum[2][0]), "+f"(sum[2][1]), "+f"(sum[2][2]), "+f"(sum[2][3]), \
-      "+f"(sum[3][0]), "+f"(sum[3][1]), "+f"(sum[3][2]), "+f"(sum[3][3])
+#define LONGSCAN_NARROW_SUMS(how, sum)                                                                \
+  how(sum[0][0]), how(sum[0][1]), how(sum[0][2]), how(sum[0][3]), how(sum[1][0]), how(sum[1][1]),     \
+      how(sum[1][2]), how(sum[1][3]), how(sum[2][0]), how(sum[2][1]), how(sum[2][2]), how(sum[2][3]), \
+      how(sum[3][0]), how(sum[3][1]), how(sum[3][2]), how(sum[3][3])
+#define LONGSCAN_WGMMA_32(adds)                                                                      \
+  "{ .reg .pred adds; setp.ne.u32 adds, " adds                                                       \
+  ", 0; "                                                                                            \
+  "wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 {%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12," \
+  "%13,%14,%15}, "
 
 /// sum += A B over 16 numbers, or -= : A[m, k] = a[m][16 step + k] (`rows`) or a[16 step + k][m] (`columns`),
-/// B[k, n] = b[n][16 step + k], `b` of 32 rows.
-template <StoredB stored, bool negative = false>
+/// B[k, n] = b[n][16 step + k], `b` of 32 rows. Sums that start, without `adds`, are outputs alone.
+template <StoredB stored, bool negative = false, bool adds = true>
 __device__ inline void multiplyChannels(NarrowSums& sum, Tile<64> a, Tile<64> b, int step) {
-  asm volatile(
-      "wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 "
-      "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15}, %16, %17, 1, %18, 1, %19, 0;"
-      : LONGSCAN_NARROW_SUMS(sum)
-      : "l"(productOperand<stored>(a.base, step)), "l"(productOperand<StoredB::rows>(b.base, step)),
-        "n"(negative ? -1 : 1), "n"(stored == StoredB::columns));
+  const uint64_t left = productOperand<stored>(a.base, step),
+                 right = productOperand<StoredB::rows>(b.base, step);
+  if constexpr (adds)
+    asm volatile(LONGSCAN_WGMMA_32("1") "%16, %17, adds, %18, 1, %19, 0; }"
+                 : LONGSCAN_NARROW_SUMS("+f", sum)
+                 : "l"(left), "l"(right), "n"(negative ? -1 : 1), "n"(stored == StoredB::columns));
+  else
+    asm volatile(LONGSCAN_WGMMA_32("0") "%16, %17, adds, %18, 1, %19, 0; }"
+                 : LONGSCAN_NARROW_SUMS("=f", sum)
+                 : "l"(left), "l"(right), "n"(negative ? -1 : 1), "n"(stored == StoredB::columns));
 }
 
-/// The same with A in registers, which must stay as they are until the product is waited for.
-template <bool negative = false>
+/// The same with A in registers, which must stay as they are until the product is waited for; `b` may be
+/// stored the other way, 32 columns of it.
+template <bool negative = false, StoredB storedB = StoredB::rows>
 __device__ inline void multiplyChannels(NarrowSums& sum, const MmaA& a, Tile<64> b, int step) {
-  asm volatile(
-      "wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 "
-      "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15}, {%16,%17,%18,%19}, %20, 1, %21, 1, 0;"
-      : LONGSCAN_NARROW_SUMS(sum)
-      : "r"(a.x[0]), "r"(a.x[1]), "r"(a.x[2]), "r"(a.x[3]), "l"(productOperand<StoredB::rows>(b.base, step)),
-        "n"(negative ? -1 : 1));
+  asm volatile(LONGSCAN_WGMMA_32("1") "{%16,%17,%18,%19}, %20, adds, %21, 1, %22; }"
+               : LONGSCAN_NARROW_SUMS("+f", sum)
+               : "r"(a.x[0]), "r"(a.x[1]), "r"(a.x[2]), "r"(a.x[3]),
+                 "l"(productOperand<storedB>(b.base, step)), "n"(negative ? -1 : 1),
+                 "n"(storedB == StoredB::columns));
 }
 
+#undef LONGSCAN_WGMMA_32
 #undef LONGSCAN_NARROW_SUMS
 
 #else
