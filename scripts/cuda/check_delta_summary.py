@@ -59,7 +59,7 @@ def inputs(gate, B, T, H, K, V, low, high):
 
 
 class Prepared:
-    """Parts of what `prepare` leaves, by the layout in cuda_kept.h, as [B * H, chunks, 64, .]."""
+    """Parts of what `prepare` leaves, by the layout in chunkwise/kept.h, as [B * H, chunks, 64, .]."""
 
     def __init__(self, kept, gate, k, V):
         B, T, H, K = k.shape

@@ -174,7 +174,7 @@ def check_retraced(kernels, T, mean, outlier=1):
              vs @ D.transpose(2, 3) + values.transpose(2, 3) @ qs, ks @ D + keys.transpose(2, 3) @ gs]
     exact = [K**-0.5 * x.reshape(H, -1, x.shape[-1])[:, :T].transpose(0, 1)[None] for x in exact]
     found, again = ours(), ours()
-    # cuda_retrace.h: an outlier of 1e5 leaves a percent.
+    # retrace/retrace.h: an outlier of 1e5 leaves a percent.
     bounds = dict.fromkeys(('o', 'dq', 'dk', 'dv'), 8e-3) | dict(second=8e-3 if outlier == 1 else 2e-2)
     found, again, exact = (x + [x[1][:, C:2 * C]] for x in (found, again, exact))
     label = f'identity  B{B} T{T} H{H} K{K} V{V} mean {mean}' + f' outlier {outlier:.0e}' * (outlier != 1)

@@ -17,14 +17,14 @@ const ampere = 'registers are shared out for Hopper; what this costs on Ampere w
 export const allowedSpills: readonly AllowedSpill[] = [
   {
     ...{
-      file: 'ops/gated-linear/cuda_sweep_scalar.cu',
+      file: 'ops/gated-linear/sweep/scalar.cu',
       kernel: 'sweepKernel<256, 64, (SweepDecay)0, false>',
     },
     ...{ architecture: 'sm_90a', bytes: 64 },
     reason: 'linear attention with 256 key channels, whose state takes most registers; cost not measured',
   },
   {
-    ...{ file: 'ops/gated-linear/cuda_tokens.cu', kernel: 'tokensKernel', bytes: 32 },
+    ...{ file: 'ops/gated-linear/general/tokens.cu', kernel: 'tokensKernel', bytes: 32 },
     reason: 'token by token, for f32 and for what the chunk kernels do not offer',
   },
   {
@@ -50,20 +50,20 @@ export const allowedSpills: readonly AllowedSpill[] = [
     reason: 'the sums of one chunk; cost not measured',
   },
   {
-    ...{ file: 'ops/delta-rule/cuda_diagonal_gradient.cu', kernel: 'diagonalGradientKernel' },
+    ...{ file: 'ops/delta-rule/diagonal/gradient.cu', kernel: 'diagonalGradientKernel' },
     ...{ architecture: 'sm_90a', bytes: 12 },
     reason: 'what a piece meets, once a chunk; asked again instead, 131,072 tokens took a tenth longer',
   },
   {
-    ...{ file: 'ops/delta-rule/cuda_diagonal_gradient.cu', kernel: 'leftGradientKernel' },
+    ...{ file: 'ops/delta-rule/diagonal/gradient.cu', kernel: 'leftGradientKernel' },
     ...{ architecture: 'sm_90a', bytes: 72 },
     reason: 'chunks with document starts or that decay far; of which chunk it is, the launch knows nothing',
   },
   ...[
-    ['ops/gated-linear/cuda_sweep_scalar.cu', 'sweepKernel', 288],
-    ['ops/gated-linear/cuda_sweep_contracted.cu', 'sweepKernel', 136],
-    ['ops/delta-rule/cuda_sweep.cu', 'sweepKernel', 152],
-    ['ops/delta-rule/cuda_diagonal_prepare.cu', 'diagonalPrepareKernel', 56],
+    ['ops/gated-linear/sweep/scalar.cu', 'sweepKernel', 288],
+    ['ops/gated-linear/sweep/contracted.cu', 'sweepKernel', 136],
+    ['ops/delta-rule/sweep/sweep.cu', 'sweepKernel', 152],
+    ['ops/delta-rule/diagonal/prepare.cu', 'diagonalPrepareKernel', 56],
     ['ops/rms-norm/cuda.cu', 'forwardKernel<RowLayout<__nv_bfloat16, 8, 1>, true>', 46],
     ['ops/transition/cuda.cu', 'denseKernel', 16],
   ].map(

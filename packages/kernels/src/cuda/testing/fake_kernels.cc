@@ -1,7 +1,7 @@
 #include <cstdlib>
 
 #include "../../ops/add/cuda.h"
-#include "../../ops/delta-rule/cuda_kept.h"
+#include "../../ops/delta-rule/chunkwise/kept.h"
 #include "../../ops/gated-linear/cuda.h"
 #include "../../ops/linear/cuda.h"
 #include "../../ops/lti-scan/cuda_plan.h"

@@ -6,7 +6,7 @@ namespace longscan {
 
 /// The functions that only GPUs have: there the recurrence is cut into other parts than on a CPU.
 void registerDeltaRuleCuda(Registry& registry);
-/// Those of cuda_general.h.
+/// Those of general/general.h.
 void registerDeltaGeneralCuda(Registry& registry);
 
 }  // namespace longscan

@@ -1,7 +1,7 @@
 #include "../../addon/gpu_args.h"
 #include "../../cuda/types.h"
 #include "bind_cuda.h"
-#include "cuda_general.h"
+#include "general/general.h"
 
 namespace longscan {
 

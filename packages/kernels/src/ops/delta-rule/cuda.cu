@@ -2,15 +2,15 @@
 
 #include <cuda_bf16.h>
 
+#include "chunkwise/backward.h"
+#include "chunkwise/forward.h"
+#include "chunkwise/gradient.h"
+#include "chunkwise/prepare.h"
 #include "cuda/tile.cuh"
-#include "cuda_backward.h"
-#include "cuda_diagonal.h"
-#include "cuda_diagonal_prepare.h"
-#include "cuda_forward.h"
-#include "cuda_gradient.h"
-#include "cuda_prepare.h"
-#include "cuda_summary.h"
-#include "cuda_sweep_call.h"
+#include "diagonal/diagonal.h"
+#include "diagonal/prepare.h"
+#include "summary/summary.h"
+#include "sweep/call.h"
 
 namespace longscan {
 

@@ -86,7 +86,7 @@ size_t longscanDeltaRuleForwardWorkspaceBytes(const struct LongscanDeltaRule* ca
 size_t longscanDeltaRuleWorkspaceBytes(const struct LongscanDeltaRule* call);
 
 /// Of summaries; 0, too, on devices without wgmma (compute capability 9.0), where slices are summarized token
-/// by token (cuda_general.h).
+/// by token (general/general.h).
 size_t longscanDeltaRuleSegmentsBytes(const struct LongscanDeltaRule* call);
 size_t longscanDeltaRuleSummaryBackwardBytes(const struct LongscanDeltaRule* call);
 

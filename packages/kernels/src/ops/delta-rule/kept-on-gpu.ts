@@ -3,7 +3,7 @@ import { bytesOfParts } from '../../workspace-parts.js';
 import type { DeltaGate, DeltaRuleInputs } from './inputs.js';
 
 // What kernels for GPUs keep from the forward to the backward pass, in bytes. It is allocated by these functions, and the
-// kernels take no other size: the chunkwise ones lay it out in cuda_kept.h and cuda_cut.h.
+// kernels take no other size: the chunkwise ones lay it out in chunkwise/kept.h and chunkwise/cut.h.
 
 /** Tokens of a chunk. */
 const C = 64;

@@ -1,8 +1,8 @@
 #include "cuda.h"
 
-#include "cuda_calls.h"
-#include "cuda_general.h"
-#include "cuda_values.h"
+#include "chunkwise/calls.h"
+#include "chunkwise/values.h"
+#include "general/general.h"
 
 namespace longscan {
 

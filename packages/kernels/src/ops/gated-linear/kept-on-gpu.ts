@@ -9,7 +9,7 @@ import type { DecayKind, GatedLinearInputs } from './inputs.js';
 const C = 64;
 /** `wantedMultiprocessors` of cuda/segments.h. */
 const multiprocessors = 132;
-/** `fewestChunks` and `mostContracted` of cuda_plan.h, `mostRetraced` of cuda_retrace.h. */
+/** `fewestChunks` and `mostContracted` of chunkwise/plan.h, `mostRetraced` of retrace/retrace.h. */
 const [fewestChunks, mostContracted, mostRetraced] = [4, 256, 128];
 
 interface Kind {
@@ -57,7 +57,7 @@ function isChunkwise({ decay, decayOn }: Kind, { q, v, u = null }: GatedLinearIn
   return decay === 'diagonal' || (decayOn === 'key' && v.dim(3) <= mostContracted);
 }
 
-/** `Plan` of cuda_plan.h: segments, and the state after the last one where a backward pass begins with that. */
+/** `Plan` of chunkwise/plan.h: segments, and the state after the last one where a backward pass begins with that. */
 function segmentsByChunks(
   { decay }: Kind,
   heads: number,
@@ -76,7 +76,7 @@ function segmentsByChunks(
   return Math.ceil(chunks / eachRetraced) + 1;
 }
 
-/** `TokenPlan` of cuda_general.cu. */
+/** `TokenPlan` of general/general.cu. */
 function segmentsByTokens(heads: number, chunks: number, V: number): number {
   const segments = Math.floor((4 * multiprocessors) / (heads * Math.ceil(V / 64)));
   return segments > 1 ? Math.ceil(chunks / Math.ceil(chunks / segments)) : 1;

@@ -1,0 +1,81 @@
+#include "backward.h"
+
+#include <cmath>
+
+#include "../summary/fold.h"
+
+namespace longscan {
+
+namespace {
+
+/// Of the gradients beside a sweep, in what a chunk takes the sweep alone: what those of a chunk take one
+/// multiprocessor, and the part of it by which both together take longer than the sweep. One H200.
+struct GradientTimes {
+  double each, beside;
+
+  GradientTimes(const LongscanDeltaRule& call, double blocks) {
+    const bool isDiagonal = call.gate == longscanDeltaGateDiagonal, isSmall = call.K <= 64;
+    each = isDiagonal ? (isSmall ? 8 : 10.8) : (isSmall ? 4.8 : 6.5);
+    beside = isSmall || 3 * blocks > wantedMultiprocessors ? 0.95 : 0.45;
+  }
+};
+
+struct IsCut {
+  bool ifKnown, ifNot;
+};
+
+/// Whether the segments' two sweeps, or one if it is known what leaves them, and the gradients after them
+/// take less time than one sweep with the gradients beside it.
+IsCut isCut(const LongscanDeltaRule& call, const Segments& cut) {
+  DeltaDevice device;
+  if (cut.count == 1 || !deltaSummarizes() || deltaDevice(device) != cudaSuccess) return {};
+  // A chunk where no multiprocessor is idle, a segment's beginning, and its part in the fold.
+  constexpr double busy = 1.2, begin = 4, fold = 2;
+  const int64_t heads = call.B * call.H;
+  const auto chunks = static_cast<double>((call.T + tileTokens - 1) / tileTokens);
+  const auto blocks = static_cast<double>(deltaBackwardBlocks(device, heads, call.K, call.V));
+  const GradientTimes times(call, blocks);
+  const double gradients = times.each * static_cast<double>(heads) * chunks / wantedMultiprocessors;
+  const double whole = std::ceil(blocks / wantedMultiprocessors) * chunks + times.beside * gradients;
+  const double sweep = std::ceil(blocks * cut.count / wantedMultiprocessors) *
+                       (busy * static_cast<double>(cut.tokens / tileTokens) + begin);
+  const double rest = fold * cut.count + gradients;
+  return {sweep + rest < whole, 2 * sweep + rest < whole};
+}
+
+}  // namespace
+
+DeltaBackwardMemory::DeltaBackwardMemory(const LongscanDeltaRule& call, WorkspaceParts& arena) {
+  const Segments cut = deltaSegments(call);
+  const auto [ifKnown, ifNot] = isCut(call, cut);
+  const int64_t states = cut.count * call.B * call.H * call.V * call.K;
+  if (ifKnown) behind = arena.take<float>(states);
+  if (ifNot) leaving = arena.take<float>(states);
+}
+
+cudaError_t launchDeltaAdjoints(const LongscanDeltaRule& call, DeltaSweepCall sweep, const void* effects,
+                                const void* leaving, const DeltaBackwardMemory& memory, cudaStream_t stream) {
+  const bool isCut = (leaving != nullptr ? memory.behind : memory.leaving) != nullptr;
+  if (effects == nullptr || !isCut) return launchDeltaBackwardSweep(sweep, stream);
+  const DeltaSegments segments(call, effects);
+  sweep.segmentChunks = static_cast<int>(segments.cut.tokens / tileTokens);
+  sweep.numSegments = segments.cut.count;
+  cudaError_t error = cudaSuccess;
+  if (leaving == nullptr) {
+    DeltaSweepCall own = sweep;
+    own.leaving = memory.leaving;
+    own.dht = nullptr;
+    own.firstSegment = 1;  // of the first one nothing is wanted
+    own.finished = nullptr;
+    error = launchDeltaLeavingSweep(own, stream);
+    leaving = memory.leaving;
+  }
+  if (error == cudaSuccess)
+    error = launchDeltaLeave(foldOf(call, segments, static_cast<const float*>(leaving)), sweep.dht,
+                             memory.behind, nullptr, stream);
+  if (error != cudaSuccess) return error;
+  sweep.dht = memory.behind;
+  return launchDeltaBackwardSweep(sweep, stream);
+}
+
+}  // namespace longscan

@@ -1,0 +1,368 @@
+#include "gradient_load.cuh"
+#include "lane.cuh"
+#include "prepare.h"
+
+namespace longscan {
+
+namespace {
+
+/// The warpgroups of a block that multiply, one for each of its `panels` of 64 channels of K.
+template <int panels>
+class Gradient {
+  using Block = GradientBlock<panels>;
+  using Layout = GradientLayout<panels>;
+  static constexpr int threads = 128 * panels;
+  /// What is there besides: of two warpgroups the first has dO N^T, the second Z N^T.
+  static constexpr bool hasBoth = panels == 1;
+
+  const Block& block;
+  const DeltaGradientCall& call;
+  unsigned char* const shared;
+  const uint32_t base;
+  const DeltaLane at;
+  const int warp, group, row0, channel, numChunks;
+  const int64_t bh, b, h;
+  Sums query, erase, write, ofScores, ofProducts;
+
+ public:
+  __device__ explicit Gradient(const Block& block)
+      : block(block),
+        call(block.call),
+        shared(block.shared),
+        base(block.base),
+        warp(at.warp - 4),
+        group(warp / 4),
+        row0(16 * (warp % 4)),
+        channel(64 * (blockIdx.z * panels + group)),
+        numChunks(block.numChunks),
+        bh(block.bh),
+        b(block.b),
+        h(block.h) {}
+
+  __device__ void run() {
+    RingPlace stage, ofPiece;
+    for (bool last = false; !last;) {
+      float product = 0.0f;  // a thread's share of <S, D>
+      Piece piece;
+      clearSums();
+      int lastStage = 0;
+      for (int value = 0; value < call.V; value += 64) {
+        block.stageFull(stage.slot).wait(stage.round);
+        publishToProducts();
+        piece = unpackPiece(*block.record(stage.slot));
+        product += addValues(piece, stage.slot);
+        lastStage = stage.slot;
+        if (Layout::ownProducts || value + 64 < call.V) arriveOfWarp(block.stageFree(lastStage));
+        stage = stage.ahead(1, 2);
+      }
+      last = piece.closesWalk;
+      block.pieceFull(ofPiece.slot).wait(ofPiece.round);
+      finish(piece, Layout::pieces + ofPiece.slot * Layout::pieceBytes, Layout::ofScores(lastStage), product);
+      if (!Layout::ownProducts) arriveOfWarp(block.stageFree(lastStage));
+      arriveOfWarp(block.pieceFree(ofPiece.slot));
+      ofPiece = ofPiece.ahead(1, Layout::pieceSlots);
+    }
+  }
+
+ private:
+  __device__ Tile<64> tile(int offset) const { return {base + offset}; }
+  __device__ float* floats(int offset) const { return reinterpret_cast<float*>(shared + offset); }
+  __device__ static bool meetsState(const Piece& piece) { return Block::meetsState(piece); }
+  __device__ static bool meetsAdjoint(const Piece& piece) { return Block::meetsAdjoint(piece); }
+  __device__ static TileRows rowsOf(const Piece& piece) { return Block::rowsOf(piece); }
+
+  __device__ void clearSums() {
+    clear(query);
+    clear(erase);
+    clear(write);
+    clear(ofScores);
+    if (hasBoth) clear(ofProducts);
+  }
+  /// Z N^T.
+  __device__ Sums& keyProducts() { return hasBoth ? ofProducts : ofScores; }
+
+  /// sum += A B over 64 channels of V.
+  template <StoredB stored>
+  __device__ static void multiplyTiles(Sums& sum, Tile<64> a, Tile<64> b) {
+#pragma unroll
+    for (int k = 0; k < 4; k++) multiply<stored>(sum, a, k, b, k);
+  }
+
+  /// What 64 channels of V add to all products that run over them; returns a share of <S, D>.
+  __device__ float addValues(const Piece& piece, int stage) {
+    const int offset = stage * Layout::stage;
+    const Tile<64> dO = tile(offset + Layout::dO), Z = tile(offset + Layout::dv),
+                   N = tile(offset + Layout::corrections);
+    const Tile<64> S = tile(offset + Layout::state + group * Layout::panel),
+                   D = tile(offset + Layout::adjoint + group * Layout::panel);
+    beginProducts();
+    multiplyTiles<StoredB::rows>(ofScores, hasBoth || group == 0 ? dO : Z, N);
+    if (hasBoth) multiplyTiles<StoredB::rows>(ofProducts, Z, N);
+    if (meetsState(piece)) {
+      multiplyTiles<StoredB::columns>(query, dO, S);
+      multiplyTiles<StoredB::columns>(erase, Z, S);
+    }
+    if (meetsAdjoint(piece)) multiplyTiles<StoredB::columns>(write, N, D);
+    commitProducts();
+    float product = 0.0f;
+    if (call.g != nullptr && meetsState(piece) && meetsAdjoint(piece))
+      for (int i = 4 * (threadIdx.x % 128); i < Layout::panel; i += 4 * 128) {
+        const uint32_t s = loadShared(S.base + i), d = loadShared(D.base + i);
+        product += lowHalf(s) * lowHalf(d) + highHalf(s) * highHalf(d);
+      }
+    waitForProducts<0>();
+    return product;
+  }
+
+  /// `offset`: of the piece's queries, keys and gates; `products`: of what the tokens give each other.
+  __device__ void finish(const Piece& piece, int offset, int products, float product) {
+    const TileRows rows = rowsOf(piece);
+    float* const gates = floats(offset + Layout::gates);
+    float* const sums = floats(Layout::sums) + 64 * warp;
+    if (call.g != nullptr) {
+      sumLogGates(gates, sums, at.lane);
+    } else {
+      reinterpret_cast<float2*>(sums)[at.lane] = make_float2(0.0f, 0.0f);
+      __syncwarp();
+    }
+    const auto beta = [&](int row) {
+      return call.beta ? usableBeta(floats(offset + Layout::beta)[row]) : 1.0f;
+    };
+    joinBarrier(3, threads);  // of the piece before, the products have been read
+    if (hasBoth || group == 0)
+      storeProducts(ofScores, tile(products), [&](int row, int column, float sum) {
+        return column <= row ? call.scale * beta(column) * exp2Fast(sums[row] - sums[column]) * sum : 0.0f;
+      });
+    if (hasBoth || group == 1)
+      storeProducts(keyProducts(), tile(products + Layout::panel), [&](int row, int column, float sum) {
+        if (column == row) floats(Layout::written)[64 * panels + row] = sum;
+        return column < row ? -beta(column) * exp2Fast(sums[row] - sums[column]) * sum : 0.0f;
+      });
+    const float last = sums[piece.high - 1];
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+      const int row = row0 + at.group + 8 * i;
+      const float into = exp2Fast(sums[row]), outOf = beta(row) * exp2Fast(last - sums[row]);
+#pragma unroll
+      for (int n = 0; n < 8; n++)
+#pragma unroll
+        for (int j = 2 * i; j < 2 * i + 2; j++) {
+          query[n][j] *= call.scale * into;
+          erase[n][j] *= -into;
+          write[n][j] *= outOf;
+        }
+    }
+    const Tile<64> Q = tile(offset + Layout::queries + group * Layout::panel),
+                   K = tile(offset + Layout::keys + group * Layout::panel);
+    // <S', D>: what the state keeps of S, and what this piece writes into it.
+    const float end = exp2Fast(last) * product + dotRow(write, K, 0) + dotRow(write, K, 1);
+    publishToProducts();
+    joinBarrier(3, threads);
+    addTokens(Q, K, tile(products), tile(products + Layout::panel));
+    storeDots(rows, Q, K);
+    if (call.dbeta != nullptr) {
+      joinBarrier(3, threads);
+      storeBetaGradients(rows, beta);
+    }
+    if (call.g != nullptr && meetsAdjoint(piece)) storeEnd(piece.chunk, end);
+    storeGradients(rows);
+  }
+
+  /// factor(row, column, sum) of a product to shared memory.
+  template <typename Factor>
+  __device__ void storeProducts(const Sums& sum, Tile<64> to, Factor&& factor) const {
+#pragma unroll
+    for (int n = 0; n < 8; n++)
+#pragma unroll
+      for (int i = 0; i < 2; i++) {
+        const int row = row0 + at.group + 8 * i, column = 8 * n + at.pairOf;
+        storeShared(to.address(row, n) + 2 * at.pairOf,
+                    pack(factor(row, column, sum[n][2 * i]), factor(row, column + 1, sum[n][2 * i + 1])));
+      }
+  }
+
+  /// What the tokens of the piece give each other.
+  __device__ void addTokens(Tile<64> Q, Tile<64> K, Tile<64> scores, Tile<64> products) {
+    MmaA sBack[4], pBack[4];
+#pragma unroll
+    for (int k = 0; k < 4; k++) {
+      sBack[k] = loadATransposed(scores, 16 * k, row0, at.lane);
+      pBack[k] = loadATransposed(products, 16 * k, row0, at.lane);
+    }
+    beginProducts();
+#pragma unroll
+    for (int k = 0; k < 4; k++) {
+      multiply<StoredB::columns>(query, scores, k, K, k);
+      multiply<StoredB::columns>(erase, products, k, K, k);
+      multiply<StoredB::columns>(write, sBack[k], Q, k);
+      multiply<StoredB::columns>(write, pBack[k], K, k);
+    }
+    commitProducts();
+    waitForProducts<0>();
+  }
+
+  /// A thread's share of the dot product of a row's gradient with its token's vector.
+  __device__ float dotRow(const Sums& gradient, Tile<64> tile, int i) const {
+    const int row = row0 + at.group + 8 * i;
+    float sum = 0.0f;
+#pragma unroll
+    for (int n = 0; n < 8; n++) {
+      const uint32_t both = loadShared(tile.address(row, n) + 2 * at.pairOf);
+      sum += gradient[n][2 * i] * lowHalf(both) + gradient[n][2 * i + 1] * highHalf(both);
+    }
+    return sum;
+  }
+
+  __device__ int part() const {
+    return blockIdx.z * panels + group;
+  }
+
+  /// Shares of k . dk as written key, for dbeta and the gate, and of what rises with the gate.
+  __device__ void storeDots(const TileRows& rows, Tile<64> Q, Tile<64> K) {
+    float* const written = floats(Layout::written) + 64 * group;
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+      float rising = 0.0f, falling = dotRow(write, K, i);
+      if (call.g != nullptr) rising = dotRow(query, Q, i) + dotRow(erase, K, i);
+#pragma unroll
+      for (int distance = 1; distance < 4; distance *= 2) {
+        rising += __shfl_xor_sync(~0u, rising, distance);
+        falling += __shfl_xor_sync(~0u, falling, distance);
+      }
+      const int row = row0 + at.group + 8 * i;
+      if (at.pairOf != 0) continue;
+      written[row] = falling;
+      if (call.g == nullptr || !rows.has(row) || channel >= call.K) continue;
+      const int64_t place = (bh * call.T + rows.first + row) * deltaDotParts(call.K) + part();
+      call.risingDots[place] = rising;
+      call.fallingDots[place] = falling;
+    }
+  }
+
+  /// dbeta = k . dk / beta, dk as written key, which is Z . N / beta as well. Their mean is nearer to both,
+  /// since most of what is rounded on the way to one is not on the way to the other.
+  template <typename BetaOf>
+  __device__ void storeBetaGradients(const TileRows& rows, BetaOf&& beta) const {
+    const int row = threadIdx.x - 128;
+    if (row >= tileTokens || !rows.has(row)) return;
+    const float* const written = floats(Layout::written);
+    float sum = written[row];
+#pragma unroll
+    for (int panel = 1; panel < panels; panel++) sum += written[64 * panel + row];
+    if (blockIdx.z == 0) sum += written[64 * panels + row];
+    const int64_t token = (blockIdx.z * call.B + b) * call.T + rows.first + row;
+    call.dbeta[token * call.H + h] = 0.5f * sum / beta(row);
+  }
+
+  /// The sum of a warpgroup's shares.
+  __device__ void storeEnd(int chunk, float share) {
+    float* const shares = floats(Layout::shares) + 4 * group;
+#pragma unroll
+    for (int distance = 16; distance > 0; distance /= 2) share += __shfl_xor_sync(~0u, share, distance);
+    if (at.lane == 0) shares[warp % 4] = share;
+    joinBarrier(1 + group, 128);
+    if (threadIdx.x % 128 == 0 && channel < call.K)
+      call.ends[(bh * numChunks + chunk) * deltaDotParts(call.K) + part()] =
+          shares[0] + shares[1] + shares[2] + shares[3];
+  }
+
+  __device__ void storeGradients(const TileRows& rows) {
+    const int64_t pitch = static_cast<int64_t>(call.H) * call.K;
+    const int64_t head = b * call.T * pitch + h * call.K;
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+      const int row = row0 + at.group + 8 * i;
+#pragma unroll
+      for (int n = 0; n < 8; n += 4) {
+        uint32_t queries[4], keys[4];
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+          const float *fromQuery = &query[n + j][2 * i], *fromErase = &erase[n + j][2 * i],
+                      *fromWrite = &write[n + j][2 * i];
+          queries[j] = pack(fromQuery[0], fromQuery[1]);
+          keys[j] = pack(fromErase[0] + fromWrite[0], fromErase[1] + fromWrite[1]);
+        }
+        transposeQuad(queries, at.lane);
+        transposeQuad(keys, at.lane);
+        const int column = channel + 8 * n + 8 * (at.lane & 3);
+        if (!rows.has(row) || column >= call.K) continue;
+        const int64_t place = head + (rows.first + row) * pitch + column;
+        *reinterpret_cast<uint4*>(call.dq + place) =
+            make_uint4(queries[0], queries[1], queries[2], queries[3]);
+        *reinterpret_cast<uint4*>(call.dk + place) = make_uint4(keys[0], keys[1], keys[2], keys[3]);
+      }
+    }
+  }
+};
+
+template <int panels>
+__global__ void __launch_bounds__(128 * (panels + 1), LONGSCAN_WGMMA&& panels == 1 ? 2 : 1)
+    gradientKernel(const __grid_constant__ DeltaGradientCall call, const __grid_constant__ GradientMaps maps,
+                   int chunksPerBlock) {
+  extern __shared__ __align__(1024) unsigned char shared[];
+  const GradientBlock<panels> block(call, maps, chunksPerBlock, shared);
+  if (threadIdx.x == 0) block.initBarriers();
+  __syncthreads();
+  if (warpgroupNumber() == 0) {
+    shrinkRegisters<panels == 1 ? 56 : 64>();
+    GradientLoader<panels>(block).run();
+  } else {
+    growRegisters<panels == 1 ? 200 : 216>();
+    Gradient<panels>(block).run();
+  }
+}
+
+cudaError_t makeGradientMaps(const DeltaGradientCall& call, GradientMaps& maps) {
+  maps.usable = call.K % 64 == 0 && call.V % 64 == 0 && canMapTensors();
+  if (!maps.usable) return cudaSuccess;
+  const int64_t chunks = call.B * call.H * ((call.T + tileTokens - 1) / tileTokens);
+  const struct {
+    CUtensorMap& map;
+    MappedTensor tensor;
+  } wanted[] = {
+      {maps.dO, {call.dO, call.B, call.T, call.H, call.V}},
+      {maps.dv, {call.dv, call.B, call.T, call.H, call.V}},
+      {maps.corrections,
+       {call.corrections, call.B * call.H, chunks / (call.B * call.H) * tileTokens, 1, call.V}},
+      {maps.states, {call.states, chunks, call.V, 1, call.K}},
+      {maps.adjoints, {call.adjoints, chunks, call.V, 1, call.K}},
+      {maps.q, {call.q, call.B, call.T, call.H, call.K}},
+      {maps.k, {call.k, call.B, call.T, call.H, call.K}},
+  };
+  for (const auto& one : wanted) {
+    const cudaError_t error = mapTensor(one.map, one.tensor, 64, tileTokens);
+    if (error != cudaSuccess) return error;
+  }
+  return cudaSuccess;
+}
+
+template <int panels>
+cudaError_t launch(const DeltaGradientCall& call, cudaStream_t stream) {
+  constexpr int bytes = GradientLayout<panels>::bytes;
+  const auto kernel = gradientKernel<panels>;
+  cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+  if (error != cudaSuccess) return error;
+  GradientMaps maps{};
+  if ((error = makeGradientMaps(call, maps)) != cudaSuccess) return error;
+  const int64_t chunks = (call.T + tileTokens - 1) / tileTokens, heads = call.B * call.H;
+  const int64_t tiles = (call.K + 64 * panels - 1) / (64 * panels);
+  // Loads of one chunk hide behind the products of the one before; yet enough blocks to fill a chip. A grid
+  // has at most 65,535 of its second dimension.
+  const int64_t perBlock =
+      max((chunks + 65534) / 65535, min(static_cast<int64_t>(8), chunks * heads * tiles / 512));
+  const int64_t groups = (chunks + perBlock - 1) / perBlock;
+  const dim3 grid(static_cast<unsigned>(heads), static_cast<unsigned>(groups), static_cast<unsigned>(tiles));
+  const int threads = 128 * (panels + 1), chunksPerBlock = static_cast<int>(perBlock);
+  if (call.finished != nullptr)
+    return launchBeside(kernel, grid, threads, bytes, stream, call, maps, chunksPerBlock);
+  kernel<<<grid, threads, bytes, stream>>>(call, maps, chunksPerBlock);
+  return cudaGetLastError();
+}
+
+}  // namespace
+
+cudaError_t launchDeltaGradient(const DeltaGradientCall& call, cudaStream_t stream) {
+  return call.K <= 64 ? launch<1>(call, stream) : launch<2>(call, stream);
+}
+
+}  // namespace longscan

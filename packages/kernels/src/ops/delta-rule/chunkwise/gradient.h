@@ -1,0 +1,66 @@
+#pragma once
+
+#include "../sweep/sweep.h"
+
+namespace longscan {
+
+/// Gradients of the chunks' own tokens, after the sweeps have left states, adjoints, N and Z = dv.
+struct DeltaGradientCall {
+  int64_t B, T;
+  int H, K, V;
+  float scale;
+  const __nv_bfloat16* q;  // [B, T, H, K]
+  const __nv_bfloat16* k;  // [B, T, H, K]
+  const float* beta;       // [B, T, H] or null
+  const float* g;          // [B, T, H] or null
+  const int32_t* resets;   // [B, T] or null
+
+  const __nv_bfloat16* dO;           // [B, T, H, V]
+  const __nv_bfloat16* dv;           // [B, T, H, V]
+  const __nv_bfloat16* corrections;  // [B, H, chunks * 64, V]: N
+  const __nv_bfloat16* states;       // [B, H, chunks, V, K]: S before each chunk
+  const __nv_bfloat16* adjoints;     // [B, H, chunks, V, K]: D after each chunk
+  const int32_t* finished;  // by the sweep beside: `deltaPartsOfChunk(V)` when a chunk is there; or null
+
+  __nv_bfloat16* dq;  // [B, T, H, K]
+  __nv_bfloat16* dk;  // [B, T, H, K]
+  float* dbeta;       // [deltaBetaShares(K), B, T, H] or null: shares
+
+  // With a gate, for `launchDeltaGateGradient`.
+  float* risingDots;  // [B, H, T, deltaDotParts(K)]: shares of what grows with the log decays up to the token
+  float* fallingDots;  // the same, of what falls with them
+  float* ends;         // [B, H, chunks, deltaDotParts(K)]: shares of state times adjoint after the chunk
+};
+
+/// Shares of a token's dot products: one for each 64 channels of K.
+__host__ __device__ constexpr int deltaDotParts(int K) {
+  return (K + 63) / 64;
+}
+
+/// Channels of K that a block has: as many shares of dbeta there are as blocks to a chunk.
+__host__ __device__ constexpr int deltaBetaShares(int K) {
+  return (K + 127) / 128;
+}
+
+cudaError_t launchDeltaGradient(const DeltaGradientCall& call, cudaStream_t stream);
+
+/// sums [count]: of `shares` of so many numbers each, [shares, count].
+cudaError_t launchDeltaBetaSum(const float* from, int shares, int64_t count, float* sums,
+                               cudaStream_t stream);
+
+/// dlog a_t: rising minus falling dots, summed from t to the end of its document or chunk, there plus the
+/// product of the state with its adjoint.
+struct DeltaGateGradientCall {
+  int64_t B, T;
+  int H, parts;
+  const float* risingDots;   // [B, H, T, parts]
+  const float* fallingDots;  // [B, H, T, parts]
+  const float* ends;         // [B, H, chunks, parts]
+  const int32_t* resets;     // [B, T] or null
+  bool fromZero;             // no state entered the slice: the first token's decay meets nothing
+  float* dg;                 // [B, T, H]
+};
+
+cudaError_t launchDeltaGateGradient(const DeltaGateGradientCall& call, cudaStream_t stream);
+
+}  // namespace longscan

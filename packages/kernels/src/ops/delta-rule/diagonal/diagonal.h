@@ -1,0 +1,16 @@
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "../cuda.h"
+#include "../sweep/sweep.h"
+
+namespace longscan {
+
+// The backward pass of cuda.h with a gate per channel.
+
+size_t deltaDiagonalWorkspaceBytes(const LongscanDeltaRule& call);
+cudaError_t deltaDiagonalBackward(const LongscanDeltaRule& call, const LongscanDeltaRuleBackward& io,
+                                  cudaStream_t stream);
+
+}  // namespace longscan

@@ -1,0 +1,110 @@
+#pragma once
+
+#include "../chunkwise/lane.cuh"
+#include "cuda/dependent.cuh"
+#include "layout.cuh"
+#include "parts.cuh"
+
+namespace longscan {
+
+/// The warpgroup that stores what other kernels need of each chunk: the state before it and N, or the adjoint
+/// behind it.
+template <int KN, SweepKind kind, bool diagonal, int width>
+class SweepKeeper {
+  using Block = SweepBlock<KN, kind, diagonal, width>;
+  static constexpr bool backward = Block::backward;
+
+  const Block& block;
+  const DeltaSweepCall& call;
+  const DeltaLane at;
+  RingPlace part;
+
+ public:
+  __device__ explicit SweepKeeper(const Block& block) : block(block), call(block.call) {}
+
+  __device__ void run() {
+    if constexpr (Block::leaves) return;
+    bool last = false;
+    int stored = -1;  // the chunk whose state the warp has stored last
+    int behind = -1;  // the chunk that the piece before has finished, if this warp is to count it
+    for (int i = 0; !last; i++) {
+      const auto [shown, round] = Block::shownAt(i);
+      block.partFull(part.slot).wait(part.round);
+      const SweepPiece next = block.piece(part.slot);
+      block.release(block.partFree(part.slot));
+      part = part.ahead(1, block.rings.parts);
+      last = next.last;
+      block.stateReady(shown).wait(round);
+      // One warp starts the copy engine. They take turns, since the one whose turn it was will wait for the
+      // state to have arrived before it counts.
+      if (next.piece.opensChunk && (!byEngine() || at.warp % 4 == i % 4)) {
+        storeState(next.piece, shown);
+        stored = next.piece.chunk;
+      }
+      if (!backward) {
+        block.tokensReady(shown).wait(round);
+        storeTokens(next.piece, shown);
+      }
+      waitUntilRunsAreRead();
+      arriveOfWarp(block.shownFree(shown));
+      if (!backward || call.finished == nullptr) continue;
+      if (behind >= 0) {
+        // The attendants store a piece's rows before they are through with the next piece.
+        block.shownFree(shown).wait(round);
+        count(behind);
+      }
+      behind = next.piece.closesChunk && stored == next.piece.chunk ? stored : -1;
+    }
+    if (!backward) return;
+    joinBarrier(block.rowsStored, 256);
+    if (behind >= 0) count(behind);
+  }
+
+ private:
+  /// Whether the copy engine stores states. With K > 128 forward sweeps have been faster without.
+  __device__ bool byEngine() const {
+    return LONGSCAN_COPY_ENGINE && block.maps.usable && (backward || KN <= 2);
+  }
+
+  /// For the kernel beside, which may read the chunk then. Whoever waits for it is not in this block.
+  __device__ void count(int chunk) const {
+    waitForRuns();
+    const int parts = call.V - block.value > 32 ? width / 32 : 1;
+    __syncwarp();
+    if (at.lane == 0)
+      countParts(call.finished + block.bh * block.numChunks + chunk, byEngine() ? 4 * parts : parts);
+  }
+
+  __device__ void storeState(const Piece& piece, int shown) const {
+    const int64_t chunk = block.bh * block.numChunks + piece.chunk;
+    if (byEngine()) {
+      if (electLane()) {
+        publishToProducts();
+#pragma unroll
+        for (int panel = 0; panel < KN; panel++)
+          storeBox(block.maps.states, block.stateTile(shown, panel).base, 64 * panel, 0, block.value,
+                   static_cast<int>(chunk));
+        commitRuns();
+      }
+      __syncwarp();
+      return;
+    }
+    __nv_bfloat16* const to =
+        (backward ? call.adjoints : call.states) + (chunk * call.V + block.value) * call.K;
+#pragma unroll
+    for (int panel = 0; panel < KN; panel++)
+      storeChannels<width>(block.stateTile(shown, panel), to + 64 * panel, call.V - block.value,
+                           call.K - 64 * panel, call.K, threadIdx.x % 128);
+  }
+
+  /// N, where U was.
+  __device__ void storeTokens(const Piece& piece, int shown) const {
+    const int64_t first = (block.bh * block.numChunks + piece.chunk) * tileTokens;
+    storeColumns<width>(block.tokensTile(shown), 16 * (at.warp % 4), call.V - block.value, at, [&](int row) {
+      return row >= piece.low && row < piece.high ? call.chunks.u + (first + row) * call.V + block.value
+                                                  : nullptr;
+    });
+  }
+};
+
+}  // namespace longscan

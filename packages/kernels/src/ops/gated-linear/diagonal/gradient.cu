@@ -1,0 +1,400 @@
+#include <algorithm>
+
+#include "close.cuh"
+#include "cuda/segments.h"
+#include "cuda/tensor_map.h"
+#include "load.cuh"
+#include "pair_frame.cuh"
+
+namespace longscan {
+
+namespace {
+
+/// 64 x 64 numbers in two bf16 terms.
+struct TwoTerms {
+  Tile<64> rounded, rest;
+};
+
+/// dA of one document, [query][key], scaled. No query has a share of later keys.
+__device__ void storeTerms(const NarrowSums& scores, TwoTerms to, float scale, const GradientPlace& at) {
+#pragma unroll
+  for (int step = 0; step < 2; step++) {
+    MmaA rounded, rest;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+      const int n = 2 * step + i / 2, ahead = at.keyOf(n) - at.row(i % 2);
+      const float near = ahead <= 0 ? scale * scores[n][i % 2 * 2] : 0.0f;
+      const float far = ahead < 0 ? scale * scores[n][i % 2 * 2 + 1] : 0.0f;
+      rounded.x[i] = pack(near, far);
+      rest.x[i] = pack(near - lowHalf(rounded.x[i]), far - highHalf(rounded.x[i]));
+    }
+    storeOperandA(to.rounded, at.row0, 2 * at.half + step, rounded, at.lane);
+    storeOperandA(to.rest, at.row0, 2 * at.half + step, rest, at.lane);
+  }
+}
+
+/// Keys scaled up from the chunk's start on, for the queries' gradient; for the keys' queries from its end
+/// back.
+template <bool ofQuery>
+__device__ void storeScaledUp(TwoTerms to, const Chunk& in) {
+  const Tile<64> other = ofQuery ? in.K : in.Q;
+  const int unit = threadIdx.x % 8;
+  float end[8];
+  if (!ofQuery) in.c.loadEight(end, tileTokens - 1, 8 * unit);
+#pragma unroll
+  for (int step = 0; step < 4; step++) {
+    const int row = threadIdx.x % 128 / 8 + 16 * step;
+    const uint4 both = loadShared16(other.address(row, unit));
+    const uint32_t values[4] = {both.x, both.y, both.z, both.w};
+    uint32_t rounded[4], rest[4];
+    float here[8];
+    in.c.loadEight(here, row, 8 * unit);
+#pragma unroll
+    for (int n = 0; n < 4; n++) {
+      const auto decay = [&](int i) { return exp2Decay(ofQuery ? -here[i] : here[i] - end[i]); };
+      const float near = lowHalf(values[n]) * decay(2 * n), far = highHalf(values[n]) * decay(2 * n + 1);
+      rounded[n] = pack(near, far);
+      rest[n] = pack(near - lowHalf(rounded[n]), far - highHalf(rounded[n]));
+    }
+    storeShared16(to.rounded.address(row, unit), make_uint4(rounded[0], rounded[1], rounded[2], rounded[3]));
+    storeShared16(to.rest.address(row, unit), make_uint4(rest[0], rest[1], rest[2], rest[3]));
+  }
+}
+
+template <StoredB storedA>
+__device__ void multiplyInside(Sums& sum, TwoTerms dA, TwoTerms other, const GradientPlace& at) {
+  MmaA rounded[4], rest[4];
+#pragma unroll
+  for (int k = 0; k < 4; k++) {
+    if (storedA == StoredB::rows) {
+      rounded[k] = loadA(dA.rounded, at.row0, 16 * k, at.lane);
+      rest[k] = loadA(dA.rest, at.row0, 16 * k, at.lane);
+    } else {
+      rounded[k] = loadATransposed(dA.rounded, 16 * k, at.row0, at.lane);
+      rest[k] = loadATransposed(dA.rest, 16 * k, at.row0, at.lane);
+    }
+  }
+  beginProducts();
+#pragma unroll
+  for (int k = 0; k < 4; k++) {
+    if (k == 0)
+      multiply<StoredB::columns, false>(sum, rounded[k], other.rounded, k);
+    else
+      multiply<StoredB::columns>(sum, rounded[k], other.rounded, k);
+    multiply<StoredB::columns>(sum, rest[k], other.rounded, k);
+    multiply<StoredB::columns>(sum, rounded[k], other.rest, k);
+  }
+  commitProducts();
+  waitForProducts<0>();
+  settle(sum);
+}
+
+/// What tokens of one document that decays mildly give each other, in products of the whole chunk. Both
+/// factors in two bf16 terms: of the two gradients' roundings the decay's gradient is the difference. All
+/// threads together. `base`: of shared memory.
+__device__ void findInsideMild(Sums& sum, const NarrowSums& scores, const Chunk& in, uint32_t base,
+                               float scale, const GradientPlace& at) {
+  using Layout = GradientLayout;
+  constexpr int bytes = Tile<64>::bytes;
+  const uint32_t own = base + (at.ofQuery ? Layout::ofQueries : Layout::ofKeys);
+  const TwoTerms dA{{base + Layout::terms}, {base + Layout::terms + bytes}}, other{{own}, {own + bytes}};
+  storeTerms(scores, dA, scale, at);
+  if (at.ofQuery)
+    storeScaledUp<true>(other, in);
+  else
+    storeScaledUp<false>(other, in);
+  publishToProducts();
+  __syncthreads();
+  if (at.ofQuery)
+    multiplyInside<StoredB::rows>(sum, dA, other, at);
+  else
+    multiplyInside<StoredB::columns>(sum, dA, other, at);
+  at.joinSide();  // what products have read is written again
+}
+
+/// dA for sub-chunks.
+__device__ void storeScores(const NarrowSums& scores, const Chunk& in, float scale, const GradientPlace& at) {
+#pragma unroll
+  for (int n = 0; n < 4; n++)
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+      const int row = at.row(h), column = at.keyOf(n);
+      const auto share = [&](int key, float score) {
+        return key <= row && sameDocument(in.starts, key, row) ? scale * score : 0.0f;
+      };
+      in.dA.pairAt(row, column) =
+          make_float2(share(column, scores[n][2 * h]), share(column + 1, scores[n][2 * h + 1]));
+    }
+}
+
+/// Where the numbers of a side are exchanged, in a form that the compiler does not keep in a register.
+__device__ FloatTile<64> exchangedOf(unsigned char* shared, const GradientPlace& at) {
+  int place = at.ofQuery ? GradientLayout::queriesExchanged : GradientLayout::keysExchanged;
+  asm volatile("" : "+r"(place));
+  return {reinterpret_cast<float*>(shared + place)};
+}
+
+/// What tokens give each other, of any documents and decays, by sub-chunks of 16 tokens: added to what is
+/// exchanged. A thread meets only its own numbers there.
+__device__ void addInside(unsigned char* shared, const Chunk& in, const GradientPlace& at) {
+  const unsigned steep = steepTokens(in.c, in.starts, at.row0, at.lane);
+#pragma unroll 1
+  for (int block = 0; block < 4; block++) {
+    const WarpPlace place(block);
+    WarpSums sum = {};
+    if (at.ofQuery)
+      queriesInside(sum, in, steep, place);
+    else
+      keysInside(sum, in, steep, place);
+    const FloatTile<64> gradient = exchangedOf(shared, at);
+#pragma unroll
+    for (int n = 0; n < warpTiles; n++)
+#pragma unroll
+      for (int h = 0; h < 2; h++) {
+        float2& to = gradient.pairAt(place.row(h), place.column(n));
+        to = make_float2(to.x + sum[n][2 * h], to.y + sum[n][2 * h + 1]);
+      }
+  }
+}
+
+/// Of 64 values, in the background: of the scores a half, and what comes from the states.
+template <bool ofQuery>
+__device__ void addProducts(NarrowSums& scores, Sums& sum, Tile<64> dO, Tile<64> v, Tile<64> met,
+                            const GradientPlace& at) {
+  beginProducts();
+#pragma unroll
+  for (int k = 0; k < 4; k++) {
+    multiplyRows(scores, dO, v, k, at.half);
+    multiply<StoredB::columns>(sum, ofQuery ? dO : v, k, met, k);
+  }
+  commitProducts();
+}
+
+#if __CUDA_ARCH__ >= 900
+constexpr int gradientBlocks = 2;
+#else
+constexpr int gradientBlocks = 1;
+#endif
+
+/// `round`: how many others this block of threads had before.
+template <bool mapped>
+__device__ void differentiate(const DiagonalGradientCall& task, const GradientMaps& maps, const Block& block,
+                              int round, unsigned char* shared) {
+  using Layout = GradientLayout;
+  const DiagonalCall& call = task.call;
+  const uint32_t base = sharedAddress(shared);
+  const GradientPlace at;
+  const uint64_t starts = documentStarts(call.resets ? call.resets + block.b * call.T : nullptr,
+                                         block.first(), block.length(call), at.lane);
+  const auto floatsAt = [&](int place) { return FloatTile<64>{reinterpret_cast<float*>(shared + place)}; };
+  Chunk in{{base}, {base + Layout::tile}, floatsAt(Layout::gates), floatsAt(Layout::scores),
+           starts, block.length(call)};
+  const GradientLoader<mapped> loader(task, maps, block, in, round, shared);
+  loader.begin();
+  sumGates<gradientThreads>(in.c, starts, reinterpret_cast<float*>(shared + Layout::totals));
+
+  // A half of dO v^T; of queries S dO, of keys D v.
+  const bool computes = at.ofQuery || task.dk != nullptr, meets = task.dk != nullptr && starts == 0;
+  NarrowSums scores;
+  Sums sum;
+  clear(scores);
+  clear(sum);
+  EndSums ends(at.lane, at.half);
+  const int numValues = loader.numValues();
+  const auto addValues = [&](int values, int stage) {
+    loader.await(values);
+    const Tile<64> dO = loader.tile(stage, 0), v = loader.tile(stage, 1), state = loader.tile(stage, 2),
+                   adjoint = loader.tile(stage, 3);
+    // Without adjoints the keys' sums are of no use.
+    if (at.ofQuery)
+      addProducts<true>(scores, sum, dO, v, state, at);
+    else
+      addProducts<false>(scores, sum, dO, v, adjoint, at);
+    if (meets) ends.add(state, adjoint);
+    waitForProducts<0>();
+    settle(scores);
+    settle(sum);
+    loader.refill(values);
+  };
+  // By pairs: where a stage lies is then known to the compiler.
+#pragma unroll 1
+  for (int values = 0; values < numValues; values += 2) {
+    addValues(values, 0);
+    if (values + 1 < numValues) addValues(values + 1, loader.numStages() - 1);
+  }
+  float* const toEnds = reinterpret_cast<float*>(shared + Layout::ends);
+  ends.store(toEnds, at.lane);
+  const bool isMild = __syncthreads_and(loader.numStages() == 2 && starts == 0 &&
+                                        in.c.at(tileTokens - 1, threadIdx.x % KB) >= -mostScaledUp);
+
+  addUpEnds(toEnds);
+  float* const toBehind = reinterpret_cast<float*>(shared + Layout::behind);
+  float behind[16];
+  if (isMild) {
+    Sums inside;
+    findInsideMild(inside, scores, in, base, call.scale, at);
+    if (computes) {
+      if (at.ofQuery) {
+        closeMild<true>(sum, inside, behind, floatsAt(Layout::queriesExchanged), in, call.scale, at.anew());
+      } else {
+        closeMild<false>(sum, inside, behind, floatsAt(Layout::keysExchanged), in, call.scale, at.anew());
+        storeBehind(behind, toBehind, at.anew());
+      }
+    }
+  } else {
+    in.length = block.anew().length(call);
+    storeScores(scores, in, call.scale, at.anew());
+    if (computes) {
+      closeOuter(sum, behind, exchangedOf(shared, at), in, call.scale, at.anew());
+      if (!at.ofQuery) storeBehind(behind, toBehind, at.anew());
+    }
+    __syncthreads();
+    if (computes) {
+      addInside(shared, in, at.anew());
+      in.length = block.anew().length(call);
+      takeGradients(sum, exchangedOf(shared, at), in, at.anew());
+    }
+  }
+  in.length = block.anew().length(call);
+  const int pitch = call.H * call.K, channels = call.K - block.channel();
+  if (!mapped && computes)
+    storeRows(sum, (at.ofQuery ? task.dq : task.dk) + block.place(call), pitch, in.length, channels,
+              at.anew());
+  __syncthreads();
+  if (mapped && computes) {
+    stageRows(sum, {base + Layout::rows + (at.ofQuery ? 0 : Layout::tile)}, at.anew());
+    publishToProducts();
+  }
+  if (task.dk != nullptr) {
+    const DecayGradient decays(in, shared);
+    __syncthreads();
+    loader.storeStaged(base + Layout::rows);
+    decays.store(task.dg + block.place(call), pitch, channels, task.fromZero && block.chunk == 0);
+  } else {
+    __syncthreads();
+    loader.storeStaged(base + Layout::rows);
+  }
+  waitUntilRunsAreRead();
+}
+
+template <bool mapped>
+__global__ void __launch_bounds__(gradientThreads, mapped ? gradientBlocks : 1)
+    gradientKernel(const __grid_constant__ DiagonalGradientCall task,
+                   const __grid_constant__ GradientMaps maps) {
+  extern __shared__ __align__(1024) unsigned char shared[];
+  differentiate<mapped>(task, maps, Block(task), 0, shared);
+}
+
+/// What `launchPairGradient` leaves out. Each warp looks at a pair of chunks, and the block makes the
+/// gradients of those that are not mild.
+__global__ void __launch_bounds__(gradientThreads, gradientBlocks)
+    steepGradientKernel(const __grid_constant__ DiagonalGradientCall task,
+                        const __grid_constant__ GradientMaps maps, unsigned numParts) {
+#if __CUDA_ARCH__ >= 900
+  constexpr unsigned warps = gradientThreads / 32;
+  const DiagonalCall& call = task.call;
+  extern __shared__ __align__(1024) unsigned char shared[];
+  __shared__ bool steep[warps];
+  int round = 0;
+#pragma unroll 1
+  for (unsigned first = blockIdx.x; first < numParts; first += warps * gridDim.x) {
+    const unsigned warp = threadIdx.x / 32, number = first + warp * gridDim.x;
+    const bool mild = number >= numParts || PairPart(call, number).isMild(call, threadIdx.x & 31);
+    if ((threadIdx.x & 31) == 0) steep[warp] = !mild;
+    __syncthreads();
+#pragma unroll 1
+    for (unsigned i = 0; i < 2 * warps; i++) {
+      if (!steep[i / 2]) continue;
+      const PairPart part(call, first + i / 2 * gridDim.x);
+      const Block block(part.chunk + static_cast<int>(i % 2), part.b, part.h, part.channel / KB);
+      if (block.chunk == Block::chunksOf(call)) continue;
+      differentiate<true>(task, maps, block, round++, shared);
+      __syncthreads();
+    }
+    __syncthreads();
+  }
+#endif
+}
+
+/// As many stages as leave room for two blocks.
+cudaError_t chooseStages(int& stages) {
+  int device = 0, perBlock = 0;
+  cudaError_t error = cudaGetDevice(&device);
+  if (error == cudaSuccess)
+    error = cudaDeviceGetAttribute(&perBlock, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+  stages = perBlock >= GradientLayout::bytes(2) ? 2 : 1;
+  return error;
+}
+
+cudaError_t makeMaps(const DiagonalGradientCall& task, GradientMaps& maps) {
+  const DiagonalCall& call = task.call;
+  const struct {
+    CUtensorMap& map;
+    MappedTensor tensor;
+  } wanted[] = {
+      {maps.q, {call.q, call.B, call.T, call.G, call.K}},
+      {maps.k, {call.k, call.B, call.T, call.G, call.K}},
+      {maps.v, {task.v, call.B, call.T, call.H, call.V}},
+      {maps.dO, {task.dO, call.B, call.T, call.H, call.V}},
+      {maps.dq, {task.dq, call.B, call.T, call.H, call.K}},
+      {maps.dk, {task.dk, call.B, call.T, call.H, call.K}},
+  };
+  for (const auto& one : wanted) {
+    if (one.tensor.data == nullptr) continue;
+    const cudaError_t error = mapTensor(one.map, one.tensor, 64, tileTokens);
+    if (error != cudaSuccess) return error;
+  }
+  return cudaSuccess;
+}
+
+template <bool mapped>
+cudaError_t launch(DiagonalGradientCall task, const GradientMaps& maps, cudaStream_t stream) {
+  const int bytes = GradientLayout::bytes(task.stages);
+  const auto kernel = gradientKernel<mapped>;
+  cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+  if (error == cudaSuccess)
+    error = cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+                                 cudaSharedmemCarveoutMaxShared);
+  if (error != cudaSuccess) return error;
+  const DiagonalCall& call = task.call;
+  const unsigned tiles = (call.K + KB - 1) / KB;
+  constexpr int64_t mostAtOnce = 65535;  // blocks along z
+  const int64_t chunks = call.B * Block::chunksOf(call);
+  for (int64_t first = 0; first < chunks && error == cudaSuccess; first += mostAtOnce) {
+    task.firstChunk = static_cast<unsigned>(first);
+    const dim3 grid(tiles, call.H, static_cast<unsigned>(std::min(mostAtOnce, chunks - first)));
+    kernel<<<grid, gradientThreads, bytes, stream>>>(task, maps);
+    error = cudaGetLastError();
+  }
+  return error;
+}
+
+cudaError_t launchSteep(const DiagonalGradientCall& task, const GradientMaps& maps, cudaStream_t stream) {
+  const int bytes = GradientLayout::bytes(task.stages);
+  cudaError_t error =
+      cudaFuncSetAttribute(steepGradientKernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+  if (error != cudaSuccess) return error;
+  const DiagonalCall& call = task.call;
+  const auto parts =
+      static_cast<unsigned>((call.K + KB - 1) / KB * call.H * call.B * PairPart::pairsOf(call));
+  constexpr unsigned blocks = 2 * wantedMultiprocessors;
+  steepGradientKernel<<<std::min(parts, blocks), gradientThreads, bytes, stream>>>(task, maps, parts);
+  return cudaGetLastError();
+}
+
+}  // namespace
+
+cudaError_t launchDiagonalGradient(const DiagonalGradientCall& task, cudaStream_t stream) {
+  DiagonalGradientCall launched = task;
+  GradientMaps maps{};
+  cudaError_t error = chooseStages(launched.stages);
+  if (error != cudaSuccess) return error;
+  if (!canMapTensors()) return launch<false>(launched, maps, stream);
+  error = makeMaps(task, maps);
+  if (error != cudaSuccess) return error;
+  if (!task.pairs) return launch<true>(launched, maps, stream);
+  error = launchPairGradient(launched, maps, stream);
+  return error == cudaSuccess ? launchSteep(launched, maps, stream) : error;
+}
+
+}  // namespace longscan

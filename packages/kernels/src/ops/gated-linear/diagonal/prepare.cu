@@ -1,0 +1,267 @@
+#include "cuda/warpgroup_narrow.cuh"
+#include "scores.cuh"
+
+namespace longscan {
+
+namespace {
+
+/// Channels of queries, keys and gates that are worked on at a time.
+constexpr int panel = 64;
+
+/// Shared memory of a block: a panel's Q and K, what rounding takes off them when they are decayed, and its
+/// gates. Other panels wait: that several blocks share a multiprocessor hides more than a second panel here
+/// would.
+struct PrepareLayout {
+  static constexpr int tile = Tile<panel>::bytes;
+  static constexpr int rest = 2 * tile, gates = 4 * tile;
+  static constexpr int totals = gates + FloatTile<panel>::bytes;
+  static constexpr int masks = totals + 4 * subChunks * panel;
+  static constexpr int bytes = masks + 16;
+};
+
+/// Where the scores of one chunk go, [key][query], and what rounding takes off them, or null.
+struct Scores {
+  __nv_bfloat16 *to, *rest;
+
+  /// A warp's. All its lanes together.
+  __device__ void store(const OwnScores& own, uint64_t starts, int row0, int part, int lane) const {
+    if (starts == 0)
+      storeOf<false>(own, starts, row0, part, lane);
+    else
+      storeOf<true>(own, starts, row0, part, lane);
+  }
+
+ private:
+  /// Selected, for in another document's row of zeros the keys of this one may be NaN. `cut`: whether
+  /// documents start in the chunk.
+  template <bool cut>
+  __device__ void storeOf(const OwnScores& own, uint64_t starts, int row0, int part, int lane) const {
+    const int group = lane >> 2, pairOf = 2 * (lane & 3);
+    const int place = (8 * part + group) * 64 + row0 + pairOf;
+#pragma unroll
+    for (int n = 0; n < 4; n++)
+#pragma unroll
+      for (int i = 0; i < 2; i++) {
+        const int row = row0 + group + 8 * i, column = 16 * n + 8 * part + pairOf;
+        const bool near = column <= row && (!cut || sameDocument(starts, column, row));
+        const bool far = column < row && (!cut || sameDocument(starts, column + 1, row));
+        storeTile(place + 16 * 64 * n + 8 * i, near ? own[n][2 * i] : 0.0f, far ? own[n][2 * i + 1] : 0.0f);
+      }
+  }
+
+  /// Those of 8 queries with 8 keys, as products leave them, to `place` and the next.
+  __device__ void storeTile(int place, float near, float far) const {
+    const uint32_t both = pack(near, far);
+    *reinterpret_cast<uint32_t*>(to + place) = transposeMatrix(both);
+    if (rest == nullptr) return;
+    const uint32_t less = pack(near - lowHalf(both), far - highHalf(both));
+    *reinterpret_cast<uint32_t*>(rest + place) = transposeMatrix(less);
+  }
+};
+
+/// A panel of one chunk in shared memory.
+struct Panel {
+  Tile<panel> Q, K, restOfQ, restOfK;
+  FloatTile<panel> c;
+  int channel;
+};
+
+/// Rounds eight numbers to bf16; `rest`: what that takes off them.
+__device__ void roundEight(const float (&x)[8], uint4& rounded, uint4& rest) {
+  uint32_t high[4], low[4];
+#pragma unroll
+  for (int n = 0; n < 4; n++) {
+    high[n] = pack(x[2 * n], x[2 * n + 1]);
+    low[n] = pack(x[2 * n] - lowHalf(high[n]), x[2 * n + 1] - highHalf(high[n]));
+  }
+  rounded = make_uint4(high[0], high[1], high[2], high[3]);
+  rest = make_uint4(low[0], low[1], low[2], low[3]);
+}
+
+__device__ void storeEight(__nv_bfloat16* to, uint4 x) {
+  storeGlobal(to, x.x, x.y, x.z, x.w);
+}
+
+/// Stores queries decayed since, and keys decayed up to the end of their piece; leaves in the panel, in two
+/// terms, queries decayed since and keys scaled up from the start of their document in the chunk. In `masks`
+/// one bit for each token that decays by more than 2^-96 since then.
+__device__ void decayPanel(const DiagonalCall& call, const Panel& in, uint64_t starts, int64_t place,
+                           int pitch, int length, unsigned* masks) {
+  const int unit = threadIdx.x % 8, column = in.channel + 8 * unit;
+#pragma unroll 1
+  for (int i = 0; i < 2; i++) {
+    const int row = threadIdx.x / 8 + 32 * i;
+    const int last = documentEnd(starts, row, length) - 1;
+    const uint32_t at = in.Q.address(row, unit) - in.Q.base;
+    const uint4 query = loadShared16(in.Q.base + at), key = loadShared16(in.K.base + at);
+    const uint32_t queries[4] = {query.x, query.y, query.z, query.w}, keys[4] = {key.x, key.y, key.z, key.w};
+    float q[8], up[8], down[8], here[8], end[8];
+    in.c.loadEight(here, row, 8 * unit);
+    in.c.loadEight(end, last, 8 * unit);
+    bool steep = false;
+#pragma unroll
+    for (int n = 0; n < 8; n++) {
+      const float ofQuery = n % 2 == 0 ? lowHalf(queries[n / 2]) : highHalf(queries[n / 2]);
+      const float ofKey = n % 2 == 0 ? lowHalf(keys[n / 2]) : highHalf(keys[n / 2]);
+      q[n] = ofQuery * (call.scale * exp2Decay(here[n]));
+      up[n] = ofKey * exp2Decay(-here[n]);
+      down[n] = ofKey * exp2Decay(end[n] - here[n]);
+      steep = steep || !(here[n] >= -mostScaledUp);
+    }
+    if (steep) atomicOr(&masks[i], 1u << (row & 31));
+    uint4 rounded, rest;
+    const bool exists = row < length && column < call.K;
+    const int64_t to = place + static_cast<int64_t>(row) * pitch + column;
+    roundEight(q, rounded, rest);
+    storeShared16(in.Q.base + at, rounded);
+    storeShared16(in.restOfQ.base + at, rest);
+    if (exists) storeEight(call.decayedQuery + to, rounded);
+    if (exists && call.queryRest) storeEight(call.queryRest + to, rest);
+    roundEight(up, rounded, rest);
+    storeShared16(in.K.base + at, rounded);
+    storeShared16(in.restOfK.base + at, rest);
+    roundEight(down, rounded, rest);
+    if (exists) storeEight(call.decayedKey + to, rounded);
+    if (exists && call.keyRest) storeEight(call.keyRest + to, rest);
+  }
+}
+
+/// Adds the products of the panel's queries and keys, of half of the keys for each warpgroup.
+__device__ void addScores(OwnScores& sum, const Panel& in, int part) {
+  publishToProducts();
+  __syncthreads();
+  beginProducts();
+#pragma unroll
+  for (int step = 0; step < 4; step++) {
+    multiplyAlternate(sum, in.Q, in.K, step, part);
+    multiplyAlternate(sum, in.restOfQ, in.K, step, part);
+    multiplyAlternate(sum, in.Q, in.restOfK, step, part);
+  }
+  commitProducts();
+  waitForProducts<0>();
+}
+
+#if __CUDA_ARCH__ >= 900
+constexpr int prepareBlocks = 4;
+#else
+constexpr int prepareBlocks = 1;
+#endif
+
+__global__ void __launch_bounds__(diagonalThreads, prepareBlocks)
+    prepareKernel(const __grid_constant__ DiagonalCall call) {
+  using Layout = PrepareLayout;
+  extern __shared__ __align__(1024) unsigned char shared[];
+  const uint32_t base = sharedAddress(shared);
+  float* const totals = reinterpret_cast<float*>(shared + Layout::totals);
+  unsigned* const masks = reinterpret_cast<unsigned*>(shared + Layout::masks);
+
+  const int lane = threadIdx.x & 31, part = warpgroupNumber();
+  // Blocks that run at a time have all heads of some chunks: they read whole rows of memory.
+  const auto numChunks = static_cast<unsigned>((call.T + tileTokens - 1) / tileTokens);
+  const unsigned heads = call.H, chunks = blockIdx.x / heads;
+  const unsigned h = blockIdx.x % heads, chunk = chunks % numChunks;
+  const int64_t b = chunks / numChunks;
+  const unsigned ofAllHeads = (static_cast<unsigned>(b) * heads + h) * numChunks + chunk;
+  const int64_t first = static_cast<int64_t>(chunk) * tileTokens;
+  const int pitch = call.H * call.K, sharedPitch = call.G * call.K;
+  const int64_t place = (b * call.T + first) * pitch + h * call.K;
+  const int64_t sharedPlace =
+      (b * call.T + first) * sharedPitch + static_cast<int>(h) / (call.H / call.G) * call.K;
+  const int length = static_cast<int>(min(static_cast<int64_t>(tileTokens), call.T - first));
+  const TileRows rows{0, 0, length, false};
+
+  const auto panelOf = [&](int number) {
+    return Panel{{base},
+                 {base + Layout::tile},
+                 {base + Layout::rest},
+                 {base + Layout::rest + Layout::tile},
+                 {reinterpret_cast<float*>(shared + Layout::gates)},
+                 number * panel};
+  };
+  const auto fill = [&](int number) {
+    const Panel to = panelOf(number);
+    fillTile<panel, diagonalThreads>(to.Q, call.q + sharedPlace, sharedPitch, to.channel, call.K, rows);
+    fillTile<panel, diagonalThreads>(to.K, call.k + sharedPlace, sharedPitch, to.channel, call.K, rows);
+    fillGates<diagonalThreads>(to.c, call.g + place, pitch, to.channel, call.K, length);
+    commitCopies();
+  };
+  if (threadIdx.x < 2) masks[threadIdx.x] = 0;
+  const uint64_t starts =
+      documentStarts(call.resets ? call.resets + b * call.T : nullptr, first, length, lane);
+
+  OwnScores scored;
+  clear(scored);
+#pragma unroll 1
+  for (int number = 0; number * panel < call.K; number++) {
+    const Panel in = panelOf(number);
+    fill(number);
+    waitForCopies<0>();
+    __syncthreads();
+    sumGates<diagonalThreads>(in.c, starts, totals);
+    // The chunk's first piece is what a state passes through; if a document starts at once, nothing does.
+    const int firstEnd = documentEnd(starts, 0, length);
+    if (threadIdx.x < panel && in.channel + threadIdx.x < call.K)
+      call.gamma[static_cast<int64_t>(ofAllHeads) * call.K + in.channel + threadIdx.x] =
+          exp2Decay(in.c.at(firstEnd - 1, threadIdx.x));
+    decayPanel(call, in, starts, place, pitch, length, masks);
+    addScores(scored, in, part);
+    __syncthreads();
+  }
+
+  const int row0 = subChunk * __shfl_sync(~0u, static_cast<int>(threadIdx.x >> 5 & 3), 0);
+  // Of both warpgroups alike: tokens for which keys cannot be scaled up that far.
+  const auto steep = [&] { return masks[0] | static_cast<uint64_t>(masks[1]) << 32; };
+  if (steep() != 0) {
+    // Those of the other tokens wait where what rounding takes off is not needed any more.
+    float4* const kept = reinterpret_cast<float4*>(shared + Layout::rest) + threadIdx.x;
+#pragma unroll
+    for (int n = 0; n < 4; n++)
+      kept[n * diagonalThreads] = make_float4(scored[n][0], scored[n][1], scored[n][2], scored[n][3]);
+    SteepScores again(starts, row0, part, lane);
+#pragma unroll 1
+    for (int pass = 0; pass < 2; pass++) {
+#pragma unroll 1
+      for (int number = 0; number * panel < call.K; number++) {
+        fill(number);
+        waitForCopies<0>();
+        __syncthreads();
+        const Panel in = panelOf(number);
+        sumGates<diagonalThreads>(in.c, starts, totals);
+        if (pass == 0)
+          again.look(in.c);
+        else
+          again.add(in.Q, in.K, in.c);
+        __syncthreads();
+      }
+    }
+#pragma unroll
+    for (int n = 0; n < 4; n++) {
+      const float4 own = kept[n * diagonalThreads];
+      scored[n][0] = own.x;
+      scored[n][1] = own.y;
+      scored[n][2] = own.z;
+      scored[n][3] = own.w;
+    }
+    again.replace(scored, steep(), call.scale);
+  }
+  __nv_bfloat16* const to = call.scores + static_cast<int64_t>(ofAllHeads) * (64 * 64);
+  const int64_t allScores = call.B * heads * numChunks * (64 * 64);
+  Scores{to, call.scoreTerms == 2 ? to + allScores : nullptr}.store(scored, starts, row0, part, lane);
+}
+
+}  // namespace
+
+cudaError_t launchDiagonalPrepare(const DiagonalCall& call, cudaStream_t stream) {
+  constexpr int bytes = PrepareLayout::bytes;
+  cudaError_t error = cudaFuncSetAttribute(prepareKernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+  if (error == cudaSuccess)
+    error = cudaFuncSetAttribute(prepareKernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+                                 cudaSharedmemCarveoutMaxShared);
+  if (error != cudaSuccess) return error;
+  const int64_t chunks = (call.T + tileTokens - 1) / tileTokens;
+  const auto grid = static_cast<unsigned>(chunks * call.B * call.H);
+  prepareKernel<<<grid, diagonalThreads, bytes, stream>>>(call);
+  return cudaGetLastError();
+}
+
+}  // namespace longscan

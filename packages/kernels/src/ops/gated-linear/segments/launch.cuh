@@ -1,0 +1,55 @@
+#pragma once
+
+#include "cuda/tensor_map.h"
+#include "segments.h"
+
+// How kernels with a block for each segment of each head are launched.
+
+namespace longscan {
+
+/// Of the present device; zeros if it does not say.
+struct DeviceSupport {
+  int major = 0, sharedBytes = 0;  // the compute capability's first number; what a block may have at most
+
+  DeviceSupport() {
+    int device = 0;
+    if (cudaGetDevice(&device) != cudaSuccess) return;
+    cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+    cudaDeviceGetAttribute(&sharedBytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+  }
+};
+
+/// Whether it has kernels that the copy engine and wgmma feed, for these head sizes and so much shared
+/// memory.
+inline bool segmentsFit(int K, int V, int bytes) {
+  if (K > 128 || V > 128 || (K <= 64 && V > 64) || !canMapTensors()) return false;
+  const DeviceSupport device;
+  return device.major == 9 && device.sharedBytes >= bytes;
+}
+
+/// How the copy engine finds panels of a chunk's tokens and 64 channels in `rows`.
+inline cudaError_t mapRows(CUtensorMap& map, const SegmentedCall& call, const SweepRows& rows) {
+  return mapTensor(map, {rows.data, call.B, call.T, rows.heads, rows.channels, rows.pitch}, 64, chunkTokens);
+}
+
+/// Launches a kernel whose blocks have so much shared memory.
+template <typename... Parameters>
+cudaError_t launchWithMemory(void (*kernel)(Parameters...), dim3 grid, int threads, int bytes,
+                             cudaStream_t stream, const Parameters&... parameters) {
+  cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+  if (error == cudaSuccess)
+    error = cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+                                 cudaSharedmemCarveoutMaxShared);
+  if (error != cudaSuccess) return error;
+  kernel<<<grid, threads, bytes, stream>>>(parameters...);
+  return cudaGetLastError();
+}
+
+template <typename Call, typename Maps>
+cudaError_t launchSegments(void (*kernel)(Call, Maps), const Call& call, const Maps& maps, int threads,
+                           int bytes, cudaStream_t stream) {
+  const dim3 grid(static_cast<unsigned>(call.B), call.H, call.numSegments);
+  return launchWithMemory(kernel, grid, threads, bytes, stream, call, maps);
+}
+
+}  // namespace longscan
