@@ -6,7 +6,7 @@ import { dtypeBytes, type Tensor } from '../tensor.js';
 
 /**
  * What a recurrence keeps on a GPU from the forward to the backward pass of a slice, alone and between others, is what plans
- * count. `hasSummary`: false where there is no kernel for what goes between.
+ * count. `hasSummary`: false where there is no kernel for what goes between; slices of an opaque kind have nothing between.
  */
 export function checkKept<I extends RecurrenceInputs>(
   gpu: Device,
@@ -32,7 +32,7 @@ function keptBytes<I extends RecurrenceInputs>(
     const { result } = device.record(() => {
       const call = forwardCall(device);
       const alone = bytesBeside(op.forward(call, inputs, null, null));
-      if (!hasSummary) return [alone];
+      if (!hasSummary || op.transition === 'opaque') return [alone];
       const prepared = op.prepare(call, inputs, null);
       op.summarize(call, inputs, null, prepared);
       return [alone, bytesBeside(op.finish(call, inputs, null, prepared, null))];
