@@ -110,7 +110,6 @@ SweepTask valueGradientTask(const Call& call, const Plan& plan, const LongscanGa
   task.outPitch = pitchOf(call, call.H, call.V);
   task.states = work.adjoints;
   task.images = work.adjointImages;
-  task.pairsOfImages = plan.pairs;
   task.backward = true;
   task.last = plan.numSegments > 1 ? nullptr : io.dh0;
   task.lastScale = adjointScale(call, plan);
@@ -146,7 +145,6 @@ cudaError_t differentiateDiagonalDecay(const Call& call, const Plan& plan,
   gradient.dO = static_cast<const Bf16*>(io.dO);
   gradient.states = work.stateImages;
   gradient.adjoints = work.adjointImages;
-  gradient.pairs = plan.pairs;
   gradient.fromZero = io.fromZero != 0;
   gradient.dq = static_cast<Bf16*>(io.dq);
   gradient.dk = static_cast<Bf16*>(io.dk);

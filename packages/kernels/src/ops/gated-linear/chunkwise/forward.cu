@@ -38,7 +38,6 @@ cudaError_t outputOf(const Call& call, const Plan& plan, const Decayed& decayed,
   task.outPitch = call.H * call.V;
   task.states = states;
   task.images = decayed.stateImages;
-  task.pairsOfImages = plan.pairs;
   task.last = plan.numSegments > 1 ? nullptr : last;
   task.lastScale = 1.0f;
   return launchSweep(sweep, stream);

@@ -9,7 +9,6 @@
 #include "../sweep/sweep.h"
 #include "cuda/combine.h"
 #include "cuda/segments.h"
-#include "cuda/tensor_map.h"
 #include "cuda/workspace_parts.h"
 
 // How a call is cut, and what its workspaces hold.
@@ -29,7 +28,6 @@ struct Plan {
   bool traces;    // outputs come from a sweep that knows no documents
   bool atOnce;    // one sweep gives all gradients
   bool retraces;  // and takes the states back from the last one
-  bool pairs;     // of a diagonal decay: gradients are made of pairs of chunks
   int valueTile;  // where values are the free axis: SweepCall::freeTile
 
   explicit Plan(const LongscanGatedLinear& call)
@@ -41,7 +39,6 @@ struct Plan {
         traces(!diagonal && call.resets == nullptr && traceFits(call.K, call.V)),
         atOnce(!diagonal && reverseSweepFits(call.K, call.V)),
         retraces(traces && call.decay == longscanDecayIdentity && retraceFits(call.K, call.V)),
-        pairs(diagonal && canMapTensors()),
         valueTile(freeTile(call.K, call.V, diagonal && wideSweepFits())) {
     const int64_t room = wantedMultiprocessors * residentBlocks(call.K, call.V);
     const int64_t segments = room / (heads * ((call.V + valueTile - 1) / valueTile));

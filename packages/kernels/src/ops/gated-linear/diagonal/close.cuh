@@ -12,15 +12,15 @@ namespace longscan {
 /// half. Products give every pair of channels; a lane in four keeps those of two channels with themselves.
 class EndSums {
   float sums[2][4] = {};
-  int half;         // of the values
   uint32_t offset;  // of the lane's row in either tile
 
+  __device__ static int half() { return threadIdx.x >> 7; }
   __device__ static int firstKey() { return 16 * (threadIdx.x >> 5 & 3); }
 
  public:
-  __device__ EndSums(int lane, int half)
-      : half(half),
-        offset(Tile<64>{0}.fragment(32 * half, firstKey(), (lane & 7) + ((lane >> 4) << 3), lane >> 3 & 1)) {}
+  __device__ explicit EndSums(int lane)
+      : offset(
+            Tile<64>{0}.fragment(32 * half(), firstKey(), (lane & 7) + ((lane >> 4) << 3), lane >> 3 & 1)) {}
 
   __device__ void add(Tile<64> S, Tile<64> D) {
 #pragma unroll
@@ -37,7 +37,7 @@ class EndSums {
   __device__ void store(float* ends, int lane) const {
     const int key = lane >> 2;
     if ((lane & 3) != key >> 1) return;
-    float* const to = ends + half * KB + firstKey() + key;
+    float* const to = ends + half() * KB + firstKey() + key;
     to[0] = key & 1 ? sums[0][1] : sums[0][0];
     to[8] = key & 1 ? sums[1][3] : sums[1][2];
   }

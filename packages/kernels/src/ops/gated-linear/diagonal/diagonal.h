@@ -41,7 +41,6 @@ struct DiagonalGradientCall {
   __nv_bfloat16* dq;              // [B, T, H, K]
   __nv_bfloat16* dk;              // [B, T, H, K]; null: only dq is wanted; adjoints and dg are not used
   float* dg;                      // [B, T, H, K]
-  bool pairs;  // images between two chunks 2 i and 2 i + 1 are there only where one is steep
   // Set by launchDiagonalGradient: stages of values in shared memory, and the chunk of all rows that blocks
   // begin with.
   int stages;

@@ -44,10 +44,9 @@ struct GradientLayout {
 /// A chunk of one head and KB of its key channels. Blocks that run at a time have all heads of some chunks:
 /// they read whole rows of memory.
 struct Block {
-  int chunk, b, head, keys;
+  int chunk, b;
 
-  /// The one that the present block of threads stands for.
-  __device__ explicit Block(const DiagonalGradientCall& task) : b(0), head(blockIdx.y), keys(blockIdx.x) {
+  __device__ explicit Block(const DiagonalGradientCall& task) : b(0) {
     const DiagonalCall& call = task.call;
     chunk = task.firstChunk + blockIdx.z;
     if (call.B > 1) {
@@ -56,9 +55,8 @@ struct Block {
       chunk -= b * numChunks;
     }
   }
-  __device__ Block(int chunk, int b, int head, int keys) : chunk(chunk), b(b), head(head), keys(keys) {}
-  __device__ int h() const { return head; }
-  __device__ int keyBlock() const { return keys; }
+  __device__ static int h() { return blockIdx.y; }
+  __device__ static int keyBlock() { return blockIdx.x; }
   __host__ __device__ static int chunksOf(const DiagonalCall& call) {
     return static_cast<int>((call.T + tileTokens - 1) / tileTokens);
   }

@@ -1,10 +1,8 @@
 #include <algorithm>
 
 #include "close.cuh"
-#include "cuda/segments.h"
 #include "cuda/tensor_map.h"
 #include "load.cuh"
-#include "pair_frame.cuh"
 
 namespace longscan {
 
@@ -176,20 +174,22 @@ constexpr int gradientBlocks = 2;
 constexpr int gradientBlocks = 1;
 #endif
 
-/// `round`: how many others this block of threads had before.
 template <bool mapped>
-__device__ void differentiate(const DiagonalGradientCall& task, const GradientMaps& maps, const Block& block,
-                              int round, unsigned char* shared) {
+__global__ void __launch_bounds__(gradientThreads, mapped ? gradientBlocks : 1)
+    gradientKernel(const __grid_constant__ DiagonalGradientCall task,
+                   const __grid_constant__ GradientMaps maps) {
   using Layout = GradientLayout;
   const DiagonalCall& call = task.call;
+  extern __shared__ __align__(1024) unsigned char shared[];
   const uint32_t base = sharedAddress(shared);
+  const Block block(task);
   const GradientPlace at;
   const uint64_t starts = documentStarts(call.resets ? call.resets + block.b * call.T : nullptr,
                                          block.first(), block.length(call), at.lane);
   const auto floatsAt = [&](int place) { return FloatTile<64>{reinterpret_cast<float*>(shared + place)}; };
   Chunk in{{base}, {base + Layout::tile}, floatsAt(Layout::gates), floatsAt(Layout::scores),
            starts, block.length(call)};
-  const GradientLoader<mapped> loader(task, maps, block, in, round, shared);
+  const GradientLoader<mapped> loader(task, maps, block, in, shared);
   loader.begin();
   sumGates<gradientThreads>(in.c, starts, reinterpret_cast<float*>(shared + Layout::totals));
 
@@ -199,7 +199,7 @@ __device__ void differentiate(const DiagonalGradientCall& task, const GradientMa
   Sums sum;
   clear(scores);
   clear(sum);
-  EndSums ends(at.lane, at.half);
+  EndSums ends(at.lane);
   const int numValues = loader.numValues();
   const auto addValues = [&](int values, int stage) {
     loader.await(values);
@@ -277,45 +277,6 @@ __device__ void differentiate(const DiagonalGradientCall& task, const GradientMa
   waitUntilRunsAreRead();
 }
 
-template <bool mapped>
-__global__ void __launch_bounds__(gradientThreads, mapped ? gradientBlocks : 1)
-    gradientKernel(const __grid_constant__ DiagonalGradientCall task,
-                   const __grid_constant__ GradientMaps maps) {
-  extern __shared__ __align__(1024) unsigned char shared[];
-  differentiate<mapped>(task, maps, Block(task), 0, shared);
-}
-
-/// What `launchPairGradient` leaves out. Each warp looks at a pair of chunks, and the block makes the
-/// gradients of those that are not mild.
-__global__ void __launch_bounds__(gradientThreads, gradientBlocks)
-    steepGradientKernel(const __grid_constant__ DiagonalGradientCall task,
-                        const __grid_constant__ GradientMaps maps, unsigned numParts) {
-#if __CUDA_ARCH__ >= 900
-  constexpr unsigned warps = gradientThreads / 32;
-  const DiagonalCall& call = task.call;
-  extern __shared__ __align__(1024) unsigned char shared[];
-  __shared__ bool steep[warps];
-  int round = 0;
-#pragma unroll 1
-  for (unsigned first = blockIdx.x; first < numParts; first += warps * gridDim.x) {
-    const unsigned warp = threadIdx.x / 32, number = first + warp * gridDim.x;
-    const bool mild = number >= numParts || PairPart(call, number).isMild(call, threadIdx.x & 31);
-    if ((threadIdx.x & 31) == 0) steep[warp] = !mild;
-    __syncthreads();
-#pragma unroll 1
-    for (unsigned i = 0; i < 2 * warps; i++) {
-      if (!steep[i / 2]) continue;
-      const PairPart part(call, first + i / 2 * gridDim.x);
-      const Block block(part.chunk + static_cast<int>(i % 2), part.b, part.h, part.channel / KB);
-      if (block.chunk == Block::chunksOf(call)) continue;
-      differentiate<true>(task, maps, block, round++, shared);
-      __syncthreads();
-    }
-    __syncthreads();
-  }
-#endif
-}
-
 /// As many stages as leave room for two blocks.
 cudaError_t chooseStages(int& stages) {
   int device = 0, perBlock = 0;
@@ -369,19 +330,6 @@ cudaError_t launch(DiagonalGradientCall task, const GradientMaps& maps, cudaStre
   return error;
 }
 
-cudaError_t launchSteep(const DiagonalGradientCall& task, const GradientMaps& maps, cudaStream_t stream) {
-  const int bytes = GradientLayout::bytes(task.stages);
-  cudaError_t error =
-      cudaFuncSetAttribute(steepGradientKernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
-  if (error != cudaSuccess) return error;
-  const DiagonalCall& call = task.call;
-  const auto parts =
-      static_cast<unsigned>((call.K + KB - 1) / KB * call.H * call.B * PairPart::pairsOf(call));
-  constexpr unsigned blocks = 2 * wantedMultiprocessors;
-  steepGradientKernel<<<std::min(parts, blocks), gradientThreads, bytes, stream>>>(task, maps, parts);
-  return cudaGetLastError();
-}
-
 }  // namespace
 
 cudaError_t launchDiagonalGradient(const DiagonalGradientCall& task, cudaStream_t stream) {
@@ -391,10 +339,7 @@ cudaError_t launchDiagonalGradient(const DiagonalGradientCall& task, cudaStream_
   if (error != cudaSuccess) return error;
   if (!canMapTensors()) return launch<false>(launched, maps, stream);
   error = makeMaps(task, maps);
-  if (error != cudaSuccess) return error;
-  if (!task.pairs) return launch<true>(launched, maps, stream);
-  error = launchPairGradient(launched, maps, stream);
-  return error == cudaSuccess ? launchSteep(launched, maps, stream) : error;
+  return error == cudaSuccess ? launch<true>(launched, maps, stream) : error;
 }
 
 }  // namespace longscan

@@ -1,11 +1,14 @@
 #pragma once
 
 #include "frame.cuh"
-#include "maps.h"
 
 // How a block of the gradient gets what it reads, and gives back rows.
 
 namespace longscan {
+
+struct GradientMaps {
+  CUtensorMap q, k, v, dO, dq, dk;
+};
 
 /// Fills Q, K and the gates, and stages of 64 channels of the values with what meets them: tiles of dO, v, S
 /// and D. `mapped`: by the copy engine, which one thread asks and which also knows where tensors end; else by
@@ -17,19 +20,16 @@ class GradientLoader {
   const GradientMaps& maps;
   const Block& block;
   const Chunk& in;
-  const int round;
   ArrivalBarrier* const arrivals;
   const uint32_t stages;
 
  public:
-  /// `round`: how many others the block of threads had before.
   __device__ GradientLoader(const DiagonalGradientCall& task, const GradientMaps& maps, const Block& block,
-                            const Chunk& in, int round, unsigned char* shared)
+                            const Chunk& in, unsigned char* shared)
       : task(task),
         maps(maps),
         block(block),
         in(in),
-        round(round),
         arrivals(reinterpret_cast<ArrivalBarrier*>(shared + Layout::arrivals)),
         stages(sharedAddress(shared) + Layout::values) {}
 
@@ -41,7 +41,7 @@ class GradientLoader {
 
   /// Returns when the gates are there, for all threads.
   __device__ void begin() const {
-    if (mapped && round == 0 && threadIdx.x == 0) {
+    if (mapped && threadIdx.x == 0) {
       arrivals[0].init(1);
       arrivals[1].init(1);
       publishBarriers();
@@ -84,8 +84,7 @@ class GradientLoader {
   /// Until a stage is filled, for products too.
   __device__ void await(int values) const {
     if constexpr (mapped) {
-      const int stage = values & 1;
-      arrivals[stage].wait(round * ((numValues() - stage + 1) >> 1) + (values >> 1));
+      arrivals[values & 1].wait(values >> 1);
     } else {
       if (task.stages == 2)
         waitForCopies<1>();

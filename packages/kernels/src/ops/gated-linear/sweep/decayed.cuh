@@ -41,7 +41,6 @@ class DecayedSweep : SweepHold<DC, DO, SweepDecay::contracted, summary> {
   using Output::storeImage;
 
   int latePlace = 0, lateRounds = 0;  // where Y comes late
-  bool wasMild = false;               // the chunk before, in the order of the walk
 
  public:
   __device__ explicit DecayedSweep(const Frame& frame) : Hold(frame) {}
@@ -58,11 +57,8 @@ class DecayedSweep : SweepHold<DC, DO, SweepDecay::contracted, summary> {
         stage = stageAfter(stage);
         piece = nextPiece(stage);
       } else if (task.backward) {
-        if (wantsImage(piece, stage))
-          read<true, true>(piece, stage);
-        else
-          read<true, false>(piece, stage);
-      } else if (wantsImage(piece, stage)) {
+        read<true, true>(piece, stage);
+      } else if (task.images != nullptr) {
         read<false, true>(piece, stage);
       } else {
         read<false, false>(piece, stage);
@@ -72,31 +68,6 @@ class DecayedSweep : SweepHold<DC, DO, SweepDecay::contracted, summary> {
   }
 
  private:
-  /// Whether P as it is before a piece is to be stored. Between two chunks of a pair nobody wants it if both
-  /// are mild.
-  __device__ bool wantsImage(const Piece& piece, int stage) {
-    if (task.images == nullptr) return false;
-    if (!task.pairsOfImages) return true;
-    const bool isInside = (piece.chunk & 1) != task.backward, mild = isMild(piece, stage);
-    const bool wanted = !(isInside && wasMild && mild);
-    wasMild = mild;
-    return wanted;
-  }
-
-  /// Whether the piece is a whole chunk that passes a state on and decays mildly.
-  __device__ bool isMild(const Piece& piece, int stage) const {
-    if (!piece.opensChunk || !piece.closesChunk || piece.fresh) return false;
-    const uint32_t gamma = decays(stage);
-    bool steep = false;
-#pragma unroll
-    for (int i = 0; i < DC / 64; i++) {
-      const int channel = 64 * i + 2 * at.lane;
-      const float2 both = loadSharedFloat2(gamma + 4 * channel);
-      steep = steep || (channel < call.contracted && !(both.x >= mildestSteep && both.y >= mildestSteep));
-    }
-    return !__any_sync(~0u, steep);
-  }
-
   /// P after one piece.
   __device__ void summarize(const Piece& piece, int stage, SegmentFactor& factor) {
     noteFactor(piece, stage, factor);

@@ -48,9 +48,7 @@ struct SweepTask {
 
   unsigned char* images;  // of a summary and of kind `contracted`: P before every chunk in bf16, as products
                           // read it (see `imageOffset`); or null
-  bool pairsOfImages;  // of kind `contracted`, not of a summary: images of the outer sides of pairs of chunks
-                       // are enough, where both `isMild`
-  uint4* kept;         // other sweeps: the same as their threads hold it, or null
+  uint4* kept;            // other sweeps: the same as their threads hold it, or null
   const uint4*
       keptForward;  // of an earlier task with time, to be multiplied with this P after the chunk; or null
   /// What of the decay's gradient is the same for all tokens that go on to the chunk's end: P before the
@@ -124,11 +122,6 @@ __host__ __device__ constexpr int64_t imageOffset(int contracted, int free, int6
   return chunk * imageBytes(contracted, free) +
          (int64_t{freeBlock} * (paddedChannels(contracted) / 64) + contractedBlock) * (2 * 64 * 64);
 }
-
-/// Of kind `contracted`: the least decay of a channel by a whole chunk from which on keys can be scaled up
-/// from its start. Its gradient makes do with the states on both sides of two such chunks, 2 i and 2 i + 1,
-/// in which no document starts.
-constexpr float mildestSteep = 1.2621774483536189e-29f;  // 2^-96
 
 /// Whether the present device has blocks of two warpgroups with 256 contracted channels of kind `contracted`.
 bool wideSweepFits();
