@@ -13,6 +13,7 @@ for check in "$@"; do
   if [[ $check == *.js ]]; then check=$(realpath "$check"); fi
   set -- "${@:2}" "$check"
 done
+if [[ ${NODE:-} == */* ]]; then NODE=$(realpath "$NODE"); export NODE; fi
 cd "$(dirname "$0")"
 mkdir -p "$logs"
 rm -f "$logs"/*.row "$logs"/*.group

@@ -17,7 +17,8 @@ constexpr int64_t numDeltaChunks(int64_t T) {
   return (T + deltaChunkTokens - 1) / deltaChunkTokens;
 }
 
-/// Of `DeltaChunks::prepared` or `DeltaSweepCall::finished`.
+/// Of `DeltaChunks::prepared` or `DeltaSweepCall::finished`: one a chunk, and as many more as there are heads
+/// and one, by which blocks draw their work (prepare, the gradients of whole chunks: two).
 constexpr int64_t numDeltaCounts(int64_t heads, int64_t T) {
   return heads * (numDeltaChunks(T) + 1) + 1;
 }

@@ -15,7 +15,7 @@ struct DeltaWholeChunks {
 /// Whether there is such a kernel for heads of this size on this device.
 bool deltaTakesWholeChunks(const DeltaDevice& device, int K, int V);
 
-/// As `launchDeltaDiagonalGradient`, which is called after it for the chunks that it leaves.
+/// As `launchDeltaDiagonalGradient`; what it leaves is for `launchDeltaLeftGradient`, behind it.
 cudaError_t launchDeltaWholeGradient(const DeltaDiagonalGradientCall& call, const DeltaWholeChunks& whole,
                                      const DeltaDevice& device, cudaStream_t stream);
 
