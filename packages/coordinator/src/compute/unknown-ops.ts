@@ -17,5 +17,7 @@ export function unknownOps(
   const names = [...unknown].sort().join(', ');
   return names === ''
     ? []
-    : [`"${name}" has no costs of ${names}: they count as any other op, by bytes and FLOPs; ${remedy} (one rank, which does not run what only ranks of one sequence do)`];
+    : [
+        `"${name}" has no costs of ${names}: they count as any other op, by bytes and FLOPs; ${remedy} (one rank, which does not run what only ranks of one sequence do)`,
+      ];
 }
