@@ -17,8 +17,8 @@ constexpr int64_t numDeltaChunks(int64_t T) {
   return (T + deltaChunkTokens - 1) / deltaChunkTokens;
 }
 
-/// Of `DeltaChunks::prepared` or `DeltaSweepCall::finished`: one a chunk, then what `prepare` has drawn and how
-/// far each head's blocks are, or what the gradients of whole chunks have drawn and left.
+/// Of `DeltaChunks::prepared` or `DeltaSweepCall::finished`: one a chunk, then what `prepare` has drawn and
+/// how far each head's blocks are, or what the gradients of whole chunks have drawn and left.
 constexpr int64_t numDeltaCounts(int64_t heads, int64_t T) {
   return heads * (numDeltaChunks(T) + 1) + 1;
 }
