@@ -40,7 +40,7 @@ export function decayedBytes({ q, v }: GatedLinearInputs): number {
 }
 
 /** The states that enter the segments of a slice: `longscanGatedLinearStatesBytes` on Hopper. */
-export function statesBytes(kind: Kind, inputs: GatedLinearInputs, resets: Tensor | null): number {
+function statesBytes(kind: Kind, inputs: GatedLinearInputs, resets: Tensor | null): number {
   const { q, v } = inputs;
   const [B, T, H, V] = v.shape as [number, number, number, number];
   const K = q.dim(3);
