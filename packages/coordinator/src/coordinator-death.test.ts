@@ -90,6 +90,33 @@ test('a coordinator that was merely stopped goes on with its run', () =>
     },
   ));
 
+/** Stops the coordinator until its ranks have done their task and nothing else. */
+async function stopUntilTasksAreDone({ runDir, coordinator, pids }: Fixture): Promise<void> {
+  coordinator.kill('SIGSTOP');
+  await until(() =>
+    pids.every((_, rank) => /^task done$/m.test(readText(join(runDir, 'logs', `rank-${rank}.log`)))),
+  );
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  assert.ok(pids.every(isAlive), 'a rank ended before its Done was read');
+}
+
+test('ranks whose task is done wait for a coordinator that is stopped', () =>
+  withCoordinator({ steps: 300 }, async (fixture) => {
+    await stopUntilTasksAreDone(fixture);
+    fixture.coordinator.kill('SIGCONT');
+    const [exitCode] = (await once(fixture.coordinator, 'exit')) as [number | null];
+    assert.is(exitCode, 0);
+    assert.is((await readStatus(fixture.runDir)).state, 'done');
+    assert.not.ok(fixture.pids.some(isAlive));
+  }));
+
+test('ranks whose task is done do not wait for a coordinator that is gone', () =>
+  withCoordinator({ steps: 300 }, async (fixture) => {
+    await stopUntilTasksAreDone(fixture);
+    fixture.coordinator.kill('SIGKILL');
+    await until(() => !fixture.pids.some(isAlive));
+  }));
+
 test('a live run folder is refused to others, with the name of who holds it', () =>
   withCoordinator({}, async ({ runDir, coordinator }) => {
     assert.is(readRecord(runDir)?.pid, coordinator.pid);

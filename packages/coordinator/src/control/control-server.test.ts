@@ -150,7 +150,7 @@ test('a rank says hello, is heard and hears', () =>
     await journal.until('hello 1');
     await rank.send(1, 2, heartbeat);
     await journal.until('heartbeat 1');
-    assert.is((await rank.receive()).type, 'beat');
+    assert.equal(await rank.receive(), { type: 'beat', received: 2, seq: 0 });
     server.command(1, { type: 'stop', save: true });
     assert.equal(await rank.receive(), { type: 'stop', save: true, seq: 1 });
   }));

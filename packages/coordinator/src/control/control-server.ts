@@ -202,7 +202,7 @@ export class ControlServer {
     peer.lastSeq = frame.seq;
     if (frame.body.type === 'heartbeat') {
       this.#acknowledge(peer, frame.body.ack);
-      this.send(rank, { type: 'beat' });
+      this.send(rank, { type: 'beat', received: frame.seq });
     }
     this.#handlers.onBody(rank, frame.body);
   }

@@ -57,8 +57,6 @@ export type SessionOutcome =
 
 /** From Abort to SIGKILL; the rank itself keeps the same limit, so that it holds when one of the two is stuck. */
 const abortGraceMs = 2000;
-/** How long a Done may take to arrive after its process has ended: the two travel by different ways. */
-const doneGraceMs = 1000;
 /** Silence of the coordinator that a rank without a lifeline survives. */
 const coordinatorLostMs = 10_000;
 const numLogLines = 50;
@@ -274,14 +272,9 @@ export class RankSession {
     this.#monitor.forget(exit.rank);
     const died = diedError(exit, record.numSteps);
     if (exit.signal !== null || exit.startError !== null) this.#judge.add(died, 'cause');
-    else if (exit.exitCode !== 0) this.#judge.add(died, 'unexplained');
-    else if (record.result === null) void this.#awaitDone(record, died);
+    // A process ends in good order only after its Done or Failed was read here: who has sent neither crashed or left.
+    else if (exit.exitCode !== 0 || record.result === null) this.#judge.add(died, 'unexplained');
     this.#finishIfComplete();
-  }
-
-  async #awaitDone(record: RankRecord, died: RankError): Promise<void> {
-    await delay(doneGraceMs);
-    if (record.result === null) this.#judge.add(died, 'cause');
   }
 
   #finishIfComplete(): void {

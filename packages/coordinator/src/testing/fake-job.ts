@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { jobSpecSchema, type Plan } from '@longscan/worker/protocol';
-import { loadLauncher } from '../launcher.js';
+import { type Launcher, type LaunchRequest, loadLauncher } from '../launcher.js';
 import { JobRun } from '../run.js';
 import { acquireRunFolder, ownRecord } from '../run-folder/coordinator-record.js';
 import { runFiles, writeRunFile } from '../run-folder/run-folder.js';
@@ -81,10 +81,11 @@ export function fakePlan({ numRanks, steps, launch = {} }: Omit<FakeJob, 'runDir
   };
 }
 
-/** Starts a run of fake ranks in a new run folder. */
-export async function launchFake(job: FakeJob): Promise<JobRun> {
-  const { runDir, fault = { kind: 'none' }, stepMs = 5 } = job;
-  const plan = fakePlan(job);
+/** What starts the fake ranks of a plan. */
+export async function fakeLaunch(
+  plan: Plan,
+  { runDir, fault = { kind: 'none' }, stepMs = 5 }: FakeJob,
+): Promise<{ launcher: Launcher; request: LaunchRequest }> {
   const launcher = await loadLauncher('local');
   const request = launcher.request(plan, {
     command: [process.execPath, fileURLToPath(new URL('fake-rank.js', import.meta.url))],
@@ -92,6 +93,14 @@ export async function launchFake(job: FakeJob): Promise<JobRun> {
     numCores: 1,
   });
   const env = { LONGSCAN_FAKE_FAULT: JSON.stringify(fault), LONGSCAN_FAKE_STEP_MS: String(stepMs) };
+  const ranks = request.ranks.map((rank) => ({ ...rank, env: { ...rank.env, ...env } }));
+  return { launcher, request: { ...request, ranks } };
+}
+
+/** Starts a run of fake ranks in a new run folder. */
+export async function launchFake(job: FakeJob): Promise<JobRun> {
+  const { runDir } = job;
+  const plan = fakePlan(job);
   writeRunFile(runDir, runFiles.plan, JSON.stringify(plan));
   const record = ownRecord('fake-run');
   acquireRunFolder(runDir, record);
@@ -104,8 +113,7 @@ export async function launchFake(job: FakeJob): Promise<JobRun> {
     resume: null,
     layerModules: {},
     codeHashes: {},
-    launcher,
-    request: { ...request, ranks: request.ranks.map((rank) => ({ ...rank, env: { ...rank.env, ...env } })) },
+    ...(await fakeLaunch(plan, job)),
     incidents: [],
   });
 }

@@ -46,6 +46,7 @@ if (env.rank === 0) {
   control.report({ type: 'incident', severity: 'warning', code: 'W-FAKE', message: 'a made-up incident' });
 }
 control.report({ type: 'done', result: { step, validationLoss: 1.5, checkpoint: null } });
+console.error('task done');
 await control.close();
 if (fault.kind === 'linger' && fault.rank === env.rank) await delay(fault.ms);
 process.exit(0);

@@ -5,6 +5,7 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import { keyFileSchema } from '../protocol/key-file.js';
 import type { CoordinatorBody } from '../protocol/messages.js';
 import { CoordinatorLink } from './coordinator-link.js';
+import { Deferred } from './deferred.js';
 import { watchLifeline } from './lifeline.js';
 import { readProgress } from './progress.js';
 import {
@@ -26,8 +27,7 @@ const stderrFd = 2;
 const defaultTimeouts = { heartbeatIntervalMs: 1000, abortGraceMs: 2000, coordinatorLostMs: 10_000 };
 
 /** How long the last reports may wait for room in the send queue: the exit handler's patience is one second. */
-const orderlyCloseMs = 10_000;
-const hurriedCloseMs = 500;
+const closeMs = 500;
 
 class ControlThread {
   readonly #data: ControlThreadData;
@@ -38,6 +38,7 @@ class ControlThread {
   #reading: Promise<void> = Promise.resolve();
   #heartbeat: NodeJS.Timeout | null = null;
   #lastHeardMs = performance.now();
+  readonly #aborted = new Deferred<void>();
   #ending = false;
 
   constructor(data: ControlThreadData) {
@@ -123,6 +124,7 @@ class ControlThread {
   #abort(reason: string): void {
     if (this.#ending) return;
     this.#ending = true;
+    this.#aborted.resolve();
     this.#toMain({ kind: 'abort', reason });
     const timer = setTimeout(() => {
       writeSync(stderrFd, `killed: ${reason}, and the main thread did not end within the grace period\n`);
@@ -130,6 +132,12 @@ class ControlThread {
     }, this.#timeouts.abortGraceMs);
     // The open socket keeps this thread alive for it; a thread that has closed must not wait for it.
     timer.unref();
+  }
+
+  /** Without a limit of its own: a coordinator that is gone shows in the lifeline or its silence, which abort. */
+  async #delivered(): Promise<void> {
+    this.#beat();
+    await Promise.race([this.#link.delivered(), this.#aborted.promise]);
   }
 
   /**
@@ -142,8 +150,6 @@ class ControlThread {
     const asked = Atomics.waitAsync(exit, exitWord.requested, exitRequest.none);
     if (asked.async) await asked.value;
     const isOrderly = Atomics.load(exit, exitWord.requested) === exitRequest.orderly;
-    if (this.#heartbeat !== null) clearInterval(this.#heartbeat);
-    this.#unwatch();
     // What main posted last (Done, Failed) may still be in the port: nothing orders it before the request to close.
     for (
       let rest = receiveMessageOnPort(parentPort!);
@@ -152,7 +158,10 @@ class ControlThread {
     ) {
       this.#link.send((rest.message as ToControlThread).body);
     }
-    await this.#link.close(isOrderly ? orderlyCloseMs : hurriedCloseMs);
+    if (isOrderly) await this.#delivered();
+    if (this.#heartbeat !== null) clearInterval(this.#heartbeat);
+    this.#unwatch();
+    await this.#link.close(closeMs);
     await this.#reading;
     parentPort!.close();
     Atomics.store(exit, exitWord.closed, 1);

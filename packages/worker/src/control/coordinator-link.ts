@@ -33,6 +33,11 @@ export class CoordinatorLink {
   readonly #env: RankEnv;
   #seq = 0;
   #lastCommand = 0;
+  /** Of the last frame that must arrive. */
+  #lastOwed = 0;
+  /** Of the last frame that the coordinator has read. */
+  #lastReceived = 0;
+  #onReceived = () => {};
   #numDropped = 0;
   #isClosed = false;
   #sending: Promise<void> = Promise.resolve();
@@ -80,6 +85,7 @@ export class CoordinatorLink {
       body,
     });
     const mustArrive = !droppable.has(body.type);
+    if (mustArrive) this.#lastOwed = this.#seq;
     // A ZeroMQ socket takes one send at a time.
     this.#sending = this.#sending.then(() => this.#sendFrame(frame, mustArrive));
   }
@@ -93,7 +99,24 @@ export class CoordinatorLink {
         if (frame.seq <= this.#lastCommand) continue;
         this.#lastCommand = frame.seq;
       }
+      if (frame.body.type === 'beat') {
+        this.#lastReceived = frame.body.received;
+        this.#onReceived();
+      }
       yield frame.body;
+    }
+  }
+
+  /**
+   * Resolves once the coordinator has read all that must arrive, which its answers to heartbeats tell; never when it
+   * is gone. Neither ZeroMQ nor TCP says so: what a socket has taken is lost when its process ends and the peer, which
+   * is behind, writes to it.
+   */
+  async delivered(): Promise<void> {
+    while (this.#lastReceived < this.#lastOwed) {
+      await new Promise<void>((resolve) => {
+        this.#onReceived = resolve;
+      });
     }
   }
 

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { assignmentSchema } from './assignment.js';
 
 /** Counted up when a message changes so that the two sides would misread each other. */
-export const protocolVersion = 1;
+export const protocolVersion = 2;
 
 const rank = z.int().min(0);
 const step = z.int().min(0);
@@ -153,8 +153,12 @@ export const rankTableSchema = z.strictObject({
   ranks: z.array(z.strictObject({ rank, host: shortText, addresses: addressesSchema })),
 });
 
-/** Answers every heartbeat, so that a rank on another host can tell a lost coordinator. */
-export const beatSchema = z.strictObject({ type: z.literal('beat') });
+/** Answers every heartbeat, so that a rank on another host can tell a lost coordinator, and any rank what was read. */
+export const beatSchema = z.strictObject({
+  type: z.literal('beat'),
+  /** Sequence number of the rank's last frame that was read. */
+  received: z.int().min(1),
+});
 
 /** End after the step under way. Ranks agree on the step among themselves before they act on it. */
 export const stopSchema = z.strictObject({ type: z.literal('stop'), save: z.boolean() });
