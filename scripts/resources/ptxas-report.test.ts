@@ -23,14 +23,21 @@ ptxas info    : Function properties for ${forward}
     0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
 ptxas info    : Function properties for __internal_trig_reduction_slowpathd
     40 bytes stack frame, 40 bytes spill stores, 40 bytes spill loads
-ptxas info    : Used 188 registers, used 3 barriers
+ptxas info    : Used 188 registers, used 3 barriers, 2192 bytes smem
 ptxas info    : Compile time = 365.594 ms
 `;
 
 test('ptxas report ~> registers, stack and spills of each kernel, not of the functions it calls', () => {
   assert.equal(parsePtxasReport(report).kernels, [
-    { symbol: sweep, architecture: 'sm_80', registers: 255, stackBytes: 48, spillBytes: 52 },
-    { symbol: forward, architecture: 'sm_90a', registers: 188, stackBytes: 0, spillBytes: 0 },
+    { symbol: sweep, architecture: 'sm_80', registers: 255, sharedBytes: 0, stackBytes: 48, spillBytes: 52 },
+    {
+      symbol: forward,
+      architecture: 'sm_90a',
+      registers: 188,
+      sharedBytes: 2192,
+      stackBytes: 0,
+      spillBytes: 0,
+    },
   ]);
 });
 

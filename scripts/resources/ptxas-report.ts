@@ -4,6 +4,8 @@ export interface KernelResources {
   readonly symbol: string;
   readonly architecture: string;
   readonly registers: number;
+  /** Shared memory that the kernel declares; a launch may ask for more. */
+  readonly sharedBytes: number;
   readonly stackBytes: number;
   /** Stores or loads of registers that did not fit, whichever are more. */
   readonly spillBytes: number;
@@ -21,7 +23,7 @@ export interface CompilerRemark {
 const entry = /^ptxas info\s*: Compiling entry function '([^']+)' for '(sm_\w+)'/;
 const properties = /^ptxas info\s*: Function properties for (\S+)/;
 const stack = /^\s+(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads/;
-const used = /^ptxas info\s*: Used (\d+) registers/;
+const used = /^ptxas info\s*: Used (\d+) registers(?:.* (\d+) bytes smem)?/;
 const loss = /^ptxas \w+\s*: (\((C75\d\d)\) Potential Performance Loss: .*)/;
 
 /** Every kernel of a report, in its order. */
@@ -48,9 +50,14 @@ export function parsePtxasReport(text: string): {
     const [, frame, stores, loads] = stack.exec(line) ?? [];
     if (frame !== undefined && isEntry)
       memory = { stackBytes: Number(frame), spillBytes: Math.max(Number(stores), Number(loads)) };
-    const [, registers] = used.exec(line) ?? [];
+    const [, registers, sharedBytes = '0'] = used.exec(line) ?? [];
     if (registers === undefined || current === null) continue;
-    kernels.push({ ...current, registers: Number(registers), ...memory });
+    kernels.push({
+      ...current,
+      registers: Number(registers),
+      sharedBytes: Number(sharedBytes),
+      ...memory,
+    });
     current = null;
     memory = { stackBytes: 0, spillBytes: 0 };
   }

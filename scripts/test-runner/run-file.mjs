@@ -18,11 +18,12 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
  *
  * @param {string} file relative to the root
  * @param {number} deadlineMs
+ * @param {Readonly<Record<string, string>>} env beside this process's
  */
-export async function runTestFile(file, deadlineMs) {
+export async function runTestFile(file, deadlineMs, env = {}) {
   const start = performance.now();
   const marker = `LONGSCAN_TEST_FILE=${randomUUID()}`;
-  const { status, signal, isLate, leftovers, output } = await runToEnd(file, deadlineMs, marker);
+  const { status, signal, isLate, leftovers, output } = await runToEnd(file, deadlineMs, marker, env);
   const counts = parseSummary(output);
   const problems = [];
   if (isLate) problems.push(`killed after its deadline of ${deadlineMs / 1000} s`);
@@ -40,7 +41,7 @@ export async function runTestFile(file, deadlineMs) {
   };
 }
 
-async function runToEnd(file, deadlineMs, marker) {
+async function runToEnd(file, deadlineMs, marker, env) {
   const [markerName, markerValue] = marker.split('=');
   const child = spawn(process.execPath, ['--enable-source-maps', file], {
     cwd: root,
@@ -53,6 +54,7 @@ async function runToEnd(file, deadlineMs, marker) {
       LONGSCAN_POISON: '1',
       // Two files run at once on machines that may have two cores.
       OMP_NUM_THREADS: '1',
+      ...env,
       [markerName]: markerValue,
     },
   });

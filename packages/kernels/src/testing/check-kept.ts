@@ -1,4 +1,4 @@
-import * as assert from 'uvu/assert';
+import { isDeepStrictEqual } from 'node:util';
 import { forwardCall } from '../autograd/define-op.js';
 import { type Device, openShapeDevice } from '../device.js';
 import type { Kept, RecurrenceInputs, RecurrenceOp } from '../recurrence-op.js';
@@ -17,7 +17,8 @@ export function checkKept<I extends RecurrenceInputs>(
   const shapes = openShapeDevice();
   shapes.standsForGpu = true;
   const [planned, found] = [shapes, gpu].map((device) => keptBytes(device, op, inputsOn, hasSummary));
-  assert.equal(planned, found, `${op.name}: bytes kept`);
+  if (!isDeepStrictEqual(planned, found))
+    throw new Error(`${op.name}: keeps ${found} bytes, planned ${planned}`);
 }
 
 /** Of a slice alone, and of one between others. */

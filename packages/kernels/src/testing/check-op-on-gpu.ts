@@ -4,6 +4,7 @@ import type { DType } from '../tensor.js';
 import { type OpCheck, runOp } from './check-op.js';
 import { expectClose } from './compare.js';
 import { roundedTo } from './from-numbers.js';
+import { isRehearsal } from './rehearsal.js';
 import { tolerances } from './tolerances.js';
 
 type Types<N extends string> = Readonly<Record<N, DType>>;
@@ -23,8 +24,9 @@ export async function checkOpOnGpu<N extends string>(
   try {
     for (const types of [alike('f32'), alike('bf16'), ...mixed]) {
       const rounded = { ...check, inputs: roundedInputs(check.inputs, types) };
-      const exact = await runOp(cpu, rounded, names, 'f64');
       const found = await runOp(device, rounded, names, types);
+      if (isRehearsal) continue;
+      const exact = await runOp(cpu, rounded, names, 'f64');
       const isSingle = names.every((name) => types[name] === 'f32');
       const tolerance = isSingle ? (check.f32Tolerance ?? tolerances.f32) : tolerances.bf16;
       const at = `${check.name} on the GPU, ${[...new Set(Object.values(types))].join(' with ')}`;

@@ -11,7 +11,7 @@ export { checkOpOnGpu, eitherWay } from './check-op-on-gpu.js';
 export { checkRecurrence } from './check-recurrence.js';
 export { checkRecurrenceOnGpu, type GpuTypes } from './check-recurrence-on-gpu.js';
 export { checkRemade, type RemadeCheck } from './check-remade.js';
-export { expectClose, relativeRms } from './compare.js';
+export { expectClose, expectSameBits, relativeRms } from './compare.js';
 export { documentStarts } from './document-starts.js';
 export { fakeDriver, fakeKernels, fakeNccl, withFakeGpu } from './fake-gpu.js';
 export { fromNumbers, roundedTo } from './from-numbers.js';

@@ -14,13 +14,14 @@
 #include <utility>
 #include <vector>
 
+#include "fake_chip.h"
 #include "fake_settings.h"
 #include "fake_stream.h"
 
 // A CUDA driver without a GPU, for tests of what stands on it: memory is the host's, a stream is a thread
 // that is always behind. LONGSCAN_FAKE_CUDA, read at each call, says what it pretends to be: "version=13000
-// devices=1 bytes=1000000 fail=cuMemsetD8Async" (this call fails; a failed stream's events fail from then
-// on).
+// devices=1 capability=90 bytes=1000000 lagUs=1000 numbers=kept fail=cuMemsetD8Async" (this call fails; a
+// failed stream's events fail from then on).
 
 namespace {
 
@@ -70,6 +71,12 @@ int addOperation(const char* call, CUstream_st* stream, Task task) {
   return success;
 }
 
+/// Of numbers, which nobody looks at in a rehearsal (LONGSCAN_FAKE_CUDA's "numbers=none").
+int addTransfer(const char* call, CUstream_st* stream, Task task) {
+  if (setting("numbers", "kept") == "none") return addOperation(call, stream, [] {});
+  return addOperation(call, stream, std::move(task));
+}
+
 template <typename Pointer>
 Pointer at(unsigned long long address) {
   return reinterpret_cast<Pointer>(address);
@@ -107,7 +114,10 @@ int cuDeviceGetName(char* name, int length, int) {
   return success;
 }
 int cuDeviceGetAttribute(int* value, int attribute, int) {
-  *value = attribute == 75 ? 9 : attribute == 76 ? 0 : 132;
+  const FakeChip chip = fakeChip();
+  *value = attribute == 75   ? chip.capability / 10
+           : attribute == 76 ? chip.capability % 10
+                             : chip.numProcessors;
   return success;
 }
 int cuDeviceTotalMem_v2(size_t* bytes, int) {
@@ -192,12 +202,12 @@ int cuMemFreeHost(void* data) {
 }
 int cuMemcpyHtoDAsync_v2(unsigned long long target, const void* source, size_t bytes, CUstream_st* stream) {
   const auto* begin = static_cast<const char*>(source);
-  return addOperation("cuMemcpyHtoDAsync", stream, [=, copy = std::vector<char>(begin, begin + bytes)] {
+  return addTransfer("cuMemcpyHtoDAsync", stream, [=, copy = std::vector<char>(begin, begin + bytes)] {
     std::memcpy(at<void*>(target), copy.data(), copy.size());
   });
 }
 int cuMemcpyDtoHAsync_v2(void* target, unsigned long long source, size_t bytes, CUstream_st* stream) {
-  addOperation("cuMemcpyDtoHAsync", stream, [=] { std::memcpy(target, at<void*>(source), bytes); });
+  addTransfer("cuMemcpyDtoHAsync", stream, [=] { std::memcpy(target, at<void*>(source), bytes); });
   bool isPinned;
   {
     std::lock_guard<std::mutex> lock(memory().mutex);
@@ -208,17 +218,17 @@ int cuMemcpyDtoHAsync_v2(void* target, unsigned long long source, size_t bytes, 
 }
 int cuMemcpyDtoDAsync_v2(unsigned long long target, unsigned long long source, size_t bytes,
                          CUstream_st* stream) {
-  return addOperation("cuMemcpyDtoDAsync", stream,
+  return addTransfer("cuMemcpyDtoDAsync", stream,
                       [=] { std::memcpy(at<void*>(target), at<void*>(source), bytes); });
 }
 int cuMemsetD8Async(unsigned long long target, unsigned char value, size_t bytes, CUstream_st* stream) {
-  return addOperation("cuMemsetD8Async", stream, [=] { std::memset(at<void*>(target), value, bytes); });
+  return addTransfer("cuMemsetD8Async", stream, [=] { std::memset(at<void*>(target), value, bytes); });
 }
 int cuLaunchHostFunc(CUstream_st* stream, void (*function)(void*), void* data) {
   return addOperation("cuLaunchHostFunc", stream, [=] { function(data); });
 }
 int cuStreamCreateWithPriority(CUstream_st** stream, unsigned, int) {
-  *stream = new CUstream_st;
+  *stream = new CUstream_st(std::chrono::microseconds(std::atoi(setting("lagUs", "1000").c_str())));
   return success;
 }
 int cuStreamSynchronize(CUstream_st* stream) {

@@ -18,8 +18,10 @@ struct CUstream_st {
   bool busy = false, closing = false;
   std::vector<Task>* recorded = nullptr;  // what is added goes here instead
   std::atomic<int> status{0};
+  const std::chrono::microseconds lag;  // before each task
   std::thread thread{[this] { serve(); }};
 
+  explicit CUstream_st(std::chrono::microseconds lag) : lag(lag) {}
   void add(Task task) {
     {
       std::lock_guard<std::mutex> lock(mutex);
@@ -40,7 +42,7 @@ struct CUstream_st {
       queue.erase(queue.begin());
       busy = true;
       lock.unlock();
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      if (lag.count() > 0) std::this_thread::sleep_for(lag);
       task();
       lock.lock();
       busy = false;

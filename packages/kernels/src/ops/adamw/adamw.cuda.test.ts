@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert';
 import type { Device } from '../../device.js';
 import { type DType, empty, fromArray, type Tensor, zeros } from '../../tensor.js';
 import { testOnGpu } from '../../testing/gpu.js';
-import { expectClose, fromNumbers, tolerances } from '../../testing/index.js';
+import { expectClose, expectSameBits, fromNumbers, tolerances } from '../../testing/index.js';
 import { clipFactor, readClip, sumOfParts, sumOfSquares } from '../grad-norm/index.js';
 import { joinHalves, splitHalves } from '../halves/index.js';
 import { adamw, sumParts } from './index.js';
@@ -59,8 +59,8 @@ for (const [size, offset] of [
       ['parameter', 'm', 'v'].forEach((name, i) => {
         expectClose(name, found[i]!, expected[i]!, tolerances.f32);
       });
-      assert.equal(await train(device, size, maxNorm, offset, false), found, 'the same bits twice');
-      assert.equal(await train(device, size, maxNorm, offset, true), found, 'the same bits in halves');
+      expectSameBits('twice', await train(device, size, maxNorm, offset, false), found);
+      expectSameBits('in halves', await train(device, size, maxNorm, offset, true), found);
     });
   }
 }
@@ -149,18 +149,19 @@ for (const [size, places] of [
           const placement = { ...place, moments };
           const before = await stepWithNorm(device, values, placement, false);
           const beside = await stepWithNorm(device, values, placement, true);
-          assert.equal(beside.found, before.found);
+          expectSameBits('beside', beside.found, before.found);
           assert.ok(Math.abs(beside.clip.norm / before.clip.norm - 1) < 1e-13);
           assert.ok(beside.clip.isFinite && beside.clip.factor === 1);
           const atEven = { ...placement, inHalves: false, offset: 0 };
-          assert.equal(before.found, (await stepWithNorm(device, values, atEven, false)).found);
+          const even = await stepWithNorm(device, values, atEven, false);
+          expectSameBits('at an even place', even.found, before.found);
           // The last of them.
           const bad = await stepWithNorm(device, infinite, placement, true);
           assert.ok(!bad.clip.isFinite);
           const untouched = [firstParameter(size).at(-1)!, 0, 0].map(Math.fround);
           bad.found.forEach((found, i) => {
             assert.is(found[size - 1], untouched[i], 'what is not finite is not applied');
-            assert.equal(found.subarray(0, -1), before.found[i]!.subarray(0, -1), 'the rest is');
+            expectSameBits('the rest is', found.subarray(0, -1), before.found[i]!.subarray(0, -1));
           });
           // Nothing is from then on.
           const parameter = fromArray(device, [3], [1]);

@@ -1,9 +1,8 @@
 import { test } from 'uvu';
-import * as assert from 'uvu/assert';
 import { openCpuDevice } from '../../device.js';
 import { empty, fromArray, zeros } from '../../tensor.js';
 import { testOnGpu } from '../../testing/gpu.js';
-import { randomNormal } from '../../testing/index.js';
+import { expectSameBits, randomNormal } from '../../testing/index.js';
 import { joinHalves, splitHalves } from '../halves/index.js';
 import { adamw } from './index.js';
 import { checkStoredBits, rounding, trainRounded } from './moments.js';
@@ -24,7 +23,7 @@ testOnGpu('moments in bf16 ~> the bits of a CPU, whole and in parts', async (dev
       [0, size],
       [0, 3, 16, 1003, 1004, 30_000, size],
     ]) {
-      assert.equal(await trainRounded(device, size, 5, cuts), expected);
+      expectSameBits(`cut at ${cuts}`, await trainRounded(device, size, 5, cuts), expected);
     }
   } finally {
     cpu.close();
@@ -48,7 +47,7 @@ testOnGpu('moments in bf16 ~> the same bits of a parameter in halves', async (de
     }
     return Promise.all([inHalves ? joinHalves(halves) : whole, m, v].map((tensor) => tensor.read()));
   };
-  assert.equal(await train(true), await train(false));
+  expectSameBits('in halves', await train(true), await train(false));
 });
 
 test.run();

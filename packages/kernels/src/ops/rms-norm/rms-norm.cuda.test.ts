@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert';
 import type { Device } from '../../device.js';
 import { empty, type Tensor } from '../../tensor.js';
 import { testOnGpu } from '../../testing/gpu.js';
-import { checkOpOnGpu, checkRemade, fromNumbers, randomNormal } from '../../testing/index.js';
+import { checkOpOnGpu, checkRemade, expectSameBits, fromNumbers, randomNormal } from '../../testing/index.js';
 import { wide } from '../pointwise/index.js';
 import { l2Norm, residualNorm, rmsNorm } from './index.js';
 import { l2NormReference, residualNormReference, rmsNormReference } from './reference.js';
@@ -84,7 +84,7 @@ async function results(device: Device): Promise<Float64Array[]> {
 }
 
 testOnGpu('residual-norm ~> twice the same bits', async (device) => {
-  assert.equal(await results(device), await results(device));
+  expectSameBits('twice', await results(device), await results(device));
 });
 
 testOnGpu('no kernel for rows that are too long, nor for a weight in bf16', async (device) => {
