@@ -24,15 +24,16 @@ using Kept = DeltaKept<Bf16>;
 struct Workspace {
   WorkspaceParts arena;
   Bf16* adjoints;
-  int32_t* finished;
+  int32_t* finished = nullptr;  // where gradients begin beside the sweep
   DeltaBackwardMemory segments;
   float* betaShares = nullptr;
   float *risingDots = nullptr, *fallingDots = nullptr, *ends = nullptr;
 
-  Workspace(const Call& call, void* base) : arena(base), segments(call, arena) {
+  Workspace(const Call& call, const DeltaDevice& device, void* base)
+      : arena(base), segments(call, device, arena) {
     const int64_t heads = call.B * call.H, chunks = heads * numDeltaChunks(call.T);
     adjoints = arena.take<Bf16>(chunks * call.K * call.V);
-    finished = arena.take<int32_t>(numDeltaCounts(heads, call.T));
+    if (device.sharesTime) finished = arena.take<int32_t>(numDeltaCounts(heads, call.T));
     if (deltaBetaShares(call.K) > 1)
       betaShares = arena.take<float>(deltaBetaShares(call.K) * call.B * call.T * call.H);
     if (call.gate == longscanDeltaGateNone) return;
@@ -82,21 +83,19 @@ cudaError_t forward(const Call& call, const LongscanDeltaRuleForward& io, cudaSt
   return launchDeltaOutputs(call, io, sweep, effectsOf(call, kept), stream);
 }
 
-cudaError_t backward(const Call& call, const LongscanDeltaRuleBackward& io, cudaStream_t stream) {
+cudaError_t backward(const Call& call, const LongscanDeltaRuleBackward& io, const DeltaDevice& device,
+                     cudaStream_t stream) {
   const Kept kept(call, io.kept);
-  const Workspace work(call, io.workspace);
+  const Workspace work(call, device, io.workspace);
   DeltaSweepCall sweep = sweepOf(call, chunksOf(kept));
   sweep.dO = bf16(io.dO);
   sweep.dht = io.dht;
   sweep.adjoints = work.adjoints;
   sweep.dv = static_cast<Bf16*>(io.dv);
   sweep.dh0 = io.dh0;
-  DeltaDevice device;
-  cudaError_t error = deltaDevice(device);
-  if (error != cudaSuccess) return error;
-  if (device.sharesTime) sweep.finished = work.finished;
+  sweep.finished = work.finished;
   const void* const effects = io.segments != nullptr ? io.segments : effectsOf(call, kept);
-  error = launchDeltaAdjoints(call, sweep, effects, io.leaving, work.segments, stream);
+  cudaError_t error = launchDeltaAdjoints(call, sweep, effects, io.leaving, work.segments, stream);
   if (error != cudaSuccess) return error;
   const bool inShares = io.dbeta != nullptr && work.betaShares != nullptr;
   error = launchDeltaGradient({call.B,
@@ -115,7 +114,7 @@ cudaError_t backward(const Call& call, const LongscanDeltaRuleBackward& io, cuda
                                kept.u,
                                kept.states,
                                work.adjoints,
-                               sweep.finished,
+                               work.finished,
                                static_cast<Bf16*>(io.dq),
                                static_cast<Bf16*>(io.dk),
                                inShares ? work.betaShares : io.dbeta,
@@ -150,8 +149,10 @@ size_t longscanDeltaRuleKeptBytes(const LongscanDeltaRule* call) {
 }
 
 size_t longscanDeltaRuleWorkspaceBytes(const LongscanDeltaRule* call) {
-  if (!supported(*call)) return 0;
-  return isDiagonal(*call) ? deltaDiagonalWorkspaceBytes(*call) : Workspace(*call, nullptr).arena.used();
+  DeltaDevice device;
+  if (!supported(*call) || deltaDevice(device) != cudaSuccess) return 0;
+  return isDiagonal(*call) ? deltaDiagonalWorkspaceBytes(*call, device)
+                           : Workspace(*call, device, nullptr).arena.used();
 }
 
 size_t longscanDeltaRuleForwardWorkspaceBytes(const LongscanDeltaRule* call) {
@@ -183,5 +184,9 @@ int longscanDeltaRuleForward(const LongscanDeltaRule* call, const LongscanDeltaR
 int longscanDeltaRuleBackward(const LongscanDeltaRule* call, const LongscanDeltaRuleBackward* io,
                               CUstream_st* stream) {
   if (!supported(*call)) return cudaErrorInvalidValue;
-  return isDiagonal(*call) ? deltaDiagonalBackward(*call, *io, stream) : backward(*call, *io, stream);
+  DeltaDevice device;
+  const cudaError_t error = deltaDevice(device);
+  if (error != cudaSuccess) return error;
+  return isDiagonal(*call) ? deltaDiagonalBackward(*call, *io, device, stream)
+                           : backward(*call, *io, device, stream);
 }

@@ -26,9 +26,8 @@ struct IsCut {
 
 /// Whether the segments' two sweeps, or one if it is known what leaves them, and the gradients after them
 /// take less time than one sweep with the gradients beside it.
-IsCut isCut(const LongscanDeltaRule& call, const Segments& cut) {
-  DeltaDevice device;
-  if (cut.count == 1 || !deltaSummarizes() || deltaDevice(device) != cudaSuccess) return {};
+IsCut isCut(const LongscanDeltaRule& call, const DeltaDevice& device, const Segments& cut) {
+  if (cut.count == 1 || !deltaSummarizes()) return {};
   // A chunk where no multiprocessor is idle, a segment's beginning, and its part in the fold.
   constexpr double busy = 1.2, begin = 4, fold = 2;
   const int64_t heads = call.B * call.H;
@@ -45,9 +44,10 @@ IsCut isCut(const LongscanDeltaRule& call, const Segments& cut) {
 
 }  // namespace
 
-DeltaBackwardMemory::DeltaBackwardMemory(const LongscanDeltaRule& call, WorkspaceParts& arena) {
+DeltaBackwardMemory::DeltaBackwardMemory(const LongscanDeltaRule& call, const DeltaDevice& device,
+                                         WorkspaceParts& arena) {
   const Segments cut = deltaSegments(call);
-  const auto [ifKnown, ifNot] = isCut(call, cut);
+  const auto [ifKnown, ifNot] = isCut(call, device, cut);
   const int64_t states = cut.count * call.B * call.H * call.V * call.K;
   if (ifKnown) behind = arena.take<float>(states);
   if (ifNot) leaving = arena.take<float>(states);

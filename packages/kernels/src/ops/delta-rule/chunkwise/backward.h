@@ -13,7 +13,7 @@ namespace longscan {
 struct DeltaBackwardMemory {
   float *leaving = nullptr, *behind = nullptr;  // [segments, B, H, V, K]
 
-  DeltaBackwardMemory(const LongscanDeltaRule& call, WorkspaceParts& arena);
+  DeltaBackwardMemory(const LongscanDeltaRule& call, const DeltaDevice& device, WorkspaceParts& arena);
 };
 
 /// Adjoints, dv and dh0. `effects`: of DeltaSegments, `leaving`: of the summary against time; or null.

@@ -22,46 +22,46 @@ using Kept = DeltaKept<Bf16>;
 struct Workspace {
   WorkspaceParts arena;
   Bf16* adjoints;
-  int32_t* finished;
-  int32_t* left;  // of the chunks that are not taken whole
+  int32_t* finished = nullptr;  // where gradients begin beside the sweep
   DeltaBackwardMemory segments;
-  bool takesWholeChunks = false;
+  bool takesWholeChunks;
+  int32_t* left = nullptr;      // of whole chunks: those that decay too far to be taken so
   float* betaShares = nullptr;  // which the kernel of whole chunks does without
 
-  Workspace(const Call& call, void* base) : arena(base), segments(call, arena) {
+  Workspace(const Call& call, const DeltaDevice& device, void* base)
+      : arena(base),
+        segments(call, device, arena),
+        takesWholeChunks(deltaTakesWholeChunks(device, call.K, call.V)) {
     const int64_t heads = call.B * call.H;
     adjoints = arena.take<Bf16>(heads * numDeltaChunks(call.T) * call.K * call.V);
-    finished = arena.take<int32_t>(numDeltaCounts(heads, call.T));
-    left = arena.take<int32_t>(heads * numDeltaChunks(call.T));
+    if (device.sharesTime) finished = arena.take<int32_t>(numDeltaCounts(heads, call.T));
     const int parts = deltaBetaParts(call.K);
-    DeltaDevice device;
-    takesWholeChunks = deltaDevice(device) == cudaSuccess && deltaTakesWholeChunks(device, call.K, call.V);
-    if (parts > 1 && !takesWholeChunks) betaShares = arena.take<float>(parts * call.B * call.T * call.H);
+    if (takesWholeChunks)
+      left = arena.take<int32_t>(heads * numDeltaChunks(call.T));
+    else if (parts > 1)
+      betaShares = arena.take<float>(parts * call.B * call.T * call.H);
   }
 };
 
 }  // namespace
 
-size_t deltaDiagonalWorkspaceBytes(const Call& call) {
-  return Workspace(call, nullptr).arena.used();
+size_t deltaDiagonalWorkspaceBytes(const Call& call, const DeltaDevice& device) {
+  return Workspace(call, device, nullptr).arena.used();
 }
 
 cudaError_t deltaDiagonalBackward(const Call& call, const LongscanDeltaRuleBackward& io,
-                                  cudaStream_t stream) {
+                                  const DeltaDevice& device, cudaStream_t stream) {
   const Kept kept(call, io.kept);
-  const Workspace work(call, io.workspace);
+  const Workspace work(call, device, io.workspace);
   DeltaSweepCall sweep = sweepOf(call, chunksOf(kept));
   sweep.dO = bf16(io.dO);
   sweep.dht = io.dht;
   sweep.adjoints = work.adjoints;
   sweep.dv = static_cast<Bf16*>(io.dv);
   sweep.dh0 = io.dh0;
-  DeltaDevice device;
-  cudaError_t error = deltaDevice(device);
-  if (error != cudaSuccess) return error;
-  if (device.sharesTime) sweep.finished = work.finished;
+  sweep.finished = work.finished;
   const void* const effects = io.segments != nullptr ? io.segments : effectsOf(call, kept);
-  error = launchDeltaAdjoints(call, sweep, effects, io.leaving, work.segments, stream);
+  cudaError_t error = launchDeltaAdjoints(call, sweep, effects, io.leaving, work.segments, stream);
   if (error != cudaSuccess) return error;
   const bool inShares = io.dbeta != nullptr && work.betaShares != nullptr;
   const DeltaDiagonalGradientCall gradient{call.B,
@@ -81,7 +81,7 @@ cudaError_t deltaDiagonalBackward(const Call& call, const LongscanDeltaRuleBackw
                                            kept.u,
                                            kept.states,
                                            work.adjoints,
-                                           sweep.finished,
+                                           work.finished,
                                            static_cast<Bf16*>(io.dq),
                                            static_cast<Bf16*>(io.dk),
                                            inShares ? work.betaShares : io.dbeta,
