@@ -23,17 +23,13 @@ using Kept = DeltaKept<Bf16>;
 
 struct Workspace {
   WorkspaceParts arena;
-  Bf16* adjoints;
-  int32_t* finished = nullptr;  // where gradients begin beside the sweep
-  DeltaBackwardMemory segments;
+  DeltaBackwardMemory swept;
   float* betaShares = nullptr;
   float *risingDots = nullptr, *fallingDots = nullptr, *ends = nullptr;
 
   Workspace(const Call& call, const DeltaDevice& device, void* base)
-      : arena(base), segments(call, device, arena) {
+      : arena(base), swept(call, device, arena) {
     const int64_t heads = call.B * call.H, chunks = heads * numDeltaChunks(call.T);
-    adjoints = arena.take<Bf16>(chunks * call.K * call.V);
-    if (device.sharesTime) finished = arena.take<int32_t>(numDeltaCounts(heads, call.T));
     if (deltaBetaShares(call.K) > 1)
       betaShares = arena.take<float>(deltaBetaShares(call.K) * call.B * call.T * call.H);
     if (call.gate == longscanDeltaGateNone) return;
@@ -87,15 +83,7 @@ cudaError_t backward(const Call& call, const LongscanDeltaRuleBackward& io, cons
                      cudaStream_t stream) {
   const Kept kept(call, io.kept);
   const Workspace work(call, device, io.workspace);
-  DeltaSweepCall sweep = sweepOf(call, chunksOf(kept));
-  sweep.dO = bf16(io.dO);
-  sweep.dht = io.dht;
-  sweep.adjoints = work.adjoints;
-  sweep.dv = static_cast<Bf16*>(io.dv);
-  sweep.dh0 = io.dh0;
-  sweep.finished = work.finished;
-  const void* const effects = io.segments != nullptr ? io.segments : effectsOf(call, kept);
-  cudaError_t error = launchDeltaAdjoints(call, sweep, effects, io.leaving, work.segments, stream);
+  cudaError_t error = launchDeltaAdjoints(call, io, kept, work.swept, stream);
   if (error != cudaSuccess) return error;
   const bool inShares = io.dbeta != nullptr && work.betaShares != nullptr;
   error = launchDeltaGradient({call.B,
@@ -113,8 +101,8 @@ cudaError_t backward(const Call& call, const LongscanDeltaRuleBackward& io, cons
                                bf16(io.dv),
                                kept.u,
                                kept.states,
-                               work.adjoints,
-                               work.finished,
+                               work.swept.adjoints,
+                               work.swept.finished,
                                static_cast<Bf16*>(io.dq),
                                static_cast<Bf16*>(io.dk),
                                inShares ? work.betaShares : io.dbeta,

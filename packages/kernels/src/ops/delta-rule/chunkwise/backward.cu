@@ -3,6 +3,8 @@
 #include <cmath>
 
 #include "../summary/fold.h"
+#include "../sweep/call.h"
+#include "forward.h"
 
 namespace longscan {
 
@@ -48,13 +50,25 @@ DeltaBackwardMemory::DeltaBackwardMemory(const LongscanDeltaRule& call, const De
                                          WorkspaceParts& arena) {
   const Segments cut = deltaSegments(call);
   const auto [ifKnown, ifNot] = isCut(call, device, cut);
-  const int64_t states = cut.count * call.B * call.H * call.V * call.K;
+  const int64_t heads = call.B * call.H, states = cut.count * heads * call.V * call.K;
   if (ifKnown) behind = arena.take<float>(states);
   if (ifNot) leaving = arena.take<float>(states);
+  adjoints = arena.take<__nv_bfloat16>(heads * numDeltaChunks(call.T) * call.K * call.V);
+  if (device.sharesTime) finished = arena.take<int32_t>(numDeltaCounts(heads, call.T));
 }
 
-cudaError_t launchDeltaAdjoints(const LongscanDeltaRule& call, DeltaSweepCall sweep, const void* effects,
-                                const void* leaving, const DeltaBackwardMemory& memory, cudaStream_t stream) {
+cudaError_t launchDeltaAdjoints(const LongscanDeltaRule& call, const LongscanDeltaRuleBackward& io,
+                                const DeltaKept<__nv_bfloat16>& kept, const DeltaBackwardMemory& memory,
+                                cudaStream_t stream) {
+  DeltaSweepCall sweep = sweepOf(call, chunksOf(kept));
+  sweep.dO = bf16(io.dO);
+  sweep.dht = io.dht;
+  sweep.adjoints = memory.adjoints;
+  sweep.dv = static_cast<__nv_bfloat16*>(io.dv);
+  sweep.dh0 = io.dh0;
+  sweep.finished = memory.finished;
+  const void* const effects = io.segments != nullptr ? io.segments : effectsOf(call, kept);
+  const auto* leaving = static_cast<const float*>(io.leaving);
   const bool isCut = (leaving != nullptr ? memory.behind : memory.leaving) != nullptr;
   if (effects == nullptr || !isCut) return launchDeltaBackwardSweep(sweep, stream);
   const DeltaSegments segments(call, effects);
@@ -71,8 +85,7 @@ cudaError_t launchDeltaAdjoints(const LongscanDeltaRule& call, DeltaSweepCall sw
     leaving = memory.leaving;
   }
   if (error == cudaSuccess)
-    error = launchDeltaLeave(foldOf(call, segments, static_cast<const float*>(leaving)), sweep.dht,
-                             memory.behind, nullptr, stream);
+    error = launchDeltaLeave(foldOf(call, segments, leaving), sweep.dht, memory.behind, nullptr, stream);
   if (error != cudaSuccess) return error;
   sweep.dht = memory.behind;
   return launchDeltaBackwardSweep(sweep, stream);

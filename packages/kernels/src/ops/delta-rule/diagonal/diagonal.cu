@@ -21,23 +21,18 @@ using Kept = DeltaKept<Bf16>;
 
 struct Workspace {
   WorkspaceParts arena;
-  Bf16* adjoints;
-  int32_t* finished = nullptr;  // where gradients begin beside the sweep
-  DeltaBackwardMemory segments;
+  DeltaBackwardMemory swept;
   bool takesWholeChunks;
   int32_t* left = nullptr;      // of whole chunks: those that decay too far to be taken so
   float* betaShares = nullptr;  // which the kernel of whole chunks does without
 
   Workspace(const Call& call, const DeltaDevice& device, void* base)
       : arena(base),
-        segments(call, device, arena),
+        swept(call, device, arena),
         takesWholeChunks(deltaTakesWholeChunks(device, call.K, call.V)) {
-    const int64_t heads = call.B * call.H;
-    adjoints = arena.take<Bf16>(heads * numDeltaChunks(call.T) * call.K * call.V);
-    if (device.sharesTime) finished = arena.take<int32_t>(numDeltaCounts(heads, call.T));
     const int parts = deltaBetaParts(call.K);
     if (takesWholeChunks)
-      left = arena.take<int32_t>(heads * numDeltaChunks(call.T));
+      left = arena.take<int32_t>(call.B * call.H * numDeltaChunks(call.T));
     else if (parts > 1)
       betaShares = arena.take<float>(parts * call.B * call.T * call.H);
   }
@@ -53,15 +48,7 @@ cudaError_t deltaDiagonalBackward(const Call& call, const LongscanDeltaRuleBackw
                                   const DeltaDevice& device, cudaStream_t stream) {
   const Kept kept(call, io.kept);
   const Workspace work(call, device, io.workspace);
-  DeltaSweepCall sweep = sweepOf(call, chunksOf(kept));
-  sweep.dO = bf16(io.dO);
-  sweep.dht = io.dht;
-  sweep.adjoints = work.adjoints;
-  sweep.dv = static_cast<Bf16*>(io.dv);
-  sweep.dh0 = io.dh0;
-  sweep.finished = work.finished;
-  const void* const effects = io.segments != nullptr ? io.segments : effectsOf(call, kept);
-  cudaError_t error = launchDeltaAdjoints(call, sweep, effects, io.leaving, work.segments, stream);
+  cudaError_t error = launchDeltaAdjoints(call, io, kept, work.swept, stream);
   if (error != cudaSuccess) return error;
   const bool inShares = io.dbeta != nullptr && work.betaShares != nullptr;
   const DeltaDiagonalGradientCall gradient{call.B,
@@ -80,8 +67,8 @@ cudaError_t deltaDiagonalBackward(const Call& call, const LongscanDeltaRuleBackw
                                            bf16(io.dv),
                                            kept.u,
                                            kept.states,
-                                           work.adjoints,
-                                           work.finished,
+                                           work.swept.adjoints,
+                                           work.swept.finished,
                                            static_cast<Bf16*>(io.dq),
                                            static_cast<Bf16*>(io.dk),
                                            inShares ? work.betaShares : io.dbeta,
@@ -89,7 +76,7 @@ cudaError_t deltaDiagonalBackward(const Call& call, const LongscanDeltaRuleBackw
                                            io.dg};
   if (work.takesWholeChunks) {
     // Behind the chunks' counts, which the sweep's launch has cleared.
-    int32_t* const drawn = work.finished + call.B * call.H * numDeltaChunks(call.T);
+    int32_t* const drawn = work.swept.finished + call.B * call.H * numDeltaChunks(call.T);
     error = launchDeltaWholeGradient(gradient, {drawn, work.left, kept.outOf, kept.gamma}, device, stream);
     if (error == cudaSuccess)
       error = launchDeltaLeftGradient(gradient, {work.left, drawn + 1}, device, stream);
