@@ -24,14 +24,11 @@ using Kept = DeltaKept<Bf16>;
 struct Workspace {
   WorkspaceParts arena;
   DeltaBackwardMemory swept;
-  float* betaShares = nullptr;
   float *risingDots = nullptr, *fallingDots = nullptr, *ends = nullptr;
 
   Workspace(const Call& call, const DeltaDevice& device, void* base)
-      : arena(base), swept(call, device, arena) {
+      : arena(base), swept(call, device, deltaBetaShares(call.K), arena) {
     const int64_t heads = call.B * call.H, chunks = heads * numDeltaChunks(call.T);
-    if (deltaBetaShares(call.K) > 1)
-      betaShares = arena.take<float>(deltaBetaShares(call.K) * call.B * call.T * call.H);
     if (call.gate == longscanDeltaGateNone) return;
     const int parts = deltaDotParts(call.K);
     risingDots = arena.take<float>(heads * call.T * parts);
@@ -85,7 +82,6 @@ cudaError_t backward(const Call& call, const LongscanDeltaRuleBackward& io, cons
   const Workspace work(call, device, io.workspace);
   cudaError_t error = launchDeltaAdjoints(call, io, kept, work.swept, stream);
   if (error != cudaSuccess) return error;
-  const bool inShares = io.dbeta != nullptr && work.betaShares != nullptr;
   error = launchDeltaGradient({call.B,
                                call.T,
                                call.H,
@@ -105,14 +101,12 @@ cudaError_t backward(const Call& call, const LongscanDeltaRuleBackward& io, cons
                                work.swept.finished,
                                static_cast<Bf16*>(io.dq),
                                static_cast<Bf16*>(io.dk),
-                               inShares ? work.betaShares : io.dbeta,
+                               work.swept.betaGradients(io),
                                work.risingDots,
                                work.fallingDots,
                                work.ends},
                               stream);
-  if (error == cudaSuccess && inShares)
-    error = launchDeltaBetaSum(work.betaShares, deltaBetaShares(call.K), call.B * call.T * call.H, io.dbeta,
-                               stream);
+  if (error == cudaSuccess) error = launchDeltaBeta(call, io, work.swept, stream);
   if (error != cudaSuccess || call.gate == longscanDeltaGateNone) return error;
   return launchDeltaGateGradient({call.B, call.T, call.H, deltaDotParts(call.K), work.risingDots,
                                   work.fallingDots, work.ends, call.resets, io.h0 == nullptr, io.dg},

@@ -5,6 +5,7 @@
 #include "../summary/fold.h"
 #include "../sweep/call.h"
 #include "forward.h"
+#include "gradient.h"
 
 namespace longscan {
 
@@ -47,7 +48,8 @@ IsCut isCut(const LongscanDeltaRule& call, const DeltaDevice& device, const Segm
 }  // namespace
 
 DeltaBackwardMemory::DeltaBackwardMemory(const LongscanDeltaRule& call, const DeltaDevice& device,
-                                         WorkspaceParts& arena) {
+                                         int numBetaShares, WorkspaceParts& arena)
+    : numBetaShares(numBetaShares) {
   const Segments cut = deltaSegments(call);
   const auto [ifKnown, ifNot] = isCut(call, device, cut);
   const int64_t heads = call.B * call.H, states = cut.count * heads * call.V * call.K;
@@ -55,6 +57,7 @@ DeltaBackwardMemory::DeltaBackwardMemory(const LongscanDeltaRule& call, const De
   if (ifNot) leaving = arena.take<float>(states);
   adjoints = arena.take<__nv_bfloat16>(heads * numDeltaChunks(call.T) * call.K * call.V);
   if (device.sharesTime) finished = arena.take<int32_t>(numDeltaCounts(heads, call.T));
+  if (numBetaShares > 1) betaShares = arena.take<float>(numBetaShares * call.B * call.T * call.H);
 }
 
 cudaError_t launchDeltaAdjoints(const LongscanDeltaRule& call, const LongscanDeltaRuleBackward& io,
@@ -89,6 +92,13 @@ cudaError_t launchDeltaAdjoints(const LongscanDeltaRule& call, const LongscanDel
   if (error != cudaSuccess) return error;
   sweep.dht = memory.behind;
   return launchDeltaBackwardSweep(sweep, stream);
+}
+
+cudaError_t launchDeltaBeta(const LongscanDeltaRule& call, const LongscanDeltaRuleBackward& io,
+                            const DeltaBackwardMemory& memory, cudaStream_t stream) {
+  if (io.dbeta == nullptr || memory.betaShares == nullptr) return cudaSuccess;
+  return launchDeltaBetaSum(memory.betaShares, memory.numBetaShares, call.B * call.T * call.H, io.dbeta,
+                            stream);
 }
 
 }  // namespace longscan

@@ -4,26 +4,39 @@
 #include "../sweep/sweep.h"
 #include "kept.h"
 
-// The adjoints' half of a backward pass, whatever the gate: one sweep, or by segments first the adjoint that
-// leaves each through its own outputs, all at once, unless the summary against time has them; then D behind
-// them; then all of them from there.
+// What backward passes have in common, whatever the gate. The adjoints' half: one sweep, or by segments first
+// the adjoint that leaves each through its own outputs, all at once, unless the summary against time has
+// them; then D behind them; then all of them from there. And dbeta, where the gradients leave it in shares.
 
 namespace longscan {
 
-/// What this half leaves for the gradients, and room for what a sweep needs that is cut, should the call know
-/// what segments do; the shape alone does not tell. `behind`: it is cut if it is known what leaves them;
-/// `leaving`: it is, too, if not.
+/// What the adjoints' half leaves for the gradients, and room for what a sweep needs that is cut, should the
+/// call know what segments do; the shape alone does not tell. `behind`: it is cut if it is known what leaves
+/// them; `leaving`: it is, too, if not.
 struct DeltaBackwardMemory {
   float *leaving = nullptr, *behind = nullptr;  // [segments, B, H, V, K]
   __nv_bfloat16* adjoints;                      // as in DeltaSweepCall
   int32_t* finished = nullptr;                  // likewise, where gradients begin beside the sweep
 
-  DeltaBackwardMemory(const LongscanDeltaRule& call, const DeltaDevice& device, WorkspaceParts& arena);
+  int numBetaShares;
+  float* betaShares = nullptr;  // [numBetaShares, B, T, H]; null of a single one
+
+  DeltaBackwardMemory(const LongscanDeltaRule& call, const DeltaDevice& device, int numBetaShares,
+                      WorkspaceParts& arena);
+
+  /// Where the gradients leave dbeta, in shares or not, or null: it is not wanted.
+  float* betaGradients(const LongscanDeltaRuleBackward& io) const {
+    return io.dbeta != nullptr && betaShares != nullptr ? betaShares : io.dbeta;
+  }
 };
 
 /// Adjoints, dv and dh0.
 cudaError_t launchDeltaAdjoints(const LongscanDeltaRule& call, const LongscanDeltaRuleBackward& io,
                                 const DeltaKept<__nv_bfloat16>& kept, const DeltaBackwardMemory& memory,
                                 cudaStream_t stream);
+
+/// dbeta of its shares, after the gradients; nothing where it is there already.
+cudaError_t launchDeltaBeta(const LongscanDeltaRule& call, const LongscanDeltaRuleBackward& io,
+                            const DeltaBackwardMemory& memory, cudaStream_t stream);
 
 }  // namespace longscan

@@ -21,20 +21,16 @@ using Kept = DeltaKept<Bf16>;
 
 struct Workspace {
   WorkspaceParts arena;
-  DeltaBackwardMemory swept;
   bool takesWholeChunks;
-  int32_t* left = nullptr;      // of whole chunks: those that decay too far to be taken so
-  float* betaShares = nullptr;  // which the kernel of whole chunks does without
+  DeltaBackwardMemory swept;
+  int32_t* left = nullptr;  // of whole chunks: those that decay too far to be taken so
 
   Workspace(const Call& call, const DeltaDevice& device, void* base)
       : arena(base),
-        swept(call, device, arena),
-        takesWholeChunks(deltaTakesWholeChunks(device, call.K, call.V)) {
-    const int parts = deltaBetaParts(call.K);
-    if (takesWholeChunks)
-      left = arena.take<int32_t>(call.B * call.H * numDeltaChunks(call.T));
-    else if (parts > 1)
-      betaShares = arena.take<float>(parts * call.B * call.T * call.H);
+        takesWholeChunks(deltaTakesWholeChunks(device, call.K, call.V)),
+        // The kernel of whole chunks adds its shares up.
+        swept(call, device, takesWholeChunks ? 1 : deltaBetaParts(call.K), arena) {
+    if (takesWholeChunks) left = arena.take<int32_t>(call.B * call.H * numDeltaChunks(call.T));
   }
 };
 
@@ -50,7 +46,6 @@ cudaError_t deltaDiagonalBackward(const Call& call, const LongscanDeltaRuleBackw
   const Workspace work(call, device, io.workspace);
   cudaError_t error = launchDeltaAdjoints(call, io, kept, work.swept, stream);
   if (error != cudaSuccess) return error;
-  const bool inShares = io.dbeta != nullptr && work.betaShares != nullptr;
   const DeltaDiagonalGradientCall gradient{call.B,
                                            call.T,
                                            call.H,
@@ -71,7 +66,7 @@ cudaError_t deltaDiagonalBackward(const Call& call, const LongscanDeltaRuleBackw
                                            work.swept.finished,
                                            static_cast<Bf16*>(io.dq),
                                            static_cast<Bf16*>(io.dk),
-                                           inShares ? work.betaShares : io.dbeta,
+                                           work.swept.betaGradients(io),
                                            work.takesWholeChunks,
                                            io.dg};
   if (work.takesWholeChunks) {
@@ -83,9 +78,7 @@ cudaError_t deltaDiagonalBackward(const Call& call, const LongscanDeltaRuleBackw
   } else {
     error = launchDeltaDiagonalGradient(gradient, stream);
   }
-  if (error != cudaSuccess || !inShares) return error;
-  const int64_t tokens = call.B * call.T * call.H;
-  return launchDeltaBetaSum(work.betaShares, deltaBetaParts(call.K), tokens, io.dbeta, stream);
+  return error == cudaSuccess ? launchDeltaBeta(call, io, work.swept, stream) : error;
 }
 
 }  // namespace longscan
