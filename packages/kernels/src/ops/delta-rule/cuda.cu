@@ -82,29 +82,8 @@ cudaError_t backward(const Call& call, const LongscanDeltaRuleBackward& io, cons
   const Workspace work(call, device, io.workspace);
   cudaError_t error = launchDeltaAdjoints(call, io, kept, work.swept, stream);
   if (error != cudaSuccess) return error;
-  error = launchDeltaGradient({call.B,
-                               call.T,
-                               call.H,
-                               call.K,
-                               call.V,
-                               call.scale,
-                               bf16(call.q),
-                               bf16(call.k),
-                               call.beta,
-                               call.g,
-                               call.resets,
-                               bf16(io.dO),
-                               bf16(io.dv),
-                               kept.u,
-                               kept.states,
-                               work.swept.adjoints,
-                               work.swept.finished,
-                               static_cast<Bf16*>(io.dq),
-                               static_cast<Bf16*>(io.dk),
-                               work.swept.betaGradients(io),
-                               work.risingDots,
-                               work.fallingDots,
-                               work.ends},
+  error = launchDeltaGradient({gradientTokensOf(call), gradientTensorsOf(io, kept, work.swept),
+                               work.risingDots, work.fallingDots, work.ends},
                               stream);
   if (error == cudaSuccess) error = launchDeltaBeta(call, io, work.swept, stream);
   if (error != cudaSuccess || call.gate == longscanDeltaGateNone) return error;

@@ -5,7 +5,6 @@
 #include "../summary/fold.h"
 #include "../sweep/call.h"
 #include "forward.h"
-#include "gradient.h"
 
 namespace longscan {
 
@@ -92,6 +91,26 @@ cudaError_t launchDeltaAdjoints(const LongscanDeltaRule& call, const LongscanDel
   if (error != cudaSuccess) return error;
   sweep.dht = memory.behind;
   return launchDeltaBackwardSweep(sweep, stream);
+}
+
+DeltaGradientTokens gradientTokensOf(const LongscanDeltaRule& call) {
+  return {call.B,       call.T,       call.H,    call.K, call.V,     call.scale,
+          bf16(call.q), bf16(call.k), call.beta, call.g, call.resets};
+}
+
+DeltaGradientTensors gradientTensorsOf(const LongscanDeltaRuleBackward& io,
+                                       const DeltaKept<__nv_bfloat16>& kept,
+                                       const DeltaBackwardMemory& memory) {
+  const bool inShares = io.dbeta != nullptr && memory.betaShares != nullptr;
+  return {bf16(io.dO),
+          bf16(io.dv),
+          kept.u,
+          kept.states,
+          memory.adjoints,
+          memory.finished,
+          static_cast<__nv_bfloat16*>(io.dq),
+          static_cast<__nv_bfloat16*>(io.dk),
+          inShares ? memory.betaShares : io.dbeta};
 }
 
 cudaError_t launchDeltaBeta(const LongscanDeltaRule& call, const LongscanDeltaRuleBackward& io,

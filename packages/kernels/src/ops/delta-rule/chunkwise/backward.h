@@ -2,11 +2,13 @@
 
 #include "../summary/summary.h"
 #include "../sweep/sweep.h"
+#include "gradient.h"
 #include "kept.h"
 
 // What backward passes have in common, whatever the gate. The adjoints' half: one sweep, or by segments first
 // the adjoint that leaves each through its own outputs, all at once, unless the summary against time has
-// them; then D behind them; then all of them from there. And dbeta, where the gradients leave it in shares.
+// them; then D behind them; then all of them from there. What the gradients take of it. And dbeta, where they
+// leave it in shares.
 
 namespace longscan {
 
@@ -23,17 +25,19 @@ struct DeltaBackwardMemory {
 
   DeltaBackwardMemory(const LongscanDeltaRule& call, const DeltaDevice& device, int numBetaShares,
                       WorkspaceParts& arena);
-
-  /// Where the gradients leave dbeta, in shares or not, or null: it is not wanted.
-  float* betaGradients(const LongscanDeltaRuleBackward& io) const {
-    return io.dbeta != nullptr && betaShares != nullptr ? betaShares : io.dbeta;
-  }
 };
 
 /// Adjoints, dv and dh0.
 cudaError_t launchDeltaAdjoints(const LongscanDeltaRule& call, const LongscanDeltaRuleBackward& io,
                                 const DeltaKept<__nv_bfloat16>& kept, const DeltaBackwardMemory& memory,
                                 cudaStream_t stream);
+
+/// What every kernel of gradients takes: of the call, and of what the adjoints' half has left. Of a dbeta in
+/// shares, those.
+DeltaGradientTokens gradientTokensOf(const LongscanDeltaRule& call);
+DeltaGradientTensors gradientTensorsOf(const LongscanDeltaRuleBackward& io,
+                                       const DeltaKept<__nv_bfloat16>& kept,
+                                       const DeltaBackwardMemory& memory);
 
 /// dbeta of its shares, after the gradients; nothing where it is there already.
 cudaError_t launchDeltaBeta(const LongscanDeltaRule& call, const LongscanDeltaRuleBackward& io,

@@ -3,10 +3,6 @@
 #include <cuda_bf16.h>
 
 #include "../chunkwise/backward.h"
-#include "../chunkwise/forward.h"
-#include "../chunkwise/gradient.h"
-#include "../sweep/call.h"
-#include "cuda/tile.cuh"
 #include "gradient.h"
 #include "whole.h"
 
@@ -15,9 +11,6 @@ namespace longscan {
 namespace {
 
 using Call = LongscanDeltaRule;
-using Bf16 = __nv_bfloat16;
-
-using Kept = DeltaKept<Bf16>;
 
 struct Workspace {
   WorkspaceParts arena;
@@ -42,31 +35,12 @@ size_t deltaDiagonalWorkspaceBytes(const Call& call, const DeltaDevice& device) 
 
 cudaError_t deltaDiagonalBackward(const Call& call, const LongscanDeltaRuleBackward& io,
                                   const DeltaDevice& device, cudaStream_t stream) {
-  const Kept kept(call, io.kept);
+  const DeltaKept<__nv_bfloat16> kept(call, io.kept);
   const Workspace work(call, device, io.workspace);
   cudaError_t error = launchDeltaAdjoints(call, io, kept, work.swept, stream);
   if (error != cudaSuccess) return error;
-  const DeltaDiagonalGradientCall gradient{call.B,
-                                           call.T,
-                                           call.H,
-                                           call.K,
-                                           call.V,
-                                           call.scale,
-                                           bf16(call.q),
-                                           bf16(call.k),
-                                           call.beta,
-                                           call.g,
-                                           call.resets,
-                                           io.h0 == nullptr,
-                                           bf16(io.dO),
-                                           bf16(io.dv),
-                                           kept.u,
-                                           kept.states,
-                                           work.swept.adjoints,
-                                           work.swept.finished,
-                                           static_cast<Bf16*>(io.dq),
-                                           static_cast<Bf16*>(io.dk),
-                                           work.swept.betaGradients(io),
+  const DeltaDiagonalGradientCall gradient{{gradientTokensOf(call), io.h0 == nullptr},
+                                           gradientTensorsOf(io, kept, work.swept),
                                            work.takesWholeChunks,
                                            io.dg};
   if (work.takesWholeChunks) {
