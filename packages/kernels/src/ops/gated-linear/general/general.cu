@@ -217,30 +217,11 @@ cudaError_t generalBackward(const Call& call, const LongscanGatedLinearBackward&
   ofValue.last = io.dh0;
   LONGSCAN_TRY(launchTokens(ofValue, stream));
 
-  LONGSCAN_TRY(launchTokenGradient({call.B,
-                                    call.T,
-                                    call.H,
-                                    call.G,
-                                    call.K,
-                                    call.V,
-                                    ofKey.f32,
-                                    io.fromZero != 0,
-                                    plan.diagonal,
-                                    call.scale,
-                                    call.q,
-                                    call.k,
-                                    call.v,
-                                    io.dO,
-                                    call.bonus,
-                                    call.resets,
-                                    work.sweptQuery,
-                                    work.sweptKey,
-                                    work.ends,
-                                    io.dq,
-                                    io.dk,
-                                    plan.hasGradient ? io.dg : nullptr,
-                                    work.weightShares},
-                                   stream));
+  LONGSCAN_TRY(
+      launchTokenGradient({sizesOf(call), ofKey.f32, io.fromZero != 0, plan.diagonal, call.scale, call.q,
+                           call.k, call.v, io.dO, call.bonus, call.resets, work.sweptQuery, work.sweptKey,
+                           work.ends, io.dq, io.dk, plan.hasGradient ? io.dg : nullptr, work.weightShares},
+                          stream));
   if (call.bonus == nullptr) return cudaSuccess;
   return launchSumParts<float>({work.weightShares, plan.numChunks, plan.heads, call.K, 1}, io.dbonus, stream);
 }
