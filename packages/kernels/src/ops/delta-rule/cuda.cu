@@ -55,9 +55,8 @@ cudaError_t prepare(const Call& call, DeltaChunks& chunks, bool counts, cudaStre
   const cudaError_t error = deltaDevice(device);
   if (error != cudaSuccess) return error;
   if (!counts || deltaSweepLeaves(device, call.B * call.H, call.K, call.V) == 0) chunks.prepared = nullptr;
-  const DeltaPrepareCall task{call.B,     call.T,       call.H,       call.K,       call.V,
-                              call.scale, bf16(call.q), bf16(call.k), bf16(call.v), call.beta,
-                              call.g,     call.resets,  chunks};
+  const DeltaPrepareCall task{sliceOf(call), bf16(call.q), bf16(call.k), bf16(call.v),
+                              call.beta,     call.g,       call.resets,  chunks};
   return isDiagonal(call) ? launchDeltaDiagonalPrepare(task, device, stream)
                           : launchDeltaPrepare(task, device, stream);
 }

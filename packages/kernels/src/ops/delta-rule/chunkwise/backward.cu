@@ -94,8 +94,7 @@ cudaError_t launchDeltaAdjoints(const LongscanDeltaRule& call, const LongscanDel
 }
 
 DeltaGradientTokens gradientTokensOf(const LongscanDeltaRule& call) {
-  return {call.B,       call.T,       call.H,    call.K, call.V,     call.scale,
-          bf16(call.q), bf16(call.k), call.beta, call.g, call.resets};
+  return {sliceOf(call), bf16(call.q), bf16(call.k), call.beta, call.g, call.resets};
 }
 
 DeltaGradientTensors gradientTensorsOf(const LongscanDeltaRuleBackward& io,

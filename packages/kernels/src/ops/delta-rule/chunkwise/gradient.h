@@ -5,10 +5,7 @@
 namespace longscan {
 
 /// The tokens of a slice, as the kernels of gradients read them, whatever the gate.
-struct DeltaGradientTokens {
-  int64_t B, T;
-  int H, K, V;
-  float scale;
+struct DeltaGradientTokens : DeltaSlice {
   const __nv_bfloat16* q;  // [B, T, H, K]
   const __nv_bfloat16* k;  // [B, T, H, K]
   const float* beta;       // [B, T, H] or null
