@@ -22,7 +22,7 @@ struct Workspace {
       : arena(base),
         takesWholeChunks(deltaTakesWholeChunks(device, call.K, call.V)),
         // The kernel of whole chunks adds its shares up.
-        swept(call, device, takesWholeChunks ? 1 : deltaBetaParts(call.K), arena) {
+        swept(call, device, takesWholeChunks ? 1 : deltaDotParts(call.K), arena) {
     if (takesWholeChunks) left = arena.take<int32_t>(call.B * call.H * numDeltaChunks(call.T));
   }
 };

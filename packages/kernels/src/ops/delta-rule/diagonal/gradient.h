@@ -8,17 +8,12 @@ struct DeltaDiagonalTokens : DeltaGradientTokens {
   bool fromZero;  // no state entered the slice: the first token's decay meets nothing
 };
 
-/// Gradients of the chunks' own tokens, of a gate per channel, after the sweeps. `dbeta`: in
-/// deltaBetaParts(K) shares, or added up.
+/// Gradients of the chunks' own tokens, of a gate per channel, after the sweeps. `dbeta`: in deltaDotParts(K)
+/// shares, or added up.
 struct DeltaDiagonalGradientCall : DeltaDiagonalTokens, DeltaGradientTensors {
   bool addsBeta;  // instead of storing shares: both are added to [B, T, H], which is zero before
   float* dg;      // [B, T, H, K]
 };
-
-/// One share for each 64 channels of K.
-__host__ __device__ constexpr int deltaBetaParts(int K) {
-  return (K + 63) / 64;
-}
 
 /// Chunks among all heads' chunks, written by the kernel before.
 struct DeltaLeftChunks {
