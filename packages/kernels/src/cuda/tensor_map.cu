@@ -44,4 +44,13 @@ cudaError_t mapTensor(CUtensorMap& map, const MappedTensor& from, int boxColumns
   return result == CUDA_SUCCESS ? cudaSuccess : cudaErrorInvalidValue;
 }
 
+cudaError_t mapTensors(std::initializer_list<TensorMapping> wanted, int boxColumns, int boxTokens) {
+  for (const TensorMapping& one : wanted) {
+    if (one.tensor.data == nullptr) continue;
+    const cudaError_t error = mapTensor(one.map, one.tensor, boxColumns, boxTokens);
+    if (error != cudaSuccess) return error;
+  }
+  return cudaSuccess;
+}
+
 }  // namespace longscan

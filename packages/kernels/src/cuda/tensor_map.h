@@ -4,6 +4,7 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
+#include <initializer_list>
 
 namespace longscan {
 
@@ -20,5 +21,12 @@ bool canMapTensors();
 /// A map for boxes of `boxTokens` tokens and 64 columns in wgmma's 128-byte pattern, or 32 columns in its
 /// 64-byte pattern. Coordinates: column, head, token, batch.
 cudaError_t mapTensor(CUtensorMap& map, const MappedTensor& tensor, int boxColumns, int boxTokens);
+
+/// Maps for boxes of one size. A tensor without data, which nobody copies, gets none.
+struct TensorMapping {
+  CUtensorMap& map;
+  MappedTensor tensor;
+};
+cudaError_t mapTensors(std::initializer_list<TensorMapping> wanted, int boxColumns, int boxTokens);
 
 }  // namespace longscan

@@ -23,18 +23,12 @@ using Kept = DeltaKept<Bf16>;
 
 struct Workspace {
   WorkspaceParts arena;
-  Bf16* adjoints;
-  int32_t* finished;
-  DeltaBackwardMemory segments;
-  float* betaShares = nullptr;
+  DeltaBackwardMemory swept;
   float *risingDots = nullptr, *fallingDots = nullptr, *ends = nullptr;
 
-  Workspace(const Call& call, void* base) : arena(base), segments(call, arena) {
+  Workspace(const Call& call, const DeltaDevice& device, void* base)
+      : arena(base), swept(call, device, deltaBetaShares(call.K), arena) {
     const int64_t heads = call.B * call.H, chunks = heads * numDeltaChunks(call.T);
-    adjoints = arena.take<Bf16>(chunks * call.K * call.V);
-    finished = arena.take<int32_t>(numDeltaCounts(heads, call.T));
-    if (deltaBetaShares(call.K) > 1)
-      betaShares = arena.take<float>(deltaBetaShares(call.K) * call.B * call.T * call.H);
     if (call.gate == longscanDeltaGateNone) return;
     const int parts = deltaDotParts(call.K);
     risingDots = arena.take<float>(heads * call.T * parts);
@@ -61,9 +55,8 @@ cudaError_t prepare(const Call& call, DeltaChunks& chunks, bool counts, cudaStre
   const cudaError_t error = deltaDevice(device);
   if (error != cudaSuccess) return error;
   if (!counts || deltaSweepLeaves(device, call.B * call.H, call.K, call.V) == 0) chunks.prepared = nullptr;
-  const DeltaPrepareCall task{call.B,     call.T,       call.H,       call.K,       call.V,
-                              call.scale, bf16(call.q), bf16(call.k), bf16(call.v), call.beta,
-                              call.g,     call.resets,  chunks};
+  const DeltaPrepareCall task{sliceOf(call), bf16(call.q), bf16(call.k), bf16(call.v),
+                              call.beta,     call.g,       call.resets,  chunks};
   return isDiagonal(call) ? launchDeltaDiagonalPrepare(task, device, stream)
                           : launchDeltaPrepare(task, device, stream);
 }
@@ -82,50 +75,16 @@ cudaError_t forward(const Call& call, const LongscanDeltaRuleForward& io, cudaSt
   return launchDeltaOutputs(call, io, sweep, effectsOf(call, kept), stream);
 }
 
-cudaError_t backward(const Call& call, const LongscanDeltaRuleBackward& io, cudaStream_t stream) {
+cudaError_t backward(const Call& call, const LongscanDeltaRuleBackward& io, const DeltaDevice& device,
+                     cudaStream_t stream) {
   const Kept kept(call, io.kept);
-  const Workspace work(call, io.workspace);
-  DeltaSweepCall sweep = sweepOf(call, chunksOf(kept));
-  sweep.dO = bf16(io.dO);
-  sweep.dht = io.dht;
-  sweep.adjoints = work.adjoints;
-  sweep.dv = static_cast<Bf16*>(io.dv);
-  sweep.dh0 = io.dh0;
-  DeltaDevice device;
-  cudaError_t error = deltaDevice(device);
+  const Workspace work(call, device, io.workspace);
+  cudaError_t error = launchDeltaAdjoints(call, io, kept, work.swept, stream);
   if (error != cudaSuccess) return error;
-  if (device.sharesTime) sweep.finished = work.finished;
-  const void* const effects = io.segments != nullptr ? io.segments : effectsOf(call, kept);
-  error = launchDeltaAdjoints(call, sweep, effects, io.leaving, work.segments, stream);
-  if (error != cudaSuccess) return error;
-  const bool inShares = io.dbeta != nullptr && work.betaShares != nullptr;
-  error = launchDeltaGradient({call.B,
-                               call.T,
-                               call.H,
-                               call.K,
-                               call.V,
-                               call.scale,
-                               bf16(call.q),
-                               bf16(call.k),
-                               call.beta,
-                               call.g,
-                               call.resets,
-                               bf16(io.dO),
-                               bf16(io.dv),
-                               kept.u,
-                               kept.states,
-                               work.adjoints,
-                               sweep.finished,
-                               static_cast<Bf16*>(io.dq),
-                               static_cast<Bf16*>(io.dk),
-                               inShares ? work.betaShares : io.dbeta,
-                               work.risingDots,
-                               work.fallingDots,
-                               work.ends},
+  error = launchDeltaGradient({gradientTokensOf(call), gradientTensorsOf(io, kept, work.swept),
+                               work.risingDots, work.fallingDots, work.ends},
                               stream);
-  if (error == cudaSuccess && inShares)
-    error = launchDeltaBetaSum(work.betaShares, deltaBetaShares(call.K), call.B * call.T * call.H, io.dbeta,
-                               stream);
+  if (error == cudaSuccess) error = launchDeltaBeta(call, io, work.swept, stream);
   if (error != cudaSuccess || call.gate == longscanDeltaGateNone) return error;
   return launchDeltaGateGradient({call.B, call.T, call.H, deltaDotParts(call.K), work.risingDots,
                                   work.fallingDots, work.ends, call.resets, io.h0 == nullptr, io.dg},
@@ -150,8 +109,10 @@ size_t longscanDeltaRuleKeptBytes(const LongscanDeltaRule* call) {
 }
 
 size_t longscanDeltaRuleWorkspaceBytes(const LongscanDeltaRule* call) {
-  if (!supported(*call)) return 0;
-  return isDiagonal(*call) ? deltaDiagonalWorkspaceBytes(*call) : Workspace(*call, nullptr).arena.used();
+  DeltaDevice device;
+  if (!supported(*call) || deltaDevice(device) != cudaSuccess) return 0;
+  return isDiagonal(*call) ? deltaDiagonalWorkspaceBytes(*call, device)
+                           : Workspace(*call, device, nullptr).arena.used();
 }
 
 size_t longscanDeltaRuleForwardWorkspaceBytes(const LongscanDeltaRule* call) {
@@ -183,5 +144,9 @@ int longscanDeltaRuleForward(const LongscanDeltaRule* call, const LongscanDeltaR
 int longscanDeltaRuleBackward(const LongscanDeltaRule* call, const LongscanDeltaRuleBackward* io,
                               CUstream_st* stream) {
   if (!supported(*call)) return cudaErrorInvalidValue;
-  return isDiagonal(*call) ? deltaDiagonalBackward(*call, *io, stream) : backward(*call, *io, stream);
+  DeltaDevice device;
+  const cudaError_t error = deltaDevice(device);
+  if (error != cudaSuccess) return error;
+  return isDiagonal(*call) ? deltaDiagonalBackward(*call, *io, device, stream)
+                           : backward(*call, *io, device, stream);
 }

@@ -3,6 +3,8 @@
 #include <cmath>
 
 #include "../summary/fold.h"
+#include "../sweep/call.h"
+#include "forward.h"
 
 namespace longscan {
 
@@ -26,9 +28,8 @@ struct IsCut {
 
 /// Whether the segments' two sweeps, or one if it is known what leaves them, and the gradients after them
 /// take less time than one sweep with the gradients beside it.
-IsCut isCut(const LongscanDeltaRule& call, const Segments& cut) {
-  DeltaDevice device;
-  if (cut.count == 1 || !deltaSummarizes() || deltaDevice(device) != cudaSuccess) return {};
+IsCut isCut(const LongscanDeltaRule& call, const DeltaDevice& device, const Segments& cut) {
+  if (cut.count == 1 || !deltaSummarizes()) return {};
   // A chunk where no multiprocessor is idle, a segment's beginning, and its part in the fold.
   constexpr double busy = 1.2, begin = 4, fold = 2;
   const int64_t heads = call.B * call.H;
@@ -45,16 +46,31 @@ IsCut isCut(const LongscanDeltaRule& call, const Segments& cut) {
 
 }  // namespace
 
-DeltaBackwardMemory::DeltaBackwardMemory(const LongscanDeltaRule& call, WorkspaceParts& arena) {
+DeltaBackwardMemory::DeltaBackwardMemory(const LongscanDeltaRule& call, const DeltaDevice& device,
+                                         int numBetaShares, WorkspaceParts& arena)
+    : numBetaShares(numBetaShares) {
   const Segments cut = deltaSegments(call);
-  const auto [ifKnown, ifNot] = isCut(call, cut);
-  const int64_t states = cut.count * call.B * call.H * call.V * call.K;
+  const auto [ifKnown, ifNot] = isCut(call, device, cut);
+  const int64_t heads = call.B * call.H, states = cut.count * heads * call.V * call.K;
   if (ifKnown) behind = arena.take<float>(states);
   if (ifNot) leaving = arena.take<float>(states);
+  adjoints = arena.take<__nv_bfloat16>(heads * numDeltaChunks(call.T) * call.K * call.V);
+  if (device.sharesTime) finished = arena.take<int32_t>(numDeltaCounts(heads, call.T));
+  if (numBetaShares > 1) betaShares = arena.take<float>(numBetaShares * call.B * call.T * call.H);
 }
 
-cudaError_t launchDeltaAdjoints(const LongscanDeltaRule& call, DeltaSweepCall sweep, const void* effects,
-                                const void* leaving, const DeltaBackwardMemory& memory, cudaStream_t stream) {
+cudaError_t launchDeltaAdjoints(const LongscanDeltaRule& call, const LongscanDeltaRuleBackward& io,
+                                const DeltaKept<__nv_bfloat16>& kept, const DeltaBackwardMemory& memory,
+                                cudaStream_t stream) {
+  DeltaSweepCall sweep = sweepOf(call, chunksOf(kept));
+  sweep.dO = bf16(io.dO);
+  sweep.dht = io.dht;
+  sweep.adjoints = memory.adjoints;
+  sweep.dv = static_cast<__nv_bfloat16*>(io.dv);
+  sweep.dh0 = io.dh0;
+  sweep.finished = memory.finished;
+  const void* const effects = io.segments != nullptr ? io.segments : effectsOf(call, kept);
+  const auto* leaving = static_cast<const float*>(io.leaving);
   const bool isCut = (leaving != nullptr ? memory.behind : memory.leaving) != nullptr;
   if (effects == nullptr || !isCut) return launchDeltaBackwardSweep(sweep, stream);
   const DeltaSegments segments(call, effects);
@@ -71,11 +87,36 @@ cudaError_t launchDeltaAdjoints(const LongscanDeltaRule& call, DeltaSweepCall sw
     leaving = memory.leaving;
   }
   if (error == cudaSuccess)
-    error = launchDeltaLeave(foldOf(call, segments, static_cast<const float*>(leaving)), sweep.dht,
-                             memory.behind, nullptr, stream);
+    error = launchDeltaLeave(foldOf(call, segments, leaving), sweep.dht, memory.behind, nullptr, stream);
   if (error != cudaSuccess) return error;
   sweep.dht = memory.behind;
   return launchDeltaBackwardSweep(sweep, stream);
+}
+
+DeltaGradientTokens gradientTokensOf(const LongscanDeltaRule& call) {
+  return {sliceOf(call), bf16(call.q), bf16(call.k), call.beta, call.g, call.resets};
+}
+
+DeltaGradientTensors gradientTensorsOf(const LongscanDeltaRuleBackward& io,
+                                       const DeltaKept<__nv_bfloat16>& kept,
+                                       const DeltaBackwardMemory& memory) {
+  const bool inShares = io.dbeta != nullptr && memory.betaShares != nullptr;
+  return {bf16(io.dO),
+          bf16(io.dv),
+          kept.u,
+          kept.states,
+          memory.adjoints,
+          memory.finished,
+          static_cast<__nv_bfloat16*>(io.dq),
+          static_cast<__nv_bfloat16*>(io.dk),
+          inShares ? memory.betaShares : io.dbeta};
+}
+
+cudaError_t launchDeltaBeta(const LongscanDeltaRule& call, const LongscanDeltaRuleBackward& io,
+                            const DeltaBackwardMemory& memory, cudaStream_t stream) {
+  if (io.dbeta == nullptr || memory.betaShares == nullptr) return cudaSuccess;
+  return launchDeltaBetaSum(memory.betaShares, memory.numBetaShares, call.B * call.T * call.H, io.dbeta,
+                            stream);
 }
 
 }  // namespace longscan

@@ -4,17 +4,17 @@
 
 namespace longscan {
 
-/// Gradients of the chunks' own tokens, after the sweeps have left states, adjoints, N and Z = dv.
-struct DeltaGradientCall {
-  int64_t B, T;
-  int H, K, V;
-  float scale;
+/// The tokens of a slice, as the kernels of gradients read them, whatever the gate.
+struct DeltaGradientTokens : DeltaSlice {
   const __nv_bfloat16* q;  // [B, T, H, K]
   const __nv_bfloat16* k;  // [B, T, H, K]
   const float* beta;       // [B, T, H] or null
-  const float* g;          // [B, T, H] or null
+  const float* g;          // [B, T, H], of a gate per channel [B, T, H, K]; or null
   const int32_t* resets;   // [B, T] or null
+};
 
+/// What the sweeps have left of them, Z = dv, and the gradients that there are with every gate.
+struct DeltaGradientTensors {
   const __nv_bfloat16* dO;           // [B, T, H, V]
   const __nv_bfloat16* dv;           // [B, T, H, V]
   const __nv_bfloat16* corrections;  // [B, H, chunks * 64, V]: N
@@ -24,8 +24,11 @@ struct DeltaGradientCall {
 
   __nv_bfloat16* dq;  // [B, T, H, K]
   __nv_bfloat16* dk;  // [B, T, H, K]
-  float* dbeta;       // [deltaBetaShares(K), B, T, H] or null: shares
+  float* dbeta;       // [shares, B, T, H] or null
+};
 
+/// Gradients of the chunks' own tokens, after the sweeps. `dbeta`: in deltaBetaShares(K) shares.
+struct DeltaGradientCall : DeltaGradientTokens, DeltaGradientTensors {
   // With a gate, for `launchDeltaGateGradient`.
   float* risingDots;  // [B, H, T, deltaDotParts(K)]: shares of what grows with the log decays up to the token
   float* fallingDots;  // the same, of what falls with them

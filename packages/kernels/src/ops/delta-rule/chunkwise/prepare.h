@@ -6,10 +6,7 @@ namespace longscan {
 
 /// What the chunks of a slice are to their own tokens. With c the sums of log decays since the piece's start:
 /// A_ij = e^{c_i - c_j} k_i . k_j beta_j for j < i, Y = (I + A)^-1, the scores of the queries, W and U.
-struct DeltaPrepareCall {
-  int64_t B, T;
-  int H, K, V;
-  float scale;
+struct DeltaPrepareCall : DeltaSlice {
   const __nv_bfloat16* q;  // [B, T, H, K]
   const __nv_bfloat16* k;  // [B, T, H, K]
   const __nv_bfloat16* v;  // [B, T, H, V]

@@ -3,10 +3,6 @@
 #include <cuda_bf16.h>
 
 #include "../chunkwise/backward.h"
-#include "../chunkwise/forward.h"
-#include "../chunkwise/gradient.h"
-#include "../sweep/call.h"
-#include "cuda/tile.cuh"
 #include "gradient.h"
 #include "whole.h"
 
@@ -15,90 +11,48 @@ namespace longscan {
 namespace {
 
 using Call = LongscanDeltaRule;
-using Bf16 = __nv_bfloat16;
-
-using Kept = DeltaKept<Bf16>;
 
 struct Workspace {
   WorkspaceParts arena;
-  Bf16* adjoints;
-  int32_t* finished;
-  int32_t* left;  // of the chunks that are not taken whole
-  DeltaBackwardMemory segments;
-  bool takesWholeChunks = false;
-  float* betaShares = nullptr;  // which the kernel of whole chunks does without
+  bool takesWholeChunks;
+  DeltaBackwardMemory swept;
+  int32_t* left = nullptr;  // of whole chunks: those that decay too far to be taken so
 
-  Workspace(const Call& call, void* base) : arena(base), segments(call, arena) {
-    const int64_t heads = call.B * call.H;
-    adjoints = arena.take<Bf16>(heads * numDeltaChunks(call.T) * call.K * call.V);
-    finished = arena.take<int32_t>(numDeltaCounts(heads, call.T));
-    left = arena.take<int32_t>(heads * numDeltaChunks(call.T));
-    const int parts = deltaBetaParts(call.K);
-    DeltaDevice device;
-    takesWholeChunks = deltaDevice(device) == cudaSuccess && deltaTakesWholeChunks(device, call.K, call.V);
-    if (parts > 1 && !takesWholeChunks) betaShares = arena.take<float>(parts * call.B * call.T * call.H);
+  Workspace(const Call& call, const DeltaDevice& device, void* base)
+      : arena(base),
+        takesWholeChunks(deltaTakesWholeChunks(device, call.K, call.V)),
+        // The kernel of whole chunks adds its shares up.
+        swept(call, device, takesWholeChunks ? 1 : deltaDotParts(call.K), arena) {
+    if (takesWholeChunks) left = arena.take<int32_t>(call.B * call.H * numDeltaChunks(call.T));
   }
 };
 
 }  // namespace
 
-size_t deltaDiagonalWorkspaceBytes(const Call& call) {
-  return Workspace(call, nullptr).arena.used();
+size_t deltaDiagonalWorkspaceBytes(const Call& call, const DeltaDevice& device) {
+  return Workspace(call, device, nullptr).arena.used();
 }
 
 cudaError_t deltaDiagonalBackward(const Call& call, const LongscanDeltaRuleBackward& io,
-                                  cudaStream_t stream) {
-  const Kept kept(call, io.kept);
-  const Workspace work(call, io.workspace);
-  DeltaSweepCall sweep = sweepOf(call, chunksOf(kept));
-  sweep.dO = bf16(io.dO);
-  sweep.dht = io.dht;
-  sweep.adjoints = work.adjoints;
-  sweep.dv = static_cast<Bf16*>(io.dv);
-  sweep.dh0 = io.dh0;
-  DeltaDevice device;
-  cudaError_t error = deltaDevice(device);
+                                  const DeltaDevice& device, cudaStream_t stream) {
+  const DeltaKept<__nv_bfloat16> kept(call, io.kept);
+  const Workspace work(call, device, io.workspace);
+  cudaError_t error = launchDeltaAdjoints(call, io, kept, work.swept, stream);
   if (error != cudaSuccess) return error;
-  if (device.sharesTime) sweep.finished = work.finished;
-  const void* const effects = io.segments != nullptr ? io.segments : effectsOf(call, kept);
-  error = launchDeltaAdjoints(call, sweep, effects, io.leaving, work.segments, stream);
-  if (error != cudaSuccess) return error;
-  const bool inShares = io.dbeta != nullptr && work.betaShares != nullptr;
-  const DeltaDiagonalGradientCall gradient{call.B,
-                                           call.T,
-                                           call.H,
-                                           call.K,
-                                           call.V,
-                                           call.scale,
-                                           bf16(call.q),
-                                           bf16(call.k),
-                                           call.beta,
-                                           call.g,
-                                           call.resets,
-                                           io.h0 == nullptr,
-                                           bf16(io.dO),
-                                           bf16(io.dv),
-                                           kept.u,
-                                           kept.states,
-                                           work.adjoints,
-                                           sweep.finished,
-                                           static_cast<Bf16*>(io.dq),
-                                           static_cast<Bf16*>(io.dk),
-                                           inShares ? work.betaShares : io.dbeta,
+  const DeltaDiagonalGradientCall gradient{{gradientTokensOf(call), io.h0 == nullptr},
+                                           gradientTensorsOf(io, kept, work.swept),
                                            work.takesWholeChunks,
                                            io.dg};
   if (work.takesWholeChunks) {
     // Behind the chunks' counts, which the sweep's launch has cleared.
-    int32_t* const drawn = work.finished + call.B * call.H * numDeltaChunks(call.T);
+    int32_t* const drawn = work.swept.finished + call.B * call.H * numDeltaChunks(call.T);
     error = launchDeltaWholeGradient(gradient, {drawn, work.left, kept.outOf, kept.gamma}, device, stream);
     if (error == cudaSuccess)
       error = launchDeltaLeftGradient(gradient, {work.left, drawn + 1}, device, stream);
   } else {
     error = launchDeltaDiagonalGradient(gradient, stream);
   }
-  if (error != cudaSuccess || !inShares) return error;
-  const int64_t tokens = call.B * call.T * call.H;
-  return launchDeltaBetaSum(work.betaShares, deltaBetaParts(call.K), tokens, io.dbeta, stream);
+  return error == cudaSuccess ? launchDeltaBeta(call, io, work.swept, stream) : error;
 }
 
 }  // namespace longscan

@@ -9,8 +9,8 @@ namespace longscan {
 
 // The backward pass of cuda.h with a gate per channel.
 
-size_t deltaDiagonalWorkspaceBytes(const LongscanDeltaRule& call);
+size_t deltaDiagonalWorkspaceBytes(const LongscanDeltaRule& call, const DeltaDevice& device);
 cudaError_t deltaDiagonalBackward(const LongscanDeltaRule& call, const LongscanDeltaRuleBackward& io,
-                                  cudaStream_t stream);
+                                  const DeltaDevice& device, cudaStream_t stream);
 
 }  // namespace longscan

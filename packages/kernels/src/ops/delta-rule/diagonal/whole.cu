@@ -201,26 +201,20 @@ cudaError_t makeWholeMaps(const DeltaDiagonalGradientCall& call, WholeMaps& maps
   const auto ofTokens = [&](const void* data, int64_t columns) {
     return MappedTensor{data, call.B, call.T, call.H, columns};
   };
-  const struct {
-    CUtensorMap& map;
-    MappedTensor tensor;
-  } wanted[] = {
-      {maps.dO, ofTokens(call.dO, call.V)},
-      {maps.dv, ofTokens(call.dv, call.V)},
-      {maps.corrections, {call.corrections, heads, chunks * tileTokens, 1, call.V}},
-      {maps.states, {call.states, heads * chunks, call.V, 1, call.K}},
-      {maps.adjoints, {call.adjoints, heads * chunks, call.V, 1, call.K}},
-      {maps.q, ofTokens(call.q, call.K)},
-      {maps.k, ofTokens(call.k, call.K)},
-      {maps.gates, ofTokens(call.g, 2 * call.K)},  // of f32, two columns each
-      {maps.dq, ofTokens(call.dq, call.K)},
-      {maps.dk, ofTokens(call.dk, call.K)},
-  };
-  for (const auto& one : wanted) {
-    const cudaError_t error = mapTensor(one.map, one.tensor, 64, tileTokens);
-    if (error != cudaSuccess) return error;
-  }
-  return cudaSuccess;
+  return mapTensors(
+      {
+          {maps.dO, ofTokens(call.dO, call.V)},
+          {maps.dv, ofTokens(call.dv, call.V)},
+          {maps.corrections, {call.corrections, heads, chunks * tileTokens, 1, call.V}},
+          {maps.states, {call.states, heads * chunks, call.V, 1, call.K}},
+          {maps.adjoints, {call.adjoints, heads * chunks, call.V, 1, call.K}},
+          {maps.q, ofTokens(call.q, call.K)},
+          {maps.k, ofTokens(call.k, call.K)},
+          {maps.gates, ofTokens(call.g, 2 * call.K)},  // of f32, two columns each
+          {maps.dq, ofTokens(call.dq, call.K)},
+          {maps.dk, ofTokens(call.dk, call.K)},
+      },
+      64, tileTokens);
 }
 
 }  // namespace

@@ -62,12 +62,10 @@ cudaError_t launch(const DeltaSummaryCall& call, const SummaryMaps& maps, cudaSt
 
 cudaError_t makeMaps(const DeltaSummaryCall& call, SummaryMaps& maps) {
   const int64_t heads = call.B * call.H, rows = (call.T + tileTokens - 1) / tileTokens * tileTokens;
-  cudaError_t error = mapTensor(maps.keys, {call.keys, call.B, call.T, call.H, call.K}, 64, tileTokens);
-  if (error == cudaSuccess)
-    error = mapTensor(maps.w, {call.chunks.w, heads, rows, 1, call.K}, 64, tileTokens);
-  if (error == cudaSuccess)
-    error = mapTensor(maps.values, {call.chunks.u, heads, rows, 1, call.V}, 64, tileTokens);
-  return error;
+  return mapTensors({{maps.keys, {call.keys, call.B, call.T, call.H, call.K}},
+                     {maps.w, {call.chunks.w, heads, rows, 1, call.K}},
+                     {maps.values, {call.chunks.u, heads, rows, 1, call.V}}},
+                    64, tileTokens);
 }
 
 }  // namespace

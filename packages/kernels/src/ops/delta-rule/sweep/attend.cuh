@@ -1,31 +1,26 @@
 #pragma once
 
-#include "../chunkwise/lane.cuh"
-#include "layout.cuh"
+#include "place.cuh"
 
 namespace longscan {
 
 /// The warpgroup that does what nobody waits for: the output, or dv.
 template <int KN, SweepKind kind, bool diagonal, int width>
-class SweepAttendant {
+class SweepAttendant : SweepPlace<SweepBlock<KN, kind, diagonal, width>> {
   using Block = SweepBlock<KN, kind, diagonal, width>;
+  using Place = SweepPlace<Block>;
+  using Place::at, Place::block, Place::call, Place::operand, Place::part, Place::row0;
   static constexpr bool backward = Block::backward;
   using ValueSums = float[width / 8][4];
   /// A narrow chain takes dO transposed from shared memory.
   static constexpr bool turnsOutput = backward && width == narrowValues;
 
-  const Block& block;
-  const DeltaSweepCall& call;
-  const DeltaLane at;
-  const int row0;
-  RingPlace operand, part;
   /// Rows of the piece before, which are stored under the products of this one.
   uint32_t packed[2][width / 8] = {};
   Piece piece{};
 
  public:
-  __device__ explicit SweepAttendant(const Block& block)
-      : block(block), call(block.call), row0(16 * (at.warp % 4)) {}
+  using Place::Place;
 
   __device__ void run() {
     if constexpr (Block::leaves) return runLeaving();
@@ -45,7 +40,7 @@ class SweepAttendant {
         attendGradient(next.piece, shown.slot, own.slot);
       } else {
         attendOutput(next.piece, shown.slot, shown.round, own.slot);
-        operand = operand.ahead(Block::Layout::operandsPerPiece, block.rings.operands);
+        operand = Place::next(Block::Layout::operandsPerPiece);
       }
     }
     storeRows();
@@ -65,7 +60,7 @@ class SweepAttendant {
 
   /// o = scale * into Q S + P N
   __device__ void attendOutput(const Piece& next, int shown, uint32_t round, int slot) {
-    const RingPlace queries = operand.ahead(2, block.rings.operands);
+    const RingPlace queries = Place::next(2);
     ValueSums o;
     clear(o);
     block.operandFull(queries.slot).wait(queries.round);

@@ -17,15 +17,13 @@ inline DeltaChunks chunksOf(const DeltaKept<__nv_bfloat16>& kept) {
           kept.queries, kept.writeKeys, kept.gamma, kept.w,     kept.u};
 }
 
+inline DeltaSlice sliceOf(const LongscanDeltaRule& call) {
+  return {call.B, call.T, call.H, call.K, call.V, call.scale};
+}
+
 /// What both directions' sweeps take of a call; each adds its own inputs and outputs.
 inline DeltaSweepCall sweepOf(const LongscanDeltaRule& call, const DeltaChunks& chunks) {
-  DeltaSweepCall sweep{};
-  sweep.B = call.B;
-  sweep.T = call.T;
-  sweep.H = call.H;
-  sweep.K = call.K;
-  sweep.V = call.V;
-  sweep.scale = call.scale;
+  DeltaSweepCall sweep{sliceOf(call)};
   sweep.diagonal = call.gate == longscanDeltaGateDiagonal;
   sweep.q = bf16(call.q);
   sweep.k = bf16(call.k);

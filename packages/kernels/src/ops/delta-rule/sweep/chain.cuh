@@ -1,7 +1,6 @@
 #pragma once
 
-#include "../chunkwise/lane.cuh"
-#include "layout.cuh"
+#include "place.cuh"
 
 namespace longscan {
 
@@ -9,8 +8,10 @@ namespace longscan {
 /// of K each; the next products read a rounded copy of it, transposed, in shared memory. Two products a piece
 /// wait for each other, and everything else goes on under them.
 template <int KN, SweepKind kind, bool diagonal>
-class SweepChain {
+class SweepChain : SweepPlace<SweepBlock<KN, kind, diagonal, narrowValues>> {
   using Block = SweepBlock<KN, kind, diagonal, narrowValues>;
+  using Place = SweepPlace<Block>;
+  using Place::at, Place::block, Place::call, Place::next, Place::operand, Place::part, Place::row0;
 
   /// A first operand [64, K] or its transpose: in registers, where there are enough of them, since products
   /// this narrow would otherwise wait for shared memory.
@@ -39,16 +40,10 @@ class SweepChain {
     }
   };
 
-  const Block& block;
-  const DeltaSweepCall& call;
-  const DeltaLane at;
-  const int row0;
   NarrowSums state[KN];
-  RingPlace operand, part;
 
  public:
-  __device__ explicit SweepChain(const Block& block)
-      : block(block), call(block.call), row0(16 * (at.warp % 4)) {}
+  using Place::Place;
 
   __device__ void run() {
     eachElement(block.incoming(), block.state,
@@ -253,9 +248,6 @@ class SweepChain {
     if constexpr (panel + 1 < KN) finishState<others, panel + 1>(shown, forgets);
   }
 
-  __device__ RingPlace next(int by) const {
-    return operand.ahead(by, block.rings.operands);
-  }
   /// Of one of a thread's two rows.
   __device__ float outOf(int below) const {
     return block.outOf(part.slot)[row0 + at.group + below];

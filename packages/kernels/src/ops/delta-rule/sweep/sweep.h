@@ -32,6 +32,13 @@ struct DeltaChunks {
   __nv_bfloat16* u;  // [B, H, rows, V]: Y V; in its place the forward sweep leaves N
 };
 
+/// The sizes and the scale with which the calls of most kernels begin.
+struct DeltaSlice {
+  int64_t B, T;
+  int H, K, V;
+  float scale;
+};
+
 /// The two recurrences over chunks, for one slice.
 ///
 /// With time: N = U - W S = Y (V - into K S), o = into Q S + P N, S = gamma S + K^T (outOf N).
@@ -39,10 +46,7 @@ struct DeltaChunks {
 ///
 /// The chunks may be cut into segments of `segmentChunks`, the last of which may have fewer. Each has blocks
 /// of its own and a state of its own to begin with; those from `firstSegment` on are swept.
-struct DeltaSweepCall {
-  int64_t B, T;
-  int H, K, V;
-  float scale;
+struct DeltaSweepCall : DeltaSlice {
   bool diagonal;
   const __nv_bfloat16* q;  // [B, T, H, K]
   const __nv_bfloat16* k;  // [B, T, H, K]

@@ -1,7 +1,6 @@
 #pragma once
 
-#include "../chunkwise/lane.cuh"
-#include "layout.cuh"
+#include "place.cuh"
 #include "wide_products.cuh"
 
 namespace longscan {
@@ -16,20 +15,16 @@ class SweepWideChain;
 /// where it lies, and so is N. So nothing of the chain goes through shared memory, and its warps meet nowhere
 /// but in the products.
 template <int KN, SweepKind kind, bool diagonal>
-class SweepWideChain {
+class SweepWideChain : SweepPlace<SweepBlock<KN, kind, diagonal, wideValues>> {
   using Block = SweepBlock<KN, kind, diagonal, wideValues>;
+  using Place = SweepPlace<Block>;
+  using Place::at, Place::block, Place::call, Place::next, Place::operand, Place::part, Place::row0;
 
-  const Block& block;
-  const DeltaSweepCall& call;
-  const DeltaLane at;
-  const int row0;
   Sums state[KN];
   MmaA rounded[KN][4];
-  RingPlace operand, part;
 
  public:
-  __device__ explicit SweepWideChain(const Block& block)
-      : block(block), call(block.call), row0(16 * (at.warp % 4)) {}
+  using Place::Place;
 
   __device__ void run() {
     eachElement(block.incoming(), block.state,
@@ -240,10 +235,6 @@ class SweepWideChain {
     const RingPlace ofKeys = next(1);
     block.operandFull(ofKeys.slot).wait(ofKeys.round);
     block.seeCopies(piece.piece);
-  }
-
-  __device__ RingPlace next(int by) const {
-    return operand.ahead(by, block.rings.operands);
   }
 
   __device__ void forget() {

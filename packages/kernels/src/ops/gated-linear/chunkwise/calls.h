@@ -60,25 +60,12 @@ inline SweepCall sweepOf(const Call& call, const Plan& plan, bool freeIsKey) {
 template <typename KernelCall>
 KernelCall segmentedCall(const Call& call, const Plan& plan) {
   KernelCall segmented{};
-  segmented.B = call.B;
-  segmented.T = call.T;
-  segmented.H = call.H;
-  segmented.G = call.G;
-  segmented.K = call.K;
-  segmented.V = call.V;
-  segmented.numSegments = plan.numSegments;
-  segmented.chunksPerSegment = plan.chunksPerSegment;
+  static_cast<SegmentedCall&>(segmented) = {sizesOf(call), plan.numSegments, plan.chunksPerSegment};
   return segmented;
 }
 
 inline DiagonalCall diagonalOf(const Call& call, const Decayed& to) {
-  DiagonalCall diagonal{};
-  diagonal.B = call.B;
-  diagonal.T = call.T;
-  diagonal.H = call.H;
-  diagonal.G = call.G;
-  diagonal.K = call.K;
-  diagonal.V = call.V;
+  DiagonalCall diagonal{sizesOf(call)};
   diagonal.scale = call.scale;
   diagonal.q = static_cast<const Bf16*>(call.q);
   diagonal.k = static_cast<const Bf16*>(call.k);

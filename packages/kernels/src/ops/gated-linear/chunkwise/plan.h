@@ -95,12 +95,13 @@ struct Decayed {
   }
 };
 
-/// Of the segments of a slice.
+/// Of the segments of a slice; of whichever plan.
 struct Summaries {
   float *states, *factor;
   int* reset;
 
-  Summaries(const LongscanGatedLinear& call, const Plan& plan, WorkspaceParts& parts)
+  template <typename AnyPlan>
+  Summaries(const LongscanGatedLinear& call, const AnyPlan& plan, WorkspaceParts& parts)
       : states(parts.take<float>(plan.heads * plan.numSegments * plan.stateSize)),
         factor(parts.take<float>(plan.heads * plan.numSegments * (plan.diagonal ? call.K : 1))),
         reset(parts.take<int>(plan.heads * plan.numSegments)) {}
@@ -150,9 +151,9 @@ struct BackwardWorkspace {
   }
 };
 
-/// The fold of a slice's segments, from a state or adjoint of zero; of whichever plan and summaries.
-template <typename AnyPlan, typename AnySummaries>
-CombineCall combineOf(const LongscanGatedLinear& call, const AnyPlan& plan, const AnySummaries& from,
+/// The fold of a slice's segments, from a state or adjoint of zero; of whichever plan.
+template <typename AnyPlan>
+CombineCall combineOf(const LongscanGatedLinear& call, const AnyPlan& plan, const Summaries& from,
                       bool backward) {
   CombineCall fold{};
   fold.heads = plan.heads;

@@ -2,7 +2,7 @@
 
 #include <cuda_runtime.h>
 
-#include <cstdint>
+#include "../slice.h"
 
 struct __nv_bfloat16;
 
@@ -10,9 +10,7 @@ namespace longscan {
 
 /// What a diagonal decay does inside chunks, before the sweeps: queries and keys decayed from and to the ends
 /// of their piece of the chunk, and the scores inside it.
-struct DiagonalCall {
-  int64_t B, T;
-  int H, G, K, V;  // H / G heads in succession share q and k
+struct DiagonalCall : SliceSizes {
   float scale;
   const __nv_bfloat16* q;  // [B, T, G, K]
   const __nv_bfloat16* k;  // [B, T, G, K]

@@ -289,23 +289,13 @@ cudaError_t chooseStages(int& stages) {
 
 cudaError_t makeMaps(const DiagonalGradientCall& task, GradientMaps& maps) {
   const DiagonalCall& call = task.call;
-  const struct {
-    CUtensorMap& map;
-    MappedTensor tensor;
-  } wanted[] = {
-      {maps.q, {call.q, call.B, call.T, call.G, call.K}},
-      {maps.k, {call.k, call.B, call.T, call.G, call.K}},
-      {maps.v, {task.v, call.B, call.T, call.H, call.V}},
-      {maps.dO, {task.dO, call.B, call.T, call.H, call.V}},
-      {maps.dq, {task.dq, call.B, call.T, call.H, call.K}},
-      {maps.dk, {task.dk, call.B, call.T, call.H, call.K}},
-  };
-  for (const auto& one : wanted) {
-    if (one.tensor.data == nullptr) continue;
-    const cudaError_t error = mapTensor(one.map, one.tensor, 64, tileTokens);
-    if (error != cudaSuccess) return error;
-  }
-  return cudaSuccess;
+  return mapTensors({{maps.q, {call.q, call.B, call.T, call.G, call.K}},
+                     {maps.k, {call.k, call.B, call.T, call.G, call.K}},
+                     {maps.v, {task.v, call.B, call.T, call.H, call.V}},
+                     {maps.dO, {task.dO, call.B, call.T, call.H, call.V}},
+                     {maps.dq, {task.dq, call.B, call.T, call.H, call.K}},
+                     {maps.dk, {task.dk, call.B, call.T, call.H, call.K}}},
+                    64, tileTokens);
 }
 
 template <bool mapped>

@@ -31,24 +31,21 @@ struct TokenPlan {
   }
 };
 
-struct TokenSummaries {
+struct TokenForward {
   WorkspaceParts parts;
-  float *states, *factor;
-  int* reset;
+  Summaries summaries;
 
-  TokenSummaries(const Call& call, const TokenPlan& plan, void* base)
-      : parts(base),
-        states(parts.take<float>(plan.heads * plan.numSegments * plan.stateSize)),
-        factor(parts.take<float>(plan.heads * plan.numSegments * (plan.diagonal ? call.K : 1))),
-        reset(parts.take<int>(plan.heads * plan.numSegments)) {}
+  TokenForward(const Call& call, const TokenPlan& plan, void* base)
+      : parts(base), summaries(call, plan, parts) {}
 };
 
 struct TokenBackward {
-  TokenSummaries summaries;
+  WorkspaceParts parts;
+  Summaries summaries;
   float *adjoints, *sweptQuery, *sweptKey, *kept = nullptr, *ends = nullptr, *weightShares = nullptr;
 
-  TokenBackward(const Call& call, const TokenPlan& plan, void* base) : summaries(call, plan, base) {
-    WorkspaceParts& parts = summaries.parts;
+  TokenBackward(const Call& call, const TokenPlan& plan, void* base)
+      : parts(base), summaries(call, plan, parts) {
     adjoints = parts.take<float>(plan.heads * plan.numSegments * plan.stateSize);
     sweptQuery = parts.take<float>(call.B * call.T * call.H * call.K);
     sweptKey = parts.take<float>(call.B * call.T * call.H * call.K);
@@ -99,7 +96,7 @@ TokensCall tokensOf(const Call& call, const TokenPlan& plan, bool freeIsKey, boo
   if (const cudaError_t error = (expression)) return error
 
 /// What each segment makes of a zero state, or a zero adjoint.
-cudaError_t summarizeTokens(const Call& call, const TokenPlan& plan, const TokenSummaries& to, const void* dO,
+cudaError_t summarizeTokens(const Call& call, const TokenPlan& plan, const Summaries& to, const void* dO,
                             cudaStream_t stream) {
   const bool backward = dO != nullptr;
   TokensCall tokens = tokensOf(call, plan, false, backward);
@@ -115,9 +112,9 @@ cudaError_t summarizeTokens(const Call& call, const TokenPlan& plan, const Token
 }
 
 /// The states that enter the segments, from the one that enters the slice.
-cudaError_t combineTokens(const Call& call, const TokenPlan& plan, const TokenSummaries& from,
-                          bool summarized, const float* incoming, bool backward, const void* dO,
-                          float* states, cudaStream_t stream) {
+cudaError_t combineTokens(const Call& call, const TokenPlan& plan, const Summaries& from, bool summarized,
+                          const float* incoming, bool backward, const void* dO, float* states,
+                          cudaStream_t stream) {
   CombineCall fold = combineOf(call, plan, from, backward);
   if (plan.numSegments == 1)
     fold.summaries = nullptr;
@@ -176,10 +173,10 @@ size_t generalStatesBytes(const Call& call) {
   return sizeof(float) * plan.heads * plan.numSegments * plan.stateSize;
 }
 size_t generalWorkspaceBytes(const Call& call) {
-  return TokenSummaries(call, TokenPlan(call), nullptr).parts.used();
+  return TokenForward(call, TokenPlan(call), nullptr).parts.used();
 }
 size_t generalBackwardWorkspaceBytes(const Call& call) {
-  return TokenBackward(call, TokenPlan(call), nullptr).summaries.parts.used();
+  return TokenBackward(call, TokenPlan(call), nullptr).parts.used();
 }
 
 cudaError_t generalForward(const Call& call, const LongscanGatedLinearForward& io, cudaStream_t stream) {
@@ -189,9 +186,9 @@ cudaError_t generalForward(const Call& call, const LongscanGatedLinearForward& i
 cudaError_t generalForwardBy(const Call& call, const void* by, bool alongValues,
                              const LongscanGatedLinearForward& io, cudaStream_t stream) {
   const TokenPlan plan(call);
-  const TokenSummaries summaries(call, plan, io.workspace);
+  const TokenForward work(call, plan, io.workspace);
   LONGSCAN_TRY(
-      combineTokens(call, plan, summaries, io.prepared != 0, io.h0, false, nullptr, io.states, stream));
+      combineTokens(call, plan, work.summaries, io.prepared != 0, io.h0, false, nullptr, io.states, stream));
   return readTokens(call, plan, {by, alongValues, io.states, io.o, false, io.ht, nullptr}, stream);
 }
 
@@ -220,39 +217,20 @@ cudaError_t generalBackward(const Call& call, const LongscanGatedLinearBackward&
   ofValue.last = io.dh0;
   LONGSCAN_TRY(launchTokens(ofValue, stream));
 
-  LONGSCAN_TRY(launchTokenGradient({call.B,
-                                    call.T,
-                                    call.H,
-                                    call.G,
-                                    call.K,
-                                    call.V,
-                                    ofKey.f32,
-                                    io.fromZero != 0,
-                                    plan.diagonal,
-                                    call.scale,
-                                    call.q,
-                                    call.k,
-                                    call.v,
-                                    io.dO,
-                                    call.bonus,
-                                    call.resets,
-                                    work.sweptQuery,
-                                    work.sweptKey,
-                                    work.ends,
-                                    io.dq,
-                                    io.dk,
-                                    plan.hasGradient ? io.dg : nullptr,
-                                    work.weightShares},
-                                   stream));
+  LONGSCAN_TRY(
+      launchTokenGradient({sizesOf(call), ofKey.f32, io.fromZero != 0, plan.diagonal, call.scale, call.q,
+                           call.k, call.v, io.dO, call.bonus, call.resets, work.sweptQuery, work.sweptKey,
+                           work.ends, io.dq, io.dk, plan.hasGradient ? io.dg : nullptr, work.weightShares},
+                          stream));
   if (call.bonus == nullptr) return cudaSuccess;
   return launchSumParts<float>({work.weightShares, plan.numChunks, plan.heads, call.K, 1}, io.dbonus, stream);
 }
 
 cudaError_t generalSummarize(const Call& call, const LongscanGatedLinearSummary& io, cudaStream_t stream) {
   const TokenPlan plan(call);
-  const TokenSummaries summaries(call, plan, io.workspace);
-  LONGSCAN_TRY(summarizeTokens(call, plan, summaries, nullptr, stream));
-  CombineCall fold = combineOf(call, plan, summaries, false);
+  const TokenForward work(call, plan, io.workspace);
+  LONGSCAN_TRY(summarizeTokens(call, plan, work.summaries, nullptr, stream));
+  CombineCall fold = combineOf(call, plan, work.summaries, false);
   fold.outgoing = io.state;
   LONGSCAN_TRY(launchCombine(fold, stream));
   return launchCombineFactors(fold, call.H, io.factor, io.reset, stream);

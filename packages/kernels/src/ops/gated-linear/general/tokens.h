@@ -2,7 +2,7 @@
 
 #include <cuda_runtime.h>
 
-#include <cstdint>
+#include "../slice.h"
 
 namespace longscan {
 
@@ -72,9 +72,7 @@ struct TokenFactorsCall {
 cudaError_t launchTokenFactors(const TokenFactorsCall& call, cudaStream_t stream);
 
 /// From the sweeps' dq and dk, which leave a bonus out: those gradients, the decay's and the bonus's.
-struct TokenGradientCall {
-  int64_t B, T;
-  int H, G, K, V;
+struct TokenGradientCall : SliceSizes {
   bool f32, fromZero, diagonal;
   float scale;
   const void *q, *k;        // [B, T, G, K]

@@ -22,10 +22,11 @@ __global__ void __launch_bounds__(RetraceFrame<DK, DV>::threads, residentBlocks(
 template <int DK, int DV>
 cudaError_t launch(const RetraceCall& call, cudaStream_t stream) {
   RetraceMaps maps{};
-  cudaError_t error = mapRows(maps.q, call, call.q);
-  if (error == cudaSuccess) error = mapRows(maps.k, call, call.k);
-  if (error == cudaSuccess) error = mapRows(maps.v, call, call.v);
-  if (error == cudaSuccess) error = mapRows(maps.dO, call, call.dO);
+  const cudaError_t error = mapTensors({{maps.q, mappedRows(call.q, call.B, call.T)},
+                                        {maps.k, mappedRows(call.k, call.B, call.T)},
+                                        {maps.v, mappedRows(call.v, call.B, call.T)},
+                                        {maps.dO, mappedRows(call.dO, call.B, call.T)}},
+                                       64, chunkTokens);
   if (error != cudaSuccess) return error;
   return launchSegments(retraceKernel<DK, DV>, call, maps, RetraceFrame<DK, DV>::threads,
                         RetraceLayout<DK, DV>::bytes, stream);
@@ -38,8 +39,7 @@ bool retraceFits(int K, int V) {
 }
 
 cudaError_t launchRetrace(const RetraceCall& call, cudaStream_t stream) {
-  if (call.K <= 64) return launch<64, 64>(call, stream);
-  return call.V <= 64 ? launch<128, 64>(call, stream) : launch<128, 128>(call, stream);
+  return withPanels(call.K, call.V, [&](auto DK, auto DV) { return launch<DK, DV>(call, stream); });
 }
 
 }  // namespace longscan

@@ -1,6 +1,8 @@
 #pragma once
 
-#include "cuda/tensor_map.h"
+#include <type_traits>
+
+#include "../sweep/maps.h"
 #include "segments.h"
 
 // How kernels with a block for each segment of each head are launched.
@@ -27,9 +29,14 @@ inline bool segmentsFit(int K, int V, int bytes) {
   return device.major == 9 && device.sharedBytes >= bytes;
 }
 
-/// How the copy engine finds panels of a chunk's tokens and 64 channels in `rows`.
-inline cudaError_t mapRows(CUtensorMap& map, const SegmentedCall& call, const SweepRows& rows) {
-  return mapTensor(map, {rows.data, call.B, call.T, rows.heads, rows.channels, rows.pitch}, 64, chunkTokens);
+/// run(DK, DV), constants: the channels in whole panels of the kernel for heads of K and V, where
+/// `segmentsFit`.
+template <typename Run>
+cudaError_t withPanels(int K, int V, Run&& run) {
+  constexpr std::integral_constant<int, 64> one;
+  constexpr std::integral_constant<int, 128> two;
+  if (K <= 64) return run(one, one);
+  return V <= 64 ? run(two, one) : run(two, two);
 }
 
 /// Launches a kernel whose blocks have so much shared memory.

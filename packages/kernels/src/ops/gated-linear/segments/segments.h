@@ -1,15 +1,12 @@
 #pragma once
 
-#include <cstdint>
-
+#include "../slice.h"
 #include "../sweep/sweep.h"
 
 namespace longscan {
 
 /// What all kernels with a block for each segment of each head know: a slice's sizes, and how it is cut.
-struct SegmentedCall {
-  int64_t B, T;
-  int H, G, K, V;  // G groups of heads share q and k
+struct SegmentedCall : SliceSizes {
   int numSegments, chunksPerSegment;
 };
 

@@ -123,8 +123,9 @@ template <int DK, int DV>
 cudaError_t launch(const SegmentSumCall& call, cudaStream_t stream) {
   using Layout = SegmentSumLayout<DK, DV>;
   SegmentSumMaps maps{};
-  cudaError_t error = mapRows(maps.y, call, call.y);
-  if (error == cudaSuccess) error = mapRows(maps.z, call, call.z);
+  const cudaError_t error =
+      mapTensors({{maps.y, mappedRows(call.y, call.B, call.T)}, {maps.z, mappedRows(call.z, call.B, call.T)}},
+                 64, chunkTokens);
   if (error != cudaSuccess) return error;
   return launchSegments(call.g ? segmentSumKernel<DK, DV, true> : segmentSumKernel<DK, DV, false>, call, maps,
                         Layout::threads, Layout::bytes, stream);
@@ -133,8 +134,7 @@ cudaError_t launch(const SegmentSumCall& call, cudaStream_t stream) {
 }  // namespace
 
 cudaError_t launchSegmentSum(const SegmentSumCall& call, cudaStream_t stream) {
-  if (call.K <= 64) return launch<64, 64>(call, stream);
-  return call.V <= 64 ? launch<128, 64>(call, stream) : launch<128, 128>(call, stream);
+  return withPanels(call.K, call.V, [&](auto DK, auto DV) { return launch<DK, DV>(call, stream); });
 }
 
 }  // namespace longscan

@@ -175,9 +175,10 @@ template <int DK, int DV>
 cudaError_t launch(const TraceCall& call, cudaStream_t stream) {
   using Layout = TraceLayout<DK, DV>;
   TraceMaps maps{};
-  cudaError_t error = mapRows(maps.q, call, call.q);
-  if (error == cudaSuccess) error = mapRows(maps.k, call, call.k);
-  if (error == cudaSuccess) error = mapRows(maps.v, call, call.v);
+  const cudaError_t error = mapTensors({{maps.q, mappedRows(call.q, call.B, call.T)},
+                                        {maps.k, mappedRows(call.k, call.B, call.T)},
+                                        {maps.v, mappedRows(call.v, call.B, call.T)}},
+                                       64, chunkTokens);
   if (error != cudaSuccess) return error;
   return launchSegments(call.g ? traceKernel<DK, DV, true> : traceKernel<DK, DV, false>, call, maps,
                         Layout::threads, Layout::bytes, stream);
@@ -190,8 +191,7 @@ bool traceFits(int K, int V) {
 }
 
 cudaError_t launchTrace(const TraceCall& call, cudaStream_t stream) {
-  if (call.K <= 64) return launch<64, 64>(call, stream);
-  return call.V <= 64 ? launch<128, 64>(call, stream) : launch<128, 128>(call, stream);
+  return withPanels(call.K, call.V, [&](auto DK, auto DV) { return launch<DK, DV>(call, stream); });
 }
 
 }  // namespace longscan

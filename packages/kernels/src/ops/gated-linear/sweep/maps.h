@@ -16,6 +16,11 @@ struct SweepMaps {
   TaskMaps tasks[2];
 };
 
+/// Rows of B T tokens.
+inline MappedTensor mappedRows(const SweepRows& rows, int64_t B, int64_t T) {
+  return {rows.data, B, T, rows.heads, rows.channels, rows.pitch};
+}
+
 /// Of kind `contracted`: others need the tokens of a chunk in their own order.
 cudaError_t makeSweepMaps(const SweepCall& call, SweepMaps& maps);
 
