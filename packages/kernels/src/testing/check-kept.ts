@@ -16,9 +16,16 @@ export function checkKept<I extends RecurrenceInputs>(
 ): void {
   const shapes = openShapeDevice();
   shapes.standsForGpu = true;
-  const [planned, found] = [shapes, gpu].map((device) => keptBytes(device, op, inputsOn, hasSummary));
-  if (!isDeepStrictEqual(planned, found))
-    throw new Error(`${op.name}: keeps ${found} bytes, planned ${planned}`);
+  const [planned, found] = [shapes, gpu].map((device) => keptBytes(device, op, inputsOn, hasSummary)) as [
+    number[],
+    number[],
+  ];
+  // Plans are for Hopper; kernels of other GPUs may keep less.
+  const isPlanned =
+    gpu.gpu().capability === 90
+      ? isDeepStrictEqual(planned, found)
+      : found.every((bytes, i) => bytes <= planned[i]!);
+  if (!isPlanned) throw new Error(`${op.name}: keeps ${found} bytes, planned ${planned}`);
 }
 
 /** Of a slice alone, and of one between others. */

@@ -219,7 +219,7 @@ int cuMemcpyDtoHAsync_v2(void* target, unsigned long long source, size_t bytes, 
 int cuMemcpyDtoDAsync_v2(unsigned long long target, unsigned long long source, size_t bytes,
                          CUstream_st* stream) {
   return addTransfer("cuMemcpyDtoDAsync", stream,
-                      [=] { std::memcpy(at<void*>(target), at<void*>(source), bytes); });
+                     [=] { std::memcpy(at<void*>(target), at<void*>(source), bytes); });
 }
 int cuMemsetD8Async(unsigned long long target, unsigned char value, size_t bytes, CUstream_st* stream) {
   return addTransfer("cuMemsetD8Async", stream, [=] { std::memset(at<void*>(target), value, bytes); });

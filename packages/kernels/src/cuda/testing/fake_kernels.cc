@@ -94,6 +94,9 @@ int longscanGatedLinearBackward(const LongscanGatedLinear*, const LongscanGatedL
   return 0;
 }
 
+int longscanDeltaRuleTakes(const LongscanDeltaRule*) {
+  return 1;
+}
 size_t longscanDeltaRuleKeptBytes(const LongscanDeltaRule* call) {
   return longscan::DeltaKept<uint16_t>(*call, nullptr).arena.used();
 }

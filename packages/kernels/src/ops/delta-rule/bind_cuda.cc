@@ -117,6 +117,12 @@ Napi::Value bindPrepare(Args& args) {
   return args.env().Undefined();
 }
 
+Napi::Value bindTakes(Args& args) {
+  const Common common(args);
+  return Napi::Boolean::New(args.env(),
+                            LONGSCAN_CUDA_FUNCTION(args, longscanDeltaRuleTakes)(&common.call) != 0);
+}
+
 Napi::Value bindSummarizes(Args& args) {
   const Common common(args);
   return Napi::Boolean::New(args.env(), common.segmentsBytes(args) > 0);
@@ -179,6 +185,7 @@ Napi::Value bindBackward(Args& args) {
 }  // namespace
 
 void registerDeltaRuleCuda(Registry& registry) {
+  registry.add("deltaRuleCudaTakes", 9, bindTakes);
   registry.add("deltaRuleCudaForward", 15, bindForward);
   registry.add("deltaRuleCudaPrepare", 10, bindPrepare);
   registry.add("deltaRuleCudaSummarizes", 9, bindSummarizes);

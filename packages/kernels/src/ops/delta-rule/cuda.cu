@@ -8,6 +8,7 @@
 #include "chunkwise/prepare.h"
 #include "cuda/tile.cuh"
 #include "diagonal/diagonal.h"
+#include "diagonal/gradient.h"
 #include "diagonal/prepare.h"
 #include "summary/summary.h"
 #include "sweep/call.h"
@@ -41,12 +42,18 @@ bool isDiagonal(const Call& call) {
   return call.gate == longscanDeltaGateDiagonal;
 }
 
+/// Whether the device's blocks have the shared memory for every kernel of both passes.
+bool fits(const Call& call) {
+  DeltaDevice device;
+  if (deltaDevice(device) != cudaSuccess || !deltaSweepsFit(call.K)) return false;
+  return isDiagonal(call) ? deltaDiagonalGradientFits(device) : deltaGradientFits(device, call.K);
+}
+
 bool supported(const Call& call) {
   const auto headSize = [](int size, int most) { return size > 0 && size <= most && size % 8 == 0; };
   const bool gated = call.gate == longscanDeltaGateScalar || isDiagonal(call);
   return call.B > 0 && call.T > 0 && call.H > 0 && headSize(call.K, 256) && headSize(call.V, 512) &&
-         (gated || call.gate == longscanDeltaGateNone) && gated == (call.g != nullptr) &&
-         deltaSweepsFit(call.K);
+         (gated || call.gate == longscanDeltaGateNone) && gated == (call.g != nullptr) && fits(call);
 }
 
 /// `counts`: so that a sweep can begin beside it.
@@ -102,6 +109,10 @@ DeltaChunks deltaPreparedChunks(const Call& call, const void* kept) {
 }  // namespace longscan
 
 using namespace longscan;
+
+int longscanDeltaRuleTakes(const LongscanDeltaRule* call) {
+  return supported(*call) ? 1 : 0;
+}
 
 size_t longscanDeltaRuleKeptBytes(const LongscanDeltaRule* call) {
   if (!supported(*call)) return 0;

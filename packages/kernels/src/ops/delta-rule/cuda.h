@@ -78,7 +78,9 @@ struct LongscanDeltaRuleBackward {
   void* workspace;       // longscanDeltaRuleWorkspaceBytes()
 };
 
-/// 0 where the call is not supported: head sizes, gate, or no tokens.
+/// 1 where the call is supported: its head sizes and gate, and the device's shared memory; else 0.
+int longscanDeltaRuleTakes(const struct LongscanDeltaRule* call);
+/// 0 where the call is not supported.
 size_t longscanDeltaRuleKeptBytes(const struct LongscanDeltaRule* call);
 /// Of the forward pass; 0 where it needs none.
 size_t longscanDeltaRuleForwardWorkspaceBytes(const struct LongscanDeltaRule* call);

@@ -18,22 +18,38 @@ interface Prepared extends Kept {
   readonly segments: Tensor | null;
 }
 
-/** The recurrence on a GPU: chunks on the tensor cores where they apply, elsewhere `general`, token by token in f32. */
+/** The recurrence on a GPU: chunks on the tensor cores where they apply, elsewhere, also where a GPU's blocks
+ *  have too little shared memory, `general`, token by token in f32. */
 export function cudaParts(
   kind: Kind,
   general: RecurrenceParts<DeltaRuleInputs>,
 ): RecurrenceParts<DeltaRuleInputs> {
   const chunkwise = chunkwiseParts(kind, general);
-  const partsFor = (inputs: DeltaRuleInputs) => (isChunkwise(kind, inputs) ? chunkwise : general);
+  const partsFor = (call: ForwardCall, inputs: DeltaRuleInputs) =>
+    isChunkwise(kind, inputs) && call.native.deltaRuleCudaTakes(...argumentsOf(kind, call, inputs, null))
+      ? chunkwise
+      : general;
   return {
-    forward: (call, inputs, ...rest) => partsFor(inputs).forward(call, inputs, ...rest),
-    prepare: (call, inputs, ...rest) => partsFor(inputs).prepare(call, inputs, ...rest),
-    summarize: (call, inputs, ...rest) => partsFor(inputs).summarize(call, inputs, ...rest),
-    finish: (call, inputs, ...rest) => partsFor(inputs).finish(call, inputs, ...rest),
-    summarizeBackward: (call, inputs, ...rest) => partsFor(inputs).summarizeBackward(call, inputs, ...rest),
-    prepareBackward: (call, inputs, ...rest) => partsFor(inputs).prepareBackward(call, inputs, ...rest),
-    finishBackward: (call, inputs, ...rest) => partsFor(inputs).finishBackward(call, inputs, ...rest),
+    forward: (call, inputs, ...rest) => partsFor(call, inputs).forward(call, inputs, ...rest),
+    prepare: (call, inputs, ...rest) => partsFor(call, inputs).prepare(call, inputs, ...rest),
+    summarize: (call, inputs, ...rest) => partsFor(call, inputs).summarize(call, inputs, ...rest),
+    finish: (call, inputs, ...rest) => partsFor(call, inputs).finish(call, inputs, ...rest),
+    summarizeBackward: (call, inputs, ...rest) =>
+      partsFor(call, inputs).summarizeBackward(call, inputs, ...rest),
+    prepareBackward: (call, inputs, ...rest) => partsFor(call, inputs).prepareBackward(call, inputs, ...rest),
+    finishBackward: (call, inputs, ...rest) => partsFor(call, inputs).finishBackward(call, inputs, ...rest),
   };
+}
+
+/** What all calls of a slice's chunkwise kernels begin with. */
+function argumentsOf(
+  { gate, scaleOf }: Kind,
+  call: ForwardCall,
+  { q, k, v, beta, g }: DeltaRuleInputs,
+  resets: Tensor | null,
+): DeltaRuleCudaArguments {
+  const optional = [beta?.id ?? null, g?.id ?? null, resets?.id ?? null] as const;
+  return [call.stream, gateCodes[gate], scaleOf(q), q.id, k.id, v.id, ...optional];
 }
 
 /**
@@ -41,18 +57,15 @@ export function cudaParts(
  * its summary and its outputs. Devices without the kernels of the summary take `general`'s.
  */
 function chunkwiseParts(
-  { gate, scaleOf, stateShape }: Kind,
+  kind: Kind,
   general: RecurrenceParts<DeltaRuleInputs>,
 ): RecurrenceParts<DeltaRuleInputs> {
+  const { gate, stateShape } = kind;
   const common = (
     call: ForwardCall,
     inputs: DeltaRuleInputs,
     resets: Tensor | null,
-  ): DeltaRuleCudaArguments => {
-    const { q, k, v, beta, g } = inputs;
-    const optional = [beta?.id ?? null, g?.id ?? null, resets?.id ?? null] as const;
-    return [call.stream, gateCodes[gate], scaleOf(q), q.id, k.id, v.id, ...optional];
-  };
+  ): DeltaRuleCudaArguments => argumentsOf(kind, call, inputs, resets);
   /** FLOPs of `perToken` products with the K × V state and `intra` products inside a chunk of 64 tokens. */
   const count = (call: ForwardCall, { q, v }: DeltaRuleInputs, perToken: number, intra: number): void => {
     const [K, V] = [q.dim(3), v.dim(3)];

@@ -60,6 +60,8 @@ declare module '../../native.js' {
         dh0: number | null,
       ]
     ): void;
+    /** Whether the GPU's blocks have the shared memory for the chunkwise kernels of these head sizes. */
+    deltaRuleCudaTakes(...args: [...common: DeltaRuleCudaArguments]): boolean;
     /**
      * On GPUs: o, the state after the slice, and what the backward pass needs, as large as kept-on-gpu.ts says.
      * @throws LongscanError E-CUDA-KERNEL for head sizes without a kernel

@@ -8,10 +8,10 @@ namespace longscan {
 
 namespace {
 
-/// Whether the chunkwise kernels know the call.
+/// Whether the chunkwise kernels know the call, and the device has what they take.
 bool chunkwise(const Call& call) {
   return call.type == longscanBf16 && call.bonus == nullptr &&
-         (call.V <= mostContracted || call.decay == longscanDecayDiagonal);
+         (call.V <= mostContracted || call.decay == longscanDecayDiagonal) && sweepsFit(call.K, call.V);
 }
 
 bool joinedSupported(const Call& call) {

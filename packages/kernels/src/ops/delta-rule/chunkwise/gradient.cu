@@ -357,4 +357,8 @@ cudaError_t launchDeltaGradient(const DeltaGradientCall& call, cudaStream_t stre
   return call.K <= 64 ? launch<1>(call, stream) : launch<2>(call, stream);
 }
 
+bool deltaGradientFits(const DeltaDevice& device, int K) {
+  return device.sharedBytes >= (K <= 64 ? GradientLayout<1>::bytes : GradientLayout<2>::bytes);
+}
+
 }  // namespace longscan

@@ -47,6 +47,9 @@ __host__ __device__ constexpr int deltaBetaShares(int K) {
 
 cudaError_t launchDeltaGradient(const DeltaGradientCall& call, cudaStream_t stream);
 
+/// Whether the device's blocks have the shared memory for so many keys.
+bool deltaGradientFits(const DeltaDevice& device, int K);
+
 /// sums [count]: of `shares` of so many numbers each, [shares, count].
 cudaError_t launchDeltaBetaSum(const float* from, int shares, int64_t count, float* sums,
                                cudaStream_t stream);

@@ -211,6 +211,10 @@ cudaError_t launchDeltaDiagonalGradient(const DeltaDiagonalGradientCall& call, c
   return cudaGetLastError();
 }
 
+bool deltaDiagonalGradientFits(const DeltaDevice& device) {
+  return device.sharedBytes >= DiagonalGradientLayout::bytes;
+}
+
 cudaError_t launchDeltaLeftGradient(const DeltaDiagonalGradientCall& call, const DeltaLeftChunks& left,
                                     const DeltaDevice& device, cudaStream_t stream) {
   const cudaError_t error = allowMemory(reinterpret_cast<const void*>(leftGradientKernel));

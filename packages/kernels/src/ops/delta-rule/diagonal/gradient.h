@@ -23,6 +23,9 @@ struct DeltaLeftChunks {
 
 cudaError_t launchDeltaDiagonalGradient(const DeltaDiagonalGradientCall& call, cudaStream_t stream);
 
+/// Whether the device's blocks have the shared memory for it.
+bool deltaDiagonalGradientFits(const DeltaDevice& device);
+
 /// The same for these chunks alone. On Hopper.
 cudaError_t launchDeltaLeftGradient(const DeltaDiagonalGradientCall& call, const DeltaLeftChunks& left,
                                     const DeltaDevice& device, cudaStream_t stream);

@@ -25,7 +25,7 @@ Call exchanged(const Call& call, const void* queries) {
 
 /// Whether the chunkwise kernels are used.
 bool chunkwise(const Call& call) {
-  return call.type == longscanBf16 && call.decay == longscanDecayDiagonal;
+  return call.type == longscanBf16 && call.decay == longscanDecayDiagonal && sweepsFit(call.K, call.V);
 }
 
 struct ReadWorkspace {

@@ -126,6 +126,10 @@ __host__ __device__ constexpr int64_t imageOffset(int contracted, int free, int6
 /// Whether the present device has blocks of two warpgroups with 256 contracted channels of kind `contracted`.
 bool wideSweepFits();
 
+/// Whether the device's blocks have the shared memory for sweeps over heads of K and V: those of more than
+/// 128 channels take more than the 99 KB of compute capability 8.6 and 8.9.
+bool sweepsFit(int K, int V);
+
 /// `launchSweep` and `launchSummary` (kinds `scalar` and `contracted`) are compiled for each kind in a file
 /// of its own.
 template <SweepDecay kind>
