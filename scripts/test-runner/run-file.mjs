@@ -18,11 +18,12 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
  *
  * @param {string} file relative to the root
  * @param {number} deadlineMs
+ * @param {number} graceMs for processes that outlive the file to end by themselves
  */
-export async function runTestFile(file, deadlineMs) {
+export async function runTestFile(file, deadlineMs, graceMs = 60_000) {
   const start = performance.now();
   const marker = `LONGSCAN_TEST_FILE=${randomUUID()}`;
-  const { status, signal, isLate, leftovers, output } = await runToEnd(file, deadlineMs, marker);
+  const { status, signal, isLate, leftovers, output } = await runToEnd(file, deadlineMs, graceMs, marker);
   const counts = parseSummary(output);
   const problems = [];
   if (isLate) problems.push(`killed after its deadline of ${deadlineMs / 1000} s`);
@@ -40,7 +41,7 @@ export async function runTestFile(file, deadlineMs) {
   };
 }
 
-async function runToEnd(file, deadlineMs, marker) {
+async function runToEnd(file, deadlineMs, graceMs, marker) {
   const [markerName, markerValue] = marker.split('=');
   const child = spawn(process.execPath, ['--enable-source-maps', file], {
     cwd: root,
@@ -77,7 +78,7 @@ async function runToEnd(file, deadlineMs, marker) {
   killGroup(child.pid);
   liveGroups.delete(child.pid);
   // A leftover process may hold the pipes open, so they are read to their end only once it is gone.
-  const leftovers = await endLeftovers(marker);
+  const leftovers = await endLeftovers(marker, graceMs);
   await closed;
   return { status, signal, isLate, leftovers, output };
 }
