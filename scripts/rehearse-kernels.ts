@@ -24,7 +24,7 @@ const { runTestFile } = (await import(new URL('../test-runner/run-file.mjs', imp
   runTestFile(
     file: string,
     deadlineMs: number,
-    env: Readonly<Record<string, string>>,
+    options: { readonly env: Readonly<Record<string, string>> },
   ): Promise<{ passed: number; failed: number; seconds: number; problem: string | null; output: string }>;
 };
 
@@ -43,7 +43,7 @@ try {
     const queue = [...tests];
     const drain = async () => {
       for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
-        const { passed, failed, seconds, problem, output } = await runTestFile(file, deadlineMs, env);
+        const { passed, failed, seconds, problem, output } = await runTestFile(file, deadlineMs, { env });
         sum.passed += passed;
         sum.failed += failed;
         console.log(`${failed > 0 ? 'FAIL' : 'ok  '} ${file} for ${chip.name} (${seconds.toFixed(1)} s)`);

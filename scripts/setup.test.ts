@@ -26,7 +26,7 @@ async function holdLock(dir: string, end: 'release' | 'die'): Promise<void> {
       appendFileSync(${JSON.stringify(path.join(dir, 'log'))}, 'out ');
     });`;
   const args = ['--input-type=module', '--eval', program];
-  const child = spawn(process.execPath, args, { stdio: 'ignore', timeout: 60_000 });
+  const child = spawn(process.execPath, args, { stdio: 'ignore', timeout: 300_000 });
   const status = await new Promise((resolve) => child.once('exit', resolve));
   assert.is(status, end === 'die' ? null : 0);
 }

@@ -7,7 +7,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 
 /** `npm start` as a user types it. Every case here is refused before anything is set up or trained. */
 function npmStart(...args: string[]): { status: number | null; stderr: string } {
-  return spawnSync('npm', ['start', ...args], { cwd: root, encoding: 'utf8', timeout: 60_000 });
+  return spawnSync('npm', ['start', ...args], { cwd: root, encoding: 'utf8', timeout: 300_000 });
 }
 
 test('npm start --set without -- is refused with the right form', () => {

@@ -14,7 +14,7 @@ interface Result {
 
 // Plain JavaScript that runs before anything is compiled, so there are no types to import.
 const { runTestFile } = (await import(new URL('../test-runner/run-file.mjs', import.meta.url).href)) as {
-  runTestFile(file: string, deadlineMs: number): Promise<Result>;
+  runTestFile(file: string, deadlineMs: number, options: { graceMs?: number }): Promise<Result>;
 };
 
 const test = suite<{ dir: string }>('test runner');
@@ -24,10 +24,10 @@ test.before.each((context) => {
 test.after.each(({ dir }) => rmSync(dir, { recursive: true }));
 
 /** Runs a program under the runner as if it were a test file. */
-function run(dir: string, program: string, deadlineMs = 60_000): Promise<Result> {
+function run(dir: string, program: string, deadlineMs = 600_000, graceMs?: number): Promise<Result> {
   const file = path.join(dir, 'x.test.mjs');
   writeFileSync(file, program);
-  return runTestFile(file, deadlineMs);
+  return runTestFile(file, deadlineMs, graceMs === undefined ? {} : { graceMs });
 }
 
 const summary = (passed: number, total: number, skipped = 0) =>
@@ -72,7 +72,7 @@ test('a detached process that outlives its file is killed and named', async ({ d
     import { spawn } from 'node:child_process';
     spawn('sleep', ['600'], { detached: true, stdio: 'inherit' }).unref();
     ${summary(1, 1)}`;
-  const { failed, problem } = await run(dir, program);
+  const { failed, problem } = await run(dir, program, 600_000, 500);
   assert.is(failed, 1);
   assert.match(problem ?? '', /left processes behind: \d+ \(sleep 600\)/);
   const commandLine = `/proc/${/\d+/.exec(problem!)![0]}/cmdline`;

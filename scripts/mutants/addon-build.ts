@@ -1,6 +1,9 @@
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import { promisify } from 'node:util';
+
+const execute = promisify(execFile);
 
 interface CompileCommand {
   readonly directory: string;
@@ -32,29 +35,20 @@ export class AddonBuild {
   }
 
   /** Builds `output` from the checkout's sources, with `source` (relative to packages/kernels) taken from `copy`. */
-  build(source: string, copy: string, output: string): void {
+  async build(source: string, copy: string, output: string): Promise<void> {
     const objects = this.#commands.map((entry) => path.resolve(entry.directory, outputOf(entry)));
-    this.#commands.forEach((entry, i) => {
-      if (path.relative(this.#kernels, entry.file) !== source) return;
+    for (const [i, entry] of this.#commands.entries()) {
+      if (path.relative(this.#kernels, entry.file) !== source) continue;
       const object = `${output}.${i}.o`;
       const command = entry.command
         .replaceAll(path.join(this.#kernels, 'src'), path.join(copy, 'src'))
         .replace(outputOf(entry), object);
       // Without warnings: a mutant may leave a variable unused.
-      execFileSync('sh', ['-c', `${command} -w`], {
-        cwd: entry.directory,
-        stdio: ['ignore', 'ignore', 'inherit'],
-      });
+      await execute('sh', ['-c', `${command} -w`], { cwd: entry.directory });
       objects[i] = object;
-    });
-    this.#link(objects, output);
-  }
-
-  #link(objects: readonly string[], output: string): void {
+    }
     const compiler = this.#commands[0]!.command.split(' ')[0]!;
-    const args = ['-shared', '-o', output, ...objects, '-ldl', '-pthread'];
-    if (spawnSync(compiler, args, { stdio: ['ignore', 'ignore', 'inherit'] }).status !== 0)
-      throw new Error(`${output} could not be linked`);
+    await execute(compiler, ['-shared', '-o', output, ...objects, '-ldl', '-pthread']);
   }
 }
 

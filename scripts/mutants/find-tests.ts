@@ -4,7 +4,7 @@ import path from 'node:path';
 /**
  * The tests that know how segments are combined and halos handed over, quick and direct ones first: the first to fail ends
  * a mutant. Those of every layer are left out: they take minutes, and what only they would notice is tested too little. So are
- * those on fake GPUs, which have kernels of their own.
+ * those on GPUs, real or fake, which have kernels of their own.
  */
 const names = [
   /^kernels\/dist\/ops\/(transition|causal-conv|token-shift|sequence-tail)\//,
@@ -18,7 +18,7 @@ const names = [
 export function findTests(root: string): string[] {
   const files = ['kernels/dist', 'worker/dist'].flatMap((folder) =>
     readdirSync(path.join(root, 'packages', folder), { recursive: true, encoding: 'utf8' })
-      .filter((name) => name.endsWith('.test.js'))
+      .filter((name) => name.endsWith('.test.js') && !name.endsWith('.cuda.test.js'))
       .sort()
       .map((name) => path.join(folder, name)),
   );

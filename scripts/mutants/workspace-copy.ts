@@ -1,10 +1,16 @@
-import { spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { cpSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 
 /** `broken`: the file did not come to run its tests, which says nothing about them. A hang is a failure. */
 export type Outcome = 'passed' | 'failed' | 'broken';
+
+/** Only a file that hangs runs into it, on a machine that is busy too. */
+const deadlineMs = 600_000;
+
+/** What uvu prints for a test that has failed, before it runs the next one. */
+const failureMark = '✘';
 
 /** A copy of the packages in a temporary folder, compiled as they are; the checkout itself is never touched. */
 export class WorkspaceCopy {
@@ -29,27 +35,43 @@ export class WorkspaceCopy {
   }
 
   /** Compiles what has changed. A mutant need not be free of type errors: its JavaScript is what counts. */
-  compileTypeScript(): void {
+  async compileTypeScript(): Promise<void> {
     const tsc = path.join(this.root, 'node_modules/.bin/tsc');
-    spawnSync(tsc, ['-b', 'packages/worker'], { cwd: this.root, stdio: 'ignore' });
+    await ended(spawn(tsc, ['-b', 'packages/worker'], { cwd: this.root, stdio: 'ignore' }));
   }
 
-  /** Runs one compiled test file with the given addon. */
-  run(testFile: string, addon: string): Outcome {
+  /** Runs one compiled test file with the given addon, up to the first of its tests that fails. */
+  async run(testFile: string, addon: string): Promise<Outcome> {
     const env = { ...process.env, LONGSCAN_ADDON: addon, LONGSCAN_POISON: '1', OMP_NUM_THREADS: '1' };
-    const options = {
+    const child = spawn(process.execPath, [testFile], {
       cwd: this.root,
       env,
-      encoding: 'utf8',
-      timeout: 120_000,
+      stdio: ['ignore', 'pipe', 'ignore'],
+      timeout: deadlineMs,
       killSignal: 'SIGKILL',
-    } as const;
-    const { status, signal, stdout } = spawnSync(process.execPath, [testFile], options);
+    });
+    let output = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+      if (output.includes(failureMark)) child.kill('SIGKILL');
+    });
+    const { status, signal } = await ended(child);
     if (status === 0) return 'passed';
-    return signal === 'SIGKILL' || /^\s*Total:/m.test(stdout) ? 'failed' : 'broken';
+    return signal === 'SIGKILL' || /^\s*Total:/m.test(output) ? 'failed' : 'broken';
   }
 
   remove(): void {
     rmSync(this.root, { recursive: true });
   }
+}
+
+interface End {
+  readonly status: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+function ended(child: ChildProcess): Promise<End> {
+  return new Promise((resolve, reject) => {
+    child.once('error', reject).once('close', (status, signal) => resolve({ status, signal }));
+  });
 }

@@ -1,16 +1,16 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const graceMs = 5000;
-
 /**
  * Kills and names the processes that still carry `marker` (`NAME=value`) in their environment. Ranks are started in
  * sessions of their own, so neither their parent nor their group would give them away.
+ *
+ * @param {string} marker
+ * @param {number} graceMs for a process to end by itself: a rank whose coordinator has just ended is on its way out
  */
-export async function endLeftovers(marker) {
+export async function endLeftovers(marker, graceMs) {
   const deadline = performance.now() + graceMs;
   let pids = findMarked(marker);
-  // A rank whose coordinator has just ended is on its way out by itself.
   while (pids.length > 0 && performance.now() < deadline) {
     await sleep(50);
     pids = findMarked(marker);

@@ -18,12 +18,18 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
  *
  * @param {string} file relative to the root
  * @param {number} deadlineMs
- * @param {Readonly<Record<string, string>>} env beside this process's
+ * @param {object} options
+ * @param {number} options.graceMs for processes that outlive the file to end by themselves
+ * @param {Readonly<Record<string, string>>} options.env beside this process's
  */
-export async function runTestFile(file, deadlineMs, env = {}) {
+export async function runTestFile(file, deadlineMs, { graceMs = 60_000, env = {} } = {}) {
   const start = performance.now();
   const marker = `LONGSCAN_TEST_FILE=${randomUUID()}`;
-  const { status, signal, isLate, leftovers, output } = await runToEnd(file, deadlineMs, marker, env);
+  const { status, signal, isLate, leftovers, output } = await runToEnd(file, deadlineMs, {
+    graceMs,
+    env,
+    marker,
+  });
   const counts = parseSummary(output);
   const problems = [];
   if (isLate) problems.push(`killed after its deadline of ${deadlineMs / 1000} s`);
@@ -41,7 +47,7 @@ export async function runTestFile(file, deadlineMs, env = {}) {
   };
 }
 
-async function runToEnd(file, deadlineMs, marker, env) {
+async function runToEnd(file, deadlineMs, { graceMs, env, marker }) {
   const [markerName, markerValue] = marker.split('=');
   const child = spawn(process.execPath, ['--enable-source-maps', file], {
     cwd: root,
@@ -79,7 +85,7 @@ async function runToEnd(file, deadlineMs, marker, env) {
   killGroup(child.pid);
   liveGroups.delete(child.pid);
   // A leftover process may hold the pipes open, so they are read to their end only once it is gone.
-  const leftovers = await endLeftovers(marker);
+  const leftovers = await endLeftovers(marker, graceMs);
   await closed;
   return { status, signal, isLate, leftovers, output };
 }

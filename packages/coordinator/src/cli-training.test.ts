@@ -12,7 +12,7 @@ import type { RunEvent } from './run-folder/events.js';
 
 const bin = fileURLToPath(new URL('../bin/longscan.js', import.meta.url));
 const folder = realpathSync(mkdtempSync(join(tmpdir(), 'longscan-training-')));
-const deadlineMs = 60_000;
+const deadlineMs = 300_000;
 
 interface Ended {
   readonly status: number | null;

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,7 +9,7 @@ import * as assert from 'uvu/assert';
 import { acquireRunFolder, ownRecord, readRecord } from './run-folder/coordinator-record.js';
 import { readStatus } from './run-folder/status.js';
 import type { FakeJob } from './testing/fake-job.js';
-import { isAlive, rankPids, readText, until } from './testing/processes.js';
+import { isAlive, rankPids, readText, stateOf, until } from './testing/processes.js';
 
 const numRanks = 2;
 
@@ -17,6 +17,8 @@ interface Fixture {
   readonly runDir: string;
   readonly coordinator: ChildProcess;
   readonly pids: readonly number[];
+  /** Path of the file that the ranks' last step waits for. */
+  readonly gate: string;
 }
 
 /** A coordinator in a process group of its own, as a shell would start it, whose ranks have begun to train. */
@@ -26,7 +28,8 @@ async function withCoordinator(
 ): Promise<void> {
   const runDir = mkdtempSync(join(tmpdir(), 'longscan-death-test-'));
   const program = fileURLToPath(new URL('testing/fake-coordinator.js', import.meta.url));
-  const argument: FakeJob = { runDir, numRanks, steps: 1e6, ...job };
+  const gate = join(runDir, 'gate');
+  const argument: FakeJob = { runDir, numRanks, steps: 1e6, gate, ...job };
   const coordinator = spawn(process.execPath, [program, JSON.stringify(argument)], {
     detached: true,
     stdio: 'ignore',
@@ -35,7 +38,7 @@ async function withCoordinator(
     const hasBegun = (rank: number): boolean =>
       /peers:/.test(readText(join(runDir, 'logs', `rank-${rank}.log`)));
     await until(() => Array.from({ length: numRanks }, (_, rank) => rank).every(hasBegun));
-    await body({ runDir, coordinator, pids: rankPids(runDir, numRanks) });
+    await body({ runDir, coordinator, pids: rankPids(runDir, numRanks), gate });
   } finally {
     coordinator.kill('SIGKILL');
     rmSync(runDir, { recursive: true, force: true });
@@ -73,11 +76,11 @@ test('Ctrl-C reaches the coordinator alone, which stops the run in good order', 
 
 test('a coordinator that was merely stopped goes on with its run', () =>
   withCoordinator(
-    { launch: { heartbeatIntervalMs: 50, heartbeatTimeoutMs: 1000 } },
+    { launch: { heartbeatIntervalMs: 50, heartbeatTimeoutMs: 4000 } },
     async ({ runDir, coordinator, pids }) => {
       coordinator.kill('SIGSTOP');
-      // Three times the ranks' own heartbeat timeout: nothing may come of the coordinator's absence.
-      await new Promise((resolve) => setTimeout(resolve, 3000));
+      // Longer than the ranks' own heartbeat timeout: nothing may come of the coordinator's absence.
+      await new Promise((resolve) => setTimeout(resolve, 6000));
       assert.ok(pids.every(isAlive));
       coordinator.kill('SIGCONT');
       const { step } = await readStatus(runDir);
@@ -90,9 +93,11 @@ test('a coordinator that was merely stopped goes on with its run', () =>
     },
   ));
 
-/** Stops the coordinator until its ranks have done their task and nothing else. */
-async function stopUntilTasksAreDone({ runDir, coordinator, pids }: Fixture): Promise<void> {
+/** Stops the coordinator, then lets the ranks do the rest of their task, after which they must not end. */
+async function stopUntilTasksAreDone({ runDir, coordinator, pids, gate }: Fixture): Promise<void> {
   coordinator.kill('SIGSTOP');
+  await until(() => stateOf(coordinator.pid!) === 'T');
+  writeFileSync(gate, '');
   await until(() =>
     pids.every((_, rank) => /^task done$/m.test(readText(join(runDir, 'logs', `rank-${rank}.log`)))),
   );
@@ -101,7 +106,7 @@ async function stopUntilTasksAreDone({ runDir, coordinator, pids }: Fixture): Pr
 }
 
 test('ranks whose task is done wait for a coordinator that is stopped', () =>
-  withCoordinator({ steps: 300 }, async (fixture) => {
+  withCoordinator({ steps: 10 }, async (fixture) => {
     await stopUntilTasksAreDone(fixture);
     fixture.coordinator.kill('SIGCONT');
     const [exitCode] = (await once(fixture.coordinator, 'exit')) as [number | null];
@@ -111,11 +116,27 @@ test('ranks whose task is done wait for a coordinator that is stopped', () =>
   }));
 
 test('ranks whose task is done do not wait for a coordinator that is gone', () =>
-  withCoordinator({ steps: 300 }, async (fixture) => {
+  withCoordinator({ steps: 10 }, async (fixture) => {
     await stopUntilTasksAreDone(fixture);
     fixture.coordinator.kill('SIGKILL');
     await until(() => !fixture.pids.some(isAlive));
   }));
+
+test('a rank that quits while it waits for a coordinator that is stopped does not crash', () =>
+  withCoordinator(
+    { steps: 10, fault: { kind: 'quit', rank: 1, step: 0, exitCode: 3 } },
+    async ({ runDir, coordinator, pids, gate }) => {
+      coordinator.kill('SIGSTOP');
+      await until(() => stateOf(coordinator.pid!) === 'T');
+      writeFileSync(gate, '');
+      await until(() => !isAlive(pids[1]!));
+      coordinator.kill('SIGCONT');
+      await once(coordinator, 'exit');
+      // It has done its task: whether its exit code counts depends on who else is still there.
+      const { state, error } = await readStatus(runDir);
+      assert.ok(state === 'done' || /ended with exit code 3 after/.test(error!.message), error?.message);
+    },
+  ));
 
 test('a live run folder is refused to others, with the name of who holds it', () =>
   withCoordinator({}, async ({ runDir, coordinator }) => {

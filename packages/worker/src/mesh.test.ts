@@ -56,7 +56,7 @@ function ranksOf(kind: 'cpu' | 'cuda', sp: number, table: Table): Rank[] {
     const context = {
       assignment: {
         ...{ jobId: 'mesh-test', jobToken: '0123456789abcdef0123456789abcdef', epoch: 1 },
-        ...{ plan: { mesh: { sp } }, timeouts: { collectiveTimeoutMs: 10_000 } },
+        ...{ plan: { mesh: { sp } }, timeouts: { collectiveTimeoutMs: 60_000 } },
       },
       env: { rank, worldSize: table.numRanks },
       control,

@@ -14,7 +14,7 @@ const bin = fileURLToPath(new URL('../../bin/longscan.js', import.meta.url));
 function bench(args: readonly string[]) {
   const { status, stdout, stderr } = spawnSync(process.execPath, [bin, 'bench', 'collectives', ...args], {
     encoding: 'utf8',
-    timeout: 100_000,
+    timeout: 300_000,
   });
   return { status, stdout, stderr };
 }
@@ -79,7 +79,7 @@ test('bench collectives --save: a table, and a fabric file of this machine that 
     ]);
     const plan = spawnSync(process.execPath, [bin, 'plan', job, ...sets], {
       encoding: 'utf8',
-      timeout: 60_000,
+      timeout: 300_000,
     });
     assert.is(plan.status, 0, plan.stderr);
     assert.match(plan.stdout, /modelled for tcp between 2 ranks on /);

@@ -9,7 +9,7 @@ function bench(args: readonly string[], env: Readonly<Record<string, string>> = 
   const { status, stdout, stderr } = spawnSync(process.execPath, [bin, 'bench', 'kernels', ...args], {
     env: { ...process.env, ...env },
     encoding: 'utf8',
-    timeout: 60_000,
+    timeout: 300_000,
   });
   return { status, stdout, stderr };
 }

@@ -18,7 +18,7 @@ const bin = fileURLToPath(new URL('../../bin/longscan.js', import.meta.url));
 function bench(args: readonly string[]) {
   const { status, stdout, stderr } = spawnSync(process.execPath, [bin, 'bench', 'step', ...args], {
     encoding: 'utf8',
-    timeout: 100_000,
+    timeout: 300_000,
   });
   return { status, stdout, stderr };
 }

@@ -23,7 +23,7 @@ test.after.each(({ dir }) => rmSync(dir, { recursive: true, force: true }));
 function scale(args: readonly string[]) {
   const { status, stdout, stderr } = spawnSync(process.execPath, [bin, 'scale', ...args], {
     encoding: 'utf8',
-    timeout: 120_000,
+    timeout: 300_000,
   });
   return { status, stdout, stderr };
 }
@@ -73,7 +73,7 @@ test("a point whose ranks cannot run ~> marked, and its exit code is the command
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
     [bin, 'scale', job, '--sp', '1', '--mode', 'strong', '--out', out, '--json', ...few],
-    { encoding: 'utf8', timeout: 120_000, env: { ...process.env, ...env } },
+    { encoding: 'utf8', timeout: 300_000, env: { ...process.env, ...env } },
   );
   const [row] = rowsOf(stdout);
   assert.is(row!.measured, null, stdout);

@@ -31,7 +31,7 @@ async function training(
   const started = spawn(process.execPath, [child, runDir, String(steps), JSON.stringify(fault)], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  const deadline = setTimeout(() => started.kill('SIGKILL'), 30_000);
+  const deadline = setTimeout(() => started.kill('SIGKILL'), 200_000);
   const exit = once(started, 'exit') as Promise<[number | null]>;
   const events: RunEvent[] = [];
   let stderr = '';

@@ -43,6 +43,16 @@ test('a lost peer is the cause when there is no other', async () => {
   assert.is((await verdict).rank, 0);
 });
 
+test('a judge that was held up looks first at what has come meanwhile', async () => {
+  const { judge: made, verdict } = judge();
+  // From here on timers that are due come before what has arrived, which comes before immediates.
+  await new Promise(setImmediate);
+  made.add(error(0, 'E-COMM-PEER'), 'consequence');
+  setImmediate(() => made.add(error(1, 'E-RANK-DIED'), 'cause'));
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1500);
+  assert.is((await verdict).rank, 1);
+});
+
 test('one verdict only, and none after close', () => {
   const verdicts: number[] = [];
   const made = new FailureJudge(({ rank }) => verdicts.push(rank!));

@@ -14,8 +14,12 @@ export type Evidence =
 
 const order: readonly Evidence[] = ['consequence', 'unexplained', 'cause'];
 
-/** How long to wait for a better explanation than the one at hand. */
-const explanationMs = 1000;
+/**
+ * How long to wait for a better explanation than the one at hand, in looks at what has come meanwhile: only time in
+ * which this process was itself awake counts. One that was held up for long may have the explanation before it, unread.
+ */
+const lookMs = 100;
+const numLooks = 10;
 
 /** Picks the one fault that a job's end is put down to. */
 export class FailureJudge {
@@ -35,13 +39,20 @@ export class FailureJudge {
       this.#best = { error, evidence };
     }
     if (evidence === 'cause') this.#decide();
-    else this.#timer ??= setTimeout(() => this.#decide(), explanationMs);
+    else if (this.#timer === null) this.#wait(numLooks);
   }
 
   /** No verdict after this. */
   close(): void {
     this.#decided = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
+  }
+
+  #wait(looksLeft: number): void {
+    this.#timer = setTimeout(() => {
+      if (looksLeft > 1) this.#wait(looksLeft - 1);
+      else this.#decide();
+    }, lookMs);
   }
 
   #decide(): void {

@@ -32,9 +32,9 @@ async function readSlowly(job: Omit<FakeJob, 'runDir'>, busyMs: number): Promise
         timeouts: {
           rendezvousMs: 60_000,
           heartbeatIntervalMs: 100,
-          heartbeatTimeoutMs: 10_000,
+          heartbeatTimeoutMs: 60_000,
           collectiveMs: 60_000,
-          stopMs: 10_000,
+          stopMs: 60_000,
         },
         host: '127.0.0.1',
       },

@@ -329,7 +329,8 @@ export class RankSession {
 
   async #close(): Promise<void> {
     this.#judge.close();
-    for (const timer of [this.#watch, this.#rendezvousTimer, this.#stopTimer]) {
+    if (this.#watch !== null) clearInterval(this.#watch);
+    for (const timer of [this.#rendezvousTimer, this.#stopTimer]) {
       if (timer !== null) clearTimeout(timer);
     }
     await this.#server?.close();

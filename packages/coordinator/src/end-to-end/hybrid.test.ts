@@ -30,7 +30,7 @@ async function train(name: string, overrides: Readonly<Record<string, unknown>>)
     runDir: join(folder, name),
     overrides: { ...reduced, ...overrides },
     // In case a rank waits for another one for good.
-    signal: AbortSignal.timeout(60_000),
+    signal: AbortSignal.timeout(300_000),
   });
   await run.done;
   return { plan: run.plan, steps: stepRows(run.dir) };

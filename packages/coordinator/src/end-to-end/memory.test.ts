@@ -33,7 +33,7 @@ for (const name of jobFiles) {
         modules,
       );
       const task = { kind: 'bench-step', numWarmUps: 1, numSteps: 2 } as const;
-      const signal = AbortSignal.timeout(120_000);
+      const signal = AbortSignal.timeout(300_000);
       const ranks = (await runOnRanks(task, plan, modules, { signal })).map((rank) => rankSchema.parse(rank));
       for (const key of ['peakBytes', 'reservedBytes'] as const) {
         const measured = Math.max(...ranks.map((rank) => rank[key]));

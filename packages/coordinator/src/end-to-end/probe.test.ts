@@ -19,7 +19,7 @@ const bin = fileURLToPath(new URL('../../bin/longscan.js', import.meta.url));
 function longscan(args: readonly string[]) {
   const { status, stdout, stderr } = spawnSync(process.execPath, [bin, ...args], {
     encoding: 'utf8',
-    timeout: 100_000,
+    timeout: 300_000,
     cwd: workshop.dir,
   });
   return { status, stdout, stderr };

@@ -65,7 +65,7 @@ export class Workshop {
 }
 
 /** Far beyond what a few steps and a death take, below the test runner's own deadline. */
-const patienceMs = 180_000;
+const patienceMs = 600_000;
 
 const hours = {
   'launch.heartbeatTimeoutMs': 3_600_000,
@@ -129,6 +129,9 @@ every = 0
 
 [device]
 threads = 1
+
+[launch]
+heartbeatTimeoutMs = 60000
 `;
 
 /** Words with some order in them, the same every time. */

@@ -15,7 +15,13 @@ export type FakeFault =
       readonly rank: number;
       readonly step: number;
     }
-  | { readonly kind: 'exit'; readonly rank: number; readonly step: number; readonly exitCode: number }
+  /** `quit`: in the midst of its orderly end. */
+  | {
+      readonly kind: 'exit' | 'quit';
+      readonly rank: number;
+      readonly step: number;
+      readonly exitCode: number;
+    }
   /** Its process ends so long after its task. */
   | { readonly kind: 'linger'; readonly rank: number; readonly step: number; readonly ms: number };
 
@@ -24,6 +30,8 @@ export interface FakeJob {
   readonly numRanks: number;
   readonly steps: number;
   readonly stepMs?: number;
+  /** Path of a file without which no rank begins its last step. */
+  readonly gate?: string;
   readonly fault?: FakeFault;
   readonly launch?: Partial<Plan['jobSpec']['launch']>;
 }
@@ -44,7 +52,8 @@ export function fakePlan({ numRanks, steps, launch = {} }: Omit<FakeJob, 'runDir
     },
     data: { path: '/dev/null', sequenceLength: numRanks * length },
     parallel: { sp: numRanks },
-    launch,
+    // On a machine that is busy nobody is to be taken for silent.
+    launch: { heartbeatTimeoutMs: 60_000, ...launch },
   });
   return {
     jobSpec,
@@ -84,7 +93,7 @@ export function fakePlan({ numRanks, steps, launch = {} }: Omit<FakeJob, 'runDir
 /** What starts the fake ranks of a plan. */
 export async function fakeLaunch(
   plan: Plan,
-  { runDir, fault = { kind: 'none' }, stepMs = 5 }: FakeJob,
+  { runDir, fault = { kind: 'none' }, stepMs = 5, gate = '' }: FakeJob,
 ): Promise<{ launcher: Launcher; request: LaunchRequest }> {
   const launcher = await loadLauncher('local');
   const request = launcher.request(plan, {
@@ -92,7 +101,11 @@ export async function fakeLaunch(
     logDir: join(runDir, runFiles.logs),
     numCores: 1,
   });
-  const env = { LONGSCAN_FAKE_FAULT: JSON.stringify(fault), LONGSCAN_FAKE_STEP_MS: String(stepMs) };
+  const env = {
+    LONGSCAN_FAKE_FAULT: JSON.stringify(fault),
+    LONGSCAN_FAKE_STEP_MS: String(stepMs),
+    LONGSCAN_FAKE_GATE: gate,
+  };
   const ranks = request.ranks.map((rank) => ({ ...rank, env: { ...rank.env, ...env } }));
   return { launcher, request: { ...request, ranks } };
 }

@@ -1,7 +1,9 @@
+import { existsSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ControlClient, enterPhase, enterStep, readRankEnv } from '@longscan/worker/control';
 import type { StepMetrics } from '@longscan/worker/protocol';
 import type { FakeFault } from './fake-job.js';
+import { until } from './processes.js';
 
 /**
  * A rank that speaks the protocol and computes nothing: each step is a pause. `LONGSCAN_FAKE_FAULT` tells it how to
@@ -33,11 +35,13 @@ enterPhase(control.progress, 'forward');
 const { steps } = assignment.plan!.jobSpec.job;
 const firstStep = Number(/step-(\d+)$/.exec(assignment.resumeFrom ?? 'step-0')?.[1]);
 const stepMs = Number(process.env.LONGSCAN_FAKE_STEP_MS ?? 5);
+const gate = process.env.LONGSCAN_FAKE_GATE ?? '';
 let step = firstStep;
 while (step < steps && stop === null) {
   step++;
   enterStep(control.progress, step);
-  misbehave(step);
+  if (step === steps && gate !== '') await until(() => existsSync(gate));
+  await misbehave(step);
   if (stepMs > 0) await delay(stepMs);
   control.report(metrics(step));
 }
@@ -47,11 +51,17 @@ if (env.rank === 0) {
 }
 control.report({ type: 'done', result: { step, validationLoss: 1.5, checkpoint: null } });
 console.error('task done');
-await control.close();
+const closed = control.close();
+if (fault.kind === 'quit' && fault.rank === env.rank) {
+  // Time for the request to have been seen.
+  await delay(500);
+  process.exit(fault.exitCode);
+}
+await closed;
 if (fault.kind === 'linger' && fault.rank === env.rank) await delay(fault.ms);
 process.exit(0);
 
-function misbehave(now: number): void {
+async function misbehave(now: number): Promise<void> {
   if (isFaulty('kill', now)) process.kill(process.pid, 'SIGKILL');
   if (isFaulty('stop-process', now)) process.kill(process.pid, 'SIGSTOP');
   if (isFaulty('exit', now)) process.exit(fault.kind === 'exit' ? fault.exitCode : 0);
@@ -67,6 +77,7 @@ function misbehave(now: number): void {
       exitCode: 5,
       stack: null,
     });
+    await control.close();
     process.exit(5);
   }
 }

@@ -12,8 +12,14 @@ export function rankPids(runDir: string, numRanks: number): number[] {
 
 /** Whether a process still runs; one that has ended and was not waited for (a zombie) does not. */
 export function isAlive(pid: number): boolean {
+  const state = stateOf(pid);
+  return state !== '' && state !== 'Z';
+}
+
+/** The letter that Linux has for what a process does: `T` for one that is stopped; empty for none. */
+export function stateOf(pid: number): string {
   const stat = readText(`/proc/${pid}/stat`);
-  return stat !== '' && stat.slice(stat.lastIndexOf(')') + 2, stat.lastIndexOf(')') + 3) !== 'Z';
+  return stat.charAt(stat.lastIndexOf(')') + 2);
 }
 
 /** Waits for as long as it takes; the deadline is the test file's. */

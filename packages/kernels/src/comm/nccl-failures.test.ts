@@ -68,7 +68,8 @@ test('what follows a failure is skipped and reports the first reason', async () 
 });
 
 test('a peer that does nothing runs into the deadline, which names the collective', async () => {
-  const group = await openFakeNcclGroup(3, { timeoutMs: 100 });
+  // The barrier has the same deadline and must not run into it.
+  const group = await openFakeNcclGroup(3, { timeoutMs: 3000 });
   const first = group.comms[0]!;
   for (const comm of group.comms) comm.barrier();
   first.recv(vectorOn(first), 2);
@@ -80,14 +81,14 @@ test('a peer that does nothing runs into the deadline, which names the collectiv
 });
 
 test('time before the collective has its turn on the GPU does not count', async () => {
-  const group = await openFakeNcclGroup(2, { timeoutMs: 400 });
+  const group = await openFakeNcclGroup(2, { timeoutMs: 3000 });
   const tensors = group.comms.map((comm) => fromArray(comm.stream.device, [1], [1]));
   const gates = group.devices.map((device) => device.compute.closeGate());
   for (const comm of group.comms) {
     comm.stream.wait(comm.stream.device.compute.record());
     comm.allReduce(tensors[comm.rank]!);
   }
-  await sleep(900);
+  await sleep(3500);
   for (const open of gates) open();
   for (const tensor of tensors) assert.equal([...(await tensor.read(group.comms[0]!.stream))], [2]);
   await group.close();

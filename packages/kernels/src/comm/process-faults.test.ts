@@ -1,6 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -8,9 +7,11 @@ import type { RankNews, RankOrders } from './testing/rank-process.js';
 
 const program = fileURLToPath(new URL('./testing/rank-process.js', import.meta.url));
 /** Far beyond what anything here takes, below the test runner's own deadline. */
-const patienceMs = 30_000;
+const patienceMs = 200_000;
+/** For who is to run into it; others that are merely slow must not. */
+const shortMs = 3000;
 
-type Failure = Extract<RankNews, { kind: 'failed' }> & { readonly rank: number; readonly atMs: number };
+type Failure = Extract<RankNews, { kind: 'failed' }> & { readonly rank: number };
 
 /** Ranks in processes of their own, all of them exchanging messages; killed at the end whatever happens. */
 class RankProcesses {
@@ -18,7 +19,7 @@ class RankProcesses {
   private constructor(private readonly children: readonly ChildProcess[]) {
     children.forEach((child, rank) => {
       child.on('message', (news: RankNews) => {
-        if (news.kind === 'failed') this.failures.set(rank, { ...news, rank, atMs: performance.now() });
+        if (news.kind === 'failed') this.failures.set(rank, { ...news, rank });
       });
     });
   }
@@ -46,9 +47,8 @@ class RankProcesses {
     return ranks;
   }
 
-  signal(rank: number, name: NodeJS.Signals): number {
+  signal(rank: number, name: NodeJS.Signals): void {
     this.children[rank]!.kill(name);
-    return performance.now();
   }
 
   /** Waits until each of these ranks has failed. */
@@ -111,20 +111,20 @@ for (const traffic of ['all', 'ring'] as const) {
 }
 
 test('SIGSTOP of one of 2 ~> the other runs into its deadline, which names it', async () => {
-  await withRanks(2, { timeoutMs: 1000, traffic: 'all' }, async (ranks) => {
-    const stoppedAt = ranks.signal(1, 'SIGSTOP');
+  await withRanks(2, { timeoutMs: shortMs, traffic: 'all' }, async (ranks) => {
+    ranks.signal(1, 'SIGSTOP');
     const [failure] = await ranks.failuresOf([0]);
     assert.is(failure!.code, 'E-COMM-DEADLINE');
     assert.match(
       failure!.message,
       /sp rank 0 of 2: the deadline passed in a receive of \d+ bytes from rank 1/,
     );
-    assert.ok(failure!.atMs - stoppedAt > 900, 'not before the deadline');
+    assert.ok(failure!.waitedMs >= shortMs, `after ${failure!.waitedMs} ms, before the deadline`);
   });
 });
 
 test('SIGSTOP of one of 4 ~> all others fail, one of them by its deadline and naming it', async () => {
-  await withRanks(4, { timeoutMs: 1000, traffic: 'all' }, async (ranks) => {
+  await withRanks(4, { timeoutMs: shortMs, traffic: 'all' }, async (ranks) => {
     ranks.signal(2, 'SIGSTOP');
     const failures = await ranks.failuresOf([0, 1, 3]);
     for (const failure of failures) assert.match(failure.code, /E-COMM-(DEADLINE|PEER)/);

@@ -65,7 +65,7 @@ const testWhereMountsWork = canMount ? test : test.skip;
 testWhereMountsWork('a full file system is E-DISK and the checkpoint before it is whole', ({ dir }) => {
   const child = fileURLToPath(new URL('failed-save.child.js', import.meta.url));
   const args = [...mountArgs, dir, process.execPath, child, dir];
-  const { stdout, stderr } = spawnSync('unshare', args, { encoding: 'utf8', timeout: 30_000 });
+  const { stdout, stderr } = spawnSync('unshare', args, { encoding: 'utf8', timeout: 200_000 });
   assert.match(stdout, /error\[E-DISK\].*ENOSPC/, stderr);
   assert.match(stdout, 'latest 20');
 });

@@ -21,7 +21,10 @@ const child = fileURLToPath(new URL('killed-save.child.js', import.meta.url));
 /** Saves in a process that kills itself at operation `killAt`; true when the save ended before it came to that. */
 function saveAndDie(runDir: string, step: number, seed: number, killAt: number): boolean {
   const args = [child, runDir, String(step), String(seed), String(killAt)];
-  const { status, signal, stderr } = spawnSync(process.execPath, args, { timeout: 30_000, encoding: 'utf8' });
+  const { status, signal, stderr } = spawnSync(process.execPath, args, {
+    timeout: 200_000,
+    encoding: 'utf8',
+  });
   assert.ok(status === 0 || signal === 'SIGKILL', `status ${status}, ${signal}: ${stderr}`);
   return status === 0;
 }

@@ -7,7 +7,7 @@ import type { ScanFailure, ScanNews, ScanOrders } from './testing/scan-process.j
 const program = fileURLToPath(new URL('./testing/scan-process.js', import.meta.url));
 const numRanks = 4;
 /** Far beyond what anything here takes: no error is to come from a deadline. */
-const timeoutMs = 30_000;
+const timeoutMs = 200_000;
 
 /** The next news of a kind from a process; fails if it ends first. */
 function news<K extends ScanNews['kind']>(child: ChildProcess, kind: K) {

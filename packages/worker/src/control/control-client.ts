@@ -24,8 +24,11 @@ import {
   type ToControlThread,
 } from './thread-messages.js';
 
-/** From the request to close until the exit handler stops waiting for the control thread. */
-const closeTimeoutMs = 1000;
+/**
+ * From the request to close until the exit handler stops waiting for the control thread, which needs half a second where
+ * a coordinator is behind, and longer on a machine that is busy.
+ */
+const closeTimeoutMs = 10_000;
 
 /**
  * The main thread's end of the control plane. All talking is done by a thread of its own (`control-thread.ts`); this
@@ -50,7 +53,11 @@ export class ControlClient implements RankControl {
       execArgv: [],
     });
     this.#thread.on('message', (message: FromControlThread) => this.#receive(message));
-    this.#thread.on('error', (error) => this.#abort(`the control thread failed: ${error.message}`));
+    this.#thread.on('error', (error) => {
+      // Nobody is left to wait for.
+      Atomics.store(this.#exit, exitWord.closed, 1);
+      this.#abort(`the control thread failed: ${error.message}`);
+    });
     process.once('exit', () => this.#closeNow());
   }
 

@@ -26,7 +26,7 @@ const stderrFd = 2;
 /** Before Welcome has told the job's own values. */
 const defaultTimeouts = { heartbeatIntervalMs: 1000, abortGraceMs: 2000, coordinatorLostMs: 10_000 };
 
-/** How long the last reports may wait for room in the send queue: the exit handler's patience is one second. */
+/** How long the last reports may wait for room in the send queue of a rank that does not wait for its coordinator. */
 const closeMs = 500;
 
 class ControlThread {
@@ -134,10 +134,14 @@ class ControlThread {
     timer.unref();
   }
 
-  /** Without a limit of its own: a coordinator that is gone shows in the lifeline or its silence, which abort. */
+  /**
+   * Without a limit of its own: a coordinator that is gone shows in the lifeline or its silence, which abort. A process
+   * that is on its way out all the same asks again, and is not held up.
+   */
   async #delivered(): Promise<void> {
     this.#beat();
-    await Promise.race([this.#link.delivered(), this.#aborted.promise]);
+    const askedAgain = requestAfter(this.#data.exit, exitRequest.orderly);
+    await Promise.race([this.#link.delivered(), this.#aborted.promise, askedAgain]);
   }
 
   /**
@@ -147,9 +151,7 @@ class ControlThread {
    */
   async #closeWhenAsked(): Promise<void> {
     const { exit } = this.#data;
-    const asked = Atomics.waitAsync(exit, exitWord.requested, exitRequest.none);
-    if (asked.async) await asked.value;
-    const isOrderly = Atomics.load(exit, exitWord.requested) === exitRequest.orderly;
+    const request = await requestAfter(exit, exitRequest.none);
     // What main posted last (Done, Failed) may still be in the port: nothing orders it before the request to close.
     for (
       let rest = receiveMessageOnPort(parentPort!);
@@ -158,15 +160,26 @@ class ControlThread {
     ) {
       this.#link.send((rest.message as ToControlThread).body);
     }
-    if (isOrderly) await this.#delivered();
+    if (request === exitRequest.orderly) await this.#delivered();
     if (this.#heartbeat !== null) clearInterval(this.#heartbeat);
     this.#unwatch();
     await this.#link.close(closeMs);
     await this.#reading;
     parentPort!.close();
-    Atomics.store(exit, exitWord.closed, 1);
-    Atomics.notify(exit, exitWord.closed);
+    tellClosed(exit);
   }
+}
+
+/** What the main thread asks for once that is no longer `prev`. */
+async function requestAfter(exit: Int32Array, prev: number): Promise<number> {
+  const change = Atomics.waitAsync(exit, exitWord.requested, prev);
+  if (change.async) await change.value;
+  return Atomics.load(exit, exitWord.requested);
+}
+
+function tellClosed(exit: Int32Array): void {
+  Atomics.store(exit, exitWord.closed, 1);
+  Atomics.notify(exit, exitWord.closed);
 }
 
 try {
@@ -174,4 +187,5 @@ try {
 } catch (error) {
   const reason = error instanceof Error ? error.message : String(error);
   parentPort!.postMessage({ kind: 'refused', code: 'E-RANK-CONTROL', reason } satisfies FromControlThread);
+  tellClosed((workerData as ControlThreadData).exit);
 }

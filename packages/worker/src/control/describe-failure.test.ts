@@ -1,12 +1,12 @@
 import { LongscanError } from '@longscan/kernels';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { rankFrameSchema } from '../protocol/messages.js';
+import { protocolVersion, rankFrameSchema } from '../protocol/messages.js';
 import { describeFailure } from './describe-failure.js';
 
 const fits = (error: unknown): boolean =>
   rankFrameSchema.safeParse({
-    version: 1,
+    version: protocolVersion,
     jobId: 'job',
     epoch: 1,
     rank: 0,

@@ -17,7 +17,13 @@ export interface RankOrders {
 export type RankNews =
   | { readonly kind: 'listening'; readonly port: number }
   | { readonly kind: 'running' }
-  | { readonly kind: 'failed'; readonly code: string; readonly message: string };
+  | {
+      readonly kind: 'failed';
+      readonly code: string;
+      readonly message: string;
+      /** Since the last collective that went well. */
+      readonly waitedMs: number;
+    };
 
 // One rank in a process of its own, started by `fork`. It runs collectives until one fails, tells why, and stays.
 
@@ -29,6 +35,7 @@ tell({ kind: 'listening', port: listener.port });
 
 async function runRank({ rank, ports, timeoutMs, traffic }: RankOrders): Promise<void> {
   const device = openCpuDevice();
+  let wentWellAtMs = performance.now();
   const addresses = ports.map((port) => ({ host: '127.0.0.1', port }));
   try {
     const comm = await connectTcp({ ...testJob, device, listener, rank, addresses, timeoutMs });
@@ -43,10 +50,12 @@ async function runRank({ rank, ports, timeoutMs, traffic }: RankOrders): Promise
       if (traffic === 'all') comm.allReduce(sent);
       else comm.exchange([toNext], [fromPrev]);
       await comm.stream.sync();
+      wentWellAtMs = performance.now();
       if (round === 10) tell({ kind: 'running' });
     }
   } catch (error) {
     if (!(error instanceof LongscanError)) throw error;
-    tell({ kind: 'failed', code: error.code, message: error.message });
+    const waitedMs = performance.now() - wentWellAtMs;
+    tell({ kind: 'failed', code: error.code, message: error.message, waitedMs });
   }
 }
