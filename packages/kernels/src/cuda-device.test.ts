@@ -1,6 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { openCpuDevice, openCudaDevice } from './device.js';
+import { type Device, openCpuDevice, openCudaDevice } from './device.js';
 import type { LongscanError } from './errors.js';
 import { add } from './ops/add/index.js';
 import { copy, fill } from './ops/pointwise/index.js';
@@ -122,14 +122,29 @@ test('memory is reused at once on its stream, and only after their events where 
   }));
 
 test('exact memory: blocks of the size asked for, none of which serves twice', async () => {
+  const takes = (device: Device): number[] => {
+    empty(device, [33]).release();
+    empty(device, [33]);
+    const { reservedBytes, inUseBytes } = device.memory();
+    return [reservedBytes, inUseBytes];
+  };
+  const onCpu = (exactMemory?: boolean): number[] => {
+    const device = openCpuDevice({ exactMemory });
+    try {
+      return takes(device);
+    } finally {
+      device.close();
+    }
+  };
+  const [exact, rounded] = [
+    [2 * 132, 132],
+    [192, 192],
+  ];
+  assert.equal([onCpu(), onCpu(true)], [rounded, exact]);
   process.env.LONGSCAN_EXACT_MEMORY = '1';
   try {
-    await withGpu({}, (device) => {
-      empty(device, [33]).release();
-      empty(device, [33]);
-      const { reservedBytes, inUseBytes } = device.memory();
-      assert.equal([reservedBytes, inUseBytes], [2 * 132, 132]);
-    });
+    await withGpu({}, (device) => assert.equal(takes(device), exact));
+    assert.equal([onCpu(), onCpu(false)], [exact, rounded]);
   } finally {
     delete process.env.LONGSCAN_EXACT_MEMORY;
   }

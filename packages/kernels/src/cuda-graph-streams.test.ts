@@ -98,15 +98,48 @@ test('what a launch uses on other streams is not taken for free before they have
   }));
 
 test('an event of a recording is for that recording alone', () =>
-  withFakeGpu({}, (device) => {
+  withFakeGpu({}, async (device) => {
     const other = device.createStream('other');
-    const x = fromArray(device, [1], [1]);
+    const [x, y] = [fromArray(device, [1], [1]), fromArray(device, [0], [1])];
     let event = device.compute.record();
-    device.compute.capture(() => {
+    const first = device.compute.capture(() => {
       copy(x, x);
       event = device.compute.record();
     });
     assert.match(failureOf(() => other.wait(event)).message, /E-CUDA-GRAPH.*an event of a graph, outside/);
+    const second = device.compute.capture(() => {
+      const refused = /E-CUDA-GRAPH.*an event of another graph/;
+      assert.match(failureOf(() => other.wait(event)).message, refused, 'none of this one yet');
+      copy(x, x);
+      const own = device.compute.record();
+      assert.match(failureOf(() => other.wait(event)).message, refused, 'this one has as many');
+      other.wait(own);
+      copyOn(other, x, y);
+    });
+    for (const graph of [first, second]) assert.ok(graph.launch());
+    assert.is((await y.read(other))[0], 1);
+  }));
+
+test('an event from before a recording is waited for by each launch', () =>
+  withFakeGpu({}, async (device) => {
+    const other = device.createStream('other');
+    const [one, source, target] = [1, 0, 0].map((value) => fromArray(device, [value], [1]));
+    await device.compute.sync();
+    const open = other.closeGate();
+    copyOn(other, one!, source!);
+    const event = other.record();
+    const graph = device.compute.capture(() => {
+      device.compute.wait(event);
+      copy(source!, target!);
+    });
+    graph.launch();
+    const read = target!.read();
+    open();
+    assert.is((await read)[0], 1);
+    source!.write(Float32Array.of(2));
+    graph.launch();
+    assert.is((await target!.read())[0], 2, 'it is past, and nobody waits any more');
+    graph.release();
   }));
 
 test('what ranks send each other in the middle of a graph is sent by every launch, and counted', async () => {

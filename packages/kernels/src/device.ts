@@ -5,25 +5,32 @@ import type { CudaInfo, MemoryStats, Native } from './native.js';
 import { type NativeObserver, observedNative } from './observed-native.js';
 import { ShapeAllocator } from './shape-allocator.js';
 import { createShapeNative } from './shape-native.js';
-import { Stream } from './stream.js';
+import { type Recording, Stream } from './stream.js';
 import { Tensor } from './tensor.js';
 
-export interface CpuDeviceOptions {
+/** What helps to find wrong accesses to memory. */
+interface MemoryChecks {
+  /** Fill fresh memory with NaN; default: LONGSCAN_POISON=1 in the environment. */
+  readonly poison?: boolean;
+  /**
+   * An allocation of exactly its size for each tensor, none used twice, so that compute-sanitizer sees accesses beside it; default:
+   * LONGSCAN_EXACT_MEMORY=1 in the environment.
+   */
+  readonly exactMemory?: boolean;
+}
+
+export interface CpuDeviceOptions extends MemoryChecks {
   /** Compute threads of this rank. */
   readonly threads?: number;
   /** Cut work into the same parts whatever the number of threads, as deterministic mode needs; default: false. */
   readonly fixedPartition?: boolean;
-  /** Fill fresh memory with NaN; default: LONGSCAN_POISON=1 in the environment. */
-  readonly poison?: boolean;
   /** Is told of every native call. */
   readonly observe?: NativeObserver;
 }
 
-export interface CudaDeviceOptions {
+export interface CudaDeviceOptions extends MemoryChecks {
   /** Which GPU of those that the driver shows (CUDA_VISIBLE_DEVICES); default: 0. */
   readonly index?: number;
-  /** Fill fresh memory with NaN; default: LONGSCAN_POISON=1 in the environment. */
-  readonly poison?: boolean;
   /** Wait after each op, so that a failure names its op; default: LONGSCAN_SYNC=1 in the environment. */
   readonly waitsAfterEachOp?: boolean;
   /** Open the library of kernels at once, so that what is wrong with it shows before work starts; default: true. */
@@ -38,6 +45,8 @@ export class Device {
   readonly compute: Stream;
   /** Records ops for the backward pass while it is set. */
   tape: Tape | null = null;
+  /** The graph that is being recorded, of whichever stream. */
+  recording: Recording | null = null;
   /** Deterministic mode: how the tokens of a rank are cut; null: ops run over all of them at once. */
   units: TokenUnits | null = null;
   /**
@@ -174,15 +183,21 @@ export class Device {
   }
 }
 
+/** What the environment says where options do not. */
+const memoryChecks = ({
+  poison = process.env.LONGSCAN_POISON === '1',
+  exactMemory = process.env.LONGSCAN_EXACT_MEMORY === '1',
+}: MemoryChecks) => [poison, exactMemory] as const;
+
 /** Opens the CPU. @throws LongscanError E-ADDON if the addon is not built. */
 export function openCpuDevice({
   threads = 1,
   fixedPartition = false,
-  poison = process.env.LONGSCAN_POISON === '1',
   observe,
+  ...checks
 }: CpuDeviceOptions = {}): Device {
   const native = observe === undefined ? loadAddon() : observedNative(loadAddon(), observe);
-  return new Device('cpu', native, native.contextCreate(threads, fixedPartition, poison));
+  return new Device('cpu', native, native.contextCreate(threads, fixedPartition, ...memoryChecks(checks)));
 }
 
 /** GPUs that the driver shows, at least one. @throws LongscanError E-ADDON, E-CUDA-DRIVER, E-CUDA-DEVICE without any */
@@ -197,12 +212,12 @@ export function countGpus(): number {
  */
 export function openCudaDevice({
   index = 0,
-  poison = process.env.LONGSCAN_POISON === '1',
   waitsAfterEachOp = process.env.LONGSCAN_SYNC === '1',
   kernels = true,
+  ...checks
 }: CudaDeviceOptions = {}): Device {
   const native = loadAddon();
-  const context = native.cudaContextCreate(index, poison, waitsAfterEachOp);
+  const context = native.cudaContextCreate(index, ...memoryChecks(checks), waitsAfterEachOp);
   try {
     if (kernels) native.cudaOpenKernels(context);
     return new Device('cuda', native, context);
@@ -225,7 +240,7 @@ export class ShapeDevice extends Device {
     const allocator = new ShapeAllocator();
     const shapes = createShapeNative(allocator);
     const native = observe === undefined ? shapes : observedNative(shapes, observe);
-    super('shape', native, native.contextCreate(1, false, false));
+    super('shape', native, native.contextCreate(1, false, false, false));
     this.allocator = allocator;
   }
 

@@ -6,10 +6,10 @@
  * function only enqueues. A test compares names and arities with the addon.
  */
 export interface Native {
-  contextCreate(numThreads: number, fixedPartition: boolean, poison: boolean): number;
+  contextCreate(numThreads: number, fixedPartition: boolean, poison: boolean, exactMemory: boolean): number;
   /** GPUs that the driver shows, at least one. */
   cudaNumGpus(): number;
-  cudaContextCreate(index: number, poison: boolean, waitsAfterEachOp: boolean): number;
+  cudaContextCreate(index: number, poison: boolean, exactMemory: boolean, waitsAfterEachOp: boolean): number;
   /** Opens the library of CUDA kernels for the GPU of this context, unless it is open; gives its path. */
   cudaOpenKernels(context: number): string;
   cudaInfo(context: number): CudaInfo;
@@ -49,7 +49,7 @@ export interface Native {
   graphEnd(stream: number, graph: number): void;
   /** Whether it still has its memory, which goes to others when that is short. */
   graphIsWhole(stream: number, graph: number): boolean;
-  /** `section` counts from 0. */
+  /** `section` counts from 0: the one after that launched last, or the first. */
   graphLaunch(stream: number, graph: number, section: number): void;
   graphRelease(stream: number, graph: number): void;
 }

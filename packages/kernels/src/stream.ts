@@ -20,7 +20,9 @@ export interface Graph {
   release(): void;
 }
 
-interface Recording {
+/** A graph while it is recorded. */
+export interface Recording {
+  readonly stream: Stream;
   readonly graph: number;
   /** What runs after each of the sections but the last. */
   readonly between: (() => void)[];
@@ -33,8 +35,6 @@ interface Recording {
 export class Stream {
   /** The trace that has begun here and not ended. */
   private traced: { readonly ops: boolean; readonly maxSpans: number } | null = null;
-  /** The graph that is being recorded here. */
-  private recording: Recording | null = null;
 
   constructor(
     readonly device: Device,
@@ -73,27 +73,32 @@ export class Stream {
 
   /**
    * Records what `body` enqueues, without running it, so that it can be launched again and again by one call. Only on a GPU,
-   * and of this stream only work that stays there: no writes and no read-backs. Other streams of the device and who waits for
-   * whom are recorded too: work of theirs is enqueued anew by each launch, and events of `body` are for `body` alone. Kernels
-   * must have run before, since loading one is no such work. Memory of tensors that `body` made and released stays the graph's until others want it
-   * and there is no more. The graph may be launched as long as all other tensors that `body` used are there.
+   * and only work that stays there: no writes, read-backs, syncs, gates or times, on no stream of the device. Other streams of it
+   * and who waits for whom are recorded too: work of theirs is enqueued anew by each launch, and events of `body` are for `body`
+   * alone. Events from before are waited for by each launch. Kernels must have run before, since loading one is no such work.
+   * Memory of tensors that `body` made and released stays the graph's until others want it and there is no more. The graph may be
+   * launched as long as all other tensors that `body` used are there.
    *
-   * @throws LongscanError E-CUDA-GRAPH: no GPU, or `body` writes a tensor; and what `body` throws. Nothing has run then.
+   * @throws LongscanError E-CUDA-GRAPH: no GPU, or `body` asks for what no graph can hold; TypeError: `body` is asynchronous; and
+   *   what `body` throws. Nothing has run then.
    */
   capture(body: () => void): Graph {
     if (this.device.kind !== 'cuda') throw this.refusal(`a graph on a ${this.device.kind} device`, 'a GPU');
-    const { native } = this.device;
-    const recording: Recording = { graph: native.graphBegin(this.id), between: [] };
+    const { device } = this;
+    const { native } = device;
+    const recording: Recording = { stream: this, graph: native.graphBegin(this.id), between: [] };
     const release = () => native.graphRelease(this.id, recording.graph);
-    this.recording = recording;
+    device.recording = recording;
     try {
-      body();
+      const result: unknown = body();
+      if (result instanceof Promise)
+        throw new TypeError('a recording cannot be asynchronous: await outside of it');
     } catch (error) {
       native.graphEnd(this.id, recording.graph);
       release();
       throw error;
     } finally {
-      this.recording = null;
+      device.recording = null;
     }
     native.graphEnd(this.id, recording.graph);
     return { launch: () => this.launch(recording), release };
@@ -109,20 +114,18 @@ export class Stream {
     return true;
   }
 
-  /** Runs `action`, which may do what no graph can hold; where one is recorded, at each of its launches instead. */
+  /**
+   * Runs `action`, which may do what no graph can hold; where one is recorded, on this or another stream of the device, at each of
+   * its launches instead.
+   */
   between(action: () => void): void {
-    if (this.recording === null) {
+    const { native, recording } = this.device;
+    if (recording === null) {
       action();
       return;
     }
-    this.device.native.graphSplit(this.id, this.recording.graph);
-    this.recording.between.push(action);
-  }
-
-  /** @throws LongscanError E-CUDA-GRAPH while a graph is recorded here. */
-  refuseInGraph(what: string): void {
-    if (this.recording !== null)
-      throw this.refusal(what, 'work that stays on the GPU while a graph is recorded');
+    native.graphSplit(recording.stream.id, recording.graph);
+    recording.between.push(action);
   }
 
   private refusal(found: string, expected: string): LongscanError {
@@ -154,8 +157,9 @@ export class Stream {
     const trace = native.traceBegin(this.id, ops, maxSpans);
     this.traced = { ops, maxSpans };
     return async () => {
+      const ended = native.traceEnd(this.id, trace);
       this.traced = null;
-      await native.traceEnd(this.id, trace);
+      await ended;
       return readTrace(native.traceResult(trace));
     };
   }

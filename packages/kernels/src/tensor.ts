@@ -116,7 +116,6 @@ export class Tensor {
 
   /** Overwrites the values, in stream order; `values` is copied before this returns. */
   write(values: HostArray, stream: Stream = this.device.compute): void {
-    stream.refuseInGraph('a copy from the host');
     this.device.native.tensorWrite(stream.id, this.id, values);
   }
 }

@@ -120,6 +120,10 @@ void Args::checkOnCpu() const {
               std::string(function_) + ": no CUDA kernel. Fix: run this on the CPU (device.kind = \"cpu\")");
 }
 
+void Args::refuseInRecording(const char* what) const {
+  stream_->context().refuseInRecording(std::string(function_) + ": " + what);
+}
+
 uint64_t Args::enqueue(std::function<void()> task) {
   checkOnCpu();
   return enqueueAnywhere(std::move(task));

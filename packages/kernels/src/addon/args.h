@@ -46,6 +46,8 @@ class Args {
   void check(bool ok, const std::string& message) const;
   /// Throws E-CUDA-KERNEL if the stream that was read is a GPU's.
   void checkOnCpu() const;
+  /// Throws E-CUDA-GRAPH, `what` named, while a graph of the device of the stream that was read is recorded.
+  void refuseInRecording(const char* what) const;
   /// Both f32 or both f64 (and so on); ops have no mixed arithmetic.
   void checkSameType(const TensorRef& a, const TensorRef& b) const;
   /// What `sizedTensor` checks, for a tensor that was read before its size was known; an empty one passes.

@@ -14,6 +14,18 @@ std::shared_ptr<CudaGraph> graphArgument(Args& args, double* id = nullptr) {
   return graph;
 }
 
+std::shared_ptr<CudaGraph> unfinishedGraph(Args& args) {
+  const auto graph = graphArgument(args);
+  args.check(graph->stream().context().recording() == graph.get(), "the graph is not being recorded");
+  return graph;
+}
+
+std::shared_ptr<CudaGraph> finishedGraph(Args& args, double* id = nullptr) {
+  const auto graph = graphArgument(args, id);
+  args.check(graph->memory() != nullptr, "the graph is still being recorded");
+  return graph;
+}
+
 Napi::Value graphBegin(Args& args) {
   Stream& stream = args.stream();
   args.check(args.onGpu(), "only GPUs have graphs");
@@ -24,30 +36,34 @@ Napi::Value graphBegin(Args& args) {
 }
 
 Napi::Value graphSplit(Args& args) {
-  graphArgument(args)->split();
+  unfinishedGraph(args)->split();
   return args.env().Undefined();
 }
 
 Napi::Value graphEnd(Args& args) {
-  graphArgument(args)->end();
+  unfinishedGraph(args)->end();
   return args.env().Undefined();
 }
 
 Napi::Value graphIsWhole(Args& args) {
-  return Napi::Boolean::New(args.env(), !graphArgument(args)->memory()->isGivenBack);
+  return Napi::Boolean::New(args.env(), !finishedGraph(args)->memory()->isGivenBack);
 }
 
 Napi::Value graphLaunch(Args& args) {
-  const auto graph = graphArgument(args);
-  const auto section = static_cast<size_t>(args.integer("section"));
+  const auto graph = finishedGraph(args);
+  const int64_t section = args.integer("section");
+  args.refuseInRecording("a launch of a graph");
+  args.check(section == 0 || section == static_cast<int64_t>(graph->nextSection()),
+             "the next section is " + std::to_string(graph->nextSection()));
   args.check(!graph->memory()->isGivenBack, "the graph's memory went to others");
-  graph->launch(section);
+  graph->launch(static_cast<size_t>(section));
   return args.env().Undefined();
 }
 
 Napi::Value graphRelease(Args& args) {
   double id = 0;
-  const auto graph = graphArgument(args, &id);
+  const auto graph = finishedGraph(args, &id);
+  args.refuseInRecording("the release of a graph");
   // Reused in the order of this stream, so after the launches under way.
   graph->stream().context().allocator().giveBack(*graph->memory());
   args.enqueueAnywhere([graph] {});  // lives until those are launched

@@ -41,23 +41,28 @@ Napi::Value number(Args& args, double value) {
   return Napi::Number::New(args.env(), value);
 }
 
+MemoryChecks memoryChecks(Args& args) {
+  const bool poison = args.flag("poison");
+  return {poison, args.flag("exactMemory")};
+}
+
 Napi::Value contextCreate(Args& args) {
   const auto numThreads = static_cast<int>(args.integer("numThreads"));
   const bool fixedPartition = args.flag("fixedPartition");
-  const bool poison = args.flag("poison");
+  const MemoryChecks checks = memoryChecks(args);
   args.check(numThreads >= 1 && numThreads <= 1024, "numThreads is not between 1 and 1024");
   return number(args, args.data().contexts.add(
-                          std::make_shared<Context>(numThreads, fixedPartition ? fixedParts : 0, poison)));
+                          std::make_shared<Context>(numThreads, fixedPartition ? fixedParts : 0, checks)));
 }
 
 Napi::Value cudaContextCreate(Args& args) {
   const int64_t index = args.integer("index");
-  const bool poison = args.flag("poison");
+  const MemoryChecks checks = memoryChecks(args);
   const bool waitsAfterEachOp = args.flag("waitsAfterEachOp");
   args.check(index >= 0 && index < 1024, "index is not between 0 and 1023");
   auto device = std::make_unique<CudaDevice>(static_cast<int>(index));
   return number(
-      args, args.data().contexts.add(std::make_shared<Context>(std::move(device), poison, waitsAfterEachOp)));
+      args, args.data().contexts.add(std::make_shared<Context>(std::move(device), checks, waitsAfterEachOp)));
 }
 
 Napi::Value cudaNumGpus(Args& args) {
@@ -90,6 +95,7 @@ Napi::Value contextClose(Args& args) {
   const double id = args.number("context");
   const auto context = args.data().contexts.find(id);
   args.check(context != nullptr, "the device is closed already");
+  context->refuseInRecording(std::string(args.function()) + ": closing the device");
   context->close();
   args.data().graphs.removeIf(
       [&](const CudaGraph& graph) { return &graph.stream().context() == context.get(); });
@@ -132,12 +138,14 @@ Napi::Value streamWait(Args& args) {
   Stream& stream = args.stream();
   Stream& other = args.stream("other");
   const auto ticket = static_cast<uint64_t>(args.integer("ticket"));
+  args.check(CudaGraph::isPoint(ticket) || ticket <= other.last(), "an event that was never recorded");
   if (!other.done(ticket) || other.failure()) stream.enqueueWait(other, ticket);
   return args.env().Undefined();
 }
 
 Napi::Value streamSync(Args& args) {
   Stream& stream = args.stream();
+  args.refuseInRecording("a wait of the host");
   return args.data().settle(args.env(), stream, nullptr, args.env().Undefined());
 }
 
@@ -176,6 +184,7 @@ Napi::Value tensorRelease(Args& args) {
 
 Napi::Value gateClose(Args& args) {
   Stream& stream = args.stream();
+  args.refuseInRecording("a gate");
   auto gate = std::make_shared<Gate>();
   const int hook = stream.context().addAbortHook([gate](const StreamFailure&) { gate->open(); });
   Context& context = stream.context();
@@ -211,9 +220,9 @@ Napi::Value cpuLimit(Args& args) {
 }  // namespace
 
 void registerRuntime(Registry& registry) {
-  registry.add("contextCreate", 3, contextCreate);
+  registry.add("contextCreate", 4, contextCreate);
   registry.add("cudaNumGpus", 0, cudaNumGpus);
-  registry.add("cudaContextCreate", 3, cudaContextCreate);
+  registry.add("cudaContextCreate", 4, cudaContextCreate);
   registry.add("cudaOpenKernels", 1, cudaOpenKernels);
   registry.add("cudaInfo", 1, cudaInfo);
   registry.add("contextClose", 1, contextClose);

@@ -25,6 +25,7 @@ Napi::Value streamOpTimes(Args& args) {
 
 Napi::Value stopwatchStart(Args& args) {
   auto watch = std::make_shared<Stopwatch>(args.stream());
+  args.refuseInRecording("taking a time");
   watch->stream().enqueueNote(args.function(), [watch] { watch->begin(); });
   return Napi::Number::New(args.env(), args.data().stopwatches.add(watch));
 }
@@ -32,6 +33,7 @@ Napi::Value stopwatchStart(Args& args) {
 Napi::Value stopwatchStop(Args& args) {
   Stream& stream = args.stream();
   const double id = args.number("watch");
+  args.refuseInRecording("taking a time");
   const auto watch = args.data().stopwatches.find(id);
   args.check(watch != nullptr && &watch->stream() == &stream,
              "no stopwatch of this stream, or stopped already");
@@ -45,6 +47,7 @@ Napi::Value stopwatchStop(Args& args) {
 Napi::Value traceBegin(Args& args) {
   Stream& stream = args.stream();
   const bool ops = args.flag("ops");
+  args.refuseInRecording("the begin of a trace");
   const int64_t maxSpans = args.integer("maxSpans");
   args.check(maxSpans >= 0 && maxSpans <= 1 << 24, "maxSpans is not between 0 and 2^24");
   auto trace = std::make_shared<StreamTrace>(stream, ops, static_cast<size_t>(maxSpans));
@@ -57,6 +60,7 @@ Napi::Value traceBegin(Args& args) {
 
 Napi::Value traceMark(Args& args) {
   Stream& stream = args.stream();
+  args.refuseInRecording("a mark in a trace");
   stream.enqueueNote(args.function(), [&stream, name = args.text("name")] {
     if (StreamTrace* trace = stream.trace()) trace->mark(name);
   });
@@ -67,6 +71,7 @@ Napi::Value traceEnd(Args& args) {
   Stream& stream = args.stream();
   const auto trace = args.data().traces.find(args.number("trace"));
   args.check(trace != nullptr && &trace->stream() == &stream, "no trace of this stream, or read already");
+  args.refuseInRecording("the end of a trace");
   const auto end = [trace, &stream] {
     stream.setTrace(nullptr);
     trace->end();

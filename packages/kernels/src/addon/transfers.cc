@@ -11,6 +11,7 @@ namespace {
 Napi::Value tensorRead(Args& args) {
   Stream& stream = args.stream();
   const TensorRef tensor = args.tensor("tensor");
+  args.refuseInRecording("a copy to the host");
   auto buffer = Napi::ArrayBuffer::New(args.env(), tensor.bytes());
   void* target = buffer.Data();
   const size_t bytes = tensor.bytes();
@@ -32,6 +33,7 @@ Napi::Value tensorRead(Args& args) {
 Napi::Value tensorReadBlocking(Args& args) {
   Stream& stream = args.stream();
   const TensorRef tensor = args.tensor("tensor");
+  args.refuseInRecording("a copy to the host");
   auto buffer = Napi::ArrayBuffer::New(args.env(), tensor.bytes());
   void* target = buffer.Data();
   if (CudaTimeline* timeline = stream.timeline()) {
@@ -48,6 +50,7 @@ Napi::Value tensorWrite(Args& args) {
   Stream& stream = args.stream();
   const TensorRef tensor = args.tensor("tensor");
   const Napi::Value source = args.value("bytes");
+  args.refuseInRecording("a copy from the host");
   args.check(source.IsTypedArray(), "bytes is not a typed array");
   const auto array = source.As<Napi::TypedArray>();
   args.check(array.ByteLength() == tensor.bytes(),

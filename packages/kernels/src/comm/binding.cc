@@ -58,9 +58,12 @@ Napi::Value bindClose(Args& args) {
   const double id = args.number("communicator");
   const auto handle = commData(args).communicators.find(id);
   args.check(handle != nullptr, "the communicator is closed already");
-  handle->isClosed = true;
   const auto& streams = args.data().streams;
   const auto stream = streams.find(handle->stream);
+  if (stream != streams.end()) {
+    stream->second->context().refuseInRecording(std::string(args.function()) + ": closing a communicator");
+  }
+  handle->isClosed = true;
   if (stream == streams.end()) {
     handle->communicator->closeNow();
   } else {
@@ -77,6 +80,12 @@ std::shared_ptr<Communicator> communicatorArgument(Args& args, const Stream& str
   const auto own = args.data().streams.find(handle->stream);
   args.check(own != args.data().streams.end() && own->second == &stream,
              "the stream is not the communicator's");
+  const CudaGraph* graph = own->second->context().recording();
+  if (graph != nullptr && &graph->stream() == &stream) {
+    throw Error("E-CUDA-GRAPH", std::string(args.function()) +
+                                    ": a collective in a graph of the communicator's own stream. Fix: record "
+                                    "another stream, which waits for it");
+  }
   return handle->communicator;
 }
 

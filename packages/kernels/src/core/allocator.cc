@@ -1,7 +1,6 @@
 #include "allocator.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <string>
 #include <utility>
 
@@ -24,32 +23,28 @@ size_t roundedSize(size_t bytes) {
   return (bytes + step - 1) / step * step;
 }
 
-bool exactMemoryWanted() {
-  const char* given = std::getenv("LONGSCAN_EXACT_MEMORY");
-  return given != nullptr && std::string(given) == "1";
-}
-
 }  // namespace
 
-Allocator::Allocator(std::unique_ptr<Memory> memory, bool poison)
-    : memory_(std::move(memory)), poison_(poison), exact_(exactMemoryWanted()) {}
+Allocator::Allocator(std::unique_ptr<Memory> memory, MemoryChecks checks)
+    : memory_(std::move(memory)), checks_(checks) {}
 
 Block* Allocator::allocate(size_t bytes, Stream& home) {
-  const size_t size = exact_ ? std::max<size_t>(bytes, 1) : roundedSize(bytes);
-  Block* block = recording_ && !exact_ ? recording_->take(size, home) : nullptr;
+  const size_t size = checks_.exact ? std::max<size_t>(bytes, 1) : roundedSize(bytes);
+  Block* block = recording_ && !checks_.exact ? recording_->take(size, home) : nullptr;
   if (block == nullptr) {
     block = take(size, home);
     stats_.inUseBytes += block->bytes;
     stats_.peakBytes = std::max(stats_.peakBytes, stats_.inUseBytes);
     if (recording_) recording_->noteMade(block);
   }
-  if (poison_) memory_->poison(block->data, block->bytes, home);
+  block->holder = ++numHolders_;
+  if (checks_.poison) memory_->poison(block->data, block->bytes, home);
   return block;
 }
 
 Block* Allocator::take(size_t size, Stream& home) {
   reclaimPending();
-  if (Block* block = exact_ ? nullptr : takeFrom(free_[&home], size)) return block;
+  if (Block* block = checks_.exact ? nullptr : takeFrom(free_[&home], size)) return block;
   void* data = memory_->map(size);
   // Nothing that is recorded ever waits.
   if (data == nullptr && !recording_) data = mapAtAnyPrice(size);
@@ -57,14 +52,16 @@ Block* Allocator::take(size_t size, Stream& home) {
     throw Error("E-MEMORY", "out of memory: " + std::to_string(size) + " bytes asked for, " +
                                 std::to_string(stats_.inUseBytes) + " in use" + memory_->describeShortage());
   }
-  auto* block = new Block{data, size, &home, 0, {}};
+  auto* block = new Block{data, size, &home, 0, 0, {}};
   blocks_.insert(block);
   stats_.reservedBytes += size;
   return block;
 }
 
 void Allocator::touch(Block* block, Stream& stream, uint64_t ticket) {
-  if (block == nullptr || block->home == &stream) return;
+  if (block == nullptr) return;
+  if (recording_ && blocks_.count(block) > 0) recording_->noteUse(block);
+  if (block->home == &stream) return;
   if (recording_) return recording_->touch(block, stream, ticket);
   for (auto& use : block->foreignUses) {
     if (use.stream == &stream) {
@@ -78,6 +75,7 @@ void Allocator::touch(Block* block, Stream& stream, uint64_t ticket) {
 void Allocator::release(Block* block) {
   if (recording_) return recording_->release(block);
   stats_.inUseBytes -= block->bytes;
+  block->holder = 0;
   pending_.push_back(block);
   reclaimPending();
 }
@@ -87,6 +85,12 @@ std::shared_ptr<RecordedMemory> Allocator::endRecording() {
   recording_.reset();
   recorded_.push_back(memory);
   return memory;
+}
+
+bool Allocator::isLent(const RecordedMemory& memory) const {
+  return std::all_of(memory.lent.begin(), memory.lent.end(), [&](const Loan& loan) {
+    return blocks_.count(loan.block) > 0 && loan.block->holder == loan.holder;
+  });
 }
 
 void Allocator::noteRun(const RecordedMemory& memory) {
@@ -103,7 +107,13 @@ void* Allocator::mapAtAnyPrice(size_t size) {
   dropFree();
   if (void* data = memory_->map(size)) return data;
   for (const auto& recorded : std::exchange(recorded_, {})) {
-    if (const auto memory = recorded.lock()) giveBack(*memory);
+    const auto memory = recorded.lock();
+    if (memory == nullptr) continue;
+    if (memory->isUnderWay) {
+      recorded_.push_back(memory);
+    } else {
+      giveBack(*memory);
+    }
   }
   dropFree();
   return memory_->map(size);

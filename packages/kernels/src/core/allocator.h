@@ -18,11 +18,21 @@ struct Block {
   size_t bytes;  // as rounded
   Stream* home;  // the stream on which it is first touched and in whose order it is reused
   int numTensors = 0;
+  uint64_t holder = 0;  // who has it, another number each time that it is taken; 0: nobody
   struct Use {
     Stream* stream;
     uint64_t ticket;
   };
   std::vector<Use> foreignUses;  // newest use on each other stream
+};
+
+/// What helps to find wrong accesses.
+struct MemoryChecks {
+  /// Fresh memory is filled with NaN, in stream order.
+  bool poison = false;
+  /// Blocks are no larger than asked for and none serves twice, so that compute-sanitizer sees what reads or
+  /// writes beside a tensor.
+  bool exact = false;
 };
 
 struct AllocatorStats {
@@ -36,12 +46,12 @@ struct AllocatorStats {
 /// JavaScript thread.
 class Allocator {
  public:
-  Allocator(std::unique_ptr<Memory> memory, bool poison);
+  Allocator(std::unique_ptr<Memory> memory, MemoryChecks checks);
   ~Allocator();
   Allocator(const Allocator&) = delete;
   Allocator& operator=(const Allocator&) = delete;
 
-  /// Throws E-MEMORY. With poisoning on, the memory is filled with NaN in stream order.
+  /// Throws E-MEMORY.
   Block* allocate(size_t bytes, Stream& home);
   void release(Block* block);
   /// Notes that work with this ticket on `stream` touches the block.
@@ -53,6 +63,8 @@ class Allocator {
   std::shared_ptr<RecordedMemory> endRecording();
   /// While there is one.
   MemoryRecording& recording() { return *recording_; }
+  /// Whether memory that the work uses beside its own is still with those who had it.
+  bool isLent(const RecordedMemory& memory) const;
   /// Notes that the work, or a part of it, is enqueued once more.
   void noteRun(const RecordedMemory& memory);
   void giveBack(RecordedMemory& memory);
@@ -68,11 +80,9 @@ class Allocator {
   void* mapAtAnyPrice(size_t size);
 
   const std::unique_ptr<Memory> memory_;
-  const bool poison_;
-  /// Blocks are no larger than asked for and none serves twice, so that compute-sanitizer sees what reads or
-  /// writes beside a tensor (LONGSCAN_EXACT_MEMORY=1).
-  const bool exact_;
+  const MemoryChecks checks_;
   AllocatorStats stats_;
+  uint64_t numHolders_ = 0;
   std::unordered_set<Block*> blocks_;  // all of them
   std::unordered_map<Stream*, FreeBlocks> free_;
   std::vector<Block*> pending_;  // freed, but another stream may still use them

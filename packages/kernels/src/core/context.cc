@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "error.h"
+
 namespace longscan {
 
 Stream& Context::createStream(std::string name, bool urgent) {
@@ -25,6 +27,13 @@ void Context::beginRecording(CudaGraph& graph) {
 std::shared_ptr<RecordedMemory> Context::endRecording() {
   recording_ = nullptr;
   return allocator_.endRecording();
+}
+
+void Context::refuseInRecording(const std::string& what) const {
+  if (recording_ == nullptr) return;
+  throw Error("E-CUDA-GRAPH", what +
+                                  ", expected work that stays on the GPU while a graph is recorded. Fix: do "
+                                  "it before or after, or at each launch (stream.between)");
 }
 
 void Context::fail(const StreamFailure& failure) {

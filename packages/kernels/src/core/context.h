@@ -21,13 +21,13 @@ class CudaGraph;
 class Context {
  public:
   /// On the CPU.
-  Context(int numThreads, int numParts, bool poison)
-      : allocator_(std::make_unique<HostMemory>(), poison), pool_(numThreads, numParts) {}
+  Context(int numThreads, int numParts, MemoryChecks checks)
+      : allocator_(std::make_unique<HostMemory>(), checks), pool_(numThreads, numParts) {}
   /// On a GPU. `waitsAfterEachOp`: a failure is then known when its op has run, at the price of all overlap.
-  Context(std::unique_ptr<CudaDevice> device, bool poison, bool waitsAfterEachOp)
+  Context(std::unique_ptr<CudaDevice> device, MemoryChecks checks, bool waitsAfterEachOp)
       : cuda_(std::move(device)),
         waitsAfterEachOp_(waitsAfterEachOp),
-        allocator_(std::make_unique<CudaMemory>(*cuda_), poison),
+        allocator_(std::make_unique<CudaMemory>(*cuda_), checks),
         pool_(1) {}
   ~Context() { close(); }
   Context(const Context&) = delete;
@@ -51,6 +51,11 @@ class Context {
   std::shared_ptr<RecordedMemory> endRecording();
   /// Null: none is recorded.
   CudaGraph* recording() const { return recording_; }
+  /// Throws E-CUDA-GRAPH while one is: `what` would happen now, and not with each launch.
+  void refuseInRecording(const std::string& what) const;
+  /// Points of recorded work so far. They go on from one recording to the next, which so know their own.
+  uint64_t numPoints() const { return numPoints_; }
+  uint64_t addPoint() { return ++numPoints_; }
 
   /// The first failure of any stream: every stream of the context skips what follows, and each abort hook
   /// runs (communicators wake their waiters and tell their peers). Callable from any thread.
@@ -78,6 +83,7 @@ class Context {
   ThreadPool pool_;
   std::unique_ptr<CudaGemmEngine> cudaGemm_;
   CudaGraph* recording_ = nullptr;
+  uint64_t numPoints_ = 0;
   std::vector<std::unique_ptr<Stream>> streams_;
   std::mutex mutex_;
   std::vector<Hook> hooks_;

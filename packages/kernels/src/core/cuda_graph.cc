@@ -2,6 +2,7 @@
 
 #include "context.h"
 #include "cuda_timeline.h"
+#include "error.h"
 
 namespace longscan {
 
@@ -15,6 +16,7 @@ CudaGraph::~CudaGraph() {
 
 void CudaGraph::begin() {
   stream_.context().beginRecording(*this);
+  numPointsBefore_ = stream_.context().numPoints();
   sections_.emplace_back();
   stream_.enqueueNote("graphBegin", [timeline = stream_.timeline()] { timeline->beginCapture(); });
 }
@@ -39,8 +41,24 @@ void CudaGraph::end() {
 }
 
 void CudaGraph::launch(size_t section) {
-  for (const Step& step : sections_.at(section)) step();
-  stream_.context().allocator().noteRun(*memory_);
+  Allocator& allocator = stream_.context().allocator();
+  if (!allocator.isLent(*memory_)) {
+    throw Error("E-CUDA-GRAPH",
+                "a launch of a graph that works on a tensor which was released. Fix: keep the tensor as long "
+                "as the graph is launched");
+  }
+  for (const Step& step : sections_[section]) step();
+  nextSection_ = (section + 1) % sections_.size();
+  memory_->isUnderWay = nextSection_ != 0;
+  allocator.noteRun(*memory_);
+}
+
+uint64_t CudaGraph::addPoint() const {
+  return firstPoint + stream_.context().addPoint();
+}
+
+bool CudaGraph::hasPoint(uint64_t ticket) const {
+  return ticket > firstPoint + numPointsBefore_ && ticket <= firstPoint + stream_.context().numPoints();
 }
 
 uint64_t CudaGraph::enqueue(Stream& stream, const char* op, std::function<void()> task,
@@ -52,17 +70,24 @@ uint64_t CudaGraph::enqueue(Stream& stream, const char* op, std::function<void()
     others_.insert(&stream);
     add([&stream, op, task = std::move(task), shapes] { stream.enqueueAtOnce(op, task, shapes); });
   }
-  return ++point_;
+  return addPoint();
 }
 
 uint64_t CudaGraph::record(Stream& stream) {
   if (&stream == &stream_) endPiece();
-  const uint64_t point = ++point_;
+  const uint64_t point = addPoint();
   add([this, &stream, point] { tickets_[point] = stream.record(); });
   return point;
 }
 
 void CudaGraph::wait(Stream& stream, Stream& other, uint64_t ticket) {
+  // Another device may be closed before the next launch, and counts points of its own.
+  const bool isElsewhere = &other.context() != &stream_.context();
+  if (isElsewhere || (isPoint(ticket) && !hasPoint(ticket))) {
+    throw Error("E-CUDA-GRAPH", std::string("an event of another ") + (isElsewhere ? "device" : "graph") +
+                                    " while a graph is recorded. Fix: wait for what was recorded with it, or "
+                                    "at each launch (stream.between)");
+  }
   if (&stream == &stream_)
     endPiece();
   else

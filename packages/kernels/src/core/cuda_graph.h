@@ -30,14 +30,18 @@ class CudaGraph : public std::enable_shared_from_this<CudaGraph> {
   /// Begins another section.
   void split();
   void end();
-  /// Sections count from 0; they are launched in their order.
+  /// Launches the section, of `nextSection` or the first. Throws E-CUDA-GRAPH if memory that the work uses
+  /// and that is not the graph's went from those who had it.
   void launch(size_t section);
+  /// Sections count from 0 and are launched in their order; this one comes next.
+  size_t nextSection() const { return nextSection_; }
 
-  // While it is recorded: what streams are asked for. Points count all of it, and stand for tickets.
+  // While it is recorded: what streams are asked for. Points count all of it, and stand for tickets. Whoever
+  // waits for a point of another recording, or for another device, is refused: E-CUDA-GRAPH.
   uint64_t enqueue(Stream& stream, const char* op, std::function<void()> task, const ShapeList& shapes);
   uint64_t record(Stream& stream);
   void wait(Stream& stream, Stream& other, uint64_t ticket);
-  /// Whether a ticket is a point of some recording.
+  /// Whether a ticket is a point of some recording of some device.
   static bool isPoint(uint64_t ticket) { return ticket >= firstPoint; }
 
   Stream& stream() const { return stream_; }
@@ -47,6 +51,9 @@ class CudaGraph : public std::enable_shared_from_this<CudaGraph> {
   using Step = std::function<void()>;
   static constexpr uint64_t firstPoint = uint64_t{1} << 52;  // JavaScript's numbers hold it
 
+  uint64_t addPoint() const;
+  /// Whether a ticket is a point of this recording.
+  bool hasPoint(uint64_t ticket) const;
   void add(Step step);
   /// Lets launches have the piece that is being recorded, if there is anything in it.
   void addPiece();
@@ -58,10 +65,11 @@ class CudaGraph : public std::enable_shared_from_this<CudaGraph> {
   Stream& stream_;
   const CudaDriver& driver_;
   std::vector<std::vector<Step>> sections_;
-  std::set<Stream*> others_;  // whose work is recorded too
-  uint64_t point_ = firstPoint;
+  std::set<Stream*> others_;                        // whose work is recorded too
+  uint64_t numPointsBefore_ = 0;                    // of other recordings
   std::unordered_map<uint64_t, uint64_t> tickets_;  // of the last launch, by point
-  std::shared_ptr<RecordedMemory> memory_;
+  std::shared_ptr<RecordedMemory> memory_;          // null: it is still recorded
+  size_t nextSection_ = 0;
   size_t numPieces_ = 0;
   bool pieceHasWork_ = false;
   std::vector<CUgraphExec_st*> pieces_;  // of the stream's thread

@@ -115,6 +115,8 @@ bool CudaTimeline::passed(uint64_t ticket) {
 void CudaTimeline::waitFor(uint64_t ticket) {
   device_.use();
   std::unique_lock<std::mutex> lock(mutex_);
+  // The thread may have come to a later recording, in which no mark may be recorded.
+  advanced_.wait(lock, [&] { return passed_.load() >= ticket || !capturing_; });
   cover(ticket);
   advanced_.wait(lock, [&] { return passed_.load() >= ticket; });
 }
@@ -172,14 +174,28 @@ CUgraphExec_st* CudaTimeline::endCapture() {
   CUgraph_st* graph = nullptr;
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    capturing_ = false;
-    driver_.check(driver_.streamEndCapture(stream_, &graph), "cuStreamEndCapture");
+    driver_.check(stopCapture(&graph), "cuStreamEndCapture");
   }
   CUgraphExec_st* executable = nullptr;
   const int status = driver_.graphInstantiate(&executable, graph, 0);
   driver_.graphDestroy(graph);
   driver_.check(status, "cuGraphInstantiateWithFlags");
   return executable;
+}
+
+int CudaTimeline::stopCapture(CUgraph_st** graph) {
+  const int status = driver_.streamEndCapture(stream_, graph);
+  capturing_ = false;
+  advanced_.notify_all();
+  return status;
+}
+
+void CudaTimeline::dropCapture() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  CUgraph_st* graph = nullptr;
+  // Its status says no more than the failure before.
+  stopCapture(&graph);
+  if (graph != nullptr) driver_.graphDestroy(graph);
 }
 
 void CudaTimeline::launchGraph(CUgraphExec_st* graph) {

@@ -68,6 +68,8 @@ class CudaTimeline {
   /// What was recorded, for `launchGraph`; its owner gives it back to the driver.
   CUgraphExec_st* endCapture();
   bool isCapturing() const { return capturing_; }
+  /// Ends a recording of which nobody wants anything, after a failure.
+  void dropCapture();
   void launchGraph(CUgraphExec_st* graph);
 
   /// Ends the thread after the work launched so far.
@@ -86,6 +88,8 @@ class CudaTimeline {
   /// An event of this pool, recorded now; new ones with these flags. With the mutex held.
   CUevent_st* recordEvent(std::vector<CUevent_st*>& pool, unsigned flags);
   void refuseInCapture(const char* what) const;
+  /// With the mutex held.
+  int stopCapture(CUgraph_st** graph);
 
   CudaDevice& device_;
   const CudaDriver& driver_;

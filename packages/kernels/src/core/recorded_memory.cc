@@ -61,6 +61,10 @@ RecordedMemory MemoryRecording::finish() {
   for (const auto& [home, list] : free_) {
     for (const auto& [bytes, block] : list) memory.blocks.push_back(block);
   }
+  const std::unordered_set<Block*> own(memory.blocks.begin(), memory.blocks.end());
+  for (Block* block : used_) {
+    if (own.count(block) == 0) memory.lent.push_back({block, block->holder});
+  }
   for (const auto& [block, uses] : foreignUses_) {
     for (const auto& [stream, point] : uses) memory.foreignUses.push_back({block, stream});
   }

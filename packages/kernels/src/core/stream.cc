@@ -63,7 +63,10 @@ uint64_t Stream::enqueueNote(const char* name, std::function<void()> task) {
 
 void Stream::enqueueWait(Stream& other, uint64_t ticket) {
   if (CudaGraph* graph = context_.recording()) return graph->wait(*this, other, ticket);
-  if (CudaGraph::isPoint(ticket)) throw Error("E-CUDA-GRAPH", "an event of a graph, outside of it");
+  if (CudaGraph::isPoint(ticket))
+    throw Error(
+        "E-CUDA-GRAPH",
+        "an event of a graph, outside of it. Fix: wait for an event that is recorded behind its launch");
   const auto wait = [this, &other, ticket] { follow(other, ticket); };
   push(Task{"streamWait", {}, wait, nullptr, false, {&other, ticket}});
 }
@@ -157,6 +160,8 @@ void Stream::serve() {
 
 void Stream::runTask(Task& task, uint64_t ticket) {
   if (task.run && !failure()) runOp(task, ticket);
+  // What would end a recording is skipped by now, and no mark may be recorded in one.
+  if (timeline_ && timeline_->isCapturing() && failure()) timeline_->dropCapture();
   if (!task.then) return;
   if (timeline_) {
     timeline_->mark(ticket, [this, then = task.then] { then(failure()); });

@@ -28,7 +28,7 @@ function journalingDevice(journal: Journal): Device {
       };
     },
   });
-  return new Device('shape', native, native.contextCreate(1, false, false));
+  return new Device('shape', native, native.contextCreate(1, false, false, false));
 }
 
 function journalingGroup(journal: Journal): SequenceGroup {

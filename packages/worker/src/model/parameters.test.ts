@@ -118,6 +118,22 @@ test('gradients ~> what a bucket has is finished by itself, the rest later', asy
   device.close();
 });
 
+test('gradients ~> passes begun anew are not watched by those that broke off', () => {
+  const device = openCpuDevice();
+  const parameters = new Parameters(device, specs);
+  const passed: string[] = [];
+  const pass = () => device.record(() => parameters.beforeBlock(0)).tape.backward([], []);
+  parameters.startGradients();
+  parameters.watchBackward(() => passed.push('broken off'));
+  parameters.startGradients();
+  pass();
+  assert.equal(passed, []);
+  parameters.watchBackward(() => passed.push('whole'));
+  pass();
+  assert.equal(passed, ['whole']);
+  device.close();
+});
+
 test('updates on another stream ~> a block waits for its own, and not for those after it', async () => {
   const device = openCpuDevice();
   const parameters = new Parameters(device, specs);

@@ -195,6 +195,8 @@ export class Parameters implements TensorSource {
 
   /** Before the backward passes of a step: the first of them to reach a parameter begins its gradient anew. */
   startGradients(): void {
+    // Passes that broke off (a recording that was refused) are watched by nobody any more.
+    this.blockPassed = null;
     this.beforeBlock(beforeAll);
     if (this.device.units !== null) {
       fill(this.gradients, 0);

@@ -16,7 +16,7 @@ function journalOf(): { forward: readonly string[]; backward: readonly string[] 
       };
     },
   });
-  const device = new Device('shape', native, native.contextCreate(1, false, false));
+  const device = new Device('shape', native, native.contextCreate(1, false, false, false));
   const communicator = {
     rank: 1,
     stream: device.createStream('sp'),

@@ -74,8 +74,7 @@ export class GradientSums {
 
   /** After all that is enqueued. */
   private startNow(bucket: GradientBucket): void {
-    const { compute } = this.training.device;
-    compute.between(() => sumBucket(this.training, bucket, compute.record()));
+    sumBucket(this.training, bucket, this.training.device.compute.record());
   }
 
   /** In their order; what they wait for has been enqueued. */

@@ -21,12 +21,15 @@
 // A CUDA driver without a GPU, for tests of what stands on it: memory is the host's, a stream is a thread
 // that is always behind. LONGSCAN_FAKE_CUDA, read at each call, says what it pretends to be: "version=13000
 // devices=1 capability=90 bytes=1000000 lagUs=1000 numbers=kept fail=cuMemsetD8Async" (this call fails; a
-// failed stream's events fail from then on).
+// failed stream's events fail from then on), "uncapturable=cuMemsetD8Async" (no graph can hold it),
+// "slow=cuMemsetD8Async" (the call takes a while). Of captures it refuses what a driver does: CUDA's
+// programming guide, "Prohibited and Unhandled Operations".
 
 namespace {
 
-constexpr int success = 0, invalidValue = 1, outOfMemory = 2, noDevice = 100, notReady = 600,
-              illegalAddress = 700, captureInvalidated = 901;
+constexpr int success = 0, invalidValue = 1, outOfMemory = 2, noDevice = 100, illegalState = 401,
+              notReady = 600, illegalAddress = 700, captureUnsupported = 900, captureInvalidated = 901,
+              captureIsolation = 905, capturedEvent = 907, captureWrongThread = 908;
 
 bool fails(const char* call) {
   return setting("fail", "") == call;
@@ -57,13 +60,41 @@ struct CUevent_st {
   std::condition_variable changed;
   uint64_t numRecorded = 0, numPassed = 0;
   int status = success;
+  CUstream_st* capturing = nullptr;  // it was recorded last in a capture of this stream
   std::chrono::steady_clock::time_point time;
 };
 
 namespace {
 
+/// The stream that this thread captures. Captures are of their thread (CU_STREAM_CAPTURE_MODE_THREAD_LOCAL).
+thread_local CUstream_st* capturedHere = nullptr;
+
+/// For what no capture of `stream` can hold: invalidates one that is under way.
+int refuseInCapture(CUstream_st* stream, int refusal = captureUnsupported) {
+  if (stream == nullptr) return success;
+  std::lock_guard<std::mutex> lock(stream->mutex);
+  if (stream->recorded == nullptr) return success;
+  stream->isInvalidated = true;
+  return refusal;
+}
+
+/// With the event's mutex held: nothing that is recorded is ever done.
+int refuseCaptured(const CUevent_st* event) {
+  if (event->capturing == nullptr) return success;
+  refuseInCapture(event->capturing);
+  return capturedEvent;
+}
+
 /// Memory operations that fail do so when they run, as on a GPU.
 int addOperation(const char* call, CUstream_st* stream, Task task) {
+  if (setting("slow", "") == call) std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  if (setting("uncapturable", "") == call) {
+    if (const int refusal = refuseInCapture(stream)) return refusal;
+  }
+  {
+    std::lock_guard<std::mutex> lock(stream->mutex);
+    if (stream->isInvalidated) return captureInvalidated;
+  }
   stream->add([=, broken = fails(call)] {
     if (broken) stream->status = illegalAddress;
     if (stream->status == success) task();
@@ -146,6 +177,7 @@ int cuMemGetInfo_v2(size_t* free, size_t* total) {
   return success;
 }
 int cuMemAlloc_v2(unsigned long long* data, size_t bytes) {
+  if (const int refusal = refuseInCapture(capturedHere)) return refusal;
   std::lock_guard<std::mutex> lock(memory().mutex);
   if (memory().usedBytes + bytes > totalBytes()) return outOfMemory;
   void* block = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
@@ -155,6 +187,7 @@ int cuMemAlloc_v2(unsigned long long* data, size_t bytes) {
   return success;
 }
 int cuMemFree_v2(unsigned long long data) {
+  if (const int refusal = refuseInCapture(capturedHere)) return refusal;
   std::lock_guard<std::mutex> lock(memory().mutex);
   auto& blocks = memory().blocks;
   const auto found = std::find_if(blocks.begin(), blocks.end(),
@@ -189,24 +222,29 @@ int cuIpcCloseMemHandle(unsigned long long data) {
   return success;
 }
 int cuMemHostAlloc(void** data, size_t bytes, unsigned) {
+  if (const int refusal = refuseInCapture(capturedHere)) return refusal;
   std::lock_guard<std::mutex> lock(memory().mutex);
   *data = std::malloc(bytes);
   memory().pinned.insert(*data);
   return success;
 }
 int cuMemFreeHost(void* data) {
+  if (const int refusal = refuseInCapture(capturedHere)) return refusal;
   std::lock_guard<std::mutex> lock(memory().mutex);
   memory().pinned.erase(data);
   std::free(data);
   return success;
 }
 int cuMemcpyHtoDAsync_v2(unsigned long long target, const void* source, size_t bytes, CUstream_st* stream) {
+  // A real one reads the source at each launch, and this one now: nobody may ask it for that.
+  if (const int refusal = refuseInCapture(stream)) return refusal;
   const auto* begin = static_cast<const char*>(source);
   return addTransfer("cuMemcpyHtoDAsync", stream, [=, copy = std::vector<char>(begin, begin + bytes)] {
     std::memcpy(at<void*>(target), copy.data(), copy.size());
   });
 }
 int cuMemcpyDtoHAsync_v2(void* target, unsigned long long source, size_t bytes, CUstream_st* stream) {
+  if (const int refusal = refuseInCapture(stream)) return refusal;
   addTransfer("cuMemcpyDtoHAsync", stream, [=] { std::memcpy(target, at<void*>(source), bytes); });
   bool isPinned;
   {
@@ -232,6 +270,7 @@ int cuStreamCreateWithPriority(CUstream_st** stream, unsigned, int) {
   return success;
 }
 int cuStreamSynchronize(CUstream_st* stream) {
+  if (const int refusal = refuseInCapture(stream)) return refusal;
   stream->drain();
   return stream->status;
 }
@@ -242,6 +281,7 @@ int cuStreamDestroy_v2(CUstream_st* stream) {
   }
   stream->changed.notify_all();
   stream->thread.join();
+  delete stream->recorded;
   delete stream;
   return success;
 }
@@ -256,7 +296,9 @@ int cuEventDestroy_v2(CUevent_st* event) {
 int cuEventRecord(CUevent_st* event, CUstream_st* stream) {
   uint64_t number;
   {
-    std::lock_guard<std::mutex> lock(event->mutex);
+    std::scoped_lock lock(event->mutex, stream->mutex);
+    event->capturing = stream->recorded == nullptr ? nullptr : stream;
+    if (event->capturing != nullptr) return stream->isInvalidated ? captureInvalidated : success;
     number = ++event->numRecorded;
   }
   stream->add([=] {
@@ -274,8 +316,14 @@ int cuStreamWaitEvent(CUstream_st* stream, CUevent_st* event, unsigned) {
   uint64_t number;
   {
     std::lock_guard<std::mutex> lock(event->mutex);
+    if (event->capturing != nullptr) {
+      // In its own capture it orders nothing new. A real driver draws other streams in, which nobody may ask
+      // of this one.
+      return event->capturing == stream ? success : refuseCaptured(event);
+    }
     number = event->numRecorded;
   }
+  if (const int refusal = refuseInCapture(stream, captureIsolation)) return refusal;
   stream->add([=] {
     std::unique_lock<std::mutex> lock(event->mutex);
     event->changed.wait(lock, [&] { return event->numPassed >= number; });
@@ -284,20 +332,31 @@ int cuStreamWaitEvent(CUstream_st* stream, CUevent_st* event, unsigned) {
 }
 int cuEventQuery(CUevent_st* event) {
   std::lock_guard<std::mutex> lock(event->mutex);
+  if (const int refusal = refuseCaptured(event)) return refusal;
   return event->numPassed < event->numRecorded ? notReady : event->status;
 }
 int cuEventSynchronize(CUevent_st* event) {
   std::unique_lock<std::mutex> lock(event->mutex);
+  if (const int refusal = refuseCaptured(event)) return refusal;
   event->changed.wait(lock, [&] { return event->numPassed == event->numRecorded; });
   return event->status;
 }
 int cuStreamBeginCapture_v2(CUstream_st* stream, int) {
+  std::lock_guard<std::mutex> lock(stream->mutex);
+  if (stream->recorded != nullptr) return illegalState;
   stream->recorded = new std::vector<Task>;
+  stream->recorder = std::this_thread::get_id();
+  capturedHere = stream;
   return success;
 }
 int cuStreamEndCapture(CUstream_st* stream, std::vector<Task>** graph) {
+  std::lock_guard<std::mutex> lock(stream->mutex);
+  *graph = nullptr;
+  if (stream->recorded == nullptr) return illegalState;
+  if (stream->recorder != std::this_thread::get_id()) return captureWrongThread;
+  capturedHere = nullptr;
   *graph = std::exchange(stream->recorded, nullptr);
-  if (!fails("cuStreamEndCapture")) return success;
+  if (!std::exchange(stream->isInvalidated, false) && !fails("cuStreamEndCapture")) return success;
   delete std::exchange(*graph, nullptr);
   return captureInvalidated;
 }
@@ -307,6 +366,8 @@ int cuGraphInstantiateWithFlags(std::vector<Task>** executable, std::vector<Task
   return success;
 }
 int cuGraphLaunch(std::vector<Task>* executable, CUstream_st* stream) {
+  // A graph in a graph, of which this one knows nothing.
+  if (const int refusal = refuseInCapture(stream)) return refusal;
   for (const Task& task : *executable) stream->add(task);
   return success;
 }

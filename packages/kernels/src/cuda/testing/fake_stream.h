@@ -17,6 +17,8 @@ struct CUstream_st {
   std::vector<Task> queue;
   bool busy = false, closing = false;
   std::vector<Task>* recorded = nullptr;  // what is added goes here instead
+  bool isInvalidated = false;             // what is recorded: a call was not allowed
+  std::thread::id recorder;
   std::atomic<int> status{0};
   const std::chrono::microseconds lag;  // before each task
   std::thread thread{[this] { serve(); }};
