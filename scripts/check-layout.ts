@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { checkImports } from './layout/imports.js';
 import { checkLineBudget, describeSizes } from './layout/line-budget.js';
 import { checkNativeBorders } from './layout/native-borders.js';
+import { checkPages } from './layout/pages.js';
 import { checkReadmeTree } from './layout/readme-tree.js';
 import { checkOpFolders, checkSeamFolders } from './layout/seam-folders.js';
 import { readSourceFiles } from './layout/source-files.js';
@@ -17,6 +18,7 @@ const rules = [
   checkNativeBorders,
   checkLineBudget,
   checkReadmeTree,
+  checkPages,
 ];
 const problems = rules.flatMap((rule) => rule(files));
 for (const problem of problems) console.log(problem);

@@ -3,6 +3,7 @@ import * as assert from 'uvu/assert';
 import { checkImports } from './imports.js';
 import { checkLineBudget, describeSizes } from './line-budget.js';
 import { checkNativeBorders } from './native-borders.js';
+import { checkPages } from './pages.js';
 import { checkReadmeTree } from './readme-tree.js';
 import { checkOpFolders, checkSeamFolders } from './seam-folders.js';
 import type { LayoutRule } from './source-files.js';
@@ -133,6 +134,24 @@ test('the README lists the folders that are there', () => {
     "examples/: is missing in README.md's file tree",
   ]);
   assert.is(check(checkReadmeTree, disk).length, 1);
+});
+
+test('every page of docs is linked, and links lead somewhere', () => {
+  const pages = {
+    'README.md': '[docs](docs/README.md), `[code](nowhere.md)`, [site](https://example.org)',
+    'docs/README.md': '[a](a.md#part) [figures](figures/README.md) [the tree](../packages/)',
+    'docs/a.md': '',
+    'docs/figures/README.md': '[one](one.md)',
+    'docs/figures/one.md': '[home](../../README.md)',
+    'packages/x.ts': '',
+  };
+  assert.equal(check(checkPages, pages), []);
+  const more = { ...pages, 'docs/figures/two.md': '[gone](three.md)', 'docs/sub/README.md': '' };
+  assert.equal(check(checkPages, more), [
+    'docs/figures/two.md: links docs/figures/three.md, which is not there',
+    'docs/figures/two.md: no link from docs/figures/README.md',
+    'docs/sub/README.md: no link from docs/README.md',
+  ]);
 });
 
 test.run();

@@ -1,4 +1,4 @@
-import type { LayoutRule } from './source-files.js';
+import { type LayoutRule, parentFolders } from './source-files.js';
 
 /**
  * The README's file tree and the disk agree. The tree is the code block whose first line is `longscan/`; a line's
@@ -40,10 +40,4 @@ function parseTree(tree: string): Set<string> {
     for (const folder of parentFolders(`${path}/`)) folders.add(folder);
   }
   return folders;
-}
-
-/** `a/b/c` lies in `a` and `a/b`. */
-function parentFolders(path: string): string[] {
-  const parts = path.split('/').slice(0, -1);
-  return parts.map((_, i) => parts.slice(0, i + 1).join('/'));
 }

@@ -25,3 +25,9 @@ export function readSourceFiles(root: string): SourceFile[] {
       text: textEndings.test(file) ? readFileSync(path.join(root, file), 'utf8') : '',
     }));
 }
+
+/** Folders that a file lies in: `a` and `a/b` of `a/b/c`. */
+export function parentFolders(file: string): string[] {
+  const parts = file.split('/').slice(0, -1);
+  return parts.map((_, i) => parts.slice(0, i + 1).join('/'));
+}

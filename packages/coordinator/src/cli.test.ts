@@ -47,6 +47,17 @@ test('with --json the error is an event on stdout too', () => {
   assert.equal([event.event, event.code, event.exitCode], ['error', 'E-RUN-NONE', 2]);
 });
 
+test('a file where a run or a checkpoint is expected, and a place that cannot be written, are no bugs of ours', () => {
+  writeFileSync(join(folder, 'a-file'), '');
+  assert.is(longscan('status', 'a-file').status, 2);
+  assert.match(longscan('ckpt', 'verify', 'a-file/x').stderr, /^error\[E-CKPT-NONE\] a-file\/x: /);
+  // The name of a run may have a dot, as that of examples/bench has.
+  assert.match(longscan('ckpt', 'verify', 'gla-1.3b-2026').stderr, /^error\[E-RUN-NONE\] gla-1.3b-2026: /);
+  const refused = longscan('layers', 'new', '/proc/my-layer.ts');
+  assert.is(refused.status, 3);
+  assert.match(refused.stderr, /^error\[E-DISK\] \/proc\/my-layer.ts: /);
+});
+
 test('an output that takes no more: exit code 3; one whose reader has gone: 0', () => {
   const shell = (tail: string) =>
     spawnSync('/bin/sh', ['-c', `"${process.execPath}" "${bin}" layers ${tail}`], { encoding: 'utf8' });
@@ -63,11 +74,11 @@ test('layers lists what is installed', () => {
   assert.is(gla.paper, 'https://arxiv.org/abs/2312.06635');
   assert.is(gla.transition, 'diagonal');
   assert.ok(gla.strategies.includes('all-scan'));
-  assert.equal(gla.devices, ['cpu']);
+  assert.equal(gla.devices, ['cpu', 'cuda']);
   assert.equal(gla.attentionStrategies, []);
   const rat = JSON.parse(stdout).find((layer: { name: string }) => layer.name === 'rat');
   assert.equal(rat.attentionStrategies, ['head-all-to-all', 'kv-all-gather', 'ring-attention']);
-  assert.match(longscan('layers').stdout, /^gla +diagonal +all +causal, masked +cpu /m);
+  assert.match(longscan('layers').stdout, /^gla +diagonal +all +causal, masked +cpu, cuda /m);
 });
 
 test('layers new writes a layer whose types resolve, and overwrites nothing', () => {

@@ -11,6 +11,7 @@ import { type PlanOnLinks, planOnLinks } from './probe/plan-on-links.js';
 import { JobRun, type PreparedRun, type Run } from './run.js';
 import { type BundledLayer, bundleLayers, withBundleFiles, writeBundle } from './run-folder/bundle-layer.js';
 import { acquireRunFolder, ownRecord, releaseRunFolder } from './run-folder/coordinator-record.js';
+import { onDisk } from './run-folder/on-disk.js';
 import { findResumeTarget, type ResumeTarget, refuseDrift } from './run-folder/resume.js';
 import {
   createRunFolder,
@@ -103,7 +104,7 @@ async function prepare(
   const launcher = await loadLauncher(jobSpec.launch.launcher);
   const runDir = target?.runDir ?? newRunFolder(jobSpec.job.name, options.runDir);
   const record = ownRecord(randomUUID());
-  const died = acquireRunFolder(runDir, record);
+  const died = onDisk(runDir, () => acquireRunFolder(runDir, record));
   try {
     requireSpace(runDir, 2 * checkpointBytes(plan));
     clearStopRequest(runDir);

@@ -1,4 +1,3 @@
-import { writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import {
   type JobSpec,
@@ -8,11 +7,12 @@ import {
 } from '@longscan/worker/protocol';
 import { assumedFabric } from '../fabric/load-fabric.js';
 import { bundleLayers, withBundleFiles } from '../run-folder/bundle-layer.js';
+import { writeFileOnDisk } from '../run-folder/on-disk.js';
 import { loadJob } from '../spec/index.js';
 import { byteSize, byteSizes } from './byte-options.js';
 import { defineCommand } from './command.js';
 import { interruptible } from './interruptible.js';
-import { setOption, wholeNumber } from './options.js';
+import { place, setOption, wholeNumber } from './options.js';
 import { requireWritable } from './writable-file.js';
 
 const usualRanks = 2;
@@ -41,10 +41,10 @@ export default defineCommand({
       describe: 'class of M in the scans: what travels beside the state, and how states are combined',
     },
     rounds: { ...wholeNumber('--rounds', 'times that everything is measured', 1000), default: '3' },
-    save: {
-      ...{ type: 'string', nargs: 1 },
-      describe: 'write the fitted links as a fabric file (.json), for parallel.fabric and --fabric',
-    },
+    save: place(
+      '--save',
+      'write the fitted links as a fabric file (.json), for parallel.fabric and --fabric',
+    ),
   },
   example: 'bench collectives --sp 2 --max-bytes 2M --save fabric.json',
   async run(args, terminal) {
@@ -70,7 +70,7 @@ export default defineCommand({
       terminal.printJson({ fit: measured.fit && { ...measured.fit, handOverS: measured.handOverS } });
     } else terminal.print(formatCollectives(measured));
     if (args.save === undefined) return 0;
-    writeFileSync(args.save, `${JSON.stringify(fabricFileOf(measured), null, 2)}\n`);
+    writeFileOnDisk(args.save, `${JSON.stringify(fabricFileOf(measured), null, 2)}\n`, '--save');
     terminal.note(`links written to ${resolve(args.save)}`);
     return 0;
   },
@@ -103,6 +103,7 @@ interface JobArgs {
 
 /** The job whose ranks are measured. Its text is not looked for. */
 async function jobOf({ job, sp, device, set }: JobArgs): Promise<JobSpec> {
+  if (sp === 0) throw usage('--sp', '0', 'at least one rank', '--sp 2');
   const numRanks = sp ?? (job === undefined ? usualRanks : undefined);
   // A slice needs a chunk of 64 tokens, whatever is done with it.
   const links = { data: { path: 'no text', sequenceLength: 64 * (numRanks ?? 1) } };

@@ -1,13 +1,13 @@
-import { writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type JobSpec, LongscanError } from '@longscan/worker/protocol';
 import type { LoadJob } from '../compute/measured-shapes.js';
 import { bundleLayers, withBundleFiles } from '../run-folder/bundle-layer.js';
+import { writeFileOnDisk } from '../run-folder/on-disk.js';
 import { loadJob } from '../spec/index.js';
 import { formatStepRow, stepRow } from '../step-row.js';
 import { defineCommand } from './command.js';
 import { interruptible } from './interruptible.js';
-import { setOption, traceOption, wholeNumber } from './options.js';
+import { place, setOption, traceOption, wholeNumber } from './options.js';
 import type { Terminal } from './terminal.js';
 import { prepareTraceFolder, requireTraceWindow } from './traced-step.js';
 import { requireWritable } from './writable-file.js';
@@ -31,15 +31,14 @@ export default defineCommand({
     steps: { ...wholeNumber('--steps', 'steps that are timed', mostSteps), default: '30' },
     warmup: { ...wholeNumber('--warmup', 'steps in front of them', mostSteps), default: '5' },
     trace: traceOption,
-    out: {
-      ...{ type: 'string', nargs: 1 },
-      describe: `folder for the traces of the ranks, and trace.json; with --trace; default: ${usualFolder}`,
-    },
-    save: {
-      ...{ type: 'string', nargs: 1 },
-      describe:
-        'measure one rank at several shapes instead and write what ops cost, for simulate --compute (.json)',
-    },
+    out: place(
+      '--out',
+      `folder for the traces of the ranks, and trace.json; with --trace; default: ${usualFolder}`,
+    ),
+    save: place(
+      '--save',
+      'measure one rank at several shapes instead and write what ops cost, for simulate --compute (.json)',
+    ),
   },
   example: 'bench step examples/moby-dick/job.toml --set data.sequenceLength=8192 --steps 10',
   async run(args, terminal) {
@@ -120,7 +119,7 @@ async function saveCosts(
       measureCompute(load, { modules, signal, ...steps, log: (line) => terminal.note(line) }),
     ),
   );
-  writeFileSync(path, `${JSON.stringify(file, null, 2)}\n`);
+  writeFileOnDisk(path, `${JSON.stringify(file, null, 2)}\n`, '--save');
   if (json) terminal.printJson(file);
   else terminal.print(formatCosts(file));
   for (const note of notes) terminal.note(`note: ${note}`);

@@ -10,5 +10,5 @@ export const checkpointPositional = {
 
 /** A path as it is; a word that is no path as the name of a run. What the folder holds is not looked at. */
 export function findCheckpoint(given: string): string {
-  return existsSync(given) || given.includes('/') || given.includes('.') ? given : findRun(given);
+  return existsSync(given) || given.includes('/') ? given : findRun(given);
 }

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { LongscanError } from '@longscan/worker/protocol';
 import { z } from 'zod';
@@ -46,12 +46,14 @@ export default defineCommand({
 function findLayer(given: string): string {
   if (!isLayerPath(given) && listUnits('layers').includes(given)) return given;
   const file = resolve(given);
-  if (existsSync(file)) return file;
+  const isThere = existsSync(file);
+  if (isThere && !statSync(file).isDirectory()) return file;
   throw new LongscanError({
     code: 'E-PLUGIN',
     where: given,
-    found: 'no such file',
+    found: isThere ? 'a folder' : 'no such file',
     expected: `a layer file, or one of ${listUnits('layers').join(', ')}`,
+    fix: 'longscan layers new FILE writes one to start from',
     exitCode: 2,
   });
 }

@@ -1,8 +1,9 @@
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { LongscanError } from '@longscan/worker/protocol';
+import { writeFileOnDisk } from '../run-folder/on-disk.js';
 import { defineCommand } from './command.js';
 import { startingLayer } from './starting-layer.js';
 
@@ -17,11 +18,10 @@ export default defineCommand({
     const name = layerName(file);
     if (existsSync(file)) throw refused(file, 'a file that exists', 'a new one', 'choose another name');
     const folder = dirname(file);
-    mkdirSync(folder, { recursive: true });
-    writeFileSync(file, startingLayer(name));
+    writeFileOnDisk(file, startingLayer(name));
     const tsconfig = join(folder, 'tsconfig.json');
     const isNewConfig = !existsSync(tsconfig);
-    if (isNewConfig) writeFileSync(tsconfig, typeScriptConfig(folder));
+    if (isNewConfig) writeFileOnDisk(tsconfig, typeScriptConfig(folder));
     if (args.json) terminal.printJson({ path: file, tsconfig: isNewConfig ? tsconfig : null });
     else {
       terminal.print(file);

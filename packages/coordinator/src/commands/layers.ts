@@ -5,7 +5,8 @@ import { importLayer, listUnits } from '../units.js';
 import { defineCommand } from './command.js';
 
 /** Every op has a CPU kernel; none has a CUDA kernel in this version. */
-const devices = ['cpu'] as const;
+/** Layers are made of ops, and each of those has a kernel for both. */
+const devices = ['cpu', 'cuda'] as const;
 
 export default defineCommand({
   name: 'layers',

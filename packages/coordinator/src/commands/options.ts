@@ -44,6 +44,16 @@ export const runPositional = {
   describe: 'run folder, name of a run, or latest',
 } as const satisfies PositionalOptions;
 
+/** Flag with the path of a file or folder. An empty one, as of a shell's unset variable, is none. */
+export function place(flag: string, describe: string) {
+  const coerce = (given: string | readonly string[]): string => {
+    if (typeof given !== 'string') throw new Error(`${flag} given more than once`);
+    if (given === '') throw new Error(`${flag} "" where a path is expected`);
+    return given;
+  };
+  return { type: 'string', nargs: 1, describe, coerce } as const;
+}
+
 /** Flag with a whole number from 0 to `max`; undefined when it is not given and has no default. */
 export function wholeNumber(flag: string, describe: string, max = Number.MAX_SAFE_INTEGER) {
   const expected = `a whole number >= 0${max === Number.MAX_SAFE_INTEGER ? '' : ` and <= ${max}`}`;

@@ -2,7 +2,7 @@ import type { LongscanError } from '@longscan/worker/protocol';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type Command, defineCommand } from './command.js';
-import { nonNegativeNumber, setOption, wholeNumber } from './options.js';
+import { nonNegativeNumber, place, setOption, wholeNumber } from './options.js';
 import { parseCommandLine } from './parse.js';
 
 const none = { positionals: {}, options: {}, run: async () => 0 };
@@ -11,10 +11,10 @@ const commands: readonly Command[] = [
     ...none,
     name: 'train',
     summary: 'train a job',
-    positionals: { job: { type: 'string', demandOption: true } },
+    positionals: { job: { type: 'string', demandOption: true, describe: 'a job file' } },
     options: {
       set: setOption,
-      'run-dir': { type: 'string', nargs: 1 },
+      'run-dir': place('--run-dir', 'a folder'),
       resume: { type: 'string' },
       trace: { type: 'string' },
       seed: wholeNumber('--seed', 'a seed', 10),
@@ -30,7 +30,21 @@ const commands: readonly Command[] = [
     positionals: { file: { type: 'string', demandOption: true } },
     example: 'layers check a.ts',
   }),
-  defineCommand({ ...none, name: 'ckpt ls', summary: 'list checkpoints', example: 'ckpt ls' }),
+  defineCommand({
+    ...none,
+    name: 'ckpt ls',
+    summary: 'list checkpoints',
+    options: {
+      order: {
+        type: 'string',
+        nargs: 1,
+        demandOption: true,
+        choices: ['rising', 'falling'],
+        describe: 'of steps',
+      },
+    },
+    example: 'ckpt ls --order rising',
+  }),
 ];
 
 async function argsOf(...argv: string[]): Promise<Record<string, unknown>> {
@@ -92,7 +106,7 @@ test('a group is its own command and has others below it', async () => {
   assert.is((await argsOf('layers', '--json')).json, true);
   const check = await argsOf('layers', 'check', './a.ts');
   assert.equal([check.command, check.file], ['layers check', './a.ts']);
-  assert.is((await argsOf('ckpt', 'ls')).command, 'ckpt ls');
+  assert.is((await argsOf('ckpt', 'ls', '--order', 'rising')).command, 'ckpt ls');
 });
 
 test('wrong words: what was meant', async () => {
@@ -110,7 +124,10 @@ test('wrong words: what was meant', async () => {
       ['layers', 'chekc', 'x'],
       'error[E-CLI-COMMAND] longscan layers chekc: no such command, expected one of layers check. Fix: did you mean longscan layers check?',
     ],
-    [['ckpt'], 'error[E-CLI-USAGE] longscan: ckpt needs one of ls. Fix: longscan --help shows what it takes'],
+    [
+      ['ckpt'],
+      'error[E-CLI-USAGE] longscan ckpt: ckpt needs one of ls. Fix: longscan ckpt --help shows what it takes',
+    ],
     [
       ['train', 'j', '--rundir', 'x'],
       'error[E-CLI-UNKNOWN] longscan train: unknown flag --rundir. Fix: did you mean --run-dir?',
@@ -125,15 +142,31 @@ test('wrong words: what was meant', async () => {
     ],
     [
       ['train'],
-      'error[E-CLI-USAGE] longscan train: not enough non-option arguments: got 0, need at least 1. Fix: longscan train --help shows what it takes',
+      'error[E-CLI-USAGE] longscan train: <job> is missing: a job file. Fix: longscan train --help shows what it takes',
+    ],
+    [
+      ['ckpt', 'ls'],
+      'error[E-CLI-USAGE] longscan ckpt ls: --order is missing: of steps. Fix: longscan ckpt ls --help shows what it takes',
+    ],
+    [
+      ['ckpt', 'ls', '--order', 'rissing'],
+      'error[E-CLI-USAGE] longscan ckpt ls: --order "rissing" where one of rising, falling is expected. Fix: did you mean rising?',
     ],
     [
       ['train', 'j', '--run-dir'],
-      'error[E-CLI-USAGE] longscan train: not enough arguments following: run-dir. Fix: longscan train --help shows what it takes',
+      'error[E-CLI-USAGE] longscan train: --run-dir without a value. Fix: longscan train --help shows what it takes',
     ],
     [
       ['train', 'j', '--run-dir', 'a', '--run-dir', 'b'],
-      'error[E-CLI-USAGE] longscan train: --run-dir given more than once. Fix: give it once',
+      'error[E-CLI-USAGE] longscan train: --run-dir given more than once. Fix: longscan train --help shows what it takes',
+    ],
+    [
+      ['train', 'j', '--run-dir', ''],
+      'error[E-CLI-USAGE] longscan train: --run-dir "" where a path is expected. Fix: longscan train --help shows what it takes',
+    ],
+    [
+      ['ckpt', 'ls', '--order', 'rising', '--order', 'falling'],
+      'error[E-CLI-USAGE] longscan ckpt ls: --order given more than once. Fix: give it once',
     ],
     [
       ['train', 'j', '--seed', '11'],

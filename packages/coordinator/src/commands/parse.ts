@@ -3,6 +3,7 @@ import yargs, { type Argv } from 'yargs';
 import { closest } from '../spec/edit-distance.js';
 import { packageVersion } from '../version.js';
 import type { Command, CommandArgs, OptionTable, PositionalTable } from './command.js';
+import { usageError } from './usage-error.js';
 
 /** A command with its arguments, or a text to print (help, version). */
 export type ParsedCommandLine =
@@ -143,31 +144,6 @@ function unknownCommand(word: string, known: readonly string[]): LongscanError {
     found: 'no such command',
     expected: `one of ${known.join(', ')}`,
     fix: near === null ? 'longscan --help lists what each does' : `did you mean longscan ${near}?`,
-    exitCode: 2,
-  });
-}
-
-/** The parser's own complaint in our form, with the nearest flag when it is about one it does not know. */
-function usageError(error: Error, argv: readonly string[], commands: readonly Command[]): LongscanError {
-  const words = argv.filter((word) => !word.startsWith('-'));
-  const command =
-    commands.find(({ name }) => name === words.slice(0, 2).join(' ')) ??
-    commands.find(({ name }) => name === words[0]);
-  const where = command === undefined ? 'longscan' : `longscan ${command.name}`;
-  const help = `${where} --help shows what it takes`;
-  const unknown = /^Unknown arguments?: (.+)$/.exec(error.message)?.[1]?.split(', ') ?? [];
-  const [word] = unknown;
-  if (word === undefined) {
-    const found = error.message.charAt(0).toLowerCase() + error.message.slice(1);
-    return new LongscanError({ code: 'E-CLI-USAGE', where, found, fix: help, exitCode: 2 });
-  }
-  const isFlag = argv.some((given) => given.replace(/=.*/s, '') === `--${word}` || given === `-${word}`);
-  const near = isFlag ? closest(word, [...Object.keys(command?.options ?? {}), 'json', 'help']) : null;
-  return new LongscanError({
-    code: 'E-CLI-UNKNOWN',
-    where,
-    found: isFlag ? `unknown flag ${word.length === 1 ? '-' : '--'}${word}` : `unexpected argument ${word}`,
-    fix: near === null ? help : `did you mean --${near}?`,
     exitCode: 2,
   });
 }

@@ -2,7 +2,7 @@ import { LongscanError } from '@longscan/worker/protocol';
 import { modes } from '../scaling/modes.js';
 import { defineCommand } from './command.js';
 import { interruptible } from './interruptible.js';
-import { jobPositional, setOption, sizeList, wholeNumber } from './options.js';
+import { jobPositional, place, setOption, sizeList, wholeNumber } from './options.js';
 
 const mostSteps = 10_000;
 
@@ -18,8 +18,11 @@ export default defineCommand({
     },
     lengths: sizeList('--lengths', "tokens of a sequence at sp = 1, a curve for each; default: the job's"),
     out: {
-      ...{ type: 'string', nargs: 1, default: 'scaling' },
-      describe: 'folder of scaling.json, charts and report.html; what is there already is not measured again',
+      ...place(
+        '--out',
+        'folder of scaling.json, charts and report.html; what is there already is not measured again',
+      ),
+      default: 'scaling',
     },
     steps: { ...wholeNumber('--steps', 'steps that are timed in a launch', mostSteps), default: '30' },
     warmup: { ...wholeNumber('--warmup', 'steps in front of them', mostSteps), default: '5' },

@@ -7,7 +7,7 @@ import { suggest } from '../spec/edit-distance.js';
 import { loadJob } from '../spec/index.js';
 import { listUnits } from '../units.js';
 import { defineCommand } from './command.js';
-import { jobPositional, setOption, sizeList } from './options.js';
+import { jobPositional, place, setOption, sizeList } from './options.js';
 import type { Terminal } from './terminal.js';
 
 export default defineCommand({
@@ -32,7 +32,7 @@ export default defineCommand({
       ...{ type: 'string', nargs: 1 },
       describe: 'what ops cost: a preset or a file of bench step --save; default: h200, or cpu',
     },
-    out: { type: 'string', nargs: 1, describe: 'folder for simulated.json and charts' },
+    out: place('--out', 'folder for simulated.json and charts'),
     papers: {
       ...{ type: 'boolean', default: false },
       describe:
@@ -44,7 +44,7 @@ export default defineCommand({
   async run(args, terminal) {
     const { job, sp, mode, out, papers } = args;
     if (papers) return printPapers(args, terminal);
-    if (job === undefined || sp === undefined) throw missing(job === undefined ? 'a job file' : '--sp');
+    if (job === undefined || sp === undefined) throw missing(job === undefined ? '<job>' : '--sp');
     const { simulateCurve } = await import('../simulate/simulate-curve.js');
     const { loadCompute } = await import('../compute/load-compute.js');
     const { fabricOf, refuseProbe } = await import('../fabric/load-fabric.js');

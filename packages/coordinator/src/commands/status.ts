@@ -1,6 +1,6 @@
-import { formatTable } from '../format.js';
+import { formatCount, formatTable } from '../format.js';
 import { findRun } from '../run-folder/find-run.js';
-import { readStatus } from '../run-folder/status.js';
+import { type RunStatus, readStatus } from '../run-folder/status.js';
 import { defineCommand } from './command.js';
 import { runPositional } from './options.js';
 
@@ -13,16 +13,29 @@ export default defineCommand({
   async run(args, terminal) {
     const status = await readStatus(findRun(args.run));
     if (args.json) terminal.printJson(status);
-    else {
-      const { steps, error, ...rest } = status;
-      const rows = Object.entries({
-        ...rest,
-        step: `${status.step} of ${steps}`,
-        error: error?.message ?? null,
-      });
-      const told = rows.filter(([, value]) => value !== null);
-      terminal.print(formatTable(told.map(([key, value]) => [key, String(value)])));
-    }
+    else terminal.print(formatStatus(status));
     return 0;
   },
 });
+
+/** What is known of the run, a fact a row. */
+function formatStatus(status: RunStatus): string {
+  const { loss, validationLoss, tokensPerSecond, pid, host } = status;
+  const rows: [fact: string, value: string | null][] = [
+    ['run', status.runDir],
+    ['state', status.state],
+    ['name', status.name],
+    ['launch', String(status.attempt)],
+    ['step', `${status.step} of ${status.steps}`],
+    ['loss', loss?.toFixed(4) ?? null],
+    ['validation loss', validationLoss?.toFixed(4) ?? null],
+    ['tokens/s', tokensPerSecond === null ? null : formatCount(Math.round(tokensPerSecond))],
+    ['checkpoint', status.checkpoint],
+    ['ranks', String(status.numRanks)],
+    ['coordinator', pid === null ? null : `process ${pid} on ${host}`],
+    ['started', status.startedAt],
+    ['ended', status.endedAt],
+    ['error', status.error?.message ?? null],
+  ];
+  return formatTable(rows.flatMap(([fact, value]) => (value === null ? [] : [[fact, value]])));
+}

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import {
   LongscanError,
@@ -6,7 +6,8 @@ import {
   parseTraceWindow,
   traceWindowPattern,
 } from '@longscan/worker/protocol';
-import { onDisk, runFiles } from '../run-folder/run-folder.js';
+import { makeFolders, onDisk } from '../run-folder/on-disk.js';
+import { runFiles } from '../run-folder/run-folder.js';
 
 /**
  * Checks `--trace` of a benchmark that makes `numSteps` steps in all.
@@ -34,11 +35,12 @@ export function prepareTraceFolder(given: string): string {
   const dir = resolve(given);
   if (existsSync(join(dir, runFiles.plan)))
     throw usage('--out', `${given}, the folder of a run`, 'another one', '--out traced-step');
-  onDisk(dir, () => {
-    mkdirSync(dir, { recursive: true });
+  const prepare = () => {
+    makeFolders(dir);
     rmSync(join(dir, runFiles.traces), { recursive: true, force: true });
     rmSync(join(dir, runFiles.trace), { force: true });
-  });
+  };
+  onDisk(dir, prepare, '--out');
   return dir;
 }
 

@@ -3,6 +3,7 @@ import {
   allowCodeChangeOption,
   jobPositional,
   launcherOption,
+  place,
   setOption,
   traceOption,
   traceOverrides,
@@ -16,7 +17,7 @@ export default defineCommand({
   positionals: { job: jobPositional },
   options: {
     set: setOption,
-    'run-dir': { type: 'string', nargs: 1, describe: 'folder of the run instead of runs/NAME-TIME' },
+    'run-dir': place('--run-dir', 'folder of the run instead of runs/NAME-TIME'),
     resume: {
       type: 'string',
       describe: 'continue the newest unfinished run of this job, or with --resume=PATH a run or checkpoint',

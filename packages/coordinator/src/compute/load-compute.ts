@@ -23,7 +23,7 @@ export function loadCompute(nameOrPath: string, here: Machine = thisMachine()): 
   if (isPreset(nameOrPath)) return costsOf(presets[nameOrPath], here);
   throw new LongscanError({
     code: 'E-REG',
-    where: 'compute',
+    where: '--compute',
     found: `unknown compute costs ${JSON.stringify(nameOrPath)}`,
     expected: `one of ${presetNames.join(', ')}, or the path of a compute file (with a "/" or a ".")`,
     fix: suggest(nameOrPath, presetNames),

@@ -82,6 +82,7 @@ test('a layer of the user that throws ~> E-PLUGIN with the line of its own file,
     assert.is((error as LongscanError).exitCode, 2);
     assert.match((error as LongscanError).message, /out of ideas/);
     assert.ok((error as LongscanError).message.includes(`${join(workshop.dir, 'throws.ts')}:15:`));
+    assert.not.match((error as LongscanError).message, 'load-layers', 'the lines of our own files');
   }
 });
 

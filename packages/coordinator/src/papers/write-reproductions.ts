@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { writeRunFile } from '../run-folder/run-folder.js';
+import { writeFileOnDisk } from '../run-folder/on-disk.js';
 import type { Reproduction } from './cells.js';
 import { reproductionChart } from './report.js';
 
@@ -15,6 +15,6 @@ export async function writeReproductions(
   ];
   for (const { name, reproduction } of made)
     files.push([`${name}.svg`, await lineChart(reproductionChart(reproduction))]);
-  for (const [name, text] of files) writeRunFile(dir, name, text);
+  for (const [name, text] of files) writeFileOnDisk(path.join(dir, name), text, '--out');
   return files.map(([name]) => path.resolve(dir, name));
 }

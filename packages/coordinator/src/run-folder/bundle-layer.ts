@@ -86,6 +86,9 @@ function unbundled(file: string, failure: BuildFailure): LongscanError {
     where: place ? `${join(dirname(file), place.file)}:${place.line}:${place.column + 1}` : file,
     found: first?.text ?? failure.message,
     expected: 'a layer file that can be bundled',
+    fix: first?.text.startsWith('Could not resolve')
+      ? 'correct the import, or install that package where the file finds it'
+      : 'correct that line',
     exitCode: 2,
     cause: failure,
   });

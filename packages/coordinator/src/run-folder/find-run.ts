@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { LongscanError, type Plan, planSchema } from '@longscan/worker/protocol';
 import { ZodError } from 'zod';
@@ -20,6 +20,7 @@ export function findRun(given: string): string {
     where: given,
     found: 'no run folder of that path, and none of that name in runs/',
     expected: known.length === 0 ? 'a run folder' : `a run such as ${known.join(', ')}`,
+    fix: `name ${known.length === 0 ? 'the folder of one' : 'one of them, or a path'}; the current folder is ${process.cwd()}`,
     exitCode: 2,
   });
 }
@@ -63,5 +64,6 @@ function reasonOf(cause: unknown): string {
 }
 
 function isRunFolder(path: string): boolean {
-  return statSync(join(path, runFiles.plan), { throwIfNoEntry: false })?.isFile() ?? false;
+  const plan = join(path, runFiles.plan);
+  return existsSync(plan) && statSync(plan).isFile();
 }

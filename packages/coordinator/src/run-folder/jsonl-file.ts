@@ -1,5 +1,5 @@
 import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
-import { onDisk } from './run-folder.js';
+import { onDisk } from './on-disk.js';
 
 const newline = 0x0a;
 

@@ -2,6 +2,7 @@ import { createWriteStream, existsSync, readdirSync, readFileSync, renameSync, r
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { LongscanError, type TraceHeader, traceName } from '@longscan/worker/protocol';
+import { asDiskError } from './on-disk.js';
 import { runFiles } from './run-folder.js';
 import { type TraceLine, TraceReader } from './trace-reader.js';
 
@@ -50,6 +51,8 @@ export async function mergeTraces(runDir: string): Promise<MergedTrace | null> {
   try {
     await pipeline(merged(sources, notes), createWriteStream(draft));
     renameSync(draft, path);
+  } catch (error) {
+    throw asDiskError(path, error);
   } finally {
     for (const { reader } of sources) reader.close();
     rmSync(draft, { force: true });

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import { latestValid, type Manifest, verifyCheckpoint } from '@longscan/worker/checkpoint';
-import { type JobSpec, LongscanError } from '@longscan/worker/protocol';
+import { type JobSpec, LongscanError, resumableKeys } from '@longscan/worker/protocol';
 import { findDrift, jobHash } from '../spec/index.js';
 import { isLive, readRecord } from './coordinator-record.js';
 import { findRun, listRuns, readPlan } from './find-run.js';
@@ -48,6 +48,9 @@ export async function findResumeTarget({
   return null;
 }
 
+/** `job.steps, device.*, …`: a section without a key stands for all of its own. */
+const changeable = resumableKeys.map((key) => (key.includes('.') ? key : `${key}.*`)).join(', ');
+
 /**
  * @param codeHashes Of the layer files as they are now, by file.
  * @throws LongscanError E-RESUME-DRIFT (exit code 2) with every difference between the job as it ran and as it is.
@@ -74,8 +77,7 @@ export function refuseDrift(
     code: 'E-RESUME-DRIFT',
     where: runDir,
     found: differences.join('; '),
-    expected:
-      'the job as it was; only job.steps, launch.*, device.*, checkpoint.*, model.precision, parallel.sp, parallel.dp, parallel.strategy, parallel.fabric and parallel.zero may change',
+    expected: `the job as it was; only ${changeable} may change`,
     fix: `${ways.join(' and ')}, or start a new run without --resume`,
     exitCode: 2,
   });

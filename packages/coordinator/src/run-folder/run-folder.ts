@@ -1,7 +1,8 @@
-import { mkdirSync, readdirSync, renameSync, rmSync, statfsSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, renameSync, rmSync, statfsSync, symlinkSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { LongscanError, traceFolder } from '@longscan/worker/protocol';
 import { refuseLiveRun } from './coordinator-record.js';
+import { makeFolders, onDisk, writeFileOnDisk } from './on-disk.js';
 
 /** Where run folders are made when a job does not say otherwise: below the current folder. */
 export const runsFolder = 'runs';
@@ -29,14 +30,15 @@ export const runFiles = {
  */
 export function createRunFolder(name: string, now: Date): string {
   const stamp = now.toISOString().replaceAll(':', '').replace('T', '-').slice(0, 17);
-  return onDisk(runsFolder, () => {
-    mkdirSync(runsFolder, { recursive: true });
+  const make = () => {
+    makeFolders(resolve(runsFolder));
     for (let attempt = 1; ; attempt++) {
       const suffix = attempt === 1 ? '' : `-${attempt}`;
       const runDir = resolve(runsFolder, `${name}-${stamp}${suffix}`);
       if (makeFolder(runDir)) return runDir;
     }
-  });
+  };
+  return onDisk(resolve(runsFolder), make, '--run-dir');
 }
 
 /** False when there is something of that name already, also when it was made this very moment. */
@@ -57,7 +59,7 @@ function makeFolder(path: string): boolean {
  */
 export function useRunFolder(given: string): string {
   const runDir = resolve(given);
-  onDisk(runDir, () => mkdirSync(runDir, { recursive: true }));
+  onDisk(runDir, () => makeFolders(runDir), '--run-dir');
   refuseLiveRun(runDir);
   const holdsRun = readdirSync(runDir).some((entry) => entry === runFiles.plan || entry === runFiles.metrics);
   if (holdsRun) {
@@ -102,28 +104,5 @@ export function linkLatest(runDir: string): void {
 
 /** Writes a file of the run folder. @throws LongscanError E-DISK (exit code 3). */
 export function writeRunFile(runDir: string, name: string, text: string): void {
-  const path = join(runDir, name);
-  onDisk(path, () => {
-    mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(path, text);
-  });
-}
-
-/** Runs what touches the disk; a refusal by the file system becomes an error that names the place. */
-export function onDisk<T>(where: string, action: () => T): T {
-  try {
-    return action();
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (error instanceof LongscanError || code === undefined) throw error;
-    throw new LongscanError({
-      code: 'E-DISK',
-      where,
-      found: code === 'ENOSPC' ? 'no space is left (ENOSPC)' : `cannot be written (${code})`,
-      expected: 'a folder on a disk with space that this user may write to',
-      fix: 'free some space, or choose another --run-dir',
-      exitCode: 3,
-      cause: error,
-    });
-  }
+  writeFileOnDisk(join(runDir, name), text);
 }

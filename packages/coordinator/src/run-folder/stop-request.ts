@@ -1,9 +1,10 @@
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { LongscanError } from '@longscan/worker/protocol';
 import { z } from 'zod';
 import { isLive, readRecord } from './coordinator-record.js';
+import { writeFileOnDisk } from './on-disk.js';
 
 const requestSchema = z.strictObject({ save: z.boolean() });
 type StopRequest = z.infer<typeof requestSchema>;
@@ -29,10 +30,11 @@ export async function requestStop(runDir: string, request: StopRequest): Promise
       where: runDir,
       found: record?.endedAt === null ? 'its coordinator has died' : 'the run has ended',
       expected: 'a run under way',
+      fix: 'nothing is left to stop; longscan status RUN says how it ended',
       exitCode: 2,
     });
   }
-  writeFileSync(requestPath(runDir), JSON.stringify(request));
+  writeFileOnDisk(requestPath(runDir), JSON.stringify(request));
   for (let now = readRecord(runDir); now !== null && isLive(now); now = readRecord(runDir))
     await delay(pollMs);
 }

@@ -1,11 +1,10 @@
-import { mkdirSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { LongscanError } from '@longscan/worker/protocol';
 import { groupSize } from '../collectives/group-size.js';
 import { keepProbe, keptProbe } from '../probe/kept-probe.js';
 import { bundleLayers, withBundleFiles } from '../run-folder/bundle-layer.js';
 import { acquireRunFolder, ownRecord, releaseRunFolder } from '../run-folder/coordinator-record.js';
-import { onDisk } from '../run-folder/run-folder.js';
+import { makeFolders, onDisk } from '../run-folder/on-disk.js';
 import { jobHash } from '../spec/index.js';
 import { packageVersion } from '../version.js';
 import { thisMachine } from './machine.js';
@@ -115,10 +114,10 @@ function without(points: readonly CurvePoint[], scaling: Scaling): Scaling {
 
 /** Keeps other processes out of a folder while `body` works in it. */
 async function inFolder<T>(dir: string, body: (dir: string) => Promise<T>): Promise<T> {
-  onDisk(dir, () => mkdirSync(dir, { recursive: true }));
+  onDisk(dir, () => makeFolders(dir), '--out');
   const record = ownRecord('scale');
   try {
-    onDisk(dir, () => acquireRunFolder(dir, record));
+    onDisk(dir, () => acquireRunFolder(dir, record), '--out');
   } catch (error) {
     if (!(error instanceof LongscanError) || error.code !== 'E-LOCK') throw error;
     const remedy = {

@@ -1,8 +1,8 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { jobSpecSchema, LongscanError } from '@longscan/worker/protocol';
 import { ZodError, z } from 'zod';
-import { onDisk } from '../run-folder/run-folder.js';
+import { makeFolders, onDisk } from '../run-folder/on-disk.js';
 import { findDrift } from '../spec/index.js';
 import { machineSchema } from './machine.js';
 import { modes } from './modes.js';
@@ -121,11 +121,12 @@ export function readScaling(dir: string): Scaling | null {
 export function writeScaling(dir: string, scaling: Scaling): void {
   const path = join(dir, scalingFile);
   const draft = `${path}.${process.pid}`;
-  onDisk(path, () => {
-    mkdirSync(dir, { recursive: true });
+  const write = () => {
+    makeFolders(dir);
     writeFileSync(draft, `${JSON.stringify(scaling, null, 1)}\n`);
     renameSync(draft, path);
-  });
+  };
+  onDisk(path, write, '--out');
 }
 
 /**

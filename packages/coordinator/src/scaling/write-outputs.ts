@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { writeRunFile } from '../run-folder/run-folder.js';
+import { writeFileOnDisk } from '../run-folder/on-disk.js';
 import { scalingCharts } from './charts.js';
 import { describeMachine } from './machine.js';
 import { modeTitles } from './modes.js';
@@ -39,7 +39,7 @@ export async function writeOutputs(
   );
   for (const [i, { name }] of charts.entries()) files.push([`scaling-${name}.svg`, svgs[i]!]);
   files.unshift(['report.html', scalingReport(scaling, rows, svgs, notes)]);
-  for (const [name, text] of files) writeRunFile(dir, name, text);
+  for (const [name, text] of files) writeFileOnDisk(join(dir, name), text, '--out');
   return files.map(([name]) => join(dir, name));
 }
 

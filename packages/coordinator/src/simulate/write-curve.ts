@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { writeRunFile } from '../run-folder/run-folder.js';
+import { writeFileOnDisk } from '../run-folder/on-disk.js';
 import type { Mode } from '../scaling/modes.js';
 import type { Crossing } from './crossings.js';
 import type { PublishedCurve } from './published-curve.js';
@@ -28,6 +28,6 @@ export async function writeCurve(dir: string, curve: CurveFile): Promise<string[
   const charts = curveCharts(curve.rows, curve.mode, curve.job, curve.published);
   for (const [name, chart] of Object.entries(charts))
     files.push([`simulated-${name}.svg`, await lineChart(chart)]);
-  for (const [name, text] of files) writeRunFile(dir, name, text);
+  for (const [name, text] of files) writeFileOnDisk(path.join(dir, name), text, '--out');
   return files.map(([name]) => path.resolve(dir, name));
 }

@@ -3,7 +3,14 @@ import { describeValue, numberMeant } from './describe-value.js';
 import { closest } from './edit-distance.js';
 import { isTable, type MergedJob } from './merge.js';
 import type { ProblemList } from './problems.js';
-import { alternatives, describeSchema, type SchemaNode, schemaOfKey, sectionNames } from './schema-keys.js';
+import {
+  alternatives,
+  describeSchema,
+  keysOfSection,
+  type SchemaNode,
+  schemaOfKey,
+  sectionNames,
+} from './schema-keys.js';
 import { suggestKey, suggestSection } from './suggest-key.js';
 
 /** The part of a schema issue that is used here. */
@@ -80,15 +87,21 @@ function reportUnknown(merged: MergedJob, path: readonly string[], problems: Pro
     problems.add({ code: 'E-CFG-KEY', where: merged.placeOf(path, 'key'), found: 'unknown section', fix });
     return;
   }
-  const meant = suggestKey(section, key);
   problems.add({
     code: 'E-CFG-KEY',
     where: merged.placeOf(path, 'key'),
     found: 'unknown key',
-    ...(meant === null
-      ? {}
-      : { fix: meant.startsWith(`${section}.`) ? `did you mean ${meant}?` : `it is ${meant}` }),
+    fix: remedyForKey(section, key),
   });
+}
+
+function remedyForKey(section: string, key: string): string {
+  const meant = suggestKey(section, key);
+  if (meant !== null) return meant.startsWith(`${section}.`) ? `did you mean ${meant}?` : `it is ${meant}`;
+  const known = keysOfSection(section);
+  return known.length === 0
+    ? `sections are ${sectionNames.join(', ')}`
+    : `keys of [${section}] are ${known.join(', ')}`;
 }
 
 function reportValue(merged: MergedJob, path: readonly string[], problems: ProblemList): void {

@@ -95,7 +95,7 @@ test('every error at once, each with its place', async () => {
       'error[E-CFG-RANGE] job.toml:25:13 data.batchSize: 0, expected an integer >= 1',
       'error[E-CFG-KEY] job.toml:26:1 data.lr: unknown key. Fix: it is optimizer.lr',
       'error[E-CFG-KEY] job.toml:16:1 training.learning_rate: unknown key. Fix: it is optimizer.lr',
-      'error[E-CFG-KEY] job.toml:17:1 training.nesterov: unknown key',
+      'error[E-CFG-KEY] job.toml:17:1 training.nesterov: unknown key. Fix: sections are job, model, data, parallel, optimizer, checkpoint, launch, device',
       'error[E-CFG-KEY] job.toml:18:1 training.momentum: unknown key. Fix: it is optimizer.betas',
       'error[E-CFG-KEY] job.toml:19:1 paralel: unknown section. Fix: did you mean [parallel]?',
       'error[E-REG] job.toml:23:12 parallel.strategy: unknown strategy "all-scann", expected one of auto, all-gather, all-scan, ring. Fix: did you mean all-scan?',
@@ -258,7 +258,7 @@ test('bad layers', async () => {
     [lines[0], ...lines.slice(2)],
     [
       'error[E-REG] job.toml:8:11 model.layers.0: unknown layer "gal", expected one of gla, lightning, linear-attention, or a path. Fix: did you mean gla?',
-      'error[E-REG] job.toml:9:1 model.layer.rwkv: unknown layer "rwkv", expected one of gla, lightning, linear-attention, or a path. Fix: use one of gla, lightning, linear-attention',
+      'error[E-REG] job.toml:9:1 model.layer.rwkv: unknown layer "rwkv", expected one of gla, lightning, linear-attention, or a path. Fix: longscan layers lists them with their options',
       'error[E-CFG-KEY] job.toml:8:46 model.layers.2.expandV: layer gla has no such option. Fix: did you mean expandK?',
       'error[E-CFG-TYPE] job.toml:8:70 model.layers.2.numHeads: "4" (a string), expected a number like the default 4',
       'error[E-CFG-VALUE] job.toml:8:88 model.layers.2.featureMap: "elu" (a string), expected one of "identity", "elu1". Fix: did you mean elu1?',

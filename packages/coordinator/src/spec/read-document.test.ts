@@ -24,7 +24,7 @@ test('TOML, YAML and JSON give the same values, each with places', async () => {
 
 test('a file that cannot be read says why, and where one stands', async () => {
   await inJobFolder({ 'job.ini': '' }, async (folder) => {
-    mkdirSync('folder.toml');
+    for (const name of ['folder', 'folder.toml']) mkdirSync(name);
     execFileSync('mkfifo', ['pipe.toml']);
     symlinkSync('nowhere', 'link.toml');
     writeFileSync('latin.toml', Buffer.from([0x61, 0x3d, 0x22, 0xe9, 0x22]));
@@ -36,6 +36,7 @@ test('a file that cannot be read says why, and where one stands', async () => {
       'missing.toml': `error[E-CFG-READ] missing.toml: no such file, ${expected}. ${stands}`,
       'link.toml': `error[E-CFG-READ] link.toml: no such file, ${expected}. ${stands}`,
       'folder.toml': `error[E-CFG-READ] folder.toml: a folder, ${expected}. ${stands}`,
+      folder: `error[E-CFG-READ] folder: a folder, ${expected}. ${stands}`,
       'pipe.toml': `error[E-CFG-READ] pipe.toml: not a regular file, ${expected}. ${stands}`,
       'latin.toml': `error[E-CFG-READ] latin.toml: bytes that are not UTF-8, ${expected}. ${stands}`,
       'job.ini': `error[E-CFG-READ] job.ini: the extension .ini, ${expected}. ${stands}`,

@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { extname } from 'node:path';
 import { LongscanError } from '@longscan/worker/protocol';
 import { parse, TomlError } from 'smol-toml';
@@ -17,6 +17,7 @@ export type FileKind = 'a job file' | 'a fabric file' | 'a compute file';
  * @throws LongscanError E-CFG-READ, E-CFG-SIZE, E-CFG-PARSE (with the line and a caret), all with exit code 2
  */
 export function readDocument(file: string, kind: FileKind = 'a job file'): JobDocument {
+  if (existsSync(file) && statSync(file).isDirectory()) throw unreadable(file, kind, 'a folder');
   const extension = extname(file).toLowerCase();
   if (!['.toml', '.yaml', '.yml', '.json'].includes(extension)) {
     const found = extension === '' ? 'a file name without extension' : `the extension ${extension}`;
@@ -34,7 +35,6 @@ function readText(file: string, kind: FileKind): string {
   try {
     // Looked at before it is opened: opening a named pipe would wait for a writer.
     const stat = statSync(file);
-    if (stat.isDirectory()) throw unreadable(file, kind, 'a folder');
     if (!stat.isFile()) throw unreadable(file, kind, 'not a regular file');
     if (stat.size > maxFileBytes) throw tooLarge(file, stat.size);
     bytes = readFileSync(file);

@@ -4,7 +4,7 @@ import type { Layer } from '@longscan/worker';
 import type { JobFile, LayerEntry } from '@longscan/worker/protocol';
 import type { SchemaChecked } from './check-schema.js';
 import { describeValue } from './describe-value.js';
-import { suggest } from './edit-distance.js';
+import { closest, suggest } from './edit-distance.js';
 import type { MergedJob } from './merge.js';
 import type { ProblemList } from './problems.js';
 
@@ -96,12 +96,13 @@ function reportUnknownLayer(
   register: LayerRegister,
   problems: ProblemList,
 ): void {
+  const near = closest(name, register.names);
   problems.add({
     code: 'E-REG',
     where,
     found: `unknown layer ${JSON.stringify(name)}`,
     expected: `one of ${register.names.join(', ')}, or a path`,
-    fix: suggest(name, register.names),
+    fix: near === null ? 'longscan layers lists them with their options' : `did you mean ${near}?`,
   });
 }
 

@@ -1,6 +1,7 @@
 import {
   copyFileSync,
   cpSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -212,6 +213,13 @@ test('a run or a checkpoint can be named; a pickle is refused unread', async ({ 
   assert.is(resolveCheckpoint(saved), saved);
   assert.is((await failure(() => resolveCheckpoint(path.join(dir, 'gone')))).code, 'E-CKPT-NONE');
   assert.is((await failure(() => resolveCheckpoint(path.join(saved, 'manifest.json')))).code, 'E-CKPT-NONE');
+  const inAFile = path.join(saved, 'manifest.json', 'x');
+  assert.is((await failure(() => resolveCheckpoint(inAFile))).code, 'E-CKPT-NONE');
+  const empty = path.join(dir, 'empty');
+  mkdirSync(empty);
+  assert.is((await failure(() => resolveCheckpoint(empty))).code, 'E-CKPT-NONE');
+  cpSync(path.join(saved, 'parameters.safetensors'), path.join(empty, 'parameters.safetensors'));
+  assert.is(resolveCheckpoint(empty), empty, 'a save that was cut off is for its reader to refuse');
   for (const name of ['model.pt', 'pytorch_model.bin', 'x.pkl']) {
     const error = await failure(() => resolveCheckpoint(path.join(dir, name)));
     assert.is(error.code, 'E-PICKLE');

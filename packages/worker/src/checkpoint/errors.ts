@@ -1,6 +1,6 @@
 import { LongscanError } from '@longscan/kernels';
 
-const otherCheckpoint = 'use another checkpoint; `longscan ckpt ls RUN` lists those that are whole';
+const otherCheckpoint = 'use another checkpoint; `longscan ckpt ls RUN` lists those of a run';
 
 /** A folder in which a save has not come to its end. */
 export function partial(dir: string, found: string): LongscanError {

@@ -1,9 +1,16 @@
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { LongscanError } from '@longscan/kernels';
-import { corrupt, none } from './errors.js';
+import { corrupt, noCheckpoint, none } from './errors.js';
 import { checkpointsFolder, latestCommitted } from './list.js';
-import { type Manifest, optimizerFile, parametersFile, type TensorSignature } from './manifest.js';
+import {
+  committedFile,
+  type Manifest,
+  manifestFile,
+  optimizerFile,
+  parametersFile,
+  type TensorSignature,
+} from './manifest.js';
 import { SafetensorsFile } from './safetensors-reader.js';
 import { verifyCheckpoint } from './verify.js';
 
@@ -40,11 +47,18 @@ export async function openCheckpoint(dir: string): Promise<OpenCheckpoint> {
  */
 export function resolveCheckpoint(given: string): string {
   if (/\.(pt|pth|bin|pkl|pickle|ckpt)$/.test(given)) throw pickle(given);
-  const info = statSync(given, { throwIfNoEntry: false });
-  if (info === undefined)
+  if (!existsSync(given))
     throw none(given, 'no such folder', 'name a run, or a folder like runs/latest/checkpoints/step-000500');
-  if (!info.isDirectory()) throw none(given, 'a file', 'name the folder that holds it');
-  return existsSync(checkpointsFolder(given)) ? latestCommitted(given).dir : path.resolve(given);
+  if (!statSync(given).isDirectory()) throw none(given, 'a file', 'name the folder that holds it');
+  if (existsSync(checkpointsFolder(given))) return latestCommitted(given).dir;
+  if (!holdsSave(given)) throw noCheckpoint(given);
+  return path.resolve(given);
+}
+
+/** Whether a save has begun in the folder, finished or not. */
+function holdsSave(dir: string): boolean {
+  const files: readonly string[] = [committedFile, manifestFile, parametersFile, optimizerFile];
+  return readdirSync(dir).some((entry) => files.includes(entry));
 }
 
 /**

@@ -2,7 +2,7 @@ import { LongscanError, Tensor } from '@longscan/kernels';
 import { importBundle } from '../import-bundle.js';
 import type { Layer, LayerConfig, LayerFunction, ParameterDeclarer } from '../layer.js';
 import type { JobSpec, LayerEntry } from '../protocol/job-spec.js';
-import { ownLine } from './own-line.js';
+import { ownLine, ownStack } from './own-line.js';
 
 /** A layer's module and the options that a job gives it. */
 export interface LoadedLayer {
@@ -40,7 +40,7 @@ export function createLayer({ layer, config, file }: LoadedLayer, param: Paramet
       return body();
     } catch (cause) {
       if (cause instanceof LongscanError) throw refusals.has(cause.code) ? atLine(cause, file) : cause;
-      const found = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
+      const found = cause instanceof Error ? ownStack(cause) : String(cause);
       throw new LongscanError({ code: 'E-PLUGIN', where: `layer ${file}`, found, exitCode: 2, cause });
     }
   };

@@ -1,0 +1,79 @@
+import { mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { LongscanError } from '@longscan/worker/protocol';
+
+/** The flag that names another place than the one that cannot be written. */
+export type PlaceOption = '--run-dir' | '--out' | '--save';
+
+const room = 'free some space';
+const right = 'let this user write there';
+const away = 'move that away';
+
+/** By error code: what is wrong, and what to do. */
+const refusals: Readonly<Record<string, readonly [found: string, remedy: string]>> = {
+  ENOSPC: ['no space is left', room],
+  EDQUOT: ["the user's quota is used up", room],
+  EROFS: ['a read-only file system', right],
+  EACCES: ['no permission to write there', right],
+  EPERM: ['no permission to write there', right],
+  EEXIST: ['a file where a folder is needed', away],
+  ENOTDIR: ['a file where a folder is needed', away],
+  EISDIR: ['a folder where a file is needed', away],
+};
+
+/**
+ * Runs what touches the disk.
+ *
+ * @param option Of the command, for the remedy; null where another place cannot be chosen.
+ * @throws LongscanError E-DISK (exit code 3) with the place where the file system refuses
+ */
+export function onDisk<T>(where: string, action: () => T, option: PlaceOption | null = null): T {
+  try {
+    return action();
+  } catch (error) {
+    throw asDiskError(where, error, option);
+  }
+}
+
+/** What the file system refused as E-DISK; any other error as it is. */
+export function asDiskError(where: string, error: unknown, option: PlaceOption | null = null): unknown {
+  const { code } = error as NodeJS.ErrnoException;
+  if (error instanceof LongscanError || code === undefined) return error;
+  const [found, remedy] = refusals[code] ?? ['it cannot be written', 'let this user write there'];
+  return new LongscanError({
+    code: 'E-DISK',
+    where,
+    found: `${found} (${code})`,
+    expected: 'a place with space that this user may write to',
+    fix: option === null ? remedy : `${remedy}, or choose another ${option}`,
+    exitCode: 3,
+    cause: error,
+  });
+}
+
+/** Makes a folder and those above it. What Node's own recursion says of a read-only file system is ENOENT. */
+export function makeFolders(path: string): void {
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const parent = dirname(path);
+    if (code === 'ENOENT' && statSync(parent, { throwIfNoEntry: false }) === undefined) {
+      makeFolders(parent);
+      makeFolders(path);
+    } else if (code !== 'EEXIST' || !statSync(path).isDirectory()) throw error;
+  }
+}
+
+/** Writes a file and makes the folders above it. @throws LongscanError E-DISK (exit code 3) */
+export function writeFileOnDisk(path: string, text: string, option: PlaceOption | null = null): void {
+  const place = resolve(path);
+  onDisk(
+    place,
+    () => {
+      makeFolders(dirname(place));
+      writeFileSync(place, text);
+    },
+    option,
+  );
+}
