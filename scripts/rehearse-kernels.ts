@@ -3,7 +3,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { chips, rehearsalEnv } from './rehearsal/chips.js';
+import { parseArgs } from 'node:util';
+import { chipsNamed, rehearsalEnv } from './rehearsal/chips.js';
 import { findCudaTests } from './rehearsal/find-cuda-tests.js';
 import { kernelTable, launchedSymbols } from './rehearsal/kernel-table.js';
 import { missingReport, readBuiltReports } from './resources/built-reports.js';
@@ -11,13 +12,18 @@ import type { KernelResources } from './resources/ptxas-report.js';
 
 /**
  * Rehearses the tests of our CUDA kernels without a GPU, for several chips: the code that chooses and launches them runs as it is,
- * each launch is held against what the chip allows. `node scripts/dist/rehearse-kernels.js [PATTERN…]`, after
- * LONGSCAN_BUILD_CUDA=1 npm run setup; patterns choose test files by their paths. Status 1 where a launch would fail.
+ * each launch is held against what the chip allows. `node scripts/dist/rehearse-kernels.js [--chip A100|L40S|H200]… [PATTERN…]`,
+ * after LONGSCAN_BUILD_CUDA=1 npm run setup; patterns choose test files by their paths. Status 1 where a launch would fail.
  */
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const build = path.join(root, 'packages/kernels/build');
 const deadlineMs = 600_000;
 const concurrency = 2;
+const { values, positionals } = parseArgs({
+  options: { chip: { type: 'string', multiple: true, default: [] } },
+  allowPositionals: true,
+});
+const chips = chipsNamed(values.chip);
 
 // Plain JavaScript, which has no types to import.
 const { runTestFile } = (await import(new URL('../test-runner/run-file.mjs', import.meta.url).href)) as {
@@ -32,7 +38,7 @@ const folder = mkdtempSync(path.join(tmpdir(), 'longscan-rehearsal-'));
 try {
   const kernels = builtKernels();
   buildLibrary();
-  const tests = findCudaTests(root, process.argv.slice(2));
+  const tests = findCudaTests(root, positionals);
   const table = path.join(folder, 'kernels');
   writeFileSync(table, kernelTable(kernels));
   let numFailed = 0;
@@ -79,5 +85,8 @@ function buildLibrary(): void {
       stdio: ['ignore', 'ignore', 'inherit'],
     },
   );
-  if (status !== 0) throw new Error('the library of the rehearsal was not built. Fix: the errors above');
+  if (status !== 0)
+    throw new Error(
+      'the library of the rehearsal was not built. Fix: LONGSCAN_BUILD_CUDA=1 npm run setup, then the errors above',
+    );
 }

@@ -60,6 +60,8 @@ async function runToEnd(file, deadlineMs, { graceMs, env, marker }) {
       LONGSCAN_POISON: '1',
       // Two files run at once on machines that may have two cores.
       OMP_NUM_THREADS: '1',
+      // Numbers are compared, unless the caller rehearses.
+      LONGSCAN_REHEARSAL: '',
       ...env,
       [markerName]: markerValue,
     },

@@ -20,7 +20,7 @@
 
 // A CUDA driver without a GPU, for tests of what stands on it: memory is the host's, a stream is a thread
 // that is always behind. LONGSCAN_FAKE_CUDA, read at each call, says what it pretends to be: "version=13000
-// devices=1 capability=90 bytes=1000000 lagUs=1000 numbers=kept fail=cuMemsetD8Async" (this call fails; a
+// devices=1 capability=90 bytes=1000000 lagUs=1000 fail=cuMemsetD8Async" (this call fails; a
 // failed stream's events fail from then on), "uncapturable=cuMemsetD8Async" (no graph can hold it),
 // "slow=cuMemsetD8Async" (the call takes a while). Of captures it refuses what a driver does: CUDA's
 // programming guide, "Prohibited and Unhandled Operations".
@@ -100,12 +100,6 @@ int addOperation(const char* call, CUstream_st* stream, Task task) {
     if (stream->status == success) task();
   });
   return success;
-}
-
-/// Of numbers, which nobody looks at in a rehearsal (LONGSCAN_FAKE_CUDA's "numbers=none").
-int addTransfer(const char* call, CUstream_st* stream, Task task) {
-  if (setting("numbers", "kept") == "none") return addOperation(call, stream, [] {});
-  return addOperation(call, stream, std::move(task));
 }
 
 template <typename Pointer>
@@ -239,13 +233,13 @@ int cuMemcpyHtoDAsync_v2(unsigned long long target, const void* source, size_t b
   // A real one reads the source at each launch, and this one now: nobody may ask it for that.
   if (const int refusal = refuseInCapture(stream)) return refusal;
   const auto* begin = static_cast<const char*>(source);
-  return addTransfer("cuMemcpyHtoDAsync", stream, [=, copy = std::vector<char>(begin, begin + bytes)] {
+  return addOperation("cuMemcpyHtoDAsync", stream, [=, copy = std::vector<char>(begin, begin + bytes)] {
     std::memcpy(at<void*>(target), copy.data(), copy.size());
   });
 }
 int cuMemcpyDtoHAsync_v2(void* target, unsigned long long source, size_t bytes, CUstream_st* stream) {
   if (const int refusal = refuseInCapture(stream)) return refusal;
-  addTransfer("cuMemcpyDtoHAsync", stream, [=] { std::memcpy(target, at<void*>(source), bytes); });
+  addOperation("cuMemcpyDtoHAsync", stream, [=] { std::memcpy(target, at<void*>(source), bytes); });
   bool isPinned;
   {
     std::lock_guard<std::mutex> lock(memory().mutex);
@@ -256,11 +250,11 @@ int cuMemcpyDtoHAsync_v2(void* target, unsigned long long source, size_t bytes, 
 }
 int cuMemcpyDtoDAsync_v2(unsigned long long target, unsigned long long source, size_t bytes,
                          CUstream_st* stream) {
-  return addTransfer("cuMemcpyDtoDAsync", stream,
-                     [=] { std::memcpy(at<void*>(target), at<void*>(source), bytes); });
+  return addOperation("cuMemcpyDtoDAsync", stream,
+                      [=] { std::memcpy(at<void*>(target), at<void*>(source), bytes); });
 }
 int cuMemsetD8Async(unsigned long long target, unsigned char value, size_t bytes, CUstream_st* stream) {
-  return addTransfer("cuMemsetD8Async", stream, [=] { std::memset(at<void*>(target), value, bytes); });
+  return addOperation("cuMemsetD8Async", stream, [=] { std::memset(at<void*>(target), value, bytes); });
 }
 int cuLaunchHostFunc(CUstream_st* stream, void (*function)(void*), void* data) {
   return addOperation("cuLaunchHostFunc", stream, [=] { function(data); });

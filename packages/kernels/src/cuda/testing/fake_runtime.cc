@@ -8,6 +8,7 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <utility>
 
 #include "fake_chip.h"
 #include "fake_kernel_table.h"
@@ -222,7 +223,7 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* fu
   attributes->maxDynamicSharedSizeBytes = found->second.dynamicBytes;
   attributes->maxThreadsPerBlock =
       static_cast<int>(std::min<int64_t>(1024, processorRegisters / registersOf(*image, 1) * 32));
-  attributes->binaryVersion = architectureOf(fakeChip()) == "sm_90a" ? 90 : 80;
+  attributes->ptxVersion = attributes->binaryVersion = architectureOf(fakeChip()) == "sm_90a" ? 90 : 80;
   return cudaSuccess;
 }
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* numBlocks, const void* function,
@@ -270,6 +271,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
       *value = chip.processorSharedBytes;
       return cudaSuccess;
     default:
+      std::fprintf(stderr, "fake runtime: attribute %d is not known\n", attribute);
       return fail(cudaErrorNotSupported);
   }
 }
