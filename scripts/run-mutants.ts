@@ -41,7 +41,9 @@ async function inCopies<T>(items: readonly T[], work: (item: T, copy: WorkspaceC
   const drain = async (copy: WorkspaceCopy) => {
     for (let item = queue.shift(); item !== undefined; item = queue.shift()) await work(item, copy);
   };
-  await Promise.all(copies.map(drain));
+  // All of them: a copy is removed only when nothing runs in it.
+  const ends = await Promise.allSettled(copies.map(drain));
+  for (const end of ends) if (end.status === 'rejected') throw end.reason;
 }
 
 async function isNoticed(mutation: Mutation, copy: WorkspaceCopy, tests: readonly string[]) {

@@ -34,10 +34,17 @@ export class WorkspaceCopy {
     symlinkSync(path.join(original, 'node_modules'), path.join(this.root, 'node_modules'));
   }
 
-  /** Compiles what has changed. A mutant need not be free of type errors: its JavaScript is what counts. */
+  /**
+   * Compiles what has changed. A mutant need not be free of type errors: its JavaScript is what counts.
+   * @throws Error where there may be none, so that the mutant before is not taken for this one.
+   */
   async compileTypeScript(): Promise<void> {
     const tsc = path.join(this.root, 'node_modules/.bin/tsc');
-    await ended(spawn(tsc, ['-b', 'packages/worker'], { cwd: this.root, stdio: 'ignore' }));
+    const { status, signal } = await ended(
+      spawn(tsc, ['-b', 'packages/worker'], { cwd: this.root, stdio: 'ignore' }),
+    );
+    const [clean, withTypeErrors] = [0, 2];
+    if (status !== clean && status !== withTypeErrors) throw new Error(`tsc ended with ${status ?? signal}`);
   }
 
   /** Runs one compiled test file with the given addon, up to the first of its tests that fails. */
@@ -47,17 +54,23 @@ export class WorkspaceCopy {
       cwd: this.root,
       env,
       stdio: ['ignore', 'pipe', 'ignore'],
-      timeout: deadlineMs,
-      killSignal: 'SIGKILL',
     });
+    // By us: what the system kills for want of memory says nothing.
+    let isKilled = false;
+    const kill = () => {
+      isKilled = true;
+      child.kill('SIGKILL');
+    };
+    const deadline = setTimeout(kill, deadlineMs);
     let output = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       output += text;
-      if (output.includes(failureMark)) child.kill('SIGKILL');
+      if (output.includes(failureMark)) kill();
     });
-    const { status, signal } = await ended(child);
+    const { status } = await ended(child);
+    clearTimeout(deadline);
     if (status === 0) return 'passed';
-    return signal === 'SIGKILL' || /^\s*Total:/m.test(output) ? 'failed' : 'broken';
+    return isKilled || /^\s*Total:/m.test(output) ? 'failed' : 'broken';
   }
 
   remove(): void {

@@ -2,7 +2,11 @@ import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 
 /** Where tests with a GPU lie that need no second process: a fake GPU is one process's own. */
-const homes = ['packages/kernels/dist/ops', 'packages/worker/dist'] as const;
+const homes = [
+  'packages/kernels/dist/ops',
+  'packages/worker/dist/training',
+  'packages/worker/dist/optim',
+] as const;
 
 /** Compiled tests with a GPU whose path holds one of the patterns (all without), relative to the root. */
 export function findCudaTests(root: string, patterns: readonly string[]): string[] {

@@ -4,7 +4,6 @@ import { loadStrategies, type StrategyCost } from '../plan/strategies.js';
 import { importLayer, listUnits } from '../units.js';
 import { defineCommand } from './command.js';
 
-/** Every op has a CPU kernel; none has a CUDA kernel in this version. */
 /** Layers are made of ops, and each of those has a kernel for both. */
 const devices = ['cpu', 'cuda'] as const;
 

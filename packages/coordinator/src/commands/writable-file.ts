@@ -13,8 +13,8 @@ export function requireWritable(option: '--save', path: string): void {
   if (isFolder(path)) throw usage(option, `${path}, a folder`, 'a file');
   const folder = dirname(resolve(path));
   if (!isFolder(folder)) throw usage(option, `${path} in no folder`, 'a folder that is there');
-  for (const place of [folder, ...(existsSync(path) ? [path] : [])])
-    onDisk(place, () => accessSync(place, constants.W_OK), option);
+  const place = existsSync(path) ? path : folder;
+  onDisk(place, () => accessSync(place, constants.W_OK), option);
 }
 
 function usage(where: string, found: string, expected: string): LongscanError {

@@ -66,6 +66,8 @@ class RankRecord {
   heartbeat: Heartbeat | null = null;
   numSteps = 0;
   result: Done['result'] | null = null;
+  /** It has said why. */
+  hasFailed = false;
   exited = false;
   resolveGone!: () => void;
   readonly gone = new Promise<void>((resolve) => {
@@ -216,7 +218,8 @@ export class RankSession {
 
   #onBody(rank: number, body: Exclude<RankBody, Hello>): void {
     const record = this.#ranks[rank]!;
-    this.#monitor.seen(rank, performance.now());
+    // From its Done on its end is what is waited for, however long it beats.
+    if (record.result === null) this.#monitor.seen(rank, performance.now());
     switch (body.type) {
       case 'heartbeat':
         this.#onHeartbeat(rank, body);
@@ -226,7 +229,7 @@ export class RankSession {
         break;
       case 'done':
         record.result = body.result;
-        // Its process gives back what it holds, which on a GPU that others use takes seconds, and has no thread left that beats.
+        // Its process gives back what it holds, which on a GPU that others use takes seconds.
         this.#monitor.bearWith(rank, this.#options.timeouts.stopMs);
         this.#finishIfComplete();
         break;
@@ -262,6 +265,7 @@ export class RankSession {
   }
 
   #onFailed(rank: number, failed: Failed): void {
+    this.#ranks[rank]!.hasFailed = true;
     this.#judge.add(failedError(rank, failed), isConsequence(failed.code) ? 'consequence' : 'cause');
   }
 
@@ -273,7 +277,8 @@ export class RankSession {
     const died = diedError(exit, record.numSteps);
     if (exit.signal !== null || exit.startError !== null) this.#judge.add(died, 'cause');
     // A process ends in good order only after its Done or Failed was read here: who has sent neither crashed or left.
-    else if (exit.exitCode !== 0 || record.result === null) this.#judge.add(died, 'unexplained');
+    else if (!record.hasFailed && (exit.exitCode !== 0 || record.result === null))
+      this.#judge.add(died, 'unexplained');
     this.#finishIfComplete();
   }
 

@@ -21,7 +21,7 @@ function refusalOf(action: () => unknown): LongscanError {
 }
 
 const failing = (code: string) => () => {
-  throw Object.assign(new Error(code), { code });
+  throw Object.assign(new Error(code), { code, errno: -1 });
 };
 
 test('what the file system refuses is told with the place, the reason and a way out', () => {

@@ -37,8 +37,9 @@ export function onDisk<T>(where: string, action: () => T, option: PlaceOption | 
 
 /** What the file system refused as E-DISK; any other error as it is. */
 export function asDiskError(where: string, error: unknown, option: PlaceOption | null = null): unknown {
-  const { code } = error as NodeJS.ErrnoException;
-  if (error instanceof LongscanError || code === undefined) return error;
+  const { code, errno } = error as NodeJS.ErrnoException;
+  // Errors of Node's own have a code, and no number of the system's.
+  if (error instanceof LongscanError || code === undefined || errno === undefined) return error;
   const [found, remedy] = refusals[code] ?? ['it cannot be written', 'let this user write there'];
   return new LongscanError({
     code: 'E-DISK',

@@ -62,7 +62,13 @@ class ControlThread {
       nodeVersion: process.version,
     });
     this.#restartHeartbeat();
-    await this.#reading;
+    try {
+      await this.#reading;
+    } catch (error) {
+      clearInterval(this.#heartbeat!);
+      await this.#link.close(0);
+      throw error;
+    }
   }
 
   async #read(): Promise<void> {

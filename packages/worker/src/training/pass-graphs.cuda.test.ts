@@ -113,7 +113,10 @@ async function bitsOf({ parameters }: Training, name: string): Promise<Buffer> {
   return Buffer.from(buffer, byteOffset, byteLength);
 }
 
-const refuse = (line: string): void => assert.unreachable(line);
+// Not an assertion, which a rehearsal would take for one of numbers.
+const refuse = (line: string): void => {
+  throw new Error(line);
+};
 
 for (const [name, one] of Object.entries(cases)) {
   testOnGpu(

@@ -110,22 +110,26 @@ void record(const FakeKernel& kernel, const cudaLaunchConfig_t& config) {
   std::fflush(file);
 }
 
-cudaError_t launch(const void* function, const cudaLaunchConfig_t& config) {
-  std::lock_guard<std::mutex> lock(mutex());
-  const auto found = kernels().find(function);
-  if (found == kernels().end()) return fail(cudaErrorInvalidDeviceFunction);
-  record(found->second, config);
-  const char* fault = faultOf(found->second, fakeChip(), config);
-  if (fault == nullptr) return cudaSuccess;
-  std::fprintf(stderr, "fake launch of %s: %s\n", found->second.symbol.c_str(), fault);
-  return fail(cudaErrorLaunchFailure);
-}
-
 /// A function of the fake driver, which has the streams and the memory.
 template <typename Function>
 Function ofDriver(const char* name) {
   static void* driver = dlopen(std::getenv("LONGSCAN_CUDA_DRIVER"), RTLD_NOW);
   return reinterpret_cast<Function>(dlsym(driver, name));
+}
+
+cudaError_t launch(const void* function, const cudaLaunchConfig_t& config) {
+  std::lock_guard<std::mutex> lock(mutex());
+  const auto found = kernels().find(function);
+  if (found == kernels().end()) return fail(cudaErrorInvalidDeviceFunction);
+  record(found->second, config);
+  const char* fault = config.stream == nullptr ? "on no stream" : faultOf(found->second, fakeChip(), config);
+  // What the stream is in, a capture that is invalid for one, refuses it too.
+  using Enqueue = int (*)(cudaStream_t, void (*)(void*), void*);
+  if (fault == nullptr)
+    return fail(static_cast<cudaError_t>(ofDriver<Enqueue>("cuLaunchHostFunc")(
+        config.stream, [](void*) {}, nullptr)));
+  std::fprintf(stderr, "fake launch of %s: %s\n", found->second.symbol.c_str(), fault);
+  return fail(cudaErrorLaunchFailure);
 }
 
 /// As the driver's: what it would refuse of a map of a tensor in bf16.

@@ -1,7 +1,6 @@
-import * as assert from 'uvu/assert';
 import type { Device } from '../../device.js';
 import { empty, fromArray } from '../../tensor.js';
-import { randomNormal } from '../../testing/index.js';
+import { expectSameBits, randomNormal } from '../../testing/index.js';
 import { type Halves, joinHalves, splitHalves } from './index.js';
 import { halvesReference } from './reference.js';
 
@@ -22,9 +21,9 @@ export async function checkHalves(device: Device, values: Float32Array): Promise
   const halves = { high: empty(device, given.shape, 'bf16'), low: empty(device, given.shape, 'bf16') };
   splitHalves(given, halves);
   const expected = halvesReference(values);
-  assert.equal(await halves.high.read(), expected.high);
-  assert.equal(await halves.low.read(), expected.low);
+  expectSameBits('the upper half', await halves.high.read(), expected.high);
+  expectSameBits('the lower half', await halves.low.read(), expected.low);
   const found = (await joinHalves(halves).read()) as Float32Array;
-  assert.equal(new Uint32Array(found.buffer), new Uint32Array(values.buffer));
+  expectSameBits('both', new Uint32Array(found.buffer), new Uint32Array(values.buffer));
   return halves;
 }

@@ -14,8 +14,8 @@ bool wideSweepFits() {
 
 bool sweepsFit(int K, int V) {
   if (K <= 128 && V <= 128) return true;
-  // The largest of those with 64 free channels and all that a block may have, one chunk at a time.
-  using Layout = SweepLayout<256, 64, SweepDecay::scalar, false>;
+  // The largest of those with 64 free channels, one chunk at a time.
+  using Layout = SweepLayout<256, 64, SweepDecay::contracted, false>;
   int device = 0, perBlock = 0;
   return cudaGetDevice(&device) == cudaSuccess &&
          cudaDeviceGetAttribute(&perBlock, cudaDevAttrMaxSharedMemoryPerBlockOptin, device) == cudaSuccess &&
