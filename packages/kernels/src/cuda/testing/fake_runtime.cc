@@ -57,6 +57,16 @@ const FakeKernelImage* imageOf(const FakeKernel& kernel, const FakeChip& chip) {
   return FakeKernelTable::read().find(kernel.symbol, architectureOf(chip));
 }
 
+/// The kernel of a function, and its image for the chip.
+cudaError_t find(const void* function, const FakeChip& chip, FakeKernel*& kernel,
+                 const FakeKernelImage*& image) {
+  const auto found = kernels().find(function);
+  if (found == kernels().end()) return fail(cudaErrorInvalidDeviceFunction);
+  kernel = &found->second;
+  image = imageOf(*kernel, chip);
+  return image == nullptr ? fail(cudaErrorNoKernelImageForDevice) : cudaSuccess;
+}
+
 /// An image that is nothing but a return: on this architecture the kernel is not meant to be launched.
 constexpr int emptyRegisters = 4;
 
@@ -201,44 +211,42 @@ cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* fu
 
 cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute attribute, int value) {
   std::lock_guard<std::mutex> lock(mutex());
-  const auto found = kernels().find(function);
-  if (found == kernels().end()) return fail(cudaErrorInvalidDeviceFunction);
   const FakeChip chip = fakeChip();
-  const FakeKernelImage* image = imageOf(found->second, chip);
-  if (image == nullptr) return fail(cudaErrorNoKernelImageForDevice);
+  FakeKernel* kernel = nullptr;
+  const FakeKernelImage* image = nullptr;
+  if (const cudaError_t error = find(function, chip, kernel, image)) return error;
   if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaSuccess;
   if (value < 0 || image->sharedBytes + value > chip.sharedBytes) {
     std::fprintf(stderr, "fake attribute of %s: %d bytes of shared memory, a block may have %d\n",
-                 found->second.symbol.c_str(), image->sharedBytes + value, chip.sharedBytes);
+                 kernel->symbol.c_str(), image->sharedBytes + value, chip.sharedBytes);
     return fail(cudaErrorInvalidValue);
   }
-  found->second.dynamicBytes = value;
+  kernel->dynamicBytes = value;
   return cudaSuccess;
 }
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* function) {
   std::lock_guard<std::mutex> lock(mutex());
-  const auto found = kernels().find(function);
-  if (found == kernels().end()) return fail(cudaErrorInvalidDeviceFunction);
-  const FakeKernelImage* image = imageOf(found->second, fakeChip());
-  if (image == nullptr) return fail(cudaErrorNoKernelImageForDevice);
+  const FakeChip chip = fakeChip();
+  FakeKernel* kernel = nullptr;
+  const FakeKernelImage* image = nullptr;
+  if (const cudaError_t error = find(function, chip, kernel, image)) return error;
   *attributes = {};
   attributes->numRegs = image->registers;
   attributes->sharedSizeBytes = static_cast<size_t>(image->sharedBytes);
-  attributes->maxDynamicSharedSizeBytes = found->second.dynamicBytes;
+  attributes->maxDynamicSharedSizeBytes = kernel->dynamicBytes;
   attributes->maxThreadsPerBlock =
       static_cast<int>(std::min<int64_t>(1024, processorRegisters / registersOf(*image, 1) * 32));
-  attributes->ptxVersion = attributes->binaryVersion = architectureOf(fakeChip()) == "sm_90a" ? 90 : 80;
+  attributes->ptxVersion = attributes->binaryVersion = architectureOf(chip) == "sm_90a" ? 90 : 80;
   return cudaSuccess;
 }
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* numBlocks, const void* function,
                                                                    int threads, size_t sharedBytes,
                                                                    unsigned) {
   std::lock_guard<std::mutex> lock(mutex());
-  const auto found = kernels().find(function);
-  if (found == kernels().end()) return fail(cudaErrorInvalidDeviceFunction);
   const FakeChip chip = fakeChip();
-  const FakeKernelImage* image = imageOf(found->second, chip);
-  if (image == nullptr) return fail(cudaErrorNoKernelImageForDevice);
+  FakeKernel* kernel = nullptr;
+  const FakeKernelImage* image = nullptr;
+  if (const cudaError_t error = find(function, chip, kernel, image)) return error;
   // The system keeps a kilobyte of a block's shared memory.
   const int64_t blockBytes = image->sharedBytes + static_cast<int64_t>(sharedBytes) + 1024;
   const int64_t most =
