@@ -104,7 +104,7 @@ for (const zero of [0, 1]) {
       'parallel.dp': 2,
       'parallel.zero': zero,
       'parallel.gradientBucket': '16KiB',
-      'data.batchSize': 2,
+      'data.batchSize': 4,
       'data.accumulate': 2,
       'job.steps': 8,
     }),
