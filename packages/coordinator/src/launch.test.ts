@@ -1,4 +1,12 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LongscanError, type StepRow } from '@longscan/worker/protocol';
@@ -12,7 +20,7 @@ import { runTask } from './run-task.js';
 
 /** Real ranks, a model that is as small as they come. */
 
-const folder = mkdtempSync(join(tmpdir(), 'longscan-launch-test-'));
+const folder = realpathSync(mkdtempSync(join(tmpdir(), 'longscan-launch-test-')));
 const prevFolder = process.cwd();
 test.before(() => {
   process.chdir(folder);
@@ -92,6 +100,39 @@ test('auto resumes the newest unfinished run of the job, also on other ranks; el
   const incidents: string[] = [];
   for await (const event of fresh.events()) if (event.event === 'incident') incidents.push(event.code);
   assert.equal(incidents, ['I-RESUME']);
+});
+
+test("--run-dir beside a run or a checkpoint to resume ~> refused unless it is that run's folder", async () => {
+  const run = await launch(job, { overrides: { 'job.steps': 3 } });
+  const { checkpoint } = await run.done;
+  for (const resume of [run.dir, checkpoint!, 'latest']) {
+    for (const runDir of ['elsewhere', folder]) {
+      const error = await failure({ resume, runDir });
+      assert.equal([error.code, error.exitCode], ['E-CLI-USAGE', 2]);
+      assert.ok(
+        error.message.includes(`--run-dir ${runDir}`) && error.message.includes(run.dir),
+        error.message,
+      );
+    }
+  }
+  assert.is(existsSync('elsewhere'), false);
+  assert.is((await readStatus(run.dir)).attempt, 1);
+  const resumed = await launch(job, { resume: checkpoint!, runDir: 'runs/latest' });
+  assert.is((await resumed.done).step, 6);
+});
+
+test('runs/latest in a path to resume ~> the run it points to, and it still points there', async () => {
+  for (const options of [
+    { resume: 'runs/latest/checkpoints/step-000003' },
+    { resume: 'auto', runDir: 'runs/latest' },
+  ]) {
+    const run = await launch(job, { overrides: { 'job.steps': 3 } });
+    await run.done;
+    const resumed = await launch(job, options);
+    assert.is((await resumed.done).step, 6);
+    assert.is(resumed.dir, run.dir);
+    assert.is(realpathSync('runs/latest'), run.dir);
+  }
 });
 
 test('a job that has reached its last step is left alone', async () => {

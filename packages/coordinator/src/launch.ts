@@ -11,6 +11,7 @@ import { type PlanOnLinks, planOnLinks } from './probe/plan-on-links.js';
 import { JobRun, type PreparedRun, type Run } from './run.js';
 import { type BundledLayer, bundleLayers, withBundleFiles, writeBundle } from './run-folder/bundle-layer.js';
 import { acquireRunFolder, ownRecord, releaseRunFolder } from './run-folder/coordinator-record.js';
+import { leaveCourse } from './run-folder/leave-course.js';
 import { onDisk } from './run-folder/on-disk.js';
 import { findResumeTarget, type ResumeTarget, refuseDrift } from './run-folder/resume.js';
 import {
@@ -36,9 +37,12 @@ import {
 export interface LaunchOptions {
   /** `section.key=value` texts, or values by dotted key; they win over the job and the environment. */
   readonly overrides?: Overrides | undefined;
-  /** Folder of the run; `runs/<name>-<timestamp>` unless given. */
+  /** Folder of the run; `runs/<name>-<timestamp>` unless given. A run that is resumed goes on in its own. */
   readonly runDir?: string | undefined;
-  /** `auto`: the newest unfinished run of this job, or a fresh start. Else a run, or a checkpoint of one. */
+  /**
+   * `auto`: the newest unfinished run of this job, or a fresh start. Else a run, or a checkpoint of one, whose later ones are
+   * then set aside.
+   */
   readonly resume?: string | undefined;
   /** Name of a launcher; wins over the job's. */
   readonly launcher?: string | undefined;
@@ -56,7 +60,7 @@ export interface LaunchOptions {
  * @param job Path of a job file, or the contents of one.
  * @returns the run, once its plan is valid; its ranks are then being started.
  * @throws LongscanError (JobErrors for several at once): E-CFG-* and others of the job, E-RESUME-DRIFT, E-CKPT-*,
- * E-LOCK, E-DISK; of a probe that failed those of its ranks. Nothing is running by then.
+ * E-CLI-USAGE, E-LOCK, E-DISK; of a probe that failed those of its ranks. Nothing is running by then.
  */
 export async function launch(job: string | JobInput, options: LaunchOptions = {}): Promise<Run> {
   const loaded = await loadJob(job, { overrides: allOverrides(options) });
@@ -105,6 +109,7 @@ async function prepare(
   const runDir = target?.runDir ?? newRunFolder(jobSpec.job.name, options.runDir);
   const record = ownRecord(randomUUID());
   const died = onDisk(runDir, () => acquireRunFolder(runDir, record));
+  let journal: RunJournal | null = null;
   try {
     requireSpace(runDir, 2 * checkpointBytes(plan));
     clearStopRequest(runDir);
@@ -114,21 +119,26 @@ async function prepare(
     if (probed !== null) keepProbe(runDir, probed);
     const layerModules = Object.fromEntries(bundles.map((one) => [one.file, writeBundle(runDir, one)]));
     linkLatest(runDir);
+    journal = new RunJournal(runDir);
+    const request = launcher.request(plan, {
+      command: [process.execPath, fileURLToPath(import.meta.resolve('@longscan/worker/main'))],
+      logDir: join(runDir, runFiles.logs),
+      numCores: availableParallelism(),
+    });
+    // Last, when nothing else can refuse the launch; and not for a job that has no step left to do.
+    const goesOn = target !== null && target.manifest.step < jobSpec.job.steps;
+    const left = goesOn ? await leaveCourse(target) : null;
     return {
       plan,
       jobHash: jobHash(jobSpec),
-      journal: new RunJournal(runDir),
+      journal,
       record,
       attempt,
       resume: target === null ? null : { dir: target.checkpointDir, step: target.manifest.step },
       layerModules,
       codeHashes: hashes(bundles),
       launcher,
-      request: launcher.request(plan, {
-        command: [process.execPath, fileURLToPath(import.meta.resolve('@longscan/worker/main'))],
-        logDir: join(runDir, runFiles.logs),
-        numCores: availableParallelism(),
-      }),
+      request,
       incidents: [
         ...(died === null
           ? []
@@ -142,9 +152,11 @@ async function prepare(
             ]
           : []),
         ...(target?.skipped ?? []).map(({ message }) => ({ code: 'W-CKPT-PARTIAL', message })),
+        ...(left === null ? [] : [left]),
       ],
     };
   } catch (error) {
+    journal?.close();
     releaseRunFolder(runDir, record);
     throw error;
   }

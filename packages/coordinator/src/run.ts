@@ -181,6 +181,7 @@ export class JobRun implements Run {
       launcher: request.launcher,
       numRanks: plan.mesh.numRanks,
       resumeFrom: resume?.dir ?? null,
+      resumeStep: resume?.step ?? null,
     });
     this.#session = await RankSession.start(
       {

@@ -1,5 +1,5 @@
 import { relative } from 'node:path';
-import { listCheckpoints } from '@longscan/worker/checkpoint';
+import { type CheckpointEntry, listCheckpoints, listLeft } from '@longscan/worker/checkpoint';
 import { formatBytes } from '../format.js';
 import { findRun } from '../run-folder/find-run.js';
 import { defineCommand } from './command.js';
@@ -14,13 +14,15 @@ export default defineCommand({
   async run(args, terminal) {
     const runDir = findRun(args.run);
     const checkpoints = listCheckpoints(runDir);
-    if (args.json) terminal.printJson({ runDir, checkpoints });
-    else if (checkpoints.length === 0) terminal.print(`${runDir} has no checkpoints`);
+    const left = listLeft(runDir);
+    const line = ({ dir, step, bytes }: CheckpointEntry, mark: string) =>
+      terminal.print(`step ${step}  ${formatBytes(bytes)}  ${relative(process.cwd(), dir)}${mark}`);
+    if (args.json) terminal.printJson({ runDir, checkpoints, left });
     else {
-      for (const { dir, step, bytes, isCommitted } of checkpoints) {
-        const mark = isCommitted ? '' : '  not committed: its save was cut off';
-        terminal.print(`step ${step}  ${formatBytes(bytes)}  ${relative(process.cwd(), dir)}${mark}`);
-      }
+      if (checkpoints.length === 0) terminal.print(`${runDir} has no checkpoints`);
+      for (const entry of checkpoints)
+        line(entry, entry.isCommitted ? '' : '  not committed: its save was cut off');
+      for (const entry of left) line(entry, '  set aside: the run went back to an earlier step');
     }
     return 0;
   },

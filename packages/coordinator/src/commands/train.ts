@@ -17,10 +17,14 @@ export default defineCommand({
   positionals: { job: jobPositional },
   options: {
     set: setOption,
-    'run-dir': place('--run-dir', 'folder of the run instead of runs/NAME-TIME'),
+    'run-dir': place(
+      '--run-dir',
+      'folder of a new run instead of runs/NAME-TIME, or where --resume looks for one',
+    ),
     resume: {
       type: 'string',
-      describe: 'continue the newest unfinished run of this job, or with --resume=PATH a run or checkpoint',
+      describe:
+        'continue the newest unfinished run of this job, or with --resume=PATH a run, or a checkpoint (later ones are set aside)',
     },
     launcher: launcherOption,
     trace: traceOption,

@@ -46,8 +46,7 @@ test('deterministic ~> processes in any mesh write the same bytes, and go on fro
   ];
   for (const [i, mesh] of meshes.entries())
     expectSame(await workshop.train(`mesh-${i}`, { ...job, ...mesh }));
-  const resume = `${alone.run.dir}/checkpoints/step-000010`;
-  expectSame(await workshop.train('resumed', { ...job, 'parallel.sp': 2 }, { resume }));
+  expectSame(await workshop.branch('resumed', alone, 10, { ...job, 'parallel.sp': 2 }));
 });
 
 test.run();

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { readTraceFile } from '@longscan/worker/testing/trace';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -49,13 +49,12 @@ test('dp x sp, micro-batches ~> the losses of one rank; a checkpoint goes on wit
   for (const zero of [0, 1]) {
     const sharded = { ...mesh, 'parallel.zero': zero };
     const { steps } = await workshop.train(`mesh-${zero}`, sharded);
-    const { result } = await workshop.train(`first-${zero}`, { ...sharded, 'checkpoint.every': 4 });
-    const halfway = join(dirname(result.checkpoint!), 'step-000004');
-    const { steps: later } = await workshop.train(
-      `later-${zero}`,
-      { ...sharded, 'parallel.zero': 1 - zero, 'parallel.gradientBucket': zero === 0 ? '20KiB' : '0B' },
-      { resume: halfway },
-    );
+    const first = await workshop.train(`first-${zero}`, { ...sharded, 'checkpoint.every': 4 });
+    const { steps: later } = await workshop.branch(`later-${zero}`, first, 4, {
+      ...sharded,
+      'parallel.zero': 1 - zero,
+      'parallel.gradientBucket': zero === 0 ? '20KiB' : '0B',
+    });
     for (const [i, { loss }] of single.steps.entries()) {
       for (const found of [steps[i]!, ...later.filter(({ step }) => step === i + 1)]) {
         assert.ok(Math.abs(found.loss! / loss! - 1) < 1e-4, `zero ${zero}, step ${i + 1}: ${found.loss}`);

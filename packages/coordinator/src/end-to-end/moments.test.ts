@@ -15,8 +15,6 @@ const rounded = { ...job, 'optimizer.moments': 'bf16' };
 // A sum of two numbers has one order.
 const two = { 'parallel.dp': 2, 'data.batchSize': 2 };
 
-const halfway = (dir: string) => join(dir, 'checkpoints', 'step-000010');
-
 function expectSameBits(found: string | null, expected: string | null): void {
   for (const file of ['parameters', 'optimizer'] as const) {
     assert.ok(bytesOf(found!, file).equals(bytesOf(expected!, file)), file);
@@ -34,7 +32,7 @@ test('moments in bf16 ~> the bits of one optimizer when sharded, and of a run th
   ] as const) {
     const name = `from-${from === whole ? 'whole' : 'sharded'}-${zero}`;
     const overrides = { ...rounded, ...two, 'parallel.zero': zero };
-    const resumed = await workshop.train(name, overrides, { resume: halfway(from.run.dir) });
+    const resumed = await workshop.branch(name, from, 10, overrides);
     assert.is(resumed.result.step, 20);
     expectSameBits(resumed.result.checkpoint, whole.result.checkpoint);
   }
@@ -70,7 +68,7 @@ test('a checkpoint with moments of the other type ~> goes on, and says so', asyn
     ['to-f32', rounded, job, /its moments, in bf16, are held in f32 from here on/],
   ] as const) {
     const first = await workshop.train(`${name}-first`, before);
-    const resumed = await workshop.train(name, after, { resume: halfway(first.run.dir) });
+    const resumed = await workshop.branch(name, first, 10, after);
     for (const { step, loss } of resumed.steps) {
       const ratio = loss! / first.steps[step - 1]!.loss!;
       assert.ok(Math.abs(ratio - 1) < 1e-2, `step ${step}: ${ratio}`);

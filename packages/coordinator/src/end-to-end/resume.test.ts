@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { bytesOf, stepRows, Workshop } from './small-job.js';
@@ -10,8 +9,6 @@ const sp2 = { 'parallel.sp': 2 };
 
 test('resume ~> 20 steps are 10 steps and 10 more in new processes, bit for bit', async () => {
   const straight = await workshop.train('straight', { ...sp2, 'checkpoint.every': 10 });
-  const halfway = join(straight.run.dir, 'checkpoints', 'step-000010');
-
   const stopped = await workshop.launch('stopped', sp2);
   for await (const { step } of stopped.steps()) if (step === 9) break;
   await stopped.stop({ save: true });
@@ -32,7 +29,7 @@ test('resume ~> 20 steps are 10 steps and 10 more in new processes, bit for bit'
 
   // The same checkpoint under other numbers of ranks goes on with the same losses, up to rounding.
   for (const sp of [1, 4]) {
-    const other = await workshop.train(`from-2-to-${sp}`, { 'parallel.sp': sp }, { resume: halfway });
+    const other = await workshop.branch(`from-2-to-${sp}`, straight, 10, { 'parallel.sp': sp });
     assert.is(other.result.step, 20);
     for (const row of other.steps) {
       const expected = straight.steps[row.step - 1]!.loss!;
@@ -45,9 +42,8 @@ test('resume ~> memory that steps carry over is in the checkpoint, across the en
   // Two rows of 14 steps each.
   const carry = { 'data.carry': true, 'data.batchSize': 2, 'checkpoint.every': 10 };
   const straight = await workshop.train('carry', { ...sp2, ...carry });
-  const halfway = join(straight.run.dir, 'checkpoints', 'step-000010');
   for (const sp of [2, 1]) {
-    const resumed = await workshop.train(`carry-${sp}`, { 'parallel.sp': sp, ...carry }, { resume: halfway });
+    const resumed = await workshop.branch(`carry-${sp}`, straight, 10, { 'parallel.sp': sp, ...carry });
     for (const row of resumed.steps) {
       const expected = straight.steps[row.step - 1]!.loss!;
       if (sp === 2) assert.is(row.loss, expected, `step ${row.step}`);

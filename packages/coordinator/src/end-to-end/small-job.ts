@@ -1,6 +1,7 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { checkpointName } from '@longscan/worker/checkpoint';
 import { LongscanError, type MetricsRow, type StepRow } from '@longscan/worker/protocol';
 import { type LaunchOptions, launch } from '../launch.js';
 import type { Run, RunResult } from '../run.js';
@@ -34,6 +35,17 @@ export class Workshop {
     const run = await this.launch(name, overrides, options);
     const result = await run.done;
     return { run, result, steps: stepRows(run.dir) };
+  }
+
+  /** Trains a copy of a run from one of its checkpoints on: the run stays as it is, to be compared with. */
+  async branch(
+    name: string,
+    from: { readonly run: Run },
+    step: number,
+    overrides: Readonly<Record<string, unknown>>,
+  ): ReturnType<Workshop['train']> {
+    cpSync(from.run.dir, join(this.dir, name), { recursive: true });
+    return this.train(name, overrides, { resume: checkpointAt(join(this.dir, name), step) });
   }
 
   /**
@@ -72,6 +84,11 @@ const hours = {
   'launch.collectiveTimeoutMs': 7_200_000,
   'launch.stopTimeoutMs': 3_600_000,
 };
+
+/** Folder of a step's checkpoint in a run folder. */
+export function checkpointAt(runDir: string, step: number): string {
+  return join(runDir, 'checkpoints', checkpointName(step));
+}
 
 /** The error that a run ends with. */
 export async function failureOf(done: Promise<unknown>): Promise<LongscanError> {

@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { bytesOf, Workshop } from './small-job.js';
@@ -26,13 +25,12 @@ test('time slices ~> 20 steps as with whole sequences, goes on from checkpoints 
   }
   expectNear(straight.result.validationLoss, whole.result.validationLoss, 'validation');
 
-  const halfway = join(straight.run.dir, 'checkpoints', 'step-000010');
-  const resumed = await workshop.train('resumed', sliced, { resume: halfway });
+  const resumed = await workshop.branch('resumed', straight, 10, sliced);
   for (const file of ['parameters', 'optimizer'] as const) {
     const [found, expected] = [resumed, straight].map(({ result }) => bytesOf(result.checkpoint!, file));
     assert.ok(found!.equals(expected!), file);
   }
-  const other = await workshop.train('from-slices-to-whole', {}, { resume: halfway });
+  const other = await workshop.branch('from-slices-to-whole', straight, 10, {});
   assert.is(other.steps.at(-1)!.step, 20);
   for (const { step, loss } of other.steps) expectNear(loss, whole.steps[step - 1]!.loss, `step ${step}`);
 });

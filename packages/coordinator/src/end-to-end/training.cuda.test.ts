@@ -101,11 +101,7 @@ testOnGpu('a checkpoint of a GPU ~> goes on there in another precision, and on t
     ['on-cpu', cpu, 1e-4],
     ['in-bf16', { ...gpu, 'model.precision': 'bf16' }, 1e-2],
   ] as const) {
-    const resumed = await workshop.train(
-      name,
-      { ...device, ...constant },
-      { resume: half.result.checkpoint! },
-    );
+    const resumed = await workshop.branch(name, half, 10, { ...device, ...constant });
     assert.is(resumed.result.step, 20, name);
     const last = ({ steps }: typeof resumed) => lossesOf(steps).slice(-10);
     const worst = worstRatio(last(resumed), last(straight));

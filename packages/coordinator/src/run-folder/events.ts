@@ -28,6 +28,8 @@ export type JournalEvent =
       readonly launcher: string;
       readonly numRanks: number;
       readonly resumeFrom: string | null;
+      /** Steps that checkpoint has done; null for a start from the beginning. */
+      readonly resumeStep: number | null;
     }
   | { readonly event: 'rendezvous'; readonly hosts: readonly string[] }
   | {

@@ -1,17 +1,19 @@
-import { existsSync } from 'node:fs';
-import { basename, dirname, resolve } from 'node:path';
-import { latestValid, type Manifest, verifyCheckpoint } from '@longscan/worker/checkpoint';
+import { existsSync, realpathSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
+import { latestValid, listCheckpoints, type Manifest, verifyCheckpoint } from '@longscan/worker/checkpoint';
 import { type JobSpec, LongscanError, resumableKeys } from '@longscan/worker/protocol';
 import { findDrift, jobHash } from '../spec/index.js';
 import { isLive, readRecord } from './coordinator-record.js';
 import { findRun, listRuns, readPlan } from './find-run.js';
 import { runFiles, runsFolder } from './run-folder.js';
 
-/** A run to be continued, and the checkpoint it is continued from. */
+/** A run to be continued, and the checkpoint it is continued from. Paths are without symlinks: `runs/latest` is about to move. */
 export interface ResumeTarget {
   readonly runDir: string;
   readonly checkpointDir: string;
   readonly manifest: Manifest;
+  /** All committed checkpoints as they were before this one was chosen. */
+  readonly committed: readonly string[];
   /** Newer checkpoints that are not whole, each with the reason. */
   readonly skipped: readonly LongscanError[];
 }
@@ -19,7 +21,7 @@ export interface ResumeTarget {
 export interface ResumeOptions {
   /** `auto`, a run, or a checkpoint folder of a run. */
   readonly resume: string;
-  /** Folder of the run, when `resume` is `auto`. */
+  /** Folder of the run, which `auto` looks in; else it has to be that of what `resume` names. */
   readonly runDir: string | undefined;
   readonly jobSpec: JobSpec;
 }
@@ -28,16 +30,23 @@ export interface ResumeOptions {
  * Finds what `--resume` means. `auto` is the newest run of the same job hash that has a checkpoint before the job's
  * last step and is not running; null when there is none.
  *
- * @throws LongscanError E-RUN-NONE, E-CKPT-NONE and the other E-CKPT-* for a run that was named.
+ * @throws LongscanError E-RUN-NONE, E-CKPT-NONE and the other E-CKPT-* for a run that was named, E-CLI-USAGE (exit code 2)
+ * for the folder of another.
  */
 export async function findResumeTarget({
   resume,
   runDir,
   jobSpec,
 }: ResumeOptions): Promise<ResumeTarget | null> {
-  if (resume !== 'auto') return namedTarget(resume);
+  if (resume !== 'auto') {
+    const named = findNamed(resume);
+    if (runDir !== undefined) refuseOtherFolder(runDir, resume, named.runDir);
+    return named.checkpointDir === null
+      ? newestOf(named.runDir)
+      : checkpointOf(named.runDir, named.checkpointDir);
+  }
   if (runDir !== undefined)
-    return existsSync(resolve(runDir, runFiles.plan)) ? newestOf(resolve(runDir)) : null;
+    return existsSync(resolve(runDir, runFiles.plan)) ? newestOf(realpathSync(runDir)) : null;
   for (const name of listRuns()) {
     const candidate = resolve(runsFolder, name);
     const target = isResumable(candidate, jobSpec)
@@ -83,30 +92,62 @@ export function refuseDrift(
   });
 }
 
-async function namedTarget(given: string): Promise<ResumeTarget> {
-  const path = resolve(given);
-  if (!existsSync(path) && !existsSync(resolve(runsFolder, given))) throw nothingThere(given);
-  if (/^step-\d+$/.test(basename(path)) && basename(dirname(path)) === runFiles.checkpoints) {
-    const manifest = await verifyCheckpoint(path);
-    return { runDir: dirname(dirname(path)), checkpointDir: path, manifest, skipped: [] };
-  }
-  return newestOf(findRun(given));
+/** Committed checkpoints of a run, oldest first. */
+export function committedOf(runDir: string): string[] {
+  return listCheckpoints(runDir).flatMap(({ dir, isCommitted }) => (isCommitted ? [dir] : []));
 }
 
-function nothingThere(given: string): LongscanError {
-  return new LongscanError({
-    code: 'E-CKPT-NONE',
-    where: `--resume=${given}`,
-    found: 'nothing of that name',
-    expected: 'a run folder, the name of a run in runs/, or a checkpoint folder',
-    fix: 'leave --resume out to start a new run',
-    exitCode: 4,
+/** The run that a path or a name means, and its checkpoint where it means one. */
+function findNamed(given: string): { readonly runDir: string; readonly checkpointDir: string | null } {
+  const path = [resolve(given), resolve(runsFolder, given)].find((one) => existsSync(one));
+  if (path === undefined) {
+    const expected = 'a run folder, the name of a run in runs/, or a checkpoint folder';
+    const fix = 'leave --resume out to start a new run';
+    throw none(`--resume=${given}`, 'nothing of that name', expected, fix);
+  }
+  const folder = dirname(path);
+  const name = /^(step-\d+)(\.left(-\d+)?)?$/.exec(basename(path));
+  if (name === null || basename(folder) !== runFiles.checkpoints)
+    return { runDir: findRun(given), checkpointDir: null };
+  // The folder of the checkpoints may be a symlink to another disk.
+  const runDir = realpathSync(dirname(folder));
+  const checkpointDir = join(runDir, runFiles.checkpoints, name[0]);
+  if (name[2] === undefined) return { runDir, checkpointDir };
+  throw none(
+    checkpointDir,
+    'a checkpoint that was set aside when the run went back to an earlier step',
+    'a checkpoint of the course that the run is on',
+    `give it back the name ${name[1]}, moving away what has it, and resume that`,
+  );
+}
+
+function none(where: string, found: string, expected: string, fix: string): LongscanError {
+  return new LongscanError({ code: 'E-CKPT-NONE', where, found, expected, fix, exitCode: 4 });
+}
+
+/** A run goes on in its own folder: another one would be a wish that is not obeyed. */
+function refuseOtherFolder(given: string, resume: string, runDir: string): void {
+  if (existsSync(given) && realpathSync(given) === runDir) return;
+  throw new LongscanError({
+    code: 'E-CLI-USAGE',
+    where: `--run-dir ${given}`,
+    found: `not the folder of what --resume=${resume} names`,
+    expected: `${runDir}, in which that run goes on`,
+    fix: 'leave --run-dir out; to keep that run as it is, copy its folder and resume the copy',
+    exitCode: 2,
   });
 }
 
 async function newestOf(runDir: string): Promise<ResumeTarget> {
+  const committed = committedOf(runDir);
   const { checkpoint, manifest, skipped } = await latestValid(runDir);
-  return { runDir, checkpointDir: checkpoint.dir, manifest, skipped: skipped.map(({ error }) => error) };
+  const errors = skipped.map(({ error }) => error);
+  return { runDir, checkpointDir: checkpoint.dir, manifest, committed, skipped: errors };
+}
+
+async function checkpointOf(runDir: string, checkpointDir: string): Promise<ResumeTarget> {
+  const committed = committedOf(runDir);
+  return { runDir, checkpointDir, manifest: await verifyCheckpoint(checkpointDir), committed, skipped: [] };
 }
 
 function isResumable(runDir: string, jobSpec: JobSpec): boolean {

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { isStepRow, type MetricsRow, type StepRow, type ValidationRow } from '@longscan/worker/protocol';
 import { isLive, readRecord } from './coordinator-record.js';
+import { Courses } from './courses.js';
 import type { DoneEvent, ErrorEvent, JournalEvent } from './events.js';
 import { readPlan } from './find-run.js';
 import { parseRow } from './jsonl-file.js';
@@ -34,8 +35,8 @@ export interface RunStatus {
 export async function readStatus(runDir: string): Promise<RunStatus> {
   const plan = readPlan(runDir);
   const record = readRecord(runDir);
-  const { step, validation } = await lastRows(runDir);
-  const { end, checkpoint, attempt } = await lastEvents(runDir);
+  const { end, checkpoint, attempt, courses } = await lastEvents(runDir);
+  const { step, validation } = await lastRows(runDir, courses);
   const isRunning = record !== null && isLive(record);
   return {
     runDir,
@@ -43,7 +44,7 @@ export async function readStatus(runDir: string): Promise<RunStatus> {
     name: plan.jobSpec.job.name,
     attempt,
     steps: plan.jobSpec.job.steps,
-    step: step?.step ?? 0,
+    step: step?.step ?? courses.start,
     loss: step?.loss ?? null,
     validationLoss: validation?.validationLoss ?? null,
     tokensPerSecond: step?.tokensPerSecond ?? null,
@@ -68,35 +69,42 @@ function endState(end: DoneEvent | ErrorEvent | null): RunStatus['state'] {
   return end.finished ? 'done' : 'stopped';
 }
 
-/** The newest step and the newest validation, as far as the end of the file shows them. */
-async function lastRows(runDir: string): Promise<{ step: StepRow | null; validation: ValidationRow | null }> {
+/** The newest step and the newest validation of the run's course, as far as the end of the file shows them. */
+async function lastRows(
+  runDir: string,
+  courses: Courses,
+): Promise<{ step: StepRow | null; validation: ValidationRow | null }> {
   let step: StepRow | null = null;
   let validation: ValidationRow | null = null;
   for (const line of await readTail(join(runDir, runFiles.metrics), Number.POSITIVE_INFINITY)) {
     const row = parseRow(line) as MetricsRow | null;
-    if (row === null) continue;
+    if (row === null || !courses.counts(row)) continue;
     if (isStepRow(row)) step = row;
     else validation = row;
   }
   return { step, validation };
 }
 
-/** How the newest launch ended (null when it has not) and the newest checkpoint of all. */
+/** How the newest launch ended (null when it has not), and the checkpoint that it saved last or went on from. */
 async function lastEvents(runDir: string): Promise<{
   end: DoneEvent | ErrorEvent | null;
   checkpoint: string | null;
   attempt: number;
+  courses: Courses;
 }> {
   let end: DoneEvent | ErrorEvent | null = null;
   let checkpoint: string | null = null;
   let attempt = 0;
+  const courses = new Courses();
   for await (const row of readJsonl(join(runDir, runFiles.events))) {
     const event = row as JournalEvent;
+    courses.add(event);
     if (event.event === 'run') {
       end = null;
       attempt = event.attempt;
     } else if (event.event === 'done' || event.event === 'error') end = event;
     else if (event.event === 'checkpoint') checkpoint = event.path;
+    else if (event.event === 'launch') checkpoint = event.resumeFrom;
   }
-  return { end, checkpoint, attempt };
+  return { end, checkpoint, attempt, courses };
 }

@@ -33,7 +33,7 @@ const validation = (number: number, validationLoss: number | null): ValidationRo
 
 const events: JournalEvent[] = [
   { event: 'run', schema: 1, id: 'x', runDir: '/x', attempt: 1 },
-  { event: 'launch', launcher: 'local', numRanks: 2, resumeFrom: null },
+  { event: 'launch', launcher: 'local', numRanks: 2, resumeFrom: null, resumeStep: null },
   { event: 'incident', severity: 'warning', code: 'W-SLOW', message: 'rank 1 is <slow>', rank: 1 },
   { event: 'done', step: 3, validationLoss: 2.9, checkpoint: null, finished: true },
 ];

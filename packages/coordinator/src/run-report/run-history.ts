@@ -1,31 +1,38 @@
 import { join } from 'node:path';
 import { isStepRow, type MetricsRow, type StepRow, type ValidationRow } from '@longscan/worker/protocol';
+import { Courses } from '../run-folder/courses.js';
 import type { JournalEvent } from '../run-folder/events.js';
 import { readJsonl } from '../run-folder/read-jsonl.js';
 import { runFiles } from '../run-folder/run-folder.js';
 
-/** Everything a run's files tell of its course, in the order of its steps. */
+/** Everything a run's files tell of its course, in the order of its steps: rows of courses that it has left are not in it. */
 export interface RunHistory {
-  /** One row a step: that of the highest attempt. */
+  /** One row a step. */
   readonly steps: readonly StepRow[];
   readonly validations: readonly ValidationRow[];
   readonly events: readonly JournalEvent[];
 }
 
 export async function readHistory(runDir: string): Promise<RunHistory> {
+  const events: JournalEvent[] = [];
+  const courses = new Courses();
+  for await (const value of readJsonl(join(runDir, runFiles.events))) {
+    const event = value as JournalEvent;
+    events.push(event);
+    courses.add(event);
+  }
   const steps = new Map<number, StepRow>();
   const validations = new Map<number, ValidationRow>();
   for await (const value of readJsonl(join(runDir, runFiles.metrics))) {
     const row = value as MetricsRow;
+    if (!courses.counts(row)) continue;
     if (isStepRow(row)) keepNewest(steps, row);
     else keepNewest(validations, row);
   }
-  const events: JournalEvent[] = [];
-  for await (const event of readJsonl(join(runDir, runFiles.events))) events.push(event as JournalEvent);
   return { steps: byStep(steps), validations: byStep(validations), events };
 }
 
-/** After a resume or a rollback a step may have several rows. */
+/** A step may have several rows where a launch was resumed by a version that did not note from where. */
 function keepNewest<T extends { readonly step: number; readonly attempt: number }>(
   rows: Map<number, T>,
   row: T,

@@ -1,5 +1,13 @@
 export { nodeFs } from './durable-fs.js';
-export { type CheckpointEntry, checkpointName, latestCommitted, listCheckpoints } from './list.js';
+export { type LeftCheckpoint, leaveCheckpoints } from './leave.js';
+export {
+  type CheckpointEntry,
+  checkpointName,
+  checkpointsFolder,
+  latestCommitted,
+  listCheckpoints,
+  listLeft,
+} from './list.js';
 export { checkSignature, type OpenCheckpoint, openCheckpoint, resolveCheckpoint } from './load.js';
 export { type Manifest, readManifest, type TensorSignature } from './manifest.js';
 export type { SafetensorsDtype } from './safetensors-format.js';

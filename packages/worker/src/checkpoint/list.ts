@@ -21,6 +21,9 @@ export function checkpointName(step: number): string {
 /** Suffix of a committed checkpoint that is being replaced by one of the same step, until that one is committed. */
 export const replacedSuffix = '.replaced';
 
+/** Suffix of a checkpoint that is no longer one of its run's course; a number follows it where several of a step are. */
+export const leftSuffix = '.left';
+
 export function checkpointsFolder(runDir: string): string {
   return path.join(runDir, 'checkpoints');
 }
@@ -30,18 +33,30 @@ export function checkpointsFolder(runDir: string): string {
  * the run has none.
  */
 export function listCheckpoints(runDir: string): CheckpointEntry[] {
-  const entries: (CheckpointEntry & { isReplaced: boolean })[] = [];
-  for (const name of readFolder(checkpointsFolder(runDir))) {
-    const match = /^step-(\d{6,})(\.replaced)?$/.exec(name);
-    if (match === null) continue;
+  const rank = ({ dir }: CheckpointEntry) => Number(!dir.endsWith(replacedSuffix));
+  return entriesOf(runDir, /^step-(\d{6,})(\.replaced)?$/).sort(
+    (a, b) => a.step - b.step || rank(a) - rank(b),
+  );
+}
+
+/** Checkpoints that were set aside when the run went back to an earlier step, by step and then in that order. */
+export function listLeft(runDir: string): CheckpointEntry[] {
+  const number = ({ dir }: CheckpointEntry) => Number(/\.left-(\d+)$/.exec(dir)?.[1] ?? 1);
+  return entriesOf(runDir, /^step-(\d{6,})\.left(-\d+)?$/).sort(
+    (a, b) => a.step - b.step || number(a) - number(b),
+  );
+}
+
+/** Folders whose names match; the pattern's first group is the step. */
+function entriesOf(runDir: string, pattern: RegExp): CheckpointEntry[] {
+  return readFolder(checkpointsFolder(runDir)).flatMap((name) => {
+    const match = pattern.exec(name);
+    if (match === null) return [];
     const dir = path.resolve(checkpointsFolder(runDir), name);
     const files = readFolder(dir);
     const bytes = files.reduce((sum, file) => sum + fileBytes(path.join(dir, file)), 0);
-    const isCommitted = files.includes(committedFile);
-    entries.push({ dir, step: Number(match[1]), isCommitted, bytes, isReplaced: match[2] !== undefined });
-  }
-  entries.sort((a, b) => a.step - b.step || Number(b.isReplaced) - Number(a.isReplaced));
-  return entries.map(({ isReplaced, ...entry }) => entry);
+    return [{ dir, step: Number(match[1]), isCommitted: files.includes(committedFile), bytes }];
+  });
 }
 
 /** The newest committed checkpoint of a run, not verified. Errors: E-CKPT-NONE; E-CKPT-PARTIAL when there is only debris. */

@@ -1,6 +1,7 @@
 /**
  * Rows of `metrics.jsonl`. A number that was not finite is null, with `finite: false`. After a resume or a rollback
- * a step may have several rows: the one with the highest attempt counts.
+ * a step may have several rows: the one with the highest attempt counts. Where a later attempt began at the step of a row
+ * or before, the row is of a course that the run has left, however far the later one got.
  */
 export type MetricsRow = StepRow | ValidationRow;
 
