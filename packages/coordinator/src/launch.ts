@@ -157,6 +157,7 @@ async function prepare(
     };
   } catch (error) {
     journal?.close();
+    // Why it failed is told, not that the folder could not be released: it is free once this process has ended.
     releaseRunFolder(runDir, record);
     throw error;
   }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { availableParallelism, tmpdir } from 'node:os';
+import { existsSync, rmSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readManifest } from '@longscan/worker/checkpoint';
@@ -8,6 +8,7 @@ import { type Done, LongscanError, type Plan, type Task } from '@longscan/worker
 import { RankSession, type SessionTimeouts } from './control/rank-session.js';
 import { loadLauncher } from './launcher.js';
 import { bundleLayer, withBundleFiles } from './run-folder/bundle-layer.js';
+import { makeTemporaryFolder } from './run-folder/on-disk.js';
 import { runFiles } from './run-folder/run-folder.js';
 
 export interface RunTaskOptions {
@@ -81,7 +82,7 @@ async function runInRanks(
   surroundings: TaskSurroundings,
   { signal, timeouts = usualTimeouts, outDir }: RunTaskOptions,
 ): Promise<readonly Done['result'][]> {
-  const folder = mkdtempSync(join(tmpdir(), 'longscan-task-'));
+  const folder = makeTemporaryFolder('longscan-task-');
   try {
     const { plan } = surroundings;
     const launcher = await loadLauncher(plan?.jobSpec.launch.launcher ?? 'local');

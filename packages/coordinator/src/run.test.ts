@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { mock } from 'node:test';
@@ -50,6 +50,27 @@ async function failure(job: FakeJob, numHeard = job.numRanks): Promise<RankError
   assert.ok(readRecord(job.runDir)?.endedAt);
   return error;
 }
+
+test('a record that the disk refuses ends the run by name, and what comes after it is told beside it', () =>
+  withRunDir(async (runDir) => {
+    const run = await launchFake({ runDir, numRanks: 2, steps: 1000 });
+    // Before the endpoint is known and written: no file can take the place of a folder.
+    rmSync(join(runDir, 'coordinator.json'));
+    mkdirSync(join(runDir, 'coordinator.json'));
+    const error = await rejection(run.done);
+    assert.equal([error.code, error.exitCode], ['E-DISK', 3]);
+    assert.match(error.message, /coordinator\.json: .*Fix: /);
+    assert.equal(
+      rankPids(runDir, 2)
+        .filter((pid) => !Number.isNaN(pid))
+        .filter(isAlive),
+      [],
+    );
+    const events = await collect(run.events());
+    assert.is(events.at(-1)?.event, 'error');
+    const told = events.flatMap((event) => (event.event === 'incident' ? [event.code] : []));
+    assert.ok(told.includes('E-DISK'), 'that the folder is not released');
+  }));
 
 test('a run from its first event to its last', () =>
   withRunDir(async (runDir) => {

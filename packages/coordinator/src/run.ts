@@ -138,19 +138,26 @@ export class JobRun implements Run {
       this.#announce();
       const result = await this.#train();
       const finished = result.step >= this.plan.jobSpec.job.steps;
+      this.#release();
       this.#journal.event({ event: 'done', ...result, finished });
       return result;
     } catch (cause) {
       const error = asLongscanError(cause);
       const { code, message, exitCode, rank } = error;
       const logTail = error instanceof RankError ? error.logTail : [];
+      this.#release();
       this.#journal.event({ event: 'error', code, message, exitCode, rank, logTail });
       throw error;
     } finally {
       unwatch();
       this.#journal.close();
-      releaseRunFolder(this.dir, this.#prepared.record);
     }
+  }
+
+  /** Just before the last event, so that it can be told if the folder cannot be released. */
+  #release(): void {
+    const error = releaseRunFolder(this.dir, this.#prepared.record);
+    if (error !== null) this.#incident('warning', error.code, error.message, null);
   }
 
   #announce(): void {
@@ -208,7 +215,12 @@ export class JobRun implements Run {
         onRefused: (error) => this.#onRefused(error),
       },
     );
-    writeRecord(this.dir, { ...record, endpoint: this.#session.endpoint });
+    try {
+      writeRecord(this.dir, { ...record, endpoint: this.#session.endpoint });
+    } catch (cause) {
+      // Ranks are being started: none may outlive the run.
+      this.#session.kill(asLongscanError(cause));
+    }
     // Asked for while the session was being opened.
     if (this.#killed !== null) this.#session.kill(this.#killed);
     else if (this.#stop !== null) this.#session.stop(this.#stop.save);

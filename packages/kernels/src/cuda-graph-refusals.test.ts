@@ -209,6 +209,25 @@ test('a graph is not launched once a tensor that it works on went to others', ()
     }
   }));
 
+test('graphs that share a tensor go on when others are released, and neither is launched once it is', () =>
+  withFakeGpu({}, async (device) => {
+    const [source, target, unrelated] = [1, 2, 3].map((value) => fromArray(device, [value], [1]));
+    const graphs = [1, 2].map(() => device.compute.capture(() => copy(source!, target!)));
+    const launchAll = () => graphs.every((graph) => graph.launch());
+    assert.ok(launchAll() && launchAll());
+    unrelated!.release();
+    assert.ok(launchAll());
+    source!.release();
+    // Its block is somebody's again, and still not the graphs'.
+    const later = empty(device, [1]);
+    const expected = /E-CUDA-GRAPH.*works on a tensor which was released/;
+    for (const graph of [...graphs, ...graphs]) {
+      assert.match(failureOf(() => graph.launch()).message, expected);
+    }
+    later.release();
+    for (const graph of graphs) graph.release();
+  }));
+
 test("memory of a graph is nobody else's between the sections of a launch", () =>
   withFakeGpu({ fake: 'bytes=1000000' }, async (device) => {
     const [one, large] = [fromArray(device, [1], [1]), [150_000]];

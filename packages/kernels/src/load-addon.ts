@@ -63,7 +63,7 @@ export function toLongscanError(error: unknown): unknown {
 
 function exitCodeOf(code: string): number {
   if (code === 'E-ONEDNN' || code === 'E-CUBLAS' || code === 'E-NCCL' || code === 'E-MEMORY') return 3;
-  if (code === 'E-PEER-MEMORY') return 3;
+  if (code === 'E-PEER-MEMORY' || code === 'E-SYSTEM') return 3;
   if (code === 'E-CUDA-DRIVER' || code === 'E-CUDA-DEVICE' || code === 'E-CUDA-LIBRARY') return 3;
   if (code === 'E-CUDA-KERNEL') return 2;
   if (code.startsWith('E-DATA')) return 4;

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { KeyFile } from '@longscan/worker/protocol';
 import { curveKeyPair } from 'zeromq';
+import { makeTemporaryFolder, onDisk } from '../run-folder/on-disk.js';
 import { decodeZ85 } from './z85.js';
 
 /**
@@ -18,16 +18,19 @@ export class RankKeys {
   /** Ranks whose files are still there. */
   readonly #unread = new Set<number>();
 
+  /** @throws LongscanError E-DISK (exit code 3). */
   constructor(worldSize: number) {
     this.#files = Array.from({ length: worldSize }, () => ({
       ...curveKeyPair(),
       serverKey: this.#server.publicKey,
       secret: randomBytes(32).toString('hex'),
     }));
-    this.#folder = mkdtempSync(join(tmpdir(), 'longscan-keys-'));
-    for (const [rank, file] of this.#files.entries()) {
-      writeFileSync(this.path(rank), JSON.stringify(file), { flag: 'wx', mode: 0o600 });
-      this.#unread.add(rank);
+    this.#folder = makeTemporaryFolder('longscan-keys-');
+    try {
+      for (const [rank, file] of this.#files.entries()) this.#write(rank, file);
+    } catch (error) {
+      this.removeAll();
+      throw error;
     }
   }
 
@@ -55,6 +58,16 @@ export class RankKeys {
     rmSync(this.path(rank), { force: true });
     this.#unread.delete(rank);
     if (this.#unread.size === 0) this.removeAll();
+  }
+
+  #write(rank: number, file: KeyFile): void {
+    const text = JSON.stringify(file);
+    onDisk(
+      this.path(rank),
+      () => writeFileSync(this.path(rank), text, { flag: 'wx', mode: 0o600 }),
+      'TMPDIR',
+    );
+    this.#unread.add(rank);
   }
 
   removeAll(): void {

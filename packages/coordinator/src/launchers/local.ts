@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import {
@@ -11,6 +11,7 @@ import {
   type Submission,
 } from '../launcher.js';
 import { readTail } from '../run-folder/log-tail.js';
+import { makeFolders, onDisk } from '../run-folder/on-disk.js';
 
 /** File descriptor of the lifeline in the rank: after stdin, stdout and stderr. */
 const lifelineFd = 3;
@@ -67,8 +68,10 @@ class LocalRank {
   constructor(request: RankProcess, session: LaunchSession) {
     this.request = request;
     const [program, ...args] = request.command;
-    mkdirSync(dirname(request.logPath), { recursive: true });
-    const log = openSync(request.logPath, 'a');
+    const log = onDisk(request.logPath, () => {
+      makeFolders(dirname(request.logPath));
+      return openSync(request.logPath, 'a');
+    });
     try {
       this.#child = spawn(program, args, {
         detached: true,

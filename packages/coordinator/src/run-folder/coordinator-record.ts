@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { LongscanError } from '@longscan/worker/protocol';
 import { z } from 'zod';
+import { onDisk } from './on-disk.js';
 import { processStartTime } from './process-identity.js';
 
 const recordSchema = z.strictObject({
@@ -53,11 +54,16 @@ export function isLive(record: CoordinatorRecord): boolean {
   return record.host !== hostname() || processStartTime(record.pid) === record.startTime;
 }
 
-/** Replaces the record in one step: readers see the old one or the new one. */
+/**
+ * Replaces the record in one step: readers see the old one or the new one.
+ * @throws LongscanError E-DISK (exit code 3).
+ */
 export function writeRecord(runDir: string, record: CoordinatorRecord): void {
   const draft = draftPath(runDir);
-  writeFileSync(draft, `${JSON.stringify(record, null, 2)}\n`);
-  renameSync(draft, recordPath(runDir));
+  onDisk(recordPath(runDir), () => {
+    writeFileSync(draft, `${JSON.stringify(record, null, 2)}\n`);
+    renameSync(draft, recordPath(runDir));
+  });
 }
 
 /** @throws LongscanError E-LOCK (exit code 3) when a live run uses the folder. */
@@ -66,9 +72,20 @@ export function refuseLiveRun(runDir: string): void {
   if (record !== null && isLive(record)) throw inUse(runDir, record);
 }
 
-/** Notes that the run has ended, which frees its folder. */
-export function releaseRunFolder(runDir: string, record: CoordinatorRecord): void {
-  writeRecord(runDir, { ...record, endpoint: null, endedAt: new Date().toISOString() });
+/**
+ * Notes that the run has ended, which frees its folder; else that is free when this process has ended. Comes after everything
+ * else, so it throws nothing that could take the place of an earlier error.
+ *
+ * @returns E-DISK if it cannot be noted, to be told beside how the run ended.
+ */
+export function releaseRunFolder(runDir: string, record: CoordinatorRecord): LongscanError | null {
+  try {
+    writeRecord(runDir, { ...record, endpoint: null, endedAt: new Date().toISOString() });
+    return null;
+  } catch (error) {
+    if (error instanceof LongscanError) return error;
+    throw error;
+  }
 }
 
 /**

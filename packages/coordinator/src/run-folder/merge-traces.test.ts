@@ -97,6 +97,21 @@ test('without a plan ~> the ranks that are there', () =>
     assert.equal((await mergeTraces(runDir))!.ranks, [2, 10]);
   }));
 
+test('what cannot be read is not told as what cannot be written', () =>
+  withRun(null, async (runDir) => {
+    writeFileSync(join(runDir, 'traces'), '');
+    const refusal = () =>
+      mergeTraces(runDir).then(
+        () => null,
+        (error) => error,
+      );
+    const error = await refusal();
+    assert.is(error?.code, 'E-TRACE');
+    assert.match(error.message, /traces: it cannot be read/);
+    writeFileSync(join(runDir, 'plan.json'), '{');
+    assert.match((await refusal()).message, /E-TRACE.*plan\.json: it cannot be read/);
+  }));
+
 const whole = traceText(1, { times: [5, 15, 25] });
 for (const [what, text, times, note] of [
   ['missing', null, [], /rank 1: cannot be read \(ENOENT\) \(.*rank-1\.json\)/],

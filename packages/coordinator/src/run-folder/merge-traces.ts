@@ -30,7 +30,7 @@ interface Source {
  * line by line. A rank whose file is missing or broken is noted, with what can be read of it, and the rest is merged.
  *
  * @returns null if the run was not traced.
- * @throws LongscanError E-TRACE if no rank's file can be read.
+ * @throws LongscanError E-TRACE if no rank's file can be read, or not the folder; E-DISK if `trace.json` cannot be written.
  */
 export async function mergeTraces(runDir: string): Promise<MergedTrace | null> {
   if (!existsSync(join(runDir, runFiles.traces))) return null;
@@ -77,18 +77,38 @@ async function openAll(runDir: string, notes: string[]): Promise<Source[]> {
 function expectedRanks(runDir: string): readonly number[] {
   const plan = join(runDir, runFiles.plan);
   if (existsSync(plan)) {
-    const { mesh } = JSON.parse(readFileSync(plan, 'utf8')) as {
-      readonly mesh: { readonly numRanks: number };
-    };
+    const { mesh } = reading(
+      plan,
+      () => JSON.parse(readFileSync(plan, 'utf8')) as { readonly mesh: { readonly numRanks: number } },
+    );
     return Array.from({ length: mesh.numRanks }, (_, rank) => rank);
   }
-  const found = readdirSync(join(runDir, runFiles.traces)).map(
+  const traces = join(runDir, runFiles.traces);
+  const found = reading(traces, () => readdirSync(traces)).map(
     (name) => /^rank-(\d+)\.json$/.exec(name)?.[1],
   );
   return found
     .filter((rank) => rank !== undefined)
     .map(Number)
     .sort((a, b) => a - b);
+}
+
+/** What cannot be read is told as that; only what is written is a matter of the disk's room. */
+function reading<T>(where: string, action: () => T): T {
+  try {
+    return action();
+  } catch (cause) {
+    const { message } = cause as Error;
+    throw new LongscanError({
+      code: 'E-TRACE',
+      where,
+      found: `it cannot be read (${message})`,
+      expected: "what a traced run's folder holds",
+      fix: 'let this user read it, or trace the steps again: longscan train JOB --trace',
+      exitCode: 4,
+      cause,
+    });
+  }
 }
 
 /** Brings all times onto the clock of the first rank's host. */

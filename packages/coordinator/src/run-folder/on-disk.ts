@@ -1,9 +1,10 @@
-import { mkdirSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { mkdirSync, mkdtempSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
 import { LongscanError } from '@longscan/worker/protocol';
 
-/** The flag that names another place than the one that cannot be written. */
-export type PlaceOption = '--run-dir' | '--out' | '--save';
+/** The flag or variable that names another place than the one that cannot be written. */
+export type PlaceOption = '--run-dir' | '--out' | '--save' | 'TMPDIR';
 
 const room = 'free some space';
 const right = 'let this user write there';
@@ -19,6 +20,11 @@ const refusals: Readonly<Record<string, readonly [found: string, remedy: string]
   EEXIST: ['a file where a folder is needed', away],
   ENOTDIR: ['a file where a folder is needed', away],
   EISDIR: ['a folder where a file is needed', away],
+  ENOENT: ['a folder that is not there', 'make that folder'],
+  ELOOP: ['symbolic links that lead in a circle', 'mend those links'],
+  ENAMETOOLONG: ['a name too long for the file system', 'give a shorter one'],
+  EMFILE: ['this process has too many files open', 'raise the limit (ulimit -n)'],
+  ENFILE: ['the system has too many files open', 'end what holds them'],
 };
 
 /**
@@ -64,6 +70,12 @@ export function makeFolders(path: string): void {
       makeFolders(path);
     } else if (code !== 'EEXIST' || !statSync(path).isDirectory()) throw error;
   }
+}
+
+/** Makes a new folder among the temporary ones. @throws LongscanError E-DISK (exit code 3) */
+export function makeTemporaryFolder(prefix: string): string {
+  const parent = tmpdir();
+  return onDisk(parent, () => mkdtempSync(join(parent, prefix)), 'TMPDIR');
 }
 
 /** Writes a file and makes the folders above it. @throws LongscanError E-DISK (exit code 3) */

@@ -126,9 +126,15 @@ async function inFolder<T>(dir: string, body: (dir: string) => Promise<T>): Prom
     };
     throw new LongscanError({ ...error.parts, ...remedy });
   }
+  let result: Awaited<ReturnType<typeof body>>;
   try {
-    return await body(dir);
-  } finally {
+    result = await body(dir);
+  } catch (error) {
+    // Why it failed is told, not that the folder could not be released: it is free once this process has ended.
     releaseRunFolder(dir, record);
+    throw error;
   }
+  const unreleased = releaseRunFolder(dir, record);
+  if (unreleased !== null) throw unreleased;
+  return result;
 }

@@ -51,7 +51,8 @@ Napi::Promise AddonData::settle(Napi::Env env, Stream& stream, std::function<voi
     settlement->failure = failure;
     try {
       if (!failure && afterwards) afterwards();
-    } catch (const Error& error) {
+    } catch (...) {
+      const Error error = handledError("read-back");
       settlement->failure = StreamFailure{error.code(), error.what()};
     }
     if (notifier_.NonBlockingCall(settlement) != napi_ok) delete settlement;

@@ -196,7 +196,10 @@ Napi::Value call(const Napi::CallbackInfo& info) {
     args.check(info.Length() == entry->arity,
                std::to_string(info.Length()) + " arguments, expected " + std::to_string(entry->arity));
     return entry->binding(args);
-  } catch (const Error& error) {
+  } catch (const Napi::Error&) {
+    throw;
+  } catch (...) {
+    const Error error = handledError(entry->name);
     throw toJsError(info.Env(), error.code(), error.what());
   }
 }

@@ -76,6 +76,11 @@ void Allocator::release(Block* block) {
   if (recording_) return recording_->release(block);
   stats_.inUseBytes -= block->bytes;
   block->holder = 0;
+  if (std::exchange(block->isLent, false)) {
+    for (const auto& recorded : recorded_) {
+      if (const auto memory = recorded.lock()) memory->isLentForSure = false;
+    }
+  }
   pending_.push_back(block);
   reclaimPending();
 }
@@ -83,14 +88,18 @@ void Allocator::release(Block* block) {
 std::shared_ptr<RecordedMemory> Allocator::endRecording() {
   auto memory = std::make_shared<RecordedMemory>(recording_->finish());
   recording_.reset();
+  for (const Loan& loan : memory->lent) loan.block->isLent = true;
   recorded_.push_back(memory);
   return memory;
 }
 
-bool Allocator::isLent(const RecordedMemory& memory) const {
-  return std::all_of(memory.lent.begin(), memory.lent.end(), [&](const Loan& loan) {
+bool Allocator::isLent(RecordedMemory& memory) const {
+  const auto isWithHolder = [&](const Loan& loan) {
     return blocks_.count(loan.block) > 0 && loan.block->holder == loan.holder;
-  });
+  };
+  if (!memory.isLentForSure)
+    memory.isLentForSure = std::all_of(memory.lent.begin(), memory.lent.end(), isWithHolder);
+  return memory.isLentForSure;
 }
 
 void Allocator::noteRun(const RecordedMemory& memory) {
@@ -106,15 +115,15 @@ void Allocator::giveBack(RecordedMemory& memory) {
 void* Allocator::mapAtAnyPrice(size_t size) {
   dropFree();
   if (void* data = memory_->map(size)) return data;
-  for (const auto& recorded : std::exchange(recorded_, {})) {
+  for (const auto& recorded : recorded_) {
     const auto memory = recorded.lock();
-    if (memory == nullptr) continue;
-    if (memory->isUnderWay) {
-      recorded_.push_back(memory);
-    } else {
-      giveBack(*memory);
-    }
+    if (memory != nullptr && !memory->isUnderWay) giveBack(*memory);
   }
+  const auto isDone = [](const std::weak_ptr<RecordedMemory>& recorded) {
+    const auto memory = recorded.lock();
+    return memory == nullptr || memory->isGivenBack;
+  };
+  recorded_.erase(std::remove_if(recorded_.begin(), recorded_.end(), isDone), recorded_.end());
   dropFree();
   return memory_->map(size);
 }

@@ -24,6 +24,7 @@ struct Block {
     uint64_t ticket;
   };
   std::vector<Use> foreignUses;  // newest use on each other stream
+  bool isLent = false;           // recorded work uses it which may run again
 };
 
 /// What helps to find wrong accesses.
@@ -63,8 +64,9 @@ class Allocator {
   std::shared_ptr<RecordedMemory> endRecording();
   /// While there is one.
   MemoryRecording& recording() { return *recording_; }
-  /// Whether memory that the work uses beside its own is still with those who had it.
-  bool isLent(const RecordedMemory& memory) const;
+  /// Whether memory that the work uses beside its own is still with those who had it. Looks at all of it only
+  /// when some of recorded work's was released since the last time.
+  bool isLent(RecordedMemory& memory) const;
   /// Notes that the work, or a part of it, is enqueued once more.
   void noteRun(const RecordedMemory& memory);
   void giveBack(RecordedMemory& memory);

@@ -8,10 +8,20 @@ ThreadPool::ThreadPool(int numThreads, int numParts)
     : numThreads_(numThreads < 1 ? 1 : numThreads),
       numParts_(numParts < 1 ? numThreads_ : numParts),
       hasFixedParts_(numParts > 0) {
-  for (int i = 1; i < numThreads_; i++) threads_.emplace_back([this, i] { serve(i); });
+  try {
+    for (int i = 1; i < numThreads_; i++) threads_.emplace_back([this, i] { serve(i); });
+  } catch (...) {
+    // The system starts no more of them. A thread that is never joined would end the process.
+    close();
+    throw;
+  }
 }
 
 ThreadPool::~ThreadPool() {
+  close();
+}
+
+void ThreadPool::close() {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     closing_ = true;

@@ -29,6 +29,8 @@ class ThreadPool {
  private:
   void serve(int thread);
   void runShare(int thread);
+  /// Ends the threads.
+  void close();
 
   const int numThreads_;
   const int numParts_;

@@ -35,6 +35,8 @@ struct RecordedMemory {
   bool isGivenBack = false;
   /// A launch has begun whose other sections will come.
   bool isUnderWay = false;
+  /// Whether all of `lent` was found with those who had it, and nothing lent was released since.
+  bool isLentForSure = false;
 };
 
 /// Memory of work while it is recorded. Blocks that are released go round among that work, in the order in

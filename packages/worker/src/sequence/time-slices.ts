@@ -32,21 +32,26 @@ export function trainOverTimeSlices<S>(
 ): void {
   device.compute.mark('forward');
   const borders = [new Border()];
-  device.compute.mark('forward');
-  // The last slice leaves nothing: the way back begins with it.
-  for (const slice of slices.slice(0, -1)) {
-    const crossing = new Crossing(borders.at(-1)!);
-    device.scope(() => pass.forward(slice, crossing));
-    borders.push(crossing.leaving);
-  }
   let adjoint = new Border();
-  for (const [i, slice] of [...slices.entries()].reverse()) {
-    const entering = borders[i]!;
-    const outgoing = adjoint;
-    if (i === 0) beforeLast();
-    adjoint = device.scope(() => backward(device, slice, entering, outgoing, pass));
-    entering.release();
-    outgoing.release();
+  try {
+    device.compute.mark('forward');
+    // The last slice leaves nothing: the way back begins with it.
+    for (const slice of slices.slice(0, -1)) {
+      const crossing = new Crossing(borders.at(-1)!);
+      borders.push(crossing.leaving);
+      device.scope(() => pass.forward(slice, crossing));
+    }
+    for (const [i, slice] of [...slices.entries()].reverse()) {
+      const entering = borders[i]!;
+      const outgoing = adjoint;
+      if (i === 0) beforeLast();
+      adjoint = device.scope(() => backward(device, slice, entering, outgoing, pass));
+      entering.release();
+      outgoing.release();
+    }
+  } finally {
+    // Of a pass that failed.
+    for (const border of [...borders, adjoint]) border.release();
   }
 }
 
@@ -73,22 +78,38 @@ function backward<S>(
   device.compute.mark('forward');
   const leaves = entering.asLeaves();
   const crossing = new Crossing(leaves);
+  try {
+    return backwardFrom(device, slice, crossing, outgoing, pass);
+  } finally {
+    crossing.leaving.release();
+    leaves.release();
+  }
+}
+
+function backwardFrom<S>(
+  device: Device,
+  slice: S,
+  crossing: Crossing,
+  outgoing: Border,
+  pass: SlicePass<S>,
+): Border {
+  const leaves = crossing.entering;
   device.compute.mark('forward');
   const { result: loss, tape } = device.record(() => pass.loss(slice, crossing));
   const reached = outgoing.entries.map(([key]) => crossing.leaving.get(key)!);
   const seeds = outgoing.entries.map(([, gradient]) => gradient);
   const wanted = leaves.entries.map(([, leaf]) => leaf);
-  device.compute.mark('backward');
-  const results = tape.backward(
-    [loss, ...reached],
-    [fromArray(device, [1], [1], loss.dtype), ...seeds],
-    wanted,
-  );
+  let results: readonly (Tensor | null)[];
+  try {
+    device.compute.mark('backward');
+    const seed = fromArray(device, [1], [1], loss.dtype);
+    results = tape.backward([loss, ...reached], [seed, ...seeds], wanted);
+  } catch (error) {
+    tape.clear();
+    throw error;
+  }
   pass.addLoss(loss);
-  crossing.leaving.release();
-  const incoming = new Border(
+  return new Border(
     leaves.entries.flatMap(([key], i) => (results[i] == null ? [] : [[key, results[i]] as const])),
   );
-  leaves.release();
-  return incoming;
 }

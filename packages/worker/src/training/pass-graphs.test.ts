@@ -105,6 +105,28 @@ test('when memory is short, steps go on without graphs', () =>
     assert.is(device.memory().inUseBytes, inUseBytes);
   }));
 
+test('when memory ends before a graph is begun, the step goes on without and what was taken is given back', () =>
+  withFakeGpu({ fake: 'bytes=1000000' }, async (device) => {
+    const steps = new Steps(device);
+    const held: Tensor[] = [];
+    assert.is(await steps.launch([batchOf(1)]), null);
+    for (let size = 1 << 17; size >= 16; size /= 2) {
+      try {
+        for (;;) held.push(empty(device, [size]));
+      } catch {
+        // Smaller ones fill the rest.
+      }
+    }
+    // Room for the tokens, not for the labels.
+    held.pop()!.release();
+    const { inUseBytes } = device.memory();
+    assert.is(await steps.launch([batchOf(2)]), null);
+    assert.is(device.memory().inUseBytes, inUseBytes);
+    assert.match(steps.lines.join(), /no more CUDA graphs .*out of memory/);
+    for (const tensor of held) tensor.release();
+    assert.is(await steps.launch([batchOf(3)]), null);
+  }));
+
 test('jobs that cannot have graphs say why', () =>
   withFakeGpu({}, async (device) => {
     const open = (parts: object, wanted = true) => {

@@ -76,24 +76,35 @@ export class PassGraphs {
       if (this.numPlain.size > maxForms) this.giveUp('the shapes of batches vary');
       return null;
     }
+    try {
+      const recorded = this.capture(batches, passes);
+      this.graphs.set(form, recorded);
+      return recorded;
+    } catch (error) {
+      if (!(error instanceof LongscanError && refusals.includes(error.code))) throw error;
+      this.giveUp(error.message);
+      return null;
+    }
+  }
+
+  private capture(batches: readonly Batch[], passes: Passes): RecordedPasses {
     const { device, parameters } = this.training;
-    const uploaded = batches.map((batch) => uploadBatch(device, batch));
-    const tensors = {
-      seed: fromArray(device, [1], [1], parameters.dtype),
-      sent: zeros(device, [numCounts(batches)], 'f64'),
-    };
+    // All of them or none: what was taken when memory ends is wanted by the plain step.
+    const { uploaded, tensors } = device.scope(() => ({
+      uploaded: batches.map((batch) => uploadBatch(device, batch)),
+      tensors: {
+        seed: fromArray(device, [1], [1], parameters.dtype),
+        sent: zeros(device, [numCounts(batches)], 'f64'),
+      },
+    }));
     // They outlive the step's scope.
     for (const tensor of all(uploaded, tensors)) tensor.retain();
     try {
       const graph = device.compute.capture(() => device.scope(() => passes(uploaded, tensors)));
-      const recorded = { graph, batches: uploaded, tensors };
-      this.graphs.set(form, recorded);
-      return recorded;
+      return { graph, batches: uploaded, tensors };
     } catch (error) {
       releaseAll(uploaded, tensors);
-      if (!(error instanceof LongscanError && refusals.includes(error.code))) throw error;
-      this.giveUp(error.message);
-      return null;
+      throw error;
     }
   }
 

@@ -96,9 +96,15 @@ function forwardAndBackward(
   const { result: loss, tape } = device.record(() =>
     device.scope(() => forwardUploaded(training, batch, carry)),
   );
-  after(1);
-  device.compute.mark('backward');
-  tape.backward([loss], [seed]);
+  try {
+    after(1);
+    device.compute.mark('backward');
+    tape.backward([loss], [seed]);
+  } catch (error) {
+    // What it saved is released by its backward pass, which may not have been reached.
+    tape.clear();
+    throw error;
+  }
   after(2);
   axpy(1, loss, lossOf(parameters));
 }

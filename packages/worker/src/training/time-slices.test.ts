@@ -108,4 +108,23 @@ test("time slices ~> a longer sequence takes the memory of its borders' states, 
   assert.ok(whole > 4, `whole sequences take ${whole} times as much`);
 });
 
+test('time slices ~> a pass that fails on its way back gives back what crosses borders', () =>
+  withRanks(specOf(32), { lengths: [96] }, async ([training], sliceOf) => {
+    const { compute } = training!.device;
+    const numValid = windows.slice(0, 2).reduce((sum, window) => sum + numLabels(text, window), 0);
+    const batch = packedBatch(text, windows.slice(0, 2), sliceOf(0), numValid);
+    const step = (number: number) => trainStep(training!, [batch], number, 0.1, { stop: false, save: false });
+    await step(1);
+    const { inUseBytes } = training!.device.memory();
+    for (const place of [1, 2, 3]) {
+      let numBackward = 0;
+      compute.mark = (name) => {
+        if (name === 'backward' && ++numBackward === place) throw new Error('on the way');
+      };
+      assert.throws(() => step(2), /on the way/);
+      await compute.sync();
+      assert.is(training!.device.memory().inUseBytes, inUseBytes);
+    }
+  }));
+
 test.run();

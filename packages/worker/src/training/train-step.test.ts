@@ -255,4 +255,20 @@ test('train step ~> a gradient that is not finite changes no weight', async () =
   training!.device.close();
 });
 
+test('a step that fails between its passes gives back what the forward pass has kept', async () => {
+  const [training] = await openRanks(1, 1, 'ring');
+  const { device } = training!;
+  const step = (number: number) => trainStep(training!, [batchOf(number, 0, 1, 1)], number, 0.1, stay);
+  await step(1);
+  const { inUseBytes } = device.memory();
+  const { compute } = device;
+  compute.mark = (name) => {
+    if (name === 'backward') throw new Error('in between');
+  };
+  assert.throws(() => step(2), /in between/);
+  await compute.sync();
+  assert.is(device.memory().inUseBytes, inUseBytes);
+  device.close();
+});
+
 test.run();

@@ -1,0 +1,64 @@
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { LongscanError } from '@longscan/worker/protocol';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { RankKeys } from '../control/rank-keys.js';
+import local from '../launchers/local.js';
+import { runTask } from '../run-task.js';
+import { makeTemporaryFolder } from './on-disk.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'longscan-temporary-'));
+const prevPlace = process.env.TMPDIR;
+const test = suite('temporary folder');
+test.after.each(() => {
+  if (prevPlace === undefined) delete process.env.TMPDIR;
+  else process.env.TMPDIR = prevPlace;
+});
+test.after(() => rmSync(folder, { recursive: true }));
+
+async function refusalOf(action: () => unknown): Promise<LongscanError> {
+  try {
+    await action();
+  } catch (error) {
+    if (error instanceof LongscanError) return error;
+    throw error;
+  }
+  throw new Error('nothing was refused');
+}
+
+test('a missing TMPDIR is told by its name, whoever wants it', async () => {
+  process.env.TMPDIR = join(folder, 'nowhere');
+  const expected =
+    `error[E-DISK] ${join(folder, 'nowhere')}: a folder that is not there (ENOENT), expected a place with space ` +
+    'that this user may write to. Fix: make that folder, or choose another TMPDIR';
+  for (const action of [
+    () => makeTemporaryFolder('longscan-'),
+    () => new RankKeys(2),
+    () => runTask({ kind: 'layers-check', file: 'gla', json: false } as never),
+  ]) {
+    const error = await refusalOf(action);
+    assert.is(error.message, expected);
+    assert.is(error.exitCode, 3);
+  }
+});
+
+test('a folder is made in TMPDIR', () => {
+  process.env.TMPDIR = folder;
+  assert.ok(makeTemporaryFolder('longscan-new-').startsWith(join(folder, 'longscan-new-')));
+  const keys = new RankKeys(2);
+  assert.is(readdirSync(folder).filter((name) => name.startsWith('longscan-keys-')).length, 1);
+  keys.removeAll();
+});
+
+test("a rank's log that cannot be made is told with its place", async () => {
+  const file = join(folder, 'file');
+  writeFileSync(file, '');
+  const plan = { mesh: { numRanks: 1 }, jobSpec: { device: { threads: 1 } } } as const;
+  const request = local.request(plan, { command: ['true'], logDir: join(file, 'logs'), numCores: 1 });
+  const error = await refusalOf(() => local.submit(request, { env: () => ({}), onExit: () => {} }));
+  assert.match(error.message, /E-DISK.*file\/logs\/rank-0\.log: a file where a folder is needed/);
+});
+
+test.run();
