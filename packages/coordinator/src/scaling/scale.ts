@@ -126,7 +126,7 @@ async function inFolder<T>(dir: string, body: (dir: string) => Promise<T>): Prom
     };
     throw new LongscanError({ ...error.parts, ...remedy });
   }
-  let result: Awaited<ReturnType<typeof body>>;
+  let result: T;
   try {
     result = await body(dir);
   } catch (error) {
