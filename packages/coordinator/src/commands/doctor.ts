@@ -16,6 +16,8 @@ export default defineCommand({
   options: { set: setOption },
   example: 'doctor examples/moby-dick/job.toml --set device.kind=cuda',
   async run({ job, set, json }, terminal) {
+    // A process that a driver holds up would not notice that this one is gone: on exit it is killed.
+    process.once('SIGINT', () => process.exit(130)).once('SIGTERM', () => process.exit(143));
     const checks = await examine({ job, overrides: set });
     const numFailed = checks.filter(({ status }) => status === 'failed').length;
     if (json) terminal.printJson(checks);

@@ -2,18 +2,19 @@ import { askFact } from './ask-fact.js';
 import { type Check, checkOf } from './check.js';
 
 /** NCCL takes seconds to connect the GPUs of a host. */
-const deadlineMs = 60_000;
+const deadlineMs = 45_000;
 
 /**
  * Connects all GPUs as the ranks of a job are, a process for each, and sees whether they reach each other's memory: what the
  * driver promises and what a container lets through are two things.
  *
- * @param isPossible Whether every GPU and NCCL could be opened.
+ * @param isPossible Whether NCCL and every GPU could be opened, and kernels run on them.
  */
 export async function checkGroup(numGpus: number, isPossible: boolean): Promise<Check> {
   const name = 'gpu links';
   if (numGpus < 2) return { name, status: 'absent', found: 'one GPU' };
-  if (!isPossible) return { name, status: 'absent', found: 'not tried without NCCL and every GPU' };
+  if (!isPossible)
+    return { name, status: 'absent', found: 'not tried without NCCL, and kernels on every GPU' };
   const size = String(numGpus);
   let followers: readonly ReturnType<typeof ask>[] = [];
   const ask = (args: readonly string[], onGroupId?: (id: string) => void) =>

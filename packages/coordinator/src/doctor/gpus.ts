@@ -45,7 +45,8 @@ export async function checkGpus(need: GpuNeed): Promise<GpuChecks> {
   const hidden =
     all === null || all <= count.value ? '' : `; CUDA_VISIBLE_DEVICES hides ${all - count.value} others`;
   const [first] = gpus;
-  const group = await checkGroup(count.value, nccl.ok && gpus.length === count.value);
+  const canRun = nccl.ok && gpus.length === count.value && gpus.every(({ kernels }) => kernels.ok);
+  const group = await checkGroup(count.value, canRun);
   return {
     checks: [
       { name: 'driver', status: 'ok', found: describeDriver(first?.driverVersion) },

@@ -44,6 +44,7 @@ const facts: { readonly [N in FactName]: (...args: string[]) => Known<N> | Promi
     let chains = '';
     const comm = await connectNccl({
       ...{ device, axis: 'doctor', id, rank: Number(rank), size: Number(size) },
+      connectTimeoutMs: 30_000,
       peerMemory: peerMemoryFromEnv(),
       log: (line) => {
         chains = line.replace(/^doctor: chains /, '');
