@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Check } from './check.js';
+import { libraryStatus } from './library-status.js';
 
 // The command on machines of all kinds, which fake libraries stand for (kernels' cuda/testing and comm/testing).
 
@@ -43,7 +44,7 @@ test('a whole machine with one GPU: one line each, nothing failed, nothing left 
   assert.is(status, 0, stdout);
   const lines = stdout.trim().split('\n');
   const names = lines.slice(0, -1).map((line) => line.split(/ {2,}/)[1]);
-  const host = ['node', 'addon', 'cores', 'memory', 'disk', 'sockets'];
+  const host = ['node', 'addon', 'onednn', 'cores', 'memory', 'disk', 'sockets'];
   assert.equal(names, [...host, 'driver', 'gpu 0', 'kernels', 'cublas', 'nccl', 'gpu links']);
   assert.match(stdout, /^ok +gpu 0 +Fake GPU, compute capability 9\.0, .*MiB free$/m);
   assert.match(stdout, /^ok +kernels +.*sm_90$/m);
@@ -91,6 +92,16 @@ test('no addon: what can be looked at without one is', () => {
 });
 
 const job = '[data]\npath = "text.txt"\nsequenceLength = 1000\n[model]\ndModel = 64\nlayers = "gla"\n';
+
+test('a host of GPUs without oneDNN: absent, unless a job is for its CPU', () => {
+  const named = checksOf({ ...fakes, LONGSCAN_ONEDNN: '/nowhere' });
+  assert.is(named.of('addon')!.status, 'ok');
+  assert.is(named.of('onednn')!.status, 'failed');
+  assert.match(named.of('onednn')!.found, 'Tried: /nowhere:');
+  const missing = { ok: false, code: 'E-ONEDNN', found: 'oneDNN cannot be opened. Tried: x' } as const;
+  assert.is(libraryStatus(missing, false, 'LONGSCAN_NOTHING'), 'absent');
+  assert.is(libraryStatus(missing, true, 'LONGSCAN_NOTHING'), 'failed');
+});
 
 test('a job: what it needs has failed where it is not there', () => {
   const place = mkdtempSync(join(tmpdir(), 'longscan-doctor-job-'));

@@ -28,7 +28,7 @@ export async function examine({ job, overrides = [] }: ExamineOptions = {}): Pro
   let found: GpuChecks = { checks: [], gpus: [] };
   const machine = await Promise.all([
     guarded('node', () => [checkNode()]),
-    guarded('addon', async () => [await checkAddon()]),
+    guarded('addon', () => checkAddon(jobSpec?.device.kind === 'cpu')),
     guarded('cores', () => [checkCores()]),
     guarded('memory', () => [checkMemory()]),
     guarded('disk', () => [checkDisk(plan === null ? 0 : 2 * checkpointBytes(plan))]),

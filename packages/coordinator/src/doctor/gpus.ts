@@ -4,6 +4,7 @@ import { formatBytes } from '../format.js';
 import { askFact } from './ask-fact.js';
 import { type Check, type CheckStatus, checkOf } from './check.js';
 import { checkGroup } from './gpu-group.js';
+import { isSet, libraryStatus } from './library-status.js';
 
 /** Opening a GPU takes a second or two; a driver that is broken may take for ever. */
 const deadlineMs = 30_000;
@@ -43,7 +44,7 @@ export async function checkGpus(need: GpuNeed): Promise<GpuChecks> {
   const facts = await Promise.all(indices.map((index) => askFact('gpu', [index], { deadlineMs })));
   const gpus = facts.flatMap((fact) => (fact.ok ? [fact.value] : []));
   const hidden =
-    all === null || all <= count.value ? '' : `; CUDA_VISIBLE_DEVICES hides ${all - count.value} others`;
+    all === null || all <= count.value ? '' : `; CUDA_VISIBLE_DEVICES hides ${all - count.value} more`;
   const [first] = gpus;
   const canRun = nccl.ok && gpus.length === count.value && gpus.every(({ kernels }) => kernels.ok);
   const group = await checkGroup(count.value, canRun);
@@ -134,11 +135,3 @@ function checkNccl(fact: Fact<'nccl'>, need: GpuNeed): Check {
   if (!fact.ok) return checkOf('nccl', libraryStatus(fact, need.needsNccl, 'LONGSCAN_NCCL'), fact);
   return { name: 'nccl', status: 'ok', found: `${fact.value.version}, ${fact.value.path}` };
 }
-
-/** What cannot be opened and was not asked for is absent; what is there and does not do has failed. */
-function libraryStatus({ code, found }: Refusal, isNeeded: boolean, variable: string): CheckStatus {
-  const isMissing = code === 'E-ADDON' || /cannot be opened\. Tried/.test(found);
-  return isMissing && !isNeeded && !isSet(variable) ? 'absent' : 'failed';
-}
-
-const isSet = (variable: string): boolean => (process.env[variable] ?? '') !== '';

@@ -11,6 +11,7 @@ import { onDisk } from '../run-folder/on-disk.js';
 import { requireSpace, runsFolder } from '../run-folder/run-folder.js';
 import { askFact } from './ask-fact.js';
 import { type Check, checkOf } from './check.js';
+import { libraryStatus } from './library-status.js';
 
 /** Of a fact that needs no GPU. */
 const deadlineMs = 20_000;
@@ -23,16 +24,17 @@ export function checkNode(): Check {
   return { name: 'node', status: 'ok', found: `${process.versions.node}, ${process.execPath}` };
 }
 
-export async function checkAddon(): Promise<Check> {
+/** The addon, and what multiplies matrices on this CPU, which a host that trains on GPUs can do without. */
+export async function checkAddon(isForCpuJob: boolean): Promise<readonly Check[]> {
   const fact = await askFact('addon', [], { deadlineMs });
-  if (!fact.ok) return checkOf('addon', 'failed', fact);
+  if (!fact.ok) return [checkOf('addon', 'failed', fact)];
   const { cpu, products } = fact.value;
-  const { engine, version } = products;
-  return {
-    name: 'addon',
-    status: 'ok',
-    found: `loads; ${cpu}, matrix products by ${`${engine} ${version}`.trim()}`,
-  };
+  const addon: Check = { name: 'addon', status: 'ok', found: `loads; ${cpu}` };
+  if (!products.ok)
+    return [addon, checkOf('onednn', libraryStatus(products, isForCpuJob, 'LONGSCAN_ONEDNN'), products)];
+  const { engine, version, path } = products.value;
+  const found = engine === 'builtin' ? 'not asked for (LONGSCAN_GEMM)' : `${version}, ${path}`;
+  return [addon, { name: 'onednn', status: 'ok', found }];
 }
 
 /** `quota`: cores' worth of time that a control group leaves. */

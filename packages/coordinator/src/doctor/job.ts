@@ -59,7 +59,8 @@ export async function checkPlan(plan: Plan, gpus: readonly Gpu[]): Promise<reado
     if (gpus.length < numRanks && !share) {
       checks.push(checkOf('job gpus', 'failed', tooFewGpus(gpus.length, numRanks).parts));
     } else {
-      const found = `${gpus.length} for ${numRanks} ${numRanks === 1 ? 'rank' : 'ranks'}`;
+      const turns = gpus.length < numRanks ? ', which take turns (device.share)' : '';
+      const found = `${gpus.length} for ${numRanks} ${numRanks === 1 ? 'rank' : 'ranks'}${turns}`;
       checks.push({ name: 'job gpus', status: 'ok', found });
     }
   }

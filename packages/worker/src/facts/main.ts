@@ -18,7 +18,7 @@ import type { FactMessage, FactName, Known, Refusal } from '../protocol/facts.js
 const facts: { readonly [N in FactName]: (...args: string[]) => Known<N> | Promise<Known<N>> } = {
   addon() {
     const device = openCpuDevice();
-    return { cpu: device.native.cpuInfo().name, products: gemmInfo(device) };
+    return { cpu: device.native.cpuInfo().name, products: attempt(() => gemmInfo(device)) };
   },
 
   'gpu-count': countGpus,

@@ -19,7 +19,7 @@ const products = library.extend({ engine: z.string() });
 /** Facts of a machine that only the native library knows, each asked for in a process of its own (`facts/main.ts`). */
 export const factSchemas = {
   /** What the addon computes with on this CPU. */
-  addon: outcomeOf(z.object({ cpu: z.string(), products })),
+  addon: outcomeOf(z.object({ cpu: z.string(), products: outcomeOf(products) })),
   /** GPUs that the driver shows. */
   'gpu-count': outcomeOf(z.number()),
   /** The GPU of this index: what it is, whether our kernels run on it, which library multiplies on it. */
