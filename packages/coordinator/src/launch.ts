@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type JobSpec, LongscanError, type Plan } from '@longscan/worker/protocol';
+import { type JobSpec, LongscanError } from '@longscan/worker/protocol';
 import { isProbed } from './fabric/load-fabric.js';
 import { loadLauncher } from './launcher.js';
-import { momentsBytesPerParameter } from './plan/plan.js';
+import { checkpointBytes } from './plan/checkpoint-bytes.js';
 import { keepProbe, keptProbe } from './probe/kept-probe.js';
 import { type PlanOnLinks, planOnLinks } from './probe/plan-on-links.js';
 import { JobRun, type PreparedRun, type Run } from './run.js';
@@ -165,11 +165,6 @@ async function prepare(
 
 function newRunFolder(name: string, given: string | undefined): string {
   return given === undefined ? createRunFolder(name, new Date()) : useRunFolder(given);
-}
-
-/** Parameters in f32 and AdamW's two moments as they are held. */
-function checkpointBytes({ jobSpec, perRank }: Plan): number {
-  return (4 + momentsBytesPerParameter(jobSpec)) * perRank.numParameters;
 }
 
 function hashes(bundles: readonly BundledLayer[]): Record<string, string> {

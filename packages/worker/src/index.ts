@@ -25,6 +25,7 @@ export {
 export { hasAttention } from './model/has-attention.js';
 export { objectivesOf } from './model/objectives.js';
 export { type TraceSizes, traceModel } from './model/trace.js';
+export { tooFewGpus } from './open-device.js';
 export { type LayerOps, recordLayerOps } from './schedule/record-layer-ops.js';
 export {
   type RecordScanOptions,

@@ -30,13 +30,14 @@ export function openDevice(
 ): Device {
   if (kind === 'cpu') return openCpuDevice({ threads: numThreads, fixedPartition });
   const numGpus = countGpus();
-  if (localWorldSize > numGpus && !share) throw tooFew(numGpus, localWorldSize);
+  if (localWorldSize > numGpus && !share) throw tooFewGpus(numGpus, localWorldSize);
   // NCCL refuses two ranks on one GPU unless it takes them for ranks of two hosts.
   if (share) process.env.NCCL_HOSTID = `${hostname()}-${rank}`;
   return openCudaDevice({ index: localRank % numGpus });
 }
 
-function tooFew(numGpus: number, numRanks: number): LongscanError {
+/** What a host's ranks are told that has fewer GPUs than they are. */
+export function tooFewGpus(numGpus: number, numRanks: number): LongscanError {
   return new LongscanError({
     code: 'E-CUDA-GPUS',
     where: `device.kind = "cuda" on ${hostname()}`,

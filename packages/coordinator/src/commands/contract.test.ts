@@ -5,6 +5,7 @@ import { parseCommandLine } from './parse.js';
 
 /** Other programs call these: a line may be added, but changing one needs an entry in the changelog. */
 const contract = [
+  'doctor <job> --set --json',
   'train <job> --set --run-dir --resume --launcher --trace --allow-code-change --json',
   'resume <run> --set --launcher --trace --allow-code-change --json',
   'plan <job> --set --fabric --compute --print --json',

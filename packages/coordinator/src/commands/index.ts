@@ -4,6 +4,7 @@ import benchStep from './bench-step.js';
 import ckptLs from './ckpt-ls.js';
 import ckptVerify from './ckpt-verify.js';
 import type { Command } from './command.js';
+import doctor from './doctor.js';
 import generate from './generate.js';
 import layers from './layers.js';
 import layersCheck from './layers-check.js';
@@ -20,6 +21,7 @@ import train from './train.js';
 
 /** Every command of the CLI, in the order of its help. */
 export const commands: readonly Command[] = [
+  doctor,
   train,
   resume,
   plan,

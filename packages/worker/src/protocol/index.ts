@@ -19,6 +19,14 @@ export {
   type MeasuredTransition,
   measuredTransitions,
 } from './collectives.js';
+export {
+  type Fact,
+  type FactName,
+  factMessageSchema,
+  factSchemas,
+  type Known,
+  type Refusal,
+} from './facts.js';
 export { type FrameFault, frameLimits, scanFrame } from './frame-scanner.js';
 export {
   defaultMaskRate,

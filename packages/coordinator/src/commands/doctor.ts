@@ -1,0 +1,30 @@
+import { formatChecks } from '../doctor/check.js';
+import { examine } from '../doctor/examine.js';
+import { defineCommand } from './command.js';
+import { setOption } from './options.js';
+
+/** What a machine lacks is the environment's fault. */
+const failedExitCode = 3;
+
+export default defineCommand({
+  name: 'doctor',
+  summary:
+    'look at this machine, and at what a job wants of it: what works, what does not, what to do about it',
+  positionals: {
+    job: { type: 'string', describe: 'job file (.toml, .yaml or .json); default: the machine alone' },
+  },
+  options: { set: setOption },
+  example: 'doctor examples/moby-dick/job.toml --set device.kind=cuda',
+  async run({ job, set, json }, terminal) {
+    // A process that a driver holds up would not notice that this one is gone: on exit it is killed.
+    process.once('SIGINT', () => process.exit(130)).once('SIGTERM', () => process.exit(143));
+    const checks = await examine({ job, overrides: set });
+    const numFailed = checks.filter(({ status }) => status === 'failed').length;
+    if (json) terminal.printJson(checks);
+    else {
+      terminal.print(formatChecks(checks));
+      terminal.print(numFailed === 0 ? 'nothing failed' : `${numFailed} failed`);
+    }
+    return numFailed === 0 ? 0 : failedExitCode;
+  },
+});
