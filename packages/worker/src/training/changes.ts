@@ -18,6 +18,7 @@ export function changesOf(job: JobSpec): readonly (readonly Change[])[] {
   return [
     microBatches(job),
     recomputing(job),
+    fewerKept(job),
     timeSlices(job),
     shardedOptimizer(job),
     moreRanks(job),
@@ -47,6 +48,12 @@ function recomputing(job: JobSpec): Change[] {
     ...(recompute !== true && timeSlice === 0 ? [true] : []),
   ];
   return values.map((value) => withModel(job, 'recompute', value));
+}
+
+function fewerKept(job: JobSpec): Change[] {
+  const { keptMlps } = job.model;
+  if (keptMlps === 0) return [];
+  return [...halvings(keptMlps, 1), 0].map((value) => withModel(job, 'keptMlps', value));
 }
 
 function timeSlices(job: JobSpec): Change[] {

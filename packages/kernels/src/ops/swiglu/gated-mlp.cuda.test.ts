@@ -5,6 +5,7 @@ import { fromArray, type Tensor, zeros } from '../../tensor.js';
 import { testOnGpu } from '../../testing/gpu.js';
 import { checkOpOnGpu, checkRemade, fromNumbers, randomNormal } from '../../testing/index.js';
 import { linear } from '../linear/index.js';
+import { checkKnownOutput } from './check-known-output.js';
 import { gatedMlp } from './gated-mlp.js';
 import { gatedMlpCheck } from './gated-mlp-check.js';
 import { swiglu } from './index.js';
@@ -119,6 +120,12 @@ testOnGpu('the product need not be kept ~> the same gradients, to the bit', asyn
     gatedMlp({ x: x!, gate: gate!, up: up!, down: down! });
   await checkRemade(device, { shapes, dtype: 'bf16', op });
 });
+
+for (const dtype of ['bf16', 'f32'] as const) {
+  testOnGpu(`a known output takes the place of the last product, ${dtype}`, (device) =>
+    checkKnownOutput(device, dtype),
+  );
+}
 
 testOnGpu('no tokens leave gradients of zero', async (device) => {
   const { weights, gradients } = parametersOf(device, 0, [true, true, true]);
