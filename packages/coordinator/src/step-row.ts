@@ -171,7 +171,7 @@ export function formatStepRow(row: StepRow): string {
     machine.device === 'cuda' ? String(machine.name) : `CPU (${machine.level}), ${machine.threads} threads`;
   const ranks = mesh.numRanks === 1 ? 'one rank' : `${mesh.sp} x ${mesh.dp} ranks (sp x dp, ${row.strategy})`;
   const moments = row.moments === 'f32' ? '' : `, moments in ${row.moments}`;
-  const outputs = row.keptMlps > 0 ? ` that keep MLP outputs of ${row.keptMlps} blocks` : '';
+  const outputs = row.keptMlps > 0 ? ` (MLPs kept: ${row.keptMlps})` : '';
   const memory =
     recomputing[String(row.recompute)] +
     (row.timeSlice > 0 ? `, in time slices of ${row.timeSlice}${outputs}` : '');

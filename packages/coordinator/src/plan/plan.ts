@@ -144,7 +144,9 @@ function timeSliceNotes({ model, data }: JobSpec, layout: Layout, trace: ModelTr
   return [
     `${numSlices} time slices of ${timeSlice} tokens: all but the last run forward twice; of each border ${formatBytes(stateBytes + haloBytes)} of states and halos are kept`,
     ...(keptMlps > 0
-      ? [`MLP outputs of ${keptMlps} blocks are kept for the second time: ${formatBytes(mlpBytes)} of each`]
+      ? [
+          `outputs of MLPs are kept for the second time, of the first ${keptMlps} blocks: ${formatBytes(mlpBytes)} a block`,
+        ]
       : []),
   ];
 }
