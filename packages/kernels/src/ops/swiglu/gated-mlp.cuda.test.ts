@@ -127,6 +127,15 @@ for (const dtype of ['bf16', 'f32'] as const) {
   );
 }
 
+testOnGpu('without a tape gate and up are not written ~> the same output, to the bit', async (device) => {
+  const { weights } = parametersOf(device, 0, [true, true, true]);
+  const x = fromNumbers(device, randomNormal(rows * numIn, 6), [rows, numIn], 'bf16');
+  x.requiresGrad = true;
+  const { result, tape } = device.record(() => gatedMlp({ x, ...weights }));
+  tape.clear();
+  assert.equal(await gatedMlp({ x, ...weights }).read(), await result.read());
+});
+
 testOnGpu('no tokens leave gradients of zero', async (device) => {
   const { weights, gradients } = parametersOf(device, 0, [true, true, true]);
   const x = zeros(device, [0, numIn], 'bf16');

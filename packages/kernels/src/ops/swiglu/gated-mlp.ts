@@ -41,9 +41,10 @@ const gatedMlpOp = defineOp<GatedMlpInputs, KnownOutput>({
     const [rows, hidden] = [x.shape.slice(0, -1), gate.dim(0)];
     expectShape('gated-mlp', 'gate', gate, [-1, x.dim(-1)]);
     expectShape('gated-mlp', 'down', down, [-1, hidden]);
-    const pair = call.empty([...rows, 2 * hidden], x.dtype);
+    // Without a backward pass nobody reads it.
+    const pair = call.device.tape && call.empty([...rows, 2 * hidden], x.dtype);
     const product = call.empty([...rows, hidden], x.dtype);
-    call.native.linearSwigluForward(call.stream, x.id, gate.id, up.id, pair.id, product.id);
+    call.native.linearSwigluForward(call.stream, x.id, gate.id, up.id, pair?.id ?? null, product.id);
     call.device.flops += 2 * x.size * 2 * hidden + 5 * product.size;
     const output = linearOutput(call, { x: product, weight: down, bias: null }, known);
     // The backward rule can write the product again beside the gradients.
