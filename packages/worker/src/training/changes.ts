@@ -53,7 +53,8 @@ function recomputing(job: JobSpec): Change[] {
 function fewerKept(job: JobSpec): Change[] {
   const { keptMlps } = job.model;
   if (keptMlps === 0) return [];
-  return [...halvings(keptMlps, 1), 0].map((value) => withModel(job, 'keptMlps', value));
+  const fewer = [1, ...doublings(1, keptMlps - 1)].filter((count) => count < keptMlps);
+  return [...fewer, keptMlps].map((count) => withModel(job, 'keptMlps', keptMlps - count));
 }
 
 function timeSlices(job: JobSpec): Change[] {

@@ -55,7 +55,7 @@ test('changes ~> none that a job refuses', () => {
   assert.equal(sliced[1], ['model.recompute = "cheap"']);
   assert.equal(
     sliced[2],
-    [3, 2, 1, 0].map((count) => `model.keptMlps = ${count}`),
+    [5, 4, 2, 0].map((count) => `model.keptMlps = ${count}`),
   );
   assert.equal(sliced[5], []);
   const onGpus = textsOf(jobOf({ device: { kind: 'cuda', engine: 'nccl' } }));
