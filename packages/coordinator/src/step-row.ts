@@ -44,6 +44,7 @@ export interface StepRow {
   readonly moments: 'f32' | 'bf16';
   readonly recompute: boolean | 'cheap';
   readonly timeSlice: number;
+  readonly keptMlps: number;
   readonly numParameters: number;
   readonly numLayers: number;
   readonly strategy: string;
@@ -113,7 +114,7 @@ export function stepRow(
   return {
     ...{ job, B: data.batchSize, T: data.sequenceLength, mesh, strategy },
     ...{ precision: model.precision, moments: optimizer.moments },
-    ...{ recompute: model.recompute, timeSlice: model.timeSlice },
+    ...{ recompute: model.recompute, timeSlice: model.timeSlice, keptMlps: model.keptMlps },
     ...{ numParameters: first.numParameters, numLayers: model.numLayers },
     ...{ numWarmUps, numSteps: laps.length, laps, medianMs: at(0.5), lowMs: at(0.05), highMs: at(0.95) },
     coreMs: first.coreMs,
@@ -170,8 +171,10 @@ export function formatStepRow(row: StepRow): string {
     machine.device === 'cuda' ? String(machine.name) : `CPU (${machine.level}), ${machine.threads} threads`;
   const ranks = mesh.numRanks === 1 ? 'one rank' : `${mesh.sp} x ${mesh.dp} ranks (sp x dp, ${row.strategy})`;
   const moments = row.moments === 'f32' ? '' : `, moments in ${row.moments}`;
+  const outputs = row.keptMlps > 0 ? ` (MLPs kept: ${row.keptMlps})` : '';
   const memory =
-    recomputing[String(row.recompute)] + (row.timeSlice > 0 ? `, in time slices of ${row.timeSlice}` : '');
+    recomputing[String(row.recompute)] +
+    (row.timeSlice > 0 ? `, in time slices of ${row.timeSlice}${outputs}` : '');
   const lines = [
     `${row.job ?? 'defaults'}: ${row.numLayers} layers, ${formatCount(row.numParameters)} parameters, ${row.precision}${moments}${memory}; ${row.B} x ${row.T} tokens a step`,
     `${name}; ${ranks}`,

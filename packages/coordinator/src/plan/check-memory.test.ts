@@ -63,6 +63,7 @@ test('an estimate ~> what the whole plan needs, or somewhat less', async () => {
     { ...jobSpec, parallel: { ...parallel, zero: 1 } },
     { ...jobSpec, model: { ...model, recompute: true } as const },
     { ...jobSpec, parallel: { ...parallel, sp: 1 }, model: { ...model, timeSlice: 512 } },
+    { ...jobSpec, parallel: { ...parallel, sp: 1 }, model: { ...model, timeSlice: 256, keptMlps: 1 } },
     { ...jobSpec, data: { ...data, sequenceLength: 1000 } },
   ] satisfies JobSpec[]) {
     const [whole, estimated] = [await planJob(changed, {}, links), await planMemory(changed, {}, links)];

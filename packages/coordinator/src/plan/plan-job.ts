@@ -54,13 +54,13 @@ export async function planJob(
   return finish(plan({ ...inputs, timeScans, workOf }));
 }
 
-/** Time slices that are traced where nothing but memory is asked for: of each further one a border is kept. */
+/** Time slices that are traced where nothing but memory is asked for, and of each further one only a border is kept. */
 const fewSlices = 8;
 
 /**
  * A plan for its memory alone, in a fraction of the time: nothing is simulated, where the planner would choose states go along the
  * chain, whose buffers are the smallest that there are, of all ranks one in the middle of a sequence is traced, and of many time slices
- * a few. So the need is that of the whole plan or somewhat less.
+ * that keep nothing else a few. So the need is that of the whole plan or somewhat less.
  * @throws LongscanError what `planJob` throws; E-STRATEGY also where layers cannot take the chain
  */
 export async function planMemory(
@@ -70,7 +70,8 @@ export async function planMemory(
 ): Promise<Plan> {
   const { parallel, data, model } = jobSpec;
   const strategy = parallel.strategy === 'auto' ? 'ring' : parallel.strategy;
-  const most = model.timeSlice === 0 ? data.sequenceLength : fewSlices * model.timeSlice;
+  const isAlike = model.timeSlice > 0 && model.keptMlps === 0;
+  const most = isAlike ? fewSlices * model.timeSlice : data.sequenceLength;
   const lighter = {
     ...jobSpec,
     parallel: { ...parallel, strategy },

@@ -23,6 +23,8 @@ interface Sizes {
   readonly blocks?: number | 'auto';
   readonly zero?: number;
   readonly moments?: 'f32' | 'bf16';
+  readonly timeSlice?: number;
+  readonly keptMlps?: number;
 }
 
 function jobOf({
@@ -35,12 +37,14 @@ function jobOf({
   blocks = 'auto',
   zero = 0,
   moments = 'f32',
+  timeSlice = 0,
+  keptMlps = 0,
 }: Sizes): JobSpec {
   const job: JobFile = jobFileSchema.parse({
     data: { path: '/text', sequenceLength, batchSize },
     parallel: { sp, dp, strategy, blocks, zero },
     optimizer: { moments },
-    model: { chunk, numLayers: 2, mlp: 0 },
+    model: { chunk, numLayers: 2, mlp: 0, timeSlice, keptMlps },
   });
   const { layer: _, ...model } = job.model;
   const layers = [0, 1].map(() => ({ use: 'gla', options: {}, file: null }));
@@ -271,6 +275,16 @@ test('a plan passes its own schema and is the same every time', () => {
   const once = planOf({ sp: 2, sequenceLength: 1000 });
   assert.equal(planSchema.parse(structuredClone(once)), once);
   assert.equal(planOf({ sp: 2, sequenceLength: 1000 }), once);
+});
+
+test('notes ~> how often time slices run, and what is kept in between', () => {
+  const sizes = { sequenceLength: 1000, batchSize: 2, timeSlice: 256 };
+  const border = '12.0 KiB of states and halos';
+  const twice = `4 time slices of 256 tokens: all but the last run forward twice; of each border ${border} are kept`;
+  assert.is(planOf(sizes).notes[1], twice);
+  // Two sequences, three slices, 256 numbers a token.
+  const kept = 'outputs of MLPs are kept for the second time, of the first 1 blocks: 1.5 MiB a block';
+  assert.equal(planOf({ ...sizes, keptMlps: 1 }).notes.slice(1, 3), [twice, kept]);
 });
 
 test.run();

@@ -28,6 +28,28 @@ for (const [key, value, message] of [
   });
 }
 
+test('kept MLPs ~> of as many blocks as run theirs twice', async () => {
+  const { jobSpec } = await checkToml(good, [
+    'model.timeSlice=1024',
+    'model.numLayers=4',
+    'model.keptMlps=3',
+  ]);
+  assert.is(jobSpec.model.keptMlps, 3);
+  for (const [set, expected] of [
+    [['model.timeSlice=0'], /1 with model\.timeSlice = 0, expected 0: no block runs forward twice/],
+    [['model.mlp=0'], /1 with model\.mlp = 0, expected 0: there are no MLPs/],
+    [
+      ['model.numLayers=1'],
+      /1 with model\.numLayers = 1, expected at most 0: the last block's MLP runs once/,
+    ],
+  ] as const) {
+    const errors = await errorsOf(['model.keptMlps=1', ...set]);
+    assert.is(errors.length, 1);
+    assert.match(errors[0]!, 'error[E-CFG-VALUE] --set model.keptMlps: ');
+    assert.match(errors[0]!, expected);
+  }
+});
+
 test('time slices ~> a negative length is refused', async () => {
   const [message] = await messageOf(() => checkToml(good, ['model.timeSlice=-1']));
   assert.match(message!, /E-CFG-RANGE.*model\.timeSlice/);

@@ -14,10 +14,10 @@ const layers = await importUnits<Layer>(new URL('../layers/', import.meta.url));
 const numTokens = 110;
 const slices = [40, 110];
 
-function specOf(use: string, timeSlice: number): JobSpec {
+function specOf(use: string, timeSlice: number, keptMlps = 0): JobSpec {
   return jobSpecSchema.parse({
     model: {
-      ...{ dModel: 64, numLayers: 2, numHeads: 2, vocabSize: 40, mlp: 32, timeSlice },
+      ...{ dModel: 64, numLayers: 2, numHeads: 2, vocabSize: 40, mlp: 32, timeSlice, keptMlps },
       layers: [1, 2].map(() => ({ use, options: {}, file: null })),
     },
     data: { path: 'unused', sequenceLength: numTokens },
@@ -33,6 +33,8 @@ async function checkSlices(name: string): Promise<void> {
     assert.ok(Math.abs(loss) < 1e-12, `slices of ${timeSlice}: loss off by ${loss}`);
     const gradients = largestDifference(sliced.gradients, whole.gradients);
     assert.ok(gradients < 1e-10, `slices of ${timeSlice}: gradients off by ${gradients}`);
+    const kept = await trainOnText(specOf(name, timeSlice, 1), run);
+    assert.equal(kept.gradients, sliced.gradients, `slices of ${timeSlice}, an MLP's output kept`);
   }
 }
 

@@ -1,17 +1,23 @@
 import { embedding, openShapeDevice, residualNorm, rmsNorm, type Tensor } from '@longscan/kernels';
 import type { JobSpec } from '../protocol/job-spec.js';
-import { createBlock, normEps, type Residual } from './block.js';
+import type { MlpOutputs } from '../sequence/mlp-outputs.js';
+import { type Block, createBlock, normEps, type Residual } from './block.js';
 import type { ParameterSpec } from './init.js';
 import type { ContextSource } from './layer-context.js';
 import { createLayer, type LoadedLayer } from './load-layers.js';
 import { beforeAll, declarer, ParameterRecorder, type TensorSource } from './parameters.js';
-import { runKept, runRecomputed } from './recompute.js';
+import { type BlockPlace, runKept, runMixer, runRecomputed } from './recompute.js';
 import { SharedValues } from './shared-values.js';
 
 /** A language model without its loss. */
 export interface Model {
-  /** tokens i32 [B, T] to normalised hidden [B, T, D]. */
-  forward(tokens: Tensor, contexts: ContextSource): Tensor;
+  /** tokens i32 [B, T] to normalised hidden [B, T, D]. `outputs`: what `leave` has kept of the same tokens; it is taken. */
+  forward(tokens: Tensor, contexts: ContextSource, outputs?: MlpOutputs): Tensor;
+  /**
+   * The same without a result, as far as tokens after these need it: for what layers hand to `contexts`, last of all the last mixer.
+   * `outputs` are given what `spec.keptMlps` says.
+   */
+  leave(tokens: Tensor, contexts: ContextSource, outputs: MlpOutputs): void;
   /** [vocab, D]: logits are hidden · headᵀ. */
   readonly head: Tensor;
   /** `masked`: `forward` wants contexts of both directions. */
@@ -30,7 +36,7 @@ export function createModel(
   source: TensorSource,
 ): Model {
   const { device } = source;
-  const { dModel: D, vocabSize, objective, timeSlice } = spec;
+  const { dModel: D, vocabSize, objective, timeSlice, keptMlps } = spec;
   const init = { normal: embeddingDeviation };
   // The mask is a token beyond the vocabulary: it is read, and never predicted.
   const numTokens = objective === 'masked' ? vocabSize + 1 : vocabSize;
@@ -51,26 +57,40 @@ export function createModel(
     ? firstRows(table, vocabSize)
     : source.parameter({ name: 'head', shape: [vocabSize, D], init, isRounded: true, block: layers.length });
   device.remakesCheapOutputs = spec.recompute === 'cheap';
+  /** Block by block, each on what the one before it gives. */
+  const runBlocks = (tokens: Tensor, run: (block: Block, x: Residual, place: BlockPlace) => Residual) => {
+    source.beforeBlock?.(beforeAll);
+    let x: Residual = { stream: embedding({ tokens, table }), branch: null };
+    const shared = new SharedValues();
+    blocks.forEach((block, index) => {
+      source.beforeBlock?.(index);
+      const before = x;
+      x = device.scope(() => run(block, before, { index, shared }));
+      // The block's own stream is their sum: what its backward pass needs of them the tape holds.
+      device.letGo(before.stream);
+      if (before.branch !== null) device.letGo(before.branch);
+    });
+    shared.release();
+    return x;
+  };
   const run = spec.recompute === true ? runRecomputed : runKept;
   return {
     head,
     objective,
     timeSlice,
-    forward(tokens, contexts) {
-      source.beforeBlock?.(beforeAll);
-      let x: Residual = { stream: embedding({ tokens, table }), branch: null };
-      const shared = new SharedValues();
-      blocks.forEach((block, index) => {
-        source.beforeBlock?.(index);
-        const before = x;
-        x = device.scope(() => run(block, before, contexts, { index, shared }));
-        // The block's own stream is their sum: what its backward pass needs of them the tape holds.
-        device.letGo(before.stream);
-        if (before.branch !== null) device.letGo(before.branch);
+    leave(tokens, contexts, outputs) {
+      runBlocks(tokens, (block, x, place) => {
+        if (place.index === blocks.length - 1) return runMixer(block, x, contexts, place);
+        const after = runKept(block, x, contexts, place);
+        if (place.index < keptMlps) outputs.keep(place.index, after.branch!);
+        return after;
       });
-      shared.release();
+    },
+    forward(tokens, contexts, outputs) {
+      const { stream, branch } = runBlocks(tokens, (block, x, place) =>
+        run(block, x, contexts, place, outputs),
+      );
       source.beforeBlock?.(blocks.length);
-      const { stream, branch } = x;
       return branch === null
         ? rmsNorm({ x: stream, weight: norm }, normEps)
         : residualNorm({ x: stream, branch, weight: norm }, normEps).normed;

@@ -1,5 +1,6 @@
 import type { Tensor } from '@longscan/kernels';
 import type { LayerContext } from '../layer.js';
+import type { MlpOutputs } from '../sequence/mlp-outputs.js';
 import { ReceivedLog } from '../sequence/received.js';
 import { type Block, type Residual, sumOf } from './block.js';
 import type { ContextSource } from './layer-context.js';
@@ -13,18 +14,23 @@ export interface BlockPlace {
   readonly shared: SharedValues;
 }
 
-/** Runs a block. */
+/** Runs a block. `outputs`: has that of its MLP, if that is known. */
 export type BlockRunner = (
   block: Block,
   residual: Residual,
   contexts: ContextSource,
   place: BlockPlace,
+  outputs?: MlpOutputs,
 ) => Residual;
 
 /** What the block's backward pass needs is kept. */
-export const runKept: BlockRunner = (block, residual, contexts, { index, shared }) => {
+export const runKept: BlockRunner = (block, residual, contexts, place, outputs) =>
+  block.feedForward(runMixer(block, residual, contexts, place), outputs?.take(place.index) ?? null);
+
+/** The block's first half alone. */
+export const runMixer: BlockRunner = (block, residual, contexts, { index, shared }) => {
   const { share } = shared.forBlock();
-  return block(residual, { ...contexts.forLayer(index), share });
+  return block.mix(residual, { ...contexts.forLayer(index), share });
 };
 
 /**
@@ -38,7 +44,8 @@ export const runRecomputed: BlockRunner = (block, residual, contexts, { index, s
   const { tape } = device;
   if (tape === null) return runKept(block, residual, contexts, { index, shared });
   const x = sumOf(residual);
-  const run = (stream: Tensor, context: LayerContext) => sumOf(block({ stream, branch: null }, context));
+  const run = (stream: Tensor, context: LayerContext) =>
+    sumOf(block.feedForward(block.mix({ stream, branch: null }, context), null));
   const log = new ReceivedLog();
   const { share, taken, given } = shared.forBlock();
   const output = device.withoutTape(() =>

@@ -1,5 +1,6 @@
 import { crossEntropy, type Device, empty, type Tensor } from '@longscan/kernels';
 import type { Crossing } from '../sequence/border.js';
+import type { MlpOutputs } from '../sequence/mlp-outputs.js';
 import { timeSliceLengths, trainOverTimeSlices } from '../sequence/time-slices.js';
 import type { ContextSource } from './layer-context.js';
 import type { Model } from './model.js';
@@ -22,16 +23,18 @@ export function traceStep({ device, model, shape: [B, T], contextsOf }: TracedSt
   let bytesKept = 0;
   const ofTokens = (length: number) => empty(device, [B, length], 'i32');
   const pass = {
-    forward(length: number, crossing: Crossing): void {
-      model.forward(ofTokens(length), contextsOf(crossing, false));
+    leave(length: number, crossing: Crossing, outputs: MlpOutputs): void {
+      model.leave(ofTokens(length), contextsOf(crossing, false), outputs);
     },
-    loss(length: number, crossing: Crossing | null): Tensor {
+    loss(length: number, crossing: Crossing | null, outputs?: MlpOutputs): Tensor {
       const [tokens, labels] = [ofTokens(length), ofTokens(length)];
       const contexts = contextsOf(crossing, bytesKept === 0);
       const loss = device.scope(() =>
-        crossEntropy({ hidden: model.forward(tokens, contexts), weight: model.head, labels }, 1 / (B * T), {
-          isFinal: true,
-        }),
+        crossEntropy(
+          { hidden: model.forward(tokens, contexts, outputs), weight: model.head, labels },
+          1 / (B * T),
+          { isFinal: true },
+        ),
       );
       bytesKept = Math.max(bytesKept, device.memory().inUseBytes);
       return loss;

@@ -5,11 +5,21 @@ import { traceModel } from './trace.js';
 
 const timeSlice = 256;
 
-function traceOf(numTokens: number, changes: { timeSlice?: number; recompute?: 'cheap'; use?: string } = {}) {
+interface Changes {
+  readonly timeSlice?: number;
+  readonly keptMlps?: number;
+  readonly recompute?: 'cheap';
+  readonly use?: string;
+  readonly mlp?: number;
+}
+
+const [dModel, mlp] = [64, 192];
+
+function traceOf(numTokens: number, changes: Changes = {}) {
   const { use = 'gated-deltanet', ...model } = changes;
   const layers = [0, 1].map(() => ({ use, options: {}, file: null }));
   const spec = jobSpecSchema.parse({
-    model: { dModel: 64, numLayers: 2, numHeads: 2, vocabSize: 256, mlp: 64, layers, timeSlice, ...model },
+    model: { dModel, numLayers: 2, numHeads: 2, vocabSize: 256, mlp, layers, timeSlice, ...model },
     data: { path: 'unused', sequenceLength: numTokens },
   });
   return traceModel(spec, { numSequences: 1, sliceLength: numTokens });
@@ -40,8 +50,32 @@ test('time slices ~> calls are those of the model, forward passes of all slices 
   assert.equal(sliced.recurrences, whole.recurrences);
   assert.equal(sliced.halos, whole.halos);
   const more = sliced.flopsPerToken / whole.flopsPerToken - 1;
-  // A third, less the last slice, head and loss.
+  // A third, less the last slice, head and loss, and one of two MLPs.
   assert.ok(more > 0.15 && more < (numSlices - 1) / numSlices / 3, `${more} more operations`);
+});
+
+test('kept MLPs ~> the products with down do not run again, for the memory of what they give', async () => {
+  const numSlices = 8;
+  const [made, kept] = [
+    await traceOf(numSlices * timeSlice),
+    await traceOf(numSlices * timeSlice, { keptMlps: 1 }),
+  ];
+  const part = (numSlices - 1) / numSlices;
+  assert.is(made.flopsPerToken - kept.flopsPerToken, part * 2 * mlp * dModel);
+  const bytes = part * numSlices * timeSlice * dModel * 4;
+  assert.is(kept.activationBytes - made.activationBytes, bytes);
+});
+
+test('time slices ~> the last MLP runs once', async () => {
+  const numSlices = 4;
+  const flopsOf = async (slice: number, hidden: number) =>
+    (await traceOf(numSlices * timeSlice, { timeSlice: slice, mlp: hidden })).flopsPerToken;
+  const ofMlps = async (slice: number) => (await flopsOf(slice, 2 * mlp)) - (await flopsOf(slice, mlp));
+  const whole = await ofMlps(0);
+  const again = (await ofMlps(timeSlice)) - whole;
+  // Of two MLPs one, forward, which is a third of what it takes in both passes.
+  const share = again / whole / ((numSlices - 1) / numSlices);
+  assert.ok(Math.abs(share - 1 / 6) < 0.005, `${share} of the MLPs`);
 });
 
 test('time slices ~> a layer whose memory grows with the sequence is refused by its place', async () => {

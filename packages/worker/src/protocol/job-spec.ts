@@ -79,6 +79,11 @@ const modelKeys = {
    * once.
    */
   timeSlice: countOrZero.default(0),
+  /**
+   * With it, blocks of whose MLPs the outputs are kept of all slices between the two sweeps: the second does not run those products
+   * with `down` again.
+   */
+  keptMlps: countOrZero.default(0),
 };
 
 export const modelSection = z.strictObject({
@@ -291,6 +296,7 @@ export const resumableKeys: readonly string[] = [
   'job.trace',
   'model.precision',
   'model.timeSlice',
+  'model.keptMlps',
   'device',
   'launch',
   'checkpoint',

@@ -133,6 +133,10 @@ const cases: readonly [title: string, plan: () => Plan][] = [
     'time slices, replicas',
     () => plainPlan(jobOf(['mamba2', 'rwkv7'], { ...sp(1, { dp: 2 }), model: { timeSlice: 40 } })),
   ],
+  [
+    'time slices, outputs of MLPs kept',
+    () => plainPlan(jobOf(['mamba2', 'rwkv7'], { ...sp(1), model: { timeSlice: 40, keptMlps: 1 } })),
+  ],
   ['micro-batches', () => plainPlan(jobOf(['gla', 'gla'], { ...sp(2), data: { accumulate: 2 } }))],
   ['memory that is carried', () => plainPlan(jobOf(['gla', 'rwkv6'], { ...sp(3), data: { carry: true } }))],
   [

@@ -94,6 +94,7 @@ const cases: Readonly<Record<string, Plan>> = {
   'cheap outputs made again': plainPlan(jobOf(mixed, { ...on(2), model: { recompute: 'cheap' } })),
   'recomputed blocks': plainPlan(jobOf(mixed, { ...on(2), model: { recompute: true } })),
   'time slices': plainPlan(jobOf(mixed, { model: { timeSlice: 96 } })),
+  'time slices, outputs of MLPs kept': plainPlan(jobOf(mixed, { model: { timeSlice: 100, keptMlps: 2 } })),
   'micro-batches': plainPlan(jobOf(mixed, { ...on(2), data: { accumulate: 2 } })),
   'memory that is carried': plainPlan(jobOf(['gla', 'rwkv6'], { ...on(3), data: { carry: true } })),
   'deterministic mode': plainPlan(

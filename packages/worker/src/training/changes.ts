@@ -18,6 +18,7 @@ export function changesOf(job: JobSpec): readonly (readonly Change[])[] {
   return [
     microBatches(job),
     recomputing(job),
+    fewerKept(job),
     timeSlices(job),
     shardedOptimizer(job),
     moreRanks(job),
@@ -47,6 +48,13 @@ function recomputing(job: JobSpec): Change[] {
     ...(recompute !== true && timeSlice === 0 ? [true] : []),
   ];
   return values.map((value) => withModel(job, 'recompute', value));
+}
+
+function fewerKept(job: JobSpec): Change[] {
+  const { keptMlps } = job.model;
+  if (keptMlps === 0) return [];
+  const fewer = [1, ...doublings(1, keptMlps - 1)].filter((count) => count < keptMlps);
+  return [...fewer, keptMlps].map((count) => withModel(job, 'keptMlps', keptMlps - count));
 }
 
 function timeSlices(job: JobSpec): Change[] {

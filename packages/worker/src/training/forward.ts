@@ -5,6 +5,7 @@ import { type ContextSource, carryingContexts, sliceContexts } from '../model/la
 import { timeSliceContexts } from '../model/time-slice-contexts.js';
 import { Crossing } from '../sequence/border.js';
 import type { Carry } from '../sequence/carry.js';
+import type { MlpOutputs } from '../sequence/mlp-outputs.js';
 import type { SlicePass } from '../sequence/time-slices.js';
 import type { Training } from './training.js';
 import { type UploadedBatch, uploadBatch } from './uploaded-batch.js';
@@ -13,20 +14,21 @@ import { type UploadedBatch, uploadBatch } from './uploaded-batch.js';
 type Memory = Carry | Crossing | null;
 
 /** This rank's part of the mean loss over all valid tokens, [1]. */
-export function forward(training: Training, batch: Batch, memory: Memory): Tensor {
-  return forwardUploaded(training, uploadBatch(training.device, batch), memory);
+export function forward(training: Training, batch: Batch, memory: Memory, outputs?: MlpOutputs): Tensor {
+  return forwardUploaded(training, uploadBatch(training.device, batch), memory, outputs);
 }
 
 /** The same of what is on the device already. */
-export function forwardUploaded(training: Training, batch: UploadedBatch, memory: Memory): Tensor {
-  const hidden = hiddenOf(training, batch, memory);
-  const inputs = { hidden, weight: training.model.head, labels: batch.labels };
+export function forwardUploaded(
+  training: Training,
+  batch: UploadedBatch,
+  memory: Memory,
+  outputs?: MlpOutputs,
+): Tensor {
+  const { model } = training;
+  const hidden = model.forward(batch.tokens, contextsOf(training, batch, memory), outputs);
+  const inputs = { hidden, weight: model.head, labels: batch.labels };
   return crossEntropy(inputs, batch.lossScale, { isFinal: true });
-}
-
-/** Normalised hidden [B, T, D]. */
-function hiddenOf(training: Training, batch: UploadedBatch, memory: Memory): Tensor {
-  return training.model.forward(batch.tokens, contextsOf(training, batch, memory));
 }
 
 /** What layers look at beside their own tokens. */
@@ -48,8 +50,12 @@ function contextsOf(
 /** How time slices of a batch are run; their losses add up in `total`, [1]. */
 export function slicePass(training: Training, total: Tensor): SlicePass<Batch> {
   return {
-    forward: (slice, crossing) => void hiddenOf(training, uploadBatch(training.device, slice), crossing),
-    loss: (slice, crossing) => training.device.scope(() => forward(training, slice, crossing)),
+    leave(slice, crossing, outputs) {
+      const uploaded = uploadBatch(training.device, slice);
+      training.model.leave(uploaded.tokens, contextsOf(training, uploaded, crossing), outputs);
+    },
+    loss: (slice, crossing, outputs) =>
+      training.device.scope(() => forward(training, slice, crossing, outputs)),
     addLoss: (loss) => axpy(1, loss, total),
   };
 }

@@ -22,14 +22,15 @@ const textsOf = (job: JobSpec) => changesOf(job).map((changes) => changes.map(({
 
 test('changes ~> kind by kind, the mildest first', () => {
   const found = textsOf(jobOf({ parallel: { dp: 2 }, data: { accumulate: 2 } }));
-  assert.equal(found.slice(0, 4), [
+  assert.equal(found.slice(0, 5), [
     ['data.accumulate = 4'],
     ['model.recompute = "cheap"', 'model.recompute = true'],
+    [],
     ['model.timeSlice = 512', 'model.timeSlice = 256', 'model.timeSlice = 128', 'model.timeSlice = 64'],
     ['parallel.zero = 1'],
   ]);
-  assert.is(found[4]![0], 'parallel.sp = 2 on 4 ranks in place of 2');
-  assert.equal(found.slice(5), [
+  assert.is(found[5]![0], 'parallel.sp = 2 on 4 ranks in place of 2');
+  assert.equal(found.slice(6), [
     ['optimizer.moments = "bf16"'],
     [],
     ['data.batchSize = 4'],
@@ -38,7 +39,7 @@ test('changes ~> kind by kind, the mildest first', () => {
 });
 
 test('changes ~> none that a job refuses', () => {
-  const [microBatches, recomputing, timeSlices, sharded] = textsOf(
+  const [microBatches, recomputing, , timeSlices, sharded] = textsOf(
     jobOf({
       job: { deterministic: true, canonicalSegments: 8 },
       parallel: { sp: 2 },
@@ -50,13 +51,17 @@ test('changes ~> none that a job refuses', () => {
     [2, 4, 8].map((count) => `data.accumulate = ${count}`),
   );
   assert.equal([recomputing, timeSlices, sharded], [['model.recompute = true'], [], []]);
-  const sliced = textsOf(jobOf({ model: { timeSlice: 256 } }));
+  const sliced = textsOf(jobOf({ model: { timeSlice: 256, keptMlps: 6 } }));
   assert.equal(sliced[1], ['model.recompute = "cheap"']);
-  assert.equal(sliced[4], []);
+  assert.equal(
+    sliced[2],
+    [5, 4, 2, 0].map((count) => `model.keptMlps = ${count}`),
+  );
+  assert.equal(sliced[5], []);
   const onGpus = textsOf(jobOf({ device: { kind: 'cuda', engine: 'nccl' } }));
-  assert.equal(onGpus[6], ['model.precision = "bf16"']);
-  assert.is(onGpus[4]![0], 'parallel.sp = 2 on 2 GPUs in place of 1');
-  assert.equal(textsOf(jobOf({ optimizer: { moments: 'bf16' } }))[5], []);
+  assert.equal(onGpus[7], ['model.precision = "bf16"']);
+  assert.is(onGpus[5]![0], 'parallel.sp = 2 on 2 GPUs in place of 1');
+  assert.equal(textsOf(jobOf({ optimizer: { moments: 'bf16' } }))[6], []);
 });
 
 /** A plan for which a rank takes 1 MiB a token that it keeps, but a quarter of that where blocks are recomputed. */

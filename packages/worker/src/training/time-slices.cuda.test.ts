@@ -32,15 +32,16 @@ interface StepOptions {
   readonly use: string;
   readonly precision: 'f32' | 'bf16';
   readonly timeSlice: number;
+  readonly keptMlps?: number;
   readonly length?: number;
 }
 
-function specOf({ use, precision, timeSlice }: StepOptions): JobSpec {
+function specOf({ use, precision, timeSlice, keptMlps = 0 }: StepOptions): JobSpec {
   const options = use === 'rebased' ? { normalizerEps: 1 } : {}; // see layers.cuda.test.ts
   const layers = [0, 1].map(() => ({ use, options, file: null }));
   const sizes = { dModel: 128, numLayers: 2, numHeads: 2, vocabSize, mlp: 128 };
   return jobSpecSchema.parse({
-    model: { ...sizes, layers, precision, timeSlice },
+    model: { ...sizes, layers, precision, timeSlice, keptMlps },
     data: { path: 'unused' },
   });
 }
@@ -100,6 +101,9 @@ async function checkLayer(device: Device, use: string): Promise<void> {
       const error = relativeRms(all(sliced), all(whole));
       assert.ok(error < bf16Tolerance, `bf16: gradients differ by ${error}, relative`);
     }
+    const kept = await stepOn(device, { use, precision, timeSlice, keptMlps: 1 });
+    assert.is(kept.loss, sliced.loss);
+    assert.equal(kept.gradients, sliced.gradients, `${precision}: an MLP's output kept`);
   }
 }
 

@@ -16,10 +16,10 @@ const windows = [0, 96, 192, 288].map((start) => ({ start, numTokens: 96 }));
 /** RWKV-7 shares a value between layers and shifts tokens; sLSTM's recurrence is opaque; a convolution comes after these. */
 const uses = ['gla', 'gated-deltanet', 'rwkv7', 'rwkv7', 'slstm', 'retnet'];
 
-function specOf(timeSlice: number, recompute: 'cheap' | false = false): JobSpec {
+function specOf(timeSlice: number, more: { recompute?: 'cheap'; keptMlps?: number } = {}): JobSpec {
   return jobSpecSchema.parse({
     model: {
-      ...{ dModel: 32, numLayers: uses.length, numHeads: 2, vocabSize: 40, mlp: 32, recompute, timeSlice },
+      ...{ dModel: 32, numLayers: uses.length, numHeads: 2, vocabSize: 40, mlp: 32, timeSlice, ...more },
       layers: uses.map((use) => ({ use, options: {}, file: null })),
     },
     data: { path: 'unused', format: 'jsonl', sequenceLength: 96, packing: true },
@@ -49,7 +49,22 @@ test('time slices ~> the same bits from run to run, and with cheap outputs made 
   const run = { text, windows, lengths: [96], dtype: 'f32', numSteps: 3 } as const;
   const first = await trainOnDocuments(specOf(41), run);
   assert.equal(await trainOnDocuments(specOf(41), run), first);
-  assert.equal(await trainOnDocuments(specOf(41, 'cheap'), run), first);
+  assert.equal(await trainOnDocuments(specOf(41, { recompute: 'cheap' }), run), first);
+});
+
+test('kept MLPs ~> the same bits as with all products made again', async () => {
+  const run = { text, windows, lengths: [96], dtype: 'f32', numSteps: 3 } as const;
+  for (const [more, changes] of [
+    [{}, { accumulate: 2 }],
+    [{ recompute: 'cheap' }, {}],
+    [{}, { dp: 2 }],
+  ] as const) {
+    const made = await trainOnDocuments(specOf(41, more), { ...run, ...changes });
+    for (const keptMlps of [1, uses.length]) {
+      const kept = await trainOnDocuments(specOf(41, { ...more, keptMlps }), { ...run, ...changes });
+      assert.equal(kept, made, `${keptMlps} kept, ${JSON.stringify({ ...more, ...changes })}`);
+    }
+  }
 });
 
 test('time slices ~> held-out text has the loss of whole sequences', async () => {
@@ -69,9 +84,12 @@ test('time slices ~> held-out text has the loss of whole sequences', async () =>
 });
 
 test('time slices ~> steps leave no tensor behind', async () => {
-  const { numTensors } = await trainOnText(specOf(24), { lengths: [96], starts: [0, 96, 192] });
-  assert.equal(numTensors[1], numTensors[0]);
-  assert.equal(numTensors[2], numTensors[0]);
+  for (const keptMlps of [0, 3]) {
+    const spec = specOf(24, { keptMlps });
+    const { numTensors } = await trainOnText(spec, { lengths: [96], starts: [0, 96, 192] });
+    assert.equal(numTensors[1], numTensors[0]);
+    assert.equal(numTensors[2], numTensors[0]);
+  }
 });
 
 /** Of one step, as the device's allocator counts it. */

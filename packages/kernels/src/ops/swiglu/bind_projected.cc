@@ -21,13 +21,13 @@ void checkMappable(const Args& args, std::initializer_list<TensorRef> tensors) {
     args.check(isMappable(tensor), "a tensor is not of bf16 in rows that begin at 16 bytes");
 }
 
-/// x or dy [T, D], a weight of as many columns or rows, and gate and up side by side [T, 2 F]; y [T, F] or
-/// none.
+/// x or dy [T, D], a weight of as many columns or rows, gate and up side by side [T, 2 F] and y [T, F], of
+/// which one may be left out.
 LongscanLinearSwiglu callOf(const Args& args, const TensorRef& x, int64_t weightDepth, const TensorRef& pair,
                             const TensorRef& y) {
-  const int64_t rows = x.numRows(), F = pair.dim(-1) / 2;
+  const int64_t rows = x.numRows(), F = pair ? pair.dim(-1) / 2 : y.dim(-1);
   args.check(weightDepth == x.dim(-1), "a weight does not fit the rows");
-  args.check(pair.numRows() == rows && pair.dim(-1) == 2 * F, "sizes do not fit");
+  args.check(!pair || (pair.numRows() == rows && pair.dim(-1) == 2 * F), "sizes do not fit");
   args.check(!y || (y.numRows() == rows && y.dim(-1) == F), "y does not fit the pair");
   return {rows, x.dim(-1), F, pair.data, y.data};
 }
@@ -46,9 +46,10 @@ Napi::Value bindLinearSwigluForward(Args& args) {
   const TensorRef x = args.tensor("x");
   const TensorRef gate = args.tensor("gate");
   const TensorRef up = args.tensor("up");
-  const TensorRef pair = args.tensor("pair");
+  const TensorRef pair = args.optionalTensor("pair");
   const TensorRef y = args.tensor("y");
-  checkMappable(args, {x, gate, up, pair, y});
+  checkMappable(args, {x, gate, up, y});
+  if (pair) checkMappable(args, {pair});
   const LongscanLinearSwiglu call = callOf(args, x, gate.dim(-1), pair, y);
   for (const TensorRef& weight : {gate, up})
     args.check(weight.dim(-1) == call.D && weight.numRows() == call.F, "a weight does not fit the pair");

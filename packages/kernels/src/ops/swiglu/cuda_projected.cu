@@ -35,7 +35,8 @@ __device__ inline void storeEightOnce(Bf16* to, const Eight& eight) {
 
 #endif
 
-/// Tiles of 128 columns of gate and the same ones of up, side by side.
+/// Tiles of 128 columns of gate and the same ones of up, side by side. `keepsPair`: they go to memory, too.
+template <bool keepsPair>
 struct ForwardPass {
   int64_t T, D, F;
   CUtensorMap x, gate, up, pair;
@@ -54,13 +55,14 @@ struct ForwardPass {
     tiles.copyForAll((isFirst ? 1 : 2) * panelBytes, isFirst ? gate : up, k, column);
   }
 
-  /// Gate and up go to memory as they are; two rows of their product at once by a warp. All of it is more
-  /// than the L2 cache holds, in which the weights had better stay for the tiles that follow.
+  /// Gate and up go to memory as they are, if they are wanted; two rows of their product at once by a warp.
+  /// All of it is more than the L2 cache holds, in which the weights had better stay for the tiles that
+  /// follow.
   __device__ void finish(ProductTiles& tiles, int row, int column) const {
     const int warp = ProductTiles::finishingWarp(), lane = threadIdx.x & 31;
     const bool stores = warp == 0 && lane == 0;
     tiles.awaitSums();
-    if (stores) {
+    if (keepsPair && stores) {
       for (int p = 0; p < 4; p++) storeBoxOnce(pair, tiles.panel(p).base, column + p % 2 * 64, p / 2, row, 0);
       commitRuns();
     }
@@ -77,7 +79,7 @@ struct ForwardPass {
                          SwigluPoint(highHalf(g.x[i]), highHalf(u.x[i])).product());
       storeEightOnce(to + r * F, both);
     }
-    if (stores) waitUntilRunsAreRead();
+    if (keepsPair && stores) waitUntilRunsAreRead();
     tiles.leaveSums();
   }
 #endif
@@ -167,6 +169,21 @@ struct BackwardPass {
 #endif
 };
 
+template <bool keepsPair>
+cudaError_t launchForward(const LongscanLinearSwiglu& call, const void* x, const void* gate, const void* up,
+                          cudaStream_t stream) {
+  using Pass = ForwardPass<keepsPair>;
+  const int64_t T = call.T, D = call.D, F = call.F;
+  if (T == 0) return cudaSuccess;
+  Pass pass{T, D, F, {}, {}, {}, {}, static_cast<Bf16*>(call.product)};
+  cudaError_t error = mapTensor(pass.x, {x, 1, T, 1, D}, 64, ProductTile::rows);
+  if (error == cudaSuccess) error = mapTensor(pass.gate, {gate, 1, F, 1, D}, 64, Pass::columns);
+  if (error == cudaSuccess) error = mapTensor(pass.up, {up, 1, F, 1, D}, 64, Pass::columns);
+  if (keepsPair && error == cudaSuccess)
+    error = mapTensor(pass.pair, {call.pair, 1, T, 2, F}, 64, ProductTile::rows);
+  return error == cudaSuccess ? launchProduct(pass, T, F, stream) : error;
+}
+
 template <bool remakes>
 cudaError_t launchBackward(const LongscanLinearSwiglu& call, const void* dy, const void* down, void* dpair,
                            cudaStream_t stream) {
@@ -193,14 +210,8 @@ using namespace longscan;
 
 int longscanLinearSwigluForward(const LongscanLinearSwiglu* call, const void* x, const void* gate,
                                 const void* up, CUstream_st* stream) {
-  const int64_t T = call->T, D = call->D, F = call->F;
-  if (T == 0) return cudaSuccess;
-  ForwardPass pass{T, D, F, {}, {}, {}, {}, static_cast<Bf16*>(call->product)};
-  cudaError_t error = mapTensor(pass.x, {x, 1, T, 1, D}, 64, ProductTile::rows);
-  if (error == cudaSuccess) error = mapTensor(pass.gate, {gate, 1, F, 1, D}, 64, ForwardPass::columns);
-  if (error == cudaSuccess) error = mapTensor(pass.up, {up, 1, F, 1, D}, 64, ForwardPass::columns);
-  if (error == cudaSuccess) error = mapTensor(pass.pair, {call->pair, 1, T, 2, F}, 64, ProductTile::rows);
-  return error == cudaSuccess ? launchProduct(pass, T, F, stream) : error;
+  return call->pair == nullptr ? launchForward<false>(*call, x, gate, up, stream)
+                               : launchForward<true>(*call, x, gate, up, stream);
 }
 
 int longscanLinearSwigluBackward(const LongscanLinearSwiglu* call, const void* dy, const void* down,

@@ -15,7 +15,7 @@ struct CUstream_st;
 /// T tokens; D and F are multiples of 8.
 struct LongscanLinearSwiglu {
   int64_t T, D, F;
-  void* pair;     // [T, 2 F]: gate and up side by side
+  void* pair;     // [T, 2 F]: gate and up side by side; forward, null: nobody wants it
   void* product;  // [T, F]: silu(gate) up
 };
 

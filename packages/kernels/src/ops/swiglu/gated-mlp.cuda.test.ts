@@ -5,6 +5,7 @@ import { fromArray, type Tensor, zeros } from '../../tensor.js';
 import { testOnGpu } from '../../testing/gpu.js';
 import { checkOpOnGpu, checkRemade, fromNumbers, randomNormal } from '../../testing/index.js';
 import { linear } from '../linear/index.js';
+import { checkKnownOutput } from './check-known-output.js';
 import { gatedMlp } from './gated-mlp.js';
 import { gatedMlpCheck } from './gated-mlp-check.js';
 import { swiglu } from './index.js';
@@ -118,6 +119,21 @@ testOnGpu('the product need not be kept ~> the same gradients, to the bit', asyn
   const op = ({ x, gate, up, down }: Record<string, Tensor>) =>
     gatedMlp({ x: x!, gate: gate!, up: up!, down: down! });
   await checkRemade(device, { shapes, dtype: 'bf16', op });
+});
+
+for (const dtype of ['bf16', 'f32'] as const) {
+  testOnGpu(`a known output takes the place of the last product, ${dtype}`, (device) =>
+    checkKnownOutput(device, dtype),
+  );
+}
+
+testOnGpu('without a tape gate and up are not written ~> the same output, to the bit', async (device) => {
+  const { weights } = parametersOf(device, 0, [true, true, true]);
+  const x = fromNumbers(device, randomNormal(rows * numIn, 6), [rows, numIn], 'bf16');
+  x.requiresGrad = true;
+  const { result, tape } = device.record(() => gatedMlp({ x, ...weights }));
+  tape.clear();
+  assert.equal(await gatedMlp({ x, ...weights }).read(), await result.read());
 });
 
 testOnGpu('no tokens leave gradients of zero', async (device) => {

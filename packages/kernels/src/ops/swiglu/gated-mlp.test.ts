@@ -1,8 +1,9 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { openShapeDevice } from '../../device.js';
+import { type Device, openCpuDevice, openShapeDevice } from '../../device.js';
 import { empty } from '../../tensor.js';
 import { checkOp } from '../../testing/index.js';
+import { checkKnownOutput } from './check-known-output.js';
 import { gatedMlp } from './gated-mlp.js';
 import { gatedMlpCheck } from './gated-mlp-check.js';
 
@@ -14,6 +15,17 @@ for (const sizes of [
 }
 
 const [rows, numIn, hidden] = [512, 64, 192];
+
+/** FLOPs of a forward pass, and of one whose output is known. */
+function flopsOfKnown(device: Device) {
+  const leaf = (shape: readonly number[]) => empty(device, shape, 'bf16');
+  const x = leaf([rows, numIn]);
+  const weights = { gate: leaf([hidden, numIn]), up: leaf([hidden, numIn]), down: leaf([numIn, hidden]) };
+  const output = gatedMlp({ x, ...weights });
+  const made = device.flops;
+  gatedMlp({ x, ...weights }, output.view(output.shape));
+  return { made, known: device.flops - made };
+}
 
 /** FLOPs of both passes, and bytes that are kept between them, on a device of shapes. */
 function measure({ standsForGpu, remakes }: { standsForGpu: boolean; remakes: boolean }) {
@@ -42,6 +54,16 @@ test('gated mlp ~> as one op it counts the FLOPs of its parts and keeps gate, up
   for (const { flops } of [one, remade]) assert.is(flops, parts.flops);
   assert.is(one.keptBytes, 3 * rows * hidden * 2);
   assert.is(remade.keptBytes, 2 * rows * hidden * 2);
+});
+
+test('gated mlp ~> a known output takes the place of the last product', async () => {
+  const device = openCpuDevice({ poison: true });
+  await checkKnownOutput(device, 'f32');
+  device.close();
+  const shapes = openShapeDevice();
+  shapes.standsForGpu = true;
+  const { made, known } = flopsOfKnown(shapes);
+  assert.is(made - known, 2 * rows * hidden * numIn);
 });
 
 test.run();

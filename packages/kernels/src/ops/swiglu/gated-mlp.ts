@@ -1,6 +1,6 @@
 import { defineOp } from '../../autograd/define-op.js';
 import { expectShape, type Tensor } from '../../tensor.js';
-import { linear } from '../linear/index.js';
+import { type KnownOutput, linear, linearOutput } from '../linear/index.js';
 import { joinedGradients } from '../linear/joined.js';
 import { goAsPair, projectedSwiglu } from './projected.js';
 
@@ -19,10 +19,11 @@ interface GatedMlpInputs extends Record<string, Tensor | null> {
  * Llama's MLP: `(silu(x gateᵀ) · (x upᵀ)) downᵀ`, [..., numIn] to [..., numOut]. Shazeer, https://arxiv.org/abs/2002.05202.
  * On Hopper, in bf16, what SwiGLU does element by element is done where the products with gate, up and down leave their
  * numbers, forward and backward: it reads and writes nothing of its own.
+ * `known`: what it gives, from a run on the same numbers: it becomes the output, and the product with down is not run again.
  */
-export function gatedMlp(inputs: GatedMlpInputs): Tensor {
-  if (goesAsOne(inputs)) return gatedMlpOp(inputs, {});
-  return linear({ x: projectedSwiglu(inputs), weight: inputs.down, bias: null });
+export function gatedMlp(inputs: GatedMlpInputs, known: Tensor | null = null): Tensor {
+  if (goesAsOne(inputs)) return gatedMlpOp(inputs, { known });
+  return linear({ x: projectedSwiglu(inputs), weight: inputs.down, bias: null }, known);
 }
 
 function goesAsOne({ x, gate, up, down }: GatedMlpInputs): boolean {
@@ -33,20 +34,19 @@ function goesAsOne({ x, gate, up, down }: GatedMlpInputs): boolean {
   return device.native.linearSwigluFits(device.compute.id, x.id, gate.id, up.id, down.id);
 }
 
-const gatedMlpOp = defineOp<GatedMlpInputs>({
+const gatedMlpOp = defineOp<GatedMlpInputs, KnownOutput>({
   name: 'gated-mlp',
   late: ['x'],
-  forward(call, { x, gate, up, down }) {
+  forward(call, { x, gate, up, down }, { known }) {
     const [rows, hidden] = [x.shape.slice(0, -1), gate.dim(0)];
     expectShape('gated-mlp', 'gate', gate, [-1, x.dim(-1)]);
     expectShape('gated-mlp', 'down', down, [-1, hidden]);
-    const pair = call.empty([...rows, 2 * hidden], x.dtype);
+    // Without a backward pass nobody reads it.
+    const pair = call.device.tape && call.empty([...rows, 2 * hidden], x.dtype);
     const product = call.empty([...rows, hidden], x.dtype);
-    call.native.linearSwigluForward(call.stream, x.id, gate.id, up.id, pair.id, product.id);
+    call.native.linearSwigluForward(call.stream, x.id, gate.id, up.id, pair?.id ?? null, product.id);
     call.device.flops += 2 * x.size * 2 * hidden + 5 * product.size;
-    const output = call.empty([...rows, down.dim(0)], x.dtype);
-    call.native.linearForward(call.stream, product.id, down.id, null, output.id);
-    call.device.flops += 2 * product.size * down.dim(0);
+    const output = linearOutput(call, { x: product, weight: down, bias: null }, known);
     // The backward rule can write the product again beside the gradients.
     const kept = call.keepsCheap ? product : null;
     return { output, save: { x, gate, up, down, pair, product: kept } };

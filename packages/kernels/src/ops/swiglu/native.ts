@@ -17,8 +17,15 @@ declare module '../../native.js' {
     swigluPairBackward(stream: number, dy: number, pair: number, dpair: number, y: number | null): void;
     /** Whether the next two take such tensors here: on Hopper, in bf16, with rows of whole 16 bytes */
     linearSwigluFits(stream: number, x: number, gate: number, up: number, down: number): boolean;
-    /** pair = [x Gateᵀ, x Upᵀ], side by side in its rows, and y = silu of the one · the other, in one kernel */
-    linearSwigluForward(stream: number, x: number, gate: number, up: number, pair: number, y: number): void;
+    /** pair = [x Gateᵀ, x Upᵀ], side by side in its rows, unless null, and y = silu of the one · the other, in one kernel */
+    linearSwigluForward(
+      stream: number,
+      x: number,
+      gate: number,
+      up: number,
+      pair: number | null,
+      y: number,
+    ): void;
     /** What swigluPairBackward makes of dy Down, which is not written, in one kernel */
     linearSwigluBackward(
       stream: number,

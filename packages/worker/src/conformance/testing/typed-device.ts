@@ -80,7 +80,8 @@ export function openTypedDevice(): Device {
 function expectAlike(name: string, types: readonly TypeName[]): void {
   const isMixed = mixed.some((start) => name.startsWith(start));
   const places = alike[name] ?? (isMixed ? [] : types.map((_, i) => i));
-  const floats = new Set(places.map((i) => types[i]).filter((type) => type !== 'i32'));
+  const given = places.map((i) => types[i]).filter((type) => type !== undefined);
+  const floats = new Set(given.filter((type) => type !== 'i32'));
   if (floats.size <= 1) return;
   throw new LongscanError({
     code: 'E-DTYPE',
