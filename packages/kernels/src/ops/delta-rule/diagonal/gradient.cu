@@ -181,8 +181,8 @@ __global__ void __launch_bounds__(diagonalThreads, gradientBlocks)
   __shared__ int drawn;
   const int parts = (call.K + 63) / 64, chunks = static_cast<int>((call.T + tileTokens - 1) / tileTokens);
   waitForParts(&left.counts->through, left.numWriters);
-  // One by one: blocks that begin when the sweep beside has ended find few left. Before a number is drawn, all
-  // threads have met since they read the last one.
+  // One by one: blocks that begin when the sweep beside has ended find few left. Before a number is drawn,
+  // all threads have met since they read the last one.
   for (;;) {
     if (threadIdx.x == 0) drawn = atomicAdd(&left.counts->leftDrawn, 1);
     __syncthreads();
