@@ -42,7 +42,7 @@ export function keptOfChunks({ k, v }: Heads, hasGateOfChannels: boolean): numbe
   const pairs = [2 * rows * C, 2 * rows * C];
   const ofTokens = [4 * rows, 2 * rows * K, 2 * rows * V];
   const effects = numSegments({ k, v }) > 1 ? [keptOfSegments({ k, v })] : [];
-  const counts = 4 * (chunks + B * H + 1);
+  const counts = 4 * (chunks + B * H + 3);
   return bytesOfParts([...pairs, ...ofGate, ...ofTokens, 2 * chunks * K * V, ...effects, counts]);
 }
 

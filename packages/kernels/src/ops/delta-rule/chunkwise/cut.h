@@ -18,9 +18,9 @@ constexpr int64_t numDeltaChunks(int64_t T) {
 }
 
 /// Of `DeltaChunks::prepared` or `DeltaSweepCall::finished`: one a chunk, then what `prepare` has drawn and
-/// how far each head's blocks are, or what the gradients of whole chunks have drawn and left.
+/// how far each head's blocks are, or the four of `DeltaWholeCounts`.
 constexpr int64_t numDeltaCounts(int64_t heads, int64_t T) {
-  return heads * (numDeltaChunks(T) + 1) + 1;
+  return heads * (numDeltaChunks(T) + 1) + 3;
 }
 
 /// Two warpgroups of a summary's block with 64 columns of [E M] each.

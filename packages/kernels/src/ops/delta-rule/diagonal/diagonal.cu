@@ -45,10 +45,12 @@ cudaError_t deltaDiagonalBackward(const Call& call, const LongscanDeltaRuleBackw
                                            io.dg};
   if (work.takesWholeChunks) {
     // Behind the chunks' counts, which the sweep's launch has cleared.
-    int32_t* const drawn = work.swept.finished + call.B * call.H * numDeltaChunks(call.T);
-    error = launchDeltaWholeGradient(gradient, {drawn, work.left, kept.outOf, kept.gamma}, device, stream);
+    auto* const counts =
+        reinterpret_cast<DeltaWholeCounts*>(work.swept.finished + call.B * call.H * numDeltaChunks(call.T));
+    error = launchDeltaWholeGradient(gradient, {counts, work.left, kept.outOf, kept.gamma}, device, stream);
     if (error == cudaSuccess)
-      error = launchDeltaLeftGradient(gradient, {work.left, drawn + 1}, device, stream);
+      error = launchDeltaLeftGradient(gradient, {work.left, counts, deltaWholeBlocks(gradient, device)},
+                                      device, stream);
   } else {
     error = launchDeltaDiagonalGradient(gradient, stream);
   }

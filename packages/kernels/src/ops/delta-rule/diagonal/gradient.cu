@@ -178,9 +178,16 @@ __global__ void __launch_bounds__(diagonalThreads, gradientBlocks)
                        const __grid_constant__ DeltaLeftChunks left) {
 #if LONGSCAN_WGMMA
   extern __shared__ __align__(1024) unsigned char shared[];
+  __shared__ int drawn;
   const int parts = (call.K + 63) / 64, chunks = static_cast<int>((call.T + tileTokens - 1) / tileTokens);
-#pragma unroll 1
-  for (int i = blockIdx.x; i < parts * countedParts(left.count); i += gridDim.x) {
+  waitForParts(&left.counts->through, left.numWriters);
+  // One by one: blocks that begin when the sweep beside has ended find few left. Before a number is drawn,
+  // all threads have met since they read the last one.
+  for (;;) {
+    if (threadIdx.x == 0) drawn = atomicAdd(&left.counts->leftDrawn, 1);
+    __syncthreads();
+    const int i = drawn;
+    if (i >= parts * __ldcg(&left.counts->left)) break;
     const int index = __ldcg(left.chunks + i / parts);
     takeGradient(call, shared, {index % chunks, i % parts * 64, index / chunks});
   }

@@ -15,10 +15,17 @@ struct DeltaDiagonalGradientCall : DeltaDiagonalTokens, DeltaGradientTensors {
   float* dg;      // [B, T, H, K]
 };
 
-/// Chunks among all heads' chunks, written by the kernel before.
+/// What the gradients of whole chunks and of those that are left count, from zero: chunks drawn, chunks left,
+/// blocks that leave no more, and how many 64 channels of left chunks have been drawn.
+struct DeltaWholeCounts {
+  int32_t drawn, left, through, leftDrawn;
+};
+
+/// Chunks among all heads' chunks, written by the `numWriters` blocks of the kernel before.
 struct DeltaLeftChunks {
   const int32_t* chunks;
-  const int32_t* count;
+  DeltaWholeCounts* counts;
+  int numWriters;
 };
 
 cudaError_t launchDeltaDiagonalGradient(const DeltaDiagonalGradientCall& call, cudaStream_t stream);

@@ -223,6 +223,11 @@ bool deltaTakesWholeChunks(const DeltaDevice& device, int K, int V) {
   return device.sharesTime && K == WholeLayout::K && V == WholeLayout::V && canMapTensors();
 }
 
+int deltaWholeBlocks(const DeltaDiagonalGradientCall& call, const DeltaDevice& device) {
+  const int64_t chunks = call.B * call.H * ((call.T + tileTokens - 1) / tileTokens);
+  return static_cast<int>(min(chunks, static_cast<int64_t>(device.multiprocessors)));
+}
+
 cudaError_t launchDeltaWholeGradient(const DeltaDiagonalGradientCall& call, const DeltaWholeChunks& whole,
                                      const DeltaDevice& device, cudaStream_t stream) {
   constexpr int bytes = WholeLayout::bytes;
@@ -231,9 +236,8 @@ cudaError_t launchDeltaWholeGradient(const DeltaDiagonalGradientCall& call, cons
   if (error != cudaSuccess) return error;
   error = cudaFuncSetAttribute(wholeGradientKernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error != cudaSuccess) return error;
-  const int64_t count = call.B * call.H * ((call.T + tileTokens - 1) / tileTokens);
-  const dim3 blocks(static_cast<unsigned>(min(count, static_cast<int64_t>(device.multiprocessors))));
-  return launchBeside(wholeGradientKernel, blocks, wholeThreads, bytes, stream, call, whole, maps);
+  return launchBeside(wholeGradientKernel, deltaWholeBlocks(call, device), wholeThreads, bytes, stream, call,
+                      whole, maps);
 }
 
 }  // namespace longscan

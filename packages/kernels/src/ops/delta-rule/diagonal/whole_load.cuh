@@ -38,8 +38,9 @@ class WholeLoader {
       loadTokens(index);
       before = index;
     }
-    // What is left is known. By this warp alone: a block has let the next kernel begin when any thread has.
-    __threadfence();
+    // What is left is known: the lanes have met since they wrote it. By this warp alone: a block has let the
+    // next kernel begin when any thread has.
+    if (lane == 0) countPart(&block.whole.counts->through);
     letNextKernelBegin();
     if (electLane()) waitForRuns();
     if (blockIdx.x == 0) waitForKernelBefore();
@@ -60,13 +61,13 @@ class WholeLoader {
     const int heads = static_cast<int>(call.B) * call.H, count = heads * numChunks;
     for (;;) {
       int number = 0;
-      if (lane == 0) number = atomicAdd(block.whole.drawn, 1);
+      if (lane == 0) number = atomicAdd(&block.whole.counts->drawn, 1);
       number = __shfl_sync(~0u, number, 0);
       if (number >= count) return -1;
       const int index = number % heads * numChunks + numChunks - 1 - number / heads;
       clearBetaGradients(index);
       if (isMild(index)) return index;
-      if (lane == 0) block.whole.left[atomicAdd(block.whole.drawn + 1, 1)] = index;
+      if (lane == 0) block.whole.left[atomicAdd(&block.whole.counts->left, 1)] = index;
     }
   }
 
