@@ -1,4 +1,4 @@
-import { isDeepStrictEqual } from 'node:util';
+import { expectSameBits } from '@longscan/kernels/testing';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { numLabels } from '../data/window.js';
@@ -46,16 +46,11 @@ test('time slices ~> packed documents have the loss and the gradients of whole s
   }
 });
 
-/** `assert.equal` would look for the shortest list of differences between many thousands of numbers. */
-function expectSame(found: unknown, expected: unknown, what: string): void {
-  assert.ok(isDeepStrictEqual(found, expected), `${what}: other bits`);
-}
-
 test('time slices ~> the same bits from run to run, and with cheap outputs made again', async () => {
   const run = { text, windows, lengths: [96], dtype: 'f32', numSteps: 3 } as const;
   const first = await trainOnDocuments(specOf(41), run);
-  expectSame(await trainOnDocuments(specOf(41), run), first, 'once more');
-  expectSame(await trainOnDocuments(specOf(41, { recompute: 'cheap' }), run), first, 'cheap outputs');
+  expectSameBits('once more', await trainOnDocuments(specOf(41), run), first);
+  expectSameBits('cheap', await trainOnDocuments(specOf(41, { recompute: 'cheap' }), run), first);
 });
 
 test('kept MLPs ~> the same bits as with all products made again', async () => {
@@ -68,7 +63,7 @@ test('kept MLPs ~> the same bits as with all products made again', async () => {
     const made = await trainOnDocuments(specOf(41, more), { ...run, ...changes });
     for (const keptMlps of [1, uses.length]) {
       const kept = await trainOnDocuments(specOf(41, { ...more, keptMlps }), { ...run, ...changes });
-      expectSame(kept, made, `${keptMlps} kept, ${JSON.stringify({ ...more, ...changes })}`);
+      expectSameBits(`${keptMlps} kept, ${JSON.stringify({ ...more, ...changes })}`, kept, made);
     }
   }
 });

@@ -1,7 +1,7 @@
 import * as assert from 'uvu/assert';
 import type { Device } from '../../device.js';
 import type { DType } from '../../tensor.js';
-import { fromNumbers, randomNormal } from '../../testing/index.js';
+import { expectSameBits, fromNumbers, randomNormal } from '../../testing/index.js';
 import { gatedMlp } from './gated-mlp.js';
 
 const [rows, numIn, hidden] = [70, 32, 48];
@@ -28,7 +28,7 @@ export async function checkKnownOutput(device: Device, dtype: DType): Promise<vo
   const made = await run(null);
   const other = leaf(6, [rows, numIn]);
   const known = await run(other.view(other.shape));
-  assert.equal(await known.result.readNumbers(), await other.readNumbers());
+  expectSameBits('output', await known.result.readNumbers(), await other.readNumbers());
   assert.is(made.flops - known.flops, 2 * rows * hidden * numIn);
-  assert.equal(known.gradients, made.gradients);
+  expectSameBits('gradients', known.gradients, made.gradients);
 }
