@@ -203,7 +203,7 @@ class Trainer {
     });
   }
 
-  /** Rank 0 alone writes; the others give it their moments, if it lacks them, and meet it again in the next collective. */
+  /** Rank 0 alone writes; the others give it their moments, if it lacks them, and go on to meet it in the next collective. */
   private async save(): Promise<void> {
     const { runDir, assignment, control } = this.context;
     if (runDir === null || this.checkpointStep === this.step) return;
@@ -212,7 +212,7 @@ class Trainer {
     const { parameters, optimizer, carry } = this.training;
     this.training.parameters.awaitUpdates();
     gatherValues(this.training);
-    const shards = gatherMoments(this.training.mesh.world, optimizer);
+    const shards = await gatherMoments(this.training.mesh.world, optimizer);
     if (shards === null) return;
     enterPhase(this.context.progress, 'checkpoint');
     const content = checkpointContent(parameters, shards, carry);
