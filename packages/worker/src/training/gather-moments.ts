@@ -23,8 +23,8 @@ export async function gatherMoments(
 }
 
 /**
- * Returns once they are sent. To connect two ranks, at the first message between them, NCCL waits until the GPU is idle. Were a
- * chain of the next pass on it by then, it would wait for rank 0, and rank 0 for these moments.
+ * Returns once they are sent. The first message between two ranks may wait until the GPU is idle (comm/README.md). Were a chain
+ * of the next pass on it by then, that would wait for rank 0, and rank 0 for these moments.
  */
 async function sendMoments(world: Communicator, { m, v }: ShardMoments): Promise<void> {
   world.stream.wait(m.device.compute.record());
