@@ -1,10 +1,7 @@
 import type { Tensor } from '@longscan/kernels';
-import type {
-  AttentionPlace,
-  SequenceAttentionInputs,
-  SequenceAttentionOptions,
-} from './sequence/attention.js';
-import type { SliceGroup, SliceRange } from './sequence/sequence-group.js';
+import type { SequenceAttentionInputs, SequenceAttentionOptions } from './sequence/attend-alone.js';
+import type { Received } from './sequence/received.js';
+import type { SliceGroup, SliceRange } from './sequence/slice-group.js';
 import type { LinkCost } from './strategy.js';
 
 /** One call of softmax attention for the sequences of a rank. */
@@ -47,8 +44,11 @@ export interface AttentionCost {
 }
 
 /** Where the tokens of a strategy's call stand. */
-export interface PlaceOnRanks extends Omit<AttentionPlace, 'group'> {
+export interface PlaceOnRanks {
   readonly group: SliceGroup;
+  /** i32 [B, T] within the document; null: every sequence is one document. */
+  readonly positions: Tensor | null;
+  readonly received?: Received;
 }
 
 /**

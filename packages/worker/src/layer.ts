@@ -1,5 +1,5 @@
 import type { RecurrenceInputs, RecurrenceOp, Tensor, TransitionKind, UnitHeads } from '@longscan/kernels';
-import type { SequenceAttentionInputs, SequenceAttentionOptions } from './sequence/attention.js';
+import type { SequenceAttentionInputs, SequenceAttentionOptions } from './sequence/attend-alone.js';
 
 /** Options of a layer: what a job may set, with their defaults. */
 export type LayerConfig = Readonly<Record<string, number | string | boolean>>;

@@ -7,7 +7,7 @@ import {
   tokenBytes,
 } from '../attention-strategy.js';
 import { AttentionTraffic, type Send } from '../attention-traffic.js';
-import { attendAlone } from '../sequence/attention.js';
+import { attendAlone } from '../sequence/attend-alone.js';
 import { gatherHeads, gatherTokens, scatterHeads } from '../sequence/head-exchange.js';
 import type { LinkCost } from '../strategy.js';
 

@@ -8,12 +8,12 @@ import {
   tokenBytes,
 } from '../attention-strategy.js';
 import { AttentionTraffic, type Send } from '../attention-traffic.js';
-import type { SequenceAttentionInputs, SequenceAttentionOptions } from '../sequence/attention.js';
+import type { SequenceAttentionInputs, SequenceAttentionOptions } from '../sequence/attend-alone.js';
 import { chunkSlots } from '../sequence/chunk-slots.js';
 import { gatherRows } from '../sequence/gather-rows.js';
 import { evenPieces, returnHalves, sendHalves, tradeHalves } from '../sequence/mirror.js';
 import { sliceStart } from '../sequence/positions.js';
-import type { SliceRange } from '../sequence/sequence-group.js';
+import type { SliceRange } from '../sequence/slice-group.js';
 import { overlap } from '../sequence/token-ranges.js';
 import type { LinkCost } from '../strategy.js';
 

@@ -5,7 +5,7 @@ import { randomNormal } from '@longscan/kernels/testing';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { recurrence } from '../sequence/recurrence.js';
-import { slicesOf } from '../sequence/sequence-group.js';
+import { slicesOf } from '../sequence/slice-group.js';
 import type { Strategy } from '../strategy.js';
 import { blockUntil } from './block-until.js';
 import { type RankSet, withRanks } from './rank-set.js';

@@ -3,7 +3,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { AttentionStrategy } from '../attention-strategy.js';
 import { positionsOf } from '../sequence/positions.js';
-import { slicesOf } from '../sequence/sequence-group.js';
+import { slicesOf } from '../sequence/slice-group.js';
 import { runCase } from './attention-strategy/attention-case.js';
 import { attentionStrategyChecks } from './attention-strategy-suite.js';
 import { withRanks } from './rank-set.js';

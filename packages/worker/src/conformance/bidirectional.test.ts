@@ -10,7 +10,8 @@ import { documentEnds, expectClose, placeTokens, sliceTokens, tolerances } from 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { bidirectionalRecurrence } from '../sequence/bidirectional.js';
-import { type SequenceGroup, slicesOf } from '../sequence/sequence-group.js';
+import type { SequenceGroup } from '../sequence/sequence-group.js';
+import { slicesOf } from '../sequence/slice-group.js';
 import type { Strategy } from '../strategy.js';
 import { RankSet, usualNode, withRanks } from './rank-set.js';
 import { fabricOf } from './strategy/scan.js';

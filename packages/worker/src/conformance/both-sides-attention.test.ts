@@ -12,7 +12,7 @@ import {
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { attentionToBothSides } from '../sequence/both-sides-attention.js';
-import { type SliceGroup, slicesOf } from '../sequence/sequence-group.js';
+import { type SliceGroup, slicesOf } from '../sequence/slice-group.js';
 import { overlap } from '../sequence/token-ranges.js';
 import { withRanks } from './rank-set.js';
 

@@ -12,7 +12,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { withHalo } from '../sequence/halo.js';
 import { live, type Received, ReceivedLog } from '../sequence/received.js';
-import { slicesOf } from '../sequence/sequence-group.js';
+import { slicesOf } from '../sequence/slice-group.js';
 import { type Engine, withRanks } from './rank-set.js';
 
 interface Case {

@@ -9,7 +9,7 @@ import { expectClose, placeTokens, tolerances } from '@longscan/kernels/testing'
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { recurrence } from '../sequence/recurrence.js';
-import { slicesOf } from '../sequence/sequence-group.js';
+import { slicesOf } from '../sequence/slice-group.js';
 import type { Strategy } from '../strategy.js';
 
 import { usualNode, withRanks } from './rank-set.js';

@@ -1,7 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { planBuckets } from './gradient-buckets.js';
-import type { ParameterPlace } from './parameters.js';
+import type { ParameterPlace } from './parameter-layout.js';
 
 const beforeAll = -1;
 

@@ -1,4 +1,4 @@
-import type { ParameterPlace } from './parameters.js';
+import type { ParameterPlace } from './parameter-layout.js';
 
 /** Elements [begin, end) of a model's flat buffers. */
 export interface FlatRange {

@@ -8,11 +8,8 @@ import {
   type Tensor,
 } from '@longscan/kernels';
 import type { LayerContext } from '../layer.js';
-import {
-  type SequenceAttentionInputs,
-  type SequenceAttentionOptions,
-  sequenceAttention,
-} from '../sequence/attention.js';
+import type { SequenceAttentionInputs, SequenceAttentionOptions } from '../sequence/attend-alone.js';
+import { sequenceAttention } from '../sequence/attention.js';
 import { carriedAttention } from '../sequence/carried-attention.js';
 import { type CarriedCall, type Carry, refuseCarry } from '../sequence/carry.js';
 import { withHalo } from '../sequence/halo.js';

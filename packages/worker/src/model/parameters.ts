@@ -18,6 +18,7 @@ import type { LayerPlace, ParameterDeclarer } from '../layer.js';
 import type { JobSpec } from '../protocol/job-spec.js';
 import { type FlatRange, type GradientBucket, planBuckets } from './gradient-buckets.js';
 import { initialise, type ParameterSpec } from './init.js';
+import { alignment, layOut, type ParameterPlace, product } from './parameter-layout.js';
 
 /** What ops compute in. */
 export type Precision = JobSpec['model']['precision'];
@@ -57,9 +58,6 @@ export class ParameterRecorder implements TensorSource {
     return asParameter(empty(this.device, spec.shape), empty(this.device, spec.shape));
   }
 }
-
-/** Elements between parameters are padded so that every one begins on a vector boundary. */
-const alignment = 16;
 
 /** How a model's parameters are held. */
 export interface ParameterOptions {
@@ -317,26 +315,6 @@ export function declarer(
   };
 }
 
-/** A parameter with its first element in the flat buffers. */
-export type ParameterPlace = ParameterSpec & { readonly offset: number };
-
-/** One after the other, those that ops see rounded behind the others; in the order of declaration among themselves. */
-function layOut(specs: readonly ParameterSpec[], isRounded: (spec: ParameterSpec) => boolean) {
-  const offsets = new Map<ParameterSpec, number>();
-  let next = 0;
-  let numUnrounded = 0;
-  for (const behind of [false, true]) {
-    for (const spec of specs) {
-      if (isRounded(spec) !== behind) continue;
-      offsets.set(spec, next);
-      next += alignedSize(spec.shape);
-    }
-    if (!behind) numUnrounded = next;
-  }
-  const places = specs.map((spec): ParameterPlace => ({ ...spec, offset: offsets.get(spec)! }));
-  return { places, numUnrounded, used: next };
-}
-
 function releaseBoth({ high, low }: Halves): void {
   high.release();
   low.release();
@@ -346,12 +324,4 @@ function asParameter(value: Tensor, gradient: Tensor): Tensor {
   value.requiresGrad = true;
   value.gradient = gradient;
   return value;
-}
-
-function alignedSize(shape: readonly number[]): number {
-  return Math.ceil(product(shape) / alignment) * alignment;
-}
-
-function product(shape: readonly number[]): number {
-  return shape.reduce((a, b) => a * b, 1);
 }

@@ -5,7 +5,7 @@ import type { AttentionTrace } from '../protocol/plan.js';
 import { sequenceAttention } from '../sequence/attention.js';
 import { positionsOf } from '../sequence/positions.js';
 import type { Received } from '../sequence/received.js';
-import { slicesOf } from '../sequence/sequence-group.js';
+import { slicesOf } from '../sequence/slice-group.js';
 
 export interface AttentionTraceOptions {
   readonly layer: number;

@@ -6,7 +6,7 @@ import { bidirectionalRecurrence } from '../sequence/bidirectional.js';
 import { attentionToBothSides } from '../sequence/both-sides-attention.js';
 import type { Received } from '../sequence/received.js';
 import { recurrence } from '../sequence/recurrence.js';
-import { slicesOf } from '../sequence/sequence-group.js';
+import { slicesOf } from '../sequence/slice-group.js';
 import { chunkReason, whyCausalOnly } from './bidirectional-contexts.js';
 import { toBothSides } from './both-sides.js';
 import { type Traffic, tracingShortRange, wireBytes } from './trace-traffic.js';

@@ -1,34 +1,12 @@
-import { attention, chunkEnds, type Tensor } from '@longscan/kernels';
-import type { AttentionStrategy } from '../attention-strategy.js';
-import type { Received } from './received.js';
-import type { SliceGroup } from './sequence-group.js';
-
-/** Queries, keys and values of the tokens at hand. */
-export interface SequenceAttentionInputs {
-  /** [B, T, H, K] */
-  readonly q: Tensor;
-  /** [B, T, G, K], H a multiple of G */
-  readonly k: Tensor;
-  /** [B, T, G, V] */
-  readonly v: Tensor;
-}
-
-export interface SequenceAttentionOptions {
-  /** Default 1/√K. */
-  readonly scale?: number;
-  /** Tokens that a query sees at most, its own included; default: all of its document. */
-  readonly window?: number;
-  /** Of earlier tokens only the last of each earlier chunk of so many is seen, chunks counted within the document. */
-  readonly chunk?: number;
-}
+import type { Tensor } from '@longscan/kernels';
+import type { AttentionStrategy, PlaceOnRanks } from '../attention-strategy.js';
+import { attendAlone, type SequenceAttentionInputs, type SequenceAttentionOptions } from './attend-alone.js';
+import type { SliceGroup } from './slice-group.js';
 
 /** Where the tokens at hand stand. */
-export interface AttentionPlace {
+export interface AttentionPlace extends Omit<PlaceOnRanks, 'group'> {
   /** Null: this rank holds the whole sequence. */
   readonly group: (SliceGroup & { readonly attention: AttentionStrategy }) | null;
-  /** i32 [B, T] within the document; null: every sequence is one document. */
-  readonly positions: Tensor | null;
-  readonly received?: Received;
 }
 
 /**
@@ -44,18 +22,4 @@ export function sequenceAttention(
   return group === null
     ? attendAlone(inputs, options, place.positions)
     : group.attention.attend(inputs, options, { ...place, group });
-}
-
-/** The same where all tokens of the sequence are at hand. */
-export function attendAlone(
-  { q, k, v }: SequenceAttentionInputs,
-  { scale, window, chunk }: SequenceAttentionOptions,
-  positions: Tensor | null,
-): Tensor {
-  if (chunk === undefined) {
-    return attention({ q, k, v, kSelf: null, vSelf: null }, { scale, window, positions });
-  }
-  const grid = { chunk, tokenOffset: 0, positions };
-  const ends = { k: chunkEnds(k, grid), v: chunkEnds(v, grid) };
-  return attention({ q, ...ends, kSelf: k, vSelf: v }, { scale, chunk, positions });
 }

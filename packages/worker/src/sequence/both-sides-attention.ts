@@ -1,9 +1,9 @@
 import { attention, type Tensor } from '@longscan/kernels';
-import type { SequenceAttentionInputs, SequenceAttentionOptions } from './attention.js';
+import type { SequenceAttentionInputs, SequenceAttentionOptions } from './attend-alone.js';
 import { gatherRows } from './gather-rows.js';
 import { sliceStart } from './positions.js';
 import type { Received } from './received.js';
-import type { SliceGroup, SliceRange } from './sequence-group.js';
+import type { SliceGroup, SliceRange } from './slice-group.js';
 
 /** Where the tokens at hand stand, and how far they see. */
 export interface BothSidesPlace {

@@ -2,7 +2,8 @@ import { fromArray, openCpuDevice, type Tensor } from '@longscan/kernels';
 import { expectClose, randomNormal, tolerances } from '@longscan/kernels/testing';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type SequenceAttentionOptions, sequenceAttention } from './attention.js';
+import type { SequenceAttentionOptions } from './attend-alone.js';
+import { sequenceAttention } from './attention.js';
 import { carriedAttention, type KeyValueCache } from './carried-attention.js';
 
 const [B, T, H, G, K] = [2, 40, 2, 1, 4];

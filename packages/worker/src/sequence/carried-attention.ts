@@ -1,5 +1,5 @@
 import { attention, chunkEnds, swapAxes, type Tensor } from '@longscan/kernels';
-import type { SequenceAttentionInputs, SequenceAttentionOptions } from './attention.js';
+import type { SequenceAttentionInputs, SequenceAttentionOptions } from './attend-alone.js';
 import { joinRows, rowsBetween } from './rows.js';
 
 /** Keys and values of earlier tokens, rows first: [n, B, G, K] and [n, B, G, V]. */

@@ -1,5 +1,5 @@
 import { LongscanError } from '@longscan/kernels';
-import type { SliceRange } from './sequence-group.js';
+import type { SliceRange } from './slice-group.js';
 
 /**
  * Slices in chunks; the last one may be cut short by the end of the sequence.

@@ -2,7 +2,7 @@ import { Device, empty, openShapeDevice, type Tensor } from '@longscan/kernels';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import ringAttention from '../attention-strategies/ring-attention.js';
-import { slicesOf } from './sequence-group.js';
+import { slicesOf } from './slice-group.js';
 
 /** What is enqueued on rank 1 of 3 in the two passes of ring attention over a window, in order. */
 function journalOf(): { forward: readonly string[]; backward: readonly string[] } {

@@ -2,7 +2,7 @@ import { fill, type Message, type Tensor } from '@longscan/kernels';
 import { startExchange } from './exchange.js';
 import type { KeyBlock, KeyBlocks } from './key-blocks.js';
 import type { KeyRing } from './key-ring.js';
-import type { SliceGroup } from './sequence-group.js';
+import type { SliceGroup } from './slice-group.js';
 
 /**
  * Shows this rank its own block and then each that comes to it; null: none comes with this hop. A block is on its way to the

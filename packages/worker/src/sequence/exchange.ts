@@ -1,5 +1,5 @@
 import { empty, type Message, type Tensor } from '@longscan/kernels';
-import type { SliceGroup } from './sequence-group.js';
+import type { SliceGroup } from './slice-group.js';
 
 /** Memory for a tensor of this shape from a peer, of the type of `like`. */
 export function arriving(

@@ -1,7 +1,7 @@
 import { empty, type Tensor } from '@longscan/kernels';
 import { arriving, startExchange } from './exchange.js';
 import { live, type Received } from './received.js';
-import type { SliceGroup, SliceRange } from './sequence-group.js';
+import type { SliceGroup, SliceRange } from './slice-group.js';
 import { addTokens, copyTokens, cutTokens, joinTokens, overlap, shapeWith } from './token-ranges.js';
 
 export interface GatherOptions {

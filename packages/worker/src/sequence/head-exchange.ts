@@ -1,7 +1,7 @@
 import { empty, type Tensor } from '@longscan/kernels';
 import { arriving, startExchange } from './exchange.js';
 import { live, type Received } from './received.js';
-import type { SliceGroup } from './sequence-group.js';
+import type { SliceGroup } from './slice-group.js';
 import { cutTokens, joinTokens, shapeWith } from './token-ranges.js';
 
 /**

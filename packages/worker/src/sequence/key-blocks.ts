@@ -1,6 +1,6 @@
 import { copy, empty, type Tensor } from '@longscan/kernels';
 import type { KeyRing } from './key-ring.js';
-import type { SliceGroup, SliceRange } from './sequence-group.js';
+import type { SliceGroup, SliceRange } from './slice-group.js';
 
 /** Keys [B, n, G, K] and values [B, n, G, V] of one piece of a sequence, n rows from token `start` on. */
 export interface KeyPiece {

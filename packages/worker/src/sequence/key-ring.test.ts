@@ -1,7 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { KeyRing } from './key-ring.js';
-import { slicesOf } from './sequence-group.js';
+import { slicesOf } from './slice-group.js';
 
 /** Ranks that see each rank's block, in order. */
 function readersOf(lengths: readonly number[], window: number | null, chunk: number | null = null) {

@@ -1,5 +1,5 @@
 import { evenPieces } from './mirror.js';
-import type { SliceRange } from './sequence-group.js';
+import type { SliceRange } from './slice-group.js';
 
 /** What of a call decides how far blocks go. */
 export interface KeyRingOptions {

@@ -1,7 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { evenPieces } from './mirror.js';
-import { type SliceRange, slicesOf } from './sequence-group.js';
+import { type SliceRange, slicesOf } from './slice-group.js';
 
 /** Keys that the queries of some pieces see. */
 function numPairs(queries: readonly SliceRange[], keys: readonly SliceRange[]): number {

@@ -2,7 +2,7 @@ import { type Tensor, zeros } from '@longscan/kernels';
 import type { Send } from '../attention-traffic.js';
 import { arriving, startExchange } from './exchange.js';
 import { live, type Received } from './received.js';
-import type { SliceGroup, SliceRange } from './sequence-group.js';
+import type { SliceGroup, SliceRange } from './slice-group.js';
 import { cutTokens, joinTokens, shapeWith } from './token-ranges.js';
 
 /**

@@ -1,5 +1,5 @@
 import { documentPositions, LongscanError, type Tensor } from '@longscan/kernels';
-import type { SliceGroup } from './sequence-group.js';
+import type { SliceGroup } from './slice-group.js';
 
 /** Where documents start, as one rank sees it. */
 export interface Documents {

@@ -8,12 +8,12 @@ import {
   fill,
   type Tensor,
 } from '@longscan/kernels';
-import type { SequenceAttentionOptions } from './attention.js';
+import type { SequenceAttentionOptions } from './attend-alone.js';
 import { BlockGradients, circulate } from './circulate.js';
 import { KeyBlocks, type KeyPiece } from './key-blocks.js';
 import type { KeyRing } from './key-ring.js';
 import type { Received } from './received.js';
-import type { SliceGroup } from './sequence-group.js';
+import type { SliceGroup } from './slice-group.js';
 
 /** Tokens that a rank attends, and their part of its block. */
 export interface RingPiece extends KeyPiece {

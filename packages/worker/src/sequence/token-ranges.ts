@@ -1,5 +1,5 @@
 import { empty, type Tensor } from '@longscan/kernels';
-import type { SliceRange } from './sequence-group.js';
+import type { SliceRange } from './slice-group.js';
 
 /** The tokens that both ranges hold; none: of length 0. */
 export function overlap(a: SliceRange, b: SliceRange): SliceRange {

@@ -1,5 +1,6 @@
 import { attention, chunkEnds, type Tensor, type TokenUnits } from '@longscan/kernels';
-import type { AttentionPlace, SequenceAttentionInputs, SequenceAttentionOptions } from './attention.js';
+import type { SequenceAttentionInputs, SequenceAttentionOptions } from './attend-alone.js';
+import type { AttentionPlace } from './attention.js';
 import { sliceStart } from './positions.js';
 import { live } from './received.js';
 import { gatherForUnits } from './unit-gather.js';

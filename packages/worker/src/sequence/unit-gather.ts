@@ -1,6 +1,6 @@
 import { copy, empty, type Tensor, type TokenUnits } from '@longscan/kernels';
 import type { Received } from './received.js';
-import type { SliceGroup, SliceRange } from './sequence-group.js';
+import type { SliceGroup, SliceRange } from './slice-group.js';
 
 export interface UnitGatherOptions {
   readonly units: TokenUnits;

@@ -3,7 +3,7 @@ import { sliceBatch } from '../data/batch.js';
 import type { Batch, TextPart } from '../data/index.js';
 import { numLabels, type Window } from '../data/window.js';
 import type { JobSpec } from '../protocol/job-spec.js';
-import { type SliceRange, slicesOf } from '../sequence/sequence-group.js';
+import { type SliceRange, slicesOf } from '../sequence/slice-group.js';
 import { type StepResult, trainStep } from '../training/train-step.js';
 import type { Training } from '../training/training.js';
 import { openTrainingRanks } from './training-ranks.js';

@@ -16,7 +16,7 @@ import { Optimizer } from '../optim/optimizer.js';
 import { shardOfRank } from '../optim/shard.js';
 import { type JobSpec, parseMemory } from '../protocol/job-spec.js';
 import { Carry } from '../sequence/carry.js';
-import { slicesOf } from '../sequence/sequence-group.js';
+import { slicesOf } from '../sequence/slice-group.js';
 import { numExtra } from '../training/train-step.js';
 import type { Training } from '../training/training.js';
 

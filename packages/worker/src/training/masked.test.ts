@@ -6,7 +6,7 @@ import { maskedBatch } from '../data/masked-batch.js';
 import { Masking } from '../data/masking.js';
 import { numLabels, type Window } from '../data/window.js';
 import { type JobSpec, jobSpecSchema } from '../protocol/job-spec.js';
-import type { SliceRange } from '../sequence/sequence-group.js';
+import type { SliceRange } from '../sequence/slice-group.js';
 import type { Strategy } from '../strategy.js';
 import { textOf } from '../testing/documents.js';
 import { type RanksOfDocuments, withRanks } from '../testing/train-on-documents.js';

@@ -4,7 +4,7 @@ import { importUnits } from '../conformance/unit-files.js';
 import type { Batch, TextPart } from '../data/index.js';
 import { numLabels } from '../data/window.js';
 import { type JobSpec, jobSpecSchema } from '../protocol/job-spec.js';
-import type { SliceRange } from '../sequence/sequence-group.js';
+import type { SliceRange } from '../sequence/slice-group.js';
 import type { Strategy } from '../strategy.js';
 import { textOf } from '../testing/documents.js';
 import {

@@ -4,7 +4,8 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Batch } from '../data/index.js';
 import { Parameters } from '../model/parameters.js';
-import { openPassGraphs, type Passes, PassGraphs } from './pass-graphs.js';
+import { openPassGraphs, PassGraphs } from './pass-graphs.js';
+import type { Passes } from './pass-tensors.js';
 import type { Training } from './training.js';
 
 const numTokens = 4;

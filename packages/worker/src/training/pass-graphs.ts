@@ -1,25 +1,24 @@
-import { fromArray, type Graph, LongscanError, type Tensor, zeros } from '@longscan/kernels';
+import { type Device, fromArray, type Graph, LongscanError, type Tensor, zeros } from '@longscan/kernels';
 import type { Batch } from '../data/index.js';
+import type { Model } from '../model/model.js';
+import type { Parameters } from '../model/parameters.js';
 import type { JobSpec } from '../protocol/job-spec.js';
-import { numCounts } from './passes.js';
-import type { Training } from './training.js';
+import type { Carry } from '../sequence/carry.js';
+import { numCounts, type Passes, type PassTensors } from './pass-tensors.js';
 import { tensorsOf, type UploadedBatch, uploadBatch, uploadOver } from './uploaded-batch.js';
-
-/** What passes are given on the device beside their batches. */
-export interface PassTensors {
-  /** 1, the loss's own gradient, [1]. */
-  readonly seed: Tensor;
-  /** f64: bytes sent to ranks of the sequence, see `countSent`. */
-  readonly sent: Tensor;
-}
-
-/** Enqueues both passes over all micro-batches of a step, into gradients begun anew. */
-export type Passes = (batches: readonly UploadedBatch[], tensors: PassTensors) => void;
 
 /** Steps of a form that run before one is recorded: kernels are loaded by then, and products have been chosen. */
 const numPlainSteps = 1;
 /** Forms that are kept in mind: whose forms vary more gains nothing. */
 const maxForms = 4;
+
+/** What a recording depends on. */
+interface GraphedTraining {
+  readonly device: Device;
+  readonly parameters: Parameters;
+  readonly carry: Carry | null;
+  readonly model: Pick<Model, 'timeSlice'>;
+}
 
 interface RecordedPasses {
   readonly graph: Graph;
@@ -42,7 +41,7 @@ export class PassGraphs {
 
   /** `log`: is told, once, why no more graphs are recorded. */
   constructor(
-    private readonly training: Pick<Training, 'device' | 'parameters'>,
+    private readonly training: Pick<GraphedTraining, 'device' | 'parameters'>,
     private readonly log: (line: string) => void,
   ) {}
 
@@ -117,7 +116,7 @@ export class PassGraphs {
 
 /** What records passes on this device; null, which is told if it was wanted: nothing can. */
 export function openPassGraphs(
-  training: Training,
+  training: GraphedTraining,
   { graphs }: Pick<JobSpec['device'], 'graphs'>,
   log: (line: string) => void,
 ): PassGraphs | null {
@@ -128,7 +127,7 @@ export function openPassGraphs(
   return null;
 }
 
-function obstacleOf({ device, carry, model }: Training): string | null {
+function obstacleOf({ device, carry, model }: GraphedTraining): string | null {
   if (carry !== null) return 'memory goes from step to step (data.carry)';
   if (model.timeSlice > 0) return 'sequences are cut in time (model.timeSlice)';
   const { driverVersion } = device.gpu();

@@ -4,15 +4,12 @@ import type { Parameters } from '../model/parameters.js';
 import { trainOverTimeSlices } from '../sequence/time-slices.js';
 import { forwardUploaded, slicePass } from './forward.js';
 import { GradientSums } from './gradient-sums.js';
-import type { PassTensors } from './pass-graphs.js';
+import type { PassTensors } from './pass-tensors.js';
 import type { Training } from './training.js';
 import { type UploadedBatch, uploadBatch } from './uploaded-batch.js';
 
 /** Is told of each micro-batch's forward pass (1) and of its backward pass (2) when it is enqueued. */
 type AfterPass = (microBatch: number, pass: 1 | 2) => void;
-
-/** Elements that `countSent` counts in: before the passes, after each micro-batch's forward and after its backward pass. */
-export const numCounts = (batches: readonly unknown[]): number => 1 + 2 * batches.length;
 
 /** Writes there what this rank has sent to ranks of the sequence by then. */
 function countSent({ device, mesh: { sp } }: Training, sent: Tensor): AfterPass {

@@ -9,7 +9,7 @@ import { createModel, parameterSpecs } from '../model/model.js';
 import { Parameters } from '../model/parameters.js';
 import { Optimizer } from '../optim/optimizer.js';
 import { type JobSpec, jobSpecSchema } from '../protocol/job-spec.js';
-import { slicesOf } from '../sequence/sequence-group.js';
+import { slicesOf } from '../sequence/slice-group.js';
 import { numExtra, type StepResult, trainStep, validate } from './train-step.js';
 import type { Training } from './training.js';
 

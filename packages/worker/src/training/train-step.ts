@@ -13,7 +13,8 @@ import type { Parameters } from '../model/parameters.js';
 import { lossOverTimeSlices } from '../sequence/time-slices.js';
 import { forward, slicePass } from './forward.js';
 import { finishSums, gatherParameters, sumOverRanks, updateParameters } from './over-ranks.js';
-import { extraLoss, numCounts, runPasses, runUploadedPasses } from './passes.js';
+import { numCounts } from './pass-tensors.js';
+import { extraLoss, runPasses, runUploadedPasses } from './passes.js';
 import { SequenceSums, sequencesOf, validateSequences } from './sequence-sums.js';
 import type { Training } from './training.js';
 

@@ -1,14 +1,11 @@
 import { type Device, fromArray, type Tensor, zeros } from '@longscan/kernels';
 import { placeTokens, randomNormal, sliceTokens } from '@longscan/kernels/testing';
 import type { AttentionStrategy } from '../../attention-strategy.js';
-import {
-  type SequenceAttentionInputs,
-  type SequenceAttentionOptions,
-  sequenceAttention,
-} from '../../sequence/attention.js';
+import type { SequenceAttentionInputs, SequenceAttentionOptions } from '../../sequence/attend-alone.js';
+import { sequenceAttention } from '../../sequence/attention.js';
 import { positionsOf } from '../../sequence/positions.js';
 import { ReceivedLog } from '../../sequence/received.js';
-import { type SliceRange, slicesOf } from '../../sequence/sequence-group.js';
+import { type SliceRange, slicesOf } from '../../sequence/slice-group.js';
 import { type Engine, type RankSet, withRanks } from '../rank-set.js';
 
 /** Sequences that lie on ranks in slices of these lengths, in f64. */

@@ -1,5 +1,5 @@
 import type { AttentionCall, AttentionLayout, AttentionStrategy } from '../../attention-strategy.js';
-import { slicesOf } from '../../sequence/sequence-group.js';
+import { slicesOf } from '../../sequence/slice-group.js';
 import type { LinkCost } from '../../strategy.js';
 import { type Check, demand } from '../check.js';
 import { link } from '../strategy/scan.js';

@@ -1,6 +1,6 @@
 import { expectClose, tolerances } from '@longscan/kernels/testing';
 import type { AttentionStrategy } from '../../attention-strategy.js';
-import { slicesOf } from '../../sequence/sequence-group.js';
+import { slicesOf } from '../../sequence/slice-group.js';
 import { type Check, demand } from '../check.js';
 import { link } from '../strategy/scan.js';
 import {
