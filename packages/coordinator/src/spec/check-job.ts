@@ -7,21 +7,14 @@ import { engineOf } from './check-device-keys.js';
 import { checkSchema } from './check-schema.js';
 import { checkValues } from './check-values.js';
 import type { JobDocument } from './document.js';
+import type { InstalledUnits } from './installed-units.js';
 import { type MergedJob, mergeJob } from './merge.js';
 import type { Origin } from './origin.js';
 import type { Override } from './overrides.js';
 import { ProblemList } from './problems.js';
 import { resolveFabric } from './resolve-fabric.js';
-import { type LayerRegister, resolveLayers } from './resolve-layers.js';
+import { resolveLayers } from './resolve-layers.js';
 import { checkSupported } from './unsupported.js';
-
-/** What a job may name. */
-export interface InstalledUnits {
-  readonly layers: LayerRegister;
-  readonly strategies: readonly string[];
-  readonly attentionStrategies: readonly string[];
-  readonly launchers: readonly string[];
-}
 
 /** A valid job and where each of its values came from. */
 export interface LoadedJob {

@@ -1,10 +1,10 @@
 import { checkDeviceKeys } from './check-device-keys.js';
-import type { InstalledUnits } from './check-job.js';
 import { checkObjectiveKeys } from './check-objective-keys.js';
 import type { SchemaChecked } from './check-schema.js';
 import { checkTimeSlice } from './check-time-slice.js';
 import { checkTrace } from './check-trace.js';
 import { suggest } from './edit-distance.js';
+import type { InstalledUnits } from './installed-units.js';
 import type { MergedJob } from './merge.js';
 import type { ProblemList } from './problems.js';
 

@@ -1,8 +1,9 @@
 import { dirname, resolve } from 'node:path';
 import { listLaunchers } from '../launcher.js';
 import { importLayer, listUnits } from '../units.js';
-import { checkJob, type InstalledUnits, type LoadedJob } from './check-job.js';
+import { checkJob, type LoadedJob } from './check-job.js';
 import type { JobDocument } from './document.js';
+import type { InstalledUnits } from './installed-units.js';
 import { type Overrides, readEnvironment, readOverrides } from './overrides.js';
 import { readDocument } from './read-document.js';
 

@@ -1,7 +1,8 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { checkJob, type InstalledUnits, type LoadedJob } from './check-job.js';
+import { checkJob, type LoadedJob } from './check-job.js';
+import type { InstalledUnits } from './installed-units.js';
 import { readEnvironment, readOverrides } from './overrides.js';
 import { readDocument } from './read-document.js';
 
