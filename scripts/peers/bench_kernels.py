@@ -34,8 +34,10 @@ from timing import ceilings, graph_of, milliseconds, peak_bytes
 GRAPH_LENGTH, SMALL_LENGTH = 8192, 32768
 
 
-def shapes_of(name, longest):
-    """Every length at our head sizes, one at small heads, two at those of the peer's models."""
+def shapes_of(name, longest, others=()):
+    """Every length at our head sizes, one at small heads, two at those of the peer's models; or `others` at our head sizes."""
+    if others:
+        return [Shape(T, *HEADS) for T in others if HEADS in PEER_OPS[name].heads]
     lengths = {HEADS: LENGTHS, SMALL: (SMALL_LENGTH,)}
     wanted = [Shape(T, *heads) for heads in PEER_OPS[name].heads
               for T in lengths.get(heads, (GRAPH_LENGTH, SMALL_LENGTH))]
@@ -118,6 +120,7 @@ def main():
     parser.add_argument('--out', default='.', help='folder for kernels.json and kernels.md')
     parser.add_argument('--ops', default=','.join(PEER_OPS), help='default: all, %(default)s')
     parser.add_argument('--longest', type=int, default=max(LENGTHS), help='tokens; default: %(default)s')
+    parser.add_argument('--lengths', default='', help='tokens, such as 1000,5000: these at our head sizes and no others')
     parser.add_argument('--errors', choices=('none', 'short', 'all'), default='none', help='all: up to T = 1M')
     parser.add_argument('--no-times', action='store_true')
     parser.add_argument('--unsafe-peer', action='store_true', help='see above')
@@ -128,6 +131,7 @@ def main():
     if not os.path.exists(options.library):
         parser.error(f'no library {options.library}: scripts/cuda/build.sh makes it')
     options.library = os.path.abspath(options.library)
+    others = [int(tokens) for tokens in options.lengths.split(',') if tokens]
     if unknown := set(names) - set(PEER_OPS):
         parser.error(f'no op {", ".join(sorted(unknown))}; there are {", ".join(PEER_OPS)}')
     with_peer = peer_kernels.present()
@@ -138,7 +142,7 @@ def main():
     free()
     deadline = time.monotonic() + options.seconds
     times = [] if options.no_times else [(measure, name, shape) for name in names
-                                         for shape in shapes_of(name, options.longest)]
+                                         for shape in shapes_of(name, options.longest, others)]
     errors = [(accuracy.errors, name, *case) for name in names for case in accuracy.cases(name)
               if options.errors == 'all' or options.errors == 'short' and case[0] is accuracy.SHORT]
     tuned_for, failed = HEADS, []

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { mock } from 'node:test';
@@ -242,6 +242,39 @@ test('a missing rank is named when the time for hellos is over', () =>
     } finally {
       mock.timers.reset();
     }
+  }));
+
+/** Waits until ranks 1 and 2 of a fake run wait for the checkpoint of rank 0; gives what tells who has gone on. */
+async function othersWait(runDir: string): Promise<() => number[]> {
+  const has = (rank: number, line: string) => {
+    const log = join(runDir, 'logs', `rank-${rank}.log`);
+    return existsSync(log) && readFileSync(log, 'utf8').includes(line);
+  };
+  await until(() => [1, 2].every((rank) => has(rank, 'waits for the checkpoint')));
+  return () => [1, 2].filter((rank) => has(rank, 'goes on'));
+}
+
+test('ranks go on when rank 0 has saved', () =>
+  withRunDir(async (runDir) => {
+    const saveGate = join(runDir, 'gate');
+    const run = await launchFake({ runDir, numRanks: 3, steps: 2, saveGate });
+    const whoGoesOn = await othersWait(runDir);
+    assert.equal(whoGoesOn(), []);
+    writeFileSync(saveGate, '');
+    await run.done;
+    assert.equal(whoGoesOn(), [1, 2]);
+  }));
+
+test('ranks that wait for rank 0 to save end with it', () =>
+  withRunDir(async (runDir) => {
+    const run = await launchFake({ runDir, numRanks: 3, steps: 2, saveGate: join(runDir, 'gate') });
+    const whoGoesOn = await othersWait(runDir);
+    const pids = rankPids(runDir, 3);
+    process.kill(pids[0]!, 'SIGKILL');
+    const error = await rejection(run.done);
+    assert.equal([error.code, error.rank], ['E-RANK-DIED', 0]);
+    assert.equal(pids.filter(isAlive), []);
+    assert.equal(whoGoesOn(), []);
   }));
 
 test('stop ends a run after the step under way', () =>

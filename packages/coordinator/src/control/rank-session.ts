@@ -240,6 +240,11 @@ export class RankSession {
         record.numSteps++;
         this.#handlers.onReport(rank, body);
         break;
+      case 'checkpoint':
+        for (const other of this.#ranks.keys())
+          if (other !== rank) this.#server!.command(other, { type: 'saved', step: body.step });
+        this.#handlers.onReport(rank, body);
+        break;
       default:
         this.#handlers.onReport(rank, body);
     }

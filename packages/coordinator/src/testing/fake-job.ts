@@ -32,6 +32,8 @@ export interface FakeJob {
   readonly stepMs?: number;
   /** Path of a file without which no rank begins its last step. */
   readonly gate?: string;
+  /** Path of a file without which rank 0 does not get its checkpoint saved; left out: nothing is saved. */
+  readonly saveGate?: string;
   readonly fault?: FakeFault;
   readonly launch?: Partial<Plan['jobSpec']['launch']>;
 }
@@ -93,7 +95,7 @@ export function fakePlan({ numRanks, steps, launch = {} }: Omit<FakeJob, 'runDir
 /** What starts the fake ranks of a plan. */
 export async function fakeLaunch(
   plan: Plan,
-  { runDir, fault = { kind: 'none' }, stepMs = 5, gate = '' }: FakeJob,
+  { runDir, fault = { kind: 'none' }, stepMs = 5, gate = '', saveGate = '' }: FakeJob,
 ): Promise<{ launcher: Launcher; request: LaunchRequest }> {
   const launcher = await loadLauncher('local');
   const request = launcher.request(plan, {
@@ -105,6 +107,7 @@ export async function fakeLaunch(
     LONGSCAN_FAKE_FAULT: JSON.stringify(fault),
     LONGSCAN_FAKE_STEP_MS: String(stepMs),
     LONGSCAN_FAKE_GATE: gate,
+    LONGSCAN_FAKE_SAVE_GATE: saveGate,
   };
   const ranks = request.ranks.map((rank) => ({ ...rank, env: { ...rank.env, ...env } }));
   return { launcher, request: { ...request, ranks } };

@@ -45,6 +45,8 @@ while (step < steps && stop === null) {
   if (stepMs > 0) await delay(stepMs);
   control.report(metrics(step));
 }
+const saveGate = process.env.LONGSCAN_FAKE_SAVE_GATE ?? '';
+if (saveGate !== '') await save();
 if (env.rank === 0) {
   control.report({ type: 'validation', step, validationLoss: 1.5, bigramEntropy: null });
   control.report({ type: 'incident', severity: 'warning', code: 'W-FAKE', message: 'a made-up incident' });
@@ -60,6 +62,19 @@ if (fault.kind === 'quit' && fault.rank === env.rank) {
 await closed;
 if (fault.kind === 'linger' && fault.rank === env.rank) await delay(fault.ms);
 process.exit(0);
+
+async function save(): Promise<void> {
+  enterPhase(control.progress, 'checkpoint');
+  if (env.rank === 0) {
+    await until(() => existsSync(saveGate));
+    const name = `step-${String(step).padStart(6, '0')}`;
+    control.report({ type: 'checkpoint', step, name, bytes: 1, saveMs: 1 });
+    return;
+  }
+  console.error('waits for the checkpoint');
+  await control.checkpointSaved(step);
+  console.error('goes on');
+}
 
 async function misbehave(now: number): Promise<void> {
   if (isFaulty('kill', now)) process.kill(process.pid, 'SIGKILL');

@@ -1,4 +1,4 @@
-export { nodeFs } from './durable-fs.js';
+export { type DurableFs, nodeFs } from './durable-fs.js';
 export { type LeftCheckpoint, leaveCheckpoints } from './leave.js';
 export {
   type CheckpointEntry,

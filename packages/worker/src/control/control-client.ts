@@ -43,6 +43,7 @@ export class ControlClient implements RankControl {
   readonly #rankTable = new Deferred<RankTable>();
   readonly #stopCallbacks: ((stop: { readonly save: boolean }) => void)[] = [];
   readonly #abortCallbacks: ((reason: string) => void)[] = [];
+  readonly #saved = new Map<number, Deferred<void>>();
   #stop: { readonly save: boolean } | null = null;
   #abortReason: string | null = null;
 
@@ -75,14 +76,14 @@ export class ControlClient implements RankControl {
     return { control, assignment };
   }
 
-  async exchangeAddresses(addresses: Addresses): Promise<RankTable> {
-    this.#thread.ref();
-    try {
-      this.#send({ type: 'ready', addresses });
-      return await this.#rankTable.promise;
-    } finally {
-      this.#thread.unref();
-    }
+  exchangeAddresses(addresses: Addresses): Promise<RankTable> {
+    this.#send({ type: 'ready', addresses });
+    return this.#awake(this.#rankTable.promise);
+  }
+
+  async checkpointSaved(step: number): Promise<void> {
+    await this.#awake(this.#savedAt(step).promise);
+    this.#saved.delete(step);
   }
 
   report(message: Report | Done | Failed): void {
@@ -136,18 +137,40 @@ export class ControlClient implements RankControl {
         this.#stop = { save: message.save };
         for (const callback of this.#stopCallbacks) callback(this.#stop);
         break;
+      case 'saved':
+        this.#savedAt(message.step).resolve();
+        break;
       case 'abort':
         this.#abort(message.reason);
         break;
     }
   }
 
+  /** The process lives on for what is waited for, though nothing else may be left that keeps it. */
+  async #awake<T>(answer: Promise<T>): Promise<T> {
+    this.#thread.ref();
+    try {
+      return await answer;
+    } finally {
+      this.#thread.unref();
+    }
+  }
+
+  #savedAt(step: number): Deferred<void> {
+    let saved = this.#saved.get(step);
+    if (saved === undefined) {
+      saved = new Deferred();
+      this.#saved.set(step, saved);
+      if (this.#abortReason !== null) saved.reject(abortError(this.#abortReason));
+    }
+    return saved;
+  }
+
   #abort(reason: string): void {
     if (this.#abortReason !== null) return;
     this.#abortReason = reason;
-    const error = new LongscanError({ code: 'E-RANK-ABORT', where: 'control', found: reason, exitCode: 8 });
-    this.#welcome.reject(error);
-    this.#rankTable.reject(error);
+    const error = abortError(reason);
+    for (const answer of [this.#welcome, this.#rankTable, ...this.#saved.values()]) answer.reject(error);
     for (const callback of this.#abortCallbacks) callback(reason);
   }
 
@@ -165,6 +188,10 @@ export class ControlClient implements RankControl {
 
 function sharedWords(numWords: number): Int32Array {
   return new Int32Array(new SharedArrayBuffer(numWords * Int32Array.BYTES_PER_ELEMENT));
+}
+
+function abortError(reason: string): LongscanError {
+  return new LongscanError({ code: 'E-RANK-ABORT', where: 'control', found: reason, exitCode: 8 });
 }
 
 function refusal(code: string, reason: string): LongscanError {

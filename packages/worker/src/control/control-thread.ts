@@ -98,6 +98,9 @@ class ControlThread {
       case 'stop':
         this.#toMain({ kind: 'stop', save: body.save });
         break;
+      case 'saved':
+        this.#toMain({ kind: 'saved', step: body.step });
+        break;
       case 'abort':
         this.#abort(body.reason);
         break;

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { assignmentSchema } from './assignment.js';
 
 /** Counted up when a message changes so that the two sides would misread each other. */
-export const protocolVersion = 2;
+export const protocolVersion = 3;
 
 const rank = z.int().min(0);
 const step = z.int().min(0);
@@ -163,6 +163,9 @@ export const beatSchema = z.strictObject({
 /** End after the step under way. Ranks agree on the step among themselves before they act on it. */
 export const stopSchema = z.strictObject({ type: z.literal('stop'), save: z.boolean() });
 
+/** Rank 0 has saved the checkpoint of this step: the others, who wait for that, go on. */
+export const savedSchema = z.strictObject({ type: z.literal('saved'), step });
+
 /** The epoch is over: leave every collective, save nothing, end. */
 export const abortSchema = z.strictObject({ type: z.literal('abort'), reason: z.string().max(8192) });
 
@@ -172,6 +175,7 @@ export const coordinatorBodySchema = z.discriminatedUnion('type', [
   rankTableSchema,
   beatSchema,
   stopSchema,
+  savedSchema,
   abortSchema,
 ]);
 

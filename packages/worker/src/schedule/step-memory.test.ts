@@ -37,7 +37,7 @@ async function measured(plan: Plan): Promise<Measured> {
       );
     }
     for (const { mesh, optimizer } of ranks) {
-      for (const { m, v } of (await gatherMoments(mesh.world, optimizer)) ?? []) {
+      for (const { m, v } of gatherMoments(mesh.world, optimizer) ?? []) {
         m.release();
         v.release();
       }

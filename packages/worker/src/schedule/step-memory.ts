@@ -55,7 +55,7 @@ async function traceRank(
   for (let step = 0; step < traced.numStepsToSettle; step++) await traced.enqueueStep();
   await Promise.all(Array.from({ length: maxUnderWay(device) }, () => traced.enqueueStep()));
   const { mesh, optimizer } = training;
-  for (const { m, v } of (await gatherMoments(mesh.world, optimizer)) ?? []) {
+  for (const { m, v } of gatherMoments(mesh.world, optimizer) ?? []) {
     m.release();
     v.release();
   }

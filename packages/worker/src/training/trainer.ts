@@ -1,6 +1,4 @@
-import { dtypeBytes } from '@longscan/kernels';
 import { peakFlopsOf } from '../bench/peak-flops.js';
-import { saveCheckpoint } from '../checkpoint/index.js';
 import { enterPhase, enterStep } from '../control/progress.js';
 import { bigramEntropy, DataLoader } from '../data/index.js';
 import { learningRate } from '../optim/schedule.js';
@@ -9,12 +7,11 @@ import type { Plan } from '../protocol/plan.js';
 import { planOf, type RankContext } from '../rank-context.js';
 import { RunTrace } from '../trace/run-trace.js';
 import type { StepTimes } from '../trace/step-tracer.js';
-import { gatherMoments } from './gather-moments.js';
+import { CheckpointSaver } from './checkpoint-saver.js';
 import { flopsPerRank, modelFlopsPerToken } from './model-flops.js';
 import { closeTraining, leaveRanks, openTraining, refuseDiverged } from './open-training.js';
 import { explainShortage } from './out-of-memory.js';
-import { gatherValues } from './over-ranks.js';
-import { checkpointContent, restore } from './train-state.js';
+import { restore } from './train-state.js';
 import { maxUnderWay, type StepResult, type StopWish, trainStep, validate } from './train-step.js';
 import type { Training } from './training.js';
 
@@ -50,12 +47,11 @@ class Trainer {
   private wish: StopWish = { stop: false, save: false };
   /** What all ranks have agreed on: no more steps are enqueued. */
   private agreed: StopWish | null = null;
-  private lastCheckpoint: string | null = null;
-  private checkpointStep = -1;
   private validationLoss: number | null = null;
   private validationStep = -1;
   private readonly baseline: number | null;
   private readonly trace: RunTrace;
+  private readonly checkpoints: CheckpointSaver;
 
   private constructor(
     private readonly context: RankContext,
@@ -69,6 +65,7 @@ class Trainer {
     this.baseline = wantsBaseline ? bigramEntropy(data.trainingText) : null;
     const { runDir, env } = context;
     this.trace = new RunTrace({ training, rank: env.rank, runDir, window: plan.jobSpec.job.trace });
+    this.checkpoints = new CheckpointSaver(context, plan, training);
     context.control.onStop(({ save }) => {
       this.wish = { stop: true, save };
     });
@@ -100,7 +97,7 @@ class Trainer {
     await leaveRanks(this.training);
     enterPhase(this.context.progress, 'finished');
     this.logOpTimes();
-    return { step: this.step, validationLoss: this.validationLoss, checkpoint: this.lastCheckpoint };
+    return { step: this.step, validationLoss: this.validationLoss, checkpoint: this.checkpoints.last };
   }
 
   close(): void {
@@ -119,8 +116,7 @@ class Trainer {
     const carried = this.context.env.rank === 0 ? carry : null;
     const { step, moments } = await restore(resumeFrom, parameters, optimizer, carried);
     this.step = step;
-    this.lastCheckpoint = resumeFrom;
-    this.checkpointStep = this.step;
+    this.checkpoints.goesOnFrom(resumeFrom, step);
     this.context.log(`continues after step ${this.step} from ${resumeFrom}`);
     const { moments: held } = this.plan.jobSpec.optimizer;
     if (moments !== held) this.context.log(`its moments, in ${moments}, are held in ${held} from here on`);
@@ -203,43 +199,8 @@ class Trainer {
     });
   }
 
-  /** Rank 0 alone writes; the others give it their moments, if it lacks them, and go on to meet it in the next collective. */
-  private async save(): Promise<void> {
-    const { runDir, assignment, control } = this.context;
-    if (runDir === null || this.checkpointStep === this.step) return;
-    this.checkpointStep = this.step;
-    const start = performance.now();
-    const { parameters, optimizer, carry } = this.training;
-    this.training.parameters.awaitUpdates();
-    gatherValues(this.training);
-    const shards = await gatherMoments(this.training.mesh.world, optimizer);
-    if (shards === null) return;
-    enterPhase(this.context.progress, 'checkpoint');
-    const content = checkpointContent(parameters, shards, carry);
-    const { jobSpec, mesh } = this.plan;
-    const saved = {
-      step: this.step,
-      world: { sp: mesh.sp, dp: mesh.dp },
-      jobSpec,
-      jobHash: assignment.jobHash ?? '',
-      codeHashes: assignment.codeHashes,
-      data: this.data.position(this.step),
-    };
-    this.lastCheckpoint = await saveCheckpoint(runDir, content, saved, { keep: jobSpec.checkpoint.keep });
-    for (const { m, v } of shards) {
-      m.release();
-      v.release();
-    }
-    const { m } = optimizer.moments;
-    const bytes = parameters.size * (dtypeBytes[parameters.dtype] + 2 * dtypeBytes[m.dtype]);
-    const saveMs = performance.now() - start;
-    control.report({
-      type: 'checkpoint',
-      step: this.step,
-      name: this.lastCheckpoint.split('/').at(-1)!,
-      bytes,
-      saveMs,
-    });
+  private save(): Promise<void> {
+    return this.checkpoints.save(this.step, this.data.position(this.step));
   }
 
   private report(

@@ -1,0 +1,94 @@
+import { dtypeBytes } from '@longscan/kernels';
+import {
+  checkpointName,
+  type DurableFs,
+  nodeFs,
+  type SaveContext,
+  saveCheckpoint,
+} from '../checkpoint/index.js';
+import { enterPhase } from '../control/progress.js';
+import type { Assignment } from '../protocol/assignment.js';
+import type { Plan } from '../protocol/plan.js';
+import type { RankContext, RankControl } from '../rank-context.js';
+import { gatherMoments } from './gather-moments.js';
+import { gatherValues } from './over-ranks.js';
+import { checkpointContent } from './train-state.js';
+import type { Training } from './training.js';
+
+/** What saving takes of a rank. */
+interface SavingRank extends Pick<RankContext, 'progress' | 'runDir'> {
+  readonly assignment: Pick<Assignment, 'jobHash' | 'codeHashes'>;
+  readonly control: Pick<RankControl, 'report' | 'checkpointSaved'>;
+}
+
+/**
+ * Saves a training's checkpoints. Rank 0 alone writes. The others give it what it lacks and go on when it has saved: what they
+ * enqueued before would wait for it on their devices, where a collective's deadline counts, however slow its disk is, and on a GPU
+ * in front of what it is given (comm/README.md). Every rank calls `save` at the same place between two steps.
+ */
+export class CheckpointSaver {
+  /** Folder of the last checkpoint that this rank wrote or went on from; null: there is none. */
+  last: string | null = null;
+  /** Step of the last one, on every rank. */
+  private lastStep = -1;
+
+  constructor(
+    private readonly context: SavingRank,
+    private readonly plan: Pick<Plan, 'jobSpec' | 'mesh'>,
+    private readonly training: Training,
+    private readonly fs: DurableFs = nodeFs,
+  ) {}
+
+  /** The training goes on from this checkpoint. */
+  goesOnFrom(folder: string, step: number): void {
+    this.last = folder;
+    this.lastStep = step;
+  }
+
+  /** @throws LongscanError E-DISK on rank 0, E-RANK-ABORT on the others */
+  async save(step: number, data: SaveContext['data']): Promise<void> {
+    const { runDir, control, progress } = this.context;
+    if (runDir === null || this.lastStep === step) return;
+    this.lastStep = step;
+    const start = performance.now();
+    const { mesh, optimizer, parameters } = this.training;
+    enterPhase(progress, 'checkpoint');
+    parameters.awaitUpdates();
+    gatherValues(this.training);
+    const shards = gatherMoments(mesh.world, optimizer);
+    if (shards === null) {
+      await control.checkpointSaved(step);
+      return;
+    }
+    this.last = await this.write(runDir, shards, step, data);
+    for (const { m, v } of shards) {
+      m.release();
+      v.release();
+    }
+    const { dtype } = optimizer.moments.m;
+    control.report({
+      type: 'checkpoint',
+      step,
+      name: checkpointName(step),
+      bytes: parameters.size * (dtypeBytes[parameters.dtype] + 2 * dtypeBytes[dtype]),
+      saveMs: performance.now() - start,
+    });
+  }
+
+  private write(
+    runDir: string,
+    shards: readonly Training['optimizer']['moments'][],
+    step: number,
+    data: SaveContext['data'],
+  ): Promise<string> {
+    const { parameters, carry } = this.training;
+    const { jobSpec, mesh } = this.plan;
+    const { jobHash, codeHashes } = this.context.assignment;
+    return saveCheckpoint(
+      runDir,
+      checkpointContent(parameters, shards, carry),
+      { step, world: { sp: mesh.sp, dp: mesh.dp }, jobSpec, jobHash: jobHash ?? '', codeHashes, data },
+      { keep: jobSpec.checkpoint.keep, fs: this.fs },
+    );
+  }
+}
