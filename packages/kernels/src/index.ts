@@ -27,7 +27,13 @@ export {
   type NcclInfo,
   openNccl,
 } from './comm/nccl.js';
-export { PeerCommunicator, type PeerMemory, peerMemoryFromEnv } from './comm/peer-memory.js';
+export {
+  type ChainCarrier,
+  describeCarrier,
+  PeerCommunicator,
+  type PeerMemory,
+  peerMemoryFromEnv,
+} from './comm/peer-memory.js';
 export { connectTcp, type Listener, openListener, type TcpGroupOptions } from './comm/tcp.js';
 export {
   type CpuDeviceOptions,

@@ -1,4 +1,11 @@
-export { chainCut, type PeerMemory, peerMemoryFromEnv, peerSlots } from '@longscan/kernels';
+export {
+  type ChainCarrier,
+  chainCut,
+  describeCarrier,
+  type PeerMemory,
+  peerMemoryFromEnv,
+  peerSlots,
+} from '@longscan/kernels';
 export {
   type AttentionCall,
   type AttentionCost,

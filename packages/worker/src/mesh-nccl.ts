@@ -2,6 +2,7 @@ import {
   connectNccl,
   createNcclGroupId,
   type Device,
+  describeCarrier,
   LongscanError,
   openNccl,
   peerMemoryFromEnv,
@@ -34,17 +35,20 @@ export async function ncclGroups(
   const table = await control.exchangeAddresses(own);
   if (env.worldSize > 1) requireOneNccl(table);
   const byRank = new Map(table.ranks.map(({ rank, addresses }) => [rank, addresses]));
-  return ({ axis, ranks, hasChains }, signal) =>
-    connectNccl({
+  return async ({ axis, ranks, hasChains }, signal) => {
+    const { comm, chains } = await connectNccl({
       device,
       axis,
       id: byRank.get(ranks[0]!)?.[idOf(axis)] ?? '',
       rank: ranks.indexOf(env.rank),
       size: ranks.length,
       timeoutMs: assignment.timeouts.collectiveTimeoutMs,
-      ...(hasChains && { peerMemory, log }),
+      ...(hasChains && { peerMemory }),
       signal,
     });
+    if (hasChains) log(`${axis}: chains ${describeCarrier(chains)}`);
+    return comm;
+  };
 }
 
 /** What goes into the rank table; a rank without NCCL says so, since the others would wait for it. */

@@ -41,14 +41,10 @@ const facts: { readonly [N in FactName]: (...args: string[]) => Known<N> | Promi
     const id = given ?? createNcclGroupId();
     if (given === undefined) tell({ kind: 'group-id', id });
     const device = openCudaDevice({ index: Number(rank) });
-    let chains = '';
-    const comm = await connectNccl({
+    const { comm, chains } = await connectNccl({
       ...{ device, axis: 'doctor', id, rank: Number(rank), size: Number(size) },
       connectTimeoutMs: 30_000,
       peerMemory: peerMemoryFromEnv(),
-      log: (line) => {
-        chains = line.replace(/^doctor: chains /, '');
-      },
     });
     comm.barrier();
     await comm.stream.sync();
