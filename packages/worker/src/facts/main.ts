@@ -72,15 +72,12 @@ function attempt<T>(find: () => T): Attempt<T> {
   }
 }
 
-/** The addon's own errors have their remedy in their text. */
 function refusalOf(error: unknown): Refusal {
   if (!(error instanceof LongscanError)) {
     const found = error instanceof Error ? error.message : String(error);
     return { ok: false, code: 'E-BUG', found };
   }
-  const { code, expected } = error.parts;
-  const [found = '', ...rest] = error.parts.found.split('. Fix: ');
-  const fix = error.parts.fix ?? (rest.length === 0 ? undefined : rest.join('. Fix: '));
+  const { code, found, expected, fix } = error.parts;
   return {
     ok: false,
     code,
