@@ -67,6 +67,8 @@ export interface ModelTrace {
   readonly numParameters: number;
   /** Bytes that the forward pass keeps for the backward pass. */
   readonly activationBytes: number;
+  /** Of the outputs of MLPs that one pass over time slices keeps for the next, all blocks together. */
+  readonly keptMlpBytes: number;
   /** Floating-point operations per token, forward and backward. */
   readonly flopsPerToken: number;
   readonly recurrences: readonly RecurrenceTrace[];
