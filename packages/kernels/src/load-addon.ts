@@ -51,7 +51,7 @@ export function openAddon(): Addon {
 const remedy = '. Fix: ';
 
 /** An error of the addon (`code` and a message that starts with the function) as a LongscanError, in its parts. */
-export function toLongscanError(error: unknown): unknown {
+function toLongscanError(error: unknown): unknown {
   if (error instanceof LongscanError || !(error instanceof Error)) return error;
   const code = (error as { code?: unknown }).code;
   if (typeof code !== 'string' || !code.startsWith('E-')) return error;
