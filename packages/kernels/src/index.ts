@@ -1,7 +1,6 @@
 export {
   type BackwardCall,
   defineOp,
-  defineOpOfSeveral,
   type ForwardCall,
   forwardCall,
   type OpInputs,
@@ -82,7 +81,6 @@ export { concatLast, splitLast } from './ops/columns/index.js';
 export {
   type ComplexFunctionName,
   complexFunction,
-  complexFunctionNames,
   complexMul,
 } from './ops/complex/index.js';
 export { type CrossEntropyOptions, crossEntropy } from './ops/cross-entropy/index.js';
@@ -100,7 +98,7 @@ export {
   documentPositions,
 } from './ops/document-positions/index.js';
 export { embedding } from './ops/embedding/index.js';
-export { type FeatureMapKind, featureMap, numFeatures } from './ops/feature-map/index.js';
+export { type FeatureMapKind, featureMap } from './ops/feature-map/index.js';
 export { flip } from './ops/flip/index.js';
 export {
   type BonusLinearInputs,
@@ -125,7 +123,6 @@ export {
   type ActivationName,
   type ActivationOptions,
   activation,
-  activationNames,
   affine,
   cast,
   copy,

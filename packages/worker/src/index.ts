@@ -1,6 +1,5 @@
 export {
   type ChainCarrier,
-  chainCut,
   describeCarrier,
   type PeerMemory,
   peerMemoryFromEnv,
@@ -71,7 +70,6 @@ export {
 } from './strategy.js';
 export { supportsTransition } from './strategy-support.js';
 export {
-  describeBytes,
   describePeak,
   neededBytes,
   processBytes,
