@@ -1,6 +1,6 @@
 """Holds the CUDA kernels of ops/attention against f64: output, lse and every gradient, at ugly shapes and under every mask.
 
-usage: python3 check_attention.py LIBRARY.so [--forward] [--calls-only]
+usage: python3 check_attention.py LIBRARY.so [--forward] [--calls-only] [bfloat16] [float32] [NUMBERS OF CASES]
 `--forward`: without gradients. `--calls-only`: makes the calls at small shapes and compares nothing, for
 compute-sanitizer. Exit status 1 if an error is over its bound, not finite, or not the same bits when the call is made again.
 """
@@ -10,7 +10,7 @@ import sys
 import torch
 
 from attention import Attention, after_of, positions_of, reference
-from kernel_calls import Checks, Library
+from kernel_calls import Checks, Library, asked_for
 
 BF16 = dict(o=4e-3, lse=1e-5, dq=6e-3, dk=6e-3, dv=6e-3, dkSelf=6e-3, dvSelf=6e-3)
 F32 = dict.fromkeys(BF16, 1e-5)
@@ -35,14 +35,18 @@ CASES = [
     (2, 200, 4, 2, 64, 32, dict(own=True, chunk=7, starts=[0, 33, 34, 150])),
     (1, 150, 2, 1, 64, 64, dict(scale=-0.2)),
 ]
+# Keys of more tiles than the tensor cores' kernels hold at once; the short ones also in f32, without tensor cores.
 SANITIZED = [
-    (1, 129, 2, 2, 128, 128, {}),
-    (1, 150, 2, 1, 64, 64, dict(window=70, before=77)),
-    (2, 200, 2, 1, 128, 128, dict(starts=[0, 31, 64, 100, 128])),
-    (1, 150, 2, 1, 256, 200, {}),
-    (1, 200, 2, 2, 64, 128, dict(both=True, starts=[100], window=90)),
-    (1, 150, 2, 1, 40, 72, {}),
+    (1, 300, 1, 1, 128, 128, {}),
+    (1, 300, 1, 1, 64, 64, dict(window=200, before=77)),
+    (1, 200, 2, 1, 128, 128, dict(starts=[0, 31, 64, 100, 128])),
+    (1, 200, 1, 1, 64, 128, dict(both=True, starts=[100], window=90)),
+    (1, 70, 1, 1, 256, 200, {}),
+    (1, 70, 2, 1, 40, 72, dict(starts=[33])),
+    (1, 40, 2, 1, 64, 32, dict(own=True, chunk=7, starts=[11])),
 ]
+# Tokens up to which f32 is called for compute-sanitizer.
+SHORT = 70
 
 
 def problem(B, T, H, G, K, V, before=0, starts=None, both=False, own=False, dtype=torch.bfloat16, **options):
@@ -138,8 +142,12 @@ def main():
     attention, checks = Attention(Library(sys.argv[1], poison=True)), Checks()
     gradients = '--forward' not in sys.argv
     calls_only = '--calls-only' in sys.argv
-    for B, T, H, G, K, V, options in SANITIZED if calls_only else CASES:
-        for dtype, bound in ((torch.bfloat16, BF16), (torch.float32, F32)):
+    cases, types = asked_for(sys.argv[2:], SANITIZED if calls_only else CASES, (torch.bfloat16, torch.float32))
+    for B, T, H, G, K, V, options in cases:
+        for dtype in types:
+            if calls_only and dtype == torch.float32 and T > SHORT:
+                continue
+            bound = BF16 if dtype == torch.bfloat16 else F32
             given = problem(B, T, H, G, K, V, dtype=dtype, **options)
             found = whole(attention, *given, gradients)
             if calls_only:

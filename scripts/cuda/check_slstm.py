@@ -1,6 +1,6 @@
 """Holds the CUDA kernels of ops/slstm against f64: outputs, states and every gradient, at ugly shapes.
 
-usage: python3 check_slstm.py LIBRARY.so [--calls-only]
+usage: python3 check_slstm.py LIBRARY.so [--calls-only] [bfloat16] [float32] [NUMBERS OF CASES]
 `--calls-only`: makes a few small calls and compares nothing, for compute-sanitizer. Exit status 1 if an error is over its
 bound, not finite, or not the same bits when the call is made again.
 """
@@ -9,7 +9,7 @@ import sys
 
 import torch
 
-from kernel_calls import Checks, Library, exact_leaves, gradients, starts
+from kernel_calls import Checks, Library, asked_for, exact_leaves, gradients, starts
 from slstm import Slstm, reference
 
 # All is f32 inside: bf16 outputs are rounded once.
@@ -27,7 +27,14 @@ CASES = [
     (2, 140, 2, 128, (-1, 1), [63]),
     (1, 90, 2, 256, (-1, 1), None),
 ]
-SANITIZED = [(2, 30, 2, 7, (-1, 1), [11]), (1, 70, 1, 66, (-1, 1), None)]
+# Each number of units to a warp; the first are two parts of the recurrent gradient.
+SANITIZED = [
+    (1, 66, 1, 5, (-1, 1), None),
+    (2, 9, 2, 7, (-1, 1), [4]),
+    (1, 4, 1, 40, (-1, 1), None),
+    (1, 6, 1, 66, (-1, 1), None),
+    (1, 2, 1, 130, (-1, 1), None),
+]
 
 
 def draw_case(case, dtype):
@@ -82,8 +89,9 @@ def main():
     torch.manual_seed(0)
     slstm, checks = Slstm(Library(sys.argv[1], poison=True)), Checks()
     calls_only = '--calls-only' in sys.argv
-    for dtype in (torch.float32, torch.bfloat16):
-        for i, case in enumerate(SANITIZED if calls_only else CASES):
+    cases, types = asked_for(sys.argv[2:], SANITIZED if calls_only else CASES, (torch.float32, torch.bfloat16))
+    for dtype in types:
+        for i, case in enumerate(cases):
             check(slstm, checks, case, dtype, i % 2 == 1, calls_only)
         if not calls_only:
             check_isolation(slstm, checks, dtype)

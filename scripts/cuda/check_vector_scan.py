@@ -1,7 +1,7 @@
 """Holds the CUDA kernels of ops/vector-scan against f64: outputs, states and every gradient, at ugly shapes.
 
-usage: python3 check_vector_scan.py LIBRARY.so [--calls-only]
-`--calls-only`: makes the calls and compares nothing, for compute-sanitizer. Exit status 1 if an error is over its bound,
+usage: python3 check_vector_scan.py LIBRARY.so [--calls-only] [bfloat16] [float32] [NUMBERS OF CASES]
+`--calls-only`: makes a few small calls and compares nothing, for compute-sanitizer. Exit status 1 if an error is over its bound,
 not finite, or not the same bits when the call is made again.
 """
 
@@ -9,7 +9,7 @@ import sys
 
 import torch
 
-from kernel_calls import Checks, Library, exact_leaves, gradients, log_uniform, starts
+from kernel_calls import Checks, Library, asked_for, exact_leaves, gradients, log_uniform, starts
 from scans import VectorScan, vector_scan_reference
 
 # x, g: bf16 outputs are rounded once, dg meets the kept outputs, rounded too; what is f32 stays f32.
@@ -25,6 +25,12 @@ CASES = [
     (1, 1700, 33, (-1e-2, -1e-4), None),
     (1, 1536, 2048, (-20, -1e-4), [700]),
     (3, 1025, 770, (-1e-3, -1e-4), [513]),
+]
+# Cut into segments, and several steps to a block.
+SANITIZED = [
+    (1, 63, 3, (-0.5, -1e-3), [0, 1, 7, 8]),
+    (2, 1100, 18, (-1, -1e-4), [0, 8, 15, 16, 63, 64, 511, 512]),
+    (1, 2048, 704, (-1, -1e-4), [700]),
 ]
 
 
@@ -49,9 +55,12 @@ def check_isolation(scan, checks):
 def main():
     torch.manual_seed(0)
     scan, checks = VectorScan(Library(sys.argv[1], poison=True)), Checks()
-    check_isolation(scan, checks)
-    for x_type, g_type, bound in TYPES:
-        for i, (B, T, C, (low, high), tokens) in enumerate(CASES):
+    calls_only = '--calls-only' in sys.argv
+    cases, types = asked_for(sys.argv[2:], SANITIZED if calls_only else CASES, (torch.bfloat16, torch.float32))
+    if not calls_only:
+        check_isolation(scan, checks)
+    for x_type, g_type, bound in (row for row in TYPES if row[0] in types):
+        for i, (B, T, C, (low, high), tokens) in enumerate(cases):
             draw = lambda *shape: torch.randn(shape, device='cuda')
             x, dh, g = draw(B, T, C).to(x_type), draw(B, T, C).to(x_type), log_uniform(low, high, B, T, C).to(g_type)
             h0, dht = (draw(B, C), draw(B, C)) if i % 2 else (None, None)
@@ -63,7 +72,7 @@ def main():
                 state, factor = scan.summarize(x, g, resets)
                 return dict(h=h, ht=ht, dx=dx, dg=dg, dh0=dh0, E=state, M=factor, G=scan.adjoint(dh, g, resets))
 
-            if '--calls-only' in sys.argv:
+            if calls_only:
                 ours()
                 continue
             leaves = exact_leaves(x=x, g=g, h0=torch.zeros(B, C, device='cuda') if h0 is None else h0)

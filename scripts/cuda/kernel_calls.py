@@ -52,6 +52,12 @@ class Library:
             raise RuntimeError(f'{name}: CUDA error {error}')
 
 
+def asked_for(arguments, cases, types):
+    """Of `cases` those whose numbers are among `arguments`, of `types` those whose names are; all where none is."""
+    numbers = [int(x) for x in arguments if x.isdigit()]
+    return [cases[i] for i in numbers] or cases, [x for x in types if str(x).removeprefix('torch.') in arguments] or types
+
+
 def starts(tokens, B, T):
     """Document starts at `tokens`, one later in each further batch row; None: documents are not packed."""
     if tokens is None:

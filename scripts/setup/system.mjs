@@ -42,7 +42,7 @@ export function findCompiler() {
 }
 
 /** True when the addon will find oneDNN's shared library, or was told to do without. */
-export function hasOneDnn() {
+function hasOneDnn() {
   if (process.env.LONGSCAN_GEMM === 'builtin') return true;
   const named = process.env.LONGSCAN_ONEDNN;
   if (named && existsSync(named)) return true;

@@ -1,7 +1,6 @@
 export {
   type BackwardCall,
   defineOp,
-  defineOpOfSeveral,
   type ForwardCall,
   forwardCall,
   type OpInputs,
@@ -27,7 +26,13 @@ export {
   type NcclInfo,
   openNccl,
 } from './comm/nccl.js';
-export { PeerCommunicator, type PeerMemory, peerMemoryFromEnv } from './comm/peer-memory.js';
+export {
+  type ChainCarrier,
+  describeCarrier,
+  PeerCommunicator,
+  type PeerMemory,
+  peerMemoryFromEnv,
+} from './comm/peer-memory.js';
 export { connectTcp, type Listener, openListener, type TcpGroupOptions } from './comm/tcp.js';
 export {
   type CpuDeviceOptions,
@@ -76,7 +81,6 @@ export { concatLast, splitLast } from './ops/columns/index.js';
 export {
   type ComplexFunctionName,
   complexFunction,
-  complexFunctionNames,
   complexMul,
 } from './ops/complex/index.js';
 export { type CrossEntropyOptions, crossEntropy } from './ops/cross-entropy/index.js';
@@ -94,7 +98,7 @@ export {
   documentPositions,
 } from './ops/document-positions/index.js';
 export { embedding } from './ops/embedding/index.js';
-export { type FeatureMapKind, featureMap, numFeatures } from './ops/feature-map/index.js';
+export { type FeatureMapKind, featureMap } from './ops/feature-map/index.js';
 export { flip } from './ops/flip/index.js';
 export {
   type BonusLinearInputs,
@@ -119,7 +123,6 @@ export {
   type ActivationName,
   type ActivationOptions,
   activation,
-  activationNames,
   affine,
   cast,
   copy,

@@ -47,15 +47,21 @@ export function openAddon(): Addon {
   });
 }
 
-/** An error of the addon (`code` and a message that starts with the function) as a LongscanError. */
-export function toLongscanError(error: unknown): unknown {
+/** What the addon puts between what was found and what to do about it: its errors are a code and a text. */
+const remedy = '. Fix: ';
+
+/** An error of the addon (`code` and a message that starts with the function) as a LongscanError, in its parts. */
+function toLongscanError(error: unknown): unknown {
   if (error instanceof LongscanError || !(error instanceof Error)) return error;
   const code = (error as { code?: unknown }).code;
   if (typeof code !== 'string' || !code.startsWith('E-')) return error;
+  const [found = '', ...fixes] = error.message.split(remedy);
   return new LongscanError({
     code,
     where: 'native',
-    found: error.message,
+    found,
+    // An error that another one wraps has its remedy in front.
+    ...(fixes.length > 0 && { fix: fixes.join(remedy) }),
     exitCode: exitCodeOf(code),
     cause: error,
   });

@@ -9,7 +9,7 @@ const modules = ['./device.js', './load-addon.js'].map((file) =>
 /** What C++ libraries throw is met where the system gives little: more memory, more threads than 6 GiB of addresses hold. */
 const script = `
   const [{ openCpuDevice }, { loadAddon }] = await Promise.all([${modules.map((file) => `import(${file})`)}]);
-  const refusal = (call) => { try { call(); return null; } catch ({ code, exitCode, message }) { return { code, exitCode, message }; } };
+  const refusal = (call) => { try { call(); return null; } catch ({ parts: { code, exitCode, found, fix } }) { return { code, exitCode, found, fix }; } };
   const errors = [
     refusal(() => openCpuDevice({ threads: 1024 })),
     refusal(() => loadAddon().gemmProbe(1, false, false, 65536, 1, 65536, 1)),
@@ -24,9 +24,10 @@ test('exceptions that are not ours become errors with a code, and the process go
   assert.equal([child.status, child.signal, child.stderr], [0, null, '']);
   const [threads, memory] = JSON.parse(child.stdout);
   assert.equal([threads.code, threads.exitCode], ['E-SYSTEM', 3]);
-  assert.match(threads.message, /contextCreate: the system refused: .*Fix: raise the limits/);
+  assert.match(threads.found, /^contextCreate: the system refused: (?!.*Fix)/);
+  assert.match(threads.fix, /^raise the limits/);
   assert.equal([memory.code, memory.exitCode], ['E-MEMORY', 3]);
-  assert.match(memory.message, /gemmProbe: the host is out of memory/);
+  assert.equal([memory.found, memory.fix], ['gemmProbe: the host is out of memory', undefined]);
 });
 
 test.run();

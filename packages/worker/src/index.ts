@@ -1,4 +1,10 @@
-export { chainCut, type PeerMemory, peerMemoryFromEnv, peerSlots } from '@longscan/kernels';
+export {
+  type ChainCarrier,
+  describeCarrier,
+  type PeerMemory,
+  peerMemoryFromEnv,
+  peerSlots,
+} from '@longscan/kernels';
 export {
   type AttentionCall,
   type AttentionCost,
@@ -64,7 +70,6 @@ export {
 } from './strategy.js';
 export { supportsTransition } from './strategy-support.js';
 export {
-  describeBytes,
   describePeak,
   neededBytes,
   processBytes,

@@ -2,6 +2,8 @@ import {
   connectNccl,
   createNcclGroupId,
   type Device,
+  describeCarrier,
+  type ErrorParts,
   LongscanError,
   openNccl,
   peerMemoryFromEnv,
@@ -10,9 +12,11 @@ import type { ConnectGroup, MeshGroup } from './mesh-group.js';
 import type { Addresses, RankTable } from './protocol/messages.js';
 import type { RankContext } from './rank-context.js';
 
-// In the rank table: the version of this rank's NCCL, or why it has none; the id of each group that it is the first of.
+// In the rank table: the version of this rank's NCCL, or why it has none and what to do; the id of each group that it is the
+// first of.
 const version = 'nccl';
 const failure = 'nccl-failure';
+const remedy = 'nccl-remedy';
 const idOf = (axis: string) => `nccl-id:${axis}`;
 
 /** As long as an entry may be. */
@@ -34,17 +38,20 @@ export async function ncclGroups(
   const table = await control.exchangeAddresses(own);
   if (env.worldSize > 1) requireOneNccl(table);
   const byRank = new Map(table.ranks.map(({ rank, addresses }) => [rank, addresses]));
-  return ({ axis, ranks, hasChains }, signal) =>
-    connectNccl({
+  return async ({ axis, ranks, hasChains }, signal) => {
+    const { comm, chains } = await connectNccl({
       device,
       axis,
       id: byRank.get(ranks[0]!)?.[idOf(axis)] ?? '',
       rank: ranks.indexOf(env.rank),
       size: ranks.length,
       timeoutMs: assignment.timeouts.collectiveTimeoutMs,
-      ...(hasChains && { peerMemory, log }),
+      ...(hasChains && { peerMemory }),
       signal,
     });
+    if (hasChains) log(`${axis}: chains ${describeCarrier(chains)}`);
+    return comm;
+  };
 }
 
 /** What goes into the rank table; a rank without NCCL says so, since the others would wait for it. */
@@ -58,14 +65,20 @@ function describeNccl(groups: readonly MeshGroup[], rank: number, log: (line: st
     return { [version]: nccl.version, ...Object.fromEntries(ids) };
   } catch (error) {
     if (!(error instanceof LongscanError) || error.code !== 'E-NCCL') throw error;
-    return { [failure]: error.parts.found.slice(0, longestText) };
+    const { found, fix } = error.parts;
+    return {
+      [failure]: found.slice(0, longestText),
+      ...(fix !== undefined && { [remedy]: fix.slice(0, longestText) }),
+    };
   }
 }
 
 function requireOneNccl({ ranks }: RankTable): void {
   for (const { rank, addresses } of ranks) {
     const found = addresses[failure];
-    if (found !== undefined) throw refusal(`rank ${rank}`, found);
+    const fix = addresses[remedy];
+    if (found !== undefined)
+      throw refusal({ where: `rank ${rank}`, found, ...(fix !== undefined && { fix }) });
   }
   const ranksByVersion = new Map<string, number[]>();
   for (const { rank, addresses } of ranks) {
@@ -74,13 +87,14 @@ function requireOneNccl({ ranks }: RankTable): void {
   }
   if (ranksByVersion.size === 1) return;
   const found = [...ranksByVersion].map(([name, having]) => `NCCL ${name} on rank ${having.join(', ')}`);
-  throw refusal(
-    'the ranks of this job',
-    `${found.join('; ')}, expected the same on all. Fix: install the same NCCL on every host, or name it in LONGSCAN_NCCL`,
-  );
+  throw refusal({
+    where: 'the ranks of this job',
+    found: found.join('; '),
+    expected: 'the same on all',
+    fix: 'install the same NCCL on every host, or name it in LONGSCAN_NCCL',
+  });
 }
 
-/** `found` names its own remedy. */
-function refusal(where: string, found: string): LongscanError {
-  return new LongscanError({ code: 'E-NCCL', where, found, exitCode: 3 });
+function refusal(parts: Omit<ErrorParts, 'code' | 'exitCode'>): LongscanError {
+  return new LongscanError({ ...parts, code: 'E-NCCL', exitCode: 3 });
 }

@@ -123,6 +123,9 @@ for (const kind of ['cpu', 'cuda'] as const) {
     const meshes = await Promise.all(ranks.map((rank) => rank.connect()));
     for (const [rank, { sp, world }] of meshes.entries()) {
       assert.equal([sp!.rank, sp!.size, world!.rank, world!.size], [rank % 2, 2, rank, 4]);
+      const chains = ranks[rank]!.log.filter((line) => line.includes('chains'));
+      const mapped = `sp-${rank < 2 ? 0 : 1}: chains through the neighbours' mapped memory`;
+      assert.equal(chains, kind === 'cuda' ? [mapped] : []);
     }
     const sums = meshes.map(({ sp, world }, rank) => {
       const { device } = ranks[rank]!;

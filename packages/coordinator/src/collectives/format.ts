@@ -43,7 +43,7 @@ export function formatCollectives(measured: Measured): string {
 }
 
 /** What rows of all sizes are of. */
-export function kindOf({ op, link, strategy, blocks, ranksPerNode, numRanks }: PredictedRow): string {
+function kindOf({ op, link, strategy, blocks, ranksPerNode, numRanks }: PredictedRow): string {
   if (op !== 'scan') return link === 'between' ? `${op} between nodes` : op;
   const parts = [
     `scan ${strategy}`,

@@ -2,12 +2,13 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { LongscanError } from '@longscan/worker/protocol';
+import { type Known, LongscanError } from '@longscan/worker/protocol';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { coreQuota } from '../plan/control-groups.js';
 import { askFact } from './ask-fact.js';
 import { formatChecks } from './check.js';
+import { checkLinks } from './gpu-group.js';
 import { guarded } from './guarded.js';
 import { checkCores, checkDisk, checkMemory } from './host.js';
 
@@ -64,6 +65,23 @@ test('what a container leaves of the cores and the memory', () => {
   assert.is(checkCores(null, 8).status, 'ok');
   assert.is(checkMemory(2 ** 20).status, 'warning');
   assert.is(checkMemory(2 ** 34).status, 'ok');
+});
+
+test('GPUs that NCCL connects ~> a warning where chains go by messages and nobody chose so', () => {
+  const groupOf = (value: Known<'group'>) => checkLinks({ ok: true, value }, [{ ok: true, value }]);
+  const mapped = groupOf({ carrier: 'mapped-memory' });
+  const connects = 'NCCL connects 2 GPUs; chains';
+  assert.equal([mapped.status, mapped.found], ['ok', `${connects} through the neighbours' mapped memory`]);
+  const messages = { carrier: 'messages', reason: 'rank 0: so it is' } as const;
+  const found = `${connects} over NCCL: rank 0: so it is`;
+  assert.equal(groupOf({ ...messages, isChosen: true }), { name: 'gpu links', status: 'ok', found });
+  const slow = groupOf({ ...messages, isChosen: false });
+  assert.equal([slow.status, slow.found], ['warning', found]);
+  assert.match(slow.fix!, 'IPC and process namespaces');
+  const refused = { ok: false, code: 'E-NCCL', found: 'no route' } as const;
+  const failed = checkLinks({ ok: true, value: { carrier: 'mapped-memory' } }, [refused]);
+  assert.equal([failed.status, failed.found], ['failed', 'NCCL does not connect: no route']);
+  assert.match(failed.fix!, 'NCCL_DEBUG=INFO');
 });
 
 test('one line each, whatever an error says', () => {

@@ -1,5 +1,9 @@
+import { describeCarrier } from '@longscan/worker';
+import type { Fact, Refusal } from '@longscan/worker/protocol';
 import { askFact } from './ask-fact.js';
 import { type Check, checkOf } from './check.js';
+
+const name = 'gpu links';
 
 /** NCCL takes seconds to connect the GPUs of a host. */
 const deadlineMs = 45_000;
@@ -11,7 +15,6 @@ const deadlineMs = 45_000;
  * @param isPossible Whether NCCL and every GPU could be opened, and kernels run on them.
  */
 export async function checkGroup(numGpus: number, isPossible: boolean): Promise<Check> {
-  const name = 'gpu links';
   if (numGpus < 2) return { name, status: 'absent', found: 'one GPU' };
   if (!isPossible)
     return { name, status: 'absent', found: 'not tried without NCCL, and kernels on every GPU' };
@@ -22,18 +25,25 @@ export async function checkGroup(numGpus: number, isPossible: boolean): Promise<
   const first = await ask(['0', size], (id) => {
     followers = Array.from({ length: numGpus - 1 }, (_, i) => ask([String(i + 1), size, id]));
   });
-  const facts = [first, ...(await Promise.all(followers))];
-  const refused = facts.find((fact) => !fact.ok);
-  if (refused !== undefined && !refused.ok) {
-    const fix =
-      refused.fix ?? 'NCCL_DEBUG=INFO in the environment of a job of two ranks says more in their logs';
-    return checkOf(name, 'failed', { ...refused, found: `NCCL does not connect: ${refused.found}`, fix });
-  }
-  const chains = first.ok ? first.value : '';
-  const found = `NCCL connects ${numGpus} GPUs; chains ${chains}`;
-  if (!chains.startsWith('over NCCL') || process.env.LONGSCAN_PEER_MEMORY === 'off')
-    return { name, status: 'ok', found };
+  return checkLinks(first, await Promise.all(followers));
+}
+
+/** By what each rank of a group over all GPUs has found. */
+export function checkLinks(first: Fact<'group'>, others: readonly Fact<'group'>[]): Check {
+  if (!first.ok) return notConnected(first);
+  const refused = others.find((fact) => !fact.ok);
+  if (refused !== undefined) return notConnected(refused);
+  // The same on all ranks.
+  const chains = first.value;
+  const found = `NCCL connects ${1 + others.length} GPUs; chains ${describeCarrier(chains)}`;
+  if (chains.carrier === 'mapped-memory' || chains.isChosen) return { name, status: 'ok', found };
   const fix =
     'chains are slower so; in a container, let it share the IPC and process namespaces of its ranks';
   return { name, status: 'warning', found, fix };
+}
+
+function notConnected(refused: Refusal): Check {
+  const fix =
+    refused.fix ?? 'NCCL_DEBUG=INFO in the environment of a job of two ranks says more in their logs';
+  return checkOf(name, 'failed', { ...refused, found: `NCCL does not connect: ${refused.found}`, fix });
 }

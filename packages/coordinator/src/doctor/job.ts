@@ -1,14 +1,11 @@
-import { availableParallelism, hostname } from 'node:os';
 import { neededBytes, tooFewGpus, usablePart } from '@longscan/worker';
 import type { JobSpec, Plan } from '@longscan/worker/protocol';
 import { assumedFabric, isProbed } from '../fabric/load-fabric.js';
 import { formatBytes } from '../format.js';
-import { loadLauncher } from '../launcher.js';
 import { checkMemory } from '../plan/check-memory.js';
 import { memoryLimit } from '../plan/memory-limit.js';
 import { planJob } from '../plan/plan-job.js';
 import { bundleLayers, withBundleFiles } from '../run-folder/bundle-layer.js';
-import { runFiles } from '../run-folder/run-folder.js';
 import { loadJob } from '../spec/index.js';
 import { type Check, checkOf } from './check.js';
 import type { Gpu } from './gpus.js';
@@ -49,12 +46,10 @@ export async function examineJob(file: string, overrides: readonly string[]): Pr
 /** What a planned job wants of this machine, `gpus` being those that it has. */
 export async function checkPlan(plan: Plan, gpus: readonly Gpu[]): Promise<readonly Check[]> {
   const { jobSpec } = plan;
+  const { numRanks } = plan.mesh;
   const { kind, share } = jobSpec.device;
-  const hosts = await checkHosts(plan);
-  const numRanks = hosts.numLocal;
-  if (numRanks === 0) return hosts.checks;
-  if (kind === 'cuda' && gpus.length === 0) return hosts.checks;
-  const checks = [...hosts.checks];
+  if (kind === 'cuda' && gpus.length === 0) return [];
+  const checks: Check[] = [];
   if (kind === 'cuda') {
     if (gpus.length < numRanks && !share) {
       checks.push(checkOf('job gpus', 'failed', tooFewGpus(gpus.length, numRanks).parts));
@@ -95,26 +90,6 @@ function limitOnGpus(gpus: readonly Gpu[]): typeof memoryLimit {
     const given = memoryLimit(job);
     return given !== null && given.bytes < here.bytes ? given : here;
   };
-}
-
-/** Which hosts the ranks would run on; only this one can be looked at without launching anything. */
-async function checkHosts(
-  plan: Plan,
-): Promise<{ readonly checks: readonly Check[]; readonly numLocal: number }> {
-  const launcher = await loadLauncher(plan.jobSpec.launch.launcher);
-  const command = [process.execPath] as const;
-  const { ranks } = launcher.request(plan, {
-    command,
-    logDir: runFiles.logs,
-    numCores: availableParallelism(),
-  });
-  const isHere = (host: string) => host === 'localhost' || host === hostname();
-  const others = new Set(ranks.map(({ host }) => host).filter((host) => !isHere(host)));
-  const checks = [...others].map((host): Check => {
-    const found = `not looked at: launcher ${launcher.name} reaches it only by launching`;
-    return { name: `host ${host}`, status: 'warning', found, fix: 'run longscan doctor there' };
-  });
-  return { checks, numLocal: ranks.filter(({ host }) => isHere(host)).length };
 }
 
 async function withLayers<T>(

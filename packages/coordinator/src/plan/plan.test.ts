@@ -58,6 +58,7 @@ const fabric: Fabric = { name: 'test link', latencyS: 27e-6, gapS: 8e-6, bandwid
 const trace: ModelTrace = {
   numParameters: 1000,
   activationBytes: 5000,
+  keptMlpBytes: 3072,
   flopsPerToken: 6000,
   recurrences: [
     { layer: 0, stateBytes: 4096, stateRows: 64, numHeads: 2, transitionBytes: 128, kind: 'diagonal' },
@@ -282,9 +283,8 @@ test('notes ~> how often time slices run, and what is kept in between', () => {
   const border = '12.0 KiB of states and halos';
   const twice = `4 time slices of 256 tokens: all but the last run forward twice; of each border ${border} are kept`;
   assert.is(planOf(sizes).notes[1], twice);
-  // Two sequences, three slices, 256 numbers a token.
-  const kept = 'outputs of MLPs are kept for the second time, of the first 1 blocks: 1.5 MiB a block';
-  assert.equal(planOf({ ...sizes, keptMlps: 1 }).notes.slice(1, 3), [twice, kept]);
+  const kept = 'outputs of MLPs are kept for the second time, of the first 2 blocks: 1.5 KiB a block';
+  assert.equal(planOf({ ...sizes, keptMlps: 2 }).notes.slice(1, 3), [twice, kept]);
 });
 
 test.run();

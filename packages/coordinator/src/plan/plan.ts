@@ -132,20 +132,18 @@ function unitNotes(jobSpec: JobSpec, { paddedLength, mesh }: Layout): string[] {
   ];
 }
 
-function timeSliceNotes({ model, data }: JobSpec, layout: Layout, trace: ModelTrace): string[] {
+function timeSliceNotes({ model }: JobSpec, layout: Layout, trace: ModelTrace): string[] {
   const { timeSlice, keptMlps } = model;
   if (timeSlice === 0) return [];
   const numSlices = Math.ceil(layout.paddedLength / timeSlice);
   if (numSlices === 1) return [`time slices of ${timeSlice} tokens hold the whole sequence`];
   const stateBytes = trace.recurrences.reduce((sum, recurrence) => sum + recurrence.stateBytes, 0);
   const haloBytes = trace.halos.reduce((sum, { bytes }) => sum + bytes, 0);
-  const numTokens = (layout.sequencesPerRank / data.accumulate) * (numSlices - 1) * timeSlice;
-  const mlpBytes = numTokens * model.dModel * (model.precision === 'bf16' ? 2 : bytesPerF32);
   return [
     `${numSlices} time slices of ${timeSlice} tokens: all but the last run forward twice; of each border ${formatBytes(stateBytes + haloBytes)} of states and halos are kept`,
     ...(keptMlps > 0
       ? [
-          `outputs of MLPs are kept for the second time, of the first ${keptMlps} blocks: ${formatBytes(mlpBytes)} a block`,
+          `outputs of MLPs are kept for the second time, of the first ${keptMlps} blocks: ${formatBytes(trace.keptMlpBytes / keptMlps)} a block`,
         ]
       : []),
   ];

@@ -22,7 +22,7 @@ const recordSchema = z.strictObject({
 /** Who coordinates (or coordinated last) a run: `coordinator.json` of its folder. */
 export type CoordinatorRecord = z.infer<typeof recordSchema>;
 
-export function recordPath(runDir: string): string {
+function recordPath(runDir: string): string {
   return join(runDir, 'coordinator.json');
 }
 

@@ -9,7 +9,7 @@ import { modes } from './modes.js';
 
 /** Raised when a reader of the old version would misread a new file. */
 export const scalingVersion = 1;
-export const scalingFile = 'scaling.json';
+const scalingFile = 'scaling.json';
 
 const milliseconds = z.number().min(0);
 const bytes = z.number().min(0);
@@ -85,7 +85,6 @@ const scalingSchema = z.strictObject({
 
 export type Launch = z.infer<typeof launchSchema>;
 export type SimulatedPoint = z.infer<typeof simulatedSchema>;
-export type Prediction = z.infer<typeof predictionSchema>;
 export type PointRecord = z.infer<typeof pointSchema>;
 export type Scaling = z.infer<typeof scalingSchema>;
 

@@ -10,7 +10,7 @@ export function engineOf({ device }: Pick<JobSpec, 'device'>): Engine {
 }
 
 /** What is handed on around a ring at a time: `pieceBytes` of the addon's transport collectives, taken for NCCL too. */
-export const pieceBytes = 256 << 10;
+const pieceBytes = 256 << 10;
 
 /**
  * Bytes of each piece in which a block of a collective is handed on; the last has what is left. The built-in engine sends pieces of

@@ -8,7 +8,7 @@ export interface Host {
 }
 
 /** Every rank has a device of its own: nobody slows anybody down. */
-export class DedicatedHost implements Host {
+class DedicatedHost implements Host {
   constructor(private readonly queue: EventQueue) {}
 
   start(now: number, seconds: number, _cores: number, done: Due): void {
@@ -27,7 +27,7 @@ interface Task {
  * Ranks that share cores: all work under way advances at one speed, 1 while it fits the cores, less where more is under way
  * than there are cores or where caches and memory are shared.
  */
-export class SharedHost implements Host {
+class SharedHost implements Host {
   /** Seconds of work that each task has had which was under way from the beginning. */
   private progress = 0;
   private speed = 1;

@@ -112,7 +112,7 @@ export function backwardCall<I extends OpInputs>(
   };
 }
 
-export function needsOf<I extends OpInputs>(inputs: I): BackwardCall<I>['needs'] {
+function needsOf<I extends OpInputs>(inputs: I): BackwardCall<I>['needs'] {
   const needs = Object.entries(inputs).map(([name, input]) => [name, input?.requiresGrad ?? false]);
   return Object.fromEntries(needs) as BackwardCall<I>['needs'];
 }

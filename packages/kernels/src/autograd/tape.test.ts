@@ -74,6 +74,30 @@ test('a backward pass that fails gives back what it held', () =>
     assert.is(device.memory().numTensors, numTensors);
   }));
 
+test('work put off that fails ~> what it and the rest would have read is given back', () =>
+  withDevice(async (device) => {
+    const { numTensors } = device.memory();
+    const [first, second] = [1, 2].map((value) => fromArray(device, [value], [1])) as [Tensor, Tensor];
+    const waiting = {
+      name: 'waiting',
+      inputs: [],
+      outputs: [],
+      saved: [],
+      flushes: true,
+      backward: () => [],
+    };
+    const { tape } = device.record(() => device.tape!.record(waiting));
+    tape.defer([first], () => {
+      throw new Error('no room');
+    });
+    tape.defer([second], () => {});
+    tape.deferByUnit(first, [second], () => {});
+    assert.throws(() => tape.backward([], []), /no room/);
+    first.release();
+    second.release();
+    assert.is(device.memory().numTensors, numTensors);
+  }));
+
 test('several outputs, each with its own seed', () =>
   withDevice(async (device) => {
     const x = parameter(device, [1, 2]);

@@ -143,9 +143,16 @@ export class Tape {
   flushDeferred(): void {
     const work = this.deferred;
     this.deferred = [];
-    for (const { tensors, run } of work) {
-      this.device.scope(run);
-      for (const tensor of tensors) tensor.release();
+    try {
+      for (let next = work[0]; next !== undefined; next = work[0]) {
+        this.device.scope(next.run);
+        releaseAll(next.tensors);
+        work.shift();
+      }
+    } catch (error) {
+      // For `clear` to give back.
+      this.deferred.push(...work);
+      throw error;
     }
   }
 
@@ -174,7 +181,7 @@ export class Tape {
       throw error;
     }
     const results = wanted.map((leaf) => this.takeGradient(leaf));
-    for (const gradient of this.gradients.values()) gradient.release();
+    releaseAll(this.gradients.values());
     this.gradients.clear();
     this.exclusive.clear();
     return results;
@@ -184,13 +191,14 @@ export class Tape {
   clear(): void {
     for (const { hold } of this.nodes) hold.release();
     this.nodes = [];
-    for (const { tensors } of this.deferred) for (const tensor of tensors) tensor.release();
+    for (const { tensors } of this.deferred) releaseAll(tensors);
     this.deferred = [];
-    for (const gradient of this.gradients.values()) gradient.release();
+    releaseAll(this.gradients.values());
     this.gradients.clear();
     this.exclusive.clear();
     this.numFlushing = 0;
     this.cheapOutputs.clear();
+    for (const { reads } of this.uses.values()) releaseAll(reads);
     this.uses.clear();
   }
 
@@ -293,6 +301,10 @@ export class Tape {
     this.exclusive.add(total);
     before.release();
   }
+}
+
+function releaseAll(tensors: Iterable<Tensor>): void {
+  for (const tensor of tensors) tensor.release();
 }
 
 /** Whether a parameter's gradient is to be written over; whoever asks does so. */

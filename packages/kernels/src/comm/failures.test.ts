@@ -1,27 +1,10 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { LongscanError } from '../errors.js';
-import { fromArray, type Tensor } from '../tensor.js';
-import type { Communicator } from './communicator.js';
+import { fromArray } from '../tensor.js';
+import { checkClosed, checkFailureElsewhere, failureOf, vectorOn } from './testing/failures.js';
 import { openInProcessGroup, openTcpGroup } from './testing/groups.js';
 
 const engines = { 'in-process': openInProcessGroup, tcp: openTcpGroup };
-
-/** The error of this rank's stream; it must fail. */
-async function failureOf(comm: Communicator): Promise<LongscanError> {
-  const error = await comm.stream.sync().then(
-    () => assert.unreachable(`rank ${comm.rank} did not fail`),
-    (reason: unknown) => reason,
-  );
-  assert.instance(error, LongscanError);
-  return error as LongscanError;
-}
-
-function vectorOn(comm: Communicator, size = 4): Tensor {
-  const tensor = fromArray(comm.stream.device, new Float32Array(size), [size]);
-  comm.stream.wait(comm.stream.device.compute.record());
-  return tensor;
-}
 
 for (const [engine, open] of Object.entries(engines)) {
   test(`${engine} ~> abort wakes the waiting rank, and its peers fail naming it`, async () => {
@@ -79,32 +62,11 @@ for (const [engine, open] of Object.entries(engines)) {
     await group.close();
   });
 
-  test(`${engine} ~> a failure elsewhere on the device aborts its communicators`, async () => {
-    const group = await open(2);
-    const [first, second] = group.comms;
-    first!.recv(vectorOn(first!), 1);
-    second!.recv(vectorOn(second!), 0);
-    group.devices[1]!.close();
-    assert.is((await failureOf(first!)).code, 'E-COMM-PEER');
-    first!.close();
-    second!.close();
-    group.devices[0]!.close();
-  });
+  test(`${engine} ~> a failure elsewhere on the device aborts its communicators`, () =>
+    checkFailureElsewhere(open));
 
-  test(`${engine} ~> a closed communicator takes no work; its peer fails only if it needs it`, async () => {
-    const group = await open(2);
-    const [first, second] = group.comms;
-    for (const comm of group.comms) comm.barrier();
-    first!.close();
-    assert.throws(() => first!.barrier(), /commBarrier: the communicator is closed/);
-    assert.throws(() => first!.close(), /the communicator is closed already/);
-    first!.abort('too late to matter');
-    await second!.stream.sync();
-    second!.recv(vectorOn(second!), 0);
-    assert.is((await failureOf(second!)).code, 'E-COMM-PEER');
-    second!.close();
-    for (const device of group.devices) device.close();
-  });
+  test(`${engine} ~> a closed communicator takes no work; its peer fails only if it needs it`, () =>
+    checkClosed(open));
 }
 
 test('wrong arguments throw at the call, and nothing has failed', async () => {

@@ -1,30 +1,14 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { openCpuDevice, openCudaDevice } from '../device.js';
-import { LongscanError } from '../errors.js';
-import { fromArray, type Tensor } from '../tensor.js';
+import { fromArray } from '../tensor.js';
 import { rejectionOf } from '../testing/fake-gpu.js';
-import type { Communicator } from './communicator.js';
 import { createInProcessGroup } from './in-process.js';
 import { connectNccl, createNcclGroupId } from './nccl.js';
+import { checkClosed, checkFailureElsewhere, failureOf, vectorOn } from './testing/failures.js';
 import { openFakeNcclGroup } from './testing/groups.js';
 
 // What goes wrong between GPUs, over a fake NCCL on fake GPUs (comm/testing/fake_nccl.cc).
-
-/** The error of this rank's device; it must fail. */
-async function failureOf(comm: Communicator): Promise<LongscanError> {
-  const error = await rejectionOf(comm.stream.sync());
-  assert.instance(error, LongscanError);
-  const other = await rejectionOf(comm.stream.device.compute.sync());
-  assert.is(other.message, error.message, 'compute fails with it too');
-  return error;
-}
-
-function vectorOn(comm: Communicator, size = 4): Tensor {
-  const tensor = fromArray(comm.stream.device, new Float32Array(size), [size]);
-  comm.stream.wait(comm.stream.device.compute.record());
-  return tensor;
-}
 
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -146,17 +130,8 @@ test('a signal ends the wait for ranks that do not join, and what comes later', 
   late.close();
 });
 
-test('a failure elsewhere on the device aborts its communicators', async () => {
-  const group = await openFakeNcclGroup(2);
-  const [first, second] = group.comms;
-  first!.recv(vectorOn(first!), 1);
-  second!.recv(vectorOn(second!), 0);
-  group.devices[1]!.close();
-  assert.is((await failureOf(first!)).code, 'E-COMM-PEER');
-  first!.close();
-  second!.close();
-  group.devices[0]!.close();
-});
+test('a failure elsewhere on the device aborts its communicators', () =>
+  checkFailureElsewhere(openFakeNcclGroup));
 
 test('a device closes without waiting for a peer that its GPU waits for, nothing being left to launch', async () => {
   const timeoutMs = 600_000;
@@ -188,20 +163,8 @@ test('a device that closes right behind its communicator takes nothing back from
   group.devices[1]!.close();
 });
 
-test('a closed communicator takes no work; its peer fails only if it needs it', async () => {
-  const group = await openFakeNcclGroup(2);
-  const [first, second] = group.comms;
-  for (const comm of group.comms) comm.barrier();
-  first!.close();
-  assert.throws(() => first!.barrier(), /commBarrier: the communicator is closed/);
-  first!.abort('too late to matter');
-  await first!.stream.sync();
-  await second!.stream.sync();
-  second!.recv(vectorOn(second!), 0);
-  assert.is((await failureOf(second!)).code, 'E-COMM-PEER');
-  second!.close();
-  for (const device of group.devices) device.close();
-});
+test('a closed communicator takes no work; its peer fails only if it needs it', () =>
+  checkClosed(openFakeNcclGroup));
 
 test('engines and devices that do not fit each other are refused at the call', async () => {
   const [cpu, gpu] = [openCpuDevice(), openCudaDevice({ kernels: false })];

@@ -3,7 +3,7 @@ import { loadAddon } from '../load-addon.js';
 import { type Communicator, NativeCommunicator } from './communicator.js';
 import { connected } from './connected.js';
 import './native.js';
-import { PeerCommunicator, type PeerMemory, peerModes } from './peer-memory.js';
+import { type ChainCarrier, PeerCommunicator, type PeerMemory, peerModes } from './peer-memory.js';
 
 export interface NcclInfo {
   /** `2.28.3`; all ranks of a group need the same. */
@@ -44,10 +44,14 @@ export interface NcclGroupOptions {
   readonly timeoutMs?: number;
   /** Whether chains go through memory of other ranks that GPUs have mapped; left out: the group has no chains. */
   readonly peerMemory?: PeerMemory;
-  /** Is told whether they do, or why they do not. */
-  readonly log?: (line: string) => void;
   /** Aborts the communicator, also while it connects; its reason is the error's. */
   readonly signal?: AbortSignal;
+}
+
+/** A group that stands. */
+export interface NcclGroup {
+  readonly comm: Communicator;
+  readonly chains: ChainCarrier;
 }
 
 /**
@@ -57,9 +61,9 @@ export interface NcclGroupOptions {
  *   NCCL says), E-PEER-MEMORY (a rank requires what cannot be). As with any failure of a stream, the device is then no longer
  *   usable.
  */
-export async function connectNccl(options: NcclGroupOptions): Promise<Communicator> {
+export async function connectNccl(options: NcclGroupOptions): Promise<NcclGroup> {
   const { device, axis, id, rank, size, connectTimeoutMs = 60_000, timeoutMs = 600_000 } = options;
-  const { peerMemory, log } = options;
+  const { peerMemory } = options;
   const stream = device.createStream(axis, { urgent: true });
   const mode = peerMemory === undefined ? 0 : peerModes[peerMemory];
   const native = device.native.commConnectNccl(
@@ -72,11 +76,12 @@ export async function connectNccl(options: NcclGroupOptions): Promise<Communicat
     timeoutMs,
     mode,
   );
-  const group = await connected(new NativeCommunicator(stream, rank, size, native), options.signal);
-  if (peerMemory === undefined || size === 1) return group;
-  const obstacle = device.native.commChainObstacle(native);
-  log?.(
-    `${axis}: chains ${obstacle === '' ? "through the neighbours' mapped memory" : `over NCCL: ${obstacle}`}`,
-  );
-  return obstacle === '' ? new PeerCommunicator(stream, rank, size, native) : group;
+  const comm = await connected(new NativeCommunicator(stream, rank, size, native), options.signal);
+  const reason = device.native.commChainObstacle(native);
+  if (reason === '') {
+    const chains = { carrier: 'mapped-memory' } as const;
+    return { comm: new PeerCommunicator(stream, rank, size, native), chains };
+  }
+  const isChosen = peerMemory === undefined || peerMemory === 'off';
+  return { comm, chains: { carrier: 'messages', isChosen, reason } };
 }

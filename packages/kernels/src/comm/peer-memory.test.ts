@@ -4,7 +4,7 @@ import type { LongscanError } from '../errors.js';
 import { empty, fromArray } from '../tensor.js';
 import { failureOf, rejectionOf } from '../testing/fake-gpu.js';
 import type { Communicator } from './communicator.js';
-import { peerMemoryFromEnv } from './peer-memory.js';
+import { type ChainCarrier, describeCarrier, peerMemoryFromEnv } from './peer-memory.js';
 import { chainCases, chainDifferences } from './testing/check-chains.js';
 import { openFakeNcclGroup } from './testing/groups.js';
 
@@ -18,6 +18,11 @@ function startChain(comm: Communicator, step: 1 | -1 = 1): void {
   const isFirst = comm.rank === (step === 1 ? 0 : comm.size - 1);
   const incoming = isFirst ? null : empty(device, state.shape);
   comm.chain!({ kind: 'identity', state, factor: null, reset: null }, incoming, step);
+}
+
+function messagesOf(chains: ChainCarrier) {
+  if (chains.carrier !== 'messages') throw new Error('chains go through mapped memory');
+  return chains;
 }
 
 const failureIn = (comm: Communicator): Promise<LongscanError> => rejectionOf(comm.stream.sync());
@@ -43,43 +48,42 @@ test('the memory is given back when all have closed', async () => {
 });
 
 test('memory that cannot be mapped ~> chains by messages, the reason told by all alike', async () => {
-  const lines: string[] = [];
-  const group = await openFakeNcclGroup(3, {
-    ...{ peerMemory: 'allowed', fakeGpu: 'ipc=none', log: (line) => lines.push(line) },
-  });
-  assert.is(lines.length, 3);
+  const group = await openFakeNcclGroup(3, { peerMemory: 'allowed', fakeGpu: 'ipc=none' });
   for (const [rank, comm] of group.comms.entries()) {
     assert.is(comm.chain, undefined);
-    assert.match(lines[rank]!, /^sp: chains over NCCL: rank 0: cuIpcOpenMemHandle failed/);
+    const { isChosen, reason } = messagesOf(group.chains[rank]!);
+    assert.not(isChosen);
+    assert.match(reason, /^rank 0: cuIpcOpenMemHandle failed/);
   }
   await group.close();
 });
 
 test('kernels that do not load on a rank ~> the same', async () => {
-  const lines: string[] = [];
-  const group = await openFakeNcclGroup(2, {
-    ...{ peerMemory: 'allowed', fakeGpu: 'load=98', log: (line) => lines.push(line) },
-  });
-  for (const line of lines) assert.match(line, /over NCCL: rank 0: the launch failed: /);
+  const group = await openFakeNcclGroup(2, { peerMemory: 'allowed', fakeGpu: 'load=98' });
+  for (const chains of group.chains) assert.match(messagesOf(chains).reason, /^rank 0: the launch failed: /);
   await group.close();
 });
 
-test('switched off, or not asked for ~> no chains; mapped ~> the log says so', async () => {
-  const lines: string[] = [];
-  const log = (line: string) => lines.push(line);
-  for (const peerMemory of ['off', 'allowed'] as const) {
-    const group = await openFakeNcclGroup(2, { peerMemory, log });
-    for (const comm of group.comms) {
-      assert.is(comm.chain !== undefined, peerMemory === 'allowed');
+test('switched off, or not asked for ~> no chains, by choice; mapped ~> it is said', async () => {
+  const told: string[] = [];
+  for (const peerMemory of ['off', 'allowed', undefined] as const) {
+    const group = await openFakeNcclGroup(2, peerMemory && { peerMemory });
+    for (const [rank, comm] of group.comms.entries()) {
+      const chains = group.chains[rank]!;
+      const isMapped = peerMemory === 'allowed';
+      assert.is(comm.chain !== undefined, isMapped);
+      assert.is(chains.carrier, isMapped ? 'mapped-memory' : 'messages');
+      if (!isMapped) assert.ok(messagesOf(chains).isChosen);
       assert.is(comm.bytesSent(), 0, 'coming to an agreement is no traffic of the job');
     }
+    told.push(describeCarrier(group.chains[0]!));
     await group.close();
   }
-  assert.match(lines[0]!, /rank 0: switched off \(LONGSCAN_PEER_MEMORY\)/);
-  assert.is(lines[2], "sp: chains through the neighbours' mapped memory");
-  const plain = await openFakeNcclGroup(2);
-  assert.is(plain.comms[0]!.chain, undefined);
-  await plain.close();
+  assert.equal(told, [
+    'over NCCL: rank 0: switched off (LONGSCAN_PEER_MEMORY)',
+    "through the neighbours' mapped memory",
+    'over NCCL: its ranks were not asked to share memory',
+  ]);
 });
 
 test('required of what cannot be ~> E-PEER-MEMORY, exit code 3', async () => {

@@ -10,6 +10,24 @@ export type PeerMemory = 'off' | 'allowed' | 'required';
 /** The numbers of `PeerMode` in peer/peer_chains.h; 0: the group has no chains. */
 export const peerModes: Readonly<Record<PeerMemory, number>> = { off: 1, allowed: 2, required: 3 };
 
+/** What carries the chains of a connected group: memory that neighbours have mapped, or messages. */
+export type ChainCarrier =
+  | { readonly carrier: 'mapped-memory' }
+  | {
+      readonly carrier: 'messages';
+      /** Whether this rank asked for nothing else. */
+      readonly isChosen: boolean;
+      /** The same on all ranks. */
+      readonly reason: string;
+    };
+
+/** How chains go, to stand behind that word. */
+export function describeCarrier(chains: ChainCarrier): string {
+  return chains.carrier === 'mapped-memory'
+    ? "through the neighbours' mapped memory"
+    : `over NCCL: ${chains.reason}`;
+}
+
 /**
  * What LONGSCAN_PEER_MEMORY says; without it, `allowed`.
  * @throws LongscanError E-PEER-MEMORY if it is none of the words

@@ -41,7 +41,7 @@ export function runGpuRank<Orders extends GpuRankOptions>(
     const { rank, size, id, timeoutMs = 30_000, kernels = false, peerMemory } = orders;
     const device = openCudaDevice({ index: rank % countGpus(), kernels, poison: true });
     const group = { device, axis: 'sp', id, rank, size, timeoutMs };
-    comm = await connectNccl({ ...group, ...(peerMemory && { peerMemory }) });
+    ({ comm } = await connectNccl({ ...group, ...(peerMemory && { peerMemory }) }));
     const result = await body(comm, orders, () => tell({ kind: 'running' }));
     comm.close();
     await comm.stream.sync();

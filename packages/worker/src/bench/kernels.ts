@@ -108,9 +108,9 @@ function describeShortage(
     runForward(device, problem);
     runBoth(device, problem);
   });
+  if (T === null) return error.message;
   const { B, H, K, V } = shape;
-  const [found] = error.message.split('. Fix:');
-  return T === null ? error.message : `${found}. Fix: --shape B=${B},T=${T},H=${H},K=${K},V=${V}`;
+  return new LongscanError({ ...error.parts, fix: `--shape B=${B},T=${T},H=${H},K=${K},V=${V}` }).message;
 }
 
 /** Why a measurement may be left out of the others. */

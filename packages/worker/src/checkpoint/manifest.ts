@@ -17,13 +17,13 @@ export const optimizerFile = 'optimizer.safetensors';
 const count = z.int().min(0);
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 
-export const tensorSignatureSchema = z.strictObject({
+const tensorSignatureSchema = z.strictObject({
   name: z.string(),
   dtype: z.string(),
   shape: z.array(count),
 });
 
-export const manifestSchema = z.strictObject({
+const manifestSchema = z.strictObject({
   formatVersion: z.literal(formatVersion),
   /** Optimizer steps done. */
   step: count,

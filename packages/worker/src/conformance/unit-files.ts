@@ -9,7 +9,7 @@ export interface UnitFile {
 const unitName = /^([a-z0-9-]+)\.js$/;
 
 /** The units of a compiled seam folder (its URL ends in `/`), sorted; the listing is the register. */
-export function listUnitFiles(folder: URL): UnitFile[] {
+function listUnitFiles(folder: URL): UnitFile[] {
   return readdirSync(folder)
     .flatMap((entry) => unitName.exec(entry)?.[1] ?? [])
     .sort()

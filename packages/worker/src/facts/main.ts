@@ -41,14 +41,10 @@ const facts: { readonly [N in FactName]: (...args: string[]) => Known<N> | Promi
     const id = given ?? createNcclGroupId();
     if (given === undefined) tell({ kind: 'group-id', id });
     const device = openCudaDevice({ index: Number(rank) });
-    let chains = '';
-    const comm = await connectNccl({
+    const { comm, chains } = await connectNccl({
       ...{ device, axis: 'doctor', id, rank: Number(rank), size: Number(size) },
       connectTimeoutMs: 30_000,
       peerMemory: peerMemoryFromEnv(),
-      log: (line) => {
-        chains = line.replace(/^doctor: chains /, '');
-      },
     });
     comm.barrier();
     await comm.stream.sync();
@@ -76,15 +72,12 @@ function attempt<T>(find: () => T): Attempt<T> {
   }
 }
 
-/** The addon's own errors have their remedy in their text. */
 function refusalOf(error: unknown): Refusal {
   if (!(error instanceof LongscanError)) {
     const found = error instanceof Error ? error.message : String(error);
     return { ok: false, code: 'E-BUG', found };
   }
-  const { code, expected } = error.parts;
-  const [found = '', ...rest] = error.parts.found.split('. Fix: ');
-  const fix = error.parts.fix ?? (rest.length === 0 ? undefined : rest.join('. Fix: '));
+  const { code, found, expected, fix } = error.parts;
   return {
     ok: false,
     code,

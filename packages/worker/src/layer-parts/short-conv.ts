@@ -15,7 +15,7 @@ export interface ShortConvOptions {
  * Depthwise causal convolution over the last `convSize` tokens, then SiLU: [B, T, width] to [B, T, width]. Its weight
  * `<name>.conv` [width / copies, convSize] starts uniform in ±1/√convSize.
  */
-export function shortConv(
+function shortConv(
   param: ParameterDeclarer,
   name: string,
   width: number,

@@ -91,7 +91,7 @@ export function whyCausalOnly<I extends RecurrenceInputs>(op: RecurrenceOp<I>): 
 }
 
 /** What is said where a layer that reads in one direction only meets the masked objective. */
-export function refuseBothDirections(layer: number, reason: string): LongscanError {
+function refuseBothDirections(layer: number, reason: string): LongscanError {
   return new LongscanError({
     code: 'E-OBJECTIVE',
     where: `model.objective = "masked" with layer ${layer}`,

@@ -70,7 +70,7 @@ function atLine(cause: LongscanError, file: string): LongscanError {
 }
 
 /** Options of the job over the layer's defaults; `numHeads` defaults to the model's. */
-export function layerConfig(
+function layerConfig(
   layer: Layer,
   options: Readonly<Record<string, unknown>>,
   numHeads: number,

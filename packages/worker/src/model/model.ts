@@ -62,15 +62,18 @@ export function createModel(
     source.beforeBlock?.(beforeAll);
     let x: Residual = { stream: embedding({ tokens, table }), branch: null };
     const shared = new SharedValues();
-    blocks.forEach((block, index) => {
-      source.beforeBlock?.(index);
-      const before = x;
-      x = device.scope(() => run(block, before, { index, shared }));
-      // The block's own stream is their sum: what its backward pass needs of them the tape holds.
-      device.letGo(before.stream);
-      if (before.branch !== null) device.letGo(before.branch);
-    });
-    shared.release();
+    try {
+      blocks.forEach((block, index) => {
+        source.beforeBlock?.(index);
+        const before = x;
+        x = device.scope(() => run(block, before, { index, shared }));
+        // The block's own stream is their sum: what its backward pass needs of them the tape holds.
+        device.letGo(before.stream);
+        if (before.branch !== null) device.letGo(before.branch);
+      });
+    } finally {
+      shared.release();
+    }
     return x;
   };
   const run = spec.recompute === true ? runRecomputed : runKept;

@@ -47,33 +47,38 @@ export const runRecomputed: BlockRunner = (block, residual, contexts, { index, s
   const run = (stream: Tensor, context: LayerContext) =>
     sumOf(block.feedForward(block.mix({ stream, branch: null }, context), null));
   const log = new ReceivedLog();
-  const { share, taken, given } = shared.forBlock();
-  const output = device.withoutTape(() =>
-    device.scope(() => run(x, { ...contexts.forLayer(index, log.record()), share })),
-  );
-  tape.record({
-    name: 'block',
-    inputs: [x, ...taken.values()],
-    outputs: [output, ...given.values()],
-    saved: [x, ...taken.values(), ...contexts.tensors, ...log.tensors],
-    backward: (gradients) => {
-      const leaf = asLeaf(x);
-      const leaves = new Map([...taken].map(([name, value]) => [name, asLeaf(value)]));
-      const values = new SharedValues(leaves);
-      const again: BlockShare = values.forBlock();
-      const { result, tape } = device.record(() =>
-        device.scope(() => run(leaf, { ...contexts.forLayer(index, log.replay()), share: again.share })),
-      );
-      const outputs = [result, ...[...given.keys()].map((name) => again.given.get(name)!)];
-      const reached = outputs.filter((_, i) => gradients[i] !== null);
-      const seeds = gradients.filter((gradient) => gradient !== null);
-      const results = tape.backward(reached, seeds, [leaf, ...leaves.values()]);
-      values.release();
-      return results;
-    },
-  });
-  log.release();
-  return { stream: output, branch: null };
+  try {
+    const { share, taken, given } = shared.forBlock();
+    const output = device.withoutTape(() =>
+      device.scope(() => run(x, { ...contexts.forLayer(index, log.record()), share })),
+    );
+    tape.record({
+      name: 'block',
+      inputs: [x, ...taken.values()],
+      outputs: [output, ...given.values()],
+      saved: [x, ...taken.values(), ...contexts.tensors, ...log.tensors],
+      backward: (gradients) => {
+        const leaf = asLeaf(x);
+        const leaves = new Map([...taken].map(([name, value]) => [name, asLeaf(value)]));
+        const values = new SharedValues(leaves);
+        try {
+          const again: BlockShare = values.forBlock();
+          const { result, tape } = device.record(() =>
+            device.scope(() => run(leaf, { ...contexts.forLayer(index, log.replay()), share: again.share })),
+          );
+          const outputs = [result, ...[...given.keys()].map((name) => again.given.get(name)!)];
+          const reached = outputs.filter((_, i) => gradients[i] !== null);
+          const seeds = gradients.filter((gradient) => gradient !== null);
+          return tape.backward(reached, seeds, [leaf, ...leaves.values()]);
+        } finally {
+          values.release();
+        }
+      },
+    });
+    return { stream: output, branch: null };
+  } finally {
+    log.release();
+  }
 };
 
 /** A leaf of its own with the same elements: the tensor itself is the output of an op of the outer tape. */

@@ -3,7 +3,7 @@ import { randomSource } from '@longscan/kernels/testing';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { jobSpecSchema } from '../protocol/job-spec.js';
-import { CarriedContexts, sliceContexts } from './layer-context.js';
+import { CarriedContexts, type ContextSource, sliceContexts } from './layer-context.js';
 import { loadLayers } from './load-layers.js';
 import { createModel, parameterSpecs } from './model.js';
 import { Parameters } from './parameters.js';
@@ -72,6 +72,39 @@ test('share ~> gradients go back to the layer that made the value, recomputed or
   const epsilon = 1e-5;
   const slope = ((await step(false, epsilon)).loss - (await step(false, -epsilon)).loss) / (2 * epsilon);
   assert.ok(Math.abs(slope - kept.gradient) < 1e-6 * Math.abs(slope), `${kept.gradient}, expected ${slope}`);
+});
+
+test('share ~> a block that throws leaves none behind, on the way or when it is run again', async () => {
+  for (const recompute of [false, true]) {
+    const device = openCpuDevice({ poison: true });
+    const { model } = await build(device, recompute);
+    const tokens = draw(device, 1);
+    const atRest = device.memory().inUseBytes;
+    /** Fails when the last layer's context is asked for so many times. */
+    const contextsFailingAt = (place: number): ContextSource => {
+      const contexts = sliceContexts(null, null);
+      let numAsked = 0;
+      return {
+        tensors: contexts.tensors,
+        forLayer(layer, received) {
+          if (layer === 2 && ++numAsked === place) throw new Error('on the way');
+          return contexts.forLayer(layer, received);
+        },
+      };
+    };
+    const forward = (place: number) => device.scope(() => model.forward(tokens, contextsFailingAt(place)));
+    assert.throws(() => forward(1), /on the way/);
+    assert.throws(() => device.record(() => forward(1)), /on the way/);
+    assert.is(device.memory().inUseBytes, atRest);
+    if (recompute) {
+      device.scope(() => {
+        const { result, tape } = device.record(() => forward(2));
+        assert.throws(() => tape.backward([result], [result]), /on the way/);
+      });
+      assert.is(device.memory().inUseBytes, atRest);
+    }
+    device.close();
+  }
 });
 
 test('share ~> token by token, later layers see the value of the same token', async () => {

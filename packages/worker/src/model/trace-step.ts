@@ -18,17 +18,27 @@ export interface TracedStep {
   contextsOf(crossing: Crossing | null, isNoted: boolean): ContextSource;
 }
 
-/** Forward and backward pass of a batch. Returns the most bytes that a forward pass has left, with those of before. */
-export function traceStep({ device, model, shape: [B, T], contextsOf }: TracedStep): number {
-  let bytesKept = 0;
+/** Bytes of tensors in a step. */
+export interface StepBytes {
+  /** The most that a forward pass has left, with those of before. */
+  readonly kept: number;
+  /** Outputs of MLPs that one pass over time slices keeps for the next. */
+  readonly keptMlps: number;
+}
+
+/** Forward and backward pass of a batch. */
+export function traceStep({ device, model, shape: [B, T], contextsOf }: TracedStep): StepBytes {
+  let kept = 0;
+  let keptMlps = 0;
   const ofTokens = (length: number) => empty(device, [B, length], 'i32');
   const pass = {
     leave(length: number, crossing: Crossing, outputs: MlpOutputs): void {
       model.leave(ofTokens(length), contextsOf(crossing, false), outputs);
+      keptMlps += outputs.bytes;
     },
     loss(length: number, crossing: Crossing | null, outputs?: MlpOutputs): Tensor {
       const [tokens, labels] = [ofTokens(length), ofTokens(length)];
-      const contexts = contextsOf(crossing, bytesKept === 0);
+      const contexts = contextsOf(crossing, kept === 0);
       const loss = device.scope(() =>
         crossEntropy(
           { hidden: model.forward(tokens, contexts, outputs), weight: model.head, labels },
@@ -36,7 +46,7 @@ export function traceStep({ device, model, shape: [B, T], contextsOf }: TracedSt
           { isFinal: true },
         ),
       );
-      bytesKept = Math.max(bytesKept, device.memory().inUseBytes);
+      kept = Math.max(kept, device.memory().inUseBytes);
       return loss;
     },
     addLoss: () => undefined,
@@ -47,5 +57,5 @@ export function traceStep({ device, model, shape: [B, T], contextsOf }: TracedSt
     const { result: loss, tape } = device.record(() => pass.loss(T, null));
     tape.backward([loss], [empty(device, [1])]);
   }
-  return bytesKept;
+  return { kept, keptMlps };
 }

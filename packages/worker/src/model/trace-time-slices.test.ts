@@ -64,6 +64,7 @@ test('kept MLPs ~> the products with down do not run again, for the memory of wh
   assert.is(made.flopsPerToken - kept.flopsPerToken, part * 2 * mlp * dModel);
   const bytes = part * numSlices * timeSlice * dModel * 4;
   assert.is(kept.activationBytes - made.activationBytes, bytes);
+  assert.equal([made.keptMlpBytes, kept.keptMlpBytes], [0, bytes]);
 });
 
 test('time slices ~> the last MLP runs once', async () => {

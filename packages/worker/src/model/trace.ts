@@ -94,10 +94,11 @@ function traceLayers(
       }),
     };
   };
-  const activationBytes = traceStep({ device, model, shape: [B, T], contextsOf }) - atRest;
+  const bytes = traceStep({ device, model, shape: [B, T], contextsOf });
   return {
     numParameters: parameters.numParameters,
-    activationBytes,
+    activationBytes: bytes.kept - atRest,
+    keptMlpBytes: bytes.keptMlps,
     flopsPerToken: device.flops / (B * T),
     recurrences,
     halos,

@@ -10,7 +10,7 @@ const size = z
   .max(2 ** 31 - 1);
 
 /** What a rank process is started for. */
-export const taskSchema = z.discriminatedUnion('kind', [
+const taskSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('train') }),
   z.strictObject({
     kind: z.literal('generate'),
@@ -67,7 +67,7 @@ export const taskSchema = z.discriminatedUnion('kind', [
 ]);
 
 /** Limits that a rank itself keeps. */
-export const rankTimeoutsSchema = z.strictObject({
+const rankTimeoutsSchema = z.strictObject({
   heartbeatIntervalMs: z.int().min(1),
   /** From Abort to the end of the process; then the rank kills itself. */
   abortGraceMs: z.int().min(1),
@@ -105,5 +105,4 @@ export const assignmentSchema = z.strictObject({
 });
 
 export type Task = z.infer<typeof taskSchema>;
-export type RankTimeouts = z.infer<typeof rankTimeoutsSchema>;
 export type Assignment = z.infer<typeof assignmentSchema>;

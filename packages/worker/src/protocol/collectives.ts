@@ -5,7 +5,7 @@ import { z } from 'zod';
  * run of `burstLength`, half of a run there and one back; `chain` and `chain-run`: the same of a state's way along all ranks where a
  * group has chains of its own; `scan`: a whole strategy, half of a forward scan and the reverse one after it.
  */
-export const collectiveOps = [
+const collectiveOps = [
   'send-recv',
   'burst',
   'chain',
@@ -25,7 +25,7 @@ export const measuredTransitions = ['identity', 'scalar', 'diagonal', 'dense'] a
 export type MeasuredTransition = (typeof measuredTransitions)[number];
 
 /** One operation of one size. */
-export const collectiveCaseSchema = z.strictObject({
+const collectiveCaseSchema = z.strictObject({
   op: z.enum(collectiveOps),
   /**
    * Bytes of the message, of the whole vector (as nccl-tests count: what an all-gather ends with and a reduce-scatter begins
@@ -47,7 +47,7 @@ export const collectiveCaseSchema = z.strictObject({
 });
 
 /** One rank's times of a case. */
-export const collectiveTimesSchema = collectiveCaseSchema.extend({
+const collectiveTimesSchema = collectiveCaseSchema.extend({
   /** By sample, all rounds: seconds of one operation on the stream; null on a rank whose time is not that of the operation. */
   samplesS: z.array(z.number()).nullable(),
   /** By sample: seconds for which JavaScript enqueued one operation. */

@@ -35,8 +35,13 @@ export const factSchemas = {
     }),
   ),
   nccl: outcomeOf(library),
-  /** How chains go between this rank and its neighbours of a group over all GPUs. */
-  group: outcomeOf(z.string()),
+  /** How chains go between the ranks of a group over all GPUs. */
+  group: outcomeOf(
+    z.discriminatedUnion('carrier', [
+      z.object({ carrier: z.literal('mapped-memory') }),
+      z.object({ carrier: z.literal('messages'), isChosen: z.boolean(), reason: z.string() }),
+    ]),
+  ),
   /** What came back through a socket to this port of this host. */
   loopback: outcomeOf(z.string()),
 } as const;

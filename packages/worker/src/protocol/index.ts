@@ -2,9 +2,7 @@ export { type ErrorParts, LongscanError } from '@longscan/kernels';
 export {
   type Assignment,
   assignmentSchema,
-  type RankTimeouts,
   type Task,
-  taskSchema,
 } from './assignment.js';
 export { type BenchOp, type BenchShape, benchOps, type StepPart, stepParts } from './bench.js';
 export { decodeFrame, encodeFrame, type WireValue } from './codec.js';
@@ -13,8 +11,6 @@ export {
   type CollectiveCase,
   type CollectivesResult,
   type CollectiveTimes,
-  collectiveCaseSchema,
-  collectiveOps,
   collectivesResultSchema,
   type MeasuredTransition,
   measuredTransitions,
@@ -37,11 +33,9 @@ export {
   type LayerEntry,
   parseMemory,
   resumableKeys,
-  runNamePattern,
 } from './job-spec.js';
 export { type KeyFile, keyFileSchema } from './key-file.js';
 export {
-  type Abort,
   type Addresses,
   type CheckpointSaved,
   type CoordinatorBody,
@@ -59,14 +53,11 @@ export {
   type RankFrame,
   type RankTable,
   type Ready,
-  type Refused,
   type Report,
   rankFrameSchema,
   type StepMetrics,
-  type Stop,
   type TrainResult,
   type ValidationMetrics,
-  type Welcome,
 } from './messages.js';
 export { isStepRow, type MetricsRow, type PerRankStep, type StepRow, type ValidationRow } from './metrics.js';
 export {
@@ -82,7 +73,6 @@ export {
   type Plan,
   type PlanFabric,
   planSchema,
-  type RankCost,
   type RecurrenceTrace,
   type ScanChoice,
   type Slice,

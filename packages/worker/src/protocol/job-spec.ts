@@ -14,9 +14,9 @@ const count = z.int().min(1);
 const countOrZero = z.int().min(0);
 const milliseconds = z.int().min(1).max(86_400_000);
 /** What may become part of a folder name on every file system. */
-export const runNamePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+const runNamePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
-export const jobSection = z.strictObject({
+const jobSection = z.strictObject({
   /** Start of the run folder's name. */
   name: z
     .string()
@@ -86,7 +86,7 @@ const modelKeys = {
   keptMlps: countOrZero.default(0),
 };
 
-export const modelSection = z.strictObject({
+const modelSection = z.strictObject({
   ...modelKeys,
   /** One entry, or a pattern whose length divides numLayers and is repeated. */
   layers: z
@@ -99,7 +99,7 @@ export const modelSection = z.strictObject({
 
 export const defaultMaskRate = 0.15;
 
-export const dataSection = z.strictObject({
+const dataSection = z.strictObject({
   /** The text, relative to the job file. */
   path: z.string().min(1),
   /**
@@ -151,7 +151,7 @@ export function parseMemory(text: string): number | null {
   return Number(number) * 1024 ** memoryUnits.indexOf(unit as (typeof memoryUnits)[number]);
 }
 
-export const parallelSection = z.strictObject({
+const parallelSection = z.strictObject({
   /** Ranks that one sequence is cut over. */
   sp: count.max(65_536).default(1),
   /** Replicas that the batch is divided over. */
@@ -204,7 +204,7 @@ export const optimizerSection = z.strictObject({
   nonFinite: z.enum(['stop', 'skip', 'rollback']).default('stop'),
 });
 
-export const checkpointSection = z.strictObject({
+const checkpointSection = z.strictObject({
   /** Steps between two checkpoints; 0 saves only after the last step. */
   every: countOrZero.default(500),
   /** Newest checkpoints kept; at least two, since the newest may be the one being written. 0 keeps all. */
@@ -213,7 +213,7 @@ export const checkpointSection = z.strictObject({
   async: z.boolean().default(false),
 });
 
-export const launchSection = z.strictObject({
+const launchSection = z.strictObject({
   launcher: z.string().min(1).default('local'),
   /** How often the job is started again after a rank was lost. */
   restarts: countOrZero.default(0),
@@ -246,7 +246,7 @@ const deviceKeys = {
 /** What carries tensors between ranks. */
 const engines = ['tcp', 'ucx', 'nccl'] as const;
 
-export const deviceSection = z.strictObject({
+const deviceSection = z.strictObject({
   ...deviceKeys,
   /** `auto`: nccl on GPUs, tcp on CPUs. */
   engine: z.enum(['auto', ...engines]).default('auto'),
@@ -269,7 +269,7 @@ export const jobFileSchema = z.strictObject({
 });
 
 /** One layer of the model, counted from the embedding. */
-export const layerEntrySchema = z.strictObject({
+const layerEntrySchema = z.strictObject({
   /** Name of a layer of the worker's layers folder; for a file of the user's, the path as written. */
   use: z.string(),
   /** `[model.layer.<use>]` with the entry's own options over it. */

@@ -26,7 +26,7 @@ export const phases = [
 export type Phase = (typeof phases)[number];
 
 /** First message of a connection: binds it to (rank, epoch). */
-export const helloSchema = z.strictObject({
+const helloSchema = z.strictObject({
   type: z.literal('hello'),
   /** Proof of rank: CURVE shows that the peer is one of the job's, this shows which. Hex. */
   secret: z.string().regex(/^[0-9a-f]{64}$/),
@@ -36,13 +36,13 @@ export const helloSchema = z.strictObject({
 });
 
 /** Addresses under which the others reach this rank, by purpose (`sp`, `dp`, …): `host:port`, or an engine's id. */
-export const addressesSchema = z.record(z.string().max(64), z.string().max(4096));
+const addressesSchema = z.record(z.string().max(64), z.string().max(4096));
 
 /** The rank is built and listens. */
-export const readySchema = z.strictObject({ type: z.literal('ready'), addresses: addressesSchema });
+const readySchema = z.strictObject({ type: z.literal('ready'), addresses: addressesSchema });
 
 /** Sent once a second from a thread that a busy main thread cannot hold up. */
-export const heartbeatSchema = z.strictObject({
+const heartbeatSchema = z.strictObject({
   type: z.literal('heartbeat'),
   step,
   phase: z.enum(phases),
@@ -55,7 +55,7 @@ export const heartbeatSchema = z.strictObject({
 });
 
 /** One rank's part of a step. The loss, gradient norm and token count are those of the whole batch on every rank. */
-export const stepMetricsSchema = z.strictObject({
+const stepMetricsSchema = z.strictObject({
   type: z.literal('step'),
   step,
   loss: finiteOrNull,
@@ -72,7 +72,7 @@ export const stepMetricsSchema = z.strictObject({
 });
 
 /** Sent by rank 0. */
-export const validationMetricsSchema = z.strictObject({
+const validationMetricsSchema = z.strictObject({
   type: z.literal('validation'),
   step,
   validationLoss: finiteOrNull,
@@ -80,7 +80,7 @@ export const validationMetricsSchema = z.strictObject({
 });
 
 /** Sent by rank 0 once COMMITTED is on disk. */
-export const checkpointSavedSchema = z.strictObject({
+const checkpointSavedSchema = z.strictObject({
   type: z.literal('checkpoint'),
   step,
   /** Folder under `checkpoints/` of the run. */
@@ -90,7 +90,7 @@ export const checkpointSavedSchema = z.strictObject({
 });
 
 /** Something worth telling that does not end the job. */
-export const incidentSchema = z.strictObject({
+const incidentSchema = z.strictObject({
   type: z.literal('incident'),
   severity: z.enum(['info', 'warning']),
   code: shortText,
@@ -98,14 +98,14 @@ export const incidentSchema = z.strictObject({
 });
 
 /** The task is done; the process ends next. */
-export const doneSchema = z.strictObject({
+const doneSchema = z.strictObject({
   type: z.literal('done'),
   /** What the task made; rank 0's is the job's. For training a `TrainResult`. */
   result: z.record(z.string(), z.unknown()),
 });
 
 /** The task failed; the process ends next. The parts of a LongscanError. */
-export const failedSchema = z.strictObject({
+const failedSchema = z.strictObject({
   type: z.literal('failed'),
   code: shortText,
   where: z.string().max(8192),
@@ -138,38 +138,38 @@ export const rankFrameSchema = z.strictObject({
   body: rankBodySchema,
 });
 
-export const welcomeSchema = z.strictObject({ type: z.literal('welcome'), assignment: assignmentSchema });
+const welcomeSchema = z.strictObject({ type: z.literal('welcome'), assignment: assignmentSchema });
 
 /** The answer to a Hello that is not accepted; the rank ends. */
-export const refusedSchema = z.strictObject({
+const refusedSchema = z.strictObject({
   type: z.literal('refused'),
   code: shortText,
   reason: z.string().max(8192),
 });
 
 /** Where everybody is, by rank; sent once all are ready. */
-export const rankTableSchema = z.strictObject({
+const rankTableSchema = z.strictObject({
   type: z.literal('rank-table'),
   ranks: z.array(z.strictObject({ rank, host: shortText, addresses: addressesSchema })),
 });
 
 /** Answers every heartbeat, so that a rank on another host can tell a lost coordinator, and any rank what was read. */
-export const beatSchema = z.strictObject({
+const beatSchema = z.strictObject({
   type: z.literal('beat'),
   /** Sequence number of the rank's last frame that was read. */
   received: z.int().min(1),
 });
 
 /** End after the step under way. Ranks agree on the step among themselves before they act on it. */
-export const stopSchema = z.strictObject({ type: z.literal('stop'), save: z.boolean() });
+const stopSchema = z.strictObject({ type: z.literal('stop'), save: z.boolean() });
 
 /** Rank 0 has saved the checkpoint of this step: the others, who wait for that, go on. */
 export const savedSchema = z.strictObject({ type: z.literal('saved'), step });
 
 /** The epoch is over: leave every collective, save nothing, end. */
-export const abortSchema = z.strictObject({ type: z.literal('abort'), reason: z.string().max(8192) });
+const abortSchema = z.strictObject({ type: z.literal('abort'), reason: z.string().max(8192) });
 
-export const coordinatorBodySchema = z.discriminatedUnion('type', [
+const coordinatorBodySchema = z.discriminatedUnion('type', [
   welcomeSchema,
   refusedSchema,
   rankTableSchema,
@@ -201,11 +201,7 @@ export type Done = z.infer<typeof doneSchema>;
 export type Failed = z.infer<typeof failedSchema>;
 export type RankBody = z.infer<typeof rankBodySchema>;
 export type RankFrame = z.infer<typeof rankFrameSchema>;
-export type Welcome = z.infer<typeof welcomeSchema>;
-export type Refused = z.infer<typeof refusedSchema>;
 export type RankTable = z.infer<typeof rankTableSchema>;
-export type Stop = z.infer<typeof stopSchema>;
-export type Abort = z.infer<typeof abortSchema>;
 export type CoordinatorBody = z.infer<typeof coordinatorBodySchema>;
 export type CoordinatorFrame = z.infer<typeof coordinatorFrameSchema>;
 

@@ -67,6 +67,8 @@ export interface ModelTrace {
   readonly numParameters: number;
   /** Bytes that the forward pass keeps for the backward pass. */
   readonly activationBytes: number;
+  /** Of the outputs of MLPs that one pass over time slices keeps for the next, all blocks together. */
+  readonly keptMlpBytes: number;
   /** Floating-point operations per token, forward and backward. */
   readonly flopsPerToken: number;
   readonly recurrences: readonly RecurrenceTrace[];
@@ -79,14 +81,14 @@ export interface ModelTrace {
 }
 
 /** The axes that the ranks are laid out on: `rank = dpIndex * sp + spIndex`. */
-export const meshSchema = z.strictObject({
+const meshSchema = z.strictObject({
   sp: z.int().min(1),
   dp: z.int().min(1),
   numRanks: z.int().min(1),
 });
 
 /** The contiguous run of tokens that one sp rank holds of every sequence. */
-export const sliceSchema = z.strictObject({
+const sliceSchema = z.strictObject({
   /** First token, counted in the padded sequence. */
   start: count,
   /** Tokens held, padding included; a multiple of the chunk. */
@@ -96,7 +98,7 @@ export const sliceSchema = z.strictObject({
 });
 
 /** What one rank holds; the largest value over the ranks where they differ. Bytes unless the name says otherwise. */
-export const rankCostSchema = z.strictObject({
+const rankCostSchema = z.strictObject({
   numParameters: count,
   parameterBytes: count,
   gradientBytes: count,
@@ -130,7 +132,7 @@ const chainLinkSchema = z.strictObject({
 });
 
 /** The links that a plan was made for. */
-export const planFabricSchema = linkSchema.extend({
+const planFabricSchema = linkSchema.extend({
   name: z.string(),
   /** Left out: all links are alike. */
   nodes: z.strictObject({ ranksPerNode: z.int().min(1), between: linkSchema }).optional(),
@@ -151,14 +153,14 @@ export const planFabricSchema = linkSchema.extend({
 });
 
 /** How chains over the ranks of a sequence are expected to go: the ranks find out for themselves when they connect. */
-export const chainPlanSchema = z.strictObject({
+const chainPlanSchema = z.strictObject({
   carrier: z.enum(['mapped-memory', 'messages']),
   /** A sentence without its full stop. */
   reason: z.string(),
 });
 
 /** How the states of one layer cross ranks. */
-export const scanChoiceSchema = z.strictObject({
+const scanChoiceSchema = z.strictObject({
   /** Never `auto`. */
   strategy: z.string(),
   /** Blocks of the free axis; 1 under strategies that cut nothing. */
@@ -168,7 +170,7 @@ export const scanChoiceSchema = z.strictObject({
 });
 
 /** Cost model of one SP strategy for one step: all recurrence calls and halos, forward and backward. */
-export const modelledStrategySchema = z.strictObject({
+const modelledStrategySchema = z.strictObject({
   strategy: z.string(),
   seconds: z.number().min(0),
   /** By sp rank. */
@@ -176,7 +178,7 @@ export const modelledStrategySchema = z.strictObject({
 });
 
 /** What the scans of layers that are alike would cost one of them in a step, forward and in reverse. */
-export const modelledScansSchema = z.strictObject({
+const modelledScansSchema = z.strictObject({
   /** Counted from the embedding. */
   layers: z.array(count).min(1),
   /** Classes of M, one for each recurrence. */
@@ -243,7 +245,6 @@ export type PlanFabric = z.infer<typeof planFabricSchema>;
 export type Mesh = z.infer<typeof meshSchema>;
 export type ScanChoice = z.infer<typeof scanChoiceSchema>;
 export type Slice = z.infer<typeof sliceSchema>;
-export type RankCost = z.infer<typeof rankCostSchema>;
 export type ModelledScans = z.infer<typeof modelledScansSchema>;
 export type ModelledStrategy = z.infer<typeof modelledStrategySchema>;
 /** Who does what: pure data, made by the coordinator from a job and followed by every rank. */

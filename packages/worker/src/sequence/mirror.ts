@@ -10,12 +10,12 @@ import { cutTokens, joinTokens, shapeWith } from './token-ranges.js';
  * mirror P - 1 - r give each other the first halves of their slices for the time of the attention: what both attend then
  * costs the same, whatever r is.
  */
-export function mirrorOf(rank: number, numRanks: number): number {
+function mirrorOf(rank: number, numRanks: number): number {
   return numRanks - 1 - rank;
 }
 
 /** Tokens that a rank gives its mirror: none where that is itself. */
-export function givenTokens(slices: readonly SliceRange[], rank: number): number {
+function givenTokens(slices: readonly SliceRange[], rank: number): number {
   return mirrorOf(rank, slices.length) === rank ? 0 : Math.floor(slices[rank]!.length / 2);
 }
 

@@ -11,6 +11,11 @@ export class MlpOutputs {
     this.tensors.set(block, output.retain());
   }
 
+  /** Of all that is kept. */
+  get bytes(): number {
+    return [...this.tensors.values()].reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
   /** Gives the block's to the innermost scope, as a tensor of its own; null: it was not kept. */
   take(block: number): Tensor | null {
     const kept = this.tensors.get(block);

@@ -61,14 +61,18 @@ export function trainOverTimeSlices<S>(
 
 /** The loss alone, slice by slice. */
 export function lossOverTimeSlices<S>(device: Device, slices: readonly S[], pass: SlicePass<S>): void {
-  let entering = new Border();
-  for (const slice of slices) {
-    const crossing = new Crossing(entering);
-    device.scope(() => pass.addLoss(pass.loss(slice, crossing)));
-    entering.release();
-    entering = crossing.leaving;
+  const borders = [new Border()];
+  try {
+    for (const slice of slices) {
+      const entering = borders.at(-1)!;
+      const crossing = new Crossing(entering);
+      borders.push(crossing.leaving);
+      device.scope(() => pass.addLoss(pass.loss(slice, crossing)));
+      entering.release();
+    }
+  } finally {
+    for (const border of borders) border.release();
   }
-  entering.release();
 }
 
 /** The loss of a slice, and who takes it. */

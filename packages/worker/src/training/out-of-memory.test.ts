@@ -23,7 +23,8 @@ function planOf(numLayers: number): Promise<Plan> {
 const shortage = new LongscanError({
   code: 'E-MEMORY',
   where: 'native',
-  found: 'tensorCreate: out of memory: 8 bytes asked for. Fix: something',
+  found: 'tensorCreate: out of memory: 8 bytes asked for',
+  fix: 'something',
   exitCode: 3,
 });
 

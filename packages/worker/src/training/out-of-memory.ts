@@ -17,7 +17,6 @@ export async function explainShortage(
   modules: Readonly<Record<string, string>>,
 ): Promise<unknown> {
   if (!(error instanceof LongscanError) || error.code !== 'E-MEMORY') return error;
-  const found = error.parts.found.replace(/\. Fix: .*$/s, '');
   // On a CPU, whose memory others have too, what saves anything.
   const limit = device.kind === 'cuda' ? usablePart * device.gpu().totalBytes : neededBytes(plan) - 1;
   const search = {
@@ -30,7 +29,7 @@ export async function explainShortage(
   return new LongscanError({
     code: error.code,
     where: 'training',
-    found: `${found}; by the plan a rank holds up to ${describeBytes(plan.perRank.peakBytes)}: ${describePeak(plan)}`,
+    found: `${error.parts.found}; by the plan a rank holds up to ${describeBytes(plan.perRank.peakBytes)}: ${describePeak(plan)}`,
     fix: adviceOf(settings),
     exitCode: error.exitCode,
     cause: error,

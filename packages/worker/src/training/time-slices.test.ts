@@ -1,7 +1,8 @@
-import { expectSameBits } from '@longscan/kernels/testing';
+import { expectSameBits, rejectionOf } from '@longscan/kernels/testing';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { numLabels } from '../data/window.js';
+import type { Model } from '../model/model.js';
 import { traceModel } from '../model/trace.js';
 import { type JobSpec, jobSpecSchema } from '../protocol/job-spec.js';
 import { textOf } from '../testing/documents.js';
@@ -143,6 +144,26 @@ test('time slices ~> a pass that fails on its way back gives back what crosses b
       assert.throws(() => step(2), /on the way/);
       await compute.sync();
       assert.is(training!.device.memory().inUseBytes, inUseBytes);
+    }
+  }));
+
+test('time slices ~> held-out text whose loss fails gives back what crosses borders', () =>
+  withRanks(specOf(32), { lengths: [96] }, async ([training], sliceOf) => {
+    const { device, model } = training!;
+    const batch = packedBatch(text, windows.slice(0, 2), sliceOf(0), 1);
+    await validate(training!, [batch]);
+    const { inUseBytes } = device.memory();
+    for (const place of [1, 2, 3]) {
+      let numForward = 0;
+      const forward: Model['forward'] = (...args) => {
+        const hidden = model.forward(...args);
+        if (++numForward === place) throw new Error('on the way');
+        return hidden;
+      };
+      const failing = { ...training!, model: { ...model, forward } };
+      assert.match((await rejectionOf(validate(failing, [batch]))).message, /on the way/);
+      await device.compute.sync();
+      assert.is(device.memory().inUseBytes, inUseBytes);
     }
   }));
 

@@ -135,19 +135,22 @@ export async function validate(training: Training, batches: readonly Batch[]): P
   }
   const total = zeros(device, [1], training.parameters.dtype);
   const { timeSlice } = training.model;
-  for (const batch of batches) {
-    if (timeSlice > 0) {
-      lossOverTimeSlices(device, cutInTime(batch, timeSlice), slicePass(training, total));
-    } else {
-      device.scope(() => axpy(1, forward(training, batch, null), total));
+  try {
+    for (const batch of batches) {
+      if (timeSlice > 0) {
+        lossOverTimeSlices(device, cutInTime(batch, timeSlice), slicePass(training, total));
+      } else {
+        device.scope(() => axpy(1, forward(training, batch, null), total));
+      }
+      // One batch at a time in flight: nothing of it is needed later.
+      await device.compute.sync();
     }
-    // One batch at a time in flight: nothing of it is needed later.
-    await device.compute.sync();
+    sumOverRanks(mesh.world, total);
+    const [loss] = await total.readNumbers();
+    return loss!;
+  } finally {
+    total.release();
   }
-  sumOverRanks(mesh.world, total);
-  const [loss] = await total.readNumbers();
-  total.release();
-  return loss!;
 }
 
 function writeWish(parameters: Parameters, { stop, save }: StopWish): void {

@@ -17,7 +17,7 @@ export interface ChainCase {
 }
 
 /** What every class of M is tried on: single numbers, rows that no access of 16 bytes fits, several blocks a lane. */
-export const chainShapes = [
+const chainShapes = [
   [1, 1, 1, 2],
   [2, 3, 5, 4],
   [3, 1, 33, 34],

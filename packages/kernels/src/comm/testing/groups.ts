@@ -3,6 +3,7 @@ import { fakeDriver, fakeKernels, fakeNccl } from '../../testing/fake-gpu.js';
 import type { Communicator } from '../communicator.js';
 import { createInProcessGroup } from '../in-process.js';
 import { connectNccl, createNcclGroupId, type NcclGroupOptions } from '../nccl.js';
+import type { ChainCarrier } from '../peer-memory.js';
 import { connectTcp, openListener, type TcpGroupOptions } from '../tcp.js';
 
 /** A group of ranks in this process, and what is under it. */
@@ -44,11 +45,17 @@ export interface FakeNccl {
   readonly fakeGpu?: string;
 }
 
+/** Ranks on fake GPUs. */
+export interface FakeNcclGroup extends TestGroup {
+  /** What each rank found of chains. */
+  readonly chains: readonly ChainCarrier[];
+}
+
 /** Ranks on fake GPUs, over an NCCL that is a fake too; with `peerMemory` also the kernels. */
 export async function openFakeNcclGroup(
   numRanks: number,
   { fake = '', fakeGpu = '', ...options }: FakeNccl & Partial<NcclGroupOptions> = {},
-): Promise<TestGroup> {
+): Promise<FakeNcclGroup> {
   process.env.LONGSCAN_CUDA_DRIVER = fakeDriver;
   process.env.LONGSCAN_NCCL = fakeNccl;
   process.env.LONGSCAN_CUDA = fakeKernels;
@@ -58,8 +65,9 @@ export async function openFakeNcclGroup(
   const { axis, connectTimeoutMs, timeoutMs } = testJob;
   const id = createNcclGroupId();
   const group = { axis, id, size: numRanks, connectTimeoutMs, timeoutMs, ...options };
-  const comms = await Promise.all(devices.map((device, rank) => connectNccl({ ...group, device, rank })));
-  return testGroup(devices, comms, () => {});
+  const ranks = await Promise.all(devices.map((device, rank) => connectNccl({ ...group, device, rank })));
+  const comms = ranks.map(({ comm }) => comm);
+  return { ...testGroup(devices, comms, () => {}), chains: ranks.map(({ chains }) => chains) };
 }
 
 /** What all ranks of a test agree on. */

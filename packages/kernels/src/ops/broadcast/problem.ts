@@ -1,6 +1,13 @@
-import { randomNormal } from '../../testing/index.js';
+import { type OpCheck, randomNormal } from '../../testing/index.js';
+import { addAlong, mulAlong, repeatHeads, sub, sumHeads } from './index.js';
+import {
+  addAlongReference,
+  mulAlongReference,
+  repeatHeadsReference,
+  sumHeadsReference,
+} from './reference.js';
 
-// What the tests of this op, on CPU and GPU, are made of.
+// What the tests of this op, on CPU and GPU, check.
 
 type Shape = readonly number[];
 
@@ -16,10 +23,52 @@ export function alongProblem(shape: Shape, other: Shape, axis: number) {
   };
 }
 
-export const subInputs = { a: tensor([17, 59], 1), b: tensor([17, 59], 2) };
+/** [shape of a, shape of b, axis]. 37 columns: the seeds nearly cancel over rows of 33, and with them the sums. */
+export const alongShapes = [
+  [[1], [1], 0],
+  [[63, 7], [7], -1],
+  [[3, 70, 37], [37], 2],
+  [[2, 65, 3, 19], [3], 2],
+  [[2, 65, 3, 19], [3, 19], -2],
+  [[129, 1], [129], 0],
+] as const;
 
-/** x of this shape, and one with `times` as many heads. */
-export function headsProblem(shape: Shape, times: number) {
+export function alongChecks(shape: Shape, other: Shape, axis: number): readonly OpCheck<'a' | 'b'>[] {
+  const { inputs, inner } = alongProblem(shape, other, axis);
+  return [
+    {
+      ...{ name: 'mul-along', inputs },
+      op: ({ a, b }) => [mulAlong({ a, b }, axis)],
+      reference: ({ a, b }) => [mulAlongReference(a, b, inner)],
+    },
+    {
+      ...{ name: 'add-along', inputs },
+      op: ({ a, b }) => [addAlong({ a, b }, axis, -0.75)],
+      reference: ({ a, b }) => [addAlongReference(a, b, inner, -0.75)],
+    },
+  ];
+}
+
+export const subCheck: OpCheck<'a' | 'b'> = {
+  name: 'sub',
+  inputs: { a: tensor([17, 59], 1), b: tensor([17, 59], 2) },
+  op: ({ a, b }) => [sub({ a, b })],
+  reference: ({ a, b }) => [addAlongReference(a, b, 1, -1)],
+};
+
+/** x of this shape, repeated so many `times` a head, and one with as many heads back. */
+export function headsChecks(shape: Shape, times: number): readonly OpCheck<'x'>[] {
   const repeats = [...shape.slice(0, -2), shape.at(-2)! * times, shape.at(-1)!];
-  return { repeats, inputs: { x: tensor(shape, 1) }, repeated: { x: tensor(repeats, 1) } };
+  return [
+    {
+      ...{ name: 'repeat-heads', inputs: { x: tensor(shape, 1) } },
+      op: ({ x }) => [repeatHeads(x, times)],
+      reference: ({ x }) => [repeatHeadsReference(x, shape.at(-1)!, times)],
+    },
+    {
+      ...{ name: 'sum-heads', inputs: { x: tensor(repeats, 1) } },
+      op: ({ x }) => [sumHeads(x, times)],
+      reference: ({ x }) => [sumHeadsReference(x, shape.at(-1)!, times)],
+    },
+  ];
 }

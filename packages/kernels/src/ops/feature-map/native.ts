@@ -1,26 +1,17 @@
+/** What every function here begins with. */
+export type FeatureMapArguments = readonly [
+  stream: number,
+  hasLinear: boolean,
+  linear: number,
+  square: number,
+  cross: number,
+  x: number,
+];
+
 declare module '../../native.js' {
   interface Native {
     /** y = [1, linear · x,] square · x_i², cross · x_i x_j for i < j; on a GPU in rows that may end in zeros */
-    featureMapForward(
-      stream: number,
-      hasLinear: boolean,
-      linear: number,
-      square: number,
-      cross: number,
-      x: number,
-      y: number,
-    ): void;
-    featureMapBackward(
-      stream: number,
-      hasLinear: boolean,
-      linear: number,
-      square: number,
-      cross: number,
-      x: number,
-      dy: number,
-      dx: number,
-    ): void;
+    featureMapForward(...args: [...common: FeatureMapArguments, y: number]): void;
+    featureMapBackward(...args: [...common: FeatureMapArguments, dy: number, dx: number]): void;
   }
 }
-
-export {};

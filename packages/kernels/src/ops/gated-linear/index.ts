@@ -8,6 +8,7 @@ import { cudaParts } from './cuda.js';
 import { perHead, sumOfGroup, sumOverBatch } from './groups.js';
 import { type BonusLinearInputs, type DecayKind, decayCodes, type GatedLinearInputs } from './inputs.js';
 import { keptOnGpu } from './kept-on-gpu.js';
+import type { GatedLinearArguments } from './native.js';
 import './native.js';
 import { gatedLinearReference } from './reference.js';
 import { readByAll, writtenByAll } from './unordered.js';
@@ -59,8 +60,11 @@ export function gatedLinear(
     decayOn === 'key' ? [onKeys, onValues] : [onValues, onKeys];
 
   const factorOf = (q: Tensor): number => scale ?? q.dim(3) ** -0.5;
-  type Common = [number, number, number, number, number, number | null, number | null, number | null];
-  const common = (call: ForwardCall, inputs: GatedLinearInputs, resets: Tensor | null): Common => {
+  const common = (
+    call: ForwardCall,
+    inputs: GatedLinearInputs,
+    resets: Tensor | null,
+  ): GatedLinearArguments => {
     const [key, value] = byAxis(inputs.k, inputs.v);
     const bonus = inputs.u?.id ?? null;
     const gate = inputs.g?.id ?? null;

@@ -30,7 +30,7 @@ export function keptOnGpu(kind: Kind): KeptOnGpu<GatedLinearInputs> {
  * Of a diagonal decay of keys, of a slice alone, in bf16: `longscanGatedLinearDecayedBytes`. Queries and keys as decayed, each
  * chunk's decay, scores in two terms, the state before each chunk.
  */
-export function decayedBytes({ q, v }: GatedLinearInputs): number {
+function decayedBytes({ q, v }: GatedLinearInputs): number {
   const [B, T, H, V] = v.shape as [number, number, number, number];
   const K = q.dim(3);
   const chunks = B * H * Math.ceil(T / C);

@@ -4,6 +4,7 @@ import { sweepRecurrence } from '../../sweep-recurrence.js';
 import { expectShape, type Tensor } from '../../tensor.js';
 import { expectTypes, wideType } from '../../types-of.js';
 import { statesOnGpu } from './kept-on-gpu.js';
+import type { LtiScanArguments } from './native.js';
 import './native.js';
 import { ltiScanReference } from './reference.js';
 
@@ -40,15 +41,11 @@ export function ltiScan(signal: LtiSignal): RecurrenceOp<LtiScanInputs> {
     expectTypes(name, { logLambda, w }, wideType(u.dtype));
     return [u.dim(0), C, 1, 2 * N];
   };
-  type Common = [number, boolean, number, number, number, number | null];
-  const common = (call: ForwardCall, { u, logLambda, w }: LtiScanInputs, resets: Tensor | null): Common => [
-    call.stream,
-    isComplex,
-    u.id,
-    logLambda.id,
-    w.id,
-    resets?.id ?? null,
-  ];
+  const common = (
+    call: ForwardCall,
+    { u, logLambda, w }: LtiScanInputs,
+    resets: Tensor | null,
+  ): LtiScanArguments => [call.stream, isComplex, u.id, logLambda.id, w.id, resets?.id ?? null];
   /** Counts `perState` FLOPs for each token and complex number of state. */
   const count = (call: ForwardCall, { u, logLambda }: LtiScanInputs, perState: number): void => {
     call.device.flops += (perState * u.dim(0) * u.dim(1) * logLambda.size) / 2;

@@ -1,3 +1,13 @@
+/** What every function here begins with. */
+export type LtiScanArguments = readonly [
+  stream: number,
+  complex: boolean,
+  u: number,
+  logLambda: number,
+  w: number,
+  resets: number | null,
+];
+
 declare module '../../native.js' {
   interface Native {
     /**
@@ -6,46 +16,29 @@ declare module '../../native.js' {
      * On a GPU parameters and states are f32, and λ^T comes without y.
      */
     ltiScanForward(
-      stream: number,
-      complex: boolean,
-      u: number,
-      logLambda: number,
-      w: number,
-      resets: number | null,
-      h0: number | null,
-      y: number | null,
-      checkpoints: number | null,
-      state: number,
-      factor: number | null,
+      ...args: [
+        ...common: LtiScanArguments,
+        h0: number | null,
+        y: number | null,
+        checkpoints: number | null,
+        state: number,
+        factor: number | null,
+      ]
     ): void;
     /** adjoint = dL/dh0 through this slice's outputs alone. */
-    ltiScanAdjoint(
-      stream: number,
-      complex: boolean,
-      u: number,
-      logLambda: number,
-      w: number,
-      resets: number | null,
-      dy: number,
-      adjoint: number,
-    ): void;
+    ltiScanAdjoint(...args: [...common: LtiScanArguments, dy: number, adjoint: number]): void;
     /** All gradients from the adjoint dht (null: zero) of the state after the slice. */
     ltiScanBackward(
-      stream: number,
-      complex: boolean,
-      u: number,
-      logLambda: number,
-      w: number,
-      resets: number | null,
-      dy: number,
-      checkpoints: number,
-      dht: number | null,
-      du: number,
-      dLogLambda: number,
-      dw: number,
-      dh0: number,
+      ...args: [
+        ...common: LtiScanArguments,
+        dy: number,
+        checkpoints: number,
+        dht: number | null,
+        du: number,
+        dLogLambda: number,
+        dw: number,
+        dh0: number,
+      ]
     ): void;
   }
 }
-
-export {};

@@ -6,6 +6,7 @@ import { expectShape, type Tensor } from '../../tensor.js';
 import { expectTypes, wideType } from '../../types-of.js';
 import { mulAlong } from '../broadcast/index.js';
 import { mul } from '../pointwise/index.js';
+import type { SelectiveScanArguments } from './native.js';
 import './native.js';
 import { selectiveScanReference } from './reference.js';
 
@@ -43,7 +44,7 @@ function common(
   call: ForwardCall,
   { x, delta, A, B, C }: SelectiveScanInputs,
   resets: Tensor | null,
-): [number, number, number, number, number, number, number | null] {
+): SelectiveScanArguments {
   return [call.stream, x.id, delta.id, A.id, B.id, C.id, resets?.id ?? null];
 }
 

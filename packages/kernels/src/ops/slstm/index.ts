@@ -4,6 +4,7 @@ import type { RecurrenceInputs, RecurrenceOp, SegmentSummary } from '../../recur
 import { expectShape, type Tensor } from '../../tensor.js';
 import { expectTypes, wideType } from '../../types-of.js';
 import { sumRows } from '../sum-rows/index.js';
+import type { SlstmArguments } from './native.js';
 import './native.js';
 import { slstmReference } from './reference.js';
 
@@ -22,14 +23,12 @@ function stateShape({ gates, recurrent }: SlstmInputs): readonly number[] {
   return [B, H, 4, N];
 }
 
-type Common = [number, number, number, number | null, number | null];
-
 function common(
   call: ForwardCall,
   { gates, recurrent }: SlstmInputs,
   resets: Tensor | null,
   h0: Tensor | null,
-): Common {
+): SlstmArguments {
   return [call.stream, gates.id, recurrent.id, resets?.id ?? null, h0?.id ?? null];
 }
 
