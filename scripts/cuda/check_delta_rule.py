@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from delta_rule import DeltaRule, reference
+from kernel_calls import Checks, by_name, starts
 
 # bf16 has 8 bits: a chain of a few roundings stays near 1 %. Decay gradients are differences of such sums.
 BOUNDS = dict(o=1e-2, ht=1e-2, dq=1e-2, dk=1.2e-2, dv=1e-2, dbeta=1.2e-2, dg=2e-2, dh0=1e-2)
@@ -62,17 +63,7 @@ def inputs(gate, B, T, H, K, V, low, high):
     return q, k, v, beta, g, dO
 
 
-def starts(tokens, B, T):
-    if tokens is None:
-        return None
-    resets = torch.zeros(B, T, dtype=torch.int32, device='cuda')
-    for b in range(B):
-        for t in tokens:
-            resets[b, min(t + b, T - 1)] = 1
-    return resets
-
-
-def check(kernels, gate, case, carried, calls_only):
+def check(kernels, checks, gate, case, carried, calls_only):
     B, T, H, K, V, (low, high), tokens = case
     *tensors, dO = inputs(gate, B, T, H, K, V, low, high)
     resets = starts(tokens, B, T)
@@ -86,8 +77,7 @@ def check(kernels, gate, case, carried, calls_only):
         return [o, ht, *kernels.backward(gate, *tensors, kept, dO, resets, h0, dht)]
 
     if calls_only:
-        ours()
-        return True
+        return ours()
     leaves = [None if x is None else x.double().requires_grad_() for x in (*tensors, h0)]
     o, ht = reference(gate, *leaves[:5], resets, leaves[5])
     loss = (o * dO.double()).sum() + (0 if dht is None else (ht * dht.double()).sum())
@@ -95,24 +85,12 @@ def check(kernels, gate, case, carried, calls_only):
     found = dict(zip(map(id, wanted), torch.autograd.grad(loss, wanted)))
     exact = [o, ht, *(None if x is None else found[id(x)] for x in leaves)]
 
-    errors, good = {}, True
-    for name, x, again, y in zip(NAMES, ours(), ours(), exact):
-        if x is None or y is None:
-            continue
-        norm = y.norm().item()
-        error = (x.double() - y).norm().item() / norm if norm > 0 else x.double().norm().item()
-        same = torch.equal(x, again)
-        errors[name] = error
-        if not error <= BOUNDS[name] or not same:
-            good = False
-            errors[name] = f'{error:.1e}!' + ('' if same else ' differs when run again')
-    shown = ' '.join(f'{n} {e:.1e}' if isinstance(e, float) else f'{n} {e}' for n, e in errors.items())
-    print('ok  ' if good else 'FAIL', f'{gate:9}', f'B{B} T{T} H{H} K{K} V{V} {low}..{high}',
-          'documents' if tokens else '', 'carried' if carried else '', '|', shown, flush=True)
-    return good
+    label = (f'{gate:9} B{B} T{T} H{H} K{K} V{V} {low}..{high}' + ' documents' * (tokens is not None)
+             + ' carried' * carried)
+    checks(label, BOUNDS, *by_name(NAMES, ours(), ours(), exact))
 
 
-def check_isolation(kernels, gate):
+def check_isolation(kernels, checks, gate):
     """A document of NaN leaves the next one's bits as they are."""
     B, T, H, K, V, split = 1, 200, 2, 64, 64, 83
     *tensors, dO = inputs(gate, B, T, H, K, V, -1, -1e-3)
@@ -128,23 +106,20 @@ def check_isolation(kernels, gate):
         if x is not None:
             x[:, :split] = float('nan')
     good = all(torch.equal(x, y) and x.isfinite().all() for x, y in zip(before, second()))
-    print('ok  ' if good else 'FAIL', f'{gate:9}', 'documents do not see each other', flush=True)
-    return good
+    checks.add(good, f'{gate:9} documents do not see each other')
 
 
 def main():
     torch.manual_seed(0)
-    kernels = DeltaRule(sys.argv[1], poison=True)
+    kernels, checks = DeltaRule(sys.argv[1], poison=True), Checks()
     calls_only = '--calls-only' in sys.argv
     gates = [x for x in sys.argv[2:] if not x.startswith('--')] or ('none', 'scalar', 'diagonal')
-    results = []
     for gate in gates:
         if not calls_only:
-            results.append(check_isolation(kernels, gate))
+            check_isolation(kernels, checks, gate)
         for i, case in enumerate(SANITIZED if calls_only else CASES):
-            results.append(check(kernels, gate, case, i % 2 == 1, calls_only))
-    print(f'{sum(results)} passed, {len(results) - sum(results)} failed')
-    sys.exit(0 if all(results) else 1)
+            check(kernels, checks, gate, case, i % 2 == 1, calls_only)
+    sys.exit(checks.finish())
 
 
 main()

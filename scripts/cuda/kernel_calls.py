@@ -75,6 +75,33 @@ def log_uniform(low, high, *shape):
     return -torch.empty(shape, device='cuda', dtype=torch.float32).uniform_(*ends).exp()
 
 
+def say(good, label):
+    print('ok  ' if good else 'FAIL', label, flush=True)
+    return good
+
+
+def by_name(names, *lists):
+    """A dictionary of each list of tensors."""
+    return [dict(zip(names, tensors)) for tensors in lists]
+
+
+def compare(label, bound, found, again, exact):
+    """Dictionaries by name; false if a tensor is wrong: its error |x - f64| / |f64| is over the bound, or other bits come
+    out when the call is made again. `bound`: one number, or by name. What is None in f64 is left out."""
+    shown, good = [], True
+    for name, y in exact.items():
+        if y is None:
+            continue
+        x = found[name]
+        norm = y.norm().item()
+        error = (x.double() - y).norm().item() / (norm if norm > 0 else 1)
+        most = bound[name] if isinstance(bound, dict) else bound
+        same = torch.equal(x, again[name])
+        good = good and error <= most and same
+        shown.append(f'{name} {error:.1e}' + ('' if error <= most else '!') + ('' if same else ' differs when run again'))
+    return say(good, f'{label} | ' + ' '.join(shown))
+
+
 class Checks:
     """Compares, prints and counts."""
 
@@ -82,22 +109,11 @@ class Checks:
         self.results = []
 
     def __call__(self, label, bound, found, again, exact):
-        """Dictionaries by name; a tensor is wrong if its error |x - f64| / |f64| is over the bound, or other bits come
-        out when the call is made again. `bound`: one number, or by name."""
-        shown, good = [], True
-        for name, y in exact.items():
-            x = found[name]
-            norm = y.norm().item()
-            error = (x.double() - y).norm().item() / (norm if norm > 0 else 1)
-            most = bound[name] if isinstance(bound, dict) else bound
-            same = torch.equal(x, again[name])
-            good = good and error <= most and same
-            shown.append(f'{name} {error:.1e}' + ('' if error <= most else '!') + ('' if same else ' differs when run again'))
-        self.add(good, f'{label} | ' + ' '.join(shown))
+        """As `compare`."""
+        self.results.append(compare(label, bound, found, again, exact))
 
     def add(self, good, label):
-        print('ok  ' if good else 'FAIL', label, flush=True)
-        self.results.append(good)
+        self.results.append(say(good, label))
 
     def finish(self):
         """The exit status."""

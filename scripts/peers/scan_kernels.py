@@ -9,7 +9,6 @@ events; `rate` counts the bytes of the floor, each input read once and each outp
 import importlib
 import json
 import os
-import statistics
 import sys
 
 import torch
@@ -18,34 +17,23 @@ import torch.nn.functional as F
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'cuda'))
 from kernel_calls import Library  # noqa: E402
 from scans import CausalConv, SelectiveScan, TokenShift, VectorScan  # noqa: E402
+from timing import graph_of, spread  # noqa: E402
 
 SHAPES = dict(shift=[(8192, 2048), (131072, 2048)], conv=[(8192, 2048), (32768, 2048), (131072, 2048)],
               vector=[(8192, 2048), (32768, 1024), (32768, 2048), (131072, 2048), (131072, 256)],
               selective=[(8192, 4096), (32768, 1536), (32768, 4096), (131072, 4096)])
 
 
-def replays(run):
-    """Milliseconds of each."""
-    stream = torch.cuda.Stream()
-    with torch.cuda.stream(stream):
-        for _ in range(2):
-            run()
-    torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        run()
+def median_and_spread(run):
+    """Milliseconds of replays."""
+    replay = graph_of(run)
     pairs = [[torch.cuda.Event(enable_timing=True) for _ in range(2)] for _ in range(30)]
     for begin, end in pairs:
         begin.record()
-        graph.replay()
+        replay()
         end.record()
     torch.cuda.synchronize()
-    return [begin.elapsed_time(end) for begin, end in pairs[5:]]
-
-
-def median_and_spread(run):
-    cuts = statistics.quantiles(times := replays(run), n=20)
-    return [round(x, 4) for x in (statistics.median(times), cuts[0], cuts[-1])]
+    return spread([begin.elapsed_time(end) for begin, end in pairs[5:]])
 
 
 def differentiable(forward, leaves, adjoint):
