@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { LongscanError } from '@longscan/worker/protocol';
@@ -72,10 +72,25 @@ export function makeFolders(path: string): void {
   }
 }
 
-/** Makes a new folder among the temporary ones. @throws LongscanError E-DISK (exit code 3) */
-export function makeTemporaryFolder(prefix: string): string {
-  const parent = tmpdir();
-  return onDisk(parent, () => mkdtempSync(join(parent, prefix)), 'TMPDIR');
+/**
+ * A new folder among the temporary ones. It goes with this process, also where that is ended by `process.exit` (a third Ctrl-C, a
+ * layer file's own call) and no `finally` is reached.
+ */
+export class TemporaryFolder {
+  readonly path: string;
+  readonly #onExit = () => this.remove();
+
+  /** @throws LongscanError E-DISK (exit code 3) */
+  constructor(prefix: string) {
+    const parent = tmpdir();
+    this.path = onDisk(parent, () => mkdtempSync(join(parent, prefix)), 'TMPDIR');
+    process.once('exit', this.#onExit);
+  }
+
+  remove(): void {
+    process.off('exit', this.#onExit);
+    rmSync(this.path, { recursive: true, force: true });
+  }
 }
 
 /** Writes a file and makes the folders above it. @throws LongscanError E-DISK (exit code 3) */
