@@ -68,7 +68,14 @@ export {
   type ValidationMetrics,
   type Welcome,
 } from './messages.js';
-export { isStepRow, type MetricsRow, type PerRankStep, type StepRow, type ValidationRow } from './metrics.js';
+export {
+  isMetricsRow,
+  isStepRow,
+  type MetricsRow,
+  type PerRankStep,
+  type StepRow,
+  type ValidationRow,
+} from './metrics.js';
 export {
   type AttentionTrace,
   type ChainPlan,
