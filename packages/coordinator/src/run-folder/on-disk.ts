@@ -14,6 +14,7 @@ const away = 'move that away';
 const refusals: Readonly<Record<string, readonly [found: string, remedy: string]>> = {
   ENOSPC: ['no space is left', room],
   EDQUOT: ["the user's quota is used up", room],
+  EFBIG: ['a file larger than this user may write', 'raise that limit (ulimit -f)'],
   EROFS: ['a read-only file system', right],
   EACCES: ['no permission to write there', right],
   EPERM: ['no permission to write there', right],
