@@ -63,8 +63,45 @@ test('an output that takes no more: exit code 3; one whose reader has gone: 0', 
     spawnSync('/bin/sh', ['-c', `"${process.execPath}" "${bin}" layers ${tail}`], { encoding: 'utf8' });
   const full = shell('> /dev/full');
   assert.is(full.status, 3);
-  assert.match(full.stderr, /^error\[E-DISK\] standard output: ENOSPC/);
+  assert.match(full.stderr, /^error\[E-DISK\] standard output: ENOSPC.*, expected .* Fix: free some space/);
   assert.equal(shell('| true').stderr, '');
+});
+
+test('a layer file that ends the process is no success', () => {
+  const job = join(folder, 'ending.toml');
+  writeFileSync(join(folder, 'text.txt'), 'x'.repeat(500));
+  writeFileSync(
+    job,
+    '[model]\nlayers = "./ending.ts"\nchunk = 16\n[data]\npath = "text.txt"\nsequenceLength = 64\nvalidation = 0\n',
+  );
+  for (const [code, exitCode] of [
+    ['process.exit(0);', 0],
+    ['process.exit(7);', 7],
+    ['await new Promise(() => {});', 0],
+  ] as const) {
+    writeFileSync(join(folder, 'ending.ts'), code);
+    const { status, stdout, stderr } = longscan('plan', job, '--json');
+    assert.is(status, 1, code);
+    assert.match(
+      stderr,
+      `error[E-ENDED] longscan: the process ended before the command had, with exit code ${exitCode},`,
+    );
+    assert.is(JSON.parse(stdout).code, 'E-ENDED');
+  }
+});
+
+test('a limit of open files that is too low to load the program is told', () => {
+  const limited = (limit: number) =>
+    spawnSync('/bin/sh', ['-c', `ulimit -n ${limit} && exec "${process.execPath}" "${bin}" --version`], {
+      encoding: 'utf8',
+    });
+  const { status, stdout, stderr } = limited(100);
+  assert.equal([status, stdout], [3, '']);
+  assert.is(
+    stderr,
+    'error[E-LIMITS] longscan: a limit of 100 open files, expected at least 256. Fix: raise it (ulimit -Hn)\n',
+  );
+  assert.is(limited(256).status, 0);
 });
 
 test('layers lists what is installed', () => {

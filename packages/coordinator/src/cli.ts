@@ -17,6 +17,10 @@ export async function main(argv: readonly string[]): Promise<number> {
       if (!readerIsGone(error)) lostOutput = error.message;
     });
   }
+  const onExit = (exitCode: number) => {
+    if (exitCode < 128) process.exitCode = report(endedEarly(exitCode), argv.includes('--json'), terminal);
+  };
+  process.once('exit', onExit);
   try {
     const parsed = await parseCommandLine(argv, commands);
     if (parsed.kind === 'text') {
@@ -29,6 +33,8 @@ export async function main(argv: readonly string[]): Promise<number> {
     return lostOutput === null ? exitCode : report(outputError(lostOutput), false, terminal);
   } catch (error) {
     return report(error, argv.includes('--json'), terminal);
+  } finally {
+    process.off('exit', onExit);
   }
 }
 
@@ -43,11 +49,30 @@ function report(error: unknown, isJson: boolean, terminal: Terminal): number {
   return exitCode;
 }
 
+/** Exit codes from 128 on are those of signals, after which the process ends itself. */
+function endedEarly(exitCode: number): LongscanError {
+  return new LongscanError({
+    code: 'E-ENDED',
+    where: 'longscan',
+    found: `the process ended before the command had, with exit code ${exitCode}`,
+    expected: 'that nothing but the command ends it',
+    fix: "take process.exit, and promises that never settle, out of the job's layer files; without such files this is a bug of longscan",
+    exitCode: 1,
+  });
+}
+
 /** The reader has seen what it wanted (`| head`), or the terminal was closed. */
 function readerIsGone({ code }: NodeJS.ErrnoException): boolean {
   return code === 'EPIPE' || code === 'EIO';
 }
 
 function outputError(found: string): LongscanError {
-  return new LongscanError({ code: 'E-DISK', where: 'standard output', found, exitCode: 3 });
+  return new LongscanError({
+    code: 'E-DISK',
+    where: 'standard output',
+    found,
+    expected: 'an output that takes all that is written',
+    fix: 'free some space where it goes, or send it elsewhere; what the command did besides printing is done',
+    exitCode: 3,
+  });
 }

@@ -1,7 +1,9 @@
 import {
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   realpathSync,
   rmSync,
@@ -169,7 +171,10 @@ test('a folder that holds a run is not written over, one that cannot be written 
   assert.is((await failure({ runDir: 'mine' })).code, 'E-LOCK');
   await run.done;
   const used = await failure({ runDir: 'mine' });
-  assert.match(used.message, /error\[E-LOCK\] .*mine: the folder holds an earlier run/);
+  assert.match(
+    used.message,
+    /error\[E-LOCK\] .*mine: the folder holds an earlier run, expected .* Fix: add --resume/,
+  );
   writeFileSync('file', '');
   const blocked = await failure({ runDir: 'file/run' });
   assert.equal([blocked.code, blocked.exitCode], ['E-DISK', 3]);
@@ -177,6 +182,38 @@ test('a folder that holds a run is not written over, one that cannot be written 
     () => requireSpace(folder, 2 ** 50),
     /E-DISK.* bytes free, expected at least 1125899906842624/,
   );
+});
+
+test('a run under way is not resumed, whether or not it has a checkpoint yet', async () => {
+  const run = await launch(job, { overrides: { 'job.steps': 1e6, 'checkpoint.every': 0 }, runDir: 'live' });
+  const ended = run.done.catch((error: LongscanError) => error.code);
+  try {
+    for (const options of [{ resume: run.dir }, { resume: 'auto', runDir: 'live' }]) {
+      const error = await failure(options);
+      assert.equal([error.code, error.exitCode], ['E-LOCK', 3]);
+    }
+  } finally {
+    await run.kill();
+  }
+  assert.is(await ended, 'E-RUN-KILLED');
+});
+
+test('a folder of checkpoints alone is not taken for a new one, nor is a way out named that is none', async () => {
+  const run = await launch(job, { overrides: { 'job.steps': 1 } });
+  await run.done;
+  const saved = join('archive', 'checkpoints', 'step-000001');
+  cpSync(join(run.dir, 'checkpoints', 'step-000001'), saved, { recursive: true });
+  for (const resume of [undefined, 'auto']) {
+    const { message } = await failure({ runDir: 'archive', resume });
+    assert.match(
+      message,
+      /E-LOCK.*archive: the folder holds checkpoints of another run, expected a new .* Fix: move those away, or/,
+    );
+  }
+  assert.equal(readdirSync('archive'), ['checkpoints']);
+  rmSync(join(run.dir, 'checkpoints'), { recursive: true });
+  const bare = await failure({ runDir: run.dir });
+  assert.match(bare.message, /holds an earlier run, without a checkpoint, .* Fix: move those away, or/);
 });
 
 test('a job that is wrong starts nothing', async () => {

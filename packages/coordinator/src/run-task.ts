@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,7 +8,7 @@ import { type Done, LongscanError, type Plan, type Task } from '@longscan/worker
 import { RankSession, type SessionTimeouts } from './control/rank-session.js';
 import { loadLauncher } from './launcher.js';
 import { bundleLayer, withBundleFiles } from './run-folder/bundle-layer.js';
-import { makeTemporaryFolder } from './run-folder/on-disk.js';
+import { TemporaryFolder } from './run-folder/on-disk.js';
 import { runFiles } from './run-folder/run-folder.js';
 
 export interface RunTaskOptions {
@@ -82,13 +82,13 @@ async function runInRanks(
   surroundings: TaskSurroundings,
   { signal, timeouts = usualTimeouts, outDir }: RunTaskOptions,
 ): Promise<readonly Done['result'][]> {
-  const folder = makeTemporaryFolder('longscan-task-');
+  const folder = new TemporaryFolder('longscan-task-');
   try {
     const { plan } = surroundings;
     const launcher = await loadLauncher(plan?.jobSpec.launch.launcher ?? 'local');
     const request = launcher.request(plan ?? soleRank, {
       command: [process.execPath, fileURLToPath(import.meta.resolve('@longscan/worker/main'))],
-      logDir: folder,
+      logDir: folder.path,
       numCores: availableParallelism(),
     });
     const assignment = {
@@ -113,7 +113,7 @@ async function runInRanks(
     if (!outcome.ok) throw outcome.error;
     return outcome.results;
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    folder.remove();
   }
 }
 

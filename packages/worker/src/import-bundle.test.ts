@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -31,6 +32,21 @@ test("a bundle gets this process's own packages, wherever it lies", async () => 
   assert.is(module.defineLayer, defineLayer);
   assert.type(module.latestCommitted, 'function');
   assert.is(module.text, "from '@longscan/kernels'", 'only imports are pointed elsewhere');
+});
+
+test('nothing stays behind when the module ends the process', () => {
+  const place = mkdtempSync(join(tmpdir(), 'longscan-bundle-'));
+  try {
+    writeFileSync(join(place, 'bundle.mjs'), 'process.exit(7);');
+    const url = new URL('./import-bundle.js', import.meta.url).href;
+    const code = `import { importBundle } from ${JSON.stringify(url)}; await importBundle(process.env.BUNDLE);`;
+    const env = { ...process.env, TMPDIR: place, BUNDLE: join(place, 'bundle.mjs') };
+    const ended = spawnSync(process.execPath, ['--input-type=module', '-e', code], { env });
+    assert.is(ended.status, 7);
+    assert.equal(readdirSync(place), ['bundle.mjs']);
+  } finally {
+    rmSync(place, { recursive: true });
+  }
 });
 
 test('nothing stays behind, also when the module throws', async () => {

@@ -18,11 +18,15 @@ export async function importBundle(file: string): Promise<{ readonly default?: u
   );
   // A file and not a data: URL: source maps are only followed for files. Gone as soon as it is loaded.
   const local = join(tmpdir(), `longscan-layer-${randomUUID()}.mjs`);
+  const remove = () => rmSync(local, { force: true });
+  // A module that calls process.exit reaches no `finally`.
+  process.once('exit', remove);
   writeFileSync(local, code, { mode: 0o600, flag: 'wx' });
   try {
     return (await import(pathToFileURL(local).href)) as { readonly default?: unknown };
   } finally {
-    rmSync(local, { force: true });
+    process.off('exit', remove);
+    remove();
   }
 }
 

@@ -3,7 +3,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { KeyFile } from '@longscan/worker/protocol';
 import { curveKeyPair } from 'zeromq';
-import { makeTemporaryFolder, onDisk } from '../run-folder/on-disk.js';
+import { onDisk, TemporaryFolder } from '../run-folder/on-disk.js';
 import { decodeZ85 } from './z85.js';
 
 /**
@@ -14,7 +14,7 @@ import { decodeZ85 } from './z85.js';
 export class RankKeys {
   readonly #server = curveKeyPair();
   readonly #files: readonly KeyFile[];
-  readonly #folder: string;
+  readonly #folder: TemporaryFolder;
   /** Ranks whose files are still there. */
   readonly #unread = new Set<number>();
 
@@ -25,7 +25,7 @@ export class RankKeys {
       serverKey: this.#server.publicKey,
       secret: randomBytes(32).toString('hex'),
     }));
-    this.#folder = makeTemporaryFolder('longscan-keys-');
+    this.#folder = new TemporaryFolder('longscan-keys-');
     try {
       for (const [rank, file] of this.#files.entries()) this.#write(rank, file);
     } catch (error) {
@@ -50,7 +50,7 @@ export class RankKeys {
   }
 
   path(rank: number): string {
-    return join(this.#folder, `rank-${rank}.json`);
+    return join(this.#folder.path, `rank-${rank}.json`);
   }
 
   /** Called once the rank has said hello: nobody needs its file any more. The last one takes the folder with it. */
@@ -71,6 +71,6 @@ export class RankKeys {
   }
 
   removeAll(): void {
-    rmSync(this.#folder, { recursive: true, force: true });
+    this.#folder.remove();
   }
 }

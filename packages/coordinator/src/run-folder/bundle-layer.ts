@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto';
-import { rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type LayerEntry, LongscanError } from '@longscan/worker/protocol';
 import type { BuildFailure, BuildResult, OutputFile } from 'esbuild';
-import { makeTemporaryFolder } from './on-disk.js';
+import { TemporaryFolder } from './on-disk.js';
 import { runFiles, writeRunFile } from './run-folder.js';
 
 /** A layer file of the user's and all it imports (except `@longscan/*`) as one module. */
@@ -61,13 +60,13 @@ export async function withBundleFiles<T>(
   body: (layerModules: Readonly<Record<string, string>>) => Promise<T>,
 ): Promise<T> {
   if (bundles.length === 0) return body({});
-  const folder = makeTemporaryFolder('longscan-layers-');
+  const folder = new TemporaryFolder('longscan-layers-');
   try {
     return await body(
-      Object.fromEntries(bundles.map((bundle) => [bundle.file, writeBundle(folder, bundle)])),
+      Object.fromEntries(bundles.map((bundle) => [bundle.file, writeBundle(folder.path, bundle)])),
     );
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    folder.remove();
   }
 }
 

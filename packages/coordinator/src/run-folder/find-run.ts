@@ -51,6 +51,7 @@ export function readPlan(runDir: string): Plan {
       where: path,
       found: `it cannot be read (${reasonOf(cause)})`,
       expected: 'the plan of a run of this version of longscan',
+      fix: 'use the version that the run was made with, or name another run',
       exitCode: 4,
       cause,
     });

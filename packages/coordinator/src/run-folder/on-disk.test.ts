@@ -33,6 +33,9 @@ test('what the file system refuses is told with the place, the reason and a way 
   const readOnly = refusalOf(() => onDisk('/place', failing('EROFS'), '--save'));
   const remedy = 'let this user write there, or choose another --save';
   assert.is(readOnly.message, disk('a read-only file system (EROFS)', remedy));
+  const large = refusalOf(() => onDisk('/place', failing('EFBIG')));
+  assert.match(large.message, 'a file larger than this user may write (EFBIG)');
+  assert.match(large.message, 'Fix: raise that limit (ulimit -f)');
   const odd = refusalOf(() => onDisk('/place', failing('EIO')));
   assert.is(odd.message, disk('it cannot be written (EIO)', 'let this user write there'));
 });

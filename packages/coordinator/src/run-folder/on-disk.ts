@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { LongscanError } from '@longscan/worker/protocol';
@@ -14,6 +14,7 @@ const away = 'move that away';
 const refusals: Readonly<Record<string, readonly [found: string, remedy: string]>> = {
   ENOSPC: ['no space is left', room],
   EDQUOT: ["the user's quota is used up", room],
+  EFBIG: ['a file larger than this user may write', 'raise that limit (ulimit -f)'],
   EROFS: ['a read-only file system', right],
   EACCES: ['no permission to write there', right],
   EPERM: ['no permission to write there', right],
@@ -72,10 +73,25 @@ export function makeFolders(path: string): void {
   }
 }
 
-/** Makes a new folder among the temporary ones. @throws LongscanError E-DISK (exit code 3) */
-export function makeTemporaryFolder(prefix: string): string {
-  const parent = tmpdir();
-  return onDisk(parent, () => mkdtempSync(join(parent, prefix)), 'TMPDIR');
+/**
+ * A new folder among the temporary ones. It goes with this process, also where that is ended by `process.exit` (a third Ctrl-C, a
+ * layer file's own call) and no `finally` is reached.
+ */
+export class TemporaryFolder {
+  readonly path: string;
+  readonly #onExit = () => this.remove();
+
+  /** @throws LongscanError E-DISK (exit code 3) */
+  constructor(prefix: string) {
+    const parent = tmpdir();
+    this.path = onDisk(parent, () => mkdtempSync(join(parent, prefix)), 'TMPDIR');
+    process.once('exit', this.#onExit);
+  }
+
+  remove(): void {
+    process.off('exit', this.#onExit);
+    rmSync(this.path, { recursive: true, force: true });
+  }
 }
 
 /** Writes a file and makes the folders above it. @throws LongscanError E-DISK (exit code 3) */

@@ -3,7 +3,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { latestValid, listCheckpoints, type Manifest, verifyCheckpoint } from '@longscan/worker/checkpoint';
 import { type JobSpec, LongscanError, resumableKeys } from '@longscan/worker/protocol';
 import { findDrift, jobHash } from '../spec/index.js';
-import { isLive, readRecord } from './coordinator-record.js';
+import { isLive, readRecord, refuseLiveRun } from './coordinator-record.js';
 import { findRun, listRuns, readPlan } from './find-run.js';
 import { runFiles, runsFolder } from './run-folder.js';
 
@@ -30,8 +30,8 @@ export interface ResumeOptions {
  * Finds what `--resume` means. `auto` is the newest run of the same job hash that has a checkpoint before the job's
  * last step and is not running; null when there is none.
  *
- * @throws LongscanError E-RUN-NONE, E-CKPT-NONE and the other E-CKPT-* for a run that was named, E-CLI-USAGE (exit code 2)
- * for the folder of another.
+ * @throws LongscanError E-RUN-NONE, E-CKPT-NONE and the other E-CKPT-* for a run that was named, E-LOCK where that is under way,
+ * E-CLI-USAGE (exit code 2) for the folder of another.
  */
 export async function findResumeTarget({
   resume,
@@ -41,12 +41,15 @@ export async function findResumeTarget({
   if (resume !== 'auto') {
     const named = findNamed(resume);
     if (runDir !== undefined) refuseOtherFolder(runDir, resume, named.runDir);
+    refuseLiveRun(named.runDir);
     return named.checkpointDir === null
       ? newestOf(named.runDir)
       : checkpointOf(named.runDir, named.checkpointDir);
   }
-  if (runDir !== undefined)
+  if (runDir !== undefined) {
+    refuseLiveRun(runDir);
     return existsSync(resolve(runDir, runFiles.plan)) ? newestOf(realpathSync(runDir)) : null;
+  }
   for (const name of listRuns()) {
     const candidate = resolve(runsFolder, name);
     const target = isResumable(candidate, jobSpec)

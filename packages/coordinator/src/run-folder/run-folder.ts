@@ -1,5 +1,6 @@
-import { mkdirSync, readdirSync, renameSync, rmSync, statfsSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync, rmSync, statfsSync, symlinkSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
+import { listCheckpoints } from '@longscan/worker/checkpoint';
 import { LongscanError, traceFolder } from '@longscan/worker/protocol';
 import { refuseLiveRun } from './coordinator-record.js';
 import { makeFolders, onDisk, writeFileOnDisk } from './on-disk.js';
@@ -53,7 +54,8 @@ function makeFolder(path: string): boolean {
 }
 
 /**
- * Takes a folder that the user chose for a new run.
+ * Takes a folder that the user chose for a new run. One that holds checkpoints alone is not new either: the run would count them as
+ * its own, overwrite and remove them, and be resumed from them.
  *
  * @throws LongscanError E-LOCK (exit code 3) when it is in use or holds an earlier run, E-DISK when it cannot be made.
  */
@@ -61,18 +63,21 @@ export function useRunFolder(given: string): string {
   const runDir = resolve(given);
   onDisk(runDir, () => makeFolders(runDir), '--run-dir');
   refuseLiveRun(runDir);
-  const holdsRun = readdirSync(runDir).some((entry) => entry === runFiles.plan || entry === runFiles.metrics);
-  if (holdsRun) {
-    throw new LongscanError({
-      code: 'E-LOCK',
-      where: runDir,
-      found: 'the folder holds an earlier run',
-      expected: 'a new or empty folder',
-      fix: 'add --resume to continue that run, or choose another --run-dir',
-      exitCode: 3,
-    });
-  }
-  return runDir;
+  const isRun = [runFiles.plan, runFiles.metrics].some((file) => existsSync(join(runDir, file)));
+  const checkpoints = onDisk(runDir, () => listCheckpoints(runDir));
+  if (!isRun && checkpoints.length === 0) return runDir;
+  const hasCheckpoints = checkpoints.some(({ isCommitted }) => isCommitted);
+  const canGoOn = hasCheckpoints && existsSync(join(runDir, runFiles.plan));
+  throw new LongscanError({
+    code: 'E-LOCK',
+    where: runDir,
+    found: isRun
+      ? `the folder holds an earlier run${hasCheckpoints ? '' : ', without a checkpoint'}`
+      : 'the folder holds checkpoints of another run',
+    expected: 'a new or empty folder',
+    fix: `${canGoOn ? 'add --resume to continue that run' : 'move those away'}, or choose another --run-dir`,
+    exitCode: 3,
+  });
 }
 
 /** @throws LongscanError E-DISK (exit code 3) when the disk of a folder has less room than needed. */

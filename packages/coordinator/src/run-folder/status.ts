@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { isStepRow, type MetricsRow, type StepRow, type ValidationRow } from '@longscan/worker/protocol';
+import { isMetricsRow, isStepRow, type StepRow, type ValidationRow } from '@longscan/worker/protocol';
 import { isLive, readRecord } from './coordinator-record.js';
 import { Courses } from './courses.js';
 import type { DoneEvent, ErrorEvent, JournalEvent } from './events.js';
@@ -77,8 +77,8 @@ async function lastRows(
   let step: StepRow | null = null;
   let validation: ValidationRow | null = null;
   for (const line of await readTail(join(runDir, runFiles.metrics), Number.POSITIVE_INFINITY)) {
-    const row = parseRow(line) as MetricsRow | null;
-    if (row === null || !courses.counts(row)) continue;
+    const row = parseRow(line);
+    if (!isMetricsRow(row) || !courses.counts(row)) continue;
     if (isStepRow(row)) step = row;
     else validation = row;
   }

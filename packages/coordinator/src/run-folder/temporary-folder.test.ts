@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,7 +8,7 @@ import * as assert from 'uvu/assert';
 import { RankKeys } from '../control/rank-keys.js';
 import local from '../launchers/local.js';
 import { runTask } from '../run-task.js';
-import { makeTemporaryFolder } from './on-disk.js';
+import { TemporaryFolder } from './on-disk.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'longscan-temporary-'));
 const prevPlace = process.env.TMPDIR;
@@ -34,7 +35,7 @@ test('a missing TMPDIR is told by its name, whoever wants it', async () => {
     `error[E-DISK] ${join(folder, 'nowhere')}: a folder that is not there (ENOENT), expected a place with space ` +
     'that this user may write to. Fix: make that folder, or choose another TMPDIR';
   for (const action of [
-    () => makeTemporaryFolder('longscan-'),
+    () => new TemporaryFolder('longscan-'),
     () => new RankKeys(2),
     () => runTask({ kind: 'layers-check', file: 'gla', json: false } as never),
   ]) {
@@ -46,10 +47,31 @@ test('a missing TMPDIR is told by its name, whoever wants it', async () => {
 
 test('a folder is made in TMPDIR', () => {
   process.env.TMPDIR = folder;
-  assert.ok(makeTemporaryFolder('longscan-new-').startsWith(join(folder, 'longscan-new-')));
+  const made = new TemporaryFolder('longscan-new-');
+  assert.ok(made.path.startsWith(join(folder, 'longscan-new-')));
+  made.remove();
   const keys = new RankKeys(2);
   assert.is(readdirSync(folder).filter((name) => name.startsWith('longscan-keys-')).length, 1);
   keys.removeAll();
+});
+
+test('keys and bundles go with a process that ends itself', () => {
+  const place = mkdtempSync(join(folder, 'exit-'));
+  const code = `
+    import { RankKeys } from ${JSON.stringify(new URL('../control/rank-keys.js', import.meta.url))};
+    import { withBundleFiles } from ${JSON.stringify(new URL('./bundle-layer.js', import.meta.url))};
+    import { readdirSync } from 'node:fs';
+    new RankKeys(2);
+    await withBundleFiles([{ file: '/layer.ts', sha256: '0', code: '' }], async () => {
+      console.log(readdirSync(process.env.TMPDIR).length);
+      process.exit(130);
+    });`;
+  const ended = spawnSync(process.execPath, ['--input-type=module', '-e', code], {
+    env: { ...process.env, TMPDIR: place },
+    encoding: 'utf8',
+  });
+  assert.equal([ended.status, ended.stdout, ended.stderr], [130, '2\n', '']);
+  assert.equal(readdirSync(place), []);
 });
 
 test("a rank's log that cannot be made is told with its place", async () => {

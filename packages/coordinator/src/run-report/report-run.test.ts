@@ -1,4 +1,12 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { MetricsRow, StepRow, ValidationRow } from '@longscan/worker/protocol';
@@ -7,6 +15,7 @@ import * as assert from 'uvu/assert';
 import { planJob } from '../plan/index.js';
 import type { JournalEvent } from '../run-folder/events.js';
 import { runFiles } from '../run-folder/run-folder.js';
+import { readStatus } from '../run-folder/status.js';
 import { formatResolvedJob, loadJob } from '../spec/index.js';
 import { runCharts } from './charts.js';
 import { reportRun } from './report-run.js';
@@ -79,6 +88,20 @@ test('a run ~> one page with its curves, incidents, plan and job, that fetches n
   ])
     assert.ok(page.includes(text), text);
   assert.not.match(page, /<script|<link|<img|src=|href="http/);
+});
+
+test('lines that are no rows ~> left out, as rows that were cut short are', async ({ runDir }) => {
+  writeMetrics(runDir, [step(1), validation(1, 2.9)]);
+  const foreign = ['{"step":2,"att', 'null', '[]', '7', '{}', '{"step":"x"}', '{"step":2,"attempt":1}'];
+  appendFileSync(
+    join(runDir, runFiles.metrics),
+    `${foreign.join('\n')}\n{"step":2,"attempt":1,"loss":"low"}\n`,
+  );
+  const { steps, validations } = await readHistory(runDir);
+  assert.equal([steps, validations], [[step(1)], [validation(1, 2.9)]]);
+  assert.is((await reportRun(runDir)).path, join(runDir, 'report.html'));
+  const { step: last, validationLoss } = await readStatus(runDir);
+  assert.equal([last, validationLoss], [1, 2.9]);
 });
 
 test('a step of several attempts ~> the last one; what was not finite ~> left out and counted', async ({

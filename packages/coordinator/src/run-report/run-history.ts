@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { isStepRow, type MetricsRow, type StepRow, type ValidationRow } from '@longscan/worker/protocol';
+import { isMetricsRow, isStepRow, type StepRow, type ValidationRow } from '@longscan/worker/protocol';
 import { Courses } from '../run-folder/courses.js';
 import type { JournalEvent } from '../run-folder/events.js';
 import { readJsonl } from '../run-folder/read-jsonl.js';
@@ -24,10 +24,9 @@ export async function readHistory(runDir: string): Promise<RunHistory> {
   const steps = new Map<number, StepRow>();
   const validations = new Map<number, ValidationRow>();
   for await (const value of readJsonl(join(runDir, runFiles.metrics))) {
-    const row = value as MetricsRow;
-    if (!courses.counts(row)) continue;
-    if (isStepRow(row)) keepNewest(steps, row);
-    else keepNewest(validations, row);
+    if (!isMetricsRow(value) || !courses.counts(value)) continue;
+    if (isStepRow(value)) keepNewest(steps, value);
+    else keepNewest(validations, value);
   }
   return { steps: byStep(steps), validations: byStep(validations), events };
 }

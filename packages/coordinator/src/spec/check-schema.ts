@@ -117,7 +117,8 @@ function reportValue(merged: MergedJob, path: readonly string[], problems: Probl
   }
   const expected = describeSchema(schema);
   if (value === undefined) {
-    problems.add({ code: 'E-CFG-MISSING', where: merged.placeOf(path), found: 'missing', expected });
+    const fix = `add it to the job, or --set ${path.join('.')}=…`;
+    problems.add({ code: 'E-CFG-MISSING', where: merged.placeOf(path), found: 'missing', expected, fix });
     return;
   }
   const { code, fix } = judge(value, schema, path);

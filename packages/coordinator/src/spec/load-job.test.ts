@@ -90,7 +90,7 @@ test('every error at once, each with its place', async () => {
       'error[E-CFG-TYPE] job.toml:8:17 model.tieEmbeddings: 1, expected true or false',
       'error[E-CFG-VALUE] job.toml:7:13 model.precision: "fp32" (a string), expected one of "f32", "bf16". Fix: did you mean "f32"?',
       'error[E-CFG-KEY] job.toml:9:1 model.d_model: unknown key. Fix: did you mean model.dModel?',
-      'error[E-CFG-MISSING] job.toml:24:1 data.path: missing, expected a string that is not empty',
+      'error[E-CFG-MISSING] job.toml:24:1 data.path: missing, expected a string that is not empty. Fix: add it to the job, or --set data.path=…',
       'error[E-CFG-TYPE] --set data.sequenceLength: "5k" (a string), expected an integer >= 1. Fix: did you mean 5000?',
       'error[E-CFG-RANGE] job.toml:25:13 data.batchSize: 0, expected an integer >= 1',
       'error[E-CFG-KEY] job.toml:26:1 data.lr: unknown key. Fix: it is optimizer.lr',
@@ -115,8 +115,8 @@ test('keys that reach a prototype are refused wherever they stand', async () => 
 
 test('a section that is no table, and a --set below a value', async () => {
   assert.equal(await errorsOf(`job = 3\n${good.slice(22)}`, ['job.steps=3', 'data.path.x=1']), [
-    'error[E-CFG-TYPE] --set job.steps: job is not a table',
-    'error[E-CFG-TYPE] --set data.path.x: data.path is not a table',
+    'error[E-CFG-TYPE] --set job.steps: job is not a table. Fix: set only one of job and job.steps',
+    'error[E-CFG-TYPE] --set data.path.x: data.path is not a table. Fix: set only one of data.path and data.path.x',
     'error[E-CFG-TYPE] job.toml:1:7 job: 3, expected a table of settings',
   ]);
 });
@@ -305,7 +305,7 @@ test('a job written by a script: paths count from the current folder', async () 
     assert.equal(originOf('data.batchSize'), { kind: 'default' });
     const error = await loadJob({ dta: {} }, { env: {} }).catch((e) => e);
     assert.equal(error.message.split('\n').slice(0, 2), [
-      'error[E-CFG-MISSING] job data.path: missing, expected a string that is not empty',
+      'error[E-CFG-MISSING] job data.path: missing, expected a string that is not empty. Fix: add it to the job, or --set data.path=…',
       'error[E-CFG-KEY] job dta: unknown section. Fix: did you mean [data]?',
     ]);
   });

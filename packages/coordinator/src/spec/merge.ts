@@ -82,7 +82,12 @@ function setAt(merged: MergedJob, path: readonly string[], value: unknown, probl
     const next = table[part];
     if (!isTable(next)) {
       const outer = path.slice(0, depth + 1).join('.');
-      problems.add({ code: 'E-CFG-TYPE', where: merged.placeOf(path), found: `${outer} is not a table` });
+      problems.add({
+        code: 'E-CFG-TYPE',
+        where: merged.placeOf(path),
+        found: `${outer} is not a table`,
+        fix: `set only one of ${outer} and ${path.join('.')}`,
+      });
       return;
     }
     table = next;

@@ -38,10 +38,11 @@ test('a file that cannot be read says why, and where one stands', async () => {
       'folder.toml': `error[E-CFG-READ] folder.toml: a folder, ${expected}. ${stands}`,
       folder: `error[E-CFG-READ] folder: a folder, ${expected}. ${stands}`,
       'pipe.toml': `error[E-CFG-READ] pipe.toml: not a regular file, ${expected}. ${stands}`,
-      'latin.toml': `error[E-CFG-READ] latin.toml: bytes that are not UTF-8, ${expected}. ${stands}`,
+      'latin.toml': `error[E-CFG-READ] latin.toml: bytes that are not UTF-8, ${expected}. Fix: save it as UTF-8`,
       'job.ini': `error[E-CFG-READ] job.ini: the extension .ini, ${expected}. ${stands}`,
       job: `error[E-CFG-READ] job: a file name without extension, ${expected}. ${stands}`,
-      'huge.toml': 'error[E-CFG-SIZE] huge.toml: 100000000 bytes, expected at most 1048576',
+      'huge.toml':
+        'error[E-CFG-SIZE] huge.toml: 100000000 bytes, expected at most 1048576. Fix: name a file of settings; a text is what data.path names',
     };
     for (const [file, message] of Object.entries(messages)) {
       assert.equal(await messageOf(async () => readDocument(file)), [message]);

@@ -44,7 +44,7 @@ function readText(file: string, kind: FileKind): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (cause) {
-    throw unreadable(file, kind, 'bytes that are not UTF-8', cause);
+    throw unreadable(file, kind, 'bytes that are not UTF-8', cause, 'save it as UTF-8');
   }
 }
 
@@ -55,13 +55,19 @@ function describeReadError(cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause);
 }
 
-function unreadable(file: string, kind: FileKind, found: string, cause?: unknown): LongscanError {
+function unreadable(
+  file: string,
+  kind: FileKind,
+  found: string,
+  cause?: unknown,
+  fix = `check the path; the current folder is ${process.cwd()}`,
+): LongscanError {
   return new LongscanError({
     code: 'E-CFG-READ',
     where: file,
     found,
     expected: `${kind} (.toml, .yaml, .yml or .json)`,
-    fix: `check the path; the current folder is ${process.cwd()}`,
+    fix,
     exitCode: 2,
     cause,
   });
@@ -73,6 +79,7 @@ function tooLarge(file: string, bytes: number): LongscanError {
     where: file,
     found: `${bytes} bytes`,
     expected: `at most ${maxFileBytes}`,
+    fix: 'name a file of settings; a text is what data.path names',
     exitCode: 2,
   });
 }

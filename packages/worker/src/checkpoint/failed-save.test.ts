@@ -45,6 +45,19 @@ test('any operation that fails leaves the earlier checkpoints whole, and the nex
   assert.equal(readdirSync(checkpointsFolder(dir)).sort(), ['step-000010', 'step-000020', 'step-000030']);
 });
 
+test('a limit of file sizes is not told as a disk without space', async ({ dir }) => {
+  const fs = hookedFs(nodeFs, () => {
+    throw Object.assign(new Error('too large'), { code: 'EFBIG' });
+  });
+  const error = await saveCheckpoint(dir, sampleContent(1), sampleContext(1), { keep: 0, fs }).catch(
+    (e) => e,
+  );
+  assert.match(
+    error.message,
+    /error\[E-DISK\].*EFBIG.* Fix: raise the limit of file sizes \(ulimit -f\), or/,
+  );
+});
+
 test('an error that is not the disk’s is passed on as it is', async ({ dir }) => {
   const bug = new Error('a bug');
   const fs = hookedFs(nodeFs, (operation) => {

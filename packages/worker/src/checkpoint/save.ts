@@ -140,7 +140,7 @@ async function describeFailure(cause: unknown, folder: string, content: Checkpoi
     where: folder,
     found: `the checkpoint could not be written (${code}${free})`,
     expected: `a writable folder with ${neededBytes} bytes free`,
-    fix: 'free space or choose another --run-dir; the checkpoints committed before are whole',
+    fix: `${code === 'EFBIG' ? 'raise the limit of file sizes (ulimit -f)' : 'free space'}, or choose another --run-dir; the checkpoints committed before are whole`,
     exitCode: 3,
     cause,
   });

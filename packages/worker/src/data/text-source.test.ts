@@ -1,4 +1,5 @@
-import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { closeSync, mkdtempSync, openSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { suite } from 'uvu';
@@ -63,6 +64,26 @@ test('a missing file, a missing validation file and a folder are E-DATA-NONE', (
     assert.is(error.code, 'E-DATA-NONE');
     assert.is(error.exitCode, 4);
     assert.ok(error.message.includes(found), error.message);
+  }
+});
+
+test('a named pipe and a device are refused without waiting for who writes to them', ({ dir }) => {
+  const pipe = path.join(dir, 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  for (const options of [
+    { path: pipe, validation: 0, sequenceLength: 64 },
+    { path: write(dir, 'a', bytes), validation: pipe, sequenceLength: 64 },
+    { path: '/dev/zero', validation: 0, sequenceLength: 64 },
+  ]) {
+    // With a writer there, code that opens the pipe fails the test in place of hanging it.
+    const writer = openSync(pipe, 'r+');
+    const error = failure(options);
+    closeSync(writer);
+    assert.is(error.code, 'E-DATA-NONE');
+    assert.match(
+      error.message,
+      'a pipe, a device or a socket, which has no size, expected a text file. Fix: ',
+    );
   }
 });
 

@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync } from 'node:fs';
+import { closeSync, openSync, statSync } from 'node:fs';
 import { LongscanError } from '@longscan/kernels';
 import type { JobSpec } from '../protocol/job-spec.js';
 import { bytesFile } from './bytes-file.js';
@@ -77,18 +77,24 @@ function trainingBytes({ numBytes, documents }: TextFile, path: string, heldOut:
 }
 
 function openFile(path: string, key: string, options: TextOptions, fds: number[]): TextFile {
-  let fd: number;
-  try {
-    fd = openSync(path, 'r');
-  } catch (cause) {
-    throw missing(path, key, describeOpenFailure(cause), cause);
-  }
+  const fd = openRegularFile(path, key);
   fds.push(fd);
-  if (fstatSync(fd).isDirectory()) throw missing(path, key, 'it is a folder');
   const file =
     options.format === 'jsonl' ? jsonlFile(path, fd) : bytesFile(path, fd, options.separator ?? null);
   requireLabel(key, path, file.numBytes);
   return file;
+}
+
+/** Looked at before it is opened: opening a named pipe would wait for a writer, in a call that no signal interrupts. */
+function openRegularFile(path: string, key: string): number {
+  try {
+    const stat = statSync(path);
+    if (stat.isDirectory()) throw missing(path, key, 'it is a folder');
+    if (!stat.isFile()) throw missing(path, key, 'a pipe, a device or a socket, which has no size');
+    return openSync(path, 'r');
+  } catch (cause) {
+    throw cause instanceof LongscanError ? cause : missing(path, key, describeOpenFailure(cause), cause);
+  }
 }
 
 function describeOpenFailure(cause: unknown): string {

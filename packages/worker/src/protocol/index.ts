@@ -59,7 +59,14 @@ export {
   type TrainResult,
   type ValidationMetrics,
 } from './messages.js';
-export { isStepRow, type MetricsRow, type PerRankStep, type StepRow, type ValidationRow } from './metrics.js';
+export {
+  isMetricsRow,
+  isStepRow,
+  type MetricsRow,
+  type PerRankStep,
+  type StepRow,
+  type ValidationRow,
+} from './metrics.js';
 export {
   type AttentionTrace,
   type ChainPlan,

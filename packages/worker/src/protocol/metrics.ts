@@ -57,6 +57,15 @@ export interface ValidationRow {
   readonly bigramEntropy: number | null;
 }
 
+/** Whether a line of `metrics.jsonl` is a row of this version: other programs can write to the file too. */
+export function isMetricsRow(value: unknown): value is MetricsRow {
+  const row = value as Partial<StepRow & ValidationRow> | null;
+  if (typeof row !== 'object' || row === null) return false;
+  if (!Number.isInteger(row.step) || !Number.isInteger(row.attempt)) return false;
+  const measured = 'loss' in row ? [row.loss, row.tokensPerSecond, row.stepMs] : [row.validationLoss];
+  return measured.every((number) => number === null || typeof number === 'number');
+}
+
 /** True for a row of a step, false for one of a validation. */
 export function isStepRow(row: MetricsRow): row is StepRow {
   return 'loss' in row;
