@@ -44,8 +44,7 @@ cudaError_t deltaDiagonalBackward(const Call& call, const LongscanDeltaRuleBackw
                                            work.takesWholeChunks,
                                            io.dg};
   if (work.takesWholeChunks) {
-    // Behind the chunks' counts, which the sweep's launch has cleared.
-    int32_t* const drawn = work.swept.finished + call.B * call.H * numDeltaChunks(call.T);
+    int32_t* const drawn = work.swept.drawn;
     error = launchDeltaWholeGradient(gradient, {drawn, work.left, kept.outOf, kept.gamma}, device, stream);
     if (error == cudaSuccess)
       error = launchDeltaLeftGradient(gradient, {work.left, drawn + 1}, device, stream);
