@@ -20,14 +20,12 @@ class AdjointChain {
 
   const Block& block;
   const DeltaSweepCall& call;
-  const DeltaLane at;
-  const int row0;
-  Sums state[panels], fromOutputs;
+  WideState<panels> state;
+  Sums fromOutputs;
   MmaA rounded[panels][4], adjoint[4], outputs[4];
 
  public:
-  __device__ explicit AdjointChain(const Block& block)
-      : block(block), call(block.call), row0(16 * (at.warp % 4)) {}
+  __device__ explicit AdjointChain(const Block& block) : block(block), call(block.call) {}
 
   __device__ void run() {
     eachElement(call.dht, block.stateOfSegment(),
@@ -53,7 +51,7 @@ class AdjointChain {
       const bool last = piece.last, forgets = piece.piece.fresh;
       const int next = last ? i : i + 1;
       piece = takeOutputs(next);
-      show(adjoint, block.tokensTile(shown));
+      storeHeld(block.tokensTile(shown), adjoint);
       arriveOfWarp(block.tokensReady(shown));
       arriveOfWarp(block.pieceFree(slot));
       arriveOfWarp(block.givenFree(given));
@@ -99,7 +97,7 @@ class AdjointChain {
     multiplyState(dn, slot, forgets);
     if (i > 0) arriveOfWarp(block.wFree(Block::operandAt(i - 1).slot));
 #pragma unroll
-    for (int panel = 0; panel < panels; panel++) show(rounded[panel], block.stateTile(shown, panel));
+    for (int panel = 0; panel < panels; panel++) storeHeld(block.stateTile(shown, panel), rounded[panel]);
     arriveOfWarp(block.stateReady(shown));
     MmaA into[4];
 #pragma unroll
@@ -108,7 +106,7 @@ class AdjointChain {
       into[k] = {{last ? 0 : x.x, last ? 0 : x.y, last ? 0 : x.z, last ? 0 : x.w}};
     }
     // Not after the last piece, which the state leaves as it is.
-    if constexpr (decays) decayState(state, last ? 1.0f : block.into(given)[piece.piece.high - 1]);
+    if constexpr (decays) decay(state, last ? 1.0f : block.into(given)[piece.piece.high - 1]);
     addToState<false, false>(into, block.queries(slot));
     ColumnFactors outOf;
     outOf.take(block.outOf(given));
@@ -120,8 +118,7 @@ class AdjointChain {
 #pragma unroll
       for (int j = 0; j < 4; j++)
         dn[n][j] = fmaf(dn[n][j], j % 2 == 0 ? outOf.of[n].x : outOf.of[n].y, fromOutputs[n][j]);
-#pragma unroll
-    for (int k = 0; k < 4; k++) adjoint[k] = operandOf(dn, k);
+    holdSums(adjoint, dn);
     block.wFull(slot).wait(round);
     block.seeCopies(piece.piece);
     waitForProducts<0>();
@@ -135,8 +132,7 @@ class AdjointChain {
     waitForProducts<panels>();
     settle(state[panel]);
     clearIf(state[panel], forgets);
-#pragma unroll
-    for (int k = 0; k < 4; k++) rounded[panel][k] = operandOf(state[panel], k);
+    holdSums(rounded[panel], state[panel]);
     const Tile<64> keys{block.keys(slot) + panel * Layout::panel};
     beginProducts();
     multiplyHeld<StoredB::rows, false, panel != 0>(dn, rounded[panel][0], keys, 0);
@@ -159,14 +155,9 @@ class AdjointChain {
     }
   }
 
-  __device__ void show(const MmaA (&a)[4], Tile<64> tile) const {
-#pragma unroll
-    for (int k = 0; k < 4; k++) storeOperandA(tile, row0, k, a[k], at.lane);
-  }
-
   template <typename Place, typename Visit>
   __device__ void eachElement(Place* states, int64_t number, Visit&& visit) {
-    eachOfState(state, states, number * call.V * call.K, block.value, call.K, call.V, visit);
+    eachStored(state, states, number, block.value, call.K, call.V, visit);
   }
 };
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "../sweep/parts.cuh"
+#include "../sweep/store.cuh"
 #include "layout.cuh"
 
 namespace longscan {
