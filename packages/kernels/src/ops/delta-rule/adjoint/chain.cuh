@@ -1,7 +1,7 @@
 #pragma once
 
-#include "../sweep/wide_state.cuh"
 #include "layout.cuh"
+#include "state.cuh"
 
 namespace longscan {
 
@@ -20,7 +20,7 @@ class AdjointChain {
 
   const Block& block;
   const DeltaSweepCall& call;
-  WideState<panels> state;
+  Sums state[panels];
   Sums fromOutputs;
   MmaA rounded[panels][4], adjoint[4], outputs[4];
 
@@ -157,7 +157,7 @@ class AdjointChain {
 
   template <typename Place, typename Visit>
   __device__ void eachElement(Place* states, int64_t number, Visit&& visit) {
-    eachStored(state, states, number, block.value, call.K, call.V, visit);
+    eachOfState(state, states, number, block.value, call.K, call.V, visit);
   }
 };
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "place.cuh"
-#include "wide_state.cuh"
+#include "wide_products.cuh"
 
 namespace longscan {
 
@@ -18,9 +18,9 @@ template <int KN, SweepKind kind, bool diagonal>
 class SweepWideChain : SweepPlace<SweepBlock<KN, kind, diagonal, wideValues>> {
   using Block = SweepBlock<KN, kind, diagonal, wideValues>;
   using Place = SweepPlace<Block>;
-  using Place::block, Place::call, Place::next, Place::operand, Place::part;
+  using Place::at, Place::block, Place::call, Place::next, Place::operand, Place::part, Place::row0;
 
-  WideState<KN> state;
+  Sums state[KN];
   MmaA rounded[KN][4];
 
  public:
@@ -46,9 +46,7 @@ class SweepWideChain : SweepPlace<SweepBlock<KN, kind, diagonal, wideValues>> {
     Sums n;
     block.partFull(0).wait(0);
     SweepPiece piece = block.piece(0);
-    if (piece.piece.fresh)
-#pragma unroll
-      for (int panel = 0; panel < KN; panel++) clear(state[panel]);
+    if (piece.piece.fresh) forget();
     block.operandFull(0).wait(0);
     block.seeCopies(piece.piece);
     takeValues(n);
@@ -163,7 +161,7 @@ class SweepWideChain : SweepPlace<SweepBlock<KN, kind, diagonal, wideValues>> {
 #pragma unroll
     for (int k = 1; k < 4; k++) multiplyHeld<StoredB::rows, negative>(sum, rounded[panel][k], x, k);
     commitProducts();
-    if constexpr (!Block::leaves) storeHeld(block.stateTile(shown, panel), rounded[panel]);
+    if constexpr (!Block::leaves) show(rounded[panel], block.stateTile(shown, panel));
     if constexpr (panel + 1 < KN) {
       multiplyState<negative, adds, panel + 1>(sum, shown, forgets, piece, last);
     } else {
@@ -217,9 +215,19 @@ class SweepWideChain : SweepPlace<SweepBlock<KN, kind, diagonal, wideValues>> {
     for (int panel = 0; panel < KN; panel++) settle(state[panel]);
   }
 
+  __device__ static void holdSums(MmaA (&a)[4], const Sums& sum) {
+#pragma unroll
+    for (int k = 0; k < 4; k++) a[k] = operandOf(sum, k);
+  }
+
+  __device__ void show(const MmaA (&a)[4], Tile<64> tile) const {
+#pragma unroll
+    for (int k = 0; k < 4; k++) storeOperandA(tile, row0, k, a[k], at.lane);
+  }
+
   __device__ void showTokens(const MmaA (&a)[4], int shown) const {
     if constexpr (Block::leaves) return;
-    storeHeld(block.tokensTile(shown), a);
+    show(a, block.tokensTile(shown));
     arriveOfWarp(block.tokensReady(shown));
   }
 
@@ -229,18 +237,50 @@ class SweepWideChain : SweepPlace<SweepBlock<KN, kind, diagonal, wideValues>> {
     block.seeCopies(piece.piece);
   }
 
-  /// Not after the last piece, which the state leaves as it is.
-  __device__ void decayState(const Piece& piece, bool last) {
-    // `gamma` is that of the chunk's first piece. One with a document start meets no older state.
-    if constexpr (diagonal)
-      decayChannels(state, block.gamma(part.slot), piece.fresh || last);
-    else
-      decay(state, last ? 1.0f : block.into(part.slot)[piece.high - 1]);
+  __device__ void forget() {
+#pragma unroll
+    for (int panel = 0; panel < KN; panel++) clear(state[panel]);
   }
 
+  /// Not after the last piece, which the state leaves as it is.
+  __device__ void decayState(const Piece& piece, bool last) {
+    if constexpr (diagonal) {
+      // `gamma` is that of the chunk's first piece. One with a document start meets no older state.
+      const bool stays = piece.fresh || last;
+#pragma unroll
+      for (int panel = 0; panel < KN; panel++) {
+        ColumnFactors gamma;
+        gamma.take(block.gamma(part.slot) + 64 * panel);
+#pragma unroll
+        for (int n = 0; n < 8; n++) gamma.of[n] = stays ? make_float2(1.0f, 1.0f) : gamma.of[n];
+        scaleColumns(state[panel], gamma);
+      }
+    } else {
+      const float gamma = last ? 1.0f : block.into(part.slot)[piece.high - 1];
+#pragma unroll
+      for (int panel = 0; panel < KN; panel++)
+#pragma unroll
+        for (int i = 0; i < 32; i++) state[panel][i / 4][i % 4] *= gamma;
+    }
+  }
+
+  /// visit(element, its place in `states`, of which the head's has this number) for what the thread has of
+  /// the state; zero where there is none.
   template <typename Place, typename Visit>
   __device__ void eachElement(Place* states, int64_t number, Visit&& visit) {
-    eachStored(state, states, number, block.value, call.K, call.V, visit);
+    if (states == nullptr) return forget();
+#pragma unroll
+    for (int panel = 0; panel < KN; panel++)
+#pragma unroll
+      for (int i = 0; i < 32; i++) {
+        float& element = state[panel][i / 4][i % 4];
+        const int channel = 64 * panel + 8 * (i / 4) + at.pairOf + i % 2;
+        const int v = block.value + row0 + at.group + 8 * (i % 4 / 2);
+        if (channel < call.K && v < call.V)
+          visit(element, states[(number * call.V + v) * call.K + channel]);
+        else
+          element = 0.0f;
+      }
   }
 };
 

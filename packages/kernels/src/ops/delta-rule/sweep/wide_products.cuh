@@ -52,18 +52,6 @@ __device__ inline MmaA scaleContracted(const MmaA& a, const float* factors, int 
   return scaled;
 }
 
-/// Sums, rounded, as first operands.
-__device__ inline void holdSums(MmaA (&a)[4], const Sums& sum) {
-#pragma unroll
-  for (int k = 0; k < 4; k++) a[k] = operandOf(sum, k);
-}
-
-/// The same to a tile.
-__device__ inline void storeHeld(Tile<64> tile, const MmaA (&a)[4]) {
-#pragma unroll
-  for (int k = 0; k < 4; k++) storeOperandA(tile, 16 * (threadIdx.x >> 5 & 3), k, a[k], threadIdx.x & 31);
-}
-
 /// The calling warp's columns of a tile [64, 64] as rows of a first operand: A[m, k] = tile[16 step + k][m].
 __device__ inline MmaA holdColumns(Tile<64> tile, int step) {
   return loadATransposed(tile, 16 * step, 16 * (threadIdx.x >> 5 & 3), threadIdx.x & 31);
