@@ -89,13 +89,14 @@ cudaError_t backward(const Call& call, const LongscanDeltaRuleBackward& io, cons
   cudaError_t error = launchDeltaAdjoints(call, io, kept, work.swept, stream);
   if (error != cudaSuccess) return error;
   error = launchDeltaGradient({gradientTokensOf(call), gradientTensorsOf(io, kept, work.swept),
-                               work.risingDots, work.fallingDots, work.ends},
+                               work.swept.gradientCounts, work.risingDots, work.fallingDots, work.ends},
                               stream);
   if (error == cudaSuccess) error = launchDeltaBeta(call, io, work.swept, stream);
   if (error != cudaSuccess || call.gate == longscanDeltaGateNone) return error;
-  return launchDeltaGateGradient({call.B, call.T, call.H, deltaDotParts(call.K), work.risingDots,
-                                  work.fallingDots, work.ends, call.resets, io.h0 == nullptr, io.dg},
-                                 stream);
+  return launchDeltaGateGradient(
+      {call.B, call.T, call.H, deltaDotParts(call.K), work.risingDots, work.fallingDots, work.ends,
+       call.resets, device.sharesTime, io.h0 == nullptr, io.dg},
+      stream);
 }
 
 }  // namespace

@@ -55,7 +55,10 @@ DeltaBackwardMemory::DeltaBackwardMemory(const LongscanDeltaRule& call, const De
   if (ifKnown) behind = arena.take<float>(states);
   if (ifNot) leaving = arena.take<float>(states);
   adjoints = arena.take<__nv_bfloat16>(heads * numDeltaChunks(call.T) * call.K * call.V);
-  if (device.sharesTime) finished = arena.take<int32_t>(numDeltaCounts(heads, call.T));
+  if (device.sharesTime) {
+    finished = arena.take<int32_t>(numDeltaCounts(heads, call.T));
+    gradientCounts = finished + heads * numDeltaChunks(call.T);
+  }
   if (numBetaShares > 1) betaShares = arena.take<float>(numBetaShares * call.B * call.T * call.H);
 }
 

@@ -19,6 +19,7 @@ struct DeltaBackwardMemory {
   float *leaving = nullptr, *behind = nullptr;  // [segments, B, H, V, K]
   __nv_bfloat16* adjoints;                      // as in DeltaSweepCall
   int32_t* finished = nullptr;                  // likewise, where gradients begin beside the sweep
+  int32_t* gradientCounts = nullptr;            // behind those, cleared with them: the gradients' own
 
   int numBetaShares;
   float* betaShares = nullptr;  // [numBetaShares, B, T, H]; null of a single one

@@ -1,3 +1,4 @@
+#include "cuda/dependent.cuh"
 #include "cuda/elements.cuh"
 #include "gradient.h"
 #include "lane.cuh"
@@ -20,6 +21,7 @@ __global__ void gateGradientKernel(const DeltaGateGradientCall call) {
   const int32_t* resets = call.resets ? call.resets + b * call.T : nullptr;
   const uint64_t starts = documentStarts(resets, first, length, at.lane);
 
+  waitForKernelBefore();
   float end = 0.0f;
   for (int part = 0; part < call.parts; part++) end += call.ends[task * call.parts + part];
   float sum[2];
@@ -78,7 +80,9 @@ cudaError_t launchDeltaBetaSum(const float* from, int shares, int64_t count, flo
 cudaError_t launchDeltaGateGradient(const DeltaGateGradientCall& call, cudaStream_t stream) {
   const int64_t numChunks = (call.T + tileTokens - 1) / tileTokens;
   const int64_t blocks = (call.B * call.H * numChunks + warpsPerBlock - 1) / warpsPerBlock;
-  gateGradientKernel<<<static_cast<unsigned>(blocks), 32 * warpsPerBlock, 0, stream>>>(call);
+  const dim3 grid(static_cast<unsigned>(blocks));
+  if (call.begins) return launchBeside(gateGradientKernel, grid, 32 * warpsPerBlock, 0, stream, call);
+  gateGradientKernel<<<grid, 32 * warpsPerBlock, 0, stream>>>(call);
   return cudaGetLastError();
 }
 

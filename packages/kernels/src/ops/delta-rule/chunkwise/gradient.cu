@@ -20,8 +20,8 @@ class Gradient {
   unsigned char* const shared;
   const uint32_t base;
   const DeltaLane at;
-  const int warp, group, row0, channel, numChunks;
-  const int64_t bh, b, h;
+  const int warp, group, row0, numChunks;
+  GradientTask task{};
   Sums query, erase, write, ofScores, ofProducts;
 
  public:
@@ -33,29 +33,27 @@ class Gradient {
         warp(at.warp - 4),
         group(warp / 4),
         row0(16 * (warp % 4)),
-        channel(64 * (blockIdx.z * panels + group)),
-        numChunks(block.numChunks),
-        bh(block.bh),
-        b(block.b),
-        h(block.h) {}
+        numChunks(block.numChunks) {}
 
   __device__ void run() {
     RingPlace stage, ofPiece;
-    for (bool last = false; !last;) {
+    for (;;) {
       float product = 0.0f;  // a thread's share of <S, D>
       Piece piece;
       clearSums();
       int lastStage = 0;
       for (int value = 0; value < call.V; value += 64) {
         block.stageFull(stage.slot).wait(stage.round);
+        const GradientRecord record = *block.record(stage.slot);
+        if (record.piece.x < 0) return;
         publishToProducts();
-        piece = unpackPiece(*block.record(stage.slot));
+        piece = unpackPiece(record.piece);
+        task = record.task;
         product += addValues(piece, stage.slot);
         lastStage = stage.slot;
         if (Layout::ownProducts || value + 64 < call.V) arriveOfWarp(block.stageFree(lastStage));
         stage = stage.ahead(1, 2);
       }
-      last = piece.closesWalk;
       block.pieceFull(ofPiece.slot).wait(ofPiece.round);
       finish(piece, Layout::pieces + ofPiece.slot * Layout::pieceBytes, Layout::ofScores(lastStage), product);
       if (!Layout::ownProducts) arriveOfWarp(block.stageFree(lastStage));
@@ -214,7 +212,10 @@ class Gradient {
   }
 
   __device__ int part() const {
-    return blockIdx.z * panels + group;
+    return Block::tileOf(task) * panels + group;
+  }
+  __device__ int channel() const {
+    return 64 * part();
   }
 
   /// Shares of k . dk as written key, for dbeta and the gate, and of what rises with the gate.
@@ -232,8 +233,9 @@ class Gradient {
       const int row = row0 + at.group + 8 * i;
       if (at.pairOf != 0) continue;
       written[row] = falling;
-      if (call.g == nullptr || !rows.has(row) || channel >= call.K) continue;
-      const int64_t place = (bh * call.T + rows.first + row) * deltaDotParts(call.K) + part();
+      if (call.g == nullptr || !rows.has(row) || channel() >= call.K) continue;
+      const int64_t place =
+          (static_cast<int64_t>(task.bh) * call.T + rows.first + row) * deltaDotParts(call.K) + part();
       call.risingDots[place] = rising;
       call.fallingDots[place] = falling;
     }
@@ -249,9 +251,9 @@ class Gradient {
     float sum = written[row];
 #pragma unroll
     for (int panel = 1; panel < panels; panel++) sum += written[64 * panel + row];
-    if (blockIdx.z == 0) sum += written[64 * panels + row];
-    const int64_t token = (blockIdx.z * call.B + b) * call.T + rows.first + row;
-    call.dbeta[token * call.H + h] = 0.5f * sum / beta(row);
+    if (Block::tileOf(task) == 0) sum += written[64 * panels + row];
+    const int64_t token = (Block::tileOf(task) * call.B + task.b(call)) * call.T + rows.first + row;
+    call.dbeta[token * call.H + task.h(call)] = 0.5f * sum / beta(row);
   }
 
   /// The sum of a warpgroup's shares.
@@ -261,14 +263,14 @@ class Gradient {
     for (int distance = 16; distance > 0; distance /= 2) share += __shfl_xor_sync(~0u, share, distance);
     if (at.lane == 0) shares[warp % 4] = share;
     joinBarrier(1 + group, 128);
-    if (threadIdx.x % 128 == 0 && channel < call.K)
-      call.ends[(bh * numChunks + chunk) * deltaDotParts(call.K) + part()] =
+    if (threadIdx.x % 128 == 0 && channel() < call.K)
+      call.ends[(static_cast<int64_t>(task.bh) * numChunks + chunk) * deltaDotParts(call.K) + part()] =
           shares[0] + shares[1] + shares[2] + shares[3];
   }
 
   __device__ void storeGradients(const TileRows& rows) {
     const int64_t pitch = static_cast<int64_t>(call.H) * call.K;
-    const int64_t head = b * call.T * pitch + h * call.K;
+    const int64_t head = task.b(call) * call.T * pitch + task.h(call) * call.K;
 #pragma unroll
     for (int i = 0; i < 2; i++) {
       const int row = row0 + at.group + 8 * i;
@@ -284,7 +286,7 @@ class Gradient {
         }
         transposeQuad(queries, at.lane);
         transposeQuad(keys, at.lane);
-        const int column = channel + 8 * n + 8 * (at.lane & 3);
+        const int column = channel() + 8 * n + 8 * (at.lane & 3);
         if (!rows.has(row) || column >= call.K) continue;
         const int64_t place = head + (rows.first + row) * pitch + column;
         *reinterpret_cast<uint4*>(call.dq + place) =
@@ -297,10 +299,11 @@ class Gradient {
 
 template <int panels>
 __global__ void __launch_bounds__(128 * (panels + 1), LONGSCAN_WGMMA&& panels == 1 ? 2 : 1)
-    gradientKernel(const __grid_constant__ DeltaGradientCall call, const __grid_constant__ GradientMaps maps,
-                   int chunksPerBlock) {
+    gradientKernel(const __grid_constant__ DeltaGradientCall call,
+                   const __grid_constant__ GradientMaps maps) {
   extern __shared__ __align__(1024) unsigned char shared[];
-  const GradientBlock<panels> block(call, maps, chunksPerBlock, shared);
+  const GradientBlock<panels> block(call, maps, shared);
+  letNextKernelBegin();
   if (threadIdx.x == 0) block.initBarriers();
   __syncthreads();
   if (warpgroupNumber() == 0) {
@@ -336,18 +339,15 @@ cudaError_t launch(const DeltaGradientCall& call, cudaStream_t stream) {
   if (error != cudaSuccess) return error;
   GradientMaps maps{};
   if ((error = makeGradientMaps(call, maps)) != cudaSuccess) return error;
-  const int64_t chunks = (call.T + tileTokens - 1) / tileTokens, heads = call.B * call.H;
-  const int64_t tiles = (call.K + 64 * panels - 1) / (64 * panels);
-  // Loads of one chunk hide behind the products of the one before; yet enough blocks to fill a chip. A grid
-  // has at most 65,535 of its second dimension.
-  const int64_t perBlock =
-      max((chunks + 65534) / 65535, min(static_cast<int64_t>(8), chunks * heads * tiles / 512));
-  const int64_t groups = (chunks + perBlock - 1) / perBlock;
-  const dim3 grid(static_cast<unsigned>(heads), static_cast<unsigned>(groups), static_cast<unsigned>(tiles));
-  const int threads = 128 * (panels + 1), chunksPerBlock = static_cast<int>(perBlock);
-  if (call.finished != nullptr)
-    return launchBeside(kernel, grid, threads, bytes, stream, call, maps, chunksPerBlock);
-  kernel<<<grid, threads, bytes, stream>>>(call, maps, chunksPerBlock);
+  DeltaDevice device;
+  if ((error = deltaDevice(device)) != cudaSuccess) return error;
+  const int64_t chunks = (call.T + tileTokens - 1) / tileTokens;
+  const int64_t tasks = chunks * call.B * call.H * deltaGradientTiles(call.K, panels);
+  const int64_t room = device.multiprocessors * (panels == 1 ? 2 : 1);
+  const dim3 grid(static_cast<unsigned>(min(tasks, room)));
+  const int threads = 128 * (panels + 1);
+  if (call.finished != nullptr) return launchBeside(kernel, grid, threads, bytes, stream, call, maps);
+  kernel<<<grid, threads, bytes, stream>>>(call, maps);
   return cudaGetLastError();
 }
 

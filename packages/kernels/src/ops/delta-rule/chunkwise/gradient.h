@@ -29,6 +29,7 @@ struct DeltaGradientTensors {
 
 /// Gradients of the chunks' own tokens, after the sweeps. `dbeta`: in deltaBetaShares(K) shares.
 struct DeltaGradientCall : DeltaGradientTokens, DeltaGradientTensors {
+  int32_t* drawn;  // how many chunks blocks have drawn, zero at first; or null: each has its own
   // With a gate, for `launchDeltaGateGradient`.
   float* risingDots;  // [B, H, T, deltaDotParts(K)]: shares of what grows with the log decays up to the token
   float* fallingDots;  // the same, of what falls with them
@@ -43,6 +44,11 @@ __host__ __device__ constexpr int deltaDotParts(int K) {
 /// Channels of K that a block has: as many shares of dbeta there are as blocks to a chunk.
 __host__ __device__ constexpr int deltaBetaShares(int K) {
   return (K + 127) / 128;
+}
+
+/// Tiles of so many panels of 64 channels of K.
+__host__ __device__ constexpr int deltaGradientTiles(int K, int panels) {
+  return (K + 64 * panels - 1) / (64 * panels);
 }
 
 cudaError_t launchDeltaGradient(const DeltaGradientCall& call, cudaStream_t stream);
@@ -63,6 +69,7 @@ struct DeltaGateGradientCall {
   const float* fallingDots;  // [B, H, T, parts]
   const float* ends;         // [B, H, chunks, parts]
   const int32_t* resets;     // [B, T] or null
+  bool begins;               // while the kernel before is still at work
   bool fromZero;             // no state entered the slice: the first token's decay meets nothing
   float* dg;                 // [B, T, H]
 };

@@ -40,7 +40,8 @@ struct GradientLayout {
   static constexpr int shares = sums + 4 * panels * 64 * 4;
   static constexpr int written = shares + 4 * panels * 4;          // by panel and row; then Z . N
   static constexpr int records = written + (panels + 1) * 64 * 4;  // whose piece a stage is
-  static constexpr int barriers = records + 2 * 16;
+  static constexpr int drawn = records + 2 * 16;
+  static constexpr int barriers = drawn + 2 * 4;
   static constexpr int bytes = barriers + 8 * SweepBarrier::bytes;
 
   /// Of a piece whose last stage is that one: the gradients of scores, and a panel further those of products
@@ -51,6 +52,21 @@ struct GradientLayout {
   static_assert(dv == dO + panel, "one after the other");
 };
 
+/// A chunk of a head, and which channels of K.
+struct GradientTask {
+  int bh, tile;
+
+  __device__ int64_t b(const DeltaGradientCall& call) const { return bh / call.H; }
+  __device__ int h(const DeltaGradientCall& call) const { return bh % call.H; }
+};
+
+/// A stage's: which piece of a chunk, and whose. After the last one a record of a chunk below zero.
+struct GradientRecord {
+  int2 piece;
+  GradientTask task;
+};
+static_assert(sizeof(GradientRecord) == 16, "as the layout has it");
+
 /// What the warpgroups of a block have in common.
 template <int panels>
 struct GradientBlock {
@@ -60,29 +76,24 @@ struct GradientBlock {
   const GradientMaps& maps;
   unsigned char* const shared;
   const uint32_t base;
-  const int numChunks, end, begin;  // of all chunks, those of the block; the last blocks have the first
-  const int64_t bh, b, h;
+  const int numChunks;
 
-  __device__ GradientBlock(const DeltaGradientCall& call, const GradientMaps& maps, int chunksPerBlock,
-                           unsigned char* shared)
+  __device__ GradientBlock(const DeltaGradientCall& call, const GradientMaps& maps, unsigned char* shared)
       : call(call),
         maps(maps),
         shared(shared),
         base(sharedAddress(shared)),
-        numChunks(static_cast<int>((call.T + tileTokens - 1) / tileTokens)),
-        end(numChunks - static_cast<int>(blockIdx.y) * chunksPerBlock),
-        begin(max(end - chunksPerBlock, 0)),
-        bh(blockIdx.x),
-        b(bh / call.H),
-        h(bh % call.H) {}
+        numChunks(static_cast<int>((call.T + tileTokens - 1) / tileTokens)) {}
 
-  __device__ int2* record(int stage) const {
-    return reinterpret_cast<int2*>(shared + Layout::records + 16 * stage);
-  }
+  // Tiles of K. With one panel there is but one.
+  __device__ int numTiles() const { return panels == 1 ? 1 : deltaGradientTiles(call.K, panels); }
+  __device__ static int tileOf(const GradientTask& task) { return panels == 1 ? 0 : task.tile; }
 
-  __device__ PieceWalk walk() const {
-    return PieceWalk(call.resets ? call.resets + b * call.T : nullptr, call.T, begin, end, true);
+  __device__ GradientRecord* record(int stage) const {
+    return reinterpret_cast<GradientRecord*>(shared + Layout::records + 16 * stage);
   }
+  /// The task that the loading warpgroup has drawn, in turns at two places.
+  __device__ int& drawn(int turn) const { return reinterpret_cast<int*>(shared + Layout::drawn)[turn]; }
 
   /// Of the two stages, and of the pieces' queries and keys.
   __device__ SweepBarrier stageFull(int i) const { return barrier(i); }
@@ -116,6 +127,7 @@ struct GradientBlock {
 };
 
 /// The block's first warpgroup, which loads ahead: whole chunks by the copy engine, other pieces by itself.
+/// Blocks draw chunks one by one, the last ones first, as the sweep beside finishes them.
 template <int panels>
 class GradientLoader {
   using Block = GradientBlock<panels>;
@@ -124,34 +136,64 @@ class GradientLoader {
 
   const Block& block;
   const DeltaGradientCall& call;
+  GradientTask task{};
   RingPlace stage, ofPiece;
 
  public:
   __device__ explicit GradientLoader(const Block& block) : block(block), call(block.call) {}
 
   __device__ void run() {
-    for (PieceWalk walk = block.walk(); !walk.done(); walk.advance()) {
-      if (walk.piece().opensChunk) waitUntilFinished(walk.piece().chunk);
-      for (int value = 0; value < call.V; value += 64) {
-        fillStage(walk.piece(), value);
-        if (value == 0) fillPiece(walk.piece());
+    const int heads = static_cast<int>(call.B) * call.H, tiles = block.numTiles();
+    // One ahead, since a number takes long to come. Blocks that find no room beside the sweep have drawn
+    // none.
+    int next = threadIdx.x == 0 ? draw(0) : 0;
+    for (int turn = 0;; turn++) {
+      if (threadIdx.x == 0) {
+        block.drawn(turn % 2) = next;
+        next = draw(turn + 1);
       }
+      joinBarrier(4, threads);
+      const int number = block.drawn(turn % 2), place = number / tiles;
+      const int chunk = block.numChunks - 1 - place / heads;
+      if (chunk < 0) break;
+      task = {place % heads, number % tiles};
+      waitUntilFinished(chunk);
+      for (PieceWalk walk(call.resets ? call.resets + task.b(call) * call.T : nullptr, call.T, chunk,
+                          chunk + 1, true);
+           !walk.done(); walk.advance())
+        for (int value = 0; value < call.V; value += 64) {
+          fillStage(walk.piece(), value);
+          if (value == 0) fillPiece(walk.piece());
+        }
     }
-    if (call.finished != nullptr && block.begin == 0) waitForKernelBefore();
+    end();
+    if (call.finished != nullptr) waitForKernelBefore();
   }
 
  private:
+  __device__ int draw(int turn) const {
+    return call.drawn != nullptr ? atomicAdd(call.drawn, 1) : static_cast<int>(blockIdx.x + turn * gridDim.x);
+  }
+
   __device__ void waitUntilFinished(int chunk) const {
     if (call.finished == nullptr) return;
-    waitForParts(call.finished + block.bh * block.numChunks + chunk, deltaPartsOfChunk(call.V));
+    waitForParts(call.finished + static_cast<int64_t>(task.bh) * block.numChunks + chunk,
+                 deltaPartsOfChunk(call.V));
     passCountsToCopies();
+  }
+
+  __device__ void end() const {
+    block.stageFree(stage.slot).wait(stage.round ^ 1);
+    if (threadIdx.x != 0) return;
+    block.record(stage.slot)->piece.x = -1;
+    block.stageFull(stage.slot).arrive();
   }
 
   __device__ Tile<64> tile(int offset) const { return {block.base + offset}; }
   __device__ bool isWhole(const Piece& piece) const {
     return LONGSCAN_COPY_ENGINE && block.maps.usable && piece.low == 0 && piece.high == tileTokens;
   }
-  __device__ static int column(int panel) { return 64 * (blockIdx.z * panels + panel); }
+  __device__ int column(int panel) const { return 64 * (Block::tileOf(task) * panels + panel); }
 
   /// All threads have started their copies, or `bytes` of the copy engine's are to come.
   __device__ void announce(SweepBarrier full, int bytes) const {
@@ -180,8 +222,8 @@ class GradientLoader {
     const SweepBarrier full = block.stageFull(stage.slot);
     block.stageFree(stage.slot).wait(stage.round ^ 1);
     const bool state = Block::meetsState(piece), adjoint = Block::meetsAdjoint(piece);
-    const int64_t chunk = block.bh * block.numChunks + piece.chunk;
-    if (threadIdx.x == 0) *block.record(stage.slot) = packPiece(piece);
+    const int64_t chunk = static_cast<int64_t>(task.bh) * block.numChunks + piece.chunk;
+    if (threadIdx.x == 0) *block.record(stage.slot) = {packPiece(piece), task};
     if (isWhole(piece)) {
       // Nobody waits any more: of a stage filled, read and free again he would see that it is not free yet.
       joinBarrier(4, threads);
@@ -191,9 +233,9 @@ class GradientLoader {
         const auto copy = [&](int to, const CUtensorMap& map, int head, int batch) {
           copyBox(block.base + offset + to, map, full.address, value, head, token, batch);
         };
-        copy(Layout::dO, block.maps.dO, block.h, block.b);
-        copy(Layout::dv, block.maps.dv, block.h, block.b);
-        copy(Layout::corrections, block.maps.corrections, 0, block.bh);
+        copy(Layout::dO, block.maps.dO, task.h(call), task.b(call));
+        copy(Layout::dv, block.maps.dv, task.h(call), task.b(call));
+        copy(Layout::corrections, block.maps.corrections, 0, task.bh);
 #pragma unroll
         for (int i = 0; i < panels; i++) {
           const int at = block.base + offset + i * Layout::panel;
@@ -204,14 +246,15 @@ class GradientLoader {
       }
     } else {
       const int pitch = call.H * call.V;
-      const int64_t head = block.b * call.T * pitch + block.h * call.V, place = chunk * call.V * call.K;
+      const int64_t head = task.b(call) * call.T * pitch + task.h(call) * call.V,
+                    place = chunk * call.V * call.K;
       const TileRows rows = Block::rowsOf(piece), values{value, 0, min(64, call.V - value), false};
       const auto fill = [&](int to, const __nv_bfloat16* from, int pitch) {
         fillRows(tile(offset + to), from, pitch, value, call.V, rows);
       };
       fill(Layout::dO, call.dO + head, pitch);
       fill(Layout::dv, call.dv + head, pitch);
-      fill(Layout::corrections, call.corrections + block.bh * block.numChunks * tileTokens * call.V, call.V);
+      fill(Layout::corrections, call.corrections + (chunk - piece.chunk) * tileTokens * call.V, call.V);
 #pragma unroll 1
       for (int i = 0; i < panels; i++) {
         const int at = offset + i * Layout::panel;
@@ -231,7 +274,7 @@ class GradientLoader {
     const TileRows rows = Block::rowsOf(piece);
     if (threadIdx.x < 64) {
       const int row = threadIdx.x;
-      const int64_t token = (block.b * call.T + rows.first + row) * call.H + block.h;
+      const int64_t token = (task.b(call) * call.T + rows.first + row) * call.H + task.h(call);
       if (call.g) copyAsync4(block.base + offset + Layout::gates + 4 * row, call.g + token, rows.has(row));
       if (call.beta)
         copyAsync4(block.base + offset + Layout::beta + 4 * row, call.beta + token, rows.has(row));
@@ -242,12 +285,14 @@ class GradientLoader {
 #pragma unroll
         for (int i = 0; i < panels; i++) {
           const int at = block.base + offset + i * Layout::panel;
-          copyBox(at + Layout::queries, block.maps.q, full.address, column(i), block.h, rows.first, block.b);
-          copyBox(at + Layout::keys, block.maps.k, full.address, column(i), block.h, rows.first, block.b);
+          copyBox(at + Layout::queries, block.maps.q, full.address, column(i), task.h(call), rows.first,
+                  task.b(call));
+          copyBox(at + Layout::keys, block.maps.k, full.address, column(i), task.h(call), rows.first,
+                  task.b(call));
         }
     } else {
       const int pitch = call.H * call.K;
-      const int64_t head = block.b * call.T * pitch + block.h * call.K;
+      const int64_t head = task.b(call) * call.T * pitch + task.h(call) * call.K;
 #pragma unroll 1
       for (int i = 0; i < panels; i++) {
         const int at = offset + i * Layout::panel;

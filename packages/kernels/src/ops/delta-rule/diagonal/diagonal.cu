@@ -44,9 +44,7 @@ cudaError_t deltaDiagonalBackward(const Call& call, const LongscanDeltaRuleBackw
                                            work.takesWholeChunks,
                                            io.dg};
   if (work.takesWholeChunks) {
-    // Behind the chunks' counts, which the sweep's launch has cleared.
-    auto* const counts =
-        reinterpret_cast<DeltaWholeCounts*>(work.swept.finished + call.B * call.H * numDeltaChunks(call.T));
+    auto* const counts = reinterpret_cast<DeltaWholeCounts*>(work.swept.gradientCounts);
     error = launchDeltaWholeGradient(gradient, {counts, work.left, kept.outOf, kept.gamma}, device, stream);
     if (error == cudaSuccess)
       error = launchDeltaLeftGradient(gradient, {work.left, counts, deltaWholeBlocks(gradient, device)},

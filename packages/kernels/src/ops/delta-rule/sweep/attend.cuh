@@ -1,6 +1,7 @@
 #pragma once
 
 #include "place.cuh"
+#include "store.cuh"
 
 namespace longscan {
 
@@ -136,28 +137,8 @@ class SweepAttendant : SweepPlace<SweepBlock<KN, kind, diagonal, width>> {
     arriveOfWarp(block.outputsReady(part.slot));
   }
 
-  /// Where a piece's row is stored in [B, T, H, V], or null.
-  __device__ __nv_bfloat16* placeOf(__nv_bfloat16* tensor, const Piece& piece, int row) const {
-    const int64_t token = block.b * call.T + static_cast<int64_t>(piece.chunk) * tileTokens + row;
-    return row >= piece.low && row < piece.high ? tensor + (token * call.H + block.h) * call.V + block.value
-                                                : nullptr;
-  }
-
-  /// A quad's lanes exchange columns, so that each stores 16 bytes.
-  __device__ void storeRows() {
-    __nv_bfloat16* const tensor = backward ? call.dv : call.o;
-#pragma unroll
-    for (int i = 0; i < 2; i++) {
-      __nv_bfloat16* const to = placeOf(tensor, piece, row0 + at.group + 8 * i);
-#pragma unroll
-      for (int n = 0; n < width / 8; n += 4) {
-        uint32_t unit[4] = {packed[i][n], packed[i][n + 1], packed[i][n + 2], packed[i][n + 3]};
-        transposeQuad(unit, at.lane);
-        const int column = 8 * (n + (at.lane & 3));
-        if (to != nullptr && column < call.V - block.value)
-          *reinterpret_cast<uint4*>(to + column) = make_uint4(unit[0], unit[1], unit[2], unit[3]);
-      }
-    }
+  __device__ void storeRows() const {
+    storeTokenRows<width>(block, backward ? call.dv : call.o, piece, row0, packed, at);
   }
 };
 

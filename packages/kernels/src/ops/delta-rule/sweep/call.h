@@ -25,6 +25,7 @@ inline DeltaSlice sliceOf(const LongscanDeltaRule& call) {
 inline DeltaSweepCall sweepOf(const LongscanDeltaRule& call, const DeltaChunks& chunks) {
   DeltaSweepCall sweep{sliceOf(call)};
   sweep.diagonal = call.gate == longscanDeltaGateDiagonal;
+  sweep.decays = call.gate != longscanDeltaGateNone;
   sweep.q = bf16(call.q);
   sweep.k = bf16(call.k);
   sweep.v = bf16(call.v);

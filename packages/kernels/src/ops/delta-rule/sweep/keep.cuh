@@ -1,9 +1,6 @@
 #pragma once
 
-#include "../chunkwise/lane.cuh"
-#include "cuda/dependent.cuh"
-#include "layout.cuh"
-#include "parts.cuh"
+#include "store.cuh"
 
 namespace longscan {
 
@@ -38,7 +35,8 @@ class SweepKeeper {
       // One warp starts the copy engine. They take turns, since the one whose turn it was will wait for the
       // state to have arrived before it counts.
       if (next.piece.opensChunk && (!byEngine() || at.warp % 4 == i % 4)) {
-        storeState(next.piece, shown);
+        storeState<KN, width>(block, backward ? call.adjoints : call.states, number(next.piece.chunk), shown,
+                              byEngine());
         stored = next.piece.chunk;
       }
       if (!backward) {
@@ -66,36 +64,9 @@ class SweepKeeper {
     return LONGSCAN_COPY_ENGINE && block.maps.usable && (backward || KN <= 2);
   }
 
-  /// For the kernel beside, which may read the chunk then. Whoever waits for it is not in this block.
-  __device__ void count(int chunk) const {
-    waitForRuns();
-    const int parts = call.V - block.value > 32 ? width / 32 : 1;
-    __syncwarp();
-    if (at.lane == 0)
-      countParts(call.finished + block.bh * block.numChunks + chunk, byEngine() ? 4 * parts : parts);
-  }
-
-  __device__ void storeState(const Piece& piece, int shown) const {
-    const int64_t chunk = block.bh * block.numChunks + piece.chunk;
-    if (byEngine()) {
-      if (electLane()) {
-        publishToProducts();
-#pragma unroll
-        for (int panel = 0; panel < KN; panel++)
-          storeBox(block.maps.states, block.stateTile(shown, panel).base, 64 * panel, 0, block.value,
-                   static_cast<int>(chunk));
-        commitRuns();
-      }
-      __syncwarp();
-      return;
-    }
-    __nv_bfloat16* const to =
-        (backward ? call.adjoints : call.states) + (chunk * call.V + block.value) * call.K;
-#pragma unroll
-    for (int panel = 0; panel < KN; panel++)
-      storeChannels<width>(block.stateTile(shown, panel), to + 64 * panel, call.V - block.value,
-                           call.K - 64 * panel, call.K, threadIdx.x % 128);
-  }
+  /// Of the head's chunk among all.
+  __device__ int64_t number(int chunk) const { return block.bh * block.numChunks + chunk; }
+  __device__ void count(int chunk) const { countChunk<width>(block, number(chunk), byEngine()); }
 
   /// N, where U was.
   __device__ void storeTokens(const Piece& piece, int shown) const {

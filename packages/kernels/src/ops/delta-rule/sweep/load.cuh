@@ -2,6 +2,7 @@
 
 #include "cuda/dependent.cuh"
 #include "layout.cuh"
+#include "rows.cuh"
 
 namespace longscan {
 
@@ -115,8 +116,8 @@ class SweepLoader {
       __syncwarp();
     } else {
       for (int panel = 0; panel < KN; panel++)
-        fillRows(Tile<64>{to + panel * Layout::panel}, from + 64 * panel, pitch, call.K - 64 * panel, rows);
-      finish(full);
+        copyRows(Tile<64>{to + panel * Layout::panel}, from + 64 * panel, pitch, call.K - 64 * panel, rows);
+      announceCopies(full);
     }
     operand = operand.ahead(Layout::operandsPerPiece, block.rings.operands);
   }
@@ -150,12 +151,12 @@ class SweepLoader {
       }
       __syncwarp();
     } else {
-      fillRows(block.scores(slot), call.chunks.scores + headRows * 64, 64, 64, rows);
-      if (takesInverse) fillRows(block.inverse(slot), call.chunks.inverse + headRows * 64, 64, 64, rows);
+      copyRows(block.scores(slot), call.chunks.scores + headRows * 64, 64, 64, rows);
+      if (takesInverse) copyRows(block.inverse(slot), call.chunks.inverse + headRows * 64, 64, 64, rows);
       if (backward) {
-        fillRows(block.values(slot), call.dO + headV + block.value, pitchV, call.V - block.value, rows);
+        copyRows(block.values(slot), call.dO + headV + block.value, pitchV, call.V - block.value, rows);
       } else {
-        fillRows(block.values(slot), call.chunks.u + headRows * call.V + block.value, call.V,
+        copyRows(block.values(slot), call.chunks.u + headRows * call.V + block.value, call.V,
                  call.V - block.value, rows);
       }
       for (int row = lane; row < tileTokens; row += 32) {
@@ -164,28 +165,9 @@ class SweepLoader {
       }
       for (int i = lane; diagonal && i < 16 * KN; i += 32)
         copyAsync16(gamma + 16 * i, decays + 4 * i, 4 * i < call.K);
-      finish(full);
+      announceCopies(full);
     }
     part = part.ahead(1, block.rings.parts);
-  }
-
-  /// Rows of 64 bytes or 128, as many columns of which are there.
-  template <typename Rows>
-  __device__ void fillRows(Rows to, const __nv_bfloat16* from, int pitch, int columns,
-                           const TileRows& rows) const {
-    constexpr int units = Rows::bytes / tileTokens / 16;
-#pragma unroll 4
-    for (int i = lane; i < tileTokens * units; i += 32) {
-      const int row = i / units, unit = i % units;
-      copyAsync16(to.address(row, unit), from + (rows.first + row) * pitch + 8 * unit,
-                  rows.has(row) && 8 * unit < columns);
-    }
-  }
-
-  __device__ void finish(SweepBarrier full) const {
-    full.expectCopies();
-    __syncwarp();
-    if (lane == 0) full.arrive();
   }
 };
 

@@ -1,3 +1,4 @@
+#include "../adjoint/adjoint.h"
 #include "attend.cuh"
 #include "chain.cuh"
 #include "cuda/dependent.cuh"
@@ -85,8 +86,12 @@ cudaError_t launch(const DeltaSweepCall& call, cudaStream_t stream) {
   const cudaError_t error = deltaDevice(device);
   if (error != cudaSuccess) return error;
   if (sweepWidth(device, backward, call.K, call.V) == wideValues) {
-    if constexpr (backward)
-      if (call.K > 64) return launchOf<2, kind, diagonal, wideValues>(call, device, stream);
+    if (call.K > 64) {
+      if constexpr (kind == SweepKind::backward && !diagonal)
+        return launchDeltaTwoPanelAdjoints(call, stream);
+      else if constexpr (backward)
+        return launchOf<2, kind, diagonal, wideValues>(call, device, stream);
+    }
     return launchOf<1, kind, diagonal, wideValues>(call, device, stream);
   }
   if (call.K <= 64) return launchOf<1, kind, diagonal, narrowValues>(call, device, stream);

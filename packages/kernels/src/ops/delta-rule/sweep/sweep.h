@@ -47,7 +47,8 @@ struct DeltaSlice {
 /// The chunks may be cut into segments of `segmentChunks`, the last of which may have fewer. Each has blocks
 /// of its own and a state of its own to begin with; those from `firstSegment` on are swept.
 struct DeltaSweepCall : DeltaSlice {
-  bool diagonal;
+  bool diagonal;           // a gate per channel
+  bool decays;             // any gate
   const __nv_bfloat16* q;  // [B, T, H, K]
   const __nv_bfloat16* k;  // [B, T, H, K]
   const __nv_bfloat16* v;  // [B, T, H, V]
