@@ -44,6 +44,7 @@ class DiagonalPanels {
   using Layout = DiagonalPrepareLayout;
   /// Where sums of log2 decays begin, for all chunks alike: a row's numbers depend on no later gate.
   static constexpr float firstSum = -mildest;
+  static constexpr float leastExponent = -126.0f;  // of f32
 
   const DeltaDiagonalPrepareCall& call;
   unsigned char* const shared;
@@ -167,13 +168,16 @@ class DiagonalPanels {
     multiplyHalf(scores, a, 4);
   }
 
+  /// Never zero of a mild channel: `wholeGradientKernel` takes chunks of such.
   __device__ void storeGamma(int channel) const {
     const int thread = threadAnew();
     if (thread >= 64 || channel + thread >= call.K) return;
     float sum = 0.0f;
 #pragma unroll
     for (int sub = 0; sub < numSubs; sub++) sum += subs().totals(sub)[thread];
-    call.to.gamma[static_cast<int64_t>(index) * call.K + channel + thread] = exp2Fast(sum);
+    const bool tooSmall = sum < leastExponent && firstSum + sum >= mildest;
+    call.to.gamma[static_cast<int64_t>(index) * call.K + channel + thread] =
+        exp2Fast(tooSmall ? leastExponent : sum);
   }
 
   /// Keys as products read them, 2^-c K, and as the sweeps do, 2^(c_C - c) K.
