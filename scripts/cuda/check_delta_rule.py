@@ -37,6 +37,10 @@ CASES = [
     (2, 333, 3, 128, 128, (-0.5, 0), [64, 70, 250]),
     (1, 256, 3, 128, 128, (-0.05, 0), None),
     (3, 200, 2, 128, 128, (-6, -1e-4), None),
+    # Channels that decay far in a chunk, and in a sub-chunk of 16.
+    (2, 260, 2, 128, 128, (-12, -0.01), None),
+    (1, 260, 2, 128, 128, (-40, -0.05), [70]),
+    (1, 260, 2, 64, 64, (-40, -0.05), None),
 ]
 # Whole chunks and parts, every width of the sweeps.
 SANITIZED = [

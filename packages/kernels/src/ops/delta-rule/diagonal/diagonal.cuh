@@ -4,7 +4,8 @@
 #include "cuda/warpgroup.cuh"
 
 // A diagonal gate inside a chunk of 64 tokens, with c the sums of log2 decays from the piece's start up to
-// and with a token. From token j to a later i the decay is 2^c_i 2^-c_j, as long as `mildest` holds both. A
+// and with a token. From token j to a later i the decay is 2^c_i 2^-c_j, as long as `mildest` holds both.
+// Where c begins makes no difference to that, so it begins above zero, and holds what decays twice as far. A
 // chunk that decays further in some channel is taken by sub-chunks of 16, whose sums begin anew: from token j
 // to i of another sub-chunk the decay is that from j to its sub-chunk's end, then those of the sub-chunks
 // between, then that from its own start to i, factors of at most one whatever the gates are; inside a
@@ -61,10 +62,10 @@ __device__ inline void fillGates(PairPanel c, const float* from, int64_t pitch, 
   }
 }
 
-/// Gates in `c` become sums in log2; a thread has one channel of a sub-chunk. meet(): a barrier of these
-/// threads.
+/// Gates in `c` become sums in log2 from `first` on; a thread has one channel of a sub-chunk. meet(): a
+/// barrier of these threads.
 template <typename Meet>
-__device__ inline void sumGates(PairPanel c, SubDecays subs, int thread, Meet&& meet) {
+__device__ inline void sumGates(PairPanel c, SubDecays subs, int thread, float first, Meet&& meet) {
   static_assert(diagonalThreads == 64 * numSubs, "a channel of a sub-chunk each");
   constexpr float log2e = 1.4426950408889634f;
   const int channel = thread % 64, own = thread / 64;
@@ -75,7 +76,7 @@ __device__ inline void sumGates(PairPanel c, SubDecays subs, int thread, Meet&& 
   for (int i = 0; i < subTokens; i++) sums[i] = sum += sums[i] * log2e;
   subs.totals(own)[channel] = sum;
   meet();
-  float before = 0.0f, all = 0.0f;
+  float before = first, all = first;
 #pragma unroll
   for (int sub = 0; sub < numSubs; sub++) {
     if (sub == own) before = all;

@@ -42,6 +42,9 @@ template <bool ofQueries>
 class DiagonalPanels {
  protected:
   using Layout = DiagonalPrepareLayout;
+  /// Where sums of log2 decays begin, for all chunks alike: a row's numbers depend on no later gate.
+  static constexpr float firstSum = -mildest;
+  static constexpr float leastExponent = -126.0f;  // of f32
 
   const DeltaDiagonalPrepareCall& call;
   unsigned char* const shared;
@@ -134,7 +137,7 @@ class DiagonalPanels {
     fillPanel(channel);
     waitForCopies<0>();
     meet();
-    sumGates(c(), subs(), threadAnew(), [&] { meet(); });
+    sumGates(c(), subs(), threadAnew(), firstSum, [&] { meet(); });
     if (ofQueries && low() == 0) storeGamma(channel);
     if (areMild(subs(), threadAnew() % 32)) {
       addDecayed<true>(scores, channel);
@@ -165,11 +168,16 @@ class DiagonalPanels {
     multiplyHalf(scores, a, 4);
   }
 
+  /// Never zero of a mild channel: `wholeGradientKernel` takes chunks of such.
   __device__ void storeGamma(int channel) const {
     const int thread = threadAnew();
-    if (thread < 64 && channel + thread < call.K)
-      call.to.gamma[static_cast<int64_t>(index) * call.K + channel + thread] =
-          exp2Fast(subs().starts(numSubs)[thread]);
+    if (thread >= 64 || channel + thread >= call.K) return;
+    float sum = 0.0f;
+#pragma unroll
+    for (int sub = 0; sub < numSubs; sub++) sum += subs().totals(sub)[thread];
+    const bool tooSmall = sum < leastExponent && firstSum + sum >= mildest;
+    call.to.gamma[static_cast<int64_t>(index) * call.K + channel + thread] =
+        exp2Fast(tooSmall ? leastExponent : sum);
   }
 
   /// Keys as products read them, 2^-c K, and as the sweeps do, 2^(c_C - c) K.
@@ -200,8 +208,8 @@ class DiagonalPanels {
     }
   }
 
-  /// A warp's rows of queries or keys as first operand, decayed from the piece's start, over 32 columns from
-  /// 8 step on and without what is steep; and in bf16 as the sweeps read them.
+  /// A warp's rows of queries or keys as first operand, decayed by their sums, over 32 columns from 8 step on
+  /// and without what is steep; and in bf16, decayed from the piece's start, as the sweeps read them.
   template <bool mild>
   __device__ void decayOn(Tf32A (&a)[4], int channel, int step) const {
     const DeltaLane at(threadAnew());
@@ -209,6 +217,7 @@ class DiagonalPanels {
     const uint32_t from = (ofQueries ? Q() : K()).address(row, 0) + 2 * at.pairOf;
     const uint32_t to = ofQueries ? from : eraseKeys(channel).address(row, 0) + 2 * at.pairOf;
     const float* const sums = &c().at(row, at.pairOf);
+    constexpr float fromStart = 1.0f / (1ull << 48) / (1ull << 48);  // 2^-firstSum
 #pragma unroll
     for (int k = 0; k < 4; k++)
 #pragma unroll
@@ -220,7 +229,8 @@ class DiagonalPanels {
         a[k][i] = mild || sum.x >= mildest ? roundInProduct(near) : 0;
         a[k][i + 2] = mild || sum.y >= mildest ? roundInProduct(far) : 0;
         storeShared((to ^ unit << 4) + 8 * Tile<64>::pitch * i,
-                    ofQueries ? pack(call.scale * near, call.scale * far) : pack(near, far));
+                    ofQueries ? pack(call.scale * (fromStart * near), call.scale * (fromStart * far))
+                              : pack(fromStart * near, fromStart * far));
       }
   }
 

@@ -43,7 +43,7 @@ class SteepChannels {
     // No row decays further than the last one. Of gates that are not numbers, too.
     const float2 end = startOf(sub + 1, 2 * at.lane), start = startOf(sub, 2 * at.lane);
     if (__all_sync(~0u, fminf(end.x, end.y) >= mildest)) return;
-    const bool deep = !__all_sync(~0u, fminf(end.x - start.x, end.y - start.y) >= deepest);
+    const bool deep = !__all_sync(~0u, fminf(end.x - start.x, end.y - start.y) >= 2 * deepest);
 #pragma unroll 1
     for (int column = at.pairOf; column < 64; column += 8) addUnit(scores, endKeys, column);
     if (deep) addDeepTo(scores);
@@ -71,9 +71,13 @@ class SteepChannels {
       const float2 x = pairOf(X, row(i), column), sum = c.pairAt(row(i), column);
       a[i] = of(x.x, sum.x, start.x);
       a[i + 2] = of(x.y, sum.y, start.y);
-      own[i] = sum.x - start.x >= deepest ? roundToTf32(a[i]) : 0;
-      own[i + 2] = sum.y - start.y >= deepest ? roundToTf32(a[i + 2]) : 0;
+      own[i] = sum.x - start.x >= 2 * deepest ? roundToTf32(a[i]) : 0;
+      own[i + 2] = sum.y - start.y >= 2 * deepest ? roundToTf32(a[i + 2]) : 0;
     }
+    // None of them is steep, as most are not.
+    if (__all_sync(~0u, a[0] == 0.0f && a[1] == 0.0f && a[2] == 0.0f && a[3] == 0.0f)) return;
+#pragma unroll
+    for (int i = 0; i < 4; i++) a[i] *= fromStart;
 #pragma unroll
     for (int other = numSubs - 1; other >= 0; other--) {
       if (other > sub) continue;
@@ -93,17 +97,19 @@ class SteepChannels {
         } else {
           const float2 both = pairOf(K, key, column), sum = c.pairAt(key, column);
           mmaTf32(scores[2 * other + n], own,
-                  roundToTf32(both.x * exp2Fast(fminf(start.x - sum.x, -deepest))),
-                  roundToTf32(both.y * exp2Fast(fminf(start.y - sum.y, -deepest))));
+                  roundToTf32(both.x * exp2Fast(fminf(start.x - sum.x + deepest, -deepest))),
+                  roundToTf32(both.y * exp2Fast(fminf(start.y - sum.y + deepest, -deepest))));
         }
       }
     }
   }
 
-  /// A steep channel of a row, decayed from its sub-chunk's start.
+  /// A steep channel of a row, decayed from its sub-chunk's start and times 2^-deepest, so that two factors
+  /// hold twice as much.
   __device__ static float of(float x, float sum, float start) {
-    return sum >= mildest ? 0.0f : x * exp2Fast(sum - start);
+    return sum >= mildest ? 0.0f : x * exp2Fast(sum - start - deepest);
   }
+  static constexpr float fromStart = 1.0f / (1ull << 40) / (1ull << 40);  // 2^deepest
 
   /// Inside the sub-chunk, channels that decay too far for two factors even there, in f32. What is above the
   /// diagonal is never used.
@@ -120,7 +126,7 @@ class SteepChannels {
         for (int i = 0; i < 2; i++) {
           const float sum = c.at(row(i), column);
           const float product = numberAt(X, row(i), column) * k * exp2Fast(fminf(sum - from, 0.0f));
-          if (!(sum >= mildest) && !(sum - start >= deepest)) found[j / 2][2 * i + j % 2] += product;
+          if (!(sum >= mildest) && !(sum - start >= 2 * deepest)) found[j / 2][2 * i + j % 2] += product;
         }
       }
     }

@@ -12,7 +12,7 @@ class WholeGradient : WholeTokens<half> {
   using Tokens = WholeTokens<half>;
   using Tokens::at, Tokens::block, Tokens::call, Tokens::erase, Tokens::halfTokens, Tokens::panel,
       Tokens::query, Tokens::warp, Tokens::write;
-  using Tokens::behind, Tokens::beta, Tokens::column, Tokens::dots, Tokens::floats, Tokens::gamma,
+  using Tokens::behind, Tokens::beta, Tokens::column, Tokens::dots, Tokens::firsts, Tokens::floats,
       Tokens::meet, Tokens::products, Tokens::tile, Tokens::totals, Tokens::weights;
   using typename Tokens::Layout;
   enum Barrier { weightsThere = 1 };
@@ -31,7 +31,7 @@ class WholeGradient : WholeTokens<half> {
       block.gatesFull().wait(turn);
       Tokens::sumGates();
       block.tokensFull().wait(turn);
-      Tokens::decayWritten(turn);
+      Tokens::decayStates(turn);
       Tokens::readKeys(turn);
       Tokens::readQueries(turn);
       meet();
@@ -156,7 +156,8 @@ class WholeGradient : WholeTokens<half> {
     float later = behind(0)[own.channel] + behind(1)[own.channel], product = 0.0f;
 #pragma unroll
     for (int i = 0; i < 8; i++) product += products(turn)[Layout::K * i + own.channel];
-    later += gamma(turn)[own.channel] * product;
+    const float halfDecay = exp2Fast(-firsts()[own.channel]);
+    later += halfDecay * product * halfDecay;
 #pragma unroll
     for (int sub = 1; sub < numSubs; sub++)
       if (sub > own.sub) later += totals(sub)[own.channel];

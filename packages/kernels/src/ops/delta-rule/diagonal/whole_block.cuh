@@ -37,15 +37,16 @@ struct WholeLayout {
   static constexpr int gatesBytes = 4 * panel;
 
   // Of this chunk and the one before it, by turns: weights of scores and of products of keys, shares of
-  // rowsum_V(S o D) by half of V and warp, and what came with the states.
+  // rowsum_V(S o D) by half of V and warp, and beta.
   static constexpr int weights = gates + gatesBytes;
   static constexpr int products = weights + 4 * panel;
   static constexpr int productBytes = 8 * K * 4;
-  static constexpr int factors = products + 2 * productBytes;  // beta of 64 tokens, decays of the channels
-  static constexpr int factorBytes = (64 + K) * 4;
+  static constexpr int factors = products + 2 * productBytes;
+  static constexpr int factorBytes = 64 * 4;
   static constexpr int records = factors + 2 * factorBytes;
 
-  static constexpr int totals = records + 16;              // by sub-chunk and channel
+  static constexpr int firsts = records + 16;              // by channel: where sums of log2 decays begin
+  static constexpr int totals = firsts + K * 4;            // by sub-chunk and channel
   static constexpr int behind = totals + numSubs * K * 4;  // by half of the tokens and channel
   static constexpr int dots = behind + 2 * K * 4;          // by warp and token of its half
   static constexpr int barriers = dots + 16 * 32 * 4;

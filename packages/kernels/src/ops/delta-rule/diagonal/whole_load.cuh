@@ -80,12 +80,12 @@ class WholeLoader {
         call.dbeta[(at.batch * call.T + at.token + row) * call.H + at.head] = 0.0f;
   }
 
+  /// Whether no channel decays below 2^(2 mildest), where `prepare` leaves zero.
   __device__ bool isMild(int index) const {
-    constexpr float least = 1.0f / (1ull << 48) / (1ull << 48);  // 2^mildest
     const int64_t first = static_cast<int64_t>(index % numChunks) * tileTokens;
     const float4 decays =
         reinterpret_cast<const float4*>(block.whole.gamma + static_cast<int64_t>(index) * Layout::K)[lane];
-    bool mild = decays.x >= least && decays.y >= least && decays.z >= least && decays.w >= least;
+    bool mild = decays.x > 0.0f && decays.y > 0.0f && decays.z > 0.0f && decays.w > 0.0f;
     mild = mild && first + tileTokens <= call.T;
     if (call.resets != nullptr && mild) {
       const int32_t* const resets = call.resets + index / numChunks / call.H * call.T + first;
@@ -110,10 +110,8 @@ class WholeLoader {
     };
     if (electLane()) {
       arriveExpecting(full, Layout::valueBytes + Layout::factorBytes);
-      copyRun(block.factors(turn), block.whole.outOf + static_cast<int64_t>(index) * tileTokens, 256,
-              full.address);
-      copyRun(block.factors(turn) + 256, block.whole.gamma + static_cast<int64_t>(index) * Layout::K,
-              4 * Layout::K, full.address);
+      copyRun(block.factors(turn), block.whole.outOf + static_cast<int64_t>(index) * tileTokens,
+              Layout::factorBytes, full.address);
       loadRows(Layout::outputs, maps.dO, at.head, at.batch);
       loadRows(Layout::corrections, maps.corrections, 0, at.bh);
       loadStates(Layout::states, maps.states);

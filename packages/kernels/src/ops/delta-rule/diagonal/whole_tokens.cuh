@@ -42,7 +42,7 @@ class WholeTokens {
   __device__ const float* beta(int turn) const {
     return floats(Layout::factors + turn * Layout::factorBytes);
   }
-  __device__ const float* gamma(int turn) const { return beta(turn) + 64 + 64 * panel; }
+  __device__ float* firsts() const { return floats(Layout::firsts) + 64 * panel; }
   __device__ float* products(int turn) const {
     return floats(Layout::products + turn * Layout::productBytes) + 64 * panel;
   }
@@ -68,7 +68,7 @@ class WholeTokens {
             channel, sub};
   }
 
-  /// Gates become sums in log2, by channel.
+  /// Gates become sums in log2, by channel, which begin as far above zero as they end below it.
   __device__ void sumGates() const {
     constexpr float log2e = 1.4426950408889634f;
     const Column own = column();
@@ -79,7 +79,14 @@ class WholeTokens {
     for (int i = 0; i < subTokens; i++) sums[i] = sum += sums[i] * log2e;
     totals(own.sub)[own.channel] = sum;
     meet();
-    float before = 0.0f;
+    if (own.sub == 0) {
+      float all = 0.0f;
+#pragma unroll
+      for (int sub = 0; sub < numSubs; sub++) all += totals(sub)[own.channel];
+      firsts()[own.channel] = -0.5f * all;
+    }
+    meet();
+    float before = firsts()[own.channel];
 #pragma unroll
     for (int sub = 0; sub < numSubs - 1; sub++)
       if (sub < own.sub) before += totals(sub)[own.channel];
@@ -115,18 +122,24 @@ class WholeTokens {
     return loadATransposed(tile, 16 * step, 16 * warp, at.lane);
   }
 
-  /// The state's part of written keys, as it is at the chunk's end and with beta.
-  __device__ void decayWritten(int turn) {
-    const float near = gamma(turn)[16 * warp + at.group], far = gamma(turn)[16 * warp + at.group + 8];
+  /// The states' parts, as they are where sums are zero, that of written keys with beta.
+  __device__ void decayStates(int turn) {
+    const float near = exp2Fast(-firsts()[16 * warp + at.group]),
+                far = exp2Fast(-firsts()[16 * warp + at.group + 8]);
 #pragma unroll
     for (int n = 0; n < 4; n++) {
       const float2 b = *reinterpret_cast<const float2*>(beta(turn) + halfTokens * half + 8 * n + at.pairOf);
 #pragma unroll
-      for (int i = 0; i < 4; i++) write[n][i] *= (i < 2 ? near : far) * (i % 2 == 0 ? b.x : b.y);
+      for (int i = 0; i < 4; i++) {
+        const float decay = i < 2 ? near : far;
+        query[n][i] *= decay;
+        erase[n][i] *= decay;
+        write[n][i] *= decay * (i % 2 == 0 ? b.x : b.y);
+      }
     }
   }
 
-  /// What queries and erase keys get from the keys up to them, those decayed back to the chunk's start. Of
+  /// What queries and erase keys get from the keys up to them, those decayed back to where sums are zero. Of
   /// the own ones also what dg gets from behind the chunk, sum_j k_j o dk_j.
   __device__ void readKeys(int turn) {
     constexpr uint32_t rows = 128 * halfTokens * half;
@@ -164,7 +177,8 @@ class WholeTokens {
     }
   }
 
-  /// What written keys get from the queries and erase keys after them, those decayed from the chunk's start.
+  /// What written keys get from the queries and erase keys after them, those decayed from where sums are
+  /// zero.
   __device__ void readQueries(int turn) {
     constexpr uint32_t columns = 2 * halfTokens * half;
     const Tile<64> scores{weights(turn, 0).base + columns}, products{weights(turn, 1).base + columns};
