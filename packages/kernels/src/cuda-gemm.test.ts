@@ -154,7 +154,9 @@ for (const [offers, terms, tile] of [
   // A large tile that fills its waves is kept for long sums; for short ones, and where a wave is partly empty, it is not.
   ['24:1:3.88,20:1:7.76', 4096, 24],
   ['24:1:3.88,20:1:7.76', 8, 20],
-  ['24:1:2.67,20:1:5.33', 4096, 20],
+  ['24:1:2.67,20:1:5.33', 4096, 24],
+  ['24:1:2.60,20:1:5.20', 4096, 20],
+  ['24:1:2.67,20:1:5.33', 8, 20],
   ['23:2:0.48,20:1:0.97', 4096, 20],
   // Few middle tiles, split sums, and tiles larger than the first are left alone.
   ['24:1:3.88,29:1:6.3', 8, 24],

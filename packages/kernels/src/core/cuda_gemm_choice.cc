@@ -15,7 +15,7 @@ constexpr int64_t longSum = 4096;
 /// Waves from which on the last one's emptiness does not count.
 constexpr float manyWaves = 10.0f;
 /// Of the waves that a product takes: below it the last one is partly empty.
-constexpr float wellFilled = 0.95f;
+constexpr float wellFilled = 0.88f;
 
 }  // namespace
 
