@@ -15,7 +15,7 @@ constexpr int gradientRows = tileTokens * KB / gradientThreads;
 
 /// Shared memory. When the values have been read, in their place for the queries' gradient and for the keys'
 /// what products inside the chunk read, or sums of those by sub-chunks and dA; then what is handed to the
-/// decay's gradient.
+/// decay's gradient. Rows of dq and dk take the place of Q and K in the end.
 struct GradientLayout {
   static constexpr int tile = Tile<64>::bytes, floats = FloatTile<64>::bytes;
   static constexpr int gates = 2 * tile;  // behind Q and K
@@ -24,10 +24,9 @@ struct GradientLayout {
   static constexpr int ends = behind + 4 * 4 * KB;
   static constexpr int values = ends + 4 * 4 * KB;
   static constexpr int stage = 4 * tile;  // 64 channels of dO and v, of S and D
-  // dA in two terms, then rows of dq and dk; of queries and of keys the other operand in two terms, and in
-  // the same place what is exchanged. Without products of whole chunks dA reaches further.
-  static constexpr int terms = values, rows = values, ofQueries = terms + 2 * tile,
-                       ofKeys = ofQueries + 3 * tile;
+  // dA in two terms; of queries and of keys the other operand in two terms, and in the same place what is
+  // exchanged. Without products of whole chunks dA reaches further.
+  static constexpr int terms = values, ofQueries = terms + 2 * tile, ofKeys = ofQueries + 3 * tile;
   static constexpr int scores = values, queriesExchanged = ofKeys - floats, keysExchanged = ofKeys;
   static_assert(values % 1024 == 0 && floats % 1024 == 0, "tiles are aligned to 1024 bytes");
   static_assert(queriesExchanged >= ofQueries && queriesExchanged >= scores + floats,
@@ -37,7 +36,7 @@ struct GradientLayout {
 
   /// With one stage there is no room for products of the whole chunk.
   static constexpr int bytes(int stages) {
-    return stages == 2 ? arrivals + 2 * static_cast<int>(sizeof(ArrivalBarrier)) : keysExchanged + floats;
+    return stages == 2 ? arrivals + 3 * static_cast<int>(sizeof(ArrivalBarrier)) : keysExchanged + floats;
   }
 };
 

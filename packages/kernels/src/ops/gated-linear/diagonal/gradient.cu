@@ -32,32 +32,47 @@ __device__ void storeTerms(const NarrowSums& scores, TwoTerms to, float scale, c
 }
 
 /// Keys scaled up from the chunk's start on, for the queries' gradient; for the keys' queries from its end
-/// back.
-template <bool ofQuery>
-__device__ void storeScaledUp(TwoTerms to, const Chunk& in) {
-  const Tile<64> other = ofQuery ? in.K : in.Q;
-  const int unit = threadIdx.x % 8;
-  float end[8];
-  if (!ofQuery) in.c.loadEight(end, tileTokens - 1, 8 * unit);
+/// back. In two terms. They are made while the values are on their way, and wait in registers until those
+/// have been read, whose place they take.
+class ScaledUp {
+  uint4 rounded[4], rest[4];
+
+  __device__ static int unit() { return threadIdx.x % 8; }
+  __device__ static int row(int step) { return threadIdx.x % 128 / 8 + 16 * step; }
+
+ public:
+  template <bool ofQuery>
+  __device__ void make(const Chunk& in) {
+    const Tile<64> other = ofQuery ? in.K : in.Q;
+    float end[8];
+    if (!ofQuery) in.c.loadEight(end, tileTokens - 1, 8 * unit());
 #pragma unroll
-  for (int step = 0; step < 4; step++) {
-    const int row = threadIdx.x % 128 / 8 + 16 * step;
-    const uint4 both = loadShared16(other.address(row, unit));
-    const uint32_t values[4] = {both.x, both.y, both.z, both.w};
-    uint32_t rounded[4], rest[4];
-    float here[8];
-    in.c.loadEight(here, row, 8 * unit);
+    for (int step = 0; step < 4; step++) {
+      const uint4 both = loadShared16(other.address(row(step), unit()));
+      const uint32_t values[4] = {both.x, both.y, both.z, both.w};
+      uint32_t high[4], low[4];
+      float here[8];
+      in.c.loadEight(here, row(step), 8 * unit());
 #pragma unroll
-    for (int n = 0; n < 4; n++) {
-      const auto decay = [&](int i) { return exp2Decay(ofQuery ? -here[i] : here[i] - end[i]); };
-      const float near = lowHalf(values[n]) * decay(2 * n), far = highHalf(values[n]) * decay(2 * n + 1);
-      rounded[n] = pack(near, far);
-      rest[n] = pack(near - lowHalf(rounded[n]), far - highHalf(rounded[n]));
+      for (int n = 0; n < 4; n++) {
+        const auto decay = [&](int i) { return exp2Decay(ofQuery ? -here[i] : here[i] - end[i]); };
+        const float near = lowHalf(values[n]) * decay(2 * n), far = highHalf(values[n]) * decay(2 * n + 1);
+        high[n] = pack(near, far);
+        low[n] = pack(near - lowHalf(high[n]), far - highHalf(high[n]));
+      }
+      rounded[step] = make_uint4(high[0], high[1], high[2], high[3]);
+      rest[step] = make_uint4(low[0], low[1], low[2], low[3]);
     }
-    storeShared16(to.rounded.address(row, unit), make_uint4(rounded[0], rounded[1], rounded[2], rounded[3]));
-    storeShared16(to.rest.address(row, unit), make_uint4(rest[0], rest[1], rest[2], rest[3]));
   }
-}
+
+  __device__ void store(TwoTerms to) const {
+#pragma unroll
+    for (int step = 0; step < 4; step++) {
+      storeShared16(to.rounded.address(row(step), unit()), rounded[step]);
+      storeShared16(to.rest.address(row(step), unit()), rest[step]);
+    }
+  }
+};
 
 template <StoredB storedA>
 __device__ void multiplyInside(Sums& sum, TwoTerms dA, TwoTerms other, const GradientPlace& at) {
@@ -90,17 +105,14 @@ __device__ void multiplyInside(Sums& sum, TwoTerms dA, TwoTerms other, const Gra
 /// What tokens of one document that decays mildly give each other, in products of the whole chunk. Both
 /// factors in two bf16 terms: of the two gradients' roundings the decay's gradient is the difference. All
 /// threads together. `base`: of shared memory.
-__device__ void findInsideMild(Sums& sum, const NarrowSums& scores, const Chunk& in, uint32_t base,
+__device__ void findInsideMild(Sums& sum, const NarrowSums& scores, const ScaledUp& scaledUp, uint32_t base,
                                float scale, const GradientPlace& at) {
   using Layout = GradientLayout;
   constexpr int bytes = Tile<64>::bytes;
   const uint32_t own = base + (at.ofQuery ? Layout::ofQueries : Layout::ofKeys);
   const TwoTerms dA{{base + Layout::terms}, {base + Layout::terms + bytes}}, other{{own}, {own + bytes}};
+  scaledUp.store(other);
   storeTerms(scores, dA, scale, at);
-  if (at.ofQuery)
-    storeScaledUp<true>(other, in);
-  else
-    storeScaledUp<false>(other, in);
   publishToProducts();
   __syncthreads();
   if (at.ofQuery)
@@ -156,14 +168,13 @@ __device__ void addInside(unsigned char* shared, const Chunk& in, const Gradient
 }
 
 /// Of 64 values, in the background: of the scores a half, and what comes from the states.
-template <bool ofQuery>
-__device__ void addProducts(NarrowSums& scores, Sums& sum, Tile<64> dO, Tile<64> v, Tile<64> met,
-                            const GradientPlace& at) {
+__device__ void addProducts(NarrowSums& scores, Sums& sum, Tile<64> dO, Tile<64> v, Tile<64> own,
+                            Tile<64> met, const GradientPlace& at) {
   beginProducts();
 #pragma unroll
   for (int k = 0; k < 4; k++) {
     multiplyRows(scores, dO, v, k, at.half);
-    multiply<StoredB::columns>(sum, ofQuery ? dO : v, k, met, k);
+    multiply<StoredB::columns>(sum, own, k, met, k);
   }
   commitProducts();
 }
@@ -193,6 +204,17 @@ __global__ void __launch_bounds__(gradientThreads, mapped ? gradientBlocks : 1)
   loader.begin();
   sumGates<gradientThreads>(in.c, starts, reinterpret_cast<float*>(shared + Layout::totals));
 
+  const bool isMild = __syncthreads_and(loader.numStages() == 2 && starts == 0 &&
+                                        in.c.at(tileTokens - 1, threadIdx.x % KB) >= -mostScaledUp);
+  ScaledUp scaledUp;
+  loader.awaitTokens();
+  if (isMild) {
+    if (at.ofQuery)
+      scaledUp.make<true>(in);
+    else
+      scaledUp.make<false>(in);
+  }
+
   // A half of dO v^T; of queries S dO, of keys D v.
   const bool computes = at.ofQuery || task.dk != nullptr, meets = task.dk != nullptr && starts == 0;
   NarrowSums scores;
@@ -201,38 +223,46 @@ __global__ void __launch_bounds__(gradientThreads, mapped ? gradientBlocks : 1)
   clear(sum);
   EndSums ends(at.lane);
   const int numValues = loader.numValues();
+  const uint32_t side = at.ofQuery ? 0 : Layout::tile;  // from dO and S to v and D
   const auto addValues = [&](int values, int stage) {
     loader.await(values);
     const Tile<64> dO = loader.tile(stage, 0), v = loader.tile(stage, 1), state = loader.tile(stage, 2),
                    adjoint = loader.tile(stage, 3);
     // Without adjoints the keys' sums are of no use.
-    if (at.ofQuery)
-      addProducts<true>(scores, sum, dO, v, state, at);
-    else
-      addProducts<false>(scores, sum, dO, v, adjoint, at);
+    addProducts(scores, sum, dO, v, {dO.base + side}, {state.base + side}, at);
     if (meets) ends.add(state, adjoint);
+  };
+  const auto finishValues = [&] {
     waitForProducts<0>();
     settle(scores);
     settle(sum);
-    loader.refill(values);
   };
   // By pairs: where a stage lies is then known to the compiler.
+  if (loader.numStages() == 2 && numValues == 2) {
+    addValues(0, 0);
+    addValues(1, 1);
+    finishValues();
+  } else {
 #pragma unroll 1
-  for (int values = 0; values < numValues; values += 2) {
-    addValues(values, 0);
-    if (values + 1 < numValues) addValues(values + 1, loader.numStages() - 1);
+    for (int values = 0; values < numValues; values += 2) {
+      addValues(values, 0);
+      finishValues();
+      loader.refill(values);
+      if (values + 1 == numValues) break;
+      addValues(values + 1, loader.numStages() - 1);
+      finishValues();
+      loader.refill(values + 1);
+    }
   }
   float* const toEnds = reinterpret_cast<float*>(shared + Layout::ends);
   ends.store(toEnds, at.lane);
-  const bool isMild = __syncthreads_and(loader.numStages() == 2 && starts == 0 &&
-                                        in.c.at(tileTokens - 1, threadIdx.x % KB) >= -mostScaledUp);
-
+  __syncthreads();
   addUpEnds(toEnds);
   float* const toBehind = reinterpret_cast<float*>(shared + Layout::behind);
   float behind[16];
   if (isMild) {
     Sums inside;
-    findInsideMild(inside, scores, in, base, call.scale, at);
+    findInsideMild(inside, scores, scaledUp, base, call.scale, at);
     if (computes) {
       if (at.ofQuery) {
         closeMild<true>(sum, inside, behind, floatsAt(Layout::queriesExchanged), in, call.scale, at.anew());
@@ -260,19 +290,21 @@ __global__ void __launch_bounds__(gradientThreads, mapped ? gradientBlocks : 1)
   if (!mapped && computes)
     storeRows(sum, (at.ofQuery ? task.dq : task.dk) + block.place(call), pitch, in.length, channels,
               at.anew());
-  __syncthreads();
+  // Of whole chunks only the warp itself has still read what its rows of dq and dk take the place of.
+  if (!isMild) __syncthreads();
   if (mapped && computes) {
-    stageRows(sum, {base + Layout::rows + (at.ofQuery ? 0 : Layout::tile)}, at.anew());
+    const Tile<64> rows = at.ofQuery ? in.Q : in.K;
+    __syncwarp();
+    stageRows(sum, rows, at.anew());
     publishToProducts();
+    at.joinSide();
+    loader.storeStaged(rows, at.ofQuery);
   }
+  __syncthreads();
   if (task.dk != nullptr) {
     const DecayGradient decays(in, shared);
     __syncthreads();
-    loader.storeStaged(base + Layout::rows);
     decays.store(task.dg + block.place(call), pitch, channels, task.fromZero && block.chunk == 0);
-  } else {
-    __syncthreads();
-    loader.storeStaged(base + Layout::rows);
   }
   waitUntilRunsAreRead();
 }

@@ -20,7 +20,8 @@ class GradientLoader {
   const GradientMaps& maps;
   const Block& block;
   const Chunk& in;
-  ArrivalBarrier* const arrivals;
+  ArrivalBarrier* const arrivals;  // of two stages, and of Q and K
+  static constexpr int ofTokens = 2;
   const uint32_t stages;
 
  public:
@@ -41,14 +42,16 @@ class GradientLoader {
 
   /// Returns when the gates are there, for all threads.
   __device__ void begin() const {
-    if (mapped && threadIdx.x == 0) {
-      arrivals[0].init(1);
-      arrivals[1].init(1);
-      publishBarriers();
-    }
     const DiagonalCall& call = task.call;
     fillGates<gradientThreads>(in.c, call.g + block.place(call) - block.channel(), call.H * call.K,
                                block.channel(), call.K, in.length);
+    if (mapped && threadIdx.x == 0) {
+      arrivals[0].init(1);
+      arrivals[1].init(1);
+      arrivals[ofTokens].init(1);
+      publishBarriers();
+      askTokens();
+    }
     if (!mapped) {
       fillRows(in.Q, call.q + block.sharedPlace(call), call.G * call.K, block.channel(), call.K);
       fillRows(in.K, call.k + block.sharedPlace(call), call.G * call.K, block.channel(), call.K);
@@ -95,12 +98,16 @@ class GradientLoader {
     }
   }
 
-  /// `mapped`: starts to store dq, and dk if it is wanted, from two tiles that all threads have published.
-  __device__ void storeStaged(uint32_t rows) const {
-    if (!mapped || threadIdx.x != 0) return;
-    const int h = block.h(), b = block.b, token = static_cast<int>(block.first());
-    storeBox(maps.dq, rows, block.channel(), h, token, b);
-    if (task.dk) storeBox(maps.dk, rows + Layout::tile, block.channel(), h, token, b);
+  /// Until Q and K are there.
+  __device__ void awaitTokens() const {
+    if constexpr (mapped) arrivals[ofTokens].wait(0);
+  }
+
+  /// `mapped`: starts to store dq or dk from a tile that its warpgroup has published.
+  __device__ void storeStaged(Tile<64> rows, bool ofQuery) const {
+    if (!mapped || threadIdx.x % 128 != 0) return;
+    storeBox(ofQuery ? maps.dq : maps.dk, rows.base, block.channel(), block.h(),
+             static_cast<int>(block.first()), block.b);
     commitRuns();
   }
 
@@ -114,16 +121,20 @@ class GradientLoader {
     const Block of = block.anew();
     const int stage = values & 1, h = of.h(), b = of.b, token = static_cast<int>(of.first());
     ArrivalBarrier& arrival = arrivals[stage];
-    const int wanted = 3 + (task.dk != nullptr) + (values == 0 ? 2 : 0);
+    const int wanted = 3 + (task.dk != nullptr);
     arrival.arriveExpecting(wanted * Layout::tile);
     copyBox(tile(stage, 0).base, maps.dO, arrival, 64 * values, h, token, b);
     copyBox(tile(stage, 1).base, maps.v, arrival, 64 * values, h, token, b);
     copyRun(tile(stage, 2).base, imageOf(task.states, values, of), Layout::tile, arrival);
     if (task.dk) copyRun(tile(stage, 3).base, imageOf(task.adjoints, values, of), Layout::tile, arrival);
-    if (values > 0) return;
-    const int group = of.group(task.call);
-    copyBox(in.Q.base, maps.q, arrival, of.channel(), group, token, b);
-    copyBox(in.K.base, maps.k, arrival, of.channel(), group, token, b);
+  }
+
+  __device__ void askTokens() const {
+    const int group = block.group(task.call), token = static_cast<int>(block.first());
+    ArrivalBarrier& arrival = arrivals[ofTokens];
+    arrival.arriveExpecting(2 * Layout::tile);
+    copyBox(in.Q.base, maps.q, arrival, block.channel(), group, token, block.b);
+    copyBox(in.K.base, maps.k, arrival, block.channel(), group, token, block.b);
   }
 
   __device__ void fillRows(Tile<64> to, const __nv_bfloat16* from, int pitch, int column, int width) const {
