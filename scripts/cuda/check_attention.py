@@ -143,7 +143,7 @@ def main():
     gradients = '--forward' not in sys.argv
     calls_only = '--calls-only' in sys.argv
     cases, types = asked_for(sys.argv[2:], SANITIZED if calls_only else CASES, (torch.bfloat16, torch.float32))
-    for B, T, H, G, K, V, options in cases:
+    for _, (B, T, H, G, K, V, options) in cases:
         for dtype in types:
             if calls_only and dtype == torch.float32 and T > SHORT:
                 continue

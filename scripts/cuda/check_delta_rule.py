@@ -94,9 +94,9 @@ def check(kernels, checks, gate, case, carried, calls_only):
     checks(label, BOUNDS, *by_name(NAMES, ours(), ours(), exact))
 
 
-def check_isolation(kernels, checks, gate):
-    """A document of NaN leaves the next one's bits as they are."""
-    B, T, H, K, V, split = 1, 200, 2, 64, 64, 83
+def check_isolation(kernels, checks, gate, K):
+    """A document of NaN leaves the next one's bits as they are, in a chunk of both and in whole ones."""
+    B, T, H, V, split = 1, 320, 2, K, 83
     *tensors, dO = inputs(gate, B, T, H, K, V, -1, -1e-3)
     resets = starts([split], B, T)
 
@@ -110,7 +110,7 @@ def check_isolation(kernels, checks, gate):
         if x is not None:
             x[:, :split] = float('nan')
     good = all(torch.equal(x, y) and x.isfinite().all() for x, y in zip(before, second()))
-    checks.add(good, f'{gate:9} documents do not see each other')
+    checks.add(good, f'{gate:9} K{K} documents do not see each other')
 
 
 def main():
@@ -120,10 +120,12 @@ def main():
     gates = [x for x in sys.argv[2:] if not x.startswith('--')] or ('none', 'scalar', 'diagonal')
     for gate in gates:
         if not calls_only:
-            check_isolation(kernels, checks, gate)
+            for K in (64, 128):
+                check_isolation(kernels, checks, gate, K)
         for i, case in enumerate(SANITIZED if calls_only else CASES):
             check(kernels, checks, gate, case, i % 2 == 1, calls_only)
     sys.exit(checks.finish())
 
 
-main()
+if __name__ == '__main__':
+    main()

@@ -91,7 +91,7 @@ def main():
     calls_only = '--calls-only' in sys.argv
     cases, types = asked_for(sys.argv[2:], SANITIZED if calls_only else CASES, (torch.float32, torch.bfloat16))
     for dtype in types:
-        for i, case in enumerate(cases):
+        for i, case in cases:
             check(slstm, checks, case, dtype, i % 2 == 1, calls_only)
         if not calls_only:
             check_isolation(slstm, checks, dtype)

@@ -60,7 +60,7 @@ def main():
     if not calls_only:
         check_isolation(scan, checks)
     for x_type, g_type, bound in (row for row in TYPES if row[0] in types):
-        for i, (B, T, C, (low, high), tokens) in enumerate(cases):
+        for i, (B, T, C, (low, high), tokens) in cases:
             draw = lambda *shape: torch.randn(shape, device='cuda')
             x, dh, g = draw(B, T, C).to(x_type), draw(B, T, C).to(x_type), log_uniform(low, high, B, T, C).to(g_type)
             h0, dht = (draw(B, C), draw(B, C)) if i % 2 else (None, None)

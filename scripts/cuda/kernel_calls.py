@@ -53,9 +53,9 @@ class Library:
 
 
 def asked_for(arguments, cases, types):
-    """Of `cases` those whose numbers are among `arguments`, of `types` those whose names are; all where none is."""
+    """Of `cases`, with their numbers, those whose numbers are among `arguments`, of `types` those whose names are; all where none is."""
     numbers = [int(x) for x in arguments if x.isdigit()]
-    return [cases[i] for i in numbers] or cases, [x for x in types if str(x).removeprefix('torch.') in arguments] or types
+    return [(i, cases[i]) for i in numbers or range(len(cases))], [x for x in types if str(x).removeprefix('torch.') in arguments] or types
 
 
 def starts(tokens, B, T):

@@ -93,6 +93,30 @@ test('a coordinator that was merely stopped goes on with its run', () =>
     },
   ));
 
+test('ranks that a stopped coordinator cannot tell of a checkpoint wait for it, rank 0 too', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'longscan-death-test-'));
+  const saveGate = join(folder, 'saved');
+  const job = { steps: 10, gate: '', saveGate };
+  await withCoordinator(job, async ({ runDir, coordinator, pids }) => {
+    const numLogsWith = (line: RegExp): number =>
+      pids.filter((_, rank) => line.test(readText(join(runDir, 'logs', `rank-${rank}.log`)))).length;
+    const waits = /^waits for the checkpoint$/m;
+    const goesOn = /^goes on, saved$/m;
+    await until(() => numLogsWith(waits) === numRanks - 1);
+    coordinator.kill('SIGSTOP');
+    await until(() => stateOf(coordinator.pid!) === 'T');
+    writeFileSync(saveGate, '');
+    await until(() => numLogsWith(waits) === numRanks);
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    assert.is(numLogsWith(goesOn), 0);
+    coordinator.kill('SIGCONT');
+    const [exitCode] = (await once(coordinator, 'exit')) as [number | null];
+    assert.is(exitCode, 0);
+    assert.is(numLogsWith(goesOn), numRanks);
+  });
+  rmSync(folder, { recursive: true });
+});
+
 /** Stops the coordinator, then lets the ranks do the rest of their task, after which they must not end. */
 async function stopUntilTasksAreDone({ runDir, coordinator, pids, gate }: Fixture): Promise<void> {
   coordinator.kill('SIGSTOP');

@@ -207,13 +207,16 @@ test('a folder of checkpoints alone is not taken for a new one, nor is a way out
     const { message } = await failure({ runDir: 'archive', resume });
     assert.match(
       message,
-      /E-LOCK.*archive: the folder holds checkpoints of another run, expected a new .* Fix: move those away, or/,
+      /E-LOCK.*archive: the folder holds checkpoints of another run, expected a new .* Fix: move what it holds away, or/,
     );
   }
   assert.equal(readdirSync('archive'), ['checkpoints']);
   rmSync(join(run.dir, 'checkpoints'), { recursive: true });
   const bare = await failure({ runDir: run.dir });
-  assert.match(bare.message, /holds an earlier run, without a checkpoint, .* Fix: move those away, or/);
+  assert.match(
+    bare.message,
+    /holds an earlier run, without a checkpoint, .* Fix: move what it holds away, or/,
+  );
 });
 
 test('a job that is wrong starts nothing', async () => {

@@ -244,37 +244,39 @@ test('a missing rank is named when the time for hellos is over', () =>
     }
   }));
 
-/** Waits until ranks 1 and 2 of a fake run wait for the checkpoint of rank 0; gives what tells who has gone on. */
-async function othersWait(runDir: string): Promise<() => number[]> {
-  const has = (rank: number, line: string) => {
-    const log = join(runDir, 'logs', `rank-${rank}.log`);
-    return existsSync(log) && readFileSync(log, 'utf8').includes(line);
-  };
-  await until(() => [1, 2].every((rank) => has(rank, 'waits for the checkpoint')));
-  return () => [1, 2].filter((rank) => has(rank, 'goes on'));
+/** Waits until ranks 1 and 2 of a fake run wait for the checkpoint of rank 0; gives whose logs have a text. */
+async function othersWait(runDir: string): Promise<(text: string) => number[]> {
+  const whose = (text: string) =>
+    [0, 1, 2].filter((rank) => {
+      const log = join(runDir, 'logs', `rank-${rank}.log`);
+      return existsSync(log) && readFileSync(log, 'utf8').includes(text);
+    });
+  await until(() => whose('waits for the checkpoint').length === 2);
+  return whose;
 }
 
-test('ranks go on when rank 0 has saved', () =>
+test('all ranks go on when rank 0 has saved', () =>
   withRunDir(async (runDir) => {
     const saveGate = join(runDir, 'gate');
     const run = await launchFake({ runDir, numRanks: 3, steps: 2, saveGate });
-    const whoGoesOn = await othersWait(runDir);
-    assert.equal(whoGoesOn(), []);
+    const whose = await othersWait(runDir);
+    assert.equal(whose('goes on'), []);
     writeFileSync(saveGate, '');
     await run.done;
-    assert.equal(whoGoesOn(), [1, 2]);
+    assert.equal(whose('goes on, saved'), [0, 1, 2]);
   }));
 
 test('ranks that wait for rank 0 to save end with it', () =>
   withRunDir(async (runDir) => {
     const run = await launchFake({ runDir, numRanks: 3, steps: 2, saveGate: join(runDir, 'gate') });
-    const whoGoesOn = await othersWait(runDir);
+    const whose = await othersWait(runDir);
     const pids = rankPids(runDir, 3);
     process.kill(pids[0]!, 'SIGKILL');
     const error = await rejection(run.done);
     assert.equal([error.code, error.rank], ['E-RANK-DIED', 0]);
     assert.equal(pids.filter(isAlive), []);
-    assert.equal(whoGoesOn(), []);
+    assert.equal(whose('error[E-RANK-ABORT]'), [1, 2]);
+    assert.equal(whose('goes on'), []);
   }));
 
 test('stop ends a run after the step under way', () =>

@@ -34,6 +34,17 @@ test("a bundle gets this process's own packages, wherever it lies", async () => 
   assert.is(module.text, "from '@longscan/kernels'", 'only imports are pointed elsewhere');
 });
 
+test('the bundles of a model with many layers are imported at once, and wait for the end of the process but once', async () => {
+  const before = process.listenerCount('exit');
+  const imports = Array.from({ length: 12 }, (_, i) => importCode(`export const number = ${i};`));
+  assert.is(process.listenerCount('exit'), before + 1);
+  assert.equal(
+    (await Promise.all(imports)).map(({ number }) => number),
+    imports.map((_, i) => i),
+  );
+  assert.is(process.listenerCount('exit'), before);
+});
+
 test('nothing stays behind when the module ends the process', () => {
   const place = mkdtempSync(join(tmpdir(), 'longscan-bundle-'));
   try {

@@ -18,16 +18,24 @@ export async function importBundle(file: string): Promise<{ readonly default?: u
   );
   // A file and not a data: URL: source maps are only followed for files. Gone as soon as it is loaded.
   const local = join(tmpdir(), `longscan-layer-${randomUUID()}.mjs`);
-  const remove = () => rmSync(local, { force: true });
   // A module that calls process.exit reaches no `finally`.
-  process.once('exit', remove);
-  writeFileSync(local, code, { mode: 0o600, flag: 'wx' });
+  if (files.size === 0) process.once('exit', removeFiles);
+  files.add(local);
   try {
+    writeFileSync(local, code, { mode: 0o600, flag: 'wx' });
     return (await import(pathToFileURL(local).href)) as { readonly default?: unknown };
   } finally {
-    process.off('exit', remove);
-    remove();
+    rmSync(local, { force: true });
+    files.delete(local);
+    if (files.size === 0) process.off('exit', removeFiles);
   }
+}
+
+/** Bundles that are being imported: those of a model's layers all at once. */
+const files = new Set<string>();
+
+function removeFiles(): void {
+  for (const file of files) rmSync(file, { force: true });
 }
 
 /** URL of a module of ours as this package sees it. */

@@ -13,12 +13,15 @@ export interface RankControl {
    */
   exchangeAddresses(addresses: Addresses): Promise<RankTable>;
   /**
-   * Waits until rank 0 has reported that the checkpoint of `step` is saved, however long that takes.
+   * Waits until all ranks are told that rank 0 has saved the checkpoint of `step`, however long that takes.
    *
    * @throws LongscanError E-RANK-ABORT when the job ends before that.
    */
   checkpointSaved(step: number): Promise<void>;
-  /** Sends a report. A full send queue drops it and counts that; Done is the task's last report. */
+  /**
+   * Sends a report. A full send queue drops what comes often (steps, validations, incidents) and counts that. Done is the task's
+   * last report.
+   */
   report(message: Report | Done): void;
   /** Runs `callback` when the job is to end after the step under way, also if that was asked before. */
   onStop(callback: (stop: { readonly save: boolean }) => void): void;

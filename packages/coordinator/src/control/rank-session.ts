@@ -241,8 +241,10 @@ export class RankSession {
         this.#handlers.onReport(rank, body);
         break;
       case 'checkpoint':
-        for (const other of this.#ranks.keys())
-          if (other !== rank) this.#server!.command(other, { type: 'saved', step: body.step });
+        // A single rank has nobody to wait for.
+        if (this.#ranks.length > 1)
+          for (const each of this.#ranks.keys())
+            this.#server!.command(each, { type: 'saved', step: body.step });
         this.#handlers.onReport(rank, body);
         break;
       default:

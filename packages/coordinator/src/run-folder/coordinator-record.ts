@@ -67,9 +67,9 @@ export function writeRecord(runDir: string, record: CoordinatorRecord): void {
 }
 
 /** @throws LongscanError E-LOCK (exit code 3) when a live run uses the folder. */
-export function refuseLiveRun(runDir: string): void {
+export function refuseLiveRun(runDir: string, wayOut = 'choose another --run-dir'): void {
   const record = readRecord(runDir);
-  if (record !== null && isLive(record)) throw inUse(runDir, record);
+  if (record !== null && isLive(record)) throw inUse(runDir, record, wayOut);
 }
 
 /**
@@ -106,7 +106,7 @@ export function acquireRunFolder(runDir: string, record: CoordinatorRecord): Coo
     return prev?.endedAt === null ? prev : null;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    throw inUse(runDir, readRecord(runDir));
+    throw inUse(runDir, readRecord(runDir), 'choose another --run-dir');
   } finally {
     rmSync(draft, { force: true });
   }
@@ -130,7 +130,7 @@ function draftPath(runDir: string): string {
   return join(runDir, `.coordinator-${process.pid}.json`);
 }
 
-function inUse(runDir: string, holder: CoordinatorRecord | null): LongscanError {
+function inUse(runDir: string, holder: CoordinatorRecord | null, wayOut: string): LongscanError {
   const who = holder === null ? 'another process' : `process ${holder.pid} on ${holder.host}`;
   const since = holder === null ? '' : ` since ${holder.startedAt}`;
   return new LongscanError({
@@ -138,7 +138,7 @@ function inUse(runDir: string, holder: CoordinatorRecord | null): LongscanError 
     where: runDir,
     found: `${who} has been using it${since}`,
     expected: 'a run folder that no live run uses',
-    fix: 'longscan stop it, or choose another --run-dir; if that host is gone for good, delete coordinator.json',
+    fix: `longscan stop it, or ${wayOut}; if that host is gone for good, delete coordinator.json`,
     exitCode: 3,
   });
 }

@@ -1,6 +1,6 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isStepRow, type MetricsRow, type StepRow } from '@longscan/worker/protocol';
+import { isMetricsRow, isStepRow, type StepRow } from '@longscan/worker/protocol';
 import type { JournalEvent, RunEvent } from './events.js';
 import { parseRow } from './jsonl-file.js';
 import { runFiles } from './run-folder.js';
@@ -56,8 +56,8 @@ async function* metricsUntil(metrics: LineFile, endBytes: number): AsyncGenerato
   for (;;) {
     const line = await metrics.next(endBytes);
     if (line === null) return;
-    const row = parseRow(line) as MetricsRow | null;
-    if (row === null) continue;
+    const row = parseRow(line);
+    if (!isMetricsRow(row)) continue;
     yield isStepRow(row) ? { event: 'step', ...row } : { event: 'validation', ...row };
   }
 }

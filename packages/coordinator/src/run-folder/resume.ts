@@ -41,7 +41,7 @@ export async function findResumeTarget({
   if (resume !== 'auto') {
     const named = findNamed(resume);
     if (runDir !== undefined) refuseOtherFolder(runDir, resume, named.runDir);
-    refuseLiveRun(named.runDir);
+    refuseLiveRun(named.runDir, 'resume a copy of its folder');
     return named.checkpointDir === null
       ? newestOf(named.runDir)
       : checkpointOf(named.runDir, named.checkpointDir);

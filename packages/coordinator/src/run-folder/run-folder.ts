@@ -75,7 +75,7 @@ export function useRunFolder(given: string): string {
       ? `the folder holds an earlier run${hasCheckpoints ? '' : ', without a checkpoint'}`
       : 'the folder holds checkpoints of another run',
     expected: 'a new or empty folder',
-    fix: `${canGoOn ? 'add --resume to continue that run' : 'move those away'}, or choose another --run-dir`,
+    fix: `${canGoOn ? 'add --resume to continue that run' : 'move what it holds away'}, or choose another --run-dir`,
     exitCode: 3,
   });
 }

@@ -19,13 +19,15 @@ if (isFaulty('absent', 0)) await new Promise(() => setInterval(() => {}, 1000));
 const { control, assignment } = await ControlClient.connect(env);
 console.error(`fake rank ${env.rank} of ${env.worldSize}, process ${process.pid}`);
 
+/** A rank that waits ends by what it waits for, which rejects. */
+let isSaving = false;
 let stop: { readonly save: boolean } | null = null;
 control.onStop((asked) => {
   stop = asked;
 });
 control.onAbort((reason) => {
   console.error(`aborted: ${reason}`);
-  if (!(fault.kind === 'ignore-abort' && fault.rank === env.rank)) process.exit(8);
+  if (!(fault.kind === 'ignore-abort' && fault.rank === env.rank) && !isSaving) process.exit(8);
 });
 
 const table = await control.exchangeAddresses({ sp: `127.0.0.1:${10_000 + env.rank}` });
@@ -69,11 +71,17 @@ async function save(): Promise<void> {
     await until(() => existsSync(saveGate));
     const name = `step-${String(step).padStart(6, '0')}`;
     control.report({ type: 'checkpoint', step, name, bytes: 1, saveMs: 1 });
-    return;
   }
   console.error('waits for the checkpoint');
-  await control.checkpointSaved(step);
-  console.error('goes on');
+  isSaving = true;
+  try {
+    await control.checkpointSaved(step);
+  } catch (error) {
+    console.error(String(error));
+    process.exit(8);
+  }
+  isSaving = false;
+  console.error(`goes on, ${existsSync(saveGate) ? '' : 'not '}saved`);
 }
 
 async function misbehave(now: number): Promise<void> {

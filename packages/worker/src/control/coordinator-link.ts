@@ -19,7 +19,7 @@ const maxQueuedFrames = 1000;
 /** Between two tries to queue what must not be lost. */
 const retryMs = 20;
 
-/** Frequent enough that a lost one does no harm; everything else waits for room in the queue. */
+/** Frequent enough that a lost one does no harm; everything else waits for room in the queue: for a checkpoint ranks wait. */
 const droppable: ReadonlySet<RankBody['type']> = new Set(['heartbeat', 'step', 'validation', 'incident']);
 
 /**

@@ -22,9 +22,10 @@ interface SavingRank extends Pick<RankContext, 'progress' | 'runDir'> {
 }
 
 /**
- * Saves a training's checkpoints. Rank 0 alone writes. The others give it what it lacks and go on when it has saved: what they
- * enqueued before would wait for it on their devices, where a collective's deadline counts, however slow its disk is, and on a GPU
- * in front of what it is given (comm/README.md). Every rank calls `save` at the same place between two steps.
+ * Saves a training's checkpoints. Rank 0 alone writes, the others give it what it lacks, and all go on when it has saved, as the
+ * coordinator tells them. What a rank enqueued before would wait for the others on its device, where a collective's deadline
+ * counts, however slow a disk or the coordinator is, and on a GPU in front of what rank 0 is given (comm/README.md). Every rank
+ * calls `save` at the same place between two steps.
  */
 export class CheckpointSaver {
   /** Folder of the last checkpoint that this rank wrote or went on from; null: there is none. */
@@ -45,37 +46,35 @@ export class CheckpointSaver {
     this.lastStep = step;
   }
 
-  /** @throws LongscanError E-DISK on rank 0, E-RANK-ABORT on the others */
+  /** @throws LongscanError E-DISK on rank 0; E-RANK-ABORT where the job ends before all have saved; what failed on this rank's device */
   async save(step: number, data: SaveContext['data']): Promise<void> {
     const { runDir, control, progress } = this.context;
     if (runDir === null || this.lastStep === step) return;
     this.lastStep = step;
     const start = performance.now();
-    const { mesh, optimizer, parameters } = this.training;
+    const { mesh, optimizer, parameters, device } = this.training;
     enterPhase(progress, 'checkpoint');
     parameters.awaitUpdates();
     gatherValues(this.training);
     const shards = gatherMoments(mesh.world, optimizer);
     if (shards === null) {
-      await control.checkpointSaved(step);
-      return;
+      // An error of this rank's own is told by it, and not by who waits for it.
+      await Promise.all([device.compute.sync(), mesh.world?.stream.sync()]);
+    } else {
+      this.last = await this.write(runDir, shards, step, data);
+      control.report({
+        type: 'checkpoint',
+        step,
+        name: checkpointName(step),
+        bytes: parameters.size * (dtypeBytes[parameters.dtype] + 2 * dtypeBytes[optimizer.moments.m.dtype]),
+        saveMs: performance.now() - start,
+      });
     }
-    this.last = await this.write(runDir, shards, step, data);
-    for (const { m, v } of shards) {
-      m.release();
-      v.release();
-    }
-    const { dtype } = optimizer.moments.m;
-    control.report({
-      type: 'checkpoint',
-      step,
-      name: checkpointName(step),
-      bytes: parameters.size * (dtypeBytes[parameters.dtype] + 2 * dtypeBytes[dtype]),
-      saveMs: performance.now() - start,
-    });
+    if (mesh.world !== null) await control.checkpointSaved(step);
   }
 
-  private write(
+  /** Releases `shards`. */
+  private async write(
     runDir: string,
     shards: readonly Training['optimizer']['moments'][],
     step: number,
@@ -84,11 +83,18 @@ export class CheckpointSaver {
     const { parameters, carry } = this.training;
     const { jobSpec, mesh } = this.plan;
     const { jobHash, codeHashes } = this.context.assignment;
-    return saveCheckpoint(
-      runDir,
-      checkpointContent(parameters, shards, carry),
-      { step, world: { sp: mesh.sp, dp: mesh.dp }, jobSpec, jobHash: jobHash ?? '', codeHashes, data },
-      { keep: jobSpec.checkpoint.keep, fs: this.fs },
-    );
+    try {
+      return await saveCheckpoint(
+        runDir,
+        checkpointContent(parameters, shards, carry),
+        { step, world: { sp: mesh.sp, dp: mesh.dp }, jobSpec, jobHash: jobHash ?? '', codeHashes, data },
+        { keep: jobSpec.checkpoint.keep, fs: this.fs },
+      );
+    } finally {
+      for (const { m, v } of shards) {
+        m.release();
+        v.release();
+      }
+    }
   }
 }

@@ -46,8 +46,8 @@ class AdjointChain {
       const int slot = Block::operandAt(i).slot, given = Block::givenAt(i).slot,
                 shown = Block::shownAt(i).slot;
       addToState<true, true>(adjoint, block.w(slot));
-      // What follows the last piece is that piece's once more, with zeros for dO, and its products are for
-      // nothing: a branch would make all of them wait.
+      // What follows the last piece is that piece's once more, with zeros for (into dO)^T, and its products
+      // are for nothing: a branch would make all of them wait.
       const bool last = piece.last, forgets = piece.piece.fresh;
       const int next = last ? i : i + 1;
       piece = takeOutputs(next);

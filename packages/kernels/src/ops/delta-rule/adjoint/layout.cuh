@@ -34,7 +34,7 @@ struct AdjointLayout {
 
   static constexpr int barriers = facts + givenPieces * factBytes;
   static constexpr int numBarriers =
-      3 * operandPieces + 2 * givenPieces + 2 * inversePieces + 3 * shownPieces;
+      4 * operandPieces + 2 * givenPieces + 2 * inversePieces + 3 * shownPieces;
   static constexpr int bytes = barriers + numBarriers * SweepBarrier::bytes;
   static_assert(bytes <= 227 * 1024, "a block's memory");
 };
@@ -108,6 +108,7 @@ class AdjointBlock {
   __device__ SweepBarrier stateReady(int i) const { return barrier(18 + i); }
   __device__ SweepBarrier tokensReady(int i) const { return barrier(20 + i); }
   __device__ SweepBarrier shownFree(int i) const { return barrier(22 + i); }
+  static_assert(22 + Layout::shownPieces == Layout::numBarriers, "the last one is within the block's memory");
 
   /// One thread; then all threads of the block meet.
   __device__ void initBarriers() const {

@@ -18,7 +18,7 @@ constexpr int64_t numDeltaChunks(int64_t T) {
 }
 
 /// Of `DeltaChunks::prepared` or `DeltaSweepCall::finished`: one a chunk, then what `prepare` has drawn and
-/// how far each head's blocks are, or the four of `DeltaWholeCounts`.
+/// how far each head's blocks are, or what gradients have drawn, or the four of `DeltaWholeCounts`.
 constexpr int64_t numDeltaCounts(int64_t heads, int64_t T) {
   return heads * (numDeltaChunks(T) + 1) + 3;
 }

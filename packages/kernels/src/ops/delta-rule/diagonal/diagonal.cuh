@@ -5,11 +5,13 @@
 
 // A diagonal gate inside a chunk of 64 tokens, with c the sums of log2 decays from the piece's start up to
 // and with a token. From token j to a later i the decay is 2^c_i 2^-c_j, as long as `mildest` holds both.
-// Where c begins makes no difference to that, so it begins above zero, and holds what decays twice as far. A
-// chunk that decays further in some channel is taken by sub-chunks of 16, whose sums begin anew: from token j
-// to i of another sub-chunk the decay is that from j to its sub-chunk's end, then those of the sub-chunks
-// between, then that from its own start to i, factors of at most one whatever the gates are; inside a
-// sub-chunk it is two factors again as long as `deepest` holds both, else 2^(c_i - c_j) pair by pair.
+// Where c begins makes no difference to that: in `prepare` and in the gradients of whole chunks it begins
+// above zero, and holds what decays twice as far. Above the diagonal, where nobody reads, a product may then
+// be infinite or NaN. A chunk that decays further in some channel is taken by sub-chunks of 16, whose sums
+// begin anew: from token j to i of another sub-chunk the decay is that from j to its sub-chunk's end, then
+// those of the sub-chunks between, then that from its own start to i, factors of at most one whatever the
+// gates are; inside a sub-chunk it is two factors again as long as `deepest` holds both, else 2^(c_i - c_j)
+// pair by pair.
 
 namespace longscan {
 

@@ -237,8 +237,9 @@ __global__ void __launch_bounds__(gradientThreads, mapped ? gradientBlocks : 1)
     settle(scores);
     settle(sum);
   };
-  // By pairs: where a stage lies is then known to the compiler.
-  if (loader.numStages() == 2 && numValues == 2) {
+  // By pairs: where a stage lies is then known to the compiler. Where threads copy, a stage is awaited behind
+  // the start of a later one.
+  if (mapped && loader.numStages() == 2 && numValues == 2) {
     addValues(0, 0);
     addValues(1, 1);
     finishValues();
