@@ -25,7 +25,8 @@ const usualTimeouts: SessionTimeouts = {
   heartbeatIntervalMs: 1000,
   heartbeatTimeoutMs: 5000,
   collectiveMs: 120_000,
-  stopMs: 10_000,
+  // As a job's: giving back a GPU's memory was seen to take more than 10 s on a host that is busy.
+  stopMs: 90_000,
 };
 
 /** The one rank of a task; it takes all cores unless told otherwise. */
