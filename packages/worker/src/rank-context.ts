@@ -13,11 +13,11 @@ export interface RankControl {
    */
   exchangeAddresses(addresses: Addresses): Promise<RankTable>;
   /**
-   * Waits until all ranks are told that rank 0 has saved the checkpoint of `step`, however long that takes.
+   * Waits until all ranks are told that rank 0 has saved the checkpoint under way, however long that takes.
    *
    * @throws LongscanError E-RANK-ABORT when the job ends before that.
    */
-  checkpointSaved(step: number): Promise<void>;
+  checkpointSaved(): Promise<void>;
   /**
    * Sends a report. A full send queue drops what comes often (steps, validations, incidents) and counts that. Done is the task's
    * last report.

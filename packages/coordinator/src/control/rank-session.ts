@@ -243,8 +243,7 @@ export class RankSession {
       case 'checkpoint':
         // A single rank has nobody to wait for.
         if (this.#ranks.length > 1)
-          for (const each of this.#ranks.keys())
-            this.#server!.command(each, { type: 'saved', step: body.step });
+          for (const each of this.#ranks.keys()) this.#server!.command(each, { type: 'saved' });
         this.#handlers.onReport(rank, body);
         break;
       default:

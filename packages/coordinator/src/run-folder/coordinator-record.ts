@@ -67,7 +67,7 @@ export function writeRecord(runDir: string, record: CoordinatorRecord): void {
 }
 
 /** @throws LongscanError E-LOCK (exit code 3) when a live run uses the folder. */
-export function refuseLiveRun(runDir: string, wayOut = 'choose another --run-dir'): void {
+export function refuseLiveRun(runDir: string, wayOut?: string): void {
   const record = readRecord(runDir);
   if (record !== null && isLive(record)) throw inUse(runDir, record, wayOut);
 }
@@ -106,7 +106,7 @@ export function acquireRunFolder(runDir: string, record: CoordinatorRecord): Coo
     return prev?.endedAt === null ? prev : null;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    throw inUse(runDir, readRecord(runDir), 'choose another --run-dir');
+    throw inUse(runDir, readRecord(runDir));
   } finally {
     rmSync(draft, { force: true });
   }
@@ -130,7 +130,11 @@ function draftPath(runDir: string): string {
   return join(runDir, `.coordinator-${process.pid}.json`);
 }
 
-function inUse(runDir: string, holder: CoordinatorRecord | null, wayOut: string): LongscanError {
+function inUse(
+  runDir: string,
+  holder: CoordinatorRecord | null,
+  wayOut = 'choose another --run-dir',
+): LongscanError {
   const who = holder === null ? 'another process' : `process ${holder.pid} on ${holder.host}`;
   const since = holder === null ? '' : ` since ${holder.startedAt}`;
   return new LongscanError({

@@ -75,7 +75,7 @@ async function save(): Promise<void> {
   console.error('waits for the checkpoint');
   isSaving = true;
   try {
-    await control.checkpointSaved(step);
+    await control.checkpointSaved();
   } catch (error) {
     console.error(String(error));
     process.exit(8);

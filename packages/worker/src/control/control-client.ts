@@ -43,7 +43,8 @@ export class ControlClient implements RankControl {
   readonly #rankTable = new Deferred<RankTable>();
   readonly #stopCallbacks: ((stop: { readonly save: boolean }) => void)[] = [];
   readonly #abortCallbacks: ((reason: string) => void)[] = [];
-  readonly #saved = new Map<number, Deferred<void>>();
+  /** Of the next checkpoint: no rank begins another before all have gone on from it. */
+  #saved = new Deferred<void>();
   #stop: { readonly save: boolean } | null = null;
   #abortReason: string | null = null;
 
@@ -81,9 +82,9 @@ export class ControlClient implements RankControl {
     return this.#awake(this.#rankTable.promise);
   }
 
-  async checkpointSaved(step: number): Promise<void> {
-    await this.#awake(this.#savedAt(step).promise);
-    this.#saved.delete(step);
+  async checkpointSaved(): Promise<void> {
+    await this.#awake(this.#saved.promise);
+    this.#saved = new Deferred();
   }
 
   report(message: Report | Done | Failed): void {
@@ -138,7 +139,7 @@ export class ControlClient implements RankControl {
         for (const callback of this.#stopCallbacks) callback(this.#stop);
         break;
       case 'saved':
-        this.#savedAt(message.step).resolve();
+        this.#saved.resolve();
         break;
       case 'abort':
         this.#abort(message.reason);
@@ -156,21 +157,11 @@ export class ControlClient implements RankControl {
     }
   }
 
-  #savedAt(step: number): Deferred<void> {
-    let saved = this.#saved.get(step);
-    if (saved === undefined) {
-      saved = new Deferred();
-      this.#saved.set(step, saved);
-      if (this.#abortReason !== null) saved.reject(abortError(this.#abortReason));
-    }
-    return saved;
-  }
-
   #abort(reason: string): void {
     if (this.#abortReason !== null) return;
     this.#abortReason = reason;
-    const error = abortError(reason);
-    for (const answer of [this.#welcome, this.#rankTable, ...this.#saved.values()]) answer.reject(error);
+    const error = new LongscanError({ code: 'E-RANK-ABORT', where: 'control', found: reason, exitCode: 8 });
+    for (const answer of [this.#welcome, this.#rankTable, this.#saved]) answer.reject(error);
     for (const callback of this.#abortCallbacks) callback(reason);
   }
 
@@ -188,10 +179,6 @@ export class ControlClient implements RankControl {
 
 function sharedWords(numWords: number): Int32Array {
   return new Int32Array(new SharedArrayBuffer(numWords * Int32Array.BYTES_PER_ELEMENT));
-}
-
-function abortError(reason: string): LongscanError {
-  return new LongscanError({ code: 'E-RANK-ABORT', where: 'control', found: reason, exitCode: 8 });
 }
 
 function refusal(code: string, reason: string): LongscanError {

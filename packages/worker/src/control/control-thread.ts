@@ -99,7 +99,7 @@ class ControlThread {
         this.#toMain({ kind: 'stop', save: body.save });
         break;
       case 'saved':
-        this.#toMain({ kind: 'saved', step: body.step });
+        this.#toMain({ kind: 'saved' });
         break;
       case 'abort':
         this.#abort(body.reason);

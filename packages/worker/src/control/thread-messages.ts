@@ -30,5 +30,5 @@ export type FromControlThread =
   | { readonly kind: 'refused'; readonly code: string; readonly reason: string }
   | { readonly kind: 'rank-table'; readonly table: RankTable }
   | { readonly kind: 'stop'; readonly save: boolean }
-  | { readonly kind: 'saved'; readonly step: number }
+  | { readonly kind: 'saved' }
   | { readonly kind: 'abort'; readonly reason: string };

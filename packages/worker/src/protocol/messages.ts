@@ -163,8 +163,8 @@ const beatSchema = z.strictObject({
 /** End after the step under way. Ranks agree on the step among themselves before they act on it. */
 const stopSchema = z.strictObject({ type: z.literal('stop'), save: z.boolean() });
 
-/** Rank 0 has saved the checkpoint of this step: all ranks, which wait for that, go on. */
-const savedSchema = z.strictObject({ type: z.literal('saved'), step });
+/** Rank 0 has saved the checkpoint under way: all ranks, which wait for that, go on. */
+const savedSchema = z.strictObject({ type: z.literal('saved') });
 
 /** The epoch is over: leave every collective, save nothing, end. */
 const abortSchema = z.strictObject({ type: z.literal('abort'), reason: z.string().max(8192) });

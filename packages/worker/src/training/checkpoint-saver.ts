@@ -70,7 +70,7 @@ export class CheckpointSaver {
         saveMs: performance.now() - start,
       });
     }
-    if (mesh.world !== null) await control.checkpointSaved(step);
+    if (mesh.world !== null) await control.checkpointSaved();
   }
 
   /** Releases `shards`. */

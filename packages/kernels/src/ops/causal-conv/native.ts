@@ -1,5 +1,5 @@
 /** What every function for CPUs begins with. */
-export type CausalConvArguments = readonly [
+type CausalConvArguments = readonly [
   stream: number,
   x: number,
   halo: number | null,
@@ -10,7 +10,7 @@ export type CausalConvArguments = readonly [
 ];
 
 /** What every function for GPUs begins with. */
-export type CausalConvCudaArguments = readonly [
+type CausalConvCudaArguments = readonly [
   stream: number,
   x: number,
   halo: number | null,
@@ -54,3 +54,5 @@ declare module '../../native.js' {
     ): void;
   }
 }
+
+export {};

@@ -1,5 +1,5 @@
 /** What every function here begins with. */
-export type FeatureMapArguments = readonly [
+type FeatureMapArguments = readonly [
   stream: number,
   hasLinear: boolean,
   linear: number,
@@ -15,3 +15,5 @@ declare module '../../native.js' {
     featureMapBackward(...args: [...common: FeatureMapArguments, dy: number, dx: number]): void;
   }
 }
+
+export {};
