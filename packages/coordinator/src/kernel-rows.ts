@@ -21,6 +21,11 @@ export const benchResultSchema = z.object({
 
 type BenchResult = z.infer<typeof benchResultSchema>;
 
+/** Whether anything could be measured of what was asked for. */
+export function isMeasured({ rows }: BenchResult): boolean {
+  return rows.some((row) => measurementSchema.safeParse(row).success);
+}
+
 /** Rows for programs: each with the machine it was taken on, and the peer's times where there are any. */
 export function rowsForJson(
   { machine, ceilings, rows }: BenchResult,

@@ -38,6 +38,20 @@ for (const [fake, expected] of [
   });
 }
 
+test('a driver that does not start under CUDA_VISIBLE_DEVICES: what it is', () => {
+  process.env.LONGSCAN_CUDA_DRIVER = fakeDriver;
+  process.env.LONGSCAN_FAKE_CUDA = 'devices=none';
+  process.env.CUDA_VISIBLE_DEVICES = '7,GPU-none';
+  try {
+    assert.match(
+      failureOf(() => openCudaDevice()).message,
+      /E-CUDA-DRIVER.*does not start \(status 100: .*\) under CUDA_VISIBLE_DEVICES = "7,GPU-none"\. Fix: unset it, or name GPUs/,
+    );
+  } finally {
+    delete process.env.CUDA_VISIBLE_DEVICES;
+  }
+});
+
 test('GPUs that are not there', () => {
   process.env.LONGSCAN_FAKE_CUDA = 'devices=0';
   assert.match(failureOf(() => openCudaDevice()).message, /E-CUDA-DEVICE.*sees no GPU.*CUDA_VISIBLE_DEVICES/);
@@ -175,7 +189,11 @@ test('what does not fit: asked, used, free, and the settings that would help', (
     assert.is(error.code, 'E-MEMORY');
     assert.is(error.exitCode, 3);
     const { inUseBytes } = device.memory();
-    const parts = ['bytes asked for', `${inUseBytes} in use`, `${1_000_000 - inUseBytes} of 1000000 free`];
+    const parts = [
+      'bytes asked for',
+      `${inUseBytes} bytes in use`,
+      `${1_000_000 - inUseBytes} bytes of 1000000 bytes free`,
+    ];
     for (const part of [...parts, 'parallel.sp', 'model.recompute', 'data.batchSize'])
       assert.ok(error.message.includes(part), `${part} in ${error.message}`);
     // Memory kept for reuse is given up before that.

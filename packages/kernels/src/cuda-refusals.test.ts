@@ -68,7 +68,7 @@ test('no memory: what was asked for, used and free, and settings that need less'
     const error = failureOf(() => empty(device, [50_000]));
     assert.is(error.code, 'E-MEMORY');
     const told =
-      /(\d+) bytes asked for, (\d+) in use, (\d+) of 100000 free on GPU 0 \(Fake GPU\).*parallel\.sp.*recompute/;
+      /(\d+) bytes asked for, (\d+) bytes in use, (\d+) bytes of 100000 bytes free on GPU 0 \(Fake GPU\).*parallel\.sp.*recompute/;
     const [, asked, used, free] = told.exec(error.message)!.map(Number);
     assert.ok(asked! >= 200_000 && used! >= 40_000 && used! + free! === 100_000, error.message);
   }));

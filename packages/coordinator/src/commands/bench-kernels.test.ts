@@ -38,6 +38,7 @@ test('bench kernels: wrong words are told what is right', () => {
     [['--op', 'glaa'], /--op glaa: no recurrence of this name, expected one of linear-attention, /],
     [['--shape', 'T=0'], /--shape T=0: "T=0", expected B, T, H, K, V = a size/],
     [['--shape', 'T=64,Q=3'], /"Q=3"/],
+    [['--shape', 'B=90000,T=900000000'], /tensors of \d+ numbers, expected at most 100000000000000/],
     [['--dtype', 'bf16'], /--dtype bf16: .*expected f32 with --device cpu/],
     [['--device', 'tpu'], /E-CLI-USAGE/],
     [
@@ -50,6 +51,20 @@ test('bench kernels: wrong words are told what is right', () => {
     assert.is(stdout, '');
     assert.match(stderr, expected);
   }
+});
+
+test('bench kernels: exit code 3 where nothing could be measured, with the reason in the place of a row', () => {
+  const huge = ['--shape', 'B=1,T=900000000,H=800,K=128,V=128'];
+  const none = bench(['--op', 'simple-gla', ...huge, '--rounds', '2']);
+  assert.is(none.status, 3, none.stderr);
+  assert.match(
+    none.stdout,
+    /simple-gla, T = 900000000: error\[E-MEMORY\] .*out of memory: [\d.]+ GiB asked for/,
+  );
+  const some = bench([...small, ...huge]);
+  assert.is(some.status, 0, some.stderr);
+  assert.match(some.stdout, /simple-gla +100 +forward/);
+  assert.match(some.stdout, /simple-gla, T = 900000000: /);
 });
 
 test('bench kernels --device cuda without a driver: the reason, and exit code 3', () => {

@@ -1,5 +1,5 @@
 import { type BenchOp, type BenchShape, benchOps, LongscanError } from '@longscan/worker/protocol';
-import { benchResultSchema, describeMachine, formatRows, rowsForJson } from '../kernel-rows.js';
+import { benchResultSchema, describeMachine, formatRows, isMeasured, rowsForJson } from '../kernel-rows.js';
 import { readPeerTimes } from '../peer-times.js';
 import { defineCommand } from './command.js';
 import { interruptible } from './interruptible.js';
@@ -10,6 +10,9 @@ const sizes = ['B', 'T', 'H', 'K', 'V'] as const satisfies readonly (keyof Bench
 /** What is measured unless a shape is named: GPUs want sequences that fill them. */
 const defaultLengths = { cpu: [4096, 16_384], cuda: [8192, 32_768, 131_072, 524_288, 1_048_576] } as const;
 const defaultHead = { cpu: { H: 4, K: 64, V: 64 }, cuda: { H: 16, K: 128, V: 128 } } as const;
+
+/** Of one tensor: a tenth of what the addon counts. */
+const maxElements = 1e14;
 
 export default defineCommand({
   name: 'bench kernels',
@@ -67,7 +70,7 @@ export default defineCommand({
       terminal.print(describeMachine(result));
       terminal.print(formatRows(result.rows, peer));
     }
-    return 0;
+    return isMeasured(result) ? 0 : 3;
   },
 });
 
@@ -94,6 +97,10 @@ function parseShape(text: string, device: 'cpu' | 'cuda'): BenchShape {
       throw usage(`--shape ${text}`, `"${part}"`, `${sizes.join(', ')} = a size, parted by commas`);
     shape[name as keyof BenchShape] = Number(value);
   }
+  const { B, T, H, K, V } = shape;
+  const numElements = B * T * H * Math.max(K, V);
+  if (numElements > maxElements)
+    throw usage(`--shape ${text}`, `tensors of ${numElements} numbers`, `at most ${maxElements}`);
   return shape;
 }
 

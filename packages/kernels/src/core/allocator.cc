@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "bytes_text.h"
 #include "error.h"
 #include "stream.h"
 
@@ -49,8 +50,8 @@ Block* Allocator::take(size_t size, Stream& home) {
   // Nothing that is recorded ever waits.
   if (data == nullptr && !recording_) data = mapAtAnyPrice(size);
   if (data == nullptr) {
-    throw Error("E-MEMORY", "out of memory: " + std::to_string(size) + " bytes asked for, " +
-                                std::to_string(stats_.inUseBytes) + " in use" + memory_->describeShortage());
+    throw Error("E-MEMORY", "out of memory: " + bytesText(size) + " asked for, " +
+                                bytesText(stats_.inUseBytes) + " in use" + memory_->describeShortage());
   }
   auto* block = new Block{data, size, &home, 0, 0, {}};
   blocks_.insert(block);

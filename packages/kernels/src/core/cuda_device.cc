@@ -1,5 +1,6 @@
 #include "cuda_device.h"
 
+#include "bytes_text.h"
 #include "cuda_timeline.h"
 #include "error.h"
 #include "stream.h"
@@ -119,8 +120,8 @@ void CudaMemory::poison(void* data, size_t bytes, Stream& stream) {
 }
 
 std::string CudaMemory::describeShortage() const {
-  return ", " + std::to_string(device_.freeBytes()) + " of " + std::to_string(device_.totalBytes()) +
-         " free on GPU " + std::to_string(device_.index()) + " (" + device_.name() +
+  return ", " + bytesText(device_.freeBytes()) + " of " + bytesText(device_.totalBytes()) + " free on GPU " +
+         std::to_string(device_.index()) + " (" + device_.name() +
          "). Fix: cut sequences over more ranks (parallel.sp), recompute activations (model.recompute = "
          "true), "
          "or take fewer sequences at once (data.batchSize, data.accumulate)";

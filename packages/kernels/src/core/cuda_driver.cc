@@ -17,6 +17,10 @@ constexpr const char* remedy =
 /// The oldest whose interface has every call above, in the forms that we declare (graphInstantiate's flags).
 constexpr int oldestVersion = 11040;
 
+/// CUDA_ERROR_NO_DEVICE and CUDA_ERROR_INVALID_DEVICE.
+constexpr int noDevice = 100;
+constexpr int invalidDevice = 101;
+
 void* openLibrary() {
   const char* given = std::getenv("LONGSCAN_CUDA_DRIVER");
   const std::string path = given != nullptr && *given != '\0' ? given : "libcuda.so.1";
@@ -33,6 +37,19 @@ void find(void* handle, const char* name, Function& function) {
               std::string("the CUDA driver has no ") + name + ". Fix: install a newer NVIDIA driver");
 }
 
+/// Why the driver did not start. Names in CUDA_VISIBLE_DEVICES that no GPU has are the usual reason where
+/// there is one.
+std::string describeStart(const CudaDriver& driver, int status) {
+  const char* text = nullptr;
+  driver.getErrorString(status, &text);
+  const std::string found = "the CUDA driver does not start (status " + std::to_string(status) + ": " +
+                            (text == nullptr ? "unknown" : text) + ")";
+  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+  if (visible == nullptr || (status != noDevice && status != invalidDevice)) return found + ". " + remedy;
+  return found + " under CUDA_VISIBLE_DEVICES = \"" + visible +
+         "\". Fix: unset it, or name GPUs that there are (nvidia-smi -L lists them), each once";
+}
+
 CudaDriver open() {
   void* handle = openLibrary();
   CudaDriver driver{};
@@ -47,10 +64,7 @@ CudaDriver open() {
                                      " or newer. Fix: install a newer NVIDIA driver");
   }
   if (const int status = driver.init(0); status != 0) {
-    const char* text = nullptr;
-    driver.getErrorString(status, &text);
-    throw Error("E-CUDA-DRIVER", "the CUDA driver does not start (status " + std::to_string(status) + ": " +
-                                     (text == nullptr ? "unknown" : text) + "). " + remedy);
+    throw Error("E-CUDA-DRIVER", describeStart(driver, status));
   }
   find(handle, "cuDeviceGetCount", driver.deviceGetCount);
   find(handle, "cuDeviceGet", driver.deviceGet);
