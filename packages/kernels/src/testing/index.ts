@@ -13,7 +13,7 @@ export { checkRecurrenceOnGpu, type GpuTypes } from './check-recurrence-on-gpu.j
 export { checkRemade, type RemadeCheck } from './check-remade.js';
 export { expectClose, expectSameBits, relativeRms } from './compare.js';
 export { documentStarts } from './document-starts.js';
-export { fakeDriver, fakeKernels, fakeNccl, rejectionOf, withFakeGpu } from './fake-gpu.js';
+export { failureOf, fakeDriver, fakeKernels, fakeNccl, rejectionOf, withFakeGpu } from './fake-gpu.js';
 export { fromNumbers, roundedTo } from './from-numbers.js';
 export { type GpuRankOptions, runGpuRank } from './gpu-rank.js';
 export { GpuRanks } from './gpu-ranks.js';

@@ -3,18 +3,22 @@ import { describeDevice, openDevice } from '../open-device.js';
 import type { Plan } from '../protocol/plan.js';
 import type { RankContext } from '../rank-context.js';
 import { assembleTraining, loadUnits } from './assemble-training.js';
-import { explainShortage } from './out-of-memory.js';
+import { explainShortage, requireRoom } from './out-of-memory.js';
 import { openPassGraphs } from './pass-graphs.js';
 import { assertFinite, type StepResult } from './train-step.js';
 import type { Training } from './training.js';
 
-/** Device, groups, model and optimizer of this rank, as the plan says; the parameters have no values yet. */
+/**
+ * Device, groups, model and optimizer of this rank, as the plan says; the parameters have no values yet.
+ * @throws LongscanError E-MEMORY where the plan is for more than the GPU has, and what opening each of them throws
+ */
 export async function openTraining(context: RankContext, plan: Plan): Promise<Training> {
   const { jobSpec } = plan;
   const units = await loadUnits(plan, context.assignment.layerModules);
   const device = openDevice(jobSpec.device, context.env, { fixedPartition: jobSpec.job.deterministic });
   try {
     context.log(describeDevice(device));
+    requireRoom(plan, device);
     const mesh = await connectMesh(context, device);
     const training = assembleTraining(device, mesh, plan, units, context.env.rank);
     const { length: numBuckets } = training.parameters.buckets;

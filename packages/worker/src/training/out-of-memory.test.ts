@@ -1,12 +1,12 @@
 import { LongscanError, openShapeDevice } from '@longscan/kernels';
-import { withFakeGpu } from '@longscan/kernels/testing';
+import { failureOf, withFakeGpu } from '@longscan/kernels/testing';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { jobSpecSchema } from '../protocol/job-spec.js';
 import type { Plan } from '../protocol/plan.js';
 import { withMemory } from '../schedule/step-memory.js';
 import { plainPlan } from '../testing/plain-plan.js';
-import { explainShortage } from './out-of-memory.js';
+import { explainShortage, requireRoom } from './out-of-memory.js';
 
 const sequenceLength = 4096;
 
@@ -44,6 +44,22 @@ test('what does not fit ~> its parts, and the mildest settings that fit', async 
       /Fix: model\.recompute = "cheap" \([\d.]+ MiB\), or model\.timeSlice = 2048 \([\d.]+ MiB\), or parallel\.sp = 2 on 2 GPUs in place of 1 \([\d.]+ MiB\)$/,
     );
     assert.not.match(message, /something/);
+  });
+});
+
+test('a plan for more than the GPU has in all is refused before anything is allocated', async () => {
+  const plan = await planOf(4);
+  const { peakBytes } = plan.perRank;
+  await withFakeGpu({ fake: `bytes=${peakBytes}` }, (device) => requireRoom(plan, device));
+  requireRoom(plan, openShapeDevice());
+  await withFakeGpu({ fake: `bytes=${peakBytes - 1}` }, async (device) => {
+    const refused = failureOf(() => requireRoom(plan, device));
+    const { message, exitCode } = (await explainShortage(refused, plan, device, {})) as LongscanError;
+    assert.is(exitCode, 3);
+    assert.match(
+      message,
+      /^error\[E-MEMORY\] training: [\d.]+ MiB in all on Fake GPU; by the plan a rank holds up to [\d.]+ MiB: .*Fix: model/,
+    );
   });
 });
 

@@ -37,6 +37,23 @@ export async function explainShortage(
 }
 
 /**
+ * Refuses what no GPU of this size holds before anything is allocated, which may take a while to fail; `explainShortage` has
+ * the rest to say.
+ * @throws LongscanError E-MEMORY
+ */
+export function requireRoom(plan: Plan, device: Device): void {
+  if (device.kind !== 'cuda') return;
+  const { name, totalBytes } = device.gpu();
+  if (neededBytes(plan) <= totalBytes) return;
+  throw new LongscanError({
+    code: 'E-MEMORY',
+    where: 'training',
+    found: `${describeBytes(totalBytes)} in all on ${name}`,
+    exitCode: 3,
+  });
+}
+
+/**
  * The plan with a job changed, as far as memory goes.
  * @throws LongscanError E-SHAPE where some rank would hold padding only
  */
