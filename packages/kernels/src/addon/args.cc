@@ -7,12 +7,16 @@
 
 namespace longscan {
 
-void Args::check(bool ok, const std::string& message) const {
-  if (!ok) throw Error("E-ARGUMENT", std::string(function_) + ": " + message);
+void Args::refuse(const std::string& message) const {
+  throw Error("E-ARGUMENT", std::string(function_) + ": " + message);
+}
+
+void Args::refuseArgument(const char* name, const std::string& what) const {
+  refuse(std::string("argument \"") + name + "\" " + what);
 }
 
 Napi::Value Args::next(const char* name) {
-  check(position_ < info_.Length(), std::string("argument \"") + name + "\" is missing");
+  if (position_ >= info_.Length()) refuseArgument(name, "is missing");
   return info_[position_++];
 }
 
@@ -22,33 +26,33 @@ Napi::Value Args::value(const char* name) {
 
 double Args::number(const char* name) {
   const Napi::Value value = next(name);
-  check(value.IsNumber(), std::string("argument \"") + name + "\" is not a number");
+  if (!value.IsNumber()) refuseArgument(name, "is not a number");
   return value.As<Napi::Number>().DoubleValue();
 }
 
 int64_t Args::integer(const char* name) {
   const double value = number(name);
-  check(std::nearbyint(value) == value && std::fabs(value) < 9007199254740992.0,
-        std::string("argument \"") + name + "\" is not an integer: " + std::to_string(value));
+  if (std::nearbyint(value) != value || std::fabs(value) >= 9007199254740992.0)
+    refuseArgument(name, "is not an integer: " + std::to_string(value));
   return static_cast<int64_t>(value);
 }
 
 bool Args::flag(const char* name) {
   const Napi::Value value = next(name);
-  check(value.IsBoolean(), std::string("argument \"") + name + "\" is not a boolean");
+  if (!value.IsBoolean()) refuseArgument(name, "is not a boolean");
   return value.As<Napi::Boolean>().Value();
 }
 
 std::string Args::text(const char* name) {
   const Napi::Value value = next(name);
-  check(value.IsString(), std::string("argument \"") + name + "\" is not a string");
+  if (!value.IsString()) refuseArgument(name, "is not a string");
   return value.As<Napi::String>().Utf8Value();
 }
 
 Stream& Args::stream(const char* name) {
   const double id = number(name);
   const auto it = data().streams.find(static_cast<uint64_t>(id));
-  check(it != data().streams.end(), std::string("argument \"") + name + "\" is not a stream that is open");
+  if (it == data().streams.end()) refuseArgument(name, "is not a stream that is open");
   if (stream_ == nullptr) stream_ = it->second;
   return *it->second;
 }
@@ -63,13 +67,13 @@ TensorRef Args::tensor(const char* name) {
 
 TensorRef Args::tensor(const char* name, DType dtype) {
   TensorRef result = tensor(name);
-  check(result.dtype == dtype, std::string("argument \"") + name + "\" is " + dtypeName(result.dtype) +
-                                   ", expected " + dtypeName(dtype));
+  if (result.dtype != dtype)
+    refuseArgument(name, std::string("is ") + dtypeName(result.dtype) + ", expected " + dtypeName(dtype));
   return result;
 }
 
 TensorRef Args::optionalTensor(const char* name) {
-  check(position_ < info_.Length(), std::string("argument \"") + name + "\" is missing");
+  if (position_ >= info_.Length()) refuseArgument(name, "is missing");
   if (info_[position_].IsNull()) {
     position_++;
     return {};
@@ -90,15 +94,19 @@ TensorRef Args::optionalSizedTensor(const char* name, const TensorRef& like, int
 }
 
 void Args::checkSameType(const TensorRef& a, const TensorRef& b) const {
-  check(a.dtype == b.dtype,
-        std::string("tensors of type ") + dtypeName(a.dtype) + " and " + dtypeName(b.dtype) + " in one call");
+  check(a.dtype == b.dtype, [&] {
+    return std::string("tensors of type ") + dtypeName(a.dtype) + " and " + dtypeName(b.dtype) +
+           " in one call";
+  });
 }
 
 void Args::checkSize(const TensorRef& tensor, const TensorRef& like, int64_t count, const char* name) const {
   if (!tensor) return;
   checkSameType(like, tensor);
-  check(tensor.numElements == count, std::string(name) + " has " + std::to_string(tensor.numElements) +
-                                         " elements, expected " + std::to_string(count));
+  check(tensor.numElements == count, [&] {
+    return std::string(name) + " has " + std::to_string(tensor.numElements) + " elements, expected " +
+           std::to_string(count);
+  });
 }
 
 void Args::checkResets(const TensorRef& resets, int64_t B, int64_t T) const {
@@ -164,9 +172,10 @@ std::function<void()> Args::prepareGemm(const CudaGemm& gemm) const {
                 std::string(function_) + ": no CUDA kernel for " + dtypeName(dtype) +
                     ", only f32 and bf16. Fix: choose one of them, or the CPU (device.kind = \"cpu\")");
   }
-  check(gemm.a.dtype == gemm.b.dtype && (gemm.c.dtype == gemm.a.dtype || gemm.c.dtype == DType::f32),
-        std::string("a product of ") + dtypeName(gemm.a.dtype) + " and " + dtypeName(gemm.b.dtype) + " in " +
-            dtypeName(gemm.c.dtype));
+  check(gemm.a.dtype == gemm.b.dtype && (gemm.c.dtype == gemm.a.dtype || gemm.c.dtype == DType::f32), [&] {
+    return std::string("a product of ") + dtypeName(gemm.a.dtype) + " and " + dtypeName(gemm.b.dtype) +
+           " in " + dtypeName(gemm.c.dtype);
+  });
   return stream_->context().cudaGemm().prepare(gemm, *stream_);
 }
 
@@ -193,8 +202,9 @@ Napi::Value call(const Napi::CallbackInfo& info) {
   const auto* entry = static_cast<const Entry*>(info.Data());
   try {
     Args args(info, entry->name);
-    args.check(info.Length() == entry->arity,
-               std::to_string(info.Length()) + " arguments, expected " + std::to_string(entry->arity));
+    args.check(info.Length() == entry->arity, [&] {
+      return std::to_string(info.Length()) + " arguments, expected " + std::to_string(entry->arity);
+    });
     return entry->binding(args);
   } catch (const Napi::Error&) {
     throw;

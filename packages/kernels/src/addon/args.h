@@ -42,8 +42,15 @@ class Args {
   std::string text(const char* name);
   Napi::Value value(const char* name);
 
-  /// Throws E-ARGUMENT with this function's name in front unless `ok`.
-  void check(bool ok, const std::string& message) const;
+  /// Throws E-ARGUMENT with this function's name in front unless `ok`. A message that has to be put together
+  /// is a function that does so: checks are in every native call, and hardly one of them fails.
+  void check(bool ok, const char* message) const {
+    if (!ok) refuse(message);
+  }
+  template <typename MakeMessage>
+  void check(bool ok, const MakeMessage& makeMessage) const {
+    if (!ok) refuse(makeMessage());
+  }
   /// Throws E-CUDA-KERNEL if the stream that was read is a GPU's.
   void checkOnCpu() const;
   /// Throws E-CUDA-GRAPH, `what` named, while a graph of the device of the stream that was read is recorded.
@@ -90,6 +97,8 @@ class Args {
                     void (*kernel)(const Task& task, int64_t begin, int64_t end, void* scratch));
 
  private:
+  [[noreturn]] void refuse(const std::string& message) const;
+  [[noreturn]] void refuseArgument(const char* name, const std::string& what) const;
   Napi::Value next(const char* name);
   CudaDevice* gpu() const;
   void* findCudaFunction(const char* name) const;
@@ -136,7 +145,7 @@ template <typename Body>
 void dispatchFloat(const Args& args, DType dtype, Body body) {
   args.checkOnCpu();
   args.check(dtype == DType::f32 || dtype == DType::f64,
-             std::string("no CPU kernel for ") + dtypeName(dtype) + ", only f32 and f64");
+             [&] { return std::string("no CPU kernel for ") + dtypeName(dtype) + ", only f32 and f64"; });
   if (dtype == DType::f32) {
     body(float{});
   } else {

@@ -15,7 +15,7 @@ inline void checkAligned(const Args& args, const TensorRef& tensor) {
 /// `count` elements of f32; an empty one has none.
 inline void checkF32(const Args& args, const TensorRef& tensor, int64_t count, const char* name) {
   args.check(tensor.numElements == count && tensor.dtype == DType::f32,
-             std::string(name) + " is not f32 with " + std::to_string(count) + " elements");
+             [&] { return std::string(name) + " is not f32 with " + std::to_string(count) + " elements"; });
   checkAligned(args, tensor);
 }
 
@@ -82,7 +82,8 @@ struct WorkspaceArgument {
 
   WorkspaceArgument(Args& args, size_t bytes) {
     const TensorRef kept = args.optionalTensor("workspace");
-    args.check(!kept || kept.bytes() == bytes, "workspace is not of " + std::to_string(bytes) + " bytes");
+    args.check(!kept || kept.bytes() == bytes,
+               [&] { return "workspace is not of " + std::to_string(bytes) + " bytes"; });
     isKept = static_cast<bool>(kept);
     data = kept ? kept.data : args.workspace(bytes);
   }

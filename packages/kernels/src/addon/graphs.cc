@@ -54,7 +54,7 @@ Napi::Value graphLaunch(Args& args) {
   const int64_t section = args.integer("section");
   args.refuseInRecording("a launch of a graph");
   args.check(section == 0 || section == static_cast<int64_t>(graph->nextSection()),
-             "the next section is " + std::to_string(graph->nextSection()));
+             [&] { return "the next section is " + std::to_string(graph->nextSection()); });
   args.check(!graph->memory()->isGivenBack, "the graph's memory went to others");
   graph->launch(static_cast<size_t>(section));
   return args.env().Undefined();

@@ -26,14 +26,14 @@ TensorRef shaped(Args& args, DType dtype, const Napi::Value& shapeValue) {
     tensor.shape[i] = dim.As<Napi::Number>().Int64Value();
     count *= static_cast<double>(tensor.shape[i]);
   }
-  args.check(count < 1e15, "a tensor of " + std::to_string(count) + " elements");
+  args.check(count < 1e15, [&] { return "a tensor of " + std::to_string(count) + " elements"; });
   tensor.numElements = static_cast<int64_t>(count);
   return tensor;
 }
 
 DType dtypeArgument(Args& args) {
   const int64_t code = args.integer("dtype");
-  args.check(code >= 0 && code <= 3, "unknown dtype code " + std::to_string(code));
+  args.check(code >= 0 && code <= 3, [&] { return "unknown dtype code " + std::to_string(code); });
   return static_cast<DType>(code);
 }
 

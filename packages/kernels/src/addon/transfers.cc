@@ -53,8 +53,9 @@ Napi::Value tensorWrite(Args& args) {
   args.refuseInRecording("a copy from the host");
   args.check(source.IsTypedArray(), "bytes is not a typed array");
   const auto array = source.As<Napi::TypedArray>();
-  args.check(array.ByteLength() == tensor.bytes(),
-             std::to_string(array.ByteLength()) + " bytes for a tensor of " + std::to_string(tensor.bytes()));
+  args.check(array.ByteLength() == tensor.bytes(), [&] {
+    return std::to_string(array.ByteLength()) + " bytes for a tensor of " + std::to_string(tensor.bytes());
+  });
   const auto* begin = static_cast<const char*>(array.ArrayBuffer().Data()) + array.ByteOffset();
   // Copied now: JavaScript may change the array before the stream gets here.
   auto bytes = std::make_shared<std::vector<char>>(begin, begin + array.ByteLength());

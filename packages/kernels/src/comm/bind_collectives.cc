@@ -13,7 +13,7 @@ namespace {
 /// The tensors of an array argument. `Args` notes only those it reads itself, hence `touchAll`.
 std::vector<TensorRef> tensorsArgument(Args& args, const char* name) {
   const Napi::Value value = args.value(name);
-  args.check(value.IsArray(), std::string(name) + " is not an array");
+  args.check(value.IsArray(), [&] { return std::string(name) + " is not an array"; });
   const auto ids = value.As<Napi::Array>();
   std::vector<TensorRef> tensors;
   for (uint32_t i = 0; i < ids.Length(); i++) {
@@ -24,7 +24,7 @@ std::vector<TensorRef> tensorsArgument(Args& args, const char* name) {
 
 std::vector<int64_t> integersArgument(Args& args, const char* name) {
   const Napi::Value value = args.value(name);
-  args.check(value.IsArray(), std::string(name) + " is not an array");
+  args.check(value.IsArray(), [&] { return std::string(name) + " is not an array"; });
   const auto list = value.As<Napi::Array>();
   std::vector<int64_t> integers;
   for (uint32_t i = 0; i < list.Length(); i++)
@@ -38,15 +38,17 @@ void touchAll(const std::vector<TensorRef>& tensors, Stream& stream, uint64_t ti
 
 void checkPeers(const Args& args, const Communicator& communicator, const std::vector<int64_t>& peers) {
   for (const int64_t peer : peers) {
-    args.check(peer >= 0 && peer < communicator.size() && peer != communicator.rank(),
-               "peer " + std::to_string(peer) + " is not another rank of a group of " +
-                   std::to_string(communicator.size()));
+    args.check(peer >= 0 && peer < communicator.size() && peer != communicator.rank(), [&] {
+      return "peer " + std::to_string(peer) + " is not another rank of a group of " +
+             std::to_string(communicator.size());
+    });
   }
 }
 
 void checkSummable(const Args& args, const TensorRef& tensor) {
-  args.check(tensor.dtype == DType::f32 || tensor.dtype == DType::f64,
-             std::string("sums over ranks are of f32 or f64, not of ") + dtypeName(tensor.dtype));
+  args.check(tensor.dtype == DType::f32 || tensor.dtype == DType::f64, [&] {
+    return std::string("sums over ranks are of f32 or f64, not of ") + dtypeName(tensor.dtype);
+  });
 }
 
 Napi::Value bindExchange(Args& args) {
@@ -81,9 +83,10 @@ Napi::Value bindAllGather(Args& args) {
   const TensorRef input = args.tensor("input");
   const TensorRef output = args.tensor("output");
   args.checkSameType(input, output);
-  args.check(output.numElements == input.numElements * communicator->size(),
-             "output has " + std::to_string(output.numElements) + " elements, expected " +
-                 std::to_string(communicator->size()) + " x " + std::to_string(input.numElements));
+  args.check(output.numElements == input.numElements * communicator->size(), [&] {
+    return "output has " + std::to_string(output.numElements) + " elements, expected " +
+           std::to_string(communicator->size()) + " x " + std::to_string(input.numElements);
+  });
   args.enqueueAnywhere(communicator->task(
       [=](Collectives& collectives) { collectives.allGather(input.data, output.data, input.bytes()); }));
   return args.env().Undefined();
@@ -101,10 +104,13 @@ Napi::Value bindReduceScatter(Args& args) {
   args.check(counts.size() == static_cast<size_t>(communicator->size()), "counts needs one entry per rank");
   args.check(
       std::accumulate(counts.begin(), counts.end(), size_t{0}) == static_cast<size_t>(input.numElements),
-      "counts do not add up to the " + std::to_string(input.numElements) + " elements of input");
-  args.check(counts[rank] == static_cast<size_t>(output.numElements),
-             "output has " + std::to_string(output.numElements) + " elements, this rank's block " +
-                 std::to_string(counts[rank]));
+      [&] {
+        return "counts do not add up to the " + std::to_string(input.numElements) + " elements of input";
+      });
+  args.check(counts[rank] == static_cast<size_t>(output.numElements), [&] {
+    return "output has " + std::to_string(output.numElements) + " elements, this rank's block " +
+           std::to_string(counts[rank]);
+  });
   args.enqueueAnywhere(communicator->task([=](Collectives& collectives) {
     collectives.reduceScatter(input.data, output.data, counts, input.dtype);
   }));
@@ -125,7 +131,8 @@ Napi::Value bindBroadcast(Args& args) {
   const auto communicator = communicatorArgument(args, args.stream("stream"));
   const TensorRef tensor = args.tensor("tensor");
   const int64_t root = args.integer("root");
-  args.check(root >= 0 && root < communicator->size(), "root " + std::to_string(root) + " is not a rank");
+  args.check(root >= 0 && root < communicator->size(),
+             [&] { return "root " + std::to_string(root) + " is not a rank"; });
   args.enqueueAnywhere(communicator->task([=](Collectives& collectives) {
     collectives.broadcast(tensor.data, tensor.bytes(), static_cast<int>(root));
   }));

@@ -13,7 +13,7 @@ namespace {
 
 std::chrono::milliseconds durationArgument(Args& args, const char* name) {
   const int64_t duration = args.integer(name);
-  args.check(duration > 0, std::string(name) + " is not positive");
+  args.check(duration > 0, [&] { return std::string(name) + " is not positive"; });
   return std::chrono::milliseconds(duration);
 }
 
@@ -74,8 +74,9 @@ Napi::Value bindConnectTcp(Args& args) {
   const auto connectTimeout = durationArgument(args, "connectTimeoutMs");
   const auto timeout = durationArgument(args, "timeoutMs");
   self.size = static_cast<int>(addresses.size());
-  args.check(self.rank >= 0 && self.rank < self.size,
-             "rank " + std::to_string(self.rank) + " with " + std::to_string(self.size) + " addresses");
+  args.check(self.rank >= 0 && self.rank < self.size, [&] {
+    return "rank " + std::to_string(self.rank) + " with " + std::to_string(self.size) + " addresses";
+  });
   auto transport = std::make_unique<TcpTransport>(self.axis, self.rank, self.size);
   TcpTransport& tcp = *transport;
   auto communicator =
@@ -131,7 +132,8 @@ Napi::Value bindConnectNccl(Args& args) {
   const auto mode = static_cast<PeerMode>(args.integer("peerMode"));
   args.check(stream.timeline() != nullptr, "NCCL is for GPUs");
   args.check(mode >= PeerMode::unused && mode <= PeerMode::required, "peerMode is none");
-  args.check(rank >= 0 && rank < size, "rank " + std::to_string(rank) + " of " + std::to_string(size));
+  args.check(rank >= 0 && rank < size,
+             [&] { return "rank " + std::to_string(rank) + " of " + std::to_string(size); });
   PeerKernels kernels;
   if (mode != PeerMode::unused && size > 1) {
     kernels = {LONGSCAN_CUDA_FUNCTION(args, longscanPeerChain),

@@ -45,8 +45,9 @@ size_t workspaceBytes(Args& args, const LongscanAttention& call) {
 void* resultArgument(Args& args, const char* name, const AttentionArguments& c, int64_t count,
                      int32_t* type) {
   const TensorRef tensor = args.tensor(name);
-  args.check(tensor.numElements == count && (tensor.dtype == c.q.dtype || tensor.dtype == DType::f32),
-             std::string(name) + " is not of q's type or f32, with " + std::to_string(count) + " elements");
+  args.check(tensor.numElements == count && (tensor.dtype == c.q.dtype || tensor.dtype == DType::f32), [&] {
+    return std::string(name) + " is not of q's type or f32, with " + std::to_string(count) + " elements";
+  });
   checkAligned(args, tensor);
   *type = elementOf(args, tensor);
   return tensor.data;
@@ -75,7 +76,7 @@ void attentionBackwardOnGpu(Args& args, const AttentionArguments& c) {
   const auto alike = [&](const char* name, int64_t count) {
     int32_t type;
     void* data = resultArgument(args, name, c, count, &type);
-    args.check(type == call.resultType, std::string(name) + " is not of dq's type");
+    args.check(type == call.resultType, [&] { return std::string(name) + " is not of dq's type"; });
     return data;
   };
   io.dk = alike("dk", c.k.numElements);

@@ -67,7 +67,7 @@ Complex slopeOf(Holomorphic function, Complex z) {
 /// A tensor of pairs (re, im).
 TensorRef pairsArgument(Args& args, const char* name) {
   const TensorRef tensor = args.tensor(name);
-  args.check(tensor.numElements % 2 == 0, std::string(name) + " is not pairs");
+  args.check(tensor.numElements % 2 == 0, [&] { return std::string(name) + " is not pairs"; });
   return tensor;
 }
 

@@ -59,7 +59,7 @@ struct Common {
   void* kept(Args& args) const {
     const TensorRef kept = args.tensor("kept");
     const size_t bytes = keptBytes(args);
-    args.check(kept.bytes() == bytes, "kept is not of " + std::to_string(bytes) + " bytes");
+    args.check(kept.bytes() == bytes, [&] { return "kept is not of " + std::to_string(bytes) + " bytes"; });
     checkAligned(args, kept);
     return kept.data;
   }
@@ -77,7 +77,8 @@ struct Common {
     if (!segments) return nullptr;
     const size_t bytes = segmentsBytes(args);
     args.check(bytes > 0, "slices are not summarized by chunks on this device");
-    args.check(segments.bytes() == bytes, "segments are not of " + std::to_string(bytes) + " bytes");
+    args.check(segments.bytes() == bytes,
+               [&] { return "segments are not of " + std::to_string(bytes) + " bytes"; });
     checkAligned(args, segments);
     return segments.data;
   }

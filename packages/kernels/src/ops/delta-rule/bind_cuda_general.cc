@@ -84,7 +84,7 @@ struct Common {
 
 void* optionalTypedArgument(Args& args, const char* name, const TensorRef& like) {
   const TensorRef tensor = args.optionalSizedTensor(name, like, like.numElements);
-  args.check(bool(tensor) == bool(like), std::string(name) + " does not fit its input");
+  args.check(bool(tensor) == bool(like), [&] { return std::string(name) + " does not fit its input"; });
   if (tensor) checkAligned(args, tensor);
   return tensor.data;
 }

@@ -30,7 +30,7 @@ struct Common {
   TensorRef features(Args& args, const char* name) const {
     const TensorRef result = args.tensor(name);
     args.check(result.numDims >= 1 && (args.onGpu() ? result.dim(-1) >= size() : result.dim(-1) == size()),
-               std::string(name) + " has not the features of x");
+               [&] { return std::string(name) + " has not the features of x"; });
     args.checkSize(result, x, x.numRows() * result.dim(-1), name);
     return result;
   }

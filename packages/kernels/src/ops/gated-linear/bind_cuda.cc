@@ -59,7 +59,8 @@ struct Common {
     call.resets = resets.as<int32_t>();
     if (!decayed) return;
     const size_t bytes = LONGSCAN_CUDA_FUNCTION(args, longscanGatedLinearDecayedBytes)(&call);
-    args.check(decayed.bytes() == bytes, "decayed is not of " + std::to_string(bytes) + " bytes");
+    args.check(decayed.bytes() == bytes,
+               [&] { return "decayed is not of " + std::to_string(bytes) + " bytes"; });
     call.decayed = decayed.data;
   }
 

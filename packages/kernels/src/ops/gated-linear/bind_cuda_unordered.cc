@@ -12,10 +12,11 @@ struct Tokens {
   int64_t B, T, R, N;
 
   Tokens(Args& args, const char* name, const TensorRef& state) : tensor(args.tensor(name)) {
-    args.check(tensor.numDims == 4 && state.numDims == 4, std::string(name) + " or the state has no 4 dims");
+    args.check(tensor.numDims == 4 && state.numDims == 4,
+               [&] { return std::string(name) + " or the state has no 4 dims"; });
     B = tensor.dim(0), T = tensor.dim(1), R = tensor.dim(2), N = tensor.dim(3);
     args.check(B == state.dim(0) && R >= 1 && state.dim(1) % R == 0,
-               std::string(name) + " and the state do not fit");
+               [&] { return std::string(name) + " and the state do not fit"; });
     isBf16(args, tensor);
   }
 

@@ -14,7 +14,8 @@ constexpr int64_t workPerElement = 8;
 
 Activation activationArgument(Args& args) {
   const int64_t code = args.integer("activation");
-  args.check(code >= 0 && code < numActivations, "unknown activation " + std::to_string(code));
+  args.check(code >= 0 && code < numActivations,
+             [&] { return "unknown activation " + std::to_string(code); });
   return static_cast<Activation>(code);
 }
 

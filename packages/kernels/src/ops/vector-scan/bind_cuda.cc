@@ -17,7 +17,8 @@ struct Common {
     args.check(g.numDims == 3, "g has not 3 dims");
     call.B = g.dim(0), call.T = g.dim(1), call.C = g.dim(2);
     args.checkResets(resets, call.B, call.T);
-    args.check(values.numElements == g.numElements, std::string(name) + " and g differ in size");
+    args.check(values.numElements == g.numElements,
+               [&] { return std::string(name) + " and g differ in size"; });
     call.type = elementArgument(args, values);
     call.gateType = elementArgument(args, g);
     for (const TensorRef& tensor : {g, resets, values}) checkAligned(args, tensor);
