@@ -102,7 +102,7 @@ export function defineOpOfSeveral<
       outputs,
       ...(definition.cheap && { cheap: definition.cheap(inputs, outputs, attributes) }),
       saved: tensorsIn(save),
-      late: tensorsIn(Object.fromEntries((definition.late ?? []).map((name) => [name, save[name] ?? null]))),
+      late: (definition.late ?? []).flatMap((name) => save[name] ?? []),
       backward: (gradients, remade) => {
         const call = backwardCall<I>(
           forwardCall(device),

@@ -113,8 +113,9 @@ export function backwardCall<I extends OpInputs>(
 }
 
 function needsOf<I extends OpInputs>(inputs: I): BackwardCall<I>['needs'] {
-  const needs = Object.entries(inputs).map(([name, input]) => [name, input?.requiresGrad ?? false]);
-  return Object.fromEntries(needs) as BackwardCall<I>['needs'];
+  const needs: Record<string, boolean> = {};
+  for (const name in inputs) needs[name] = inputs[name]?.requiresGrad ?? false;
+  return needs as BackwardCall<I>['needs'];
 }
 
 /** The names of the inputs that are there, in order. */
