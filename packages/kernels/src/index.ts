@@ -168,9 +168,9 @@ export { restarting, type WithPositions } from './restarting.js';
 export { type Event, type Graph, Stream } from './stream.js';
 export type { OpProfile, StreamTrace, TraceSpan } from './stream-trace.js';
 export {
+  bytesByCode,
   type DType,
   dtypeBytes,
-  dtypeCodes,
   empty,
   emptyLike,
   expectShape,

@@ -1,10 +1,6 @@
 import type { Native, NativeTrace } from './native.js';
 import type { ShapeAllocator, ShapeBlock } from './shape-allocator.js';
-import { dtypeBytes, dtypeCodes } from './tensor.js';
-
-const bytesByCode = new Map(
-  Object.entries(dtypeCodes).map(([dtype, code]) => [code, dtypeBytes[dtype as 'f32']]),
-);
+import { bytesByCode } from './tensor.js';
 
 /** Tensors are numbered from here on, so that nobody takes a size or a stream for one. */
 const firstTensor = 2 ** 40;

@@ -8,8 +8,12 @@ export type DType = 'f32' | 'f64' | 'bf16' | 'i32';
 export type HostArray = Float32Array | Float64Array | Uint16Array | Int32Array;
 
 /** The numbers of `DType` in core/dtype.h. */
-export const dtypeCodes: Readonly<Record<DType, number>> = { f32: 0, f64: 1, bf16: 2, i32: 3 };
+const dtypeCodes: Readonly<Record<DType, number>> = { f32: 0, f64: 1, bf16: 2, i32: 3 };
 export const dtypeBytes: Readonly<Record<DType, number>> = { f32: 4, f64: 8, bf16: 2, i32: 4 };
+/** The same by number. */
+export const bytesByCode: ReadonlyMap<number, number> = new Map(
+  (Object.keys(dtypeCodes) as DType[]).map((dtype) => [dtypeCodes[dtype], dtypeBytes[dtype]]),
+);
 
 const hostArrays = { f32: Float32Array, f64: Float64Array, bf16: Uint16Array, i32: Int32Array } as const;
 

@@ -1,5 +1,6 @@
 import type { Device } from '../device.js';
 import { fromArray, type Tensor } from '../tensor.js';
+import { perturbedElements } from './perturbed-elements.js';
 
 /** One input of a function under check. */
 export interface CheckedInput {
@@ -20,7 +21,7 @@ export interface GradCheckOptions {
   readonly epsilon?: number;
   readonly absolute?: number;
   readonly relative?: number;
-  /** At most this many elements per input are perturbed, evenly spread. */
+  /** About so many elements of each input are perturbed, see `perturbedElements`. */
   readonly maxElements?: number;
 }
 
@@ -41,8 +42,7 @@ export async function gradCheck(
   const analytic = await analyticGradients(device, inputs, compute);
   const mismatches: GradientMismatch[] = [];
   for (const [name, { values }] of Object.entries(inputs)) {
-    const stride = Math.max(1, Math.floor(values.length / maxElements));
-    for (let index = 0; index < values.length; index += stride) {
+    for (const index of perturbedElements(values.length, maxElements)) {
       const at = async (delta: number): Promise<number> => {
         const moved = Float64Array.from(values);
         moved[index]! += delta;

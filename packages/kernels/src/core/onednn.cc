@@ -21,7 +21,8 @@ bool asksForBuiltin() {
   const char* choice = std::getenv("LONGSCAN_GEMM");
   const std::string name = choice == nullptr || *choice == '\0' ? "onednn" : choice;
   if (name != "onednn" && name != "builtin") {
-    throw Error("E-ONEDNN", "LONGSCAN_GEMM is \"" + name + "\", expected onednn or builtin");
+    throw Error("E-ONEDNN", "LONGSCAN_GEMM is \"" + name +
+                                "\", expected onednn or builtin. Fix: set one of them, or leave it out");
   }
   return name == "builtin";
 }

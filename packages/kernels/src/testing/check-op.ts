@@ -1,3 +1,4 @@
+import { perturbedElements } from '../autograd/perturbed-elements.js';
 import { type Device, openCpuDevice } from '../device.js';
 import type { DType, Tensor } from '../tensor.js';
 import { expectClose } from './compare.js';
@@ -18,7 +19,7 @@ export interface OpCheck<N extends string> {
   readonly reference: (values: Values<N>) => readonly Float64Array[];
   /** Relative RMS allowed to the f32 kernels (forward and gradients). */
   readonly f32Tolerance?: number;
-  /** At most this many elements of each input are perturbed for central differences. */
+  /** About so many elements of each input are perturbed for central differences, see `perturbedElements`; default: 16. */
   readonly maxElements?: number;
 }
 
@@ -112,9 +113,7 @@ function centralDifferences<N extends string>(check: OpCheck<N>, names: readonly
     }, 0);
   const result = {} as Record<N, { indices: number[]; gradients: number[]; noise: number }>;
   for (const name of names) {
-    const size = values[name].length;
-    const stride = Math.max(1, Math.floor(size / (check.maxElements ?? 16)));
-    const indices = Array.from({ length: Math.ceil(size / stride) }, (_, i) => i * stride);
+    const indices = perturbedElements(values[name].length, check.maxElements ?? 16);
     const gradients = indices.map((index) => {
       const moved = (delta: number): Values<N> => {
         const copy = values[name].slice();

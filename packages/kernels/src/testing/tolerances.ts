@@ -6,7 +6,7 @@
 export const tolerances = {
   /** f64 kernels against the f64 reference: rounding of sums of up to some thousands of terms. */
   f64: 1e-11,
-  /** Central differences in f64 with step 1e-6: truncation 1e-12 · f''' and rounding 1e-16/1e-6, per element, relative to the gradient's largest element. */
+  /** Central differences in f64 with step 1e-6: truncation 1e-12 · f''' and rounding 1e-16/1e-6. That of a large loss comes on top, as `noise`. */
   centralDifference: 2e-6,
   /** f32 kernels against f64: 2^-24 per operation, sums of up to some thousands of terms with random signs. */
   f32: 5e-6,

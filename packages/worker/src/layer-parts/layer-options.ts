@@ -10,12 +10,14 @@ type Options = Readonly<Record<string, number>>;
 
 /** @throws LongscanError E-CFG-RANGE unless every option is a finite number above zero */
 export function expectPositive(layer: string, options: Options): void {
-  expectOptions(layer, options, 'a number > 0', (value) => value > 0 && Number.isFinite(value));
+  const fits = (value: number) => value > 0 && Number.isFinite(value);
+  expectOptions(layer, options, fits, () => 'a number > 0');
 }
 
 /** @throws LongscanError E-CFG-RANGE unless every option is above zero and at most `limit` */
 export function expectUpTo(layer: string, limit: number, options: Options): void {
-  expectOptions(layer, options, `a number > 0 and <= ${limit}`, (value) => value > 0 && value <= limit);
+  const fits = (value: number) => value > 0 && value <= limit;
+  expectOptions(layer, options, fits, () => `a number > 0 and <= ${limit}`);
 }
 
 /** @throws LongscanError E-CFG-RANGE unless every option is a whole number from 1 to `largestCount` */
@@ -30,19 +32,24 @@ export function expectWhole(layer: string, options: Options): void {
 
 function expectWholeBetween(layer: string, least: number, largest: number, options: Options): void {
   const fits = (value: number) => Number.isInteger(value) && value >= least && value <= largest;
-  const isLarge = Object.values(options).some((value) => value > largest);
-  expectOptions(layer, options, `a whole number ${isLarge ? `<= ${largest}` : `>= ${least}`}`, fits);
+  const bound = (value: number) => (value > largest ? `<= ${largest}` : `>= ${least}`);
+  expectOptions(layer, options, fits, (value) => `a whole number ${bound(value)}`);
 }
 
 function expectOptions(
   layer: string,
   options: Options,
-  expected: string,
   fits: (value: number) => boolean,
+  expectedOf: (value: number) => string,
 ): void {
   for (const [option, value] of Object.entries(options)) {
     if (fits(value)) continue;
-    const where = `layer ${layer}, ${option}`;
-    throw new LongscanError({ code: 'E-CFG-RANGE', where, found: `${value}`, expected, exitCode: 2 });
+    throw new LongscanError({
+      code: 'E-CFG-RANGE',
+      where: `layer ${layer}, ${option}`,
+      found: `${value}`,
+      expected: expectedOf(value),
+      exitCode: 2,
+    });
   }
 }

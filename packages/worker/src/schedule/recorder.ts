@@ -1,11 +1,4 @@
-import {
-  type DType,
-  denseTransitionCode,
-  dtypeBytes,
-  dtypeCodes,
-  type Native,
-  type NativeObserver,
-} from '@longscan/kernels';
+import { bytesByCode, denseTransitionCode, type Native, type NativeObserver } from '@longscan/kernels';
 import type {
   ChainEntry,
   CollectiveEntry,
@@ -14,10 +7,6 @@ import type {
   ScheduledMessage,
   ScheduleEntry,
 } from './schedule.js';
-
-const bytesByCode = new Map(
-  Object.entries(dtypeCodes).map(([dtype, code]) => [code, dtypeBytes[dtype as DType]]),
-);
 
 /** Native functions that a step calls and that enqueue nothing. */
 const onHost: ReadonlySet<string> = new Set([

@@ -28,6 +28,4 @@ struct ChainCut {
   LONGSCAN_ON_BOTH int begin(int lane) const { return static_cast<int>(int64_t{numRows} * lane / lanes); }
 };
 
-#undef LONGSCAN_ON_BOTH
-
 }  // namespace longscan

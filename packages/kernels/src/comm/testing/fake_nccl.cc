@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "../../cuda/testing/fake_settings.h"
 #include "../../cuda/testing/fake_stream.h"
 
 // NCCL without a GPU, for tests of what stands on it: ranks are communicators of this process, work runs on
@@ -27,14 +28,8 @@ namespace {
 constexpr int success = 0, unhandledCudaError = 1, invalidArgument = 4, remoteError = 6, inProgress = 7;
 constexpr int typeFloat32 = 7, typeFloat64 = 8;
 
-std::string setting(const char* name, const char* otherwise) {
-  const char* all = std::getenv("LONGSCAN_FAKE_NCCL");
-  const std::string text = std::string(" ") + (all == nullptr ? "" : all) + " ";
-  const std::string key = std::string(" ") + name + "=";
-  const size_t at = text.find(key);
-  if (at == std::string::npos) return otherwise;
-  const size_t begin = at + key.size();
-  return text.substr(begin, text.find(' ', begin) - begin);
+std::string ncclSetting(const char* name, const char* otherwise) {
+  return settingIn("LONGSCAN_FAKE_NCCL", name, otherwise);
 }
 
 size_t bytesOf(int type, size_t count) {
@@ -98,7 +93,7 @@ struct Member {
             const std::function<bool()>& isLost) {
     group->changed.wait(lock, [&] {
       if (isDone() || aborted) return true;
-      if (isLost() && setting("mute", "0") == "0") status = remoteError;
+      if (isLost() && ncclSetting("mute", "0") == "0") status = remoteError;
       return false;
     });
     return isDone();
@@ -203,10 +198,10 @@ namespace {
 
 /// Adds a call to the group of calls under way, or makes it one of its own.
 int addCall(const char* name, ncclComm* comm, CUstream_st* stream, const std::function<void()>& add) {
-  if (setting("fail", "") == name) return invalidArgument;
+  if (ncclSetting("fail", "") == name) return invalidArgument;
   calls.member = comm->member;
   calls.stream = stream;
-  calls.failsLate = calls.failsLate || setting("fail", "") == std::string("late:") + name;
+  calls.failsLate = calls.failsLate || ncclSetting("fail", "") == std::string("late:") + name;
   add();
   return success;
 }
@@ -239,7 +234,7 @@ int addCollective(const char* name, ncclComm* comm, CUstream_st* stream, const v
 extern "C" {
 
 int ncclGetVersion(int* version) {
-  *version = std::atoi(setting("version", "22803").c_str());
+  *version = std::atoi(ncclSetting("version", "22803").c_str());
   return success;
 }
 const char* ncclGetErrorString(int status) {

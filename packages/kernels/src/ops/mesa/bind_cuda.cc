@@ -1,7 +1,6 @@
 #include "bind_cuda.h"
 
-#include "../../addon/gpu_args.h"
-#include "../../addon/head_args.h"
+#include "../../addon/gpu_head_args.h"
 #include "cuda.h"
 
 namespace longscan {
@@ -9,42 +8,18 @@ namespace longscan {
 namespace {
 
 /// The arguments after the stream that all functions begin with: q, k, v, beta, g, lambda, resets, h0.
-struct Common {
-  LongscanMesa call{};
-  TensorRef like;
-  int64_t numTokens, numKeys, numValues;
-
+struct Common : GpuHeadArgs<LongscanMesa> {
   explicit Common(Args& args) {
-    const HeadArgs heads(args);
-    like = heads.q;
-    numTokens = heads.numTokens(), numKeys = heads.numKeys(), numValues = heads.numValues();
-    call.B = heads.B, call.T = heads.T;
-    call.H = static_cast<int32_t>(heads.H), call.K = static_cast<int32_t>(heads.K);
-    call.V = static_cast<int32_t>(heads.V);
-    call.type = elementArgument(args, heads.q);
-    call.q = heads.q.data, call.k = heads.k.data, call.v = heads.v.data;
+    takeHeads(args);
     call.beta = f32Argument(args, "beta", numTokens);
     call.g = f32Argument(args, "g", numTokens);
-    call.lambda = f32Argument(args, "lambda", heads.H * heads.K);
-    const TensorRef resets = args.optionalTensor("resets");
-    args.checkResets(resets, heads.B, heads.T);
-    call.resets = resets.as<int32_t>();
-    call.h0 = optionalF32Argument(args, "h0", stateSize());
-    for (const TensorRef& tensor : {heads.q, heads.k, heads.v, resets}) checkAligned(args, tensor);
+    call.lambda = f32Argument(args, "lambda", int64_t{call.H} * call.K);
+    takeState(args, stateSize());
   }
 
   int64_t stateSize() const { return call.B * call.H * (call.K + call.V) * call.K; }
   /// Of solutions, whose rows are padded.
   int64_t numSolutions() const { return numTokens * ((call.K + 7) / 8 * 8); }
-  void takeWorkspace(Args& args, size_t (*count)(const LongscanMesa*)) {
-    const size_t bytes = count(&call);
-    if (bytes == 0)
-      throwNoKernel(args,
-                    "K = " + std::to_string(call.K) + ", V = " + std::to_string(call.V) +
-                        ", T = " + std::to_string(call.T),
-                    "K and V up to 256, and at least one token");
-    call.workspace = args.workspace(bytes);
-  }
 };
 
 }  // namespace

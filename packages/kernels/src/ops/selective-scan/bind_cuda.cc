@@ -1,33 +1,16 @@
 #include "bind_cuda.h"
 
-#include "../../addon/gpu_args.h"
 #include "cuda.h"
-#include "selective_scan.h"
+#include "scan_args.h"
 
 namespace longscan {
 
 namespace {
 
-/// The arguments after the stream that all functions begin with: x, delta, A, B, C, resets.
-struct Common {
-  TensorRef x, delta, A, inB, outC, resets;
+struct Common : SelectiveScanArgs {
   LongscanSelectiveScan call{};
 
-  explicit Common(Args& args)
-      : x(args.tensor("x")),
-        delta(args.tensor("delta")),
-        A(args.tensor("A")),
-        inB(args.tensor("B")),
-        outC(args.tensor("C")),
-        resets(args.optionalTensor("resets")) {
-    args.check(x.numDims == 3 && A.numDims == 2, "x has not 3 dims or A not 2");
-    const int64_t B = x.dim(0), T = x.dim(1), D = x.dim(2), N = A.dim(1);
-    args.check(N >= 1 && N <= 1024, "the state size is not between 1 and 1024");
-    args.checkSize(delta, x, B * T * D, "delta");
-    checkF32(args, A, D * N, "A");
-    args.checkSize(inB, x, B * T * N, "B");
-    args.checkSize(outC, x, B * T * N, "C");
-    args.checkResets(resets, B, T);
+  explicit Common(Args& args) : SelectiveScanArgs(args) {
     for (const TensorRef& tensor : {x, delta, inB, outC, resets}) checkAligned(args, tensor);
     call.B = B, call.T = T, call.D = D;
     call.N = static_cast<int32_t>(N);
@@ -42,9 +25,6 @@ struct Common {
                     "an even D, N 8 or 16, and at least one token");
     call.workspace = args.workspace(bytes);
   }
-
-  int64_t stateSize() const { return call.B * call.D * call.N; }
-  int64_t checkpointSize() const { return (call.T + selectiveChunk - 1) / selectiveChunk * stateSize(); }
 };
 
 }  // namespace
@@ -57,7 +37,7 @@ Napi::Value bindSelectiveScanForwardOnGpu(Args& args) {
   io.y = y.data;
   io.checkpoints = optionalF32Argument(args, "checkpoints", common.checkpointSize());
   io.ht = f32Argument(args, "state", common.stateSize());
-  float* const sumDelta = optionalF32Argument(args, "sumDelta", common.call.B * common.call.D);
+  float* const sumDelta = optionalF32Argument(args, "sumDelta", common.B * common.D);
   checkAligned(args, y);
   args.check(bool(y) == (io.checkpoints != nullptr), "y and checkpoints go together");
   if (!y) {

@@ -1,10 +1,9 @@
 #include <algorithm>
 #include <vector>
 
-#include "../../addon/args.h"
 #include "../../core/run_lane_blocks.h"
 #include "bind_cuda.h"
-#include "selective_scan.h"
+#include "scan_args.h"
 
 namespace longscan {
 
@@ -53,27 +52,8 @@ void runBackward(ThreadPool& pool, const SelectiveScanBackward<Real>& task) {
   });
 }
 
-/// The arguments that every function here begins with, after the stream: x, delta, A, B, C, resets.
-struct Common {
-  TensorRef x, delta, A, inB, outC, resets;
-  int64_t B, T, D, N;
-
-  explicit Common(Args& args)
-      : x(args.tensor("x")),
-        delta(args.tensor("delta")),
-        A(args.tensor("A")),
-        inB(args.tensor("B")),
-        outC(args.tensor("C")),
-        resets(args.optionalTensor("resets")) {
-    args.check(x.numDims == 3 && A.numDims == 2, "x has not 3 dims or A not 2");
-    B = x.dim(0), T = x.dim(1), D = x.dim(2), N = A.dim(1);
-    args.check(N >= 1 && N <= 1024, "the state size is not between 1 and 1024");
-    args.checkSize(delta, x, B * T * D, "delta");
-    args.checkSize(A, x, D * N, "A");
-    args.checkSize(inB, x, B * T * N, "B");
-    args.checkSize(outC, x, B * T * N, "C");
-    args.checkResets(resets, B, T);
-  }
+struct Common : SelectiveScanArgs {
+  using SelectiveScanArgs::SelectiveScanArgs;
 
   template <typename Real>
   SelectiveScan<Real> call() const {
@@ -88,9 +68,6 @@ struct Common {
             outC.as<Real>(),
             resets.as<int32_t>()};
   }
-
-  int64_t stateSize() const { return B * D * N; }
-  int64_t checkpointSize() const { return (T + selectiveChunk - 1) / selectiveChunk * stateSize(); }
 };
 
 Napi::Value bindForward(Args& args) {

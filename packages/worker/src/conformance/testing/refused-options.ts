@@ -55,6 +55,11 @@ export const refusedOptions = [
   ['gsa', { numSlots: 0 }, 'error[E-CFG-RANGE] layer gsa, numSlots: 0, expected a whole number >= 1'],
   ['hgrn2', { expandK: 0.3 }, 'error[E-SHAPE] layer hgrn2: expandK × model.dModel / numHeads = 0.3 × 16 / 4'],
   ['rwkv6', { mixRank: 1.5 }, 'error[E-CFG-RANGE] layer rwkv6, mixRank: 1.5, expected a whole number >= 1'],
+  [
+    'rwkv6',
+    { mixRank: 0, decayRank: 2 ** 30 },
+    'error[E-CFG-RANGE] layer rwkv6, mixRank: 0, expected a whole number >= 1',
+  ],
   ['s4d', { stateSize: 7 }, 'error[E-CFG-RANGE] layer s4d, stateSize / 2: 3.5, expected a whole number >= 1'],
   ['s5', { numBlocks: 3 }, 'error[E-CFG-RANGE] layer s5, stateSize / numBlocks / 2: 10.666666666666666'],
   ['h3', { shiftSize: 0 }, 'error[E-CFG-RANGE] layer h3, shiftSize: 0, expected a whole number >= 1'],

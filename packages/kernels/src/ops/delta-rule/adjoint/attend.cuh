@@ -69,10 +69,7 @@ class AdjointAttendant {
     multiplyTiles<StoredB::rows, false, StoredB::columns>(
         dv, productOperand<StoredB::columns>(inverse.base, 0), productOperand<StoredB::rows>(tokens.base, 0));
 #pragma unroll
-    for (int k = 1; k < 4; k++)
-      multiplyTiles<StoredB::rows, true, StoredB::columns>(dv,
-                                                           productOperand<StoredB::columns>(inverse.base, k),
-                                                           productOperand<StoredB::rows>(tokens.base, k));
+    for (int k = 1; k < 4; k++) multiplyChannels<StoredB::columns>(dv, inverse, tokens, k);
     commitProducts();
     storeRows();
     waitForProducts<0>();

@@ -5,7 +5,9 @@
 
 namespace longscan {
 
-/// The warpgroup that stores the adjoint behind each chunk, and counts what the kernel beside may read.
+/// The warpgroup that stores the adjoint behind each chunk, and counts what the kernel beside may read. Turns
+/// and counts are those of sweep/keep.cuh once more: with one class for both, the compiler made other code of
+/// either kernel (docs/benchmarks).
 class AdjointKeeper {
   using Block = AdjointBlock;
   static constexpr int panels = AdjointLayout::panels;

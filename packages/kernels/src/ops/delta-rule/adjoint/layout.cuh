@@ -39,60 +39,13 @@ struct AdjointLayout {
   static_assert(bytes <= 227 * 1024, "a block's memory");
 };
 
-/// Where the i-th piece is in a ring of `size`.
-template <int size>
-__device__ inline RingPlace ringPlace(int i) {
-  return {i % size, static_cast<uint32_t>(i / size & 1)};
-}
-
-/// What the warpgroups of a block have in common.
-class AdjointBlock {
+/// What the warpgroups of a block have in common: what it works on and where its memory lies.
+class AdjointBlock : public SweepWork {
  public:
   using Layout = AdjointLayout;
 
-  const DeltaSweepCall& call;
-  const SweepMaps& maps;
-  unsigned char* const shared;
-  const uint32_t base;
-  int value;  // the first of its channels of V
-  int b, h, numChunks;
-  int64_t bh;
-
   __device__ AdjointBlock(const DeltaSweepCall& call, const SweepMaps& maps, unsigned char* shared)
-      : call(call),
-        maps(maps),
-        shared(shared),
-        base(sharedAddress(shared)),
-        numChunks(static_cast<int>((call.T + tileTokens - 1) / tileTokens)) {
-    const int tiles = sweepTiles(call.V, wideValues);
-    value = blockIdx.x % tiles * wideValues;
-    bh = blockIdx.x / tiles;
-    b = static_cast<int>(bh / call.H);
-    h = static_cast<int>(bh % call.H);
-  }
-
-  __device__ int segment() const { return call.firstSegment + blockIdx.y; }
-  /// The number of the head's state among those of all segments.
-  __device__ int64_t stateOfSegment() const { return segment() * call.B * call.H + bh; }
-
-  /// The segment's, piece by piece.
-  __device__ PieceWalk walk() const {
-    const int begin = segment() * call.segmentChunks;
-    return PieceWalk(call.resets ? call.resets + b * call.T : nullptr, call.T, begin,
-                     min(begin + call.segmentChunks, numChunks), true);
-  }
-
-  /// The copy engine takes whole chunks; of others, warps copy the piece's rows and zeros.
-  __device__ bool isWhole(const Piece& piece) const {
-    return LONGSCAN_COPY_ENGINE && maps.usable && piece.low == 0 && piece.high == tileTokens;
-  }
-  /// What warps have copied of a piece, the calling thread's products are to see.
-  __device__ void seeCopies(const Piece& piece) const {
-    if (!isWhole(piece)) publishToProducts();
-  }
-
-  /// The barrier where the attendants announce that their last rows are stored.
-  static constexpr int rowsStored = 4;
+      : SweepWork(call, maps, shared, wideValues) {}
 
   /// A piece's keys and queries are there, and what the attendants make of its dO; all of it has been read.
   __device__ SweepBarrier pieceFull(int i) const { return barrier(i); }

@@ -31,7 +31,7 @@ class AdjointLoader {
   __device__ void run() {
     const int duty = (threadIdx.x >> 5) % 4;
     const SweepMaps& maps = block.maps;
-    PieceWalk walk = block.walk();
+    PieceWalk walk = block.walk(true);
     for (int i = 0; !walk.done(); i++) {
       SweepPiece piece{walk.piece()};
       walk.advance();
@@ -65,19 +65,7 @@ class AdjointLoader {
   /// `from`: the first row of the block's head; `head` and `batch` where it lies in `map`.
   __device__ void fillOperand(SweepBarrier full, uint32_t to, const CUtensorMap& map, int head, int batch,
                               const __nv_bfloat16* from, int pitch) const {
-    if (whole) {
-      if (electLane()) {
-        arriveExpecting(full, Layout::operand);
-#pragma unroll
-        for (int panel = 0; panel < Layout::panels; panel++)
-          copyBox(to + panel * Layout::panel, map, full.address, 64 * panel, head, token(), batch);
-      }
-      __syncwarp();
-    } else {
-      for (int panel = 0; panel < Layout::panels; panel++)
-        copyRows(Tile<64>{to + panel * Layout::panel}, from + 64 * panel, pitch, call.K - 64 * panel, rows);
-      announceCopies(full);
-    }
+    copyOperand<Layout::panels>(call, whole, full, to, map, head, batch, from, pitch, rows);
   }
 
   __device__ void fillInverse(int i) const {

@@ -1,8 +1,6 @@
 #pragma once
 
-#include "bulk.cuh"
-#include "cuda/pieces.cuh"
-#include "products.cuh"
+#include "work.cuh"
 
 namespace longscan {
 
@@ -62,66 +60,23 @@ inline SweepRings ringsOf(int sharedBytes) {
   return rings;
 }
 
-/// A piece, and what the chain has to know of the next one.
-struct SweepPiece {
-  Piece piece;
-  bool last, nextFresh;
-
-  __device__ int2 packed() const {
-    int2 both = packPiece(piece);
-    both.y |= last << 20 | nextFresh << 21;
-    return both;
-  }
-  __device__ static SweepPiece unpack(int2 packed) {
-    return {unpackPiece(packed), (packed.y >> 20 & 1) != 0, (packed.y >> 21 & 1) != 0};
-  }
-};
-
 /// With time, against it, and against it for nothing but the adjoint that leaves each segment.
 enum class SweepKind { forward, backward, leaving };
 
-/// What the parts of a block have in common: whose block it is and where its memory lies.
+/// What the parts of a block have in common: what it works on and where its memory lies.
 template <int KN, SweepKind kind, bool diagonal, int width>
-class SweepBlock {
+class SweepBlock : public SweepWork {
  public:
   static constexpr bool backward = kind != SweepKind::forward, leaves = kind == SweepKind::leaving;
   using Layout = DeltaSweepLayout<KN, backward, width>;
   using Values = ValueTile<width>;
 
-  const DeltaSweepCall& call;
-  const SweepMaps& maps;
   const SweepRings rings;
-  unsigned char* const shared;
-  const uint32_t base;
-  int value;  // the first of its channels of V
-  int b, h, numChunks;
-  int64_t bh;
-  int64_t state;  // the number of the head's among the states of all segments
+  const int64_t state;  // the number of the head's among the states of all segments
 
   __device__ SweepBlock(const DeltaSweepCall& call, const SweepMaps& maps, SweepRings rings,
                         unsigned char* shared)
-      : call(call),
-        maps(maps),
-        rings(rings),
-        shared(shared),
-        base(sharedAddress(shared)),
-        numChunks(static_cast<int>((call.T + tileTokens - 1) / tileTokens)) {
-    const int tiles = sweepTiles(call.V, width);
-    value = blockIdx.x % tiles * width;
-    bh = blockIdx.x / tiles;
-    b = static_cast<int>(bh / call.H);
-    h = static_cast<int>(bh % call.H);
-    state = segment() * call.B * call.H + bh;
-  }
-
-  __device__ int segment() const { return call.firstSegment + blockIdx.y; }
-
-  /// The segment's, piece by piece.
-  __device__ PieceWalk walk() const {
-    const int begin = segment() * call.segmentChunks;
-    return PieceWalk(call.resets ? call.resets + b * call.T : nullptr, call.T, begin,
-                     min(begin + call.segmentChunks, numChunks), backward);
-  }
+      : SweepWork(call, maps, shared, width), rings(rings), state(stateOfSegment()) {}
 
   /// The states that enter segments, [segments, B, H, V, K], or null: zero.
   __device__ const float* incoming() const { return backward ? call.dht : call.h0; }
@@ -132,19 +87,6 @@ class SweepBlock {
     if (backward) return segment() == 0 ? call.dh0 : nullptr;
     return segment() == call.numSegments - 1 ? call.ht : nullptr;
   }
-
-  /// The copy engine takes whole chunks; of others, warps copy the piece's rows and zeros.
-  __device__ bool isWhole(const Piece& piece) const {
-    return LONGSCAN_COPY_ENGINE && maps.usable && piece.low == 0 && piece.high == tileTokens;
-  }
-
-  /// What warps have copied of a piece, the calling thread's products are to see.
-  __device__ void seeCopies(const Piece& piece) const {
-    if (!isWhole(piece)) publishToProducts();
-  }
-
-  /// The barrier where the attendants announce that their last rows are stored.
-  static constexpr int rowsStored = 4;
 
   // By four warps each: the chain's and the attendants' arrivals are one a warp.
   __device__ SweepBarrier operandFull(int i) const { return barrier(i); }
@@ -178,7 +120,7 @@ class SweepBlock {
   }
 
   /// Where piece `i` is shown, and how often that place was used before, modulo 2.
-  __device__ static RingPlace shownAt(int i) { return {i % 2, static_cast<uint32_t>(i / 2 & 1)}; }
+  __device__ static RingPlace shownAt(int i) { return ringPlace<2>(i); }
   /// Waits until nobody reads what was shown where piece `i` comes.
   __device__ void waitUntilFree(RingPlace shown) const {
     if constexpr (!leaves) shownFree(shown.slot).wait(shown.round ^ 1);

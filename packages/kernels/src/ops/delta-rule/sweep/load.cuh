@@ -40,7 +40,7 @@ class SweepLoader {
     const __nv_bfloat16* const keys = (diagonal ? call.chunks.writeKeys : call.k) + headK;
     const __nv_bfloat16* const queries = (diagonal ? call.chunks.queries : call.q) + headK;
     const __nv_bfloat16* const w = call.chunks.w + headRows * call.K;
-    PieceWalk walk = block.walk();
+    PieceWalk walk = block.walk(backward);
     operand.slot = max(duty, 0);
     while (!walk.done()) {
       SweepPiece piece{walk.piece()};
@@ -104,21 +104,8 @@ class SweepLoader {
   __device__ void fillOperand(const CUtensorMap& map, int head, int batch, const __nv_bfloat16* from,
                               int pitch, const TileRows& rows) {
     block.operandFree(operand.slot).wait(operand.round ^ 1);
-    const SweepBarrier full = block.operandFull(operand.slot);
-    const uint32_t to = block.operand(operand.slot);
-    if (whole) {
-      if (electLane()) {
-        arriveExpecting(full, Layout::operand);
-#pragma unroll
-        for (int panel = 0; panel < KN; panel++)
-          copyBox(to + panel * Layout::panel, map, full.address, 64 * panel, head, token(rows), batch);
-      }
-      __syncwarp();
-    } else {
-      for (int panel = 0; panel < KN; panel++)
-        copyRows(Tile<64>{to + panel * Layout::panel}, from + 64 * panel, pitch, call.K - 64 * panel, rows);
-      announceCopies(full);
-    }
+    copyOperand<KN>(call, whole, block.operandFull(operand.slot), block.operand(operand.slot), map, head,
+                    batch, from, pitch, rows);
     operand = operand.ahead(Layout::operandsPerPiece, block.rings.operands);
   }
 

@@ -1,10 +1,11 @@
 #pragma once
 
+#include "bulk.cuh"
 #include "cuda/tile.cuh"
-#include "ring.cuh"
+#include "sweep.h"
 
-// How a warp copies what the copy engine does not: pieces that are not whole chunks, and on other devices
-// all.
+// How a warp loads a piece's rows: whole chunks by the copy engine; pieces that are none, and on other
+// devices all, itself.
 
 namespace longscan {
 
@@ -26,6 +27,30 @@ __device__ inline void announceCopies(SweepBarrier full) {
   full.expectCopies();
   __syncwarp();
   if ((threadIdx.x & 31) == 0) full.arrive();
+}
+
+/// Starts to copy a piece's rows of an operand [64, K], `panels` tiles of 64 columns from `to` on, for which
+/// `full` waits. `whole`: by the copy engine, from `map`, where the head is at `head` and `batch`; else from
+/// memory, where `from` is the head's first row.
+template <int panels>
+__device__ inline void copyOperand(const DeltaSweepCall& call, bool whole, SweepBarrier full, uint32_t to,
+                                   const CUtensorMap& map, int head, int batch, const __nv_bfloat16* from,
+                                   int pitch, const TileRows& rows) {
+  constexpr int panelBytes = Tile<64>::bytes;
+  if (whole) {
+    if (electLane()) {
+      arriveExpecting(full, panels * panelBytes);
+#pragma unroll
+      for (int panel = 0; panel < panels; panel++)
+        copyBox(to + panel * panelBytes, map, full.address, 64 * panel, head, static_cast<int>(rows.first),
+                batch);
+    }
+    __syncwarp();
+  } else {
+    for (int panel = 0; panel < panels; panel++)
+      copyRows(Tile<64>{to + panel * panelBytes}, from + 64 * panel, pitch, call.K - 64 * panel, rows);
+    announceCopies(full);
+  }
 }
 
 }  // namespace longscan
