@@ -144,7 +144,7 @@ testWhereMountsWork(
       timeout: 200_000,
     });
     assert.is(status, 3, stderr);
-    assert.match(stderr, /error\[E-DISK\] \/.*\/checkpoints\/step-000004: a read-only file system \(EROFS\)/);
+    assert.match(stderr, /error\[E-DISK\] \/.*\/checkpoints: a read-only file system \(EROFS\)/);
     assert.equal(checkpointsOf(run.dir), before);
     const again = await workshop.train('run', six, { resume });
     assert.is(again.result.step, 6);
