@@ -36,6 +36,8 @@ test('a loss that is not finite ~> E-DIVERGED, the same on every rank, exit code
   const error = await failureOf(run.done);
   assert.is(error.code, 'E-DIVERGED');
   assert.is(error.exitCode, 5);
+  // A run that goes on keeps its optimizer: E-RESUME-DRIFT.
+  assert.match(error.hint!, 'start a new run with a lower optimizer.lr');
 });
 
 test('a checkpoint that cannot be written ~> E-DISK, and the rank tells no stack of what says itself what is wrong', async () => {
