@@ -58,6 +58,24 @@ test('a file where a run or a checkpoint is expected, and a place that cannot be
   assert.match(refused.stderr, /^error\[E-DISK\] \/proc\/my-layer.ts: /);
 });
 
+test('a place for files that cannot be is refused before a curve is simulated for it', () => {
+  const job = join(folder, 'small.toml');
+  writeFileSync(job, '[data]\npath = "text.txt"\n');
+  for (const what of [[job, '--sp', '1'], ['--papers']]) {
+    const { status, stdout, stderr } = longscan('simulate', ...what, '--out', job);
+    assert.equal([status, stdout], [3, '']);
+    assert.match(
+      stderr,
+      /^error\[E-DISK\] .*small.toml: a file where a folder is needed .* or choose another --out/,
+    );
+  }
+});
+
+test('an error for programs is one whatever the form of the flag', () => {
+  const { status, stdout } = longscan('status', 'x', '--json=true');
+  assert.equal([status, JSON.parse(stdout).code], [2, 'E-RUN-NONE']);
+});
+
 test('an output that takes no more: exit code 3; one whose reader has gone: 0', () => {
   const shell = (tail: string) =>
     spawnSync('/bin/sh', ['-c', `"${process.execPath}" "${bin}" layers ${tail}`], { encoding: 'utf8' });

@@ -1,6 +1,6 @@
 import { LongscanError } from '@longscan/worker/protocol';
 import { commands } from './commands/index.js';
-import { parseCommandLine } from './commands/parse.js';
+import { asksForJson, parseCommandLine } from './commands/parse.js';
 import { Terminal } from './commands/terminal.js';
 
 /**
@@ -18,7 +18,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     });
   }
   const onExit = (exitCode: number) => {
-    if (exitCode < 128) process.exitCode = report(endedEarly(exitCode), argv.includes('--json'), terminal);
+    if (exitCode < 128) process.exitCode = report(endedEarly(exitCode), asksForJson(argv), terminal);
   };
   process.once('exit', onExit);
   try {
@@ -32,7 +32,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     await new Promise<void>((resolve) => process.stdout.write('', () => resolve()));
     return lostOutput === null ? exitCode : report(outputError(lostOutput), false, terminal);
   } catch (error) {
-    return report(error, argv.includes('--json'), terminal);
+    return report(error, asksForJson(argv), terminal);
   } finally {
     process.off('exit', onExit);
   }

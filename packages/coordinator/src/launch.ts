@@ -17,6 +17,7 @@ import { findResumeTarget, type ResumeTarget, refuseDrift } from './run-folder/r
 import {
   createRunFolder,
   linkLatest,
+  requireCheckpoints,
   requireSpace,
   runFiles,
   useRunFolder,
@@ -111,6 +112,7 @@ async function prepare(
   const died = onDisk(runDir, () => acquireRunFolder(runDir, record));
   let journal: RunJournal | null = null;
   try {
+    requireCheckpoints(runDir);
     requireSpace(runDir, 2 * checkpointBytes(plan));
     clearStopRequest(runDir);
     const attempt = target === null ? 1 : (await readStatus(runDir)).attempt + 1;

@@ -87,6 +87,25 @@ for (const name of listLaunchers()) {
     }
   });
 
+  test(`${name}: a launch that goes on in the same logs tells its own lines alone`, async () => {
+    const logDir = mkdtempSync(join(tmpdir(), 'longscan-launcher-test-'));
+    const launcher = await loadLauncher(name);
+    const session = { env: (rank: number) => ({ LONGSCAN_FROM_SESSION: `of-${rank}` }), onExit: () => {} };
+    try {
+      for (let launch = 1; launch <= 2; launch++) {
+        const submission = await launcher.submit(request(launcher, logDir), session);
+        try {
+          await untilLogged(submission, [0]);
+          assert.equal(await submission.logs(0, 10), ['0 0 3 2 of-0', awkward]);
+        } finally {
+          await submission.cancel();
+        }
+      }
+    } finally {
+      rmSync(logDir, { recursive: true, force: true });
+    }
+  });
+
   test(`${name}: a program that cannot be started is an exit with the reason`, async () => {
     const logDir = mkdtempSync(join(tmpdir(), 'longscan-launcher-test-'));
     const launcher = await loadLauncher(name);

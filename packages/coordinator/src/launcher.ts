@@ -58,7 +58,7 @@ export interface Submission {
   describe(): Promise<readonly RankState[]>;
   /** Ends every rank that still runs, at once and together with its children; resolves when all are gone. Idempotent. */
   cancel(): Promise<void>;
-  /** Last lines of a rank's log, oldest first. */
+  /** Last lines that a rank has written since this launch, oldest first. */
   logs(rank: number, maxLines: number): Promise<readonly string[]>;
 }
 

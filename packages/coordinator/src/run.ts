@@ -234,12 +234,9 @@ export class JobRun implements Run {
   /** The checkpoint is at the job's last step or beyond: nothing is launched and nothing is written over. */
   async #alreadyDone(): Promise<RunResult> {
     const { dir, step } = this.#prepared.resume!;
-    this.#incident(
-      'info',
-      'I-DONE',
-      `the run has done ${step} of ${this.plan.jobSpec.job.steps} steps`,
-      null,
-    );
+    const { steps } = this.plan.jobSpec.job;
+    const message = `the run has done ${step} steps, and job.steps = ${steps}: nothing is launched`;
+    this.#incident('info', 'I-DONE', message, null);
     const { validationLoss } = await readStatus(this.dir);
     return { step, validationLoss, checkpoint: dir };
   }

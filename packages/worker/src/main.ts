@@ -44,7 +44,7 @@ async function main(): Promise<number> {
     await runTask(context);
     return 0;
   } catch (error) {
-    context.log(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+    context.log(described(error));
     if (aborted !== null) {
       context.log(`ended: ${aborted}`);
       return 8;
@@ -55,6 +55,13 @@ async function main(): Promise<number> {
   } finally {
     await control.close();
   }
+}
+
+/** An error of ours says itself what is wrong; of a bug, the place in the code does. */
+function described(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const isOurs = error instanceof LongscanError && error.code !== 'E-BUG';
+  return isOurs ? error.message : (error.stack ?? error.message);
 }
 
 process.exitCode = await main().catch((error: unknown) => {

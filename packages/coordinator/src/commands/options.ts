@@ -46,12 +46,17 @@ export const runPositional = {
 
 /** Flag with the path of a file or folder. An empty one, as of a shell's unset variable, is none. */
 export function place(flag: string, describe: string) {
+  return { ...placeAfterEquals(flag, describe), nargs: 1 } as const;
+}
+
+/** The same of a flag that means something alone too, and takes a path after `=`. */
+export function placeAfterEquals(flag: string, describe: string) {
   const coerce = (given: string | readonly string[]): string => {
     if (typeof given !== 'string') throw new Error(`${flag} given more than once`);
     if (given === '') throw new Error(`${flag} "" where a path is expected`);
     return given;
   };
-  return { type: 'string', nargs: 1, describe, coerce } as const;
+  return { type: 'string', describe, coerce } as const;
 }
 
 /** Flag with a whole number from 0 to `max`; undefined when it is not given and has no default. */

@@ -2,7 +2,7 @@ import type { LongscanError } from '@longscan/worker/protocol';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type Command, defineCommand } from './command.js';
-import { nonNegativeNumber, place, setOption, wholeNumber } from './options.js';
+import { nonNegativeNumber, place, placeAfterEquals, setOption, wholeNumber } from './options.js';
 import { parseCommandLine } from './parse.js';
 
 const none = { positionals: {}, options: {}, run: async () => 0 };
@@ -15,7 +15,8 @@ const commands: readonly Command[] = [
     options: {
       set: setOption,
       'run-dir': place('--run-dir', 'a folder'),
-      resume: { type: 'string' },
+      resume: placeAfterEquals('--resume', 'a run'),
+      dry: { type: 'boolean' },
       trace: { type: 'string' },
       seed: wholeNumber('--seed', 'a seed', 10),
       temperature: { ...nonNegativeNumber('--temperature', 'heat'), default: '1' },
@@ -88,6 +89,19 @@ test('values stay texts: no numbers, no paths through dots, no negation', async 
   assert.is(args['run-dir'], '1e3');
   assert.match(await errorOf('train', 'j', '--no-json'), 'unknown flag --no-json');
   assert.match(await errorOf('train', 'j', '--run-dir.x', '1'), 'unknown flag --run-dir.x');
+});
+
+test('a flag that is on or off takes no value, and no word is an empty path', async () => {
+  assert.is((await argsOf('train', 'j', '--json=true')).json, true);
+  assert.is((await argsOf('train', 'j', '--json=false')).json, false);
+  for (const value of ['3', 'True', 'yes', ''])
+    assert.match(
+      await errorOf('train', 'j', `--json=${value}`),
+      `error[E-CLI-USAGE] longscan train: --json with the value "${value}", expected the flag alone`,
+    );
+  assert.match(await errorOf('train', 'j', '--dry=1'), '--dry with the value "1"');
+  assert.match(await errorOf('train', ''), 'longscan train: <job> is empty, expected a job file');
+  assert.match(await errorOf('train', 'j', '--resume='), '--resume "" where a path is expected');
 });
 
 test('--resume and --trace take a value only after =', async () => {

@@ -24,6 +24,7 @@ export async function parseCommandLine(
 ): Promise<ParsedCommandLine> {
   let parsed: ParsedCommandLine | null = null;
   const parser = buildParser(commands, (command, args) => {
+    checkBare(command, argv);
     parsed = { kind: 'command', command, args: checkArgs(command, args) };
   });
   checkCommandWords(argv, commands);
@@ -148,11 +149,47 @@ function unknownCommand(word: string, known: readonly string[]): LongscanError {
   });
 }
 
-/** What yargs lets pass: of a flag given twice it makes a list, which a flag with a form of its own has refused by now. */
+/** A flag that is on or off: any value but `true` would be read as off. */
+function checkBare(command: Command, argv: readonly string[]): void {
+  for (const word of argv) {
+    if (word === '--') return;
+    const [, name = '', value] = /^--([^=]+)=(.*)$/s.exec(word) ?? [];
+    const isBare = name === 'json' || command.options[name]?.type === 'boolean';
+    if (!isBare || value === 'true' || value === 'false') continue;
+    throw new LongscanError({
+      code: 'E-CLI-USAGE',
+      where: `longscan ${command.name}`,
+      found: `--${name} with the value ${JSON.stringify(value)}`,
+      expected: 'the flag alone',
+      fix: `--${name}, or leave it out`,
+      exitCode: 2,
+    });
+  }
+}
+
+/** Whether programs are to read what is printed, also where a command line is refused before it is parsed. */
+export function asksForJson(argv: readonly string[]): boolean {
+  return argv.includes('--json') || argv.includes('--json=true');
+}
+
+/**
+ * What yargs lets pass: of a flag given twice it makes a list, which a flag with a form of its own has refused by now; a path
+ * that is empty, as of a shell's unset variable.
+ */
 function checkArgs(
   command: Command,
   args: Record<string, unknown>,
 ): CommandArgs<PositionalTable, OptionTable> {
+  for (const name of Object.keys(command.positionals)) {
+    if (args[name] !== '') continue;
+    throw new LongscanError({
+      code: 'E-CLI-USAGE',
+      where: `longscan ${command.name}`,
+      found: `<${name}> is empty`,
+      expected: command.positionals[name]?.describe,
+      exitCode: 2,
+    });
+  }
   for (const [name, option] of Object.entries(command.options)) {
     if (!Array.isArray(args[name]) || option.array === true || option.coerce !== undefined) continue;
     throw new LongscanError({

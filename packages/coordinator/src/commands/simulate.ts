@@ -9,6 +9,7 @@ import { listUnits } from '../units.js';
 import { defineCommand } from './command.js';
 import { jobPositional, place, setOption, sizeList } from './options.js';
 import type { Terminal } from './terminal.js';
+import { requireFolder } from './writable-file.js';
 
 export default defineCommand({
   name: 'simulate',
@@ -59,6 +60,7 @@ export default defineCommand({
     const strategies = strategiesOf(args.strategy, jobSpec.parallel.strategy);
     refuseUsage(sp, args.set, jobSpec.parallel.dp);
     refuseProbe(jobSpec);
+    if (out !== undefined) requireFolder('--out', out);
     const compute = loadCompute(args.compute ?? (jobSpec.device.kind === 'cuda' ? 'h200' : 'cpu'));
     const fabric = fabricOf(jobSpec);
     const line = new CurveLine(args.json ? null : terminal.stderr);
@@ -106,6 +108,7 @@ interface PapersArgs {
 async function printPapers({ json, job, sp = [], out }: PapersArgs, terminal: Terminal): Promise<number> {
   if (job !== undefined) throw usage(`${job} and --papers: the papers' jobs are simulated, or yours`);
   refuseUsage(sp, [], 1);
+  if (out !== undefined) requireFolder('--out', out);
   const { reproductions } = await import('../papers/index.js');
   const { formatReproduction } = await import('../papers/report.js');
   const { writeReproductions } = await import('../papers/write-reproductions.js');

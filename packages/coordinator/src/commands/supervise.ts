@@ -1,7 +1,7 @@
-import { constants } from 'node:os';
 import { LongscanError } from '@longscan/worker/protocol';
 import type { Run } from '../run.js';
 import type { RunEvent } from '../run-folder/events.js';
+import { signalExitCode } from './signal-exit-code.js';
 
 /** What a training command does with a run besides waiting for it. */
 export interface RunView {
@@ -35,22 +35,22 @@ export async function supervise(
     } else if (signals.length === 2 && run !== null) {
       view.note(`${signal}: ending the ranks now; nothing more is saved`);
       void run.kill();
-    } else process.exit(exitCodeOf(signal));
+    } else process.exit(signalExitCode(signal));
   };
   for (const signal of stopSignals) process.on(signal, onSignal);
   try {
     run = await start(controller.signal);
     const [outcome] = await Promise.all([outcomeOf(run), showAll(run, view)]);
     if (outcome instanceof LongscanError) {
-      return signals[1] === undefined ? outcome.exitCode : exitCodeOf(signals[1]);
+      return signals[1] === undefined ? outcome.exitCode : signalExitCode(signals[1]);
     }
     const isFinished = outcome >= run.plan.jobSpec.job.steps;
-    return isFinished || signals[0] === undefined ? 0 : exitCodeOf(signals[0]);
+    return isFinished || signals[0] === undefined ? 0 : signalExitCode(signals[0]);
   } catch (error) {
     // Stopped before there was a run: the signal is the reason, whatever the words.
     if (run !== null || signals[0] === undefined || !(error instanceof LongscanError)) throw error;
     view.note(error.message);
-    return exitCodeOf(signals[0]);
+    return signalExitCode(signals[0]);
   } finally {
     for (const signal of stopSignals) process.off(signal, onSignal);
   }
@@ -68,8 +68,4 @@ async function outcomeOf(run: Run): Promise<number | LongscanError> {
 
 async function showAll(run: Run, view: RunView): Promise<void> {
   for await (const event of run.events()) await view.show(event, run);
-}
-
-function exitCodeOf(signal: NodeJS.Signals): number {
-  return 128 + constants.signals[signal];
 }

@@ -4,6 +4,7 @@ import {
   jobPositional,
   launcherOption,
   place,
+  placeAfterEquals,
   setOption,
   traceOption,
   traceOverrides,
@@ -21,11 +22,10 @@ export default defineCommand({
       '--run-dir',
       'folder of a new run instead of runs/NAME-TIME, or where --resume looks for one',
     ),
-    resume: {
-      type: 'string',
-      describe:
-        'continue the newest unfinished run of this job, or with --resume=PATH a run, or a checkpoint (later ones are set aside)',
-    },
+    resume: placeAfterEquals(
+      '--resume',
+      'continue the newest unfinished run of this job, or with --resume=PATH a run, or a checkpoint (later ones are set aside)',
+    ),
     launcher: launcherOption,
     trace: traceOption,
     'allow-code-change': allowCodeChangeOption,

@@ -109,6 +109,11 @@ test('nothing is trained, or the launch is refused ~> nothing is set aside', asy
     ['I-DONE'],
   );
   assert.equal(checkpointsOf(run.dir), before);
+  const fewer = await workshop.train('run', { ...six, 'job.steps': 3 }, { resume });
+  assert.match(
+    (await incidentsOf(fewer.run))[0]!.message,
+    'has done 4 steps, and job.steps = 3: nothing is launched',
+  );
 
   const drifted = await failureOf(workshop.launch('run', { ...six, 'job.seed': 3 }, { resume }));
   assert.is(drifted.code, 'E-RESUME-DRIFT');
@@ -144,7 +149,7 @@ testWhereMountsWork(
       timeout: 200_000,
     });
     assert.is(status, 3, stderr);
-    assert.match(stderr, /error\[E-DISK\] \/.*\/checkpoints\/step-000004: a read-only file system \(EROFS\)/);
+    assert.match(stderr, /error\[E-DISK\] \/.*\/checkpoints: a read-only file system \(EROFS\)/);
     assert.equal(checkpointsOf(run.dir), before);
     const again = await workshop.train('run', six, { resume });
     assert.is(again.result.step, 6);

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, fstatSync, openSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import {
@@ -62,6 +62,8 @@ export default defineLauncher({
 class LocalRank {
   readonly request: RankProcess;
   readonly ended: Promise<RankExit>;
+  /** Length that the log had, which holds what earlier launches of a run wrote. */
+  readonly #logStart: number;
   readonly #child: ChildProcess;
   #exit: RankExit | null = null;
 
@@ -73,6 +75,7 @@ class LocalRank {
       return openSync(request.logPath, 'a');
     });
     try {
+      this.#logStart = fstatSync(log).size;
       this.#child = spawn(program, args, {
         detached: true,
         env: { ...process.env, ...request.env, ...session.env(request.rank) },
@@ -88,6 +91,11 @@ class LocalRank {
       session.onExit(exit);
       return exit;
     });
+  }
+
+  /** Last lines that this process wrote. */
+  log(maxLines: number): Promise<readonly string[]> {
+    return readTail(this.request.logPath, maxLines, this.#logStart);
   }
 
   get state(): RankState {
@@ -138,6 +146,6 @@ class LocalSubmission implements Submission {
   }
 
   async logs(rank: number, maxLines: number): Promise<readonly string[]> {
-    return readTail(this.#processes[rank]!.request.logPath, maxLines);
+    return this.#processes[rank]!.log(maxLines);
   }
 }

@@ -15,9 +15,13 @@ export interface Layout {
 /** The keys of a job that decide its layout. */
 export type LayoutKeys = UnitKeys;
 
+/** Tensors count tokens in 32 bits. */
+const mostTokens = 2 ** 31 - 1;
+
 /**
  * Cuts the sequence into one slice per sp rank and the batch into one share per dp rank.
- * @throws LongscanError E-SHAPE, `where` being the key to change, when a slice would hold no token or the batch does not divide
+ * @throws LongscanError E-SHAPE, `where` being the key to change, when a slice would hold no token, the batch does not divide, or a rank would have
+ * too many tokens at once
  */
 export function layOut(job: LayoutKeys): Layout {
   const { sp, dp } = job.parallel;
@@ -28,7 +32,10 @@ export function layOut(job: LayoutKeys): Layout {
   const sizes = { sequenceLength, sp, chunk: job.model.chunk, pieces };
   const slices = cutSequence(sizes);
   if (slices === null) throw emptySlice(job, sliceLength(sizes));
-  const paddedLength = sp * slices[0]!.length;
+  const { length } = slices[0]!;
+  const numSequences = batchSize / (dp * accumulate);
+  if (numSequences * length > mostTokens) throw tooManyTokens(numSequences, length);
+  const paddedLength = sp * length;
   return {
     mesh: { sp, dp, numRanks: sp * dp },
     slices,
@@ -47,6 +54,18 @@ function unevenBatch(batchSize: number, divisor: number): LongscanError {
     found: `${batchSize} sequences for ${divisor} equal shares (parallel.dp x data.accumulate)`,
     expected: `a multiple of ${divisor}`,
     fix: `data.batchSize = ${nearest.join(' or ')}`,
+    exitCode: 2,
+  });
+}
+
+function tooManyTokens(numSequences: number, length: number): LongscanError {
+  const isBatch = length <= mostTokens;
+  return new LongscanError({
+    code: 'E-SHAPE',
+    where: isBatch ? 'data.batchSize' : 'data.sequenceLength',
+    found: `${numSequences} x ${length} tokens on each rank at once`,
+    expected: `at most ${mostTokens}`,
+    fix: isBatch ? 'a smaller batch, or data.accumulate' : 'a shorter sequence, or a larger parallel.sp',
     exitCode: 2,
   });
 }

@@ -186,6 +186,32 @@ test('the batch is divided over dp', () => {
   );
 });
 
+test('a rank holds at most so many tokens at once as 32 bits count', () => {
+  const errorOf = (sizes: Parameters<typeof jobOf>[0]): string => {
+    try {
+      layOut(jobOf(sizes));
+      return '';
+    } catch (error) {
+      return (error as Error).message;
+    }
+  };
+  const most = 2 ** 31 - 1;
+  const sizes = { sequenceLength: 2 ** 20, chunk: 64, sp: 2 };
+  assert.is(errorOf({ ...sizes, batchSize: 2 ** 12 - 1 }), '');
+  assert.is(
+    errorOf({ ...sizes, batchSize: 2 ** 12 }),
+    `error[E-SHAPE] data.batchSize: 4096 x 524288 tokens on each rank at once, expected at most ${most}. Fix: a smaller batch, or data.accumulate`,
+  );
+  assert.match(
+    errorOf({ ...sizes, batchSize: Number.MAX_SAFE_INTEGER }),
+    'data.batchSize: 9007199254740991 x',
+  );
+  assert.match(
+    errorOf({ ...sizes, sequenceLength: 2 ** 33 }),
+    'E-SHAPE] data.sequenceLength: 1 x 4294967296 tokens',
+  );
+});
+
 test('auto takes the strategy that is modelled fastest, by name where equal', () => {
   assert.is(planOf({ sp: 2 }).strategy, 'chain');
   const long = planOf({ sp: 4 });

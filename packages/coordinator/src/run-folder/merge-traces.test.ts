@@ -117,6 +117,12 @@ for (const [what, text, times, note] of [
   ['missing', null, [], /rank 1: cannot be read \(ENOENT\) \(.*rank-1\.json\)/],
   ['empty', '', [], /rank 1: "" is not how a rank's trace begins/],
   ['not a trace', '{"otherData":{"rank":1}}\n', [], /rank 1: .* is not how a rank's trace begins/],
+  [
+    'of another version',
+    whole.replace('"version":1', '"version":2'),
+    [],
+    /rank 1: version 2, of which this longscan reads 1 \(.*rank-1\.json, line 1\)/,
+  ],
   ['cut off between two lines', whole.split('\n').slice(0, 4).join('\n'), [5, 15], /line 5/],
   ['cut off in a line', whole.slice(0, whole.indexOf('25,"dur"')), [5, 15], /line 5/],
   [

@@ -1,6 +1,15 @@
-import { existsSync, mkdirSync, renameSync, rmSync, statfsSync, symlinkSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  symlinkSync,
+} from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
-import { listCheckpoints } from '@longscan/worker/checkpoint';
+import { checkpointsFolder, listCheckpoints } from '@longscan/worker/checkpoint';
 import { LongscanError, traceFolder } from '@longscan/worker/protocol';
 import { refuseLiveRun } from './coordinator-record.js';
 import { makeFolders, onDisk, writeFileOnDisk } from './on-disk.js';
@@ -92,6 +101,18 @@ export function requireSpace(runDir: string, neededBytes: number): void {
     expected: `at least ${neededBytes}, room for two checkpoints`,
     fix: 'free some space, or choose a --run-dir on another disk',
     exitCode: 3,
+  });
+}
+
+/**
+ * Finds out before ranks train whether they can save.
+ * @throws LongscanError E-DISK (exit code 3) where the folder of checkpoints cannot be made or written to
+ */
+export function requireCheckpoints(runDir: string): void {
+  const folder = checkpointsFolder(runDir);
+  onDisk(folder, () => {
+    makeFolders(folder);
+    accessSync(folder, constants.W_OK);
   });
 }
 

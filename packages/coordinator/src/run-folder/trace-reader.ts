@@ -1,5 +1,11 @@
 import { createReadStream } from 'node:fs';
-import { LongscanError, type TraceHeader, traceHeaderSchema } from '@longscan/worker/protocol';
+import {
+  LongscanError,
+  type TraceHeader,
+  traceHeaderSchema,
+  traceHeaderVersion,
+} from '@longscan/worker/protocol';
+import { z } from 'zod';
 
 /** An event of a trace: its line as JSON, its time in microseconds (null: it names something). */
 export interface TraceLine {
@@ -24,8 +30,15 @@ export class TraceReader {
     const lines = linesOf(path);
     const { value, done } = await lines.next();
     const first = done === true ? '' : value;
-    const header = traceHeaderSchema.safeParse(parseJson(`${first}${footer}`)?.otherData);
+    const said = parseJson(`${first}${footer}`)?.otherData;
+    const header = traceHeaderSchema.safeParse(said);
     if (header.success) return new TraceReader(path, header.data, lines, 1);
+    const { version } = z.looseObject({ version: z.unknown() }).catch({ version: null }).parse(said);
+    if (typeof version === 'number' && version !== traceHeaderVersion)
+      throw broken(
+        `${path}, line 1`,
+        `version ${version}, of which this longscan reads ${traceHeaderVersion}`,
+      );
     throw broken(`${path}, line 1`, `${JSON.stringify(first.slice(0, 80))} is not how a rank's trace begins`);
   }
 

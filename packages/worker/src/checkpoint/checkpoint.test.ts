@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import {
   copyFileSync,
   cpSync,
@@ -5,7 +6,9 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
@@ -160,6 +163,58 @@ test('a file cut short, grown, missing or swapped is found', async ({ dir }) => 
   }
 });
 
+test('a checkpoint under the name of another step is refused, and by its own name, or none, is whole', async ({
+  dir,
+}) => {
+  const saved = await save(dir, 10);
+  const folder = checkpointsFolder(dir);
+  for (const name of ['step-000020', 'step-000020.left', 'step-000005.left-2']) {
+    const other = path.join(folder, name);
+    renameSync(saved, other);
+    const { code, message } = await failure(() => verifyCheckpoint(other));
+    assert.is(code, 'E-CKPT-CORRUPT');
+    assert.match(
+      message,
+      /of step 10 in a folder named for step \d+, expected the name step-000010\. Fix: give/,
+    );
+    renameSync(other, saved);
+  }
+  for (const name of ['step-000010.left', 'best']) {
+    renameSync(saved, path.join(folder, name));
+    assert.is((await verifyCheckpoint(path.join(folder, name))).step, 10);
+    renameSync(path.join(folder, name), saved);
+  }
+  // The newest by its name alone: what is gone on from is the one behind it, as it is listed.
+  cpSync(saved, path.join(folder, 'step-000020'), { recursive: true });
+  const { checkpoint, skipped } = await latestValid(dir);
+  assert.equal([checkpoint.step, skipped.length], [10, 1]);
+});
+
+test('what is there and cannot be read is said so, in an error of its own', async ({ dir }) => {
+  const saved = await save(dir, 10);
+  for (const file of ['COMMITTED', 'manifest.json', 'parameters.safetensors']) {
+    const inside = path.join(saved, file);
+    const kept = readFileSync(inside);
+    rmSync(inside);
+    symlinkSync(file, inside);
+    const error = await failure(() => verifyCheckpoint(saved));
+    assert.is(error.code, 'E-CKPT-CORRUPT', error.message);
+    assert.ok(error.message.includes(`${inside}: cannot be read (ELOOP)`), error.message);
+    rmSync(inside);
+    writeFileSync(inside, kept);
+  }
+  const file = path.join(checkpointsFolder(dir), 'step-000011');
+  writeFileSync(file, '');
+  assert.match((await failure(() => verifyCheckpoint(file))).message, `E-CKPT-NONE] ${file}: a file`);
+  const loop = path.join(checkpointsFolder(dir), 'step-000012');
+  symlinkSync('step-000012', loop);
+  for (const look of [() => listCheckpoints(dir), () => latestValid(dir)]) {
+    const { code, exitCode, message } = await failure(look);
+    assert.equal([code, exitCode], ['E-DISK', 3]);
+    assert.ok(message.includes(`${loop}: cannot be read (ELOOP)`), message);
+  }
+});
+
 test('falls back to the newest whole checkpoint and says what it skipped', async ({ dir }) => {
   for (const step of [10, 20, 30]) await save(dir, step);
   truncateSync(path.join(dir, 'checkpoints/step-000030/parameters.safetensors'), 100);
@@ -178,6 +233,40 @@ test('a newer format version is E-CKPT-VERSION, whatever else it holds', async (
   assert.match(
     (await failure(() => verifyCheckpoint(saved))).message,
     /E-CKPT-VERSION.*version 2, expected at most 1/,
+  );
+});
+
+test('a manifest of no version, or with what this one does not know, says so', async ({ dir }) => {
+  const saved = await save(dir, 10);
+  const file = path.join(saved, 'manifest.json');
+  const manifest = JSON.parse(readFileSync(file, 'utf8'));
+  const cases: [unknown, string][] = [
+    [{ ...manifest, formatVersion: 0 }, 'format version 0, expected 1'],
+    [{ ...manifest, formatVersion: '1' }, 'format version "1", expected 1'],
+    [null, 'format version null, expected 1'],
+    [
+      { ...manifest, shards: [] },
+      `${file}: Unrecognized key: "shards", expected the manifest of a checkpoint of this version`,
+    ],
+    [{ ...manifest, world: { sp: 0, dp: 1 } }, `${file}: world.sp: Too small`],
+  ];
+  for (const [value, says] of cases) {
+    writeFileSync(file, JSON.stringify(value));
+    const { code, message } = await failure(() => verifyCheckpoint(saved));
+    assert.is(code, 'E-CKPT-CORRUPT');
+    assert.ok(message.includes(says), message);
+  }
+});
+
+test('a manifest that vouches for no tensors is no whole checkpoint', async ({ dir }) => {
+  const saved = await save(dir, 10);
+  const file = path.join(saved, 'manifest.json');
+  const bytes = JSON.stringify({ ...JSON.parse(readFileSync(file, 'utf8')), files: {} });
+  writeFileSync(file, bytes);
+  writeFileSync(path.join(saved, 'COMMITTED'), `${createHash('sha256').update(bytes).digest('hex')}\n`);
+  assert.match(
+    (await failure(() => verifyCheckpoint(saved))).message,
+    /parameters.safetensors: not in the manifest/,
   );
 });
 

@@ -2,7 +2,7 @@ import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
 
 /** The few file operations that saving consists of. Tests put one in that fails or dies at a chosen operation. */
 export interface DurableFs {
-  /** Makes the folder and its parents; an existing one is fine. */
+  /** Makes the folder in one that is there; an existing one is fine. */
   makeFolder(folder: string): Promise<void>;
   /** Creates the file; it must not exist. */
   createFile(file: string): Promise<WritableFile>;
@@ -23,7 +23,9 @@ export interface WritableFile {
 
 export const nodeFs: DurableFs = {
   makeFolder: async (folder) => {
-    await mkdir(folder, { recursive: true });
+    await mkdir(folder).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EEXIST') throw error;
+    });
   },
   createFile: async (file) => new NodeFile(await open(file, 'wx')),
   rename,

@@ -16,14 +16,32 @@ export function partial(dir: string, found: string): LongscanError {
 }
 
 /** A committed checkpoint that is not what was written. */
-export function corrupt(file: string, found: string, expected?: string): LongscanError {
+export function corrupt(file: string, found: string, expected?: string, wayOut?: string): LongscanError {
   return new LongscanError({
     code: 'E-CKPT-CORRUPT',
     where: file,
     found,
     expected,
-    fix: otherCheckpoint,
+    fix: wayOut === undefined ? otherCheckpoint : `${wayOut}, or ${otherCheckpoint}`,
     exitCode: 4,
+  });
+}
+
+/** A part of a checkpoint that is there and that the system does not give. */
+export function unreadable(file: string, cause: NodeJS.ErrnoException): LongscanError {
+  return corrupt(file, `cannot be read (${cause.code})`);
+}
+
+/** A folder that cannot be looked into, so that nobody knows which checkpoints there are. */
+export function closedFolder(folder: string, cause: NodeJS.ErrnoException): LongscanError {
+  return new LongscanError({
+    code: 'E-DISK',
+    where: folder,
+    found: `cannot be read (${cause.code})`,
+    expected: 'a folder that this user may read',
+    fix: 'change its permissions, or move it away',
+    exitCode: 3,
+    cause,
   });
 }
 

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -45,17 +45,35 @@ test('any operation that fails leaves the earlier checkpoints whole, and the nex
   assert.equal(readdirSync(checkpointsFolder(dir)).sort(), ['step-000010', 'step-000020', 'step-000030']);
 });
 
-test('a limit of file sizes is not told as a disk without space', async ({ dir }) => {
-  const fs = hookedFs(nodeFs, () => {
-    throw Object.assign(new Error('too large'), { code: 'EFBIG' });
+test('a folder that was removed or renamed during the run is not made again', async ({ dir }) => {
+  const runDir = path.join(dir, 'run');
+  mkdirSync(runDir);
+  const fs = hookedFs(nodeFs, (operation) => {
+    if (operation.startsWith('rename')) renameSync(runDir, path.join(dir, 'renamed'));
   });
-  const error = await saveCheckpoint(dir, sampleContent(1), sampleContext(1), { keep: 0, fs }).catch(
-    (e) => e,
-  );
-  assert.match(
-    error.message,
-    /error\[E-DISK\].*EFBIG.* Fix: raise the limit of file sizes \(ulimit -f\), or/,
-  );
+  for (const options of [{ keep: 0, fs }, { keep: 0 }]) {
+    const error = await saveCheckpoint(runDir, sampleContent(1), sampleContext(1), options).catch((e) => e);
+    assert.equal([error.code, error.exitCode], ['E-DISK', 3], error.message);
+    assert.match(error.message, /run: the folder of the run is no longer there, expected .* Fix: leave/);
+    assert.not(existsSync(runDir));
+  }
+});
+
+test('what is not a disk without space is not told as one', async ({ dir }) => {
+  for (const [code, remedy] of [
+    ['EFBIG', 'raise the limit of file sizes (ulimit -f), or'],
+    ['EROFS', 'let this user write there, or'],
+    ['ENOENT', 'leave what a run under way writes where it is, or'],
+  ] as const) {
+    const fs = hookedFs(nodeFs, () => {
+      throw Object.assign(new Error('refused'), { code });
+    });
+    const options = { keep: 0, fs };
+    const error = await saveCheckpoint(dir, sampleContent(1), sampleContext(1), options).catch((e) => e);
+    assert.is(error.code, 'E-DISK');
+    assert.ok(error.message.includes(`could not be written (${code}`), error.message);
+    assert.ok(error.message.includes(` Fix: ${remedy}`), error.message);
+  }
 });
 
 test('an error that is not the disk’s is passed on as it is', async ({ dir }) => {

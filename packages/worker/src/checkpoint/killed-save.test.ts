@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -82,6 +82,7 @@ async function killEverywhere(dir: string, { before, step, from, old, seed }: Ki
 
 test('at every operation leaves a valid newest checkpoint, with pruning of old ones', async ({ dir }) => {
   const before = path.join(dir, 'before');
+  mkdirSync(before);
   for (const step of [10, 20])
     await saveCheckpoint(before, sampleContent(step / 10), sampleContext(step), { keep: 2 });
   await killEverywhere(dir, { before, step: 30, from: 0, old: 2, seed: 3 });
@@ -91,6 +92,7 @@ test('at every operation leaves a valid newest checkpoint, when it replaces the 
   dir,
 }) => {
   const before = path.join(dir, 'before');
+  mkdirSync(before);
   await saveCheckpoint(before, sampleContent(1), sampleContext(10), { keep: 2 });
   // Up to here its operations are those of any other save, tested above.
   await killEverywhere(dir, { before, step: 10, from: 20, old: 1, seed: 3 });

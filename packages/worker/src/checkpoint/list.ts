@@ -1,6 +1,6 @@
 import { readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { noCheckpoint, partial } from './errors.js';
+import { closedFolder, noCheckpoint, partial } from './errors.js';
 import { committedFile } from './manifest.js';
 
 /** A checkpoint's folder as the file system shows it; nothing in it has been read. */
@@ -18,6 +18,12 @@ export function checkpointName(step: number): string {
   return `step-${String(step).padStart(6, '0')}`;
 }
 
+/** The step that a folder is named for, whichever suffix it has; null: a folder of another name. */
+export function stepOfName(name: string): number | null {
+  const [, digits] = /^step-(\d{6,})(?:\.replaced|\.left(?:-\d+)?)?$/.exec(name) ?? [];
+  return digits === undefined ? null : Number(digits);
+}
+
 /** Suffix of a committed checkpoint that is being replaced by one of the same step, until that one is committed. */
 export const replacedSuffix = '.replaced';
 
@@ -30,7 +36,7 @@ export function checkpointsFolder(runDir: string): string {
 
 /**
  * All checkpoints of a run by step, oldest first. Of two folders of one step the replacement comes last. Empty when
- * the run has none.
+ * the run has none. Errors: E-DISK where a folder is there and cannot be read.
  */
 export function listCheckpoints(runDir: string): CheckpointEntry[] {
   const rank = ({ dir }: CheckpointEntry) => Number(!dir.endsWith(replacedSuffix));
@@ -59,7 +65,7 @@ function entriesOf(runDir: string, pattern: RegExp): CheckpointEntry[] {
   });
 }
 
-/** The newest committed checkpoint of a run, not verified. Errors: E-CKPT-NONE; E-CKPT-PARTIAL when there is only debris. */
+/** The newest committed checkpoint of a run, not verified. Errors: E-CKPT-NONE; E-CKPT-PARTIAL when there is only debris; E-DISK. */
 export function latestCommitted(runDir: string): CheckpointEntry {
   const all = listCheckpoints(runDir);
   const latest = all.filter((entry) => entry.isCommitted).at(-1);
@@ -73,9 +79,10 @@ function readFolder(folder: string): string[] {
   try {
     return readdirSync(folder);
   } catch (error) {
+    const cause = error as NodeJS.ErrnoException;
     // Missing, not a folder, or pruned since it was listed.
-    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return [];
-    throw error;
+    if (cause.code === 'ENOENT' || cause.code === 'ENOTDIR') return [];
+    throw closedFolder(folder, cause);
   }
 }
 

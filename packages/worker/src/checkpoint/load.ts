@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { LongscanError } from '@longscan/kernels';
-import { corrupt, noCheckpoint, none } from './errors.js';
+import { noCheckpoint, none } from './errors.js';
 import { checkpointsFolder, latestCommitted } from './list.js';
 import {
   committedFile,
@@ -26,8 +26,6 @@ export interface OpenCheckpoint {
 /** Verifies every byte, then opens. Errors: those of `verifyCheckpoint`, E-ST-*. */
 export async function openCheckpoint(dir: string): Promise<OpenCheckpoint> {
   const manifest = await verifyCheckpoint(dir);
-  for (const file of [parametersFile, optimizerFile])
-    if (!Object.hasOwn(manifest.files, file)) throw corrupt(path.join(dir, file), 'not in the manifest');
   const parameters = await SafetensorsFile.open(path.join(dir, parametersFile));
   try {
     const optimizer = await SafetensorsFile.open(path.join(dir, optimizerFile));

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { LongscanError } from '@longscan/kernels';
 import { z } from 'zod';
 import { jobSpecSchema } from '../protocol/job-spec.js';
-import { corrupt, partial } from './errors.js';
+import { corrupt, partial, unreadable } from './errors.js';
 
 /** Raised when a reader of the old version would misread a new checkpoint. */
 export const formatVersion = 1;
@@ -50,9 +50,7 @@ export type TensorSignature = z.infer<typeof tensorSignatureSchema>;
 export async function readManifest(dir: string): Promise<{ manifest: Manifest; bytes: Buffer }> {
   const file = path.join(dir, manifestFile);
   const bytes = await readFile(file).catch((cause: NodeJS.ErrnoException) => {
-    throw cause.code === 'ENOENT'
-      ? partial(dir, `there is no ${manifestFile}`)
-      : corrupt(file, `cannot be read (${cause.code})`);
+    throw cause.code === 'ENOENT' ? partial(dir, `there is no ${manifestFile}`) : unreadable(file, cause);
   });
   let value: unknown;
   try {
@@ -63,17 +61,24 @@ export async function readManifest(dir: string): Promise<{ manifest: Manifest; b
   checkVersion(value, file);
   const parsed = manifestSchema.safeParse(value);
   if (parsed.success) return { manifest: parsed.data, bytes };
-  const issue = parsed.error.issues[0];
-  throw corrupt(file, `${issue?.path.join('.')}: ${issue?.message}`);
+  const { path: place, message } = parsed.error.issues[0]!;
+  throw corrupt(
+    file,
+    place.length === 0 ? message : `${place.join('.')}: ${message}`,
+    'the manifest of a checkpoint of this version of longscan',
+    'use the version that wrote it',
+  );
 }
 
-/** Looked at before anything else, since a newer manifest may have any shape. */
+/** Looked at before anything else, since a newer manifest may have any shape. Errors: E-CKPT-VERSION; E-CKPT-CORRUPT where there is none. */
 function checkVersion(value: unknown, file: string): void {
   const { formatVersion: found } = z
     .looseObject({ formatVersion: z.unknown() })
     .catch({ formatVersion: null })
     .parse(value);
-  if (typeof found !== 'number' || found <= formatVersion) return;
+  if (found === formatVersion) return;
+  if (typeof found !== 'number' || found < formatVersion)
+    throw corrupt(file, `format version ${JSON.stringify(found)}`, `${formatVersion}`);
   throw new LongscanError({
     code: 'E-CKPT-VERSION',
     where: file,

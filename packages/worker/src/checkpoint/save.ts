@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import path from 'node:path';
 import { LongscanError } from '@longscan/kernels';
@@ -38,7 +39,8 @@ export interface SaveOptions {
  *
  * Everything is written and synced in a folder of another name, which is then renamed; COMMITTED comes last. So at
  * every moment each folder that carries COMMITTED is whole, and killing the process or cutting the power loses at
- * most the checkpoint being written. Errors: E-CKPT-KEEP; E-DISK, after which every committed checkpoint is still whole.
+ * most the checkpoint being written. A run's folder that has been removed is not made again: nothing could go on from
+ * checkpoints alone. Errors: E-CKPT-KEEP; E-DISK, after which every committed checkpoint is still whole.
  */
 export async function saveCheckpoint(
   runDir: string,
@@ -64,7 +66,7 @@ export async function saveCheckpoint(
   } catch (cause) {
     // Only tidiness: debris is recognised as such whether or not it can be removed.
     await fs.remove(temporary).catch(() => {});
-    throw await describeFailure(cause, folder, content);
+    throw existsSync(runDir) ? await describeFailure(cause, folder, content) : removed(runDir, cause);
   }
   await prune(runDir, target, keep, fs).catch(async (cause) => {
     throw await describeFailure(cause, folder, content);
@@ -127,11 +129,41 @@ function checkKeep(keep: number): void {
   });
 }
 
+/** Somebody removed or renamed the folder while the run was under way. */
+function removed(runDir: string, cause: unknown): LongscanError {
+  return new LongscanError({
+    code: 'E-DISK',
+    where: runDir,
+    found: 'the folder of the run is no longer there',
+    expected: 'the folder that the run was started with, until it has ended',
+    fix: 'leave the folders of runs under way where they are; what has another name now can be resumed from its last checkpoint',
+    exitCode: 3,
+    cause,
+  });
+}
+
+/** What to do about an error of the system's, by its code. */
+const remedies: Readonly<Record<string, string>> = {
+  ENOSPC: 'free space',
+  EDQUOT: 'free space',
+  EFBIG: 'raise the limit of file sizes (ulimit -f)',
+  EROFS: 'let this user write there',
+  EACCES: 'let this user write there',
+  EPERM: 'let this user write there',
+  ENOENT: 'leave what a run under way writes where it is',
+  ENOTDIR: 'move away what is in place of a folder',
+  EEXIST: 'move away what is in place of a folder',
+  ELOOP: 'mend the links that lead in a circle',
+  EMFILE: 'raise the limit of open files (ulimit -n)',
+  ENFILE: 'end what holds so many files open',
+  EIO: 'see what the system says of that disk',
+};
+
 /** Names the disk's state when the disk is the reason. */
 async function describeFailure(cause: unknown, folder: string, content: CheckpointContent): Promise<unknown> {
   const { code } = cause as NodeJS.ErrnoException;
-  const diskCodes = ['ENOSPC', 'EDQUOT', 'EROFS', 'EACCES', 'EPERM', 'EIO', 'ENOTDIR', 'EFBIG'];
-  if (code === undefined || !diskCodes.includes(code)) return cause;
+  const remedy = code === undefined ? undefined : remedies[code];
+  if (remedy === undefined) return cause;
   const neededBytes = safetensorsBytes(content.parameters) + safetensorsBytes(content.optimizer);
   const disk = await statfs(folder).catch(() => null);
   const free = disk === null ? '' : `, ${disk.bavail * disk.bsize} bytes free`;
@@ -140,7 +172,7 @@ async function describeFailure(cause: unknown, folder: string, content: Checkpoi
     where: folder,
     found: `the checkpoint could not be written (${code}${free})`,
     expected: `a writable folder with ${neededBytes} bytes free`,
-    fix: `${code === 'EFBIG' ? 'raise the limit of file sizes (ulimit -f)' : 'free space'}, or choose another --run-dir; the checkpoints committed before are whole`,
+    fix: `${remedy}, or choose another --run-dir; the checkpoints committed before are whole`,
     exitCode: 3,
     cause,
   });

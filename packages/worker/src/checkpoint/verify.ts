@@ -3,29 +3,41 @@ import { createReadStream } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { LongscanError } from '@longscan/kernels';
-import { corrupt, noCheckpoint, none, partial } from './errors.js';
-import { type CheckpointEntry, listCheckpoints } from './list.js';
-import { committedFile, type Manifest, manifestFile, readManifest } from './manifest.js';
+import { corrupt, noCheckpoint, none, partial, unreadable } from './errors.js';
+import { type CheckpointEntry, checkpointName, listCheckpoints, stepOfName } from './list.js';
+import {
+  committedFile,
+  type Manifest,
+  manifestFile,
+  optimizerFile,
+  parametersFile,
+  readManifest,
+} from './manifest.js';
 
 /**
- * Reads a whole checkpoint and compares it with its manifest, and the manifest with COMMITTED. Returns the manifest.
+ * Reads a whole checkpoint and compares it with its manifest, and the manifest with COMMITTED and with the step that the
+ * folder is named for. Returns the manifest.
  * Errors: E-CKPT-NONE, -PARTIAL, -CORRUPT, -VERSION, each naming the file and what it should have been.
  */
 export async function verifyCheckpoint(dir: string): Promise<Manifest> {
-  const names = await readdir(dir).catch(() => {
-    throw none(
-      dir,
-      'no such folder',
-      'name the folder of a checkpoint, as in runs/latest/checkpoints/step-000500',
-    );
+  const names = await readdir(dir).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code !== 'ENOENT' && cause.code !== 'ENOTDIR') throw unreadable(dir, cause);
+    const found = cause.code === 'ENOENT' ? 'no such folder' : 'a file';
+    throw none(dir, found, 'name the folder of a checkpoint, as in runs/latest/checkpoints/step-000500');
   });
   if (!names.includes(committedFile))
     throw partial(dir, `there is no ${committedFile}: the save was cut off`);
   const { manifest, bytes } = await readManifest(dir);
-  const vouched = await readFile(path.join(dir, committedFile), 'utf8');
+  const marker = path.join(dir, committedFile);
+  const vouched = await readFile(marker, 'utf8').catch((cause) => {
+    throw unreadable(marker, cause);
+  });
   const found = createHash('sha256').update(bytes).digest('hex');
   if (vouched !== `${found}\n`)
-    throw corrupt(path.join(dir, manifestFile), `sha256 ${found}`, `${vouched.trim()}, as committed`);
+    throw corrupt(path.join(dir, manifestFile), `sha256 ${found}`, `"${vouched.trim()}", as committed`);
+  checkName(dir, manifest.step);
+  for (const file of [parametersFile, optimizerFile])
+    if (!Object.hasOwn(manifest.files, file)) throw corrupt(path.join(dir, file), 'not in the manifest');
   for (const [name, record] of Object.entries(manifest.files)) await verifyFile(path.join(dir, name), record);
   return manifest;
 }
@@ -50,15 +62,26 @@ export async function latestValid(runDir: string): Promise<LatestValid> {
   throw skipped[0]?.error ?? noCheckpoint(runDir);
 }
 
+/** By its name a folder is listed, counted and found to be the newest; by its manifest a run goes on from it. */
+function checkName(dir: string, step: number): void {
+  const named = stepOfName(path.basename(dir));
+  if (named === null || named === step) return;
+  const found = `a checkpoint of step ${step} in a folder named for step ${named}`;
+  throw corrupt(dir, found, `the name ${checkpointName(step)}`, 'give the folder its own name');
+}
+
 async function verifyFile(file: string, record: { bytes: number; sha256: string }): Promise<void> {
-  const info = await stat(file).catch(() => null);
-  if (info === null) throw corrupt(file, 'the file is missing', `${record.bytes} bytes`);
+  const info = await stat(file).catch((cause: NodeJS.ErrnoException) => {
+    throw cause.code === 'ENOENT'
+      ? corrupt(file, 'the file is missing', `${record.bytes} bytes`)
+      : unreadable(file, cause);
+  });
   if (info.size !== record.bytes) throw corrupt(file, `${info.size} bytes`, `${record.bytes}`);
   const hash = createHash('sha256');
   try {
     for await (const block of createReadStream(file, { highWaterMark: 1 << 20 })) hash.update(block);
   } catch (cause) {
-    throw corrupt(file, `cannot be read (${(cause as Error).message})`);
+    throw unreadable(file, cause as NodeJS.ErrnoException);
   }
   const found = hash.digest('hex');
   if (found !== record.sha256) throw corrupt(file, `sha256 ${found}`, record.sha256);

@@ -107,6 +107,12 @@ test('jsonl ~> lines longer than a block, and documents read in pieces', () => {
   close();
 });
 
+test('jsonl ~> a byte order mark at the beginning is no part of the text, and nowhere else is one', () => {
+  const choice: Choice = { format: 'jsonl' };
+  assert.equal(documentsOf(`\ufeff${jsonl('a', 'b')}`, choice).training, ['a', 'b']);
+  assert.match(failure(`${jsonl('a')}\n\ufeff${jsonl('b')}`, choice), '/text:3: a line that is not JSON');
+});
+
 test('jsonl ~> a bad line is named', () => {
   const choice: Choice = { format: 'jsonl' };
   assert.match(

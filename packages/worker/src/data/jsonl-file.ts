@@ -123,7 +123,9 @@ function* linesOf(path: string, fd: number): Generator<Omit<Line, 'numBytes'> & 
 
 /** The document in a line; empty for a blank line. */
 function textOf(bytes: Uint8Array, path: string, line: number): string {
-  const json = Buffer.from(bytes).toString();
+  const said = Buffer.from(bytes).toString();
+  // Some editors begin a file with a byte order mark, which JSON does not know.
+  const json = line === 1 && said.startsWith('\ufeff') ? said.slice(1) : said;
   if (json.trim() === '') return '';
   const value = parse(json);
   const text = typeof value === 'object' && value !== null && 'text' in value ? value.text : undefined;

@@ -119,7 +119,7 @@ export function assertFinite(step: number, { loss, clip }: StepResult): void {
     where: `step ${step}`,
     found: `loss ${loss}, gradient norm ${clip.norm}`,
     expected: 'finite numbers; no checkpoint is written from here on',
-    fix: 'resume from the last checkpoint with a lower optimizer.lr, or with a smaller optimizer.clipNorm (0 clips nothing: set one)',
+    fix: 'start a new run with a lower optimizer.lr, more optimizer.warmupSteps or a smaller optimizer.clipNorm (0 clips nothing: set one)',
     exitCode: 5,
   });
 }
