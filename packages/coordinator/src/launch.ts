@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type JobSpec, LongscanError } from '@longscan/worker/protocol';
+import { LongscanError } from '@longscan/worker/protocol';
 import { isProbed } from './fabric/load-fabric.js';
 import { loadLauncher } from './launcher.js';
 import { checkpointBytes } from './plan/checkpoint-bytes.js';
@@ -23,6 +23,7 @@ import {
   writeRunFile,
 } from './run-folder/run-folder.js';
 import { RunJournal } from './run-folder/run-journal.js';
+import { sameTexts, type TextsToGoOnWith } from './run-folder/same-texts.js';
 import { readStatus } from './run-folder/status.js';
 import { clearStopRequest } from './run-folder/stop-request.js';
 import {
@@ -66,7 +67,8 @@ export async function launch(job: string | JobInput, options: LaunchOptions = {}
   const loaded = await loadJob(job, { overrides: allOverrides(options) });
   const bundles = await bundleLayers(loaded.jobSpec.model.layers);
   const { jobSpec } = loaded;
-  const target = await resumeTarget(options, jobSpec, bundles);
+  const beginning = await findBeginning(options, loaded, bundles);
+  const { target } = beginning;
   const kept = target && keptProbe(target.runDir, jobSpec);
   const { signal, runDir } = options;
   // Ranks that are to be probed are not started for a folder that is taken.
@@ -75,7 +77,7 @@ export async function launch(job: string | JobInput, options: LaunchOptions = {}
     planOnLinks(jobSpec, layerModules, { kept, signal }),
   );
   refuseStopped(jobSpec.job.name, signal);
-  const run = new JobRun(await prepare(loaded, planned, bundles, target, options));
+  const run = new JobRun(await prepare(loaded, planned, bundles, beginning, options));
   obey(run, options.signal);
   return run;
 }
@@ -86,15 +88,24 @@ function allOverrides({ overrides = [], launcher }: LaunchOptions): Overrides {
   return { ...overrides, 'launch.launcher': launcher };
 }
 
-async function resumeTarget(
+/** What a launch goes on from; null: it begins a run. And what it reads. */
+interface Beginning extends Pick<TextsToGoOnWith, 'texts' | 'incident'> {
+  readonly target: ResumeTarget | null;
+}
+
+async function findBeginning(
   { resume, runDir, allowCodeChange = false }: LaunchOptions,
-  jobSpec: JobSpec,
+  loaded: LoadedJob,
   bundles: readonly BundledLayer[],
-): Promise<ResumeTarget | null> {
-  if (resume === undefined) return null;
-  const target = await findResumeTarget({ resume, runDir, jobSpec });
-  if (target !== null) refuseDrift(target, jobSpec, hashes(bundles), allowCodeChange);
-  return target;
+): Promise<Beginning> {
+  const { jobSpec } = loaded;
+  // A job that is trained is loaded with its texts.
+  const texts = loaded.texts!;
+  const target = resume === undefined ? null : await findResumeTarget({ resume, runDir, jobSpec });
+  if (target === null) return { target, texts, incident: null };
+  const { change: textChange, ...reads } = sameTexts(jobSpec.data, target.manifest.texts, texts);
+  refuseDrift(target, jobSpec, { codeHashes: hashes(bundles), allowCodeChange, textChange });
+  return { target, ...reads };
 }
 
 /** Makes and fills the run folder. From here on the run is on disk, and the folder is this process's. */
@@ -102,7 +113,7 @@ async function prepare(
   { jobSpec, originOf }: LoadedJob,
   { plan, probed }: PlanOnLinks,
   bundles: readonly BundledLayer[],
-  target: ResumeTarget | null,
+  { target, texts, incident }: Beginning,
   options: LaunchOptions,
 ): Promise<PreparedRun> {
   const launcher = await loadLauncher(jobSpec.launch.launcher);
@@ -137,6 +148,7 @@ async function prepare(
       resume: target === null ? null : { dir: target.checkpointDir, step: target.manifest.step },
       layerModules,
       codeHashes: hashes(bundles),
+      texts,
       launcher,
       request,
       incidents: [
@@ -152,6 +164,7 @@ async function prepare(
             ]
           : []),
         ...(target?.skipped ?? []).map(({ message }) => ({ code: 'W-CKPT-PARTIAL', message })),
+        ...(incident === null ? [] : [incident]),
         ...(left === null ? [] : [left]),
       ],
     };

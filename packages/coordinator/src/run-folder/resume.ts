@@ -63,15 +63,22 @@ export async function findResumeTarget({
 /** `job.steps, device.*, …`: a section without a key stands for all of its own. */
 const changeable = resumableKeys.map((key) => (key.includes('.') ? key : `${key}.*`)).join(', ');
 
+/** What else a job consists of than its keys. */
+export interface JobContents {
+  /** Of the layer files as they are now, by file. */
+  readonly codeHashes: Readonly<Record<string, string>>;
+  readonly allowCodeChange: boolean;
+  /** What is wrong with the texts as they are now: `sameTexts`. */
+  readonly textChange: string | null;
+}
+
 /**
- * @param codeHashes Of the layer files as they are now, by file.
  * @throws LongscanError E-RESUME-DRIFT (exit code 2) with every difference between the job as it ran and as it is.
  */
 export function refuseDrift(
   { runDir, manifest }: ResumeTarget,
   jobSpec: JobSpec,
-  codeHashes: Readonly<Record<string, string>>,
-  allowCodeChange: boolean,
+  { codeHashes, allowCodeChange, textChange }: JobContents,
 ): void {
   const keys = findDrift(manifest.jobSpec, jobSpec).map(
     ({ key, before, now }) => `${key} was ${before} and is ${now}`,
@@ -79,11 +86,14 @@ export function refuseDrift(
   const files = Object.keys({ ...manifest.codeHashes, ...codeHashes })
     .filter((file) => manifest.codeHashes[file] !== codeHashes[file])
     .map((file) => `the code of ${file} has changed`);
-  const differences = [...keys, ...(allowCodeChange ? [] : files)];
+  // By other keys of its section it is another text, or another cut of it, as a matter of course.
+  const texts = textChange === null || keys.some((key) => key.startsWith('data.')) ? [] : [textChange];
+  const differences = [...keys, ...(allowCodeChange ? [] : files), ...texts];
   if (differences.length === 0) return;
   const ways = [
     ...(keys.length === 0 ? [] : ['set them back']),
     ...(files.length === 0 || allowCodeChange ? [] : ['add --allow-code-change']),
+    ...(texts.length === 0 ? [] : ['give the text back as it was']),
   ];
   throw new LongscanError({
     code: 'E-RESUME-DRIFT',
