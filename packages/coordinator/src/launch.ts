@@ -103,7 +103,8 @@ async function findBeginning(
   const texts = loaded.texts!;
   const target = resume === undefined ? null : await findResumeTarget({ resume, runDir, jobSpec });
   if (target === null) return { target, texts, incident: null };
-  const { change: textChange, ...reads } = sameTexts(jobSpec.data, target.manifest.texts, texts);
+  const before = target.checkpoint === null ? texts : target.checkpoint.manifest.texts;
+  const { change: textChange, ...reads } = sameTexts(jobSpec.data, before, texts);
   refuseDrift(target, jobSpec, { codeHashes: hashes(bundles), allowCodeChange, textChange });
   return { target, ...reads };
 }
@@ -137,7 +138,11 @@ async function prepare(
       numCores: availableParallelism(),
     });
     // Last, when nothing else can refuse the launch; and not for a job that has no step left to do.
-    const goesOn = target !== null && target.manifest.step < jobSpec.job.steps;
+    const resume = target?.checkpoint && {
+      dir: target.checkpoint.dir,
+      step: target.checkpoint.manifest.step,
+    };
+    const goesOn = target !== null && (resume?.step ?? 0) < jobSpec.job.steps;
     const left = goesOn ? await leaveCourse(target) : null;
     return {
       plan,
@@ -145,7 +150,7 @@ async function prepare(
       journal,
       record,
       attempt,
-      resume: target === null ? null : { dir: target.checkpointDir, step: target.manifest.step },
+      resume: resume ?? null,
       layerModules,
       codeHashes: hashes(bundles),
       texts,
@@ -155,14 +160,7 @@ async function prepare(
         ...(died === null
           ? []
           : [{ code: 'I-LOCK', message: `process ${died.pid} on ${died.host} died; took its place` }]),
-        ...(options.resume === 'auto' && target === null
-          ? [
-              {
-                code: 'I-RESUME',
-                message: 'no unfinished run of this job was found: starting from the beginning',
-              },
-            ]
-          : []),
+        ...(options.resume === undefined || resume ? [] : [startsOver(target)]),
         ...(target?.skipped ?? []).map(({ message }) => ({ code: 'W-CKPT-PARTIAL', message })),
         ...(incident === null ? [] : [incident]),
         ...(left === null ? [] : [left]),
@@ -174,6 +172,13 @@ async function prepare(
     releaseRunFolder(runDir, record);
     throw error;
   }
+}
+
+/** A resumption without a checkpoint. */
+function startsOver(target: ResumeTarget | null): PreparedRun['incidents'][number] {
+  const why =
+    target === null ? 'no unfinished run of this job was found' : 'the run has not saved a checkpoint yet';
+  return { code: 'I-RESUME', message: `${why}: starting from the beginning` };
 }
 
 function newRunFolder(name: string, given: string | undefined): string {
