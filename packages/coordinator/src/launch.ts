@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { LongscanError } from '@longscan/worker/protocol';
 import { isProbed } from './fabric/load-fabric.js';
 import { loadLauncher } from './launcher.js';
 import { checkpointBytes } from './plan/checkpoint-bytes.js';
+import { stoppedError } from './plan/plan-apart.js';
 import { keepProbe, keptProbe } from './probe/kept-probe.js';
 import { type PlanOnLinks, planOnLinks } from './probe/plan-on-links.js';
 import { JobRun, type PreparedRun, type Run } from './run.js';
@@ -49,7 +49,10 @@ export interface LaunchOptions {
   readonly launcher?: string | undefined;
   /** Resume although a layer file outside the packages has changed. */
   readonly allowCodeChange?: boolean | undefined;
-  /** The first abort saves and stops. A second `abort` event, which no AbortController sends, kills: see `Run.kill`. */
+  /**
+   * The first abort saves and stops; while the job is planned it ends that, whatever a layer file of the user's does. A second
+   * `abort` event, which no AbortController sends, kills: see `Run.kill`.
+   */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -76,7 +79,7 @@ export async function launch(job: string | JobInput, options: LaunchOptions = {}
   const planned = await withBundleFiles(bundles, (layerModules) =>
     planOnLinks(jobSpec, layerModules, { kept, signal }),
   );
-  refuseStopped(jobSpec.job.name, signal);
+  if (signal?.aborted) throw stoppedError(jobSpec.job.name);
   const run = new JobRun(await prepare(loaded, planned, bundles, beginning, options));
   obey(run, options.signal);
   return run;
@@ -187,17 +190,6 @@ function newRunFolder(name: string, given: string | undefined): string {
 
 function hashes(bundles: readonly BundledLayer[]): Record<string, string> {
   return Object.fromEntries(bundles.map(({ file, sha256 }) => [file, sha256]));
-}
-
-/** A stop that came before there was anything to stop. */
-function refuseStopped(name: string, signal: AbortSignal | undefined): void {
-  if (signal?.aborted !== true) return;
-  throw new LongscanError({
-    code: 'E-RUN-KILLED',
-    where: name,
-    found: 'the run was stopped before it was started',
-    exitCode: 130,
-  });
 }
 
 function obey(run: JobRun, signal: AbortSignal | undefined): void {
