@@ -37,8 +37,8 @@ export interface ResumeOptions {
  * Finds what `--resume` means. `auto` is the newest run of the same job hash that has a checkpoint before the job's
  * last step and is not running; null when there is none.
  *
- * @throws LongscanError E-RUN-NONE, E-CKPT-NONE (it has lost what it had) and the other E-CKPT-* for a run that was named, E-LOCK where that is under way,
- * E-CLI-USAGE (exit code 2) for the folder of another.
+ * @throws LongscanError E-RUN-NONE, E-CKPT-NONE (also of a run that has lost what it had saved) and the other E-CKPT-* for a run
+ * that was named, E-LOCK where that is under way, E-CLI-USAGE (exit code 2) for the folder of another.
  */
 export async function findResumeTarget({
   resume,
