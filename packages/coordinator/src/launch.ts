@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { checkSurroundings } from './check-surroundings.js';
 import { isProbed } from './fabric/load-fabric.js';
 import { loadLauncher } from './launcher.js';
 import { checkpointBytes } from './plan/checkpoint-bytes.js';
@@ -64,7 +65,7 @@ export interface LaunchOptions {
  * @param job Path of a job file, or the contents of one.
  * @returns the run, once its plan is valid; its ranks are then being started.
  * @throws LongscanError (JobErrors for several at once): E-CFG-* and others of the job, E-RESUME-DRIFT, E-CKPT-*,
- * E-CLI-USAGE, E-LOCK, E-DISK; of a probe that failed those of its ranks. Nothing is running by then.
+ * E-CLI-USAGE, E-LOCK, E-DISK, E-ADDON; of a probe that failed those of its ranks. Nothing is running by then.
  */
 export async function launch(job: string | JobInput, options: LaunchOptions = {}): Promise<Run> {
   const loaded = await loadJob(job, { overrides: allOverrides(options) });
@@ -72,6 +73,7 @@ export async function launch(job: string | JobInput, options: LaunchOptions = {}
   const { jobSpec } = loaded;
   const beginning = await findBeginning(options, loaded, bundles);
   const { target } = beginning;
+  await checkSurroundings(jobSpec);
   const kept = target && keptProbe(target.runDir, jobSpec);
   const { signal, runDir } = options;
   // Ranks that are to be probed are not started for a folder that is taken.
