@@ -18,6 +18,7 @@ import { type LaunchOptions, launch } from './launch.js';
 import type { Run } from './run.js';
 import { requireSpace } from './run-folder/run-folder.js';
 import { readStatus } from './run-folder/status.js';
+import { readHistory } from './run-report/run-history.js';
 import { runTask } from './run-task.js';
 
 /** Real ranks, a model that is as small as they come. */
@@ -163,6 +164,55 @@ test('nothing to resume from', async () => {
   rmSync(join(run.dir, 'checkpoints'), { recursive: true });
   const empty = await failure({ resume: run.dir });
   assert.equal([empty.code, empty.exitCode], ['E-CKPT-NONE', 4]);
+  assert.match(empty.message, /no checkpoint, where it had .*step-000001, .* Fix: put that back/);
+});
+
+test('a run that was ended before its first checkpoint ~> begins anew in its folder, and says so', async () => {
+  const whole = await launch(job);
+  const never = { 'checkpoint.every': 0, 'job.steps': 1e6 };
+  for (const resumeOf of [
+    (runDir: string) => ({ resume: 'auto', runDir }),
+    (runDir: string) => ({ resume: runDir }),
+  ]) {
+    const killed = await launch(job, { overrides: never });
+    for await (const { step } of killed.steps()) if (step === 2) break;
+    await killed.kill();
+    const again = await launch(job, resumeOf(killed.dir));
+    assert.is(again.dir, killed.dir);
+    assert.equal(await losses(again), await losses(whole));
+    const incidents: string[] = [];
+    for await (const event of again.events()) if (event.event === 'incident') incidents.push(event.message);
+    assert.equal(incidents, ['the run has not saved a checkpoint yet: starting from the beginning']);
+    assert.equal(
+      (await readHistory(again.dir)).steps.map(({ attempt }) => attempt),
+      Array(6).fill(2),
+    );
+    assert.is((await readStatus(again.dir)).step, 6);
+  }
+});
+
+test('a run that was ended in its first save ~> begins anew too, and names what is left of that', async () => {
+  const run = await launch(job, { overrides: { 'job.steps': 3 } });
+  await run.done;
+  const events = readFileSync(join(run.dir, 'events.jsonl'), 'utf8').split('\n');
+  writeFileSync(
+    join(run.dir, 'events.jsonl'),
+    events.filter((row) => !row.includes('step-000003')).join('\n'),
+  );
+  rmSync(join(run.dir, 'checkpoints/step-000003/COMMITTED'));
+  const again = await launch(job, { resume: run.dir });
+  assert.is((await again.done).step, 6);
+  const codes: string[] = [];
+  for await (const event of again.events()) if (event.event === 'incident') codes.push(event.code);
+  assert.equal(codes, ['I-RESUME', 'W-CKPT-PARTIAL']);
+});
+
+test('a run without a checkpoint and another job ~> refused with the difference', async () => {
+  const killed = await launch(job, { overrides: { 'checkpoint.every': 0, 'job.steps': 1e6 } });
+  await killed.kill();
+  const error = await failure({ resume: 'auto', runDir: killed.dir, overrides: { 'optimizer.lr': 0.5 } });
+  assert.is(error.code, 'E-RESUME-DRIFT');
+  assert.match(error.message, /optimizer\.lr was 0\.001 and is 0\.5,/);
 });
 
 test('a folder that holds a run is not written over, one that cannot be written is said so', async () => {

@@ -2,10 +2,11 @@ import { randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type JobSpec, LongscanError } from '@longscan/worker/protocol';
+import { checkSurroundings } from './check-surroundings.js';
 import { isProbed } from './fabric/load-fabric.js';
 import { loadLauncher } from './launcher.js';
 import { checkpointBytes } from './plan/checkpoint-bytes.js';
+import { stoppedError } from './plan/plan-apart.js';
 import { keepProbe, keptProbe } from './probe/kept-probe.js';
 import { type PlanOnLinks, planOnLinks } from './probe/plan-on-links.js';
 import { JobRun, type PreparedRun, type Run } from './run.js';
@@ -24,6 +25,7 @@ import {
   writeRunFile,
 } from './run-folder/run-folder.js';
 import { RunJournal } from './run-folder/run-journal.js';
+import { sameTexts, type TextsToGoOnWith } from './run-folder/same-texts.js';
 import { readStatus } from './run-folder/status.js';
 import { clearStopRequest } from './run-folder/stop-request.js';
 import {
@@ -49,7 +51,10 @@ export interface LaunchOptions {
   readonly launcher?: string | undefined;
   /** Resume although a layer file outside the packages has changed. */
   readonly allowCodeChange?: boolean | undefined;
-  /** The first abort saves and stops. A second `abort` event, which no AbortController sends, kills: see `Run.kill`. */
+  /**
+   * The first abort saves and stops; while the job is planned it ends that, whatever a layer file of the user's does. A second
+   * `abort` event, which no AbortController sends, kills: see `Run.kill`.
+   */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -61,13 +66,15 @@ export interface LaunchOptions {
  * @param job Path of a job file, or the contents of one.
  * @returns the run, once its plan is valid; its ranks are then being started.
  * @throws LongscanError (JobErrors for several at once): E-CFG-* and others of the job, E-RESUME-DRIFT, E-CKPT-*,
- * E-CLI-USAGE, E-LOCK, E-DISK; of a probe that failed those of its ranks. Nothing is running by then.
+ * E-CLI-USAGE, E-LOCK, E-DISK, E-ADDON; of a probe that failed those of its ranks. Nothing is running by then.
  */
 export async function launch(job: string | JobInput, options: LaunchOptions = {}): Promise<Run> {
   const loaded = await loadJob(job, { overrides: allOverrides(options) });
   const bundles = await bundleLayers(loaded.jobSpec.model.layers);
   const { jobSpec } = loaded;
-  const target = await resumeTarget(options, jobSpec, bundles);
+  const beginning = await findBeginning(options, loaded, bundles);
+  const { target } = beginning;
+  await checkSurroundings(jobSpec);
   const kept = target && keptProbe(target.runDir, jobSpec);
   const { signal, runDir } = options;
   // Ranks that are to be probed are not started for a folder that is taken.
@@ -75,8 +82,8 @@ export async function launch(job: string | JobInput, options: LaunchOptions = {}
   const planned = await withBundleFiles(bundles, (layerModules) =>
     planOnLinks(jobSpec, layerModules, { kept, signal }),
   );
-  refuseStopped(jobSpec.job.name, signal);
-  const run = new JobRun(await prepare(loaded, planned, bundles, target, options));
+  if (signal?.aborted) throw stoppedError(jobSpec.job.name);
+  const run = new JobRun(await prepare(loaded, planned, bundles, beginning, options));
   obey(run, options.signal);
   return run;
 }
@@ -87,15 +94,25 @@ function allOverrides({ overrides = [], launcher }: LaunchOptions): Overrides {
   return { ...overrides, 'launch.launcher': launcher };
 }
 
-async function resumeTarget(
+/** What a launch goes on from; null: it begins a run. And what it reads. */
+interface Beginning extends Pick<TextsToGoOnWith, 'texts' | 'incident'> {
+  readonly target: ResumeTarget | null;
+}
+
+async function findBeginning(
   { resume, runDir, allowCodeChange = false }: LaunchOptions,
-  jobSpec: JobSpec,
+  loaded: LoadedJob,
   bundles: readonly BundledLayer[],
-): Promise<ResumeTarget | null> {
-  if (resume === undefined) return null;
-  const target = await findResumeTarget({ resume, runDir, jobSpec });
-  if (target !== null) refuseDrift(target, jobSpec, hashes(bundles), allowCodeChange);
-  return target;
+): Promise<Beginning> {
+  const { jobSpec } = loaded;
+  // A job that is trained is loaded with its texts.
+  const texts = loaded.texts!;
+  const target = resume === undefined ? null : await findResumeTarget({ resume, runDir, jobSpec });
+  if (target === null) return { target, texts, incident: null };
+  const before = target.checkpoint === null ? texts : target.checkpoint.manifest.texts;
+  const { change: textChange, ...reads } = sameTexts(jobSpec.data, before, texts);
+  refuseDrift(target, jobSpec, { codeHashes: hashes(bundles), allowCodeChange, textChange });
+  return { target, ...reads };
 }
 
 /** Makes and fills the run folder. From here on the run is on disk, and the folder is this process's. */
@@ -103,7 +120,7 @@ async function prepare(
   { jobSpec, originOf }: LoadedJob,
   { plan, probed }: PlanOnLinks,
   bundles: readonly BundledLayer[],
-  target: ResumeTarget | null,
+  { target, texts, incident }: Beginning,
   options: LaunchOptions,
 ): Promise<PreparedRun> {
   const launcher = await loadLauncher(jobSpec.launch.launcher);
@@ -128,7 +145,11 @@ async function prepare(
       numCores: availableParallelism(),
     });
     // Last, when nothing else can refuse the launch; and not for a job that has no step left to do.
-    const goesOn = target !== null && target.manifest.step < jobSpec.job.steps;
+    const resume = target?.checkpoint && {
+      dir: target.checkpoint.dir,
+      step: target.checkpoint.manifest.step,
+    };
+    const goesOn = target !== null && (resume?.step ?? 0) < jobSpec.job.steps;
     const left = goesOn ? await leaveCourse(target) : null;
     return {
       plan,
@@ -136,24 +157,19 @@ async function prepare(
       journal,
       record,
       attempt,
-      resume: target === null ? null : { dir: target.checkpointDir, step: target.manifest.step },
+      resume: resume ?? null,
       layerModules,
       codeHashes: hashes(bundles),
+      texts,
       launcher,
       request,
       incidents: [
         ...(died === null
           ? []
           : [{ code: 'I-LOCK', message: `process ${died.pid} on ${died.host} died; took its place` }]),
-        ...(options.resume === 'auto' && target === null
-          ? [
-              {
-                code: 'I-RESUME',
-                message: 'no unfinished run of this job was found: starting from the beginning',
-              },
-            ]
-          : []),
+        ...(options.resume === undefined || resume ? [] : [startsOver(target)]),
         ...(target?.skipped ?? []).map(({ message }) => ({ code: 'W-CKPT-PARTIAL', message })),
+        ...(incident === null ? [] : [incident]),
         ...(left === null ? [] : [left]),
       ],
     };
@@ -165,23 +181,19 @@ async function prepare(
   }
 }
 
+/** A resumption without a checkpoint. */
+function startsOver(target: ResumeTarget | null): PreparedRun['incidents'][number] {
+  const why =
+    target === null ? 'no unfinished run of this job was found' : 'the run has not saved a checkpoint yet';
+  return { code: 'I-RESUME', message: `${why}: starting from the beginning` };
+}
+
 function newRunFolder(name: string, given: string | undefined): string {
   return given === undefined ? createRunFolder(name, new Date()) : useRunFolder(given);
 }
 
 function hashes(bundles: readonly BundledLayer[]): Record<string, string> {
   return Object.fromEntries(bundles.map(({ file, sha256 }) => [file, sha256]));
-}
-
-/** A stop that came before there was anything to stop. */
-function refuseStopped(name: string, signal: AbortSignal | undefined): void {
-  if (signal?.aborted !== true) return;
-  throw new LongscanError({
-    code: 'E-RUN-KILLED',
-    where: name,
-    found: 'the run was stopped before it was started',
-    exitCode: 130,
-  });
 }
 
 function obey(run: JobRun, signal: AbortSignal | undefined): void {

@@ -5,6 +5,7 @@ import {
   type Plan,
   type Report,
   type StepRow,
+  type Texts,
   type TrainResult,
   type ValidationMetrics,
 } from '@longscan/worker/protocol';
@@ -53,6 +54,7 @@ export interface PreparedRun {
   readonly resume: { readonly dir: string; readonly step: number } | null;
   readonly layerModules: Readonly<Record<string, string>>;
   readonly codeHashes: Readonly<Record<string, string>>;
+  readonly texts: Texts;
   readonly launcher: Launcher;
   readonly request: LaunchRequest;
   /** Things to tell before anything else happens. */
@@ -181,7 +183,7 @@ export class JobRun implements Run {
   async #train(): Promise<RunResult> {
     const { steps } = this.plan.jobSpec.job;
     if (this.#prepared.resume !== null && this.#prepared.resume.step >= steps) return this.#alreadyDone();
-    const { plan, jobHash, attempt, resume, layerModules, codeHashes, launcher, request, record } =
+    const { plan, jobHash, attempt, resume, layerModules, codeHashes, texts, launcher, request, record } =
       this.#prepared;
     this.#journal.event({
       event: 'launch',
@@ -196,7 +198,7 @@ export class JobRun implements Run {
           jobId: this.id,
           epoch,
           attempt,
-          task: { kind: 'train' },
+          task: { kind: 'train', texts },
           plan,
           runDir: this.dir,
           resumeFrom: resume?.dir ?? null,

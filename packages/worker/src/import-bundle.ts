@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { removeAtExit } from './temporary-files.js';
 
 /**
  * Imports the bundle of a layer file outside the packages. Its imports of `@longscan/*` are pointed at this process's
@@ -18,24 +19,13 @@ export async function importBundle(file: string): Promise<{ readonly default?: u
   );
   // A file and not a data: URL: source maps are only followed for files. Gone as soon as it is loaded.
   const local = join(tmpdir(), `longscan-layer-${randomUUID()}.mjs`);
-  // A module that calls process.exit reaches no `finally`.
-  if (files.size === 0) process.once('exit', removeFiles);
-  files.add(local);
+  const remove = removeAtExit(local);
   try {
     writeFileSync(local, code, { mode: 0o600, flag: 'wx' });
     return (await import(pathToFileURL(local).href)) as { readonly default?: unknown };
   } finally {
-    rmSync(local, { force: true });
-    files.delete(local);
-    if (files.size === 0) process.off('exit', removeFiles);
+    remove();
   }
-}
-
-/** Bundles that are being imported: those of a model's layers all at once. */
-const files = new Set<string>();
-
-function removeFiles(): void {
-  for (const file of files) rmSync(file, { force: true });
 }
 
 /** URL of a module of ours as this package sees it. */

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Report } from '@longscan/worker/protocol';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type FakeJob, fakeLaunch, fakePlan } from '../testing/fake-job.js';
+import { type FakeJob, fakeLaunch, fakePlan, fakeTexts } from '../testing/fake-job.js';
 import { RankSession, type SessionOutcome } from './rank-session.js';
 
 /** Fake ranks of a coordinator that is busy with each of their steps for so long; how they ended. */
@@ -19,7 +19,7 @@ async function readSlowly(job: Omit<FakeJob, 'runDir'>, busyMs: number): Promise
           jobId: 'fake',
           epoch: 1,
           attempt: 1,
-          task: { kind: 'train' },
+          task: { kind: 'train', texts: fakeTexts },
           plan,
           runDir,
           resumeFrom: null,

@@ -7,7 +7,7 @@ import { probedFabric } from './probed-fabric.js';
 export interface ProbeOptions {
   /** What an earlier probe of the same ranks has found; null: nothing is known. */
   readonly kept?: FabricFile | null;
-  /** Ends a probe under way. */
+  /** Ends a probe under way, and planning that code of the user's takes part in. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -29,9 +29,11 @@ export async function planOnLinks(
   layerModules: Readonly<Record<string, string>>,
   { kept = null, signal }: ProbeOptions = {},
 ): Promise<PlanOnLinks> {
-  if (!isProbed(jobSpec)) return { plan: await planToRun(jobSpec, layerModules), probed: null };
+  if (!isProbed(jobSpec)) {
+    return { plan: await planToRun(jobSpec, layerModules, undefined, signal), probed: null };
+  }
   const probed = kept ?? (await probe(jobSpec, layerModules, signal));
-  return { plan: await planToRun(jobSpec, layerModules, probedFabric(probed)), probed };
+  return { plan: await planToRun(jobSpec, layerModules, probedFabric(probed), signal), probed };
 }
 
 async function probe(
@@ -39,7 +41,7 @@ async function probe(
   layerModules: Readonly<Record<string, string>>,
   signal: AbortSignal | undefined,
 ): Promise<FabricFile> {
-  const plan = await planToRun(jobSpec, layerModules, assumedFabric(jobSpec));
+  const plan = await planToRun(jobSpec, layerModules, assumedFabric(jobSpec), signal);
   // Loaded here: planning alone needs no sockets.
   const { probeLinks } = await import('./probe-links.js');
   return probeLinks(plan, layerModules, signal);

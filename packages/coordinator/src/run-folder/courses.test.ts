@@ -38,6 +38,13 @@ test('several ~> each counts up to where the earliest later one began', () => {
   assert.equal(counted(courses, 4, [5, 20]), [5, 20]);
 });
 
+test('a launch from the beginning ~> none of what earlier ones did', () => {
+  const courses = coursesOf([null, null, 3]);
+  assert.equal(counted(courses, 1, [1, 2]), []);
+  assert.equal(counted(courses, 2, [1, 3, 4]), [1, 3]);
+  assert.is(coursesOf([null, 4, null]).start, 0);
+});
+
 test('events without the step ~> all rows, as before', () => {
   const courses = new Courses();
   courses.add({ event: 'run', schema: 1, id: 'x', runDir: '/x', attempt: 2 });

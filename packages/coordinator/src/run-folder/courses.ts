@@ -12,8 +12,8 @@ export class Courses {
   add(event: JournalEvent): void {
     if (event.event === 'run') this.#attempt = event.attempt;
     // Not in the events of runs from before there was such a field: of their rows the highest attempt of a step counts.
-    else if (event.event === 'launch' && typeof event.resumeStep === 'number')
-      this.#starts.push({ attempt: this.#attempt, step: event.resumeStep });
+    else if (event.event === 'launch' && event.resumeStep !== undefined)
+      this.#starts.push({ attempt: this.#attempt, step: event.resumeStep ?? 0 });
   }
 
   /** The step that the newest launch went on from; 0 for one from the beginning. */

@@ -21,8 +21,8 @@ function makeCheckpoint(runDir: string, step: number): void {
 
 function targetAt(runDir: string, step: number): ResumeTarget {
   const manifest = { step } as Manifest;
-  const checkpointDir = join(runDir, 'checkpoints', checkpointName(step));
-  return { runDir, checkpointDir, manifest, committed: committedOf(runDir), skipped: [] };
+  const dir = join(runDir, 'checkpoints', checkpointName(step));
+  return { runDir, checkpoint: { dir, manifest }, committed: committedOf(runDir), skipped: [] };
 }
 
 test('many later checkpoints ~> told of by the first, the last and their number', async ({ runDir }) => {
@@ -42,7 +42,7 @@ test('checkpoints that another launch has saved or removed meanwhile ~> E-LOCK, 
   for (const change of [
     () => makeCheckpoint(runDir, 8),
     () => rmSync(join(runDir, 'checkpoints', 'step-000002'), { recursive: true }),
-    () => rmSync(target.checkpointDir, { recursive: true }),
+    () => rmSync(target.checkpoint!.dir, { recursive: true }),
   ]) {
     change();
     const before = readdirSync(join(runDir, 'checkpoints'));

@@ -18,11 +18,12 @@ const maxNames = 6;
 export async function leaveCourse(
   target: ResumeTarget,
 ): Promise<{ readonly code: string; readonly message: string } | null> {
-  const { runDir, manifest, committed } = target;
+  const { runDir, checkpoint, committed } = target;
+  const step = checkpoint?.manifest.step ?? 0;
   if (!isDeepStrictEqual(committedOf(runDir), committed)) throw changed(runDir);
   try {
-    const left = await leaveCheckpoints(runDir, manifest.step);
-    return left.length === 0 ? null : { code: 'I-CKPT-LEFT', message: describe(left, manifest.step) };
+    const left = await leaveCheckpoints(runDir, step);
+    return left.length === 0 ? null : { code: 'I-CKPT-LEFT', message: describe(left, step) };
   } catch (error) {
     throw asDiskError((error as NodeJS.ErrnoException).path ?? checkpointsFolder(runDir), error);
   }

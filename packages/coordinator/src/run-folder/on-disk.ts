@@ -1,7 +1,8 @@
-import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { LongscanError } from '@longscan/worker/protocol';
+import { removeAtExit } from '@longscan/worker/temporary-files';
 
 /** The flag or variable that names another place than the one that cannot be written. */
 export type PlaceOption = '--run-dir' | '--out' | '--save' | 'TMPDIR';
@@ -73,24 +74,17 @@ export function makeFolders(path: string): void {
   }
 }
 
-/**
- * A new folder among the temporary ones. It goes with this process, also where that is ended by `process.exit` (a third Ctrl-C, a
- * layer file's own call) and no `finally` is reached.
- */
+/** A new folder among the temporary ones, which goes with this process at the latest. */
 export class TemporaryFolder {
   readonly path: string;
-  readonly #onExit = () => this.remove();
+  /** Takes it away with all that is in it. */
+  readonly remove: () => void;
 
   /** @throws LongscanError E-DISK (exit code 3) */
   constructor(prefix: string) {
     const parent = tmpdir();
     this.path = onDisk(parent, () => mkdtempSync(join(parent, prefix)), 'TMPDIR');
-    process.once('exit', this.#onExit);
-  }
-
-  remove(): void {
-    process.off('exit', this.#onExit);
-    rmSync(this.path, { recursive: true, force: true });
+    this.remove = removeAtExit(this.path);
   }
 }
 

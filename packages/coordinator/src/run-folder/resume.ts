@@ -1,20 +1,27 @@
 import { existsSync, realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
-import { latestValid, listCheckpoints, type Manifest, verifyCheckpoint } from '@longscan/worker/checkpoint';
+import {
+  latestValid,
+  listCheckpoints,
+  listLeft,
+  type Manifest,
+  verifyCheckpoint,
+} from '@longscan/worker/checkpoint';
 import { type JobSpec, LongscanError, resumableKeys } from '@longscan/worker/protocol';
 import { findDrift, jobHash } from '../spec/index.js';
 import { isLive, readRecord, refuseLiveRun } from './coordinator-record.js';
 import { findRun, listRuns, readPlan } from './find-run.js';
 import { runFiles, runsFolder } from './run-folder.js';
+import { readStatus } from './status.js';
 
-/** A run to be continued, and the checkpoint it is continued from. Paths are without symlinks: `runs/latest` is about to move. */
+/** A run to be continued. Paths are without symlinks: `runs/latest` is about to move. */
 export interface ResumeTarget {
   readonly runDir: string;
-  readonly checkpointDir: string;
-  readonly manifest: Manifest;
+  /** What it goes on from; null: it was ended before it had saved anything, and begins anew. */
+  readonly checkpoint: { readonly dir: string; readonly manifest: Manifest } | null;
   /** All committed checkpoints as they were before this one was chosen. */
   readonly committed: readonly string[];
-  /** Newer checkpoints that are not whole, each with the reason. */
+  /** Newer checkpoints that are not whole, each with the reason. Without one that is: saves that were cut off. */
   readonly skipped: readonly LongscanError[];
 }
 
@@ -30,8 +37,8 @@ export interface ResumeOptions {
  * Finds what `--resume` means. `auto` is the newest run of the same job hash that has a checkpoint before the job's
  * last step and is not running; null when there is none.
  *
- * @throws LongscanError E-RUN-NONE, E-CKPT-NONE and the other E-CKPT-* for a run that was named, E-LOCK where that is under way,
- * E-CLI-USAGE (exit code 2) for the folder of another.
+ * @throws LongscanError E-RUN-NONE, E-CKPT-NONE (also of a run that has lost what it had saved) and the other E-CKPT-* for a run
+ * that was named, E-LOCK where that is under way, E-CLI-USAGE (exit code 2) for the folder of another.
  */
 export async function findResumeTarget({
   resume,
@@ -55,7 +62,8 @@ export async function findResumeTarget({
     const target = isResumable(candidate, jobSpec)
       ? await newestOf(candidate).catch(ignoreLongscanError)
       : null;
-    if (target !== null && target.manifest.step < jobSpec.job.steps) return target;
+    const step = target?.checkpoint?.manifest.step;
+    if (step !== undefined && step < jobSpec.job.steps) return target;
   }
   return null;
 }
@@ -63,27 +71,39 @@ export async function findResumeTarget({
 /** `job.steps, device.*, …`: a section without a key stands for all of its own. */
 const changeable = resumableKeys.map((key) => (key.includes('.') ? key : `${key}.*`)).join(', ');
 
+/** What else a job consists of than its keys. */
+export interface JobContents {
+  /** Of the layer files as they are now, by file. */
+  readonly codeHashes: Readonly<Record<string, string>>;
+  readonly allowCodeChange: boolean;
+  /** What is wrong with the texts as they are now: `sameTexts`. */
+  readonly textChange: string | null;
+}
+
 /**
- * @param codeHashes Of the layer files as they are now, by file.
  * @throws LongscanError E-RESUME-DRIFT (exit code 2) with every difference between the job as it ran and as it is.
  */
 export function refuseDrift(
-  { runDir, manifest }: ResumeTarget,
+  { runDir, checkpoint }: ResumeTarget,
   jobSpec: JobSpec,
-  codeHashes: Readonly<Record<string, string>>,
-  allowCodeChange: boolean,
+  { codeHashes, allowCodeChange, textChange }: JobContents,
 ): void {
-  const keys = findDrift(manifest.jobSpec, jobSpec).map(
+  // Of a run that begins anew no code has had a part in anything.
+  const before = checkpoint?.manifest ?? { jobSpec: readPlan(runDir).jobSpec, codeHashes };
+  const keys = findDrift(before.jobSpec, jobSpec).map(
     ({ key, before, now }) => `${key} was ${before} and is ${now}`,
   );
-  const files = Object.keys({ ...manifest.codeHashes, ...codeHashes })
-    .filter((file) => manifest.codeHashes[file] !== codeHashes[file])
+  const files = Object.keys({ ...before.codeHashes, ...codeHashes })
+    .filter((file) => before.codeHashes[file] !== codeHashes[file])
     .map((file) => `the code of ${file} has changed`);
-  const differences = [...keys, ...(allowCodeChange ? [] : files)];
+  // By other keys of its section it is another text, or another cut of it, as a matter of course.
+  const texts = textChange === null || keys.some((key) => key.startsWith('data.')) ? [] : [textChange];
+  const differences = [...keys, ...(allowCodeChange ? [] : files), ...texts];
   if (differences.length === 0) return;
   const ways = [
     ...(keys.length === 0 ? [] : ['set them back']),
     ...(files.length === 0 || allowCodeChange ? [] : ['add --allow-code-change']),
+    ...(texts.length === 0 ? [] : ['give the text back as it was']),
   ];
   throw new LongscanError({
     code: 'E-RESUME-DRIFT',
@@ -143,14 +163,34 @@ function refuseOtherFolder(given: string, resume: string, runDir: string): void 
 
 async function newestOf(runDir: string): Promise<ResumeTarget> {
   const committed = committedOf(runDir);
+  if (committed.length === 0) return beginningOf(runDir);
   const { checkpoint, manifest, skipped } = await latestValid(runDir);
   const errors = skipped.map(({ error }) => error);
-  return { runDir, checkpointDir: checkpoint.dir, manifest, committed, skipped: errors };
+  return { runDir, checkpoint: { dir: checkpoint.dir, manifest }, committed, skipped: errors };
+}
+
+/** A run that was ended before its first checkpoint, which is no reason to refuse it for ever; but not one that has lost them. */
+async function beginningOf(runDir: string): Promise<ResumeTarget> {
+  const { checkpoint: lost } = await readStatus(runDir);
+  const left = listLeft(runDir).at(-1)?.dir;
+  if (lost !== null || left !== undefined) {
+    const found = left === undefined ? `no checkpoint, where it had ${lost}` : `no checkpoint but ${left}`;
+    const fix = `${left === undefined ? 'put that back' : 'give that its name back (ckpt ls)'}, or start a new run without --resume in another folder`;
+    throw none(runDir, found, 'a checkpoint to go on from', fix);
+  }
+  const cutOff = listCheckpoints(runDir).map(({ dir }) => verifyCheckpoint(dir).then(() => [], asSkipped));
+  return { runDir, checkpoint: null, committed: [], skipped: (await Promise.all(cutOff)).flat() };
+}
+
+function asSkipped(error: unknown): LongscanError[] {
+  if (error instanceof LongscanError) return [error];
+  throw error;
 }
 
 async function checkpointOf(runDir: string, checkpointDir: string): Promise<ResumeTarget> {
   const committed = committedOf(runDir);
-  return { runDir, checkpointDir, manifest: await verifyCheckpoint(checkpointDir), committed, skipped: [] };
+  const checkpoint = { dir: checkpointDir, manifest: await verifyCheckpoint(checkpointDir) };
+  return { runDir, checkpoint, committed, skipped: [] };
 }
 
 function isResumable(runDir: string, jobSpec: JobSpec): boolean {

@@ -55,6 +55,23 @@ test('a folder is made in TMPDIR', () => {
   keys.removeAll();
 });
 
+test('many folders at once ~> one listener for the end of the process, and no warning', async () => {
+  process.env.TMPDIR = folder;
+  const warnings: Error[] = [];
+  const onWarning = (warning: Error) => warnings.push(warning);
+  process.on('warning', onWarning);
+  const before = process.listenerCount('exit');
+  const made = Array.from({ length: 12 }, () => new TemporaryFolder('longscan-many-'));
+  assert.is(process.listenerCount('exit'), before + 1);
+  // Warnings are told a turn later.
+  await new Promise(setImmediate);
+  for (const one of made) one.remove();
+  assert.is(process.listenerCount('exit'), before);
+  assert.equal(readdirSync(folder), []);
+  process.off('warning', onWarning);
+  assert.equal(warnings, []);
+});
+
 test('keys and bundles go with a process that ends itself', () => {
   const place = mkdtempSync(join(folder, 'exit-'));
   const code = `

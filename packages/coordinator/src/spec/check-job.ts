@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { openText } from '@longscan/worker/data';
-import { type JobFile, type JobSpec, LongscanError } from '@longscan/worker/protocol';
+import { type JobFile, type JobSpec, LongscanError, type Texts } from '@longscan/worker/protocol';
 import { canonicalSegments, unitProblems } from '../plan/canonical-units.js';
 import { layOut } from '../plan/layout.js';
 import { engineOf } from './check-device-keys.js';
@@ -19,6 +19,8 @@ import { checkSupported } from './unsupported.js';
 /** A valid job and where each of its values came from. */
 export interface LoadedJob {
   readonly jobSpec: JobSpec;
+  /** As they were when they were checked; null where no text will be read. */
+  readonly texts: Texts | null;
   /** By `section.key`. */
   originOf(key: string): Origin;
 }
@@ -44,7 +46,8 @@ export async function checkJob(
   const data = absolutePaths(job.data, baseDir);
   const fabric = resolveFabric(job.parallel.fabric, merged, baseDir, problems);
   const textKeys = ['path', 'validation', 'sequenceLength', 'format', 'separator', 'packing'];
-  if (readsText && checked.isSound(...textKeys.map((key) => `data.${key}`))) checkText(data, problems);
+  const canCheckText = readsText && checked.isSound(...textKeys.map((key) => `data.${key}`));
+  const texts = canCheckText ? checkText(data, problems) : null;
   const layoutKeys = [
     'parallel.sp',
     'parallel.dp',
@@ -70,6 +73,7 @@ export async function checkJob(
       parallel: { ...job.parallel, fabric },
       data,
     },
+    texts,
     originOf(key) {
       if (key === 'model.mlp' && isMlpDerived) return { kind: 'derived', from: 'model.dModel' };
       if (key === 'device.engine' && job.device.engine === 'auto') {
@@ -113,11 +117,14 @@ function checkLayout(job: JobFile, merged: MergedJob, problems: ProblemList): vo
 }
 
 /** Opens the text as a rank would, so that a missing or too short one is known before anything is launched. */
-function checkText(data: JobSpec['data'], problems: ProblemList): void {
+function checkText(data: JobSpec['data'], problems: ProblemList): Texts | null {
   try {
-    openText(data).close();
+    const { texts, close } = openText(data);
+    close();
+    return texts;
   } catch (error) {
     if (!(error instanceof LongscanError)) throw error;
     problems.addError(error);
+    return null;
   }
 }

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { jobSpecSchema, type Plan } from '@longscan/worker/protocol';
+import { jobSpecSchema, type Plan, type Texts } from '@longscan/worker/protocol';
 import { type Launcher, type LaunchRequest, loadLauncher } from '../launcher.js';
 import { JobRun } from '../run.js';
 import { acquireRunFolder, ownRecord } from '../run-folder/coordinator-record.js';
@@ -37,6 +37,12 @@ export interface FakeJob {
   readonly fault?: FakeFault;
   readonly launch?: Partial<Plan['jobSpec']['launch']>;
 }
+
+/** Of ranks that read nothing. */
+export const fakeTexts: Texts = {
+  path: { bytes: 0, sha256: '0'.repeat(64), documents: null },
+  validation: null,
+};
 
 /** A plan that no planner made, for ranks that compute nothing. */
 export function fakePlan({ numRanks, steps, launch = {} }: Omit<FakeJob, 'runDir'>): Plan {
@@ -129,6 +135,7 @@ export async function launchFake(job: FakeJob): Promise<JobRun> {
     resume: null,
     layerModules: {},
     codeHashes: {},
+    texts: fakeTexts,
     ...(await fakeLaunch(plan, job)),
     incidents: [],
   });

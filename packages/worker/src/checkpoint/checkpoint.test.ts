@@ -18,6 +18,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { checkpointsFolder, latestCommitted, listCheckpoints } from './list.js';
 import { checkSignature, openCheckpoint, resolveCheckpoint } from './load.js';
+import { readManifest } from './manifest.js';
 import { saveCheckpoint } from './save.js';
 import { sampleContent, sampleContext } from './testing.js';
 import { latestValid, verifyCheckpoint } from './verify.js';
@@ -229,10 +230,10 @@ test('falls back to the newest whole checkpoint and says what it skipped', async
 
 test('a newer format version is E-CKPT-VERSION, whatever else it holds', async ({ dir }) => {
   const saved = await save(dir, 10);
-  writeFileSync(path.join(saved, 'manifest.json'), '{"formatVersion":2,"shards":[]}');
+  writeFileSync(path.join(saved, 'manifest.json'), '{"formatVersion":3,"shards":[]}');
   assert.match(
     (await failure(() => verifyCheckpoint(saved))).message,
-    /E-CKPT-VERSION.*version 2, expected at most 1/,
+    /E-CKPT-VERSION.*version 3, expected at most 2/,
   );
 });
 
@@ -241,9 +242,9 @@ test('a manifest of no version, or with what this one does not know, says so', a
   const file = path.join(saved, 'manifest.json');
   const manifest = JSON.parse(readFileSync(file, 'utf8'));
   const cases: [unknown, string][] = [
-    [{ ...manifest, formatVersion: 0 }, 'format version 0, expected 1'],
-    [{ ...manifest, formatVersion: '1' }, 'format version "1", expected 1'],
-    [null, 'format version null, expected 1'],
+    [{ ...manifest, formatVersion: 0 }, 'format version 0, expected a whole number up to 2'],
+    [{ ...manifest, formatVersion: '1' }, 'format version "1", expected a whole number up to 2'],
+    [null, 'format version null, expected a whole number up to 2'],
     [
       { ...manifest, shards: [] },
       `${file}: Unrecognized key: "shards", expected the manifest of a checkpoint of this version`,
@@ -268,6 +269,16 @@ test('a manifest that vouches for no tensors is no whole checkpoint', async ({ d
     (await failure(() => verifyCheckpoint(saved))).message,
     /parameters.safetensors: not in the manifest/,
   );
+});
+
+test('a checkpoint of version 1 ~> read as ever; of its texts nothing is known', async ({ dir }) => {
+  const saved = await save(dir, 10);
+  const { texts, ...manifest } = (await readManifest(saved)).manifest;
+  assert.ok(texts !== null);
+  const old = JSON.stringify({ ...manifest, formatVersion: 1 });
+  writeFileSync(path.join(saved, 'manifest.json'), old);
+  writeFileSync(path.join(saved, 'COMMITTED'), `${createHash('sha256').update(old).digest('hex')}\n`);
+  assert.equal(await verifyCheckpoint(saved), { ...manifest, formatVersion: 1, texts: null });
 });
 
 test('a manifest cannot point outside its folder', async ({ dir }) => {

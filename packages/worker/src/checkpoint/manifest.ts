@@ -3,10 +3,11 @@ import path from 'node:path';
 import { LongscanError } from '@longscan/kernels';
 import { z } from 'zod';
 import { jobSpecSchema } from '../protocol/job-spec.js';
+import { textsSchema } from '../protocol/texts.js';
 import { corrupt, partial, unreadable } from './errors.js';
 
-/** Raised when a reader of the old version would misread a new checkpoint. */
-export const formatVersion = 1;
+/** Raised when a reader of the old version would misread a new checkpoint, or call it damaged. Earlier ones are read as ever. */
+export const formatVersion = 2;
 
 export const manifestFile = 'manifest.json';
 /** Its presence makes a folder a checkpoint. It holds the sha256 of the manifest, in hex. */
@@ -24,7 +25,7 @@ const tensorSignatureSchema = z.strictObject({
 });
 
 const manifestSchema = z.strictObject({
-  formatVersion: z.literal(formatVersion),
+  formatVersion: z.int().min(1).max(formatVersion),
   /** Optimizer steps done. */
   step: count,
   /** Ranks that wrote it. Nothing in a checkpoint depends on them: every rank holds all parameters. */
@@ -34,6 +35,8 @@ const manifestSchema = z.strictObject({
   jobHash: z.string(),
   /** sha256 of each bundled layer file of the user's, by its path in the job. */
   codeHashes: z.record(z.string(), z.string()),
+  /** The texts that it was trained on; null in checkpoints of version 1, which do not say. */
+  texts: textsSchema.nullable().default(null),
   /** Names and shapes of all parameters, in the model's order. */
   signature: z.array(tensorSignatureSchema),
   /** Where the training text stands; follows from the step and is here for people. */
@@ -76,9 +79,9 @@ function checkVersion(value: unknown, file: string): void {
     .looseObject({ formatVersion: z.unknown() })
     .catch({ formatVersion: null })
     .parse(value);
-  if (found === formatVersion) return;
-  if (typeof found !== 'number' || found < formatVersion)
-    throw corrupt(file, `format version ${JSON.stringify(found)}`, `${formatVersion}`);
+  if (typeof found !== 'number' || !Number.isInteger(found) || found < 1)
+    throw corrupt(file, `format version ${JSON.stringify(found)}`, `a whole number up to ${formatVersion}`);
+  if (found <= formatVersion) return;
   throw new LongscanError({
     code: 'E-CKPT-VERSION',
     where: file,

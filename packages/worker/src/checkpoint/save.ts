@@ -26,7 +26,10 @@ export interface CheckpointContent {
 }
 
 /** What else the manifest records. */
-export type SaveContext = Pick<Manifest, 'step' | 'world' | 'jobSpec' | 'jobHash' | 'codeHashes' | 'data'>;
+export type SaveContext = Pick<
+  Manifest,
+  'step' | 'world' | 'jobSpec' | 'jobHash' | 'codeHashes' | 'texts' | 'data'
+>;
 
 export interface SaveOptions {
   /** Newest checkpoints kept; 0 keeps all, 1 is refused. */

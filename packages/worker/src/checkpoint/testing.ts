@@ -27,8 +27,9 @@ export function sampleContext(step: number): SaveContext {
     data: { path: '/text' },
     model: { layers: [{ use: 'gla', options: {}, file: null }], mlp: 0 },
   });
+  const texts = { path: { bytes: 9, sha256: 'a'.repeat(64), documents: null }, validation: null };
   const data = { epoch: 0, sequence: step };
-  return { step, world: { sp: 2, dp: 1 }, jobSpec, jobHash: 'hash', codeHashes: {}, data };
+  return { step, world: { sp: 2, dp: 1 }, jobSpec, jobHash: 'hash', codeHashes: {}, texts, data };
 }
 
 /** Calls `before` ahead of each single operation, with its name; for a write also the bytes and the file. */

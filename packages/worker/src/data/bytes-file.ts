@@ -1,11 +1,12 @@
-import { fstatSync } from 'node:fs';
 import { DocumentStarts } from './document-starts.js';
 import { readFully } from './read-fully.js';
 import type { TextFile } from './text-part.js';
 
-/** A file whose bytes are the tokens. `separator`: text that begins a document wherever it stands; null: one document. */
-export function bytesFile(path: string, fd: number, separator: string | null): TextFile {
-  const numBytes = fstatSync(fd).size;
+/**
+ * A file whose first `numBytes` bytes are the tokens. `separator`: text that begins a document wherever it stands; null: one
+ * document.
+ */
+export function bytesFile(path: string, fd: number, numBytes: number, separator: string | null): TextFile {
   const documents =
     separator === null ? null : new DocumentStarts([...occurrences(path, fd, numBytes, separator)]);
   return {

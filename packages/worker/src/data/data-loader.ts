@@ -1,4 +1,5 @@
 import type { Plan, Slice } from '../protocol/plan.js';
+import type { Texts } from '../protocol/texts.js';
 import { type Batch, sliceBatch } from './batch.js';
 import { BatchSchedule, type DataPosition } from './batch-schedule.js';
 import { CarriedSchedule } from './carried-schedule.js';
@@ -21,13 +22,13 @@ export class DataLoader {
   /** Null without held-out text. */
   readonly #validationCut: TextCut | null;
 
-  /** Opens the text; throws E-DATA-* when it is missing or too short. */
-  constructor(plan: Plan, rank: number) {
+  /** Opens the text, which has to be that of `texts` (`openText`); throws E-DATA-* when it is another, missing or too short. */
+  constructor(plan: Plan, rank: number, texts: Texts | null = null) {
     const { job, data, model } = plan.jobSpec;
     this.#plan = plan;
     this.#slice = plan.slices[rank % plan.mesh.sp]!;
     this.#dpIndex = Math.floor(rank / plan.mesh.sp);
-    this.#parts = openText(data);
+    this.#parts = openText(data, texts);
     this.#masking = model.objective === 'masked' ? new Masking(job.seed, data.maskRate) : null;
     const { training, validation } = this.#parts;
     const { batchSize, sequenceLength } = data;
@@ -98,6 +99,11 @@ export class DataLoader {
   /** What the training sequences are cut from. */
   get trainingText(): TextPart {
     return this.#parts.training;
+  }
+
+  /** Which texts these are, for the manifest. */
+  get texts(): Texts {
+    return this.#parts.texts;
   }
 
   /** Where the training data stands before `step`, for the manifest. */

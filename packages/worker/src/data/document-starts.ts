@@ -9,6 +9,12 @@ export class DocumentStarts {
     this.#starts = Float64Array.from(starts[0] === 0 ? starts : [0, ...Array.from(starts)]);
   }
 
+  /** All of them, as f64. */
+  get bytes(): Uint8Array {
+    const { buffer, byteOffset, byteLength } = this.#starts;
+    return new Uint8Array(buffer, byteOffset, byteLength);
+  }
+
   get numDocuments(): number {
     return this.#starts.length;
   }

@@ -1,4 +1,3 @@
-import { fstatSync } from 'node:fs';
 import { LongscanError } from '@longscan/kernels';
 import { DocumentStarts } from './document-starts.js';
 import { readFully, textChanged } from './read-fully.js';
@@ -14,15 +13,16 @@ interface Line {
 
 /**
  * A file of one JSON object a line, `{"text": "…"}`; each text is a document whose tokens are its UTF-8 bytes, and other
- * keys are left alone. Empty lines and empty texts hold no token. The file is read once to find where documents start.
+ * keys are left alone. Empty lines and empty texts hold no token. The file is read once, up to `fileBytes`, to find where
+ * documents start.
  *
  * @throws LongscanError E-DATA-JSONL, naming the line
  */
-export function jsonlFile(path: string, fd: number): TextFile {
+export function jsonlFile(path: string, fd: number, fileBytes: number): TextFile {
   const lines: Line[] = [];
   const starts: number[] = [];
   let numBytes = 0;
-  for (const { bytes, ...line } of linesOf(path, fd)) {
+  for (const { bytes, ...line } of linesOf(path, fd, fileBytes)) {
     const length = Buffer.byteLength(textOf(bytes, path, line.number));
     if (length === 0) continue;
     lines.push({ ...line, numBytes: bytes.length });
@@ -101,9 +101,12 @@ class JsonlPart implements TextPart {
 const blockBytes = 1 << 20;
 const lineFeed = 0x0a;
 
-/** Every line of the file, and what follows the last line feed. */
-function* linesOf(path: string, fd: number): Generator<Omit<Line, 'numBytes'> & { bytes: Buffer }> {
-  const { size } = fstatSync(fd);
+/** Every line of the first `size` bytes, and what follows the last line feed. */
+function* linesOf(
+  path: string,
+  fd: number,
+  size: number,
+): Generator<Omit<Line, 'numBytes'> & { bytes: Buffer }> {
   let number = 1;
   let pending: Buffer[] = [];
   let start = 0;

@@ -1,14 +1,19 @@
-import { closeSync, openSync, statSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, statSync } from 'node:fs';
 import { LongscanError } from '@longscan/kernels';
 import type { JobSpec } from '../protocol/job-spec.js';
+import type { TextIdentity, Texts } from '../protocol/texts.js';
 import { bytesFile } from './bytes-file.js';
 import { jsonlFile } from './jsonl-file.js';
+import { textChanged } from './read-fully.js';
+import { hashDocuments, sampleText } from './text-identity.js';
 import type { TextFile, TextPart } from './text-part.js';
 
 /** What of the text is learned from and what is only measured on. */
 export interface TextParts {
   readonly training: TextPart;
   readonly validation: TextPart | null;
+  /** By which another process opens the same. */
+  readonly texts: Texts;
   close(): void;
 }
 
@@ -29,35 +34,43 @@ export interface TextOptions {
 /**
  * Opens the text and divides it; where it has documents, it is divided between two of them. Errors: E-DATA-NONE (no such
  * file), E-DATA-EMPTY (empty, too short or too few documents), E-DATA-SEPARATOR (it begins no document), E-DATA-JSONL.
+ *
+ * @param texts What they have to be, for a process that is to read what another one has opened: of a file that has grown since,
+ *   only what it was then counts, and one that is another by now is E-DATA-CHANGED. Null: the files as they are.
  */
-export function openText(options: TextOptions): TextParts {
+export function openText(options: TextOptions, texts: Texts | null = null): TextParts {
   const fds: number[] = [];
   const close = () => {
     for (const fd of fds.splice(0)) closeSync(fd);
   };
   try {
-    return { ...divide(options, fds), close };
+    return { ...divide(options, texts, fds), close };
   } catch (error) {
     close();
     throw error;
   }
 }
 
-function divide(options: TextOptions, fds: number[]): Omit<TextParts, 'close'> {
+function divide(options: TextOptions, expected: Texts | null, fds: number[]): Omit<TextParts, 'close'> {
   const { path, validation } = options;
-  const text = openFile(path, 'data.path', options, fds);
+  const { identity, ...text } = openFile(path, 'data.path', options, expected?.path ?? null, fds);
   requireDocuments(text, options);
   if (typeof validation === 'string') {
-    const heldOut = openFile(validation, 'data.validation', options, fds);
+    const heldOut = openFile(validation, 'data.validation', options, expected?.validation ?? null, fds);
     requireSequence(options, text.numBytes);
-    return { training: text.part(0, text.numBytes), validation: heldOut.part(0, heldOut.numBytes) };
+    return {
+      training: text.part(0, text.numBytes),
+      validation: heldOut.part(0, heldOut.numBytes),
+      texts: { path: identity, validation: heldOut.identity },
+    };
   }
+  const texts = { path: identity, validation: null };
   const numTraining = validation === 0 ? text.numBytes : trainingBytes(text, path, validation);
   requireSequence(options, numTraining, validation);
   const training = text.part(0, numTraining);
-  if (validation === 0) return { training, validation: null };
+  if (validation === 0) return { training, validation: null, texts };
   requireLabel('data.validation', path, text.numBytes - numTraining);
-  return { training, validation: text.part(numTraining, text.numBytes) };
+  return { training, validation: text.part(numTraining, text.numBytes), texts };
 }
 
 /** Bytes before the held-out end: that fraction, or as many whole documents as it holds, but at least one. */
@@ -76,13 +89,28 @@ function trainingBytes({ numBytes, documents }: TextFile, path: string, heldOut:
   });
 }
 
-function openFile(path: string, key: string, options: TextOptions, fds: number[]): TextFile {
+/** `expected`: what the file has to be, and how much of it counts; null: all of it as it is. */
+function openFile(
+  path: string,
+  key: string,
+  { format, separator = null }: TextOptions,
+  expected: TextIdentity | null,
+  fds: number[],
+): TextFile & { readonly identity: TextIdentity } {
   const fd = openRegularFile(path, key);
   fds.push(fd);
-  const file =
-    options.format === 'jsonl' ? jsonlFile(path, fd) : bytesFile(path, fd, options.separator ?? null);
+  const { size } = fstatSync(fd);
+  const bytes = expected?.bytes ?? size;
+  if (size < bytes) throw textChanged(path, `${size} bytes, where it had ${bytes}`);
+  const sha256 = sampleText(path, fd, bytes);
+  // Before it is taken for what it no longer is, a line of JSON say.
+  if (expected !== null && sha256 !== expected.sha256) throw textChanged(path, 'other contents');
+  const file = format === 'jsonl' ? jsonlFile(path, fd, bytes) : bytesFile(path, fd, bytes, separator);
   requireLabel(key, path, file.numBytes);
-  return file;
+  const documents = hashDocuments(file.documents);
+  if (expected !== null && documents !== expected.documents)
+    throw textChanged(path, 'documents that start elsewhere');
+  return { ...file, identity: { bytes, sha256, documents } };
 }
 
 /** Looked at before it is opened: opening a named pipe would wait for a writer, in a call that no signal interrupts. */

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { benchOps } from './bench.js';
 import { measuredTransitions } from './collectives.js';
 import { planSchema } from './plan.js';
+import { textsSchema } from './texts.js';
 import { traceWindowPattern } from './trace-window.js';
 
 const size = z
@@ -11,7 +12,11 @@ const size = z
 
 /** What a rank process is started for. */
 const taskSchema = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('train') }),
+  z.strictObject({
+    kind: z.literal('train'),
+    /** As the coordinator found them: every rank reads the same or fails. */
+    texts: textsSchema,
+  }),
   z.strictObject({
     kind: z.literal('generate'),
     /** Absolute path of a committed checkpoint folder. */

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { assignmentSchema } from './assignment.js';
 
 /** Counted up when a message changes so that the two sides would misread each other. */
-export const protocolVersion = 3;
+export const protocolVersion = 4;
 
 const rank = z.int().min(0);
 const step = z.int().min(0);

@@ -62,7 +62,7 @@ for (const zero of [0, 1]) {
     const { ranks, savers, reports } = await openSavers(runDir, jobOf(zero), slow);
     const gone: number[] = [];
     const saves = savers.map(async (saver, rank) => {
-      await saver.save(step, sampleContext(step).data);
+      await saver.save(step, sampleContext(step));
       gone.push(rank);
     });
     // All tensors have been read by then, so nothing on the devices keeps anybody.
@@ -80,7 +80,7 @@ for (const zero of [0, 1]) {
     assert.is(savers[0]!.last, join(runDir, 'checkpoints', 'step-000004'));
     await verifyCheckpoint(savers[0]!.last!);
     // At the end of a job, right after one that was due: nobody saves it again or waits for that.
-    await Promise.all(savers.map((saver) => saver.save(step, sampleContext(step).data)));
+    await Promise.all(savers.map((saver) => saver.save(step, sampleContext(step))));
     assert.is(reports.length, 1);
     for (const { device } of ranks) device.close();
     rmSync(runDir, { recursive: true });

@@ -21,6 +21,9 @@ interface SavingRank extends Pick<RankContext, 'progress' | 'runDir'> {
   readonly control: Pick<RankControl, 'report' | 'checkpointSaved'>;
 }
 
+/** What the manifest says of the data. */
+type DataContext = Pick<SaveContext, 'data' | 'texts'>;
+
 /**
  * Saves a training's checkpoints. Rank 0 alone writes, the others give it what it lacks, and all go on when it has saved, as the
  * coordinator tells them. What a rank enqueued before would wait for the others on its device, where a collective's deadline
@@ -47,7 +50,7 @@ export class CheckpointSaver {
   }
 
   /** @throws LongscanError E-DISK on rank 0; E-RANK-ABORT where the job ends before all have saved; what failed on this rank's device */
-  async save(step: number, data: SaveContext['data']): Promise<void> {
+  async save(step: number, data: DataContext): Promise<void> {
     const { runDir, control, progress } = this.context;
     if (runDir === null || this.lastStep === step) return;
     this.lastStep = step;
@@ -78,7 +81,7 @@ export class CheckpointSaver {
     runDir: string,
     shards: readonly Training['optimizer']['moments'][],
     step: number,
-    data: SaveContext['data'],
+    data: DataContext,
   ): Promise<string> {
     const { parameters, carry } = this.training;
     const { jobSpec, mesh } = this.plan;
@@ -87,7 +90,7 @@ export class CheckpointSaver {
       return await saveCheckpoint(
         runDir,
         checkpointContent(parameters, shards, carry),
-        { step, world: { sp: mesh.sp, dp: mesh.dp }, jobSpec, jobHash: jobHash ?? '', codeHashes, data },
+        { step, world: { sp: mesh.sp, dp: mesh.dp }, jobSpec, jobHash: jobHash ?? '', codeHashes, ...data },
         { keep: jobSpec.checkpoint.keep, fs: this.fs },
       );
     } finally {

@@ -73,8 +73,10 @@ class Trainer {
 
   /** Device, groups, model and data of this rank; parameters from the seed or from the checkpoint to resume. */
   static async open(context: RankContext, plan: Plan): Promise<Trainer> {
-    // Before anything is opened: a missing text is known at once.
-    const data = new DataLoader(plan, context.env.rank);
+    const { task } = context.assignment;
+    if (task.kind !== 'train') throw new TypeError(`not a train task: ${task.kind}`);
+    // Before anything else is opened: a missing text is known at once, and another than the other ranks have.
+    const data = new DataLoader(plan, context.env.rank, task.texts);
     const flopsPerToken = await modelFlopsPerToken(plan, context.assignment.layerModules);
     const training = await openTraining(context, plan);
     const trainer = new Trainer(context, plan, training, data, flopsPerRank(flopsPerToken, plan));
@@ -200,7 +202,7 @@ class Trainer {
   }
 
   private save(): Promise<void> {
-    return this.checkpoints.save(this.step, this.data.position(this.step));
+    return this.checkpoints.save(this.step, { data: this.data.position(this.step), texts: this.data.texts });
   }
 
   private report(

@@ -1,0 +1,52 @@
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { LongscanError } from '@longscan/worker/protocol';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { launch } from './launch.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'longscan-surroundings-'));
+const prevFolder = process.cwd();
+const prev = { TMPDIR: process.env.TMPDIR, LONGSCAN_ADDON: process.env.LONGSCAN_ADDON };
+const test = suite('surroundings');
+test.before(() => {
+  process.chdir(folder);
+  writeFileSync('text.txt', 'the sea, the sea. '.repeat(100));
+  writeFileSync('no-library.node', 'text');
+});
+test.after.each(() => {
+  for (const [name, value] of Object.entries(prev)) {
+    if (value === undefined) delete process.env[name];
+    else process.env[name] = value;
+  }
+});
+test.after(() => {
+  process.chdir(prevFolder);
+  rmSync(folder, { recursive: true });
+});
+
+const job = {
+  job: { name: 'tiny', steps: 1 },
+  model: { dModel: 16, numLayers: 1, numHeads: 2, chunk: 16, mlp: 0 },
+  data: { path: 'text.txt', sequenceLength: 64 },
+};
+
+for (const [name, value, message] of [
+  ['TMPDIR', 'nowhere', /^error\[E-DISK\] nowhere: a folder that is not there .* choose another TMPDIR$/],
+  ['LONGSCAN_ADDON', 'none.node', /^error\[E-ADDON\] native addon: .*none\.node \(no such file\).* Fix: /],
+  ['LONGSCAN_ADDON', join(folder, 'no-library.node'), /^error\[E-ADDON\] .*no-library\.node \(.* Fix: /],
+] as const) {
+  test(`${name}=${value} ~> refused before there is a run folder`, async () => {
+    process.env[name] = value;
+    for (const runDir of [undefined, 'mine']) {
+      const error = await launch(job, { runDir }).catch((cause: unknown) => cause);
+      assert.instance(error, LongscanError);
+      assert.match((error as LongscanError).message, message);
+      assert.is((error as LongscanError).exitCode, 3);
+    }
+    assert.equal(readdirSync(folder).sort(), ['no-library.node', 'text.txt']);
+  });
+}
+
+test.run();
