@@ -56,6 +56,24 @@ test('ranks that share GPUs take them in turn, each as a host of its own for NCC
   assert.is(new Set(ids).size, 3);
 });
 
+test('ranks that may share GPUs and need not ~> one host for NCCL', () => {
+  process.env.LONGSCAN_FAKE_CUDA = 'devices=2';
+  delete process.env.NCCL_HOSTID;
+  for (const rank of [0, 1]) openDevice(gpus(true), place(rank, 2)).close();
+  assert.is(process.env.NCCL_HOSTID, undefined);
+});
+
+test('where links are measured ranks do not take turns', () => {
+  process.env.LONGSCAN_FAKE_CUDA = 'devices=2';
+  openDevice(gpus(true), place(1, 2), { ownGpus: true }).close();
+  const { message, exitCode } = failureOf(() => openDevice(gpus(true), place(0, 3), { ownGpus: true }));
+  assert.is(exitCode, 3);
+  assert.match(
+    message,
+    /E-CUDA-GPUS.*2 GPUs .* for 3 ranks.*Fix: parallel\.sp x parallel\.dp = 2, since what links cost/,
+  );
+});
+
 test('no GPU at all ~> what the driver says', () => {
   process.env.LONGSCAN_FAKE_CUDA = 'devices=0';
   const { exitCode, message } = failureOf(() => openDevice(gpus(false), place(0, 1)));

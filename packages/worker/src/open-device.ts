@@ -16,34 +16,47 @@ type Place = Pick<RankEnv, 'rank' | 'localRank' | 'localWorldSize' | 'numThreads
 export interface OpenDeviceOptions {
   /** As `CpuDeviceOptions` has it. */
   readonly fixedPartition?: boolean;
+  /** Refuses ranks that would take turns on a GPU, which `share` allows: messages between them take as long as their turns. */
+  readonly ownGpus?: boolean;
 }
 
 /**
  * The device that a rank computes on: on GPUs the one with its number among the ranks of its host.
  * @throws LongscanError E-CUDA-GPUS (exit code 3), on every rank of a host alike, where it has fewer GPUs than ranks that
- *   may not share any; and what `openCpuDevice` and `openCudaDevice` throw
+ *   do not share any; and what `openCpuDevice` and `openCudaDevice` throw
  */
 export function openDevice(
   { kind, share }: Pick<JobSpec['device'], 'kind' | 'share'>,
   { rank, localRank, localWorldSize, numThreads }: Place,
-  { fixedPartition = false }: OpenDeviceOptions = {},
+  { fixedPartition = false, ownGpus = false }: OpenDeviceOptions = {},
 ): Device {
   if (kind === 'cpu') return openCpuDevice({ threads: numThreads, fixedPartition });
   const numGpus = countGpus();
-  if (localWorldSize > numGpus && !share) throw tooFewGpus(numGpus, localWorldSize);
+  const takeTurns = localWorldSize > numGpus;
+  if (takeTurns && ownGpus)
+    throw tooFewGpus(
+      numGpus,
+      localWorldSize,
+      'since what links cost does not show where ranks take turns on a GPU (device.share)',
+    );
+  if (takeTurns && !share) throw tooFewGpus(numGpus, localWorldSize);
   // NCCL refuses two ranks on one GPU unless it takes them for ranks of two hosts.
-  if (share) process.env.NCCL_HOSTID = `${hostname()}-${rank}`;
+  if (takeTurns) process.env.NCCL_HOSTID = `${hostname()}-${rank}`;
   return openCudaDevice({ index: localRank % numGpus });
 }
 
-/** What a host's ranks are told that has fewer GPUs than they are. */
-export function tooFewGpus(numGpus: number, numRanks: number): LongscanError {
+/** What a host's ranks are told that has fewer GPUs than they are; `alternative`: what is said beside having as many. */
+export function tooFewGpus(
+  numGpus: number,
+  numRanks: number,
+  alternative = 'or device.share = true to let ranks take turns on a GPU, which is for tests',
+): LongscanError {
   return new LongscanError({
     code: 'E-CUDA-GPUS',
     where: `device.kind = "cuda" on ${hostname()}`,
     found: `${numGpus} ${numGpus === 1 ? 'GPU' : 'GPUs'} (CUDA_VISIBLE_DEVICES counts) for ${numRanks} ranks`,
     expected: 'one for each',
-    fix: `parallel.sp x parallel.dp = ${numGpus}, or device.share = true to let ranks take turns on a GPU, which is for tests`,
+    fix: `parallel.sp x parallel.dp = ${numGpus}, ${alternative}`,
     exitCode: 3,
   });
 }

@@ -9,13 +9,14 @@ import { machineOf } from '../machine.js';
 /**
  * Connects the ranks of a plan, has those of a sequence (of the job, where a rank has the whole sequence) measured, and reports
  * what this rank has found.
+ * @throws LongscanError E-CUDA-GPUS where ranks would take turns on a GPU
  */
 export async function reportOnGroup(
   context: RankContext,
   measure: (group: Communicator, plan: Plan) => Promise<CollectiveTimes[]>,
 ): Promise<void> {
   const plan = planOf(context);
-  const device = openDevice(plan.jobSpec.device, context.env);
+  const device = openDevice(plan.jobSpec.device, context.env, { ownGpus: true });
   try {
     const mesh = await connectMesh(context, device);
     try {
