@@ -84,8 +84,7 @@ __device__ inline void loadInverse(MmaA (&y)[4], SplitSquare transposed, const D
   }
 }
 
-/// Whether W and U are products of a warpgroup. Of more keys that is slower where many heads leave `prepare`
-/// alone on the device.
+/// Whether W and U are products of a warpgroup. With more keys that makes no difference.
 template <int KP>
 constexpr bool multipliesTogether = KP == 64 && LONGSCAN_WGMMA;
 
