@@ -1,6 +1,5 @@
 #include "gradient_load.cuh"
-#include "lane.cuh"
-#include "prepare.h"
+#include "gradient_tokens.cuh"
 
 namespace longscan {
 
@@ -115,32 +114,21 @@ class Gradient {
   /// `offset`: of the piece's queries, keys and gates; `products`: of what the tokens give each other.
   __device__ void finish(const Piece& piece, int offset, int products, float product) {
     const TileRows rows = rowsOf(piece);
-    float* const gates = floats(offset + Layout::gates);
-    float* const sums = floats(Layout::sums) + 64 * warp;
-    if (call.g != nullptr) {
-      sumLogGates(gates, sums, at.lane);
-    } else {
-      reinterpret_cast<float2*>(sums)[at.lane] = make_float2(0.0f, 0.0f);
-      __syncwarp();
-    }
-    const auto beta = [&](int row) {
-      return call.beta ? usableBeta(floats(offset + Layout::beta)[row]) : 1.0f;
-    };
-    joinBarrier(3, threads);  // of the piece before, the products have been read
-    if (hasBoth || group == 0)
-      storeProducts(ofScores, tile(products), [&](int row, int column, float sum) {
-        return column <= row ? call.scale * beta(column) * exp2Fast(sums[row] - sums[column]) * sum : 0.0f;
-      });
+    joinBarrier(3, threads);  // of the piece before, and of this one's values, the products have been read
+    float2* const facts = reinterpret_cast<float2*>(shared + Layout::ofTokens(products)) + tileTokens * warp;
+    weighTokens(facts, call.g != nullptr ? floats(offset + Layout::gates) : nullptr,
+                call.beta != nullptr ? floats(offset + Layout::beta) : nullptr, at.lane);
     if (hasBoth || group == 1)
-      storeProducts(keyProducts(), tile(products + Layout::panel), [&](int row, int column, float sum) {
-        if (column == row) floats(Layout::written)[64 * panels + row] = sum;
-        return column < row ? -beta(column) * exp2Fast(sums[row] - sums[column]) * sum : 0.0f;
-      });
-    const float last = sums[piece.high - 1];
+      takeDiagonal(keyProducts(), floats(Layout::written) + tileTokens * panels, row0, at);
+    if (call.g != nullptr)
+      storeAllProducts<true>(products, facts);
+    else
+      storeAllProducts<false>(products, facts);
+    const float last = facts[piece.high - 1].x;
 #pragma unroll
     for (int i = 0; i < 2; i++) {
-      const int row = row0 + at.group + 8 * i;
-      const float into = exp2Fast(sums[row]), outOf = beta(row) * exp2Fast(last - sums[row]);
+      const float2 token = facts[row0 + at.group + 8 * i];
+      const float into = exp2Fast(token.x), outOf = token.y * exp2Fast(last - token.x);
 #pragma unroll
       for (int n = 0; n < 8; n++)
 #pragma unroll
@@ -153,30 +141,34 @@ class Gradient {
     const Tile<64> Q = tile(offset + Layout::queries + group * Layout::panel),
                    K = tile(offset + Layout::keys + group * Layout::panel);
     // <S', D>: what the state keeps of S, and what this piece writes into it.
-    const float end = exp2Fast(last) * product + dotRow(write, K, 0) + dotRow(write, K, 1);
+    float end = 0.0f;
+    if (call.g != nullptr)
+      end = exp2Fast(last) * product + dotRow(write, K, row0, 0, at) + dotRow(write, K, row0, 1, at);
     publishToProducts();
     joinBarrier(3, threads);
     addTokens(Q, K, tile(products), tile(products + Layout::panel));
     storeDots(rows, Q, K);
     if (call.dbeta != nullptr) {
       joinBarrier(3, threads);
-      storeBetaGradients(rows, beta);
+      storeBetaGradients(rows, facts);
     }
     if (call.g != nullptr && meetsAdjoint(piece)) storeEnd(piece.chunk, end);
     storeGradients(rows);
   }
 
-  /// factor(row, column, sum) of a product to shared memory.
-  template <typename Factor>
-  __device__ void storeProducts(const Sums& sum, Tile<64> to, Factor&& factor) const {
-#pragma unroll
-    for (int n = 0; n < 8; n++)
-#pragma unroll
-      for (int i = 0; i < 2; i++) {
-        const int row = row0 + at.group + 8 * i, column = 8 * n + at.pairOf;
-        storeShared(to.address(row, n) + 2 * at.pairOf,
-                    pack(factor(row, column, sum[n][2 * i]), factor(row, column + 1, sum[n][2 * i + 1])));
-      }
+  /// What has been summed over V of the tokens' products, as they take part in gradients: dO N^T up to the
+  /// diagonal, Z N^T below it.
+  template <bool decays>
+  __device__ void storeAllProducts(int products, const float2* facts) const {
+    const Tile<64> ofQueries = tile(products), ofKeys = tile(products + Layout::panel);
+    if constexpr (hasBoth) {
+      storeProducts<decays>(ofScores, ofQueries, facts, call.scale, row0, at);
+      storeProducts<decays>(ofProducts, ofKeys, facts, -1.0f, row0, at);
+    } else {
+      // In one, since a branch around `stmatrix` makes all products wait (C7520).
+      storeProducts<decays>(ofScores, group == 0 ? ofQueries : ofKeys, facts, group == 0 ? call.scale : -1.0f,
+                            row0, at);
+    }
   }
 
   /// What the tokens of the piece give each other.
@@ -199,18 +191,6 @@ class Gradient {
     waitForProducts<0>();
   }
 
-  /// A thread's share of the dot product of a row's gradient with its token's vector.
-  __device__ float dotRow(const Sums& gradient, Tile<64> tile, int i) const {
-    const int row = row0 + at.group + 8 * i;
-    float sum = 0.0f;
-#pragma unroll
-    for (int n = 0; n < 8; n++) {
-      const uint32_t both = loadShared(tile.address(row, n) + 2 * at.pairOf);
-      sum += gradient[n][2 * i] * lowHalf(both) + gradient[n][2 * i + 1] * highHalf(both);
-    }
-    return sum;
-  }
-
   __device__ int part() const {
     return Block::tileOf(task) * panels + group;
   }
@@ -223,8 +203,15 @@ class Gradient {
     float* const written = floats(Layout::written) + 64 * group;
 #pragma unroll
     for (int i = 0; i < 2; i++) {
-      float rising = 0.0f, falling = dotRow(write, K, i);
-      if (call.g != nullptr) rising = dotRow(query, Q, i) + dotRow(erase, K, i);
+      float2 ofKeys = make_float2(0.0f, 0.0f);  // of those that are written, and that erase
+      float rising = 0.0f;
+      if (call.g != nullptr) {
+        ofKeys = dotRows(write, erase, K, row0, i, at);
+        rising = dotRow(query, Q, row0, i, at) + ofKeys.y;
+      } else {
+        ofKeys.x = dotRow(write, K, row0, i, at);
+      }
+      float falling = ofKeys.x;
 #pragma unroll
       for (int distance = 1; distance < 4; distance *= 2) {
         rising += __shfl_xor_sync(~0u, rising, distance);
@@ -243,8 +230,7 @@ class Gradient {
 
   /// dbeta = k . dk / beta, dk as written key, which is Z . N / beta as well. Their mean is nearer to both,
   /// since most of what is rounded on the way to one is not on the way to the other.
-  template <typename BetaOf>
-  __device__ void storeBetaGradients(const TileRows& rows, BetaOf&& beta) const {
+  __device__ void storeBetaGradients(const TileRows& rows, const float2* facts) const {
     const int row = threadIdx.x - 128;
     if (row >= tileTokens || !rows.has(row)) return;
     const float* const written = floats(Layout::written);
@@ -253,7 +239,7 @@ class Gradient {
     for (int panel = 1; panel < panels; panel++) sum += written[64 * panel + row];
     if (Block::tileOf(task) == 0) sum += written[64 * panels + row];
     const int64_t token = (Block::tileOf(task) * call.B + task.b(call)) * call.T + rows.first + row;
-    call.dbeta[token * call.H + task.h(call)] = 0.5f * sum / beta(row);
+    call.dbeta[token * call.H + task.h(call)] = 0.5f * sum / facts[row].y;
   }
 
   /// The sum of a warpgroup's shares.

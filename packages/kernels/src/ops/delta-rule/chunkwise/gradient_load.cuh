@@ -36,8 +36,8 @@ struct GradientLayout {
   static constexpr int pieceSlots = panels == 1 ? 1 : 2;
   static constexpr bool ownProducts = panels > 1;
   static constexpr int products = pieces + pieceSlots * pieceBytes;
-  static constexpr int sums = products + (ownProducts ? 2 * panel : 0);  // a copy for each warp
-  static constexpr int shares = sums + 4 * panels * 64 * 4;
+  static constexpr int facts = products + (ownProducts ? 2 * panel : 0);  // of tokens, a copy for each warp
+  static constexpr int shares = facts + (ownProducts ? 4 * panels * 64 * 8 : 0);
   static constexpr int written = shares + 4 * panels * 4;          // by panel and row; then Z . N
   static constexpr int records = written + (panels + 1) * 64 * 4;  // whose piece a stage is
   static constexpr int drawn = records + 2 * 16;
@@ -50,6 +50,11 @@ struct GradientLayout {
     return ownProducts ? products : lastStage * stage + dO;
   }
   static_assert(dv == dO + panel, "one after the other");
+  /// The warps' facts of the piece's tokens, by where `ofScores` is; without a place of their own where N
+  /// was.
+  __device__ static constexpr int ofTokens(int scores) {
+    return ownProducts ? facts : scores - dO + corrections;
+  }
 };
 
 /// A chunk of a head, and which channels of K.

@@ -1,4 +1,5 @@
 #include "cuda/dependent.cuh"
+#include "cuda/warpgroup_wide.cuh"
 #include "inverse.cuh"
 #include "lane.cuh"
 #include "prepare.h"
@@ -10,8 +11,7 @@ namespace {
 
 /// Of a warpgroup, which has chunks of its own. A block has as many of them as its memory is enough for.
 constexpr int prepareThreads = 128;
-template <int KP>
-constexpr int maxGroups = KP <= 64 ? 5 : 4;
+constexpr int maxGroups = 4;
 
 template <int KP>
 struct PrepareLayout {
@@ -22,7 +22,7 @@ struct PrepareLayout {
   static constexpr int sums = gates + 64 * 4;
   static constexpr int beta = sums + 4 * 64 * 4;
   static constexpr int task = beta + 64 * 4;
-  static constexpr int bytes = (task + 4 + 127) / 128 * 128;
+  static constexpr int bytes = (task + 4 + 1023) / 1024 * 1024;  // as products of a warpgroup take tiles
 };
 
 /// Rows [16 stripe, 16 stripe + 16) of X Y^T times factorOf(row, column), columns up to the diagonal block;
@@ -84,36 +84,80 @@ __device__ inline void loadInverse(MmaA (&y)[4], SplitSquare transposed, const D
   }
 }
 
-/// A warp's 16 rows of Y X, X in shared memory, to rows of bf16 memory of which `width` columns are there.
+/// Whether W and U are products of a warpgroup. With more keys that makes no difference.
 template <int KP>
-__device__ void storeProduct(const MmaA (&y)[4], Tile<KP> X, __nv_bfloat16* to, int pitch, int width,
-                             const Piece& piece, const DeltaLane& at) {
-#pragma unroll 2
-  for (int column0 = 0; column0 < KP; column0 += 32) {
-    if (column0 >= width) break;
-    float sum[4][4] = {};
+constexpr bool multipliesTogether = KP == 64 && LONGSCAN_WGMMA;
+
+/// sum [columns / 8]: a warp's 16 rows of Y X, X in shared memory, of `columns` from `column0` on.
+template <int KP, int columns>
+__device__ void multiplyInverse(float (&sum)[columns / 8][4], const MmaA (&y)[4], Tile<KP> X, int column0,
+                                const DeltaLane& at) {
+  if constexpr (multipliesTogether<KP>) {
+    static_assert(columns == KP);
+    beginProducts();
+    multiply<StoredB::columns, false>(sum, y[0], X, 0);
+#pragma unroll
+    for (int k = 1; k < 4; k++) multiply<StoredB::columns>(sum, y[k], X, k);
+    commitProducts();
+    waitForProducts<0>();
+    settle(sum);
+  } else {
+    clear(sum);
 #pragma unroll
     for (int k = 0; k < 4; k++)
       if (k <= at.warp)
 #pragma unroll
-        for (int n = 0; n < 4; n += 2)
+        for (int n = 0; n < columns / 8; n += 2)
           mma(sum[n], sum[n + 1], y[k], loadB(X, 16 * k, column0 + 8 * n, at.lane));
-#pragma unroll
-    for (int i = 0; i < 2; i++) {
-      uint32_t packed[4];
-#pragma unroll
-      for (int n = 0; n < 4; n++) packed[n] = pack(sum[n][2 * i], sum[n][2 * i + 1]);
-      transposeQuad(packed, at.lane);
-      const int row = 16 * at.warp + at.group + 8 * i, column = column0 + 8 * (at.lane & 3);
-      if (row >= piece.low && row < piece.high && column < width)
-        *reinterpret_cast<uint4*>(to + static_cast<int64_t>(row) * pitch + column) =
-            make_uint4(packed[0], packed[1], packed[2], packed[3]);
-    }
   }
 }
 
+/// The product to rows of bf16 memory of which `width` columns are there.
 template <int KP>
-__device__ void prepareChunk(const DeltaPrepareCall& call, unsigned char* shared, int chunk, int bh) {
+__device__ void storeProduct(const MmaA (&y)[4], Tile<KP> X, __nv_bfloat16* to, int pitch, int width,
+                             const Piece& piece, const DeltaLane& at) {
+  constexpr int columns = KP == 64 ? 64 : 32;
+#pragma unroll 2
+  for (int column0 = 0; column0 < KP; column0 += columns) {
+    if (column0 >= width) break;
+    float sum[columns / 8][4];
+    multiplyInverse<KP, columns>(sum, y, X, column0, at);
+#pragma unroll
+    for (int i = 0; i < 2; i++)
+#pragma unroll
+      for (int n = 0; n < columns / 8; n += 4) {
+        uint32_t packed[4];
+#pragma unroll
+        for (int j = 0; j < 4; j++) packed[j] = pack(sum[n + j][2 * i], sum[n + j][2 * i + 1]);
+        transposeQuad(packed, at.lane);
+        const int row = 16 * at.warp + at.group + 8 * i, column = column0 + 8 * (n + (at.lane & 3));
+        if (row >= piece.low && row < piece.high && column < width)
+          *reinterpret_cast<uint4*>(to + static_cast<int64_t>(row) * pitch + column) =
+              make_uint4(packed[0], packed[1], packed[2], packed[3]);
+      }
+  }
+}
+
+/// Beside a sweep, which waits for the first chunks, the warpgroups of a block begin one after the other: of
+/// those that begin together, each is as late as the last one.
+class Turn {
+  static constexpr int barrier = 8, threads = 2 * prepareThreads;
+  bool passes;
+
+ public:
+  __device__ explicit Turn(bool inTurn) : passes(inTurn && threadIdx.y + 1 < blockDim.y) {
+    if (inTurn && threadIdx.y > 0) joinBarrier(barrier + threadIdx.y - 1, threads);
+  }
+  /// Once; a warpgroup that comes here again has passed it on.
+  __device__ void pass() {
+    if (passes) announceOrJoinBarrier(barrier + threadIdx.y, threads);
+    passes = false;
+  }
+};
+
+template <int KP>
+__device__ void prepareChunk(const DeltaPrepareCall& call, unsigned char* shared, int chunk, int bh,
+                             Turn& turn) {
   using Layout = PrepareLayout<KP>;
   const Tile<KP> Q{sharedAddress(shared)}, K{sharedAddress(shared + Layout::keys)};
   const SplitSquare square{sharedAddress(shared + Layout::square)};
@@ -151,6 +195,7 @@ __device__ void prepareChunk(const DeltaPrepareCall& call, unsigned char* shared
       beta[row] = !rows.has(row) ? 0.0f : call.beta ? usableBeta(call.beta[token]) : 1.0f;
     }
     waitForCopies<0>();
+    if (multipliesTogether<KP>) publishToProducts();
     meet();
     sumLogGates(gates, sums, at.lane);
 
@@ -159,6 +204,7 @@ __device__ void prepareChunk(const DeltaPrepareCall& call, unsigned char* shared
     multiplyRows(scores, Q, K, at.warp, at,
                  [&](int row, int column) { return call.scale * decay(row, column); });
     meet();
+    turn.pass();
     // The queries have been read: values take their place.
     const auto fillValues = [&](int column) {
       fillTile<KP, prepareThreads>(Q, call.v + static_cast<int64_t>(firstToken) * call.V, pitchV, column,
@@ -191,6 +237,7 @@ __device__ void prepareChunk(const DeltaPrepareCall& call, unsigned char* shared
     storeRows(y, call.to.inverse + static_cast<int64_t>(firstRow) * 64, piece, at);
     for (int column = 0; column < call.V; column += KP) {
       waitForCopies<0>();
+      if (multipliesTogether<KP>) publishToProducts();
       meet();
       storeProduct(y, Q, call.to.u + static_cast<int64_t>(firstRow) * call.V + column, call.V,
                    call.V - column, piece, at);
@@ -202,22 +249,24 @@ __device__ void prepareChunk(const DeltaPrepareCall& call, unsigned char* shared
 }
 
 template <int KP>
-__global__ void __launch_bounds__(prepareThreads* maxGroups<KP>, 1)
+__global__ void __launch_bounds__(prepareThreads* maxGroups, 1)
     prepareKernel(const __grid_constant__ DeltaPrepareCall call,
                   const __grid_constant__ DeltaPrepareTasks tasks) {
-  extern __shared__ __align__(128) unsigned char shared[];
+  extern __shared__ __align__(1024) unsigned char shared[];
   letNextKernelBegin();
   unsigned char* const own = shared + threadIdx.y * PrepareLayout<KP>::bytes;
   const auto meet = [] { joinBarrier(1 + threadIdx.y, prepareThreads); };
   const PrepareWalk walk{tasks, reinterpret_cast<int*>(own + PrepareLayout<KP>::task)};
+  Turn turn(tasks.drawn != nullptr);
   if (threadIdx.x == 0) walk.begin(blockIdx.x * blockDim.y + threadIdx.y);
   meet();
   while (!walk.done()) {
     const int heads = static_cast<int>(call.B) * call.H;
-    prepareChunk<KP>(call, own, anew(*walk.task / heads), *walk.task % heads);
+    prepareChunk<KP>(call, own, anew(*walk.task / heads), *walk.task % heads, turn);
     if (threadIdx.x == 0) walk.advance(gridDim.x * blockDim.y);
     meet();
   }
+  turn.pass();
 }
 
 /// What a chunk takes a block of the sweep, in what it takes a multiprocessor here (one H200, K = V = 128).
@@ -225,7 +274,7 @@ constexpr float timeRatio = 0.3f;
 
 template <int KP>
 cudaError_t launch(const DeltaPrepareCall& call, const DeltaDevice& device, cudaStream_t stream) {
-  const int groups = min(maxGroups<KP>, device.sharedBytes / PrepareLayout<KP>::bytes);
+  const int groups = min(maxGroups, device.sharedBytes / PrepareLayout<KP>::bytes);
   const int bytes = groups * PrepareLayout<KP>::bytes;
   const auto kernel = prepareKernel<KP>;
   cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
