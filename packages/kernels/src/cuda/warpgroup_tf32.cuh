@@ -14,31 +14,22 @@ __device__ inline uint32_t roundInProduct(float x) {
   return __float_as_uint(x) + (1u << 12);
 }
 
-/// f32 [64, 64] in shared memory: two halves of 32 columns as wgmma's 128-byte exchange
-/// pattern, aligned to 1024 bytes. Of eight neighbours the even columns come first: a thread's pair of
-/// columns 2 (lane % 4) and the next is then what it holds of a first operand.
+/// f32 [64, 64] in shared memory: two halves of 32 columns as wgmma's 128-byte exchange pattern, aligned to
+/// 1024 bytes.
 struct Tf32Panel {
-  static constexpr int halfBytes = tileTokens * 32 * 4;
+  static constexpr int pitch = 32 * 4;
+  static constexpr int halfBytes = tileTokens * pitch;
   static constexpr int bytes = 2 * halfBytes;
   uint32_t base;
 
-  /// Of the 16 bytes that have the even columns of eight neighbours, or the odd ones.
-  __device__ uint32_t address(int row, int column, bool odd) const {
-    const int unit = column % 32 / 8 * 2 + odd;
-    return base + column / 32 * halfBytes + row * 128 + ((unit ^ (row & 7)) << 4);
-  }
-
-  /// Columns [column, column + 4) of a row, for products with rounding.
-  __device__ void storeFour(int row, int column, const float (&x)[4]) const {
-    const uint32_t even = address(row, column, false) + column % 8 * 2;
-    const auto rounding = [](float number) { return __uint_as_float(roundInProduct(number)); };
-    storeShared(even, make_float2(rounding(x[0]), rounding(x[2])));
-    storeShared(even ^ 16, make_float2(rounding(x[1]), rounding(x[3])));
+  /// Of 16 bytes, the columns [4 unit, 4 unit + 4).
+  __device__ uint32_t address(int row, int unit) const {
+    return base + unit / 8 * halfBytes + row * pitch + ((unit % 8 ^ (row & 7)) << 4);
   }
 };
 
-/// What a thread has of a first operand over eight columns: rows lane/4 and lane/4 + 8 of its warp's
-/// 16, columns 2 (lane % 4) and the next.
+/// What a thread has of a first operand over eight columns: a[i] of row lane/4 + 8 * (i & 1) of its warp's
+/// 16, column lane%4 + 4 * (i >> 1).
 using Tf32A = uint32_t[4];
 
 /// sum += A B^T over columns [8 step, 8 step + 8).
@@ -59,8 +50,8 @@ __device__ inline void multiplyTf32(Sums& sum, const Tf32A& a, Tf32Panel b, int 
 #pragma unroll
   for (int n = 0; n < 8; n++) {
     const int row = 8 * n + group;
-    mmaTf32(sum[n], a, loadShared(b.address(row, 8 * step, false) + 4 * place),
-            loadShared(b.address(row, 8 * step, true) + 4 * place));
+    mmaTf32(sum[n], a, loadShared(b.address(row, 2 * step) + 4 * place),
+            loadShared(b.address(row, 2 * step + 1) + 4 * place));
   }
 #endif
 }

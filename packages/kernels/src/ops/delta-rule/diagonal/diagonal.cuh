@@ -105,15 +105,21 @@ __device__ inline void loadFour(float (&to)[4], const float* from) {
   to[2] = four.z;
   to[3] = four.w;
 }
-__device__ inline void loadFour(float (&to)[4], Tile<64> tile, int row, int column) {
+__device__ inline void loadFour(float (&to)[4], uint32_t address) {
+  asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
+               : "=f"(to[0]), "=f"(to[1]), "=f"(to[2]), "=f"(to[3])
+               : "r"(address));
+}
+__device__ inline void loadFourHalves(float (&to)[4], uint32_t address) {
   uint32_t low, high;
-  asm volatile("ld.shared.v2.b32 {%0, %1}, [%2];"
-               : "=r"(low), "=r"(high)
-               : "r"(tile.address(row, column / 8) + column % 8 * 2));
+  asm volatile("ld.shared.v2.b32 {%0, %1}, [%2];" : "=r"(low), "=r"(high) : "r"(address));
   to[0] = lowHalf(low);
   to[1] = highHalf(low);
   to[2] = lowHalf(high);
   to[3] = highHalf(high);
+}
+__device__ inline void loadFour(float (&to)[4], Tile<64> tile, int row, int column) {
+  loadFourHalves(to, tile.address(row, column / 8) + column % 8 * 2);
 }
 
 __device__ inline uint2 packFour(const float (&x)[4]) {
@@ -121,10 +127,24 @@ __device__ inline uint2 packFour(const float (&x)[4]) {
 }
 
 /// Four neighbours to a tile.
+__device__ inline void storeShared(uint32_t address, uint2 four) {
+  asm volatile("st.shared.v2.b32 [%0], {%1, %2};" ::"r"(address), "r"(four.x), "r"(four.y) : "memory");
+}
 __device__ inline void storeShared(Tile<64> tile, int row, int column, uint2 four) {
-  asm volatile("st.shared.v2.b32 [%0], {%1, %2};" ::"r"(tile.address(row, column / 8) + column % 8 * 2),
-               "r"(four.x), "r"(four.y)
+  storeShared(tile.address(row, column / 8) + column % 8 * 2, four);
+}
+
+/// Four matrices of eight rows of 16 bytes, each laid out as in an operand; lane 8 i + j has the address of
+/// row j of matrix i.
+__device__ inline void storeMatrices(uint32_t address, const uint32_t (&x)[4], int lane) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1,%2,%3,%4};" ::"r"(address), "r"(x[0]),
+               "r"(x[1]), "r"(x[2]), "r"(x[3])
                : "memory");
+#else
+#pragma unroll
+  for (int i = 0; i < 4; i++) storeShared(__shfl_sync(~0u, address, 8 * i + lane / 4) + 4 * (lane & 3), x[i]);
+#endif
 }
 
 /// Rounded to tf32.

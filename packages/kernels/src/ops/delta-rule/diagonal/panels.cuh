@@ -2,7 +2,6 @@
 
 #include "../chunkwise/inverse.cuh"
 #include "../chunkwise/prepare.h"
-#include "../sweep/parts.cuh"
 #include "cuda/warpgroup_tf32.cuh"
 #include "prepare.h"
 #include "steep.cuh"
@@ -11,34 +10,49 @@ namespace longscan {
 
 namespace {
 
+/// Which chunk it is, reckoned by one thread.
+struct DiagonalPlace {
+  int batch, chunk;
+  int index;       // among all heads' chunks
+  uint32_t first;  // token of the head in [B, T, H]
+
+  /// Of a number as `DeltaPrepareTasks` counts.
+  __device__ static DiagonalPlace of(const DeltaDiagonalPrepareCall& call, int task) {
+    const int heads = static_cast<int>(call.B) * call.H, chunk = task / heads, bh = task % heads;
+    const int numChunks = static_cast<int>((call.T + tileTokens - 1) / tileTokens), batch = bh / call.H;
+    return {batch, chunk, bh * numChunks + chunk,
+            (batch * static_cast<uint32_t>(call.T) + chunk * tileTokens) * call.H + bh % call.H};
+  }
+};
+
 /// Of a chunk: two warpgroups, which have a part of a block's memory for themselves.
 struct DiagonalPrepareLayout {
+  static constexpr int panels = 2;  // of 64 channels, taken together
   static constexpr int queries = 0;
-  static constexpr int keys = queries + Tile<64>::bytes;
-  static constexpr int backKeys = keys + Tile<64>::bytes;  // 2^-c K, or keys decayed to a sub-chunk's end
-  static constexpr int gates = backKeys + PairPanel::bytes;
-  static constexpr int subs = gates + PairPanel::bytes;
-  static constexpr int beta = subs + SubDecays::bytes;
+  // Gates, then their sums, then keys decayed back, in each other's places.
+  static constexpr int gates = queries + panels * Tile<64>::bytes;
+  static constexpr int starts = gates + panels * Tf32Panel::bytes;
+  static constexpr int totals = starts + panels * SubStarts::bytes;
+  static constexpr int endKeys = totals;  // of a steep panel, when sums have been made
+  static constexpr int ends = endKeys + EndKeys::bytes;
+  static constexpr int beta = ends + panels * 64 * 4;
   static constexpr int task = beta + 64 * 4;
-  static constexpr int eraseKeys = (task + 4 + 1023) / 1024 * 1024;  // a tile for each panel
-  __host__ __device__ static constexpr int bytes(int K) {
-    return eraseKeys + (K + 63) / 64 * Tile<64>::bytes;
-  }
+  static constexpr int place = task + 16;
+  static constexpr int keys = (place + 16 + 1023) / 1024 * 1024;  // a tile for each panel of K
+  __host__ __device__ static constexpr int bytes(int K) { return keys + (K + 63) / 64 * Tile<64>::bytes; }
 
   // When all panels are through:
   static constexpr int inverse = queries;
-  static constexpr int square = gates;
+  static constexpr int square = inverse + Tile<64>::bytes;
   static constexpr int diagonal = square + SplitSquare::bytes;
-  static constexpr int values = keys;
-  static constexpr int valueTiles = 3;
-  static_assert(diagonal + 4 * DiagonalBlock::bytes <= beta, "both lie where gates and their sums were");
-  static_assert(Tf32Panel::bytes <= PairPanel::bytes, "either has the place");
-  static_assert(values + valueTiles * Tile<64>::bytes <= gates, "values beside the square");
+  static constexpr int values = diagonal + 4 * DiagonalBlock::bytes;
+  static constexpr int valueTiles = 2;
+  static_assert(numSubs * panels * 64 * 4 <= EndKeys::bytes, "totals have the place");
+  static_assert(values % 1024 == 0 && values + valueTiles * Tile<64>::bytes <= starts, "tiles");
 };
 
-/// One of two warpgroups that take a chunk's channels in panels of 64, with two products: the first one,
-/// `ofQueries`, of queries with keys, the second one of erase keys with keys.
-template <bool ofQueries>
+/// Two warpgroups that take a chunk's channels in pairs of panels of 64. A warp has eight tokens, of which it
+/// takes queries and erase keys together.
 class DiagonalPanels {
  protected:
   using Layout = DiagonalPrepareLayout;
@@ -47,214 +61,146 @@ class DiagonalPanels {
   static constexpr float leastExponent = -126.0f;  // of f32
 
   const DeltaDiagonalPrepareCall& call;
-  unsigned char* const shared;
-  const uint32_t base;
-  const int pair;        // of warpgroups, in the block
-  const int index;       // of the chunk among all heads' chunks
-  const uint32_t first;  // token of the head in [B, T, H]
-  int span;              // of tokens in the chunk, the piece's
+  const uint32_t base;  // of the pair's shared memory
+  int span;             // of tokens in the chunk, the piece's, and whether it is the last one
 
  public:
-  /// `shared`: of the pair.
-  __device__ DiagonalPanels(const DeltaDiagonalPrepareCall& call, unsigned char* shared, int pair, int chunk,
-                            int bh)
-      : call(call),
-        shared(shared),
-        base(sharedAddress(shared)),
-        pair(pair),
-        index(bh * numChunks() + chunk),
-        first((bh / call.H * static_cast<uint32_t>(call.T) + chunk * tileTokens) * call.H + bh % call.H) {}
-
- protected:
   /// Barriers of a pair: of all its threads, and of either warpgroup.
   static constexpr int barriers = 3;
 
+  /// `shared`: of the pair, with the place of the chunk.
+  __device__ DiagonalPanels(const DeltaDiagonalPrepareCall& call, const unsigned char* shared)
+      : call(call), base(sharedAddress(shared)) {}
+
+  /// All threads of the pair.
+  __device__ static void meet() { joinBarrier(1 + barriers * pair(), diagonalThreads); }
+
+ protected:
   /// In one register.
-  __device__ static int spanOf(int low, int high) { return low | high << 8; }
+  __device__ static int spanOf(const Piece& piece) {
+    return piece.low | piece.high << 8 | piece.closesChunk << 16;
+  }
   __device__ int low() const { return span & 255; }
-  __device__ int high() const { return span >> 8; }
+  __device__ int high() const { return span >> 8 & 255; }
+  __device__ bool closesChunk() const { return span >> 16; }
   __device__ bool has(int row) const {
     return static_cast<unsigned>(row - low()) < static_cast<unsigned>(high() - low());
   }
-  __device__ int numChunks() const { return static_cast<int>((call.T + tileTokens - 1) / tileTokens); }
-  // Reckoned anew, since they are asked for once a piece only.
-  __device__ int64_t batch() const { return anew(index) / numChunks() / call.H; }
-  __device__ int chunk() const { return anew(index) % numChunks(); }
+  __device__ const DiagonalPlace& place() const {
+    return *static_cast<const DiagonalPlace*>(pointerTo(Layout::place));
+  }
+  /// Of the chunk's first row among all heads' rows.
+  __device__ int64_t firstRow() const { return static_cast<int64_t>(place().index) * tileTokens; }
   /// Of the chunk's first token in [B, T, H, width].
-  __device__ int64_t placeOf(int width) const { return static_cast<int64_t>(first) * width; }
+  __device__ int64_t placeOf(int width) const { return static_cast<int64_t>(place().first) * width; }
   /// From token to token.
   __device__ int pitch() const { return call.H * call.K; }
-  __device__ void meet() const { joinBarrier(1 + barriers * anew(pair), diagonalThreads); }
-  __device__ int ofWarpgroup() const { return barriers * anew(pair) + (ofQueries ? 2 : 3); }
+  /// Of warpgroups, in the block.
+  __device__ static int pair() {
+    int pair;
+    asm volatile("mov.u32 %0, %%tid.y;" : "=r"(pair));
+    return pair;
+  }
+  __device__ static int ofWarpgroup() { return 2 + barriers * pair() + warpgroupNumber(); }
   __device__ void meetWarpgroup() const { joinBarrier(ofWarpgroup(), 128); }
   __device__ Tile<64> tile(int offset) const { return {base + offset}; }
-  __device__ float* floats(int offset) const { return reinterpret_cast<float*>(shared + offset); }
-  __device__ Tile<64> Q() const { return tile(Layout::queries); }
-  __device__ Tile<64> K() const { return tile(Layout::keys); }
-  __device__ PairPanel c() const { return {floats(Layout::gates)}; }
-  __device__ SubDecays subs() const { return {floats(Layout::subs)}; }
-  __device__ Tf32Panel backKeys() const { return {base + Layout::backKeys}; }
-  __device__ Tile<64> eraseKeys(int channel) const {
-    return tile(Layout::eraseKeys + channel / 64 * Tile<64>::bytes);
-  }
-  /// The first of a warp's 16 rows, those of a sub-chunk.
-  __device__ static int row0(const DeltaLane& at) { return subTokens * (at.warp % 4); }
+  __device__ void* pointerTo(int offset) const { return __cvta_shared_to_generic(base + offset); }
+  __device__ float* floats(int offset) const { return static_cast<float*>(pointerTo(offset)); }
+  __device__ Tile<64> Q(int panel) const { return tile(Layout::queries + panel * Tile<64>::bytes); }
+  /// Of all K; erase keys when they are decayed.
+  __device__ Tile<64> K(int channel) const { return tile(Layout::keys + channel / 64 * Tile<64>::bytes); }
+  __device__ Tf32Panel gates(int panel) const { return {base + Layout::gates + panel * Tf32Panel::bytes}; }
+  __device__ SubStarts starts(int panel) const { return {base + Layout::starts + panel * SubStarts::bytes}; }
+  /// Of 2^c of the last token, of both panels' channels.
+  __device__ uint32_t endOf(int channel) const { return base + Layout::ends + channel * 4; }
 
   __device__ void loadBeta() const {
     const int row = threadAnew();
-    if (!ofQueries || row >= tileTokens) return;
+    if (row >= tileTokens) return;
     float beta = 0.0f;
     if (has(row)) {
-      beta = call.beta ? usableBeta(call.beta[first + static_cast<int64_t>(row) * call.H]) : 1.0f;
-      call.to.outOf[static_cast<int64_t>(index) * tileTokens + row] = beta;
+      beta = call.beta ? usableBeta(call.beta[place().first + static_cast<int64_t>(row) * call.H]) : 1.0f;
+      call.to.outOf[firstRow() + row] = beta;
     }
     floats(Layout::beta)[row] = beta;
   }
 
-  /// Starts to fill the tiles of a panel.
-  __device__ void fillPanel(int channel) const {
+  /// Starts to fill the tiles of both panels from `channel` on.
+  __device__ void fillPanels(int channel) const {
     const int thread = threadAnew();
     const int64_t place = placeOf(call.K);
 #pragma unroll
-    for (int i = 0; i < 2; i++) {
-      const int row = thread / 8 + 32 * i, column = channel + thread % 8 * 8;
-      const bool there = has(row) && column < call.K;
-      const int64_t from = place + row * pitch() + column;
-      copyAsync16(Q().address(row, thread % 8), call.q + from, there);
-      copyAsync16(K().address(row, thread % 8), call.k + from, there);
-    }
+    for (int panel = 0; panel < Layout::panels; panel++, channel += 64) {
+      if (channel >= call.K) break;
 #pragma unroll
-    for (int i = 0; i < 4; i++) {
-      const int row = thread / 16 + 16 * i, column = thread % 16 * 4;
-      copyAsync16(base + Layout::gates + (row * PairPanel::pitch + column) * 4,
-                  call.g + place + row * pitch() + channel + column, has(row) && channel + column < call.K);
+      for (int i = 0; i < 4; i++) {
+        const int row = thread / 16 + 16 * i, column = channel + thread % 16 * 4;
+        copyAsync16(gates(panel).address(row, thread % 16), call.g + place + row * pitch() + column,
+                    has(row) && column < call.K);
+      }
+#pragma unroll
+      for (int i = 0; i < 2; i++) {
+        const int row = thread / 8 + 32 * i, column = channel + thread % 8 * 8;
+        const bool there = has(row) && column < call.K;
+        const int64_t from = place + row * pitch() + column;
+        copyAsync16(Q(panel).address(row, thread % 8), call.q + from, there);
+        copyAsync16(K(channel).address(row, thread % 8), call.k + from, there);
+      }
     }
     commitCopies();
   }
 
-  /// What 64 channels add to the scores; the panel's queries and keys as the sweeps read them.
-  __device__ void addPanel(Sums& scores, int channel) const {
-    fillPanel(channel);
-    waitForCopies<0>();
-    meet();
-    sumGates(c(), subs(), threadAnew(), firstSum, [&] { meet(); });
-    if (ofQueries && low() == 0) storeGamma(channel);
-    if (areMild(subs(), threadAnew() % 32)) {
-      addDecayed<true>(scores, channel);
-    } else {
-      const SteepChannels steep(c(), subs(), ofQueries ? Q() : K(), K(), threadAnew());
-      const PairPanel endKeys{floats(Layout::backKeys)};
-      steep.decayToEnds(endKeys);
-      meet();
-      steep.addTo(scores, endKeys);
-      meet();
-      addDecayed<false>(scores, channel);
+  /// Gates of both panels become sums in log2 from their sub-chunk's start on; a thread has two channels of a
+  /// sub-chunk.
+  __device__ void sumGates(int channel) const {
+    static_assert(diagonalThreads == 64 * numSubs, "two of 128 channels each");
+    constexpr float log2e = 1.4426950408889634f;
+    const int own = threadAnew() % 64, sub = threadAnew() / 64;
+    const bool there = channel + own / 32 * 64 < call.K;  // the panel; what K has not is zero
+    const auto totalOf = [&](int sub) { return base + Layout::totals + (128 * sub + 2 * own) * 4; };
+    if (there) {
+      const uint32_t from = gates(own / 32).address(subTokens * sub, own % 32 / 2) + own % 2 * 8;
+      float2 sum = make_float2(0.0f, 0.0f);
+#pragma unroll
+      for (int i = 0; i < subTokens; i += 8) {
+        const auto at = [&](int j) { return (from ^ j << 4) + (i + j) * 128; };
+        float2 gates[8];
+#pragma unroll
+        for (int j = 0; j < 8; j++) gates[j] = loadSharedFloat2(at(j));
+#pragma unroll
+        for (int j = 0; j < 8; j++) {
+          sum = make_float2(sum.x + gates[j].x * log2e, sum.y + gates[j].y * log2e);
+          storeShared(at(j), sum);
+        }
+      }
+      storeShared(totalOf(sub), sum);
     }
-    if (ofQueries) storeQueries(channel);
+    meet();
+    if (there && sub == 0) {
+      const SubStarts to = starts(own / 32);
+      const int column = 2 * own % 64;
+      float2 before = make_float2(firstSum, firstSum), whole = make_float2(0.0f, 0.0f);
+#pragma unroll
+      for (int i = 0; i < numSubs; i++) {
+        storeShared(to.address(i, column), before);
+        const float2 total = loadSharedFloat2(totalOf(i));
+        before = make_float2(before.x + total.x, before.y + total.y);
+        whole = make_float2(whole.x + total.x, whole.y + total.y);
+      }
+      storeShared(to.address(numSubs, column), before);
+      storeShared(endOf(2 * own), make_float2(exp2Fast(before.x), exp2Fast(before.y)));
+      if (low() == 0 && channel + 2 * own < call.K)
+        *reinterpret_cast<float2*>(call.to.gamma + static_cast<int64_t>(place().index) * call.K + channel +
+                                   2 * own) = make_float2(gammaOf(whole.x), gammaOf(whole.y));
+    }
     meet();
   }
 
-  template <bool mild>
-  __device__ void addDecayed(Sums& scores, int channel) const {
-    decayBack<mild>(channel);
-    // The first operand's first half is made before the others are waited for, so that fewer registers are in
-    // use at once.
-    Tf32A a[4];
-    decayOn<mild>(a, channel, 0);
-    publishToProducts();
-    meet();
-    multiplyHalf(scores, a, 0);
-    decayOn<mild>(a, channel, 4);
-    multiplyHalf(scores, a, 4);
-  }
-
+ private:
   /// Never zero of a mild channel: `wholeGradientKernel` takes chunks of such.
-  __device__ void storeGamma(int channel) const {
-    const int thread = threadAnew();
-    if (thread >= 64 || channel + thread >= call.K) return;
-    float sum = 0.0f;
-#pragma unroll
-    for (int sub = 0; sub < numSubs; sub++) sum += subs().totals(sub)[thread];
+  __device__ static float gammaOf(float sum) {
     const bool tooSmall = sum < leastExponent && firstSum + sum >= mildest;
-    call.to.gamma[static_cast<int64_t>(index) * call.K + channel + thread] =
-        exp2Fast(tooSmall ? leastExponent : sum);
-  }
-
-  /// Keys as products read them, 2^-c K, and as the sweeps do, 2^(c_C - c) K.
-  template <bool mild>
-  __device__ void decayBack(int channel) const {
-    const int thread = threadAnew(), own = thread % 16 * 4;
-    float end[4];
-    loadFour(end, subs().starts(numSubs) + own);
-    if (mild)
-#pragma unroll
-      for (int j = 0; j < 4; j++) end[j] = exp2Fast(end[j]);
-#pragma unroll
-    for (int i = 0; i < tileTokens / 16; i++) {
-      const int row = 16 * i + thread / 16;
-      float k[4], sum[4], write[4];
-      loadFour(k, K(), row, own);
-      loadFour(sum, &c().at(row, own));
-#pragma unroll
-      for (int j = 0; j < 4; j++) {
-        if (!mild) write[j] = k[j] * exp2Fast(end[j] - sum[j]);
-        k[j] *= exp2Fast(mild ? -sum[j] : fminf(-sum[j], -mildest));
-        if (mild) write[j] = k[j] * end[j];
-      }
-      backKeys().storeFour(row, own, k);
-      if (has(row) && channel + own < call.K)
-        *reinterpret_cast<uint2*>(call.to.writeKeys + placeOf(call.K) + row * pitch() + channel + own) =
-            packFour(write);
-    }
-  }
-
-  /// A warp's rows of queries or keys as first operand, decayed by their sums, over 32 columns from 8 step on
-  /// and without what is steep; and in bf16, decayed from the piece's start, as the sweeps read them.
-  template <bool mild>
-  __device__ void decayOn(Tf32A (&a)[4], int channel, int step) const {
-    const DeltaLane at(threadAnew());
-    const int row = row0(at) + at.group;
-    const uint32_t from = (ofQueries ? Q() : K()).address(row, 0) + 2 * at.pairOf;
-    const uint32_t to = ofQueries ? from : eraseKeys(channel).address(row, 0) + 2 * at.pairOf;
-    const float* const sums = &c().at(row, at.pairOf);
-    constexpr float fromStart = 1.0f / (1ull << 48) / (1ull << 48);  // 2^-firstSum
-#pragma unroll
-    for (int k = 0; k < 4; k++)
-#pragma unroll
-      for (int i = 0; i < 2; i++) {
-        const int unit = step + k;
-        const uint32_t x = loadShared((from ^ unit << 4) + 8 * Tile<64>::pitch * i);
-        const float2 sum = *reinterpret_cast<const float2*>(sums + 8 * PairPanel::pitch * i + 8 * unit);
-        const float near = lowHalf(x) * exp2Fast(sum.x), far = highHalf(x) * exp2Fast(sum.y);
-        a[k][i] = mild || sum.x >= mildest ? roundInProduct(near) : 0;
-        a[k][i + 2] = mild || sum.y >= mildest ? roundInProduct(far) : 0;
-        storeShared((to ^ unit << 4) + 8 * Tile<64>::pitch * i,
-                    ofQueries ? pack(call.scale * (fromStart * near), call.scale * (fromStart * far))
-                              : pack(fromStart * near, fromStart * far));
-      }
-  }
-
-  __device__ void multiplyHalf(Sums& scores, const Tf32A (&a)[4], int step) const {
-    const Tf32Panel keys{anew(backKeys().base)};
-    beginProducts();
-#pragma unroll
-    for (int k = 0; k < 4; k++) multiplyTf32(scores, a[k], keys, step + k);
-    commitProducts();
-    waitForProducts<0>();
-  }
-
-  /// A warp's rows of decayed queries.
-  __device__ void storeQueries(int channel) const {
-    __syncwarp();
-    const DeltaLane at(threadAnew());
-    const int unit = at.lane % 8;
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-      const int row = row0(at) + at.lane / 8 + 4 * i;
-      if (has(row) && channel + 8 * unit < call.K)
-        *reinterpret_cast<uint4*>(call.to.queries + placeOf(call.K) + row * pitch() + channel + 8 * unit) =
-            loadShared16(Q().address(row, unit));
-    }
+    return exp2Fast(tooSmall ? leastExponent : sum);
   }
 };
 

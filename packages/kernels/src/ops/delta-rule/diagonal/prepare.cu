@@ -1,81 +1,85 @@
 #include "../chunkwise/prepare_tasks.cuh"
 #include "cuda/dependent.cuh"
-#include "panels.cuh"
+#include "scores.cuh"
 
 namespace longscan {
 
 namespace {
 
-/// One of two warpgroups that prepare a chunk of a head, piece by piece: the first one has queries and
-/// values, the second one erase keys and the inverse.
-template <bool ofQueries>
-class DiagonalPrepare : DiagonalPanels<ofQueries> {
-  using Panels = DiagonalPanels<ofQueries>;
-  using Panels::addPanel, Panels::base, Panels::batch, Panels::call, Panels::chunk, Panels::eraseKeys,
-      Panels::first, Panels::floats, Panels::has, Panels::high, Panels::index, Panels::loadBeta, Panels::low,
-      Panels::meet, Panels::meetWarpgroup, Panels::ofWarpgroup, Panels::placeOf, Panels::row0, Panels::span,
-      Panels::tile;
-  using typename Panels::Layout;
-
+/// Two warpgroups that prepare a chunk of a head, piece by piece. What scores leave, each has a part of: the
+/// first one values, the second one the inverse and erase keys.
+class DiagonalPrepare : DiagonalScores {
  public:
-  using Panels::barriers, Panels::Panels;
+  using DiagonalPanels::meet;
+  using DiagonalScores::DiagonalScores;
 
   __device__ void run() {
     span = 0;
-    for (bool closed = false; !closed;) {
-      const Piece piece =
-          pieceFrom(call.resets ? call.resets + batch() * call.T : nullptr, call.T, chunk(), high());
-      closed = piece.closesChunk;
-      span = Panels::spanOf(piece.low, piece.high);
+    do {
+      span = spanOf(pieceFrom(call.resets ? call.resets + place().batch * call.T : nullptr, call.T,
+                              place().chunk, high()));
       loadBeta();
-      Sums scores;  // of queries with keys, or of erase keys
+      Sums scores;  // of queries and erase keys with keys
       clear(scores);
 #pragma unroll 1
-      for (int channel = 0; channel < call.K; channel += 64) addPanel(scores, channel);
-      if (ofQueries) {
-        fillValues(0);
-        storeScores(scores);
-      } else {
-        makeInverse(scores);
-      }
+      for (int channel = 0; channel < call.K; channel += 64 * Layout::panels) addPanels(scores, channel);
+      if (warpgroupNumber() == 0) fillValues(0);
+      shareScores(scores);
+      meet();
+      if (warpgroupNumber() == 1) makeInverse();
       publishToProducts();
       meet();
-      if (ofQueries)
+      if (warpgroupNumber() == 0)
         multiplyValues();
       else
         multiplyKeys();
       meet();
-    }
-    if (ofQueries && call.to.prepared != nullptr && threadAnew() == 0) countPart(call.to.prepared + index);
+    } while (!closesChunk());
+    if (call.to.prepared != nullptr && threadAnew() == 0) countPart(call.to.prepared + place().index);
   }
 
  private:
-  __device__ void storeScores(Sums& scores) const {
+  /// A warp's rows of P to memory, those of A to where it is inverted.
+  __device__ void shareScores(Sums& scores) const {
     const DeltaLane at(threadAnew());
-    const float* const beta = floats(Layout::beta);
+    const int token = tokenOf(at), sub = at.warp / 2;
 #pragma unroll
-    for (int n = 0; n < 8; n++)
+    for (int n = 0; n < 8; n++) {
+      const int column = 8 * n + at.pairOf;
+      const float2 beta = *reinterpret_cast<const float2*>(floats(Layout::beta) + column);
+      scores[n][0] = column <= token ? call.scale * beta.x * scores[n][0] : 0.0f;
+      scores[n][1] = column + 1 <= token ? call.scale * beta.y * scores[n][1] : 0.0f;
+      scores[n][2] *= beta.x;
+      scores[n][3] *= beta.y;
+    }
+    storeRow(scores, 0, token, call.to.scores, 0, 64);
+    // Of blocks left of the diagonal two terms: four matrices of eight rows.
+    const SplitSquare square(base + Layout::square);
+    const int row = firstOf(at) + orderOf(at.lane % 8);
+    const Tile<64> term = at.lane < 16 ? square.high : square.low;
 #pragma unroll
-      for (int i = 0; i < 4; i++) {
-        const int row = row0(at) + at.group + 8 * (i / 2), column = 8 * n + at.pairOf + i % 2;
-        scores[n][i] = column <= row ? call.scale * beta[column] * scores[n][i] : 0.0f;
+    for (int n = 0; n < 8; n += 2) {
+      if (n / 2 < sub) {
+        SplitA a;
+        a.set(0, scores[n][2], scores[n][3]);
+        a.set(1, scores[n + 1][2], scores[n + 1][3]);
+        storeMatrices(term.address(row, n + at.lane / 8 % 2),
+                      {a.high.x[0], a.high.x[1], a.low.x[0], a.low.x[1]}, at.lane);
+      } else if (n / 2 == sub) {
+        float* const to = floats(Layout::diagonal + sub * DiagonalBlock::bytes) + token % 16 * 16 + at.pairOf;
+        *reinterpret_cast<float2*>(to) = make_float2(scores[n][2], scores[n][3]);
+        *reinterpret_cast<float2*>(to + 8) = make_float2(scores[n + 1][2], scores[n + 1][3]);
       }
-    storeRows(scores, call.to.scores, 0, 64);
+    }
   }
 
-  __device__ void makeInverse(Sums& products) const {
+  __device__ void makeInverse() const {
     const DeltaLane at(threadAnew());
     const int own = at.warp - 4;
-    const float* const beta = floats(Layout::beta);
-#pragma unroll
-    for (int n = 0; n < 8; n++)
-#pragma unroll
-      for (int i = 0; i < 4; i++) products[n][i] *= beta[8 * n + at.pairOf + i % 2];
     const UnitLower lower{SplitSquare(base + Layout::square),
                           {floats(Layout::diagonal + own * DiagonalBlock::bytes)},
                           own,
                           at.lane};
-    lower.store(products);
 #pragma unroll
     for (int row = 0; row < 3; row++)
       if (row < own) storeOperandA(tile(Layout::inverse), 16 * row, own, {}, at.lane);
@@ -90,18 +94,25 @@ class DiagonalPrepare : DiagonalPanels<ofQueries> {
     for (int i = 0; i < 4; i++) {
       const int row = 16 * i + thread / 8;
       if (has(row))
-        *reinterpret_cast<uint4*>(call.to.inverse + (static_cast<int64_t>(index) * tileTokens + row) * 64 +
-                                  8 * unit) = loadShared16(tile(Layout::inverse).address(row, unit));
+        *reinterpret_cast<uint4*>(call.to.inverse + (firstRow() + row) * 64 + 8 * unit) =
+            loadShared16(tile(Layout::inverse).address(row, unit));
     }
   }
 
   /// As many values as there is room for.
   __device__ void fillValues(int column) const {
-    const __nv_bfloat16* const from = call.v + placeOf(call.V);
+    const int thread = threadAnew(), unit = thread % 8;
+    const int64_t place = placeOf(call.V);
 #pragma unroll 1
-    for (int i = 0; i < Layout::valueTiles && column + 64 * i < call.V; i++)
-      fillTile<64, 128>(tile(Layout::values + i * Tile<64>::bytes), from, call.H * call.V, column + 64 * i,
-                        call.V, {0, low(), high(), false});
+    for (int i = 0; i < Layout::valueTiles && column < call.V; i++, column += 64) {
+      const Tile<64> to = tile(Layout::values + i * Tile<64>::bytes);
+#pragma unroll
+      for (int j = 0; j < 4; j++) {
+        const int row = thread / 8 + 16 * j, own = column + 8 * unit;
+        copyAsync16(to.address(row, unit), call.v + place + row * call.H * call.V + own,
+                    has(row) && own < call.V);
+      }
+    }
     commitCopies();
   }
 
@@ -110,7 +121,7 @@ class DiagonalPrepare : DiagonalPanels<ofQueries> {
     storeInverse();
 #pragma unroll 1
     for (int channel = 0; channel < call.K; channel += 64)
-      multiplyPanel(eraseKeys(channel), call.to.w, channel, call.K);
+      multiplyPanel(K(channel), call.to.w, channel, call.K);
   }
 
   /// U = Y V.
@@ -147,19 +158,23 @@ class DiagonalPrepare : DiagonalPanels<ofQueries> {
   __device__ void storeRows(const Sums& sum, __nv_bfloat16* to, int column0, int width) const {
     const DeltaLane at(threadAnew());
 #pragma unroll
-    for (int i = 0; i < 2; i++) {
-      const int row = row0(at) + at.group + 8 * i;
+    for (int i = 0; i < 2; i++)
+      storeRow(sum, i, subTokens * (at.warp % 4) + at.group + 8 * i, to, column0, width);
+  }
+
+  /// Of a thread's two rows of sums that of number `i`; threads of a row together.
+  __device__ void storeRow(const Sums& sum, int i, int row, __nv_bfloat16* to, int column0, int width) const {
+    const int lane = threadAnew() % 32;
 #pragma unroll
-      for (int n = 0; n < 8; n += 4) {
-        uint32_t packed[4];
+    for (int n = 0; n < 8; n += 4) {
+      uint32_t packed[4];
 #pragma unroll
-        for (int j = 0; j < 4; j++) packed[j] = pack(sum[n + j][2 * i], sum[n + j][2 * i + 1]);
-        transposeQuad(packed, at.lane);
-        const int column = column0 + 8 * (n + (at.lane & 3));
-        if (has(row) && column < width)
-          *reinterpret_cast<uint4*>(to + (static_cast<int64_t>(index) * tileTokens + row) * width + column) =
-              make_uint4(packed[0], packed[1], packed[2], packed[3]);
-      }
+      for (int j = 0; j < 4; j++) packed[j] = pack(sum[n + j][2 * i], sum[n + j][2 * i + 1]);
+      transposeQuad(packed, lane);
+      const int column = column0 + 8 * (n + (lane & 3));
+      if (has(row) && column < width)
+        *reinterpret_cast<uint4*>(to + (firstRow() + row) * width + column) =
+            make_uint4(packed[0], packed[1], packed[2], packed[3]);
     }
   }
 };
@@ -177,17 +192,23 @@ __global__ void __launch_bounds__(diagonalThreads*(LONGSCAN_WGMMA ? maxPairs : f
   const auto walk = [&] {
     return PrepareWalk{tasks, reinterpret_cast<int*>(own() + DiagonalPrepareLayout::task)};
   };
-  const auto meet = [&] { joinBarrier(1 + DiagonalPrepare<true>::barriers * anew(pair), diagonalThreads); };
-  if (threadIdx.x == 0) walk().begin(blockIdx.x * blockDim.y + pair);
-  meet();
+  const auto place = [&] {
+    if (!walk().done())
+      *reinterpret_cast<DiagonalPlace*>(own() + DiagonalPrepareLayout::place) =
+          DiagonalPlace::of(call, *walk().task);
+  };
+  if (threadAnew() == 0) {
+    walk().begin(blockIdx.x * blockDim.y + pair);
+    place();
+  }
+  DiagonalPrepare::meet();
   while (!walk().done()) {
-    const int heads = static_cast<int>(call.B) * call.H, task = *walk().task;
-    if (warpgroupNumber() == 0)
-      DiagonalPrepare<true>(call, own(), pair, task / heads, task % heads).run();
-    else
-      DiagonalPrepare<false>(call, own(), pair, task / heads, task % heads).run();
-    if (threadIdx.x == 0) walk().advance(gridDim.x * blockDim.y);
-    meet();
+    DiagonalPrepare(call, own()).run();
+    if (threadAnew() == 0) {
+      walk().advance(gridDim.x * blockDim.y);
+      place();
+    }
+    DiagonalPrepare::meet();
   }
 }
 
