@@ -63,7 +63,6 @@ export const allowedSpills: readonly AllowedSpill[] = [
     ['ops/gated-linear/sweep/scalar.cu', 'sweepKernel', 288],
     ['ops/gated-linear/sweep/contracted.cu', 'sweepKernel', 136],
     ['ops/delta-rule/sweep/sweep.cu', 'sweepKernel', 152],
-    ['ops/delta-rule/diagonal/prepare.cu', 'diagonalPrepareKernel', 56],
     ['ops/rms-norm/cuda.cu', 'forwardKernel<RowLayout<__nv_bfloat16, 8, 1>, true>', 46],
     ['ops/transition/cuda.cu', 'denseKernel', 16],
   ].map(

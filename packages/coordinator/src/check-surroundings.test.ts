@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,7 +9,11 @@ import { launch } from './launch.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'longscan-surroundings-'));
 const prevFolder = process.cwd();
-const prev = { TMPDIR: process.env.TMPDIR, LONGSCAN_ADDON: process.env.LONGSCAN_ADDON };
+const prev = {
+  TMPDIR: process.env.TMPDIR,
+  LONGSCAN_ADDON: process.env.LONGSCAN_ADDON,
+  NODE_OPTIONS: process.env.NODE_OPTIONS,
+};
 const test = suite('surroundings');
 test.before(() => {
   process.chdir(folder);
@@ -36,6 +41,7 @@ for (const [name, value, message] of [
   ['TMPDIR', 'nowhere', /^error\[E-DISK\] nowhere: a folder that is not there .* choose another TMPDIR$/],
   ['LONGSCAN_ADDON', 'none.node', /^error\[E-ADDON\] native addon: .*none\.node \(no such file\).* Fix: /],
   ['LONGSCAN_ADDON', join(folder, 'no-library.node'), /^error\[E-ADDON\] .*no-library\.node \(.* Fix: /],
+  ['NODE_OPTIONS', '--no-such-flag', /^error\[E-DIED\] native addon: its process ended .* Fix: .* memory /],
 ] as const) {
   test(`${name}=${value} ~> refused before there is a run folder`, async () => {
     process.env[name] = value;
@@ -48,5 +54,21 @@ for (const [name, value, message] of [
     assert.equal(readdirSync(folder).sort(), ['no-library.node', 'text.txt']);
   });
 }
+
+test('a library that hangs, and a stop ~> told as that, the process that tries it ended', async () => {
+  // Opening a pipe that nobody writes to waits for ever.
+  const pipe = join(folder, 'pipe.node');
+  execFileSync('mkfifo', [pipe]);
+  process.env.LONGSCAN_ADDON = pipe;
+  for (const delayMs of [0, 500]) {
+    const controller = new AbortController();
+    const ended = launch(job, { signal: controller.signal }).catch((cause: unknown) => cause);
+    setTimeout(() => controller.abort(), delayMs);
+    const error = await ended;
+    assert.instance(error, LongscanError);
+    assert.equal([(error as LongscanError).code, (error as LongscanError).exitCode], ['E-RUN-KILLED', 130]);
+  }
+  assert.equal(readdirSync(folder).sort(), ['no-library.node', 'pipe.node', 'text.txt']);
+});
 
 test.run();

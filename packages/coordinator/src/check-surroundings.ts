@@ -1,21 +1,37 @@
-import { type JobSpec, LongscanError } from '@longscan/worker/protocol';
-import { timeoutsOf } from './control/timeouts-of.js';
+import { LongscanError } from '@longscan/worker/protocol';
 import { askFact } from './doctor/ask-fact.js';
 import { TemporaryFolder } from './run-folder/on-disk.js';
+import { stoppedError } from './stopped-error.js';
+
+/** Of its own: a job's deadlines are for its ranks. A library that is read from a slow disk takes some seconds. */
+const deadlineMs = 60_000;
+
+/** By error code, where the library's own error says nothing of it. */
+const fixes: Readonly<Record<string, string>> = {
+  'E-ADDON': 'build it with `npm run setup`',
+  'E-DEADLINE': 'its disk may be slow: try again, or name a copy on another disk in LONGSCAN_ADDON',
+  'E-DIED':
+    'something may have killed that process, as the system does where memory is short: free some and try again',
+};
 
 /**
  * Whether there is what every launch needs of this machine, whatever its job: a place for the ranks' keys, and the native library,
  * which a process of its own opens. Else a run would be on disk that has never begun.
  *
- * @throws LongscanError E-DISK (TMPDIR), E-ADDON, E-DIED or E-DEADLINE (the library), all exit code 3
+ * @param name Of the job, for E-RUN-KILLED.
+ * @throws LongscanError E-DISK (TMPDIR), E-ADDON, E-DIED or E-DEADLINE (the library), all exit code 3; E-RUN-KILLED when `signal`
+ * ends it
  */
-export async function checkSurroundings(jobSpec: JobSpec): Promise<void> {
+export async function checkSurroundings(name: string, signal: AbortSignal | undefined): Promise<void> {
   new TemporaryFolder('longscan-try-').remove();
-  const addon = await askFact('addon', [], { deadlineMs: timeoutsOf(jobSpec).rendezvousMs });
+  const addon = await askFact('addon', [], { deadlineMs, signal });
+  // First: Ctrl-C reaches that process too, whose death is then no news.
+  if (signal?.aborted) throw stoppedError(name);
   if (addon.ok) return;
-  const { code, found, expected, fix = 'build it with `npm run setup`' } = addon;
+  const { code, found, expected, fix = fixes[code] } = addon;
   throw new LongscanError({
-    ...{ code, where: 'native addon', found, fix, exitCode: 3 },
+    ...{ code, where: 'native addon', found, exitCode: 3 },
     ...(expected !== undefined && { expected }),
+    ...(fix !== undefined && { fix }),
   });
 }

@@ -6,7 +6,6 @@ import { checkSurroundings } from './check-surroundings.js';
 import { isProbed } from './fabric/load-fabric.js';
 import { loadLauncher } from './launcher.js';
 import { checkpointBytes } from './plan/checkpoint-bytes.js';
-import { stoppedError } from './plan/plan-apart.js';
 import { keepProbe, keptProbe } from './probe/kept-probe.js';
 import { type PlanOnLinks, planOnLinks } from './probe/plan-on-links.js';
 import { JobRun, type PreparedRun, type Run } from './run.js';
@@ -36,6 +35,7 @@ import {
   loadJob,
   type Overrides,
 } from './spec/index.js';
+import { stoppedError } from './stopped-error.js';
 
 export interface LaunchOptions {
   /** `section.key=value` texts, or values by dotted key; they win over the job and the environment. */
@@ -74,9 +74,9 @@ export async function launch(job: string | JobInput, options: LaunchOptions = {}
   const { jobSpec } = loaded;
   const beginning = await findBeginning(options, loaded, bundles);
   const { target } = beginning;
-  await checkSurroundings(jobSpec);
-  const kept = target && keptProbe(target.runDir, jobSpec);
   const { signal, runDir } = options;
+  await checkSurroundings(jobSpec.job.name, signal);
+  const kept = target && keptProbe(target.runDir, jobSpec);
   // Ranks that are to be probed are not started for a folder that is taken.
   if (isProbed(jobSpec) && target === null && runDir !== undefined) useRunFolder(runDir);
   const planned = await withBundleFiles(bundles, (layerModules) =>

@@ -177,7 +177,8 @@ export class JobRun implements Run {
       numParameters: plan.perRank.numParameters,
       notes: plan.notes,
     });
-    for (const { code, message } of incidents) this.#incident('info', code, message, null);
+    for (const { code, message } of incidents)
+      this.#incident(code.startsWith('W-') ? 'warning' : 'info', code, message, null);
   }
 
   async #train(): Promise<RunResult> {

@@ -43,4 +43,18 @@ test('a process that ends itself ~> nothing of what it has left, all that it was
   assert.equal(readdirSync(folder), ['kept']);
 });
 
+test('one that cannot be removed ~> those after it go all the same', () => {
+  const url = new URL('./temporary-files.js', import.meta.url).href;
+  const code = `
+    import { mkdirSync } from 'node:fs';
+    import { removeAtExit } from ${JSON.stringify(url)};
+    mkdirSync('after');
+    // Nobody may remove anything there, root included.
+    for (const path of ['/proc/self/status', 'after']) removeAtExit(path);
+    process.exit(7);`;
+  const ended = spawnSync(process.execPath, ['--input-type=module', '-e', code], { cwd: folder });
+  assert.equal([ended.status, `${ended.stderr}`], [7, '']);
+  assert.equal(existsSync(join(folder, 'after')), false);
+});
+
 test.run();

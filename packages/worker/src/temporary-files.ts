@@ -20,7 +20,13 @@ export function removeAtExit(path: string): () => void {
 }
 
 function removeAll(): void {
-  for (const path of paths) remove(path);
+  for (const path of paths) {
+    try {
+      remove(path);
+    } catch {
+      // It stays, and those after it still go: nobody is left to tell.
+    }
+  }
 }
 
 function remove(path: string): void {

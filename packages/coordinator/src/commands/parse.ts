@@ -187,6 +187,7 @@ function checkArgs(
       where: `longscan ${command.name}`,
       found: `<${name}> is empty`,
       expected: command.positionals[name]?.describe,
+      fix: 'name one; if it comes from a variable of the shell, that is not set',
       exitCode: 2,
     });
   }

@@ -5,10 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { LongscanError } from '@longscan/worker/protocol';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { RunEvent } from '../run-folder/events.js';
 import { readStatus } from '../run-folder/status.js';
+import { supervise } from './supervise.js';
 
 const child = fileURLToPath(new URL('supervise.child.js', import.meta.url));
 /** Far more than a test waits for; only a signal ends such a run. */
@@ -154,5 +156,19 @@ test('a reader that does not read does not hold up the run', () =>
     assert.is(exitCode, 0);
     assert.is(events.filter(({ event }) => event === 'step').length, 600);
   }));
+
+test('a signal before there is a run: said so, and nothing of saving', async () => {
+  const notes: string[] = [];
+  const exitCode = await supervise(
+    async (signal) => {
+      process.emit('SIGTERM', 'SIGTERM');
+      assert.ok(signal.aborted);
+      throw new LongscanError({ code: 'E-ENDED', where: 'planning', found: 'a signal' });
+    },
+    { show: async () => {}, note: (text) => notes.push(text) },
+  );
+  assert.is(exitCode, 143);
+  assert.is(notes[0], 'SIGTERM: stopping, no run has begun; once more ends this command at once');
+});
 
 test.run();

@@ -30,7 +30,11 @@ export async function supervise(
   const onSignal = (signal: NodeJS.Signals) => {
     signals.push(signal);
     if (signals.length === 1) {
-      view.note(`${signal}: saving and stopping after this step; once more ends the run at once`);
+      const what =
+        run === null
+          ? 'stopping, no run has begun; once more ends this command at once'
+          : 'saving and stopping after this step; once more ends the run at once';
+      view.note(`${signal}: ${what}`);
       controller.abort();
     } else if (signals.length === 2 && run !== null) {
       view.note(`${signal}: ending the ranks now; nothing more is saved`);

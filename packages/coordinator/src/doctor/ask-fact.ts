@@ -13,6 +13,8 @@ export interface AskOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** The process is killed when so much has passed. */
   readonly deadlineMs: number;
+  /** The process is killed when this is aborted; the answer is then of no use. */
+  readonly signal?: AbortSignal | undefined;
   /** Is told the id of a group that the process begins. */
   readonly onGroupId?: (id: string) => void;
 }
@@ -25,7 +27,7 @@ export interface AskOptions {
 export async function askFact<N extends FactName>(
   name: N,
   args: readonly string[],
-  { env = process.env, deadlineMs, onGroupId }: AskOptions,
+  { env = process.env, deadlineMs, signal, onGroupId }: AskOptions,
 ): Promise<Fact<N>> {
   const program = fileURLToPath(import.meta.resolve('@longscan/worker/facts'));
   const child = fork(program, [name, ...args], {
@@ -50,12 +52,15 @@ export async function askFact<N extends FactName>(
   }, deadlineMs);
   const kill = () => child.kill('SIGKILL');
   process.on('exit', kill);
+  signal?.addEventListener('abort', kill);
+  if (signal?.aborted) kill();
   const end = await new Promise<string>((resolve) => {
     child.on('error', ({ message }) => resolve(`its process cannot be started (${message})`));
-    child.on('close', (code, signal) => resolve(`its process ended by ${signal ?? `exit code ${code}`}`));
+    child.on('close', (code, by) => resolve(`its process ended by ${by ?? `exit code ${code}`}`));
   });
   clearTimeout(timer);
   process.off('exit', kill);
+  signal?.removeEventListener('abort', kill);
   if (outcome !== null) return factSchemas[name].parse(outcome) as Fact<N>;
   const late: Refusal = { ok: false, code: 'E-DEADLINE', found: `no answer within ${deadlineMs / 1000} s` };
   const reason = lastWords.trim().split('\n').at(-1);

@@ -1,4 +1,5 @@
-import { appendFileSync, cpSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import fs, { appendFileSync, cpSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { readManifest } from '@longscan/worker/checkpoint';
 import { openText } from '@longscan/worker/data';
@@ -91,6 +92,23 @@ test('a checkpoint that does not say what it has learned from ~> said so', ({ te
   close();
   const { texts, incident, change } = sameTexts(data, null, now);
   assert.equal([texts, incident?.code, change], [now, 'W-DATA-UNKNOWN', null]);
+});
+
+test('one that cannot be read ~> E-DATA-READ, not that it has changed', ({ text }) => {
+  const data = jobSpecSchema.shape.data.parse({ path: text });
+  const { texts: now, close } = openText(data);
+  close();
+  const { readSync } = fs;
+  fs.readSync = () => {
+    throw Object.assign(new Error('EIO'), { code: 'EIO' });
+  };
+  syncBuiltinESMExports();
+  try {
+    assert.throws(() => sameTexts(data, now, now), /E-DATA-READ.*cannot be read \(EIO\)/);
+  } finally {
+    fs.readSync = readSync;
+    syncBuiltinESMExports();
+  }
 });
 
 test('another path or another cut ~> that is the difference, and not the text', async ({

@@ -11,10 +11,13 @@ import { bundleLayers, withBundleFiles } from '../run-folder/bundle-layer.js';
 import { loadJob } from '../spec/index.js';
 import { until } from '../testing/processes.js';
 import { planToRun } from './index.js';
+import { planApart } from './plan-apart.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'longscan-plan-apart-'));
 const temporary = join(folder, 'tmp');
 mkdirSync(temporary);
+// What is left behind is looked for there: other test files run at the same time.
+process.env.TMPDIR = temporary;
 writeFileSync(join(folder, 'text.txt'), 'the sea. '.repeat(100));
 test.after(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -68,16 +71,12 @@ async function refusal(job: string, signal?: AbortSignal): Promise<LongscanError
 }
 
 const never = () => new AbortController().signal;
-const leftovers = () =>
-  readdirSync(tmpdir())
-    .filter((name) => /^longscan-(plan|layer)-/.test(name))
-    .sort();
+const leftovers = () => readdirSync(temporary);
 const mark = join(folder, 'mark');
 const endless = `writeFileSync(${JSON.stringify(mark)}, ''); for (;;);`;
 const places: readonly ('module' | 'create')[] = ['module', 'create'];
 
 test('a layer of the user ~> the plan and the errors that this thread has of it', async () => {
-  const before = leftovers();
   const job = write('sound', {});
   assert.equal(await plan(job, never()), await plan(job));
   const wrong = write('wrong', { create: "throw new Error('out of ideas');" });
@@ -85,7 +84,7 @@ test('a layer of the user ~> the plan and the errors that this thread has of it'
   assert.equal([apart.code, apart.exitCode, apart.message], [here.code, here.exitCode, here.message]);
   assert.match(apart.message, 'out of ideas');
   assert.match(apart.message, join(folder, 'wrong.ts:'));
-  assert.equal(leftovers(), before);
+  assert.equal(leftovers(), []);
 });
 
 test('a layer that has a timer for ever ~> not waited for', async () => {
@@ -93,24 +92,41 @@ test('a layer that has a timer for ever ~> not waited for', async () => {
   assert.ok((await plan(timer, never())).perRank.numParameters > 0);
 });
 
-test('what a layer throws beside its planning ~> the planning fails with it', async () => {
-  const module =
-    "process.nextTick(() => { throw new TypeError('beside'); }); await new Promise((f) => setTimeout(f, 50));";
-  const error = await plan(write('beside', { module }), never()).catch((cause) => cause);
-  assert.equal([error.name, error.message], ['TypeError', 'beside']);
+test('what a layer throws beside its planning ~> E-PLUGIN with its file and line', async () => {
+  const file = join(folder, 'beside.ts');
+  for (const [thrown, found] of [
+    ["new TypeError('beside')", 'TypeError: beside'],
+    ["'text'", 'text'],
+  ]) {
+    const module = `process.nextTick(() => { throw ${thrown}; }); await new Promise((f) => setTimeout(f, 50));`;
+    const { message, exitCode } = await refusal(write('beside', { module }), never());
+    assert.match(message, `error[E-PLUGIN] ${file}: thrown beside the planning: ${found}`);
+    assert.match(message, 'Fix: catch that in these files');
+    if (thrown !== "'text'") assert.match(message, `${file}:`);
+    assert.is(exitCode, 2);
+    assert.equal(leftovers(), []);
+  }
+});
+
+test('a thread that cannot be made ~> nothing left behind', async () => {
+  const { jobSpec } = await loadJob(write('sound', {}));
+  // No message carries a function.
+  const request = { jobSpec, layerModules: {}, links: (() => {}) as never };
+  const error = await planApart(request, never()).catch((cause) => cause);
+  assert.is(error.name, 'DataCloneError');
+  assert.equal(leftovers(), []);
 });
 
 for (const place of places) {
   test(`a layer that loops for ever in its ${place} ~> ended by the signal, nothing left behind`, async () => {
     rmSync(mark, { force: true });
-    const before = leftovers();
     const controller = new AbortController();
     const refused = refusal(write('endless', { [place]: endless }), controller.signal);
     await until(() => existsSync(mark));
     controller.abort();
     const { code, exitCode } = await refused;
     assert.equal([code, exitCode], ['E-RUN-KILLED', 130]);
-    assert.equal(leftovers(), before);
+    assert.equal(leftovers(), []);
   });
 }
 
@@ -141,7 +157,6 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     const bin = fileURLToPath(new URL('../../bin/longscan.js', import.meta.url));
     const started = spawn(process.execPath, [bin, 'train', job, '--run-dir', 'run'], {
       cwd: folder,
-      env: { ...process.env, TMPDIR: temporary },
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     let stderr = '';
@@ -149,14 +164,19 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
       stderr += text;
     });
     const deadline = setTimeout(() => started.kill('SIGKILL'), 200_000);
-    await until(() => existsSync(mark));
+    const closed = once(started, 'close');
+    let isOver = false;
+    void closed.then(() => {
+      isOver = true;
+    });
+    await until(() => isOver || existsSync(mark));
     started.kill(signal);
-    const [exitCode] = await once(started, 'close');
+    const [exitCode] = await closed;
     clearTimeout(deadline);
     assert.is(exitCode, signal === 'SIGINT' ? 130 : 143, stderr);
     assert.match(stderr, 'the run was stopped before it was started');
     assert.is(existsSync(join(folder, 'run')), false);
-    assert.equal(readdirSync(temporary), []);
+    assert.equal(leftovers(), []);
   });
 }
 

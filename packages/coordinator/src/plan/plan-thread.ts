@@ -9,9 +9,12 @@ const { jobSpec, layerModules, links } = workerData as PlanRequest;
 const answer: PlanAnswer = await planHere(jobSpec, layerModules, links).then((plan) => ({ plan }), refusalOf);
 parentPort!.postMessage(answer);
 
-/** Its cause may be of a kind that no message carries. */
+/** Without its cause, which may be of a kind that no message carries. */
 function refusalOf(error: unknown): PlanAnswer {
-  if (!(error instanceof LongscanError)) throw error;
-  const { cause: _, ...refused } = error.parts;
-  return { refused };
+  if (error instanceof LongscanError) {
+    const { cause: _, ...refused } = error.parts;
+    return { refused };
+  }
+  const { message, stack } = error instanceof Error ? error : new Error(String(error));
+  return { bug: Object.assign(new Error(message), { stack }) };
 }

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LongscanError } from '@longscan/worker/protocol';
@@ -6,6 +6,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { fakePlan } from '../testing/fake-job.js';
 import { findResumeTarget, type ResumeTarget, refuseDrift } from './resume.js';
+import { useRunFolder } from './run-folder.js';
 
 // Runs without a checkpoint to go on from.
 
@@ -69,6 +70,55 @@ test('all were set aside ~> E-CKPT-NONE, which says how to take one up', async (
     message,
     `no checkpoint but ${path}, expected a checkpoint to go on from. Fix: give that its name back`,
   );
+});
+
+test('its folder for a new run ~> E-LOCK, which names --resume only where that begins the run anew', ({
+  runDir,
+}) => {
+  const events = join(runDir, 'events.jsonl');
+  const left = join(runDir, 'checkpoints/step-000003.left');
+  const advice = () => {
+    try {
+      useRunFolder(runDir);
+    } catch (error) {
+      return /Fix: (.*), or choose another --run-dir/.exec((error as LongscanError).message)?.[1];
+    }
+    return assert.unreachable('the folder was taken');
+  };
+  const anew = 'add --resume to begin that run anew';
+  const away = 'move what it holds away';
+  assert.is(advice(), anew);
+  writeFileSync(events, `${JSON.stringify({ event: 'launch', resumeFrom: null })}\n`);
+  mkdirSync(join(runDir, 'checkpoints/step-000003'), { recursive: true });
+  assert.is(advice(), anew);
+  mkdirSync(left);
+  assert.is(advice(), away);
+  rmSync(left, { recursive: true });
+  writeFileSync(events, `${JSON.stringify({ event: 'checkpoint', path: 'lost' })}\n{"event":"che`);
+  assert.is(advice(), away);
+  rmSync(events);
+  rmSync(join(runDir, 'plan.json'));
+  writeFileSync(join(runDir, 'metrics.jsonl'), '');
+  assert.is(advice(), away);
+});
+
+test('a search that comes by a run whose checkpoints cannot be read ~> E-DISK, not an older run', async ({
+  runDir,
+}) => {
+  const before = process.cwd();
+  const mine = join(runDir, 'runs/mine');
+  mkdirSync(mine, { recursive: true });
+  writeFileSync(join(mine, 'plan.json'), JSON.stringify({ ...plan, jobSpec }));
+  symlinkSync('checkpoints', join(mine, 'checkpoints'));
+  process.chdir(runDir);
+  try {
+    await findResumeTarget({ resume: 'auto', runDir: undefined, jobSpec });
+    assert.unreachable('it was passed over');
+  } catch (error) {
+    assert.match((error as Error).message, /E-DISK.*mine\/checkpoints: cannot be read \(ELOOP\)/);
+  } finally {
+    process.chdir(before);
+  }
 });
 
 test('it begins anew as another job ~> refused with the difference; changed code has had no part in it', async ({

@@ -38,7 +38,8 @@ export interface ResumeOptions {
  * last step and is not running; null when there is none.
  *
  * @throws LongscanError E-RUN-NONE, E-CKPT-NONE (also of a run that has lost what it had saved) and the other E-CKPT-* for a run
- * that was named, E-LOCK where that is under way, E-CLI-USAGE (exit code 2) for the folder of another.
+ * that was named, E-LOCK where that is under way, E-CLI-USAGE (exit code 2) for the folder of another; E-DISK (exit code 3) for what
+ * cannot be read, also of a run that `auto` comes by.
  */
 export async function findResumeTarget({
   resume,
@@ -183,7 +184,7 @@ async function beginningOf(runDir: string): Promise<ResumeTarget> {
 }
 
 function asSkipped(error: unknown): LongscanError[] {
-  if (error instanceof LongscanError) return [error];
+  if (error instanceof LongscanError && error.code !== 'E-DISK') return [error];
   throw error;
 }
 
@@ -203,8 +204,8 @@ function isResumable(runDir: string, jobSpec: JobSpec): boolean {
   }
 }
 
-/** A run that cannot be read is not the one that is looked for. */
+/** A run that is damaged is not the one that is looked for. One that the disk does not give may well be: an older one is no stand-in. */
 function ignoreLongscanError(error: unknown): null {
-  if (error instanceof LongscanError) return null;
+  if (error instanceof LongscanError && error.code !== 'E-DISK') return null;
   throw error;
 }

@@ -3,15 +3,18 @@ import {
   constants,
   existsSync,
   mkdirSync,
+  readFileSync,
   renameSync,
   rmSync,
   statfsSync,
   symlinkSync,
 } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
-import { checkpointsFolder, listCheckpoints } from '@longscan/worker/checkpoint';
+import { checkpointsFolder, listCheckpoints, listLeft } from '@longscan/worker/checkpoint';
 import { LongscanError, traceFolder } from '@longscan/worker/protocol';
 import { refuseLiveRun } from './coordinator-record.js';
+import type { JournalEvent } from './events.js';
+import { parseRow } from './jsonl-file.js';
 import { makeFolders, onDisk, writeFileOnDisk } from './on-disk.js';
 
 /** Where run folders are made when a job does not say otherwise: below the current folder. */
@@ -76,7 +79,9 @@ export function useRunFolder(given: string): string {
   const checkpoints = onDisk(runDir, () => listCheckpoints(runDir));
   if (!isRun && checkpoints.length === 0) return runDir;
   const hasCheckpoints = checkpoints.some(({ isCommitted }) => isCommitted);
-  const canGoOn = hasCheckpoints && existsSync(join(runDir, runFiles.plan));
+  const hasPlan = existsSync(join(runDir, runFiles.plan));
+  const resumption = hasCheckpoints ? 'to continue that run' : 'to begin that run anew';
+  const canResume = hasPlan && (hasCheckpoints || hasSavedNothing(runDir));
   throw new LongscanError({
     code: 'E-LOCK',
     where: runDir,
@@ -84,9 +89,23 @@ export function useRunFolder(given: string): string {
       ? `the folder holds an earlier run${hasCheckpoints ? '' : ', without a checkpoint'}`
       : 'the folder holds checkpoints of another run',
     expected: 'a new or empty folder',
-    fix: `${canGoOn ? 'add --resume to continue that run' : 'move what it holds away'}, or choose another --run-dir`,
+    fix: `${canResume ? `add --resume ${resumption}` : 'move what it holds away'}, or choose another --run-dir`,
     exitCode: 3,
   });
+}
+
+/** Whether a run without checkpoints has lost none either, so that `--resume` begins it anew (`beginningOf` in `resume.ts`). */
+function hasSavedNothing(runDir: string): boolean {
+  if (onDisk(runDir, () => listLeft(runDir)).length > 0) return false;
+  const events = join(runDir, runFiles.events);
+  const text = onDisk(events, () => (existsSync(events) ? readFileSync(events, 'utf8') : ''));
+  let checkpoint: string | null = null;
+  for (const line of text.split('\n')) {
+    const event = parseRow(line) as JournalEvent | null;
+    if (event?.event === 'checkpoint') checkpoint = event.path;
+    else if (event?.event === 'launch') checkpoint = event.resumeFrom;
+  }
+  return checkpoint === null;
 }
 
 /** @throws LongscanError E-DISK (exit code 3) when the disk of a folder has less room than needed. */

@@ -16,6 +16,7 @@ export interface TextsToGoOnWith {
  *
  * @param before Of the run's checkpoint; null in one that does not say.
  * @param now Of the same job.
+ * @throws LongscanError E-DATA-READ (exit code 4)
  */
 export function sameTexts(data: JobSpec['data'], before: Texts | null, now: Texts): TextsToGoOnWith {
   if (before === null) {
@@ -25,7 +26,8 @@ export function sameTexts(data: JobSpec['data'], before: Texts | null, now: Text
   try {
     openText(data, before).close();
   } catch (error) {
-    if (!(error instanceof LongscanError)) throw error;
+    // A text that cannot be read is not another one.
+    if (!(error instanceof LongscanError) || error.code === 'E-DATA-READ') throw error;
     const { where, found } = error.parts;
     return {
       texts: now,

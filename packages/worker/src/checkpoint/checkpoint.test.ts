@@ -199,7 +199,7 @@ test('what is there and cannot be read is said so, in an error of its own', asyn
     rmSync(inside);
     symlinkSync(file, inside);
     const error = await failure(() => verifyCheckpoint(saved));
-    assert.is(error.code, 'E-CKPT-CORRUPT', error.message);
+    assert.equal([error.code, error.exitCode], ['E-DISK', 3], error.message);
     assert.ok(error.message.includes(`${inside}: cannot be read (ELOOP)`), error.message);
     rmSync(inside);
     writeFileSync(inside, kept);
@@ -214,6 +214,32 @@ test('what is there and cannot be read is said so, in an error of its own', asyn
     assert.equal([code, exitCode], ['E-DISK', 3]);
     assert.ok(message.includes(`${loop}: cannot be read (ELOOP)`), message);
   }
+});
+
+test('a newer checkpoint that cannot be read for the moment is not passed over', async ({ dir }) => {
+  await save(dir, 10);
+  const newest = await save(dir, 20);
+  for (const [file, target, code] of [
+    // What reading it gives is EIO.
+    ['COMMITTED', '/proc/self/mem', 'EIO'],
+    ['manifest.json', '/proc/self/mem', 'EIO'],
+    ['optimizer.safetensors', 'optimizer.safetensors', 'ELOOP'],
+  ] as const) {
+    const inside = path.join(newest, file);
+    renameSync(inside, path.join(dir, 'kept'));
+    symlinkSync(target, inside);
+    const error = await failure(() => latestValid(dir));
+    assert.is(error.code, 'E-DISK', error.message);
+    assert.ok(error.message.includes(`${inside}: cannot be read (${code})`), error.message);
+    assert.match(error.message, 'or move its checkpoint away');
+    rmSync(inside);
+    // What is no file at all stays as it is: damage.
+    mkdirSync(inside);
+    assert.is((await latestValid(dir)).checkpoint.step, 10);
+    rmSync(inside, { recursive: true });
+    renameSync(path.join(dir, 'kept'), inside);
+  }
+  assert.is((await latestValid(dir)).checkpoint.step, 20);
 });
 
 test('falls back to the newest whole checkpoint and says what it skipped', async ({ dir }) => {

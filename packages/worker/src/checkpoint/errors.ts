@@ -27,19 +27,42 @@ export function corrupt(file: string, found: string, expected?: string, wayOut?:
   });
 }
 
-/** A part of a checkpoint that is there and that the system does not give. */
+/** What lies where a file of a checkpoint should be is not one: damage, which stays. */
+const notAFile: readonly (string | undefined)[] = ['ENOENT', 'ENOTDIR', 'EISDIR'];
+
+/**
+ * A file of a checkpoint that the system does not give: E-DISK, since what it holds may be whole and be read the next time;
+ * E-CKPT-CORRUPT where there is no such file.
+ */
 export function unreadable(file: string, cause: NodeJS.ErrnoException): LongscanError {
-  return corrupt(file, `cannot be read (${cause.code})`);
+  if (notAFile.includes(cause.code)) return corrupt(file, `cannot be read (${cause.code})`);
+  return notRead(file, cause, 'a file that this user may read', 'move its checkpoint away');
 }
 
 /** A folder that cannot be looked into, so that nobody knows which checkpoints there are. */
 export function closedFolder(folder: string, cause: NodeJS.ErrnoException): LongscanError {
+  return notRead(folder, cause, 'a folder that this user may read', 'move it away');
+}
+
+/** By error code; others are a matter of permissions. */
+const remedies: Readonly<Record<string, string>> = {
+  EMFILE: 'raise the limit of open files (ulimit -n)',
+  ENFILE: 'end what holds so many files open on this host',
+  EIO: 'see to the disk or the share that it lies on',
+};
+
+function notRead(
+  where: string,
+  cause: NodeJS.ErrnoException,
+  expected: string,
+  wayOut: string,
+): LongscanError {
   return new LongscanError({
     code: 'E-DISK',
-    where: folder,
+    where,
     found: `cannot be read (${cause.code})`,
-    expected: 'a folder that this user may read',
-    fix: 'change its permissions, or move it away',
+    expected,
+    fix: `${remedies[cause.code ?? ''] ?? 'change its permissions'}, or ${wayOut}`,
     exitCode: 3,
     cause,
   });

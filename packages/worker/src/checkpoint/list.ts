@@ -1,6 +1,6 @@
 import { readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { closedFolder, noCheckpoint, partial } from './errors.js';
+import { closedFolder, noCheckpoint, partial, unreadable } from './errors.js';
 import { committedFile } from './manifest.js';
 
 /** A checkpoint's folder as the file system shows it; nothing in it has been read. */
@@ -36,7 +36,7 @@ export function checkpointsFolder(runDir: string): string {
 
 /**
  * All checkpoints of a run by step, oldest first. Of two folders of one step the replacement comes last. Empty when
- * the run has none. Errors: E-DISK where a folder is there and cannot be read.
+ * the run has none. Errors: E-DISK where a folder, or a file in one, is there and cannot be read.
  */
 export function listCheckpoints(runDir: string): CheckpointEntry[] {
   const rank = ({ dir }: CheckpointEntry) => Number(!dir.endsWith(replacedSuffix));
@@ -87,5 +87,9 @@ function readFolder(folder: string): string[] {
 }
 
 function fileBytes(file: string): number {
-  return statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+  try {
+    return statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+  } catch (cause) {
+    throw unreadable(file, cause as NodeJS.ErrnoException);
+  }
 }

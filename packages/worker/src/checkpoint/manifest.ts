@@ -49,7 +49,7 @@ const manifestSchema = z.strictObject({
 export type Manifest = z.infer<typeof manifestSchema>;
 export type TensorSignature = z.infer<typeof tensorSignatureSchema>;
 
-/** The manifest and its bytes, which COMMITTED vouches for. Errors: E-CKPT-PARTIAL, -CORRUPT, -VERSION. */
+/** The manifest and its bytes, which COMMITTED vouches for. Errors: E-CKPT-PARTIAL, -CORRUPT, -VERSION; E-DISK. */
 export async function readManifest(dir: string): Promise<{ manifest: Manifest; bytes: Buffer }> {
   const file = path.join(dir, manifestFile);
   const bytes = await readFile(file).catch((cause: NodeJS.ErrnoException) => {

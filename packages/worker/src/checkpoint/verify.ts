@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
-import type { LongscanError } from '@longscan/kernels';
-import { corrupt, noCheckpoint, none, partial, unreadable } from './errors.js';
+import { LongscanError } from '@longscan/kernels';
+import { closedFolder, corrupt, noCheckpoint, none, partial, unreadable } from './errors.js';
 import { type CheckpointEntry, checkpointName, listCheckpoints, stepOfName } from './list.js';
 import {
   committedFile,
@@ -17,11 +17,12 @@ import {
 /**
  * Reads a whole checkpoint and compares it with its manifest, and the manifest with COMMITTED and with the step that the
  * folder is named for. Returns the manifest.
- * Errors: E-CKPT-NONE, -PARTIAL, -CORRUPT, -VERSION, each naming the file and what it should have been.
+ * Errors: E-CKPT-NONE, -PARTIAL, -CORRUPT, -VERSION, each naming the file and what it should have been;
+ * E-DISK where a file is there and cannot be read.
  */
 export async function verifyCheckpoint(dir: string): Promise<Manifest> {
   const names = await readdir(dir).catch((cause: NodeJS.ErrnoException) => {
-    if (cause.code !== 'ENOENT' && cause.code !== 'ENOTDIR') throw unreadable(dir, cause);
+    if (cause.code !== 'ENOENT' && cause.code !== 'ENOTDIR') throw closedFolder(dir, cause);
     const found = cause.code === 'ENOENT' ? 'no such folder' : 'a file';
     throw none(dir, found, 'name the folder of a checkpoint, as in runs/latest/checkpoints/step-000500');
   });
@@ -49,14 +50,18 @@ export interface LatestValid {
   readonly skipped: readonly { readonly dir: string; readonly error: LongscanError }[];
 }
 
-/** Looks for it from the newest back. When none is whole, throws the newest one's error. */
+/**
+ * Looks for it from the newest back. When none is whole, throws the newest one's error. Only what a checkpoint holds is a reason to
+ * pass it over: one that cannot be read (E-DISK) may be whole, and going on from an older one would set it aside.
+ */
 export async function latestValid(runDir: string): Promise<LatestValid> {
   const skipped: { dir: string; error: LongscanError }[] = [];
   for (const checkpoint of listCheckpoints(runDir).reverse()) {
     try {
       return { checkpoint, manifest: await verifyCheckpoint(checkpoint.dir), skipped };
     } catch (error) {
-      skipped.push({ dir: checkpoint.dir, error: error as LongscanError });
+      if (!(error instanceof LongscanError) || !error.code.startsWith('E-CKPT-')) throw error;
+      skipped.push({ dir: checkpoint.dir, error });
     }
   }
   throw skipped[0]?.error ?? noCheckpoint(runDir);

@@ -132,7 +132,7 @@ test('documents that start elsewhere ~> seen, be it between the stretches that a
     writeFileSync(path, changed);
   };
   const options = optionsOf({ separator: chapter });
-  at(50_000_0);
+  at(500_000);
   const { texts } = opened(options);
   const sampled = texts.path.sha256;
   // Of 64 stretches of 16 KiB: 31,000 bytes of no stretch follow each.

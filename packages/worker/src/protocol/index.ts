@@ -85,7 +85,7 @@ export {
   type Slice,
   type SumTrace,
 } from './plan.js';
-export { type TextIdentity, type Texts, textsSchema } from './texts.js';
+export type { TextIdentity, Texts } from './texts.js';
 export {
   type TraceHeader,
   traceFolder,

@@ -64,10 +64,8 @@ __device__ inline void fillGates(PairPanel c, const float* from, int64_t pitch, 
   }
 }
 
-/// Gates in `c` become sums in log2 from `first` on; a thread has one channel of a sub-chunk. meet(): a
-/// barrier of these threads.
-template <typename Meet>
-__device__ inline void sumGates(PairPanel c, SubDecays subs, int thread, float first, Meet&& meet) {
+/// Gates in `c` become sums in log2; a thread of the block has one channel of a sub-chunk.
+__device__ inline void sumGates(PairPanel c, SubDecays subs, int thread) {
   static_assert(diagonalThreads == 64 * numSubs, "a channel of a sub-chunk each");
   constexpr float log2e = 1.4426950408889634f;
   const int channel = thread % 64, own = thread / 64;
@@ -77,8 +75,8 @@ __device__ inline void sumGates(PairPanel c, SubDecays subs, int thread, float f
 #pragma unroll
   for (int i = 0; i < subTokens; i++) sums[i] = sum += sums[i] * log2e;
   subs.totals(own)[channel] = sum;
-  meet();
-  float before = first, all = first;
+  __syncthreads();
+  float before = 0.0f, all = 0.0f;
 #pragma unroll
   for (int sub = 0; sub < numSubs; sub++) {
     if (sub == own) before = all;
@@ -88,7 +86,7 @@ __device__ inline void sumGates(PairPanel c, SubDecays subs, int thread, float f
   for (int i = 0; i < subTokens; i++) c.at(subTokens * own + i, channel) = before + sums[i];
   subs.starts(own)[channel] = before;
   if (own == 0) subs.starts(numSubs)[channel] = all;
-  meet();
+  __syncthreads();
 }
 
 /// Behind `sumGates`: whether all channels of the piece are mild. Each warp looks at all of them.

@@ -65,10 +65,13 @@ class SteepChannels {
 
   /// Adds the products with the keys up to each row, of the same channels.
   __device__ void addTo(Sums& scores, int first) const {
-    // No row decays further than the last one. Of gates that are not numbers, too.
-    const float2 end = starts.pairAt(sub + 1, 2 * at.lane), start = starts.pairAt(sub, 2 * at.lane);
-    if (__all_sync(~0u, fminf(end.x, end.y) >= mildest)) return;
-    const bool deep = !__all_sync(~0u, fminf(end.x - start.x, end.y - start.y) >= 2 * deepest);
+    // No row decays further than the last one. Sums that are not numbers count as steep.
+    const float2 end = starts.pairAt(sub + 1, 2 * at.lane);
+    if (__all_sync(~0u, end.x >= mildest && end.y >= mildest)) return;
+    // The same number that rows are asked for: a difference of ends, rounded, may not be as far down as the
+    // sum is.
+    const float2 last = sumsAt(subTokens * sub + subTokens - 1, 2 * at.lane);
+    const bool deep = !__all_sync(~0u, last.x >= 2 * deepest && last.y >= 2 * deepest);
 #pragma unroll 1
     for (int own = at.pairOf; own < EndKeys::channels; own += 8) addUnit(scores, first, own);
     if (deep) addDeepTo(scores, first);

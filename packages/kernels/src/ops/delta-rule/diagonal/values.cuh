@@ -36,7 +36,7 @@ class DiagonalValues : protected DiagonalGradientBlock {
     prefetchStates(piece, 64);
     waitForCopies<2>();
     __syncthreads();
-    sumGates(c(), subs(), threadAnew(), 0.0f, [] { __syncthreads(); });
+    sumGates(c(), subs(), threadAnew());
     if (const int thread = threadAnew(); thread < 64)
       floats(Layout::gamma)[thread] = exp2Fast(subs().starts(numSubs)[thread]);
     Sums weight;  // of scores, or of products of keys
