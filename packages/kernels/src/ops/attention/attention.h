@@ -8,7 +8,7 @@
 namespace longscan {
 
 /// Softmax attention of T queries over S keys; every query sees one contiguous range of keys, which only
-/// moves forward with the query (see `keyRange`), and with `kSelf` one more key of its own. All row-major.
+/// moves forward with the query (see `seenKeys`), and with `kSelf` one more key of its own. All row-major.
 template <typename Real>
 struct Attention {
   int64_t B, T, H;  // H query heads

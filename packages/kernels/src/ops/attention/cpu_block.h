@@ -5,6 +5,7 @@
 
 #include "../../core/tile.h"
 #include "attention.h"
+#include "key_range.h"
 
 namespace longscan {
 namespace LONGSCAN_LEVEL {
@@ -14,48 +15,14 @@ namespace {
 constexpr int Q = attentionQueries;
 constexpr int N = attentionKeys;
 
-/// Keys [first, end).
-struct KeyRange {
-  int64_t first, end;
-};
-
-/// Rounded down, below zero too.
-inline int64_t floorDivide(int64_t a, int64_t b) {
-  return a >= 0 ? a / b : -((b - 1 - a) / b);
-}
-
-template <typename Real>
-inline KeyRange keyRange(const Attention<Real>& c, int64_t b, int64_t t) {
-  const int64_t index = c.keyOffset + t;
-  const int64_t position = c.positions == nullptr ? index : c.positions[b * c.T + t];
-  const int64_t start = index - position;  // of the document; it may begin before the first key
-  int64_t first = start, end = index + 1;
-  if (c.chunk > 0) {
-    // The document's first chunk ends at start + chunk - 1, the others follow `chunk` apart: one slot each.
-    first = floorDivide(start + c.chunk - 1, c.chunk);
-    end = first + position / c.chunk;
-  } else if (c.window > 0 && first < index + 1 - c.window) {
-    first = index + 1 - c.window;
-  }
-  if (c.after != nullptr) {
-    end += c.after[b * c.T + t];
-    if (c.window > 0 && end > index + c.window) end = index + c.window;
-  }
-  // Positions come from memory: whatever they say, no key outside of [0, S) is touched.
-  if (first < 0) first = 0;
-  if (first > c.S) first = c.S;
-  if (end > c.S) end = c.S;
-  return {first, end < first ? first : end};
-}
-
 /// Queries [token, token + numQueries) of one head.
 template <typename Real>
 struct QueryBlock {
   const Attention<Real>& call;
   int64_t b, h, token;
   int numQueries;
-  KeyRange keys;  // of all of them
-  KeyRange ranges[Q];
+  SeenKeys keys;  // of all of them
+  SeenKeys ranges[Q];
 
   QueryBlock(const Attention<Real>& c, int64_t batch, int64_t head, int64_t first)
       : call(c),
@@ -64,7 +31,7 @@ struct QueryBlock {
         token(first),
         numQueries(static_cast<int>(c.T - first < Q ? c.T - first : Q)) {
     for (int i = 0; i < Q; i++) {
-      ranges[i] = i < numQueries ? keyRange(c, b, token + i) : KeyRange{0, 0};
+      ranges[i] = i < numQueries ? seenKeys(c, b, token + i) : SeenKeys{0, 0};
       if (i == 0) keys = ranges[0];
       if (i < numQueries && ranges[i].first < keys.first) keys.first = ranges[i].first;
       if (i < numQueries && ranges[i].end > keys.end) keys.end = ranges[i].end;

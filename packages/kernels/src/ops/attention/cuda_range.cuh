@@ -1,6 +1,7 @@
 #pragma once
 
 #include "cuda.h"
+#include "key_range.h"
 
 namespace longscan {
 
@@ -11,31 +12,9 @@ struct KeyRange {
   __device__ bool empty() const { return first >= end; }
 };
 
-__device__ inline int64_t floorDivide(int64_t a, int64_t b) {
-  return a >= 0 ? a / b : -((b - 1 - a) / b);
-}
-
-/// The keys that query t of batch row b sees; positions come from memory: whatever they say, they lie in [0,
-/// S).
 __device__ inline KeyRange keyRange(const LongscanAttention& c, int64_t b, int64_t t) {
-  const int64_t index = c.keyOffset + t;
-  const int64_t position = c.positions == nullptr ? index : c.positions[b * c.T + t];
-  const int64_t start = index - position;  // of the document; it may begin before the first key
-  int64_t first = start, end = index + 1;
-  if (c.chunk > 0) {
-    // The document's first chunk ends at start + chunk - 1, the others follow `chunk` apart: one slot each.
-    first = floorDivide(start + c.chunk - 1, c.chunk);
-    end = first + position / c.chunk;
-  } else if (c.window > 0) {
-    first = max(first, index + 1 - c.window);
-  }
-  if (c.after != nullptr) {
-    end += c.after[b * c.T + t];
-    if (c.window > 0) end = min(end, index + c.window);
-  }
-  first = min(max(first, int64_t{0}), c.S);
-  end = max(min(end, c.S), first);
-  return {static_cast<int>(first), static_cast<int>(end)};
+  const SeenKeys seen = seenKeys(c, b, t);
+  return {static_cast<int>(seen.first), static_cast<int>(seen.end)};
 }
 
 }  // namespace longscan
