@@ -104,7 +104,8 @@ test('one that cannot be read ~> E-DATA-READ, not that it has changed', ({ text 
   };
   syncBuiltinESMExports();
   try {
-    assert.throws(() => sameTexts(data, now, now), /E-DATA-READ.*cannot be read \(EIO\)/);
+    const grown = { ...now, path: { ...now.path, bytes: now.path.bytes + 1 } };
+    assert.throws(() => sameTexts(data, now, grown), /E-DATA-READ.*cannot be read \(EIO\)/);
   } finally {
     fs.readSync = readSync;
     syncBuiltinESMExports();

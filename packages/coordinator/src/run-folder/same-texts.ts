@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { openText } from '@longscan/worker/data';
 import { type JobSpec, LongscanError, type TextIdentity, type Texts } from '@longscan/worker/protocol';
 
@@ -23,6 +24,8 @@ export function sameTexts(data: JobSpec['data'], before: Texts | null, now: Text
     const message = `its checkpoint, of an earlier version, does not say which text the run has learned from: it goes on with ${data.path} as it is now`;
     return { texts: now, incident: { code: 'W-DATA-UNKNOWN', message }, change: null };
   }
+  // They have been read to know them: a second time only where something differs.
+  if (isDeepStrictEqual(before, now)) return { texts: before, incident: null, change: null };
   try {
     openText(data, before).close();
   } catch (error) {
