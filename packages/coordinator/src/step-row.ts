@@ -43,6 +43,7 @@ export interface StepRow {
   /** Of AdamW. */
   readonly moments: 'f32' | 'bf16';
   readonly recompute: boolean | 'cheap';
+  readonly recomputedBlocks: number | 'all';
   readonly timeSlice: number;
   readonly keptMlps: number;
   readonly numParameters: number;
@@ -114,7 +115,8 @@ export function stepRow(
   return {
     ...{ job, B: data.batchSize, T: data.sequenceLength, mesh, strategy },
     ...{ precision: model.precision, moments: optimizer.moments },
-    ...{ recompute: model.recompute, timeSlice: model.timeSlice, keptMlps: model.keptMlps },
+    ...{ recompute: model.recompute, recomputedBlocks: model.recomputedBlocks },
+    ...{ timeSlice: model.timeSlice, keptMlps: model.keptMlps },
     ...{ numParameters: first.numParameters, numLayers: model.numLayers },
     ...{ numWarmUps, numSteps: laps.length, laps, medianMs: at(0.5), lowMs: at(0.05), highMs: at(0.95) },
     coreMs: first.coreMs,
@@ -158,7 +160,7 @@ const partNames: Readonly<Record<StepPart, string>> = {
 /** What is said of `model.recompute`. */
 const recomputing: Readonly<Record<string, string>> = {
   false: '',
-  cheap: ', recomputing norms and activations',
+  cheap: ', recomputing norms and activations of blocks',
   true: ', recomputing blocks',
 };
 
@@ -174,6 +176,7 @@ export function formatStepRow(row: StepRow): string {
   const outputs = row.keptMlps > 0 ? ` (MLPs kept: ${row.keptMlps})` : '';
   const memory =
     recomputing[String(row.recompute)] +
+    (row.recomputedBlocks === 'all' ? '' : ` (the first ${row.recomputedBlocks})`) +
     (row.timeSlice > 0 ? `, in time slices of ${row.timeSlice}${outputs}` : '');
   const lines = [
     `${row.job ?? 'defaults'}: ${row.numLayers} layers, ${formatCount(row.numParameters)} parameters, ${row.precision}${moments}${memory}; ${row.B} x ${row.T} tokens a step`,

@@ -101,8 +101,13 @@ test('bench step: time slices are named, and do not count as work of the model',
   assert.is(sliced.timeSlice, 32);
   assert.is(sliced.flopsByModel, whole.flopsByModel);
   assert.ok(sliced.peakBytes < whole.peakBytes);
-  const { stdout } = bench([...sets([...small, 'model.timeSlice=32', 'model.keptMlps=1']), ...few]);
-  assert.match(stdout, /, f32, in time slices of 32 \(MLPs kept: 1\); 1 x 100 tokens a step\n/);
+  const kept = ['model.timeSlice=32', 'model.keptMlps=1'];
+  const cheap = ['model.recompute=cheap', 'model.recomputedBlocks=1'];
+  const { stdout } = bench([...sets([...small, ...kept, ...cheap]), ...few]);
+  assert.match(
+    stdout,
+    /, f32, recomputing norms and activations of blocks \(the first 1\), in time slices of 32 \(MLPs kept: 1\); 1 x 100 tokens a step\n/,
+  );
 });
 
 test('bench step --trace: a file a rank and all of them in one, as of a training run; the same exposed communication', () => {

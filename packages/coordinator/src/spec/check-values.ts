@@ -1,5 +1,6 @@
 import { checkDeviceKeys } from './check-device-keys.js';
 import { checkObjectiveKeys } from './check-objective-keys.js';
+import { checkRecompute } from './check-recompute.js';
 import type { SchemaChecked } from './check-schema.js';
 import { checkTimeSlice } from './check-time-slice.js';
 import { checkTrace } from './check-trace.js';
@@ -37,6 +38,7 @@ export function checkValues(
   }
   checkDocuments(job.data, merged, problems);
   checkObjectiveKeys({ job }, merged, problems);
+  checkRecompute({ job }, merged, problems);
   checkTimeSlice({ job }, merged, problems);
   checkDeviceKeys({ job }, merged, problems);
   if (job.job.deterministic && job.parallel.zero > 0) {
@@ -55,15 +57,6 @@ export function checkValues(
       found: `"${job.parallel.gradientBucket}" with job.deterministic = true, which sums all gradients at once`,
       expected: '"auto"',
       fix: 'leave parallel.gradientBucket out, or job.deterministic = false',
-    });
-  }
-  if (job.job.deterministic && job.model.recompute === 'cheap') {
-    problems.add({
-      code: 'E-CFG-VALUE',
-      where: merged.placeOf(['model', 'recompute']),
-      found: '"cheap" with job.deterministic = true, which keeps every output',
-      expected: 'false or true',
-      fix: 'model.recompute = true, or job.deterministic = false',
     });
   }
   const numByteValues = 256;

@@ -56,7 +56,7 @@ export function createModel(
   const head = spec.tieEmbeddings
     ? firstRows(table, vocabSize)
     : source.parameter({ name: 'head', shape: [vocabSize, D], init, isRounded: true, block: layers.length });
-  device.remakesCheapOutputs = spec.recompute === 'cheap';
+  const numRecomputed = numRecomputedBlocks(spec);
   /** Block by block, each on what the one before it gives. */
   const runBlocks = (tokens: Tensor, run: (block: Block, x: Residual, place: BlockPlace) => Residual) => {
     source.beforeBlock?.(beforeAll);
@@ -65,6 +65,8 @@ export function createModel(
     try {
       blocks.forEach((block, index) => {
         source.beforeBlock?.(index);
+        // What follows the last block, the last norm, goes with it.
+        device.remakesCheapOutputs = spec.recompute === 'cheap' && index < numRecomputed;
         const before = x;
         x = device.scope(() => run(block, before, { index, shared }));
         // The block's own stream is their sum: what its backward pass needs of them the tape holds.
@@ -76,7 +78,6 @@ export function createModel(
     }
     return x;
   };
-  const run = spec.recompute === true ? runRecomputed : runKept;
   return {
     head,
     objective,
@@ -90,15 +91,25 @@ export function createModel(
       });
     },
     forward(tokens, contexts, outputs) {
-      const { stream, branch } = runBlocks(tokens, (block, x, place) =>
-        run(block, x, contexts, place, outputs),
-      );
+      const { stream, branch } = runBlocks(tokens, (block, x, place) => {
+        const run = spec.recompute === true && place.index < numRecomputed ? runRecomputed : runKept;
+        return run(block, x, contexts, place, outputs);
+      });
       source.beforeBlock?.(blocks.length);
       return branch === null
         ? rmsNorm({ x: stream, weight: norm }, normEps)
         : residualNorm({ x: stream, branch, weight: norm }, normEps).normed;
     },
   };
+}
+
+/**
+ * How many blocks, from the first one, `spec.recompute` is for. The first ones: when their backward pass needs room for what it
+ * computes again, what the later ones kept is gone.
+ */
+function numRecomputedBlocks({ recompute, recomputedBlocks, numLayers }: JobSpec['model']): number {
+  if (recompute === false) return 0;
+  return recomputedBlocks === 'all' ? numLayers : recomputedBlocks;
 }
 
 /** The first rows of a parameter as one of its own, with their part of its gradient. */

@@ -12,10 +12,12 @@ const numSteps = 3;
 const mixers = ['gla', 'lightning', 'linear-attention', 'rat', 'simple-gla', 'softmax-attention'];
 const layers = [...mixers, ...mixers];
 
-function specOf(recompute: JobSpec['model']['recompute']): JobSpec {
+type Recompute = Pick<JobSpec['model'], 'recompute'> & Partial<Pick<JobSpec['model'], 'recomputedBlocks'>>;
+
+function specOf(recompute: Recompute): JobSpec {
   return jobSpecSchema.parse({
     model: {
-      ...{ dModel: 32, numLayers: layers.length, numHeads: 2, vocabSize: 40, mlp: 64, recompute },
+      ...{ dModel: 32, numLayers: layers.length, numHeads: 2, vocabSize: 40, mlp: 64, ...recompute },
       layers: layers.map((use) => ({ use, options: {}, file: null })),
     },
     data: { path: 'unused', sequenceLength: 3 * sliceLength },
@@ -36,7 +38,7 @@ function batchOf(step: number, rank: number, isPacked: boolean): Batch {
 }
 
 /** Three ranks, three steps: what every rank saw, the weights, and the highest memory of rank 1. */
-async function train(recompute: JobSpec['model']['recompute'], strategy: string, isPacked: boolean) {
+async function train(recompute: Recompute, strategy: string, isPacked: boolean) {
   const spec = specOf(recompute);
   const lengths = [sliceLength, sliceLength, sliceLength];
   const ranks = await openTrainingRanks(spec, { lengths, strategy });
@@ -59,7 +61,10 @@ async function train(recompute: JobSpec['model']['recompute'], strategy: string,
 for (const strategy of ['ring', 'all-gather', 'all-scan']) {
   for (const isPacked of [false, true]) {
     test(`recompute ~> ${strategy}, packed ${isPacked}: the same bits and bytes sent, less memory`, async () => {
-      const [kept, again] = [await train(false, strategy, isPacked), await train(true, strategy, isPacked)];
+      const [kept, again] = [
+        await train({ recompute: false }, strategy, isPacked),
+        await train({ recompute: true }, strategy, isPacked),
+      ];
       // Losses, gradient norms, bytes of each direction, on each rank.
       assert.equal(again.steps, kept.steps);
       assert.equal(again.weights, kept.weights);
@@ -72,9 +77,9 @@ for (const strategy of ['ring', 'all-gather', 'all-scan']) {
 
 test('recompute ~> norms and activations alone: the same bits, memory between keeping all and blocks', async () => {
   const [kept, cheap, blocks] = [
-    await train(false, 'all-scan', true),
-    await train('cheap', 'all-scan', true),
-    await train(true, 'all-scan', true),
+    await train({ recompute: false }, 'all-scan', true),
+    await train({ recompute: 'cheap' }, 'all-scan', true),
+    await train({ recompute: true }, 'all-scan', true),
   ];
   assert.equal(cheap.steps, kept.steps);
   assert.equal(cheap.weights, kept.weights);
@@ -83,9 +88,33 @@ test('recompute ~> norms and activations alone: the same bits, memory between ke
   assert.is(cheap.leakedBytes, 0);
 });
 
+for (const recompute of ['cheap', true] as const) {
+  test(`recompute ${recompute} ~> of the first blocks: the same bits, memory between none and all`, async () => {
+    const [none, some, most, all] = [
+      await train({ recompute: false }, 'all-scan', true),
+      await train({ recompute, recomputedBlocks: 4 }, 'all-scan', true),
+      await train({ recompute, recomputedBlocks: 9 }, 'all-scan', true),
+      await train({ recompute }, 'all-scan', true),
+    ];
+    for (const { steps, weights, leakedBytes } of [some, most]) {
+      assert.equal(steps, none.steps);
+      assert.equal(weights, none.weights);
+      assert.is(leakedBytes, 0);
+    }
+    assert.ok(all.peakBytes < most.peakBytes);
+    assert.ok(most.peakBytes < some.peakBytes);
+    assert.ok(some.peakBytes < none.peakBytes);
+    const whole = await train({ recompute, recomputedBlocks: layers.length }, 'all-scan', true);
+    assert.is(whole.peakBytes, all.peakBytes);
+  });
+}
+
 test('recompute ~> the planner sees its memory and its work, and each scan once', async () => {
   const sizes = { numSequences: 2, sliceLength };
-  const [kept, again] = [await traceModel(specOf(false), sizes), await traceModel(specOf(true), sizes)];
+  const [kept, again] = [
+    await traceModel(specOf({ recompute: false }), sizes),
+    await traceModel(specOf({ recompute: true }), sizes),
+  ];
   assert.equal(again.recurrences, kept.recurrences);
   assert.ok(again.activationBytes < 0.3 * kept.activationBytes);
   assert.ok(again.flopsPerToken > 1.2 * kept.flopsPerToken && again.flopsPerToken < 1.5 * kept.flopsPerToken);

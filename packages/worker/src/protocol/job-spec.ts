@@ -73,6 +73,8 @@ const modelKeys = {
     .union([z.boolean(), z.literal('cheap')])
     .describe('false, "cheap" or true')
     .default(false),
+  /** How many blocks, from the first one, that is for: the rest keep everything, in memory that is left. */
+  recomputedBlocks: z.union([count, z.literal('all')]).default('all'),
   /**
    * Tokens of a sequence whose activations are kept at once: a step runs the sequence slice by slice, forward for the states
    * between slices and back again, so that memory does not grow with its length. Gradients are those of the whole; 0: all at
@@ -295,6 +297,8 @@ export const resumableKeys: readonly string[] = [
   'job.steps',
   'job.trace',
   'model.precision',
+  'model.recompute',
+  'model.recomputedBlocks',
   'model.timeSlice',
   'model.keptMlps',
   'device',

@@ -47,7 +47,21 @@ function recomputing(job: JobSpec): Change[] {
     ...(recompute === false && !job.job.deterministic ? (['cheap'] as const) : []),
     ...(recompute !== true && timeSlice === 0 ? [true] : []),
   ];
-  return values.map((value) => withModel(job, 'recompute', value));
+  const blocks = recomputedBlocks(job);
+  const all = blocks.at(-1);
+  const stronger = values.map((value) => {
+    const { text, jobSpec } = withModel(all?.jobSpec ?? job, 'recompute', value);
+    return { text: all === undefined ? text : `${text} with ${all.text}`, jobSpec };
+  });
+  return [...blocks, ...stronger];
+}
+
+/** More of them, up to all, where only some are. */
+function recomputedBlocks(job: JobSpec): Change[] {
+  const { recomputedBlocks, numLayers } = job.model;
+  if (recomputedBlocks === 'all' || recomputedBlocks === numLayers) return [];
+  const more = [...doublings(recomputedBlocks, numLayers - 1), 'all' as const];
+  return more.map((value) => withModel(job, 'recomputedBlocks', value));
 }
 
 function fewerKept(job: JobSpec): Change[] {

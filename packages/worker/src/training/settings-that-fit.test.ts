@@ -38,6 +38,20 @@ test('changes ~> kind by kind, the mildest first', () => {
   ]);
 });
 
+test('changes ~> blocks of which some are recomputed: more of them, then all in a stronger way', () => {
+  const model = { numLayers: 5, recompute: 'cheap', recomputedBlocks: 1 };
+  assert.equal(textsOf(jobOf({ model }))[1], [
+    'model.recomputedBlocks = 2',
+    'model.recomputedBlocks = 4',
+    'model.recomputedBlocks = "all"',
+    'model.recompute = true with model.recomputedBlocks = "all"',
+  ]);
+  assert.equal(textsOf(jobOf({ model: { ...model, recompute: true, recomputedBlocks: 4 } }))[1], [
+    'model.recomputedBlocks = "all"',
+  ]);
+  assert.equal(textsOf(jobOf({ model: { ...model, recomputedBlocks: 5 } }))[1], ['model.recompute = true']);
+});
+
 test('changes ~> none that a job refuses', () => {
   const [microBatches, recomputing, , timeSlices, sharded] = textsOf(
     jobOf({
