@@ -69,7 +69,10 @@ export function runOnRanks(
 }
 
 /** A task for all ranks of a plan that leaves no run behind. */
-export type RankTask = Extract<Task, { kind: 'bench-step' | 'bench-collectives' | 'probe-links' }>;
+export type RankTask = Extract<
+  Task,
+  { kind: 'bench-step' | 'bench-collectives' | 'bench-recurrences' | 'probe-links' }
+>;
 
 /** What an assignment says beside its task. */
 interface TaskSurroundings {

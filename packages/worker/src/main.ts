@@ -17,6 +17,7 @@ const tasks: Readonly<Record<Task['kind'], () => Promise<RunTask>>> = {
   'bench-kernels': async () => (await import('./bench/kernels.js')).runBenchKernels,
   'bench-step': async () => (await import('./bench/step.js')).runBenchStep,
   'bench-collectives': async () => (await import('./bench/collectives.js')).runBenchCollectives,
+  'bench-recurrences': async () => (await import('./bench/recurrences.js')).runBenchRecurrences,
   'probe-links': async () => (await import('./bench/probe-links.js')).runProbeLinks,
   'layers-check': async () => (await import('./layers-check.js')).runLayersCheck,
 };

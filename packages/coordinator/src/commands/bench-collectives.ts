@@ -1,21 +1,16 @@
 import { resolve } from 'node:path';
-import {
-  type JobSpec,
-  LongscanError,
-  type MeasuredTransition,
-  measuredTransitions,
-} from '@longscan/worker/protocol';
+import { type MeasuredTransition, measuredTransitions } from '@longscan/worker/protocol';
 import { assumedFabric } from '../fabric/load-fabric.js';
 import { bundleLayers, withBundleFiles } from '../run-folder/bundle-layer.js';
 import { writeFileOnDisk } from '../run-folder/on-disk.js';
-import { loadJob } from '../spec/index.js';
+import { usage } from './bench-shapes.js';
 import { byteSize, byteSizes } from './byte-options.js';
 import { defineCommand } from './command.js';
+import { groupOptions, groupPositionals, jobOfGroup } from './group-job.js';
 import { interruptible } from './interruptible.js';
-import { place, setOption, wholeNumber } from './options.js';
+import { place, wholeNumber } from './options.js';
 import { requireWritable } from './writable-file.js';
 
-const usualRanks = 2;
 const usualBytes = { min: 8, max: 64 * 2 ** 20 };
 /** From one size to the next. */
 const sizeFactor = 8;
@@ -23,16 +18,9 @@ const sizeFactor = 8;
 export default defineCommand({
   name: 'bench collectives',
   summary: 'time messages, collectives and whole SP strategies between ranks, and fit what their links cost',
-  positionals: {
-    job: {
-      type: 'string',
-      describe: `job file whose ranks are measured; default: ${usualRanks} ranks on this machine`,
-    },
-  },
+  positionals: groupPositionals,
   options: {
-    set: setOption,
-    sp: wholeNumber('--sp', 'ranks of a sequence, in place of parallel.sp', 65_536),
-    device: { type: 'string', nargs: 1, choices: ['cpu', 'cuda'], describe: 'where; default: as in the job' },
+    ...groupOptions,
     sizes: byteSizes('--sizes', 'bytes to measure, such as 8,64K,2M'),
     'min-bytes': byteSize('--min-bytes', `smallest size, ${sizeFactor} times as much each time; default: 8`),
     'max-bytes': byteSize('--max-bytes', 'largest size; default: 64M'),
@@ -56,7 +44,7 @@ export default defineCommand({
       numRounds: args.rounds,
     } as const;
     if (args.save !== undefined) requireWritable('--save', args.save);
-    const jobSpec = await jobOf(args);
+    const jobSpec = await jobOfGroup(args);
     const { planJob } = await import('../plan/index.js');
     const { measureGroup } = await import('../collectives/measure-group.js');
     const { fabricFileOf } = await import('../collectives/measured.js');
@@ -92,39 +80,4 @@ function sizesOf({ sizes, 'min-bytes': min, 'max-bytes': max }: SizeArgs): numbe
   const range: number[] = [];
   for (let bytes = first; bytes < last; bytes *= sizeFactor) range.push(bytes);
   return [...range, last];
-}
-
-interface JobArgs {
-  readonly job: string | undefined;
-  readonly sp: number | undefined;
-  readonly device: string | undefined;
-  readonly set: readonly string[];
-}
-
-/** The job whose ranks are measured. Its text is not looked for. */
-async function jobOf({ job, sp, device, set }: JobArgs): Promise<JobSpec> {
-  if (sp === 0) throw usage('--sp', '0', 'at least one rank', '--sp 2');
-  const numRanks = sp ?? (job === undefined ? usualRanks : undefined);
-  // A slice needs a chunk of 64 tokens, whatever is done with it.
-  const links = { data: { path: 'no text', sequenceLength: 64 * (numRanks ?? 1) } };
-  const overrides = [
-    ...(numRanks === undefined ? [] : [`parallel.sp=${numRanks}`]),
-    ...set,
-    ...(device === undefined ? [] : [`device.kind=${device}`]),
-  ];
-  const { jobSpec } = await loadJob(job ?? links, { overrides, readsText: false });
-  if (jobSpec.parallel.sp * jobSpec.parallel.dp > 1) return jobSpec;
-  throw usage(
-    sp === undefined ? 'parallel.sp' : '--sp',
-    'one rank, which has no links',
-    'two or more',
-    '--sp 2',
-  );
-}
-
-function usage(where: string, found: string, expected: string, fix?: string): LongscanError {
-  return new LongscanError({
-    ...{ code: 'E-CLI-USAGE', where, found, expected, exitCode: 2 },
-    ...(fix === undefined ? {} : { fix }),
-  });
 }

@@ -19,6 +19,7 @@ const contract = [
   'layers new <file> --json',
   'bench kernels --device --op --shape --dtype --beside --rounds --json',
   'bench collectives <job> --set --sp --device --sizes --min-bytes --max-bytes --transition --rounds --save --json',
+  'bench recurrences <job> --set --sp --device --op --shape --dtype --strategy --rounds --json',
   'bench step <job> --set --device --steps --warmup --trace --out --save --json',
   'scale <job> --sp --mode --lengths --out --steps --warmup --repeats --compute --again --set --json',
   'simulate <job> --sp --mode --strategy --fabric --compute --out --papers --set --json',

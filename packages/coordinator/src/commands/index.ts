@@ -1,5 +1,6 @@
 import benchCollectives from './bench-collectives.js';
 import benchKernels from './bench-kernels.js';
+import benchRecurrences from './bench-recurrences.js';
 import benchStep from './bench-step.js';
 import ckptLs from './ckpt-ls.js';
 import ckptVerify from './ckpt-verify.js';
@@ -35,6 +36,7 @@ export const commands: readonly Command[] = [
   layersNew,
   benchKernels,
   benchCollectives,
+  benchRecurrences,
   benchStep,
   scale,
   simulate,

@@ -1,8 +1,5 @@
-import { readdirSync } from 'node:fs';
-import { basename } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { Communicator } from '@longscan/kernels';
-import { loadStrategy } from '../load-strategy.js';
+import { installedStrategies } from '../load-strategy.js';
 import type { Task } from '../protocol/assignment.js';
 import type { CollectiveTimes } from '../protocol/collectives.js';
 import type { RankContext } from '../rank-context.js';
@@ -99,13 +96,4 @@ async function* measureSize(
   } finally {
     problem.release();
   }
-}
-
-/** Every strategy of the sp folder, by name: the listing is the register. */
-async function installedStrategies(): Promise<Strategy[]> {
-  const names = readdirSync(fileURLToPath(new URL('../sp/', import.meta.url)))
-    .filter((file) => /^[a-z0-9-]+\.js$/.test(file))
-    .map((file) => basename(file, '.js'))
-    .sort();
-  return Promise.all(names.map(loadStrategy));
 }

@@ -13,6 +13,7 @@ import { type Ceilings, measureCeilings } from './ceilings.js';
 import { lengthThatFits } from './length-that-fits.js';
 import { machineOf } from './machine.js';
 import { measure, measureGraph, type Times } from './measure.js';
+import { likeOutput, type Pass, passes, runPass, tensorsOf } from './passes.js';
 import { type RecurrenceCase, recurrenceCases } from './recurrence-cases.js';
 
 type BenchTask = Extract<Task, { kind: 'bench-kernels' }>;
@@ -57,10 +58,10 @@ async function benchRecurrence(
   let made: Tensor[] = [];
   try {
     const problem = device.scope(() => recurrenceCases[name](device, shape, dtype));
-    made = Object.values(problem.inputs).filter((tensor) => tensor !== null);
+    made = tensorsOf(problem);
     const rows: Row[] = [];
-    for (const pass of ['forward', 'both'] as const) {
-      const run = () => (pass === 'forward' ? runForward(device, problem) : runBoth(device, problem));
+    for (const pass of passes) {
+      const run = () => runPass(device, pass, problem, () => outputOf(problem));
       const work = workOf(device, problem, pass, run);
       const inUseBefore = device.memory({ resetPeak: true }).inUseBytes;
       const times = await measure(device, numRounds, run);
@@ -105,8 +106,7 @@ function describeShortage(
 ): string {
   const T = lengthThatFits(device, shape, (short) => {
     const problem = recurrenceCases[name](device, short, dtype);
-    runForward(device, problem);
-    runBoth(device, problem);
+    for (const pass of passes) runPass(device, pass, problem, () => outputOf(problem));
   });
   if (T === null) return error.message;
   const { B, H, K, V } = shape;
@@ -120,23 +120,6 @@ function outputOf({ op, inputs }: RecurrenceCase): Tensor {
   return typeof op === 'function' ? op(inputs) : runRecurrence(op, inputs, { resets: null, h0: null }).output;
 }
 
-/** Of the output's shape and type. */
-function likeOutput({ inputs, outputGradient }: RecurrenceCase): Tensor {
-  return (outputGradient ?? inputs.v ?? inputs.x)!;
-}
-
-function runForward(device: Device, problem: RecurrenceCase): void {
-  device.scope(() => void device.withoutTape(() => outputOf(problem)));
-}
-
-function runBoth(device: Device, problem: RecurrenceCase): void {
-  device.scope(() => {
-    const { result, tape } = device.record(() => outputOf(problem));
-    // Any numbers of the output's shape do for its gradient.
-    tape.backward([result], [likeOutput(problem)]);
-  });
-}
-
 /** What a run cannot do without. */
 interface Work {
   /** Each input read once and each output written once, in either pass. */
@@ -145,7 +128,7 @@ interface Work {
   readonly flops: number;
 }
 
-function workOf(device: Device, problem: RecurrenceCase, pass: 'forward' | 'both', run: () => void): Work {
+function workOf(device: Device, problem: RecurrenceCase, pass: Pass, run: () => void): Work {
   const before = device.flops;
   run();
   const inputBytes = Object.values(problem.inputs).reduce((sum, tensor) => sum + (tensor?.bytes ?? 0), 0);

@@ -1,14 +1,10 @@
 import { z } from 'zod';
-import { benchOps } from './bench.js';
+import { benchOps, benchRecurrences } from './bench.js';
 import { measuredTransitions } from './collectives.js';
 import { planSchema } from './plan.js';
+import { benchShapeSchema } from './recurrences.js';
 import { textsSchema } from './texts.js';
 import { traceWindowPattern } from './trace-window.js';
-
-const size = z
-  .int()
-  .min(1)
-  .max(2 ** 31 - 1);
 
 /** What a rank process is started for. */
 const taskSchema = z.discriminatedUnion('kind', [
@@ -37,8 +33,18 @@ const taskSchema = z.discriminatedUnion('kind', [
     kind: z.literal('bench-kernels'),
     device: z.enum(['cpu', 'cuda']),
     ops: z.array(z.enum(benchOps)).min(1),
-    shapes: z.array(z.strictObject({ B: size, T: size, H: size, K: size, V: size })).min(1),
+    shapes: z.array(benchShapeSchema).min(1),
     dtype: z.enum(['f32', 'bf16']),
+    numRounds: z.int().min(1).max(10_000),
+  }),
+  z.strictObject({
+    kind: z.literal('bench-recurrences'),
+    ops: z.array(z.enum(benchRecurrences)).min(1),
+    /** `T` of the whole sequence, a multiple of its ranks. */
+    shapes: z.array(benchShapeSchema).min(1),
+    dtype: z.enum(['f32', 'bf16']),
+    /** Of the sp folder; left out: all of it. */
+    strategies: z.array(z.string()).min(1).optional(),
     numRounds: z.int().min(1).max(10_000),
   }),
   z.strictObject({

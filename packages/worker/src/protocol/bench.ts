@@ -1,5 +1,5 @@
-/** What is timed: recurrences by the name of the layer that has them, then what many layers have in front of theirs. */
-export const benchOps = [
+/** Recurrences by the name of the layer that has them. */
+export const benchRecurrences = [
   'linear-attention',
   'lightning',
   'simple-gla',
@@ -14,9 +14,12 @@ export const benchOps = [
   's5',
   'mesanet',
   'slstm',
-  'short-convolution',
-  'token-shift',
 ] as const;
+
+export type BenchRecurrence = (typeof benchRecurrences)[number];
+
+/** What is timed on a device: these, and what many layers have in front of theirs. */
+export const benchOps = [...benchRecurrences, 'short-convolution', 'token-shift'] as const;
 
 export type BenchOp = (typeof benchOps)[number];
 

@@ -4,7 +4,15 @@ export {
   assignmentSchema,
   type Task,
 } from './assignment.js';
-export { type BenchOp, type BenchShape, benchOps, type StepPart, stepParts } from './bench.js';
+export {
+  type BenchOp,
+  type BenchRecurrence,
+  type BenchShape,
+  benchOps,
+  benchRecurrences,
+  type StepPart,
+  stepParts,
+} from './bench.js';
 export { decodeFrame, encodeFrame, type WireValue } from './codec.js';
 export {
   burstLength,
@@ -85,6 +93,12 @@ export {
   type Slice,
   type SumTrace,
 } from './plan.js';
+export {
+  type MissingRecurrence,
+  type RecurrencesResult,
+  type RecurrenceTimes,
+  recurrencesResultSchema,
+} from './recurrences.js';
 export type { TextIdentity, Texts } from './texts.js';
 export {
   type TraceHeader,

@@ -1,7 +1,6 @@
 import { type Communicator, openNccl } from '@longscan/kernels';
 import { connectMesh } from '../../mesh.js';
 import { openDevice } from '../../open-device.js';
-import type { CollectivesResult, CollectiveTimes } from '../../protocol/collectives.js';
 import type { Plan } from '../../protocol/plan.js';
 import { planOf, type RankContext } from '../../rank-context.js';
 import { machineOf } from '../machine.js';
@@ -11,9 +10,9 @@ import { machineOf } from '../machine.js';
  * what this rank has found.
  * @throws LongscanError E-CUDA-GPUS where ranks would take turns on a GPU
  */
-export async function reportOnGroup(
+export async function reportOnGroup<Times>(
   context: RankContext,
-  measure: (group: Communicator, plan: Plan) => Promise<CollectiveTimes[]>,
+  measure: (group: Communicator, plan: Plan) => Promise<Times[]>,
 ): Promise<void> {
   const plan = planOf(context);
   const device = openDevice(plan.jobSpec.device, context.env, { ownGpus: true });
@@ -23,8 +22,7 @@ export async function reportOnGroup(
       const group = mesh.sp ?? mesh.world;
       if (group === null) throw new TypeError('a lone rank has no links');
       const cases = await measure(group, plan);
-      const versions: CollectivesResult['versions'] =
-        device.kind === 'cuda' ? { nccl: openNccl().version } : {};
+      const versions = device.kind === 'cuda' ? { nccl: openNccl().version } : {};
       const machine = machineOf(device, context.env.numThreads);
       context.control.report({ type: 'done', result: { cases, machine, versions } });
     } finally {

@@ -1,0 +1,91 @@
+import { type Communicator, createInProcessGroup, openCpuDevice } from '@longscan/kernels';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { benchRecurrences } from '../protocol/bench.js';
+import { type RecurrencesResult, recurrencesResultSchema } from '../protocol/recurrences.js';
+import { measureRecurrences } from './recurrences.js';
+
+type Task = Parameters<typeof measureRecurrences>[1];
+
+const shape = { B: 1, T: 140, H: 2, K: 8, V: 16 };
+const strategies = ['all-gather', 'all-scan', 'doubling-scan', 'ring', 'two-level'];
+
+/** The same measurement on all ranks of a group in this process. */
+async function measure(numRanks: number, task: Partial<Task>): Promise<RecurrencesResult['cases'][]> {
+  const devices = Array.from({ length: numRanks }, () => openCpuDevice({ poison: true }));
+  const group = createInProcessGroup(devices, { timeoutMs: 20_000 });
+  const all: Task = { ops: ['gla'], shapes: [shape], dtype: 'f32', numRounds: 2, ...task };
+  try {
+    const byRank = await Promise.all(
+      group.map((communicator: Communicator) => measureRecurrences(communicator, all)),
+    );
+    for (const device of devices) assert.is(device.memory().inUseBytes, 0);
+    for (const cases of byRank) recurrencesResultSchema.shape.cases.parse(cases);
+    return byRank;
+  } finally {
+    for (const communicator of group) communicator.close();
+    for (const device of devices) device.close();
+  }
+}
+
+const timesOf = (cases: RecurrencesResult['cases']) =>
+  cases.map((row) => {
+    if ('missing' in row) throw new Error(row.missing);
+    return row;
+  });
+
+test('bench recurrences ~> every recurrence, both passes, alone and under every strategy that it can have', async () => {
+  const [rank, other] = await measure(2, { ops: [...benchRecurrences] });
+  const rows = timesOf(rank!);
+  for (const op of benchRecurrences) {
+    for (const pass of ['forward', 'both']) {
+      const found = rows.filter((row) => row.op === op && row.pass === pass);
+      const names = [...new Set(found.map(({ strategy }) => strategy))];
+      // A cell that is not linear in its state goes from rank to rank.
+      assert.equal(names, op === 'slstm' ? [null, 'ring'] : [null, ...strategies], `${op} ${pass}`);
+      for (const { strategy, samplesMs, bytesSent, extraBytes, T } of found) {
+        assert.is(T, shape.T);
+        assert.is(samplesMs.length, 2);
+        assert.ok(samplesMs.every((ms) => ms > 0) && extraBytes > 0);
+        const isFirstOfChain = bytesSent > 0;
+        assert.is(strategy !== null && isFirstOfChain, strategy !== null, `${op} ${pass} ${strategy}`);
+      }
+    }
+  }
+  const whatOf = (cases: RecurrencesResult['cases']) =>
+    timesOf(cases).map(({ samplesMs: _, bytesSent: __, extraBytes: ___, ...what }) => what);
+  assert.equal(whatOf(other!), whatOf(rank!));
+});
+
+test('bench recurrences ~> what ranks send is the states: one each way along a chain, none alone', async () => {
+  const byRank = await measure(3, { shapes: [{ ...shape, T: 150 }], strategies: ['ring'] });
+  const state = 4 * shape.B * shape.H * shape.K * shape.V;
+  const sent = byRank.map((cases) =>
+    timesOf(cases).map(({ strategy, pass, bytesSent }) => [strategy, pass, bytesSent]),
+  );
+  assert.equal(
+    sent,
+    [
+      [state, state],
+      [state, 2 * state],
+      [0, state],
+    ].map(([forward, both]) => [
+      [null, 'forward', 0],
+      ['ring', 'forward', forward],
+      [null, 'both', 0],
+      ['ring', 'both', both],
+    ]),
+  );
+});
+
+test('bench recurrences ~> a strategy of the user alone', async () => {
+  const [cases] = await measure(2, { strategies: ['all-gather'], shapes: [shape, { ...shape, T: 64 }] });
+  assert.equal(
+    timesOf(cases!).map(({ T, pass, strategy }) => `${T} ${pass} ${strategy}`),
+    [140, 64].flatMap((T) =>
+      ['forward', 'both'].flatMap((pass) => [`${T} ${pass} null`, `${T} ${pass} all-gather`]),
+    ),
+  );
+});
+
+test.run();

@@ -1,0 +1,169 @@
+import { type Communicator, LongscanError, type RecurrenceOp, type Tensor } from '@longscan/kernels';
+import { installedStrategies, loadStrategy } from '../load-strategy.js';
+import type { Task } from '../protocol/assignment.js';
+import type { BenchRecurrence, BenchShape } from '../protocol/bench.js';
+import type { MissingRecurrence, RecurrenceTimes } from '../protocol/recurrences.js';
+import type { RankContext } from '../rank-context.js';
+import { recurrence } from '../sequence/recurrence.js';
+import type { SequenceGroup } from '../sequence/sequence-group.js';
+import { slicesOf } from '../sequence/slice-group.js';
+import type { Strategy } from '../strategy.js';
+import { supportsTransition } from '../strategy-support.js';
+import { reportOnGroup } from './collectives/on-group.js';
+import { optionsFor } from './collectives/scans.js';
+import { type Pass, passes, runPass, tensorsOf } from './passes.js';
+import { type RecurrenceCase, recurrenceCases } from './recurrence-cases.js';
+
+type BenchTask = Extract<Task, { kind: 'bench-recurrences' }>;
+
+/**
+ * The `bench-recurrences` task: recurrences over sequences whose slices lie on the ranks, under each strategy, beside the same
+ * slices as sequences of their own. The difference is what the scan over ranks costs: summaries, messages, combining, waiting.
+ */
+export async function runBenchRecurrences(context: RankContext): Promise<void> {
+  const { task } = context.assignment;
+  if (task.kind !== 'bench-recurrences') throw new TypeError(`not a bench-recurrences task: ${task.kind}`);
+  await reportOnGroup(context, (group) => measureRecurrences(group, task, context.log));
+}
+
+/**
+ * This rank's times: every rank of the group calls this with the same task.
+ * @throws LongscanError E-MEMORY, and what the communicator throws
+ */
+export async function measureRecurrences(
+  group: Communicator,
+  task: Omit<BenchTask, 'kind'>,
+  log: (line: string) => void = () => {},
+): Promise<(RecurrenceTimes | MissingRecurrence)[]> {
+  const strategies = await (task.strategies === undefined
+    ? installedStrategies()
+    : Promise.all(task.strategies.map(loadStrategy)));
+  const rows: (RecurrenceTimes | MissingRecurrence)[] = [];
+  for (const shape of task.shapes) {
+    for (const op of task.ops) {
+      log(`${op} ${JSON.stringify(shape)}`);
+      rows.push(...(await measureRecurrence(group, op, shape, task, strategies)));
+    }
+  }
+  return rows;
+}
+
+async function measureRecurrence(
+  group: Communicator,
+  name: BenchRecurrence,
+  shape: BenchShape,
+  { dtype, numRounds }: Pick<BenchTask, 'dtype' | 'numRounds'>,
+  strategies: readonly Strategy[],
+): Promise<(RecurrenceTimes | MissingRecurrence)[]> {
+  const { device } = group.stream;
+  const which = { op: name, ...shape, dtype };
+  const length = shape.T / group.size;
+  let made: Tensor[] = [];
+  try {
+    const problem = device.scope(() => recurrenceCases[name](device, { ...shape, T: length }, dtype));
+    made = tensorsOf(problem);
+    const ways = waysOf(group, problem, length, strategies);
+    const rows: RecurrenceTimes[] = [];
+    for (const pass of passes) {
+      const runs = ways.map((way) => runOf(group, problem, pass, way));
+      for (const times of await timesOf(group, runs, numRounds)) rows.push({ ...which, pass, ...times });
+    }
+    return rows;
+  } catch (error) {
+    if (!(error instanceof LongscanError)) throw error;
+    if (error.code === 'E-CUDA-KERNEL') return [{ ...which, missing: error.message }];
+    if (error.code !== 'E-MEMORY') throw error;
+    throw new LongscanError({ ...error.parts, fix: 'a smaller T in --shape, or more ranks' });
+  } finally {
+    for (const tensor of made) tensor.release();
+  }
+}
+
+/** How states cross the ranks, if they do. */
+interface Way {
+  readonly what: Pick<RecurrenceTimes, 'strategy' | 'blocks' | 'ranksPerNode'>;
+  readonly group: SequenceGroup | null;
+}
+
+/** No crossing first, then each strategy that the recurrence can have, in each way to run it that differs. */
+function waysOf(
+  communicator: Communicator,
+  { op, inputs }: RecurrenceCase,
+  length: number,
+  strategies: readonly Strategy[],
+): Way[] {
+  const { transition } = op as RecurrenceOp;
+  const rows = (op as RecurrenceOp).stateShape(inputs)[2] ?? 1;
+  const slices = slicesOf(Array.from({ length: communicator.size }, () => length));
+  const crossing = strategies
+    .filter((strategy) => supportsTransition(strategy, transition))
+    .flatMap((strategy) =>
+      optionsFor(strategy, communicator, rows).map((options) => ({
+        what: { strategy: strategy.name, ...options },
+        group: { communicator, slices, strategy, options },
+      })),
+    );
+  return [{ what: { strategy: null, blocks: null, ranksPerNode: null }, group: null }, ...crossing];
+}
+
+/** A pass, with its states crossing in one way. */
+interface Run {
+  readonly what: Way['what'];
+  readonly enqueue: () => void;
+}
+
+function runOf({ stream }: Communicator, problem: RecurrenceCase, pass: Pass, { what, group }: Way): Run {
+  const op = problem.op as RecurrenceOp;
+  const output = () => recurrence(op, problem.inputs, { group, resets: null });
+  return { what, enqueue: () => runPass(stream.device, pass, problem, output) };
+}
+
+/** Runs that are not counted: kernels are loaded, connections and memory are taken. */
+const numWarmUps = 3;
+
+/** Of each run, in rounds of all of them, so that what else the machine does falls on all alike. */
+async function timesOf(group: Communicator, runs: readonly Run[], numRounds: number) {
+  const { device } = group.stream;
+  const begin = group.bytesSent();
+  await takeRound(group, () => {});
+  const ofBarrier = group.bytesSent() - begin;
+  const times = [];
+  for (const { what, enqueue } of runs) {
+    for (let i = 0; i < numWarmUps; i++) await takeRound(group, enqueue);
+    const { inUseBytes } = device.memory({ resetPeak: true });
+    const sentBefore = group.bytesSent() + ofBarrier;
+    await takeRound(group, enqueue);
+    const bytesSent = group.bytesSent() - sentBefore;
+    const extraBytes = device.memory().peakBytes - inUseBytes;
+    times.push({ ...what, samplesMs: [] as number[], bytesSent, extraBytes });
+  }
+  for (let round = 0; round < numRounds; round++) {
+    for (const [i, { enqueue }] of runs.entries()) times[i]!.samplesMs.push(await takeRound(group, enqueue));
+  }
+  return times;
+}
+
+/**
+ * Milliseconds of a run behind a barrier of the ranks. All of it is enqueued before any of it starts, so that JavaScript's time has
+ * no part in it.
+ */
+async function takeRound(group: Communicator, enqueue: () => void): Promise<number> {
+  const { stream } = group;
+  const { compute } = stream.device;
+  stream.wait(compute.record());
+  const openGate = stream.closeGate();
+  let time: Promise<number>;
+  try {
+    group.barrier();
+    compute.wait(stream.record());
+    const stop = compute.stopwatch();
+    enqueue();
+    time = stop();
+  } finally {
+    openGate();
+  }
+  const ms = await time;
+  // What this rank sends on may be under way still.
+  await stream.sync();
+  return ms;
+}
