@@ -57,13 +57,17 @@ export default defineCommand({
     } as const;
     if (args.save !== undefined) requireWritable('--save', args.save);
     const jobSpec = await jobOf(args);
-    const { planJob } = await import('../plan/index.js');
+    const { withLayerCode } = await import('../layer-code/with-layer-code.js');
     const { measureGroup } = await import('../collectives/measure-group.js');
     const { fabricFileOf } = await import('../collectives/measured.js');
     const { formatCollectives } = await import('../collectives/format.js');
     const measured = await withBundleFiles(await bundleLayers(jobSpec.model.layers), async (modules) => {
-      const plan = await planJob(jobSpec, modules, assumedFabric(jobSpec));
-      return interruptible((signal) => measureGroup(task, plan, modules, { signal }));
+      return interruptible(async (signal) => {
+        const plan = await withLayerCode(modules, { name: jobSpec.job.name, signal }, (code) =>
+          code.compute('planJob', jobSpec, assumedFabric(jobSpec)),
+        );
+        return measureGroup(task, plan, modules, { signal });
+      });
     });
     if (args.json) {
       for (const row of measured.rows) terminal.printJson(row);
