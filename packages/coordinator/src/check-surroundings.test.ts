@@ -1,10 +1,12 @@
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LongscanError } from '@longscan/worker/protocol';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { besideSurroundings } from './check-surroundings.js';
 import { launch } from './launch.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'longscan-surroundings-'));
@@ -54,6 +56,35 @@ for (const [name, value, message] of [
     assert.equal(readdirSync(folder).sort(), ['no-library.node', 'text.txt']);
   });
 }
+
+const wrongJob = new LongscanError({ code: 'E-SHAPE', where: 'job', found: 'wrong' });
+/** Plans that fail at once, and only when they are ended. */
+const failing: readonly ((signal: AbortSignal) => Promise<never>)[] = [
+  () => Promise.reject(wrongJob),
+  async (signal) => {
+    if (!signal.aborted) await once(signal, 'abort');
+    throw wrongJob;
+  },
+];
+const codeOf = (work: Promise<unknown>) =>
+  work.then(
+    () => 'none',
+    ({ code }: LongscanError) => code,
+  );
+
+for (const [index, plan] of failing.entries()) {
+  test(`no library, and planning that fails (${index}) ~> told of the library, whichever is first`, async () => {
+    process.env.LONGSCAN_ADDON = 'none.node';
+    assert.is(await codeOf(besideSurroundings('tiny', undefined, plan)), 'E-ADDON');
+    assert.is(await codeOf(besideSurroundings('tiny', new AbortController().signal, plan)), 'E-ADDON');
+    assert.is(await codeOf(besideSurroundings('tiny', AbortSignal.abort(), plan)), 'E-RUN-KILLED');
+  });
+}
+
+test('all that is needed, and planning that fails ~> what that says', async () => {
+  assert.is(await codeOf(besideSurroundings('tiny', undefined, failing[0]!)), 'E-SHAPE');
+  assert.is(await besideSurroundings('tiny', undefined, async () => 'planned'), 'planned');
+});
 
 test('a library that hangs, and a stop ~> told as that, the process that tries it ended', async () => {
   // Opening a pipe that nobody writes to waits for ever.

@@ -15,6 +15,30 @@ const fixes: Readonly<Record<string, string>> = {
 };
 
 /**
+ * Plans while `checkSurroundings` looks for what a launch needs. That is told in front of what the planning finds, whichever comes
+ * first, and ends it.
+ *
+ * @throws LongscanError E-RUN-KILLED when `signal` ends both, what `checkSurroundings` throws, and then what `plan` does
+ */
+export async function besideSurroundings<T>(
+  name: string,
+  signal: AbortSignal | undefined,
+  plan: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const refused = new AbortController();
+  const checked = checkSurroundings(name, signal).catch((error: unknown) => {
+    refused.abort();
+    throw error;
+  });
+  const both = signal === undefined ? refused.signal : AbortSignal.any([signal, refused.signal]);
+  const [surroundings, planned] = await Promise.allSettled([checked, plan(both)]);
+  if (signal?.aborted) throw stoppedError(name);
+  if (surroundings.status === 'rejected') throw surroundings.reason;
+  if (planned.status === 'rejected') throw planned.reason;
+  return planned.value;
+}
+
+/**
  * Whether there is what every launch needs of this machine, whatever its job: a place for the ranks' keys, and the native library,
  * which a process of its own opens. Else a run would be on disk that has never begun.
  *

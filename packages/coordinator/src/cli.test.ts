@@ -85,7 +85,7 @@ test('an output that takes no more: exit code 3; one whose reader has gone: 0', 
   assert.equal(shell('| true').stderr, '');
 });
 
-test('a layer file that ends the process is no success', () => {
+test('a layer file that ends what computes with it is no success', () => {
   const job = join(folder, 'ending.toml');
   writeFileSync(join(folder, 'text.txt'), 'x'.repeat(500));
   writeFileSync(
@@ -102,10 +102,21 @@ test('a layer file that ends the process is no success', () => {
     assert.is(status, 1, code);
     assert.match(
       stderr,
-      `error[E-ENDED] longscan: the process ended before the command had, with exit code ${exitCode},`,
+      `error[E-ENDED] ${join(folder, 'ending.ts')}: the planning ended before it was done, with exit code ${exitCode},`,
     );
     assert.is(JSON.parse(stdout).code, 'E-ENDED');
   }
+});
+
+test('a process that ends before its command has is no success', () => {
+  const ending =
+    "const end = () => (process.listenerCount('SIGHUP') > 0 ? process.exit(0) : setImmediate(end)); end();";
+  const flag = `--import=data:text/javascript,${encodeURIComponent(ending)}`;
+  const job = join(folder, 'sound.toml');
+  writeFileSync(job, '[data]\npath = "text.txt"\n');
+  const ended = spawnSync(process.execPath, [flag, bin, 'plan', job], { encoding: 'utf8' });
+  assert.is(ended.status, 1);
+  assert.match(ended.stderr, /^error\[E-ENDED\] longscan: .*, with exit code 0, expected .* Fix: report/);
 });
 
 test('a limit of open files that is too low to load the program is told', () => {

@@ -56,7 +56,7 @@ function endedEarly(exitCode: number): LongscanError {
     where: 'longscan',
     found: `the process ended before the command had, with exit code ${exitCode}`,
     expected: 'that nothing but the command ends it',
-    fix: "take process.exit, and promises that never settle, out of the job's layer files; without such files this is a bug of longscan",
+    fix: 'report this command and what it printed: longscan has a bug',
     exitCode: 1,
   });
 }

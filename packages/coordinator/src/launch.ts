@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { checkSurroundings } from './check-surroundings.js';
+import { besideSurroundings, checkSurroundings } from './check-surroundings.js';
 import { isProbed } from './fabric/load-fabric.js';
 import { loadLauncher } from './launcher.js';
 import { checkpointBytes } from './plan/checkpoint-bytes.js';
@@ -75,14 +75,18 @@ export async function launch(job: string | JobInput, options: LaunchOptions = {}
   const beginning = await findBeginning(options, loaded, bundles);
   const { target } = beginning;
   const { signal, runDir } = options;
-  await checkSurroundings(jobSpec.job.name, signal);
   const kept = target && keptProbe(target.runDir, jobSpec);
-  // Ranks that are to be probed are not started for a folder that is taken.
-  if (isProbed(jobSpec) && target === null && runDir !== undefined) useRunFolder(runDir);
-  const planned = await withBundleFiles(bundles, (layerModules) =>
-    planOnLinks(jobSpec, layerModules, { kept, signal }),
-  );
-  if (signal?.aborted) throw stoppedError(jobSpec.job.name);
+  const { name } = jobSpec.job;
+  const plan = (ending?: AbortSignal) =>
+    withBundleFiles(bundles, (modules) => planOnLinks(jobSpec, modules, { kept, signal: ending }));
+  let planned: PlanOnLinks;
+  if (isProbed(jobSpec)) {
+    // Ranks that are to be probed are not started where none can run, or for a folder that is taken.
+    await checkSurroundings(name, signal);
+    if (target === null && runDir !== undefined) useRunFolder(runDir);
+    planned = await plan(signal);
+  } else planned = await besideSurroundings(name, signal, plan);
+  if (signal?.aborted) throw stoppedError(name);
   const run = new JobRun(await prepare(loaded, planned, bundles, beginning, options));
   obey(run, options.signal);
   return run;

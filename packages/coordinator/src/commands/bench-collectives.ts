@@ -1,13 +1,10 @@
 import { resolve } from 'node:path';
 import { type MeasuredTransition, measuredTransitions } from '@longscan/worker/protocol';
-import { assumedFabric } from '../fabric/load-fabric.js';
-import { bundleLayers, withBundleFiles } from '../run-folder/bundle-layer.js';
 import { writeFileOnDisk } from '../run-folder/on-disk.js';
 import { usage } from './bench-shapes.js';
 import { byteSize, byteSizes } from './byte-options.js';
 import { defineCommand } from './command.js';
-import { groupOptions, groupPositionals, jobOfGroup } from './group-job.js';
-import { interruptible } from './interruptible.js';
+import { groupOptions, groupPositionals, jobOfGroup, onGroup } from './group-job.js';
 import { place, wholeNumber } from './options.js';
 import { requireWritable } from './writable-file.js';
 
@@ -45,14 +42,12 @@ export default defineCommand({
     } as const;
     if (args.save !== undefined) requireWritable('--save', args.save);
     const jobSpec = await jobOfGroup(args);
-    const { planJob } = await import('../plan/index.js');
     const { measureGroup } = await import('../collectives/measure-group.js');
     const { fabricFileOf } = await import('../collectives/measured.js');
     const { formatCollectives } = await import('../collectives/format.js');
-    const measured = await withBundleFiles(await bundleLayers(jobSpec.model.layers), async (modules) => {
-      const plan = await planJob(jobSpec, modules, assumedFabric(jobSpec));
-      return interruptible((signal) => measureGroup(task, plan, modules, { signal }));
-    });
+    const measured = await onGroup(jobSpec, (plan, modules, options) =>
+      measureGroup(task, plan, modules, options),
+    );
     if (args.json) {
       for (const row of measured.rows) terminal.printJson(row);
       terminal.printJson({ fit: measured.fit && { ...measured.fit, handOverS: measured.handOverS } });

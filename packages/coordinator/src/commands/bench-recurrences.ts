@@ -1,12 +1,9 @@
 import { type BenchShape, benchRecurrences, recurrencesResultSchema } from '@longscan/worker/protocol';
 import { groupSize } from '../collectives/group-size.js';
-import { assumedFabric } from '../fabric/load-fabric.js';
 import { formatRecurrences, recurrenceRows } from '../recurrence-rows.js';
-import { bundleLayers, withBundleFiles } from '../run-folder/bundle-layer.js';
 import { type BenchDevice, benchOptions, dtypeOf, opsOf, shapesOf, usage } from './bench-shapes.js';
 import { defineCommand } from './command.js';
-import { groupOptions, groupPositionals, jobOfGroup } from './group-job.js';
-import { interruptible } from './interruptible.js';
+import { groupOptions, groupPositionals, jobOfGroup, onGroup } from './group-job.js';
 import { wholeNumber } from './options.js';
 
 /** Tokens of the whole sequence. */
@@ -39,12 +36,10 @@ export default defineCommand({
       ...(await strategiesOf(args.strategy)),
       numRounds: Math.max(1, args.rounds),
     } as const;
-    const { planJob } = await import('../plan/index.js');
     const { runOnRanks } = await import('../run-task.js');
-    const results = await withBundleFiles(await bundleLayers(jobSpec.model.layers), async (modules) => {
-      const plan = await planJob(jobSpec, modules, assumedFabric(jobSpec));
-      return interruptible((signal) => runOnRanks(task, plan, modules, { signal }));
-    });
+    const results = await onGroup(jobSpec, (plan, modules, options) =>
+      runOnRanks(task, plan, modules, options),
+    );
     const measured = recurrenceRows(
       results.slice(0, numRanks).map((result) => recurrencesResultSchema.parse(result)),
     );

@@ -1,6 +1,10 @@
-import type { JobSpec } from '@longscan/worker/protocol';
+import type { JobSpec, Plan } from '@longscan/worker/protocol';
+import { assumedFabric } from '../fabric/load-fabric.js';
+import { bundleLayers, withBundleFiles } from '../run-folder/bundle-layer.js';
+import type { RunTaskOptions } from '../run-task.js';
 import { loadJob } from '../spec/index.js';
 import { usage } from './bench-shapes.js';
+import { interruptible } from './interruptible.js';
 import { setOption, wholeNumber } from './options.js';
 
 const usualRanks = 2;
@@ -44,5 +48,25 @@ export async function jobOfGroup({ job, sp, device, set }: JobArgs): Promise<Job
     'one rank, which has no links',
     'two or more',
     '--sp 2',
+  );
+}
+
+/** Plans the job and has `measure` start its ranks. A signal ends either. */
+export async function onGroup<T>(
+  jobSpec: JobSpec,
+  measure: (
+    plan: Plan,
+    layerModules: Readonly<Record<string, string>>,
+    options: RunTaskOptions,
+  ) => Promise<T>,
+): Promise<T> {
+  const { withLayerCode } = await import('../layer-code/with-layer-code.js');
+  return withBundleFiles(await bundleLayers(jobSpec.model.layers), (modules) =>
+    interruptible(async (signal) => {
+      const plan = await withLayerCode(modules, { name: jobSpec.job.name, signal }, (code) =>
+        code.compute('planJob', jobSpec, assumedFabric(jobSpec)),
+      );
+      return measure(plan, modules, { signal });
+    }),
   );
 }

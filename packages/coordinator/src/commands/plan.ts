@@ -4,9 +4,9 @@ import { fileURLToPath } from 'node:url';
 import type { Plan } from '@longscan/worker/protocol';
 import { isFabricPath, isProbed } from '../fabric/load-fabric.js';
 import { type LaunchRequest, loadLauncher } from '../launcher.js';
+import { isForeign, withLayerCode } from '../layer-code/with-layer-code.js';
 import { formatStepTime } from '../plan/format-step-time.js';
 import { formatPlan } from '../plan/index.js';
-import { stepTime } from '../plan/step-time.js';
 import { planOnLinks } from '../probe/plan-on-links.js';
 import { bundleLayers, withBundleFiles } from '../run-folder/bundle-layer.js';
 import { runFiles } from '../run-folder/run-folder.js';
@@ -37,16 +37,18 @@ export default defineCommand({
   async run(args, terminal) {
     const fabric = args.fabric === undefined ? [] : [`parallel.fabric=${atPlace(args.fabric)}`];
     const { jobSpec } = await loadJob(args.job, { overrides: [...args.set, ...fabric] });
-    const { plan, step } = await withBundleFiles(
-      await bundleLayers(jobSpec.model.layers),
-      async (modules) => {
-        // Where no rank is started a signal ends the process as ever.
-        const { plan: planned } = isProbed(jobSpec)
-          ? await interruptible((signal) => planOnLinks(jobSpec, modules, { signal }))
-          : await planOnLinks(jobSpec, modules);
-        return { plan: planned, step: await stepTime(planned, args.compute, modules) };
-      },
-    );
+    const { plan, step } = await withBundleFiles(await bundleLayers(jobSpec.model.layers), (modules) => {
+      const planned = async (signal?: AbortSignal) => {
+        const { plan } = await planOnLinks(jobSpec, modules, { signal });
+        const name = jobSpec.job.name;
+        const step = await withLayerCode(modules, { name, signal }, (code) =>
+          code.compute('stepTime', plan, args.compute),
+        );
+        return { plan, step };
+      };
+      // Where neither a rank nor a thread is started a signal ends the process as ever.
+      return isProbed(jobSpec) || isForeign(modules) ? interruptible(planned) : planned();
+    });
     const request = args.print ? await requestFor(plan) : null;
     if (args.json) terminal.printJson({ ...plan, step, ...(request !== null && { request }) });
     else {

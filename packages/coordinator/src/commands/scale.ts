@@ -59,6 +59,7 @@ export default defineCommand({
           async ({ plan }) =>
             stepRow(args.job, plan, task.numWarmUps, await runOnRanks(task, plan, modules, { signal })),
         probeWith: (modules) => (plan) => probeLinks(plan, modules, signal),
+        signal,
         onNote: (text) => bar.note(text),
         onProgress: (progress) => bar.show(progress),
         onFailure: ({ sp, sequenceLength }, { message }) =>

@@ -7,6 +7,7 @@ import { suggest } from '../spec/edit-distance.js';
 import { loadJob } from '../spec/index.js';
 import { listUnits } from '../units.js';
 import { defineCommand } from './command.js';
+import { interruptible } from './interruptible.js';
 import { jobPositional, place, setOption, sizeList } from './options.js';
 import type { Terminal } from './terminal.js';
 import { requireFolder } from './writable-file.js';
@@ -50,7 +51,7 @@ export default defineCommand({
     const { loadCompute } = await import('../compute/load-compute.js');
     const { fabricOf, refuseProbe } = await import('../fabric/load-fabric.js');
     const { formatCurve, formatCrossings } = await import('../simulate/report.js');
-    const { crossingsOf } = await import('../simulate/crossings.js');
+    const { isForeign, withLayerCode } = await import('../layer-code/with-layer-code.js');
     const { CurveLine } = await import('../simulate/curve-line.js');
     const overrides = [
       ...args.set,
@@ -66,13 +67,20 @@ export default defineCommand({
     const line = new CurveLine(args.json ? null : terminal.stderr);
     const { rows, notes, crossings, state } = await withBundleFiles(
       await bundleLayers(jobSpec.model.layers),
-      async (modules) => {
-        const request = { job, mode, sps: sp, strategies, overrides, modules };
-        const skipsUnable = args.strategy === 'all';
-        const costs = { fabric, compute };
-        const curve = await simulateCurve({ ...request, skipsUnable }, costs, (stage) => line.show(stage));
-        line.showCrossings();
-        return { ...curve, ...(await crossingsOf(jobSpec, fabric, modules)) };
+      (modules) => {
+        const simulated = (signal?: AbortSignal) =>
+          withLayerCode(modules, { name: jobSpec.job.name, signal }, async (code) => {
+            const request = { job, mode, sps: sp, strategies, overrides, code };
+            const skipsUnable = args.strategy === 'all';
+            const costs = { fabric, compute };
+            const curve = await simulateCurve({ ...request, skipsUnable }, costs, (stage) =>
+              line.show(stage),
+            );
+            line.showCrossings();
+            return { ...curve, ...(await code.compute('crossingsOf', jobSpec, fabric)) };
+          });
+        // Where no thread is started a signal ends the process as ever.
+        return isForeign(modules) ? interruptible(simulated) : simulated();
       },
     ).finally(() => line.clear());
     const found = state === null ? [] : formatCrossings(crossings, state.stateBytes, fabric.name);

@@ -1,8 +1,9 @@
 import type { JobSpec } from '@longscan/worker/protocol';
 import { formatSeconds } from '../format.js';
+import { codeOfPackages } from '../layer-code/layer-code.js';
 import { loadJob } from '../spec/index.js';
 import { loadCompute } from './load-compute.js';
-import { measureStep } from './measure-compute.js';
+import { planStep, timeStep } from './measure-compute.js';
 import { computeSeconds } from './op-seconds.js';
 
 // How well compute costs tell the step of one rank at shapes that they were not fitted to:
@@ -44,11 +45,12 @@ const options = {
   signal: new AbortController().signal,
   log: () => undefined,
 };
+const code = codeOfPackages({ name: 'held out' });
 const percent = (error: number) => `${(100 * error).toFixed(1)} %`;
 console.log(`| layers | width | tokens | measured (5 – 95 %) | ${names.join(' | ')} |`);
 console.log(`| --- | ---: | ---: | ---: |${' ---: |'.repeat(names.length)}`);
 for (const shape of heldOut) {
-  const { row, schedule } = await measureStep(await specOf(shape), options);
+  const { row, schedule } = await timeStep(await planStep(await specOf(shape), code), options);
   const modelled = models.map(({ costs, errors }) => {
     const seconds = computeSeconds(costs, schedule);
     const error = seconds / (row.medianMs / 1000) - 1;

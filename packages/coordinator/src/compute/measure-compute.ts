@@ -1,10 +1,12 @@
 import { availableParallelism } from 'node:os';
-import { recordSchedules } from '@longscan/worker';
+import type { Schedule } from '@longscan/worker';
 import type { JobSpec, Plan } from '@longscan/worker/protocol';
 import { assumedFabric } from '../fabric/load-fabric.js';
 import { thisMachine } from '../fabric/machine.js';
 import { fitErrorsOf } from '../fit-errors.js';
-import { planJob } from '../plan/index.js';
+import type { LayerModules } from '../layer-code/computations.js';
+import type { LayerCode } from '../layer-code/layer-code.js';
+import { withLayerCode } from '../layer-code/with-layer-code.js';
 import { runOnRanks } from '../run-task.js';
 import { type StepRow, stepRow } from '../step-row.js';
 import { packageVersion } from '../version.js';
@@ -14,8 +16,7 @@ import { type LoadJob, measuredShapes } from './measured-shapes.js';
 import { computeSeconds } from './op-seconds.js';
 
 export interface MeasureOptions {
-  /** Bundled module of each layer file outside the packages. */
-  readonly modules: Readonly<Record<string, string>>;
+  readonly modules: LayerModules;
   readonly numWarmUps: number;
   readonly numSteps: number;
   readonly signal: AbortSignal;
@@ -25,6 +26,13 @@ export interface MeasureOptions {
 
 /** Steps whose ops are timed. */
 const numProfiled = 7;
+
+/** A job's step on one rank, before it is timed. */
+interface PlannedStep {
+  readonly spec: JobSpec;
+  readonly plan: Plan;
+  readonly schedule: Schedule;
+}
 
 /** A job's step on one rank. */
 interface MeasuredStep extends ProfiledStep {
@@ -45,13 +53,22 @@ export async function measureCompute(
   const threads = job.device.threads === 'auto' ? 1 : job.device.threads;
   const load: LoadJob = (overrides) => loadJob([...overrides, `device.threads=${threads}`]);
   const { shapes, notes } = await measuredShapes(load, job);
+  const together = isOnCpu ? await ranksTogether(load, middleOf(shapes), threads) : null;
+  // All before anything is timed, which what layer files leave running would disturb.
+  const planned = await withLayerCode(options.modules, { ...options, name: job.job.name }, async (code) => {
+    const ofShapes: PlannedStep[] = [];
+    for (const spec of shapes) ofShapes.push(await planStep(spec, code));
+    const plan = together && (await code.compute('planJob', together, assumedFabric(together)));
+    return { ofShapes, together: plan };
+  });
   const steps: MeasuredStep[] = [];
-  for (const spec of shapes) {
-    options.log(`${describe(spec)} on one rank`);
-    steps.push(await measureStep(spec, options));
+  for (const step of planned.ofShapes) {
+    options.log(`${describe(step.spec)} on one rank`);
+    steps.push(await timeStep(step, options));
   }
   const costs = fitCosts(steps);
-  const slowdown = isOnCpu ? await measureSlowdown(load, steps, threads, options) : [1];
+  const slowdown =
+    planned.together === null ? [1] : await measureSlowdown(middleOf(steps), planned.together, options);
   const fitted = steps.map(({ spec, row, schedule }): FittedShape => {
     const [measuredS, fittedS] = [row.medianMs / 1000, computeSeconds(costs, schedule)];
     const { model } = spec;
@@ -82,12 +99,19 @@ export async function measureCompute(
   return { file, notes };
 }
 
-/** Times a job's step and records its schedule. */
-export async function measureStep(spec: JobSpec, options: MeasureOptions): Promise<MeasuredStep> {
-  const plan = await planJob(spec, options.modules);
+/** Plans a job's step and records its schedule. */
+export async function planStep(spec: JobSpec, code: LayerCode): Promise<PlannedStep> {
+  const plan = await code.compute('planJob', spec);
+  const [schedule] = await code.compute('recordSchedules', plan);
+  return { spec, plan, schedule: schedule! };
+}
+
+export async function timeStep(
+  { spec, plan, schedule }: PlannedStep,
+  options: MeasureOptions,
+): Promise<MeasuredStep> {
   const row = await timeSteps(plan, options);
-  const [schedule] = await recordSchedules(plan, options.modules, { documents: false });
-  return { spec, row, schedule: schedule!, ops: row.ops };
+  return { spec, row, schedule, ops: row.ops };
 }
 
 async function timeSteps(
@@ -98,26 +122,26 @@ async function timeSteps(
   return stepRow(null, plan, numWarmUps, await runOnRanks(task, plan, modules, { signal }));
 }
 
-/**
- * By numbers of ranks at once from 1: how many times longer their ops take. Measured with as many as there are cores for, each
- * with a batch of its own; in between it is taken to grow evenly.
- */
+/** As many ranks as there are cores for, each with a batch like that of `alone`; null: for no more than one. */
+async function ranksTogether(load: LoadJob, alone: JobSpec, threads: number): Promise<JobSpec | null> {
+  const most = Math.max(1, Math.floor(availableParallelism() / threads));
+  if (most === 1) return null;
+  const { batchSize, sequenceLength } = alone.data;
+  return load([
+    ...[`parallel.sp=1`, `parallel.dp=${most}`, `data.batchSize=${most * batchSize}`],
+    ...[`data.sequenceLength=${sequenceLength}`, `model.dModel=${alone.model.dModel}`],
+  ]);
+}
+
+/** By numbers of ranks at once from 1: how many times longer their ops take; below those measured it is taken to grow evenly. */
 async function measureSlowdown(
-  load: LoadJob,
-  steps: readonly MeasuredStep[],
-  threads: number,
+  alone: MeasuredStep,
+  together: Plan,
   options: MeasureOptions,
 ): Promise<number[]> {
-  const most = Math.max(1, Math.floor(availableParallelism() / threads));
-  if (most === 1) return [1];
-  const alone = steps[Math.floor((steps.length - 1) / 2)]!;
-  const { batchSize, sequenceLength } = alone.spec.data;
-  const together = await load([
-    ...[`parallel.sp=1`, `parallel.dp=${most}`, `data.batchSize=${most * batchSize}`],
-    ...[`data.sequenceLength=${sequenceLength}`, `model.dModel=${alone.spec.model.dModel}`],
-  ]);
-  options.log(`${describe(together)} on ${most} ranks at once`);
-  const row = await timeSteps(await planJob(together, options.modules, assumedFabric(together)), options);
+  const most = together.mesh.numRanks;
+  options.log(`${describe(together.jobSpec)} on ${most} ranks at once`);
+  const row = await timeSteps(together, options);
   const times = new Map(row.ops.map(({ name, ms }) => [name, ms]));
   let [before, after] = [0, 0];
   for (const { name, ms } of alone.ops) {
@@ -138,6 +162,10 @@ function enqueueSeconds(steps: readonly MeasuredStep[], threads: number): number
     return Math.max(0, row.coreMs - threads * computeMs) / 1000 / schedule.entries.length;
   });
   return each.reduce((sum, seconds) => sum + seconds, 0) / each.length;
+}
+
+function middleOf<T>(steps: readonly T[]): T {
+  return steps[Math.floor((steps.length - 1) / 2)]!;
 }
 
 function describe({ data, model }: JobSpec): string {

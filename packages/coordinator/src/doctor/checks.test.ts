@@ -22,7 +22,15 @@ test('a check that fails or never ends is told and keeps nobody', async () => {
   };
   const told = [{ name: 'disk', status: 'failed', found: '/place: full', fix: 'free some' }];
   assert.equal(await guarded('disk', fails), told);
-  const never = await guarded('gpus', () => new Promise(() => {}), 20);
+  let isEnded = false;
+  const endless = (signal: AbortSignal) =>
+    new Promise<never>(() => {
+      signal.addEventListener('abort', () => {
+        isEnded = true;
+      });
+    });
+  const never = await guarded('gpus', endless, 20);
+  assert.ok(isEnded);
   assert.equal(never, [{ name: 'gpus', status: 'failed', found: 'no answer within 0.02 s' }]);
 });
 

@@ -18,8 +18,8 @@ export interface ExamineOptions {
  */
 export async function examine({ job, overrides = [] }: ExamineOptions = {}): Promise<readonly Check[]> {
   let examined: ExaminedJob = { checks: [], jobSpec: null, plan: null };
-  const jobChecks = await guarded('job', async () => {
-    if (job !== undefined) examined = await examineJob(job, overrides);
+  const jobChecks = await guarded('job', async (signal) => {
+    if (job !== undefined) examined = await examineJob(job, overrides, signal);
     return examined.checks;
   });
   const { jobSpec, plan } = examined;
@@ -38,6 +38,6 @@ export async function examine({ job, overrides = [] }: ExamineOptions = {}): Pro
       return found.checks;
     }),
   ]);
-  const wanted = plan === null ? [] : await guarded('job', () => checkPlan(plan, found.gpus));
+  const wanted = plan === null ? [] : await guarded('job', (signal) => checkPlan(plan, found.gpus, signal));
   return [...machine.flat(), ...jobChecks, ...wanted];
 }

@@ -7,20 +7,24 @@ const usualDeadlineMs = 90_000;
 
 /**
  * Runs checks that must not keep others from theirs: what is thrown becomes a failed check of this name (one for each problem of
- * a job), and so does a wait that does not end.
+ * a job), and so does a wait that does not end, whose signal is aborted then.
  */
 export async function guarded(
   name: string,
-  body: () => readonly Check[] | Promise<readonly Check[]>,
+  body: (signal: AbortSignal) => readonly Check[] | Promise<readonly Check[]>,
   deadlineMs = usualDeadlineMs,
 ): Promise<readonly Check[]> {
+  const controller = new AbortController();
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<readonly Check[]>((resolve) => {
     const found = `no answer within ${deadlineMs / 1000} s`;
-    timer = setTimeout(() => resolve([{ name, status: 'failed', found }]), deadlineMs);
+    timer = setTimeout(() => {
+      resolve([{ name, status: 'failed', found }]);
+      controller.abort();
+    }, deadlineMs);
   });
   try {
-    return await Promise.race([(async () => body())(), late]);
+    return await Promise.race([(async () => body(controller.signal))(), late]);
   } catch (error) {
     return failuresOf(name, error);
   } finally {

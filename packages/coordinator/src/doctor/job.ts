@@ -1,15 +1,16 @@
-import { neededBytes, tooFewGpus, usablePart } from '@longscan/worker';
+import { neededBytes, tooFewGpus } from '@longscan/worker';
 import type { JobSpec, Plan } from '@longscan/worker/protocol';
 import { assumedFabric, isProbed } from '../fabric/load-fabric.js';
 import { formatBytes } from '../format.js';
-import { checkMemory } from '../plan/check-memory.js';
+import type { LayerCode } from '../layer-code/layer-code.js';
+import { withLayerCode } from '../layer-code/with-layer-code.js';
 import { memoryLimit } from '../plan/memory-limit.js';
-import { planJob } from '../plan/plan-job.js';
 import { bundleLayers, withBundleFiles } from '../run-folder/bundle-layer.js';
 import { loadJob } from '../spec/index.js';
 import { type Check, checkOf } from './check.js';
 import type { Gpu } from './gpus.js';
 import { failuresOf } from './guarded.js';
+import { limitOnGpus } from './limit-on-gpus.js';
 
 /** What a job file came to. */
 export interface ExaminedJob {
@@ -20,8 +21,12 @@ export interface ExaminedJob {
   readonly plan: Plan | null;
 }
 
-/** Reads and plans a job as `longscan plan` does, but starts no ranks to probe links. */
-export async function examineJob(file: string, overrides: readonly string[]): Promise<ExaminedJob> {
+/** Reads and plans a job as `longscan plan` does, but starts no ranks to probe links. `signal` ends that. */
+export async function examineJob(
+  file: string,
+  overrides: readonly string[],
+  signal: AbortSignal,
+): Promise<ExaminedJob> {
   let jobSpec: JobSpec;
   try {
     jobSpec = (await loadJob(file, { overrides })).jobSpec;
@@ -34,7 +39,7 @@ export async function examineJob(file: string, overrides: readonly string[]): Pr
   ];
   try {
     const links = isProbed(jobSpec) ? assumedFabric(jobSpec) : undefined;
-    const plan = await withLayers(jobSpec, (modules) => planJob(jobSpec, modules, links));
+    const plan = await withCode(jobSpec, signal, (code) => code.compute('planJob', jobSpec, links));
     const { sp, dp } = plan.mesh;
     const found = `${sp} x ${dp} ranks (sp x dp) on ${jobSpec.device.kind}, ${plan.strategy}, ${formatBytes(neededBytes(plan))} each`;
     return { checks: [...read, { name: 'plan', status: 'ok', found }], jobSpec, plan };
@@ -43,8 +48,12 @@ export async function examineJob(file: string, overrides: readonly string[]): Pr
   }
 }
 
-/** What a planned job wants of this machine, `gpus` being those that it has. */
-export async function checkPlan(plan: Plan, gpus: readonly Gpu[]): Promise<readonly Check[]> {
+/** What a planned job wants of this machine, `gpus` being those that it has. `signal` ends that. */
+export async function checkPlan(
+  plan: Plan,
+  gpus: readonly Gpu[],
+  signal: AbortSignal,
+): Promise<readonly Check[]> {
   const { jobSpec } = plan;
   const { numRanks } = plan.mesh;
   const { kind, share } = jobSpec.device;
@@ -59,10 +68,10 @@ export async function checkPlan(plan: Plan, gpus: readonly Gpu[]): Promise<reado
       checks.push({ name: 'job gpus', status: 'ok', found });
     }
   }
-  const limitOf = kind === 'cuda' ? limitOnGpus(gpus) : memoryLimit;
+  const shared = kind === 'cuda' ? gpus : undefined;
   try {
-    await withLayers(jobSpec, (modules) => checkMemory(plan, modules, limitOf));
-    const limit = limitOf(jobSpec);
+    await withCode(jobSpec, signal, (code) => code.compute('checkMemory', plan, shared));
+    const limit = (shared ? limitOnGpus(shared) : memoryLimit)(jobSpec);
     const room = limit === null ? '' : ` of ${formatBytes(limit.bytes)} (${limit.reason})`;
     checks.push({
       name: 'job memory',
@@ -75,26 +84,13 @@ export async function checkPlan(plan: Plan, gpus: readonly Gpu[]): Promise<reado
   return checks;
 }
 
-/** What is free now on the fullest GPU that a rank gets, or what `device.memory` allows if that is less. */
-function limitOnGpus(gpus: readonly Gpu[]): typeof memoryLimit {
-  return (job) => {
-    const numRanks = job.parallel.sp * job.parallel.dp;
-    const used = gpus.slice(0, numRanks);
-    const free = Math.min(...used.map((gpu) => Math.min(gpu.freeBytes, usablePart * gpu.totalBytes)));
-    const perGpu = Math.ceil(numRanks / used.length);
-    const shared = perGpu === 1 ? '' : `, over ${perGpu} ranks`;
-    const here = {
-      bytes: free / perGpu,
-      reason: `what tensors can have now of the GPU with least free${shared}`,
-    };
-    const given = memoryLimit(job);
-    return given !== null && given.bytes < here.bytes ? given : here;
-  };
-}
-
-async function withLayers<T>(
-  { model }: JobSpec,
-  body: (modules: Readonly<Record<string, string>>) => Promise<T>,
+/** Computes with the code of a job's layers. */
+async function withCode<T>(
+  { model, job }: JobSpec,
+  signal: AbortSignal,
+  body: (code: LayerCode) => Promise<T>,
 ): Promise<T> {
-  return withBundleFiles(await bundleLayers(model.layers), body);
+  return withBundleFiles(await bundleLayers(model.layers), (modules) =>
+    withLayerCode(modules, { name: job.name, signal }, body),
+  );
 }

@@ -1,3 +1,2 @@
 export { formatPlan } from './format-plan.js';
 export { planJob } from './plan-job.js';
-export { planToRun } from './plan-to-run.js';

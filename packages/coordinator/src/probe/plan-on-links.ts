@@ -1,7 +1,9 @@
 import type { JobSpec, Plan } from '@longscan/worker/protocol';
+import type { Fabric } from '../fabric/fabric.js';
 import type { FabricFile } from '../fabric/fabric-file.js';
 import { assumedFabric, isProbed } from '../fabric/load-fabric.js';
-import { planToRun } from '../plan/index.js';
+import type { LayerModules } from '../layer-code/computations.js';
+import { withLayerCode } from '../layer-code/with-layer-code.js';
 import { probedFabric } from './probed-fabric.js';
 
 export interface ProbeOptions {
@@ -22,27 +24,39 @@ export interface PlanOnLinks {
  * links, but not before all else is known to be right.
  *
  * @param layerModules Bundled module of each layer file outside the packages, by the file's path.
- * @throws LongscanError what `planToRun` and `probeLinks` throw
+ * @throws LongscanError what `planToRun`, `LayerCode.compute` and `probeLinks` throw
  */
 export async function planOnLinks(
   jobSpec: JobSpec,
-  layerModules: Readonly<Record<string, string>>,
+  layerModules: LayerModules,
   { kept = null, signal }: ProbeOptions = {},
 ): Promise<PlanOnLinks> {
   if (!isProbed(jobSpec)) {
-    return { plan: await planToRun(jobSpec, layerModules, undefined, signal), probed: null };
+    return { plan: await planApart(jobSpec, layerModules, undefined, signal), probed: null };
   }
   const probed = kept ?? (await probe(jobSpec, layerModules, signal));
-  return { plan: await planToRun(jobSpec, layerModules, probedFabric(probed), signal), probed };
+  return { plan: await planApart(jobSpec, layerModules, probedFabric(probed), signal), probed };
 }
 
 async function probe(
   jobSpec: JobSpec,
-  layerModules: Readonly<Record<string, string>>,
+  layerModules: LayerModules,
   signal: AbortSignal | undefined,
 ): Promise<FabricFile> {
-  const plan = await planToRun(jobSpec, layerModules, assumedFabric(jobSpec), signal);
+  const plan = await planApart(jobSpec, layerModules, assumedFabric(jobSpec), signal);
   // Loaded here: planning alone needs no sockets.
   const { probeLinks } = await import('./probe-links.js');
   return probeLinks(plan, layerModules, signal);
+}
+
+/** No thread is there while a probe measures. */
+function planApart(
+  jobSpec: JobSpec,
+  layerModules: LayerModules,
+  links: Fabric | undefined,
+  signal: AbortSignal | undefined,
+): Promise<Plan> {
+  return withLayerCode(layerModules, { name: jobSpec.job.name, signal }, (code) =>
+    code.compute('planToRun', jobSpec, links),
+  );
 }

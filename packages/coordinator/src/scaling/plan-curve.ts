@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { type JobSpec, LongscanError, type Plan } from '@longscan/worker/protocol';
 import { assumedFabric } from '../fabric/load-fabric.js';
-import { planJob } from '../plan/index.js';
+import type { LayerCode } from '../layer-code/layer-code.js';
 import { formatResolvedJob, type JobInput, loadJob } from '../spec/index.js';
 import { ProblemList } from '../spec/problems.js';
 import { visibleGpus } from './machine.js';
@@ -25,11 +25,8 @@ export interface PlannedPoint extends CurvePoint {
   readonly plan: Plan;
 }
 
-/** Simulates a step of a plan, given the bundled modules of its layer files. */
-export type SimulatePoint = (
-  plan: Plan,
-  layerModules: Readonly<Record<string, string>>,
-) => Promise<SimulatedPoint>;
+/** Simulates a step of a plan. */
+export type SimulatePoint = (plan: Plan, code: LayerCode) => Promise<SimulatedPoint>;
 
 /** Everything that can be known of a curve before anything is started. */
 export interface PlannedCurve {
@@ -92,14 +89,13 @@ export async function loadCurveJob(
 /**
  * Plans every point.
  *
- * @param layerModules Bundled module of each layer file outside the packages, by the file's path.
- * @throws LongscanError or JobErrors with what is wrong at any point, each named by it
+ * @throws E-RUN-KILLED when it was interrupted; LongscanError or JobErrors with what is wrong at any point, each named by it
  */
 export async function planCurve(
   job: string | JobInput,
   { jobSpec, overrides, notes }: CurveJob,
   { mode, sps, lengths }: Pick<CurveOptions, 'mode' | 'sps' | 'lengths'>,
-  layerModules: Readonly<Record<string, string>>,
+  code: LayerCode,
 ): Promise<PlannedCurve> {
   const { sequenceLength, batchSize } = jobSpec.data;
   const problems = new ProblemList();
@@ -110,9 +106,9 @@ export async function planCurve(
         overrides: [...overrides, ...overridesOf(point)],
         readsText: false,
       });
-      points.push({ ...point, plan: await planJob(own, layerModules, assumedFabric(own)) });
+      points.push({ ...point, plan: await code.compute('planJob', own, assumedFabric(own)) });
     } catch (error) {
-      if (!(error instanceof LongscanError)) throw error;
+      if (!(error instanceof LongscanError) || error.code === 'E-RUN-KILLED') throw error;
       problems.addError(atPoint(point, error));
     }
   }

@@ -1,6 +1,8 @@
 import { resolve } from 'node:path';
 import { LongscanError } from '@longscan/worker/protocol';
 import { groupSize } from '../collectives/group-size.js';
+import type { LayerModules } from '../layer-code/computations.js';
+import { withLayerCode } from '../layer-code/with-layer-code.js';
 import { keepProbe, keptProbe } from '../probe/kept-probe.js';
 import { bundleLayers, withBundleFiles } from '../run-folder/bundle-layer.js';
 import { acquireRunFolder, ownRecord, releaseRunFolder } from '../run-folder/coordinator-record.js';
@@ -34,9 +36,11 @@ export interface ScaleOptions extends CurveOptions {
   /** Forget what is there of these points. */
   readonly again: boolean;
   /** How a point is measured, given the bundled module of each layer file outside the packages. */
-  measureWith(layerModules: Readonly<Record<string, string>>): Measure;
+  measureWith(layerModules: LayerModules): Measure;
   /** How links are probed where the job asks for that. */
-  probeWith(layerModules: Readonly<Record<string, string>>): Probe;
+  probeWith(layerModules: LayerModules): Probe;
+  /** Ends the planning. */
+  readonly signal: AbortSignal;
   onNote(text: string): void;
   onProgress(progress: CurveProgress): void;
   onFailure(point: SettledPoint, error: LongscanError): void;
@@ -55,12 +59,15 @@ export interface ScaleResult {
  *   (exit code 3) while another process measures into it
  */
 export async function scale(options: ScaleOptions): Promise<ScaleResult> {
-  const { job, numWarmUps, numSteps, repeats, again, onNote } = options;
+  const { job, numWarmUps, numSteps, repeats, again, onNote, simulate, signal } = options;
   const curveJob = await loadCurveJob(job, options);
   const { jobSpec, text } = curveJob;
   const bundles = await bundleLayers(jobSpec.model.layers);
   return withBundleFiles(bundles, async (modules) => {
-    const { points: planned, notes } = await planCurve(job, curveJob, options, modules);
+    const planning = { name: jobSpec.job.name, signal };
+    const { points: planned, notes } = await withLayerCode(modules, planning, (code) =>
+      planCurve(job, curveJob, options, code),
+    );
     for (const note of notes) onNote(note);
     const empty: Scaling = {
       ...{ schema: scalingVersion, longscan: packageVersion(), createdAt: new Date().toISOString() },
@@ -78,9 +85,9 @@ export async function scale(options: ScaleOptions): Promise<ScaleResult> {
       if (before !== null) refuseMixing(dir, before, empty);
       const probe = keepingProbes(dir, options, options.probeWith(modules));
       const points: SettledPoint[] = [];
-      for (const point of planned) {
-        points.push(await settlePoint(point, { layerModules: modules, simulate: options.simulate, probe }));
-      }
+      await withLayerCode(modules, planning, async (code) => {
+        for (const point of planned) points.push(await settlePoint(point, { code, simulate, probe }));
+      });
       const scaling = await runCurve(again ? without(points, before ?? empty) : (before ?? empty), {
         ...options,
         ...{ points, repeats, measure: options.measureWith(modules) },

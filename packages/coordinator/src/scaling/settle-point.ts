@@ -1,8 +1,7 @@
 import { LongscanError, type Plan } from '@longscan/worker/protocol';
 import type { FabricFile } from '../fabric/fabric-file.js';
 import { isProbed } from '../fabric/load-fabric.js';
-import { checkMemory } from '../plan/check-memory.js';
-import { planToRun } from '../plan/index.js';
+import type { LayerCode } from '../layer-code/layer-code.js';
 import { probedFabric } from '../probe/probed-fabric.js';
 import type { PlannedPoint, SimulatePoint } from './plan-curve.js';
 import type { SimulatedPoint } from './scaling-file.js';
@@ -19,8 +18,7 @@ export interface SettledPoint extends PlannedPoint {
 export type Probe = (plan: Plan) => Promise<FabricFile>;
 
 export interface SettleOptions {
-  /** Bundled module of each layer file outside the packages, by the file's path. */
-  readonly layerModules: Readonly<Record<string, string>>;
+  readonly code: LayerCode;
   /** Null: points are measured only. */
   readonly simulate: SimulatePoint | null;
   readonly probe: Probe;
@@ -32,20 +30,20 @@ export interface SettleOptions {
  * @throws LongscanError E-RUN-KILLED when it was interrupted; everything that is no LongscanError
  */
 export async function settlePoint(point: PlannedPoint, options: SettleOptions): Promise<SettledPoint> {
-  const { layerModules, simulate, probe } = options;
+  const { code, simulate, probe } = options;
   let { plan } = point;
   let areLinksKnown = !isProbed(plan.jobSpec);
   let refused: LongscanError | null = null;
   try {
-    await checkMemory(plan, layerModules);
+    await code.compute('checkMemory', plan);
     if (!areLinksKnown) {
-      plan = await planToRun(plan.jobSpec, layerModules, probedFabric(await probe(plan)));
+      plan = await code.compute('planToRun', plan.jobSpec, probedFabric(await probe(plan)));
       areLinksKnown = true;
     }
   } catch (error) {
     if (!(error instanceof LongscanError) || error.code === 'E-RUN-KILLED') throw error;
     refused = error;
   }
-  const simulated = simulate && areLinksKnown ? await simulate(plan, layerModules) : null;
+  const simulated = simulate && areLinksKnown ? await simulate(plan, code) : null;
   return { ...point, plan, simulated, refused };
 }

@@ -1,6 +1,5 @@
 import { loadCompute } from '../compute/load-compute.js';
 import { linksOf } from '../fabric/load-fabric.js';
-import { simulateStep } from '../simulate/simulate-step.js';
 import type { SimulatePoint } from './plan-curve.js';
 
 /**
@@ -10,9 +9,9 @@ import type { SimulatePoint } from './plan-curve.js';
  */
 export async function simulateWith(nameOrPath: string): Promise<SimulatePoint> {
   const compute = await loadCompute(nameOrPath);
-  return async (plan, layerModules) => {
+  return async (plan, code) => {
     const fabric = linksOf(plan);
-    const { seconds, exposedS } = await simulateStep(plan, { fabric, compute }, layerModules);
+    const { seconds, exposedS } = await code.compute('simulateStep', plan, { fabric, compute });
     return {
       ...{ stepMs: 1000 * seconds, spExposedMs: 1000 * exposedS },
       ...{ fabric: fabric.name, compute: compute.name },

@@ -57,6 +57,7 @@ export class ScaleBench {
       ...{ numWarmUps: 1, numSteps: 2, repeats: 1, again: false },
       measureWith: () => this.measure,
       probeWith: () => () => Promise.reject(new Error('nothing is probed')),
+      signal: new AbortController().signal,
       onNote: (text) => this.notes.push(text),
       onProgress: () => {},
       onFailure: () => {},

@@ -3,6 +3,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { ComputeCosts } from '../compute/compute-costs.js';
 import type { Fabric } from '../fabric/fabric.js';
+import { codeOfPackages } from '../layer-code/layer-code.js';
 import { publishedCurves } from '../papers/published-curves.js';
 import { lineChart } from '../plots/line-chart.js';
 import { linesOf, markersOf, textsOf } from '../plots/testing/read-svg.js';
@@ -30,7 +31,7 @@ const request = {
   sps: [1, 2, 4],
   strategies: ['ring', 'all-gather'],
   overrides: [],
-  modules: {},
+  code: codeOfPackages({ name: 'small' }),
   skipsUnable: false,
 } as const;
 

@@ -1,11 +1,11 @@
 import { LongscanError, type Plan } from '@longscan/worker/protocol';
+import type { LayerCode } from '../layer-code/layer-code.js';
 import { shortageOf } from '../plan/check-memory.js';
-import { planJob } from '../plan/index.js';
 import { memoryLimit } from '../plan/memory-limit.js';
 import { curvePoints, type Mode } from '../scaling/modes.js';
 import { type JobInput, loadJob } from '../spec/index.js';
 import { ProblemList } from '../spec/problems.js';
-import { type StepCosts, simulateStep } from './simulate-step.js';
+import type { StepCosts } from './simulate-step.js';
 
 export interface CurveRequest {
   readonly job: string | JobInput;
@@ -18,8 +18,7 @@ export interface CurveRequest {
   readonly skipsUnable: boolean;
   /** As from `--set`. */
   readonly overrides: readonly string[];
-  /** Bundled module of each layer file outside the packages, by the file's path. */
-  readonly modules: Readonly<Record<string, string>>;
+  readonly code: LayerCode;
 }
 
 /** What is done next of a curve's points: each is planned, then each is simulated. */
@@ -77,7 +76,7 @@ export interface SimulatedCurve {
 /**
  * Plans all points, then simulates each. `onStage` is told of each before it begins.
  *
- * @throws LongscanError or JobErrors with what is wrong at any point, each named by it
+ * @throws E-RUN-KILLED when it was interrupted; LongscanError or JobErrors with what is wrong at any point, each named by it
  */
 export async function simulateCurve(
   request: CurveRequest,
@@ -90,7 +89,7 @@ export async function simulateCurve(
   const firstOf = new Map<string, number>();
   for (const [i, { plan, sp, strategy }] of points.entries()) {
     onStage({ stage: 'simulating', point: i + 1, numPoints: points.length, sp, strategy });
-    const step = await simulateStep(plan, costs, request.modules);
+    const step = await request.code.compute('simulateStep', plan, costs);
     const { seconds, exposedS, exposedGradientS, ranks } = step;
     for (const note of step.notes) ofSteps.add(note);
     const { sequenceLength, batchSize } = plan.jobSpec.data;
@@ -127,7 +126,7 @@ async function planPoints(
   request: CurveRequest,
   onStage: (stage: CurveStage) => void,
 ): Promise<{ points: PlannedPoint[]; notes: string[] }> {
-  const { job, mode, sps, strategies, skipsUnable, overrides, modules } = request;
+  const { job, mode, sps, strategies, skipsUnable, overrides, code } = request;
   const { jobSpec } = await loadJob(job, { overrides: [...overrides, 'parallel.sp=1'], readsText: false });
   const { sequenceLength, batchSize } = jobSpec.data;
   const problems = new ProblemList();
@@ -148,13 +147,13 @@ async function planPoints(
           ],
           readsText: false,
         });
-        const plan = await planJob(own, modules);
+        const plan = await code.compute('planJob', own);
         points.push({ strategy, sp, plan });
         if (plan.padTokens > 0 && strategy === strategies[0]) {
           notes.push(`sp = ${sp}: padded by ${plan.padTokens} tokens, which count as no work done`);
         }
       } catch (error) {
-        if (!(error instanceof LongscanError)) throw error;
+        if (!(error instanceof LongscanError) || error.code === 'E-RUN-KILLED') throw error;
         if (skipsUnable && error.code === 'E-STRATEGY')
           notes.push(`${strategy} is left out at sp = ${sp}: ${error.parts.found}`);
         else problems.addError(atPoint(sp, point.sequenceLength, error));

@@ -4,16 +4,20 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { LongscanError, type Plan } from '@longscan/worker/protocol';
+import { type JobSpec, LongscanError } from '@longscan/worker/protocol';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { loadCompute } from '../compute/load-compute.js';
+import { loadFabric } from '../fabric/load-fabric.js';
 import { bundleLayers, withBundleFiles } from '../run-folder/bundle-layer.js';
+import type { StepCosts } from '../simulate/simulate-step.js';
 import { loadJob } from '../spec/index.js';
 import { until } from '../testing/processes.js';
-import { planToRun } from './index.js';
-import { planApart } from './plan-apart.js';
+import { call } from './computations.js';
+import type { LayerCode } from './layer-code.js';
+import { withLayerCode } from './with-layer-code.js';
 
-const folder = mkdtempSync(join(tmpdir(), 'longscan-plan-apart-'));
+const folder = mkdtempSync(join(tmpdir(), 'longscan-layer-code-'));
 const temporary = join(folder, 'tmp');
 mkdirSync(temporary);
 // What is left behind is looked for there: other test files run at the same time.
@@ -54,15 +58,30 @@ function write(name: string, { module = '', create = '' }: { module?: string; cr
   return job;
 }
 
-async function plan(job: string, signal?: AbortSignal): Promise<Plan> {
+async function apart<T>(
+  job: string,
+  body: (code: LayerCode, jobSpec: JobSpec) => Promise<T>,
+  signal?: AbortSignal,
+): Promise<T> {
   const { jobSpec } = await loadJob(job);
-  const bundles = await bundleLayers(jobSpec.model.layers);
-  return withBundleFiles(bundles, (modules) => planToRun(jobSpec, modules, undefined, signal));
+  return withBundleFiles(await bundleLayers(jobSpec.model.layers), (modules) =>
+    withLayerCode(modules, { name: jobSpec.job.name, signal }, (code) => body(code, jobSpec)),
+  );
 }
 
-async function refusal(job: string, signal?: AbortSignal): Promise<LongscanError> {
+/** The same in this thread. */
+async function here<T>(job: string, body: (code: LayerCode, jobSpec: JobSpec) => Promise<T>): Promise<T> {
+  const { jobSpec } = await loadJob(job);
+  return withBundleFiles(await bundleLayers(jobSpec.model.layers), (modules) =>
+    body({ compute: (name, ...args) => call(modules, name, args) }, jobSpec),
+  );
+}
+
+const planned = (code: LayerCode, jobSpec: JobSpec) => code.compute('planToRun', jobSpec);
+
+async function refusal(job: string, signal?: AbortSignal, place = apart): Promise<LongscanError> {
   try {
-    await plan(job, signal);
+    await place(job, planned, signal);
   } catch (error) {
     assert.instance(error, LongscanError);
     return error as LongscanError;
@@ -70,26 +89,57 @@ async function refusal(job: string, signal?: AbortSignal): Promise<LongscanError
   return assert.unreachable('it was planned') as never;
 }
 
-const never = () => new AbortController().signal;
 const leftovers = () => readdirSync(temporary);
 const mark = join(folder, 'mark');
 const endless = `writeFileSync(${JSON.stringify(mark)}, ''); for (;;);`;
 const places: readonly ('module' | 'create')[] = ['module', 'create'];
 
-test('a layer of the user ~> the plan and the errors that this thread has of it', async () => {
+const costs: StepCosts = { fabric: loadFabric('h100'), compute: loadCompute('cpu') };
+
+test('a layer of the user ~> what this thread computes with it', async () => {
+  const all = async (code: LayerCode, jobSpec: JobSpec) => {
+    const plan = await code.compute('planJob', jobSpec);
+    await code.compute('checkMemory', plan);
+    return [
+      plan,
+      await planned(code, jobSpec),
+      await code.compute('stepTime', plan),
+      await code.compute('simulateStep', plan, costs),
+      await code.compute('crossingsOf', jobSpec, costs.fabric),
+      await code.compute('recordSchedules', plan),
+    ];
+  };
   const job = write('sound', {});
-  assert.equal(await plan(job, never()), await plan(job));
-  const wrong = write('wrong', { create: "throw new Error('out of ideas');" });
-  const [apart, here] = [await refusal(wrong, never()), await refusal(wrong)];
-  assert.equal([apart.code, apart.exitCode, apart.message], [here.code, here.exitCode, here.message]);
-  assert.match(apart.message, 'out of ideas');
-  assert.match(apart.message, join(folder, 'wrong.ts:'));
+  assert.equal(await apart(job, all), await here(job, all));
   assert.equal(leftovers(), []);
+});
+
+test('a layer of the user that fails ~> the error that this thread has of it', async () => {
+  const wrong = write('wrong', { create: "throw new Error('out of ideas');" });
+  const [there, own] = [await refusal(wrong), await refusal(wrong, undefined, here)];
+  assert.equal([there.code, there.exitCode, there.message], [own.code, own.exitCode, own.message]);
+  assert.match(there.message, 'out of ideas');
+  assert.match(there.message, join(folder, 'wrong.ts:'));
+  assert.equal(leftovers(), []);
+});
+
+test('more than a rank may have ~> E-PLAN-MEMORY, also by what is free on GPUs', async () => {
+  const gpu = {
+    ...{ name: 'a GPU', capability: 90, totalBytes: 2 ** 20, freeBytes: 2 ** 20 },
+    driverVersion: 1,
+  };
+  const gpus = [
+    { ...gpu, kernels: { ok: true, value: null }, products: { ok: false, code: '', found: '' } },
+  ] as const;
+  const message = await apart(write('sound', {}), async (code, jobSpec) =>
+    code.compute('checkMemory', await code.compute('planJob', jobSpec), gpus).catch((error) => error.message),
+  );
+  assert.match(message, /^error\[E-PLAN-MEMORY\] .*of the GPU with least free, over 2 ranks/);
 });
 
 test('a layer that has a timer for ever ~> not waited for', async () => {
   const timer = write('timer', { module: 'setInterval(() => {}, 1);' });
-  assert.ok((await plan(timer, never())).perRank.numParameters > 0);
+  assert.ok((await apart(timer, planned)).perRank.numParameters > 0);
 });
 
 test('what a layer throws beside its planning ~> E-PLUGIN with its file and line', async () => {
@@ -99,7 +149,7 @@ test('what a layer throws beside its planning ~> E-PLUGIN with its file and line
     ["'text'", 'text'],
   ]) {
     const module = `process.nextTick(() => { throw ${thrown}; }); await new Promise((f) => setTimeout(f, 50));`;
-    const { message, exitCode } = await refusal(write('beside', { module }), never());
+    const { message, exitCode } = await refusal(write('beside', { module }));
     assert.match(message, `error[E-PLUGIN] ${file}: thrown beside the planning: ${found}`);
     assert.match(message, 'Fix: catch that in these files');
     if (thrown !== "'text'") assert.match(message, `${file}:`);
@@ -108,12 +158,24 @@ test('what a layer throws beside its planning ~> E-PLUGIN with its file and line
   }
 });
 
-test('a thread that cannot be made ~> nothing left behind', async () => {
-  const { jobSpec } = await loadJob(write('sound', {}));
-  // No message carries a function.
-  const request = { jobSpec, layerModules: {}, links: (() => {}) as never };
-  const error = await planApart(request, never()).catch((cause) => cause);
-  assert.is(error.name, 'DataCloneError');
+test('thrown between two computations ~> E-PLUGIN at the second', async () => {
+  const module = "setTimeout(() => { throw new Error('between'); }, 1);";
+  const message = await apart(write('between', { module }), async (code, jobSpec) => {
+    await planned(code, jobSpec).catch(() => {});
+    return planned(code, jobSpec).then(
+      () => planned(code, jobSpec),
+      (error) => error.message,
+    );
+  });
+  assert.match(message, 'thrown beside the planning: Error: between');
+});
+
+test('what no message carries ~> told, and nothing left behind', async () => {
+  const links = (() => {}) as never;
+  const told = await apart(write('sound', {}), (code, jobSpec) =>
+    code.compute('planToRun', jobSpec, links).then(String, ({ name }: Error) => name),
+  );
+  assert.is(told, 'DataCloneError');
   assert.equal(leftovers(), []);
 });
 
@@ -141,21 +203,36 @@ test('a layer that ends what loads it ~> E-ENDED with its file', async () => {
     ['process.exit(7);', 'exit code 7'],
     ['await new Promise(() => {});', 'exit code'],
   ] as const) {
-    const { message } = await refusal(write('ending', { module }), never());
+    const { message } = await refusal(write('ending', { module }));
     assert.match(
       message,
-      `error[E-ENDED] ${join(folder, 'ending.ts')}: the planning ended before there was a plan`,
+      `error[E-ENDED] ${join(folder, 'ending.ts')}: the planning ended before it was done`,
     );
     assert.match(message, ended);
   }
 });
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  test(`train, a layer that loops for ever, ${signal} ~> ends at once, with no run and no temporary file`, async () => {
+const out = ['--out', 'curve'];
+const few = ['--steps', '1', '--warmup', '0'];
+const train = ['train', '--run-dir', 'run'];
+const stops: readonly (readonly [readonly string[], NodeJS.Signals])[] = [
+  [train, 'SIGINT'],
+  [train, 'SIGTERM'],
+  [['plan'], 'SIGINT'],
+  [['doctor'], 'SIGTERM'],
+  [['simulate', '--sp', '2'], 'SIGTERM'],
+  [['scale', '--sp', '1,2', '--mode', 'strong', ...few, ...out], 'SIGINT'],
+  [['bench', 'step', ...few], 'SIGTERM'],
+  [['bench', 'step', ...few, '--save', 'costs.json'], 'SIGTERM'],
+  [['bench', 'collectives'], 'SIGINT'],
+];
+for (const [args, signal] of stops) {
+  test(`${args.join(' ')}, a layer that loops for ever, ${signal} ~> ends at once and leaves nothing`, async () => {
     rmSync(mark, { force: true });
     const job = write('endless', { module: endless });
+    const before = readdirSync(folder);
     const bin = fileURLToPath(new URL('../../bin/longscan.js', import.meta.url));
-    const started = spawn(process.execPath, [bin, 'train', job, '--run-dir', 'run'], {
+    const started = spawn(process.execPath, [bin, ...args, job], {
       cwd: folder,
       stdio: ['ignore', 'ignore', 'pipe'],
     });
@@ -174,8 +251,11 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     const [exitCode] = await closed;
     clearTimeout(deadline);
     assert.is(exitCode, signal === 'SIGINT' ? 130 : 143, stderr);
-    assert.match(stderr, 'the run was stopped before it was started');
-    assert.is(existsSync(join(folder, 'run')), false);
+    const words =
+      args === train ? 'the run was stopped before it was started' : 'the planning was stopped, as asked';
+    if (args[0] !== 'doctor') assert.match(stderr, words);
+    rmSync(mark);
+    assert.equal(readdirSync(folder), before);
     assert.equal(leftovers(), []);
   });
 }
