@@ -60,7 +60,9 @@ export function formatRecurrences({ numRanks, machine, versions, rows }: Measure
   const libraries = Object.entries(versions).map((pair) => `; ${pair.join(' ')}`);
   const measured = rows.flatMap((row) => ('missing' in row ? [] : [cellsOf(row)]));
   const missing = rows.flatMap((row) =>
-    'missing' in row ? [`${row.op}, T = ${row.T}: ${row.missing}`] : [],
+    'missing' in row
+      ? [`${row.op}, T = ${row.T}${row.strategy === null ? '' : `, ${row.strategy}`}: ${row.missing}`]
+      : [],
   );
   return [
     `${numRanks} ranks; ${name}${libraries.join('')}`,

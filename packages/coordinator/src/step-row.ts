@@ -160,7 +160,7 @@ const partNames: Readonly<Record<StepPart, string>> = {
 /** What is said of `model.recompute`. */
 const recomputing: Readonly<Record<string, string>> = {
   false: '',
-  cheap: ', recomputing norms and activations of blocks',
+  cheap: ', recomputing norms and activations',
   true: ', recomputing blocks',
 };
 
@@ -176,7 +176,7 @@ export function formatStepRow(row: StepRow): string {
   const outputs = row.keptMlps > 0 ? ` (MLPs kept: ${row.keptMlps})` : '';
   const memory =
     recomputing[String(row.recompute)] +
-    (row.recomputedBlocks === 'all' ? '' : ` (the first ${row.recomputedBlocks})`) +
+    (row.recomputedBlocks === 'all' ? '' : ` (blocks: ${row.recomputedBlocks})`) +
     (row.timeSlice > 0 ? `, in time slices of ${row.timeSlice}${outputs}` : '');
   const lines = [
     `${row.job ?? 'defaults'}: ${row.numLayers} layers, ${formatCount(row.numParameters)} parameters, ${row.precision}${moments}${memory}; ${row.B} x ${row.T} tokens a step`,

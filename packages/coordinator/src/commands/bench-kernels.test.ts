@@ -39,6 +39,7 @@ test('bench kernels: wrong words are told what is right', () => {
     [['--shape', 'T=0'], /--shape T=0: "T=0", expected B, T, H, K, V = a size/],
     [['--shape', 'T=64,Q=3'], /"Q=3"/],
     [['--shape', 'B=90000,T=900000000'], /tensors of \d+ numbers, expected at most 100000000000000/],
+    [['--rounds', '0'], /--rounds: 0, expected at least one round/],
     [['--dtype', 'bf16'], /--dtype bf16: .*expected f32 with --device cpu/],
     [['--device', 'tpu'], /E-CLI-USAGE/],
     [

@@ -1,7 +1,7 @@
 import { benchOps } from '@longscan/worker/protocol';
 import { benchResultSchema, describeMachine, formatRows, isMeasured, rowsForJson } from '../kernel-rows.js';
 import { readPeerTimes } from '../peer-times.js';
-import { type BenchDevice, benchOptions, dtypeOf, opsOf, shapesOf } from './bench-shapes.js';
+import { type BenchDevice, benchOptions, dtypeOf, opsOf, roundsOf, shapesOf } from './bench-shapes.js';
 import { defineCommand } from './command.js';
 import { interruptible } from './interruptible.js';
 import { wholeNumber } from './options.js';
@@ -15,7 +15,7 @@ export default defineCommand({
   positionals: {},
   options: {
     device: { type: 'string', nargs: 1, choices: ['cpu', 'cuda'], default: 'cpu', describe: 'where' },
-    ...benchOptions(benchOps),
+    ...benchOptions(benchOps, 'tokens of a sequence'),
     beside: {
       type: 'string',
       nargs: 1,
@@ -33,7 +33,7 @@ export default defineCommand({
       ops: opsOf(args.op, benchOps),
       shapes: shapesOf(args.shape, device, usualLengths[device]),
       dtype: dtypeOf(args.dtype, device),
-      numRounds: Math.max(1, args.rounds),
+      numRounds: roundsOf(args.rounds),
     } as const;
     const peer = args.beside === undefined ? null : readPeerTimes(args.beside);
     const { runTask } = await import('../run-task.js');

@@ -69,8 +69,13 @@ test('bench recurrences: the same for people, on the ranks of a job', () => {
 test('bench recurrences: wrong words are told what is right', () => {
   for (const [args, expected] of [
     [['--op', 'short-convolution'], /--op short-convolution: no recurrence of this name, expected one of /],
-    [['--strategy', 'rings'], /--strategy rings: no strategy of this name, expected one of all-gather, /],
-    [['--shape', 'T=301'], /--shape: T=301, tokens of 2 ranks, expected as many for each\. Fix: T=302/],
+    [['--op', 'kdaa'], /--op kdaa: no recurrence of this name, .* Fix: .*kda/],
+    [
+      ['--strategy', 'rings'],
+      /--strategy rings: no strategy of this name, expected one of all-gather, .* Fix: .*ring/,
+    ],
+    [['--shape', 'T=301'], /--shape T=301: T=301, tokens of 2 ranks, expected as many for each\. Fix: T=302/],
+    [['--rounds', '0'], /--rounds: 0, expected at least one round/],
     [['--sp', '1'], /--sp: one rank, which has no links, expected two or more/],
     [['--dtype', 'bf16'], /--dtype bf16: .*expected f32 with --device cpu/],
     [['--set', 'parallel.spp=2'], /E-CFG-KEY.*parallel\.spp/],
@@ -82,11 +87,31 @@ test('bench recurrences: wrong words are told what is right', () => {
   }
 });
 
-test('bench recurrences: more than the memory there is ends every rank with the shape to change', () => {
+test('bench recurrences: exit code 3 where nothing could be measured, with the reason in the place of rows', () => {
   const huge = ['--op', 'simple-gla', '--shape', 'T=900000000,H=800', '--rounds', '1'];
-  const { status, stderr } = bench(huge);
-  assert.is(status, 3, stderr);
-  assert.match(stderr, /error\[E-MEMORY\] .* Fix: a smaller T in --shape, or more ranks$/m);
+  const none = bench(huge);
+  assert.is(none.status, 3, none.stderr);
+  assert.match(
+    none.stdout,
+    /^simple-gla, T = 900000000: error\[E-MEMORY\] .* Fix: a smaller T in --shape, or more ranks$/m,
+  );
+});
+
+test('bench recurrences: a strategy that a recurrence cannot have is told; usual lengths fit any number of ranks', () => {
+  const { status, stdout, stderr } = bench([
+    ...['--sp', '3', '--op', 'slstm', '--strategy', 'all-scan', '--rounds', '1', '--json'],
+  ]);
+  assert.is(status, 0, stderr);
+  const rows = JSON.parse(stdout) as Record<string, unknown>[];
+  assert.equal(
+    rows.map(({ T, strategy, pass }) => [T, strategy, pass]),
+    [
+      [8193, null, 'forward'],
+      [8193, null, 'both'],
+      [8193, 'all-scan', undefined],
+    ],
+  );
+  assert.match(rows[2]!.missing as string, /^error\[E-STRATEGY\] recurrence slstm under all-scan: /);
 });
 
 test('bench recurrences --device cuda without a driver: the reason, and exit code 3', () => {

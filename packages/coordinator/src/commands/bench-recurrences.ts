@@ -1,10 +1,11 @@
 import { type BenchShape, benchRecurrences, recurrencesResultSchema } from '@longscan/worker/protocol';
 import { groupSize } from '../collectives/group-size.js';
 import { formatRecurrences, recurrenceRows } from '../recurrence-rows.js';
-import { type BenchDevice, benchOptions, dtypeOf, opsOf, shapesOf, usage } from './bench-shapes.js';
+import { type BenchDevice, benchOptions, dtypeOf, opsOf, roundsOf, shapesOf } from './bench-shapes.js';
 import { defineCommand } from './command.js';
 import { groupOptions, groupPositionals, jobOfGroup, onGroup } from './group-job.js';
 import { wholeNumber } from './options.js';
+import { knownWords, usage } from './wrong-word.js';
 
 /** Tokens of the whole sequence. */
 const usualLengths = { cpu: [8192], cuda: [65_536, 262_144] } as const;
@@ -16,12 +17,12 @@ export default defineCommand({
   positionals: groupPositionals,
   options: {
     ...groupOptions,
-    ...benchOptions(benchRecurrences),
+    ...benchOptions(benchRecurrences, 'of the whole sequence, over all ranks'),
     strategy: {
       ...{ type: 'string', array: true, nargs: 1, default: [] as string[] },
       describe: 'a strategy; may be repeated; default: all',
     },
-    rounds: { ...wholeNumber('--rounds', 'times that each is run', 10_000), default: '20' },
+    rounds: { ...wholeNumber('--rounds', 'times that each is run', 10_000), default: '10' },
   },
   example: 'bench recurrences --sp 2 --op gla --shape T=4096,H=4,K=64,V=64',
   async run(args, terminal) {
@@ -31,10 +32,10 @@ export default defineCommand({
     const task = {
       kind: 'bench-recurrences',
       ops: opsOf(args.op, benchRecurrences),
-      shapes: shapesOf(args.shape, device, usualLengths[device]).map((shape) => shared(shape, numRanks)),
+      shapes: sharedShapes(args.shape, device, numRanks),
       dtype: dtypeOf(args.dtype, device),
       ...(await strategiesOf(args.strategy)),
-      numRounds: Math.max(1, args.rounds),
+      numRounds: roundsOf(args.rounds),
     } as const;
     const { runOnRanks } = await import('../run-task.js');
     const results = await onGroup(jobSpec, (plan, modules, options) =>
@@ -49,20 +50,25 @@ export default defineCommand({
   },
 });
 
-/** Every rank has as many tokens. */
-function shared(shape: BenchShape, numRanks: number): BenchShape {
-  if (shape.T % numRanks === 0) return shape;
-  const T = numRanks * Math.ceil(shape.T / numRanks);
-  throw usage('--shape', `T=${shape.T}, tokens of ${numRanks} ranks`, 'as many for each', `T=${T}`);
+/** Every rank has as many tokens: usual lengths are rounded up to that, others have to be such. */
+function sharedShapes(given: readonly string[], device: BenchDevice, numRanks: number): BenchShape[] {
+  const whole = (T: number): number => numRanks * Math.ceil(T / numRanks);
+  const shapes = shapesOf(given, device, usualLengths[device].map(whole));
+  for (const [i, { T }] of shapes.entries()) {
+    if (T % numRanks > 0)
+      throw usage(
+        `--shape ${given[i]}`,
+        `T=${T}, tokens of ${numRanks} ranks`,
+        'as many for each',
+        `T=${whole(T)}`,
+      );
+  }
+  return shapes;
 }
 
-async function strategiesOf(names: readonly string[]): Promise<{ strategies?: string[] }> {
-  if (names.length === 0) return {};
+async function strategiesOf(given: readonly string[]): Promise<{ strategies?: string[] }> {
+  if (given.length === 0) return {};
   const { loadStrategies } = await import('../plan/strategies.js');
   const installed = (await loadStrategies()).map(({ name }) => name);
-  for (const name of names) {
-    if (!installed.includes(name))
-      throw usage(`--strategy ${name}`, 'no strategy of this name', `one of ${installed.join(', ')}`);
-  }
-  return { strategies: [...new Set(names)] };
+  return { strategies: knownWords('--strategy', 'strategy', given, installed) };
 }

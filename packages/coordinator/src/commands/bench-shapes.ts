@@ -1,4 +1,5 @@
-import { type BenchShape, LongscanError } from '@longscan/worker/protocol';
+import type { BenchShape } from '@longscan/worker/protocol';
+import { knownWords, usage } from './wrong-word.js';
 
 const sizes = ['B', 'T', 'H', 'K', 'V'] as const satisfies readonly (keyof BenchShape)[];
 
@@ -9,14 +10,14 @@ export type BenchDevice = keyof typeof usualHead;
 /** Of one tensor: a tenth of what the addon counts. */
 const maxElements = 1e14;
 
-/** Flags of what is measured: `ops` may be named. */
-export function benchOptions(ops: readonly string[]) {
+/** Flags of what is measured: `ops` may be named; `T` says what that is the length of. */
+export function benchOptions(ops: readonly string[], T: string) {
   const repeated = { type: 'string', array: true, nargs: 1, default: [] as string[] } as const;
   return {
     op: { ...repeated, describe: `${ops.join(', ')}; may be repeated; default: all` },
     shape: {
       ...repeated,
-      describe: 'sizes in place of the usual ones, such as B=1,T=8192,H=16,K=128,V=128; may be repeated',
+      describe: `sizes in place of the usual ones, such as B=1,T=8192,H=16,K=128,V=128 (T: ${T}); may be repeated`,
     },
     dtype: {
       type: 'string',
@@ -28,13 +29,13 @@ export function benchOptions(ops: readonly string[]) {
 }
 
 /** The names of `--op`, or all of them. */
-export function opsOf<Op extends string>(given: readonly string[], ops: readonly Op[]): Op[] {
-  if (given.length === 0) return [...ops];
-  return given.map((name) => {
-    const known = ops.find((op) => op === name);
-    if (known !== undefined) return known;
-    throw usage(`--op ${name}`, 'no recurrence of this name', `one of ${ops.join(', ')}`);
-  });
+export const opsOf = <Op extends string>(given: readonly string[], ops: readonly Op[]): Op[] =>
+  knownWords('--op', 'recurrence', given, ops);
+
+/** How often each is run. */
+export function roundsOf(rounds: number): number {
+  if (rounds === 0) throw usage('--rounds', '0', 'at least one round');
+  return rounds;
 }
 
 /** The sizes of `--shape`, or one for each of the usual lengths. */
@@ -68,11 +69,4 @@ function parseShape(text: string, device: BenchDevice, usualLength: number): Ben
   if (numElements > maxElements)
     throw usage(`--shape ${text}`, `tensors of ${numElements} numbers`, `at most ${maxElements}`);
   return shape;
-}
-
-export function usage(where: string, found: string, expected: string, fix?: string): LongscanError {
-  return new LongscanError({
-    ...{ code: 'E-CLI-USAGE', where, found, expected, exitCode: 2 },
-    ...(fix === undefined ? {} : { fix }),
-  });
 }

@@ -106,7 +106,7 @@ test('bench step: time slices are named, and do not count as work of the model',
   const { stdout } = bench([...sets([...small, ...kept, ...cheap]), ...few]);
   assert.match(
     stdout,
-    /, f32, recomputing norms and activations of blocks \(the first 1\), in time slices of 32 \(MLPs kept: 1\); 1 x 100 tokens a step\n/,
+    /, f32, recomputing norms and activations \(blocks: 1\), in time slices of 32 \(MLPs kept: 1\); 1 x 100 tokens a step\n/,
   );
 });
 

@@ -3,9 +3,9 @@ import { assumedFabric } from '../fabric/load-fabric.js';
 import { bundleLayers, withBundleFiles } from '../run-folder/bundle-layer.js';
 import type { RunTaskOptions } from '../run-task.js';
 import { loadJob } from '../spec/index.js';
-import { usage } from './bench-shapes.js';
 import { interruptible } from './interruptible.js';
 import { setOption, wholeNumber } from './options.js';
+import { usage } from './wrong-word.js';
 
 const usualRanks = 2;
 

@@ -28,7 +28,7 @@ export function checkRecompute(
       fix,
     });
   if (recompute === false) {
-    const fix = 'model.recompute = "cheap" or true, or leave model.recomputedBlocks out';
+    const fix = 'model.recomputedBlocks = "all", or model.recompute = "cheap" or true';
     add('model.recompute = false', '"all": nothing is computed again', fix);
   } else if (recomputedBlocks > numLayers) {
     const fix = 'model.recomputedBlocks = "all", or fewer';

@@ -16,23 +16,32 @@ import {
   tokenShift,
   vectorScan,
 } from '@longscan/kernels';
-import type { BenchOp, BenchShape } from '../protocol/bench.js';
+import type { BenchOp, BenchRecurrence, BenchShape } from '../protocol/bench.js';
 import { randomTensor } from './random-tensor.js';
 
 /** Of queries, keys, values and outputs; gates are f32. */
 export type BenchType = 'f32' | 'bf16';
 
+/** An op that is no recurrence. */
+type OtherOp = (inputs: RecurrenceInputs) => Tensor;
+
 /** A recurrence, or another op, with random inputs of the sizes that layers give it. */
-export interface RecurrenceCase {
-  readonly op: RecurrenceOp | ((inputs: RecurrenceInputs) => Tensor);
+export interface RecurrenceCase<Op extends RecurrenceOp | OtherOp = RecurrenceOp | OtherOp> {
+  readonly op: Op;
   readonly inputs: RecurrenceInputs;
   /** Of the output's shape and type; left out: v, or else x. */
   readonly outputGradient?: Tensor;
 }
 
-type Build = (device: Device, shape: BenchShape, dtype: BenchType) => RecurrenceCase;
+type Build<Op extends RecurrenceOp | OtherOp> = (
+  device: Device,
+  shape: BenchShape,
+  dtype: BenchType,
+) => RecurrenceCase<Op>;
 
-export const recurrenceCases: Readonly<Record<BenchOp, Build>> = {
+type Cases = { readonly [Op in BenchOp]: Build<Op extends BenchRecurrence ? RecurrenceOp : OtherOp> };
+
+export const recurrenceCases: Cases = {
   'linear-attention': linear('identity'),
   lightning: linear('fixed-scalar'),
   'simple-gla': linear('scalar'),
@@ -54,7 +63,7 @@ export const recurrenceCases: Readonly<Record<BenchOp, Build>> = {
 /** Log decays of a trained layer's size: a state that lives for some tens of tokens. */
 const decayScale = 0.05;
 
-function linear(decay: DecayKind): Build {
+function linear(decay: DecayKind): Build<RecurrenceOp> {
   return (device, { B, T, H, K, V }, dtype) => {
     const gates = { identity: null, 'fixed-scalar': [H], scalar: [B, T, H], diagonal: [B, T, H, K] }[decay];
     const inputs = {
@@ -67,7 +76,7 @@ function linear(decay: DecayKind): Build {
   };
 }
 
-function delta(gate: DeltaGate): Build {
+function delta(gate: DeltaGate): Build<RecurrenceOp> {
   return (device, { B, T, H, K, V }, dtype) => {
     const gates = { none: null, scalar: [B, T, H], diagonal: [B, T, H, K] }[gate];
     const inputs = {
@@ -84,7 +93,7 @@ function delta(gate: DeltaGate): Build {
   };
 }
 
-function hgrn(device: Device, { B, T, H, V }: BenchShape, dtype: BenchType): RecurrenceCase {
+function hgrn(device: Device, { B, T, H, V }: BenchShape, dtype: BenchType): RecurrenceCase<RecurrenceOp> {
   const shape = [B, T, H * V];
   const inputs = { x: normal(device, shape, dtype, 1), g: decays(device, shape) };
   return { op: vectorScan as RecurrenceOp, inputs };
@@ -94,7 +103,7 @@ function hgrn(device: Device, { B, T, H, V }: BenchShape, dtype: BenchType): Rec
 const mambaStates = 16;
 const convolutionTaps = 4;
 
-function mamba(device: Device, { B, T, H, V }: BenchShape, dtype: BenchType): RecurrenceCase {
+function mamba(device: Device, { B, T, H, V }: BenchShape, dtype: BenchType): RecurrenceCase<RecurrenceOp> {
   const [D, N] = [H * V, mambaStates];
   const inputs = {
     x: normal(device, [B, T, D], dtype, 1),
@@ -106,7 +115,11 @@ function mamba(device: Device, { B, T, H, V }: BenchShape, dtype: BenchType): Re
   return { op: selectiveScan as RecurrenceOp, inputs };
 }
 
-function matrixLstm(device: Device, { B, T, H, K, V }: BenchShape, dtype: BenchType): RecurrenceCase {
+function matrixLstm(
+  device: Device,
+  { B, T, H, K, V }: BenchShape,
+  dtype: BenchType,
+): RecurrenceCase<RecurrenceOp> {
   const inputs = {
     q: normal(device, [B, T, H, K], dtype, 1),
     k: normal(device, [B, T, H, K], dtype, 2),
@@ -120,7 +133,7 @@ function matrixLstm(device: Device, { B, T, H, K, V }: BenchShape, dtype: BenchT
 /** Complex numbers of state per channel of S4D, as in the layer's defaults. */
 const s4dModes = 32;
 
-function s4d(device: Device, { B, T, H, V }: BenchShape, dtype: BenchType): RecurrenceCase {
+function s4d(device: Device, { B, T, H, V }: BenchShape, dtype: BenchType): RecurrenceCase<RecurrenceOp> {
   const C = H * V;
   const u = normal(device, [B, T, C], dtype, 1);
   const inputs = {
@@ -131,14 +144,18 @@ function s4d(device: Device, { B, T, H, V }: BenchShape, dtype: BenchType): Recu
   return { op: ltiScan('real') as RecurrenceOp, inputs, outputGradient: u };
 }
 
-function s5(device: Device, { B, T, H, V }: BenchShape, dtype: BenchType): RecurrenceCase {
+function s5(device: Device, { B, T, H, V }: BenchShape, dtype: BenchType): RecurrenceCase<RecurrenceOp> {
   const C = H * V;
   const u = normal(device, [B, T, 2 * C], dtype, 1);
   const inputs = { u, logLambda: decays(device, [C, 1, 2]), w: normal(device, [C, 1, 2], 'f32', 2) };
   return { op: ltiScan('complex') as RecurrenceOp, inputs, outputGradient: u };
 }
 
-function mesanet(device: Device, { B, T, H, K, V }: BenchShape, dtype: BenchType): RecurrenceCase {
+function mesanet(
+  device: Device,
+  { B, T, H, K, V }: BenchShape,
+  dtype: BenchType,
+): RecurrenceCase<RecurrenceOp> {
   const inputs = {
     q: normal(device, [B, T, H, K], dtype, 1, K ** -0.5),
     k: normal(device, [B, T, H, K], dtype, 2, K ** -0.5),
@@ -151,7 +168,11 @@ function mesanet(device: Device, { B, T, H, K, V }: BenchShape, dtype: BenchType
 }
 
 /** K units a head. */
-function scalarLstm(device: Device, { B, T, H, K: N }: BenchShape, dtype: BenchType): RecurrenceCase {
+function scalarLstm(
+  device: Device,
+  { B, T, H, K: N }: BenchShape,
+  dtype: BenchType,
+): RecurrenceCase<RecurrenceOp> {
   const inputs = {
     gates: normal(device, [B, T, H, 4, N], dtype, 1),
     recurrent: normal(device, [H, N, 4, N], 'f32', 2, N ** -0.5),
@@ -159,19 +180,23 @@ function scalarLstm(device: Device, { B, T, H, K: N }: BenchShape, dtype: BenchT
   return { op: slstm as RecurrenceOp, inputs, outputGradient: normal(device, [B, T, H, N], dtype, 3) };
 }
 
-function shortConvolution(device: Device, { B, T, H, V }: BenchShape, dtype: BenchType): RecurrenceCase {
+function shortConvolution(
+  device: Device,
+  { B, T, H, V }: BenchShape,
+  dtype: BenchType,
+): RecurrenceCase<OtherOp> {
   const D = H * V;
   const inputs = {
     x: normal(device, [B, T, D], dtype, 1),
     weight: normal(device, [D, convolutionTaps], dtype, 2),
     bias: normal(device, [D], dtype, 3),
   };
-  const op = ({ x, weight, bias }: RecurrenceInputs) =>
+  const op: OtherOp = ({ x, weight, bias }) =>
     causalConv({ x: x!, weight: weight!, bias: bias!, halo: null }, { resets: null, activation: 'silu' });
   return { op, inputs };
 }
 
-function shift(device: Device, { B, T, H, V }: BenchShape, dtype: BenchType): RecurrenceCase {
+function shift(device: Device, { B, T, H, V }: BenchShape, dtype: BenchType): RecurrenceCase<OtherOp> {
   return {
     op: ({ x }) => tokenShift({ x: x!, halo: null }, null),
     inputs: { x: normal(device, [B, T, H * V], dtype, 1) },

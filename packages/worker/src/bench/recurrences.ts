@@ -1,4 +1,10 @@
-import { type Communicator, LongscanError, type RecurrenceOp, type Tensor } from '@longscan/kernels';
+import {
+  type Communicator,
+  fromArray,
+  LongscanError,
+  type RecurrenceOp,
+  type Tensor,
+} from '@longscan/kernels';
 import { installedStrategies, loadStrategy } from '../load-strategy.js';
 import type { Task } from '../protocol/assignment.js';
 import type { BenchRecurrence, BenchShape } from '../protocol/bench.js';
@@ -8,7 +14,7 @@ import { recurrence } from '../sequence/recurrence.js';
 import type { SequenceGroup } from '../sequence/sequence-group.js';
 import { slicesOf } from '../sequence/slice-group.js';
 import type { Strategy } from '../strategy.js';
-import { supportsTransition } from '../strategy-support.js';
+import { refuseTransition, supportsTransition } from '../strategy-support.js';
 import { reportOnGroup } from './collectives/on-group.js';
 import { optionsFor } from './collectives/scans.js';
 import { type Pass, passes, runPass, tensorsOf } from './passes.js';
@@ -60,23 +66,62 @@ async function measureRecurrence(
   const length = shape.T / group.size;
   let made: Tensor[] = [];
   try {
-    const problem = device.scope(() => recurrenceCases[name](device, { ...shape, T: length }, dtype));
-    made = tensorsOf(problem);
+    const tried = await tryOnAll(group, () => {
+      const problem = device.scope(() => recurrenceCases[name](device, { ...shape, T: length }, dtype));
+      made = tensorsOf(problem);
+      runOf(group, problem, 'both', alone).enqueue();
+      return problem;
+    });
+    if ('missing' in tried) return [{ ...which, strategy: null, ...tried }];
+    const problem = tried.result;
     const ways = waysOf(group, problem, length, strategies);
-    const rows: RecurrenceTimes[] = [];
+    const rows: (RecurrenceTimes | MissingRecurrence)[] = [];
     for (const pass of passes) {
       const runs = ways.map((way) => runOf(group, problem, pass, way));
       for (const times of await timesOf(group, runs, numRounds)) rows.push({ ...which, pass, ...times });
     }
+    const { transition } = problem.op;
+    const refused = strategies.filter((strategy) => !supportsTransition(strategy, transition));
+    for (const { name: strategy } of refused)
+      rows.push({ ...which, strategy, missing: refuseTransition(strategy, transition, name).message });
     return rows;
   } catch (error) {
-    if (!(error instanceof LongscanError)) throw error;
-    if (error.code === 'E-CUDA-KERNEL') return [{ ...which, missing: error.message }];
-    if (error.code !== 'E-MEMORY') throw error;
-    throw new LongscanError({ ...error.parts, fix: 'a smaller T in --shape, or more ranks' });
+    if (!(error instanceof LongscanError) || error.code !== 'E-MEMORY') throw error;
+    throw new LongscanError({ ...error.parts, fix: shorter });
   } finally {
     for (const tensor of made) tensor.release();
   }
+}
+
+/** What helps a recurrence that has no room. */
+const shorter = 'a smaller T in --shape, or more ranks';
+
+/** Why a recurrence may be left out of the others. */
+const reasons: readonly string[] = ['E-CUDA-KERNEL', 'E-MEMORY'];
+
+/**
+ * Runs what needs no other rank, then asks them: what one rank cannot do none goes on with, as they would wait for it. Gives the
+ * result, or on every rank why there is none.
+ */
+async function tryOnAll<T>(group: Communicator, run: () => T): Promise<{ result: T } | { missing: string }> {
+  const { stream } = group;
+  const { compute } = stream.device;
+  let tried: { result: T } | { missing: string };
+  try {
+    tried = { result: run() };
+  } catch (error) {
+    if (!(error instanceof LongscanError) || !reasons.includes(error.code)) throw error;
+    const { message } =
+      error.code === 'E-MEMORY' ? new LongscanError({ ...error.parts, fix: shorter }) : error;
+    tried = { missing: message };
+  }
+  const numMissing = fromArray(stream.device, ['missing' in tried ? 1 : 0], [1]);
+  stream.wait(compute.record());
+  group.allReduce(numMissing);
+  compute.wait(stream.record());
+  const [count] = await numMissing.readNumbers();
+  numMissing.release();
+  return count === 0 || 'missing' in tried ? tried : { missing: 'another rank could not run it' };
 }
 
 /** How states cross the ranks, if they do. */
@@ -85,25 +130,27 @@ interface Way {
   readonly group: SequenceGroup | null;
 }
 
-/** No crossing first, then each strategy that the recurrence can have, in each way to run it that differs. */
+/** They do not. */
+const alone: Way = { what: { strategy: null, blocks: null, ranksPerNode: null }, group: null };
+
+/** That first, then each strategy that the recurrence can have, in each way to run it that differs. */
 function waysOf(
   communicator: Communicator,
-  { op, inputs }: RecurrenceCase,
+  { op, inputs }: RecurrenceCase<RecurrenceOp>,
   length: number,
   strategies: readonly Strategy[],
 ): Way[] {
-  const { transition } = op as RecurrenceOp;
-  const rows = (op as RecurrenceOp).stateShape(inputs)[2] ?? 1;
+  const rows = op.stateShape(inputs)[2] ?? 1;
   const slices = slicesOf(Array.from({ length: communicator.size }, () => length));
   const crossing = strategies
-    .filter((strategy) => supportsTransition(strategy, transition))
+    .filter((strategy) => supportsTransition(strategy, op.transition))
     .flatMap((strategy) =>
       optionsFor(strategy, communicator, rows).map((options) => ({
         what: { strategy: strategy.name, ...options },
         group: { communicator, slices, strategy, options },
       })),
     );
-  return [{ what: { strategy: null, blocks: null, ranksPerNode: null }, group: null }, ...crossing];
+  return [alone, ...crossing];
 }
 
 /** A pass, with its states crossing in one way. */
@@ -112,8 +159,12 @@ interface Run {
   readonly enqueue: () => void;
 }
 
-function runOf({ stream }: Communicator, problem: RecurrenceCase, pass: Pass, { what, group }: Way): Run {
-  const op = problem.op as RecurrenceOp;
+function runOf(
+  { stream }: Communicator,
+  { op, ...problem }: RecurrenceCase<RecurrenceOp>,
+  pass: Pass,
+  { what, group }: Way,
+): Run {
   const output = () => recurrence(op, problem.inputs, { group, resets: null });
   return { what, enqueue: () => runPass(stream.device, pass, problem, output) };
 }

@@ -1,8 +1,7 @@
 import { z } from 'zod';
-import { benchOps, benchRecurrences } from './bench.js';
+import { benchOps, benchRecurrences, benchShapeSchema } from './bench.js';
 import { measuredTransitions } from './collectives.js';
 import { planSchema } from './plan.js';
-import { benchShapeSchema } from './recurrences.js';
 import { textsSchema } from './texts.js';
 import { traceWindowPattern } from './trace-window.js';
 

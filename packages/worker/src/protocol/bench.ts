@@ -1,3 +1,5 @@
+import { z } from 'zod';
+
 /** Recurrences by the name of the layer that has them. */
 export const benchRecurrences = [
   'linear-attention',
@@ -23,14 +25,15 @@ export const benchOps = [...benchRecurrences, 'short-convolution', 'token-shift'
 
 export type BenchOp = (typeof benchOps)[number];
 
+const size = z
+  .int()
+  .min(1)
+  .max(2 ** 31 - 1);
+
 /** Sizes of one measurement: batch, tokens, heads, key and value channels of a head; ops without heads have H · V channels. */
-export interface BenchShape {
-  readonly B: number;
-  readonly T: number;
-  readonly H: number;
-  readonly K: number;
-  readonly V: number;
-}
+export const benchShapeSchema = z.strictObject({ B: size, T: size, H: size, K: size, V: size });
+
+export type BenchShape = Readonly<z.infer<typeof benchShapeSchema>>;
 
 /** What a training step's time is shared out to: kinds of native functions, and time in which none of them ran. */
 export const stepParts = [

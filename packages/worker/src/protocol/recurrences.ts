@@ -1,13 +1,5 @@
 import { z } from 'zod';
-import { benchRecurrences } from './bench.js';
-
-const size = z
-  .int()
-  .min(1)
-  .max(2 ** 31 - 1);
-
-/** Sizes of a measurement, as `BenchShape`. */
-export const benchShapeSchema = z.strictObject({ B: size, T: size, H: size, K: size, V: size });
+import { benchRecurrences, benchShapeSchema } from './bench.js';
 
 /** A recurrence over a sequence whose slices lie on the ranks of a group, both passes or the first one alone. */
 const recurrenceCaseSchema = benchShapeSchema.extend({
@@ -17,8 +9,8 @@ const recurrenceCaseSchema = benchShapeSchema.extend({
   /** How states cross the ranks; null: they do not, each rank's slice is a sequence of its own. */
   strategy: z.string().nullable(),
   /** As the strategy takes them; null without one. */
-  blocks: size.nullable(),
-  ranksPerNode: size.nullable(),
+  blocks: z.int().min(1).nullable(),
+  ranksPerNode: z.int().min(1).nullable(),
 });
 
 /** One rank's times of a case. `T` is that of the whole sequence. */
@@ -31,9 +23,9 @@ const recurrenceTimesSchema = recurrenceCaseSchema.extend({
   extraBytes: z.int().min(0),
 });
 
-/** A recurrence that was not measured, by no rank. */
+/** A recurrence that no rank has measured; under this strategy, or (null) under none. */
 const missingRecurrenceSchema = recurrenceCaseSchema
-  .omit({ pass: true, strategy: true, blocks: true, ranksPerNode: true })
+  .omit({ pass: true, blocks: true, ranksPerNode: true })
   .extend({ missing: z.string() });
 
 /** What the `bench-recurrences` task gives on each rank. */

@@ -1,0 +1,33 @@
+import { LongscanError } from '@longscan/worker/protocol';
+import { suggest } from '../spec/edit-distance.js';
+
+/** A value of the command line that is none: E-CLI-USAGE, exit code 2. */
+export function usage(where: string, found: string, expected: string, fix?: string): LongscanError {
+  return new LongscanError({
+    ...{ code: 'E-CLI-USAGE', where, found, expected, exitCode: 2 },
+    ...(fix === undefined ? {} : { fix }),
+  });
+}
+
+/**
+ * The words given to a flag that may be repeated, each once; all known ones where none is given.
+ * @throws LongscanError E-CLI-USAGE with the nearest known word for one that is not
+ */
+export function knownWords<Word extends string>(
+  flag: string,
+  what: string,
+  given: readonly string[],
+  known: readonly Word[],
+): Word[] {
+  if (given.length === 0) return [...known];
+  const isKnown = (word: string): word is Word => known.some((one) => one === word);
+  return [...new Set(given)].map((word) => {
+    if (isKnown(word)) return word;
+    throw usage(
+      `${flag} ${word}`,
+      `no ${what} of this name`,
+      `one of ${known.join(', ')}`,
+      suggest(word, known),
+    );
+  });
+}
