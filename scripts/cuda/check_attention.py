@@ -34,6 +34,7 @@ CASES = [
     (1, 200, 4, 2, 64, 64, dict(own=True)),
     (2, 200, 4, 2, 64, 32, dict(own=True, chunk=7, starts=[0, 33, 34, 150])),
     (1, 150, 2, 1, 64, 64, dict(scale=-0.2)),
+    (2, 300, 40, 20, 128, 128, {}),  # more key heads than start in turns
 ]
 # Keys of more tiles than the tensor cores' kernels hold at once; the short ones also in f32, without tensor cores.
 SANITIZED = [
@@ -97,6 +98,18 @@ def check_future(attention, checks, gradients):
     checks.add(good, 'what is not seen has no effect, what is seen has')
 
 
+def check_heads_apart(attention, checks, gradients):
+    """Key heads whose walks are so long that three at a time start in turns give the bits that each gives alone."""
+    inputs, options, dO = problem(1, 131072, 10, 5, 128, 128)
+    found = whole(attention, inputs, options, dO, gradients)
+    differ = set()
+    for g in range(5):
+        of = lambda x: x.unflatten(2, (5, -1))[:, :, g].contiguous()
+        alone = whole(attention, {n: of(x) for n, x in inputs.items()}, options, of(dO), gradients)
+        differ.update(n for n, x in alone.items() if not torch.equal(x, of(found[n])))
+    checks.add(not differ, f'heads do not see each other: {sorted(differ)} differ')
+
+
 def check_impossible_positions(attention, checks, gradients):
     inputs, options, dO = problem(1, 400, 2, 1, 128, 128)
     options['positions'] = torch.tensor([10**9 if t % 2 else -(10**9) for t in range(400)], dtype=torch.int32).cuda()[None]
@@ -157,7 +170,7 @@ def main():
             exact = {n: x.masked_fill(x.abs() < 1e-12, 0) for n, x in reference(*given).items()}
             checks(f'{dtype} B{B} T{T} H{H} G{G} K{K} V{V} {options}', bound, found, again, {n: exact[n] for n in found})
     if not calls_only:
-        for check in (check_isolation, check_future, check_impossible_positions, check_blocks):
+        for check in (check_isolation, check_future, check_heads_apart, check_impossible_positions, check_blocks):
             check(attention, checks, gradients)
     sys.exit(checks.finish())
 

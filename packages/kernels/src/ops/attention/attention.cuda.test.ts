@@ -42,6 +42,7 @@ const cases: readonly Case[] = [
   { name: 'several blocks', T: 300 },
   { name: 'heads of 64', T: 300, K: 64, V: 64 },
   { name: 'grouped heads', B: 2, T: 130, H: 6, G: 2, K: 64, V: 64 },
+  { name: 'more heads than start in turns', B: 2, T: 140, H: 40, G: 20, K: 64, V: 64 },
   { name: 'keys of earlier slices', T: 140, keyOffset: 101 },
   { name: 'window', T: 300, window: 90, keyOffset: 70 },
   { name: 'documents', B: 2, T: 300, starts: [0, 1, 31, 32, 100, 128, 257] },

@@ -36,6 +36,7 @@ cudaError_t backward(const LongscanAttention& call, const LongscanAttentionBackw
     return launchPlainBackward(call, io, terms, stream);
   }
   const BackwardMemory memory(call, parts);
+  LONGSCAN_TRY(memory.clear(stream));
   LONGSCAN_TRY(launchQueryBlocks(call, memory.blocks, stream));
   LONGSCAN_TRY(launchRowTerms(call, io, memory.terms, stream));
   LONGSCAN_TRY(launchBackward(call, io, memory, stream));

@@ -186,8 +186,6 @@ cudaError_t launch(const LongscanAttention& call, const LongscanAttentionBackwar
   if (error == cudaSuccess)
     error =
         cudaFuncSetAttribute(backwardKernel<D>, cudaFuncAttributeMaxDynamicSharedMemorySize, Shape::bytes);
-  if (error == cudaSuccess)
-    error = cudaMemsetAsync(memory.turns, 0, (memory.numTurns + 1) * sizeof(int), stream);
   if (error != cudaSuccess) return error;
   const int64_t blocks = (call.S + Shape::keys - 1) / Shape::keys * call.B * call.G;
   backwardKernel<D><<<static_cast<unsigned>(blocks), Shape::threads, Shape::bytes, stream>>>(f);
@@ -199,11 +197,16 @@ cudaError_t launch(const LongscanAttention& call, const LongscanAttentionBackwar
 BackwardMemory::BackwardMemory(const LongscanAttention& call, WorkspaceParts& parts) {
   const int64_t pitch = (call.T + 127) / 128 * 128, size = queries(call), numBlocks = pitch / size;
   terms = {parts.take<float>(call.B * call.H * pitch), parts.take<float>(call.B * call.H * pitch), pitch};
-  blocks = {parts.take<int2>(call.B * pitch), parts.take<BlockSight>(call.B * numBlocks), pitch,
-            static_cast<int>(size)};
   numTurns = call.B * call.H * numBlocks * 2;
-  turns = parts.take<int>(numTurns + 1);
+  turns = parts.take<int>(numTurns + 2);
+  nextBlock = turns + numTurns;
+  blocks = {parts.take<int2>(call.B * pitch), parts.take<BlockSight>(call.B * numBlocks), nextBlock + 1,
+            pitch, static_cast<int>(size)};
   dq = parts.take<float>(numTurns * BackwardShape<64>::partFloats);
+}
+
+cudaError_t BackwardMemory::clear(cudaStream_t stream) const {
+  return cudaMemsetAsync(turns, 0, (numTurns + 2) * sizeof(int), stream);
 }
 
 bool backwardIsFast(const LongscanAttention& call) {

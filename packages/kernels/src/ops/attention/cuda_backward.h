@@ -15,14 +15,18 @@ struct BackwardMemory {
   QueryBlocks blocks;
   /// [B * H][query block][2][4096]: dq / scale, as the two warpgroups hold it.
   float* dq;
-  /// [B * H][query block][2]: how many blocks of keys have added their part; and one that numbers blocks.
+  /// [B * H][query block][2]: how many blocks of keys have added their part; then `nextBlock` and `mostKeys`.
   int* turns;
   int64_t numTurns;
+  int* nextBlock;  // numbers blocks of keys in the order in which they start
 
   /// Queries of a block by head size: its q, dO and dq take as many bytes for each.
   static int queries(const LongscanAttention& call) { return call.K <= 64 && call.V <= 64 ? 128 : 64; }
 
   BackwardMemory(const LongscanAttention& call, WorkspaceParts& parts);
+
+  /// Counters to zero, before all kernels.
+  cudaError_t clear(cudaStream_t stream) const;
 };
 
 /// Whether `launchBackward` knows the call.

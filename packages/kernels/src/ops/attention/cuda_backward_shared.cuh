@@ -52,6 +52,16 @@ struct BackwardTiles {
   }
 };
 
+/// Key heads, of `heads`, whose blocks of keys start in turns; `steps`: blocks of queries that one meets.
+/// Blocks of a head that run side by side find q, dO and dq in the L2 cache as long as they keep close. Few
+/// heads leave them fewer rounds in which to drift apart, which long walks need; many heads keep the lines
+/// short in which blocks wait for their turns, which short walks need.
+__device__ inline int headsTogether(int heads, int steps) {
+  constexpr int mostSteps = 8192, mostHeads = 16;
+  const int most = min(max(mostSteps / max(steps, 1), 1), mostHeads), groups = (heads + most - 1) / most;
+  return (heads + groups - 1) / groups;
+}
+
 /// The block of keys, and its queries in the order in which all roles meet them: head by head of the group,
 /// from the last block of queries to the first, so that blocks of keys which start together meet dq in the
 /// order of their turns.
@@ -62,13 +72,19 @@ struct BackwardWork {
   int firstBlock, endBlock;  // of queries that see some of the keys
   const BlockSight* sights;  // of the batch row
 
+  /// Blocks are numbered in the order in which they start. Those of a head have their numbers in the order of
+  /// the keys, whichever heads are between them: a block waits for blocks that have started, so that one
+  /// which waits for nobody is always under way.
   __device__ void begin(const BackwardCall& f, int number) {
     const LongscanAttention& c = f.call;
-    const int heads = static_cast<int>(c.B) * c.G;
-    block = number / heads;
-    b = number % heads / c.G, g = number % c.G;
-    key0 = block * keys;
     perGroup = c.H / c.G;
+    const int heads = static_cast<int>(c.B) * c.G, blocks = static_cast<int>((c.S + keys - 1) / keys);
+    const int together = headsTogether(heads, *f.memory.blocks.mostKeys / f.memory.blocks.size);
+    const int first = number / (together * blocks) * together, place = number % (together * blocks);
+    const int count = min(together, heads - first), head = first + place % count;
+    block = place / count;
+    b = head / c.G, g = head % c.G;
+    key0 = block * keys;
     numQueryBlocks = static_cast<int>(f.memory.blocks.pitch / f.memory.blocks.size);
     sights = f.memory.blocks.sights + int64_t{b} * numQueryBlocks;
     firstBlock = INT_MAX;
@@ -128,7 +144,7 @@ struct BackwardShared {
     for (ArrivalBarrier& part : partsRead) part.init(1);
     publishBarriers();
     scale = f.call.scale * log2OfE;
-    work.begin(f, atomicAdd(f.memory.turns + f.memory.numTurns, 1));
+    work.begin(f, atomicAdd(f.memory.nextBlock, 1));
   }
 };
 

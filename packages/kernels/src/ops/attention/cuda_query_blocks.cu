@@ -23,7 +23,10 @@ __global__ void queryBlocksKernel(const LongscanAttention c, const QueryBlocks b
   }
   blocks.ranges[b * blocks.pitch + t] = {range.first, range.end};
   __syncthreads();
-  if (threadIdx.x == 0) blocks.sights[b * gridDim.x + blockIdx.x] = sight;
+  if (threadIdx.x == 0) {
+    blocks.sights[b * gridDim.x + blockIdx.x] = sight;
+    atomicMax(blocks.mostKeys, sight.end - sight.first);
+  }
 }
 
 }  // namespace

@@ -15,6 +15,7 @@ struct alignas(16) BlockSight {
 struct QueryBlocks {
   int2* ranges;
   BlockSight* sights;
+  int* mostKeys;  // that a block sees, from the first to the last; zero before
   int64_t pitch;
   int size;
 };
