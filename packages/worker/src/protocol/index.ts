@@ -15,6 +15,7 @@ export {
   type MeasuredTransition,
   measuredTransitions,
 } from './collectives.js';
+export { writeRemedies } from './disk-remedies.js';
 export {
   type Fact,
   type FactName,
