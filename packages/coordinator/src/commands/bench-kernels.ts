@@ -105,5 +105,12 @@ function parseShape(text: string, device: 'cpu' | 'cuda'): BenchShape {
 }
 
 function usage(where: string, found: string, expected: string): LongscanError {
-  return new LongscanError({ code: 'E-CLI-USAGE', where, found, expected, exitCode: 2 });
+  return new LongscanError({
+    code: 'E-CLI-USAGE',
+    where,
+    found,
+    expected,
+    exitCode: 2,
+    fix: 'longscan bench kernels --help shows what it takes',
+  });
 }

@@ -18,5 +18,12 @@ export function requireWritable(option: '--save', path: string): void {
 }
 
 function usage(where: string, found: string, expected: string): LongscanError {
-  return new LongscanError({ code: 'E-CLI-USAGE', where, found, expected, exitCode: 2 });
+  return new LongscanError({
+    code: 'E-CLI-USAGE',
+    where,
+    found,
+    expected,
+    exitCode: 2,
+    fix: `give ${where} the path of a .json file in a folder that is there`,
+  });
 }

@@ -73,6 +73,7 @@ export function checkValues(
       where: merged.placeOf(['model', 'vocabSize']),
       found: String(job.model.vocabSize),
       expected: `at least ${numByteValues}, one token per byte value`,
+      fix: `leave vocabSize out, or set it to ${numByteValues} or more`,
     });
   }
 }
@@ -125,6 +126,7 @@ function checkTimeouts({ job, isSound }: SchemaChecked, merged: MergedJob, probl
       where: merged.placeOf(['launch', longer]),
       found: `${longer} ${job.launch[longer]} <= ${shorter} ${job.launch[shorter]}`,
       expected: ordered.join(' < '),
+      fix: `raise ${longer}, or lower ${shorter}`,
     });
   }
 }

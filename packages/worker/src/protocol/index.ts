@@ -5,7 +5,7 @@ export {
   type Task,
 } from './assignment.js';
 export { type BenchOp, type BenchShape, benchOps, type StepPart, stepParts } from './bench.js';
-export { decodeFrame, encodeFrame, type WireValue } from './codec.js';
+export { decodeFrame, encodeFrame, sameVersion, type WireValue } from './codec.js';
 export {
   burstLength,
   type CollectiveCase,
