@@ -1,5 +1,6 @@
 import { readdirSync } from 'node:fs';
 import { LongscanError, type Plan } from '@longscan/worker/protocol';
+import { suggest } from './spec/edit-distance.js';
 
 /** What every launcher is told besides its own options. */
 export interface LauncherOptions {
@@ -104,6 +105,7 @@ export async function loadLauncher(name: string): Promise<Launcher> {
       found: `unknown launcher ${JSON.stringify(name)}`,
       expected: `one of ${names.join(', ')}`,
       exitCode: 2,
+      fix: suggest(name, names),
     });
   }
   const unit = (await import(new URL(`launchers/${name}.js`, import.meta.url).href)) as { default: Launcher };

@@ -48,6 +48,7 @@ export function readPeerTimes(file: string): PeerTimes {
       found,
       expected: 'kernels.json as scripts/peers/bench_kernels.py writes it',
       exitCode: 2,
+      fix: 'name a file that this script has written',
     });
   let parsed: unknown;
   try {

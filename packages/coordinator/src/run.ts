@@ -292,5 +292,11 @@ export class JobRun implements Run {
 function asLongscanError(cause: unknown): LongscanError {
   if (cause instanceof LongscanError) return cause;
   const found = cause instanceof Error ? cause.message : String(cause);
-  return new LongscanError({ code: 'E-BUG', where: 'coordinator', found, cause });
+  return new LongscanError({
+    code: 'E-BUG',
+    where: 'coordinator',
+    found,
+    cause,
+    fix: 'report this: longscan has a bug',
+  });
 }

@@ -129,7 +129,13 @@ export class Stream {
   }
 
   private refusal(found: string, expected: string): LongscanError {
-    return new LongscanError({ code: 'E-CUDA-GRAPH', where: `stream "${this.name}"`, found, expected });
+    return new LongscanError({
+      code: 'E-CUDA-GRAPH',
+      where: `stream "${this.name}"`,
+      found,
+      expected,
+      fix: 'enqueue without a graph there',
+    });
   }
 
   /** What the work done so far took, by native function. */
@@ -151,6 +157,7 @@ export class Stream {
         code: 'E-TRACE',
         where: `stream "${this.name}"`,
         found: 'a second trace or profile before the first has ended',
+        fix: 'call what the first one returned before that',
       });
     }
     const { native } = this.device;

@@ -149,6 +149,7 @@ export function fromArray(
       where: 'fromArray',
       found: `${values.length} values`,
       expected: `${tensor.size} for shape [${shape.join(', ')}]`,
+      fix: 'give a value for every element, or another shape',
     });
   }
   tensor.write(hostArray(dtype, values));
@@ -171,6 +172,7 @@ export function expectShape(op: string, name: string, tensor: Tensor, shape: rea
     where: op,
     found: `${name} has shape [${tensor.shape.join(', ')}]`,
     expected: `[${shape.map((dim) => (dim === -1 ? '*' : dim)).join(', ')}]`,
+    fix: `give ${name} that shape`,
   });
 }
 

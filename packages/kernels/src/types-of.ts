@@ -35,6 +35,7 @@ export function expectTypes(
       where: op,
       found: `${name} is ${tensor.dtype}`,
       expected: dtype,
+      fix: `cast ${name} to that type`,
     });
   }
 }

@@ -52,5 +52,6 @@ export function planOf(context: RankContext): Plan {
     code: 'E-RANK-PLAN',
     where: `task ${context.assignment.task.kind}`,
     found: 'an assignment without a plan',
+    fix: 'report this: longscan has a bug',
   });
 }

@@ -87,7 +87,14 @@ interface Usage {
 
 function refuseUsage({ steps, warmup, trace, out, save }: Usage): void {
   const usage = (where: string, found: string, expected: string) =>
-    new LongscanError({ code: 'E-CLI-USAGE', where, found, expected, exitCode: 2 });
+    new LongscanError({
+      code: 'E-CLI-USAGE',
+      where,
+      found,
+      expected,
+      exitCode: 2,
+      fix: 'longscan bench step --help shows what it takes',
+    });
   if (steps === 0) throw usage('--steps', '0', 'at least one step');
   if (trace !== undefined && save !== undefined) throw usage('--trace', 'it with --save', 'one of them');
   if (trace === undefined && out !== undefined) throw usage('--out', 'it without --trace', 'both of them');

@@ -36,5 +36,6 @@ function noSuchRank(rank: number | undefined, numRanks: number): LongscanError {
     found: String(rank),
     expected: numRanks === 1 ? '0, the only rank' : `a rank from 0 to ${numRanks - 1}`,
     exitCode: 2,
+    fix: 'name such a rank',
   });
 }

@@ -91,5 +91,6 @@ function refuseUsage({ steps, repeats, set }: Usage): void {
     where: 'longscan scale',
     found: problems.join('; '),
     exitCode: 2,
+    fix: 'longscan scale --help shows what it takes',
   });
 }

@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { LongscanError } from '@longscan/worker/protocol';
 import { bundleLayers, withBundleFiles } from '../run-folder/bundle-layer.js';
+import { requireFolder } from '../run-folder/on-disk.js';
 import { type Mode, modes } from '../scaling/modes.js';
 import { mostRanks } from '../simulate/limits.js';
 import { suggest } from '../spec/edit-distance.js';
@@ -10,7 +11,6 @@ import { defineCommand } from './command.js';
 import { interruptible } from './interruptible.js';
 import { jobPositional, place, setOption, sizeList } from './options.js';
 import type { Terminal } from './terminal.js';
-import { requireFolder } from './writable-file.js';
 
 export default defineCommand({
   name: 'simulate',
@@ -61,7 +61,7 @@ export default defineCommand({
     const strategies = strategiesOf(args.strategy, jobSpec.parallel.strategy);
     refuseUsage(sp, args.set, jobSpec.parallel.dp);
     refuseProbe(jobSpec);
-    if (out !== undefined) requireFolder('--out', out);
+    if (out !== undefined) requireFolder(path.resolve(out), '--out');
     const compute = loadCompute(args.compute ?? (jobSpec.device.kind === 'cuda' ? 'h200' : 'cpu'));
     const fabric = fabricOf(jobSpec);
     const line = new CurveLine(args.json ? null : terminal.stderr);
@@ -116,7 +116,7 @@ interface PapersArgs {
 async function printPapers({ json, job, sp = [], out }: PapersArgs, terminal: Terminal): Promise<number> {
   if (job !== undefined) throw usage(`${job} and --papers: the papers' jobs are simulated, or yours`);
   refuseUsage(sp, [], 1);
-  if (out !== undefined) requireFolder('--out', out);
+  if (out !== undefined) requireFolder(path.resolve(out), '--out');
   const { reproductions } = await import('../papers/index.js');
   const { formatReproduction } = await import('../papers/report.js');
   const { writeReproductions } = await import('../papers/write-reproductions.js');

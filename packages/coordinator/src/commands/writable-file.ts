@@ -1,7 +1,7 @@
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { LongscanError } from '@longscan/worker/protocol';
-import { makeFolders, onDisk } from '../run-folder/on-disk.js';
+import { onDisk } from '../run-folder/on-disk.js';
 
 /**
  * Before minutes of measuring, not after.
@@ -17,22 +17,13 @@ export function requireWritable(option: '--save', path: string): void {
   onDisk(place, () => accessSync(place, constants.W_OK), option);
 }
 
-/**
- * Makes the folder that is written to at the end, before minutes of work for it.
- * @throws LongscanError E-DISK where it cannot be made or may not be written to
- */
-export function requireFolder(option: '--out', path: string): void {
-  const place = resolve(path);
-  onDisk(
-    place,
-    () => {
-      makeFolders(place);
-      accessSync(place, constants.W_OK);
-    },
-    option,
-  );
-}
-
 function usage(where: string, found: string, expected: string): LongscanError {
-  return new LongscanError({ code: 'E-CLI-USAGE', where, found, expected, exitCode: 2 });
+  return new LongscanError({
+    code: 'E-CLI-USAGE',
+    where,
+    found,
+    expected,
+    exitCode: 2,
+    fix: `give ${where} the path of a .json file in a folder that is there`,
+  });
 }

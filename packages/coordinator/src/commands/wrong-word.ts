@@ -2,11 +2,13 @@ import { LongscanError } from '@longscan/worker/protocol';
 import { suggest } from '../spec/edit-distance.js';
 
 /** A value of the command line that is none: E-CLI-USAGE, exit code 2. */
-export function usage(where: string, found: string, expected: string, fix?: string): LongscanError {
-  return new LongscanError({
-    ...{ code: 'E-CLI-USAGE', where, found, expected, exitCode: 2 },
-    ...(fix === undefined ? {} : { fix }),
-  });
+export function usage(
+  where: string,
+  found: string,
+  expected: string,
+  fix = 'the command with --help shows what it takes',
+): LongscanError {
+  return new LongscanError({ code: 'E-CLI-USAGE', where, found, expected, exitCode: 2, fix });
 }
 
 /**

@@ -10,6 +10,7 @@ import {
   type RankBody,
   type RankFrame,
   rankFrameSchema,
+  sameVersion,
 } from '@longscan/worker/protocol';
 import { Context, capability, Router } from 'zeromq';
 import type { RankKeys } from './rank-keys.js';
@@ -253,9 +254,16 @@ export class ControlServer {
 /** Whatever a frame sets off ends its sender's connection and nothing else. */
 function asRefusal(error: unknown, where: string): LongscanError {
   if (error instanceof LongscanError) return error;
-  return new LongscanError({ code: 'E-WIRE-DECODE', where, found: String(error), exitCode: 7, cause: error });
+  return new LongscanError({
+    code: 'E-WIRE-DECODE',
+    where,
+    found: String(error),
+    exitCode: 7,
+    cause: error,
+    fix: sameVersion,
+  });
 }
 
 function refusal(code: string, where: string, found: string, expected: string): LongscanError {
-  return new LongscanError({ code, where, found, expected, exitCode: 7 });
+  return new LongscanError({ code, where, found, expected, exitCode: 7, fix: sameVersion });
 }

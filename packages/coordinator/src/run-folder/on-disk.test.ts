@@ -35,9 +35,9 @@ test('what the file system refuses is told with the place, the reason and a way 
   assert.is(readOnly.message, disk('a read-only file system (EROFS)', remedy));
   const large = refusalOf(() => onDisk('/place', failing('EFBIG')));
   assert.match(large.message, 'a file larger than this user may write (EFBIG)');
-  assert.match(large.message, 'Fix: raise that limit (ulimit -f)');
+  assert.match(large.message, 'Fix: raise the limit of file sizes (ulimit -f)');
   const odd = refusalOf(() => onDisk('/place', failing('EIO')));
-  assert.is(odd.message, disk('it cannot be written (EIO)', 'let this user write there'));
+  assert.is(odd.message, disk('it cannot be written (EIO)', 'see to the disk or the share that it lies on'));
 });
 
 test('errors of ours and those without a code pass', () => {

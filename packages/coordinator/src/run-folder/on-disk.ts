@@ -1,33 +1,33 @@
-import { mkdirSync, mkdtempSync, statSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, mkdirSync, mkdtempSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
-import { LongscanError } from '@longscan/worker/protocol';
+import { LongscanError, writeRemedies } from '@longscan/worker/protocol';
 import { removeAtExit } from '@longscan/worker/temporary-files';
 
 /** The flag or variable that names another place than the one that cannot be written. */
 export type PlaceOption = '--run-dir' | '--out' | '--save' | 'TMPDIR';
 
-const room = 'free some space';
-const right = 'let this user write there';
-const away = 'move that away';
+const noRight = 'no permission to write there';
+const isFile = 'a file where a folder is needed';
 
-/** By error code: what is wrong, and what to do. */
-const refusals: Readonly<Record<string, readonly [found: string, remedy: string]>> = {
-  ENOSPC: ['no space is left', room],
-  EDQUOT: ["the user's quota is used up", room],
-  EFBIG: ['a file larger than this user may write', 'raise that limit (ulimit -f)'],
-  EROFS: ['a read-only file system', right],
-  EACCES: ['no permission to write there', right],
-  EPERM: ['no permission to write there', right],
-  EEXIST: ['a file where a folder is needed', away],
-  ENOTDIR: ['a file where a folder is needed', away],
-  EISDIR: ['a folder where a file is needed', away],
-  ENOENT: ['a folder that is not there', 'make that folder'],
-  ELOOP: ['symbolic links that lead in a circle', 'mend those links'],
-  ENAMETOOLONG: ['a name too long for the file system', 'give a shorter one'],
-  EMFILE: ['this process has too many files open', 'raise the limit (ulimit -n)'],
-  ENFILE: ['the system has too many files open', 'end what holds them'],
+/** What is wrong, by error code. */
+const refusals: Readonly<Record<string, string>> = {
+  ENOSPC: 'no space is left',
+  EDQUOT: "the user's quota is used up",
+  EFBIG: 'a file larger than this user may write',
+  EROFS: 'a read-only file system',
+  EACCES: noRight,
+  EPERM: noRight,
+  EEXIST: isFile,
+  ENOTDIR: isFile,
+  EISDIR: 'a folder where a file is needed',
+  ENOENT: 'a folder that is not there',
+  ELOOP: 'symbolic links that lead in a circle',
+  ENAMETOOLONG: 'a name too long for the file system',
+  EMFILE: 'this process has too many files open',
+  ENFILE: 'the system has too many files open',
 };
+const remedies: Readonly<Record<string, string>> = { ...writeRemedies, ENOENT: 'make that folder' };
 
 /**
  * Runs what touches the disk.
@@ -48,7 +48,8 @@ export function asDiskError(where: string, error: unknown, option: PlaceOption |
   const { code, errno } = error as NodeJS.ErrnoException;
   // Errors of Node's own have a code, and no number of the system's.
   if (error instanceof LongscanError || code === undefined || errno === undefined) return error;
-  const [found, remedy] = refusals[code] ?? ['it cannot be written', 'let this user write there'];
+  const found = refusals[code] ?? 'it cannot be written';
+  const remedy = remedies[code] ?? 'let this user write there';
   return new LongscanError({
     code: 'E-DISK',
     where,
@@ -72,6 +73,18 @@ export function makeFolders(path: string): void {
       makeFolders(path);
     } else if (code !== 'EEXIST' || !statSync(path).isDirectory()) throw error;
   }
+}
+
+/** Makes a folder that is written to later. @throws LongscanError E-DISK (exit code 3) where it cannot be made or written to */
+export function requireFolder(path: string, option: PlaceOption | null = null): void {
+  onDisk(
+    path,
+    () => {
+      makeFolders(path);
+      accessSync(path, constants.W_OK);
+    },
+    option,
+  );
 }
 
 /** A new folder among the temporary ones, which goes with this process at the latest. */

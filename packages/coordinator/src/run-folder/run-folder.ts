@@ -1,21 +1,12 @@
-import {
-  accessSync,
-  constants,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statfsSync,
-  symlinkSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statfsSync, symlinkSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { checkpointsFolder, listCheckpoints, listLeft } from '@longscan/worker/checkpoint';
 import { LongscanError, traceFolder } from '@longscan/worker/protocol';
 import { refuseLiveRun } from './coordinator-record.js';
 import type { JournalEvent } from './events.js';
+import { JournalSummary } from './journal-summary.js';
 import { parseRow } from './jsonl-file.js';
-import { makeFolders, onDisk, writeFileOnDisk } from './on-disk.js';
+import { makeFolders, onDisk, requireFolder, writeFileOnDisk } from './on-disk.js';
 
 /** Where run folders are made when a job does not say otherwise: below the current folder. */
 export const runsFolder = 'runs';
@@ -99,13 +90,12 @@ function hasSavedNothing(runDir: string): boolean {
   if (onDisk(runDir, () => listLeft(runDir)).length > 0) return false;
   const events = join(runDir, runFiles.events);
   const text = onDisk(events, () => (existsSync(events) ? readFileSync(events, 'utf8') : ''));
-  let checkpoint: string | null = null;
+  const journal = new JournalSummary();
   for (const line of text.split('\n')) {
     const event = parseRow(line) as JournalEvent | null;
-    if (event?.event === 'checkpoint') checkpoint = event.path;
-    else if (event?.event === 'launch') checkpoint = event.resumeFrom;
+    if (event !== null) journal.add(event);
   }
-  return checkpoint === null;
+  return journal.checkpoint === null;
 }
 
 /** @throws LongscanError E-DISK (exit code 3) when the disk of a folder has less room than needed. */
@@ -128,11 +118,7 @@ export function requireSpace(runDir: string, neededBytes: number): void {
  * @throws LongscanError E-DISK (exit code 3) where the folder of checkpoints cannot be made or written to
  */
 export function requireCheckpoints(runDir: string): void {
-  const folder = checkpointsFolder(runDir);
-  onDisk(folder, () => {
-    makeFolders(folder);
-    accessSync(folder, constants.W_OK);
-  });
+  requireFolder(checkpointsFolder(runDir));
 }
 
 /** Points the symlink `latest` beside a run folder to it, where the folder's parent is a folder of runs. */

@@ -1,9 +1,10 @@
 import { join } from 'node:path';
 import { isMetricsRow, isStepRow, type StepRow, type ValidationRow } from '@longscan/worker/protocol';
 import { isLive, readRecord } from './coordinator-record.js';
-import { Courses } from './courses.js';
+import type { Courses } from './courses.js';
 import type { DoneEvent, ErrorEvent, JournalEvent } from './events.js';
 import { readPlan } from './find-run.js';
+import { JournalSummary } from './journal-summary.js';
 import { parseRow } from './jsonl-file.js';
 import { readTail } from './log-tail.js';
 import { readJsonl } from './read-jsonl.js';
@@ -35,7 +36,7 @@ export interface RunStatus {
 export async function readStatus(runDir: string): Promise<RunStatus> {
   const plan = readPlan(runDir);
   const record = readRecord(runDir);
-  const { end, checkpoint, attempt, courses } = await lastEvents(runDir);
+  const { end, checkpoint, attempt, courses } = await readJournal(runDir);
   const { step, validation } = await lastRows(runDir, courses);
   const isRunning = record !== null && isLive(record);
   return {
@@ -85,26 +86,8 @@ async function lastRows(
   return { step, validation };
 }
 
-/** How the newest launch ended (null when it has not), and the checkpoint that it saved last or went on from. */
-async function lastEvents(runDir: string): Promise<{
-  end: DoneEvent | ErrorEvent | null;
-  checkpoint: string | null;
-  attempt: number;
-  courses: Courses;
-}> {
-  let end: DoneEvent | ErrorEvent | null = null;
-  let checkpoint: string | null = null;
-  let attempt = 0;
-  const courses = new Courses();
-  for await (const row of readJsonl(join(runDir, runFiles.events))) {
-    const event = row as JournalEvent;
-    courses.add(event);
-    if (event.event === 'run') {
-      end = null;
-      attempt = event.attempt;
-    } else if (event.event === 'done' || event.event === 'error') end = event;
-    else if (event.event === 'checkpoint') checkpoint = event.path;
-    else if (event.event === 'launch') checkpoint = event.resumeFrom;
-  }
-  return { end, checkpoint, attempt, courses };
+async function readJournal(runDir: string): Promise<JournalSummary> {
+  const journal = new JournalSummary();
+  for await (const event of readJsonl(join(runDir, runFiles.events))) journal.add(event as JournalEvent);
+  return journal;
 }

@@ -112,7 +112,13 @@ function reportValue(merged: MergedJob, path: readonly string[], problems: Probl
   );
   if (schema === null) {
     const found = describeValue(value);
-    problems.add({ code: 'E-CFG-TYPE', where: merged.placeOf(path), found, expected: 'a table of settings' });
+    problems.add({
+      code: 'E-CFG-TYPE',
+      where: merged.placeOf(path),
+      found,
+      expected: 'a table of settings',
+      fix: 'write a table, such as [model]',
+    });
     return;
   }
   const expected = describeSchema(schema);

@@ -53,6 +53,7 @@ function checkKeptMlps(
       where: merged.placeOf(['model', 'keptMlps']),
       found: `${keptMlps}${found}`,
       expected,
+      fix: 'set model.keptMlps so, or leave it out',
     });
   if (keptMlps === 0) return;
   if (timeSlice === 0) add(' with model.timeSlice = 0', '0: no block runs forward twice');

@@ -66,6 +66,7 @@ export function checkValues(
       where: merged.placeOf(['model', 'vocabSize']),
       found: String(job.model.vocabSize),
       expected: `at least ${numByteValues}, one token per byte value`,
+      fix: `leave vocabSize out, or set it to ${numByteValues} or more`,
     });
   }
 }
@@ -118,6 +119,7 @@ function checkTimeouts({ job, isSound }: SchemaChecked, merged: MergedJob, probl
       where: merged.placeOf(['launch', longer]),
       found: `${longer} ${job.launch[longer]} <= ${shorter} ${job.launch[shorter]}`,
       expected: ordered.join(' < '),
+      fix: `raise ${longer}, or lower ${shorter}`,
     });
   }
 }

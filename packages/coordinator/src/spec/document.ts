@@ -26,6 +26,7 @@ export function tooDeep(file: string): LongscanError {
     found: 'tables or lists nested too deeply',
     expected: `at most ${maxDepth} levels`,
     exitCode: 2,
+    fix: 'take some of these levels out',
   });
 }
 

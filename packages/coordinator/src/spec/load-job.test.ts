@@ -117,7 +117,7 @@ test('a section that is no table, and a --set below a value', async () => {
   assert.equal(await errorsOf(`job = 3\n${good.slice(22)}`, ['job.steps=3', 'data.path.x=1']), [
     'error[E-CFG-TYPE] --set job.steps: job is not a table. Fix: set only one of job and job.steps',
     'error[E-CFG-TYPE] --set data.path.x: data.path is not a table. Fix: set only one of data.path and data.path.x',
-    'error[E-CFG-TYPE] job.toml:1:7 job: 3, expected a table of settings',
+    'error[E-CFG-TYPE] job.toml:1:7 job: 3, expected a table of settings. Fix: write a table, such as [model]',
   ]);
 });
 
@@ -200,9 +200,9 @@ test('deterministic mode: powers of two, and nothing that adds in another order'
 test('rules between keys', async () => {
   const set = ['launch.heartbeatIntervalMs=5000', 'checkpoint.keep=1', 'model.vocabSize=100'];
   assert.equal(await errorsOf(good, set), [
-    'error[E-TIMEOUT-ORDER] job.toml launch.heartbeatTimeoutMs: heartbeatTimeoutMs 5000 <= heartbeatIntervalMs 5000, expected heartbeatIntervalMs < heartbeatTimeoutMs < collectiveTimeoutMs',
+    'error[E-TIMEOUT-ORDER] job.toml launch.heartbeatTimeoutMs: heartbeatTimeoutMs 5000 <= heartbeatIntervalMs 5000, expected heartbeatIntervalMs < heartbeatTimeoutMs < collectiveTimeoutMs. Fix: raise heartbeatTimeoutMs, or lower heartbeatIntervalMs',
     'error[E-CKPT-KEEP] --set checkpoint.keep: 1, expected 0 (keep all) or at least 2. Fix: keep 2: the newest checkpoint may be the one being written',
-    'error[E-CFG-RANGE] --set model.vocabSize: 100, expected at least 256, one token per byte value',
+    'error[E-CFG-RANGE] --set model.vocabSize: 100, expected at least 256, one token per byte value. Fix: leave vocabSize out, or set it to 256 or more',
   ]);
 });
 
@@ -260,7 +260,7 @@ test('bad layers', async () => {
       'error[E-REG] job.toml:8:11 model.layers.0: unknown layer "gal", expected one of gla, lightning, linear-attention, or a path. Fix: did you mean gla?',
       'error[E-REG] job.toml:9:1 model.layer.rwkv: unknown layer "rwkv", expected one of gla, lightning, linear-attention, or a path. Fix: longscan layers lists them with their options',
       'error[E-CFG-KEY] job.toml:8:46 model.layers.2.expandV: layer gla has no such option. Fix: did you mean expandK?',
-      'error[E-CFG-TYPE] job.toml:8:70 model.layers.2.numHeads: "4" (a string), expected a number like the default 4',
+      'error[E-CFG-TYPE] job.toml:8:70 model.layers.2.numHeads: "4" (a string), expected a number like the default 4. Fix: set numHeads to such a value',
       'error[E-CFG-VALUE] job.toml:8:88 model.layers.2.featureMap: "elu" (a string), expected one of "identity", "elu1". Fix: did you mean elu1?',
       'error[E-SHAPE] job.toml:8:10 model.layers: a pattern of 3 layers for numLayers 4, expected a length that divides numLayers. Fix: numLayers = 3 or 6',
     ],
@@ -337,7 +337,7 @@ test('parallel.fabric ~> a preset, or a file that counts from the job file; what
     );
     assert.match(
       (await messages('bad.toml'))[1]!,
-      /bad\.toml:6:\d+ link\.bandwidthBytesPerS: -1, expected a finite number > 0$/,
+      /bad\.toml:6:\d+ link\.bandwidthBytesPerS: -1, expected a finite number > 0\. Fix: correct it there/,
     );
   });
 });

@@ -50,6 +50,7 @@ function addProblem<T>(
     where: document.placeOf(path),
     found: value === undefined ? 'missing' : describeValue(value),
     expected: issue.message,
+    fix: 'correct it there, or have longscan bench write the file anew (--save)',
   });
 }
 

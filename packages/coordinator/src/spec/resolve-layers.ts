@@ -147,7 +147,7 @@ function checkOption(
   const found = describeValue(value);
   if (typeof preset !== typeof value || Number.isNaN(value)) {
     const expected = `a ${typeof preset} like the default ${JSON.stringify(preset)}`;
-    problems.add({ code: 'E-CFG-TYPE', where, found, expected });
+    problems.add({ code: 'E-CFG-TYPE', where, found, expected, fix: `set ${key} to such a value` });
     return;
   }
   const choices = layer.choices?.[key];

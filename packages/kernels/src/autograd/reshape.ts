@@ -15,6 +15,7 @@ export function reshape(x: Tensor, shape: readonly number[]): Tensor {
       where: 'reshape',
       found: `[${x.shape.join(', ')}] cannot become [${shape.join(', ')}]`,
       expected: `a shape of ${x.size} elements`,
+      fix: 'give a shape with as many elements',
     });
   }
   return reshapeOp({ x }, { from: x.shape, to: full });

@@ -327,5 +327,6 @@ function expectType({ name }: TapeNode, input: Tensor, gradient: Tensor): void {
     where: `${name}, backward`,
     found: `a gradient in ${gradient.dtype} of an input [${input.shape.join(', ')}] in ${input.dtype}`,
     expected: 'one type',
+    fix: "give the gradient the input's type in the op's backward",
   });
 }

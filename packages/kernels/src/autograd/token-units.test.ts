@@ -108,7 +108,7 @@ test('units ~> rows that are not whole units are refused, by shape', () =>
     (error: Error) =>
       assert.is(
         error.message,
-        `error[E-SHAPE] deterministic mode: [1, ${numTokens - 1}, ${D}], expected rows of ${count} units of the same length`,
+        `error[E-SHAPE] deterministic mode: [1, ${numTokens - 1}, ${D}], expected rows of ${count} units of the same length. Fix: give tensors of whole units of tokens`,
       ),
   ));
 

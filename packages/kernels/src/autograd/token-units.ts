@@ -55,6 +55,7 @@ export class TokenUnits {
         where: 'deterministic mode',
         found: `[${tensor.shape.join(', ')}]`,
         expected: `rows of ${this.count} units of the same length`,
+        fix: 'give tensors of whole units of tokens',
       });
     }
     return this.slot(tensor, tensor.shape.with(axis, length), unit);

@@ -51,6 +51,18 @@ export function testOnGpu(name: string, body: (device: Device) => Promise<void>)
   });
 }
 
+/** Capabilities of GPUs whose blocks have 99 KB of shared memory. */
+const withLittleMemory: readonly number[] = [86, 89];
+
+/** Where blocks have less shared memory than Hopper's, a call that needs more has to be refused with E-CUDA-KERNEL. */
+export async function refusedWithLittleMemory(device: Device, body: () => Promise<void>): Promise<void> {
+  if (!withLittleMemory.includes(device.gpu().capability)) return body();
+  const error: unknown = await (async () => body())().catch((cause: unknown) => cause);
+  if (!(error instanceof LongscanError && error.code === 'E-CUDA-KERNEL')) {
+    throw new Error('not refused with E-CUDA-KERNEL', { cause: error });
+  }
+}
+
 /** The body up to what it asserts of numbers, which are none: everything else that goes wrong is a failure. */
 async function rehearse(device: Device, body: (device: Device) => Promise<void>): Promise<void> {
   const { name } = device.gpu();

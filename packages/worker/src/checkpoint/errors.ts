@@ -1,4 +1,5 @@
 import { LongscanError } from '@longscan/kernels';
+import { diskRemedies } from '../protocol/disk-remedies.js';
 
 const otherCheckpoint = 'use another checkpoint; `longscan ckpt ls RUN` lists those of a run';
 
@@ -44,13 +45,6 @@ export function closedFolder(folder: string, cause: NodeJS.ErrnoException): Long
   return notRead(folder, cause, 'a folder that this user may read', 'move it away');
 }
 
-/** By error code; others are a matter of permissions. */
-const remedies: Readonly<Record<string, string>> = {
-  EMFILE: 'raise the limit of open files (ulimit -n)',
-  ENFILE: 'end what holds so many files open on this host',
-  EIO: 'see to the disk or the share that it lies on',
-};
-
 function notRead(
   where: string,
   cause: NodeJS.ErrnoException,
@@ -62,7 +56,7 @@ function notRead(
     where,
     found: `cannot be read (${cause.code})`,
     expected,
-    fix: `${remedies[cause.code ?? ''] ?? 'change its permissions'}, or ${wayOut}`,
+    fix: `${diskRemedies[cause.code ?? ''] ?? 'change its permissions'}, or ${wayOut}`,
     exitCode: 3,
     cause,
   });

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { LongscanError } from '@longscan/kernels';
 import { z } from 'zod';
 import { jobSpecSchema } from '../protocol/job-spec.js';
+import { sha256Schema } from '../protocol/sha256.js';
 import { textsSchema } from '../protocol/texts.js';
 import { corrupt, partial, unreadable } from './errors.js';
 
@@ -16,7 +17,6 @@ export const parametersFile = 'parameters.safetensors';
 export const optimizerFile = 'optimizer.safetensors';
 
 const count = z.int().min(0);
-const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 
 const tensorSignatureSchema = z.strictObject({
   name: z.string(),
@@ -43,7 +43,10 @@ const manifestSchema = z.strictObject({
   data: z.strictObject({ epoch: count, sequence: count }),
   /** What the trainer needs besides tensors: states of random generators, loss scale and the like. */
   trainer: z.record(z.string(), z.union([z.number(), z.string(), z.boolean(), z.null()])),
-  files: z.record(z.string().regex(/^[a-z]+\.safetensors$/), z.strictObject({ bytes: count, sha256 })),
+  files: z.record(
+    z.string().regex(/^[a-z]+\.safetensors$/),
+    z.strictObject({ bytes: count, sha256: sha256Schema }),
+  ),
 });
 
 export type Manifest = z.infer<typeof manifestSchema>;

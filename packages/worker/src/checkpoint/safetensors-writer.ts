@@ -53,5 +53,6 @@ async function readEntry(name: string, entry: TensorEntry): Promise<Uint8Array> 
     where: `tensor ${JSON.stringify(name)}`,
     found: `${data.length} bytes to write`,
     expected: `${tensorBytes(entry)} for ${entry.dtype} [${entry.shape.join(', ')}]`,
+    fix: "give the bytes of the tensor's shape and type",
   });
 }

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import path from 'node:path';
 import { LongscanError } from '@longscan/kernels';
+import { writeRemedies } from '../protocol/disk-remedies.js';
 import { type DurableFs, nodeFs, writeDurably } from './durable-fs.js';
 import { checkpointName, checkpointsFolder, listCheckpoints, replacedSuffix } from './list.js';
 import {
@@ -145,21 +146,9 @@ function removed(runDir: string, cause: unknown): LongscanError {
   });
 }
 
-/** What to do about an error of the system's, by its code. */
 const remedies: Readonly<Record<string, string>> = {
-  ENOSPC: 'free space',
-  EDQUOT: 'free space',
-  EFBIG: 'raise the limit of file sizes (ulimit -f)',
-  EROFS: 'let this user write there',
-  EACCES: 'let this user write there',
-  EPERM: 'let this user write there',
+  ...writeRemedies,
   ENOENT: 'leave what a run under way writes where it is',
-  ENOTDIR: 'move away what is in place of a folder',
-  EEXIST: 'move away what is in place of a folder',
-  ELOOP: 'mend the links that lead in a circle',
-  EMFILE: 'raise the limit of open files (ulimit -n)',
-  ENFILE: 'end what holds so many files open',
-  EIO: 'see what the system says of that disk',
 };
 
 /** Names the disk's state when the disk is the reason. */

@@ -118,6 +118,7 @@ export class ControlClient implements RankControl {
         code: 'E-WIRE-ENCODE',
         where: `report '${body.type}'`,
         found: `${issue.path.join('.')}: ${issue.message}`,
+        fix: 'report this: longscan has a bug',
       });
     }
     this.#thread.postMessage({ body } satisfies ToControlThread);

@@ -1,8 +1,9 @@
 import { fromArray, openCpuDevice } from '@longscan/kernels';
 import { expectClose, randomNormal, tolerances } from '@longscan/kernels/testing';
 import { test } from 'uvu';
+import { declarer, ParameterRecorder } from '../model/declared-parameters.js';
 import { sliceContexts } from '../model/layer-context.js';
-import { declarer, ParameterRecorder, Parameters } from '../model/parameters.js';
+import { Parameters } from '../model/parameters.js';
 import { type DiagonalSsmOptions, diagonalSsm } from './diagonal-ssm.js';
 
 type Complex = readonly [number, number];

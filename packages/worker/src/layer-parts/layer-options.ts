@@ -50,6 +50,7 @@ function expectOptions(
       found: `${value}`,
       expected: expectedOf(value),
       exitCode: 2,
+      fix: `set ${option} to such a number`,
     });
   }
 }

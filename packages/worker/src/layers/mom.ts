@@ -100,5 +100,6 @@ function tooMany(topK: number, numMemories: number): LongscanError {
     found: `${topK}`,
     expected: `at most numMemories = ${numMemories}`,
     exitCode: 2,
+    fix: 'lower topK, or raise numMemories',
   });
 }

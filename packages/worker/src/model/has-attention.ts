@@ -1,7 +1,7 @@
 import { empty, openShapeDevice } from '@longscan/kernels';
 import type { Layer } from '../layer.js';
+import { declarer, ParameterRecorder } from './declared-parameters.js';
 import { sliceContexts } from './layer-context.js';
-import { declarer, ParameterRecorder } from './parameters.js';
 
 /** A width that the defaults of every layer fit. */
 const dModel = 256;

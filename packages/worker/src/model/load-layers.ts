@@ -41,7 +41,14 @@ export function createLayer({ layer, config, file }: LoadedLayer, param: Paramet
     } catch (cause) {
       if (cause instanceof LongscanError) throw refusals.has(cause.code) ? atLine(cause, file) : cause;
       const found = cause instanceof Error ? ownStack(cause) : String(cause);
-      throw new LongscanError({ code: 'E-PLUGIN', where: `layer ${file}`, found, exitCode: 2, cause });
+      throw new LongscanError({
+        code: 'E-PLUGIN',
+        where: `layer ${file}`,
+        found,
+        exitCode: 2,
+        cause,
+        fix: 'correct that place of the file',
+      });
     }
   };
   const forward = blame(() => layer.create(config, param));
@@ -57,6 +64,7 @@ export function createLayer({ layer, config, file }: LoadedLayer, param: Paramet
           : 'an output that is no tensor',
       expected: `one of shape [${x.shape.join(', ')}], as its input`,
       exitCode: 2,
+      fix: 'return a tensor of that shape from the function that create returns',
     });
   };
 }
@@ -88,6 +96,7 @@ function layerConfig(
         found: 'an unknown option',
         expected,
         exitCode: 2,
+        fix: 'correct the name, or take it out',
       });
     }
     const choices = layer.choices?.[key];
@@ -95,7 +104,14 @@ function layerConfig(
     if (typeof value !== typeof fallback || Number.isNaN(value) || !isChoice) {
       const expected = choices ? `one of ${choices.join(', ')}` : `a ${typeof fallback}`;
       const found = JSON.stringify(value);
-      throw new LongscanError({ code: 'E-CFG-TYPE', where, found, expected, exitCode: 2 });
+      throw new LongscanError({
+        code: 'E-CFG-TYPE',
+        where,
+        found,
+        expected,
+        exitCode: 2,
+        fix: `set ${key} to such a value`,
+      });
     }
     config[key] = value as number | string | boolean;
   }
@@ -122,6 +138,7 @@ export async function importLayer(
       found: `does not load: ${found}`,
       exitCode: 2,
       cause,
+      fix: entry.file === null ? 'report this: longscan has a bug' : 'correct that place of the file',
     });
   }
   const layer = module.default as Partial<Layer> | undefined;
@@ -134,5 +151,6 @@ export async function importLayer(
     found: 'a module without a layer',
     expected: '`export default defineLayer({ … })`',
     exitCode: 2,
+    fix: 'have the file export its layer so',
   });
 }

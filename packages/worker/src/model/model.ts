@@ -2,10 +2,10 @@ import { embedding, openShapeDevice, residualNorm, rmsNorm, type Tensor } from '
 import type { JobSpec } from '../protocol/job-spec.js';
 import type { MlpOutputs } from '../sequence/mlp-outputs.js';
 import { type Block, createBlock, normEps, type Residual } from './block.js';
+import { beforeAll, declarer, ParameterRecorder, type TensorSource } from './declared-parameters.js';
 import type { ParameterSpec } from './init.js';
 import type { ContextSource } from './layer-context.js';
 import { createLayer, type LoadedLayer } from './load-layers.js';
-import { beforeAll, declarer, ParameterRecorder, type TensorSource } from './parameters.js';
 import { type BlockPlace, runKept, runMixer, runRecomputed } from './recompute.js';
 import { SharedValues } from './shared-values.js';
 

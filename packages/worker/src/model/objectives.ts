@@ -1,7 +1,7 @@
 import { empty, LongscanError, openShapeDevice } from '@longscan/kernels';
 import type { Layer, LayerConfig } from '../layer.js';
 import { bidirectionalContexts } from './bidirectional-contexts.js';
-import { declarer, ParameterRecorder } from './parameters.js';
+import { declarer, ParameterRecorder } from './declared-parameters.js';
 
 /** What the masked objective says to a layer, as its own code shows on a shape-only device; null: it runs. */
 export function maskedRefusal(layer: Layer, config: LayerConfig, dModel: number): LongscanError | null {

@@ -13,8 +13,9 @@ import {
   type Tensor,
   zeros,
 } from '@longscan/kernels';
+import { beforeAll } from '../model/declared-parameters.js';
 import { type ParameterSpec, seedWords } from '../model/init.js';
-import { beforeAll, type Parameters } from '../model/parameters.js';
+import type { Parameters } from '../model/parameters.js';
 import type { JobSpec } from '../protocol/job-spec.js';
 import { piecesOfShard, type Shard, type ShardPiece, wholeShard } from './shard.js';
 

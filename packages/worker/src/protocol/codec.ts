@@ -28,6 +28,9 @@ export function encodeFrame(message: unknown): Buffer {
   return frame;
 }
 
+/** What to do about frames that are not as they should be. */
+export const sameVersion = 'start every process of a job with the same version of longscan';
+
 /**
  * Reads one frame: structural scan, decode, then the schema. Nothing that fails gets further than this call.
  *
@@ -42,6 +45,7 @@ export function decodeFrame<T>(bytes: Uint8Array, schema: z.ZodType<T>, where: s
       found: `${fault.found} at byte ${fault.offset} of a ${bytes.length}-byte frame`,
       expected: 'a well-formed control frame',
       exitCode: 7,
+      fix: sameVersion,
     });
   }
   const parsed = schema.safeParse(fromWire(decode(bytes, { codec: mapCodec })));
@@ -53,6 +57,7 @@ export function decodeFrame<T>(bytes: Uint8Array, schema: z.ZodType<T>, where: s
       found: `${issue.path.join('.') || 'message'}: ${issue.message}`,
       expected: 'a message of this version of longscan',
       exitCode: 7,
+      fix: sameVersion,
     });
   }
   return parsed.data;
@@ -90,5 +95,6 @@ function unencodable(path: string, found: string): LongscanError {
     where: path,
     found,
     expected: `null, a boolean, a finite number, a string, or arrays and objects of these in ${frameLimits.maxFrameBytes} bytes`,
+    fix: 'report this: longscan has a bug',
   });
 }

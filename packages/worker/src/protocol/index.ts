@@ -13,7 +13,7 @@ export {
   type StepPart,
   stepParts,
 } from './bench.js';
-export { decodeFrame, encodeFrame, type WireValue } from './codec.js';
+export { decodeFrame, encodeFrame, sameVersion, type WireValue } from './codec.js';
 export {
   burstLength,
   type CollectiveCase,
@@ -23,6 +23,7 @@ export {
   type MeasuredTransition,
   measuredTransitions,
 } from './collectives.js';
+export { writeRemedies } from './disk-remedies.js';
 export {
   type Fact,
   type FactName,

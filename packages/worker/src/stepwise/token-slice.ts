@@ -79,6 +79,7 @@ export function leadingDims(name: string, inputs: RecurrenceInputs): readonly [n
       where: `recurrence ${name}`,
       found: `input ${input} of shape [${tensor.shape.join(', ')}]`,
       expected: expected.length === 3 ? `[${expected.join(', ')}, …]` : '[B, T, H, …]',
+      fix: `give ${input} these leading dims`,
     });
   }
   return expected as unknown as readonly [number, number, number];

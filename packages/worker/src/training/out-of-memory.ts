@@ -69,6 +69,7 @@ function relaid(plan: Plan, jobSpec: JobSpec): Plan {
       found: `${data.sequenceLength} tokens on ${sp} ranks`,
       expected: 'at least one token on every rank',
       exitCode: 2,
+      fix: 'lower parallel.sp, or raise data.sequenceLength',
     });
   }
   const paddedLength = sp * slices[0]!.length;

@@ -145,6 +145,7 @@ async function read(file: SafetensorsFile, name: string, { size, dtype }: ValueT
       found: `${bytes.length} bytes`,
       expected: `${size * dtypeBytes[dtype]}`,
       exitCode: 4,
+      fix: 'use a checkpoint of this model',
     });
   }
   // A copy, since a Buffer's memory need not be aligned for the typed array.

@@ -79,6 +79,7 @@ export function adamw(
       where: 'adamw',
       found: 'moments in bf16 and no random numbers to round them by',
       expected: 'options.rounding',
+      fix: 'pass options.rounding, or moments in f32',
     });
   }
   const { native } = gradient.device;

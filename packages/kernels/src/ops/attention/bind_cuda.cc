@@ -37,7 +37,8 @@ size_t workspaceBytes(Args& args, const LongscanAttention& call) {
       "E-CUDA-KERNEL",
       std::string(args.function()) + ": no CUDA kernel for K = " + std::to_string(call.K) + ", V = " +
           std::to_string(call.V) + ", T = " + std::to_string(call.T) + ", S = " + std::to_string(call.S) +
-          ", only for K and V multiples of 8 up to 256, at least one query and one key, and fewer than "
+          ", only for K and V multiples of 8 up to 256 (up to 128 on devices whose blocks have less than "
+          "142 KB of shared memory, such as 8.6 and 8.9), at least one query and one key, and fewer than "
           "65536 heads times batch rows. Fix: choose such head sizes, or the CPU (device.kind = \"cpu\")");
 }
 

@@ -16,7 +16,7 @@ bool supported(const LongscanAttention& call) {
   return call.B > 0 && call.T > 0 && call.T < most && call.S > 0 && call.S < most && call.G > 0 &&
          call.H % call.G == 0 && call.B * call.H < 65536 && headSize(call.K) && headSize(call.V) &&
          element(call.type) && element(call.resultType) &&
-         (call.type == longscanElementBf16 || call.resultType == longscanElementF32);
+         (call.type == longscanElementBf16 || call.resultType == longscanElementF32) && plainFits(call);
 }
 
 /// Of the backward pass without tensor cores.

@@ -1,3 +1,4 @@
+#include "../../cuda/block_memory.h"
 #include "cuda_plain.h"
 #include "cuda_plain_tile.cuh"
 
@@ -199,6 +200,11 @@ cudaError_t launch(Kernel* kernel, const PlainBackwardCall& p, int64_t rows, int
 }
 
 }  // namespace
+
+bool plainFits(const LongscanAttention& call) {
+  // The forward pass takes less.
+  return (call.K <= 128 && call.V <= 128) || sizeof(PlainBackwardShared<256>) <= sharedBytesOfBlock();
+}
 
 cudaError_t launchPlainBackward(const LongscanAttention& call, const LongscanAttentionBackward& io,
                                 const RowTerms& terms, cudaStream_t stream) {

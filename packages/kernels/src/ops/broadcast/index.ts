@@ -111,6 +111,7 @@ function place(op: string, a: Tensor, b: Tensor, axis: number): { middle: number
       where: op,
       found: `b has shape [${b.shape.join(', ')}]`,
       expected: `the dims from ${axis} on of a's shape [${a.shape.join(', ')}]`,
+      fix: 'reshape b to these dims, or name another axis',
     });
   }
   const product = (dims: readonly number[]) => dims.reduce((size, dim) => size * dim, 1);

@@ -16,6 +16,7 @@ export function splitLast(x: Tensor, sizes: readonly number[]): Tensor[] {
       where: 'split-last',
       found: `sizes ${sizes.join(' + ')} = ${total}`,
       expected: `the last dim of [${x.shape.join(', ')}]`,
+      fix: 'give sizes that add up to that dim',
     });
   }
   const call = forwardCall(x.device);

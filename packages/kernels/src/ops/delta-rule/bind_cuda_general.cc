@@ -1,5 +1,6 @@
 #include "../../addon/gpu_args.h"
 #include "../../cuda/types.h"
+#include "arguments.h"
 #include "bind_cuda.h"
 #include "general/general.h"
 
@@ -7,59 +8,33 @@ namespace longscan {
 
 namespace {
 
+static_assert(static_cast<int>(DeltaGate::diagonal) == longscanDeltaDecayDiagonal &&
+              static_cast<int>(DeltaGate::scalar) == longscanDeltaDecayScalar);
+static_assert(static_cast<int>(DeltaErase::own) == longscanDeltaEraseOwn &&
+              static_cast<int>(DeltaErase::dplr) == longscanDeltaEraseDplr);
+static_assert(static_cast<int>(DeltaRead::value) == longscanDeltaReadValue);
+
 /// The arguments that every function here begins with, and what they are to the kernels.
-struct Common {
-  TensorRef q, k, v, beta, g, b, e, resets;
+struct Common : DeltaArguments {
   LongscanDeltaGeneral call{};
 
-  explicit Common(Args& args) {
-    args.stream();
-    call.decay = static_cast<int32_t>(args.integer("gate"));
-    call.erase = static_cast<int32_t>(args.integer("erase"));
-    call.read = static_cast<int32_t>(args.integer("read"));
-    call.scale = static_cast<float>(args.number("scale"));
-    q = args.tensor("q");
-    k = args.tensor("k");
-    v = args.tensor("v");
-    beta = args.optionalTensor("beta");
-    g = args.optionalTensor("g");
-    b = args.optionalTensor("b");
-    e = args.optionalTensor("e");
-    resets = args.optionalTensor("resets");
-    args.check(q.numDims == 4 && k.numDims >= 4 && v.numDims >= 4, "q has 4 dims, k and v 4 or 5");
-    const int64_t B = q.dim(0), T = q.dim(1), H = q.dim(2), K = k.dim(-1), V = v.dim(-1);
-    const int64_t n = k.numDims == 4 ? 1 : k.dim(2), numRows = B * T * n * H;
-    args.check(n < limit && H < limit && K < limit && V < limit, "sizes are too large");
-    args.check(call.decay >= longscanDeltaDecayNone && call.decay <= longscanDeltaDecayDiagonal,
-               "unknown gate");
-    args.check(call.erase >= longscanDeltaEraseKey && call.erase <= longscanDeltaEraseDplr, "unknown erase");
-    args.check(call.read == longscanDeltaReadKey || call.read == longscanDeltaReadValue, "unknown read");
-    args.checkSize(k, k, numRows * K, "k");
-    args.checkSize(v, k, numRows * V, "v");
-    args.checkSize(q, k, B * T * H * (call.read == longscanDeltaReadKey ? K : V), "q");
-    args.checkSize(b, k, k.numElements, "b");
-    args.checkSize(e, k, k.numElements, "e");
-    args.check(
-        bool(b) == (call.erase != longscanDeltaEraseKey) && bool(e) == (call.erase == longscanDeltaEraseDplr),
-        "b and e do not fit what erases");
+  explicit Common(Args& args) : DeltaArguments(args) {
     const int64_t gates[] = {0, B * T * H, B * T * H * K};
-    checkF32(args, beta, beta ? numRows : 0, "beta");
-    checkF32(args, g, gates[call.decay], "g");
-    args.checkResets(resets, B, T);
+    checkF32(args, beta, beta ? B * T * n * H : 0, "beta");
+    checkF32(args, g, gates[static_cast<int>(gate)], "g");
     for (const TensorRef& tensor : {q, k, v, b, e, resets}) checkAligned(args, tensor);
     call.B = B, call.T = T;
     call.n = static_cast<int32_t>(n), call.H = static_cast<int32_t>(H);
     call.K = static_cast<int32_t>(K), call.V = static_cast<int32_t>(V);
     call.type = isBf16(args, k) ? longscanElementBf16 : longscanElementF32;
+    call.decay = static_cast<int32_t>(gate);
+    call.erase = static_cast<int32_t>(erase);
+    call.read = static_cast<int32_t>(read);
+    call.scale = static_cast<float>(scale);
     call.q = q.data, call.k = k.data, call.v = v.data, call.b = b.data, call.e = e.data;
     call.beta = beta.as<float>();
     call.g = g.as<float>();
     call.resets = resets.as<int32_t>();
-  }
-
-  int64_t stateSize() const { return call.B * call.H * call.K * call.V; }
-  int64_t outputSize() const {
-    return call.B * call.T * call.H * (call.read == longscanDeltaReadKey ? call.V : call.K);
   }
 
   /// Throws E-CUDA-KERNEL where there is no kernel for these head sizes.
@@ -77,9 +52,6 @@ struct Common {
     return f32Argument(args, "kept", static_cast<int64_t>(numbers));
   }
   void* workspace(Args& args, int which) const { return args.workspace(bytes(args, which)); }
-
- private:
-  static constexpr int64_t limit = 1 << 24;
 };
 
 void* optionalTypedArgument(Args& args, const char* name, const TensorRef& like) {

@@ -1,8 +1,7 @@
 #include <algorithm>
 
-#include "../../addon/args.h"
+#include "arguments.h"
 #include "bind_cuda.h"
-#include "delta_rule.h"
 
 namespace longscan {
 
@@ -19,50 +18,14 @@ size_t deltaRuleScratchBytes(int K, int V, size_t elementBytes) {
 
 namespace {
 
-/// The arguments that every function here begins with: stream, gate, erase, read, scale, q, k, v, beta, g, b,
-/// e, resets.
-struct Common {
-  Stream& stream;
-  DeltaGate gate;
-  DeltaErase erase;
-  DeltaRead read;
-  double scale;
-  TensorRef q, k, v, beta, g, b, e, resets;
-  int64_t B, T, n, H, K, V;
-
-  explicit Common(Args& args)
-      : stream(args.stream()),
-        gate(static_cast<DeltaGate>(args.integer("gate"))),
-        erase(static_cast<DeltaErase>(args.integer("erase"))),
-        read(static_cast<DeltaRead>(args.integer("read"))),
-        scale(args.number("scale")),
-        q(args.tensor("q")),
-        k(args.tensor("k")),
-        v(args.tensor("v")),
-        beta(args.optionalTensor("beta")),
-        g(args.optionalTensor("g")),
-        b(args.optionalTensor("b")),
-        e(args.optionalTensor("e")),
-        resets(args.optionalTensor("resets")) {
-    args.check(gate >= DeltaGate::none && gate <= DeltaGate::diagonal, "unknown gate");
-    args.check(erase >= DeltaErase::key && erase <= DeltaErase::dplr, "unknown erase");
-    args.check(read >= DeltaRead::key && read <= DeltaRead::value, "unknown read");
-    args.check(q.numDims == 4 && k.numDims >= 4 && v.numDims >= 4, "q has 4 dims, k and v 4 or 5");
-    B = q.dim(0), T = q.dim(1), H = q.dim(2), K = k.dim(-1), V = v.dim(-1);
-    n = k.numDims == 4 ? 1 : k.dim(2);
+/// The arguments that every function here begins with, and what they are to the kernels.
+struct Common : DeltaArguments {
+  explicit Common(Args& args) : DeltaArguments(args) {
     args.check(K >= 1 && V >= 1 && K <= 1024 && V <= 1024, "head sizes are not between 1 and 1024");
     args.check(n >= 1 && n <= 1024, "rows of a token are not between 1 and 1024");
-    args.checkSize(k, k, B * T * n * H * K, "k");
-    args.checkSize(v, k, B * T * n * H * V, "v");
-    args.checkSize(q, k, B * T * H * (read == DeltaRead::key ? K : V), "q");
     args.checkSize(beta, k, B * T * n * H, "beta");
     args.checkSize(g, k, B * T * H * (gate == DeltaGate::scalar ? 1 : K), "g");
-    args.checkSize(b, k, k.numElements, "b");
-    args.checkSize(e, k, k.numElements, "e");
     args.check(bool(g) == (gate != DeltaGate::none), "g does not fit the gate");
-    args.check(bool(b) == (erase != DeltaErase::key) && bool(e) == (erase == DeltaErase::dplr),
-               "b and e do not fit what erases");
-    args.checkResets(resets, B, T);
   }
 
   template <typename Real>
@@ -87,8 +50,6 @@ struct Common {
             resets.as<int32_t>()};
   }
 
-  int64_t stateSize() const { return B * H * K * V; }
-  int64_t outputSize() const { return B * T * H * (read == DeltaRead::key ? V : K); }
   int64_t checkpointsSize() const { return stateSize() * ((n * T + deltaChunk - 1) / deltaChunk); }
 
   size_t scratchBytes(size_t elementBytes) const {

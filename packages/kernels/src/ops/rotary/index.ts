@@ -47,5 +47,11 @@ const rotaryOp = defineOp<{ x: Tensor }, Attributes>({
 
 function oddHeadSize({ shape }: Tensor): LongscanError {
   const found = `x has shape [${shape.join(', ')}]`;
-  return new LongscanError({ code: 'E-SHAPE', where: 'rotary', found, expected: 'an even last dim' });
+  return new LongscanError({
+    code: 'E-SHAPE',
+    where: 'rotary',
+    found,
+    expected: 'an even last dim',
+    fix: 'give heads of an even size',
+  });
 }

@@ -145,6 +145,10 @@ size_t longscanSelectiveScanWorkspaceBytes(const LongscanSelectiveScan* call) {
   return Workspace(counted, segmentsOf(counted, Cut::cheap)).parts.used();
 }
 
+int longscanSelectiveScanHasBackward(const LongscanSelectiveScan* call) {
+  return gradientFits(*call) ? 1 : 0;
+}
+
 int longscanSelectiveScanForward(const LongscanSelectiveScan* call, const LongscanSelectiveScanForward* io,
                                  CUstream_st* stream) {
   return supported(*call) ? forward(*call, *io, stream) : cudaErrorInvalidValue;

@@ -2,6 +2,7 @@
 
 #include <type_traits>
 
+#include "cuda/block_memory.h"
 #include "cuda/sum_parts.cuh"
 #include "cuda_chunk.cuh"
 #include "cuda_sweep.h"
@@ -363,6 +364,11 @@ cudaError_t launch(const LongscanSelectiveScan& call, const SelectiveGradient& g
 }
 
 }  // namespace
+
+bool gradientFits(const LongscanSelectiveScan& call) {
+  const size_t bytes = call.N == 8 ? sizeof(GradientChunk<8, 2>) : sizeof(GradientChunk<16, gradientStates>);
+  return bytes <= sharedBytesOfBlock();
+}
 
 cudaError_t launchSelectiveGradient(const LongscanSelectiveScan& call, const SelectiveGradient& gradient,
                                     cudaStream_t stream) {

@@ -31,6 +31,7 @@ export function route(x: Tensor, count: number, always = 0): { weights: Tensor; 
       where: 'route',
       found: `count ${count}`,
       expected: `a whole number between 1 and ${N}, the last dim of x`,
+      fix: 'choose such a count',
     });
   }
   const selected = forwardCall(x.device).empty([...x.shape.slice(0, -1), N + always], 'i32');

@@ -26,6 +26,7 @@ const whereOp = defineOp<WhereInputs>({
         where: 'where',
         found: 'neither a nor b',
         expected: 'one of them',
+        fix: 'pass a, b or both',
       });
     }
     if (a !== null && b !== null) expectShape('where', 'b', b, a.shape);

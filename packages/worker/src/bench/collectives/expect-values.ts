@@ -22,6 +22,7 @@ export async function expectValues(
     found: isLength ? `${found.length} values` : `element ${index} is ${found[index]}`,
     expected: isLength ? `${expected.length}` : `${expected[index]}`,
     exitCode: 1,
+    fix: 'report this: a collective of longscan gave a wrong result',
   });
 }
 

@@ -1,7 +1,8 @@
 import { axpy, type Device, type DType, emptyLike } from '@longscan/kernels';
 import type { LayerFunction, LayerPlace } from '../../layer.js';
+import { declarer } from '../../model/declared-parameters.js';
 import { initialise } from '../../model/init.js';
-import { declarer, Parameters } from '../../model/parameters.js';
+import { Parameters } from '../../model/parameters.js';
 import { parameterSpecs, prefix, type Variant } from './variant.js';
 
 /** A layer on one device. */

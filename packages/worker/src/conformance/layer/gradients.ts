@@ -1,5 +1,5 @@
 import { type CheckedInput, gradCheck, openCpuDevice } from '@longscan/kernels';
-import { declarer } from '../../model/parameters.js';
+import { declarer } from '../../model/declared-parameters.js';
 import { type Check, demand } from '../check.js';
 import { buildLayer } from './build-layer.js';
 import { createProblem, type Problem } from './problem.js';

@@ -1,8 +1,8 @@
 import { type Device, fromArray, openShapeDevice, type Tensor } from '@longscan/kernels';
 import type { LayerPlace } from '../../layer.js';
+import { declarer, ParameterRecorder, type TensorSource } from '../../model/declared-parameters.js';
 import { sliceContexts } from '../../model/layer-context.js';
 import { ownLine } from '../../model/own-line.js';
-import { declarer, ParameterRecorder, type TensorSource } from '../../model/parameters.js';
 import { buildLayer } from './build-layer.js';
 import { deepPlace, prefix, type Variant } from './variant.js';
 

@@ -1,7 +1,7 @@
 import { LongscanError, openShapeDevice } from '@longscan/kernels';
 import type { Layer, LayerConfig, LayerPlace } from '../../layer.js';
+import { declarer, ParameterRecorder } from '../../model/declared-parameters.js';
 import type { ParameterSpec } from '../../model/init.js';
-import { declarer, ParameterRecorder } from '../../model/parameters.js';
 
 /** A layer with options set, at a width that is quick to check. */
 export interface Variant {

@@ -179,7 +179,7 @@ class DiagonalPrepare : DiagonalScores {
   }
 };
 
-/// Pairs of warpgroups in a block: on Hopper, and where there is less memory.
+/// Pairs of warpgroups in a block at most: in code for Hopper, and in other code.
 constexpr int maxPairs = 3, fewerPairs = 2;
 
 __global__ void __launch_bounds__(diagonalThreads*(LONGSCAN_WGMMA ? maxPairs : fewerPairs), 1)
@@ -220,10 +220,13 @@ constexpr float timeRatio = 0.2f;
 cudaError_t launchDeltaDiagonalPrepare(const DeltaDiagonalPrepareCall& call, const DeltaDevice& device,
                                        cudaStream_t stream) {
   const int ofPair = DiagonalPrepareLayout::bytes(call.K);
-  const int pairs = min(device.sharesTime ? maxPairs : fewerPairs, device.sharedBytes / ofPair);
+  // As many as the code for this device was compiled for.
+  cudaFuncAttributes built;
+  cudaError_t error = cudaFuncGetAttributes(&built, diagonalPrepareKernel);
+  if (error != cudaSuccess) return error;
+  const int pairs = min(built.maxThreadsPerBlock / diagonalThreads, device.sharedBytes / ofPair);
   const int bytes = pairs * ofPair;
-  cudaError_t error =
-      cudaFuncSetAttribute(diagonalPrepareKernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+  error = cudaFuncSetAttribute(diagonalPrepareKernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error != cudaSuccess) return error;
   const int64_t heads = call.B * call.H;
   if ((error = clearDeltaCounts(call.to.prepared, heads, call.T, stream)) != cudaSuccess) return error;
