@@ -2,7 +2,15 @@ import type { Tensor } from '@longscan/kernels';
 import type { FabricCost, LinkCost, Strategy } from '../../strategy.js';
 import { demand } from '../check.js';
 import type { RankSet } from '../rank-set.js';
-import { describe, foldInOrder, hostSegments, type ScanCase, segmentBytes, upload } from './scan-case.js';
+import {
+  describe,
+  foldInOrder,
+  type HostSegment,
+  hostSegments,
+  type ScanCase,
+  segmentBytes,
+  upload,
+} from './scan-case.js';
 
 export const link: LinkCost = { latencyS: 1e-5, gapS: 1e-6, bandwidthBytesPerS: 1e9 };
 
@@ -18,9 +26,29 @@ export interface Entered {
   readonly tensor: Tensor | null;
 }
 
+/** What goes into a scan, and what must come out of it. */
+interface Definition {
+  readonly segments: readonly HostSegment[];
+  readonly entering: readonly (Float64Array | null)[];
+}
+
+/** A case's definition is the same for every strategy, element type, number of blocks and node size: it is made once. */
+const definitions = new Map<string, Definition>();
+
+function definitionOf(scan: ScanCase): Definition {
+  const { numRanks, kind, direction, shape, starts, seed } = scan;
+  const key = JSON.stringify([numRanks, kind, direction, shape, starts, seed]);
+  const known = definitions.get(key);
+  if (known !== undefined) return known;
+  const segments = hostSegments(scan);
+  const definition = { segments, entering: foldInOrder(scan, segments) };
+  definitions.set(key, definition);
+  return definition;
+}
+
 /** Enqueues a scan on all ranks of this process. */
 export function startScan(strategy: Strategy, ranks: RankSet, scan: ScanCase): Entered[] {
-  const segments = hostSegments(scan);
+  const { segments } = definitionOf(scan);
   return ranks.communicators.map((communicator) => {
     const { rank, stream } = communicator;
     const tensor = stream.device.scope(() => {
@@ -33,7 +61,7 @@ export function startScan(strategy: Strategy, ranks: RankSet, scan: ScanCase): E
 
 /** Compares what entered ranks with the sequential fold, bit for bit (NaN equals NaN), and frees it. */
 export async function expectFold(scan: ScanCase, entered: readonly Entered[]): Promise<void> {
-  const expected = foldInOrder(scan, hostSegments(scan));
+  const { entering: expected } = definitionOf(scan);
   await Promise.all(
     entered.map(async ({ rank, tensor }) => {
       const wanted = expected[rank] ?? null;
