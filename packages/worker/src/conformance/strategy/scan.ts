@@ -27,28 +27,36 @@ export interface Entered {
 }
 
 /** What goes into a scan, and what must come out of it. */
-interface Definition {
+export interface ScanDefinition {
   readonly segments: readonly HostSegment[];
   readonly entering: readonly (Float64Array | null)[];
 }
 
-/** A case's definition is the same for every strategy, element type, number of blocks and node size: it is made once. */
-const definitions = new Map<string, Definition>();
-
-function definitionOf(scan: ScanCase): Definition {
-  const { numRanks, kind, direction, shape, starts, seed } = scan;
-  const key = JSON.stringify([numRanks, kind, direction, shape, starts, seed]);
-  const known = definitions.get(key);
-  if (known !== undefined) return known;
+function defineScan(scan: ScanCase): ScanDefinition {
   const segments = hostSegments(scan);
-  const definition = { segments, entering: foldInOrder(scan, segments) };
-  definitions.set(key, definition);
-  return definition;
+  return { segments, entering: foldInOrder(scan, segments) };
+}
+
+/** Makes each definition once: it is the same for every strategy, element type, number of blocks and node size. */
+export class ScanDefinitions {
+  readonly #byKey = new Map<string, ScanDefinition>();
+
+  of(scan: ScanCase): ScanDefinition {
+    const { numRanks, kind, direction, shape, starts, seed } = scan;
+    const key = JSON.stringify([numRanks, kind, direction, shape, starts, seed]);
+    const definition = this.#byKey.get(key) ?? defineScan(scan);
+    this.#byKey.set(key, definition);
+    return definition;
+  }
 }
 
 /** Enqueues a scan on all ranks of this process. */
-export function startScan(strategy: Strategy, ranks: RankSet, scan: ScanCase): Entered[] {
-  const { segments } = definitionOf(scan);
+export function startScan(
+  strategy: Strategy,
+  ranks: RankSet,
+  scan: ScanCase,
+  { segments }: ScanDefinition,
+): Entered[] {
   return ranks.communicators.map((communicator) => {
     const { rank, stream } = communicator;
     const tensor = stream.device.scope(() => {
@@ -60,8 +68,11 @@ export function startScan(strategy: Strategy, ranks: RankSet, scan: ScanCase): E
 }
 
 /** Compares what entered ranks with the sequential fold, bit for bit (NaN equals NaN), and frees it. */
-export async function expectFold(scan: ScanCase, entered: readonly Entered[]): Promise<void> {
-  const { entering: expected } = definitionOf(scan);
+export async function expectFold(
+  scan: ScanCase,
+  entered: readonly Entered[],
+  { entering: expected }: ScanDefinition = defineScan(scan),
+): Promise<void> {
   await Promise.all(
     entered.map(async ({ rank, tensor }) => {
       const wanted = expected[rank] ?? null;
