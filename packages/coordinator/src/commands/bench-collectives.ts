@@ -8,7 +8,6 @@ import {
 import { assumedFabric } from '../fabric/load-fabric.js';
 import { bundleLayers, withBundleFiles } from '../run-folder/bundle-layer.js';
 import { writeFileOnDisk } from '../run-folder/on-disk.js';
-import { loadJob } from '../spec/index.js';
 import { byteSize, byteSizes } from './byte-options.js';
 import { defineCommand } from './command.js';
 import { interruptible } from './interruptible.js';
@@ -112,6 +111,7 @@ async function jobOf({ job, sp, device, set }: JobArgs): Promise<JobSpec> {
     ...set,
     ...(device === undefined ? [] : [`device.kind=${device}`]),
   ];
+  const { loadJob } = await import('../spec/index.js');
   const { jobSpec } = await loadJob(job ?? links, { overrides, readsText: false });
   if (jobSpec.parallel.sp * jobSpec.parallel.dp > 1) return jobSpec;
   throw usage(
