@@ -1,5 +1,5 @@
 import { hostname } from 'node:os';
-import { LongscanError } from '@longscan/kernels';
+import { LongscanError } from '@longscan/kernels/errors';
 import { ControlClient } from './control/control-client.js';
 import { describeFailure } from './control/describe-failure.js';
 import { readRankEnv } from './control/rank-env.js';

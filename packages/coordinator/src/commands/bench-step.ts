@@ -3,7 +3,6 @@ import { type JobSpec, LongscanError } from '@longscan/worker/protocol';
 import type { LoadJob } from '../compute/measured-shapes.js';
 import { bundleLayers, withBundleFiles } from '../run-folder/bundle-layer.js';
 import { writeFileOnDisk } from '../run-folder/on-disk.js';
-import { loadJob } from '../spec/index.js';
 import { formatStepRow, stepRow } from '../step-row.js';
 import { defineCommand } from './command.js';
 import { interruptible } from './interruptible.js';
@@ -43,6 +42,7 @@ export default defineCommand({
   example: 'bench step examples/moby-dick/job.toml --set data.sequenceLength=8192 --steps 10',
   async run(args, terminal) {
     refuseUsage(args);
+    const { loadJob } = await import('../spec/index.js');
     const device = args.device === undefined ? [] : [`device.kind=${args.device}`];
     // The default job's text is not looked for.
     const job = args.job ?? { data: { path: 'random tokens' } };

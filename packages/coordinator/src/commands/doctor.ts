@@ -1,5 +1,3 @@
-import { formatChecks } from '../doctor/check.js';
-import { examine } from '../doctor/examine.js';
 import { defineCommand } from './command.js';
 import { setOption } from './options.js';
 
@@ -18,6 +16,8 @@ export default defineCommand({
   async run({ job, set, json }, terminal) {
     // A process that a driver holds up would not notice that this one is gone: on exit it is killed.
     process.once('SIGINT', () => process.exit(130)).once('SIGTERM', () => process.exit(143));
+    const { examine } = await import('../doctor/examine.js');
+    const { formatChecks } = await import('../doctor/check.js');
     const checks = await examine({ job, overrides: set });
     const numFailed = checks.filter(({ status }) => status === 'failed').length;
     if (json) terminal.printJson(checks);

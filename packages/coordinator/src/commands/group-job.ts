@@ -2,7 +2,6 @@ import type { JobSpec, Plan } from '@longscan/worker/protocol';
 import { assumedFabric } from '../fabric/load-fabric.js';
 import { bundleLayers, withBundleFiles } from '../run-folder/bundle-layer.js';
 import type { RunTaskOptions } from '../run-task.js';
-import { loadJob } from '../spec/index.js';
 import { interruptible } from './interruptible.js';
 import { setOption, wholeNumber } from './options.js';
 import { usage } from './wrong-word.js';
@@ -41,6 +40,7 @@ export async function jobOfGroup({ job, sp, device, set }: JobArgs): Promise<Job
     ...set,
     ...(device === undefined ? [] : [`device.kind=${device}`]),
   ];
+  const { loadJob } = await import('../spec/index.js');
   const { jobSpec } = await loadJob(job ?? links, { overrides, readsText: false });
   if (jobSpec.parallel.sp * jobSpec.parallel.dp > 1) return jobSpec;
   throw usage(

@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { LongscanError } from '@longscan/worker/protocol';
 import { z } from 'zod';
 import { formatSeconds } from '../format.js';
-import { isLayerPath } from '../spec/index.js';
+import { isLayerPath } from '../spec/resolve-layers.js';
 import { listUnits } from '../units.js';
 import { defineCommand } from './command.js';
 import { interruptible } from './interruptible.js';

@@ -1,6 +1,6 @@
-import { hasAttention, type LayerTransition, objectivesOf, supportsTransition } from '@longscan/worker';
+import type { LayerTransition } from '@longscan/worker';
 import { formatTable } from '../format.js';
-import { loadStrategies, type StrategyCost } from '../plan/strategies.js';
+import type { StrategyCost } from '../plan/strategies.js';
 import { importLayer, listUnits } from '../units.js';
 import { defineCommand } from './command.js';
 
@@ -14,7 +14,15 @@ export default defineCommand({
   options: {},
   example: 'layers',
   async run(args, terminal) {
+    const { hasAttention, objectivesOf, supportsTransition } = await import('@longscan/worker');
+    const { loadStrategies } = await import('../plan/strategies.js');
     const strategies = await loadStrategies();
+    /** Those that a layer of this class runs under; softmax layers, which have their own, under any of them. */
+    const namesFor = (transition: LayerTransition): string[] => {
+      const isAble = (strategy: StrategyCost) =>
+        transition === 'softmax' || supportsTransition(strategy, transition);
+      return strategies.filter(isAble).map(({ name }) => name);
+    };
     const attentionStrategies = listUnits('attention-strategies');
     const layers = await Promise.all(listUnits('layers').map(importLayer));
     if (args.json) {
@@ -22,7 +30,7 @@ export default defineCommand({
         const { name, paper, transition, config } = layer;
         return {
           ...{ name, paper, transition, options: config, devices },
-          strategies: namesFor(transition, strategies),
+          strategies: namesFor(transition),
           attentionStrategies: hasAttention(layer) ? attentionStrategies : [],
           objectives: objectivesOf(layer),
         };
@@ -32,7 +40,7 @@ export default defineCommand({
     }
     const rows = layers.map((layer) => {
       const { name, paper, transition, config } = layer;
-      const able = namesFor(transition, strategies);
+      const able = namesFor(transition);
       const under = able.length === strategies.length ? 'all' : able.join(', ');
       const objectives = objectivesOf(layer).join(', ');
       return [name, transition, under, objectives, devices.join(', '), paper, Object.keys(config).join(', ')];
@@ -48,11 +56,3 @@ export default defineCommand({
     return 0;
   },
 });
-
-/** Strategies that a layer of this class runs under; softmax layers, which have their own, under any of them. */
-function namesFor(transition: LayerTransition, strategies: readonly StrategyCost[]): string[] {
-  const able = strategies.filter(
-    (strategy) => transition === 'softmax' || supportsTransition(strategy, transition),
-  );
-  return able.map(({ name }) => name);
-}

@@ -4,13 +4,8 @@ import { fileURLToPath } from 'node:url';
 import type { Plan } from '@longscan/worker/protocol';
 import { isFabricPath, isProbed } from '../fabric/load-fabric.js';
 import { type LaunchRequest, loadLauncher } from '../launcher.js';
-import { isForeign, withLayerCode } from '../layer-code/with-layer-code.js';
-import { formatStepTime } from '../plan/format-step-time.js';
-import { formatPlan } from '../plan/index.js';
-import { planOnLinks } from '../probe/plan-on-links.js';
 import { bundleLayers, withBundleFiles } from '../run-folder/bundle-layer.js';
 import { runFiles } from '../run-folder/run-folder.js';
-import { loadJob } from '../spec/index.js';
 import { defineCommand } from './command.js';
 import { interruptible } from './interruptible.js';
 import { jobPositional, setOption } from './options.js';
@@ -35,6 +30,11 @@ export default defineCommand({
   },
   example: 'plan examples/moby-dick/job.toml --set parallel.sp=4',
   async run(args, terminal) {
+    const { loadJob } = await import('../spec/index.js');
+    const { planOnLinks } = await import('../probe/plan-on-links.js');
+    const { isForeign, withLayerCode } = await import('../layer-code/with-layer-code.js');
+    const { formatPlan } = await import('../plan/index.js');
+    const { formatStepTime } = await import('../plan/format-step-time.js');
     const fabric = args.fabric === undefined ? [] : [`parallel.fabric=${atPlace(args.fabric)}`];
     const { jobSpec } = await loadJob(args.job, { overrides: [...args.set, ...fabric] });
     const { plan, step } = await withBundleFiles(await bundleLayers(jobSpec.model.layers), (modules) => {

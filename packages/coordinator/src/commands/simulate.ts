@@ -5,7 +5,6 @@ import { requireFolder } from '../run-folder/on-disk.js';
 import { type Mode, modes } from '../scaling/modes.js';
 import { mostRanks } from '../simulate/limits.js';
 import { suggest } from '../spec/edit-distance.js';
-import { loadJob } from '../spec/index.js';
 import { listUnits } from '../units.js';
 import { defineCommand } from './command.js';
 import { interruptible } from './interruptible.js';
@@ -47,6 +46,7 @@ export default defineCommand({
     const { job, sp, mode, out, papers } = args;
     if (papers) return printPapers(args, terminal);
     if (job === undefined || sp === undefined) throw missing(job === undefined ? '<job>' : '--sp');
+    const { loadJob } = await import('../spec/index.js');
     const { simulateCurve } = await import('../simulate/simulate-curve.js');
     const { loadCompute } = await import('../compute/load-compute.js');
     const { fabricOf, refuseProbe } = await import('../fabric/load-fabric.js');

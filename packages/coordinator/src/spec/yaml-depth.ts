@@ -1,4 +1,4 @@
-import { CST, Lexer } from 'yaml';
+import { loadYaml } from './load-yaml.js';
 
 /** Nesting that begins on one line: its indentation, and what `- - - -` or `? ? ? ?` adds on the line itself. */
 interface OpenLine {
@@ -11,6 +11,7 @@ interface OpenLine {
  * parser recurses, and running out of stack inside it can end the process instead of throwing.
  */
 export function nestsDeeperThan(limit: number, text: string): boolean {
+  const { CST, Lexer } = loadYaml();
   const open: OpenLine[] = [];
   let depth = 0;
   let flowDepth = 0;

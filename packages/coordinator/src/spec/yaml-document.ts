@@ -1,5 +1,6 @@
-import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument } from 'yaml';
+import type { LineCounter, Node, Pair } from 'yaml';
 import { type JobDocument, type KeyPlace, maxDepth, syntaxError, tooDeep } from './document.js';
+import { loadYaml } from './load-yaml.js';
 import type { Position } from './origin.js';
 import { nestsDeeperThan } from './yaml-depth.js';
 
@@ -11,6 +12,7 @@ const fileStart: Position = { line: 1, column: 1 };
 /** Parses YAML, or JSON as the subset of YAML that it is. */
 export function parseYaml(file: string, text: string, isJson: boolean): JobDocument {
   if (nestsDeeperThan(maxDepth, text)) throw tooDeep(file);
+  const { isMap, LineCounter, parseDocument } = loadYaml();
   const lineCounter = new LineCounter();
   try {
     const document = parseDocument(text, {
@@ -44,6 +46,7 @@ function collectPlaces(
   places: Map<string, KeyPlace>,
   positionAt: (offset: number) => Position,
 ): void {
+  const { isAlias, isMap, isScalar, isSeq } = loadYaml();
   if (isMap(node)) {
     for (const pair of node.items as Pair<Node, Node | null>[]) {
       const inner = [...path, isScalar(pair.key) ? String(pair.key.value) : String(pair.key)];

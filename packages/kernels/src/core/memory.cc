@@ -31,6 +31,11 @@ void HostMemory::unmap(void* data, size_t bytes) {
 }
 
 void HostMemory::poison(void* data, size_t bytes, Stream& stream) {
+  // Nobody works on a block of a stream that is idle, and to wake its thread costs more than a small block.
+  if (bytes < smallBytes && stream.idle()) {
+    std::memset(data, 0xff, bytes);
+    return;
+  }
   stream.enqueue("poison", [data, bytes] { std::memset(data, 0xff, bytes); });
 }
 

@@ -1,4 +1,4 @@
-import { LongscanError } from '@longscan/kernels';
+import { LongscanError } from '@longscan/kernels/errors';
 import { diskRemedies } from '../protocol/disk-remedies.js';
 
 const otherCheckpoint = 'use another checkpoint; `longscan ckpt ls RUN` lists those of a run';

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { LongscanError } from '@longscan/kernels';
+import { LongscanError } from '@longscan/kernels/errors';
 import { noCheckpoint, none } from './errors.js';
 import { checkpointsFolder, latestCommitted } from './list.js';
 import {

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { LongscanError } from '@longscan/kernels';
+import { LongscanError } from '@longscan/kernels/errors';
 import { z } from 'zod';
 import { jobSpecSchema } from '../protocol/job-spec.js';
 import { sha256Schema } from '../protocol/sha256.js';

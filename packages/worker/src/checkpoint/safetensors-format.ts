@@ -1,4 +1,4 @@
-import { LongscanError } from '@longscan/kernels';
+import { LongscanError } from '@longscan/kernels/errors';
 
 /**
  * The safetensors file format: 8 bytes little-endian header length, a JSON header that gives every tensor its dtype,

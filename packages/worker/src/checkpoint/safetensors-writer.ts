@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { LongscanError } from '@longscan/kernels';
+import { LongscanError } from '@longscan/kernels/errors';
 import { type DurableFs, writeDurably } from './durable-fs.js';
 import { type TensorInfo, tensorBytes } from './safetensors-format.js';
 import { encodeHeader } from './safetensors-header.js';

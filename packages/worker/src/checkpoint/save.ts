@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import path from 'node:path';
-import { LongscanError } from '@longscan/kernels';
+import { LongscanError } from '@longscan/kernels/errors';
 import { writeRemedies } from '../protocol/disk-remedies.js';
 import { type DurableFs, nodeFs, writeDurably } from './durable-fs.js';
 import { checkpointName, checkpointsFolder, listCheckpoints, replacedSuffix } from './list.js';

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { LongscanError } from '@longscan/kernels';
+import { LongscanError } from '@longscan/kernels/errors';
 import { closedFolder, corrupt, noCheckpoint, none, partial, unreadable } from './errors.js';
 import { type CheckpointEntry, checkpointName, listCheckpoints, stepOfName } from './list.js';
 import {

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { LongscanError } from '@longscan/kernels';
+import { LongscanError } from '@longscan/kernels/errors';
 import { Dealer } from 'zeromq';
 import { decodeFrame, encodeFrame } from '../protocol/codec.js';
 import { frameLimits } from '../protocol/frame-scanner.js';

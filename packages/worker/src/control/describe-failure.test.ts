@@ -1,4 +1,4 @@
-import { LongscanError } from '@longscan/kernels';
+import { LongscanError } from '@longscan/kernels/errors';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { protocolVersion, rankFrameSchema } from '../protocol/messages.js';

@@ -1,4 +1,4 @@
-import { LongscanError } from '@longscan/kernels';
+import { LongscanError } from '@longscan/kernels/errors';
 import type { Failed } from '../protocol/messages.js';
 
 /** Longest text of a report; an error may quote a whole file. */

@@ -1,4 +1,4 @@
-import { LongscanError } from '@longscan/kernels';
+import { LongscanError } from '@longscan/kernels/errors';
 
 /** The contract between a launcher and a rank process: the environment it is started with. */
 export interface RankEnv {

@@ -1,4 +1,4 @@
-import { LongscanError } from '@longscan/kernels';
+import { LongscanError } from '@longscan/kernels/errors';
 import type { Slice } from '../protocol/plan.js';
 import type { TextPart } from './text-part.js';
 import type { Window } from './window.js';

@@ -1,4 +1,4 @@
-import { LongscanError } from '@longscan/kernels';
+import { LongscanError } from '@longscan/kernels/errors';
 import type { DataPosition } from './batch-schedule.js';
 import type { Window } from './window.js';
 

@@ -1,4 +1,4 @@
-import { LongscanError } from '@longscan/kernels';
+import { LongscanError } from '@longscan/kernels/errors';
 import { DocumentStarts } from './document-starts.js';
 import { readFully, textChanged } from './read-fully.js';
 import type { TextFile, TextPart } from './text-part.js';

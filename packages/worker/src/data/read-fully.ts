@@ -1,5 +1,5 @@
 import { readSync } from 'node:fs';
-import { LongscanError } from '@longscan/kernels';
+import { LongscanError } from '@longscan/kernels/errors';
 
 /** Bytes `[start, start + length)` of an open file. @throws LongscanError E-DATA-CHANGED if it ends before that, E-DATA-READ */
 export function readFully(path: string, fd: number, start: number, length: number): Uint8Array<ArrayBuffer> {

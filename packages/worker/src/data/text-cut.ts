@@ -1,4 +1,4 @@
-import { LongscanError } from '@longscan/kernels';
+import { LongscanError } from '@longscan/kernels/errors';
 import type { DocumentStarts } from './document-starts.js';
 import { numBelow } from './num-below.js';
 import { uniformDraws } from './permutation.js';

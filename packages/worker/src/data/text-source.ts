@@ -1,5 +1,5 @@
 import { closeSync, fstatSync, openSync, statSync } from 'node:fs';
-import { LongscanError } from '@longscan/kernels';
+import { LongscanError } from '@longscan/kernels/errors';
 import type { JobSpec } from '../protocol/job-spec.js';
 import type { TextIdentity, Texts } from '../protocol/texts.js';
 import { bytesFile } from './bytes-file.js';

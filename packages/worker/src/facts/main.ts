@@ -10,7 +10,7 @@ import {
   openCudaDevice,
   openNccl,
   peerMemoryFromEnv,
-} from '@longscan/kernels';
+} from '@longscan/kernels/machine';
 import type { FactMessage, FactName, Known, Refusal } from '../protocol/facts.js';
 
 /** Entry of a process that finds one fact of this machine: `node main.js NAME ARGUMENT…`, forked, tells it and ends. */

@@ -1,4 +1,4 @@
-import { LongscanError } from '@longscan/kernels';
+import { LongscanError } from '@longscan/kernels/errors';
 import { createCodec, decode, encode } from 'msgpack-lite';
 import type { z } from 'zod';
 import { frameLimits, scanFrame } from './frame-scanner.js';

@@ -5,7 +5,7 @@ import { type Check, demand } from '../check.js';
 import { bothSidesDocumentChecks } from './documents.js';
 import { checkGradients } from './gradients.js';
 import { createProblem } from './problem.js';
-import { expectSame } from './ranks.js';
+import { expectSame, rememberedRuns, type WholeRun } from './ranks.js';
 import { checkDefinition } from './recurrent-form.js';
 import { runAlone, runLayer } from './run-layer.js';
 import { isFixed, transitionsOf } from './transitions.js';
@@ -47,10 +47,11 @@ export function bidirectionalChecks(variant: Variant, strategies: readonly Strat
 }
 
 function onRanks(variant: Variant, strategies: readonly Strategy[]): Check[] {
+  const wholeRun = rememberedRuns();
   return [
     ...strategies.map((strategy) => ({
       name: `1 rank = 2, 3, 4 ranks under ${strategy.name}`,
-      run: () => checkRanks(variant, strategy),
+      run: () => checkRanks(variant, strategy, wholeRun),
     })),
     ...bothSidesDocumentChecks(variant, strategies.find(({ name }) => name === 'ring') ?? strategies[0]!),
   ];
@@ -73,14 +74,15 @@ async function checkBothSides(variant: Variant): Promise<void> {
   }
 }
 
-async function checkRanks(variant: Variant, strategy: Strategy): Promise<void> {
+async function checkRanks(variant: Variant, strategy: Strategy, wholeRun: WholeRun): Promise<void> {
   const cuts = isFixed(transitionsOf(variant)) ? evenCuts : [...evenCuts, ...unevenCuts];
   for (const lengths of cuts) {
     const T = lengths.reduce((sum, length) => sum + length, 0);
     const packed = starts.map((row) => row.filter((t) => t < T));
     for (const where of [undefined, packed]) {
       const problem = createProblem(variant, { T, starts: where, bidirectional: true });
-      const [found, expected] = [await runLayer(problem, { lengths, strategy }), await runAlone(problem)];
+      const expected = await wholeRun(problem, `${T}, ${where !== undefined}`);
+      const found = await runLayer(problem, { lengths, strategy });
       expectSame(`slices of ${lengths}${where ? ', packed' : ''}`, found, expected);
     }
   }

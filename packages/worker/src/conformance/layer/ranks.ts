@@ -29,15 +29,23 @@ function cutsFor(variant: Variant): (readonly number[])[] {
   return [...new Map(rounded.map((lengths) => [lengths.join(), lengths])).values()];
 }
 
+/** A problem on one rank; of each key only the first is run. */
+export type WholeRun = (problem: Problem, key: string) => Promise<LayerRun>;
+
+/** What a lone rank computes is the same for every strategy. */
+export function rememberedRuns(): WholeRun {
+  const runs = new Map<string, Promise<LayerRun>>();
+  return (problem, key) => {
+    const run = runs.get(key) ?? runAlone(problem);
+    runs.set(key, run);
+    return run;
+  };
+}
+
 /** However the sequence is cut over ranks, the output and every gradient are the same; or the strategy refuses. */
 export function rankChecks(variant: Variant, strategies: readonly Strategy[]): Check[] {
   return [false, true].flatMap((isPacked) => {
-    const runs = new Map<string, Promise<LayerRun>>();
-    const wholeRun = (problem: Problem, key: string): Promise<LayerRun> => {
-      const run = runs.get(key) ?? runAlone(problem);
-      runs.set(key, run);
-      return run;
-    };
+    const wholeRun = rememberedRuns();
     return strategies.map((strategy) => {
       const packed = isPacked ? ', documents packed' : '';
       const refused = [...transitionsOf(variant)].find((kind) => !supportsTransition(strategy, kind));

@@ -2,7 +2,7 @@ import type { DType } from '@longscan/kernels';
 import type { Strategy } from '../../strategy.js';
 import { type Check, demand } from '../check.js';
 import { type RankSet, type RankSetOptions, withRanks } from '../rank-set.js';
-import { expectFold, modelledBytes, startScan } from './scan.js';
+import { expectFold, modelledBytes, ScanDefinitions, startScan } from './scan.js';
 import type { ScanCase, ScannedKind } from './scan-case.js';
 
 const allKinds: readonly ScannedKind[] = [
@@ -35,6 +35,8 @@ export interface ExactnessOptions {
   readonly blockCounts?: readonly number[];
   /** Default: all. */
   readonly kinds?: readonly ScannedKind[];
+  /** Shared with the checks of other strategies. Default: of its own. */
+  readonly definitions?: ScanDefinitions;
 }
 
 /** Exactly the sequential fold, and exactly the modelled bytes, for this number of ranks. */
@@ -43,10 +45,11 @@ export function exactnessChecks(
   numRanks: number,
   options: ExactnessOptions = {},
 ): Check[] {
+  const { definitions = new ScanDefinitions() } = options;
   const where = `${numRanks} ranks${options.engine === 'tcp' ? ' over TCP' : ''}`;
   return (options.kinds ?? allKinds).map((kind) => ({
     name: `equals the sequential fold exactly, and sends the bytes of its cost: ${where}, ${kind}`,
-    run: () => checkScans(strategy, numRanks, kind, options),
+    run: () => checkScans(strategy, numRanks, kind, options, definitions),
   }));
 }
 
@@ -56,15 +59,16 @@ function checkScans(
   numRanks: number,
   kind: ScannedKind,
   options: ExactnessOptions,
+  definitions: ScanDefinitions,
 ): Promise<void> {
   const body = async (ranks: RankSet) => {
     const cases = scanCases(numRanks, kind, options);
     const modelled = new Array<number>(numRanks).fill(0);
     const entered = cases.map((scan) => {
       for (const [rank, bytes] of modelledBytes(strategy, scan).entries()) modelled[rank]! += bytes;
-      return startScan(strategy, ranks, scan);
+      return startScan(strategy, ranks, scan, definitions.of(scan));
     });
-    await Promise.all(cases.map((scan, i) => expectFold(scan, entered[i]!)));
+    await Promise.all(cases.map((scan, i) => expectFold(scan, entered[i]!, definitions.of(scan))));
     await ranks.sync();
     for (const { rank, bytes } of ranks.sent()) {
       const expected = modelled[rank];

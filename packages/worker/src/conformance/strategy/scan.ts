@@ -2,7 +2,15 @@ import type { Tensor } from '@longscan/kernels';
 import type { FabricCost, LinkCost, Strategy } from '../../strategy.js';
 import { demand } from '../check.js';
 import type { RankSet } from '../rank-set.js';
-import { describe, foldInOrder, hostSegments, type ScanCase, segmentBytes, upload } from './scan-case.js';
+import {
+  describe,
+  foldInOrder,
+  type HostSegment,
+  hostSegments,
+  type ScanCase,
+  segmentBytes,
+  upload,
+} from './scan-case.js';
 
 export const link: LinkCost = { latencyS: 1e-5, gapS: 1e-6, bandwidthBytesPerS: 1e9 };
 
@@ -18,9 +26,37 @@ export interface Entered {
   readonly tensor: Tensor | null;
 }
 
-/** Enqueues a scan on all ranks of this process. */
-export function startScan(strategy: Strategy, ranks: RankSet, scan: ScanCase): Entered[] {
+/** What goes into a scan, and what must come out of it. */
+export interface ScanDefinition {
+  readonly segments: readonly HostSegment[];
+  readonly entering: readonly (Float64Array | null)[];
+}
+
+function defineScan(scan: ScanCase): ScanDefinition {
   const segments = hostSegments(scan);
+  return { segments, entering: foldInOrder(scan, segments) };
+}
+
+/** Makes each definition once: it is the same for every strategy, element type, number of blocks and node size. */
+export class ScanDefinitions {
+  readonly #byKey = new Map<string, ScanDefinition>();
+
+  of(scan: ScanCase): ScanDefinition {
+    const { numRanks, kind, direction, shape, starts, seed } = scan;
+    const key = JSON.stringify([numRanks, kind, direction, shape, starts, seed]);
+    const definition = this.#byKey.get(key) ?? defineScan(scan);
+    this.#byKey.set(key, definition);
+    return definition;
+  }
+}
+
+/** Enqueues a scan on all ranks of this process. */
+export function startScan(
+  strategy: Strategy,
+  ranks: RankSet,
+  scan: ScanCase,
+  { segments }: ScanDefinition,
+): Entered[] {
   return ranks.communicators.map((communicator) => {
     const { rank, stream } = communicator;
     const tensor = stream.device.scope(() => {
@@ -32,8 +68,11 @@ export function startScan(strategy: Strategy, ranks: RankSet, scan: ScanCase): E
 }
 
 /** Compares what entered ranks with the sequential fold, bit for bit (NaN equals NaN), and frees it. */
-export async function expectFold(scan: ScanCase, entered: readonly Entered[]): Promise<void> {
-  const expected = foldInOrder(scan, hostSegments(scan));
+export async function expectFold(
+  scan: ScanCase,
+  entered: readonly Entered[],
+  { entering: expected }: ScanDefinition = defineScan(scan),
+): Promise<void> {
   await Promise.all(
     entered.map(async ({ rank, tensor }) => {
       const wanted = expected[rank] ?? null;
