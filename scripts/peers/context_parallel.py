@@ -9,7 +9,7 @@ beta f32, one process a GPU; neither side's kernels depend on the values but our
 mild ones, as of layers at their start). Milliseconds of the slowest rank, from a barrier on, everything launched before it begins:
 median (10th - 90th percentile). `alone`: each slice as a sequence of its own, in turns with the others, which tells what
 crossing the ranks adds. Whatever the peer compiles it does before: TRITON_CACHE_DIR with TRITON_CACHE_AUTOTUNING=1 keeps it.
-Prints a table; writes DIR/context_parallel.json and DIR/context_parallel.md. Where one side is missing so are its columns.
+Prints a table; writes DIR/context_parallel.json and DIR/context_parallel.md. Where one side is missing its columns are empty.
 """
 
 import argparse
@@ -115,10 +115,8 @@ def rank_main(rank, ranks, port, options, path):
         for ours, name in PEER_NAMES.items():
             if ours not in options.ops:
                 continue
-            try:
-                found = measure_peer(name, Shape(T // ranks, *HEADS), ranks, options.rounds)
-            except Exception as error:  # no memory, no kernel; all ranks are alike
-                found = [dict(missing=f'{type(error).__name__}: {str(error)[:300]}')]
+            # What fails on one rank ends them all: the others would wait for it.
+            found = measure_peer(name, Shape(T // ranks, *HEADS), ranks, options.rounds)
             rows += [dict(op=ours, T=T, **row) for row in found]
             if rank == 0:
                 print(f'peer: {ours}, {T}', flush=True)
@@ -127,20 +125,20 @@ def rank_main(rank, ranks, port, options, path):
     dist.destroy_process_group()
 
 
-def run_peer(options):
+def run_peer(options, failures):
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, 'rows.json')
         try:
             processes.spawn(rank_main, (options.ranks, options.port, options, path), nprocs=options.ranks)
         except Exception as error:
-            print(f'peer: {str(error)[-1500:]}', flush=True)
+            failures.append(f'peer: {str(error)[-2000:]}')
         if not os.path.exists(path):
             return []
         with open(path) as file:
             return json.load(file)
 
 
-def run_ours(options):
+def run_ours(options, failures):
     command = [options.longscan, 'bench', 'recurrences', '--sp', str(options.ranks), '--device', 'cuda', '--json']
     command += ['--rounds', str(options.rounds)]
     for flag, values in (('--op', options.ops), ('--strategy', options.strategies)):
@@ -149,9 +147,11 @@ def run_ours(options):
     for T in options.lengths:
         command += ['--shape', f'B=1,T={T},H={H},K={K},V={V}']
     done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f'{" ".join(command)}: exit code {done.returncode}\n{done.stderr[-2000:]}')
-    return json.loads(done.stdout)
+    try:
+        return json.loads(done.stdout)  # exit code 3 with rows that say why there are no times
+    except json.JSONDecodeError:
+        failures.append(f'{" ".join(command)}: exit code {done.returncode}\n{done.stderr[-2000:]}')
+        return []
 
 
 def cell(times):
@@ -163,9 +163,9 @@ def added(crossing, alone):
     return f'{crossing - alone:.3f} = {100 * (crossing / alone - 1):.1f} %'
 
 
-def peer_cells(rows, op, T, label):
+def peer_cells(rows, which):
     """Alone, crossing, what that adds, memory; and the time."""
-    found = {row['crosses']: row for row in rows if (row['op'], row['T'], row.get('pass')) == (op, T, label)}
+    found = {row['crosses']: row for row in rows if (row['op'], row['T'], row.get('pass')) == which}
     if len(found) < 2:
         return ['', '', '', ''], None
     alone, crossing = found[False]['times'], found[True]['times']
@@ -173,29 +173,41 @@ def peer_cells(rows, op, T, label):
     return [cell(alone), cell(crossing), added(crossing[0], alone[0]), memory], crossing[0]
 
 
-def line(row, report):
-    """Of one strategy."""
-    which = row['op'], row['T'], row['pass']
-    alone = next(one for one in report['ours'] if one.get('strategy', '') is None
-                 and (one['op'], one['T'], one['pass']) == which)
-    theirs, peer_ms = peer_cells(report['peer'], *which)
-    ratio = '' if peer_ms is None else f'**{row["medianMs"] / peer_ms:.2f}**'
-    ours = [cell([one[key] for key in ('medianMs', 'lowMs', 'highMs')]) for one in (alone, row)]
-    cells = [row['op'], format(row['T'], ','), row['pass'], ours[0], row['strategy'], ours[1],
-             added(row['medianMs'], row['aloneMs']), format(row['extraBytes'] / 1e6, ',.0f'), *theirs, ratio]
-    return f'| {" | ".join(cells)} |'
+def our_cells(row):
+    """Of one strategy: alone, its name, crossing, what that adds, memory."""
+    if row is None:
+        return ['', '', '', '', '']
+    alone = row['alone']
+    times = [cell([one[key] for key in ('medianMs', 'lowMs', 'highMs')]) for one in (alone, row)]
+    return [times[0], row['strategy'], times[1], added(row['medianMs'], alone['medianMs']), format(row['extraBytes'] / 1e6, ',.0f')]
+
+
+def lines_of(report):
+    """One for each of our strategies, or for the peer alone."""
+    measured = [row for row in report['ours'] if 'missing' not in row]
+    alone = {(row['op'], row['T'], row['pass']): row for row in measured if row['strategy'] is None}
+    ours = {}
+    for row in measured:
+        which = row['op'], row['T'], row['pass']
+        if row['strategy'] is not None:
+            ours.setdefault(which, []).append(dict(row, alone=alone[which]))
+    theirs = [(row['op'], row['T'], row['pass']) for row in report['peer'] if 'missing' not in row]
+    for which in dict.fromkeys([*ours, *theirs]):
+        peer, peer_ms = peer_cells(report['peer'], which)
+        for row in ours.get(which, [None]):
+            ratio = '' if peer_ms is None or row is None else f'**{row["medianMs"] / peer_ms:.2f}**'
+            yield f'| {" | ".join([which[0], format(which[1], ","), which[2], *our_cells(row), *peer, ratio])} |'
 
 
 def markdown(report):
     head = ['recurrence', 'T', 'pass', 'ours: alone', 'by', 'over ranks', 'adds', 'MB', 'peer: alone', 'over ranks', 'adds', 'MB',
             'ratio']
-    lines = [f'{report["ranks"]} x {report["gpu"]}, PyTorch {report["torch"]}, Triton {report["triton"]}, '
-             f'flash-linear-attention {report["fla"]}; H, K, V = {", ".join(map(str, HEADS))}; ms', '',
-             f'| {" | ".join(head)} |', f'|{" --- |" * len(head)}',
-             *(line(row, report) for row in report['ours'] if row.get('strategy') is not None), '']
+    lines = [f'{report["ranks"]} x {report["gpu"]}, PyTorch {report["torch"]}, flash-linear-attention {report["fla"]}; '
+             f'H, K, V = {", ".join(map(str, HEADS))}; ms', '',
+             f'| {" | ".join(head)} |', f'|{" --- |" * len(head)}', *lines_of(report), '']
     lines += [f'{who}: {row["op"]}, T = {row["T"]}: {row["missing"]}' for who in ('ours', 'peer') for row in report[who]
               if 'missing' in row]
-    return '\n'.join(lines)
+    return '\n'.join([*lines, *report['failures']])
 
 
 def write(report, folder):
@@ -226,17 +238,18 @@ def main():
         parser.error(f'{options.ranks} ranks: there have to be two GPUs or more')
     options.longscan = os.path.abspath(options.longscan)
     with_peer = options.only != 'ours' and peer_kernels.present()
-    report = dict(ranks=options.ranks, gpu=torch.cuda.get_device_name(), torch=torch.__version__,
-                  triton=importlib.import_module('triton').__version__,
-                  fla=importlib.import_module('fla').__version__ if with_peer else None, ours=[], peer=[])
+    report = dict(ranks=options.ranks, gpu=None, torch=torch.__version__, fla=None, ours=[], peer=[], failures=[])
     if options.only != 'peer':
-        report['ours'] = run_ours(options)
-        write(report, options.out)
-    if with_peer:
-        report['peer'] = run_peer(options)
+        report['ours'] = run_ours(options, report['failures'])
+    # From here on this process has memory on a GPU.
+    report['gpu'] = torch.cuda.get_device_name()
     write(report, options.out)
+    if with_peer:
+        report['fla'] = importlib.import_module('fla').__version__
+        report['peer'] = run_peer(options, report['failures'])
+        write(report, options.out)
     print(markdown(report))
-    return 0
+    return 1 if report['failures'] else 0
 
 
 if __name__ == '__main__':

@@ -16,7 +16,7 @@ const fixes: Readonly<Record<string, string>> = {
 
 /**
  * Plans while `checkSurroundings` looks for what a launch needs. That is told in front of what the planning finds, whichever comes
- * first, and ends it.
+ * first. It ends a planning that runs code of the user's, which is in a thread; any other goes on to its end before it is told.
  *
  * @throws LongscanError E-RUN-KILLED when `signal` ends both, what `checkSurroundings` throws, and then what `plan` does
  */

@@ -36,6 +36,11 @@ test('resume ~> 20 steps are 10 steps and 10 more in new processes, bit for bit'
       assert.ok(Math.abs(row.loss! / expected - 1) < 1e-4, `sp=${sp} step ${row.step}: ${row.loss}`);
     }
   }
+  // What the backward pass computes again changes no bit.
+  const recomputing = { 'model.recompute': 'cheap', 'model.recomputedBlocks': 1 };
+  const other = await workshop.branch('recomputing', straight, 10, { ...sp2, ...recomputing });
+  assert.is(other.steps.length, 10);
+  for (const row of other.steps) assert.is(row.loss, straight.steps[row.step - 1]!.loss);
 });
 
 test('resume ~> memory that steps carry over is in the checkpoint, across the end of an epoch too', async () => {

@@ -4,6 +4,7 @@ import { assumedFabric } from '../fabric/load-fabric.js';
 import type { LayerCode } from '../layer-code/layer-code.js';
 import { formatResolvedJob, type JobInput, loadJob } from '../spec/index.js';
 import { ProblemList } from '../spec/problems.js';
+import { isOfEveryPoint } from './is-of-every-point.js';
 import { visibleGpus } from './machine.js';
 import { type CurvePoint, curvePoints, type Mode } from './modes.js';
 import type { SimulatedPoint } from './scaling-file.js';
@@ -108,7 +109,7 @@ export async function planCurve(
       });
       points.push({ ...point, plan: await code.compute('planJob', own, assumedFabric(own)) });
     } catch (error) {
-      if (!(error instanceof LongscanError) || error.code === 'E-RUN-KILLED') throw error;
+      if (!(error instanceof LongscanError) || isOfEveryPoint(error)) throw error;
       problems.addError(atPoint(point, error));
     }
   }

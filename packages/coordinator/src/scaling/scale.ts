@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { LongscanError } from '@longscan/worker/protocol';
 import { groupSize } from '../collectives/group-size.js';
+import { isProbed } from '../fabric/load-fabric.js';
 import type { LayerModules } from '../layer-code/computations.js';
 import { withLayerCode } from '../layer-code/with-layer-code.js';
 import { keepProbe, keptProbe } from '../probe/kept-probe.js';
@@ -21,7 +22,7 @@ import {
   scalingVersion,
   writeScaling,
 } from './scaling-file.js';
-import { type Probe, type SettledPoint, settlePoint } from './settle-point.js';
+import { type Probe, type SettledPoint, type SettleOptions, settlePoint } from './settle-point.js';
 import { writeOutputs } from './write-outputs.js';
 
 export interface ScaleOptions extends CurveOptions {
@@ -85,9 +86,11 @@ export async function scale(options: ScaleOptions): Promise<ScaleResult> {
       if (before !== null) refuseMixing(dir, before, empty);
       const probe = keepingProbes(dir, options, options.probeWith(modules));
       const points: SettledPoint[] = [];
-      await withLayerCode(modules, planning, async (code) => {
-        for (const point of planned) points.push(await settlePoint(point, { code, simulate, probe }));
-      });
+      const settle = async (withCode: SettleOptions['withCode']) => {
+        for (const point of planned) points.push(await settlePoint(point, { withCode, simulate, probe }));
+      };
+      if (isProbed(jobSpec)) await settle((body) => withLayerCode(modules, planning, body));
+      else await withLayerCode(modules, planning, (code) => settle((body) => body(code)));
       const scaling = await runCurve(again ? without(points, before ?? empty) : (before ?? empty), {
         ...options,
         ...{ points, repeats, measure: options.measureWith(modules) },

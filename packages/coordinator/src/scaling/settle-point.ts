@@ -3,6 +3,7 @@ import type { FabricFile } from '../fabric/fabric-file.js';
 import { isProbed } from '../fabric/load-fabric.js';
 import type { LayerCode } from '../layer-code/layer-code.js';
 import { probedFabric } from '../probe/probed-fabric.js';
+import { isOfEveryPoint } from './is-of-every-point.js';
 import type { PlannedPoint, SimulatePoint } from './plan-curve.js';
 import type { SimulatedPoint } from './scaling-file.js';
 
@@ -18,7 +19,8 @@ export interface SettledPoint extends PlannedPoint {
 export type Probe = (plan: Plan) => Promise<FabricFile>;
 
 export interface SettleOptions {
-  readonly code: LayerCode;
+  /** With the code of the job's layers. */
+  readonly withCode: <T>(body: (code: LayerCode) => Promise<T>) => Promise<T>;
   /** Null: points are measured only. */
   readonly simulate: SimulatePoint | null;
   readonly probe: Probe;
@@ -27,23 +29,25 @@ export interface SettleOptions {
 /**
  * Probes a point's links where its job asks for that, and sees whether it has memory enough. What is wrong with one point, its
  * memory or its ranks, stands in the way of no other.
- * @throws LongscanError E-RUN-KILLED when it was interrupted; everything that is no LongscanError
+ * @throws LongscanError E-RUN-KILLED when it was interrupted, E-ENDED where code of the layers' files ended what computes with it; everything that is no LongscanError
  */
 export async function settlePoint(point: PlannedPoint, options: SettleOptions): Promise<SettledPoint> {
-  const { code, simulate, probe } = options;
+  const { withCode, simulate, probe } = options;
   let { plan } = point;
   let areLinksKnown = !isProbed(plan.jobSpec);
   let refused: LongscanError | null = null;
   try {
-    await code.compute('checkMemory', plan);
+    await withCode((code) => code.compute('checkMemory', plan));
     if (!areLinksKnown) {
-      plan = await code.compute('planToRun', plan.jobSpec, probedFabric(await probe(plan)));
+      // Nothing of the user's runs beside the ranks that measure.
+      const links = probedFabric(await probe(plan));
+      plan = await withCode((code) => code.compute('planToRun', plan.jobSpec, links));
       areLinksKnown = true;
     }
   } catch (error) {
-    if (!(error instanceof LongscanError) || error.code === 'E-RUN-KILLED') throw error;
+    if (!(error instanceof LongscanError) || isOfEveryPoint(error)) throw error;
     refused = error;
   }
-  const simulated = simulate && areLinksKnown ? await simulate(plan, code) : null;
+  const simulated = simulate && areLinksKnown ? await withCode((code) => simulate(plan, code)) : null;
   return { ...point, plan, simulated, refused };
 }

@@ -2,6 +2,7 @@ import { LongscanError, type Plan } from '@longscan/worker/protocol';
 import type { LayerCode } from '../layer-code/layer-code.js';
 import { shortageOf } from '../plan/check-memory.js';
 import { memoryLimit } from '../plan/memory-limit.js';
+import { isOfEveryPoint } from '../scaling/is-of-every-point.js';
 import { curvePoints, type Mode } from '../scaling/modes.js';
 import { type JobInput, loadJob } from '../spec/index.js';
 import { ProblemList } from '../spec/problems.js';
@@ -153,7 +154,7 @@ async function planPoints(
           notes.push(`sp = ${sp}: padded by ${plan.padTokens} tokens, which count as no work done`);
         }
       } catch (error) {
-        if (!(error instanceof LongscanError) || error.code === 'E-RUN-KILLED') throw error;
+        if (!(error instanceof LongscanError) || isOfEveryPoint(error)) throw error;
         if (skipsUnable && error.code === 'E-STRATEGY')
           notes.push(`${strategy} is left out at sp = ${sp}: ${error.parts.found}`);
         else problems.addError(atPoint(sp, point.sequenceLength, error));

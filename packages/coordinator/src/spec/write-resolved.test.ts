@@ -62,6 +62,8 @@ test('the hash holds still for what a resumption may change, and for nothing els
       'job.steps=3',
       'launch.stopTimeoutMs=5',
       'checkpoint.every=1',
+      'model.recompute=true',
+      'model.recomputedBlocks=1',
       'parallel.sp=2',
       'parallel.dp=2',
     ];

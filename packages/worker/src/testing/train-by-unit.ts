@@ -31,6 +31,7 @@ export interface UnitModel {
   /** Tokens of a canonical segment, of which a sequence has 8. */
   readonly unitLength: number;
   readonly recompute?: boolean;
+  readonly recomputedBlocks?: number;
 }
 
 /** What a training leaves: losses and gradient norms, a validation loss, and the weights. */
@@ -88,10 +89,10 @@ export function expectSameBits(found: Trained, expected: Trained, where: string)
   assert.is(Buffer.compare(found.weights, expected.weights), 0, `${where}: weights`);
 }
 
-function specOf({ layers, options = {}, unitLength, recompute = false }: UnitModel): JobSpec {
+function specOf({ layers, options = {}, unitLength, ...recomputing }: UnitModel): JobSpec {
   return jobSpecSchema.parse({
     model: {
-      ...{ dModel: 40, numLayers: layers.length, numHeads: 2, vocabSize, mlp: 52, recompute },
+      ...{ dModel: 40, numLayers: layers.length, numHeads: 2, vocabSize, mlp: 52, ...recomputing },
       // The head shares the embedding's weights, which are read on both sides of the model.
       tieEmbeddings: true,
       layers: layers.map((use) => ({ use, options, file: null })),

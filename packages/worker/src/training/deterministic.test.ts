@@ -25,6 +25,8 @@ test('deterministic ~> recomputed activations give the bits of kept ones', async
   const kept = await trainByUnit(model, { sp: 1, dp: 2, packed: true, steps: 2 });
   const again = await trainByUnit({ ...model, recompute: true }, { sp: 4, packed: true, steps: 2 });
   expectSameBits(again, kept, 'recomputed');
+  const some = { ...model, recompute: true, recomputedBlocks: 2 };
+  expectSameBits(await trainByUnit(some, { sp: 2, packed: true, steps: 2 }), kept, 'two blocks recomputed');
 });
 
 test.run();

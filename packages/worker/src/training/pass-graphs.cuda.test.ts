@@ -40,6 +40,10 @@ const cases: Readonly<Record<string, Case>> = {
   attention: { layers: ['softmax-attention', 'gated-deltanet'], model: { precision: 'bf16' } },
   'the masked objective': { layers: ['gla'], model: { precision: 'bf16', objective: 'masked' } },
   'blocks computed again': { layers: ['gla'], model: { precision: 'bf16', recompute: true } },
+  'one block of two computed again': {
+    layers: ['gla'],
+    model: { precision: 'bf16', recompute: true, recomputedBlocks: 1 },
+  },
   'cheap outputs computed again': { layers: ['gla'], model: { precision: 'bf16', recompute: 'cheap' } },
 };
 
