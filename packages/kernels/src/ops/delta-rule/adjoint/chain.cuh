@@ -53,7 +53,6 @@ class AdjointChain {
       piece = takeOutputs(next);
       storeHeld(block.tokensTile(shown), adjoint);
       arriveOfWarp(block.tokensReady(shown));
-      arriveOfWarp(block.pieceFree(slot));
       arriveOfWarp(block.givenFree(given));
       meet(i + 1, next);
       makeTokens(piece, i + 1, next, forgets, last);
@@ -88,7 +87,9 @@ class AdjointChain {
     if (!isThere) block.pieceFull(slot).wait(round);
   }
 
-  /// dN of a piece, as the next product's first operand, and the adjoint but for what dN takes of it.
+  /// dN of a piece, as the next product's first operand, and the adjoint but for what dN takes of it. Places
+  /// of keys and queries are given back as soon as their products are over, so that more than a piece's time
+  /// is left to load those of the piece after the next.
   __device__ void makeTokens(const SweepPiece& piece, int i, int of, bool forgets, bool last) {
     const auto [slot, round] = Block::operandAt(of);
     const int given = Block::givenAt(of).slot, shown = Block::shownAt(i).slot;
@@ -113,6 +114,7 @@ class AdjointChain {
     waitForProducts<1>();
     settle(dn);
     settle(fromOutputs);
+    arriveOfWarp(block.keysFree(slot));
 #pragma unroll
     for (int n = 0; n < 8; n++)
 #pragma unroll
@@ -124,6 +126,7 @@ class AdjointChain {
     waitForProducts<0>();
 #pragma unroll
     for (int panel = 0; panel < panels; panel++) settle(state[panel]);
+    arriveOfWarp(block.pieceFree(slot));
   }
 
   /// Starts dn = D^T K^T, panel by panel as D's own products end.

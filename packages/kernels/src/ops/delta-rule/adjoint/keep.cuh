@@ -22,7 +22,8 @@ class AdjointKeeper {
 
   __device__ void run() const {
     int stored = -1;  // the chunk whose state the warp has stored last
-    int behind = -1;  // the chunk that the piece before has finished, if this warp is to count it
+    // The chunks that the piece before and the one before that have finished, if this warp is to count them.
+    int behind = -1, due = -1;
     bool last = false;
     for (int i = 0; !last; i++) {
       const auto [shown, round] = Block::shownAt(i);
@@ -40,14 +41,18 @@ class AdjointKeeper {
       waitUntilRunsAreRead();
       arriveOfWarp(block.shownFree(shown));
       if (call.finished == nullptr) continue;
-      if (behind >= 0) {
-        // The attendants store a piece's rows before they are through with the next piece.
-        block.shownFree(shown).wait(round);
-        count(behind);
+      if (due >= 0) {
+        // The attendants store a piece's rows before they are through with the next piece, whose end is not
+        // waited for before another one has come: the chain waits for this warp, too.
+        const auto [before, roundBefore] = Block::shownAt(i - 1);
+        block.shownFree(before).wait(roundBefore);
+        count(due);
       }
+      due = behind;
       behind = next.piece.closesChunk && stored == next.piece.chunk ? stored : -1;
     }
     joinBarrier(block.rowsStored, 256);
+    if (due >= 0) count(due);
     if (behind >= 0) count(behind);
   }
 

@@ -34,7 +34,7 @@ struct AdjointLayout {
 
   static constexpr int barriers = facts + givenPieces * factBytes;
   static constexpr int numBarriers =
-      4 * operandPieces + 2 * givenPieces + 2 * inversePieces + 3 * shownPieces;
+      5 * operandPieces + 2 * givenPieces + 2 * inversePieces + 3 * shownPieces;
   static constexpr int bytes = barriers + numBarriers * SweepBarrier::bytes;
   static_assert(bytes <= 227 * 1024, "a block's memory");
 };
@@ -47,21 +47,23 @@ class AdjointBlock : public SweepWork {
   __device__ AdjointBlock(const DeltaSweepCall& call, const SweepMaps& maps, unsigned char* shared)
       : SweepWork(call, maps, shared, wideValues) {}
 
-  /// A piece's keys and queries are there, and what the attendants make of its dO; all of it has been read.
+  /// A piece's keys and queries are there, and what the attendants make of its dO; its keys have been read;
+  /// the rest has.
   __device__ SweepBarrier pieceFull(int i) const { return barrier(i); }
-  __device__ SweepBarrier pieceFree(int i) const { return barrier(2 + i); }
-  __device__ SweepBarrier wFull(int i) const { return barrier(4 + i); }
-  __device__ SweepBarrier wFree(int i) const { return barrier(6 + i); }
+  __device__ SweepBarrier keysFree(int i) const { return barrier(2 + i); }
+  __device__ SweepBarrier pieceFree(int i) const { return barrier(4 + i); }
+  __device__ SweepBarrier wFull(int i) const { return barrier(6 + i); }
+  __device__ SweepBarrier wFree(int i) const { return barrier(8 + i); }
   /// P, dO and the facts.
-  __device__ SweepBarrier givenFull(int i) const { return barrier(8 + i); }
-  __device__ SweepBarrier givenFree(int i) const { return barrier(11 + i); }
-  __device__ SweepBarrier inverseFull(int i) const { return barrier(14 + i); }
-  __device__ SweepBarrier inverseFree(int i) const { return barrier(16 + i); }
+  __device__ SweepBarrier givenFull(int i) const { return barrier(10 + i); }
+  __device__ SweepBarrier givenFree(int i) const { return barrier(13 + i); }
+  __device__ SweepBarrier inverseFull(int i) const { return barrier(16 + i); }
+  __device__ SweepBarrier inverseFree(int i) const { return barrier(18 + i); }
   /// The chain has shown the state, or dN; both have been read.
-  __device__ SweepBarrier stateReady(int i) const { return barrier(18 + i); }
-  __device__ SweepBarrier tokensReady(int i) const { return barrier(20 + i); }
-  __device__ SweepBarrier shownFree(int i) const { return barrier(22 + i); }
-  static_assert(22 + Layout::shownPieces == Layout::numBarriers, "the last one is within the block's memory");
+  __device__ SweepBarrier stateReady(int i) const { return barrier(20 + i); }
+  __device__ SweepBarrier tokensReady(int i) const { return barrier(22 + i); }
+  __device__ SweepBarrier shownFree(int i) const { return barrier(24 + i); }
+  static_assert(24 + Layout::shownPieces == Layout::numBarriers, "the last one is within the block's memory");
 
   /// One thread; then all threads of the block meet.
   __device__ void initBarriers() const {
@@ -71,6 +73,7 @@ class AdjointBlock : public SweepWork {
     }
     for (int i = 0; i < 2; i++) {
       pieceFull(i).init(2 + 4 * arrivalsOfWarp);
+      keysFree(i).init(4 * arrivalsOfWarp);
       pieceFree(i).init(4 * arrivalsOfWarp);
       wFull(i).init(1);
       wFree(i).init(4 * arrivalsOfWarp);

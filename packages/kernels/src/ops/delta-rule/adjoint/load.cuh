@@ -41,7 +41,7 @@ class AdjointLoader {
       whole = block.isWhole(piece.piece);
       const auto [slot, round] = Block::operandAt(i);
       if (duty == 0) {
-        block.pieceFree(slot).wait(round ^ 1);
+        block.keysFree(slot).wait(round ^ 1);
         fillOperand(block.pieceFull(slot), block.keys(slot), maps.keys, block.h, block.b, call.k + headK,
                     pitchK);
       } else if (duty == 1) {

@@ -17,8 +17,8 @@ struct GradientTimes {
 
   GradientTimes(const LongscanDeltaRule& call, double blocks) {
     const bool isDiagonal = call.gate == longscanDeltaGateDiagonal, isSmall = call.K <= 64;
-    each = isDiagonal ? (isSmall ? 8 : 10.8) : (isSmall ? 4.8 : 6.5);
-    beside = isSmall || 3 * blocks > wantedMultiprocessors ? 0.95 : 0.45;
+    each = isDiagonal ? (isSmall ? 8 : 7.4) : (isSmall ? 4.8 : 6.5);
+    beside = isSmall || (isDiagonal && 3 * blocks > wantedMultiprocessors) ? 0.95 : 0.45;
   }
 };
 

@@ -10,6 +10,9 @@ template <int KN, SweepKind kind, bool diagonal, int width>
 class SweepKeeper {
   using Block = SweepBlock<KN, kind, diagonal, width>;
   static constexpr bool backward = Block::backward;
+  /// A chunk is counted when the piece after the next is shown: the chain waits for this warp, too, which
+  /// would wait for the end of the next piece. Narrow sweeps were 1 % faster without.
+  static constexpr bool countsLater = width == wideValues;
 
   const Block& block;
   const DeltaSweepCall& call;
@@ -24,6 +27,7 @@ class SweepKeeper {
     bool last = false;
     int stored = -1;  // the chunk whose state the warp has stored last
     int behind = -1;  // the chunk that the piece before has finished, if this warp is to count it
+    int due = -1;     // the one that it counts next
     for (int i = 0; !last; i++) {
       const auto [shown, round] = Block::shownAt(i);
       block.partFull(part.slot).wait(part.round);
@@ -46,15 +50,19 @@ class SweepKeeper {
       waitUntilRunsAreRead();
       arriveOfWarp(block.shownFree(shown));
       if (!backward || call.finished == nullptr) continue;
-      if (behind >= 0) {
+      if (!countsLater) due = behind;
+      if (due >= 0) {
         // The attendants store a piece's rows before they are through with the next piece.
-        block.shownFree(shown).wait(round);
-        count(behind);
+        const auto [after, roundAfter] = Block::shownAt(countsLater ? i - 1 : i);
+        block.shownFree(after).wait(roundAfter);
+        count(due);
       }
+      due = countsLater ? behind : -1;
       behind = next.piece.closesChunk && stored == next.piece.chunk ? stored : -1;
     }
     if (!backward) return;
     joinBarrier(block.rowsStored, 256);
+    if (due >= 0) count(due);
     if (behind >= 0) count(behind);
   }
 
