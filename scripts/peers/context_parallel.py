@@ -148,10 +148,13 @@ def run_ours(options, failures):
         command += ['--shape', f'B=1,T={T},H={H},K={K},V={V}']
     done = subprocess.run(command, capture_output=True, text=True)
     try:
-        return json.loads(done.stdout)  # exit code 3 with rows that say why there are no times
+        rows = json.loads(done.stdout)  # exit code 3 with rows that say why there are no times; an error is an object
     except json.JSONDecodeError:
-        failures.append(f'{" ".join(command)}: exit code {done.returncode}\n{done.stderr[-2000:]}')
-        return []
+        rows = None
+    if isinstance(rows, list):
+        return rows
+    failures.append(f'{" ".join(command)}: exit code {done.returncode}\n{done.stderr[-2000:]}')
+    return []
 
 
 def cell(times):
@@ -165,7 +168,7 @@ def added(crossing, alone):
 
 def peer_cells(rows, which):
     """Alone, crossing, what that adds, memory; and the time."""
-    found = {row['crosses']: row for row in rows if (row['op'], row['T'], row.get('pass')) == which}
+    found = {row['crosses']: row for row in rows if (row['op'], row['T'], row['pass']) == which}
     if len(found) < 2:
         return ['', '', '', ''], None
     alone, crossing = found[False]['times'], found[True]['times']
@@ -191,7 +194,7 @@ def lines_of(report):
         which = row['op'], row['T'], row['pass']
         if row['strategy'] is not None:
             ours.setdefault(which, []).append(dict(row, alone=alone[which]))
-    theirs = [(row['op'], row['T'], row['pass']) for row in report['peer'] if 'missing' not in row]
+    theirs = [(row['op'], row['T'], row['pass']) for row in report['peer']]
     for which in dict.fromkeys([*ours, *theirs]):
         peer, peer_ms = peer_cells(report['peer'], which)
         for row in ours.get(which, [None]):
@@ -205,8 +208,7 @@ def markdown(report):
     lines = [f'{report["ranks"]} x {report["gpu"]}, PyTorch {report["torch"]}, flash-linear-attention {report["fla"]}; '
              f'H, K, V = {", ".join(map(str, HEADS))}; ms', '',
              f'| {" | ".join(head)} |', f'|{" --- |" * len(head)}', *lines_of(report), '']
-    lines += [f'{who}: {row["op"]}, T = {row["T"]}: {row["missing"]}' for who in ('ours', 'peer') for row in report[who]
-              if 'missing' in row]
+    lines += [f'{row["op"]}, T = {row["T"]}: {row["missing"]}' for row in report['ours'] if 'missing' in row]
     return '\n'.join([*lines, *report['failures']])
 
 

@@ -38,7 +38,8 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-function report(error: unknown, isJson: boolean, terminal: Terminal): number {
+function report(thrown: unknown, isJson: boolean, terminal: Terminal): number {
+  const error = isMissingModule(thrown) ? notBuilt(thrown) : thrown;
   const isKnown = error instanceof LongscanError;
   const text = error instanceof Error ? error.message : String(error);
   const code = isKnown ? error.code : 'E-BUG';
@@ -47,6 +48,19 @@ function report(error: unknown, isJson: boolean, terminal: Terminal): number {
   if (isKnown) terminal.note(text);
   else terminal.note(`error[E-BUG] longscan: ${error instanceof Error ? (error.stack ?? text) : text}`);
   return exitCode;
+}
+
+const isMissingModule = (error: unknown): error is Error =>
+  error instanceof Error &&
+  'code' in error &&
+  (error.code === 'ERR_MODULE_NOT_FOUND' || error.code === 'MODULE_NOT_FOUND');
+
+/** As `bin/longscan.js` has it of the modules that every command loads. */
+function notBuilt({ message }: Error): LongscanError {
+  return new LongscanError({
+    ...{ code: 'E-BUILD', where: 'longscan', found: message.split('\n')[0]!, exitCode: 3 },
+    fix: 'build it with npm run setup',
+  });
 }
 
 /** Exit codes from 128 on are those of signals, after which the process ends itself. */

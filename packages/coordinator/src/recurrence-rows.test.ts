@@ -30,7 +30,7 @@ const measured = recurrenceRows([
     times({ pass: 'both', ...alone }, [10, 10, 10]),
     times({ pass: 'both', ...levels }, [12, 12, 12], [1000, 4096]),
     missing,
-    none,
+    { ...none, missing: null },
   ]),
   ofRank([
     times({ pass: 'forward', ...alone }, [2, 1, 3]),

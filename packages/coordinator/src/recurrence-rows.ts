@@ -17,9 +17,14 @@ export interface RecurrenceRow
   readonly aloneMs: number;
 }
 
+/** A recurrence that was not measured, and what one of the ranks says of that. */
+export interface UnmeasuredRow extends MissingRecurrence {
+  readonly missing: string;
+}
+
 export interface MeasuredRecurrences extends Pick<RecurrencesResult, 'machine' | 'versions'> {
   readonly numRanks: number;
-  readonly rows: readonly (RecurrenceRow | MissingRecurrence)[];
+  readonly rows: readonly (RecurrenceRow | UnmeasuredRow)[];
 }
 
 /** What the ranks of a group, in its order, have measured: times of the slowest, bytes sent by all, memory of the one with the most. */
@@ -27,8 +32,8 @@ export function recurrenceRows(results: readonly RecurrencesResult[]): MeasuredR
   const { machine, versions, cases } = results[0]!;
   const numRanks = results.length;
   let aloneMs = 0;
-  const rows = cases.map((row, i): RecurrenceRow | MissingRecurrence => {
-    if ('missing' in row) return row;
+  const rows = cases.map((row, i): RecurrenceRow | UnmeasuredRow => {
+    if ('missing' in row) return { ...row, missing: reasonOf(results.map(({ cases }) => cases[i]!)) };
     const ranks = results.map((result) => result.cases[i] as RecurrenceTimes);
     const { samplesMs, ...what } = row;
     const slowest = samplesMs.map((_, round) => Math.max(...ranks.map((rank) => rank.samplesMs[round]!)));
@@ -44,6 +49,12 @@ export function recurrenceRows(results: readonly RecurrencesResult[]): MeasuredR
     };
   });
   return { numRanks, machine, versions, rows };
+}
+
+/** Of the first rank that has one. */
+function reasonOf(rows: readonly RecurrencesResult['cases'][number][]): string {
+  const reasons = rows.flatMap((row) => ('missing' in row && row.missing !== null ? [row.missing] : []));
+  return reasons[0] ?? 'no rank says why';
 }
 
 const header = [

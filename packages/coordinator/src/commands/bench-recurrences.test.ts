@@ -69,10 +69,10 @@ test('bench recurrences: the same for people, on the ranks of a job', () => {
 test('bench recurrences: wrong words are told what is right', () => {
   for (const [args, expected] of [
     [['--op', 'short-convolution'], /--op short-convolution: no recurrence of this name, expected one of /],
-    [['--op', 'kdaa'], /--op kdaa: no recurrence of this name, .* Fix: .*kda/],
+    [['--op', 'kdaa'], /--op kdaa: no recurrence of this name, .* Fix: did you mean kda\?/],
     [
       ['--strategy', 'rings'],
-      /--strategy rings: no strategy of this name, expected one of all-gather, .* Fix: .*ring/,
+      /--strategy rings: no strategy of this name, expected one of all-gather, .* Fix: did you mean ring\?/,
     ],
     [['--shape', 'T=301'], /--shape T=301: T=301, tokens of 2 ranks, expected as many for each\. Fix: T=302/],
     [['--rounds', '0'], /--rounds: 0, expected at least one round/],

@@ -1,5 +1,5 @@
 import { LongscanError } from '@longscan/worker/protocol';
-import { suggest } from '../spec/edit-distance.js';
+import { closest } from '../spec/edit-distance.js';
 
 /** A value of the command line that is none: E-CLI-USAGE, exit code 2. */
 export function usage(
@@ -25,11 +25,8 @@ export function knownWords<Word extends string>(
   const isKnown = (word: string): word is Word => known.some((one) => one === word);
   return [...new Set(given)].map((word) => {
     if (isKnown(word)) return word;
-    throw usage(
-      `${flag} ${word}`,
-      `no ${what} of this name`,
-      `one of ${known.join(', ')}`,
-      suggest(word, known),
-    );
+    const near = closest(word, known);
+    const fix = near === null ? undefined : `did you mean ${near}?`;
+    throw usage(`${flag} ${word}`, `no ${what} of this name`, `one of ${known.join(', ')}`, fix);
   });
 }

@@ -188,17 +188,20 @@ export class ControlServer {
   #receive(identity: Buffer, name: string, frame: RankFrame): void {
     const { jobId, epoch } = this.#options;
     const where = this.#where(name);
-    if (frame.jobId !== jobId) throw refusal('E-WIRE-JOB', where, `job ${frame.jobId}`, `job ${jobId}`);
-    if (frame.epoch !== epoch) throw refusal('E-WIRE-EPOCH', where, `epoch ${frame.epoch}`, `epoch ${epoch}`);
+    if (frame.jobId !== jobId)
+      throw refusal('E-WIRE-JOB', where, `job ${frame.jobId}`, `job ${jobId}`, leftOver);
+    if (frame.epoch !== epoch)
+      throw refusal('E-WIRE-EPOCH', where, `epoch ${frame.epoch}`, `epoch ${epoch}`, leftOver);
     const rank = this.#rankOf.get(name);
     if (rank === undefined) {
       this.#bind(identity, name, frame);
       return;
     }
     const peer = this.#peers.get(rank)!;
-    if (frame.rank !== rank) throw refusal('E-WIRE-RANK', where, `a frame of rank ${frame.rank}`, 'its own');
+    if (frame.rank !== rank)
+      throw refusal('E-WIRE-RANK', where, `a frame of rank ${frame.rank}`, 'its own', ownProcesses);
     if (frame.seq <= peer.lastSeq)
-      throw refusal('E-WIRE-REPLAY', where, `frame ${frame.seq} again`, 'a new one');
+      throw refusal('E-WIRE-REPLAY', where, `frame ${frame.seq} again`, 'a new one', ownProcesses);
     if (frame.body.type === 'hello') throw refusal('E-WIRE-HELLO', where, 'a second hello', 'one');
     peer.lastSeq = frame.seq;
     if (frame.body.type === 'heartbeat') {
@@ -212,13 +215,26 @@ export class ControlServer {
     const where = this.#where(name);
     const { worldSize, keys } = this.#options;
     if (body.type !== 'hello') throw refusal('E-WIRE-HELLO', where, `a '${body.type}'`, 'a hello first');
-    if (rank >= worldSize) throw refusal('E-RANK', where, `rank ${rank}`, `a rank below ${worldSize}`);
+    if (rank >= worldSize)
+      throw refusal('E-RANK', where, `rank ${rank}`, `a rank below ${worldSize}`, ownProcesses);
     if (!timingSafeEqual(Buffer.from(body.secret, 'hex'), keys.secret(rank))) {
-      throw refusal('E-AUTH', where, `a hello for rank ${rank} with a wrong secret`, "that rank's");
+      throw refusal(
+        'E-AUTH',
+        where,
+        `a hello for rank ${rank} with a wrong secret`,
+        "that rank's",
+        ownProcesses,
+      );
     }
     if (this.#peers.has(rank)) {
       const claimant = `process ${body.pid} on ${body.host}`;
-      throw refusal('E-RANK-DUP', where, `${claimant} claims rank ${rank}`, 'a rank that nobody holds');
+      throw refusal(
+        'E-RANK-DUP',
+        where,
+        `${claimant} claims rank ${rank}`,
+        'a rank that nobody holds',
+        ownProcesses,
+      );
     }
     this.#peers.set(rank, { identity, lastSeq: seq, unacknowledged: [] });
     this.#rankOf.set(name, rank);
@@ -264,6 +280,17 @@ function asRefusal(error: unknown, where: string): LongscanError {
   });
 }
 
-function refusal(code: string, where: string, found: string, expected: string): LongscanError {
-  return new LongscanError({ code, where, found, expected, exitCode: 7, fix: sameVersion });
+/** A process that belongs to no rank of this launch. */
+const leftOver = 'end processes that are left over from another launch';
+
+const ownProcesses = 'start ranks by the launcher of this job alone, each once';
+
+function refusal(
+  code: string,
+  where: string,
+  found: string,
+  expected: string,
+  fix = sameVersion,
+): LongscanError {
+  return new LongscanError({ code, where, found, expected, exitCode: 7, fix });
 }

@@ -90,7 +90,7 @@ export async function loadCurveJob(
 /**
  * Plans every point.
  *
- * @throws E-RUN-KILLED when it was interrupted; LongscanError or JobErrors with what is wrong at any point, each named by it
+ * @throws E-RUN-KILLED when it was interrupted, E-ENDED where code of the layers' files ended what computes with it; LongscanError or JobErrors with what is wrong at any point, each named by it
  */
 export async function planCurve(
   job: string | JobInput,

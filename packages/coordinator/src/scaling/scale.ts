@@ -89,7 +89,8 @@ export async function scale(options: ScaleOptions): Promise<ScaleResult> {
       const settle = async (withCode: SettleOptions['withCode']) => {
         for (const point of planned) points.push(await settlePoint(point, { withCode, simulate, probe }));
       };
-      if (isProbed(jobSpec)) await settle((body) => withLayerCode(modules, planning, body));
+      if (planned.some(({ plan }) => isProbed(plan.jobSpec)))
+        await settle((body) => withLayerCode(modules, planning, body));
       else await withLayerCode(modules, planning, (code) => settle((body) => body(code)));
       const scaling = await runCurve(again ? without(points, before ?? empty) : (before ?? empty), {
         ...options,

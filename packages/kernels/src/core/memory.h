@@ -14,7 +14,7 @@ class Memory {
   /// Null where there is not so much left.
   virtual void* map(size_t bytes) = 0;
   virtual void unmap(void* data, size_t bytes) = 0;
-  /// Enqueues the filling of a block with NaN (every byte 0xff) on the stream.
+  /// Fills a block with NaN (every byte 0xff) in the order of the stream: at once where that is idle.
   virtual void poison(void* data, size_t bytes, Stream& stream) = 0;
   /// What is left of it and what would help, for the message of an allocation that failed.
   virtual std::string describeShortage() const = 0;

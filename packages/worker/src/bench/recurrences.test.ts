@@ -1,31 +1,34 @@
-import { type Communicator, createInProcessGroup, openCpuDevice } from '@longscan/kernels';
+import { type Communicator, createInProcessGroup, LongscanError, openCpuDevice } from '@longscan/kernels';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { benchRecurrences } from '../protocol/bench.js';
 import { type RecurrencesResult, recurrencesResultSchema } from '../protocol/recurrences.js';
-import { measureRecurrences } from './recurrences.js';
+import { measureRecurrences, tryOnAll } from './recurrences.js';
 
 type Task = Parameters<typeof measureRecurrences>[1];
 
 const shape = { B: 1, T: 140, H: 2, K: 8, V: 16 };
 const strategies = ['all-gather', 'all-scan', 'doubling-scan', 'ring', 'two-level'];
 
-/** The same measurement on all ranks of a group in this process. */
-async function measure(numRanks: number, task: Partial<Task>): Promise<RecurrencesResult['cases'][]> {
+/** The same on all ranks of a group in this process. */
+async function onRanks<T>(numRanks: number, run: (group: Communicator) => Promise<T>): Promise<T[]> {
   const devices = Array.from({ length: numRanks }, () => openCpuDevice({ poison: true }));
   const group = createInProcessGroup(devices, { timeoutMs: 20_000 });
-  const all: Task = { ops: ['gla'], shapes: [shape], dtype: 'f32', numRounds: 2, ...task };
   try {
-    const byRank = await Promise.all(
-      group.map((communicator: Communicator) => measureRecurrences(communicator, all)),
-    );
+    const results = await Promise.all(group.map(run));
     for (const device of devices) assert.is(device.memory().inUseBytes, 0);
-    for (const cases of byRank) recurrencesResultSchema.shape.cases.parse(cases);
-    return byRank;
+    return results;
   } finally {
     for (const communicator of group) communicator.close();
     for (const device of devices) device.close();
   }
+}
+
+async function measure(numRanks: number, task: Partial<Task>): Promise<RecurrencesResult['cases'][]> {
+  const all: Task = { ops: ['gla'], shapes: [shape], dtype: 'f32', numRounds: 2, ...task };
+  const byRank = await onRanks(numRanks, (group) => measureRecurrences(group, all));
+  for (const cases of byRank) recurrencesResultSchema.shape.cases.parse(cases);
+  return byRank;
 }
 
 const timesOf = (cases: RecurrencesResult['cases']) =>
@@ -51,7 +54,7 @@ test('bench recurrences ~> every recurrence, both passes, alone and under every 
     }
   }
   const refused = missingOf(rank!).map(
-    ({ op, strategy, missing }) => `${op} ${strategy} ${missing.slice(0, 18)}`,
+    ({ op, strategy, missing }) => `${op} ${strategy} ${missing!.slice(0, 18)}`,
   );
   assert.equal(
     refused,
@@ -93,7 +96,7 @@ test('bench recurrences ~> a strategy of the user alone', async () => {
   );
 });
 
-test('bench recurrences ~> what one rank has no memory for no rank goes on with; the others are measured', async () => {
+test('bench recurrences ~> what has no room is told, the others are measured', async () => {
   const huge = { ...shape, T: 900_000_000, H: 800 };
   const byRank = await measure(2, { shapes: [huge, shape], strategies: ['ring'] });
   for (const cases of byRank) {
@@ -101,8 +104,24 @@ test('bench recurrences ~> what one rank has no memory for no rank goes on with;
     const [row, ...more] = missingOf(cases);
     assert.equal(more, []);
     assert.is(row!.T, huge.T);
-    assert.match(row!.missing, /^error\[E-MEMORY\] .* Fix: a smaller T in --shape, or more ranks$/);
+    assert.match(row!.missing!, /^error\[E-MEMORY\] .* Fix: a smaller T in --shape, or more ranks$/);
   }
+});
+
+test('bench recurrences ~> what one rank cannot run no rank goes on with', async () => {
+  const failing = new LongscanError({ code: 'E-MEMORY', where: 'here', found: 'no room', exitCode: 3 });
+  const outcomes = await onRanks(3, (communicator) =>
+    tryOnAll(communicator, () => {
+      if (communicator.rank === 1) throw failing;
+      return communicator.rank;
+    }),
+  );
+  const own = 'error[E-MEMORY] here: no room. Fix: a smaller T in --shape, or more ranks';
+  assert.equal(outcomes, [{ missing: null }, { missing: own }, { missing: null }]);
+  assert.equal(
+    await onRanks(3, (communicator) => tryOnAll(communicator, () => communicator.rank)),
+    [0, 1, 2].map((result) => ({ result })),
+  );
 });
 
 test.run();

@@ -86,6 +86,7 @@ async function measureRecurrence(
       rows.push({ ...which, strategy, missing: refuseTransition(strategy, transition, name).message });
     return rows;
   } catch (error) {
+    // What was tried needs no summary: a rank without room for that ends the task, and the others with it.
     if (!(error instanceof LongscanError) || error.code !== 'E-MEMORY') throw error;
     throw new LongscanError({ ...error.parts, fix: shorter });
   } finally {
@@ -101,12 +102,15 @@ const reasons: readonly string[] = ['E-CUDA-KERNEL', 'E-MEMORY'];
 
 /**
  * Runs what needs no other rank, then asks them: what one rank cannot do none goes on with, as they would wait for it. Gives the
- * result, or on every rank why there is none.
+ * result, or on every rank why it has none: null where it could have had one.
  */
-async function tryOnAll<T>(group: Communicator, run: () => T): Promise<{ result: T } | { missing: string }> {
+export async function tryOnAll<T>(
+  group: Communicator,
+  run: () => T,
+): Promise<{ result: T } | { missing: string | null }> {
   const { stream } = group;
   const { compute } = stream.device;
-  let tried: { result: T } | { missing: string };
+  let tried: { result: T } | { missing: string | null };
   try {
     tried = { result: run() };
   } catch (error) {
@@ -121,7 +125,7 @@ async function tryOnAll<T>(group: Communicator, run: () => T): Promise<{ result:
   compute.wait(stream.record());
   const [count] = await numMissing.readNumbers();
   numMissing.release();
-  return count === 0 || 'missing' in tried ? tried : { missing: 'another rank could not run it' };
+  return count === 0 || 'missing' in tried ? tried : { missing: null };
 }
 
 /** How states cross the ranks, if they do. */

@@ -23,10 +23,10 @@ const recurrenceTimesSchema = recurrenceCaseSchema.extend({
   extraBytes: z.int().min(0),
 });
 
-/** A recurrence that no rank has measured; under this strategy, or (null) under none. */
+/** A recurrence that no rank has measured; under this strategy, or (null) under any. `missing`: why this rank cannot; null: it could. */
 const missingRecurrenceSchema = recurrenceCaseSchema
   .omit({ pass: true, blocks: true, ranksPerNode: true })
-  .extend({ missing: z.string() });
+  .extend({ missing: z.string().nullable() });
 
 /** What the `bench-recurrences` task gives on each rank. */
 export const recurrencesResultSchema = z.strictObject({

@@ -79,7 +79,9 @@ struct BackwardWork {
     const LongscanAttention& c = f.call;
     perGroup = c.H / c.G;
     const int heads = static_cast<int>(c.B) * c.G, blocks = static_cast<int>((c.S + keys - 1) / keys);
-    const int together = headsTogether(heads, *f.memory.blocks.mostKeys / f.memory.blocks.size);
+    // A block of keys meets about as many queries as a query sees keys, but no more than there are.
+    const int walk = static_cast<int>(min(int64_t{*f.memory.blocks.mostKeys}, c.T));
+    const int together = headsTogether(heads, walk / f.memory.blocks.size);
     const int first = number / (together * blocks) * together, place = number % (together * blocks);
     const int count = min(together, heads - first), head = first + place % count;
     block = place / count;
