@@ -39,8 +39,11 @@ test('resume ~> 20 steps are 10 steps and 10 more in new processes, bit for bit'
   // What the backward pass computes again changes no bit.
   const recomputing = { 'model.recompute': 'cheap', 'model.recomputedBlocks': 1 };
   const other = await workshop.branch('recomputing', straight, 10, { ...sp2, ...recomputing });
-  assert.is(other.steps.length, 10);
-  for (const row of other.steps) assert.is(row.loss, straight.steps[row.step - 1]!.loss);
+  const ownRows = other.steps.filter(({ attempt }) => attempt === 2);
+  assert.equal(
+    ownRows.map(({ step, loss }) => [step, loss]),
+    straight.steps.slice(10).map(({ step, loss }) => [step, loss]),
+  );
 });
 
 test('resume ~> memory that steps carry over is in the checkpoint, across the end of an epoch too', async () => {

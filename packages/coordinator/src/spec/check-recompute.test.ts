@@ -15,7 +15,7 @@ test('recomputed blocks ~> all unless the job says how many', async () => {
 for (const [sets, expected] of [
   [
     ['model.recomputedBlocks=2'],
-    /: 2 with model\.recompute = false, expected "all": .* Fix: model\.recompute = /,
+    /: 2 with model\.recompute = false, expected "all": .* Fix: model\.recomputedBlocks = "all", or /,
   ],
   [
     ['model.recomputedBlocks=5', 'model.recompute=cheap'],
