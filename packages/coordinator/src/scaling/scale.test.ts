@@ -4,12 +4,11 @@ import { neededBytes } from '@longscan/worker';
 import { LongscanError, type Plan } from '@longscan/worker/protocol';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { FabricFile } from '../fabric/fabric-file.js';
-import { thisMachine } from '../fabric/machine.js';
 import { planJob } from '../plan/index.js';
 import { markersOf } from '../plots/testing/read-svg.js';
 import { acquireRunFolder, ownRecord } from '../run-folder/coordinator-record.js';
 import { loadJob } from '../spec/index.js';
+import { probedFile } from '../testing/probed-file.js';
 import { readScaling } from './scaling-file.js';
 import { scalingRows } from './summary.js';
 import { ScaleBench, tinyJob } from './testing.js';
@@ -151,18 +150,6 @@ test('links that are to be probed ~> once for each number of ranks, kept for who
 });
 
 /** What a probe on this machine would find. */
-function probedFile(numRanks: number): FabricFile {
-  const link = { latencyS: 1e-5, gapS: 5e-6, bandwidthBytesPerS: 1e9 };
-  return {
-    ...{ schema: 1, name: 'made up', link },
-    measured: {
-      ...{ date: '2026-11-29T10:00:00.000Z', machine: { ...thisMachine(), device: 'cpu' }, engine: 'tcp' },
-      ...{ versions: {}, numRanks, points: [] },
-      fit: { inside: { meanRelativeError: 0.1, worstRelativeError: 0.2, residuals: [] } },
-    },
-  };
-}
-
 test('simulated steps ~> hollow beside the measured ones, known to who asks again without', async ({
   bench,
 }) => {

@@ -1,17 +1,14 @@
 import { LongscanError, type Plan } from '@longscan/worker/protocol';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { FabricFile } from '../fabric/fabric-file.js';
 import type { LayerCode } from '../layer-code/layer-code.js';
+import { probedFile } from '../testing/probed-file.js';
 import type { PlannedPoint } from './plan-curve.js';
 import { settlePoint } from './settle-point.js';
 
 const jobSpec = { parallel: { sp: 2, dp: 1, fabric: 'probe' } };
 const point = { sp: 2, plan: { jobSpec } } as unknown as PlannedPoint;
-const links = {
-  inside: { latencyS: 1e-5, gapS: 1e-6, bandwidthBytesPerS: 1e9 },
-  measured: { numRanks: 2 },
-} as unknown as FabricFile;
+const links = probedFile(2);
 
 /** Code of the user's layers: who computes with it, one after the other. */
 function codeOf(compute: (name: string) => unknown) {

@@ -196,7 +196,7 @@ function corrupted(
 for (const [verb, where] of [
   [
     'exchange',
-    /E-BENCH-DATA\] send-recv, 64 bytes, on rank [01] of 2: element 15 is 1000\.5, expected -?\d+$/,
+    /E-BENCH-DATA\] send-recv, 64 bytes, on rank [01] of 2: element 15 is 1000\.5, expected -?\d+\. Fix: /,
   ],
   ['allGather', /E-BENCH-DATA\] all-gather, 64 bytes, on rank 1 of 2: element 15 is 1000\.5/],
   ['reduceScatter', /E-BENCH-DATA\] reduce-scatter, 64 bytes, on rank 1 of 2: element 7 is 1000\.5/],
