@@ -22,6 +22,12 @@ export function formatSeconds(seconds: number): string {
   return seconds < 1 ? `${(seconds * 1e3).toPrecision(3)} ms` : `${seconds.toPrecision(3)} s`;
 }
 
+/** A GPU's name, or what a CPU's kernels are made for and its `threads`, such as `threads a rank`. */
+export function formatMachine(machine: Readonly<Record<string, unknown>>, threads = 'threads'): string {
+  if (machine.device === 'cuda') return String(machine.name);
+  return `CPU (${machine.level}), ${machine.threads} ${threads}`;
+}
+
 /** Rows as columns as wide as their widest cell; `align` has `<` or `>` per column, `<` where it has none. */
 export function formatTable(rows: readonly (readonly string[])[], align = ''): string {
   const widths: number[] = [];

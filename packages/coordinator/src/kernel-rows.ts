@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { formatBytes, formatTable } from './format.js';
+import { formatBytes, formatMachine, formatTable } from './format.js';
 import { describePeer, type PeerTimes, ratiosOf } from './peer-times.js';
 
 const measurementSchema = z.object({
@@ -38,8 +38,7 @@ export function rowsForJson(
 }
 
 export function describeMachine({ machine, ceilings }: BenchResult): string {
-  const name =
-    machine.device === 'cuda' ? String(machine.name) : `CPU (${machine.level}), ${machine.threads} threads`;
+  const name = formatMachine(machine);
   const arithmetic = ceilings.flopsPerSecond;
   const products = arithmetic === null ? 'not known' : `${(arithmetic / 1e12).toPrecision(3)} TFLOP/s`;
   return `${name}: copies at ${(ceilings.bytesPerSecond / 1e9).toPrecision(3)} GB/s, matrix products at ${products}`;

@@ -1,5 +1,5 @@
 import type { MissingRecurrence, RecurrencesResult, RecurrenceTimes } from '@longscan/worker/protocol';
-import { formatBytes, formatTable } from './format.js';
+import { formatBytes, formatMachine, formatTable } from './format.js';
 import { quantileOf } from './quantile.js';
 
 /** A recurrence over the ranks of a group as it was measured. */
@@ -64,10 +64,7 @@ const header = [
 
 /** A table of what was measured, then what could not be. */
 export function formatRecurrences({ numRanks, machine, versions, rows }: MeasuredRecurrences): string {
-  const name =
-    machine.device === 'cuda'
-      ? String(machine.name)
-      : `CPU (${machine.level}), ${machine.threads} threads a rank`;
+  const name = formatMachine(machine, 'threads a rank');
   const libraries = Object.entries(versions).map((pair) => `; ${pair.join(' ')}`);
   const measured = rows.flatMap((row) => ('missing' in row ? [] : [cellsOf(row)]));
   const missing = rows.flatMap((row) =>

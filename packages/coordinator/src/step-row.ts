@@ -1,6 +1,6 @@
 import { type Done, type Plan, type StepPart, stepParts } from '@longscan/worker/protocol';
 import { z } from 'zod';
-import { formatBytes, formatCount, formatTable } from './format.js';
+import { formatBytes, formatCount, formatMachine, formatTable } from './format.js';
 import { quantileOf } from './quantile.js';
 
 const opTimeSchema = z.object({ count: z.number(), ms: z.number(), bytes: z.number() });
@@ -169,8 +169,7 @@ const numOps = 20;
 
 export function formatStepRow(row: StepRow): string {
   const { mesh, machine } = row;
-  const name =
-    machine.device === 'cuda' ? String(machine.name) : `CPU (${machine.level}), ${machine.threads} threads`;
+  const name = formatMachine(machine);
   const ranks = mesh.numRanks === 1 ? 'one rank' : `${mesh.sp} x ${mesh.dp} ranks (sp x dp, ${row.strategy})`;
   const moments = row.moments === 'f32' ? '' : `, moments in ${row.moments}`;
   const outputs = row.keptMlps > 0 ? ` (MLPs kept: ${row.keptMlps})` : '';

@@ -1,6 +1,6 @@
 import { describeChainLink, describeLink } from '../fabric/describe-link.js';
 import type { LinkFit } from '../fabric/fabric-file.js';
-import { formatBytes, formatSeconds, formatTable } from '../format.js';
+import { formatBytes, formatMachine, formatSeconds, formatTable } from '../format.js';
 import { handOverRow } from './hand-over.js';
 import type { Measured, PredictedRow } from './measured.js';
 
@@ -12,10 +12,7 @@ const header = [
 /** A table in the manner of nccl-tests, the fitted links and how well they tell what was measured. */
 export function formatCollectives(measured: Measured): string {
   const { rows, fit, numRanks, engine, machine, versions } = measured;
-  const name =
-    machine.device === 'cuda'
-      ? String(machine.name)
-      : `CPU (${machine.level}), ${machine.threads} threads a rank`;
+  const name = formatMachine(machine, 'threads a rank');
   const byKind = groupByKind(rows);
   return [
     `${numRanks} ranks over ${engine}; ${name}; ${Object.entries(versions)

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { type JobSpec, LongscanError } from '@longscan/worker/protocol';
+import type { JobSpec } from '@longscan/worker/protocol';
 import type { LoadJob } from '../compute/measured-shapes.js';
 import { bundleLayers, withBundleFiles } from '../run-folder/bundle-layer.js';
 import { writeFileOnDisk } from '../run-folder/on-disk.js';
@@ -10,6 +10,7 @@ import { place, setOption, traceOption, wholeNumber } from './options.js';
 import type { Terminal } from './terminal.js';
 import { prepareTraceFolder, requireTraceWindow } from './traced-step.js';
 import { requireWritable } from './writable-file.js';
+import { usage } from './wrong-word.js';
 
 const mostSteps = 10_000;
 /** Of traces. */
@@ -86,18 +87,11 @@ interface Usage {
 }
 
 function refuseUsage({ steps, warmup, trace, out, save }: Usage): void {
-  const usage = (where: string, found: string, expected: string) =>
-    new LongscanError({
-      code: 'E-CLI-USAGE',
-      where,
-      found,
-      expected,
-      exitCode: 2,
-      fix: 'longscan bench step --help shows what it takes',
-    });
-  if (steps === 0) throw usage('--steps', '0', 'at least one step');
-  if (trace !== undefined && save !== undefined) throw usage('--trace', 'it with --save', 'one of them');
-  if (trace === undefined && out !== undefined) throw usage('--out', 'it without --trace', 'both of them');
+  const fix = 'longscan bench step --help shows what it takes';
+  if (steps === 0) throw usage('--steps', '0', 'at least one step', fix);
+  if (trace !== undefined && save !== undefined) throw usage('--trace', 'it with --save', 'one of them', fix);
+  if (trace === undefined && out !== undefined)
+    throw usage('--out', 'it without --trace', 'both of them', fix);
   if (trace !== undefined) requireTraceWindow(trace, warmup + steps);
 }
 

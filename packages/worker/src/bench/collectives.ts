@@ -8,11 +8,11 @@ import { CaseTimes } from './collectives/case-times.js';
 import { chainCase, chainRunCase } from './collectives/chains.js';
 import type { MeasuredCase } from './collectives/measured-case.js';
 import { burstCase, pairsOf, sendRecvCase } from './collectives/messages.js';
-import { reportOnGroup } from './collectives/on-group.js';
 import { takeSample } from './collectives/sample.js';
 import { scanProblem } from './collectives/scan-problem.js';
 import { optionsFor, scanCase } from './collectives/scans.js';
 import { allGatherCase, allReduceCase, reduceScatterCase } from './collectives/verbs.js';
+import { reportOnGroup } from './on-group.js';
 
 type BenchTask = Extract<Task, { kind: 'bench-collectives' }>;
 

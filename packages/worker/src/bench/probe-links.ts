@@ -5,9 +5,9 @@ import { CaseTimes } from './collectives/case-times.js';
 import { chainCase, chainRunCase } from './collectives/chains.js';
 import type { MeasuredCase } from './collectives/measured-case.js';
 import { burstCase, pairsOf, sendRecvCase } from './collectives/messages.js';
-import { reportOnGroup } from './collectives/on-group.js';
 import { takeSample } from './collectives/sample.js';
 import { type ScanProblem, scanProblem } from './collectives/scan-problem.js';
+import { reportOnGroup } from './on-group.js';
 
 /**
  * The `probe-links` task: what messages and chains between the ranks of a sequence take, in a second or two whatever the links are,

@@ -15,8 +15,8 @@ import type { SequenceGroup } from '../sequence/sequence-group.js';
 import { slicesOf } from '../sequence/slice-group.js';
 import type { Strategy } from '../strategy.js';
 import { refuseTransition, supportsTransition } from '../strategy-support.js';
-import { reportOnGroup } from './collectives/on-group.js';
 import { optionsFor } from './collectives/scans.js';
+import { reportOnGroup } from './on-group.js';
 import { type Pass, passes, runPass, tensorsOf } from './passes.js';
 import { type RecurrenceCase, recurrenceCases } from './recurrence-cases.js';
 

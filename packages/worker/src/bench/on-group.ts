@@ -1,9 +1,9 @@
 import { type Communicator, openNccl } from '@longscan/kernels';
-import { connectMesh } from '../../mesh.js';
-import { openDevice } from '../../open-device.js';
-import type { Plan } from '../../protocol/plan.js';
-import { planOf, type RankContext } from '../../rank-context.js';
-import { machineOf } from '../machine.js';
+import { connectMesh } from '../mesh.js';
+import { openDevice } from '../open-device.js';
+import type { Plan } from '../protocol/plan.js';
+import { planOf, type RankContext } from '../rank-context.js';
+import { machineOf } from './machine.js';
 
 /**
  * Connects the ranks of a plan, has those of a sequence (of the job, where a rank has the whole sequence) measured, and reports
