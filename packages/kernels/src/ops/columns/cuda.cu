@@ -10,7 +10,7 @@ struct Columns {
   const char* from;
   char* to;
   int64_t fromStep, toStep;
-  __device__ const char* source(int64_t row) const { return from + row * fromStep; }
+  __device__ const char* source(int64_t row) const { return from ? from + row * fromStep : nullptr; }
   __device__ char* target(int64_t row) const { return to + row * toStep; }
 };
 

@@ -12,7 +12,7 @@ extern "C" {
 struct CUstream_st;
 
 /// Rows of `bytes` bytes: `source` and `target` point at the first one's first column, and rows lie
-/// `sourceStep` and `targetStep` bytes apart.
+/// `sourceStep` and `targetStep` bytes apart. `source` null: zeros.
 int longscanCopyColumns(const void* source, int64_t sourceStep, void* target, int64_t targetStep,
                         int64_t numRows, int64_t bytes, struct CUstream_st* stream);
 

@@ -1,7 +1,6 @@
 import { type ForwardCall, forwardCall } from '../../autograd/define-op.js';
 import { LongscanError } from '../../errors.js';
 import { expectShape, type Tensor } from '../../tensor.js';
-import { fill } from '../pointwise/index.js';
 import './native.js';
 
 /**
@@ -59,11 +58,17 @@ export function concatLast(parts: readonly Tensor[]): Tensor {
 export function cut(call: ForwardCall, x: Tensor, sizes: readonly number[]): Tensor[] {
   let from = 0;
   return sizes.map((size) => {
-    const part = call.empty([...x.shape.slice(0, -1), size], x.dtype);
-    call.native.copyColumns(call.stream, x.id, from, part.id, 0, size);
+    const part = columns(call, x, from, size);
     from += size;
     return part;
   });
+}
+
+/** Columns [from, from + size) of x [.., D]: [.., size]. */
+export function columns(call: ForwardCall, x: Tensor, from: number, size: number): Tensor {
+  const part = call.empty([...x.shape.slice(0, -1), size], x.dtype);
+  call.native.copyColumns(call.stream, x.id, from, part.id, 0, size);
+  return part;
 }
 
 /** `concatLast` without its gradient; null: zeros. At least one part is there. */
@@ -71,11 +76,10 @@ export function join(call: ForwardCall, parts: readonly (Tensor | null)[], sizes
   const present = parts.find((part) => part !== null)!;
   const width = sizes.reduce((sum, size) => sum + size, 0);
   const whole = call.empty([...present.shape.slice(0, -1), width], present.dtype);
-  if (parts.includes(null)) fill(whole, 0);
   let from = 0;
   parts.forEach((part, i) => {
     const size = sizes[i]!;
-    if (part !== null) call.native.copyColumns(call.stream, part.id, 0, whole.id, from, size);
+    call.native.copyColumns(call.stream, part?.id ?? null, 0, whole.id, from, size);
     from += size;
   });
   return whole;

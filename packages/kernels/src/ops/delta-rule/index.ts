@@ -20,6 +20,7 @@ import {
 import { keptOnGpu } from './kept-on-gpu.js';
 import './native.js';
 import { deltaRuleReference } from './reference.js';
+import { partsOfRows } from './rows.js';
 
 export type { DeltaErase, DeltaGate, DeltaRead, DeltaRuleInputs } from './inputs.js';
 
@@ -163,10 +164,13 @@ export function deltaRule(options: DeltaRuleOptions = {}): RecurrenceOp<DeltaRul
       return { output, finalState };
     },
   });
-  const isPlain = erase === 'key' && read === 'key' && n === 1;
-  const onGpu = cudaParts(
-    { gate, isPlain, scaleOf: factorOf, stateShape },
-    generalCudaParts({ read, stateShape, common, count }),
-  );
+  const isPlain = erase === 'key' && read === 'key';
+  const onGpu =
+    n === 1
+      ? cudaParts(
+          { gate, isPlain, scaleOf: factorOf, stateShape },
+          generalCudaParts({ read, stateShape, common, count }),
+        )
+      : partsOfRows(n, deltaRule({ ...options, rowsPerToken: 1 }));
   return { ...onCpu, ...partsByDevice(onCpu, onGpu, keptOnGpu({ gate, isPlain })) };
 }

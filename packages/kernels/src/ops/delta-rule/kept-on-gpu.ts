@@ -12,7 +12,7 @@ const multiprocessors = 132;
 
 type Heads = Pick<DeltaRuleInputs, 'k' | 'v'>;
 
-/** A kind of the recurrence: its gate, and whether the key erases, queries read keys, and a token is one step. */
+/** A kind of the recurrence: its gate, and whether the key erases and queries read keys. */
 export interface DeltaKind {
   readonly gate: DeltaGate;
   readonly isPlain: boolean;
@@ -77,7 +77,8 @@ function numSegments(heads: Heads): number {
   return best;
 }
 
+/** T: rows, of which a token may have several. */
 function sizesOf({ k, v }: Heads): [B: number, T: number, H: number, K: number, V: number] {
-  const [B, T, H, K] = k.shape as [number, number, number, number];
-  return [B, T, H, K, v.dim(3)];
+  const [B, H, K] = [k.dim(0), k.dim(-2), k.dim(-1)];
+  return [B, k.size / (B * H * K), H, K, v.dim(-1)];
 }
