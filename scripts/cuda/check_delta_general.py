@@ -22,12 +22,10 @@ KINDS = [
     Kind('scalar', 'own'),
     Kind('diagonal', 'dplr'),
     Kind('none', 'dplr'),
-    Kind('none', 'own', n=2),
-    Kind('scalar', n=3),
-    Kind('diagonal', n=2),
+    Kind('none', 'own'),
     Kind('diagonal', read='value'),
-    Kind('scalar', read='value', n=2),
-    Kind('diagonal', 'dplr', 'value', 2),
+    Kind('scalar', read='value'),
+    Kind('diagonal', 'dplr', 'value'),
 ]
 
 # B, T, H, K, V, log decays from .. to, tokens where documents start
@@ -57,15 +55,15 @@ def draw(kind, dtype, B, T, H, K, V, low, high):
         return torch.randn(shape, device='cuda').to(dtype)
 
     def unit(length):
-        return (length * F.normalize(torch.randn(B, T, kind.n, H, K, device='cuda'), dim=-1)).to(dtype)
+        return (length * F.normalize(torch.randn(B, T, H, K, device='cuda'), dim=-1)).to(dtype)
 
     by_key = kind.read == 'key'
     gates = dict(none=None, scalar=(B, T, H), diagonal=(B, T, H, K))[kind.gate]
     inputs = dict(
         q=normal(B, T, H, K if by_key else V),
         k=unit(1),
-        v=normal(B, T, kind.n, H, V),
-        beta=None if kind.erase == 'dplr' else 1.9 * torch.rand(B, T, kind.n, H, device='cuda'),
+        v=normal(B, T, H, V),
+        beta=None if kind.erase == 'dplr' else 1.9 * torch.rand(B, T, H, device='cuda'),
         g=None if gates is None else log_uniform(low, high, *gates),
         b=None if kind.erase == 'key' else unit(0.9),
         e=unit(0.9) if kind.erase == 'dplr' else None,
@@ -88,7 +86,7 @@ def exact_results(kind, inputs, dO, resets, h0, dht, scale):
 
 
 def exact_summary(kind, inputs, dO, resets, scale):
-    B, T, n, H, K = inputs['k'].shape
+    B, T, H, K = inputs['k'].shape
     V = inputs['v'].shape[-1]
     h0 = torch.zeros(B, H, V, K, device='cuda', dtype=torch.double)
     leaves = leaves_of(inputs, h0)
@@ -102,8 +100,8 @@ def exact_summary(kind, inputs, dO, resets, scale):
 
 
 def exact_factor(kind, inputs):
-    B, T, n, H, K = inputs['k'].shape
-    nothing = torch.zeros(B, T, n, H, K, device='cuda', dtype=torch.double)
+    B, T, H, K = inputs['k'].shape
+    nothing = torch.zeros(B, T, H, K, device='cuda', dtype=torch.double)
     identity = torch.eye(K, device='cuda', dtype=torch.double).expand(B, H, K, K)
     wide = {name: None if x is None else x.double() for name, x in inputs.items()}
     return reference(kind, **dict(wide, v=nothing), h0=identity, want_output=False)[1]

@@ -13,7 +13,7 @@ INPUTS = ('q', 'k', 'v', 'beta', 'g', 'b', 'e')
 
 
 class Call(ctypes.Structure):
-    _fields_ = [('B', i64), ('T', i64), *((name, i32) for name in 'n H K V type decay erase read'.split()),
+    _fields_ = [('B', i64), ('T', i64), *((name, i32) for name in 'H K V type decay erase read'.split()),
                 ('scale', ctypes.c_float), *((name, pointer) for name in (*INPUTS, 'resets'))]
 
 
@@ -24,23 +24,22 @@ SummaryBackward = structure('SummaryBackward', pointer='dO adjoint workspace')
 
 
 class Kind:
-    """gate, erase and read by name, n rows a token."""
+    """gate, erase and read by name."""
 
-    def __init__(self, gate='none', erase='key', read='key', n=1):
-        self.gate, self.erase, self.read, self.n = gate, erase, read, n
+    def __init__(self, gate='none', erase='key', read='key'):
+        self.gate, self.erase, self.read = gate, erase, read
 
     def __str__(self):
-        return f'{self.gate}, {self.erase}, by {self.read}, n = {self.n}'
+        return f'{self.gate}, {self.erase}, by {self.read}'
 
 
 class DeltaGeneral(Library):
-    """Calls of one shared library. `inputs`: q, k, v, beta, g, b, e by name; k, v, b, e [B, T, n, H, .], beta [B, T, n, H]."""
+    """Calls of one shared library. `inputs`: q, k, v, beta, g, b, e by name; [B, T, H, .], beta [B, T, H]."""
 
     def call(self, kind, inputs, resets, scale):
-        B, T, n, H, K = inputs['k'].shape
+        B, T, H, K = inputs['k'].shape
         V = inputs['v'].shape[-1]
-        assert n == kind.n
-        return Call(B, T, n, H, K, V, ELEMENTS[inputs['k'].dtype], DECAYS[kind.gate], ERASES[kind.erase],
+        return Call(B, T, H, K, V, ELEMENTS[inputs['k'].dtype], DECAYS[kind.gate], ERASES[kind.erase],
                     READS[kind.read], scale, *(address(inputs[name]) for name in INPUTS), address(resets))
 
     def memory(self, call, which):
@@ -86,8 +85,8 @@ class DeltaGeneral(Library):
 
 
 def reference(kind, q, k, v, beta, g, b, e, resets=None, h0=None, scale=1.0, want_output=True):
-    """The definition, row by row. Returns o [B, T, H, V] (or K) and the last state [B, H, V, K]."""
-    B, T, n, H, K = k.shape
+    """The definition, token by token. Returns o [B, T, H, V] (or K) and the last state [B, H, V, K]."""
+    B, T, H, K = k.shape
     state = k.new_zeros(B, H, v.shape[-1], K) if h0 is None else h0
     written = k if beta is None else k * beta[..., None]
     decay = None if g is None else g.exp().reshape(B, T, H, 1, -1)
@@ -95,17 +94,16 @@ def reference(kind, q, k, v, beta, g, b, e, resets=None, h0=None, scale=1.0, wan
     for t in range(T):
         if resets is not None:
             state = torch.where(resets[:, t, None, None, None] != 0, torch.zeros_like(state), state)
-        for s in range(n):
-            if kind.erase != 'key':
-                x = (state @ b[:, t, s, :, :, None]).squeeze(-1)
-            if s == 0 and decay is not None:
-                state = state * decay[:, t]
-            if kind.erase == 'key':
-                x = (state @ k[:, t, s, :, :, None]).squeeze(-1)
-            new = v[:, t, s] if kind.erase == 'dplr' else v[:, t, s] - x
-            state = state + new[..., None] * written[:, t, s, :, None]
-            if kind.erase == 'dplr':
-                state = state + x[..., None] * e[:, t, s, :, None]
+        if kind.erase != 'key':
+            x = (state @ b[:, t, :, :, None]).squeeze(-1)
+        if decay is not None:
+            state = state * decay[:, t]
+        if kind.erase == 'key':
+            x = (state @ k[:, t, :, :, None]).squeeze(-1)
+        new = v[:, t] if kind.erase == 'dplr' else v[:, t] - x
+        state = state + new[..., None] * written[:, t, :, None]
+        if kind.erase == 'dplr':
+            state = state + x[..., None] * e[:, t, :, None]
         if not want_output:
             continue
         if kind.read == 'key':

@@ -4,7 +4,8 @@ import torch
 import torch.nn.functional as F
 
 from exact import by_autograd, recurrence
-from our_ops import our_passes
+from our_ops import our_passes  # puts scripts/cuda on the path
+from delta_general import INPUTS, Kind, reference
 from peer_ops import PEER_OPS, adjoint_like, fixed_decays, peer_passes
 from shapes import Shape
 
@@ -16,9 +17,11 @@ LONG = (Shape(131072, 16, 128, 128), Shape(1048576, 16, 128, 128))
 LONG_HEADS = 2
 
 
-def gated(x, low, high):
-    if 'g' not in x:
+def gated(x, gates):
+    """With log decays in that range; `gates` None: as they were drawn."""
+    if 'g' not in x or gates is None:
         return x
+    low, high = gates
     ends = torch.tensor(-high).log(), torch.tensor(-low).log()
     return x | dict(g=-torch.empty_like(x['g']).uniform_(*ends).exp())
 
@@ -48,7 +51,32 @@ def exact_fixed(x, dO):
     return recurrence(x | dict(g=fixed_decays(SHORT.H)[:x['q'].shape[2]]), dO)[:-1]
 
 
-EXACT = dict(hgrn=by_autograd(exact_hgrn), conv=by_autograd(exact_conv), attention=by_autograd(exact_attention),
+def exact_delta(*kind):
+    def by_tokens(x):
+        return reference(Kind(*kind), **{name: x.get(name) for name in INPUTS}, scale=x['q'].shape[3]**-0.5)[0]
+
+    return by_tokens
+
+
+def exact_product(x):
+    """Two rows a token: a query in the last, a decay in the first."""
+    last = F.pad(x['q'].unsqueeze(2), (0, 0, 0, 0, 1, 0)).flatten(1, 2)
+    first = F.pad(x['g'].unsqueeze(2), (0, 0, 0, 1)).flatten(1, 2)
+    return exact_delta('scalar')(x | dict(q=last, g=first))[:, 1::2]
+
+
+def exact_rwkv6(x):
+    state, outputs = x['q'].new_zeros(*x['q'].shape[2:], x['v'].shape[3]), []
+    for t in range(x['q'].shape[1]):
+        q, k, v, g = (x[name][0, t] for name in 'qkvg')
+        written = k[:, :, None] * v[:, None]
+        outputs.append(q.shape[1]**-0.5 * torch.einsum('hkv,hk->hv', state + x['bonus'][:, :, None] * written, q))
+        state = g.exp()[:, :, None] * state + written
+    return torch.stack(outputs)[None]
+
+
+EXACT = dict(delta_product=by_autograd(exact_product), rwkv7=by_autograd(exact_delta('diagonal', 'dplr')),
+             rwkv6=by_autograd(exact_rwkv6), hgrn=by_autograd(exact_hgrn), conv=by_autograd(exact_conv), attention=by_autograd(exact_attention),
              fixed=exact_fixed)
 
 
@@ -59,7 +87,7 @@ def relative(found, exact):
 def errors(name, shape, gates, library, with_peer):
     """A row: errors by output for ours and for the peer, where each is there."""
     op = PEER_OPS[name]
-    x = gated(op.inputs(shape), *gates)
+    x = gated(op.inputs(shape), gates)
     dO = adjoint_like(x)
     heads = slice(LONG_HEADS) if shape in LONG else slice(None)
     some = {leaf: y[:, :, heads] for leaf, y in x.items()} if shape in LONG else x
@@ -85,6 +113,10 @@ def errors(name, shape, gates, library, with_peer):
 
 def cases(name):
     """(shape, gates), the long ones last."""
-    gates = GATES if name in ('simple_gla', 'gla', 'gated_delta', 'kda', 'hgrn') else GATES[1:]
-    lengths = (SHORT,) if name in ('hgrn', 'conv', 'attention') else (SHORT, *LONG)
+    if name == 'comba':  # the peer's p reads the decayed state, our b the one before
+        return []
+    if name == 'rwkv7':  # the peer is right for decays as that layer makes them
+        return [(SHORT, None)]
+    gates = GATES if name in ('simple_gla', 'gla', 'gated_delta', 'kda', 'delta_product', 'rwkv6', 'hgrn') else GATES[1:]
+    lengths = (SHORT,) if name in ('hgrn', 'conv', 'attention', 'delta_product', 'rwkv6') else (SHORT, *LONG)
     return [(shape, pair) for shape in lengths for pair in (gates if shape is SHORT else gates[-1:])]

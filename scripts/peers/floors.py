@@ -3,7 +3,7 @@ products that its definition has with the state (none inside chunks, which are t
 
 # Products with a K x V state per token and head: forward, and both passes (the state is computed again for the gradients).
 STATE_PRODUCTS = dict(linear=(2, 7), fixed=(2, 7), simple_gla=(2, 7), gla=(2, 7), delta=(3, 11), gated_delta=(3, 11),
-                      kda=(3, 11))
+                      kda=(3, 11), delta_product=(5, 19), comba=(3, 11), rwkv7=(4, 15), rwkv6=(2, 7))
 
 
 def least_bytes(x, dO):

@@ -5,6 +5,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'cuda'))
+from delta_general import DeltaGeneral, Kind  # noqa: E402
 from delta_rule import DeltaRule  # noqa: E402
 from gated_linear import GatedLinear  # noqa: E402
 from kernel_calls import Library  # noqa: E402
@@ -16,14 +17,14 @@ def gated_linear(decay):
     def passes(library, x, dO):
         kernels = GatedLinear(library)
         g = fixed_decays(x['q'].shape[2]) if decay == 'fixed' else x.get('g')
-        inputs = x['q'], x['k'], x['v'], g
+        inputs, bonus = (x['q'], x['k'], x['v'], g), x.get('bonus')
 
         def forward():
-            return kernels.forward(decay, *inputs, want_state=False)
+            return kernels.forward(decay, *inputs, want_state=False, bonus=bonus)
 
         def both():
             o, _, states = forward()
-            return [o, *kernels.backward(decay, *inputs, states, dO)]
+            return [o, *kernels.backward(decay, *inputs, states, dO, bonus=bonus)]
 
         return forward, both
 
@@ -41,6 +42,53 @@ def delta_rule(gate):
         def both():
             o, _, kept = forward()
             return [o, *kernels.backward(gate, *inputs, kept, dO)]
+
+        return forward, both
+
+    return passes
+
+
+def delta_product(library, x, dO):
+    """Rows of the gated delta rule, two a token; spreading and picking rows included, as rows.ts has them."""
+    kernels = DeltaRule(library)
+    keys = x['k'], x['v'], x['beta']
+
+    def spread(y, row):
+        rows = y.new_empty((1, y.shape[1], 2, *y.shape[2:]))
+        rows[:, :, row] = y
+        rows[:, :, 1 - row] = 0
+        return rows.view(1, -1, *y.shape[2:])
+
+    def pick(rows, row):
+        return rows.view(1, rows.shape[1] // 2, 2, *rows.shape[2:])[:, :, row].contiguous()
+
+    def pass_forward():
+        inputs = spread(x['q'], 1), *keys, spread(x['g'], 0)
+        o, _, kept = kernels.forward('scalar', *inputs, want_state=False)
+        return pick(o, 1), kept
+
+    def both():
+        o, kept = pass_forward()
+        inputs = spread(x['q'], 1), *keys, spread(x['g'], 0)
+        dq, dk, dv, dbeta, dg, _ = kernels.backward('scalar', *inputs, kept, spread(dO, 1))
+        return [o, *(dict(q=pick(dq, 1), k=dk, v=dv, beta=dbeta, g=pick(dg, 0))[name] for name in x)]
+
+    return (lambda: pass_forward()[0]), both
+
+
+def delta_general(*kind):
+    def passes(library, x, dO):
+        kernels = DeltaGeneral(Library(library))
+        inputs = {name: x.get(name) for name in ('q', 'k', 'v', 'beta', 'g', 'b', 'e')}
+        scale = x['q'].shape[3]**-0.5
+
+        def forward():
+            return kernels.forward(Kind(*kind), inputs, scale=scale)
+
+        def both():
+            o, _, kept = forward()
+            gradients = kernels.backward(Kind(*kind), inputs, kept, dO, scale=scale)
+            return [o, *(gradients['d' + name] for name in x)]
 
         return forward, both
 
@@ -81,7 +129,8 @@ def attention(library, x, dO):
 
 OUR_OPS = dict(linear=gated_linear('identity'), fixed=gated_linear('fixed'), simple_gla=gated_linear('scalar'),
                gla=gated_linear('diagonal'), delta=delta_rule('none'), gated_delta=delta_rule('scalar'),
-               kda=delta_rule('diagonal'), hgrn=vector_scan, conv=causal_conv, attention=attention)
+               kda=delta_rule('diagonal'), delta_product=delta_product, comba=delta_general('scalar', 'own'),
+               rwkv7=delta_general('diagonal', 'dplr'), rwkv6=gated_linear('diagonal'), hgrn=vector_scan, conv=causal_conv, attention=attention)
 
 
 def our_passes(name, library, x, dO):

@@ -36,6 +36,22 @@ def log_decays(*shape):
     return F.logsigmoid(torch.randn(shape, device='cuda'))
 
 
+def unit(*shape):
+    return F.normalize(torch.randn(shape, device='cuda'), dim=-1).bfloat16()
+
+
+def householder_rows(T, H, K, V):
+    """Of Gated DeltaProduct with two steps a token: rows of keys, values and beta are twice as many."""
+    return unit_keys(2 * T, H, K, V) | dict(q=unit(1, T, H, K), g=log_decays(1, T, H))
+
+
+def rwkv7(T, H, K, V):
+    """Decays as RWKV-7's layers make them, above e^-0.61; b reads the state, e is where that is written: -kappa and kappa * a."""
+    x = heads(T, H, K, V)
+    kappa = unit(1, T, H, K)
+    return x | dict(g=-0.6065 * torch.rand(1, T, H, K, device='cuda'), b=-kappa, e=kappa * torch.rand_like(kappa))
+
+
 @functools.lru_cache
 def fixed_decays(H):
     """RetNet's: log(1 - 2^(-5 - h)) [H], f32."""
@@ -63,6 +79,18 @@ PEER_OPS = dict(
                        (HEADS, SMALL, GATED_DELTA_MODEL)),
     kda=PeerOp(lambda s: unit_keys(*s) | dict(g=log_decays(1, s.T, s.H, s.K)), 'fla.ops.kda:chunk_kda',
                lambda f, x: f(x['q'], x['k'], x['v'], x['g'], x['beta'])[0], (HEADS, SMALL)),
+    # Several steps a token, other erase keys, reads before writes.
+    delta_product=PeerOp(lambda s: householder_rows(*s), 'fla.ops.gated_delta_product:chunk_gated_delta_product',
+                         lambda f, x: f(x['q'], x['k'], x['v'], x['g'], x['beta'], num_householder=2)[0], (HEADS,)),
+    comba=PeerOp(lambda s: unit_keys(*s) | dict(g=log_decays(1, s.T, s.H), b=unit(1, s.T, s.H, s.K)),
+                 'fla.ops.comba:chunk_comba',
+                 lambda f, x: f(x['q'], x['k'], x['v'], x['b'], x['g'], x['beta'])[0], (HEADS,)),
+    rwkv7=PeerOp(lambda s: rwkv7(*s), 'fla.ops.rwkv7:chunk_rwkv7',
+                 lambda f, x: f(x['q'], x['g'], x['k'], x['v'], x['b'], x['e'], scale=x['q'].shape[3]**-0.5,
+                                safe_gate=True, chunk_size=64)[0], (HEADS, SMALL)),
+    rwkv6=PeerOp(lambda s: heads(*s) | dict(g=log_decays(1, s.T, s.H, s.K), bonus=torch.randn(s.H, s.K, device='cuda')),
+                 'fla.ops.rwkv6:chunk_rwkv6',
+                 lambda f, x: f(x['q'], x['k'], x['v'], x['g'], x['bonus'])[0], (HEADS, SMALL)),
     attention=PeerOp(lambda s: heads(*s), 'torch.nn.functional:scaled_dot_product_attention', attention,
                      (HEADS, SMALL)),
     hgrn=PeerOp(lambda s: dict(x=draw(1, s.T, s.H * s.V), g=log_decays(1, s.T, s.H * s.V)),
@@ -89,4 +117,5 @@ def peer_passes(op, x, dO):
 
 def adjoint_like(x):
     """dO for these inputs."""
-    return torch.randn_like(x.get('v', x.get('x')))
+    like = x.get('v', x.get('x'))
+    return torch.randn((1, x['q'].shape[1], *like.shape[2:]), device='cuda').bfloat16() if 'q' in x else torch.randn_like(like)

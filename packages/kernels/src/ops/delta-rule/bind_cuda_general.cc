@@ -19,13 +19,13 @@ struct Common : DeltaArguments {
   LongscanDeltaGeneral call{};
 
   explicit Common(Args& args) : DeltaArguments(args) {
+    args.check(n == 1, "tokens of several rows");
     const int64_t gates[] = {0, B * T * H, B * T * H * K};
-    checkF32(args, beta, beta ? B * T * n * H : 0, "beta");
+    checkF32(args, beta, beta ? B * T * H : 0, "beta");
     checkF32(args, g, gates[static_cast<int>(gate)], "g");
     for (const TensorRef& tensor : {q, k, v, b, e, resets}) checkAligned(args, tensor);
     call.B = B, call.T = T;
-    call.n = static_cast<int32_t>(n), call.H = static_cast<int32_t>(H);
-    call.K = static_cast<int32_t>(K), call.V = static_cast<int32_t>(V);
+    call.H = static_cast<int32_t>(H), call.K = static_cast<int32_t>(K), call.V = static_cast<int32_t>(V);
     call.type = isBf16(args, k) ? longscanElementBf16 : longscanElementF32;
     call.decay = static_cast<int32_t>(gate);
     call.erase = static_cast<int32_t>(erase);

@@ -29,10 +29,8 @@ class DeltaValueAdjoints : public DeltaValueSweep<size, channels, true, diagonal
 
  private:
   __device__ void advance(const DeltaRow& row, Left& left) {
-    if (row.isLast) {
-      const Each reads = this->number(row, roleValueReads);
-      this->add(this->numbers(row, roleKeyReads), this->each([&](int r) { return call.scale * reads.x[r]; }));
-    }
+    const Each reads = this->number(row, roleValueReads);
+    this->add(this->numbers(row, roleKeyReads), this->each([&](int r) { return call.scale * reads.x[r]; }));
     const Numbers key = this->numbers(row, roleK), decays = this->decaysOf(row, roleDecay);
     const Each dyShares = this->multiply(key);
     Each dx;

@@ -14,8 +14,8 @@ bool supported(const Call& call) {
   const bool decays = call.decay >= longscanDeltaDecayNone && call.decay <= longscanDeltaDecayDiagonal;
   const bool reads = call.read == longscanDeltaReadKey || call.read == longscanDeltaReadValue;
   const bool types = call.type == longscanElementBf16 || call.type == longscanElementF32;
-  return call.B > 0 && call.T > 0 && call.H > 0 && call.n > 0 && call.T * call.n < (int64_t{1} << 31) - 64 &&
-         call.K > 0 && call.K <= 256 && call.V > 0 && call.V <= 512 && erases && decays && reads && types &&
+  return call.B > 0 && call.T > 0 && call.H > 0 && call.T < (int64_t{1} << 31) - 64 && call.K > 0 &&
+         call.K <= 256 && call.V > 0 && call.V <= 512 && erases && decays && reads && types &&
          (call.decay == longscanDeltaDecayNone) == (call.g == nullptr) &&
          (call.erase == longscanDeltaEraseKey) == (call.b == nullptr) &&
          (call.erase == longscanDeltaEraseDplr) == (call.e != nullptr);
@@ -31,15 +31,15 @@ bool erasesApart(const Call& call) {
   return call.erase == longscanDeltaEraseDplr;
 }
 
-/// Numbers of a tensor [B, T, n or 1, H, width].
-int64_t sizeOf(const Call& call, int width, bool perToken = false) {
-  return call.B * call.T * (perToken ? 1 : call.n) * call.H * width;
+/// Numbers of a tensor [B, T, H, width].
+int64_t sizeOf(const Call& call, int width) {
+  return call.B * call.T * call.H * width;
 }
 
 DeltaShape shapeOf(const Call& call, DeltaRowCopies& copies) {
   DeltaShape shape{};
   shape.B = call.B, shape.T = call.T;
-  shape.n = call.n, shape.H = call.H, shape.K = call.K, shape.V = call.V;
+  shape.H = call.H, shape.K = call.K, shape.V = call.V;
   shape.erase = call.erase;
   shape.beta = call.beta;
   shape.scalarDecay = copies.takeScalarDecay();
@@ -50,12 +50,12 @@ DeltaShape shapeOf(const Call& call, DeltaRowCopies& copies) {
 
 /// Of the call's type: what tokens read of a state.
 DeltaOutput readOutput(const Call& call, void* data, int width) {
-  return {data, width, width, call.scale, true, !isF32(call)};
+  return {data, width, width, call.scale, !isF32(call)};
 }
 
 /// What the forward pass keeps, as rows: y = v - x, dplr: x.
 DeltaRows keptRows(const Call& call, const float* kept) {
-  return {kept, deltaPitch(call.V), false};
+  return {kept, deltaPitch(call.V)};
 }
 
 /// Rows of values that sweeps write and read again, zeros behind them.
@@ -71,11 +71,11 @@ struct Values {
 
   Values(const Call& call, const void* reads, void* workspace) : arena(workspace), copies(call, arena) {
     sweep.shape = shapeOf(call, copies);
-    sweep.k = copies.take(call.k, call.K, false);
-    sweep.b = copies.take(call.b, call.K, false);
-    sweep.e = copies.take(call.e, call.K, false);
-    sweep.v = copies.take(call.v, call.V, false);
-    if (readsKeys(call)) sweep.q = copies.take(reads, call.K, true);
+    sweep.k = copies.take(call.k, call.K);
+    sweep.b = copies.take(call.b, call.K);
+    sweep.e = copies.take(call.e, call.K);
+    sweep.v = copies.take(call.v, call.V);
+    if (readsKeys(call)) sweep.q = copies.take(reads, call.K);
   }
 };
 
@@ -84,7 +84,7 @@ struct Forward : Values {
   DeltaKeysCall keys{};
 
   Forward(const Call& call, void* workspace) : Values(call, call.q, workspace) {
-    if (!readsKeys(call)) keys.reads = copies.take(call.q, call.V, true);
+    if (!readsKeys(call)) keys.reads = copies.take(call.q, call.V);
   }
 };
 
@@ -96,11 +96,11 @@ struct Adjoints {
 
   Adjoints(const Call& call, const void* dO, void* workspace) : arena(workspace), copies(call, arena) {
     sweep.shape = shapeOf(call, copies);
-    sweep.k = copies.take(call.k, call.K, false);
-    sweep.b = copies.take(call.b, call.K, false);
-    sweep.e = copies.take(call.e, call.K, false);
-    sweep.keyReads = copies.take(readsKeys(call) ? call.q : dO, call.K, true);
-    sweep.valueReads = copies.take(readsKeys(call) ? dO : call.q, call.V, true);
+    sweep.k = copies.take(call.k, call.K);
+    sweep.b = copies.take(call.b, call.K);
+    sweep.e = copies.take(call.e, call.K);
+    sweep.keyReads = copies.take(readsKeys(call) ? call.q : dO, call.K);
+    sweep.valueReads = copies.take(readsKeys(call) ? dO : call.q, call.V);
     sweep.scale = call.scale;
   }
 };
@@ -116,25 +116,25 @@ struct Backward : Adjoints {
       : Adjoints(call, io.dO, workspace) {
     const bool gated = call.decay != longscanDeltaDecayNone;
     // Queries that read values: their gradient is read by key, in a sweep like the forward one.
-    if (erasesApart(call) || !readsKeys(call)) v = copies.take(call.v, call.V, false);
+    if (erasesApart(call) || !readsKeys(call)) v = copies.take(call.v, call.V);
     if (isF32(call) && !erasesApart(call) && call.V % 4 == 0) {
-      dx = {static_cast<const float*>(io.dv), call.V, false};
+      dx = {static_cast<const float*>(io.dv), call.V};
       dxFactor = -1.0f;
     } else {
-      dx = {arena.take<float>(sizeOf(call, deltaPitch(call.V))), deltaPitch(call.V), false};
+      dx = {arena.take<float>(sizeOf(call, deltaPitch(call.V))), deltaPitch(call.V)};
       sweep.dx = rowsOutput(dx);
     }
-    const auto begin = [&](void* gradient, bool perToken) {
+    const auto begin = [&](void* gradient) {
       return isF32(call) && gradient ? static_cast<float*>(gradient)
-                                     : arena.take<float>(sizeOf(call, call.K, perToken));
+                                     : arena.take<float>(sizeOf(call, call.K));
     };
     if (readsKeys(call))
-      after = begin(io.dq, true);
+      after = begin(io.dq);
     else if (gated)
-      after = arena.take<float>(sizeOf(call, call.K, true));
-    before = begin(call.erase == longscanDeltaEraseKey ? nullptr : io.db, false);
-    dWrite = begin(io.dk, false);
-    if (erasesApart(call)) dExtra = begin(io.de, false);
+      after = arena.take<float>(sizeOf(call, call.K));
+    before = begin(call.erase == longscanDeltaEraseKey ? nullptr : io.db);
+    dWrite = begin(io.dk);
+    if (erasesApart(call)) dExtra = begin(io.de);
     if (!gated) return;
     states = arena.take<float>(deltaKeptNumbers(sweep.shape));
     meets = arena.take<float>(call.B * call.H * ((call.T + deltaGateTokens - 1) / deltaGateTokens) * call.K);
@@ -193,7 +193,7 @@ cudaError_t keySweeps(const Call& call, const LongscanDeltaGeneralBackward& io, 
   keys.dx = work.dx;
   keys.dxFactor = work.dxFactor;
   keys.h0 = io.h0;
-  if (work.after) keys.outputs[0] = {work.after, call.K, call.K, call.scale, true};
+  if (work.after) keys.outputs[0] = {work.after, call.K, call.K, call.scale};
   keys.outputs[1] = {work.before, call.K, call.K};
   keys.kept = work.states;
   const cudaError_t error = launchDeltaKeys(keys, stream);
@@ -249,7 +249,7 @@ cudaError_t backward(const Call& call, const LongscanDeltaGeneralBackward& io, c
   DeltaValueAdjointsCall& sweep = work.sweep;
   sweep.dht = io.dht;
   sweep.dh0 = io.dh0;
-  sweep.dv = {io.dv, call.V, call.V, 1.0f, false, !isF32(call)};
+  sweep.dv = {io.dv, call.V, call.V, 1.0f, !isF32(call)};
   error = launchDeltaValueAdjoints(sweep, stream);
   if (error == cudaSuccess && !readsKeys(call)) error = valueQueryGradient(call, io, work, stream);
   if (error == cudaSuccess) error = keySweeps(call, io, work, stream);

@@ -29,22 +29,22 @@ enum LongscanDeltaErase {
 /// The axis of the state that a query is contracted with.
 enum LongscanDeltaRead { longscanDeltaReadKey = 0, longscanDeltaReadValue = 1 };
 
-/// One slice: T tokens of n rows each. K: at most 256, V: at most 512.
+/// One slice. K: at most 256, V: at most 512.
 struct LongscanDeltaGeneral {
   int64_t B, T;
-  int32_t n, H, K, V;
+  int32_t H, K, V;
   int32_t type;   // LongscanElement of q, k, v, b, e, o and their gradients
   int32_t decay;  // LongscanDeltaDecay
   int32_t erase;  // LongscanDeltaErase
   int32_t read;   // LongscanDeltaRead
   float scale;
   const void* q;          // [B, T, H, K], read by value [B, T, H, V]
-  const void* k;          // [B, T, n, H, K]
-  const void* v;          // [B, T, n, H, V]
-  const float* beta;      // [B, T, n, H], a factor of the written k, or null
-  const float* g;         // log decay, finite, <= 0, in a token's first row
-  const void* b;          // [B, T, n, H, K]
-  const void* e;          // [B, T, n, H, K]
+  const void* k;          // [B, T, H, K]
+  const void* v;          // [B, T, H, V]
+  const float* beta;      // [B, T, H], a factor of the written k, or null
+  const float* g;         // log decay, finite, <= 0
+  const void* b;          // [B, T, H, K]
+  const void* e;          // [B, T, H, K]
   const int32_t* resets;  // [B, T], 1 where a document starts (the state is forgotten first), or null
 };
 

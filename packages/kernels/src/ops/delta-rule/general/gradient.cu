@@ -56,8 +56,7 @@ class GradientTokens {
   __device__ void token(int64_t t) {
     const int64_t token = (b * shape.T + t) * shape.H + h;
     if (shape.resets && shape.resets[b * shape.T + t] != 0) each([&](int j, int) { product[j] = 0.0f; });
-    for (int step = 0; step < shape.n; step++)
-      row(((b * shape.T + t) * shape.n + step) * shape.H + h, token, step == 0);
+    write(token);
     each([&](int j, int c) {
       const float after = call.after ? call.after[token * shape.K + c] : 0.0f;
       put(call.dq, token * shape.K + c, after);
@@ -65,34 +64,35 @@ class GradientTokens {
     });
   }
 
-  __device__ void row(int64_t row, int64_t token, bool isFirst) {
+  /// Gradients of what a token erases and writes.
+  __device__ void write(int64_t token) {
     const bool byKey = shape.erase == longscanDeltaEraseKey;
-    const float beta = shape.beta ? shape.beta[row] : 1.0f;
+    const float beta = shape.beta ? shape.beta[token] : 1.0f;
     float dbeta = 0.0f, dg = 0.0f;
     each([&](int j, int c) {
-      const int64_t place = row * shape.K + c;
+      const int64_t place = token * shape.K + c;
       const float before = call.before[place], dWrite = call.dWrite[place];
-      const float k = call.k.data[row * call.k.pitch + c];
+      const float k = call.k.data[token * call.k.pitch + c];
       put(call.dk, place, beta * dWrite + (byKey ? before : 0.0f));
       put(call.db, place, before);
       dbeta += k * dWrite;
       if (shape.erase == longscanDeltaEraseDplr) put(call.de, place, call.dExtra[place]);
       if (call.decay) {
-        const float erased = before * (byKey ? k : call.b.data[row * call.b.pitch + c]);
+        const float erased = before * (byKey ? k : call.b.data[token * call.b.pitch + c]);
         // The erase key a * k holds the decay once more.
         const float own = byKey ? product[j] : product[j] - erased;
-        if (isFirst && call.decay == longscanDeltaDecayDiagonal) call.dg[token * shape.K + c] = own;
+        if (call.decay == longscanDeltaDecayDiagonal) call.dg[place] = own;
         dg += own;
         product[j] += beta * k * dWrite - erased;
         if (shape.erase == longscanDeltaEraseDplr)
-          product[j] += call.e.data[row * call.e.pitch + c] * call.dExtra[place];
+          product[j] += call.e.data[token * call.e.pitch + c] * call.dExtra[place];
       }
     });
     if (call.dbeta) {
       dbeta = sumOfWarp(dbeta);
-      if (lane == 0) call.dbeta[row] = dbeta;
+      if (lane == 0) call.dbeta[token] = dbeta;
     }
-    if (isFirst && call.decay == longscanDeltaDecayScalar) {
+    if (call.decay == longscanDeltaDecayScalar) {
       dg = sumOfWarp(dg);
       if (lane == 0) call.dg[token] = dg;
     }

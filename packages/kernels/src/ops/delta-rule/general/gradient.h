@@ -12,7 +12,7 @@ struct DeltaGeneralGradientCall {
   int decay;  // LongscanDeltaDecay
   bool isBf16;
   DeltaRows k, b, e, keyReads;
-  // [B, T, n or 1, H, K]: gradients of keyReads, of what reads S before a row, of beta k and of e
+  // [B, T, H, K]: gradients of keyReads, of what reads S before a row, of beta k and of e
   const float *after, *before, *dWrite, *dExtra;
   const float* meets;  // of DeltaKeyAdjointsCall
   // Null where there is none, or it is finished; dk may be dWrite's own memory.

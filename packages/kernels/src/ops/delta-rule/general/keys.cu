@@ -29,7 +29,7 @@ class DeltaKeySweep : public DeltaTokenSweep<size, channels, backward, numSums, 
   }
 
   __device__ Each decayOf(const DeltaRow& row, int roleDecay) const {
-    if (diagonal && row.isFirst) return this->number(row, roleDecay);
+    if (diagonal) return this->number(row, roleDecay);
     return this->each([&](int) { return row.decay; });
   }
   __device__ void decayAndAdd(const Numbers& u, const Each& decays, const Each& factors) {
@@ -97,7 +97,7 @@ class DeltaKeys : public DeltaKeySweep<size, channels, false, readsBefore ? 2 : 
     }
     this->decayAndAdd(this->numbers(row, keyY), decays, this->each([&](int r) { return row.beta * k.x[r]; }));
     if (writesTwice) this->add(this->numbers(row, keyX), this->number(row, keyE));
-    if (row.isLast) left.shares[0] = this->multiply(this->numbers(row, keyReads));
+    left.shares[0] = this->multiply(this->numbers(row, keyReads));
   }
 
   __device__ void keep(const DeltaRow& row) const {
@@ -149,11 +149,9 @@ class DeltaKeyAdjoints : public DeltaKeySweep<size, channels, true, writesTwice 
 
  private:
   __device__ void advance(const DeltaRow& row, Left& left) {
-    if (row.isLast) {
-      const Each reads = this->number(row, adjointKeyReads);
-      this->add(this->numbers(row, adjointValueReads),
-                this->each([&](int r) { return call.scale * reads.x[r]; }));
-    }
+    const Each reads = this->number(row, adjointKeyReads);
+    this->add(this->numbers(row, adjointValueReads),
+              this->each([&](int r) { return call.scale * reads.x[r]; }));
     left.shares[0] = this->multiply(this->numbers(row, adjointY));
     if (writesTwice) left.shares[1] = this->multiply(this->numbers(row, adjointX));
     const Each decays = this->decayOf(row, adjointDecay);

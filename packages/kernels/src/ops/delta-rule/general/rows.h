@@ -19,14 +19,14 @@ class DeltaRowCopies {
   /// Without a base the workspace is only counted.
   DeltaRowCopies(const LongscanDeltaGeneral& call, WorkspaceParts& arena) : call_(call), arena_(arena) {}
 
-  /// A tensor of the call's type [B, T, n, H, width] or [B, T, H, width]; null has no rows.
-  DeltaRows take(const void* data, int width, bool perToken) {
-    return taken(data, width, perToken, call_.type == longscanElementBf16, false);
+  /// A tensor of the call's type [B, T, H, width]; null has no rows.
+  DeltaRows take(const void* data, int width) {
+    return taken(data, width, call_.type == longscanElementBf16, false);
   }
   /// exp of the gate: rows of a diagonal one, or [B, T, H] of a scalar one.
   DeltaRows takeDecay() {
     const bool diagonal = call_.decay == longscanDeltaDecayDiagonal;
-    return taken(diagonal ? call_.g : nullptr, call_.K, true, false, true);
+    return taken(diagonal ? call_.g : nullptr, call_.K, false, true);
   }
   const float* takeScalarDecay() {
     if (call_.decay != longscanDeltaDecayScalar) return nullptr;
@@ -45,13 +45,13 @@ class DeltaRowCopies {
     bool isBf16, isLog;
   };
 
-  DeltaRows taken(const void* data, int width, bool perToken, bool isBf16, bool isLog) {
+  DeltaRows taken(const void* data, int width, bool isBf16, bool isLog) {
     if (data == nullptr) return {};
-    if (!isBf16 && !isLog && width % 4 == 0) return {static_cast<const float*>(data), width, perToken};
-    const int64_t numRows = call_.B * call_.T * (perToken ? 1 : call_.n) * call_.H;
+    if (!isBf16 && !isLog && width % 4 == 0) return {static_cast<const float*>(data), width};
+    const int64_t numRows = numScalars();
     float* to = arena_.take<float>(numRows * deltaPitch(width));
     copies_[numCopies_++] = {data, to, numRows, width, isBf16, isLog};
-    return {to, deltaPitch(width), perToken};
+    return {to, deltaPitch(width)};
   }
 
   int64_t numScalars() const { return call_.B * call_.T * call_.H; }

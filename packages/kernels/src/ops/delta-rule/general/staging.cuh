@@ -49,13 +49,12 @@ struct DeltaTokenLayout {
   }
 };
 
-/// Of one row of the sequence: of its token, what is only in the first or last row is said to be in none
-/// else.
+/// One token.
 struct DeltaRow {
   const float* data;  // as staged
-  int number, token;  // of [0, T n), of [0, T)
+  int token;          // of [0, T)
   int place;          // in its stage
-  bool isFirst, isLast, beginsChunk, forgets;
+  bool beginsChunk, forgets;
   float beta, decay;  // the decay of all channels, or 1
 };
 

@@ -43,7 +43,7 @@ class DeltaTokenSweep : public DeltaTokenLayout<size, channels> {
   const DeltaStaging& staging;
   float *stages, *outputs;
   // Of this head.
-  const float *beta, *scalarDecay;  // [T n, H], [T, H]
+  const float *beta, *scalarDecay;  // [T, H]
   const int32_t* resets;            // [T]
   int numRows, firstFree, h, lane, warp, numWarps;
   int64_t b, bh;
@@ -61,9 +61,9 @@ class DeltaTokenSweep : public DeltaTokenLayout<size, channels> {
     bh = blockIdx.x / tiles;
     b = bh / shape.H;
     h = static_cast<int>(bh % shape.H);
-    numRows = static_cast<int>(shape.T * shape.n);
-    beta = shape.beta ? shape.beta + placeOf(false, 0) : nullptr;
-    scalarDecay = shape.scalarDecay ? shape.scalarDecay + placeOf(true, 0) : nullptr;
+    numRows = static_cast<int>(shape.T);
+    beta = shape.beta ? shape.beta + placeOf(0) : nullptr;
+    scalarDecay = shape.scalarDecay ? shape.scalarDecay + placeOf(0) : nullptr;
     resets = shape.resets ? shape.resets + b * shape.T : nullptr;
     clear();
   }
@@ -156,7 +156,7 @@ class DeltaTokenSweep : public DeltaTokenLayout<size, channels> {
       const float* data = stages + stage % numStages * stageRows * staging.rowNumbers;
       float* to = outputsOf(stage, warp);
       const int numResets = __popc(__ballot_sync(~0u, scalars.reset != 0));
-      const bool plain = count == stageRows && shape.n == 1 && __shfl_sync(~0u, numResets, 0) == 0;
+      const bool plain = count == stageRows && __shfl_sync(~0u, numResets, 0) == 0;
       __syncthreads();
       if (plain) {
 #pragma unroll 1
@@ -168,8 +168,6 @@ class DeltaTokenSweep : public DeltaTokenLayout<size, channels> {
           for (int i = 0; i < straightRows; i++) {
             const int own = backward ? straightRows - 1 - i : i;
             DeltaRow row = rowAt(data, block, first + own, scalars);
-            row.token = row.number;
-            row.isFirst = row.isLast = true;
             // Chunks begin with such parts.
             row.beginsChunk = own == 0 && row.token % deltaGateTokens == 0;
             row.forgets = false;
@@ -219,44 +217,28 @@ class DeltaTokenSweep : public DeltaTokenLayout<size, channels> {
   __device__ int blockOf(int stage, int numBlocks) const {
     return backward ? numBlocks - 1 - stage : stage;
   }
-  __device__ int tokenOf(int row) const {
-    return shape.n == 1 ? row : row / shape.n;
-  }
-  __device__ bool isFirst(int row) const {
-    return shape.n == 1 || row % shape.n == 0;
-  }
-  __device__ bool isLast(int row) const {
-    return shape.n == 1 || row % shape.n == shape.n - 1;
-  }
-
   /// The place of a row's numbers of this head, in rows.
-  __device__ int64_t placeOf(bool perToken, int row) const {
-    const int64_t at = perToken ? b * shape.T + tokenOf(row) : b * numRows + row;
-    return at * shape.H + h;
+  __device__ int64_t placeOf(int row) const {
+    return (b * numRows + row) * shape.H + h;
   }
 
   __device__ Scalars loadScalars(int block) const {
     const int place = threadIdx.x % 32, row = block * stageRows + place;
     Scalars own{1.0f, 1.0f, 0};
     if (place >= stageRows || row >= numRows) return own;
-    const int token = tokenOf(row);
     const int64_t H = shape.H;
     if (beta) own.beta = beta[row * H];
-    if (!isFirst(row)) return own;
-    if (scalarDecay) own.decay = scalarDecay[token * H];
-    if (resets) own.reset = resets[token];
+    if (scalarDecay) own.decay = scalarDecay[row * H];
+    if (resets) own.reset = resets[row];
     return own;
   }
 
   __device__ DeltaRow rowAt(const float* data, int block, int place, const Scalars& own) const {
     DeltaRow row;
     row.data = data + place * staging.rowNumbers;
-    row.number = block * stageRows + place;
+    row.token = block * stageRows + place;
     row.place = place;
-    row.token = tokenOf(row.number);
-    row.isFirst = isFirst(row.number);
-    row.isLast = isLast(row.number);
-    row.beginsChunk = row.isFirst && row.token % deltaGateTokens == 0;
+    row.beginsChunk = row.token % deltaGateTokens == 0;
     row.beta = __shfl_sync(~0u, own.beta, place);
     row.decay = __shfl_sync(~0u, own.decay, place);
     row.forgets = __shfl_sync(~0u, own.reset, place) != 0;
@@ -292,8 +274,8 @@ class DeltaTokenSweep : public DeltaTokenLayout<size, channels> {
     for (int i = threadIdx.x % 32; i < stageRows * warpRows; i += 32) {
       const int place = i / warpRows, own = i % warpRows, channel = firstFree + ofWarp * warpRows + own;
       const int row = first + place;
-      if (place >= count || channel >= to.width || (to.perToken && !isLast(row))) continue;
-      const int64_t at = placeOf(to.perToken, row) * to.pitch + channel;
+      if (place >= count || channel >= to.width) continue;
+      const int64_t at = placeOf(row) * to.pitch + channel;
       const float stored = to.factor * value(place, own);
       if (to.isBf16)
         static_cast<__nv_bfloat16*>(to.data)[at] = fromFloat<__nv_bfloat16>(stored);
@@ -331,21 +313,13 @@ class DeltaTokenSweep : public DeltaTokenLayout<size, channels> {
       const DeltaStaging::Source& source = staging.sources[s];
       const int column0 = source.sliced ? firstFree : 0;
       const int64_t pitch = source.rows.pitch;
-      const auto copy = [&](auto&& rowStart) {
+      const float* from = source.rows.data + column0 + placeOf(first) * pitch;
+      const int64_t step = shape.H * pitch;
 #pragma unroll 4
-        for (int i = threadIdx.x % 32; i < count << source.log2Units; i += 32) {
-          const int place = i >> source.log2Units, unit = i - (place << source.log2Units);
-          copyAsync16(to + 4 * (place * staging.rowNumbers + source.at + 4 * unit),
-                      rowStart(place) + 4 * unit, column0 + 4 * unit < source.rows.pitch);
-        }
-      };
-      const float* from = source.rows.data + column0;
-      if (shape.n == 1 || !source.rows.perToken) {
-        from += placeOf(source.rows.perToken, first) * pitch;
-        const int64_t step = shape.H * pitch;
-        copy([&](int place) { return from + place * step; });
-      } else {
-        copy([&](int place) { return from + placeOf(true, first + place) * pitch; });
+      for (int i = threadIdx.x % 32; i < count << source.log2Units; i += 32) {
+        const int place = i >> source.log2Units, unit = i - (place << source.log2Units);
+        copyAsync16(to + 4 * (place * staging.rowNumbers + source.at + 4 * unit),
+                    from + place * step + 4 * unit, column0 + 4 * unit < source.rows.pitch);
       }
     }
     commitCopies();

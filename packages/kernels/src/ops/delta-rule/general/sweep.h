@@ -14,29 +14,28 @@
 
 namespace longscan {
 
-/// Rows [B, T, n or 1, H, pitch] in f32. The pitch is a multiple of 4; what of it is no channel is zero.
+/// Rows [B, T, H, pitch] in f32. The pitch is a multiple of 4; what of it is no channel is zero.
 struct DeltaRows {
   const float* data = nullptr;
   int pitch = 0;
-  bool perToken = false;
 };
 
-/// Where results go, [B, T, n or 1, H, pitch]: those of channels below `width`, times `factor`.
+/// Where results go, [B, T, H, pitch]: those of channels below `width`, times `factor`.
 struct DeltaOutput {
   void* data = nullptr;
   int pitch = 0, width = 0;
   float factor = 1.0f;
-  bool perToken = false, isBf16 = false;
+  bool isBf16 = false;
 };
 
 /// What sweeps have in common.
 struct DeltaShape {
   int64_t B, T;
-  int n, H, K, V;
+  int H, K, V;
   int erase;                 // LongscanDeltaErase
-  const float* beta;         // [B, T, n, H] or null
+  const float* beta;         // [B, T, H] or null
   const float* scalarDecay;  // [B, T, H] or null
-  DeltaRows decay;           // per token, of K channels, or null
+  DeltaRows decay;           // of K channels, or null
   const int32_t* resets;     // [B, T] or null
 };
 

@@ -76,7 +76,7 @@ class DeltaValues : public DeltaValueSweep<size, channels, false, diagonal, read
     this->add(key, this->each([&](int r) { return row.beta * written.x[r]; }));
     if (erase == longscanDeltaEraseDplr) this->add(this->numbers(row, roleE), x);
     left.known[0] = erase == longscanDeltaEraseDplr ? x : y;
-    if (reads && row.isLast) left.shares[0] = this->multiply(this->numbers(row, roleQ));
+    if (reads) left.shares[0] = this->multiply(this->numbers(row, roleQ));
   }
 };
 

@@ -45,7 +45,7 @@ class DeltaValueSweep : public DeltaTokenSweep<size, channels, backward, numSums
   /// A token's decays by channel, 1 in all rows but its first.
   __device__ Numbers decaysOf(const DeltaRow& row, int roleDecay) const {
     Numbers decays;
-    if (diagonal && row.isFirst) return this->numbers(row, roleDecay);
+    if (diagonal) return this->numbers(row, roleDecay);
 #pragma unroll
     for (int j = 0; j < 4; j++) {
 #pragma unroll
