@@ -78,7 +78,7 @@ def delta_product(library, x, dO):
 
 def delta_general(*kind):
     def passes(library, x, dO):
-        kernels = DeltaGeneral(Library(library))
+        kernels = DeltaGeneral(library)
         inputs = {name: x.get(name) for name in ('q', 'k', 'v', 'beta', 'g', 'b', 'e')}
         scale = x['q'].shape[3]**-0.5
 
