@@ -1,11 +1,12 @@
 import { type BenchShape, benchRecurrences, recurrencesResultSchema } from '@longscan/worker/protocol';
 import { groupSize } from '../collectives/group-size.js';
 import { formatRecurrences, recurrenceRows } from '../recurrence-rows.js';
-import { type BenchDevice, benchOptions, dtypeOf, opsOf, roundsOf, shapesOf } from './bench-shapes.js';
+import { usage } from '../usage.js';
+import { type BenchDevice, benchOptions, dtypeOf, roundsOf, shapesOf } from './bench-shapes.js';
 import { defineCommand } from './command.js';
 import { groupOptions, groupPositionals, jobOfGroup, onGroup } from './group-job.js';
 import { wholeNumber } from './options.js';
-import { knownWords, usage } from './wrong-word.js';
+import { knownWords } from './wrong-word.js';
 
 /** Tokens of the whole sequence. */
 const usualLengths = { cpu: [8192], cuda: [65_536, 262_144] } as const;
@@ -31,7 +32,7 @@ export default defineCommand({
     const device: BenchDevice = jobSpec.device.kind;
     const task = {
       kind: 'bench-recurrences',
-      ops: opsOf(args.op, benchRecurrences),
+      ops: knownWords('--op', 'recurrence', args.op, benchRecurrences),
       shapes: sharedShapes(args.shape, device, numRanks),
       dtype: dtypeOf(args.dtype, device),
       ...(await strategiesOf(args.strategy)),

@@ -1,5 +1,6 @@
 import { LongscanError } from '@longscan/worker/protocol';
 import { closest, suggest } from '../spec/edit-distance.js';
+import { usage } from '../usage.js';
 import type { Command } from './command.js';
 
 /** The parser's own complaint in our form: what is missing by its name, and the nearest word to one that is wrong. */
@@ -14,8 +15,7 @@ export function usageError(
     commands.find(({ name }) => name === words[0]);
   const where = `longscan ${command?.name ?? groupOf(words[0], commands)}`.trim();
   const help = `${where} --help shows what it takes`;
-  const said = (found: string, fix = help) =>
-    new LongscanError({ code: 'E-CLI-USAGE', where, found, fix, exitCode: 2 });
+  const said = (found: string, fix = help) => usage(where, found, null, fix);
 
   const unknown = /^Unknown arguments?: (.+)$/.exec(error.message)?.[1]?.split(', ')[0];
   if (unknown !== undefined) return unknownWord(unknown, { argv, command, where, help });
