@@ -15,6 +15,7 @@ import type { SequenceGroup } from '../sequence/sequence-group.js';
 import { slicesOf } from '../sequence/slice-group.js';
 import type { Strategy } from '../strategy.js';
 import { refuseTransition, supportsTransition } from '../strategy-support.js';
+import { behindBarrier } from './behind-barrier.js';
 import { optionsFor } from './collectives/scans.js';
 import { reportOnGroup } from './on-group.js';
 import { type Pass, passes, runPass, tensorsOf } from './passes.js';
@@ -198,25 +199,16 @@ async function timesOf(group: Communicator, runs: readonly Run[], numRounds: num
   return times;
 }
 
-/**
- * Milliseconds of a run behind a barrier of the ranks. All of it is enqueued before any of it starts, so that JavaScript's time has
- * no part in it.
- */
+/** Milliseconds of a run behind a barrier of the ranks. */
 async function takeRound(group: Communicator, enqueue: () => void): Promise<number> {
   const { stream } = group;
   const { compute } = stream.device;
-  stream.wait(compute.record());
-  const openGate = stream.closeGate();
-  let time: Promise<number>;
-  try {
-    group.barrier();
+  const time = behindBarrier(group, () => {
     compute.wait(stream.record());
     const stop = compute.stopwatch();
     enqueue();
-    time = stop();
-  } finally {
-    openGate();
-  }
+    return stop();
+  });
   const ms = await time;
   // What this rank sends on may be under way still.
   await stream.sync();
