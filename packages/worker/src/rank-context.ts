@@ -19,7 +19,7 @@ export interface RankControl {
    */
   checkpointSaved(): Promise<void>;
   /**
-   * Sends a report. A full send queue drops what comes often (steps, validations, incidents) and counts that. Done is the task's
+   * Sends a report. A full send queue drops what comes often (steps, validations, incidents, progress) and counts that. Done is the task's
    * last report.
    */
   report(message: Report | Done): void;

@@ -1,6 +1,7 @@
 import { benchOps } from '@longscan/worker/protocol';
 import { benchResultSchema, describeMachine, formatRows, isMeasured, rowsForJson } from '../kernel-rows.js';
 import { readPeerTimes } from '../peer-times.js';
+import { TaskLine } from '../task-line.js';
 import { type BenchDevice, benchOptions, dtypeOf, roundsOf, shapesOf } from './bench-shapes.js';
 import { defineCommand } from './command.js';
 import { interruptible } from './interruptible.js';
@@ -38,7 +39,12 @@ export default defineCommand({
     } as const;
     const peer = args.beside === undefined ? null : readPeerTimes(args.beside);
     const { runTask } = await import('../run-task.js');
-    const result = benchResultSchema.parse(await interruptible((signal) => runTask(task, { signal })));
+    const line = new TaskLine(args.json ? null : terminal.stderr);
+    line.begin();
+    const run = interruptible((signal) =>
+      runTask(task, { signal, onProgress: (progress) => line.show(progress) }),
+    );
+    const result = benchResultSchema.parse(await run.finally(() => line.clear()));
     if (args.json) terminal.printJson(rowsForJson(result, peer));
     else {
       terminal.print(describeMachine(result));

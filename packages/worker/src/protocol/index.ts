@@ -56,6 +56,7 @@ export {
   type Hello,
   type Incident,
   type Phase,
+  type Progress,
   phases,
   protocolVersion,
   type RankBody,
