@@ -1,6 +1,7 @@
 import { type BenchShape, benchRecurrences, recurrencesResultSchema } from '@longscan/worker/protocol';
 import { groupSize } from '../collectives/group-size.js';
 import { formatRecurrences, recurrenceRows } from '../recurrence-rows.js';
+import { TaskLine } from '../task-line.js';
 import { usage } from '../usage.js';
 import { type BenchDevice, benchOptions, dtypeOf, roundsOf, shapesOf } from './bench-shapes.js';
 import { defineCommand } from './command.js';
@@ -9,7 +10,7 @@ import { wholeNumber } from './options.js';
 import { knownWords } from './wrong-word.js';
 
 /** Tokens of the whole sequence. */
-const usualLengths = { cpu: [8192], cuda: [65_536, 262_144] } as const;
+const usualLengths = { cpu: [2048], cuda: [65_536, 262_144] } as const;
 
 export default defineCommand({
   name: 'bench recurrences',
@@ -39,9 +40,11 @@ export default defineCommand({
       numRounds: roundsOf(args.rounds),
     } as const;
     const { runOnRanks } = await import('../run-task.js');
+    const line = new TaskLine(args.json ? null : terminal.stderr);
+    line.begin();
     const results = await onGroup(jobSpec, (plan, modules, options) =>
-      runOnRanks(task, plan, modules, options),
-    );
+      runOnRanks(task, plan, modules, { ...options, onProgress: (progress) => line.show(progress) }),
+    ).finally(() => line.clear());
     const measured = recurrenceRows(
       results.slice(0, numRanks).map((result) => recurrencesResultSchema.parse(result)),
     );
