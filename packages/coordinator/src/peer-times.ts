@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { BenchOp } from '@longscan/worker/protocol';
 import { z } from 'zod';
+import { describeReadError } from './spec/read-document.js';
 import { usage } from './usage.js';
 
 /** Median, 5th and 95th percentile, in milliseconds. */
@@ -53,7 +54,8 @@ export function readPeerTimes(file: string): PeerTimes {
   try {
     parsed = JSON.parse(readFileSync(file, 'utf8'));
   } catch (error) {
-    throw wrong((error as Error).message);
+    // What is no JSON is not shown: it may be anything.
+    throw wrong(error instanceof SyntaxError ? 'no JSON' : describeReadError(error));
   }
   const result = schema.safeParse(parsed);
   if (result.success) return result.data;

@@ -47,8 +47,11 @@ test('bench kernels: wrong words are told what is right', () => {
     [['--device', 'tpu'], /E-CLI-USAGE/],
     [
       ['--beside', '/nowhere/kernels.json'],
-      /--beside \/nowhere\/kernels\.json: .*ENOENT.*expected kernels\.json/,
+      /--beside \/nowhere\/kernels\.json: no such file, expected kernels\.json/,
     ],
+    [['--beside', '/'], /--beside \/: a folder, expected kernels\.json/],
+    // A program, as of bytes that no terminal should be sent.
+    [['--beside', process.execPath], /--beside \S+: no JSON, expected kernels\.json/],
   ] as const) {
     const { status, stdout, stderr } = bench(args);
     assert.is(status, 2, stderr);
