@@ -181,6 +181,10 @@ test('layers check: what fails is a result, and the exit code tells', async () =
     missing.stderr,
     'error[E-PLUGIN] rwkv: no such file, expected a layer file, or one of based, ',
   );
+  writeFileSync(join(folder, 'no-layer.toml'), '');
+  const other = await longscan(['layers', 'check', './no-layer.toml']);
+  assert.is(other.status, 2);
+  assert.match(other.stderr, /E-PLUGIN.*No loader.*\. Fix: name a \.ts or \.js file that holds a layer/);
 });
 
 test.run();

@@ -228,7 +228,7 @@ test('what is wrong with a job is listed as a whole, and the exit code says whos
   assert.is(wrong.status, 2);
   assert.is(
     wrong.stderr,
-    `error[E-CFG-RANGE] --set job.steps: 0, expected an integer >= 1\nerror[E-REG] --set model.layers: unknown layer "glaa", expected one of ${listUnits('layers').join(', ')}, or a path. Fix: did you mean gla?\n`,
+    `error[E-CFG-RANGE] --set job.steps: 0, expected an integer >= 1. Fix: set job.steps to such a value\nerror[E-REG] --set model.layers: unknown layer "glaa", expected one of ${listUnits('layers').join(', ')}, or a path. Fix: did you mean gla?\n`,
   );
   const short = longscan('plan', 'job.toml', '--set', 'data.sequenceLength=1900');
   assert.is(short.status, 4);

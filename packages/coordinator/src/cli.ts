@@ -1,4 +1,4 @@
-import { LongscanError } from '@longscan/worker/protocol';
+import { LongscanError, reportBug } from '@longscan/worker/protocol';
 import { commands } from './commands/index.js';
 import { asksForJson, parseCommandLine } from './commands/parse.js';
 import { Terminal } from './commands/terminal.js';
@@ -70,7 +70,7 @@ function endedEarly(exitCode: number): LongscanError {
     where: 'longscan',
     found: `the process ended before the command had, with exit code ${exitCode}`,
     expected: 'that nothing but the command ends it',
-    fix: 'report this command and what it printed: longscan has a bug',
+    fix: reportBug('this command and what it printed'),
     exitCode: 1,
   });
 }

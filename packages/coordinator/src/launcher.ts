@@ -1,6 +1,6 @@
-import { readdirSync } from 'node:fs';
 import { LongscanError, type Plan } from '@longscan/worker/protocol';
 import { suggest } from './spec/edit-distance.js';
+import { unitsIn } from './units.js';
 
 /** What every launcher is told besides its own options. */
 export interface LauncherOptions {
@@ -86,13 +86,9 @@ export function defineLauncher(launcher: Launcher): Launcher {
   return launcher;
 }
 
-/** A name that may be looked for in the folder; anything else could be a path out of it. */
-const unitName = /^([a-z0-9-]+)\.js$/;
-
-/** Names of the launchers, sorted; the folder's listing is the register, there is no other. */
+/** Names of the launchers, sorted. */
 export function listLaunchers(): readonly string[] {
-  const names = readdirSync(new URL('launchers/', import.meta.url)).map((entry) => unitName.exec(entry)?.[1]);
-  return names.filter((name) => name !== undefined).sort();
+  return unitsIn(new URL('launchers/', import.meta.url));
 }
 
 /** @throws LongscanError E-REG (exit code 2) for a name that is not in the folder. */

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
-import { type BenchOp, LongscanError } from '@longscan/worker/protocol';
+import type { BenchOp } from '@longscan/worker/protocol';
 import { z } from 'zod';
+import { describeReadError } from './spec/read-document.js';
+import { usage } from './usage.js';
 
 /** Median, 5th and 95th percentile, in milliseconds. */
 const times = z.tuple([z.number(), z.number(), z.number()]);
@@ -42,19 +44,18 @@ const peerOps: Readonly<Partial<Record<BenchOp, string>>> = {
 /** @throws LongscanError E-CLI-USAGE if the file is not what `scripts/peers/bench_kernels.py` writes. */
 export function readPeerTimes(file: string): PeerTimes {
   const wrong = (found: string) =>
-    new LongscanError({
-      code: 'E-CLI-USAGE',
-      where: `--beside ${file}`,
+    usage(
+      `--beside ${file}`,
       found,
-      expected: 'kernels.json as scripts/peers/bench_kernels.py writes it',
-      exitCode: 2,
-      fix: 'name a file that this script has written',
-    });
+      'kernels.json as scripts/peers/bench_kernels.py writes it',
+      'name a file that this script has written',
+    );
   let parsed: unknown;
   try {
     parsed = JSON.parse(readFileSync(file, 'utf8'));
   } catch (error) {
-    throw wrong((error as Error).message);
+    // What is no JSON is not shown: it may be anything.
+    throw wrong(error instanceof SyntaxError ? 'no JSON' : describeReadError(error));
   }
   const result = schema.safeParse(parsed);
   if (result.success) return result.data;

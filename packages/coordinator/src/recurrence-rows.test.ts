@@ -14,8 +14,10 @@ const times = (
 const alone = { strategy: null, blocks: null, ranksPerNode: null };
 const scan = { strategy: 'all-scan', blocks: 8, ranksPerNode: 3 };
 const levels = { strategy: 'two-level', blocks: 1, ranksPerNode: 1 };
-const missing: MissingRecurrence = { ...which, op: 'slstm', strategy: 'all-scan', missing: 'not affine' };
-const none: MissingRecurrence = { ...which, op: 'mamba', strategy: null, missing: 'no room' };
+const refused = { ...alone, strategy: 'all-scan' };
+const missing: MissingRecurrence = { ...which, op: 'slstm', ...refused, missing: 'not affine' };
+const tooLarge: MissingRecurrence = { ...which, ...levels, missing: 'no room for it' };
+const none: MissingRecurrence = { ...which, op: 'mamba', ...alone, missing: 'no room' };
 
 const ofRank = (cases: RecurrencesResult['cases']): RecurrencesResult => ({
   cases,
@@ -30,6 +32,7 @@ const measured = recurrenceRows([
     times({ pass: 'both', ...alone }, [10, 10, 10]),
     times({ pass: 'both', ...levels }, [12, 12, 12], [1000, 4096]),
     missing,
+    tooLarge,
     { ...none, missing: null },
   ]),
   ofRank([
@@ -38,6 +41,7 @@ const measured = recurrenceRows([
     times({ pass: 'both', ...alone }, [8, 8, 8]),
     times({ pass: 'both', ...levels }, [15, 11, 11], [0, 1024]),
     missing,
+    { ...tooLarge, missing: null },
     none,
   ]),
   ofRank([
@@ -46,6 +50,7 @@ const measured = recurrenceRows([
     times({ pass: 'both', ...alone }, [1, 1, 1]),
     times({ pass: 'both', ...levels }, [1, 1, 1], [0, 1024]),
     missing,
+    { ...tooLarge, missing: null },
     none,
   ]),
 ]);
@@ -75,7 +80,7 @@ test("recurrence rows ~> times of each round's slowest rank, bytes of all, memor
       [1000, 4096, 3, 3],
     ],
   );
-  assert.equal(measured.rows.slice(4), [missing, none]);
+  assert.equal(measured.rows.slice(4), [missing, tooLarge, none]);
 });
 
 test('recurrence rows ~> as a table, what is missing behind it', () => {
@@ -108,7 +113,11 @@ test('recurrence rows ~> as a table, what is missing behind it', () => {
       '4.0 KiB',
     ],
   ]);
-  assert.equal(lines.slice(7), ['slstm, T = 64, all-scan: not affine', 'mamba, T = 64: no room']);
+  assert.equal(lines.slice(7), [
+    'slstm, T = 64, all-scan: not affine',
+    'gla, T = 64, two-level, 1 a node: no room for it',
+    'mamba, T = 64: no room',
+  ]);
 });
 
 test.run();

@@ -69,7 +69,7 @@ export function formatRecurrences({ numRanks, machine, versions, rows }: Measure
   const measured = rows.flatMap((row) => ('missing' in row ? [] : [cellsOf(row)]));
   const missing = rows.flatMap((row) =>
     'missing' in row
-      ? [`${row.op}, T = ${row.T}${row.strategy === null ? '' : `, ${row.strategy}`}: ${row.missing}`]
+      ? [`${[row.op, `T = ${row.T}`, ...partsOf(row, numRanks)].join(', ')}: ${row.missing}`]
       : [],
   );
   return [
@@ -92,11 +92,17 @@ function cellsOf(row: RecurrenceRow): string[] {
   ];
 }
 
-function wayOf({ strategy, blocks, ranksPerNode, numRanks }: RecurrenceRow): string {
-  if (strategy === null) return '– (slices alone)';
-  const parts = [
-    ...(blocks! > 1 ? [`${blocks} blocks`] : []),
-    ...(ranksPerNode! < numRanks ? [`${ranksPerNode} a node`] : []),
+const wayOf = (row: RecurrenceRow): string =>
+  row.strategy === null ? '– (slices alone)' : partsOf(row, row.numRanks).join(', ');
+
+/** How states cross the ranks, in words: none where they do not. */
+function partsOf(
+  { strategy, blocks, ranksPerNode }: Pick<MissingRecurrence, 'strategy' | 'blocks' | 'ranksPerNode'>,
+  numRanks: number,
+): string[] {
+  return [
+    ...(strategy === null ? [] : [strategy]),
+    ...(blocks !== null && blocks > 1 ? [`${blocks} blocks`] : []),
+    ...(ranksPerNode !== null && ranksPerNode < numRanks ? [`${ranksPerNode} a node`] : []),
   ];
-  return [strategy, ...parts].join(', ');
 }

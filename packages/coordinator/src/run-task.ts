@@ -4,7 +4,14 @@ import { availableParallelism } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readManifest } from '@longscan/worker/checkpoint';
-import { type Done, LongscanError, type Plan, type Task } from '@longscan/worker/protocol';
+import {
+  type Done,
+  LongscanError,
+  type Plan,
+  type Progress,
+  type Report,
+  type Task,
+} from '@longscan/worker/protocol';
 import { RankSession, type SessionTimeouts } from './control/rank-session.js';
 import { loadLauncher } from './launcher.js';
 import { bundleLayer, withBundleFiles } from './run-folder/bundle-layer.js';
@@ -14,6 +21,8 @@ import { runFiles } from './run-folder/run-folder.js';
 export interface RunTaskOptions {
   /** Ends the task at once. */
   readonly signal?: AbortSignal | undefined;
+  /** How far a task is that tells it. */
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
   /** Default: `usualTimeouts`. */
   readonly timeouts?: SessionTimeouts | undefined;
   /** Folder that ranks may write into, absolute; default: none. */
@@ -84,7 +93,7 @@ interface TaskSurroundings {
 async function runInRanks(
   task: Task,
   surroundings: TaskSurroundings,
-  { signal, timeouts = usualTimeouts, outDir }: RunTaskOptions,
+  { signal, onProgress, timeouts = usualTimeouts, outDir }: RunTaskOptions,
 ): Promise<readonly Done['result'][]> {
   const folder = new TemporaryFolder('longscan-task-');
   try {
@@ -105,9 +114,12 @@ async function runInRanks(
       jobHash: null,
       ...surroundings,
     };
+    const onReport = (_rank: number, report: Report): void => {
+      if (report.type === 'progress') onProgress?.(report);
+    };
     const session = await RankSession.start(
       { assignment, launcher, request, timeouts, host: '127.0.0.1' },
-      { onReport: () => {}, onRendezvous: () => {}, onRefused: () => {} },
+      { onReport, onRendezvous: () => {}, onRefused: () => {} },
     );
     const kill = (): void => session.kill(killed(task));
     signal?.addEventListener('abort', kill);

@@ -4,6 +4,7 @@ import {
   LongscanError,
   type Plan,
   type Report,
+  reportBug,
   type StepRow,
   type Texts,
   type TrainResult,
@@ -297,6 +298,6 @@ function asLongscanError(cause: unknown): LongscanError {
     where: 'coordinator',
     found,
     cause,
-    fix: 'report this: longscan has a bug',
+    fix: reportBug(),
   });
 }

@@ -10,11 +10,15 @@ const unitName = /^([a-z0-9-]+)\.js$/;
 /** Compiled folder of the worker package. */
 const workerRoot = new URL('.', import.meta.resolve('@longscan/worker'));
 
-/** Names of the units in a seam's folder, sorted; the listing is the register, there is no other. */
+/** Names of the units in a seam's folder, sorted. */
 export function listUnits(folder: UnitFolder): readonly string[] {
-  const path = new URL(`${folder}/`, workerRoot);
-  if (!existsSync(path)) return [];
-  const names = readdirSync(path).map((entry) => unitName.exec(entry)?.[1]);
+  return unitsIn(new URL(`${folder}/`, workerRoot));
+}
+
+/** Names of the units in a folder, sorted; the listing is the register, there is no other. */
+export function unitsIn(folder: URL): readonly string[] {
+  if (!existsSync(folder)) return [];
+  const names = readdirSync(folder).map((entry) => unitName.exec(entry)?.[1]);
   return names.filter((name) => name !== undefined).sort();
 }
 

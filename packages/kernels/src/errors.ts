@@ -39,6 +39,9 @@ export class LongscanError extends Error {
   }
 }
 
+/** The fix of what only a fault of longscan's own brings about. */
+export const reportBug = (what = 'this'): string => `report ${what}: longscan has a bug`;
+
 function formatError(parts: ErrorParts): string {
   const expected = parts.expected === undefined ? '' : `, expected ${parts.expected}`;
   const fix = parts.fix === undefined ? '' : `. Fix: ${parts.fix}`;

@@ -45,7 +45,7 @@ export {
   ShapeDevice,
   type ShapeDeviceOptions,
 } from './device.js';
-export { type ErrorParts, LongscanError } from './errors.js';
+export { type ErrorParts, LongscanError, reportBug } from './errors.js';
 export type { CudaInfo, MemoryStats, Native, OpTime } from './native.js';
 export type { NativeObserver } from './observed-native.js';
 export {

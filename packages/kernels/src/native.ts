@@ -60,6 +60,8 @@ export interface CudaInfo {
   /** 90: compute capability 9.0. */
   readonly capability: number;
   readonly numMultiprocessors: number;
+  /** Shared memory that a block may have at most. */
+  readonly sharedBytesOfBlock: number;
   readonly totalBytes: number;
   /** For all processes on it. */
   readonly freeBytes: number;

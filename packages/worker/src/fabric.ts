@@ -1,5 +1,8 @@
 import type { FabricCost, LinkCost } from './strategy.js';
 
+/** Up to this size a collective exchanges directly between all pairs, beyond it around a ring: that of the addon's collectives. */
+export const directBytes = 32 << 10;
+
 /** The links of a chain over all ranks, and how many there are of each; what is between nodes first. */
 export function chainLinks(worldSize: number, fabric: FabricCost): { link: LinkCost; count: number }[] {
   const { nodes } = fabric;

@@ -15,7 +15,7 @@ export {
 } from './attention-strategy.js';
 export { messageChainSeconds } from './chain.js';
 export { blockSeconds, type MappedChain, mappedChain, mappedChainSeconds, mappedOn } from './chain-link.js';
-export { slowestLink } from './fabric.js';
+export { directBytes, slowestLink } from './fabric.js';
 export {
   type ConvolutionOptions,
   defineLayer,

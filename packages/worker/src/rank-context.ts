@@ -1,4 +1,4 @@
-import { LongscanError } from '@longscan/kernels';
+import { LongscanError, reportBug } from '@longscan/kernels';
 import type { RankEnv } from './control/rank-env.js';
 import type { Assignment } from './protocol/assignment.js';
 import type { Addresses, Done, RankTable, Report } from './protocol/messages.js';
@@ -19,7 +19,7 @@ export interface RankControl {
    */
   checkpointSaved(): Promise<void>;
   /**
-   * Sends a report. A full send queue drops what comes often (steps, validations, incidents) and counts that. Done is the task's
+   * Sends a report. A full send queue drops what comes often (steps, validations, incidents, progress) and counts that. Done is the task's
    * last report.
    */
   report(message: Report | Done): void;
@@ -52,6 +52,6 @@ export function planOf(context: RankContext): Plan {
     code: 'E-RANK-PLAN',
     where: `task ${context.assignment.task.kind}`,
     found: 'an assignment without a plan',
-    fix: 'report this: longscan has a bug',
+    fix: reportBug(),
   });
 }

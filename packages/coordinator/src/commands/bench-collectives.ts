@@ -1,12 +1,12 @@
 import { resolve } from 'node:path';
 import { type MeasuredTransition, measuredTransitions } from '@longscan/worker/protocol';
 import { writeFileOnDisk } from '../run-folder/on-disk.js';
+import { usage } from '../usage.js';
 import { byteSize, byteSizes } from './byte-options.js';
 import { defineCommand } from './command.js';
 import { groupOptions, groupPositionals, jobOfGroup, onGroup } from './group-job.js';
 import { place, wholeNumber } from './options.js';
 import { requireWritable } from './writable-file.js';
-import { usage } from './wrong-word.js';
 
 const usualBytes = { min: 8, max: 64 * 2 ** 20 };
 /** From one size to the next. */

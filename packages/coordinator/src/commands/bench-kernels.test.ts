@@ -35,7 +35,10 @@ test('bench kernels --json: an array of rows, each with the machine it was taken
 
 test('bench kernels: wrong words are told what is right', () => {
   for (const [args, expected] of [
-    [['--op', 'glaa'], /--op glaa: no recurrence of this name, expected one of linear-attention, /],
+    [
+      ['--op', 'glaa'],
+      /--op glaa: no op of this name, expected one of linear-attention, .*token-shift\. Fix: did you mean gla\?/,
+    ],
     [['--shape', 'T=0'], /--shape T=0: "T=0", expected B, T, H, K, V = a size/],
     [['--shape', 'T=64,Q=3'], /"Q=3"/],
     [['--shape', 'B=90000,T=900000000'], /tensors of \d+ numbers, expected at most 100000000000000/],
@@ -44,8 +47,11 @@ test('bench kernels: wrong words are told what is right', () => {
     [['--device', 'tpu'], /E-CLI-USAGE/],
     [
       ['--beside', '/nowhere/kernels.json'],
-      /--beside \/nowhere\/kernels\.json: .*ENOENT.*expected kernels\.json/,
+      /--beside \/nowhere\/kernels\.json: no such file, expected kernels\.json/,
     ],
+    [['--beside', '/'], /--beside \/: a folder, expected kernels\.json/],
+    // A program, as of bytes that no terminal should be sent.
+    [['--beside', process.execPath], /--beside \S+: no JSON, expected kernels\.json/],
   ] as const) {
     const { status, stdout, stderr } = bench(args);
     assert.is(status, 2, stderr);

@@ -1,10 +1,12 @@
 import { benchOps } from '@longscan/worker/protocol';
 import { benchResultSchema, describeMachine, formatRows, isMeasured, rowsForJson } from '../kernel-rows.js';
 import { readPeerTimes } from '../peer-times.js';
-import { type BenchDevice, benchOptions, dtypeOf, opsOf, roundsOf, shapesOf } from './bench-shapes.js';
+import { TaskLine } from '../task-line.js';
+import { type BenchDevice, benchOptions, dtypeOf, roundsOf, shapesOf } from './bench-shapes.js';
 import { defineCommand } from './command.js';
 import { interruptible } from './interruptible.js';
 import { wholeNumber } from './options.js';
+import { knownWords } from './wrong-word.js';
 
 /** What is measured unless a shape is named: GPUs want sequences that fill them. */
 const usualLengths = { cpu: [4096, 16_384], cuda: [8192, 32_768, 131_072, 524_288, 1_048_576] } as const;
@@ -30,14 +32,19 @@ export default defineCommand({
     const task = {
       kind: 'bench-kernels',
       device,
-      ops: opsOf(args.op, benchOps),
+      ops: knownWords('--op', 'op', args.op, benchOps),
       shapes: shapesOf(args.shape, device, usualLengths[device]),
       dtype: dtypeOf(args.dtype, device),
       numRounds: roundsOf(args.rounds),
     } as const;
     const peer = args.beside === undefined ? null : readPeerTimes(args.beside);
     const { runTask } = await import('../run-task.js');
-    const result = benchResultSchema.parse(await interruptible((signal) => runTask(task, { signal })));
+    const line = new TaskLine(args.json ? null : terminal.stderr);
+    line.begin();
+    const run = interruptible((signal) =>
+      runTask(task, { signal, onProgress: (progress) => line.show(progress) }),
+    );
+    const result = benchResultSchema.parse(await run.finally(() => line.clear()));
     if (args.json) terminal.printJson(rowsForJson(result, peer));
     else {
       terminal.print(describeMachine(result));

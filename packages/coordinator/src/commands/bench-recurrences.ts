@@ -1,14 +1,16 @@
 import { type BenchShape, benchRecurrences, recurrencesResultSchema } from '@longscan/worker/protocol';
 import { groupSize } from '../collectives/group-size.js';
 import { formatRecurrences, recurrenceRows } from '../recurrence-rows.js';
-import { type BenchDevice, benchOptions, dtypeOf, opsOf, roundsOf, shapesOf } from './bench-shapes.js';
+import { TaskLine } from '../task-line.js';
+import { usage } from '../usage.js';
+import { type BenchDevice, benchOptions, dtypeOf, roundsOf, shapesOf } from './bench-shapes.js';
 import { defineCommand } from './command.js';
 import { groupOptions, groupPositionals, jobOfGroup, onGroup } from './group-job.js';
 import { wholeNumber } from './options.js';
-import { knownWords, usage } from './wrong-word.js';
+import { knownWords } from './wrong-word.js';
 
 /** Tokens of the whole sequence. */
-const usualLengths = { cpu: [8192], cuda: [65_536, 262_144] } as const;
+const usualLengths = { cpu: [2048], cuda: [65_536, 262_144] } as const;
 
 export default defineCommand({
   name: 'bench recurrences',
@@ -31,16 +33,18 @@ export default defineCommand({
     const device: BenchDevice = jobSpec.device.kind;
     const task = {
       kind: 'bench-recurrences',
-      ops: opsOf(args.op, benchRecurrences),
+      ops: knownWords('--op', 'recurrence', args.op, benchRecurrences),
       shapes: sharedShapes(args.shape, device, numRanks),
       dtype: dtypeOf(args.dtype, device),
       ...(await strategiesOf(args.strategy)),
       numRounds: roundsOf(args.rounds),
     } as const;
     const { runOnRanks } = await import('../run-task.js');
+    const line = new TaskLine(args.json ? null : terminal.stderr);
+    line.begin();
     const results = await onGroup(jobSpec, (plan, modules, options) =>
-      runOnRanks(task, plan, modules, options),
-    );
+      runOnRanks(task, plan, modules, { ...options, onProgress: (progress) => line.show(progress) }),
+    ).finally(() => line.clear());
     const measured = recurrenceRows(
       results.slice(0, numRanks).map((result) => recurrencesResultSchema.parse(result)),
     );

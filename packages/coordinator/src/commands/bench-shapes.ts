@@ -1,5 +1,5 @@
 import type { BenchShape } from '@longscan/worker/protocol';
-import { knownWords, usage } from './wrong-word.js';
+import { usage } from '../usage.js';
 
 const sizes = ['B', 'T', 'H', 'K', 'V'] as const satisfies readonly (keyof BenchShape)[];
 
@@ -27,10 +27,6 @@ export function benchOptions(ops: readonly string[], T: string) {
     },
   } as const;
 }
-
-/** The names of `--op`, or all of them. */
-export const opsOf = <Op extends string>(given: readonly string[], ops: readonly Op[]): Op[] =>
-  knownWords('--op', 'recurrence', given, ops);
 
 /** How often each is run. */
 export function roundsOf(rounds: number): number {

@@ -4,13 +4,13 @@ import type { LoadJob } from '../compute/measured-shapes.js';
 import { bundleLayers, withBundleFiles } from '../run-folder/bundle-layer.js';
 import { writeFileOnDisk } from '../run-folder/on-disk.js';
 import { formatStepRow, stepRow } from '../step-row.js';
+import { usage } from '../usage.js';
 import { defineCommand } from './command.js';
 import { interruptible } from './interruptible.js';
 import { place, setOption, traceOption, wholeNumber } from './options.js';
 import type { Terminal } from './terminal.js';
 import { prepareTraceFolder, requireTraceWindow } from './traced-step.js';
 import { requireWritable } from './writable-file.js';
-import { usage } from './wrong-word.js';
 
 const mostSteps = 10_000;
 /** Of traces. */

@@ -1,3 +1,4 @@
+import { usage } from '../usage.js';
 import { defineCommand } from './command.js';
 import { setOption } from './options.js';
 
@@ -14,6 +15,13 @@ export default defineCommand({
   options: { set: setOption },
   example: 'doctor examples/moby-dick/job.toml --set device.kind=cuda',
   async run({ job, set, json }, terminal) {
+    if (job === undefined && set.length > 0)
+      throw usage(
+        '--set',
+        `${set.join(', ')} without a job`,
+        'the job whose keys these are',
+        'doctor JOB --set …',
+      );
     // A process that a driver holds up would not notice that this one is gone: on exit it is killed.
     process.once('SIGINT', () => process.exit(130)).once('SIGTERM', () => process.exit(143));
     const { examine } = await import('../doctor/examine.js');

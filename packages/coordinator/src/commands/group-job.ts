@@ -2,9 +2,9 @@ import type { JobSpec, Plan } from '@longscan/worker/protocol';
 import { assumedFabric } from '../fabric/load-fabric.js';
 import { bundleLayers, withBundleFiles } from '../run-folder/bundle-layer.js';
 import type { RunTaskOptions } from '../run-task.js';
+import { usage } from '../usage.js';
 import { interruptible } from './interruptible.js';
 import { setOption, wholeNumber } from './options.js';
-import { usage } from './wrong-word.js';
 
 const usualRanks = 2;
 

@@ -2,8 +2,8 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { LongscanError } from '@longscan/worker/protocol';
 import { writeFileOnDisk } from '../run-folder/on-disk.js';
+import { usage } from '../usage.js';
 import { defineCommand } from './command.js';
 import { startingLayer } from './starting-layer.js';
 
@@ -16,7 +16,7 @@ export default defineCommand({
   async run(args, terminal) {
     const file = resolve(args.file);
     const name = layerName(file);
-    if (existsSync(file)) throw refused(file, 'a file that exists', 'a new one', 'choose another name');
+    if (existsSync(file)) throw usage(file, 'a file that exists', 'a new one', 'choose another name');
     const folder = dirname(file);
     writeFileOnDisk(file, startingLayer(name));
     const tsconfig = join(folder, 'tsconfig.json');
@@ -38,16 +38,7 @@ function layerName(file: string): string {
   const name = /^([a-z0-9-]+)\.ts$/.exec(basename(file))?.[1];
   if (name !== undefined) return name;
   const fix = 'for example my-layer.ts';
-  throw refused(
-    file,
-    'a file name that is no layer name',
-    'lower-case letters, digits and "-", then .ts',
-    fix,
-  );
-}
-
-function refused(where: string, found: string, expected: string, fix: string): LongscanError {
-  return new LongscanError({ code: 'E-CLI-USAGE', where, found, expected, fix, exitCode: 2 });
+  throw usage(file, 'a file name that is no layer name', 'lower-case letters, digits and "-", then .ts', fix);
 }
 
 /** Lets an editor and `tsc` find the types of the packages from a folder that has no node_modules. */

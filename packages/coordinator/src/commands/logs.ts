@@ -1,6 +1,7 @@
-import { LongscanError } from '@longscan/worker/protocol';
+import type { LongscanError } from '@longscan/worker/protocol';
 import { findRun } from '../run-folder/find-run.js';
 import { readLogs, readStatus } from '../run-folder/status.js';
+import { usage } from '../usage.js';
 import { defineCommand } from './command.js';
 import { runPositional, wholeNumber } from './options.js';
 
@@ -30,12 +31,6 @@ export default defineCommand({
 });
 
 function noSuchRank(rank: number | undefined, numRanks: number): LongscanError {
-  return new LongscanError({
-    code: 'E-CLI-USAGE',
-    where: 'longscan logs --rank',
-    found: String(rank),
-    expected: numRanks === 1 ? '0, the only rank' : `a rank from 0 to ${numRanks - 1}`,
-    exitCode: 2,
-    fix: 'name such a rank',
-  });
+  const expected = numRanks === 1 ? '0, the only rank' : `a rank from 0 to ${numRanks - 1}`;
+  return usage('longscan logs --rank', String(rank), expected, 'name such a rank');
 }

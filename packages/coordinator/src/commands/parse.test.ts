@@ -129,6 +129,8 @@ test('a group is its own command and has others below it', async () => {
 test('wrong words: what was meant', async () => {
   const messages: [string[], string][] = [
     [[], 'error[E-CLI-USAGE] longscan: no command given. Fix: longscan --help shows what it takes'],
+    [['--json'], 'error[E-CLI-USAGE] longscan: no command given. Fix: longscan --help shows what it takes'],
+    [['--hlep'], 'error[E-CLI-UNKNOWN] longscan: unknown flag --hlep. Fix: did you mean --help?'],
     [
       ['trian', 'x'],
       'error[E-CLI-COMMAND] longscan trian: no such command, expected one of train, layers, ckpt. Fix: did you mean longscan train?',

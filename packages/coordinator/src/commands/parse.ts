@@ -1,6 +1,7 @@
 import { LongscanError, usualTraceWindow } from '@longscan/worker/protocol';
 import yargs, { type Argv } from 'yargs';
 import { closest } from '../spec/edit-distance.js';
+import { usage } from '../usage.js';
 import { packageVersion } from '../version.js';
 import type { Command, CommandArgs, OptionTable, PositionalTable } from './command.js';
 import { usageError } from './usage-error.js';
@@ -156,14 +157,8 @@ function checkBare(command: Command, argv: readonly string[]): void {
     const [, name = '', value] = /^--([^=]+)=(.*)$/s.exec(word) ?? [];
     const isBare = name === 'json' || command.options[name]?.type === 'boolean';
     if (!isBare || value === 'true' || value === 'false') continue;
-    throw new LongscanError({
-      code: 'E-CLI-USAGE',
-      where: `longscan ${command.name}`,
-      found: `--${name} with the value ${JSON.stringify(value)}`,
-      expected: 'the flag alone',
-      fix: `--${name}, or leave it out`,
-      exitCode: 2,
-    });
+    const found = `--${name} with the value ${JSON.stringify(value)}`;
+    throw usage(`longscan ${command.name}`, found, 'the flag alone', `--${name}, or leave it out`);
   }
 }
 
@@ -180,26 +175,15 @@ function checkArgs(
   command: Command,
   args: Record<string, unknown>,
 ): CommandArgs<PositionalTable, OptionTable> {
+  const where = `longscan ${command.name}`;
   for (const name of Object.keys(command.positionals)) {
     if (args[name] !== '') continue;
-    throw new LongscanError({
-      code: 'E-CLI-USAGE',
-      where: `longscan ${command.name}`,
-      found: `<${name}> is empty`,
-      expected: command.positionals[name]?.describe,
-      fix: 'name one; if it comes from a variable of the shell, that is not set',
-      exitCode: 2,
-    });
+    const fix = 'name one; if it comes from a variable of the shell, that is not set';
+    throw usage(where, `<${name}> is empty`, command.positionals[name]?.describe ?? null, fix);
   }
   for (const [name, option] of Object.entries(command.options)) {
     if (!Array.isArray(args[name]) || option.array === true || option.coerce !== undefined) continue;
-    throw new LongscanError({
-      code: 'E-CLI-USAGE',
-      where: `longscan ${command.name}`,
-      found: `--${name} given more than once`,
-      fix: 'give it once',
-      exitCode: 2,
-    });
+    throw usage(where, `--${name} given more than once`, null, 'give it once');
   }
   return args as CommandArgs<PositionalTable, OptionTable>;
 }

@@ -1,5 +1,5 @@
-import { LongscanError } from '@longscan/worker/protocol';
 import { modes } from '../scaling/modes.js';
+import { usage } from '../usage.js';
 import { defineCommand } from './command.js';
 import { interruptible } from './interruptible.js';
 import { jobPositional, place, setOption, sizeList, wholeNumber } from './options.js';
@@ -86,11 +86,5 @@ function refuseUsage({ steps, repeats, set }: Usage): void {
     ...set.filter((text) => /^\s*parallel\.sp\s*=/.test(text)).map((text) => `--set ${text}: --sp says that`),
   ];
   if (problems.length === 0) return;
-  throw new LongscanError({
-    code: 'E-CLI-USAGE',
-    where: 'longscan scale',
-    found: problems.join('; '),
-    exitCode: 2,
-    fix: 'longscan scale --help shows what it takes',
-  });
+  throw usage('longscan scale', problems.join('; '), null, 'longscan scale --help shows what it takes');
 }

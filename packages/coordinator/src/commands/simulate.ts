@@ -6,6 +6,7 @@ import { type Mode, modes } from '../scaling/modes.js';
 import { mostRanks } from '../simulate/limits.js';
 import { suggest } from '../spec/edit-distance.js';
 import { listUnits } from '../units.js';
+import { usage } from '../usage.js';
 import { defineCommand } from './command.js';
 import { interruptible } from './interruptible.js';
 import { jobPositional, place, setOption, sizeList } from './options.js';
@@ -114,7 +115,7 @@ interface PapersArgs {
 }
 
 async function printPapers({ json, job, sp = [], out }: PapersArgs, terminal: Terminal): Promise<number> {
-  if (job !== undefined) throw usage(`${job} and --papers: the papers' jobs are simulated, or yours`);
+  if (job !== undefined) throw refused(`${job} and --papers: the papers' jobs are simulated, or yours`);
   refuseUsage(sp, [], 1);
   if (out !== undefined) requireFolder(path.resolve(out), '--out');
   const { reproductions } = await import('../papers/index.js');
@@ -172,19 +173,13 @@ function refuseUsage(sps: readonly number[], set: readonly string[], dp: number)
       return key === undefined ? [] : [`--set ${text}: --${key} says that`];
     }),
   ];
-  if (problems.length > 0) throw usage(problems.join('; '));
+  if (problems.length > 0) throw refused(problems.join('; '));
 }
 
 function missing(what: string): LongscanError {
-  return usage(`${what} is missing, which only --papers does without`);
+  return refused(`${what} is missing, which only --papers does without`);
 }
 
-function usage(found: string): LongscanError {
-  return new LongscanError({
-    code: 'E-CLI-USAGE',
-    where: 'longscan simulate',
-    found,
-    fix: 'longscan simulate --help shows what it takes',
-    exitCode: 2,
-  });
+function refused(found: string): LongscanError {
+  return usage('longscan simulate', found, null, 'longscan simulate --help shows what it takes');
 }

@@ -1,13 +1,9 @@
 import { existsSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import {
-  LongscanError,
-  maxTracedSteps,
-  parseTraceWindow,
-  traceWindowPattern,
-} from '@longscan/worker/protocol';
+import { maxTracedSteps, parseTraceWindow, traceWindowPattern } from '@longscan/worker/protocol';
 import { makeFolders, onDisk } from '../run-folder/on-disk.js';
 import { runFiles } from '../run-folder/run-folder.js';
+import { usage } from '../usage.js';
 
 /**
  * Checks `--trace` of a benchmark that makes `numSteps` steps in all.
@@ -42,8 +38,4 @@ export function prepareTraceFolder(given: string): string {
   };
   onDisk(dir, prepare, '--out');
   return dir;
-}
-
-function usage(where: string, found: string, expected: string, fix: string): LongscanError {
-  return new LongscanError({ code: 'E-CLI-USAGE', where, found, expected, fix, exitCode: 2 });
 }

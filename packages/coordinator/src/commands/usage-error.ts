@@ -1,5 +1,6 @@
 import { LongscanError } from '@longscan/worker/protocol';
 import { closest, suggest } from '../spec/edit-distance.js';
+import { usage } from '../usage.js';
 import type { Command } from './command.js';
 
 /** The parser's own complaint in our form: what is missing by its name, and the nearest word to one that is wrong. */
@@ -14,11 +15,14 @@ export function usageError(
     commands.find(({ name }) => name === words[0]);
   const where = `longscan ${command?.name ?? groupOf(words[0], commands)}`.trim();
   const help = `${where} --help shows what it takes`;
-  const said = (found: string, fix = help) =>
-    new LongscanError({ code: 'E-CLI-USAGE', where, found, fix, exitCode: 2 });
+  const said = (found: string, fix = help) => usage(where, found, null, fix);
 
   const unknown = /^Unknown arguments?: (.+)$/.exec(error.message)?.[1]?.split(', ')[0];
   if (unknown !== undefined) return unknownWord(unknown, { argv, command, where, help });
+  // Without a command the parser looks at no flag.
+  const [flag] = argv.map((word) => word.replace(/^-+|=.*/gs, ''));
+  if (words.length === 0 && flag !== undefined && !ofAll.includes(flag))
+    return unknownWord(flag, { argv, command, where, help });
   const numGiven = /^Not enough non-option arguments: got (\d+)/.exec(error.message)?.[1];
   if (numGiven !== undefined && command !== undefined) {
     const [missing] = Object.entries(command.positionals).slice(Number(numGiven));
@@ -43,6 +47,9 @@ export function usageError(
   return said(error.message.charAt(0).toLowerCase() + error.message.slice(1));
 }
 
+/** Flags beside a command's own. */
+const ofAll: readonly string[] = ['json', 'help', 'version'];
+
 const inWords = (describe: string | undefined): string => (describe === undefined ? '' : `: ${describe}`);
 
 /** `bench` of `bench kernels`; nothing for what is no such word. */
@@ -60,7 +67,7 @@ interface Given {
 /** A flag or a further word that the command does not take. */
 function unknownWord(word: string, { argv, command, where, help }: Given): LongscanError {
   const isFlag = argv.some((given) => given.replace(/=.*/s, '') === `--${word}` || given === `-${word}`);
-  const near = isFlag ? closest(word, [...Object.keys(command?.options ?? {}), 'json', 'help']) : null;
+  const near = isFlag ? closest(word, [...Object.keys(command?.options ?? {}), ...ofAll]) : null;
   return new LongscanError({
     code: 'E-CLI-UNKNOWN',
     where,

@@ -2,7 +2,7 @@ import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type { LongscanError } from '@longscan/worker/protocol';
 import { onDisk } from '../run-folder/on-disk.js';
-import { usage } from './wrong-word.js';
+import { usage } from '../usage.js';
 
 /**
  * Before minutes of measuring, not after.

@@ -1,15 +1,5 @@
-import { LongscanError } from '@longscan/worker/protocol';
 import { closest } from '../spec/edit-distance.js';
-
-/** A value of the command line that is none: E-CLI-USAGE, exit code 2. */
-export function usage(
-  where: string,
-  found: string,
-  expected: string,
-  fix = 'the command with --help shows what it takes',
-): LongscanError {
-  return new LongscanError({ code: 'E-CLI-USAGE', where, found, expected, exitCode: 2, fix });
-}
+import { usage } from '../usage.js';
 
 /**
  * The words given to a flag that may be repeated, each once; all known ones where none is given.

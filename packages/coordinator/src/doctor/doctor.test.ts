@@ -53,6 +53,16 @@ test('a whole machine with one GPU: one line each, nothing failed, nothing left 
   assert.equal(readdirSync(folder), []);
 });
 
+test('--set without a job: there is nothing that it could set', () => {
+  const { status, stdout, stderr } = doctor(fakes, '--set', 'model.dModle=3');
+  assert.is(status, 2);
+  assert.is(stdout, '');
+  assert.match(
+    stderr,
+    /E-CLI-USAGE\] --set: model\.dModle=3 without a job, expected .*\. Fix: doctor JOB --set/,
+  );
+});
+
 test('JSON: an array of checks with these keys alone', () => {
   const { checks } = checksOf({ ...fakes, LONGSCAN_NCCL: '/nowhere' });
   for (const { name, status, found, ...rest } of checks) {

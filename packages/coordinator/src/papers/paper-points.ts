@@ -92,7 +92,7 @@ export const lasp2WeakScaling: PaperCurves = {
 };
 
 /** The same model at lengths that stay the same. */
-export const lasp2StrongScaling: PaperCurves = {
+const lasp2StrongScaling: PaperCurves = {
   ...linearLlama3,
   setting: 'A100 80 GB, hosts of 8; 16 layers, 16 heads, hidden size 2048',
   mode: 'strong',

@@ -1,8 +1,6 @@
+import { directBytes } from '@longscan/worker';
 import type { SumTrace } from '@longscan/worker/protocol';
 import type { Fabric } from '../fabric/fabric.js';
-
-/** Up to this size every rank sends its whole vector to every other one: `directBytes` of the addon's collectives. */
-const directBytes = 32 * 1024;
 
 export interface SumCost {
   readonly seconds: number;

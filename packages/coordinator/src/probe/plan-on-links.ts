@@ -32,10 +32,10 @@ export async function planOnLinks(
   { kept = null, signal }: ProbeOptions = {},
 ): Promise<PlanOnLinks> {
   if (!isProbed(jobSpec)) {
-    return { plan: await planApart(jobSpec, layerModules, undefined, signal), probed: null };
+    return { plan: await planWithLayerCode(jobSpec, layerModules, undefined, signal), probed: null };
   }
   const probed = kept ?? (await probe(jobSpec, layerModules, signal));
-  return { plan: await planApart(jobSpec, layerModules, probedFabric(probed), signal), probed };
+  return { plan: await planWithLayerCode(jobSpec, layerModules, probedFabric(probed), signal), probed };
 }
 
 async function probe(
@@ -43,14 +43,14 @@ async function probe(
   layerModules: LayerModules,
   signal: AbortSignal | undefined,
 ): Promise<FabricFile> {
-  const plan = await planApart(jobSpec, layerModules, assumedFabric(jobSpec), signal);
+  const plan = await planWithLayerCode(jobSpec, layerModules, assumedFabric(jobSpec), signal);
   // Loaded here: planning alone needs no sockets.
   const { probeLinks } = await import('./probe-links.js');
   return probeLinks(plan, layerModules, signal);
 }
 
 /** No thread is there while a probe measures. */
-function planApart(
+function planWithLayerCode(
   jobSpec: JobSpec,
   layerModules: LayerModules,
   links: Fabric | undefined,

@@ -85,10 +85,15 @@ function unbundled(file: string, failure: BuildFailure): LongscanError {
     where: place ? `${join(dirname(file), place.file)}:${place.line}:${place.column + 1}` : file,
     found: first?.text ?? failure.message,
     expected: 'a layer file that can be bundled',
-    fix: first?.text.startsWith('Could not resolve')
-      ? 'correct the import, or install that package where the file finds it'
-      : 'correct that line',
+    fix: fixOf(first?.text ?? ''),
     exitCode: 2,
     cause: failure,
   });
+}
+
+/** By what esbuild says. */
+function fixOf(text: string): string {
+  if (text.startsWith('Could not resolve'))
+    return 'correct the import, or install that package where the file finds it';
+  return text.startsWith('No loader') ? 'name a .ts or .js file that holds a layer' : 'correct that line';
 }

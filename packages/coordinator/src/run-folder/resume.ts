@@ -9,6 +9,7 @@ import {
 } from '@longscan/worker/checkpoint';
 import { type JobSpec, LongscanError, resumableKeys } from '@longscan/worker/protocol';
 import { findDrift, jobHash } from '../spec/index.js';
+import { usage } from '../usage.js';
 import { isLive, readRecord, refuseLiveRun } from './coordinator-record.js';
 import { findRun, listRuns, readPlan } from './find-run.js';
 import { runFiles, runsFolder } from './run-folder.js';
@@ -152,14 +153,12 @@ function none(where: string, found: string, expected: string, fix: string): Long
 /** A run goes on in its own folder: another one would be a wish that is not obeyed. */
 function refuseOtherFolder(given: string, resume: string, runDir: string): void {
   if (existsSync(given) && realpathSync(given) === runDir) return;
-  throw new LongscanError({
-    code: 'E-CLI-USAGE',
-    where: `--run-dir ${given}`,
-    found: `not the folder of what --resume=${resume} names`,
-    expected: `${runDir}, in which that run goes on`,
-    fix: 'leave --run-dir out; to keep that run as it is, copy its folder and resume the copy',
-    exitCode: 2,
-  });
+  throw usage(
+    `--run-dir ${given}`,
+    `not the folder of what --resume=${resume} names`,
+    `${runDir}, in which that run goes on`,
+    'leave --run-dir out; to keep that run as it is, copy its folder and resume the copy',
+  );
 }
 
 async function newestOf(runDir: string): Promise<ResumeTarget> {

@@ -1,5 +1,5 @@
 import { LiveLine, type LiveStream } from '../live-line.js';
-import { formatDuration } from '../metrics/progress-line.js';
+import { timeLeft } from '../time-left.js';
 import type { CurveProgress } from './run-curve.js';
 
 const width = 24;
@@ -30,9 +30,7 @@ export class ProgressBar {
     }
     const filled = Math.round((width * done) / total);
     const bar = `${'█'.repeat(filled)}${'░'.repeat(width - filled)}`;
-    const leftMs = done === 0 ? null : ((this.now() - this.#startMs) / done) * (total - done);
-    const left = leftMs === null ? '' : ` | about ${formatDuration(leftMs)} left`;
-    this.#line.show(`${bar} ${done}/${total} | ${what}${left}`);
+    this.#line.show(`${bar} ${done}/${total} | ${what}${timeLeft(this.now() - this.#startMs, done, total)}`);
   }
 
   /** A line above the bar. */

@@ -1,9 +1,6 @@
-import type { CollectiveEntry } from '@longscan/worker';
+import { type CollectiveEntry, directBytes } from '@longscan/worker';
 import { type Engine, piecesOf } from './engine.js';
 import type { SimulatedMessage } from './program.js';
-
-/** Up to this size a collective exchanges directly between all pairs: `directBytes` of the addon's transport collectives. */
-export const directBytes = 32 << 10;
 
 const bytesPerF32 = 4;
 

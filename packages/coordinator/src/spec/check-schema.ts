@@ -127,14 +127,8 @@ function reportValue(merged: MergedJob, path: readonly string[], problems: Probl
     problems.add({ code: 'E-CFG-MISSING', where: merged.placeOf(path), found: 'missing', expected, fix });
     return;
   }
-  const { code, fix } = judge(value, schema, path);
-  problems.add({
-    code,
-    where: merged.placeOf(path),
-    found: describeValue(value),
-    expected,
-    ...(fix === null ? {} : { fix }),
-  });
+  const { code, fix = `set ${path.join('.')} to such a value` } = judge(value, schema, path);
+  problems.add({ code, where: merged.placeOf(path), found: describeValue(value), expected, fix });
 }
 
 /** Which kind of wrong a value is, and what to write instead if that can be guessed. */
@@ -142,7 +136,7 @@ function judge(
   value: unknown,
   schema: SchemaNode,
   path: readonly string[],
-): { code: string; fix: string | null } {
+): { readonly code: string; readonly fix?: string } {
   const branches = alternatives(schema);
   const types = branches.map((branch) => branch.type);
   const takesNumber = types.includes('integer') || types.includes('number');
@@ -156,22 +150,20 @@ function judge(
     if (number !== null) return { code: 'E-CFG-TYPE', fix: `did you mean ${number}?` };
     if (path.join('.') === 'job.name')
       return { code: 'E-NAME', fix: `for example ${JSON.stringify(slug(value))}` };
-    if (types.includes('string')) return { code: 'E-CFG-VALUE', fix: null };
+    if (types.includes('string')) return { code: 'E-CFG-VALUE' };
   }
   if (
     typeof value === 'bigint' ||
     (typeof value === 'number' && Number.isInteger(value) && !Number.isSafeInteger(value))
   ) {
-    return {
-      code: 'E-CFG-RANGE',
-      fix: takesNumber ? 'integers beyond 2^53 are not exact in this runtime' : null,
-    };
+    const code = 'E-CFG-RANGE';
+    return takesNumber ? { code, fix: 'integers beyond 2^53 are not exact in this runtime' } : { code };
   }
   if (typeof value === 'number' && takesNumber) {
     const isFraction = Number.isFinite(value) && !Number.isInteger(value) && !types.includes('number');
-    return { code: isFraction ? 'E-CFG-TYPE' : 'E-CFG-RANGE', fix: null };
+    return { code: isFraction ? 'E-CFG-TYPE' : 'E-CFG-RANGE' };
   }
-  return { code: 'E-CFG-TYPE', fix: null };
+  return { code: 'E-CFG-TYPE' };
 }
 
 /** The nearest allowed run name. */

@@ -47,7 +47,8 @@ export function syntaxError(
   return new LongscanError({
     code: 'E-CFG-PARSE',
     where: `${file}:${at.line}:${at.column}`,
-    found: `${reason}\n    ${shown}\n    ${' '.repeat(at.column - 1 - start)}^`,
+    found: reason,
+    fix: `correct it here\n    ${shown}\n    ${' '.repeat(at.column - 1 - start)}^`,
     exitCode: 2,
     cause,
   });

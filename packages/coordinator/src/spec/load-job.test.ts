@@ -79,20 +79,20 @@ test('every error at once, each with its place', async () => {
       'error[E-NAME] job.toml:2:8 job.name: "my job" (a string), expected letters, digits, ".", "_" and "-", at most 64, a letter or digit first. Fix: for example "my-job"',
       'error[E-CFG-RANGE] job.toml:4:8 job.seed: 99999999999999999999, expected an integer >= 0 and <= 4294967295. Fix: integers beyond 2^53 are not exact in this runtime',
       'error[E-CFG-TYPE] job.toml:3:9 job.steps: "10k" (a string), expected an integer >= 1. Fix: did you mean 10000?',
-      'error[E-CFG-TYPE] env LONGSCAN_JOB__LOGEVERY job.logEvery: "no" (a string), expected an integer >= 1',
+      'error[E-CFG-TYPE] env LONGSCAN_JOB__LOGEVERY job.logEvery: "no" (a string), expected an integer >= 1. Fix: set job.logEvery to such a value',
       'error[E-CFG-KEY] --set job.stesp: unknown key. Fix: did you mean job.steps?',
       'error[E-CFG-VALUE] job.toml:22:10 parallel.blocks: "aut" (a string), expected an integer >= 1 and <= 4096 or "auto". Fix: did you mean "auto"?',
-      'error[E-CFG-RANGE] job.toml:11:6 optimizer.lr: NaN, expected a number > 0',
-      'error[E-CFG-RANGE] job.toml:12:15 optimizer.betas.1: 1.5, expected a number >= 0 and < 1',
-      'error[E-CFG-RANGE] job.toml:14:15 optimizer.weightDecay: Infinity, expected a number >= 0',
-      'error[E-CFG-RANGE] job.toml:13:12 optimizer.clipNorm: -1, expected a number >= 0',
-      'error[E-CFG-TYPE] job.toml:6:13 model.numLayers: 7.5, expected an integer >= 1 and <= 4096',
-      'error[E-CFG-TYPE] job.toml:8:17 model.tieEmbeddings: 1, expected true or false',
+      'error[E-CFG-RANGE] job.toml:11:6 optimizer.lr: NaN, expected a number > 0. Fix: set optimizer.lr to such a value',
+      'error[E-CFG-RANGE] job.toml:12:15 optimizer.betas.1: 1.5, expected a number >= 0 and < 1. Fix: set optimizer.betas.1 to such a value',
+      'error[E-CFG-RANGE] job.toml:14:15 optimizer.weightDecay: Infinity, expected a number >= 0. Fix: set optimizer.weightDecay to such a value',
+      'error[E-CFG-RANGE] job.toml:13:12 optimizer.clipNorm: -1, expected a number >= 0. Fix: set optimizer.clipNorm to such a value',
+      'error[E-CFG-TYPE] job.toml:6:13 model.numLayers: 7.5, expected an integer >= 1 and <= 4096. Fix: set model.numLayers to such a value',
+      'error[E-CFG-TYPE] job.toml:8:17 model.tieEmbeddings: 1, expected true or false. Fix: set model.tieEmbeddings to such a value',
       'error[E-CFG-VALUE] job.toml:7:13 model.precision: "fp32" (a string), expected one of "f32", "bf16". Fix: did you mean "f32"?',
       'error[E-CFG-KEY] job.toml:9:1 model.d_model: unknown key. Fix: did you mean model.dModel?',
       'error[E-CFG-MISSING] job.toml:24:1 data.path: missing, expected a string that is not empty. Fix: add it to the job, or --set data.path=…',
       'error[E-CFG-TYPE] --set data.sequenceLength: "5k" (a string), expected an integer >= 1. Fix: did you mean 5000?',
-      'error[E-CFG-RANGE] job.toml:25:13 data.batchSize: 0, expected an integer >= 1',
+      'error[E-CFG-RANGE] job.toml:25:13 data.batchSize: 0, expected an integer >= 1. Fix: set data.batchSize to such a value',
       'error[E-CFG-KEY] job.toml:26:1 data.lr: unknown key. Fix: it is optimizer.lr',
       'error[E-CFG-KEY] job.toml:16:1 training.learning_rate: unknown key. Fix: it is optimizer.lr',
       'error[E-CFG-KEY] job.toml:17:1 training.nesterov: unknown key. Fix: sections are job, model, data, parallel, optimizer, checkpoint, launch, device',
@@ -111,6 +111,15 @@ test('keys that reach a prototype are refused wherever they stand', async () => 
     'error[E-CFG-KEY] --set model.layer.__proto__.x: a key that no job may have. Fix: remove it',
   ]);
   assert.is(({} as { x?: number }).x, undefined);
+});
+
+test('what --set alone names is told as that, not as a place of the file', async () => {
+  const lines = await errorsOf(good, ['modle.dModel=3', 'data.packnig.x=1', 'data.batchSize=-5']);
+  assert.equal(lines.sort(), [
+    'error[E-CFG-KEY] --set data.packnig: unknown key. Fix: did you mean data.packing?',
+    'error[E-CFG-KEY] --set modle: unknown section. Fix: did you mean [model]?',
+    'error[E-CFG-RANGE] --set data.batchSize: -5, expected an integer >= 1. Fix: set data.batchSize to such a value',
+  ]);
 });
 
 test('a section that is no table, and a --set below a value', async () => {

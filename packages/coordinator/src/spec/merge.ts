@@ -26,10 +26,13 @@ export function mergeJob(
     value: {},
     originOf: (key) => origins.get(key),
     placeOf(path, point = 'value') {
-      const prefixes = path.map((_, index) => path.slice(0, path.length - index).join('.'));
-      const nearest = prefixes.find((prefix) => origins.has(prefix));
+      const key = path.join('.');
+      // A key within it may be all that was set of it.
+      const within = [...origins.keys()].filter((known) => known.startsWith(`${key}.`));
+      const around = path.map((_, index) => path.slice(0, path.length - index).join('.'));
+      const nearest = [key, ...within, ...around].find((known) => origins.has(known));
       const origin = nearest === undefined ? undefined : origins.get(nearest);
-      return formatPlace(path.join('.'), origin, document.file ?? 'job', point);
+      return formatPlace(key, origin, document.file ?? 'job', point);
     },
   };
   Object.assign(merged.value, copyValue(document.value, [], merged, problems));

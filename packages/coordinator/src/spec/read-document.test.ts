@@ -60,7 +60,7 @@ test('a syntax error shows the line with a caret', async () => {
   await inJobFolder(files, async () => {
     const read = (file: string) => messageOf(async () => readDocument(file));
     assert.equal(await read('a.toml'), [
-      'error[E-CFG-PARSE] a.toml:2:9: invalid value',
+      'error[E-CFG-PARSE] a.toml:2:9: invalid value. Fix: correct it here',
       '    steps = = 5',
       '            ^',
     ]);

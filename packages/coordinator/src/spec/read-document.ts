@@ -48,9 +48,11 @@ function readText(file: string, kind: FileKind): string {
   }
 }
 
-function describeReadError(cause: unknown): string {
+/** Why the system does not let a file be read. */
+export function describeReadError(cause: unknown): string {
   const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
   if (code === 'ENOENT' || code === 'ENOTDIR') return 'no such file';
+  if (code === 'EISDIR') return 'a folder';
   if (code === 'EACCES' || code === 'EPERM') return 'no permission to read it';
   return cause instanceof Error ? cause.message : String(cause);
 }

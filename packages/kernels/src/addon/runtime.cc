@@ -75,6 +75,16 @@ CudaDevice& gpuOf(Args& args) {
   return *device;
 }
 
+/// Shared memory that a block may have at most.
+int sharedBytesOfBlock(const CudaDevice& device) {
+  constexpr int attribute = 97;  // of CUdevice_attribute: for kernels that ask for more than is usual
+  const CudaDriver& driver = device.driver();
+  int number = 0, bytes = 0;
+  driver.check(driver.deviceGet(&number, device.index()), "cuDeviceGet");
+  driver.check(driver.deviceGetAttribute(&bytes, attribute, number), "cuDeviceGetAttribute");
+  return bytes;
+}
+
 Napi::Value cudaOpenKernels(Args& args) {
   return Napi::String::New(args.env(), gpuOf(args).kernels().path());
 }
@@ -85,6 +95,7 @@ Napi::Value cudaInfo(Args& args) {
   result.Set("name", device.name());
   result.Set("capability", device.capability());
   result.Set("numMultiprocessors", device.numMultiprocessors());
+  result.Set("sharedBytesOfBlock", sharedBytesOfBlock(device));
   result.Set("totalBytes", static_cast<double>(device.totalBytes()));
   result.Set("freeBytes", static_cast<double>(device.freeBytes()));
   result.Set("driverVersion", device.driver().version);

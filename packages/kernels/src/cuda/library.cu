@@ -22,6 +22,14 @@ int longscanCudaProbe() {
   return cudaFuncGetAttributes(&attributes, probeKernel);
 }
 
+size_t longscanCudaSharedBytesOfBlock() {
+  int device = 0, bytes = 0;
+  if (cudaGetDevice(&device) != cudaSuccess ||
+      cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device) != cudaSuccess)
+    return 0;
+  return static_cast<size_t>(bytes);
+}
+
 const char* longscanCudaErrorText(int error) {
   return cudaGetErrorString(static_cast<cudaError_t>(error));
 }

@@ -2,6 +2,8 @@
 
 // What the library of CUDA kernels says of itself, as plain C.
 
+#include <stddef.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -15,6 +17,8 @@ struct LongscanCudaLibrary {
 void longscanCudaDescribe(struct LongscanCudaLibrary* library);
 /// 0 if the library has code for the calling thread's current GPU, else a cudaError_t.
 int longscanCudaProbe(void);
+/// Shared memory that a block may have on the calling thread's current GPU at most; 0: nobody says.
+size_t longscanCudaSharedBytesOfBlock(void);
 /// What a cudaError_t means.
 const char* longscanCudaErrorText(int error);
 

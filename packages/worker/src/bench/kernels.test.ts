@@ -1,13 +1,27 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { benchOps } from '../protocol/bench.js';
+import type { Progress } from '../protocol/messages.js';
 import type { RankContext } from '../rank-context.js';
 import { runBenchKernels } from './kernels.js';
 
 type Row = Readonly<Record<string, number | string | null>>;
 
-async function bench(task: object): Promise<{ machine: Row; ceilings: Row; rows: Row[] }> {
-  const reports: { result: { machine: Row; ceilings: Row; rows: Row[] } }[] = [];
+interface Result {
+  readonly machine: Row;
+  readonly ceilings: Row;
+  readonly rows: readonly Row[];
+}
+
+interface Asked {
+  readonly ops: readonly string[];
+  readonly shapes: readonly object[];
+  readonly device?: string;
+  readonly dtype?: string;
+}
+
+async function bench(task: Asked): Promise<Result> {
+  const reports: (Progress | { readonly type: 'done'; readonly result: Result })[] = [];
   const context = {
     assignment: { task: { kind: 'bench-kernels', device: 'cpu', dtype: 'f32', numRounds: 3, ...task } },
     env: { numThreads: 1 },
@@ -15,8 +29,12 @@ async function bench(task: object): Promise<{ machine: Row; ceilings: Row; rows:
     log: () => {},
   } as unknown as RankContext;
   await runBenchKernels(context);
-  assert.is(reports.length, 1);
-  return reports[0]!.result;
+  const total = task.ops.length;
+  const told = task.ops.map((op, done) => ({ type: 'progress', done, total, next: `${op}, T = 70` }));
+  assert.equal(reports.slice(0, -1), told);
+  const last = reports.at(-1)!;
+  assert.ok(last.type === 'done');
+  return last.result;
 }
 
 const shape = { B: 1, T: 70, H: 2, K: 8, V: 16 };

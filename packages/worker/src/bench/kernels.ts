@@ -34,12 +34,12 @@ export async function runBenchKernels({ assignment, env, control, log }: RankCon
       : openCpuDevice({ threads: env.numThreads, poison: false });
   try {
     const ceilings = await measureCeilings(device);
+    const cases = task.shapes.flatMap((shape) => task.ops.map((op) => ({ op, shape })));
     const rows: Row[] = [];
-    for (const shape of task.shapes) {
-      for (const op of task.ops) {
-        log(`${op} ${JSON.stringify(shape)}`);
-        rows.push(...(await benchRecurrence(device, op, shape, task, ceilings)));
-      }
+    for (const [done, { op, shape }] of cases.entries()) {
+      log(`${op} ${JSON.stringify(shape)}`);
+      control.report({ type: 'progress', done, total: cases.length, next: `${op}, T = ${shape.T}` });
+      rows.push(...(await benchRecurrence(device, op, shape, task, ceilings)));
     }
     control.report({ type: 'done', result: { machine: machineOf(device, env.numThreads), ceilings, rows } });
   } finally {

@@ -1,11 +1,19 @@
-import { type Communicator, createInProcessGroup, LongscanError, openCpuDevice } from '@longscan/kernels';
+import {
+  type Communicator,
+  createInProcessGroup,
+  empty,
+  LongscanError,
+  openCpuDevice,
+} from '@longscan/kernels';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { benchRecurrences } from '../protocol/bench.js';
 import { type RecurrencesResult, recurrencesResultSchema } from '../protocol/recurrences.js';
-import { measureRecurrences, tryOnAll } from './recurrences.js';
-
-type Task = Parameters<typeof measureRecurrences>[1];
+import allGather from '../sp/all-gather.js';
+import ring from '../sp/ring.js';
+import type { Strategy } from '../strategy.js';
+import { type MeasureOptions, measureRecurrences } from './recurrences.js';
+import { tryOnAll } from './try-on-all.js';
 
 const shape = { B: 1, T: 140, H: 2, K: 8, V: 16 };
 const strategies = ['all-gather', 'all-scan', 'doubling-scan', 'ring', 'two-level'];
@@ -24,9 +32,12 @@ async function onRanks<T>(numRanks: number, run: (group: Communicator) => Promis
   }
 }
 
-async function measure(numRanks: number, task: Partial<Task>): Promise<RecurrencesResult['cases'][]> {
-  const all: Task = { ops: ['gla'], shapes: [shape], dtype: 'f32', numRounds: 2, ...task };
-  const byRank = await onRanks(numRanks, (group) => measureRecurrences(group, all));
+async function measure(
+  numRanks: number,
+  some: Partial<MeasureOptions>,
+): Promise<RecurrencesResult['cases'][]> {
+  const usual: MeasureOptions = { ops: ['gla'], shapes: [shape], dtype: 'f32', numRounds: 2 };
+  const byRank = await onRanks(numRanks, (group) => measureRecurrences(group, { ...usual, ...some }));
   for (const cases of byRank) recurrencesResultSchema.shape.cases.parse(cases);
   return byRank;
 }
@@ -66,7 +77,7 @@ test('bench recurrences ~> every recurrence, both passes, alone and under every 
 });
 
 test('bench recurrences ~> what ranks send is the states: one each way along a chain, none alone', async () => {
-  const byRank = await measure(3, { shapes: [{ ...shape, T: 150 }], strategies: ['ring'] });
+  const byRank = await measure(3, { shapes: [{ ...shape, T: 150 }], strategies: [ring] });
   const state = 4 * shape.B * shape.H * shape.K * shape.V;
   const sent = byRank.map((cases) =>
     timesOf(cases).map(({ strategy, pass, bytesSent }) => [strategy, pass, bytesSent]),
@@ -87,7 +98,7 @@ test('bench recurrences ~> what ranks send is the states: one each way along a c
 });
 
 test('bench recurrences ~> a strategy of the user alone', async () => {
-  const [cases] = await measure(2, { strategies: ['all-gather'], shapes: [shape, { ...shape, T: 64 }] });
+  const [cases] = await measure(2, { strategies: [allGather], shapes: [shape, { ...shape, T: 64 }] });
   assert.equal(
     timesOf(cases!).map(({ T, pass, strategy }) => `${T} ${pass} ${strategy}`),
     [140, 64].flatMap((T) =>
@@ -98,13 +109,52 @@ test('bench recurrences ~> a strategy of the user alone', async () => {
 
 test('bench recurrences ~> what has no room is told, the others are measured', async () => {
   const huge = { ...shape, T: 900_000_000, H: 800 };
-  const byRank = await measure(2, { shapes: [huge, shape], strategies: ['ring'] });
+  const byRank = await measure(2, { shapes: [huge, shape], strategies: [ring] });
   for (const cases of byRank) {
     assert.is(timesOf(cases).length, 4);
     const [row, ...more] = missingOf(cases);
     assert.equal(more, []);
     assert.is(row!.T, huge.T);
     assert.match(row!.missing!, /^error\[E-MEMORY\] .* Fix: a smaller T in --shape, or more ranks$/);
+  }
+});
+
+test('bench recurrences ~> a way to cross the ranks that one rank has no room for is told, on all alike; the others are measured', async () => {
+  const greedy: Strategy = {
+    ...ring,
+    name: 'greedy',
+    takes: 'blocks',
+    start(local, group, direction, options) {
+      // Ranks before it have enqueued what they send by then, those behind it what they wait for.
+      const pending = ring.start(local, group, direction, options);
+      if (group.rank === 1 && direction === 'reverse' && options.blocks === 2)
+        empty(local.state.device, [2 ** 46], 'f32', group.stream);
+      return pending;
+    },
+  };
+  const told: string[] = [];
+  const byRank = await measure(3, {
+    ...{ shapes: [{ ...shape, T: 150 }], strategies: [greedy, ring] },
+    onProgress: ({ done, total, next }) => told.push(`${done} of ${total}: ${next}`),
+  });
+  assert.equal(told, new Array(3).fill('0 of 1: gla, T = 150'));
+  const missing = byRank.map(missingOf);
+  for (const [row, ...more] of missing) {
+    assert.equal(more, []);
+    assert.equal([row!.strategy, row!.blocks, row!.ranksPerNode], ['greedy', 2, 3]);
+  }
+  assert.match(missing[1]![0]!.missing!, /^error\[E-MEMORY\] .* Fix: a smaller T in --shape, or more ranks$/);
+  assert.equal([missing[0]![0]!.missing, missing[2]![0]!.missing], [null, null]);
+  for (const cases of byRank) {
+    const ways = timesOf(cases).map(({ pass, strategy, blocks }) => `${pass} ${strategy} ${blocks}`);
+    assert.equal(
+      ways,
+      ['forward', 'both'].flatMap((pass) => [
+        `${pass} null null`,
+        ...[1, 4, 8, 16].map((blocks) => `${pass} greedy ${blocks}`),
+        `${pass} ring 1`,
+      ]),
+    );
   }
 });
 

@@ -1,10 +1,4 @@
-import {
-  type Communicator,
-  fromArray,
-  LongscanError,
-  type RecurrenceOp,
-  type Tensor,
-} from '@longscan/kernels';
+import { type Communicator, LongscanError, type RecurrenceOp, type Tensor } from '@longscan/kernels';
 import { installedStrategies, loadStrategy } from '../load-strategy.js';
 import type { Task } from '../protocol/assignment.js';
 import type { BenchRecurrence, BenchShape } from '../protocol/bench.js';
@@ -15,10 +9,13 @@ import type { SequenceGroup } from '../sequence/sequence-group.js';
 import { slicesOf } from '../sequence/slice-group.js';
 import type { Strategy } from '../strategy.js';
 import { refuseTransition, supportsTransition } from '../strategy-support.js';
+import { behindBarrier } from './behind-barrier.js';
 import { optionsFor } from './collectives/scans.js';
 import { reportOnGroup } from './on-group.js';
 import { type Pass, passes, runPass, tensorsOf } from './passes.js';
 import { type RecurrenceCase, recurrenceCases } from './recurrence-cases.js';
+import { noRoom, tryOnAll } from './try-on-all.js';
+import { withoutMessages } from './without-messages.js';
 
 type BenchTask = Extract<Task, { kind: 'bench-recurrences' }>;
 
@@ -29,27 +26,39 @@ type BenchTask = Extract<Task, { kind: 'bench-recurrences' }>;
 export async function runBenchRecurrences(context: RankContext): Promise<void> {
   const { task } = context.assignment;
   if (task.kind !== 'bench-recurrences') throw new TypeError(`not a bench-recurrences task: ${task.kind}`);
-  await reportOnGroup(context, (group) => measureRecurrences(group, task, context.log));
+  const strategies = task.strategies && (await Promise.all(task.strategies.map(loadStrategy)));
+  await reportOnGroup(context, (group) =>
+    measureRecurrences(group, {
+      ...{ ...task, strategies },
+      onProgress(progress) {
+        context.log(`${progress.done + 1} of ${progress.total}: ${progress.next}`);
+        if (context.env.rank === 0) context.control.report({ type: 'progress', ...progress });
+      },
+    }),
+  );
 }
 
+export interface MeasureOptions extends Omit<BenchTask, 'kind' | 'strategies'> {
+  /** Default: those of the sp folder. */
+  readonly strategies?: readonly Strategy[];
+  /** Called before each recurrence of each shape. */
+  readonly onProgress?: (progress: { done: number; total: number; next: string }) => void;
+}
+
+type Row = RecurrenceTimes | MissingRecurrence;
+
 /**
- * This rank's times: every rank of the group calls this with the same task.
- * @throws LongscanError E-MEMORY, and what the communicator throws
+ * This rank's times: every rank of the group calls this with the same options.
+ * @throws LongscanError what the communicator throws
  */
-export async function measureRecurrences(
-  group: Communicator,
-  task: Omit<BenchTask, 'kind'>,
-  log: (line: string) => void = () => {},
-): Promise<(RecurrenceTimes | MissingRecurrence)[]> {
-  const strategies = await (task.strategies === undefined
-    ? installedStrategies()
-    : Promise.all(task.strategies.map(loadStrategy)));
-  const rows: (RecurrenceTimes | MissingRecurrence)[] = [];
-  for (const shape of task.shapes) {
-    for (const op of task.ops) {
-      log(`${op} ${JSON.stringify(shape)}`);
-      rows.push(...(await measureRecurrence(group, op, shape, task, strategies)));
-    }
+export async function measureRecurrences(group: Communicator, options: MeasureOptions): Promise<Row[]> {
+  const { ops, shapes, onProgress } = options;
+  const strategies = options.strategies ?? (await installedStrategies());
+  const cases = shapes.flatMap((shape) => ops.map((op) => ({ op, shape })));
+  const rows: Row[] = [];
+  for (const [done, { op, shape }] of cases.entries()) {
+    onProgress?.({ done, total: cases.length, next: `${op}, T = ${shape.T}` });
+    rows.push(...(await measureRecurrence(group, op, shape, options, strategies)));
   }
   return rows;
 }
@@ -60,7 +69,7 @@ async function measureRecurrence(
   shape: BenchShape,
   { dtype, numRounds }: Pick<BenchTask, 'dtype' | 'numRounds'>,
   strategies: readonly Strategy[],
-): Promise<(RecurrenceTimes | MissingRecurrence)[]> {
+): Promise<Row[]> {
   const { device } = group.stream;
   const which = { op: name, ...shape, dtype };
   const length = shape.T / group.size;
@@ -69,63 +78,25 @@ async function measureRecurrence(
     const tried = await tryOnAll(group, () => {
       const problem = device.scope(() => recurrenceCases[name](device, { ...shape, T: length }, dtype));
       made = tensorsOf(problem);
-      runOf(group, problem, 'both', alone).enqueue();
-      return problem;
+      return tryWay(group, problem, alone).then(() => problem);
     });
-    if ('missing' in tried) return [{ ...which, strategy: null, ...tried }];
+    if ('missing' in tried) return [{ ...which, ...alone.what, ...tried }];
     const problem = tried.result;
-    const ways = waysOf(group, problem, length, strategies);
-    const rows: (RecurrenceTimes | MissingRecurrence)[] = [];
+    const { ways, missing } = await waysThatFit(group, problem, waysOf(group, problem, length, strategies));
+    const rows: Row[] = [];
     for (const pass of passes) {
-      const runs = ways.map((way) => runOf(group, problem, pass, way));
+      const runs = [alone, ...ways].map((way) => runOf(group, problem, pass, way));
       for (const times of await timesOf(group, runs, numRounds)) rows.push({ ...which, pass, ...times });
     }
-    const { transition } = problem.op;
-    const refused = strategies.filter((strategy) => !supportsTransition(strategy, transition));
-    for (const { name: strategy } of refused)
-      rows.push({ ...which, strategy, missing: refuseTransition(strategy, transition, name).message });
+    for (const what of [...missing, ...refusedFor(problem, name, strategies)])
+      rows.push({ ...which, ...what });
     return rows;
   } catch (error) {
-    // What was tried needs no summary: a rank without room for that ends the task, and the others with it.
-    if (!(error instanceof LongscanError) || error.code !== 'E-MEMORY') throw error;
-    throw new LongscanError({ ...error.parts, fix: shorter });
+    // Others have taken since what the trials found free.
+    throw error instanceof LongscanError && error.code === 'E-MEMORY' ? noRoom(error) : error;
   } finally {
     for (const tensor of made) tensor.release();
   }
-}
-
-/** What helps a recurrence that has no room. */
-const shorter = 'a smaller T in --shape, or more ranks';
-
-/** Why a recurrence may be left out of the others. */
-const reasons: readonly string[] = ['E-CUDA-KERNEL', 'E-MEMORY'];
-
-/**
- * Runs what needs no other rank, then asks them: what one rank cannot do none goes on with, as they would wait for it. Gives the
- * result, or on every rank why it has none: null where it could have had one.
- */
-export async function tryOnAll<T>(
-  group: Communicator,
-  run: () => T,
-): Promise<{ result: T } | { missing: string | null }> {
-  const { stream } = group;
-  const { compute } = stream.device;
-  let tried: { result: T } | { missing: string | null };
-  try {
-    tried = { result: run() };
-  } catch (error) {
-    if (!(error instanceof LongscanError) || !reasons.includes(error.code)) throw error;
-    const { message } =
-      error.code === 'E-MEMORY' ? new LongscanError({ ...error.parts, fix: shorter }) : error;
-    tried = { missing: message };
-  }
-  const numMissing = fromArray(stream.device, ['missing' in tried ? 1 : 0], [1]);
-  stream.wait(compute.record());
-  group.allReduce(numMissing);
-  compute.wait(stream.record());
-  const [count] = await numMissing.readNumbers();
-  numMissing.release();
-  return count === 0 || 'missing' in tried ? tried : { missing: null };
 }
 
 /** How states cross the ranks, if they do. */
@@ -137,7 +108,7 @@ interface Way {
 /** They do not. */
 const alone: Way = { what: { strategy: null, blocks: null, ranksPerNode: null }, group: null };
 
-/** That first, then each strategy that the recurrence can have, in each way to run it that differs. */
+/** Each strategy that the recurrence can have, in each way to run it that differs. */
 function waysOf(
   communicator: Communicator,
   { op, inputs }: RecurrenceCase<RecurrenceOp>,
@@ -146,7 +117,7 @@ function waysOf(
 ): Way[] {
   const rows = op.stateShape(inputs)[2] ?? 1;
   const slices = slicesOf(Array.from({ length: communicator.size }, () => length));
-  const crossing = strategies
+  return strategies
     .filter((strategy) => supportsTransition(strategy, op.transition))
     .flatMap((strategy) =>
       optionsFor(strategy, communicator, rows).map((options) => ({
@@ -154,7 +125,51 @@ function waysOf(
         group: { communicator, slices, strategy, options },
       })),
     );
-  return [alone, ...crossing];
+}
+
+/** Why a way has no times. */
+type Unmeasured = Way['what'] & Pick<MissingRecurrence, 'missing'>;
+
+/** Those that every rank has the memory and the kernels for: one that is in the middle of a scan cannot take it back. */
+async function waysThatFit(
+  communicator: Communicator,
+  problem: RecurrenceCase<RecurrenceOp>,
+  ways: readonly Way[],
+): Promise<{ ways: Way[]; missing: Unmeasured[] }> {
+  const fitting: Way[] = [];
+  const missing: Unmeasured[] = [];
+  for (const way of ways) {
+    const tried = await tryOnAll(communicator, () => tryWay(communicator, problem, way));
+    if ('missing' in tried) missing.push({ ...way.what, ...tried });
+    else fitting.push(way);
+  }
+  return { ways: fitting, missing };
+}
+
+/** Both passes, on this rank alone. Nothing holds the streams: memory that runs out is waited for, as what they are done with may do. */
+async function tryWay(
+  communicator: Communicator,
+  problem: RecurrenceCase<RecurrenceOp>,
+  { what, group }: Way,
+): Promise<void> {
+  const silent = withoutMessages(communicator);
+  const way = { what, group: group && { ...group, communicator: silent } };
+  runOf(silent, problem, 'both', way).enqueue();
+  await Promise.all([silent.stream.sync(), silent.stream.device.compute.sync()]);
+}
+
+/** Strategies that the recurrence cannot have. */
+function refusedFor(
+  { op: { transition } }: RecurrenceCase<RecurrenceOp>,
+  name: BenchRecurrence,
+  strategies: readonly Strategy[],
+): Unmeasured[] {
+  return strategies
+    .filter((strategy) => !supportsTransition(strategy, transition))
+    .map((strategy) => ({
+      ...{ ...alone.what, strategy: strategy.name },
+      missing: refuseTransition(strategy.name, transition, name).message,
+    }));
 }
 
 /** A pass, with its states crossing in one way. */
@@ -198,25 +213,16 @@ async function timesOf(group: Communicator, runs: readonly Run[], numRounds: num
   return times;
 }
 
-/**
- * Milliseconds of a run behind a barrier of the ranks. All of it is enqueued before any of it starts, so that JavaScript's time has
- * no part in it.
- */
+/** Milliseconds of a run behind a barrier of the ranks. */
 async function takeRound(group: Communicator, enqueue: () => void): Promise<number> {
   const { stream } = group;
   const { compute } = stream.device;
-  stream.wait(compute.record());
-  const openGate = stream.closeGate();
-  let time: Promise<number>;
-  try {
-    group.barrier();
+  const time = behindBarrier(group, () => {
     compute.wait(stream.record());
     const stop = compute.stopwatch();
     enqueue();
-    time = stop();
-  } finally {
-    openGate();
-  }
+    return stop();
+  });
   const ms = await time;
   // What this rank sends on may be under way still.
   await stream.sync();

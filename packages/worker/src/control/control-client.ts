@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import { LongscanError } from '@longscan/kernels/errors';
+import { LongscanError, reportBug } from '@longscan/kernels/errors';
 import type { Assignment } from '../protocol/assignment.js';
 import {
   type Addresses,
@@ -118,7 +118,7 @@ export class ControlClient implements RankControl {
         code: 'E-WIRE-ENCODE',
         where: `report '${body.type}'`,
         found: `${issue.path.join('.')}: ${issue.message}`,
-        fix: 'report this: longscan has a bug',
+        fix: reportBug(),
       });
     }
     this.#thread.postMessage({ body } satisfies ToControlThread);

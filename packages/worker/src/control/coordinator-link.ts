@@ -20,7 +20,9 @@ const maxQueuedFrames = 1000;
 const retryMs = 20;
 
 /** Frequent enough that a lost one does no harm; everything else waits for room in the queue: for a checkpoint ranks wait. */
-const droppable: ReadonlySet<RankBody['type']> = new Set(['heartbeat', 'step', 'validation', 'incident']);
+const droppable: ReadonlySet<RankBody['type']> = new Set([
+  ...(['heartbeat', 'step', 'validation', 'incident', 'progress'] as const),
+]);
 
 /**
  * The rank's end of the control plane: one ZeroMQ dealer under CURVE, frames in both directions.

@@ -1,4 +1,4 @@
-import { LongscanError, Tensor } from '@longscan/kernels';
+import { LongscanError, reportBug, Tensor } from '@longscan/kernels';
 import { importBundle } from '../import-bundle.js';
 import type { Layer, LayerConfig, LayerFunction, ParameterDeclarer } from '../layer.js';
 import type { JobSpec, LayerEntry } from '../protocol/job-spec.js';
@@ -138,7 +138,7 @@ export async function importLayer(
       found: `does not load: ${found}`,
       exitCode: 2,
       cause,
-      fix: entry.file === null ? 'report this: longscan has a bug' : 'correct that place of the file',
+      fix: entry.file === null ? reportBug() : 'correct that place of the file',
     });
   }
   const layer = module.default as Partial<Layer> | undefined;

@@ -1,4 +1,4 @@
-import { LongscanError } from '@longscan/kernels/errors';
+import { LongscanError, reportBug } from '@longscan/kernels/errors';
 import { createCodec, decode, encode } from 'msgpack-lite';
 import type { z } from 'zod';
 import { frameLimits, scanFrame } from './frame-scanner.js';
@@ -95,6 +95,6 @@ function unencodable(path: string, found: string): LongscanError {
     where: path,
     found,
     expected: `null, a boolean, a finite number, a string, or arrays and objects of these in ${frameLimits.maxFrameBytes} bytes`,
-    fix: 'report this: longscan has a bug',
+    fix: reportBug(),
   });
 }

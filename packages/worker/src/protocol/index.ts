@@ -1,4 +1,4 @@
-export { type ErrorParts, LongscanError } from '@longscan/kernels/errors';
+export { type ErrorParts, LongscanError, reportBug } from '@longscan/kernels/errors';
 export {
   type Assignment,
   assignmentSchema,
@@ -56,6 +56,7 @@ export {
   type Hello,
   type Incident,
   type Phase,
+  type Progress,
   phases,
   protocolVersion,
   type RankBody,

@@ -97,6 +97,14 @@ const incidentSchema = z.strictObject({
   message: z.string().max(8192),
 });
 
+/** Sent by rank 0 of a task that takes minutes and is no training: what it does next. */
+const progressSchema = z.strictObject({
+  type: z.literal('progress'),
+  done: z.int().min(0),
+  total: z.int().min(1),
+  next: shortText,
+});
+
 /** The task is done; the process ends next. */
 const doneSchema = z.strictObject({
   type: z.literal('done'),
@@ -124,6 +132,7 @@ export const rankBodySchema = z.discriminatedUnion('type', [
   validationMetricsSchema,
   checkpointSavedSchema,
   incidentSchema,
+  progressSchema,
   doneSchema,
   failedSchema,
 ]);
@@ -197,6 +206,7 @@ export type StepMetrics = z.infer<typeof stepMetricsSchema>;
 export type ValidationMetrics = z.infer<typeof validationMetricsSchema>;
 export type CheckpointSaved = z.infer<typeof checkpointSavedSchema>;
 export type Incident = z.infer<typeof incidentSchema>;
+export type Progress = z.infer<typeof progressSchema>;
 export type Done = z.infer<typeof doneSchema>;
 export type Failed = z.infer<typeof failedSchema>;
 export type RankBody = z.infer<typeof rankBodySchema>;
@@ -206,7 +216,7 @@ export type CoordinatorBody = z.infer<typeof coordinatorBodySchema>;
 export type CoordinatorFrame = z.infer<typeof coordinatorFrameSchema>;
 
 /** What a rank may report to the coordinator while it works. */
-export type Report = StepMetrics | ValidationMetrics | CheckpointSaved | Incident;
+export type Report = StepMetrics | ValidationMetrics | CheckpointSaved | Incident | Progress;
 
 /** Result of a finished `train` task, as rank 0's Done carries it. */
 export interface TrainResult {

@@ -23,9 +23,12 @@ const recurrenceTimesSchema = recurrenceCaseSchema.extend({
   extraBytes: z.int().min(0),
 });
 
-/** A recurrence that no rank has measured; under this strategy, or (null) under any. `missing`: why this rank cannot; null: it could. */
+/**
+ * A recurrence that no rank has measured; in this way to cross the ranks, under this strategy whichever way (null), or at all (no
+ * strategy). `missing`: why this rank cannot; null: it could.
+ */
 const missingRecurrenceSchema = recurrenceCaseSchema
-  .omit({ pass: true, blocks: true, ranksPerNode: true })
+  .omit({ pass: true })
   .extend({ missing: z.string().nullable() });
 
 /** What the `bench-recurrences` task gives on each rank. */

@@ -1,4 +1,4 @@
-import { documentPositions, LongscanError, type Tensor } from '@longscan/kernels';
+import { documentPositions, LongscanError, reportBug, type Tensor } from '@longscan/kernels';
 import type { SliceGroup } from './slice-group.js';
 
 /** Where documents start, as one rank sees it. */
@@ -29,7 +29,7 @@ export function positionsOf(x: Tensor, group: SliceGroup | null, { resets, befor
       where: 'positions',
       found: 'packed documents in a slice that does not begin the sequence',
       expected: 'how many tokens of the open document earlier slices hold',
-      fix: 'report this: longscan has a bug',
+      fix: reportBug(),
     });
   }
   return documentPositions(x.device, [x.dim(0), x.dim(1)], { resets, before: before ?? start });

@@ -1,11 +1,8 @@
 import { type Communicator, empty, type Tensor } from '@longscan/kernels';
-import { slowestLink, toAllSeconds } from '../fabric.js';
+import { directBytes, slowestLink, toAllSeconds } from '../fabric.js';
 import { applySegment, numRows, type Segment, unitsOf } from '../state/segment.js';
 import { packSegment, segmentElements, unpackSegment } from '../state/segment-buffer.js';
 import { type Direction, defineStrategy, type PendingState, scanPlace } from '../strategy.js';
-
-/** Up to this size every rank sends to every other one at once, beyond it around a ring: the engines' `allGather`. */
-const directBytes = 32 * 1024;
 
 /**
  * LASP-2: one all-gather of every rank's (M, E), then each rank folds those before it in rank order (after it, in

@@ -142,6 +142,7 @@ int cuDeviceGetAttribute(int* value, int attribute, int) {
   const FakeChip chip = fakeChip();
   *value = attribute == 75   ? chip.capability / 10
            : attribute == 76 ? chip.capability % 10
+           : attribute == 97 ? chip.sharedBytes
                              : chip.numProcessors;
   return success;
 }

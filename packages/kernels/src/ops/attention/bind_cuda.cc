@@ -1,6 +1,6 @@
 #include "bind_cuda.h"
 
-#include "../../addon/gpu_args.h"
+#include "../../addon/gpu_shared_memory.h"
 #include "cuda.h"
 
 namespace longscan {
@@ -32,14 +32,14 @@ LongscanAttention callOf(Args& args, const AttentionArguments& c) {
 size_t workspaceBytes(Args& args, const LongscanAttention& call) {
   const auto count = LONGSCAN_CUDA_FUNCTION(args, longscanAttentionBackwardWorkspaceBytes);
   const size_t bytes = count(&call);
-  if (bytes > 0) return bytes;
-  throw Error(
-      "E-CUDA-KERNEL",
-      std::string(args.function()) + ": no CUDA kernel for K = " + std::to_string(call.K) + ", V = " +
-          std::to_string(call.V) + ", T = " + std::to_string(call.T) + ", S = " + std::to_string(call.S) +
-          ", only for K and V multiples of 8 up to 256 (up to 128 on devices whose blocks have less than "
-          "142 KB of shared memory, such as 8.6 and 8.9), at least one query and one key, and fewer than "
-          "65536 heads times batch rows. Fix: choose such head sizes, or the CPU (device.kind = \"cpu\")");
+  const std::string sizes = "K = " + std::to_string(call.K) + ", V = " + std::to_string(call.V) +
+                            ", T = " + std::to_string(call.T) + ", S = " + std::to_string(call.S);
+  if (bytes == 0)
+    throwNoKernel(args, sizes,
+                  "K and V multiples of 8 up to 256, at least one query and one key, and fewer than 65536 "
+                  "heads times batch rows");
+  requireSharedBytes(args, LONGSCAN_CUDA_FUNCTION(args, longscanAttentionSharedBytes)(&call), sizes);
+  return bytes;
 }
 
 /// o or a gradient, of the inputs' type or f32.

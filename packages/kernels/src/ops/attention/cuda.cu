@@ -16,7 +16,7 @@ bool supported(const LongscanAttention& call) {
   return call.B > 0 && call.T > 0 && call.T < most && call.S > 0 && call.S < most && call.G > 0 &&
          call.H % call.G == 0 && call.B * call.H < 65536 && headSize(call.K) && headSize(call.V) &&
          element(call.type) && element(call.resultType) &&
-         (call.type == longscanElementBf16 || call.resultType == longscanElementF32) && plainFits(call);
+         (call.type == longscanElementBf16 || call.resultType == longscanElementF32);
 }
 
 /// Of the backward pass without tensor cores.
@@ -50,6 +50,10 @@ cudaError_t backward(const LongscanAttention& call, const LongscanAttentionBackw
 }  // namespace longscan
 
 using namespace longscan;
+
+size_t longscanAttentionSharedBytes(const LongscanAttention* call) {
+  return plainSharedBytes(*call);
+}
 
 size_t longscanAttentionBackwardWorkspaceBytes(const LongscanAttention* call) {
   if (!supported(*call)) return 0;

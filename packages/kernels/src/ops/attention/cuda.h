@@ -59,6 +59,8 @@ struct LongscanChunkEnds {
 
 /// 0: there is no kernel for this call.
 size_t longscanAttentionBackwardWorkspaceBytes(const struct LongscanAttention* call);
+/// Shared memory that a block takes, of either pass, where there is a kernel: not every device has as much.
+size_t longscanAttentionSharedBytes(const struct LongscanAttention* call);
 /// Each returns a cudaError_t.
 int longscanAttentionForward(const struct LongscanAttention* call, const struct LongscanAttentionForward* io,
                              struct CUstream_st* stream);

@@ -9,9 +9,8 @@ namespace longscan {
 
 // Any call, in f32 arithmetic without tensor cores.
 
-/// Whether the device's blocks have shared memory for both passes. Heads of up to 128 channels find it
-/// everywhere.
-bool plainFits(const LongscanAttention& call);
+/// Of a block of the backward pass; the forward pass takes less.
+size_t plainSharedBytes(const LongscanAttention& call);
 
 cudaError_t launchPlainForward(const LongscanAttention& call, const LongscanAttentionForward& io,
                                cudaStream_t stream);

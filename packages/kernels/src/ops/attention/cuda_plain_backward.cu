@@ -1,4 +1,3 @@
-#include "../../cuda/block_memory.h"
 #include "cuda_plain.h"
 #include "cuda_plain_tile.cuh"
 
@@ -201,9 +200,8 @@ cudaError_t launch(Kernel* kernel, const PlainBackwardCall& p, int64_t rows, int
 
 }  // namespace
 
-bool plainFits(const LongscanAttention& call) {
-  // The forward pass takes less.
-  return (call.K <= 128 && call.V <= 128) || sizeof(PlainBackwardShared<256>) <= sharedBytesOfBlock();
+size_t plainSharedBytes(const LongscanAttention& call) {
+  return withPlainSize(call, [](auto size) { return sizeof(PlainBackwardShared<decltype(size)::value>); });
 }
 
 cudaError_t launchPlainBackward(const LongscanAttention& call, const LongscanAttentionBackward& io,

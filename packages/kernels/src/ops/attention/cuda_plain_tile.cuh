@@ -174,14 +174,20 @@ struct PlainRanges {
   __device__ bool sees(int query, int64_t key) const { return key >= of[query].first && key < of[query].end; }
 };
 
-/// Calls `launch(element, size)`: a null pointer of the inputs' type, and the head size that tiles have.
+/// Calls `body` with the head size that tiles have.
+template <typename Body>
+auto withPlainSize(const LongscanAttention& call, Body body) {
+  const int size = call.K > call.V ? call.K : call.V;
+  if (size <= 64) return body(std::integral_constant<int, 64>());
+  if (size <= 128) return body(std::integral_constant<int, 128>());
+  return body(std::integral_constant<int, 256>());
+}
+
+/// Calls `launch(element, size)`: a null pointer of the inputs' type, and that head size.
 template <typename Launch>
 cudaError_t withPlainTypes(const LongscanAttention& call, Launch launch) {
   const auto withSize = [&](auto* element) {
-    const int size = call.K > call.V ? call.K : call.V;
-    if (size <= 64) return launch(element, std::integral_constant<int, 64>());
-    if (size <= 128) return launch(element, std::integral_constant<int, 128>());
-    return launch(element, std::integral_constant<int, 256>());
+    return withPlainSize(call, [&](auto size) { return launch(element, size); });
   };
   return call.type == longscanElementBf16 ? withSize(static_cast<__nv_bfloat16*>(nullptr))
                                           : withSize(static_cast<float*>(nullptr));

@@ -1,5 +1,6 @@
 #include "bind_cuda.h"
 
+#include "../../addon/gpu_shared_memory.h"
 #include "cuda.h"
 #include "scan_args.h"
 
@@ -65,9 +66,8 @@ Napi::Value bindSelectiveScanAdjointOnGpu(Args& args) {
 
 Napi::Value bindSelectiveScanBackwardOnGpu(Args& args) {
   const Common common(args);
-  if (!LONGSCAN_CUDA_FUNCTION(args, longscanSelectiveScanHasBackward)(&common.call))
-    throwNoKernel(args, "N = " + std::to_string(common.N) + " on this device",
-                  "N = 8, or devices whose blocks have more than 99 KB of shared memory (8.0, 9.0)");
+  const auto sharedBytes = LONGSCAN_CUDA_FUNCTION(args, longscanSelectiveScanBackwardSharedBytes);
+  requireSharedBytes(args, sharedBytes(&common.call), "N = " + std::to_string(common.N));
   const TensorRef& x = common.x;
   LongscanSelectiveScanBackward io{};
   io.dy = typedArgument(args, "dy", x, x.numElements);

@@ -145,8 +145,8 @@ size_t longscanSelectiveScanWorkspaceBytes(const LongscanSelectiveScan* call) {
   return Workspace(counted, segmentsOf(counted, Cut::cheap)).parts.used();
 }
 
-int longscanSelectiveScanHasBackward(const LongscanSelectiveScan* call) {
-  return gradientFits(*call) ? 1 : 0;
+size_t longscanSelectiveScanBackwardSharedBytes(const LongscanSelectiveScan* call) {
+  return gradientSharedBytes(*call);
 }
 
 int longscanSelectiveScanForward(const LongscanSelectiveScan* call, const LongscanSelectiveScanForward* io,

@@ -52,8 +52,8 @@ struct LongscanSelectiveScanBackward {
 /// For all calls of this shape; 0 where it is not supported.
 size_t longscanSelectiveScanWorkspaceBytes(const struct LongscanSelectiveScan* call);
 
-/// 0 where the device's blocks have too little shared memory for the backward pass.
-int longscanSelectiveScanHasBackward(const struct LongscanSelectiveScan* call);
+/// Shared memory that a block of the backward pass takes: not every device has as much.
+size_t longscanSelectiveScanBackwardSharedBytes(const struct LongscanSelectiveScan* call);
 
 int longscanSelectiveScanForward(const struct LongscanSelectiveScan* call,
                                  const struct LongscanSelectiveScanForward* io, struct CUstream_st* stream);

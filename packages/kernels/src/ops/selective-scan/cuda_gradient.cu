@@ -2,7 +2,6 @@
 
 #include <type_traits>
 
-#include "cuda/block_memory.h"
 #include "cuda/sum_parts.cuh"
 #include "cuda_chunk.cuh"
 #include "cuda_sweep.h"
@@ -365,9 +364,8 @@ cudaError_t launch(const LongscanSelectiveScan& call, const SelectiveGradient& g
 
 }  // namespace
 
-bool gradientFits(const LongscanSelectiveScan& call) {
-  const size_t bytes = call.N == 8 ? sizeof(GradientChunk<8, 2>) : sizeof(GradientChunk<16, gradientStates>);
-  return bytes <= sharedBytesOfBlock();
+size_t gradientSharedBytes(const LongscanSelectiveScan& call) {
+  return call.N == 8 ? sizeof(GradientChunk<8, 2>) : sizeof(GradientChunk<16, gradientStates>);
 }
 
 cudaError_t launchSelectiveGradient(const LongscanSelectiveScan& call, const SelectiveGradient& gradient,

@@ -17,8 +17,8 @@ struct SelectiveGradient {
   float *partsB, *partsC;  // [blocks of 32 channels, B, T, N]
 };
 
-/// Whether the device's blocks have shared memory for it.
-bool gradientFits(const LongscanSelectiveScan& call);
+/// Of a block.
+size_t gradientSharedBytes(const LongscanSelectiveScan& call);
 cudaError_t launchSelectiveGradient(const LongscanSelectiveScan& call, const SelectiveGradient& gradient,
                                     cudaStream_t stream);
 

@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import type { Communicator } from '@longscan/kernels';
+import { behindBarrier } from '../behind-barrier.js';
 import type { MeasuredCase } from './measured-case.js';
 
 export interface Sample {
@@ -9,27 +10,16 @@ export interface Sample {
   readonly hostSeconds: number;
 }
 
-/**
- * One sample of a case, after a barrier, and its values checked. All of it is enqueued before any of it starts, so that
- * JavaScript's time has no part in the stream's.
- */
+/** One sample of a case, after a barrier, and its values checked. */
 export async function takeSample(group: Communicator, measured: MeasuredCase): Promise<Sample> {
-  const { stream } = group;
   measured.prepare();
-  stream.wait(stream.device.compute.record());
-  const openGate = stream.closeGate();
-  const watches: (() => Promise<number>)[] = [];
-  let hostMs: number;
-  let time: Promise<number>;
-  try {
-    group.barrier();
+  const { time, hostMs } = behindBarrier(group, () => {
+    const watches: (() => Promise<number>)[] = [];
     const begin = performance.now();
-    measured.enqueue(() => watches.push(stream.stopwatch()));
-    hostMs = performance.now() - begin;
-    time = watches[0]!();
-  } finally {
-    openGate();
-  }
+    measured.enqueue(() => watches.push(group.stream.stopwatch()));
+    const hostMs = performance.now() - begin;
+    return { time: watches[0]!(), hostMs };
+  });
   const seconds = (await time) / 1000 / measured.numOps;
   await measured.check();
   return { seconds, hostSeconds: hostMs / 1000 / measured.numOps };
