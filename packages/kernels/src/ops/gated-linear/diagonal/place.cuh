@@ -22,8 +22,7 @@ struct ChunkPlace {
     first = static_cast<int64_t>(chunk) * tileTokens;
     length = static_cast<int>(min(static_cast<int64_t>(tileTokens), call.T - first));
     place = (b * call.T + first) * (call.H * call.K) + h * call.K;
-    sharedPlace =
-        (b * call.T + first) * (call.G * call.K) + static_cast<int>(h) / (call.H / call.G) * call.K;
+    sharedPlace = (b * call.T + first) * (call.G * call.K) + static_cast<int>(h) / (call.H / call.G) * call.K;
   }
   /// Bit i: a document starts at the chunk's token i. All lanes of a warp call it together.
   __device__ uint64_t starts(const DiagonalCall& call, int lane) const {
