@@ -65,19 +65,23 @@ class GatedLinear:
     def _memory(self, name, call):
         return self._empty(self._bytes(name, call) // 4, torch.float32)
 
-    def forward(self, decay, q, k, v, g, resets=None, h0=None, want_state=True, scale=None, bonus=None, workspace=None):
-        """Returns o, ht (or None) and what is kept for `backward`. `workspace`: of `summarize`, or None; then what decays make of
-        the inputs is not kept."""
+    def _decayed(self, call):
+        """Room for what decays make of the inputs, given to the call, or None."""
+        decayed = self._memory('DecayedBytes', call) if self._bytes('DecayedBytes', call) > 0 else None
+        call.decayed = address(decayed)
+        return decayed
+
+    def forward(self, decay, q, k, v, g, resets=None, h0=None, want_state=True, scale=None, bonus=None, summarized=None):
+        """Returns o, ht (or None) and what is kept for `backward`. `summarized`: of `summarize`, or None."""
         call = self._call(decay, q, k, v, g, resets, scale, bonus)
         o = self._empty(v.shape, v.dtype)
         ht = self._state(call) if want_state else None
         states = self._memory('StatesBytes', call)
-        decayed = None
-        if workspace is None and self._bytes('DecayedBytes', call) > 0:
-            decayed = self._memory('DecayedBytes', call)
-            call.decayed = address(decayed)
-        memory = self._memory('WorkspaceBytes', call) if workspace is None else workspace
-        self._run('Forward', call, Forward(*map(address, (h0, o, ht, states, memory)), workspace is not None))
+        memory, decayed = summarized or (None, self._decayed(call))
+        call.decayed = address(decayed)
+        if summarized is None:
+            memory = self._memory('WorkspaceBytes', call)
+        self._run('Forward', call, Forward(*map(address, (h0, o, ht, states, memory)), summarized is not None))
         return o, ht, (states, decayed)
 
     def backward(self, decay, q, k, v, g, kept, dO, resets=None, h0=None, dht=None, scale=None, bonus=None,
@@ -95,9 +99,11 @@ class GatedLinear:
                                              *map(address, (*gradients, dbonus, dh0, memory)), workspace is not None))
         return gradients + [dh0] + ([] if bonus is None else [dbonus])
 
-    def summarize(self, decay, q, k, v, g, resets=None, bonus=None):
-        """Returns E, M (None where it is 1), the reset bits and the workspace for `forward`."""
+    def summarize(self, decay, q, k, v, g, resets=None, bonus=None, keep=True):
+        """Returns E, M (None where it is 1), the reset bits, and the workspace for `forward` with, to `keep` it for `backward`, what
+        decays make of the inputs."""
         call = self._call(decay, q, k, v, g, resets, bonus=bonus)
+        decayed = self._decayed(call) if keep else None
         state = self._state(call)
         channels = dict(diagonal=call.K, values=call.V)
         shape = None if decay == 'identity' else (call.B, call.H, *([channels[decay]] if decay in channels else []))
@@ -105,11 +111,12 @@ class GatedLinear:
         reset = self._empty((call.B,), torch.float32)
         memory = self._memory('WorkspaceBytes', call)
         self._run('Summarize', call, Summary(*map(address, (state, factor, reset, memory))))
-        return state, factor, reset, memory
+        return state, factor, reset, (memory, decayed)
 
-    def summarize_backward(self, decay, q, k, v, g, dO, resets=None, bonus=None):
+    def summarize_backward(self, decay, q, k, v, g, kept, dO, resets=None, bonus=None):
         """Returns G and the workspace for `backward`."""
         call = self._call(decay, q, k, v, g, resets, bonus=bonus)
+        call.decayed = address(kept[1])
         adjoint = self._state(call)
         memory = self._memory('BackwardWorkspaceBytes', call)
         self._run('SummarizeBackward', call, SummaryBackward(*map(address, (dO, adjoint, memory))))

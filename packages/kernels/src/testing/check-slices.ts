@@ -131,7 +131,7 @@ function sliceInputs<I extends RecurrenceInputs>(
   return Object.fromEntries(entries) as I;
 }
 
-/** The same in slices. */
+/** The same in slices, which keep what a backward pass wants. */
 export async function runSliced<I extends RecurrenceInputs>(
   ground: Ground,
   check: RecurrenceCheck<I>,
@@ -148,7 +148,8 @@ export async function runSliced<I extends RecurrenceInputs>(
     const resets = check.resets
       ? fromArray(device, sliceTokens(check.resets, { B, T }, begin, length), [B, length], 'i32')
       : null;
-    const { slice, outgoing } = forwardSlice(device, check.op, inputs, resets, state);
+    const { result } = device.record(() => forwardSlice(device, check.op, inputs, resets, state));
+    const { slice, outgoing } = result;
     slices.push({ begin, length, inputs, resets, ...slice });
     state = outgoing;
     begin += length;

@@ -8,10 +8,10 @@
 // enqueue on the stream and allocate nothing. They return 0, or a cudaError_t. All memory is the device's,
 // row-major, aligned to 16 bytes; states are f32, transposed, [B, H, V, K].
 //
-// A slice alone: Forward, then Backward; with `decayed` they share what a diagonal decay makes of the inputs
-// and the states before every chunk. Between other slices of the sequence: Summarize and SummarizeBackward
-// say what the slice does to a state and to an adjoint; what they leave in their workspace spares Forward and
-// Backward that work (`prepared`).
+// A slice alone: Forward, then Backward. Between other slices of the sequence: Summarize and
+// SummarizeBackward say what the slice does to a state and to an adjoint; what they leave in their workspace
+// spares Forward and Backward that work (`prepared`). With `decayed`, the same for all calls of a slice, both
+// passes share what a diagonal decay makes of the inputs and the states before every chunk.
 
 #ifdef __cplusplus
 extern "C" {

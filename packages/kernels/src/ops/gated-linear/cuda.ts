@@ -29,6 +29,7 @@ const memory = {
 
 /** What the summary of a slice leaves. */
 interface Prepared extends Kept {
+  readonly decayed: Tensor | null;
   readonly workspace: Tensor;
   readonly state: Tensor;
   readonly factor: Tensor | null;
@@ -36,10 +37,10 @@ interface Prepared extends Kept {
 }
 
 /**
- * The recurrence on a GPU: inputs in bf16 or f32, gates and states in f32. A slice alone is one sweep, and keeps what a
- * diagonal decay makes of its inputs for the backward pass (5 to 7 tensors like k are read and written to make it again)
- * and the states before its chunks (another sweep); between others its summary comes first, whose workspace the sweep goes
- * on from.
+ * The recurrence on a GPU: inputs in bf16 or f32, gates and states in f32. A slice alone is one sweep; between others its
+ * summary comes first, whose workspace the sweep goes on from. Either keeps what a diagonal decay makes of its inputs for the
+ * backward pass (5 to 7 tensors like k are read and written to make it again) and the states before its chunks (another
+ * sweep).
  */
 export function cudaParts(kind: Kind): RecurrenceParts<GatedLinearInputs> {
   const { decay, code, decayOn, scaleOf, areJoined = false, stateShape } = kind;
@@ -67,8 +68,15 @@ export function cudaParts(kind: Kind): RecurrenceParts<GatedLinearInputs> {
   };
   const bytesFor = (call: ForwardCall, slice: GatedLinearCudaArguments, which: keyof typeof memory): Tensor =>
     call.empty([call.native.gatedLinearCudaBytes(...slice, memory[which]) / 4]);
-  const roomForDecayed = (call: ForwardCall, slice: GatedLinearCudaArguments): Tensor | null => {
-    const bytes = call.native.gatedLinearCudaBytes(...slice, memory.decayed);
+  // Cheap: 168 MB a layer at 32K tokens, 4 heads of 256, 512, and 537 MB of states before every chunk, which a third more of
+  // this op's backward pass makes again.
+  const roomForDecayed = (
+    call: ForwardCall,
+    inputs: GatedLinearInputs,
+    resets: Tensor | null,
+  ): Tensor | null => {
+    if (!call.keepsCheap) return null;
+    const bytes = call.native.gatedLinearCudaBytes(...common(call, inputs, resets), memory.decayed);
     return bytes > 0 ? call.empty([bytes / 4]) : null;
   };
 
@@ -76,14 +84,10 @@ export function cudaParts(kind: Kind): RecurrenceParts<GatedLinearInputs> {
     call: ForwardCall,
     inputs: GatedLinearInputs,
     resets: Tensor | null,
-    workspace: Tensor | null,
+    { decayed, workspace }: { readonly decayed: Tensor | null; readonly workspace: Tensor | null },
     h0: Tensor | null,
     finalState: Tensor | null,
   ) => {
-    // Cheap: 168 MB a layer at 32K tokens, 4 heads of 256, 512, and 537 MB of states before every chunk, which a third more
-    // of this op's backward pass makes again.
-    const isKept = workspace === null && call.keepsCheap;
-    const decayed = isKept ? roomForDecayed(call, common(call, inputs, resets)) : null;
     const slice = common(call, inputs, resets, decayed);
     const states = bytesFor(call, slice, 'states');
     const output = call.empty(outputShape(inputs), inputs.v.dtype);
@@ -96,11 +100,13 @@ export function cudaParts(kind: Kind): RecurrenceParts<GatedLinearInputs> {
   return {
     forward(call, inputs, resets, h0) {
       const finalState = call.empty(stateShape(inputs));
-      return { ...sweep(call, inputs, resets, null, h0, finalState), finalState };
+      const own = { decayed: roomForDecayed(call, inputs, resets), workspace: null };
+      return { ...sweep(call, inputs, resets, own, h0, finalState), finalState };
     },
 
     prepare(call, inputs, resets): Prepared {
-      const slice = common(call, inputs, resets);
+      const decayed = roomForDecayed(call, inputs, resets);
+      const slice = common(call, inputs, resets, decayed);
       const [B, H, R, N] = stateShape(inputs) as [number, number, number, number];
       const workspace = bytesFor(call, slice, 'forward');
       const state = call.empty([B, H, R, N]);
@@ -109,7 +115,7 @@ export function cudaParts(kind: Kind): RecurrenceParts<GatedLinearInputs> {
       const results = [state.id, factor?.id ?? null, reset?.id ?? null] as const;
       call.native.gatedLinearCudaSummarize(...slice, workspace.id, ...results);
       count(call, inputs, 1, 0);
-      return { workspace, state, factor, reset };
+      return { decayed, workspace, state, factor, reset };
     },
 
     summarize(_call, _inputs, _resets, prepared) {
@@ -118,7 +124,7 @@ export function cudaParts(kind: Kind): RecurrenceParts<GatedLinearInputs> {
     },
 
     finish(call, inputs, resets, prepared, incoming) {
-      return sweep(call, inputs, resets, (prepared as Prepared).workspace, incoming, null);
+      return sweep(call, inputs, resets, prepared as Prepared, incoming, null);
     },
 
     summarizeBackward(call, inputs, resets, record, summary, outputGradient) {

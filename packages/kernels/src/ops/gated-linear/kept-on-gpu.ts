@@ -18,16 +18,16 @@ interface Kind {
 }
 
 export function keptOnGpu(kind: Kind): KeptOnGpu<GatedLinearInputs> {
-  return (call, inputs, resets, isAlone) => {
+  return (call, inputs, resets) => {
     const kept: Record<string, number> = { states: statesBytes(kind, inputs, resets) };
     const isDecayed = kind.decay === 'diagonal' && kind.decayOn === 'key' && isChunkwise(kind, inputs);
-    if (isDecayed && isAlone && call.keepsCheap) kept.decayed = decayedBytes(inputs);
+    if (isDecayed && call.keepsCheap) kept.decayed = decayedBytes(inputs);
     return kept;
   };
 }
 
 /**
- * Of a diagonal decay of keys, of a slice alone, in bf16: `longscanGatedLinearDecayedBytes`. Queries and keys as decayed, each
+ * Of a diagonal decay of keys, in bf16: `longscanGatedLinearDecayedBytes`. Queries and keys as decayed, each
  * chunk's decay, scores in two terms, the state before each chunk.
  */
 function decayedBytes({ q, v }: GatedLinearInputs): number {

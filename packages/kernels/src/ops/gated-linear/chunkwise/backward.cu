@@ -26,11 +26,11 @@ cudaError_t sumAdjoints(const Call& call, const Plan& plan, const BackwardWorksp
 cudaError_t prepareBackward(const Call& call, const Plan& plan, const BackwardWorkspace& work, const void* dO,
                             Summarize how, cudaStream_t stream) {
   const SweepRows rest = restOf(call, plan, work.decayed, how);
-  // The forward pass has left what segments need; slices want what rounding takes off it too.
   if (plan.diagonal && (call.decayed == nullptr || rest.data != nullptr)) {
     DiagonalCall diagonal = diagonalOf(call, work.decayed);
     diagonal.queryRest = const_cast<Bf16*>(rest.data);
-    LONGSCAN_TRY(launchDiagonalPrepare(diagonal, stream));
+    // The forward pass has left what segments need; slices want what rounding takes off it too.
+    LONGSCAN_TRY(call.decayed ? launchQueryRest(diagonal, stream) : launchDiagonalPrepare(diagonal, stream));
   }
   if (how != Summarize::forSlices) return cudaSuccess;
   if (plan.traces) return sumAdjoints(call, plan, work, dO, stream);

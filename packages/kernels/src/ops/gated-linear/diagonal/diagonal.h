@@ -27,6 +27,9 @@ struct DiagonalCall : SliceSizes {
 
 cudaError_t launchDiagonalPrepare(const DiagonalCall& call, cudaStream_t stream);
 
+/// `queryRest` alone, the same bits, where the rest is there from before.
+cudaError_t launchQueryRest(const DiagonalCall& call, cudaStream_t stream);
+
 /// What is left after the sweeps, each chunk for itself: dq and dk are what the states on both sides of the
 /// chunk give, plus what its tokens give each other; dg follows from both.
 struct DiagonalGradientCall {

@@ -1,4 +1,6 @@
 #include "cuda/warpgroup_narrow.cuh"
+#include "place.cuh"
+#include "round.cuh"
 #include "scores.cuh"
 
 namespace longscan {
@@ -66,22 +68,6 @@ struct Panel {
   int channel;
 };
 
-/// Rounds eight numbers to bf16; `rest`: what that takes off them.
-__device__ void roundEight(const float (&x)[8], uint4& rounded, uint4& rest) {
-  uint32_t high[4], low[4];
-#pragma unroll
-  for (int n = 0; n < 4; n++) {
-    high[n] = pack(x[2 * n], x[2 * n + 1]);
-    low[n] = pack(x[2 * n] - lowHalf(high[n]), x[2 * n + 1] - highHalf(high[n]));
-  }
-  rounded = make_uint4(high[0], high[1], high[2], high[3]);
-  rest = make_uint4(low[0], low[1], low[2], low[3]);
-}
-
-__device__ void storeEight(__nv_bfloat16* to, uint4 x) {
-  storeGlobal(to, x.x, x.y, x.z, x.w);
-}
-
 /// Stores queries decayed since, and keys decayed up to the end of their piece; leaves in the panel, in two
 /// terms, queries decayed since and keys scaled up from the start of their document in the chunk. In `masks`
 /// one bit for each token that decays by more than 2^-96 since then.
@@ -103,7 +89,7 @@ __device__ void decayPanel(const DiagonalCall& call, const Panel& in, uint64_t s
     for (int n = 0; n < 8; n++) {
       const float ofQuery = n % 2 == 0 ? lowHalf(queries[n / 2]) : highHalf(queries[n / 2]);
       const float ofKey = n % 2 == 0 ? lowHalf(keys[n / 2]) : highHalf(keys[n / 2]);
-      q[n] = ofQuery * (call.scale * exp2Decay(here[n]));
+      q[n] = decayQuery(ofQuery, call.scale, here[n]);
       up[n] = ofKey * exp2Decay(-here[n]);
       down[n] = ofKey * exp2Decay(end[n] - here[n]);
       steep = steep || !(here[n] >= -mostScaledUp);
@@ -156,19 +142,9 @@ __global__ void __launch_bounds__(diagonalThreads, prepareBlocks)
   unsigned* const masks = reinterpret_cast<unsigned*>(shared + Layout::masks);
 
   const int lane = threadIdx.x & 31, part = warpgroupNumber();
-  // Blocks that run at a time have all heads of some chunks: they read whole rows of memory.
-  const auto numChunks = static_cast<unsigned>((call.T + tileTokens - 1) / tileTokens);
-  const unsigned heads = call.H, chunks = blockIdx.x / heads;
-  const unsigned h = blockIdx.x % heads, chunk = chunks % numChunks;
-  const int64_t b = chunks / numChunks;
-  const unsigned ofAllHeads = (static_cast<unsigned>(b) * heads + h) * numChunks + chunk;
-  const int64_t first = static_cast<int64_t>(chunk) * tileTokens;
+  const ChunkPlace at(call, blockIdx.x);
   const int pitch = call.H * call.K, sharedPitch = call.G * call.K;
-  const int64_t place = (b * call.T + first) * pitch + h * call.K;
-  const int64_t sharedPlace =
-      (b * call.T + first) * sharedPitch + static_cast<int>(h) / (call.H / call.G) * call.K;
-  const int length = static_cast<int>(min(static_cast<int64_t>(tileTokens), call.T - first));
-  const TileRows rows{0, 0, length, false};
+  const TileRows rows{0, 0, at.length, false};
 
   const auto panelOf = [&](int number) {
     return Panel{{base},
@@ -180,14 +156,13 @@ __global__ void __launch_bounds__(diagonalThreads, prepareBlocks)
   };
   const auto fill = [&](int number) {
     const Panel to = panelOf(number);
-    fillTile<panel, diagonalThreads>(to.Q, call.q + sharedPlace, sharedPitch, to.channel, call.K, rows);
-    fillTile<panel, diagonalThreads>(to.K, call.k + sharedPlace, sharedPitch, to.channel, call.K, rows);
-    fillGates<diagonalThreads>(to.c, call.g + place, pitch, to.channel, call.K, length);
+    fillTile<panel, diagonalThreads>(to.Q, call.q + at.sharedPlace, sharedPitch, to.channel, call.K, rows);
+    fillTile<panel, diagonalThreads>(to.K, call.k + at.sharedPlace, sharedPitch, to.channel, call.K, rows);
+    fillGates<diagonalThreads>(to.c, call.g + at.place, pitch, to.channel, call.K, at.length);
     commitCopies();
   };
   if (threadIdx.x < 2) masks[threadIdx.x] = 0;
-  const uint64_t starts =
-      documentStarts(call.resets ? call.resets + b * call.T : nullptr, first, length, lane);
+  const uint64_t starts = at.starts(call, lane);
 
   OwnScores scored;
   clear(scored);
@@ -199,11 +174,11 @@ __global__ void __launch_bounds__(diagonalThreads, prepareBlocks)
     __syncthreads();
     sumGates<diagonalThreads>(in.c, starts, totals);
     // The chunk's first piece is what a state passes through; if a document starts at once, nothing does.
-    const int firstEnd = documentEnd(starts, 0, length);
+    const int firstEnd = documentEnd(starts, 0, at.length);
     if (threadIdx.x < panel && in.channel + threadIdx.x < call.K)
-      call.gamma[static_cast<int64_t>(ofAllHeads) * call.K + in.channel + threadIdx.x] =
+      call.gamma[static_cast<int64_t>(at.ofAllHeads) * call.K + in.channel + threadIdx.x] =
           exp2Decay(in.c.at(firstEnd - 1, threadIdx.x));
-    decayPanel(call, in, starts, place, pitch, length, masks);
+    decayPanel(call, in, starts, at.place, pitch, at.length, masks);
     addScores(scored, in, part);
     __syncthreads();
   }
@@ -244,8 +219,8 @@ __global__ void __launch_bounds__(diagonalThreads, prepareBlocks)
     }
     again.replace(scored, steep(), call.scale);
   }
-  __nv_bfloat16* const to = call.scores + static_cast<int64_t>(ofAllHeads) * (64 * 64);
-  const int64_t allScores = call.B * heads * numChunks * (64 * 64);
+  __nv_bfloat16* const to = call.scores + static_cast<int64_t>(at.ofAllHeads) * (64 * 64);
+  const int64_t allScores = int64_t{headChunksOf(call)} * (64 * 64);
   Scores{to, call.scoreTerms == 2 ? to + allScores : nullptr}.store(scored, starts, row0, part, lane);
 }
 
@@ -258,9 +233,7 @@ cudaError_t launchDiagonalPrepare(const DiagonalCall& call, cudaStream_t stream)
     error = cudaFuncSetAttribute(prepareKernel, cudaFuncAttributePreferredSharedMemoryCarveout,
                                  cudaSharedmemCarveoutMaxShared);
   if (error != cudaSuccess) return error;
-  const int64_t chunks = (call.T + tileTokens - 1) / tileTokens;
-  const auto grid = static_cast<unsigned>(chunks * call.B * call.H);
-  prepareKernel<<<grid, diagonalThreads, bytes, stream>>>(call);
+  prepareKernel<<<headChunksOf(call), diagonalThreads, bytes, stream>>>(call);
   return cudaGetLastError();
 }
 
