@@ -21,7 +21,8 @@ const tasks: Readonly<Record<Task['kind'], () => Promise<RunTask>>> = {
 };
 
 /**
- * One rank's part of a job: coordinator, task, exit code. It leaves nothing of this process changed when its task succeeds.
+ * One rank's part of a job: coordinator, task, exit code. Where that is 0, on a CPU, nothing of it is left: another rank's part
+ * can follow in the same process.
  *
  * @param write Appends to this rank's log.
  * @throws LongscanError what `ControlClient.connect` throws
