@@ -14,12 +14,13 @@ import { join } from 'node:path';
 import { LongscanError, type StepRow } from '@longscan/worker/protocol';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type LaunchOptions, launch } from './launch.js';
+import { type LaunchOptions, launch, launchBy } from './launch.js';
 import type { Run } from './run.js';
 import { requireSpace } from './run-folder/run-folder.js';
 import { readStatus } from './run-folder/status.js';
 import { readHistory } from './run-report/run-history.js';
 import { runTask } from './run-task.js';
+import { StandingRanks } from './testing/standing-ranks.js';
 
 /** Real ranks, a model that is as small as they come. */
 
@@ -43,6 +44,13 @@ const job = {
   checkpoint: { every: 3 },
 };
 
+const standing = new StandingRanks();
+
+/** A launch of a test whose subject is the run's folder: what starts its ranks is that of all such tests. */
+function launchStanding(given: typeof job, options: LaunchOptions = {}): Promise<Run> {
+  return launchBy(standing.launcherOf, given, options);
+}
+
 async function losses(run: Run): Promise<(number | null)[]> {
   const rows: StepRow[] = [];
   for await (const row of run.steps()) rows.push(row);
@@ -52,7 +60,7 @@ async function losses(run: Run): Promise<(number | null)[]> {
 /** The error that a launch, or the run it makes, ends with. */
 async function failure(options: LaunchOptions, changed: object = job): Promise<LongscanError> {
   try {
-    const run = await launch(changed as typeof job, options);
+    const run = await launchStanding(changed as typeof job, options);
     await run.done;
   } catch (error) {
     assert.instance(error, LongscanError);
@@ -93,12 +101,15 @@ test('six steps are three steps, a resumption and three steps, bit for bit', asy
 });
 
 test('auto resumes the newest unfinished run of the job, also on other ranks; else it starts afresh and says so', async () => {
-  const unfinished = await launch(job, { overrides: { 'job.seed': 7, 'job.steps': 3 } });
+  const unfinished = await launchStanding(job, { overrides: { 'job.seed': 7, 'job.steps': 3 } });
   await unfinished.done;
-  const resumed = await launch(job, { overrides: { 'job.seed': 7, 'parallel.sp': 1 }, resume: 'auto' });
+  const resumed = await launchStanding(job, {
+    overrides: { 'job.seed': 7, 'parallel.sp': 1 },
+    resume: 'auto',
+  });
   assert.is(resumed.dir, unfinished.dir);
   assert.is((await losses(resumed)).length, 3);
-  const fresh = await launch(job, { overrides: { 'job.seed': 7 }, resume: 'auto' });
+  const fresh = await launchStanding(job, { overrides: { 'job.seed': 7 }, resume: 'auto' });
   assert.is.not(fresh.dir, unfinished.dir);
   const incidents: string[] = [];
   for await (const event of fresh.events()) if (event.event === 'incident') incidents.push(event.code);
@@ -106,7 +117,7 @@ test('auto resumes the newest unfinished run of the job, also on other ranks; el
 });
 
 test("--run-dir beside a run or a checkpoint to resume ~> refused unless it is that run's folder", async () => {
-  const run = await launch(job, { overrides: { 'job.steps': 3 } });
+  const run = await launchStanding(job, { overrides: { 'job.steps': 3 } });
   const { checkpoint } = await run.done;
   for (const resume of [run.dir, checkpoint!, 'latest']) {
     for (const runDir of ['elsewhere', folder]) {
@@ -120,7 +131,7 @@ test("--run-dir beside a run or a checkpoint to resume ~> refused unless it is t
   }
   assert.is(existsSync('elsewhere'), false);
   assert.is((await readStatus(run.dir)).attempt, 1);
-  const resumed = await launch(job, { resume: checkpoint!, runDir: 'runs/latest' });
+  const resumed = await launchStanding(job, { resume: checkpoint!, runDir: 'runs/latest' });
   assert.is((await resumed.done).step, 6);
 });
 
@@ -129,9 +140,9 @@ test('runs/latest in a path to resume ~> the run it points to, and it still poin
     { resume: 'runs/latest/checkpoints/step-000003' },
     { resume: 'auto', runDir: 'runs/latest' },
   ]) {
-    const run = await launch(job, { overrides: { 'job.steps': 3 } });
+    const run = await launchStanding(job, { overrides: { 'job.steps': 3 } });
     await run.done;
-    const resumed = await launch(job, options);
+    const resumed = await launchStanding(job, options);
     assert.is((await resumed.done).step, 6);
     assert.is(resumed.dir, run.dir);
     assert.is(realpathSync('runs/latest'), run.dir);
@@ -139,15 +150,15 @@ test('runs/latest in a path to resume ~> the run it points to, and it still poin
 });
 
 test('a job that has reached its last step is left alone', async () => {
-  const run = await launch(job);
+  const run = await launchStanding(job);
   const result = await run.done;
-  const again = await launch(job, { resume: run.dir });
+  const again = await launchStanding(job, { resume: run.dir });
   assert.equal(await again.done, result);
   assert.equal(await losses(again), []);
 });
 
 test('a resumption that differs is refused with every difference', async () => {
-  const run = await launch(job, { overrides: { 'job.steps': 3 } });
+  const run = await launchStanding(job, { overrides: { 'job.steps': 3 } });
   await run.done;
   const overrides = { 'optimizer.lr': 0.5, 'data.batchSize': 2, 'checkpoint.keep': 2 };
   const error = await failure({ resume: run.dir, overrides });
@@ -159,7 +170,7 @@ test('a resumption that differs is refused with every difference', async () => {
 test('nothing to resume from', async () => {
   const missing = await failure({ resume: 'nowhere' });
   assert.equal([missing.code, missing.exitCode], ['E-CKPT-NONE', 4]);
-  const run = await launch(job, { overrides: { 'job.steps': 1 } });
+  const run = await launchStanding(job, { overrides: { 'job.steps': 1 } });
   await run.done;
   rmSync(join(run.dir, 'checkpoints'), { recursive: true });
   const empty = await failure({ resume: run.dir });
@@ -168,7 +179,7 @@ test('nothing to resume from', async () => {
 });
 
 test('a run that was ended before its first checkpoint ~> begins anew in its folder, and says so', async () => {
-  const whole = await launch(job);
+  const whole = await launchStanding(job);
   const never = { 'checkpoint.every': 0, 'job.steps': 1e6 };
   for (const resumeOf of [
     (runDir: string) => ({ resume: 'auto', runDir }),
@@ -177,7 +188,7 @@ test('a run that was ended before its first checkpoint ~> begins anew in its fol
     const killed = await launch(job, { overrides: never });
     for await (const { step } of killed.steps()) if (step === 2) break;
     await killed.kill();
-    const again = await launch(job, resumeOf(killed.dir));
+    const again = await launchStanding(job, resumeOf(killed.dir));
     assert.is(again.dir, killed.dir);
     assert.equal(await losses(again), await losses(whole));
     const incidents: string[] = [];
@@ -192,7 +203,7 @@ test('a run that was ended before its first checkpoint ~> begins anew in its fol
 });
 
 test('a run that was ended in its first save ~> begins anew too, and names what is left of that', async () => {
-  const run = await launch(job, { overrides: { 'job.steps': 3 } });
+  const run = await launchStanding(job, { overrides: { 'job.steps': 3 } });
   await run.done;
   const events = readFileSync(join(run.dir, 'events.jsonl'), 'utf8').split('\n');
   writeFileSync(
@@ -200,7 +211,7 @@ test('a run that was ended in its first save ~> begins anew too, and names what 
     events.filter((row) => !row.includes('step-000003')).join('\n'),
   );
   rmSync(join(run.dir, 'checkpoints/step-000003/COMMITTED'));
-  const again = await launch(job, { resume: run.dir });
+  const again = await launchStanding(job, { resume: run.dir });
   assert.is((await again.done).step, 6);
   const codes: string[] = [];
   for await (const event of again.events()) if (event.event === 'incident') codes.push(event.code);
@@ -216,7 +227,7 @@ test('a run without a checkpoint and another job ~> refused with the difference'
 });
 
 test('a folder that holds a run is not written over, one that cannot be written is said so', async () => {
-  const run = await launch(job, { overrides: { 'job.steps': 1 }, runDir: 'mine' });
+  const run = await launchStanding(job, { overrides: { 'job.steps': 1 }, runDir: 'mine' });
   assert.is(run.dir, join(folder, 'mine'));
   assert.is((await failure({ runDir: 'mine' })).code, 'E-LOCK');
   await run.done;
@@ -249,7 +260,7 @@ test('a run under way is not resumed, whether or not it has a checkpoint yet', a
 });
 
 test('a folder of checkpoints alone is not taken for a new one, nor is a way out named that is none', async () => {
-  const run = await launch(job, { overrides: { 'job.steps': 1 } });
+  const run = await launchStanding(job, { overrides: { 'job.steps': 1 } });
   await run.done;
   const saved = join('archive', 'checkpoints', 'step-000001');
   cpSync(join(run.dir, 'checkpoints', 'step-000001'), saved, { recursive: true });

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { besideSurroundings, checkSurroundings } from './check-surroundings.js';
 import { isProbed } from './fabric/load-fabric.js';
-import { loadLauncher } from './launcher.js';
+import { type Launcher, loadLauncher } from './launcher.js';
 import { checkpointBytes } from './plan/checkpoint-bytes.js';
 import { keepProbe, keptProbe } from './probe/kept-probe.js';
 import { type PlanOnLinks, planOnLinks } from './probe/plan-on-links.js';
@@ -68,7 +68,16 @@ export interface LaunchOptions {
  * @throws LongscanError (JobErrors for several at once): E-CFG-* and others of the job, E-RESUME-DRIFT, E-CKPT-*,
  * E-CLI-USAGE, E-LOCK, E-DISK, E-ADDON; of a probe that failed those of its ranks. Nothing is running by then.
  */
-export async function launch(job: string | JobInput, options: LaunchOptions = {}): Promise<Run> {
+export function launch(job: string | JobInput, options: LaunchOptions = {}): Promise<Run> {
+  return launchBy(loadLauncher, job, options);
+}
+
+/** `launch` with launchers that need not be units of the folder. */
+export async function launchBy(
+  launcherOf: typeof loadLauncher,
+  job: string | JobInput,
+  options: LaunchOptions,
+): Promise<Run> {
   const loaded = await loadJob(job, { overrides: allOverrides(options) });
   const bundles = await bundleLayers(loaded.jobSpec.model.layers);
   const { jobSpec } = loaded;
@@ -87,7 +96,8 @@ export async function launch(job: string | JobInput, options: LaunchOptions = {}
     planned = await plan(signal);
   } else planned = await besideSurroundings(name, signal, plan);
   if (signal?.aborted) throw stoppedError(name);
-  const run = new JobRun(await prepare(loaded, planned, bundles, beginning, options));
+  const launcher = await launcherOf(jobSpec.launch.launcher);
+  const run = new JobRun(await prepare(loaded, planned, bundles, beginning, launcher, options));
   obey(run, options.signal);
   return run;
 }
@@ -125,9 +135,9 @@ async function prepare(
   { plan, probed }: PlanOnLinks,
   bundles: readonly BundledLayer[],
   { target, texts, incident }: Beginning,
+  launcher: Launcher,
   options: LaunchOptions,
 ): Promise<PreparedRun> {
-  const launcher = await loadLauncher(jobSpec.launch.launcher);
   const runDir = target?.runDir ?? newRunFolder(jobSpec.job.name, options.runDir);
   const record = ownRecord(randomUUID());
   const died = onDisk(runDir, () => acquireRunFolder(runDir, record));

@@ -153,6 +153,14 @@ test('a rank that fails says why, with its own exit code', () =>
     assert.is(error.hint, 'lower optimizer.lr');
   }));
 
+test('a report that is not as it should be ~> the run ends as by an error of that rank', () =>
+  withRunDir(async (runDir) => {
+    const fault = { kind: 'malformed', rank: 1, step: 3 } as const;
+    const error = await failure({ runDir, numRanks: 2, steps: 1e6, fault });
+    assert.match(error.message, /^error\[E-WIRE-ENCODE\] rank 1, report 'step': tokens: .*Fix: report this/);
+    assert.is(error.exitCode, 1);
+  }));
+
 test('a rank that ends without finishing its task is a dead one', () =>
   withRunDir(async (runDir) => {
     const fault = { kind: 'exit', rank: 1, step: 2, exitCode: 0 } as const;

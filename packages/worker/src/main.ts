@@ -1,73 +1,14 @@
-import { hostname } from 'node:os';
 import { LongscanError } from '@longscan/kernels/errors';
-import { ControlClient } from './control/control-client.js';
-import { describeFailure } from './control/describe-failure.js';
 import { readRankEnv } from './control/rank-env.js';
-import type { Task } from './protocol/assignment.js';
-import type { RankContext } from './rank-context.js';
+import { runRank } from './run-rank.js';
 
-/** Entry of a rank process: environment, coordinator, task, exit code. */
+/** Entry of a rank process: environment, a rank's part of a job, exit code. */
 
-type RunTask = (context: RankContext) => Promise<void>;
-
-/** A task's code is loaded when it is asked for, so that one task's needs are no other's. */
-const tasks: Readonly<Record<Task['kind'], () => Promise<RunTask>>> = {
-  train: async () => (await import('./training/trainer.js')).runTraining,
-  generate: async () => (await import('./generation/generate.js')).runGenerate,
-  'bench-kernels': async () => (await import('./bench/kernels.js')).runBenchKernels,
-  'bench-step': async () => (await import('./bench/step.js')).runBenchStep,
-  'bench-collectives': async () => (await import('./bench/collectives.js')).runBenchCollectives,
-  'bench-recurrences': async () => (await import('./bench/recurrences.js')).runBenchRecurrences,
-  'probe-links': async () => (await import('./bench/probe-links.js')).runProbeLinks,
-  'layers-check': async () => (await import('./layers-check.js')).runLayersCheck,
-};
-
-async function main(): Promise<number> {
-  const env = readRankEnv(process.env);
-  const { control, assignment } = await ControlClient.connect(env);
-  const context: RankContext = {
-    assignment,
-    env,
-    control,
-    runDir: assignment.runDir,
-    log: (line) => process.stderr.write(`${new Date().toISOString()} ${line}\n`),
-    progress: control.progress,
-  };
-  let aborted: string | null = null;
-  control.onAbort((reason) => {
-    aborted = reason;
-  });
-  context.log(
-    `rank ${env.rank} of ${env.worldSize} on ${hostname()}, process ${process.pid}: ${assignment.task.kind}`,
-  );
-  try {
-    const runTask = await tasks[assignment.task.kind]();
-    await runTask(context);
-    return 0;
-  } catch (error) {
-    context.log(described(error));
-    if (aborted !== null) {
-      context.log(`ended: ${aborted}`);
-      return 8;
-    }
-    const failed = describeFailure(error);
-    control.report(failed);
-    return failed.exitCode;
-  } finally {
-    await control.close();
-  }
-}
-
-/** An error of ours says itself what is wrong; of a bug, the place in the code does. */
-function described(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const isOurs = error instanceof LongscanError && error.code !== 'E-BUG';
-  return isOurs ? error.message : (error.stack ?? error.message);
-}
-
-process.exitCode = await main().catch((error: unknown) => {
+try {
+  process.exitCode = await runRank(readRankEnv(process.env), (text) => process.stderr.write(text));
+} catch (error) {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
-  return error instanceof LongscanError ? error.exitCode : 1;
-});
+  process.exitCode = error instanceof LongscanError ? error.exitCode : 1;
+}
 // Whatever a task left open (a listening socket, a timer) must not keep a finished rank alive.
 process.exit();

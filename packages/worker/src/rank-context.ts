@@ -7,7 +7,7 @@ import type { Plan } from './protocol/plan.js';
 /** How a rank talks to the coordinator. Calls return at once; a thread of its own does the sending. */
 export interface RankControl {
   /**
-   * Tells where this rank listens and waits until all ranks have done so. Called once per process.
+   * Tells where this rank listens and waits until all ranks have done so. Called once per task.
    *
    * @throws LongscanError E-RANK-ABORT when the job ends before that.
    */

@@ -2,9 +2,10 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { StandingRanks } from '../testing/standing-ranks.js';
 import { bytesOf, Workshop } from './small-job.js';
 
-const workshop = new Workshop();
+const workshop = new Workshop(new StandingRanks());
 test.after(() => workshop.remove());
 
 /** Documents of 1 to 1500 bytes. */

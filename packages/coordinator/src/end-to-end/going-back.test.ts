@@ -9,13 +9,15 @@ import type { Run } from '../run.js';
 import type { JournalEvent } from '../run-folder/events.js';
 import { readStatus } from '../run-folder/status.js';
 import { readHistory } from '../run-report/run-history.js';
+import { StandingRanks } from '../testing/standing-ranks.js';
 import { checkpointAt, failureOf, Workshop } from './small-job.js';
 
 // A run that is taken up again at a checkpoint which is not its newest.
 
 const test = suite<{ workshop: Workshop }>('going back');
+const ranks = new StandingRanks();
 test.before.each((context) => {
-  context.workshop = new Workshop();
+  context.workshop = new Workshop(ranks);
 });
 test.after.each(({ workshop }) => workshop.remove());
 

@@ -3,12 +3,13 @@ import { join } from 'node:path';
 import { readTraceFile } from '@longscan/worker/testing/trace';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { StandingRanks } from '../testing/standing-ranks.js';
 import { listUnits } from '../units.js';
 import { bytesOf, Workshop } from './small-job.js';
 
 // Gradients summed over ranks, each in a process of its own, beside the backward pass.
 
-const workshop = new Workshop();
+const workshop = new Workshop(new StandingRanks());
 test.after(() => workshop.remove());
 
 const job = { 'data.batchSize': 2, 'job.steps': 6 };

@@ -4,12 +4,14 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { launch } from '../launch.js';
+import { launchBy } from '../launch.js';
+import { StandingRanks } from '../testing/standing-ranks.js';
 import { listUnits } from '../units.js';
 import { stepRows } from './small-job.js';
 
 const job = fileURLToPath(new URL('../../../../examples/hybrid/job.toml', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'longscan-hybrid-'));
+const ranks = new StandingRanks();
 test.after(() => rmSync(folder, { recursive: true, force: true }));
 
 /** The example, small enough to run under every pair of strategies. */
@@ -26,7 +28,7 @@ const reduced = {
 };
 
 async function train(name: string, overrides: Readonly<Record<string, unknown>>) {
-  const run = await launch(job, {
+  const run = await launchBy(ranks.launcherOf, job, {
     runDir: join(folder, name),
     overrides: { ...reduced, ...overrides },
     // In case a rank waits for another one for good.

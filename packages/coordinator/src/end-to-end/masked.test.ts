@@ -1,9 +1,10 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { runTask } from '../run-task.js';
+import { StandingRanks } from '../testing/standing-ranks.js';
 import { Workshop } from './small-job.js';
 
-const workshop = new Workshop();
+const workshop = new Workshop(new StandingRanks());
 test.after(() => workshop.remove());
 
 const job = {

@@ -2,11 +2,12 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { StandingRanks } from '../testing/standing-ranks.js';
 import { bytesOf, Workshop } from './small-job.js';
 
 // Moments in bf16, from the job file to the checkpoint.
 
-const workshop = new Workshop();
+const workshop = new Workshop(new StandingRanks());
 test.after(() => workshop.remove());
 
 // v decays by a thousandth a step; the gradient's norm, which ranks add in orders of their own, scales nothing.

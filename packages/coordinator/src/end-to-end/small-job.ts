@@ -3,16 +3,21 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { checkpointName } from '@longscan/worker/checkpoint';
 import { LongscanError, type MetricsRow, type StepRow } from '@longscan/worker/protocol';
-import { type LaunchOptions, launch } from '../launch.js';
+import { type LaunchOptions, launchBy } from '../launch.js';
+import { loadLauncher } from '../launcher.js';
 import type { Run, RunResult } from '../run.js';
 import { rankPids } from '../testing/processes.js';
+import type { StandingRanks } from '../testing/standing-ranks.js';
 
 /** A folder of its own for a test's text, job and runs. */
 export class Workshop {
   readonly dir = mkdtempSync(join(tmpdir(), 'longscan-end-to-end-'));
   readonly job = join(this.dir, 'job.toml');
+  readonly #standing: StandingRanks | null;
 
-  constructor() {
+  /** @param standing Ranks of its runs; left out: each run starts its own. */
+  constructor(standing: StandingRanks | null = null) {
+    this.#standing = standing;
     writeFileSync(join(this.dir, 'text.txt'), syntheticText(24_000));
     writeFileSync(this.job, jobText);
   }
@@ -23,7 +28,8 @@ export class Workshop {
     overrides: Readonly<Record<string, unknown>>,
     options: LaunchOptions = {},
   ): Promise<Run> {
-    return launch(this.job, { runDir: join(this.dir, name), overrides, ...options });
+    const launcherOf = this.#standing?.launcherOf ?? loadLauncher;
+    return launchBy(launcherOf, this.job, { runDir: join(this.dir, name), overrides, ...options });
   }
 
   /** Launches and waits for the end. */

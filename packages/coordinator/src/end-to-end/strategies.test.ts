@@ -1,9 +1,10 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { StandingRanks } from '../testing/standing-ranks.js';
 import { listUnits } from '../units.js';
 import { Workshop } from './small-job.js';
 
-const workshop = new Workshop();
+const workshop = new Workshop(new StandingRanks());
 test.after(() => workshop.remove());
 
 /** Bytes of one state of each layer, f32, one sequence: 2 heads of gla 8 x 16, lightning 16 x 16, linear 16 x 17. */

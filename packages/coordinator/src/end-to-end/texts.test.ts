@@ -8,16 +8,22 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Run } from '../run.js';
 import { sameTexts } from '../run-folder/same-texts.js';
+import { StandingRanks } from '../testing/standing-ranks.js';
 import { checkpointAt, failureOf, Workshop } from './small-job.js';
 
 // Texts that change while a run is launched, or between a run and the next launch of it.
 
-const test = suite<{ workshop: Workshop; text: string }>('texts');
-test.before.each((context) => {
-  context.workshop = new Workshop();
-  context.text = join(context.workshop.dir, 'text.txt');
-});
-test.after.each(({ workshop }) => workshop.remove());
+const [whileStarting, test] = [suiteOf('while ranks start', null), suiteOf('texts', new StandingRanks())];
+
+function suiteOf(name: string, standing: StandingRanks | null) {
+  const found = suite<{ workshop: Workshop; text: string }>(name);
+  found.before.each((context) => {
+    context.workshop = new Workshop(standing);
+    context.text = join(context.workshop.dir, 'text.txt');
+  });
+  found.after.each(({ workshop }) => workshop.remove());
+  return found;
+}
 
 const six = { 'parallel.sp': 2, 'job.steps': 6, 'checkpoint.every': 3, 'optimizer.schedule': 'constant' };
 const lossesOf = ({ steps }: { steps: { loss: number | null }[] }) => steps.map(({ loss }) => loss);
@@ -28,19 +34,22 @@ async function incidentsOf(run: Run): Promise<{ code: string; message: string }[
   return incidents;
 }
 
-test('grown while ranks start ~> all train on what the coordinator saw', async ({ workshop, text }) => {
-  const straight = await workshop.train('straight', six);
-  const started = await workshop.launch('grown', six);
-  // Before any rank has opened it: they are processes that are only being started.
-  appendFileSync(text, 'and another whale. '.repeat(200));
-  await started.done;
-  const resumed = await workshop.train('grown', { ...six, 'job.steps': 8 }, { resume: 'auto' });
-  assert.equal(lossesOf(resumed).slice(0, 6), lossesOf(straight));
-  const [incident] = await incidentsOf(resumed.run);
-  assert.match(incident!.message, `${text} has grown from 24002 bytes to 27802 since the run began`);
-});
+whileStarting(
+  'grown while ranks start ~> all train on what the coordinator saw',
+  async ({ workshop, text }) => {
+    const straight = await workshop.train('straight', six);
+    const started = await workshop.launch('grown', six);
+    // Before any rank has opened it: they are processes that are only being started.
+    appendFileSync(text, 'and another whale. '.repeat(200));
+    await started.done;
+    const resumed = await workshop.train('grown', { ...six, 'job.steps': 8 }, { resume: 'auto' });
+    assert.equal(lossesOf(resumed).slice(0, 6), lossesOf(straight));
+    const [incident] = await incidentsOf(resumed.run);
+    assert.match(incident!.message, `${text} has grown from 24002 bytes to 27802 since the run began`);
+  },
+);
 
-test('shorter while ranks start ~> the run ends with it', async ({ workshop, text }) => {
+whileStarting('shorter while ranks start ~> the run ends with it', async ({ workshop, text }) => {
   const run = await workshop.launch('cut', six);
   truncateSync(text, 1000);
   const { code, exitCode } = await failureOf(run.done);
@@ -124,4 +133,5 @@ test('another path or another cut ~> that is the difference, and not the text', 
   assert.match(error.message, `data.path was "${text}" and is "${copy}", expected`);
 });
 
+whileStarting.run();
 test.run();

@@ -1,8 +1,9 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { StandingRanks } from '../testing/standing-ranks.js';
 import { bytesOf, Workshop } from './small-job.js';
 
-const workshop = new Workshop();
+const workshop = new Workshop(new StandingRanks());
 test.after(() => workshop.remove());
 
 /** Sequences of 768 tokens in slices that do not divide them. */

@@ -11,7 +11,7 @@ import { RunJournal } from '../run-folder/run-journal.js';
 export type FakeFault =
   | { readonly kind: 'none' }
   | {
-      readonly kind: 'absent' | 'kill' | 'stop-process' | 'block' | 'ignore-abort' | 'fail';
+      readonly kind: 'absent' | 'kill' | 'stop-process' | 'block' | 'ignore-abort' | 'fail' | 'malformed';
       readonly rank: number;
       readonly step: number;
     }

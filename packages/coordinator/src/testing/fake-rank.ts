@@ -89,6 +89,7 @@ async function misbehave(now: number): Promise<void> {
   if (isFaulty('stop-process', now)) process.kill(process.pid, 'SIGSTOP');
   if (isFaulty('exit', now)) process.exit(fault.kind === 'exit' ? fault.exitCode : 0);
   if (isFaulty('block', now) || isFaulty('ignore-abort', now)) for (;;);
+  if (isFaulty('malformed', now)) control.report({ ...metrics(now), tokens: -1 });
   if (isFaulty('fail', now)) {
     control.report({
       type: 'failed',

@@ -9,7 +9,8 @@ export {
   listLeft,
 } from './list.js';
 export { checkSignature, type OpenCheckpoint, openCheckpoint, resolveCheckpoint } from './load.js';
-export { type Manifest, readManifest, type TensorSignature } from './manifest.js';
+export { readManifest } from './manifest.js';
+export type { Manifest, TensorSignature } from './parse-manifest.js';
 export type { SafetensorsDtype } from './safetensors-format.js';
 export { SafetensorsFile } from './safetensors-reader.js';
 export type { TensorEntries, TensorEntry } from './safetensors-writer.js';

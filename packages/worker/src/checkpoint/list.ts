@@ -1,7 +1,7 @@
 import { readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { closedFolder, noCheckpoint, partial, unreadable } from './errors.js';
-import { committedFile } from './manifest.js';
+import { committedFile } from './files.js';
 
 /** A checkpoint's folder as the file system shows it; nothing in it has been read. */
 export interface CheckpointEntry {

@@ -2,15 +2,9 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { LongscanError } from '@longscan/kernels/errors';
 import { noCheckpoint, none } from './errors.js';
+import { committedFile, manifestFile, optimizerFile, parametersFile } from './files.js';
 import { checkpointsFolder, latestCommitted } from './list.js';
-import {
-  committedFile,
-  type Manifest,
-  manifestFile,
-  optimizerFile,
-  parametersFile,
-  type TensorSignature,
-} from './manifest.js';
+import type { Manifest, TensorSignature } from './parse-manifest.js';
 import { SafetensorsFile } from './safetensors-reader.js';
 import { verifyCheckpoint } from './verify.js';
 

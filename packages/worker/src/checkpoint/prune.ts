@@ -1,8 +1,8 @@
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import type { DurableFs } from './durable-fs.js';
+import { committedFile } from './files.js';
 import { checkpointsFolder, listCheckpoints, replacedSuffix } from './list.js';
-import { committedFile } from './manifest.js';
 
 /** Suffix of the folder that a save writes in before it has its name. */
 export const savingSuffix = '.saving';

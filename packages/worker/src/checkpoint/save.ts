@@ -5,15 +5,9 @@ import path from 'node:path';
 import { LongscanError } from '@longscan/kernels/errors';
 import { writeRemedies } from '../protocol/disk-remedies.js';
 import { type DurableFs, nodeFs, writeDurably } from './durable-fs.js';
+import { committedFile, formatVersion, manifestFile, optimizerFile, parametersFile } from './files.js';
 import { checkpointName, checkpointsFolder, listCheckpoints, replacedSuffix } from './list.js';
-import {
-  committedFile,
-  formatVersion,
-  type Manifest,
-  manifestFile,
-  optimizerFile,
-  parametersFile,
-} from './manifest.js';
+import type { Manifest } from './parse-manifest.js';
 import { prune, removeCheckpoint, savingSuffix } from './prune.js';
 import { safetensorsBytes, type TensorEntries, writeSafetensors } from './safetensors-writer.js';
 

@@ -4,15 +4,10 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { LongscanError } from '@longscan/kernels/errors';
 import { closedFolder, corrupt, noCheckpoint, none, partial, unreadable } from './errors.js';
+import { committedFile, manifestFile, optimizerFile, parametersFile } from './files.js';
 import { type CheckpointEntry, checkpointName, listCheckpoints, stepOfName } from './list.js';
-import {
-  committedFile,
-  type Manifest,
-  manifestFile,
-  optimizerFile,
-  parametersFile,
-  readManifest,
-} from './manifest.js';
+import { readManifest } from './manifest.js';
+import type { Manifest } from './parse-manifest.js';
 
 /**
  * Reads a whole checkpoint and compares it with its manifest, and the manifest with COMMITTED and with the step that the

@@ -1,16 +1,8 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import { LongscanError, reportBug } from '@longscan/kernels/errors';
+import { LongscanError } from '@longscan/kernels/errors';
 import type { Assignment } from '../protocol/assignment.js';
-import {
-  type Addresses,
-  type Done,
-  type Failed,
-  type RankTable,
-  type Ready,
-  type Report,
-  rankBodySchema,
-} from '../protocol/messages.js';
+import type { Addresses, Done, Failed, RankTable, Ready, Report } from '../protocol/messages.js';
 import type { RankControl } from '../rank-context.js';
 import { Deferred } from './deferred.js';
 import { numProgressWords } from './progress.js';
@@ -60,7 +52,7 @@ export class ControlClient implements RankControl {
       Atomics.store(this.#exit, exitWord.closed, 1);
       this.#abort(`the control thread failed: ${error.message}`);
     });
-    process.once('exit', () => this.#closeNow());
+    process.once('exit', this.#closeNow);
   }
 
   /**
@@ -107,20 +99,10 @@ export class ControlClient implements RankControl {
     const ended = once(this.#thread, 'exit');
     this.#requestExit(exitRequest.orderly);
     await ended;
+    process.off('exit', this.#closeNow);
   }
 
-  /** Checked here and not in the thread, so that a malformed report fails where it was made. */
   #send(body: Report | Ready | Done | Failed): void {
-    const parsed = rankBodySchema.safeParse(body);
-    if (!parsed.success) {
-      const issue = parsed.error.issues[0]!;
-      throw new LongscanError({
-        code: 'E-WIRE-ENCODE',
-        where: `report '${body.type}'`,
-        found: `${issue.path.join('.')}: ${issue.message}`,
-        fix: reportBug(),
-      });
-    }
     this.#thread.postMessage({ body } satisfies ToControlThread);
   }
 
@@ -167,10 +149,10 @@ export class ControlClient implements RankControl {
   }
 
   /** Runs in the exit handler, where nothing can be awaited: see `control-thread.ts`. */
-  #closeNow(): void {
+  readonly #closeNow = (): void => {
     this.#requestExit(exitRequest.now);
     Atomics.wait(this.#exit, exitWord.closed, 0, closeTimeoutMs);
-  }
+  };
 
   #requestExit(request: number): void {
     Atomics.store(this.#exit, exitWord.requested, request);

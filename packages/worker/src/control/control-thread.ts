@@ -2,10 +2,12 @@
 import { readFileSync, writeSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { LongscanError, reportBug } from '@longscan/kernels/errors';
 import { keyFileSchema } from '../protocol/key-file.js';
-import type { CoordinatorBody } from '../protocol/messages.js';
+import { type CoordinatorBody, type RankBody, rankBodySchema } from '../protocol/messages.js';
 import { CoordinatorLink } from './coordinator-link.js';
 import { Deferred } from './deferred.js';
+import { describeFailure } from './describe-failure.js';
 import { watchLifeline } from './lifeline.js';
 import { readProgress } from './progress.js';
 import {
@@ -51,7 +53,7 @@ class ControlThread {
   }
 
   async run(): Promise<void> {
-    parentPort!.on('message', (message: ToControlThread) => this.#link.send(message.body));
+    parentPort!.on('message', (message: ToControlThread) => this.#send(message.body));
     this.#reading = this.#read();
     void this.#closeWhenAsked();
     this.#link.send({
@@ -75,6 +77,16 @@ class ControlThread {
     for await (const body of this.#link.bodies()) {
       this.#lastHeardMs = performance.now();
       this.#fromCoordinator(body);
+    }
+  }
+
+  /** A body that is not as it should be ends the job as its task's own error would. The schemas are this thread's alone to load. */
+  #send(body: ToControlThread['body']): void {
+    try {
+      requireWellFormed(body);
+      this.#link.send(body);
+    } catch (error) {
+      this.#link.send(describeFailure(error));
     }
   }
 
@@ -167,7 +179,7 @@ class ControlThread {
       rest !== undefined;
       rest = receiveMessageOnPort(parentPort!)
     ) {
-      this.#link.send((rest.message as ToControlThread).body);
+      this.#send((rest.message as ToControlThread).body);
     }
     if (request === exitRequest.orderly) await this.#delivered();
     if (this.#heartbeat !== null) clearInterval(this.#heartbeat);
@@ -177,6 +189,19 @@ class ControlThread {
     parentPort!.close();
     tellClosed(exit);
   }
+}
+
+/** @throws LongscanError E-WIRE-ENCODE */
+function requireWellFormed(body: RankBody): void {
+  const parsed = rankBodySchema.safeParse(body);
+  if (parsed.success) return;
+  const issue = parsed.error.issues[0]!;
+  throw new LongscanError({
+    code: 'E-WIRE-ENCODE',
+    where: `report '${body.type}'`,
+    found: `${issue.path.join('.')}: ${issue.message}`,
+    fix: reportBug(),
+  });
 }
 
 /** What the main thread asks for once that is no longer `prev`. */

@@ -1,4 +1,4 @@
-import { type Phase, phases } from '../protocol/messages.js';
+import { type Phase, phases } from '../protocol/phases.js';
 
 /**
  * Where a rank is, in shared memory: the main thread and native code write, the control thread reads. Int32 words.

@@ -55,9 +55,7 @@ export {
   type Heartbeat,
   type Hello,
   type Incident,
-  type Phase,
   type Progress,
-  phases,
   protocolVersion,
   type RankBody,
   type RankFrame,
@@ -77,6 +75,7 @@ export {
   type StepRow,
   type ValidationRow,
 } from './metrics.js';
+export { type Phase, phases } from './phases.js';
 export {
   type AttentionTrace,
   type ChainPlan,
@@ -102,13 +101,8 @@ export {
   recurrencesResultSchema,
 } from './recurrences.js';
 export type { TextIdentity, Texts } from './texts.js';
-export {
-  type TraceHeader,
-  traceFolder,
-  traceHeaderSchema,
-  traceHeaderVersion,
-  traceName,
-} from './trace-file.js';
+export { type TraceHeader, traceHeaderSchema } from './trace-file.js';
+export { traceFolder, traceHeaderVersion, traceName } from './trace-place.js';
 export {
   maxTracedSteps,
   parseTraceWindow,

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { assignmentSchema } from './assignment.js';
+import { phases } from './phases.js';
 
 /** Counted up when a message changes so that the two sides would misread each other. */
 export const protocolVersion = 4;
@@ -10,20 +11,6 @@ const finiteOrNull = z.number().nullable();
 const bytes = z.number().min(0);
 const milliseconds = z.number().min(0);
 const shortText = z.string().max(1024);
-
-/** What a rank is doing, as its native code writes it into the progress words. The order is part of the protocol. */
-export const phases = [
-  'starting',
-  'data',
-  'forward',
-  'backward',
-  'reduce',
-  'optimizer',
-  'validation',
-  'checkpoint',
-  'finished',
-] as const;
-export type Phase = (typeof phases)[number];
 
 /** First message of a connection: binds it to (rank, epoch). */
 const helloSchema = z.strictObject({

@@ -1,12 +1,5 @@
 import { z } from 'zod';
-
-/** Folder of a run folder that holds the ranks' traces. */
-export const traceFolder = 'traces';
-
-/** A rank's file in it. */
-export const traceName = (rank: number): string => `rank-${rank}.json`;
-
-export const traceHeaderVersion = 1;
+import { traceHeaderVersion } from './trace-place.js';
 
 /** `otherData` of a rank's trace: whose it is, and what its times are to be compared with. */
 export const traceHeaderSchema = z.strictObject({

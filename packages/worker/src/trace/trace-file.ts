@@ -1,7 +1,8 @@
 import { closeSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { type TraceHeader, traceFolder, traceHeaderVersion, traceName } from '../protocol/trace-file.js';
+import type { TraceHeader } from '../protocol/trace-file.js';
+import { traceFolder, traceHeaderVersion, traceName } from '../protocol/trace-place.js';
 import { type ChromeEvent, nameEvents, type TimedEvent } from './chrome-events.js';
 import { monotonicUs } from './step-tracer.js';
 
