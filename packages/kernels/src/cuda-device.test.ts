@@ -203,6 +203,22 @@ test('what does not fit: asked, used, free, and the settings that would help', (
     assert.is(device.memory().peakBytes, device.memory().inUseBytes);
   }));
 
+test('what does not fit behind a closed gate is told at once, and what other streams are done with is taken back', () =>
+  withGpu({ fake: 'bytes=100000' }, async (device) => {
+    const other = device.createStream('other');
+    empty(device, [12_000], 'f32', other).release();
+    await other.sync();
+    const openGate = device.compute.closeGate();
+    try {
+      // 96,000 bytes fit where the 48,000 are given back; those of the stream that is held are not waited for.
+      empty(device, [22_000]).release();
+      assert.is(failureOf(() => empty(device, [22_000], 'f32', other)).code, 'E-MEMORY');
+    } finally {
+      openGate();
+    }
+    empty(device, [22_000], 'f32', other);
+  }));
+
 test("a failure on the GPU is every later await's, and can be pinned to its op", () =>
   withGpu({ fake: 'fail=cuMemcpyDtoDAsync' }, async (device) => {
     const [a, b] = [fromArray(device, [1], [1]), fromArray(device, [2], [1])];

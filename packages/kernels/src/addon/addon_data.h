@@ -52,6 +52,12 @@ class Gate {
   bool open_ = false;
 };
 
+/// A gate that JavaScript has not opened yet, and what keeps the allocator from waiting for it.
+struct ClosedGate {
+  std::shared_ptr<Gate> gate;
+  std::shared_ptr<void> hold;
+};
+
 /// All state of the addon in one JavaScript environment (main thread or worker thread): nothing is static.
 struct AddonData {
   explicit AddonData(Napi::Env env);
@@ -68,7 +74,7 @@ struct AddonData {
 
   TensorTable tensors;
   Handles<Context> contexts;
-  Handles<Gate> gates;
+  Handles<ClosedGate> gates;
   Handles<Stopwatch> stopwatches;
   Handles<StreamTrace> traces;
   Handles<CudaGraph> graphs;

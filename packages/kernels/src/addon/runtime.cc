@@ -203,14 +203,15 @@ Napi::Value gateClose(Args& args) {
     gate->pass();
     context.removeAbortHook(hook);
   });
-  return number(args, args.data().gates.add(gate));
+  const auto closed = std::make_shared<ClosedGate>(ClosedGate{gate, context.allocator().hold()});
+  return number(args, args.data().gates.add(closed));
 }
 
 Napi::Value gateOpen(Args& args) {
   const double id = args.number("gate");
-  const auto gate = args.data().gates.find(id);
-  args.check(gate != nullptr, "the gate was opened already");
-  gate->open();
+  const auto closed = args.data().gates.find(id);
+  args.check(closed != nullptr, "the gate was opened already");
+  closed->gate->open();
   args.data().gates.remove(id);
   return args.env().Undefined();
 }

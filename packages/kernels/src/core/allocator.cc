@@ -145,12 +145,14 @@ void Allocator::reclaimPending() {
 void Allocator::dropFree() {
   // What other streams still work on is free as soon as they have done it.
   for (Block* block : pending_) {
-    for (const Block::Use& use : block->foreignUses) use.stream->waitFor(use.ticket);
+    for (const Block::Use& use : block->foreignUses)
+      if (!isHeld()) use.stream->waitFor(use.ticket);
   }
   reclaimPending();
   for (auto& [home, list] : free_) {
     // The home stream may still be working on blocks that were freed a moment ago.
-    home->waitFor(home->last());
+    if (!isHeld()) home->waitFor(home->last());
+    if (!home->done(home->last())) continue;
     for (auto& [bytes, block] : list) {
       memory_->unmap(block->data, bytes);
       stats_.reservedBytes -= bytes;

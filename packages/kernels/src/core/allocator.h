@@ -72,12 +72,17 @@ class Allocator {
   void giveBack(RecordedMemory& memory);
   bool isRecording() const { return recording_ != nullptr; }
 
+  /// While the caller keeps it, streams are held until the JavaScript thread lets them go on: memory that
+  /// runs out is not waited for.
+  std::shared_ptr<void> hold() { return hold_; }
+
   const AllocatorStats& stats() const { return stats_; }
   void resetPeak() { stats_.peakBytes = stats_.inUseBytes; }
 
  private:
   Block* take(size_t size, Stream& home);
   void reclaimPending();
+  bool isHeld() const { return hold_.use_count() > 1; }
   void dropFree();
   void* mapAtAnyPrice(size_t size);
 
@@ -88,6 +93,7 @@ class Allocator {
   std::unordered_set<Block*> blocks_;  // all of them
   std::unordered_map<Stream*, FreeBlocks> free_;
   std::vector<Block*> pending_;  // freed, but another stream may still use them
+  const std::shared_ptr<void> hold_ = std::make_shared<char>();
   std::unique_ptr<MemoryRecording> recording_;
   std::vector<std::weak_ptr<RecordedMemory>> recorded_;
 };

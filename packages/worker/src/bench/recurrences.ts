@@ -146,7 +146,7 @@ async function waysThatFit(
   return { ways: fitting, missing };
 }
 
-/** Both passes, on this rank alone. Nothing holds the streams: memory that runs out is waited for, as what they are done with may do. */
+/** A round of both passes as those that are timed, for its memory: this rank alone. */
 async function tryWay(
   communicator: Communicator,
   problem: RecurrenceCase<RecurrenceOp>,
@@ -154,8 +154,7 @@ async function tryWay(
 ): Promise<void> {
   const silent = withoutMessages(communicator);
   const way = { what, group: group && { ...group, communicator: silent } };
-  runOf(silent, problem, 'both', way).enqueue();
-  await Promise.all([silent.stream.sync(), silent.stream.device.compute.sync()]);
+  await takeRound(silent, runOf(silent, problem, 'both', way).enqueue);
 }
 
 /** Strategies that the recurrence cannot have. */
