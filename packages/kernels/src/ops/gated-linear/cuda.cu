@@ -10,8 +10,9 @@ namespace {
 
 /// Whether the chunkwise kernels know the call, and the device has what they take.
 bool chunkwise(const Call& call) {
-  return call.type == longscanBf16 && call.bonus == nullptr &&
-         (call.V <= mostContracted || call.decay == longscanDecayDiagonal) && sweepsFit(call.K, call.V);
+  const bool diagonal = call.decay == longscanDecayDiagonal;
+  return call.type == longscanBf16 && (call.bonus == nullptr || diagonal) &&
+         (call.V <= mostContracted || diagonal) && sweepsFit(call.K, call.V);
 }
 
 bool joinedSupported(const Call& call) {

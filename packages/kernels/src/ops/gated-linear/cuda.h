@@ -94,7 +94,7 @@ struct LongscanGatedLinearSummaryBackward {
 
 /// 0 where the call is not supported: head sizes, decay, or no tokens.
 size_t longscanGatedLinearStatesBytes(const struct LongscanGatedLinear* call);
-/// 0 too where nothing is shared: decays other than diagonal ones of keys, f32, a bonus.
+/// 0 too where nothing is shared: decays other than diagonal ones of keys, f32.
 size_t longscanGatedLinearDecayedBytes(const struct LongscanGatedLinear* call);
 size_t longscanGatedLinearWorkspaceBytes(const struct LongscanGatedLinear* call);
 size_t longscanGatedLinearBackwardWorkspaceBytes(const struct LongscanGatedLinear* call);

@@ -7,7 +7,7 @@ import { checkKept } from '../../testing/check-kept.js';
 import { testOnGpu } from '../../testing/gpu.js';
 import { checkRecurrenceOnGpu } from '../../testing/index.js';
 import { gatedLinear } from './index.js';
-import { type Case, type Kind, problem } from './problem.js';
+import { type Case, type Kind, opOf, problem } from './problem.js';
 
 const kinds: readonly Kind[] = [
   { decay: 'identity' },
@@ -15,6 +15,7 @@ const kinds: readonly Kind[] = [
   { decay: 'scalar' },
   { decay: 'diagonal' },
   { decay: 'diagonal', decayOn: 'value' },
+  { decay: 'diagonal', read: 'exclusive' },
 ];
 
 const cases: readonly Case[] = [
@@ -46,16 +47,18 @@ for (const [B, T, H, K, V] of [
   [1, 1000, 2, 128, 512],
   [1, 20_000, 2, 128, 128],
 ] as const) {
-  for (const { decay, decayOn } of kinds.filter(({ decayOn }) => decayOn === undefined || V <= 256)) {
+  for (const kind of kinds.filter(({ decayOn }) => decayOn === undefined || V <= 256)) {
+    const { decay, decayOn, read } = kind;
     testOnGpu(
-      `${decay} on ${decayOn ?? 'key'}s, T=${T} H=${H} K=${K} V=${V} ~> kernels keep what plans count`,
+      `${decay} on ${decayOn ?? 'key'}s${read ? `, ${read}` : ''}, T=${T} H=${H} K=${K} V=${V} ~> kernels keep what plans count`,
       async (device) => {
         const rows = [B, T, H] as const;
         const channels = [...rows, decayOn === 'value' ? V : K];
         const gateShape = { identity: null, 'fixed-scalar': [H], scalar: rows, diagonal: channels }[decay];
-        checkKept(device, gatedLinear(decay, decayOn && { decayOn }), (on) => ({
+        checkKept(device, opOf(kind), (on) => ({
           ...{ q: zeros(on, [...rows, K], 'bf16'), k: zeros(on, [...rows, K], 'bf16') },
           ...{ v: zeros(on, [...rows, V], 'bf16'), g: gateShape && zeros(on, gateShape) },
+          ...(read && { u: zeros(on, [H, K]) }),
         }));
       },
     );

@@ -53,8 +53,8 @@ function statesBytes(kind: Kind, inputs: GatedLinearInputs, resets: Tensor | nul
 
 /** Whether the chunkwise kernels know the call. */
 function isChunkwise({ decay, decayOn }: Kind, { q, v, u = null }: GatedLinearInputs): boolean {
-  if (q.dtype !== 'bf16' || u !== null) return false;
-  return decay === 'diagonal' || (decayOn === 'key' && v.dim(3) <= mostContracted);
+  if (q.dtype !== 'bf16') return false;
+  return decay === 'diagonal' || (u === null && decayOn === 'key' && v.dim(3) <= mostContracted);
 }
 
 /** `Plan` of chunkwise/plan.h: segments, and the state after the last one where a backward pass begins with that. */

@@ -58,7 +58,8 @@ export function joinedProblem(shape: Omit<Case, 'gates'>, seed: number): Recurre
   };
 }
 
-function opOf({ decay, decayOn, read }: Kind): RecurrenceOp<GatedLinearInputs> {
+/** The op of one kind. */
+export function opOf({ decay, decayOn, read }: Kind): RecurrenceOp<GatedLinearInputs> {
   return read ? gatedLinear(decay, { read }) : gatedLinear(decay, decayOn ? { decayOn } : {});
 }
 

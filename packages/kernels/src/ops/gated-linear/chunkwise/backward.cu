@@ -1,6 +1,7 @@
 #include "../retrace/retrace.h"
 #include "../reverse/reverse.h"
 #include "calls.h"
+#include "cuda/sum_parts.cuh"
 #include "decay_gradient.h"
 
 namespace longscan {
@@ -149,7 +150,10 @@ cudaError_t differentiateDiagonalDecay(const Call& call, const Plan& plan,
   gradient.dq = static_cast<Bf16*>(io.dq);
   gradient.dk = static_cast<Bf16*>(io.dk);
   gradient.dg = io.dg;
-  return launchDiagonalGradient(gradient, stream);
+  gradient.bonusShares = work.bonusShares;
+  LONGSCAN_TRY(launchDiagonalGradient(gradient, stream));
+  if (call.bonus == nullptr) return cudaSuccess;
+  return launchSumParts<float>({work.bonusShares, plan.numChunks, plan.heads, call.K, 1}, io.dbonus, stream);
 }
 
 cudaError_t differentiateScalarDecay(const Call& call, const Plan& plan,

@@ -76,6 +76,7 @@ inline DiagonalCall diagonalOf(const Call& call, const Decayed& to) {
   diagonal.gamma = to.gamma;
   diagonal.scores = to.scores;
   diagonal.scoreTerms = to.scoreTerms;
+  diagonal.bonus = call.bonus;
   return diagonal;
 }
 

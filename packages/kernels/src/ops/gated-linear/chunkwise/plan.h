@@ -124,6 +124,7 @@ struct BackwardWorkspace {
   float* adjoints;  // as they enter the segments against time
   /// The states before every chunk and, of a diagonal decay, the adjoints after it, as products read them.
   unsigned char *stateImages = nullptr, *adjointImages = nullptr;
+  float* bonusShares = nullptr;  // of every chunk
   /// Of a scalar decay where `atOnce` is not possible.
   uint4* kept = nullptr;
   float *ends = nullptr, *queryDots = nullptr, *keyDots = nullptr;
@@ -142,6 +143,7 @@ struct BackwardWorkspace {
     if (plan.diagonal) {
       adjointImages = parts.take<unsigned char>(chunks * imageBytes(call.K, call.V));
       decayed.rest = reinterpret_cast<Bf16*>(adjointImages);  // before the sweeps
+      if (call.bonus) bonusShares = parts.take<float>(chunks * call.K);
     }
     if (plan.atOnce || plan.diagonal || !plan.hasGradient) return;
     kept = parts.take<uint4>(chunks * keptBytes(call.V, call.K) / 16);

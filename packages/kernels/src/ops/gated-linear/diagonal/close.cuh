@@ -48,11 +48,10 @@ __device__ inline void addUpEnds(float* ends) {
   if (threadIdx.x < KB) ends[threadIdx.x] += ends[KB + threadIdx.x];
 }
 
-/// Adds up sixteen numbers over a warp's tokens, 2 n and 2 n + 1 of columns 8 n + pairOf and the next: what
-/// keys of the chunk's last document get from behind the chunk, times the keys.
-__device__ inline void storeBehind(float (&sums)[16], float* behind, const GradientPlace& at) {
+/// Adds up sixteen numbers over a warp's tokens, 2 n and 2 n + 1 of columns 8 n + pairOf and the next.
+__device__ inline void storeSums(float (&sums)[16], float* to, const GradientPlace& at) {
   sumOverGroups<8, 16>(sums, at.lane);
-  *reinterpret_cast<float2*>(behind + at.warp * KB + at.column(at.lane >> 2)) = make_float2(sums[0], sums[1]);
+  *reinterpret_cast<float2*>(to + at.warp * KB + at.column(at.lane >> 2)) = make_float2(sums[0], sums[1]);
 }
 
 /// The sums in bf16, to rows of dq or dk.
@@ -83,9 +82,9 @@ __device__ inline void stageRows(const Sums& sum, Tile<64> to, const GradientPla
 /// Makes dq or dk of `outer`, what comes from outside of the chunk, and `inner`, what its tokens give each
 /// other: all but the decay from the chunk's start, or up to its end. Leaves q dq or k dk in `exchanged`, and
 /// of keys in `behind` sums over rows of k times what they get from outside.
-template <bool ofQuery>
+template <bool ofQuery, bool bonus>
 __device__ inline void closeMild(Sums& outer, const Sums& inner, float (&behind)[16], FloatTile<64> exchanged,
-                                 const Chunk& in, float scale, const GradientPlace& at) {
+                                 const Chunk<bonus>& in, float scale, const GradientPlace& at) {
 #pragma unroll
   for (int n = 0; n < 8; n++) {
     const int column = at.column(n);
@@ -94,7 +93,7 @@ __device__ inline void closeMild(Sums& outer, const Sums& inner, float (&behind)
     behind[2 * n] = behind[2 * n + 1] = 0.0f;
 #pragma unroll
     for (int h = 0; h < 2; h++) {
-      const float2 here = in.c.pairAt(at.row(h), column);
+      const float2 here = ofQuery ? in.pairOfRead(at.row(h), column) : in.c.pairAt(at.row(h), column);
       const float2 x = loadPair(ofQuery ? in.Q : in.K, at.row(h), column);
       float* const found = &outer[n][2 * h];
       if (ofQuery) {
@@ -115,8 +114,9 @@ __device__ inline void closeMild(Sums& outer, const Sums& inner, float (&behind)
 }
 
 /// Of any documents and decays, to `exchanged`: what comes from outside of the chunk; and `behind` as above.
+template <bool bonus>
 __device__ inline void closeOuter(const Sums& sum, float (&behind)[16], FloatTile<64> exchanged,
-                                  const Chunk& in, float scale, const GradientPlace& at) {
+                                  const Chunk<bonus>& in, float scale, const GradientPlace& at) {
 #pragma unroll
   for (int i = 0; i < 16; i++) behind[i] = 0.0f;
 #pragma unroll
@@ -128,7 +128,8 @@ __device__ inline void closeOuter(const Sums& sum, float (&behind)[16], FloatTil
 #pragma unroll
     for (int n = 0; n < 8; n++) {
       const int column = at.column(n);
-      const float2 here = in.c.pairAt(row, column), end = in.c.pairAt(last, column);
+      const float2 here = at.ofQuery ? in.pairOfRead(row, column) : in.c.pairAt(row, column);
+      const float2 end = in.c.pairAt(last, column);
       const float2 x = loadPair(in.K, row, column);
       const float near = at.ofQuery ? scale * exp2Decay(here.x) : exp2Decay(end.x - here.x);
       const float far = at.ofQuery ? scale * exp2Decay(here.y) : exp2Decay(end.y - here.y);
@@ -142,7 +143,7 @@ __device__ inline void closeOuter(const Sums& sum, float (&behind)[16], FloatTil
 }
 
 /// From the gradients in `exchanged` to sums, and q dq or k dk in their place.
-__device__ inline void takeGradients(Sums& sum, FloatTile<64> exchanged, const Chunk& in,
+__device__ inline void takeGradients(Sums& sum, FloatTile<64> exchanged, const ChunkTiles& in,
                                      const GradientPlace& at) {
 #pragma unroll
   for (int h = 0; h < 2; h++)
@@ -158,15 +159,41 @@ __device__ inline void takeGradients(Sums& sum, FloatTile<64> exchanged, const C
     }
 }
 
+/// Adds to dq or dk what tokens give themselves by the bonus; `shares`: of queries, sums over rows of what
+/// the bonus gets from them. `itself`: of each token scale * dO . v.
+template <bool ofQuery>
+__device__ inline void addItself(Sums& sum, float (&shares)[16], const float* itself, const float* bonus,
+                                 const ChunkTiles& in, const GradientPlace& at) {
+#pragma unroll
+  for (int n = 0; n < 8; n++) {
+    const int column = at.column(n);
+    const float2 weight = *reinterpret_cast<const float2*>(bonus + column);
+    if (ofQuery) shares[2 * n] = shares[2 * n + 1] = 0.0f;
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+      const float share = itself[at.row(h)];
+      const float2 other = loadPair(ofQuery ? in.K : in.Q, at.row(h), column);
+      sum[n][2 * h] += share * weight.x * other.x;
+      sum[n][2 * h + 1] += share * weight.y * other.y;
+      if (!ofQuery) continue;
+      const float2 own = loadPair(in.Q, at.row(h), column);
+      shares[2 * n] += share * own.x * other.x;
+      shares[2 * n + 1] += share * own.y * other.y;
+    }
+  }
+}
+
 /// dlog a_t = the sum of q_s dq_s - k_s dk_s from t to the document's end or the chunk's, there plus what
 /// goes on behind it: `ends`, and what its last document's keys got from there. (In f32 the latter and its
 /// share of the sum cancel; the state after the chunk in the place of both would not be rounded as they are.)
-/// A thread has some rows of one channel.
+/// With a bonus a token's own read does not meet its decay: q_s dq_s, without what tokens give themselves, is
+/// summed from behind t. A thread has some rows of one channel.
+template <bool bonus>
 class DecayGradient {
   using Layout = GradientLayout;
   static constexpr int rows = gradientRows, parts = gradientThreads / KB;
   static constexpr unsigned allRows = (1u << rows) - 1;
-  const Chunk& in;
+  const ChunkTiles& in;
   unsigned char* const shared;
   const int column = threadIdx.x % KB, part = threadIdx.x / KB;
   const unsigned opened;  // rows in which documents start
@@ -176,7 +203,7 @@ class DecayGradient {
 
  public:
   /// Adds up the thread's rows; what others need of it is there after a barrier.
-  __device__ DecayGradient(const Chunk& in, unsigned char* shared)
+  __device__ DecayGradient(const ChunkTiles& in, unsigned char* shared)
       : in(in), shared(shared), opened(static_cast<unsigned>(in.starts >> part * rows) & allRows) {
     const FloatTile<64> ofQueries{floatsAt(Layout::queriesExchanged)},
         ofKeys{floatsAt(Layout::keysExchanged)};
@@ -184,8 +211,9 @@ class DecayGradient {
 #pragma unroll
     for (int i = rows - 1; i >= 0; i--) {
       if (i + 1 < rows && (opened >> (i + 1) & 1)) sum = 0.0f;
+      if (bonus) sums[i] = sum - ofKeys.at(part * rows + i, column);
       sum += ofQueries.at(part * rows + i, column) - ofKeys.at(part * rows + i, column);
-      sums[i] = sum;
+      if (!bonus) sums[i] = sum;
     }
     floatsAt(Layout::totals)[threadIdx.x] = opened & 1 ? 0.0f : sum;
   }

@@ -53,6 +53,31 @@ __device__ inline int documentEnd(uint64_t starts, int i, int length) {
   return later ? i + __ffsll(static_cast<long long>(later)) : length;
 }
 
+/// Whether what comes before a token of a chunk goes on in it.
+__device__ inline bool goesOn(uint64_t starts, int token) {
+  return token > 0 && (starts >> token & 1) == 0;
+}
+
+/// The sum of gates that lies between the start of a token's document or the chunk and its read, of sums as
+/// `sumGates` leaves them: with a bonus a token reads before it decays.
+template <bool bonus, int KB, int pad>
+__device__ float readAt(FloatTile<KB, pad> c, uint64_t starts, int row, int column) {
+  if (!bonus) return c.at(row, column);
+  return goesOn(starts, row) ? c.at(row - 1, column) : 0.0f;
+}
+template <bool bonus, int KB, int pad>
+__device__ float2 readPairAt(FloatTile<KB, pad> c, uint64_t starts, int row, int column) {
+  if (!bonus) return c.pairAt(row, column);
+  return goesOn(starts, row) ? c.pairAt(row - 1, column) : make_float2(0.0f, 0.0f);
+}
+template <bool bonus, int KB, int pad>
+__device__ void loadEightOfRead(float (&to)[8], FloatTile<KB, pad> c, uint64_t starts, int row, int column) {
+  const bool meets = !bonus || goesOn(starts, row);
+  c.loadEight(to, bonus && meets ? row - 1 : row, column);
+#pragma unroll
+  for (int i = 0; i < 8; i++) to[i] = meets ? to[i] : 0.0f;
+}
+
 /// Starts to fill c with the gates of a chunk, KB channels from `channel` of `width`.
 template <int threads, int KB, int pad>
 __device__ void fillGates(FloatTile<KB, pad> c, const float* from, int pitch, int channel, int width,
@@ -113,11 +138,6 @@ __device__ void sumGates(FloatTile<KB, pad> c, uint64_t starts, float* totals) {
 
 /// Powers of two up to which keys are scaled up for products inside a sub-chunk.
 constexpr float mostScaledUp = 96.0f;
-
-/// Whether what comes before a sub-chunk goes on in its first token.
-__device__ inline bool goesOn(uint64_t starts, int row0) {
-  return row0 > 0 && (starts >> row0 & 1) == 0;
-}
 
 /// Bit i: the products of token row0 + i inside its sub-chunk are to be taken pair by pair, for it decays too
 /// much since the sub-chunk's start in one of KB channels, or a document starts inside. That depends on no

@@ -23,6 +23,9 @@ struct DiagonalCall : SliceSizes {
   float* gamma;                        // [B, H, chunks, K]: the decay of the chunk's first piece
   __nv_bfloat16* scores;               // [scoreTerms, B, H, chunks, 64, 64], [key][query] of a chunk
   int scoreTerms;                      // 2: the second are what rounding takes off the first
+  // [H, K], or null. With a bonus a token reads before it decays and writes: queries are decayed up to the
+  // token before, and its score with itself is scale * q . (bonus k).
+  const float* bonus;
 };
 
 cudaError_t launchDiagonalPrepare(const DiagonalCall& call, cudaStream_t stream);
@@ -42,6 +45,7 @@ struct DiagonalGradientCall {
   __nv_bfloat16* dq;              // [B, T, H, K]
   __nv_bfloat16* dk;              // [B, T, H, K]; null: only dq is wanted; adjoints and dg are not used
   float* dg;                      // [B, T, H, K]
+  float* bonusShares;             // [chunks, B, H, K], if there is a bonus
   // Set by launchDiagonalGradient: stages of values in shared memory, and the chunk of all rows that blocks
   // begin with.
   int stages;

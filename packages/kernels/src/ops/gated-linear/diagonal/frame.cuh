@@ -22,7 +22,9 @@ struct GradientLayout {
   static constexpr int totals = gates + floats;
   static constexpr int behind = totals + 4 * gradientThreads;
   static constexpr int ends = behind + 4 * 4 * KB;
-  static constexpr int values = ends + 4 * 4 * KB;
+  // With a bonus, its channels and what each token gives itself.
+  static constexpr int bonus = ends + 2 * 4 * KB, itself = bonus + 4 * KB;
+  static constexpr int values = itself + 4 * tileTokens;
   static constexpr int stage = 4 * tile;  // 64 channels of dO and v, of S and D
   // dA in two terms; of queries and of keys the other operand in two terms, and in the same place what is
   // exchanged. Without products of whole chunks dA reaches further.

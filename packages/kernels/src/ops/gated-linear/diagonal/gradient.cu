@@ -3,134 +3,34 @@
 #include "close.cuh"
 #include "cuda/tensor_map.h"
 #include "load.cuh"
+#include "mild.cuh"
 
 namespace longscan {
 
 namespace {
 
-/// 64 x 64 numbers in two bf16 terms.
-struct TwoTerms {
-  Tile<64> rounded, rest;
-};
-
-/// dA of one document, [query][key], scaled. No query has a share of later keys.
-__device__ void storeTerms(const NarrowSums& scores, TwoTerms to, float scale, const GradientPlace& at) {
+/// Of what tokens give each other, what they give themselves: with a bonus that is no part of dA.
+__device__ void storeItself(const NarrowSums& scores, float* itself, float scale, const GradientPlace& at) {
 #pragma unroll
-  for (int step = 0; step < 2; step++) {
-    MmaA rounded, rest;
+  for (int n = 0; n < 4; n++)
 #pragma unroll
-    for (int i = 0; i < 4; i++) {
-      const int n = 2 * step + i / 2, ahead = at.keyOf(n) - at.row(i % 2);
-      const float near = ahead <= 0 ? scale * scores[n][i % 2 * 2] : 0.0f;
-      const float far = ahead < 0 ? scale * scores[n][i % 2 * 2 + 1] : 0.0f;
-      rounded.x[i] = pack(near, far);
-      rest.x[i] = pack(near - lowHalf(rounded.x[i]), far - highHalf(rounded.x[i]));
-    }
-    storeOperandA(to.rounded, at.row0, 2 * at.half + step, rounded, at.lane);
-    storeOperandA(to.rest, at.row0, 2 * at.half + step, rest, at.lane);
-  }
-}
-
-/// Keys scaled up from the chunk's start on, for the queries' gradient; for the keys' queries from its end
-/// back. In two terms. They are made while the values are on their way, and wait in registers until those
-/// have been read, whose place they take.
-class ScaledUp {
-  uint4 rounded[4], rest[4];
-
-  __device__ static int unit() { return threadIdx.x % 8; }
-  __device__ static int row(int step) { return threadIdx.x % 128 / 8 + 16 * step; }
-
- public:
-  template <bool ofQuery>
-  __device__ void make(const Chunk& in) {
-    const Tile<64> other = ofQuery ? in.K : in.Q;
-    float end[8];
-    if (!ofQuery) in.c.loadEight(end, tileTokens - 1, 8 * unit());
+    for (int h = 0; h < 2; h++)
 #pragma unroll
-    for (int step = 0; step < 4; step++) {
-      const uint4 both = loadShared16(other.address(row(step), unit()));
-      const uint32_t values[4] = {both.x, both.y, both.z, both.w};
-      uint32_t high[4], low[4];
-      float here[8];
-      in.c.loadEight(here, row(step), 8 * unit());
-#pragma unroll
-      for (int n = 0; n < 4; n++) {
-        const auto decay = [&](int i) { return exp2Decay(ofQuery ? -here[i] : here[i] - end[i]); };
-        const float near = lowHalf(values[n]) * decay(2 * n), far = highHalf(values[n]) * decay(2 * n + 1);
-        high[n] = pack(near, far);
-        low[n] = pack(near - lowHalf(high[n]), far - highHalf(high[n]));
-      }
-      rounded[step] = make_uint4(high[0], high[1], high[2], high[3]);
-      rest[step] = make_uint4(low[0], low[1], low[2], low[3]);
-    }
-  }
-
-  __device__ void store(TwoTerms to) const {
-#pragma unroll
-    for (int step = 0; step < 4; step++) {
-      storeShared16(to.rounded.address(row(step), unit()), rounded[step]);
-      storeShared16(to.rest.address(row(step), unit()), rest[step]);
-    }
-  }
-};
-
-template <StoredB storedA>
-__device__ void multiplyInside(Sums& sum, TwoTerms dA, TwoTerms other, const GradientPlace& at) {
-  MmaA rounded[4], rest[4];
-#pragma unroll
-  for (int k = 0; k < 4; k++) {
-    if (storedA == StoredB::rows) {
-      rounded[k] = loadA(dA.rounded, at.row0, 16 * k, at.lane);
-      rest[k] = loadA(dA.rest, at.row0, 16 * k, at.lane);
-    } else {
-      rounded[k] = loadATransposed(dA.rounded, 16 * k, at.row0, at.lane);
-      rest[k] = loadATransposed(dA.rest, 16 * k, at.row0, at.lane);
-    }
-  }
-  beginProducts();
-#pragma unroll
-  for (int k = 0; k < 4; k++) {
-    if (k == 0)
-      multiply<StoredB::columns, false>(sum, rounded[k], other.rounded, k);
-    else
-      multiply<StoredB::columns>(sum, rounded[k], other.rounded, k);
-    multiply<StoredB::columns>(sum, rest[k], other.rounded, k);
-    multiply<StoredB::columns>(sum, rounded[k], other.rest, k);
-  }
-  commitProducts();
-  waitForProducts<0>();
-  settle(sum);
-}
-
-/// What tokens of one document that decays mildly give each other, in products of the whole chunk. Both
-/// factors in two bf16 terms: of the two gradients' roundings the decay's gradient is the difference. All
-/// threads together. `base`: of shared memory.
-__device__ void findInsideMild(Sums& sum, const NarrowSums& scores, const ScaledUp& scaledUp, uint32_t base,
-                               float scale, const GradientPlace& at) {
-  using Layout = GradientLayout;
-  constexpr int bytes = Tile<64>::bytes;
-  const uint32_t own = base + (at.ofQuery ? Layout::ofQueries : Layout::ofKeys);
-  const TwoTerms dA{{base + Layout::terms}, {base + Layout::terms + bytes}}, other{{own}, {own + bytes}};
-  scaledUp.store(other);
-  storeTerms(scores, dA, scale, at);
-  publishToProducts();
-  __syncthreads();
-  if (at.ofQuery)
-    multiplyInside<StoredB::rows>(sum, dA, other, at);
-  else
-    multiplyInside<StoredB::columns>(sum, dA, other, at);
-  at.joinSide();  // what products have read is written again
+      for (int i = 0; i < 2; i++)
+        if (at.keyOf(n) + i == at.row(h)) itself[at.row(h)] = scale * scores[n][2 * h + i];
 }
 
 /// dA for sub-chunks.
-__device__ void storeScores(const NarrowSums& scores, const Chunk& in, float scale, const GradientPlace& at) {
+template <bool bonus>
+__device__ void storeScores(const NarrowSums& scores, const Chunk<bonus>& in, float scale,
+                            const GradientPlace& at) {
 #pragma unroll
   for (int n = 0; n < 4; n++)
 #pragma unroll
     for (int h = 0; h < 2; h++) {
       const int row = at.row(h), column = at.keyOf(n);
       const auto share = [&](int key, float score) {
-        return key <= row && sameDocument(in.starts, key, row) ? scale * score : 0.0f;
+        return in.gives(key, row) && sameDocument(in.starts, key, row) ? scale * score : 0.0f;
       };
       in.dA.pairAt(row, column) =
           make_float2(share(column, scores[n][2 * h]), share(column + 1, scores[n][2 * h + 1]));
@@ -146,7 +46,8 @@ __device__ FloatTile<64> exchangedOf(unsigned char* shared, const GradientPlace&
 
 /// What tokens give each other, of any documents and decays, by sub-chunks of 16 tokens: added to what is
 /// exchanged. A thread meets only its own numbers there.
-__device__ void addInside(unsigned char* shared, const Chunk& in, const GradientPlace& at) {
+template <bool bonus>
+__device__ void addInside(unsigned char* shared, const Chunk<bonus>& in, const GradientPlace& at) {
   const unsigned steep = steepTokens(in.c, in.starts, at.row0, at.lane);
 #pragma unroll 1
   for (int block = 0; block < 4; block++) {
@@ -167,6 +68,18 @@ __device__ void addInside(unsigned char* shared, const Chunk& in, const Gradient
   }
 }
 
+/// What the chunk's tokens give the bonus; `shares`: of four warps. A thread of the first KB has a channel.
+__device__ void storeBonusShare(const DiagonalGradientCall& task, const Block& block, const float* shares) {
+  const DiagonalCall& call = task.call;
+  const int channel = block.channel() + threadIdx.x;
+  if (threadIdx.x >= KB || channel >= call.K) return;
+  float sum = 0.0f;
+#pragma unroll
+  for (int warp = 0; warp < 4; warp++) sum += shares[warp * KB + threadIdx.x];
+  const int64_t row = (block.chunk * call.B + block.b) * call.H + block.h();
+  task.bonusShares[row * call.K + channel] = sum;
+}
+
 /// Of 64 values, in the background: of the scores a half, and what comes from the states.
 __device__ void addProducts(NarrowSums& scores, Sums& sum, Tile<64> dO, Tile<64> v, Tile<64> own,
                             Tile<64> met, const GradientPlace& at) {
@@ -185,7 +98,7 @@ constexpr int gradientBlocks = 2;
 constexpr int gradientBlocks = 1;
 #endif
 
-template <bool mapped>
+template <bool mapped, bool bonus>
 __global__ void __launch_bounds__(gradientThreads, mapped ? gradientBlocks : 1)
     gradientKernel(const __grid_constant__ DiagonalGradientCall task,
                    const __grid_constant__ GradientMaps maps) {
@@ -197,12 +110,22 @@ __global__ void __launch_bounds__(gradientThreads, mapped ? gradientBlocks : 1)
   const GradientPlace at;
   const uint64_t starts = documentStarts(call.resets ? call.resets + block.b * call.T : nullptr,
                                          block.first(), block.length(call), at.lane);
-  const auto floatsAt = [&](int place) { return FloatTile<64>{reinterpret_cast<float*>(shared + place)}; };
-  Chunk in{{base}, {base + Layout::tile}, floatsAt(Layout::gates), floatsAt(Layout::scores),
-           starts, block.length(call)};
+  const auto pointerTo = [&](int place) { return reinterpret_cast<float*>(shared + place); };
+  const auto floatsAt = [&](int place) { return FloatTile<64>{pointerTo(place)}; };
+  Chunk<bonus> in{{{base},
+                   {base + Layout::tile},
+                   floatsAt(Layout::gates),
+                   floatsAt(Layout::scores),
+                   starts,
+                   block.length(call)}};
+  if (bonus && threadIdx.x < KB) {
+    const int channel = block.channel() + threadIdx.x;
+    pointerTo(Layout::bonus)[threadIdx.x] =
+        channel < call.K ? call.bonus[block.h() * call.K + channel] : 0.0f;
+  }
   const GradientLoader<mapped> loader(task, maps, block, in, shared);
   loader.begin();
-  sumGates<gradientThreads>(in.c, starts, reinterpret_cast<float*>(shared + Layout::totals));
+  sumGates<gradientThreads>(in.c, starts, pointerTo(Layout::totals));
 
   const bool isMild = __syncthreads_and(loader.numStages() == 2 && starts == 0 &&
                                         in.c.at(tileTokens - 1, threadIdx.x % KB) >= -mostScaledUp);
@@ -255,21 +178,22 @@ __global__ void __launch_bounds__(gradientThreads, mapped ? gradientBlocks : 1)
       loader.refill(values + 1);
     }
   }
-  float* const toEnds = reinterpret_cast<float*>(shared + Layout::ends);
+  float* const toEnds = pointerTo(Layout::ends);
   ends.store(toEnds, at.lane);
   __syncthreads();
   addUpEnds(toEnds);
-  float* const toBehind = reinterpret_cast<float*>(shared + Layout::behind);
+  float* const toBehind = pointerTo(Layout::behind);
   float behind[16];
+  if (bonus) storeItself(scores, pointerTo(Layout::itself), call.scale, at.anew());
   if (isMild) {
     Sums inside;
-    findInsideMild(inside, scores, scaledUp, base, call.scale, at);
+    findInsideMild<bonus>(inside, scores, scaledUp, base, call.scale, at);
     if (computes) {
       if (at.ofQuery) {
         closeMild<true>(sum, inside, behind, floatsAt(Layout::queriesExchanged), in, call.scale, at.anew());
       } else {
         closeMild<false>(sum, inside, behind, floatsAt(Layout::keysExchanged), in, call.scale, at.anew());
-        storeBehind(behind, toBehind, at.anew());
+        storeSums(behind, toBehind, at.anew());
       }
     }
   } else {
@@ -277,7 +201,7 @@ __global__ void __launch_bounds__(gradientThreads, mapped ? gradientBlocks : 1)
     storeScores(scores, in, call.scale, at.anew());
     if (computes) {
       closeOuter(sum, behind, exchangedOf(shared, at), in, call.scale, at.anew());
-      if (!at.ofQuery) storeBehind(behind, toBehind, at.anew());
+      if (!at.ofQuery) storeSums(behind, toBehind, at.anew());
     }
     __syncthreads();
     if (computes) {
@@ -286,13 +210,26 @@ __global__ void __launch_bounds__(gradientThreads, mapped ? gradientBlocks : 1)
       takeGradients(sum, exchangedOf(shared, at), in, at.anew());
     }
   }
+  if constexpr (bonus) {
+    const float* const itself = pointerTo(Layout::itself);
+    const float* const weights = pointerTo(Layout::bonus);
+    if (at.ofQuery) {
+      addItself<true>(sum, behind, itself, weights, in, at.anew());
+      storeSums(behind, pointerTo(Layout::totals), at.anew());
+    } else {
+      addItself<false>(sum, behind, itself, weights, in, at.anew());
+    }
+    __syncthreads();
+    storeBonusShare(task, block.anew(), pointerTo(Layout::totals));
+  }
   in.length = block.anew().length(call);
   const int pitch = call.H * call.K, channels = call.K - block.channel();
   if (!mapped && computes)
     storeRows(sum, (at.ofQuery ? task.dq : task.dk) + block.place(call), pitch, in.length, channels,
               at.anew());
-  // Of whole chunks only the warp itself has still read what its rows of dq and dk take the place of.
-  if (!isMild) __syncthreads();
+  // Of whole chunks only the warp itself has still read what its rows of dq and dk take the place of; with a
+  // bonus all have waited.
+  if (!bonus && !isMild) __syncthreads();
   if (mapped && computes) {
     const Tile<64> rows = at.ofQuery ? in.Q : in.K;
     __syncwarp();
@@ -303,7 +240,7 @@ __global__ void __launch_bounds__(gradientThreads, mapped ? gradientBlocks : 1)
   }
   __syncthreads();
   if (task.dk != nullptr) {
-    const DecayGradient decays(in, shared);
+    const DecayGradient<bonus> decays(in, shared);
     __syncthreads();
     decays.store(task.dg + block.place(call), pitch, channels, task.fromZero && block.chunk == 0);
   }
@@ -331,10 +268,10 @@ cudaError_t makeMaps(const DiagonalGradientCall& task, GradientMaps& maps) {
                     64, tileTokens);
 }
 
-template <bool mapped>
+template <bool mapped, bool bonus>
 cudaError_t launch(DiagonalGradientCall task, const GradientMaps& maps, cudaStream_t stream) {
   const int bytes = GradientLayout::bytes(task.stages);
-  const auto kernel = gradientKernel<mapped>;
+  const auto kernel = gradientKernel<mapped, bonus>;
   cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error == cudaSuccess)
     error = cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
@@ -353,16 +290,21 @@ cudaError_t launch(DiagonalGradientCall task, const GradientMaps& maps, cudaStre
   return error;
 }
 
-}  // namespace
-
-cudaError_t launchDiagonalGradient(const DiagonalGradientCall& task, cudaStream_t stream) {
+template <bool bonus>
+cudaError_t chooseLaunch(const DiagonalGradientCall& task, cudaStream_t stream) {
   DiagonalGradientCall launched = task;
   GradientMaps maps{};
   cudaError_t error = chooseStages(launched.stages);
   if (error != cudaSuccess) return error;
-  if (!canMapTensors()) return launch<false>(launched, maps, stream);
+  if (!canMapTensors()) return launch<false, bonus>(launched, maps, stream);
   error = makeMaps(task, maps);
-  return error == cudaSuccess ? launch<true>(launched, maps, stream) : error;
+  return error == cudaSuccess ? launch<true, bonus>(launched, maps, stream) : error;
+}
+
+}  // namespace
+
+cudaError_t launchDiagonalGradient(const DiagonalGradientCall& task, cudaStream_t stream) {
+  return task.call.bonus ? chooseLaunch<true>(task, stream) : chooseLaunch<false>(task, stream);
 }
 
 }  // namespace longscan

@@ -31,7 +31,7 @@ struct WarpPlace {
 };
 
 /// The tiles of a block.
-struct Chunk {
+struct ChunkTiles {
   Tile<KB> Q, K;
   Gates c;
   FloatTile<64> dA;
@@ -39,13 +39,25 @@ struct Chunk {
   int length;
 };
 
+/// The same, and what queries meet; keys meet `c`.
+template <bool bonus>
+struct Chunk : ChunkTiles {
+  __device__ float ofRead(int row, int column) const { return readAt<bonus>(c, starts, row, column); }
+  __device__ float2 pairOfRead(int row, int column) const {
+    return readPairAt<bonus>(c, starts, row, column);
+  }
+  /// Whether a token of the same document gives its key to a query. With a bonus what a token gives itself
+  /// meets no decay, and is not among those.
+  __device__ static bool gives(int key, int query) { return bonus ? query > key : query >= key; }
+};
+
 /// sum += dA of the warp's rows and the columns of `other`, or with `query` its own columns and the rows of
 /// `other`, times keys or queries of `other`, decayed to or from the sum of token `reference` (-1: zero); of
 /// the reference's document, but those of `without`. In tf32: of the two gradients' roundings the decay's
 /// gradient is the difference.
-template <bool query, bool precise = false>
-__device__ inline void addProducts(WarpSums& sum, const Chunk& in, int other, int reference, unsigned without,
-                                   const WarpPlace& at) {
+template <bool query, bool precise = false, bool bonus>
+__device__ inline void addProducts(WarpSums& sum, const Chunk<bonus>& in, int other, int reference,
+                                   unsigned without, const WarpPlace& at) {
   uint32_t operand[warpTiles][2][2];  // [n][step][token]
   uint32_t rest[warpTiles][2][2];
   bool used[2][2];
@@ -70,7 +82,8 @@ __device__ inline void addProducts(WarpSums& sum, const Chunk& in, int other, in
         const uint32_t both = b.x[2 * half + step];
 #pragma unroll
         for (int i = 0; i < 2; i++) {
-          const float decay = in.c.at(other + 8 * step + at.pairOf + i, channel) - start;
+          const int token = other + 8 * step + at.pairOf + i;
+          const float decay = (query ? in.ofRead(token, channel) : in.c.at(token, channel)) - start;
           const float value = (i == 0 ? lowHalf(both) : highHalf(both)) * exp2Decay(query ? decay : -decay);
           const uint32_t rounded = used[step][i] ? roundToTf32(value) : 0;
           operand[2 * pair + half][step][i] = rounded;
@@ -100,10 +113,12 @@ __device__ inline void addProducts(WarpSums& sum, const Chunk& in, int other, in
   }
 }
 
-/// to += exp2(sign * (c - c of token `reference`)) * sum, in rows of the reference's document, but those of
-/// `without`.
-__device__ inline void addDecayed(WarpSums& to, const WarpSums& sum, const Chunk& in, int reference,
-                                  float sign, unsigned without, const WarpPlace& at) {
+/// to += sum times, of queries, exp2(c - c of token `reference`), of keys its inverse, in rows of the
+/// reference's document, but those of `without`.
+template <bool ofQuery, bool bonus>
+__device__ inline void addDecayed(WarpSums& to, const WarpSums& sum, const Chunk<bonus>& in, int reference,
+                                  unsigned without, const WarpPlace& at) {
+  constexpr float sign = ofQuery ? 1.0f : -1.0f;
 #pragma unroll
   for (int h = 0; h < 2; h++) {
     const int row = at.row(h);
@@ -111,8 +126,9 @@ __device__ inline void addDecayed(WarpSums& to, const WarpSums& sum, const Chunk
     if (reference >= 0 && !sameDocument(in.starts, min(row, reference), max(row, reference))) continue;
 #pragma unroll
     for (int n = 0; n < warpTiles; n++) {
-      const float2 here = in.c.pairAt(row, at.column(n));
-      const float2 start = reference < 0 ? make_float2(0.0f, 0.0f) : in.c.pairAt(reference, at.column(n));
+      const int column = at.column(n);
+      const float2 here = ofQuery ? in.pairOfRead(row, column) : in.c.pairAt(row, column);
+      const float2 start = reference < 0 ? make_float2(0.0f, 0.0f) : in.c.pairAt(reference, column);
       to[n][2 * h] += sum[n][2 * h] * exp2Decay(sign * (here.x - start.x));
       to[n][2 * h + 1] += sum[n][2 * h + 1] * exp2Decay(sign * (here.y - start.y));
     }
@@ -120,21 +136,22 @@ __device__ inline void addDecayed(WarpSums& to, const WarpSums& sum, const Chunk
 }
 
 /// What `steep` tokens and those of their sub-chunk give each other's queries or keys, pair by pair in f32.
-template <bool ofQuery>
-__device__ inline void addSteep(WarpSums& to, const Chunk& in, unsigned steep, const WarpPlace& at) {
+template <bool ofQuery, bool bonus>
+__device__ inline void addSteep(WarpSums& to, const Chunk<bonus>& in, unsigned steep, const WarpPlace& at) {
 #pragma unroll
   for (int h = 0; h < 2; h++) {
     const int own = at.row(h);
 #pragma unroll 1
     for (int i = 0; i < subChunk; i++) {
       const int other = at.row0 + i, query = ofQuery ? own : other, key = ofQuery ? other : own;
-      if (key > query || !(steep >> (query - at.row0) & 1) || !sameDocument(in.starts, key, query)) continue;
+      if (!in.gives(key, query) || !(steep >> (query - at.row0) & 1) || !sameDocument(in.starts, key, query))
+        continue;
       const float share = in.dA.at(query, key);
 #pragma unroll
       for (int n = 0; n < warpTiles; n++) {
         const int column = at.column(n);
         const float2 value = loadPair(ofQuery ? in.K : in.Q, other, column);
-        const float2 here = in.c.pairAt(query, column), there = in.c.pairAt(key, column);
+        const float2 here = in.pairOfRead(query, column), there = in.c.pairAt(key, column);
         to[n][2 * h] += share * value.x * exp2Decay(here.x - there.x);
         to[n][2 * h + 1] += share * value.y * exp2Decay(here.y - there.y);
       }
@@ -143,33 +160,36 @@ __device__ inline void addSteep(WarpSums& to, const Chunk& in, unsigned steep, c
 }
 
 /// dq of what tokens of one chunk give each other.
-__device__ inline void queriesInside(WarpSums& dq, const Chunk& in, unsigned steep, const WarpPlace& at) {
+template <bool bonus>
+__device__ inline void queriesInside(WarpSums& dq, const Chunk<bonus>& in, unsigned steep,
+                                     const WarpPlace& at) {
   const int row0 = at.row0, before = goesOn(in.starts, row0) ? row0 - 1 : -1;
   WarpSums sum = {};
 #pragma unroll 1
   for (int other = 0; other < row0; other += subChunk) addProducts<false>(sum, in, other, row0 - 1, 0, at);
-  if (row0 > 0) addDecayed(dq, sum, in, row0 - 1, 1.0f, 0, at);
+  if (row0 > 0) addDecayed<true>(dq, sum, in, row0 - 1, 0, at);
   if (steep != 0xffff) {
     clear(sum);
     addProducts<false, true>(sum, in, row0, before, steep, at);
-    addDecayed(dq, sum, in, before, 1.0f, steep, at);
+    addDecayed<true>(dq, sum, in, before, steep, at);
   }
   if (steep != 0) addSteep<true>(dq, in, steep, at);
 }
 
 /// dk of the same.
-__device__ inline void keysInside(WarpSums& dk, const Chunk& in, unsigned steep, const WarpPlace& at) {
+template <bool bonus>
+__device__ inline void keysInside(WarpSums& dk, const Chunk<bonus>& in, unsigned steep, const WarpPlace& at) {
   const int row0 = at.row0, before = goesOn(in.starts, row0) ? row0 - 1 : -1;
   WarpSums sum = {};
   if (steep != 0xffff) {
     addProducts<true, true>(sum, in, row0, before, steep, at);
-    addDecayed(dk, sum, in, before, -1.0f, steep, at);
+    addDecayed<false>(dk, sum, in, before, steep, at);
   }
 #pragma unroll 1
   for (int other = row0 + subChunk; other < tileTokens; other += subChunk) {
     clear(sum);
     addProducts<true>(sum, in, other, other - 1, 0, at);
-    addDecayed(dk, sum, in, other - 1, -1.0f, 0, at);
+    addDecayed<false>(dk, sum, in, other - 1, 0, at);
   }
   if (steep != 0) addSteep<false>(dk, in, steep, at);
 }

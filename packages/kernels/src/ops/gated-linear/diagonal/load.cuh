@@ -19,14 +19,14 @@ class GradientLoader {
   const DiagonalGradientCall& task;
   const GradientMaps& maps;
   const Block& block;
-  const Chunk& in;
+  const ChunkTiles& in;
   ArrivalBarrier* const arrivals;  // of two stages, and of Q and K
   static constexpr int ofTokens = 2;
   const uint32_t stages;
 
  public:
   __device__ GradientLoader(const DiagonalGradientCall& task, const GradientMaps& maps, const Block& block,
-                            const Chunk& in, unsigned char* shared)
+                            const ChunkTiles& in, unsigned char* shared)
       : task(task),
         maps(maps),
         block(block),

@@ -8,6 +8,7 @@ namespace longscan {
 /// read whole rows of memory.
 struct ChunkPlace {
   int64_t b;
+  int h;
   unsigned ofAllHeads;  // the chunk's number among those of all heads
   int64_t first;        // token
   int length;
@@ -16,13 +17,14 @@ struct ChunkPlace {
   __device__ ChunkPlace(const DiagonalCall& call, unsigned number) {
     const auto numChunks = static_cast<unsigned>((call.T + tileTokens - 1) / tileTokens);
     const unsigned heads = call.H, chunks = number / heads;
-    const unsigned h = number % heads, chunk = chunks % numChunks;
+    const unsigned chunk = chunks % numChunks;
+    h = static_cast<int>(number % heads);
     b = chunks / numChunks;
     ofAllHeads = (static_cast<unsigned>(b) * heads + h) * numChunks + chunk;
     first = static_cast<int64_t>(chunk) * tileTokens;
     length = static_cast<int>(min(static_cast<int64_t>(tileTokens), call.T - first));
     place = (b * call.T + first) * (call.H * call.K) + h * call.K;
-    sharedPlace = (b * call.T + first) * (call.G * call.K) + static_cast<int>(h) / (call.H / call.G) * call.K;
+    sharedPlace = (b * call.T + first) * (call.G * call.K) + h / (call.H / call.G) * call.K;
   }
   /// Bit i: a document starts at the chunk's token i. All lanes of a warp call it together.
   __device__ uint64_t starts(const DiagonalCall& call, int lane) const {

@@ -18,12 +18,15 @@ struct PrepareLayout {
   static constexpr int rest = 2 * tile, gates = 4 * tile;
   static constexpr int totals = gates + FloatTile<panel>::bytes;
   static constexpr int masks = totals + 4 * subChunks * panel;
-  static constexpr int bytes = masks + 16;
+  static constexpr int itself = masks + 16;  // of a bonus: each token's score with itself
+  static constexpr int bytes(bool bonus) { return itself + (bonus ? 4 * tileTokens : 0); }
 };
 
 /// Where the scores of one chunk go, [key][query], and what rounding takes off them, or null.
+template <bool bonus>
 struct Scores {
   __nv_bfloat16 *to, *rest;
+  const float* itself;  // of a bonus: each token's with itself
 
   /// A warp's. All its lanes together.
   __device__ void store(const OwnScores& own, uint64_t starts, int row0, int part, int lane) const {
@@ -47,7 +50,11 @@ struct Scores {
         const int row = row0 + group + 8 * i, column = 16 * n + 8 * part + pairOf;
         const bool near = column <= row && (!cut || sameDocument(starts, column, row));
         const bool far = column < row && (!cut || sameDocument(starts, column + 1, row));
-        storeTile(place + 16 * 64 * n + 8 * i, near ? own[n][2 * i] : 0.0f, far ? own[n][2 * i + 1] : 0.0f);
+        const auto score = [&](int key, float ofOthers) {
+          return bonus && key == row ? itself[row] : ofOthers;
+        };
+        storeTile(place + 16 * 64 * n + 8 * i, near ? score(column, own[n][2 * i]) : 0.0f,
+                  far ? score(column + 1, own[n][2 * i + 1]) : 0.0f);
       }
   }
 
@@ -68,9 +75,36 @@ struct Panel {
   int channel;
 };
 
+/// Adds what the panel's channels give each token's score with itself. `bonus`: the head's.
+__device__ void addItself(float* itself, const float* bonus, float scale, const Panel& in, int K) {
+  const int unit = threadIdx.x % 8, column = in.channel + 8 * unit;
+  float weights[8] = {};
+  if (column < K) {
+    const float4 near = *reinterpret_cast<const float4*>(bonus + column);
+    const float4 far = *reinterpret_cast<const float4*>(bonus + column + 4);
+    weights[0] = near.x, weights[1] = near.y, weights[2] = near.z, weights[3] = near.w;
+    weights[4] = far.x, weights[5] = far.y, weights[6] = far.z, weights[7] = far.w;
+  }
+#pragma unroll 1
+  for (int row = threadIdx.x / 8; row < tileTokens; row += diagonalThreads / 8) {
+    const uint4 query = loadShared16(in.Q.address(row, unit)), key = loadShared16(in.K.address(row, unit));
+    const uint32_t queries[4] = {query.x, query.y, query.z, query.w}, keys[4] = {key.x, key.y, key.z, key.w};
+    float sum = 0.0f;
+#pragma unroll
+    for (int n = 0; n < 4; n++) {
+      sum += lowHalf(queries[n]) * lowHalf(keys[n]) * weights[2 * n];
+      sum += highHalf(queries[n]) * highHalf(keys[n]) * weights[2 * n + 1];
+    }
+#pragma unroll
+    for (int distance = 1; distance < 8; distance *= 2) sum += __shfl_xor_sync(~0u, sum, distance);
+    if (unit == 0) itself[row] += scale * sum;
+  }
+}
+
 /// Stores queries decayed since, and keys decayed up to the end of their piece; leaves in the panel, in two
 /// terms, queries decayed since and keys scaled up from the start of their document in the chunk. In `masks`
 /// one bit for each token that decays by more than 2^-96 since then.
+template <bool bonus>
 __device__ void decayPanel(const DiagonalCall& call, const Panel& in, uint64_t starts, int64_t place,
                            int pitch, int length, unsigned* masks) {
   const int unit = threadIdx.x % 8, column = in.channel + 8 * unit;
@@ -82,14 +116,16 @@ __device__ void decayPanel(const DiagonalCall& call, const Panel& in, uint64_t s
     const uint4 query = loadShared16(in.Q.base + at), key = loadShared16(in.K.base + at);
     const uint32_t queries[4] = {query.x, query.y, query.z, query.w}, keys[4] = {key.x, key.y, key.z, key.w};
     float q[8], up[8], down[8], here[8], end[8];
+    loadEightOfRead<bonus>(q, in.c, starts, row, 8 * unit);
+#pragma unroll
+    for (int n = 0; n < 8; n++)
+      q[n] = decayQuery(n % 2 == 0 ? lowHalf(queries[n / 2]) : highHalf(queries[n / 2]), call.scale, q[n]);
     in.c.loadEight(here, row, 8 * unit);
     in.c.loadEight(end, last, 8 * unit);
     bool steep = false;
 #pragma unroll
     for (int n = 0; n < 8; n++) {
-      const float ofQuery = n % 2 == 0 ? lowHalf(queries[n / 2]) : highHalf(queries[n / 2]);
       const float ofKey = n % 2 == 0 ? lowHalf(keys[n / 2]) : highHalf(keys[n / 2]);
-      q[n] = decayQuery(ofQuery, call.scale, here[n]);
       up[n] = ofKey * exp2Decay(-here[n]);
       down[n] = ofKey * exp2Decay(end[n] - here[n]);
       steep = steep || !(here[n] >= -mostScaledUp);
@@ -133,6 +169,7 @@ constexpr int prepareBlocks = 4;
 constexpr int prepareBlocks = 1;
 #endif
 
+template <bool bonus>
 __global__ void __launch_bounds__(diagonalThreads, prepareBlocks)
     prepareKernel(const __grid_constant__ DiagonalCall call) {
   using Layout = PrepareLayout;
@@ -140,6 +177,7 @@ __global__ void __launch_bounds__(diagonalThreads, prepareBlocks)
   const uint32_t base = sharedAddress(shared);
   float* const totals = reinterpret_cast<float*>(shared + Layout::totals);
   unsigned* const masks = reinterpret_cast<unsigned*>(shared + Layout::masks);
+  float* const itself = reinterpret_cast<float*>(shared + Layout::itself);
 
   const int lane = threadIdx.x & 31, part = warpgroupNumber();
   const ChunkPlace at(call, blockIdx.x);
@@ -162,6 +200,7 @@ __global__ void __launch_bounds__(diagonalThreads, prepareBlocks)
     commitCopies();
   };
   if (threadIdx.x < 2) masks[threadIdx.x] = 0;
+  if (bonus && threadIdx.x < tileTokens) itself[threadIdx.x] = 0.0f;
   const uint64_t starts = at.starts(call, lane);
 
   OwnScores scored;
@@ -178,7 +217,8 @@ __global__ void __launch_bounds__(diagonalThreads, prepareBlocks)
     if (threadIdx.x < panel && in.channel + threadIdx.x < call.K)
       call.gamma[static_cast<int64_t>(at.ofAllHeads) * call.K + in.channel + threadIdx.x] =
           exp2Decay(in.c.at(firstEnd - 1, threadIdx.x));
-    decayPanel(call, in, starts, at.place, pitch, at.length, masks);
+    if (bonus) addItself(itself, call.bonus + at.h * call.K, call.scale, in, call.K);
+    decayPanel<bonus>(call, in, starts, at.place, pitch, at.length, masks);
     addScores(scored, in, part);
     __syncthreads();
   }
@@ -192,7 +232,7 @@ __global__ void __launch_bounds__(diagonalThreads, prepareBlocks)
 #pragma unroll
     for (int n = 0; n < 4; n++)
       kept[n * diagonalThreads] = make_float4(scored[n][0], scored[n][1], scored[n][2], scored[n][3]);
-    SteepScores again(starts, row0, part, lane);
+    SteepScores<bonus> again(starts, row0, part, lane);
 #pragma unroll 1
     for (int pass = 0; pass < 2; pass++) {
 #pragma unroll 1
@@ -221,20 +261,27 @@ __global__ void __launch_bounds__(diagonalThreads, prepareBlocks)
   }
   __nv_bfloat16* const to = call.scores + static_cast<int64_t>(at.ofAllHeads) * (64 * 64);
   const int64_t allScores = int64_t{headChunksOf(call)} * (64 * 64);
-  Scores{to, call.scoreTerms == 2 ? to + allScores : nullptr}.store(scored, starts, row0, part, lane);
+  const Scores<bonus> scores{to, call.scoreTerms == 2 ? to + allScores : nullptr, itself};
+  scores.store(scored, starts, row0, part, lane);
+}
+
+template <bool bonus>
+cudaError_t launch(const DiagonalCall& call, cudaStream_t stream) {
+  constexpr int bytes = PrepareLayout::bytes(bonus);
+  const auto kernel = prepareKernel<bonus>;
+  cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+  if (error == cudaSuccess)
+    error = cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+                                 cudaSharedmemCarveoutMaxShared);
+  if (error != cudaSuccess) return error;
+  kernel<<<headChunksOf(call), diagonalThreads, bytes, stream>>>(call);
+  return cudaGetLastError();
 }
 
 }  // namespace
 
 cudaError_t launchDiagonalPrepare(const DiagonalCall& call, cudaStream_t stream) {
-  constexpr int bytes = PrepareLayout::bytes;
-  cudaError_t error = cudaFuncSetAttribute(prepareKernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
-  if (error == cudaSuccess)
-    error = cudaFuncSetAttribute(prepareKernel, cudaFuncAttributePreferredSharedMemoryCarveout,
-                                 cudaSharedmemCarveoutMaxShared);
-  if (error != cudaSuccess) return error;
-  prepareKernel<<<headChunksOf(call), diagonalThreads, bytes, stream>>>(call);
-  return cudaGetLastError();
+  return call.bonus ? launch<true>(call, stream) : launch<false>(call, stream);
 }
 
 }  // namespace longscan

@@ -10,6 +10,7 @@ constexpr int panel = 64;
 constexpr int restBlocks = 5;
 
 /// 64 channels of a chunk of one head.
+template <bool bonus>
 __global__ void __launch_bounds__(diagonalThreads, restBlocks)
     queryRestKernel(const __grid_constant__ DiagonalCall call) {
   __shared__ __align__(16) float gates[FloatTile<panel>::bytes / sizeof(float)];
@@ -39,7 +40,7 @@ __global__ void __launch_bounds__(diagonalThreads, restBlocks)
   for (int i = 0; i < 2; i++) {
     const uint32_t both[4] = {queries[i].x, queries[i].y, queries[i].z, queries[i].w};
     float here[8], decayed[8];
-    c.loadEight(here, rowOf(i), 8 * unit);
+    loadEightOfRead<bonus>(here, c, starts, rowOf(i), 8 * unit);
 #pragma unroll
     for (int n = 0; n < 8; n++) {
       const float query = n % 2 == 0 ? lowHalf(both[n / 2]) : highHalf(both[n / 2]);
@@ -57,7 +58,8 @@ __global__ void __launch_bounds__(diagonalThreads, restBlocks)
 
 cudaError_t launchQueryRest(const DiagonalCall& call, cudaStream_t stream) {
   const unsigned panels = (call.K + panel - 1) / panel;
-  queryRestKernel<<<headChunksOf(call) * panels, diagonalThreads, 0, stream>>>(call);
+  const auto kernel = call.bonus ? queryRestKernel<true> : queryRestKernel<false>;
+  kernel<<<headChunksOf(call) * panels, diagonalThreads, 0, stream>>>(call);
   return cudaGetLastError();
 }
 

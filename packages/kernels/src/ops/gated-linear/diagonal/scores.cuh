@@ -13,6 +13,7 @@ using OwnScores = float[4][4];
 /// sub-chunk's start and keys decayed up to it, or scaled up from it, in tf32; and pair by pair in f32 those
 /// inside a sub-chunk of tokens that are too steep for that. Channels come by 64: first `look`s at all of
 /// them, then `add`s all.
+template <bool bonus>
 class SteepScores {
   static constexpr int width = 64;
   uint64_t starts;
@@ -62,7 +63,7 @@ class SteepScores {
 #pragma unroll
       for (int i = 0; i < 2; i++) {
         const int row = row0 + group + 8 * i;
-        const float2 q = loadPair(Q, row, column), here = c.pairAt(row, column);
+        const float2 q = loadPair(Q, row, column), here = readPairAt<bonus>(c, starts, row, column);
         a[i] = roundToTf32(q.x * exp2Decay(here.x - start.x));
         a[i + 2] = roundToTf32(q.y * exp2Decay(here.y - start.y));
       }
@@ -82,11 +83,11 @@ class SteepScores {
 #pragma unroll
     for (int i = 0; i < 4; i++) {
       const int row = row0 + group + 8 * (i / 2), column = row0 + 8 * part + pairOf + i % 2;
-      if (column > row || !sameDocument(starts, column, row)) continue;
+      if (column > row || (bonus && column == row) || !sameDocument(starts, column, row)) continue;
 #pragma unroll 1
       for (int channel = 0; channel < width; channel += 2) {
         const float2 q = loadPair(Q, row, channel), k = loadPair(K, column, channel);
-        const float2 here = c.pairAt(row, channel), there = c.pairAt(column, channel);
+        const float2 here = readPairAt<bonus>(c, starts, row, channel), there = c.pairAt(column, channel);
         pairs[i] += q.x * k.x * exp2Decay(here.x - there.x) + q.y * k.y * exp2Decay(here.y - there.y);
       }
     }

@@ -7,7 +7,7 @@
 namespace longscan {
 
 /// The recurrence token by token in f32: for calls that the chunkwise kernels do not know (f32 inputs, a
-/// bonus, more than 256 values with a scalar decay). Functions as in cuda.h.
+/// bonus without a diagonal decay, more than 256 values with a scalar decay). Functions as in cuda.h.
 size_t generalStatesBytes(const LongscanGatedLinear& call);
 size_t generalWorkspaceBytes(const LongscanGatedLinear& call);
 size_t generalBackwardWorkspaceBytes(const LongscanGatedLinear& call);
