@@ -1,3 +1,6 @@
+#include <array>
+#include <atomic>
+
 #include "../chunkwise/prepare_tasks.cuh"
 #include "cuda/dependent.cuh"
 #include "scores.cuh"
@@ -212,6 +215,22 @@ __global__ void __launch_bounds__(diagonalThreads*(LONGSCAN_WGMMA ? maxPairs : f
   }
 }
 
+/// As many pairs as the code for the current device was compiled for, which each of the first devices is
+/// asked once.
+cudaError_t compiledPairs(int& pairs) {
+  static std::array<std::atomic<int>, 64> known{};  // zero: not asked yet
+  int number = 0;
+  cudaError_t error = cudaGetDevice(&number);
+  if (error != cudaSuccess) return error;
+  const bool isKept = number < static_cast<int>(known.size());
+  if (isKept && (pairs = known[number].load(std::memory_order_relaxed)) > 0) return cudaSuccess;
+  cudaFuncAttributes built;
+  if ((error = cudaFuncGetAttributes(&built, diagonalPrepareKernel)) != cudaSuccess) return error;
+  pairs = built.maxThreadsPerBlock / diagonalThreads;
+  if (isKept) known[number].store(pairs, std::memory_order_relaxed);
+  return cudaSuccess;
+}
+
 /// What a chunk takes a block of the sweep, in what it takes a multiprocessor here (one H200, K = V = 128).
 constexpr float timeRatio = 0.2f;
 
@@ -220,11 +239,10 @@ constexpr float timeRatio = 0.2f;
 cudaError_t launchDeltaDiagonalPrepare(const DeltaDiagonalPrepareCall& call, const DeltaDevice& device,
                                        cudaStream_t stream) {
   const int ofPair = DiagonalPrepareLayout::bytes(call.K);
-  // As many as the code for this device was compiled for.
-  cudaFuncAttributes built;
-  cudaError_t error = cudaFuncGetAttributes(&built, diagonalPrepareKernel);
+  int compiled = 0;
+  cudaError_t error = compiledPairs(compiled);
   if (error != cudaSuccess) return error;
-  const int pairs = min(built.maxThreadsPerBlock / diagonalThreads, device.sharedBytes / ofPair);
+  const int pairs = min(compiled, device.sharedBytes / ofPair);
   const int bytes = pairs * ofPair;
   error = cudaFuncSetAttribute(diagonalPrepareKernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error != cudaSuccess) return error;
