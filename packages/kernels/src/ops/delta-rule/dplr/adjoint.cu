@@ -30,9 +30,8 @@ struct AdjointStage {
   static constexpr int count = keys == 64 ? 4 : 3;
 };
 
-/// D against time, of 16 values a warp. The state is transposed, values as
-/// rows: what one product leaves is the next one's first operand in the
-/// registers where it lies, and no warp waits for another but for what is
+/// D against time, of 16 values a warp. The state is transposed, values as rows: what one product leaves is
+/// the next one's first operand in the registers where it lies, and no warp waits for another but for what is
 /// loaded.
 ///
 ///     dX^T = dO^T Pe + D^T Ed^T          D_in^T = gamma D^T + dO^T Qe + dX^T W
@@ -144,8 +143,7 @@ class DplrAdjoint {
     if (call.dh0) eachOfState([&](float& x, int64_t place) { call.dh0[place] = x; }, D);
   }
 
-  /// visit(number, its place in [B, H, V, K]); those that do not exist are
-  /// zero.
+  /// visit(number, its place in [B, H, V, K]); those that do not exist are zero.
   template <typename Visit>
   __device__ void eachOfState(Visit&& visit, State& D) const {
 #pragma unroll
@@ -162,9 +160,8 @@ class DplrAdjoint {
     }
   }
 
-  /// One chunk. With documents, D reaches the rows from the last start on, and
-  /// those up to the first one reach what is before the chunk; no row meets one
-  /// of another document, not even as a zero.
+  /// One chunk. With documents, D reaches the rows from the last start on, and those up to the first one
+  /// reach what is before the chunk; no row meets one of another document, not even as a zero.
   template <typename Documents>
   __device__ void advance(State& D, uint32_t at, int64_t tile, Documents documents, uint64_t starts) const {
     MmaA reads[tokenSteps], dX[tokenSteps];
@@ -219,8 +216,7 @@ class DplrAdjoint {
     addRows(D, dX, Tile<keys>{at + Stage::w});
   }
 
-  /// Without the tokens outside [low, high): no product with zero takes them
-  /// away if they are no numbers.
+  /// Without the tokens outside [low, high): no product with zero takes them away if they are no numbers.
   __device__ MmaA only(MmaA a, int step, int low, int high) const {
 #pragma unroll
     for (int i = 0; i < 4; i++) {
@@ -312,8 +308,7 @@ cudaError_t launchOf(const DplrAdjointCall& call, cudaStream_t stream) {
   return cudaGetLastError();
 }
 
-/// As few values a block as there are multiprocessors for; no result depends on
-/// it.
+/// As few values a block as there are multiprocessors for; no result depends on it.
 template <int keys>
 cudaError_t launchWith(const DplrAdjointCall& call, cudaStream_t stream) {
   int device = 0, multiprocessors = 0;

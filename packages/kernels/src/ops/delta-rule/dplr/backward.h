@@ -5,8 +5,8 @@
 
 #include "kept.h"
 
-// The kernels of the backward pass: the chain of adjoints against time, what
-// else values get, and the gradients of a chunk's tokens and gates.
+// The kernels of the backward pass: the chain of adjoints against time, what else values get, and the
+// gradients of a chunk's tokens and gates.
 
 namespace longscan {
 

@@ -4,17 +4,15 @@ namespace longscan {
 
 namespace {
 
-/// The gradients of a chunk's q, k, b, e, beta and gates: with c the sums of
-/// log decays since the piece's start,
+/// The gradients of a chunk's q, k, b, e, beta and gates: with c the sums of log decays since the piece's
+/// start,
 ///
 ///     dq = e^c (scale dO S^T + dPk (beta k e^-c) + dPe (e e^-c))
 ///     db = e^(c before) (Z S^T + dAk (beta k e^-c) + dAe (e e^-c))
-///     d(beta k) = e^-c (e^(c_C) V D^T + dPk^T (q e^c) + dAk^T (b e^(c
-///     before)))      de: of X, dPe, dAe
+///     d(beta k) = e^-c (e^(c_C) V D^T + dPk^T (q e^c) + dAk^T (b e^(c before)))     de: of X, dPe, dAe
 ///
-/// dlog a of a token is what states get behind the chunk, S D, and the changes
-/// of it from there back to the token. What of it cancels is made of the same
-/// numbers on both sides.
+/// dlog a of a token is what states get behind the chunk, S D, and the changes of it from there back to the
+/// token. What of it cancels is made of the same numbers on both sides.
 template <typename Kind>
 class DplrGradient : DplrGradientSteep<Kind> {
   using Steep = DplrGradientSteep<Kind>;
@@ -22,8 +20,8 @@ class DplrGradient : DplrGradientSteep<Kind> {
       Steep::meetsAdjoint, Steep::meetsState, Steep::pair, Steep::piece, Steep::slice, Steep::warp;
   using typename Steep::Layout;
 
-  /// q dq + (b db of the token behind) - beta k d(beta k) - e de, and S D
-  /// behind the piece, of which a thread has shares.
+  /// q dq + (b db of the token behind) - beta k d(beta k) - e de, and S D behind the piece, of which a thread
+  /// has shares.
   Sums changes;
   float behind[2];
   /// Of tokens 8 group + pair (and + 1), summed over the warp's channels.
@@ -96,8 +94,7 @@ class DplrGradient : DplrGradientSteep<Kind> {
     store(call.io.db, erasers);
     this->each(Steep::query, [&](int n, int i, float q) { changes[n][i] = q * reads[n][i]; });
     this->each(Steep::eraser, [&](int n, int i, float b) { erasers[n][i] *= b; });
-    // Of the token behind: the first of a pair's own second one, then the next
-    // lane's first one.
+    // Of the token behind: the first of a pair's own second one, then the next lane's first one.
 #pragma unroll
     for (int n = 0; n < 8; n++) {
 #pragma unroll

@@ -7,8 +7,7 @@
 
 namespace longscan {
 
-/// Kinds of calls: `ofHead`: the gate, if there is one, is per head; `own`: e =
-/// -beta k.
+/// Kinds of calls: `ofHead`: the gate, if there is one, is per head; `own`: e = -beta k.
 template <int keySize, bool gateOfHead, bool eraseOwn>
 struct DplrGradientKind {
   static constexpr int keys = keySize, panels = keys / 64, warps = keys / 16, threads = 32 * warps;
@@ -22,8 +21,7 @@ struct DplrGradientLayout {
   // dO, Z, V, X of 64 values; S and D of them
   static constexpr int reads = 0, z = tile, v = 2 * tile, x = 3 * tile, state = 4 * tile,
                        adjoint = state + panel;
-  // dPk, dAk, dPe, dAe; behind them, in the first one's place, what warps add
-  // up
+  // dPk, dAk, dPe, dAe; behind them, in the first one's place, what warps add up
   static constexpr int scores = adjoint + panel, shares = scores;
   // q, b, k, e
   static constexpr int tokens = scores + numScores * tile;
@@ -46,8 +44,7 @@ class DplrGradientBlock {
   const DplrChunk chunk;
   const uint32_t base;
   const int lane, warp, valueTiles;
-  int group, pair;  // of a thread's part of sums: row (and row + 8), column (and
-                    // column + 1)
+  int group, pair;  // of a thread's part of sums: row (and row + 8), column (and column + 1)
   int loaded;       // the tile of values in shared memory
   Piece piece;
   bool meetsState, meetsAdjoint;
@@ -123,8 +120,7 @@ class DplrGradientBlock {
     commitCopies();
   }
 
-  /// All threads together: that tile of values is there. A piece begins with
-  /// the first one.
+  /// All threads together: that tile of values is there. A piece begins with the first one.
   __device__ void needValues(int tile) {
     if (loaded == tile) return;
     __syncthreads();
@@ -143,8 +139,7 @@ class DplrGradientBlock {
   }
 };
 
-/// Of v[n][j], which 8 lanes of each `lane % 4` add up, the sums of n = lane /
-/// 4, in v[0].
+/// Of v[n][j], which 8 lanes of each `lane % 4` add up, the sums of n = lane / 4, in v[0].
 __device__ inline void sumOverGroups(float (&v)[8][2], int lane) {
 #pragma unroll
   for (int half = 4; half > 0; half /= 2) {

@@ -5,10 +5,9 @@
 
 namespace longscan {
 
-/// A warp's 16 channels of K and all tokens of a chunk. Sums have channels as
-/// rows and tokens as columns: decays, tokens and gradients of a channel and a
-/// token lie in one thread, and decayed tokens are first operands in the
-/// registers where they are made, in two terms.
+/// A warp's 16 channels of K and all tokens of a chunk. Sums have channels as rows and tokens as columns:
+/// decays, tokens and gradients of a channel and a token lie in one thread, and decayed tokens are first
+/// operands in the registers where they are made, in two terms.
 template <typename Kind>
 class DplrGradientChannels : protected DplrGradientScores<Kind> {
   using Scores = DplrGradientScores<Kind>;
@@ -17,11 +16,9 @@ class DplrGradientChannels : protected DplrGradientScores<Kind> {
   using Scores::Scores, Scores::base, Scores::group, Scores::lane, Scores::pair, Scores::slice, Scores::warp;
   using typename Scores::Layout;
 
-  // Sums of log decays in base 2 up to and with a token, and up to the first
-  // one of each pair. With a gate per channel they begin as far above zero as
-  // they end below it, so that `middle` is where they end, and what a state is
-  // decayed by until they are zero. A gate per head is in the scores, and sums
-  // begin at zero.
+  // Sums of log decays in base 2 up to and with a token, and up to the first one of each pair. With a gate
+  // per channel they begin as far above zero as they end below it, so that `middle` is where they end, and
+  // what a state is decayed by until they are zero. A gate per head is in the scores, and sums begin at zero.
   Sums upTo;
   float before[8][2], middle[2], end[2];
   /// A channel decays too far for that: pair by pair.
@@ -103,8 +100,7 @@ class DplrGradientChannels : protected DplrGradientScores<Kind> {
     }
   }
 
-  // What tokens are decayed by: up to them for a query, to the one before for
-  // an eraser, from them for a key.
+  // What tokens are decayed by: up to them for a query, to the one before for an eraser, from them for a key.
   __device__ float ofQuery(int n, int i) const {
     return Kind::ofHead ? 1.0f : exp2Fast(upTo[n][i]);
   }
@@ -143,8 +139,7 @@ class DplrGradientChannels : protected DplrGradientScores<Kind> {
     return decayed(Scores::eraser, step, [&](int n, int i) { return ofEraser(n, i); });
   }
 
-  /// What tokens of two tensors get from a state: sum += state[v][channel]
-  /// rows[token][v], of all values.
+  /// What tokens of two tensors get from a state: sum += state[v][channel] rows[token][v], of all values.
   template <typename State, typename Rows>
   __device__ void addStates(Sums& first, Sums& second, bool there, State&& state, Rows&& firstRows,
                             Rows&& secondRows, bool joined) {

@@ -6,12 +6,11 @@ namespace longscan {
 
 /// The gradients of a chunk's scores:
 ///
-///     dPk = scale tril(dO V^T)    dPe = scale tril(dO X^T)    dAk = tril(Z
-///     V^T, -1)    dAe = tril(Z X^T, -1)
+///     dPk = scale tril(dO V^T)    dPe = scale tril(dO X^T)
+///     dAk = tril(Z V^T, -1)       dAe = tril(Z X^T, -1)
 ///
-/// They are rounded once, and so the same for a query or an eraser as for the
-/// key that it meets. With e = -beta k there is one written key, of V - X. A
-/// decay of a head is in them.
+/// They are rounded once, and so the same for a query or an eraser as for the key that it meets. With e =
+/// -beta k there is one written key, of V - X. A decay of a head is in them.
 template <typename Kind>
 class DplrGradientScores : protected DplrGradientBlock<Kind> {
   using Block = DplrGradientBlock<Kind>;
@@ -21,8 +20,7 @@ class DplrGradientScores : protected DplrGradientBlock<Kind> {
   using typename Block::Layout;
 
   __device__ void makeScores() {
-    // Eight parts, of 16 rows of dO or Z, of which the first ones meet few
-    // keys.
+    // Eight parts, of 16 rows of dO or Z, of which the first ones meet few keys.
     if (Kind::warps == 8) {
       makeScores(warp % 4, warp >= 4);
     } else {

@@ -4,10 +4,9 @@
 
 namespace longscan {
 
-/// Where a channel decays by more than 2^-192 within a chunk, a warp takes its
-/// channels pair by pair, in f32: the decay between two tokens is a product of
-/// factors that are at most one. Half a warp has its 16 channels; sums go to
-/// the threads that have them through the place of dg, which is written last.
+/// Where a channel decays by more than 2^-192 within a chunk, a warp takes its channels pair by pair, in f32:
+/// the decay between two tokens is a product of factors that are at most one. Half a warp has its 16
+/// channels; sums go to the threads that have them through the place of dg, which is written last.
 template <typename Kind>
 class DplrGradientSteep : protected DplrGradientChannels<Kind> {
   using Channels = DplrGradientChannels<Kind>;
