@@ -1,3 +1,5 @@
+#include "../sweep/sweep.h"
+#include "cuda/dependent.cuh"
 #include "scores.cuh"
 
 namespace longscan {
@@ -17,12 +19,12 @@ class DplrPrepare : DplrPrepareBlock<K> {
   using Block::Block;
 
   __device__ void run() {
-    clearSquares();
     const LongscanDplr& slice = call.slice;
     PieceWalk walk(slice.resets ? slice.resets + place.batch * slice.T : nullptr, slice.T, place.chunk,
                    place.chunk + 1, false);
     for (; !walk.done(); walk.advance()) {
       piece = walk.piece();
+      clearSquares();
       this->fill();
       commitCopies();
       this->sumGates();
@@ -52,7 +54,7 @@ class DplrPrepare : DplrPrepareBlock<K> {
   }
 
  private:
-  /// What is above the diagonals, nobody writes.
+  /// What is above the diagonals, nobody writes but with A_k V.
   __device__ void clearSquares() const {
     for (int at = Shared::inverse + 16 * this->thread; at < Shared::diagonal; at += 16 * dplrPrepareThreads)
       storeShared16(base + at, {});
@@ -209,16 +211,38 @@ template <int K>
 __global__ void __launch_bounds__(dplrPrepareThreads, K == 64 ? 2 : 1)
     dplrPrepareKernel(const DplrPrepareCall call) {
   extern __shared__ uint8_t memory[];
-  DplrPrepare<K>(call, memory + (128 - sharedAddress(memory) % 128) % 128).run();
+  __shared__ int drawn;
+  uint8_t* const aligned = memory + (128 - sharedAddress(memory) % 128) % 128;
+  letNextKernelBegin();
+  while (true) {
+    if (threadIdx.x == 0) drawn = atomicAdd(call.to.counts.drawn, 1);
+    __syncthreads();
+    const int number = drawn;
+    if (number >= call.count) break;
+    DplrPrepare<K>(call, aligned, number).run();
+    // Behind a barrier of the block.
+    if (threadIdx.x == 0) countPart(call.to.counts.prepared + number);
+  }
 }
 
+/// Blocks that draw chunks until there are none: as many as have room, beside the blocks of the chain if
+/// these leave most of the device.
 template <int K>
-cudaError_t launch(const DplrPrepareCall& call, int64_t count, cudaStream_t stream) {
-  constexpr int bytes = DplrPrepareShared<K>::bytes;
-  const cudaError_t error =
-      cudaFuncSetAttribute(dplrPrepareKernel<K>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+cudaError_t launch(const DplrPrepareCall& call, cudaStream_t stream) {
+  constexpr int bytes = DplrPrepareShared<K>::bytes, most = K == 64 ? 2 : 1;
+  DeltaDevice device;
+  cudaError_t error = deltaDevice(device);
   if (error != cudaSuccess) return error;
-  dplrPrepareKernel<K><<<static_cast<unsigned>(count), dplrPrepareThreads, bytes, stream>>>(call);
+  error = cudaFuncSetAttribute(dplrPrepareKernel<K>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+  if (error != cudaSuccess) return error;
+  error =
+      cudaMemsetAsync(call.to.counts.prepared, 0, DplrCounts::number(call.slice) * sizeof(int32_t), stream);
+  if (error != cudaSuccess) return error;
+  const int64_t chains = call.slice.B * call.slice.H * call.valueTiles;
+  const int64_t room = most * device.multiprocessors;
+  const int64_t blocks = 2 * chains <= device.multiprocessors ? room - chains : room;
+  const auto grid = static_cast<unsigned>(min(call.count, blocks));
+  dplrPrepareKernel<K><<<grid, dplrPrepareThreads, bytes, stream>>>(call);
   return cudaGetLastError();
 }
 
@@ -226,9 +250,9 @@ cudaError_t launch(const DplrPrepareCall& call, int64_t count, cudaStream_t stre
 
 cudaError_t launchDplrPrepare(const LongscanDplr& call, void* kept, cudaStream_t stream) {
   const DplrSizes sizes(call);
-  const DplrPrepareCall prepare{call, DplrKept<__nv_bfloat16>(call, kept), sizes.numChunks, sizes.valueTiles};
-  return sizes.keys == 64 ? launch<64>(prepare, sizes.count, stream)
-                          : launch<128>(prepare, sizes.count, stream);
+  const DplrPrepareCall prepare{call, DplrKept<__nv_bfloat16>(call, kept), sizes.count, sizes.numChunks,
+                                sizes.valueTiles};
+  return sizes.keys == 64 ? launch<64>(prepare, stream) : launch<128>(prepare, stream);
 }
 
 size_t dplrForwardSharedBytes(int keys) {
