@@ -329,7 +329,14 @@ cudaError_t launchWith(const DplrAdjointCall& call, cudaStream_t stream) {
   return launchOf<keys, 4>(call, stream);
 }
 
+template <int keys>
+constexpr size_t sharedBytes = AdjointStage<keys>::bytes * AdjointStage<keys>::count;
+
 }  // namespace
+
+size_t dplrAdjointSharedBytes(int keys) {
+  return keys == 64 ? sharedBytes<64> : sharedBytes<128>;
+}
 
 cudaError_t launchDplrAdjoint(const DplrAdjointCall& call, cudaStream_t stream) {
   return DplrSizes(call.slice).keys == 64 ? launchWith<64>(call, stream) : launchWith<128>(call, stream);

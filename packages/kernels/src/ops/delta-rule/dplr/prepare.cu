@@ -255,7 +255,7 @@ cudaError_t launchDplrPrepare(const LongscanDplr& call, void* kept, cudaStream_t
   return sizes.keys == 64 ? launch<64>(prepare, stream) : launch<128>(prepare, stream);
 }
 
-size_t dplrForwardSharedBytes(int keys) {
+size_t dplrPrepareSharedBytes(int keys) {
   return keys == 64 ? DplrPrepareShared<64>::bytes : DplrPrepareShared<128>::bytes;
 }
 
