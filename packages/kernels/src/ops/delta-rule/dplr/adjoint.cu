@@ -301,9 +301,12 @@ __global__ void __launch_bounds__(32 * warps + loadThreads, 1)
   DplrAdjoint<keys, warps>(call, shared).run();
 }
 
+template <int keys>
+constexpr int sharedBytes = AdjointStage<keys>::bytes* AdjointStage<keys>::count;
+
 template <int keys, int warps>
 cudaError_t launchOf(const DplrAdjointCall& call, cudaStream_t stream) {
-  constexpr int bytes = AdjointStage<keys>::bytes * AdjointStage<keys>::count;
+  constexpr int bytes = sharedBytes<keys>;
   const auto kernel = dplrAdjointKernel<keys, warps>;
   const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error != cudaSuccess) return error;
@@ -328,9 +331,6 @@ cudaError_t launchWith(const DplrAdjointCall& call, cudaStream_t stream) {
   if (fits(32)) return launchOf<keys, 2>(call, stream);
   return launchOf<keys, 4>(call, stream);
 }
-
-template <int keys>
-constexpr size_t sharedBytes = AdjointStage<keys>::bytes * AdjointStage<keys>::count;
 
 }  // namespace
 
