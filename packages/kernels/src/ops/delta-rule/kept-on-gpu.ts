@@ -59,8 +59,7 @@ export function keptOfDplrChunks({ k, v }: Heads): number {
   const ofKeys = Array<number>(4).fill(2 * rows * keys);
   const squares = Array<number>(4).fill(2 * rows * C);
   const ofTiles = [2 * rows * values, 2 * chunks * values * keys];
-  const counts = 4 * (chunks + B * H * (values / 64) + 1);
-  return bytesOfParts([...ofKeys, ...squares, ...ofTiles, 4 * chunks * keys, counts]);
+  return bytesOfParts([...ofKeys, ...squares, ...ofTiles, 4 * chunks * keys]);
 }
 
 /** What the segments of a slice do to a state: E and M of each, and whether a document starts there. */

@@ -1,6 +1,5 @@
 #include "cuda/arrivals.cuh"
 #include "cuda/bulk_copy.cuh"
-#include "cuda/dependent.cuh"
 #include "cuda/pieces.cuh"
 #include "cuda/warpgroup.cuh"
 #include "stages.h"
@@ -27,7 +26,6 @@ struct DplrChainCall {
   const Half *w, *extraKeys;
   Half *x, *states;
   const float* gamma;
-  DplrCounts counts;
   int64_t numChunks;
   int valueTiles;
 };
@@ -60,36 +58,13 @@ struct DplrChain {
     return (number * call.valueTiles + tile) * dplrChunkTokens * dplrValues;
   }
 
-  /// The chunks from `chunk` on, 32 at most, that are prepared; one at least, after some waiting.
-  __device__ int prepared(int64_t chunk) const {
-#if __CUDA_ARCH__ >= 900
-    while (true) {
-      const int64_t own = min(chunk + lane, call.numChunks - 1);
-      const unsigned there = __ballot_sync(~0u, countedParts(call.counts.prepared + numberOf(own)) > 0);
-      if ((there & 1) == 0) {
-        __nanosleep(50);
-        continue;
-      }
-      passCountsToCopies();
-      return ~there == 0 ? 32 : __ffs(static_cast<int>(~there)) - 1;
-    }
-#else
-    return 32;
-#endif
-  }
-
-  /// One warp: chunk after chunk into the ring. What is about to be written over, all others have left.
+  /// One warp: chunk after chunk into the ring.
   __device__ void load() const {
     const int32_t* const resets = call.slice.resets ? call.slice.resets + batch * call.slice.T : nullptr;
-    int64_t ready = 0;
     for (int64_t chunk = 0; chunk < call.numChunks; chunk++) {
       const int stage = static_cast<int>(chunk % Stage::count),
                 round = static_cast<int>(chunk / Stage::count);
-      if (chunk >= Stage::count) {
-        empty[stage].wait(round - 1);
-        tell(chunk - Stage::count + 1);
-      }
-      if (chunk >= ready) ready = chunk + prepared(chunk);
+      if (round > 0) empty[stage].wait(round - 1);
       const int64_t first = chunk * dplrChunkTokens, number = numberOf(chunk);
       const int length = static_cast<int>(min(int64_t{dplrChunkTokens}, call.slice.T - first));
       const uint64_t starts = documentStarts(resets, first, length, lane);
@@ -121,21 +96,6 @@ struct DplrChain {
       arriveWhenCopied(full[stage]);
 #endif
     }
-    for (int64_t chunk = max(int64_t{0}, call.numChunks - Stage::count); chunk < call.numChunks; chunk++) {
-      empty[chunk % Stage::count].wait(static_cast<int>(chunk / Stage::count));
-      tell(chunk + 1);
-    }
-    waitForKernelBefore();
-  }
-
-  /// So many chunks have X and S.
-  __device__ void tell(int64_t chunks) const {
-#if __CUDA_ARCH__ >= 900
-    if (lane != 0) return;
-    int32_t* const passed = call.counts.passed + (batch * call.slice.H + head) * call.valueTiles + tile;
-    asm volatile("st.release.gpu.global.s32 [%0], %1;" ::"l"(passed), "r"(static_cast<int32_t>(chunks))
-                 : "memory");
-#endif
   }
 
   /// A warp's columns of the state, through all chunks.
@@ -289,7 +249,6 @@ __global__ void __launch_bounds__(chainThreads) dplrChainKernel(const DplrChainC
     publishBarriers();
   }
   __syncthreads();
-  letNextKernelBegin();
   const int warp = threadIdx.x / 32;
   const int H = call.slice.H;
   const DplrChain<K> chain{call,
@@ -313,7 +272,8 @@ cudaError_t launch(const DplrChainCall& call, cudaStream_t stream) {
       cudaFuncSetAttribute(dplrChainKernel<K>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error != cudaSuccess) return error;
   const dim3 grid(static_cast<unsigned>(call.slice.B * call.slice.H), call.valueTiles);
-  return launchBeside(dplrChainKernel<K>, grid, chainThreads, bytes, stream, call);
+  dplrChainKernel<K><<<grid, chainThreads, bytes, stream>>>(call);
+  return cudaGetLastError();
 }
 
 }  // namespace
@@ -325,8 +285,8 @@ size_t dplrChainSharedBytes(int keys) {
 cudaError_t launchDplrChain(const LongscanDplr& call, const LongscanDplrForward& io, cudaStream_t stream) {
   const DplrSizes sizes(call);
   const DplrKept<Half> kept(call, io.kept);
-  const DplrChainCall chain{call,        io.h0,      io.ht,       kept.w,          kept.extraKeys,  kept.x,
-                            kept.states, kept.gamma, kept.counts, sizes.numChunks, sizes.valueTiles};
+  const DplrChainCall chain{call,   io.h0,       io.ht,      kept.w,          kept.extraKeys,
+                            kept.x, kept.states, kept.gamma, sizes.numChunks, sizes.valueTiles};
   return sizes.keys == 64 ? launch<64>(chain, stream) : launch<128>(chain, stream);
 }
 

@@ -40,18 +40,6 @@ struct DplrSizes {
         valueTiles((call.V + dplrValues - 1) / dplrValues) {}
 };
 
-/// How far the forward pass is, of kernels that run side by side.
-struct DplrCounts {
-  int32_t* prepared;  // [chunk]: 1 of a chunk that is
-  int32_t* passed;    // [B, H, valueTiles]: chunks that the chain has left X and S of
-  int32_t* drawn;     // chunks that somebody prepares or has prepared
-
-  static int64_t number(const LongscanDplr& call) {
-    const DplrSizes sizes(call);
-    return sizes.count + call.B * call.H * sizes.valueTiles + 1;
-  }
-};
-
 /// `Half`: bf16.
 template <typename Half>
 struct DplrKept {
@@ -69,7 +57,6 @@ struct DplrKept {
   Half* x;            // X, [chunk, valueTiles, 64 tokens, 64]; U = Y Ak V before the chain
   Half* states;       // S^T before the chunk, [chunk, valueTiles, 64, keys]; (Kd^T V)^T before the chain
   float* gamma;       // e^(c_C), [chunk, keys]; zero where the chunk has a document start
-  DplrCounts counts{};
 
   DplrKept(const LongscanDplr& call, const void* base) : arena(const_cast<void*>(base)) {
     const DplrSizes sizes(call);
@@ -85,10 +72,6 @@ struct DplrKept {
     x = arena.take<Half>(rows * sizes.valueTiles * dplrValues);
     states = arena.take<Half>(sizes.count * sizes.valueTiles * dplrValues * sizes.keys);
     gamma = arena.take<float>(sizes.count * sizes.keys);
-    counts.prepared = arena.take<int32_t>(DplrCounts::number(call));
-    if (base == nullptr) return;
-    counts.passed = counts.prepared + sizes.count;
-    counts.drawn = counts.passed + call.B * call.H * sizes.valueTiles;
   }
 };
 

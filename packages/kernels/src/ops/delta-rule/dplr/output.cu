@@ -1,4 +1,3 @@
-#include "cuda/dependent.cuh"
 #include "cuda/pieces.cuh"
 #include "stages.h"
 #include "tiles.cuh"
@@ -16,7 +15,6 @@ struct DplrOutputCall {
   LongscanDplr slice;
   Half* o;
   const Half *queries, *keyScores, *extraScores, *x, *states;
-  DplrCounts counts;
   int64_t numChunks;
   int valueTiles;
 };
@@ -55,12 +53,6 @@ __global__ void __launch_bounds__(outputThreads) dplrOutputKernel(const DplrOutp
   const int64_t ofHead = place.batch * slice.T * slice.H + place.head;
   const Half* const v = static_cast<const Half*>(slice.v) + ofHead * V;
 
-#if __CUDA_ARCH__ >= 900
-  if (thread == 0)
-    waitForParts(call.counts.passed + (place.batch * slice.H + place.head) * call.valueTiles + tile,
-                 place.chunk + 1);
-  __syncthreads();
-#endif
   copyTile<K, outputThreads>(queries, call.queries + place.number * tileTokens * K, thread);
   copyTile<K, outputThreads>(states, call.states + ofTile * dplrValues * K, thread);
   copyTile<64, outputThreads>(keyScores, call.keyScores + place.number * tileTokens * tileTokens, thread);
@@ -103,8 +95,6 @@ __global__ void __launch_bounds__(outputThreads) dplrOutputKernel(const DplrOutp
                   packed.z, packed.w);
     }
   }
-  // The chain writes the last state yet.
-  if (blockIdx.x == gridDim.x - 1 && blockIdx.y == gridDim.y - 1) waitForKernelBefore();
 }
 
 template <int K>
@@ -114,7 +104,8 @@ cudaError_t launch(const DplrOutputCall& call, int64_t count, cudaStream_t strea
       cudaFuncSetAttribute(dplrOutputKernel<K>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error != cudaSuccess) return error;
   const dim3 grid(static_cast<unsigned>(count), call.valueTiles);
-  return launchBeside(dplrOutputKernel<K>, grid, outputThreads, bytes, stream, call);
+  dplrOutputKernel<K><<<grid, outputThreads, bytes, stream>>>(call);
+  return cudaGetLastError();
 }
 
 }  // namespace
@@ -122,16 +113,9 @@ cudaError_t launch(const DplrOutputCall& call, int64_t count, cudaStream_t strea
 cudaError_t launchDplrOutput(const LongscanDplr& call, const LongscanDplrForward& io, cudaStream_t stream) {
   const DplrSizes sizes(call);
   const DplrKept<Half> kept(call, io.kept);
-  const DplrOutputCall output{call,
-                              static_cast<Half*>(io.o),
-                              kept.queries,
-                              kept.keyScores,
-                              kept.extraScores,
-                              kept.x,
-                              kept.states,
-                              kept.counts,
-                              sizes.numChunks,
-                              sizes.valueTiles};
+  const DplrOutputCall output{call,           static_cast<Half*>(io.o), kept.queries,
+                              kept.keyScores, kept.extraScores,         kept.x,
+                              kept.states,    sizes.numChunks,          sizes.valueTiles};
   return sizes.keys == 64 ? launch<64>(output, sizes.count, stream)
                           : launch<128>(output, sizes.count, stream);
 }

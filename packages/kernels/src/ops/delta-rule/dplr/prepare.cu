@@ -1,5 +1,3 @@
-#include "../sweep/sweep.h"
-#include "cuda/dependent.cuh"
 #include "scores.cuh"
 
 namespace longscan {
@@ -88,14 +86,15 @@ class DplrPrepare : DplrPrepareBlock<K> {
 #pragma unroll 1
     for (int at = this->thread - 128; at < tileTokens * K / 8; at += 128) {
       const int row = at / (K / 8), unit = at % (K / 8);
-      const float* const end = this->sumsOf(tileTokens - 1) + 8 * unit;
-      const float* const sum = this->sumsOf(row) + 8 * unit;
       float after[8], since[8], before[8];
+      takeSums(after, row, unit);
+      takeSums(since, tileTokens - 1, unit);
+      takeSums(before, row - 1, unit);
 #pragma unroll
       for (int i = 0; i < 8; i++) {
-        after[i] = exp2Of(sum[i]);
-        since[i] = exp2Of(end[i] - sum[i]);
-        before[i] = row == 0 ? 1.0f : exp2Of(sum[i - Shared::pitch]);
+        since[i] = exp2Of(since[i] - after[i]);
+        after[i] = exp2Of(after[i]);
+        before[i] = exp2Of(before[i]);
       }
       const float beta = this->floats(Shared::beta)[row];
       const uint4 decayedKeys = scaled(loadShared16(keys.address(row, unit)), since, beta);
@@ -121,6 +120,16 @@ class DplrPrepare : DplrPrepareBlock<K> {
     for (int channel = this->thread - 128; channel < K; channel += 128)
       call.to.gamma[place.number * K + channel] =
           forgets ? 0.0f : exp2Of(this->sumsOf(tileTokens - 1)[channel]);
+  }
+
+  /// Of eight channels, up to and with a row; before the first one nothing.
+  __device__ void takeSums(float (&to)[8], int row, int unit) const {
+#pragma unroll
+    for (int i = 0; i < 8; i += 4) {
+      const float4 sums = row < 0 ? make_float4(0.0f, 0.0f, 0.0f, 0.0f)
+                                  : *reinterpret_cast<const float4*>(this->sumsOf(row) + 8 * unit + i);
+      to[i] = sums.x, to[i + 1] = sums.y, to[i + 2] = sums.z, to[i + 3] = sums.w;
+    }
   }
 
   __device__ static uint4 scaled(uint4 x, const float (&by)[8], float factor) {
@@ -211,38 +220,16 @@ template <int K>
 __global__ void __launch_bounds__(dplrPrepareThreads, K == 64 ? 2 : 1)
     dplrPrepareKernel(const DplrPrepareCall call) {
   extern __shared__ uint8_t memory[];
-  __shared__ int drawn;
-  uint8_t* const aligned = memory + (128 - sharedAddress(memory) % 128) % 128;
-  letNextKernelBegin();
-  while (true) {
-    if (threadIdx.x == 0) drawn = atomicAdd(call.to.counts.drawn, 1);
-    __syncthreads();
-    const int number = drawn;
-    if (number >= call.count) break;
-    DplrPrepare<K>(call, aligned, number).run();
-    // Behind a barrier of the block.
-    if (threadIdx.x == 0) countPart(call.to.counts.prepared + number);
-  }
+  DplrPrepare<K>(call, memory + (128 - sharedAddress(memory) % 128) % 128).run();
 }
 
-/// Blocks that draw chunks until there are none: as many as have room, beside the blocks of the chain if
-/// these leave most of the device.
 template <int K>
-cudaError_t launch(const DplrPrepareCall& call, cudaStream_t stream) {
-  constexpr int bytes = DplrPrepareShared<K>::bytes, most = K == 64 ? 2 : 1;
-  DeltaDevice device;
-  cudaError_t error = deltaDevice(device);
+cudaError_t launch(const DplrPrepareCall& call, int64_t count, cudaStream_t stream) {
+  constexpr int bytes = DplrPrepareShared<K>::bytes;
+  const cudaError_t error =
+      cudaFuncSetAttribute(dplrPrepareKernel<K>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error != cudaSuccess) return error;
-  error = cudaFuncSetAttribute(dplrPrepareKernel<K>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
-  if (error != cudaSuccess) return error;
-  error =
-      cudaMemsetAsync(call.to.counts.prepared, 0, DplrCounts::number(call.slice) * sizeof(int32_t), stream);
-  if (error != cudaSuccess) return error;
-  const int64_t chains = call.slice.B * call.slice.H * call.valueTiles;
-  const int64_t room = most * device.multiprocessors;
-  const int64_t blocks = 2 * chains <= device.multiprocessors ? room - chains : room;
-  const auto grid = static_cast<unsigned>(min(call.count, blocks));
-  dplrPrepareKernel<K><<<grid, dplrPrepareThreads, bytes, stream>>>(call);
+  dplrPrepareKernel<K><<<static_cast<unsigned>(count), dplrPrepareThreads, bytes, stream>>>(call);
   return cudaGetLastError();
 }
 
@@ -250,9 +237,9 @@ cudaError_t launch(const DplrPrepareCall& call, cudaStream_t stream) {
 
 cudaError_t launchDplrPrepare(const LongscanDplr& call, void* kept, cudaStream_t stream) {
   const DplrSizes sizes(call);
-  const DplrPrepareCall prepare{call, DplrKept<__nv_bfloat16>(call, kept), sizes.count, sizes.numChunks,
-                                sizes.valueTiles};
-  return sizes.keys == 64 ? launch<64>(prepare, stream) : launch<128>(prepare, stream);
+  const DplrPrepareCall prepare{call, DplrKept<__nv_bfloat16>(call, kept), sizes.numChunks, sizes.valueTiles};
+  return sizes.keys == 64 ? launch<64>(prepare, sizes.count, stream)
+                          : launch<128>(prepare, sizes.count, stream);
 }
 
 size_t dplrPrepareSharedBytes(int keys) {

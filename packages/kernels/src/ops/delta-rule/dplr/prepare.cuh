@@ -12,7 +12,7 @@ constexpr int dplrPrepareThreads = 256;
 struct DplrPrepareCall {
   LongscanDplr slice;
   DplrKept<__nv_bfloat16> to;
-  int64_t count, numChunks;
+  int64_t numChunks;
   int valueTiles;
 };
 
@@ -42,9 +42,9 @@ struct DplrPrepareBlock {
   const int thread, warp, lane;
   Piece piece;
 
-  __device__ DplrPrepareBlock(const DplrPrepareCall& call, uint8_t* memory, int64_t number)
+  __device__ DplrPrepareBlock(const DplrPrepareCall& call, uint8_t* memory)
       : call(call),
-        place(number, call.numChunks, call.slice.H),
+        place(blockIdx.x, call.numChunks, call.slice.H),
         memory(memory),
         base(sharedAddress(memory)),
         thread(static_cast<int>(threadIdx.x)),
