@@ -39,15 +39,26 @@ def draw(kind, B, T, H, K, V, low, high):
     def unit(length):
         return (length * F.normalize(torch.randn(B, T, 1, H, K, device='cuda'), dim=-1)).bfloat16()
 
+    def between(low, high):
+        return torch.empty(B, T, 1, H, K, device='cuda').uniform_(low, high)
+
+    # As models have them: what is erased shrinks, so that errors do not grow without bound either.
+    key = unit(1)
+    e = None
+    if kind.erase == 'dplr':
+        b = unit(1)
+        e = (-b * between(0, 1)).bfloat16()
+    else:
+        b = (key * between(0.2, 1)).bfloat16()
     gates = dict(none=None, scalar=(B, T, H), diagonal=(B, T, H, K))[kind.gate]
     inputs = dict(
         q=normal(B, T, H, K),
-        k=unit(1),
+        k=key,
         v=normal(B, T, 1, H, V),
-        beta=None if kind.erase == 'dplr' else 1.9 * torch.rand(B, T, 1, H, device='cuda'),
+        beta=None if kind.erase == 'dplr' and kind.gate != 'scalar' else 1.5 * torch.rand(B, T, 1, H, device='cuda'),
         g=None if gates is None else log_uniform(low, high, *gates),
-        b=unit(0.9),
-        e=unit(0.9) if kind.erase == 'dplr' else None,
+        b=b,
+        e=e,
     )
     return inputs, normal(B, T, H, V)
 

@@ -297,9 +297,12 @@ __global__ void __launch_bounds__(32 * warps + loadThreads, 1)
   DplrAdjoint<keys, warps>(call, shared).run();
 }
 
+template <int keys>
+constexpr int sharedBytes = AdjointStage<keys>::bytes* AdjointStage<keys>::count;
+
 template <int keys, int warps>
 cudaError_t launchOf(const DplrAdjointCall& call, cudaStream_t stream) {
-  constexpr int bytes = AdjointStage<keys>::bytes * AdjointStage<keys>::count;
+  constexpr int bytes = sharedBytes<keys>;
   const auto kernel = dplrAdjointKernel<keys, warps>;
   const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error != cudaSuccess) return error;
@@ -325,6 +328,10 @@ cudaError_t launchWith(const DplrAdjointCall& call, cudaStream_t stream) {
 }
 
 }  // namespace
+
+size_t dplrAdjointSharedBytes(int keys) {
+  return keys == 64 ? sharedBytes<64> : sharedBytes<128>;
+}
 
 cudaError_t launchDplrAdjoint(const DplrAdjointCall& call, cudaStream_t stream) {
   return DplrSizes(call.slice).keys == 64 ? launchWith<64>(call, stream) : launchWith<128>(call, stream);

@@ -52,6 +52,10 @@ struct DplrGradientCall {
   LongscanDplrBackward io;
 };
 
+/// Shared memory of a block of those that take most; `keys` as in DplrSizes.
+size_t dplrAdjointSharedBytes(int keys);
+size_t dplrGradientSharedBytes(int keys);
+
 cudaError_t launchDplrAdjoint(const DplrAdjointCall& call, cudaStream_t stream);
 cudaError_t launchDplrValues(const DplrValuesCall& call, cudaStream_t stream);
 cudaError_t launchDplrGradient(const DplrGradientCall& call, cudaStream_t stream);

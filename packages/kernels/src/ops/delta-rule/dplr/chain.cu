@@ -278,6 +278,10 @@ cudaError_t launch(const DplrChainCall& call, cudaStream_t stream) {
 
 }  // namespace
 
+size_t dplrChainSharedBytes(int keys) {
+  return keys == 64 ? DplrChainStage<64>::sharedBytes : DplrChainStage<128>::sharedBytes;
+}
+
 cudaError_t launchDplrChain(const LongscanDplr& call, const LongscanDplrForward& io, cudaStream_t stream) {
   const DplrSizes sizes(call);
   const DplrKept<Half> kept(call, io.kept);

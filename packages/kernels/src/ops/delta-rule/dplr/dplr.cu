@@ -1,5 +1,8 @@
 #include "dplr.h"
 
+#include <algorithm>
+
+#include "backward.h"
 #include "cuda/block_memory.h"
 #include "kept.h"
 #include "stages.h"
@@ -14,8 +17,12 @@ bool supported(const LongscanDplr& call) {
          DplrSizes(call).count <= INT32_MAX && call.scale != 0.0f && call.b != nullptr;
 }
 
+/// Both passes, so that what has gone forward can go backward.
 bool takes(const LongscanDplr& call) {
-  return supported(call) && dplrForwardSharedBytes(DplrSizes(call).keys) <= sharedBytesOfBlock();
+  if (!supported(call)) return false;
+  const int keys = DplrSizes(call).keys;
+  return std::max({dplrPrepareSharedBytes(keys), dplrChainSharedBytes(keys), dplrAdjointSharedBytes(keys),
+                   dplrGradientSharedBytes(keys)}) <= sharedBytesOfBlock();
 }
 
 }  // namespace

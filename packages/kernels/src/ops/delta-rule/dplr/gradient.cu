@@ -298,6 +298,11 @@ cudaError_t launchWith(const DplrGradientCall& call, cudaStream_t stream) {
 
 }  // namespace
 
+size_t dplrGradientSharedBytes(int keys) {
+  return keys == 64 ? DplrGradientLayout<DplrGradientKind<64, false, false>>::bytes
+                    : DplrGradientLayout<DplrGradientKind<128, false, false>>::bytes;
+}
+
 cudaError_t launchDplrGradient(const DplrGradientCall& call, cudaStream_t stream) {
   return DplrSizes(call.slice).keys == 64 ? launchWith<64>(call, stream) : launchWith<128>(call, stream);
 }

@@ -17,12 +17,12 @@ class DplrPrepare : DplrPrepareBlock<K> {
   using Block::Block;
 
   __device__ void run() {
-    clearSquares();
     const LongscanDplr& slice = call.slice;
     PieceWalk walk(slice.resets ? slice.resets + place.batch * slice.T : nullptr, slice.T, place.chunk,
                    place.chunk + 1, false);
     for (; !walk.done(); walk.advance()) {
       piece = walk.piece();
+      clearSquares();
       this->fill();
       commitCopies();
       this->sumGates();
@@ -52,7 +52,7 @@ class DplrPrepare : DplrPrepareBlock<K> {
   }
 
  private:
-  /// What is above the diagonals, nobody writes.
+  /// What is above the diagonals, nobody writes but with A_k V.
   __device__ void clearSquares() const {
     for (int at = Shared::inverse + 16 * this->thread; at < Shared::diagonal; at += 16 * dplrPrepareThreads)
       storeShared16(base + at, {});
@@ -86,14 +86,15 @@ class DplrPrepare : DplrPrepareBlock<K> {
 #pragma unroll 1
     for (int at = this->thread - 128; at < tileTokens * K / 8; at += 128) {
       const int row = at / (K / 8), unit = at % (K / 8);
-      const float* const end = this->sumsOf(tileTokens - 1) + 8 * unit;
-      const float* const sum = this->sumsOf(row) + 8 * unit;
       float after[8], since[8], before[8];
+      takeSums(after, row, unit);
+      takeSums(since, tileTokens - 1, unit);
+      takeSums(before, row - 1, unit);
 #pragma unroll
       for (int i = 0; i < 8; i++) {
-        after[i] = exp2Of(sum[i]);
-        since[i] = exp2Of(end[i] - sum[i]);
-        before[i] = row == 0 ? 1.0f : exp2Of(sum[i - Shared::pitch]);
+        since[i] = exp2Of(since[i] - after[i]);
+        after[i] = exp2Of(after[i]);
+        before[i] = exp2Of(before[i]);
       }
       const float beta = this->floats(Shared::beta)[row];
       const uint4 decayedKeys = scaled(loadShared16(keys.address(row, unit)), since, beta);
@@ -119,6 +120,16 @@ class DplrPrepare : DplrPrepareBlock<K> {
     for (int channel = this->thread - 128; channel < K; channel += 128)
       call.to.gamma[place.number * K + channel] =
           forgets ? 0.0f : exp2Of(this->sumsOf(tileTokens - 1)[channel]);
+  }
+
+  /// Of eight channels, up to and with a row; before the first one nothing.
+  __device__ void takeSums(float (&to)[8], int row, int unit) const {
+#pragma unroll
+    for (int i = 0; i < 8; i += 4) {
+      const float4 sums = row < 0 ? make_float4(0.0f, 0.0f, 0.0f, 0.0f)
+                                  : *reinterpret_cast<const float4*>(this->sumsOf(row) + 8 * unit + i);
+      to[i] = sums.x, to[i + 1] = sums.y, to[i + 2] = sums.z, to[i + 3] = sums.w;
+    }
   }
 
   __device__ static uint4 scaled(uint4 x, const float (&by)[8], float factor) {
@@ -231,7 +242,7 @@ cudaError_t launchDplrPrepare(const LongscanDplr& call, void* kept, cudaStream_t
                           : launch<128>(prepare, sizes.count, stream);
 }
 
-size_t dplrForwardSharedBytes(int keys) {
+size_t dplrPrepareSharedBytes(int keys) {
   return keys == 64 ? DplrPrepareShared<64>::bytes : DplrPrepareShared<128>::bytes;
 }
 

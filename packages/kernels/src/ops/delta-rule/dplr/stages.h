@@ -15,7 +15,8 @@ cudaError_t launchDplrPrepare(const LongscanDplr& call, void* kept, cudaStream_t
 cudaError_t launchDplrChain(const LongscanDplr& call, const LongscanDplrForward& io, cudaStream_t stream);
 cudaError_t launchDplrOutput(const LongscanDplr& call, const LongscanDplrForward& io, cudaStream_t stream);
 
-/// The most shared memory that a block of the forward pass takes.
-size_t dplrForwardSharedBytes(int keys);
+/// Shared memory of a block of those that take most; `keys` as in DplrSizes.
+size_t dplrPrepareSharedBytes(int keys);
+size_t dplrChainSharedBytes(int keys);
 
 }  // namespace longscan
