@@ -29,7 +29,8 @@ CASES = [
     (1, 300, 1, 64, 256, (-8, -5), None),
     (1, 1100, 1, 64, 64, (-1e-2, -1e-4), None),
 ]
-BOUNDS = dict(o=4e-3, ht=4e-3, dg=5e-3) | {name: 5e-3 for name in ('dq', 'dk', 'dv', 'db', 'de', 'dbeta', 'dh0')}
+# What operands in bf16 are off by, of which those of X and Z meet twice; without much decay chunks' errors add up.
+BOUNDS = dict(o=5e-3, ht=5e-3, dg=8e-3) | {name: 7e-3 for name in ('dq', 'dk', 'dv', 'db', 'de', 'dbeta', 'dh0')}
 
 
 def draw(kind, B, T, H, K, V, low, high):

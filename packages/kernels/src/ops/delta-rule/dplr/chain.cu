@@ -136,39 +136,61 @@ struct DplrChain {
     const Tile<64> x{from + Stage::x};
     const uint64_t starts =
         loadShared(from + Stage::starts) | static_cast<uint64_t>(loadShared(from + Stage::starts + 4)) << 32;
+    const bool forgets = __any_sync(~0u, starts != 0);
     MmaA before[K / 16];
 #pragma unroll
     for (int k = 0; k < K / 16; k++) before[k] = operandOf(s, k);
 
     float sum[8][4];
     takeX(sum, x, warp);
-#pragma unroll
-    for (int k = 0; k < K / 16; k++)
-#pragma unroll
-      for (int n = 0; n < 4; n++)
-        mma(sum[2 * n], sum[2 * n + 1], before[k], loadBTransposed(w, 16 * n, 16 * k, lane));
-
-    decay(s, states, from + Stage::gamma, warp, starts != 0);
+    addProduct<StoredB::rows>(sum, before, w);
+    decay(s, states, from + Stage::gamma, warp, forgets);
     __syncwarp();
 #pragma unroll
     for (int k = 0; k < K / 16; k++) storeA(states, 16 * warp, k, before[k], lane);
 
-    if (starts != 0) forgetState(sum, x, warp, __ffsll(static_cast<long long>(starts)) - 1);
+    endProduct(sum);
+    if (forgets) forgetState(sum, x, warp, __ffsll(static_cast<long long>(starts)) - 1);
     MmaA rows[4];
 #pragma unroll
     for (int k = 0; k < 4; k++) rows[k] = operandOf(sum, k);
+    MmaA added[4] = {rows[0], rows[1], rows[2], rows[3]};
+    if (forgets) forgetRows(added, 63 - __clzll(static_cast<long long>(starts)));
+    addProduct<StoredB::columns>(s, added, extraKeys);
     __syncwarp();
 #pragma unroll
     for (int k = 0; k < 4; k++) storeATransposed(x, 16 * k, 16 * warp, rows[k], lane);
-    if (starts != 0) forgetRows(rows, 63 - __clzll(static_cast<long long>(starts)));
-#pragma unroll
-    for (int k = 0; k < 4; k++)
-#pragma unroll
-      for (int n = 0; n < K / 16; n++)
-        mma(s[2 * n], s[2 * n + 1], rows[k], loadB(extraKeys, 16 * k, 16 * n, lane));
     __syncwarp();
     storeRowsOfWarp(call.states + statesAt(number), states, 16 * warp, lane);
     storeX(call.x + xAt(number), x, warp);
+    endProduct(s);
+  }
+
+  /// Starts sum += A B: of 64 keys on Hopper in the background, by four warps together.
+  template <StoredB stored, int columns, int steps, int D>
+  __device__ void addProduct(float (&sum)[columns][4], const MmaA (&a)[steps], Tile<D> b) const {
+    if constexpr (K == 64) {
+      beginProducts();
+#pragma unroll
+      for (int k = 0; k < steps; k++) multiply<stored>(sum, a[k], b, k);
+      commitProducts();
+    } else {
+#pragma unroll
+      for (int k = 0; k < steps; k++)
+#pragma unroll
+        for (int n = 0; n < columns / 2; n++)
+          mma(sum[2 * n], sum[2 * n + 1], a[k],
+              stored == StoredB::rows ? loadBTransposed(b, 16 * n, 16 * k, lane)
+                                      : loadB(b, 16 * k, 16 * n, lane));
+    }
+  }
+
+  template <int columns>
+  __device__ static void endProduct(float (&sum)[columns][4]) {
+    if constexpr (K == 64) {
+      waitForProducts<0>();
+      settle(sum);
+    }
   }
 
   /// The warp's columns of what lies at X, as rows.
@@ -234,7 +256,7 @@ struct DplrChain {
 };
 
 template <int K>
-__global__ void __launch_bounds__(chainThreads) dplrChainKernel(const DplrChainCall call) {
+__global__ void __launch_bounds__(chainThreads, 1) dplrChainKernel(const DplrChainCall call) {
   extern __shared__ uint8_t memory[];
   __shared__ ArrivalBarrier full[DplrChainStage<K>::count], empty[DplrChainStage<K>::count];
   if (threadIdx.x == 0) {
@@ -249,7 +271,8 @@ __global__ void __launch_bounds__(chainThreads) dplrChainKernel(const DplrChainC
     publishBarriers();
   }
   __syncthreads();
-  const int warp = threadIdx.x / 32;
+  // The same for a whole warp, as the compiler is to know.
+  const int warp = __shfl_sync(~0u, static_cast<int>(threadIdx.x) / 32, 0);
   const int H = call.slice.H;
   const DplrChain<K> chain{call,
                            (sharedAddress(memory) + 1023) / 1024 * 1024,

@@ -5,8 +5,9 @@
 namespace longscan {
 
 /// Where a channel decays by more than 2^-192 within a chunk, a warp takes its channels pair by pair, in f32:
-/// the decay between two tokens is a product of factors that are at most one. Half a warp has its 16
-/// channels; sums go to the threads that have them through the place of dg, which is written last.
+/// the decay between two tokens is a product of factors that are at most one, and nothing is met behind where
+/// it is zero. Half a warp has its 16 channels; sums go to the threads that have them through the place of
+/// dg, which is written last.
 template <typename Kind>
 class DplrGradientSteep : protected DplrGradientChannels<Kind> {
   using Channels = DplrGradientChannels<Kind>;
@@ -21,7 +22,7 @@ class DplrGradientSteep : protected DplrGradientChannels<Kind> {
     __syncwarp();
     for (int i = piece.low + lane / 16; i < piece.high; i += 2) {
       float own = 0.0f, decay = 1.0f;
-      for (int j = erases ? i - 1 : i; j >= piece.low; j--) {
+      for (int j = erases ? i - 1 : i; decay > 0.0f && j >= piece.low; j--) {
         float met = score(ofKey, i, j) * this->betaOf(j) * token(Channels::key, j);
         if (!Kind::own) met += score(ofExtra, i, j) * token(Channels::extra, j);
         own += decay * met;
@@ -38,7 +39,7 @@ class DplrGradientSteep : protected DplrGradientChannels<Kind> {
     __syncwarp();
     for (int j = piece.low + lane / 16; j < piece.high; j += 2) {
       float own = score(reads, j, j) * token(Channels::query, j), decay = 1.0f;
-      for (int i = j + 1; i < piece.high; i++) {
+      for (int i = j + 1; decay > 0.0f && i < piece.high; i++) {
         own += decay * score(erases, i, j) * token(Channels::eraser, i);
         decay *= decayOf(i);
         own += decay * score(reads, i, j) * token(Channels::query, i);

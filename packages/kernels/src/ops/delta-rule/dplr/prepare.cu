@@ -71,6 +71,8 @@ class DplrPrepare : DplrPrepareBlock<K> {
         const int token = 16 * (warp + i) + 8 * (j >> 1) + 2 * (lane & 3);
         const auto has = [&](int row) { return row >= piece.low && row < piece.high; };
         rows.x[j] &= (has(token) ? 0xffffu : 0) | (has(token + 1) ? 0xffff0000u : 0);
+        // Nor of another document's, whose numbers may be none.
+        if (16 * warp + lane / 4 + 8 * (j & 1) < piece.low) rows.x[j] = 0;
       }
       storeATransposed(inverse, 16 * (warp + i), 16 * warp, rows, lane);
     });

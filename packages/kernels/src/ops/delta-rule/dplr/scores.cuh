@@ -174,20 +174,26 @@ class DplrScores {
 #pragma unroll
       for (int second = 0; second < 2; second++) {
         const int from = row + 8 * second, to = 16 * other + column, i = 2 * second;
-        const bool scored[2] = {to <= from, to + 1 <= from}, meets[2] = {to < from, to + 1 < from};
-        const float k[2] = {beta.x * keyScores[other][i], beta.y * keyScores[other][i + 1]};
-        const float m[2] = {beta.x * keyMeets[other][i], beta.y * keyMeets[other][i + 1]};
+        float k[2] = {beta.x * keyScores[other][i], beta.y * keyScores[other][i + 1]};
+        float m[2] = {beta.x * keyMeets[other][i], beta.y * keyMeets[other][i + 1]};
         float e[2] = {-k[0], -k[1]}, x[2] = {-m[0], -m[1]};
         if (hasExtra) {
           e[0] = extraScores[other][i], e[1] = extraScores[other][i + 1];
           x[0] = extraMeets[other][i], x[1] = extraMeets[other][i + 1];
         }
+#pragma unroll
+        for (int j = 0; j < 2; j++) {
+          // Nothing of another document either, whose numbers may be none.
+          const bool isThere = to + j >= block.piece.low;
+          if (!isThere || to + j > from) k[j] = e[j] = 0.0f;
+          if (!isThere || to + j >= from) m[j] = x[j] = 0.0f;
+        }
         const auto put = [&](int tile, float left, float right) {
           storeShared(block.narrow(tile).address(from, 2 * other + half) + 4 * (lane % 4), pack(left, right));
         };
-        put(Shared::keyScores, scored[0] ? scale * k[0] : 0.0f, scored[1] ? scale * k[1] : 0.0f);
-        put(Shared::extraScores, scored[0] ? scale * e[0] : 0.0f, scored[1] ? scale * e[1] : 0.0f);
-        put(Shared::keyMeets, meets[0] ? m[0] : 0.0f, meets[1] ? m[1] : 0.0f);
+        put(Shared::keyScores, scale * k[0], scale * k[1]);
+        put(Shared::extraScores, scale * e[0], scale * e[1]);
+        put(Shared::keyMeets, m[0], m[1]);
         if (other == own) {
           *reinterpret_cast<float2*>(diagonal + 16 * (from % 16) + column) = make_float2(-x[0], -x[1]);
         } else {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "cuda/mma.cuh"
+#include "cuda/warpgroup_wide.cuh"
 #include "kept.h"
 
 namespace longscan {
@@ -18,13 +18,6 @@ __device__ inline void storeA(Tile<D> tile, int row, int step, const MmaA& a, in
   for (int i = 0; i < 4; i++)
     storeShared(tile.address(row + (lane >> 2) + (i & 1) * 8, 2 * step + (i >> 1)) + 4 * (lane & 3), a.x[i]);
 #endif
-}
-
-/// Columns [16 step, 16 step + 16) of 16 rows of sums, rounded, as a first operand.
-__device__ inline MmaA operandOf(const float (*sum)[4], int step) {
-  const float *const left = sum[2 * step], *const right = sum[2 * step + 1];
-  return {
-      {pack(left[0], left[1]), pack(left[2], left[3]), pack(right[0], right[1]), pack(right[2], right[3])}};
 }
 
 /// Starts to copy rows of a tile, as they lie in memory, by `threads` threads. Rows outside of [low, high)
