@@ -5,8 +5,9 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'cuda'))
-from delta_general import DeltaGeneral, Kind  # noqa: E402
+from delta_general import Kind  # noqa: E402
 from delta_rule import DeltaRule  # noqa: E402
+from dplr import Dplr  # noqa: E402
 from gated_linear import GatedLinear  # noqa: E402
 from kernel_calls import Library  # noqa: E402
 from peer_ops import fixed_decays  # noqa: E402
@@ -76,9 +77,9 @@ def delta_product(library, x, dO):
     return (lambda: pass_forward()[0]), both
 
 
-def delta_general(*kind):
+def own_keys(*kind):
     def passes(library, x, dO):
-        kernels = DeltaGeneral(library)
+        kernels = Dplr(library)
         inputs = {name: x.get(name) for name in ('q', 'k', 'v', 'beta', 'g', 'b', 'e')}
         scale = x['q'].shape[3]**-0.5
 
@@ -129,8 +130,8 @@ def attention(library, x, dO):
 
 OUR_OPS = dict(linear=gated_linear('identity'), fixed=gated_linear('fixed'), simple_gla=gated_linear('scalar'),
                gla=gated_linear('diagonal'), delta=delta_rule('none'), gated_delta=delta_rule('scalar'),
-               kda=delta_rule('diagonal'), delta_product=delta_product, comba=delta_general('scalar', 'own'),
-               rwkv7=delta_general('diagonal', 'dplr'), rwkv6=gated_linear('diagonal'), hgrn=vector_scan, conv=causal_conv, attention=attention)
+               kda=delta_rule('diagonal'), delta_product=delta_product, comba=own_keys('scalar', 'own'),
+               rwkv7=own_keys('diagonal', 'dplr'), rwkv6=gated_linear('diagonal'), hgrn=vector_scan, conv=causal_conv, attention=attention)
 
 
 def our_passes(name, library, x, dO):

@@ -164,13 +164,13 @@ export function deltaRule(options: DeltaRuleOptions = {}): RecurrenceOp<DeltaRul
       return { output, finalState };
     },
   });
-  const isPlain = erase === 'key' && read === 'key';
+  const kind = { gate, erase, isReadByKey: read === 'key' };
   const onGpu =
     n === 1
       ? cudaParts(
-          { gate, isPlain, scaleOf: factorOf, stateShape },
+          { ...kind, scaleOf: factorOf, stateShape, common },
           generalCudaParts({ read, stateShape, common, count }),
         )
       : partsOfRows(n, deltaRule({ ...options, rowsPerToken: 1 }));
-  return { ...onCpu, ...partsByDevice(onCpu, onGpu, keptOnGpu({ gate, isPlain })) };
+  return { ...onCpu, ...partsByDevice(onCpu, onGpu, keptOnGpu(kind)) };
 }
