@@ -34,6 +34,26 @@ for (const gate of ['none', 'scalar', 'diagonal'] as const) {
     }));
 }
 
+for (const erase of ['own', 'dplr'] as const) {
+  test(`delta rule that erases with keys of their own, ${erase}`, () =>
+    withFakeGpu({ kernels: true }, (device) => {
+      for (const [B, T, H, K, V] of [
+        [1, 1, 1, 8, 8],
+        [2, 63, 3, 72, 72],
+        [3, 500, 40, 64, 64],
+        [1, 1000, 2, 128, 256],
+      ] as const) {
+        checkKept(device, deltaRule({ gate: 'diagonal', erase }), (on) => {
+          const k = empty(on, [B, T, H, K], 'bf16');
+          return {
+            ...{ q: k, k, v: empty(on, [B, T, H, V], 'bf16'), b: k, e: erase === 'dplr' ? k : null },
+            ...{ beta: empty(on, [B, T, H]), g: empty(on, [B, T, H, K]) },
+          };
+        });
+      }
+    }));
+}
+
 for (const signal of ['real', 'complex'] as const) {
   test(`time-invariant scan, ${signal}`, () =>
     withFakeGpu({ kernels: true }, (device) => {

@@ -9,7 +9,7 @@ import { type StepPart, stepParts } from '../protocol/bench.js';
 const prefixes: Readonly<Record<Exclude<StepPart, 'other' | 'idle'>, string>> = {
   gemm: 'batchedMatmul blockLinear linear',
   recurrence:
-    'attention chunkEnds chunkStarts deltaGeneral deltaRule documentPositions gatedLinear ltiScan mesa mlstm narrowRows resetBits selectiveScan slstm transition vectorScan widenRows',
+    'attention chunkEnds chunkStarts deltaGeneral deltaRule documentPositions dplr gatedLinear ltiScan mesa mlstm narrowRows resetBits selectiveScan slstm transition vectorScan widenRows',
   pointwise:
     'activation add affine axpy broadcast cast causalConv complex copy embedding featureMap fill flip gatedNorm layerNorm multiply normalize poison repeatRows rmsNorm rotary sequenceTail softmax sumRepeats sumRows swapAxes swiglu tensorWrite tokenShift where',
   loss: 'crossEntropy',

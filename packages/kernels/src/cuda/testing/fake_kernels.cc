@@ -2,6 +2,8 @@
 
 #include "../../ops/add/cuda.h"
 #include "../../ops/delta-rule/chunkwise/kept.h"
+#include "../../ops/delta-rule/dplr/kept.h"
+#include "../../ops/delta-rule/general/general.h"
 #include "../../ops/gated-linear/cuda.h"
 #include "../../ops/linear/cuda.h"
 #include "../../ops/lti-scan/cuda_plan.h"
@@ -113,6 +115,24 @@ int longscanDeltaRuleSummarize(const LongscanDeltaRule*, const LongscanDeltaRule
   return 0;
 }
 int longscanDeltaRuleForward(const LongscanDeltaRule*, const LongscanDeltaRuleForward*, CUstream_st*) {
+  return 0;
+}
+
+int longscanDplrTakes(const LongscanDplr*) {
+  return 1;
+}
+size_t longscanDplrKeptBytes(const LongscanDplr* call) {
+  return longscan::DplrKept<uint16_t>(*call, nullptr).arena.used();
+}
+int longscanDplrForward(const LongscanDplr*, const LongscanDplrForward*, CUstream_st*) {
+  return 0;
+}
+
+size_t longscanDeltaGeneralBytes(const LongscanDeltaGeneral*, int) {
+  return 16;
+}
+int longscanDeltaGeneralSummarize(const LongscanDeltaGeneral*, const LongscanDeltaGeneralSummary*,
+                                  CUstream_st*) {
   return 0;
 }
 

@@ -8,5 +8,7 @@ namespace longscan {
 void registerDeltaRuleCuda(Registry& registry);
 /// Those of general/general.h.
 void registerDeltaGeneralCuda(Registry& registry);
+/// Those of dplr/dplr.h.
+void registerDplrCuda(Registry& registry);
 
 }  // namespace longscan

@@ -119,6 +119,7 @@ void register_delta_rule(Registry& registry) {
   registry.add("deltaRuleBackward", 24, bindBackward);
   registerDeltaRuleCuda(registry);
   registerDeltaGeneralCuda(registry);
+  registerDplrCuda(registry);
 }
 
 }  // namespace longscan

@@ -2,14 +2,17 @@ import type { ForwardCall } from '../../autograd/define-op.js';
 import type { Kept } from '../../recurrence-op.js';
 import type { RecurrenceParts } from '../../recurrence-parts.js';
 import type { Tensor } from '../../tensor.js';
+import { dplrParts } from './cuda-dplr.js';
 import { emptyGradients } from './gradients.js';
 import { type DeltaRuleInputs, gateCodes } from './inputs.js';
 import { type DeltaKind, isChunkwise, keptOfChunks, keptOfSegments } from './kept-on-gpu.js';
-import type { DeltaRuleCudaArguments } from './native.js';
+import type { DeltaRuleArguments, DeltaRuleCudaArguments } from './native.js';
 
 interface Kind extends DeltaKind {
   readonly scaleOf: (q: Tensor) => number;
   readonly stateShape: (inputs: DeltaRuleInputs) => readonly number[];
+  /** What the native functions begin with that have kernels of every kind. */
+  readonly common: (call: ForwardCall, inputs: DeltaRuleInputs, resets: Tensor | null) => DeltaRuleArguments;
 }
 
 /** What the chunks of a slice are by themselves, and room for its segments where the device summarizes by chunks. */
@@ -24,11 +27,14 @@ export function cudaParts(
   kind: Kind,
   general: RecurrenceParts<DeltaRuleInputs>,
 ): RecurrenceParts<DeltaRuleInputs> {
-  const chunkwise = chunkwiseParts(kind, general);
+  const erasesByKey = kind.erase === 'key';
+  const chunkwise = erasesByKey ? chunkwiseParts(kind, general) : dplrParts(kind, general);
+  const takes = (call: ForwardCall, inputs: DeltaRuleInputs) =>
+    erasesByKey
+      ? call.native.deltaRuleCudaTakes(...argumentsOf(kind, call, inputs, null))
+      : call.native.dplrCudaTakes(...kind.common(call, inputs, null));
   const partsFor = (call: ForwardCall, inputs: DeltaRuleInputs) =>
-    isChunkwise(kind, inputs) && call.native.deltaRuleCudaTakes(...argumentsOf(kind, call, inputs, null))
-      ? chunkwise
-      : general;
+    isChunkwise(kind, inputs) && takes(call, inputs) ? chunkwise : general;
   return {
     forward: (call, inputs, ...rest) => partsFor(call, inputs).forward(call, inputs, ...rest),
     prepare: (call, inputs, ...rest) => partsFor(call, inputs).prepare(call, inputs, ...rest),

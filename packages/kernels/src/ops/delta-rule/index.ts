@@ -163,10 +163,10 @@ export function deltaRule(options: DeltaRuleOptions = {}): RecurrenceOp<DeltaRul
       return { output, finalState };
     },
   });
-  const isPlain = erase === 'key' && read === 'key' && n === 1;
+  const kind = { gate, erase, isOneRowByKey: read === 'key' && n === 1 };
   const onGpu = cudaParts(
-    { gate, isPlain, scaleOf: factorOf, stateShape },
+    { ...kind, scaleOf: factorOf, stateShape, common },
     generalCudaParts({ read, stateShape, common, count }),
   );
-  return { ...onCpu, ...partsByDevice(onCpu, onGpu, keptOnGpu({ gate, isPlain })) };
+  return { ...onCpu, ...partsByDevice(onCpu, onGpu, keptOnGpu(kind)) };
 }

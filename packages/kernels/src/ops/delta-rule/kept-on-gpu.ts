@@ -1,9 +1,10 @@
 import type { KeptOnGpu } from '../../recurrence-parts.js';
 import { bytesOfParts } from '../../workspace-parts.js';
-import type { DeltaGate, DeltaRuleInputs } from './inputs.js';
+import type { DeltaErase, DeltaGate, DeltaRuleInputs } from './inputs.js';
 
 // What kernels for GPUs keep from the forward to the backward pass, in bytes. It is allocated by these functions, and the
-// kernels take no other size: the chunkwise ones lay it out in chunkwise/kept.h and chunkwise/cut.h.
+// kernels take no other size: the chunkwise ones lay it out in chunkwise/kept.h and chunkwise/cut.h, of keys that erase of their
+// own in dplr/kept.h.
 
 /** Tokens of a chunk. */
 const C = 64;
@@ -12,21 +13,24 @@ const multiprocessors = 132;
 
 type Heads = Pick<DeltaRuleInputs, 'k' | 'v'>;
 
-/** A kind of the recurrence: its gate, and whether the key erases, queries read keys, and a token is one step. */
+/** A kind of the recurrence: its gate, what erases, and whether queries read keys and a token is one step. */
 export interface DeltaKind {
   readonly gate: DeltaGate;
-  readonly isPlain: boolean;
+  readonly erase: DeltaErase;
+  readonly isOneRowByKey: boolean;
 }
 
-/** Whether the chunkwise kernels know it, as `cuda.h` says. */
-export function isChunkwise({ isPlain }: DeltaKind, { q, v }: DeltaRuleInputs): boolean {
+/** Whether the chunkwise kernels know it, as `cuda.h` says, or `dplr/dplr.h`. */
+export function isChunkwise({ erase, isOneRowByKey }: DeltaKind, { q, v }: DeltaRuleInputs): boolean {
   const isHeadSize = (size: number, most: number) => size % 8 === 0 && size <= most;
-  return isPlain && q.dtype === 'bf16' && isHeadSize(q.dim(3), 256) && isHeadSize(v.dim(-1), 512);
+  const [K, V] = erase === 'key' ? [256, 512] : [128, 256];
+  return isOneRowByKey && q.dtype === 'bf16' && isHeadSize(q.dim(3), K) && isHeadSize(v.dim(-1), V);
 }
 
 export function keptOnGpu(kind: DeltaKind): KeptOnGpu<DeltaRuleInputs> {
   return (_call, inputs, _resets, isAlone) => {
     if (!isChunkwise(kind, inputs)) return { checkpoints: keptOfRows(inputs) };
+    if (kind.erase !== 'key') return { checkpoints: keptOfDplrChunks(inputs) };
     const kept: Record<string, number> = { checkpoints: keptOfChunks(inputs, kind.gate === 'diagonal') };
     if (!isAlone) kept.segments = keptOfSegments(inputs);
     return kept;
@@ -44,6 +48,18 @@ export function keptOfChunks({ k, v }: Heads, hasGateOfChannels: boolean): numbe
   const effects = numSegments({ k, v }) > 1 ? [keptOfSegments({ k, v })] : [];
   const counts = 4 * (chunks + B * H + 3);
   return bytesOfParts([...pairs, ...ofGate, ...ofTokens, 2 * chunks * K * V, ...effects, counts]);
+}
+
+/** The same of chunks that keys of their own erase: `DplrKept`. */
+export function keptOfDplrChunks({ k, v }: Heads): number {
+  const [B, T, H, K, V] = sizesOf({ k, v });
+  const chunks = B * H * Math.ceil(T / C);
+  const rows = chunks * C;
+  const [keys, values] = [K <= 64 ? 64 : 128, 64 * Math.ceil(V / 64)];
+  const ofKeys = Array<number>(4).fill(2 * rows * keys);
+  const squares = Array<number>(4).fill(2 * rows * C);
+  const ofTiles = [2 * rows * values, 2 * chunks * values * keys];
+  return bytesOfParts([...ofKeys, ...squares, ...ofTiles, 4 * chunks * keys]);
 }
 
 /** What the segments of a slice do to a state: E and M of each, and whether a document starts there. */

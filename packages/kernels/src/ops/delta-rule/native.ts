@@ -157,5 +157,28 @@ declare module '../../native.js' {
     deltaGeneralCudaSummarizeBackward(
       ...args: [...common: DeltaRuleArguments, dO: number, adjoint: number]
     ): void;
+    /** Whether the GPU's blocks have the shared memory for the chunkwise kernels of keys that erase of their own. */
+    dplrCudaTakes(...args: [...common: DeltaRuleArguments]): boolean;
+    /** There: o, the state after the slice, and what the backward pass needs, as large as kept-on-gpu.ts says. */
+    dplrCudaForward(
+      ...args: [...common: DeltaRuleArguments, h0: number | null, o: number, ht: number | null, kept: number]
+    ): void;
+    /** There: every gradient. */
+    dplrCudaBackward(
+      ...args: [
+        ...common: DeltaRuleArguments,
+        dO: number,
+        kept: number,
+        dht: number | null,
+        dq: number,
+        dk: number,
+        dv: number,
+        dbeta: number | null,
+        dg: number | null,
+        db: number | null,
+        de: number | null,
+        dh0: number | null,
+      ]
+    ): void;
   }
 }
