@@ -195,7 +195,10 @@ export class Stream {
     return this.device.native.streamProgress(this.id);
   }
 
-  /** Test only: holds the stream at this point until the returned function is called. */
+  /**
+   * For tests and benchmarks: holds the stream at this point until the returned function is called. Memory that runs out meanwhile
+   * is E-MEMORY at once: what the stream is to give back is not waited for.
+   */
   closeGate(): () => void {
     const gate = this.device.native.gateClose(this.id);
     return () => this.device.native.gateOpen(gate);

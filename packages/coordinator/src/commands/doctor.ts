@@ -20,7 +20,7 @@ export default defineCommand({
         '--set',
         `${set.join(', ')} without a job`,
         'the job whose keys these are',
-        'doctor JOB --set …',
+        'longscan doctor JOB --set …',
       );
     // A process that a driver holds up would not notice that this one is gone: on exit it is killed.
     process.once('SIGINT', () => process.exit(130)).once('SIGTERM', () => process.exit(143));

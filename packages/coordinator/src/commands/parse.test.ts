@@ -131,6 +131,12 @@ test('wrong words: what was meant', async () => {
     [[], 'error[E-CLI-USAGE] longscan: no command given. Fix: longscan --help shows what it takes'],
     [['--json'], 'error[E-CLI-USAGE] longscan: no command given. Fix: longscan --help shows what it takes'],
     [['--hlep'], 'error[E-CLI-UNKNOWN] longscan: unknown flag --hlep. Fix: did you mean --help?'],
+    [['--json', '--hlep'], 'error[E-CLI-UNKNOWN] longscan: unknown flag --hlep. Fix: did you mean --help?'],
+    [
+      ['--run-dir=x'],
+      'error[E-CLI-USAGE] longscan: no command given. Fix: longscan --help shows what it takes',
+    ],
+    [['--'], 'error[E-CLI-USAGE] longscan: no command given. Fix: longscan --help shows what it takes'],
     [
       ['trian', 'x'],
       'error[E-CLI-COMMAND] longscan trian: no such command, expected one of train, layers, ckpt. Fix: did you mean longscan train?',

@@ -19,10 +19,13 @@ export function usageError(
 
   const unknown = /^Unknown arguments?: (.+)$/.exec(error.message)?.[1]?.split(', ')[0];
   if (unknown !== undefined) return unknownWord(unknown, { argv, command, where, help });
-  // Without a command the parser looks at no flag.
-  const [flag] = argv.map((word) => word.replace(/^-+|=.*/gs, ''));
-  if (words.length === 0 && flag !== undefined && !ofAll.includes(flag))
-    return unknownWord(flag, { argv, command, where, help });
+  if (words.length === 0) {
+    // Without a command the parser looks at no flag.
+    const known = [...ofAll, ...commands.flatMap(({ options }) => Object.keys(options))];
+    const flags = argv.map((word) => word.replace(/^-+|=.*/gs, ''));
+    const wrong = flags.find((flag) => flag !== '' && !known.includes(flag));
+    if (wrong !== undefined) return unknownWord(wrong, { argv, command, where, help });
+  }
   const numGiven = /^Not enough non-option arguments: got (\d+)/.exec(error.message)?.[1];
   if (numGiven !== undefined && command !== undefined) {
     const [missing] = Object.entries(command.positionals).slice(Number(numGiven));

@@ -59,7 +59,7 @@ test('--set without a job: there is nothing that it could set', () => {
   assert.is(stdout, '');
   assert.match(
     stderr,
-    /E-CLI-USAGE\] --set: model\.dModle=3 without a job, expected .*\. Fix: doctor JOB --set/,
+    /E-CLI-USAGE\] --set: model\.dModle=3 without a job, expected .*\. Fix: longscan doctor JOB --set/,
   );
 });
 

@@ -27,7 +27,8 @@ export class StandingRanks {
       const runs = ranks.map((rank) => new StandingRun(this.#take(rank), rank, session));
       for (const run of runs) {
         void run.ended.then(() => {
-          if (run.child.connected) this.#processes(run.request).push(run.child);
+          // One that was told to end as its part ended well is on its way out.
+          if (run.child.connected && !run.child.killed) this.#processes(run.request).push(run.child);
         });
       }
       return submissionOf(runs);

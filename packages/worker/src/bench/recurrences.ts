@@ -49,7 +49,7 @@ type Row = RecurrenceTimes | MissingRecurrence;
 
 /**
  * This rank's times: every rank of the group calls this with the same options.
- * @throws LongscanError what the communicator throws
+ * @throws LongscanError E-MEMORY where others have taken what the trials found free, and what the communicator throws
  */
 export async function measureRecurrences(group: Communicator, options: MeasureOptions): Promise<Row[]> {
   const { ops, shapes, onProgress } = options;
