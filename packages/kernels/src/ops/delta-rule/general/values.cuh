@@ -42,7 +42,7 @@ class DeltaValueSweep : public DeltaTokenSweep<size, channels, backward, numSums
     if (to) eachOfState([&](float& p, int64_t place) { to[place] = p; });
   }
 
-  /// A token's decays by channel, 1 in all rows but its first.
+  /// A token's decays by channel; the same in all where the gate is one a head, or none.
   __device__ Numbers decaysOf(const DeltaRow& row, int roleDecay) const {
     Numbers decays;
     if (diagonal) return this->numbers(row, roleDecay);
