@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "backward.h"
-#include "cuda/block_memory.h"
+#include "cuda/library.h"
 #include "kept.h"
 #include "stages.h"
 
@@ -22,7 +22,7 @@ bool takes(const LongscanDplr& call) {
   if (!supported(call)) return false;
   const int keys = DplrSizes(call).keys;
   return std::max({dplrPrepareSharedBytes(keys), dplrChainSharedBytes(keys), dplrAdjointSharedBytes(keys),
-                   dplrGradientSharedBytes(keys)}) <= sharedBytesOfBlock();
+                   dplrGradientSharedBytes(keys)}) <= longscanCudaSharedBytesOfBlock();
 }
 
 }  // namespace
