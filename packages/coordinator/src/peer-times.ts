@@ -34,9 +34,13 @@ const peerOps: Readonly<Partial<Record<BenchOp, string>>> = {
   lightning: 'fixed',
   'simple-gla': 'simple_gla',
   gla: 'gla',
+  rwkv6: 'rwkv6',
   deltanet: 'delta',
   'gated-deltanet': 'gated_delta',
   kda: 'kda',
+  'gated-deltaproduct': 'delta_product',
+  comba: 'comba',
+  rwkv7: 'rwkv7',
   hgrn: 'hgrn',
   'short-convolution': 'conv',
 };

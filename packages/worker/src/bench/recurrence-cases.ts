@@ -46,9 +46,13 @@ export const recurrenceCases: Cases = {
   lightning: linear('fixed-scalar'),
   'simple-gla': linear('scalar'),
   gla: linear('diagonal'),
+  rwkv6,
   deltanet: delta('none'),
   'gated-deltanet': delta('scalar'),
   kda: delta('diagonal'),
+  'gated-deltaproduct': householderProduct,
+  comba,
+  rwkv7,
   hgrn,
   mamba,
   mlstm: matrixLstm,
@@ -90,6 +94,56 @@ function delta(gate: DeltaGate): Build<RecurrenceOp> {
       e: null,
     };
     return { op: deltaRule({ gate }) as RecurrenceOp, inputs };
+  };
+}
+
+/** With a bonus: of itself a token reads as much as that says. */
+function rwkv6(device: Device, shape: BenchShape, dtype: BenchType): RecurrenceCase<RecurrenceOp> {
+  const { H, K } = shape;
+  const { inputs } = linear('diagonal')(device, shape, dtype);
+  const op = gatedLinear('diagonal', { read: 'exclusive', scale: 1 });
+  return { op: op as RecurrenceOp, inputs: { ...inputs, u: normal(device, [H, K], 'f32', 5) } };
+}
+
+/** Delta steps of a token, as in the layer's defaults. */
+const householders = 2;
+
+function householderProduct(
+  device: Device,
+  { B, T, H, K, V }: BenchShape,
+  dtype: BenchType,
+): RecurrenceCase<RecurrenceOp> {
+  const rows = [B, T, householders, H];
+  const inputs = {
+    q: normal(device, [B, T, H, K], dtype, 1),
+    k: normal(device, [...rows, K], dtype, 2, K ** -0.5),
+    v: normal(device, [...rows, V], dtype, 3),
+    beta: learned(randomTensor(device, rows, 'f32', 5, (x) => 1 / (1 + Math.exp(-x)))),
+    g: decays(device, [B, T, H]),
+    b: null,
+    e: null,
+  };
+  const op = deltaRule({ gate: 'scalar', rowsPerToken: householders });
+  return { op: op as RecurrenceOp, inputs, outputGradient: normal(device, [B, T, H, V], dtype, 6) };
+}
+
+function comba(device: Device, shape: BenchShape, dtype: BenchType): RecurrenceCase<RecurrenceOp> {
+  const { B, T, H, K } = shape;
+  const { inputs } = delta('scalar')(device, shape, dtype);
+  const b = normal(device, [B, T, H, K], dtype, 6, K ** -0.5);
+  return { op: deltaRule({ gate: 'scalar', erase: 'own' }) as RecurrenceOp, inputs: { ...inputs, b } };
+}
+
+function rwkv7(device: Device, shape: BenchShape, dtype: BenchType): RecurrenceCase<RecurrenceOp> {
+  const { B, T, H, K } = shape;
+  const { inputs } = delta('diagonal')(device, shape, dtype);
+  // The layer erases along a key of length one and writes back a part of it.
+  const [size, part] = [K ** -0.5, -0.5];
+  const b = normal(device, [B, T, H, K], dtype, 6, size);
+  const e = normal(device, [B, T, H, K], dtype, 6, part * size);
+  return {
+    op: deltaRule({ gate: 'diagonal', erase: 'dplr', scale: 1 }) as RecurrenceOp,
+    inputs: { ...inputs, beta: null, b, e },
   };
 }
 
