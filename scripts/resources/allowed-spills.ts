@@ -29,8 +29,8 @@ export const allowedSpills: readonly AllowedSpill[] = [
   },
   {
     ...{ file: 'ops/gated-linear/diagonal/prepare.cu', kernel: 'prepareKernel<true>' },
-    ...{ architecture: 'sm_90a', bytes: 20 },
-    reason: 'a bonus: five registers, once for each panel of 64 channels; four blocks share a multiprocessor',
+    ...{ architecture: 'sm_90a', bytes: 24 },
+    reason: 'a bonus: six registers, once for each panel of 64 channels; four blocks share a multiprocessor',
   },
   {
     ...{ file: 'ops/lti-scan/cuda_sweep.cu', kernel: 'sweepKernel', bytes: 8 },
