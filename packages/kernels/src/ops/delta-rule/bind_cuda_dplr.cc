@@ -41,14 +41,6 @@ struct Common : DeltaArguments {
   }
 };
 
-/// The gradient of an input that may be missing, as the gradient then is.
-void* gradientArgument(Args& args, const char* name, const TensorRef& of) {
-  const TensorRef tensor = args.optionalSizedTensor(name, of, of.numElements);
-  args.check(bool(tensor) == bool(of), [&] { return std::string(name) + " does not fit its input"; });
-  if (tensor) checkAligned(args, tensor);
-  return tensor.data;
-}
-
 Napi::Value bindTakes(Args& args) {
   const Common common(args);
   return Napi::Boolean::New(args.env(), LONGSCAN_CUDA_FUNCTION(args, longscanDplrTakes)(&common.call) != 0);

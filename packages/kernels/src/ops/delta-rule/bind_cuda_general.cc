@@ -54,13 +54,6 @@ struct Common : DeltaArguments {
   void* workspace(Args& args, int which) const { return args.workspace(bytes(args, which)); }
 };
 
-void* optionalTypedArgument(Args& args, const char* name, const TensorRef& like) {
-  const TensorRef tensor = args.optionalSizedTensor(name, like, like.numElements);
-  args.check(bool(tensor) == bool(like), [&] { return std::string(name) + " does not fit its input"; });
-  if (tensor) checkAligned(args, tensor);
-  return tensor.data;
-}
-
 Napi::Value bindForward(Args& args) {
   const Common common(args);
   const auto kernel = LONGSCAN_CUDA_FUNCTION(args, longscanDeltaGeneralForward);
@@ -87,8 +80,8 @@ Napi::Value bindBackward(Args& args) {
   io.dv = typedArgument(args, "dv", common.v, common.v.numElements);
   io.dbeta = optionalF32Argument(args, "dbeta", common.beta.numElements);
   io.dg = optionalF32Argument(args, "dg", common.g.numElements);
-  io.db = optionalTypedArgument(args, "db", common.b);
-  io.de = optionalTypedArgument(args, "de", common.e);
+  io.db = gradientArgument(args, "db", common.b);
+  io.de = gradientArgument(args, "de", common.e);
   io.dh0 = optionalF32Argument(args, "dh0", common.stateSize());
   args.check(!common.g || io.dg != nullptr, "dg is missing");
   args.check(!common.beta || io.dbeta != nullptr, "dbeta is missing");

@@ -1,6 +1,7 @@
 import type { ForwardCall } from '../../autograd/define-op.js';
 import type { RecurrenceParts } from '../../recurrence-parts.js';
 import type { Tensor } from '../../tensor.js';
+import { countChunks } from './chunk-flops.js';
 import { emptyGradients } from './gradients.js';
 import type { DeltaRuleInputs } from './inputs.js';
 import { keptOfDplrChunks } from './kept-on-gpu.js';
@@ -20,11 +21,6 @@ export function dplrParts(
   { stateShape, common }: Kind,
   general: RecurrenceParts<DeltaRuleInputs>,
 ): RecurrenceParts<DeltaRuleInputs> {
-  /** FLOPs of `perToken` products with the K × V state and `intra` products inside a chunk of 64 tokens. */
-  const count = (call: ForwardCall, { q, v }: DeltaRuleInputs, perToken: number, intra: number): void => {
-    const [K, V] = [q.dim(3), v.dim(3)];
-    call.device.flops += (v.size / V) * (2 * perToken * K * V + intra * 64 * (K + V));
-  };
   const sweep = (
     call: ForwardCall,
     inputs: DeltaRuleInputs,
@@ -36,7 +32,7 @@ export function dplrParts(
     const output = call.empty(inputs.v.shape, inputs.v.dtype);
     const ids = [h0?.id ?? null, output.id, finalState?.id ?? null, kept.id] as const;
     call.native.dplrCudaForward(...common(call, inputs, resets), ...ids);
-    count(call, inputs, 4, 4);
+    countChunks(call, inputs, 4, 4);
     return { output, kept: { kept } };
   };
 
@@ -58,7 +54,7 @@ export function dplrParts(
         ...ids,
         incoming?.id ?? null,
       );
-      count(call, inputs, 8, 10);
+      countChunks(call, inputs, 8, 10);
       return { gradients, incoming };
     },
   };

@@ -2,6 +2,7 @@ import type { ForwardCall } from '../../autograd/define-op.js';
 import type { Kept } from '../../recurrence-op.js';
 import type { RecurrenceParts } from '../../recurrence-parts.js';
 import type { Tensor } from '../../tensor.js';
+import { countChunks } from './chunk-flops.js';
 import { dplrParts } from './cuda-dplr.js';
 import { emptyGradients } from './gradients.js';
 import { type DeltaRuleInputs, gateCodes } from './inputs.js';
@@ -72,11 +73,6 @@ function chunkwiseParts(
     inputs: DeltaRuleInputs,
     resets: Tensor | null,
   ): DeltaRuleCudaArguments => argumentsOf(kind, call, inputs, resets);
-  /** FLOPs of `perToken` products with the K × V state and `intra` products inside a chunk of 64 tokens. */
-  const count = (call: ForwardCall, { q, v }: DeltaRuleInputs, perToken: number, intra: number): void => {
-    const [K, V] = [q.dim(3), v.dim(3)];
-    call.device.flops += (v.size / V) * (2 * perToken * K * V + intra * 64 * (K + V));
-  };
 
   const roomToKeep = (call: ForwardCall, inputs: DeltaRuleInputs): Tensor =>
     call.empty([keptOfChunks(inputs, gate === 'diagonal') / 4]);
@@ -96,7 +92,7 @@ function chunkwiseParts(
         false,
         null,
       );
-      count(call, inputs, 3, 2);
+      countChunks(call, inputs, 3, 2);
       return { output, kept: { kept }, finalState };
     },
 
@@ -105,7 +101,7 @@ function chunkwiseParts(
       const kept = roomToKeep(call, inputs);
       const isSummarized = call.native.deltaRuleCudaSummarizes(...slice);
       call.native.deltaRuleCudaPrepare(...slice, kept.id);
-      count(call, inputs, 0, 1);
+      countChunks(call, inputs, 0, 1);
       return { kept, segments: isSummarized ? call.empty([keptOfSegments(inputs) / 4]) : null };
     },
 
@@ -118,7 +114,7 @@ function chunkwiseParts(
       const reset = resets && call.empty([B]);
       const results = [state.id, factor.id, reset?.id ?? null] as const;
       call.native.deltaRuleCudaSummarize(...common(call, inputs, resets), kept.id, ...results, segments.id);
-      count(call, inputs, 2 * (1 + K / V), 0);
+      countChunks(call, inputs, 2 * (1 + K / V), 0);
       return { state, kind: 'dense', factor, reset };
     },
 
@@ -128,7 +124,7 @@ function chunkwiseParts(
       const output = call.empty(inputs.v.shape, inputs.v.dtype);
       const [incomingId, segmentsId] = [incoming?.id ?? null, segments?.id ?? null];
       call.native.deltaRuleCudaForward(...slice, incomingId, output.id, null, kept.id, true, segmentsId);
-      count(call, inputs, 3, 1);
+      countChunks(call, inputs, 3, 1);
       return { output, kept: { kept, segments } };
     },
 
@@ -141,7 +137,7 @@ function chunkwiseParts(
       const leaving = call.empty([call.native.deltaRuleCudaSummaryBackwardBytes(...slice) / 4]);
       const ids = [outputGradient.id, kept.id, segments.id, state.id, leaving.id] as const;
       call.native.deltaRuleCudaSummarizeBackward(...slice, ...ids);
-      count(call, inputs, 3, 1);
+      countChunks(call, inputs, 3, 1);
       return { ...summary, state, transposed: true, kept: { leaving } };
     },
 
@@ -164,7 +160,7 @@ function chunkwiseParts(
         ...[dq, dk, dv, dbeta, dg],
         incoming?.id ?? null,
       );
-      count(call, inputs, 9, 8);
+      countChunks(call, inputs, 9, 8);
       return { gradients, incoming };
     },
   };

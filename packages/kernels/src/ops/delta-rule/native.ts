@@ -15,6 +15,17 @@ export type DeltaRuleArguments = readonly [
   resets: number | null,
 ];
 
+/** Where the gradients go; null for an input that is missing. */
+type DeltaRuleGradientIds = readonly [
+  dq: number,
+  dk: number,
+  dv: number,
+  dbeta: number | null,
+  dg: number | null,
+  db: number | null,
+  de: number | null,
+];
+
 /** What every function for GPUs begins with. */
 export type DeltaRuleCudaArguments = readonly [
   stream: number,
@@ -50,13 +61,7 @@ declare module '../../native.js' {
         dO: number,
         checkpoints: number,
         dht: number | null,
-        dq: number,
-        dk: number,
-        dv: number,
-        dbeta: number | null,
-        dg: number | null,
-        db: number | null,
-        de: number | null,
+        ...gradients: DeltaRuleGradientIds,
         dh0: number | null,
       ]
     ): void;
@@ -139,13 +144,7 @@ declare module '../../native.js' {
         kept: number,
         h0: number | null,
         dht: number | null,
-        dq: number,
-        dk: number,
-        dv: number,
-        dbeta: number | null,
-        dg: number | null,
-        db: number | null,
-        de: number | null,
+        ...gradients: DeltaRuleGradientIds,
         dh0: number | null,
       ]
     ): void;
@@ -170,13 +169,7 @@ declare module '../../native.js' {
         dO: number,
         kept: number,
         dht: number | null,
-        dq: number,
-        dk: number,
-        dv: number,
-        dbeta: number | null,
-        dg: number | null,
-        db: number | null,
-        de: number | null,
+        ...gradients: DeltaRuleGradientIds,
         dh0: number | null,
       ]
     ): void;
