@@ -155,6 +155,8 @@ void Stream::serve() {
       served_.store(ticket, std::memory_order_release);
     }
     workServed_.notify_all();
+    // Told once it counts as served, as on a GPU: whoever has awaited the last work finds the stream idle.
+    if (!timeline_ && task.then) task.then(failure());
   }
 }
 
@@ -162,12 +164,7 @@ void Stream::runTask(Task& task, uint64_t ticket) {
   if (task.run && !failure()) runOp(task, ticket);
   // What would end a recording is skipped by now, and no mark may be recorded in one.
   if (timeline_ && timeline_->isCapturing() && failure()) timeline_->dropCapture();
-  if (!task.then) return;
-  if (timeline_) {
-    timeline_->mark(ticket, [this, then = task.then] { then(failure()); });
-  } else {
-    task.then(failure());
-  }
+  if (timeline_ && task.then) timeline_->mark(ticket, [this, then = task.then] { then(failure()); });
 }
 
 void Stream::runOp(Task& task, uint64_t ticket) {
