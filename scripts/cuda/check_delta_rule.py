@@ -1,6 +1,7 @@
 """Holds the CUDA kernels of ops/delta-rule against f64: outputs, states and every gradient, at ugly shapes.
 
-usage: python3 check_delta_rule.py LIBRARY.so [--calls-only] [GATE ...]
+usage: python3 check_delta_rule.py LIBRARY.so [--calls-only] [GATE ...]     (none scalar diagonal none-own scalar-own)
+`-own`: keys that erase of their own, as Comba has them.
 `--calls-only`: makes the calls at small shapes and compares nothing, for compute-sanitizer.
 Errors are |x - f64| / |f64| over a whole tensor. Exit status 1 if one is over the bound, not finite, or not the same
 bits when the call is made again.
@@ -15,8 +16,8 @@ from delta_rule import DeltaRule, reference
 from kernel_calls import Checks, by_name, starts
 
 # bf16 has 8 bits: a chain of a few roundings stays near 1 %. Decay gradients are differences of such sums.
-BOUNDS = dict(o=1e-2, ht=1e-2, dq=1e-2, dk=1.2e-2, dv=1e-2, dbeta=1.2e-2, dg=2e-2, dh0=1e-2)
-NAMES = ('o', 'ht', 'dq', 'dk', 'dv', 'dbeta', 'dg', 'dh0')
+BOUNDS = dict(o=1e-2, ht=1e-2, dq=1e-2, dk=1.2e-2, dv=1e-2, dbeta=1.2e-2, dg=2e-2, dh0=1e-2, db=1.2e-2)
+NAMES = ('o', 'ht', 'dq', 'dk', 'dv', 'dbeta', 'dg', 'dh0', 'db')
 
 # B, T, H, K, V, log decays from .. to, tokens where documents start
 CASES = [
@@ -67,9 +68,22 @@ def inputs(gate, B, T, H, K, V, low, high):
     return q, k, v, beta, g, dO
 
 
-def check(kernels, checks, gate, case, carried, calls_only):
+def erase_keys(k):
+    """Of a part of the keys' length and direction, so that what is erased shrinks."""
+    share = torch.empty(k.shape, device='cuda').uniform_(0.2, 1)
+    return (k * share).bfloat16()
+
+
+def split_kind(kind):
+    gate, _, own = kind.partition('-')
+    return gate, own == 'own'
+
+
+def check(kernels, checks, kind, case, carried, calls_only):
     B, T, H, K, V, (low, high), tokens = case
+    gate, has_own = split_kind(kind)
     *tensors, dO = inputs(gate, B, T, H, K, V, low, high)
+    b = erase_keys(tensors[1]) if has_own else None
     resets = starts(tokens, B, T)
     if carried:
         tensors[3][:, 0] = 0  # a beta of zero
@@ -77,53 +91,55 @@ def check(kernels, checks, gate, case, carried, calls_only):
     dht = torch.randn(B, H, V, K, device='cuda') if carried else None
 
     def ours():
-        o, ht, kept = kernels.forward(gate, *tensors, resets, h0)
-        return [o, ht, *kernels.backward(gate, *tensors, kept, dO, resets, h0, dht)]
+        o, ht, kept = kernels.forward(gate, *tensors, resets, h0, b=b)
+        return [o, ht, *kernels.backward(gate, *tensors, kept, dO, resets, h0, dht, b=b)]
 
     if calls_only:
         return ours()
-    leaves = [None if x is None else x.double().requires_grad_() for x in (*tensors, h0)]
-    o, ht = reference(gate, *leaves[:5], resets, leaves[5])
+    leaves = [None if x is None else x.double().requires_grad_() for x in (*tensors, h0, b)]
+    o, ht = reference(gate, *leaves[:5], resets, leaves[5], b=leaves[6])
     loss = (o * dO.double()).sum() + (0 if dht is None else (ht * dht.double()).sum())
     wanted = [x for x in leaves if x is not None]
     found = dict(zip(map(id, wanted), torch.autograd.grad(loss, wanted)))
     exact = [o, ht, *(None if x is None else found[id(x)] for x in leaves)]
 
-    label = (f'{gate:9} B{B} T{T} H{H} K{K} V{V} {low}..{high}' + ' documents' * (tokens is not None)
+    label = (f'{kind:10} B{B} T{T} H{H} K{K} V{V} {low}..{high}' + ' documents' * (tokens is not None)
              + ' carried' * carried)
-    checks(label, BOUNDS, *by_name(NAMES, ours(), ours(), exact))
+    checks(label, BOUNDS, *by_name(NAMES if has_own else NAMES[:-1], ours(), ours(), exact if has_own else exact[:-1]))
 
 
-def check_isolation(kernels, checks, gate, K):
+def check_isolation(kernels, checks, kind, K):
     """A document of NaN leaves the next one's bits as they are, in a chunk of both and in whole ones."""
     B, T, H, V, split = 1, 320, 2, K, 83
+    gate, has_own = split_kind(kind)
     *tensors, dO = inputs(gate, B, T, H, K, V, -1, -1e-3)
+    b = erase_keys(tensors[1]) if has_own else None
     resets = starts([split], B, T)
 
     def second():
-        o, _, kept = kernels.forward(gate, *tensors, resets)
-        found = [o, *kernels.backward(gate, *tensors, kept, dO, resets)]
+        o, _, kept = kernels.forward(gate, *tensors, resets, b=b)
+        found = [o, *kernels.backward(gate, *tensors, kept, dO, resets, b=b)]
         return [x[:, split:].clone() for x in found if x is not None]
 
     before = second()
-    for x in (*tensors, dO):
+    for x in (*tensors, dO, b):
         if x is not None:
             x[:, :split] = float('nan')
     good = all(torch.equal(x, y) and x.isfinite().all() for x, y in zip(before, second()))
-    checks.add(good, f'{gate:9} K{K} documents do not see each other')
+    checks.add(good, f'{kind:10} K{K} documents do not see each other')
 
 
 def main():
     torch.manual_seed(0)
     kernels, checks = DeltaRule(sys.argv[1], poison=True), Checks()
     calls_only = '--calls-only' in sys.argv
-    gates = [x for x in sys.argv[2:] if not x.startswith('--')] or ('none', 'scalar', 'diagonal')
-    for gate in gates:
+    kinds = [x for x in sys.argv[2:] if not x.startswith('--')] or ('none', 'scalar', 'diagonal', 'none-own', 'scalar-own')
+    for kind in kinds:
         if not calls_only:
             for K in (64, 128):
-                check_isolation(kernels, checks, gate, K)
+                check_isolation(kernels, checks, kind, K)
         for i, case in enumerate(SANITIZED if calls_only else CASES):
-            check(kernels, checks, gate, case, i % 2 == 1, calls_only)
+            check(kernels, checks, kind, case, i % 2 == 1, calls_only)
     sys.exit(checks.finish())
 
 

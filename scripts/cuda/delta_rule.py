@@ -10,7 +10,7 @@ pointer, i32, i64 = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64
 
 class Call(ctypes.Structure):
     _fields_ = [('B', i64), ('T', i64), ('H', i32), ('K', i32), ('V', i32), ('gate', i32), ('scale', ctypes.c_float)]
-    _fields_ += [(name, pointer) for name in ('q', 'k', 'v', 'beta', 'g', 'resets')]
+    _fields_ += [(name, pointer) for name in ('q', 'k', 'v', 'beta', 'g', 'b', 'resets')]
 
 
 class Forward(ctypes.Structure):
@@ -27,8 +27,8 @@ class SummaryBackward(ctypes.Structure):
 
 
 class Backward(ctypes.Structure):
-    _fields_ = [(name, pointer) for name in ('dO', 'kept', 'segments', 'leaving', 'h0', 'dht', 'dq', 'dk', 'dv', 'dbeta', 'dg', 'dh0',
-                                             'workspace')]
+    _fields_ = [(name, pointer) for name in ('dO', 'kept', 'segments', 'leaving', 'h0', 'dht', 'dq', 'dk', 'dv', 'dbeta', 'dg', 'db',
+                                             'dh0', 'workspace')]
 
 
 def address(tensor):
@@ -36,7 +36,7 @@ def address(tensor):
 
 
 class DeltaRule:
-    """Calls of one shared library. Fresh memory is filled with NaN when `poison` is set."""
+    """Calls of one shared library. Fresh memory is filled with NaN when `poison` is set. `b`: keys that erase of their own."""
 
     def __init__(self, library, poison=False):
         self.library = ctypes.CDLL(library)
@@ -63,16 +63,16 @@ class DeltaRule:
             raise RuntimeError(f'{name}: CUDA error {error}')
 
     @staticmethod
-    def _call(gate, q, k, v, beta, g, resets, scale):
+    def _call(gate, q, k, v, beta, g, resets, scale, b):
         B, T, H, K = q.shape
-        return Call(B, T, H, K, v.shape[3], GATES[gate], scale or K**-0.5, *map(address, (q, k, v, beta, g, resets)))
+        return Call(B, T, H, K, v.shape[3], GATES[gate], scale or K**-0.5, *map(address, (q, k, v, beta, g, b, resets)))
 
     def forward(self, gate, q, k, v, beta, g, resets=None, h0=None, want_state=True, scale=None, prepared=None,
-                segments=None):
+                segments=None, b=None):
         """Returns o, ht (or None) and what is kept for `backward`; `prepared`: of `prepare`, `segments` of `summarize`."""
         B, T, H, K = q.shape
         V = v.shape[3]
-        call = self._call(gate, q, k, v, beta, g, resets, scale)
+        call = self._call(gate, q, k, v, beta, g, resets, scale, b)
         o = self._empty((B, T, H, V), v.dtype)
         ht = self._empty((B, H, V, K)) if want_state else None
         kept = self._memory('KeptBytes', call) if prepared is None else prepared
@@ -81,9 +81,9 @@ class DeltaRule:
         self._run('Forward', call, io)
         return o, ht, kept
 
-    def prepare(self, gate, q, k, v, beta, g, resets=None, scale=None):
+    def prepare(self, gate, q, k, v, beta, g, resets=None, scale=None, b=None):
         """Returns what of `kept` needs no state."""
-        call = self._call(gate, q, k, v, beta, g, resets, scale)
+        call = self._call(gate, q, k, v, beta, g, resets, scale, b)
         kept = self._memory('KeptBytes', call)
         stream = ctypes.c_void_p(torch.cuda.current_stream().cuda_stream)
         error = self.library.longscanDeltaRulePrepare(ctypes.byref(call), pointer(address(kept)), stream)
@@ -91,35 +91,35 @@ class DeltaRule:
             raise RuntimeError(f'Prepare: CUDA error {error}')
         return kept
 
-    def summarize(self, gate, q, k, v, beta, g, prepared, resets=None, scale=None):
+    def summarize(self, gate, q, k, v, beta, g, prepared, resets=None, scale=None, b=None):
         """Returns E [B, H, V, K], M^T [B, H, K, K], where documents start [B], and the segments."""
         B, T, H, K = q.shape
-        call = self._call(gate, q, k, v, beta, g, resets, scale)
+        call = self._call(gate, q, k, v, beta, g, resets, scale, b)
         results = [self._empty((B, H, v.shape[3], K)), self._empty((B, H, K, K)), self._empty((B,))]
         results.append(self._memory('SegmentsBytes', call))
         self._run('Summarize', call, Summary(*map(address, (prepared, *results))))
         return results
 
-    def summarize_backward(self, gate, q, k, v, beta, g, kept, segments, dO, resets=None, scale=None):
+    def summarize_backward(self, gate, q, k, v, beta, g, kept, segments, dO, resets=None, scale=None, b=None):
         """Returns the adjoint [B, H, V, K] that leaves the slice through its own outputs, and that of segments."""
         B, T, H, K = q.shape
-        call = self._call(gate, q, k, v, beta, g, resets, scale)
+        call = self._call(gate, q, k, v, beta, g, resets, scale, b)
         adjoint, leaving = self._empty((B, H, v.shape[3], K)), self._memory('SummaryBackwardBytes', call)
         self._run('SummarizeBackward', call, SummaryBackward(*map(address, (dO, kept, segments, adjoint, leaving))))
         return adjoint, leaving
 
     def backward(self, gate, q, k, v, beta, g, kept, dO, resets=None, h0=None, dht=None, scale=None, segments=None,
-                 leaving=None):
-        """Returns dq, dk, dv, dbeta, dg and dh0; None where there is nothing to derive by. `segments`: of `summarize`,
+                 leaving=None, b=None):
+        """Returns dq, dk, dv, dbeta, dg and dh0, with `b` also db; None where there is nothing to derive by. `segments`: of `summarize`,
         `leaving`: of `summarize_backward`."""
-        call = self._call(gate, q, k, v, beta, g, resets, scale)
-        gradients = [None if x is None else self._empty(x.shape, x.dtype) for x in (q, k, v, beta, g, h0)]
+        call = self._call(gate, q, k, v, beta, g, resets, scale, b)
+        *gradients, dh0, db = [None if x is None else self._empty(x.shape, x.dtype) for x in (q, k, v, beta, g, h0, b)]
         workspace = self._memory('WorkspaceBytes', call)
-        self._run('Backward', call, Backward(*map(address, (dO, kept, segments, leaving, h0, dht, *gradients, workspace))))
-        return gradients
+        self._run('Backward', call, Backward(*map(address, (dO, kept, segments, leaving, h0, dht, *gradients, db, dh0, workspace))))
+        return [*gradients, dh0] if b is None else [*gradients, dh0, db]
 
 
-def reference(gate, q, k, v, beta, g, resets=None, h0=None, scale=None):
+def reference(gate, q, k, v, beta, g, resets=None, h0=None, scale=None, b=None):
     """The definition, token by token. Returns o [B, T, H, V] and the last state [B, H, V, K]."""
     B, T, H, K = q.shape
     state = q.new_zeros(B, H, v.shape[3], K) if h0 is None else h0
@@ -127,11 +127,13 @@ def reference(gate, q, k, v, beta, g, resets=None, h0=None, scale=None):
     for t in range(T):
         if resets is not None:
             state = torch.where(resets[:, t, None, None, None] != 0, torch.zeros_like(state), state)
+        before = state
         if gate == 'scalar':
             state = state * g[:, t].exp()[..., None, None]
         if gate == 'diagonal':
             state = state * g[:, t].exp()[..., None, :]
-        error = v[:, t] - torch.einsum('bhvk,bhk->bhv', state, k[:, t])
+        read = (state, k) if b is None else (before, b)
+        error = v[:, t] - torch.einsum('bhvk,bhk->bhv', read[0], read[1][:, t])
         if beta is not None:
             error = error * beta[:, t, :, None]
         state = state + error[..., None] * k[:, t, :, None, :]

@@ -35,14 +35,14 @@ def gated_linear(decay):
 def delta_rule(gate):
     def passes(library, x, dO):
         kernels = DeltaRule(library)
-        inputs = x['q'], x['k'], x['v'], x['beta'], x.get('g')
+        inputs, erase = (x['q'], x['k'], x['v'], x['beta'], x.get('g')), x.get('b')
 
         def forward():
-            return kernels.forward(gate, *inputs, want_state=False)
+            return kernels.forward(gate, *inputs, want_state=False, b=erase)
 
         def both():
             o, _, kept = forward()
-            return [o, *kernels.backward(gate, *inputs, kept, dO)]
+            return [o, *kernels.backward(gate, *inputs, kept, dO, b=erase)]
 
         return forward, both
 
@@ -130,7 +130,7 @@ def attention(library, x, dO):
 
 OUR_OPS = dict(linear=gated_linear('identity'), fixed=gated_linear('fixed'), simple_gla=gated_linear('scalar'),
                gla=gated_linear('diagonal'), delta=delta_rule('none'), gated_delta=delta_rule('scalar'),
-               kda=delta_rule('diagonal'), delta_product=delta_product, comba=own_keys('scalar', 'own'),
+               kda=delta_rule('diagonal'), delta_product=delta_product, comba=delta_rule('scalar'),
                rwkv7=own_keys('diagonal', 'dplr'), rwkv6=gated_linear('diagonal'), hgrn=vector_scan, conv=causal_conv, attention=attention)
 
 

@@ -34,8 +34,13 @@ for (const gate of ['none', 'scalar', 'diagonal'] as const) {
     }));
 }
 
-for (const erase of ['own', 'dplr'] as const) {
-  test(`delta rule that erases with keys of their own, ${erase}`, () =>
+for (const [gate, erase] of [
+  ['none', 'own'],
+  ['scalar', 'own'],
+  ['diagonal', 'own'],
+  ['diagonal', 'dplr'],
+] as const) {
+  test(`delta rule that erases with keys of their own, ${erase}, gate ${gate}`, () =>
     withFakeGpu({ kernels: true }, (device) => {
       for (const [B, T, H, K, V] of [
         [1, 1, 1, 8, 8],
@@ -43,11 +48,12 @@ for (const erase of ['own', 'dplr'] as const) {
         [3, 500, 40, 64, 64],
         [1, 1000, 2, 128, 256],
       ] as const) {
-        checkKept(device, deltaRule({ gate: 'diagonal', erase }), (on) => {
+        checkKept(device, deltaRule({ gate, erase }), (on) => {
+          const gateShape = { none: null, scalar: [B, T, H], diagonal: [B, T, H, K] }[gate];
           const k = empty(on, [B, T, H, K], 'bf16');
           return {
             ...{ q: k, k, v: empty(on, [B, T, H, V], 'bf16'), b: k, e: erase === 'dplr' ? k : null },
-            ...{ beta: empty(on, [B, T, H]), g: empty(on, [B, T, H, K]) },
+            ...{ beta: empty(on, [B, T, H]), g: gateShape && empty(on, gateShape) },
           };
         });
       }

@@ -9,7 +9,7 @@ namespace {
 
 /// The arguments that every function here begins with, and what they are to the kernels.
 struct Common {
-  TensorRef q, k, v, beta, g, resets;
+  TensorRef q, k, v, beta, g, b, resets;
   LongscanDeltaRule call{};
 
   explicit Common(Args& args) {
@@ -21,6 +21,7 @@ struct Common {
     v = args.tensor("v", DType::bf16);
     beta = args.optionalTensor("beta");
     g = args.optionalTensor("g");
+    b = args.optionalTensor("b");
     resets = args.optionalTensor("resets");
     args.check(q.numDims == 4 && v.numDims == 4, "q and v have 4 dims");
     const int64_t B = v.dim(0), T = v.dim(1), H = v.dim(2), V = v.dim(3), K = q.dim(3);
@@ -32,13 +33,16 @@ struct Common {
     args.check(call.scale != 0, "scale is 0");
     checkF32(args, beta, beta ? B * T * H : 0, "beta");
     checkF32(args, g, call.gate == longscanDeltaGateNone ? 0 : B * T * H * (diagonal ? K : 1), "g");
+    args.checkSize(b, k, k.numElements, "b");
+    args.check(!b || !diagonal, "with a gate per channel keys erase");
     args.checkResets(resets, B, T);
-    for (const TensorRef& tensor : {q, k, v, resets}) checkAligned(args, tensor);
+    for (const TensorRef& tensor : {q, k, v, b, resets}) checkAligned(args, tensor);
     call.B = B, call.T = T;
     call.H = static_cast<int32_t>(H), call.K = static_cast<int32_t>(K), call.V = static_cast<int32_t>(V);
     call.q = q.data, call.k = k.data, call.v = v.data;
     call.beta = beta.as<float>();
     call.g = g.as<float>();
+    call.b = b.data;
     call.resets = resets.as<int32_t>();
   }
 
@@ -176,6 +180,7 @@ Napi::Value bindBackward(Args& args) {
   io.dv = typedArgument(args, "dv", common.q, common.v.numElements);
   io.dbeta = optionalF32Argument(args, "dbeta", common.beta.numElements);
   io.dg = optionalF32Argument(args, "dg", common.g.numElements);
+  io.db = gradientArgument(args, "db", common.b);
   io.dh0 = optionalF32Argument(args, "dh0", common.stateSize());
   args.check(common.call.gate == longscanDeltaGateNone || io.dg != nullptr, "dg is missing");
   io.workspace = args.workspace(workspaceBytes(&common.call));
@@ -186,14 +191,14 @@ Napi::Value bindBackward(Args& args) {
 }  // namespace
 
 void registerDeltaRuleCuda(Registry& registry) {
-  registry.add("deltaRuleCudaTakes", 9, bindTakes);
-  registry.add("deltaRuleCudaForward", 15, bindForward);
-  registry.add("deltaRuleCudaPrepare", 10, bindPrepare);
-  registry.add("deltaRuleCudaSummarizes", 9, bindSummarizes);
-  registry.add("deltaRuleCudaSummarize", 14, bindSummarize);
-  registry.add("deltaRuleCudaSummaryBackwardBytes", 9, bindSummaryBackwardBytes);
-  registry.add("deltaRuleCudaSummarizeBackward", 14, bindSummarizeBackward);
-  registry.add("deltaRuleCudaBackward", 21, bindBackward);
+  registry.add("deltaRuleCudaTakes", 10, bindTakes);
+  registry.add("deltaRuleCudaForward", 16, bindForward);
+  registry.add("deltaRuleCudaPrepare", 11, bindPrepare);
+  registry.add("deltaRuleCudaSummarizes", 10, bindSummarizes);
+  registry.add("deltaRuleCudaSummarize", 15, bindSummarize);
+  registry.add("deltaRuleCudaSummaryBackwardBytes", 10, bindSummaryBackwardBytes);
+  registry.add("deltaRuleCudaSummarizeBackward", 15, bindSummarizeBackward);
+  registry.add("deltaRuleCudaBackward", 23, bindBackward);
 }
 
 }  // namespace longscan

@@ -25,7 +25,7 @@ using Kept = DeltaKept<Bf16>;
 struct Workspace {
   WorkspaceParts arena;
   DeltaBackwardMemory swept;
-  float *risingDots = nullptr, *fallingDots = nullptr, *ends = nullptr;
+  float *risingDots = nullptr, *fallingDots = nullptr, *eraseDots = nullptr, *ends = nullptr;
 
   Workspace(const Call& call, const DeltaDevice& device, void* base)
       : arena(base), swept(call, device, deltaBetaShares(call.K), arena) {
@@ -34,6 +34,7 @@ struct Workspace {
     const int parts = deltaDotParts(call.K);
     risingDots = arena.take<float>(heads * call.T * parts);
     fallingDots = arena.take<float>(heads * call.T * parts);
+    if (call.b != nullptr) eraseDots = arena.take<float>(heads * call.T * parts);
     ends = arena.take<float>(chunks * parts);
   }
 };
@@ -46,14 +47,16 @@ bool isDiagonal(const Call& call) {
 bool fits(const Call& call) {
   DeltaDevice device;
   if (deltaDevice(device) != cudaSuccess || !deltaSweepsFit(call.K)) return false;
-  return isDiagonal(call) ? deltaDiagonalGradientFits(device) : deltaGradientFits(device, call.K);
+  return isDiagonal(call) ? deltaDiagonalGradientFits(device)
+                          : deltaGradientFits(device, call.K, call.b != nullptr);
 }
 
 bool supported(const Call& call) {
   const auto headSize = [](int size, int most) { return size > 0 && size <= most && size % 8 == 0; };
   const bool gated = call.gate == longscanDeltaGateScalar || isDiagonal(call);
   return call.B > 0 && call.T > 0 && call.H > 0 && headSize(call.K, 256) && headSize(call.V, 512) &&
-         (gated || call.gate == longscanDeltaGateNone) && gated == (call.g != nullptr) && fits(call);
+         (gated || call.gate == longscanDeltaGateNone) && gated == (call.g != nullptr) &&
+         !(isDiagonal(call) && call.b != nullptr) && fits(call);
 }
 
 /// `counts`: so that a sweep can begin beside it.
@@ -62,8 +65,8 @@ cudaError_t prepare(const Call& call, DeltaChunks& chunks, bool counts, cudaStre
   const cudaError_t error = deltaDevice(device);
   if (error != cudaSuccess) return error;
   if (!counts || deltaSweepLeaves(device, call.B * call.H, call.K, call.V) == 0) chunks.prepared = nullptr;
-  const DeltaPrepareCall task{sliceOf(call), bf16(call.q), bf16(call.k), bf16(call.v),
-                              call.beta,     call.g,       call.resets,  chunks};
+  const DeltaPrepareCall task{sliceOf(call), bf16(call.q), bf16(call.k), bf16(call.v), call.beta,
+                              call.g,        bf16(call.b), call.resets,  chunks};
   return isDiagonal(call) ? launchDeltaDiagonalPrepare(task, device, stream)
                           : launchDeltaPrepare(task, device, stream);
 }
@@ -88,14 +91,15 @@ cudaError_t backward(const Call& call, const LongscanDeltaRuleBackward& io, cons
   const Workspace work(call, device, io.workspace);
   cudaError_t error = launchDeltaAdjoints(call, io, kept, work.swept, stream);
   if (error != cudaSuccess) return error;
-  error = launchDeltaGradient({gradientTokensOf(call), gradientTensorsOf(io, kept, work.swept),
-                               work.swept.gradientCounts, work.risingDots, work.fallingDots, work.ends},
-                              stream);
+  error = launchDeltaGradient(
+      {gradientTokensOf(call), gradientTensorsOf(io, kept, work.swept), work.swept.gradientCounts,
+       work.risingDots, work.fallingDots, work.eraseDots, work.ends},
+      stream);
   if (error == cudaSuccess) error = launchDeltaBeta(call, io, work.swept, stream);
   if (error != cudaSuccess || call.gate == longscanDeltaGateNone) return error;
   return launchDeltaGateGradient(
-      {call.B, call.T, call.H, deltaDotParts(call.K), work.risingDots, work.fallingDots, work.ends,
-       call.resets, device.sharesTime, io.h0 == nullptr, io.dg},
+      {call.B, call.T, call.H, deltaDotParts(call.K), work.risingDots, work.fallingDots, work.eraseDots,
+       work.ends, call.resets, device.sharesTime, io.h0 == nullptr, io.dg},
       stream);
 }
 

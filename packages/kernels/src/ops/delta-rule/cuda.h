@@ -4,7 +4,8 @@
 #include <stdint.h>
 
 // The delta rule on CUDA devices, as plain C: S_t = a_t S_{t-1} + beta_t k_t (v_t - (a_t S_{t-1})^T k_t)^T,
-// o_t = scale * S_t^T q_t, and its gradients. Calls only enqueue on the stream and allocate nothing. They
+// o_t = scale * S_t^T q_t, and its gradients; or with keys that erase of their own (Comba), S_{t-1}^T b_t in
+// place of (a_t S_{t-1})^T k_t. Calls only enqueue on the stream and allocate nothing. They
 // return 0, or a cudaError_t. All memory is the device's, row-major, aligned to 16 bytes; states are f32,
 // transposed, [B, H, V, K].
 
@@ -31,6 +32,7 @@ struct LongscanDeltaRule {
   const void* v;          // bf16 [B, T, H, V]
   const float* beta;      // [B, T, H], or null: 1
   const float* g;         // log a, finite, <= 0
+  const void* b;          // bf16 [B, T, H, K], where a is no vector; or null: keys erase
   const int32_t* resets;  // [B, T], 1 where a document starts (the state is forgotten first), or null
 };
 
@@ -74,6 +76,7 @@ struct LongscanDeltaRuleBackward {
   void* dv;              // bf16 [B, T, H, V]
   float* dbeta;          // [B, T, H], or null: not wanted
   float* dg;             // like g; not read where there is no gate
+  void* db;              // like b; not read where that is null
   float* dh0;            // [B, H, V, K], or null: not wanted
   void* workspace;       // longscanDeltaRuleWorkspaceBytes()
 };

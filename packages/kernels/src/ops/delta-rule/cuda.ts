@@ -6,7 +6,7 @@ import { countChunks } from './chunk-flops.js';
 import { dplrParts } from './cuda-dplr.js';
 import { emptyGradients } from './gradients.js';
 import { type DeltaRuleInputs, gateCodes } from './inputs.js';
-import { type DeltaKind, isChunkwise, keptOfChunks, keptOfSegments } from './kept-on-gpu.js';
+import { type DeltaKind, isChunkwise, isOfTwoWrites, keptOfChunks, keptOfSegments } from './kept-on-gpu.js';
 import type { DeltaRuleArguments, DeltaRuleCudaArguments } from './native.js';
 
 interface Kind extends DeltaKind {
@@ -28,12 +28,12 @@ export function cudaParts(
   kind: Kind,
   general: RecurrenceParts<DeltaRuleInputs>,
 ): RecurrenceParts<DeltaRuleInputs> {
-  const erasesByKey = kind.erase === 'key';
-  const chunkwise = erasesByKey ? chunkwiseParts(kind, general) : dplrParts(kind, general);
+  const hasTwo = isOfTwoWrites(kind);
+  const chunkwise = hasTwo ? dplrParts(kind, general) : chunkwiseParts(kind, general);
   const takes = (call: ForwardCall, inputs: DeltaRuleInputs) =>
-    erasesByKey
-      ? call.native.deltaRuleCudaTakes(...argumentsOf(kind, call, inputs, null))
-      : call.native.dplrCudaTakes(...kind.common(call, inputs, null));
+    hasTwo
+      ? call.native.dplrCudaTakes(...kind.common(call, inputs, null))
+      : call.native.deltaRuleCudaTakes(...argumentsOf(kind, call, inputs, null));
   const partsFor = (call: ForwardCall, inputs: DeltaRuleInputs) =>
     isChunkwise(kind, inputs) && takes(call, inputs) ? chunkwise : general;
   return {
@@ -52,10 +52,10 @@ export function cudaParts(
 function argumentsOf(
   { gate, scaleOf }: Kind,
   call: ForwardCall,
-  { q, k, v, beta, g }: DeltaRuleInputs,
+  { q, k, v, beta, g, b }: DeltaRuleInputs,
   resets: Tensor | null,
 ): DeltaRuleCudaArguments {
-  const optional = [beta?.id ?? null, g?.id ?? null, resets?.id ?? null] as const;
+  const optional = [beta?.id ?? null, g?.id ?? null, b?.id ?? null, resets?.id ?? null] as const;
   return [call.stream, gateCodes[gate], scaleOf(q), q.id, k.id, v.id, ...optional];
 }
 
@@ -147,7 +147,7 @@ function chunkwiseParts(
 
     finishBackward(call, inputs, resets, record, prepared, outputGradient, outgoingAdjoint, wantIncoming) {
       const { gradients, ids } = emptyGradients(call, inputs);
-      const [dq, dk, dv, dbeta, dg] = ids;
+      const [dq, dk, dv, dbeta, dg, db] = ids;
       const incoming = wantIncoming ? call.empty(stateShape(inputs)) : null;
       call.native.deltaRuleCudaBackward(
         ...common(call, inputs, resets),
@@ -157,7 +157,7 @@ function chunkwiseParts(
         prepared.leaving?.id ?? null,
         record.incoming?.id ?? null,
         outgoingAdjoint?.id ?? null,
-        ...[dq, dk, dv, dbeta, dg],
+        ...[dq, dk, dv, dbeta, dg, db],
         incoming?.id ?? null,
       );
       countChunks(call, inputs, 9, 8);

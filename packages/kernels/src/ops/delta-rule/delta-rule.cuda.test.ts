@@ -10,8 +10,11 @@ import { type Case, problem } from './problem.js';
 
 const plainKinds: readonly DeltaRuleOptions[] = [{}, { gate: 'scalar' }, { gate: 'diagonal' }];
 
+/** Keys that erase of their own, by the same kernels. */
+const ownKinds: readonly DeltaRuleOptions[] = [{ erase: 'own' }, { gate: 'scalar', erase: 'own' }];
+
 const otherKinds: readonly DeltaRuleOptions[] = [
-  { gate: 'scalar', erase: 'own' },
+  { gate: 'diagonal', erase: 'own' },
   { gate: 'diagonal', erase: 'dplr', scale: 1 },
   { erase: 'dplr' },
   { gate: 'scalar', rowsPerToken: 3 },
@@ -45,7 +48,10 @@ const longCases: readonly Case[] = [
 const typed = ['q', 'k', 'v', 'b', 'e'];
 
 for (const [kinds, shapes] of [
-  [plainKinds, [...cases, ...uglyCases]],
+  [
+    [...plainKinds, ...ownKinds],
+    [...cases, ...uglyCases],
+  ],
   [otherKinds, [cases[1]!, cases[4]!, ...uglyCases]],
 ] as const) {
   for (const options of kinds) {
@@ -60,7 +66,7 @@ for (const [kinds, shapes] of [
   }
 }
 
-for (const options of plainKinds) {
+for (const options of [...plainKinds, ...ownKinds]) {
   testOnGpu(`${JSON.stringify(options)} in segments`, async (device) => {
     for (const [i, shape] of longCases.entries()) {
       const check = problem(options, shape, 10 * i);

@@ -3,8 +3,7 @@ import { bytesOfParts } from '../../workspace-parts.js';
 import type { DeltaErase, DeltaGate, DeltaRuleInputs } from './inputs.js';
 
 // What kernels for GPUs keep from the forward to the backward pass, in bytes. It is allocated by these functions, and the
-// kernels take no other size: the chunkwise ones lay it out in chunkwise/kept.h and chunkwise/cut.h, of keys that erase of their
-// own in dplr/kept.h.
+// kernels take no other size: the chunkwise ones lay it out in chunkwise/kept.h and chunkwise/cut.h, those of two writes in dplr/kept.h.
 
 /** Tokens of a chunk. */
 const C = 64;
@@ -21,16 +20,24 @@ export interface DeltaKind {
 }
 
 /** Whether the chunkwise kernels know it, as `cuda.h` says, or `dplr/dplr.h`. */
-export function isChunkwise({ erase, isReadByKey }: DeltaKind, { q, v }: DeltaRuleInputs): boolean {
+export function isChunkwise(kind: DeltaKind, { q, v }: DeltaRuleInputs): boolean {
   const isHeadSize = (size: number, most: number) => size % 8 === 0 && size <= most;
-  const [K, V] = erase === 'key' ? [256, 512] : [128, 256];
-  return isReadByKey && q.dtype === 'bf16' && isHeadSize(q.dim(3), K) && isHeadSize(v.dim(-1), V);
+  const [K, V] = isOfTwoWrites(kind) ? [128, 256] : [256, 512];
+  return kind.isReadByKey && q.dtype === 'bf16' && isHeadSize(q.dim(3), K) && isHeadSize(v.dim(-1), V);
+}
+
+/**
+ * Whether it is `dplr/`'s, which writes what is erased as a row of its own. Keys that erase of their own do not need that where the
+ * decay is no vector: to the chunkwise kernels they are other rows of the same square.
+ */
+export function isOfTwoWrites({ gate, erase }: DeltaKind): boolean {
+  return erase === 'dplr' || (erase === 'own' && gate === 'diagonal');
 }
 
 export function keptOnGpu(kind: DeltaKind): KeptOnGpu<DeltaRuleInputs> {
   return (_call, inputs, _resets, isAlone) => {
     if (!isChunkwise(kind, inputs)) return { checkpoints: keptOfRows(inputs) };
-    if (kind.erase !== 'key') return { checkpoints: keptOfDplrChunks(inputs) };
+    if (isOfTwoWrites(kind)) return { checkpoints: keptOfDplrChunks(inputs) };
     const kept: Record<string, number> = { checkpoints: keptOfChunks(inputs, kind.gate === 'diagonal') };
     if (!isAlone) kept.segments = keptOfSegments(inputs);
     return kept;
@@ -50,7 +57,7 @@ export function keptOfChunks({ k, v }: Heads, hasGateOfChannels: boolean): numbe
   return bytesOfParts([...pairs, ...ofGate, ...ofTokens, 2 * chunks * K * V, ...effects, counts]);
 }
 
-/** The same of chunks that keys of their own erase: `DplrKept`. */
+/** The same of chunks with two writes: `DplrKept`. */
 export function keptOfDplrChunks({ k, v }: Heads): number {
   const [B, T, H, K, V] = sizesOf({ k, v });
   const chunks = B * H * Math.ceil(T / C);

@@ -36,6 +36,7 @@ export type DeltaRuleCudaArguments = readonly [
   v: number,
   beta: number | null,
   g: number | null,
+  b: number | null,
   resets: number | null,
 ];
 
@@ -125,6 +126,7 @@ declare module '../../native.js' {
         dv: number,
         dbeta: number | null,
         dg: number | null,
+        db: number | null,
         dh0: number | null,
       ]
     ): void;

@@ -97,7 +97,7 @@ cudaError_t launchDeltaAdjoints(const LongscanDeltaRule& call, const LongscanDel
 }
 
 DeltaGradientTokens gradientTokensOf(const LongscanDeltaRule& call) {
-  return {sliceOf(call), bf16(call.q), bf16(call.k), call.beta, call.g, call.resets};
+  return {sliceOf(call), bf16(call.q), bf16(call.k), call.beta, call.g, bf16(call.b), call.resets};
 }
 
 DeltaGradientTensors gradientTensorsOf(const LongscanDeltaRuleBackward& io,
@@ -112,6 +112,7 @@ DeltaGradientTensors gradientTensorsOf(const LongscanDeltaRuleBackward& io,
           memory.finished,
           static_cast<__nv_bfloat16*>(io.dq),
           static_cast<__nv_bfloat16*>(io.dk),
+          static_cast<__nv_bfloat16*>(io.db),
           inShares ? memory.betaShares : io.dbeta};
 }
 

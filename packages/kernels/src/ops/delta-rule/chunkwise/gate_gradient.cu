@@ -24,7 +24,7 @@ __global__ void gateGradientKernel(const DeltaGateGradientCall call) {
   waitForKernelBefore();
   float end = 0.0f;
   for (int part = 0; part < call.parts; part++) end += call.ends[task * call.parts + part];
-  float sum[2];
+  float sum[2], ownErase[2] = {0.0f, 0.0f};
 #pragma unroll
   for (int i = 0; i < 2; i++) {
     const int row = 2 * at.lane + i;
@@ -32,6 +32,7 @@ __global__ void gateGradientKernel(const DeltaGateGradientCall call) {
     for (int part = 0; row < length && part < call.parts; part++) {
       const int64_t place = (bh * call.T + first + row) * call.parts + part;
       sum[i] += call.risingDots[place] - call.fallingDots[place];
+      if (call.eraseDots != nullptr) ownErase[i] += call.eraseDots[place];
     }
     if (row == length - 1) sum[i] += end;
   }
@@ -48,7 +49,7 @@ __global__ void gateGradientKernel(const DeltaGateGradientCall call) {
   }
   float next = __shfl_down_sync(~0u, behind, 1);
   if (at.lane == 31 || startsIn(2 * at.lane + 2, 1)) next = 0.0f;
-  const float gradient[2] = {behind, sum[1] + next};
+  const float gradient[2] = {behind - ownErase[0], sum[1] + next - ownErase[1]};
 #pragma unroll
   for (int i = 0; i < 2; i++) {
     const int row = 2 * at.lane + i;

@@ -6,10 +6,10 @@ namespace longscan {
 namespace {
 
 /// The warpgroups of a block that multiply, one for each of its `panels` of 64 channels of K.
-template <int panels>
+template <int panels, bool hasEraseKeys>
 class Gradient {
-  using Block = GradientBlock<panels>;
-  using Layout = GradientLayout<panels>;
+  using Block = GradientBlock<panels, hasEraseKeys>;
+  using Layout = typename Block::Layout;
   static constexpr int threads = 128 * panels;
   /// What is there besides: of two warpgroups the first has dO N^T, the second Z N^T.
   static constexpr bool hasBoth = panels == 1;
@@ -129,25 +129,27 @@ class Gradient {
     for (int i = 0; i < 2; i++) {
       const float2 token = facts[row0 + at.group + 8 * i];
       const float into = exp2Fast(token.x), outOf = token.y * exp2Fast(last - token.x);
+      const float ofErasing = hasEraseKeys ? exp2Fast(sumUpTo(facts, row0 + at.group + 8 * i, true)) : into;
 #pragma unroll
       for (int n = 0; n < 8; n++)
 #pragma unroll
         for (int j = 2 * i; j < 2 * i + 2; j++) {
           query[n][j] *= call.scale * into;
-          erase[n][j] *= -into;
+          erase[n][j] *= -ofErasing;
           write[n][j] *= outOf;
         }
     }
     const Tile<64> Q = tile(offset + Layout::queries + group * Layout::panel),
-                   K = tile(offset + Layout::keys + group * Layout::panel);
+                   K = tile(offset + Layout::keys + group * Layout::panel),
+                   B = hasEraseKeys ? tile(offset + Layout::eraseKeys + group * Layout::panel) : K;
     // <S', D>: what the state keeps of S, and what this piece writes into it.
     float end = 0.0f;
     if (call.g != nullptr)
       end = exp2Fast(last) * product + dotRow(write, K, row0, 0, at) + dotRow(write, K, row0, 1, at);
     publishToProducts();
     joinBarrier(3, threads);
-    addTokens(Q, K, tile(products), tile(products + Layout::panel));
-    storeDots(rows, Q, K);
+    addTokens(Q, K, B, tile(products), tile(products + Layout::panel));
+    storeDots(rows, Q, K, B);
     if (call.dbeta != nullptr) {
       joinBarrier(3, threads);
       storeBetaGradients(rows, facts);
@@ -162,17 +164,17 @@ class Gradient {
   __device__ void storeAllProducts(int products, const float2* facts) const {
     const Tile<64> ofQueries = tile(products), ofKeys = tile(products + Layout::panel);
     if constexpr (hasBoth) {
-      storeProducts<decays>(ofScores, ofQueries, facts, call.scale, row0, at);
-      storeProducts<decays>(ofProducts, ofKeys, facts, -1.0f, row0, at);
+      storeProducts<decays>(ofScores, ofQueries, facts, call.scale, false, row0, at);
+      storeProducts<decays>(ofProducts, ofKeys, facts, -1.0f, hasEraseKeys, row0, at);
     } else {
       // In one, since a branch around `stmatrix` makes all products wait (C7520).
       storeProducts<decays>(ofScores, group == 0 ? ofQueries : ofKeys, facts, group == 0 ? call.scale : -1.0f,
-                            row0, at);
+                            hasEraseKeys && group != 0, row0, at);
     }
   }
 
   /// What the tokens of the piece give each other.
-  __device__ void addTokens(Tile<64> Q, Tile<64> K, Tile<64> scores, Tile<64> products) {
+  __device__ void addTokens(Tile<64> Q, Tile<64> K, Tile<64> B, Tile<64> scores, Tile<64> products) {
     MmaA sBack[4], pBack[4];
 #pragma unroll
     for (int k = 0; k < 4; k++) {
@@ -185,7 +187,7 @@ class Gradient {
       multiply<StoredB::columns>(query, scores, k, K, k);
       multiply<StoredB::columns>(erase, products, k, K, k);
       multiply<StoredB::columns>(write, sBack[k], Q, k);
-      multiply<StoredB::columns>(write, pBack[k], K, k);
+      multiply<StoredB::columns>(write, pBack[k], B, k);
     }
     commitProducts();
     waitForProducts<0>();
@@ -199,14 +201,17 @@ class Gradient {
   }
 
   /// Shares of k . dk as written key, for dbeta and the gate, and of what rises with the gate.
-  __device__ void storeDots(const TileRows& rows, Tile<64> Q, Tile<64> K) {
+  __device__ void storeDots(const TileRows& rows, Tile<64> Q, Tile<64> K, Tile<64> B) {
     float* const written = floats(Layout::written) + 64 * group;
 #pragma unroll
     for (int i = 0; i < 2; i++) {
       float2 ofKeys = make_float2(0.0f, 0.0f);  // of those that are written, and that erase
       float rising = 0.0f;
       if (call.g != nullptr) {
-        ofKeys = dotRows(write, erase, K, row0, i, at);
+        if constexpr (hasEraseKeys)
+          ofKeys = make_float2(dotRow(write, K, row0, i, at), dotRow(erase, B, row0, i, at));
+        else
+          ofKeys = dotRows(write, erase, K, row0, i, at);
         rising = dotRow(query, Q, row0, i, at) + ofKeys.y;
       } else {
         ofKeys.x = dotRow(write, K, row0, i, at);
@@ -216,6 +221,7 @@ class Gradient {
       for (int distance = 1; distance < 4; distance *= 2) {
         rising += __shfl_xor_sync(~0u, rising, distance);
         falling += __shfl_xor_sync(~0u, falling, distance);
+        if (hasEraseKeys) ofKeys.y += __shfl_xor_sync(~0u, ofKeys.y, distance);
       }
       const int row = row0 + at.group + 8 * i;
       if (at.pairOf != 0) continue;
@@ -225,6 +231,7 @@ class Gradient {
           (static_cast<int64_t>(task.bh) * call.T + rows.first + row) * deltaDotParts(call.K) + part();
       call.risingDots[place] = rising;
       call.fallingDots[place] = falling;
+      if (hasEraseKeys) call.eraseDots[place] = ofKeys.y;
     }
   }
 
@@ -254,6 +261,10 @@ class Gradient {
           shares[0] + shares[1] + shares[2] + shares[3];
   }
 
+  __device__ static void storeUnit(__nv_bfloat16* to, const uint32_t (&unit)[4]) {
+    *reinterpret_cast<uint4*>(to) = make_uint4(unit[0], unit[1], unit[2], unit[3]);
+  }
+
   __device__ void storeGradients(const TileRows& rows) {
     const int64_t pitch = static_cast<int64_t>(call.H) * call.K;
     const int64_t head = task.b(call) * call.T * pitch + task.h(call) * call.K;
@@ -262,42 +273,48 @@ class Gradient {
       const int row = row0 + at.group + 8 * i;
 #pragma unroll
       for (int n = 0; n < 8; n += 4) {
-        uint32_t queries[4], keys[4];
+        uint32_t queries[4], keys[4], eraseKeys[4];
 #pragma unroll
         for (int j = 0; j < 4; j++) {
           const float *fromQuery = &query[n + j][2 * i], *fromErase = &erase[n + j][2 * i],
                       *fromWrite = &write[n + j][2 * i];
           queries[j] = pack(fromQuery[0], fromQuery[1]);
-          keys[j] = pack(fromErase[0] + fromWrite[0], fromErase[1] + fromWrite[1]);
+          if constexpr (hasEraseKeys) {
+            keys[j] = pack(fromWrite[0], fromWrite[1]);
+            eraseKeys[j] = pack(fromErase[0], fromErase[1]);
+          } else {
+            keys[j] = pack(fromErase[0] + fromWrite[0], fromErase[1] + fromWrite[1]);
+          }
         }
         transposeQuad(queries, at.lane);
         transposeQuad(keys, at.lane);
+        if (hasEraseKeys) transposeQuad(eraseKeys, at.lane);
         const int column = channel() + 8 * n + 8 * (at.lane & 3);
         if (!rows.has(row) || column >= call.K) continue;
         const int64_t place = head + (rows.first + row) * pitch + column;
-        *reinterpret_cast<uint4*>(call.dq + place) =
-            make_uint4(queries[0], queries[1], queries[2], queries[3]);
-        *reinterpret_cast<uint4*>(call.dk + place) = make_uint4(keys[0], keys[1], keys[2], keys[3]);
+        storeUnit(call.dq + place, queries);
+        storeUnit(call.dk + place, keys);
+        if (hasEraseKeys) storeUnit(call.db + place, eraseKeys);
       }
     }
   }
 };
 
-template <int panels>
+template <int panels, bool hasEraseKeys>
 __global__ void __launch_bounds__(128 * (panels + 1), LONGSCAN_WGMMA&& panels == 1 ? 2 : 1)
     gradientKernel(const __grid_constant__ DeltaGradientCall call,
                    const __grid_constant__ GradientMaps maps) {
   extern __shared__ __align__(1024) unsigned char shared[];
-  const GradientBlock<panels> block(call, maps, shared);
+  const GradientBlock<panels, hasEraseKeys> block(call, maps, shared);
   letNextKernelBegin();
   if (threadIdx.x == 0) block.initBarriers();
   __syncthreads();
   if (warpgroupNumber() == 0) {
     shrinkRegisters<panels == 1 ? 56 : 64>();
-    GradientLoader<panels>(block).run();
+    GradientLoader<panels, hasEraseKeys>(block).run();
   } else {
     growRegisters<panels == 1 ? 200 : 216>();
-    Gradient<panels>(block).run();
+    Gradient<panels, hasEraseKeys>(block).run();
   }
 }
 
@@ -305,6 +322,7 @@ cudaError_t makeGradientMaps(const DeltaGradientCall& call, GradientMaps& maps) 
   maps.usable = call.K % 64 == 0 && call.V % 64 == 0 && canMapTensors();
   if (!maps.usable) return cudaSuccess;
   const int64_t chunks = call.B * call.H * ((call.T + tileTokens - 1) / tileTokens);
+  // Where keys erase, the map of those of their own is not read.
   return mapTensors(
       {{maps.dO, {call.dO, call.B, call.T, call.H, call.V}},
        {maps.dv, {call.dv, call.B, call.T, call.H, call.V}},
@@ -313,14 +331,15 @@ cudaError_t makeGradientMaps(const DeltaGradientCall& call, GradientMaps& maps) 
        {maps.states, {call.states, chunks, call.V, 1, call.K}},
        {maps.adjoints, {call.adjoints, chunks, call.V, 1, call.K}},
        {maps.q, {call.q, call.B, call.T, call.H, call.K}},
-       {maps.k, {call.k, call.B, call.T, call.H, call.K}}},
+       {maps.k, {call.k, call.B, call.T, call.H, call.K}},
+       {maps.b, {call.b != nullptr ? call.b : call.k, call.B, call.T, call.H, call.K}}},
       64, tileTokens);
 }
 
-template <int panels>
+template <int panels, bool hasEraseKeys>
 cudaError_t launch(const DeltaGradientCall& call, cudaStream_t stream) {
-  constexpr int bytes = GradientLayout<panels>::bytes;
-  const auto kernel = gradientKernel<panels>;
+  constexpr int bytes = GradientLayout<panels, hasEraseKeys>::bytes;
+  const auto kernel = gradientKernel<panels, hasEraseKeys>;
   cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error != cudaSuccess) return error;
   GradientMaps maps{};
@@ -337,14 +356,24 @@ cudaError_t launch(const DeltaGradientCall& call, cudaStream_t stream) {
   return cudaGetLastError();
 }
 
+template <bool hasEraseKeys>
+cudaError_t launch(const DeltaGradientCall& call, cudaStream_t stream) {
+  return call.K <= 64 ? launch<1, hasEraseKeys>(call, stream) : launch<2, hasEraseKeys>(call, stream);
+}
+
+template <bool hasEraseKeys>
+constexpr int sharedBytes(int K) {
+  return K <= 64 ? GradientLayout<1, hasEraseKeys>::bytes : GradientLayout<2, hasEraseKeys>::bytes;
+}
+
 }  // namespace
 
 cudaError_t launchDeltaGradient(const DeltaGradientCall& call, cudaStream_t stream) {
-  return call.K <= 64 ? launch<1>(call, stream) : launch<2>(call, stream);
+  return call.b != nullptr ? launch<true>(call, stream) : launch<false>(call, stream);
 }
 
-bool deltaGradientFits(const DeltaDevice& device, int K) {
-  return device.sharedBytes >= (K <= 64 ? GradientLayout<1>::bytes : GradientLayout<2>::bytes);
+bool deltaGradientFits(const DeltaDevice& device, int K, bool hasEraseKeys) {
+  return device.sharedBytes >= (hasEraseKeys ? sharedBytes<true>(K) : sharedBytes<false>(K));
 }
 
 }  // namespace longscan

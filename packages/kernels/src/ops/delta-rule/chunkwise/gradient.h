@@ -10,6 +10,7 @@ struct DeltaGradientTokens : DeltaSlice {
   const __nv_bfloat16* k;  // [B, T, H, K]
   const float* beta;       // [B, T, H] or null
   const float* g;          // [B, T, H], of a gate per channel [B, T, H, K]; or null
+  const __nv_bfloat16* b;  // [B, T, H, K], not with a gate per channel; or null: keys erase
   const int32_t* resets;   // [B, T] or null
 };
 
@@ -24,6 +25,7 @@ struct DeltaGradientTensors {
 
   __nv_bfloat16* dq;  // [B, T, H, K]
   __nv_bfloat16* dk;  // [B, T, H, K]
+  __nv_bfloat16* db;  // [B, T, H, K]; not written where keys erase
   float* dbeta;       // [shares, B, T, H] or null
 };
 
@@ -33,6 +35,7 @@ struct DeltaGradientCall : DeltaGradientTokens, DeltaGradientTensors {
   // With a gate, for `launchDeltaGateGradient`.
   float* risingDots;  // [B, H, T, deltaDotParts(K)]: shares of what grows with the log decays up to the token
   float* fallingDots;  // the same, of what falls with them
+  float* eraseDots;    // of what has grown with those before the token alone; null where keys erase
   float* ends;         // [B, H, chunks, deltaDotParts(K)]: shares of state times adjoint after the chunk
 };
 
@@ -54,7 +57,7 @@ __host__ __device__ constexpr int deltaGradientTiles(int K, int panels) {
 cudaError_t launchDeltaGradient(const DeltaGradientCall& call, cudaStream_t stream);
 
 /// Whether the device's blocks have the shared memory for so many keys.
-bool deltaGradientFits(const DeltaDevice& device, int K);
+bool deltaGradientFits(const DeltaDevice& device, int K, bool hasEraseKeys);
 
 /// sums [count]: of `shares` of so many numbers each, [shares, count].
 cudaError_t launchDeltaBetaSum(const float* from, int shares, int64_t count, float* sums,
@@ -67,6 +70,7 @@ struct DeltaGateGradientCall {
   int H, parts;
   const float* risingDots;   // [B, H, T, parts]
   const float* fallingDots;  // [B, H, T, parts]
+  const float* eraseDots;    // [B, H, T, parts] or null: of the rising ones, what the token's decay is not in
   const float* ends;         // [B, H, chunks, parts]
   const int32_t* resets;     // [B, T] or null
   bool begins;               // while the kernel before is still at work

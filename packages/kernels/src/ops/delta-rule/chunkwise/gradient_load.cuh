@@ -10,15 +10,16 @@ namespace longscan {
 
 /// How the copy engine finds the gradients' operands: boxes of 64 rows and 64 columns.
 struct GradientMaps {
-  CUtensorMap dO, dv, corrections, states, adjoints, q, k;
+  CUtensorMap dO, dv, corrections, states, adjoints, q, k, b;
   /// Whether there are maps: on devices with a copy engine, where head sizes are whole boxes.
   bool usable;
 };
 
 /// Two stages of 64 channels of V, queries and keys of a piece or two, and the products of the present piece.
 /// A block of one panel is half a multiprocessor's: it has the next piece's queries and keys later, and its
-/// products lie where the piece's last dO and dv were.
-template <int panels>
+/// products lie where the piece's last dO and dv were. Where there are keys that erase, two pieces have no
+/// room.
+template <int panels, bool hasEraseKeys>
 struct GradientLayout {
   static constexpr int panel = Tile<64>::bytes;
   static constexpr int dO = 0;
@@ -30,10 +31,11 @@ struct GradientLayout {
   static constexpr int pieces = 2 * stage;
   static constexpr int queries = 0;
   static constexpr int keys = panels * panel;
-  static constexpr int gates = 2 * panels * panel;
+  static constexpr int eraseKeys = 2 * panels * panel;
+  static constexpr int gates = (hasEraseKeys ? 3 : 2) * panels * panel;
   static constexpr int beta = gates + 64 * 4;
   static constexpr int pieceBytes = gates + 1024;
-  static constexpr int pieceSlots = panels == 1 ? 1 : 2;
+  static constexpr int pieceSlots = panels == 1 || hasEraseKeys ? 1 : 2;
   static constexpr bool ownProducts = panels > 1;
   static constexpr int products = pieces + pieceSlots * pieceBytes;
   static constexpr int facts = products + (ownProducts ? 2 * panel : 0);  // of tokens, a copy for each warp
@@ -73,9 +75,9 @@ struct GradientRecord {
 static_assert(sizeof(GradientRecord) == 16, "as the layout has it");
 
 /// What the warpgroups of a block have in common.
-template <int panels>
+template <int panels, bool hasEraseKeys>
 struct GradientBlock {
-  using Layout = GradientLayout<panels>;
+  using Layout = GradientLayout<panels, hasEraseKeys>;
 
   const DeltaGradientCall& call;
   const GradientMaps& maps;
@@ -133,9 +135,9 @@ struct GradientBlock {
 
 /// The block's first warpgroup, which loads ahead: whole chunks by the copy engine, other pieces by itself.
 /// Blocks draw chunks one by one, the last ones first, as the sweep beside finishes them.
-template <int panels>
+template <int panels, bool hasEraseKeys>
 class GradientLoader {
-  using Block = GradientBlock<panels>;
+  using Block = GradientBlock<panels, hasEraseKeys>;
   using Layout = typename Block::Layout;
   static constexpr int threads = 128;
 
@@ -285,7 +287,7 @@ class GradientLoader {
         copyAsync4(block.base + offset + Layout::beta + 4 * row, call.beta + token, rows.has(row));
     }
     if (isWhole(piece)) {
-      announce(full, 2 * panels * Layout::panel);
+      announce(full, (hasEraseKeys ? 3 : 2) * panels * Layout::panel);
       if (threadIdx.x == 0)
 #pragma unroll
         for (int i = 0; i < panels; i++) {
@@ -294,6 +296,9 @@ class GradientLoader {
                   task.b(call));
           copyBox(at + Layout::keys, block.maps.k, full.address, column(i), task.h(call), rows.first,
                   task.b(call));
+          if (hasEraseKeys)
+            copyBox(at + Layout::eraseKeys, block.maps.b, full.address, column(i), task.h(call), rows.first,
+                    task.b(call));
         }
     } else {
       const int pitch = call.H * call.K;
@@ -303,6 +308,8 @@ class GradientLoader {
         const int at = offset + i * Layout::panel;
         fillRows(tile(at + Layout::queries), call.q + head, pitch, column(i), call.K, rows);
         fillRows(tile(at + Layout::keys), call.k + head, pitch, column(i), call.K, rows);
+        if (hasEraseKeys)
+          fillRows(tile(at + Layout::eraseKeys), call.b + head, pitch, column(i), call.K, rows);
       }
       announce(full, 0);
     }

@@ -23,11 +23,19 @@ __device__ inline void weighTokens(float2* facts, const float* gates, const floa
   __syncwarp();
 }
 
-/// Rows of `factor` beta_j decay_ij times sums, j <= i, the rest zeros, as operands to a tile.
+/// The sum of log decays up to and with a row, or before it.
+__device__ inline float sumUpTo(const float2* facts, int row, bool before) {
+  if (!before) return facts[row].x;
+  return row > 0 ? facts[row - 1].x : 0.0f;
+}
+
+/// Rows of `factor` beta_j decay_ij times sums, j <= i, the rest zeros, as operands to a tile. `before`: rows
+/// are not decayed by their own gate.
 template <bool decays>
 __device__ inline void storeProducts(const Sums& sum, Tile<64> to, const float2* facts, float factor,
-                                     int row0, const DeltaLane& at) {
-  const float rowSums[2] = {facts[row0 + at.group].x, facts[row0 + at.group + 8].x};
+                                     bool before, int row0, const DeltaLane& at) {
+  const float rowSums[2] = {sumUpTo(facts, row0 + at.group, before),
+                            sumUpTo(facts, row0 + at.group + 8, before)};
 #pragma unroll
   for (int k = 0; k < 4; k++) {
     MmaA rows{};

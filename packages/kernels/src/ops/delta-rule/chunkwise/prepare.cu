@@ -155,11 +155,13 @@ class Turn {
   }
 };
 
-template <int KP>
+template <int KP, bool hasEraseKeys>
 __device__ void prepareChunk(const DeltaPrepareCall& call, unsigned char* shared, int chunk, int bh,
                              Turn& turn) {
   using Layout = PrepareLayout<KP>;
   const Tile<KP> Q{sharedAddress(shared)}, K{sharedAddress(shared + Layout::keys)};
+  // Once the queries have been read, values take their place, or keys that erase do and values that of K.
+  const Tile<KP> erase = hasEraseKeys ? Q : K, values = hasEraseKeys ? K : Q;
   const SplitSquare square{sharedAddress(shared + Layout::square)};
   float* const gates = reinterpret_cast<float*>(shared + Layout::gates);
   float* const beta = reinterpret_cast<float*>(shared + Layout::beta);
@@ -200,18 +202,27 @@ __device__ void prepareChunk(const DeltaPrepareCall& call, unsigned char* shared
     sumLogGates(gates, sums, at.lane);
 
     const auto decay = [&](int row, int column) { return beta[column] * exp2Fast(sums[row] - sums[column]); };
+    // Up to where a row erases: its own decay counts only where its key erases, from the decayed state.
+    const auto beforeErasing = [&](int row) {
+      return !hasEraseKeys ? sums[row] : row > 0 ? sums[row - 1] : 0.0f;
+    };
     Sums scores;
     multiplyRows(scores, Q, K, at.warp, at,
                  [&](int row, int column) { return call.scale * decay(row, column); });
     meet();
     turn.pass();
-    // The queries have been read: values take their place.
     const auto fillValues = [&](int column) {
-      fillTile<KP, prepareThreads>(Q, call.v + static_cast<int64_t>(firstToken) * call.V, pitchV, column,
+      fillTile<KP, prepareThreads>(values, call.v + static_cast<int64_t>(firstToken) * call.V, pitchV, column,
                                    call.V, rows);
       commitCopies();
     };
-    fillValues(0);
+    if constexpr (hasEraseKeys) {
+      fillTile<KP, prepareThreads>(erase, call.b + static_cast<int64_t>(firstToken) * call.K, anew(pitch), 0,
+                                   call.K, rows);
+      commitCopies();
+    } else {
+      fillValues(0);
+    }
     MmaA rounded[4];
 #pragma unroll
     for (int k = 0; k < 4; k++) {
@@ -219,7 +230,14 @@ __device__ void prepareChunk(const DeltaPrepareCall& call, unsigned char* shared
       if (k == at.warp) keepLower(rounded[k], at.lane);
     }
     storeRows(rounded, call.to.scores + static_cast<int64_t>(firstRow) * 64, piece, at);
-    multiplyRows(scores, K, K, at.warp, at, decay);
+    if constexpr (hasEraseKeys) {
+      waitForCopies<0>();
+      if (multipliesTogether<KP>) publishToProducts();
+      meet();
+    }
+    multiplyRows(scores, erase, K, at.warp, at, [&](int row, int column) {
+      return beta[column] * exp2Fast(beforeErasing(row) - sums[column]);
+    });
     lower.store(scores);
     if (threadIdx.x < 64 && rows.has(threadIdx.x)) {
       const int row = threadIdx.x;
@@ -230,16 +248,17 @@ __device__ void prepareChunk(const DeltaPrepareCall& call, unsigned char* shared
       if (i > 0) square.store(at.warp, at.warp + i, block, at.lane);
     });
     meet();
+    if (hasEraseKeys) fillValues(0);
     MmaA y[4];
-    loadInverse(y, square, at, [&](int row) { return exp2Fast(sums[row]); });
-    storeProduct(y, K, call.to.w + static_cast<int64_t>(firstRow) * call.K, call.K, call.K, piece, at);
+    loadInverse(y, square, at, [&](int row) { return exp2Fast(beforeErasing(row)); });
+    storeProduct(y, erase, call.to.w + static_cast<int64_t>(firstRow) * call.K, call.K, call.K, piece, at);
     loadInverse(y, square, at, [](int) { return 1.0f; });
     storeRows(y, call.to.inverse + static_cast<int64_t>(firstRow) * 64, piece, at);
     for (int column = 0; column < call.V; column += KP) {
       waitForCopies<0>();
       if (multipliesTogether<KP>) publishToProducts();
       meet();
-      storeProduct(y, Q, call.to.u + static_cast<int64_t>(firstRow) * call.V + column, call.V,
+      storeProduct(y, values, call.to.u + static_cast<int64_t>(firstRow) * call.V + column, call.V,
                    call.V - column, piece, at);
       meet();
       if (column + KP < call.V) fillValues(column + KP);
@@ -248,7 +267,7 @@ __device__ void prepareChunk(const DeltaPrepareCall& call, unsigned char* shared
   if (call.to.prepared != nullptr && threadIdx.x == 0) countPart(call.to.prepared + bh * numChunks + chunk);
 }
 
-template <int KP>
+template <int KP, bool hasEraseKeys>
 __global__ void __launch_bounds__(prepareThreads* maxGroups, 1)
     prepareKernel(const __grid_constant__ DeltaPrepareCall call,
                   const __grid_constant__ DeltaPrepareTasks tasks) {
@@ -262,7 +281,7 @@ __global__ void __launch_bounds__(prepareThreads* maxGroups, 1)
   meet();
   while (!walk.done()) {
     const int heads = static_cast<int>(call.B) * call.H;
-    prepareChunk<KP>(call, own, anew(*walk.task / heads), *walk.task % heads, turn);
+    prepareChunk<KP, hasEraseKeys>(call, own, anew(*walk.task / heads), *walk.task % heads, turn);
     if (threadIdx.x == 0) walk.advance(gridDim.x * blockDim.y);
     meet();
   }
@@ -272,11 +291,11 @@ __global__ void __launch_bounds__(prepareThreads* maxGroups, 1)
 /// What a chunk takes a block of the sweep, in what it takes a multiprocessor here (one H200, K = V = 128).
 constexpr float timeRatio = 0.3f;
 
-template <int KP>
+template <int KP, bool hasEraseKeys>
 cudaError_t launch(const DeltaPrepareCall& call, const DeltaDevice& device, cudaStream_t stream) {
   const int groups = min(maxGroups, device.sharedBytes / PrepareLayout<KP>::bytes);
   const int bytes = groups * PrepareLayout<KP>::bytes;
-  const auto kernel = prepareKernel<KP>;
+  const auto kernel = prepareKernel<KP, hasEraseKeys>;
   cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error != cudaSuccess) return error;
   const int64_t heads = call.B * call.H;
@@ -288,6 +307,11 @@ cudaError_t launch(const DeltaPrepareCall& call, const DeltaDevice& device, cuda
       prepareTasks(device, heads, call.T, call.K, call.V, call.to.prepared, blocks, timeRatio);
   kernel<<<blocks, dim3(prepareThreads, groups), bytes, stream>>>(call, tasks);
   return cudaGetLastError();
+}
+
+template <int KP>
+cudaError_t launch(const DeltaPrepareCall& call, const DeltaDevice& device, cudaStream_t stream) {
+  return call.b != nullptr ? launch<KP, true>(call, device, stream) : launch<KP, false>(call, device, stream);
 }
 
 }  // namespace
