@@ -36,7 +36,7 @@ class DplrGradient : DplrGradientSteep<Kind> {
       this->begin(pieceFrom(resets, slice.T, chunk.chunk, low));
       low = piece.high;
       closed = piece.closesChunk;
-      this->startValues(0);
+      this->startValues(Steep::ofReads, 0);
       this->loadTokens();
       this->sumGates();
       waitForCopies<0>();
@@ -56,6 +56,7 @@ class DplrGradient : DplrGradientSteep<Kind> {
   __device__ void takeReads() {
     Sums reads, erasers;
     this->addStates(reads, erasers, meetsState, this->state(), this->reads(), this->z(), false);
+    this->turnToWrites();
     const bool byPairs = !Kind::ofHead && isSteep;
 #pragma unroll
     for (int n = 0; n < 8; n++) {
@@ -71,15 +72,11 @@ class DplrGradient : DplrGradientSteep<Kind> {
       this->addSteepKeys(reads, false);
       this->addSteepKeys(erasers, true);
     } else {
+      // One code for both: a warp goes through all of it once a chunk, and waits for it to be fetched.
+#pragma unroll 1
+      for (int which = 0; which < Kind::writes; which++) {
 #pragma unroll
-      for (int s = 0; s < 4; s++) {
-        const SplitA key = this->decayedKey(s);
-        this->addKeys(reads, Steep::readKey, key, s);
-        this->addKeys(erasers, Steep::eraseKey, key, s);
-        if (Kind::own) continue;
-        const SplitA extra = this->decayedExtra(s);
-        this->addKeys(reads, Steep::readExtra, extra, s);
-        this->addKeys(erasers, Steep::eraseExtra, extra, s);
+        for (int s = 0; s < 4; s++) this->addKeys(reads, erasers, which, this->decayedWrite(which, s), s);
       }
 #pragma unroll
       for (int n = 0; n < 8; n++) {
@@ -110,6 +107,8 @@ class DplrGradient : DplrGradientSteep<Kind> {
 
   __device__ void takeWrites() {
     Sums written, extra;
+    waitForCopies<0>();
+    __syncthreads();
     this->addStates(written, extra, meetsAdjoint, this->adjoint(), this->v(), this->x(), Kind::own);
     const bool byPairs = !Kind::ofHead && isSteep;
 #pragma unroll
@@ -134,14 +133,10 @@ class DplrGradient : DplrGradientSteep<Kind> {
       this->addSteepQueries(written, false);
       if (!Kind::own) this->addSteepQueries(extra, true);
     } else {
+#pragma unroll 1
+      for (int which = 0; which < 2; which++) {
 #pragma unroll
-      for (int s = 0; s < 4; s++) {
-        const SplitA query = this->decayedQuery(s);
-        this->addQueries(written, Steep::readKey, query, s);
-        if (!Kind::own) this->addQueries(extra, Steep::readExtra, query, s);
-        const SplitA eraser = this->decayedEraser(s);
-        this->addQueries(written, Steep::eraseKey, eraser, s);
-        if (!Kind::own) this->addQueries(extra, Steep::eraseExtra, eraser, s);
+        for (int s = 0; s < 4; s++) this->addQueries(written, extra, which, this->decayedRead(which, s), s);
       }
 #pragma unroll
       for (int n = 0; n < 8; n++) {

@@ -12,19 +12,21 @@ template <int keySize, bool gateOfHead, bool eraseOwn>
 struct DplrGradientKind {
   static constexpr int keys = keySize, panels = keys / 64, warps = keys / 16, threads = 32 * warps;
   static constexpr bool ofHead = gateOfHead, own = eraseOwn;
+  static constexpr int writes = own ? 1 : 2;
 };
 
 template <typename Kind>
 struct DplrGradientLayout {
   static constexpr int tile = Tile<64>::bytes, panel = tile * Kind::panels;
-  static constexpr int numScores = Kind::own ? 2 : 4, numTokens = Kind::own ? 3 : 4;
-  // dO, Z, V, X of 64 values; S and D of them
-  static constexpr int reads = 0, z = tile, v = 2 * tile, x = 3 * tile, state = 4 * tile,
-                       adjoint = state + panel;
-  // dPk, dAk, dPe, dAe; behind them, in the first one's place, what warps add up
-  static constexpr int scores = adjoint + panel, shares = scores;
+  static constexpr int numScores = 2 * Kind::writes, numTokens = Kind::own ? 3 : 4;
+  // dO, Z, V, X and S of 64 values; once dO and Z have been read, D in their place
+  static constexpr int reads = 0, z = tile, v = 2 * tile, x = 3 * tile, state = 4 * tile, adjoint = reads;
+  static_assert(panel <= 2 * tile, "D has room");
+  // dPk, dAk, dPe, dAe, and what their squares above the diagonal have no room for; behind them, in the first
+  // one's place, what warps add up
+  static constexpr int scores = state + panel, lows = scores + numScores * tile, shares = scores;
   // q, b, k, e
-  static constexpr int tokens = scores + numScores * tile;
+  static constexpr int tokens = lows + tile;
   static constexpr int beta = tokens + numTokens * panel, sums = beta + 256, before = sums + 256;
   static constexpr int bytes = before + 256;
 };
@@ -36,8 +38,10 @@ class DplrGradientBlock {
   using Bf16 = __nv_bfloat16;
   using Layout = DplrGradientLayout<Kind>;
   static constexpr int keys = Kind::keys, threads = Kind::threads;
-  enum Token { query, eraser, key, extra };
+  enum Token { query, eraser, key, extra };  // two that read, two that are written
   enum Score { readKey, eraseKey, readExtra, eraseExtra };
+  /// What is made of 64 values: with dO and Z, or with D.
+  enum Part { ofReads, ofWrites };
 
   const DplrGradientCall& call;
   const LongscanDplr& slice;
@@ -45,7 +49,8 @@ class DplrGradientBlock {
   const uint32_t base;
   const int lane, warp, valueTiles;
   int group, pair;  // of a thread's part of sums: row (and row + 8), column (and column + 1)
-  int loaded;       // the tile of values in shared memory
+  Part part;        // and tile of values that is in shared memory
+  int loaded;
   Piece piece;
   bool meetsState, meetsAdjoint;
 
@@ -64,6 +69,7 @@ class DplrGradientBlock {
     return {base + Layout::tokens + which * Layout::panel + panel * Layout::tile};
   }
   __device__ Tile<64> scores(int which) const { return {base + Layout::scores + which * Layout::tile}; }
+  __device__ Tile<64> lows() const { return {base + Layout::lows}; }
   __device__ Tile<64> reads() const { return {base + Layout::reads}; }
   __device__ Tile<64> z() const { return {base + Layout::z}; }
   __device__ Tile<64> v() const { return {base + Layout::v}; }
@@ -78,6 +84,7 @@ class DplrGradientBlock {
     piece = next;
     meetsState = piece.low == 0 && !piece.fresh;
     meetsAdjoint = piece.closesChunk;
+    part = ofReads;
     loaded = 0;
   }
 
@@ -102,7 +109,7 @@ class DplrGradientBlock {
   }
 
   /// Starts to load what belongs to 64 values.
-  __device__ void startValues(int tile) const {
+  __device__ void startValues(Part next, int tile) const {
     const int thread = threadIdx.x;
     const int64_t number = chunk.number * valueTiles + tile;
 #pragma unroll
@@ -110,21 +117,36 @@ class DplrGradientBlock {
       const int row = (i + thread) / 8, unit = (i + thread) % 8, column = dplrValues * tile + 8 * unit;
       const bool there = has(row) && column < slice.V;
       const int64_t place = rowOf(row) * slice.V + column;
-      copyAsync16(reads().address(row, unit), bf16(call.io.dO) + place, there);
+      if (next == ofReads) copyAsync16(reads().address(row, unit), bf16(call.io.dO) + place, there);
       copyAsync16(v().address(row, unit), bf16(slice.v) + place, there);
     }
-    copyTile<64, threads>(z(), call.memory.z + number * 64 * 64, thread, piece.low, piece.high);
+    if (next == ofReads)
+      copyTile<64, threads>(z(), call.memory.z + number * 64 * 64, thread, piece.low, piece.high);
     copyTile<64, threads>(x(), call.kept.x + number * 64 * 64, thread, piece.low, piece.high);
     if (meetsState) copyTile<keys, threads>(state(), call.kept.states + number * 64 * keys, thread);
-    if (meetsAdjoint) copyTile<keys, threads>(adjoint(), call.memory.adjoints + number * 64 * keys, thread);
+    if (next == ofWrites) startAdjoint(tile);
     commitCopies();
   }
 
-  /// All threads together: that tile of values is there. A piece begins with the first one.
+  /// All threads together, when dO and Z have been read: starts to load D, and what else `ofWrites` has of
+  /// the first tile.
+  __device__ void turnToWrites() {
+    __syncthreads();
+    if (loaded == 0) {
+      startAdjoint(0);
+      commitCopies();
+    } else {
+      startValues(ofWrites, 0);
+    }
+    part = ofWrites;
+    loaded = 0;
+  }
+
+  /// All threads together: that tile of values is there. A piece begins with the first one of `ofReads`.
   __device__ void needValues(int tile) {
     if (loaded == tile) return;
     __syncthreads();
-    startValues(tile);
+    startValues(part, tile);
     loaded = tile;
     waitForCopies<0>();
     __syncthreads();
@@ -136,6 +158,13 @@ class DplrGradientBlock {
 
   static __device__ const Bf16* bf16(const void* from) {
     return static_cast<const Bf16*>(from);
+  }
+
+ private:
+  __device__ void startAdjoint(int tile) const {
+    const int64_t number = chunk.number * valueTiles + tile;
+    if (meetsAdjoint)
+      copyTile<keys, threads>(adjoint(), call.memory.adjoints + number * 64 * keys, threadIdx.x);
   }
 };
 

@@ -1,6 +1,5 @@
 #pragma once
 
-#include "../chunkwise/split.cuh"
 #include "gradient_scores.cuh"
 
 namespace longscan {
@@ -126,17 +125,15 @@ class DplrGradientChannels : protected DplrGradientScores<Kind> {
     }
     return split;
   }
-  __device__ SplitA decayedKey(int step) const {
-    return decayed(Scores::key, step, [&](int n, int i) { return betaAt(n, i) * ofKey(n, i); });
+  /// Of what is written: 0, beta k; 1, e.
+  __device__ SplitA decayedWrite(int which, int step) const {
+    return decayed(Scores::key + which, step,
+                   [&](int n, int i) { return (which == 0 ? betaAt(n, i) : 1.0f) * ofKey(n, i); });
   }
-  __device__ SplitA decayedExtra(int step) const {
-    return decayed(Scores::extra, step, [&](int n, int i) { return ofKey(n, i); });
-  }
-  __device__ SplitA decayedQuery(int step) const {
-    return decayed(Scores::query, step, [&](int n, int i) { return ofQuery(n, i); });
-  }
-  __device__ SplitA decayedEraser(int step) const {
-    return decayed(Scores::eraser, step, [&](int n, int i) { return ofEraser(n, i); });
+  /// Of what reads: 0, q; 1, b.
+  __device__ SplitA decayedRead(int which, int step) const {
+    return decayed(Scores::query + which, step,
+                   [&](int n, int i) { return which == 0 ? ofQuery(n, i) : ofEraser(n, i); });
   }
 
   /// What tokens of two tensors get from a state: sum += state[v][channel] rows[token][v], of all values.
@@ -165,22 +162,41 @@ class DplrGradientChannels : protected DplrGradientScores<Kind> {
     }
   }
 
-  /// Of queries (erasers), the keys up to them: scores[i][j] keys[j].
-  __device__ void addKeys(Sums& sum, int score, const SplitA& keys, int step) const {
+  // Two sums in turns, since a product waits for the one before it that adds to the same sum.
+
+  /// Of queries and of erasers, the keys up to them: scores[i][j] keys[j].
+  __device__ void addKeys(Sums& reads, Sums& erasers, int which, const SplitA& keys, int step) const {
+    const int ofReads = Scores::readKey + 2 * which, ofErasers = Scores::eraseKey + 2 * which;
 #pragma unroll
     for (int n = 2 * step; n < 8; n += 2) {
-      const MmaB2 b = loadBTransposed(this->scores(score), 8 * n, 16 * step, lane);
-      mma(sum[n], sum[n + 1], keys.high, b);
-      mma(sum[n], sum[n + 1], keys.low, b);
+      const MmaB2 read = loadBTransposed(this->scores(ofReads), 8 * n, 16 * step, lane),
+                  erase = loadBTransposed(this->scores(ofErasers), 8 * n, 16 * step, lane);
+      mma(reads[n], reads[n + 1], keys.high, read);
+      mma(erasers[n], erasers[n + 1], keys.high, erase);
+      mma(reads[n], reads[n + 1], keys.low, read);
+      mma(erasers[n], erasers[n + 1], keys.low, erase);
+      mma(reads[n], reads[n + 1], keys.high, this->lowOfKeys(ofReads, n / 2, step));
+      mma(erasers[n], erasers[n + 1], keys.high, this->lowOfKeys(ofErasers, n / 2, step));
     }
   }
-  /// Of keys, the queries (erasers) from them on: scores[i][j] queries[i].
-  __device__ void addQueries(Sums& sum, int score, const SplitA& queries, int step) const {
+  /// Of keys, and of what else is written, the queries (erasers) from them on: scores[i][j] queries[i].
+  __device__ void addQueries(Sums& written, Sums& extra, int which, const SplitA& queries, int step) const {
+    const int ofKeys = Scores::readKey + which, ofExtra = Scores::readExtra + which;
 #pragma unroll
     for (int n = 0; n <= 2 * step; n += 2) {
-      const MmaB2 b = loadB(this->scores(score), 16 * step, 8 * n, lane);
-      mma(sum[n], sum[n + 1], queries.high, b);
-      mma(sum[n], sum[n + 1], queries.low, b);
+      const MmaB2 key = loadB(this->scores(ofKeys), 16 * step, 8 * n, lane);
+      mma(written[n], written[n + 1], queries.high, key);
+      if constexpr (Kind::own) {
+        mma(written[n], written[n + 1], queries.low, key);
+        mma(written[n], written[n + 1], queries.high, this->lowOfQueries(ofKeys, step, n / 2));
+      } else {
+        const MmaB2 other = loadB(this->scores(ofExtra), 16 * step, 8 * n, lane);
+        mma(extra[n], extra[n + 1], queries.high, other);
+        mma(written[n], written[n + 1], queries.low, key);
+        mma(extra[n], extra[n + 1], queries.low, other);
+        mma(written[n], written[n + 1], queries.high, this->lowOfQueries(ofKeys, step, n / 2));
+        mma(extra[n], extra[n + 1], queries.high, this->lowOfQueries(ofExtra, step, n / 2));
+      }
     }
   }
 };

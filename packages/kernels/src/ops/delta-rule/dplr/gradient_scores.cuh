@@ -1,5 +1,6 @@
 #pragma once
 
+#include "../chunkwise/split.cuh"
 #include "gradient_block.cuh"
 
 namespace longscan {
@@ -9,8 +10,11 @@ namespace longscan {
 ///     dPk = scale tril(dO V^T)    dPe = scale tril(dO X^T)
 ///     dAk = tril(Z V^T, -1)       dAe = tril(Z X^T, -1)
 ///
-/// They are rounded once, and so the same for a query or an eraser as for the key that it meets. With e =
-/// -beta k there is one written key, of V - X. A decay of a head is in them.
+/// They are rounded once, to two bf16 terms, and so the same for a query or an eraser as for the key that it
+/// meets. With e = -beta k there is one written key, of V - X. A decay of a head is in them.
+///
+/// In squares of 16: the low term of square (i, j) lies above the diagonal, at (j, i); those of the
+/// diagonal's own squares (i, i) in `lows` at (i, which).
 template <typename Kind>
 class DplrGradientScores : protected DplrGradientBlock<Kind> {
   using Block = DplrGradientBlock<Kind>;
@@ -23,10 +27,22 @@ class DplrGradientScores : protected DplrGradientBlock<Kind> {
     // Eight parts, of 16 rows of dO or Z, of which the first ones meet few keys.
     if (Kind::warps == 8) {
       makeScores(warp % 4, warp >= 4);
-    } else {
-      makeScores(warp, false);
-      makeScores(3 - warp, true);
+      return;
     }
+    // No copy of the code for each: a warp goes through all of it once a chunk, and waits for it to be
+    // fetched.
+#pragma unroll 1
+    for (int part = 0; part < 2; part++) makeScores(part ? 3 - warp : warp, part);
+  }
+
+  // Squares of the low terms, as products take them: of rows [16 i, 16 i + 16), columns [16 j, 16 j + 16).
+  __device__ MmaB2 lowOfKeys(int which, int i, int j) const {
+    return i == j ? loadBTransposed(this->lows(), 16 * i, 16 * which, lane)
+                  : loadBTransposed(this->scores(which), 16 * j, 16 * i, lane);
+  }
+  __device__ MmaB2 lowOfQueries(int which, int i, int j) const {
+    return i == j ? loadB(this->lows(), 16 * i, 16 * which, lane)
+                  : loadB(this->scores(which), 16 * j, 16 * i, lane);
   }
 
  private:
@@ -53,12 +69,17 @@ class DplrGradientScores : protected DplrGradientBlock<Kind> {
         }
       }
     }
-    finish(keySum, rows, erases, this->scores(erases ? Block::eraseKey : Block::readKey));
-    if (!Kind::own)
-      finish(extraSum, rows, erases, this->scores(erases ? Block::eraseExtra : Block::readExtra));
+#pragma unroll 1
+    for (int i = 0; i < Kind::writes; i++) {
+      finish(keySum, rows, erases, 2 * i + erases);
+#pragma unroll
+      for (int n = 0; n < 8; n++)
+#pragma unroll
+        for (int j = 0; j < 4; j++) keySum[n][j] = extraSum[n][j];
+    }
   }
 
-  __device__ void finish(Sums& sum, int rows, bool erases, Tile<64> to) const {
+  __device__ void finish(Sums& sum, int rows, bool erases, int which) const {
     const auto sumAt = [&](int at, int row) { return loadSharedFloat(base + at + 4 * row); };
 #pragma unroll
     for (int n = 0; n < 8; n++) {
@@ -73,8 +94,16 @@ class DplrGradientScores : protected DplrGradientBlock<Kind> {
       }
     }
 #pragma unroll
-    for (int s = 0; s < 4; s++)
-      if (s <= rows) storeA(to, 16 * rows, s, operandOf(sum, s), lane);
+    for (int s = 0; s < 4; s++) {
+      SplitA split;
+#pragma unroll
+      for (int i = 0; i < 4; i++)
+        split.set(i, sum[2 * s + i / 2][i % 2 * 2], sum[2 * s + i / 2][i % 2 * 2 + 1]);
+      if (s > rows) continue;
+      const bool isOwn = s == rows;
+      storeA(this->scores(which), 16 * rows, s, split.high, lane);
+      storeA(isOwn ? this->lows() : this->scores(which), 16 * s, isOwn ? which : rows, split.low, lane);
+    }
   }
 };
 

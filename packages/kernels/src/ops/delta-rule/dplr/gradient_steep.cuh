@@ -54,7 +54,13 @@ class DplrGradientSteep : protected DplrGradientChannels<Kind> {
     const uint32_t both = loadShared(tile.address(row, column / 8) + column % 8 / 2 * 4);
     return column % 2 ? highHalf(both) : lowHalf(both);
   }
-  __device__ float score(int which, int i, int j) const { return numberAt(this->scores(which), i, j); }
+  __device__ float score(int which, int i, int j) const {
+    const int inRow = i % 16, inColumn = j % 16;
+    const float low = i / 16 == j / 16
+                          ? numberAt(this->lows(), i, 16 * which + inColumn)
+                          : numberAt(this->scores(which), j - inColumn + inRow, i - inRow + inColumn);
+    return numberAt(this->scores(which), i, j) + low;
+  }
   __device__ float token(int which, int row) const {
     return numberAt(this->own(which), row, 16 * (warp % 4) + lane % 16);
   }
