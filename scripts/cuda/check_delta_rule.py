@@ -12,7 +12,7 @@ import sys
 import torch
 import torch.nn.functional as F
 
-from delta_rule import DeltaRule, reference
+from delta_rule import DeltaRule, erase_keys, reference, split_kind
 from kernel_calls import Checks, by_name, starts
 
 # bf16 has 8 bits: a chain of a few roundings stays near 1 %. Decay gradients are differences of such sums.
@@ -66,17 +66,6 @@ def inputs(gate, B, T, H, K, V, low, high):
     shape = (B, T, H) if gate == 'scalar' else (B, T, H, K)
     g = None if gate == 'none' else -torch.empty(shape, device='cuda').uniform_(*ends).exp()
     return q, k, v, beta, g, dO
-
-
-def erase_keys(k):
-    """Of a part of the keys' length and direction, so that what is erased shrinks."""
-    share = torch.empty(k.shape, device='cuda').uniform_(0.2, 1)
-    return (k * share).bfloat16()
-
-
-def split_kind(kind):
-    gate, _, own = kind.partition('-')
-    return gate, own == 'own'
 
 
 def check(kernels, checks, kind, case, carried, calls_only):

@@ -139,3 +139,15 @@ def reference(gate, q, k, v, beta, g, resets=None, h0=None, scale=None, b=None):
         state = state + error[..., None] * k[:, t, :, None, :]
         outputs.append((scale or K**-0.5) * torch.einsum('bhvk,bhk->bhv', state, q[:, t]))
     return torch.stack(outputs, 1), state
+
+
+def split_kind(kind):
+    """Of a kind such as `scalar-own`: its gate, and whether keys of their own erase."""
+    gate, _, own = kind.partition('-')
+    return gate, own == 'own'
+
+
+def erase_keys(k):
+    """Of a part of the keys' length and direction, so that what is erased shrinks."""
+    share = torch.empty(k.shape, device='cuda').uniform_(0.2, 1)
+    return (k * share).bfloat16()

@@ -75,7 +75,8 @@ def exact_rwkv6(x):
     return torch.stack(outputs)[None]
 
 
-EXACT = dict(delta_product=by_autograd(exact_product), rwkv7=by_autograd(exact_delta('diagonal', 'dplr')),
+EXACT = dict(delta_product=by_autograd(exact_product), comba=by_autograd(exact_delta('scalar', 'own')),
+             rwkv7=by_autograd(exact_delta('diagonal', 'dplr')),
              rwkv6=by_autograd(exact_rwkv6), hgrn=by_autograd(exact_hgrn), conv=by_autograd(exact_conv), attention=by_autograd(exact_attention),
              fixed=exact_fixed)
 
@@ -113,10 +114,8 @@ def errors(name, shape, gates, library, with_peer):
 
 def cases(name):
     """(shape, gates), the long ones last."""
-    if name == 'comba':  # the peer's p reads the decayed state, our b the one before
-        return []
     if name == 'rwkv7':  # the peer is right for decays as that layer makes them
         return [(SHORT, None)]
-    gates = GATES if name in ('simple_gla', 'gla', 'gated_delta', 'kda', 'delta_product', 'rwkv6', 'hgrn') else GATES[1:]
-    lengths = (SHORT,) if name in ('hgrn', 'conv', 'attention', 'delta_product', 'rwkv6') else (SHORT, *LONG)
+    gates = GATES if name in ('simple_gla', 'gla', 'gated_delta', 'kda', 'delta_product', 'comba', 'rwkv6', 'hgrn') else GATES[1:]
+    lengths = (SHORT,) if name in ('hgrn', 'conv', 'attention', 'delta_product', 'comba', 'rwkv6') else (SHORT, *LONG)
     return [(shape, pair) for shape in lengths for pair in (gates if shape is SHORT else gates[-1:])]

@@ -42,7 +42,8 @@ def delta_rule(gate):
 
         def both():
             o, _, kept = forward()
-            return [o, *kernels.backward(gate, *inputs, kept, dO, b=erase)]
+            found = kernels.backward(gate, *inputs, kept, dO, b=erase)
+            return [o, *(y for y in found if y is not None)]  # in the order of x
 
         return forward, both
 
@@ -77,23 +78,20 @@ def delta_product(library, x, dO):
     return (lambda: pass_forward()[0]), both
 
 
-def own_keys(*kind):
-    def passes(library, x, dO):
-        kernels = Dplr(library)
-        inputs = {name: x.get(name) for name in ('q', 'k', 'v', 'beta', 'g', 'b', 'e')}
-        scale = x['q'].shape[3]**-0.5
+def rwkv7(library, x, dO):
+    kernels, kind = Dplr(library), Kind('diagonal', 'dplr')
+    inputs = {name: x.get(name) for name in ('q', 'k', 'v', 'beta', 'g', 'b', 'e')}
+    scale = x['q'].shape[3]**-0.5
 
-        def forward():
-            return kernels.forward(Kind(*kind), inputs, scale=scale)
+    def forward():
+        return kernels.forward(kind, inputs, scale=scale)
 
-        def both():
-            o, _, kept = forward()
-            gradients = kernels.backward(Kind(*kind), inputs, kept, dO, scale=scale)
-            return [o, *(gradients['d' + name] for name in x)]
+    def both():
+        o, _, kept = forward()
+        gradients = kernels.backward(kind, inputs, kept, dO, scale=scale)
+        return [o, *(gradients['d' + name] for name in x)]
 
-        return forward, both
-
-    return passes
+    return forward, both
 
 
 def vector_scan(library, x, dO):
@@ -131,7 +129,7 @@ def attention(library, x, dO):
 OUR_OPS = dict(linear=gated_linear('identity'), fixed=gated_linear('fixed'), simple_gla=gated_linear('scalar'),
                gla=gated_linear('diagonal'), delta=delta_rule('none'), gated_delta=delta_rule('scalar'),
                kda=delta_rule('diagonal'), delta_product=delta_product, comba=delta_rule('scalar'),
-               rwkv7=own_keys('diagonal', 'dplr'), rwkv6=gated_linear('diagonal'), hgrn=vector_scan, conv=causal_conv, attention=attention)
+               rwkv7=rwkv7, rwkv6=gated_linear('diagonal'), hgrn=vector_scan, conv=causal_conv, attention=attention)
 
 
 def our_passes(name, library, x, dO):

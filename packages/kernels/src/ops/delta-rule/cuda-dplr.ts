@@ -14,8 +14,8 @@ interface Kind {
 }
 
 /**
- * The recurrences that erase with keys of their own on a GPU, by chunks on the tensor cores: inputs in bf16, gates and states
- * in f32. What a slice does to a state is `general`'s, token by token.
+ * The recurrences of two writes a row (`isOfTwoWrites`) on a GPU, by chunks on the tensor cores: inputs in bf16, gates and
+ * states in f32. What a slice does to a state is `general`'s, token by token.
  */
 export function dplrParts(
   { stateShape, common }: Kind,

@@ -5,9 +5,9 @@
 
 // The delta rule on CUDA devices, as plain C: S_t = a_t S_{t-1} + beta_t k_t (v_t - (a_t S_{t-1})^T k_t)^T,
 // o_t = scale * S_t^T q_t, and its gradients; or with keys that erase of their own (Comba), S_{t-1}^T b_t in
-// place of (a_t S_{t-1})^T k_t. Calls only enqueue on the stream and allocate nothing. They
-// return 0, or a cudaError_t. All memory is the device's, row-major, aligned to 16 bytes; states are f32,
-// transposed, [B, H, V, K].
+// place of (a_t S_{t-1})^T k_t. Calls only enqueue on the stream and allocate nothing. They return 0, or a
+// cudaError_t. All memory is the device's, row-major, aligned to 16 bytes; states are f32, transposed,
+// [B, H, V, K].
 
 #ifdef __cplusplus
 extern "C" {

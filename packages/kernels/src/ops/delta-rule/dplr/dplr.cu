@@ -14,7 +14,8 @@ namespace {
 bool supported(const LongscanDplr& call) {
   const auto isHeadSize = [](int size, int most) { return size > 0 && size % 8 == 0 && size <= most; };
   return call.B > 0 && call.T > 0 && call.H > 0 && isHeadSize(call.K, 128) && isHeadSize(call.V, 256) &&
-         DplrSizes(call).count <= INT32_MAX && call.scale != 0.0f && call.b != nullptr;
+         DplrSizes(call).count <= INT32_MAX && call.scale != 0.0f && call.b != nullptr &&
+         (call.e != nullptr || (call.g != nullptr && call.hasGateOfChannels));
 }
 
 /// Both passes, so that what has gone forward can go backward.

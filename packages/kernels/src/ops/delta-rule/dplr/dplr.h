@@ -3,14 +3,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// The recurrences that erase with keys of their own (RWKV-7, DPLR, Comba) on CUDA devices, by chunks on the
-// tensor cores, as plain C:
+// The recurrences that write what they have read of the state with keys of their own (RWKV-7, DPLR) on CUDA
+// devices, by chunks on the tensor cores, as plain C:
 //
 //     S_t = a_t S_{t-1} + beta_t k_t v_t^T + e_t (S_{t-1}^T b_t)^T,   o_t = scale * S_t^T q_t
 //
-// with e = -beta k where it is null. Calls only enqueue on the stream and allocate nothing. They return 0, or
-// a cudaError_t. All memory is the device's, row-major, aligned to 16 bytes; states are f32, transposed,
-// [B, H, V, K].
+// with e = -beta k where it is null, which has a gate per channel: with one per head, or none, those are
+// other rows of the delta rule's own square (../cuda.h). Calls only enqueue on the stream and allocate
+// nothing. They return 0, or a cudaError_t. All memory is the device's, row-major, aligned to 16 bytes;
+// states are f32, transposed, [B, H, V, K].
 
 #ifdef __cplusplus
 extern "C" {
@@ -30,7 +31,7 @@ struct LongscanDplr {
   const float* beta;          // [B, T, H], or null: 1
   const float* g;             // log a, finite, <= 0; or null: a = 1
   const void* b;              // bf16 [B, T, H, K]
-  const void* e;              // bf16 [B, T, H, K], or null: -beta k
+  const void* e;              // bf16 [B, T, H, K], or null: -beta k, with a gate per channel
   const int32_t* resets;      // [B, T], 1 where a document starts (the state is forgotten first), or null
 };
 

@@ -283,11 +283,10 @@ cudaError_t launchOf(const DplrGradientCall& call, cudaStream_t stream) {
 
 template <int keys>
 cudaError_t launchWith(const DplrGradientCall& call, cudaStream_t stream) {
-  const bool ofHead = call.slice.g == nullptr || !call.slice.hasGateOfChannels, own = call.slice.e == nullptr;
-  if (ofHead)
-    return own ? launchOf<DplrGradientKind<keys, true, true>>(call, stream)
-               : launchOf<DplrGradientKind<keys, true, false>>(call, stream);
-  return own ? launchOf<DplrGradientKind<keys, false, true>>(call, stream)
+  const LongscanDplr& slice = call.slice;
+  if (slice.e == nullptr) return launchOf<DplrGradientKind<keys, false, true>>(call, stream);
+  return slice.g == nullptr || !slice.hasGateOfChannels
+             ? launchOf<DplrGradientKind<keys, true, false>>(call, stream)
              : launchOf<DplrGradientKind<keys, false, false>>(call, stream);
 }
 
