@@ -56,6 +56,22 @@ test('layers-check ~> a failed check is a result with its reason, and the others
   assert.ok(result.results.length > 15);
 });
 
+test('layers-check ~> a file that throws while it loads is told in one line, with that place of it', async () => {
+  const { message } = await refusal('/somewhere/hasty.ts', 'const table = {};\ntable.decay[0] = 1;\n');
+  assert.match(
+    message,
+    /^error\[E-PLUGIN\] layer hasty, \/.*:2:\d+: does not load: TypeError: Cannot .* Fix: correct that place of the file$/,
+  );
+  assert.not.match(message, '\n');
+});
+
+test('layers-check ~> what a file that loads has refused by an op keeps that remedy alone', async () => {
+  const refused = `import { LongscanError } from '@longscan/kernels';
+throw new LongscanError({ code: 'E-SHAPE', where: 'table', found: '3', expected: '4', exitCode: 1, fix: 'give 4' });`;
+  const { message } = await refusal('/somewhere/hasty.ts', refused);
+  assert.match(message, /^error\[E-SHAPE\] layer hasty, \/.*:2:7, table: 3, expected 4\. Fix: give 4$/);
+});
+
 test('layers-check ~> what a layer throws is told with the line of its own file', async () => {
   const throwing = identity.replace('() => (x) => x', '() => (x) => x.transposed(\n)');
   const { result } = await check('/somewhere/throwing.ts', throwing);

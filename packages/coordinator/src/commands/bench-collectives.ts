@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { type MeasuredTransition, measuredTransitions } from '@longscan/worker/protocol';
 import { writeFileOnDisk } from '../run-folder/on-disk.js';
+import { TaskLine } from '../task-line.js';
 import { usage } from '../usage.js';
 import { byteSize, byteSizes } from './byte-options.js';
 import { defineCommand } from './command.js';
@@ -45,9 +46,11 @@ export default defineCommand({
     const { measureGroup } = await import('../collectives/measure-group.js');
     const { fabricFileOf } = await import('../collectives/measured.js');
     const { formatCollectives } = await import('../collectives/format.js');
+    const line = new TaskLine(args.json ? null : terminal.stderr);
+    line.begin();
     const measured = await onGroup(jobSpec, (plan, modules, options) =>
-      measureGroup(task, plan, modules, options),
-    );
+      measureGroup(task, plan, modules, { ...options, onProgress: (progress) => line.show(progress) }),
+    ).finally(() => line.clear());
     if (args.json) {
       for (const row of measured.rows) terminal.printJson(row);
       terminal.printJson({ fit: measured.fit && { ...measured.fit, handOverS: measured.handOverS } });

@@ -39,16 +39,22 @@ export async function gradCheck(
   options: GradCheckOptions = {},
 ): Promise<GradientMismatch[]> {
   const { epsilon = 1e-6, absolute = 1e-5, relative = 1e-3, maxElements = 24 } = options;
-  const analytic = await analyticGradients(device, inputs, compute);
+  const { gradients: analytic, weights } = await analyticGradients(device, inputs, compute);
+  const tensors = upload(device, inputs);
   const mismatches: GradientMismatch[] = [];
-  for (const [name, { values }] of Object.entries(inputs)) {
+  for (const [name, { values, shape }] of Object.entries(inputs)) {
     for (const index of perturbedElements(values.length, maxElements)) {
       const at = async (delta: number): Promise<number> => {
         const moved = Float64Array.from(values);
         moved[index]! += delta;
-        return weightedSum(device, { ...inputs, [name]: { ...inputs[name]!, values: moved } }, compute);
+        const tensor = fromArray(device, moved, shape, 'f64');
+        const sum = weightedSum(device, { ...tensors, [name]: tensor }, compute, weights);
+        tensor.release();
+        return sum;
       };
-      const numeric = ((await at(epsilon)) - (await at(-epsilon))) / (2 * epsilon);
+      // Both are enqueued before either is awaited: the second is prepared while the first is computed.
+      const [above, below] = await Promise.all([at(epsilon), at(-epsilon)]);
+      const numeric = (above - below) / (2 * epsilon);
       const found = analytic[name]![index]!;
       // Written so that NaN counts as a mismatch.
       if (!(Math.abs(found - numeric) <= absolute + relative * Math.abs(numeric))) {
@@ -56,6 +62,7 @@ export async function gradCheck(
       }
     }
   }
+  for (const tensor of Object.values(tensors)) tensor.release();
   return mismatches;
 }
 
@@ -63,7 +70,7 @@ async function analyticGradients(
   device: Device,
   inputs: Readonly<Record<string, CheckedInput>>,
   compute: (tensors: Readonly<Record<string, Tensor>>) => readonly Tensor[],
-): Promise<Record<string, Float64Array>> {
+): Promise<{ gradients: Record<string, Float64Array>; weights: readonly Float64Array[] }> {
   const tensors = upload(device, inputs);
   const leaves = Object.entries(tensors);
   for (const [, tensor] of leaves) {
@@ -71,7 +78,8 @@ async function analyticGradients(
     tensor.gradient = fromArray(device, new Float64Array(tensor.size), tensor.shape, 'f64');
   }
   const { result: outputs, tape } = device.record(() => compute(tensors));
-  const seeds = outputs.map((output, i) => fromArray(device, weights(output.size, i), output.shape, 'f64'));
+  const weights = outputs.map(({ size }, i) => fixedWeights(size, i));
+  const seeds = outputs.map(({ shape }, i) => fromArray(device, weights[i]!, shape, 'f64'));
   tape.backward(outputs, seeds);
   const gradients: Record<string, Float64Array> = {};
   for (const [name, tensor] of leaves) gradients[name] = await tensor.gradient!.readNumbers();
@@ -80,24 +88,24 @@ async function analyticGradients(
     tensor.gradient!.release();
     tensor.release();
   }
-  return gradients;
+  return { gradients, weights };
 }
 
+/** Enqueues before it first awaits. */
 async function weightedSum(
   device: Device,
-  inputs: Readonly<Record<string, CheckedInput>>,
+  tensors: Readonly<Record<string, Tensor>>,
   compute: (tensors: Readonly<Record<string, Tensor>>) => readonly Tensor[],
+  weights: readonly Float64Array[],
 ): Promise<number> {
-  const tensors = upload(device, inputs);
   const outputs = device.scope(() => compute(tensors));
+  const read = outputs.map((output) => output.readNumbers());
+  for (const output of outputs) output.release();
   let sum = 0;
-  for (const [i, output] of outputs.entries()) {
-    const values = await output.readNumbers();
-    const weight = weights(values.length, i);
+  for (const [i, values] of (await Promise.all(read)).entries()) {
+    const weight = weights[i]!;
     for (let j = 0; j < values.length; j++) sum += values[j]! * weight[j]!;
-    output.release();
   }
-  for (const tensor of Object.values(tensors)) tensor.release();
   return sum;
 }
 
@@ -111,6 +119,6 @@ function upload(device: Device, inputs: Readonly<Record<string, CheckedInput>>):
 }
 
 /** Fixed weights in [-1, 1], different for every output. */
-function weights(size: number, output: number): Float64Array {
+function fixedWeights(size: number, output: number): Float64Array {
   return Float64Array.from({ length: size }, (_, i) => Math.sin(1 + 12.9898 * i + 78.233 * output));
 }

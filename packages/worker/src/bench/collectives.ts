@@ -21,11 +21,17 @@ type BenchTask = Extract<Task, { kind: 'bench-collectives' }>;
  * a rank has the whole sequence), every result of them checked.
  */
 export async function runBenchCollectives(context: RankContext): Promise<void> {
-  const { assignment, log } = context;
+  const { assignment, control, env, log } = context;
   const { task } = assignment;
   if (task.kind !== 'bench-collectives') throw new TypeError(`not a bench-collectives task: ${task.kind}`);
   await reportOnGroup(context, (group, { ranksPerNode }) =>
-    measureGroup(group, { ...task, ranksPerNode, log }),
+    measureGroup(group, {
+      ...{ ...task, ranksPerNode },
+      onProgress(progress) {
+        log(`${progress.done + 1} of ${progress.total}: ${progress.next}`);
+        if (env.rank === 0) control.report({ type: 'progress', ...progress });
+      },
+    }),
   );
 }
 
@@ -35,7 +41,8 @@ export interface MeasureOptions extends Pick<BenchTask, 'sizes' | 'transition' |
   readonly strategies?: readonly Strategy[];
   /** Of a round, by size. */
   readonly samplesFor?: (bytes: number) => number;
-  readonly log?: (line: string) => void;
+  /** Called before each size of each round. */
+  readonly onProgress?: (progress: { done: number; total: number; next: string }) => void;
 }
 
 /**
@@ -45,9 +52,11 @@ export interface MeasureOptions extends Pick<BenchTask, 'sizes' | 'transition' |
 export async function measureGroup(group: Communicator, options: MeasureOptions): Promise<CollectiveTimes[]> {
   const strategies = options.strategies ?? (await installedStrategies());
   const times = new CaseTimes();
-  for (let round = 0; round < options.numRounds; round++) {
-    for (const bytes of options.sizes) {
-      options.log?.(`round ${round + 1} of ${options.numRounds}: ${bytes} bytes`);
+  const { sizes, numRounds } = options;
+  for (let round = 0; round < numRounds; round++) {
+    for (const [i, bytes] of sizes.entries()) {
+      const next = `round ${round + 1} of ${numRounds}, ${bytes} bytes`;
+      options.onProgress?.({ done: round * sizes.length + i, total: numRounds * sizes.length, next });
       for await (const { measured, samples } of measureSize(group, strategies, options, bytes))
         times.add(measured, samples);
     }

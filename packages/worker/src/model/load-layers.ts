@@ -131,15 +131,7 @@ export async function importLayer(
         ? await import(new URL(`../layers/${entry.use}.js`, import.meta.url).href)
         : await importBundle(modules[entry.file] ?? entry.file);
   } catch (cause) {
-    const found = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
-    throw new LongscanError({
-      code: 'E-PLUGIN',
-      where,
-      found: `does not load: ${found}`,
-      exitCode: 2,
-      cause,
-      fix: entry.file === null ? reportBug() : 'correct that place of the file',
-    });
+    throw entry.file === null ? ourMistake(cause, where) : mistakeAtLoading(cause, where);
   }
   const layer = module.default as Partial<Layer> | undefined;
   if (typeof layer?.create === 'function' && typeof layer.name === 'string' && layer.config) {
@@ -153,4 +145,27 @@ export async function importLayer(
     exitCode: 2,
     fix: 'have the file export its layer so',
   });
+}
+
+/** What a layer file of the user's throws while it is loaded: what it was, and the line of the file. */
+function mistakeAtLoading(cause: unknown, where: string): LongscanError {
+  const line = cause instanceof Error ? ownLine(cause) : null;
+  const place = line === null ? where : `${where}, ${line}`;
+  if (cause instanceof LongscanError) {
+    return new LongscanError({ ...cause.parts, where: `${place}, ${cause.parts.where}`, exitCode: 2, cause });
+  }
+  return new LongscanError({
+    code: 'E-PLUGIN',
+    where: place,
+    found: `does not load: ${cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause)}`,
+    exitCode: 2,
+    cause,
+    fix: 'correct that place of the file',
+  });
+}
+
+function ourMistake(cause: unknown, where: string): LongscanError {
+  const found = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
+  const parts = { code: 'E-PLUGIN', where, found: `does not load: ${found}` };
+  return new LongscanError({ ...parts, exitCode: 2, cause, fix: reportBug() });
 }

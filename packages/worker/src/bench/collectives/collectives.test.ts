@@ -280,4 +280,21 @@ test('bench collectives ~> states of any size are heads of at most 128 x 128; a 
   assert.is(foldedState('dense', shape, 0, 3, 'forward'), null);
 });
 
+test('before each size of each round, every rank is told how far it is', async () => {
+  const told: string[] = [];
+  const onProgress: MeasureOptions['onProgress'] = ({ done, total, next }) =>
+    told.push(`${done} of ${total}: ${next}`);
+  await measure(2, { sizes: [8, 24], numRounds: 2, strategies: [], onProgress });
+  assert.equal(
+    told.filter((_, i) => i % 2 === 0),
+    [
+      '0 of 4: round 1 of 2, 8 bytes',
+      '1 of 4: round 1 of 2, 24 bytes',
+      '2 of 4: round 2 of 2, 8 bytes',
+      '3 of 4: round 2 of 2, 24 bytes',
+    ],
+  );
+  assert.is(told.length, 8);
+});
+
 test.run();

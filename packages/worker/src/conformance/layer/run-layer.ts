@@ -4,6 +4,7 @@ import kvAllGather from '../../attention-strategies/kv-all-gather.js';
 import type { AttentionStrategy } from '../../attention-strategy.js';
 import { bidirectionalContexts } from '../../model/bidirectional-contexts.js';
 import { type ContextSource, sliceContexts } from '../../model/layer-context.js';
+import { product } from '../../model/parameter-layout.js';
 import type { ModelGroup } from '../../sequence/sequence-group.js';
 import { slicesOf } from '../../sequence/slice-group.js';
 import type { Strategy } from '../../strategy.js';
@@ -55,17 +56,25 @@ export function runLayer(problem: Problem, placement: Placement): Promise<LayerR
     });
     const output = new Float64Array(problem.x.length);
     const inputGradient = new Float64Array(problem.x.length);
-    const parameterGradients = new Map<string, Float64Array>();
-    await Promise.all(
-      slices.map(async (slice) => {
-        placeTokens(output, problem, slice.begin, await slice.output.readNumbers());
-        placeTokens(inputGradient, problem, slice.begin, await slice.x.gradient!.readNumbers());
-        for (const [name, { gradient }] of slice.layer.parameters.byName) {
-          const values = await gradient!.readNumbers();
-          const sum = parameterGradients.get(name);
-          parameterGradients.set(name, sum ? sum.map((value, i) => value + values[i]!) : values);
-        }
-      }),
+    const read = slices.map((slice) =>
+      Promise.all([
+        slice.output.readNumbers(),
+        slice.x.gradient!.readNumbers(),
+        slice.layer.parameters.gradients.readNumbers(),
+      ]),
+    );
+    const flat: Float64Array[] = [];
+    for (const [rank, values] of (await Promise.all(read)).entries()) {
+      const { begin } = slices[rank]!;
+      placeTokens(output, problem, begin, values[0]);
+      placeTokens(inputGradient, problem, begin, values[1]);
+      flat.push(values[2]);
+    }
+    const sums = flat[0]!.map((_, i) => flat.reduce((sum, values) => sum + values[i]!, 0));
+    const parameterGradients = new Map(
+      slices[0]!.layer.parameters
+        .layout()
+        .map(({ name, shape, offset }) => [name, sums.subarray(offset, offset + product(shape))]),
     );
     return { output, inputGradient, parameterGradients };
   });
