@@ -59,8 +59,8 @@ export const allowedSpills: readonly AllowedSpill[] = [
     reason: 'two blocks share a multiprocessor; cost not measured',
   },
   {
-    ...{ file: 'ops/delta-rule/dplr/gradient.cu', kernel: 'dplrGradientKernel', bytes: 544 },
-    reason: 'a thread has four sums and the decays of 16 channels and 64 tokens; cost not measured',
+    ...{ file: 'ops/delta-rule/dplr/gradient.cu', kernel: 'dplrGradientKernel', bytes: 808 },
+    reason: 'four sums and the decays of 16 channels and 64 tokens; 540 bytes with two copies of the products, a fifth longer',
   },
   {
     ...{ file: 'ops/delta-rule/diagonal/gradient.cu', kernel: 'diagonalGradientKernel' },
