@@ -77,12 +77,14 @@ test('an error for programs is one whatever the form of the flag', () => {
 });
 
 test('an output that takes no more: exit code 3; one whose reader has gone: 0', () => {
-  const shell = (tail: string) =>
-    spawnSync('/bin/sh', ['-c', `"${process.execPath}" "${bin}" layers ${tail}`], { encoding: 'utf8' });
-  const full = shell('> /dev/full');
-  assert.is(full.status, 3);
-  assert.match(full.stderr, /^error\[E-DISK\] standard output: ENOSPC.*, expected .* Fix: free some space/);
-  assert.equal(shell('| true').stderr, '');
+  const shell = (args: string) =>
+    spawnSync('/bin/sh', ['-c', `"${process.execPath}" "${bin}" ${args}`], { encoding: 'utf8' });
+  for (const args of ['layers', '--help']) {
+    const full = shell(`${args} > /dev/full`);
+    assert.is(full.status, 3);
+    assert.match(full.stderr, /^error\[E-DISK\] standard output: ENOSPC.*, expected .* Fix: free some space/);
+  }
+  assert.equal(shell('layers | true').stderr, '');
 });
 
 test('a layer file that ends what computes with it is no success', () => {

@@ -22,19 +22,24 @@ export async function main(argv: readonly string[]): Promise<number> {
   };
   process.once('exit', onExit);
   try {
-    const parsed = await parseCommandLine(argv, commands);
-    if (parsed.kind === 'text') {
-      terminal.print(parsed.text);
-      return 0;
-    }
-    const exitCode = await parsed.command.run(parsed.args, terminal);
+    const exitCode = await runCommandLine(argv, terminal);
     // A failed write is only told after the write.
     await new Promise<void>((resolve) => process.stdout.write('', () => resolve()));
-    return lostOutput === null ? exitCode : report(outputError(lostOutput), false, terminal);
-  } catch (error) {
-    return report(error, asksForJson(argv), terminal);
+    return exitCode > 0 || lostOutput === null ? exitCode : report(outputError(lostOutput), false, terminal);
   } finally {
     process.off('exit', onExit);
+  }
+}
+
+/** The same without what belongs to a process of its own: for a caller whose standard streams are not the command's. */
+export async function runCommandLine(argv: readonly string[], terminal: Terminal): Promise<number> {
+  try {
+    const parsed = await parseCommandLine(argv, commands);
+    if (parsed.kind === 'command') return await parsed.command.run(parsed.args, terminal);
+    terminal.print(parsed.text);
+    return 0;
+  } catch (error) {
+    return report(error, asksForJson(argv), terminal);
   }
 }
 

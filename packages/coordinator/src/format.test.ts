@@ -1,6 +1,13 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { formatBytes, formatCount, formatSeconds, formatTable } from './format.js';
+import {
+  formatBytes,
+  formatCount,
+  formatError,
+  formatPercent,
+  formatSeconds,
+  formatTable,
+} from './format.js';
 
 test('sizes, counts and times with three digits or so', () => {
   assert.equal([0, 1, 1023, 1024, 1536, 5 * 2 ** 30].map(formatBytes), [
@@ -19,6 +26,11 @@ test('sizes, counts and times with three digits or so', () => {
     '500 ms',
     '12.3 s',
   ]);
+});
+
+test('parts of a whole, and errors, in percent', () => {
+  assert.equal([0, 0.1234, 1].map(formatPercent), ['0.0 %', '12.3 %', '100.0 %']);
+  assert.equal([0.0012345, 0.12345, 1.5].map(formatError), ['0.123 %', '12.3 %', '150 %']);
 });
 
 test('a table is as wide as its widest cells', () => {

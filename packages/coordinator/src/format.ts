@@ -22,6 +22,16 @@ export function formatSeconds(seconds: number): string {
   return seconds < 1 ? `${(seconds * 1e3).toPrecision(3)} ms` : `${seconds.toPrecision(3)} s`;
 }
 
+/** `12.3 %` of a whole. */
+export function formatPercent(share: number): string {
+  return `${(100 * share).toFixed(1)} %`;
+}
+
+/** `0.123 %`, for errors, whose sizes are far apart. */
+export function formatError(relative: number): string {
+  return `${(100 * relative).toPrecision(3)} %`;
+}
+
 /** A GPU's name, or what a CPU's kernels are made for and its `threads`, such as `threads a rank`. */
 export function formatMachine(machine: Readonly<Record<string, unknown>>, threads = 'threads'): string {
   if (machine.device === 'cuda') return String(machine.name);

@@ -1,6 +1,6 @@
 import { type Done, type Plan, type StepPart, stepParts } from '@longscan/worker/protocol';
 import { z } from 'zod';
-import { formatBytes, formatCount, formatMachine, formatTable } from './format.js';
+import { formatBytes, formatCount, formatMachine, formatPercent, formatTable } from './format.js';
 import { quantileOf } from './quantile.js';
 
 const opTimeSchema = z.object({ count: z.number(), ms: z.number(), bytes: z.number() });
@@ -207,7 +207,7 @@ export function formatStepRow(row: StepRow): string {
     formatTable(
       stepParts
         .filter((part) => row.shares[part] > 0)
-        .map((part) => [partNames[part], percent(row.shares[part])]),
+        .map((part) => [partNames[part], formatPercent(row.shares[part])]),
       '<>',
     ),
     '',
@@ -221,7 +221,7 @@ export function formatStepRow(row: StepRow): string {
 
 function formatExposed({ medianMs }: StepRow, exposedMs: readonly number[]): string {
   const median = quantileOf(exposedMs, 0.5);
-  return `${ms(median)} ms a step (${percent(median / medianMs)})`;
+  return `${ms(median)} ms a step (${formatPercent(median / medianMs)})`;
 }
 
 /** Each with its share of `wholeMs`, what its tensors hold, and the rate at which that passed. */
@@ -230,7 +230,7 @@ function formatOps(ops: readonly OpRow[], wholeMs: number): string {
     [
       ['', 'calls', 'ms', 'share', 'tensors', 'at least'],
       ...ops.map(({ name, count, ms: time, bytes }) => [
-        ...[name, `${count} x`, ms(time), percent(time / wholeMs), `${formatCount(bytes)}B`],
+        ...[name, `${count} x`, ms(time), formatPercent(time / wholeMs), `${formatCount(bytes)}B`],
         time > 0 ? `${formatCount(Math.round((1000 * bytes) / time))}B/s` : '',
       ]),
     ],
@@ -241,13 +241,9 @@ function formatOps(ops: readonly OpRow[], wholeMs: number): string {
 function mfu(value: number | null, flops: number, peak: number | null): string {
   const work = `${formatCount(flops)}FLOP a step`;
   if (value === null || peak === null) return `not known for this device; ${work}`;
-  return `${percent(value)}: ${work}, at most ${formatCount(peak)}FLOP/s`;
+  return `${formatPercent(value)}: ${work}, at most ${formatCount(peak)}FLOP/s`;
 }
 
 function ms(value: number): string {
   return value.toPrecision(4);
-}
-
-function percent(share: number): string {
-  return `${(100 * share).toFixed(1)} %`;
 }

@@ -1,7 +1,6 @@
 import { chainCut, fitsChain } from '@longscan/kernels';
+import { bytesPerF32 } from './protocol/bytes.js';
 import type { ChainLinkCost, FabricCost, SegmentBytes } from './strategy.js';
-
-const bytesPerF32 = 4;
 
 /** A chain through mapped memory as one of its ranks sees it. */
 export interface MappedChain {

@@ -1,6 +1,6 @@
 import { describeChainLink, describeLink } from '../fabric/describe-link.js';
 import type { LinkFit } from '../fabric/fabric-file.js';
-import { formatBytes, formatMachine, formatSeconds, formatTable } from '../format.js';
+import { formatBytes, formatError, formatMachine, formatSeconds, formatTable } from '../format.js';
 import { handOverRow } from './hand-over.js';
 import type { Measured, PredictedRow } from './measured.js';
 
@@ -78,7 +78,7 @@ function formatFit(
   const size = `${formatBytes(worst.bytes)}, ${opOf[worst.kind]}`;
   return [
     `${what}: ${link}`,
-    `  off by ${percent(meanRelativeError)} on average, by ${percent(worstRelativeError)} at worst (${size})`,
+    `  off by ${formatError(meanRelativeError)} on average, by ${formatError(worstRelativeError)} at worst (${size})`,
   ];
 }
 
@@ -108,14 +108,10 @@ function formatPredictions(byKind: ReadonlyMap<string, readonly PredictedRow[]>)
     );
     if (errors.length === 0) return [];
     const mean = errors.reduce((sum, error) => sum + error, 0) / errors.length;
-    return [[kind, percent(mean), percent(Math.max(...errors))]];
+    return [[kind, formatError(mean), formatError(Math.max(...errors))]];
   });
   return [
     '',
     formatTable([['what that says of the rest is off by', 'on average', 'at worst'], ...lines], '<>>'),
   ];
-}
-
-function percent(share: number): string {
-  return `${(100 * share).toPrecision(3)} %`;
 }

@@ -1,5 +1,5 @@
 import type { CollectiveEntry, FabricCost, Schedule } from '@longscan/worker';
-import { burstLength } from '@longscan/worker/protocol';
+import { burstLength, bytesPerF32 } from '@longscan/worker/protocol';
 import type { ComputeCosts } from '../compute/compute-costs.js';
 import { opSeconds } from '../compute/op-seconds.js';
 import { chainRunSeconds } from '../fabric/fit-chains.js';
@@ -107,8 +107,6 @@ function scanSeconds(
   const options = { blocks: blocks!, ranksPerNode: ranksPerNode! };
   return timeBySimulation(numRanks, machine)({ strategy, options }, scans).seconds / 2;
 }
-
-const bytesPerF32 = 4;
 
 /** M's that a state has; where none is sent nobody sees how many. */
 function headsOf({ transition, bytes, transitionBytes, stateRows }: CollectiveRow): number {

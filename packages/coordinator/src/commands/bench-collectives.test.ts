@@ -8,6 +8,7 @@ import * as assert from 'uvu/assert';
 import type { PredictedRow } from '../collectives/measured.js';
 import { fabricFileSchema } from '../fabric/fabric-file.js';
 import { loadFabric } from '../fabric/load-fabric.js';
+import { expectRefusals } from '../testing/expect-refusals.js';
 
 const bin = fileURLToPath(new URL('../../bin/longscan.js', import.meta.url));
 
@@ -89,8 +90,8 @@ test('bench collectives --save: a table, and a fabric file of this machine that 
   }
 });
 
-test('bench collectives: what is wrong with the words, or with the job; nothing is measured', () => {
-  for (const [args, expected] of [
+test('bench collectives: what is wrong with the words, or with the job; nothing is measured', async () => {
+  const cases = [
     [['--sp', '1'], /E-CLI-USAGE\] --sp: one rank, which has no links, expected two or more\. Fix: --sp 2/],
     [['/nowhere/job.toml'], /error\[E-[A-Z-]+\] \/nowhere\/job\.toml/],
     [
@@ -108,12 +109,8 @@ test('bench collectives: what is wrong with the words, or with the job; nothing 
     [['--device', 'tpu'], /E-CLI-USAGE/],
     [['--size', '8'], /did you mean --sizes/],
     [['--set', 'parallel.fabric=h20'], /unknown fabric "h20"/],
-  ] as const) {
-    const { status, stdout, stderr } = bench(args);
-    assert.is(status, 2, `${args}: ${stderr}`);
-    assert.is(stdout, '');
-    assert.match(stderr, expected);
-  }
+  ] as const;
+  await expectRefusals(cases.map(([args, expected]) => [['bench', 'collectives', ...args], expected]));
 });
 
 test.run();

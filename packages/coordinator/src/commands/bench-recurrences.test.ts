@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { RecurrenceRow } from '../recurrence-rows.js';
+import { expectRefusals } from '../testing/expect-refusals.js';
 
 const bin = fileURLToPath(new URL('../../bin/longscan.js', import.meta.url));
 
@@ -66,8 +67,8 @@ test('bench recurrences: the same for people, on the ranks of a job', () => {
   );
 });
 
-test('bench recurrences: wrong words are told what is right', () => {
-  for (const [args, expected] of [
+test('bench recurrences: wrong words are told what is right', async () => {
+  const cases = [
     [['--op', 'short-convolution'], /--op short-convolution: no recurrence of this name, expected one of /],
     [['--op', 'kdaa'], /--op kdaa: no recurrence of this name, .* Fix: did you mean kda\?/],
     [
@@ -79,12 +80,8 @@ test('bench recurrences: wrong words are told what is right', () => {
     [['--sp', '1'], /--sp: one rank, which has no links, expected two or more/],
     [['--dtype', 'bf16'], /--dtype bf16: .*expected f32 with --device cpu/],
     [['--set', 'parallel.spp=2'], /E-CFG-KEY.*parallel\.spp/],
-  ] as const) {
-    const { status, stdout, stderr } = bench(args);
-    assert.is(status, 2, stderr);
-    assert.is(stdout, '');
-    assert.match(stderr, expected);
-  }
+  ] as const;
+  await expectRefusals(cases.map(([args, expected]) => [['bench', 'recurrences', ...args], expected]));
 });
 
 test('bench recurrences: exit code 3 where nothing could be measured, with the reason in the place of rows', () => {

@@ -12,6 +12,7 @@ import { loadCompute } from '../compute/load-compute.js';
 import { planJob } from '../plan/index.js';
 import { loadJob } from '../spec/index.js';
 import type { StepRow } from '../step-row.js';
+import { expectRefusals } from '../testing/expect-refusals.js';
 
 const bin = fileURLToPath(new URL('../../bin/longscan.js', import.meta.url));
 
@@ -196,8 +197,8 @@ test("examples/bench: as many parameters as the peer's models have", async () =>
   }
 });
 
-test('bench step: what is wrong with a job, or with the words', () => {
-  for (const [args, expected] of [
+test('bench step: what is wrong with a job, or with the words', async () => {
+  const cases = [
     [['/nowhere/job.toml'], /error\[E-[A-Z-]+\] \/nowhere\/job\.toml/],
     [['--set', 'model.dModle=32'], /model\.dModle.*dModel/s],
     [['--set', 'model.dModel=33'], /error\[E-/],
@@ -211,12 +212,8 @@ test('bench step: what is wrong with a job, or with the words', () => {
     [['--out', 'folder'], /--out: it without --trace/],
     [['--save', 'costs.txt'], /E-CLI-USAGE.*costs\.txt/],
     [['--save', '/nowhere/costs.json'], /E-CLI-USAGE.*\/nowhere\/costs\.json in no folder/],
-  ] as const) {
-    const { status, stdout, stderr } = bench(args);
-    assert.is(status, 2, stderr);
-    assert.is(stdout, '');
-    assert.match(stderr, expected);
-  }
+  ] as const;
+  await expectRefusals(cases.map(([args, expected]) => [['bench', 'step', ...args], expected]));
 });
 
 test.run();

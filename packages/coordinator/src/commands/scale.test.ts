@@ -7,6 +7,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { ScalingRow } from '../scaling/summary.js';
 import { tinyJob } from '../scaling/testing.js';
+import { expectRefusals } from '../testing/expect-refusals.js';
 
 const bin = fileURLToPath(new URL('../../bin/longscan.js', import.meta.url));
 const few = ['--steps', '2', '--warmup', '1', '--repeats', '1'];
@@ -81,9 +82,9 @@ test("a point whose ranks cannot run ~> marked, and its exit code is the command
   assert.match(stderr, /the others go on: error\[/);
 });
 
-test('what is wrong with the words ~> all of it, nothing is started or written', ({ job, out }) => {
+test('what is wrong with the words ~> all of it, nothing is started or written', async ({ job, out }) => {
   const common = [job, '--out', out];
-  for (const [args, expected] of [
+  const cases = [
     [
       ['--mode', 'strong', '--sp', '1,2,x,2,0.5'],
       /"x" is no whole number >= 1; "0\.5" is no .*; 2 is there more than once/,
@@ -98,12 +99,8 @@ test('what is wrong with the words ~> all of it, nothing is started or written',
     [['--mode', 'strong', '--sp', '1', '--steps', '0', '--repeats', '0'], /--steps 0: .*; --repeats 0: /],
     [['--mode', 'strong', '--sp', '1', '--set', 'parallel.sp=2'], /--sp says that/],
     [['--mode', 'strong', '--sp', '1', '--set', 'model.dModle=2'], /dModel/],
-  ] as const) {
-    const { status, stdout, stderr } = scale([...common, ...args]);
-    assert.is(status, 2, stderr);
-    assert.is(stdout, '');
-    assert.match(stderr, expected);
-  }
+  ] as const;
+  await expectRefusals(cases.map(([args, expected]) => [['scale', ...common, ...args], expected]));
   assert.not.ok(existsSync(out));
 });
 

@@ -1,16 +1,15 @@
-import { formatSeconds, formatTable } from '../format.js';
+import { formatPercent, formatSeconds, formatTable } from '../format.js';
 import type { ComputeFile } from './compute-file.js';
 
 /** What was measured and how well it is fitted, for people. */
 export function formatCosts({ name, ops, slowdown, enqueueS, measured }: ComputeFile): string {
   const shapes = measured?.shapes ?? [];
-  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
   const rows = shapes.map(({ B, T, dModel, numLayers, measuredS, fittedS, relativeError }) => [
     `${B} x ${T}`,
     `${numLayers} x ${dModel}`,
     formatSeconds(measuredS),
     formatSeconds(fittedS),
-    percent(relativeError),
+    formatPercent(relativeError),
   ]);
   const lines = [
     `${name}: costs of ${Object.keys(ops).length} native functions`,
@@ -21,7 +20,7 @@ export function formatCosts({ name, ops, slowdown, enqueueS, measured }: Compute
     const { meanRelativeError, worstRelativeError } = measured;
     lines.push(
       '',
-      `error: ${percent(meanRelativeError)} on average, ${percent(worstRelativeError)} at worst`,
+      `error: ${formatPercent(meanRelativeError)} on average, ${formatPercent(worstRelativeError)} at worst`,
     );
   }
   if (enqueueS !== undefined) lines.push(`the host takes ${formatSeconds(enqueueS)} of a core for each call`);

@@ -1,5 +1,5 @@
 import type { JobSpec } from '@longscan/worker/protocol';
-import { formatSeconds } from '../format.js';
+import { formatPercent, formatSeconds } from '../format.js';
 import { codeOfPackages } from '../layer-code/layer-code.js';
 import { loadJob } from '../spec/index.js';
 import { loadCompute } from './load-compute.js';
@@ -46,7 +46,6 @@ const options = {
   log: () => undefined,
 };
 const code = codeOfPackages({ name: 'held out' });
-const percent = (error: number) => `${(100 * error).toFixed(1)} %`;
 console.log(`| layers | width | tokens | measured (5 – 95 %) | ${names.join(' | ')} |`);
 console.log(`| --- | ---: | ---: | ---: |${' ---: |'.repeat(names.length)}`);
 for (const shape of heldOut) {
@@ -55,7 +54,7 @@ for (const shape of heldOut) {
     const seconds = computeSeconds(costs, schedule);
     const error = seconds / (row.medianMs / 1000) - 1;
     errors.push(error);
-    return `${formatSeconds(seconds)} (${percent(error)})`;
+    return `${formatSeconds(seconds)} (${formatPercent(error)})`;
   });
   const [median, low, high] = [row.medianMs, row.lowMs, row.highMs].map((ms) => formatSeconds(ms / 1000));
   const cells = [
@@ -67,5 +66,5 @@ for (const shape of heldOut) {
 for (const { name, errors } of models) {
   const sizes = errors.map(Math.abs);
   const mean = sizes.reduce((sum, size) => sum + size, 0) / sizes.length;
-  console.log(`\n${name}: mean error ${percent(mean)}, worst ${percent(Math.max(...sizes))}`);
+  console.log(`\n${name}: mean error ${formatPercent(mean)}, worst ${formatPercent(Math.max(...sizes))}`);
 }

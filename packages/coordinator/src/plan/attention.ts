@@ -1,6 +1,7 @@
 import type { AttentionStrategy, LinkCost } from '@longscan/worker';
 import {
   type AttentionTrace,
+  bytesPerF32,
   type JobSpec,
   LongscanError,
   type ModelledStrategy,
@@ -21,8 +22,6 @@ export interface AttentionPlan {
   /** The same of every strategy that could, fastest first, equals by name; empty if the model has no such layer. */
   readonly modelled: readonly ModelledStrategy[];
 }
-
-const bytesPerF32 = 4;
 
 /**
  * Chooses how keys and values cross ranks: as the job says, or what is modelled fastest.

@@ -6,6 +6,7 @@ import type {
   ModelTrace,
   Plan,
 } from '@longscan/worker/protocol';
+import { bytesPerF32 } from '@longscan/worker/protocol';
 import type { Fabric } from '../fabric/fabric.js';
 import { formatBytes, formatSeconds } from '../format.js';
 import type { AttentionPlan } from './attention.js';
@@ -38,8 +39,6 @@ export interface PlanInputs {
   /** What a layer computes beside its scans; left out: not known. */
   readonly workOf?: (layer: number) => LayerWork;
 }
-
-const bytesPerF32 = 4;
 
 /** Who does what, and what it will cost; of memory, what ranks hold between steps: `withMemory` adds the steps. Pure. */
 export function plan(inputs: PlanInputs): Plan {

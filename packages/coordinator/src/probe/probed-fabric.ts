@@ -1,6 +1,7 @@
 import { describeChainLink, describeLink } from '../fabric/describe-link.js';
 import type { Fabric } from '../fabric/fabric.js';
 import type { FabricFile, LinkFit } from '../fabric/fabric-file.js';
+import { formatError } from '../format.js';
 
 /** The links that a probe has found, and what is to be said of them. */
 export function probedFabric({ name, link, nodes, chains, measured }: FabricFile): Fabric {
@@ -31,6 +32,5 @@ function describeFit(
   { residuals, meanRelativeError, worstRelativeError }: LinkFit,
   what = 'messages',
 ): string {
-  const percent = (share: number) => `${(100 * share).toPrecision(3)} %`;
-  return `${where}${link}, off by ${percent(meanRelativeError)} on average and ${percent(worstRelativeError)} at worst from ${residuals.length} measured times of ${what}`;
+  return `${where}${link}, off by ${formatError(meanRelativeError)} on average and ${formatError(worstRelativeError)} at worst from ${residuals.length} measured times of ${what}`;
 }

@@ -1,8 +1,7 @@
 import { type CollectiveEntry, directBytes } from '@longscan/worker';
+import { bytesPerF32 } from '@longscan/worker/protocol';
 import { type Engine, piecesOf } from './engine.js';
 import type { SimulatedMessage } from './program.js';
-
-const bytesPerF32 = 4;
 
 /** Exchanges that follow each other. */
 export type Exchanges = readonly {

@@ -1,4 +1,4 @@
-import { formatBytes, formatSeconds, formatTable } from '../format.js';
+import { formatBytes, formatPercent, formatSeconds, formatTable } from '../format.js';
 import type { Chart, Series } from '../plots/chart.js';
 import { type Mode, modeTitles } from '../scaling/modes.js';
 import type { Crossing } from './crossings.js';
@@ -18,9 +18,9 @@ export function formatCurve(rows: readonly SimulatedRow[]): string {
     formatSeconds(row.stepSeconds),
     count(row.tokensPerSecond),
     count(row.tokensPerSecondPerRank),
-    percent(row.efficiency),
-    percent(row.exposedShare),
-    percent(row.exposedGradientShare),
+    formatPercent(row.efficiency),
+    formatPercent(row.exposedShare),
+    formatPercent(row.exposedGradientShare),
     formatBytes(row.bytesSent),
     `${formatBytes(row.peakBytes)}${row.shortage === null ? '' : ', too much'}`,
   ]);
@@ -95,8 +95,4 @@ function seriesOf(rows: readonly SimulatedRow[], metric: (row: SimulatedRow) => 
 
 function count(value: number): string {
   return Math.round(value).toLocaleString('en-US');
-}
-
-function percent(share: number): string {
-  return `${(100 * share).toFixed(1)} %`;
 }

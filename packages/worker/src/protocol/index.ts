@@ -13,6 +13,7 @@ export {
   type StepPart,
   stepParts,
 } from './bench.js';
+export { bytesPerF32 } from './bytes.js';
 export { decodeFrame, encodeFrame, sameVersion, type WireValue } from './codec.js';
 export {
   burstLength,

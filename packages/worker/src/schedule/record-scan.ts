@@ -1,5 +1,6 @@
 import { type Device, empty, openShapeDevice, type TransitionKind } from '@longscan/kernels';
 import { loadStrategy } from '../load-strategy.js';
+import { bytesPerF32 } from '../protocol/bytes.js';
 import type { RecurrenceTrace } from '../protocol/plan.js';
 import { type Segment, withUnits } from '../state/segment.js';
 import type { Direction, Strategy, StrategyOptions } from '../strategy.js';
@@ -12,8 +13,6 @@ import { shapeGroup } from './shape-group.js';
 /** What is scanned: one recurrence call of a plan. `numHeads` left out: as many as M says, and documents are not packed. */
 export type ScannedState = Pick<RecurrenceTrace, 'kind' | 'stateBytes' | 'stateRows' | 'transitionBytes'> &
   Partial<Pick<RecurrenceTrace, 'numHeads'>>;
-
-const bytesPerF32 = 4;
 
 /**
  * What each of `size` ranks enqueues in one forward scan with nothing beside it, in rank order. Opens no native file.
