@@ -60,7 +60,8 @@ export const allowedSpills: readonly AllowedSpill[] = [
   },
   {
     ...{ file: 'ops/delta-rule/dplr/gradient.cu', kernel: 'dplrGradientKernel', bytes: 808 },
-    reason: 'four sums and the decays of 16 channels and 64 tokens; 540 bytes with two copies of the products, a fifth longer',
+    reason:
+      'four sums and the decays of 16 channels and 64 tokens; 540 bytes with two copies of the products, a fifth longer',
   },
   {
     ...{ file: 'ops/delta-rule/diagonal/gradient.cu', kernel: 'diagonalGradientKernel' },

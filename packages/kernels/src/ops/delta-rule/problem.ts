@@ -46,6 +46,12 @@ function unitRows(size: number, rowSize: number, seed: number, length = 1): Floa
   return values;
 }
 
+/** A share of each number of the keys, as Comba's layer hands them in: what is erased shrinks, and states stay bounded. */
+function eraseRows(size: number, K: number, keySeed: number, seed: number): Float64Array {
+  const shares = randomUniform(size, seed, 0.2, 1);
+  return unitRows(size, K, keySeed).map((key, i) => key * shares[i]!);
+}
+
 function inputsOf(options: DeltaRuleOptions, { B, T, H, K, V, gates }: Case, seed: number) {
   const { gate = 'none', erase = 'key', read = 'key', rowsPerToken: n = 1 } = options;
   const rows = n === 1 ? [B, T, H] : [B, T, n, H];
@@ -66,7 +72,12 @@ function inputsOf(options: DeltaRuleOptions, { B, T, H, K, V, gates }: Case, see
         : input(gate === 'scalar' ? [B, T, H] : [B, T, H, K], (size) =>
             randomUniform(size, seed + 4, ...gates),
           ),
-    b: erase === 'key' ? null : input([...rows, K], (size) => unitRows(size, K, seed + 5, 0.9)),
+    b:
+      erase === 'key'
+        ? null
+        : input([...rows, K], (size) =>
+            erase === 'own' ? eraseRows(size, K, seed + 1, seed + 5) : unitRows(size, K, seed + 5, 0.9),
+          ),
     e: erase === 'dplr' ? input([...rows, K], (size) => unitRows(size, K, seed + 6, 0.9)) : null,
   };
 }
