@@ -59,9 +59,16 @@ export const allowedSpills: readonly AllowedSpill[] = [
     reason: 'two blocks share a multiprocessor; cost not measured',
   },
   {
-    ...{ file: 'ops/delta-rule/dplr/gradient.cu', kernel: 'dplrGradientKernel', bytes: 808 },
-    reason:
-      'four sums and the decays of 16 channels and 64 tokens; 540 bytes with two copies of the products, a fifth longer',
+    ...{
+      file: 'ops/delta-rule/dplr/gradient.cu',
+      kernel: 'dplrGradientKernel<DplrGradientKind<64, false, false> >',
+    },
+    bytes: 792,
+    reason: 'RWKV-7; with 432 bytes, products in two copies, the kernel took a fifth longer',
+  },
+  {
+    ...{ file: 'ops/delta-rule/dplr/gradient.cu', kernel: 'dplrGradientKernel', bytes: 500 },
+    reason: 'a thread has four sums and the decays of 16 channels and 64 tokens; cost not measured',
   },
   {
     ...{ file: 'ops/delta-rule/diagonal/gradient.cu', kernel: 'diagonalGradientKernel' },

@@ -69,8 +69,8 @@ class DplrGradient : DplrGradientSteep<Kind> {
       }
     }
     if (byPairs) {
-      this->addSteepKeys(reads, false);
-      this->addSteepKeys(erasers, true);
+      this->addSteepKeys(reads, 0);
+      this->addSteepKeys(erasers, 1);
     } else {
       // One code for both: a warp goes through all of it once a chunk, and waits for it to be fetched.
 #pragma unroll 1
@@ -130,8 +130,8 @@ class DplrGradient : DplrGradientSteep<Kind> {
       this->each(Steep::extra,
                  [&](int n, int i, float e) { behind[i / 2] += e * keyFactor(n, i) * extra[n][i]; });
     if (byPairs) {
-      this->addSteepQueries(written, false);
-      if (!Kind::own) this->addSteepQueries(extra, true);
+      this->addSteepReads(written, 0);
+      if (!Kind::own) this->addSteepReads(extra, 1);
     } else {
 #pragma unroll 1
       for (int which = 0; which < 2; which++) {

@@ -4,49 +4,65 @@
 
 namespace longscan {
 
-/// Where a channel decays by more than 2^-192 within a chunk, a warp takes its channels pair by pair, in f32:
+/// A warp's 16 channels pair by pair, in f32, where one of them decays by more than 2^-192 within a chunk:
 /// the decay between two tokens is a product of factors that are at most one, and nothing is met behind where
-/// it is zero. Half a warp has its 16 channels; sums go to the threads that have them through the place of
-/// dg, which is written last.
+/// it is zero. Half a warp has the channels; sums go to the threads that have them through the place of dg,
+/// which is written last.
+///
+/// Out of line, since what lies between that a warp goes through for every chunk makes it wait for its code.
 template <typename Kind>
-class DplrGradientSteep : protected DplrGradientChannels<Kind> {
-  using Channels = DplrGradientChannels<Kind>;
+class DplrSteepPairs {
+  using Layout = DplrGradientLayout<Kind>;
+  static constexpr int tokenBytes = Layout::panel;
 
- protected:
-  using Channels::Channels, Channels::lane, Channels::pair, Channels::piece, Channels::slice, Channels::warp;
-  using typename Channels::Layout;
+  const float* gates;  // of the lane's channel and the chunk's first token
+  float* left;         // likewise
+  int64_t pitch;       // from token to token
+  uint32_t scores, lows, tokens, beta;
+  int column, half, low, high;
+  bool exists;  // the channel
 
-  __device__ void addSteepKeys(Sums& sum, bool erases) const {
-    const int ofKey = erases ? Channels::eraseKey : Channels::readKey,
-              ofExtra = erases ? Channels::eraseExtra : Channels::readExtra;
-    __syncwarp();
-    for (int i = piece.low + lane / 16; i < piece.high; i += 2) {
-      float own = 0.0f, decay = 1.0f;
-      for (int j = erases ? i - 1 : i; decay > 0.0f && j >= piece.low; j--) {
-        float met = score(ofKey, i, j) * this->betaOf(j) * token(Channels::key, j);
-        if (!Kind::own) met += score(ofExtra, i, j) * token(Channels::extra, j);
-        own += decay * met;
-        decay *= decayOf(j);
+ public:
+  __device__ DplrSteepPairs(const float* gates, float* left, int64_t pitch, uint32_t base, int warp, int lane,
+                            const Piece& piece, bool exists)
+      : gates(gates),
+        left(left),
+        pitch(pitch),
+        scores(base + Layout::scores),
+        lows(base + Layout::lows),
+        tokens(base + Layout::tokens + warp / 4 * Layout::tile),
+        beta(base + Layout::beta),
+        column(16 * (warp % 4) + lane % 16),
+        half(lane / 16),
+        low(piece.low),
+        high(piece.high),
+        exists(exists) {}
+
+  /// What keys give to reads: 0, of q; 1, of b.
+  static __device__ __noinline__ void leaveKeys(const DplrSteepPairs own, int which) {
+    for (int i = own.low + own.half; i < own.high; i += 2) {
+      float sum = 0.0f, decay = 1.0f;
+      for (int j = i - which; decay > 0.0f && j >= own.low; j--) {
+        float met = own.score(which, i, j) * loadSharedFloat(own.beta + 4 * j) * own.token(2, j);
+        if (!Kind::own) met += own.score(2 + which, i, j) * own.token(3, j);
+        sum += decay * met;
+        decay *= own.decayOf(j);
       }
-      leave(i, own);
+      own.leave(i, sum);
     }
-    collect(sum);
   }
 
-  __device__ void addSteepQueries(Sums& sum, bool ofExtra) const {
-    const int reads = ofExtra ? Channels::readExtra : Channels::readKey,
-              erases = ofExtra ? Channels::eraseExtra : Channels::eraseKey;
-    __syncwarp();
-    for (int j = piece.low + lane / 16; j < piece.high; j += 2) {
-      float own = score(reads, j, j) * token(Channels::query, j), decay = 1.0f;
-      for (int i = j + 1; decay > 0.0f && i < piece.high; i++) {
-        own += decay * score(erases, i, j) * token(Channels::eraser, i);
-        decay *= decayOf(i);
-        own += decay * score(reads, i, j) * token(Channels::query, i);
+  /// What reads give to what is written: 0, beta k; 1, e.
+  static __device__ __noinline__ void leaveReads(const DplrSteepPairs own, int which) {
+    for (int j = own.low + own.half; j < own.high; j += 2) {
+      float sum = own.score(2 * which, j, j) * own.token(0, j), decay = 1.0f;
+      for (int i = j + 1; decay > 0.0f && i < own.high; i++) {
+        sum += decay * own.score(2 * which + 1, i, j) * own.token(1, i);
+        decay *= own.decayOf(i);
+        sum += decay * own.score(2 * which, i, j) * own.token(0, i);
       }
-      leave(j, own);
+      own.leave(j, sum);
     }
-    collect(sum);
   }
 
  private:
@@ -55,27 +71,61 @@ class DplrGradientSteep : protected DplrGradientChannels<Kind> {
     return column % 2 ? highHalf(both) : lowHalf(both);
   }
   __device__ float score(int which, int i, int j) const {
+    const Tile<64> square{scores + which * Layout::tile};
     const int inRow = i % 16, inColumn = j % 16;
-    const float low = i / 16 == j / 16
-                          ? numberAt(this->lows(), i, 16 * which + inColumn)
-                          : numberAt(this->scores(which), j - inColumn + inRow, i - inRow + inColumn);
-    return numberAt(this->scores(which), i, j) + low;
+    const float low = i / 16 == j / 16 ? numberAt(Tile<64>{lows}, i, 16 * which + inColumn)
+                                       : numberAt(square, j - inColumn + inRow, i - inRow + inColumn);
+    return numberAt(square, i, j) + low;
   }
   __device__ float token(int which, int row) const {
-    return numberAt(this->own(which), row, 16 * (warp % 4) + lane % 16);
+    return numberAt(Tile<64>{tokens + which * tokenBytes}, row, column);
   }
-  __device__ bool exists() const { return 16 * warp + lane % 16 < slice.K; }
   __device__ float decayOf(int row) const {
     constexpr float log2e = 1.4426950408889634f;
-    return exists() ? exp2Fast(log2e * slice.g[place(row, lane % 16)]) : 1.0f;
+    return exists ? exp2Fast(log2e * gates[row * pitch]) : 1.0f;
   }
+  __device__ void leave(int row, float sum) const {
+    if (exists) left[row * pitch] = sum;
+  }
+};
+
+/// Where channels decay too far for products, the sums of `DplrSteepPairs`.
+template <typename Kind>
+class DplrGradientSteep : protected DplrGradientChannels<Kind> {
+  using Channels = DplrGradientChannels<Kind>;
+  using Pairs = DplrSteepPairs<Kind>;
+
+ protected:
+  using Channels::Channels, Channels::lane, Channels::pair, Channels::slice, Channels::warp;
+  using typename Channels::Layout;
+
+  __device__ void addSteepKeys(Sums& sum, int which) const {
+    __syncwarp();
+    Pairs::leaveKeys(pairs(), which);
+    collect(sum);
+  }
+  __device__ void addSteepReads(Sums& sum, int which) const {
+    __syncwarp();
+    Pairs::leaveReads(pairs(), which);
+    collect(sum);
+  }
+
+ private:
   __device__ int64_t place(int row, int channel) const {
     return this->rowOf(row) * slice.K + 16 * warp + channel;
   }
-
-  __device__ void leave(int row, float sum) const {
-    if (exists()) this->call.io.dg[place(row, lane % 16)] = sum;
+  __device__ Pairs pairs() const {
+    const int64_t first = place(0, lane % 16);
+    return {slice.g + first,
+            this->call.io.dg + first,
+            static_cast<int64_t>(slice.H) * slice.K,
+            this->base,
+            warp,
+            lane,
+            this->piece,
+            16 * warp + lane % 16 < slice.K};
   }
+
   __device__ void collect(Sums& sum) const {
     __syncwarp();
 #pragma unroll
