@@ -25,14 +25,14 @@ class DplrGradientScores : protected DplrGradientBlock<Kind> {
 
   __device__ void makeScores() {
     // Eight parts, of 16 rows of dO or Z, of which the first ones meet few keys.
-    if (Kind::warps == 8) {
+    if constexpr (Kind::warps == 8) {
       makeScores(warp % 4, warp >= 4);
-      return;
-    }
-    // No copy of the code for each: a warp goes through all of it once a chunk, and waits for it to be
-    // fetched.
+    } else {
+      // No copy of the code for each: a warp goes through all of it once a chunk, and waits for it to be
+      // fetched.
 #pragma unroll 1
-    for (int part = 0; part < 2; part++) makeScores(part ? 3 - warp : warp, part);
+      for (int part = 0; part < 2; part++) makeScores(part ? 3 - warp : warp, part);
+    }
   }
 
   // Squares of the low terms, as products take them: of rows [16 i, 16 i + 16), columns [16 j, 16 j + 16).
